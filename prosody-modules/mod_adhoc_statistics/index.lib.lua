@@ -1,0 +1,289 @@
+-- The index of Prosody's metric registry: every metric has a number (its id) for as long as the
+-- process lives, and every change a place in one sequence, so that a reader that remembers where it
+-- was is told only what changed since.
+--
+-- There is one index in a process. It hangs on the registry object and is shared by every instance
+-- of the module. util.openmetrics is wrapped once and never unwrapped: two instances that wrap and
+-- restore would leave each other blind. The wrappers look the index up at each call, so a reloaded
+-- module brings its own code and still finds the index complete: no new epoch, no walk.
+--
+-- Names as in util.openmetrics: a metric family has metrics, one for each set of label values.
+
+local encodings = require "util.encodings";
+local new_metric_registry = require "util.openmetrics".new_metric_registry;
+local new_id = require "util.id".medium;
+
+local getmetatable, setmetatable, ipairs, pairs = getmetatable, setmetatable, ipairs, pairs;
+local tonumber, tostring, type = tonumber, tostring, type;
+local s_byte, s_find, s_format, s_gsub, s_sub = string.byte, string.find, string.format, string.gsub, string.sub;
+local t_concat = table.concat;
+local valid_utf8 = encodings.utf8.valid;
+
+-- Raised when the shape of the index changes: an index made by other code is then built anew.
+local layout = 1;
+
+-- A help text longer than this is cut. Prosody's own are a sentence.
+local max_help = 4096;
+-- A series with more label text than this is left out, and said to be: one line must never be so
+-- long that it fills a reply by itself.
+local max_labels = 32768;
+
+-- BEGIN of text
+
+local escapes = { ["\\"] = "\\\\", ["\t"] = "\\t", ["\n"] = "\\n", ["\r"] = "\\r" };
+
+local function escape(c)
+	return escapes[c] or s_format("\\x%02x", s_byte(c));
+end
+
+-- Any string as text that XML 1.0 (§2.2 Char) can carry and that has no tab or line feed of its own,
+-- injectively: the reader gets the same bytes back.
+local function clean(text)
+	text = tostring(text);
+	if not s_find(text, "[%c\\\128-\255]") then
+		return text;
+	end
+	text = s_gsub(text, "[%c\\]", escape);
+	-- U+FFFE and U+FFFF are valid UTF-8 and no XML characters
+	if s_find(text, "[\128-\255]") and (not valid_utf8(text) or s_find(text, "\239\191[\190\191]")) then
+		text = s_gsub(text, "[\128-\255]", escape);
+	end
+	return text;
+end
+
+-- A value as the shortest text that reads back as the same double; "" for what is not a number.
+local function number(value)
+	if type(value) ~= "number" then
+		value = tonumber(value);
+		if not value then return ""; end
+	end
+	local text = s_format("%.14g", value);
+	if tonumber(text) == value then
+		return text;
+	end
+	return s_format("%.17g", value);
+end
+
+-- END of text
+
+local index_mt = {};
+index_mt.__index = index_mt;
+
+-- Stands in `seen` for a metric that nobody has read yet: unequal to any value, nil included.
+local unseen = false;
+
+local function new_index(registry)
+	local index = setmetatable({
+		layout = layout;
+		registry = registry;
+		epoch = new_id();
+		-- number of the latest change; raised at every page, at detection
+		change = 0;
+		-- ids are 1..size; the tables below are indexed by id
+		size = 0;
+		metric = {};
+		family = {}; -- what families[] holds
+		labels = {}; -- label values, cleaned, each after a tab; false: too long
+		seen = {}; -- value (counter, gauge) or _count (histogram, summary) when last read
+		seen_sum = {};
+		seen_created = {};
+		changed = {}; -- change number at which the value was last found different
+		defined = {}; -- the same for what a definition line says
+		-- metric family object -> { id, line, … }
+		families = {};
+		last_family = 0;
+	}, index_mt);
+	for name, family in pairs(registry.families) do
+		index:add_family(name, family, true);
+	end
+	return index;
+end
+
+function index_mt:add_metric(family, metric, label_values)
+	local record = self.families[family];
+	if not record then return; end -- was replaced: no longer in the registry
+	local values, length = {}, 0;
+	-- Only the labels and only now: util.openmetrics appends the metric to this very table.
+	for i = 1, record.label_count do
+		values[i] = "\t"..clean(label_values[i]);
+		length = length + #values[i];
+	end
+	local id = self.size + 1;
+	self.size = id;
+	self.metric[id] = metric;
+	self.family[id] = record;
+	self.labels[id] = length <= max_labels and t_concat(values);
+	self.seen[id] = unseen;
+end
+
+function index_mt:add_family(name, family, walk)
+	local label_keys = family.label_keys;
+	self.last_family = self.last_family + 1;
+	self.families[family] = {
+		id = self.last_family;
+		name = name;
+		family = family;
+		label_count = #label_keys;
+		line = nil; -- written when first needed, see family_line()
+	};
+	if #label_keys == 0 then
+		self:add_metric(family, family.data, {});
+	elseif walk then
+		for label_values, metric in family:iter_metrics() do
+			self:add_metric(family, metric, label_values);
+		end
+	end
+end
+
+-- The registry replaced a family by one of another type or with other labels. Readers can't tell
+-- from changes alone, so they start again: a new epoch.
+function index_mt:drop_family(family)
+	local record = self.families[family];
+	if not record then return; end
+	self.families[family] = nil;
+	self.epoch = new_id();
+	local columns = {
+		self.metric, self.family, self.labels, self.seen, self.seen_sum,
+		self.seen_created, self.changed, self.defined,
+	};
+	local kept = 0;
+	for id = 1, self.size do
+		if self.family[id] ~= record then
+			kept = kept + 1;
+			if kept < id then
+				for _, column in ipairs(columns) do
+					column[kept] = column[id];
+				end
+			end
+		end
+	end
+	for id = kept + 1, self.size do
+		for _, column in ipairs(columns) do
+			column[id] = nil;
+		end
+	end
+	self.size = kept;
+end
+
+-- F, id, type, name, unit, help, number of labels, their names, upper bounds of a histogram
+local function family_line(record, metric)
+	local family = record.family;
+	local fields = {
+		"F", record.id, family.type_, clean(record.name), clean(family.unit or ""),
+		clean(s_sub(family.description or "", 1, max_help)), record.label_count
+	};
+	for _, key in ipairs(family.label_keys) do
+		fields[#fields + 1] = clean(key);
+	end
+	for _, bucket in ipairs(metric) do
+		fields[#fields + 1] = clean(bucket.threshold_s);
+	end
+	return t_concat(fields, "\t").."\n";
+end
+
+-- The values of one metric, each after a tab. They are read directly: with the statsd provider
+-- iter_samples() yields nothing, and here it would make garbage.
+local function values_of(metric)
+	if metric._count == nil then
+		return "\t"..number(metric.value);
+	end
+	local values = { "", number(metric._sum), number(metric._count) };
+	for i, bucket in ipairs(metric) do
+		values[i + 3] = number(bucket.count);
+	end
+	return t_concat(values, "\t");
+end
+
+-- Reads the ids first..last and hands a line to `emit` for each that changed after `since`; `emit`
+-- returns true when the reply is full. Returns the last id that was read.
+--
+-- Nothing is allocated for a metric that did not change: in Prosody the garbage collector sets the
+-- longest pause, not this loop.
+function index_mt:read(first, last, since, emit)
+	local change = self.change + 1;
+	self.change = change;
+	local metrics, seen, seen_sum, seen_created = self.metric, self.seen, self.seen_sum, self.seen_created;
+	local changed, defined = self.changed, self.defined;
+	local told = {};
+	for id = first, last do
+		local metric = metrics[id];
+		local value, sum = metric.value, nil;
+		if value == nil then
+			value, sum = metric._count, metric._sum;
+		end
+		local before = seen[id];
+		if value ~= before
+		or sum ~= nil and (sum ~= seen_sum[id] or metric._created ~= seen_created[id]) then
+			if before == unseen or metric._created ~= seen_created[id] then
+				seen_created[id] = metric._created;
+				defined[id] = change;
+			end
+			seen[id], seen_sum[id] = value, sum;
+			changed[id] = change;
+		end
+		if changed[id] > since then
+			local line;
+			if defined[id] > since then
+				local record, labels = self.family[id], self.labels[id];
+				if not told[record] then
+					told[record] = true;
+					record.line = record.line or family_line(record, metric);
+					line = record.line;
+				else
+					line = "";
+				end
+				if labels then
+					local created = metric._created and number(metric._created) or "";
+					line = line.."S\t"..id.."\t"..record.id.."\t"..created..labels..values_of(metric).."\n";
+				else
+					line = line.."X\t"..id.."\t"..record.id.."\n";
+				end
+			elseif self.labels[id] then
+				line = id..values_of(metric).."\n";
+			end
+			if line and emit(line) then
+				return id;
+			end
+		end
+	end
+	return last;
+end
+
+local function wrap(registry)
+	function registry:register_metric_family(name, family)
+		local known = self.families[name];
+		local registered = getmetatable(self).register_metric_family(self, name, family);
+		local index = self.adhoc_statistics;
+		if index and registered ~= known then
+			if known then index:drop_family(known); end
+			index:add_family(name, registered);
+		end
+		return registered;
+	end
+
+	-- All families share one metatable, which util.openmetrics keeps to itself.
+	local any_family = new_metric_registry({ gauge = function () return {}; end }):gauge("any");
+	local family_mt = getmetatable(any_family);
+	local new_metric = family_mt.new_metric;
+	function family_mt:new_metric(label_values)
+		local metric = new_metric(self, label_values);
+		local index = registry.adhoc_statistics;
+		if index then index:add_metric(self, metric, label_values); end
+		return metric;
+	end
+end
+
+-- The index of this process, made when the first instance asks.
+local function get_index(registry)
+	local index = registry.adhoc_statistics;
+	if not index then
+		wrap(registry);
+	end
+	if not index or index.layout ~= layout then
+		index = new_index(registry);
+		registry.adhoc_statistics = index;
+	end
+	return setmetatable(index, index_mt);
+end
+
+return { get_index = get_index; clean = clean; number = number; values_of = values_of; };

@@ -1,0 +1,245 @@
+-- Publishes Prosody's statistics registry as one ad-hoc command (XEP-0050), for an exporter that is
+-- an external component of this server. Loaded in the component's own section, which is all the
+-- configuration there is. README.md specifies the exchange.
+--
+-- This module is MIT/X11 licensed.
+
+local adhoc_new = module:require "adhoc".new;
+local dataforms_new = require "util.dataforms".new;
+local jid_bare, jid_host, jid_prep = require "util.jid".bare, require "util.jid".host, require "util.jid".prep;
+local st = require "util.stanza";
+local statsman = require "core.statsmanager";
+local time_now = require "util.time".now;
+
+local node = "urn:prosody-exporter:statistics:1";
+local xmlns_cmd = "http://jabber.org/protocol/commands";
+
+-- Ids a page holds at most. Comparing them takes about 0.3 ms, writing all of them 2 to 4 ms.
+local page_size = 1024;
+-- Bytes of text after which a reply ends. A reply of over 4 MiB is cut by Prosody 13.0 and the stream
+-- is dead from then on; a small one doesn't hold up the others either.
+local reply_size = 48 * 1024;
+-- Bytes of text an element holds: parsers are quickest with a few KB in one text node.
+local element_size = 4096;
+-- Seconds between two collections, over all instances and readers.
+local collect_interval = 0.1;
+-- Lines that a person is shown.
+local readable_lines = 500;
+
+local access = module:get_option_set("adhoc_statistics_access", {}) / jid_prep;
+local collect_mode = module:get_option_string("statistics_collect", "auto");
+-- What readers together may take of Prosody's time in the long run, and at once in seconds.
+local max_share = module:get_option_number("adhoc_statistics_max_share", 0.25);
+local max_burst = 5;
+
+local index_lib = module:require "index";
+
+local function failure(type_, condition, text)
+	-- COMPAT message is what mod_adhoc read before 0.12
+	return { status = "error"; error = { type = type_; condition = condition; text = text; message = text } };
+end
+
+-- The index, or nil and the options to set.
+local function get_index()
+	local registry = statsman.get_metric_registry and statsman.get_metric_registry();
+	if registry then
+		return index_lib.get_index(registry);
+	end
+	if not statsman.get_metric_registry then
+		return nil, "mod_adhoc_statistics needs Prosody 0.12 or later";
+	end
+	return nil, 'Prosody keeps no statistics: set statistics = "internal" (and statistics_interval = "manual") '
+		.."in the global section of prosody.cfg.lua, above the first VirtualHost, and restart Prosody";
+end
+
+-- From the start, so that what is registered later is indexed as it comes.
+local at_load, at_load_err = get_index();
+if not at_load then
+	module:log("error", "%s", at_load_err);
+	module:set_status("error", at_load_err);
+end
+
+module:hook_global("openmetrics-updated", function ()
+	local index = get_index();
+	if index then index.updated = time_now(); end
+end);
+
+-- With a numeric interval Prosody collects by itself and offers no collect(); "always" is for
+-- operators who want fresh gauges at each reading all the same.
+local function collect(index)
+	local now = time_now();
+	if index.collected and now >= index.collected and now - index.collected < collect_interval then
+		return;
+	end
+	index.collected = now;
+	local ok, err = true, nil;
+	if statsman.collect then
+		ok, err = pcall(statsman.collect);
+	elseif collect_mode == "always" then
+		ok, err = pcall(prosody.events.fire_event, "stats-update");
+		index.updated = time_now();
+	end
+	if not ok then
+		-- Some module's handler. The others' figures are still good.
+		module:log("error", "A handler of stats-update failed: %s", err);
+	end
+end
+
+-- A limit on what a runaway reader can cost: time spent here is taken from a budget that grows by
+-- max_share seconds a second.
+local function has_budget(index)
+	local now = time_now();
+	local grown = (index.budget or max_burst) + math.max(0, now - (index.budget_at or now)) * max_share;
+	index.budget, index.budget_at = math.min(max_burst, grown), now;
+	return index.budget > 0;
+end
+
+-- The whole number that a field holds, or nil for anything else.
+local function whole(text, default)
+	if text == nil then return default; end
+	return #text <= 15 and text:match("^%d+$") and tonumber(text) or nil;
+end
+
+local function read_page(index, fields)
+	local first, last = whole(fields.first, 1), whole(fields.last, index.size);
+	local since = whole(fields.since, 0);
+	if not first or first < 1 or not last or not since then
+		return failure("modify", "bad-request", "first and last are ids, from 1 on; since is a change number that an answer gave");
+	end
+	if not has_budget(index) then
+		return failure("wait", "resource-constraint", "Reading statistics took more than adhoc_statistics_max_share of Prosody's time");
+	end
+	if first == 1 then
+		collect(index);
+	end
+	if fields.epoch ~= index.epoch then
+		since = 0;
+	end
+	-- Collecting has a cost of its own, which is not ours to limit.
+	local started = os.clock();
+
+	local payload = st.stanza("statistics", { xmlns = node });
+	local buffer, count, bytes, total = {}, 0, 0, 0;
+	local function flush()
+		if count > 0 then
+			payload:text_tag("lines", table.concat(buffer, "", 1, count));
+			count, bytes = 0, 0;
+		end
+	end
+	last = index:read(first, math.min(last, first + page_size - 1, index.size), since, function (line)
+		count = count + 1;
+		buffer[count] = line;
+		bytes, total = bytes + #line, total + #line;
+		if bytes >= element_size then flush(); end
+		return total >= reply_size;
+	end);
+	flush();
+
+	payload.attr.epoch = index.epoch;
+	payload.attr.change = string.format("%d", index.change);
+	payload.attr.size = string.format("%d", index.size);
+	payload.attr.last = string.format("%d", math.max(last, first - 1));
+	if index.updated then
+		payload.attr.updated = string.format("%.3f", index.updated);
+	end
+	index.budget = index.budget - (os.clock() - started);
+	return { status = "completed"; other = payload };
+end
+
+-- For a person with a chat client: the first few hundred metrics, sorted.
+local readable = dataforms_new {
+	title = "Statistics of this server";
+	instructions = "What modules measure. Names are those that Prometheus shows with / as __.";
+	{ name = "updated"; type = "text-single"; label = "Last collection" };
+	{ name = "statistics"; type = "text-multi"; label = "Statistics" };
+};
+
+local function read_for_people(index)
+	collect(index);
+	local lines = {};
+	for id = 1, math.min(index.size, readable_lines) do
+		local record, labels = index.family[id], index.labels[id];
+		local text = index_lib.clean(record.name);
+		if labels and labels ~= "" then
+			text = text.." "..labels:sub(2):gsub("\t", " ");
+		end
+		local metric = index.metric[id];
+		if metric._count ~= nil then
+			text = text.." = "..index_lib.number(metric._count).." (sum "..index_lib.number(metric._sum)..")";
+		else
+			text = text.." = "..index_lib.number(metric.value);
+		end
+		lines[id] = text;
+	end
+	table.sort(lines);
+	if index.size > readable_lines then
+		lines[#lines + 1] = string.format("… and %d more", index.size - readable_lines);
+	end
+	return {
+		status = "completed";
+		result = {
+			layout = readable;
+			values = {
+				updated = index.updated and os.date("!%Y-%m-%dT%H:%M:%SZ", math.floor(index.updated)) or "never";
+				statistics = table.concat(lines, "\n");
+			};
+		};
+	};
+end
+
+local function read_fields(form)
+	local fields = {};
+	for field in form:childtags("field") do
+		fields[field.attr.var or ""] = field:get_child_text("value");
+	end
+	return fields;
+end
+
+local function handle(data)
+	local index, err = get_index();
+	if not index then
+		return failure("cancel", "feature-not-implemented", err);
+	end
+	local fields = data.form and read_fields(data.form);
+	if fields and fields.FORM_TYPE == node then
+		return read_page(index, fields);
+	end
+	return read_for_people(index);
+end
+
+-- Without this an error in the handler means no reply at all, and the reader learns of it by a time-out.
+local function handle_safely(_, data)
+	local ok, result = pcall(handle, data);
+	if ok then
+		return result;
+	end
+	module:log("error", "Reading statistics failed: %s", result);
+	return failure("cancel", "internal-server-error", "Reading statistics failed, see Prosody's log");
+end
+
+-- Access: the component of this very host, and who is named in adhoc_statistics_access. No rights of
+-- an admin are needed, and none are enough. Checked before mod_adhoc (priority 500) has its turn,
+-- because a handler is not told the session, and a component that may use any address
+-- (validate_from_addresses = false) could otherwise use ours.
+local function may_read(origin, from)
+	if origin.type == "component" and origin.host ~= jid_host(from) then
+		return false;
+	end
+	if from == module.host then
+		return origin.type == "component" and origin.host == module.host;
+	end
+	return access:contains(jid_bare(from));
+end
+
+module:hook("iq-set/host/"..xmlns_cmd..":command", function (event)
+	local origin, stanza = event.origin, event.stanza;
+	if stanza.tags[1].attr.node ~= node or may_read(origin, stanza.attr.from) then
+		return;
+	end
+	origin.send(st.error_reply(stanza, "auth", "forbidden",
+		"Only the component "..module.host.." and who is named in adhoc_statistics_access may read statistics"));
+	return true;
+end, 510);
+
+module:depends("adhoc");
+module:provides("adhoc", adhoc_new("Statistics for Prometheus", node, handle_safely, "any"));
