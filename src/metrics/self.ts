@@ -1,0 +1,124 @@
+import { family, type Family } from './family.js'
+
+/** What the operating system says of our own process; `undefined`: it does not say. */
+export type ProcessFigures = {
+  readonly cpuSeconds: number
+  readonly residentMemoryBytes: number
+  readonly startTimeSeconds: number
+  readonly openFds: number | undefined
+  readonly maxFds: number | undefined
+}
+
+/** What one collection came to, for our own metrics. */
+export type CollectionFigures = {
+  readonly up: boolean
+  readonly endedAtSeconds: number
+  readonly collectors: readonly CollectorFigures[]
+  readonly invalid: ReadonlyMap<string, number>
+  /** Families left out over `limits.series`, with their series. */
+  readonly leftOut: ReadonlyMap<string, number>
+  readonly series: number
+}
+
+export type CollectorFigures = {
+  readonly name: string
+  readonly success: boolean
+  readonly durationSeconds: number
+}
+
+export type LinkFigures = { readonly connected: boolean; readonly connects: number }
+
+/** Totals since we started; each reason is there from the start, at 0. */
+export type Totals = {
+  readonly collections: number
+  readonly failures: ReadonlyMap<string, number>
+}
+
+const PREFIX = 'prosody_exporter'
+
+/** Our own metric families as they stand at the end of a collection. */
+export function selfFamilies(
+  version: string,
+  collection: CollectionFigures,
+  link: LinkFigures,
+  totals: Totals,
+  process: ProcessFigures,
+): Family[] {
+  const gauge = (name: string, help: string, value: number | undefined) =>
+    family('gauge', `${PREFIX}_${name}`, help, value === undefined ? [] : [{ value }])
+  const counter = (name: string, help: string, value: number) =>
+    family('counter', `${PREFIX}_${name}`, help, [{ value }])
+  const byLabel = (label: string, values: Iterable<readonly [string, number]>) =>
+    Array.from(values, ([key, value]) => ({ labels: { [label]: key }, value })).sort((a, b) =>
+      a.labels[label]! < b.labels[label]! ? -1 : 1,
+    )
+  return [
+    family(
+      'gauge',
+      'xmpp_up',
+      'Whether the server answered for this collection (1) or not (0); what a single source could not tell shows in prosody_exporter_collector_success.',
+      [{ value: Number(collection.up) }],
+    ),
+    family('gauge', `${PREFIX}_build_info`, 'Version of prosody-exporter; always 1.', [
+      { labels: { version }, value: 1 },
+    ]),
+    family(
+      'gauge',
+      `${PREFIX}_collector_success`,
+      'Whether the collector told its statistics for this snapshot.',
+      byLabel(
+        'collector',
+        collection.collectors.map((c) => [c.name, Number(c.success)]),
+      ),
+    ),
+    family(
+      'gauge',
+      `${PREFIX}_collector_duration_seconds`,
+      'Time that the collector took for this snapshot.',
+      byLabel(
+        'collector',
+        collection.collectors.map((c) => [c.name, c.durationSeconds]),
+      ),
+    ),
+    gauge(
+      'snapshot_timestamp_seconds',
+      'When the collection of this snapshot ended.',
+      collection.endedAtSeconds,
+    ),
+    gauge('snapshot_series', "Series of the server's in this snapshot.", collection.series),
+    family(
+      'gauge',
+      `${PREFIX}_samples_invalid`,
+      'Series that a format forbids or that hold no number, left out where they are forbidden.',
+      byLabel('family', collection.invalid),
+    ),
+    family(
+      'gauge',
+      `${PREFIX}_series_left_out`,
+      'Series of a family that was left out as a whole, because of limits.series.',
+      byLabel('family', collection.leftOut),
+    ),
+    gauge('xmpp_connected', 'Whether the component stream is up.', Number(link.connected)),
+    counter('xmpp_connects', 'Component streams that came up.', link.connects),
+    counter('collections', 'Collections that ended, failed ones too.', totals.collections),
+    family(
+      'counter',
+      `${PREFIX}_collection_failures`,
+      'Failures of a collector, by reason.',
+      byLabel('reason', totals.failures),
+    ),
+    counter('process_cpu_seconds', 'CPU time that this process has used.', process.cpuSeconds),
+    gauge(
+      'process_resident_memory_bytes',
+      'Resident memory of this process.',
+      process.residentMemoryBytes,
+    ),
+    gauge(
+      'process_start_time_seconds',
+      'When this process started, in seconds since 1970.',
+      process.startTimeSeconds,
+    ),
+    gauge('process_open_fds', 'Open file descriptors of this process.', process.openFds),
+    gauge('process_max_fds', 'Most file descriptors this process may open.', process.maxFds),
+  ].filter(({ length }) => length > 0)
+}

@@ -1,0 +1,173 @@
+import type { Family, LabelText } from './family.js'
+import { width } from './family.js'
+
+export type FamilyMeta = Pick<Family, 'name' | 'type' | 'help' | 'unit' | 'bounds'>
+
+/**
+ * The rows of one metric family while it grows: columns of numbers and one slab of label text, so
+ * that a series costs its label text and a few numbers, and nothing that is kept points into the
+ * stanza it came from.
+ */
+export type Table = {
+  readonly meta: FamilyMeta
+  /** Values a row has, see `width` in family.ts. */
+  readonly width: number
+  /**
+   * Adds a row, not exposed before `settle` has put it into its place.
+   *
+   * @param labels Label text as between the braces; copied.
+   */
+  append(labels: string): number
+  /** Sets one value of a row; `column` counts from 0 to `width - 1`. */
+  set(row: number, column: number, value: number): void
+  /** Says when the row's metric was created, in seconds since 1970; NaN: not known. */
+  setCreated(row: number, seconds: number): void
+  /** Leaves the row out of what is exposed, or takes it in again: what was not said is missing. */
+  setMissing(row: number, missing: boolean): void
+  /** Sorts new rows in by label text. The cost is that of the new rows, so call it for a few at a time. */
+  settle(): void
+  /** Rows that are left out: missing, or a second series with the same labels. */
+  leftOut(): number
+  /** The family as it is now, immutable; the same object until something changes. */
+  snapshot(): Family
+}
+
+const NO_ORDER = new Uint32Array(0)
+
+export function createTable(meta: FamilyMeta): Table {
+  const rowWidth = width(meta)
+  let bytes = Buffer.alloc(64)
+  let ends = new Uint32Array(4)
+  let values = new Float64Array(4 * rowWidth)
+  let created: Float64Array | undefined
+  let missing: Uint8Array | undefined
+  let missingCount = 0
+  let length = 0
+  let settled = 0
+  let order = NO_ORDER
+  let duplicates = 0
+  let snapshot: Family | undefined
+
+  function grow(): void {
+    const capacity = ends.length * 2
+    ends = copyInto(new Uint32Array(capacity), ends)
+    values = copyInto(new Float64Array(capacity * rowWidth), values)
+    if (created) created = copyInto(new Float64Array(capacity).fill(NaN), created)
+    if (missing) missing = copyInto(new Uint8Array(capacity), missing)
+  }
+
+  function compare(a: number, b: number): number {
+    return bytes.compare(bytes, startOf(ends, b), ends[b]!, startOf(ends, a), ends[a]!)
+  }
+
+  /** Where in `order` the row belongs, or -1 when a row with the same labels is there. */
+  function placeOf(row: number): number {
+    let low = 0
+    let high = order.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      const sign = compare(row, order[middle]!)
+      if (sign === 0) return -1
+      if (sign < 0) high = middle
+      else low = middle + 1
+    }
+    return low
+  }
+
+  function settle(): void {
+    if (settled === length) return
+    const fresh = Uint32Array.from({ length: length - settled }, (_, i) => settled + i)
+    settled = length
+    // Of two rows with the same labels the first stays.
+    fresh.sort((a, b) => compare(a, b) || a - b)
+    const merged = new Uint32Array(order.length + fresh.length)
+    let from = 0
+    let to = 0
+    let previous = -1
+    for (const row of fresh) {
+      const place = previous >= 0 && compare(previous, row) === 0 ? -1 : placeOf(row)
+      if (place < 0) {
+        duplicates++
+        continue
+      }
+      merged.set(order.subarray(from, place), to)
+      to += place - from
+      from = place
+      merged[to++] = row
+      previous = row
+    }
+    merged.set(order.subarray(from), to)
+    order = merged.subarray(0, to + order.length - from)
+    snapshot = undefined
+  }
+
+  return {
+    meta,
+    width: rowWidth,
+
+    append(labels) {
+      if (length === ends.length) grow()
+      const start = startOf(ends, length)
+      const end = start + Buffer.byteLength(labels)
+      if (end > bytes.length) {
+        bytes = copyInto(Buffer.allocUnsafeSlow(Math.max(end, bytes.length * 2)), bytes)
+      }
+      bytes.write(labels, start)
+      ends[length] = end
+      return length++
+    },
+
+    set(row, column, value) {
+      const at = row * rowWidth + column
+      if (Object.is(values[at], value)) return
+      values[at] = value
+      snapshot = undefined
+    },
+
+    setCreated(row, seconds) {
+      if (!created && Number.isNaN(seconds)) return
+      created ??= new Float64Array(ends.length).fill(NaN)
+      if (Object.is(created[row], seconds)) return
+      created[row] = seconds
+      snapshot = undefined
+    },
+
+    setMissing(row, isMissing) {
+      if (!missing && !isMissing) return
+      missing ??= new Uint8Array(ends.length)
+      if (Boolean(missing[row]) === isMissing) return
+      missing[row] = Number(isMissing)
+      missingCount += isMissing ? 1 : -1
+      snapshot = undefined
+    },
+
+    settle,
+
+    leftOut: () => duplicates + missingCount,
+
+    snapshot() {
+      settle()
+      // Label text is only ever appended to, so it is shared; a row's values change, so they are copied.
+      return (snapshot ??= {
+        ...meta,
+        length,
+        order: missingCount > 0 ? order.filter((row) => !missing?.[row]) : order,
+        labels: { bytes, ends } satisfies LabelText,
+        values: values.slice(0, length * rowWidth),
+        created: created?.slice(0, length),
+      })
+    },
+  }
+}
+
+function startOf(ends: Uint32Array, row: number): number {
+  return row === 0 ? 0 : ends[row - 1]!
+}
+
+function copyInto<T extends { set(from: ArrayLike<number>): void }>(
+  target: T,
+  from: ArrayLike<number>,
+): T {
+  target.set(from)
+  return target
+}

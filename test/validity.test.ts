@@ -1,0 +1,236 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Family, MetricType } from '../src/metrics/family.js'
+import { collisions, exposableRows, invalidRows, textCollisions } from '../src/metrics/validity.js'
+import { makeFamily } from './helpers/families.js'
+
+const BOUNDS = [1, 2, Infinity]
+
+/** One row: buckets (or quantile values), sum, count. */
+const ROWS: readonly [
+  what: string,
+  type: MetricType,
+  values: readonly number[],
+  isValid: boolean,
+  bounds?: readonly number[],
+][] = [
+  ['a counter of 0', 'counter', [0], true],
+  ['a counter of -0', 'counter', [-0], true],
+  ['an infinite counter', 'counter', [Infinity], true],
+  ['a negative counter', 'counter', [-1], false],
+  ['a NaN counter', 'counter', [NaN], false],
+  ['a negative gauge', 'gauge', [-1], true],
+  ['a NaN gauge', 'gauge', [NaN], true],
+  ['a NaN unknown', 'unknown', [NaN], true],
+  ['an info of 1', 'info', [1], true],
+  ['an info of 0', 'info', [0], false],
+  ['an info of NaN', 'info', [NaN], false],
+  ['an empty histogram', 'histogram', [0, 0, 0, 0, 0], true],
+  ['a histogram', 'histogram', [1, 2, 3, 4.5, 3], true],
+  ['a histogram whose sum is infinite', 'histogram', [1, 2, 3, Infinity, 3], true],
+  ['a histogram whose count is not its +Inf bucket', 'histogram', [1, 2, 3, 4.5, 4], false],
+  ['a histogram with buckets that fall', 'histogram', [2, 1, 3, 4.5, 3], false],
+  ['a histogram with half an observation', 'histogram', [0.5, 2, 3, 4.5, 3], false],
+  ['a histogram with a NaN bucket', 'histogram', [1, NaN, 3, 4.5, 3], false],
+  ['a histogram with infinite buckets', 'histogram', [1, 2, Infinity, 4.5, Infinity], false],
+  ['a histogram with a negative bucket', 'histogram', [-1, 2, 3, 4.5, 3], false],
+  ['a histogram with a negative sum', 'histogram', [1, 2, 3, -4.5, 3], false],
+  ['a histogram with a NaN sum', 'histogram', [1, 2, 3, NaN, 3], false],
+  ['a histogram with a NaN count', 'histogram', [1, 2, 3, 4.5, NaN], false],
+  ['a histogram of negative numbers', 'histogram', [1, 2, 3, -4.5, 3], true, [-1, 0, Infinity]],
+  ['a histogram without +Inf', 'histogram', [1, 2, 3, 4.5, 3], false, [1, 2, 3]],
+  ['a histogram without buckets', 'histogram', [4.5, 3], false, []],
+  ['a histogram with bounds out of order', 'histogram', [1, 2, 3, 4.5, 3], false, [2, 1, Infinity]],
+  ['a histogram with a bound twice', 'histogram', [1, 2, 3, 4.5, 3], false, [1, 1, Infinity]],
+  ['a histogram with a NaN bound', 'histogram', [1, 2, 3, 4.5, 3], false, [1, NaN, Infinity]],
+  ['a summary', 'summary', [1, 2, 4.5, 3], true, [0.5, 0.9]],
+  ['a summary without quantiles', 'summary', [4.5, 3], true, []],
+  ['a summary of nothing', 'summary', [NaN, NaN, 0, 0], true, [0, 1]],
+  ['a summary with a negative quantile value', 'summary', [-1, 2, 4.5, 3], false, [0.5, 0.9]],
+  ['a summary with a negative sum', 'summary', [1, 2, -4.5, 3], false, [0.5, 0.9]],
+  ['a summary with a NaN sum', 'summary', [1, 2, NaN, 3], false, [0.5, 0.9]],
+  ['a summary with half an observation', 'summary', [1, 2, 4.5, 2.5], false, [0.5, 0.9]],
+  ['a summary with a negative count', 'summary', [1, 2, 4.5, -3], false, [0.5, 0.9]],
+  ['a summary with a NaN count', 'summary', [1, 2, 4.5, NaN], false, [0.5, 0.9]],
+  ['a summary with a quantile over 1', 'summary', [1, 2, 4.5, 3], false, [0.5, 99]],
+  ['a summary with a NaN quantile', 'summary', [1, 2, 4.5, 3], false, [NaN, 0.9]],
+]
+
+for (const [what, type, values, isValid, bounds] of ROWS) {
+  test(`OpenMetrics ${isValid ? 'has' : 'forbids'} ${what}`, () => {
+    const family = makeFamily(
+      { name: 'x', type, bounds: bounds ?? (type === 'histogram' ? BOUNDS : []) },
+      [{ values }],
+    )
+    assert.equal(invalidRows(family), isValid ? 0 : 1)
+    assert.deepEqual([...exposableRows(family, 'text')], [0], 'text has it in any case')
+  })
+}
+
+test('a row is judged by its own values', () => {
+  const family = makeFamily({ name: 'x', type: 'histogram', bounds: [1, Infinity] }, [
+    { labels: 'a="1"', values: [1, 2, 3, 2] },
+    { labels: 'a="2"', values: [2, 1, 3, 1] },
+    { labels: 'a="3"', values: [0, 1, 3, 1] },
+  ])
+  assert.deepEqual([...exposableRows(family, 'openmetrics')], [0, 2])
+  assert.equal(invalidRows(family), 1)
+})
+
+test('a row that is not exposed is not counted', () => {
+  const family = makeFamily({ name: 'x', type: 'counter' }, [{ values: [-1] }, { values: [1] }])
+  assert.equal(invalidRows({ ...family, order: Uint32Array.of(1) }), 0)
+})
+
+test('a row with a label of the same name as the one we add is in no format', () => {
+  const rows = ['le="x"', 'a="1",le="2"', 'file="3"', 'a="\\",le=\\""', 'a=",le="', 'le2="1"'].map(
+    (labels) => ({ labels, values: [1, 1, 1] }),
+  )
+  const family = makeFamily({ name: 'x', type: 'histogram', bounds: [Infinity] }, rows)
+  assert.deepEqual([...exposableRows(family, 'text')], [2, 3, 4, 5])
+  assert.deepEqual([...exposableRows(family, 'openmetrics')], [2, 3, 4, 5])
+  const summary = makeFamily({ name: 'x', type: 'summary' }, [
+    { labels: 'quantile="1"', values: [1, 1] },
+    { labels: 'le="1"', values: [1, 1] },
+  ])
+  assert.deepEqual([...exposableRows(summary, 'text')], [1])
+  const gauge = makeFamily({ name: 'x', type: 'gauge' }, [{ labels: 'le="1"', values: [1] }])
+  assert.deepEqual([...exposableRows(gauge, 'text')], [0])
+})
+
+function one(type: MetricType, name: string): Family {
+  const values = { histogram: [0, 0, 0], summary: [0, 0] } as Partial<Record<MetricType, number[]>>
+  return makeFamily({ name, type, bounds: type === 'histogram' ? [Infinity] : [] }, [
+    { values: values[type] ?? [1] },
+  ])
+}
+
+function names(families: ReadonlySet<Family>): string[] {
+  return Array.from(families, ({ type, name }) => `${type} ${name}`).sort()
+}
+
+/** Families, those left out of OpenMetrics, those left out of text. */
+const COLLISIONS: readonly [
+  families: readonly (readonly [MetricType, string])[],
+  openMetrics: readonly string[],
+  text: readonly string[],
+][] = [
+  [[['gauge', 'x'], ['gauge', 'y']], [], []], // prettier-ignore
+  [
+    [
+      ['gauge', 'x_total'],
+      ['counter', 'x'],
+    ],
+    ['gauge x_total'],
+    ['gauge x_total'],
+  ],
+  [
+    [
+      ['gauge', 'x'],
+      ['counter', 'x'],
+    ],
+    ['gauge x'],
+    [],
+  ],
+  [
+    [
+      ['gauge', 'x_created'],
+      ['counter', 'x'],
+    ],
+    ['gauge x_created'],
+    [],
+  ],
+  [
+    [
+      ['gauge', 'x_count'],
+      ['summary', 'x'],
+    ],
+    ['gauge x_count'],
+    [],
+  ],
+  [
+    [
+      ['gauge', 'x_sum'],
+      ['histogram', 'x'],
+    ],
+    ['gauge x_sum'],
+    [],
+  ],
+  [
+    [
+      ['gauge', 'x_bucket'],
+      ['histogram', 'x'],
+    ],
+    ['gauge x_bucket'],
+    [],
+  ],
+  [
+    [
+      ['gauge', 'x_bucket'],
+      ['summary', 'x'],
+    ],
+    [],
+    [],
+  ],
+  [
+    [
+      ['gauge', 'x_info'],
+      ['info', 'x'],
+    ],
+    ['gauge x_info'],
+    ['gauge x_info'],
+  ],
+  [
+    [
+      ['counter', 'x_total'],
+      ['counter', 'x'],
+    ],
+    ['counter x_total'],
+    [],
+  ],
+  [
+    [
+      ['histogram', 'x'],
+      ['summary', 'x'],
+    ],
+    ['summary x'],
+    ['summary x'],
+  ],
+  [
+    [
+      ['unknown', 'x'],
+      ['info', 'x'],
+    ],
+    ['unknown x'],
+    [],
+  ],
+  [
+    [['gauge', 'x'], ['counter', 'x'], ['gauge', 'x_total']], // prettier-ignore
+    ['gauge x', 'gauge x_total'],
+    ['gauge x_total'],
+  ],
+]
+
+for (const [families, openMetrics, text] of COLLISIONS) {
+  const title = families.map((family) => family.join(' ')).join(', ')
+  const result = openMetrics.length === 0 ? 'do not collide' : `leave out ${openMetrics.join(', ')}`
+  test(`${title}: ${result}`, () => {
+    const given = families.map(([type, name]) => one(type, name))
+    for (const inSomeOrder of [given, given.toReversed()]) {
+      assert.deepEqual(names(collisions(inSomeOrder)), openMetrics)
+      assert.deepEqual(names(textCollisions(inSomeOrder)), text)
+    }
+  })
+}
+
+test('of two families of one name and type the first given stays', () => {
+  const [first, second] = [one('gauge', 'x'), one('gauge', 'x')]
+  assert.deepEqual(collisions([first, second]), new Set([second]))
+  assert.deepEqual(textCollisions([first, second]), new Set([second]))
+})
+
+test('a family does not collide with itself, nor with one without rows', () => {
+  const family = one('gauge', 'x')
+  const empty = makeFamily({ name: 'x', type: 'counter' }, [])
+  assert.deepEqual(collisions([family, family, empty]), new Set())
+})
