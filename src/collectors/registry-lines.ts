@@ -1,0 +1,263 @@
+import { isUtf8 } from 'node:buffer'
+import { DecodeError } from '../errors.js'
+import { escapeLabelValue, type MetricType } from '../metrics/family.js'
+import { createTable, type Table } from '../metrics/store.js'
+
+/**
+ * What the companion module's lines mean: tab-separated text, decoded into tables.
+ *
+ * @see prosody-modules/mod_adhoc_statistics/README.md, "Lines"
+ */
+export type RegistryTables = {
+  /** Applies the lines of one answer, which may speak of the ids `first … last` only. */
+  apply(lines: string, first: number, last: number): void
+  /** Puts the series that came new into their order. */
+  settle(): void
+  readonly tables: () => Iterable<Table>
+  /** Series, by name of their family, that can't be shown: no number, too long, labels that clash. */
+  invalid(): Map<string, number>
+}
+
+type RegistryFamily = {
+  readonly table: Table
+  readonly labelNames: readonly string[]
+  /** Column of each value that a line gives, -1 for one that is not kept (a bound given twice). */
+  readonly columns: readonly number[]
+  /** Why no series of it can be shown; else undefined. */
+  readonly unusable: boolean
+  tooLong: number
+}
+
+const TYPES: Readonly<Record<string, MetricType>> = {
+  counter: 'counter',
+  gauge: 'gauge',
+  histogram: 'histogram',
+  summary: 'summary',
+}
+
+export function createRegistryTables(): RegistryTables {
+  const families = new Map<string, RegistryFamily>()
+  // By id: which family and which row. Two plain numbers for each series.
+  let familyOf: (RegistryFamily | undefined)[] = []
+  let rowOf = new Int32Array(1024)
+
+  function addFamily(fields: readonly string[]): void {
+    const [, id, type, name, unit, help, labelCount, ...rest] = fields
+    if (labelCount === undefined || !TYPES[type!]) throw bad('a family line', fields)
+    if (families.has(id!)) return // every answer that needs it repeats it
+    const count = Number(labelCount)
+    if (!(count <= rest.length)) throw bad('names of labels', fields)
+    const labelNames = rest.slice(0, count).map((label) => escapeName(unescape(label)))
+    const { bounds, columns } = readBounds(TYPES[type!]!, rest.slice(count))
+    families.set(own(id!), {
+      table: createTable({
+        name: own(escapeName(unescape(name!))),
+        type: TYPES[type!]!,
+        help: own(unescape(help!)),
+        unit: own(unescape(unit!)),
+        bounds,
+      }),
+      labelNames: labelNames.map(own),
+      columns,
+      // Prometheus refuses a label given twice; a histogram's own label is `le`.
+      unusable:
+        new Set(labelNames).size < labelNames.length ||
+        bounds.some(Number.isNaN) ||
+        (type === 'histogram' && (labelNames.includes('le') || bounds.length === 0)),
+      tooLong: 0,
+    })
+  }
+
+  function familyNamed(id: string | undefined, line: readonly string[]): RegistryFamily {
+    const family = families.get(id ?? '')
+    if (!family) throw bad('the id of a family told before', line)
+    return family
+  }
+
+  function addSeries(fields: readonly string[], id: number): void {
+    const family = familyNamed(fields[2], fields)
+    const { table, labelNames, columns, unusable } = family
+    const valuesAt = 4 + labelNames.length
+    if (fields.length !== valuesAt + columns.length) {
+      throw bad(`${labelNames.length} labels and ${columns.length} values`, fields)
+    }
+    let row = -1
+    if (!unusable) {
+      if (familyOf[id] === family) row = rowOf[id]!
+      else {
+        let labels = ''
+        for (let i = 0; i < labelNames.length; i++) {
+          const value = escapeLabelValue(unescape(fields[4 + i]!))
+          labels += `${i > 0 ? ',' : ''}${labelNames[i]!}="${value}"`
+        }
+        row = table.append(labels)
+      }
+      table.setCreated(row, parseNumber(fields[3]!))
+    } else if (familyOf[id] !== family) family.tooLong++
+    remember(id, family, row)
+    setValues(family, row, fields, valuesAt, columns)
+  }
+
+  function addTooLong(fields: readonly string[], id: number): void {
+    const family = familyNamed(fields[2], fields)
+    if (familyOf[id] !== family) family.tooLong++
+    remember(id, family, -1)
+  }
+
+  function remember(id: number, family: RegistryFamily, row: number): void {
+    if (id >= rowOf.length) {
+      const grown = new Int32Array(Math.max(id + 1, rowOf.length * 2))
+      grown.set(rowOf)
+      rowOf = grown
+    }
+    familyOf[id] = family
+    rowOf[id] = row
+  }
+
+  function setValues(
+    { table }: RegistryFamily,
+    row: number,
+    fields: readonly string[],
+    valuesAt: number,
+    columns: readonly number[],
+  ): void {
+    if (fields.length !== valuesAt + columns.length) throw bad(`${columns.length} values`, fields)
+    if (row < 0) return
+    let isMissing = false
+    for (let i = 0; i < columns.length; i++) {
+      const text = fields[valuesAt + i]!
+      if (text === '') isMissing = true
+      else if (columns[i]! >= 0) table.set(row, columns[i]!, parseNumber(text))
+    }
+    // What the server did not say is missing, not zero.
+    table.setMissing(row, isMissing)
+  }
+
+  return {
+    apply(lines, first, last) {
+      for (const line of lines.split('\n')) {
+        if (line === '') continue
+        const fields = line.split('\t')
+        const kind = fields[0]!
+        if (kind === 'F') {
+          addFamily(fields)
+          continue
+        }
+        const id = Number(kind === 'S' || kind === 'X' ? fields[1] : kind)
+        if (!Number.isInteger(id) || id < first || id > last) {
+          throw bad(`an id from ${first} to ${last}`, fields)
+        }
+        if (kind === 'S') addSeries(fields, id)
+        else if (kind === 'X') addTooLong(fields, id)
+        else {
+          const family = familyOf[id]
+          if (!family) throw bad('the id of a series told before', fields)
+          setValues(family, rowOf[id]!, fields, 1, family.columns)
+        }
+      }
+    },
+
+    settle() {
+      for (const { table } of families.values()) table.settle()
+    },
+
+    tables: function* () {
+      for (const { table, unusable } of families.values()) if (!unusable) yield table
+    },
+
+    invalid() {
+      const counts = new Map<string, number>()
+      for (const { table, tooLong } of families.values()) {
+        const count = table.leftOut() + tooLong
+        if (count > 0) counts.set(table.meta.name, (counts.get(table.meta.name) ?? 0) + count)
+      }
+      return counts
+    },
+  }
+}
+
+function bad(expected: string, fields: readonly string[]): DecodeError {
+  return new DecodeError('statistics line', expected, JSON.stringify(fields.join('\t')))
+}
+
+/**
+ * Bounds in ascending order, whatever order the server keeps them in: each bucket's count is
+ * cumulative by its own bound, so sorting is all that is needed.
+ */
+function readBounds(type: MetricType, texts: readonly string[]) {
+  if (type === 'counter' || type === 'gauge') return { bounds: [], columns: [0] }
+  const given = texts.map(parseNumber)
+  const bounds = [...new Set(given)].sort((a, b) => a - b)
+  // A line gives sum, count, then the buckets; a table has the buckets first.
+  const columns = [bounds.length, bounds.length + 1]
+  given.forEach((bound, i) => {
+    columns.push(given.indexOf(bound) === i ? bounds.indexOf(bound) : -1)
+  })
+  return { bounds, columns }
+}
+
+/** Numbers as Lua's `%.17g` writes them: `-nan`, `inf` and the like too. Anything else is NaN. */
+function parseNumber(text: string): number {
+  if (text === '') return NaN
+  const value = Number(text)
+  if (!Number.isNaN(value)) return value
+  const [, sign, word] = /^([+-]?)(inf|nan)/i.exec(text) ?? []
+  if (word?.toLowerCase() !== 'inf') return NaN
+  return sign === '-' ? -Infinity : Infinity
+}
+
+/** Undoes the module's escaping: the very bytes that Prosody holds, as a string. */
+function unescape(text: string): string {
+  if (!text.includes('\\')) return text.includes('\uFFFD') ? fromBytes(Buffer.from(text)) : text
+  if (!/\\x|\uFFFD/.test(text)) return text.replace(/\\(.)/g, (_, c: string) => CONTROLS[c] ?? c)
+  const pieces = text.split(/(\\x[0-9a-f]{2}|\\.)/)
+  return fromBytes(
+    Buffer.concat(
+      pieces.map((piece) =>
+        piece.startsWith('\\x')
+          ? Buffer.from(piece.slice(2), 'hex')
+          : Buffer.from(piece.startsWith('\\') ? (CONTROLS[piece[1]!] ?? piece[1]!) : piece),
+      ),
+    ),
+  )
+}
+
+const CONTROLS: Readonly<Record<string, string>> = { t: '\t', n: '\n', r: '\r' }
+
+/**
+ * Bytes as valid UTF-8. A byte that is no part of a character is shown as U+FFFD and two hexadecimal
+ * digits, and so is each byte of a U+FFFD in the source: different bytes never look the same.
+ */
+function fromBytes(bytes: Buffer): string {
+  const text = bytes.toString('utf8')
+  if (isUtf8(bytes) && !text.includes('\uFFFD')) return text
+  let shown = ''
+  for (let at = 0; at < bytes.length;) {
+    const length = lengthOfCharacter(bytes, at)
+    const character = bytes.toString('utf8', at, at + length)
+    if (length > 0 && character !== '\uFFFD') shown += character
+    else shown += `\uFFFD${bytes.toString('hex', at, at + 1)}`
+    at += length > 0 && character !== '\uFFFD' ? length : 1
+  }
+  return shown
+}
+
+function lengthOfCharacter(bytes: Buffer, at: number): number {
+  for (let length = 1; length <= 4 && at + length <= bytes.length; length++) {
+    if (isUtf8(bytes.subarray(at, at + length))) return length
+  }
+  return 0
+}
+
+/** As mod_http_openmetrics escapes names: `/` is two underscores, what Prometheus forbids is one. */
+function escapeName(name: string): string {
+  return name
+    .replaceAll('/', '__')
+    .replace(/[^A-Za-z0-9_]/g, '_')
+    .replace(/^[^A-Za-z_]/, '_$&')
+}
+
+/** A copy: V8 keeps the whole stanza for a short string cut out of it. */
+function own(text: string): string {
+  return Buffer.from(text).toString()
+}

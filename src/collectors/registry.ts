@@ -1,0 +1,181 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { DecodeError, NotHandledError, StanzaError, TimeoutError } from '../errors.js'
+import { family } from '../metrics/family.js'
+import { runCommand } from '../xmpp/command.js'
+import type { Connection } from '../xmpp/connection.js'
+import { submitForm } from '../xmpp/data-form.js'
+import { CollectorError, type Collector } from './collector.js'
+import { createRegistryTables, type RegistryTables } from './registry-lines.js'
+
+/** Command node and payload namespace of mod_adhoc_statistics. */
+export const REGISTRY_NODE = 'urn:prosody-exporter:statistics:1'
+
+/** What is known of the server's registry, from one epoch of it. */
+type Registry = {
+  readonly epoch: string
+  readonly tables: RegistryTables
+  /** Ranges of ids that cover the registry, each with the change number at which it was last read. */
+  readonly ranges: Range[]
+  updatedSeconds: number
+}
+
+type Range = { readonly first: number; last: number | undefined; since: number }
+
+type Page = {
+  readonly epoch: string
+  readonly change: number
+  readonly size: number
+  readonly last: number
+  readonly updatedSeconds: number
+  readonly lines: readonly string[]
+}
+
+/**
+ * Prosody's whole statistics registry, from the companion module's command on our own domain.
+ *
+ * A run asks each range of ids what changed since it was last read. A lost answer costs nothing,
+ * because the server keeps no state for us: the range is asked again with the same number.
+ */
+export function createRegistryCollector(
+  connection: Pick<Connection, 'request' | 'domain'>,
+  now: () => number = () => performance.now(),
+): Collector {
+  let registry: Registry | undefined
+
+  async function readPage(range: Range, deadline: number): Promise<Page> {
+    const timeoutMs = deadline - now()
+    if (timeoutMs <= 0) throw new TimeoutError('the collection took longer than its time-out')
+    const form = submitForm(REGISTRY_NODE, {
+      ...(registry && { epoch: registry.epoch }),
+      first: String(range.first),
+      ...(range.last !== undefined && { last: String(range.last) }),
+      since: String(range.since),
+    })
+    const { element } = await runCommand(connection, REGISTRY_NODE, { form, timeoutMs })
+    const payload = element.getChild('statistics', REGISTRY_NODE)
+    if (!payload) throw new DecodeError('statistics', `a payload of ${REGISTRY_NODE}`, 'none')
+    return {
+      epoch: Buffer.from(text(payload.attrs, 'epoch')).toString(),
+      change: whole(payload.attrs, 'change'),
+      size: whole(payload.attrs, 'size'),
+      last: whole(payload.attrs, 'last'),
+      updatedSeconds: Number(payload.attrs['updated'] ?? NaN),
+      lines: payload.getChildren('lines').map((lines) => lines.text()),
+    }
+  }
+
+  /** @returns false when the server's registry became another one in the middle. */
+  async function run(deadline: number): Promise<boolean> {
+    for (let i = 0; ; i++) {
+      const range = registry?.ranges[i] ?? { first: 1, last: undefined, since: 0 }
+      const page = await readPage(range, deadline)
+      if (page.epoch !== registry?.epoch) {
+        registry = undefined
+        // A new epoch's first page is complete as it is; any other was asked for in vain.
+        if (i > 0) return false
+        registry = {
+          epoch: page.epoch,
+          tables: createRegistryTables(),
+          ranges: [{ first: 1, last: undefined, since: 0 }],
+          updatedSeconds: NaN,
+        }
+      }
+      if (i === 0) registry.updatedSeconds = page.updatedSeconds
+      if (apply(registry, i, page)) return true
+    }
+  }
+
+  /** @returns whether this was the last page. */
+  function apply({ ranges, tables }: Registry, i: number, page: Page): boolean {
+    const range = ranges[i]!
+    const asked = range.last ?? page.size
+    if (page.last > asked || (page.last < range.first && range.first <= page.size)) {
+      throw new DecodeError(
+        'statistics',
+        `the last id from ${range.first} to ${asked}`,
+        `${page.last}`,
+      )
+    }
+    for (const lines of page.lines) tables.apply(lines, range.first, page.last)
+    tables.settle()
+    if (page.last < asked) {
+      // The module ended the page here; from now on this is where the range ends.
+      ranges.splice(i + 1, 0, { first: page.last + 1, last: range.last, since: range.since })
+      range.last = page.last
+    }
+    range.since = page.change
+    return ranges.length === i + 1
+  }
+
+  return {
+    name: 'registry',
+
+    async collect({ timeoutMs }) {
+      const deadline = now() + timeoutMs
+      try {
+        // Once more when the registry changed under us: a run never mixes two epochs.
+        for (let tries = 0; !(await run(deadline)); tries++) {
+          if (tries === 3) {
+            throw new DecodeError('statistics', 'one epoch for a whole run', 'a new one each time')
+          }
+          await sleep(0)
+        }
+      } catch (error) {
+        // What was read may be half of it: begin with an empty store next time.
+        if (error instanceof DecodeError) registry = undefined
+        throw withAdvice(error, connection.domain)
+      }
+      const { tables, updatedSeconds } = registry!
+      return {
+        families: Array.from(tables.tables(), (table) => table.snapshot()),
+        about: Number.isNaN(updatedSeconds) ? [] : [updatedFamily(updatedSeconds)],
+        invalid: tables.invalid(),
+      }
+    },
+  }
+}
+
+function updatedFamily(seconds: number) {
+  return family(
+    'gauge',
+    'prosody_exporter_registry_updated_timestamp_seconds',
+    'When Prosody last collected its statistics, by its own clock; counters that modules increment are newer.',
+    [{ value: seconds }],
+  )
+}
+
+function text(attrs: Readonly<Record<string, string>>, name: string): string {
+  const value = attrs[name]
+  if (!value) throw new DecodeError('statistics', `an attribute ${name}`, 'none')
+  return value
+}
+
+function whole(attrs: Readonly<Record<string, string>>, name: string): number {
+  const value = text(attrs, name)
+  if (!/^\d{1,15}$/.test(value))
+    throw new DecodeError(`statistics ${name}`, 'a whole number', value)
+  return Number(value)
+}
+
+/** The same failure with what to change and where, if somebody can. */
+function withAdvice(error: unknown, domain: string): unknown {
+  if (error instanceof NotHandledError) {
+    return new CollectorError(
+      'not_found',
+      `mod_adhoc_statistics is not loaded for the component: in prosody.cfg.lua, in the section Component "${domain}", ` +
+        'set modules_enabled = { "adhoc_statistics" } and have the module in one of plugin_paths, then restart Prosody',
+      { cause: error },
+    )
+  }
+  if (!(error instanceof StanzaError)) return error
+  if (error.condition === 'forbidden') {
+    return new CollectorError(
+      'forbidden',
+      `Prosody does not let ${domain} read statistics: ${error.text}`,
+      { cause: error },
+    )
+  }
+  return new CollectorError('refused', `Prosody refused to give statistics: ${error.message}`, {
+    cause: error,
+  })
+}

@@ -1,0 +1,185 @@
+import { getRequestListener } from '@hono/node-server'
+import { lstat, unlink } from 'node:fs/promises'
+import { createServer, type Server, type ServerOptions } from 'node:http'
+import { connect, type ListenOptions, type Socket } from 'node:net'
+import type { Log } from '../log.js'
+import { addressText, type ListenAddress } from './listen-address.js'
+
+export type Timeouts = Pick<
+  ServerOptions,
+  'headersTimeout' | 'requestTimeout' | 'keepAliveTimeout' | 'connectionsCheckingInterval'
+>
+
+const TIMEOUTS: Timeouts = {
+  headersTimeout: 5000,
+  requestTimeout: 30_000,
+  // Longer than a scrape interval: Node's 5 s makes every scrape connect anew, or race a close.
+  keepAliveTimeout: 75_000,
+  connectionsCheckingInterval: 1000,
+}
+const MAX_HEADER_BYTES = 8192
+// A flood of connections must not use up the descriptors that redialling the XMPP server needs.
+const MAX_CONNECTIONS = 512
+// A reader that takes nothing pins its snapshot. More than the longest wait for a scrape, 10 min.
+const SILENCE_MS = 660_000
+
+export type Listener = {
+  /** Where it listens, with the real port. */
+  readonly urls: readonly string[]
+  /** Accepts no more, lets requests under way finish for at most `graceMs`, then cuts them off. */
+  readonly close: (graceMs: number) => Promise<void>
+}
+
+/**
+ * Serves the app on every address.
+ *
+ * An optional address that this machine lacks is skipped; a socket file that a dead process left is
+ * replaced.
+ *
+ * @param timeouts Milliseconds, see node:http. Default: 5 s for headers, 30 s for a request, 75 s idle.
+ * @throws Error with a line that names the address; then nothing listens.
+ */
+export async function listen(
+  app: { fetch(request: Request): Response | Promise<Response> },
+  addresses: readonly ListenAddress[],
+  log: Log,
+  timeouts: Timeouts = {},
+): Promise<Listener> {
+  const open: { url: string; close: Listener['close'] }[] = []
+  const close = async (graceMs: number) => {
+    await Promise.all(open.map((each) => each.close(graceMs)))
+  }
+  try {
+    for (const address of addresses) {
+      const one = await listenOn(app, address, log, timeouts)
+      if (one !== undefined) open.push(one)
+    }
+    if (open.length === 0) throw new Error('this machine has none of the addresses to listen on')
+  } catch (error) {
+    await close(0)
+    throw error
+  }
+  for (const { url } of open) log.info('listening', { address: url })
+  return { urls: open.map(({ url }) => url), close }
+}
+
+async function listenOn(
+  app: Parameters<typeof listen>[0],
+  address: ListenAddress,
+  log: Log,
+  timeouts: Timeouts,
+): Promise<{ url: string; close: Listener['close'] } | undefined> {
+  const respond = getRequestListener((request) => app.fetch(request), { hostname: 'localhost' })
+  const server = createServer(
+    { ...TIMEOUTS, ...timeouts, maxHeaderSize: MAX_HEADER_BYTES },
+    (incoming, outgoing) => void respond(incoming, outgoing),
+  )
+  server.maxConnections = MAX_CONNECTIONS
+  server.setTimeout(SILENCE_MS)
+  const close = drainable(server)
+  try {
+    await bind(server, address)
+  } catch (error) {
+    const code = codeOf(error)
+    const lacking = code === 'EADDRNOTAVAIL' || code === 'EAFNOSUPPORT'
+    if (lacking && 'port' in address && address.optional) {
+      log.info('this machine lacks a default address, skipped', { address: addressText(address) })
+      return undefined
+    }
+    throw new Error(`cannot listen on ${addressText(address)}: ${REASONS[code] ?? code}`, {
+      cause: error,
+    })
+  }
+  server.on('error', (error) => {
+    log.warn('a connection could not be accepted', { error: error.message })
+  })
+  return { url: urlOf(server), close }
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'the address is in use',
+  EADDRNOTAVAIL: 'this machine does not have that address',
+  EAFNOSUPPORT: 'this machine does not have that kind of address',
+  EACCES: 'not permitted',
+  ENOENT: 'the directory does not exist, or the name is unknown',
+  ENOTFOUND: 'the name is unknown',
+}
+
+async function bind(server: Server, address: ListenAddress): Promise<void> {
+  if (!('path' in address)) {
+    await start(server, { port: address.port, ...(address.host && { host: address.host }) })
+    return
+  }
+  try {
+    await start(server, address)
+  } catch (error) {
+    if (codeOf(error) !== 'EADDRINUSE' || !(await isStaleSocket(address.path))) throw error
+    await unlink(address.path)
+    await start(server, address)
+  }
+}
+
+function start(server: Server, options: ListenOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(options, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+}
+
+// Connecting to a plain file is refused too: look at what it is before it is removed.
+async function isStaleSocket(path: string): Promise<boolean> {
+  if (!(await lstat(path)).isSocket()) return false
+  return new Promise((resolve) => {
+    const socket = connect(path)
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(false)
+    })
+    socket.once('error', (error) => {
+      resolve(codeOf(error) === 'ECONNREFUSED')
+    })
+  })
+}
+
+// closeIdleConnections() spares a connection that has not sent anything yet, which would then hold
+// the end up for the whole grace, so we keep book of what each connection waits for.
+function drainable(server: Server): Listener['close'] {
+  const unanswered = new Map<Socket, number>()
+  let closing: Promise<void> | undefined
+  server.on('connection', (socket: Socket) => {
+    unanswered.set(socket, 0)
+    socket.once('close', () => unanswered.delete(socket))
+  })
+  server.on('request', ({ socket }, outgoing) => {
+    unanswered.set(socket, (unanswered.get(socket) ?? 0) + 1)
+    outgoing.once('close', () => {
+      const left = (unanswered.get(socket) ?? 0) - 1
+      if (unanswered.has(socket)) unanswered.set(socket, left)
+      if (left === 0 && closing !== undefined) socket.destroySoon()
+    })
+  })
+  return (graceMs) =>
+    (closing ??= new Promise((resolve) => {
+      const cutOff = setTimeout(() => {
+        server.closeAllConnections()
+      }, graceMs)
+      server.close(() => {
+        clearTimeout(cutOff)
+        resolve()
+      })
+      for (const [socket, requests] of unanswered) if (requests === 0) socket.destroy()
+    }))
+}
+
+function urlOf(server: Server): string {
+  const at = server.address()
+  if (at === null || typeof at === 'string') return `unix:${at ?? ''}`
+  return `http://${at.family === 'IPv6' ? `[${at.address}]` : at.address}:${at.port}`
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : String(error)
+}

@@ -1,0 +1,99 @@
+#!/usr/bin/env node
+/** The edge to the process: command line, environment, signals and exit codes. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { createBridge } from './bridge.js'
+import { readConfig, type Config } from './config.js'
+import { ConfigError } from './errors.js'
+import { helpText, readSettings } from './flags.js'
+import { createLogger } from './logger.js'
+import type { ProcessFigures } from './metrics/self.js'
+
+const GRACE_MS = 5000
+const WRONG_OPTION = 2
+
+// Who reads our log may go away before us: that is no reason to end.
+process.stderr.on('error', () => undefined)
+process.stdout.on('error', () => undefined)
+
+const version = readVersion()
+try {
+  const settings = readSettings(process.argv.slice(2), process.env)
+  if (settings.isSet('help')) process.stdout.write(helpText())
+  else if (settings.isSet('version')) process.stdout.write(`prosody-exporter ${version}\n`)
+  else await run(readConfig(settings, process.env))
+} catch (error) {
+  if (!(error instanceof ConfigError)) throw error
+  process.stderr.write(`prosody-exporter: ${error.message}\n`)
+  process.exitCode = WRONG_OPTION
+}
+
+async function run(config: Config): Promise<void> {
+  const log = createLogger(config.log, (line) => process.stderr.write(line))
+  const bridge = createBridge(config, { log, version, processFigures: createProcessFigures() })
+  let stopping = false
+
+  const crash = (error: unknown) => {
+    const { message, stack } = error instanceof Error ? error : new Error(String(error))
+    log.error('unexpected error, this is a bug', { error: message, stack })
+    process.exit(1)
+  }
+  process.on('uncaughtException', crash)
+  process.on('unhandledRejection', crash)
+
+  const stop = (signal: NodeJS.Signals) => {
+    if (stopping) process.exit(1)
+    stopping = true
+    log.info('stopping', { signal })
+    // The last resort when something does not end within its bound.
+    setTimeout(() => process.exit(1), 2 * GRACE_MS).unref()
+    bridge.stop(GRACE_MS).then(() => process.exit(0), crash)
+  }
+  process.on('SIGTERM', stop)
+  process.on('SIGINT', stop)
+
+  try {
+    await bridge.start()
+  } catch (error) {
+    log.error('cannot start', { error: error instanceof Error ? error.message : String(error) })
+    process.exit(1)
+  }
+}
+
+function readVersion(): string {
+  const file = readFileSync(new URL('../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(file) as { version: string }).version
+}
+
+function createProcessFigures(): () => ProcessFigures {
+  const startTimeSeconds = Date.now() / 1000 - process.uptime()
+  const maxFds = readMaxFds()
+  return () => {
+    const { user, system } = process.cpuUsage()
+    return {
+      cpuSeconds: (user + system) / 1e6,
+      residentMemoryBytes: process.memoryUsage.rss(),
+      startTimeSeconds,
+      openFds: countOpenFds(),
+      maxFds,
+    }
+  }
+}
+
+// Only Linux tells these two.
+function countOpenFds(): number | undefined {
+  try {
+    return readdirSync('/proc/self/fd').length - 1 // less the one that lists them
+  } catch {
+    return undefined
+  }
+}
+
+function readMaxFds(): number | undefined {
+  try {
+    const [, soft] =
+      /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? []
+    return soft === undefined ? undefined : Number(soft)
+  } catch {
+    return undefined
+  }
+}

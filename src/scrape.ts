@@ -1,0 +1,234 @@
+import type { Collected, Collector, Reason } from './collectors/collector.js'
+import { CollectorError, REASONS } from './collectors/collector.js'
+import { DecodeError, LinkError, NotHandledError, StanzaError, TimeoutError } from './errors.js'
+import type { Log } from './log.js'
+import { createExposition, type Exposition } from './metrics/exposition.js'
+import type { Family } from './metrics/family.js'
+import {
+  selfFamilies,
+  type CollectorFigures,
+  type LinkFigures,
+  type ProcessFigures,
+} from './metrics/self.js'
+import { collisions, invalidRows } from './metrics/validity.js'
+
+/** What one response is made of: all of one moment, our own metrics included, and never changed. */
+export type Snapshot = {
+  readonly families: readonly Family[]
+  readonly exposition: Exposition
+  readonly up: boolean
+}
+
+export type Scraper = {
+  /** Resolves a snapshot, at the latest after `waitMs`, and never rejects. */
+  scrape(waitMs: number): Promise<Snapshot>
+  /** Collects now, whatever the age of the last snapshot. */
+  refresh(): Promise<Snapshot>
+  /** Whether a collection has succeeded. */
+  hasSucceeded(): boolean
+}
+
+export type ScraperOptions = {
+  readonly version: string
+  readonly collectors: readonly Collector[]
+  readonly link: () => LinkFigures
+  readonly processFigures: () => ProcessFigures
+  /** A snapshot whose collection started less than this ago is served as it is. Milliseconds. */
+  readonly minAgeMs: number
+  /** The longest that a collection may take. Milliseconds. */
+  readonly timeoutMs: number
+  readonly created: boolean
+  /** Over this many series whole families are left out, the largest first. */
+  readonly maxSeries: number
+  readonly log: Log
+  /** Monotonic milliseconds. */
+  readonly now?: () => number
+}
+
+type Running = { readonly promise: Promise<Snapshot>; late: Snapshot | undefined }
+type Result = {
+  readonly name: string
+  readonly collected?: Collected
+  readonly error?: unknown
+  readonly durationSeconds: number
+}
+
+export function createScraper(options: ScraperOptions): Scraper {
+  const { collectors, log, now = () => performance.now() } = options
+  const failures = new Map<string, number>(REASONS.map((reason) => [reason, 0]))
+  const lastFailure = new Map<string, string>()
+  let collections = 0
+  let succeeded = false
+  let leftOutNames = ''
+  let last: { readonly snapshot: Snapshot; readonly startedAt: number } | undefined
+  let running: Running | undefined
+
+  function start(): Running {
+    const startedAt = now()
+    const promise = Promise.all(collectors.map(run)).then((results) => {
+      collections++
+      const snapshot = makeSnapshot(results)
+      last = { snapshot, startedAt }
+      running = undefined
+      return snapshot
+    })
+    return (running = { promise, late: undefined })
+  }
+
+  async function run({ name, collect }: Collector): Promise<Result> {
+    const startedAt = now()
+    const durationSeconds = () => (now() - startedAt) / 1000
+    try {
+      // The collector has the same deadline; this one is for a collector that forgets it, because
+      // nothing may hold the slot for ever.
+      const late = () =>
+        new TimeoutError(`collector ${name} did not end in ${options.timeoutMs} ms`)
+      const collected = await within(
+        options.timeoutMs + 1000,
+        collect({ timeoutMs: options.timeoutMs }),
+        () => {
+          throw late()
+        },
+      )
+      if (lastFailure.delete(name)) log.info('collector works again', { collector: name })
+      succeeded = true
+      return { name, collected, durationSeconds: durationSeconds() }
+    } catch (error) {
+      const reason = reasonOf(error)
+      failures.set(reason, failures.get(reason)! + 1)
+      logOnce(name, reason, error)
+      return { name, error, durationSeconds: durationSeconds() }
+    }
+  }
+
+  /** One line when a collector begins to fail or fails otherwise, not one a scrape. */
+  function logOnce(collector: string, reason: Reason, error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error)
+    const isNew = lastFailure.get(collector) !== message
+    lastFailure.set(collector, message)
+    // The link says for itself why it is down.
+    const level = isNew && reason !== 'link' ? 'warn' : 'debug'
+    log[level]('collector failed', { collector, reason, error: message })
+  }
+
+  function logLeftOut(names: string): void {
+    if (names !== leftOutNames && names !== '') {
+      log.warn('over limits.series: families left out', { families: names })
+    }
+    leftOutNames = names
+  }
+
+  function makeSnapshot(results: readonly Result[]): Snapshot {
+    const told = results.flatMap(({ collected }) => collected?.families ?? [])
+    const { kept, leftOut } = limitSeries(told.filter(isNotOurs), options.maxSeries)
+    if (told.length > 0) logLeftOut([...leftOut.keys()].join(' '))
+    const invalid = new Map<string, number>()
+    const count = (name: string, rows: number) => {
+      if (rows > 0) invalid.set(name, (invalid.get(name) ?? 0) + rows)
+    }
+    for (const { collected } of results)
+      collected?.invalid.forEach((rows, name) => {
+        count(name, rows)
+      })
+    for (const family of told) if (!isNotOurs(family)) count(family.name, family.order.length)
+    const colliding = collisions(kept)
+    for (const family of kept) {
+      count(family.name, colliding.has(family) ? family.order.length : invalidRows(family))
+    }
+    const up = results.some(({ error }) => hasAnswered(error))
+    const figures = selfFamilies(
+      options.version,
+      {
+        up,
+        endedAtSeconds: Date.now() / 1000,
+        collectors: results.map(({ name, collected, durationSeconds }): CollectorFigures => ({
+          name,
+          success: collected !== undefined,
+          durationSeconds,
+        })),
+        invalid,
+        leftOut,
+        series: kept.reduce((sum, family) => sum + family.order.length, 0),
+      },
+      options.link(),
+      { collections, failures },
+      options.processFigures(),
+    )
+    const about = results.flatMap(({ collected }) => collected?.about ?? [])
+    const families = [...kept, ...about, ...figures]
+    return { families, up, exposition: createExposition(families, { created: options.created }) }
+  }
+
+  /** For who could not wait any longer: the server has not answered, and the collection goes on. */
+  function lateSnapshot(): Snapshot {
+    const error = new TimeoutError('the scrape ended before the collection')
+    return makeSnapshot(collectors.map(({ name }) => ({ name, error, durationSeconds: 0 })))
+  }
+
+  return {
+    scrape(waitMs) {
+      if (!running && last && now() - last.startedAt < options.minAgeMs) {
+        return Promise.resolve(last.snapshot)
+      }
+      const joined = running ?? start()
+      return within(waitMs, joined.promise, () => (joined.late ??= lateSnapshot()))
+    },
+    refresh: () => (running ?? start()).promise,
+    hasSucceeded: () => succeeded,
+  }
+}
+
+/** A server's family by a name of ours would make two of one: ours is the one that is true. */
+function isNotOurs({ name }: Family): boolean {
+  return name !== 'xmpp_up' && !name.startsWith('prosody_exporter_')
+}
+
+/** Resolves as the promise does, or with `otherwise()` after so many milliseconds; leaves no timer. */
+function within<T>(ms: number, promise: Promise<T>, otherwise: () => T): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      try {
+        resolve(otherwise())
+      } catch (error) {
+        reject(error as Error)
+      }
+    }, ms)
+    promise.then(resolve, reject).finally(() => {
+      clearTimeout(timer)
+    })
+  })
+}
+
+/** Whether the server was there to answer, whatever it said. */
+function hasAnswered(error: unknown): boolean {
+  if (error instanceof CollectorError) return hasAnswered(error.cause)
+  return !(error instanceof LinkError || error instanceof TimeoutError)
+}
+
+function reasonOf(error: unknown): Reason {
+  if (error instanceof CollectorError) return error.reason
+  if (error instanceof LinkError) return 'link'
+  if (error instanceof TimeoutError) return 'timeout'
+  if (error instanceof NotHandledError) return 'not_found'
+  if (error instanceof StanzaError) return 'refused'
+  if (error instanceof DecodeError) return 'decode'
+  return 'internal'
+}
+
+/** Whole families, the largest left out first, until the rest are no more than `max` series. */
+export function limitSeries(families: readonly Family[], max: number) {
+  const leftOut = new Map<string, number>()
+  let total = families.reduce((sum, family) => sum + family.order.length, 0)
+  if (total <= max) return { kept: families, leftOut }
+  const bySize = [...families].sort(
+    (a, b) => b.order.length - a.order.length || (a.name < b.name ? -1 : 1),
+  )
+  const dropped = new Set<Family>()
+  for (const family of bySize) {
+    if (total <= max) break
+    dropped.add(family)
+    leftOut.set(family.name, family.order.length)
+    total -= family.order.length
+  }
+  return { kept: families.filter((family) => !dropped.has(family)), leftOut }
+}

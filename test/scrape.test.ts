@@ -1,0 +1,180 @@
+import assert from 'node:assert/strict'
+import { mock, test, type TestContext } from 'node:test'
+import type { Collected, Collector } from '../src/collectors/collector.js'
+import { CollectorError } from '../src/collectors/collector.js'
+import { LinkError, StanzaError, TimeoutError } from '../src/errors.js'
+import { family, type Family } from '../src/metrics/family.js'
+import { createScraper, limitSeries, type Snapshot } from '../src/scrape.js'
+
+type Call = { resolve: (families: readonly Family[]) => void; reject: (error: Error) => void }
+
+/** A scraper with a collector that is answered by hand and a clock that is set by hand. */
+function setUp(t: TestContext, options: { minAgeMs?: number; maxSeries?: number } = {}) {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const calls: Call[] = []
+  const warnings: string[] = []
+  let now = 0
+  const collector: Collector = {
+    name: 'fake',
+    collect: () =>
+      new Promise<Collected>((resolve, reject) => {
+        calls.push({
+          resolve: (families) => {
+            resolve({ families, invalid: new Map() })
+          },
+          reject,
+        })
+      }),
+  }
+  const ignore = () => undefined
+  const scraper = createScraper({
+    version: '0',
+    collectors: [collector],
+    link: () => ({ connected: true, connects: 1 }),
+    processFigures: () => ({
+      cpuSeconds: 0,
+      residentMemoryBytes: 0,
+      startTimeSeconds: 0,
+      openFds: undefined,
+      maxFds: undefined,
+    }),
+    minAgeMs: options.minAgeMs ?? 250,
+    timeoutMs: 10_000,
+    created: false,
+    maxSeries: options.maxSeries ?? 1000,
+    log: {
+      debug: ignore,
+      info: ignore,
+      error: ignore,
+      warn: (message, fields) => {
+        warnings.push(`${message} ${JSON.stringify(fields)}`)
+      },
+    },
+    now: () => now,
+  })
+  const pass = (ms: number) => {
+    now += ms
+    t.mock.timers.tick(ms)
+  }
+  return { scraper, calls, warnings, pass }
+}
+
+const FAMILIES = [family('gauge', 'test', 'Help', [{ value: 1 }])]
+
+function text(snapshot: Snapshot): string {
+  return Buffer.from(snapshot.exposition.bytes('text')).toString()
+}
+
+test('32 scrapes at once make one collection', async (t) => {
+  const { scraper, calls } = setUp(t)
+  const scrapes = Array.from({ length: 32 }, () => scraper.scrape(1000))
+  calls[0]!.resolve(FAMILIES)
+  const snapshots = new Set(await Promise.all(scrapes))
+  assert.equal(calls.length, 1)
+  assert.equal(snapshots.size, 1)
+})
+
+test('a scrape that gives up waiting cancels nobody else', async (t) => {
+  const { scraper, calls, pass } = setUp(t)
+  const hasty = scraper.scrape(500)
+  const patient = scraper.scrape(5000)
+  pass(500)
+  const late = await hasty
+  assert.equal(late.up, false)
+  assert.match(text(late), /^xmpp_up 0$/m)
+  assert.match(text(late), /^prosody_exporter_collector_success\{collector="fake"\} 0$/m)
+  assert.doesNotMatch(text(late), /^test /m)
+  calls[0]!.resolve(FAMILIES)
+  const whole = await patient
+  assert.equal(whole.up, true)
+  assert.match(text(whole), /^test 1$/m)
+  assert.equal(calls.length, 1)
+})
+
+test('a snapshot is served again until its collection started min_age ago', async (t) => {
+  const { scraper, calls, pass } = setUp(t)
+  const first = scraper.scrape(1000)
+  pass(100)
+  calls[0]!.resolve(FAMILIES)
+  const snapshot = await first
+  pass(149)
+  assert.equal(await scraper.scrape(1000), snapshot)
+  pass(1)
+  const next = scraper.scrape(1000)
+  assert.equal(calls.length, 2)
+  calls[1]!.resolve(FAMILIES)
+  assert.notEqual(await next, snapshot)
+})
+
+test('no series outlives the answer that told it', async (t) => {
+  const { scraper, calls, pass } = setUp(t)
+  const first = scraper.scrape(1000)
+  calls[0]!.resolve(FAMILIES)
+  assert.match(text(await first), /^test 1$/m)
+  for (const [error, up] of [
+    [new LinkError('no stream'), 0],
+    [new TimeoutError('no answer'), 0],
+    [new StanzaError('forbidden', 'auth', ''), 1],
+    [new CollectorError('not_found', 'load the module'), 1],
+  ] as const) {
+    pass(1000)
+    const failing = scraper.scrape(1000)
+    calls.at(-1)!.reject(error)
+    const body = text(await failing)
+    assert.match(body, new RegExp(`^xmpp_up ${up}$`, 'm'))
+    assert.match(body, /^prosody_exporter_collector_success\{collector="fake"\} 0$/m)
+    assert.doesNotMatch(body, /^test /m)
+  }
+  const body = text(await scraper.scrape(1000))
+  assert.match(body, /^prosody_exporter_collection_failures_total\{reason="link"\} 1$/m)
+  assert.match(body, /^prosody_exporter_collections_total 5$/m)
+})
+
+test('a collector that never ends loses its slot', async (t) => {
+  const { scraper, calls, pass } = setUp(t)
+  const first = scraper.scrape(60_000)
+  pass(11_000)
+  assert.equal((await first).up, false)
+  const second = scraper.scrape(1000)
+  assert.equal(calls.length, 2)
+  calls[1]!.resolve(FAMILIES)
+  assert.equal((await second).up, true)
+})
+
+test('a failure is logged once and not at every scrape', async (t) => {
+  const { scraper, calls, warnings, pass } = setUp(t)
+  for (let i = 0; i < 5; i++) {
+    pass(1000)
+    const scrape = scraper.scrape(1000)
+    calls.at(-1)!.reject(new CollectorError('forbidden', i < 4 ? 'not allowed' : 'statistics off'))
+    await scrape
+  }
+  assert.equal(warnings.length, 2)
+  assert.match(warnings[0]!, /not allowed/)
+  assert.match(warnings[1]!, /statistics off/)
+})
+
+test('over the limit whole families are left out, the largest first, each named', async (t) => {
+  const { scraper, calls, warnings } = setUp(t, { maxSeries: 3 })
+  const samples = (count: number) =>
+    Array.from({ length: count }, (_, i) => ({ labels: { i: String(i) }, value: i }))
+  const scrape = scraper.scrape(1000)
+  calls[0]!.resolve([
+    family('gauge', 'small', '', samples(2)),
+    family('gauge', 'large', '', samples(5)),
+    family('gauge', 'middle', '', samples(3)),
+  ])
+  const body = text(await scrape)
+  assert.match(body, /^small\{i="1"\} 1$/m)
+  assert.doesNotMatch(body, /^(large|middle)\{/m)
+  assert.match(body, /^prosody_exporter_series_left_out\{family="large"\} 5$/m)
+  assert.match(body, /^prosody_exporter_series_left_out\{family="middle"\} 3$/m)
+  assert.equal(warnings.length, 1)
+})
+
+test('within the limit nothing is left out', () => {
+  const { kept, leftOut } = limitSeries(FAMILIES, 1)
+  assert.equal(kept, FAMILIES)
+  assert.equal(leftOut.size, 0)
+  mock.reset()
+})
