@@ -47,7 +47,7 @@ export function createBridge(
     log,
     telemetryPath: config.web.telemetryPath,
     timeoutOffsetMs: config.timeoutOffsetMs,
-    scrape: scraper.scrape,
+    scrape: (waitMs) => scraper.scrape(waitMs),
     filter: ({ families }, names) => createExposition(filterFamilies(families, names), { created }),
     isReady: () => connection.isConnected() && scraper.hasSucceeded(),
   })

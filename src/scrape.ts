@@ -64,18 +64,22 @@ export function createScraper(options: ScraperOptions): Scraper {
   let running: Running | undefined
 
   function start(): Running {
-    const startedAt = now()
-    const promise = Promise.all(collectors.map(run)).then((results) => {
-      collections++
-      const snapshot = makeSnapshot(results)
-      last = { snapshot, startedAt }
+    const promise = collect(now()).finally(() => {
       running = undefined
-      return snapshot
     })
     return (running = { promise, late: undefined })
   }
 
-  async function run({ name, collect }: Collector): Promise<Result> {
+  async function collect(startedAt: number): Promise<Snapshot> {
+    const results = await Promise.all(collectors.map(run))
+    collections++
+    const snapshot = makeSnapshot(results)
+    last = { snapshot, startedAt }
+    return snapshot
+  }
+
+  async function run(collector: Collector): Promise<Result> {
+    const { name } = collector
     const startedAt = now()
     const durationSeconds = () => (now() - startedAt) / 1000
     try {
@@ -85,7 +89,7 @@ export function createScraper(options: ScraperOptions): Scraper {
         new TimeoutError(`collector ${name} did not end in ${options.timeoutMs} ms`)
       const collected = await within(
         options.timeoutMs + 1000,
-        collect({ timeoutMs: options.timeoutMs }),
+        collector.collect({ timeoutMs: options.timeoutMs }),
         () => {
           throw late()
         },
@@ -183,20 +187,17 @@ function isNotOurs({ name }: Family): boolean {
   return name !== 'xmpp_up' && !name.startsWith('prosody_exporter_')
 }
 
-/** Resolves as the promise does, or with `otherwise()` after so many milliseconds; leaves no timer. */
-function within<T>(ms: number, promise: Promise<T>, otherwise: () => T): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      try {
-        resolve(otherwise())
-      } catch (error) {
-        reject(error as Error)
-      }
-    }, ms)
-    promise.then(resolve, reject).finally(() => {
-      clearTimeout(timer)
-    })
+/** As the promise does, or what `otherwise` gives after so many milliseconds; leaves no timer. */
+async function within<T>(ms: number, promise: Promise<T>, otherwise: () => T): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const time = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms)
   })
+  try {
+    return await Promise.race([promise, time.then(otherwise)])
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 /** Whether the server was there to answer, whatever it said. */

@@ -1,7 +1,7 @@
-import { isUtf8 } from 'node:buffer'
 import { DecodeError } from '../errors.js'
 import { escapeLabelValue, type MetricType } from '../metrics/family.js'
 import { createTable, type Table } from '../metrics/store.js'
+import { escapeName, own, parseNumber, unescape } from './registry-text.js'
 
 /**
  * What the companion module's lines mean: tab-separated text, decoded into tables.
@@ -38,7 +38,7 @@ const TYPES: Readonly<Record<string, MetricType>> = {
 export function createRegistryTables(): RegistryTables {
   const families = new Map<string, RegistryFamily>()
   // By id: which family and which row. Two plain numbers for each series.
-  let familyOf: (RegistryFamily | undefined)[] = []
+  const familyOf: (RegistryFamily | undefined)[] = []
   let rowOf = new Int32Array(1024)
 
   function addFamily(fields: readonly string[]): void {
@@ -194,70 +194,4 @@ function readBounds(type: MetricType, texts: readonly string[]) {
     columns.push(given.indexOf(bound) === i ? bounds.indexOf(bound) : -1)
   })
   return { bounds, columns }
-}
-
-/** Numbers as Lua's `%.17g` writes them: `-nan`, `inf` and the like too. Anything else is NaN. */
-function parseNumber(text: string): number {
-  if (text === '') return NaN
-  const value = Number(text)
-  if (!Number.isNaN(value)) return value
-  const [, sign, word] = /^([+-]?)(inf|nan)/i.exec(text) ?? []
-  if (word?.toLowerCase() !== 'inf') return NaN
-  return sign === '-' ? -Infinity : Infinity
-}
-
-/** Undoes the module's escaping: the very bytes that Prosody holds, as a string. */
-function unescape(text: string): string {
-  if (!text.includes('\\')) return text.includes('\uFFFD') ? fromBytes(Buffer.from(text)) : text
-  if (!/\\x|\uFFFD/.test(text)) return text.replace(/\\(.)/g, (_, c: string) => CONTROLS[c] ?? c)
-  const pieces = text.split(/(\\x[0-9a-f]{2}|\\.)/)
-  return fromBytes(
-    Buffer.concat(
-      pieces.map((piece) =>
-        piece.startsWith('\\x')
-          ? Buffer.from(piece.slice(2), 'hex')
-          : Buffer.from(piece.startsWith('\\') ? (CONTROLS[piece[1]!] ?? piece[1]!) : piece),
-      ),
-    ),
-  )
-}
-
-const CONTROLS: Readonly<Record<string, string>> = { t: '\t', n: '\n', r: '\r' }
-
-/**
- * Bytes as valid UTF-8. A byte that is no part of a character is shown as U+FFFD and two hexadecimal
- * digits, and so is each byte of a U+FFFD in the source: different bytes never look the same.
- */
-function fromBytes(bytes: Buffer): string {
-  const text = bytes.toString('utf8')
-  if (isUtf8(bytes) && !text.includes('\uFFFD')) return text
-  let shown = ''
-  for (let at = 0; at < bytes.length;) {
-    const length = lengthOfCharacter(bytes, at)
-    const character = bytes.toString('utf8', at, at + length)
-    if (length > 0 && character !== '\uFFFD') shown += character
-    else shown += `\uFFFD${bytes.toString('hex', at, at + 1)}`
-    at += length > 0 && character !== '\uFFFD' ? length : 1
-  }
-  return shown
-}
-
-function lengthOfCharacter(bytes: Buffer, at: number): number {
-  for (let length = 1; length <= 4 && at + length <= bytes.length; length++) {
-    if (isUtf8(bytes.subarray(at, at + length))) return length
-  }
-  return 0
-}
-
-/** As mod_http_openmetrics escapes names: `/` is two underscores, what Prometheus forbids is one. */
-function escapeName(name: string): string {
-  return name
-    .replaceAll('/', '__')
-    .replace(/[^A-Za-z0-9_]/g, '_')
-    .replace(/^[^A-Za-z_]/, '_$&')
-}
-
-/** A copy: V8 keeps the whole stanza for a short string cut out of it. */
-function own(text: string): string {
-  return Buffer.from(text).toString()
 }

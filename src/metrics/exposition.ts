@@ -110,7 +110,8 @@ const memos = {
 }
 
 function renderedFamily(family: Family, format: Format, created: boolean): Uint8Array<ArrayBuffer> {
-  const withCreated = created && format === 'openmetrics' && family.created !== undefined
+  const withCreated =
+    created && format === 'openmetrics' && family.created !== undefined && canHaveCreated(family)
   const memo = withCreated ? memos.openmetricsCreated : memos[format]
   const known = memo.get(family)
   if (known) return known
@@ -140,6 +141,11 @@ function renderFamily(family: Family, format: Format, created: boolean): Uint8Ar
     if (Number.isFinite(seconds)) writeSample(out, createdName, slice, NONE, seconds)
   }
   return finishBytes(out)
+}
+
+/** Of the types we have; a gauge's `_created` would be read as a family of its own. */
+function canHaveCreated({ type }: Family): boolean {
+  return type === 'counter' || type === 'histogram' || type === 'summary'
 }
 
 type RowWriter = (labels: Slice, values: Float64Array, at: number) => void

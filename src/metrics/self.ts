@@ -42,7 +42,7 @@ export function selfFamilies(
   collection: CollectionFigures,
   link: LinkFigures,
   totals: Totals,
-  process: ProcessFigures,
+  own: ProcessFigures,
 ): Family[] {
   const gauge = (name: string, help: string, value: number | undefined) =>
     family('gauge', `${PREFIX}_${name}`, help, value === undefined ? [] : [{ value }])
@@ -107,18 +107,18 @@ export function selfFamilies(
       'Failures of a collector, by reason.',
       byLabel('reason', totals.failures),
     ),
-    counter('process_cpu_seconds', 'CPU time that this process has used.', process.cpuSeconds),
+    counter('process_cpu_seconds', 'CPU time that this process has used.', own.cpuSeconds),
     gauge(
       'process_resident_memory_bytes',
       'Resident memory of this process.',
-      process.residentMemoryBytes,
+      own.residentMemoryBytes,
     ),
     gauge(
       'process_start_time_seconds',
       'When this process started, in seconds since 1970.',
-      process.startTimeSeconds,
+      own.startTimeSeconds,
     ),
-    gauge('process_open_fds', 'Open file descriptors of this process.', process.openFds),
-    gauge('process_max_fds', 'Most file descriptors this process may open.', process.maxFds),
+    gauge('process_open_fds', 'Open file descriptors of this process.', own.openFds),
+    gauge('process_max_fds', 'Most file descriptors this process may open.', own.maxFds),
   ].filter(({ length }) => length > 0)
 }

@@ -57,7 +57,7 @@ export function createTable(meta: FamilyMeta): Table {
   }
 
   function compare(a: number, b: number): number {
-    return bytes.compare(bytes, startOf(ends, b), ends[b]!, startOf(ends, a), ends[a]!)
+    return bytes.compare(bytes, startOf(ends, b), ends[b], startOf(ends, a), ends[a])
   }
 
   /** Where in `order` the row belongs, or -1 when a row with the same labels is there. */

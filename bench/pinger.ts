@@ -1,0 +1,77 @@
+// A component that pings Prosody every millisecond (XEP-0199) and says how long it waited: a process
+// of its own, forked with port, domain, secret and the host to ping. Whoever started it ends it.
+
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import process from 'node:process'
+
+const [port = '', domain = '', secret = '', host = ''] = process.argv.slice(2)
+const socket = connect(Number(port), '127.0.0.1').setNoDelay(true).setEncoding('utf8')
+await once(socket, 'connect')
+socket.write(
+  `<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' to='${domain}'>`,
+)
+const header = await until(/<stream:stream[^>]* id='([^']+)'/)
+socket.write(
+  `<handshake>${createHash('sha1')
+    .update(header[1]! + secret)
+    .digest('hex')}</handshake>`,
+)
+await until(/<handshake/)
+
+async function until(pattern: RegExp): Promise<RegExpExecArray> {
+  let text = ''
+  for (;;) {
+    const match = pattern.exec(text)
+    if (match) return match
+    text += String((await once(socket, 'data'))[0])
+  }
+}
+
+// Plain text matching: nothing here may be slow when a thousand answers come at once.
+let waits: number[] = []
+const sentAt: number[] = []
+let answered = 0
+let rest = ''
+socket.on('data', (chunk: string) => {
+  const now = performance.now()
+  const parts = (rest + chunk).split("id='p")
+  for (const part of parts.slice(1, -1)) answer(part, now)
+  // An id at the very end may be cut in two.
+  const last = parts.length > 1 ? parts.at(-1)! : ''
+  if (last.includes("'")) {
+    answer(last, now)
+    rest = ''
+  } else rest = parts.length > 1 ? `id='p${last}` : (rest + chunk).slice(-8)
+})
+function answer(text: string, now: number): void {
+  waits.push(now - sentAt[Number.parseInt(text, 10)]!)
+  answered++
+}
+
+setInterval(() => {
+  const id = sentAt.push(performance.now()) - 1
+  socket.write(
+    `<iq type='get' id='p${id}' from='${domain}' to='${host}'><ping xmlns='urn:xmpp:ping'/></iq>`,
+  )
+}, 1)
+
+/** Each message ends a stretch of time: what was waited in it, in milliseconds, is the answer. */
+process.on('message', () => {
+  const sent = sentAt.length
+  const settle = () => {
+    if (answered < sent) {
+      setImmediate(settle)
+      return
+    }
+    waits.sort((a, b) => a - b)
+    const at = (share: number) =>
+      waits[Math.min(waits.length - 1, Math.floor(waits.length * share))]
+    process.send!({ pings: waits.length, median: at(0.5), p99: at(0.99), longest: at(1) })
+    waits = []
+  }
+  settle()
+})
+process.on('disconnect', () => process.exit(0))
+process.send!('ready')

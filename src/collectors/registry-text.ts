@@ -1,0 +1,77 @@
+import { isUtf8 } from 'node:buffer'
+import { DecodeError } from '../errors.js'
+
+// The companion module's text: numbers, names and strings as it writes them.
+
+const DECIMAL = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i
+const SPECIAL = /^([+-]?)(?:(inf(?:inity)?)|nan(?:\(\w*\))?)$/i
+
+/**
+ * Numbers as C's printf writes them, `-nan` and `inf` too; NaN for an empty text.
+ *
+ * @throws {DecodeError} It is no number. (`Number()` would take ` ` for 0 and `0x10` for 16.)
+ */
+export function parseNumber(text: string): number {
+  if (text === '') return NaN
+  if (DECIMAL.test(text)) return Number(text)
+  const special = SPECIAL.exec(text)
+  if (!special) throw new DecodeError('statistics line', 'a number', JSON.stringify(text))
+  if (special[2] === undefined) return NaN
+  return special[1] === '-' ? -Infinity : Infinity
+}
+
+/** Undoes the module's escaping: the very bytes that Prosody holds, as a string. */
+export function unescape(text: string): string {
+  if (!text.includes('\\')) return text.includes('\uFFFD') ? fromBytes(Buffer.from(text)) : text
+  if (!/\\x|\uFFFD/.test(text)) return text.replace(/\\(.)/g, (_, c: string) => CONTROLS[c] ?? c)
+  const pieces = text.split(/(\\x[0-9a-f]{2}|\\.)/)
+  return fromBytes(
+    Buffer.concat(
+      pieces.map((piece) =>
+        piece.startsWith('\\x')
+          ? Buffer.from(piece.slice(2), 'hex')
+          : Buffer.from(piece.startsWith('\\') ? (CONTROLS[piece[1]!] ?? piece[1]!) : piece),
+      ),
+    ),
+  )
+}
+
+const CONTROLS: Readonly<Record<string, string>> = { t: '\t', n: '\n', r: '\r' }
+
+/**
+ * Bytes as valid UTF-8. A byte that is no part of a character is shown as U+FFFD and two hexadecimal
+ * digits, and so is each byte of a U+FFFD in the source: different bytes never look the same.
+ */
+function fromBytes(bytes: Buffer): string {
+  const text = bytes.toString('utf8')
+  if (isUtf8(bytes) && !text.includes('\uFFFD')) return text
+  let shown = ''
+  for (let at = 0; at < bytes.length;) {
+    const length = lengthOfCharacter(bytes, at)
+    const character = bytes.toString('utf8', at, at + length)
+    if (length > 0 && character !== '\uFFFD') shown += character
+    else shown += `\uFFFD${bytes.toString('hex', at, at + 1)}`
+    at += length > 0 && character !== '\uFFFD' ? length : 1
+  }
+  return shown
+}
+
+function lengthOfCharacter(bytes: Buffer, at: number): number {
+  for (let length = 1; length <= 4 && at + length <= bytes.length; length++) {
+    if (isUtf8(bytes.subarray(at, at + length))) return length
+  }
+  return 0
+}
+
+/** As mod_http_openmetrics escapes names: `/` is two underscores, what Prometheus forbids is one. */
+export function escapeName(name: string): string {
+  return name
+    .replaceAll('/', '__')
+    .replace(/[^A-Za-z0-9_]/g, '_')
+    .replace(/^[^A-Za-z_]/, '_$&')
+}
+
+/** A copy: V8 keeps the whole stanza for a short string cut out of it. */
+export function own(text: string): string {
+  return Buffer.from(text).toString()
+}
