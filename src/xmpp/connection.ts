@@ -1,0 +1,234 @@
+import { randomUUID } from 'node:crypto'
+import { LinkError, NotHandledError, TimeoutError } from '../errors.js'
+import type { Log } from '../log.js'
+import { parseService } from './address.js'
+import { explain } from './advice.js'
+import { createBackoff } from './backoff.js'
+import { realTime, type Schedule } from './schedule.js'
+import { answerIq, type Command } from './service.js'
+import { readError } from './stanza-error.js'
+import { openStream, xml, type Element, type Stream, type StreamOptions } from './stream.js'
+import type { StreamEnd } from './stream-end.js'
+
+const STOP_GRACE_MS = 500
+
+export type Connection = {
+  readonly domain: string
+  /** Dials, and dials again after each failure, until `stop`. */
+  start(): void
+  /** Ends the stream politely, within a second; afterwards nothing comes online again. */
+  stop(): Promise<void>
+  isConnected(): boolean
+  /** Streams that came online so far. */
+  connects(): number
+  /** Why there is no stream, with advice; absent while there is one. */
+  lastProblem(): string | undefined
+  /**
+   * Sends an iq with one child and returns the server's whole reply.
+   *
+   * Only a reply from `to` counts, compared as strings: give a JID as the server writes it, in lower
+   * case. Others may know our ids, they cannot have the server forge that address. (RFC 6120 §8.1.2.1)
+   *
+   * @param options.to Default: our own domain, where the server's modules answer before us.
+   * @param options.timeoutMs Milliseconds to wait. When nothing at all arrived meanwhile the link
+   *   is taken for dead, and dialled again.
+   * @throws {LinkError} No stream, or it was lost meanwhile, or `stop` was called.
+   * @throws {TimeoutError} No reply in time; a later one is dropped.
+   * @throws {StanzaError} The reply is an error.
+   * @throws {NotHandledError} The request came back to us: nobody at our domain handles it.
+   */
+  request(
+    type: 'get' | 'set',
+    child: Element,
+    options: { to?: string; timeoutMs: number },
+  ): Promise<Element>
+}
+
+export type ConnectionOptions = {
+  /** `xmpp://host[:port]` */
+  readonly service: string
+  readonly domain: string
+  readonly secret: string
+  readonly version: string
+  readonly log: Log
+  /** What disco#items lists for our domain. Default: nothing. */
+  readonly commands?: readonly Command[]
+  /** Each time that a stream came online. */
+  readonly onOnline?: () => void
+  /**
+   * How long a stream that owes us an answer may deliver nothing before it is dead, milliseconds,
+   * however impatient the request was: a busy Prosody can be silent for seconds. Default: 5000.
+   */
+  readonly silenceMs?: number
+  readonly limits?: StreamOptions['limits']
+  /** Time and chance, for tests. */
+  readonly schedule?: Schedule
+  readonly now?: () => number
+  readonly random?: () => number
+}
+
+type Pending = {
+  readonly to: string
+  readonly settle: (outcome: Element | Error) => void
+}
+
+/**
+ * A component's stream to its server, kept up for as long as the process runs.
+ *
+ * @throws {TypeError} `service` is no address of a component port.
+ */
+export function createConnection(options: ConnectionOptions): Connection {
+  const { service, domain, secret, version, log, commands = [], silenceMs = 5000 } = options
+  const { schedule = realTime, now = () => performance.now(), random = Math.random } = options
+  parseService(service)
+
+  const backoff = createBackoff({ now, random })
+  const pending = new Map<string, Pending>()
+  // Checks of the present stream that are still to come.
+  const checks = new Set<() => void>()
+  let stream: Stream | undefined
+  let isStarted = false
+  let isStopped = false
+  let cancelRedial = () => {}
+  let connects = 0
+  let problem: string | undefined
+  let lostAtMs: number | undefined
+
+  function dial(): void {
+    let onlineAtMs: number | undefined
+    stream = openStream({
+      service,
+      domain,
+      secret,
+      schedule,
+      ...(options.limits && { limits: options.limits }),
+      onOnline() {
+        onlineAtMs = now()
+        connects++
+        problem = undefined
+        const away = lostAtMs === undefined ? {} : { away_seconds: seconds(onlineAtMs - lostAtMs) }
+        log.info(`connected to Prosody as ${domain}`, { service, ...away })
+        options.onOnline?.()
+      },
+      onElement: receive,
+    })
+    void stream.closed.then((end) => {
+      stream = undefined
+      dropAll(new LinkError(`the stream to ${service} was lost`))
+      if (!isStopped) redial(end, onlineAtMs)
+    })
+  }
+
+  function redial(end: StreamEnd, onlineAtMs: number | undefined): void {
+    const wasOnline = onlineAtMs !== undefined
+    if (wasOnline) lostAtMs = now()
+    const line = explain(end, { service, domain, wasOnline })
+    const delayMs = backoff.next(end, wasOnline ? now() - onlineAtMs : undefined)
+    if (wasOnline) log.warn(`lost the stream: ${line}`)
+    // Once, not at every try: it stays true until something changes.
+    else if (line !== problem) log.error(line)
+    else log.debug('still no stream', { reason: end.kind, condition: end.condition })
+    problem = line
+    cancelRedial = schedule(delayMs, dial)
+  }
+
+  function dropAll(error: LinkError): void {
+    for (const cancel of checks) cancel()
+    checks.clear()
+    for (const { settle } of [...pending.values()]) settle(error)
+  }
+
+  function receive(element: Element): void {
+    // Presence and messages need no answer (RFC 6120 §8.2.1, §8.2.2).
+    if (element.getName() !== 'iq') return
+    const { from, type, id = '' } = element.attrs
+    const request = pending.get(id)
+    if (type === 'result' || type === 'error') {
+      if (request?.to === from) request?.settle(type === 'error' ? readError(element) : element)
+      return
+    }
+    // Nobody but us speaks for our domain: this is our own request, which no module of the server
+    // took. To answer it would be to take our own `service-unavailable` for the server's.
+    if (from === domain) {
+      if (request?.to === domain) {
+        request.settle(new NotHandledError(`nothing on the server handles requests to ${domain}`))
+      }
+      return
+    }
+    const answer = answerIq(element, { domain, version, commands })
+    try {
+      if (answer) stream?.send(answer)
+    } catch (error) {
+      // What we would have to repeat, an id, is no XML: the parser lets control characters through.
+      log.debug('an iq cannot be answered', { reason: (error as Error).message })
+    }
+  }
+
+  /** A stream that delivers nothing while it owes an answer is dead, or cut in the middle of one. */
+  function watch(current: Stream, delayMs: number): () => void {
+    const before = current.elements()
+    const cancel = schedule(delayMs, () => {
+      checks.delete(forget)
+      if (current.elements() === before) current.end('timeout', 'reply')
+    })
+    function forget(): void {
+      checks.delete(forget)
+      cancel()
+    }
+    checks.add(forget)
+    return forget
+  }
+
+  return {
+    domain,
+    isConnected: () => stream?.isOnline() === true,
+    connects: () => connects,
+    lastProblem: () => problem,
+
+    start() {
+      if (isStarted || isStopped) return
+      isStarted = true
+      dial()
+    },
+
+    async stop() {
+      isStopped = true
+      cancelRedial()
+      dropAll(new LinkError('the exporter is stopping'))
+      stream?.close(STOP_GRACE_MS)
+      await stream?.closed
+    },
+
+    request(type, child, { to = domain, timeoutMs }) {
+      return new Promise((resolve, reject) => {
+        const current = stream
+        if (isStopped || !current?.isOnline()) {
+          throw new LinkError(`no stream to ${service}${problem ? `: ${problem}` : ''}`)
+        }
+        // Unguessable (RFC 6120 §8.1.3).
+        const id = randomUUID()
+        current.send(xml('iq', { type, id, from: domain, to }, child))
+
+        const cancelTimeout = schedule(timeoutMs, () => {
+          pending.delete(id)
+          reject(new TimeoutError(`no reply from ${to} within ${Math.round(timeoutMs)} ms`))
+        })
+        const cancelWatch = watch(current, Math.max(timeoutMs, silenceMs))
+        pending.set(id, {
+          to,
+          settle(outcome) {
+            pending.delete(id)
+            cancelTimeout()
+            cancelWatch()
+            if (outcome instanceof Error) reject(outcome)
+            else resolve(outcome)
+          },
+        })
+      })
+    },
+  }
+}
+
+function seconds(ms: number): number {
+  return Math.round(ms / 100) / 10
+}

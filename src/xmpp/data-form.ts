@@ -1,0 +1,101 @@
+// XEP-0004: Data Forms, version 2.13.
+
+import { DecodeError } from '../errors.js'
+import { xml, type Element } from './stream.js'
+
+export const NS_DATA_FORM = 'jabber:x:data'
+
+const FORM_TYPES = ['form', 'submit', 'cancel', 'result'] as const
+
+export type DataForm = {
+  readonly type: (typeof FORM_TYPES)[number]
+  readonly title: string
+  readonly instructions: string
+  /** By `var`, in the form's order; `fixed` fields without one are left out. */
+  readonly fields: ReadonlyMap<string, FormField>
+  /** The columns of `items`; empty when the form has no table. */
+  readonly columns: ReadonlyMap<string, FormField>
+  /** The rows of the table: each its values by `var`. */
+  readonly items: readonly ReadonlyMap<string, readonly string[]>[]
+}
+
+export type FormField = {
+  /** `text-single` unless the form says otherwise (§3.3). */
+  readonly type: string
+  readonly label: string
+  readonly values: readonly string[]
+}
+
+/**
+ * A form as the server wrote it.
+ *
+ * Its strings are cut out of the stanza, and V8 keeps the whole stanza for each: copy what you keep
+ * longer than the answer.
+ *
+ * @throws {DecodeError} It is not a form, or one without what §3 requires.
+ */
+export function readDataForm(x: Element): DataForm {
+  if (x.getName() !== 'x' || x.getNS() !== NS_DATA_FORM) {
+    throw new DecodeError('data form', `<x xmlns='${NS_DATA_FORM}'/>`, describe(x))
+  }
+  const type = FORM_TYPES.find((known) => known === x.attrs['type'])
+  if (!type) {
+    throw new DecodeError(
+      'data form',
+      `a type of ${FORM_TYPES.join(', ')}`,
+      x.attrs['type'] ?? 'none',
+    )
+  }
+  const reported = x.getChildren('reported', NS_DATA_FORM)
+  if (reported.length > 1) {
+    throw new DecodeError('data form', 'one <reported/>', `${reported.length}`)
+  }
+  return {
+    type,
+    title: x.getChildText('title', NS_DATA_FORM) ?? '',
+    instructions: x
+      .getChildren('instructions', NS_DATA_FORM)
+      .map((line) => line.text())
+      .join('\n'),
+    fields: readFields(x),
+    columns: reported[0] ? readFields(reported[0]) : new Map<string, FormField>(),
+    items: x
+      .getChildren('item', NS_DATA_FORM)
+      .map((item) => new Map(Array.from(readFields(item), ([name, { values }]) => [name, values]))),
+  }
+}
+
+function readFields(parent: Element): Map<string, FormField> {
+  const fields = new Map<string, FormField>()
+  for (const element of parent.getChildren('field', NS_DATA_FORM)) {
+    const { var: name, type = 'text-single', label = '' } = element.attrs
+    // §3.2: only a field of type `fixed` may do without a name, and a name is there once.
+    if (!name && type === 'fixed') continue
+    if (!name) throw new DecodeError('data form field', 'a var', 'none')
+    if (fields.has(name)) throw new DecodeError('data form field', 'each var once', name)
+    const values = element.getChildren('value', NS_DATA_FORM).map((value) => value.text())
+    fields.set(name, { type, label, values })
+  }
+  return fields
+}
+
+/**
+ * A form filled in by a program that knows it.
+ *
+ * @param formType The form's FORM_TYPE.
+ * @see XEP-0068 §3.1
+ */
+export function submitForm(formType: string, fields: Readonly<Record<string, string>>): Element {
+  const field = (name: string, value: string, type?: string) =>
+    xml('field', { var: name, type }, xml('value', {}, value))
+  return xml(
+    'x',
+    { xmlns: NS_DATA_FORM, type: 'submit' },
+    field('FORM_TYPE', formType, 'hidden'),
+    Object.entries(fields).map(([name, value]) => field(name, value)),
+  )
+}
+
+function describe(element: Element): string {
+  return `<${element.name} xmlns='${element.getNS() ?? ''}'/>`
+}

@@ -1,0 +1,95 @@
+// What we answer for our own domain: XEP-0030 (2.5), XEP-0092 (1.1), XEP-0199 (2.0), and the list of
+// commands of XEP-0050 (1.3.0). A component's host in Prosody has neither mod_disco nor mod_ping.
+
+import { xml, type Element } from './stream.js'
+
+const NS_COMMANDS = 'http://jabber.org/protocol/commands'
+const NS_DISCO_INFO = 'http://jabber.org/protocol/disco#info'
+const NS_DISCO_ITEMS = 'http://jabber.org/protocol/disco#items'
+const NS_STANZAS = 'urn:ietf:params:xml:ns:xmpp-stanzas'
+const NS_VERSION = 'jabber:iq:version'
+const NS_PING = 'urn:xmpp:ping'
+const NAME = 'prosody-exporter'
+const FEATURES = [NS_COMMANDS, NS_DISCO_INFO, NS_DISCO_ITEMS, NS_VERSION, NS_PING]
+
+export type Command = { readonly node: string; readonly name: string }
+
+export type ServiceOptions = {
+  readonly domain: string
+  readonly version: string
+  /** Shown to people's clients; the server's module answers them before they reach us. */
+  readonly commands: readonly Command[]
+}
+
+/**
+ * The answer to an iq that somebody sent us, or `undefined` where there is none to give.
+ *
+ * @see RFC 6120 §8.2.3: each get and set is answered; §8.4: what we do not know gets
+ *   `service-unavailable`; a result or an error is never answered
+ */
+export function answerIq(iq: Element, options: ServiceOptions): Element | undefined {
+  const { from, to, id, type } = iq.attrs
+  if (!from || type === 'result' || type === 'error') return undefined
+  const [child, ...others] = iq.getChildElements()
+  const isValid = id && (type === 'get' || type === 'set') && child && others.length === 0
+
+  let answer: Element | undefined
+  if (!isValid) answer = error('modify', 'bad-request')
+  else if (type === 'get' && to === options.domain) answer = answerGet(child, options)
+  else answer = error('cancel', 'service-unavailable')
+
+  const isError = answer?.name === 'error'
+  return xml('iq', { type: isError ? 'error' : 'result', id, from: to, to: from }, answer)
+}
+
+function answerGet(child: Element, { domain, version, commands }: ServiceOptions) {
+  const { node } = child.attrs
+  if (child.is('ping', NS_PING)) return undefined
+  if (child.is('query', NS_VERSION)) {
+    // XEP-0092 §5: no <os/>; it is nobody's business.
+    return xml('query', { xmlns: NS_VERSION }, xml('name', {}, NAME), xml('version', {}, version))
+  }
+  if (child.is('query', NS_DISCO_INFO)) {
+    const info = discoInfo(node, commands)
+    return info
+      ? xml(
+          'query',
+          { xmlns: NS_DISCO_INFO, node },
+          info.map(([name, attrs]) => xml(name, attrs)),
+        )
+      : error('cancel', 'item-not-found')
+  }
+  if (child.is('query', NS_DISCO_ITEMS)) {
+    if (node && node !== NS_COMMANDS) return error('cancel', 'item-not-found')
+    const items = node ? commands.map((command) => xml('item', { jid: domain, ...command })) : []
+    return xml('query', { xmlns: NS_DISCO_ITEMS, node }, items)
+  }
+  return error('cancel', 'service-unavailable')
+}
+
+type Info = readonly (readonly [string, Record<string, string>])[]
+
+function discoInfo(node: string | undefined, commands: readonly Command[]): Info | undefined {
+  const features = (vars: readonly string[]) =>
+    vars.map((name) => ['feature', { var: name }] as const)
+  const identity = (category: string, type: string, name: string) =>
+    ['identity', { category, type, name }] as const
+
+  // XMPP registrar, "component": `stats` collects statistics of a server.
+  if (!node) return [identity('component', 'stats', NAME), ...features(FEATURES)]
+  if (node === NS_COMMANDS) {
+    return [identity('automation', 'command-list', 'Commands'), ...features([NS_COMMANDS])]
+  }
+  // XEP-0050 §2.3
+  const command = commands.find((other) => other.node === node)
+  return (
+    command && [
+      identity('automation', 'command-node', command.name),
+      ...features([NS_COMMANDS, 'jabber:x:data']),
+    ]
+  )
+}
+
+function error(type: 'cancel' | 'modify', condition: string): Element {
+  return xml('error', { type }, xml(condition, { xmlns: NS_STANZAS }))
+}

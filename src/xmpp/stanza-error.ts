@@ -1,0 +1,21 @@
+import { StanzaError } from '../errors.js'
+import type { Element } from './stream.js'
+
+const NS_STANZAS = 'urn:ietf:params:xml:ns:xmpp-stanzas'
+
+/**
+ * What an iq of type `error` says; what it leaves out is `undefined-condition`, `cancel` and empty.
+ *
+ * @see RFC 6120 §8.3.2
+ */
+export function readError(iq: Element): StanzaError {
+  const error = iq.getChild('error')
+  const condition = error
+    ?.getChildElements()
+    .find((child) => child.getNS() === NS_STANZAS && child.getName() !== 'text')
+  return new StanzaError(
+    condition?.getName() ?? 'undefined-condition',
+    error?.attrs['type'] ?? 'cancel',
+    error?.getChildText('text', NS_STANZAS) ?? '',
+  )
+}

@@ -1,0 +1,255 @@
+// XEP-0114: Jabber Component Protocol, version 1.6. The only file that imports @xmpp/*.
+//
+// One Component object lives for one TCP connection and is never restarted: its own reconnecting,
+// time-outs, iq matching and error handling leave streams that hang for ever, come back after
+// stop(), or end the process. Only its dialling, stream header, handshake and parser are used.
+
+import { component } from '@xmpp/component'
+import xml from '@xmpp/xml'
+import type { Element } from '@xmpp/xml'
+import { LinkError } from '../errors.js'
+import { parseService } from './address.js'
+import { createInput } from './input.js'
+import type { Schedule } from './schedule.js'
+import { oneLine, type StreamEnd } from './stream-end.js'
+
+export { xml }
+export type { Element }
+
+const NS_COMPONENT = 'jabber:component:accept'
+const NS_STREAM = 'http://etherx.jabber.org/streams'
+
+// XML 1.0 §2.2: what may stand in a document. ltx escapes markup but lets the rest through, and the
+// server closes the stream on it.
+const FORBIDDEN = /[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/u
+
+export type StreamOptions = {
+  readonly service: string
+  readonly domain: string
+  readonly secret: string
+  readonly schedule: Schedule
+  /** The server accepted us; `send` works. */
+  readonly onOnline: () => void
+  /** Each complete element after that, but stream errors. */
+  readonly onElement: (element: Element) => void
+  /** From dialling to online. Default: 8000. */
+  readonly dialTimeoutMs?: number
+  readonly limits?: Partial<typeof LIMITS>
+}
+
+/** For one stanza, so that no server can fill the memory or the stack; bytes give or take a chunk. */
+const LIMITS = { bytes: 16 * 1024 * 1024, depth: 64, elements: 500_000 }
+
+export type Stream = {
+  isOnline(): boolean
+  /** How many elements arrived whole; it stands still when the link is dead. */
+  elements(): number
+  /**
+   * @throws {LinkError} Not online.
+   * @throws {TypeError} A character in it is forbidden in XML.
+   */
+  send(element: Element): void
+  /** Ends the stream politely, or after `graceMs` without an answer; at once when it is not online. */
+  close(graceMs: number): void
+  /** Ends it now. */
+  end(kind: StreamEnd['kind'], condition: string): void
+  /** Resolves once, when nothing of it is left but a destroyed socket. Never rejects. */
+  readonly closed: Promise<StreamEnd>
+}
+
+/**
+ * Dials the server, and lives until that one TCP connection ends, for whatever reason.
+ *
+ * Whatever the server sends, nothing is thrown or rejected outside of `send`.
+ *
+ * @throws {TypeError} `service` is no address of a component port.
+ */
+export function openStream(options: StreamOptions): Stream {
+  const { service, domain, secret, schedule } = options
+  const address = parseService(service)
+  const limits = { ...LIMITS, ...options.limits }
+  const input = createInput()
+  let state: 'connect' | 'header' | 'handshake' | 'online' | 'closing' | 'ended' = 'connect'
+  let complete = 0
+  let depth = 0
+  // Of the stanza that is arriving.
+  let bytes = 0
+  let elements = 0
+  let cancelGrace = () => {}
+  let resolveClosed: (reason: StreamEnd) => void
+  const closed = new Promise<StreamEnd>((resolve) => (resolveClosed = resolve))
+
+  const entity = component({
+    service,
+    domain,
+    // Called at the server's stream header. COMPAT @xmpp/component 0.13: it hashes the characters
+    // of id and secret as Latin-1; given UTF-8 bytes as Latin-1 characters, the digest is the server's.
+    password: async (authenticate) => {
+      const root = entity.parser?.root
+      if (root?.is('stream', NS_STREAM) !== true || root.attrs['xmlns'] !== NS_COMPONENT) {
+        // At once: a stream error that follows would be of another protocol, and mislead.
+        end('protocol', 'header', 'it answers with another stream header')
+        return
+      }
+      // A stream error may come in place of the handshake's salt.
+      if (!root.attrs['id']) return
+      state = 'handshake'
+      await authenticate(Buffer.from(secret).toString('latin1'))
+    },
+  })
+  entity.reconnect.stop()
+  // Its iq matching takes a reply from anybody who guesses the id, keeps requests for ever, and
+  // throws on an address that is no JID.
+  entity.removeAllListeners('element')
+  // Its promises are settled by end(); only the watchdog below decides what took too long.
+  entity.timeout = 600_000
+  entity.socketParameters = () => address
+  entity.on('error', fail)
+  entity.on('disconnect', () => {
+    end('closed')
+  })
+  // </stream:stream>
+  entity.on('close', () => {
+    end('closed')
+  })
+  entity.on('connect', () => {
+    if (state === 'ended') return
+    state = 'header'
+    entity.socket?.setNoDelay(true)
+    entity.socket?.setKeepAlive(true, 15_000)
+    entity.socket?.once('end', () => {
+      end('closed')
+    })
+  })
+
+  entity._onParserError = (error) => {
+    // Out of the parser at once, to the catch in _onData.
+    throw error
+  }
+
+  entity._onData = (chunk) => {
+    // A server may go on sending after </stream:stream>, when there is no parser any more.
+    if (state === 'ended' || !entity.parser) return
+    bytes += chunk.length
+    try {
+      const text = input.push(chunk)
+      if (text !== '') entity.parser.write(text)
+      if (bytes > limits.bytes) throw new Error(`a stanza of more than ${limits.bytes} bytes`)
+    } catch (error) {
+      fail(error)
+    }
+    hurry()
+  }
+
+  entity._onElement = (element) => {
+    if (state === 'ended') return
+    complete++
+    bytes = 0
+    elements = 0
+    // White space between stanzas would pile up in the stream's root element.
+    if (entity.parser?.root) entity.parser.root.children = []
+    if (element.is('error', NS_STREAM)) {
+      const condition = element.getChildElements().find((child) => child.getName() !== 'text')
+      end('refused', condition?.getName() ?? 'undefined-condition', element.getChildText('text'))
+    } else if (state === 'online') {
+      options.onElement(element)
+    } else if (state === 'handshake' && element.getName() === 'handshake') {
+      state = 'online'
+      cancelWatchdog()
+      // The library awaits the next element too.
+      entity.emit('element', element)
+      options.onOnline()
+    }
+  }
+
+  /**
+   * Prosody leaves Nagle's algorithm on and writes 8 KB at a time, so the rest of a longer stanza
+   * waits for our delayed acknowledgement: 44 ms. Data of ours carries it at once, and white space
+   * between stanzas means nothing (RFC 6120 §4.6.1).
+   */
+  function hurry(): void {
+    if (state !== 'online' || !isUnfinished()) return
+    if (entity.socket?.writableLength === 0) entity.socket.write(' ')
+  }
+
+  function isUnfinished(): boolean {
+    return depth > 1 || input.hasTail()
+  }
+
+  function limitElements(): void {
+    const sax = entity.parser?.parser
+    sax?.on('startElement', () => {
+      if (++depth > limits.depth) throw new Error(`elements more than ${limits.depth} deep`)
+      if (++elements > limits.elements) throw new Error(`more than ${limits.elements} elements`)
+    })
+    sax?.on('endElement', () => depth--)
+  }
+
+  function fail(error: unknown): void {
+    const { code, message } = error as NodeJS.ErrnoException
+    if (code) end('network', code, message)
+    else end('protocol', '', message)
+  }
+
+  function end(kind: StreamEnd['kind'], condition = '', text: string | null = ''): void {
+    if (state === 'ended') return
+    const isOurs = state === 'closing'
+    state = 'ended'
+    cancelWatchdog()
+    cancelGrace()
+    entity.socket?.destroy()
+    // What the library still awaits would hold a timer each.
+    entity.emit('error', new LinkError('the stream has ended'))
+    resolveClosed({ kind: isOurs ? 'stopped' : kind, condition, text: oneLine(text ?? '') })
+  }
+
+  const cancelWatchdog = schedule(options.dialTimeoutMs ?? 8000, () => {
+    end('timeout', state)
+  })
+
+  entity
+    .connect(service)
+    .then(() => {
+      if (state === 'ended') return
+      // It makes the parser at once, and waits for the server's header afterwards.
+      const opened = entity.open({ domain })
+      limitElements()
+      return opened
+    })
+    .catch((error: unknown) => {
+      if (state !== 'online') fail(error)
+    })
+  // A destroyed socket may have one more error to tell, when the library no longer listens.
+  entity.socket?.on('error', () => {})
+
+  return {
+    isOnline: () => state === 'online',
+    elements: () => complete,
+    closed,
+
+    send(element) {
+      if (state !== 'online') throw new LinkError('there is no stream')
+      const text = element.toString()
+      if (FORBIDDEN.test(text)) {
+        throw new TypeError(`<${element.name}/> has a character that XML forbids`)
+      }
+      entity.socket?.write(text)
+    },
+
+    close(graceMs) {
+      if (state !== 'online') {
+        end('stopped')
+        return
+      }
+      state = 'closing'
+      entity.socket?.write('</stream:stream>')
+      cancelGrace = schedule(graceMs, () => {
+        end('stopped')
+      })
+    },
+
+    end(kind, condition) {
+      end(kind, condition, isUnfinished() ? 'a stanza stopped half-way' : '')
+    },
+  }
+}
