@@ -1,0 +1,278 @@
+/**
+ * Debian packages without installing them.
+ *
+ * Packages are downloaded with a private apt state and unpacked under `.cache/`. Nothing is
+ * installed, so this needs no root, and no maintainer script runs: no service unit, no user, no
+ * public port, and whatever Prosody the machine already has is not touched.
+ */
+
+import { existsSync } from 'node:fs'
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import process from 'node:process'
+import { root, run, SetupError, until } from './process.js'
+
+const cache = join(root, '.cache')
+
+/**
+ * What is unpacked, and from which suite. `base` is the machine's own release.
+ *
+ * @typedef {object} Unpackable
+ * @property {readonly string[]} packages
+ * @property {string} suite
+ * @property {boolean} closure With the dependencies that the machine lacks.
+ */
+
+/**
+ * One entry of apt's sources: a line, or a stanza in deb822 form.
+ *
+ * @typedef {object} Source
+ * @property {'list' | 'sources'} form
+ * @property {readonly string[]} suites
+ * @property {(suites: readonly string[]) => string} write The entry with other suites.
+ */
+
+/**
+ * The entries that are Debian's own archive, among all that the machine's apt knows.
+ *
+ * They are told by suite and component (`bookworm main`), never by host: a mirror may have any name.
+ *
+ * @param {'list' | 'sources'} form
+ * @param {string} text
+ * @param {string} codename The machine's release, e.g. `bookworm`.
+ * @returns {Source[]}
+ */
+export function readSources(form, text, codename) {
+  const entries = form === 'list' ? readLines(text) : readStanzas(text)
+  return entries.flatMap(({ components, suites, write }) => {
+    const ours = suites.filter((suite) => isDebian(suite, codename))
+    return components.includes('main') && ours.length > 0 ? [{ form, suites: ours, write }] : []
+  })
+}
+
+/**
+ * @param {string} suite
+ * @param {string} codename
+ */
+function isDebian(suite, codename) {
+  const [base, ...pocket] = suite.split(/[-/]/)
+  const known = [codename, 'stable', 'testing', 'unstable', 'sid']
+  const pockets = ['', 'updates', 'security', 'backports', 'proposed-updates']
+  return known.includes(base ?? '') && pockets.includes(pocket.join('-'))
+}
+
+/** @param {string} text */
+function readLines(text) {
+  return text.split('\n').flatMap((line) => {
+    const match = /^\s*deb\s+(\[[^\]]*\]\s+)?(\S+)\s+(\S+)\s+([^#]+)/.exec(line)
+    if (!match) return []
+    const [, options = '', uri = '', suite = '', components = ''] = match
+    return {
+      suites: [suite],
+      components: components.trim().split(/\s+/),
+      write: (/** @type {readonly string[]} */ suites) =>
+        suites.map((name) => `deb ${options}${uri} ${name} ${components.trim()}\n`).join(''),
+    }
+  })
+}
+
+/** @param {string} text */
+function readStanzas(text) {
+  return text.split(/\n\s*\n/).flatMap((stanza) => {
+    const lines = stanza.split('\n').filter((line) => !line.startsWith('#') && line.trim() !== '')
+    const field = (/** @type {string} */ name) =>
+      lines
+        .find((line) => line.toLowerCase().startsWith(`${name}:`))
+        ?.slice(name.length + 1)
+        .trim()
+        .split(/\s+/) ?? []
+    if (!field('types').includes('deb') || field('enabled').includes('no')) return []
+    return {
+      suites: field('suites'),
+      components: field('components'),
+      write: (/** @type {readonly string[]} */ suites) =>
+        lines
+          .map((line) => (/^suites:/i.test(line) ? `Suites: ${suites.join(' ')}` : line))
+          .map((line) => (/^types:/i.test(line) ? 'Types: deb' : line))
+          .join('\n') + '\n\n',
+    }
+  })
+}
+
+/**
+ * Sources that hold `suite`, and with `withBase` the machine's own suites too.
+ *
+ * @param {readonly Source[]} sources
+ * @param {{ suite: string, codename: string, withBase: boolean }} wanted
+ * @returns {{ list: string, sources: string }} The text of a `.list` and of a `.sources` file.
+ */
+export function sourcesFor(sources, { suite, codename, withBase }) {
+  const files = { list: '', sources: '' }
+  for (const source of sources) {
+    const isMain = source.suites.some((name) => !/[-/]/.test(name))
+    const suites = new Set(withBase ? source.suites : [])
+    if (isMain) suites.add(suite)
+    // The security archive has no suite called like this, but the release it belongs to is wanted.
+    if (!withBase && suite === codename) source.suites.forEach((name) => suites.add(name))
+    if (suites.size > 0) files[source.form] += source.write([...suites])
+  }
+  return files
+}
+
+/** @returns {Promise<string>} The codename of the machine's release, e.g. `bookworm`. */
+export async function baseSuite() {
+  const text = await readFile('/etc/os-release', 'utf8').catch(() => '')
+  const codename = /^VERSION_CODENAME="?([a-z]+)"?$/m.exec(text)?.[1]
+  return codename ?? 'sid'
+}
+
+async function machineSources() {
+  const codename = await baseSuite()
+  const parts = await readdir('/etc/apt/sources.list.d').catch(() => [])
+  const files = ['/etc/apt/sources.list', ...parts.map((name) => `/etc/apt/sources.list.d/${name}`)]
+  const found = await Promise.all(
+    files.map(async (file) => {
+      const form = file.endsWith('.sources') ? 'sources' : 'list'
+      if (!/\.(list|sources)$/.test(file)) return []
+      return readSources(form, await readFile(file, 'utf8').catch(() => ''), codename)
+    }),
+  )
+  return found.flat()
+}
+
+/**
+ * The directory with the unpacked packages; fetches them when they are not there yet.
+ *
+ * @param {string} name
+ * @param {Unpackable} wanted
+ * @param {(line: string) => void} [say] Told when something is fetched.
+ * @returns {Promise<string>}
+ * @throws {SetupError} When there is no apt, no network or no such package.
+ */
+export async function unpack(name, { packages, suite, closure }, say = () => undefined) {
+  const target = join(cache, `${name}-${suite}`)
+  if (existsSync(target)) return target
+  const advice = `install ${packages.join(' and ')} by hand`
+  if (!existsSync('/usr/bin/apt-get') || !existsSync('/usr/bin/dpkg')) {
+    throw new SetupError(`This machine has no apt-get: ${advice}.`)
+  }
+  const unlock = await lock()
+  try {
+    if (existsSync(target)) return target
+    say(`Fetching ${packages.join(', ')} (Debian ${suite}) into .cache, not installed …`)
+    const debs = await download({ packages, suite, closure }, advice)
+    const partial = `${target}.partial`
+    await rm(partial, { recursive: true, force: true })
+    await mkdir(partial, { recursive: true })
+    for (const deb of debs) {
+      const { code, output } = await run('dpkg', ['-x', deb, partial])
+      if (code !== 0) throw new SetupError(`Cannot unpack ${deb}: ${lastLine(output)}`)
+    }
+    await rename(partial, target)
+    await Promise.all(debs.map((deb) => rm(deb)))
+    return target
+  } finally {
+    await unlock()
+  }
+}
+
+/**
+ * @param {Unpackable} wanted
+ * @param {string} advice
+ * @returns {Promise<string[]>} The paths of the .deb files.
+ */
+async function download({ packages, suite, closure }, advice) {
+  const state = join(cache, 'apt', closure ? suite : `${suite}-alone`)
+  const parts = join(state, 'sources')
+  const archives = join(state, 'cache/archives')
+  await rm(archives, { recursive: true, force: true })
+  for (const path of [parts, join(state, 'lists/partial'), join(archives, 'partial')]) {
+    await mkdir(path, { recursive: true })
+  }
+  const codename = await baseSuite()
+  const files = sourcesFor(await machineSources(), { suite, codename, withBase: closure })
+  await writeFile(join(parts, 'debian.list'), files.list)
+  await writeFile(join(parts, 'debian.sources'), files.sources)
+
+  // The machine's proxies and the like are kept; its hooks, which act on the machine, are not.
+  const settings = await run('apt-config', ['dump'])
+  const conf = join(state, 'apt.conf')
+  const kept = settings.stdout
+    .split('\n')
+    .filter((line) => /^Acquire::(?!IndexTargets|Changelogs|cdrom)[\w-]+(::.*)? ".*";$/.test(line))
+  const lines = [
+    ...kept,
+    'Acquire::Languages "none";',
+    'Acquire::Retries "3";',
+    'APT::Update::Error-Mode "any";',
+    'APT::Sandbox::User "root";',
+    'Debug::NoLocking "1";',
+    `Dir::State::lists "${join(state, 'lists')}";`,
+    `Dir::Cache "${join(state, 'cache')}";`,
+    'Dir::Etc::sourcelist "/dev/null";',
+    `Dir::Etc::sourceparts "${parts}";`,
+    'Dir::Etc::main "/dev/null";',
+    'Dir::Etc::parts "/dev/null";',
+    'Dir::Etc::preferences "/dev/null";',
+    'Dir::Etc::preferencesparts "/dev/null";',
+  ]
+  await writeFile(conf, lines.join('\n') + '\n', { mode: 0o600 })
+  const env = { ...process.env, APT_CONFIG: conf, LC_ALL: 'C', DEBIAN_FRONTEND: 'noninteractive' }
+  const apt = async (/** @type {string[]} */ ...args) => {
+    const { code, output } = await run('apt-get', ['-q', ...args], { env, cwd: archives })
+    if (code === 0) return
+    const reason = output.split('\n').find((line) => /^E:/.test(line)) ?? lastLine(output)
+    throw new SetupError(`Cannot get it from Debian ${suite} (${reason}): ${advice}.`)
+  }
+  await apt('update')
+  await (closure
+    ? apt(
+        ...['install', '--download-only', '--no-install-recommends', '--yes'],
+        // Also where the machine has the package installed, in this or in another version.
+        ...['--reinstall', '--allow-downgrades', '--target-release', suite],
+        ...packages.map((name) => `${name}/${suite}`),
+      )
+    : apt('download', ...packages))
+  const debs = await readdir(archives)
+  return debs.filter((file) => file.endsWith('.deb')).map((file) => join(archives, file))
+}
+
+/** @param {string} text */
+function lastLine(text) {
+  return text.trimEnd().split('\n').at(-1) ?? ''
+}
+
+/** Waits for other processes that fetch; one at a time, for apt's lists and the unpacking. */
+async function lock() {
+  const path = join(cache, 'lock')
+  await mkdir(cache, { recursive: true })
+  await until(
+    async () => {
+      try {
+        await mkdir(path)
+        await writeFile(join(path, 'pid'), String(process.pid))
+        return true
+      } catch (error) {
+        const { code, message } = /** @type {NodeJS.ErrnoException} */ (error)
+        if (code !== 'EEXIST') throw new SetupError(`Cannot write to ${cache}: ${message}`)
+        const owner = Number(await readFile(join(path, 'pid'), 'utf8').catch(() => 0))
+        if (owner !== 0 && !existsSync(`/proc/${owner}`)) await breakLock(path)
+        return false
+      }
+    },
+    {
+      what: `another process fetches packages (remove ${path} if not)`,
+      timeoutMs: 900_000,
+      everyMs: 200,
+    },
+  )
+  return () => rm(path, { recursive: true, force: true })
+}
+
+/** @param {string} path */
+async function breakLock(path) {
+  // Renamed first: of two processes that see a dead owner, only one can take the lock away.
+  const aside = `${path}.${process.pid}`
+  await rename(path, aside).catch(() => undefined)
+  await rm(aside, { recursive: true, force: true })
+}

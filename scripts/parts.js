@@ -1,0 +1,67 @@
+/** The real programs that the tests run, each by the Debian suite that has the wanted version. */
+
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { baseSuite, unpack } from './debian.js'
+import { findProsody, prosodyVersions, unpackLuacheck } from './prosody.js'
+
+/** @typedef {(line: string) => void} Say */
+
+/** @type {readonly ['2', '3']} */
+export const prometheusVersions = ['2', '3']
+
+/**
+ * @param {'2' | '3'} major 2 is bookworm's 2.42; 3 the first suite's that has it.
+ * @param {Say} [say]
+ * @returns {Promise<{ prometheus: string, promtool: string }>} Paths of static programs.
+ */
+export async function findPrometheus(major, say) {
+  const wanted =
+    major === '2'
+      ? { packages: ['prometheus'], suite: 'bookworm', closure: false }
+      : { packages: ['prometheus', 'promtool'], suite: 'forky', closure: false }
+  const bin = join(await unpack('prometheus', wanted, say), 'usr/bin')
+  return { prometheus: join(bin, 'prometheus'), promtool: join(bin, 'promtool') }
+}
+
+/**
+ * @param {Say} [say]
+ * @returns {Promise<string>} The directory to put into PYTHONPATH.
+ */
+export async function findPythonClient(say) {
+  const wanted = {
+    packages: ['python3-prometheus-client'],
+    suite: await baseSuite(),
+    closure: true,
+  }
+  return join(
+    await unpack('python3-prometheus-client', wanted, say),
+    'usr/lib/python3/dist-packages',
+  )
+}
+
+/**
+ * Fetches everything that the tests need, so that no test waits for the network.
+ *
+ * @param {Say} say
+ */
+export async function fetchAll(say) {
+  for (const version of prosodyVersions) await findProsody(version, say)
+  for (const major of prometheusVersions) await findPrometheus(major, say)
+  await findPythonClient(say)
+  await unpackLuacheck(say)
+}
+
+/**
+ * The names of the files under a directory of the repository that end like this, in order.
+ *
+ * @param {string} directory
+ * @param {string} ending
+ */
+export async function filesIn(directory, ending) {
+  const names = await readdir(directory)
+  return names
+    .filter((name) => name.endsWith(ending))
+    .sort()
+    .map((name) => join(directory, name))
+}

@@ -1,0 +1,268 @@
+/** Child processes, free ports and temporary directories of the set-up scripts and the tests. */
+
+import { spawn } from 'node:child_process'
+import { existsSync, rmSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import process from 'node:process'
+import { setTimeout as delay } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+
+/** The root of the repository. */
+export const root = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '')
+
+/** Something that the person at the keyboard can mend; `message` is one line that says how. */
+export class SetupError extends Error {
+  /** @override */
+  name = 'SetupError'
+}
+
+/**
+ * @typedef {object} Child
+ * @property {number} pid
+ * @property {() => string} output What it has written so far, stdout and stderr as they came.
+ * @property {() => string} stdout
+ * @property {() => string} stderr
+ * @property {() => boolean} running
+ * @property {Promise<number | NodeJS.Signals>} exited Its exit code, or the signal that ended it.
+ * @property {(signal: NodeJS.Signals) => void} kill
+ * @property {(graceMs?: number) => Promise<void>} stop Asks it to end; kills it after `graceMs` (5 s).
+ */
+
+/** @type {Set<() => void>} */
+const leftovers = new Set()
+
+/**
+ * Does `clean` when this process exits, unless it is taken back before. It must be synchronous.
+ *
+ * @param {() => void} clean
+ * @returns {() => void} Takes it back.
+ */
+function atExit(clean) {
+  if (leftovers.size === 0) process.once('exit', cleanLeftovers)
+  leftovers.add(clean)
+  return () => {
+    leftovers.delete(clean)
+    if (leftovers.size === 0) process.off('exit', cleanLeftovers)
+  }
+}
+
+function cleanLeftovers() {
+  for (const clean of leftovers) clean()
+}
+
+/**
+ * Starts a program that does not outlive us.
+ *
+ * @param {string} command
+ * @param {readonly string[]} args
+ * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, input?: string | Uint8Array, onOutput?: (text: string) => void, detached?: boolean }} [options]
+ *   `input` is its whole standard input. `detached`: in a process group of its own, so that a Ctrl-C in the terminal reaches only us.
+ * @returns {Child}
+ */
+export function launch(command, args, options = {}) {
+  // A test runner that runs out of patience ends us without a chance to clean up: the kernel does
+  // it then. setpriv(1) is part of util-linux; it execs, so the pid is the program's own.
+  const wrapped = existsSync('/usr/bin/setpriv')
+    ? ['/usr/bin/setpriv', '--pdeathsig', 'KILL', '--', command, ...args]
+    : [command, ...args]
+  const child = spawn(/** @type {string} */ (wrapped[0]), wrapped.slice(1), {
+    cwd: options.cwd,
+    env: options.env ?? process.env,
+    stdio: ['pipe', 'pipe', 'pipe'],
+    detached: options.detached ?? false,
+  })
+  // A program that does not read its input to the end is its own affair: its exit code tells.
+  child.stdin.on('error', () => undefined)
+  child.stdin.end(options.input)
+  let output = ''
+  let stdout = ''
+  let stderr = ''
+  child.stdout.setEncoding('utf8').on('data', (/** @type {string} */ text) => {
+    stdout += text
+    output += text
+    options.onOutput?.(text)
+  })
+  child.stderr.setEncoding('utf8').on('data', (/** @type {string} */ text) => {
+    stderr += text
+    output += text
+    options.onOutput?.(text)
+  })
+  let running = true
+  const takeBack = atExit(() => {
+    child.kill('SIGKILL')
+  })
+  /** @type {Promise<number | NodeJS.Signals>} */
+  const exited = new Promise((resolve) => {
+    child.once('error', (error) => {
+      output += error.message
+      stderr += error.message
+      running = false
+      takeBack()
+      resolve(127)
+    })
+    child.once('close', (code, signal) => {
+      running = false
+      takeBack()
+      resolve(code ?? signal ?? 1)
+    })
+  })
+
+  return {
+    pid: child.pid ?? -1,
+    output: () => output,
+    stdout: () => stdout,
+    stderr: () => stderr,
+    running: () => running,
+    exited,
+    kill(signal) {
+      child.kill(signal)
+    },
+    async stop(graceMs = 5000) {
+      if (!running) return
+      // A frozen process (SIGSTOP) sees SIGTERM only once it goes on.
+      child.kill('SIGTERM')
+      child.kill('SIGCONT')
+      const timer = setTimeout(() => child.kill('SIGKILL'), graceMs)
+      await exited
+      clearTimeout(timer)
+    },
+  }
+}
+
+/**
+ * Calls back for SIGINT, SIGTERM and SIGHUP, and when the program that started us is gone.
+ *
+ * @param {() => void} callback
+ */
+export function onEnd(callback) {
+  for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
+    process.on(signal, callback)
+  }
+  // npm passes SIGTERM on to the shell between it and us, and that one ends without telling us.
+  const parent = process.ppid
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return
+    clearInterval(timer)
+    callback()
+  }, 250)
+  timer.unref()
+}
+
+/**
+ * Runs a program to its end.
+ *
+ * @param {string} command
+ * @param {readonly string[]} args
+ * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, input?: string | Uint8Array }} [options]
+ * @returns {Promise<{ code: number | NodeJS.Signals, output: string, stdout: string }>}
+ */
+export async function run(command, args, options = {}) {
+  const child = launch(command, args, options)
+  const code = await child.exited
+  return { code, output: child.output(), stdout: child.stdout() }
+}
+
+/**
+ * Runs a program in the foreground of our terminal.
+ *
+ * @param {string} command
+ * @param {readonly string[]} args
+ * @returns {Promise<number>} Its exit code; 1 when a signal ended it, 127 when it could not start.
+ */
+export function runAttached(command, args) {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, { cwd: root, stdio: 'inherit' })
+    const takeBack = atExit(() => {
+      child.kill('SIGTERM')
+    })
+    child.once('error', () => {
+      takeBack()
+      resolve(127)
+    })
+    child.once('exit', (code) => {
+      takeBack()
+      resolve(code ?? 1)
+    })
+  })
+}
+
+/**
+ * Distinct TCP ports of 127.0.0.1 that were free a moment ago.
+ *
+ * @param {number} count
+ * @returns {Promise<number[]>}
+ */
+export async function freePorts(count) {
+  // All are held open until all are known, or the kernel might hand out the same one twice.
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer()
+      await new Promise((resolve, reject) => {
+        server.once('error', reject)
+        server.listen(0, '127.0.0.1', () => {
+          resolve(undefined)
+        })
+      })
+      return server
+    }),
+  )
+  return Promise.all(
+    servers.map((server) => {
+      const address = server.address()
+      const port = typeof address === 'object' && address ? address.port : 0
+      return new Promise((/** @type {(port: number) => void} */ resolve) => {
+        server.close(() => {
+          resolve(port)
+        })
+      })
+    }),
+  )
+}
+
+/** @returns {Promise<number>} A TCP port of 127.0.0.1 that was free a moment ago. */
+export async function freePort() {
+  const [port] = await freePorts(1)
+  return port ?? 0
+}
+
+/**
+ * Asks `check` every `everyMs` until it answers with something true.
+ *
+ * @template T
+ * @param {() => T | Promise<T>} check
+ * @param {{ what: string, timeoutMs?: number, everyMs?: number }} options
+ * @returns {Promise<Exclude<NonNullable<T>, false>>}
+ * @throws {Error} After `timeoutMs` (15 s), naming `what`.
+ */
+export async function until(check, { what, timeoutMs = 15_000, everyMs = 50 }) {
+  const end = Date.now() + timeoutMs
+  for (;;) {
+    const answer = await check()
+    if (answer) return /** @type {Exclude<NonNullable<T>, false>} */ (answer)
+    if (Date.now() > end) throw new Error(`${what}: not within ${timeoutMs} ms`)
+    await delay(everyMs)
+  }
+}
+
+/**
+ * A directory that is gone when `remove` was called, or when this process exits.
+ *
+ * @param {string} prefix
+ * @returns {Promise<{ path: string, remove: () => Promise<void> }>}
+ */
+export async function temporaryDirectory(prefix) {
+  const path = await mkdtemp(join(tmpdir(), `${prefix}-`))
+  const takeBack = atExit(() => {
+    rmSync(path, { recursive: true, force: true })
+  })
+  return {
+    path,
+    async remove() {
+      await rm(path, { recursive: true, force: true, maxRetries: 3 })
+      takeBack()
+    },
+  }
+}

@@ -1,0 +1,77 @@
+import type { TestContext } from 'node:test'
+import type { Log } from '../../src/log.js'
+import {
+  createConnection,
+  type Connection,
+  type ConnectionOptions,
+} from '../../src/xmpp/connection.js'
+import { createClock, type Clock } from './clock.js'
+import { startFakeServer, type FakeLink, type FakeServer } from './fake-server.js'
+import { createQueue, type Queue } from './queue.js'
+
+export type LogEntry = { readonly level: keyof Log; readonly message: string }
+
+export type Setup = {
+  readonly server: FakeServer
+  readonly clock: Clock
+  readonly connection: Connection
+  /** Every line logged so far. */
+  readonly lines: LogEntry[]
+  /** Every line, as an event. */
+  readonly log: Queue<LogEntry>
+  /** Resolves when a stream comes online. */
+  readonly online: () => Promise<unknown>
+  /** Takes in the next connection. */
+  readonly accept: () => Promise<FakeLink>
+}
+
+export const DOMAIN = 'stats.example'
+
+/** A connection that a test started, to a server that does what it says, in time that it moves. */
+export async function connectTo(
+  t: Pick<TestContext, 'after'>,
+  options: Partial<ConnectionOptions> & { readonly server?: FakeServer } = {},
+): Promise<Setup> {
+  const server = options.server ?? (await startFakeServer(t))
+  const clock = createClock()
+  const log = createQueue<LogEntry>()
+  const lines: LogEntry[] = []
+  const onlines = createQueue<unknown>()
+  const line = (level: keyof Log) => (message: string) => {
+    lines.push({ level, message })
+    log.push({ level, message })
+  }
+  const connection = createConnection({
+    service: server.service,
+    domain: DOMAIN,
+    secret: 'secret',
+    version: '1.2.3',
+    log: { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error') },
+    schedule: clock.schedule,
+    now: clock.now,
+    random: () => 1,
+    onOnline: () => {
+      onlines.push(undefined)
+    },
+    ...options,
+  })
+  t.after(async () => {
+    const stopped = connection.stop()
+    clock.advance(1000)
+    await stopped
+  })
+  connection.start()
+  return {
+    server,
+    clock,
+    connection,
+    lines,
+    log,
+    online: () => onlines.next(),
+    async accept() {
+      const link = await server.link()
+      await link.accept()
+      return link
+    },
+  }
+}

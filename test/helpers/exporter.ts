@@ -1,0 +1,126 @@
+import { once } from 'node:events'
+import { request, type IncomingMessage } from 'node:http'
+import { join } from 'node:path'
+import process from 'node:process'
+import type { TestContext } from 'node:test'
+import { freePort, launch, root, until } from '../../scripts/process.js'
+
+export type RunningExporter = {
+  /** Without a path, e.g. `http://127.0.0.1:40123`. */
+  readonly url: string
+  readonly port: number
+  readonly pid: number
+  stdout(): string
+  stderr(): string
+  running(): boolean
+  kill(signal: NodeJS.Signals): void
+  readonly exited: Promise<number | NodeJS.Signals>
+  stop(): Promise<void>
+  /** GET of a path; nothing is decompressed. */
+  get(path: string, headers?: Readonly<Record<string, string>>): Promise<Answer>
+}
+
+export type Answer = {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>
+  readonly body: Buffer
+  /** The body as text. */
+  readonly text: string
+}
+
+/** The exporter from source, on a free port, ended when the test is; it answers HTTP already. */
+export async function withExporter(
+  t: Pick<TestContext, 'after'>,
+  options: {
+    /** Besides the listen address. */
+    readonly flags?: readonly string[]
+    /** In place of ours but for PATH and HOME, e.g. the secret. */
+    readonly env?: Readonly<Record<string, string>>
+    readonly port?: number
+  },
+): Promise<RunningExporter> {
+  const port = options.port ?? (await freePort())
+  const flags = [`--web.listen-address=127.0.0.1:${port}`, ...(options.flags ?? [])]
+  const child = runExporter({ ...options, flags })
+  t.after(() => child.stop())
+  const url = `http://127.0.0.1:${port}`
+  const get: RunningExporter['get'] = (path, headers) => httpGet(`${url}${path}`, headers)
+  await until(
+    async () => {
+      if (!child.running()) throw new Error(`the exporter ended: ${child.stderr().trim()}`)
+      const answer = await get('/-/healthy').catch(() => undefined)
+      return answer?.status === 200
+    },
+    { what: 'the exporter answers' },
+  )
+  return {
+    url,
+    port,
+    pid: child.pid,
+    stdout: () => child.stdout(),
+    stderr: () => child.stderr(),
+    running: () => child.running(),
+    kill: (signal) => {
+      child.kill(signal)
+    },
+    exited: child.exited,
+    stop: () => child.stop(),
+    get,
+  }
+}
+
+/** `withExporter`, pointed at a component section of a test's Prosody. */
+export function withExporterFor(
+  t: Pick<TestContext, 'after'>,
+  prosody: {
+    readonly service: string
+    readonly secret: string
+    readonly statsDomains: readonly string[]
+  },
+  options: {
+    readonly domain?: string
+    readonly flags?: readonly string[]
+    readonly env?: Readonly<Record<string, string>>
+    readonly port?: number
+  } = {},
+): Promise<RunningExporter> {
+  const domain = options.domain ?? prosody.statsDomains[0] ?? ''
+  return withExporter(t, {
+    ...options,
+    flags: [
+      `--xmpp.service=${prosody.service}`,
+      `--xmpp.domain=${domain}`,
+      ...(options.flags ?? []),
+    ],
+    env: { PROSODY_EXPORTER_XMPP_SECRET: prosody.secret, ...options.env },
+  })
+}
+
+/** The exporter from source with these flags and nothing added; the caller ends it. */
+export function runExporter(options: {
+  readonly flags?: readonly string[]
+  readonly env?: Readonly<Record<string, string>>
+}): ReturnType<typeof launch> {
+  const args = ['--import', 'tsx', join(root, 'src/main.ts'), ...(options.flags ?? [])]
+  const { PATH, HOME } = process.env
+  return launch(process.execPath, args, { cwd: root, env: { PATH, HOME, ...options.env } })
+}
+
+/** One GET on a connection of its own, the bytes as they came. */
+export async function httpGet(
+  url: string,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Answer> {
+  const sent = request(url, { headers, agent: false })
+  sent.end()
+  const [response] = (await once(sent, 'response')) as [IncomingMessage]
+  const chunks: Buffer[] = []
+  for await (const chunk of response) chunks.push(chunk as Buffer)
+  const body = Buffer.concat(chunks)
+  return {
+    status: response.statusCode ?? 0,
+    headers: response.headers,
+    body,
+    text: body.toString('utf8'),
+  }
+}

@@ -1,0 +1,144 @@
+// A server of XEP-0114 that does what a test tells it, right or wrong.
+
+import xml, { type Element } from '@xmpp/xml'
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer, type AddressInfo, type Socket } from 'node:net'
+import type { TestContext } from 'node:test'
+import { createQueue } from './queue.js'
+
+export type FakeLink = {
+  readonly socket: Socket
+  /** Resolves with the component's stream header. */
+  readonly header: Promise<Element>
+  /** The component's next element after the header, its handshake included. */
+  next(): Promise<Element>
+  /** All that the component has sent so far. */
+  received(): string
+  send(data: string | Buffer): void
+  /** Sends our stream header; its id salts the handshake. */
+  open(id?: string): void
+  /** Takes the component in: both headers, a right handshake, and its answer. */
+  accept(): Promise<void>
+  /** Ends the stream with an error, as Prosody does. */
+  refuse(condition: string, text?: string): void
+  /** Resolves when the connection is gone. */
+  readonly closed: Promise<void>
+}
+
+export type FakeServer = {
+  readonly port: number
+  /** For `service`. */
+  readonly service: string
+  /** The next connection. */
+  link(): Promise<FakeLink>
+  /** Stops listening and cuts every connection. */
+  close(): Promise<void>
+}
+
+const NS_STREAMS = 'urn:ietf:params:xml:ns:xmpp-streams'
+
+/**
+ * Listens on a free port of 127.0.0.1 until the test ends.
+ *
+ * @param options.secret Default: `secret`.
+ * @param options.answer When given, each connection is taken in, and each element that comes is
+ *   given to it; the text it returns is sent. When absent, the test drives each link itself.
+ */
+export async function startFakeServer(
+  t: Pick<TestContext, 'after'>,
+  options: {
+    secret?: string
+    port?: number
+    answer?: (element: Element) => string | undefined
+  } = {},
+): Promise<FakeServer> {
+  const { secret = 'secret', answer } = options
+  const links = createQueue<FakeLink>()
+  const sockets = new Set<Socket>()
+
+  const server = createServer((socket) => {
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket))
+    const link = createLink(socket, secret)
+    links.push(link)
+    if (answer) void serve(link, answer)
+  })
+  server.listen(options.port ?? 0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+
+  async function close(): Promise<void> {
+    for (const socket of sockets) socket.destroy()
+    if (!server.listening) return
+    server.close()
+    await once(server, 'close')
+  }
+  t.after(close)
+  return { port, service: `xmpp://127.0.0.1:${port}`, link: () => links.next(), close }
+}
+
+async function serve(link: FakeLink, answer: (element: Element) => string | undefined) {
+  await link.accept()
+  for (;;) {
+    const text = answer(await link.next())
+    if (text !== undefined) link.send(text)
+  }
+}
+
+function createLink(socket: Socket, secret: string): FakeLink {
+  const elements = createQueue<Element>()
+  const parser = new xml.Parser()
+  const header = new Promise<Element>((resolve) => parser.once('start', resolve))
+  let received = ''
+  let openId = ''
+
+  parser.on('element', elements.push)
+  parser.on('error', () => {})
+  parser.on('end', () => socket.end('</stream:stream>'))
+  socket.setEncoding('utf8')
+  socket.on('data', (text: Buffer | string) => {
+    received += text.toString()
+    parser.write(text.toString())
+  })
+  socket.on('error', () => {})
+  const closed = new Promise<void>((resolve) => {
+    socket.once('close', () => {
+      resolve()
+    })
+  })
+
+  const link: FakeLink = {
+    socket,
+    header,
+    closed,
+    received: () => received,
+    next: () => elements.next(),
+    send(data) {
+      socket.write(data)
+    },
+    open(id = 'an-id') {
+      openId = id
+      link.send(
+        `<?xml version='1.0'?><stream:stream xmlns='jabber:component:accept' ` +
+          `xmlns:stream='http://etherx.jabber.org/streams' id='${id}'>`,
+      )
+    },
+    async accept() {
+      await header
+      link.open()
+      const handshake = await elements.next()
+      const digest = createHash('sha1').update(`${openId}${secret}`, 'utf8').digest('hex')
+      if (handshake.name === 'handshake' && handshake.text() === digest) link.send('<handshake/>')
+      else link.refuse('not-authorized', 'Given token does not match calculated token')
+    },
+    refuse(condition, text) {
+      if (openId === '') link.open('')
+      const words = text === undefined ? '' : `<text xmlns='${NS_STREAMS}'>${text}</text>`
+      socket.end(
+        `<stream:error><${condition} xmlns='${NS_STREAMS}'/>${words}</stream:error></stream:stream>`,
+      )
+    },
+  }
+  return link
+}
