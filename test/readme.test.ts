@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { root } from '../scripts/process.js'
+import { helpText } from '../src/flags.js'
+
+const readme = readFileSync(join(root, 'README.md'), 'utf8')
+const example = readFileSync(join(root, 'prosody-example.cfg.lua'), 'utf8')
+
+test('the README names every flag and environment variable that --help names', () => {
+  const names = helpText().match(/--[a-z][a-z.-]+|PROSODY_EXPORTER_[A-Z_]+/g)
+  assert.ok(names && names.length > 10)
+  assert.deepEqual(
+    [...new Set(names)].filter((name) => !readme.includes(`\`${name}`)),
+    [],
+  )
+})
+
+test('the README names every dependency with its reason', () => {
+  const { dependencies, devDependencies } = JSON.parse(
+    readFileSync(join(root, 'package.json'), 'utf8'),
+  ) as Record<string, Record<string, string>>
+  const names = Object.keys({ ...dependencies, ...devDependencies })
+  assert.deepEqual(
+    names.filter((name) => !name.startsWith('@types/') && !readme.includes(`\`${name}\``)),
+    [],
+  )
+})
+
+test("the lines that the README gives for Prosody are the example's", () => {
+  const lines = /```lua\n([^]*?)```/.exec(readme)![1]!.split('\n')
+  const given = lines.map((line) => line.trim()).filter((line) => line && !line.startsWith('--'))
+  assert.ok(given.length >= 6)
+  for (const line of given.filter((text) => !text.startsWith('component_secret'))) {
+    assert.ok(
+      example.split('\n').some((text) => text.trim() === line),
+      line,
+    )
+  }
+})
