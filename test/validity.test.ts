@@ -115,7 +115,14 @@ const COLLISIONS: readonly [
   openMetrics: readonly string[],
   text: readonly string[],
 ][] = [
-  [[['gauge', 'x'], ['gauge', 'y']], [], []], // prettier-ignore
+  [
+    [
+      ['gauge', 'x'],
+      ['gauge', 'y'],
+    ],
+    [],
+    [],
+  ],
   [
     [
       ['gauge', 'x_total'],
@@ -205,7 +212,11 @@ const COLLISIONS: readonly [
     [],
   ],
   [
-    [['gauge', 'x'], ['counter', 'x'], ['gauge', 'x_total']], // prettier-ignore
+    [
+      ['gauge', 'x'],
+      ['counter', 'x'],
+      ['gauge', 'x_total'],
+    ],
     ['gauge x', 'gauge x_total'],
     ['gauge x_total'],
   ],
