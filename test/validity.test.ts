@@ -153,7 +153,7 @@ const COLLISIONS: readonly [
       ['summary', 'x'],
     ],
     ['gauge x_count'],
-    [],
+    ['gauge x_count'],
   ],
   [
     [
@@ -161,7 +161,7 @@ const COLLISIONS: readonly [
       ['histogram', 'x'],
     ],
     ['gauge x_sum'],
-    [],
+    ['gauge x_sum'],
   ],
   [
     [
@@ -169,7 +169,7 @@ const COLLISIONS: readonly [
       ['histogram', 'x'],
     ],
     ['gauge x_bucket'],
-    [],
+    ['gauge x_bucket'],
   ],
   [
     [

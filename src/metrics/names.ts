@@ -13,6 +13,11 @@ const OPENMETRICS_SUFFIXES: Readonly<Record<MetricType, readonly string[]>> = {
   unknown: [],
 }
 
+const TEXT_SUFFIXES: Readonly<Partial<Record<MetricType, readonly string[]>>> = {
+  histogram: ['_bucket', '_count', '_sum'],
+  summary: ['_count', '_sum'],
+}
+
 /**
  * The name on the family's metadata lines.
  *
@@ -29,6 +34,12 @@ export function exposedName({ name, type }: Pick<Family, 'name' | 'type'>, forma
 /** Every name that OpenMetrics reserves for the family, whether or not it has such a sample now. */
 export function reservedNames({ name, type }: Pick<Family, 'name' | 'type'>): string[] {
   return [name, ...OPENMETRICS_SUFFIXES[type].map((suffix) => name + suffix)]
+}
+
+/** Every name that its family or a sample has in the text format. */
+export function textNames(family: Pick<Family, 'name' | 'type'>): string[] {
+  const name = exposedName(family, 'text')
+  return [name, ...(TEXT_SUFFIXES[family.type] ?? []).map((suffix) => name + suffix)]
 }
 
 /** Order of ASCII names, the same whatever the locale. */

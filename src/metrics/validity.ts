@@ -1,6 +1,6 @@
 import type { Family } from './family.js'
 import { width } from './family.js'
-import { compareNames, exposedName, reservedNames, type Format } from './names.js'
+import { compareNames, reservedNames, textNames, type Format } from './names.js'
 
 /**
  * How many rows OpenMetrics forbids, so that only the other formats carry them: a NaN or negative
@@ -42,11 +42,12 @@ export function collisions(families: readonly Family[]): ReadonlySet<Family> {
 
 /**
  * Those of `collisions` that are left out of text too: a second family of the same name there, as a
- * gauge `x_total` beside a counter `x`, would repeat `# TYPE x_total`, which readers may refuse
- * together with all the rest.
+ * gauge `x_total` beside a counter `x`, would repeat `# TYPE x_total`, and Prometheus's parser takes
+ * `# TYPE x_count` after a summary `x` for a second one of `x`. Readers may refuse that together with
+ * all the rest.
  */
 export function textCollisions(families: readonly Family[]): ReadonlySet<Family> {
-  return clashing(families, (family) => [exposedName(family, 'text')])
+  return clashing(families, textNames)
 }
 
 function clashing(

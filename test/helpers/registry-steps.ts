@@ -37,6 +37,7 @@ export function registrySteps(
   const families = new Map<string, { type: Type; labels: readonly string[] }>()
   const loaded = new Set(options.domains)
   let revision = 0
+  let isFirst = true
 
   function declare(name: string): string {
     const family = { type: pick(TYPES), labels: pick(LABELS) }
@@ -117,7 +118,10 @@ export function registrySteps(
 
   function step(): string {
     const kind = random()
-    if (kind < 0.75) return move()
+    if (kind < 0.7) return move()
+    if (kind < 0.75) {
+      return `T.move_many(${1 + below(2500)}, ${1 + below(100)}, ${random()})`
+    }
     if (kind < 0.82) return declare(`prosody_test_step_${below(12)}`)
     if (kind < 0.86) return declareAgain()
     if (kind < 0.89) return `T.move_replaced("${revision++}")`
@@ -129,6 +133,8 @@ export function registrySteps(
     next(most) {
       const count = Math.min(most, 1 + below(10))
       const lines = Array.from({ length: count }, step)
+      if (isFirst) lines.unshift('T.move_many(1, 1, 1)')
+      isFirst = false
       return {
         lua: [HEADER, ...lines].join('\n'),
         count,

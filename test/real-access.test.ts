@@ -1,0 +1,290 @@
+import xml, { type Element } from '@xmpp/xml'
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { request, type IncomingMessage } from 'node:http'
+import { test, type TestContext } from 'node:test'
+import { REGISTRY_NODE } from '../src/collectors/registry.js'
+import { withExporterFor, type RunningExporter } from './helpers/exporter.js'
+import { prosodyVersions, withProsody, type TestProsody } from './helpers/prosody.js'
+import { evalLua, sampleValue, serverSamples, untilReady, untilUp } from './helpers/real.js'
+import { startTap } from './helpers/tap.js'
+import {
+  commandElement,
+  connectComponent,
+  errorCondition,
+  login,
+  type XmppStream,
+} from './helpers/xmpp-client.js'
+
+const STATS = 'stats.one.example'
+const OTHER = 'other.example'
+const LAX = 'lax.example'
+const NS_COMMANDS = 'http://jabber.org/protocol/commands'
+const NS_STANZAS = 'urn:ietf:params:xml:ns:xmpp-stanzas'
+const USERS = {
+  'user@one.example': 'pw',
+  'admin@one.example': 'pw',
+  'ops@one.example': 'pw',
+  'user@two.example': 'pw',
+}
+
+function startProsody(t: TestContext, version: (typeof prosodyVersions)[number]) {
+  return withProsody(t, {
+    version,
+    users: USERS,
+    modules: ['test_eval'],
+    globals: { admins: '{ "admin@one.example" }' },
+    statsOptions: { adhoc_statistics_access: '{ "ops@one.example" }' },
+    components: [
+      { domain: OTHER, options: { component_secret: '"x"' } },
+      { domain: LAX, options: { component_secret: '"x"', validate_from_addresses: 'false' } },
+    ],
+  })
+}
+
+/** As the exporter asks, and as a person's client does. */
+function commands(): Element[] {
+  const field = (name: string, value: string) =>
+    xml('field', { var: name }, xml('value', {}, value))
+  const form = xml(
+    'x',
+    { xmlns: 'jabber:x:data', type: 'submit' },
+    field('FORM_TYPE', REGISTRY_NODE),
+    field('first', '1'),
+    field('since', '0'),
+  )
+  return [commandElement(REGISTRY_NODE, form), commandElement(REGISTRY_NODE)]
+}
+
+function assertForbidden(reply: Element): void {
+  assert.equal(errorCondition(reply), 'forbidden')
+  assert.equal(reply.getChild('error')?.attrs['type'], 'auth')
+  assert.ok(reply.getChild('error')?.getChildText('text', NS_STANZAS))
+  assert.doesNotMatch(reply.toString(), /prosody_|\bmod_c2s/)
+}
+
+/** Asks in each way and as each of these addresses; without any, as the stream itself. */
+async function assertAllForbidden(stream: XmppStream, ...addresses: readonly string[]) {
+  for (const command of commands()) {
+    if (addresses.length === 0) assertForbidden(await stream.iq('set', STATS, command))
+    for (const from of addresses) assertForbidden(await stream.iq('set', STATS, command, { from }))
+  }
+}
+
+for (const version of prosodyVersions) {
+  test(`nobody but its own component may ask Prosody ${version} for statistics`, async (t) => {
+    const prosody = await startProsody(t, version)
+    const { c2s, component } = prosody.ports
+    // With and without an exporter there, since a component's absence changes who answers.
+    for (const exporter of [undefined, await withExporterFor(t, prosody)]) {
+      if (exporter) await untilReady(exporter, 200)
+      for (const jid of ['user@one.example', 'admin@one.example', 'user@two.example']) {
+        const user = await login({ port: c2s, jid, password: 'pw' })
+        await assertAllForbidden(user)
+        await user.close()
+      }
+      const other = await connectComponent({ port: component, domain: OTHER, secret: 'x' })
+      await assertAllForbidden(other, OTHER, `someone@${OTHER}`)
+      await other.close()
+      // It may say to be anybody, us and the allowed person too.
+      const lax = await connectComponent({ port: component, domain: LAX, secret: 'x' })
+      await assertAllForbidden(lax, LAX, STATS, `x@${STATS}`, 'ops@one.example', 'one.example')
+      await lax.close()
+
+      if (!exporter) continue
+      const { text } = await exporter.get('/metrics')
+      assert.equal(sampleValue(text, 'xmpp_up'), 1)
+      assert.equal(sampleValue(text, 'prosody_exporter_collector_success{collector="registry"}'), 1)
+      assert.ok(serverSamples(text).length > 0)
+    }
+  })
+
+  test(`the component's own answer from Prosody ${version} is to its bare domain only`, async (t) => {
+    const prosody = await startProsody(t, version)
+    const { component } = prosody.ports
+    const own = await connectComponent({ port: component, domain: STATS, secret: prosody.secret })
+    const [machine, person] = commands()
+    const reply = await own.iq('set', STATS, machine!)
+    assert.equal(reply.attrs['type'], 'result')
+    const lines = reply.getChild('command', NS_COMMANDS)?.getChild('statistics', REGISTRY_NODE)
+    assert.match(lines?.getChildText('lines') ?? '', /^F\t/)
+    assert.equal((await own.iq('set', STATS, person!)).attrs['type'], 'result')
+    await assertAllForbidden(own, `user@${STATS}`, `user@${STATS}/resource`)
+    await own.close()
+  })
+
+  test(`another server is refused statistics by Prosody ${version}`, async (t) => {
+    const prosody = await startProsody(t, version)
+    // A stream as mod_s2s makes it once the other server is known for who it is.
+    const ask = (from: string) =>
+      evalLua(
+        prosody,
+        `local st = require "util.stanza"
+        local reply = "closed"
+        local session = { type = "s2sin", from_host = "far.example", to_host = "${STATS}",
+          hosts = { ["far.example"] = { authed = true } },
+          send = function (stanza) reply = tostring(stanza) end, close = function () end }
+        prosody.core_process_stanza(session,
+          st.iq({ type = "set", id = "1", from = "${from}", to = "${STATS}" })
+            :tag("command", { xmlns = "${NS_COMMANDS}", node = "${REGISTRY_NODE}" }))
+        return reply`,
+      )
+    for (const from of ['far.example', 'user@far.example/x']) {
+      assert.match(await ask(from), /type='auth'.*<forbidden/)
+    }
+    // RFC 6120 §13.5.2: it must not speak for us.
+    assert.equal(await ask(STATS), 'closed')
+  })
+
+  test(`who is named in adhoc_statistics_access reads Prosody ${version} in a chat client`, async (t) => {
+    const prosody = await startProsody(t, version)
+    const exporter = await withExporterFor(t, prosody)
+    await untilReady(exporter, 200)
+    const jid = 'ops@one.example'
+    const ops = await login({ port: prosody.ports.c2s, jid, password: 'pw' })
+    const reply = await ops.iq('set', STATS, commandElement(REGISTRY_NODE))
+    const command = reply.getChild('command', NS_COMMANDS)
+    assert.equal(command?.attrs['status'], 'completed')
+    const form = command.getChild('x', 'jabber:x:data')
+    assert.ok(form)
+    assert.ok(form.getChildText('title'))
+    const field = form.getChildren('field').find(({ attrs }) => attrs['var'] === 'statistics')
+    const lines = field?.getChildren('value').map((value) => value.text()) ?? []
+    assert.ok(lines.some((line) => /mod_muc\/live_room.*rooms\.one\.example.* = 0/.test(line)))
+    assert.deepEqual(lines, [...lines].sort())
+    await ops.close()
+  })
+
+  test(`a client connected to Prosody ${version} finds the exporter and what it offers`, async (t) => {
+    const prosody = await startProsody(t, version)
+    const exporter = await withExporterFor(t, prosody)
+    await untilReady(exporter, 200)
+    const jid = 'user@one.example'
+    const user = await login({ port: prosody.ports.c2s, jid, password: 'pw' })
+    const ask = async (name: string, xmlns: string, attrs = {}) => {
+      const reply = await user.iq('get', STATS, xml(name, { xmlns, ...attrs }))
+      assert.equal(reply.attrs['type'], 'result', reply.toString())
+      assert.equal(reply.attrs['from'], STATS)
+      return reply.getChild(name, xmlns)
+    }
+    await ask('ping', 'urn:xmpp:ping')
+    const info = await ask('query', 'http://jabber.org/protocol/disco#info')
+    assert.equal(info?.getChild('identity')?.attrs['category'], 'component')
+    const features = info.getChildren('feature').map(({ attrs }) => attrs['var'])
+    assert.ok(features.includes(NS_COMMANDS) && features.includes('urn:xmpp:ping'))
+    const items = await ask('query', 'http://jabber.org/protocol/disco#items', {
+      node: NS_COMMANDS,
+    })
+    assert.deepEqual(
+      items?.getChildren('item').map(({ attrs }) => [attrs['jid'], attrs['node']]),
+      [[STATS, REGISTRY_NODE]],
+    )
+    const software = await ask('query', 'jabber:iq:version')
+    assert.equal(software?.getChildText('name'), 'prosody-exporter')
+    const unknown = await user.iq('get', STATS, xml('query', { xmlns: 'jabber:iq:last' }))
+    assert.equal(errorCondition(unknown), 'service-unavailable')
+    await user.close()
+  })
+
+  test(`over HTTP nothing but a collection can be asked of Prosody ${version}`, async (t) => {
+    const prosody = await startProsody(t, version)
+    const tap = await startTap(t, prosody.ports.component)
+    const exporter = await withExporterFor(t, { ...sectionOf(prosody), service: tap.service })
+    await untilReady(exporter, 200)
+    await untilUp(exporter)
+
+    const evil = 'evil%22%3E%3Ciq%20to=%27one.example%27/%3E'
+    const paths = [
+      '/metrics',
+      '/metrics/',
+      '//metrics',
+      '/metrics/../metrics',
+      '/metrics/evil',
+      `/metrics?node=${evil}&to=${evil}&target=${evil}&command=${evil}`,
+      `/metrics?name[]=${evil}&collect[]=${evil}&first=${evil}`,
+      `/probe?target=${evil}&module=${evil}`,
+      '/sd?evil',
+      '/?evil',
+      `/${evil}`,
+      '/-/ready?evil',
+      '/-/reload',
+      '/-/quit',
+      '/test_eval',
+    ]
+    const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'PROPFIND']
+    for (const path of paths) {
+      for (const method of methods) {
+        const status = await send(exporter, method, path)
+        const isRead = method === 'GET' || method === 'HEAD'
+        if (!isRead && status < 400) assert.fail(`${method} ${path}: ${status}`)
+      }
+    }
+
+    const { text } = await exporter.get('/metrics')
+    const stanzas = tap.stanzas().filter(({ name }) => name !== 'handshake')
+    assert.ok(stanzas.length > 0)
+    for (const stanza of stanzas) assertCollects(stanza)
+    const firstPages = stanzas.filter((stanza) => fieldsOf(stanza).get('first') === '1')
+    assert.equal(
+      firstPages.length,
+      sampleValue(text, 'prosody_exporter_collections_total'),
+      'each command belongs to a collection',
+    )
+    assert.doesNotMatch(tap.bytes(), /evil/i)
+  })
+}
+
+async function send(exporter: RunningExporter, method: string, path: string): Promise<number> {
+  const sent = request(exporter.url, {
+    method,
+    path,
+    agent: false,
+    headers: {
+      Host: 'evil.example',
+      Authorization: 'Basic ZXZpbDpldmls',
+      Cookie: 'evil=evil',
+      'X-Forwarded-For': 'evil',
+      'X-HTTP-Method-Override': 'evil',
+      'User-Agent': "evil' to='one.example",
+      'X-Prometheus-Scrape-Timeout-Seconds': method === 'GET' ? '5' : 'evil',
+    },
+  })
+  sent.end(method === 'GET' || method === 'HEAD' ? undefined : 'evil=<iq to="one.example"/>')
+  const [response] = (await once(sent, 'response')) as [IncomingMessage]
+  response.resume()
+  await once(response, 'close')
+  return response.statusCode ?? 0
+}
+
+function fieldsOf(stanza: Element): Map<string, string> {
+  const form = stanza.getChild('command', NS_COMMANDS)?.getChild('x', 'jabber:x:data')
+  const fields = form?.getChildren('field') ?? []
+  return new Map(
+    fields.map((field) => [field.attrs['var'] ?? '', field.getChildText('value') ?? '']),
+  )
+}
+
+/** The stanza is the statistics command, and nothing in it can be anything else. */
+function assertCollects(stanza: Element): void {
+  const { id, ...addressed } = stanza.attrs
+  assert.equal(stanza.name, 'iq')
+  assert.match(id ?? '', /^[\da-f-]{36}$/)
+  assert.deepEqual({ ...addressed }, { type: 'set', from: STATS, to: STATS })
+  assert.equal(stanza.getChildElements().length, 1)
+  const command = stanza.getChild('command', NS_COMMANDS)
+  assert.equal(command?.attrs['node'], REGISTRY_NODE)
+  assert.equal(command.attrs['action'], 'execute')
+  assert.equal(command.getChildElements().length, 1)
+  for (const [name, value] of fieldsOf(stanza)) {
+    if (name === 'FORM_TYPE') assert.equal(value, REGISTRY_NODE)
+    else if (name === 'epoch') assert.match(value, /^[\w-]+$/)
+    else {
+      assert.ok(['first', 'last', 'since'].includes(name), name)
+      assert.match(value, /^\d+$/)
+    }
+  }
+}
+
+function sectionOf({ service, secret, statsDomains }: TestProsody) {
+  return { service, secret, statsDomains }
+}
