@@ -1,6 +1,13 @@
 import type { Collected, Collector, Reason } from './collectors/collector.js'
 import { CollectorError, REASONS } from './collectors/collector.js'
-import { DecodeError, LinkError, NotHandledError, StanzaError, TimeoutError } from './errors.js'
+import {
+  CommandError,
+  DecodeError,
+  LinkError,
+  NotHandledError,
+  StanzaError,
+  TimeoutError,
+} from './errors.js'
 import type { Log } from './log.js'
 import { createExposition, type Exposition } from './metrics/exposition.js'
 import type { Family } from './metrics/family.js'
@@ -108,11 +115,12 @@ export function createScraper(options: ScraperOptions): Scraper {
   /** One line when a collector begins to fail or fails otherwise, not one a scrape. */
   function logOnce(collector: string, reason: Reason, error: unknown): void {
     const message = error instanceof Error ? error.message : String(error)
-    const isNew = lastFailure.get(collector) !== message
-    lastFailure.set(collector, message)
-    // The link says for itself why it is down.
-    const level = isNew && reason !== 'link' ? 'warn' : 'debug'
-    log[level]('collector failed', { collector, reason, error: message })
+    // How long a time-out was differs from one to the next.
+    const failure = reason === 'timeout' ? reason : message
+    // The link says for itself why it is down, and what was wrong before may be so after it.
+    const isNew = reason !== 'link' && lastFailure.get(collector) !== failure
+    if (isNew) lastFailure.set(collector, failure)
+    log[isNew ? 'warn' : 'debug']('collector failed', { collector, reason, error: message })
   }
 
   function logLeftOut(names: string): void {
@@ -211,7 +219,7 @@ function reasonOf(error: unknown): Reason {
   if (error instanceof LinkError) return 'link'
   if (error instanceof TimeoutError) return 'timeout'
   if (error instanceof NotHandledError) return 'not_found'
-  if (error instanceof StanzaError) return 'refused'
+  if (error instanceof StanzaError || error instanceof CommandError) return 'refused'
   if (error instanceof DecodeError) return 'decode'
   return 'internal'
 }

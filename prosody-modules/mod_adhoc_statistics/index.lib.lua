@@ -69,8 +69,9 @@ end
 local index_mt = {};
 index_mt.__index = index_mt;
 
--- Stands in `seen` for a metric that nobody has read yet: unequal to any value, nil included.
-local unseen = false;
+-- Stands in `seen` for a metric that nobody has read yet: NaN is unequal to any value, nil and false
+-- included.
+local unseen = 0/0;
 
 local function new_index(registry)
 	local index = setmetatable({
@@ -214,7 +215,7 @@ function index_mt:read(first, last, since, emit)
 		local before = seen[id];
 		if value ~= before
 		or sum ~= nil and (sum ~= seen_sum[id] or metric._created ~= seen_created[id]) then
-			if before == unseen or metric._created ~= seen_created[id] then
+			if not defined[id] or metric._created ~= seen_created[id] then
 				seen_created[id] = metric._created;
 				defined[id] = change;
 			end

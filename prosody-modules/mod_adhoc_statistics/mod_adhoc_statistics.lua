@@ -106,18 +106,12 @@ local function read_page(index, fields)
 	if not first or first < 1 or not last or not since then
 		return failure("modify", "bad-request", "first and last are ids, from 1 on; since is a change number that an answer gave");
 	end
-	if not has_budget(index) then
-		return failure("wait", "resource-constraint", "Reading statistics took more than adhoc_statistics_max_share of Prosody's time");
-	end
 	if first == 1 then
 		collect(index);
 	end
 	if fields.epoch ~= index.epoch then
 		since = 0;
 	end
-	-- Collecting has a cost of its own, which is not ours to limit.
-	local started = os.clock();
-
 	local payload = st.stanza("statistics", { xmlns = node });
 	local buffer, count, bytes, total = {}, 0, 0, 0;
 	local function flush()
@@ -142,7 +136,6 @@ local function read_page(index, fields)
 	if index.updated then
 		payload.attr.updated = string.format("%.3f", index.updated);
 	end
-	index.budget = index.budget - (os.clock() - started);
 	return { status = "completed"; other = payload };
 end
 
@@ -200,11 +193,15 @@ local function handle(data)
 	if not index then
 		return failure("cancel", "feature-not-implemented", err);
 	end
-	local fields = data.form and read_fields(data.form);
-	if fields and fields.FORM_TYPE == node then
-		return read_page(index, fields);
+	if not has_budget(index) then
+		return failure("wait", "resource-constraint", "Reading statistics took more than adhoc_statistics_max_share of Prosody's time");
 	end
-	return read_for_people(index);
+	local started = os.clock();
+	local fields = data.form and read_fields(data.form);
+	local read = fields and fields.FORM_TYPE == node and read_page or read_for_people;
+	local answer = read(index, fields);
+	index.budget = index.budget - (os.clock() - started);
+	return answer;
 end
 
 -- Without this an error in the handler means no reply at all, and the reader learns of it by a time-out.

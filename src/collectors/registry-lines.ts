@@ -47,11 +47,11 @@ export function createRegistryTables(): RegistryTables {
     if (families.has(id!)) return // every answer that needs it repeats it
     const count = Number(labelCount)
     if (!(count <= rest.length)) throw bad('names of labels', fields)
-    const labelNames = rest.slice(0, count).map((label) => escapeName(unescape(label)))
+    const labelNames = rest.slice(0, count).map(escapeName)
     const { bounds, columns } = readBounds(TYPES[type!]!, rest.slice(count))
     families.set(own(id!), {
       table: createTable({
-        name: own(escapeName(unescape(name!))),
+        name: own(escapeName(name!)),
         type: TYPES[type!]!,
         help: own(unescape(help!)),
         unit: own(unescape(unit!)),

@@ -24,14 +24,16 @@ export function parseNumber(text: string): number {
 export function unescape(text: string): string {
   if (!text.includes('\\')) return text.includes('\uFFFD') ? fromBytes(Buffer.from(text)) : text
   if (!/\\x|\uFFFD/.test(text)) return text.replace(/\\(.)/g, (_, c: string) => CONTROLS[c] ?? c)
+  return fromBytes(toBytes(text))
+}
+
+function toBytes(text: string): Buffer {
   const pieces = text.split(/(\\x[0-9a-f]{2}|\\.)/)
-  return fromBytes(
-    Buffer.concat(
-      pieces.map((piece) =>
-        piece.startsWith('\\x')
-          ? Buffer.from(piece.slice(2), 'hex')
-          : Buffer.from(piece.startsWith('\\') ? (CONTROLS[piece[1]!] ?? piece[1]!) : piece),
-      ),
+  return Buffer.concat(
+    pieces.map((piece) =>
+      piece.startsWith('\\x')
+        ? Buffer.from(piece.slice(2), 'hex')
+        : Buffer.from(piece.startsWith('\\') ? (CONTROLS[piece[1]!] ?? piece[1]!) : piece),
     ),
   )
 }
@@ -63,9 +65,13 @@ function lengthOfCharacter(bytes: Buffer, at: number): number {
   return 0
 }
 
-/** As mod_http_openmetrics escapes names: `/` is two underscores, what Prometheus forbids is one. */
-export function escapeName(name: string): string {
-  return name
+/**
+ * A name, given as the module writes it, as mod_http_openmetrics escapes it: `/` is two underscores,
+ * a byte that Prometheus forbids is one (Lua's patterns match bytes, so `é` is two).
+ */
+export function escapeName(text: string): string {
+  return toBytes(text)
+    .toString('latin1')
     .replaceAll('/', '__')
     .replace(/[^A-Za-z0-9_]/g, '_')
     .replace(/^[^A-Za-z_]/, '_$&')

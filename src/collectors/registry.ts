@@ -171,7 +171,8 @@ function withAdvice(error: unknown, domain: string): unknown {
   if (error.condition === 'forbidden') {
     return new CollectorError(
       'forbidden',
-      `Prosody does not let ${domain} read statistics: ${error.text}`,
+      `Prosody does not let ${domain} read statistics (${error.text}): mod_adhoc_statistics itself allows its component, ` +
+        'so another module of modules_enabled in prosody.cfg.lua forbids it',
       { cause: error },
     )
   }

@@ -30,7 +30,13 @@ const RELOADED = ['smacks', 'csi_simple', 'mam', 'test_families']
 export function registrySteps(
   seed: number,
   options: { readonly domains: readonly string[]; readonly hosts: readonly string[] },
-): { next(most: number): Batch; loadAll(): string } {
+): {
+  next(most: number): Batch
+  /** Steps for many short calls, while the exporters read: they find values moved between two pages. */
+  many(count: number): string[]
+  /** Loads the companion module where it is not loaded. */
+  loadAll(): string
+} {
   const random = mulberry32(seed)
   const below = (end: number) => Math.floor(random() * end)
   const pick = <T>(from: readonly T[]): T => from[below(from.length)]!
@@ -76,6 +82,10 @@ export function registrySteps(
     }
   }
 
+  function moveMany(): string {
+    return `T.move_many(${1 + below(2500)}, ${1 + below(100)}, ${random()})`
+  }
+
   /** Prosody keeps the family that it has when another one of the same type and labels comes. */
   function declareAgain(): string {
     if (families.size === 0) return move()
@@ -119,9 +129,7 @@ export function registrySteps(
   function step(): string {
     const kind = random()
     if (kind < 0.7) return move()
-    if (kind < 0.75) {
-      return `T.move_many(${1 + below(2500)}, ${1 + below(100)}, ${random()})`
-    }
+    if (kind < 0.75) return moveMany()
     if (kind < 0.82) return declare(`prosody_test_step_${below(12)}`)
     if (kind < 0.86) return declareAgain()
     if (kind < 0.89) return `T.move_replaced("${revision++}")`
@@ -143,6 +151,7 @@ export function registrySteps(
         compared: random() < 0.2,
       }
     },
+    many: (count) => Array.from({ length: count }, () => [HEADER, moveMany()].join('\n')),
     loadAll: () =>
       [
         HEADER,
