@@ -9,15 +9,13 @@
 --
 -- Names as in util.openmetrics: a metric family has metrics, one for each set of label values.
 
-local encodings = require "util.encodings";
 local new_metric_registry = require "util.openmetrics".new_metric_registry;
 local new_id = require "util.id".medium;
+local text = module:require "text";
+local clean, number = text.clean, text.number;
 
 local getmetatable, setmetatable, ipairs, pairs = getmetatable, setmetatable, ipairs, pairs;
-local tonumber, tostring, type = tonumber, tostring, type;
-local s_byte, s_find, s_format, s_gsub, s_sub = string.byte, string.find, string.format, string.gsub, string.sub;
 local t_concat = table.concat;
-local valid_utf8 = encodings.utf8.valid;
 
 -- Raised when the shape of the index changes: an index made by other code is then built anew.
 local layout = 1;
@@ -27,44 +25,6 @@ local max_help = 4096;
 -- A series with more label text than this is left out, and said to be: one line must never be so
 -- long that it fills a reply by itself.
 local max_labels = 32768;
-
--- BEGIN of text
-
-local escapes = { ["\\"] = "\\\\", ["\t"] = "\\t", ["\n"] = "\\n", ["\r"] = "\\r" };
-
-local function escape(c)
-	return escapes[c] or s_format("\\x%02x", s_byte(c));
-end
-
--- Any string as text that XML 1.0 (§2.2 Char) can carry and that has no tab or line feed of its own,
--- injectively: the reader gets the same bytes back.
-local function clean(text)
-	text = tostring(text);
-	if not s_find(text, "[%c\\\128-\255]") then
-		return text;
-	end
-	text = s_gsub(text, "[%c\\]", escape);
-	-- U+FFFE and U+FFFF are valid UTF-8 and no XML characters
-	if s_find(text, "[\128-\255]") and (not valid_utf8(text) or s_find(text, "\239\191[\190\191]")) then
-		text = s_gsub(text, "[\128-\255]", escape);
-	end
-	return text;
-end
-
--- A value as the shortest text that reads back as the same double; "" for what is not a number.
-local function number(value)
-	if type(value) ~= "number" then
-		value = tonumber(value);
-		if not value then return ""; end
-	end
-	local text = s_format("%.14g", value);
-	if tonumber(text) == value then
-		return text;
-	end
-	return s_format("%.17g", value);
-end
-
--- END of text
 
 local index_mt = {};
 index_mt.__index = index_mt;
@@ -171,7 +131,7 @@ local function family_line(record, metric)
 	local family = record.family;
 	local fields = {
 		"F", record.id, family.type_, clean(record.name), clean(family.unit or ""),
-		clean(s_sub(family.description or "", 1, max_help)), record.label_count
+		clean((family.description or ""):sub(1, max_help)), record.label_count
 	};
 	for _, key in ipairs(family.label_keys) do
 		fields[#fields + 1] = clean(key);
@@ -287,4 +247,4 @@ local function get_index(registry)
 	return setmetatable(index, index_mt);
 end
 
-return { get_index = get_index; clean = clean; number = number; values_of = values_of; };
+return { get_index = get_index };

@@ -33,6 +33,7 @@ local max_share = module:get_option_number("adhoc_statistics_max_share", 0.25);
 local max_burst = 5;
 
 local index_lib = module:require "index";
+local text_lib = module:require "text";
 
 local function failure(type_, condition, text)
 	-- COMPAT message is what mod_adhoc read before 0.12
@@ -152,15 +153,15 @@ local function read_for_people(index)
 	local lines = {};
 	for id = 1, math.min(index.size, readable_lines) do
 		local record, labels = index.family[id], index.labels[id];
-		local text = index_lib.clean(record.name);
+		local text = text_lib.clean(record.name);
 		if labels and labels ~= "" then
 			text = text.." "..labels:sub(2):gsub("\t", " ");
 		end
 		local metric = index.metric[id];
 		if metric._count ~= nil then
-			text = text.." = "..index_lib.number(metric._count).." (sum "..index_lib.number(metric._sum)..")";
+			text = text.." = "..text_lib.number(metric._count).." (sum "..text_lib.number(metric._sum)..")";
 		else
-			text = text.." = "..index_lib.number(metric.value);
+			text = text.." = "..text_lib.number(metric.value);
 		end
 		lines[id] = text;
 	end
