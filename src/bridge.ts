@@ -4,7 +4,7 @@ import type { Config } from './config.js'
 import { createApp } from './http/app.js'
 import { listen, type Listener } from './http/server.js'
 import type { Log } from './log.js'
-import { createExposition, filterFamilies } from './metrics/exposition.js'
+import { createExposition } from './metrics/exposition.js'
 import type { ProcessFigures } from './metrics/self.js'
 import { createScraper } from './scrape.js'
 import { createConnection } from './xmpp/connection.js'
@@ -48,7 +48,7 @@ export function createBridge(
     telemetryPath: config.web.telemetryPath,
     timeoutOffsetMs: config.timeoutOffsetMs,
     scrape: (waitMs) => scraper.scrape(waitMs),
-    filter: ({ families }, names) => createExposition(filterFamilies(families, names), { created }),
+    filter: ({ families }, names) => createExposition(families, { created, names }),
     isReady: () => connection.isConnected() && scraper.hasSucceeded(),
   })
   let listener: Listener | undefined

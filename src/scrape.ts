@@ -23,7 +23,6 @@ import { collisions, invalidRows } from './metrics/validity.js'
 export type Snapshot = {
   readonly families: readonly Family[]
   readonly exposition: Exposition
-  readonly up: boolean
 }
 
 export type Scraper = {
@@ -168,7 +167,7 @@ export function createScraper(options: ScraperOptions): Scraper {
     )
     const about = results.flatMap(({ collected }) => collected?.about ?? [])
     const families = [...kept, ...about, ...figures]
-    return { families, up, exposition: createExposition(families, { created: options.created }) }
+    return { families, exposition: createExposition(families, { created: options.created }) }
   }
 
   /** For who could not wait any longer: the server has not answered, and the collection goes on. */

@@ -86,6 +86,12 @@ const LEFT_OUT: readonly LeftOut[] = [
   { family: 'test_hostile_same_labels', from: 'both' },
   { family: 'test_hostile_le', from: 'both' },
   { family: 'test_hostile_quantile', from: 'both' },
+  // Prometheus refuses the whole scrape for these.
+  { family: 'test_hostile_own_name', from: 'both' },
+  { family: 'test_hostile_nameless_label', from: 'both' },
+  { family: '', from: 'both' },
+  // More than 32 KB of bounds, which would cut the stream on 13.0.
+  { family: 'test_hostile_many_buckets', from: 'both' },
   // More than 32 KB of labels: README of the module.
   { family: 'test_hostile_long', label: LONG, from: 'both' },
   // OpenMetrics 1.0.0, Suffixes: the counter test_hostile_twin__a has the name.
@@ -293,7 +299,7 @@ function shownName(hex: string): string {
     .toString('latin1')
     .replaceAll('/', '__')
     .replace(/[^A-Za-z0-9_]/g, '_')
-    .replace(/^(?![A-Za-z_])/, '_')
+    .replace(/^(?=[^A-Za-z_])/, '_')
 }
 
 // RFC 3629 §4, of bytes as Latin-1.

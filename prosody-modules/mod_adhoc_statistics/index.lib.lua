@@ -22,9 +22,9 @@ local layout = 1;
 
 -- A help text longer than this is cut. Prosody's own are a sentence.
 local max_help = 4096;
--- A series with more label text than this is left out, and said to be: one line must never be so
--- long that it fills a reply by itself.
-local max_labels = 32768;
+-- A series with more label text than this is left out, and so are all of a family whose description
+-- (names of labels, bounds) is longer: one line must never fill a reply by itself.
+local max_text = 32768;
 
 local index_mt = {};
 index_mt.__index = index_mt;
@@ -73,7 +73,7 @@ function index_mt:add_metric(family, metric, label_values)
 	self.size = id;
 	self.metric[id] = metric;
 	self.family[id] = record;
-	self.labels[id] = length <= max_labels and t_concat(values);
+	self.labels[id] = length <= max_text and t_concat(values);
 	self.seen[id] = unseen;
 end
 
@@ -85,7 +85,7 @@ function index_mt:add_family(name, family, walk)
 		name = name;
 		family = family;
 		label_count = #label_keys;
-		line = nil; -- written when first needed, see family_line()
+		line = nil; -- written when first needed, by describe()
 	};
 	if #label_keys == 0 then
 		self:add_metric(family, family.data, {});
@@ -102,32 +102,38 @@ function index_mt:drop_family(family)
 	local record = self.families[family];
 	if not record then return; end
 	self.families[family] = nil;
+	record.is_dropped = true;
+	self.has_dropped = true;
 	self.epoch = new_id();
-	local columns = {
-		self.metric, self.family, self.labels, self.seen, self.seen_sum,
-		self.seen_created, self.changed, self.defined,
-	};
+end
+
+-- Closes the gaps that dropped families left. A reload may drop many at once, so this waits for the
+-- next reader and is done once.
+function index_mt:settle()
+	if not self.has_dropped then return; end
+	self.has_dropped = false;
+	local metric, family, labels, seen, seen_sum, seen_created, changed, defined =
+		self.metric, self.family, self.labels, self.seen, self.seen_sum, self.seen_created, self.changed, self.defined;
 	local kept = 0;
 	for id = 1, self.size do
-		if self.family[id] ~= record then
+		if not family[id].is_dropped then
 			kept = kept + 1;
 			if kept < id then
-				for _, column in ipairs(columns) do
-					column[kept] = column[id];
-				end
+				metric[kept], family[kept], labels[kept], seen[kept] = metric[id], family[id], labels[id], seen[id];
+				seen_sum[kept], seen_created[kept], changed[kept], defined[kept] =
+					seen_sum[id], seen_created[id], changed[id], defined[id];
 			end
 		end
 	end
 	for id = kept + 1, self.size do
-		for _, column in ipairs(columns) do
-			column[id] = nil;
-		end
+		metric[id], family[id], labels[id], seen[id] = nil, nil, nil, nil;
+		seen_sum[id], seen_created[id], changed[id], defined[id] = nil, nil, nil, nil;
 	end
 	self.size = kept;
 end
 
 -- F, id, type, name, unit, help, number of labels, their names, upper bounds of a histogram
-local function family_line(record, metric)
+local function describe(record, metric)
 	local family = record.family;
 	local fields = {
 		"F", record.id, family.type_, clean(record.name), clean(family.unit or ""),
@@ -139,13 +145,18 @@ local function family_line(record, metric)
 	for _, bucket in ipairs(metric) do
 		fields[#fields + 1] = clean(bucket.threshold_s);
 	end
-	return t_concat(fields, "\t").."\n";
+	record.line = t_concat(fields, "\t").."\n";
+	if #record.line > max_text then
+		record.is_too_long = true;
+		record.line = t_concat({ "F", record.id, family.type_, clean(record.name:sub(1, max_help)), "", "", 0 }, "\t").."\n";
+	end
 end
 
 -- The values of one metric, each after a tab. They are read directly: with the statsd provider
 -- iter_samples() yields nothing, and here it would make garbage.
-local function values_of(metric)
-	if metric._count == nil then
+local function values_of(record, metric)
+	local type_ = record.family.type_;
+	if type_ ~= "histogram" and type_ ~= "summary" then
 		return "\t"..number(metric.value);
 	end
 	local values = { "", number(metric._sum), number(metric._count) };
@@ -183,24 +194,23 @@ function index_mt:read(first, last, since, emit)
 			changed[id] = change;
 		end
 		if changed[id] > since then
+			local record, labels = self.family[id], self.labels[id];
 			local line;
 			if defined[id] > since then
-				local record, labels = self.family[id], self.labels[id];
+				line = "";
 				if not told[record] then
 					told[record] = true;
-					record.line = record.line or family_line(record, metric);
+					if not record.line then describe(record, metric); end
 					line = record.line;
-				else
-					line = "";
 				end
-				if labels then
+				if labels and not record.is_too_long then
 					local created = metric._created and number(metric._created) or "";
-					line = line.."S\t"..id.."\t"..record.id.."\t"..created..labels..values_of(metric).."\n";
+					line = line.."S\t"..id.."\t"..record.id.."\t"..created..labels..values_of(record, metric).."\n";
 				else
 					line = line.."X\t"..id.."\t"..record.id.."\n";
 				end
-			elseif self.labels[id] then
-				line = id..values_of(metric).."\n";
+			elseif labels and not record.is_too_long then
+				line = id..values_of(record, metric).."\n";
 			end
 			if line and emit(line) then
 				return id;

@@ -66,34 +66,50 @@ module:hook_global("openmetrics-updated", function ()
 end);
 
 -- With a numeric interval Prosody collects by itself and offers no collect(); "always" is for
--- operators who want fresh gauges at each reading all the same.
+-- operators who want fresh gauges at each reading all the same. Not more often than every 100 ms,
+-- nor so often that handlers of stats-update take more than max_share of Prosody's time.
+--
+-- Returns nil and an error if some module's handler failed: those after it were not called, and to
+-- give their old figures for new ones would be a lie.
 local function collect(index)
+	local fire = statsman.collect;
+	if not fire and collect_mode == "always" then
+		fire = function () prosody.events.fire_event("stats-update"); end
+	end
+	if not fire then return true; end
 	local now = time_now();
-	if index.collected and now >= index.collected and now - index.collected < collect_interval then
-		return;
+	local pause = math.max(collect_interval, (index.collect_cost or 0) / max_share);
+	if index.collected and now >= index.collected and now - index.collected < pause then
+		return index.collect_error == nil, index.collect_error;
 	end
 	index.collected = now;
-	local ok, err = true, nil;
-	if statsman.collect then
-		ok, err = pcall(statsman.collect);
-	elseif collect_mode == "always" then
-		ok, err = pcall(prosody.events.fire_event, "stats-update");
-		index.updated = time_now();
+	local started = os.clock();
+	local ok, err = pcall(fire);
+	index.collect_cost = os.clock() - started;
+	if ok then
+		index.updated, index.collect_error = time_now(), nil;
+		return true;
 	end
-	if not ok then
-		-- Some module's handler. The others' figures are still good.
-		module:log("error", "A handler of stats-update failed: %s", err);
+	err = "A module's handler of stats-update failed, so that figures would be old: "..tostring(err);
+	if err ~= index.collect_error then
+		module:log("error", "%s", err);
+		index.collect_error = err;
 	end
+	return nil, err;
 end
 
 -- A limit on what a runaway reader can cost: time spent here is taken from a budget that grows by
--- max_share seconds a second.
-local function has_budget(index)
+-- max_share seconds a second. Looked at when a run begins; one that began may end, so that of many
+-- readers some are always served, until the debt is as large as the budget.
+local function has_budget(index, is_start)
 	local now = time_now();
 	local grown = (index.budget or max_burst) + math.max(0, now - (index.budget_at or now)) * max_share;
 	index.budget, index.budget_at = math.min(max_burst, grown), now;
-	return index.budget > 0;
+	return index.budget > (is_start and 0 or -max_burst);
 end
+
+local over_budget = failure("wait", "resource-constraint",
+	"Reading statistics took more than adhoc_statistics_max_share of Prosody's time");
 
 -- The whole number that a field holds, or nil for anything else.
 local function whole(text, default)
@@ -107,9 +123,16 @@ local function read_page(index, fields)
 	if not first or first < 1 or not last or not since then
 		return failure("modify", "bad-request", "first and last are ids, from 1 on; since is a change number that an answer gave");
 	end
-	if first == 1 then
-		collect(index);
+	if not has_budget(index, first == 1) then
+		return over_budget;
 	end
+	if first == 1 then
+		local ok, err = collect(index);
+		if not ok then
+			return failure("wait", "internal-server-error", text_lib.clip(text_lib.clean(err)));
+		end
+	end
+	local started = os.clock();
 	if fields.epoch ~= index.epoch then
 		since = 0;
 	end
@@ -137,6 +160,7 @@ local function read_page(index, fields)
 	if index.updated then
 		payload.attr.updated = string.format("%.3f", index.updated);
 	end
+	index.budget = index.budget - (os.clock() - started);
 	return { status = "completed"; other = payload };
 end
 
@@ -149,7 +173,11 @@ local readable = dataforms_new {
 };
 
 local function read_for_people(index)
+	if not has_budget(index, true) then
+		return over_budget;
+	end
 	collect(index);
+	local started = os.clock();
 	local lines = {};
 	for id = 1, math.min(index.size, readable_lines) do
 		local record, labels = index.family[id], index.labels[id];
@@ -157,6 +185,7 @@ local function read_for_people(index)
 		if labels and labels ~= "" then
 			text = text.." "..labels:sub(2):gsub("\t", " ");
 		end
+		text = text_lib.clip(text);
 		local metric = index.metric[id];
 		if metric._count ~= nil then
 			text = text.." = "..text_lib.number(metric._count).." (sum "..text_lib.number(metric._sum)..")";
@@ -169,6 +198,7 @@ local function read_for_people(index)
 	if index.size > readable_lines then
 		lines[#lines + 1] = string.format("… and %d more", index.size - readable_lines);
 	end
+	index.budget = index.budget - (os.clock() - started);
 	return {
 		status = "completed";
 		result = {
@@ -194,15 +224,12 @@ local function handle(data)
 	if not index then
 		return failure("cancel", "feature-not-implemented", err);
 	end
-	if not has_budget(index) then
-		return failure("wait", "resource-constraint", "Reading statistics took more than adhoc_statistics_max_share of Prosody's time");
-	end
-	local started = os.clock();
+	index:settle();
 	local fields = data.form and read_fields(data.form);
-	local read = fields and fields.FORM_TYPE == node and read_page or read_for_people;
-	local answer = read(index, fields);
-	index.budget = index.budget - (os.clock() - started);
-	return answer;
+	if fields and fields.FORM_TYPE == node then
+		return read_page(index, fields);
+	end
+	return read_for_people(index);
 end
 
 -- Without this an error in the handler means no reply at all, and the reader learns of it by a time-out.

@@ -38,4 +38,11 @@ local function number(value)
 	return s_format("%.17g", value);
 end
 
-return { clean = clean; number = number; };
+-- A clean text, cut so that it can't fill a stanza that people read.
+local function clip(text)
+	if #text <= 200 then return text; end
+	-- not in the middle of a character
+	return (s_gsub(text:sub(1, 200), "[\192-\255][\128-\191]*$", "")).."…";
+end
+
+return { clean = clean; clip = clip; number = number; };

@@ -59,8 +59,12 @@ export function createRegistryTables(): RegistryTables {
       }),
       labelNames: labelNames.map(own),
       columns,
-      // Prometheus refuses a label given twice; a histogram's own label is `le`.
+      // Prometheus refuses the whole scrape for a label given twice or without a name, or named
+      // `__name__`, or a family without a name. A histogram's own label is `le`.
       unusable:
+        name === '' ||
+        labelNames.includes('') ||
+        labelNames.includes('__name__') ||
         new Set(labelNames).size < labelNames.length ||
         bounds.some(Number.isNaN) ||
         (type === 'histogram' && (labelNames.includes('le') || bounds.length === 0)),
@@ -176,8 +180,10 @@ export function createRegistryTables(): RegistryTables {
   }
 }
 
-function bad(expected: string, fields: readonly string[]): DecodeError {
-  return new DecodeError('statistics line', expected, JSON.stringify(fields.join('\t')))
+/** Not the line itself: label values may be names of people or rooms, and errors are logged. */
+function bad(expected: string, [kind = '', id = '', ...rest]: readonly string[]): DecodeError {
+  const got = `${JSON.stringify(kind)} ${JSON.stringify(id)} and ${rest.length} more fields`
+  return new DecodeError('statistics line', expected, got)
 }
 
 /**
@@ -188,10 +194,12 @@ function readBounds(type: MetricType, texts: readonly string[]) {
   if (type === 'counter' || type === 'gauge') return { bounds: [], columns: [0] }
   const given = texts.map(parseNumber)
   const bounds = [...new Set(given)].sort((a, b) => a - b)
+  const free = new Map(bounds.map((bound, column) => [bound, column]))
   // A line gives sum, count, then the buckets; a table has the buckets first.
   const columns = [bounds.length, bounds.length + 1]
-  given.forEach((bound, i) => {
-    columns.push(given.indexOf(bound) === i ? bounds.indexOf(bound) : -1)
-  })
+  for (const bound of given) {
+    columns.push(free.get(bound) ?? -1)
+    free.delete(bound)
+  }
   return { bounds, columns }
 }

@@ -42,9 +42,7 @@ export function createRegistryCollector(
 ): Collector {
   let registry: Registry | undefined
 
-  async function readPage(range: Range, deadline: number): Promise<Page> {
-    const timeoutMs = deadline - now()
-    if (timeoutMs <= 0) throw new TimeoutError('the collection took longer than its time-out')
+  async function readPage(range: Range, timeoutMs: number): Promise<Page> {
     const form = submitForm(REGISTRY_NODE, {
       ...(registry && { epoch: registry.epoch }),
       first: String(range.first),
@@ -68,7 +66,12 @@ export function createRegistryCollector(
   async function run(deadline: number): Promise<boolean> {
     for (let i = 0; ; i++) {
       const range = registry?.ranges[i] ?? { first: 1, last: undefined, since: 0 }
-      const page = await readPage(range, deadline)
+      const leftMs = deadline - now()
+      const page = await readPage(range, Math.max(leftMs, 1)).catch((error: unknown) => {
+        // Time ran out while the server was answering, page after page: it is there.
+        if (error instanceof TimeoutError && i > 0 && leftMs < 1000) throw tooSlow(range.first - 1)
+        throw error
+      })
       if (page.epoch !== registry?.epoch) {
         registry = undefined
         // A new epoch's first page is complete as it is; any other was asked for in vain.
@@ -155,6 +158,13 @@ function whole(attrs: Readonly<Record<string, string>>, name: string): number {
   if (!/^\d{1,15}$/.test(value))
     throw new DecodeError(`statistics ${name}`, 'a whole number', value)
   return Number(value)
+}
+
+function tooSlow(series: number): CollectorError {
+  return new CollectorError(
+    'timeout',
+    `more than ${series} series could not be read within the collection's time-out; what was read is kept, and the next collection is quicker`,
+  )
 }
 
 /** The same failure with what to change and where, if somebody can. */

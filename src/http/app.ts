@@ -55,7 +55,10 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
   app.get('/-/ready', () =>
     options.isReady()
       ? text(200, 'Prosody Exporter is ready.')
-      : text(503, 'Prosody Exporter is not ready: no collection has succeeded on this link yet.'),
+      : text(
+          503,
+          'Prosody Exporter is not ready: no stream to Prosody, or no collection has succeeded yet.',
+        ),
   )
   if (telemetryPath !== '/') {
     const page = Buffer.from(landingPage(options.version, telemetryPath))

@@ -19,6 +19,8 @@ export type { Format } from './names.js'
 export type ExpositionOptions = {
   /** Adds `_created` lines where the source tells the time; OpenMetrics only. */
   readonly created: boolean
+  /** Only these families, see `filterFamilies`. Default: all. */
+  readonly names?: ReadonlySet<string>
 }
 
 export type Exposition = {
@@ -79,11 +81,12 @@ export function createExposition(
 export function render(
   families: readonly Family[],
   format: Format,
-  { created }: ExpositionOptions,
+  { created, names }: ExpositionOptions,
 ): Uint8Array<ArrayBuffer> {
+  // Of all families, so that a choice of some shows nothing that the whole does not.
   const leftOut = format === 'text' ? textCollisions(families) : collisions(families)
-  const chunks = [...new Set(families)]
-    .filter((family) => !leftOut.has(family))
+  const shown = [...new Set(families)].filter((family) => !leftOut.has(family))
+  const chunks = (names ? filterFamilies(shown, names) : shown)
     .sort((a, b) => compareNames(exposedName(a, format), exposedName(b, format)))
     .map((family) => renderedFamily(family, format, created))
   if (format === 'openmetrics') chunks.push(EOF)

@@ -21,8 +21,6 @@ export type Connection = {
   isConnected(): boolean
   /** Streams that came online so far. */
   connects(): number
-  /** Why there is no stream, with advice; absent while there is one. */
-  lastProblem(): string | undefined
   /**
    * Sends an iq with one child and returns the server's whole reply.
    *
@@ -183,7 +181,6 @@ export function createConnection(options: ConnectionOptions): Connection {
     domain,
     isConnected: () => stream?.isOnline() === true,
     connects: () => connects,
-    lastProblem: () => problem,
 
     start() {
       if (isStarted || isStopped) return

@@ -44,6 +44,13 @@ metric("gauge", "test_hostile_empty", "", "No series", { "label" });
 metric("gauge", "test_hostile_labels", "", "Odd names of labels", { "5th", "with-dash", "le" }):with_labels("a", "b", "c"):set(7);
 metric("gauge", "test_hostile_same_labels", "", "Two labels with one name", { "a-b", "a_b" }):with_labels("1", "2"):set(8);
 
+metric("gauge", "test_hostile_own_name", "", "A label named as the name is", { "__name__" }):with_labels("x"):set(8.1);
+metric("gauge", "test_hostile_nameless_label", "", "A label without a name", { "" }):with_labels("x"):set(8.2);
+metric("gauge", "", "", "No name at all", { "label" }):with_labels("x"):set(8.3);
+local buckets = {};
+for i = 1, 20000 do buckets[i] = i; end
+metric("histogram", "test_hostile_many_buckets", "", "More than a reply may be long", {}, { buckets = buckets });
+
 -- Families whose names are the same once they are escaped, or whose samples are
 metric("gauge", "test_hostile_twin/a", "", "First"):with_labels():set(9);
 metric("counter", "test_hostile_twin__a", "", "Second"):with_labels():add(10);
