@@ -3,7 +3,7 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { baseSuite, unpack } from './debian.js'
-import { findProsody, prosodyVersions, unpackLuacheck } from './prosody.js'
+import { findProsody, prosodyVersions, unpackLuacheck } from './installation.js'
 
 /** @typedef {(line: string) => void} Say */
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { root } from '../scripts/process.js'
-import { luacheck } from '../scripts/prosody.js'
+import { luacheck } from '../scripts/installation.js'
 
 test('luacheck finds nothing in the companion module', async () => {
   const modules = join(root, 'prosody-modules')

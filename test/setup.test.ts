@@ -8,7 +8,8 @@ import process from 'node:process'
 import { test } from 'node:test'
 import { readSources, sourcesFor } from '../scripts/debian.js'
 import { root, until } from '../scripts/process.js'
-import { prosodyVersions, startProsody } from '../scripts/prosody.js'
+import { prosodyVersions } from '../scripts/installation.js'
+import { startProsody } from '../scripts/prosody.js'
 
 const STANZAS = `# the archive
 Types: deb deb-src

@@ -2,7 +2,8 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { root, temporaryDirectory } from '../../scripts/process.js'
-import { prosodyVersions, startProsody } from '../../scripts/prosody.js'
+import { prosodyVersions } from '../../scripts/installation.js'
+import { startProsody } from '../../scripts/prosody.js'
 
 export { prosodyVersions }
 

@@ -1,0 +1,118 @@
+/** Where Prosody's program is, and how it is run: the machine's own, or an unpacked one. */
+
+import { existsSync } from 'node:fs'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { delimiter, dirname, join } from 'node:path'
+import process from 'node:process'
+import { baseSuite, unpack } from './debian.js'
+import { run } from './process.js'
+
+/** The versions that the tests run against. @type {readonly ['0.12.3', '13.0.1']} */
+export const prosodyVersions = ['0.12.3', '13.0.1']
+
+/** @typedef {'0.12.3' | '13.0.1' | 'default'} ProsodyVersion `default`: the installed one, or else the distribution's. */
+
+/**
+ * @typedef {object} Installation
+ * @property {readonly string[]} command How to start the interpreter.
+ * @property {NodeJS.ProcessEnv} env
+ * @property {string} script The path of the `prosody` script.
+ * @property {string} root `''` for the machine's own.
+ */
+
+/**
+ * @param {ProsodyVersion} version
+ * @param {(line: string) => void} [say]
+ * @returns {Promise<Installation>}
+ */
+export async function findProsody(version, say) {
+  if (version === 'default') {
+    const script = (process.env.PATH ?? '')
+      .split(delimiter)
+      .map((path) => join(path, 'prosody'))
+      .find((path) => existsSync(path))
+    if (script) return { command: [script], env: process.env, script, root: '' }
+  }
+  const suite = await suiteOf(version)
+  const root = await unpack('prosody', { packages: ['prosody'], suite, closure: true }, say)
+  const libraries = await libraryDirectories(root)
+  const lua = join(root, 'usr/bin/lua5.4')
+  return {
+    command: [existsSync(lua) ? lua : 'lua5.4'],
+    env: {
+      ...process.env,
+      // The empty part at the end stands for Lua's own path: what the machine has needs no unpacking.
+      LUA_PATH: `${root}/usr/share/lua/5.4/?.lua;${root}/usr/share/lua/5.4/?/init.lua;;`,
+      LUA_CPATH: [...libraries.map((path) => `${path}/lua/5.4/?.so`), ';'].join(';'),
+      LD_LIBRARY_PATH: libraries.join(':'),
+    },
+    script: join(root, 'usr/bin/prosody'),
+    root,
+  }
+}
+
+/** @param {ProsodyVersion} version */
+async function suiteOf(version) {
+  const base = await baseSuite()
+  if (version === 'default') return base
+  if (version === '0.12.3') return 'bookworm'
+  return base === 'bookworm' ? 'bookworm-backports' : 'trixie'
+}
+
+/** @param {string} root */
+async function libraryDirectories(root) {
+  const names = await readdir(join(root, 'usr/lib')).catch(() => [])
+  return names.filter((name) => name.includes('-linux-')).map((name) => join(root, 'usr/lib', name))
+}
+
+/**
+ * How to run `prosody` or `prosodyctl`. The packaged scripts have absolute paths: a copy gets its
+ * own, pointing into the unpacked directory.
+ *
+ * @param {Installation} installation
+ * @param {'prosody' | 'prosodyctl'} name
+ * @param {string} dir
+ * @returns {Promise<string[]>}
+ */
+export async function commandFor({ root, command, script }, name, dir) {
+  const original = join(dirname(script), name)
+  if (root === '') return [original]
+  const copy = join(dir, name)
+  const text = await readFile(original, 'utf8')
+  await writeFile(
+    copy,
+    text
+      .replace(/^CFG_SOURCEDIR=.*$/m, `CFG_SOURCEDIR='${root}/usr/lib/prosody';`)
+      .replace(/^CFG_PLUGINDIR=.*$/m, `CFG_PLUGINDIR='${root}/usr/lib/prosody/modules/';`)
+      .replace(/^CFG_CONFIGDIR=.*$/m, `CFG_CONFIGDIR='${dir}';`)
+      .replace(/^CFG_DATADIR=.*$/m, `CFG_DATADIR='${dir}/data';`),
+  )
+  return [...command, copy]
+}
+
+/**
+ * Debian's luacheck, for the Lua sources.
+ *
+ * @param {readonly string[]} args
+ * @param {(line: string) => void} [say]
+ */
+export async function luacheck(args, say) {
+  const root = await unpackLuacheck(say)
+  const share = `${root}/usr/share/lua/5.1`
+  const libraries = await libraryDirectories(root)
+  const lua = existsSync(`${root}/usr/bin/lua5.1`) ? `${root}/usr/bin/lua5.1` : 'lua5.1'
+  return await run(lua, [`${root}/usr/bin/luacheck`, ...args], {
+    env: {
+      ...process.env,
+      LUA_PATH: `${share}/?.lua;${share}/?/init.lua;;`,
+      LUA_CPATH: [...libraries.map((path) => `${path}/lua/5.1/?.so`), ';'].join(';'),
+      LD_LIBRARY_PATH: libraries.join(':'),
+    },
+  })
+}
+
+/** @param {(line: string) => void} [say] */
+export async function unpackLuacheck(say) {
+  const suite = await baseSuite()
+  return await unpack('lua-check', { packages: ['lua-check'], suite, closure: true }, say)
+}
