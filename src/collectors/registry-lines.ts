@@ -14,16 +14,34 @@ export type RegistryTables = {
   /** Puts the series that came new into their order. */
   settle(): void
   readonly tables: () => Iterable<Table>
+  /** All that is known of one id, as text that two readings of the same thing have in common. */
+  describe(id: number): string
   /** Series, by name of their family, that can't be shown: no number, too long, labels that clash. */
   invalid(): Map<string, number>
 }
 
+/** Series that the operator does not want: a whole family, or those whose labels all match. */
+export type DropRule = {
+  /** Matches the family's name as Prometheus sees it, a counter's with or without `_total`. */
+  readonly family: RegExp
+  readonly labels: ReadonlyMap<string, RegExp>
+}
+
+export type RegistryFilter = {
+  readonly drop: readonly DropRule[]
+  /** A series with a longer label value, in UTF-16 units, is left out and counted. */
+  readonly labelValueLength: number
+}
+
 type RegistryFamily = {
   readonly table: Table
+  /** Those of the rules that look at labels. */
+  readonly drop: readonly DropRule[]
   readonly labelNames: readonly string[]
   /** Column of each value that a line gives, -1 for one that is not kept (a bound given twice). */
   readonly columns: readonly number[]
-  /** Why no series of it can be shown; else undefined. */
+  /** No series of it is shown: `unusable` ones can't be, and are counted. */
+  readonly isDropped: boolean
   readonly unusable: boolean
   tooLong: number
 }
@@ -35,7 +53,9 @@ const TYPES: Readonly<Record<string, MetricType>> = {
   summary: 'summary',
 }
 
-export function createRegistryTables(): RegistryTables {
+const KEEP_ALL: RegistryFilter = { drop: [], labelValueLength: Infinity }
+
+export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): RegistryTables {
   const families = new Map<string, RegistryFamily>()
   // By id: which family and which row. Two plain numbers for each series.
   const familyOf: (RegistryFamily | undefined)[] = []
@@ -49,9 +69,16 @@ export function createRegistryTables(): RegistryTables {
     if (!(count <= rest.length)) throw bad('names of labels', fields)
     const labelNames = rest.slice(0, count).map(escapeName)
     const { bounds, columns } = readBounds(TYPES[type!]!, rest.slice(count))
+    const shownName = own(escapeName(name!))
+    const rules = filter.drop.filter(
+      ({ family }) =>
+        family.test(shownName) || (type === 'counter' && family.test(`${shownName}_total`)),
+    )
     families.set(own(id!), {
+      drop: rules.filter(({ labels }) => labels.size > 0),
+      isDropped: rules.some(({ labels }) => labels.size === 0),
       table: createTable({
-        name: own(escapeName(name!)),
+        name: shownName,
         type: TYPES[type!]!,
         help: own(unescape(help!)),
         unit: own(unescape(unit!)),
@@ -80,31 +107,38 @@ export function createRegistryTables(): RegistryTables {
 
   function addSeries(fields: readonly string[], id: number): void {
     const family = familyNamed(fields[2], fields)
-    const { table, labelNames, columns, unusable } = family
+    const { table, labelNames, columns } = family
     const valuesAt = 4 + labelNames.length
     if (fields.length !== valuesAt + columns.length) {
       throw bad(`${labelNames.length} labels and ${columns.length} values`, fields)
     }
-    let row = -1
-    if (!unusable) {
-      if (familyOf[id] === family) row = rowOf[id]!
-      else {
-        let labels = ''
-        for (let i = 0; i < labelNames.length; i++) {
-          const value = escapeLabelValue(unescape(fields[4 + i]!))
-          labels += `${i > 0 ? ',' : ''}${labelNames[i]!}="${value}"`
-        }
-        row = table.append(labels)
-      }
-      table.setCreated(row, parseNumber(fields[3]!))
-    } else if (familyOf[id] !== family) family.tooLong++
+    const row = familyOf[id] === family ? rowOf[id]! : addRow(family, fields)
+    if (row >= 0) table.setCreated(row, parseNumber(fields[3]!))
     remember(id, family, row)
     setValues(family, row, fields, valuesAt, columns)
   }
 
+  /** @returns -1 for a series that is not shown. */
+  function addRow(family: RegistryFamily, fields: readonly string[]): number {
+    const { table, labelNames, drop, isDropped, unusable } = family
+    if (isDropped) return -1
+    const values = labelNames.map((_, i) => unescape(fields[4 + i]!))
+    if (unusable || values.some(({ length }) => length > filter.labelValueLength)) {
+      family.tooLong++
+      return -1
+    }
+    const isUnwanted = ({ labels }: DropRule) =>
+      // A label that is not there is empty, as everywhere in Prometheus.
+      [...labels].every(([name, pattern]) => pattern.test(values[labelNames.indexOf(name)] ?? ''))
+    if (drop.some(isUnwanted)) return -1
+    return table.append(
+      values.map((value, i) => `${labelNames[i]!}="${escapeLabelValue(value)}"`).join(','),
+    )
+  }
+
   function addTooLong(fields: readonly string[], id: number): void {
     const family = familyNamed(fields[2], fields)
-    if (familyOf[id] !== family) family.tooLong++
+    if (familyOf[id] !== family && !family.isDropped) family.tooLong++
     remember(id, family, -1)
   }
 
@@ -167,6 +201,14 @@ export function createRegistryTables(): RegistryTables {
 
     tables: function* () {
       for (const { table, unusable } of families.values()) if (!unusable) yield table
+    },
+
+    describe(id) {
+      const family = familyOf[id]
+      if (!family) return 'unknown'
+      const { name, type } = family.table.meta
+      const row = rowOf[id]!
+      return `${type} ${name} ${row < 0 ? 'not shown' : family.table.describe(row)}`
     },
 
     invalid() {

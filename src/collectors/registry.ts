@@ -5,7 +5,8 @@ import { runCommand } from '../xmpp/command.js'
 import type { Connection } from '../xmpp/connection.js'
 import { submitForm } from '../xmpp/data-form.js'
 import { CollectorError, type Collector } from './collector.js'
-import { createRegistryTables, type RegistryTables } from './registry-lines.js'
+import { countMismatches } from './registry-audit.js'
+import { createRegistryTables, type RegistryFilter, type RegistryTables } from './registry-lines.js'
 
 /** Command node and payload namespace of mod_adhoc_statistics. */
 export const REGISTRY_NODE = 'urn:prosody-exporter:statistics:1'
@@ -30,6 +31,14 @@ type Page = {
   readonly lines: readonly string[]
 }
 
+export type RegistryOptions = {
+  readonly filter?: RegistryFilter
+  /** One range of ids is audited in so many collections. Default: 20. */
+  readonly auditEvery?: number
+  /** Monotonic milliseconds. */
+  readonly now?: () => number
+}
+
 /**
  * Prosody's whole statistics registry, from the companion module's command on our own domain.
  *
@@ -38,9 +47,13 @@ type Page = {
  */
 export function createRegistryCollector(
   connection: Pick<Connection, 'request' | 'domain'>,
-  now: () => number = () => performance.now(),
+  options: RegistryOptions = {},
 ): Collector {
+  const { filter, auditEvery = 20, now = () => performance.now() } = options
   let registry: Registry | undefined
+  let collections = 0
+  let audits = 0
+  let mismatches = 0
 
   async function readPage(range: Range, timeoutMs: number): Promise<Page> {
     const form = submitForm(REGISTRY_NODE, {
@@ -78,7 +91,7 @@ export function createRegistryCollector(
         if (i > 0) return false
         registry = {
           epoch: page.epoch,
-          tables: createRegistryTables(),
+          tables: createRegistryTables(filter),
           ranges: [{ first: 1, last: undefined, since: 0 }],
           updatedSeconds: NaN,
         }
@@ -110,6 +123,24 @@ export function createRegistryCollector(
     return ranges.length === i + 1
   }
 
+  /**
+   * Reads one range from nothing, each time another one, and compares it with what is kept: a check
+   * on the whole exchange while it runs.
+   */
+  async function audit(current: Registry, deadline: number): Promise<void> {
+    const i = audits++ % current.ranges.length
+    const range = current.ranges[i]!
+    const full = await readPage({ ...range, since: 0 }, deadline - now())
+    const since = await readPage(range, deadline - now())
+    if (full.epoch !== current.epoch || since.epoch !== current.epoch) return
+    apply(current, i, since)
+    const count = countMismatches(current.tables, range.first, full, since, filter)
+    mismatches += count
+    if (count > 0) {
+      throw new DecodeError('audit', 'what a full reading tells', `${count} series that differ`)
+    }
+  }
+
   return {
     name: 'registry',
 
@@ -123,6 +154,8 @@ export function createRegistryCollector(
           }
           await sleep(0)
         }
+        const isTime = ++collections % auditEvery === 0 && deadline - now() > timeoutMs / 2
+        if (isTime && registry) await audit(registry, deadline)
       } catch (error) {
         // What was read may be half of it: begin with an empty store next time.
         if (error instanceof DecodeError) registry = undefined
@@ -131,7 +164,10 @@ export function createRegistryCollector(
       const { tables, updatedSeconds } = registry!
       return {
         families: Array.from(tables.tables(), (table) => table.snapshot()),
-        about: Number.isNaN(updatedSeconds) ? [] : [updatedFamily(updatedSeconds)],
+        about: [
+          ...(Number.isNaN(updatedSeconds) ? [] : [updatedFamily(updatedSeconds)]),
+          mismatchesFamily(mismatches),
+        ],
         invalid: tables.invalid(),
       }
     },
@@ -144,6 +180,15 @@ function updatedFamily(seconds: number) {
     'prosody_exporter_registry_updated_timestamp_seconds',
     'When Prosody last collected its statistics, by its own clock; counters that modules increment are newer.',
     [{ value: seconds }],
+  )
+}
+
+function mismatchesFamily(count: number) {
+  return family(
+    'counter',
+    'prosody_exporter_audit_mismatches',
+    'Series of which a full reading, made now and then for comparison, told something else than what was kept.',
+    [{ value: count }],
   )
 }
 

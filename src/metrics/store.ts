@@ -26,6 +26,8 @@ export type Table = {
   setMissing(row: number, missing: boolean): void
   /** Sorts new rows in by label text. The cost is that of the new rows, so call it for a few at a time. */
   settle(): void
+  /** Labels and values of one row, to compare with another reading of the same. */
+  describe(row: number): string
   /** Rows that are left out: missing, or a second series with the same labels. */
   leftOut(): number
   /** The family as it is now, immutable; the same object until something changes. */
@@ -142,6 +144,12 @@ export function createTable(meta: FamilyMeta): Table {
     },
 
     settle,
+
+    describe(row) {
+      const labels = bytes.toString('utf8', startOf(ends, row), ends[row])
+      const numbers = values.subarray(row * rowWidth, (row + 1) * rowWidth)
+      return `{${labels}} ${created?.[row] ?? NaN} ${missing?.[row] ? 'missing' : numbers.join(' ')}`
+    },
 
     leftOut: () => duplicates + missingCount,
 

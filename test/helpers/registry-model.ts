@@ -1,0 +1,136 @@
+// The companion module's index as a model in memory, for sequences of events that a real server
+// takes too long to go through. README of mod_adhoc_statistics is what it follows.
+
+import { REGISTRY_NODE } from '../../src/collectors/registry.js'
+import { TimeoutError } from '../../src/errors.js'
+import type { Connection } from '../../src/xmpp/connection.js'
+import { xml, type Element } from '../../src/xmpp/stream.js'
+
+type Metric = {
+  readonly family: number
+  readonly label: string
+  value: number
+  seen: number | undefined
+  changed: number
+  defined: number
+}
+
+export type RegistryModel = {
+  /** A series of a family (numbered from 0), made if it is new. */
+  set(family: number, label: string, value: number): void
+  /** Replaces a family by one without series, as a reloaded module may: a new epoch. */
+  replace(family: number): void
+  /** What `set` and `replace` came to: `family{label}` to value. */
+  readonly truth: () => Map<string, number>
+  /** A connection to it. `fate` is asked at each request what becomes of it. */
+  connect(fate: () => Fate): Pick<Connection, 'request' | 'domain'>
+  /** Ids a page holds at most; may change between two requests. */
+  pageSize: number
+  /** Breaks the promise that a change is told: to see that somebody notices. */
+  forgetNextChange(): void
+}
+
+export type Fate = 'answered' | 'request lost' | 'answer lost'
+
+export function createRegistryModel(): RegistryModel {
+  let metrics: Metric[] = []
+  let epoch = 1
+  let change = 0
+  let generations: number[] = []
+  let isForgetting = false
+
+  const nameOf = (family: number) => `test_${family}_${generations[family] ?? 0}`
+
+  function read(first: number, last: number, since: number): { lines: string; last: number } {
+    change++
+    let lines = ''
+    const told = new Set<number>()
+    for (let id = first; id <= last; id++) {
+      const metric = metrics[id - 1]!
+      if (!Object.is(metric.value, metric.seen)) {
+        if (metric.seen === undefined) metric.defined = change
+        metric.seen = metric.value
+        if (!isForgetting || metric.defined === change) metric.changed = change
+        else isForgetting = false
+      }
+      if (metric.changed <= since) continue
+      if (metric.defined <= since) lines += `${id}\t${metric.value}\n`
+      else {
+        if (!told.has(metric.family)) {
+          lines += `F\t${metric.family}\tgauge\t${nameOf(metric.family)}\t\t\t1\tlabel\n`
+        }
+        told.add(metric.family)
+        lines += `S\t${id}\t${metric.family}\t\t${metric.label}\t${metric.value}\n`
+      }
+    }
+    return { lines, last }
+  }
+
+  const model: RegistryModel = {
+    pageSize: 3,
+    set(family, label, value) {
+      const known = metrics.find((each) => each.family === family && each.label === label)
+      if (known) known.value = value
+      else metrics.push({ family, label, value, seen: undefined, changed: 0, defined: 0 })
+    },
+    replace(family) {
+      metrics = metrics.filter((each) => each.family !== family)
+      generations[family] = (generations[family] ?? 0) + 1
+      epoch++
+    },
+    truth: () =>
+      new Map(metrics.map(({ family, label, value }) => [`${nameOf(family)}{${label}}`, value])),
+    forgetNextChange() {
+      isForgetting = true
+    },
+    connect: (fate) => ({
+      domain: 'stats.example',
+      request(_type, child) {
+        const outcome = fate()
+        const lost = () => Promise.reject(new TimeoutError('no reply'))
+        if (outcome === 'request lost') return lost()
+        const answer = answerTo(child)
+        return outcome === 'answer lost' ? lost() : Promise.resolve(answer)
+      },
+    }),
+  }
+
+  function answerTo(command: Element): Element {
+    const x = command.getChild('x', 'jabber:x:data')!
+    const field = (name: string) =>
+      x
+        .getChildren('field')
+        .find((each) => each.attrs['var'] === name)
+        ?.getChildText('value')
+    const first = Number(field('first') ?? 1)
+    const asked = Math.min(Number(field('last') ?? metrics.length), metrics.length)
+    const since = field('epoch') === String(epoch) ? Number(field('since') ?? 0) : 0
+    const { lines, last } = read(first, Math.min(asked, first + model.pageSize - 1), since)
+    return xml(
+      'iq',
+      { type: 'result' },
+      xml(
+        'command',
+        {
+          xmlns: 'http://jabber.org/protocol/commands',
+          node: REGISTRY_NODE,
+          status: 'completed',
+        },
+        xml(
+          'statistics',
+          {
+            xmlns: REGISTRY_NODE,
+            epoch: String(epoch),
+            change: String(change),
+            size: String(metrics.length),
+            last: String(Math.max(last, first - 1)),
+          },
+          xml('lines', {}, lines),
+        ),
+      ),
+    )
+  }
+
+  generations = []
+  return model
+}
