@@ -1,13 +1,6 @@
-import type { Collected, Collector, Reason } from './collectors/collector.js'
-import { CollectorError, REASONS } from './collectors/collector.js'
-import {
-  CommandError,
-  DecodeError,
-  LinkError,
-  NotHandledError,
-  StanzaError,
-  TimeoutError,
-} from './errors.js'
+import type { Collected, Collector } from './collectors/collector.js'
+import { hasAnswered, REASONS, reasonOf, type Reason } from './collectors/failure.js'
+import { TimeoutError } from './errors.js'
 import type { Log } from './log.js'
 import { createExposition, type Exposition } from './metrics/exposition.js'
 import type { Family } from './metrics/family.js'
@@ -17,6 +10,7 @@ import {
   type LinkFigures,
   type ProcessFigures,
 } from './metrics/self.js'
+import { limitSeries } from './metrics/limit.js'
 import { collisions, invalidRows } from './metrics/validity.js'
 
 /** What one response is made of: all of one moment, our own metrics included, and never changed. */
@@ -43,6 +37,11 @@ export type ScraperOptions = {
   readonly minAgeMs: number
   /** The longest that a collection may take. Milliseconds. */
   readonly timeoutMs: number
+  /**
+   * For how long after the last success a collector's series are served on when the server does not
+   * answer, with `xmpp_up` 0. Default: 0, never: a gap is better than a false flat line. Milliseconds.
+   */
+  readonly serveStaleForMs?: number
   readonly created: boolean
   /** Over this many series whole families are left out, the largest first. */
   readonly maxSeries: number
@@ -51,6 +50,12 @@ export type ScraperOptions = {
   readonly now?: () => number
 }
 
+/** What a collector last told, and when. */
+type Told = {
+  readonly collected: Collected
+  readonly atMs: number
+  readonly atSeconds: number
+}
 type Running = { readonly promise: Promise<Snapshot>; late: Snapshot | undefined }
 type Result = {
   readonly name: string
@@ -60,7 +65,8 @@ type Result = {
 }
 
 export function createScraper(options: ScraperOptions): Scraper {
-  const { collectors, log, now = () => performance.now() } = options
+  const { collectors, log, serveStaleForMs = 0, now = () => performance.now() } = options
+  const lastTold = new Map<string, Told>()
   const failures = new Map<string, number>(REASONS.map((reason) => [reason, 0]))
   const lastFailure = new Map<string, string>()
   let collections = 0
@@ -130,18 +136,20 @@ export function createScraper(options: ScraperOptions): Scraper {
   }
 
   function makeSnapshot(results: readonly Result[]): Snapshot {
-    const told = results.flatMap(({ collected }) => collected?.families ?? [])
-    const { kept, leftOut } = limitSeries(told.filter(isNotOurs), options.maxSeries)
-    if (told.length > 0) logLeftOut([...leftOut.keys()].join(' '))
+    const told = results.flatMap((result) => toldBy(result) ?? [])
+    const server = told.flatMap(({ collected }) => collected.families)
+    const { kept, leftOut } = limitSeries(server.filter(isNotOurs), options.maxSeries)
+    if (server.length > 0) logLeftOut([...leftOut.keys()].join(' '))
     const invalid = new Map<string, number>()
     const count = (name: string, rows: number) => {
       if (rows > 0) invalid.set(name, (invalid.get(name) ?? 0) + rows)
     }
-    for (const { collected } of results)
-      collected?.invalid.forEach((rows, name) => {
+    for (const { collected } of told) {
+      collected.invalid.forEach((rows, name) => {
         count(name, rows)
       })
-    for (const family of told) if (!isNotOurs(family)) count(family.name, family.order.length)
+    }
+    for (const family of server) if (!isNotOurs(family)) count(family.name, family.order.length)
     const colliding = collisions(kept)
     for (const family of kept) {
       count(family.name, colliding.has(family) ? family.order.length : invalidRows(family))
@@ -151,7 +159,7 @@ export function createScraper(options: ScraperOptions): Scraper {
       options.version,
       {
         up,
-        endedAtSeconds: Date.now() / 1000,
+        endedAtSeconds: Math.min(Date.now() / 1000, ...told.map(({ atSeconds }) => atSeconds)),
         collectors: results.map(({ name, collected, durationSeconds }): CollectorFigures => ({
           name,
           success: collected !== undefined,
@@ -165,9 +173,23 @@ export function createScraper(options: ScraperOptions): Scraper {
       { collections, failures },
       options.processFigures(),
     )
-    const about = results.flatMap(({ collected }) => collected?.about ?? [])
+    const about = told.flatMap(({ collected }) => collected.about ?? [])
     const families = [...kept, ...about, ...figures]
     return { families, exposition: createExposition(families, { created: options.created }) }
+  }
+
+  /** What to show of a collector: what it told now or, if that was asked for, not long ago. */
+  function toldBy({ name, collected, error }: Result): Told | undefined {
+    if (collected) {
+      const atSeconds = Date.now() / 1000
+      const told = { collected, atMs: now(), atSeconds }
+      if (serveStaleForMs > 0) lastTold.set(name, told)
+      return told
+    }
+    const before = lastTold.get(name)
+    // A server that answers something else has nothing to do with what it said before.
+    if (!before || hasAnswered(error) || now() - before.atMs > serveStaleForMs) return undefined
+    return before
   }
 
   /** For who could not wait any longer: the server has not answered, and the collection goes on. */
@@ -205,38 +227,4 @@ async function within<T>(ms: number, promise: Promise<T>, otherwise: () => T): P
   } finally {
     clearTimeout(timer)
   }
-}
-
-/** Whether the server was there to answer, whatever it said. */
-function hasAnswered(error: unknown): boolean {
-  if (error instanceof CollectorError) return hasAnswered(error.cause)
-  return !(error instanceof LinkError || error instanceof TimeoutError)
-}
-
-function reasonOf(error: unknown): Reason {
-  if (error instanceof CollectorError) return error.reason
-  if (error instanceof LinkError) return 'link'
-  if (error instanceof TimeoutError) return 'timeout'
-  if (error instanceof NotHandledError) return 'not_found'
-  if (error instanceof StanzaError || error instanceof CommandError) return 'refused'
-  if (error instanceof DecodeError) return 'decode'
-  return 'internal'
-}
-
-/** Whole families, the largest left out first, until the rest are no more than `max` series. */
-export function limitSeries(families: readonly Family[], max: number) {
-  const leftOut = new Map<string, number>()
-  let total = families.reduce((sum, family) => sum + family.order.length, 0)
-  if (total <= max) return { kept: families, leftOut }
-  const bySize = [...families].sort(
-    (a, b) => b.order.length - a.order.length || (a.name < b.name ? -1 : 1),
-  )
-  const dropped = new Set<Family>()
-  for (const family of bySize) {
-    if (total <= max) break
-    dropped.add(family)
-    leftOut.set(family.name, family.order.length)
-    total -= family.order.length
-  }
-  return { kept: families.filter((family) => !dropped.has(family)), leftOut }
 }

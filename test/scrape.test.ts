@@ -1,15 +1,19 @@
 import assert from 'node:assert/strict'
 import { mock, test, type TestContext } from 'node:test'
 import type { Collected, Collector } from '../src/collectors/collector.js'
-import { CollectorError } from '../src/collectors/collector.js'
+import { CollectorError } from '../src/collectors/failure.js'
 import { LinkError, StanzaError, TimeoutError } from '../src/errors.js'
 import { family, type Family } from '../src/metrics/family.js'
-import { createScraper, limitSeries, type Snapshot } from '../src/scrape.js'
+import { limitSeries } from '../src/metrics/limit.js'
+import { createScraper, type Snapshot } from '../src/scrape.js'
 
 type Call = { resolve: (families: readonly Family[]) => void; reject: (error: Error) => void }
 
 /** A scraper with a collector that is answered by hand and a clock that is set by hand. */
-function setUp(t: TestContext, options: { minAgeMs?: number; maxSeries?: number } = {}) {
+function setUp(
+  t: TestContext,
+  options: { minAgeMs?: number; maxSeries?: number; serveStaleForMs?: number } = {},
+) {
   t.mock.timers.enable({ apis: ['setTimeout'] })
   const calls: Call[] = []
   const warnings: string[] = []
@@ -40,6 +44,7 @@ function setUp(t: TestContext, options: { minAgeMs?: number; maxSeries?: number 
     }),
     minAgeMs: options.minAgeMs ?? 250,
     timeoutMs: 10_000,
+    serveStaleForMs: options.serveStaleForMs ?? 0,
     created: false,
     maxSeries: options.maxSeries ?? 1000,
     log: {
@@ -126,6 +131,38 @@ test('no series outlives the answer that told it', async (t) => {
   const body = text(await scraper.scrape(1000))
   assert.match(body, /^prosody_exporter_collection_failures_total\{reason="link"\} 1$/m)
   assert.match(body, /^prosody_exporter_collections_total 5$/m)
+})
+
+test('with serve_stale_for series outlive a server that is silent, for so long, and xmpp_up tells', async (t) => {
+  const { scraper, calls, pass } = setUp(t, { serveStaleForMs: 60_000 })
+  const fail = async (error: Error) => {
+    const failing = scraper.scrape(1000)
+    calls.at(-1)!.reject(error)
+    return text(await failing)
+  }
+  const timestamp = (body: string) => /snapshot_timestamp_seconds (.*)/.exec(body)![1]
+  const first = scraper.scrape(1000)
+  calls[0]!.resolve(FAMILIES)
+  const whole = text(await first)
+  pass(60_000)
+  const stale = await fail(new LinkError('no stream'))
+  assert.match(stale, /^xmpp_up 0$/m)
+  assert.match(stale, /^prosody_exporter_collector_success\{collector="fake"\} 0$/m)
+  assert.match(stale, /^test 1$/m)
+  assert.equal(timestamp(stale), timestamp(whole))
+  pass(1000)
+  assert.doesNotMatch(await fail(new TimeoutError('no answer')), /^test /m)
+})
+
+test('with serve_stale_for a server that answers otherwise is believed', async (t) => {
+  const { scraper, calls, pass } = setUp(t, { serveStaleForMs: 60_000 })
+  const first = scraper.scrape(1000)
+  calls[0]!.resolve(FAMILIES)
+  await first
+  pass(1000)
+  const refused = scraper.scrape(1000)
+  calls[1]!.reject(new StanzaError('forbidden', 'auth', ''))
+  assert.doesNotMatch(text(await refused), /^test /m)
 })
 
 test('a collector that never ends loses its slot', async (t) => {

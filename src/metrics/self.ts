@@ -82,7 +82,7 @@ export function selfFamilies(
     ),
     gauge(
       'snapshot_timestamp_seconds',
-      'When the collection of this snapshot ended.',
+      'When the statistics in this snapshot were collected; the oldest, where some are served on (serve_stale_for).',
       collection.endedAtSeconds,
     ),
     gauge('snapshot_series', "Series of the server's in this snapshot.", collection.series),

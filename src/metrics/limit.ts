@@ -1,0 +1,19 @@
+import type { Family } from './family.js'
+
+/** Whole families, the largest left out first, until the rest are no more than `max` series. */
+export function limitSeries(families: readonly Family[], max: number) {
+  const leftOut = new Map<string, number>()
+  let total = families.reduce((sum, family) => sum + family.order.length, 0)
+  if (total <= max) return { kept: families, leftOut }
+  const bySize = [...families].sort(
+    (a, b) => b.order.length - a.order.length || (a.name < b.name ? -1 : 1),
+  )
+  const dropped = new Set<Family>()
+  for (const family of bySize) {
+    if (total <= max) break
+    dropped.add(family)
+    leftOut.set(family.name, family.order.length)
+    total -= family.order.length
+  }
+  return { kept: families.filter((family) => !dropped.has(family)), leftOut }
+}
