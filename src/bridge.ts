@@ -36,10 +36,14 @@ export function createBridge(
     log,
     processFigures,
     created,
-    collectors: createCollectors(connection),
+    collectors: createCollectors(connection, {
+      drop: config.registry.drop,
+      labelValueLength: config.limits.labelValueLength || Infinity,
+    }),
     link: () => ({ connected: connection.isConnected(), connects: connection.connects() }),
     minAgeMs: config.collection.minAgeMs,
     timeoutMs: config.collection.timeoutMs,
+    serveStaleForMs: config.collection.serveStaleForMs,
     maxSeries: config.limits.series || Infinity,
   })
   const app = createApp({

@@ -1,9 +1,12 @@
 import { domainToASCII } from 'node:url'
+import type { DropRule } from './collectors/registry-lines.js'
+import { readConfigFile, withFile, type GivenDropRule } from './config-file.js'
 import { parseDuration } from './duration.js'
 import { ConfigError } from './errors.js'
-import { quote, variableName, type Given, type Settings } from './flags.js'
+import { quote, type Given, type Settings } from './flags.js'
 import { addressText, parseListenAddress, type ListenAddress } from './http/listen-address.js'
 import { readSecretFile } from './secret.js'
+import { variableName } from './settings.js'
 
 export type Config = {
   readonly xmpp: { readonly service: string; readonly domain: string; readonly secret: string }
@@ -12,10 +15,16 @@ export type Config = {
     readonly telemetryPath: string
   }
   readonly timeoutOffsetMs: number
-  readonly collection: { readonly minAgeMs: number; readonly timeoutMs: number }
+  readonly collection: {
+    readonly minAgeMs: number
+    readonly timeoutMs: number
+    /** 0: never. */
+    readonly serveStaleForMs: number
+  }
   readonly exposition: { readonly created: boolean }
-  /** `series`: 0 for no limit. */
-  readonly limits: { readonly series: number }
+  readonly registry: { readonly drop: readonly DropRule[] }
+  /** 0 for no limit. */
+  readonly limits: { readonly series: number; readonly labelValueLength: number }
   readonly log: { readonly level: LogLevel; readonly format: LogFormat }
 }
 
@@ -25,20 +34,26 @@ export type LogLevel = (typeof LEVELS)[number]
 export type LogFormat = (typeof FORMATS)[number]
 
 const MAX_MIN_AGE_MS = 5000
+// Prometheus forgets a series 5 minutes after its last sample.
+const MAX_STALE_MS = 240_000
 const MIN_COLLECTION_MS = 100
 const MAX_COLLECTION_MS = 600_000
 const RESERVED_PATHS = ['/-/healthy', '/-/ready']
 
 /**
- * Checks every setting and reads the secret.
+ * Reads the configuration file, if one is given, and the secret, and checks every setting.
  *
+ * @param given From command line and environment: they win over the file.
  * @param env Where the secret may be, which has no flag.
  * @throws ConfigError for the first wrong one; its message is one line without the secret.
  */
 export function readConfig(
-  settings: Settings,
+  given: Settings,
   env: Readonly<Record<string, string | undefined>>,
 ): Config {
+  const path = given.get('config.file')
+  const file = path && readConfigFile(path)
+  const settings = file ? withFile(given, file) : given
   return {
     xmpp: {
       service: service(one(settings, 'xmpp.service')),
@@ -53,11 +68,14 @@ export function readConfig(
     collection: {
       minAgeMs: minAge(one(settings, 'collection.min-age')),
       timeoutMs: collectionTimeout(one(settings, 'collection.timeout')),
+      serveStaleForMs: serveStaleFor(one(settings, 'collection.serve-stale-for')),
     },
-    exposition: {
-      created: oneOf(one(settings, 'exposition.created'), ['true', 'false']) === 'true',
+    exposition: { created: bool(one(settings, 'exposition.created')) },
+    registry: { drop: (file?.drop ?? []).map(dropRule) },
+    limits: {
+      series: count(one(settings, 'limits.series')),
+      labelValueLength: count(one(settings, 'limits.label-value-length')),
     },
-    limits: { series: count(one(settings, 'limits.series')) },
     log: {
       level: oneOf(one(settings, 'log.level'), LEVELS),
       format: oneOf(one(settings, 'log.format'), FORMATS),
@@ -117,7 +135,7 @@ function secret(
 ): string {
   const variable = variableName('xmpp.secret')
   const inVariable = env[variable] ?? ''
-  if (file === undefined) {
+  if (file === undefined || (file.from === 'file' && inVariable !== '')) {
     if (inVariable === '') {
       throw new ConfigError(
         `--xmpp.secret-file (or ${variable}): expected the component_secret, got none`,
@@ -128,7 +146,7 @@ function secret(
     }
     return inVariable
   }
-  if (inVariable !== '' && !file.source.startsWith('--')) {
+  if (inVariable !== '' && file.from === 'variable') {
     throw new ConfigError(`${variable}: expected this or ${file.source}, got both`)
   }
   return readSecretFile(file)
@@ -136,7 +154,7 @@ function secret(
 
 function listenAddresses(all: readonly Given[]): ListenAddress[] {
   const addresses = all.map((given) => {
-    const address = parseListenAddress(given.text, given.source === 'default')
+    const address = parseListenAddress(given.text, given.from === 'default')
     if (address === undefined) {
       throw wrong(given, 'host:port, [IPv6]:port, :port or unix:/path')
     }
@@ -180,6 +198,12 @@ function minAge(given: Given): number {
   return ms
 }
 
+function serveStaleFor(given: Given): number {
+  const ms = duration(given)
+  if (ms > MAX_STALE_MS) throw wrong(given, 'at most 4m (Prometheus forgets a series after 5m)')
+  return ms
+}
+
 function collectionTimeout(given: Given): number {
   const ms = duration(given)
   if (ms < MIN_COLLECTION_MS || ms > MAX_COLLECTION_MS) throw wrong(given, '100ms to 10m')
@@ -190,6 +214,30 @@ function count(given: Given): number {
   const number = /^\d{1,15}$/.test(given.text) ? Number(given.text) : undefined
   if (number === undefined) throw wrong(given, 'a whole number, 0 for no limit')
   return number
+}
+
+function dropRule({ family, labels }: GivenDropRule): DropRule {
+  return {
+    family: wholeMatch(family),
+    labels: new Map(Array.from(labels, ([name, given]) => [name, wholeMatch(given)])),
+  }
+}
+
+// As Prometheus's relabeling has it: the whole text must match, and `.` is any character. RE2's
+// `(?i)` is a flag in JavaScript.
+function wholeMatch(given: Given): RegExp {
+  const pattern = given.text.replace(/^\(\?i\)/, '')
+  const flags = pattern === given.text ? 'su' : 'isu'
+  try {
+    new RegExp(pattern, flags) // `a)|(b` is none, but would be one between our brackets
+    return new RegExp(`^(?:${pattern})$`, flags)
+  } catch {
+    throw wrong(given, 'a regular expression')
+  }
+}
+
+function bool(given: Given): boolean {
+  return oneOf(given, ['true', 'false']) === 'true'
 }
 
 function oneOf<T extends string>(given: Given, values: readonly T[]): T {

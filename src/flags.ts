@@ -1,107 +1,21 @@
 import { parseArgs } from 'node:util'
 import { ConfigError } from './errors.js'
-
-type Setting = {
-  readonly name: string
-  /** What stands for the value in the help; a switch has none. */
-  readonly value?: string
-  readonly defaults?: readonly string[]
-  readonly help: string
-  readonly repeatable?: boolean
-  /** Has an environment variable and no flag. */
-  readonly variableOnly?: boolean
-}
-
-const SETTINGS: readonly Setting[] = [
-  {
-    name: 'xmpp.service',
-    value: 'URL',
-    defaults: ['xmpp://127.0.0.1:5347'],
-    help: "Prosody's component port, xmpp://host[:port].",
-  },
-  {
-    name: 'xmpp.domain',
-    value: 'JID',
-    help: "The component's domain, as in its Component line. Required.",
-  },
-  {
-    name: 'xmpp.secret-file',
-    value: 'FILE',
-    help: 'File with the component_secret; else PROSODY_EXPORTER_XMPP_SECRET holds it.',
-  },
-  {
-    name: 'web.listen-address',
-    value: 'ADDRESS',
-    defaults: ['127.0.0.1:9347', '[::1]:9347'],
-    repeatable: true,
-    help: 'host:port, :port or unix:/path; repeatable.',
-  },
-  {
-    name: 'web.telemetry-path',
-    value: 'PATH',
-    defaults: ['/metrics'],
-    help: 'Where the metrics are served.',
-  },
-  {
-    name: 'timeout-offset',
-    value: 'SECONDS',
-    defaults: ['0.5'],
-    help: "Subtracted from Prometheus's scrape time-out, at most half of it.",
-  },
-  {
-    name: 'log.level',
-    value: 'LEVEL',
-    defaults: ['info'],
-    help: 'debug, info, warn or error.',
-  },
-  { name: 'log.format', value: 'FORMAT', defaults: ['logfmt'], help: 'logfmt or json; to stderr.' },
-  {
-    name: 'collection.min-age',
-    value: 'DURATION',
-    defaults: ['250ms'],
-    variableOnly: true,
-    help: 'A collection that started less than this ago is served again; at most 5s.',
-  },
-  {
-    name: 'collection.timeout',
-    value: 'DURATION',
-    defaults: ['10s'],
-    variableOnly: true,
-    help: 'Longest time that a collection may take; 100ms to 10m.',
-  },
-  {
-    name: 'exposition.created',
-    value: 'BOOL',
-    defaults: ['false'],
-    variableOnly: true,
-    help: 'true: _created lines in OpenMetrics.',
-  },
-  {
-    name: 'limits.series',
-    value: 'NUMBER',
-    defaults: ['2000000'],
-    variableOnly: true,
-    help: 'Most series served, the largest families left out first; 0 for no limit.',
-  },
-  { name: 'version', help: 'Print name and version.' },
-  { name: 'help', help: 'Print this.' },
-]
+import { SETTINGS, variableName, type Setting } from './settings.js'
 
 const BY_NAME = new Map(SETTINGS.map((setting) => [setting.name, setting]))
 
-/** A value and who gave it: `source` is `--flag`, a variable's name or `default`. */
-export type Given = { readonly source: string; readonly text: string }
+/** A value and who gave it: `source` is `--flag`, a variable's name, a place in the file or `default`. */
+export type Given = {
+  readonly from: 'flag' | 'variable' | 'file' | 'default'
+  readonly source: string
+  readonly text: string
+}
 
 export type Settings = {
-  isSet(name: 'help' | 'version'): boolean
+  isSet(name: 'help' | 'version' | 'config.check'): boolean
   /** The flag's value, else the variable's, else the default; `undefined` where there is none. */
   get(name: string): Given | undefined
   all(name: string): readonly Given[]
-}
-
-/** The environment variable of a flag: `--log.level` is `PROSODY_EXPORTER_LOG_LEVEL`. */
-export function variableName(name: string): string {
-  return `PROSODY_EXPORTER_${name.replace(/[.-]/g, '_').toUpperCase()}`
 }
 
 /**
@@ -116,15 +30,19 @@ export function readSettings(
 ): Settings {
   const flags = readFlags(args)
   const all = (name: string): readonly Given[] => {
-    const given = flags.get(name)
-    if (given !== undefined) return given
+    const inFlags = flags.get(name)
+    if (inFlags !== undefined) return inFlags
     const { repeatable, defaults = [] } = BY_NAME.get(name) ?? {}
     const text = env[variableName(name)] ?? ''
-    if (text === '') return defaults.map((each) => ({ source: 'default', text: each }))
+    if (text === '') return defaults.map((each) => given('default', 'default', each))
     const texts = repeatable === true ? text.split(',').map((each) => each.trim()) : [text]
-    return texts.map((each) => ({ source: variableName(name), text: each }))
+    return texts.map((each) => given('variable', variableName(name), each))
   }
   return { isSet: (name) => flags.has(name), get: (name) => all(name)[0], all }
+}
+
+function given(from: Given['from'], source: string, text: string): Given {
+  return { from, source, text }
 }
 
 function readFlags(args: readonly string[]): Map<string, Given[]> {
@@ -148,11 +66,11 @@ function readFlags(args: readonly string[]): Map<string, Given[]> {
     const flag = flags.find((each) => each.name === name)
     if (flag === undefined) throw unknownFlag(name)
     const value = takeValue(flag, token.value, token.inlineValue === true)
-    const given = found.get(name) ?? []
-    if (given.length > 0 && flag.value !== undefined && flag.repeatable !== true) {
+    const before = found.get(name) ?? []
+    if (before.length > 0 && flag.value !== undefined && flag.repeatable !== true) {
       throw new ConfigError(`--${name}: expected one value, got several`)
     }
-    found.set(name, [...given, { source: `--${name}`, text: value }])
+    found.set(name, [...before, given('flag', `--${name}`, value)])
   }
   return found
 }
@@ -178,7 +96,7 @@ function unknownFlag(name: string): ConfigError {
     )
   }
   const variable = BY_NAME.get(name)
-    ? `expected the environment variable ${variableName(name)}`
+    ? `expected the file of --config.file or the environment variable ${variableName(name)}`
     : 'see --help'
   return new ConfigError(`--${clip(name)}: unknown flag, ${variable}`)
 }
@@ -188,31 +106,7 @@ export function quote(text: string): string {
   return JSON.stringify(clip(text))
 }
 
-function clip(text: string): string {
+/** Not longer than an error message can show. */
+export function clip(text: string): string {
   return text.length > 80 ? `${text.slice(0, 80)}…` : text
-}
-
-/** The table of flags, their defaults and variables, for a terminal. */
-export function helpText(): string {
-  const entry = ({ name, value, defaults, help, variableOnly }: Setting) => {
-    const head = variableOnly === true ? `${variableName(name)}=${value ?? ''}` : `--${name}`
-    const lines = [`  ${variableOnly !== true && value !== undefined ? `${head}=${value}` : head}`]
-    lines.push(`      ${help}${defaults ? ` Default: ${defaults.join(' and ')}` : ''}`)
-    if (variableOnly !== true && value !== undefined) lines.push(`      ${variableName(name)}`)
-    return lines.join('\n')
-  }
-  const variables = SETTINGS.filter((setting) => setting.variableOnly === true)
-  const flags = SETTINGS.filter((setting) => setting.variableOnly !== true)
-  return [
-    'Usage: prosody-exporter --xmpp.domain=JID --xmpp.secret-file=FILE [flags]',
-    '',
-    'Flags, each with its environment variable; the flag wins:',
-    ...flags.map(entry),
-    '',
-    'Environment variables without a flag:',
-    '  PROSODY_EXPORTER_XMPP_SECRET=SECRET',
-    '      The component_secret itself.',
-    ...variables.map(entry),
-    '',
-  ].join('\n')
 }

@@ -4,27 +4,35 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { createBridge } from './bridge.js'
 import { readConfig, type Config } from './config.js'
 import { ConfigError } from './errors.js'
-import { helpText, readSettings } from './flags.js'
+import { readSettings } from './flags.js'
 import { createLogger } from './logger.js'
 import type { ProcessFigures } from './metrics/self.js'
+import { helpText } from './settings.js'
 
 const GRACE_MS = 5000
 const WRONG_OPTION = 2
+const WRONG_IN_CHECK = 1
 
 // Who reads our log may go away before us: that is no reason to end.
 process.stderr.on('error', () => undefined)
 process.stdout.on('error', () => undefined)
 
 const version = readVersion()
+let isCheck = false
 try {
   const settings = readSettings(process.argv.slice(2), process.env)
+  isCheck = settings.isSet('config.check')
   if (settings.isSet('help')) process.stdout.write(helpText())
   else if (settings.isSet('version')) process.stdout.write(`prosody-exporter ${version}\n`)
-  else await run(readConfig(settings, process.env))
+  else {
+    const config = readConfig(settings, process.env)
+    if (isCheck) process.stdout.write('prosody-exporter: the configuration is valid\n')
+    else await run(config)
+  }
 } catch (error) {
   if (!(error instanceof ConfigError)) throw error
   process.stderr.write(`prosody-exporter: ${error.message}\n`)
-  process.exitCode = WRONG_OPTION
+  process.exitCode = isCheck ? WRONG_IN_CHECK : WRONG_OPTION
 }
 
 async function run(config: Config): Promise<void> {

@@ -6,8 +6,9 @@ import { after, describe, test } from 'node:test'
 import { readConfig, type Config } from '../src/config.js'
 import { parseDuration } from '../src/duration.js'
 import { ConfigError } from '../src/errors.js'
-import { helpText, readSettings } from '../src/flags.js'
+import { readSettings } from '../src/flags.js'
 import { addressText, parseListenAddress } from '../src/http/listen-address.js'
+import { helpText } from '../src/settings.js'
 
 const SECRET = 'fish-and-chips'
 const ENV = {
@@ -58,9 +59,10 @@ describe('what is not given has its default', () => {
         telemetryPath: '/metrics',
       },
       timeoutOffsetMs: 500,
-      collection: { minAgeMs: 250, timeoutMs: 10_000 },
+      collection: { minAgeMs: 250, timeoutMs: 10_000, serveStaleForMs: 0 },
       exposition: { created: false },
-      limits: { series: 2_000_000 },
+      registry: { drop: [] },
+      limits: { series: 2_000_000, labelValueLength: 0 },
       log: { level: 'info', format: 'logfmt' },
     })
   })
@@ -123,10 +125,16 @@ describe('flags and variables', () => {
       PROSODY_EXPORTER_COLLECTION_TIMEOUT: '1m',
       PROSODY_EXPORTER_EXPOSITION_CREATED: 'true',
       PROSODY_EXPORTER_LIMITS_SERIES: '0',
+      PROSODY_EXPORTER_COLLECTION_SERVE_STALE_FOR: '4m',
+      PROSODY_EXPORTER_LIMITS_LABEL_VALUE_LENGTH: '200',
     })
-    assert.deepEqual(set.collection, { minAgeMs: 1000, timeoutMs: 60_000 })
+    assert.deepEqual(set.collection, {
+      minAgeMs: 1000,
+      timeoutMs: 60_000,
+      serveStaleForMs: 240_000,
+    })
     assert.deepEqual(set.exposition, { created: true })
-    assert.deepEqual(set.limits, { series: 0 })
+    assert.deepEqual(set.limits, { series: 0, labelValueLength: 200 })
   })
 
   test('listen addresses are repeated as flags and separated by commas in the variable', () => {
@@ -152,15 +160,15 @@ describe('a mistake is one line that names the flag or variable, what was expect
     ['an unknown flag', ['--xmpp.domian=a'], {}, '--xmpp.domian: unknown flag, see --help'],
     [
       'a flag of a later release',
-      ['--config.file=a'],
+      ['--web.config.file=a'],
       {},
-      '--config.file: unknown flag, see --help',
+      '--web.config.file: unknown flag, see --help',
     ],
     [
       'a flag for what has only a variable',
       ['--limits.series=5'],
       {},
-      '--limits.series: unknown flag, expected the environment variable PROSODY_EXPORTER_LIMITS_SERIES',
+      '--limits.series: unknown flag, expected the file of --config.file or the environment variable PROSODY_EXPORTER_LIMITS_SERIES',
     ],
     ['no flag at all', ['metrics'], {}, 'unexpected argument "metrics": expected only flags'],
     ['a word after --', ['--', 'a'], {}, 'unexpected argument "a": expected only flags'],
@@ -381,7 +389,7 @@ describe('the secret', () => {
         file('lines', `${SECRET}\n${SECRET}\n`),
         'holds several lines: expected the component_secret',
       ],
-      [file('long', 'x'.repeat(5000)), 'is too long: expected the component_secret'],
+      [file('long', 'x'.repeat(5000)), 'is too long: expected at most 4096 bytes'],
       [
         file('open', SECRET, 0o604),
         'can be read by every user of the machine: run chmod 600 on it',

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { root } from '../scripts/process.js'
-import { helpText } from '../src/flags.js'
+import { helpText } from '../src/settings.js'
 
 const readme = readFileSync(join(root, 'README.md'), 'utf8')
 const example = readFileSync(join(root, 'prosody-example.cfg.lua'), 'utf8')

@@ -1,0 +1,148 @@
+import { dirname, resolve } from 'node:path'
+import { configSchema, type ConfigFile } from './config-schema.js'
+import { parseYaml, type Path, type YamlFile } from './config-yaml.js'
+import { ConfigError } from './errors.js'
+import { readTextFile } from './file.js'
+import type { Given, Settings } from './flags.js'
+
+const MAX_BYTES = 65_536
+
+export type GivenDropRule = {
+  readonly family: Given
+  readonly labels: ReadonlyMap<string, Given>
+}
+
+export type FileSettings = {
+  /** Single values, by the name that their setting has. */
+  readonly values: ReadonlyMap<string, Given>
+  readonly drop: readonly GivenDropRule[]
+}
+
+/**
+ * Reads the configuration file and checks its shape; what the values may be is left to `readConfig`.
+ *
+ * @throws ConfigError for the first mistake: one line `FILE:LINE:COLUMN: KEY: expected …, got …`.
+ */
+export function readConfigFile(file: Given): FileSettings {
+  const yaml = parseYaml(file.text, readTextFile(file, { maxBytes: MAX_BYTES }))
+  // A file of comments only sets nothing.
+  const result = configSchema.safeParse(yaml.value ?? {})
+  if (!result.success) throw firstProblem(yaml, result.error.issues)
+  const given = (path: Path, text: string): Given => ({
+    from: 'file',
+    source: yaml.place(path).source,
+    text,
+  })
+  return {
+    values: singleValues(result.data, given, dirname(resolve(file.text))),
+    drop: (result.data.registry?.drop ?? []).map(({ family, labels = {} }, i) => ({
+      family: given(['registry', 'drop', i, 'family'], family),
+      labels: new Map(
+        Object.entries(labels).map(([name, value]) => [
+          name,
+          given(['registry', 'drop', i, 'labels', name], value),
+        ]),
+      ),
+    })),
+  }
+}
+
+/** The same settings, with the file's values in place of defaults. */
+export function withFile(settings: Settings, { values }: FileSettings): Settings {
+  const all = (name: string) => {
+    const given = settings.all(name)
+    const inFile = values.get(name)
+    return inFile === undefined || given.some(({ from }) => from !== 'default') ? given : [inFile]
+  }
+  return { ...settings, all, get: (name) => all(name)[0] }
+}
+
+type Value = string | number | boolean
+
+function singleValues(
+  { servers: [server = {}] = [], collection = {}, exposition = {}, limits = {} }: ConfigFile,
+  given: (path: Path, text: string) => Given,
+  directory: string,
+): Map<string, Given> {
+  const values = new Map<string, Given>()
+  const set = (name: string, path: Path, value: Value | undefined) => {
+    if (value !== undefined) values.set(name, given(path, String(value)))
+  }
+  const section = (name: string, keys: Readonly<Record<string, Value | undefined>>) => {
+    for (const [key, value] of Object.entries(keys)) {
+      set(`${name}.${key.replaceAll('_', '-')}`, [name, key], value)
+    }
+  }
+  const { secret_file: secretFile } = server
+  set('xmpp.service', ['servers', 0, 'service'], server.service)
+  set('xmpp.domain', ['servers', 0, 'domain'], server.domain)
+  set(
+    'xmpp.secret-file',
+    ['servers', 0, 'secret_file'],
+    // An empty path is not the directory.
+    secretFile && resolve(directory, secretFile),
+  )
+  section('collection', collection)
+  section('exposition', exposition)
+  section('limits', limits)
+  return values
+}
+
+type Issue = NonNullable<ReturnType<typeof configSchema.safeParse>['error']>['issues'][number]
+
+function firstProblem(yaml: YamlFile, issues: readonly Issue[]): ConfigError {
+  const problems = issues.map((issue) => {
+    const isUnknown = issue.code === 'unrecognized_keys'
+    const path = isUnknown ? [...issue.path, issue.keys[0]!] : issue.path
+    const isKey = isUnknown || issue.code === 'invalid_key'
+    const { offset, source } = yaml.place(path, isKey ? 'key' : 'value')
+    return { offset, message: `${source}: ${describe(yaml, issue)}` }
+  })
+  problems.sort((a, b) => a.offset - b.offset)
+  return new ConfigError(problems[0]!.message)
+}
+
+function describe(yaml: YamlFile, issue: Issue): string {
+  const { path } = issue
+  if (issue.code === 'unrecognized_keys') return unknownKey(issue.keys[0]!, path)
+  if (issue.code === 'invalid_key') return 'expected the name of a label, got another'
+  if (issue.code === 'too_big' && issue.origin === 'array') {
+    return 'expected one server, got several servers: not yet'
+  }
+  if (issue.code === 'too_small' && issue.origin === 'array') return 'expected one server, got none'
+  const expected = issue.code === 'invalid_type' ? issue.expected : issue.code
+  return `expected ${KINDS[expected] ?? expected}, got ${yaml.shown(path, MAY_BE_SECRET.includes(expected))}`
+}
+
+const MAY_BE_SECRET = ['object', 'record', 'array', 'string']
+
+const KINDS: Readonly<Record<string, string>> = {
+  object: 'a mapping',
+  record: 'a mapping',
+  array: 'a list',
+  string: 'text',
+  boolean: 'true or false',
+  int: 'a whole number, 0 for no limit',
+  number: 'a whole number, 0 for no limit',
+  too_small: 'a whole number, 0 for no limit',
+  too_big: 'a whole number, 0 for no limit',
+  invalid_union: 'a duration, e.g. 250ms or 1m30s',
+}
+
+const KEYS: Readonly<Record<string, string>> = {
+  '': 'servers, collection, exposition, registry or limits',
+  servers: 'name, service, domain or secret_file',
+  collection: 'min_age, timeout or serve_stale_for',
+  exposition: 'created',
+  registry: 'drop',
+  'registry.drop': 'family or labels',
+  limits: 'series or label_value_length',
+}
+
+function unknownKey(key: string, path: readonly PropertyKey[]): string {
+  if (/secret|passw|token/i.test(key)) {
+    return 'expected secret_file, which names a file, got a secret in this one'
+  }
+  const section = path.filter((step) => typeof step === 'string').join('.')
+  return `expected ${KEYS[section] ?? 'a known key'}, got an unknown key`
+}

@@ -1,0 +1,95 @@
+import { z } from 'zod'
+
+// Shapes and types only, so that no message can show a value that may be a secret. What a value may
+// be is checked where flags and variables are; the patterns here are for editors.
+
+const optional = <T extends z.ZodType>(description: string, type: T) =>
+  type.meta({ description }).optional()
+
+const text = (pattern?: RegExp) => z.string().meta(pattern ? { pattern: pattern.source } : {})
+
+// A bare 0 is a number in YAML, and a duration.
+const duration = () =>
+  z.union([z.literal(0), text(/^(?=.)(\d+y)?(\d+w)?(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?$/)])
+
+const server = z.strictObject({
+  name: optional('What this server is called. No effect with a single server.', text(/./)),
+  service: optional(
+    "Prosody's component port. Default: xmpp://127.0.0.1:5347.",
+    text(/^[xX][mM][pP][pP]:\/\/[^@]+$/),
+  ),
+  domain: optional("The component's domain, as in its Component line.", text(/^[^@/\s]+$/)),
+  secret_file: optional(
+    "File with the component_secret; relative to this file's directory.",
+    text(/./),
+  ),
+})
+
+const dropRule = z.strictObject({
+  family: text(/./).meta({
+    description: "Regular expression for the family's whole name; of a counter also with _total.",
+  }),
+  labels: optional(
+    'Label names, each with a regular expression for the whole value. Only series for which all ' +
+      'match are dropped; a label that a series lacks is empty. Without it: the whole family.',
+    z.record(z.string().regex(/^[a-zA-Z_][a-zA-Z0-9_]*$/), z.string()),
+  ),
+})
+
+/** The configuration file. */
+export const configSchema = z
+  .strictObject({
+    servers: optional('The Prosody server to read; one for now.', z.array(server).min(1).max(1)),
+    collection: optional(
+      'When Prosody is asked.',
+      z.strictObject({
+        min_age: optional(
+          'A snapshot whose collection started less than this ago is served as it is. ' +
+            'At most 5s. Default: 250ms.',
+          duration(),
+        ),
+        timeout: optional(
+          'The longest that a collection may take: 100ms to 10m. Default: 10s.',
+          duration(),
+        ),
+        serve_stale_for: optional(
+          'How long the last series are served when the server does not answer; at most 4m. Default: 0s.',
+          duration(),
+        ),
+      }),
+    ),
+    exposition: optional(
+      'What a response holds.',
+      z.strictObject({
+        created: optional('Adds _created lines to OpenMetrics. Default: false.', z.boolean()),
+      }),
+    ),
+    registry: optional(
+      "Prosody's own statistics.",
+      z.strictObject({ drop: optional('What is not served.', z.array(dropRule)) }),
+    ),
+    limits: optional(
+      'What is left out when there is too much.',
+      z.strictObject({
+        series: optional(
+          'Most series served, the largest families left out first; 0 for no limit. Default: 2000000.',
+          z.int().min(0),
+        ),
+        label_value_length: optional(
+          'Longest label value, in characters; series with a longer one are left out. 0 for no ' +
+            'limit. Default: 0.',
+          z.int().min(0),
+        ),
+      }),
+    ),
+  })
+  .meta({ title: 'Configuration file of prosody-exporter' })
+
+export type ConfigFile = z.infer<typeof configSchema>
+
+/** JSON Schema of the configuration file, for editors: the text of `config.schema.json`. */
+export function schemaText(): string {
+  // The dialect that yaml-language-server, and so most editors, know.
+  const schema = z.toJSONSchema(configSchema, { target: 'draft-7', io: 'input' })
+  return `${JSON.stringify(schema, null, 2)}\n`
+}

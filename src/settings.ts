@@ -1,0 +1,140 @@
+/** Every setting that is a single value: its name, default and help. */
+
+export type Setting = {
+  readonly name: string
+  /** What stands for the value in the help; a switch has none. */
+  readonly value?: string
+  readonly defaults?: readonly string[]
+  readonly help: string
+  readonly repeatable?: boolean
+  /** Has an environment variable and no flag. */
+  readonly variableOnly?: boolean
+}
+
+export const SETTINGS: readonly Setting[] = [
+  {
+    name: 'config.file',
+    value: 'FILE',
+    help: 'YAML; an environment variable wins over it, a flag over both.',
+  },
+  {
+    name: 'config.check',
+    help: 'Check file, flags and variables and exit: 0, or 1 with what is wrong.',
+  },
+  {
+    name: 'xmpp.service',
+    value: 'URL',
+    defaults: ['xmpp://127.0.0.1:5347'],
+    help: "Prosody's component port, xmpp://host[:port].",
+  },
+  {
+    name: 'xmpp.domain',
+    value: 'JID',
+    help: "The component's domain, as in its Component line. Required.",
+  },
+  {
+    name: 'xmpp.secret-file',
+    value: 'FILE',
+    help: 'File with the component_secret; else PROSODY_EXPORTER_XMPP_SECRET holds it.',
+  },
+  {
+    name: 'web.listen-address',
+    value: 'ADDRESS',
+    defaults: ['127.0.0.1:9347', '[::1]:9347'],
+    repeatable: true,
+    help: 'host:port, :port or unix:/path; repeatable.',
+  },
+  {
+    name: 'web.telemetry-path',
+    value: 'PATH',
+    defaults: ['/metrics'],
+    help: 'Where the metrics are served.',
+  },
+  {
+    name: 'timeout-offset',
+    value: 'SECONDS',
+    defaults: ['0.5'],
+    help: "Subtracted from Prometheus's scrape time-out, at most half of it.",
+  },
+  {
+    name: 'log.level',
+    value: 'LEVEL',
+    defaults: ['info'],
+    help: 'debug, info, warn or error.',
+  },
+  { name: 'log.format', value: 'FORMAT', defaults: ['logfmt'], help: 'logfmt or json; to stderr.' },
+  {
+    name: 'collection.min-age',
+    value: 'DURATION',
+    defaults: ['250ms'],
+    variableOnly: true,
+    help: 'A snapshot whose collection started less than this ago is served; at most 5s.',
+  },
+  {
+    name: 'collection.timeout',
+    value: 'DURATION',
+    defaults: ['10s'],
+    variableOnly: true,
+    help: 'Longest time that a collection may take; 100ms to 10m.',
+  },
+  {
+    name: 'collection.serve-stale-for',
+    value: 'DURATION',
+    defaults: ['0s'],
+    variableOnly: true,
+    help: 'How long the last series are served with no answer; at most 4m.',
+  },
+  {
+    name: 'exposition.created',
+    value: 'BOOL',
+    defaults: ['false'],
+    variableOnly: true,
+    help: 'true: _created lines in OpenMetrics.',
+  },
+  {
+    name: 'limits.series',
+    value: 'NUMBER',
+    defaults: ['2000000'],
+    variableOnly: true,
+    help: 'Most series served, the largest families left out first; 0 for no limit.',
+  },
+  {
+    name: 'limits.label-value-length',
+    value: 'NUMBER',
+    defaults: ['0'],
+    variableOnly: true,
+    help: 'Series with a label value of more characters are left out; 0: no limit.',
+  },
+  { name: 'version', help: 'Print name and version.' },
+  { name: 'help', help: 'Print this.' },
+]
+
+/** The environment variable of a flag: `--log.level` is `PROSODY_EXPORTER_LOG_LEVEL`. */
+export function variableName(name: string): string {
+  return `PROSODY_EXPORTER_${name.replace(/[.-]/g, '_').toUpperCase()}`
+}
+
+/** The table of flags, their defaults and variables, for a terminal. */
+export function helpText(): string {
+  const entry = ({ name, value, defaults, help, variableOnly }: Setting) => {
+    const head = variableOnly === true ? `${variableName(name)}=${value ?? ''}` : `--${name}`
+    const lines = [`  ${variableOnly !== true && value !== undefined ? `${head}=${value}` : head}`]
+    lines.push(`      ${help}${defaults ? ` Default: ${defaults.join(' and ')}` : ''}`)
+    if (variableOnly !== true && value !== undefined) lines.push(`      ${variableName(name)}`)
+    return lines.join('\n')
+  }
+  const variables = SETTINGS.filter((setting) => setting.variableOnly === true)
+  const flags = SETTINGS.filter((setting) => setting.variableOnly !== true)
+  return [
+    'Usage: prosody-exporter --xmpp.domain=JID --xmpp.secret-file=FILE [flags]',
+    '',
+    'Flags, each with its environment variable; the flag wins:',
+    ...flags.map(entry),
+    '',
+    'Settings of the file, each with its environment variable; the variable wins:',
+    '  PROSODY_EXPORTER_XMPP_SECRET=SECRET',
+    '      The component_secret itself.',
+    ...variables.map(entry),
+    '',
+  ].join('\n')
+}

@@ -1,0 +1,430 @@
+import assert from 'node:assert/strict'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, describe, test } from 'node:test'
+import { parse } from 'yaml'
+import { z } from 'zod'
+import { root } from '../scripts/process.js'
+import { configSchema, schemaText } from '../src/config-schema.js'
+import { readConfig, type Config } from '../src/config.js'
+import { ConfigError } from '../src/errors.js'
+import { readSettings } from '../src/flags.js'
+
+const SECRET = 'fish-and-chips'
+const directory = mkdtempSync(join(tmpdir(), 'prosody-exporter-config-file-'))
+after(() => {
+  rmSync(directory, { recursive: true })
+})
+const FILE = join(directory, 'config.yml')
+const ENV = { PROSODY_EXPORTER_XMPP_DOMAIN: 'env.example', PROSODY_EXPORTER_XMPP_SECRET: SECRET }
+
+function config(yaml: string, args: string[] = [], env: Record<string, string> = ENV): Config {
+  writeFileSync(FILE, yaml)
+  return readConfig(readSettings([`--config.file=${FILE}`, ...args], env), env)
+}
+
+function problemOf(run: () => unknown): string {
+  let message = ''
+  assert.throws(run, (error) => {
+    assert.ok(error instanceof ConfigError, String(error))
+    message = error.message
+    return true
+  })
+  assert.doesNotMatch(message, /[\r\n]/, 'one line')
+  assert.ok(!message.includes(SECRET), 'without the secret')
+  return message
+}
+
+/** What is wrong, without the name of the file. */
+function problem(yaml: string, args: string[] = [], env: Record<string, string> = ENV): string {
+  const message = problemOf(() => config(yaml, args, env))
+  assert.ok(message.startsWith(`${FILE}:`), message)
+  return message.slice(FILE.length + 1)
+}
+
+describe('the file', () => {
+  test('sets every value', () => {
+    writeFileSync(join(directory, 'stats.secret'), `${SECRET}\n`, { mode: 0o600 })
+    const yaml = `
+servers:
+  - name: main
+    service: xmpp://[::1]:5348
+    domain: stats.example
+    secret_file: stats.secret
+collection: { min_age: 1s, timeout: 1m30s, serve_stale_for: 4m }
+exposition: { created: true }
+registry:
+  drop:
+    - family: prosody_a
+    - { family: prosody_b_.*, labels: { host: a|b, type: '' } }
+limits: { series: 5, label_value_length: 1e3 }
+`
+    const read = config(yaml, [], {})
+    assert.deepEqual(read.xmpp, {
+      service: 'xmpp://[::1]:5348',
+      domain: 'stats.example',
+      secret: SECRET,
+    })
+    assert.deepEqual(read.collection, {
+      minAgeMs: 1000,
+      timeoutMs: 90_000,
+      serveStaleForMs: 240_000,
+    })
+    assert.deepEqual(read.exposition, { created: true })
+    assert.deepEqual(read.limits, { series: 5, labelValueLength: 1000 })
+    assert.deepEqual(read.registry.drop, [
+      { family: /^(?:prosody_a)$/su, labels: new Map() },
+      {
+        family: /^(?:prosody_b_.*)$/su,
+        labels: new Map([
+          ['host', /^(?:a|b)$/su],
+          ['type', /^(?:)$/su],
+        ]),
+      },
+    ])
+  })
+
+  test('that is empty, or has comments only, leaves the defaults', () => {
+    const defaults = readConfig(readSettings([], ENV), ENV)
+    for (const yaml of ['', '# nothing\n', '---\n', '\uFEFF{}', 'registry: {}']) {
+      assert.deepEqual(config(yaml), defaults, JSON.stringify(yaml))
+    }
+    assert.deepEqual(defaults.collection, { minAgeMs: 250, timeoutMs: 10_000, serveStaleForMs: 0 })
+    assert.deepEqual(defaults.exposition, { created: false })
+    assert.deepEqual(defaults.registry, { drop: [] })
+    assert.deepEqual(defaults.limits, { series: 2_000_000, labelValueLength: 0 })
+  })
+
+  test('loses to the environment, and both lose to flags', () => {
+    const yaml =
+      'servers: [{domain: file.example, service: xmpp://file}]\ncollection: {min_age: 1s}\n'
+    const env = { PROSODY_EXPORTER_XMPP_SECRET: SECRET }
+    assert.equal(config(yaml, [], env).xmpp.domain, 'file.example')
+    assert.equal(config(yaml).xmpp.domain, 'env.example')
+    assert.equal(config(yaml, ['--xmpp.domain=flag.example']).xmpp.domain, 'flag.example')
+    assert.equal(config(yaml, ['--xmpp.service=xmpp://flag']).xmpp.service, 'xmpp://flag')
+    const minAge = (value: string) =>
+      config(yaml, [], { ...ENV, PROSODY_EXPORTER_COLLECTION_MIN_AGE: value }).collection.minAgeMs
+    assert.equal(minAge('2s'), 2000)
+    assert.equal(minAge(''), 1000, 'an empty variable is unset')
+  })
+
+  test('may be named by a variable', () => {
+    writeFileSync(FILE, 'limits: {series: 7}')
+    const env = { ...ENV, PROSODY_EXPORTER_CONFIG_FILE: FILE }
+    assert.equal(readConfig(readSettings([], env), env).limits.series, 7)
+  })
+
+  test('names the secret file relative to its own directory', () => {
+    mkdirSync(join(directory, 'secrets'))
+    writeFileSync(join(directory, 'secrets/a'), 'a', { mode: 0o600 })
+    const yaml = 'servers: [{domain: a.example, secret_file: secrets/a}]'
+    assert.equal(config(yaml, [], {}).xmpp.secret, 'a')
+    assert.equal(config(yaml).xmpp.secret, SECRET, 'the variable wins over it')
+    assert.equal(config(yaml.replace('secrets', `${directory}/secrets`), [], {}).xmpp.secret, 'a')
+    writeFileSync(join(directory, 'secrets/open'), SECRET, { mode: 0o604 })
+    const open = join(directory, 'secrets/open')
+    assert.equal(
+      problem(yaml.replace('secrets/a', 'secrets/open'), [], {}),
+      `1:44: servers[0].secret_file: "${open}" can be read by every user of the machine: run chmod 600 on it`,
+    )
+  })
+
+  test('takes a bare 0 for a duration', () => {
+    assert.equal(config('collection: {min_age: 0}').collection.minAgeMs, 0)
+  })
+})
+
+describe('what is dropped', () => {
+  const rule = (family: string) =>
+    config(`registry: {drop: [{family: ${JSON.stringify(family)}}]}`).registry.drop[0]!.family
+
+  test('matches the whole name, also with alternatives', () => {
+    assert.ok(rule('a|b').test('a') && rule('a|b').test('b'))
+    assert.ok(!rule('a|b').test('ab') && !rule('a').test('a\n'))
+    assert.ok(rule('a.*').test('a\nb'), 'a dot is any character')
+  })
+
+  test('ignores case after (?i)', () => {
+    assert.ok(rule('(?i)ABC').test('abc') && !rule('ABC').test('abc'))
+  })
+})
+
+describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …', () => {
+  const cases: [string, string, string][] = [
+    [
+      'an unknown key',
+      'collection:\n  min_age: 1s\n  max_age: 1s\n',
+      '3:3: collection.max_age: expected min_age, timeout or serve_stale_for, got an unknown key',
+    ],
+    [
+      'an unknown section',
+      'log: {level: info}',
+      '1:1: log: expected servers, collection, exposition, registry or limits, got an unknown key',
+    ],
+    [
+      'an unknown key of a server',
+      'servers:\n  - name: a\n    host: b',
+      '3:5: servers[0].host: expected name, service, domain or secret_file, got an unknown key',
+    ],
+    [
+      'a secret in the file',
+      `servers:\n  - secret: ${SECRET}`,
+      '2:5: servers[0].secret: expected secret_file, which names a file, got a secret in this one',
+    ],
+    [
+      'a key that JavaScript knows',
+      '__proto__: {}',
+      '1:1: __proto__: expected servers, collection, exposition, registry or limits, got an unknown key',
+    ],
+    [
+      'the first of several',
+      'limits: {series: x}\ncollection: {min_age: true}',
+      '1:18: limits.series: expected a whole number, 0 for no limit, got "x"',
+    ],
+    ['only a text', SECRET, '1:1: the file: expected a mapping, got text'],
+    ['a list', '- a', '1:1: the file: expected a mapping, got a list'],
+    ['a section with nothing in it', 'limits:\n', '1:8: limits: expected a mapping, got nothing'],
+    ['a secret in a wrong place', `servers: ${SECRET}`, '1:10: servers: expected a list, got text'],
+    [
+      'a number for a text',
+      'servers: [{domain: 5}]',
+      '1:20: servers[0].domain: expected text, got a number',
+    ],
+    ['no server', 'servers: []', '1:10: servers: expected one server, got none'],
+    [
+      'several servers',
+      'servers:\n  - domain: a\n  - domain: b\n',
+      '2:3: servers: expected one server, got several servers: not yet',
+    ],
+    [
+      'a password in the URL',
+      `servers: [{service: "xmpp://a:${SECRET}@b"}]`,
+      '1:21: servers[0].service: expected xmpp://host[:port], got a URL with a user in it',
+    ],
+    [
+      'a duration without a unit',
+      'collection: {timeout: 10}',
+      '1:23: collection.timeout: expected a duration, e.g. 250ms or 1m30s, got 10',
+    ],
+    [
+      'a text that is no duration',
+      'collection: {timeout: 10 s}',
+      '1:23: collection.timeout: expected a duration, e.g. 250ms or 1m30s, got "10 s"',
+    ],
+    [
+      'a min_age that would spoil rate()',
+      'collection: {min_age: 5001ms}',
+      '1:23: collection.min_age: expected at most 5s (rate() errs by min_age divided by its window), got "5001ms"',
+    ],
+    [
+      'series served for too long',
+      'collection: {serve_stale_for: 241s}',
+      '1:31: collection.serve_stale_for: expected at most 4m (Prometheus forgets a series after 5m), got "241s"',
+    ],
+    [
+      'a yes',
+      'exposition: {created: yes}',
+      '1:23: exposition.created: expected true or false, got "yes"',
+    ],
+    [
+      'a true in quotes',
+      'exposition: {created: "true"}',
+      '1:23: exposition.created: expected true or false, got "true"',
+    ],
+    [
+      'a negative number',
+      'limits: {series: -1}',
+      '1:18: limits.series: expected a whole number, 0 for no limit, got -1',
+    ],
+    [
+      'a fraction',
+      'limits: {label_value_length: 1.5}',
+      '1:30: limits.label_value_length: expected a whole number, 0 for no limit, got 1.5',
+    ],
+    [
+      'a number beyond all numbers',
+      'limits: {series: 1e20}',
+      '1:18: limits.series: expected a whole number, 0 for no limit, got 100000000000000000000',
+    ],
+    [
+      'a rule without a family',
+      'registry:\n  drop:\n    - labels: {a: b}\n',
+      '3:7: registry.drop[0].family: expected text, got nothing',
+    ],
+    [
+      'a rule that is a text',
+      'registry: {drop: [a]}',
+      '1:19: registry.drop[0]: expected a mapping, got text',
+    ],
+    [
+      'a broken expression',
+      'registry: {drop: [{family: a)|(b}]}',
+      '1:28: registry.drop[0].family: expected a regular expression, got "a)|(b"',
+    ],
+    [
+      'a broken expression for a label',
+      'registry: {drop: [{family: a, labels: {host: "["}}]}',
+      '1:46: registry.drop[0].labels.host: expected a regular expression, got "["',
+    ],
+    [
+      'what is no name of a label',
+      'registry: {drop: [{family: a, labels: {a b: c}}]}',
+      '1:40: registry.drop[0].labels."a b": expected the name of a label, got another',
+    ],
+    [
+      'a key given twice',
+      'collection:\n  min_age: 1s\n  min_age: 2s\n',
+      '3:3: collection.min_age: expected once, got twice',
+    ],
+    [
+      'a key given twice in a list',
+      'servers:\n  - domain: a\n    domain: b\n',
+      '3:5: servers[0].domain: expected once, got twice',
+    ],
+    ['a section given twice', 'limits: {}\nlimits: {}', '2:1: limits: expected once, got twice'],
+    [
+      'a key that is a list',
+      '? [a]\n: 1',
+      '1:3: the file: expected a name as the key, got another thing',
+    ],
+    [
+      'an alias',
+      'limits: {series: &a 1, label_value_length: *a}',
+      '1:44: limits.label_value_length: expected a value, got an alias (*…)',
+    ],
+    ['a tab', 'limits:\n\tseries: 1', '2:1: YAML: expected spaces, got a tab'],
+    [
+      'an unfinished quote',
+      `servers: [{domain: "${SECRET}`,
+      '1:35: YAML: expected a key with its colon, or the end of a quote or bracket, got none',
+    ],
+    [
+      'two documents',
+      'limits: {}\n---\nlimits: {}',
+      '2:1: YAML: expected one document, got several',
+    ],
+    [
+      'a tag',
+      'limits: {series: !many 1}',
+      '1:18: YAML: expected a plain value, got a tag (!…) with no meaning here',
+    ],
+    [
+      'two keys in a line',
+      `servers: domain: ${SECRET}`,
+      '1:10: YAML: expected one "key: value" in a line, got two',
+    ],
+  ]
+  for (const [name, yaml, expected] of cases) {
+    test(name, () => {
+      assert.equal(problem(yaml), expected)
+    })
+  }
+
+  test('broken YAML never shows what is in it', () => {
+    const breaks = [
+      '"\\',
+      '@',
+      '`',
+      '%',
+      '*',
+      '&',
+      '!',
+      '[',
+      '{',
+      '? ',
+      '- ',
+      '\t',
+      '|',
+      '>',
+      '}',
+      ':',
+    ]
+    for (const sign of [...breaks, ...breaks.map((each) => `${each} `)]) {
+      for (const prefix of ['', 'servers: ', 'servers:\n  - domain: a\n   ', 'limits:\n']) {
+        problem(`${prefix}${sign}${SECRET}\n a: b\nc`)
+      }
+    }
+  })
+
+  test('a file that nests without end', () => {
+    for (const yaml of ['['.repeat(10_000), '{a: '.repeat(10_000), '- '.repeat(10_000)]) {
+      assert.match(problem(yaml), /^1:\d+: .*: expected /)
+    }
+  })
+
+  test('a file that can not be read', () => {
+    const missing = join(directory, 'none.yml')
+    const read = (path: string) =>
+      problemOf(() => readConfig(readSettings([`--config.file=${path}`], ENV), ENV))
+    assert.equal(read(missing), `--config.file: "${missing}" cannot be read: there is no such file`)
+    assert.equal(read(directory), `--config.file: "${directory}" cannot be read: it is a directory`)
+    assert.equal(read('/dev/zero'), '--config.file: "/dev/zero" cannot be read: it is not a file')
+  })
+})
+
+describe('the JSON Schema for editors', () => {
+  const shipped = readFileSync(join(root, 'config.schema.json'), 'utf8')
+  const example = readFileSync(join(root, 'prosody-exporter.example.yml'), 'utf8')
+  const editor = z.fromJSONSchema(JSON.parse(shipped) as Parameters<typeof z.fromJSONSchema>[0])
+
+  test('is the one of the code (npm run schema writes it)', () => {
+    assert.equal(shipped, schemaText())
+  })
+
+  test('accepts the example, as the exporter does', () => {
+    const value: unknown = parse(example)
+    assert.deepEqual(editor.parse(value), value)
+    assert.deepEqual(configSchema.parse(value), value)
+  })
+
+  test('refuses what the exporter refuses', () => {
+    for (const yaml of [
+      'log: {}',
+      'servers: []',
+      'servers: [{}, {}]',
+      'collection: {min_age: 5}',
+      'collection: {min_age: 1m1h}',
+      'exposition: {created: yes}',
+      'limits: {series: -1}',
+      'registry: {drop: [{labels: {}}]}',
+      'registry: {drop: [{family: a, labels: {a-b: c}}]}',
+    ]) {
+      problem(yaml)
+      assert.equal(editor.safeParse(parse(yaml)).success, false, yaml)
+    }
+  })
+
+  test('says of every key what it does', () => {
+    for (const description of shipped.matchAll(/"description": "([^"]*)"/g)) {
+      assert.match(description[1]!, /\.$/)
+    }
+    assert.ok(Array.from(shipped.matchAll(/"description"/g)).length >= 18)
+  })
+
+  test('is packed, and so is the example', () => {
+    const text = readFileSync(join(root, 'package.json'), 'utf8')
+    const { files } = JSON.parse(text) as { files: string[] }
+    assert.ok(files.includes('config.schema.json'))
+    assert.ok(files.includes('prosody-exporter.example.yml'))
+  })
+})
+
+test('the example gives the defaults, and what it has commented out is valid too', () => {
+  const yaml = readFileSync(join(root, 'prosody-exporter.example.yml'), 'utf8')
+  const defaults = readConfig(readSettings([], ENV), ENV)
+  const { xmpp, ...rest } = config(yaml)
+  const { xmpp: other, ...others } = defaults
+  assert.deepEqual(rest, others)
+  assert.equal(xmpp.service, other.service)
+  const uncommented = yaml.replace('  drop: []\n', '').replace(/^ {2}# (?=drop:$| {2})/gm, '  ')
+  const rules = uncommented.slice(
+    uncommented.indexOf('  drop:\n'),
+    uncommented.indexOf('\nlimits:'),
+  )
+  assert.deepEqual(
+    config(`registry:\n${rules}`).registry.drop.map(({ labels }) => labels.size),
+    [0, 2],
+  )
+})
