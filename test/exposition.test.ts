@@ -283,30 +283,36 @@ test('a family is rendered once, in each format', () => {
   const before = [show([x], 'text'), show([x], 'openmetrics')]
   x.labels.bytes[3] = '2'.charCodeAt(0)
   assert.deepEqual([show([x], 'text'), show([x], 'openmetrics')], before)
-  assert.ok(show([{ ...x }], 'text').includes('n="2"'), 'a new object is rendered anew')
+  assert.ok(
+    show([{ ...x, order: x.order.slice() }], 'text').includes('n="2"'),
+    'one with other rows is rendered anew',
+  )
 })
 
-test('a store that goes on leaves the exposition of its snapshot as it is', () => {
+test('a store that goes on leaves the exposition of its snapshot as it is', async () => {
   const table = createTable({ name: 'x', type: 'gauge', help: '', unit: '', bounds: [] })
   table.append('n="1"')
   const exposition = createExposition([table.snapshot()], PLAIN)
   table.set(0, 0, 5)
   table.append('n="2"')
   table.settle()
-  assert.equal(Buffer.from(exposition.bytes('text')).toString(), '# TYPE x gauge\nx{n="1"} 0\n')
+  assert.equal(
+    Buffer.from(await exposition.bytes('text')).toString(),
+    '# TYPE x gauge\nx{n="1"} 0\n',
+  )
 })
 
 test('an exposition renders and compresses once, and its two forms are the same', async () => {
   const exposition = createExposition(EVERY_TYPE, CREATED)
   for (const format of ['text', 'openmetrics'] as const) {
-    const bytes = exposition.bytes(format)
-    assert.equal(exposition.bytes(format), bytes)
+    const bytes = await exposition.bytes(format)
+    assert.equal(await exposition.bytes(format), bytes)
     const [first, second] = await Promise.all([exposition.gzip(format), exposition.gzip(format)])
     assert.equal(first, second)
     assert.equal(await exposition.gzip(format), first)
     assert.deepEqual(gunzipSync(first), Buffer.from(bytes))
   }
-  assert.equal(Buffer.from(exposition.bytes('openmetrics')).toString(), OPENMETRICS)
+  assert.equal(Buffer.from(await exposition.bytes('openmetrics')).toString(), OPENMETRICS)
 })
 
 test('families are asked for by their name in either format, not by that of a sample', () => {

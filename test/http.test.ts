@@ -34,7 +34,10 @@ function createFakeLog(): { log: Log; lines: Line[] } {
 
 function exposition(content: string): Exposition {
   const bytes = (format: string) => new Uint8Array(Buffer.from(`${content} ${format}\n`))
-  return { bytes, gzip: (format) => Promise.resolve(new Uint8Array(gzipSync(bytes(format)))) }
+  return {
+    bytes: (format) => Promise.resolve(bytes(format)),
+    gzip: (format) => Promise.resolve(new Uint8Array(gzipSync(bytes(format)))),
+  }
 }
 
 type Fakes = { telemetryPath: string; ready: boolean; scrape: (waitMs: number) => Promise<void> }

@@ -66,8 +66,8 @@ function setUp(
 
 const FAMILIES = [family('gauge', 'test', 'Help', [{ value: 1 }])]
 
-function text(snapshot: Snapshot): string {
-  return Buffer.from(snapshot.exposition.bytes('text')).toString()
+async function text(snapshot: Snapshot): Promise<string> {
+  return Buffer.from(await snapshot.exposition.bytes('text')).toString()
 }
 
 test('32 scrapes at once make one collection', async (t) => {
@@ -85,12 +85,12 @@ test('a scrape that gives up waiting cancels nobody else', async (t) => {
   const patient = scraper.scrape(5000)
   pass(500)
   const late = await hasty
-  assert.match(text(late), /^xmpp_up 0$/m)
-  assert.match(text(late), /^prosody_exporter_collector_success\{collector="fake"\} 0$/m)
-  assert.doesNotMatch(text(late), /^test /m)
+  assert.match(await text(late), /^xmpp_up 0$/m)
+  assert.match(await text(late), /^prosody_exporter_collector_success\{collector="fake"\} 0$/m)
+  assert.doesNotMatch(await text(late), /^test /m)
   calls[0]!.resolve(FAMILIES)
   const whole = await patient
-  assert.match(text(whole), /^test 1$/m)
+  assert.match(await text(whole), /^test 1$/m)
   assert.equal(calls.length, 1)
 })
 
@@ -113,7 +113,7 @@ test('no series outlives the answer that told it', async (t) => {
   const { scraper, calls, pass } = setUp(t)
   const first = scraper.scrape(1000)
   calls[0]!.resolve(FAMILIES)
-  assert.match(text(await first), /^test 1$/m)
+  assert.match(await text(await first), /^test 1$/m)
   for (const [error, up] of [
     [new LinkError('no stream'), 0],
     [new TimeoutError('no answer'), 0],
@@ -123,12 +123,12 @@ test('no series outlives the answer that told it', async (t) => {
     pass(1000)
     const failing = scraper.scrape(1000)
     calls.at(-1)!.reject(error)
-    const body = text(await failing)
+    const body = await text(await failing)
     assert.match(body, new RegExp(`^xmpp_up ${up}$`, 'm'))
     assert.match(body, /^prosody_exporter_collector_success\{collector="fake"\} 0$/m)
     assert.doesNotMatch(body, /^test /m)
   }
-  const body = text(await scraper.scrape(1000))
+  const body = await text(await scraper.scrape(1000))
   assert.match(body, /^prosody_exporter_collection_failures_total\{reason="link"\} 1$/m)
   assert.match(body, /^prosody_exporter_collections_total 5$/m)
 })
@@ -138,12 +138,12 @@ test('with serve_stale_for series outlive a server that is silent, for so long, 
   const fail = async (error: Error) => {
     const failing = scraper.scrape(1000)
     calls.at(-1)!.reject(error)
-    return text(await failing)
+    return await text(await failing)
   }
   const timestamp = (body: string) => /snapshot_timestamp_seconds (.*)/.exec(body)![1]
   const first = scraper.scrape(1000)
   calls[0]!.resolve(FAMILIES)
-  const whole = text(await first)
+  const whole = await text(await first)
   pass(60_000)
   const stale = await fail(new LinkError('no stream'))
   assert.match(stale, /^xmpp_up 0$/m)
@@ -162,18 +162,18 @@ test('with serve_stale_for a server that answers otherwise is believed', async (
   pass(1000)
   const refused = scraper.scrape(1000)
   calls[1]!.reject(new StanzaError('forbidden', 'auth', ''))
-  assert.doesNotMatch(text(await refused), /^test /m)
+  assert.doesNotMatch(await text(await refused), /^test /m)
 })
 
 test('a collector that never ends loses its slot', async (t) => {
   const { scraper, calls, pass } = setUp(t)
   const first = scraper.scrape(60_000)
   pass(11_000)
-  assert.match(text(await first), /^xmpp_up 0$/m)
+  assert.match(await text(await first), /^xmpp_up 0$/m)
   const second = scraper.scrape(1000)
   assert.equal(calls.length, 2)
   calls[1]!.resolve(FAMILIES)
-  assert.match(text(await second), /^xmpp_up 1$/m)
+  assert.match(await text(await second), /^xmpp_up 1$/m)
 })
 
 test('a failure is logged once and not at every scrape', async (t) => {
@@ -199,7 +199,7 @@ test('over the limit whole families are left out, the largest first, each named'
     family('gauge', 'large', '', samples(5)),
     family('gauge', 'middle', '', samples(3)),
   ])
-  const body = text(await scrape)
+  const body = await text(await scrape)
   assert.match(body, /^small\{i="1"\} 1$/m)
   assert.doesNotMatch(body, /^(large|middle)\{/m)
   assert.match(body, /^prosody_exporter_series_left_out\{family="large"\} 5$/m)

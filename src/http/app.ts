@@ -44,7 +44,7 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
       names === undefined ? snapshot.exposition : options.filter(snapshot, new Set(names))
     const { format, contentType } = negotiate(c.req.header('Accept'))
     const zipped = acceptsGzip(c.req.header('Accept-Encoding'))
-    const bytes = zipped ? await exposition.gzip(format) : exposition.bytes(format)
+    const bytes = zipped ? await exposition.gzip(format) : await exposition.bytes(format)
     return respond(200, bytes, contentType, {
       ...(zipped && { 'Content-Encoding': 'gzip' }),
       Vary: 'Accept, Accept-Encoding',

@@ -17,7 +17,7 @@ export type Family = {
   readonly bounds: readonly number[]
   /** Number of series. Rows below are `0 … length - 1`. */
   readonly length: number
-  /** Rows in the order in which they are exposed. */
+  /** Rows in the order in which they are exposed; a store's snapshots share it while only values change. */
   readonly order: Uint32Array
   /** Label text of each row as it stands between the braces, e.g. `host="a",type="b"`; may be empty. */
   readonly labels: LabelText

@@ -31,6 +31,18 @@ export function exposedName({ name, type }: Pick<Family, 'name' | 'type'>, forma
   return name
 }
 
+/**
+ * Whether a choice of families by name takes this one: by its name in the text format or in
+ * OpenMetrics. No choice, or one of nothing, takes all.
+ */
+export function isAskedFor(
+  family: Pick<Family, 'name' | 'type'>,
+  names: ReadonlySet<string> | undefined,
+): boolean {
+  if (names === undefined || names.size === 0) return true
+  return names.has(exposedName(family, 'text')) || names.has(family.name)
+}
+
 /** Every name that OpenMetrics reserves for the family, whether or not it has such a sample now. */
 export function reservedNames({ name, type }: Pick<Family, 'name' | 'type'>): string[] {
   return [name, ...OPENMETRICS_SUFFIXES[type].map((suffix) => name + suffix)]

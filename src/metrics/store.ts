@@ -49,6 +49,10 @@ export function createTable(meta: FamilyMeta): Table {
   let order = NO_ORDER
   let duplicates = 0
   let snapshot: Family | undefined
+  // What snapshots share until it changes: by that the exposition knows that only values differ.
+  let shownOrder: Uint32Array | undefined
+  let labels: LabelText | undefined
+  let createdCopy: Float64Array | undefined
 
   function grow(): void {
     const capacity = ends.length * 2
@@ -100,6 +104,7 @@ export function createTable(meta: FamilyMeta): Table {
     }
     merged.set(order.subarray(from), to)
     order = merged.subarray(0, to + order.length - from)
+    shownOrder = labels = createdCopy = undefined
     snapshot = undefined
   }
 
@@ -131,6 +136,7 @@ export function createTable(meta: FamilyMeta): Table {
       created ??= new Float64Array(ends.length).fill(NaN)
       if (Object.is(created[row], seconds)) return
       created[row] = seconds
+      createdCopy = undefined
       snapshot = undefined
     },
 
@@ -140,6 +146,7 @@ export function createTable(meta: FamilyMeta): Table {
       if (Boolean(missing[row]) === isMissing) return
       missing[row] = Number(isMissing)
       missingCount += isMissing ? 1 : -1
+      shownOrder = undefined
       snapshot = undefined
     },
 
@@ -155,14 +162,22 @@ export function createTable(meta: FamilyMeta): Table {
 
     snapshot() {
       settle()
+      shownOrder ??= missingCount > 0 ? order.filter((row) => !missing?.[row]) : order
+      labels ??= { bytes, ends }
+      createdCopy ??= created?.slice(0, length)
       // Label text is only ever appended to, so it is shared; a row's values change, so they are copied.
+      // Each name said: an object that is spread into another costs more than its values.
       return (snapshot ??= {
-        ...meta,
+        name: meta.name,
+        type: meta.type,
+        help: meta.help,
+        unit: meta.unit,
+        bounds: meta.bounds,
         length,
-        order: missingCount > 0 ? order.filter((row) => !missing?.[row]) : order,
-        labels: { bytes, ends } satisfies LabelText,
+        order: shownOrder,
+        labels,
         values: values.slice(0, length * rowWidth),
-        created: created?.slice(0, length),
+        created: createdCopy,
       })
     },
   }

@@ -15,6 +15,8 @@ export function invalidRows(family: Family): number {
 
 /** Rows a format can carry, in the order in which they are exposed. */
 export function exposableRows(family: Family, format: Format): Uint32Array {
+  // No memo where looking is as cheap: a snapshot has new objects for all that changed.
+  if (isAllExposable(family)) return family.order
   const known = (format === 'text' ? textRows : openMetricsRows).get(family)
   if (known) return known
   // A label twice on one line costs Prometheus the whole scrape, in either format.
@@ -72,6 +74,14 @@ function clashing(
 /** The same array where nothing is to be dropped. */
 function without(rows: Uint32Array, isDropped: (row: number) => boolean): Uint32Array {
   return rows.some(isDropped) ? rows.filter((row) => !isDropped(row)) : rows
+}
+
+/** Whether any format can carry all rows, as it mostly is; `false` says nothing. */
+function isAllExposable({ type, values }: Family): boolean {
+  if (type === 'gauge' || type === 'unknown') return true
+  if (type !== 'counter') return false
+  for (let i = 0; i < values.length; i++) if (!(values[i]! >= 0)) return false
+  return true
 }
 
 function isValid(family: Family, row: number): boolean {

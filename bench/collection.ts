@@ -1,0 +1,188 @@
+// What one collection costs Prosody, and how long a fresh scrape takes, next to mod_http_openmetrics
+// on the same server and the same registry, one series in ten moving at each collection. Rounds
+// alternate; each figure is a ratio of medians, with 10th and 90th percentile.
+// Run: node --import tsx bench/collection.ts [--markdown] [series …]
+
+import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
+import { Agent, request, type IncomingMessage } from 'node:http'
+import { connect, createServer } from 'node:net'
+import process from 'node:process'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { freePort } from '../scripts/process.js'
+import { createRegistryCollector } from '../src/collectors/registry.js'
+import { createConnection } from '../src/xmpp/connection.js'
+import { withExporterFor } from '../test/helpers/exporter.js'
+import { prosodyVersions, SECRET, withProsody } from '../test/helpers/prosody.js'
+
+type Test = Parameters<typeof withProsody>[0]
+type Cost = { readonly cpuMs: number; readonly ms: number; readonly bytes: number }
+type Spread = { readonly low: number; readonly median: number; readonly high: number }
+type Row = { readonly figure: string; readonly ratio: string; ours: string; theirs: string }
+
+const args = process.argv.slice(2)
+const markdown = args.includes('--markdown')
+const given = args.filter((arg) => !arg.startsWith('-')).map(Number)
+const sizes = given.length > 0 ? given : [300, 10_000, 100_000]
+// A scrape of mod_http_openmetrics at 100,000 takes seconds.
+const roundsFor = (series: number) => (series > 20_000 ? 9 : 50)
+const FULL_ROUNDS = 5
+// Prosody collects for us at most every 100 ms; the rest is for what it does after an answer.
+const PAUSE_MS = 150
+// Prosody 13.0 cuts what is over 4 MiB and leaves the request without an end.
+const PEER_TIMEOUT_MS = 12_000
+const agent = new Agent({ keepAlive: true })
+
+/** Milliseconds of CPU that all threads of a process have used. @see proc(5), schedstat */
+function cpuMs(pid: number): number {
+  return readdirSync(`/proc/${pid}/task`)
+    .map((task) => readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0])
+    .reduce((sum, ns) => sum + Number(ns) / 1e6, 0)
+}
+
+/** GET on a connection that is kept, as Prometheus keeps it; Infinity milliseconds if it was cut. */
+async function get(url: string): Promise<{ ms: number; bytes: number }> {
+  const started = performance.now()
+  const sent = request(url, { agent, signal: AbortSignal.timeout(PEER_TIMEOUT_MS) })
+  sent.end()
+  const [response] = (await once(sent, 'response')) as [IncomingMessage]
+  if (response.statusCode !== 200) throw new Error(`${url}: status ${response.statusCode}`)
+  let bytes = 0
+  try {
+    for await (const chunk of response) bytes += (chunk as Buffer).length
+    return { ms: performance.now() - started, bytes }
+  } catch {
+    return { ms: Infinity, bytes }
+  }
+}
+
+/** A way to the component port on which bytes of both directions are counted. */
+async function startTap(t: Test, componentPort: number) {
+  let bytes = 0
+  const count = (chunk: Buffer) => (bytes += chunk.length)
+  const server = createServer({ noDelay: true }, (client) => {
+    const upstream = connect(componentPort, '127.0.0.1').setNoDelay(true)
+    client.on('data', count).on('error', () => upstream.destroy())
+    upstream.on('data', count).on('error', () => client.destroy())
+    client.pipe(upstream).pipe(client)
+    t.after(() => client.destroy())
+  })
+  const port = await freePort()
+  server.listen(port, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => server.close())
+  return { service: `xmpp://127.0.0.1:${port}`, bytes: () => bytes }
+}
+
+function spread(values: readonly number[]): Spread {
+  const sorted = values.toSorted((a, b) => a - b)
+  const at = (share: number) => sorted[Math.round((sorted.length - 1) * share)]!
+  return { low: at(0.1), median: at(0.5), high: at(0.9) }
+}
+
+const short = (value: number) => (value === Infinity ? '∞' : value.toPrecision(3))
+const shown = ({ low, median, high }: Spread, unit: string) =>
+  `${Number(short(median)) >= 1000 ? median.toFixed(0) : short(median)} ${unit} (${short(low)} … ${short(high)})`
+
+function row(figure: string, ours: Spread, theirs: Spread, unit: string): Row {
+  const factor = theirs.median / ours.median
+  const ratio =
+    factor === Infinity ? 'theirs is cut' : factor >= 10 ? factor.toFixed(0) : factor.toFixed(1)
+  return {
+    figure,
+    ratio: factor === Infinity ? ratio : `1/${ratio}`,
+    ours: shown(ours, unit),
+    theirs: theirs.median === Infinity ? 'cut at 4 MiB' : shown(theirs, unit),
+  }
+}
+
+async function measure(t: Test, version: (typeof prosodyVersions)[number], series: number) {
+  const families = Math.max(10, series / 100)
+  const prosody = await withProsody(t, {
+    version,
+    modules: ['test_series'],
+    globals: { test_series_count: `${series}`, test_series_families: `${families}` },
+  })
+  const tap = await startTap(t, prosody.ports.component)
+  const exporter = await withExporterFor(
+    t,
+    { ...prosody, service: tap.service, statsDomains: prosody.statsDomains },
+    { env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' } },
+  )
+  while ((await exporter.get('/-/ready')).status !== 200) await sleep(100)
+
+  const costOf = async (work: () => Promise<{ ms: number; bytes: number }>): Promise<Cost> => {
+    await sleep(PAUSE_MS)
+    const before = cpuMs(prosody.pid)
+    const { ms, bytes } = await work()
+    await sleep(20)
+    return { cpuMs: cpuMs(prosody.pid) - before, ms, bytes }
+  }
+
+  const ours: Cost[] = []
+  const theirs: Cost[] = []
+  const onStream: number[] = []
+  for (let i = 0; i < roundsFor(series); i++) {
+    const bytes = tap.bytes()
+    ours.push(await costOf(() => get(`${exporter.url}/metrics`)))
+    onStream.push(tap.bytes() - bytes)
+    theirs.push(await costOf(() => get(prosody.openmetricsUrl)))
+  }
+
+  // A reader that knows nothing yet, on a stream that is up.
+  let online = () => {}
+  const isOnline = new Promise<void>((resolve) => (online = resolve))
+  const silent = () => {}
+  const connection = createConnection({
+    service: prosody.service,
+    domain: prosody.statsDomains[1]!,
+    secret: SECRET,
+    version: '0',
+    log: { debug: silent, info: silent, warn: silent, error: silent },
+    onOnline: online,
+  })
+  t.after(() => connection.stop())
+  connection.start()
+  await isOnline
+  const full: Cost[] = []
+  for (let i = 0; i < FULL_ROUNDS; i++) {
+    const collector = createRegistryCollector(connection)
+    const collect = async () => {
+      await collector.collect({ timeoutMs: 30_000 })
+      return { ms: 0, bytes: 0 }
+    }
+    full.push(await costOf(collect))
+  }
+
+  const of = (costs: readonly Cost[], what: keyof Cost) => spread(costs.map((cost) => cost[what]))
+  return [
+    row("Prosody's CPU for one collection", of(ours, 'cpuMs'), of(theirs, 'cpuMs'), 'ms'),
+    row('the same, first and full', of(full, 'cpuMs'), of(theirs, 'cpuMs'), 'ms'),
+    row('a fresh scrape, end to end', of(ours, 'ms'), of(theirs, 'ms'), 'ms'),
+    row("XMPP stream, against the exposition's bytes", spread(onStream), of(ours, 'bytes'), 'B'),
+  ]
+}
+
+if (markdown) {
+  console.log('| Prosody | Series | Figure | Ratio | Ours | mod_http_openmetrics |')
+  console.log('|---|---:|---|---:|---:|---:|')
+}
+for (const version of prosodyVersions) {
+  for (const series of sizes) {
+    const cleanup: (() => unknown)[] = []
+    const t = { after: (f: () => unknown) => cleanup.unshift(f) } as unknown as Test
+    try {
+      for (const { figure, ratio, ours, theirs } of await measure(t, version, series)) {
+        const count = series.toLocaleString('en')
+        console.log(
+          markdown
+            ? `| ${version} | ${count} | ${figure} | ${ratio} | ${ours} | ${theirs} |`
+            : `${version}, ${count} series, ${figure}: ${ratio} (${ours} against ${theirs})`,
+        )
+      }
+    } finally {
+      for (const f of cleanup) await f()
+    }
+  }
+}
+agent.destroy()

@@ -1,0 +1,125 @@
+import { VALUE_BYTES, writeSample, writeText, type Bytes } from './bytes.js'
+import type { Family, MetricType } from './family.js'
+import { width } from './family.js'
+import { exposedName, type Format } from './names.js'
+import { formatBound } from './number.js'
+import type { Steps } from './slices.js'
+import { hasSum } from './validity.js'
+
+/** The lines of each row: a sample's name, its label of its own if any, and which of the row's values. */
+export type Line = {
+  readonly name: Uint8Array
+  readonly extra: Uint8Array
+  readonly column: number
+}
+
+/** Values that are rendered between two questions whether others want their turn. */
+export const VALUES_PER_STEP = 4096
+
+const NONE = Buffer.alloc(0)
+// Of what stands around name, labels and value: `{,} `, and a longest suffix of ours, `_created`.
+const PUNCTUATION_BYTES = 4
+const SUFFIX_BYTES = 8
+
+const TEXT_TYPES: Readonly<Record<MetricType, string>> = {
+  counter: 'counter',
+  gauge: 'gauge',
+  histogram: 'histogram',
+  summary: 'summary',
+  info: 'gauge',
+  unknown: 'untyped',
+}
+
+/** The lines that every row of the family has, in their order. */
+export function linesOf(family: Family, format: Format): Line[] {
+  const { name, type, bounds } = family
+  if (type !== 'histogram' && type !== 'summary') {
+    // Counter and info have their suffix in both formats.
+    return [{ name: Buffer.from(exposedName(family, 'text')), extra: NONE, column: 0 }]
+  }
+  const main = Buffer.from(type === 'histogram' ? `${name}_bucket` : name)
+  const label = type === 'histogram' ? 'le' : 'quantile'
+  const lines = bounds.map((bound, column): Line => {
+    return { name: main, extra: Buffer.from(`${label}="${formatBound(bound)}"`), column }
+  })
+  if (format === 'text' || hasSum(family)) {
+    lines.push({ name: Buffer.from(`${name}_count`), extra: NONE, column: bounds.length + 1 })
+    lines.push({ name: Buffer.from(`${name}_sum`), extra: NONE, column: bounds.length })
+  }
+  return lines
+}
+
+/**
+ * Writes a family anew.
+ *
+ * @param created Times of creation to write, if any.
+ * @returns Where each value stands, from the family's first byte, in the order of writing.
+ */
+export function* writeFamily(
+  out: Bytes,
+  family: Family,
+  format: Format,
+  rows: Uint32Array,
+  created: Float64Array | undefined,
+): Steps<Uint32Array> {
+  const start = out.length
+  writeMetadata(out, family, format)
+  const { values, labels } = family
+  const { bytes, ends } = labels
+  const lines = linesOf(family, format)
+  const createdName = Buffer.from(`${family.name}_created`)
+  const columns = width(family)
+  const offsets = new Uint32Array(rows.length * lines.length)
+  let next = 0
+  let pause = VALUES_PER_STEP
+  for (const row of rows) {
+    const from = row === 0 ? 0 : ends[row - 1]!
+    const to = ends[row]!
+    for (const { name, extra, column } of lines) {
+      const value = values[row * columns + column]!
+      offsets[next++] = writeSample(out, name, bytes, from, to, extra, value) - start
+    }
+    const seconds = created?.[row] ?? NaN
+    // OpenMetrics groups by metric: a row's _created stands beside it, not after all rows.
+    if (Number.isFinite(seconds)) writeSample(out, createdName, bytes, from, to, NONE, seconds)
+    if (next >= pause) {
+      pause = next + VALUES_PER_STEP
+      yield
+    }
+  }
+  return offsets
+}
+
+/** Bytes that suffice for the family, whatever its values. */
+export function roomFor(family: Family, format: Format, created: boolean): number {
+  const { name, unit, help, length, labels, order } = family
+  const lines = linesOf(family, format)
+  const nameBytes = Buffer.byteLength(name)
+  // An escaped character of the help has up to three bytes, or two for one.
+  const metadata = 3 * (nameBytes + SUFFIX_BYTES) + 3 * unit.length + 4 * help.length + 64
+  const each = (sum: number, { extra }: Line) =>
+    sum + nameBytes + SUFFIX_BYTES + PUNCTUATION_BYTES + extra.length + VALUE_BYTES
+  const perRow = lines.reduce(each, created ? each(0, { ...lines[0]!, extra: NONE }) : 0)
+  const labelBytes = labels.ends[length - 1] ?? 0
+  return metadata + order.length * perRow + labelBytes * (lines.length + Number(created))
+}
+
+function writeMetadata(out: Bytes, family: Family, format: Format): void {
+  const { type, unit, help } = family
+  const name = exposedName(family, format)
+  if (format === 'text') {
+    if (help !== '') writeText(out, `# HELP ${name} ${escapeHelp(help)}\n`)
+    writeText(out, `# TYPE ${name} ${TEXT_TYPES[type]}\n`)
+    return
+  }
+  writeText(out, `# TYPE ${name} ${type}\n`)
+  if (unit !== '' && type !== 'info' && name.endsWith(`_${unit}`)) {
+    writeText(out, `# UNIT ${name} ${unit}\n`)
+  }
+  // Only OpenMetrics escapes the quotation mark here (ABNF, `escaped-string`).
+  if (help !== '') writeText(out, `# HELP ${name} ${escapeHelp(help).replaceAll('"', '\\"')}\n`)
+}
+
+function escapeHelp(help: string): string {
+  return help.replaceAll('\\', '\\\\').replaceAll('\n', '\\n')
+}

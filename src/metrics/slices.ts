@@ -1,0 +1,30 @@
+import { setImmediate } from 'node:timers/promises'
+
+/** Work in steps, each well below a millisecond, that may be interrupted between any two. */
+export type Steps<T> = Generator<undefined, T>
+
+// With one step more and what the rest of the program does, the event loop answers within 10 ms.
+const SLICE_MS = 6
+
+/** Does the work in slices of a few milliseconds; others have their turn between them. */
+export async function inSlices<T>(
+  steps: Steps<T>,
+  now: () => number = () => performance.now(),
+): Promise<T> {
+  for (;;) {
+    const startedAt = now()
+    do {
+      const { done, value } = steps.next()
+      if (done) return value
+    } while (now() - startedAt < SLICE_MS)
+    await setImmediate()
+  }
+}
+
+/** Does the work at once. */
+export function atOnce<T>(steps: Steps<T>): T {
+  for (;;) {
+    const { done, value } = steps.next()
+    if (done) return value
+  }
+}
