@@ -97,13 +97,11 @@ export function createScraper(options: ScraperOptions): Scraper {
     try {
       // The collector has the same deadline; this one is for a collector that forgets it, because
       // nothing may hold the slot for ever.
-      const late = () =>
-        new TimeoutError(`collector ${name} did not end in ${options.timeoutMs} ms`)
       const collected = await within(
         options.timeoutMs + 1000,
         collector.collect({ timeoutMs: options.timeoutMs }),
         () => {
-          throw late()
+          throw new TimeoutError(`collector ${name} did not end in ${options.timeoutMs} ms`)
         },
       )
       if (lastFailure.delete(name)) log.info('collector works again', { collector: name })
