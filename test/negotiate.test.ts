@@ -10,6 +10,10 @@ const OM_1 = 'application/openmetrics-text; version=1.0.0; charset=utf-8; escapi
 const OM_1_UTF8 = 'application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8'
 const PROTO =
   'application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited'
+const PROTO_TYPE =
+  'application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; ' +
+  'escaping=underscores'
+const PROTO_TYPE_UTF8 = PROTO_TYPE.replace('underscores', 'allow-utf-8')
 
 /** What Prometheus sends, from the tags' scrape/scrape.go and config/config.go. */
 const PROMETHEUS: readonly [versions: string, accept: string, contentType: string][] = [
@@ -28,7 +32,7 @@ const PROMETHEUS: readonly [versions: string, accept: string, contentType: strin
     '2.40 to 2.48 with native histograms',
     `${PROTO},application/openmetrics-text;version=1.0.0;q=0.8,` +
       'application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1',
-    OM_1,
+    PROTO_TYPE,
   ],
   [
     '2.49 to 2.55',
@@ -63,8 +67,9 @@ const PROMETHEUS: readonly [versions: string, accept: string, contentType: strin
     `${PROTO};q=0.6,application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,` +
       'application/openmetrics-text;version=0.0.1;q=0.4,' +
       'text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1',
-    OM_1_UTF8,
+    PROTO_TYPE,
   ],
+  ['3 with PrometheusProto as the only scrape protocol', `${PROTO};q=0.6,*/*;q=0.5`, PROTO_TYPE],
   [
     '3 with PrometheusText1.0.0 as the only scrape protocol',
     'text/plain;version=1.0.0;escaping=allow-utf-8;q=0.2,*/*;q=0.1',
@@ -82,6 +87,7 @@ test('the format belongs to the content type', () => {
   assert.equal(negotiate('application/openmetrics-text').format, 'openmetrics')
   assert.equal(negotiate('text/plain').format, 'text')
   assert.equal(negotiate('text/plain;version=1.0.0').format, 'text')
+  assert.equal(negotiate(PROTO).format, 'protobuf')
   assert.equal(negotiate(undefined).format, 'text')
 })
 
@@ -101,7 +107,20 @@ const ACCEPT: readonly [what: string, accept: string | undefined, contentType: s
     'application/openmetrics-text;version=2.0.0,application/openmetrics-text;version=1.0.0;q=0.1',
     OM_1,
   ],
-  ['protobuf alone becomes text', PROTO, TEXT],
+  ['protobuf is there', PROTO, PROTO_TYPE],
+  ['the escaping of protobuf is echoed', `${PROTO};escaping=allow-utf-8`, PROTO_TYPE_UTF8],
+  ['protobuf is not hidden by a wildcard', `*/*;q=0.9,${PROTO};q=0.1`, PROTO_TYPE],
+  ['protobuf comes after what is liked better', `${PROTO};q=0.4,text/plain;q=0.5`, TEXT],
+  ['protobuf with q=0 excludes', `${PROTO};q=0,text/plain;q=0.1`, TEXT],
+  ['protobuf as text is not there', PROTO.replace('delimited', 'text'), TEXT],
+  ['protobuf without an encoding is not there', PROTO.replace(';encoding=delimited', ''), TEXT],
+  ['protobuf of another message is not there', PROTO.replace('Family', 'Point'), TEXT],
+  ['protobuf of no message is not there', 'application/vnd.google.protobuf', TEXT],
+  [
+    'protobuf in quotes is there',
+    PROTO.replace('io.prometheus.client.MetricFamily', '"io.prometheus.client.MetricFamily"'),
+    PROTO_TYPE,
+  ],
   ['a charset does not matter', 'application/openmetrics-text;version=1.0.0;charset=latin1', OM_1],
   ['q decides before order', 'text/plain;q=0.4, application/openmetrics-text;q=0.5', OM_0],
   ['order decides between equals', 'text/plain, application/openmetrics-text', TEXT],
@@ -148,7 +167,17 @@ for (const [what, accept, contentType] of ACCEPT) {
 
 test('whatever the header, the answer is one of our content types', () => {
   const word = fc.constantFrom(
-    ...['text/plain', 'application/openmetrics-text', '*/*', ';', ',', 'version=', '1.0.0', '"'],
+    ...[
+      'text/plain',
+      'application/openmetrics-text',
+      '*/*',
+      ';',
+      ',',
+      'version=',
+      '1.0.0',
+      '"',
+      PROTO,
+    ],
     ...['\\', 'q=', '0', '0.5', 'escaping=', 'dots', 'allow-utf-8', ' ', '='],
   )
   const header = fc.oneof(
@@ -159,7 +188,7 @@ test('whatever the header, the answer is one of our content types', () => {
     fc.property(header, (accept) => {
       assert.match(
         negotiate(accept).contentType,
-        /^(text\/plain; version=(0\.0\.4|1\.0\.0)|application\/openmetrics-text; version=(0\.0\.1|1\.0\.0)); charset=utf-8; escaping=(allow-utf-8|underscores|dots|values)$/,
+        /^(text\/plain; version=(0\.0\.4|1\.0\.0); charset=utf-8|application\/openmetrics-text; version=(0\.0\.1|1\.0\.0); charset=utf-8|application\/vnd\.google\.protobuf; proto=io\.prometheus\.client\.MetricFamily; encoding=delimited); escaping=(allow-utf-8|underscores|dots|values)$/,
       )
     }),
   )

@@ -3,8 +3,10 @@ import { gzip } from 'node:zlib'
 import { createBytes, finishBytes, writeText } from './bytes.js'
 import type { Family } from './family.js'
 import { isAskedFor, type Format } from './names.js'
+import type { AnyFormat } from './negotiate.js'
 import { partOf, writePart, type Part } from './part.js'
 import { planned } from './plan.js'
+import { protobufSteps } from './protobuf.js'
 import { atOnce, inSlices, type Steps } from './slices.js'
 
 export type { Format } from './names.js'
@@ -21,9 +23,9 @@ export type Exposition = {
    * The whole exposition, rendered once in slices of a few milliseconds: callers at the same time
    * share the work. Not to be changed.
    */
-  bytes(format: Format): Promise<Uint8Array<ArrayBuffer>>
+  bytes(format: AnyFormat): Promise<Uint8Array<ArrayBuffer>>
   /** The same compressed, once too. */
-  gzip(format: Format): Promise<Uint8Array<ArrayBuffer>>
+  gzip(format: AnyFormat): Promise<Uint8Array<ArrayBuffer>>
 }
 
 const compress = promisify(gzip)
@@ -37,11 +39,17 @@ export function createExposition(
   families: readonly Family[],
   options: ExpositionOptions,
 ): Exposition {
-  const rendered = new Map<Format, Promise<Uint8Array<ArrayBuffer>>>()
-  const compressed = new Map<Format, Promise<Uint8Array<ArrayBuffer>>>()
+  const rendered = new Map<AnyFormat, Promise<Uint8Array<ArrayBuffer>>>()
+  const compressed = new Map<AnyFormat, Promise<Uint8Array<ArrayBuffer>>>()
 
-  function bytes(format: Format): Promise<Uint8Array<ArrayBuffer>> {
-    const result = rendered.get(format) ?? inSlices(rendering(families, format, options))
+  function steps(format: AnyFormat): Steps<Uint8Array<ArrayBuffer>> {
+    return format === 'protobuf'
+      ? protobufSteps(families, options)
+      : rendering(families, format, options)
+  }
+
+  function bytes(format: AnyFormat): Promise<Uint8Array<ArrayBuffer>> {
+    const result = rendered.get(format) ?? inSlices(steps(format))
     rendered.set(format, result)
     return result
   }

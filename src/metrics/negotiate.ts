@@ -1,10 +1,15 @@
 import type { Format } from './names.js'
 
+/** A text format, or delimited protobuf. */
+export type AnyFormat = Format | 'protobuf'
+
 export type Negotiated = {
-  readonly format: Format
+  readonly format: AnyFormat
   /** The whole header: Prometheus 3 refuses a scrape whose media type it does not know. */
   readonly contentType: string
 }
+
+const PROTOBUF = 'application/vnd.google.protobuf'
 
 type Clause = { readonly value: string; readonly q: number; readonly params: Map<string, string> }
 
@@ -12,8 +17,7 @@ type Clause = { readonly value: string; readonly q: number; readonly params: Map
 const ESCAPINGS: ReadonlySet<string> = new Set(['allow-utf-8', 'underscores', 'dots', 'values'])
 
 /**
- * The format that an Accept header prefers; text 0.0.4 for what we don't have (protobuf among it),
- * for wildcards, garbage and no header at all. There is no 406: a reader that gets text can say so.
+ * The format that an Accept header prefers; text 0.0.4 for what we don't have, for wildcards, garbage and no header at all. There is no 406: a reader that gets text can say so.
  *
  * @see prometheus/common expfmt `NegotiateAccept`; RFC 9110 §12.5.1
  */
@@ -26,10 +30,12 @@ export function negotiate(accept: string | undefined): Negotiated {
     // As in expfmt, the scheme holds for what follows too: no reader sends two.
     const asked = params.get('escaping') ?? ''
     if (ESCAPINGS.has(asked)) escaping = asked
-    const match = matchClause(value, params.get('version') ?? '')
-    if (match) return negotiated(match.format, match.version, escaping)
+    const match = matchClause(value, params)
+    if (match) {
+      return { format: match.format, contentType: `${match.contentType}; escaping=${escaping}` }
+    }
   }
-  return negotiated('text', '0.0.4', escaping)
+  return { format: 'text', contentType: `${textType('0.0.4')}; escaping=${escaping}` }
 }
 
 /**
@@ -45,29 +51,38 @@ export function acceptsGzip(acceptEncoding: string | undefined): boolean {
   return gzip > 0 && gzip >= (qs.get('identity') ?? 0)
 }
 
+/** The content type is without the escaping. */
 function matchClause(
   mediaType: string,
-  version: string,
-): { readonly format: Format; readonly version: string } | undefined {
+  params: ReadonlyMap<string, string>,
+): Negotiated | undefined {
+  const version = params.get('version') ?? ''
   if (mediaType === 'application/openmetrics-text') {
     // Without a version expfmt takes 0.0.1. The two are the same to us.
     const given = version || '0.0.1'
-    if (given === '1.0.0' || given === '0.0.1') return { format: 'openmetrics', version: given }
+    if (given === '1.0.0' || given === '0.0.1') {
+      const contentType = `application/openmetrics-text; version=${given}; charset=utf-8`
+      return { format: 'openmetrics', contentType }
+    }
   }
   if (mediaType === 'text/plain') {
     // 1.0.0 is 0.0.4 with names in quotes, which ours never need.
     const given = version || '0.0.4'
-    if (given === '1.0.0' || given === '0.0.4') return { format: 'text', version: given }
+    if (given === '1.0.0' || given === '0.0.4') {
+      return { format: 'text', contentType: textType(given) }
+    }
+  }
+  // Of its encodings we have what Prometheus asks for: not its two text forms.
+  const isMetricFamily = params.get('proto') === 'io.prometheus.client.metricfamily'
+  if (mediaType === PROTOBUF && isMetricFamily && params.get('encoding') === 'delimited') {
+    const contentType = `${PROTOBUF}; proto=io.prometheus.client.MetricFamily; encoding=delimited`
+    return { format: 'protobuf', contentType }
   }
   return undefined
 }
 
-function negotiated(format: Format, version: string, escaping: string): Negotiated {
-  const mediaType = format === 'text' ? 'text/plain' : 'application/openmetrics-text'
-  return {
-    format,
-    contentType: `${mediaType}; version=${version}; charset=utf-8; escaping=${escaping}`,
-  }
+function textType(version: string): string {
+  return `text/plain; version=${version}; charset=utf-8`
 }
 
 /** The clauses of a header like Accept, as given. Of a parameter given twice the last counts. */

@@ -17,7 +17,7 @@ export type Job = {
   /** e.g. `http://127.0.0.1:9347/metrics` */
   readonly target: string
   /** The format it must ask for. Default: what this Prometheus asks for by itself. */
-  readonly format?: 'text' | 'openmetrics'
+  readonly format?: 'text' | 'openmetrics' | 'protobuf'
   /** More YAML lines for the job, without indentation. */
   readonly extra?: readonly string[]
 }
@@ -27,10 +27,17 @@ export type QueryResult = {
   readonly value: number
 }
 
+export type History = {
+  readonly labels: Readonly<Record<string, string>>
+  readonly samples: readonly { readonly at: number; readonly value: number }[]
+}
+
 export type RunningPrometheus = {
   readonly url: string
   /** An instant query. */
   query(promql: string): Promise<QueryResult[]>
+  /** Each series of a selector with its samples of the last ten minutes, times in seconds. */
+  history(selector: string): Promise<History[]>
   /** Everything stored for a job at its last scrape, but for what Prometheus adds (`up`, `scrape_*`). */
   samples(job: string): Promise<QueryResult[]>
   /** Waits until a job was scraped `count` times more, each of them well. */
@@ -51,12 +58,24 @@ type Target = {
 const ACCEPT = {
   text: 'text/plain;version=0.0.4',
   openmetrics: 'application/openmetrics-text;version=1.0.0',
+  protobuf:
+    'application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited',
 }
-const PROTOCOL = { text: 'PrometheusText0.0.4', openmetrics: 'OpenMetricsText1.0.0' }
+const PROTOCOL = {
+  text: 'PrometheusText0.0.4',
+  openmetrics: 'OpenMetricsText1.0.0',
+  protobuf: 'PrometheusProto',
+}
 
 export async function withPrometheus(
   t: Cleanup,
-  options: { readonly major: Major; readonly jobs: readonly Job[]; readonly intervalMs?: number },
+  options: {
+    readonly major: Major
+    readonly jobs: readonly Job[]
+    readonly intervalMs?: number
+    /** For `--enable-feature`. */
+    readonly features?: readonly string[]
+  },
 ): Promise<RunningPrometheus> {
   const { prometheus } = await findPrometheus(options.major)
   const directory = await temporaryDirectory('prosody-exporter-prometheus')
@@ -81,6 +100,7 @@ export async function withPrometheus(
     `--config.file=${file}`,
     `--storage.tsdb.path=${join(directory.path, 'data')}`,
     `--web.listen-address=127.0.0.1:${port}`,
+    ...(options.features ?? []).map((feature) => `--enable-feature=${feature}`),
   ])
   t.after(() => child.stop())
 
@@ -111,6 +131,16 @@ export async function withPrometheus(
   return {
     url,
     query,
+    async history(selector) {
+      type Data = { result: { metric: Record<string, string>; values: [number, string][] }[] }
+      const { result } = (await ask(
+        `query?query=${encodeURIComponent(`${selector}[10m]`)}`,
+      )) as Data
+      return result.map(({ metric, values }) => ({
+        labels: metric,
+        samples: values.map(([at, value]) => ({ at, value: readFloat(value) })),
+      }))
+    },
     async samples(job) {
       const all = await query(`{job=${JSON.stringify(job)}}`)
       return all.filter(({ labels }) => !/^(up$|scrape_)/.test(labels.__name__ ?? ''))
