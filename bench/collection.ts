@@ -4,26 +4,20 @@
 // Run: node --import tsx bench/collection.ts [--markdown] [series …]
 
 import { once } from 'node:events'
-import { readdirSync, readFileSync } from 'node:fs'
 import { Agent, request, type IncomingMessage } from 'node:http'
 import { connect, createServer } from 'node:net'
-import process from 'node:process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from '../scripts/process.js'
 import { createRegistryCollector } from '../src/collectors/registry.js'
 import { createConnection } from '../src/xmpp/connection.js'
 import { withExporterFor } from '../test/helpers/exporter.js'
 import { prosodyVersions, SECRET, withProsody } from '../test/helpers/prosody.js'
+import { cpuMs, parameters, partOf, report, shown, spread, type Spread } from './figure.js'
 
 type Test = Parameters<typeof withProsody>[0]
 type Cost = { readonly cpuMs: number; readonly ms: number; readonly bytes: number }
-type Spread = { readonly low: number; readonly median: number; readonly high: number }
-type Row = { readonly figure: string; readonly ratio: string; ours: string; theirs: string }
 
-const args = process.argv.slice(2)
-const markdown = args.includes('--markdown')
-const given = args.filter((arg) => !arg.startsWith('-')).map(Number)
-const sizes = given.length > 0 ? given : [300, 10_000, 100_000]
+const sizes = parameters.length > 0 ? parameters.map(Number) : [300, 10_000, 100_000]
 // A scrape of mod_http_openmetrics at 100,000 takes seconds.
 const roundsFor = (series: number) => (series > 20_000 ? 9 : 50)
 const FULL_ROUNDS = 5
@@ -32,13 +26,6 @@ const PAUSE_MS = 150
 // Prosody 13.0 cuts what is over 4 MiB and leaves the request without an end.
 const PEER_TIMEOUT_MS = 12_000
 const agent = new Agent({ keepAlive: true })
-
-/** Milliseconds of CPU that all threads of a process have used. @see proc(5), schedstat */
-function cpuMs(pid: number): number {
-  return readdirSync(`/proc/${pid}/task`)
-    .map((task) => readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0])
-    .reduce((sum, ns) => sum + Number(ns) / 1e6, 0)
-}
 
 /** GET on a connection that is kept, as Prometheus keeps it; Infinity milliseconds if it was cut. */
 async function get(url: string): Promise<{ ms: number; bytes: number }> {
@@ -72,28 +59,6 @@ async function startTap(t: Test, componentPort: number) {
   await once(server, 'listening')
   t.after(() => server.close())
   return { service: `xmpp://127.0.0.1:${port}`, bytes: () => bytes }
-}
-
-function spread(values: readonly number[]): Spread {
-  const sorted = values.toSorted((a, b) => a - b)
-  const at = (share: number) => sorted[Math.round((sorted.length - 1) * share)]!
-  return { low: at(0.1), median: at(0.5), high: at(0.9) }
-}
-
-const short = (value: number) => (value === Infinity ? '∞' : value.toPrecision(3))
-const shown = ({ low, median, high }: Spread, unit: string) =>
-  `${Number(short(median)) >= 1000 ? median.toFixed(0) : short(median)} ${unit} (${short(low)} … ${short(high)})`
-
-function row(figure: string, ours: Spread, theirs: Spread, unit: string): Row {
-  const factor = theirs.median / ours.median
-  const ratio =
-    factor === Infinity ? 'theirs is cut' : factor >= 10 ? factor.toFixed(0) : factor.toFixed(1)
-  return {
-    figure,
-    ratio: factor === Infinity ? ratio : `1/${ratio}`,
-    ours: shown(ours, unit),
-    theirs: theirs.median === Infinity ? 'cut at 4 MiB' : shown(theirs, unit),
-  }
 }
 
 async function measure(t: Test, version: (typeof prosodyVersions)[number], series: number) {
@@ -155,31 +120,26 @@ async function measure(t: Test, version: (typeof prosodyVersions)[number], serie
   }
 
   const of = (costs: readonly Cost[], what: keyof Cost) => spread(costs.map((cost) => cost[what]))
-  return [
-    row("Prosody's CPU for one collection", of(ours, 'cpuMs'), of(theirs, 'cpuMs'), 'ms'),
-    row('the same, first and full', of(full, 'cpuMs'), of(theirs, 'cpuMs'), 'ms'),
-    row('a fresh scrape, end to end', of(ours, 'ms'), of(theirs, 'ms'), 'ms'),
-    row("XMPP stream, against the exposition's bytes", spread(onStream), of(ours, 'bytes'), 'B'),
-  ]
+  const figure = (what: string, mine: Spread, peer: Spread, unit: string) => {
+    report({
+      what: `Prosody ${version}, ${series.toLocaleString('en')} series: ${what}`,
+      ratio: partOf(mine, peer),
+      ours: shown(mine, unit),
+      theirs: peer.median === Infinity ? 'cut at 4 MiB' : shown(peer, unit),
+    })
+  }
+  figure("Prosody's CPU for one collection", of(ours, 'cpuMs'), of(theirs, 'cpuMs'), 'ms')
+  figure('the same, first and full', of(full, 'cpuMs'), of(theirs, 'cpuMs'), 'ms')
+  figure('a fresh scrape, end to end', of(ours, 'ms'), of(theirs, 'ms'), 'ms')
+  figure("XMPP stream against the exposition's bytes", spread(onStream), of(ours, 'bytes'), 'B')
 }
 
-if (markdown) {
-  console.log('| Prosody | Series | Figure | Ratio | Ours | mod_http_openmetrics |')
-  console.log('|---|---:|---|---:|---:|---:|')
-}
 for (const version of prosodyVersions) {
   for (const series of sizes) {
     const cleanup: (() => unknown)[] = []
     const t = { after: (f: () => unknown) => cleanup.unshift(f) } as unknown as Test
     try {
-      for (const { figure, ratio, ours, theirs } of await measure(t, version, series)) {
-        const count = series.toLocaleString('en')
-        console.log(
-          markdown
-            ? `| ${version} | ${count} | ${figure} | ${ratio} | ${ours} | ${theirs} |`
-            : `${version}, ${count} series, ${figure}: ${ratio} (${ours} against ${theirs})`,
-        )
-      }
+      await measure(t, version, series)
     } finally {
       for (const f of cleanup) await f()
     }

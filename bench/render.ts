@@ -2,15 +2,15 @@
 // fraction. Rounds alternate; a figure is the ratio of medians with the least and the greatest of
 // the rounds' own ratios. Compression is apart. Run: node --import tsx bench/render.ts [rounds]
 
-import process from 'node:process'
 import { Counter, Registry } from 'prom-client'
 import { createExposition } from '../src/metrics/exposition.js'
 import { labelText } from '../src/metrics/family.js'
 import { createTable, type Table } from '../src/metrics/store.js'
+import { note, parameters, report, shown, spread, timesOf } from './figure.js'
 
 const FAMILIES = 1000
 const ROWS = 100
-const ROUNDS = Number(process.argv[2] ?? 15)
+const ROUNDS = Number(parameters[0] ?? 15)
 const WARM_UP = 4
 
 const name = (f: number) => `prosody_mod_test_series_${f}`
@@ -91,9 +91,6 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
   return performance.now() - startedAt
 }
 
-const median = (numbers: readonly number[]) =>
-  numbers.toSorted((a, b) => a - b)[numbers.length >> 1]!
-
 async function compare(
   figure: string,
   prepare: (tables: Table[]) => Table[],
@@ -113,12 +110,12 @@ async function compare(
     ours.push(round % 2 ? a : b)
     theirs.push(round % 2 ? b : a)
   }
-  const ratios = ours.map((ms, i) => theirs[i]! / ms)
-  console.log(
-    `${figure}: ${(median(theirs) / median(ours)).toFixed(1)} times prom-client's speed ` +
-      `(rounds ${Math.min(...ratios).toFixed(1)} to ${Math.max(...ratios).toFixed(1)}; ` +
-      `${median(ours).toFixed(2)} ms, prom-client ${median(theirs).toFixed(1)} ms)`,
-  )
+  report({
+    what: `Rendering 100,000 series, ${figure}: prom-client's time against ours`,
+    ratio: timesOf(spread(theirs), spread(ours)),
+    ours: shown(spread(ours), 'ms'),
+    theirs: shown(spread(theirs), 'ms'),
+  })
 }
 
 const changed = (every: number) => (tables: Table[]) => {
@@ -134,7 +131,7 @@ await compare('nothing changed', changed(Infinity))
 const exposition = expose(createTables())
 const plain = await exposition.bytes('text')
 const gzipMs = await timed(() => exposition.gzip('text'))
-console.log(
+note(
   `compression, apart: ${gzipMs.toFixed(1)} ms for ${(plain.length / 1e6).toFixed(1)} MB, ` +
     'in a thread of its own',
 )

@@ -4,13 +4,13 @@
 
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import process from 'node:process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { root } from '../scripts/process.js'
 import { httpGet, withExporterFor } from '../test/helpers/exporter.js'
 import { prosodyVersions, SECRET, withProsody } from '../test/helpers/prosody.js'
+import { cpuMs } from './figure.js'
 
 type Waits = { pings: number; median: number; p99: number; longest: number }
 
@@ -18,13 +18,6 @@ const [series = '100000', families = '1000'] = process.argv.slice(2)
 const ROUNDS = 5
 const GC = { default: undefined, generational: '{ mode = "generational" }' }
 const PINGER = 'pinger.example'
-
-/** Milliseconds of CPU that all threads of a process have used. @see proc(5), schedstat */
-function cpuMs(pid: number): number {
-  return readdirSync(`/proc/${pid}/task`)
-    .map((task) => readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0])
-    .reduce((sum, ns) => sum + Number(ns) / 1e6, 0)
-}
 
 async function waitsOf(pinger: ChildProcess): Promise<Waits> {
   pinger.send('now')

@@ -1,0 +1,25 @@
+// All benchmarks, one after another, each in a process of its own: one line a figure, a ratio of
+// medians against a named peer of the same run with the tenth and ninetieth percentile of both.
+// Run: npm run bench [-- --markdown] [name …], on a machine that does nothing else.
+
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import process from 'node:process'
+import { parameters } from './figure.js'
+
+const ALL = ['collection', 'render']
+const markdown = process.argv.includes('--markdown')
+
+if (markdown) console.log('| Figure | Ratio | prosody-exporter | Peer |\n|---|---:|---:|---:|')
+for (const name of parameters.length > 0 ? parameters : ALL) {
+  const child = spawn(
+    process.execPath,
+    ['--import', 'tsx', '--expose-gc', join(import.meta.dirname, `${name}.ts`)].concat(
+      markdown ? '--markdown' : [],
+    ),
+    { stdio: 'inherit' },
+  )
+  const [code] = (await once(child, 'exit')) as [number | null]
+  if (code !== 0) process.exitCode = 1
+}
