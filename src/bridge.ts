@@ -22,7 +22,7 @@ export function createBridge(
   deps: { log: Log; version: string; processFigures: () => ProcessFigures },
 ): Bridge {
   const { log, version, processFigures } = deps
-  const { created } = config.exposition
+  const { created, timestamps } = config.exposition
   const connection = createConnection({
     ...config.xmpp,
     version,
@@ -36,6 +36,7 @@ export function createBridge(
     log,
     processFigures,
     created,
+    timestamps,
     collectors: createCollectors(connection, {
       drop: config.registry.drop,
       labelValueLength: config.limits.labelValueLength || Infinity,

@@ -133,7 +133,7 @@ const KEYS: Readonly<Record<string, string>> = {
   '': 'servers, collection, exposition, registry or limits',
   servers: 'name, service, domain or secret_file',
   collection: 'min_age, timeout or serve_stale_for',
-  exposition: 'created',
+  exposition: 'created or timestamps',
   registry: 'drop',
   'registry.drop': 'family or labels',
   limits: 'series or label_value_length',

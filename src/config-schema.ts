@@ -45,7 +45,7 @@ export const configSchema = z
       z.strictObject({
         min_age: optional(
           'A snapshot whose collection started less than this ago is served as it is. ' +
-            'At most 5s. Default: 250ms.',
+            'At most 5s; with exposition.timestamps at most 4m. Default: 250ms.',
           duration(),
         ),
         timeout: optional(
@@ -62,6 +62,10 @@ export const configSchema = z
       'What a response holds.',
       z.strictObject({
         created: optional('Adds _created lines to OpenMetrics. Default: false.', z.boolean()),
+        timestamps: optional(
+          "Gives each of the server's samples the time of its collection. Default: false.",
+          z.boolean(),
+        ),
       }),
     ),
     registry: optional(

@@ -21,7 +21,7 @@ export type Config = {
     /** 0: never. */
     readonly serveStaleForMs: number
   }
-  readonly exposition: { readonly created: boolean }
+  readonly exposition: { readonly created: boolean; readonly timestamps: boolean }
   readonly registry: { readonly drop: readonly DropRule[] }
   /** 0 for no limit. */
   readonly limits: { readonly series: number; readonly labelValueLength: number }
@@ -34,6 +34,8 @@ export type LogLevel = (typeof LEVELS)[number]
 export type LogFormat = (typeof FORMATS)[number]
 
 const MAX_MIN_AGE_MS = 5000
+// With the samples' own time rate() is right all the same.
+const MAX_STAMPED_AGE_MS = 240_000
 // Prometheus forgets a series 5 minutes after its last sample.
 const MAX_STALE_MS = 240_000
 const MIN_COLLECTION_MS = 100
@@ -54,6 +56,7 @@ export function readConfig(
   const path = given.get('config.file')
   const file = path && readConfigFile(path)
   const settings = file ? withFile(given, file) : given
+  const timestamps = bool(one(settings, 'exposition.timestamps'))
   return {
     xmpp: {
       service: service(one(settings, 'xmpp.service')),
@@ -66,11 +69,11 @@ export function readConfig(
     },
     timeoutOffsetMs: seconds(one(settings, 'timeout-offset')),
     collection: {
-      minAgeMs: minAge(one(settings, 'collection.min-age')),
+      minAgeMs: minAge(one(settings, 'collection.min-age'), timestamps),
       timeoutMs: collectionTimeout(one(settings, 'collection.timeout')),
       serveStaleForMs: serveStaleFor(one(settings, 'collection.serve-stale-for')),
     },
-    exposition: { created: bool(one(settings, 'exposition.created')) },
+    exposition: { created: bool(one(settings, 'exposition.created')), timestamps },
     registry: { drop: (file?.drop ?? []).map(dropRule) },
     limits: {
       series: count(one(settings, 'limits.series')),
@@ -190,10 +193,15 @@ function duration(given: Given): number {
   return ms
 }
 
-function minAge(given: Given): number {
+function minAge(given: Given, timestamps: boolean): number {
   const ms = duration(given)
-  if (ms > MAX_MIN_AGE_MS) {
-    throw wrong(given, 'at most 5s (rate() errs by min_age divided by its window)')
+  if (ms > MAX_STAMPED_AGE_MS)
+    throw wrong(given, 'at most 4m (Prometheus forgets a series after 5m)')
+  if (ms > MAX_MIN_AGE_MS && !timestamps) {
+    throw wrong(
+      given,
+      'at most 5s without exposition.timestamps (rate() errs by min_age divided by its window)',
+    )
   }
   return ms
 }

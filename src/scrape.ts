@@ -43,6 +43,8 @@ export type ScraperOptions = {
    */
   readonly serveStaleForMs?: number
   readonly created: boolean
+  /** Gives each of the server's samples the time at which its collection began. Default: false. */
+  readonly timestamps?: boolean
   /** Over this many series whole families are left out, the largest first. */
   readonly maxSeries: number
   readonly log: Log
@@ -50,16 +52,20 @@ export type ScraperOptions = {
   readonly now?: () => number
 }
 
-/** What a collector last told, and when. */
+/** What a collector last told, and when it was asked and had answered. */
 type Told = {
   readonly collected: Collected
   readonly atMs: number
+  readonly askedAtSeconds: number
   readonly atSeconds: number
 }
+// With timestamps a snapshot may be served for minutes, but a failure must not last that long.
+const MAX_FAILED_AGE_MS = 5000
+
 type Running = { readonly promise: Promise<Snapshot>; late: Snapshot | undefined }
 type Result = {
   readonly name: string
-  readonly collected?: Collected
+  readonly told?: Told
   readonly error?: unknown
   readonly durationSeconds: number
 }
@@ -72,7 +78,7 @@ export function createScraper(options: ScraperOptions): Scraper {
   let collections = 0
   let succeeded = false
   let leftOutNames = ''
-  let last: { readonly snapshot: Snapshot; readonly startedAt: number } | undefined
+  let last: { readonly snapshot: Snapshot; readonly until: number } | undefined
   let running: Running | undefined
 
   function start(): Running {
@@ -86,13 +92,16 @@ export function createScraper(options: ScraperOptions): Scraper {
     const results = await Promise.all(collectors.map(run))
     collections++
     const snapshot = makeSnapshot(results)
-    last = { snapshot, startedAt }
+    const failed = results.some(({ error }) => error !== undefined)
+    const ageMs = failed ? Math.min(options.minAgeMs, MAX_FAILED_AGE_MS) : options.minAgeMs
+    last = { snapshot, until: startedAt + ageMs }
     return snapshot
   }
 
   async function run(collector: Collector): Promise<Result> {
     const { name } = collector
     const startedAt = now()
+    const askedAtSeconds = Date.now() / 1000
     const durationSeconds = () => (now() - startedAt) / 1000
     try {
       // The collector has the same deadline; this one is for a collector that forgets it, because
@@ -106,7 +115,8 @@ export function createScraper(options: ScraperOptions): Scraper {
       )
       if (lastFailure.delete(name)) log.info('collector works again', { collector: name })
       succeeded = true
-      return { name, collected, durationSeconds: durationSeconds() }
+      const told = { collected, askedAtSeconds, atSeconds: Date.now() / 1000, atMs: now() }
+      return { name, told, durationSeconds: durationSeconds() }
     } catch (error) {
       const reason = reasonOf(error)
       failures.set(reason, failures.get(reason)! + 1)
@@ -135,7 +145,7 @@ export function createScraper(options: ScraperOptions): Scraper {
 
   function makeSnapshot(results: readonly Result[]): Snapshot {
     const told = results.flatMap((result) => toldBy(result) ?? [])
-    const server = told.flatMap(({ collected }) => collected.families)
+    const server = told.flatMap((each) => familiesOf(each))
     const { kept, leftOut } = limitSeries(server.filter(isNotOurs), options.maxSeries)
     if (server.length > 0) logLeftOut([...leftOut.keys()].join(' '))
     const invalid = new Map<string, number>()
@@ -158,9 +168,9 @@ export function createScraper(options: ScraperOptions): Scraper {
       {
         up,
         endedAtSeconds: Math.min(Date.now() / 1000, ...told.map(({ atSeconds }) => atSeconds)),
-        collectors: results.map(({ name, collected, durationSeconds }): CollectorFigures => ({
+        collectors: results.map(({ name, told, durationSeconds }): CollectorFigures => ({
           name,
-          success: collected !== undefined,
+          success: told !== undefined,
           durationSeconds,
         })),
         invalid,
@@ -176,11 +186,15 @@ export function createScraper(options: ScraperOptions): Scraper {
     return { families, exposition: createExposition(families, { created: options.created }) }
   }
 
+  function familiesOf({ collected: { families }, askedAtSeconds }: Told): readonly Family[] {
+    if (options.timestamps !== true) return families
+    const timestampMs = Math.floor(askedAtSeconds * 1000)
+    return families.map((family) => ({ ...family, timestampMs }))
+  }
+
   /** What to show of a collector: what it told now or, if that was asked for, not long ago. */
-  function toldBy({ name, collected, error }: Result): Told | undefined {
-    if (collected) {
-      const atSeconds = Date.now() / 1000
-      const told = { collected, atMs: now(), atSeconds }
+  function toldBy({ name, told, error }: Result): Told | undefined {
+    if (told) {
       if (serveStaleForMs > 0) lastTold.set(name, told)
       return told
     }
@@ -198,9 +212,7 @@ export function createScraper(options: ScraperOptions): Scraper {
 
   return {
     scrape(waitMs) {
-      if (!running && last && now() - last.startedAt < options.minAgeMs) {
-        return Promise.resolve(last.snapshot)
-      }
+      if (!running && last && now() < last.until) return Promise.resolve(last.snapshot)
       const joined = running ?? start()
       return within(waitMs, joined.promise, () => (joined.late ??= lateSnapshot()))
     },

@@ -92,6 +92,13 @@ export const SETTINGS: readonly Setting[] = [
     help: 'true: _created lines in OpenMetrics.',
   },
   {
+    name: 'exposition.timestamps',
+    value: 'BOOL',
+    defaults: ['false'],
+    variableOnly: true,
+    help: "true: each of the server's samples has the time of its collection.",
+  },
+  {
     name: 'limits.series',
     value: 'NUMBER',
     defaults: ['2000000'],

@@ -53,7 +53,7 @@ servers:
     domain: stats.example
     secret_file: stats.secret
 collection: { min_age: 1s, timeout: 1m30s, serve_stale_for: 4m }
-exposition: { created: true }
+exposition: { created: true, timestamps: true }
 registry:
   drop:
     - family: prosody_a
@@ -71,7 +71,7 @@ limits: { series: 5, label_value_length: 1e3 }
       timeoutMs: 90_000,
       serveStaleForMs: 240_000,
     })
-    assert.deepEqual(read.exposition, { created: true })
+    assert.deepEqual(read.exposition, { created: true, timestamps: true })
     assert.deepEqual(read.limits, { series: 5, labelValueLength: 1000 })
     assert.deepEqual(read.registry.drop, [
       { family: /^(?:prosody_a)$/su, labels: new Map() },
@@ -91,7 +91,7 @@ limits: { series: 5, label_value_length: 1e3 }
       assert.deepEqual(config(yaml), defaults, JSON.stringify(yaml))
     }
     assert.deepEqual(defaults.collection, { minAgeMs: 250, timeoutMs: 10_000, serveStaleForMs: 0 })
-    assert.deepEqual(defaults.exposition, { created: false })
+    assert.deepEqual(defaults.exposition, { created: false, timestamps: false })
     assert.deepEqual(defaults.registry, { drop: [] })
     assert.deepEqual(defaults.limits, { series: 2_000_000, labelValueLength: 0 })
   })
@@ -133,6 +133,8 @@ limits: { series: 5, label_value_length: 1e3 }
 
   test('takes a bare 0 for a duration', () => {
     assert.equal(config('collection: {min_age: 0}').collection.minAgeMs, 0)
+    const stamped = config('collection: {min_age: 4m}\nexposition: {timestamps: true}')
+    assert.equal(stamped.collection.minAgeMs, 240_000)
   })
 })
 
@@ -216,7 +218,12 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …', (
     [
       'a min_age that would spoil rate()',
       'collection: {min_age: 5001ms}',
-      '1:23: collection.min_age: expected at most 5s (rate() errs by min_age divided by its window), got "5001ms"',
+      '1:23: collection.min_age: expected at most 5s without exposition.timestamps (rate() errs by min_age divided by its window), got "5001ms"',
+    ],
+    [
+      'a min_age that Prometheus would see gaps with',
+      'collection: {min_age: 241s}\nexposition: {timestamps: true}',
+      '1:23: collection.min_age: expected at most 4m (Prometheus forgets a series after 5m), got "241s"',
     ],
     [
       'series served for too long',

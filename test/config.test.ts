@@ -60,7 +60,7 @@ describe('what is not given has its default', () => {
       },
       timeoutOffsetMs: 500,
       collection: { minAgeMs: 250, timeoutMs: 10_000, serveStaleForMs: 0 },
-      exposition: { created: false },
+      exposition: { created: false, timestamps: false },
       registry: { drop: [] },
       limits: { series: 2_000_000, labelValueLength: 0 },
       log: { level: 'info', format: 'logfmt' },
@@ -133,7 +133,7 @@ describe('flags and variables', () => {
       timeoutMs: 60_000,
       serveStaleForMs: 240_000,
     })
-    assert.deepEqual(set.exposition, { created: true })
+    assert.deepEqual(set.exposition, { created: true, timestamps: false })
     assert.deepEqual(set.limits, { series: 0, labelValueLength: 200 })
   })
 
@@ -269,7 +269,7 @@ describe('a mistake is one line that names the flag or variable, what was expect
       'a min_age that would spoil rate()',
       [],
       { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '5001ms' },
-      'PROSODY_EXPORTER_COLLECTION_MIN_AGE: expected at most 5s (rate() errs by min_age divided by its window), got "5001ms"',
+      'PROSODY_EXPORTER_COLLECTION_MIN_AGE: expected at most 5s without exposition.timestamps (rate() errs by min_age divided by its window), got "5001ms"',
     ],
     [
       'a duration without a unit',

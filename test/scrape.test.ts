@@ -9,12 +9,19 @@ import { createScraper, type Snapshot } from '../src/scrape.js'
 
 type Call = { resolve: (families: readonly Family[]) => void; reject: (error: Error) => void }
 
+const START = 1_700_000_000_000
+
 /** A scraper with a collector that is answered by hand and a clock that is set by hand. */
 function setUp(
   t: TestContext,
-  options: { minAgeMs?: number; maxSeries?: number; serveStaleForMs?: number } = {},
+  options: {
+    minAgeMs?: number
+    maxSeries?: number
+    serveStaleForMs?: number
+    timestamps?: boolean
+  } = {},
 ) {
-  t.mock.timers.enable({ apis: ['setTimeout'] })
+  t.mock.timers.enable({ apis: ['setTimeout', 'Date'], now: START })
   const calls: Call[] = []
   const warnings: string[] = []
   let now = 0
@@ -46,6 +53,7 @@ function setUp(
     timeoutMs: 10_000,
     serveStaleForMs: options.serveStaleForMs ?? 0,
     created: false,
+    timestamps: options.timestamps ?? false,
     maxSeries: options.maxSeries ?? 1000,
     log: {
       debug: ignore,
@@ -152,6 +160,40 @@ test('with serve_stale_for series outlive a server that is silent, for so long, 
   assert.equal(timestamp(stale), timestamp(whole))
   pass(1000)
   assert.doesNotMatch(await fail(new TimeoutError('no answer')), /^test /m)
+})
+
+test('with timestamps each series of the server has the time at which it was asked, for ever', async (t) => {
+  const { scraper, calls, pass } = setUp(t, { timestamps: true, serveStaleForMs: 60_000 })
+  const stamps = ({ families }: Snapshot) =>
+    new Set(families.map(({ name, timestampMs }) => `${/^[a-z]+/.exec(name)![0]} ${timestampMs}`))
+  const ours = ['xmpp undefined', 'prosody undefined']
+  const first = scraper.scrape(1000)
+  pass(100)
+  calls[0]!.resolve(FAMILIES)
+  assert.deepEqual(stamps(await first), new Set([`test ${START}`, ...ours]))
+  pass(10_000)
+  const stale = scraper.scrape(1000)
+  calls[1]!.reject(new LinkError('no stream'))
+  assert.deepEqual(stamps(await stale), new Set([`test ${START}`, ...ours]))
+  pass(10_000)
+  const next = scraper.scrape(1000)
+  calls[2]!.resolve(FAMILIES)
+  assert.deepEqual(stamps(await next), new Set([`test ${START + 20_100}`, ...ours]))
+})
+
+test('a snapshot without the server is not served for longer than 5 s', async (t) => {
+  const { scraper, calls, pass } = setUp(t, { timestamps: true, minAgeMs: 60_000 })
+  const failing = scraper.scrape(1000)
+  calls[0]!.reject(new LinkError('no stream'))
+  const failed = await failing
+  pass(4999)
+  assert.equal(await scraper.scrape(1000), failed)
+  pass(1)
+  const next = scraper.scrape(1000)
+  calls[1]!.resolve(FAMILIES)
+  const whole = await next
+  pass(59_999)
+  assert.equal(await scraper.scrape(1000), whole)
 })
 
 test('with serve_stale_for a server that answers otherwise is believed', async (t) => {

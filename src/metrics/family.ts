@@ -25,6 +25,8 @@ export type Family = {
   readonly values: Float64Array
   /** Seconds since 1970 for each row, NaN where the source does not tell; `undefined`: for none. */
   readonly created: Float64Array | undefined
+  /** When the values were read, in whole milliseconds since 1970, to be said with each sample. */
+  readonly timestampMs?: number
 }
 
 /** Label text of all rows in one slab of UTF-8: row `i` is `bytes[ends[i - 1] ?? 0 … ends[i]]`. */
