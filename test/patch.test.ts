@@ -35,7 +35,13 @@ type Step =
   | { do: 'created'; table: number; row: number; value: number }
   | { do: 'missing'; table: number; row: number; isMissing: boolean }
   | { do: 'append'; table: number; label: number }
-  | { do: 'render'; format: Format; created: boolean; names: boolean }
+  | {
+      do: 'render'
+      format: Format
+      created: boolean
+      names: boolean
+      timestamp: number | undefined
+    }
 
 const index = fc.nat(40)
 const set = fc.record({
@@ -50,6 +56,7 @@ const shown = fc.record({
   format: fc.constantFrom('text' as const, 'openmetrics' as const),
   created: fc.boolean(),
   names: fc.boolean(),
+  timestamp: fc.option(fc.constantFrom(1, 999, 1700000000123), { nil: undefined }),
 })
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 12, arbitrary: set },
@@ -97,8 +104,11 @@ test('a patched exposition is, byte for byte, one that is rendered anew, and sta
             apply(tables, lengths, step)
             continue
           }
-          const { format, created } = step
-          const families = tables.map((table) => table.snapshot())
+          const { format, created, timestamp } = step
+          const families = tables.map((table, i): Family => {
+            const family = table.snapshot()
+            return timestamp && i !== 1 ? { ...family, timestampMs: timestamp } : family
+          })
           const options = { created, ...(step.names && { names: new Set(['x0', 'x1_total']) }) }
           const bytes = render(families, format, options)
           assert.equal(

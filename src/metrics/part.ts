@@ -1,9 +1,10 @@
-import { VALUE_BYTES, type Bytes } from './bytes.js'
+import { createBytes, VALUE_BYTES, type Bytes } from './bytes.js'
 import type { Family } from './family.js'
 import { linesOf, roomFor, writeFamily } from './lines.js'
 import type { Format } from './names.js'
 import { copyFamily, differsInValuesOnly, patchFamily, type Rendering } from './patch.js'
 import type { Steps } from './slices.js'
+import { STAMP_BYTES, stampFor, writeStamped } from './stamp.js'
 import { exposableRows } from './validity.js'
 
 /** A family on its way into an exposition. */
@@ -13,6 +14,8 @@ export type Part = {
   readonly rows: Uint32Array
   /** To copy from, where the family was rendered before and only its values may differ. */
   readonly known: Rendering | undefined
+  /** Bytes that suffice for it, without timestamps. */
+  readonly plainRoom: number
   /** Bytes that suffice for it. */
   readonly room: number
 }
@@ -38,10 +41,12 @@ export function partOf(family: Family, format: Format, created: boolean): Part {
   if (known && !(known.rows === rows && differsInValuesOnly(known.family, family))) {
     known = undefined
   }
-  const room = known
+  const plainRoom = known
     ? known.end - known.start + known.offsets.length * VALUE_BYTES
     : roomFor(family, format, withCreated)
-  return { family, variant, rows, known, room }
+  const lines = rows.length * (linesOf(family, format).length + Number(withCreated))
+  const room = plainRoom + (family.timestampMs === undefined ? 0 : lines * STAMP_BYTES)
+  return { family, variant, rows, known, plainRoom, room }
 }
 
 /**
@@ -51,31 +56,56 @@ export function partOf(family: Family, format: Format, created: boolean): Part {
  */
 export function* writePart(
   out: Bytes,
-  { family, variant, rows, known }: Part,
+  part: Part,
   format: Format,
   isPassing: boolean,
 ): Steps<void> {
+  const { family, variant, known } = part
+  if (family.timestampMs === undefined) {
+    const rendering = yield* writePlain(out, part, format)
+    if (!isPassing) remember(variant, rendering)
+    else if (rendering !== known) remember(variant, detached(rendering))
+    return
+  }
+  // The next one has other timestamps: without them there is something to copy from.
+  let plain = known
+  if (known?.family.values !== family.values) {
+    plain = yield* writePlain(createBytes(part.plainRoom), part, format)
+  }
+  remember(variant, plain!)
+  yield* writeStamped(out, plain!, stampFor(family.timestampMs, format))
+}
+
+/** Writes a family without timestamps. */
+function* writePlain(
+  out: Bytes,
+  { family, variant, rows, known }: Part,
+  format: Format,
+): Steps<Rendering> {
   const start = out.length
-  let columns = known?.columns
-  let offsets = known?.offsets
-  if (!known || !columns || !offsets) {
+  let columns: readonly number[]
+  let offsets: Uint32Array
+  if (!known) {
     const times = variant === 'openmetricsCreated' ? family.created : undefined
     offsets = yield* writeFamily(out, family, format, rows, times)
     columns = linesOf(family, format).map(({ column }) => column)
-  } else if (known.family.values === family.values) {
-    yield* copyFamily(out, known)
-    if (isPassing) return
   } else {
-    offsets = yield* patchFamily(out, family, known)
+    ;({ columns, offsets } = known)
+    if (known.family.values === family.values) yield* copyFamily(out, known)
+    else offsets = yield* patchFamily(out, family, known)
   }
-  const place = isPassing
-    ? {
-        bytes: Uint8Array.from(out.buffer.subarray(start, out.length)),
-        start: 0,
-        end: out.length - start,
-      }
-    : { bytes: out.buffer, start, end: out.length }
-  remember(variant, { family, rows, columns, offsets, ...place })
+  return { family, rows, columns, offsets, bytes: out.buffer, start, end: out.length }
+}
+
+/** In bytes of its own, which hold nothing else. */
+function detached(rendering: Rendering): Rendering {
+  const { bytes, start, end } = rendering
+  return {
+    ...rendering,
+    bytes: new Uint8Array(bytes.subarray(start, end)),
+    start: 0,
+    end: end - start,
+  }
 }
 
 function remember(variant: Variant, rendering: Rendering): void {

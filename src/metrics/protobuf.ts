@@ -100,7 +100,7 @@ export function* protobufSteps(
 }
 
 function* renderFamily(family: Family): Steps<Uint8Array<ArrayBuffer>> {
-  const { type, help, unit, labels, created } = family
+  const { type, help, unit, labels, created, timestampMs } = family
   const rows = exposableRows(family, 'text')
   const isCountable = countable(family)
   const [typeNumber, field] = TYPES[type]
@@ -126,6 +126,7 @@ function* renderFamily(family: Family): Steps<Uint8Array<ArrayBuffer>> {
     const value = open(out, field)
     writeValue(row * columns, created ? created[row]! : NaN)
     close(out, value)
+    if (timestampMs !== undefined) writeUint(out, 6, timestampMs)
     close(out, metric)
     if (out.length > stepEnd) {
       stepEnd = out.length + STEP_BYTES
@@ -240,6 +241,11 @@ function estimate(family: Family, rows: number): number {
   const { type, help, name, labels, length } = family
   const perValue = type === 'histogram' || type === 'summary' ? 22 : 12
   const labelBytes = ((labels.ends[length - 1] ?? 0) / Math.max(length, 1)) * 1.3
-  const perRow = labelBytes + 8 + width(family) * perValue + (family.created ? 14 : 0)
+  const perRow =
+    labelBytes +
+    8 +
+    width(family) * perValue +
+    (family.created ? 14 : 0) +
+    (family.timestampMs ? 7 : 0)
   return Math.ceil(rows * perRow) + 3 * (help.length + name.length) + 4 * ROW_MARGIN
 }
