@@ -14,13 +14,18 @@ export type Ended = {
   readonly at: number
 }
 
-/** Ends a Prosody with mod_test_rates and starts it again, to count from `initial`. */
-export async function restartCounting(prosody: TestProsody, initial: number): Promise<Ended> {
+/** Ends a Prosody with mod_test_rates and, after `pause`, starts it again to count from `initial`. */
+export async function restartCounting(
+  prosody: TestProsody,
+  initial: number,
+  pause?: () => Promise<unknown>,
+): Promise<Ended> {
   const before = prosody.server()
   await prosody.stop()
   const at = Date.now() / 1000
   const [, inAll] = /counted (\d+) in all/.exec(before.log()) ?? []
   if (inAll === undefined) throw new Error(`nothing was counted: ${before.log().slice(-1000)}`)
+  await pause?.()
   await prosody.restart({ globals: { test_rates_initial: String(initial) } })
   return { inAll: Number(inAll), at }
 }
