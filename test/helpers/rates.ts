@@ -14,18 +14,23 @@ export type Ended = {
   readonly at: number
 }
 
-/** Ends a Prosody with mod_test_rates and, after `pause`, starts it again to count from `initial`. */
+/**
+ * Ends a Prosody with mod_test_rates and starts it again, to count from `initial`.
+ *
+ * @param pause What to do between the two: at least to wait for `collection.min_age`, because that
+ *   long what it said last is served on.
+ */
 export async function restartCounting(
   prosody: TestProsody,
   initial: number,
-  pause?: () => Promise<unknown>,
+  pause: () => Promise<unknown>,
 ): Promise<Ended> {
   const before = prosody.server()
   await prosody.stop()
-  const at = Date.now() / 1000
   const [, inAll] = /counted (\d+) in all/.exec(before.log()) ?? []
   if (inAll === undefined) throw new Error(`nothing was counted: ${before.log().slice(-1000)}`)
-  await pause?.()
+  await pause()
+  const at = Date.now() / 1000
   await prosody.restart({ globals: { test_rates_initial: String(initial) } })
   return { inAll: Number(inAll), at }
 }
