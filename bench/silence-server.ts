@@ -150,8 +150,8 @@ export async function startServer(
     readAll,
     startExporter,
     scrapeOpenMetrics: () => getAll(prosody.openmetricsUrl),
-    /** The series move, and then nothing happens for as long as a reading takes. */
-    move: async ({ ms }: Garbage) => {
+    /** The series move, and then nothing happens for so long. */
+    move: async (ms: number) => {
       await control('move')
       await sleep(ms)
     },

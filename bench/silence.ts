@@ -7,7 +7,7 @@
 
 import process from 'node:process'
 import { prosodyVersions } from '../test/helpers/prosody.js'
-import { note, parameters, report, spread } from './figure.js'
+import { note, parameters, report } from './figure.js'
 import {
   GC,
   startServer,
@@ -21,7 +21,11 @@ import {
 const SERIES = 100_000
 const SHAPES = [1000, 1]
 const ROUNDS = Number(/--rounds=(\d+)/.exec(process.argv.join(' '))?.[1] ?? 6)
-const FULL_ROUNDS = 3
+// A hundred pages and several cycles of the collector each.
+const FULL_ROUNDS = 2
+const PAGE_ROUNDS = 3
+// A full reading takes seconds; a part of them tells as much of what goes on without it.
+const LEFT_ALONE_MS = 600
 const GCS: readonly Gc[] = ['default', 'generational']
 
 type Test = Parameters<typeof startServer>[0]
@@ -36,7 +40,11 @@ function chosen<T extends string | number>(all: readonly T[], usual = all): read
 const ms = (value: number) =>
   `${Math.abs(value) < 100 ? value.toPrecision(2) : value.toFixed(0)} ms`
 const signed = (value: number) => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(1)} ms`
-const median = (values: readonly number[]) => spread(values).median
+const median = (values: readonly number[]) => {
+  const sorted = values.toSorted((a, b) => a - b)
+  const middle = (sorted.length - 1) / 2
+  return (sorted[Math.floor(middle)]! + sorted[Math.ceil(middle)]!) / 2
+}
 const worst = (values: readonly number[]) => Math.max(...values)
 /** `12.3 ms, worst 14.0 ms` */
 const withWorst = (values: readonly number[]) => `${ms(median(values))}, worst ${ms(worst(values))}`
@@ -69,7 +77,8 @@ async function measure(t: Test, config: Config): Promise<void> {
     const garbage: Stretch[] = []
     const turns = [
       async () => ours.push(await server.stretch(read)),
-      async () => alone.push(await server.stretch(() => server.move(like))),
+      async () =>
+        alone.push(await server.stretch(() => server.move(Math.min(like.ms, LEFT_ALONE_MS)))),
       async () => garbage.push(await server.stretch(() => server.moveAndAllocate(like))),
     ]
     for (let i = 0; i < rounds; i++) {
@@ -96,9 +105,14 @@ async function measure(t: Test, config: Config): Promise<void> {
   }
 
   /** `asItIs`: what pages took in rounds with the garbage collector at work. */
-  async function reportPages(what: string, asItIs: Pages, read: () => Promise<unknown>) {
+  async function reportPages(
+    what: string,
+    asItIs: Pages,
+    rounds: number,
+    read: () => Promise<unknown>,
+  ) {
     await server.control('collector_in_pages', 0)
-    for (let i = 0; i < FULL_ROUNDS; i++) await read()
+    for (let i = 0; i < rounds; i++) await read()
     await server.control('collector_in_pages', 1)
     const { pages, turns } = await server.pages()
     const kilobytes = median(pages.map((page) => page.kilobytes)).toFixed(0)
@@ -110,6 +124,7 @@ async function measure(t: Test, config: Config): Promise<void> {
     })
   }
 
+  const started = performance.now()
   // The pinger has just started.
   await server.stretch(nothing)
   const idle = await server.stretch(nothing)
@@ -131,8 +146,8 @@ async function measure(t: Test, config: Config): Promise<void> {
   const fullPages = await server.pages()
   reportRounds('a collection', ordinary)
   reportRounds('a full reading', fullRounds)
-  await reportPages('a collection', pages, scrape)
-  await reportPages('a full reading', fullPages, server.readAll)
+  await reportPages('a collection', pages, PAGE_ROUNDS, scrape)
+  await reportPages('a full reading', fullPages, 1, server.readAll)
 
   const { longest } = await server.stretch(server.scrapeOpenMetrics)
   const { ours, alone } = ordinary
@@ -145,7 +160,7 @@ async function measure(t: Test, config: Config): Promise<void> {
   const above = (stretches: readonly Stretch[]) =>
     ms(median(of(stretches, 'cpuMs')) - median(of(alone, 'cpuMs')))
   note(
-    `${where}: CPU above left alone: a collection ${above(ours)}, as much garbage ${above(ordinary.garbage)}`,
+    `${where}: CPU above left alone: a collection ${above(ours)}, as much garbage ${above(ordinary.garbage)}; all took ${((performance.now() - started) / 1000).toFixed(0)} s`,
   )
 }
 
