@@ -1,6 +1,8 @@
 import type { Family, MetricType } from './family.js'
 import { width } from './family.js'
+import { VALUES_PER_STEP } from './lines.js'
 import { exposedName, isAskedFor } from './names.js'
+import { recall, remember, type Rendering } from './memo.js'
 import { planned } from './plan.js'
 import { atOnce, type Steps } from './slices.js'
 import { exposableRows } from './validity.js'
@@ -55,7 +57,8 @@ const TYPES: Readonly<Record<MetricType, readonly [type: number, field: number]>
  * that are no counts (NaN, negative, in a summary a fraction): there is no field for them. Start
  * timestamps are always there where the source tells them.
  *
- * Unchanged family objects are rendered once only.
+ * Of a family that was rendered before only the values that changed are written again, where they
+ * are doubles; with buckets or quantiles it is rendered anew.
  *
  * @see prometheus/client_model `io/prometheus/client/metrics.proto`; prometheus/prometheus
  *   `prompb/io/prometheus/client/metrics.proto` for `unit`
@@ -67,39 +70,71 @@ export function renderProtobuf(
   return atOnce(protobufSteps(families, options))
 }
 
-// From snapshot to snapshot a family is the same object until something in it changes.
-const memo = new WeakMap<Family, Uint8Array<ArrayBuffer>>()
+/** A family on its way into the whole; `isPatched`: but for its values it is as it was. */
+type Part = { readonly family: Family; readonly known: Rendering; readonly isPatched: boolean }
 
 /** `renderProtobuf` in steps. */
 export function* protobufSteps(
   families: readonly Family[],
   { names }: ProtobufOptions,
 ): Steps<Uint8Array<ArrayBuffer>> {
-  // Of all families, so that a choice of some shows nothing that the whole does not.
-  const shown = planned(families, 'text').filter((family) => isAskedFor(family, names))
+  const parts: Part[] = []
   let size = 0
-  for (const family of shown) {
-    const rendered = memo.get(family) ?? (yield* renderFamily(family))
-    memo.set(family, rendered)
-    size += rendered.length
+  // Of all families, so that a choice of some shows nothing that the whole does not.
+  for (const family of planned(families, 'text')) {
+    if (!isAskedFor(family, names)) continue
+    const last = recall(family, exposableRows(family, 'text'), 'protobuf')
+    const isPatched = last !== undefined && canPatch(last.family, family)
+    const known = isPatched ? last : yield* renderFamily(family)
+    parts.push({ family, known, isPatched })
+    size += known.end - known.start
     yield
   }
-  const all = new Uint8Array(size)
+  const all = Buffer.allocUnsafeSlow(size)
+  const view = new DataView(all.buffer)
   let at = 0
-  for (const family of shown) {
-    const rendered = memo.get(family)!
-    for (let i = 0; i < rendered.length; i += COPY_BYTES) {
-      all.set(rendered.subarray(i, i + COPY_BYTES), at + i)
-      yield
+  for (const { family, known, isPatched } of parts) {
+    const start = at
+    for (let from = known.start; from < known.end; from += COPY_BYTES) {
+      if (from > known.start) yield
+      const piece = known.bytes.subarray(from, Math.min(known.end, from + COPY_BYTES))
+      all.set(piece, at)
+      at += piece.length
     }
-    at += rendered.length
+    if (isPatched) yield* patchValues(view, start, family, known)
     // The bytes are held once, in the latest whole.
-    if (names === undefined) memo.set(family, all.subarray(at - rendered.length, at))
+    if (names === undefined) remember('protobuf', { ...known, family, bytes: all, start, end: at })
+    else if (!isPatched) remember('protobuf', known)
+    yield
   }
   return all
 }
 
-function* renderFamily(family: Family): Steps<Uint8Array<ArrayBuffer>> {
+/** Whether only doubles differ: those do not change the length of a message. */
+function canPatch(before: Family, after: Family): boolean {
+  if (before.timestampMs !== after.timestampMs) return false
+  return before.values === after.values || !hasCounts(after)
+}
+
+function* patchValues(to: DataView, start: number, family: Family, known: Rendering): Steps<void> {
+  const { rows, offsets } = known
+  const before = known.family.values
+  const { values } = family
+  if (before === values) return
+  for (let i = 0; i < rows.length; i++) {
+    const value = values[rows[i]!]!
+    const old = before[rows[i]!]!
+    // 0 and -0 are equal and are not the same; a NaN is written again for nothing.
+    if (value !== old || value === 0) to.setFloat64(start + offsets[i]!, value, true)
+    if (i % VALUES_PER_STEP === VALUES_PER_STEP - 1) yield
+  }
+}
+
+function hasCounts({ type }: Family): boolean {
+  return type === 'histogram' || type === 'summary'
+}
+
+function* renderFamily(family: Family): Steps<Rendering> {
   const { type, help, unit, labels, created, timestampMs } = family
   const rows = exposableRows(family, 'text')
   const isCountable = countable(family)
@@ -113,10 +148,10 @@ function* renderFamily(family: Family): Steps<Uint8Array<ArrayBuffer>> {
   const writeValue = valueWriter(out, family)
   const margin = columns * BUCKET_MARGIN + ROW_MARGIN
   let stepEnd = out.length + STEP_BYTES
-  let isEmpty = true
+  const offsets = new Uint32Array(hasCounts(family) ? 0 : rows.length)
+  let written = 0
   for (const row of rows) {
     if (!isCountable(row)) continue
-    isEmpty = false
     const start = row === 0 ? 0 : labels.ends[row - 1]!
     const end = labels.ends[row]!
     // `a="",` is seven bytes here, and no text grows by more.
@@ -127,16 +162,22 @@ function* renderFamily(family: Family): Steps<Uint8Array<ArrayBuffer>> {
     writeValue(row * columns, created ? created[row]! : NaN)
     close(out, value)
     if (timestampMs !== undefined) writeUint(out, 6, timestampMs)
+    const length = out.length
     close(out, metric)
+    // A value's length and the tag of its double stand before the double; `close` may move it all.
+    if (written < offsets.length) offsets[written] = value + 2 + out.length - length
+    written++
     if (out.length > stepEnd) {
       stepEnd = out.length + STEP_BYTES
       yield
     }
   }
-  if (isEmpty) return NONE
   // As OpenMetrics has it: Prometheus refuses the scrape for a unit that does not end the name.
   if (unit !== '' && type !== 'info' && family.name.endsWith(`_${unit}`)) writeString(out, 5, unit)
-  return finish(out)
+  const bytes = written > 0 ? finish(out) : NONE
+  const start = out.length - bytes.length
+  for (let i = 0; i < offsets.length; i++) offsets[i]! -= start
+  return { family, rows, columns: [0], bytes, start: 0, end: bytes.length, offsets, metadata: {} }
 }
 
 function valueWriter(out: Out, { type, bounds, values }: Family): ValueWriter {

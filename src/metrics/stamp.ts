@@ -8,7 +8,6 @@ import type { Steps } from './slices.js'
 export const STAMP_BYTES = 26
 
 const LINE_FEED = 0x0a
-const HASH = 0x23
 
 /**
  * What ends a sample's line.
@@ -19,7 +18,7 @@ export function stampFor(timestampMs: number, format: Format): Uint8Array {
   return Buffer.from(` ${formatValue(format === 'text' ? timestampMs : timestampMs / 1000)}`)
 }
 
-/** Writes a family's lines again, each sample's with a timestamp. */
+/** Writes a family's rows again, each line with a timestamp. */
 export function* writeStamped(
   out: Bytes,
   { bytes, start, end }: { bytes: Uint8Array; start: number; end: number },
@@ -30,7 +29,7 @@ export function* writeStamped(
     // The only line ending there is: a label's value may hold a carriage return.
     const lineFeed = bytes.indexOf(LINE_FEED, at)
     writeBytes(out, bytes, at, lineFeed)
-    if (bytes[at] !== HASH) writeBytes(out, stamp, 0, stamp.length)
+    writeBytes(out, stamp, 0, stamp.length)
     out.buffer[out.length++] = LINE_FEED
     at = lineFeed + 1
     if (--pause === 0) {
