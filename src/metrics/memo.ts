@@ -65,3 +65,10 @@ function differsInValuesOnly(a: Family, b: Family): boolean {
     a.values.length === b.values.length
   )
 }
+
+/** In bytes of its own, which hold nothing else. */
+export function detached(rendering: Rendering): Rendering {
+  const { bytes, start, end } = rendering
+  const own = new Uint8Array(bytes.subarray(start, end))
+  return { ...rendering, bytes: own, start: 0, end: end - start }
+}

@@ -1,7 +1,7 @@
 import { createBytes, digitsOf, VALUE_BYTES, writeBytes, type Bytes } from './bytes.js'
 import type { Family } from './family.js'
 import { linesOf, metadataOf, roomFor, writeRows } from './lines.js'
-import { recall, remember, type Rendering, type Variant } from './memo.js'
+import { detached, recall, remember, type Rendering, type Variant } from './memo.js'
 import type { Format } from './names.js'
 import { copyRows, patchRows } from './patch.js'
 import type { Steps } from './slices.js'
@@ -87,13 +87,6 @@ function* writePlain(
   all[format] = metadata
   const { buffer: bytes, length: end } = out
   return { family, rows, columns, bytes, start, end, offsets, metadata: all }
-}
-
-/** In bytes of its own, which hold nothing else. */
-function detached(rendering: Rendering): Rendering {
-  const { bytes, start, end } = rendering
-  const own = new Uint8Array(bytes.subarray(start, end))
-  return { ...rendering, bytes: own, start: 0, end: end - start }
 }
 
 function variantOf(

@@ -2,15 +2,16 @@ import type { Family, MetricType } from './family.js'
 import { width } from './family.js'
 import { VALUES_PER_STEP } from './lines.js'
 import { exposedName, isAskedFor } from './names.js'
-import { recall, remember, type Rendering } from './memo.js'
+import { detached, recall, remember, type Rendering } from './memo.js'
 import { planned } from './plan.js'
 import { atOnce, type Steps } from './slices.js'
 import { exposableRows } from './validity.js'
 import {
   close,
+  closeMessage,
   createOut,
-  finish,
   open,
+  openMessage,
   reserve,
   writeDouble,
   writeString,
@@ -32,13 +33,13 @@ const BACKSLASH = 0x5c
 const LETTER_N = 0x6e
 const NEWLINE = 0x0a
 
-const NONE = new Uint8Array(0)
 // Room for a row's own fields and for moving what turns out longer than 127 bytes; and for a bucket's.
 const ROW_MARGIN = 96
 const BUCKET_MARGIN = 24
 // About half a millisecond's work.
 const STEP_BYTES = 32 * 1024
 const COPY_BYTES = 1024 * 1024
+const PARTS_PER_STEP = 100
 
 /** The MetricType, and the field of the Metric that has its value. */
 const TYPES: Readonly<Record<MetricType, readonly [type: number, field: number]>> = {
@@ -70,8 +71,8 @@ export function renderProtobuf(
   return atOnce(protobufSteps(families, options))
 }
 
-/** A family on its way into the whole; `isPatched`: but for its values it is as it was. */
-type Part = { readonly family: Family; readonly known: Rendering; readonly isPatched: boolean }
+/** A family on its way into the whole, and what to go on from. */
+type Part = { readonly family: Family; readonly rows: Uint32Array; readonly known?: Rendering }
 
 /** `renderProtobuf` in steps. */
 export function* protobufSteps(
@@ -83,31 +84,45 @@ export function* protobufSteps(
   // Of all families, so that a choice of some shows nothing that the whole does not.
   for (const family of planned(families, 'text')) {
     if (!isAskedFor(family, names)) continue
-    const last = recall(family, exposableRows(family, 'text'), 'protobuf')
-    const isPatched = last !== undefined && canPatch(last.family, family)
-    const known = isPatched ? last : yield* renderFamily(family)
-    parts.push({ family, known, isPatched })
-    size += known.end - known.start
-    yield
+    const rows = exposableRows(family, 'text')
+    const known = recall(family, rows, 'protobuf')
+    const isPatched = known !== undefined && canPatch(known.family, family)
+    parts.push(isPatched ? { family, rows, known } : { family, rows })
+    size += isPatched ? known.end - known.start : estimate(family, rows.length)
+    if (parts.length % PARTS_PER_STEP === 0) yield
   }
-  const all = Buffer.allocUnsafeSlow(size)
-  const view = new DataView(all.buffer)
-  let at = 0
-  for (const { family, known, isPatched } of parts) {
-    const start = at
-    for (let from = known.start; from < known.end; from += COPY_BYTES) {
-      if (from > known.start) yield
-      const piece = known.bytes.subarray(from, Math.min(known.end, from + COPY_BYTES))
-      all.set(piece, at)
-      at += piece.length
+  const out = createOut(size)
+  const made: Omit<Rendering, 'bytes'>[] = []
+  for (const { family, rows, known } of parts) {
+    const start = out.length
+    let offsets = known?.offsets
+    if (known) {
+      yield* copyFamily(out, known)
+      yield* patchValues(out.view, start, family, known)
     }
-    if (isPatched) yield* patchValues(view, start, family, known)
-    // The bytes are held once, in the latest whole.
-    if (names === undefined) remember('protobuf', { ...known, family, bytes: all, start, end: at })
-    else if (!isPatched) remember('protobuf', known)
+    offsets ??= yield* writeFamily(out, family, rows)
+    made.push({ family, rows, columns: [0], start, end: out.length, offsets, metadata: {} })
     yield
   }
-  return all
+  // Only now it is known where the bytes are: they are moved when the room does not suffice.
+  const { bytes, length } = out
+  for (const [i, each] of made.entries()) {
+    const rendering = { ...each, bytes }
+    if (names === undefined) remember('protobuf', rendering)
+    else if (!parts[i]!.known) remember('protobuf', detached(rendering))
+    if (i % PARTS_PER_STEP === 0) yield
+  }
+  return bytes.subarray(0, length)
+}
+
+function* copyFamily(out: Out, { bytes, start, end }: Rendering): Steps<void> {
+  reserve(out, end - start)
+  for (let from = start; from < end; from += COPY_BYTES) {
+    if (from > start) yield
+    const piece = bytes.subarray(from, Math.min(end, from + COPY_BYTES))
+    out.bytes.set(piece, out.length)
+    out.length += piece.length
+  }
 }
 
 /** Whether only doubles differ: those do not change the length of a message. */
@@ -134,13 +149,14 @@ function hasCounts({ type }: Family): boolean {
   return type === 'histogram' || type === 'summary'
 }
 
-function* renderFamily(family: Family): Steps<Rendering> {
+/** Writes a family anew; returns where its doubles stand, from its first byte, where that is told. */
+function* writeFamily(out: Out, family: Family, rows: Uint32Array): Steps<Uint32Array> {
   const { type, help, unit, labels, created, timestampMs } = family
-  const rows = exposableRows(family, 'text')
   const isCountable = countable(family)
   const [typeNumber, field] = TYPES[type]
   const columns = width(family)
-  const out = createOut(estimate(family, rows.length))
+  const start = out.length
+  openMessage(out)
   writeString(out, 1, exposedName(family, 'text'))
   if (help !== '') writeString(out, 2, help)
   writeUint(out, 3, typeNumber)
@@ -152,12 +168,12 @@ function* renderFamily(family: Family): Steps<Rendering> {
   let written = 0
   for (const row of rows) {
     if (!isCountable(row)) continue
-    const start = row === 0 ? 0 : labels.ends[row - 1]!
-    const end = labels.ends[row]!
+    const from = row === 0 ? 0 : labels.ends[row - 1]!
+    const to = labels.ends[row]!
     // `a="",` is seven bytes here, and no text grows by more.
-    reserve(out, 2 * (end - start) + margin)
+    reserve(out, 2 * (to - from) + margin)
     const metric = open(out, 4)
-    writeLabels(out, labels.bytes, start, end)
+    writeLabels(out, labels.bytes, from, to)
     const value = open(out, field)
     writeValue(row * columns, created ? created[row]! : NaN)
     close(out, value)
@@ -174,10 +190,13 @@ function* renderFamily(family: Family): Steps<Rendering> {
   }
   // As OpenMetrics has it: Prometheus refuses the scrape for a unit that does not end the name.
   if (unit !== '' && type !== 'info' && family.name.endsWith(`_${unit}`)) writeString(out, 5, unit)
-  const bytes = written > 0 ? finish(out) : NONE
-  const start = out.length - bytes.length
-  for (let i = 0; i < offsets.length; i++) offsets[i]! -= start
-  return { family, rows, columns: [0], bytes, start: 0, end: bytes.length, offsets, metadata: {} }
+  if (written === 0) {
+    out.length = start
+    return offsets
+  }
+  const moved = yield* closeMessage(out, start)
+  for (let i = 0; i < offsets.length; i++) offsets[i]! -= start + moved
+  return offsets
 }
 
 function valueWriter(out: Out, { type, bounds, values }: Family): ValueWriter {
