@@ -1,7 +1,7 @@
 // What one collection costs Prosody, and how long a fresh scrape takes, next to mod_http_openmetrics
 // on the same server and the same registry, one series in ten moving at each collection. Rounds
 // alternate; each figure is a ratio of medians, with 10th and 90th percentile.
-// Run: node --import tsx bench/collection.ts [--markdown] [series …]
+// Run: node --import tsx bench/collection.ts [--markdown] [version …] [series …]
 
 import { once } from 'node:events'
 import { Agent, request, type IncomingMessage } from 'node:http'
@@ -17,7 +17,10 @@ import { cpuMs, parameters, partOf, report, shown, spread, type Spread } from '.
 type Test = Parameters<typeof withProsody>[0]
 type Cost = { readonly cpuMs: number; readonly ms: number; readonly bytes: number }
 
-const sizes = parameters.length > 0 ? parameters.map(Number) : [300, 10_000, 100_000]
+const given = parameters.map(Number).filter((number) => number > 0)
+const sizes = given.length > 0 ? given : [300, 10_000, 100_000]
+const asked = prosodyVersions.filter((version) => parameters.includes(version))
+const versions = asked.length > 0 ? asked : prosodyVersions
 // A scrape of mod_http_openmetrics at 100,000 takes seconds.
 const roundsFor = (series: number) => (series > 20_000 ? 9 : 50)
 const FULL_ROUNDS = 5
@@ -169,7 +172,7 @@ async function measure(t: Test, version: (typeof prosodyVersions)[number], serie
   figure("XMPP stream against the exposition's bytes", spread(onStream), of(ours, 'bytes'), 'B')
 }
 
-for (const version of prosodyVersions) {
+for (const version of versions) {
   for (const series of sizes) {
     const cleanup: (() => unknown)[] = []
     const t = { after: (f: () => unknown) => cleanup.unshift(f) } as unknown as Test
