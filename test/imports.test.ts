@@ -15,7 +15,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   log: [],
   scrape: ['collectors', 'errors', 'log', 'metrics'],
   bridge: ['collectors', 'config', 'http', 'log', 'metrics', 'scrape', 'xmpp'],
-  main: ['bridge', 'config', 'errors', 'flags', 'log', 'logger', 'metrics', 'settings'],
+  compare: ['errors'],
+  main: ['bridge', 'compare', 'config', 'errors', 'flags', 'log', 'logger', 'metrics', 'settings'],
   config: [
     'collectors',
     'config-file',
