@@ -26,7 +26,7 @@ describe('compare', () => {
 a_total{b="1",host="x"} 1
 a_total{host="y"} 3
 # TYPE h histogram
-h_bucket{le="1"} NaN
+h_bucket{le="1.0"} NaN
 h_sum 1
 h_count 1
 new 1

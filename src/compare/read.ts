@@ -68,10 +68,16 @@ function readLabels(text: string): string | undefined {
   let end = 0
   for (const [whole, name = '', value = ''] of text.matchAll(LABEL)) {
     // A label without a value is no label to Prometheus.
-    if (value !== '') pairs.push(`${name}=${JSON.stringify(unescape(unescape(value)))}`)
+    if (value !== '') pairs.push(`${name}=${JSON.stringify(plain(name, value))}`)
     end += whole.length
   }
   return end === text.length ? pairs.sort().join(',') : undefined
+}
+
+// Bounds are one number, `1` there and `1.0` here: Prometheus 3 stores them alike.
+function plain(name: string, value: string): string {
+  const isBound = (name === 'le' || name === 'quantile') && !Number.isNaN(Number(value))
+  return isBound ? String(Number(value)) : unescape(unescape(value))
 }
 
 // Escaped twice by util.openmetrics, which is undone by doing this twice; what has a backslash in it
