@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { createBridge } from './bridge.js'
 import { compareCommand } from './compare/command.js'
 import { readConfig, type Config } from './config.js'
+import { doctorCommand, SHOW_PROMETHEUS, SHOW_PROSODY } from './doctor/command.js'
 import { ConfigError } from './errors.js'
 import { readSettings } from './flags.js'
 import { createLogger } from './logger.js'
@@ -26,11 +27,26 @@ try {
     const { text, exitCode } = await compareCommand(operands)
     process.stdout.write(text)
     process.exitCode = exitCode
-  } else await serve()
+  } else if (command === 'doctor') await doctor(operands)
+  else await serve()
 } catch (error) {
   if (!(error instanceof ConfigError)) throw error
   process.stderr.write(`prosody-exporter: ${error.message}\n`)
   process.exitCode = codeWhenWrong
+}
+
+async function doctor(args: readonly string[]): Promise<void> {
+  const isShow = (arg: string) => arg === SHOW_PROSODY || arg === SHOW_PROMETHEUS
+  const settings = readSettings(
+    args.filter((arg) => !isShow(arg)),
+    process.env,
+  )
+  const print = (line: string) => process.stdout.write(`${line}\n`)
+  process.exitCode = await doctorCommand(
+    readConfig(settings, process.env),
+    new Set(args.filter(isShow)),
+    { version, print },
+  )
 }
 
 async function serve(): Promise<void> {
