@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { lua51 } from '../scripts/installation.js'
+import { root } from '../scripts/process.js'
+
+const DOUBLE = join(root, 'test/helpers/prosody-0.10.lua')
+const MODULE = join(root, 'prosody-modules/mod_adhoc_statistics')
+
+/** What a scenario prints in the double of Prosody 0.10 (see there), line by line. */
+async function run(scenario: string, ...mode: string[]): Promise<string[]> {
+  const { code, output } = await lua51([DOUBLE, MODULE, ...mode], scenario)
+  assert.equal(code, 0, output)
+  return output.split('\n').slice(0, -1)
+}
+
+test('under Lua 5.1, in a double of Prosody 0.10, what is reset is added up', async () => {
+  const lines = await run(`
+    local hits = measure("rate", "/rooms.one.example/mod_muc/room_hit")
+    local connections = measure("amount", "/*/mod_c2s/connections")
+    local sizes, times = measure("sizes", "memory.lua"), measure("times", "test.taking")
+    print((ask {}))
+    for i = 1, 3 do
+      for _ = 1, 5 * i do hits() end
+      connections(i)
+      sizes(100)
+      if i > 1 then for _ = 1, 10 do sizes(100 * i) end end
+      local done = times() clock.now = clock.now + 2 done()
+      collect()
+      if i == 2 then reload() end
+    end
+    local text, attr = ask {}
+    print((text:gsub("\\n$", "")))
+    hits() clock.now = clock.now + 2 collect()
+    print("then")
+    print((ask { since = attr.change, epoch = attr.epoch }:gsub("\\n$", "")))
+    print(attr.size, attr.last, attr.updated)`)
+  assert.match(lines.shift() ?? '', /^Prosody has not collected statistics yet/)
+  const end = lines.indexOf('then')
+  const series = new Map<string, string[]>()
+  const names = new Map<string, string>()
+  const ids = new Map<string, string>()
+  for (const line of lines.slice(0, end)) {
+    const [kind, id = '', ...fields] = line.split('\t')
+    if (kind === 'F') names.set(id, `${fields[0]} ${fields[1]}`)
+    else {
+      const [family = '', ...rest] = fields
+      series.set(names.get(family)!, rest)
+      ids.set(id, names.get(family)!)
+    }
+  }
+  assert.deepEqual(Object.fromEntries(series), {
+    // created, labels, values
+    'counter prosody_mod_muc/room_hit': ['1000', 'rooms.one.example', '30'],
+    'gauge prosody_mod_muc/room_hit_per_second': ['', 'rooms.one.example', '7.5'],
+    'gauge prosody_mod_c2s/connections': ['', '3'],
+    // 1 of 100; 11 of which 100, 200, 200 are samples; 11 of which 100, 300, 300 are.
+    'summary prosody_memory.lua_bytes': ['1000', `${100 + (500 / 3) * 11 + (700 / 3) * 11}`, '23'],
+    'gauge prosody_memory.lua_bytes_average': ['', (700 / 3).toPrecision(17)],
+    'gauge prosody_memory.lua_bytes_min': ['', '100'],
+    'gauge prosody_memory.lua_bytes_max': ['', '300'],
+    'summary prosody_test.taking_seconds': ['1000', '6', '3'],
+    'gauge prosody_test.taking_seconds_average': ['', '2'],
+    'gauge prosody_test.taking_seconds_min': ['', '2'],
+    'gauge prosody_test.taking_seconds_max': ['', '2'],
+  })
+  const [about = '', ...changes] = lines.slice(end + 1).reverse()
+  assert.equal(about, '11\t11\t1006.000')
+  const changed: Readonly<Record<string, string>> = Object.fromEntries(
+    changes.map((line) => {
+      const [id = '', ...values] = line.split('\t')
+      return [ids.get(id)!, values.join()]
+    }),
+  )
+  assert.equal(changed['counter prosody_mod_muc/room_hit'], '31')
+  assert.equal(changed['gauge prosody_mod_muc/room_hit_per_second'], '0.5')
+  assert.ok(!('gauge prosody_mod_c2s/connections' in changed))
+  assert.ok(!('summary prosody_test.taking_seconds' in changed))
+})
+
+test('with statistics off, one line says so at once and in the answer (double of Prosody 0.10)', async () => {
+  const lines = await run('print((ask {}))', 'off')
+  assert.equal(lines.length, 2)
+  for (const line of lines)
+    assert.match(line, /statistics = "internal" and statistics_interval = 15/)
+})
