@@ -84,3 +84,32 @@ test('with statistics off, one line says so at once and in the answer (double of
   for (const line of lines)
     assert.match(line, /statistics = "internal" and statistics_interval = 15/)
 })
+
+test('a provider of statistics of its own, or one that fails, breaks nothing (double of Prosody 0.10)', async () => {
+  const lines = await run(`
+    local function updated(stats, extras)
+      prosody.events.fire_event("stats-updated", { stats = stats, stats_extra = extras })
+    end
+    local later = 0
+    prosody.events.add_handler("stats-updated", function () later = later + 1 end)
+    updated({ ["a.plain:duration"] = 5, ["no kind"] = 6, [""] = 7, ["/*/x/y:rate"] = 8 }, {})
+    print((ask {}))
+    updated({ ["b.broken:rate"] = 1 }, { ["b.broken:rate"] = { count = {} } })
+    print((ask {}))
+    updated({ ["a.plain:duration"] = 9 }, {})
+    print((ask { first = 3, last = 3 }))
+    print(later)`)
+  const value = (line: string) => line.split('\t').at(-1)
+  assert.deepEqual(lines.filter((line) => line.startsWith('S')).map(value), [
+    '7',
+    '8',
+    '5',
+    '6',
+    '9',
+  ])
+  const [logged, answered, ...more] = lines.filter((line) => line.includes('failed'))
+  assert.match(logged ?? '', /^adhoc_statistics\terror\tReading what Prosody collected failed/)
+  assert.equal(answered, 'Reading what Prosody collected failed, see its log')
+  assert.deepEqual(more, [])
+  assert.equal(lines.at(-1), '3')
+})

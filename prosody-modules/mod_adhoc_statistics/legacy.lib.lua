@@ -184,7 +184,8 @@ function registry_mt:update(collected, extras, now)
 			local summary = record.summary;
 			summary._count = summary._count + count;
 			record.unsampled = record.unsampled + count;
-			if extra.sample_count and extra.sample_count > 0 then
+			-- One begun in this interval may be measured in the next.
+			if extra.average and (extra.sample_count or 0) > 0 then
 				summary._sum = summary._sum + extra.average * record.unsampled;
 				record.unsampled = 0;
 			end
