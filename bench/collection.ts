@@ -21,6 +21,11 @@ const sizes = parameters.length > 0 ? parameters.map(Number) : [300, 10_000, 100
 // A scrape of mod_http_openmetrics at 100,000 takes seconds.
 const roundsFor = (series: number) => (series > 20_000 ? 9 : 50)
 const FULL_ROUNDS = 5
+// Three scrapers of one interval, a third of it apart: more than our default min_age of 250 ms.
+const SCRAPERS = 3
+const PHASE_MS = 300
+const SCRAPERS_SERIES = 10_000
+const SCRAPERS_ROUNDS = 15
 // Prosody collects for us at most every 100 ms; the rest is for what it does after an answer.
 const PAUSE_MS = 150
 // Prosody 13.0 cuts what is over 4 MiB and leaves the request without an end.
@@ -119,6 +124,28 @@ async function measure(t: Test, version: (typeof prosodyVersions)[number], serie
     full.push(await costOf(collect))
   }
 
+  await connection.stop()
+
+  const shared: Cost[] = []
+  const each: Cost[] = []
+  if (series === SCRAPERS_SERIES) {
+    const other = await withExporterFor(t, prosody, {
+      domain: prosody.statsDomains[1]!,
+    })
+    while ((await other.get('/-/ready')).status !== 200) await sleep(100)
+    const scrapeFromAll = async (target: string) => {
+      for (let i = 0; i < SCRAPERS; i++) {
+        await get(target)
+        await sleep(PHASE_MS)
+      }
+      return { ms: 0, bytes: 0 }
+    }
+    for (let i = 0; i < SCRAPERS_ROUNDS; i++) {
+      shared.push(await costOf(() => scrapeFromAll(`${other.url}/metrics`)))
+      each.push(await costOf(() => scrapeFromAll(prosody.openmetricsUrl)))
+    }
+  }
+
   const of = (costs: readonly Cost[], what: keyof Cost) => spread(costs.map((cost) => cost[what]))
   const figure = (what: string, mine: Spread, peer: Spread, unit: string) => {
     report({
@@ -130,6 +157,14 @@ async function measure(t: Test, version: (typeof prosodyVersions)[number], serie
   }
   figure("Prosody's CPU for one collection", of(ours, 'cpuMs'), of(theirs, 'cpuMs'), 'ms')
   figure('the same, first and full', of(full, 'cpuMs'), of(theirs, 'cpuMs'), 'ms')
+  if (shared.length > 0) {
+    figure(
+      "Prosody's CPU for three scrapers out of phase",
+      of(shared, 'cpuMs'),
+      of(each, 'cpuMs'),
+      'ms',
+    )
+  }
   figure('a fresh scrape, end to end', of(ours, 'ms'), of(theirs, 'ms'), 'ms')
   figure("XMPP stream against the exposition's bytes", spread(onStream), of(ours, 'bytes'), 'B')
 }

@@ -1,83 +1,179 @@
-// What one collection costs Prosody, next to mod_http_openmetrics on the same server: CPU of its
-// threads (the kernel's own accounting) and the longest time in which it answers nobody, seen by
-// pings every millisecond from outside. Run: node --import tsx bench/silence.ts [series [families]]
+// How long Prosody's only thread answers nobody while we collect, seen by pings every millisecond from
+// a process of its own, next to the same server in which one series in ten moves and nobody collects
+// ("left alone"), one that also allocates as much ("as much garbage"), and mod_http_openmetrics.
+// Rounds of the first three alternate; mod_http_openmetrics comes last, because what it leaves keeps
+// the garbage collector busy for whoever is next. How long a page takes is CPU, by os.clock().
+// Run: node --import tsx bench/silence.ts [--markdown] [--rounds=6] [version …] [gc …] [families …]
 
-import { fork, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
-import { join } from 'node:path'
 import process from 'node:process'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { root } from '../scripts/process.js'
-import { httpGet, withExporterFor } from '../test/helpers/exporter.js'
-import { prosodyVersions, SECRET, withProsody } from '../test/helpers/prosody.js'
-import { cpuMs } from './figure.js'
+import { prosodyVersions } from '../test/helpers/prosody.js'
+import { note, parameters, report } from './figure.js'
+import {
+  GC,
+  startServer,
+  type Garbage,
+  type Gc,
+  type PageCost,
+  type Pages,
+  type Stretch,
+} from './silence-server.js'
 
-type Waits = { pings: number; median: number; p99: number; longest: number }
+const SERIES = 100_000
+const SHAPES = [1000, 1]
+const ROUNDS = Number(/--rounds=(\d+)/.exec(process.argv.join(' '))?.[1] ?? 6)
+// A hundred pages and several cycles of the collector each.
+const FULL_ROUNDS = 2
+const PAGE_ROUNDS = 3
+// A full reading takes seconds; a part of them tells as much of what goes on without it.
+const LEFT_ALONE_MS = 600
+const GCS: readonly Gc[] = ['default', 'generational']
 
-const [series = '100000', families = '1000'] = process.argv.slice(2)
-const ROUNDS = 5
-const GC = { default: undefined, generational: '{ mode = "generational" }' }
-const PINGER = 'pinger.example'
+type Test = Parameters<typeof startServer>[0]
+type Config = Parameters<typeof startServer>[1]
 
-async function waitsOf(pinger: ChildProcess): Promise<Waits> {
-  pinger.send('now')
-  return ((await once(pinger, 'message')) as [Waits])[0]
+/** Those that were asked for, or all. */
+function chosen<T extends string | number>(all: readonly T[], usual = all): readonly T[] {
+  const some = all.filter((each) => parameters.includes(String(each)))
+  return some.length > 0 ? some : usual
 }
 
-for (const version of prosodyVersions) {
-  for (const [gc, setting] of Object.entries(GC)) {
-    const cleanup: (() => unknown)[] = []
-    const t = { after: (f: () => unknown) => cleanup.unshift(f) } as unknown as Parameters<
-      typeof withProsody
-    >[0]
-    try {
-      const prosody = await withProsody(t, {
-        version,
-        modules: ['test_series'],
-        globals: { gc: setting, test_series_count: series, test_series_families: families },
-        components: [{ domain: PINGER, options: { component_secret: `"${SECRET}"` } }],
-      })
-      const pinger = fork(
-        join(root, 'bench/pinger.ts'),
-        [String(prosody.ports.component), PINGER, SECRET, prosody.hosts[0]!],
-        { execArgv: ['--import', 'tsx'] },
-      )
-      cleanup.unshift(() => pinger.kill())
-      await once(pinger, 'message')
+const ms = (value: number) =>
+  `${Math.abs(value) < 100 ? value.toPrecision(2) : value.toFixed(0)} ms`
+const signed = (value: number) => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(1)} ms`
+const median = (values: readonly number[]) => {
+  const sorted = values.toSorted((a, b) => a - b)
+  const middle = (sorted.length - 1) / 2
+  return (sorted[Math.floor(middle)]! + sorted[Math.ceil(middle)]!) / 2
+}
+const worst = (values: readonly number[]) => Math.max(...values)
+/** `12.3 ms, worst 14.0 ms` */
+const withWorst = (values: readonly number[]) => `${ms(median(values))}, worst ${ms(worst(values))}`
+const withPercentile = (costs: readonly PageCost[]) => {
+  const values = costs.map((cost) => cost.ms)
+  const p99 = values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) * 0.99)]!
+  return `p99 ${ms(p99)}, longest ${ms(worst(values))}`
+}
+const of = (stretches: readonly Stretch[], what: keyof Stretch) =>
+  stretches.map((stretch) => stretch[what])
 
-      const measure = async (name: string, work: () => Promise<unknown>) => {
-        await waitsOf(pinger)
-        const before = cpuMs(prosody.pid)
-        const started = performance.now()
-        await work()
-        const ms = performance.now() - started
-        const cpu = cpuMs(prosody.pid) - before
-        const { longest, p99, pings } = await waitsOf(pinger)
-        console.log(
-          `${version} gc=${gc} ${name}: took ${ms.toFixed(0)} ms, Prosody's CPU ${cpu.toFixed(0)} ms ` +
-            `(${pings} pings' included), longest silence ${longest.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms`,
-        )
-      }
+type Rounds = {
+  readonly ours: readonly Stretch[]
+  readonly alone: readonly Stretch[]
+  readonly garbage: readonly Stretch[]
+}
 
-      await measure('idle second', () => sleep(1000))
-      let url = ''
-      await measure('first collection (exporter starts)', async () => {
-        const exporter = await withExporterFor(t, prosody)
-        url = `${exporter.url}/metrics`
-        while ((await httpGet(`${exporter.url}/-/ready`)).status !== 200) await sleep(100)
-      })
-      for (let i = 0; i < ROUNDS; i++) {
-        await sleep(500)
-        await measure('scrape of the exporter', () => httpGet(url))
-        await sleep(500)
-        await measure('scrape of mod_http_openmetrics', () => {
-          return httpGet(prosody.openmetricsUrl).catch((error: unknown) => {
-            console.log(`  (its answer was cut: ${(error as Error).message})`)
-          })
-        })
+async function measure(t: Test, config: Config): Promise<void> {
+  const server = await startServer(t, config)
+  const { version, gc, families } = config
+  const where = `Prosody ${version}, gc ${gc}, ${families.toLocaleString('en')} ${
+    families === 1 ? 'family' : 'families'
+  }`
+  const nothing = () => Promise.resolve()
+
+  /** Each of the three in turn, another first in each round. */
+  async function alternate(rounds: number, read: () => Promise<unknown>, like: Garbage) {
+    const ours: Stretch[] = []
+    const alone: Stretch[] = []
+    const garbage: Stretch[] = []
+    const turns = [
+      async () => ours.push(await server.stretch(read)),
+      async () =>
+        alone.push(await server.stretch(() => server.move(Math.min(like.ms, LEFT_ALONE_MS)))),
+      async () => garbage.push(await server.stretch(() => server.moveAndAllocate(like))),
+    ]
+    for (let i = 0; i < rounds; i++) {
+      for (let j = 0; j < turns.length; j++) await turns[(i + j) % turns.length]!()
+    }
+    return { ours, alone, garbage }
+  }
+
+  function reportRounds(what: string, { ours, alone, garbage }: Rounds): void {
+    const p99 = (stretches: readonly Stretch[]) => of(stretches, 'p99')
+    const longest = (stretches: readonly Stretch[]) => of(stretches, 'longest')
+    report({
+      what: `${where}: ${what}, 99th percentile of pings`,
+      ratio: signed(median(p99(ours)) - median(p99(alone))),
+      ours: withWorst(p99(ours)),
+      theirs: `left alone ${withWorst(p99(alone))}`,
+    })
+    report({
+      what: `${where}: ${what}, longest silence`,
+      ratio: signed(worst(longest(ours)) - worst(longest(garbage))),
+      ours: withWorst(longest(ours)),
+      theirs: `as much garbage ${withWorst(longest(garbage))}; left alone ${withWorst(longest(alone))}`,
+    })
+  }
+
+  /** `asItIs`: what pages took in rounds with the garbage collector at work. */
+  async function reportPages(
+    what: string,
+    asItIs: Pages,
+    rounds: number,
+    read: () => Promise<unknown>,
+  ) {
+    await server.control('collector_in_pages', 0)
+    for (let i = 0; i < rounds; i++) await read()
+    await server.control('collector_in_pages', 1)
+    const { pages, turns } = await server.pages()
+    const kilobytes = median(pages.map((page) => page.kilobytes)).toFixed(0)
+    report({
+      what: `${where}: ${what}, own time a page`,
+      ratio: ms(worst(pages.map((page) => page.ms))),
+      ours: `${withPercentile(pages)}, ${kilobytes} KB; with the stream's part ${withPercentile(turns)}`,
+      theirs: `with the garbage collector ${withPercentile(asItIs.pages)}`,
+    })
+  }
+
+  const started = performance.now()
+  // The pinger has just started.
+  await server.stretch(nothing)
+  const idle = await server.stretch(nothing)
+  const first = await server.stretch(server.readAll)
+  const full = await server.garbageOf(server.readAll)
+  const scrape = await server.startExporter()
+  await scrape()
+  const collection = await server.garbageOf(scrape)
+  note(
+    `${where}: idle p99 ${ms(idle.p99)}, longest ${ms(idle.longest)}; the first reading of all p99 ${ms(first.p99)}, ` +
+      `longest ${ms(first.longest)}; a full reading leaves ${full.kilobytes.toFixed(0)} KB in ${full.pages} pages, ` +
+      `a collection ${collection.kilobytes.toFixed(0)} KB in ${collection.pages}`,
+  )
+
+  await server.pages()
+  const ordinary = await alternate(ROUNDS, scrape, collection)
+  const pages = await server.pages()
+  const fullRounds = await alternate(FULL_ROUNDS, server.readAll, full)
+  const fullPages = await server.pages()
+  reportRounds('a collection', ordinary)
+  reportRounds('a full reading', fullRounds)
+  await reportPages('a collection', pages, PAGE_ROUNDS, scrape)
+  await reportPages('a full reading', fullPages, 1, server.readAll)
+
+  const { longest } = await server.stretch(server.scrapeOpenMetrics)
+  const { ours, alone } = ordinary
+  report({
+    what: `${where}: longest silence against mod_http_openmetrics`,
+    ratio: `1/${(longest / median(of(ours, 'longest'))).toFixed(0)}`,
+    ours: withWorst(of(ours, 'longest')),
+    theirs: ms(longest),
+  })
+  const above = (stretches: readonly Stretch[]) =>
+    ms(median(of(stretches, 'cpuMs')) - median(of(alone, 'cpuMs')))
+  note(
+    `${where}: CPU above left alone: a collection ${above(ours)}, as much garbage ${above(ordinary.garbage)}; all took ${((performance.now() - started) / 1000).toFixed(0)} s`,
+  )
+}
+
+for (const version of chosen(prosodyVersions)) {
+  for (const gc of chosen(Object.keys(GC) as Gc[], GCS)) {
+    for (const families of chosen(SHAPES)) {
+      const cleanup: (() => unknown)[] = []
+      const t = { after: (f: () => unknown) => cleanup.unshift(f) } as unknown as Test
+      try {
+        await measure(t, { version, gc, series: SERIES, families })
+      } finally {
+        for (const f of cleanup) await f()
       }
-    } finally {
-      for (const f of cleanup) await f()
     }
   }
 }

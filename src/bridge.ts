@@ -52,6 +52,7 @@ export function createBridge(
     log,
     telemetryPath: config.web.telemetryPath,
     timeoutOffsetMs: config.timeoutOffsetMs,
+    current: () => scraper.current(),
     scrape: (waitMs) => scraper.scrape(waitMs),
     filter: ({ families }, names) => createExposition(families, { created, names }),
     isReady: () => connection.isConnected() && scraper.hasSucceeded(),

@@ -20,6 +20,8 @@ export type Snapshot = {
 }
 
 export type Scraper = {
+  /** The snapshot that a scrape gets without waiting, if there is one. */
+  current(): Snapshot | undefined
   /** Resolves a snapshot, at the latest after `waitMs`, and never rejects. */
   scrape(waitMs: number): Promise<Snapshot>
   /** Collects now, whatever the age of the last snapshot. */
@@ -210,9 +212,15 @@ export function createScraper(options: ScraperOptions): Scraper {
     return makeSnapshot(collectors.map(({ name }) => ({ name, error, durationSeconds: 0 })))
   }
 
+  function current(): Snapshot | undefined {
+    return !running && last && now() < last.until ? last.snapshot : undefined
+  }
+
   return {
+    current,
     scrape(waitMs) {
-      if (!running && last && now() < last.until) return Promise.resolve(last.snapshot)
+      const snapshot = current()
+      if (snapshot) return Promise.resolve(snapshot)
       const joined = running ?? start()
       return within(waitMs, joined.promise, () => (joined.late ??= lateSnapshot()))
     },

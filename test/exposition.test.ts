@@ -136,6 +136,22 @@ test('OpenMetrics has every type, and the times of creation where they are known
   assert.equal(show(EVERY_TYPE, 'openmetrics', CREATED), OPENMETRICS)
 })
 
+test('a family with a timestamp has it on each sample, in the unit of the format', () => {
+  const stamped = EVERY_TYPE.map((each) => ({ ...each, timestampMs: 1700000000123 }))
+  const withStamp = (text: string, stamp: string) =>
+    text.replaceAll(/^[^#\n].*$/gm, (line) => `${line} ${stamp}`)
+  assert.equal(show(stamped, 'text'), withStamp(show(EVERY_TYPE, 'text'), '1700000000123'))
+  assert.equal(show(stamped, 'openmetrics', CREATED), withStamp(OPENMETRICS, '1700000000.123'))
+  const [first, ...others] = EVERY_TYPE
+  const mixed = show([{ ...first!, timestampMs: 1700000001000 }, ...others], 'openmetrics')
+  assert.equal(mixed.split(' 1700000001\n').length, 3, 'of its two samples, and of no others')
+})
+
+test('a carriage return in a label ends no line', () => {
+  const x = family('gauge', 'x', '', [{ labels: { n: '\r# \r' }, value: 1 }])
+  assert.equal(show([{ ...x, timestampMs: 1 }], 'text'), '# TYPE x gauge\nx{n="\r# \r"} 1 1\n')
+})
+
 test('the times of creation are there only when asked for', () => {
   const without = OPENMETRICS.replaceAll(/^.*_created.*\n/gm, '')
   assert.equal(show(EVERY_TYPE, 'openmetrics'), without)
@@ -520,7 +536,8 @@ test('Debian’s client library, which is strict, reads all we write as we meant
         name: `${family.name}${i % 25}`,
       }))
       for (const format of ['text', 'openmetrics'] as const) {
-        const bytes = render([...families, ...EVERY_TYPE], format, CREATED)
+        const all = [...families, ...EVERY_TYPE]
+        const bytes = render(all, format, CREATED)
         const parsed = await parseWithPython(format, bytes)
         const samples = parsed.flatMap(({ samples }) =>
           samples.map(({ name, labels, value }) => ({ name, labels, value })),
@@ -530,6 +547,16 @@ test('Debian’s client library, which is strict, reads all we write as we meant
         for (const sample of own) sample.value += 0
         if (format === 'openmetrics') assert.deepEqual(samples, own)
         else assert.equal(samples.length, own.length)
+        const stamped = all.map((family) => ({ ...family, timestampMs: 1700000000123 }))
+        const again = await parseWithPython(format, render(stamped, format, CREATED))
+        for (const { samples } of again) {
+          for (const sample of samples) assert.equal(sample.timestamp, 1700000000.123)
+        }
+        const withStamp = parsed.map((family) => ({
+          ...family,
+          samples: family.samples.map((sample) => ({ ...sample, timestamp: 1700000000.123 })),
+        }))
+        assert.deepEqual(again, withStamp)
       }
     }),
     { numRuns: 5, endOnFailure: true },

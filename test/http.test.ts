@@ -40,7 +40,13 @@ function exposition(content: string): Exposition {
   }
 }
 
-type Fakes = { telemetryPath: string; ready: boolean; scrape: (waitMs: number) => Promise<void> }
+type Fakes = {
+  telemetryPath: string
+  ready: boolean
+  snapshot: { exposition: Exposition }
+  current: () => { exposition: Exposition } | undefined
+  scrape: (waitMs: number) => Promise<void>
+}
 
 function createFakeApp(fakes: Partial<Fakes> = {}) {
   const { log, lines } = createFakeLog()
@@ -49,10 +55,11 @@ function createFakeApp(fakes: Partial<Fakes> = {}) {
     version: '1.2.3',
     telemetryPath: fakes.telemetryPath ?? '/metrics',
     timeoutOffsetMs: 500,
+    current: () => fakes.current?.(),
     scrape: async (waitMs) => {
       waits.push(waitMs)
       await fakes.scrape?.(waitMs)
-      return { exposition: exposition('all') }
+      return fakes.snapshot ?? { exposition: exposition('all') }
     },
     filter: (_, names) => exposition([...names].join('+')),
     isReady: () => fakes.ready ?? true,
@@ -104,6 +111,50 @@ describe('the telemetry path', () => {
     assert.equal(head.status, 200)
     assert.deepEqual([...head.headers], [...got.headers])
     assert.equal(await head.text(), '')
+  })
+
+  test('is served at once from the current snapshot, each reader in his own way', async () => {
+    const rendered: string[] = []
+    const all = exposition('all')
+    const current = {
+      exposition: {
+        bytes: (format) => (rendered.push(format), all.bytes(format)),
+        gzip: (format) => (rendered.push(`${format}, gzip`), all.gzip(format)),
+      } satisfies Exposition,
+    }
+    let isCurrent = false
+    const { app } = createFakeApp({
+      snapshot: current,
+      current: () => (isCurrent ? current : undefined),
+      scrape: () => (isCurrent ? Promise.reject(new Error('it was there')) : Promise.resolve()),
+    })
+    const readers = ['text/plain', 'application/openmetrics-text;version=1.0.0'].flatMap((Accept) =>
+      ['identity', 'gzip'].map((encoding) => ({ Accept, 'Accept-Encoding': encoding })),
+    )
+    const ask = (headers: Record<string, string>) => app.request('/metrics', { headers })
+    const shown = async (response: Response) => [
+      ...response.headers,
+      Buffer.from(await response.arrayBuffer()).toString('hex'),
+    ]
+    const waited = await Promise.all(readers.map(async (each) => shown(await ask(each))))
+    assert.equal(new Set(waited.map((each) => each.at(-1))).size, 4)
+    const count = rendered.length
+    isCurrent = true
+    for (let again = 0; again < 2; again++) {
+      const atOnce = await Promise.all(readers.map(async (each) => shown(await ask(each))))
+      assert.deepEqual(atOnce, waited)
+    }
+    assert.equal(rendered.length, count)
+    const head = await app.request('/metrics', { method: 'HEAD' })
+    assert.equal(head.headers.get('Content-Length'), '9')
+  })
+
+  test('asks for the choice of a query, whatever snapshot is there', async () => {
+    const current = { exposition: exposition('all') }
+    const { app } = createFakeApp({ snapshot: current, current: () => current })
+    assert.equal(await (await app.request('/metrics')).text(), 'all text\n')
+    assert.equal(await (await app.request('/metrics?name[]=a')).text(), 'a text\n')
+    assert.equal(await (await app.request('/metrics')).text(), 'all text\n')
   })
 
   test('passes on every name[] of the query, encoded or not', async () => {

@@ -92,6 +92,35 @@ test('a wrong option is one line on stderr and exit code 2, without the secret',
   )
 })
 
+test('--config.check says in one line whether all is right, the secret file too: 0 or 1', async () => {
+  const secretFile = join(directory, 'check-secret')
+  writeFileSync(secretFile, `${SECRET}\n`, { mode: 0o600 })
+  const open = join(directory, 'check-open')
+  writeFileSync(open, SECRET, { mode: 0o644 })
+  const wrong = join(directory, 'check-wrong.yml')
+  writeFileSync(wrong, 'collection:\n  min_agee: 1s\n')
+  const check = (...flags: string[]) => run(['--config.check', `--xmpp.domain=${DOMAIN}`, ...flags])
+  assert.deepEqual(await check(`--xmpp.secret-file=${secretFile}`), {
+    code: 0,
+    stdout: 'prosody-exporter: the configuration is valid\n',
+    stderr: '',
+  })
+  for (const [flags, line] of [
+    [[`--xmpp.secret-file=${open}`], /^prosody-exporter: --xmpp\.secret-file\b[^\n]*\n$/],
+    [[`--xmpp.secret-file=${open}-not`], /^prosody-exporter: --xmpp\.secret-file\b[^\n]*\n$/],
+    [
+      [`--xmpp.secret-file=${secretFile}`, `--config.file=${wrong}`],
+      /^prosody-exporter: [^\n]*check-wrong\.yml[^\n]*min_agee[^\n]*\n$/,
+    ],
+  ] as const) {
+    const { code, stdout, stderr } = await check(...flags)
+    assert.equal(code, 1, stderr)
+    assert.equal(stdout, '')
+    assert.match(stderr, line)
+    assert.ok(!stderr.includes(SECRET), stderr)
+  }
+})
+
 function secretAnd(env: Env): Env {
   return { PROSODY_EXPORTER_XMPP_SECRET: SECRET, ...env }
 }

@@ -72,6 +72,16 @@ for (const [family, hex] of GOLDEN) {
   })
 }
 
+test('a family with a timestamp has it on each metric', () => {
+  const families = GOLDEN.map(([family]) => family)
+  const stamped = families.map((family) => ({ ...family, timestampMs: 1700000000123 }))
+  const expected = decode(...families).map((family) => ({
+    ...family,
+    metrics: family.metrics.map((metric) => ({ ...metric, timestampMs: 1700000000123 })),
+  }))
+  assert.deepEqual(decode(...stamped), expected)
+})
+
 test('families follow each other, sorted by their names', () => {
   const decoded = decode(...GOLDEN.map(([family]) => family))
   assert.deepEqual(names(decoded), ['b_info', 'h', 'hits_total', 'mem_bytes', 's', 'u'])
@@ -304,7 +314,7 @@ test('an unchanged family is rendered once', () => {
   const before = renderProtobuf([made])
   made.values[0] = 2
   assert.deepEqual(renderProtobuf([made]), before)
-  assert.equal(onlyMetric({ ...made }).value, 2)
+  assert.equal(onlyMetric({ ...made, order: made.order.slice() }).value, 2)
 })
 
 test('rows of the store come in their order, as they were at the snapshot', () => {

@@ -110,7 +110,9 @@ test('a snapshot is served again until its collection started min_age ago', asyn
   const snapshot = await first
   pass(149)
   assert.equal(await scraper.scrape(1000), snapshot)
+  assert.equal(scraper.current(), snapshot)
   pass(1)
+  assert.equal(scraper.current(), undefined)
   const next = scraper.scrape(1000)
   assert.equal(calls.length, 2)
   calls[1]!.resolve(FAMILIES)

@@ -11,19 +11,28 @@
 
 local new_id = require "util.uuid".generate;
 local text = module:require "text";
-local clean, number = text.clean, text.number;
+local clean, moment, number = text.clean, text.moment, text.number;
 
 local getmetatable, setmetatable, ipairs, pairs = getmetatable, setmetatable, ipairs, pairs;
-local t_concat = table.concat;
+local type = type;
+local m_max, m_min, s_format, t_concat = math.max, math.min, string.format, table.concat;
+local unpack = table.unpack or unpack; -- luacheck: ignore 113 143
 
 -- Raised when the shape of the index changes: an index made by other code is then built anew.
-local layout = 1;
+local layout = 2;
 
 -- A help text longer than this is cut. Prosody's own are a sentence.
 local max_help = 4096;
 -- A series with more label text than this is left out, and so are all of a family whose description
 -- (names of labels, bounds) is longer: one line must never fill a reply by itself.
 local max_text = 32768;
+-- Ids after which the reading of unchanged metrics looks at the clock: some 50 µs.
+local stride = 256;
+-- Values that are written out at once, by one string.format: strings of up to 40 bytes, which those
+-- of single lines are, go through Lua's table of all short strings, and that takes longer.
+local batch = 32;
+local value_line = "%d\t%.14g\n";
+local batch_format = value_line:rep(batch);
 
 local index_mt = {};
 index_mt.__index = index_mt;
@@ -84,6 +93,7 @@ function index_mt:add_family(name, family, walk)
 		name = name;
 		family = family;
 		label_count = #label_keys;
+		has_count = family.type_ == "histogram" or family.type_ == "summary";
 		line = nil; -- written when first needed, by describe()
 	};
 	if #label_keys == 0 then
@@ -151,72 +161,113 @@ local function describe(record, metric)
 	end
 end
 
--- The values of one metric, each after a tab. They are read directly: with the statsd provider
+-- The values of one metric, with tabs between. They are read directly: with the statsd provider
 -- iter_samples() yields nothing, and here it would make garbage.
 local function values_of(record, metric)
-	local type_ = record.family.type_;
-	if type_ ~= "histogram" and type_ ~= "summary" then
-		return "\t"..number(metric.value);
+	if not record.has_count then
+		return number(metric.value);
 	end
-	local values = { "", number(metric._sum), number(metric._count) };
+	local values = { number(metric._sum), number(metric._count) };
 	for i, bucket in ipairs(metric) do
-		values[i + 3] = number(bucket.count);
+		values[i + 2] = number(bucket.count);
 	end
 	return t_concat(values, "\t");
 end
 
--- Reads the ids first..last and hands a line to `emit` for each that changed after `since`; `emit`
--- returns true when the reply is full. Returns the last id that was read.
+-- All that there is to tell of a metric, its family before it if that is not in `told` yet.
+function index_mt:define(id, told)
+	local record, metric = self.family[id], self.metric[id];
+	local family_line = "";
+	if not told[record] then
+		told[record] = true;
+		if not record.line then describe(record, metric); end
+		family_line = record.line;
+	end
+	if record.is_too_long then
+		self.labels[id] = false;
+	end
+	local labels = self.labels[id];
+	if not labels then
+		return family_line.."X\t"..id.."\t"..record.id.."\n";
+	end
+	local created, value = metric._created, values_of(record, metric);
+	if type(created) == "number" and type(value) == "number" then
+		return family_line..s_format("S\t%d\t%d\t%.17g%s\t%.14g\n", id, record.id, created, labels, value);
+	end
+	created = created and moment(created) or "";
+	return family_line.."S\t"..id.."\t"..record.id.."\t"..created..labels.."\t"..value.."\n";
+end
+
+-- Reads the ids first..last and puts a line into `buffer` for each that changed after the reader's
+-- cursor. Cursors are { last id, change number, last id, change number, … }. After every
+-- `element_size` bytes `flush` is given the number of lines; it ends early when that or, now and then,
+-- `is_over` says that the page is full. Returns the last id that was read.
 --
 -- Nothing is allocated for a metric that did not change: in Prosody the garbage collector sets the
 -- longest pause, not this loop.
-function index_mt:read(first, last, since, emit)
+function index_mt:read(first, last, cursors, buffer, element_size, flush, is_over)
 	local change = self.change + 1;
 	self.change = change;
 	local metrics, seen, seen_sum, seen_created = self.metric, self.seen, self.seen_sum, self.seen_created;
-	local changed, defined = self.changed, self.defined;
-	local told = {};
-	for id = first, last do
-		local metric = metrics[id];
-		local value, sum = metric.value, nil;
-		if value == nil then
-			value, sum = metric._count, metric._sum;
-		end
-		local before = seen[id];
-		if value ~= before
-		or sum ~= nil and (sum ~= seen_sum[id] or metric._created ~= seen_created[id]) then
-			if not defined[id] or metric._created ~= seen_created[id] then
-				seen_created[id] = metric._created;
-				defined[id] = change;
+	local changed, defined, labels = self.changed, self.defined, self.labels;
+	local told, is_full, read = {}, false, first - 1;
+	local count, bytes, pending, values = 0, 0, 0, {};
+	for c = 1, #cursors, 2 do
+		local upto, since = m_min(cursors[c], last), cursors[c + 1];
+		for id = read + 1, upto do
+			local metric = metrics[id];
+			local value, sum = metric.value, nil;
+			if value == nil then
+				value, sum = metric._count, metric._sum;
 			end
-			seen[id], seen_sum[id] = value, sum;
-			changed[id] = change;
-		end
-		if changed[id] > since then
-			local record, labels = self.family[id], self.labels[id];
-			local line;
-			if defined[id] > since then
-				line = "";
-				if not told[record] then
-					told[record] = true;
-					if not record.line then describe(record, metric); end
-					line = record.line;
+			if value ~= seen[id]
+			or sum ~= nil and (sum ~= seen_sum[id] or metric._created ~= seen_created[id]) then
+				if not defined[id] or metric._created ~= seen_created[id] then
+					seen_created[id] = metric._created;
+					defined[id] = change;
 				end
-				if labels and not record.is_too_long then
-					local created = metric._created and number(metric._created) or "";
-					line = line.."S\t"..id.."\t"..record.id.."\t"..created..labels..values_of(record, metric).."\n";
-				else
-					line = line.."X\t"..id.."\t"..record.id.."\n";
-				end
-			elseif labels and not record.is_too_long then
-				line = id..values_of(record, metric).."\n";
+				seen[id], seen_sum[id] = value, sum;
+				changed[id] = change;
 			end
-			if line and emit(line) then
-				return id;
+			if changed[id] > since then
+				local line, value_text;
+				if defined[id] > since then
+					line = self:define(id, told);
+				elseif labels[id] then
+					value_text = sum == nil and number(value) or values_of(self.family[id], metric);
+					if type(value_text) == "string" then
+						line = id.."\t"..value_text.."\n";
+					else
+						values[pending + 1], values[pending + 2] = id, value_text;
+						pending = pending + 2;
+						if pending == 2 * batch then
+							line, pending = s_format(batch_format, unpack(values, 1, 2 * batch)), 0;
+						end
+					end
+				end
+				if line then
+					count = count + 1;
+					buffer[count] = line;
+					bytes = bytes + #line;
+					if bytes >= element_size then
+						is_full = flush(count);
+						count, bytes = 0, 0;
+					end
+				end
+			end
+			if is_full or id % stride == 0 and is_over() then
+				last = id;
+				break;
 			end
 		end
+		read = m_max(read, m_min(upto, last));
 	end
-	return last;
+	if pending > 0 then
+		count = count + 1;
+		buffer[count] = s_format(value_line:rep(pending / 2), unpack(values, 1, pending));
+	end
+	flush(count);
+	return read;
 end
 
 local function wrap(registry)

@@ -1,35 +1,26 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DecodeError, NotHandledError, StanzaError, TimeoutError } from '../errors.js'
 import { family } from '../metrics/family.js'
-import { runCommand } from '../xmpp/command.js'
 import type { Connection } from '../xmpp/connection.js'
-import { submitForm } from '../xmpp/data-form.js'
 import type { Collector } from './collector.js'
 import { CollectorError } from './failure.js'
 import { countMismatches } from './registry-audit.js'
+import { FROM_NOTHING, sinceField, withAnswer, type Cursors } from './registry-cursors.js'
 import { createRegistryTables, type RegistryFilter, type RegistryTables } from './registry-lines.js'
+import { requestPage, type Page } from './registry-page.js'
 
-/** Command node and payload namespace of mod_adhoc_statistics. */
-export const REGISTRY_NODE = 'urn:prosody-exporter:statistics:1'
+export { REGISTRY_NODE } from './registry-page.js'
+
+type Asked = { readonly first: number; readonly last?: number; readonly since: string }
 
 /** What is known of the server's registry, from one epoch of it. */
 type Registry = {
   readonly epoch: string
   readonly tables: RegistryTables
-  /** Ranges of ids that cover the registry, each with the change number at which it was last read. */
-  readonly ranges: Range[]
+  cursors: Cursors
+  /** The id from which the next audit reads. */
+  auditFrom: number
   updatedSeconds: number
-}
-
-type Range = { readonly first: number; last: number | undefined; since: number }
-
-type Page = {
-  readonly epoch: string
-  readonly change: number
-  readonly size: number
-  readonly last: number
-  readonly updatedSeconds: number
-  readonly lines: readonly string[]
 }
 
 export type RegistryOptions = {
@@ -43,8 +34,8 @@ export type RegistryOptions = {
 /**
  * Prosody's whole statistics registry, from the companion module's command on our own domain.
  *
- * A run asks each range of ids what changed since it was last read. A lost answer costs nothing,
- * because the server keeps no state for us: the range is asked again with the same number.
+ * A run asks what changed since each id was last read. A lost answer costs nothing, because the
+ * server keeps no state for us: the same is asked again.
  */
 export function createRegistryCollector(
   connection: Pick<Connection, 'request' | 'domain'>,
@@ -53,89 +44,75 @@ export function createRegistryCollector(
   const { filter, auditEvery = 20, now = () => performance.now() } = options
   let registry: Registry | undefined
   let collections = 0
-  let audits = 0
   let mismatches = 0
 
-  async function readPage(range: Range, timeoutMs: number): Promise<Page> {
-    const form = submitForm(REGISTRY_NODE, {
-      ...(registry && { epoch: registry.epoch }),
-      first: String(range.first),
-      ...(range.last !== undefined && { last: String(range.last) }),
-      since: String(range.since),
-    })
-    const { element } = await runCommand(connection, REGISTRY_NODE, { form, timeoutMs })
-    const payload = element.getChild('statistics', REGISTRY_NODE)
-    if (!payload) throw new DecodeError('statistics', `a payload of ${REGISTRY_NODE}`, 'none')
-    return {
-      epoch: Buffer.from(text(payload.attrs, 'epoch')).toString(),
-      change: whole(payload.attrs, 'change'),
-      size: whole(payload.attrs, 'size'),
-      last: whole(payload.attrs, 'last'),
-      updatedSeconds: Number(payload.attrs['updated'] ?? NaN),
-      lines: payload.getChildren('lines').map((lines) => lines.text()),
-    }
+  function ask(asked: Asked, deadline: number): Promise<Page> {
+    const { epoch } = registry ?? {}
+    return requestPage(connection, { epoch, ...asked }, Math.max(deadline - now(), 1))
   }
 
   /** @returns false when the server's registry became another one in the middle. */
   async function run(deadline: number): Promise<boolean> {
-    for (let i = 0; ; i++) {
-      const range = registry?.ranges[i] ?? { first: 1, last: undefined, since: 0 }
-      const leftMs = deadline - now()
-      const page = await readPage(range, Math.max(leftMs, 1)).catch((error: unknown) => {
+    const from = (first: number) =>
+      ask({ first, since: sinceField(registry?.cursors ?? FROM_NOTHING, first) }, deadline)
+    let first = 1
+    let leftMs = deadline - now()
+    let coming = from(first)
+    for (;;) {
+      const page = await coming.catch((error: unknown) => {
         // Time ran out while the server was answering, page after page: it is there.
-        if (error instanceof TimeoutError && i > 0 && leftMs < 1000) throw tooSlow(range.first - 1)
+        if (error instanceof TimeoutError && first > 1 && leftMs < 1000) throw tooSlow(first - 1)
         throw error
       })
       if (page.epoch !== registry?.epoch) {
         registry = undefined
         // A new epoch's first page is complete as it is; any other was asked for in vain.
-        if (i > 0) return false
+        if (first > 1) return false
         registry = {
           epoch: page.epoch,
           tables: createRegistryTables(filter),
-          ranges: [{ first: 1, last: undefined, since: 0 }],
+          cursors: FROM_NOTHING,
+          auditFrom: 1,
           updatedSeconds: NaN,
         }
       }
-      if (i === 0) registry.updatedSeconds = page.updatedSeconds
-      if (apply(registry, i, page)) return true
+      if (first === 1) registry.updatedSeconds = page.updatedSeconds
+      const isLast = page.last >= page.size
+      if (!isLast) {
+        // On its way while we decode.
+        leftMs = deadline - now()
+        coming = from(page.last + 1)
+        coming.catch(() => {})
+      }
+      take(registry, first, page)
+      if (isLast) return true
+      first = page.last + 1
     }
   }
 
-  /** @returns whether this was the last page. */
-  function apply({ ranges, tables }: Registry, i: number, page: Page): boolean {
-    const range = ranges[i]!
-    const asked = range.last ?? page.size
-    if (page.last > asked || (page.last < range.first && range.first <= page.size)) {
-      throw new DecodeError(
-        'statistics',
-        `the last id from ${range.first} to ${asked}`,
-        `${page.last}`,
-      )
-    }
-    for (const lines of page.lines) tables.apply(lines, range.first, page.last)
+  function take(current: Registry, first: number, page: Page): void {
+    const { tables, cursors } = current
+    for (const lines of page.lines) tables.apply(lines, first, page.last)
     tables.settle()
-    if (page.last < asked) {
-      // The module ended the page here; from now on this is where the range ends.
-      ranges.splice(i + 1, 0, { first: page.last + 1, last: range.last, since: range.since })
-      range.last = page.last
-    }
-    range.since = page.change
-    return ranges.length === i + 1
+    // What comes new has ids at the end.
+    const last = page.last >= page.size ? Infinity : page.last
+    current.cursors = withAnswer(cursors, { first, last, change: page.change })
   }
 
   /**
-   * Reads one range from nothing, each time another one, and compares it with what is kept: a check
+   * Reads a page from nothing, each time the next one, and compares it with what is kept: a check
    * on the whole exchange while it runs.
    */
   async function audit(current: Registry, deadline: number): Promise<void> {
-    const i = audits++ % current.ranges.length
-    const range = current.ranges[i]!
-    const full = await readPage({ ...range, since: 0 }, deadline - now())
-    const since = await readPage(range, deadline - now())
-    if (full.epoch !== current.epoch || since.epoch !== current.epoch) return
-    apply(current, i, since)
-    const count = countMismatches(current.tables, range.first, full, since, filter)
+    const first = current.auditFrom
+    const full = await ask({ first, since: '0' }, deadline)
+    if (full.epoch !== current.epoch) return
+    const asked = { first, last: full.last, since: sinceField(current.cursors, first) }
+    const since = await ask(asked, deadline)
+    if (since.epoch !== current.epoch) return
+    take(current, first, since)
+    current.auditFrom = since.last >= since.size ? 1 : since.last + 1
+    const count = countMismatches(current.tables, first, full, since, filter)
     mismatches += count
     if (count > 0) {
       throw new DecodeError('audit', 'what a full reading tells', `${count} series that differ`)
@@ -193,19 +170,6 @@ function mismatchesFamily(count: number) {
   )
 }
 
-function text(attrs: Readonly<Record<string, string>>, name: string): string {
-  const value = attrs[name]
-  if (!value) throw new DecodeError('statistics', `an attribute ${name}`, 'none')
-  return value
-}
-
-function whole(attrs: Readonly<Record<string, string>>, name: string): number {
-  const value = text(attrs, name)
-  if (!/^\d{1,15}$/.test(value))
-    throw new DecodeError(`statistics ${name}`, 'a whole number', value)
-  return Number(value)
-}
-
 function tooSlow(series: number): CollectorError {
   return new CollectorError(
     'timeout',
@@ -229,6 +193,15 @@ function withAdvice(error: unknown, domain: string): unknown {
       'forbidden',
       `Prosody does not let ${domain} read statistics (${error.text}): mod_adhoc_statistics itself allows its component, ` +
         'so another module of modules_enabled in prosody.cfg.lua forbids it',
+      { cause: error },
+    )
+  }
+  // RFC 6120 §8.3.2, `wait`: to ask again at once would take more of the same; the next scrape does.
+  if (error.type === 'wait' && error.condition === 'resource-constraint') {
+    return new CollectorError(
+      'refused',
+      `Prosody gives no more statistics for now (${error.text}): scrape it less often or from fewer exporters, ` +
+        'or raise adhoc_statistics_max_share in prosody.cfg.lua; the next scrape asks again',
       { cause: error },
     )
   }

@@ -88,6 +88,14 @@ function put(to: Uint8Array, at: number, from: Uint8Array, start: number, end: n
   return at + end - start
 }
 
+/** How long a value is that is written as an integer; `undefined` where that takes more to know. */
+export function digitsOf(value: number): number | undefined {
+  if ((value | 0) !== value || value <= 0) return undefined
+  let digits = 1
+  for (let rest = value; rest >= 10; rest = (rest / 10) | 0) digits++
+  return digits
+}
+
 function putInteger(to: Uint8Array, at: number, value: number): number {
   let end = at + 1
   for (let rest = value; rest >= 10; rest = (rest / 10) | 0) end++

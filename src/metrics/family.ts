@@ -25,7 +25,7 @@ export type Family = {
   readonly values: Float64Array
   /** Seconds since 1970 for each row, NaN where the source does not tell; `undefined`: for none. */
   readonly created: Float64Array | undefined
-  /** When the values were read, in whole milliseconds since 1970, to be said with each sample. */
+  /** When the values were read, in whole milliseconds since 1970: shown with each sample, if given. */
   readonly timestampMs?: number
 }
 

@@ -1,4 +1,4 @@
-import { VALUE_BYTES, writeSample, writeText, type Bytes } from './bytes.js'
+import { VALUE_BYTES, writeSample, type Bytes } from './bytes.js'
 import type { Family, MetricType } from './family.js'
 import { width } from './family.js'
 import { exposedName, type Format } from './names.js'
@@ -50,12 +50,12 @@ export function linesOf(family: Family, format: Format): Line[] {
 }
 
 /**
- * Writes a family anew.
+ * Writes a family's rows anew.
  *
  * @param created Times of creation to write, if any.
- * @returns Where each value stands, from the family's first byte, in the order of writing.
+ * @returns Where each value stands, from the first row's first byte, in the order of writing.
  */
-export function* writeFamily(
+export function* writeRows(
   out: Bytes,
   family: Family,
   format: Format,
@@ -63,7 +63,6 @@ export function* writeFamily(
   created: Float64Array | undefined,
 ): Steps<Uint32Array> {
   const start = out.length
-  writeMetadata(out, family, format)
   const { values, labels } = family
   const { bytes, ends } = labels
   const lines = linesOf(family, format)
@@ -90,34 +89,32 @@ export function* writeFamily(
   return offsets
 }
 
-/** Bytes that suffice for the family, whatever its values. */
+/** Bytes that suffice for the family's rows, whatever its values. */
 export function roomFor(family: Family, format: Format, created: boolean): number {
-  const { name, unit, help, length, labels, order } = family
+  const { name, length, labels, order } = family
   const lines = linesOf(family, format)
   const nameBytes = Buffer.byteLength(name)
-  // An escaped character of the help has up to three bytes, or two for one.
-  const metadata = 3 * (nameBytes + SUFFIX_BYTES) + 3 * unit.length + 4 * help.length + 64
   const each = (sum: number, { extra }: Line) =>
     sum + nameBytes + SUFFIX_BYTES + PUNCTUATION_BYTES + extra.length + VALUE_BYTES
   const perRow = lines.reduce(each, created ? each(0, { ...lines[0]!, extra: NONE }) : 0)
   const labelBytes = labels.ends[length - 1] ?? 0
-  return metadata + order.length * perRow + labelBytes * (lines.length + Number(created))
+  return order.length * perRow + labelBytes * (lines.length + Number(created))
 }
 
-function writeMetadata(out: Bytes, family: Family, format: Format): void {
+/** The lines that stand before the family's rows. */
+export function metadataOf(family: Family, format: Format): Uint8Array {
   const { type, unit, help } = family
   const name = exposedName(family, format)
   if (format === 'text') {
-    if (help !== '') writeText(out, `# HELP ${name} ${escapeHelp(help)}\n`)
-    writeText(out, `# TYPE ${name} ${TEXT_TYPES[type]}\n`)
-    return
+    const helpLine = help === '' ? '' : `# HELP ${name} ${escapeHelp(help)}\n`
+    return Buffer.from(`${helpLine}# TYPE ${name} ${TEXT_TYPES[type]}\n`)
   }
-  writeText(out, `# TYPE ${name} ${type}\n`)
-  if (unit !== '' && type !== 'info' && name.endsWith(`_${unit}`)) {
-    writeText(out, `# UNIT ${name} ${unit}\n`)
-  }
+  const hasUnit = unit !== '' && type !== 'info' && name.endsWith(`_${unit}`)
+  const unitLine = hasUnit ? `# UNIT ${name} ${unit}\n` : ''
   // Only OpenMetrics escapes the quotation mark here (ABNF, `escaped-string`).
-  if (help !== '') writeText(out, `# HELP ${name} ${escapeHelp(help).replaceAll('"', '\\"')}\n`)
+  const helpText = escapeHelp(help).replaceAll('"', '\\"')
+  const helpLine = help === '' ? '' : `# HELP ${name} ${helpText}\n`
+  return Buffer.from(`# TYPE ${name} ${type}\n${unitLine}${helpLine}`)
 }
 
 function escapeHelp(help: string): string {

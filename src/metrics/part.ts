@@ -1,47 +1,41 @@
-import { VALUE_BYTES, type Bytes } from './bytes.js'
+import { createBytes, digitsOf, VALUE_BYTES, writeBytes, type Bytes } from './bytes.js'
 import type { Family } from './family.js'
-import { linesOf, roomFor, writeFamily } from './lines.js'
+import { linesOf, metadataOf, roomFor, writeRows } from './lines.js'
+import { detached, recall, remember, type Rendering, type Variant } from './memo.js'
 import type { Format } from './names.js'
-import { copyFamily, differsInValuesOnly, patchFamily, type Rendering } from './patch.js'
+import { copyRows, patchRows } from './patch.js'
 import type { Steps } from './slices.js'
-import { exposableRows } from './validity.js'
+import { STAMP_BYTES, stampFor, writeStamped } from './stamp.js'
+import { exposableRows, hasSum } from './validity.js'
 
 /** A family on its way into an exposition. */
 export type Part = {
   readonly family: Family
   readonly variant: Variant
   readonly rows: Uint32Array
+  readonly metadata: Uint8Array
   /** To copy from, where the family was rendered before and only its values may differ. */
   readonly known: Rendering | undefined
-  /** Bytes that suffice for it. */
+  /** Bytes that suffice for the rows, without timestamps. */
+  readonly plainRoom: number
+  /** Bytes that suffice for all. */
   readonly room: number
 }
 
-// What a format is rendered to depends on an option.
-const VARIANTS = ['text', 'openmetrics', 'openmetricsCreated'] as const
-type Variant = (typeof VARIANTS)[number]
-type Known = { [variant in Variant]?: { rendering: Rendering; missed: number } | undefined }
-
-// The last renderings of each family, kept by its order: a store's snapshots share it until a row
-// comes or goes, and with the store they are gone.
-const renderings = new WeakMap<Uint32Array, Known>()
-// What nobody has asked for while another format was rendered so often is forgotten.
-const MAX_MISSED = 20
-
 export function partOf(family: Family, format: Format, created: boolean): Part {
-  const withCreated =
-    created && format === 'openmetrics' && family.created !== undefined && canHaveCreated(family)
-  const variant = withCreated ? 'openmetricsCreated' : format
   const rows = exposableRows(family, format)
-  let known = renderings.get(family.order)?.[variant]?.rendering
-  // Which rows are left out may change with the values.
-  if (known && !(known.rows === rows && differsInValuesOnly(known.family, family))) {
-    known = undefined
-  }
-  const room = known
-    ? known.end - known.start + known.offsets.length * VALUE_BYTES
+  const variant = variantOf(family, format, rows, created)
+  const withCreated = variant === 'created'
+  const known = recall(family, rows, variant)
+  const metadata = known?.metadata[format] ?? metadataOf(family, format)
+  const plainRoom = known
+    ? known.end - known.start + growth(known.family.values, family.values)
     : roomFor(family, format, withCreated)
-  return { family, variant, rows, known, room }
+  let room = metadata.length + plainRoom
+  if (family.timestampMs !== undefined) {
+    room += rows.length * (linesOf(family, format).length + Number(withCreated)) * STAMP_BYTES
+  }
+  return { family, variant, rows, metadata, known, plainRoom, room }
 }
 
 /**
@@ -51,45 +45,78 @@ export function partOf(family: Family, format: Format, created: boolean): Part {
  */
 export function* writePart(
   out: Bytes,
-  { family, variant, rows, known }: Part,
+  part: Part,
   format: Format,
   isPassing: boolean,
 ): Steps<void> {
-  const start = out.length
-  let columns = known?.columns
-  let offsets = known?.offsets
-  if (!known || !columns || !offsets) {
-    const times = variant === 'openmetricsCreated' ? family.created : undefined
-    offsets = yield* writeFamily(out, family, format, rows, times)
-    columns = linesOf(family, format).map(({ column }) => column)
-  } else if (known.family.values === family.values) {
-    yield* copyFamily(out, known)
-    if (isPassing) return
-  } else {
-    offsets = yield* patchFamily(out, family, known)
+  const { family, variant, known, metadata } = part
+  const { timestampMs } = family
+  writeBytes(out, metadata, 0, metadata.length)
+  const isSame = known?.family.values === family.values
+  if (timestampMs === undefined) {
+    const rendering = yield* writePlain(out, part, format)
+    if (!isPassing) remember(variant, rendering)
+    else if (!isSame) remember(variant, detached(rendering))
+    return
   }
-  const place = isPassing
-    ? {
-        bytes: Uint8Array.from(out.buffer.subarray(start, out.length)),
-        start: 0,
-        end: out.length - start,
-      }
-    : { bytes: out.buffer, start, end: out.length }
-  remember(variant, { family, rows, columns, offsets, ...place })
+  // The next one has other timestamps: without them there is something to copy from.
+  const plain = isSame ? known : yield* writePlain(createBytes(part.plainRoom), part, format)
+  remember(variant, plain)
+  yield* writeStamped(out, plain, stampFor(timestampMs, format))
 }
 
-function remember(variant: Variant, rendering: Rendering): void {
-  const { order } = rendering.family
-  const known = renderings.get(order) ?? {}
-  renderings.set(order, known)
-  known[variant] = { rendering, missed: 0 }
-  for (const other of VARIANTS) {
-    const rest = known[other]
-    if (rest && other !== variant && ++rest.missed > MAX_MISSED) known[other] = undefined
+/** Writes a family's rows without timestamps. */
+function* writePlain(
+  out: Bytes,
+  { family, variant, rows, known, metadata }: Part,
+  format: Format,
+): Steps<Rendering> {
+  const start = out.length
+  let offsets: Uint32Array
+  if (!known) {
+    const times = variant === 'created' ? family.created : undefined
+    offsets = yield* writeRows(out, family, format, rows, times)
+  } else if (known.family.values === family.values) {
+    yield* copyRows(out, known)
+    offsets = known.offsets
+  } else {
+    offsets = yield* patchRows(out, family, known)
   }
+  const columns = known?.columns ?? linesOf(family, format).map(({ column }) => column)
+  const all = known?.metadata ?? {}
+  all[format] = metadata
+  const { buffer: bytes, length: end } = out
+  return { family, rows, columns, bytes, start, end, offsets, metadata: all }
+}
+
+function variantOf(
+  family: Family,
+  format: Format,
+  rows: Uint32Array,
+  created: boolean,
+): 'rows' | 'openmetrics' | 'created' {
+  if (format === 'text') return 'rows'
+  if (created && family.created !== undefined && canHaveCreated(family)) return 'created'
+  // What text leaves out OpenMetrics does too.
+  const isAsText = rows === family.order || rows === exposableRows(family, 'text')
+  return isAsText && hasSum(family) ? 'rows' : 'openmetrics'
 }
 
 /** Of the types we have; a gauge's `_created` would be read as a family of its own. */
 function canHaveCreated({ type }: Family): boolean {
   return type === 'counter' || type === 'histogram' || type === 'summary'
+}
+
+/** Bytes by which values are longer than before, at most. What is shorter is not set against it. */
+function growth(before: Float64Array, after: Float64Array): number {
+  if (before === after) return 0
+  let bytes = 0
+  for (let i = 0; i < after.length; i++) {
+    const value = after[i]!
+    const old = before[i]!
+    // 0 may have been -0, or be it now.
+    if (value === old) bytes += value === 0 ? 1 : 0
+    else bytes += Math.max(0, (digitsOf(value) ?? VALUE_BYTES) - (digitsOf(old) ?? 1))
+  }
+  return bytes
 }

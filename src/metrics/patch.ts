@@ -1,50 +1,20 @@
 import { lineEnd, putValue, writeBytes, type Bytes } from './bytes.js'
 import { width, type Family } from './family.js'
 import { VALUES_PER_STEP } from './lines.js'
+import type { Rendering } from './memo.js'
 import type { Steps } from './slices.js'
-
-/** A family as it stands in an exposition, for the next one to copy from. */
-export type Rendering = {
-  readonly family: Family
-  /** Rows that were written, in their order. */
-  readonly rows: Uint32Array
-  /** Which of a row's values are written, in the order of writing. */
-  readonly columns: readonly number[]
-  /** The exposition, and where in it the family begins and ends. Never written to again. */
-  readonly bytes: Uint8Array<ArrayBuffer>
-  readonly start: number
-  readonly end: number
-  /** Where each value stands, from `start`, in the order of writing. */
-  readonly offsets: Uint32Array
-}
 
 // Copied at a time: a copy costs a view, and what lies behind a value that grows is copied again.
 const COPY_BYTES = 4096
 const COPY_STEP_BYTES = 1 << 20
 
-/** Whether the family is what was rendered, but for its values: then a patch of that is the same. */
-export function differsInValuesOnly(a: Family, b: Family): boolean {
-  return (
-    a.order === b.order &&
-    a.length === b.length &&
-    a.labels === b.labels &&
-    a.created === b.created &&
-    a.name === b.name &&
-    a.type === b.type &&
-    a.bounds === b.bounds &&
-    a.help === b.help &&
-    a.unit === b.unit &&
-    a.values.length === b.values.length
-  )
-}
-
 /**
- * Writes a family that was rendered before with other values: what stands between changed values is
+ * Writes the rows of a family that was rendered before with other values: what stands between changed values is
  * copied, so the cost is that of a copy and of the values that changed.
  *
- * @returns Where each value stands, from the family's first byte, in the order of writing.
+ * @returns Where each value stands, from the first row's first byte, in the order of writing.
  */
-export function* patchFamily(out: Bytes, family: Family, known: Rendering): Steps<Uint32Array> {
+export function* patchRows(out: Bytes, family: Family, known: Rendering): Steps<Uint32Array> {
   const shift = out.length - known.start
   const patch: Patch = { to: out.buffer, known, shift, copied: known.start, offsets: undefined }
   const { rows, columns, end } = known
@@ -54,7 +24,7 @@ export function* patchFamily(out: Bytes, family: Family, known: Rendering): Step
       copyTo(patch, known.start + known.offsets[first * columns.length]!)
       yield
     }
-    patchRows(patch, family, first, Math.min(rows.length, first + rowsPerStep), shift)
+    patchStep(patch, family, first, Math.min(rows.length, first + rowsPerStep), shift)
   }
   copyTo(patch, end)
   out.length = end + patch.shift
@@ -72,7 +42,7 @@ type Patch = {
   offsets: Uint32Array | undefined
 }
 
-function patchRows(patch: Patch, family: Family, first: number, end: number, base: number): void {
+function patchStep(patch: Patch, family: Family, first: number, end: number, base: number): void {
   const { known } = patch
   const { rows, columns, offsets, start } = known
   const { values } = family
@@ -116,8 +86,8 @@ function replace(patch: Patch, from: number, value: number): void {
   }
 }
 
-/** Copies a family of which nothing has changed. */
-export function* copyFamily(out: Bytes, { bytes, start, end }: Rendering): Steps<void> {
+/** Copies the rows of a family of which nothing has changed. */
+export function* copyRows(out: Bytes, { bytes, start, end }: Rendering): Steps<void> {
   for (let from = start; from < end; from += COPY_STEP_BYTES) {
     if (from > start) yield
     writeBytes(out, bytes, from, Math.min(end, from + COPY_STEP_BYTES))

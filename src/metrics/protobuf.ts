@@ -1,53 +1,20 @@
-import type { Family, MetricType } from './family.js'
-import { width } from './family.js'
-import { exposedName, isAskedFor } from './names.js'
+import type { Family } from './family.js'
+import { VALUES_PER_STEP } from './lines.js'
+import { detached, recall, remember, type Rendering } from './memo.js'
+import { estimate, hasCounts, writeFamily } from './message.js'
+import { isAskedFor } from './names.js'
 import { planned } from './plan.js'
 import { atOnce, type Steps } from './slices.js'
 import { exposableRows } from './validity.js'
-import {
-  close,
-  createOut,
-  finish,
-  open,
-  reserve,
-  writeDouble,
-  writeString,
-  writeUint,
-  type Out,
-} from './wire.js'
+import { createOut, reserve, type Out } from './wire.js'
 
 export type ProtobufOptions = {
   /** Only these families, see `filterFamilies`. Default: all. */
   readonly names?: ReadonlySet<string>
 }
 
-/** Writes the value of one row, which begins at that index of `values`, as a field of its Metric. */
-type ValueWriter = (at: number, created: number) => void
-
-const EQUALS = 0x3d
-const QUOTE = 0x22
-const BACKSLASH = 0x5c
-const LETTER_N = 0x6e
-const NEWLINE = 0x0a
-
-const NONE = new Uint8Array(0)
-// Room for a row's own fields and for moving what turns out longer than 127 bytes; and for a bucket's.
-const ROW_MARGIN = 96
-const BUCKET_MARGIN = 24
-// About half a millisecond's work.
-const STEP_BYTES = 32 * 1024
 const COPY_BYTES = 1024 * 1024
-
-/** The MetricType, and the field of the Metric that has its value. */
-const TYPES: Readonly<Record<MetricType, readonly [type: number, field: number]>> = {
-  counter: [0, 3],
-  gauge: [1, 2],
-  summary: [2, 4],
-  unknown: [3, 5],
-  histogram: [4, 7],
-  // There is no info: as in the text format it is a gauge.
-  info: [1, 2],
-}
+const PARTS_PER_STEP = 100
 
 /**
  * The families as io.prometheus.client.MetricFamily messages, each with its length before it, sorted
@@ -55,7 +22,8 @@ const TYPES: Readonly<Record<MetricType, readonly [type: number, field: number]>
  * that are no counts (NaN, negative, in a summary a fraction): there is no field for them. Start
  * timestamps are always there where the source tells them.
  *
- * Unchanged family objects are rendered once only.
+ * Of a family that was rendered before only the values that changed are written again, where they
+ * are doubles; with buckets or quantiles it is rendered anew.
  *
  * @see prometheus/client_model `io/prometheus/client/metrics.proto`; prometheus/prometheus
  *   `prompb/io/prometheus/client/metrics.proto` for `unit`
@@ -67,179 +35,76 @@ export function renderProtobuf(
   return atOnce(protobufSteps(families, options))
 }
 
-// From snapshot to snapshot a family is the same object until something in it changes.
-const memo = new WeakMap<Family, Uint8Array<ArrayBuffer>>()
+/** A family on its way into the whole, and what to go on from. */
+type Part = { readonly family: Family; readonly rows: Uint32Array; readonly known?: Rendering }
 
 /** `renderProtobuf` in steps. */
 export function* protobufSteps(
   families: readonly Family[],
   { names }: ProtobufOptions,
 ): Steps<Uint8Array<ArrayBuffer>> {
-  // Of all families, so that a choice of some shows nothing that the whole does not.
-  const shown = planned(families, 'text').filter((family) => isAskedFor(family, names))
+  const parts: Part[] = []
   let size = 0
-  for (const family of shown) {
-    const rendered = memo.get(family) ?? (yield* renderFamily(family))
-    memo.set(family, rendered)
-    size += rendered.length
+  // Of all families, so that a choice of some shows nothing that the whole does not.
+  for (const family of planned(families, 'text')) {
+    if (!isAskedFor(family, names)) continue
+    const rows = exposableRows(family, 'text')
+    const known = recall(family, rows, 'protobuf')
+    const isPatched = known !== undefined && canPatch(known.family, family)
+    parts.push(isPatched ? { family, rows, known } : { family, rows })
+    size += isPatched ? known.end - known.start : estimate(family, rows.length)
+    if (parts.length % PARTS_PER_STEP === 0) yield
+  }
+  const out = createOut(size)
+  const made: Omit<Rendering, 'bytes'>[] = []
+  for (const { family, rows, known } of parts) {
+    const start = out.length
+    let offsets = known?.offsets
+    if (known) {
+      yield* copyFamily(out, known)
+      yield* patchValues(out.view, start, family, known)
+    }
+    offsets ??= yield* writeFamily(out, family, rows)
+    made.push({ family, rows, columns: [0], start, end: out.length, offsets, metadata: {} })
     yield
   }
-  const all = new Uint8Array(size)
-  let at = 0
-  for (const family of shown) {
-    const rendered = memo.get(family)!
-    for (let i = 0; i < rendered.length; i += COPY_BYTES) {
-      all.set(rendered.subarray(i, i + COPY_BYTES), at + i)
-      yield
-    }
-    at += rendered.length
-    // The bytes are held once, in the latest whole.
-    if (names === undefined) memo.set(family, all.subarray(at - rendered.length, at))
+  // Only now it is known where the bytes are: they are moved when the room does not suffice.
+  const { bytes, length } = out
+  for (const [i, each] of made.entries()) {
+    const rendering = { ...each, bytes }
+    if (names === undefined) remember('protobuf', rendering)
+    else if (!parts[i]!.known) remember('protobuf', detached(rendering))
+    if (i % PARTS_PER_STEP === 0) yield
   }
-  return all
+  return bytes.subarray(0, length)
 }
 
-function* renderFamily(family: Family): Steps<Uint8Array<ArrayBuffer>> {
-  const { type, help, unit, labels, created } = family
-  const rows = exposableRows(family, 'text')
-  const isCountable = countable(family)
-  const [typeNumber, field] = TYPES[type]
-  const columns = width(family)
-  const out = createOut(estimate(family, rows.length))
-  writeString(out, 1, exposedName(family, 'text'))
-  if (help !== '') writeString(out, 2, help)
-  writeUint(out, 3, typeNumber)
-
-  const writeValue = valueWriter(out, family)
-  const margin = columns * BUCKET_MARGIN + ROW_MARGIN
-  let stepEnd = out.length + STEP_BYTES
-  let isEmpty = true
-  for (const row of rows) {
-    if (!isCountable(row)) continue
-    isEmpty = false
-    const start = row === 0 ? 0 : labels.ends[row - 1]!
-    const end = labels.ends[row]!
-    // `a="",` is seven bytes here, and no text grows by more.
-    reserve(out, 2 * (end - start) + margin)
-    const metric = open(out, 4)
-    writeLabels(out, labels.bytes, start, end)
-    const value = open(out, field)
-    writeValue(row * columns, created ? created[row]! : NaN)
-    close(out, value)
-    close(out, metric)
-    if (out.length > stepEnd) {
-      stepEnd = out.length + STEP_BYTES
-      yield
-    }
-  }
-  if (isEmpty) return NONE
-  // As OpenMetrics has it: Prometheus refuses the scrape for a unit that does not end the name.
-  if (unit !== '' && type !== 'info' && family.name.endsWith(`_${unit}`)) writeString(out, 5, unit)
-  return finish(out)
-}
-
-function valueWriter(out: Out, { type, bounds, values }: Family): ValueWriter {
-  if (type !== 'histogram' && type !== 'summary') {
-    return (at, created) => {
-      writeDouble(out, 1, values[at]!)
-      if (type === 'counter') writeTimestamp(out, 3, created)
-    }
-  }
-  const isHistogram = type === 'histogram'
-  const columns = bounds.length
-  return (at, created) => {
-    writeCount(out, 1, values[at + columns + 1]!)
-    writeDouble(out, 2, values[at + columns]!)
-    for (let i = 0; i < columns; i++) {
-      const bucket = open(out, 3)
-      if (isHistogram) {
-        writeCount(out, 1, values[at + i]!)
-        writeDouble(out, 2, bounds[i]!)
-      } else {
-        writeDouble(out, 1, bounds[i]!)
-        writeDouble(out, 2, values[at + i]!)
-      }
-      close(out, bucket)
-    }
-    writeTimestamp(out, isHistogram ? 15 : 4, created)
+function* copyFamily(out: Out, { bytes, start, end }: Rendering): Steps<void> {
+  reserve(out, end - start)
+  for (let from = start; from < end; from += COPY_BYTES) {
+    if (from > start) yield
+    const piece = bytes.subarray(from, Math.min(end, from + COPY_BYTES))
+    out.bytes.set(piece, out.length)
+    out.length += piece.length
   }
 }
 
-/** Whether the row's counts have a field: an unsigned integer, in a histogram also a fraction. */
-function countable(family: Family): (row: number) => boolean {
-  const { type, bounds, values } = family
-  const columns = width(family)
-  const count = bounds.length + 1
-  if (type === 'summary') return (row) => isUint(values[row * columns + count]!)
-  if (type !== 'histogram') return () => true
-  return (row) => {
-    const at = row * columns
-    if (!(values[at + count]! >= 0)) return false
-    for (let i = 0; i < bounds.length; i++) if (!(values[at + i]! >= 0)) return false
-    return true
+/** Whether only doubles differ: those do not change the length of a message. */
+function canPatch(before: Family, after: Family): boolean {
+  if (before.timestampMs !== after.timestampMs) return false
+  return before.values === after.values || !hasCounts(after)
+}
+
+function* patchValues(to: DataView, start: number, family: Family, known: Rendering): Steps<void> {
+  const { rows, offsets } = known
+  const before = known.family.values
+  const { values } = family
+  if (before === values) return
+  for (let i = 0; i < rows.length; i++) {
+    const value = values[rows[i]!]!
+    const old = before[rows[i]!]!
+    // 0 and -0 are equal and are not the same; a NaN is written again for nothing.
+    if (value !== old || value === 0) to.setFloat64(start + offsets[i]!, value, true)
+    if (i % VALUES_PER_STEP === VALUES_PER_STEP - 1) yield
   }
-}
-
-function isUint(value: number): boolean {
-  return value >= 0 && value < 2 ** 64 && Number.isInteger(value)
-}
-
-/** `sample_count` or `cumulative_count`; what is no integer in the field of the same name and `_float`. */
-function writeCount(out: Out, field: number, value: number): void {
-  if (isUint(value)) writeUint(out, field, value)
-  else writeDouble(out, 4, value)
-}
-
-/** A google.protobuf.Timestamp, of which the years end with 9999; none for what is no time since 1970. */
-function writeTimestamp(out: Out, field: number, seconds: number): void {
-  if (!(seconds >= 0 && seconds < 253_402_300_800)) return
-  // A double holds no more than microseconds; without rounding x.123 s would be x.122999 and Prometheus cuts.
-  const micros = Math.round(seconds * 1e6)
-  const whole = Math.floor(micros / 1e6)
-  const timestamp = open(out, field)
-  writeUint(out, 1, whole)
-  if (micros > whole * 1e6) writeUint(out, 2, (micros - whole * 1e6) * 1000)
-  close(out, timestamp)
-}
-
-/** Label text as LabelPair messages, the escapes undone. There must be room. */
-function writeLabels(out: Out, text: Uint8Array, start: number, end: number): void {
-  for (let i = start; i < end;) {
-    const pair = open(out, 1)
-    const name = open(out, 1)
-    i = copyUntil(EQUALS, out, text, i, end)
-    close(out, name)
-    const value = open(out, 2)
-    i = copyUntil(QUOTE, out, text, i + 2, end)
-    close(out, value)
-    close(out, pair)
-    i += 2 // the quotation mark and the comma
-  }
-}
-
-/** Copies what comes before an unescaped mark; returns where that is. */
-function copyUntil(mark: number, out: Out, text: Uint8Array, start: number, end: number): number {
-  const to = out.bytes
-  let at = out.length
-  let i = start
-  for (; i < end; i++) {
-    let byte = text[i]!
-    if (byte === mark) break
-    if (byte === BACKSLASH) {
-      byte = text[++i]!
-      if (byte === LETTER_N) byte = NEWLINE
-    }
-    to[at++] = byte
-  }
-  out.length = at
-  return i
-}
-
-/** Room that mostly suffices, so that a large family is not copied as it grows. */
-function estimate(family: Family, rows: number): number {
-  const { type, help, name, labels, length } = family
-  const perValue = type === 'histogram' || type === 'summary' ? 22 : 12
-  const labelBytes = ((labels.ends[length - 1] ?? 0) / Math.max(length, 1)) * 1.3
-  const perRow = labelBytes + 8 + width(family) * perValue + (family.created ? 14 : 0)
-  return Math.ceil(rows * perRow) + 3 * (help.length + name.length) + 4 * ROW_MARGIN
 }

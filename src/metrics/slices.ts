@@ -4,7 +4,7 @@ import { setImmediate } from 'node:timers/promises'
 export type Steps<T> = Generator<undefined, T>
 
 // With one step more and what the rest of the program does, the event loop answers within 10 ms.
-const SLICE_MS = 6
+const SLICE_MS = 5
 
 /** Does the work in slices of a few milliseconds; others have their turn between them. */
 export async function inSlices<T>(

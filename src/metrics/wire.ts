@@ -1,5 +1,7 @@
+import type { Steps } from './slices.js'
+
 /**
- * One protobuf message that grows at its end, `view` being of `bytes`. Fields are written in the
+ * Delimited protobuf messages, a whole that grows at its end, `view` being of `bytes`. Fields are written in the
  * order of the calls. All but `writeString` and `reserve` take it that there is room.
  *
  * @see https://protobuf.dev/programming-guides/encoding/
@@ -16,10 +18,11 @@ const tag = (field: number, wireType: number): number => field * 8 + wireType
 const PREFIX_MARGIN = 5
 // The same of a text, with its tag.
 const STRING_MARGIN = 8
+const MOVE_BYTES = 1024 * 1024
 const UTF8 = new TextEncoder()
 
 export function createOut(capacity: number): Out {
-  return { ...allocate(capacity + PREFIX_MARGIN), length: PREFIX_MARGIN }
+  return { ...allocate(capacity), length: 0 }
 }
 
 /** Begins a message or a text, one byte for its length; there must be room. */
@@ -77,7 +80,8 @@ function varintSize(value: number): number {
 }
 
 function allocate(capacity: number): Pick<Out, 'bytes' | 'view'> {
-  const bytes = new Uint8Array(capacity)
+  // Not zeroed: the system gives a large buffer its memory page by page as it is written.
+  const bytes = Buffer.allocUnsafeSlow(capacity)
   return { bytes, view: new DataView(bytes.buffer) }
 }
 
@@ -90,10 +94,26 @@ export function reserve(out: Out, extra: number): void {
   out.view = grown.view
 }
 
-/** The message with its length before it, without the room that is left where that is much. */
-export function finish({ bytes, length }: Out): Uint8Array<ArrayBuffer> {
-  const size = length - PREFIX_MARGIN
-  const start = PREFIX_MARGIN - varintSize(size)
-  putVarint(bytes, start, size)
-  return length > bytes.length * 0.6 ? bytes.subarray(start, length) : bytes.slice(start, length)
+/** Begins a message with its length before it. */
+export function openMessage(out: Out): void {
+  reserve(out, PREFIX_MARGIN)
+  out.length += PREFIX_MARGIN
+}
+
+/**
+ * Ends the message that `openMessage` began at `start`.
+ *
+ * @returns By how much its content was moved towards the start, as its length is mostly short.
+ */
+export function* closeMessage(out: Out, start: number): Steps<number> {
+  const content = start + PREFIX_MARGIN
+  const size = out.length - content
+  const moved = PREFIX_MARGIN - varintSize(size)
+  for (let from = content; from < out.length; from += MOVE_BYTES) {
+    if (from > content) yield
+    out.bytes.copyWithin(from - moved, from, Math.min(out.length, from + MOVE_BYTES))
+  }
+  putVarint(out.bytes, start, size)
+  out.length -= moved
+  return moved
 }

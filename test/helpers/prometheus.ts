@@ -36,8 +36,10 @@ export type RunningPrometheus = {
   readonly url: string
   /** An instant query. */
   query(promql: string): Promise<QueryResult[]>
-  /** Each series of a selector with its samples of the last ten minutes, times in seconds. */
+  /** Each series of a selector with its samples of the last hour, times in seconds. */
   history(selector: string): Promise<History[]>
+  /** A query evaluated again and again, from the first time to the last; seconds. */
+  range(promql: string, times: { from: number; to: number; step: number }): Promise<History[]>
   /** Everything stored for a job at its last scrape, but for what Prometheus adds (`up`, `scrape_*`). */
   samples(job: string): Promise<QueryResult[]>
   /** Waits until a job was scraped `count` times more, each of them well. */
@@ -73,6 +75,8 @@ export async function withPrometheus(
     readonly major: Major
     readonly jobs: readonly Job[]
     readonly intervalMs?: number
+    /** How long a scrape may take. Default: the interval. */
+    readonly timeoutMs?: number
     /** For `--enable-feature`. */
     readonly features?: readonly string[]
   },
@@ -83,14 +87,14 @@ export async function withPrometheus(
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
   const jobs = await Promise.all(options.jobs.map((job) => jobConfig(t, options.major, job)))
-  const interval = `${options.intervalMs ?? 500}ms`
+  const { intervalMs = 500, timeoutMs = intervalMs } = options
   const file = join(directory.path, 'prometheus.yml')
   await writeFile(
     file,
     [
       'global:',
-      `  scrape_interval: ${interval}`,
-      `  scrape_timeout: ${interval}`,
+      `  scrape_interval: ${intervalMs}ms`,
+      `  scrape_timeout: ${timeoutMs}ms`,
       'scrape_configs:',
       ...jobs.flat(),
       '',
@@ -115,6 +119,14 @@ export async function withPrometheus(
     const { result } = (await ask(`query?query=${encodeURIComponent(promql)}`)) as Data
     return result.map(({ metric, value }) => ({ labels: metric, value: readFloat(value[1]) }))
   }
+  const matrix = async (path: string): Promise<History[]> => {
+    type Data = { result: { metric: Record<string, string>; values: [number, string][] }[] }
+    const { result } = (await ask(path)) as Data
+    return result.map(({ metric, values }) => ({
+      labels: metric,
+      samples: values.map(([at, value]) => ({ at, value: readFloat(value) })),
+    }))
+  }
   const target = async (job: string): Promise<Target | undefined> => {
     const { activeTargets } = (await ask('targets?state=active')) as { activeTargets: Target[] }
     return activeTargets.find(({ labels }) => labels.job === job)
@@ -131,16 +143,16 @@ export async function withPrometheus(
   return {
     url,
     query,
-    async history(selector) {
-      type Data = { result: { metric: Record<string, string>; values: [number, string][] }[] }
-      const { result } = (await ask(
-        `query?query=${encodeURIComponent(`${selector}[10m]`)}`,
-      )) as Data
-      return result.map(({ metric, values }) => ({
-        labels: metric,
-        samples: values.map(([at, value]) => ({ at, value: readFloat(value) })),
-      }))
-    },
+    history: (selector) => matrix(`query?query=${encodeURIComponent(`${selector}[1h]`)}`),
+    range: (promql, { from, to, step }) =>
+      matrix(
+        `query_range?${new URLSearchParams({
+          query: promql,
+          start: String(from),
+          end: String(to),
+          step: String(step),
+        }).toString()}`,
+      ),
     async samples(job) {
       const all = await query(`{job=${JSON.stringify(job)}}`)
       return all.filter(({ labels }) => !/^(up$|scrape_)/.test(labels.__name__ ?? ''))

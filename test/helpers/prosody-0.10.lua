@@ -109,6 +109,10 @@ function stanza_mt:tag(name, attr)
 	table.insert(self.last_add, child);
 	return self;
 end
+function stanza_mt:add_direct_child(child)
+	table.insert(self, child);
+	table.insert(self.tags, child);
+end
 function stanza_mt:text(text)
 	table.insert(self.last_add[#self.last_add] or self, text);
 	return self;

@@ -12,6 +12,7 @@ export type ProtoMetric = {
   /** Bucket or quantile, then its value. */
   readonly steps?: readonly (readonly [bound: number, value: number])[]
   readonly created?: { readonly seconds: bigint; readonly nanos: number }
+  readonly timestampMs?: number
 }
 
 export type ProtoFamily = {
@@ -55,7 +56,8 @@ function readFamily(message: Message): ProtoFamily {
 
 function readMetric(field: Field, type: keyof typeof VALUE): ProtoMetric {
   const metric = readMessage(field, [1])
-  assertFields(metric, [1, VALUE[type]])
+  assertFields(metric, [1, VALUE[type], 6])
+  const timestamp = metric.has(6) ? { timestampMs: number(metric, 6) } : {}
   const labels = (metric.get(1) ?? []).map((each) => {
     const pair = readMessage(each)
     assertFields(pair, [1, 2])
@@ -64,11 +66,11 @@ function readMetric(field: Field, type: keyof typeof VALUE): ProtoMetric {
   const value = readMessage(metric.get(VALUE[type])?.[0] ?? assert.fail('no value'), [3])
   if (type === 'gauge' || type === 'untyped') {
     assertFields(value, [1])
-    return { labels, value: number(value, 1) }
+    return { labels, value: number(value, 1), ...timestamp }
   }
   if (type === 'counter') {
     assertFields(value, [1, 3])
-    return { labels, value: number(value, 1), ...created(value, 3) }
+    return { labels, value: number(value, 1), ...created(value, 3), ...timestamp }
   }
   const isHistogram = type === 'histogram'
   assertFields(value, isHistogram ? [1, 2, 3, 4, 15] : [1, 2, 3, 4])
@@ -84,6 +86,7 @@ function readMetric(field: Field, type: keyof typeof VALUE): ProtoMetric {
         : ([number(step, 1), number(step, 2)] as const)
     }),
     ...created(value, isHistogram ? 15 : 4),
+    ...timestamp,
   }
 }
 

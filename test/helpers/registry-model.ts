@@ -41,7 +41,11 @@ export function createRegistryModel(): RegistryModel {
 
   const nameOf = (family: number) => `test_${family}_${generations[family] ?? 0}`
 
-  function read(first: number, last: number, since: number): { lines: string; last: number } {
+  function read(
+    first: number,
+    last: number,
+    sinceOf: (id: number) => number,
+  ): { lines: string; last: number } {
     change++
     let lines = ''
     const told = new Set<number>()
@@ -53,6 +57,7 @@ export function createRegistryModel(): RegistryModel {
         if (!isForgetting || metric.defined === change) metric.changed = change
         else isForgetting = false
       }
+      const since = sinceOf(id)
       if (metric.changed <= since) continue
       if (metric.defined <= since) lines += `${id}\t${metric.value}\n`
       else {
@@ -103,9 +108,22 @@ export function createRegistryModel(): RegistryModel {
         .find((each) => each.attrs['var'] === name)
         ?.getChildText('value')
     const first = Number(field('first') ?? 1)
-    const asked = Math.min(Number(field('last') ?? metrics.length), metrics.length)
-    const since = field('epoch') === String(epoch) ? Number(field('since') ?? 0) : 0
-    const { lines, last } = read(first, Math.min(asked, first + model.pageSize - 1), since)
+    const isKnown = field('epoch') === String(epoch)
+    const cursors = (isKnown ? (field('since') ?? '0') : '0').split(' ').map((cursor) => {
+      const [since, last = Infinity] = cursor.split(':').map(Number)
+      return { since: since!, last }
+    })
+    const asked = Math.min(
+      Number(field('last') ?? Infinity),
+      first + model.pageSize - 1,
+      metrics.length,
+      cursors.at(-1)!.last,
+    )
+    const { lines, last } = read(
+      first,
+      asked,
+      (id) => cursors.find((each) => id <= each.last)!.since,
+    )
     return xml(
       'iq',
       { type: 'result' },

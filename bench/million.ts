@@ -1,0 +1,41 @@
+/** A million series with the names and labels that Prosody's have, for us and for prom-client. */
+
+import { labelText } from '../src/metrics/family.js'
+import { createTable, type Table } from '../src/metrics/store.js'
+
+export const nameOf = (family: number) => `prosody_mod_test_series_${family}`
+export const labelsOf = (row: number) => ({
+  host: `host${row % 10}.example.com`,
+  type: row % 2 ? 'c2s' : 's2s',
+  ip_family: `ipv6-${row}`,
+})
+/** Whole numbers, but for one series in ten. */
+export const valueOf = (row: number, round: number) =>
+  row % 10 === 3 ? (row + round) / 7 : row + 10_000 + round * 17
+
+export function createTables(families: number, rows: number): Table[] {
+  return Array.from({ length: families }, (_, f) => {
+    const table = createTable({
+      name: nameOf(f),
+      type: 'counter',
+      help: 'A test series.',
+      unit: '',
+      bounds: [],
+    })
+    for (let row = 0; row < rows; row++) {
+      table.append(labelText(labelsOf(row)))
+      table.set(row, 0, valueOf(row, 0))
+      // As a page of a full reading ends.
+      if (row % 1000 === 999) table.settle()
+    }
+    table.settle()
+    return table
+  })
+}
+
+/** Changes every `every`-th value of each table. */
+export function change(tables: readonly Table[], rows: number, every: number, round: number): void {
+  for (const table of tables) {
+    for (let row = round % every; row < rows; row += every) table.set(row, 0, valueOf(row, round))
+  }
+}

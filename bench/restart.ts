@@ -1,0 +1,113 @@
+// What increase() makes of a restart of Prosody, in real Prometheus servers, times scaled down 1:5
+// (but not the restart's): how much it misses of what was counted, and how much of that was counted
+// after the last scrape before the end, which nobody can know. Twice: after a long life, and after a
+// short one whose count the next life has overtaken when it is first scraped, so that no value falls.
+// Run: node --import tsx bench/restart.ts
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { withExporterFor } from '../test/helpers/exporter.js'
+import { withPrometheus } from '../test/helpers/prometheus.js'
+import { prosodyVersions, withProsody } from '../test/helpers/prosody.js'
+import { increaseAcross, restartCounting, untilSeen, type Across } from '../test/helpers/rates.js'
+import { report } from './figure.js'
+
+type Test = Parameters<typeof withProsody>[0]
+type Version = (typeof prosodyVersions)[number]
+
+const SCALE = 5
+const LIFE_MS = 60_000 / SCALE
+const MIN_AGE_MS = 250 / SCALE
+const TIMEOUT_MS = 10_000 / SCALE
+const CREATED = 'created-timestamp-zero-ingestion'
+const SERVERS = [
+  { what: 'Prometheus 2.42 every 15 s', major: '2', intervalMs: 15_000 / SCALE, features: [] },
+  { what: 'Prometheus 3 every 10 s', major: '3', intervalMs: 10_000 / SCALE, features: [] },
+  {
+    what: `Prometheus 3 every 10 s with ${CREATED}`,
+    major: '3',
+    intervalMs: 10_000 / SCALE,
+    features: [CREATED],
+  },
+] as const
+/** What the counter is when Prosody starts, three times. */
+const INITIAL = [1_000_000, 0, 500_000] as const
+const RESTARTS = ['after a long life', 'overtaken before it was seen'] as const
+
+async function startTargets(t: Test, version: Version) {
+  const globals = { test_rates_initial: String(INITIAL[0]) }
+  const options = { version, modules: ['test_rates'], globals }
+  const [prosody, peer] = await Promise.all([withProsody(t, options), withProsody(t, options)])
+  const exporter = await withExporterFor(t, prosody, {
+    env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: `${MIN_AGE_MS}ms` },
+  })
+  return [
+    { version, name: `ours-${version}`, prosody, target: `${exporter.url}/metrics` },
+    { version, name: `theirs-${version}`, prosody: peer, target: peer.openmetricsUrl },
+  ]
+}
+
+async function measure(t: Test): Promise<void> {
+  const targets = (await Promise.all(prosodyVersions.map((v) => startTargets(t, v)))).flat()
+  const servers = await Promise.all(
+    SERVERS.map(async ({ what, ...options }) => ({
+      what,
+      server: await withPrometheus(t, { ...options, jobs: targets, timeoutMs: TIMEOUT_MS }),
+    })),
+  )
+  const selectorOf = (name: string) => `test_rates_counted_total{job=${JSON.stringify(name)}}`
+  const untilAllSee = (since: number) =>
+    Promise.all(
+      servers.flatMap(({ server }) =>
+        targets.map(({ name }) => untilSeen(server, selectorOf(name), { since, count: 2 })),
+      ),
+    )
+
+  const ends = [{ inAll: NaN, at: 0 }]
+  const ended = new Map(targets.map(({ name }) => [name, [...ends]]))
+  for (const initial of INITIAL.slice(1)) {
+    await untilAllSee(Math.max(...[...ended.values()].map((lives) => lives.at(-1)!.at)))
+    await sleep(LIFE_MS)
+    await Promise.all(
+      targets.map(async ({ name, prosody }) => {
+        ended.get(name)!.push(await restartCounting(prosody, initial, () => sleep(MIN_AGE_MS)))
+      }),
+    )
+  }
+  await untilAllSee(Math.max(...[...ended.values()].map((lives) => lives.at(-1)!.at)))
+  await sleep(LIFE_MS)
+
+  for (const [i, restart] of RESTARTS.entries()) {
+    for (const { what, server } of servers) {
+      const across = async (name: string) => {
+        const [before, end, next] = ended.get(name)!.slice(i)
+        const all = await untilSeen(server, selectorOf(name), { since: before!.at, count: 2 })
+        const samples = all.filter(({ at }) => at < (next?.at ?? Infinity))
+        return await increaseAcross(server, selectorOf(name), end!, samples)
+      }
+      for (const version of prosodyVersions) {
+        const mine = await across(`ours-${version}`)
+        const peer = await across(`theirs-${version}`)
+        report({
+          what: `Prosody ${version} restarted ${restart}, ${what}: increase() off by more than what was lost`,
+          ratio: `${share(mine)} against ${share(peer)}`,
+          ours: shown(mine),
+          theirs: shown(peer),
+        })
+      }
+    }
+  }
+}
+
+/** Of what was counted, by how much increase() is off besides what nobody can know. */
+const share = ({ increase, truth, lost }: Across) =>
+  `${Math.abs(((truth - increase - lost) / truth) * 100).toFixed(2)} %`
+
+const shown = ({ increase, truth, lost }: Across) =>
+  `misses ${Math.round(truth - increase)} of ${truth}, ${lost} lost`
+
+const cleanup: (() => unknown)[] = []
+try {
+  await measure({ after: (f) => cleanup.unshift(f as () => unknown) })
+} finally {
+  for (const f of cleanup) await f()
+}

@@ -1,0 +1,74 @@
+import { DecodeError } from '../errors.js'
+import { runCommand } from '../xmpp/command.js'
+import type { Connection } from '../xmpp/connection.js'
+import { submitForm } from '../xmpp/data-form.js'
+
+/** Command node and payload namespace of mod_adhoc_statistics. */
+export const REGISTRY_NODE = 'urn:prosody-exporter:statistics:1'
+
+/** What one answer told, of the ids from the first that was asked for to `last`. */
+export type Page = {
+  readonly epoch: string
+  readonly change: number
+  readonly size: number
+  readonly last: number
+  readonly updatedSeconds: number
+  readonly lines: readonly string[]
+}
+
+/**
+ * Asks the companion module what changed.
+ *
+ * @param asked.epoch Undefined: none is known.
+ * @param asked.since Of what the reader knows, see `sinceField`.
+ * @param asked.last Default: all that the answer has room for.
+ * @see prosody-modules/mod_adhoc_statistics/README.md, "The exchange"
+ */
+export async function requestPage(
+  connection: Pick<Connection, 'request'>,
+  asked: { epoch: string | undefined; first: number; last?: number; since: string },
+  timeoutMs: number,
+): Promise<Page> {
+  // What is the default is left out: each field costs the server 20 µs.
+  const form = submitForm(REGISTRY_NODE, {
+    ...(asked.epoch !== undefined && { epoch: asked.epoch }),
+    ...(asked.first > 1 && { first: String(asked.first) }),
+    ...(asked.last !== undefined && { last: String(asked.last) }),
+    ...(asked.since !== '0' && { since: asked.since }),
+  })
+  const { element } = await runCommand(connection, REGISTRY_NODE, { form, timeoutMs })
+  const payload = element.getChild('statistics', REGISTRY_NODE)
+  if (!payload) throw new DecodeError('statistics', `a payload of ${REGISTRY_NODE}`, 'none')
+  const page = {
+    epoch: Buffer.from(text(payload.attrs, 'epoch')).toString(),
+    change: whole(payload.attrs, 'change'),
+    size: whole(payload.attrs, 'size'),
+    last: whole(payload.attrs, 'last'),
+    updatedSeconds: Number(payload.attrs['updated'] ?? NaN),
+    lines: payload.getChildren('lines').map((lines) => lines.text()),
+  }
+  const most = Math.min(asked.last ?? Infinity, page.size)
+  // In another epoch there may be no such id.
+  const isOfOurs = page.epoch === asked.epoch || asked.first === 1
+  if (isOfOurs && (page.last > most || page.last < Math.min(asked.first, most))) {
+    throw new DecodeError(
+      'statistics',
+      `the last id from ${asked.first} to ${most}`,
+      `${page.last}`,
+    )
+  }
+  return page
+}
+
+function text(attrs: Readonly<Record<string, string>>, name: string): string {
+  const value = attrs[name]
+  if (!value) throw new DecodeError('statistics', `an attribute ${name}`, 'none')
+  return value
+}
+
+function whole(attrs: Readonly<Record<string, string>>, name: string): number {
+  const value = text(attrs, name)
+  if (!/^\d{1,15}$/.test(value))
+    throw new DecodeError(`statistics ${name}`, 'a whole number', value)
+  return Number(value)
+}
