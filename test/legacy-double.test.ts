@@ -113,3 +113,49 @@ test('a provider of statistics of its own, or one that fails, breaks nothing (do
   assert.deepEqual(more, [])
   assert.equal(lines.at(-1), '3')
 })
+
+test('a stat that is left without a name is named in the log, and the others go on (double of Prosody 0.10)', async () => {
+  const lines = await run(`
+    local stats = { ["x.y:amount"] = 1, ["x.y_rate:amount"] = 2 }
+    local extras = { ["x.y:rate"] = { count = 3 } }
+    local function updated() prosody.events.fire_event("stats-updated", { stats = stats, stats_extra = extras }) end
+    updated()
+    stats["x.y:rate"] = 0.5
+    updated() updated()
+    print((ask {}))`)
+  const warned = lines.filter((line) => line.startsWith('adhoc_statistics\t'))
+  assert.deepEqual(warned, [
+    'adhoc_statistics\twarn\tNo name is left for x.y:rate, so it is not shown',
+  ])
+  assert.deepEqual(
+    lines.filter((line) => line.startsWith('S')).map((line) => line.split('\t').at(-1)),
+    ['1', '2', '0.5'],
+  )
+})
+
+test('the registry for old versions takes families of every type, as that of 0.12 does (double of Prosody 0.10)', async () => {
+  const lines = await run(`
+    collect()
+    local registry = require "core.statsmanager".adhoc_statistics.registry
+    local _, before = ask {}
+    local lag = registry:metric("histogram", "lag", "seconds", "Help", { "host" }, { buckets = { 1, 5 } })
+    lag:with_labels("a"):sample(3)
+    registry:metric("histogram", "lag", "seconds", "Help", { "host" }):with_labels("a"):sample(0.5)
+    registry:metric("counter", "logins", "", "Help"):with_labels():add(2)
+    local page, attr = ask { since = before.change, epoch = before.epoch }
+    print((page:gsub("\\n$", "")))
+    print(attr.epoch == before.epoch)
+    registry:metric("gauge", "logins", "", "Help"):with_labels():set(7)
+    page, attr = ask { since = attr.change, epoch = attr.epoch }
+    print((page:gsub("\\n$", "")))
+    print(attr.epoch == before.epoch, pcall(lag.with_labels, lag))`)
+  assert.deepEqual(lines.slice(0, 5), [
+    'F\t1\thistogram\tlag_seconds\tseconds\tHelp\t1\thost\t1\t5\t+Inf',
+    'S\t1\t1\t1000\ta\t3.5\t2\t1\t2\t2',
+    'F\t2\tcounter\tlogins\t\tHelp\t0',
+    'S\t2\t2\t1000\t2',
+    'true',
+  ])
+  assert.deepEqual(lines.slice(7, 9), ['F\t3\tgauge\tlogins\t\tHelp\t0', 'S\t2\t3\t\t7'])
+  assert.match(lines.at(-1) ?? '', /^false\tfalse\t.*number of labels/)
+})

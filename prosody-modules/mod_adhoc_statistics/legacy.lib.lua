@@ -1,17 +1,18 @@
 -- A metric registry for Prosody 0.10 and 0.11, which have none: there core.statsmanager collects every
 -- statistics_interval seconds, and rates and durations begin anew each time. What it tells is added
--- up here, in tables of the shape that index.lib.lua reads of util.openmetrics.
+-- up here, in a registry of our own (legacy_registry.lib.lua).
 --
 -- Names are those that 0.12 gives to what is measured in the old way (core.statsmanager there,
 -- legacy_metric_wrappers): "prosody_", the stat's own name, and a unit. README.md has the table.
 
 local logger = require "util.logger".init("adhoc_statistics");
+local registry_lib = module:require "legacy_registry";
 
-local ipairs, pairs, setmetatable, tostring = ipairs, pairs, setmetatable, tostring;
-local t_concat, t_sort = table.concat, table.sort;
+local ipairs, pairs, tostring = ipairs, pairs, tostring;
+local t_concat, t_sort, unpack = table.concat, table.sort, table.unpack or unpack; -- luacheck: ignore 113 143
 
--- Raised when the shape of the registry changes: one made by other code is then built anew.
-local layout = 1;
+-- Raised when the shape of what is kept here changes.
+local layout = "1/"..registry_lib.layout;
 
 -- What 0.12 makes of a kind, and what it calls it in its help. Every other kind is an amount.
 local kinds = {
@@ -51,94 +52,39 @@ local function parse(stat)
 	return kind, new_name or name, label_keys or {}, label_values or {};
 end
 
-local family_mt = {};
-family_mt.__index = family_mt;
-
-function family_mt:iter_metrics()
-	local i = 0;
-	return function ()
-		i = i + 1;
-		if self.metrics[i] then
-			return self.metrics[i].label_values, self.metrics[i];
-		end
-	end
-end
-
-local registry_mt = {};
-registry_mt.__index = registry_mt;
-
-local function new_registry()
-	return setmetatable({
-		layout = layout;
-		is_legacy = true;
-		-- why there is nothing to read, or nil
-		failure = not_collected;
-		families = {};
-		taken = {}; -- a family's name and label values -> true
-		stats = {}; -- by name in statsmanager: what its figures go to
-	}, registry_mt);
-end
-
-local function same(a, b)
-	return t_concat(a, "\0") == t_concat(b, "\0");
-end
-
--- A new metric of that name, or nil if one of other type or labels, or the very same, has it.
-function registry_mt:try_metric(name, spec)
-	local family = self.families[name];
-	local key = name.."\0"..t_concat(spec.label_values, "\0");
-	if self.taken[key] or family and (family.type_ ~= spec.type or not same(family.label_keys, spec.label_keys)) then
-		return;
-	end
+-- The metric of that name and labels, or nil if another stat has it or one of other type or labels.
+local function try_metric(self, name, spec)
+	local full_name = spec.unit ~= "" and name.."_"..spec.unit or name;
+	local key = full_name.."\0"..t_concat(spec.label_values, "\0");
+	local _, is_other = self.registry:find(spec.type, full_name, spec.label_keys);
+	if self.taken[key] or is_other then return; end
 	self.taken[key] = true;
-	local is_new = not family;
-	if is_new then
-		family = setmetatable({
-			type_ = spec.type;
-			unit = spec.unit;
-			description = spec.description;
-			label_keys = spec.label_keys;
-			metrics = {};
-		}, family_mt);
-		self.families[name] = family;
-	end
-	local metric = { label_values = spec.label_values };
-	if spec.type == "summary" then
-		metric._sum, metric._count = 0, 0;
-	else
-		metric.value = 0;
-	end
-	family.metrics[#family.metrics + 1] = metric;
-	if #spec.label_keys == 0 then family.data = metric; end
-	local index = self.adhoc_statistics;
-	if index then
-		if is_new then index:add_family(name, family); end
-		if #spec.label_keys > 0 then index:add_metric(family, metric, spec.label_values); end
-	end
-	return metric;
+	local family = self.registry:metric(spec.type, name, spec.unit, spec.description, spec.label_keys);
+	return family:with_labels(unpack(spec.label_values));
 end
 
 -- Two stats may have one name, as "a:amount" and "a:rate" do: who comes second has its kind in it.
-function registry_mt:metric(stat, name, kind, ending, spec)
-	local metric = self:try_metric("prosody_"..name..ending, spec)
-		or self:try_metric("prosody_"..name.."_"..tostring(kind)..ending, spec);
+local function new_metric(self, stat, name, kind, suffix, spec)
+	local metric = try_metric(self, "prosody_"..name..suffix, spec)
+		or try_metric(self, "prosody_"..name.."_"..tostring(kind)..suffix, spec);
 	if not metric then
 		logger("warn", "No name is left for %s, so it is not shown", stat);
 	end
-	return metric or {};
+	return metric or { value = 0; _sum = 0; _count = 0 };
 end
 
 -- What a stat's figures go to: `value` the one it has now, others what it is made of.
-function registry_mt:add_stat(stat, extra, created)
+local function add_stat(self, stat, extra)
 	local kind, name, label_keys, label_values = parse(stat);
 	-- Without a count (a provider of one's own) there is nothing to add up.
 	local known = extra and extra.count and kinds[kind] or { type = "gauge", word = "amount" };
 	local unit = known.type == "summary" and extra.units or "";
-	local ending = unit ~= "" and "_"..unit or "";
 	local function metric(type_, suffix, description)
-		return self:metric(stat, name, kind, ending..suffix, {
+		-- What comes after the unit is no part of it.
+		local is_plain = suffix == "";
+		return new_metric(self, stat, name, kind, (is_plain or unit == "") and suffix or "_"..unit..suffix, {
 			type = type_;
-			unit = suffix == "" and unit or "";
+			unit = is_plain and unit or "";
 			description = name.." "..description;
 			label_keys = label_keys;
 			label_values = label_values;
@@ -149,11 +95,11 @@ function registry_mt:add_stat(stat, extra, created)
 		record.value = metric("gauge", "", known.word);
 	elseif known.type == "counter" then
 		record.counter = metric("counter", "", known.word);
-		record.counter._created = created;
+		record.counter._created = self.listening_since;
 		record.value = metric("gauge", "_per_second", "in the last interval of statistics");
 	else
 		record.summary = metric("summary", "", known.word.."; the sum is an estimate from a sample of them, one in five by default");
-		record.summary._created = created;
+		record.summary._created = self.listening_since;
 		record.unsampled = 0;
 		record.value = metric("gauge", "_average", "on average in the last interval of statistics, of a sample");
 		record.min = metric("gauge", "_min", "at least in the last interval of statistics, of a sample");
@@ -164,7 +110,7 @@ end
 
 -- Takes what statsmanager collected. `now` is nil when that was before anybody listened: events of
 -- that interval don't count, since those of the intervals before can't.
-function registry_mt:update(collected, extras, now)
+local function update(self, collected, extras, now)
 	local new = {};
 	for stat in pairs(collected) do
 		if not self.stats[stat] then new[#new + 1] = stat; end
@@ -172,7 +118,7 @@ function registry_mt:update(collected, extras, now)
 	-- Which of two stats takes a name is not left to chance.
 	t_sort(new);
 	for _, stat in ipairs(new) do
-		self.stats[stat] = self:add_stat(stat, extras[stat], self.listening_since);
+		self.stats[stat] = add_stat(self, stat, extras[stat]);
 	end
 	for stat, value in pairs(collected) do
 		local record, extra = self.stats[stat], extras[stat] or {};
@@ -192,42 +138,51 @@ function registry_mt:update(collected, extras, now)
 			record.min.value, record.max.value = extra.min, extra.max;
 		end
 	end
-	self.failure = nil;
+	local registry = self.registry;
+	registry.failure = nil;
 	if now then
 		self.listening_since = now;
-		if self.adhoc_statistics then self.adhoc_statistics.updated = now; end
+		if registry.adhoc_statistics then registry.adhoc_statistics.updated = now; end
 	end
 end
 
 -- The registry of this process, made when the first instance asks, or nil and the options to set.
 --
--- It hangs on statsmanager and listens once, whatever instances come and go: a module that is
--- reloaded brings its own code and misses nothing.
+-- What is kept hangs on statsmanager and listens once, whatever instances come and go: a module that
+-- is reloaded brings its own code and misses nothing.
 local function get_registry(statsman, time_now)
 	-- With statistics off measure() takes anything; otherwise it knows its kinds.
 	if pcall(statsman.measure, "no such kind", "adhoc_statistics") then
 		return nil, off;
 	end
-	local registry = statsman.adhoc_statistics;
-	if not registry then
+	local kept = statsman.adhoc_statistics;
+	if not kept then
 		prosody.events.add_handler("stats-updated", function (event)
 			local current = statsman.adhoc_statistics;
 			-- An error would be statsmanager's: it would never collect again.
 			local ok, err = pcall(current.update, current, event.stats, event.stats_extra, time_now());
 			if not ok then
-				current.failure = "Reading what Prosody collected failed, see its log";
+				current.registry.failure = "Reading what Prosody collected failed, see its log";
 				logger("error", "Reading what Prosody collected failed: %s", err);
 			end
 		end);
 	end
-	if not registry or registry.layout ~= layout then
-		registry = new_registry();
-		registry.listening_since = time_now();
-		statsman.adhoc_statistics = registry;
+	if not kept or kept.layout ~= layout then
+		kept = {
+			layout = layout;
+			registry = registry_lib.new_registry(time_now);
+			stats = {}; -- by name in statsmanager: what its figures go to
+			taken = {}; -- a family's name and label values -> true
+			listening_since = time_now();
+		};
+		statsman.adhoc_statistics = kept;
+		kept.registry.failure = not_collected;
 		local collected, _, extras = statsman.get_stats();
-		if next(collected) ~= nil then registry:update(collected, extras); end
+		if next(collected) ~= nil then update(kept, collected, extras); end
 	end
-	return setmetatable(registry, registry_mt);
+	kept.update = update;
+	setmetatable(kept.registry, registry_lib.registry_mt);
+	return kept.registry;
 end
 
 return { get_registry = get_registry };
