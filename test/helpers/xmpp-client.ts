@@ -12,6 +12,8 @@ export type XmppStream = {
   send(stanza: Element | string): void
   /** The first stanza not yet taken that `matches`, waited for; rejects when the stream ends. */
   next(matches: (stanza: Element) => boolean): Promise<Element>
+  /** Forgets what came and was not taken. */
+  forget(): void
   /** Opens the stream anew on the same connection, after SASL. @see RFC 6120 §6.4.6 */
   restart(): Promise<void>
   /** Sends an iq and resolves its reply, a result or an error. */
@@ -84,6 +86,9 @@ async function openStream(port: number, to: string, xmlns: string): Promise<Xmpp
         const at = received.findIndex(matches)
         return at === -1 ? undefined : received.splice(at, 1)[0]
       }),
+    forget() {
+      received.length = 0
+    },
     async restart() {
       id = undefined
       parser = new xml.Parser()
