@@ -66,6 +66,15 @@ if not at_load then
 	if module.set_status then module:set_status("error", at_load_err); end
 end
 
+local counts = module:require "counts";
+if at_load then
+	counts.start(statsman.metric);
+end
+
+function module.unload()
+	counts.stop();
+end
+
 module:hook_global("openmetrics-updated", function ()
 	local index = get_index();
 	if index then index.updated = time_now(); end
