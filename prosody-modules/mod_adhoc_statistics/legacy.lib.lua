@@ -22,6 +22,8 @@ local kinds = {
 	distribution = { type = "summary", word = "distribution" };
 };
 
+local no_extra = {};
+
 local off = 'Prosody keeps no statistics: set statistics = "internal" and statistics_interval = 15 '
 	.."in the global section of prosody.cfg.lua, above the first VirtualHost, and restart Prosody";
 local not_collected = "Prosody has not collected statistics yet: before 0.12 it does every statistics_interval "
@@ -121,7 +123,7 @@ local function update(self, collected, extras, now)
 		self.stats[stat] = add_stat(self, stat, extras[stat]);
 	end
 	for stat, value in pairs(collected) do
-		local record, extra = self.stats[stat], extras[stat] or {};
+		local record, extra = self.stats[stat], extras[stat] or no_extra;
 		local count = now and extra.count or 0;
 		record.value.value = value;
 		if record.counter then
