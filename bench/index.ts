@@ -8,7 +8,17 @@ import { join } from 'node:path'
 import process from 'node:process'
 import { parameters } from './figure.js'
 
-const ALL = ['collection', 'silence', 'rates', 'restart', 'served', 'render', 'memory', 'loop', 'growth']
+const ALL = [
+  'collection',
+  'silence',
+  'rates',
+  'restart',
+  'served',
+  'render',
+  'memory',
+  'loop',
+  'growth',
+]
 const markdown = process.argv.includes('--markdown')
 
 if (markdown) console.log('| Figure | Ratio | prosody-exporter | Peer |\n|---|---:|---:|---:|')

@@ -1,3 +1,4 @@
+import type { HttpBindings } from '@hono/node-server'
 import { Hono, type HonoRequest } from 'hono'
 import type { Log } from '../log.js'
 import type { Exposition } from '../metrics/exposition.js'
@@ -36,8 +37,15 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
   // Synchronous where the answer is there: then it goes out as a bare node:http server's would, at
   // little more than its cost (bench/served.ts); a promise each, and headers parsed anew, double it.
   app.get(telemetryPath, (c) => {
-    const wish = wishOf(c.req.header('Accept'), c.req.header('Accept-Encoding'))
-    const current = c.req.url.includes('?') ? undefined : options.current()
+    // node:http has these as they are; Hono would make a URL and all the Headers for them. There is no
+    // node:http under app.request().
+    const { incoming } = (c.env as Partial<HttpBindings> | undefined) ?? {}
+    const accept = incoming ? incoming.headers.accept : c.req.header('Accept')
+    const encoding = incoming
+      ? incoming.headers['accept-encoding']?.toString()
+      : c.req.header('Accept-Encoding')
+    const wish = wishOf(accept, encoding)
+    const current = (incoming?.url ?? c.req.url).includes('?') ? undefined : options.current()
     const ready = current && answers.find(current.exposition, wish)
     return ready ? send(ready) : scrape(c.req, wish)
   })

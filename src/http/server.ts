@@ -40,7 +40,7 @@ export type Listener = {
  * @throws Error with a line that names the address; then nothing listens.
  */
 export async function listen(
-  app: { fetch(request: Request): Response | Promise<Response> },
+  app: { fetch(request: Request, env?: object): Response | Promise<Response> },
   addresses: readonly ListenAddress[],
   log: Log,
   timeouts: Timeouts = {},
@@ -69,7 +69,9 @@ async function listenOn(
   log: Log,
   timeouts: Timeouts,
 ): Promise<{ url: string; close: Listener['close'] } | undefined> {
-  const respond = getRequestListener((request) => app.fetch(request), { hostname: 'localhost' })
+  const respond = getRequestListener((request, env) => app.fetch(request, env), {
+    hostname: 'localhost',
+  })
   const server = createServer(
     { ...TIMEOUTS, ...timeouts, maxHeaderSize: MAX_HEADER_BYTES },
     (incoming, outgoing) => void respond(incoming, outgoing),
