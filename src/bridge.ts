@@ -1,6 +1,6 @@
 import { createCollectors } from './collectors/index.js'
 import { REGISTRY_NODE } from './collectors/registry.js'
-import type { Config } from './config.js'
+import type { Config, ServerConfig } from './config.js'
 import { createApp } from './http/app.js'
 import { listen, type Listener } from './http/server.js'
 import type { Log } from './log.js'
@@ -23,8 +23,9 @@ export function createBridge(
 ): Bridge {
   const { log, version, processFigures } = deps
   const { created, timestamps } = config.exposition
+  const [server] = config.servers as [ServerConfig]
   const connection = createConnection({
-    ...config.xmpp,
+    ...server.xmpp,
     version,
     log,
     commands: [{ node: REGISTRY_NODE, name: 'Statistics for Prometheus' }],
@@ -38,8 +39,15 @@ export function createBridge(
     created,
     timestamps,
     collectors: createCollectors(connection, {
-      drop: config.registry.drop,
-      labelValueLength: config.limits.labelValueLength || Infinity,
+      filter: {
+        drop: config.registry.drop,
+        labelValueLength: config.limits.labelValueLength || Infinity,
+      },
+      hosts: server.hosts,
+      enabled: server.collectors,
+      advise: (line) => {
+        log.info(line)
+      },
     }),
     link: () => ({ connected: connection.isConnected(), connects: connection.connects() }),
     minAgeMs: config.collection.minAgeMs,

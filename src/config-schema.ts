@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { COLLECTORS } from './collectors/index.js'
 
 // Shapes and types only, so that no message can show a value that may be a secret. What a value may
 // be is checked where flags and variables are; the patterns here are for editors.
@@ -12,6 +13,15 @@ const text = (pattern?: RegExp) => z.string().meta(pattern ? { pattern: pattern.
 const duration = () =>
   z.union([z.literal(0), text(/^(?=.)(\d+y)?(\d+w)?(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?$/)])
 
+const collectors = z.strictObject(
+  Object.fromEntries(
+    COLLECTORS.map(({ name, isOn, help }) => [
+      name,
+      optional(`${help} Default: ${String(isOn)}.`, z.boolean()),
+    ]),
+  ),
+)
+
 const server = z.strictObject({
   name: optional('What this server is called. No effect with a single server.', text(/./)),
   service: optional(
@@ -23,6 +33,11 @@ const server = z.strictObject({
     "File with the component_secret; relative to this file's directory.",
     text(/./),
   ),
+  hosts: optional(
+    "VirtualHosts to ask for what standard XMPP tells. Default: the domain's parent and its components.",
+    z.array(text(/^[^@/\s]+$/)),
+  ),
+  collectors: optional('Sources of statistics, each on (true) or off (false).', collectors),
 })
 
 const dropRule = z.strictObject({

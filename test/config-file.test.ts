@@ -52,6 +52,8 @@ servers:
     service: xmpp://[::1]:5348
     domain: stats.example
     secret_file: stats.secret
+    hosts: [A.example, b.example]
+    collectors: { ping: false, server_statistics: true }
 collection: { min_age: 1s, timeout: 1m30s, serve_stale_for: 4m }
 exposition: { created: true, timestamps: true }
 registry:
@@ -61,11 +63,17 @@ registry:
 limits: { series: 5, label_value_length: 1e3 }
 `
     const read = config(yaml, [], {})
-    assert.deepEqual(read.xmpp, {
+    assert.deepEqual(read.servers[0]!.xmpp, {
       service: 'xmpp://[::1]:5348',
       domain: 'stats.example',
       secret: SECRET,
     })
+    const { name, hosts, collectors } = read.servers[0]!
+    assert.equal(name, 'main')
+    assert.deepEqual(hosts, ['a.example', 'b.example'])
+    assert.equal(collectors.get('ping'), false)
+    assert.equal(collectors.get('server_statistics'), true)
+    assert.equal(collectors.get('users'), true)
     assert.deepEqual(read.collection, {
       minAgeMs: 1000,
       timeoutMs: 90_000,
@@ -100,10 +108,16 @@ limits: { series: 5, label_value_length: 1e3 }
     const yaml =
       'servers: [{domain: file.example, service: xmpp://file}]\ncollection: {min_age: 1s}\n'
     const env = { PROSODY_EXPORTER_XMPP_SECRET: SECRET }
-    assert.equal(config(yaml, [], env).xmpp.domain, 'file.example')
-    assert.equal(config(yaml).xmpp.domain, 'env.example')
-    assert.equal(config(yaml, ['--xmpp.domain=flag.example']).xmpp.domain, 'flag.example')
-    assert.equal(config(yaml, ['--xmpp.service=xmpp://flag']).xmpp.service, 'xmpp://flag')
+    assert.equal(config(yaml, [], env).servers[0]!.xmpp.domain, 'file.example')
+    assert.equal(config(yaml).servers[0]!.xmpp.domain, 'env.example')
+    assert.equal(
+      config(yaml, ['--xmpp.domain=flag.example']).servers[0]!.xmpp.domain,
+      'flag.example',
+    )
+    assert.equal(
+      config(yaml, ['--xmpp.service=xmpp://flag']).servers[0]!.xmpp.service,
+      'xmpp://flag',
+    )
     const minAge = (value: string) =>
       config(yaml, [], { ...ENV, PROSODY_EXPORTER_COLLECTION_MIN_AGE: value }).collection.minAgeMs
     assert.equal(minAge('2s'), 2000)
@@ -120,9 +134,12 @@ limits: { series: 5, label_value_length: 1e3 }
     mkdirSync(join(directory, 'secrets'))
     writeFileSync(join(directory, 'secrets/a'), 'a', { mode: 0o600 })
     const yaml = 'servers: [{domain: a.example, secret_file: secrets/a}]'
-    assert.equal(config(yaml, [], {}).xmpp.secret, 'a')
-    assert.equal(config(yaml).xmpp.secret, SECRET, 'the variable wins over it')
-    assert.equal(config(yaml.replace('secrets', `${directory}/secrets`), [], {}).xmpp.secret, 'a')
+    assert.equal(config(yaml, [], {}).servers[0]!.xmpp.secret, 'a')
+    assert.equal(config(yaml).servers[0]!.xmpp.secret, SECRET, 'the variable wins over it')
+    assert.equal(
+      config(yaml.replace('secrets', `${directory}/secrets`), [], {}).servers[0]!.xmpp.secret,
+      'a',
+    )
     writeFileSync(join(directory, 'secrets/open'), SECRET, { mode: 0o604 })
     const open = join(directory, 'secrets/open')
     assert.equal(
@@ -168,7 +185,22 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …', (
     [
       'an unknown key of a server',
       'servers:\n  - name: a\n    host: b',
-      '3:5: servers[0].host: expected name, service, domain or secret_file, got an unknown key',
+      '3:5: servers[0].host: expected name, service, domain, secret_file, hosts or collectors, got an unknown key',
+    ],
+    [
+      'an unknown collector',
+      'servers:\n  - collectors: {ping: true, pong: true}',
+      '2:30: servers[0].collectors.pong: expected ping, registry, version, start_time, components, muc_rooms, users, s2s, modules or server_statistics, got an unknown key',
+    ],
+    [
+      'a collector that is neither on nor off',
+      'servers:\n  - collectors: {ping: 1}',
+      '2:24: servers[0].collectors.ping: expected true or false, got 1',
+    ],
+    [
+      'a host that is none',
+      'servers:\n  - hosts: [a.example, a@b.example]',
+      '2:24: servers[0].hosts[1]: expected a host, e.g. example.com, without @ or /, got "a@b.example"',
     ],
     [
       'a secret in the file',
@@ -421,10 +453,12 @@ describe('the JSON Schema for editors', () => {
 test('the example gives the defaults, and what it has commented out is valid too', () => {
   const yaml = readFileSync(join(root, 'prosody-exporter.example.yml'), 'utf8')
   const defaults = readConfig(readSettings([], ENV), ENV)
-  const { xmpp, ...rest } = config(yaml)
-  const { xmpp: other, ...others } = defaults
+  const { servers, ...rest } = config(yaml)
+  const { servers: otherServers, ...others } = defaults
   assert.deepEqual(rest, others)
-  assert.equal(xmpp.service, other.service)
+  const [{ xmpp, ...server }, other] = [servers[0]!, otherServers[0]!]
+  assert.equal(xmpp.service, other.xmpp.service)
+  assert.deepEqual(server, { name: 'main', hosts: other.hosts, collectors: other.collectors })
   const uncommented = yaml.replace('  drop: []\n', '').replace(/^ {2}# (?=drop:$| {2})/gm, '  ')
   const rules = uncommented.slice(
     uncommented.indexOf('  drop:\n'),

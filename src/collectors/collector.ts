@@ -22,4 +22,6 @@ export type Collected = {
   readonly invalid: ReadonlyMap<string, number>
   /** Why a part is missing; the collection counts as failed and the rest is served. */
   readonly failure?: unknown
+  /** All of it is from memory: it does not show that the server is there. Default: false. */
+  readonly isKept?: boolean
 }

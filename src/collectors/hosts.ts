@@ -1,12 +1,15 @@
-import { LinkError } from '../errors.js'
+import { LinkError, TimeoutError } from '../errors.js'
 import type { Connection } from '../xmpp/connection.js'
 import { xml, type Element } from '../xmpp/stream.js'
+import { CollectorError } from './failure.js'
 
 const NS_COMMANDS = 'http://jabber.org/protocol/commands'
 const NS_DISCO_INFO = 'http://jabber.org/protocol/disco#info'
 const NS_DISCO_ITEMS = 'http://jabber.org/protocol/disco#items'
 // What a server offers changes when it is configured anew, which mostly comes with a new stream.
 const KEEP_MS = 300_000
+// Somebody did not answer in time: not for long.
+const KEEP_PARTIAL_MS = 30_000
 // A host that lists more than this lists users or rooms.
 const MAX_ITEMS = 200
 
@@ -19,18 +22,31 @@ export type Host = {
   readonly features: ReadonlySet<string>
   /** Nodes of the ad-hoc commands that it lists for us, i.e. that it lets us run. */
   readonly commands: ReadonlySet<string>
+  /** It is named in the configuration, and told nothing of itself. */
+  readonly problem?: CollectorError
 }
 
 export type Hosts = {
-  /** Those that answered, in the order of their names. Callers at the same time share one search. */
+  /** What the last search found, while it is good. */
+  known(): readonly Host[] | undefined
+  /** In the order of their names. Callers at the same time share one search. */
   list(timeoutMs: number): Promise<readonly Host[]>
 }
 
 export type HostsOptions = {
-  /** In lower case. Default: our component's parent domain. */
+  /** In lower case. Default: our component's parent domain, if it is of the same server. */
   readonly named: readonly string[]
+  /** After each search. */
+  readonly onFound?: (hosts: readonly Host[]) => void
   /** Monotonic milliseconds. */
   readonly now?: () => number
+}
+
+type Found = {
+  readonly hosts: Promise<readonly Host[]>
+  result: readonly Host[] | undefined
+  readonly connects: number
+  untilMs: number
 }
 
 /**
@@ -41,85 +57,121 @@ export type HostsOptions = {
  */
 export function createHosts(
   connection: Pick<Connection, 'domain' | 'request' | 'connects'>,
-  { named, now = () => performance.now() }: HostsOptions,
+  { named, onFound, now = () => performance.now() }: HostsOptions,
 ): Hosts {
-  const roots = named.length > 0 ? named : [parentOf(connection.domain)]
-  let found: { hosts: Promise<readonly Host[]>; connects: number; atMs: number } | undefined
+  let found: Found | undefined
 
-  async function search(timeoutMs: number): Promise<readonly Host[]> {
-    const listed = await Promise.all(roots.map((root) => itemsOf(root, timeoutMs)))
-    const jids = new Set([...roots, ...listed.flat()])
+  async function search(timeoutMs: number): Promise<{ hosts: Host[]; isWhole: boolean }> {
+    const deadline = now() + timeoutMs
+    let isWhole = true
+
+    /** An error for a host that is not there, does not tell, or not in time. */
+    async function query(to: string, xmlns: string, node?: string): Promise<Element | Error> {
+      const child = xml('query', { xmlns, node })
+      const leftMs = Math.max(deadline - now(), 1)
+      try {
+        const reply = await connection.request('get', child, { to, timeoutMs: leftMs })
+        return reply.getChild('query', xmlns) ?? new Error('an answer without <query/>')
+      } catch (error) {
+        if (error instanceof LinkError) throw error
+        if (error instanceof TimeoutError) isWhole = false
+        return error instanceof Error ? error : new Error(String(error))
+      }
+    }
+
+    async function itemsOf(jid: string): Promise<string[]> {
+      const items = await query(jid, NS_DISCO_ITEMS)
+      if (items instanceof Error) return []
+      return items
+        .getChildren('item', NS_DISCO_ITEMS)
+        .filter(({ attrs }) => attrs['node'] === undefined)
+        .map(({ attrs }) => (attrs['jid'] ?? '').toLowerCase())
+        .filter((item) => item !== '' && !/[@/]/.test(item))
+        .slice(0, MAX_ITEMS)
+        .map(own)
+    }
+
+    async function describe(jid: string): Promise<Host | undefined> {
+      const info = await query(jid, NS_DISCO_INFO)
+      if (info instanceof Error) return named.includes(jid) ? missing(jid, info) : undefined
+      const features = new Set(
+        info.getChildren('feature', NS_DISCO_INFO).map(({ attrs }) => own(attrs['var'] ?? '')),
+      )
+      const list = features.has(NS_COMMANDS)
+        ? await query(jid, NS_DISCO_ITEMS, NS_COMMANDS)
+        : undefined
+      const nodes = list && !(list instanceof Error) ? list.getChildren('item', NS_DISCO_ITEMS) : []
+      return {
+        jid,
+        identities: info.getChildren('identity', NS_DISCO_INFO).map(({ attrs }) => ({
+          category: own(attrs['category'] ?? ''),
+          type: own(attrs['type'] ?? ''),
+          name: own(attrs['name'] ?? ''),
+        })),
+        features,
+        commands: new Set(nodes.map(({ attrs }) => own(attrs['node'] ?? ''))),
+      }
+    }
+
+    async function rootsWithItems(): Promise<string[]> {
+      if (named.length > 0) return [...named, ...(await Promise.all(named.map(itemsOf))).flat()]
+      // `example.com` of `stats.example.com` may be somebody else's: ours is the one that lists us.
+      const parent = parentOf(connection.domain)
+      const items = parent === undefined ? [] : await itemsOf(parent)
+      return parent !== undefined && items.includes(connection.domain) ? [parent, ...items] : []
+    }
+
+    const jids = new Set(await rootsWithItems())
     jids.delete(connection.domain)
-    const hosts = await Promise.all([...jids].sort().map((jid) => describe(jid, timeoutMs)))
-    return hosts.filter((host) => host !== undefined)
+    const hosts = await Promise.all([...jids].sort().map(describe))
+    return { hosts: hosts.filter((host) => host !== undefined), isWhole }
   }
 
-  async function itemsOf(jid: string, timeoutMs: number): Promise<string[]> {
-    const items = await query(jid, NS_DISCO_ITEMS, undefined, timeoutMs)
-    return (items?.getChildren('item', NS_DISCO_ITEMS) ?? [])
-      .filter(({ attrs }) => attrs['node'] === undefined)
-      .map(({ attrs }) => (attrs['jid'] ?? '').toLowerCase())
-      .filter((item) => item !== '' && !/[@/]/.test(item))
-      .slice(0, MAX_ITEMS)
-      .map(own)
+  function isGood(search: Found | undefined): search is Found {
+    return search?.connects === connection.connects() && now() < search.untilMs
   }
 
-  async function describe(jid: string, timeoutMs: number): Promise<Host | undefined> {
-    const info = await query(jid, NS_DISCO_INFO, undefined, timeoutMs)
-    if (!info) return undefined
-    const features = new Set(
-      info.getChildren('feature', NS_DISCO_INFO).map(({ attrs }) => own(attrs['var'] ?? '')),
+  function begin(timeoutMs: number): Found {
+    const searching = search(timeoutMs)
+    const begun: Found = {
+      connects: connection.connects(),
+      untilMs: now() + KEEP_MS,
+      result: undefined,
+      hosts: searching.then(({ hosts }) => hosts),
+    }
+    searching.then(
+      ({ hosts, isWhole }) => {
+        begun.result = hosts
+        if (!isWhole) begun.untilMs = now() + KEEP_PARTIAL_MS
+        onFound?.(hosts)
+      },
+      () => {
+        if (found === begun) found = undefined
+      },
     )
-    const list = features.has(NS_COMMANDS)
-      ? await query(jid, NS_DISCO_ITEMS, NS_COMMANDS, timeoutMs)
-      : undefined
-    const nodes = list?.getChildren('item', NS_DISCO_ITEMS) ?? []
-    return {
-      jid,
-      identities: info.getChildren('identity', NS_DISCO_INFO).map(({ attrs }) => ({
-        category: own(attrs['category'] ?? ''),
-        type: own(attrs['type'] ?? ''),
-        name: own(attrs['name'] ?? ''),
-      })),
-      features,
-      commands: new Set(nodes.map(({ attrs }) => own(attrs['node'] ?? ''))),
-    }
-  }
-
-  /** `undefined` for a host that is not there or does not tell. */
-  async function query(
-    to: string,
-    xmlns: string,
-    node: string | undefined,
-    timeoutMs: number,
-  ): Promise<Element | undefined> {
-    try {
-      const reply = await connection.request('get', xml('query', { xmlns, node }), {
-        to,
-        timeoutMs,
-      })
-      return reply.getChild('query', xmlns)
-    } catch (error) {
-      if (error instanceof LinkError) throw error
-      return undefined
-    }
+    return begun
   }
 
   return {
+    known: () => (isGood(found) ? found.result : undefined),
     list(timeoutMs) {
-      const connects = connection.connects()
-      if (!found || found.connects !== connects || now() - found.atMs >= KEEP_MS) {
-        const hosts = search(timeoutMs)
-        found = { hosts, connects, atMs: now() }
-        hosts.catch(() => (found = undefined))
-      }
+      // Half, so that there is time left to ask those that are there.
+      if (!isGood(found)) found = begin(timeoutMs / 2)
       return found.hosts
     },
   }
 }
 
-function parentOf(domain: string): string {
-  return domain.includes('.') ? domain.slice(domain.indexOf('.') + 1) : domain
+function missing(jid: string, { message }: Error): Host {
+  const problem = new CollectorError(
+    'not_found',
+    `${jid} of \`hosts\` does not say what it is (${message}): expected a VirtualHost or Component of this server`,
+  )
+  return { jid, identities: [], features: new Set(), commands: new Set(), problem }
+}
+
+function parentOf(domain: string): string | undefined {
+  return domain.includes('.') ? domain.slice(domain.indexOf('.') + 1) : undefined
 }
 
 /** A copy: V8 keeps the whole stanza for each string that is cut out of it. */

@@ -7,7 +7,10 @@ const FAMILY = 'prosody_module_loaded'
 /** Modules that each of Prosody's hosts has loaded, by its mod_admin_adhoc. */
 export const modules: HostSource = {
   name: 'modules',
-  families: [{ name: FAMILY, help: 'A module is loaded on the host; always 1.' }],
+  isSteady: true,
+  families: [
+    { name: FAMILY, help: 'A module is loaded on the host; always 1. Up to five minutes old.' },
+  ],
   appliesTo: ({ commands }) => commands.has(NODE),
   async read(_, ask) {
     const { form } = await ask.command(NODE)

@@ -20,13 +20,15 @@ export function createMucRooms(): HostSource {
     appliesTo: ({ features, identities }) =>
       features.has(NS_MUC) && identities.some(({ category }) => category === 'conference'),
     async read({ jid }, ask) {
-      guard.check(jid)
       const count = xml('set', { xmlns: NS_RSM }, xml('max', {}, '0'))
-      const reply = await ask.iq(xml('query', { xmlns: NS_DISCO_ITEMS }, count))
-      const query = reply.getChild('query', NS_DISCO_ITEMS)
-      const items = query?.getChildren('item', NS_DISCO_ITEMS).length ?? 0
-      const counted = query?.getChild('set', NS_RSM)?.getChildText('count', NS_RSM) ?? ''
-      guard.remember(jid, items)
+      const { items, counted } = await guard.read(jid, async () => {
+        const reply = await ask.iq(xml('query', { xmlns: NS_DISCO_ITEMS }, count))
+        const query = reply.getChild('query', NS_DISCO_ITEMS)
+        return {
+          items: query?.getChildren('item', NS_DISCO_ITEMS).length ?? 0,
+          counted: query?.getChild('set', NS_RSM)?.getChildText('count', NS_RSM) ?? '',
+        }
+      })
       const value = items === 0 && /^\d{1,9}$/.test(counted) ? Number(counted) : items
       return [{ family: 'xmpp_muc_rooms', value }]
     },

@@ -23,17 +23,19 @@ export function createS2s(): HostSource {
     ],
     appliesTo: ({ commands }) => commands.has(NODE),
     async read({ jid }, ask) {
-      guard.check(jid)
-      const { form } = await ask.command(NODE)
-      const lines = form?.fields.get('sessions')?.values
-      if (!lines) throw new DecodeError('s2s#list', 'a field sessions', 'none')
-      guard.remember(jid, lines.length)
+      const { lines } = await guard.read(jid, async () => {
+        const { form } = await ask.command(NODE)
+        const lines = form?.fields.get('sessions')?.values
+        if (!lines) throw new DecodeError('s2s#list', 'a field sessions', 'none')
+        return { lines, items: lines.length }
+      })
       const counts = new Map<string, number>()
       for (const line of lines) {
         // e.g. ` <- remote.example [s2sin55d0c] (authenticated, encrypted)`; one empty line for none
         const [, arrow, flags] = /^\s*(<-|->) .* \(([^()]*)\)$/.exec(line) ?? []
         if (line.trim() === '') continue
-        if (arrow === undefined) throw new DecodeError('s2s#list', 'a line with -> or <-', 'another')
+        if (arrow === undefined)
+          throw new DecodeError('s2s#list', 'a line with -> or <-', 'another')
         const key = `${arrow} ${securityOf(new Set(flags!.split(', ')))}`
         counts.set(key, (counts.get(key) ?? 0) + 1)
       }

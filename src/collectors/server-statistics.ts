@@ -13,7 +13,9 @@ const MAX_STATISTICS = 100
  */
 export const serverStatistics: HostSource = {
   name: 'server_statistics',
-  families: [{ name: FAMILY, help: 'A statistic of XEP-0039, by the name that the server gives it.' }],
+  families: [
+    { name: FAMILY, help: 'A statistic of XEP-0039, by the name that the server gives it.' },
+  ],
   appliesTo: ({ features }) => features.has(NS_STATS),
   async read(_, ask) {
     const list = await ask.iq(xml('query', { xmlns: NS_STATS }))
