@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import process from 'node:process'
 import { parameters } from './figure.js'
 
-const ALL = ['collection', 'render']
+const ALL = ['collection', 'render', 'servers']
 const markdown = process.argv.includes('--markdown')
 
 if (markdown) console.log('| Figure | Ratio | prosody-exporter | Peer |\n|---|---:|---:|---:|')

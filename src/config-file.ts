@@ -6,7 +6,8 @@ import { ConfigError } from './errors.js'
 import { readTextFile } from './file.js'
 import type { Given, Settings } from './flags.js'
 
-const MAX_BYTES = 65_536
+// Some ten thousand servers.
+const MAX_BYTES = 4_194_304
 
 export type GivenDropRule = {
   readonly family: Given
@@ -16,7 +17,12 @@ export type GivenDropRule = {
 type Values = ReadonlyMap<string, readonly Given[]>
 
 /** Settings of one server, by the names that they have with a single one. */
-export type FileServer = { readonly name: Given | undefined; readonly values: Values }
+export type FileServer = {
+  readonly name: Given | undefined
+  readonly values: Values
+  /** Where it begins, for what it lacks. */
+  readonly source: string
+}
 
 export type FileSettings = {
   /** Single values, by the name that their setting has. */
@@ -113,7 +119,11 @@ function readServer(
     const place = [...path, 'collectors', collector]
     if (isOn !== undefined) values.set(`collector.${collector}`, [given(place, String(isOn))])
   }
-  return { name: name === undefined ? undefined : given([...path, 'name'], name), values }
+  return {
+    name: name === undefined ? undefined : given([...path, 'name'], name),
+    values,
+    source: given(path, '').source,
+  }
 }
 
 type Issue = NonNullable<ReturnType<typeof configSchema.safeParse>['error']>['issues'][number]
@@ -134,10 +144,7 @@ function describe(yaml: YamlFile, issue: Issue): string {
   const { path } = issue
   if (issue.code === 'unrecognized_keys') return unknownKey(issue.keys[0]!, path)
   if (issue.code === 'invalid_key') return 'expected the name of a label, got another'
-  if (issue.code === 'too_big' && issue.origin === 'array') {
-    return 'expected one server, got several servers: not yet'
-  }
-  if (issue.code === 'too_small' && issue.origin === 'array') return 'expected one server, got none'
+  if (issue.code === 'too_small' && issue.origin === 'array') return 'expected a server, got none'
   const expected = issue.code === 'invalid_type' ? issue.expected : issue.code
   return `expected ${KINDS[expected] ?? expected}, got ${yaml.shown(path, MAY_BE_SECRET.includes(expected))}`
 }

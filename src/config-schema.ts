@@ -23,7 +23,10 @@ const collectors = z.strictObject(
 )
 
 const server = z.strictObject({
-  name: optional('What this server is called. No effect with a single server.', text(/./)),
+  name: optional(
+    'What this server is called, in /probe and in labels; no other may be. Default: its domain.',
+    text(/^[^\s]{1,100}$/),
+  ),
   service: optional(
     "Prosody's component port. Default: xmpp://127.0.0.1:5347.",
     text(/^[xX][mM][pP][pP]:\/\/[^@]+$/),
@@ -54,7 +57,7 @@ const dropRule = z.strictObject({
 /** The configuration file. */
 export const configSchema = z
   .strictObject({
-    servers: optional('The Prosody server to read; one for now.', z.array(server).min(1).max(1)),
+    servers: optional('The servers to read, any number.', z.array(server).min(1)),
     collection: optional(
       'When Prosody is asked.',
       z.strictObject({

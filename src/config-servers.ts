@@ -17,14 +17,45 @@ export type ServerConfig = {
   readonly collectors: ReadonlyMap<string, boolean>
 }
 
+/** What flags and environment tell of one server, and can't of several. */
+const OF_ONE = ['xmpp.service', 'xmpp.domain', 'xmpp.secret-file', 'xmpp.host']
+const SECRET_VARIABLE = variableName('xmpp.secret')
+
 /** The servers of the file, or the one that flags and environment tell of. */
 export function readServers(
   settings: Settings,
   servers: readonly FileServer[],
   env: Env,
 ): ServerConfig[] {
-  const [only = { name: undefined, values: new Map() }] = servers
-  return [readServer(withFile(settings, only), only.name, env)]
+  if (servers.length < 2) {
+    const [only = { name: undefined, values: new Map() }] = servers
+    return [readServer(withFile(settings, only), only.name, env)]
+  }
+  const given = OF_ONE.flatMap((name) => settings.all(name)).find(({ from }) => from !== 'default')
+  const source = given?.source ?? (env[SECRET_VARIABLE] ? SECRET_VARIABLE : undefined)
+  if (source !== undefined) {
+    throw new ConfigError(
+      `${source}: expected with one server only, and the file has ${servers.length}`,
+    )
+  }
+  const names = new Set<string>()
+  return servers.map((server) => {
+    for (const [name, key] of [
+      ['xmpp.domain', 'domain'],
+      ['xmpp.secret-file', 'secret_file'],
+    ] as const) {
+      if (!server.values.has(name)) {
+        throw new ConfigError(`${server.source}: expected a ${key}, got none`)
+      }
+    }
+    const read = readServer(withFile(settings, server), server.name, env)
+    if (names.has(read.name)) {
+      const twice = server.name ?? server.values.get('xmpp.domain')![0]!
+      fail(twice, server.name ? 'each name once' : 'a name, since another server has this domain')
+    }
+    names.add(read.name)
+    return read
+  })
 }
 
 function readServer(settings: Settings, name: Given | undefined, env: Env): ServerConfig {
@@ -34,13 +65,19 @@ function readServer(settings: Settings, name: Given | undefined, env: Env): Serv
     secret: secret(settings.get('xmpp.secret-file'), env),
   }
   return {
-    name: name?.text ?? xmpp.domain,
+    name: name === undefined ? xmpp.domain : serverName(name),
     xmpp,
     hosts: settings.all('xmpp.host').map(host),
     collectors: new Map(
       COLLECTORS.map(({ name }) => [name, bool(one(settings, `collector.${name}`))]),
     ),
   }
+}
+
+// It is a label's value and a part of a URL.
+function serverName(given: Given): string {
+  if (/^[^\s\p{C}]{1,100}$/u.test(given.text)) return given.text
+  return fail(given, 'a name of 1 to 100 characters without spaces')
 }
 
 function domain(given: Given | undefined): string {
@@ -61,7 +98,7 @@ function host(given: Given): string {
 }
 
 function secret(file: Given | undefined, env: Env): string {
-  const variable = variableName('xmpp.secret')
+  const variable = SECRET_VARIABLE
   const inVariable = env[variable] ?? ''
   if (file === undefined || (file.from === 'file' && inVariable !== '')) {
     if (inVariable === '') {

@@ -13,6 +13,7 @@ export type Config = {
   readonly web: {
     readonly listenAddresses: readonly ListenAddress[]
     readonly telemetryPath: string
+    readonly enableLifecycle: boolean
   }
   readonly timeoutOffsetMs: number
   readonly collection: {
@@ -40,7 +41,7 @@ const MAX_STAMPED_AGE_MS = 240_000
 const MAX_STALE_MS = 240_000
 const MIN_COLLECTION_MS = 100
 const MAX_COLLECTION_MS = 600_000
-const RESERVED_PATHS = ['/-/healthy', '/-/ready']
+const RESERVED_PATHS = ['/-/healthy', '/-/ready', '/-/reload', '/probe', '/sd']
 
 /**
  * Reads the configuration file, if one is given, and the secret, and checks every setting.
@@ -62,6 +63,7 @@ export function readConfig(
     web: {
       listenAddresses: listenAddresses(settings.all('web.listen-address')),
       telemetryPath: telemetryPath(one(settings, 'web.telemetry-path')),
+      enableLifecycle: bool(one(settings, 'web.enable-lifecycle')),
     },
     timeoutOffsetMs: seconds(one(settings, 'timeout-offset')),
     collection: {
@@ -102,7 +104,7 @@ function telemetryPath(given: Given): string {
     throw wrong(given, 'a path that starts with / and has only letters, digits and . _ ~ - /')
   }
   if (RESERVED_PATHS.includes(given.text)) {
-    throw wrong(given, `a path other than ${RESERVED_PATHS.join(' and ')}`)
+    throw wrong(given, `a path other than ${RESERVED_PATHS.join(', ')}`)
   }
   return given.text
 }

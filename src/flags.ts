@@ -101,7 +101,7 @@ function unknownFlag(name: string): ConfigError {
   }
   const [, collector] = /^(?:no-)?collector\.(.*)$/.exec(name) ?? []
   if (collector !== undefined) {
-    const known = SETTINGS.filter((setting) => setting.negatable === true).map((each) => each.name)
+    const known = SETTINGS.map((each) => each.name).filter((each) => each.startsWith('collector.'))
     return new ConfigError(`--${clip(name)}: unknown collector, expected --${known.join(', --')}`)
   }
   const variable = BY_NAME.get(name)

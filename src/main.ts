@@ -25,9 +25,10 @@ try {
   if (settings.isSet('help')) process.stdout.write(helpText())
   else if (settings.isSet('version')) process.stdout.write(`prosody-exporter ${version}\n`)
   else {
-    const config = readConfig(settings, process.env)
+    const read = () => readConfig(settings, process.env)
+    const config = read()
     if (isCheck) process.stdout.write('prosody-exporter: the configuration is valid\n')
-    else await run(config)
+    else await run(config, read)
   }
 } catch (error) {
   if (!(error instanceof ConfigError)) throw error
@@ -35,9 +36,14 @@ try {
   process.exitCode = isCheck ? WRONG_IN_CHECK : WRONG_OPTION
 }
 
-async function run(config: Config): Promise<void> {
+async function run(config: Config, read: () => Config): Promise<void> {
   const log = createLogger(config.log, (line) => process.stderr.write(line))
-  const bridge = createBridge(config, { log, version, processFigures: createProcessFigures() })
+  const bridge = createBridge(config, {
+    log,
+    version,
+    processFigures: createProcessFigures(),
+    readConfig: read,
+  })
   let stopping = false
 
   const crash = (error: unknown) => {
@@ -58,6 +64,7 @@ async function run(config: Config): Promise<void> {
   }
   process.on('SIGTERM', stop)
   process.on('SIGINT', stop)
+  process.on('SIGHUP', () => void bridge.reload())
 
   try {
     await bridge.start()

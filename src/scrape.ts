@@ -7,11 +7,15 @@ export type { Snapshot } from './snapshot.js'
 
 export type Scraper = {
   /** Resolves a snapshot, at the latest after `waitMs`, and never rejects. */
-  scrape(waitMs: number): Promise<Snapshot>
+  readonly scrape: (waitMs: number) => Promise<Snapshot>
+  /** As `scrape`, whatever the age of the last snapshot. */
+  collectNow(waitMs: number): Promise<Snapshot>
   /** Collects now, whatever the age of the last snapshot. */
   refresh(): Promise<Snapshot>
   /** Whether a collection has succeeded. */
   hasSucceeded(): boolean
+  /** Whether the server answered the last collection; `undefined` before the first. */
+  wasUp(): boolean | undefined
 }
 
 export type ScraperOptions = SnapshotOptions & {
@@ -40,6 +44,7 @@ export function createScraper(options: ScraperOptions): Scraper {
   const lastFailure = new Map<string, string>()
   let collections = 0
   let succeeded = false
+  let up: boolean | undefined
   let last: { readonly snapshot: Snapshot; readonly until: number } | undefined
   let running: Running | undefined
 
@@ -61,8 +66,10 @@ export function createScraper(options: ScraperOptions): Scraper {
       }),
     )
     collections++
+    up = snapshots.isUp(results)
+    report(results, up)
     const snapshot = snapshots.make(results, { collections, failures })
-    if (snapshots.isUp(results)) succeeded ||= results.some(({ error }) => error === undefined)
+    if (up) succeeded ||= results.some(({ error }) => error === undefined)
     const failed = results.some(({ error }) => error !== undefined)
     const ageMs = failed ? Math.min(options.minAgeMs, MAX_FAILED_AGE_MS) : options.minAgeMs
     last = { snapshot, until: startedAt + ageMs }
@@ -85,29 +92,37 @@ export function createScraper(options: ScraperOptions): Scraper {
         },
       )
       const { failure: error } = collected
-      if (error !== undefined) countFailure(name, error)
-      else if (lastFailure.delete(name)) log.info('collector works again', { collector: name })
       const told = { collected, askedAtSeconds, atSeconds: Date.now() / 1000, atMs: now() }
       return { name, told, error, durationSeconds: durationSeconds() }
     } catch (error) {
-      countFailure(name, error)
       return { name, error, durationSeconds: durationSeconds() }
     }
   }
 
-  function countFailure(collector: string, error: unknown): void {
-    const reason = reasonOf(error)
-    failures.set(reason, failures.get(reason)! + 1)
-    logOnce(collector, reason, error)
+  function report(results: readonly Result[], isUp: boolean): void {
+    // A server that hangs is one thing to be told, however many collectors wait for it.
+    let isTold = !isUp && [...lastFailure.values()].includes('timeout')
+    for (const { name, error } of results) {
+      if (error === undefined) {
+        const worksAgain = isUp && lastFailure.delete(name)
+        if (worksAgain) log.info('collector works again', { collector: name })
+        continue
+      }
+      const reason = reasonOf(error)
+      failures.set(reason, failures.get(reason)! + 1)
+      const isQuiet = !isUp && reason === 'timeout' && isTold
+      logOnce(name, reason, error, isQuiet)
+      isTold ||= reason === 'timeout'
+    }
   }
 
   /** One line when a collector begins to fail or fails otherwise, not one a scrape. */
-  function logOnce(collector: string, reason: Reason, error: unknown): void {
+  function logOnce(collector: string, reason: Reason, error: unknown, isQuiet: boolean): void {
     const message = error instanceof Error ? error.message : String(error)
     // How long a time-out was differs from one to the next.
     const failure = reason === 'timeout' ? reason : message
     // The link says for itself why it is down, and what was wrong before may be so after it.
-    const isNew = reason !== 'link' && lastFailure.get(collector) !== failure
+    const isNew = !isQuiet && reason !== 'link' && lastFailure.get(collector) !== failure
     if (isNew) lastFailure.set(collector, failure)
     log[isNew ? 'warn' : 'debug']('collector failed', { collector, reason, error: message })
   }
@@ -126,14 +141,20 @@ export function createScraper(options: ScraperOptions): Scraper {
     return snapshot
   }
 
+  function collectNow(waitMs: number): Promise<Snapshot> {
+    const joined = running ?? start()
+    return within(waitMs, joined.promise, () => lateSnapshot(joined))
+  }
+
   return {
     scrape(waitMs) {
       if (!running && last && now() < last.until) return Promise.resolve(last.snapshot)
-      const joined = running ?? start()
-      return within(waitMs, joined.promise, () => lateSnapshot(joined))
+      return collectNow(waitMs)
     },
+    collectNow,
     refresh: () => (running ?? start()).promise,
     hasSucceeded: () => succeeded,
+    wasUp: () => up,
   }
 }
 

@@ -67,6 +67,12 @@ export const SETTINGS: readonly Setting[] = [
     help: 'Where the metrics are served.',
   },
   {
+    name: 'web.enable-lifecycle',
+    negatable: true,
+    defaults: ['false'],
+    help: 'Read the configuration anew at POST /-/reload, as at SIGHUP.',
+  },
+  {
     name: 'timeout-offset',
     value: 'SECONDS',
     defaults: ['0.5'],
@@ -140,20 +146,21 @@ export function variableName(name: string): string {
 /** The table of flags, their defaults and variables, for a terminal. */
 export function helpText(): string {
   const entry = ({ name, value, defaults, help, negatable, variableOnly }: Setting) => {
-    if (negatable === true)
+    if (name.startsWith('collector.'))
       return `  ${name.replace('collector.', '')}\n      ${help}${
         defaults?.[0] === 'true' ? '' : ' Off by default.'
       }`
     const head = variableOnly === true ? `${variableName(name)}=${value ?? ''}` : `--${name}`
     const lines = [`  ${variableOnly !== true && value !== undefined ? `${head}=${value}` : head}`]
     lines.push(`      ${help}${defaults ? ` Default: ${defaults.join(' and ')}` : ''}`)
-    if (variableOnly !== true && value !== undefined) lines.push(`      ${variableName(name)}`)
+    const isValue = value !== undefined || negatable === true
+    if (variableOnly !== true && isValue) lines.push(`      ${variableName(name)}`)
     return lines.join('\n')
   }
   const variables = SETTINGS.filter((setting) => setting.variableOnly === true)
-  const switches = SETTINGS.filter((setting) => setting.negatable === true)
+  const switches = SETTINGS.filter(({ name }) => name.startsWith('collector.'))
   const flags = SETTINGS.filter(
-    ({ variableOnly, negatable }) => variableOnly !== true && negatable !== true,
+    ({ name, variableOnly }) => variableOnly !== true && !name.startsWith('collector.'),
   )
   return [
     'Usage: prosody-exporter --xmpp.domain=JID --xmpp.secret-file=FILE [flags]',

@@ -6,10 +6,9 @@ import { createExposition, type Exposition } from './metrics/exposition.js'
 import type { Family } from './metrics/family.js'
 import { limitSeries } from './metrics/limit.js'
 import {
-  selfFamilies,
+  serverFamilies,
   type CollectorFigures,
   type LinkFigures,
-  type ProcessFigures,
   type Totals,
 } from './metrics/self.js'
 import { collisions, invalidRows } from './metrics/validity.js'
@@ -38,9 +37,9 @@ export type Result = {
 }
 
 export type SnapshotOptions = {
-  readonly version: string
   readonly link: () => LinkFigures
-  readonly processFigures: () => ProcessFigures
+  /** About this process; added to each snapshot. */
+  readonly own: () => readonly Family[]
   /**
    * For how long after the last success a collector's series are served on when the server does not
    * answer, with `xmpp_up` 0. Default: 0, never: a gap is better than a false flat line. Milliseconds.
@@ -84,8 +83,7 @@ export function createSnapshots(options: SnapshotOptions) {
     for (const family of kept) {
       count(family.name, colliding.has(family) ? family.order.length : invalidRows(family))
     }
-    const figures = selfFamilies(
-      options.version,
+    const figures = serverFamilies(
       {
         up,
         endedAtSeconds: Math.min(Date.now() / 1000, ...told.map(({ atSeconds }) => atSeconds)),
@@ -100,10 +98,9 @@ export function createSnapshots(options: SnapshotOptions) {
       },
       options.link(),
       totals,
-      options.processFigures(),
     )
     const about = told.flatMap(({ collected }) => collected.about ?? [])
-    const families = [...kept, ...about, ...figures]
+    const families = [...kept, ...about, ...figures, ...options.own()]
     return { families, exposition: createExposition(families, { created: options.created }) }
   }
 

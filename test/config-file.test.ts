@@ -226,12 +226,7 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …', (
       'servers: [{domain: 5}]',
       '1:20: servers[0].domain: expected text, got a number',
     ],
-    ['no server', 'servers: []', '1:10: servers: expected one server, got none'],
-    [
-      'several servers',
-      'servers:\n  - domain: a\n  - domain: b\n',
-      '2:3: servers: expected one server, got several servers: not yet',
-    ],
+    ['no server', 'servers: []', '1:10: servers: expected a server, got none'],
     [
       'a password in the URL',
       `servers: [{service: "xmpp://a:${SECRET}@b"}]`,
@@ -403,6 +398,89 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …', (
   })
 })
 
+describe('several servers', () => {
+  const secretFile = (name: string, mode = 0o600) => {
+    writeFileSync(join(directory, name), SECRET, { mode })
+    return join(directory, name)
+  }
+  const two = `servers:
+  - {name: a, domain: stats.a.example, secret_file: both.secret, collectors: {ping: false}}
+  - {domain: stats.b.example, service: xmpp://b, secret_file: both.secret, hosts: [b.example]}
+`
+
+  test('are each their own, by the name that they have or their domain', () => {
+    secretFile('both.secret')
+    const { servers } = config(two, ['--no-collector.users'], {})
+    assert.deepEqual(
+      servers.map(({ name, xmpp, hosts }) => [name, xmpp.service, xmpp.domain, hosts]),
+      [
+        ['a', 'xmpp://127.0.0.1:5347', 'stats.a.example', []],
+        ['stats.b.example', 'xmpp://b', 'stats.b.example', ['b.example']],
+      ],
+    )
+    const on = (name: string) => servers.map(({ collectors }) => collectors.get(name))
+    assert.deepEqual(on('ping'), [false, true])
+    assert.deepEqual(on('users'), [false, false], 'a flag is for all of them')
+  })
+
+  const cases: [string, string, string][] = [
+    [
+      'a name twice',
+      two.replace('{domain: stats.b', '{name: a, domain: stats.b'),
+      '3:12: servers[1].name: expected each name once, got "a"',
+    ],
+    [
+      'a domain twice, and no names',
+      two.replaceAll('stats.b', 'stats.a').replace('name: a, ', ''),
+      '3:14: servers[1].domain: expected a name, since another server has this domain, got "stats.a.example"',
+    ],
+    [
+      'a name that is none',
+      two.replace('name: a', 'name: "a b"'),
+      '2:12: servers[0].name: expected a name of 1 to 100 characters without spaces, got "a b"',
+    ],
+    [
+      'no domain',
+      two.replace('domain: stats.b.example, ', ''),
+      '3:5: servers[1]: expected a domain, got none',
+    ],
+    [
+      'no secret file',
+      two.replace(', secret_file: both.secret, hosts', ', hosts'),
+      '3:5: servers[1]: expected a secret_file, got none',
+    ],
+    [
+      'a secret file that is missing',
+      two.replace('both.secret, hosts', 'none.secret, hosts'),
+      `3:63: servers[1].secret_file: "${join(directory, 'none.secret')}" cannot be read: there is no such file`,
+    ],
+    [
+      'a secret file that everybody may read',
+      two.replace('both.secret, hosts', 'open.secret, hosts'),
+      `3:63: servers[1].secret_file: "${join(directory, 'open.secret')}" can be read by every user of the machine: run chmod 600 on it`,
+    ],
+  ]
+  for (const [name, yaml, expected] of cases) {
+    test(`but not with ${name}`, () => {
+      secretFile('both.secret')
+      secretFile('open.secret', 0o604)
+      assert.equal(problem(yaml, [], {}), expected)
+    })
+  }
+
+  test('but not with flags or variables that are of one', () => {
+    secretFile('both.secret')
+    const expected = 'expected with one server only, and the file has 2'
+    const message = (args: string[], env: Record<string, string>) =>
+      problemOf(() => config(two, args, env))
+    assert.equal(message(['--xmpp.domain=c'], {}), `--xmpp.domain: ${expected}`)
+    for (const name of ['XMPP_SECRET', 'XMPP_SERVICE', 'XMPP_HOST']) {
+      const variable = `PROSODY_EXPORTER_${name}`
+      assert.equal(message([], { [variable]: 'xmpp://x' }), `${variable}: ${expected}`)
+    }
+  })
+})
+
 describe('the JSON Schema for editors', () => {
   const shipped = readFileSync(join(root, 'config.schema.json'), 'utf8')
   const example = readFileSync(join(root, 'prosody-exporter.example.yml'), 'utf8')
@@ -422,7 +500,8 @@ describe('the JSON Schema for editors', () => {
     for (const yaml of [
       'log: {}',
       'servers: []',
-      'servers: [{}, {}]',
+      'servers: [{name: "a b"}]',
+      'servers: [{collectors: {pong: true}}]',
       'collection: {min_age: 5}',
       'collection: {min_age: 1m1h}',
       'exposition: {created: yes}',

@@ -65,6 +65,7 @@ describe('what is not given has its default', () => {
           { host: '::1', port: 9347, optional: true },
         ],
         telemetryPath: '/metrics',
+        enableLifecycle: false,
       },
       timeoutOffsetMs: 500,
       collection: { minAgeMs: 250, timeoutMs: 10_000, serveStaleForMs: 0 },
@@ -274,7 +275,7 @@ describe('a mistake is one line that names the flag or variable, what was expect
       'a telemetry path of ours',
       ['--web.telemetry-path=/-/ready'],
       {},
-      '--web.telemetry-path: expected a path other than /-/healthy and /-/ready, got "/-/ready"',
+      '--web.telemetry-path: expected a path other than /-/healthy, /-/ready, /-/reload, /probe, /sd, got "/-/ready"',
     ],
     [
       'an address',

@@ -15,7 +15,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   log: [],
   scrape: ['collectors', 'errors', 'snapshot'],
   snapshot: ['collectors', 'errors', 'log', 'metrics'],
-  bridge: ['collectors', 'config', 'http', 'log', 'metrics', 'scrape', 'xmpp'],
+  server: ['collectors', 'config', 'log', 'metrics', 'scrape', 'xmpp'],
+  servers: ['config', 'server'],
+  debug: ['metrics', 'server'],
+  bridge: ['config', 'debug', 'errors', 'http', 'log', 'metrics', 'server', 'servers'],
   main: ['bridge', 'config', 'errors', 'flags', 'log', 'logger', 'metrics', 'settings'],
   config: [
     'collectors',

@@ -92,7 +92,10 @@ for (const version of prosodyVersions) {
     )
 
     const startedBefore = Date.now() / 1000
-    const exporter = await withExporterFor(t, prosody, { flags: [...HOSTS, '--log.format=json'] })
+    const exporter = await withExporterFor(t, prosody, {
+      stock: true,
+      flags: [...HOSTS, '--log.format=json'],
+    })
     const text = await untilUp(exporter)
     const value = (sample: string) => sampleValue(text, sample)
     assert.equal(value('xmpp_online_users{host="one.example"}'), 2)
@@ -140,7 +143,10 @@ for (const version of prosodyVersions) {
     const { prosody, user } = await startProsody(t, version)
     await openRoom(user, `only@${prosody.rooms}`)
     // Without `hosts`: the parent of the component's domain and what it lists.
-    const exporter = await withExporterFor(t, prosody, { flags: ['--log.format=json'] })
+    const exporter = await withExporterFor(t, prosody, {
+      stock: true,
+      flags: ['--log.format=json'],
+    })
     const text = await untilUp(exporter)
     assert.equal(sampleValue(text, 'xmpp_muc_rooms{host="rooms.one.example"}'), 1)
     assert.ok(sampleValue(text, 'xmpp_ping_seconds{host="one.example"}')! > 0)
@@ -160,6 +166,7 @@ for (const version of prosodyVersions) {
   test(`a host that Prosody ${version} does not have is one line, and the others are told`, async (t) => {
     const { prosody } = await startProsody(t, version)
     const exporter = await withExporterFor(t, prosody, {
+      stock: true,
       flags: [
         ...['--xmpp.host=one.example', '--xmpp.host=typo.one.example', '--no-collector.registry'],
         '--log.format=json',

@@ -39,16 +39,9 @@ function setUp(
   }
   const ignore = () => undefined
   const scraperOptions: ScraperOptions = {
-    version: '0',
     collectors: [collector],
     link: () => ({ connected: true, connects: 1 }),
-    processFigures: () => ({
-      cpuSeconds: 0,
-      residentMemoryBytes: 0,
-      startTimeSeconds: 0,
-      openFds: undefined,
-      maxFds: undefined,
-    }),
+    own: () => [],
     minAgeMs: options.minAgeMs ?? 250,
     timeoutMs: 10_000,
     serveStaleForMs: options.serveStaleForMs ?? 0,
@@ -287,6 +280,16 @@ test('the server is up when it answered anything, and what is from memory shows 
   assert.match(refused, /^test 1$/m)
   assert.match(await bodyOf({ kept }), /^xmpp_up 1$/m, 'nothing was asked, and the link is up')
   assert.match(await bodyOf({ kept }, false), /^xmpp_up 0$/m)
+})
+
+test('a server that hangs is one line, however many collectors wait for it', async (t) => {
+  const dead = fails(new TimeoutError('no answer'))
+  const { scraper, warnings, pass } = tellerOf(t, { a: dead, b: dead, c: dead })
+  for (let i = 0; i < 3; i++) {
+    await scraper.scrape(1000)
+    pass(1000)
+  }
+  assert.equal(warnings.length, 1)
 })
 
 test('of two collectors that tell the same family the first is served', async (t) => {

@@ -1,4 +1,4 @@
-import { Hono } from 'hono'
+import { Hono, type Context } from 'hono'
 import type { Log } from '../log.js'
 import type { Exposition } from '../metrics/exposition.js'
 import { acceptsGzip, negotiate } from '../metrics/negotiate.js'
@@ -7,16 +7,24 @@ import { landingPage } from './landing.js'
 // Prometheus's own default for scrape_timeout.
 const DEFAULT_WAIT_MS = 10_000
 const MAX_TIMEOUT_S = 600
+const TIMEOUT_HEADER = 'X-Prometheus-Scrape-Timeout-Seconds'
 const TEXT = 'text/plain; charset=utf-8'
+
+/** Always resolves, at the latest after `waitMs`. */
+export type Scrape<Snapshot> = (waitMs: number) => Promise<Snapshot>
 
 export type AppOptions<Snapshot extends { readonly exposition: Exposition }> = {
   readonly version: string
   readonly telemetryPath: string
   readonly timeoutOffsetMs: number
-  /** Always resolves, at the latest after `waitMs`. */
-  readonly scrape: (waitMs: number) => Promise<Snapshot>
+  readonly scrape: Scrape<Snapshot>
   readonly filter: (snapshot: Snapshot, names: ReadonlySet<string>) => Exposition
   readonly isReady: () => boolean
+  /** Adds further routes; `serve` answers one of them with an exposition, as the telemetry path does. */
+  readonly addRoutes?: (
+    app: Hono,
+    serve: (c: Context, scrape: Scrape<Snapshot>) => Promise<Response>,
+  ) => void
   readonly log: Log
 }
 
@@ -30,15 +38,15 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
   const { telemetryPath, timeoutOffsetMs, log } = options
   const app = new Hono()
 
-  app.get(telemetryPath, async (c) => {
-    const header = c.req.header('X-Prometheus-Scrape-Timeout-Seconds')
+  async function serve(c: Context, scrape: Scrape<Snapshot>): Promise<Response> {
+    const header = c.req.header(TIMEOUT_HEADER)
     const waitMs = readWaitMs(header, timeoutOffsetMs)
     if (header !== undefined && waitMs === undefined) {
       log.debug('ignored a scrape time-out that is no number of seconds', {
         value: header.slice(0, 40),
       })
     }
-    const snapshot = await options.scrape(waitMs ?? DEFAULT_WAIT_MS)
+    const snapshot = await scrape(waitMs ?? DEFAULT_WAIT_MS)
     const names = c.req.queries('name[]')
     const exposition =
       names === undefined ? snapshot.exposition : options.filter(snapshot, new Set(names))
@@ -49,8 +57,10 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
       ...(zipped && { 'Content-Encoding': 'gzip' }),
       Vary: 'Accept, Accept-Encoding',
     })
-  })
+  }
 
+  app.get(telemetryPath, (c) => serve(c, options.scrape))
+  options.addRoutes?.(app, serve)
   app.get('/-/healthy', () => text(200, 'Prosody Exporter is healthy.'))
   app.get('/-/ready', () =>
     options.isReady()
@@ -83,6 +93,11 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
   return app
 }
 
+/** How long an answer to this request may take. */
+export function waitMsOf(c: Context, offsetMs: number): number {
+  return readWaitMs(c.req.header(TIMEOUT_HEADER), offsetMs) ?? DEFAULT_WAIT_MS
+}
+
 /**
  * How long a scrape may wait, by Prometheus's own time-out: that less the offset, and at least half
  * of it. `undefined` without the header, or when it is not a number between 0 and 600 s.
@@ -94,12 +109,12 @@ export function readWaitMs(header: string | undefined, offsetMs: number): number
   return Math.max(seconds * 1000 - offsetMs, seconds * 500)
 }
 
-function text(status: number, line: string, headers: Record<string, string> = {}): Response {
+export function text(status: number, line: string, headers: Record<string, string> = {}): Response {
   return respond(status, Buffer.from(`${line}\n`), TEXT, headers)
 }
 
 // Content-Length is set for HEAD, which gets these headers without the body.
-function respond(
+export function respond(
   status: number,
   bytes: Uint8Array<ArrayBuffer>,
   contentType: string,
