@@ -142,7 +142,9 @@ export function createHosts(
     searching.then(
       ({ hosts, isWhole }) => {
         begun.result = hosts
-        if (!isWhole) begun.untilMs = now() + KEEP_PARTIAL_MS
+        const isEmpty = hosts.every(({ problem }) => problem !== undefined)
+        // A server that was busy is asked again at once: nothing is known of it yet.
+        if (!isWhole) begun.untilMs = now() + (isEmpty ? 0 : KEEP_PARTIAL_MS)
         onFound?.(hosts)
       },
       () => {
