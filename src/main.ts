@@ -56,15 +56,21 @@ async function serve(): Promise<void> {
   if (settings.isSet('help')) process.stdout.write(helpText())
   else if (settings.isSet('version')) process.stdout.write(`prosody-exporter ${version}\n`)
   else {
-    const config = readConfig(settings, process.env)
+    const read = () => readConfig(settings, process.env)
+    const config = read()
     if (isCheck) process.stdout.write('prosody-exporter: the configuration is valid\n')
-    else await run(config)
+    else await run(config, read)
   }
 }
 
-async function run(config: Config): Promise<void> {
+async function run(config: Config, read: () => Config): Promise<void> {
   const log = createLogger(config.log, (line) => process.stderr.write(line))
-  const bridge = createBridge(config, { log, version, processFigures: createProcessFigures() })
+  const bridge = createBridge(config, {
+    log,
+    version,
+    processFigures: createProcessFigures(),
+    readConfig: read,
+  })
   let stopping = false
 
   const crash = (error: unknown) => {
@@ -85,6 +91,7 @@ async function run(config: Config): Promise<void> {
   }
   process.on('SIGTERM', stop)
   process.on('SIGINT', stop)
+  process.on('SIGHUP', () => void bridge.reload())
 
   try {
     await bridge.start()

@@ -68,7 +68,8 @@ end
 
 local counts = module:require "counts";
 if at_load then
-	counts.start(statsman.metric);
+	-- COMPAT Prosody before 0.12 has no registry but ours
+	counts.start(statsman.metric or function (...) return at_load.registry:metric(...); end);
 end
 
 function module.unload()

@@ -15,19 +15,23 @@ const SIGNS = { ok: 'ok    ', note: 'note  ', failed: 'FAILED' } as const
  * @returns The exit code: 0 when all is well, else 1.
  */
 export async function doctorCommand(
-  { xmpp, web }: Config,
+  { servers, web }: Config,
   shows: ReadonlySet<string>,
   { version, print }: { version: string; print: (line: string) => void },
 ): Promise<0 | 1> {
-  if (shows.has(SHOW_PROSODY)) print(prosodyLines(xmpp.domain))
+  if (shows.has(SHOW_PROSODY)) for (const { xmpp } of servers) print(prosodyLines(xmpp.domain))
   if (shows.has(SHOW_PROMETHEUS)) {
     print(prometheusJob(addressText(web.listenAddresses[0]!), web.telemetryPath))
   }
   if (shows.size > 0) return 0
-  print(`${xmpp.domain} at ${xmpp.service}, asked by prosody-exporter ${version}`)
-  const isWell = await examine(xmpp, version, ({ step, result, text }) => {
-    print(`  ${SIGNS[result]} ${step.padEnd(10)} ${text}`)
-  })
+  let isWell = true
+  for (const { xmpp } of servers) {
+    print(`${xmpp.domain} at ${xmpp.service}, asked by prosody-exporter ${version}`)
+    const well = await examine(xmpp, version, ({ step, result, text }) => {
+      print(`  ${SIGNS[result]} ${step.padEnd(10)} ${text}`)
+    })
+    isWell &&= well
+  }
   return isWell ? 0 : 1
 }
 
