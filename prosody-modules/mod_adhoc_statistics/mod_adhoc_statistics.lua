@@ -66,14 +66,13 @@ if not at_load then
 	if module.set_status then module:set_status("error", at_load_err); end
 end
 
-local counts = module:require "counts";
-if at_load then
-	-- COMPAT Prosody before 0.12 has no registry but ours
-	counts.start(statsman.metric or function (...) return at_load.registry:metric(...); end);
-end
-
-function module.unload()
-	counts.stop();
+-- COMPAT what Prosody itself does not count is counted from 0.12 on, where modules share a registry.
+if at_load and statsman.metric then
+	local counts = module:require "counts";
+	counts.start(statsman.metric);
+	function module.unload()
+		counts.stop();
+	end
 end
 
 module:hook_global("openmetrics-updated", function ()
