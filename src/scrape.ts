@@ -11,6 +11,7 @@ import {
   type ProcessFigures,
 } from './metrics/self.js'
 import { limitSeries } from './metrics/limit.js'
+import { forget } from './metrics/memo.js'
 import { collisions, invalidRows } from './metrics/validity.js'
 
 /** What one response is made of: all of one moment, our own metrics included, and never changed. */
@@ -149,6 +150,7 @@ export function createScraper(options: ScraperOptions): Scraper {
     const told = results.flatMap((result) => toldBy(result) ?? [])
     const server = told.flatMap((each) => familiesOf(each))
     const { kept, leftOut } = limitSeries(server.filter(isNotOurs), options.maxSeries)
+    for (const family of server) if (leftOut.has(family.name)) forget(family)
     if (server.length > 0) logLeftOut([...leftOut.keys()].join(' '))
     const invalid = new Map<string, number>()
     const count = (name: string, rows: number) => {
