@@ -90,7 +90,7 @@ export const SETTINGS: readonly Setting[] = [
     value: 'DURATION',
     defaults: ['250ms'],
     variableOnly: true,
-    help: 'A snapshot whose collection started less than this ago is served; at most 5s.',
+    help: 'A snapshot begun less than this ago is served; at most 5s, 4m with timestamps.',
   },
   {
     name: 'collection.timeout',

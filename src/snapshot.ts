@@ -5,6 +5,7 @@ import type { Log } from './log.js'
 import { createExposition, type Exposition } from './metrics/exposition.js'
 import type { Family } from './metrics/family.js'
 import { limitSeries } from './metrics/limit.js'
+import { forget } from './metrics/memo.js'
 import {
   serverFamilies,
   type CollectorFigures,
@@ -68,6 +69,7 @@ export function createSnapshots(options: SnapshotOptions) {
     const told = results.flatMap((result) => toldBy(result) ?? [])
     const server = firstOfEachName(told.map((each) => familiesOf(each)))
     const { kept, leftOut } = limitSeries(server.filter(isNotOurs), options.maxSeries)
+    for (const family of server) if (leftOut.has(family.name)) forget(family)
     if (server.length > 0) logLeftOut([...leftOut.keys()].join(' '))
     const invalid = new Map<string, number>()
     const count = (name: string, rows: number) => {

@@ -44,16 +44,14 @@ function startProsody(t: TestContext, version: (typeof prosodyVersions)[number])
 
 /** As the exporter asks, and as a person's client does. */
 function commands(): Element[] {
-  const field = (name: string, value: string) =>
-    xml('field', { var: name }, xml('value', {}, value))
-  const form = xml(
-    'x',
-    { xmlns: 'jabber:x:data', type: 'submit' },
-    field('FORM_TYPE', REGISTRY_NODE),
-    field('first', '1'),
-    field('since', '0'),
+  return [pageCommand({ first: '1', since: '0' }), commandElement(REGISTRY_NODE)]
+}
+
+function pageCommand(fields: Readonly<Record<string, string>>): Element {
+  const all = Object.entries({ FORM_TYPE: REGISTRY_NODE, ...fields }).map(([name, value]) =>
+    xml('field', { var: name }, xml('value', {}, value)),
   )
-  return [commandElement(REGISTRY_NODE, form), commandElement(REGISTRY_NODE)]
+  return commandElement(REGISTRY_NODE, xml('x', { xmlns: 'jabber:x:data', type: 'submit' }, ...all))
 }
 
 function assertForbidden(reply: Element): void {
@@ -110,6 +108,32 @@ for (const version of prosodyVersions) {
     assert.match(lines?.getChildText('lines') ?? '', /^F\t/)
     assert.equal((await own.iq('set', STATS, person!)).attrs['type'], 'result')
     await assertAllForbidden(own, `user@${STATS}`, `user@${STATS}/resource`)
+    await own.close()
+  })
+
+  test(`fields that are none of the exchange are a bad request to Prosody ${version}`, async (t) => {
+    const prosody = await startProsody(t, version)
+    const { component } = prosody.ports
+    const own = await connectComponent({ port: component, domain: STATS, secret: prosody.secret })
+    const ask = (fields: Record<string, string>) => own.iq('set', STATS, pageCommand(fields))
+    const sinces = ['', ' ', '-1', '1e3', '1:2:3', ':5', '9'.repeat(16), '1:1 '.repeat(2100)]
+    const wrong = [
+      ...sinces.map((since) => ({ since })),
+      ...['0', '-1', '1.5', ' 1', '0x10', '9'.repeat(16)].map((first) => ({ first })),
+      ...['', '-1', '0x10'].map((last) => ({ last })),
+    ]
+    for (const fields of wrong) {
+      const condition = errorCondition(await ask(fields))
+      assert.equal(condition, 'bad-request', JSON.stringify(fields).slice(0, 40))
+    }
+    // More numbers than are of use, out of order, and ids that there are not.
+    const right = [
+      { since: '123456789012:123456789012 '.repeat(300) },
+      { since: '0:5 0:3 0:900000 0' },
+      { first: '9'.repeat(15) },
+      { first: '10', last: '5' },
+    ]
+    for (const fields of right) assert.equal((await ask(fields)).attrs['type'], 'result')
     await own.close()
   })
 

@@ -26,6 +26,8 @@ local page_bytes = 48 * 1024;
 local element_size = 4096;
 -- Seconds between two collections, over all instances and readers.
 local collect_interval = 0.1;
+-- Bytes of change numbers that a request may give: a reader leaves the rest for the next one.
+local max_since = 8 * 1024;
 -- Lines that a person is shown.
 local readable_lines = 500;
 
@@ -135,6 +137,7 @@ end
 -- Where the reader was: `41:700 42:1900 43` is 41 up to id 700, 42 from there to 1900, 43 for the rest.
 -- Returns { last id, change number, … }, or nil if the text is something else.
 local function read_cursors(text)
+	if #text > max_since then return nil; end
 	local cursors, n = {}, 0;
 	for item in text:gmatch("%S+") do
 		local since, last = item:match("^(%d+):?(%d*)$");

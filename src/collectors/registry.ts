@@ -135,7 +135,12 @@ export function createRegistryCollector(
           await sleep(0)
         }
         const isTime = ++collections % auditEvery === 0 && deadline - now() > timeoutMs / 2
-        if (isTime && registry) await audit(registry, deadline)
+        if (isTime && registry) {
+          // One that can't be made, because there is no time or no answer, is made another time.
+          await audit(registry, deadline).catch((error: unknown) => {
+            if (error instanceof DecodeError) throw error
+          })
+        }
       } catch (error) {
         // What was read may be half of it: begin with an empty store next time.
         if (error instanceof DecodeError) registry = undefined

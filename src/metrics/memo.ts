@@ -50,6 +50,11 @@ export function remember(variant: Variant, rendering: Rendering): void {
   }
 }
 
+/** For a family that is left out: its rendering holds the bytes of a whole exposition, long served. */
+export function forget({ order }: Family): void {
+  renderings.delete(order)
+}
+
 /** Whether the family is what was rendered, but for its values: then a patch of that is the same. */
 function differsInValuesOnly(a: Family, b: Family): boolean {
   return (

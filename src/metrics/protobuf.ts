@@ -49,6 +49,7 @@ export function* protobufSteps(
   for (const family of planned(families, 'text')) {
     if (!isAskedFor(family, names)) continue
     const rows = exposableRows(family, 'text')
+    if (rows.length === 0) continue
     const known = recall(family, rows, 'protobuf')
     const isPatched = known !== undefined && canPatch(known.family, family)
     parts.push(isPatched ? { family, rows, known } : { family, rows })
