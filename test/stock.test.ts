@@ -338,25 +338,30 @@ test('public rooms are counted by the server where it can, and never listed for 
 test('the start is the same one, however the seconds fall', async () => {
   let seconds = 100
   let now = 1_000_000_000
-  const server = serverOf({
-    'a.example': {
-      ...IM,
-      features: ['jabber:iq:last'],
-      answer: () => xml('query', { xmlns: 'jabber:iq:last', seconds: String(seconds) }),
-    },
-  })
-  const collect = collectorOf(
-    server,
-    createStartTime(() => now),
-  )
-  const expected = 'xmpp_start_time_seconds{host="a.example"} '
-  assert.deepEqual((await collect()).samples, [`${expected}999900`])
+  const source = createStartTime(() => now)
+  const host = {
+    jid: 'a.example',
+    identities: [],
+    features: new Set<string>(),
+    commands: new Set<string>(),
+  }
+  const read = async () => {
+    const readings = await source.read(host, {
+      iq: () =>
+        Promise.resolve(
+          xml('iq', {}, xml('query', { xmlns: 'jabber:iq:last', seconds: String(seconds) })),
+        ),
+      command: () => Promise.reject(new Error('no command')),
+    })
+    return readings.map(({ value }) => value)
+  }
+  assert.deepEqual(await read(), [999_900])
   now += 10_900
   seconds += 12
-  assert.deepEqual((await collect()).samples, [`${expected}999900`])
+  assert.deepEqual(await read(), [999_900])
   now += 60_000
   seconds = 1
-  assert.deepEqual((await collect()).samples, [`${expected}1000070`])
+  assert.deepEqual(await read(), [1_000_070])
 })
 
 test("a server's own statistics are asked for by the names that it gives", async () => {

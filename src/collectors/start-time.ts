@@ -11,6 +11,8 @@ export function createStartTime(now: () => number = Date.now): HostSource {
   const known = new Map<string, number>()
   return {
     name: 'start_time',
+    // With a server that starts anew our stream is another one, and then it is asked again.
+    isSteady: true,
     families: [
       { name: 'xmpp_start_time_seconds', help: 'When the host was started, in Unix time.' },
     ],
