@@ -93,18 +93,11 @@ const source = createSource()
 const silent = () => undefined
 const warnings: string[] = []
 const scraper = createScraper({
-  version: '0.0.0',
   log: { debug: silent, info: silent, warn: (line) => warnings.push(line), error: silent },
   created: true,
   collectors: [createRegistryCollector(source.connection)],
   link: () => ({ connected: true, connects: 1 }),
-  processFigures: () => ({
-    cpuSeconds: 1,
-    residentMemoryBytes: 1e8,
-    startTimeSeconds: 1.8e9,
-    openFds: 20,
-    maxFds: 1024,
-  }),
+  own: () => [],
   minAgeMs: 0,
   timeoutMs: 10_000,
   maxSeries: Infinity,

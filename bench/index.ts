@@ -18,6 +18,8 @@ const ALL = [
   'memory',
   'loop',
   'growth',
+  'counts',
+  'servers',
 ]
 const markdown = process.argv.includes('--markdown')
 

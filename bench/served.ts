@@ -54,18 +54,11 @@ function createFullScraper(series: number) {
   }
   const collected = { families: [table.snapshot()], invalid: new Map<string, number>() }
   return createScraper({
-    version: '0.0.0',
     log,
     created: false,
     collectors: [{ name: 'registry', collect: () => Promise.resolve(collected) }],
     link: () => ({ connected: true, connects: 1 }),
-    processFigures: () => ({
-      cpuSeconds: 1,
-      residentMemoryBytes: 1e8,
-      startTimeSeconds: 1.8e9,
-      openFds: 20,
-      maxFds: 1024,
-    }),
+    own: () => [],
     minAgeMs: 1e9,
     timeoutMs: 10_000,
     maxSeries: Infinity,

@@ -10,7 +10,10 @@ import { run } from './process.js'
 /** The versions that the tests run against. @type {readonly ['0.12.3', '13.0.1']} */
 export const prosodyVersions = ['0.12.3', '13.0.1']
 
-/** @typedef {'0.12.3' | '13.0.1' | 'default'} ProsodyVersion `default`: the installed one, or else the distribution's. */
+/** The version without a metric registry, for the tests that are about that. @type {'0.11.9'} */
+export const legacyVersion = '0.11.9'
+
+/** @typedef {'0.11.9' | '0.12.3' | '13.0.1' | 'default'} ProsodyVersion `default`: the installed one, or else the distribution's. */
 
 /**
  * @typedef {object} Installation
@@ -36,14 +39,16 @@ export async function findProsody(version, say) {
   const suite = await suiteOf(version)
   const root = await unpack('prosody', { packages: ['prosody'], suite, closure: true }, say)
   const libraries = await libraryDirectories(root)
-  const lua = join(root, 'usr/bin/lua5.4')
+  const number = version === legacyVersion ? '5.2' : '5.4'
+  const lua = join(root, `usr/bin/lua${number}`)
+  const share = `${root}/usr/share/lua/${number}`
   return {
-    command: [existsSync(lua) ? lua : 'lua5.4'],
+    command: [existsSync(lua) ? lua : `lua${number}`],
     env: {
       ...process.env,
       // The empty part at the end stands for Lua's own path: what the machine has needs no unpacking.
-      LUA_PATH: `${root}/usr/share/lua/5.4/?.lua;${root}/usr/share/lua/5.4/?/init.lua;;`,
-      LUA_CPATH: [...libraries.map((path) => `${path}/lua/5.4/?.so`), ';'].join(';'),
+      LUA_PATH: `${share}/?.lua;${share}/?/init.lua;;`,
+      LUA_CPATH: [...libraries.map((path) => `${path}/lua/${number}/?.so`), ';'].join(';'),
       LD_LIBRARY_PATH: libraries.join(':'),
     },
     script: join(root, 'usr/bin/prosody'),
@@ -55,14 +60,22 @@ export async function findProsody(version, say) {
 async function suiteOf(version) {
   const base = await baseSuite()
   if (version === 'default') return base
+  if (version === legacyVersion) return 'bullseye'
   if (version === '0.12.3') return 'bookworm'
   return base === 'bookworm' ? 'bookworm-backports' : 'trixie'
 }
 
 /** @param {string} root */
 async function libraryDirectories(root) {
-  const names = await readdir(join(root, 'usr/lib')).catch(() => [])
-  return names.filter((name) => name.includes('-linux-')).map((name) => join(root, 'usr/lib', name))
+  // Before bookworm some libraries are in /lib, which there is no link to /usr/lib in a package.
+  const parents = [join(root, 'usr/lib'), join(root, 'lib')]
+  const found = await Promise.all(
+    parents.map(async (parent) => {
+      const names = await readdir(parent).catch(() => [])
+      return names.filter((name) => name.includes('-linux-')).map((name) => join(parent, name))
+    }),
+  )
+  return found.flat()
 }
 
 /**
@@ -94,14 +107,25 @@ export async function commandFor({ root, command, script }, name, dir) {
  * Debian's luacheck, for the Lua sources.
  *
  * @param {readonly string[]} args
- * @param {(line: string) => void} [say]
  */
-export async function luacheck(args, say) {
-  const root = await unpackLuacheck(say)
+export async function luacheck(args) {
+  const root = await unpackLuacheck()
+  return await lua51([`${root}/usr/bin/luacheck`, ...args])
+}
+
+/**
+ * Lua 5.1, with which the oldest Prosody runs; luacheck brings it along.
+ *
+ * @param {readonly string[]} args
+ * @param {string} [input] Its standard input.
+ */
+export async function lua51(args, input) {
+  const root = await unpackLuacheck()
   const share = `${root}/usr/share/lua/5.1`
   const libraries = await libraryDirectories(root)
   const lua = existsSync(`${root}/usr/bin/lua5.1`) ? `${root}/usr/bin/lua5.1` : 'lua5.1'
-  return await run(lua, [`${root}/usr/bin/luacheck`, ...args], {
+  return await run(lua, args, {
+    ...(input !== undefined && { input }),
     env: {
       ...process.env,
       LUA_PATH: `${share}/?.lua;${share}/?/init.lua;;`,

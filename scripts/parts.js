@@ -3,7 +3,7 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { baseSuite, unpack } from './debian.js'
-import { findProsody, prosodyVersions, unpackLuacheck } from './installation.js'
+import { findProsody, legacyVersion, prosodyVersions, unpackLuacheck } from './installation.js'
 
 /** @typedef {(line: string) => void} Say */
 
@@ -46,7 +46,7 @@ export async function findPythonClient(say) {
  * @param {Say} say
  */
 export async function fetchAll(say) {
-  for (const version of prosodyVersions) await findProsody(version, say)
+  for (const version of [legacyVersion, ...prosodyVersions]) await findProsody(version, say)
   for (const major of prometheusVersions) await findPrometheus(major, say)
   await findPythonClient(say)
   await unpackLuacheck(say)

@@ -1,72 +1,110 @@
-import { createCollectors } from './collectors/index.js'
-import { REGISTRY_NODE } from './collectors/registry.js'
 import type { Config } from './config.js'
+import { debugText } from './debug.js'
+import { ConfigError } from './errors.js'
 import { createApp } from './http/app.js'
 import { listen, type Listener } from './http/server.js'
-import type { Log } from './log.js'
+import { addServerRoutes } from './http/servers.js'
+import { withFields, type Log } from './log.js'
 import { createExposition } from './metrics/exposition.js'
-import type { ProcessFigures } from './metrics/self.js'
-import { createScraper } from './scrape.js'
-import { createConnection } from './xmpp/connection.js'
+import { processFamilies, upFamily, type ProcessFigures } from './metrics/self.js'
+import { createServer } from './server.js'
+import { createServers } from './servers.js'
 
 export type Bridge = {
-  /** Listens and begins to connect; the server need not be there yet. */
+  /** Listens and begins to connect; the servers need not be there yet. */
   start(): Promise<void>
-  /** Ends requests under way within `graceMs`, then the stream; nothing is left. */
+  /** Reads the configuration anew: false, and all goes on as it was, when it is wrong. */
+  reload(): Promise<boolean>
+  /** Ends requests under way within `graceMs`, then the streams; nothing is left. */
   stop(graceMs: number): Promise<void>
 }
 
-/** The whole program: Prosody ── connection ── collectors ── scraper (snapshot) ── app ── Prometheus. */
+/** The whole program: servers, each connection ── collectors ── scraper (snapshot), ── app ── Prometheus. */
 export function createBridge(
   config: Config,
-  deps: { log: Log; version: string; processFigures: () => ProcessFigures },
+  deps: {
+    log: Log
+    version: string
+    processFigures: () => ProcessFigures
+    /** @throws ConfigError */
+    readConfig: () => Config
+  },
 ): Bridge {
-  const { log, version, processFigures } = deps
-  const { created, timestamps } = config.exposition
-  const connection = createConnection({
-    ...config.xmpp,
-    version,
-    log,
-    commands: [{ node: REGISTRY_NODE, name: 'Statistics for Prometheus' }],
-    // So that we are ready, and know the registry, before the first scrape.
-    onOnline: () => void scraper.refresh(),
-  })
-  const scraper = createScraper({
-    version,
-    log,
-    processFigures,
-    created,
-    timestamps,
-    collectors: createCollectors(connection, {
-      drop: config.registry.drop,
-      labelValueLength: config.limits.labelValueLength || Infinity,
+  const { log, version, processFigures, readConfig } = deps
+  let { created } = config.exposition
+  let isStopping = false
+  let reloads = { isSuccessful: true, lastSuccessSeconds: Date.now() / 1000 }
+  let reloading: Promise<unknown> = Promise.resolve()
+  let listener: Listener | undefined
+
+  const own = () => processFamilies(version, processFigures(), reloads)
+  const servers = createServers((server, shared) =>
+    createServer(server, shared, {
+      version,
+      log: withFields(log, () => (servers.only() ? {} : { server: server.name })),
+      // With several servers what concerns the process is at the telemetry path, once.
+      own: () => (servers.only() ? own() : []),
     }),
-    link: () => ({ connected: connection.isConnected(), connects: connection.connects() }),
-    minAgeMs: config.collection.minAgeMs,
-    timeoutMs: config.collection.timeoutMs,
-    serveStaleForMs: config.collection.serveStaleForMs,
-    maxSeries: config.limits.series || Infinity,
-  })
+  )
   const app = createApp({
     version,
     log,
     telemetryPath: config.web.telemetryPath,
     timeoutOffsetMs: config.timeoutOffsetMs,
-    current: () => scraper.current(),
-    scrape: (waitMs) => scraper.scrape(waitMs),
+    current: () => servers.only()?.scraper.current(),
+    scrape: (waitMs) => servers.only()?.scraper.scrape(waitMs) ?? Promise.resolve(overview()),
     filter: ({ families }, names) => createExposition(families, { created, names }),
-    isReady: () => connection.isConnected() && scraper.hasSucceeded(),
+    isReady: () => servers.all().some((server) => server.isReady()),
+    addRoutes: (hono, serve) => {
+      addServerRoutes(hono, serve, {
+        timeoutOffsetMs: config.timeoutOffsetMs,
+        names: () => servers.all().map((server) => server.config.name),
+        probe: (name) => servers.get(name)?.scraper.scrape,
+        debug: (name, waitMs) => debugText(servers.get(name)!, waitMs),
+        reload: config.web.enableLifecycle ? reload : undefined,
+      })
+    },
   })
-  let listener: Listener | undefined
+
+  /** Of several servers: ourselves, and which of them answer. */
+  function overview() {
+    const up = servers.all().map((each) => [each.config.name, Number(each.isUp())] as const)
+    const families = [upFamily(up), ...own()]
+    return { families, exposition: createExposition(families, { created }) }
+  }
+
+  async function reload(): Promise<boolean> {
+    // One at a time.
+    const now = reloading.then(async () => {
+      try {
+        const read = readConfig()
+        if (isStopping) return false
+        await servers.apply(read)
+        created = read.exposition.created
+        reloads = { isSuccessful: true, lastSuccessSeconds: Date.now() / 1000 }
+        log.info('configuration read anew', { servers: servers.all().length })
+      } catch (error) {
+        if (!(error instanceof ConfigError)) throw error
+        reloads = { ...reloads, isSuccessful: false }
+        log.error('configuration not read anew, the one before goes on', { error: error.message })
+      }
+      return reloads.isSuccessful
+    })
+    reloading = now.catch(() => undefined)
+    return now
+  }
 
   return {
     async start() {
       listener = await listen(app, config.web.listenAddresses, log)
-      connection.start()
+      await servers.apply(config)
     },
+    reload,
     async stop(graceMs) {
+      isStopping = true
       await listener?.close(graceMs)
-      await connection.stop()
+      await reloading
+      await servers.stop()
     },
   }
 }

@@ -1,20 +1,33 @@
 import { dirname, resolve } from 'node:path'
+import { COLLECTORS } from './collectors/index.js'
 import { configSchema, type ConfigFile } from './config-schema.js'
 import { parseYaml, type Path, type YamlFile } from './config-yaml.js'
 import { ConfigError } from './errors.js'
 import { readTextFile } from './file.js'
 import type { Given, Settings } from './flags.js'
 
-const MAX_BYTES = 65_536
+// Some ten thousand servers.
+const MAX_BYTES = 4_194_304
 
 export type GivenDropRule = {
   readonly family: Given
   readonly labels: ReadonlyMap<string, Given>
 }
 
+type Values = ReadonlyMap<string, readonly Given[]>
+
+/** Settings of one server, by the names that they have with a single one. */
+export type FileServer = {
+  readonly name: Given | undefined
+  readonly values: Values
+  /** Where it begins, for what it lacks. */
+  readonly source: string
+}
+
 export type FileSettings = {
   /** Single values, by the name that their setting has. */
-  readonly values: ReadonlyMap<string, Given>
+  readonly values: Values
+  readonly servers: readonly FileServer[]
   readonly drop: readonly GivenDropRule[]
 }
 
@@ -33,8 +46,12 @@ export function readConfigFile(file: Given): FileSettings {
     source: yaml.place(path).source,
     text,
   })
+  const { servers = [], ...sections } = result.data
   return {
-    values: singleValues(result.data, given, dirname(resolve(file.text))),
+    values: sectionValues(sections, given),
+    servers: servers.map((server, i) =>
+      readServer(server, ['servers', i], given, dirname(resolve(file.text))),
+    ),
     drop: (result.data.registry?.drop ?? []).map(({ family, labels = {} }, i) => ({
       family: given(['registry', 'drop', i, 'family'], family),
       labels: new Map(
@@ -47,45 +64,66 @@ export function readConfigFile(file: Given): FileSettings {
   }
 }
 
-/** The same settings, with the file's values in place of defaults. */
-export function withFile(settings: Settings, { values }: FileSettings): Settings {
+/** The same settings, with values of the file in place of defaults. */
+export function withFile(settings: Settings, { values }: { readonly values: Values }): Settings {
   const all = (name: string) => {
     const given = settings.all(name)
     const inFile = values.get(name)
-    return inFile === undefined || given.some(({ from }) => from !== 'default') ? given : [inFile]
+    return inFile === undefined || given.some(({ from }) => from !== 'default') ? given : inFile
   }
   return { ...settings, all, get: (name) => all(name)[0] }
 }
 
 type Value = string | number | boolean
+type ToGiven = (path: Path, text: string) => Given
 
-function singleValues(
-  { servers: [server = {}] = [], collection = {}, exposition = {}, limits = {} }: ConfigFile,
-  given: (path: Path, text: string) => Given,
-  directory: string,
-): Map<string, Given> {
-  const values = new Map<string, Given>()
-  const set = (name: string, path: Path, value: Value | undefined) => {
-    if (value !== undefined) values.set(name, given(path, String(value)))
-  }
+function sectionValues(
+  { collection = {}, exposition = {}, limits = {} }: ConfigFile,
+  given: ToGiven,
+): Values {
+  const values = new Map<string, readonly Given[]>()
   const section = (name: string, keys: Readonly<Record<string, Value | undefined>>) => {
     for (const [key, value] of Object.entries(keys)) {
-      set(`${name}.${key.replaceAll('_', '-')}`, [name, key], value)
+      if (value === undefined) continue
+      values.set(`${name}.${key.replaceAll('_', '-')}`, [given([name, key], String(value))])
     }
   }
-  const { secret_file: secretFile } = server
-  set('xmpp.service', ['servers', 0, 'service'], server.service)
-  set('xmpp.domain', ['servers', 0, 'domain'], server.domain)
-  set(
-    'xmpp.secret-file',
-    ['servers', 0, 'secret_file'],
-    // An empty path is not the directory.
-    secretFile && resolve(directory, secretFile),
-  )
   section('collection', collection)
   section('exposition', exposition)
   section('limits', limits)
   return values
+}
+
+function readServer(
+  server: NonNullable<ConfigFile['servers']>[number],
+  path: Path,
+  given: ToGiven,
+  directory: string,
+): FileServer {
+  const values = new Map<string, readonly Given[]>()
+  const set = (name: string, key: string, value: string | undefined) => {
+    if (value !== undefined) values.set(name, [given([...path, key], value)])
+  }
+  const { name, secret_file: secretFile, hosts, collectors = {} } = server
+  set('xmpp.service', 'service', server.service)
+  set('xmpp.domain', 'domain', server.domain)
+  // An empty path is not the directory.
+  set('xmpp.secret-file', 'secret_file', secretFile && resolve(directory, secretFile))
+  if (hosts) {
+    values.set(
+      'xmpp.host',
+      hosts.map((host, i) => given([...path, 'hosts', i], host)),
+    )
+  }
+  for (const [collector, isOn] of Object.entries(collectors)) {
+    const place = [...path, 'collectors', collector]
+    if (isOn !== undefined) values.set(`collector.${collector}`, [given(place, String(isOn))])
+  }
+  return {
+    name: name === undefined ? undefined : given([...path, 'name'], name),
+    values,
+    source: given(path, '').source,
+  }
 }
 
 type Issue = NonNullable<ReturnType<typeof configSchema.safeParse>['error']>['issues'][number]
@@ -106,10 +144,7 @@ function describe(yaml: YamlFile, issue: Issue): string {
   const { path } = issue
   if (issue.code === 'unrecognized_keys') return unknownKey(issue.keys[0]!, path)
   if (issue.code === 'invalid_key') return 'expected the name of a label, got another'
-  if (issue.code === 'too_big' && issue.origin === 'array') {
-    return 'expected one server, got several servers: not yet'
-  }
-  if (issue.code === 'too_small' && issue.origin === 'array') return 'expected one server, got none'
+  if (issue.code === 'too_small' && issue.origin === 'array') return 'expected a server, got none'
   const expected = issue.code === 'invalid_type' ? issue.expected : issue.code
   return `expected ${KINDS[expected] ?? expected}, got ${yaml.shown(path, MAY_BE_SECRET.includes(expected))}`
 }
@@ -131,7 +166,10 @@ const KINDS: Readonly<Record<string, string>> = {
 
 const KEYS: Readonly<Record<string, string>> = {
   '': 'servers, collection, exposition, registry or limits',
-  servers: 'name, service, domain or secret_file',
+  servers: 'name, service, domain, secret_file, hosts or collectors',
+  'servers.collectors': `${COLLECTORS.slice(0, -1)
+    .map(({ name }) => name)
+    .join(', ')} or ${COLLECTORS.at(-1)!.name}`,
   collection: 'min_age, timeout or serve_stale_for',
   exposition: 'created or timestamps',
   registry: 'drop',

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { COLLECTORS } from './collectors/index.js'
 
 // Shapes and types only, so that no message can show a value that may be a secret. What a value may
 // be is checked where flags and variables are; the patterns here are for editors.
@@ -12,8 +13,20 @@ const text = (pattern?: RegExp) => z.string().meta(pattern ? { pattern: pattern.
 const duration = () =>
   z.union([z.literal(0), text(/^(?=.)(\d+y)?(\d+w)?(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?$/)])
 
+const collectors = z.strictObject(
+  Object.fromEntries(
+    COLLECTORS.map(({ name, isOn, help }) => [
+      name,
+      optional(`${help} Default: ${String(isOn)}.`, z.boolean()),
+    ]),
+  ),
+)
+
 const server = z.strictObject({
-  name: optional('What this server is called. No effect with a single server.', text(/./)),
+  name: optional(
+    'What this server is called, in /probe and in labels; no other may be. Default: its domain.',
+    text(/^[^\s]{1,100}$/),
+  ),
   service: optional(
     "Prosody's component port. Default: xmpp://127.0.0.1:5347.",
     text(/^[xX][mM][pP][pP]:\/\/[^@]+$/),
@@ -23,6 +36,11 @@ const server = z.strictObject({
     "File with the component_secret; relative to this file's directory.",
     text(/./),
   ),
+  hosts: optional(
+    "VirtualHosts to ask for what standard XMPP tells. Default: the domain's parent and its components.",
+    z.array(text(/^[^@/\s]+$/)),
+  ),
+  collectors: optional('Sources of statistics, each on (true) or off (false).', collectors),
 })
 
 const dropRule = z.strictObject({
@@ -39,7 +57,7 @@ const dropRule = z.strictObject({
 /** The configuration file. */
 export const configSchema = z
   .strictObject({
-    servers: optional('The Prosody server to read; one for now.', z.array(server).min(1).max(1)),
+    servers: optional('The servers to read, any number.', z.array(server).min(1)),
     collection: optional(
       'When Prosody is asked.',
       z.strictObject({

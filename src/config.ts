@@ -1,18 +1,19 @@
-import { domainToASCII } from 'node:url'
 import type { DropRule } from './collectors/registry-lines.js'
 import { readConfigFile, withFile, type GivenDropRule } from './config-file.js'
+import { readServers, type ServerConfig } from './config-servers.js'
+import { bool, count, duration, one, oneOf, wrong } from './config-values.js'
 import { parseDuration } from './duration.js'
-import { ConfigError } from './errors.js'
-import { quote, type Given, type Settings } from './flags.js'
+import type { Given, Settings } from './flags.js'
 import { addressText, parseListenAddress, type ListenAddress } from './http/listen-address.js'
-import { readSecretFile } from './secret.js'
-import { variableName } from './settings.js'
+
+export type { ServerConfig } from './config-servers.js'
 
 export type Config = {
-  readonly xmpp: { readonly service: string; readonly domain: string; readonly secret: string }
+  readonly servers: readonly ServerConfig[]
   readonly web: {
     readonly listenAddresses: readonly ListenAddress[]
     readonly telemetryPath: string
+    readonly enableLifecycle: boolean
   }
   readonly timeoutOffsetMs: number
   readonly collection: {
@@ -40,7 +41,7 @@ const MAX_STAMPED_AGE_MS = 240_000
 const MAX_STALE_MS = 240_000
 const MIN_COLLECTION_MS = 100
 const MAX_COLLECTION_MS = 600_000
-const RESERVED_PATHS = ['/-/healthy', '/-/ready']
+const RESERVED_PATHS = ['/-/healthy', '/-/ready', '/-/reload', '/probe', '/sd']
 
 /**
  * Reads the configuration file, if one is given, and the secret, and checks every setting.
@@ -58,14 +59,11 @@ export function readConfig(
   const settings = file ? withFile(given, file) : given
   const timestamps = bool(one(settings, 'exposition.timestamps'))
   return {
-    xmpp: {
-      service: service(one(settings, 'xmpp.service')),
-      domain: domain(settings.get('xmpp.domain')),
-      secret: secret(settings.get('xmpp.secret-file'), env),
-    },
+    servers: readServers(settings, file?.servers ?? [], env),
     web: {
       listenAddresses: listenAddresses(settings.all('web.listen-address')),
       telemetryPath: telemetryPath(one(settings, 'web.telemetry-path')),
+      enableLifecycle: bool(one(settings, 'web.enable-lifecycle')),
     },
     timeoutOffsetMs: seconds(one(settings, 'timeout-offset')),
     collection: {
@@ -84,75 +82,6 @@ export function readConfig(
       format: oneOf(one(settings, 'log.format'), FORMATS),
     },
   }
-}
-
-function one(settings: Settings, name: string): Given {
-  const given = settings.get(name)
-  if (given === undefined) throw new ConfigError(`--${name}: expected a value, got none`)
-  return given
-}
-
-function wrong({ source, text }: Given, expected: string): ConfigError {
-  return new ConfigError(`${source}: expected ${expected}, got ${quote(text)}`)
-}
-
-function service(given: Given): string {
-  const { source, text } = given
-  // A URL with a password in it is not shown.
-  if (text.includes('@')) {
-    throw new ConfigError(`${source}: expected xmpp://host[:port], got a URL with a user in it`)
-  }
-  if (/^xmpps:/i.test(text)) {
-    throw wrong(given, 'xmpp://host[:port] (component streams have no TLS, XEP-0114)')
-  }
-  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) {
-    throw wrong(given, 'xmpp:// in front of host[:port]')
-  }
-  const url = URL.canParse(text) ? new URL(text) : undefined
-  const bare = /^xmpp:\/\/(?:\[[\da-f:.]+\]|[\w.-]+)(?::\d{1,5})?\/?$/i.test(text)
-  if (url?.protocol !== 'xmpp:' || !bare || url.port === '0') {
-    throw wrong(given, 'xmpp://host[:port]')
-  }
-  return `xmpp://${url.host.toLowerCase()}`
-}
-
-// RFC 7622 §3.2, less the IP addresses: a component is always named.
-function domain(given: Given | undefined): string {
-  if (given === undefined) {
-    throw new ConfigError(
-      `--xmpp.domain (or ${variableName('xmpp.domain')}): ` +
-        "expected the component's domain, e.g. stats.example.com, got none",
-    )
-  }
-  const { text } = given
-  const isDomain = /^[\p{L}\p{M}\p{N}_-]+(?:\.[\p{L}\p{M}\p{N}_-]+)*$/u.test(text)
-  if (!isDomain || domainToASCII(text) === '' || Buffer.byteLength(text) > 1023) {
-    throw wrong(given, "the component's domain, e.g. stats.example.com, without @ or /")
-  }
-  return text.normalize('NFC').toLowerCase()
-}
-
-function secret(
-  file: Given | undefined,
-  env: Readonly<Record<string, string | undefined>>,
-): string {
-  const variable = variableName('xmpp.secret')
-  const inVariable = env[variable] ?? ''
-  if (file === undefined || (file.from === 'file' && inVariable !== '')) {
-    if (inVariable === '') {
-      throw new ConfigError(
-        `--xmpp.secret-file (or ${variable}): expected the component_secret, got none`,
-      )
-    }
-    if (/[\r\n\0]/.test(inVariable)) {
-      throw new ConfigError(`${variable}: expected one line, got several`)
-    }
-    return inVariable
-  }
-  if (inVariable !== '' && file.from === 'variable') {
-    throw new ConfigError(`${variable}: expected this or ${file.source}, got both`)
-  }
-  return readSecretFile(file)
 }
 
 function listenAddresses(all: readonly Given[]): ListenAddress[] {
@@ -175,7 +104,7 @@ function telemetryPath(given: Given): string {
     throw wrong(given, 'a path that starts with / and has only letters, digits and . _ ~ - /')
   }
   if (RESERVED_PATHS.includes(given.text)) {
-    throw wrong(given, `a path other than ${RESERVED_PATHS.join(' and ')}`)
+    throw wrong(given, `a path other than ${RESERVED_PATHS.join(', ')}`)
   }
   return given.text
 }
@@ -184,12 +113,6 @@ function seconds(given: Given): number {
   const plain = /^\d{1,9}(?:\.\d{1,9})?$/.test(given.text)
   const ms = plain ? Number(given.text) * 1000 : parseDuration(given.text)
   if (ms === undefined) throw wrong(given, 'seconds, e.g. 0.5, or a duration, e.g. 500ms')
-  return ms
-}
-
-function duration(given: Given): number {
-  const ms = parseDuration(given.text)
-  if (ms === undefined) throw wrong(given, 'a duration, e.g. 250ms or 1m30s')
   return ms
 }
 
@@ -218,12 +141,6 @@ function collectionTimeout(given: Given): number {
   return ms
 }
 
-function count(given: Given): number {
-  const number = /^\d{1,15}$/.test(given.text) ? Number(given.text) : undefined
-  if (number === undefined) throw wrong(given, 'a whole number, 0 for no limit')
-  return number
-}
-
 function dropRule({ family, labels }: GivenDropRule): DropRule {
   return {
     family: wholeMatch(family),
@@ -242,14 +159,4 @@ function wholeMatch(given: Given): RegExp {
   } catch {
     throw wrong(given, 'a regular expression')
   }
-}
-
-function bool(given: Given): boolean {
-  return oneOf(given, ['true', 'false']) === 'true'
-}
-
-function oneOf<T extends string>(given: Given, values: readonly T[]): T {
-  const value = values.find((each) => each === given.text)
-  if (value !== undefined) return value
-  throw wrong(given, `${values.slice(0, -1).join(', ')} or ${values.at(-1) ?? ''}`)
 }

@@ -62,15 +62,19 @@ function readFlags(args: readonly string[]): Map<string, Given[]> {
     if (token.kind === 'positional') {
       throw new ConfigError(`unexpected argument ${quote(token.value)}: expected only flags`)
     }
-    const name = token.name === 'h' ? 'help' : token.name
+    const isNegative = BY_NAME.get(token.name.replace(/^no-/, ''))?.negatable === true
+    const given = token.name === 'h' ? 'help' : token.name
+    const name = isNegative ? given.replace(/^no-/, '') : given
     const flag = flags.find((each) => each.name === name)
-    if (flag === undefined) throw unknownFlag(name)
+    if (flag === undefined) throw unknownFlag(given)
     const value = takeValue(flag, token.value, token.inlineValue === true)
     const before = found.get(name) ?? []
-    if (before.length > 0 && flag.value !== undefined && flag.repeatable !== true) {
+    const isValue = flag.value !== undefined || flag.negatable === true
+    if (before.length > 0 && isValue && flag.repeatable !== true) {
       throw new ConfigError(`--${name}: expected one value, got several`)
     }
-    found.set(name, [...before, given('flag', `--${name}`, value)])
+    const text = flag.negatable === true ? String(given === name) : value
+    found.set(name, [...before, { from: 'flag', source: `--${given}`, text }])
   }
   return found
 }
@@ -94,6 +98,11 @@ function unknownFlag(name: string): ConfigError {
       `--${clip(name)}: a secret is never a flag, every user of the machine can see those; ` +
         'expected --xmpp.secret-file or PROSODY_EXPORTER_XMPP_SECRET',
     )
+  }
+  const [, collector] = /^(?:no-)?collector\.(.*)$/.exec(name) ?? []
+  if (collector !== undefined) {
+    const known = SETTINGS.map((each) => each.name).filter((each) => each.startsWith('collector.'))
+    return new ConfigError(`--${clip(name)}: unknown collector, expected --${known.join(', --')}`)
   }
   const variable = BY_NAME.get(name)
     ? `expected the file of --config.file or the environment variable ${variableName(name)}`

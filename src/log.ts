@@ -6,4 +6,15 @@ export type Log = {
   readonly error: LogLine
 }
 
-export type LogLine = (message: string, fields?: Readonly<Record<string, unknown>>) => void
+export type Fields = Readonly<Record<string, unknown>>
+export type LogLine = (message: string, fields?: Fields) => void
+
+/** The same log, with these fields in each line. */
+export function withFields(log: Log, fields: () => Fields): Log {
+  const line =
+    (level: keyof Log): LogLine =>
+    (message, more) => {
+      log[level](message, { ...fields(), ...more })
+    }
+  return { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error') }
+}

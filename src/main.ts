@@ -2,7 +2,9 @@
 /** The edge to the process: command line, environment, signals and exit codes. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { createBridge } from './bridge.js'
+import { compareCommand } from './compare/command.js'
 import { readConfig, type Config } from './config.js'
+import { doctorCommand, SHOW_PROMETHEUS, SHOW_PROSODY } from './doctor/command.js'
 import { ConfigError } from './errors.js'
 import { readSettings } from './flags.js'
 import { createLogger } from './logger.js'
@@ -18,26 +20,57 @@ process.stderr.on('error', () => undefined)
 process.stdout.on('error', () => undefined)
 
 const version = readVersion()
-let isCheck = false
+let codeWhenWrong = WRONG_OPTION
+const [command, ...operands] = process.argv.slice(2)
 try {
-  const settings = readSettings(process.argv.slice(2), process.env)
-  isCheck = settings.isSet('config.check')
-  if (settings.isSet('help')) process.stdout.write(helpText())
-  else if (settings.isSet('version')) process.stdout.write(`prosody-exporter ${version}\n`)
-  else {
-    const config = readConfig(settings, process.env)
-    if (isCheck) process.stdout.write('prosody-exporter: the configuration is valid\n')
-    else await run(config)
-  }
+  if (command === 'compare') {
+    const { text, exitCode } = await compareCommand(operands)
+    process.stdout.write(text)
+    process.exitCode = exitCode
+  } else if (command === 'doctor') await doctor(operands)
+  else await serve()
 } catch (error) {
   if (!(error instanceof ConfigError)) throw error
   process.stderr.write(`prosody-exporter: ${error.message}\n`)
-  process.exitCode = isCheck ? WRONG_IN_CHECK : WRONG_OPTION
+  process.exitCode = codeWhenWrong
 }
 
-async function run(config: Config): Promise<void> {
+async function doctor(args: readonly string[]): Promise<void> {
+  const isShow = (arg: string) => arg === SHOW_PROSODY || arg === SHOW_PROMETHEUS
+  const settings = readSettings(
+    args.filter((arg) => !isShow(arg)),
+    process.env,
+  )
+  const print = (line: string) => process.stdout.write(`${line}\n`)
+  process.exitCode = await doctorCommand(
+    readConfig(settings, process.env),
+    new Set(args.filter(isShow)),
+    { version, print },
+  )
+}
+
+async function serve(): Promise<void> {
+  const settings = readSettings(process.argv.slice(2), process.env)
+  const isCheck = settings.isSet('config.check')
+  if (isCheck) codeWhenWrong = WRONG_IN_CHECK
+  if (settings.isSet('help')) process.stdout.write(helpText())
+  else if (settings.isSet('version')) process.stdout.write(`prosody-exporter ${version}\n`)
+  else {
+    const read = () => readConfig(settings, process.env)
+    const config = read()
+    if (isCheck) process.stdout.write('prosody-exporter: the configuration is valid\n')
+    else await run(config, read)
+  }
+}
+
+async function run(config: Config, read: () => Config): Promise<void> {
   const log = createLogger(config.log, (line) => process.stderr.write(line))
-  const bridge = createBridge(config, { log, version, processFigures: createProcessFigures() })
+  const bridge = createBridge(config, {
+    log,
+    version,
+    processFigures: createProcessFigures(),
+    readConfig: read,
+  })
   let stopping = false
 
   const crash = (error: unknown) => {
@@ -58,6 +91,7 @@ async function run(config: Config): Promise<void> {
   }
   process.on('SIGTERM', stop)
   process.on('SIGINT', stop)
+  process.on('SIGHUP', () => void bridge.reload())
 
   try {
     await bridge.start()

@@ -1,5 +1,7 @@
 /** Every setting that is a single value: its name, default and help. */
 
+import { COLLECTORS } from './collectors/index.js'
+
 export type Setting = {
   readonly name: string
   /** What stands for the value in the help; a switch has none. */
@@ -7,6 +9,8 @@ export type Setting = {
   readonly defaults?: readonly string[]
   readonly help: string
   readonly repeatable?: boolean
+  /** A switch that `--no-NAME` turns off; its variable is true or false. */
+  readonly negatable?: boolean
   /** Has an environment variable and no flag. */
   readonly variableOnly?: boolean
 }
@@ -38,6 +42,18 @@ export const SETTINGS: readonly Setting[] = [
     help: 'File with the component_secret; else PROSODY_EXPORTER_XMPP_SECRET holds it.',
   },
   {
+    name: 'xmpp.host',
+    value: 'HOST',
+    repeatable: true,
+    help: "A VirtualHost to ask; repeatable. Default: the domain's parent and its components.",
+  },
+  ...COLLECTORS.map(({ name, isOn, help }) => ({
+    name: `collector.${name}`,
+    negatable: true,
+    defaults: [String(isOn)],
+    help,
+  })),
+  {
     name: 'web.listen-address',
     value: 'ADDRESS',
     defaults: ['127.0.0.1:9347', '[::1]:9347'],
@@ -49,6 +65,12 @@ export const SETTINGS: readonly Setting[] = [
     value: 'PATH',
     defaults: ['/metrics'],
     help: 'Where the metrics are served.',
+  },
+  {
+    name: 'web.enable-lifecycle',
+    negatable: true,
+    defaults: ['false'],
+    help: 'Read the configuration anew at POST /-/reload, as at SIGHUP.',
   },
   {
     name: 'timeout-offset',
@@ -123,20 +145,32 @@ export function variableName(name: string): string {
 
 /** The table of flags, their defaults and variables, for a terminal. */
 export function helpText(): string {
-  const entry = ({ name, value, defaults, help, variableOnly }: Setting) => {
+  const entry = ({ name, value, defaults, help, negatable, variableOnly }: Setting) => {
+    if (name.startsWith('collector.'))
+      return `  ${name.replace('collector.', '')}\n      ${help}${
+        defaults?.[0] === 'true' ? '' : ' Off by default.'
+      }`
     const head = variableOnly === true ? `${variableName(name)}=${value ?? ''}` : `--${name}`
     const lines = [`  ${variableOnly !== true && value !== undefined ? `${head}=${value}` : head}`]
     lines.push(`      ${help}${defaults ? ` Default: ${defaults.join(' and ')}` : ''}`)
-    if (variableOnly !== true && value !== undefined) lines.push(`      ${variableName(name)}`)
+    const isValue = value !== undefined || negatable === true
+    if (variableOnly !== true && isValue) lines.push(`      ${variableName(name)}`)
     return lines.join('\n')
   }
   const variables = SETTINGS.filter((setting) => setting.variableOnly === true)
-  const flags = SETTINGS.filter((setting) => setting.variableOnly !== true)
+  const switches = SETTINGS.filter(({ name }) => name.startsWith('collector.'))
+  const flags = SETTINGS.filter(
+    ({ name, variableOnly }) => variableOnly !== true && !name.startsWith('collector.'),
+  )
   return [
     'Usage: prosody-exporter --xmpp.domain=JID --xmpp.secret-file=FILE [flags]',
     '',
     'Flags, each with its environment variable; the flag wins:',
     ...flags.map(entry),
+    '',
+    'Sources of statistics: --collector.NAME turns one on, --no-collector.NAME off, as does',
+    'PROSODY_EXPORTER_COLLECTOR_NAME=true|false:',
+    ...switches.map(entry),
     '',
     'Settings of the file, each with its environment variable; the variable wins:',
     '  PROSODY_EXPORTER_XMPP_SECRET=SECRET',

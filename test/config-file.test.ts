@@ -52,6 +52,8 @@ servers:
     service: xmpp://[::1]:5348
     domain: stats.example
     secret_file: stats.secret
+    hosts: [A.example, b.example]
+    collectors: { ping: false, server_statistics: true }
 collection: { min_age: 1s, timeout: 1m30s, serve_stale_for: 4m }
 exposition: { created: true, timestamps: true }
 registry:
@@ -61,11 +63,17 @@ registry:
 limits: { series: 5, label_value_length: 1e3 }
 `
     const read = config(yaml, [], {})
-    assert.deepEqual(read.xmpp, {
+    assert.deepEqual(read.servers[0]!.xmpp, {
       service: 'xmpp://[::1]:5348',
       domain: 'stats.example',
       secret: SECRET,
     })
+    const { name, hosts, collectors } = read.servers[0]!
+    assert.equal(name, 'main')
+    assert.deepEqual(hosts, ['a.example', 'b.example'])
+    assert.equal(collectors.get('ping'), false)
+    assert.equal(collectors.get('server_statistics'), true)
+    assert.equal(collectors.get('users'), true)
     assert.deepEqual(read.collection, {
       minAgeMs: 1000,
       timeoutMs: 90_000,
@@ -100,10 +108,16 @@ limits: { series: 5, label_value_length: 1e3 }
     const yaml =
       'servers: [{domain: file.example, service: xmpp://file}]\ncollection: {min_age: 1s}\n'
     const env = { PROSODY_EXPORTER_XMPP_SECRET: SECRET }
-    assert.equal(config(yaml, [], env).xmpp.domain, 'file.example')
-    assert.equal(config(yaml).xmpp.domain, 'env.example')
-    assert.equal(config(yaml, ['--xmpp.domain=flag.example']).xmpp.domain, 'flag.example')
-    assert.equal(config(yaml, ['--xmpp.service=xmpp://flag']).xmpp.service, 'xmpp://flag')
+    assert.equal(config(yaml, [], env).servers[0]!.xmpp.domain, 'file.example')
+    assert.equal(config(yaml).servers[0]!.xmpp.domain, 'env.example')
+    assert.equal(
+      config(yaml, ['--xmpp.domain=flag.example']).servers[0]!.xmpp.domain,
+      'flag.example',
+    )
+    assert.equal(
+      config(yaml, ['--xmpp.service=xmpp://flag']).servers[0]!.xmpp.service,
+      'xmpp://flag',
+    )
     const minAge = (value: string) =>
       config(yaml, [], { ...ENV, PROSODY_EXPORTER_COLLECTION_MIN_AGE: value }).collection.minAgeMs
     assert.equal(minAge('2s'), 2000)
@@ -120,9 +134,12 @@ limits: { series: 5, label_value_length: 1e3 }
     mkdirSync(join(directory, 'secrets'))
     writeFileSync(join(directory, 'secrets/a'), 'a', { mode: 0o600 })
     const yaml = 'servers: [{domain: a.example, secret_file: secrets/a}]'
-    assert.equal(config(yaml, [], {}).xmpp.secret, 'a')
-    assert.equal(config(yaml).xmpp.secret, SECRET, 'the variable wins over it')
-    assert.equal(config(yaml.replace('secrets', `${directory}/secrets`), [], {}).xmpp.secret, 'a')
+    assert.equal(config(yaml, [], {}).servers[0]!.xmpp.secret, 'a')
+    assert.equal(config(yaml).servers[0]!.xmpp.secret, SECRET, 'the variable wins over it')
+    assert.equal(
+      config(yaml.replace('secrets', `${directory}/secrets`), [], {}).servers[0]!.xmpp.secret,
+      'a',
+    )
     writeFileSync(join(directory, 'secrets/open'), SECRET, { mode: 0o604 })
     const open = join(directory, 'secrets/open')
     assert.equal(
@@ -168,7 +185,22 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …', (
     [
       'an unknown key of a server',
       'servers:\n  - name: a\n    host: b',
-      '3:5: servers[0].host: expected name, service, domain or secret_file, got an unknown key',
+      '3:5: servers[0].host: expected name, service, domain, secret_file, hosts or collectors, got an unknown key',
+    ],
+    [
+      'an unknown collector',
+      'servers:\n  - collectors: {ping: true, pong: true}',
+      '2:30: servers[0].collectors.pong: expected ping, registry, version, start_time, components, muc_rooms, users, s2s, modules or server_statistics, got an unknown key',
+    ],
+    [
+      'a collector that is neither on nor off',
+      'servers:\n  - collectors: {ping: 1}',
+      '2:24: servers[0].collectors.ping: expected true or false, got 1',
+    ],
+    [
+      'a host that is none',
+      'servers:\n  - hosts: [a.example, a@b.example]',
+      '2:24: servers[0].hosts[1]: expected a host, e.g. example.com, without @ or /, got "a@b.example"',
     ],
     [
       'a secret in the file',
@@ -194,12 +226,7 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …', (
       'servers: [{domain: 5}]',
       '1:20: servers[0].domain: expected text, got a number',
     ],
-    ['no server', 'servers: []', '1:10: servers: expected one server, got none'],
-    [
-      'several servers',
-      'servers:\n  - domain: a\n  - domain: b\n',
-      '2:3: servers: expected one server, got several servers: not yet',
-    ],
+    ['no server', 'servers: []', '1:10: servers: expected a server, got none'],
     [
       'a password in the URL',
       `servers: [{service: "xmpp://a:${SECRET}@b"}]`,
@@ -371,6 +398,89 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …', (
   })
 })
 
+describe('several servers', () => {
+  const secretFile = (name: string, mode = 0o600) => {
+    writeFileSync(join(directory, name), SECRET, { mode })
+    return join(directory, name)
+  }
+  const two = `servers:
+  - {name: a, domain: stats.a.example, secret_file: both.secret, collectors: {ping: false}}
+  - {domain: stats.b.example, service: xmpp://b, secret_file: both.secret, hosts: [b.example]}
+`
+
+  test('are each their own, by the name that they have or their domain', () => {
+    secretFile('both.secret')
+    const { servers } = config(two, ['--no-collector.users'], {})
+    assert.deepEqual(
+      servers.map(({ name, xmpp, hosts }) => [name, xmpp.service, xmpp.domain, hosts]),
+      [
+        ['a', 'xmpp://127.0.0.1:5347', 'stats.a.example', []],
+        ['stats.b.example', 'xmpp://b', 'stats.b.example', ['b.example']],
+      ],
+    )
+    const on = (name: string) => servers.map(({ collectors }) => collectors.get(name))
+    assert.deepEqual(on('ping'), [false, true])
+    assert.deepEqual(on('users'), [false, false], 'a flag is for all of them')
+  })
+
+  const cases: [string, string, string][] = [
+    [
+      'a name twice',
+      two.replace('{domain: stats.b', '{name: a, domain: stats.b'),
+      '3:12: servers[1].name: expected each name once, got "a"',
+    ],
+    [
+      'a domain twice, and no names',
+      two.replaceAll('stats.b', 'stats.a').replace('name: a, ', ''),
+      '3:14: servers[1].domain: expected a name, since another server has this domain, got "stats.a.example"',
+    ],
+    [
+      'a name that is none',
+      two.replace('name: a', 'name: "a b"'),
+      '2:12: servers[0].name: expected a name of 1 to 100 characters without spaces, got "a b"',
+    ],
+    [
+      'no domain',
+      two.replace('domain: stats.b.example, ', ''),
+      '3:5: servers[1]: expected a domain, got none',
+    ],
+    [
+      'no secret file',
+      two.replace(', secret_file: both.secret, hosts', ', hosts'),
+      '3:5: servers[1]: expected a secret_file, got none',
+    ],
+    [
+      'a secret file that is missing',
+      two.replace('both.secret, hosts', 'none.secret, hosts'),
+      `3:63: servers[1].secret_file: "${join(directory, 'none.secret')}" cannot be read: there is no such file`,
+    ],
+    [
+      'a secret file that everybody may read',
+      two.replace('both.secret, hosts', 'open.secret, hosts'),
+      `3:63: servers[1].secret_file: "${join(directory, 'open.secret')}" can be read by every user of the machine: run chmod 600 on it`,
+    ],
+  ]
+  for (const [name, yaml, expected] of cases) {
+    test(`but not with ${name}`, () => {
+      secretFile('both.secret')
+      secretFile('open.secret', 0o604)
+      assert.equal(problem(yaml, [], {}), expected)
+    })
+  }
+
+  test('but not with flags or variables that are of one', () => {
+    secretFile('both.secret')
+    const expected = 'expected with one server only, and the file has 2'
+    const message = (args: string[], env: Record<string, string>) =>
+      problemOf(() => config(two, args, env))
+    assert.equal(message(['--xmpp.domain=c'], {}), `--xmpp.domain: ${expected}`)
+    for (const name of ['XMPP_SECRET', 'XMPP_SERVICE', 'XMPP_HOST']) {
+      const variable = `PROSODY_EXPORTER_${name}`
+      assert.equal(message([], { [variable]: 'xmpp://x' }), `${variable}: ${expected}`)
+    }
+  })
+})
+
 describe('the JSON Schema for editors', () => {
   const shipped = readFileSync(join(root, 'config.schema.json'), 'utf8')
   const example = readFileSync(join(root, 'prosody-exporter.example.yml'), 'utf8')
@@ -390,7 +500,8 @@ describe('the JSON Schema for editors', () => {
     for (const yaml of [
       'log: {}',
       'servers: []',
-      'servers: [{}, {}]',
+      'servers: [{name: "a b"}]',
+      'servers: [{collectors: {pong: true}}]',
       'collection: {min_age: 5}',
       'collection: {min_age: 1m1h}',
       'exposition: {created: yes}',
@@ -421,10 +532,12 @@ describe('the JSON Schema for editors', () => {
 test('the example gives the defaults, and what it has commented out is valid too', () => {
   const yaml = readFileSync(join(root, 'prosody-exporter.example.yml'), 'utf8')
   const defaults = readConfig(readSettings([], ENV), ENV)
-  const { xmpp, ...rest } = config(yaml)
-  const { xmpp: other, ...others } = defaults
+  const { servers, ...rest } = config(yaml)
+  const { servers: otherServers, ...others } = defaults
   assert.deepEqual(rest, others)
-  assert.equal(xmpp.service, other.service)
+  const [{ xmpp, ...server }, other] = [servers[0]!, otherServers[0]!]
+  assert.equal(xmpp.service, other.xmpp.service)
+  assert.deepEqual(server, { name: 'main', hosts: other.hosts, collectors: other.collectors })
   const uncommented = yaml.replace('  drop: []\n', '').replace(/^ {2}# (?=drop:$| {2})/gm, '  ')
   const rules = uncommented.slice(
     uncommented.indexOf('  drop:\n'),

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { readConfig, type Config } from '../src/config.js'
 import { parseDuration } from '../src/duration.js'
+import { COLLECTORS } from '../src/collectors/index.js'
 import { ConfigError } from '../src/errors.js'
 import { readSettings } from '../src/flags.js'
 import { addressText, parseListenAddress } from '../src/http/listen-address.js'
@@ -50,13 +51,21 @@ function file(name: string, content: string | Uint8Array, mode = 0o600): string 
 describe('what is not given has its default', () => {
   test('every setting', () => {
     assert.deepEqual(config([]), {
-      xmpp: { service: 'xmpp://127.0.0.1:5347', domain: 'stats.example', secret: SECRET },
+      servers: [
+        {
+          name: 'stats.example',
+          xmpp: { service: 'xmpp://127.0.0.1:5347', domain: 'stats.example', secret: SECRET },
+          hosts: [],
+          collectors: new Map(COLLECTORS.map(({ name, isOn }) => [name, isOn])),
+        },
+      ],
       web: {
         listenAddresses: [
           { host: '127.0.0.1', port: 9347, optional: true },
           { host: '::1', port: 9347, optional: true },
         ],
         telemetryPath: '/metrics',
+        enableLifecycle: false,
       },
       timeoutOffsetMs: 500,
       collection: { minAgeMs: 250, timeoutMs: 10_000, serveStaleForMs: 0 },
@@ -65,6 +74,30 @@ describe('what is not given has its default', () => {
       limits: { series: 2_000_000, labelValueLength: 0 },
       log: { level: 'info', format: 'logfmt' },
     })
+  })
+
+  test('each collector, until a flag or a variable says otherwise', () => {
+    const on = (args: string[], env = {}) => config(args, env).servers[0]!.collectors
+    assert.equal(on(['--no-collector.ping']).get('ping'), false)
+    assert.equal(on(['--collector.server_statistics']).get('server_statistics'), true)
+    const env = { PROSODY_EXPORTER_COLLECTOR_PING: 'false' }
+    assert.equal(on([], env).get('ping'), false)
+    assert.equal(on(['--collector.ping'], env).get('ping'), true, 'the flag wins')
+    assert.equal(on([], env).get('users'), true)
+    assert.equal(
+      problem([], { ...ENV, PROSODY_EXPORTER_COLLECTOR_PING: 'no' }),
+      'PROSODY_EXPORTER_COLLECTOR_PING: expected true or false, got "no"',
+    )
+    assert.match(problem(['--collector.pong']), /^--collector\.pong: unknown collector, expected /)
+    assert.equal(problem(['--collector.ping=true']), '--collector.ping: expected no value, got one')
+    const twice = problem(['--collector.ping', '--no-collector.ping'])
+    assert.equal(twice, '--collector.ping: expected one value, got several')
+  })
+
+  test('hosts: none, or those of flags, in small letters', () => {
+    const { hosts } = config(['--xmpp.host=A.example', '--xmpp.host=b.example']).servers[0]!
+    assert.deepEqual(hosts, ['a.example', 'b.example'])
+    assert.match(problem(['--xmpp.host=a@b']), /^--xmpp\.host: expected a host, e\.g\. example/)
   })
 
   test('an empty variable counts as unset', () => {
@@ -93,8 +126,8 @@ describe('flags and variables', () => {
 
   test('each flag has its variable, and the flag wins', () => {
     const cases: [string, string, string, (from: Config) => unknown][] = [
-      ['xmpp.service', 'xmpp://a:1', 'xmpp://b:2', (from) => from.xmpp.service],
-      ['xmpp.domain', 'a.example', 'b.example', (from) => from.xmpp.domain],
+      ['xmpp.service', 'xmpp://a:1', 'xmpp://b:2', (from) => from.servers[0]!.xmpp.service],
+      ['xmpp.domain', 'a.example', 'b.example', (from) => from.servers[0]!.xmpp.domain],
       ['web.listen-address', ':1', ':2', (from) => from.web.listenAddresses],
       ['web.telemetry-path', '/a', '/b', (from) => from.web.telemetryPath],
       ['timeout-offset', '1', '2', (from) => from.timeoutOffsetMs],
@@ -151,7 +184,10 @@ describe('flags and variables', () => {
   })
 
   test('a domain is compared as Prosody compares it, in small letters', () => {
-    assert.equal(config(['--xmpp.domain=Stats.Bücher.EXAMPLE']).xmpp.domain, 'stats.bücher.example')
+    assert.equal(
+      config(['--xmpp.domain=Stats.Bücher.EXAMPLE']).servers[0]!.xmpp.domain,
+      'stats.bücher.example',
+    )
   })
 })
 
@@ -239,7 +275,7 @@ describe('a mistake is one line that names the flag or variable, what was expect
       'a telemetry path of ours',
       ['--web.telemetry-path=/-/ready'],
       {},
-      '--web.telemetry-path: expected a path other than /-/healthy and /-/ready, got "/-/ready"',
+      '--web.telemetry-path: expected a path other than /-/healthy, /-/ready, /-/reload, /probe, /sd, got "/-/ready"',
     ],
     [
       'an address',
@@ -328,7 +364,7 @@ describe('the component port', () => {
       ['XMPP://Prosody_1:5348/', 'xmpp://prosody_1:5348'],
       ['xmpp://[::1]:5347', 'xmpp://[::1]:5347'],
     ] as const) {
-      assert.equal(config([`--xmpp.service=${text}`]).xmpp.service, expected)
+      assert.equal(config([`--xmpp.service=${text}`]).servers[0]!.xmpp.service, expected)
     }
   })
 })
@@ -338,7 +374,7 @@ describe('the secret', () => {
 
   test('is a file without the newline that ends it', () => {
     const read = (content: string) =>
-      config([`--xmpp.secret-file=${file('good', content)}`], NONE).xmpp.secret
+      config([`--xmpp.secret-file=${file('good', content)}`], NONE).servers[0]!.xmpp.secret
     assert.equal(read('s3cret'), 's3cret')
     assert.equal(read('s3cret\n'), 's3cret')
     assert.equal(read('s3cret\r\n'), 's3cret')
@@ -346,7 +382,10 @@ describe('the secret', () => {
   })
 
   test('in a file of the command line wins over the one in the environment', () => {
-    assert.equal(config([`--xmpp.secret-file=${file('wins', 'other')}`]).xmpp.secret, 'other')
+    assert.equal(
+      config([`--xmpp.secret-file=${file('wins', 'other')}`]).servers[0]!.xmpp.secret,
+      'other',
+    )
   })
 
   test('twice in the environment is refused', () => {
@@ -405,7 +444,7 @@ describe('the secret', () => {
 
   test('may be readable by a group, as service managers set it', () => {
     const path = file('group', SECRET, 0o440)
-    assert.equal(config([`--xmpp.secret-file=${path}`], NONE).xmpp.secret, SECRET)
+    assert.equal(config([`--xmpp.secret-file=${path}`], NONE).servers[0]!.xmpp.secret, SECRET)
   })
 })
 

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { root } from '../scripts/process.js'
+import { COLLECTORS } from '../src/collectors/index.js'
 import { helpText } from '../src/settings.js'
 
 const readme = readFileSync(join(root, 'README.md'), 'utf8')
@@ -14,6 +15,18 @@ test('the README names every flag and environment variable that --help names', (
   assert.deepEqual(
     [...new Set(names)].filter((name) => !readme.includes(`\`${name}`)),
     [],
+  )
+})
+
+test('the README tells of every collector whether it is on', () => {
+  const [, table = ''] = /<!-- collectors -->([^]*)<!-- \/collectors -->/.exec(readme) ?? []
+  const rows = Array.from(table.matchAll(/^\| `(\w+)` +\| (on|off) /gm), ([, name, state]) => [
+    name,
+    state === 'on',
+  ])
+  assert.deepEqual(
+    rows,
+    COLLECTORS.map(({ name, isOn }) => [name, isOn]),
   )
 })
 

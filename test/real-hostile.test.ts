@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
+  isMovingFamily,
   isServerFamily,
   readExporter,
   seriesKey,
@@ -173,10 +174,12 @@ async function compare(
     openmetrics: await readExporter(exporter, 'openmetrics'),
   }
   const dump = await evalLua(prosody, 'return prosody.test_registry.dump()')
-  const held = (JSON.parse(dump) as HeldFamily[]).filter(({ name }) => !isMoving(shownName(name)))
+  const held = (JSON.parse(dump) as HeldFamily[]).filter(
+    ({ name }) => !isMovingFamily({ name: shownName(name) }),
+  )
   assert.ok(held.length > 30)
   for (const format of ['text', 'openmetrics'] as const) {
-    const served = reads[format].filter(({ name }) => !isMoving(name))
+    const served = reads[format].filter(({ name }) => !isMovingFamily({ name }))
     const actual = seriesOf(served.filter(isServerFamily))
     const { series, twice } = expectedSeries(held, format, leftOut)
     assert.deepEqual([...actual.keys()].sort(), [...series.keys()].sort())
@@ -212,8 +215,6 @@ async function compare(
     )
   }
 }
-
-const isMoving = (name: string) => name.startsWith('prosody_stats_')
 
 /**
  * What a format must serve of all that Prosody holds, as a choice of values by `seriesKey`; and the

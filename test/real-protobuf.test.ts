@@ -43,7 +43,9 @@ function seriesOf(samples: readonly QueryResult[]): Record<string, number> {
   const series = samples
     .filter(
       ({ labels }) =>
-        !/^prosody_(exporter|stats)_(?!build_info|samples_invalid)/.test(labels['__name__'] ?? ''),
+        !/^(prosody_(exporter|stats)_(?!build_info|samples_invalid)|xmpp_loop_lag_)/.test(
+          labels['__name__'] ?? '',
+        ),
     )
     .map(({ labels, value }) => {
       const pairs = Object.entries(labels).filter(([name]) => name !== 'job' && name !== 'instance')

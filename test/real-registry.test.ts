@@ -5,6 +5,7 @@ import { test, type TestContext } from 'node:test'
 import xml from '@xmpp/xml'
 import {
   difference,
+  isMovingFamily as isMoving,
   isServerFamily,
   NO_DIFFERENCE,
   readExporter,
@@ -63,7 +64,6 @@ async function readServer(prosody: TestProsody): Promise<Family[]> {
   return readExposition(await response.text(), 'prosody')
 }
 
-const isMoving = ({ name }: Family) => name.startsWith('prosody_stats_')
 const isStepped = ({ name }: Family) => /test_(step|families)/.test(name)
 const still = (families: readonly Family[]) => families.filter((family) => !isMoving(family))
 const moving = (families: readonly Family[]) => seriesOf(families.filter(isMoving))

@@ -6,7 +6,7 @@ import { LinkError, StanzaError, TimeoutError } from '../src/errors.js'
 import { family, type Family } from '../src/metrics/family.js'
 import { limitSeries } from '../src/metrics/limit.js'
 import { recall } from '../src/metrics/memo.js'
-import { createScraper, type Snapshot } from '../src/scrape.js'
+import { createScraper, type ScraperOptions, type Snapshot } from '../src/scrape.js'
 
 type Call = { resolve: (families: readonly Family[]) => void; reject: (error: Error) => void }
 
@@ -39,17 +39,10 @@ function setUp(
       }),
   }
   const ignore = () => undefined
-  const scraper = createScraper({
-    version: '0',
+  const scraperOptions: ScraperOptions = {
     collectors: [collector],
     link: () => ({ connected: true, connects: 1 }),
-    processFigures: () => ({
-      cpuSeconds: 0,
-      residentMemoryBytes: 0,
-      startTimeSeconds: 0,
-      openFds: undefined,
-      maxFds: undefined,
-    }),
+    own: () => [],
     minAgeMs: options.minAgeMs ?? 250,
     timeoutMs: 10_000,
     serveStaleForMs: options.serveStaleForMs ?? 0,
@@ -65,12 +58,12 @@ function setUp(
       },
     },
     now: () => now,
-  })
+  }
   const pass = (ms: number) => {
     now += ms
     t.mock.timers.tick(ms)
   }
-  return { scraper, calls, warnings, pass }
+  return { scraper: createScraper(scraperOptions), options: scraperOptions, calls, warnings, pass }
 }
 
 const FAMILIES = [family('gauge', 'test', 'Help', [{ value: 1 }])]
@@ -219,6 +212,97 @@ test('a collector that never ends loses its slot', async (t) => {
   assert.equal(calls.length, 2)
   calls[1]!.resolve(FAMILIES)
   assert.match(await text(await second), /^xmpp_up 1$/m)
+})
+
+/** A scraper of collectors that tell this, each by its name. */
+function tellerOf(
+  t: TestContext,
+  told: Readonly<Record<string, () => Promise<Partial<Collected>>>>,
+  connected = true,
+) {
+  const { options, warnings, pass } = setUp(t)
+  const collectors = Object.entries(told).map(([name, tell]) => ({
+    name,
+    collect: async () => ({ families: [], invalid: new Map<string, number>(), ...(await tell()) }),
+  }))
+  const link = () => ({ connected, connects: 1 })
+  return { scraper: createScraper({ ...options, collectors, link }), warnings, pass }
+}
+
+const gauge = (name: string, value: number) => family('gauge', name, 'Help', [{ value }])
+const never = () => new Promise<Partial<Collected>>(() => {})
+const fails = (error: Error) => () => Promise.reject(error)
+
+test('a part that is missing is a failure, logged once, and the rest is served', async (t) => {
+  const failure = new CollectorError('too_many', 'too many users')
+  const { scraper, warnings, pass } = tellerOf(t, {
+    some: () => Promise.resolve({ families: FAMILIES, failure }),
+    all: () => Promise.resolve({ families: [gauge('other', 2)] }),
+  })
+  await scraper.scrape(1000)
+  pass(1000)
+  const body = await text(await scraper.scrape(1000))
+  assert.match(body, /^test 1$/m)
+  assert.match(body, /^other 2$/m)
+  assert.match(body, /^xmpp_up 1$/m)
+  assert.match(body, /^prosody_exporter_collector_success\{collector="some"\} 0$/m)
+  assert.match(body, /^prosody_exporter_collector_success\{collector="all"\} 1$/m)
+  assert.match(body, /^prosody_exporter_collection_failures_total\{reason="too_many"\} 2$/m)
+  assert.equal(warnings.length, 1)
+  assert.match(warnings[0]!, /too many users/)
+})
+
+test('a collector that is slow takes from a hasty scrape only its own series', async (t) => {
+  const { scraper, pass } = tellerOf(t, {
+    slow: never,
+    quick: () => Promise.resolve({ families: FAMILIES }),
+  })
+  const scrape = scraper.scrape(500)
+  await new Promise((resolve) => setImmediate(resolve))
+  pass(500)
+  const body = await text(await scrape)
+  assert.match(body, /^test 1$/m)
+  assert.match(body, /^xmpp_up 1$/m)
+  assert.match(body, /^prosody_exporter_collector_success\{collector="slow"\} 0$/m)
+})
+
+test('the server is up when it answered anything, and what is from memory shows nothing', async (t) => {
+  const kept = () => Promise.resolve({ families: FAMILIES, isKept: true })
+  const bodyOf = async (told: Parameters<typeof tellerOf>[1], connected = true) => {
+    const body = await text(await tellerOf(t, told, connected).scraper.scrape(1000))
+    t.mock.timers.reset()
+    return body
+  }
+  const dead = fails(new TimeoutError('no answer'))
+  const down = await bodyOf({ kept, dead })
+  assert.match(down, /^xmpp_up 0$/m)
+  assert.doesNotMatch(down, /^test /m)
+  assert.match(down, /^prosody_exporter_collector_success\{collector="kept"\} 0$/m)
+  const refused = await bodyOf({ kept, dead, refused: fails(new StanzaError('forbidden', '', '')) })
+  assert.match(refused, /^xmpp_up 1$/m)
+  assert.match(refused, /^test 1$/m)
+  assert.match(await bodyOf({ kept }), /^xmpp_up 1$/m, 'nothing was asked, and the link is up')
+  assert.match(await bodyOf({ kept }, false), /^xmpp_up 0$/m)
+})
+
+test('a server that hangs is one line, however many collectors wait for it', async (t) => {
+  const dead = fails(new TimeoutError('no answer'))
+  const { scraper, warnings, pass } = tellerOf(t, { a: dead, b: dead, c: dead })
+  for (let i = 0; i < 3; i++) {
+    await scraper.scrape(1000)
+    pass(1000)
+  }
+  assert.equal(warnings.length, 1)
+})
+
+test('of two collectors that tell the same family the first is served', async (t) => {
+  const { scraper } = tellerOf(t, {
+    module: () => Promise.resolve({ families: [gauge('xmpp_online_users', 500)] }),
+    command: () => Promise.resolve({ families: [gauge('xmpp_online_users', 200), gauge('b', 1)] }),
+  })
+  const body = await text(await scraper.scrape(1000))
+  assert.deepEqual(body.match(/^(xmpp_online_users|b) .*$/gm), ['b 1', 'xmpp_online_users 500'])
+  assert.doesNotMatch(body, /^prosody_exporter_samples_invalid/m)
 })
 
 test('a failure is logged once and not at every scrape', async (t) => {

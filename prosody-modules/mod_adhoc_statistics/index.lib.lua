@@ -9,8 +9,7 @@
 --
 -- Names as in util.openmetrics: a metric family has metrics, one for each set of label values.
 
-local new_metric_registry = require "util.openmetrics".new_metric_registry;
-local new_id = require "util.id".medium;
+local new_id = require "util.uuid".generate;
 local text = module:require "text";
 local clean, moment, number = text.clean, text.moment, text.number;
 
@@ -284,6 +283,7 @@ local function wrap(registry)
 	end
 
 	-- All families share one metatable, which util.openmetrics keeps to itself.
+	local new_metric_registry = require "util.openmetrics".new_metric_registry;
 	local any_family = new_metric_registry({ gauge = function () return {}; end }):gauge("any");
 	local family_mt = getmetatable(any_family);
 	local new_metric = family_mt.new_metric;
@@ -298,7 +298,8 @@ end
 -- The index of this process, made when the first instance asks.
 local function get_index(registry)
 	local index = registry.adhoc_statistics;
-	if not index then
+	-- legacy.lib.lua tells the index by itself.
+	if not index and not registry.is_legacy then
 		wrap(registry);
 	end
 	if not index or index.layout ~= layout then

@@ -9,7 +9,9 @@ local dataforms_new = require "util.dataforms".new;
 local jid_bare, jid_host, jid_prep = require "util.jid".bare, require "util.jid".host, require "util.jid".prep;
 local st = require "util.stanza";
 local statsman = require "core.statsmanager";
-local time_now = require "util.time".now;
+-- COMPAT Prosody 0.10 has no util.time
+local has_time, time = pcall(require, "util.time");
+local time_now = has_time and time.now or require "socket".gettime;
 
 local node = "urn:prosody-exporter:statistics:1";
 local xmlns_cmd = "http://jabber.org/protocol/commands";
@@ -36,6 +38,7 @@ local max_share = module:get_option_number("adhoc_statistics_max_share", 0.25);
 local max_burst = 5;
 
 local index_lib = module:require "index";
+local legacy_lib = module:require "legacy";
 local text_lib = module:require "text";
 
 local function failure(type_, condition, text)
@@ -45,12 +48,13 @@ end
 
 -- The index, or nil and the options to set.
 local function get_index()
-	local registry = statsman.get_metric_registry and statsman.get_metric_registry();
+	if not statsman.get_metric_registry then
+		local registry, err = legacy_lib.get_registry(statsman, time_now);
+		return registry and index_lib.get_index(registry), err;
+	end
+	local registry = statsman.get_metric_registry();
 	if registry then
 		return index_lib.get_index(registry);
-	end
-	if not statsman.get_metric_registry then
-		return nil, "mod_adhoc_statistics needs Prosody 0.12 or later";
 	end
 	return nil, 'Prosody keeps no statistics: set statistics = "internal" (and statistics_interval = "manual") '
 		.."in the global section of prosody.cfg.lua, above the first VirtualHost, and restart Prosody";
@@ -60,7 +64,17 @@ end
 local at_load, at_load_err = get_index();
 if not at_load then
 	module:log("error", "%s", at_load_err);
-	module:set_status("error", at_load_err);
+	-- COMPAT new in Prosody 0.12
+	if module.set_status then module:set_status("error", at_load_err); end
+end
+
+-- COMPAT what Prosody itself does not count is counted from 0.12 on, where modules share a registry.
+if at_load and statsman.metric then
+	local counts = module:require "counts";
+	counts.start(statsman.metric);
+	function module.unload()
+		counts.stop();
+	end
 end
 
 module:hook_global("openmetrics-updated", function ()
@@ -76,7 +90,7 @@ end);
 -- give their old figures for new ones would be a lie.
 local function collect(index)
 	local fire = statsman.collect;
-	if not fire and collect_mode == "always" then
+	if not fire and collect_mode == "always" and not index.registry.is_legacy then
 		fire = function () prosody.events.fire_event("stats-update"); end
 	end
 	if not fire then return true; end
@@ -239,7 +253,8 @@ end
 
 local function handle(data)
 	local index, err = get_index();
-	if not index then
+	err = err or index.registry.failure;
+	if err then
 		return failure("cancel", "feature-not-implemented", err);
 	end
 	index:settle();

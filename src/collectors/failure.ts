@@ -14,6 +14,7 @@ export const REASONS = [
   'not_found',
   'forbidden',
   'refused',
+  'too_many',
   'decode',
   'internal',
 ] as const

@@ -1,12 +1,83 @@
 import type { Connection } from '../xmpp/connection.js'
 import type { Collector } from './collector.js'
+import { components } from './components.js'
+import { createHostCollector, type HostSource } from './host-collector.js'
+import { createHosts, type Hosts } from './hosts.js'
+import { modules } from './modules.js'
+import { createMucRooms } from './muc-rooms.js'
+import { ping } from './ping.js'
 import { createRegistryCollector } from './registry.js'
 import type { RegistryFilter } from './registry-lines.js'
+import { createRightsAdvice } from './rights.js'
+import { createS2s } from './s2s.js'
+import { serverStatistics } from './server-statistics.js'
+import { createStartTime } from './start-time.js'
+import { users } from './users.js'
+import { version } from './version.js'
 
-/** All sources of statistics: the one place to add one. */
+export type CollectorsOptions = {
+  readonly filter: RegistryFilter
+  /** Domains of the server; none: our own domain's parent, with the components that it lists. */
+  readonly hosts: readonly string[]
+  /** By name; those that are not in it are as `COLLECTORS` says. */
+  readonly enabled: ReadonlyMap<string, boolean>
+  /** Takes a line that is said once. */
+  readonly advise: (line: string) => void
+}
+
+type Context = {
+  readonly connection: Connection
+  readonly hosts: Hosts
+  readonly filter: RegistryFilter
+  readonly onModuleMissing: () => void
+}
+
+export type CollectorEntry = {
+  /** Of the switch `--collector.NAME`, and value of the label `collector`. */
+  readonly name: string
+  /** Unless the configuration says otherwise. */
+  readonly isOn: boolean
+  readonly help: string
+  readonly create: (context: Context) => Collector
+}
+
+const onHosts =
+  (source: () => HostSource) =>
+  ({ connection, hosts }: Context) =>
+    createHostCollector(connection, hosts, source())
+
+/**
+ * All sources of statistics, in the order in which they ask: the one place to add one. Of two that
+ * tell a family of the same name the first is served, so the registry's wins.
+ */
+// prettier-ignore
+export const COLLECTORS: readonly CollectorEntry[] = [
+  // First, so that it waits for none of our own questions.
+  { name: 'ping', isOn: true, help: 'Time that each host takes to answer (XEP-0199).', create: onHosts(() => ping) },
+  { name: 'registry', isOn: true, help: "Prosody's whole statistics registry, by mod_adhoc_statistics.", create: createRegistry },
+  { name: 'version', isOn: true, help: 'Name and version of the software (XEP-0092).', create: onHosts(() => version) },
+  { name: 'start_time', isOn: true, help: 'When each host was started (XEP-0012).', create: onHosts(createStartTime) },
+  { name: 'components', isOn: true, help: 'What each host and component is (XEP-0030).', create: onHosts(() => components) },
+  { name: 'muc_rooms', isOn: true, help: 'Public rooms of each MUC service (XEP-0045).', create: onHosts(createMucRooms) },
+  { name: 'users', isOn: true, help: 'Numbers of users (XEP-0133), where we may ask.', create: onHosts(() => users) },
+  { name: 's2s', isOn: true, help: 'Connections with other servers, where Prosody lets us ask.', create: onHosts(createS2s) },
+  { name: 'modules', isOn: true, help: 'Loaded modules, where Prosody lets us ask.', create: onHosts(() => modules) },
+  { name: 'server_statistics', isOn: false, help: 'What the server tells under its own names (XEP-0039).', create: onHosts(() => serverStatistics) },
+]
+
+function createRegistry({ connection, filter, onModuleMissing }: Context): Collector {
+  return createRegistryCollector(connection, { filter, onMissing: onModuleMissing })
+}
+
+/** Those that are on. */
 export function createCollectors(
   connection: Connection,
-  filter: RegistryFilter,
+  { filter, hosts: named, enabled, advise }: CollectorsOptions,
 ): readonly Collector[] {
-  return [createRegistryCollector(connection, { filter })]
+  const on = COLLECTORS.filter(({ name, isOn }) => enabled.get(name) ?? isOn)
+  const names = on.map(({ name }) => name)
+  const rights = createRightsAdvice(connection.domain, names, advise)
+  const hosts = createHosts(connection, { named, onFound: rights.found })
+  const context = { connection, hosts, filter, onModuleMissing: rights.moduleIsMissing }
+  return on.map(({ create }) => create(context))
 }

@@ -27,6 +27,8 @@ export type RegistryOptions = {
   readonly filter?: RegistryFilter
   /** One range of ids is audited in so many collections. Default: 20. */
   readonly auditEvery?: number
+  /** Each time that our own domain turns out to be without the module. */
+  readonly onMissing?: () => void
   /** Monotonic milliseconds. */
   readonly now?: () => number
 }
@@ -41,7 +43,7 @@ export function createRegistryCollector(
   connection: Pick<Connection, 'request' | 'domain'>,
   options: RegistryOptions = {},
 ): Collector {
-  const { filter, auditEvery = 20, now = () => performance.now() } = options
+  const { filter, auditEvery = 20, onMissing, now = () => performance.now() } = options
   let registry: Registry | undefined
   let collections = 0
   let mismatches = 0
@@ -142,6 +144,7 @@ export function createRegistryCollector(
       } catch (error) {
         // What was read may be half of it: begin with an empty store next time.
         if (error instanceof DecodeError) registry = undefined
+        if (error instanceof NotHandledError) onMissing?.()
         throw withAdvice(error, connection.domain)
       }
       const { tables, updatedSeconds } = registry!
@@ -188,7 +191,8 @@ function withAdvice(error: unknown, domain: string): unknown {
     return new CollectorError(
       'not_found',
       `mod_adhoc_statistics is not loaded for the component: in prosody.cfg.lua, in the section Component "${domain}", ` +
-        'set modules_enabled = { "adhoc_statistics" } and have the module in one of plugin_paths, then restart Prosody',
+        'set modules_enabled = { "adhoc_statistics" } and have the module in one of plugin_paths, then restart Prosody; ' +
+        'or do without it, with --no-collector.registry',
       { cause: error },
     )
   }

@@ -1,5 +1,5 @@
 import type { HttpBindings } from '@hono/node-server'
-import { Hono, type HonoRequest } from 'hono'
+import { Hono, type Context } from 'hono'
 import type { Log } from '../log.js'
 import type { Exposition } from '../metrics/exposition.js'
 import { createAnswers, headersFor, makeAnswer, wishOf, type Answer, type Wish } from './answers.js'
@@ -8,7 +8,11 @@ import { landingPage } from './landing.js'
 // Prometheus's own default for scrape_timeout.
 const DEFAULT_WAIT_MS = 10_000
 const MAX_TIMEOUT_S = 600
+const TIMEOUT_HEADER = 'X-Prometheus-Scrape-Timeout-Seconds'
 const TEXT = 'text/plain; charset=utf-8'
+
+/** Always resolves, at the latest after `waitMs`. */
+export type Scrape<Snapshot> = (waitMs: number) => Promise<Snapshot>
 
 export type AppOptions<Snapshot extends { readonly exposition: Exposition }> = {
   readonly version: string
@@ -16,10 +20,14 @@ export type AppOptions<Snapshot extends { readonly exposition: Exposition }> = {
   readonly timeoutOffsetMs: number
   /** The snapshot that a scrape gets without waiting, if there is one. */
   readonly current: () => Snapshot | undefined
-  /** Always resolves, at the latest after `waitMs`. */
-  readonly scrape: (waitMs: number) => Promise<Snapshot>
+  readonly scrape: Scrape<Snapshot>
   readonly filter: (snapshot: Snapshot, names: ReadonlySet<string>) => Exposition
   readonly isReady: () => boolean
+  /** Adds further routes; `serve` answers one of them with an exposition, as the telemetry path does. */
+  readonly addRoutes?: (
+    app: Hono,
+    serve: (c: Context, scrape: Scrape<Snapshot>) => Promise<Response>,
+  ) => void
   readonly log: Log
 }
 
@@ -37,29 +45,23 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
   // Synchronous where the answer is there: then it goes out as a bare node:http server's would, at
   // little more than its cost (bench/served.ts); a promise each, and headers parsed anew, double it.
   app.get(telemetryPath, (c) => {
-    // node:http has these as they are; Hono would make a URL and all the Headers for them. There is no
-    // node:http under app.request().
-    const { incoming } = (c.env as Partial<HttpBindings> | undefined) ?? {}
-    const accept = incoming ? incoming.headers.accept : c.req.header('Accept')
-    const encoding = incoming
-      ? incoming.headers['accept-encoding']?.toString()
-      : c.req.header('Accept-Encoding')
-    const wish = wishOf(accept, encoding)
+    const { incoming } = bindings(c)
     const current = (incoming?.url ?? c.req.url).includes('?') ? undefined : options.current()
-    const ready = current && answers.find(current.exposition, wish)
-    return ready ? send(ready) : scrape(c.req, wish)
+    const ready = current && answers.find(current.exposition, wishIn(c))
+    return ready ? send(ready) : serve(c, options.scrape)
   })
 
-  async function scrape(request: HonoRequest, wish: Wish): Promise<Response> {
-    const header = request.header('X-Prometheus-Scrape-Timeout-Seconds')
+  async function serve(c: Context, scrape: Scrape<Snapshot>): Promise<Response> {
+    const wish = wishIn(c)
+    const header = c.req.header(TIMEOUT_HEADER)
     const waitMs = readWaitMs(header, timeoutOffsetMs)
     if (header !== undefined && waitMs === undefined) {
       log.debug('ignored a scrape time-out that is no number of seconds', {
         value: header.slice(0, 40),
       })
     }
-    const snapshot = await options.scrape(waitMs ?? DEFAULT_WAIT_MS)
-    const names = request.queries('name[]')
+    const snapshot = await scrape(waitMs ?? DEFAULT_WAIT_MS)
+    const names = c.req.queries('name[]')
     return send(
       names === undefined
         ? await answers.make(snapshot.exposition, wish)
@@ -67,6 +69,7 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
     )
   }
 
+  options.addRoutes?.(app, serve)
   app.get('/-/healthy', () => text(200, 'Prosody Exporter is healthy.'))
   app.get('/-/ready', () =>
     options.isReady()
@@ -99,6 +102,22 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
   return app
 }
 
+/** How long an answer to this request may take. */
+export function waitMsOf(c: Context, offsetMs: number): number {
+  return readWaitMs(c.req.header(TIMEOUT_HEADER), offsetMs) ?? DEFAULT_WAIT_MS
+}
+
+// node:http has these as they are; Hono would make a URL and all the Headers for them. There is no
+// node:http under app.request().
+const bindings = (c: Context) => (c.env as Partial<HttpBindings> | undefined) ?? {}
+
+function wishIn(c: Context): Wish {
+  const { incoming } = bindings(c)
+  return incoming
+    ? wishOf(incoming.headers.accept, incoming.headers['accept-encoding']?.toString())
+    : wishOf(c.req.header('Accept'), c.req.header('Accept-Encoding'))
+}
+
 /**
  * How long a scrape may wait, by Prometheus's own time-out: that less the offset, and at least half
  * of it. `undefined` without the header, or when it is not a number between 0 and 600 s.
@@ -110,11 +129,11 @@ export function readWaitMs(header: string | undefined, offsetMs: number): number
   return Math.max(seconds * 1000 - offsetMs, seconds * 500)
 }
 
-function text(status: number, line: string, headers: Record<string, string> = {}): Response {
+export function text(status: number, line: string, headers: Record<string, string> = {}): Response {
   return respond(status, Buffer.from(`${line}\n`), TEXT, headers)
 }
 
-function respond(
+export function respond(
   status: number,
   bytes: Uint8Array<ArrayBuffer>,
   contentType: string,

@@ -36,32 +36,20 @@ export type Totals = {
 
 const PREFIX = 'prosody_exporter'
 
-/** Our own metric families as they stand at the end of a collection. */
-export function selfFamilies(
-  version: string,
+/** How the configuration was last read; at first it was, or we would not be here. */
+export type ReloadFigures = {
+  readonly isSuccessful: boolean
+  readonly lastSuccessSeconds: number
+}
+
+/** About one server, as it stands at the end of a collection. */
+export function serverFamilies(
   collection: CollectionFigures,
   link: LinkFigures,
   totals: Totals,
-  own: ProcessFigures,
 ): Family[] {
-  const gauge = (name: string, help: string, value: number | undefined) =>
-    family('gauge', `${PREFIX}_${name}`, help, value === undefined ? [] : [{ value }])
-  const counter = (name: string, help: string, value: number) =>
-    family('counter', `${PREFIX}_${name}`, help, [{ value }])
-  const byLabel = (label: string, values: Iterable<readonly [string, number]>) =>
-    Array.from(values, ([key, value]) => ({ labels: { [label]: key }, value })).sort((a, b) =>
-      a.labels[label]! < b.labels[label]! ? -1 : 1,
-    )
   return [
-    family(
-      'gauge',
-      'xmpp_up',
-      'Whether the server answered for this collection (1) or not (0); what a single source could not tell shows in prosody_exporter_collector_success.',
-      [{ value: Number(collection.up) }],
-    ),
-    family('gauge', `${PREFIX}_build_info`, 'Version of prosody-exporter; always 1.', [
-      { labels: { version }, value: 1 },
-    ]),
+    family('gauge', 'xmpp_up', UP_HELP, [{ value: Number(collection.up) }]),
     family(
       'gauge',
       `${PREFIX}_collector_success`,
@@ -107,6 +95,29 @@ export function selfFamilies(
       'Failures of a collector, by reason.',
       byLabel('reason', totals.failures),
     ),
+  ].filter(isNotEmpty)
+}
+
+/** About this process, whatever servers it reads. */
+export function processFamilies(
+  version: string,
+  own: ProcessFigures,
+  reload: ReloadFigures,
+): Family[] {
+  return [
+    family('gauge', `${PREFIX}_build_info`, 'Version of prosody-exporter; always 1.', [
+      { labels: { version }, value: 1 },
+    ]),
+    gauge(
+      'config_last_reload_successful',
+      'Whether the configuration is as it was last read (1), or could not be read and is the one before (0).',
+      Number(reload.isSuccessful),
+    ),
+    gauge(
+      'config_last_reload_success_timestamp_seconds',
+      'When the configuration was last read with success.',
+      reload.lastSuccessSeconds,
+    ),
     counter('process_cpu_seconds', 'CPU time that this process has used.', own.cpuSeconds),
     gauge(
       'process_resident_memory_bytes',
@@ -120,5 +131,28 @@ export function selfFamilies(
     ),
     gauge('process_open_fds', 'Open file descriptors of this process.', own.openFds),
     gauge('process_max_fds', 'Most file descriptors this process may open.', own.maxFds),
-  ].filter(({ length }) => length > 0)
+  ].filter(isNotEmpty)
 }
+
+/** Which of several servers answer. */
+export function upFamily(up: Iterable<readonly [string, number]>): Family {
+  return family(
+    'gauge',
+    'xmpp_up',
+    'Whether the stream to the server is up and its last collection was answered (1) or not (0).',
+    byLabel('server', up),
+  )
+}
+
+const UP_HELP =
+  'Whether the server answered for this collection (1) or not (0); what a single source could not tell shows in prosody_exporter_collector_success.'
+
+const gauge = (name: string, help: string, value: number | undefined) =>
+  family('gauge', `${PREFIX}_${name}`, help, value === undefined ? [] : [{ value }])
+const counter = (name: string, help: string, value: number) =>
+  family('counter', `${PREFIX}_${name}`, help, [{ value }])
+const byLabel = (label: string, values: Iterable<readonly [string, number]>) =>
+  Array.from(values, ([key, value]) => ({ labels: { [label]: key }, value })).sort((a, b) =>
+    a.labels[label]! < b.labels[label]! ? -1 : 1,
+  )
+const isNotEmpty = ({ length }: Family) => length > 0

@@ -21,6 +21,8 @@ export type Connection = {
   isConnected(): boolean
   /** Streams that came online so far. */
   connects(): number
+  /** Shows each stanza as text until the returned function is called; the handshake is none. */
+  trace(watch: Watch): () => void
   /**
    * Sends an iq with one child and returns the server's whole reply.
    *
@@ -41,6 +43,8 @@ export type Connection = {
     options: { to?: string; timeoutMs: number },
   ): Promise<Element>
 }
+
+export type Watch = (way: 'sent' | 'received', stanza: string) => void
 
 export type ConnectionOptions = {
   /** `xmpp://host[:port]` */
@@ -82,6 +86,7 @@ export function createConnection(options: ConnectionOptions): Connection {
 
   const backoff = createBackoff({ now, random })
   const pending = new Map<string, Pending>()
+  const watches = new Set<Watch>()
   // Checks of the present stream that are still to come.
   const checks = new Set<() => void>()
   let stream: Stream | undefined
@@ -136,7 +141,12 @@ export function createConnection(options: ConnectionOptions): Connection {
     for (const { settle } of [...pending.values()]) settle(error)
   }
 
+  function show(way: 'sent' | 'received', stanza: Element): void {
+    for (const see of watches) see(way, stanza.toString())
+  }
+
   function receive(element: Element): void {
+    show('received', element)
     // Presence and messages need no answer (RFC 6120 §8.2.1, §8.2.2).
     if (element.getName() !== 'iq') return
     const { from, type, id = '' } = element.attrs
@@ -181,6 +191,10 @@ export function createConnection(options: ConnectionOptions): Connection {
     domain,
     isConnected: () => stream?.isOnline() === true,
     connects: () => connects,
+    trace(watch) {
+      watches.add(watch)
+      return () => watches.delete(watch)
+    },
 
     start() {
       if (isStarted || isStopped) return
@@ -204,7 +218,9 @@ export function createConnection(options: ConnectionOptions): Connection {
         }
         // Unguessable (RFC 6120 §8.1.3).
         const id = randomUUID()
-        current.send(xml('iq', { type, id, from: domain, to }, child))
+        const iq = xml('iq', { type, id, from: domain, to }, child)
+        current.send(iq)
+        show('sent', iq)
 
         const cancelTimeout = schedule(timeoutMs, () => {
           pending.delete(id)

@@ -198,6 +198,11 @@ export function isServerFamily({ name }: Pick<Family, 'name'>): boolean {
   return name !== 'xmpp_up' && !name.startsWith('prosody_exporter_')
 }
 
+/** Those that are other ones at the next look: collections are counted, and each second a timer. */
+export function isMovingFamily({ name }: Pick<Family, 'name'>): boolean {
+  return name.startsWith('prosody_stats_') || name === 'xmpp_loop_lag_seconds'
+}
+
 const ACCEPT: Readonly<Record<Format, string>> = {
   text: 'text/plain;version=0.0.4',
   openmetrics: 'application/openmetrics-text;version=1.0.0',

@@ -3,6 +3,7 @@ import { request, type IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import process from 'node:process'
 import type { TestContext } from 'node:test'
+import { COLLECTORS } from '../../src/collectors/index.js'
 import { freePort, launch, root, until } from '../../scripts/process.js'
 
 export type RunningExporter = {
@@ -82,8 +83,15 @@ export function withExporterFor(
     readonly flags?: readonly string[]
     readonly env?: Readonly<Record<string, string>>
     readonly port?: number
+    /** With every collector that is on by default. Default: the registry's alone. */
+    readonly stock?: boolean
   } = {},
 ): Promise<RunningExporter> {
+  const others = options.stock === true ? [] : COLLECTORS.filter(({ name }) => name !== 'registry')
+  const off = others.map(({ name }) => [
+    `PROSODY_EXPORTER_COLLECTOR_${name.toUpperCase()}`,
+    'false',
+  ])
   const domain = options.domain ?? prosody.statsDomains[0] ?? ''
   return withExporter(t, {
     ...options,
@@ -92,7 +100,11 @@ export function withExporterFor(
       `--xmpp.domain=${domain}`,
       ...(options.flags ?? []),
     ],
-    env: { PROSODY_EXPORTER_XMPP_SECRET: prosody.secret, ...options.env },
+    env: {
+      PROSODY_EXPORTER_XMPP_SECRET: prosody.secret,
+      ...(Object.fromEntries(off) as Record<string, string>),
+      ...options.env,
+    },
   })
 }
 

@@ -38,6 +38,8 @@ export type FakeServer = {
 
 const NS_STREAMS = 'urn:ietf:params:xml:ns:xmpp-streams'
 
+type Answer = (element: Element) => string | undefined | Promise<string | undefined>
+
 /**
  * Listens on a free port of 127.0.0.1 until the test ends.
  *
@@ -50,7 +52,8 @@ export async function startFakeServer(
   options: {
     secret?: string
     port?: number
-    answer?: (element: Element) => string | undefined
+    answer?: Answer
+    onSocket?: (socket: Socket) => void
   } = {},
 ): Promise<FakeServer> {
   const { secret = 'secret', answer } = options
@@ -60,8 +63,9 @@ export async function startFakeServer(
   const server = createServer((socket) => {
     sockets.add(socket)
     socket.on('close', () => sockets.delete(socket))
-    const link = createLink(socket, secret)
+    const link = createLink(socket, secret, answer ? Infinity : undefined)
     links.push(link)
+    options.onSocket?.(socket)
     if (answer) void serve(link, answer)
   })
   server.listen(options.port ?? 0, '127.0.0.1')
@@ -78,16 +82,16 @@ export async function startFakeServer(
   return { port, service: `xmpp://127.0.0.1:${port}`, link: () => links.next(), close }
 }
 
-async function serve(link: FakeLink, answer: (element: Element) => string | undefined) {
+async function serve(link: FakeLink, answer: Answer) {
   await link.accept()
   for (;;) {
-    const text = answer(await link.next())
+    const text = await answer(await link.next())
     if (text !== undefined) link.send(text)
   }
 }
 
-function createLink(socket: Socket, secret: string): FakeLink {
-  const elements = createQueue<Element>()
+function createLink(socket: Socket, secret: string, waitMs?: number): FakeLink {
+  const elements = createQueue<Element>(waitMs)
   const parser = new xml.Parser()
   const header = new Promise<Element>((resolve) => parser.once('start', resolve))
   let received = ''

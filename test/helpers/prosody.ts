@@ -2,10 +2,10 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { root, temporaryDirectory } from '../../scripts/process.js'
-import { prosodyVersions } from '../../scripts/installation.js'
+import { legacyVersion, prosodyVersions } from '../../scripts/installation.js'
 import { startProsody } from '../../scripts/prosody.js'
 
-export { prosodyVersions }
+export { legacyVersion, prosodyVersions }
 
 type Started = Awaited<ReturnType<typeof startProsody>>
 
@@ -57,7 +57,7 @@ export type TestProsody = {
   /** What to put in `--xmpp.service`. */
   readonly service: string
   readonly secret: string
-  /** Of mod_http_openmetrics. */
+  /** Of mod_http_openmetrics, which 0.11 doesn't have. */
   readonly openmetricsUrl: string
   log(): string
   kill(signal: NodeJS.Signals): void
@@ -72,9 +72,13 @@ export type TestProsody = {
 export const SECRET = 'secret'
 
 const MODULES = [
-  ...['disco', 'roster', 'saslauth', 'tls', 'dialback', 'ping', 'version', 'uptime', 'time'],
-  ...['http_openmetrics', 'admin_shell', 'admin_socket', 'adhoc'],
+  ...['disco', 'roster', 'saslauth', 'dialback', 'ping', 'version', 'uptime', 'time', 'adhoc'],
 ]
+/** New in 0.12, but for `tls`, which logs errors on 0.11 where there are no certificates. */
+const NEW_MODULES = ['tls', 'http_openmetrics', 'admin_shell', 'admin_socket']
+
+/** What 0.11 does not know, or not so. */
+const LEGACY_GLOBALS: LuaOptions = { statistics_interval: '1', gc: undefined }
 
 const GLOBALS: LuaOptions = {
   statistics: '"internal"',
@@ -92,7 +96,9 @@ const GLOBALS: LuaOptions = {
 /** A private Prosody of that version, ended when the test is. */
 export async function withProsody(
   t: Pick<TestContext, 'after'>,
-  options: ProsodyConfig & { readonly version: (typeof prosodyVersions)[number] },
+  options: ProsodyConfig & {
+    readonly version: (typeof prosodyVersions)[number] | typeof legacyVersion
+  },
 ): Promise<TestProsody> {
   const directory = await temporaryDirectory('prosody-exporter-test')
   const dir = directory.path
@@ -108,7 +114,7 @@ export async function withProsody(
     return await startProsody({
       version: options.version,
       dir,
-      config: luaConfig(config),
+      config: luaConfig(config, options.version === legacyVersion),
       pluginPaths: [
         ...(config.pluginPaths ?? []),
         join(root, 'prosody-modules'),
@@ -164,10 +170,17 @@ const statsDomainsOf = (config: ProsodyConfig): readonly string[] =>
   config.statsDomains ?? ['stats.one.example', 'stats.two.example']
 
 /** The whole configuration file that `withProsody` uses, but for ports and paths. */
-export function luaConfig(config: ProsodyConfig): string {
+export function luaConfig(config: ProsodyConfig, isLegacy = false): string {
   const hosts = hostsOf(config)
-  const globals = { ...GLOBALS, http_default_host: `"${hosts[0] ?? ''}"`, ...config.globals }
-  const modules = [...MODULES, ...(config.modules ?? [])].map((name) => `"${name}"`).join('; ')
+  const globals = {
+    ...GLOBALS,
+    ...(isLegacy && LEGACY_GLOBALS),
+    http_default_host: `"${hosts[0] ?? ''}"`,
+    ...config.globals,
+  }
+  const modules = [...MODULES, ...(isLegacy ? [] : NEW_MODULES), ...(config.modules ?? [])]
+    .map((name) => `"${name}"`)
+    .join('; ')
   const components: readonly ComponentSection[] = [
     { domain: `rooms.${hosts[0] ?? ''}`, module: 'muc' },
     ...statsDomainsOf(config).map((domain) => ({

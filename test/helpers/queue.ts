@@ -4,8 +4,12 @@ export type Queue<T> = {
   readonly next: (fits?: (item: T) => boolean) => Promise<T>
 }
 
-/** What happened, for whoever waits for it: an event is never missed, whenever one asks. */
-export function createQueue<T>(): Queue<T> {
+/**
+ * What happened, for whoever waits for it: an event is never missed, whenever one asks.
+ *
+ * @param waitMs How long `next` waits before it fails.
+ */
+export function createQueue<T>(waitMs = 10_000): Queue<T> {
   const items: T[] = []
   let wake = () => {}
   return {
@@ -21,9 +25,10 @@ export function createQueue<T>(): Queue<T> {
         }
         await new Promise<void>((resolve, reject) => {
           // So that a test that waits in vain fails, and says where.
-          const timer = setTimeout(() => {
-            reject(new Error('nothing came within 10 s'))
-          }, 10_000)
+          const fail = () => {
+            reject(new Error(`nothing came within ${waitMs / 1000} s`))
+          }
+          const timer = waitMs === Infinity ? undefined : setTimeout(fail, waitMs)
           wake = () => {
             clearTimeout(timer)
             resolve()

@@ -18,6 +18,8 @@ type Metric = {
 export type RegistryModel = {
   /** A series of a family (numbered from 0), made if it is new. */
   set(family: number, label: string, value: number): void
+  /** Gives the series of that id, from 0, another value. */
+  move(index: number, value: number): void
   /** Replaces a family by one without series, as a reloaded module may: a new epoch. */
   replace(family: number): void
   /** What `set` and `replace` came to: `family{label}` to value. */
@@ -77,6 +79,9 @@ export function createRegistryModel(): RegistryModel {
       const known = metrics.find((each) => each.family === family && each.label === label)
       if (known) known.value = value
       else metrics.push({ family, label, value, seen: undefined, changed: 0, defined: 0 })
+    },
+    move(index, value) {
+      metrics[index]!.value = value
     },
     replace(family) {
       metrics = metrics.filter((each) => each.family !== family)

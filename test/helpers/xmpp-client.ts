@@ -1,7 +1,7 @@
 /** A user's client and another component, each a few lines over a socket: outsiders for the tests. */
 
 import xml, { type Element } from '@xmpp/xml'
-import { createHash, randomUUID } from 'node:crypto'
+import { createHash, createHmac, pbkdf2Sync, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 
@@ -12,12 +12,16 @@ export type XmppStream = {
   send(stanza: Element | string): void
   /** The first stanza not yet taken that `matches`, waited for; rejects when the stream ends. */
   next(matches: (stanza: Element) => boolean): Promise<Element>
+  /** Forgets what came and was not taken. */
+  forget(): void
   /** Opens the stream anew on the same connection, after SASL. @see RFC 6120 §6.4.6 */
   restart(): Promise<void>
   /** Sends an iq and resolves its reply, a result or an error. */
   iq(type: 'get' | 'set', to: string, child: Element, attrs?: Attributes): Promise<Element>
   /** Ends the connection; resolves when it is closed. */
   close(): Promise<void>
+  /** Loses the connection. */
+  destroy(): void
 }
 
 type Attributes = Readonly<Record<string, string>>
@@ -82,6 +86,9 @@ async function openStream(port: number, to: string, xmlns: string): Promise<Xmpp
         const at = received.findIndex(matches)
         return at === -1 ? undefined : received.splice(at, 1)[0]
       }),
+    forget() {
+      received.length = 0
+    },
     async restart() {
       id = undefined
       parser = new xml.Parser()
@@ -110,6 +117,9 @@ async function openStream(port: number, to: string, xmlns: string): Promise<Xmpp
           ['result', 'error'].includes(stanza.attrs.type ?? ''),
       )
     },
+    destroy() {
+      socket.destroy()
+    },
     async close() {
       if (socket.closed) return
       const closed = once(socket, 'close')
@@ -136,26 +146,77 @@ export type XmppUser = XmppStream & {
   joinRoom(room: string, nick: string): Promise<Element>
 }
 
+export type LoginOptions = {
+  readonly port: number
+  readonly jid: string
+  readonly password: string
+  /** SCRAM-SHA-1, ANONYMOUS, or anything else, which is sent as PLAIN is, the default. */
+  readonly mechanism?: string
+}
+
+const SASL = 'urn:ietf:params:xml:ns:xmpp-sasl'
+
+/**
+ * Authenticates over c2s on 127.0.0.1, without TLS; there is no resource then, and no new stream.
+ *
+ * @throws {LoginError}
+ * @see RFC 6120 §6 (SASL), RFC 4616 (PLAIN)
+ */
+export async function authenticate(options: LoginOptions): Promise<XmppStream> {
+  const [user = '', host = ''] = options.jid.split('@')
+  const { mechanism = 'PLAIN' } = options
+  const stream = await openStream(options.port, host, 'jabber:client')
+  const isAnswer = ({ name }: Element) => ['challenge', 'success', 'failure'].includes(name)
+  try {
+    await stream.next((stanza) => stanza.name === 'stream:features')
+    let answer: Element
+    if (mechanism === 'SCRAM-SHA-1') {
+      const nonce = randomUUID()
+      stream.send(xml('auth', { xmlns: SASL, mechanism }, base64(`n,,n=${user},r=${nonce}`)))
+      answer = await stream.next(isAnswer)
+      if (answer.name === 'challenge') {
+        const challenge = Buffer.from(answer.text(), 'base64').toString()
+        const final = scramFinal(`n=${user},r=${nonce}`, challenge, options.password)
+        stream.send(xml('response', { xmlns: SASL }, base64(final)))
+        answer = await stream.next(isAnswer)
+      }
+    } else {
+      const secret = mechanism === 'ANONYMOUS' ? '' : `\0${user}\0${options.password}`
+      stream.send(xml('auth', { xmlns: SASL, mechanism }, base64(secret)))
+      answer = await stream.next(isAnswer)
+    }
+    if (answer.name !== 'success') throw new LoginError(answer.toString())
+    return stream
+  } catch (error) {
+    await stream.close()
+    throw error
+  }
+}
+
+const base64 = (text: string) => Buffer.from(text).toString('base64')
+
+/** The client's proof, for a server that need not prove anything. @see RFC 5802 §3 */
+function scramFinal(clientFirst: string, serverFirst: string, password: string): string {
+  const [, nonce = '', salt = '', rounds] = /^r=(.*),s=(.*),i=(\d+)$/.exec(serverFirst) ?? []
+  const salted = pbkdf2Sync(password, Buffer.from(salt, 'base64'), Number(rounds), 20, 'sha1')
+  const hmac = (key: Buffer, text: string) => createHmac('sha1', key).update(text).digest()
+  const key = hmac(salted, 'Client Key')
+  const final = `c=${base64('n,,')},r=${nonce}`
+  const stored = createHash('sha1').update(key).digest()
+  const signature = hmac(stored, `${clientFirst},${serverFirst},${final}`)
+  const proof = key.map((byte, i) => byte ^ signature[i]!)
+  return `${final},p=${Buffer.from(proof).toString('base64')}`
+}
+
 /**
  * Logs in over c2s on 127.0.0.1, without TLS.
  *
  * @throws {LoginError}
- * @see RFC 6120 §6 (SASL), §7 (resource binding), RFC 4616 (PLAIN)
+ * @see RFC 6120 §7 (resource binding)
  */
-export async function login(options: {
-  readonly port: number
-  readonly jid: string
-  readonly password: string
-}): Promise<XmppUser> {
-  const [user = '', host = ''] = options.jid.split('@')
-  const stream = await openStream(options.port, host, 'jabber:client')
+export async function login(options: LoginOptions): Promise<XmppUser> {
+  const stream = await authenticate(options)
   try {
-    await stream.next((stanza) => stanza.name === 'stream:features')
-    const plain = Buffer.from(`\0${user}\0${options.password}`).toString('base64')
-    const sasl = 'urn:ietf:params:xml:ns:xmpp-sasl'
-    stream.send(xml('auth', { xmlns: sasl, mechanism: 'PLAIN' }, plain))
-    const answer = await stream.next(({ name }) => name === 'success' || name === 'failure')
-    if (answer.name === 'failure') throw new LoginError(answer.toString())
     await stream.restart()
     await stream.next((stanza) => stanza.name === 'stream:features')
     const bind = xml('bind', { xmlns: 'urn:ietf:params:xml:ns:xmpp-bind' })

@@ -1,12 +1,15 @@
--- Test only: this Prosody asks no DNS server. Names that begin with "none." do not exist; any other
--- is on a port of loopback that refuses connections.
+-- Test only: this Prosody asks no DNS server. Names that begin with "none." do not exist; those in
+-- `prosody.test_dns_ports` (domain = port) are on that port of loopback; any other is on one that
+-- refuses connections.
 module:set_global();
 local adns = require "net.adns";
-local refused = { { srv = { target = "127.0.0.1"; port = 1; priority = 0; weight = 0; } } };
 
 local resolver = {};
 function resolver:lookup(handler, qname, qtype) -- luacheck: ignore 212/self
-	handler(qtype == "SRV" and not qname:find(".none.", 1, true) and refused or nil);
+	local domain = qname:match("^_xmpp%-server%._tcp%.(.-)%.?$");
+	local port = domain and prosody.test_dns_ports and prosody.test_dns_ports[domain] or 1;
+	local answer = { { srv = { target = "127.0.0.1"; port = port; priority = 0; weight = 0; } } };
+	handler(qtype == "SRV" and not qname:find(".none.", 1, true) and answer or nil);
 end
 
 function adns.resolver()

@@ -1,0 +1,161 @@
+// What counting costs Prosody: its CPU for a conversation with everything counted against nothing
+// counted, in one server, rounds alternating; and what the gauges cost at a collection with many
+// clients online. Run: node --import tsx bench/counts.ts [--markdown] [messages]
+
+import xml from '@xmpp/xml'
+import { prosodyVersions, withProsody, type TestProsody } from '../test/helpers/prosody.js'
+import { evalLua } from '../test/helpers/real.js'
+import { login, type XmppUser } from '../test/helpers/xmpp-client.js'
+import { cpuMs, parameters, partOf, report, shown, spread } from './figure.js'
+
+type Test = Parameters<typeof withProsody>[0]
+
+const messages = Number(parameters[0] ?? 20_000)
+const ROUNDS = 7
+// As many as fit into Prosody's buffers without waiting.
+const BATCH = 500
+const CLIENTS = 10_000
+
+/** Has all stanzas counted, or none: the module is loaded again with that. */
+async function setCounting(prosody: TestProsody, counting: boolean): Promise<void> {
+  await evalLua(
+    prosody,
+    `local mm, config = require "core.modulemanager", require "core.configmanager"
+    for _, host in ipairs { "${prosody.statsDomains.join('", "')}" } do
+      config.set(host, "adhoc_statistics_counts", ${counting ? 'nil' : '{}'})
+      assert(mm.reload(host, "adhoc_statistics"))
+    end
+    collectgarbage()`,
+  )
+}
+
+/** Sends all of them and waits until `to` has the last. */
+async function converse(from: XmppUser, to: XmppUser, jid: string, type: string, count: number) {
+  for (let sent = 0; sent < count; sent += BATCH) {
+    const id = `last-${sent}`
+    const texts = Array.from({ length: BATCH }, (_, i) =>
+      xml(
+        'message',
+        { to: jid, type, id: i === BATCH - 1 ? id : `${i}` },
+        xml('body', {}, 'Hello there, this is a message as people write them.'),
+      ).toString(),
+    )
+    from.send(texts.join(''))
+    await to.next(({ attrs }) => attrs.id === id)
+    to.forget()
+    from.forget()
+  }
+}
+
+async function measure(t: Test, version: (typeof prosodyVersions)[number]) {
+  const prosody = await withProsody(t, {
+    version,
+    modules: ['test_eval'],
+    users: { 'a@one.example': 'pw', 'b@one.example': 'pw' },
+    globals: { muc_room_locking: 'false' },
+    logLevel: 'warn',
+  })
+  const join = (jid: string) => login({ port: prosody.ports.c2s, jid, password: 'pw' })
+  const [a, b] = await Promise.all(['a@one.example', 'b@one.example'].map(join))
+  if (!a || !b) throw new Error('nobody is online')
+
+  const on: number[] = []
+  const off: number[] = []
+  for (let round = 0; round < ROUNDS * 2; round++) {
+    await setCounting(prosody, round % 2 === 0)
+    await converse(a, b, b.jid, 'chat', BATCH * 2)
+    const before = cpuMs(prosody.pid)
+    await converse(a, b, b.jid, 'chat', messages)
+    ;(round % 2 === 0 ? on : off).push(((cpuMs(prosody.pid) - before) * 1000) / messages)
+  }
+  report({
+    what: `Prosody ${version}: Prosody's CPU for a message, with what it doesn't count counted`,
+    ratio: partOf(spread(on), spread(off)),
+    ours: shown(spread(on), 'µs'),
+    theirs: `${shown(spread(off), 'µs')} without`,
+  })
+
+  // What is added to each message, by itself: the difference above is smaller than its noise.
+  await setCounting(prosody, true)
+  const added: number[] = []
+  const routed: number[] = []
+  for (let round = 0; round < ROUNDS; round++) {
+    const times = await evalLua(
+      prosody,
+      `local st = require "util.stanza"
+      local session = assert(prosody.full_sessions["${a.jid}"])
+      local function per_call(f, ...)
+        local started = os.clock()
+        for i = 1, 100000 do f(...) end
+        return (os.clock() - started) * 10
+      end
+      local message = st.message({ to = "b@one.example" }, "text")
+      local added = per_call(session.filter, "stanzas/in", message)
+      for f in pairs(prosody.hosts["one.example"].events._event_map["message/bare"]) do
+        if debug.getinfo(f, "S").source:find("mod_adhoc_statistics/count", 1, true) then
+          added = added + per_call(f, { origin = session, stanza = message })
+        end
+      end
+      local ping = st.iq({ type = "get", to = "one.example", id = "1" })
+        :tag("ping", { xmlns = "urn:xmpp:ping" }):up()
+      local answered = setmetatable({ send = function () end }, { __index = session })
+      return added.." "..per_call(prosody.core_process_stanza, answered, ping)`,
+    )
+    const [ours = NaN, theirs = NaN] = times.split(' ').map(Number)
+    added.push(ours)
+    routed.push(theirs)
+  }
+  report({
+    what: `Prosody ${version}: counting one stanza`,
+    ratio: partOf(spread(added), spread(routed)),
+    ours: shown(spread(added), 'µs'),
+    theirs: `${shown(spread(routed), 'µs')} to route and answer a ping`,
+  })
+
+  // Sessions are made up: what counts is that there are so many tables of their size.
+  const walk = async (module: string, rounds: number) => {
+    const lua = `local now, times = os.clock, {}
+      for i = 1, ${rounds} do
+        local handlers = prosody.events.get_handlers("stats-update")
+        local ours, started = 0, 0
+        for _, handler in ipairs(handlers) do
+          if debug.getinfo(handler, "S").source:find("${module}", 1, true) then
+            started = now() handler() ours = ours + now() - started
+          end
+        end
+        times[i] = ("%.3f"):format(ours * 1000)
+      end
+      return table.concat(times, " ")`
+    return (await evalLua(prosody, lua)).split(' ').map(Number)
+  }
+  await evalLua(
+    prosody,
+    `local host = prosody.hosts["one.example"]
+    local c2s = package.loaded["core.modulemanager"].get_module("*", "c2s").module:shared("/*/c2s/sessions")
+    for i = 1, ${CLIENTS} do
+      local session = { type = "c2s"; host = "one.example"; username = "u"..i; resource = "r"; ip = "127.0.0.1" }
+      for field = 1, 40 do session["field"..field] = field end
+      host.sessions["u"..i] = { sessions = { r = session } }
+      c2s["made up "..i] = session
+    end`,
+  )
+  await setCounting(prosody, true)
+  const ours = await walk('mod_adhoc_statistics/count', 50)
+  const theirs = await walk('mod_c2s', 50)
+  report({
+    what: `Prosody ${version}, ${CLIENTS.toLocaleString('en')} clients: gauges at a collection`,
+    ratio: partOf(spread(ours), spread(theirs)),
+    ours: shown(spread(ours), 'ms'),
+    theirs: `${shown(spread(theirs), 'ms')} of mod_c2s`,
+  })
+}
+
+for (const version of prosodyVersions) {
+  const cleanup: (() => unknown)[] = []
+  const t = { after: (f: () => unknown) => cleanup.unshift(f) } as unknown as Test
+  try {
+    await measure(t, version)
+  } finally {
+    for (const f of cleanup) await f()
+  }
+}

@@ -1,0 +1,56 @@
+// The servers of bench/servers.ts, in a process of their own: each listens on a port and speaks the
+// module's protocol, one series in ten moving every second. Tells its ports, then obeys: flaps, hangs.
+// Arguments: servers, series of each.
+
+import type { Socket } from 'node:net'
+import process from 'node:process'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { startFakeServer } from '../test/helpers/fake-server.js'
+import { createRegistryModel } from '../test/helpers/registry-model.js'
+import { answerBy } from '../test/helpers/registry-server.js'
+
+export type Order = { readonly flapping: number; readonly hanging: number }
+
+const [count = 1000, series = 300] = process.argv.slice(2).map(Number)
+const FLAP_MS = 10_000
+let order: Order = { flapping: 0, hanging: 0 }
+const models = []
+const ports: number[] = []
+const sockets: (Socket | undefined)[] = []
+
+for (let i = 0; i < count; i++) {
+  const model = createRegistryModel()
+  model.pageSize = 1024
+  for (let j = 0; j < series; j++) model.set(j % 30, `label ${j}`, j)
+  const answer = answerBy(model.connect(() => 'answered'))
+  const { port } = await startFakeServer(
+    { after: () => undefined },
+    {
+      secret: 'secret',
+      answer: async (iq) => {
+        // Those after the ones that flap take in what comes and say nothing more.
+        const hangs = i >= order.flapping && i < order.flapping + order.hanging
+        return hangs ? undefined : await answer(iq)
+      },
+      onSocket: (socket) => {
+        sockets[i] = socket
+      },
+    },
+  )
+  models.push(model)
+  ports.push(port)
+}
+process.send!(ports)
+process.on('message', (message: Order) => (order = message))
+process.on('disconnect', () => process.exit())
+
+for (let round = 0; ; round++) {
+  const startedAt = performance.now()
+  for (const model of models) {
+    for (let j = round % 10; j < series; j += 10) model.move(j, round)
+  }
+  // Each of those that flap is cut once in ten seconds, not all at once.
+  const share = FLAP_MS / 1000
+  for (let i = round % share; i < order.flapping; i += share) sockets[i]?.destroy()
+  await sleep(Math.max(0, 1000 - (performance.now() - startedAt)))
+}

@@ -1,0 +1,124 @@
+// A thousand servers read by one exporter, each probed every 15 s by a client that, like Prometheus,
+// spreads them over the interval: whether a probe is late, CPU as a share of one core, memory; then
+// with a hundred of the servers flapping and ten hanging, what that is to the others.
+// Run: node --import tsx bench/servers.ts [servers [seconds of each phase]]
+
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { Agent, request, type IncomingMessage } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { root } from '../scripts/process.js'
+import { withExporter } from '../test/helpers/exporter.js'
+import { sampleValue } from '../test/helpers/real.js'
+import { cpuMs, note, parameters, report, shown, spread } from './figure.js'
+import type { Order } from './servers-model.js'
+
+const [count = 1000, phaseSeconds = 60] = parameters.map(Number)
+const SERIES = 300
+const INTERVAL_MS = 15_000
+/** Prometheus's own for that interval, were it not set. */
+const TIMEOUT_S = 10
+const cleanup: (() => unknown)[] = []
+const agent = new Agent({ keepAlive: true, maxSockets: 200 })
+
+type Probe = { readonly server: number; readonly ms: number; readonly isRight: boolean }
+
+async function probe(url: string, server: number): Promise<Probe> {
+  const startedAt = performance.now()
+  const sent = request(`${url}/probe?target=s${server}`, {
+    agent,
+    headers: { 'X-Prometheus-Scrape-Timeout-Seconds': TIMEOUT_S },
+  })
+  sent.end()
+  const [response] = (await once(sent, 'response')) as [IncomingMessage]
+  let text = ''
+  for await (const chunk of response.setEncoding('utf8')) text += chunk as string
+  const ms = performance.now() - startedAt
+  const series = text.split('\n').filter((line) => line.startsWith('test_')).length
+  return { server, ms, isRight: sampleValue(text, 'xmpp_up') === 1 && series === SERIES }
+}
+
+/** Each server once an interval, each at its own time of it. */
+async function probeAll(url: string, seconds: number): Promise<Probe[]> {
+  const probes: Promise<Probe>[] = []
+  const startedAt = performance.now()
+  const total = Math.round((seconds * 1000 * count) / INTERVAL_MS)
+  for (let i = 0; i < total; i++) {
+    const dueMs = (i * INTERVAL_MS) / count - (performance.now() - startedAt)
+    if (dueMs > 1) await sleep(dueMs)
+    probes.push(probe(url, i % count))
+  }
+  return await Promise.all(probes)
+}
+
+function memoryMB(pid: number): number {
+  const [, kB] = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))!
+  return Number(kB) / 1024
+}
+
+const directory = mkdtempSync(join(tmpdir(), 'prosody-exporter-bench-'))
+cleanup.push(() => {
+  rmSync(directory, { recursive: true })
+})
+try {
+  const model = fork(join(root, 'bench/servers-model.ts'), [String(count), String(SERIES)], {
+    execArgv: ['--import', 'tsx'],
+  })
+  cleanup.unshift(() => model.kill())
+  const [ports] = (await once(model, 'message')) as [number[]]
+  writeFileSync(join(directory, 'secret'), 'secret', { mode: 0o600 })
+  const file = join(directory, 'servers.yml')
+  const lines = ports.map(
+    (port, i) =>
+      `  - {name: s${i}, domain: stats.example, service: "xmpp://127.0.0.1:${port}", secret_file: secret}`,
+  )
+  writeFileSync(file, `servers:\n${lines.join('\n')}\n`)
+  const t = { after: (f: () => unknown) => cleanup.unshift(f) } as never
+  const exporter = await withExporter(t, {
+    flags: [`--config.file=${file}`, '--log.level=error'],
+  })
+  const startedAt = performance.now()
+  const isUp = async () => {
+    const { text } = await exporter.get('/metrics')
+    return text.split('\n').filter((line) => /^xmpp_up\{.*\} 1$/.test(line)).length >= count
+  }
+  while (!(await isUp())) await sleep(500)
+  note(`${count} servers are up after ${((performance.now() - startedAt) / 1000).toFixed(1)} s`)
+  // Each has been asked all that it is asked but once.
+  await probeAll(exporter.url, INTERVAL_MS / 1000)
+
+  const measure = async (what: string, order: Order) => {
+    model.send(order)
+    await sleep(1000)
+    const before = cpuMs(exporter.pid)
+    const at = performance.now()
+    const probes = await probeAll(exporter.url, phaseSeconds)
+    const share = (cpuMs(exporter.pid) - before) / (performance.now() - at)
+    const others = probes.filter(({ server }) => server >= order.flapping + order.hanging)
+    const late = probes.filter(({ ms }) => ms > TIMEOUT_S * 1000).length
+    const wrong = others.filter(({ isRight }) => !isRight).length
+    const name = `${count} servers of ${SERIES} series, ${what}`
+    const waits = spread(others.map(({ ms }) => ms))
+    const longest = Math.max(...others.map(({ ms }) => ms))
+    report({
+      what: `${name}: a probe of a server that is well`,
+      ratio: `${(longest / 1000).toFixed(2)} s at most`,
+      ours: shown(waits, 'ms'),
+      theirs: `a time-out of ${TIMEOUT_S} s; late ${late} of ${probes.length}, without all series ${wrong}`,
+    })
+    report({
+      what: `${name}: CPU and memory`,
+      ratio: `${(100 * share).toFixed(0)} % of a core`,
+      ours: `${memoryMB(exporter.pid).toFixed(0)} MB resident`,
+      theirs: 'half of a core and 500 MB',
+    })
+  }
+  await measure('all well', { flapping: 0, hanging: 0 })
+  await measure('100 flapping and 10 hanging', { flapping: 100, hanging: 10 })
+} finally {
+  agent.destroy()
+  for (const f of cleanup) await f()
+}

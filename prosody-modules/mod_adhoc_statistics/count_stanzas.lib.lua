@@ -1,0 +1,140 @@
+-- Logins, and stanzas where they come in.
+
+local filters = require "util.filters";
+local usermanager = require "core.usermanager";
+local configmanager = require "core.configmanager";
+local hosts = prosody.hosts;
+
+local kinds = { "message", "presence", "iq" };
+
+-- Counted on the stream that brings them, by a filter, so that nothing that happens to a stanza
+-- later (a module that handles, copies, rewrites or routes it again) counts it twice. Streams of
+-- external components have no filters: theirs are counted where they are routed.
+local function count_stanzas(scope)
+	local family = scope.metric("counter", "xmpp_stanzas", "",
+		"Stanzas that a client, another server or an external component sent, each counted once, where it came in",
+		{ "host", "from", "kind" });
+	local from_clients, from_servers, from_components = {}, {}, {};
+
+	local function known(host, from)
+		local metrics = {};
+		for _, kind in ipairs(kinds) do
+			metrics[kind] = family:with_labels(host, from, kind);
+		end
+		return metrics;
+	end
+
+	local by_type = { c2s = from_clients; s2sin = from_servers; s2sout = from_servers };
+	local function count_in(stanza, session)
+		local by_host = by_type[session.type];
+		local by_kind = by_host and by_host[session.host];
+		if by_kind and not stanza.attr.xmlns then
+			local metric = by_kind[stanza.name];
+			if metric then metric:add(1); end
+		end
+		return stanza;
+	end
+
+	scope.each_host(function (host, host_session, hook)
+		from_servers[host] = known(host, "server");
+		if host_session.type == "local" then
+			from_clients[host] = known(host, "client");
+		elseif host_session.modules.component then
+			from_components[host] = known(host, "component");
+		end
+
+		local function count_routed(event)
+			local origin = event.origin;
+			-- Only the session of an external component has a connection; other origins of this type are
+			-- hosts, which send for modules. What it sends to itself is the reading of statistics.
+			if origin and origin.type == "component" and origin.conn
+			and (origin.host ~= host or event.to_host) then
+				local by_kind = from_components[origin.host];
+				local metric = by_kind and by_kind[event.stanza.name];
+				if metric then metric:add(1); end
+			end
+		end
+		for _, kind in ipairs(kinds) do
+			for _, to in ipairs { "/bare", "/full", "/host" } do
+				hook(kind..to, count_routed, scope.first);
+			end
+		end
+		hook("route/remote", count_routed, scope.first); -- its events have a to_host
+	end);
+
+	local function filter(session)
+		filters.add_filter(session, "stanzas/in", count_in, scope.first);
+	end
+	filters.add_filter_hook(filter);
+
+	-- Sessions that are there already, those of mod_bosh and mod_websocket among them.
+	local function each_session(f)
+		local seen = {};
+		local function visit(session)
+			if type(session) == "table" and session.filters and not seen[session] then
+				seen[session] = true;
+				f(session);
+			end
+		end
+		for _, name in ipairs { "c2s", "bosh", "s2s" } do
+			for _, session in pairs(module:shared("/*/"..name.."/sessions")) do visit(session); end
+		end
+		for _, session in pairs(prosody.full_sessions) do visit(session); end
+		for session in pairs(prosody.incoming_s2s) do visit(session); end
+		for _, host_session in pairs(hosts) do
+			for _, session in pairs(host_session.s2sout) do visit(session); end
+		end
+	end
+	each_session(filter);
+	scope.on_stop(function ()
+		filters.remove_filter_hook(filter);
+		each_session(function (session)
+			filters.remove_filter(session, "stanzas/in", count_in);
+		end);
+	end);
+end
+
+-- The mechanisms with which a client could log in, as mod_saslauth has them, where the handler that
+-- an authentication provider makes tells them without a client.
+local function mechanisms_of(host)
+	local session = { type = "c2s_unauthed"; host = host; log = function () end; send = function () end };
+	local ok, handler = pcall(usermanager.get_sasl_handler, host, session);
+	if not ok or type(handler) ~= "table" then return {}; end
+	local found, mechanisms = {}, handler.mechs;
+	if type(mechanisms) ~= "table" then
+		ok, mechanisms = pcall(handler.mechanisms, handler);
+		if not ok or type(mechanisms) ~= "table" then return {}; end
+	end
+	local disabled = configmanager.get(host, "disable_sasl_mechanisms") or { "DIGEST-MD5" };
+	for mechanism in pairs(mechanisms) do found[mechanism] = true; end
+	if type(disabled) ~= "table" then disabled = { disabled }; end
+	for _, mechanism in ipairs(disabled) do found[mechanism] = nil; end
+	return found;
+end
+
+local function count_logins(scope)
+	local logins = scope.metric("counter", "xmpp_logins", "",
+		"Clients that authenticated, by SASL mechanism", { "host", "mechanism" });
+	local failures = scope.metric("counter", "xmpp_login_failures", "",
+		"SASL exchanges that the server ended with a failure, by mechanism", { "host", "mechanism" });
+
+	scope.each_host(function (host, host_session, hook)
+		if host_session.type ~= "local" then return; end
+		for mechanism in pairs(mechanisms_of(host)) do
+			logins:with_labels(host, mechanism);
+			failures:with_labels(host, mechanism);
+		end
+		local function counter(family)
+			return function (event)
+				-- Of the mechanisms that the server has, never of what a client made up: an exchange
+				-- begins with the choice of one.
+				local handler = event.session.sasl_handler;
+				family:with_labels(host, handler and handler.selected or "unknown"):add(1);
+			end
+		end
+		hook("authentication-success", counter(logins), scope.first);
+		hook("authentication-failure", counter(failures), scope.first);
+	end);
+end
+
+return { stanzas = count_stanzas; logins = count_logins };

@@ -1,0 +1,120 @@
+-- A metric registry for a Prosody that has none: as much of util.openmetrics (Prosody 0.12) as
+-- index.lib.lua reads and modules need, with the same names. What is new is told to the index at once.
+
+local ipairs, select, setmetatable, tostring = ipairs, select, setmetatable, tostring;
+local s_format, t_concat = string.format, table.concat;
+
+-- Raised when the shape of the registry changes: one made by other code is then built anew.
+local layout = 1;
+
+local metric_mt = {};
+metric_mt.__index = metric_mt;
+
+function metric_mt:set(value)
+	self.value = value;
+end
+
+function metric_mt:add(delta)
+	self.value = self.value + delta;
+end
+
+function metric_mt:sample(value)
+	self._sum, self._count = self._sum + value, self._count + 1;
+	-- Counts of buckets are cumulative.
+	for _, bucket in ipairs(self) do
+		if value <= bucket.threshold then bucket.count = bucket.count + 1; end
+	end
+end
+
+local function new_metric(family, created)
+	local metric = setmetatable({}, metric_mt);
+	if family.type_ ~= "gauge" then metric._created = created; end
+	if family.type_ == "counter" or family.type_ == "gauge" then
+		metric.value = 0;
+	else
+		metric._sum, metric._count = 0, 0;
+	end
+	for i, threshold in ipairs(family.buckets) do
+		metric[i] = { threshold = threshold; threshold_s = s_format("%.14g", threshold); count = 0 };
+	end
+	if family.type_ == "histogram" then
+		metric[#metric + 1] = { threshold = 1/0; threshold_s = "+Inf"; count = 0 };
+	end
+	return metric;
+end
+
+local family_mt = {};
+family_mt.__index = family_mt;
+
+function family_mt:with_labels(...)
+	if select("#", ...) ~= #self.label_keys then
+		error("number of labels passed to with_labels does not match number of label keys", 2);
+	end
+	if self.data then return self.data; end
+	local values = { ... };
+	for i, value in ipairs(values) do values[i] = tostring(value); end
+	local key = t_concat(values, "\0");
+	local entry = self.by_labels[key];
+	if not entry then
+		local registry = self.registry;
+		entry = { values = values; metric = new_metric(self, registry.time_now()) };
+		self.by_labels[key] = entry;
+		self.entries[#self.entries + 1] = entry;
+		local index = registry.adhoc_statistics;
+		if index then index:add_metric(self, entry.metric, values); end
+	end
+	return entry.metric;
+end
+
+function family_mt:iter_metrics()
+	local i = 0;
+	return function ()
+		i = i + 1;
+		local entry = self.entries[i];
+		if entry then return entry.values, entry.metric; end
+	end
+end
+
+local registry_mt = {};
+registry_mt.__index = registry_mt;
+
+-- The family of that name, or nil and whether the name is another's, of other type or labels.
+function registry_mt:find(type_, name, label_keys)
+	local family = self.families[name];
+	if not family then return nil, false; end
+	if family.type_ == type_ and t_concat(family.label_keys, "\0") == t_concat(label_keys, "\0") then
+		return family;
+	end
+	return nil, true;
+end
+
+-- As core.statsmanager's metric(): a family that is there already is returned, another of that name
+-- replaced.
+function registry_mt:metric(type_, name, unit, description, label_keys, extra)
+	unit, label_keys = unit or "", label_keys or {};
+	local full_name = unit ~= "" and name.."_"..unit or name;
+	local family, is_other = self:find(type_, full_name, label_keys);
+	if family then return family; end
+	family = setmetatable({
+		registry = self;
+		type_ = type_;
+		unit = unit;
+		description = description;
+		label_keys = label_keys;
+		buckets = type_ == "histogram" and extra and extra.buckets or {};
+		entries = {}; -- { values, metric } each
+		by_labels = {};
+	}, family_mt);
+	if #label_keys == 0 then family.data = new_metric(family, self.time_now()); end
+	local index = self.adhoc_statistics;
+	if index and is_other then index:drop_family(self.families[full_name]); end
+	self.families[full_name] = family;
+	if index then index:add_family(full_name, family); end
+	return family;
+end
+
+local function new_registry(time_now)
+	return setmetatable({ layout = layout; is_legacy = true; time_now = time_now; families = {} }, registry_mt);
+end
+
+return { new_registry = new_registry; layout = layout; registry_mt = registry_mt };

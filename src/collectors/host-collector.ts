@@ -1,0 +1,131 @@
+import { LinkError, TimeoutError } from '../errors.js'
+import { family, type Family, type Sample } from '../metrics/family.js'
+import { runCommand, type CommandResult } from '../xmpp/command.js'
+import type { Connection } from '../xmpp/connection.js'
+import { submitForm } from '../xmpp/data-form.js'
+import type { Element } from '../xmpp/stream.js'
+import type { Collector } from './collector.js'
+import { hasAnswered } from './failure.js'
+import type { Host, Hosts } from './hosts.js'
+
+/** A question that is put to each host that can answer it; one file each beside this one. */
+export type HostSource = {
+  /** Of the collector: `--collector.NAME`. */
+  readonly name: string
+  /** What it tells changes with the host's configuration only, and is asked for as often as that. */
+  readonly isSteady?: boolean
+  readonly families: readonly FamilyMeta[]
+  appliesTo(host: Host): boolean
+  /** @throws What `Ask` throws, or CollectorError; it concerns this host alone. */
+  read(host: Host, ask: Ask): Promise<readonly Reading[]>
+}
+
+export type FamilyMeta = { readonly name: string; readonly help: string }
+
+/** A sample of one of the source's families, without the label `host`, which is added. */
+export type Reading = {
+  readonly family: string
+  readonly value: number
+  readonly labels?: Readonly<Record<string, string>>
+}
+
+/** Puts questions to one host within the collection's time. */
+export type Ask = {
+  /** An iq of type `get` with that child; its reply. */
+  iq(child: Element): Promise<Element>
+  /** An ad-hoc command, with a form sent along where it takes one at once. */
+  command(node: string, form?: Readonly<Record<string, string>>): Promise<CommandResult>
+}
+
+/** Of FORM_TYPE in the forms of XEP-0133. */
+const NS_ADMIN = 'http://jabber.org/protocol/admin'
+// A scrape waits for the slowest of all: a host that hangs must not make it late for the others.
+const MAX_TIMEOUT_MS = 3000
+
+/**
+ * A collector that asks all hosts at once. What some of them did not answer is missing, and makes the
+ * collection a failure that still has the rest.
+ */
+export function createHostCollector(
+  connection: Pick<Connection, 'request' | 'isConnected'>,
+  hosts: Hosts,
+  source: HostSource,
+  now: () => number = () => performance.now(),
+): Collector {
+  // What steady sources told of each host, for as long as the same hosts are known.
+  let kept = new Map<string, readonly HostReading[]>()
+  let keptOf: readonly Host[] | undefined
+
+  return {
+    name: source.name,
+
+    async collect({ timeoutMs }) {
+      const ownMs = Math.min(timeoutMs, MAX_TIMEOUT_MS)
+      const deadline = now() + ownMs
+      const left = () => {
+        const ms = deadline - now()
+        if (ms > 0) return ms
+        throw new TimeoutError(`${source.name} did not end within ${Math.round(ownMs)} ms`)
+      }
+      if (!connection.isConnected()) throw new LinkError('no stream to the server')
+      // No `await` where it isn't needed: the order of the collectors is that of their questions.
+      const all = hosts.known() ?? (await hosts.list(left()))
+      if (keptOf !== all) kept = new Map()
+      keptOf = all
+      let answers = 0
+      const counted = async <T>(reply: Promise<T>): Promise<T> => {
+        try {
+          const answer = await reply
+          answers++
+          return answer
+        } catch (error) {
+          if (hasAnswered(error)) answers++
+          throw error
+        }
+      }
+      const read = async (host: Host): Promise<readonly HostReading[]> => {
+        const known = kept.get(host.jid)
+        if (known) return known
+        const ask: Ask = {
+          iq: (child) =>
+            counted(connection.request('get', child, { to: host.jid, timeoutMs: left() })),
+          command: (node, form) =>
+            counted(
+              runCommand(connection, node, {
+                to: host.jid,
+                timeoutMs: left(),
+                ...(form && { form: submitForm(NS_ADMIN, form) }),
+              }),
+            ),
+        }
+        const readings = await source.read(host, ask)
+        const told = readings.map((reading) => ({ host: host.jid, ...reading }))
+        if (source.isSteady === true && keptOf === all) kept.set(host.jid, told)
+        return told
+      }
+      const results = await Promise.allSettled(
+        all.filter((host) => source.appliesTo(host)).map(read),
+      )
+      const failed = results.find((result) => result.status === 'rejected')
+      const told = results.flatMap((result) => (result.status === 'fulfilled' ? result.value : []))
+      if (failed && answers === 0 && !hasAnswered(failed.reason)) throw failed.reason
+      return {
+        families: source.families
+          .map((meta) => toFamily(meta, told))
+          .filter(({ length }) => length > 0),
+        invalid: new Map(),
+        isKept: answers === 0,
+        ...(failed && { failure: failed.reason as unknown }),
+      }
+    },
+  }
+}
+
+type HostReading = Reading & { readonly host: string }
+
+function toFamily({ name, help }: FamilyMeta, readings: readonly HostReading[]): Family {
+  const samples = readings
+    .filter((reading) => reading.family === name)
+    .map(({ host, labels, value }): Sample => ({ labels: { host, ...labels }, value }))
+  return family('gauge', name, help, samples)
+}

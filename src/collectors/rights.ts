@@ -1,0 +1,47 @@
+import type { Host } from './hosts.js'
+
+/** Nodes of what only an admin may run, by the collector that runs it. */
+const COMMANDS: Readonly<Record<string, string>> = {
+  users: 'http://jabber.org/protocol/admin#get-online-users-list',
+  s2s: 'http://prosody.im/protocol/s2s#list',
+  modules: 'http://prosody.im/protocol/modules#list',
+}
+
+/**
+ * Says once what the rights of an admin would add, where neither they nor the module are there.
+ *
+ * @param collectors Names of those that are on.
+ */
+export function createRightsAdvice(
+  domain: string,
+  collectors: readonly string[],
+  say: (line: string) => void,
+) {
+  const wanting = Object.keys(COMMANDS).filter((name) => collectors.includes(name))
+  let isModuleMissing = !collectors.includes('registry')
+  let hosts: readonly Host[] = []
+  let isSaid = false
+
+  function look(): void {
+    const able = wanting.filter((name) => hosts.some((host) => host.commands.has(COMMANDS[name]!)))
+    if (isSaid || !isModuleMissing || hosts.length === 0 || able.length > 0) return
+    if (wanting.length === 0) return
+    isSaid = true
+    say(
+      `${wanting.join(', ')} tell nothing: only an admin may ask, with "admin_adhoc" in modules_enabled and ` +
+        `admins = { "${domain}" } in prosody.cfg.lua. That would also let whoever has the component's secret ` +
+        'delete users and shut the server down; mod_adhoc_statistics needs no such right',
+    )
+  }
+
+  return {
+    found: (all: readonly Host[]): void => {
+      hosts = all.filter(({ problem }) => problem === undefined)
+      look()
+    },
+    moduleIsMissing: (): void => {
+      isModuleMissing = true
+      look()
+    },
+  }
+}

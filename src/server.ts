@@ -1,0 +1,60 @@
+import { createCollectors } from './collectors/index.js'
+import { REGISTRY_NODE } from './collectors/registry.js'
+import type { Config, ServerConfig } from './config.js'
+import type { Log } from './log.js'
+import type { Family } from './metrics/family.js'
+import { createScraper, type Scraper } from './scrape.js'
+import { createConnection, type Connection } from './xmpp/connection.js'
+
+/** One server to read: its own stream, collectors, snapshots and limits, nothing shared with others. */
+export type Server = {
+  readonly config: ServerConfig
+  readonly connection: Connection
+  readonly scraper: Scraper
+  isReady(): boolean
+  /** Whether its stream is up, and its last collection was answered. */
+  isUp(): boolean
+}
+
+/** What of the configuration concerns every server alike. */
+export type SharedConfig = Pick<Config, 'collection' | 'exposition' | 'registry' | 'limits'>
+
+/** Makes a server's connection ── collectors ── scraper; `connection.start` sets it going. */
+export function createServer(
+  config: ServerConfig,
+  { collection, exposition, registry, limits }: SharedConfig,
+  deps: { log: Log; version: string; own: () => readonly Family[] },
+): Server {
+  const { log, version, own } = deps
+  const connection = createConnection({
+    ...config.xmpp,
+    version,
+    log,
+    commands: [{ node: REGISTRY_NODE, name: 'Statistics for Prometheus' }],
+    // So that we are ready, and know the registry, before the first scrape.
+    onOnline: () => void scraper.refresh(),
+  })
+  const scraper = createScraper({
+    log,
+    own,
+    ...exposition,
+    ...collection,
+    collectors: createCollectors(connection, {
+      filter: { drop: registry.drop, labelValueLength: limits.labelValueLength || Infinity },
+      hosts: config.hosts,
+      enabled: config.collectors,
+      advise: (line) => {
+        log.info(line)
+      },
+    }),
+    link: () => ({ connected: connection.isConnected(), connects: connection.connects() }),
+    maxSeries: limits.series || Infinity,
+  })
+  return {
+    config,
+    connection,
+    scraper,
+    isReady: () => connection.isConnected() && scraper.hasSucceeded(),
+    isUp: () => connection.isConnected() && scraper.wasUp() !== false,
+  }
+}

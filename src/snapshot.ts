@@ -1,0 +1,167 @@
+import type { Collected } from './collectors/collector.js'
+import { hasAnswered } from './collectors/failure.js'
+import { TimeoutError } from './errors.js'
+import type { Log } from './log.js'
+import { createExposition, type Exposition } from './metrics/exposition.js'
+import type { Family } from './metrics/family.js'
+import { limitSeries } from './metrics/limit.js'
+import { forget } from './metrics/memo.js'
+import {
+  serverFamilies,
+  type CollectorFigures,
+  type LinkFigures,
+  type Totals,
+} from './metrics/self.js'
+import { collisions, invalidRows } from './metrics/validity.js'
+
+/** What one response is made of: all of one moment, our own metrics included, and never changed. */
+export type Snapshot = {
+  readonly families: readonly Family[]
+  readonly exposition: Exposition
+}
+
+/** What a collector last told, and when it was asked and had answered. */
+export type Told = {
+  readonly collected: Collected
+  readonly atMs: number
+  readonly askedAtSeconds: number
+  readonly atSeconds: number
+}
+
+/** What became of a collector's turn. */
+export type Result = {
+  readonly name: string
+  readonly told?: Told
+  /** Why nothing or not all was told. */
+  readonly error?: unknown
+  readonly durationSeconds: number
+}
+
+export type SnapshotOptions = {
+  readonly link: () => LinkFigures
+  /** About this process; added to each snapshot. */
+  readonly own: () => readonly Family[]
+  /**
+   * For how long after the last success a collector's series are served on when the server does not
+   * answer, with `xmpp_up` 0. Default: 0, never: a gap is better than a false flat line. Milliseconds.
+   */
+  readonly serveStaleForMs?: number
+  readonly created: boolean
+  /** Gives each of the server's samples the time at which its collection began. Default: false. */
+  readonly timestamps?: boolean
+  /** Over this many series whole families are left out, the largest first. */
+  readonly maxSeries: number
+  readonly log: Log
+  /** Monotonic milliseconds. */
+  readonly now?: () => number
+}
+
+/** Makes snapshots of what the collectors of one server told, in the order of the collectors. */
+export function createSnapshots(options: SnapshotOptions) {
+  const { log, serveStaleForMs = 0, now = () => performance.now() } = options
+  const lastTold = new Map<string, Told>()
+  let leftOutNames = ''
+
+  function make(all: readonly Result[], totals: Totals): Snapshot {
+    const up = isUp(all)
+    // Of a server that does not answer nothing is true, and nothing is told from memory.
+    const results = up ? all : all.map(withoutKept)
+    const told = results.flatMap((result) => toldBy(result) ?? [])
+    const server = firstOfEachName(told.map((each) => familiesOf(each)))
+    const { kept, leftOut } = limitSeries(server.filter(isNotOurs), options.maxSeries)
+    for (const family of server) if (leftOut.has(family.name)) forget(family)
+    if (server.length > 0) logLeftOut([...leftOut.keys()].join(' '))
+    const invalid = new Map<string, number>()
+    const count = (name: string, rows: number) => {
+      if (rows > 0) invalid.set(name, (invalid.get(name) ?? 0) + rows)
+    }
+    for (const { collected } of told) {
+      collected.invalid.forEach((rows, name) => {
+        count(name, rows)
+      })
+    }
+    for (const family of server) if (!isNotOurs(family)) count(family.name, family.order.length)
+    const colliding = collisions(kept)
+    for (const family of kept) {
+      count(family.name, colliding.has(family) ? family.order.length : invalidRows(family))
+    }
+    const figures = serverFamilies(
+      {
+        up,
+        endedAtSeconds: Math.min(Date.now() / 1000, ...told.map(({ atSeconds }) => atSeconds)),
+        collectors: results.map(({ name, told, error, durationSeconds }): CollectorFigures => ({
+          name,
+          success: told !== undefined && error === undefined,
+          durationSeconds,
+        })),
+        invalid,
+        leftOut,
+        series: kept.reduce((sum, family) => sum + family.order.length, 0),
+      },
+      options.link(),
+      totals,
+    )
+    const about = told.flatMap(({ collected }) => collected.about ?? [])
+    const families = [...kept, ...about, ...figures, ...options.own()]
+    return { families, exposition: createExposition(families, { created: options.created }) }
+  }
+
+  /** Whether the server answered anything; what was kept in memory shows nothing of it. */
+  function isUp(results: readonly Result[]): boolean {
+    const shown = results.filter(({ told }) => told?.collected.isKept !== true)
+    return shown.length > 0
+      ? shown.some(({ told, error }) => told !== undefined || hasAnswered(error))
+      : results.length > 0 && options.link().connected
+  }
+
+  function familiesOf({ collected: { families }, askedAtSeconds }: Told): readonly Family[] {
+    if (options.timestamps !== true) return families
+    const timestampMs = Math.floor(askedAtSeconds * 1000)
+    return families.map((family) => ({ ...family, timestampMs }))
+  }
+
+  /** What to show of a collector: what it told now or, if that was asked for, not long ago. */
+  function toldBy({ name, told, error }: Result): Told | undefined {
+    if (told) {
+      if (serveStaleForMs > 0) lastTold.set(name, told)
+      return told
+    }
+    const before = lastTold.get(name)
+    // A server that answers something else has nothing to do with what it said before.
+    if (!before || hasAnswered(error) || now() - before.atMs > serveStaleForMs) return undefined
+    return before
+  }
+
+  function logLeftOut(names: string): void {
+    if (names !== leftOutNames && names !== '') {
+      log.warn('over limits.series: families left out', { families: names })
+    }
+    leftOutNames = names
+  }
+
+  return { make, isUp }
+}
+
+function withoutKept(result: Result): Result {
+  if (result.told?.collected.isKept !== true) return result
+  const { name, durationSeconds } = result
+  return { name, durationSeconds, error: new TimeoutError('the server did not answer') }
+}
+
+/** A server's family by a name of ours would make two of one: ours is the one that is true. */
+function isNotOurs({ name }: Family): boolean {
+  return name !== 'xmpp_up' && !name.startsWith('prosody_exporter_')
+}
+
+/**
+ * Two sources may tell the same, e.g. the module and a command: that of the one which is listed first
+ * is served.
+ */
+function firstOfEachName(sources: readonly (readonly Family[])[]): readonly Family[] {
+  const names = new Set<string>()
+  return sources.flatMap((families) => {
+    const firsts = families.filter(({ name }) => !names.has(name))
+    for (const { name } of firsts) names.add(name)
+    return firsts
+  })
+}

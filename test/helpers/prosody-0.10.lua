@@ -1,0 +1,222 @@
+-- A test double of Prosody 0.10, which Debian doesn't have, for Lua 5.1: as much of it as
+-- mod_adhoc_statistics touches. It is written from what is known of 0.10's API, not run against one.
+--
+--   lua5.1 prosody-0.10.lua DIRECTORY_OF_THE_MODULE [off] < scenario.lua
+--
+-- The scenario is run with `measure`, `collect`, `ask`, `reload` and `clock`.
+local directory, mode = arg[1], arg[2];
+
+local clock = { now = 1000 };
+local function gettime() return clock.now; end
+
+-- util.events
+local handlers = {};
+prosody = { events = {} };
+function prosody.events.add_handler(event, handler)
+	handlers[event] = handlers[event] or {};
+	table.insert(handlers[event], handler);
+end
+function prosody.events.fire_event(event, data)
+	for _, handler in ipairs(handlers[event] or {}) do handler(data); end
+end
+
+-- util.statistics: amounts and counters stay, the others begin anew when their getter is called.
+local getters = {};
+local kinds = {};
+function kinds.amount(name, initial)
+	local value = initial or 0;
+	getters[name..":amount"] = function () return "amount", value; end
+	return function (new_value) value = new_value; end
+end
+function kinds.counter(name, initial)
+	local value = initial or 0;
+	getters[name..":amount"] = function () return "amount", value; end
+	return function (delta) value = value + delta; end
+end
+function kinds.rate(name)
+	local since, count = gettime(), 0;
+	getters[name..":rate"] = function ()
+		local now = gettime();
+		local extra = { rate = count/(now-since), count = count };
+		since, count = now, 0;
+		return "rate", extra.rate, extra;
+	end
+	return function () count = count + 1; end
+end
+local function distribution(kind, units)
+	return function (name)
+		local since, count, samples = gettime(), 0, {};
+		getters[name..":"..kind] = function ()
+			table.sort(samples);
+			local now, sum = gettime(), 0;
+			for _, sample in ipairs(samples) do sum = sum + sample; end
+			local extra = {
+				samples = samples, sample_count = #samples, count = count, rate = count/(now-since),
+				average = #samples > 0 and sum/#samples or 0,
+				min = samples[1] or 0, max = samples[#samples] or 0, units = units,
+			};
+			since, count, samples = now, 0, {};
+			return kind, extra.average, extra;
+		end
+		local function add(value)
+			count = count + 1;
+			if count%5 == 1 then table.insert(samples, value); end
+		end
+		if kind ~= "duration" then return add; end
+		return function ()
+			local start = gettime();
+			return function () add(gettime() - start); end
+		end
+	end
+end
+kinds.distribution = distribution("distribution");
+kinds.sizes = distribution("size", "bytes");
+kinds.times = distribution("duration", "seconds");
+
+-- core.statsmanager
+local stats, changed, extras = {}, {}, {};
+local function measure(kind, name)
+	return assert(kinds[kind], "unknown stat type: "..kind)(name);
+end
+local function measure_nothing() return measure_nothing; end
+local function collect()
+	prosody.events.fire_event("stats-update");
+	changed, extras = {}, {};
+	for stat, getter in pairs(getters) do
+		local _, value, extra = getter();
+		if stats[stat] ~= value then changed[stat] = value; end
+		stats[stat], extras[stat] = value, extra;
+	end
+	prosody.events.fire_event("stats-updated", { stats = stats, changed_stats = changed, stats_extra = extras });
+end
+local statsmanager = {
+	measure = mode == "off" and measure_nothing or measure;
+	get_stats = function () return stats, changed, extras; end;
+	get = function (name) return stats[name], extras[name]; end;
+};
+
+-- util.stanza
+local stanza_mt = {};
+stanza_mt.__index = stanza_mt;
+local function stanza(name, attr)
+	return setmetatable({ name = name, attr = attr or {}, tags = {}, last_add = {} }, stanza_mt);
+end
+function stanza_mt:tag(name, attr)
+	local child = stanza(name, attr);
+	local parent = self.last_add[#self.last_add] or self;
+	table.insert(parent, child);
+	table.insert(parent.tags, child);
+	table.insert(self.last_add, child);
+	return self;
+end
+function stanza_mt:add_direct_child(child)
+	table.insert(self, child);
+	table.insert(self.tags, child);
+end
+function stanza_mt:text(text)
+	table.insert(self.last_add[#self.last_add] or self, text);
+	return self;
+end
+function stanza_mt:up()
+	table.remove(self.last_add);
+	return self;
+end
+function stanza_mt:childtags(name)
+	local i = 0;
+	return function ()
+		repeat i = i + 1; until not self.tags[i] or self.tags[i].name == name;
+		return self.tags[i];
+	end
+end
+function stanza_mt:get_child_text(name)
+	for child in self:childtags(name) do return table.concat(child); end
+end
+
+-- util.set
+local set_mt = {};
+set_mt.__index = set_mt;
+local function new_set(list)
+	local set = setmetatable({ items = {} }, set_mt);
+	for _, item in ipairs(list or {}) do set.items[item] = true; end
+	return set;
+end
+function set_mt.__div(set, map)
+	local new = new_set();
+	for item in pairs(set.items) do new.items[map(item)] = true; end
+	return new;
+end
+function set_mt:contains(item) return self.items[item] ~= nil; end
+
+-- No util.time, util.id, util.openmetrics, nor utf8 in util.encodings.
+local libraries = {
+	["core.statsmanager"] = statsmanager;
+	["socket"] = { gettime = gettime };
+	["util.dataforms"] = { new = function (layout) return layout; end };
+	["util.encodings"] = {};
+	["util.jid"] = {
+		bare = function (jid) return (jid:gsub("/.*", "")); end;
+		host = function (jid) return (jid:gsub("/.*", ""):gsub(".*@", "")); end;
+		prep = function (jid) return jid:lower(); end;
+	};
+	["util.logger"] = {
+		init = function (name) return function (level, ...) print(name, level, string.format(...)); end end;
+	};
+	["util.stanza"] = {
+		stanza = stanza;
+		error_reply = function (to, type, condition, text)
+			return stanza("iq", { type = "error", id = to.attr.id, condition = condition, text = text });
+		end;
+	};
+	["util.uuid"] = { generate = function () clock.ids = (clock.ids or 0) + 1; return "epoch-"..clock.ids; end };
+};
+for name, library in pairs(libraries) do
+	package.preload[name] = function () return library; end
+end
+package.path, package.cpath = "", "";
+
+-- core.moduleapi and core.modulemanager, for one component
+local command;
+local function default(_, _, value) return value; end
+local function load_module()
+	local module = {
+		host = "stats.one.example";
+		get_option_string = default; get_option_number = default;
+		get_option_set = function (_, _, list) return new_set(list); end;
+		log = function (_, level, ...) print("module", level, string.format(...)); end;
+		hook = function () end;
+		hook_global = function (_, event, handler) prosody.events.add_handler(event, handler); end;
+		depends = function () end;
+		provides = function (_, _, item) command = item; end;
+	};
+	local env = setmetatable({ module = module, prosody = prosody }, { __index = _G });
+	local function run(file)
+		return setfenv(assert(loadfile(directory.."/"..file)), env)();
+	end
+	function module:require(name)
+		if name == "adhoc" then
+			return { new = function (...) return { ... }; end };
+		end
+		return run(name..".lib.lua");
+	end
+	run("mod_adhoc_statistics.lua");
+end
+
+-- What the component is told: attributes and lines of a page, or the text of an error.
+local function ask(fields)
+	local form = stanza("x");
+	fields.FORM_TYPE = "urn:prosody-exporter:statistics:1";
+	for name, value in pairs(fields) do
+		form:tag("field", { var = name }):tag("value"):text(value):up():up();
+	end
+	local result = command[3](nil, { to = "stats.one.example", from = "stats.one.example", action = "execute", form = form });
+	if result.status == "error" then return result.error.message; end
+	local lines = {};
+	for element in result.other:childtags("lines") do table.insert(lines, table.concat(element)); end
+	return table.concat(lines), result.other.attr;
+end
+
+load_module();
+local scenario = setmetatable({
+	measure = statsmanager.measure, collect = collect, ask = ask, reload = load_module, clock = clock,
+}, { __index = _G });
+setfenv(assert(loadstring(io.read("*a"), "=scenario")), scenario)();

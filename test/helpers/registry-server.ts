@@ -1,0 +1,25 @@
+// A server whose component has the companion module, as a model: for tests of many servers.
+
+import type { Element } from '@xmpp/xml'
+import { NotHandledError } from '../../src/errors.js'
+import type { Connection } from '../../src/xmpp/connection.js'
+
+/** Answers what the exporter asks its own domain by the model; all else is not there. */
+export function answerBy(model: Pick<Connection, 'request'>) {
+  return async (iq: Element): Promise<string | undefined> => {
+    const { id, from, to, type } = iq.attrs
+    if (iq.name !== 'iq' || (type !== 'get' && type !== 'set')) return undefined
+    const head = `id='${id}' from='${to}' to='${from}'`
+    const [child] = iq.getChildElements()
+    try {
+      if (to !== from || child?.name !== 'command') throw new NotHandledError('none')
+      const reply = await model.request(type, child, { timeoutMs: 1000 })
+      return `<iq type='result' ${head}>${reply.getChildElements().join('')}</iq>`
+    } catch {
+      return (
+        `<iq type='error' ${head}><error type='cancel'>` +
+        "<service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
+      )
+    }
+  }
+}
