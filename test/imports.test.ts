@@ -9,7 +9,7 @@ const SRC = join(import.meta.dirname, '../src')
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   metrics: [],
   xmpp: ['errors', 'log'],
-  collectors: ['errors', 'metrics', 'xmpp'],
+  collectors: ['errors', 'own', 'metrics', 'xmpp'],
   http: ['errors', 'log', 'metrics'],
   errors: [],
   log: [],
@@ -20,7 +20,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   debug: ['metrics', 'server'],
   bridge: ['config', 'debug', 'errors', 'http', 'log', 'metrics', 'server', 'servers'],
   compare: ['errors'],
-  doctor: ['collectors', 'config', 'http', 'xmpp'],
+  doctor: ['collectors', 'config', 'http', 'metrics', 'xmpp'],
   main: [
     'bridge',
     'compare',
@@ -57,6 +57,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'config-schema': ['collectors'],
   'config-yaml': ['errors', 'flags'],
   duration: [],
+  own: [],
   file: ['errors', 'flags'],
   flags: ['errors', 'settings'],
   logger: ['config', 'log'],

@@ -3,6 +3,7 @@ import { family, type Family, type Sample } from '../metrics/family.js'
 import { runCommand, type CommandResult } from '../xmpp/command.js'
 import type { Connection } from '../xmpp/connection.js'
 import { submitForm } from '../xmpp/data-form.js'
+import { NS_ADMIN } from '../xmpp/namespaces.js'
 import type { Element } from '../xmpp/stream.js'
 import type { Collector } from './collector.js'
 import { hasAnswered } from './failure.js'
@@ -38,7 +39,6 @@ export type Ask = {
 }
 
 /** Of FORM_TYPE in the forms of XEP-0133. */
-const NS_ADMIN = 'http://jabber.org/protocol/admin'
 // A scrape waits for the slowest of all: a host that hangs must not make it late for the others.
 const MAX_TIMEOUT_MS = 3000
 

@@ -1,11 +1,10 @@
 import { LinkError, TimeoutError } from '../errors.js'
+import { own } from '../own.js'
 import type { Connection } from '../xmpp/connection.js'
+import { NS_COMMANDS, NS_DISCO_INFO, NS_DISCO_ITEMS } from '../xmpp/namespaces.js'
 import { xml, type Element } from '../xmpp/stream.js'
 import { CollectorError } from './failure.js'
 
-const NS_COMMANDS = 'http://jabber.org/protocol/commands'
-const NS_DISCO_INFO = 'http://jabber.org/protocol/disco#info'
-const NS_DISCO_ITEMS = 'http://jabber.org/protocol/disco#items'
 // What a server offers changes when it is configured anew, which mostly comes with a new stream.
 const KEEP_MS = 300_000
 // Somebody did not answer in time: not for long.
@@ -174,9 +173,4 @@ function missing(jid: string, { message }: Error): Host {
 
 function parentOf(domain: string): string | undefined {
   return domain.includes('.') ? domain.slice(domain.indexOf('.') + 1) : undefined
-}
-
-/** A copy: V8 keeps the whole stanza for each string that is cut out of it. */
-function own(text: string): string {
-  return Buffer.from(text).toString()
 }

@@ -1,9 +1,9 @@
+import { NS_DISCO_ITEMS } from '../xmpp/namespaces.js'
 import { xml } from '../xmpp/stream.js'
 import type { HostSource } from './host-collector.js'
 import { createListGuard } from './list-guard.js'
 
 const NS_MUC = 'http://jabber.org/protocol/muc'
-const NS_DISCO_ITEMS = 'http://jabber.org/protocol/disco#items'
 const NS_RSM = 'http://jabber.org/protocol/rsm'
 
 /**

@@ -1,7 +1,8 @@
 import { DecodeError } from '../errors.js'
 import { escapeLabelValue, type MetricType } from '../metrics/family.js'
 import { createTable, type Table } from '../metrics/store.js'
-import { escapeName, own, parseNumber, unescape } from './registry-text.js'
+import { own } from '../own.js'
+import { escapeName, parseNumber, unescape } from './registry-text.js'
 
 /**
  * What the companion module's lines mean: tab-separated text, decoded into tables.

@@ -1,4 +1,5 @@
 import { DecodeError } from '../errors.js'
+import { own } from '../own.js'
 import { runCommand } from '../xmpp/command.js'
 import type { Connection } from '../xmpp/connection.js'
 import { submitForm } from '../xmpp/data-form.js'
@@ -40,7 +41,7 @@ export async function requestPage(
   const payload = element.getChild('statistics', REGISTRY_NODE)
   if (!payload) throw new DecodeError('statistics', `a payload of ${REGISTRY_NODE}`, 'none')
   const page = {
-    epoch: Buffer.from(text(payload.attrs, 'epoch')).toString(),
+    epoch: own(text(payload.attrs, 'epoch')),
     change: whole(payload.attrs, 'change'),
     size: whole(payload.attrs, 'size'),
     last: whole(payload.attrs, 'last'),

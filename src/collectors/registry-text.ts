@@ -76,8 +76,3 @@ export function escapeName(text: string): string {
     .replace(/[^A-Za-z0-9_]/g, '_')
     .replace(/^[^A-Za-z_]/, '_$&')
 }
-
-/** A copy: V8 keeps the whole stanza for a short string cut out of it. */
-export function own(text: string): string {
-  return Buffer.from(text).toString()
-}

@@ -1,8 +1,9 @@
+import { NS_ADMIN } from '../xmpp/namespaces.js'
 import type { Host } from './hosts.js'
 
 /** Nodes of what only an admin may run, by the collector that runs it. */
 const COMMANDS: Readonly<Record<string, string>> = {
-  users: 'http://jabber.org/protocol/admin#get-online-users-list',
+  users: `${NS_ADMIN}#get-online-users-list`,
   s2s: 'http://prosody.im/protocol/s2s#list',
   modules: 'http://prosody.im/protocol/modules#list',
 }

@@ -1,8 +1,8 @@
 import { DecodeError } from '../errors.js'
+import { NS_ADMIN } from '../xmpp/namespaces.js'
 import { CollectorError } from './failure.js'
 import type { Ask, HostSource, Reading } from './host-collector.js'
 
-const NS_ADMIN = 'http://jabber.org/protocol/admin'
 const ONLINE_LIST = `${NS_ADMIN}#get-online-users-list`
 // The largest number that Prosody's form offers, but for `all`.
 const MAX_ITEMS = 200

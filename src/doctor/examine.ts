@@ -1,8 +1,10 @@
 import { lookup } from 'node:dns/promises'
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
 import type { Collected } from '../collectors/collector.js'
 import { createRegistryCollector } from '../collectors/registry.js'
+import { labelsOf } from '../metrics/family.js'
 import { explain } from '../xmpp/advice.js'
 import { parseService } from '../xmpp/address.js'
 import { createConnection, type Connection } from '../xmpp/connection.js'
@@ -85,7 +87,7 @@ async function examineStatistics(connection: Connection, { ok, note, failed }: S
   const askedAt = Date.now() / 1000
   try {
     first = await read()
-    await new Promise((resolve) => setTimeout(resolve, NEXT_COLLECTION_MS))
+    await setTimeout(NEXT_COLLECTION_MS)
     second = await read()
   } catch (error) {
     failed('statistics', (error as Error).message)
@@ -147,9 +149,7 @@ function hostsOf({ families }: Collected): string[] {
   const hosts = new Set<string>()
   for (const { labels, order } of families) {
     for (const row of order) {
-      const start = row === 0 ? 0 : labels.ends[row - 1]!
-      const text = Buffer.from(labels.bytes.subarray(start, labels.ends[row])).toString()
-      const [, host] = /(?:^|,)host="((?:[^"\\]|\\.)*)"/.exec(text) ?? []
+      const [, host] = /(?:^|,)host="((?:[^"\\]|\\.)*)"/.exec(labelsOf(labels, row)) ?? []
       if (host) hosts.add(host)
     }
   }

@@ -35,6 +35,21 @@ export type LabelText = {
   readonly ends: Uint32Array
 }
 
+/** Where the label text of a row begins in the slab. */
+export function labelStart(ends: Uint32Array, row: number): number {
+  return row === 0 ? 0 : ends[row - 1]!
+}
+
+/** The whole slab, not copied. */
+export function slabOf({ bytes }: LabelText): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
+
+/** Label text of one row. */
+export function labelsOf(labels: LabelText, row: number): string {
+  return slabOf(labels).toString('utf8', labelStart(labels.ends, row), labels.ends[row])
+}
+
 /**
  * Values a row has: one for counter, gauge, info and unknown. A histogram has its cumulative bucket
  * counts in the order of `bounds`, then sum, then count; a summary its quantile values, then sum,

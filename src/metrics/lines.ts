@@ -1,6 +1,6 @@
 import { VALUE_BYTES, writeSample, type Bytes } from './bytes.js'
 import type { Family, MetricType } from './family.js'
-import { width } from './family.js'
+import { labelStart, width } from './family.js'
 import { exposedName, type Format } from './names.js'
 import { formatBound } from './number.js'
 import type { Steps } from './slices.js'
@@ -72,7 +72,7 @@ export function* writeRows(
   let next = 0
   let pause = VALUES_PER_STEP
   for (const row of rows) {
-    const from = row === 0 ? 0 : ends[row - 1]!
+    const from = labelStart(ends, row)
     const to = ends[row]!
     for (const { name, extra, column } of lines) {
       const value = values[row * columns + column]!

@@ -1,5 +1,5 @@
 import type { Family, MetricType } from './family.js'
-import { width } from './family.js'
+import { labelStart, width } from './family.js'
 import { exposedName } from './names.js'
 import type { Steps } from './slices.js'
 import {
@@ -64,7 +64,7 @@ export function* writeFamily(out: Out, family: Family, rows: Uint32Array): Steps
   let written = 0
   for (const row of rows) {
     if (!isCountable(row)) continue
-    const from = row === 0 ? 0 : labels.ends[row - 1]!
+    const from = labelStart(labels.ends, row)
     const to = labels.ends[row]!
     // `a="",` is seven bytes here, and no text grows by more.
     reserve(out, 2 * (to - from) + margin)

@@ -1,5 +1,5 @@
 import type { Family, LabelText } from './family.js'
-import { width } from './family.js'
+import { labelStart, width } from './family.js'
 
 export type FamilyMeta = Pick<Family, 'name' | 'type' | 'help' | 'unit' | 'bounds'>
 
@@ -63,7 +63,7 @@ export function createTable(meta: FamilyMeta): Table {
   }
 
   function compare(a: number, b: number): number {
-    return bytes.compare(bytes, startOf(ends, b), ends[b], startOf(ends, a), ends[a])
+    return bytes.compare(bytes, labelStart(ends, b), ends[b], labelStart(ends, a), ends[a])
   }
 
   /** Where in `order` the row belongs, or -1 when a row with the same labels is there. */
@@ -114,7 +114,7 @@ export function createTable(meta: FamilyMeta): Table {
 
     append(labels) {
       if (length === ends.length) grow()
-      const start = startOf(ends, length)
+      const start = labelStart(ends, length)
       const end = start + Buffer.byteLength(labels)
       if (end > bytes.length) {
         bytes = copyInto(Buffer.allocUnsafeSlow(Math.max(end, bytes.length * 2)), bytes)
@@ -153,7 +153,7 @@ export function createTable(meta: FamilyMeta): Table {
     settle,
 
     describe(row) {
-      const labels = bytes.toString('utf8', startOf(ends, row), ends[row])
+      const labels = bytes.toString('utf8', labelStart(ends, row), ends[row])
       const numbers = values.subarray(row * rowWidth, (row + 1) * rowWidth)
       return `{${labels}} ${created?.[row] ?? NaN} ${missing?.[row] ? 'missing' : numbers.join(' ')}`
     },
@@ -181,10 +181,6 @@ export function createTable(meta: FamilyMeta): Table {
       })
     },
   }
-}
-
-function startOf(ends: Uint32Array, row: number): number {
-  return row === 0 ? 0 : ends[row - 1]!
 }
 
 function copyInto<T extends { set(from: ArrayLike<number>): void }>(

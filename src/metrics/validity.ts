@@ -1,5 +1,5 @@
 import type { Family } from './family.js'
-import { width } from './family.js'
+import { labelsOf, slabOf, width } from './family.js'
 import { compareNames, reservedNames, textNames, type Format } from './names.js'
 
 /**
@@ -143,11 +143,9 @@ function isAscending(bounds: readonly number[]): boolean {
 /** Finds rows that themselves have the label which the format adds to each bucket or quantile. */
 function labelClash({ type, labels }: Family): (row: number) => boolean {
   if (type !== 'histogram' && type !== 'summary') return () => false
-  const { bytes, ends } = labels
   const added = type === 'histogram' ? 'le' : 'quantile'
-  const slab = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  if (!slab.includes(`${added}="`)) return () => false
-  return (row) => labelNames(slab.toString('utf8', ends[row - 1] ?? 0, ends[row])).includes(added)
+  if (!slabOf(labels).includes(`${added}="`)) return () => false
+  return (row) => labelNames(labelsOf(labels, row)).includes(added)
 }
 
 function labelNames(labels: string): string[] {

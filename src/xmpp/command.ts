@@ -2,10 +2,9 @@
 
 import { CommandError } from '../errors.js'
 import type { Connection } from './connection.js'
-import { NS_DATA_FORM, readDataForm, type DataForm } from './data-form.js'
+import { readDataForm, type DataForm } from './data-form.js'
+import { NS_COMMANDS, NS_DATA_FORM } from './namespaces.js'
 import { xml, type Element } from './stream.js'
-
-const NS_COMMANDS = 'http://jabber.org/protocol/commands'
 
 export type CommandResult = {
   readonly status: 'completed'

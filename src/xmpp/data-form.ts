@@ -1,9 +1,8 @@
 // XEP-0004: Data Forms, version 2.13.
 
 import { DecodeError } from '../errors.js'
+import { NS_DATA_FORM } from './namespaces.js'
 import { xml, type Element } from './stream.js'
-
-export const NS_DATA_FORM = 'jabber:x:data'
 
 const FORM_TYPES = ['form', 'submit', 'cancel', 'result'] as const
 

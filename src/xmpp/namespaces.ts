@@ -1,0 +1,10 @@
+/** XEP-0004 */
+export const NS_DATA_FORM = 'jabber:x:data'
+/** XEP-0030 */
+export const NS_DISCO_INFO = 'http://jabber.org/protocol/disco#info'
+/** XEP-0030 */
+export const NS_DISCO_ITEMS = 'http://jabber.org/protocol/disco#items'
+/** XEP-0050 */
+export const NS_COMMANDS = 'http://jabber.org/protocol/commands'
+/** XEP-0133: in front of `#` and a command's name */
+export const NS_ADMIN = 'http://jabber.org/protocol/admin'
