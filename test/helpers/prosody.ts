@@ -7,6 +7,10 @@ import { startProsody } from '../../scripts/prosody.js'
 
 export { legacyVersion, prosodyVersions }
 
+/** Those with a metric registry, and the one without. */
+export const everyVersion = [legacyVersion, ...prosodyVersions] as const
+export type Version = (typeof everyVersion)[number]
+
 type Started = Awaited<ReturnType<typeof startProsody>>
 
 /** A Lua expression, as text, for each option: `{ statistics_interval: '"manual"' }`. */
@@ -97,7 +101,7 @@ const GLOBALS: LuaOptions = {
 export async function withProsody(
   t: Pick<TestContext, 'after'>,
   options: ProsodyConfig & {
-    readonly version: (typeof prosodyVersions)[number] | typeof legacyVersion
+    readonly version: Version
   },
 ): Promise<TestProsody> {
   const directory = await temporaryDirectory('prosody-exporter-test')
