@@ -14,13 +14,13 @@ function registry(schemes: readonly NameScheme[], drop: readonly DropRule[] = []
   return {
     tables,
     said,
-    tell(...lines: string[]) {
+    tell: (...lines: string[]) => {
       tables.apply(lines.map((line) => `${line.replaceAll(' → ', '\t')}\n`).join(''), 1, 1000)
       tables.settle()
     },
     families: () => naming.families(tables.sources(), nowMs),
     series: () => seriesOf(naming.families(tables.sources(), nowMs)),
-    pass(seconds: number) {
+    pass: (seconds: number) => {
       nowMs += seconds * 1000
     },
     leftOut: () => Object.fromEntries(naming.leftOut()),

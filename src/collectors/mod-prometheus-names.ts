@@ -77,12 +77,12 @@ export function figuresOf(sources: Iterable<RegistrySource>): (source: RegistryS
   return (source) => {
     const stat = stats.get(source)
     if (!stat) return { figures: [], isWhole: false }
-    // On 0.11 what mod_prometheus told is there, beside what the companion module adds up of it.
-    const isGauge = source.table.meta.type === 'gauge'
-    if (!isGauge && ofIntervals.has(key(source, stat))) return { figures: [], isWhole: true }
     const figures = changedFigures(source, stat) ?? plainFigures(source, stat)
-    const isWhole = figures.length > 0 && isPlain(source) && isGauge
-    return { figures, isWhole: isWhole || stat.isOfInterval }
+    if (figures.length === 0 || stat.isOfInterval) return { figures, isWhole: figures.length > 0 }
+    const isGauge = source.table.meta.type === 'gauge'
+    // On 0.11 what mod_prometheus told is there, beside what the companion module adds up of it.
+    if (!isGauge && ofIntervals.has(key(source, stat))) return { figures: [], isWhole: true }
+    return { figures, isWhole: isGauge && isPlain(source) }
   }
 }
 
