@@ -1,23 +1,14 @@
-import { labelsOf, type Family } from '../metrics/family.js'
+import { labelsOf, width, type Family } from '../metrics/family.js'
 import { createTable, type Table } from '../metrics/store.js'
 import { figuresOf, type Figure } from './mod-prometheus-names.js'
 import { createWindow } from './mod-prometheus-window.js'
 import type { RegistrySource } from './registry-lines.js'
 
-/** One series: what it is made of is added up at each reading. */
-type Target = {
-  readonly table: Table
-  readonly row: number
-  readonly figure: Figure
-  /** Sum of values, or of what was observed. */
-  sum: number
-  /** Number of observations, where an average is told. */
-  count: number
-  isThere: boolean
-}
+/** One series, which rows of one or more families make up. */
+type Target = { readonly table: Table; readonly row: number; readonly figure: Figure }
 
-/** Which series each row of a source is a part of. */
-type Route = { readonly figure: Figure; readonly targets: (Target | undefined)[] }
+/** Of which series each row of a source is a part, as a place in the list of all; -1 for none. */
+type Route = { readonly figure: Figure; readonly targets: number[] }
 type Plan = { readonly routes: readonly Route[]; readonly isWhole: boolean }
 
 type Result = {
@@ -36,9 +27,10 @@ type Result = {
 export function createModPrometheus() {
   const plans = new Map<RegistrySource, Plan>()
   const tables = new Map<string, Table>()
-  const targets = new Map<string, Target>()
+  const targets: Target[] = []
+  const places = new Map<string, number>()
   const clashes = new Map<string, number>()
-  const window = createWindow<Target>()
+  const window = createWindow()
 
   function plan(sources: readonly RegistrySource[]): void {
     if (plans.size === sources.length) return
@@ -59,45 +51,50 @@ export function createModPrometheus() {
     return table
   }
 
-  function targetOf(figure: Figure, labels: ReadonlyMap<string, string>): Target | undefined {
+  function placeOf(figure: Figure, labels: ReadonlyMap<string, string>): number {
     const text = figure.labelsOf(labels)
-    if (text === undefined) return undefined
+    if (text === undefined) return -1
     const key = `${figure.name}{${text}}`
-    const known = targets.get(key)
-    if (known) {
-      if (known.figure.of === figure.of) return known
+    const known = places.get(key)
+    if (known !== undefined) {
+      if (targets[known]!.figure.of === figure.of) return known
       clashes.set(figure.name, (clashes.get(figure.name) ?? 0) + 1)
-      return undefined
+      return -1
     }
     const table = tableNamed(figure.name)
-    const target = { table, row: table.append(text), figure, sum: 0, count: 0, isThere: false }
-    targets.set(key, target)
-    return target
+    places.set(key, targets.length)
+    return targets.push({ table, row: table.append(text), figure }) - 1
   }
 
-  function add({ figure, targets: known }: Route, family: Family, width: number): void {
-    const { order, values, labels, length } = family
+  /** Finds the places of rows that are new. */
+  function route({ figure, targets: known }: Route, { labels, length }: Family): void {
     while (known.length < length) {
-      known.push(targetOf(figure, readLabels(labelsOf(labels, known.length))))
-    }
-    const isAverage = figure.kind === 'average'
-    for (const row of order) {
-      const target = known[row]
-      if (!target) continue
-      // Sum and count are the last two values of a row that has several.
-      const end = (row + 1) * width
-      const value = values[isAverage ? end - 2 : end - 1]!
-      target.sum = figure.isSame ? Math.max(target.sum, value) : target.sum + value
-      if (isAverage) target.count += values[end - 1]!
-      target.isThere = true
+      known.push(placeOf(figure, readLabels(labelsOf(labels, known.length))))
     }
   }
 
-  function tell(target: Target): void {
-    const { table, row, figure, sum, isThere } = target
-    const isValue = figure.kind === 'value'
-    const value = figure.kind === 'value' ? sum : window.valueOf(target, figure.kind)
-    const isKnown = isThere && (isValue || !Number.isNaN(value))
+  /** Adds a family's values to the sums and counts. */
+  function add(counted: Float64Array, { figure, targets: known }: Route, family: Family): void {
+    const { order, values } = family
+    const columns = width(family)
+    const { kind, isSame } = figure
+    for (const row of order) {
+      if (known[row]! < 0) continue
+      const at = 2 * known[row]!
+      // Sum and count are the last two values of a row that has several.
+      const end = (row + 1) * columns
+      const value = values[kind === 'average' ? end - 2 : end - 1]!
+      const before = counted[at]!
+      if (Number.isNaN(before)) counted[at] = value
+      else counted[at] = isSame ? Math.max(before, value) : before + value
+      counted[at + 1] = (counted[at + 1] || 0) + (kind === 'average' ? values[end - 1]! : 0)
+    }
+  }
+
+  function tell({ table, row, figure: { kind } }: Target, place: number, counted: Float64Array) {
+    const isThere = !Number.isNaN(counted[2 * place + 1]!)
+    const value = kind === 'value' ? counted[2 * place]! : window.valueOf(place, kind)
+    const isKnown = isThere && (kind === 'value' || !Number.isNaN(value))
     table.setMissing(row, !isKnown)
     if (isKnown) table.set(row, 0, value)
   }
@@ -105,17 +102,17 @@ export function createModPrometheus() {
   return {
     families(sources: readonly RegistrySource[], atMs: number): Result {
       plan(sources)
-      for (const target of targets.values()) {
-        target.sum = target.count = 0
-        target.isThere = false
-      }
-      const rest: RegistrySource[] = []
-      for (const [source, { routes, isWhole }] of plans) {
-        for (const route of routes) add(route, source.table.snapshot(), source.table.width)
-        if (!isWhole) rest.push(source)
-      }
-      window.advance(atMs, targets.values())
-      for (const target of targets.values()) tell(target)
+      const all = Array.from(plans, ([source, { routes }]) =>
+        routes.map((each) => [each, source.table.snapshot()] as const),
+      ).flat()
+      for (const [each, family] of all) route(each, family)
+      const counted = new Float64Array(2 * targets.length).fill(NaN)
+      for (const [each, family] of all) add(counted, each, family)
+      window.advance(atMs, counted)
+      targets.forEach((target, place) => {
+        tell(target, place, counted)
+      })
+      const rest = sources.filter((source) => plans.get(source)?.isWhole !== true)
       return { families: Array.from(tables.values(), (table) => table.snapshot()), rest, clashes }
     },
   }
