@@ -1,6 +1,8 @@
 import { dirname, resolve } from 'node:path'
 import { COLLECTORS } from './collectors/index.js'
+import { NAME_SCHEMES } from './collectors/registry-names.js'
 import { configSchema, type ConfigFile } from './config-schema.js'
+import { listed } from './config-values.js'
 import { parseYaml, type Path, type YamlFile } from './config-yaml.js'
 import { ConfigError } from './errors.js'
 import { readTextFile } from './file.js'
@@ -74,7 +76,7 @@ export function withFile(settings: Settings, { values }: { readonly values: Valu
   return { ...settings, all, get: (name) => all(name)[0] }
 }
 
-type Value = string | number | boolean
+type Value = string | number | boolean | readonly string[]
 type ToGiven = (path: Path, text: string) => Given
 
 function sectionValues(
@@ -85,7 +87,10 @@ function sectionValues(
   const section = (name: string, keys: Readonly<Record<string, Value | undefined>>) => {
     for (const [key, value] of Object.entries(keys)) {
       if (value === undefined) continue
-      values.set(`${name}.${key.replaceAll('_', '-')}`, [given([name, key], String(value))])
+      const all = Array.isArray(value)
+        ? value.map((each, i) => given([name, key, i], String(each)))
+        : [given([name, key], String(value))]
+      values.set(`${name}.${key.replaceAll('_', '-')}`, all)
     }
   }
   section('collection', collection)
@@ -131,7 +136,7 @@ type Issue = NonNullable<ReturnType<typeof configSchema.safeParse>['error']>['is
 function firstProblem(yaml: YamlFile, issues: readonly Issue[]): ConfigError {
   const problems = issues.map((issue) => {
     const isUnknown = issue.code === 'unrecognized_keys'
-    const path = isUnknown ? [...issue.path, issue.keys[0]!] : issue.path
+    const path = isUnknown ? [...issue.path, issue.keys[0]!] : pathOf(issue)
     const isKey = isUnknown || issue.code === 'invalid_key'
     const { offset, source } = yaml.place(path, isKey ? 'key' : 'value')
     return { offset, message: `${source}: ${describe(yaml, issue)}` }
@@ -140,8 +145,19 @@ function firstProblem(yaml: YamlFile, issues: readonly Issue[]): ConfigError {
   return new ConfigError(problems[0]!.message)
 }
 
+/** Of what may be one or a list of it: the member of the list. */
+function pathOf(issue: Issue): Path {
+  if (issue.code !== 'invalid_union') return issue.path
+  const inner = issue.errors.flat().find(({ path }) => path.length > 0)
+  return [...issue.path, ...(inner?.path ?? [])]
+}
+
 function describe(yaml: YamlFile, issue: Issue): string {
   const { path } = issue
+  if (path.join('.') === 'exposition.names') {
+    const got = issue.code === 'too_small' ? 'an empty list' : yaml.shown(pathOf(issue), false)
+    return `expected ${listed(NAME_SCHEMES)}, or a list of them, got ${got}`
+  }
   if (issue.code === 'unrecognized_keys') return unknownKey(issue.keys[0]!, path)
   if (issue.code === 'invalid_key') return 'expected the name of a label, got another'
   if (issue.code === 'too_small' && issue.origin === 'array') return 'expected a server, got none'
@@ -167,11 +183,9 @@ const KINDS: Readonly<Record<string, string>> = {
 const KEYS: Readonly<Record<string, string>> = {
   '': 'servers, collection, exposition, registry or limits',
   servers: 'name, service, domain, secret_file, hosts or collectors',
-  'servers.collectors': `${COLLECTORS.slice(0, -1)
-    .map(({ name }) => name)
-    .join(', ')} or ${COLLECTORS.at(-1)!.name}`,
+  'servers.collectors': listed(COLLECTORS.map(({ name }) => name)),
   collection: 'min_age, timeout or serve_stale_for',
-  exposition: 'created or timestamps',
+  exposition: 'names, created or timestamps',
   registry: 'drop',
   'registry.drop': 'family or labels',
   limits: 'series or label_value_length',

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { COLLECTORS } from './collectors/index.js'
+import { NAME_SCHEMES } from './collectors/registry-names.js'
 
 // Shapes and types only, so that no message can show a value that may be a secret. What a value may
 // be is checked where flags and variables are; the patterns here are for editors.
@@ -12,6 +13,8 @@ const text = (pattern?: RegExp) => z.string().meta(pattern ? { pattern: pattern.
 // A bare 0 is a number in YAML, and a duration.
 const duration = () =>
   z.union([z.literal(0), text(/^(?=.)(\d+y)?(\d+w)?(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?$/)])
+
+const nameScheme = () => z.string().meta({ enum: NAME_SCHEMES })
 
 const collectors = z.strictObject(
   Object.fromEntries(
@@ -79,6 +82,12 @@ export const configSchema = z
     exposition: optional(
       'What a response holds.',
       z.strictObject({
+        names: optional(
+          "What the registry's families are called, one way or a list: openmetrics, as " +
+            'mod_http_openmetrics does; single_underscore for two; mod_prometheus, as on Prosody 0.11. ' +
+            'Default: openmetrics.',
+          z.union([nameScheme(), z.array(nameScheme()).min(1)]),
+        ),
         created: optional('Adds _created lines to OpenMetrics. Default: false.', z.boolean()),
         timestamps: optional(
           "Gives each of the server's samples the time of its collection. Default: false.",

@@ -65,5 +65,10 @@ export function bool(given: Given): boolean {
 export function oneOf<T extends string>(given: Given, values: readonly T[]): T {
   const value = values.find((each) => each === given.text)
   if (value !== undefined) return value
-  throw wrong(given, `${values.slice(0, -1).join(', ')} or ${values.at(-1) ?? ''}`)
+  throw wrong(given, listed(values))
+}
+
+/** `a, b or c`. */
+export function listed(values: readonly string[]): string {
+  return `${values.slice(0, -1).join(', ')} or ${values.at(-1) ?? ''}`
 }

@@ -1,4 +1,5 @@
 import type { DropRule } from './collectors/registry-lines.js'
+import { NAME_SCHEMES, type NameScheme } from './collectors/registry-names.js'
 import { readConfigFile, withFile, type GivenDropRule } from './config-file.js'
 import { readServers, type ServerConfig } from './config-servers.js'
 import { bool, count, duration, one, oneOf, wrong } from './config-values.js'
@@ -22,7 +23,11 @@ export type Config = {
     /** 0: never. */
     readonly serveStaleForMs: number
   }
-  readonly exposition: { readonly created: boolean; readonly timestamps: boolean }
+  readonly exposition: {
+    readonly names: readonly NameScheme[]
+    readonly created: boolean
+    readonly timestamps: boolean
+  }
   readonly registry: { readonly drop: readonly DropRule[] }
   /** 0 for no limit. */
   readonly limits: { readonly series: number; readonly labelValueLength: number }
@@ -71,7 +76,11 @@ export function readConfig(
       timeoutMs: collectionTimeout(one(settings, 'collection.timeout')),
       serveStaleForMs: serveStaleFor(one(settings, 'collection.serve-stale-for')),
     },
-    exposition: { created: bool(one(settings, 'exposition.created')), timestamps },
+    exposition: {
+      names: nameSchemes(settings.all('exposition.names')),
+      created: bool(one(settings, 'exposition.created')),
+      timestamps,
+    },
     registry: { drop: (file?.drop ?? []).map(dropRule) },
     limits: {
       series: count(one(settings, 'limits.series')),
@@ -82,6 +91,13 @@ export function readConfig(
       format: oneOf(one(settings, 'log.format'), FORMATS),
     },
   }
+}
+
+function nameSchemes(all: readonly Given[]): NameScheme[] {
+  const schemes = all.map((given) => oneOf(given, NAME_SCHEMES))
+  const twice = all.find((_, i) => schemes.indexOf(schemes[i]!) !== i)
+  if (twice !== undefined) throw wrong(twice, 'each way of naming once')
+  return schemes
 }
 
 function listenAddresses(all: readonly Given[]): ListenAddress[] {

@@ -40,6 +40,7 @@ export function createServer(
     ...exposition,
     ...collection,
     collectors: createCollectors(connection, {
+      names: exposition.names,
       filter: { drop: registry.drop, labelValueLength: limits.labelValueLength || Infinity },
       hosts: config.hosts,
       enabled: config.collectors,

@@ -107,6 +107,14 @@ export const SETTINGS: readonly Setting[] = [
     help: 'How long the last series are served with no answer; at most 4m.',
   },
   {
+    name: 'exposition.names',
+    value: 'SCHEME',
+    defaults: ['openmetrics'],
+    repeatable: true,
+    variableOnly: true,
+    help: 'openmetrics, single_underscore or mod_prometheus; several with commas.',
+  },
+  {
     name: 'exposition.created',
     value: 'BOOL',
     defaults: ['false'],

@@ -55,7 +55,7 @@ servers:
     hosts: [A.example, b.example]
     collectors: { ping: false, server_statistics: true }
 collection: { min_age: 1s, timeout: 1m30s, serve_stale_for: 4m }
-exposition: { created: true, timestamps: true }
+exposition: { names: [mod_prometheus, openmetrics], created: true, timestamps: true }
 registry:
   drop:
     - family: prosody_a
@@ -79,7 +79,11 @@ limits: { series: 5, label_value_length: 1e3 }
       timeoutMs: 90_000,
       serveStaleForMs: 240_000,
     })
-    assert.deepEqual(read.exposition, { created: true, timestamps: true })
+    assert.deepEqual(read.exposition, {
+      names: ['mod_prometheus', 'openmetrics'],
+      created: true,
+      timestamps: true,
+    })
     assert.deepEqual(read.limits, { series: 5, labelValueLength: 1000 })
     assert.deepEqual(read.registry.drop, [
       { family: /^(?:prosody_a)$/su, labels: new Map() },
@@ -99,7 +103,11 @@ limits: { series: 5, label_value_length: 1e3 }
       assert.deepEqual(config(yaml), defaults, JSON.stringify(yaml))
     }
     assert.deepEqual(defaults.collection, { minAgeMs: 250, timeoutMs: 10_000, serveStaleForMs: 0 })
-    assert.deepEqual(defaults.exposition, { created: false, timestamps: false })
+    assert.deepEqual(defaults.exposition, {
+      names: ['openmetrics'],
+      created: false,
+      timestamps: false,
+    })
     assert.deepEqual(defaults.registry, { drop: [] })
     assert.deepEqual(defaults.limits, { series: 2_000_000, labelValueLength: 0 })
   })
@@ -256,6 +264,36 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …', (
       'series served for too long',
       'collection: {serve_stale_for: 241s}',
       '1:31: collection.serve_stale_for: expected at most 4m (Prometheus forgets a series after 5m), got "241s"',
+    ],
+    [
+      'a way of naming that there is not',
+      'exposition: {names: prometheus}',
+      '1:21: exposition.names: expected openmetrics, single_underscore or mod_prometheus, got "prometheus"',
+    ],
+    [
+      'one in a list',
+      'exposition:\n  names:\n    - openmetrics\n    - mod-prometheus',
+      '4:7: exposition.names[1]: expected openmetrics, single_underscore or mod_prometheus, got "mod-prometheus"',
+    ],
+    [
+      'one twice',
+      'exposition: {names: [openmetrics, openmetrics]}',
+      '1:35: exposition.names[1]: expected each way of naming once, got "openmetrics"',
+    ],
+    [
+      'no way of naming',
+      'exposition: {names: []}',
+      '1:21: exposition.names: expected openmetrics, single_underscore or mod_prometheus, or a list of them, got an empty list',
+    ],
+    [
+      'a number for a way of naming',
+      'exposition: {names: [openmetrics, 3]}',
+      '1:35: exposition.names[1]: expected openmetrics, single_underscore or mod_prometheus, or a list of them, got 3',
+    ],
+    [
+      'a switch for each way of naming',
+      'exposition: {names: {openmetrics: true}}',
+      '1:21: exposition.names: expected openmetrics, single_underscore or mod_prometheus, or a list of them, got a mapping',
     ],
     [
       'a yes',
@@ -505,6 +543,9 @@ describe('the JSON Schema for editors', () => {
       'collection: {min_age: 5}',
       'collection: {min_age: 1m1h}',
       'exposition: {created: yes}',
+      'exposition: {names: []}',
+      'exposition: {names: prometheus}',
+      'exposition: {names: [openmetrics, 3]}',
       'limits: {series: -1}',
       'registry: {drop: [{labels: {}}]}',
       'registry: {drop: [{family: a, labels: {a-b: c}}]}',

@@ -69,7 +69,7 @@ describe('what is not given has its default', () => {
       },
       timeoutOffsetMs: 500,
       collection: { minAgeMs: 250, timeoutMs: 10_000, serveStaleForMs: 0 },
-      exposition: { created: false, timestamps: false },
+      exposition: { names: ['openmetrics'], created: false, timestamps: false },
       registry: { drop: [] },
       limits: { series: 2_000_000, labelValueLength: 0 },
       log: { level: 'info', format: 'logfmt' },
@@ -157,6 +157,7 @@ describe('flags and variables', () => {
       PROSODY_EXPORTER_COLLECTION_MIN_AGE: '1s',
       PROSODY_EXPORTER_COLLECTION_TIMEOUT: '1m',
       PROSODY_EXPORTER_EXPOSITION_CREATED: 'true',
+      PROSODY_EXPORTER_EXPOSITION_NAMES: 'single_underscore, mod_prometheus',
       PROSODY_EXPORTER_LIMITS_SERIES: '0',
       PROSODY_EXPORTER_COLLECTION_SERVE_STALE_FOR: '4m',
       PROSODY_EXPORTER_LIMITS_LABEL_VALUE_LENGTH: '200',
@@ -166,7 +167,11 @@ describe('flags and variables', () => {
       timeoutMs: 60_000,
       serveStaleForMs: 240_000,
     })
-    assert.deepEqual(set.exposition, { created: true, timestamps: false })
+    assert.deepEqual(set.exposition, {
+      names: ['single_underscore', 'mod_prometheus'],
+      created: true,
+      timestamps: false,
+    })
     assert.deepEqual(set.limits, { series: 0, labelValueLength: 200 })
   })
 

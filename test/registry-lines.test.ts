@@ -9,7 +9,7 @@ function read(...lines: string[]) {
   const tables = createRegistryTables()
   tables.apply(lines.map((line) => `${line.replaceAll(' → ', '\t')}\n`).join(''), 1, 100)
   tables.settle()
-  const families = Array.from(tables.tables(), (table) => table.snapshot())
+  const families = Array.from(tables.sources(), ({ table }) => table.snapshot())
   return { tables, families, invalid: Object.fromEntries(tables.invalid()) }
 }
 
@@ -44,7 +44,7 @@ test('a family and its series become what Prometheus calls them', () => {
 test('values alone change the series told before', () => {
   const { tables } = read(GAUGE, 'S → 1 → 1 →  → a → b → 5')
   tables.apply('1\t7\n', 1, 1)
-  assert.deepEqual(rows([...tables.tables()][0]!.snapshot()), { 'host="a",type="b"': [7] })
+  assert.deepEqual(rows([...tables.sources()][0]!.table.snapshot()), { 'host="a",type="b"': [7] })
 })
 
 test('a histogram is sorted by its bounds, whatever order they come in, and one bound stays one', () => {
@@ -120,7 +120,7 @@ test('what can not be shown is counted and not made up', () => {
 test('a value that is a number again comes back', () => {
   const { tables } = read(GAUGE, 'S → 1 → 1 →  → a → b → ')
   tables.apply('1\t7\n', 1, 1)
-  assert.deepEqual(rows([...tables.tables()][0]!.snapshot()), { 'host="a",type="b"': [7] })
+  assert.deepEqual(rows([...tables.sources()][0]!.table.snapshot()), { 'host="a",type="b"': [7] })
   assert.deepEqual([...tables.invalid()], [])
 })
 

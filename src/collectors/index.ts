@@ -8,6 +8,7 @@ import { createMucRooms } from './muc-rooms.js'
 import { ping } from './ping.js'
 import { createRegistryCollector } from './registry.js'
 import type { RegistryFilter } from './registry-lines.js'
+import type { NameScheme } from './registry-names.js'
 import { createRightsAdvice } from './rights.js'
 import { createS2s } from './s2s.js'
 import { serverStatistics } from './server-statistics.js'
@@ -17,6 +18,8 @@ import { version } from './version.js'
 
 export type CollectorsOptions = {
   readonly filter: RegistryFilter
+  /** What the registry's families are called; a family has each of the names. */
+  readonly names: readonly NameScheme[]
   /** Domains of the server; none: our own domain's parent, with the components that it lists. */
   readonly hosts: readonly string[]
   /** By name; those that are not in it are as `COLLECTORS` says. */
@@ -29,6 +32,8 @@ type Context = {
   readonly connection: Connection
   readonly hosts: Hosts
   readonly filter: RegistryFilter
+  readonly names: readonly NameScheme[]
+  readonly advise: (line: string) => void
   readonly onModuleMissing: () => void
 }
 
@@ -65,19 +70,21 @@ export const COLLECTORS: readonly CollectorEntry[] = [
   { name: 'server_statistics', isOn: false, help: 'What the server tells under its own names (XEP-0039).', create: onHosts(() => serverStatistics) },
 ]
 
-function createRegistry({ connection, filter, onModuleMissing }: Context): Collector {
-  return createRegistryCollector(connection, { filter, onMissing: onModuleMissing })
+function createRegistry(context: Context): Collector {
+  const { connection, filter, names, advise, onModuleMissing } = context
+  return createRegistryCollector(connection, { filter, names, advise, onMissing: onModuleMissing })
 }
 
 /** Those that are on. */
 export function createCollectors(
   connection: Connection,
-  { filter, hosts: named, enabled, advise }: CollectorsOptions,
+  { filter, names: schemes, hosts: named, enabled, advise }: CollectorsOptions,
 ): readonly Collector[] {
   const on = COLLECTORS.filter(({ name, isOn }) => enabled.get(name) ?? isOn)
   const names = on.map(({ name }) => name)
   const rights = createRightsAdvice(connection.domain, names, advise)
   const hosts = createHosts(connection, { named, onFound: rights.found })
-  const context = { connection, hosts, filter, onModuleMissing: rights.moduleIsMissing }
+  const onModuleMissing = rights.moduleIsMissing
+  const context = { connection, hosts, filter, names: schemes, advise, onModuleMissing }
   return on.map(({ create }) => create(context))
 }

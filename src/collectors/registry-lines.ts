@@ -14,11 +14,19 @@ export type RegistryTables = {
   apply(lines: string, first: number, last: number): void
   /** Puts the series that came new into their order. */
   settle(): void
-  readonly tables: () => Iterable<Table>
+  readonly sources: () => Iterable<RegistrySource>
   /** All that is known of one id, as text that two readings of the same thing have in common. */
   describe(id: number): string
   /** Series, by name of their family, that can't be shown: no number, too long, labels that clash. */
   invalid(): Map<string, number>
+}
+
+/** A family of the registry, the same object as long as the registry is. */
+export type RegistrySource = {
+  readonly table: Table
+  /** The name that it has in Prosody, as the module writes it: with `/` and `.`, and its unit. */
+  readonly wireName: string
+  readonly labelNames: readonly string[]
 }
 
 /** Series that the operator does not want: a whole family, or those whose labels all match. */
@@ -34,11 +42,9 @@ export type RegistryFilter = {
   readonly labelValueLength: number
 }
 
-type RegistryFamily = {
-  readonly table: Table
+type RegistryFamily = RegistrySource & {
   /** Those of the rules that look at labels. */
   readonly drop: readonly DropRule[]
-  readonly labelNames: readonly string[]
   /** Column of each value that a line gives, -1 for one that is not kept (a bound given twice). */
   readonly columns: readonly number[]
   /** No series of it is shown: `unusable` ones can't be, and are counted. */
@@ -68,7 +74,7 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
     if (families.has(id!)) return // every answer that needs it repeats it
     const count = Number(labelCount)
     if (!(count <= rest.length)) throw bad('names of labels', fields)
-    const labelNames = rest.slice(0, count).map(escapeName)
+    const labelNames = rest.slice(0, count).map((label) => escapeName(label))
     const { bounds, columns } = readBounds(TYPES[type!]!, rest.slice(count))
     const shownName = own(escapeName(name!))
     const rules = filter.drop.filter(
@@ -85,6 +91,7 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
         unit: own(unescape(unit!)),
         bounds,
       }),
+      wireName: own(name!),
       labelNames: labelNames.map(own),
       columns,
       // Prometheus refuses the whole scrape for a label given twice or without a name, or named
@@ -200,8 +207,8 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
       for (const { table } of families.values()) table.settle()
     },
 
-    tables: function* () {
-      for (const { table, unusable } of families.values()) if (!unusable) yield table
+    sources: function* () {
+      for (const family of families.values()) if (!family.unusable) yield family
     },
 
     describe(id) {

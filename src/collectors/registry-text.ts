@@ -69,10 +69,10 @@ function lengthOfCharacter(bytes: Buffer, at: number): number {
  * A name, given as the module writes it, as mod_http_openmetrics escapes it: `/` is two underscores,
  * a byte that Prometheus forbids is one (Lua's patterns match bytes, so `é` is two).
  */
-export function escapeName(text: string): string {
+export function escapeName(text: string, slash = '__'): string {
   return toBytes(text)
     .toString('latin1')
-    .replaceAll('/', '__')
+    .replaceAll('/', slash)
     .replace(/[^A-Za-z0-9_]/g, '_')
     .replace(/^[^A-Za-z_]/, '_$&')
 }

@@ -6,6 +6,7 @@ import type { Collector } from './collector.js'
 import { CollectorError } from './failure.js'
 import { countMismatches } from './registry-audit.js'
 import { FROM_NOTHING, sinceField, withAnswer, type Cursors } from './registry-cursors.js'
+import { createNaming, type Naming, type NameScheme } from './registry-names.js'
 import { createRegistryTables, type RegistryFilter, type RegistryTables } from './registry-lines.js'
 import { requestPage, type Page } from './registry-page.js'
 
@@ -17,6 +18,8 @@ type Asked = { readonly first: number; readonly last?: number; readonly since: s
 type Registry = {
   readonly epoch: string
   readonly tables: RegistryTables
+  /** Nothing: families are called as the tables are. */
+  readonly naming: Naming | undefined
   cursors: Cursors
   /** The id from which the next audit reads. */
   auditFrom: number
@@ -25,6 +28,10 @@ type Registry = {
 
 export type RegistryOptions = {
   readonly filter?: RegistryFilter
+  /** Default: those of mod_http_openmetrics. */
+  readonly names?: readonly NameScheme[]
+  /** Takes a line about names that two families want. */
+  readonly advise?: (line: string) => void
   /** One range of ids is audited in so many collections. Default: 20. */
   readonly auditEvery?: number
   /** Each time that our own domain turns out to be without the module. */
@@ -44,6 +51,7 @@ export function createRegistryCollector(
   options: RegistryOptions = {},
 ): Collector {
   const { filter, auditEvery = 20, onMissing, now = () => performance.now() } = options
+  const nameFamilies = createNaming(options.names ?? [], options.advise ?? (() => {}))
   let registry: Registry | undefined
   let collections = 0
   let mismatches = 0
@@ -73,6 +81,7 @@ export function createRegistryCollector(
         registry = {
           epoch: page.epoch,
           tables: createRegistryTables(filter),
+          naming: nameFamilies?.(),
           cursors: FROM_NOTHING,
           auditFrom: 1,
           updatedSeconds: NaN,
@@ -125,7 +134,8 @@ export function createRegistryCollector(
     name: 'registry',
 
     async collect({ timeoutMs }) {
-      const deadline = now() + timeoutMs
+      const startedAt = now()
+      const deadline = startedAt + timeoutMs
       try {
         // Once more when the registry changed under us: a run never mixes two epochs.
         for (let tries = 0; !(await run(deadline)); tries++) {
@@ -147,17 +157,26 @@ export function createRegistryCollector(
         if (error instanceof NotHandledError) onMissing?.()
         throw withAdvice(error, connection.domain)
       }
-      const { tables, updatedSeconds } = registry!
+      const { tables, naming, updatedSeconds } = registry!
+      const families = naming
+        ? naming.families(tables.sources(), startedAt)
+        : Array.from(tables.sources(), ({ table }) => table.snapshot())
       return {
-        families: Array.from(tables.tables(), (table) => table.snapshot()),
+        families,
         about: [
           ...(Number.isNaN(updatedSeconds) ? [] : [updatedFamily(updatedSeconds)]),
           mismatchesFamily(mismatches),
         ],
-        invalid: tables.invalid(),
+        invalid: naming ? addUp(tables.invalid(), naming.leftOut()) : tables.invalid(),
       }
     },
   }
+}
+
+function addUp(a: ReadonlyMap<string, number>, b: ReadonlyMap<string, number>) {
+  const sum = new Map(a)
+  for (const [name, count] of b) sum.set(name, (sum.get(name) ?? 0) + count)
+  return sum
 }
 
 function updatedFamily(seconds: number) {
