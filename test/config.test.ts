@@ -313,6 +313,12 @@ describe('a mistake is one line that names the flag or variable, what was expect
       'PROSODY_EXPORTER_COLLECTION_MIN_AGE: expected at most 5s without exposition.timestamps (rate() errs by min_age divided by its window), got "5001ms"',
     ],
     [
+      'a way of naming that there is not, of several',
+      [],
+      { PROSODY_EXPORTER_EXPOSITION_NAMES: 'openmetrics,mod_prom' },
+      'PROSODY_EXPORTER_EXPOSITION_NAMES: expected openmetrics, single_underscore or mod_prometheus, got "mod_prom"',
+    ],
+    [
       'a duration without a unit',
       [],
       { PROSODY_EXPORTER_COLLECTION_TIMEOUT: '10' },

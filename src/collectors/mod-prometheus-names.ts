@@ -12,8 +12,8 @@ export type Figure = {
   readonly of: string
   /** Rows of one series tell the same, each anew: the largest is taken, not the sum. */
   readonly isSame: boolean
-  /** Label text of the row's series; nothing where the row is no part of it. */
-  readonly labelsOf: (labels: ReadonlyMap<string, string>) => string | undefined
+  /** From the label text of a row that of its series; nothing where the row is no part of it. */
+  readonly labelsOf: (labels: string) => string | undefined
 }
 
 export type Figures = {
@@ -128,7 +128,7 @@ function changedFigures(source: RegistrySource, { path }: Stat): readonly Figure
         of: section,
         isSame,
         labelsOf: (labels) => {
-          const name = nameOf(labels)
+          const name = nameOf(readLabels(labels))
           return name === undefined ? undefined : `type="${name}"`
         },
       }
@@ -150,10 +150,8 @@ function plainFigures(source: RegistrySource, { path, field }: Stat): readonly F
       kind,
       of: source.wireName,
       isSame: false,
-      labelsOf: (labels) => {
-        const host = labels.get('host')
-        return host === undefined ? before : `${before},host="${host}"`
-      },
+      // There is no label but the host.
+      labelsOf: (labels) => (labels === '' ? before : `${before},${labels}`),
     },
   ]
 }
@@ -167,4 +165,10 @@ function kindOf({ table }: RegistrySource): Figure['kind'] {
 /** What is measured as in 0.11 has no label but its host. */
 function isPlain({ labelNames }: RegistrySource): boolean {
   return labelNames.every((label) => label === 'host')
+}
+
+/** Values stay escaped. */
+function readLabels(text: string): ReadonlyMap<string, string> {
+  const pairs = text.matchAll(/([^=,]+)="((?:\\.|[^"\\])*)"/gs)
+  return new Map(Array.from(pairs, ([, name, value]) => [name!, value!]))
 }

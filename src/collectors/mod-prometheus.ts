@@ -6,6 +6,8 @@ import type { RegistrySource } from './registry-lines.js'
 
 /** One series, which rows of one or more families make up. */
 type Target = { readonly table: Table; readonly row: number; readonly figure: Figure }
+/** A family, with the place of each of its series by label text. */
+type Shown = { readonly table: Table; readonly places: Map<string, number> }
 
 /** Of which series each row of a source is a part, as a place in the list of all; -1 for none. */
 type Route = { readonly figure: Figure; readonly targets: number[] }
@@ -26,9 +28,8 @@ type Result = {
  */
 export function createModPrometheus() {
   const plans = new Map<RegistrySource, Plan>()
-  const tables = new Map<string, Table>()
+  const shown = new Map<string, Shown>()
   const targets: Target[] = []
-  const places = new Map<string, number>()
   const clashes = new Map<string, number>()
   const window = createWindow()
 
@@ -42,34 +43,34 @@ export function createModPrometheus() {
     }
   }
 
-  function tableNamed(name: string): Table {
-    const known = tables.get(name)
+  function familyNamed(name: string): Shown {
+    const known = shown.get(name)
     if (known) return known
     const help = "mod_prometheus's figures of Prosody's statistics, by their names there."
     const table = createTable({ name, type: 'gauge', help, unit: '', bounds: [] })
-    tables.set(name, table)
-    return table
+    const family = { table, places: new Map<string, number>() }
+    shown.set(name, family)
+    return family
   }
 
-  function placeOf(figure: Figure, labels: ReadonlyMap<string, string>): number {
+  function placeOf(figure: Figure, labels: string): number {
     const text = figure.labelsOf(labels)
     if (text === undefined) return -1
-    const key = `${figure.name}{${text}}`
-    const known = places.get(key)
+    const { table, places } = familyNamed(figure.name)
+    const known = places.get(text)
     if (known !== undefined) {
       if (targets[known]!.figure.of === figure.of) return known
       clashes.set(figure.name, (clashes.get(figure.name) ?? 0) + 1)
       return -1
     }
-    const table = tableNamed(figure.name)
-    places.set(key, targets.length)
+    places.set(text, targets.length)
     return targets.push({ table, row: table.append(text), figure }) - 1
   }
 
   /** Finds the places of rows that are new. */
   function route({ figure, targets: known }: Route, { labels, length }: Family): void {
     while (known.length < length) {
-      known.push(placeOf(figure, readLabels(labelsOf(labels, known.length))))
+      known.push(placeOf(figure, labelsOf(labels, known.length)))
     }
   }
 
@@ -113,13 +114,11 @@ export function createModPrometheus() {
         tell(target, place, counted)
       })
       const rest = sources.filter((source) => plans.get(source)?.isWhole !== true)
-      return { families: Array.from(tables.values(), (table) => table.snapshot()), rest, clashes }
+      return {
+        families: Array.from(shown.values(), ({ table }) => table.snapshot()),
+        rest,
+        clashes,
+      }
     },
   }
-}
-
-/** Label text as a family has it; values stay escaped. */
-function readLabels(text: string): ReadonlyMap<string, string> {
-  const pairs = text.matchAll(/([^=,]+)="((?:\\.|[^"\\])*)"/gs)
-  return new Map(Array.from(pairs, ([, name, value]) => [name!, value!]))
 }
