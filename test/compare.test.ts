@@ -40,6 +40,26 @@ new 1
     assert.deepEqual(added, ['new'])
   })
 
+  test('takes a label that is escaped twice, and one that has a backslash, for what they are', () => {
+    const old = String.raw`twice{a="x\\\\y\\\"z"} 1
+once{a="x\\y"} 1
+other{a="x\\\\y"} 1
+`
+    const ours = String.raw`twice{a="x\\y\"z"} 1
+once{a="x\\y"} 1
+other{a="xy"} 1
+`
+    const { families } = compare(old, ours)
+    assert.deepEqual(
+      families.map(({ name, missing }) => [name, missing.length]),
+      [
+        ['once', 0],
+        ['other', 1],
+        ['twice', 0],
+      ],
+    )
+  })
+
   test('names what is missing', () => {
     const comparison = compare(OLD, '# TYPE a_total counter\na_total{b="2",host="x"} 1\n')
     assert.equal(comparison.isComplete, false)

@@ -29,14 +29,15 @@ export function compare(oldText: string, newText: string): Comparison {
   const after = readExposition(newText)
   const families = [...before.families]
     .map(([name, series]): FamilyComparison => {
-      const ours = after.families.get(name) ?? new Map<string, number>()
-      const keys = [...series.keys()].filter((key) => !/^[^{]*_created\{/.test(key))
+      const ours = after.families.get(name)
+      const pairs = [...series]
+        .filter(([key]) => !/^[^{]*_created\{/.test(key))
+        .map(([key, old]) => ({ key, old, now: ours?.get(key) ?? ours?.get(old.escapedTwice) }))
       return {
         name,
-        series: keys.length,
-        missing: keys.filter((key) => !ours.has(key)),
-        moved: keys.filter((key) => ours.has(key) && !Object.is(ours.get(key), series.get(key)))
-          .length,
+        series: pairs.length,
+        missing: pairs.filter(({ now }) => now === undefined).map(({ key }) => key),
+        moved: pairs.filter(({ now, old }) => now && !Object.is(now.value, old.value)).length,
       }
     })
     .filter(({ series }) => series > 0)

@@ -1,6 +1,13 @@
-/** Names of families, each with its series: the sample's name and its labels, sorted, as one text. */
+/** One series: the sample's name and its labels, sorted, as one text. */
+export type Series = {
+  readonly value: number
+  /** The same text if labels were escaped twice, as util.openmetrics does. */
+  readonly escapedTwice: string
+}
+
 export type Read = {
-  readonly families: ReadonlyMap<string, ReadonlyMap<string, number>>
+  /** By the families' names, and by the series' text. */
+  readonly families: ReadonlyMap<string, ReadonlyMap<string, Series>>
   /** Lines that are no sample and no comment. */
   readonly unreadable: number
 }
@@ -21,13 +28,13 @@ const LABEL = /([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"(?:,|$)/gsy
 
 /**
  * Reads an exposition of any of Prosody's modules or of ours, in either text format, forgiving what
- * the modules have wrong: labels that are escaped twice, a counter's TYPE with or without `_total`.
+ * the modules have wrong, as a counter's TYPE with or without `_total`.
  *
  * A family's name is that of its samples less what its type adds, so that both formats have the same.
  */
 export function readExposition(text: string): Read {
   const types = new Map<string, string>()
-  const families = new Map<string, Map<string, number>>()
+  const families = new Map<string, Map<string, Series>>()
   let unreadable = 0
   for (const line of text.split('\n')) {
     const [, typed, type] = /^# TYPE (\S+) (\S+)$/.exec(line) ?? []
@@ -35,7 +42,7 @@ export function readExposition(text: string): Read {
     if (line === '' || line.startsWith('#')) continue
     const [, name, labels = '', valueText] = SAMPLE.exec(line) ?? []
     const value = NUMBERS[valueText ?? ''] ?? Number(valueText)
-    const read = readLabels(labels)
+    const read = readLabels(labels, unescape)
     if (
       name === undefined ||
       read === undefined ||
@@ -45,9 +52,10 @@ export function readExposition(text: string): Read {
       continue
     }
     const family = familyOf(name, types)
-    const series = families.get(family) ?? new Map<string, number>()
+    const series = families.get(family) ?? new Map<string, Series>()
     families.set(family, series)
-    series.set(`${name}{${read}}`, value)
+    const twice = readLabels(labels, (text) => unescape(unescape(text)))!
+    series.set(`${name}{${read}}`, { value, escapedTwice: `${name}{${twice}}` })
   }
   return { families, unreadable }
 }
@@ -63,25 +71,24 @@ function familyOf(sample: string, types: ReadonlyMap<string, string>): string {
       : sample
 }
 
-function readLabels(text: string): string | undefined {
+function readLabels(text: string, unescape: (text: string) => string): string | undefined {
   const pairs: string[] = []
   let end = 0
   for (const [whole, name = '', value = ''] of text.matchAll(LABEL)) {
     // A label without a value is no label to Prometheus.
-    if (value !== '') pairs.push(`${name}=${JSON.stringify(plain(name, value))}`)
+    if (value !== '')
+      pairs.push(`${name}=${JSON.stringify(boundOf(name, value) ?? unescape(value))}`)
     end += whole.length
   }
   return end === text.length ? pairs.sort().join(',') : undefined
 }
 
 // Bounds are one number, `1` there and `1.0` here: Prometheus 3 stores them alike.
-function plain(name: string, value: string): string {
+function boundOf(name: string, value: string): string | undefined {
   const isBound = (name === 'le' || name === 'quantile') && !Number.isNaN(Number(value))
-  return isBound ? String(Number(value)) : unescape(unescape(value))
+  return isBound ? String(Number(value)) : undefined
 }
 
-// Escaped twice by util.openmetrics, which is undone by doing this twice; what has a backslash in it
-// for real looks the same then on both sides.
 function unescape(text: string): string {
   return text.replace(/\\(.)/gs, (_, c: string) => (c === 'n' ? '\n' : c))
 }
