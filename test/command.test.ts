@@ -59,8 +59,8 @@ test('a completed command gives its notes, its form and its own payload', async 
 
 test('a command is sent to whom it is asked, with its form', async () => {
   const connection = server(completed())
-  const form = submitForm('urn:type', { a: '1' })
-  const result = await runCommand(connection, NODE, { to: 'example.com', form, timeoutMs: 5 })
+  const payload = submitForm('urn:type', { a: '1' })
+  const result = await runCommand(connection, NODE, { to: 'example.com', payload, timeoutMs: 5 })
   assert.equal(result.form, undefined)
   const [asked] = connection.asked
   assert.deepEqual(asked?.options, { to: 'example.com', timeoutMs: 5 })

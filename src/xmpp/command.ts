@@ -22,7 +22,7 @@ export type CommandResult = {
  * whole stanza for each: copy what you keep longer.
  *
  * @param options.to Whose command it is. Default: the connection's own domain.
- * @param options.form Sent along with the request, for a command that reads it at once.
+ * @param options.payload Sent along with the request, for a command that reads it at once: a filled-in form.
  * @param options.timeoutMs Milliseconds to wait for the answer.
  * @throws {CommandError} The answer is not the command's result; `failure` says how.
  * @throws {DecodeError} The answer's form is malformed.
@@ -33,9 +33,9 @@ export type CommandResult = {
 export async function runCommand(
   connection: Pick<Connection, 'request'>,
   node: string,
-  { form, ...options }: { to?: string; form?: Element; timeoutMs: number },
+  { payload, ...options }: { to?: string; payload?: Element; timeoutMs: number },
 ): Promise<CommandResult> {
-  const request = xml('command', { xmlns: NS_COMMANDS, node, action: 'execute' }, form)
+  const request = xml('command', { xmlns: NS_COMMANDS, node, action: 'execute' }, payload)
   const reply = await connection.request('set', request, options)
 
   const fail = (failure: CommandError['failure'], detail: string) =>
