@@ -123,7 +123,10 @@ function commands.move_and_allocate(response, kilobytes, portions, interval)
 	return later;
 end
 
--- The collector stands still until `start`, which tells the kilobytes allocated since.
+-- The collector stands still until `start`, which tells the kilobytes allocated since, and then begins
+-- anew in its mode. In Lua 5.4 a full collection in generational mode, as one that found a heap much
+-- grown, otherwise means that nothing is collected until the heap has doubled, and then all of it at once:
+-- so it is for a while after a start, but not in the long run.
 local stopped_at;
 function commands.stop()
 	collectgarbage();
@@ -133,6 +136,8 @@ end
 function commands.start()
 	local kilobytes = collectgarbage("count") - stopped_at;
 	collectgarbage("restart");
+	local mode = collectgarbage("incremental");
+	if mode == "generational" then collectgarbage("generational"); end
 	return kilobytes;
 end
 
