@@ -173,6 +173,9 @@ for (const version of prosodyVersions) {
     const lines = field?.getChildren('value').map((value) => value.text()) ?? []
     assert.ok(lines.some((line) => /mod_muc\/live_room.*rooms\.one\.example.* = 0/.test(line)))
     assert.deepEqual(lines, [...lines].sort())
+    const page = await ops.iq('set', STATS, pageCommand({}))
+    const told = page.getChild('command', NS_COMMANDS)?.getChild('statistics', REGISTRY_NODE)
+    assert.match(told?.getChildText('lines') ?? '', /^F\t/)
     await ops.close()
   })
 

@@ -135,9 +135,9 @@ local function read_page(index, attr)
 		index:settle();
 	end
 	local started = os.clock();
-	local payload = page_lib.write(index, request, node);
+	local payload, texts = page_lib.write(index, request, node);
 	index.budget = index.budget - (os.clock() - started);
-	return payload;
+	return { payload = payload; texts = texts };
 end
 
 local function read_for_people(index)
@@ -203,13 +203,20 @@ module:hook("iq-set/host/"..xmlns_cmd..":command", function (event)
 	if not request then
 		return; -- a person's client
 	end
-	local payload, refusal = read_safely(read_page, request.attr);
-	if payload then
-		local completed = { xmlns = xmlns_cmd; node = node; status = "completed" };
-		origin.send(st.reply(stanza):tag("command", completed):add_child(payload));
-	else
+	local page, refusal = read_safely(read_page, request.attr);
+	if not page then
 		local err = refusal.error;
 		origin.send(st.error_reply(stanza, err.type, err.condition, err.text));
+		return true;
+	end
+	local completed = { xmlns = xmlns_cmd; node = node; status = "completed" };
+	local reply = st.reply(stanza):tag("command", completed):add_child(page.payload);
+	if origin.type == "component" then
+		-- mod_component sends what it is given as text.
+		origin.send(page_lib.to_text(reply, page.texts));
+	else
+		page_lib.fill(page.payload, page.texts);
+		origin.send(reply);
 	end
 	return true;
 end, 510);

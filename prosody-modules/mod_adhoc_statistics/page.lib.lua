@@ -3,7 +3,7 @@
 local st = require "util.stanza";
 
 local os_clock = os.clock;
-local m_huge, m_min, s_format, t_concat = math.huge, math.min, string.format, table.concat;
+local m_huge, m_min, s_find, s_format, t_concat = math.huge, math.min, string.find, string.format, table.concat;
 
 -- Seconds after which a page ends: Prosody has but one thread, and others wait. In so long 13,000 ids
 -- are compared, or 2,500 written out; a page of fewer costs as much for its stanzas as for itself.
@@ -43,21 +43,19 @@ local function read_request(attr)
 	return { epoch = attr.epoch; first = first; last = last; cursors = cursors };
 end
 
--- The payload of the answer.
+-- The payload of the answer, and the texts of the elements that go into it.
 local function write(index, request, xmlns)
 	local started = os_clock();
-	local payload = st.stanza("statistics", { xmlns = xmlns });
+	local payload, texts = st.stanza("statistics", { xmlns = xmlns }), {};
 	local buffer, total = {}, 0;
 	local function is_over()
 		return os_clock() - started >= page_time;
 	end
 	local function flush(count)
 		if count == 0 then return false; end
-		-- Not text_tag, which looks at each byte once more: everything in a line is clean.
-		local lines = st.stanza("lines");
-		lines[1] = t_concat(buffer, "", 1, count);
-		payload:add_direct_child(lines);
-		total = total + #lines[1];
+		local text = t_concat(buffer, "", 1, count);
+		texts[#texts + 1] = text;
+		total = total + #text;
 		return total >= page_bytes or is_over();
 	end
 	local cursors = request.epoch == index.epoch and request.cursors or { m_huge, 0 };
@@ -71,7 +69,33 @@ local function write(index, request, xmlns)
 	if index.updated then
 		attr.updated = s_format("%.3f", index.updated);
 	end
-	return payload;
+	return payload, texts;
 end
 
-return { read_request = read_request; write = write; };
+-- Puts the texts into the payload.
+local function fill(payload, texts)
+	for _, text in ipairs(texts) do
+		-- Not text_tag, which looks at each byte once more: everything in a line is clean.
+		local lines = st.stanza("lines");
+		lines[1] = text;
+		payload:add_direct_child(lines);
+	end
+end
+
+-- A reply as text, whose last element is a payload that gets these texts. What tostring() makes of the
+-- same, but in less time, a fifth of all that a full page takes: it tries five characters at each byte.
+local function to_text(reply, texts)
+	local head, tail = tostring(reply):match("^(.*)/>(.-)$");
+	local parts = { head, ">" };
+	for _, text in ipairs(texts) do
+		if s_find(text, "&", 1, true) or s_find(text, "<", 1, true) or s_find(text, ">", 1, true) then
+			text = st.xml_escape(text);
+		end
+		local n = #parts;
+		parts[n + 1], parts[n + 2], parts[n + 3] = "<lines>", text, "</lines>";
+	end
+	parts[#parts + 1] = "</statistics>"..tail;
+	return t_concat(parts);
+end
+
+return { fill = fill; read_request = read_request; to_text = to_text; write = write; };

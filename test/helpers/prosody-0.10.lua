@@ -132,6 +132,14 @@ function stanza_mt:childtags(name)
 		return self.tags[i];
 	end
 end
+function stanza_mt:__tostring()
+	local text = "<"..self.name;
+	for name, value in pairs(self.attr) do text = text.." "..name.."='"..value.."'"; end
+	if #self == 0 then return text.."/>"; end
+	text = text..">";
+	for _, child in ipairs(self) do text = text..tostring(child); end
+	return text.."</"..self.name..">";
+end
 function stanza_mt:get_child(name)
 	return self:childtags(name)();
 end
@@ -167,6 +175,7 @@ local libraries = {
 	};
 	["util.stanza"] = {
 		stanza = stanza;
+		xml_escape = function (text) return (text:gsub("[&<>]", { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;" })); end;
 		reply = function (to) return stanza("iq", { type = "result", id = to.attr.id }); end;
 		error_reply = function (to, type, condition, text)
 			return stanza("iq", { type = "error", id = to.attr.id, condition = condition, text = text });
@@ -213,10 +222,11 @@ local function ask(request)
 	local answer;
 	local origin = { type = "component", host = "stats.one.example", send = function (reply) answer = reply; end };
 	assert(handle_command({ origin = origin, stanza = iq }));
-	if answer.attr.type == "error" then return answer.attr.text; end
-	local page, lines = answer:get_child("command"):get_child("statistics"), {};
-	for element in page:childtags("lines") do table.insert(lines, table.concat(element)); end
-	return table.concat(lines), page.attr;
+	if type(answer) == "table" then return answer.attr.text; end
+	local attr, lines = {}, {};
+	for name, value in answer:match("<statistics ([^>]*)>"):gmatch("(%w+)='([^']*)'") do attr[name] = value; end
+	for text in answer:gmatch("<lines>(.-)</lines>") do table.insert(lines, text); end
+	return table.concat(lines), attr;
 end
 
 load_module();
