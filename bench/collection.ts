@@ -22,7 +22,7 @@ const asked = prosodyVersions.filter((version) => parameters.includes(version))
 const versions = asked.length > 0 ? asked : prosodyVersions
 // A scrape of mod_http_openmetrics at 100,000 takes seconds.
 const roundsFor = (series: number) => (series > 20_000 ? 9 : 50)
-const fullRoundsFor = (series: number) => (series > 20_000 ? 4 : 20)
+const fullRoundsFor = (series: number) => (series > 20_000 ? 5 : 15)
 // Three scrapers of one interval, a third of it apart: more than our default min_age of 250 ms.
 const SCRAPERS = 3
 const PHASE_MS = 300
@@ -101,14 +101,12 @@ async function measure(t: Test, version: (typeof prosodyVersions)[number], serie
     theirs.push(await costOf(() => get(prosody.openmetricsUrl)))
   }
 
+  // One after another: the garbage that a scrape of mod_http_openmetrics leaves is collected in
+  // whatever allocates next, and that is not what a full reading costs.
   const full: Cost[] = []
-  const theirsThen: Cost[] = []
   const reader = await startReader(prosody)
   const readAll = () => reader.readAll().then(() => ({ ms: 0, bytes: 0 }))
-  for (let i = 0; i < fullRoundsFor(series); i++) {
-    full.push(await costOf(readAll))
-    theirsThen.push(await costOf(() => get(prosody.openmetricsUrl)))
-  }
+  for (let i = 0; i < fullRoundsFor(series); i++) full.push(await costOf(readAll))
   await reader.stop()
 
   const shared: Cost[] = []
@@ -141,7 +139,7 @@ async function measure(t: Test, version: (typeof prosodyVersions)[number], serie
     })
   }
   figure("Prosody's CPU for one collection", of(ours, 'cpuMs'), of(theirs, 'cpuMs'), 'ms')
-  figure('the same, first and full', of(full, 'cpuMs'), of(theirsThen, 'cpuMs'), 'ms')
+  figure('the same, first and full', of(full, 'cpuMs'), of(theirs, 'cpuMs'), 'ms')
   if (shared.length > 0) {
     figure(
       "Prosody's CPU for three scrapers out of phase",
