@@ -68,8 +68,13 @@ export function timesOf(ours: Spread, theirs: Spread): string {
  *
  * @see proc(5), schedstat
  */
-export function cpuMs(pid: number): number {
+export const cpuMs = (pid: number) => schedstat(pid, 0)
+
+/** Milliseconds that its threads could have run and had no processor. */
+export const delayMs = (pid: number) => schedstat(pid, 1)
+
+function schedstat(pid: number, column: number): number {
   return readdirSync(`/proc/${pid}/task`)
-    .map((task) => readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0])
+    .map((task) => readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[column])
     .reduce((sum, ns) => sum + Number(ns) / 1e6, 0)
 }

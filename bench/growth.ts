@@ -7,7 +7,7 @@
 import process from 'node:process'
 import { createRegistryCollector, REGISTRY_NODE } from '../src/collectors/registry.js'
 import type { Connection } from '../src/xmpp/connection.js'
-import { xml, type Element } from '../src/xmpp/stream.js'
+import { xml } from '../src/xmpp/stream.js'
 import { createScraper } from '../src/scrape.js'
 import { note, parameters, report } from './figure.js'
 
@@ -31,12 +31,6 @@ function createSource() {
   let epoch = 0
   let turn = 0
   const isMoving = (id: number) => (id + turn) % 10 === 0
-  const field = (command: Element, name: string) =>
-    command
-      .getChild('x', 'jabber:x:data')
-      ?.getChildren('field')
-      .find((each) => each.attrs['var'] === name)
-      ?.getChildText('value')
 
   function line(id: number): string {
     const family = Math.floor((id - 1) / ROWS)
@@ -50,10 +44,10 @@ function createSource() {
   const connection: Pick<Connection, 'request' | 'domain'> = {
     domain: 'stats.example',
     request(_type, command) {
-      const first = Number(field(command, 'first') ?? 1)
+      const asked = command.getChild('statistics', REGISTRY_NODE)!.attrs
+      const first = Number(asked['first'] ?? 1)
       const last = Math.min(first + PAGE - 1, values.length)
-      const isKnown =
-        field(command, 'epoch') === String(epoch) && (field(command, 'since') ?? '0') !== '0'
+      const isKnown = asked['epoch'] === String(epoch) && (asked['since'] ?? '0') !== '0'
       const tell = (id: number) =>
         isKnown ? (isMoving(id) ? `${id}\t${values[id - 1]!}\n` : '') : line(id)
       const lines = Array.from({ length: last - first + 1 }, (_, i) => tell(first + i)).join('')

@@ -57,7 +57,7 @@ setInterval(() => {
   )
 }, 1)
 
-/** Each message ends a stretch of time: what was waited in it, in milliseconds, is the answer. */
+/** Each message ends a stretch of time: what each ping waited in it, in milliseconds, is the answer. */
 process.on('message', () => {
   const sent = sentAt.length
   const settle = () => {
@@ -65,10 +65,7 @@ process.on('message', () => {
       setImmediate(settle)
       return
     }
-    waits.sort((a, b) => a - b)
-    const at = (share: number) =>
-      waits[Math.min(waits.length - 1, Math.floor(waits.length * share))]
-    process.send!({ pings: waits.length, median: at(0.5), p99: at(0.99), longest: at(1) })
+    process.send!(waits)
     waits = []
   }
   settle()

@@ -5,11 +5,10 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { root } from '../scripts/process.js'
-import { createRegistryCollector } from '../src/collectors/registry.js'
-import { createConnection } from '../src/xmpp/connection.js'
 import { withExporterFor, httpGet } from '../test/helpers/exporter.js'
 import { SECRET, withProsody, type prosodyVersions } from '../test/helpers/prosody.js'
-import { cpuMs } from './figure.js'
+import { cpuMs, delayMs } from './figure.js'
+import { startReader } from './reader.js'
 
 type Test = Parameters<typeof withProsody>[0]
 export type Version = (typeof prosodyVersions)[number]
@@ -22,11 +21,13 @@ export const GC = {
   advised: '{ mode = "generational"; minor_threshold = 5; major_threshold = 100 }',
 }
 
-/** What pings saw while something went on, and what it took. */
+/** What each ping waited, in milliseconds, while something went on and then until the end, and what it took. */
 export type Stretch = {
-  readonly p99: number
-  readonly longest: number
+  readonly during: readonly number[]
+  readonly after: readonly number[]
   readonly cpuMs: number
+  /** That others on this machine had the processor while Prosody wanted it. */
+  readonly delayMs: number
   /** Of the work alone; the stretch is longer. */
   readonly workMs: number
 }
@@ -45,7 +46,6 @@ const PINGER = 'pinger.example'
 // paid by whoever allocates next.
 const STRETCH_MS = 600
 const AFTERWARDS_MS = 300
-const READ_TIMEOUT_MS = 30_000
 
 /** mod_http_openmetrics's answer is cut at 4 MiB on 13.0; what it cost until then is what counts. */
 const getAll = (url: string) => httpGet(url).catch(() => undefined)
@@ -83,21 +83,27 @@ export async function startServer(
     pinger.kill('SIGKILL')
   })
   await once(pinger, 'message')
-  async function waits(): Promise<{ p99: number; longest: number }> {
+  async function waits(): Promise<number[]> {
     pinger.send('now')
-    return ((await once(pinger, 'message')) as [{ p99: number; longest: number }])[0]
+    return ((await once(pinger, 'message')) as [number[]])[0]
   }
 
   async function stretch(work: () => Promise<unknown>): Promise<Stretch> {
     await waits()
     const cpu = cpuMs(prosody.pid)
+    const delay = delayMs(prosody.pid)
     const started = performance.now()
     await work()
     const workMs = performance.now() - started
-    await sleep(Math.max(AFTERWARDS_MS, STRETCH_MS - workMs))
-    const used = cpuMs(prosody.pid) - cpu
-    const { p99, longest } = await waits()
-    return { p99, longest, cpuMs: used, workMs }
+    const during = await waits()
+    await sleep(Math.max(AFTERWARDS_MS, STRETCH_MS - (performance.now() - started)))
+    return {
+      during,
+      after: await waits(),
+      cpuMs: cpuMs(prosody.pid) - cpu,
+      delayMs: delayMs(prosody.pid) - delay,
+      workMs,
+    }
   }
 
   /** Nobody pings meanwhile, and the collector stands still. */
@@ -116,22 +122,8 @@ export async function startServer(
     return { kilobytes, pages: count, ms }
   }
 
-  // A reader that knows nothing yet each time, on a stream of its own.
-  let online = () => {}
-  const isOnline = new Promise<void>((resolve) => (online = resolve))
-  const silent = () => {}
-  const connection = createConnection({
-    service: prosody.service,
-    domain: prosody.statsDomains[1]!,
-    secret: SECRET,
-    version: '0',
-    log: { debug: silent, info: silent, warn: silent, error: silent },
-    onOnline: online,
-  })
-  t.after(() => connection.stop())
-  connection.start()
-  await isOnline
-  const readAll = () => createRegistryCollector(connection).collect({ timeoutMs: READ_TIMEOUT_MS })
+  const reader = await startReader(prosody)
+  t.after(() => reader.stop())
 
   /** Starts the exporter; what it returns is a scrape, with one in ten series moved. */
   async function startExporter() {
@@ -147,7 +139,7 @@ export async function startServer(
     pages,
     stretch,
     garbageOf,
-    readAll,
+    readAll: reader.readAll,
     startExporter,
     scrapeOpenMetrics: () => getAll(prosody.openmetricsUrl),
     /** The series move, and then nothing happens for so long. */

@@ -1,8 +1,10 @@
 // How long Prosody's only thread answers nobody while we collect, seen by pings every millisecond from
 // a process of its own, next to the same server in which one series in ten moves and nobody collects
 // ("left alone"), one that also allocates as much ("as much garbage"), and mod_http_openmetrics.
-// Rounds of the first three alternate; mod_http_openmetrics comes last, because what it leaves keeps
-// the garbage collector busy for whoever is next. How long a page takes is CPU, by os.clock().
+// Rounds of the first three alternate and last as long; pings of all rounds are taken together, once
+// those of the whole time, with a collection every 0.7 s or so, and once those sent while it went on.
+// mod_http_openmetrics comes last, because what it leaves keeps the garbage collector busy for whoever
+// is next. How long a page takes is CPU, by os.clock().
 // Run: node --import tsx bench/silence.ts [--markdown] [--rounds=6] [version …] [gc …] [families …]
 
 import process from 'node:process'
@@ -20,12 +22,10 @@ import {
 
 const SERIES = 100_000
 const SHAPES = [1000, 1]
-const ROUNDS = Number(/--rounds=(\d+)/.exec(process.argv.join(' '))?.[1] ?? 6)
+const ROUNDS = Number(/--rounds=(\d+)/.exec(process.argv.join(' '))?.[1] ?? 8)
 // A hundred pages and several cycles of the collector each.
 const FULL_ROUNDS = 2
 const PAGE_ROUNDS = 3
-// A full reading takes seconds; a part of them tells as much of what goes on without it.
-const LEFT_ALONE_MS = 600
 const GCS: readonly Gc[] = ['default', 'generational']
 
 type Test = Parameters<typeof startServer>[0]
@@ -48,13 +48,18 @@ const median = (values: readonly number[]) => {
 const worst = (values: readonly number[]) => Math.max(...values)
 /** `12.3 ms, worst 14.0 ms` */
 const withWorst = (values: readonly number[]) => `${ms(median(values))}, worst ${ms(worst(values))}`
+const percentile99 = (values: readonly number[]) =>
+  values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) * 0.99)]!
 const withPercentile = (costs: readonly PageCost[]) => {
   const values = costs.map((cost) => cost.ms)
-  const p99 = values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) * 0.99)]!
-  return `p99 ${ms(p99)}, longest ${ms(worst(values))}`
+  return `p99 ${ms(percentile99(values))}, longest ${ms(worst(values))}`
 }
-const of = (stretches: readonly Stretch[], what: keyof Stretch) =>
-  stretches.map((stretch) => stretch[what])
+const during = (stretches: readonly Stretch[]) => stretches.flatMap((each) => each.during)
+const all = (stretches: readonly Stretch[]) =>
+  stretches.flatMap((each) => [...each.during, ...each.after])
+const longest = (stretches: readonly Stretch[]) =>
+  stretches.map((each) => worst([...each.during, ...each.after]))
+const cpu = (stretches: readonly Stretch[]) => stretches.map((each) => each.cpuMs)
 
 type Rounds = {
   readonly ours: readonly Stretch[]
@@ -75,11 +80,12 @@ async function measure(t: Test, config: Config): Promise<void> {
     const ours: Stretch[] = []
     const alone: Stretch[] = []
     const garbage: Stretch[] = []
+    const tookMs = () => ours.at(-1)?.workMs ?? like.ms
     const turns = [
       async () => ours.push(await server.stretch(read)),
+      async () => alone.push(await server.stretch(() => server.move(tookMs()))),
       async () =>
-        alone.push(await server.stretch(() => server.move(Math.min(like.ms, LEFT_ALONE_MS)))),
-      async () => garbage.push(await server.stretch(() => server.moveAndAllocate(like))),
+        garbage.push(await server.stretch(() => server.moveAndAllocate({ ...like, ms: tookMs() }))),
     ]
     for (let i = 0; i < rounds; i++) {
       for (let j = 0; j < turns.length; j++) await turns[(i + j) % turns.length]!()
@@ -88,14 +94,18 @@ async function measure(t: Test, config: Config): Promise<void> {
   }
 
   function reportRounds(what: string, { ours, alone, garbage }: Rounds): void {
-    const p99 = (stretches: readonly Stretch[]) => of(stretches, 'p99')
-    const longest = (stretches: readonly Stretch[]) => of(stretches, 'longest')
-    report({
-      what: `${where}: ${what}, 99th percentile of pings`,
-      ratio: signed(median(p99(ours)) - median(p99(alone))),
-      ours: withWorst(p99(ours)),
-      theirs: `left alone ${withWorst(p99(alone))}`,
-    })
+    for (const [when, pings] of [
+      ['of all the time', all],
+      ['while it goes on', during],
+    ] as const) {
+      const [mine, control] = [percentile99(pings(ours)), percentile99(pings(alone))]
+      report({
+        what: `${where}: ${what}, 99th percentile of pings ${when}`,
+        ratio: signed(mine - control),
+        ours: `${ms(mine)} of ${pings(ours).length}`,
+        theirs: `left alone ${ms(control)} of ${pings(alone).length}`,
+      })
+    }
     report({
       what: `${where}: ${what}, longest silence`,
       ratio: signed(worst(longest(ours)) - worst(longest(garbage))),
@@ -134,8 +144,8 @@ async function measure(t: Test, config: Config): Promise<void> {
   await scrape()
   const collection = await server.garbageOf(scrape)
   note(
-    `${where}: idle p99 ${ms(idle.p99)}, longest ${ms(idle.longest)}; the first reading of all p99 ${ms(first.p99)}, ` +
-      `longest ${ms(first.longest)}; a full reading leaves ${full.kilobytes.toFixed(0)} KB in ${full.pages} pages, ` +
+    `${where}: idle p99 ${ms(percentile99(all([idle])))}, longest ${ms(worst(longest([idle])))}; ` +
+      `the first reading of all p99 ${ms(percentile99(first.during))}, longest ${ms(worst(first.during))}; a full reading leaves ${full.kilobytes.toFixed(0)} KB in ${full.pages} pages, ` +
       `a collection ${collection.kilobytes.toFixed(0)} KB in ${collection.pages}`,
   )
 
@@ -149,18 +159,22 @@ async function measure(t: Test, config: Config): Promise<void> {
   await reportPages('a collection', pages, PAGE_ROUNDS, scrape)
   await reportPages('a full reading', fullPages, 1, server.readAll)
 
-  const { longest } = await server.stretch(server.scrapeOpenMetrics)
-  const { ours, alone } = ordinary
+  const peer = longest([await server.stretch(server.scrapeOpenMetrics)])
+  const { ours, alone, garbage } = ordinary
   report({
     what: `${where}: longest silence against mod_http_openmetrics`,
-    ratio: `1/${(longest / median(of(ours, 'longest'))).toFixed(0)}`,
-    ours: withWorst(of(ours, 'longest')),
-    theirs: ms(longest),
+    ratio: `1/${(worst(peer) / median(longest(ours))).toFixed(0)}`,
+    ours: withWorst(longest(ours)),
+    theirs: ms(worst(peer)),
   })
-  const above = (stretches: readonly Stretch[]) =>
-    ms(median(of(stretches, 'cpuMs')) - median(of(alone, 'cpuMs')))
+  const delays = (stretches: readonly Stretch[]) => ms(worst(stretches.map((each) => each.delayMs)))
   note(
-    `${where}: CPU above left alone: a collection ${above(ours)}, as much garbage ${above(ordinary.garbage)}; all took ${((performance.now() - started) / 1000).toFixed(0)} s`,
+    `${where}: others had the processor in a stretch for at most: a collection ${delays(ours)}, ` +
+      `left alone ${delays(alone)}, as much garbage ${delays(garbage)}`,
+  )
+  const above = (stretches: readonly Stretch[]) => ms(median(cpu(stretches)) - median(cpu(alone)))
+  note(
+    `${where}: CPU above left alone: a collection ${above(ours)}, as much garbage ${above(garbage)}; all took ${((performance.now() - started) / 1000).toFixed(0)} s`,
   )
 }
 

@@ -59,8 +59,8 @@ test('a completed command gives its notes, its form and its own payload', async 
 
 test('a command is sent to whom it is asked, with its form', async () => {
   const connection = server(completed())
-  const form = submitForm('urn:type', { a: '1' })
-  const result = await runCommand(connection, NODE, { to: 'example.com', form, timeoutMs: 5 })
+  const payload = submitForm('urn:type', { a: '1' })
+  const result = await runCommand(connection, NODE, { to: 'example.com', payload, timeoutMs: 5 })
   assert.equal(result.form, undefined)
   const [asked] = connection.asked
   assert.deepEqual(asked?.options, { to: 'example.com', timeoutMs: 5 })
@@ -118,7 +118,7 @@ test('a command that asks for input gets the form that there is, once', async ()
   const executing = command(`node="${NODE}" status="executing" sessionid="s1"`)
   const form = submitForm('urn:type', { a: '1' })
   const connection = server(executing, completed('<note>done</note>'))
-  const result = await runCommand(connection, NODE, { form, timeoutMs })
+  const result = await runCommand(connection, NODE, { payload: form, timeoutMs })
   assert.equal(result.notes[0]?.text, 'done')
   const x = form.toString()
   assert.deepEqual(
@@ -130,7 +130,7 @@ test('a command that asks for input gets the form that there is, once', async ()
   )
 
   const again = server(executing, executing)
-  const run = runCommand(again, NODE, { form, timeoutMs })
+  const run = runCommand(again, NODE, { payload: form, timeoutMs })
   await assert.rejects(run, { name: 'CommandError', failure: 'needs-input' })
   assert.equal(
     again.asked[2]?.child,

@@ -97,7 +97,7 @@ test('a provider of statistics of its own, or one that fails, breaks nothing (do
     updated({ ["b.broken:rate"] = 1 }, { ["b.broken:rate"] = { count = {} } })
     print((ask {}))
     updated({ ["a.plain:duration"] = 9 }, {})
-    print((ask { first = 3, last = 3 }))
+    print((ask { first = "3", last = "3" }))
     print(later)`)
   const value = (line: string) => line.split('\t').at(-1)
   assert.deepEqual(lines.filter((line) => line.startsWith('S')).map(value), [

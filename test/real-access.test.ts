@@ -47,11 +47,8 @@ function commands(): Element[] {
   return [pageCommand({ first: '1', since: '0' }), commandElement(REGISTRY_NODE)]
 }
 
-function pageCommand(fields: Readonly<Record<string, string>>): Element {
-  const all = Object.entries({ FORM_TYPE: REGISTRY_NODE, ...fields }).map(([name, value]) =>
-    xml('field', { var: name }, xml('value', {}, value)),
-  )
-  return commandElement(REGISTRY_NODE, xml('x', { xmlns: 'jabber:x:data', type: 'submit' }, ...all))
+function pageCommand(attrs: Readonly<Record<string, string>>): Element {
+  return commandElement(REGISTRY_NODE, xml('statistics', { xmlns: REGISTRY_NODE, ...attrs }))
 }
 
 function assertForbidden(reply: Element): void {
@@ -176,6 +173,9 @@ for (const version of prosodyVersions) {
     const lines = field?.getChildren('value').map((value) => value.text()) ?? []
     assert.ok(lines.some((line) => /mod_muc\/live_room.*rooms\.one\.example.* = 0/.test(line)))
     assert.deepEqual(lines, [...lines].sort())
+    const page = await ops.iq('set', STATS, pageCommand({}))
+    const told = page.getChild('command', NS_COMMANDS)?.getChild('statistics', REGISTRY_NODE)
+    assert.match(told?.getChildText('lines') ?? '', /^F\t/)
     await ops.close()
   })
 
@@ -248,7 +248,7 @@ for (const version of prosodyVersions) {
     const stanzas = tap.stanzas().filter(({ name }) => name !== 'handshake')
     assert.ok(stanzas.length > 0)
     for (const stanza of stanzas) assertCollects(stanza)
-    const firstPages = stanzas.filter((stanza) => !fieldsOf(stanza).has('first'))
+    const firstPages = stanzas.filter((stanza) => askedBy(stanza)['first'] === '1')
     assert.equal(
       firstPages.length,
       sampleValue(text, 'prosody_exporter_collections_total'),
@@ -280,12 +280,9 @@ async function send(exporter: RunningExporter, method: string, path: string): Pr
   return response.statusCode ?? 0
 }
 
-function fieldsOf(stanza: Element): Map<string, string> {
-  const form = stanza.getChild('command', NS_COMMANDS)?.getChild('x', 'jabber:x:data')
-  const fields = form?.getChildren('field') ?? []
-  return new Map(
-    fields.map((field) => [field.attrs['var'] ?? '', field.getChildText('value') ?? '']),
-  )
+function askedBy(stanza: Element): Readonly<Record<string, string>> {
+  const command = stanza.getChild('command', NS_COMMANDS)
+  return { ...command?.getChild('statistics', REGISTRY_NODE)?.attrs }
 }
 
 /** The stanza is the statistics command, and nothing in it can be anything else. */
@@ -299,8 +296,9 @@ function assertCollects(stanza: Element): void {
   assert.equal(command?.attrs['node'], REGISTRY_NODE)
   assert.equal(command.attrs['action'], 'execute')
   assert.equal(command.getChildElements().length, 1)
-  for (const [name, value] of fieldsOf(stanza)) {
-    if (name === 'FORM_TYPE') assert.equal(value, REGISTRY_NODE)
+  assert.equal(command.getChildren('statistics', REGISTRY_NODE)[0]?.getChildElements().length, 0)
+  for (const [name, value] of Object.entries(askedBy(stanza))) {
+    if (name === 'xmlns') assert.equal(value, REGISTRY_NODE)
     else if (name === 'epoch') assert.match(value, /^[\w-]+$/)
     else {
       assert.ok(['first', 'last', 'since'].includes(name), name)

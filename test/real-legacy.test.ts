@@ -287,11 +287,8 @@ test(`nobody but its own component may ask ${version} for statistics`, async (t)
     ],
   })
   const { c2s, component } = prosody.ports
-  const field = (name: string, value: string) =>
-    xml('field', { var: name }, xml('value', {}, value))
-  const form = [field('FORM_TYPE', REGISTRY_NODE), field('first', '1')]
   const commands = () => [
-    commandElement(REGISTRY_NODE, xml('x', { xmlns: 'jabber:x:data', type: 'submit' }, ...form)),
+    commandElement(REGISTRY_NODE, xml('statistics', { xmlns: REGISTRY_NODE, first: '1' })),
     commandElement(REGISTRY_NODE),
   ]
   const users = ['a', 'admin'].map((name) =>

@@ -89,3 +89,41 @@ test('the audit finds a change that was not told, and the next collection tells 
   assert.deepEqual(sorted(seriesOf(collected)), sorted(model.truth()))
   assert.equal(mismatchesOf(collected), 1)
 })
+
+test('a long reading leaves the server alone between pages, while there is time', async () => {
+  const model = createRegistryModel()
+  model.pageSize = 1
+  for (const label of 'abcdefgh') model.set(0, label, 1)
+  const server = model.connect(() => 'answered')
+  let clock = 0
+  const tookMs = [5, 5, 5, 7, 0.5, 100, 9]
+  const events: string[] = []
+  const reader = createRegistryCollector(
+    {
+      ...server,
+      request(...args) {
+        const ms = tookMs.shift() ?? 300
+        events.push(`page in ${ms}`)
+        clock += ms
+        return server.request(...args)
+      },
+    },
+    {
+      now: () => clock,
+      pause(ms) {
+        events.push(`pause of ${ms}`)
+        clock += ms
+        return Promise.resolve()
+      },
+    },
+  )
+  await reader.collect({ timeoutMs: 300 })
+  assert.deepEqual(events, [
+    ...['page in 5', 'page in 5', 'page in 5', 'page in 7'],
+    ...['pause of 7', 'page in 0.5'],
+    'page in 100',
+    ...['pause of 20', 'page in 9'],
+    // Half of the time is over.
+    'page in 300',
+  ])
+})

@@ -94,7 +94,7 @@ export function createHostCollector(
               runCommand(connection, node, {
                 to: host.jid,
                 timeoutMs: left(),
-                ...(form && { form: submitForm(NS_ADMIN, form) }),
+                ...(form && { payload: submitForm(NS_ADMIN, form) }),
               }),
             ),
         }

@@ -2,7 +2,7 @@ import { DecodeError } from '../errors.js'
 import { own } from '../own.js'
 import { runCommand } from '../xmpp/command.js'
 import type { Connection } from '../xmpp/connection.js'
-import { submitForm } from '../xmpp/data-form.js'
+import { xml } from '../xmpp/stream.js'
 
 /** Command node and payload namespace of mod_adhoc_statistics. */
 export const REGISTRY_NODE = 'urn:prosody-exporter:statistics:1'
@@ -30,14 +30,14 @@ export async function requestPage(
   asked: { epoch: string | undefined; first: number; last?: number; since: string },
   timeoutMs: number,
 ): Promise<Page> {
-  // What is the default is left out: each field costs the server 20 µs.
-  const form = submitForm(REGISTRY_NODE, {
-    ...(asked.epoch !== undefined && { epoch: asked.epoch }),
-    ...(asked.first > 1 && { first: String(asked.first) }),
-    ...(asked.last !== undefined && { last: String(asked.last) }),
-    ...(asked.since !== '0' && { since: asked.since }),
+  const request = xml('statistics', {
+    xmlns: REGISTRY_NODE,
+    epoch: asked.epoch,
+    first: String(asked.first),
+    last: asked.last?.toString(),
+    since: asked.since,
   })
-  const { element } = await runCommand(connection, REGISTRY_NODE, { form, timeoutMs })
+  const { element } = await runCommand(connection, REGISTRY_NODE, { payload: request, timeoutMs })
   const payload = element.getChild('statistics', REGISTRY_NODE)
   if (!payload) throw new DecodeError('statistics', `a payload of ${REGISTRY_NODE}`, 'none')
   const page = {

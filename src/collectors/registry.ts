@@ -12,6 +12,11 @@ import { requestPage, type Page } from './registry-page.js'
 
 export { REGISTRY_NODE } from './registry-page.js'
 
+// Prosody serves nobody while it makes a page, so after a few we leave it alone between two for as long
+// as the last one took, at most so many milliseconds.
+const PAGES_AT_ONCE = 4
+const LONGEST_PAUSE_MS = 20
+
 type Asked = { readonly first: number; readonly last?: number; readonly since: string }
 
 /** What is known of the server's registry, from one epoch of it. */
@@ -38,6 +43,7 @@ export type RegistryOptions = {
   readonly onMissing?: () => void
   /** Monotonic milliseconds. */
   readonly now?: () => number
+  readonly pause?: (ms: number) => Promise<void>
 }
 
 /**
@@ -52,6 +58,7 @@ export function createRegistryCollector(
 ): Collector {
   const { filter, auditEvery = 20, onMissing, now = () => performance.now() } = options
   const nameFamilies = createNaming(options.names ?? [], options.advise ?? (() => {}))
+  const { pause = sleep } = options
   let registry: Registry | undefined
   let collections = 0
   let mismatches = 0
@@ -63,13 +70,22 @@ export function createRegistryCollector(
 
   /** @returns false when the server's registry became another one in the middle. */
   async function run(deadline: number): Promise<boolean> {
-    const from = (first: number) =>
-      ask({ first, since: sinceField(registry?.cursors ?? FROM_NOTHING, first) }, deadline)
+    let askedAt = now()
+    // With half of the time gone there is none to wait.
+    const pauseUntil = (askedAt + deadline) / 2
+    const from = async (first: number, pauseMs = 0) => {
+      if (pauseMs >= 1) await pause(pauseMs)
+      askedAt = now()
+      return await ask(
+        { first, since: sinceField(registry?.cursors ?? FROM_NOTHING, first) },
+        deadline,
+      )
+    }
     let first = 1
-    let leftMs = deadline - now()
     let coming = from(first)
-    for (;;) {
+    for (let pages = 1; ; pages++) {
       const page = await coming.catch((error: unknown) => {
+        const leftMs = deadline - askedAt
         // Time ran out while the server was answering, page after page: it is there.
         if (error instanceof TimeoutError && first > 1 && leftMs < 1000) throw tooSlow(first - 1)
         throw error
@@ -90,9 +106,11 @@ export function createRegistryCollector(
       if (first === 1) registry.updatedSeconds = page.updatedSeconds
       const isLast = page.last >= page.size
       if (!isLast) {
+        const answeredAt = now()
+        const mayPause = pages >= PAGES_AT_ONCE && answeredAt < pauseUntil
+        const pauseMs = mayPause ? Math.min(answeredAt - askedAt, LONGEST_PAUSE_MS) : 0
         // On its way while we decode.
-        leftMs = deadline - now()
-        coming = from(page.last + 1)
+        coming = from(page.last + 1, pauseMs)
         coming.catch(() => {})
       }
       take(registry, first, page)

@@ -22,7 +22,7 @@ export type CommandResult = {
  * result are cut out of the stanza, and V8 keeps the whole stanza for each: copy what you keep longer.
  *
  * @param options.to Whose command it is. Default: the connection's own domain.
- * @param options.form Sent along with the request, for servers that read it at once, and in answer to
+ * @param options.payload Sent along with the request, for servers that read it at once, and in answer to
  *   the server's own form, for those that don't (Prosody before 0.12).
  * @param options.timeoutMs Milliseconds to wait for the result.
  * @throws {CommandError} The answer is not the command's result; `failure` says how.
@@ -34,7 +34,7 @@ export type CommandResult = {
 export async function runCommand(
   connection: Pick<Connection, 'request'>,
   node: string,
-  { to, form, timeoutMs }: { to?: string; form?: Element; timeoutMs: number },
+  { to, payload, timeoutMs }: { to?: string; payload?: Element; timeoutMs: number },
 ): Promise<CommandResult> {
   const startedAt = performance.now()
   const fail = (failure: CommandError['failure'], detail: string) =>
@@ -52,12 +52,12 @@ export async function runCommand(
     throw fail('wrong-node', `the answer is of another command, ${answered ?? 'without a name'}`)
   }
 
-  let element = await act({ action: 'execute' }, form)
+  let element = await act({ action: 'execute' }, payload)
   const { sessionid } = element.attrs
   const isExecuting = () => element.attrs['status'] === 'executing'
-  if (form && sessionid && isExecuting()) {
+  if (payload && sessionid && isExecuting()) {
     const leftMs = Math.max(startedAt + timeoutMs - performance.now(), 1)
-    element = await act({ action: 'complete', sessionid }, form, leftMs)
+    element = await act({ action: 'complete', sessionid }, payload, leftMs)
   }
   if (isExecuting()) {
     // Nobody waits for it: the caller has its failure already, and a server that does not answer

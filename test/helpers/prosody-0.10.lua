@@ -114,6 +114,10 @@ function stanza_mt:up()
 	table.remove(self.last_add);
 	return self;
 end
+function stanza_mt:add_child(child)
+	(self.last_add[#self.last_add] or self):add_direct_child(child);
+	return self;
+end
 function stanza_mt:childtags(name)
 	local i = 0;
 	return function ()
@@ -121,8 +125,16 @@ function stanza_mt:childtags(name)
 		return self.tags[i];
 	end
 end
-function stanza_mt:get_child_text(name)
-	for child in self:childtags(name) do return table.concat(child); end
+function stanza_mt:__tostring()
+	local text = "<"..self.name;
+	for name, value in pairs(self.attr) do text = text.." "..name.."='"..value.."'"; end
+	if #self == 0 then return text.."/>"; end
+	text = text..">";
+	for _, child in ipairs(self) do text = text..tostring(child); end
+	return text.."</"..self.name..">";
+end
+function stanza_mt:get_child(name)
+	return self:childtags(name)();
 end
 
 -- util.set
@@ -157,6 +169,8 @@ local libraries = {
 	};
 	["util.stanza"] = {
 		stanza = stanza;
+		xml_escape = function (text) return (text:gsub("[&<>]", { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;" })); end;
+		reply = function (to) return stanza("iq", { type = "result", id = to.attr.id }); end;
 		error_reply = function (to, type, condition, text)
 			return stanza("iq", { type = "error", id = to.attr.id, condition = condition, text = text });
 		end;
@@ -171,7 +185,7 @@ end
 package.path, package.cpath = "", "";
 
 -- core.moduleapi and core.modulemanager, for one component
-local command, unload;
+local handle_command, unload;
 local shared = {};
 local function default(_, _, value) return value; end
 local function load_module()
@@ -187,10 +201,10 @@ local function load_module()
 			return shared[path];
 		end;
 		log = function (_, level, ...) print("module", level, string.format(...)); end;
-		hook = function () end;
+		hook = function (_, _, handler) handle_command = handler; end;
 		hook_global = function (_, event, handler) prosody.events.add_handler(event, handler); end;
 		depends = function () end;
-		provides = function (_, _, item) command = item; end;
+		provides = function () end;
 	};
 	local env = setmetatable({ module = module, prosody = prosody }, { __index = _G });
 	local function run(file)
@@ -208,17 +222,17 @@ local function load_module()
 end
 
 -- What the component is told: attributes and lines of a page, or the text of an error.
-local function ask(fields)
-	local form = stanza("x");
-	fields.FORM_TYPE = "urn:prosody-exporter:statistics:1";
-	for name, value in pairs(fields) do
-		form:tag("field", { var = name }):tag("value"):text(value):up():up();
-	end
-	local result = command[3](nil, { to = "stats.one.example", from = "stats.one.example", action = "execute", form = form });
-	if result.status == "error" then return result.error.message; end
-	local lines = {};
-	for element in result.other:childtags("lines") do table.insert(lines, table.concat(element)); end
-	return table.concat(lines), result.other.attr;
+local function ask(request)
+	local iq = stanza("iq", { type = "set", id = "1", from = "stats.one.example", to = "stats.one.example" });
+	iq:tag("command", { node = "urn:prosody-exporter:statistics:1" }):tag("statistics", request);
+	local answer;
+	local origin = { type = "component", host = "stats.one.example", send = function (reply) answer = reply; end };
+	assert(handle_command({ origin = origin, stanza = iq }));
+	if type(answer) == "table" then return answer.attr.text; end
+	local attr, lines = {}, {};
+	for name, value in answer:match("<statistics ([^>]*)>"):gmatch("(%w+)='([^']*)'") do attr[name] = value; end
+	for text in answer:gmatch("<lines>(.-)</lines>") do table.insert(lines, text); end
+	return table.concat(lines), attr;
 end
 
 load_module();

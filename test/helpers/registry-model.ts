@@ -106,29 +106,20 @@ export function createRegistryModel(): RegistryModel {
   }
 
   function answerTo(command: Element): Element {
-    const x = command.getChild('x', 'jabber:x:data')!
-    const field = (name: string) =>
-      x
-        .getChildren('field')
-        .find((each) => each.attrs['var'] === name)
-        ?.getChildText('value')
-    const first = Number(field('first') ?? 1)
-    const isKnown = field('epoch') === String(epoch)
-    const cursors = (isKnown ? (field('since') ?? '0') : '0').split(' ').map((cursor) => {
+    const asked = command.getChild('statistics', REGISTRY_NODE)!.attrs
+    const first = Number(asked['first'] ?? 1)
+    const isKnown = asked['epoch'] === String(epoch)
+    const cursors = (isKnown ? (asked['since'] ?? '0') : '0').split(' ').map((cursor) => {
       const [since, last = Infinity] = cursor.split(':').map(Number)
       return { since: since!, last }
     })
-    const asked = Math.min(
-      Number(field('last') ?? Infinity),
+    const end = Math.min(
+      Number(asked['last'] ?? Infinity),
       first + model.pageSize - 1,
       metrics.length,
       cursors.at(-1)!.last,
     )
-    const { lines, last } = read(
-      first,
-      asked,
-      (id) => cursors.find((each) => id <= each.last)!.since,
-    )
+    const { lines, last } = read(first, end, (id) => cursors.find((each) => id <= each.last)!.since)
     return xml(
       'iq',
       { type: 'result' },

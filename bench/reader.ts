@@ -1,0 +1,28 @@
+/** A reader of the statistics that knows nothing yet each time, on a stream of its own. */
+
+import { createRegistryCollector } from '../src/collectors/registry.js'
+import { createConnection } from '../src/xmpp/connection.js'
+import type { TestProsody } from '../test/helpers/prosody.js'
+
+const TIMEOUT_MS = 30_000
+const silent = () => {}
+
+/** Returns once the stream is up; what `stop` ends is the stream. */
+export async function startReader({ service, secret, statsDomains }: TestProsody) {
+  let online = () => {}
+  const isOnline = new Promise<void>((resolve) => (online = resolve))
+  const connection = createConnection({
+    service,
+    domain: statsDomains[1]!,
+    secret,
+    version: '0',
+    log: { debug: silent, info: silent, warn: silent, error: silent },
+    onOnline: online,
+  })
+  connection.start()
+  await isOnline
+  return {
+    readAll: () => createRegistryCollector(connection).collect({ timeoutMs: TIMEOUT_MS }),
+    stop: () => connection.stop(),
+  }
+}

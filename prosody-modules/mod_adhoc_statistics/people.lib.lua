@@ -1,0 +1,45 @@
+-- For a person with a chat client: the first few hundred metrics, sorted, as a data form.
+
+local dataforms_new = require "util.dataforms".new;
+local text_lib = module:require "text";
+
+local max_lines = 500;
+
+local layout = dataforms_new {
+	title = "Statistics of this server";
+	instructions = "What modules measure. Names are those that Prometheus shows with / as __.";
+	{ name = "updated"; type = "text-single"; label = "Last collection" };
+	{ name = "statistics"; type = "text-multi"; label = "Statistics" };
+};
+
+local function write(index)
+	local lines = {};
+	for id = 1, math.min(index.size, max_lines) do
+		local record, labels = index.family[id], index.labels[id];
+		local text = text_lib.clean(record.name);
+		if labels and labels ~= "" then
+			text = text.." "..labels:sub(2):gsub("\t", " ");
+		end
+		text = text_lib.clip(text);
+		local metric = index.metric[id];
+		if metric._count ~= nil then
+			text = text.." = "..text_lib.number(metric._count).." (sum "..text_lib.number(metric._sum)..")";
+		else
+			text = text.." = "..text_lib.number(metric.value);
+		end
+		lines[id] = text;
+	end
+	table.sort(lines);
+	if index.size > max_lines then
+		lines[#lines + 1] = string.format("… and %d more", index.size - max_lines);
+	end
+	return {
+		layout = layout;
+		values = {
+			updated = index.updated and os.date("!%Y-%m-%dT%H:%M:%SZ", math.floor(index.updated)) or "never";
+			statistics = table.concat(lines, "\n");
+		};
+	};
+end
+
+return { write = write; };
