@@ -2,22 +2,17 @@
 // when it starts, and when it reads the file anew.
 
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, describe, test } from 'node:test'
+import { describe, test } from 'node:test'
 import { freePort, until } from '../scripts/process.js'
+import { SECRET, testDirectory } from './helpers/config.js'
 import { runExporter, withExporter } from './helpers/exporter.js'
 import { logLines, sampleValue } from './helpers/real.js'
 
-const SECRET = 'fish-and-chips'
-const directory = mkdtempSync(join(tmpdir(), 'prosody-exporter-wrong-'))
-after(() => {
-  rmSync(directory, { recursive: true })
-})
-writeFileSync(join(directory, 'good.secret'), SECRET, { mode: 0o600 })
-writeFileSync(join(directory, 'open.secret'), SECRET, { mode: 0o644 })
-const openSecret = JSON.stringify(join(directory, 'open.secret'))
+const { path: directory, file: writeTestFile } = testDirectory()
+writeTestFile('good.secret')
+const openSecret = JSON.stringify(writeTestFile('open.secret', SECRET, 0o644))
 
 const GOOD = `servers:
   - name: one
@@ -91,8 +86,7 @@ const CASES: readonly (readonly [string, string, string])[] = [
 describe('a configuration file with', { concurrency: 2 }, () => {
   for (const [i, [what, yaml, expected]] of CASES.entries()) {
     test(`${what} is one line with its place, and exit code 2`, async () => {
-      const file = join(directory, `${i}.yml`)
-      writeFileSync(file, yaml)
+      const file = writeTestFile(`${i}.yml`, yaml)
       const child = runExporter({ flags: [`--config.file=${file}`] })
       assert.equal(await child.exited, 2)
       assert.equal(child.stdout(), '')
@@ -103,10 +97,9 @@ describe('a configuration file with', { concurrency: 2 }, () => {
   }
 
   test('any of these, read anew, is that line once, and all goes on as it was', async (t) => {
-    const file = join(directory, 'reloaded.yml')
     const service = `service: 'xmpp://127.0.0.1:${await freePort()}', `
     const good = GOOD.replace('{ name', `{ ${service}name`)
-    writeFileSync(file, good)
+    const file = writeTestFile('reloaded.yml', good)
     const exporter = await withExporter(t, {
       flags: [`--config.file=${file}`, '--log.format=json'],
     })
