@@ -1,43 +1,24 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, describe, test } from 'node:test'
+import { describe, test } from 'node:test'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { root } from '../scripts/process.js'
 import { configSchema, schemaText } from '../src/config-schema.js'
-import { readConfig, type Config } from '../src/config.js'
-import { ConfigError } from '../src/errors.js'
-import { readSettings } from '../src/flags.js'
+import { configOf, problemOf, SECRET, testDirectory, type Env } from './helpers/config.js'
 
-const SECRET = 'fish-and-chips'
-const directory = mkdtempSync(join(tmpdir(), 'prosody-exporter-config-file-'))
-after(() => {
-  rmSync(directory, { recursive: true })
-})
+const { path: directory, file } = testDirectory()
 const FILE = join(directory, 'config.yml')
 const ENV = { PROSODY_EXPORTER_XMPP_DOMAIN: 'env.example', PROSODY_EXPORTER_XMPP_SECRET: SECRET }
 
-function config(yaml: string, args: string[] = [], env: Record<string, string> = ENV): Config {
+function config(yaml: string, args: string[] = [], env: Env = ENV) {
   writeFileSync(FILE, yaml)
-  return readConfig(readSettings([`--config.file=${FILE}`, ...args], env), env)
-}
-
-function problemOf(run: () => unknown): string {
-  let message = ''
-  assert.throws(run, (error) => {
-    assert.ok(error instanceof ConfigError, String(error))
-    message = error.message
-    return true
-  })
-  assert.doesNotMatch(message, /[\r\n]/, 'one line')
-  assert.ok(!message.includes(SECRET), 'without the secret')
-  return message
+  return configOf([`--config.file=${FILE}`, ...args], env)
 }
 
 /** What is wrong, without the name of the file. */
-function problem(yaml: string, args: string[] = [], env: Record<string, string> = ENV): string {
+function problem(yaml: string, args: string[] = [], env: Env = ENV): string {
   const message = problemOf(() => config(yaml, args, env))
   assert.ok(message.startsWith(`${FILE}:`), message)
   return message.slice(FILE.length + 1)
@@ -98,7 +79,7 @@ limits: { series: 5, label_value_length: 1e3 }
   })
 
   test('that is empty, or has comments only, leaves the defaults', () => {
-    const defaults = readConfig(readSettings([], ENV), ENV)
+    const defaults = configOf([], ENV)
     for (const yaml of ['', '# nothing\n', '---\n', '\uFEFF{}', 'registry: {}']) {
       assert.deepEqual(config(yaml), defaults, JSON.stringify(yaml))
     }
@@ -135,7 +116,7 @@ limits: { series: 5, label_value_length: 1e3 }
   test('may be named by a variable', () => {
     writeFileSync(FILE, 'limits: {series: 7}')
     const env = { ...ENV, PROSODY_EXPORTER_CONFIG_FILE: FILE }
-    assert.equal(readConfig(readSettings([], env), env).limits.series, 7)
+    assert.equal(configOf([], env).limits.series, 7)
   })
 
   test('names the secret file relative to its own directory', () => {
@@ -428,8 +409,7 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …', (
 
   test('a file that can not be read', () => {
     const missing = join(directory, 'none.yml')
-    const read = (path: string) =>
-      problemOf(() => readConfig(readSettings([`--config.file=${path}`], ENV), ENV))
+    const read = (path: string) => problemOf(() => configOf([`--config.file=${path}`], ENV))
     assert.equal(read(missing), `--config.file: "${missing}" cannot be read: there is no such file`)
     assert.equal(read(directory), `--config.file: "${directory}" cannot be read: it is a directory`)
     assert.equal(read('/dev/zero'), '--config.file: "/dev/zero" cannot be read: it is not a file')
@@ -437,17 +417,13 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …', (
 })
 
 describe('several servers', () => {
-  const secretFile = (name: string, mode = 0o600) => {
-    writeFileSync(join(directory, name), SECRET, { mode })
-    return join(directory, name)
-  }
   const two = `servers:
   - {name: a, domain: stats.a.example, secret_file: both.secret, collectors: {ping: false}}
   - {domain: stats.b.example, service: xmpp://b, secret_file: both.secret, hosts: [b.example]}
 `
 
   test('are each their own, by the name that they have or their domain', () => {
-    secretFile('both.secret')
+    file('both.secret')
     const { servers } = config(two, ['--no-collector.users'], {})
     assert.deepEqual(
       servers.map(({ name, xmpp, hosts }) => [name, xmpp.service, xmpp.domain, hosts]),
@@ -461,6 +437,8 @@ describe('several servers', () => {
     assert.deepEqual(on('users'), [false, false], 'a flag is for all of them')
   })
 
+  const secondSecret = (name: string) => two.replace('both.secret, hosts', `${name}, hosts`)
+  const ofSecret = (name: string) => `3:63: servers[1].secret_file: "${join(directory, name)}"`
   const cases: [string, string, string][] = [
     [
       'a name twice',
@@ -489,28 +467,27 @@ describe('several servers', () => {
     ],
     [
       'a secret file that is missing',
-      two.replace('both.secret, hosts', 'none.secret, hosts'),
-      `3:63: servers[1].secret_file: "${join(directory, 'none.secret')}" cannot be read: there is no such file`,
+      secondSecret('none.secret'),
+      `${ofSecret('none.secret')} cannot be read: there is no such file`,
     ],
     [
       'a secret file that everybody may read',
-      two.replace('both.secret, hosts', 'open.secret, hosts'),
-      `3:63: servers[1].secret_file: "${join(directory, 'open.secret')}" can be read by every user of the machine: run chmod 600 on it`,
+      secondSecret('open.secret'),
+      `${ofSecret('open.secret')} can be read by every user of the machine: run chmod 600 on it`,
     ],
   ]
   for (const [name, yaml, expected] of cases) {
     test(`but not with ${name}`, () => {
-      secretFile('both.secret')
-      secretFile('open.secret', 0o604)
+      file('both.secret')
+      file('open.secret', SECRET, 0o604)
       assert.equal(problem(yaml, [], {}), expected)
     })
   }
 
   test('but not with flags or variables that are of one', () => {
-    secretFile('both.secret')
+    file('both.secret')
     const expected = 'expected with one server only, and the file has 2'
-    const message = (args: string[], env: Record<string, string>) =>
-      problemOf(() => config(two, args, env))
+    const message = (args: string[], env: Env) => problemOf(() => config(two, args, env))
     assert.equal(message(['--xmpp.domain=c'], {}), `--xmpp.domain: ${expected}`)
     for (const name of ['XMPP_SECRET', 'XMPP_SERVICE', 'XMPP_HOST']) {
       const variable = `PROSODY_EXPORTER_${name}`
@@ -572,7 +549,7 @@ describe('the JSON Schema for editors', () => {
 
 test('the example gives the defaults, and what it has commented out is valid too', () => {
   const yaml = readFileSync(join(root, 'prosody-exporter.example.yml'), 'utf8')
-  const defaults = readConfig(readSettings([], ENV), ENV)
+  const defaults = configOf([], ENV)
   const { servers, ...rest } = config(yaml)
   const { servers: otherServers, ...others } = defaults
   assert.deepEqual(rest, others)

@@ -1,52 +1,21 @@
 import assert from 'node:assert/strict'
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, describe, test } from 'node:test'
-import { readConfig, type Config } from '../src/config.js'
+import { describe, test } from 'node:test'
+import type { Config } from '../src/config.js'
 import { parseDuration } from '../src/duration.js'
 import { COLLECTORS } from '../src/collectors/index.js'
-import { ConfigError } from '../src/errors.js'
-import { readSettings } from '../src/flags.js'
 import { addressText, parseListenAddress } from '../src/http/listen-address.js'
 import { helpText } from '../src/settings.js'
+import { configOf, problemOf, SECRET, testDirectory, type Env } from './helpers/config.js'
 
-const SECRET = 'fish-and-chips'
 const ENV = {
   PROSODY_EXPORTER_XMPP_DOMAIN: 'stats.example',
   PROSODY_EXPORTER_XMPP_SECRET: SECRET,
 }
-const directory = mkdtempSync(join(tmpdir(), 'prosody-exporter-config-'))
-after(() => {
-  rmSync(directory, { recursive: true })
-})
+const { path: directory, file } = testDirectory()
 
-function config(args: string[], env: Record<string, string> = {}): Config {
-  const all = { ...ENV, ...env }
-  return readConfig(readSettings(args, all), all)
-}
-
-function problem(args: string[], env: Record<string, string> = {}): string {
-  let message: string | undefined
-  assert.throws(
-    () => config(args, env),
-    (error) => {
-      assert.ok(error instanceof ConfigError, String(error))
-      message = error.message
-      return true
-    },
-  )
-  assert.doesNotMatch(message!, /[\r\n]/, 'one line')
-  assert.ok(!message!.includes(SECRET), 'without the secret')
-  return message!
-}
-
-function file(name: string, content: string | Uint8Array, mode = 0o600): string {
-  const path = join(directory, name)
-  writeFileSync(path, content)
-  chmodSync(path, mode)
-  return path
-}
+const config = (args: string[], env: Env = {}) => configOf(args, { ...ENV, ...env })
+const problem = (args: string[], env: Env = {}) => problemOf(() => config(args, env))
 
 describe('what is not given has its default', () => {
   test('every setting', () => {

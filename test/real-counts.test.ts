@@ -6,7 +6,13 @@ import { test, type TestContext } from 'node:test'
 import { promisify } from 'node:util'
 import xml from '@xmpp/xml'
 import { until } from '../scripts/process.js'
-import { isServerFamily, readExposition, seriesOf, type Family } from './helpers/compare.js'
+import {
+  isServerFamily,
+  readExposition,
+  readServer,
+  seriesOf,
+  type Family,
+} from './helpers/compare.js'
 import { withExporterFor } from './helpers/exporter.js'
 import {
   everyVersion,
@@ -69,10 +75,7 @@ async function startProsody(
   return {
     ...prosody,
     async families() {
-      if (!exporter) {
-        const response = await fetch(prosody.openmetricsUrl)
-        return readExposition(await response.text(), 'prosody')
-      }
+      if (!exporter) return await readServer(prosody)
       await evalLua(prosody, 'prosody.test_legacy.collect()')
       return readExposition(await untilUp(exporter), 'text').filter(isServerFamily)
     },

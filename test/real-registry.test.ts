@@ -10,6 +10,7 @@ import {
   NO_DIFFERENCE,
   readExporter,
   readExposition,
+  readServer,
   seriesOf,
   type Family,
   type Format,
@@ -56,12 +57,6 @@ async function withServer(t: TestContext, version: (typeof prosodyVersions)[numb
   }
   const [first, second] = await Promise.all([start(FIRST), start(SECOND)])
   return { prosody, first, second }
-}
-
-async function readServer(prosody: TestProsody): Promise<Family[]> {
-  const response = await fetch(prosody.openmetricsUrl)
-  assert.equal(response.status, 200)
-  return readExposition(await response.text(), 'prosody')
 }
 
 const isStepped = ({ name }: Family) => /test_(step|families)/.test(name)

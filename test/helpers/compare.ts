@@ -170,6 +170,13 @@ export function seriesOf(families: readonly Family[]): Map<string, number> {
   return series
 }
 
+/** What mod_http_openmetrics of a test's Prosody serves. */
+export async function readServer(prosody: { readonly openmetricsUrl: string }): Promise<Family[]> {
+  const response = await fetch(prosody.openmetricsUrl)
+  assert.equal(response.status, 200)
+  return readExposition(await response.text(), 'prosody')
+}
+
 export type Difference = {
   readonly missing: readonly string[]
   readonly unexpected: readonly string[]
