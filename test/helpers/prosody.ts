@@ -7,6 +7,9 @@ import { startProsody } from '../../scripts/prosody.js'
 
 export { legacyVersion, prosodyVersions }
 
+/** `newest`: the latest that Debian has. */
+export type ProsodyVersion = (typeof prosodyVersions)[number] | typeof legacyVersion | 'newest'
+
 type Started = Awaited<ReturnType<typeof startProsody>>
 
 /** A Lua expression, as text, for each option: `{ statistics_interval: '"manual"' }`. */
@@ -97,7 +100,7 @@ const GLOBALS: LuaOptions = {
 export async function withProsody(
   t: Pick<TestContext, 'after'>,
   options: ProsodyConfig & {
-    readonly version: (typeof prosodyVersions)[number] | typeof legacyVersion
+    readonly version: ProsodyVersion
   },
 ): Promise<TestProsody> {
   const directory = await temporaryDirectory('prosody-exporter-test')
@@ -131,7 +134,7 @@ export async function withProsody(
 
   return {
     server: running,
-    version: options.version,
+    version: first.version,
     dir,
     ports: first.ports,
     get pid() {
