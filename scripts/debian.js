@@ -182,11 +182,14 @@ export async function unpack(name, wanted, say = () => undefined) {
 
 /**
  * What Debian's base-files brings: since trixie packages have no files outside of `/usr`. Before,
- * their own directories take the place of these links.
+ * their own directories take the place of these links. Names are looked up in no DNS.
  *
  * @param {string} root
  */
 async function makeRoot(root) {
+  await mkdir(join(root, 'etc'))
+  await writeFile(join(root, 'etc/nsswitch.conf'), 'hosts: files\n')
+  await writeFile(join(root, 'etc/hosts'), '127.0.0.1 localhost far.example\n')
   for (const name of ['bin', 'sbin', 'lib', 'lib64']) {
     await mkdir(join(root, 'usr', name), { recursive: true })
     await symlink(join('usr', name), join(root, name))
