@@ -88,7 +88,6 @@ export async function startEjabberd({ version, config, users }) {
 }
 
 const READY = 'All accounts are there.'
-// eslint-disable-next-line no-control-regex
 const COLOUR = /\x1b\[[\d;]*m/g
 
 /** @param {string} root */

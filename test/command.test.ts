@@ -108,10 +108,34 @@ test('a command that asks for input is cancelled, and fails without waiting for 
     await assert.rejects(run, { name: 'CommandError', failure: 'needs-input' })
     assert.deepEqual(connection.asked[1], {
       type: 'set',
-      child: `<command xmlns="${NS}" node="${NODE}" sessionid="s1" action="cancel"/>`,
+      child: `<command xmlns="${NS}" node="${NODE}" action="cancel" sessionid="s1"/>`,
       options: { to: 'example.com', timeoutMs },
     })
   }
+})
+
+test('a command that asks for input gets the form that there is, once', async () => {
+  const executing = command(`node="${NODE}" status="executing" sessionid="s1"`)
+  const form = submitForm('urn:type', { a: '1' })
+  const connection = server(executing, completed('<note>done</note>'))
+  const result = await runCommand(connection, NODE, { form, timeoutMs })
+  assert.equal(result.notes[0]?.text, 'done')
+  const x = form.toString()
+  assert.deepEqual(
+    connection.asked.map(({ child }) => child),
+    [
+      `<command xmlns="${NS}" node="${NODE}" action="execute">${x}</command>`,
+      `<command xmlns="${NS}" node="${NODE}" action="complete" sessionid="s1">${x}</command>`,
+    ],
+  )
+
+  const again = server(executing, executing)
+  const run = runCommand(again, NODE, { form, timeoutMs })
+  await assert.rejects(run, { name: 'CommandError', failure: 'needs-input' })
+  assert.equal(
+    again.asked[2]?.child,
+    `<command xmlns="${NS}" node="${NODE}" action="cancel" sessionid="s1"/>`,
+  )
 })
 
 test('a session without an id cannot be cancelled, so it is not tried', async () => {

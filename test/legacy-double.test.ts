@@ -159,3 +159,59 @@ test('the registry for old versions takes families of every type, as that of 0.1
   assert.deepEqual(lines.slice(7, 9), ['F\t3\tgauge\tlogins\t\tHelp\t0', 'S\t2\t3\t\t7'])
   assert.match(lines.at(-1) ?? '', /^false\tfalse\t.*number of labels/)
 })
+
+/** Series of what is counted, by name and labels, of a page that a scenario printed. */
+function readCounts(lines: readonly string[]): Readonly<Record<string, string>> {
+  const names = new Map<string, string>()
+  const counts: Record<string, string> = {}
+  for (const line of lines) {
+    const [kind, id = '', ...fields] = line.split('\t')
+    if (kind === 'F') names.set(id, fields[1] ?? '')
+    if (kind !== 'S') continue
+    const [family = '', , ...rest] = fields
+    const name = names.get(family) ?? ''
+    const value = rest.pop() ?? ''
+    if (!name.startsWith('prosody_') && !name.includes('lag')) {
+      counts[[name, ...rest].join(' ')] = value
+    }
+  }
+  return counts
+}
+
+test('logins, stanzas, clients, users and accounts are counted once, over reloads too (double of Prosody 0.10)', async () => {
+  const lines = await run(
+    `
+    add_host("one.example", { a = true, b = true, c = true })
+    local a = connect("one.example", "PLAIN"):login()
+    a:login("a"):bind("x")
+    local again = connect("one.example", "SCRAM-SHA-1"):login("a"):bind("y")
+    add_host("two.example", {})
+    local b = connect("two.example", "PLAIN"):login("b"):bind("x")
+    a:dispatch("presence") a:dispatch("message") a:dispatch("iq") a:dispatch("a")
+    reload()
+    a:dispatch("message") b:dispatch("message") b:dispatch("presence", { type = "unavailable" })
+    again:close() b:close()
+    for _ = 1, 10 do tick(0.1) end
+    collect()
+    print((ask {}:gsub("\\n$", "")))`,
+    'counts',
+  )
+  const counted = Object.entries(readCounts(lines)).filter(([, value]) => value !== '0')
+  assert.deepEqual(Object.fromEntries(counted), {
+    'xmpp_logins one.example PLAIN': '1',
+    'xmpp_logins one.example SCRAM-SHA-1': '1',
+    'xmpp_logins two.example PLAIN': '1',
+    'xmpp_login_failures one.example PLAIN': '1',
+    'xmpp_stanzas one.example client presence': '1',
+    'xmpp_stanzas one.example client message': '2',
+    'xmpp_stanzas one.example client iq': '1',
+    'xmpp_stanzas two.example client message': '1',
+    'xmpp_stanzas two.example client presence': '1',
+    'xmpp_client_connections one.example': '1',
+    'xmpp_online_users one.example': '1',
+    'xmpp_registered_users one.example': '3',
+    'xmpp_start_time_seconds one.example': '1000',
+    'xmpp_start_time_seconds two.example': '1000',
+  })
+  assert.ok(!lines.some((line) => line.includes('error')), lines.join('\n'))
+})

@@ -1,20 +1,13 @@
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import { until } from '../scripts/process.js'
+import { COLLECTORS } from '../src/collectors/index.js'
 import { withExporterFor } from './helpers/exporter.js'
-import { prosodyVersions, withProsody, type ProsodyConfig } from './helpers/prosody.js'
-import {
-  complaints,
-  evalLua,
-  logLines,
-  sampleValue,
-  serverSamples,
-  untilUp,
-} from './helpers/real.js'
+import { everyVersion, withProsody, type ProsodyConfig, type Version } from './helpers/prosody.js'
+import { complaints, logLines, sampleValue, serverSamples, untilUp } from './helpers/real.js'
 import { openRoom } from './helpers/rooms.js'
+import { startTap } from './helpers/tap.js'
 import { login } from './helpers/xmpp-client.js'
-
-type Version = (typeof prosodyVersions)[number]
 
 const STATS = 'stats.one.example'
 const USERS = { 'a@one.example': 'x', 'b@one.example': 'x', 'c@two.example': 'x' }
@@ -32,7 +25,7 @@ async function startProsody(t: TestContext, version: Version, config: ProsodyCon
       },
     ],
     ...config,
-    modules: ['admin_adhoc', 'test_eval', ...(config.modules ?? [])],
+    modules: ['admin_adhoc', ...(config.modules ?? [])],
   })
   const users = await Promise.all(
     Object.entries(USERS).map(([jid, password]) =>
@@ -43,16 +36,14 @@ async function startProsody(t: TestContext, version: Version, config: ProsodyCon
   return { prosody: { ...prosody, statsDomains: [STATS] }, user: users[0]! }
 }
 
-// A connection as mod_s2s keeps them, since two servers on loopback can't prove who they are.
-const addS2s = (direction: string, flags: string) =>
-  `local sessions = prosody.hosts["one.example"] and require "core.modulemanager".get_module("*", "s2s").module:shared "/*/s2s/sessions"
-   local session = { direction = "${direction}", type = "s2sin", ${flags} }
-   sessions[{}] = session
-   return "done"`
-
+const ON_BY_DEFAULT = COLLECTORS.filter(({ isOn }) => isOn).map(({ name }) => name)
 const HOSTS = ['--xmpp.host=one.example', '--xmpp.host=two.example']
 
-for (const version of prosodyVersions) {
+/** What each collector told, and whether it succeeded, of one exposition. */
+const success = (text: string, name: string) =>
+  sampleValue(text, `prosody_exporter_collector_success{collector="${name}"}`)
+
+for (const version of everyVersion) {
   test(`Prosody ${version} without the module tells an admin all of the stock tier`, async (t) => {
     const { prosody, user } = await startProsody(t, version, {
       globals: { admins: `{ "${STATS}" }` },
@@ -60,18 +51,6 @@ for (const version of prosodyVersions) {
     for (const room of ['first', 'second', 'third']) {
       await openRoom(user, `${room}@${prosody.rooms}`)
     }
-    const remote = (to: string) => `from_host = "far.example", to_host = "${to}"`
-    await evalLua(prosody, addS2s('incoming', `${remote('one.example')}, secure = true`))
-    await evalLua(prosody, addS2s('incoming', remote('one.example')))
-    await evalLua(prosody, addS2s('incoming', remote('two.example')))
-    await evalLua(
-      prosody,
-      addS2s(
-        'outgoing',
-        'from_host = "one.example", to_host = "far.example", secure = true, cert_identity_status = "valid", dialback_key = "x", smacks = true',
-      ),
-    )
-
     const startedBefore = Date.now() / 1000
     const exporter = await withExporterFor(t, prosody, {
       stock: true,
@@ -82,27 +61,23 @@ for (const version of prosodyVersions) {
     assert.equal(value('xmpp_online_users{host="one.example"}'), 2)
     assert.equal(value('xmpp_online_users{host="two.example"}'), 1)
     assert.equal(value('xmpp_muc_rooms{host="rooms.one.example"}'), 3)
-    const s2s = (host: string, direction: string, security: string) =>
-      value(`xmpp_s2s_connections{host="${host}",direction="${direction}",security="${security}"}`)
-    assert.equal(s2s('one.example', 'in', 'encrypted'), 1)
-    assert.equal(s2s('one.example', 'in', 'plain'), 1)
-    assert.equal(s2s('one.example', 'in', 'verified'), 0)
-    assert.equal(s2s('one.example', 'out', 'verified'), 1)
-    assert.equal(s2s('two.example', 'in', 'plain'), 1)
-    assert.equal(s2s('two.example', 'out', 'verified'), 0)
+    // real-s2s.test.ts has some.
+    const s2s = serverSamples(text).filter((line) => line.startsWith('xmpp_s2s_connections'))
+    assert.equal(s2s.length, 2 * 3 * HOSTS.length)
+    assert.ok(s2s.every((line) => line.endsWith(' 0')))
     assert.equal(value('prosody_module_loaded{host="one.example",module="admin_adhoc"}'), 1)
-    assert.equal(value(`xmpp_info{host="one.example",name="Prosody",version="${version}"}`), 1)
     const types = 'category="conference",type="text"'
     assert.equal(value(`xmpp_host_info{host="rooms.one.example",${types}}`), 1)
-    for (const host of ['one.example', 'two.example']) {
+    for (const host of prosody.hosts) {
+      assert.equal(value(`xmpp_info{host="${host}",name="Prosody",version="${version}"}`), 1)
+      assert.equal(value(`xmpp_host_info{host="${host}",category="server",type="im"}`), 1)
       const started = value(`xmpp_start_time_seconds{host="${host}"}`)!
       assert.ok(started <= startedBefore + 1 && started > startedBefore - 120, String(started))
       assert.ok(value(`xmpp_ping_seconds{host="${host}"}`)! > 0)
     }
-    for (const name of ['ping', 'version', 'start_time', 'components', 'muc_rooms', 'users']) {
-      assert.equal(value(`prosody_exporter_collector_success{collector="${name}"}`), 1, name)
+    for (const name of ON_BY_DEFAULT) {
+      assert.equal(success(text, name), name === 'registry' ? 0 : 1, name)
     }
-    assert.equal(value('prosody_exporter_collector_success{collector="registry"}'), 0)
 
     await user.close()
     await until(
@@ -120,26 +95,80 @@ for (const version of prosodyVersions) {
     assert.ok(!logLines(exporter).some(({ message }) => /only an admin may ask/.test(message)))
   })
 
+  test(`an admin of one VirtualHost of Prosody ${version} is told all of that one`, async (t) => {
+    const { prosody } = await startProsody(t, version, {
+      extra: `VirtualHost "one.example"\n  admins = { "${STATS}" }`,
+    })
+    const exporter = await withExporterFor(t, prosody, {
+      stock: true,
+      flags: [...HOSTS, '--no-collector.registry', '--log.format=json'],
+    })
+    const text = await untilUp(exporter)
+    assert.equal(sampleValue(text, 'xmpp_online_users{host="one.example"}'), 2)
+    assert.equal(sampleValue(text, 'xmpp_online_users{host="two.example"}'), undefined)
+    for (const family of ['xmpp_s2s_connections', 'prosody_module_loaded']) {
+      const lines = serverSamples(text).filter((line) => line.startsWith(family))
+      assert.ok(lines.length > 0)
+      assert.ok(lines.every((line) => line.includes('host="one.example"')))
+    }
+    assert.ok(sampleValue(text, 'xmpp_ping_seconds{host="two.example"}')! > 0)
+    for (const name of ON_BY_DEFAULT.filter((name) => name !== 'registry')) {
+      assert.equal(success(text, name), 1, name)
+    }
+    assert.deepEqual(complaints(exporter), [])
+  })
+
   test(`Prosody ${version} without module and rights tells what anybody may ask, and one line says so`, async (t) => {
     const { prosody, user } = await startProsody(t, version)
     await openRoom(user, `only@${prosody.rooms}`)
+    const tap = await startTap(t, prosody.ports.component)
     // Without `hosts`: the parent of the component's domain and what it lists.
-    const exporter = await withExporterFor(t, prosody, {
-      stock: true,
-      flags: ['--log.format=json'],
-    })
+    const exporter = await withExporterFor(
+      t,
+      { ...prosody, service: tap.service },
+      {
+        stock: true,
+        flags: ['--log.format=json'],
+        env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' },
+      },
+    )
     const text = await untilUp(exporter)
     assert.equal(sampleValue(text, 'xmpp_muc_rooms{host="rooms.one.example"}'), 1)
     assert.ok(sampleValue(text, 'xmpp_ping_seconds{host="one.example"}')! > 0)
+    assert.ok(sampleValue(text, 'xmpp_start_time_seconds{host="one.example"}')! > 0)
     assert.equal(sampleValue(text, 'xmpp_ping_seconds{host="two.example"}'), undefined)
     assert.doesNotMatch(text, /^(xmpp_online_users|xmpp_s2s_connections|prosody_module_loaded)/m)
-    for (const name of ['users', 's2s', 'modules']) {
-      const success = `prosody_exporter_collector_success{collector="${name}"}`
-      assert.equal(sampleValue(text, success), 1, 'there is nobody to ask')
+    for (const name of ON_BY_DEFAULT) {
+      // Of those that need rights there is nobody to ask.
+      assert.equal(success(text, name), name === 'registry' ? 0 : 1, name)
     }
-    for (let i = 0; i < 5; i++) await exporter.get('/metrics')
-    const lines = logLines(exporter).map(({ message }) => message)
-    assert.equal(lines.filter((line) => /only an admin may ask/.test(line)).length, 1)
+
+    const [lines, asked, logged] = [logLines(exporter), tap.stanzas().length, prosody.log()]
+    const scrapes = 50
+    for (let i = 0; i < scrapes; i++) {
+      assert.equal((await exporter.get('/metrics')).status, 200)
+    }
+    assert.deepEqual(logLines(exporter), lines, 'nothing more is logged')
+    assert.equal(prosody.log(), logged, 'nor by Prosody')
+    const questions = new Map<string, number>()
+    for (const { name, attrs, children } of tap.stanzas().slice(asked)) {
+      const [child] = children
+      if (name !== 'iq' || typeof child !== 'object') continue
+      const what = [attrs['type'], attrs['to'], child.name, child.attrs['xmlns']].join(' ')
+      questions.set(what, (questions.get(what) ?? 0) + 1)
+    }
+    assert.deepEqual(
+      Object.fromEntries(questions),
+      {
+        'get one.example ping urn:xmpp:ping': scrapes,
+        'get rooms.one.example query http://jabber.org/protocol/disco#items': scrapes,
+        // Whether the module is there by now: to ourselves.
+        [`set ${STATS} command http://jabber.org/protocol/commands`]: scrapes,
+      },
+      'nothing that was refused is asked again',
+    )
+    const messages = lines.map(({ message }) => message)
+    assert.equal(messages.filter((line) => /only an admin may ask/.test(line)).length, 1)
     assert.equal(complaints(exporter).length, 1, complaints(exporter).join('\n'))
     assert.equal((await exporter.get('/-/ready')).status, 200)
   })

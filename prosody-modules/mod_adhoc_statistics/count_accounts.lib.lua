@@ -3,8 +3,9 @@
 local usermanager = require "core.usermanager";
 local storagemanager = require "core.storagemanager";
 local add_task, stop_task = require "util.timer".add_task, require "util.timer".stop;
-local time = require "util.time";
-local now = time.monotonic or time.now;
+-- COMPAT Prosody 0.10 has no util.time
+local has_time, time = pcall(require, "util.time");
+local now = has_time and (time.monotonic or time.now) or require "socket".gettime;
 local hosts = prosody.hosts;
 
 -- Seconds for which a slice lasts, the pause after it (so that this never takes more than one part

@@ -5,8 +5,9 @@ local configmanager = require "core.configmanager";
 local parse_datetime = require "util.datetime".parse;
 local resolve_path = require "util.paths".resolve_relative_path;
 local timer = require "util.timer";
-local time = require "util.time";
-local now = time.monotonic or time.now;
+-- COMPAT Prosody 0.10 has no util.time
+local has_time, time = pcall(require, "util.time");
+local now = has_time and (time.monotonic or time.now) or require "socket".gettime;
 local hosts = prosody.hosts;
 
 -- An external component has a start time of its own.

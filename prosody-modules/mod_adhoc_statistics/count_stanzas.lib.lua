@@ -7,6 +7,12 @@ local hosts = prosody.hosts;
 
 local kinds = { "message", "presence", "iq" };
 
+-- COMPAT before 0.12 what mod_presence makes of a connection that is gone passes the filter as well.
+local is_before_0_12 = not require "core.statsmanager".metric;
+local function is_farewell(stanza, session)
+	return stanza.attr.type == "unavailable" and session.type == "c2s" and not prosody.full_sessions[session.full_jid];
+end
+
 -- Counted on the stream that brings them, by a filter, so that nothing that happens to a stanza
 -- later (a module that handles, copies, rewrites or routes it again) counts it twice. Streams of
 -- external components have no filters: theirs are counted where they are routed.
@@ -27,10 +33,11 @@ local function count_stanzas(scope)
 	local by_type = { c2s = from_clients; s2sin = from_servers; s2sout = from_servers };
 	local function count_in(stanza, session)
 		local by_host = by_type[session.type];
-		local by_kind = by_host and by_host[session.host];
+		-- COMPAT before 0.12 a server's session has no host when it is incoming
+		local by_kind = by_host and by_host[session.host or session.to_host];
 		if by_kind and not stanza.attr.xmlns then
 			local metric = by_kind[stanza.name];
-			if metric then metric:add(1); end
+			if metric and not (is_before_0_12 and is_farewell(stanza, session)) then metric:add(1); end
 		end
 		return stanza;
 	end

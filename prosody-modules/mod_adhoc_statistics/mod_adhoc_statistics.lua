@@ -68,10 +68,11 @@ if not at_load then
 	if module.set_status then module:set_status("error", at_load_err); end
 end
 
--- COMPAT what Prosody itself does not count is counted from 0.12 on, where modules share a registry.
-if at_load and statsman.metric then
+-- What Prosody itself does not count.
+if at_load then
 	local counts = module:require "counts";
-	counts.start(statsman.metric);
+	-- COMPAT before 0.12 modules share no registry
+	counts.start(statsman.metric or function (...) return at_load.registry:metric(...); end);
 	function module.unload()
 		counts.stop();
 	end

@@ -32,8 +32,8 @@ export function createRightsAdvice(
     isSaid = true
     say(
       `${wanting.join(', ')} tell nothing: only an admin may ask, with "admin_adhoc" in modules_enabled and ` +
-        `admins = { "${domain}" } in prosody.cfg.lua. That would also let whoever has the component's secret ` +
-        'delete users and shut the server down; mod_adhoc_statistics needs no such right',
+        `admins = { "${domain}" } in the VirtualHost's section of prosody.cfg.lua. That would also let whoever has ` +
+        "the component's secret create and delete its users; mod_adhoc_statistics needs no such right",
     )
   }
 

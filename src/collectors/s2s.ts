@@ -18,7 +18,7 @@ export function createS2s(): HostSource {
     families: [
       {
         name: FAMILY,
-        help: 'Connections with other servers, by direction and by whether they are encrypted and the certificate of the other side was found right (verified).',
+        help: 'Connections with other servers, by direction and by whether they are encrypted and the certificate of the other side was found right (verified); those being made are among them.',
       },
     ],
     appliesTo: ({ commands }) => commands.has(NODE),

@@ -1,24 +1,17 @@
 -- A test double of Prosody 0.10, which Debian doesn't have, for Lua 5.1: as much of it as
 -- mod_adhoc_statistics touches. It is written from what is known of 0.10's API, not run against one.
 --
---   lua5.1 prosody-0.10.lua DIRECTORY_OF_THE_MODULE [off] < scenario.lua
+--   lua5.1 prosody-0.10.lua DIRECTORY_OF_THE_MODULE [off | counts] < scenario.lua
 --
--- The scenario is run with `measure`, `collect`, `ask`, `reload` and `clock`.
+-- Statistics are off, or what Prosody doesn't count is counted. The scenario is run with `measure`,
+-- `collect`, `ask`, `reload` and `clock`; and `add_host`, `connect` and `tick`.
 local directory, mode = arg[1], arg[2];
 
 local clock = { now = 1000 };
 local function gettime() return clock.now; end
 
--- util.events
-local handlers = {};
-prosody = { events = {} };
-function prosody.events.add_handler(event, handler)
-	handlers[event] = handlers[event] or {};
-	table.insert(handlers[event], handler);
-end
-function prosody.events.fire_event(event, data)
-	for _, handler in ipairs(handlers[event] or {}) do handler(data); end
-end
+-- It sets the global `prosody`.
+local server = assert(loadfile((arg[0]:gsub("%.lua$", "-hosts.lua"))))(clock);
 
 -- util.statistics: amounts and counters stay, the others begin anew when their getter is called.
 local getters = {};
@@ -136,16 +129,17 @@ end
 local set_mt = {};
 set_mt.__index = set_mt;
 local function new_set(list)
-	local set = setmetatable({ items = {} }, set_mt);
-	for _, item in ipairs(list or {}) do set.items[item] = true; end
+	local set = setmetatable({ _items = {} }, set_mt);
+	for _, item in ipairs(list or {}) do set._items[item] = true; end
 	return set;
 end
 function set_mt.__div(set, map)
 	local new = new_set();
-	for item in pairs(set.items) do new.items[map(item)] = true; end
+	for item in pairs(set._items) do new._items[map(item)] = true; end
 	return new;
 end
-function set_mt:contains(item) return self.items[item] ~= nil; end
+function set_mt:contains(item) return self._items[item] ~= nil; end
+function set_mt:items() return pairs(self._items); end
 
 -- No util.time, util.id, util.openmetrics, nor utf8 in util.encodings.
 local libraries = {
@@ -169,19 +163,29 @@ local libraries = {
 	};
 	["util.uuid"] = { generate = function () clock.ids = (clock.ids or 0) + 1; return "epoch-"..clock.ids; end };
 };
-for name, library in pairs(libraries) do
-	package.preload[name] = function () return library; end
+for _, list in ipairs { libraries, server.libraries } do
+	for name, library in pairs(list) do
+		package.preload[name] = function () return library; end
+	end
 end
 package.path, package.cpath = "", "";
 
 -- core.moduleapi and core.modulemanager, for one component
-local command;
+local command, unload;
+local shared = {};
 local function default(_, _, value) return value; end
 local function load_module()
 	local module = {
 		host = "stats.one.example";
 		get_option_string = default; get_option_number = default;
-		get_option_set = function (_, _, list) return new_set(list); end;
+		get_option_set = function (_, name, list)
+			if name == "adhoc_statistics_counts" and mode == "counts" then return nil; end
+			return new_set(list);
+		end;
+		shared = function (_, path)
+			shared[path] = shared[path] or {};
+			return shared[path];
+		end;
 		log = function (_, level, ...) print("module", level, string.format(...)); end;
 		hook = function () end;
 		hook_global = function (_, event, handler) prosody.events.add_handler(event, handler); end;
@@ -198,7 +202,9 @@ local function load_module()
 		end
 		return run(name..".lib.lua");
 	end
+	if unload then unload(); end
 	run("mod_adhoc_statistics.lua");
+	unload = module.unload;
 end
 
 -- What the component is told: attributes and lines of a page, or the text of an error.
@@ -218,5 +224,6 @@ end
 load_module();
 local scenario = setmetatable({
 	measure = statsmanager.measure, collect = collect, ask = ask, reload = load_module, clock = clock,
+	add_host = server.add_host, connect = server.connect, tick = server.tick,
 }, { __index = _G });
 setfenv(assert(loadstring(io.read("*a"), "=scenario")), scenario)();

@@ -7,8 +7,12 @@ import { startProsody } from '../../scripts/prosody.js'
 
 export { legacyVersion, prosodyVersions }
 
+/** Those with a metric registry, and the one without. */
+export const everyVersion = [legacyVersion, ...prosodyVersions] as const
+export type Version = (typeof everyVersion)[number]
+
 /** `newest`: the latest that Debian has. */
-export type ProsodyVersion = (typeof prosodyVersions)[number] | typeof legacyVersion | 'newest'
+export type ProsodyVersion = Version | 'newest'
 
 type Started = Awaited<ReturnType<typeof startProsody>>
 

@@ -8,9 +8,19 @@ local resolver = {};
 function resolver:lookup(handler, qname, qtype) -- luacheck: ignore 212/self
 	local domain = qname:match("^_xmpp%-server%._tcp%.(.-)%.?$");
 	local port = domain and prosody.test_dns_ports and prosody.test_dns_ports[domain] or 1;
-	local answer = { { srv = { target = "127.0.0.1"; port = port; priority = 0; weight = 0; } } };
-	handler(qtype == "SRV" and not qname:find(".none.", 1, true) and answer or nil);
+	local answer;
+	if qtype == "SRV" and not qname:find(".none.", 1, true) then
+		answer = { { srv = { target = "127.0.0.1"; port = port; priority = 0; weight = 0; } } };
+	elseif qtype == "A" and qname == "127.0.0.1" then
+		-- COMPAT Prosody 0.11 looks up addresses too
+		answer = { { a = qname; } };
+	end
+	handler(answer);
 end
+
+-- COMPAT Prosody 0.11 reaches into it
+local nothing = function () end
+resolver._resolver = { settimeout = nothing; addnameserver = nothing; closeall = nothing; };
 
 function adns.resolver()
 	return resolver;

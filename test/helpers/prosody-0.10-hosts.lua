@@ -1,0 +1,137 @@
+-- The part of the double of Prosody 0.10 (prosody-0.10.lua) that has hosts, clients and timers: as
+-- much as what counts them touches, written after 0.11 where 0.10's API is not known to differ.
+local clock = ...;
+
+-- util.events: in the order of their priority, until one returns something.
+local function new_events()
+	local handlers = {};
+	local events = { _handlers = handlers };
+	function events.add_handler(event, handler, priority)
+		local list = handlers[event] or {};
+		handlers[event] = list;
+		local at = 1;
+		while list[at] and list[at].priority >= (priority or 0) do at = at + 1; end
+		table.insert(list, at, { handler = handler, priority = priority or 0 });
+	end
+	function events.remove_handler(event, handler)
+		for i, entry in ipairs(handlers[event] or {}) do
+			if entry.handler == handler then return table.remove(handlers[event], i); end
+		end
+	end
+	function events.fire_event(event, data)
+		for _, entry in ipairs(handlers[event] or {}) do
+			local result = entry.handler(data);
+			if result ~= nil then return result; end
+		end
+	end
+	return events;
+end
+
+prosody = {
+	events = new_events(); hosts = {}; paths = {};
+	full_sessions = {}; incoming_s2s = {}; start_time = clock.now;
+};
+
+-- util.filters
+local filters, filter_hooks = {}, {};
+function filters.add_filter(session, type, callback)
+	session.filters = session.filters or {};
+	session.filters[type] = session.filters[type] or {};
+	table.insert(session.filters[type], callback);
+end
+local function remove(list, item)
+	for i, each in ipairs(list or {}) do
+		if each == item then return table.remove(list, i); end
+	end
+end
+function filters.remove_filter(session, type, callback) remove(session.filters[type], callback); end
+function filters.add_filter_hook(callback) table.insert(filter_hooks, callback); end
+function filters.remove_filter_hook(callback) remove(filter_hooks, callback); end
+
+-- util.timer: due tasks are run by tick().
+local tasks = {};
+local timer = {};
+function timer.add_task(delay, callback)
+	local task = { at = clock.now + delay, callback = callback };
+	tasks[task] = true;
+	return task;
+end
+function timer.stop(task) tasks[task] = nil; end
+local function tick(seconds)
+	clock.now = clock.now + seconds;
+	for task in pairs(tasks) do
+		if task.at <= clock.now then
+			local delay = task.callback(clock.now);
+			if delay then task.at = clock.now + delay; else tasks[task] = nil; end
+		end
+	end
+end
+
+local function add_host(name, accounts)
+	local users = { name = "internal_plain" };
+	function users.get_sasl_handler() return { mechs = { PLAIN = true, ["SCRAM-SHA-1"] = true } }; end
+	function users.users() return pairs(accounts); end
+	prosody.hosts[name] = {
+		host = name, type = "local", events = new_events(), modules = {}, sessions = {}, s2sout = {}, users = users,
+	};
+	prosody.events.fire_event("host-activated", name);
+end
+
+-- A client, from the choice of a SASL mechanism on: mod_saslauth, core.sessionmanager, mod_c2s.
+local client_mt = {};
+client_mt.__index = client_mt;
+local function connect(host, mechanism)
+	local session = setmetatable({ type = "c2s_unauthed", host = host, sasl_handler = { selected = mechanism } }, client_mt);
+	for _, hook in ipairs(filter_hooks) do hook(session); end
+	return session;
+end
+function client_mt:login(username)
+	local events = prosody.hosts[self.host].events;
+	if not username then
+		events.fire_event("authentication-failure", { session = self });
+		return self;
+	end
+	self.type, self.username = "c2s_unbound", username;
+	events.fire_event("authentication-success", { session = self });
+	self.sasl_handler = nil;
+	return self;
+end
+function client_mt:bind(resource)
+	local host = prosody.hosts[self.host];
+	self.type, self.resource, self.full_jid = "c2s", resource, self.username.."@"..self.host.."/"..resource;
+	host.sessions[self.username] = host.sessions[self.username] or { sessions = {} };
+	host.sessions[self.username].sessions[resource] = self;
+	prosody.full_sessions[self.full_jid] = self;
+	host.events.fire_event("resource-bind", { session = self });
+	return self;
+end
+function client_mt:dispatch(name, attr)
+	local stanza = { name = name, attr = attr or {} };
+	for _, filter in ipairs(self.filters["stanzas/in"]) do stanza = filter(stanza, self); end
+end
+function client_mt:close()
+	local host = prosody.hosts[self.host];
+	host.sessions[self.username].sessions[self.resource] = nil;
+	prosody.full_sessions[self.full_jid] = nil;
+	if not next(host.sessions[self.username].sessions) then host.sessions[self.username] = nil; end
+	host.events.add_handler("resource-unbind", function ()
+		self:dispatch("presence", { type = "unavailable" });
+	end, -1e9);
+	host.events.fire_event("resource-unbind", { session = self });
+end
+
+local libraries = {
+	["core.certmanager"] = { create_context = function () return nil, "No certificate"; end };
+	["core.configmanager"] = { get = function () end, rawget = function () end };
+	["core.storagemanager"] = { get_driver = function () return {}, "internal"; end };
+	["core.usermanager"] = {
+		get_sasl_handler = function (host) return prosody.hosts[host].users.get_sasl_handler(); end;
+		users = function (host) return prosody.hosts[host].users.users(); end;
+	};
+	["util.datetime"] = {};
+	["util.filters"] = filters;
+	["util.paths"] = {};
+	["util.timer"] = timer;
+};
+
+return { libraries = libraries, add_host = add_host, connect = connect, tick = tick };
