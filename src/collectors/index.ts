@@ -6,6 +6,7 @@ import { createHostCollector, type HostSource } from './host-collector.js'
 import { createHosts, type Hosts } from './hosts.js'
 import { modules } from './modules.js'
 import { createMucRooms } from './muc-rooms.js'
+import { openfire } from './openfire.js'
 import { ping } from './ping.js'
 import { createRegistryCollector } from './registry.js'
 import type { RegistryFilter } from './registry-lines.js'
@@ -13,6 +14,7 @@ import { createRightsAdvice } from './rights.js'
 import { createS2s } from './s2s.js'
 import { serverStatistics } from './server-statistics.js'
 import { createStartTime } from './start-time.js'
+import { tigase } from './tigase.js'
 import { users } from './users.js'
 import { version } from './version.js'
 
@@ -62,6 +64,8 @@ export const COLLECTORS: readonly CollectorEntry[] = [
   { name: 'users', isOn: true, help: 'Numbers of users (XEP-0133), where we may ask.', create: onHosts(() => users) },
   { name: 's2s', isOn: true, help: 'Connections with other servers, where Prosody lets us ask.', create: onHosts(createS2s) },
   { name: 'ejabberd_s2s', isOn: true, help: 'Connections with other servers, where ejabberd lets us ask.', create: onHosts(({ onApiRefused }) => createEjabberdS2s(onApiRefused)) },
+  { name: 'openfire', isOn: true, help: 'What Openfire tells its components.', create: onHosts(() => openfire) },
+  { name: 'tigase', isOn: true, help: "What Tigase's session manager counts.", create: onHosts(() => tigase) },
   { name: 'modules', isOn: true, help: 'Loaded modules, where Prosody lets us ask.', create: onHosts(() => modules) },
   { name: 'server_statistics', isOn: false, help: 'What the server tells under its own names (XEP-0039).', create: onHosts(() => serverStatistics) },
 ]

@@ -64,19 +64,18 @@ function rowOf(name: string, version: string, told: Partial<Record<Rights, Told>
 
 test("the README's table is what was found", async () => {
   const table = await prettier.format(tableOf(rows), { parser: 'markdown', printWidth: 100 })
-  const between = /(<!-- matrix -->\n\n)([^]*?)(\n<!-- \/matrix -->)/
+  const between = /(<!-- matrix -->\n)([^]*?)(<!-- \/matrix -->)/
   const text = readFileSync(README, 'utf8')
   const [, , current] = between.exec(text) ?? assert.fail('README.md has no place for it')
   console.log(table)
   if (process.env['MATRIX_WRITE'] === '1') {
-    writeFileSync(
-      README,
-      text.replace(between, (_, before, _table, after) => `${before}${table}${after}`),
-    )
+    const write = (_: string, before: string, _current: string, after: string) =>
+      `${before}\n${table}\n${after}`
+    writeFileSync(README, text.replace(between, write))
   } else {
     assert.equal(
-      withoutNewest(current!),
-      withoutNewest(table),
+      withoutNewest(current!.trim()),
+      withoutNewest(table.trim()),
       'npm run test:matrix -- --write puts what was found into README.md',
     )
   }

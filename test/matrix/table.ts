@@ -16,13 +16,33 @@ const REGISTRY: Readonly<Record<string, string>> = {
   '13.0': 'as mod_http_openmetrics',
 }
 
+/** What Debian does not have. */
+const NOT_RUN: readonly (readonly string[])[] = [
+  ['Prosody 0.10, not run', 'under Lua 5.1, against a double of its statsmanager', '', '', ''],
+  [
+    'Openfire, by its sources, not run',
+    ...[
+      '',
+      '`openfire_available_users`, `openfire_available_sessions`, `openfire_start_time_seconds`',
+    ],
+    ...['', '`xmpp_online_users`, `xmpp_registered_users` and the others of XEP-0133'],
+  ],
+  ['Tigase, by its sources, not run', '', '–', '', '`tigase_statistic`'],
+]
+
 /** What every server tells anybody is said once, below the table. */
 export function tableOf(rows: readonly Row[]): string {
   const all = rows.flatMap(({ told }) => Object.values(told))
   const common = (all[0]?.families ?? []).filter((name) =>
     all.every(({ families }) => families.includes(name)),
   )
-  const head = ['Server', 'Registry, by the module', 'To anybody', 'With two rights', 'As admin']
+  const head = [
+    'Server',
+    'Registry, by the module',
+    'Without a right',
+    'With two API commands',
+    'As admin',
+  ]
   const lines = rows.map(({ name, isNewest, told }) => {
     const { none, some, admin } = told
     // Debian's own revision says nothing here.
@@ -46,7 +66,9 @@ export function tableOf(rows: readonly Row[]): string {
   return [
     row(head),
     row(head.map(() => '---')),
+    ...NOT_RUN.slice(0, 1).map(row),
     ...lines.map(row),
+    ...NOT_RUN.slice(1).map(row),
     '',
     `Each tells anybody ${common.map(code).join(', ')}.`,
     '',
