@@ -57,7 +57,7 @@ export async function startEjabberd({ version, config, users }) {
       env: {
         ...{ PATH: process.env.PATH, HOME: dir, ROOTDIR: '/usr/lib/erlang', BINDIR: bin },
         ...{ EMU: 'beam', PROGNAME: 'erl', ERL_CRASH_DUMP: '/dev/null' },
-        ...{ ERL_LIBS: '/usr/lib/x86_64-linux-gnu', ERL_INETRC: join(dir, 'inetrc') },
+        ...{ ERL_LIBS: await libraryDirectory(root), ERL_INETRC: join(dir, 'inetrc') },
         ...{ EJABBERD_CONFIG_PATH: join(dir, 'ejabberd.yml') },
         ...{ EJABBERD_LOG_PATH: join(dir, 'ejabberd.log'), SCRIPT_DIR: '/usr/sbin' },
         // Only Erlang 25 needs it, and the later ones don't mind.
@@ -96,6 +96,12 @@ async function binaryDirectory(root) {
   const runtime = names.find((name) => name.startsWith('erts-'))
   if (runtime === undefined) throw new SetupError(`There is no Erlang in ${root}.`)
   return `/usr/lib/erlang/${runtime}/bin`
+}
+
+/** Of the machine's architecture, where Debian has ejabberd. @param {string} root */
+async function libraryDirectory(root) {
+  const names = await readdir(join(root, 'usr/lib'))
+  return `/usr/lib/${names.find((name) => name.includes('-linux-')) ?? ''}`
 }
 
 /** Erlang that makes the accounts. @param {Readonly<Record<string, string>>} users */
