@@ -29,6 +29,8 @@ export type FileSettings = {
   readonly values: Values
   readonly servers: readonly FileServer[]
   readonly drop: readonly GivenDropRule[]
+  /** Where it begins, for what it lacks. */
+  readonly source: string
 }
 
 /**
@@ -48,6 +50,7 @@ export function readConfigFile(file: Given): FileSettings {
   })
   const { servers = [], ...sections } = result.data
   return {
+    source: given([], '').source,
     values: sectionValues(sections, given),
     servers: servers.map((server, i) =>
       readServer(server, ['servers', i], given, dirname(resolve(file.text))),

@@ -1,5 +1,5 @@
 import { COLLECTORS } from './collectors/index.js'
-import { withFile, type FileServer } from './config-file.js'
+import { withFile, type FileServer, type FileSettings } from './config-file.js'
 import { bool, fail, one, readDomain, service } from './config-values.js'
 import { ConfigError } from './errors.js'
 import type { Given, Settings } from './flags.js'
@@ -24,12 +24,13 @@ const SECRET_VARIABLE = variableName('xmpp.secret')
 /** The servers of the file, or the one that flags and environment tell of. */
 export function readServers(
   settings: Settings,
-  servers: readonly FileServer[],
+  file: Pick<FileSettings, 'servers' | 'source'> | undefined,
   env: Env,
 ): ServerConfig[] {
+  const servers = file?.servers ?? []
   if (servers.length < 2) {
-    const [only = { name: undefined, values: new Map() }] = servers
-    return [readServer(withFile(settings, only), only.name, env)]
+    const nothing = { name: undefined, values: new Map(), source: file?.source }
+    return [readServer(settings, servers[0] ?? nothing, env)]
   }
   const given = OF_ONE.flatMap((name) => settings.all(name)).find(({ from }) => from !== 'default')
   const source = given?.source ?? (env[SECRET_VARIABLE] ? SECRET_VARIABLE : undefined)
@@ -48,7 +49,7 @@ export function readServers(
         throw new ConfigError(`${server.source}: expected a ${key}, got none`)
       }
     }
-    const read = readServer(withFile(settings, server), server.name, env)
+    const read = readServer(settings, server, env)
     if (names.has(read.name)) {
       const twice = server.name ?? server.values.get('xmpp.domain')![0]!
       fail(twice, server.name ? 'each name once' : 'a name, since another server has this domain')
@@ -58,11 +59,16 @@ export function readServers(
   })
 }
 
-function readServer(settings: Settings, name: Given | undefined, env: Env): ServerConfig {
+/** What a server is read from: a section of the file, or flags and environment alone. */
+type InFile = Omit<FileServer, 'source'> & { readonly source: string | undefined }
+
+function readServer(all: Settings, inFile: InFile, env: Env): ServerConfig {
+  const settings = withFile(all, inFile)
+  const { name, source } = inFile
   const xmpp = {
     service: service(one(settings, 'xmpp.service')),
-    domain: domain(settings.get('xmpp.domain')),
-    secret: secret(settings.get('xmpp.secret-file'), env),
+    domain: domain(settings.get('xmpp.domain'), source),
+    secret: secret(settings.get('xmpp.secret-file'), source, env),
   }
   return {
     name: name === undefined ? xmpp.domain : serverName(name),
@@ -80,8 +86,9 @@ function serverName(given: Given): string {
   return fail(given, 'a name of 1 to 100 characters without spaces')
 }
 
-function domain(given: Given | undefined): string {
+function domain(given: Given | undefined, source: string | undefined): string {
   if (given === undefined) {
+    if (source) throw new ConfigError(`${source}: expected a domain (or --xmpp.domain), got none`)
     throw new ConfigError(
       `--xmpp.domain (or ${variableName('xmpp.domain')}): ` +
         "expected the component's domain, e.g. stats.example.com, got none",
@@ -97,13 +104,15 @@ function host(given: Given): string {
   return readDomain(given.text) ?? fail(given, 'a host, e.g. example.com, without @ or /')
 }
 
-function secret(file: Given | undefined, env: Env): string {
+function secret(file: Given | undefined, source: string | undefined, env: Env): string {
   const variable = SECRET_VARIABLE
   const inVariable = env[variable] ?? ''
   if (file === undefined || (file.from === 'file' && inVariable !== '')) {
     if (inVariable === '') {
       throw new ConfigError(
-        `--xmpp.secret-file (or ${variable}): expected the component_secret, got none`,
+        source
+          ? `${source}: expected a secret_file (or --xmpp.secret-file, or ${variable}), got none`
+          : `--xmpp.secret-file (or ${variable}): expected the component_secret, got none`,
       )
     }
     if (/[\r\n\0]/.test(inVariable)) {

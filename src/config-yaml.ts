@@ -75,7 +75,9 @@ function parse(
     const document = parseDocument(text, options)
     const [wrong] = [...document.errors, ...document.warnings].sort((a, b) => a.pos[0] - b.pos[0])
     if (wrong === undefined) return document
-    const [expected, got] = PROBLEMS[wrong.code] ?? ['valid YAML', describeCode(wrong)]
+    // A bracket that is never closed has the code of a wrong indentation.
+    const code = wrong.message.startsWith('Flow ') ? 'UNCLOSED' : wrong.code
+    const [expected, got] = PROBLEMS[code] ?? ['valid YAML', describeCode(wrong)]
     throw problem(wrong.pos[0], `expected ${expected}, got ${got}`)
   } catch (error) {
     if (error instanceof RangeError) throw problem(0, 'expected few levels, got very many')
@@ -85,6 +87,7 @@ function parse(
 
 const PROBLEMS: Readonly<Record<string, readonly [string, string]>> = {
   TAB_AS_INDENT: ['spaces', 'a tab'],
+  UNCLOSED: ['the } or ] that ends what { or [ began, all between them indented', 'none'],
   BAD_INDENT: ['an indentation that fits what is above', 'another'],
   BLOCK_AS_IMPLICIT_KEY: ['one "key: value" in a line', 'two'],
   MULTIPLE_DOCS: ['one document', 'several'],

@@ -59,7 +59,7 @@ export function readConfig(
   const settings = file ? withFile(given, file) : given
   const timestamps = bool(one(settings, 'exposition.timestamps'))
   return {
-    servers: readServers(settings, file?.servers ?? [], env),
+    servers: readServers(settings, file, env),
     web: {
       listenAddresses: listenAddresses(settings.all('web.listen-address')),
       telemetryPath: telemetryPath(one(settings, 'web.telemetry-path')),

@@ -1,29 +1,41 @@
 import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { freePort } from '../scripts/process.js'
+import { freePort, temporaryDirectory } from '../scripts/process.js'
 import { runExporter } from './helpers/exporter.js'
-import { prosodyVersions, withProsody, type ProsodyConfig } from './helpers/prosody.js'
+import { COLLECTORS } from '../src/collectors/index.js'
+import { everyVersion, legacyVersion, withProsody, type ProsodyConfig } from './helpers/prosody.js'
 
 const SECRET = 'xyzzy-42'
 const DOMAIN = 'stats.one.example'
 
-async function doctor(service: string, options: { secret?: string; flags?: string[] } = {}) {
-  const child = runExporter({
-    flags: [
-      'doctor',
-      `--xmpp.service=${service}`,
-      `--xmpp.domain=${DOMAIN}`,
-      ...(options.flags ?? []),
-    ],
-    env: { PROSODY_EXPORTER_XMPP_SECRET: options.secret ?? SECRET },
-  })
+async function runDoctor(flags: readonly string[], env: Readonly<Record<string, string>>) {
+  const child = runExporter({ flags: ['doctor', ...flags], env })
   const code = await child.exited
-  assert.ok(!`${child.stdout()}${child.stderr()}`.includes(options.secret ?? SECRET))
   return { code, out: child.stdout(), err: child.stderr() }
 }
 
+async function doctor(service: string, options: { secret?: string; flags?: string[] } = {}) {
+  const { secret = SECRET, flags = [] } = options
+  const ran = await runDoctor([`--xmpp.service=${service}`, `--xmpp.domain=${DOMAIN}`, ...flags], {
+    PROSODY_EXPORTER_XMPP_SECRET: secret,
+  })
+  assert.ok(!`${ran.out}${ran.err}`.includes(secret))
+  return ran
+}
+
+/** Result of each step, by its name. */
+const stepsOf = (out: string): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    [...out.matchAll(/^ {2}(ok|note|FAILED) +(\w+)/gm)].map(
+      ([, result, step]) => [step!, result!] as const,
+    ),
+  )
+
 describe('doctor', { concurrency: 2 }, () => {
-  for (const version of prosodyVersions) {
+  for (const version of everyVersion) {
+    const isLegacy = version === legacyVersion
     const start = (t: Parameters<typeof withProsody>[0], config: ProsodyConfig = {}) =>
       withProsody(t, {
         version,
@@ -32,23 +44,71 @@ describe('doctor', { concurrency: 2 }, () => {
       })
 
     test(`says that all is well with Prosody ${version}`, async (t) => {
-      const { service } = await start(t)
+      const globals = isLegacy ? { statistics_interval: '3600' } : {}
+      const { service } = await start(t, { globals })
       const { code, out, err } = await doctor(service)
-      assert.deepEqual(
-        out.match(/^ {2}(ok|note|FAILED) +\w+/gm)?.map((line) => line.trim().split(/ +/).join(' ')),
-        ['name', 'connection', 'handshake', 'statistics', 'hosts', 'collection', 'clock'].map(
-          (step) => `ok ${step}`,
-        ),
-      )
-      assert.match(out, /ok +hosts +.*rooms\.one\.example/)
       assert.equal(err, '')
       assert.equal(code, 0)
+      assert.deepEqual(stepsOf(out), {
+        ...Object.fromEntries(
+          ['name', 'connection', 'handshake', 'versions', 'hosts', 'statistics']
+            .concat(['ping', 'version', 'start_time', 'components', 'muc_rooms', 'clock'])
+            .map((step) => [step, 'ok']),
+        ),
+        collection: isLegacy ? 'note' : 'ok',
+        // Only an admin may ask.
+        ...{ users: 'note', s2s: 'note', modules: 'note' },
+        server_statistics: 'note',
+      })
+      assert.match(out, new RegExp(`ok +versions +Prosody ${version}; prosody-exporter \\d`))
+      assert.match(out, /ok +hosts +one\.example, rooms\.one\.example/)
+      assert.match(out, /note +users +.*only an admin may/)
+      assert.match(out, /note +server_statistics +off; --collector\.server_statistics turns it on/)
+    })
+
+    test(`without the module it is what Prosody ${version} tells an admin that counts`, async (t) => {
+      const { service } = await start(t, {
+        modules: ['admin_adhoc'],
+        globals: {
+          admins: `{ "${DOMAIN}" }`,
+          statistics: undefined,
+          // It would look for the host that is not there in DNS.
+          modules_disabled: '{ "s2s" }',
+        },
+        statsOptions: { modules_enabled: undefined },
+      })
+      const { code, out } = await doctor(service, { flags: ['--no-collector.registry'] })
+      assert.equal(code, 0)
+      const steps = stepsOf(out)
+      assert.equal(steps['statistics'], 'note')
+      for (const { name, isOn } of COLLECTORS.filter(({ name }) => name !== 'registry')) {
+        assert.equal(steps[name], isOn ? 'ok' : 'note', name)
+      }
+      assert.ok(!('rights' in steps))
+
+      const both = await doctor(service, { flags: ['--xmpp.host=typo.one.example'] })
+      assert.equal(both.code, 1)
+      assert.match(both.out, /FAILED statistics +mod_adhoc_statistics is not loaded/)
+      assert.match(both.out, /FAILED components +typo\.one\.example of `hosts` does not say/)
+    })
+
+    test(`without module and rights it says what Prosody ${version} needs for which`, async (t) => {
+      const { service } = await start(t, { statsOptions: { modules_enabled: undefined } })
+      const { code, out } = await doctor(service)
+      assert.equal(code, 1)
+      assert.match(out, /note +rights +users, s2s, modules tell nothing: .*admins = \{ "/)
+      assert.equal(stepsOf(out)['muc_rooms'], 'ok')
     })
 
     test(`says what a numeric interval of Prosody ${version} means`, async (t) => {
       const { service } = await start(t, { globals: { statistics_interval: '60' } })
       const { code, out } = await doctor(service)
-      assert.match(out, /note +collection .*statistics_interval = "manual"/)
+      assert.match(
+        out,
+        isLegacy
+          ? /note +collection .*let statistics_interval be your scrape interval/
+          : /note +collection .*statistics_interval = "manual"/,
+      )
       assert.equal(code, 0)
     })
 
@@ -78,7 +138,7 @@ describe('doctor', { concurrency: 2 }, () => {
         const { service } = await start(t, config)
         const { code, out, err } = await doctor(service, options)
         assert.match(out, line)
-        assert.equal(out.match(/FAILED/g)?.length, 1)
+        assert.equal(out.match(/FAILED/g)?.length, 1, out)
         assert.equal(err, '')
         assert.equal(code, 1)
       })
@@ -87,7 +147,7 @@ describe('doctor', { concurrency: 2 }, () => {
 
   test('finds that nothing listens, and a name without an address', async () => {
     const nobody = await doctor(`xmpp://127.0.0.1:${await freePort()}`)
-    assert.match(nobody.out, /ok +name .*\n +FAILED connection nothing listens/)
+    assert.match(nobody.out, /ok +name .*\n +FAILED connection +nothing listens/)
     assert.equal(nobody.code, 1)
     const nameless = await doctor('xmpp://no-such-host.invalid')
     assert.match(nameless.out, /FAILED name +the host name .* has no address/)
@@ -101,6 +161,35 @@ describe('doctor', { concurrency: 2 }, () => {
     assert.match(out, /^Component "stats\.one\.example"$/m)
     assert.match(out, /targets: \['10\.1\.2\.3:9999'\]/)
     assert.equal(code, 0)
+  })
+
+  test('goes to each server of the configuration file, and one that fails hides none', async (t) => {
+    const { service } = await withProsody(t, {
+      version: everyVersion[1],
+      statsOptions: { component_secret: `"${SECRET}"` },
+    })
+    const dir = await temporaryDirectory('prosody-exporter-doctor')
+    t.after(dir.remove)
+    await writeFile(join(dir.path, 'secret'), SECRET, { mode: 0o600 })
+    const yaml = [
+      ['gone', `xmpp://127.0.0.1:${await freePort()}`, DOMAIN],
+      ['there', service, 'stats.two.example'],
+    ].map(
+      ([name, to, domain]) =>
+        `  - { name: ${name}, service: '${to}', domain: ${domain}, secret_file: secret }`,
+    )
+    const file = join(dir.path, 'config.yml')
+    await writeFile(file, `servers:\n${yaml.join('\n')}\n`)
+    const run = (...flags: string[]) => runDoctor([`--config.file=${file}`, ...flags], {})
+    const { code, out } = await run()
+    assert.equal(code, 1)
+    assert.match(out, /^gone: stats\.one\.example at .*\n.*\n +FAILED connection/m)
+    const there = out.slice(out.indexOf('there: '))
+    assert.equal(stepsOf(there)['statistics'], 'ok')
+    assert.doesNotMatch(there, /FAILED/)
+    const jobs = await run('--show.prometheus', '--web.telemetry-path=/x')
+    assert.match(jobs.out, /- url: http:\/\/127\.0\.0\.1:9347\/sd/)
+    assert.match(jobs.out, /job_name: prosody-exporter\n +metrics_path: \/x\n/)
   })
 
   test('says what is wrong with its own flags', async () => {

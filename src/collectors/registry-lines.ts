@@ -54,7 +54,7 @@ const TYPES: Readonly<Record<string, MetricType>> = {
   summary: 'summary',
 }
 
-const KEEP_ALL: RegistryFilter = { drop: [], labelValueLength: Infinity }
+export const KEEP_ALL: RegistryFilter = { drop: [], labelValueLength: Infinity }
 
 export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): RegistryTables {
   const families = new Map<string, RegistryFamily>()

@@ -9,6 +9,9 @@ const COMMANDS: Readonly<Record<string, string>> = {
   modules: 'http://prosody.im/protocol/modules#list',
 }
 
+/** Collectors that tell nothing without the rights of an admin, at least of Prosody. */
+export const NEED_RIGHTS: readonly string[] = Object.keys(COMMANDS)
+
 /**
  * Says once what the rights of an admin would add, where neither they nor the module are there.
  *
@@ -19,7 +22,7 @@ export function createRightsAdvice(
   collectors: readonly string[],
   say: (line: string) => void,
 ) {
-  const wanting = Object.keys(COMMANDS).filter((name) => collectors.includes(name))
+  const wanting = NEED_RIGHTS.filter((name) => collectors.includes(name))
   let isModuleMissing = !collectors.includes('registry')
   let hosts: readonly Host[] = []
   let isSaid = false

@@ -1,9 +1,12 @@
-import type { Config } from '../config.js'
+import type { Config, ServerConfig } from '../config.js'
 import { addressText } from '../http/listen-address.js'
 import { examine } from './examine.js'
 
 export const SHOW_PROSODY = '--show.prosody'
 export const SHOW_PROMETHEUS = '--show.prometheus'
+
+/** Of the longest step, a collector's name. */
+const WIDTH = 17
 
 const SIGNS = { ok: 'ok    ', note: 'note  ', failed: 'FAILED' } as const
 
@@ -15,20 +18,20 @@ const SIGNS = { ok: 'ok    ', note: 'note  ', failed: 'FAILED' } as const
  * @returns The exit code: 0 when all is well, else 1.
  */
 export async function doctorCommand(
-  { servers, web }: Config,
+  config: Config,
   shows: ReadonlySet<string>,
   { version, print }: { version: string; print: (line: string) => void },
 ): Promise<0 | 1> {
-  if (shows.has(SHOW_PROSODY)) for (const { xmpp } of servers) print(prosodyLines(xmpp.domain))
-  if (shows.has(SHOW_PROMETHEUS)) {
-    print(prometheusJob(addressText(web.listenAddresses[0]!), web.telemetryPath))
-  }
+  const { servers } = config
+  if (shows.has(SHOW_PROSODY)) for (const server of servers) print(prosodyLines(server))
+  if (shows.has(SHOW_PROMETHEUS)) print(prometheusJobs(config))
   if (shows.size > 0) return 0
   let isWell = true
-  for (const { xmpp } of servers) {
-    print(`${xmpp.domain} at ${xmpp.service}, asked by prosody-exporter ${version}`)
-    const well = await examine(xmpp, version, ({ step, result, text }) => {
-      print(`  ${SIGNS[result]} ${step.padEnd(10)} ${text}`)
+  for (const server of servers) {
+    const { name, xmpp } = server
+    print(`${name === xmpp.domain ? '' : `${name}: `}${xmpp.domain} at ${xmpp.service}`)
+    const well = await examine(server, version, ({ step, result, text }) => {
+      print(`  ${SIGNS[result]} ${step.padEnd(WIDTH)} ${text}`)
     })
     isWell &&= well
   }
@@ -36,22 +39,31 @@ export async function doctorCommand(
 }
 
 /** The lines that prosody.cfg.lua needs; the secret itself is never printed. */
-function prosodyLines(domain: string): string {
+function prosodyLines({ xmpp: { domain }, collectors }: ServerConfig): string {
+  const component = `Component "${domain}"
+    component_secret = "…" -- what the file of --xmpp.secret-file holds
+    component_conflict_resolve = "kick_old"`
+  if (collectors.get('registry') === false) return component
   return `-- in the global section, above the first VirtualHost
 statistics = "internal"
-statistics_interval = "manual"
+statistics_interval = "manual" -- before 0.12: your scrape interval in seconds
 
 -- at the end; mod_adhoc_statistics has to be in a directory of plugin_paths
-Component "${domain}"
-    component_secret = "…" -- what the file of --xmpp.secret-file holds
-    component_conflict_resolve = "kick_old"
+${component}
     modules_enabled = { "adhoc_statistics" }`
 }
 
-/** The job that prometheus.yml needs. */
-function prometheusJob(target: string, path: string): string {
-  return `scrape_configs:
-  - job_name: prosody
+/** The jobs that prometheus.yml needs. */
+function prometheusJobs({ servers, web }: Config): string {
+  const target = addressText(web.listenAddresses[0]!)
+  const { telemetryPath: path } = web
+  const own = (name: string) => `  - job_name: ${name}
 ${path === '/metrics' ? '' : `    metrics_path: ${path}\n`}    static_configs:
       - targets: ['${target}']`
+  if (servers.length === 1) return `scrape_configs:\n${own('prosody')}`
+  return `scrape_configs:
+  - job_name: prosody
+    http_sd_configs:
+      - url: http://${target}/sd
+${own('prosody-exporter')}`
 }
