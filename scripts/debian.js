@@ -7,7 +7,7 @@
  */
 
 import { existsSync } from 'node:fs'
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import process from 'node:process'
 import { root, run, SetupError, until } from './process.js'
@@ -20,7 +20,8 @@ const cache = join(root, '.cache')
  * @typedef {object} Unpackable
  * @property {readonly string[]} packages
  * @property {string} suite
- * @property {boolean} closure With the dependencies that the machine lacks.
+ * @property {'none' | 'missing' | 'all'} dependencies Those that the machine lacks, or all down to
+ *   the C library: a root directory of its own, for programs that don't fit the machine's libraries.
  */
 
 /**
@@ -149,8 +150,10 @@ async function machineSources() {
  * @returns {Promise<string>}
  * @throws {SetupError} When there is no apt, no network or no such package.
  */
-export async function unpack(name, { packages, suite, closure }, say = () => undefined) {
-  const target = join(cache, `${name}-${suite}`)
+export async function unpack(name, wanted, say = () => undefined) {
+  const { packages, suite, dependencies } = wanted
+  const isRoot = dependencies === 'all'
+  const target = join(cache, `${name}-${suite}${isRoot ? '-root' : ''}`)
   if (existsSync(target)) return target
   const advice = `install ${packages.join(' and ')} by hand`
   if (!existsSync('/usr/bin/apt-get') || !existsSync('/usr/bin/dpkg')) {
@@ -160,10 +163,11 @@ export async function unpack(name, { packages, suite, closure }, say = () => und
   try {
     if (existsSync(target)) return target
     say(`Fetching ${packages.join(', ')} (Debian ${suite}) into .cache, not installed …`)
-    const debs = await download({ packages, suite, closure }, advice)
+    const debs = await download(wanted, advice)
     const partial = `${target}.partial`
     await rm(partial, { recursive: true, force: true })
     await mkdir(partial, { recursive: true })
+    if (isRoot) await makeRoot(partial)
     for (const deb of debs) {
       const { code, output } = await run('dpkg', ['-x', deb, partial])
       if (code !== 0) throw new SetupError(`Cannot unpack ${deb}: ${lastLine(output)}`)
@@ -177,12 +181,29 @@ export async function unpack(name, { packages, suite, closure }, say = () => und
 }
 
 /**
+ * What Debian's base-files brings: since trixie packages have no files outside of `/usr`. Before,
+ * their own directories take the place of these links. Names are looked up in no DNS.
+ *
+ * @param {string} root
+ */
+async function makeRoot(root) {
+  await mkdir(join(root, 'etc'))
+  await writeFile(join(root, 'etc/nsswitch.conf'), 'hosts: files\n')
+  await writeFile(join(root, 'etc/hosts'), '127.0.0.1 localhost far.example\n')
+  for (const name of ['bin', 'sbin', 'lib', 'lib64']) {
+    await mkdir(join(root, 'usr', name), { recursive: true })
+    await symlink(join('usr', name), join(root, name))
+  }
+}
+
+/**
  * @param {Unpackable} wanted
  * @param {string} advice
  * @returns {Promise<string[]>} The paths of the .deb files.
  */
-async function download({ packages, suite, closure }, advice) {
-  const state = join(cache, 'apt', closure ? suite : `${suite}-alone`)
+async function download({ packages, suite, dependencies }, advice) {
+  const withBase = dependencies === 'missing'
+  const state = join(cache, 'apt', withBase ? suite : `${suite}-alone`)
   const parts = join(state, 'sources')
   const archives = join(state, 'cache/archives')
   await rm(archives, { recursive: true, force: true })
@@ -190,7 +211,7 @@ async function download({ packages, suite, closure }, advice) {
     await mkdir(path, { recursive: true })
   }
   const codename = await baseSuite()
-  const files = sourcesFor(await machineSources(), { suite, codename, withBase: closure })
+  const files = sourcesFor(await machineSources(), { suite, codename, withBase })
   await writeFile(join(parts, 'debian.list'), files.list)
   await writeFile(join(parts, 'debian.sources'), files.sources)
 
@@ -200,8 +221,12 @@ async function download({ packages, suite, closure }, advice) {
   const kept = settings.stdout
     .split('\n')
     .filter((line) => /^Acquire::(?!IndexTargets|Changelogs|cdrom)[\w-]+(::.*)? ".*";$/.test(line))
+  const nothing = join(state, 'status')
+  await writeFile(nothing, '')
   const lines = [
     ...kept,
+    // To apt a machine on which nothing is installed.
+    ...(dependencies === 'all' ? [`Dir::State::status "${nothing}";`] : []),
     'Acquire::Languages "none";',
     'Acquire::Retries "3";',
     'APT::Update::Error-Mode "any";',
@@ -225,7 +250,7 @@ async function download({ packages, suite, closure }, advice) {
     throw new SetupError(`Cannot get it from Debian ${suite} (${reason}): ${advice}.`)
   }
   await apt('update')
-  await (closure
+  await (dependencies !== 'none'
     ? apt(
         ...['install', '--download-only', '--no-install-recommends', '--yes'],
         // Also where the machine has the package installed, in this or in another version.

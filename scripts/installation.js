@@ -6,6 +6,7 @@ import { delimiter, dirname, join } from 'node:path'
 import process from 'node:process'
 import { baseSuite, unpack } from './debian.js'
 import { run } from './process.js'
+import { inRoot } from './root.js'
 
 /** The versions that the tests run against. @type {readonly ['0.12.3', '13.0.1']} */
 export const prosodyVersions = ['0.12.3', '13.0.1']
@@ -13,7 +14,10 @@ export const prosodyVersions = ['0.12.3', '13.0.1']
 /** The version without a metric registry, for the tests that are about that. @type {'0.11.9'} */
 export const legacyVersion = '0.11.9'
 
-/** @typedef {'0.11.9' | '0.12.3' | '13.0.1' | 'default'} ProsodyVersion `default`: the installed one, or else the distribution's. */
+/**
+ * @typedef {'0.11.9' | '0.12.3' | '13.0.1' | 'newest' | 'default'} ProsodyVersion `newest`: the latest
+ *   that Debian has; `default`: the installed one, or else the distribution's.
+ */
 
 /**
  * @typedef {object} Installation
@@ -21,6 +25,7 @@ export const legacyVersion = '0.11.9'
  * @property {NodeJS.ProcessEnv} env
  * @property {string} script The path of the `prosody` script.
  * @property {string} root `''` for the machine's own.
+ * @property {string} inside The root as the program itself sees it.
  */
 
 /**
@@ -34,10 +39,12 @@ export async function findProsody(version, say) {
       .split(delimiter)
       .map((path) => join(path, 'prosody'))
       .find((path) => existsSync(path))
-    if (script) return { command: [script], env: process.env, script, root: '' }
+    if (script) return { command: [script], env: process.env, script, root: '', inside: '' }
   }
   const suite = await suiteOf(version)
-  const root = await unpack('prosody', { packages: ['prosody'], suite, closure: true }, say)
+  if (version === 'newest') return await findInRoot(suite, say)
+  const wanted = /** @type {const} */ ({ packages: ['prosody'], suite, dependencies: 'missing' })
+  const root = await unpack('prosody', wanted, say)
   const libraries = await libraryDirectories(root)
   const number = version === legacyVersion ? '5.2' : '5.4'
   const lua = join(root, `usr/bin/lua${number}`)
@@ -53,6 +60,25 @@ export async function findProsody(version, say) {
     },
     script: join(root, 'usr/bin/prosody'),
     root,
+    inside: root,
+  }
+}
+
+/**
+ * @param {string} suite
+ * @param {(line: string) => void} [say]
+ * @returns {Promise<Installation>}
+ */
+async function findInRoot(suite, say) {
+  // Prosody and Erlang start programs through a shell.
+  const packages = ['prosody', 'dash']
+  const root = await unpack('prosody', { packages, suite, dependencies: 'all' }, say)
+  return {
+    command: inRoot(root, ['/usr/bin/lua5.4']),
+    env: process.env,
+    script: join(root, 'usr/bin/prosody'),
+    root,
+    inside: '',
   }
 }
 
@@ -60,6 +86,7 @@ export async function findProsody(version, say) {
 async function suiteOf(version) {
   const base = await baseSuite()
   if (version === 'default') return base
+  if (version === 'newest') return 'sid'
   if (version === legacyVersion) return 'bullseye'
   if (version === '0.12.3') return 'bookworm'
   return base === 'bookworm' ? 'bookworm-backports' : 'trixie'
@@ -87,7 +114,7 @@ async function libraryDirectories(root) {
  * @param {string} dir
  * @returns {Promise<string[]>}
  */
-export async function commandFor({ root, command, script }, name, dir) {
+export async function commandFor({ root, inside, command, script }, name, dir) {
   const original = join(dirname(script), name)
   if (root === '') return [original]
   const copy = join(dir, name)
@@ -95,8 +122,8 @@ export async function commandFor({ root, command, script }, name, dir) {
   await writeFile(
     copy,
     text
-      .replace(/^CFG_SOURCEDIR=.*$/m, `CFG_SOURCEDIR='${root}/usr/lib/prosody';`)
-      .replace(/^CFG_PLUGINDIR=.*$/m, `CFG_PLUGINDIR='${root}/usr/lib/prosody/modules/';`)
+      .replace(/^CFG_SOURCEDIR=.*$/m, `CFG_SOURCEDIR='${inside}/usr/lib/prosody';`)
+      .replace(/^CFG_PLUGINDIR=.*$/m, `CFG_PLUGINDIR='${inside}/usr/lib/prosody/modules/';`)
       .replace(/^CFG_CONFIGDIR=.*$/m, `CFG_CONFIGDIR='${dir}';`)
       .replace(/^CFG_DATADIR=.*$/m, `CFG_DATADIR='${dir}/data';`),
   )
@@ -138,5 +165,6 @@ export async function lua51(args, input) {
 /** @param {(line: string) => void} [say] */
 export async function unpackLuacheck(say) {
   const suite = await baseSuite()
-  return await unpack('lua-check', { packages: ['lua-check'], suite, closure: true }, say)
+  const wanted = /** @type {const} */ ({ packages: ['lua-check'], suite, dependencies: 'missing' })
+  return await unpack('lua-check', wanted, say)
 }

@@ -18,8 +18,12 @@ export const prometheusVersions = ['2', '3']
 export async function findPrometheus(major, say) {
   const wanted =
     major === '2'
-      ? { packages: ['prometheus'], suite: 'bookworm', closure: false }
-      : { packages: ['prometheus', 'promtool'], suite: 'forky', closure: false }
+      ? { packages: ['prometheus'], suite: 'bookworm', dependencies: /** @type {const} */ ('none') }
+      : {
+          packages: ['prometheus', 'promtool'],
+          suite: 'forky',
+          dependencies: /** @type {const} */ ('none'),
+        }
   const bin = join(await unpack('prometheus', wanted, say), 'usr/bin')
   return { prometheus: join(bin, 'prometheus'), promtool: join(bin, 'promtool') }
 }
@@ -32,7 +36,7 @@ export async function findPythonClient(say) {
   const wanted = {
     packages: ['python3-prometheus-client'],
     suite: await baseSuite(),
-    closure: true,
+    dependencies: /** @type {const} */ ('missing'),
   }
   return join(
     await unpack('python3-prometheus-client', wanted, say),

@@ -179,7 +179,7 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …', (
     [
       'an unknown collector',
       'servers:\n  - collectors: {ping: true, pong: true}',
-      '2:30: servers[0].collectors.pong: expected ping, registry, version, start_time, components, muc_rooms, users, s2s, modules or server_statistics, got an unknown key',
+      '2:30: servers[0].collectors.pong: expected ping, registry, version, start_time, components, muc_rooms, users, s2s, ejabberd_s2s, openfire, tigase, modules or server_statistics, got an unknown key',
     ],
     [
       'a collector that is neither on nor off',

@@ -1,4 +1,3 @@
-import xml from '@xmpp/xml'
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import { until } from '../scripts/process.js'
@@ -6,12 +5,12 @@ import { COLLECTORS } from '../src/collectors/index.js'
 import { withExporterFor } from './helpers/exporter.js'
 import { everyVersion, withProsody, type ProsodyConfig, type Version } from './helpers/prosody.js'
 import { complaints, logLines, sampleValue, serverSamples, untilUp } from './helpers/real.js'
+import { openRoom } from './helpers/rooms.js'
 import { startTap } from './helpers/tap.js'
 import { login } from './helpers/xmpp-client.js'
 
 const STATS = 'stats.one.example'
 const USERS = { 'a@one.example': 'x', 'b@one.example': 'x', 'c@two.example': 'x' }
-const NS_MUC = 'http://jabber.org/protocol/muc'
 
 /** A Prosody without the module, two users on its first host and one on its second. */
 async function startProsody(t: TestContext, version: Version, config: ProsodyConfig = {}) {
@@ -35,24 +34,6 @@ async function startProsody(t: TestContext, version: Version, config: ProsodyCon
   )
   t.after(() => Promise.all(users.map((user) => user.close())))
   return { prosody: { ...prosody, statsDomains: [STATS] }, user: users[0]! }
-}
-
-type User = Awaited<ReturnType<typeof login>>
-
-/** Makes a room, and opens it to others (XEP-0045 §10.1.2). */
-async function openRoom(user: User, room: string) {
-  user.send(xml('presence', { to: `${room}/me` }, xml('x', { xmlns: NS_MUC })))
-  await user.next((stanza) => stanza.is('presence') && stanza.attrs['from'] === `${room}/me`)
-  const field = (name: string, value: string) =>
-    xml('field', { var: name }, xml('value', {}, value))
-  const form = xml(
-    'x',
-    { xmlns: 'jabber:x:data', type: 'submit' },
-    field('FORM_TYPE', `${NS_MUC}#roomconfig`),
-    field('muc#roomconfig_publicroom', '1'),
-  )
-  const reply = await user.iq('set', room, xml('query', { xmlns: `${NS_MUC}#owner` }, form))
-  assert.equal(reply.attrs['type'], 'result', reply.toString())
 }
 
 const ON_BY_DEFAULT = COLLECTORS.filter(({ isOn }) => isOn).map(({ name }) => name)

@@ -34,8 +34,14 @@ export type Reading = {
 export type Ask = {
   /** An iq of type `get` with that child; its reply. */
   iq(child: Element): Promise<Element>
-  /** An ad-hoc command, with a form sent along where it takes one at once. */
-  command(node: string, form?: Readonly<Record<string, string>>): Promise<CommandResult>
+  /** An iq of type `set` to an address of that host; its reply. */
+  set(to: string, child: Element): Promise<Element>
+  /** An ad-hoc command, with a form sent along where it takes one at once. Default: of XEP-0133. */
+  command(
+    node: string,
+    form?: Readonly<Record<string, string>>,
+    formType?: string | null,
+  ): Promise<CommandResult>
 }
 
 /** Of FORM_TYPE in the forms of XEP-0133. */
@@ -89,12 +95,13 @@ export function createHostCollector(
         const ask: Ask = {
           iq: (child) =>
             counted(connection.request('get', child, { to: host.jid, timeoutMs: left() })),
-          command: (node, form) =>
+          set: (to, child) => counted(connection.request('set', child, { to, timeoutMs: left() })),
+          command: (node, form, formType = NS_ADMIN) =>
             counted(
               runCommand(connection, node, {
                 to: host.jid,
                 timeoutMs: left(),
-                ...(form && { payload: submitForm(NS_ADMIN, form) }),
+                ...(form && { payload: submitForm(formType, form) }),
               }),
             ),
         }

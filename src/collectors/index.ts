@@ -1,10 +1,12 @@
 import type { Connection } from '../xmpp/connection.js'
 import type { Collector } from './collector.js'
 import { components } from './components.js'
+import { createEjabberdS2s } from './ejabberd-s2s.js'
 import { createHostCollector, type HostSource } from './host-collector.js'
 import { createHosts, type Hosts } from './hosts.js'
 import { modules } from './modules.js'
 import { createMucRooms } from './muc-rooms.js'
+import { openfire } from './openfire.js'
 import { ping } from './ping.js'
 import { createRegistryCollector } from './registry.js'
 import type { RegistryFilter } from './registry-lines.js'
@@ -13,6 +15,7 @@ import { createRightsAdvice } from './rights.js'
 import { createS2s } from './s2s.js'
 import { serverStatistics } from './server-statistics.js'
 import { createStartTime } from './start-time.js'
+import { tigase } from './tigase.js'
 import { users } from './users.js'
 import { version } from './version.js'
 
@@ -35,6 +38,7 @@ type Context = {
   readonly names: readonly NameScheme[]
   readonly advise: (line: string) => void
   readonly onModuleMissing: () => void
+  readonly onApiRefused: () => void
 }
 
 export type CollectorEntry = {
@@ -46,10 +50,8 @@ export type CollectorEntry = {
   readonly create: (context: Context) => Collector
 }
 
-const onHosts =
-  (source: () => HostSource) =>
-  ({ connection, hosts }: Context) =>
-    createHostCollector(connection, hosts, source())
+const onHosts = (source: (context: Context) => HostSource) => (context: Context) =>
+  createHostCollector(context.connection, context.hosts, source(context))
 
 /**
  * All sources of statistics, in the order in which they ask: the one place to add one. Of two that
@@ -61,11 +63,14 @@ export const COLLECTORS: readonly CollectorEntry[] = [
   { name: 'ping', isOn: true, help: 'Time that each host takes to answer (XEP-0199).', create: onHosts(() => ping) },
   { name: 'registry', isOn: true, help: "Prosody's whole statistics registry, by mod_adhoc_statistics.", create: createRegistry },
   { name: 'version', isOn: true, help: 'Name and version of the software (XEP-0092).', create: onHosts(() => version) },
-  { name: 'start_time', isOn: true, help: 'When each host was started (XEP-0012).', create: onHosts(createStartTime) },
+  { name: 'start_time', isOn: true, help: 'When each host was started (XEP-0012).', create: onHosts(() => createStartTime()) },
   { name: 'components', isOn: true, help: 'What each host and component is (XEP-0030).', create: onHosts(() => components) },
   { name: 'muc_rooms', isOn: true, help: 'Public rooms of each MUC service (XEP-0045).', create: onHosts(createMucRooms) },
   { name: 'users', isOn: true, help: 'Numbers of users (XEP-0133), where we may ask.', create: onHosts(() => users) },
   { name: 's2s', isOn: true, help: 'Connections with other servers, where Prosody lets us ask.', create: onHosts(createS2s) },
+  { name: 'ejabberd_s2s', isOn: true, help: 'Connections with other servers, where ejabberd lets us ask.', create: onHosts(({ onApiRefused }) => createEjabberdS2s(onApiRefused)) },
+  { name: 'openfire', isOn: true, help: 'What Openfire tells its components.', create: onHosts(() => openfire) },
+  { name: 'tigase', isOn: true, help: "What Tigase's session manager counts.", create: onHosts(() => tigase) },
   { name: 'modules', isOn: true, help: 'Loaded modules, where Prosody lets us ask.', create: onHosts(() => modules) },
   { name: 'server_statistics', isOn: false, help: 'What the server tells under its own names (XEP-0039).', create: onHosts(() => serverStatistics) },
 ]
@@ -84,7 +89,14 @@ export function createCollectors(
   const names = on.map(({ name }) => name)
   const rights = createRightsAdvice(connection.domain, names, advise)
   const hosts = createHosts(connection, { named, onFound: rights.found })
-  const onModuleMissing = rights.moduleIsMissing
-  const context = { connection, hosts, filter, names: schemes, advise, onModuleMissing }
+  const context = {
+    connection,
+    hosts,
+    filter,
+    names: schemes,
+    advise,
+    onModuleMissing: rights.moduleIsMissing,
+    onApiRefused: rights.apiRefused,
+  }
   return on.map(({ create }) => create(context))
 }

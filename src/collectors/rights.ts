@@ -1,5 +1,6 @@
 import { NS_ADMIN } from '../xmpp/namespaces.js'
 import type { Host } from './hosts.js'
+import { isOtherThanProsody } from './software.js'
 
 /** Nodes of what only an admin may run, by the collector that runs it. */
 const COMMANDS: Readonly<Record<string, string>> = {
@@ -25,11 +26,12 @@ export function createRightsAdvice(
   let isModuleMissing = !collectors.includes('registry')
   let hosts: readonly Host[] = []
   let isSaid = false
+  let isApiSaid = false
 
   function look(): void {
     const able = wanting.filter((name) => hosts.some((host) => host.commands.has(COMMANDS[name]!)))
     if (isSaid || !isModuleMissing || hosts.length === 0 || able.length > 0) return
-    if (wanting.length === 0) return
+    if (wanting.length === 0 || hosts.some(isOtherThanProsody)) return
     isSaid = true
     say(
       `${wanting.join(', ')} tell nothing: only an admin may ask, with "admin_adhoc" in modules_enabled and ` +
@@ -46,6 +48,14 @@ export function createRightsAdvice(
     moduleIsMissing: (): void => {
       isModuleMissing = true
       look()
+    },
+    apiRefused: (): void => {
+      if (isApiSaid) return
+      isApiSaid = true
+      say(
+        'ejabberd_s2s tells nothing: in ejabberd.yml (25.03 or later) load mod_adhoc_api, and in api_permissions let ' +
+          `an acl with server: ${domain} run incoming_s2s_number and outgoing_s2s_number; or --no-collector.ejabberd_s2s`,
+      )
     },
   }
 }

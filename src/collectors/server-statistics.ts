@@ -1,7 +1,8 @@
 import { xml } from '../xmpp/stream.js'
-import type { HostSource } from './host-collector.js'
+import type { Ask, HostSource } from './host-collector.js'
 
-const NS_STATS = 'http://jabber.org/protocol/stats'
+/** @see XEP-0039 */
+export const NS_STATS = 'http://jabber.org/protocol/stats'
 const FAMILY = 'xmpp_statistic'
 const MAX_STATISTICS = 100
 
@@ -24,16 +25,23 @@ export const serverStatistics: HostSource = {
       .filter((name) => name !== '')
       .slice(0, MAX_STATISTICS)
     if (names.length === 0) return []
-    const stats = names.map((name) => xml('stat', { name }))
-    const reply = await ask.iq(xml('query', { xmlns: NS_STATS }, stats))
-    return statsOf(reply).flatMap(({ attrs }) => {
-      const { name = '', units = attrs['unit'] ?? '', value = '' } = attrs
-      // XEP-0039 §3: a statistic that can't be told has an error in place of its value.
-      return /^-?\d+(\.\d+)?$/.test(value)
-        ? [{ family: FAMILY, labels: { name, units }, value: Number(value) }]
-        : []
-    })
+    const told = await readStatistics(ask, names)
+    return told.map(({ name, units, value }) => ({
+      ...{ family: FAMILY, labels: { name, units } },
+      value,
+    }))
   },
+}
+
+/** The values of statistics that the server has under these names; one it can't tell is missing. */
+export async function readStatistics(ask: Ask, names: readonly string[]) {
+  const stats = names.map((name) => xml('stat', { name }))
+  const reply = await ask.iq(xml('query', { xmlns: NS_STATS }, stats))
+  return statsOf(reply).flatMap(({ attrs }) => {
+    const { name = '', units = attrs['unit'] ?? '', value = '' } = attrs
+    // XEP-0039 §3: a statistic that can't be told has an error in place of its value.
+    return /^-?\d+(\.\d+)?$/.test(value) ? [{ name, units, value: Number(value) }] : []
+  })
 }
 
 const statsOf = (reply: { getChild: ReturnType<typeof xml>['getChild'] }) =>

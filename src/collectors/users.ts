@@ -1,7 +1,8 @@
-import { DecodeError } from '../errors.js'
+import { DecodeError, StanzaError } from '../errors.js'
 import { NS_ADMIN } from '../xmpp/namespaces.js'
 import { CollectorError } from './failure.js'
 import type { Ask, HostSource, Reading } from './host-collector.js'
+import { NS_STATS, readStatistics } from './server-statistics.js'
 
 const ONLINE_LIST = `${NS_ADMIN}#get-online-users-list`
 // The largest number that Prosody's form offers, but for `all`.
@@ -15,6 +16,12 @@ const NUMBERS = [
   ['xmpp_active_users', 'get-active-users-num', 'activeusersnum'],
   ['xmpp_idle_users', 'get-idle-users-num', 'idleusersnum'],
 ] as const
+
+/** By their names of XEP-0039, which ejabberd tells anybody. */
+const STATISTICS: ReadonlyMap<string, (typeof NUMBERS)[number][0]> = new Map([
+  ['users/online', 'xmpp_online_users'],
+  ['users/total', 'xmpp_registered_users'],
+])
 
 const HELP: Readonly<Record<(typeof NUMBERS)[number][0], string>> = {
   xmpp_registered_users: 'Users who have an account.',
@@ -31,14 +38,24 @@ const HELP: Readonly<Record<(typeof NUMBERS)[number][0], string>> = {
 export const users: HostSource = {
   name: 'users',
   families: NUMBERS.map(([name]) => ({ name, help: HELP[name] })),
-  appliesTo: ({ commands }) =>
-    commands.has(ONLINE_LIST) || NUMBERS.some(([, node]) => commands.has(`${NS_ADMIN}#${node}`)),
+  appliesTo: ({ commands, features }) =>
+    commands.has(ONLINE_LIST) ||
+    NUMBERS.some(([, node]) => commands.has(`${NS_ADMIN}#${node}`)) ||
+    features.has(NS_STATS),
   async read({ jid, commands }, ask) {
     const able = NUMBERS.filter(([, node]) => commands.has(`${NS_ADMIN}#${node}`))
     const readings: Reading[] = []
     // One after another: each is work for the server.
     for (const [family, node, field] of able) {
-      readings.push({ family, value: await readNumber(ask, `${NS_ADMIN}#${node}`, field) })
+      const value = await readNumber(ask, `${NS_ADMIN}#${node}`, field)
+      if (value !== undefined) readings.push({ family, value })
+    }
+    if (able.length === 0 && !commands.has(ONLINE_LIST)) {
+      for (const { name, value } of await readStatistics(ask, [...STATISTICS.keys()])) {
+        const family = STATISTICS.get(name)
+        if (family) readings.push({ family, value })
+      }
+      return readings
     }
     if (able.every(([family]) => family !== 'xmpp_online_users') && commands.has(ONLINE_LIST)) {
       readings.push({ family: 'xmpp_online_users', value: await countOnline(jid, ask) })
@@ -47,8 +64,14 @@ export const users: HostSource = {
   },
 }
 
-async function readNumber(ask: Ask, node: string, field: string): Promise<number> {
-  const { form } = await ask.command(node)
+/** Undefined where the server lists the command and does not have it, as ejabberd 26.07 one of these. */
+async function readNumber(ask: Ask, node: string, field: string): Promise<number | undefined> {
+  const result = await ask.command(node).catch((error: unknown) => {
+    if (error instanceof StanzaError && error.condition === 'item-not-found') return undefined
+    throw error
+  })
+  if (!result) return undefined
+  const { form } = result
   const text = form?.fields.get(field)?.values[0]?.trim() ?? 'none'
   if (!/^\d{1,15}$/.test(text)) throw new DecodeError(node, `a number in ${field}`, text)
   return Number(text)

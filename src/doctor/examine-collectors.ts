@@ -29,6 +29,7 @@ export async function examineCollectors(
   const advice: string[] = []
   const collectors = createCollectors(connection, {
     filter: KEEP_ALL,
+    names: ['openmetrics'],
     hosts: named,
     enabled,
     advise: (line) => advice.push(line),

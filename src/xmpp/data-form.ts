@@ -81,16 +81,19 @@ function readFields(parent: Element): Map<string, FormField> {
 /**
  * A form filled in by a program that knows it.
  *
- * @param formType The form's FORM_TYPE.
+ * @param formType The form's FORM_TYPE; null for a form that has none.
  * @see XEP-0068 §3.1
  */
-export function submitForm(formType: string, fields: Readonly<Record<string, string>>): Element {
+export function submitForm(
+  formType: string | null,
+  fields: Readonly<Record<string, string>>,
+): Element {
   const field = (name: string, value: string, type?: string) =>
     xml('field', { var: name, type }, xml('value', {}, value))
   return xml(
     'x',
     { xmlns: NS_DATA_FORM, type: 'submit' },
-    field('FORM_TYPE', formType, 'hidden'),
+    formType === null ? undefined : field('FORM_TYPE', formType, 'hidden'),
     Object.entries(fields).map(([name, value]) => field(name, value)),
   )
 }

@@ -11,6 +11,9 @@ export { legacyVersion, prosodyVersions }
 export const everyVersion = [legacyVersion, ...prosodyVersions] as const
 export type Version = (typeof everyVersion)[number]
 
+/** `newest`: the latest that Debian has. */
+export type ProsodyVersion = Version | 'newest'
+
 type Started = Awaited<ReturnType<typeof startProsody>>
 
 /** A Lua expression, as text, for each option: `{ statistics_interval: '"manual"' }`. */
@@ -101,7 +104,7 @@ const GLOBALS: LuaOptions = {
 export async function withProsody(
   t: Pick<TestContext, 'after'>,
   options: ProsodyConfig & {
-    readonly version: Version
+    readonly version: ProsodyVersion
   },
 ): Promise<TestProsody> {
   const directory = await temporaryDirectory('prosody-exporter-test')
@@ -135,7 +138,7 @@ export async function withProsody(
 
   return {
     server: running,
-    version: options.version,
+    version: first.version,
     dir,
     ports: first.ports,
     get pid() {

@@ -1,0 +1,41 @@
+/**
+ * `npm run test:matrix`: real servers of many versions, what each tells, and that the README's table
+ * says the same; `-- --write` writes it.
+ */
+
+import process from 'node:process'
+import { fetchAll } from './parts.js'
+import { ejabberdVersions, findEjabberd } from './ejabberd.js'
+import { findProsody } from './installation.js'
+import { onEnd, runAttached, SetupError } from './process.js'
+import { installPackages } from './setup.js'
+
+/** @param {string} line */
+const say = (line) => {
+  console.log(`[matrix] ${line}`)
+}
+
+/** @param {readonly string[]} args */
+async function matrix(args) {
+  await installPackages(say)
+  await fetchAll(say)
+  await findProsody('newest', say)
+  for (const version of ejabberdVersions) await findEjabberd(version, say)
+  if (args.includes('--write')) process.env['MATRIX_WRITE'] = '1'
+  return await runAttached(process.execPath, [
+    ...['--import', 'tsx', '--test', '--test-reporter=spec', `--test-timeout=${20 * 60_000}`],
+    // One after another: the servers are many, and the cores few.
+    '--test-concurrency=1',
+    ...['test/real-legacy.test.ts', 'test/legacy-double.test.ts', 'test/matrix/matrix.test.ts'],
+    ...args.filter((arg) => arg.startsWith('--test-')),
+  ])
+}
+
+onEnd(() => process.exit(1))
+try {
+  process.exitCode = await matrix(process.argv.slice(2))
+} catch (error) {
+  if (!(error instanceof SetupError)) throw error
+  console.error(error.message)
+  process.exitCode = 1
+}

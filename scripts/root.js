@@ -1,0 +1,30 @@
+/**
+ * Programs in a root directory of their own, unpacked by `debian.js` with all that they need: for
+ * those whose libraries are not the machine's. Mounts are the program's alone and end with it.
+ */
+
+import { tmpdir } from 'node:os'
+import process from 'node:process'
+import { root as repository } from './process.js'
+
+const ENTER = `
+root=$1; shift
+while [ "$1" != -- ]; do
+  mkdir -p "$root$1" && mount --rbind "$1" "$root$1" || exit
+  shift
+done
+shift; exec chroot "$root" "$@"`
+
+/**
+ * What to run so that the program sees that root, and in it this machine's devices, processes,
+ * temporary files and our own repository. Its process id is that of what is started.
+ *
+ * @param {string} root
+ * @param {readonly string[]} command
+ * @returns {string[]}
+ */
+export function inRoot(root, command) {
+  const mapped = process.getuid?.() === 0 ? [] : ['--user', '--map-root-user']
+  const seen = [...new Set(['/dev', '/proc', tmpdir(), repository])]
+  return ['unshare', ...mapped, '--mount', 'sh', '-c', ENTER, 'sh', root, ...seen, '--', ...command]
+}
