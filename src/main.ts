@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The edge to the process: command line, environment, signals and exit codes. */
 import { readdirSync, readFileSync } from 'node:fs'
+import { setFlagsFromString } from 'node:v8'
 import { createBridge } from './bridge.js'
 import { compareCommand } from './compare/command.js'
 import { readConfig, type Config } from './config.js'
@@ -64,6 +65,9 @@ async function serve(): Promise<void> {
 }
 
 async function run(config: Config, read: () => Config): Promise<void> {
+  // V8 lets garbage grow to as much as what lives before it looks. What lives here is replaced at each
+  // scrape: with a thousand servers that is 150 MB more, to save some hundredths of a core.
+  setFlagsFromString('--heap-growing-percent=20')
   const log = createLogger(config.log, (line) => process.stderr.write(line))
   const bridge = createBridge(config, {
     log,

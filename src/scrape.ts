@@ -74,8 +74,18 @@ export function createScraper(options: ScraperOptions): Scraper {
     if (up) succeeded ||= results.some(({ error }) => error === undefined)
     const failed = results.some(({ error }) => error !== undefined)
     const ageMs = failed ? Math.min(options.minAgeMs, MAX_FAILED_AGE_MS) : options.minAgeMs
-    last = { snapshot, until: startedAt + ageMs }
+    keep(snapshot, startedAt + ageMs)
     return snapshot
+  }
+
+  /** Serves it until then, and no longer holds it: of a thousand servers few have a fresh one. */
+  function keep(snapshot: Snapshot, until: number): void {
+    const kept = { snapshot, until }
+    last = kept
+    const release = () => {
+      if (last === kept) last = undefined
+    }
+    setTimeout(release, until - now()).unref()
   }
 
   async function run(collector: Collector): Promise<Result> {

@@ -38,6 +38,8 @@ export async function withExporter(
     /** In place of ours but for PATH and HOME, e.g. the secret. */
     readonly env?: Readonly<Record<string, string>>
     readonly port?: number
+    /** `dist/main.js`, as operators run it, in place of the source. */
+    readonly built?: boolean
   },
 ): Promise<RunningExporter> {
   const port = options.port ?? (await freePort())
@@ -112,8 +114,12 @@ export function withExporterFor(
 export function runExporter(options: {
   readonly flags?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
+  readonly built?: boolean
 }): ReturnType<typeof launch> {
-  const args = ['--import', 'tsx', join(root, 'src/main.ts'), ...(options.flags ?? [])]
+  const program = options.built
+    ? [join(root, 'dist/main.js')]
+    : ['--import', 'tsx', join(root, 'src/main.ts')]
+  const args = [...program, ...(options.flags ?? [])]
   const { PATH, HOME } = process.env
   return launch(process.execPath, args, { cwd: root, env: { PATH, HOME, ...options.env } })
 }

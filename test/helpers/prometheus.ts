@@ -14,8 +14,10 @@ type Cleanup = Pick<TestContext, 'after'>
 
 export type Job = {
   readonly name: string
-  /** e.g. `http://127.0.0.1:9347/metrics` */
+  /** e.g. `http://127.0.0.1:9347/metrics`; with `discovery` what tells the targets, e.g. `…/sd`. */
   readonly target: string
+  /** Asks `target` for its targets once a second. */
+  readonly discovery?: boolean
   /** The format it must ask for. Default: what this Prometheus asks for by itself. */
   readonly format?: 'text' | 'openmetrics' | 'protobuf'
   /** More YAML lines for the job, without indentation. */
@@ -46,11 +48,13 @@ export type RunningPrometheus = {
   scrapes(job: string, count: number): Promise<void>
   /** Of a family, as it was scraped. */
   metadata(metric: string): Promise<{ type: string; help: string; unit: string }[]>
+  /** Of a job, as they are now. */
+  targets(job: string): Promise<Target[]>
   log(): string
   stop(): Promise<void>
 }
 
-type Target = {
+export type Target = {
   readonly labels: Readonly<Record<string, string>>
   readonly health: string
   readonly lastError: string
@@ -127,10 +131,11 @@ export async function withPrometheus(
       samples: values.map(([at, value]) => ({ at, value: readFloat(value) })),
     }))
   }
-  const target = async (job: string): Promise<Target | undefined> => {
+  const targets = async (job: string): Promise<Target[]> => {
     const { activeTargets } = (await ask('targets?state=active')) as { activeTargets: Target[] }
-    return activeTargets.find(({ labels }) => labels.job === job)
+    return activeTargets.filter(({ labels }) => labels.job === job)
   }
+  const target = async (job: string): Promise<Target | undefined> => (await targets(job))[0]
 
   await until(
     async () => {
@@ -143,6 +148,7 @@ export async function withPrometheus(
   return {
     url,
     query,
+    targets,
     history: (selector) => matrix(`query?query=${encodeURIComponent(`${selector}[1h]`)}`),
     range: (promql, { from, to, step }) =>
       matrix(
@@ -188,6 +194,12 @@ export async function withPrometheus(
 }
 
 async function jobConfig(t: Cleanup, major: Major, job: Job): Promise<string[]> {
+  if (job.discovery) {
+    return [
+      `- job_name: ${JSON.stringify(job.name)}`,
+      `  http_sd_configs: [{ url: ${JSON.stringify(job.target)}, refresh_interval: 1s }]`,
+    ]
+  }
   // Prometheus before 2.49 has no scrape_protocols: the header is set by a forwarder on the way.
   const forwarded = job.format !== undefined && major === '2'
   const { host, pathname, search } = new URL(job.target)
