@@ -45,7 +45,7 @@ export function createExposition(
   function steps(format: AnyFormat): Steps<Uint8Array<ArrayBuffer>> {
     return format === 'protobuf'
       ? protobufSteps(families, options)
-      : rendering(families, format, options)
+      : textSteps(families, format, options)
   }
 
   function bytes(format: AnyFormat): Promise<Uint8Array<ArrayBuffer>> {
@@ -81,7 +81,7 @@ export function render(
   format: Format,
   options: ExpositionOptions,
 ): Uint8Array<ArrayBuffer> {
-  return atOnce(rendering(families, format, options))
+  return atOnce(textSteps(families, format, options))
 }
 
 /**
@@ -93,7 +93,8 @@ export function filterFamilies(families: readonly Family[], names: ReadonlySet<s
   return families.filter((family) => isAskedFor(family, names))
 }
 
-function* rendering(
+/** `render` in steps. */
+export function* textSteps(
   families: readonly Family[],
   format: Format,
   { created, names }: ExpositionOptions,
