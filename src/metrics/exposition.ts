@@ -7,7 +7,7 @@ import type { AnyFormat } from './negotiate.js'
 import { partOf, writePart, type Part } from './part.js'
 import { planned } from './plan.js'
 import { protobufSteps } from './protobuf.js'
-import { atOnce, inSlices, type Steps } from './slices.js'
+import { atOnce, inSlices, PARTS_PER_STEP, type Steps } from './slices.js'
 
 export type { Format } from './names.js'
 
@@ -29,8 +29,7 @@ export type Exposition = {
 }
 
 const compress = promisify(gzip)
-// Each is well below a millisecond's work.
-const PARTS_PER_STEP = 100
+// Well below a millisecond's work.
 const BYTES_PER_STEP = 100_000
 const EOF = '# EOF\n'
 
@@ -104,7 +103,7 @@ export function* textSteps(
   const parts: Part[] = []
   let room = EOF.length
   for (const family of names ? filterFamilies(shown, names) : shown) {
-    const part = partOf(family, format, created)
+    const part = yield* partOf(family, format, created)
     if (part.rows.length === 0) continue
     parts.push(part)
     room += part.room
