@@ -1,7 +1,11 @@
 // Rendering next to prom-client: 1,000 families of 100 series with 3 labels, one value in ten a
-// fraction. Rounds alternate; a figure is the ratio of medians with the least and the greatest of
-// the rounds' own ratios. Compression is apart. Run: node --import tsx bench/render.ts [rounds]
+// fraction. Each in a process of its own, so that neither pays for the other's garbage; both make the
+// same changes and their rounds alternate. Compression is apart.
+// Run: node --import tsx bench/render.ts [rounds]
 
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import process from 'node:process'
 import { Counter, Registry } from 'prom-client'
 import { createExposition } from '../src/metrics/exposition.js'
 import { labelText } from '../src/metrics/family.js'
@@ -13,6 +17,24 @@ const ROWS = 100
 const ROUNDS = Number(parameters[0] ?? 15)
 const WARM_UP = 4
 
+const SCENES = {
+  first: 'first rendering from a filled store',
+  all: 'all values changed',
+  tenth: '10 % of the values changed, in all families',
+  none: 'nothing changed',
+} as const
+type Scene = keyof typeof SCENES
+/** Each of so many values in a row has one that changes. */
+const EVERY: Readonly<Record<Scene, number>> = { first: 0, all: 1, tenth: 10, none: 0 }
+
+/** One of the two that are measured. */
+type Side = {
+  readonly set: (family: number, row: number, value: number) => void
+  /** Nothing is known of an earlier rendering any more. */
+  readonly renew: () => void
+  readonly render: () => Promise<unknown>
+}
+
 const name = (f: number) => `prosody_mod_test_series_${f}`
 const labelsOf = (row: number) => ({
   host: `host${row % 10}.example.com`,
@@ -21,7 +43,7 @@ const labelsOf = (row: number) => ({
 })
 
 let seed = 1
-/** The same numbers in every run. @see Park and Miller, "Random number generators", 1988 */
+/** The same numbers in every process. @see Park and Miller, "Random number generators", 1988 */
 function random(): number {
   seed = (seed * 48271) % 2147483647
   return seed / 2147483647
@@ -34,56 +56,77 @@ const values = Array.from({ length: FAMILIES }, () =>
   Array.from({ length: ROWS }, (_, row) => stepOf(row) * 1000),
 )
 
-function createTables(): Table[] {
-  return values.map((column, f) => {
-    const table = createTable({
-      name: name(f),
-      type: 'counter',
-      help: 'A test series.',
-      unit: '',
-      bounds: [],
-    })
-    column.forEach((value, row) => {
-      table.append(labelText(labelsOf(row)))
-      table.set(row, 0, value)
-    })
-    table.settle()
-    return table
-  })
-}
-
-const registry = new Registry()
-const counters = values.map((column, f) => {
-  const counter = new Counter({
-    name: `${name(f)}_total`,
-    help: 'A test series.',
-    labelNames: ['host', 'type', 'ip_family'],
-    registers: [registry],
-  })
-  column.forEach((value, row) => {
-    counter.inc(labelsOf(row), value)
-  })
-  return counter
-})
-
-/** Changes every `every`-th value of each family, on both sides. */
-function change(tables: readonly Table[], every: number): void {
-  const first = Math.floor(random() * every)
+/** Changes one of `every` values of each family, any of them: one in ten is a fraction. */
+function change({ set }: Side, every: number): void {
   for (let f = 0; f < FAMILIES; f++) {
-    for (let row = first; row < ROWS; row += every) {
-      const step = stepOf(row)
-      values[f]![row]! += step
-      tables[f]!.set(row, 0, values[f]![row]!)
-      counters[f]!.inc(labelsOf(row), step)
+    for (let first = 0; first < ROWS && every > 0; first += every) {
+      const row = first + Math.floor(random() * every)
+      values[f]![row]! += stepOf(row)
+      set(f, row, values[f]![row]!)
     }
   }
 }
 
-const expose = (tables: readonly Table[]) =>
-  createExposition(
-    tables.map((table) => table.snapshot()),
-    { created: false },
-  )
+function createOurs(): Side & { readonly gzipMs: () => Promise<string> } {
+  const createTables = () =>
+    values.map((column, f) => {
+      const meta = { name: name(f), type: 'counter', help: 'A test series.' } as const
+      const table = createTable({ ...meta, unit: '', bounds: [] })
+      column.forEach((value, row) => {
+        table.append(labelText(labelsOf(row)))
+        table.set(row, 0, value)
+      })
+      table.settle()
+      return table
+    })
+  let tables: Table[] = createTables()
+  const expose = () =>
+    createExposition(
+      tables.map((table) => table.snapshot()),
+      { created: false },
+    )
+  return {
+    set: (f, row, value) => {
+      tables[f]!.set(row, 0, value)
+    },
+    renew: () => {
+      tables = createTables()
+    },
+    render: () => expose().bytes('text'),
+    async gzipMs() {
+      const exposition = expose()
+      const plain = await exposition.bytes('text')
+      const ms = await timed(() => exposition.gzip('text'))
+      return `${ms.toFixed(1)} ms for ${(plain.length / 1e6).toFixed(1)} MB`
+    },
+  }
+}
+
+function createTheirs(): Side {
+  const registry = new Registry()
+  const counters = values.map((column, f) => {
+    const counter = new Counter({
+      name: `${name(f)}_total`,
+      help: 'A test series.',
+      labelNames: ['host', 'type', 'ip_family'],
+      registers: [registry],
+    })
+    column.forEach((value, row) => {
+      counter.inc(labelsOf(row), value)
+    })
+    return counter
+  })
+  // A counter can only be counted up.
+  const before = values.map((column) => [...column])
+  return {
+    set: (f, row, value) => {
+      counters[f]!.inc(labelsOf(row), value - before[f]![row]!)
+      before[f]![row] = value
+    },
+    renew: () => undefined,
+    render: () => registry.metrics(),
+  }
+}
 
 async function timed(work: () => Promise<unknown>): Promise<number> {
   const startedAt = performance.now()
@@ -91,47 +134,51 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
   return performance.now() - startedAt
 }
 
-async function compare(
-  figure: string,
-  prepare: (tables: Table[]) => Table[],
-  work: (tables: readonly Table[]) => Promise<unknown> = (tables) => expose(tables).bytes('text'),
-): Promise<void> {
-  let tables = createTables()
-  await expose(tables).bytes('text')
-  const ours: number[] = []
-  const theirs: number[] = []
-  for (let round = 0; round < ROUNDS + WARM_UP; round++) {
-    tables = prepare(tables)
-    const mine = () => timed(() => work(tables))
-    const peer = () => timed(() => registry.metrics())
-    // Who is first takes turns too.
-    const [a, b] = round % 2 ? [await mine(), await peer()] : [await peer(), await mine()]
-    if (round < WARM_UP) continue
-    ours.push(round % 2 ? a : b)
-    theirs.push(round % 2 ? b : a)
-  }
-  report({
-    what: `Rendering 100,000 series, ${figure}: prom-client's time against ours`,
-    ratio: timesOf(spread(theirs), spread(ours)),
-    ours: shown(spread(ours), 'ms'),
-    theirs: shown(spread(theirs), 'ms'),
+/** Answers each scene that it is sent with the milliseconds that rendering it took. */
+function serve(side: Side): void {
+  process.on('message', (scene: Scene) => {
+    if (scene === 'first') side.renew()
+    change(side, EVERY[scene])
+    void timed(side.render).then((ms) => process.send!(ms))
   })
 }
 
-const changed = (every: number) => (tables: Table[]) => {
-  change(tables, every)
-  return tables
+async function ask(child: ChildProcess, scene: Scene): Promise<number> {
+  child.send(scene)
+  const [ms] = (await once(child, 'message')) as [number]
+  return ms
 }
 
-await compare('first rendering from a filled store', createTables)
-await compare('all values changed', changed(1))
-await compare('10 % of the values changed, in all families', changed(10))
-await compare('nothing changed', changed(Infinity))
+async function compare(): Promise<void> {
+  const [ours, theirs] = ['ours', 'theirs'].map((side) =>
+    spawn(process.execPath, ['--import', 'tsx', import.meta.filename, '--child', side], {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    }),
+  ) as [ChildProcess, ChildProcess]
+  for (const [scene, what] of Object.entries(SCENES) as [Scene, string][]) {
+    const times = new Map([ours, theirs].map((child) => [child, [] as number[]]))
+    for (let round = 0; round < ROUNDS + WARM_UP; round++) {
+      // Who is first takes turns too.
+      for (const child of round % 2 ? [ours, theirs] : [theirs, ours]) {
+        const ms = await ask(child, scene)
+        if (round >= WARM_UP) times.get(child)!.push(ms)
+      }
+    }
+    const [mine, peer] = [spread(times.get(ours)!), spread(times.get(theirs)!)]
+    report({
+      what: `Rendering 100,000 series, ${what}: prom-client's time against ours`,
+      ratio: timesOf(peer, mine),
+      ours: shown(mine, 'ms'),
+      theirs: shown(peer, 'ms'),
+    })
+  }
+  ours.disconnect()
+  theirs.disconnect()
+}
 
-const exposition = expose(createTables())
-const plain = await exposition.bytes('text')
-const gzipMs = await timed(() => exposition.gzip('text'))
-note(
-  `compression, apart: ${gzipMs.toFixed(1)} ms for ${(plain.length / 1e6).toFixed(1)} MB, ` +
-    'in a thread of its own',
-)
+if (process.argv.includes('--child')) {
+  serve(process.argv.at(-1) === 'ours' ? createOurs() : createTheirs())
+} else {
+  await compare()
+  note(`compression, apart: ${await createOurs().gzipMs()}, in a thread of its own`)
+}

@@ -4,13 +4,14 @@ import fc from 'fast-check'
 import {
   createExposition,
   render,
+  textSteps,
   type ExpositionOptions,
   type Format,
 } from '../src/metrics/exposition.js'
 import type { Family, MetricType } from '../src/metrics/family.js'
 import type { AnyFormat } from '../src/metrics/negotiate.js'
-import { renderProtobuf } from '../src/metrics/protobuf.js'
-import { inSlices } from '../src/metrics/slices.js'
+import { protobufSteps, renderProtobuf } from '../src/metrics/protobuf.js'
+import { inSlices, type Steps } from '../src/metrics/slices.js'
 import { createTable, type FamilyMeta, type Table } from '../src/metrics/store.js'
 
 const TYPES: readonly MetricType[] = ['counter', 'gauge', 'histogram', 'summary', 'info', 'unknown']
@@ -199,6 +200,56 @@ test('two snapshots rendered in turns, slice by slice, do not mix', async () => 
   rendered.forEach((bytes, i) => {
     assert.deepEqual(bytes, render(fresh(snapshots[i]!), 'text', options))
   })
+})
+
+test('renderings of new and old snapshots do not mix, whichever takes its next step', () => {
+  const options = { created: false }
+  const formats = ['text', 'openmetrics', 'protobuf'] as const
+  const turns = fc.array(
+    fc.oneof(
+      fc.record({ scale: fc.constantFrom(1, 7, 1000, 0.1), every: fc.constantFrom(1, 3, 5000) }),
+      fc.record({ old: fc.nat(2), format: fc.constantFrom(...formats) }),
+      fc.record({ running: fc.nat(5), steps: fc.integer({ min: 1, max: 6 }) }),
+    ),
+    { minLength: 10, maxLength: 40 },
+  )
+  fc.assert(
+    fc.property(turns, (turns) => {
+      const { table, setAll } = largeTable(10_000)
+      const snapshots = [[table.snapshot()]]
+      const running: { steps: Steps<Uint8Array>; families: Family[]; format: AnyFormat }[] = []
+      const done: { bytes: Uint8Array; families: Family[]; format: AnyFormat }[] = []
+      const go = (at: number, steps: number) => {
+        const { steps: work, ...what } = running[at]!
+        for (let i = 0; i < steps; i++) {
+          const { done: isDone, value: bytes } = work.next()
+          if (!isDone) continue
+          running.splice(at, 1)
+          done.push({ bytes, ...what })
+          return
+        }
+      }
+      for (const turn of turns) {
+        if ('scale' in turn) {
+          setAll((row) => row * turn.scale, turn.every)
+          snapshots.unshift([table.snapshot()])
+        } else if ('format' in turn) {
+          const { format, old } = turn
+          const families = snapshots[Math.min(old, snapshots.length - 1)]!
+          const steps =
+            format === 'protobuf'
+              ? protobufSteps(families, {})
+              : textSteps(families, format, options)
+          running.push({ steps, families, format })
+        } else if (running.length > 0) go(turn.running % running.length, turn.steps)
+      }
+      while (running.length > 0) go(0, Infinity)
+      for (const { bytes, families, format } of done) {
+        assert.equal(Buffer.compare(bytes, exposed(fresh(families), format, options)), 0)
+      }
+    }),
+    { numRuns: 25 },
+  )
 })
 
 test('a format that nobody asks for any more is rendered as ever when somebody does', () => {

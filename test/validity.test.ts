@@ -245,3 +245,22 @@ test('a family does not collide with itself, nor with one without rows', () => {
   const empty = makeFamily({ name: 'x', type: 'counter' }, [])
   assert.deepEqual(collisions([family, family, empty]), new Set())
 })
+
+test('a large family is looked through to its end, also where a piece of it ends', () => {
+  const rows = Array.from({ length: 10_000 }, (_, row) => ({
+    labels: `a="${row}"`,
+    values: [row % 4096 === 4095 || row === 9999 ? -1 : 1],
+  }))
+  const counter = makeFamily({ name: 'x', type: 'counter' }, rows)
+  assert.equal(invalidRows(counter), 3)
+  const shown = rows.flatMap(({ values }, row) => (values[0] === 1 ? [row] : []))
+  assert.deepEqual([...exposableRows(counter, 'openmetrics')], shown)
+
+  // The label's name and the quotation mark stand on both sides of the first megabyte's end.
+  const value = 'v'.repeat(2 ** 20 - 'a=""'.length - 'le='.length)
+  const histogram = makeFamily({ name: 'y', type: 'histogram', bounds: [Infinity] }, [
+    { labels: `a="${value}"`, values: [1, 1, 1] },
+    { labels: 'le="1"', values: [1, 1, 1] },
+  ])
+  assert.deepEqual([...exposableRows(histogram, 'text')], [0])
+})

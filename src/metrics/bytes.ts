@@ -90,15 +90,17 @@ function put(to: Uint8Array, at: number, from: Uint8Array, start: number, end: n
 
 /** How long a value is that is written as an integer; `undefined` where that takes more to know. */
 export function digitsOf(value: number): number | undefined {
-  if ((value | 0) !== value || value <= 0) return undefined
-  let digits = 1
-  for (let rest = value; rest >= 10; rest = (rest / 10) | 0) digits++
-  return digits
+  return (value | 0) === value && value > 0 ? digits(value) : undefined
+}
+
+function digits(integer: number): number {
+  let count = 1
+  for (let rest = integer; rest >= 10; rest = (rest / 10) | 0) count++
+  return count
 }
 
 function putInteger(to: Uint8Array, at: number, value: number): number {
-  let end = at + 1
-  for (let rest = value; rest >= 10; rest = (rest / 10) | 0) end++
+  const end = at + digits(value)
   for (let i = end - 1, rest = value; i >= at; i--) {
     const next = (rest / 10) | 0
     to[i] = 0x30 + rest - next * 10

@@ -7,7 +7,7 @@ import type { AnyFormat } from './negotiate.js'
 import { partOf, writePart, type Part } from './part.js'
 import { planned } from './plan.js'
 import { protobufSteps } from './protobuf.js'
-import { atOnce, inSlices, type Steps } from './slices.js'
+import { atOnce, inSlices, PARTS_PER_STEP, type Steps } from './slices.js'
 
 export type { Format } from './names.js'
 
@@ -29,8 +29,7 @@ export type Exposition = {
 }
 
 const compress = promisify(gzip)
-// Each is well below a millisecond's work.
-const PARTS_PER_STEP = 100
+// Well below a millisecond's work.
 const BYTES_PER_STEP = 100_000
 const EOF = '# EOF\n'
 
@@ -45,7 +44,7 @@ export function createExposition(
   function steps(format: AnyFormat): Steps<Uint8Array<ArrayBuffer>> {
     return format === 'protobuf'
       ? protobufSteps(families, options)
-      : rendering(families, format, options)
+      : textSteps(families, format, options)
   }
 
   function bytes(format: AnyFormat): Promise<Uint8Array<ArrayBuffer>> {
@@ -81,7 +80,7 @@ export function render(
   format: Format,
   options: ExpositionOptions,
 ): Uint8Array<ArrayBuffer> {
-  return atOnce(rendering(families, format, options))
+  return atOnce(textSteps(families, format, options))
 }
 
 /**
@@ -93,7 +92,8 @@ export function filterFamilies(families: readonly Family[], names: ReadonlySet<s
   return families.filter((family) => isAskedFor(family, names))
 }
 
-function* rendering(
+/** `render` in steps. */
+export function* textSteps(
   families: readonly Family[],
   format: Format,
   { created, names }: ExpositionOptions,
@@ -103,7 +103,7 @@ function* rendering(
   const parts: Part[] = []
   let room = EOF.length
   for (const family of names ? filterFamilies(shown, names) : shown) {
-    const part = partOf(family, format, created)
+    const part = yield* partOf(family, format, created)
     if (part.rows.length === 0) continue
     parts.push(part)
     room += part.room

@@ -56,7 +56,12 @@ export function labelsOf(labels: LabelText, row: number): string {
  * then count.
  */
 export function width(family: Pick<Family, 'type' | 'bounds'>): number {
-  return family.type === 'histogram' || family.type === 'summary' ? family.bounds.length + 2 : 1
+  return hasCounts(family.type) ? family.bounds.length + 2 : 1
+}
+
+/** Whether a row is several samples: a count of observations, their sum, and buckets or quantiles. */
+export function hasCounts(type: MetricType): type is 'histogram' | 'summary' {
+  return type === 'histogram' || type === 'summary'
 }
 
 /** A label value as both text formats write it between quotes. */

@@ -1,6 +1,6 @@
 import { VALUE_BYTES, writeSample, type Bytes } from './bytes.js'
 import type { Family, MetricType } from './family.js'
-import { labelStart, width } from './family.js'
+import { hasCounts, labelStart, width } from './family.js'
 import { exposedName, type Format } from './names.js'
 import { formatBound } from './number.js'
 import type { Steps } from './slices.js'
@@ -33,7 +33,7 @@ const TEXT_TYPES: Readonly<Record<MetricType, string>> = {
 /** The lines that every row of the family has, in their order. */
 export function linesOf(family: Family, format: Format): Line[] {
   const { name, type, bounds } = family
-  if (type !== 'histogram' && type !== 'summary') {
+  if (!hasCounts(type)) {
     // Counter and info have their suffix in both formats.
     return [{ name: Buffer.from(exposedName(family, 'text')), extra: NONE, column: 0 }]
   }

@@ -1,5 +1,5 @@
 import type { Family, MetricType } from './family.js'
-import { labelStart, width } from './family.js'
+import { hasCounts, labelStart, width } from './family.js'
 import { exposedName } from './names.js'
 import type { Steps } from './slices.js'
 import {
@@ -40,11 +40,6 @@ const TYPES: Readonly<Record<MetricType, readonly [type: number, field: number]>
   info: [1, 2],
 }
 
-/** Whether a row's message has counts, whose lengths differ. */
-export function hasCounts({ type }: Family): boolean {
-  return type === 'histogram' || type === 'summary'
-}
-
 /** Writes a family anew; returns where its doubles stand, from its first byte, where that is told. */
 export function* writeFamily(out: Out, family: Family, rows: Uint32Array): Steps<Uint32Array> {
   const { type, help, unit, labels, created, timestampMs } = family
@@ -60,7 +55,7 @@ export function* writeFamily(out: Out, family: Family, rows: Uint32Array): Steps
   const writeValue = valueWriter(out, family)
   const margin = columns * BUCKET_MARGIN + ROW_MARGIN
   let stepEnd = out.length + STEP_BYTES
-  const offsets = new Uint32Array(hasCounts(family) ? 0 : rows.length)
+  const offsets = new Uint32Array(hasCounts(type) ? 0 : rows.length)
   let written = 0
   for (const row of rows) {
     if (!isCountable(row)) continue
@@ -96,7 +91,7 @@ export function* writeFamily(out: Out, family: Family, rows: Uint32Array): Steps
 }
 
 function valueWriter(out: Out, { type, bounds, values }: Family): ValueWriter {
-  if (type !== 'histogram' && type !== 'summary') {
+  if (!hasCounts(type)) {
     return (at, created) => {
       writeDouble(out, 1, values[at]!)
       if (type === 'counter') writeTimestamp(out, 3, created)
@@ -195,7 +190,7 @@ function copyUntil(mark: number, out: Out, text: Uint8Array, start: number, end:
 /** Room that mostly suffices, so that a large family is not copied as it grows. */
 export function estimate(family: Family, rows: number): number {
   const { type, help, name, labels, length } = family
-  const perValue = type === 'histogram' || type === 'summary' ? 22 : 12
+  const perValue = hasCounts(type) ? 22 : 12
   const labelBytes = ((labels.ends[length - 1] ?? 0) / Math.max(length, 1)) * 1.3
   const perRow =
     labelBytes +

@@ -1,12 +1,12 @@
 import { createBytes, digitsOf, VALUE_BYTES, writeBytes, type Bytes } from './bytes.js'
-import type { Family } from './family.js'
-import { linesOf, metadataOf, roomFor, writeRows } from './lines.js'
+import { hasCounts, type Family } from './family.js'
+import { linesOf, metadataOf, roomFor, VALUES_PER_STEP, writeRows } from './lines.js'
 import { detached, recall, remember, type Rendering, type Variant } from './memo.js'
 import type { Format } from './names.js'
 import { copyRows, patchRows } from './patch.js'
 import type { Steps } from './slices.js'
 import { STAMP_BYTES, stampFor, writeStamped } from './stamp.js'
-import { exposableRows, hasSum } from './validity.js'
+import { exposableRows, exposableSteps, hasSum } from './validity.js'
 
 /** A family on its way into an exposition. */
 export type Part = {
@@ -22,14 +22,14 @@ export type Part = {
   readonly room: number
 }
 
-export function partOf(family: Family, format: Format, created: boolean): Part {
-  const rows = exposableRows(family, format)
+export function* partOf(family: Family, format: Format, created: boolean): Steps<Part> {
+  const rows = yield* exposableSteps(family, format)
   const variant = variantOf(family, format, rows, created)
   const withCreated = variant === 'created'
   const known = recall(family, rows, variant)
   const metadata = known?.metadata[format] ?? metadataOf(family, format)
   const plainRoom = known
-    ? known.end - known.start + growth(known.family.values, family.values)
+    ? known.end - known.start + (yield* growth(known.family.values, family.values))
     : roomFor(family, format, withCreated)
   let room = metadata.length + plainRoom
   if (family.timestampMs !== undefined) {
@@ -104,14 +104,15 @@ function variantOf(
 
 /** Of the types we have; a gauge's `_created` would be read as a family of its own. */
 function canHaveCreated({ type }: Family): boolean {
-  return type === 'counter' || type === 'histogram' || type === 'summary'
+  return type === 'counter' || hasCounts(type)
 }
 
 /** Bytes by which values are longer than before, at most. What is shorter is not set against it. */
-function growth(before: Float64Array, after: Float64Array): number {
+function* growth(before: Float64Array, after: Float64Array): Steps<number> {
   if (before === after) return 0
   let bytes = 0
   for (let i = 0; i < after.length; i++) {
+    if (i % VALUES_PER_STEP === VALUES_PER_STEP - 1) yield
     const value = after[i]!
     const old = before[i]!
     // 0 may have been -0, or be it now.

@@ -48,19 +48,29 @@ function patchStep(patch: Patch, family: Family, first: number, end: number, bas
   const { values } = family
   const before = known.family.values
   const rowWidth = width(family)
-  let next = first * columns.length
+  const each = columns.length
+  // All since the last change of a length are off by the same.
+  let moved = first * each
   for (let i = first; i < end; i++) {
     const at = rows[i]! * rowWidth
-    for (let j = 0; j < columns.length; j++, next++) {
+    for (let j = 0; j < each; j++) {
       const value = values[at + columns[j]!]!
       const old = before[at + columns[j]!]!
-      if (patch.offsets) patch.offsets[next] = offsets[next]! + patch.shift - base
       // 0 and -0 are equal and look different; a NaN is written again for nothing.
-      if (value !== old || (value === 0 && !Object.is(value, old))) {
-        replace(patch, start + offsets[next]!, value)
-      }
+      if (value === old && (value !== 0 || Object.is(value, old))) continue
+      const next = i * each + j
+      const shift = patch.shift
+      replace(patch, start + offsets[next]!, value)
+      if (patch.shift === shift) continue
+      moveOffsets(patch, moved, next + 1, shift - base)
+      moved = next + 1
     }
   }
+  moveOffsets(patch, moved, end * each, patch.shift - base)
+}
+
+function moveOffsets({ known, offsets }: Patch, from: number, to: number, by: number): void {
+  if (offsets) for (let i = from; i < to; i++) offsets[i] = known.offsets[i]! + by
 }
 
 function copyTo(patch: Patch, place: number): void {

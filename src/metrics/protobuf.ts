@@ -1,11 +1,11 @@
-import type { Family } from './family.js'
+import { hasCounts, type Family } from './family.js'
 import { VALUES_PER_STEP } from './lines.js'
 import { detached, recall, remember, type Rendering } from './memo.js'
-import { estimate, hasCounts, writeFamily } from './message.js'
+import { estimate, writeFamily } from './message.js'
 import { isAskedFor } from './names.js'
 import { planned } from './plan.js'
-import { atOnce, type Steps } from './slices.js'
-import { exposableRows } from './validity.js'
+import { atOnce, PARTS_PER_STEP, type Steps } from './slices.js'
+import { exposableSteps } from './validity.js'
 import { createOut, reserve, type Out } from './wire.js'
 
 export type ProtobufOptions = {
@@ -14,7 +14,6 @@ export type ProtobufOptions = {
 }
 
 const COPY_BYTES = 1024 * 1024
-const PARTS_PER_STEP = 100
 
 /**
  * The families as io.prometheus.client.MetricFamily messages, each with its length before it, sorted
@@ -48,7 +47,7 @@ export function* protobufSteps(
   // Of all families, so that a choice of some shows nothing that the whole does not.
   for (const family of planned(families, 'text')) {
     if (!isAskedFor(family, names)) continue
-    const rows = exposableRows(family, 'text')
+    const rows = yield* exposableSteps(family, 'text')
     if (rows.length === 0) continue
     const known = recall(family, rows, 'protobuf')
     const isPatched = known !== undefined && canPatch(known.family, family)
@@ -93,7 +92,7 @@ function* copyFamily(out: Out, { bytes, start, end }: Rendering): Steps<void> {
 /** Whether only doubles differ: those do not change the length of a message. */
 function canPatch(before: Family, after: Family): boolean {
   if (before.timestampMs !== after.timestampMs) return false
-  return before.values === after.values || !hasCounts(after)
+  return before.values === after.values || !hasCounts(after.type)
 }
 
 function* patchValues(to: DataView, start: number, family: Family, known: Rendering): Steps<void> {

@@ -3,6 +3,9 @@ import { setImmediate } from 'node:timers/promises'
 /** Work in steps, each well below a millisecond, that may be interrupted between any two. */
 export type Steps<T> = Generator<undefined, T>
 
+/** Families that are looked at in one step. */
+export const PARTS_PER_STEP = 100
+
 // With one step more and what the rest of the program does, the event loop answers within 10 ms.
 const SLICE_MS = 5
 

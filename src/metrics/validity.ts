@@ -1,6 +1,10 @@
 import type { Family } from './family.js'
-import { labelsOf, slabOf, width } from './family.js'
+import { hasCounts, labelsOf, slabOf, width } from './family.js'
 import { compareNames, reservedNames, textNames, type Format } from './names.js'
+import { atOnce, type Steps } from './slices.js'
+
+const ROWS_PER_STEP = 4096
+const SEARCH_BYTES = 1 << 20
 
 /**
  * How many rows OpenMetrics forbids, so that only the other formats carry them: a NaN or negative
@@ -15,13 +19,20 @@ export function invalidRows(family: Family): number {
 
 /** Rows a format can carry, in the order in which they are exposed. */
 export function exposableRows(family: Family, format: Format): Uint32Array {
-  // No memo where looking is as cheap: a snapshot has new objects for all that changed.
-  if (isAllExposable(family)) return family.order
+  return atOnce(exposableSteps(family, format))
+}
+
+/** `exposableRows` in steps; what a large family comes to is remembered with it. */
+export function* exposableSteps(family: Family, format: Format): Steps<Uint32Array> {
   const known = (format === 'text' ? textRows : openMetricsRows).get(family)
   if (known) return known
+  const { order } = family
+  const isAll = yield* isAllExposable(family)
+  // No memo where looking is as cheap: a snapshot has new objects for all that changed.
+  if (isAll && order.length <= ROWS_PER_STEP) return order
   // A label twice on one line costs Prometheus the whole scrape, in either format.
-  const text = without(family.order, labelClash(family))
-  const openMetrics = without(text, (row) => !isValid(family, row))
+  const text = isAll ? order : yield* without(order, yield* labelClash(family))
+  const openMetrics = isAll ? order : yield* without(text, (row) => !isValid(family, row))
   textRows.set(family, text)
   openMetricsRows.set(family, openMetrics)
   return format === 'text' ? text : openMetrics
@@ -72,15 +83,32 @@ function clashing(
 }
 
 /** The same array where nothing is to be dropped. */
-function without(rows: Uint32Array, isDropped: (row: number) => boolean): Uint32Array {
-  return rows.some(isDropped) ? rows.filter((row) => !isDropped(row)) : rows
+function* without(rows: Uint32Array, isDropped: (row: number) => boolean): Steps<Uint32Array> {
+  let kept: Uint32Array | undefined
+  let length = 0
+  for (let i = 0; i < rows.length; i++) {
+    const row = rows[i]!
+    if (i % ROWS_PER_STEP === ROWS_PER_STEP - 1) yield
+    if (isDropped(row)) {
+      // A copy of those so far, with room for all.
+      kept ??= rows.slice()
+    } else {
+      if (kept) kept[length] = row
+      length++
+    }
+  }
+  return kept?.slice(0, length) ?? rows
 }
 
 /** Whether any format can carry all rows, as it mostly is; `false` says nothing. */
-function isAllExposable({ type, values }: Family): boolean {
+function* isAllExposable({ type, values }: Family): Steps<boolean> {
   if (type === 'gauge' || type === 'unknown') return true
   if (type !== 'counter') return false
-  for (let i = 0; i < values.length; i++) if (!(values[i]! >= 0)) return false
+  for (let start = 0; start < values.length; start += ROWS_PER_STEP) {
+    if (start > 0) yield
+    const end = Math.min(values.length, start + ROWS_PER_STEP)
+    for (let i = start; i < end; i++) if (!(values[i]! >= 0)) return false
+  }
   return true
 }
 
@@ -141,11 +169,19 @@ function isAscending(bounds: readonly number[]): boolean {
 }
 
 /** Finds rows that themselves have the label which the format adds to each bucket or quantile. */
-function labelClash({ type, labels }: Family): (row: number) => boolean {
-  if (type !== 'histogram' && type !== 'summary') return () => false
+function* labelClash({ type, labels }: Family): Steps<(row: number) => boolean> {
+  if (!hasCounts(type)) return () => false
   const added = type === 'histogram' ? 'le' : 'quantile'
-  if (!slabOf(labels).includes(`${added}="`)) return () => false
-  return (row) => labelNames(labelsOf(labels, row)).includes(added)
+  const text = `${added}="`
+  const slab = slabOf(labels)
+  for (let start = 0; start < slab.length; start += SEARCH_BYTES) {
+    if (start > 0) yield
+    // A text that a piece's end cuts in two is whole in this one.
+    if (slab.subarray(start, start + SEARCH_BYTES + text.length).includes(text)) {
+      return (row) => labelNames(labelsOf(labels, row)).includes(added)
+    }
+  }
+  return () => false
 }
 
 function labelNames(labels: string): string[] {
