@@ -45,6 +45,7 @@ test(`on ${legacyVersion} exactly the series of mod_prometheus are served, of ev
     modules: ['test_eval', 'test_legacy'],
     // Collects when the test says.
     globals: { statistics_interval: '3600', muc_room_locking: 'false' },
+    statsOptions: { adhoc_statistics_counts: '{}' },
   })
   const exporter = await withExporterFor(t, prosody, { env: named('mod_prometheus') })
   await untilReady(exporter, 200)
