@@ -60,6 +60,8 @@ export async function examineCollectors(
   for (const { name } of COLLECTORS) {
     if (name !== 'registry') tellCollector(name, outcomes.get(name), say)
   }
+  const idle = COLLECTORS.map(({ name }) => name).filter((name) => isIdle(name, outcomes.get(name)))
+  if (idle.length > 0) say.note('others', `no host offers what they ask: ${idle.join(', ')}`)
   for (const line of advice) say.note('rights', line)
   await examineClock(connection, all, say)
 }
@@ -76,8 +78,13 @@ function tellCollector(name: string, outcome: Outcome | undefined, say: Say): vo
   if (!outcome) say.note(name, `off; --collector.${name} turns it on`)
   else if (outcome.failure !== undefined) say.failed(name, messageOf(outcome.failure))
   else if (outcome.families.length > 0) say.ok(name, `${seriesOf(outcome)} series`)
-  else if (NEED_RIGHTS.includes(name)) say.note(name, 'no host lets us ask: only an admin may')
-  else say.note(name, 'no host offers it')
+  else if (!isIdle(name, outcome)) say.note(name, 'no host lets us ask: only an admin may')
+}
+
+/** There was nobody to ask, mostly because it is made for the software of another server. */
+function isIdle(name: string, outcome: Outcome | undefined): boolean {
+  if (!outcome || outcome.failure !== undefined || outcome.families.length > 0) return false
+  return name !== 'registry' && !NEED_RIGHTS.includes(name)
 }
 
 /** Prosody's version, as far as the server has one. */
