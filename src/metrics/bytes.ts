@@ -88,11 +88,6 @@ function put(to: Uint8Array, at: number, from: Uint8Array, start: number, end: n
   return at + end - start
 }
 
-/** How long a value is that is written as an integer; `undefined` where that takes more to know. */
-export function digitsOf(value: number): number | undefined {
-  return (value | 0) === value && value > 0 ? digits(value) : undefined
-}
-
 function digits(integer: number): number {
   let count = 1
   for (let rest = integer; rest >= 10; rest = (rest / 10) | 0) count++

@@ -1,13 +1,14 @@
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
-import { createBytes, finishBytes, writeText } from './bytes.js'
+import { createBytes, finishBytes, writeBytes, writeText } from './bytes.js'
 import type { Family } from './family.js'
 import { isAskedFor, type Format } from './names.js'
 import type { AnyFormat } from './negotiate.js'
-import { partOf, writePart, type Part } from './part.js'
+import { keepPlain, partOf, writeWithTimestamps, writingPlain, type Part } from './part.js'
 import { planned } from './plan.js'
 import { protobufSteps } from './protobuf.js'
 import { atOnce, inSlices, PARTS_PER_STEP, type Steps } from './slices.js'
+import { exposableSteps, rowsOfSmall } from './validity.js'
 
 export type { Format } from './names.js'
 
@@ -103,8 +104,9 @@ export function* textSteps(
   const parts: Part[] = []
   let room = EOF.length
   for (const family of names ? filterFamilies(shown, names) : shown) {
-    const part = yield* partOf(family, format, created)
-    if (part.rows.length === 0) continue
+    const rows = rowsOfSmall(family) ?? (yield* exposableSteps(family, format))
+    if (rows.length === 0) continue
+    const part = partOf(family, rows, format, created)
     parts.push(part)
     room += part.room
     if (parts.length % PARTS_PER_STEP === 0) yield
@@ -112,7 +114,15 @@ export function* textSteps(
   const out = createBytes(room)
   let written = 0
   for (const part of parts) {
-    yield* writePart(out, part, format, names !== undefined)
+    writeBytes(out, part.metadata, 0, part.metadata.length)
+    if (part.family.timestampMs === undefined) {
+      const start = out.length
+      const write = writingPlain(out, part, format)
+      while (!write()) yield
+      keepPlain(part, out, start, names !== undefined)
+    } else {
+      yield* writeWithTimestamps(out, part, format)
+    }
     if (out.length - written > BYTES_PER_STEP) {
       written = out.length
       yield

@@ -1,9 +1,10 @@
 import { VALUE_BYTES, writeSample, type Bytes } from './bytes.js'
 import type { Family, MetricType } from './family.js'
 import { hasCounts, labelStart, width } from './family.js'
+import type { Layout } from './memo.js'
 import { exposedName, type Format } from './names.js'
 import { formatBound } from './number.js'
-import type { Steps } from './slices.js'
+import type { Task } from './slices.js'
 import { hasSum } from './validity.js'
 
 /** The lines of each row: a sample's name, its label of its own if any, and which of the row's values. */
@@ -52,41 +53,42 @@ export function linesOf(family: Family, format: Format): Line[] {
 /**
  * Writes a family's rows anew.
  *
+ * @param layout Its gaps are filled in.
  * @param created Times of creation to write, if any.
- * @returns Where each value stands, from the first row's first byte, in the order of writing.
  */
-export function* writeRows(
+export function writingRows(
   out: Bytes,
   family: Family,
   format: Format,
-  rows: Uint32Array,
+  { rows, gaps }: Layout,
   created: Float64Array | undefined,
-): Steps<Uint32Array> {
-  const start = out.length
+): Task {
   const { values, labels } = family
   const { bytes, ends } = labels
   const lines = linesOf(family, format)
   const createdName = Buffer.from(`${family.name}_created`)
   const columns = width(family)
-  const offsets = new Uint32Array(rows.length * lines.length)
+  const rowsPerStep = Math.ceil(VALUES_PER_STEP / Math.max(lines.length, 1))
+  let valueEnd = out.length
   let next = 0
-  let pause = VALUES_PER_STEP
-  for (const row of rows) {
-    const from = labelStart(ends, row)
-    const to = ends[row]!
-    for (const { name, extra, column } of lines) {
-      const value = values[row * columns + column]!
-      offsets[next++] = writeSample(out, name, bytes, from, to, extra, value) - start
+  let first = 0
+  return () => {
+    const end = Math.min(rows.length, first + rowsPerStep)
+    for (; first < end; first++) {
+      const row = rows[first]!
+      const from = labelStart(ends, row)
+      const to = ends[row]!
+      for (const { name, extra, column } of lines) {
+        const value = values[row * columns + column]!
+        gaps[next++] = writeSample(out, name, bytes, from, to, extra, value) - valueEnd
+        valueEnd = out.length - 1 // before the line feed
+      }
+      const seconds = created?.[row] ?? NaN
+      // OpenMetrics groups by metric: a row's _created stands beside it, not after all rows.
+      if (Number.isFinite(seconds)) writeSample(out, createdName, bytes, from, to, NONE, seconds)
     }
-    const seconds = created?.[row] ?? NaN
-    // OpenMetrics groups by metric: a row's _created stands beside it, not after all rows.
-    if (Number.isFinite(seconds)) writeSample(out, createdName, bytes, from, to, NONE, seconds)
-    if (next >= pause) {
-      pause = next + VALUES_PER_STEP
-      yield
-    }
+    return first === rows.length
   }
-  return offsets
 }
 
 /** Bytes that suffice for the family's rows, whatever its values. */

@@ -1,21 +1,26 @@
 import type { Family } from './family.js'
 import type { Format } from './names.js'
 
-/** A family as it stands in an exposition, for the next one to copy from. */
-export type Rendering = {
-  readonly family: Family
-  /** Rows that were written, in their order. */
+/** What all renderings of a family have in common while only its values change. */
+export type Layout = {
+  /** Rows that are written, in their order. */
   readonly rows: Uint32Array
   /** Which of a row's values are written, in the order of writing. */
   readonly columns: readonly number[]
+  /** Bytes between the end of the value before, or the family's first byte, and each value. */
+  readonly gaps: Uint32Array
+  /** The lines before the rows, in the formats in which they were asked for. */
+  readonly metadata: { [format in Format]?: Uint8Array }
+}
+
+/** A family as it stands in an exposition, for the next one to copy from. */
+export type Rendering = {
+  readonly family: Family
+  readonly layout: Layout
   /** The exposition, and where in it the family's rows begin and end. Never written to again. */
   readonly bytes: Uint8Array<ArrayBuffer>
   readonly start: number
   readonly end: number
-  /** Where each value stands, from `start`, in the order of writing. */
-  readonly offsets: Uint32Array
-  /** The lines before the rows, in the formats in which they were asked for. */
-  readonly metadata: { [format in Format]?: Uint8Array }
 }
 
 /**
@@ -36,7 +41,9 @@ const MAX_MISSED = 10
 export function recall(family: Family, rows: Uint32Array, variant: Variant): Rendering | undefined {
   const known = renderings.get(family.order)?.[variant]?.rendering
   // Which rows are left out may change with the values.
-  return known?.rows === rows && differsInValuesOnly(known.family, family) ? known : undefined
+  return known?.layout.rows === rows && differsInValuesOnly(known.family, family)
+    ? known
+    : undefined
 }
 
 export function remember(variant: Variant, rendering: Rendering): void {

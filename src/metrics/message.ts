@@ -26,6 +26,7 @@ const NEWLINE = 0x0a
 // Room for a row's own fields and for moving what turns out longer than 127 bytes; and for a bucket's.
 const ROW_MARGIN = 96
 const BUCKET_MARGIN = 24
+export const DOUBLE_BYTES = 8
 // About half a millisecond's work.
 const STEP_BYTES = 32 * 1024
 
@@ -40,7 +41,7 @@ const TYPES: Readonly<Record<MetricType, readonly [type: number, field: number]>
   info: [1, 2],
 }
 
-/** Writes a family anew; returns where its doubles stand, from its first byte, where that is told. */
+/** Writes a family anew; returns the gaps before its values where each is one double, see `Layout`. */
 export function* writeFamily(out: Out, family: Family, rows: Uint32Array): Steps<Uint32Array> {
   const { type, help, unit, labels, created, timestampMs } = family
   const isCountable = countable(family)
@@ -55,7 +56,8 @@ export function* writeFamily(out: Out, family: Family, rows: Uint32Array): Steps
   const writeValue = valueWriter(out, family)
   const margin = columns * BUCKET_MARGIN + ROW_MARGIN
   let stepEnd = out.length + STEP_BYTES
-  const offsets = new Uint32Array(hasCounts(type) ? 0 : rows.length)
+  const gaps = new Uint32Array(hasCounts(type) ? 0 : rows.length)
+  let valueEnd = start
   let written = 0
   for (const row of rows) {
     if (!isCountable(row)) continue
@@ -72,7 +74,9 @@ export function* writeFamily(out: Out, family: Family, rows: Uint32Array): Steps
     const length = out.length
     close(out, metric)
     // A value's length and the tag of its double stand before the double; `close` may move it all.
-    if (written < offsets.length) offsets[written] = value + 2 + out.length - length
+    const valueAt = value + 2 + out.length - length
+    if (written < gaps.length) gaps[written] = valueAt - valueEnd
+    valueEnd = valueAt + DOUBLE_BYTES
     written++
     if (out.length > stepEnd) {
       stepEnd = out.length + STEP_BYTES
@@ -83,11 +87,11 @@ export function* writeFamily(out: Out, family: Family, rows: Uint32Array): Steps
   if (unit !== '' && type !== 'info' && family.name.endsWith(`_${unit}`)) writeString(out, 5, unit)
   if (written === 0) {
     out.length = start
-    return offsets
+    return gaps
   }
   const moved = yield* closeMessage(out, start)
-  for (let i = 0; i < offsets.length; i++) offsets[i]! -= start + moved
-  return offsets
+  if (gaps.length > 0) gaps[0]! -= moved
+  return gaps
 }
 
 function valueWriter(out: Out, { type, bounds, values }: Family): ValueWriter {

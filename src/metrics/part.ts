@@ -1,18 +1,18 @@
-import { createBytes, digitsOf, VALUE_BYTES, writeBytes, type Bytes } from './bytes.js'
+import { createBytes, VALUE_BYTES, type Bytes } from './bytes.js'
 import { hasCounts, type Family } from './family.js'
-import { linesOf, metadataOf, roomFor, VALUES_PER_STEP, writeRows } from './lines.js'
-import { detached, recall, remember, type Rendering, type Variant } from './memo.js'
+import { linesOf, metadataOf, roomFor, writingRows } from './lines.js'
+import { detached, recall, remember, type Layout, type Rendering, type Variant } from './memo.js'
 import type { Format } from './names.js'
-import { copyRows, patchRows } from './patch.js'
-import type { Steps } from './slices.js'
+import { copyingRows, patchingRows } from './patch.js'
+import type { Steps, Task } from './slices.js'
 import { STAMP_BYTES, stampFor, writeStamped } from './stamp.js'
-import { exposableRows, exposableSteps, hasSum } from './validity.js'
+import { exposableRows, hasSum } from './validity.js'
 
 /** A family on its way into an exposition. */
 export type Part = {
   readonly family: Family
   readonly variant: Variant
-  readonly rows: Uint32Array
+  readonly layout: Layout
   readonly metadata: Uint8Array
   /** To copy from, where the family was rendered before and only its values may differ. */
   readonly known: Rendering | undefined
@@ -22,71 +22,65 @@ export type Part = {
   readonly room: number
 }
 
-export function* partOf(family: Family, format: Format, created: boolean): Steps<Part> {
-  const rows = yield* exposableSteps(family, format)
+/** @param rows Those that the format can carry. */
+export function partOf(family: Family, rows: Uint32Array, format: Format, created: boolean): Part {
   const variant = variantOf(family, format, rows, created)
-  const withCreated = variant === 'created'
   const known = recall(family, rows, variant)
-  const metadata = known?.metadata[format] ?? metadataOf(family, format)
+  const layout = known?.layout ?? layoutOf(family, rows, format)
+  const metadata = (layout.metadata[format] ??= metadataOf(family, format))
   const plainRoom = known
-    ? known.end - known.start + (yield* growth(known.family.values, family.values))
-    : roomFor(family, format, withCreated)
+    ? known.end - known.start + roomToGrow(family, known)
+    : roomFor(family, format, variant === 'created')
   let room = metadata.length + plainRoom
   if (family.timestampMs !== undefined) {
-    room += rows.length * (linesOf(family, format).length + Number(withCreated)) * STAMP_BYTES
+    room += (layout.gaps.length + (variant === 'created' ? rows.length : 0)) * STAMP_BYTES
   }
-  return { family, variant, rows, metadata, known, plainRoom, room }
+  return { family, variant, layout, metadata, known, plainRoom, room }
 }
 
-/**
- * Writes a family, from the last time's bytes if it can.
- *
- * @param isPassing Whether the exposition will not last: then it is not held to be copied from.
- */
-export function* writePart(
-  out: Bytes,
-  part: Part,
-  format: Format,
-  isPassing: boolean,
-): Steps<void> {
-  const { family, variant, known, metadata } = part
-  const { timestampMs } = family
-  writeBytes(out, metadata, 0, metadata.length)
-  const isSame = known?.family.values === family.values
-  if (timestampMs === undefined) {
-    const rendering = yield* writePlain(out, part, format)
-    if (!isPassing) remember(variant, rendering)
-    else if (!isSame) remember(variant, detached(rendering))
-    return
-  }
-  // The next one has other timestamps: without them there is something to copy from.
-  const plain = isSame ? known : yield* writePlain(createBytes(part.plainRoom), part, format)
-  remember(variant, plain)
-  yield* writeStamped(out, plain, stampFor(timestampMs, format))
-}
-
-/** Writes a family's rows without timestamps. */
-function* writePlain(
-  out: Bytes,
-  { family, variant, rows, known, metadata }: Part,
-  format: Format,
-): Steps<Rendering> {
-  const start = out.length
-  let offsets: Uint32Array
+/** Writes a family's rows without timestamps, from the last time's bytes if it can. */
+export function writingPlain(out: Bytes, part: Part, format: Format): Task {
+  const { family, variant, layout, known } = part
   if (!known) {
     const times = variant === 'created' ? family.created : undefined
-    offsets = yield* writeRows(out, family, format, rows, times)
-  } else if (known.family.values === family.values) {
-    yield* copyRows(out, known)
-    offsets = known.offsets
-  } else {
-    offsets = yield* patchRows(out, family, known)
+    return writingRows(out, family, format, layout, times)
   }
-  const columns = known?.columns ?? linesOf(family, format).map(({ column }) => column)
-  const all = known?.metadata ?? {}
-  all[format] = metadata
-  const { buffer: bytes, length: end } = out
-  return { family, rows, columns, bytes, start, end, offsets, metadata: all }
+  return isSame(part) ? copyingRows(out, known) : patchingRows(out, family, known)
+}
+
+/** Keeps rows that were written without timestamps, to copy from, in the exposition they stand in. */
+export function keepPlain(part: Part, out: Bytes, start: number, isPassing: boolean): Rendering {
+  const { family, variant, layout } = part
+  const rendering = { family, layout, bytes: out.buffer, start, end: out.length }
+  // An exposition that will not last is not held for a family of it.
+  if (!isPassing) remember(variant, rendering)
+  else if (!isSame(part)) remember(variant, detached(rendering))
+  return rendering
+}
+
+/** Writes a family's rows with its timestamp. */
+export function* writeWithTimestamps(out: Bytes, part: Part, format: Format): Steps<void> {
+  const { family, known, variant } = part
+  // The next one has other timestamps: without them there is something to copy from.
+  let plain = known
+  if (plain && isSame(part)) {
+    remember(variant, plain)
+  } else {
+    const apart = createBytes(part.plainRoom)
+    const write = writingPlain(apart, part, format)
+    while (!write()) yield
+    plain = keepPlain(part, apart, 0, false)
+  }
+  yield* writeStamped(out, plain, stampFor(family.timestampMs!, format))
+}
+
+function isSame({ family, known }: Part): boolean {
+  return known?.family.values === family.values
+}
+
+function layoutOf(family: Family, rows: Uint32Array, format: Format): Layout {
+  const columns = linesOf(family, format).map(({ column }) => column)
+  return { rows, columns, gaps: new Uint32Array(rows.length * columns.length), metadata: {} }
 }
 
 function variantOf(
@@ -107,17 +101,7 @@ function canHaveCreated({ type }: Family): boolean {
   return type === 'counter' || hasCounts(type)
 }
 
-/** Bytes by which values are longer than before, at most. What is shorter is not set against it. */
-function* growth(before: Float64Array, after: Float64Array): Steps<number> {
-  if (before === after) return 0
-  let bytes = 0
-  for (let i = 0; i < after.length; i++) {
-    if (i % VALUES_PER_STEP === VALUES_PER_STEP - 1) yield
-    const value = after[i]!
-    const old = before[i]!
-    // 0 may have been -0, or be it now.
-    if (value === old) bytes += value === 0 ? 1 : 0
-    else bytes += Math.max(0, (digitsOf(value) ?? VALUE_BYTES) - (digitsOf(old) ?? 1))
-  }
-  return bytes
+/** Bytes by which the rows may become longer than they were, at most: room that nobody uses costs nothing. */
+function roomToGrow({ values }: Family, { family, layout }: Rendering): number {
+  return values === family.values ? 0 : layout.gaps.length * VALUE_BYTES
 }

@@ -2,33 +2,31 @@ import { lineEnd, putValue, writeBytes, type Bytes } from './bytes.js'
 import { width, type Family } from './family.js'
 import { VALUES_PER_STEP } from './lines.js'
 import type { Rendering } from './memo.js'
-import type { Steps } from './slices.js'
+import type { Task } from './slices.js'
 
 // Copied at a time: a copy costs a view, and what lies behind a value that grows is copied again.
 const COPY_BYTES = 4096
 const COPY_STEP_BYTES = 1 << 20
 
 /**
- * Writes the rows of a family that was rendered before with other values: what stands between changed values is
- * copied, so the cost is that of a copy and of the values that changed.
- *
- * @returns Where each value stands, from the first row's first byte, in the order of writing.
+ * Writes the rows of a family that was rendered before with other values: what stands between changed
+ * values is copied, so the cost is that of a copy and of the values that changed.
  */
-export function* patchRows(out: Bytes, family: Family, known: Rendering): Steps<Uint32Array> {
-  const shift = out.length - known.start
-  const patch: Patch = { to: out.buffer, known, shift, copied: known.start, offsets: undefined }
-  const { rows, columns, end } = known
-  const rowsPerStep = Math.ceil(VALUES_PER_STEP / columns.length)
-  for (let first = 0; first < rows.length; first += rowsPerStep) {
-    if (first > 0) {
-      copyTo(patch, known.start + known.offsets[first * columns.length]!)
-      yield
-    }
-    patchStep(patch, family, first, Math.min(rows.length, first + rowsPerStep), shift)
+export function patchingRows(out: Bytes, family: Family, known: Rendering): Task {
+  const { start, end, layout } = known
+  const patch = { to: out.buffer, known, shift: out.length - start, copied: start, read: start }
+  const { length } = layout.rows
+  const rowsPerStep = Math.ceil(VALUES_PER_STEP / layout.columns.length)
+  let first = 0
+  return () => {
+    const next = Math.min(length, first + rowsPerStep)
+    patchStep(patch, family, first, next)
+    first = next
+    const isLast = first === length
+    copyTo(patch, isLast ? end : patch.read)
+    if (isLast) out.length = end + patch.shift
+    return isLast
   }
-  copyTo(patch, end)
-  out.length = end + patch.shift
-  return patch.offsets ?? known.offsets
 }
 
 type Patch = {
@@ -38,39 +36,32 @@ type Patch = {
   shift: number
   /** How far of the old bytes is in the new ones. */
   copied: number
-  /** The new ones, where they are not the old ones. */
-  offsets: Uint32Array | undefined
+  /** Where in the old bytes the last value ends that was looked at. */
+  read: number
 }
 
-function patchStep(patch: Patch, family: Family, first: number, end: number, base: number): void {
-  const { known } = patch
-  const { rows, columns, offsets, start } = known
+function patchStep(patch: Patch, family: Family, first: number, end: number): void {
+  const { bytes, layout } = patch.known
+  const { rows, columns, gaps } = layout
   const { values } = family
-  const before = known.family.values
+  const before = patch.known.family.values
   const rowWidth = width(family)
-  const each = columns.length
-  // All since the last change of a length are off by the same.
-  let moved = first * each
+  let next = first * columns.length
+  let read = patch.read
   for (let i = first; i < end; i++) {
     const at = rows[i]! * rowWidth
-    for (let j = 0; j < each; j++) {
-      const value = values[at + columns[j]!]!
-      const old = before[at + columns[j]!]!
+    for (const column of columns) {
+      const value = values[at + column]!
+      const old = before[at + column]!
+      const valueAt = read + gaps[next++]!
+      read = lineEnd(bytes, valueAt)
       // 0 and -0 are equal and look different; a NaN is written again for nothing.
-      if (value === old && (value !== 0 || Object.is(value, old))) continue
-      const next = i * each + j
-      const shift = patch.shift
-      replace(patch, start + offsets[next]!, value)
-      if (patch.shift === shift) continue
-      moveOffsets(patch, moved, next + 1, shift - base)
-      moved = next + 1
+      if (value !== old || (value === 0 && !Object.is(value, old))) {
+        replace(patch, valueAt, read, value)
+      }
     }
   }
-  moveOffsets(patch, moved, end * each, patch.shift - base)
-}
-
-function moveOffsets({ known, offsets }: Patch, from: number, to: number, by: number): void {
-  if (offsets) for (let i = from; i < to; i++) offsets[i] = known.offsets[i]! + by
+  patch.read = read
 }
 
 function copyTo(patch: Patch, place: number): void {
@@ -80,11 +71,10 @@ function copyTo(patch: Patch, place: number): void {
   patch.copied = place
 }
 
-/** Writes a value in the place of the one that stands at `from` in the old bytes. */
-function replace(patch: Patch, from: number, value: number): void {
+/** Writes a value in the place of the one that stands at `from … oldEnd` in the old bytes. */
+function replace(patch: Patch, from: number, oldEnd: number, value: number): void {
   const { known, copied, shift, to } = patch
   if (from > copied) copyTo(patch, Math.min(known.end, Math.max(from, copied + COPY_BYTES)))
-  const oldEnd = lineEnd(known.bytes, from)
   const newEnd = putValue(to, from + shift, value)
   if (newEnd === oldEnd + shift) {
     patch.copied = Math.max(patch.copied, oldEnd)
@@ -92,14 +82,16 @@ function replace(patch: Patch, from: number, value: number): void {
     // What was copied ahead stands in a wrong place now.
     patch.copied = oldEnd
     patch.shift = newEnd - oldEnd
-    patch.offsets ??= known.offsets.slice()
   }
 }
 
 /** Copies the rows of a family of which nothing has changed. */
-export function* copyRows(out: Bytes, { bytes, start, end }: Rendering): Steps<void> {
-  for (let from = start; from < end; from += COPY_STEP_BYTES) {
-    if (from > start) yield
-    writeBytes(out, bytes, from, Math.min(end, from + COPY_STEP_BYTES))
+export function copyingRows(out: Bytes, { bytes, start, end }: Rendering): Task {
+  let from = start
+  return () => {
+    const next = Math.min(end, from + COPY_STEP_BYTES)
+    writeBytes(out, bytes, from, next)
+    from = next
+    return from === end
   }
 }

@@ -1,11 +1,11 @@
 import { hasCounts, type Family } from './family.js'
 import { VALUES_PER_STEP } from './lines.js'
 import { detached, recall, remember, type Rendering } from './memo.js'
-import { estimate, writeFamily } from './message.js'
+import { DOUBLE_BYTES, estimate, writeFamily } from './message.js'
 import { isAskedFor } from './names.js'
 import { planned } from './plan.js'
 import { atOnce, PARTS_PER_STEP, type Steps } from './slices.js'
-import { exposableSteps } from './validity.js'
+import { exposableSteps, rowsOfSmall } from './validity.js'
 import { createOut, reserve, type Out } from './wire.js'
 
 export type ProtobufOptions = {
@@ -47,7 +47,7 @@ export function* protobufSteps(
   // Of all families, so that a choice of some shows nothing that the whole does not.
   for (const family of planned(families, 'text')) {
     if (!isAskedFor(family, names)) continue
-    const rows = yield* exposableSteps(family, 'text')
+    const rows = rowsOfSmall(family) ?? (yield* exposableSteps(family, 'text'))
     if (rows.length === 0) continue
     const known = recall(family, rows, 'protobuf')
     const isPatched = known !== undefined && canPatch(known.family, family)
@@ -59,13 +59,13 @@ export function* protobufSteps(
   const made: Omit<Rendering, 'bytes'>[] = []
   for (const { family, rows, known } of parts) {
     const start = out.length
-    let offsets = known?.offsets
+    let layout = known?.layout
     if (known) {
       yield* copyFamily(out, known)
       yield* patchValues(out.view, start, family, known)
     }
-    offsets ??= yield* writeFamily(out, family, rows)
-    made.push({ family, rows, columns: [0], start, end: out.length, offsets, metadata: {} })
+    layout ??= { rows, columns: [0], gaps: yield* writeFamily(out, family, rows), metadata: {} }
+    made.push({ family, layout, start, end: out.length })
     yield
   }
   // Only now it is known where the bytes are: they are moved when the room does not suffice.
@@ -96,15 +96,18 @@ function canPatch(before: Family, after: Family): boolean {
 }
 
 function* patchValues(to: DataView, start: number, family: Family, known: Rendering): Steps<void> {
-  const { rows, offsets } = known
+  const { rows, gaps } = known.layout
   const before = known.family.values
   const { values } = family
   if (before === values) return
+  let at = start
   for (let i = 0; i < rows.length; i++) {
+    at += gaps[i]!
     const value = values[rows[i]!]!
     const old = before[rows[i]!]!
     // 0 and -0 are equal and are not the same; a NaN is written again for nothing.
-    if (value !== old || value === 0) to.setFloat64(start + offsets[i]!, value, true)
+    if (value !== old || value === 0) to.setFloat64(at, value, true)
+    at += DOUBLE_BYTES
     if (i % VALUES_PER_STEP === VALUES_PER_STEP - 1) yield
   }
 }

@@ -3,6 +3,12 @@ import { setImmediate } from 'node:timers/promises'
 /** Work in steps, each well below a millisecond, that may be interrupted between any two. */
 export type Steps<T> = Generator<undefined, T>
 
+/**
+ * Does a step of some work and says whether it was the last. For what there is one of for each
+ * family: a generator for each costs as much as rendering some ten values, and more to collect.
+ */
+export type Task = () => boolean
+
 /** Families that are looked at in one step. */
 export const PARTS_PER_STEP = 100
 

@@ -34,6 +34,9 @@ export type Table = {
   snapshot(): Family
 }
 
+// As Node's own pool for small buffers: little, because one that is used holds the rest.
+const POOL_LENGTH = 2048
+const MAX_POOLED = POOL_LENGTH / 4
 const NO_ORDER = new Uint32Array(0)
 
 export function createTable(meta: FamilyMeta): Table {
@@ -176,11 +179,26 @@ export function createTable(meta: FamilyMeta): Table {
         length,
         order: shownOrder,
         labels,
-        values: values.slice(0, length * rowWidth),
+        values: copyOf(values, length * rowWidth),
         created: createdCopy,
       })
     },
   }
+}
+
+let pool = new Float64Array(0)
+let pooled = 0
+
+/** The first values; a few in a buffer with others, as a buffer costs more than they do. */
+function copyOf(values: Float64Array, length: number): Float64Array {
+  if (length > MAX_POOLED) return values.slice(0, length)
+  if (pooled + length > pool.length) {
+    pool = new Float64Array(POOL_LENGTH)
+    pooled = 0
+  }
+  const copy = pool.subarray(pooled, (pooled += length))
+  for (let i = 0; i < length; i++) copy[i] = values[i]!
+  return copy
 }
 
 function copyInto<T extends { set(from: ArrayLike<number>): void }>(

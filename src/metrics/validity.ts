@@ -19,17 +19,25 @@ export function invalidRows(family: Family): number {
 
 /** Rows a format can carry, in the order in which they are exposed. */
 export function exposableRows(family: Family, format: Format): Uint32Array {
-  return atOnce(exposableSteps(family, format))
+  return rowsOfSmall(family) ?? atOnce(exposableSteps(family, format))
 }
 
-/** `exposableRows` in steps; what a large family comes to is remembered with it. */
+/**
+ * All rows of a family of which any format carries all and which is looked through in one step;
+ * `undefined` says nothing. Kept nowhere: a snapshot has new objects for all that changed.
+ */
+export function rowsOfSmall(family: Family): Uint32Array | undefined {
+  const { order, values } = family
+  if (order.length > ROWS_PER_STEP || !mayAllBeExposable(family)) return undefined
+  return family.type !== 'counter' || isAllAtLeast0(values, 0, values.length) ? order : undefined
+}
+
+/** `exposableRows` in steps; what it comes to is remembered with the family. */
 export function* exposableSteps(family: Family, format: Format): Steps<Uint32Array> {
   const known = (format === 'text' ? textRows : openMetricsRows).get(family)
   if (known) return known
   const { order } = family
   const isAll = yield* isAllExposable(family)
-  // No memo where looking is as cheap: a snapshot has new objects for all that changed.
-  if (isAll && order.length <= ROWS_PER_STEP) return order
   // A label twice on one line costs Prometheus the whole scrape, in either format.
   const text = isAll ? order : yield* without(order, yield* labelClash(family))
   const openMetrics = isAll ? order : yield* without(text, (row) => !isValid(family, row))
@@ -101,14 +109,24 @@ function* without(rows: Uint32Array, isDropped: (row: number) => boolean): Steps
 }
 
 /** Whether any format can carry all rows, as it mostly is; `false` says nothing. */
-function* isAllExposable({ type, values }: Family): Steps<boolean> {
-  if (type === 'gauge' || type === 'unknown') return true
-  if (type !== 'counter') return false
-  for (let start = 0; start < values.length; start += ROWS_PER_STEP) {
+function* isAllExposable(family: Family): Steps<boolean> {
+  const { type, values } = family
+  if (!mayAllBeExposable(family)) return false
+  for (let start = 0; type === 'counter' && start < values.length; start += ROWS_PER_STEP) {
     if (start > 0) yield
-    const end = Math.min(values.length, start + ROWS_PER_STEP)
-    for (let i = start; i < end; i++) if (!(values[i]! >= 0)) return false
+    if (!isAllAtLeast0(values, start, start + ROWS_PER_STEP)) return false
   }
+  return true
+}
+
+/** Whether its values alone can say that any format carries all rows. */
+function mayAllBeExposable({ type }: Family): boolean {
+  return type === 'counter' || type === 'gauge' || type === 'unknown'
+}
+
+function isAllAtLeast0(values: Float64Array, start: number, end: number): boolean {
+  const stop = Math.min(end, values.length)
+  for (let i = start; i < stop; i++) if (!(values[i]! >= 0)) return false
   return true
 }
 
