@@ -146,6 +146,8 @@ local function read_for_people(index)
 		return nil, over_budget;
 	end
 	collect(index);
+	-- A handler may have replaced a family.
+	index:settle();
 	local started = os.clock();
 	local result = people_lib.write(index);
 	index.budget = index.budget - (os.clock() - started);
@@ -212,8 +214,9 @@ module:hook("iq-set/host/"..xmlns_cmd..":command", function (event)
 	end
 	local completed = { xmlns = xmlns_cmd; node = node; status = "completed" };
 	local reply = st.reply(stanza):tag("command", completed):add_child(page.payload);
-	if origin.type == "component" then
-		-- mod_component sends what it is given as text.
+	-- mod_component sends what it is given as text. A host, which sends for modules, is of the same type
+	-- where it is a component, and takes stanzas only.
+	if origin.type == "component" and origin.conn then
 		origin.send(page_lib.to_text(reply, page.texts));
 	else
 		page_lib.fill(page.payload, page.texts);
