@@ -48,6 +48,7 @@ export function createScraper(options: ScraperOptions): Scraper {
   let succeeded = false
   let up: boolean | undefined
   let last: { readonly snapshot: Snapshot; readonly until: number } | undefined
+  let release: NodeJS.Timeout | undefined
   let running: Running | undefined
 
   function start(): Running {
@@ -80,12 +81,12 @@ export function createScraper(options: ScraperOptions): Scraper {
 
   /** Serves it until then, and no longer holds it: of a thousand servers few have a fresh one. */
   function keep(snapshot: Snapshot, until: number): void {
-    const kept = { snapshot, until }
-    last = kept
-    const release = () => {
-      if (last === kept) last = undefined
-    }
-    setTimeout(release, until - now()).unref()
+    last = { snapshot, until }
+    // Its timer held the one before, however many were collected meanwhile.
+    clearTimeout(release)
+    release = setTimeout(() => {
+      last = undefined
+    }, until - now()).unref()
   }
 
   async function run(collector: Collector): Promise<Result> {

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { mock, test, type TestContext } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import type { Collected, Collector } from '../src/collectors/collector.js'
 import { CollectorError } from '../src/collectors/failure.js'
 import { LinkError, StanzaError, TimeoutError } from '../src/errors.js'
@@ -66,6 +68,9 @@ function setUp(
   return { scraper: createScraper(scraperOptions), options: scraperOptions, calls, warnings, pass }
 }
 
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
+
 const FAMILIES = [family('gauge', 'test', 'Help', [{ value: 1 }])]
 
 async function text(snapshot: Snapshot): Promise<string> {
@@ -111,6 +116,22 @@ test('a snapshot is served again until its collection started min_age ago', asyn
   assert.equal(calls.length, 2)
   calls[1]!.resolve(FAMILIES)
   assert.notEqual(await next, snapshot)
+})
+
+test('a snapshot is let go once there is another, however long it would have been served', async (t) => {
+  const { scraper, calls } = setUp(t, { minAgeMs: 240_000 })
+  const collect = async () => {
+    const collection = scraper.refresh()
+    calls.at(-1)!.resolve(FAMILIES)
+    return new WeakRef(await collection)
+  }
+  const first = await collect()
+  const second = await collect()
+  // What a WeakRef was made of stays until the end of the job.
+  await new Promise(setImmediate)
+  collectGarbage()
+  assert.equal(first.deref(), undefined)
+  assert.ok(second.deref())
 })
 
 test('no series outlives the answer that told it', async (t) => {
