@@ -373,6 +373,11 @@ test('a family that comes to be left out holds no exposition any longer', async 
   assert.match(await collected([one!]), /^test 1$/m)
 })
 
+test('of two families of one name that are left out all series are counted', () => {
+  const two = [1, 2].map((value) => family('gauge', 'twice', '', [{ value }]))
+  assert.deepEqual([...limitSeries(two, 0).leftOut], [['twice', 2]])
+})
+
 test('within the limit nothing is left out', () => {
   const { kept, leftOut } = limitSeries(FAMILIES, 1)
   assert.equal(kept, FAMILIES)
