@@ -134,6 +134,28 @@ for (const version of prosodyVersions) {
     await own.close()
   })
 
+  test(`an answer of Prosody ${version} is whole, however odd the request's id`, async (t) => {
+    const prosody = await startProsody(t, version)
+    const { component } = prosody.ports
+    const own = await connectComponent({ port: component, domain: STATS, secret: prosody.secret })
+    for (const id of [
+      '/>',
+      `'"/></statistics></command></iq>`,
+      '<!-- ]]> &amp;',
+      'é😀\u2028',
+      '%0',
+    ]) {
+      own.send(xml('iq', { type: 'set', id, from: STATS, to: STATS }, pageCommand({})))
+      const reply = await own.next(({ attrs }) => attrs.id === id)
+      const command = reply.getChild('command', NS_COMMANDS)
+      assert.equal(command?.attrs['status'], 'completed')
+      const told = command.getChild('statistics', REGISTRY_NODE)
+      assert.equal(told?.getChildElements().at(-1)?.name, 'lines')
+      assert.equal(told.attrs['last'], told.attrs['size'])
+    }
+    await own.close()
+  })
+
   test(`another server is refused statistics by Prosody ${version}`, async (t) => {
     const prosody = await startProsody(t, version)
     // A stream as mod_s2s makes it once the other server is known for who it is.
