@@ -22,6 +22,7 @@ function setUp(
     maxSeries?: number
     serveStaleForMs?: number
     timestamps?: boolean
+    link?: ScraperOptions['link']
   } = {},
 ) {
   t.mock.timers.enable({ apis: ['setTimeout', 'Date'], now: START })
@@ -43,7 +44,7 @@ function setUp(
   const ignore = () => undefined
   const scraperOptions: ScraperOptions = {
     collectors: [collector],
-    link: () => ({ connected: true, connects: 1 }),
+    link: options.link ?? (() => ({ connected: true, connects: 1 })),
     own: () => [],
     minAgeMs: options.minAgeMs ?? 250,
     timeoutMs: 10_000,
@@ -132,6 +133,24 @@ test('a snapshot is let go once there is another, however long it would have bee
   collectGarbage()
   assert.equal(first.deref(), undefined)
   assert.ok(second.deref())
+})
+
+test('a snapshot is not served any longer when the stream is lost', async (t) => {
+  let connected = true
+  const link = () => ({ connected, connects: 1 })
+  const { scraper, calls, pass } = setUp(t, { minAgeMs: 240_000, link })
+  const first = scraper.scrape(1000)
+  calls[0]!.resolve(FAMILIES)
+  const snapshot = await first
+  pass(1000)
+  assert.equal(await scraper.scrape(1000), snapshot)
+  connected = false
+  assert.equal(scraper.current(), undefined)
+  const next = scraper.scrape(1000)
+  calls[1]!.reject(new LinkError('no stream'))
+  assert.match(await text(await next), /^xmpp_up 0$/m)
+  // That one is, to as many as come.
+  assert.equal(scraper.current(), await next)
 })
 
 test('no series outlives the answer that told it', async (t) => {
