@@ -273,6 +273,38 @@ const gauge = (name: string, value: number) => family('gauge', name, 'Help', [{ 
 const never = () => new Promise<Partial<Collected>>(() => {})
 const fails = (error: Error) => () => Promise.reject(error)
 
+test('with serve_stale_for no series of one life of the server stand beside those of the next', async (t) => {
+  const { options, pass } = setUp(t, { serveStaleForMs: 60_000 })
+  let life = 1
+  let registry = () => Promise.resolve({ families: [gauge('of_life', life)] })
+  const ask = (tell: () => Promise<{ families: Family[] }>) => async () => ({
+    ...(await tell()),
+    invalid: new Map<string, number>(),
+  })
+  const scraper = createScraper({
+    ...options,
+    link: () => ({ connected: true, connects: life }),
+    collectors: [
+      { name: 'registry', collect: ask(() => registry()) },
+      {
+        name: 'quick',
+        collect: ask(() => Promise.resolve({ families: [gauge('lives', life)] })),
+      },
+    ],
+  })
+  const bodyAfter = async (ms: number) => {
+    pass(ms)
+    return text(await scraper.scrape(1000))
+  }
+  assert.match(await bodyAfter(0), /^of_life 1$/m)
+  registry = fails(new TimeoutError('no answer'))
+  assert.match(await bodyAfter(1000), /^of_life 1$/m)
+  life = 2
+  const body = await bodyAfter(1000)
+  assert.match(body, /^lives 2$/m)
+  assert.doesNotMatch(body, /^of_life /m)
+})
+
 test('a part that is missing is a failure, logged once, and the rest is served', async (t) => {
   const failure = new CollectorError('too_many', 'too many users')
   const { scraper, warnings, pass } = tellerOf(t, {
