@@ -67,6 +67,8 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
   // By id: which family and which row. Two plain numbers for each series.
   const familyOf: (RegistryFamily | undefined)[] = []
   let rowOf = new Int32Array(1024)
+  // Ids come one after another: one far off would only ask for room for all that are between.
+  let nextId = 0
 
   function addFamily(fields: readonly string[]): void {
     const [, id, type, name, unit, help, labelCount, ...rest] = fields
@@ -120,6 +122,7 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
     if (fields.length !== valuesAt + columns.length) {
       throw bad(`${labelNames.length} labels and ${columns.length} values`, fields)
     }
+    if (id > nextId) throw bad(`an id up to ${nextId}`, fields)
     const row = familyOf[id] === family ? rowOf[id]! : addRow(family, fields)
     if (row >= 0) table.setCreated(row, parseNumber(fields[3]!))
     remember(id, family, row)
@@ -146,6 +149,7 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
 
   function addTooLong(fields: readonly string[], id: number): void {
     const family = familyNamed(fields[2], fields)
+    if (id > nextId) throw bad(`an id up to ${nextId}`, fields)
     if (familyOf[id] !== family && !family.isDropped) family.tooLong++
     remember(id, family, -1)
   }
@@ -158,6 +162,7 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
     }
     familyOf[id] = family
     rowOf[id] = row
+    nextId = Math.max(nextId, id + 1)
   }
 
   function setValues(
@@ -181,6 +186,7 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
 
   return {
     apply(lines, first, last) {
+      nextId ||= first
       for (const line of lines.split('\n')) {
         if (line === '') continue
         const fields = line.split('\t')
