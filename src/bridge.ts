@@ -9,6 +9,8 @@ import { createExposition } from './metrics/exposition.js'
 import { processFamilies, upFamily, type ProcessFigures } from './metrics/self.js'
 import { createServer } from './server.js'
 import { createServers } from './servers.js'
+import { gateOf, webFamilies } from './web/gate.js'
+import { createWeb } from './web/web.js'
 
 export type Bridge = {
   /** Listens and begins to connect; the servers need not be there yet. */
@@ -37,7 +39,11 @@ export function createBridge(
   let reloading: Promise<unknown> = Promise.resolve()
   let listener: Listener | undefined
 
-  const own = () => processFamilies(version, processFigures(), reloads)
+  const web = config.web.configFile && createWeb(config.web.configFile, log)
+  const own = () => [
+    ...processFamilies(version, processFigures(), reloads),
+    ...(web ? webFamilies(web.state()) : []),
+  ]
   const servers = createServers((server, shared) =>
     createServer(server, shared, {
       version,
@@ -96,13 +102,14 @@ export function createBridge(
 
   return {
     async start() {
-      listener = await listen(app, config.web.listenAddresses, log)
+      listener = await listen(app, config.web.listenAddresses, log, {}, web && gateOf(web))
       await servers.apply(config)
     },
     reload,
     async stop(graceMs) {
       isStopping = true
       await listener?.close(graceMs)
+      await web?.stop()
       await reloading
       await servers.stop()
     },

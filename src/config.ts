@@ -5,6 +5,7 @@ import { readServers, type ServerConfig } from './config-servers.js'
 import { bool, count, duration, one, oneOf, wrong } from './config-values.js'
 import { parseDuration } from './duration.js'
 import type { Given, Settings } from './flags.js'
+import { readWebConfig } from './web/read-web-config.js'
 import { addressText, parseListenAddress, type ListenAddress } from './http/listen-address.js'
 
 export type { ServerConfig } from './config-servers.js'
@@ -15,6 +16,8 @@ export type Config = {
     readonly listenAddresses: readonly ListenAddress[]
     readonly telemetryPath: string
     readonly enableLifecycle: boolean
+    /** The web configuration file, found right. */
+    readonly configFile: Given | undefined
   }
   readonly timeoutOffsetMs: number
   readonly collection: {
@@ -69,6 +72,7 @@ export function readConfig(
       listenAddresses: listenAddresses(settings.all('web.listen-address')),
       telemetryPath: telemetryPath(one(settings, 'web.telemetry-path')),
       enableLifecycle: bool(one(settings, 'web.enable-lifecycle')),
+      configFile: webConfigFile(settings.get('web.config.file')),
     },
     timeoutOffsetMs: seconds(one(settings, 'timeout-offset')),
     collection: {
@@ -91,6 +95,11 @@ export function readConfig(
       format: oneOf(one(settings, 'log.format'), FORMATS),
     },
   }
+}
+
+function webConfigFile(given: Given | undefined): Given | undefined {
+  if (given) readWebConfig(given)
+  return given
 }
 
 function nameSchemes(all: readonly Given[]): NameScheme[] {

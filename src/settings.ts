@@ -67,6 +67,11 @@ export const SETTINGS: readonly Setting[] = [
     help: 'Where the metrics are served.',
   },
   {
+    name: 'web.config.file',
+    value: 'FILE',
+    help: 'YAML of the Prometheus exporters: TLS, passwords, headers, rate limit.',
+  },
+  {
     name: 'web.enable-lifecycle',
     negatable: true,
     defaults: ['false'],

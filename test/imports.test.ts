@@ -8,6 +8,7 @@ const SRC = join(import.meta.dirname, '../src')
 /** What each room may import from, besides itself. A file at the top is a room of its own. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   metrics: [],
+  web: ['config-yaml', 'duration', 'errors', 'file', 'flags', 'http', 'log', 'metrics'],
   xmpp: ['errors', 'log'],
   collectors: ['errors', 'own', 'metrics', 'xmpp'],
   http: ['errors', 'log', 'metrics'],
@@ -18,7 +19,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   server: ['collectors', 'config', 'log', 'metrics', 'scrape', 'xmpp'],
   servers: ['config', 'server'],
   debug: ['metrics', 'server'],
-  bridge: ['config', 'debug', 'errors', 'http', 'log', 'metrics', 'server', 'servers'],
+  bridge: ['config', 'debug', 'errors', 'http', 'log', 'metrics', 'server', 'servers', 'web'],
   compare: ['errors'],
   doctor: ['collectors', 'config', 'http', 'metrics', 'xmpp'],
   main: [
@@ -42,6 +43,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'errors',
     'flags',
     'http',
+    'web',
   ],
   'config-servers': [
     'collectors',

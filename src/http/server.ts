@@ -1,8 +1,10 @@
 import { getRequestListener } from '@hono/node-server'
 import { lstat, unlink } from 'node:fs/promises'
 import { createServer, type Server, type ServerOptions } from 'node:http'
-import { connect, type ListenOptions, type Socket } from 'node:net'
+import { connect, type ListenOptions } from 'node:net'
 import type { Log } from '../log.js'
+import { drainable } from './drain.js'
+import { gatedServer, type Gate, type Respond } from './gate.js'
 import { addressText, type ListenAddress } from './listen-address.js'
 
 export type Timeouts = Pick<
@@ -36,6 +38,7 @@ export type Listener = {
  * An optional address that this machine lacks is skipped; a socket file that a dead process left is
  * replaced.
  *
+ * @param gate Default: everybody may ask, unencrypted.
  * @param timeouts Milliseconds, see node:http. Default: 5 s for headers, 30 s for a request, 75 s idle.
  * @throws Error with a line that names the address; then nothing listens.
  */
@@ -44,6 +47,7 @@ export async function listen(
   addresses: readonly ListenAddress[],
   log: Log,
   timeouts: Timeouts = {},
+  gate?: Gate,
 ): Promise<Listener> {
   const open: { url: string; close: Listener['close'] }[] = []
   const close = async (graceMs: number) => {
@@ -51,7 +55,7 @@ export async function listen(
   }
   try {
     for (const address of addresses) {
-      const one = await listenOn(app, address, log, timeouts)
+      const one = await listenOn(app, address, log, timeouts, gate)
       if (one !== undefined) open.push(one)
     }
     if (open.length === 0) throw new Error('this machine has none of the addresses to listen on')
@@ -68,14 +72,14 @@ async function listenOn(
   address: ListenAddress,
   log: Log,
   timeouts: Timeouts,
+  gate: Gate | undefined,
 ): Promise<{ url: string; close: Listener['close'] } | undefined> {
-  const respond = getRequestListener((request, env) => app.fetch(request, env), {
+  const answer = getRequestListener((request, env) => app.fetch(request, env), {
     hostname: 'localhost',
   })
-  const server = createServer(
-    { ...TIMEOUTS, ...timeouts, maxHeaderSize: MAX_HEADER_BYTES },
-    (incoming, outgoing) => void respond(incoming, outgoing),
-  )
+  const respond: Respond = (incoming, outgoing) => void answer(incoming, outgoing)
+  const options = { ...TIMEOUTS, ...timeouts, maxHeaderSize: MAX_HEADER_BYTES }
+  const server = gate ? gatedServer(gate, options, respond, log) : createServer(options, respond)
   server.maxConnections = MAX_CONNECTIONS
   server.setTimeout(SILENCE_MS)
   const close = drainable(server)
@@ -95,7 +99,7 @@ async function listenOn(
   server.on('error', (error) => {
     log.warn('a connection could not be accepted', { error: error.message })
   })
-  return { url: urlOf(server), close }
+  return { url: urlOf(server, gate?.tls ? 'https' : 'http'), close }
 }
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -146,40 +150,10 @@ async function isStaleSocket(path: string): Promise<boolean> {
   })
 }
 
-// closeIdleConnections() spares a connection that has not sent anything yet, which would then hold
-// the end up for the whole grace, so we keep book of what each connection waits for.
-function drainable(server: Server): Listener['close'] {
-  const unanswered = new Map<Socket, number>()
-  let closing: Promise<void> | undefined
-  server.on('connection', (socket: Socket) => {
-    unanswered.set(socket, 0)
-    socket.once('close', () => unanswered.delete(socket))
-  })
-  server.on('request', ({ socket }, outgoing) => {
-    unanswered.set(socket, (unanswered.get(socket) ?? 0) + 1)
-    outgoing.once('close', () => {
-      const left = (unanswered.get(socket) ?? 0) - 1
-      if (unanswered.has(socket)) unanswered.set(socket, left)
-      if (left === 0 && closing !== undefined) socket.destroySoon()
-    })
-  })
-  return (graceMs) =>
-    (closing ??= new Promise((resolve) => {
-      const cutOff = setTimeout(() => {
-        server.closeAllConnections()
-      }, graceMs)
-      server.close(() => {
-        clearTimeout(cutOff)
-        resolve()
-      })
-      for (const [socket, requests] of unanswered) if (requests === 0) socket.destroy()
-    }))
-}
-
-function urlOf(server: Server): string {
+function urlOf(server: Server, scheme: string): string {
   const at = server.address()
   if (at === null || typeof at === 'string') return `unix:${at ?? ''}`
-  return `http://${at.family === 'IPv6' ? `[${at.address}]` : at.address}:${at.port}`
+  return `${scheme}://${at.family === 'IPv6' ? `[${at.address}]` : at.address}:${at.port}`
 }
 
 function codeOf(error: unknown): string {

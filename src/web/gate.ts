@@ -1,0 +1,39 @@
+import type { Gate } from '../http/gate.js'
+import { family, type Family } from '../metrics/family.js'
+import { clientProblem } from './tls.js'
+import type { Web } from './web.js'
+
+/** The web configuration as the HTTP server asks it. */
+export function gateOf(web: Web): Gate {
+  return {
+    tls: web.tls,
+    tlsOptions: () => {
+      web.refresh()
+      return web.currentTls()!.options
+    },
+    clientProblem: (client) => {
+      const { auth, allowedSans } = web.currentTls()!
+      return clientProblem(client, auth, allowedSans)
+    },
+    headers: () => web.headers(),
+    refusal: (request) => web.refusal(request),
+  }
+}
+
+export function webFamilies(state: ReturnType<Web['state']>): Family[] {
+  const name = 'prosody_exporter_web_config_last_reload'
+  return [
+    family(
+      'gauge',
+      `${name}_successful`,
+      'Whether the web configuration file, and what it names, could be read the last time that it changed.',
+      [{ value: Number(state.isSuccessful) }],
+    ),
+    family(
+      'gauge',
+      `${name}_success_timestamp_seconds`,
+      'When the web configuration file was last read successfully.',
+      [{ value: state.lastSuccessSeconds }],
+    ),
+  ]
+}

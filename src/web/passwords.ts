@@ -1,0 +1,96 @@
+import { createHash } from 'node:crypto'
+import { Worker } from 'node:worker_threads'
+
+export type Passwords = {
+  /**
+   * Whether it is the password of that hash; `busy` when too many others wait to know. What was right
+   * before is known without waiting.
+   */
+  check(user: string, password: string, users: ReadonlyMap<string, string>): Promise<Verdict>
+  /** The same, if that is known already. */
+  isKnown(user: string, password: string, users: ReadonlyMap<string, string>): boolean
+  stop(): Promise<void>
+}
+export type Verdict = 'right' | 'wrong' | 'busy'
+
+type Answer = { readonly id: number; readonly isRight: boolean }
+
+// A check takes some 50 ms of the worker: more than these would wait longer than a scrape may.
+const MAX_WAITING = 16
+const MAX_KNOWN = 100
+
+/** Checks passwords in a thread of its own: bcrypt is slow by design, and scrapes must not wait. */
+export function createPasswords(): Passwords {
+  // Good logins, as digests of name, hash and password.
+  const known = new Set<string>()
+  const waiting = new Map<number, (isRight: boolean) => void>()
+  const underWay = new Map<string, Promise<Verdict>>()
+  let worker: Worker | undefined
+  let lastId = 0
+
+  function start(): Worker {
+    const started = new Worker(new URL('./password-worker.js', import.meta.url))
+    started.on('message', ({ id, isRight }: Answer) => {
+      waiting.get(id)?.(isRight)
+    })
+    // Whoever waits is refused: a password is right only when it was found to be.
+    const end = () => {
+      if (worker === started) worker = undefined
+      for (const answer of waiting.values()) answer(false)
+    }
+    started.on('error', end)
+    started.on('exit', end)
+    started.unref()
+    return started
+  }
+
+  async function ask(password: string, hash: string): Promise<boolean> {
+    worker ??= start()
+    const id = ++lastId
+    try {
+      return await new Promise((resolve) => {
+        waiting.set(id, resolve)
+        worker!.postMessage({ id, password, hash })
+      })
+    } finally {
+      waiting.delete(id)
+    }
+  }
+
+  async function find(key: string, password: string, hash: string, isUser: boolean) {
+    const isRight = (await ask(password, hash)) && isUser
+    if (!isRight) return 'wrong'
+    // The oldest goes.
+    if (known.size === MAX_KNOWN) known.delete(known.values().next().value!)
+    known.add(key)
+    return 'right'
+  }
+
+  return {
+    isKnown: (user, password, users) => known.has(keyOf(user, password, users.get(user) ?? '')),
+    check(user, password, users) {
+      // A stranger is compared with somebody's hash, so that the time tells nothing about names.
+      const [[, anyHash = ''] = []] = users
+      const hash = users.get(user) ?? anyHash
+      const key = keyOf(user, password, hash)
+      if (known.has(key)) return Promise.resolve('right')
+      const same = underWay.get(key)
+      if (same) return same
+      if (waiting.size >= MAX_WAITING) return Promise.resolve('busy')
+      const verdict: Promise<Verdict> = find(key, password, hash, users.has(user)).finally(() =>
+        underWay.delete(key),
+      )
+      underWay.set(key, verdict)
+      return verdict
+    },
+    async stop() {
+      await worker?.terminate()
+    },
+  }
+}
+
+function keyOf(user: string, password: string, hash: string): string {
+  return createHash('sha256')
+    .update(JSON.stringify([user, hash, password]))
+    .digest('base64')
+}

@@ -1,0 +1,100 @@
+import type { TlsOptions } from 'node:tls'
+
+/** The five of Go's crypto/tls, and the old name of one of them. */
+export const CLIENT_AUTH = [
+  'NoClientCert',
+  'RequestClientCert',
+  'RequireAnyClientCert',
+  'RequireClientCert',
+  'VerifyClientCertIfGiven',
+  'RequireAndVerifyClientCert',
+] as const
+export type ClientAuth = (typeof CLIENT_AUTH)[number]
+
+export const VERSIONS = {
+  TLS10: 'TLSv1',
+  TLS11: 'TLSv1.1',
+  TLS12: 'TLSv1.2',
+  TLS13: 'TLSv1.3',
+} as const
+
+/** Go's names of curves. */
+export const CURVES: Readonly<Record<string, string>> = {
+  CurveP256: 'P-256',
+  CurveP384: 'P-384',
+  CurveP521: 'P-521',
+  X25519: 'X25519',
+}
+
+const TLS13_SUITES = [
+  'TLS_AES_128_GCM_SHA256',
+  'TLS_AES_256_GCM_SHA384',
+  'TLS_CHACHA20_POLY1305_SHA256',
+]
+
+/** Go's names of cipher suites, which are IANA's, and OpenSSL's of the same. */
+export const CIPHERS: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(TLS13_SUITES.map((name) => [name, name])),
+  TLS_RSA_WITH_AES_128_CBC_SHA: 'AES128-SHA',
+  TLS_RSA_WITH_AES_256_CBC_SHA: 'AES256-SHA',
+  TLS_RSA_WITH_AES_128_GCM_SHA256: 'AES128-GCM-SHA256',
+  TLS_RSA_WITH_AES_256_GCM_SHA384: 'AES256-GCM-SHA384',
+  TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA: 'ECDHE-ECDSA-AES128-SHA',
+  TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA: 'ECDHE-ECDSA-AES256-SHA',
+  TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA: 'ECDHE-RSA-AES128-SHA',
+  TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA: 'ECDHE-RSA-AES256-SHA',
+  TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256: 'ECDHE-ECDSA-AES128-GCM-SHA256',
+  TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384: 'ECDHE-ECDSA-AES256-GCM-SHA384',
+  TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256: 'ECDHE-RSA-AES128-GCM-SHA256',
+  TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384: 'ECDHE-RSA-AES256-GCM-SHA384',
+  TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256: 'ECDHE-ECDSA-CHACHA20-POLY1305',
+  TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256: 'ECDHE-RSA-CHACHA20-POLY1305',
+}
+
+/** As Go has it, the suites of TLS 1.3 are always there: only those below can be chosen. */
+export function cipherText(names: readonly string[]): string {
+  return [...new Set([...TLS13_SUITES, ...names.map((name) => CIPHERS[name]!)])].join(':')
+}
+
+/** What Node is told about certificates of clients; what it can't be told `clientProblem` looks at. */
+export function clientOptions(
+  auth: ClientAuth,
+): Pick<TlsOptions, 'requestCert' | 'rejectUnauthorized'> {
+  return {
+    requestCert: auth !== 'NoClientCert',
+    rejectUnauthorized: auth === 'RequireAndVerifyClientCert',
+  }
+}
+
+/** What a server's end of a TLS connection tells of its client. */
+export type Client = {
+  readonly authorized: boolean
+  getPeerCertificate(): { readonly raw?: unknown; readonly subjectaltname?: string } | undefined
+}
+
+/** Why a client is not let in, if it isn't. */
+export function clientProblem(
+  client: Client,
+  auth: ClientAuth,
+  allowedSans: readonly string[],
+): string | undefined {
+  if (auth === 'NoClientCert') return undefined
+  const certificate = client.getPeerCertificate()
+  const hasOne = certificate?.raw !== undefined
+  if (auth.startsWith('Require') && !hasOne) return 'it has no certificate'
+  if (auth === 'VerifyClientCertIfGiven' && hasOne && !client.authorized) {
+    return 'its certificate is not of client_ca'
+  }
+  if (allowedSans.length === 0 || !hasOne) return undefined
+  const names = sansOf(certificate.subjectaltname ?? '')
+  return names.some((name) => allowedSans.includes(name))
+    ? undefined
+    : 'none of the names in its certificate is in client_allowed_sans'
+}
+
+/** `DNS:a.example, IP Address:127.0.0.1, email:x@y, URI:spiffe://z`; Node quotes what could mislead. */
+export function sansOf(text: string): string[] {
+  return Array.from(text.matchAll(/(?:DNS|IP Address|email|URI):("(?:[^"\\]|\\.)*"|[^,]*)/g)).map(
+    ([, name]) => (name!.startsWith('"') ? (JSON.parse(name!) as string) : name!),
+  )
+}
