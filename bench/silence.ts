@@ -163,7 +163,7 @@ async function measure(t: Test, config: Config): Promise<void> {
   const { ours, alone, garbage } = ordinary
   report({
     what: `${where}: longest silence against mod_http_openmetrics`,
-    ratio: `1/${(worst(peer) / median(longest(ours))).toFixed(0)}`,
+    ratio: `1/${(worst(peer) / worst(longest(ours))).toFixed(0)}`,
     ours: withWorst(longest(ours)),
     theirs: ms(worst(peer)),
   })

@@ -39,6 +39,12 @@ type Running = {
   late?: { readonly snapshot: Snapshot; readonly results: number }
 }
 
+type Kept = {
+  readonly snapshot: Snapshot
+  readonly until: number
+  readonly connected: boolean
+}
+
 export function createScraper(options: ScraperOptions): Scraper {
   const { collectors, log, now = () => performance.now() } = options
   const snapshots = createSnapshots(options)
@@ -47,7 +53,8 @@ export function createScraper(options: ScraperOptions): Scraper {
   let collections = 0
   let succeeded = false
   let up: boolean | undefined
-  let last: { readonly snapshot: Snapshot; readonly until: number } | undefined
+  let last: Kept | undefined
+  let release: NodeJS.Timeout | undefined
   let running: Running | undefined
 
   function start(): Running {
@@ -80,12 +87,12 @@ export function createScraper(options: ScraperOptions): Scraper {
 
   /** Serves it until then, and no longer holds it: of a thousand servers few have a fresh one. */
   function keep(snapshot: Snapshot, until: number): void {
-    const kept = { snapshot, until }
-    last = kept
-    const release = () => {
-      if (last === kept) last = undefined
-    }
-    setTimeout(release, until - now()).unref()
+    last = { snapshot, until, connected: options.link().connected }
+    // Its timer held the one before, however many were collected meanwhile.
+    clearTimeout(release)
+    release = setTimeout(() => {
+      last = undefined
+    }, until - now()).unref()
   }
 
   async function run(collector: Collector): Promise<Result> {
@@ -159,7 +166,9 @@ export function createScraper(options: ScraperOptions): Scraper {
   }
 
   function current(): Snapshot | undefined {
-    return !running && last && now() < last.until ? last.snapshot : undefined
+    if (running || !last || now() >= last.until) return undefined
+    // Of minutes ago, it would tell that a server is up which is known to be gone.
+    return last.connected === options.link().connected ? last.snapshot : undefined
   }
 
   return {

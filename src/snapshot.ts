@@ -60,10 +60,13 @@ export type SnapshotOptions = {
 export function createSnapshots(options: SnapshotOptions) {
   const { log, serveStaleForMs = 0, now = () => performance.now() } = options
   const lastTold = new Map<string, Told>()
+  // Of the stream on which they were told.
+  let connects: number | undefined
   let leftOutNames = ''
 
   function make(all: readonly Result[], totals: Totals): Snapshot {
     const up = isUp(all)
+    if (up) forgetOtherLives()
     // Of a server that does not answer nothing is true, and nothing is told from memory.
     const results = up ? all : all.map(withoutKept)
     const told = results.flatMap((result) => toldBy(result) ?? [])
@@ -130,6 +133,13 @@ export function createSnapshots(options: SnapshotOptions) {
     // A server that answers something else has nothing to do with what it said before.
     if (!before || hasAnswered(error) || now() - before.atMs > serveStaleForMs) return undefined
     return before
+  }
+
+  /** What was told on another stream may be of another life of the server: the two don't mix. */
+  function forgetOtherLives(): void {
+    const now = options.link().connects
+    if (now !== connects) lastTold.clear()
+    connects = now
   }
 
   function logLeftOut(names: string): void {

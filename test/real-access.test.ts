@@ -134,6 +134,28 @@ for (const version of prosodyVersions) {
     await own.close()
   })
 
+  test(`an answer of Prosody ${version} is whole, however odd the request's id`, async (t) => {
+    const prosody = await startProsody(t, version)
+    const { component } = prosody.ports
+    const own = await connectComponent({ port: component, domain: STATS, secret: prosody.secret })
+    for (const id of [
+      '/>',
+      `'"/></statistics></command></iq>`,
+      '<!-- ]]> &amp;',
+      'é😀\u2028',
+      '%0',
+    ]) {
+      own.send(xml('iq', { type: 'set', id, from: STATS, to: STATS }, pageCommand({})))
+      const reply = await own.next(({ attrs }) => attrs.id === id)
+      const command = reply.getChild('command', NS_COMMANDS)
+      assert.equal(command?.attrs['status'], 'completed')
+      const told = command.getChild('statistics', REGISTRY_NODE)
+      assert.equal(told?.getChildElements().at(-1)?.name, 'lines')
+      assert.equal(told.attrs['last'], told.attrs['size'])
+    }
+    await own.close()
+  })
+
   test(`another server is refused statistics by Prosody ${version}`, async (t) => {
     const prosody = await startProsody(t, version)
     // A stream as mod_s2s makes it once the other server is known for who it is.
@@ -157,6 +179,26 @@ for (const version of prosodyVersions) {
     assert.equal(await ask(STATS), 'closed')
   })
 
+  test(`a module of Prosody ${version} that asks as the component is answered too`, async (t) => {
+    const prosody = await startProsody(t, version)
+    // The host itself is the origin, of the same type as a component's stream, but takes stanzas only.
+    const reply = await evalLua(
+      prosody,
+      `local st = require "util.stanza"
+      local reply = "none"
+      module:context("${STATS}"):hook("iq-result/host/asked", function (event)
+        reply = tostring(event.stanza)
+        return true
+      end)
+      prosody.core_post_stanza(prosody.hosts["${STATS}"],
+        st.iq({ type = "set", id = "asked", from = "${STATS}", to = "${STATS}" })
+          :tag("command", { xmlns = "${NS_COMMANDS}", node = "${REGISTRY_NODE}" })
+            :tag("statistics", { xmlns = "${REGISTRY_NODE}" }))
+      return reply`,
+    )
+    assert.match(reply, /<lines>F\t/)
+  })
+
   test(`who is named in adhoc_statistics_access reads Prosody ${version} in a chat client`, async (t) => {
     const prosody = await startProsody(t, version)
     const exporter = await withExporterFor(t, prosody)
@@ -176,6 +218,23 @@ for (const version of prosodyVersions) {
     const page = await ops.iq('set', STATS, pageCommand({}))
     const told = page.getChild('command', NS_COMMANDS)?.getChild('statistics', REGISTRY_NODE)
     assert.match(told?.getChildText('lines') ?? '', /^F\t/)
+    await ops.close()
+  })
+
+  test(`a family that a collection replaces is not shown to a person in Prosody ${version}`, async (t) => {
+    const prosody = await startProsody(t, version)
+    await evalLua(
+      prosody,
+      `local metric = require "core.statsmanager".metric
+      metric("gauge", "test_replaced", "", "", { "old" }):with_labels("before"):set(1)
+      module:hook_global("stats-update", function ()
+        metric("gauge", "test_replaced", "", "", { "new" }):with_labels("after"):set(2)
+      end)`,
+    )
+    const ops = await login({ port: prosody.ports.c2s, jid: 'ops@one.example', password: 'pw' })
+    const reply = await ops.iq('set', STATS, commandElement(REGISTRY_NODE))
+    assert.match(reply.toString(), /test_replaced after = 2/)
+    assert.doesNotMatch(reply.toString(), /test_replaced before/)
     await ops.close()
   })
 

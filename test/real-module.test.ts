@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { until } from '../scripts/process.js'
+import { REGISTRY_NODE } from '../src/collectors/registry.js'
 import { withExporterFor } from './helpers/exporter.js'
 import { prosodyVersions, withProsody } from './helpers/prosody.js'
 import { evalLua, untilReady } from './helpers/real.js'
@@ -96,6 +97,28 @@ for (const version of prosodyVersions) {
     await untilReady(second, 200)
     const { text } = await second.get('/metrics')
     assert.match(text, /_failures_total\{reason="refused"\} [01]$/m)
+  })
+
+  test(`what it takes to send a page counts as reading (${version})`, async (t) => {
+    const prosody = await withProsody(t, { version, modules: ['test_eval'] })
+    const domain = prosody.statsDomains[0]!
+    const left = await evalLua(
+      prosody,
+      `local st = require "util.stanza"
+      local sent = 0
+      local session = { type = "component", host = "${domain}", conn = {}, send = function ()
+        sent = sent + 1
+        local started = os.clock()
+        repeat until os.clock() - started >= 0.2
+      end }
+      prosody.core_process_stanza(session,
+        st.iq({ type = "set", id = "1", from = "${domain}", to = "${domain}" })
+          :tag("command", { xmlns = "http://jabber.org/protocol/commands", node = "${REGISTRY_NODE}" })
+            :tag("statistics", { xmlns = "${REGISTRY_NODE}" }))
+      assert(sent == 1)
+      return require "core.statsmanager".get_metric_registry().adhoc_statistics.budget`,
+    )
+    assert.ok(Number(left) <= 4.8, left)
   })
 
   test(`a choice by name[] shows nothing that the whole does not (${version})`, async (t) => {

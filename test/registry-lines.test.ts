@@ -126,6 +126,8 @@ test('a value that is a number again comes back', () => {
 
 for (const [what, line] of Object.entries({
   'an id out of range': 'S → 101 → 1 →  → a → b → 1',
+  'an id with none before it': 'S → 99 → 1 →  → a → b → 1',
+  'an id with none before it, left out': 'X → 99 → 1',
   'an id that is no number': 'S → x → 1 →  → a → b → 1',
   'a prototype name as id': '__proto__ → 1',
   'a series of an unknown family': 'S → 1 → 9 →  → a → b → 1',

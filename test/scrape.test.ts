@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { mock, test, type TestContext } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import type { Collected, Collector } from '../src/collectors/collector.js'
 import { CollectorError } from '../src/collectors/failure.js'
 import { LinkError, StanzaError, TimeoutError } from '../src/errors.js'
@@ -20,6 +22,7 @@ function setUp(
     maxSeries?: number
     serveStaleForMs?: number
     timestamps?: boolean
+    link?: ScraperOptions['link']
   } = {},
 ) {
   t.mock.timers.enable({ apis: ['setTimeout', 'Date'], now: START })
@@ -41,7 +44,7 @@ function setUp(
   const ignore = () => undefined
   const scraperOptions: ScraperOptions = {
     collectors: [collector],
-    link: () => ({ connected: true, connects: 1 }),
+    link: options.link ?? (() => ({ connected: true, connects: 1 })),
     own: () => [],
     minAgeMs: options.minAgeMs ?? 250,
     timeoutMs: 10_000,
@@ -65,6 +68,9 @@ function setUp(
   }
   return { scraper: createScraper(scraperOptions), options: scraperOptions, calls, warnings, pass }
 }
+
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
 
 const FAMILIES = [family('gauge', 'test', 'Help', [{ value: 1 }])]
 
@@ -111,6 +117,40 @@ test('a snapshot is served again until its collection started min_age ago', asyn
   assert.equal(calls.length, 2)
   calls[1]!.resolve(FAMILIES)
   assert.notEqual(await next, snapshot)
+})
+
+test('a snapshot is let go once there is another, however long it would have been served', async (t) => {
+  const { scraper, calls } = setUp(t, { minAgeMs: 240_000 })
+  const collect = async () => {
+    const collection = scraper.refresh()
+    calls.at(-1)!.resolve(FAMILIES)
+    return new WeakRef(await collection)
+  }
+  const first = await collect()
+  const second = await collect()
+  // What a WeakRef was made of stays until the end of the job.
+  await new Promise(setImmediate)
+  collectGarbage()
+  assert.equal(first.deref(), undefined)
+  assert.ok(second.deref())
+})
+
+test('a snapshot is not served any longer when the stream is lost', async (t) => {
+  let connected = true
+  const link = () => ({ connected, connects: 1 })
+  const { scraper, calls, pass } = setUp(t, { minAgeMs: 240_000, link })
+  const first = scraper.scrape(1000)
+  calls[0]!.resolve(FAMILIES)
+  const snapshot = await first
+  pass(1000)
+  assert.equal(await scraper.scrape(1000), snapshot)
+  connected = false
+  assert.equal(scraper.current(), undefined)
+  const next = scraper.scrape(1000)
+  calls[1]!.reject(new LinkError('no stream'))
+  assert.match(await text(await next), /^xmpp_up 0$/m)
+  // That one is, to as many as come.
+  assert.equal(scraper.current(), await next)
 })
 
 test('no series outlives the answer that told it', async (t) => {
@@ -233,6 +273,38 @@ const gauge = (name: string, value: number) => family('gauge', name, 'Help', [{ 
 const never = () => new Promise<Partial<Collected>>(() => {})
 const fails = (error: Error) => () => Promise.reject(error)
 
+test('with serve_stale_for no series of one life of the server stand beside those of the next', async (t) => {
+  const { options, pass } = setUp(t, { serveStaleForMs: 60_000 })
+  let life = 1
+  let registry = () => Promise.resolve({ families: [gauge('of_life', life)] })
+  const ask = (tell: () => Promise<{ families: Family[] }>) => async () => ({
+    ...(await tell()),
+    invalid: new Map<string, number>(),
+  })
+  const scraper = createScraper({
+    ...options,
+    link: () => ({ connected: true, connects: life }),
+    collectors: [
+      { name: 'registry', collect: ask(() => registry()) },
+      {
+        name: 'quick',
+        collect: ask(() => Promise.resolve({ families: [gauge('lives', life)] })),
+      },
+    ],
+  })
+  const bodyAfter = async (ms: number) => {
+    pass(ms)
+    return text(await scraper.scrape(1000))
+  }
+  assert.match(await bodyAfter(0), /^of_life 1$/m)
+  registry = fails(new TimeoutError('no answer'))
+  assert.match(await bodyAfter(1000), /^of_life 1$/m)
+  life = 2
+  const body = await bodyAfter(1000)
+  assert.match(body, /^lives 2$/m)
+  assert.doesNotMatch(body, /^of_life /m)
+})
+
 test('a part that is missing is a failure, logged once, and the rest is served', async (t) => {
   const failure = new CollectorError('too_many', 'too many users')
   const { scraper, warnings, pass } = tellerOf(t, {
@@ -350,6 +422,11 @@ test('a family that comes to be left out holds no exposition any longer', async 
   await collected([one!, family('gauge', 'z', '', [{ value: 1 }])])
   assert.equal(rendered(), undefined)
   assert.match(await collected([one!]), /^test 1$/m)
+})
+
+test('of two families of one name that are left out all series are counted', () => {
+  const two = [1, 2].map((value) => family('gauge', 'twice', '', [{ value }]))
+  assert.deepEqual([...limitSeries(two, 0).leftOut], [['twice', 2]])
 })
 
 test('within the limit nothing is left out', () => {

@@ -3,7 +3,7 @@ import { DecodeError } from '../errors.js'
 import { escapeLabelValue, type MetricType } from '../metrics/family.js'
 import { createTable, type Table } from '../metrics/store.js'
 import { own } from '../own.js'
-import { escapeName, parseNumber, unescape } from './registry-text.js'
+import { escapeName, parseNumber, readBounds, unescape } from './registry-text.js'
 
 /**
  * What the companion module's lines mean: tab-separated text, decoded into tables.
@@ -70,6 +70,8 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
   // By id: which family and which row. Two plain numbers for each series.
   const familyOf: (RegistryFamily | undefined)[] = []
   let rowOf = new Int32Array(1024)
+  // Ids come one after another: one far off would only ask for room for all that are between.
+  let nextId = 0
 
   function addFamily(fields: readonly string[]): void {
     const [, id, type, name, unit, help, labelCount, ...rest] = fields
@@ -161,6 +163,7 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
     }
     familyOf[id] = family
     rowOf[id] = row
+    nextId = Math.max(nextId, id + 1)
   }
 
   function setValues(
@@ -184,6 +187,7 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
 
   return {
     apply(lines, first, last) {
+      nextId ||= first
       for (const line of lines.split('\n')) {
         if (line === '') continue
         const fields = line.split('\t')
@@ -192,9 +196,11 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
           addFamily(fields)
           continue
         }
-        const id = Number(kind === 'S' || kind === 'X' ? fields[1] : kind)
-        if (!Number.isInteger(id) || id < first || id > last) {
-          throw bad(`an id from ${first} to ${last}`, fields)
+        const isDefinition = kind === 'S' || kind === 'X'
+        const id = Number(isDefinition ? fields[1] : kind)
+        const most = isDefinition ? Math.min(last, nextId) : last
+        if (!Number.isInteger(id) || id < first || id > most) {
+          throw bad(`an id from ${first} to ${most}`, fields)
         }
         if (kind === 'S') addSeries(fields, id)
         else if (kind === 'X') addTooLong(fields, id)
@@ -237,22 +243,4 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
 function bad(expected: string, [kind = '', id = '', ...rest]: readonly string[]): DecodeError {
   const got = `${JSON.stringify(kind)} ${JSON.stringify(id)} and ${rest.length} more fields`
   return new DecodeError('statistics line', expected, got)
-}
-
-/**
- * Bounds in ascending order, whatever order the server keeps them in: each bucket's count is
- * cumulative by its own bound, so sorting is all that is needed.
- */
-function readBounds(type: MetricType, texts: readonly string[]) {
-  if (type === 'counter' || type === 'gauge') return { bounds: [], columns: [0] }
-  const given = texts.map(parseNumber)
-  const bounds = [...new Set(given)].sort((a, b) => a - b)
-  const free = new Map(bounds.map((bound, column) => [bound, column]))
-  // A line gives sum, count, then the buckets; a table has the buckets first.
-  const columns = [bounds.length, bounds.length + 1]
-  for (const bound of given) {
-    columns.push(free.get(bound) ?? -1)
-    free.delete(bound)
-  }
-  return { bounds, columns }
 }

@@ -12,7 +12,8 @@ export function limitSeries(families: readonly Family[], max: number) {
   for (const family of bySize) {
     if (total <= max) break
     dropped.add(family)
-    leftOut.set(family.name, family.order.length)
+    // Two that clash have one name.
+    leftOut.set(family.name, (leftOut.get(family.name) ?? 0) + family.order.length)
     total -= family.order.length
   }
   return { kept: families.filter((family) => !dropped.has(family)), leftOut }

@@ -226,7 +226,7 @@ local function ask(request)
 	local iq = stanza("iq", { type = "set", id = "1", from = "stats.one.example", to = "stats.one.example" });
 	iq:tag("command", { node = "urn:prosody-exporter:statistics:1" }):tag("statistics", request);
 	local answer;
-	local origin = { type = "component", host = "stats.one.example", send = function (reply) answer = reply; end };
+	local origin = { type = "component", host = "stats.one.example", conn = {}, send = function (reply) answer = reply; end };
 	assert(handle_command({ origin = origin, stanza = iq }));
 	if type(answer) == "table" then return answer.attr.text; end
 	local attr, lines = {}, {};
