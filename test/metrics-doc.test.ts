@@ -12,6 +12,20 @@ import {
   isSame,
   type Described,
 } from '../src/catalogue/index.js'
+import { stock } from '../src/catalogue/stock.js'
+import { components } from '../src/collectors/components.js'
+import { createEjabberdS2s } from '../src/collectors/ejabberd-s2s.js'
+import { COLLECTORS } from '../src/collectors/index.js'
+import { modules } from '../src/collectors/modules.js'
+import { createMucRooms } from '../src/collectors/muc-rooms.js'
+import { openfire } from '../src/collectors/openfire.js'
+import { ping } from '../src/collectors/ping.js'
+import { createS2s } from '../src/collectors/s2s.js'
+import { serverStatistics } from '../src/collectors/server-statistics.js'
+import { createStartTime } from '../src/collectors/start-time.js'
+import { tigase } from '../src/collectors/tigase.js'
+import { users } from '../src/collectors/users.js'
+import { version } from '../src/collectors/version.js'
 import { exposedName } from '../src/metrics/names.js'
 import { labelsOf } from '../src/metrics/family.js'
 import { processFamilies, serverFamilies, upFamily } from '../src/metrics/self.js'
@@ -70,6 +84,24 @@ test('every family about ourselves is documented, in the words of its HELP', () 
     assert.equal(known.meaning, help, name)
   }
   assert.ok(findDocumented(upFamily([]).name))
+})
+
+test('every family of a collector is documented, in the words of its HELP', () => {
+  const sources = [
+    ...[ping, version, createStartTime(), components, createMucRooms(), users, createS2s()],
+    ...[createEjabberdS2s(() => {}), openfire, tigase, modules, serverStatistics],
+  ]
+  assert.deepEqual(
+    sources.map(({ name }) => name),
+    COLLECTORS.map(({ name }) => name).filter((name) => name !== 'registry'),
+  )
+  const ours = new Set(stock.families)
+  for (const { name, help } of sources.flatMap(({ families }) => families)) {
+    const known = findDocumented(name)
+    assert.ok(known, `${name}: document it in src/catalogue/stock.ts`)
+    // The rest is the module's too, and says what both tell.
+    if (ours.has(known)) assert.equal(known.meaning, help, name)
+  }
 })
 
 describe('the HELP that is served', () => {

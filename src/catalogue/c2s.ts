@@ -20,7 +20,8 @@ export const c2s: Area = {
     ),
     gauge('prosody_mod_c2s__ipv6', '', 'Established client connections over IPv6.', {
       since: '0.11',
-      defect: 'On 0.11 only; later `ip_family` of `prosody_mod_c2s__connections` tells it.',
+      until: '0.11',
+      watch: 'Later `ip_family` of `prosody_mod_c2s__connections` tells it.',
     }),
     counter(
       'prosody_mod_c2s__encrypted',

@@ -32,13 +32,10 @@ export function metricsDocument(): string {
 }
 
 function section(family: Documented, areaSince: string): string {
-  const { type, labels, meaning, since = areaSince, watch, defect, on011 } = family
-  const facts = [
-    type,
-    labelsText(labels),
-    unitOf(family),
-    /^\d/.test(since) ? `Prosody ${since}` : since,
-  ].filter((fact) => fact !== '')
+  const { type, labels, meaning, since = areaSince, until, watch, defect, on011 } = family
+  const facts = [type, labelsText(labels), unitOf(family), presence(since, until)].filter(
+    (fact) => fact !== '',
+  )
   const legacy = [on011?.type && `a ${on011.type}`, on011?.labels && labelsText(on011.labels)]
     .filter(Boolean)
     .join(' with ')
@@ -58,6 +55,11 @@ const code = (text: string) => `\`${text}\``
 
 function labelsText(labels: readonly string[]): string {
   return labels.length === 0 ? 'no labels' : `labels ${labels.map(code).join(', ')}`
+}
+
+function presence(since: string, until: string | undefined): string {
+  if (!/^\d/.test(since)) return since
+  return `Prosody ${since} ${until === since ? 'only' : 'and later'}`
 }
 
 // OpenMetrics 1.0.0, Units and Base Units.

@@ -9,6 +9,8 @@ export type Documented = Shape & {
   readonly meaning: string
   /** Of Prosody, if nothing else is named. */
   readonly since?: string
+  /** The last version that has it, if not the latest one. */
+  readonly until?: string
   /** What an operator does with it. */
   readonly watch?: string
   /** What is wrong with it at its source. */

@@ -33,7 +33,7 @@ export const muc: Area = {
         `prosody_mod_muc__room_${event}_per_second`,
         'host',
         `The same as room_${event}, in a second, in the last interval of Prosody's statistics.`,
-        { since: '0.11', defect: 'On 0.11 only; use `rate()` of the counter.' },
+        { since: '0.11', until: '0.11', watch: 'Rather `rate()` of the counter.' },
       ),
     ),
   ],

@@ -24,11 +24,13 @@ export const s2s: Area = {
     ),
     gauge('prosody_mod_s2s__connections', '', 'Connections with other servers, both directions.', {
       since: '0.11',
-      defect: 'On 0.11 only; later it is two families, by direction.',
+      until: '0.11',
+      watch: 'Later it is two families, by direction.',
     }),
     gauge('prosody_mod_s2s__ipv6', '', 'Connections with other servers over IPv6.', {
       since: '0.11',
-      defect: 'On 0.11 only.',
+      until: '0.11',
+      watch: 'Later `ip_family` of those two tells it.',
     }),
     counter(
       'prosody_mod_s2s__accepted_tcp',

@@ -56,7 +56,7 @@ export const server: Area = {
           `prosody_stats_${step}_seconds_${field}`,
           '',
           `Time that the ${step} of statistics took ${words} in the last interval.`,
-          { since: '0.11', defect: 'On 0.11 only, from a sample.' },
+          { since: '0.11', until: '0.11', defect: 'Of a sample of them.' },
         ),
       ),
     ),
