@@ -8,14 +8,14 @@ export const c2s: Area = {
     gauge(
       'prosody_mod_c2s__connections',
       'host type ip_family',
-      'Client connections over TCP, by host, state (c2s_unauthed before the login, c2s_unbound before there is a resource, then c2s) and IP family.',
+      'Client connections over TCP or WebSocket, by host, state (c2s_unauthed before the login, c2s_unbound before there is a resource, then c2s) and IP family.',
       {
         since: '0.11',
         on011: { labels: [] },
         watch:
           'A sudden fall is a network fault or a restart; many `c2s_unauthed` are clients that fail to log in, or an attack.',
         defect:
-          'Sessions of BOSH and WebSocket are not among them. Before the stream names its host, `host` is empty. A host whose last client left keeps its series, at 0.',
+          'Sessions of BOSH are not among them, nor those that wait to be resumed. Before the stream names its host, `host` is empty. A host whose last client left keeps its series, at 0.',
       },
     ),
     gauge('prosody_mod_c2s__ipv6', '', 'Established client connections over IPv6.', {

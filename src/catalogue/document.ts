@@ -14,10 +14,10 @@ families of this page only, the sentence below is served as HELP; any other HELP
 
 **Older names.** \`exposition.names: single_underscore\` writes one underscore where a name here has two:
 \`prosody_mod_c2s__connections\` is \`prosody_mod_c2s_connections\`. \`mod_prometheus\` serves the names of Prosody 0.10 and
-0.11: the module is the name and the rest a label, so \`prosody_mod_muc__room_hit_total\` is
-\`prosody_mod_muc{type="room_hit"}\` and a gauge of events a second; \`measure_\` after \`mod_\` goes, and what has labels of
-its own besides \`host\` keeps its name. The companion module's [README](prosody-modules/mod_adhoc_statistics/README.md)
-has what Prosody 0.11 measures.
+0.11: the module is the name, without \`measure_\`, and the rest a label, so \`prosody_mod_muc__room_hit_total\` is
+\`prosody_mod_muc{type="room_hit"}\`, a gauge of events a second. What has labels of its own besides \`host\` keeps its
+name, but for the connections, summed up as \`prosody_mod_c2s{type="connections"}\` and \`prosody_mod_s2s{…}\`, and
+\`prosody_stanza_counts{type="incoming_c2s_message"}\`. The [README](README.md#names-for-older-dashboards) has more.
 
 **Labels.** \`host\` is the VirtualHost or component. A series that is once there stays until Prosody restarts.
 `
@@ -64,7 +64,7 @@ function presence(since: string, until: string | undefined): string {
 
 // OpenMetrics 1.0.0, Units and Base Units.
 function unitOf({ name }: Documented): string {
-  const unit = /_(seconds|bytes|percent)$/.exec(name)?.[1]
+  const unit = /_(seconds|bytes|percent)(?:_(?:average|min|max))?$/.exec(name)?.[1]
   return unit === undefined ? '' : `in ${unit}`
 }
 

@@ -19,7 +19,7 @@ export const http: Area = {
     counter(
       'prosody_mod_bosh__bad_host',
       '',
-      'BOSH sessions refused because they named a host that is not here.',
+      'BOSH sessions refused because they named no host, or one that is not here or not for clients.',
       { watch: 'A client or a proxy with a wrong configuration.' },
     ),
     counter(
@@ -34,11 +34,11 @@ export const http: Area = {
     gauge(
       'prosody_mod_http_file_share__total_storage_bytes',
       'host',
-      'Size of all files that are shared, as known since the last count.',
+      'Size of all files that are shared or were allowed to be uploaded.',
       {
         watch: 'Against `http_file_share_global_quota` and the disk.',
         defect:
-          'It is not a number, and so missing, where storage could not tell it at the start; counted anew once a week.',
+          'A file counts from when its upload is allowed, whether or not it comes; all are counted anew once a week. Missing where storage could not tell it at the start.',
       },
     ),
     histogram(

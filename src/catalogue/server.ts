@@ -1,6 +1,6 @@
 import { gauge, histogram, type Area } from './family.js'
 
-const ON_011 = { type: 'summary', labels: [] } as const
+const ON_011 = { type: 'summary' } as const
 
 export const server: Area = {
   title: 'Prosody itself',
@@ -39,7 +39,7 @@ export const server: Area = {
     histogram(
       'prosody_dns_seconds',
       'qclass qtype',
-      'Time that DNS lookups took, by class and type of the record; what was cached is not counted.',
+      'Time that DNS lookups took, by class and type of the record; those answered from a cache are among them.',
       {
         since: '13.0',
         watch:
