@@ -35,6 +35,7 @@ describe('what is not given has its default', () => {
         ],
         telemetryPath: '/metrics',
         enableLifecycle: false,
+        configFile: undefined,
       },
       timeoutOffsetMs: 500,
       collection: { minAgeMs: 250, timeoutMs: 10_000, serveStaleForMs: 0 },
@@ -168,12 +169,7 @@ describe('flags and variables', () => {
 describe('a mistake is one line that names the flag or variable, what was expected and what came', () => {
   const cases: [string, string[], Record<string, string>, string][] = [
     ['an unknown flag', ['--xmpp.domian=a'], {}, '--xmpp.domian: unknown flag, see --help'],
-    [
-      'a flag of a later release',
-      ['--web.config.file=a'],
-      {},
-      '--web.config.file: unknown flag, see --help',
-    ],
+    ['a flag of a later release', ['--web.later=a'], {}, '--web.later: unknown flag, see --help'],
     [
       'a flag for what has only a variable',
       ['--limits.series=5'],

@@ -9,8 +9,9 @@ const SRC = join(import.meta.dirname, '../src')
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   metrics: [],
   web: ['config-yaml', 'duration', 'errors', 'file', 'flags', 'http', 'log', 'metrics'],
+  catalogue: [],
   xmpp: ['errors', 'log'],
-  collectors: ['errors', 'own', 'metrics', 'xmpp'],
+  collectors: ['catalogue', 'errors', 'own', 'metrics', 'xmpp'],
   http: ['errors', 'log', 'metrics'],
   errors: [],
   log: [],

@@ -1,3 +1,4 @@
+import { helpFor } from '../catalogue/index.js'
 import { DecodeError } from '../errors.js'
 import { escapeLabelValue, type MetricType } from '../metrics/family.js'
 import { createTable, type Table } from '../metrics/store.js'
@@ -26,6 +27,8 @@ export type RegistrySource = {
   readonly table: Table
   /** The name that it has in Prosody, as the module writes it: with `/` and `.`, and its unit. */
   readonly wireName: string
+  /** The HELP that it has in Prosody; the table's is ours where that one says nothing. */
+  readonly wireHelp: string
   readonly labelNames: readonly string[]
 }
 
@@ -83,17 +86,17 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
       ({ family }) =>
         family.test(shownName) || (type === 'counter' && family.test(`${shownName}_total`)),
     )
+    const [wireHelp, ownUnit] = [own(unescape(help!)), own(unescape(unit!))]
+    const meta = { name: shownName, type: TYPES[type!]!, unit: ownUnit, bounds }
     families.set(own(id!), {
       drop: rules.filter(({ labels }) => labels.size > 0),
       isDropped: rules.some(({ labels }) => labels.size === 0),
       table: createTable({
-        name: shownName,
-        type: TYPES[type!]!,
-        help: own(unescape(help!)),
-        unit: own(unescape(unit!)),
-        bounds,
+        ...meta,
+        help: helpFor({ ...meta, labels: labelNames, help: wireHelp }),
       }),
       wireName: own(name!),
+      wireHelp,
       labelNames: labelNames.map(own),
       columns,
       // Prometheus refuses the whole scrape for a label given twice or without a name, or named

@@ -17,6 +17,8 @@ export function drainable(server: Server): (graceMs: number) => Promise<void> {
   let closing: Promise<void> | undefined
 
   function count(socket: Socket): void {
+    // Its handshake began before the end and is over now.
+    if (closing !== undefined) socket.destroy()
     unanswered.set(socket, 0)
     socket.once('close', () => unanswered.delete(socket))
   }
@@ -30,6 +32,7 @@ export function drainable(server: Server): (graceMs: number) => Promise<void> {
     if (socket.alpnProtocol !== 'h2') count(socket)
   })
   server.on('session', (session: Http2Session) => {
+    if (closing !== undefined) session.close()
     sessions.add(session)
     session.once('close', () => sessions.delete(session))
   })

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { createRequire } from 'node:module'
 import { Worker } from 'node:worker_threads'
 
 export type Passwords = {
@@ -15,6 +16,13 @@ export type Verdict = 'right' | 'wrong' | 'busy'
 
 type Answer = { readonly id: number; readonly isRight: boolean }
 
+// The thread: text, because a file of its own would be one in TypeScript and another when it is built.
+const WORKER = `
+const { parentPort, workerData } = require('node:worker_threads')
+const { compareSync } = require(workerData)
+parentPort.on('message', ({ id, password, hash }) => {
+  parentPort.postMessage({ id, isRight: compareSync(password, hash) })
+})`
 // A check takes some 50 ms of the worker: more than these would wait longer than a scrape may.
 const MAX_WAITING = 16
 const MAX_KNOWN = 100
@@ -29,7 +37,8 @@ export function createPasswords(): Passwords {
   let lastId = 0
 
   function start(): Worker {
-    const started = new Worker(new URL('./password-worker.js', import.meta.url))
+    const bcrypt = createRequire(import.meta.url).resolve('bcryptjs')
+    const started = new Worker(WORKER, { eval: true, workerData: bcrypt })
     started.on('message', ({ id, isRight }: Answer) => {
       waiting.get(id)?.(isRight)
     })
@@ -45,15 +54,18 @@ export function createPasswords(): Passwords {
   }
 
   async function ask(password: string, hash: string): Promise<boolean> {
-    worker ??= start()
+    const started = (worker ??= start())
     const id = ++lastId
+    // Only while somebody waits is it a reason for the process to live.
+    started.ref()
     try {
       return await new Promise((resolve) => {
         waiting.set(id, resolve)
-        worker!.postMessage({ id, password, hash })
+        started.postMessage({ id, password, hash })
       })
     } finally {
       waiting.delete(id)
+      if (waiting.size === 0) started.unref()
     }
   }
 
