@@ -81,7 +81,8 @@ async function serveOurs(): Promise<void> {
       telemetryPath: '/metrics',
       timeoutOffsetMs: 500,
       current: () => scraper.current(),
-      scrape: (waitMs) => scraper.scrape(waitMs),
+      maxRequests: 40,
+      source: () => scraper,
       filter: (snapshot) => snapshot.exposition,
       isReady: () => true,
     })

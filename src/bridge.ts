@@ -1,4 +1,5 @@
 import type { Config } from './config.js'
+import { configText } from './config-text.js'
 import { debugText } from './debug.js'
 import { ConfigError } from './errors.js'
 import { createApp } from './http/app.js'
@@ -9,6 +10,7 @@ import { createExposition } from './metrics/exposition.js'
 import { processFamilies, upFamily, type ProcessFigures } from './metrics/self.js'
 import { createServer } from './server.js'
 import { createServers } from './servers.js'
+import type { Snapshot } from './snapshot.js'
 
 export type Bridge = {
   /** Listens and begins to connect; the servers need not be there yet. */
@@ -31,13 +33,15 @@ export function createBridge(
   },
 ): Bridge {
   const { log, version, processFigures, readConfig } = deps
-  let { created } = config.exposition
+  const { web } = config
+  let running = config
   let isStopping = false
   let reloads = { isSuccessful: true, lastSuccessSeconds: Date.now() / 1000 }
   let reloading: Promise<unknown> = Promise.resolve()
   let listener: Listener | undefined
 
-  const own = () => processFamilies(version, processFigures(), reloads)
+  const own = () =>
+    processFamilies(version, web.disableExporterMetrics ? undefined : processFigures(), reloads)
   const servers = createServers((server, shared) =>
     createServer(server, shared, {
       version,
@@ -46,31 +50,48 @@ export function createBridge(
       own: () => (servers.only() ? own() : []),
     }),
   )
+  const ourselves = { collectors: [], scrape: () => Promise.resolve(overview()) }
   const app = createApp({
     version,
     log,
-    telemetryPath: config.web.telemetryPath,
+    telemetryPath: web.telemetryPath,
+    routePrefix: web.routePrefix,
+    externalPath: web.external.path,
+    maxRequests: web.maxRequests,
     timeoutOffsetMs: config.timeoutOffsetMs,
     current: () => servers.only()?.scraper.current(),
-    scrape: (waitMs) => servers.only()?.scraper.scrape(waitMs) ?? Promise.resolve(overview()),
-    filter: ({ families }, names) => createExposition(families, { created, names }),
+    source: () => servers.only()?.scraper ?? ourselves,
+    filter: ({ families, ofCollectors }, { names, collectors }) =>
+      createExposition(collectors ? ofCollectors(collectors) : families, {
+        created: running.exposition.created,
+        ...(names && { names }),
+      }),
     isReady: () => servers.all().some((server) => server.isReady()),
     addRoutes: (hono, serve) => {
       addServerRoutes(hono, serve, {
         timeoutOffsetMs: config.timeoutOffsetMs,
+        external: web.external,
         names: () => servers.all().map((server) => server.config.name),
-        probe: (name) => servers.get(name)?.scraper.scrape,
+        probe: (name) => servers.get(name)?.scraper,
         debug: (name, waitMs) => debugText(servers.get(name)!, waitMs),
-        reload: config.web.enableLifecycle ? reload : undefined,
+        // What concerns the process is as it was at the start.
+        config: () =>
+          configText({ ...running, web, log: config.log, timeoutOffsetMs: config.timeoutOffsetMs }),
+        reload: web.enableLifecycle ? reload : undefined,
       })
     },
   })
 
   /** Of several servers: ourselves, and which of them answer. */
-  function overview() {
+  function overview(): Snapshot {
     const up = servers.all().map((each) => [each.config.name, Number(each.isUp())] as const)
     const families = [upFamily(up), ...own()]
-    return { families, exposition: createExposition(families, { created }) }
+    const { created } = running.exposition
+    return {
+      families,
+      exposition: createExposition(families, { created }),
+      ofCollectors: () => families,
+    }
   }
 
   async function reload(): Promise<boolean> {
@@ -80,7 +101,7 @@ export function createBridge(
         const read = readConfig()
         if (isStopping) return false
         await servers.apply(read)
-        created = read.exposition.created
+        running = read
         reloads = { isSuccessful: true, lastSuccessSeconds: Date.now() / 1000 }
         log.info('configuration read anew', { servers: servers.all().length })
       } catch (error) {

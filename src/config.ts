@@ -1,6 +1,7 @@
 import type { DropRule } from './collectors/registry-lines.js'
 import { NAME_SCHEMES, type NameScheme } from './collectors/registry-names.js'
 import { readConfigFile, withFile, type GivenDropRule } from './config-file.js'
+import { reverseProxy } from './config-proxy.js'
 import { readServers, type ServerConfig } from './config-servers.js'
 import { bool, count, duration, one, oneOf, wrong } from './config-values.js'
 import { parseDuration } from './duration.js'
@@ -14,6 +15,13 @@ export type Config = {
   readonly web: {
     readonly listenAddresses: readonly ListenAddress[]
     readonly telemetryPath: string
+    /** In front of every path that we answer: empty, or as `/prosody`. */
+    readonly routePrefix: string
+    /** Where readers find us: the path in front of ours, and the origin if it is told. */
+    readonly external: { readonly origin: string | undefined; readonly path: string }
+    /** 0 for no limit. */
+    readonly maxRequests: number
+    readonly disableExporterMetrics: boolean
     readonly enableLifecycle: boolean
   }
   readonly timeoutOffsetMs: number
@@ -46,7 +54,7 @@ const MAX_STAMPED_AGE_MS = 240_000
 const MAX_STALE_MS = 240_000
 const MIN_COLLECTION_MS = 100
 const MAX_COLLECTION_MS = 600_000
-const RESERVED_PATHS = ['/-/healthy', '/-/ready', '/-/reload', '/probe', '/sd']
+const RESERVED_PATHS = ['/-/healthy', '/-/ready', '/-/reload', '/config', '/probe', '/sd']
 
 /**
  * Reads the configuration file, if one is given, and the secret, and checks every setting.
@@ -68,6 +76,9 @@ export function readConfig(
     web: {
       listenAddresses: listenAddresses(settings.all('web.listen-address')),
       telemetryPath: telemetryPath(one(settings, 'web.telemetry-path')),
+      ...reverseProxy(settings.get('web.external-url'), settings.get('web.route-prefix')),
+      maxRequests: count(one(settings, 'web.max-requests')),
+      disableExporterMetrics: bool(one(settings, 'web.disable-exporter-metrics')),
       enableLifecycle: bool(one(settings, 'web.enable-lifecycle')),
     },
     timeoutOffsetMs: seconds(one(settings, 'timeout-offset')),

@@ -6,6 +6,8 @@ import { createSnapshots, type Result, type Snapshot, type SnapshotOptions } fro
 export type { Snapshot } from './snapshot.js'
 
 export type Scraper = {
+  /** Names of all that are asked. */
+  readonly collectors: readonly string[]
   /** The snapshot that a scrape gets without waiting, if there is one. */
   current(): Snapshot | undefined
   /** Resolves a snapshot, at the latest after `waitMs`, and never rejects. */
@@ -172,6 +174,7 @@ export function createScraper(options: ScraperOptions): Scraper {
   }
 
   return {
+    collectors: collectors.map(({ name }) => name),
     current,
     scrape(waitMs) {
       const snapshot = current()

@@ -67,6 +67,28 @@ export const SETTINGS: readonly Setting[] = [
     help: 'Where the metrics are served.',
   },
   {
+    name: 'web.external-url',
+    value: 'URL',
+    help: 'Where readers reach us, e.g. https://example.org/prosody behind a proxy.',
+  },
+  {
+    name: 'web.route-prefix',
+    value: 'PATH',
+    help: 'In front of every path. Default: the path of --web.external-url.',
+  },
+  {
+    name: 'web.max-requests',
+    value: 'NUMBER',
+    defaults: ['40'],
+    help: 'Most scrapes of a server that wait at a time, 503 beyond; 0 for no limit.',
+  },
+  {
+    name: 'web.disable-exporter-metrics',
+    negatable: true,
+    defaults: ['false'],
+    help: 'Leave out what this process uses, prosody_exporter_process_*.',
+  },
+  {
     name: 'web.enable-lifecycle',
     negatable: true,
     defaults: ['false'],

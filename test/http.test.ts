@@ -42,6 +42,8 @@ function exposition(content: string): Exposition {
 
 type Fakes = {
   telemetryPath: string
+  routePrefix: string
+  maxRequests: number
   ready: boolean
   snapshot: { exposition: Exposition }
   current: () => { exposition: Exposition } | undefined
@@ -51,17 +53,24 @@ type Fakes = {
 function createFakeApp(fakes: Partial<Fakes> = {}) {
   const { log, lines } = createFakeLog()
   const waits: number[] = []
+  const source = {
+    collectors: ['ping', 'registry', 'users'],
+    scrape: async (waitMs: number) => {
+      waits.push(waitMs)
+      await fakes.scrape?.(waitMs)
+      return fakes.snapshot ?? { exposition: exposition('all') }
+    },
+  }
   const app = createApp({
     version: '1.2.3',
     telemetryPath: fakes.telemetryPath ?? '/metrics',
     timeoutOffsetMs: 500,
     current: () => fakes.current?.(),
-    scrape: async (waitMs) => {
-      waits.push(waitMs)
-      await fakes.scrape?.(waitMs)
-      return fakes.snapshot ?? { exposition: exposition('all') }
-    },
-    filter: (_, names) => exposition([...names].join('+')),
+    maxRequests: fakes.maxRequests ?? 0,
+    ...(fakes.routePrefix !== undefined && { routePrefix: fakes.routePrefix }),
+    source: () => source,
+    filter: (_, { names, collectors }) =>
+      exposition([...(collectors ?? []), ...(names ?? [])].join('+')),
     isReady: () => fakes.ready ?? true,
     log,
   })

@@ -127,10 +127,11 @@ export function createConnection(options: ConnectionOptions): Connection {
     if (wasOnline) lostAtMs = now()
     const line = explain(end, { service, domain, wasOnline })
     const delayMs = backoff.next(end, wasOnline ? now() - onlineAtMs : undefined)
-    if (wasOnline) log.warn(`lost the stream: ${line}`)
+    const fields = { service, reason: end.kind, ...(end.condition && { condition: end.condition }) }
+    if (wasOnline) log.warn(`lost the stream: ${line}`, fields)
     // Once, not at every try: it stays true until something changes.
-    else if (line !== problem) log.error(line)
-    else log.debug('still no stream', { reason: end.kind, condition: end.condition })
+    else if (line !== problem) log.error(line, fields)
+    else log.debug('still no stream', fields)
     problem = line
     cancelRedial = schedule(delayMs, dial)
   }

@@ -38,6 +38,8 @@ export async function withExporter(
     /** In place of ours but for PATH and HOME, e.g. the secret. */
     readonly env?: Readonly<Record<string, string>>
     readonly port?: number
+    /** Of `--web.route-prefix`. Default: none. */
+    readonly prefix?: string
     /** `dist/main.js`, as operators run it, in place of the source. */
     readonly built?: boolean
   },
@@ -51,7 +53,7 @@ export async function withExporter(
   await until(
     async () => {
       if (!child.running()) throw new Error(`the exporter ended: ${child.stderr().trim()}`)
-      const answer = await get('/-/healthy').catch(() => undefined)
+      const answer = await get(`${options.prefix ?? ''}/-/healthy`).catch(() => undefined)
       return answer?.status === 200
     },
     { what: 'the exporter answers' },
@@ -85,6 +87,8 @@ export function withExporterFor(
     readonly flags?: readonly string[]
     readonly env?: Readonly<Record<string, string>>
     readonly port?: number
+    /** Of `--web.route-prefix`. Default: none. */
+    readonly prefix?: string
     /** With every collector that is on by default. Default: the registry's alone. */
     readonly stock?: boolean
   } = {},
