@@ -1,21 +1,24 @@
 /** Where we are behind a reverse proxy, as blackbox_exporter and Prometheus take it. */
 
-import type { Config } from './config.js'
 import { wrong } from './config-values.js'
 import { ConfigError } from './errors.js'
 import type { Given } from './flags.js'
 
+export type ReverseProxy = {
+  /** In front of every path that we answer: empty, or as `/prosody`. */
+  readonly routePrefix: string
+  /** Where readers find us: the path in front of ours, and the origin if it is told. */
+  readonly external: { readonly origin: string | undefined; readonly path: string }
+}
+
 /** The path of the URL is the prefix of our own too, unless another is given: `/` for none. */
-export function reverseProxy(
-  url: Given | undefined,
-  prefix: Given | undefined,
-): Pick<Config['web'], 'routePrefix' | 'external'> {
+export function reverseProxy(url: Given | undefined, prefix: Given | undefined): ReverseProxy {
   const external = url && externalUrl(url)
   const routePrefix = prefix ? path(prefix, prefix.text) : (external?.path ?? '')
   return { routePrefix, external: external ?? { origin: undefined, path: routePrefix } }
 }
 
-function externalUrl(given: Given): Config['web']['external'] {
+function externalUrl(given: Given): ReverseProxy['external'] {
   // A URL with a password in it is not shown.
   if (given.text.includes('@')) {
     throw new ConfigError(

@@ -1,7 +1,7 @@
 import type { DropRule } from './collectors/registry-lines.js'
 import { NAME_SCHEMES, type NameScheme } from './collectors/registry-names.js'
 import { readConfigFile, withFile, type GivenDropRule } from './config-file.js'
-import { reverseProxy } from './config-proxy.js'
+import { reverseProxy, type ReverseProxy } from './config-proxy.js'
 import { readServers, type ServerConfig } from './config-servers.js'
 import { bool, count, duration, one, oneOf, wrong } from './config-values.js'
 import { parseDuration } from './duration.js'
@@ -12,13 +12,9 @@ export type { ServerConfig } from './config-servers.js'
 
 export type Config = {
   readonly servers: readonly ServerConfig[]
-  readonly web: {
+  readonly web: ReverseProxy & {
     readonly listenAddresses: readonly ListenAddress[]
     readonly telemetryPath: string
-    /** In front of every path that we answer: empty, or as `/prosody`. */
-    readonly routePrefix: string
-    /** Where readers find us: the path in front of ours, and the origin if it is told. */
-    readonly external: { readonly origin: string | undefined; readonly path: string }
     /** 0 for no limit. */
     readonly maxRequests: number
     readonly disableExporterMetrics: boolean

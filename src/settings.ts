@@ -74,7 +74,7 @@ export const SETTINGS: readonly Setting[] = [
   {
     name: 'web.route-prefix',
     value: 'PATH',
-    help: 'In front of every path. Default: the path of --web.external-url.',
+    help: 'In front of every path. Default: that of --web.external-url (or none).',
   },
   {
     name: 'web.max-requests',

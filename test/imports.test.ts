@@ -18,7 +18,18 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   server: ['collectors', 'config', 'log', 'metrics', 'scrape', 'xmpp'],
   servers: ['config', 'server'],
   debug: ['metrics', 'server'],
-  bridge: ['config', 'debug', 'errors', 'http', 'log', 'metrics', 'server', 'servers'],
+  bridge: [
+    'config',
+    'config-text',
+    'debug',
+    'errors',
+    'http',
+    'log',
+    'metrics',
+    'server',
+    'servers',
+    'snapshot',
+  ],
   compare: ['errors'],
   doctor: ['collectors', 'config', 'http', 'metrics', 'xmpp'],
   main: [
@@ -36,6 +47,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   config: [
     'collectors',
     'config-file',
+    'config-proxy',
     'config-servers',
     'config-values',
     'duration',
@@ -52,6 +64,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'secret',
     'settings',
   ],
+  'config-proxy': ['config-values', 'errors', 'flags'],
+  'config-text': ['collectors', 'config', 'http'],
   'config-values': ['duration', 'errors', 'flags'],
   'config-file': [
     'collectors',

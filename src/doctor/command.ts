@@ -56,7 +56,7 @@ ${component}
 /** The jobs that prometheus.yml needs. */
 function prometheusJobs({ servers, web }: Config): string {
   const target = addressText(web.listenAddresses[0]!)
-  const { telemetryPath: path } = web
+  const path = `${web.routePrefix}${web.telemetryPath}`
   const own = (name: string) => `  - job_name: ${name}
 ${path === '/metrics' ? '' : `    metrics_path: ${path}\n`}    static_configs:
       - targets: ['${target}']`
@@ -64,6 +64,6 @@ ${path === '/metrics' ? '' : `    metrics_path: ${path}\n`}    static_configs:
   return `scrape_configs:
   - job_name: prosody
     http_sd_configs:
-      - url: http://${target}/sd
+      - url: http://${target}${web.routePrefix}/sd
 ${own('prosody-exporter')}`
 }

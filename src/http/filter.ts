@@ -1,4 +1,4 @@
-import { clip } from '../flags.js'
+const MAX_SHOWN = 80
 
 /** What of a snapshot was asked for; `undefined`: all. */
 export type Filter = {
@@ -22,7 +22,7 @@ export function readFilter(
   if (unknown !== undefined) {
     const parameter = collect ? 'collect[]' : 'exclude[]'
     const expected = known.length > 0 ? known.join(', ') : 'none here (see /probe)'
-    return `Wrong ${parameter}: expected ${expected}, got ${JSON.stringify(clip(unknown))}.`
+    return `Wrong ${parameter}: expected ${expected}, got ${JSON.stringify(unknown.slice(0, MAX_SHOWN))}.`
   }
   const excluded = exclude && known.filter((name) => !exclude.includes(name))
   const collectors = collect ?? excluded
