@@ -91,16 +91,16 @@ export function figuresOf(sources: Iterable<RegistrySource>): (source: RegistryS
  * legacy.lib.lua), for the family's may have a kind put in; on 0.12 it mostly does, for what is
  * measured with `module:measure` (core.statsmanager).
  */
-function statOf({ wireName, table }: RegistrySource): Stat | undefined {
+function statOf({ wireName, wireHelp, table }: RegistrySource): Stat | undefined {
   const name = unescape(wireName)
   if (!name.startsWith('prosody_')) return undefined
-  const { help, unit, type } = table.meta
-  const ofInterval = INTERVAL_HELP.exec(help)
+  const { unit, type } = table.meta
+  const ofInterval = INTERVAL_HELP.exec(wireHelp)
   if (ofInterval && type === 'gauge' && name.startsWith(`prosody_${ofInterval[1]!}`)) {
     const field = FIELDS[ofInterval[2] ?? '']
     return { path: ofInterval[1]!, isOfInterval: true, ...(field && { field }) }
   }
-  const measured = MEASURED_HELP.exec(help)
+  const measured = MEASURED_HELP.exec(wireHelp)
   if (measured && name.startsWith(`prosody_${measured[1]!}`)) {
     return { path: measured[1]!, isOfInterval: false }
   }

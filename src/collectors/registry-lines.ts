@@ -1,8 +1,9 @@
+import { helpFor } from '../catalogue/index.js'
 import { DecodeError } from '../errors.js'
 import { escapeLabelValue, type MetricType } from '../metrics/family.js'
 import { createTable, type Table } from '../metrics/store.js'
 import { own } from '../own.js'
-import { escapeName, parseNumber, unescape } from './registry-text.js'
+import { escapeName, parseNumber, readBounds, unescape } from './registry-text.js'
 
 /**
  * What the companion module's lines mean: tab-separated text, decoded into tables.
@@ -26,6 +27,8 @@ export type RegistrySource = {
   readonly table: Table
   /** The name that it has in Prosody, as the module writes it: with `/` and `.`, and its unit. */
   readonly wireName: string
+  /** The HELP that it has in Prosody; the table's is ours where that one says nothing. */
+  readonly wireHelp: string
   readonly labelNames: readonly string[]
 }
 
@@ -83,17 +86,17 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
       ({ family }) =>
         family.test(shownName) || (type === 'counter' && family.test(`${shownName}_total`)),
     )
+    const [wireHelp, ownUnit] = [own(unescape(help!)), own(unescape(unit!))]
+    const meta = { name: shownName, type: TYPES[type!]!, unit: ownUnit, bounds }
     families.set(own(id!), {
       drop: rules.filter(({ labels }) => labels.size > 0),
       isDropped: rules.some(({ labels }) => labels.size === 0),
       table: createTable({
-        name: shownName,
-        type: TYPES[type!]!,
-        help: own(unescape(help!)),
-        unit: own(unescape(unit!)),
-        bounds,
+        ...meta,
+        help: helpFor({ ...meta, labels: labelNames, help: wireHelp }),
       }),
       wireName: own(name!),
+      wireHelp,
       labelNames: labelNames.map(own),
       columns,
       // Prometheus refuses the whole scrape for a label given twice or without a name, or named
@@ -122,7 +125,6 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
     if (fields.length !== valuesAt + columns.length) {
       throw bad(`${labelNames.length} labels and ${columns.length} values`, fields)
     }
-    if (id > nextId) throw bad(`an id up to ${nextId}`, fields)
     const row = familyOf[id] === family ? rowOf[id]! : addRow(family, fields)
     if (row >= 0) table.setCreated(row, parseNumber(fields[3]!))
     remember(id, family, row)
@@ -149,7 +151,6 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
 
   function addTooLong(fields: readonly string[], id: number): void {
     const family = familyNamed(fields[2], fields)
-    if (id > nextId) throw bad(`an id up to ${nextId}`, fields)
     if (familyOf[id] !== family && !family.isDropped) family.tooLong++
     remember(id, family, -1)
   }
@@ -195,9 +196,11 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
           addFamily(fields)
           continue
         }
-        const id = Number(kind === 'S' || kind === 'X' ? fields[1] : kind)
-        if (!Number.isInteger(id) || id < first || id > last) {
-          throw bad(`an id from ${first} to ${last}`, fields)
+        const isDefinition = kind === 'S' || kind === 'X'
+        const id = Number(isDefinition ? fields[1] : kind)
+        const most = isDefinition ? Math.min(last, nextId) : last
+        if (!Number.isInteger(id) || id < first || id > most) {
+          throw bad(`an id from ${first} to ${most}`, fields)
         }
         if (kind === 'S') addSeries(fields, id)
         else if (kind === 'X') addTooLong(fields, id)
@@ -240,22 +243,4 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
 function bad(expected: string, [kind = '', id = '', ...rest]: readonly string[]): DecodeError {
   const got = `${JSON.stringify(kind)} ${JSON.stringify(id)} and ${rest.length} more fields`
   return new DecodeError('statistics line', expected, got)
-}
-
-/**
- * Bounds in ascending order, whatever order the server keeps them in: each bucket's count is
- * cumulative by its own bound, so sorting is all that is needed.
- */
-function readBounds(type: MetricType, texts: readonly string[]) {
-  if (type === 'counter' || type === 'gauge') return { bounds: [], columns: [0] }
-  const given = texts.map(parseNumber)
-  const bounds = [...new Set(given)].sort((a, b) => a - b)
-  const free = new Map(bounds.map((bound, column) => [bound, column]))
-  // A line gives sum, count, then the buckets; a table has the buckets first.
-  const columns = [bounds.length, bounds.length + 1]
-  for (const bound of given) {
-    columns.push(free.get(bound) ?? -1)
-    free.delete(bound)
-  }
-  return { bounds, columns }
 }

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import { DecodeError } from '../errors.js'
+import type { MetricType } from '../metrics/family.js'
 
 // The companion module's text: numbers, names and strings as it writes them.
 
@@ -75,4 +76,22 @@ export function escapeName(text: string, slash = '__'): string {
     .replaceAll('/', slash)
     .replace(/[^A-Za-z0-9_]/g, '_')
     .replace(/^[^A-Za-z_]/, '_$&')
+}
+
+/**
+ * Bounds in ascending order, whatever order the server keeps them in: each bucket's count is
+ * cumulative by its own bound, so sorting is all that is needed.
+ */
+export function readBounds(type: MetricType, texts: readonly string[]) {
+  if (type === 'counter' || type === 'gauge') return { bounds: [], columns: [0] }
+  const given = texts.map(parseNumber)
+  const bounds = [...new Set(given)].sort((a, b) => a - b)
+  const free = new Map(bounds.map((bound, column) => [bound, column]))
+  // A line gives sum, count, then the buckets; a table has the buckets first.
+  const columns = [bounds.length, bounds.length + 1]
+  for (const bound of given) {
+    columns.push(free.get(bound) ?? -1)
+    free.delete(bound)
+  }
+  return { bounds, columns }
 }

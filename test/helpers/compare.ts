@@ -200,6 +200,12 @@ export function difference(
   }
 }
 
+/** A family as the catalogue of metrics asks for it, its labels those that its series have. */
+export function describedOf({ samples, ...meta }: Family) {
+  const names = samples.flatMap(({ labels }) => Object.keys(labels))
+  return { ...meta, labels: [...new Set(names)].filter((name) => name !== 'le') }
+}
+
 /** Prosody's families in our output: all but our own. */
 export function isServerFamily({ name }: Pick<Family, 'name'>): boolean {
   return name !== 'xmpp_up' && !name.startsWith('prosody_exporter_')

@@ -1,0 +1,83 @@
+import { c2s } from './c2s.js'
+import { community } from './community.js'
+import { companion } from './companion.js'
+import { exporter } from './exporter.js'
+import type { Area, Documented } from './family.js'
+import { http } from './http.js'
+import { mobile } from './mobile.js'
+import { muc } from './muc.js'
+import { s2s } from './s2s.js'
+import { server } from './server.js'
+import { stock } from './stock.js'
+import { storage } from './storage.js'
+
+export { headingOf, type Area, type Documented } from './family.js'
+
+/** What a Prosody with our module keeps, of its own modules. */
+export const PROSODY: readonly Area[] = [companion, server, c2s, s2s, muc, mobile, http, storage]
+
+/** In the order in which METRICS.md has them. */
+export const AREAS: readonly Area[] = [exporter, ...PROSODY, stock, ...community]
+
+const families = AREAS.flatMap((area) => area.families)
+const byName = new Map(families.map((family) => [family.name, family]))
+const patterns = families
+  .filter(({ name }) => name.includes('<'))
+  .map((family) => ({
+    pattern: new RegExp(`^${family.name.replace(/<\w+>/g, '\\w+')}$`),
+    family,
+  }))
+
+/** @param name As OpenMetrics has it: a counter's without `_total`. */
+export function findDocumented(name: string): Documented | undefined {
+  return byName.get(name) ?? patterns.find(({ pattern }) => pattern.test(name))?.family
+}
+
+/** What the registry says of a family. */
+export type Described = {
+  /** As for `findDocumented`. */
+  readonly name: string
+  readonly type: string
+  readonly unit: string
+  readonly help: string
+  readonly labels: readonly string[]
+}
+
+/**
+ * The HELP to serve for a family of the server's: its own, or ours where its own says nothing. A
+ * family of a known name but another type or other labels is not the one we know.
+ */
+export function helpFor(family: Described): string {
+  if (!isUseless(family)) return family.help
+  const known = findDocumented(family.name)
+  return known && isSame(known, family) ? known.meaning : family.help
+}
+
+export function isSame(
+  known: Documented,
+  { type, labels }: Pick<Described, 'type' | 'labels'>,
+): boolean {
+  return [known, { ...known, ...known.on011 }].some(
+    (shape) => shape.type === type && [...shape.labels].sort().join() === [...labels].sort().join(),
+  )
+}
+
+// What module:measure puts behind the name (core.statsmanager, legacy_metric_wrappers).
+const KIND = / (?:amount|counter|rate|times|sizes|distribution)$/
+
+/**
+ * Whether a HELP is empty or only repeats the family's name, whole or without its module, with or
+ * without its unit: `mod_muc/room_hit counter`.
+ */
+export function isUseless({
+  name,
+  unit,
+  help,
+}: Pick<Described, 'name' | 'unit' | 'help'>): boolean {
+  const said = help.trim().replace(/\.$/, '').replace(KIND, '')
+  if (said === '') return true
+  const bare = name.replace(/^prosody_/, '')
+  const names = [bare, bare.replace(/^.*__/, '')]
+  const written = said.replaceAll('/', '__').replace(/\W/g, '_')
+  return names.some((each) => each === written || each === `${written}_${unit}`)
+}
