@@ -1,0 +1,251 @@
+/** The npm package and the Debian one, made of the same files. */
+
+import { chmod, cp, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import process from 'node:process'
+import { gzipSync } from 'node:zlib'
+import { root, run, SetupError } from './process.js'
+
+/**
+ * @param {string} command
+ * @param {readonly string[]} args
+ * @param {{ cwd?: string, env?: NodeJS.ProcessEnv }} [options]
+ */
+async function must(command, args, options) {
+  const { code, output, stdout } = await run(command, args, options)
+  if (code !== 0) throw new SetupError(`${command} ${args[0] ?? ''} failed: ${output.trim()}`)
+  return stdout
+}
+
+/** @param {string} path */
+const readJson = async (path) =>
+  /** @type {Record<string, unknown>} */ (JSON.parse(await readFile(path, 'utf8')))
+
+/**
+ * The tarball that npm publishes, from a build of its own: `dist/` is left alone.
+ *
+ * @param {string} dir Where to put it.
+ * @returns {Promise<string>} Its path.
+ */
+export async function packNpm(dir) {
+  const source = join(dir, 'source')
+  const { files } = await readJson(join(root, 'package.json'))
+  const names = /** @type {string[]} */ (files).filter((name) => !/^!|^dist$/.test(name))
+  for (const name of [...names, 'package.json', 'README.md', 'LICENSE']) {
+    await cp(join(root, name), join(source, name), { recursive: true })
+  }
+  const tsc = join(root, 'node_modules/typescript/bin/tsc')
+  const config = join(root, 'tsconfig.build.json')
+  await must(process.execPath, [tsc, '--project', config, '--outDir', join(source, 'dist')])
+  const args = ['pack', '--ignore-scripts', '--json', '--pack-destination', dir]
+  const [packed] = /** @type {{ filename: string }[]} */ (
+    JSON.parse(await must('npm', args, { cwd: source }))
+  )
+  await rm(source, { recursive: true })
+  return join(dir, packed?.filename ?? '')
+}
+
+/**
+ * The Debian package: what npm publishes, with the production dependencies of the lock file, and what
+ * Debian wants of a service.
+ *
+ * @param {string} dir Where to put it.
+ * @returns {Promise<string>} Its path.
+ */
+export async function packDebian(dir) {
+  const stage = join(dir, 'stage')
+  const home = join(stage, 'usr/lib/prosody-exporter')
+  const tarball = await packNpm(dir)
+  await mkdir(home, { recursive: true })
+  await must('tar', ['-xzf', tarball, '--strip-components=1', '-C', home])
+  await rm(tarball)
+  const { version } = await readJson(join(home, 'package.json'))
+  await installDependencies(home)
+  await useDebiansNode(join(home, 'dist/main.js'))
+
+  const deploy = join(root, 'deploy')
+  const doc = 'usr/share/doc/prosody-exporter'
+  /** @param {string} from @param {string} to */
+  const move = async (from, to) => {
+    await mkdir(dirname(join(stage, to)), { recursive: true })
+    await cp(from, join(stage, to), { recursive: true })
+    if (from.startsWith(stage)) await rm(from, { recursive: true })
+  }
+  // Where Debian's Prosody finds its own: no plugin_paths needed.
+  const module = 'mod_adhoc_statistics'
+  await move(join(home, 'prosody-modules', module), `usr/lib/prosody/modules/${module}`)
+  await rm(join(home, 'prosody-modules'), { recursive: true })
+  for (const name of ['README.md', 'CHANGELOG.md']) await move(join(home, name), `${doc}/${name}`)
+  for (const name of ['prosody-example.cfg.lua', 'prosody-exporter.example.yml']) {
+    await move(join(home, name), `${doc}/examples/${name}`)
+  }
+  await move(join(home, 'config.schema.json'), 'usr/share/prosody-exporter/config.schema.json')
+  await move(join(deploy, 'prometheus/prosody-exporter.yml'), `${doc}/examples/prometheus.yml`)
+  for (const name of ['prosody-exporter.service', 'prosody-exporter.socket']) {
+    await move(join(deploy, 'systemd', name), `usr/lib/systemd/system/${name}`)
+  }
+  const debian = join(deploy, 'debian')
+  await move(join(debian, 'prosody-exporter.default'), 'etc/default/prosody-exporter')
+  await move(join(debian, 'prosody-exporter.yml'), 'etc/prosody-exporter/prosody-exporter.yml')
+  await mkdir(join(stage, 'usr/bin'))
+  await symlink('../lib/prosody-exporter/dist/main.js', join(stage, 'usr/bin/prosody-exporter'))
+
+  const date = await commitDate()
+  const maintainer = `${process.env.DEBFULLNAME ?? "prosody-exporter's authors"} <${
+    process.env.DEBEMAIL ?? 'prosody-exporter@localhost.invalid'
+  }>`
+  const day = date.toUTCString().replace('GMT', '+0000')
+  const entry = `prosody-exporter (${String(version)}) unstable; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- ${maintainer}  ${day}\n`
+  await writeFile(join(stage, doc, 'changelog.gz'), gzipSync(entry, { level: 9 }))
+  await writeFile(join(stage, doc, 'copyright'), await copyright(home))
+  await rm(join(home, 'LICENSE'))
+  await mkdir(join(stage, 'usr/share/man/man1'), { recursive: true })
+  const help = await must(process.execPath, [join(home, 'dist/main.js'), '--help'])
+  await writeFile(
+    join(stage, 'usr/share/man/man1/prosody-exporter.1.gz'),
+    gzipSync(manual(help, String(version)), { level: 9 }),
+  )
+  return await build(stage, { dir, version: String(version), maintainer, date })
+}
+
+/** @param {string} home */
+async function installDependencies(home) {
+  await cp(join(root, 'package-lock.json'), join(home, 'package-lock.json'))
+  await cp(join(root, '.npmrc'), join(home, '.npmrc'))
+  const args = ['ci', '--omit=dev', '--ignore-scripts', '--no-bin-links', '--prefer-offline']
+  await must('npm', args, { cwd: home })
+  for (const name of ['package-lock.json', '.npmrc', 'node_modules/.package-lock.json']) {
+    await rm(join(home, name))
+  }
+  // Half of it is for compilers and debuggers.
+  const modules = join(home, 'node_modules')
+  for (const name of await readdir(modules, { recursive: true })) {
+    if (/\.[cm]?ts$|\.map$/.test(name)) await rm(join(modules, name))
+  }
+}
+
+// A node of somebody's own, first in PATH, is not the one that the package depends on.
+/** @param {string} main */
+async function useDebiansNode(main) {
+  const text = await readFile(main, 'utf8')
+  await writeFile(main, text.replace(/^#!.*/, '#!/usr/bin/node'))
+  await chmod(main, 0o755)
+}
+
+/** Of the last commit, so that the same commit gives the same package. */
+async function commitDate() {
+  const given = process.env.SOURCE_DATE_EPOCH
+  const { code, stdout } = await run('git', ['log', '-1', '--format=%ct'], { cwd: root })
+  const seconds = Number(given ?? (code === 0 ? stdout : Number.NaN))
+  return new Date(Number.isNaN(seconds) ? Date.now() : seconds * 1000)
+}
+
+/**
+ * Who holds the rights to what is in the package.
+ *
+ * @param {string} home
+ * @see https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
+ */
+async function copyright(home) {
+  const format = 'https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/'
+  const modules = await packagesIn(join(home, 'node_modules'))
+  const stanzas = [{ files: '*', directory: home, license: 'MIT' }]
+  for (const name of modules) {
+    const { license } = await readJson(join(home, 'node_modules', name, 'package.json'))
+    const directory = join(home, 'node_modules', name)
+    stanzas.push({
+      files: `usr/lib/prosody-exporter/node_modules/${name}/*`,
+      directory,
+      license: String(license),
+    })
+  }
+  const texts = await Promise.all(
+    stanzas.map(async ({ files, directory, license }) => {
+      const name = (await readdir(directory)).find((each) => /^licen[cs]e/i.test(each))
+      const text = name
+        ? await readFile(join(directory, name), 'utf8')
+        : 'As its package.json says.'
+      if (name && directory !== home) await rm(join(directory, name))
+      const lines = text.trimEnd().split('\n')
+      const holder = lines.find((line) => /^copyright/i.test(line)) ?? 'its authors'
+      const body = lines.map((line) => ` ${line.trim() === '' ? '.' : line.trimEnd()}`).join('\n')
+      return `Files: ${files}\nCopyright: ${holder.replace(/^copyright\s*(\(c\))?\s*/i, '')}\nLicense: ${license}\n${body}\n`
+    }),
+  )
+  return [`Format: ${format}\nUpstream-Name: prosody-exporter\n`, ...texts].join('\n')
+}
+
+/** @param {string} modules */
+async function packagesIn(modules) {
+  const names = await readdir(modules)
+  const scoped = await Promise.all(
+    names.map(async (name) => {
+      if (!name.startsWith('@')) return [name]
+      return (await readdir(join(modules, name))).map((each) => `${name}/${each}`)
+    }),
+  )
+  return scoped.flat().sort()
+}
+
+/**
+ * @param {string} help
+ * @param {string} version
+ */
+function manual(help, version) {
+  const text = help
+    .replaceAll('\\', '\\e')
+    .replaceAll('-', '\\-')
+    .replace(/^(['.])/gm, '\\&$1')
+  return `.TH PROSODY\\-EXPORTER 1 "" "prosody\\-exporter ${version}" "User Commands"
+.SH NAME
+prosody\\-exporter \\- Prometheus exporter for the XMPP server Prosody
+.SH SYNOPSIS
+.nf
+${text.trimEnd()}
+.fi
+.SH FILES
+.TP
+.I /etc/prosody\\-exporter/prosody\\-exporter.yml
+The configuration file of the service.
+.TP
+.I /etc/prosody\\-exporter/xmpp.secret
+The component_secret, for root alone.
+.TP
+.I /etc/default/prosody\\-exporter
+Environment of the service.
+.SH SEE ALSO
+/usr/share/doc/prosody\\-exporter/README.md, systemctl(1), prosodyctl(1)
+`
+}
+
+/**
+ * @param {string} stage
+ * @param {{ dir: string, version: string, maintainer: string, date: Date }} options
+ */
+async function build(stage, { dir, version, maintainer, date }) {
+  const debian = join(root, 'deploy/debian')
+  const target = join(stage, 'DEBIAN')
+  const sizes = await must('du', ['-sk', '--apparent-size', stage])
+  await mkdir(target)
+  const control = await readFile(join(debian, 'control'), 'utf8')
+  const fields = `Version: ${version}\nMaintainer: ${maintainer}\nInstalled-Size: ${Number.parseInt(sizes, 10)}\n`
+  await writeFile(join(target, 'control'), control.replace(/^(?=Architecture:)/m, fields))
+  for (const name of ['conffiles', 'postinst', 'prerm', 'postrm']) {
+    await cp(join(debian, name), join(target, name))
+  }
+  const sums = await must('sh', [
+    '-c',
+    'cd "$1" && find usr -type f | LC_ALL=C sort | xargs -d "\\n" md5sum',
+    'sh',
+    stage,
+  ])
+  await writeFile(join(target, 'md5sums'), sums)
+  // Whatever umask and checkout this is built with.
+  await must('chmod', ['-R', 'u=rwX,go=rX', stage])
+  for (const name of ['postinst', 'prerm', 'postrm']) await chmod(join(target, name), 0o755)
+  const file = join(dir, `prosody-exporter_${version}_all.deb`)
+  const env = { ...process.env, SOURCE_DATE_EPOCH: String(date.getTime() / 1000) }
+  await must('dpkg-deb', ['--root-owner-group', '-Zxz', '--build', stage, file], { env })
+  await rm(stage, { recursive: true })
+  return file
+}
