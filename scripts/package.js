@@ -1,7 +1,7 @@
 /** The npm package and the Debian one, made of the same files. */
 
 import { chmod, cp, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import process from 'node:process'
 import { gzipSync } from 'node:zlib'
 import { root, run, SetupError } from './process.js'
@@ -46,7 +46,7 @@ export async function packNpm(dir) {
 }
 
 /**
- * The Debian package: what npm publishes, with the production dependencies of the lock file, and what
+ * The Debian package: what npm publishes, with its production dependencies, and what
  * Debian wants of a service.
  *
  * @param {string} dir Where to put it.
@@ -60,7 +60,7 @@ export async function packDebian(dir) {
   await must('tar', ['-xzf', tarball, '--strip-components=1', '-C', home])
   await rm(tarball)
   const { version } = await readJson(join(home, 'package.json'))
-  await installDependencies(home)
+  await copyDependencies(home)
   await useDebiansNode(join(home, 'dist/main.js'))
 
   const deploy = join(root, 'deploy')
@@ -108,17 +108,21 @@ export async function packDebian(dir) {
   return await build(stage, { dir, version: String(version), maintainer, date })
 }
 
-/** @param {string} home */
-async function installDependencies(home) {
-  await cp(join(root, 'package-lock.json'), join(home, 'package-lock.json'))
-  await cp(join(root, '.npmrc'), join(home, '.npmrc'))
-  const args = ['ci', '--omit=dev', '--ignore-scripts', '--no-bin-links', '--prefer-offline']
-  await must('npm', args, { cwd: home })
-  for (const name of ['package-lock.json', '.npmrc', 'node_modules/.package-lock.json']) {
-    await rm(join(home, name))
+/**
+ * As `npm ci` has put them into the checkout.
+ *
+ * @param {string} home
+ */
+async function copyDependencies(home) {
+  const modules = join(home, 'node_modules')
+  const found = await must('npm', ['ls', '--omit=dev', '--all', '--parseable'], { cwd: root })
+  for (const path of found.trim().split('\n').slice(1)) {
+    await cp(path, join(home, relative(root, path)), {
+      recursive: true,
+      filter: (from) => !relative(path, from).split('/').includes('node_modules'),
+    })
   }
   // Half of it is for compilers and debuggers.
-  const modules = join(home, 'node_modules')
   for (const name of await readdir(modules, { recursive: true })) {
     if (/\.[cm]?ts$|\.map$/.test(name)) await rm(join(modules, name))
   }
