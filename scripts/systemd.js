@@ -4,6 +4,7 @@
  */
 
 import { readFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import process from 'node:process'
 import { launch, run, SetupError, until } from './process.js'
 
@@ -52,8 +53,8 @@ exec env -i container=other PATH=/usr/bin:/usr/sbin /usr/lib/systemd/systemd --u
 const REMOVE_GROUP = `
 set -e
 mount --make-rprivate /
-mount -t cgroup2 cgroup2 "$1/sys/fs/cgroup"
-find "$1/sys/fs/cgroup/$2" -depth -type d -exec rmdir {} +`
+mount -t cgroup2 cgroup2 "$1"
+find "$1/$2" -depth -type d -exec rmdir {} +`
 
 /**
  * Starts it; resolves when it has reached its target.
@@ -74,7 +75,8 @@ export async function bootSystemd(root) {
     await started.exited
     await until(
       async () =>
-        (await run('unshare', ['--mount', 'sh', '-c', REMOVE_GROUP, 'sh', root, group])).code === 0,
+        (await run('unshare', ['--mount', 'sh', '-c', REMOVE_GROUP, 'sh', tmpdir(), group]))
+          .code === 0,
       { what: 'the control group is gone' },
     )
   }

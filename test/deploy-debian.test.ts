@@ -29,7 +29,7 @@ describe('the Debian package', () => {
   const ends: (() => Promise<void>)[] = []
 
   before(async () => {
-    debian = await withSmallDebian({ after: (end) => ends.push(end as () => Promise<void>) })
+    debian = await withSmallDebian({ after: (end) => ends.push(end) })
     deb = await putPackage(debian)
     untouched = await filesOf(debian)
   })
@@ -140,5 +140,7 @@ async function filesOf({ root }: SmallDebian): Promise<string[]> {
   const { stdout } = await run('find', [root, '-xdev', '-not', '-path', '*/var/lib/dpkg/*'])
   const files = stdout.split('\n').map((line) => line.slice(root.length))
   // Mount points, logs, and what does not last.
-  return files.filter((file) => !/^\/(dev|proc|run|tmp|sys|var\/log)/.test(file) && file !== '').sort()
+  return files
+    .filter((file) => !/^\/(dev|proc|run|tmp|sys|var\/log)/.test(file) && file !== '')
+    .sort()
 }

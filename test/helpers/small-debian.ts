@@ -2,7 +2,6 @@
 
 import { cp, mkdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import type { TestContext } from 'node:test'
 import { packDebian } from '../../scripts/package.js'
 import { findSmallDebian } from '../../scripts/parts.js'
 import { run, temporaryDirectory } from '../../scripts/process.js'
@@ -19,7 +18,9 @@ export type SmallDebian = {
 
 const PATH = '/usr/sbin:/usr/bin:/sbin:/bin'
 
-export async function withSmallDebian(t: Pick<TestContext, 'after'>): Promise<SmallDebian> {
+export async function withSmallDebian(t: {
+  after(end: () => Promise<void>): void
+}): Promise<SmallDebian> {
   const directory = await temporaryDirectory('prosody-exporter-debian')
   t.after(() => directory.remove())
   const root = join(directory.path, 'root')

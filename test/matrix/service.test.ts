@@ -17,11 +17,15 @@ const SECRET_FILE = '/etc/prosody-exporter/xmpp.secret'
 test('the service runs locked down as its unit says, and reads Prosody', async (t) => {
   const prosody = await withProsody(t, { version: '13.0.1' })
   const [domain = ''] = prosody.statsDomains
-  const debian = await withSmallDebian(t)
+  const ends: (() => Promise<void>)[] = []
+  t.after(async () => {
+    for (const end of ends.reverse()) await end()
+  })
+  const debian = await withSmallDebian({ after: (end) => ends.push(end) })
   const deb = await putPackage(debian)
   const port = await freePort()
   const { inside, stop } = await bootSystemd(debian.root)
-  t.after(stop)
+  ends.push(stop)
   const must = async (...command: string[]) => {
     const { code, output } = await inside(...command)
     if (code !== 0) throw new Error(`${command.join(' ')}: ${output}${await journal()}`)
