@@ -17,9 +17,15 @@ async function must(command, args, options) {
   return stdout
 }
 
-/** @param {string} path */
-const readJson = async (path) =>
-  /** @type {Record<string, unknown>} */ (JSON.parse(await readFile(path, 'utf8')))
+/**
+ * @param {string} path
+ * @returns {Promise<Record<string, unknown>>}
+ */
+async function readJson(path) {
+  /** @type {unknown} */
+  const value = JSON.parse(await readFile(path, 'utf8'))
+  return /** @type {Record<string, unknown>} */ (value)
+}
 
 /**
  * The tarball that npm publishes, from a build of its own: `dist/` is left alone.
@@ -34,15 +40,15 @@ export async function packNpm(dir) {
   for (const name of [...names, 'package.json', 'README.md', 'LICENSE']) {
     await cp(join(root, name), join(source, name), { recursive: true })
   }
-  const tsc = join(root, 'node_modules/typescript/bin/tsc')
-  const config = join(root, 'tsconfig.build.json')
-  await must(process.execPath, [tsc, '--project', config, '--outDir', join(source, 'dist')])
-  const args = ['pack', '--ignore-scripts', '--json', '--pack-destination', dir]
-  const [packed] = /** @type {{ filename: string }[]} */ (
-    JSON.parse(await must('npm', args, { cwd: source }))
-  )
+  for (const name of ['src', 'scripts', 'tsconfig.json', 'tsconfig.build.json']) {
+    await cp(join(root, name), join(source, name), { recursive: true })
+  }
+  await symlink(join(root, 'node_modules'), join(source, 'node_modules'))
+  await must('npm', ['run', '--silent', 'build'], { cwd: source })
+  await must('npm', ['pack', '--ignore-scripts', '--pack-destination', dir], { cwd: source })
+  const { name, version } = await readJson(join(source, 'package.json'))
   await rm(source, { recursive: true })
-  return join(dir, packed?.filename ?? '')
+  return join(dir, `${String(name)}-${String(version)}.tgz`)
 }
 
 /**
