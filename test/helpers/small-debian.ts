@@ -1,6 +1,6 @@
 /** A Debian of a test's own, in which packages are installed as root of nothing else. */
 
-import { cp, mkdir } from 'node:fs/promises'
+import { cp, mkdir, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { packDebian } from '../../scripts/package.js'
 import { findSmallDebian } from '../../scripts/parts.js'
@@ -27,6 +27,8 @@ export async function withSmallDebian(t: {
   const { code, output } = await run('cp', ['-a', await findSmallDebian(), root])
   if (code !== 0) throw new Error(output)
   for (const name of ['var/log', 'run']) await mkdir(join(root, name), { recursive: true })
+  // It need not outlive a power cut.
+  await writeFile(join(root, 'etc/dpkg/dpkg.cfg.d/test'), 'force-unsafe-io\n')
   const attempt: SmallDebian['attempt'] = async (...command) => {
     const [program = '', ...args] = inRoot(root, command)
     return await run(program, args, { env: { PATH, LC_ALL: 'C' } })
