@@ -57,6 +57,7 @@ export async function packDebian(dir) {
   await must('tar', ['-xzf', tarball, '--strip-components=1', '-C', home])
   await rm(tarball)
   const { version } = await readJson(join(home, 'package.json'))
+  await rm(join(home, 'deploy'), { recursive: true })
   await copyDependencies(home)
   await useDebiansNode(join(home, 'dist/main.js'))
 

@@ -30,13 +30,14 @@ test('the packed npm package holds the program and what is told of it, and runs 
   const files = (await must('tar', '-tzf', tarball)).trim().split('\n')
   const documents = ['CHANGELOG.md', 'LICENSE', 'README.md', 'config.schema.json', 'package.json']
   const examples = ['prosody-example.cfg.lua', 'prosody-exporter.example.yml']
-  const program = /^package\/(dist\/.+|prosody-modules\/mod_adhoc_statistics\/.+\.(lua|md))$/
+  const program =
+    /^package\/(dist\/.+|prosody-modules\/mod_adhoc_statistics\/.+\.(lua|md)|deploy\/.+)$/
   assert.deepEqual(
     files.filter((file) => !program.test(file)).sort(),
     [...documents, ...examples].map((name) => `package/${name}`).sort(),
   )
   assert.deepEqual(
-    files.filter((file) => /\.(ts|map)$|test/.test(file)),
+    files.filter((file) => /\.(ts|map)$|dist\/.*test/.test(file)),
     [],
   )
 
