@@ -168,7 +168,7 @@ async function build(stage, { dir, version, maintainer, date }) {
   await must('chmod', ['-R', 'u=rwX,go=rX', stage])
   for (const name of ['postinst', 'prerm', 'postrm']) await chmod(join(target, name), 0o755)
   const file = join(dir, `prosody-exporter_${version}_all.deb`)
-  const env = { ...process.env, SOURCE_DATE_EPOCH: String(date.getTime() / 1000) }
+  const env = { ...process.env, SOURCE_DATE_EPOCH: String(Math.floor(date.getTime() / 1000)) }
   await must('dpkg-deb', ['--root-owner-group', '-Zxz', '--build', stage, file], { env })
   await rm(stage, { recursive: true })
   return file
