@@ -45,6 +45,19 @@ export async function findPythonClient(say) {
 }
 
 /**
+ * A small Debian with systemd, Node.js and dpkg: the first release whose Node.js is one of ours.
+ *
+ * @param {Say} [say]
+ * @returns {Promise<string>} Its root directory.
+ */
+export function findSmallDebian(say) {
+  const packages = ['nodejs', 'systemd', 'dpkg', 'init-system-helpers', 'dash', 'coreutils']
+  const tools = ['diffutils', 'findutils', 'grep', 'libc-bin', 'perl-base', 'procps', 'sed', 'tar']
+  const wanted = { packages: [...packages, ...tools], suite: 'trixie' }
+  return unpack('service', { ...wanted, dependencies: 'all' }, say)
+}
+
+/**
  * Fetches everything that the tests need, so that no test waits for the network.
  *
  * @param {Say} say
@@ -54,6 +67,7 @@ export async function fetchAll(say) {
   for (const major of prometheusVersions) await findPrometheus(major, say)
   await findPythonClient(say)
   await unpackLuacheck(say)
+  await findSmallDebian(say)
 }
 
 /**
