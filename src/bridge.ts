@@ -1,12 +1,16 @@
+import { COLLECTORS } from './collectors/index.js'
 import type { Config } from './config.js'
 import { debugText } from './debug.js'
 import { ConfigError } from './errors.js'
+import { keepHistories } from './history.js'
 import { createApp } from './http/app.js'
+import { createPage } from './http/page/page.js'
 import { listen, type Listener } from './http/server.js'
 import { addServerRoutes } from './http/servers.js'
 import { withFields, type Log } from './log.js'
 import { createExposition } from './metrics/exposition.js'
 import { processFamilies, upFamily, type ProcessFigures } from './metrics/self.js'
+import { prometheusJobs } from './prometheus-job.js'
 import { createServer } from './server.js'
 import { createServers } from './servers.js'
 
@@ -44,10 +48,24 @@ export function createBridge(
       log: withFields(log, () => (servers.only() ? {} : { server: server.name })),
       // With several servers what concerns the process is at the telemetry path, once.
       own: () => (servers.only() ? own() : []),
+      onReading: () => {
+        page.changed()
+      },
     }),
   )
-  const app = createApp({
+  const page = createPage({
     version,
+    telemetryPath: config.web.telemetryPath,
+    servers: () => servers.all().map(({ config: { name }, history }) => ({ name, history })),
+    sources: COLLECTORS,
+    job: (target) =>
+      prometheusJobs(
+        { servers: servers.all().map((each) => each.config), web: config.web },
+        target,
+      ),
+  })
+  let endHistories = () => {}
+  const app = createApp({
     log,
     telemetryPath: config.web.telemetryPath,
     timeoutOffsetMs: config.timeoutOffsetMs,
@@ -56,6 +74,7 @@ export function createBridge(
     filter: ({ families }, names) => createExposition(families, { created, names }),
     isReady: () => servers.all().some((server) => server.isReady()),
     addRoutes: (hono, serve) => {
+      if (config.web.telemetryPath !== '/') page.addTo(hono)
       addServerRoutes(hono, serve, {
         timeoutOffsetMs: config.timeoutOffsetMs,
         names: () => servers.all().map((server) => server.config.name),
@@ -98,10 +117,18 @@ export function createBridge(
     async start() {
       listener = await listen(app, config.web.listenAddresses, log)
       await servers.apply(config)
+      endHistories = keepHistories(config.page.intervalMs, () =>
+        servers.all().map(({ history, scraper }) => ({
+          history,
+          collect: () => scraper.scrape(config.collection.timeoutMs),
+        })),
+      )
     },
     reload,
     async stop(graceMs) {
       isStopping = true
+      endHistories()
+      page.close()
       await listener?.close(graceMs)
       await reloading
       await servers.stop()

@@ -3,7 +3,6 @@ import { Hono, type Context } from 'hono'
 import type { Log } from '../log.js'
 import type { Exposition } from '../metrics/exposition.js'
 import { createAnswers, headersFor, makeAnswer, wishOf, type Answer, type Wish } from './answers.js'
-import { landingPage } from './landing.js'
 
 // Prometheus's own default for scrape_timeout.
 const DEFAULT_WAIT_MS = 10_000
@@ -15,7 +14,6 @@ const TEXT = 'text/plain; charset=utf-8'
 export type Scrape<Snapshot> = (waitMs: number) => Promise<Snapshot>
 
 export type AppOptions<Snapshot extends { readonly exposition: Exposition }> = {
-  readonly version: string
   readonly telemetryPath: string
   readonly timeoutOffsetMs: number
   /** The snapshot that a scrape gets without waiting, if there is one. */
@@ -79,14 +77,6 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
           'Prosody Exporter is not ready: no stream to Prosody, or no collection has succeeded yet.',
         ),
   )
-  if (telemetryPath !== '/') {
-    const page = Buffer.from(landingPage(options.version, telemetryPath))
-    app.get('/', () =>
-      respond(200, page, 'text/html; charset=utf-8', {
-        'Content-Security-Policy': "default-src 'none'",
-      }),
-    )
-  }
 
   // Here and not as app.all(path): a second handler for a path would slow each scrape.
   const paths = new Set(app.routes.map((route) => route.path))
