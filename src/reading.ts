@@ -47,7 +47,12 @@ export type SourceState = {
 
 const MAX_HOSTS = 50
 
-export function readingOf({ up, families, results }: Collection, atMs: number): Reading {
+/** @param problem Why there is no stream, if that is known. */
+export function readingOf(
+  { up, families, results }: Collection,
+  atMs: number,
+  problem?: string,
+): Reading {
   const byName = new Map(families.map((family) => [family.name, family]))
   // In the names of mod_http_openmetrics, or with one underscore (`exposition.names`).
   const rows = (name: string) => {
@@ -73,7 +78,7 @@ export function readingOf({ up, families, results }: Collection, atMs: number): 
   return {
     atMs,
     up,
-    problem: up ? undefined : failed && inWords(failed.error),
+    problem: up ? undefined : inWords(problem ?? failed?.error ?? 'no answer'),
     software: unique(
       rows('xmpp_info')?.map(({ labels }) =>
         `${labels.get('name') ?? ''} ${labels.get('version') ?? ''}`.trim(),

@@ -64,7 +64,7 @@ export function createServer(
     link: () => ({ connected: connection.isConnected(), connects: connection.connects() }),
     maxSeries: limits.series || Infinity,
     onCollection: (collection) => {
-      history.add(readingOf(collection, Date.now()))
+      history.add(readingOf(collection, Date.now(), connection.problem()))
       onReading()
     },
   })

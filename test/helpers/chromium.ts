@@ -75,6 +75,10 @@ async function openTab(t: Pick<TestContext, 'after'>, port: number): Promise<Tab
     const request = requests.find(({ id }) => id === requestId)
     if (request) request.bytes += encodedDataLength
   })
+  cdp.on('Network.loadingFinished', ({ requestId, encodedDataLength }) => {
+    const request = requests.find(({ id }) => id === requestId)
+    if (request) request.bytes = encodedDataLength
+  })
   cdp.on('Log.entryAdded', ({ entry }) => complaints.push(`${entry.level}: ${entry.text}`))
   cdp.on('Runtime.consoleAPICalled', ({ type }) => complaints.push(`console.${type}`))
   cdp.on('Runtime.exceptionThrown', ({ exceptionDetails }) =>
