@@ -249,6 +249,12 @@ describe('a mistake is one line that names the flag or variable, what was expect
       '--web.telemetry-path: expected a path that starts with / and has only letters, digits and . _ ~ - /, got "metrics"',
     ],
     [
+      'a telemetry path of the page',
+      ['--web.telemetry-path=/-/page/events'],
+      {},
+      '--web.telemetry-path: expected a path that is none of the page at /, got "/-/page/events"',
+    ],
+    [
       'a telemetry path of ours',
       ['--web.telemetry-path=/-/ready'],
       {},

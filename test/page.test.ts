@@ -6,6 +6,7 @@ import { Hono, type Context } from 'hono'
 import { CollectorError } from '../src/collectors/failure.js'
 import { DecodeError, LinkError } from '../src/errors.js'
 import { createHistory, keepHistories, type History } from '../src/history.js'
+import { listen } from '../src/http/server.js'
 import { createPage, type PageServer } from '../src/http/page/page.js'
 import { createViewers } from '../src/http/page/viewers.js'
 import { duration, number } from '../src/http/page/words.js'
@@ -13,6 +14,9 @@ import { family, type Family } from '../src/metrics/family.js'
 import { readingOf, type Reading } from '../src/reading.js'
 import type { Collection } from '../src/scrape.js'
 import { makeFamily } from './helpers/families.js'
+
+const ignore = () => undefined
+const LOG = { debug: ignore, info: ignore, warn: ignore, error: ignore }
 
 const START = Date.UTC(2026, 0, 1)
 
@@ -367,6 +371,27 @@ describe('the page', () => {
     await first.cancel()
     assert.ok(total + events.length < 100_000, `${total} + ${events.length} bytes`)
   })
+
+  test(
+    'goes on for who looks at it, not for who asks for headers only, and ends at once',
+    { timeout: 30_000 },
+    async () => {
+      const { app, page } = one()
+      const address = { host: '127.0.0.1', port: 0, optional: false }
+      const listener = await listen(app, [address], LOG)
+      const url = `${listener.urls[0]!}/-/page/events`
+      for (let i = 0; i < 40; i++) assert.equal((await fetch(url, { method: 'HEAD' })).status, 200)
+      const response = await fetch(url)
+      assert.equal(response.headers.get('Content-Type'), 'text/event-stream')
+      const reader = response.body!.getReader()
+      assert.match(Buffer.from((await reader.read()).value!).toString(), /^event: history\n/)
+      page.close()
+      // Not the grace ends it, which is longer than the test may take.
+      await listener.close(600_000)
+      for (;;) if ((await reader.read()).done) break
+      assert.equal((await app.request('/-/page/events')).status, 503)
+    },
+  )
 
   test('has one page for each of several servers, by its name only, and one of them all', async () => {
     const down = readingOf(failing(new LinkError('no stream')), START)

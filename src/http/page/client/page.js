@@ -77,7 +77,7 @@ function createChart(plot) {
       {
         width: plot.clientWidth,
         height: HEIGHT,
-        padding: [8, 4, 0, 0],
+        padding: [8, 18, 0, 0],
         legend: { show: false },
         cursor: { y: false, drag: { x: false, y: false }, sync: { key: 'page' } },
         scales: {
