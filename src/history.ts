@@ -16,11 +16,14 @@ const MAX_POINTS = 960
 const MIN_SPACING = 0.5
 /** A collection that Prometheus causes at the same interval comes before ours, and ours is not made. */
 const PATIENCE = 1.1
-const MIN_INTERVAL_MS = 15_000
+/** For the spacing, where we never ask. */
+const UNASKED_INTERVAL_MS = 15_000
 
 export type History = {
-  /** The last collection's; `undefined` before the first. */
+  /** The last one; `undefined` before the first. */
   latest(): Reading | undefined
+  /** Whether a reading of now makes a point: not so soon after the last, but for one that turns. */
+  takes(isUp: boolean): boolean
   add(reading: Reading): void
   /** Points that were added so far, forgotten ones too. */
   count(): number
@@ -47,6 +50,7 @@ export function createHistory({
 }): History {
   const times = new Float64Array(maxPoints)
   const values = new Float32Array(maxPoints * TRACKS.length)
+  const spacingMs = (intervalMs || UNASKED_INTERVAL_MS) * MIN_SPACING
   let count = 0
   let latest: Reading | undefined
   let addedAtMs = -Infinity
@@ -57,13 +61,11 @@ export function createHistory({
     count: () => count,
     isDue: () => intervalMs > 0 && now() - addedAtMs >= intervalMs * PATIENCE,
 
+    takes: (isUp) => latest?.up !== isUp || now() - addedAtMs >= spacingMs,
+
     add(reading) {
-      const turned = latest?.up !== reading.up
+      const atMs = (addedAtMs = now())
       latest = reading
-      const atMs = now()
-      const spacingMs = (intervalMs || MIN_INTERVAL_MS) * MIN_SPACING
-      if (!turned && atMs - addedAtMs < spacingMs) return
-      addedAtMs = atMs
       const point = pointOf(
         reading.figures,
         before && { ...before, seconds: (atMs - before.atMs) / 1000 },

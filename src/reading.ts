@@ -66,11 +66,13 @@ export function readingOf(
   const stanzas = rows('xmpp_stanzas')
   const perHost = {
     users: rows('xmpp_online_users'),
-    clients: rows('xmpp_client_connections') ?? c2s?.filter(({ labels }) => is(labels, 'c2s')),
-    serversIn: inbound ?? s2s?.filter(({ labels }) => labels.get('direction') === 'in'),
-    serversOut: outbound ?? s2s?.filter(({ labels }) => labels.get('direction') === 'out'),
+    clients:
+      rows('xmpp_client_connections') ??
+      c2s?.filter(({ labels }) => (labelOf(labels, 'type') ?? 'c2s') === 'c2s'),
+    serversIn: inbound ?? s2s?.filter(({ labels }) => labelOf(labels, 'direction') === 'in'),
+    serversOut: outbound ?? s2s?.filter(({ labels }) => labelOf(labels, 'direction') === 'out'),
   }
-  const ofKind = (kind: string) => stanzas?.filter(({ labels }) => labels.get('kind') === kind)
+  const ofKind = (kind: string) => stanzas?.filter(({ labels }) => labelOf(labels, 'kind') === kind)
   const pings = rows('xmpp_ping_seconds')
   const lag = byName.get('xmpp_loop_lag_seconds')
   const failed = results.find(({ error }) => error !== undefined)
@@ -81,7 +83,7 @@ export function readingOf(
     problem: up ? undefined : inWords(problem ?? failed?.error ?? 'no answer'),
     software: unique(
       rows('xmpp_info')?.map(({ labels }) =>
-        `${labels.get('name') ?? ''} ${labels.get('version') ?? ''}`.trim(),
+        `${labelOf(labels, 'name') ?? ''} ${labelOf(labels, 'version') ?? ''}`.trim(),
       ),
     ),
     // The first of them: hosts may come later, by a reload.
@@ -147,27 +149,31 @@ const SECURITIES = new Map([
   ['plain', 'not encrypted'],
 ])
 
-type Row = { readonly labels: ReadonlyMap<string, string>; readonly value: number }
+/** A series, with its label text: of thousands of hosts there is no time to take each apart. */
+type Row = { readonly labels: string; readonly value: number }
 
 function rowsOf(family: Family): Row[] {
   const width = family.values.length / Math.max(family.length, 1)
   return Array.from(family.order, (row) => ({
-    labels: parseLabels(labelsOf(family.labels, row)),
+    labels: labelsOf(family.labels, row),
     value: family.values[row * width]!,
   }))
 }
 
-function parseLabels(text: string): Map<string, string> {
-  const pairs = text.matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g)
-  return new Map(
-    Array.from(pairs, ([, name, value]) => [
-      name!,
-      value!.replace(/\\(.)/g, (_, sign) => (sign === 'n' ? '\n' : String(sign))),
-    ]),
-  )
+function labelOf(labels: string, name: string): string | undefined {
+  const key = `${name}="`
+  // Within a value each quote has a backslash before it, so this is none.
+  const at = labels.startsWith(key) ? 0 : labels.indexOf(`,${key}`) + 1
+  if (at === 0 && !labels.startsWith(key)) return undefined
+  const start = at + key.length
+  let end = labels.indexOf('"', start)
+  const plain = labels.slice(start, end)
+  if (!plain.includes('\\')) return plain
+  for (end = start; labels[end] !== '"'; end++) if (labels[end] === '\\') end++
+  return labels
+    .slice(start, end)
+    .replace(/\\(.)/g, (_, sign) => (sign === 'n' ? '\n' : String(sign)))
 }
-
-const is = (labels: Row['labels'], type: string) => (labels.get('type') ?? type) === type
 
 const total = (rows: readonly Row[] | undefined) => rows?.reduce((sum, { value }) => sum + value, 0)
 const smallest = (all: readonly number[] = []) => (all.length > 0 ? Math.min(...all) : undefined)
@@ -189,7 +195,7 @@ function hostFigures(columns: Readonly<Record<string, readonly Row[] | undefined
   const hosts = new Map<string, Record<string, number>>()
   for (const [column, rows] of Object.entries(columns)) {
     for (const { labels, value } of rows ?? []) {
-      const host = labels.get('host') ?? ''
+      const host = labelOf(labels, 'host') ?? ''
       const figures = hosts.get(host) ?? {}
       figures[column] = (figures[column] ?? 0) + value
       hosts.set(host, figures)
@@ -209,10 +215,10 @@ function shareOf(
   label: string,
   names: ReadonlyMap<string, string>,
 ): Share | undefined {
-  if (!rows?.some(({ labels }) => labels.has(label))) return undefined
+  if (!rows?.some(({ labels }) => labelOf(labels, label) !== undefined)) return undefined
   const counts = new Map<string, number>()
   for (const { labels, value } of rows) {
-    const text = labels.get(label) ?? ''
+    const text = labelOf(labels, label) ?? ''
     const name = names.get(text) ?? text
     counts.set(name, (counts.get(name) ?? 0) + value)
   }

@@ -64,6 +64,7 @@ export function createServer(
     link: () => ({ connected: connection.isConnected(), connects: connection.connects() }),
     maxSeries: limits.series || Infinity,
     onCollection: (collection) => {
+      if (!history.takes(collection.up)) return
       history.add(readingOf(collection, Date.now(), connection.problem()))
       onReading()
     },

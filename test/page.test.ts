@@ -91,6 +91,12 @@ describe('a reading', () => {
     assert.equal(readingOf(collection({ families }), START).figures.clients, 7)
   })
 
+  test('takes labels as they are, whatever is in them', () => {
+    const name = 'a"b\\c\n,version="x'
+    const families = [gauge('xmpp_info', [{ host, name, version: '"' }, 1])]
+    assert.deepEqual(readingOf(collection({ families }), START).software, [`${name} "`])
+  })
+
   test('of thousands of hosts has the largest, and the numbers of all', () => {
     const rows = Array.from({ length: 3000 }, (_, i) => [{ host: `h${i}` }, i] as const)
     const families = [gauge('xmpp_client_connections', ...rows)]
@@ -129,7 +135,7 @@ describe('the history', () => {
     })
     const addAt = (ms: number, families: readonly Family[] = FAMILIES, up = true) => {
       nowMs = ms
-      history.add(readingOf(collection({ families, up }), START + ms))
+      if (history.takes(up)) history.add(readingOf(collection({ families, up }), START + ms))
     }
     return { history, addAt, at: (ms: number) => (nowMs = ms) }
   }
@@ -384,7 +390,7 @@ describe('the page', () => {
       const response = await fetch(url)
       assert.equal(response.headers.get('Content-Type'), 'text/event-stream')
       const reader = response.body!.getReader()
-      assert.match(Buffer.from((await reader.read()).value!).toString(), /^event: history\n/)
+      assert.match(Buffer.from((await reader.read()).value).toString(), /^event: history\n/)
       page.close()
       // Not the grace ends it, which is longer than the test may take.
       await listener.close(600_000)
