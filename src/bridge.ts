@@ -64,6 +64,7 @@ export function createBridge(
         target,
       ),
   })
+  const hasPage = config.web.telemetryPath !== '/'
   let endHistories = () => {}
   const app = createApp({
     log,
@@ -74,7 +75,7 @@ export function createBridge(
     filter: ({ families }, names) => createExposition(families, { created, names }),
     isReady: () => servers.all().some((server) => server.isReady()),
     addRoutes: (hono, serve) => {
-      if (config.web.telemetryPath !== '/') page.addTo(hono)
+      if (hasPage) page.addTo(hono)
       addServerRoutes(hono, serve, {
         timeoutOffsetMs: config.timeoutOffsetMs,
         names: () => servers.all().map((server) => server.config.name),
@@ -117,7 +118,8 @@ export function createBridge(
     async start() {
       listener = await listen(app, config.web.listenAddresses, log)
       await servers.apply(config)
-      endHistories = keepHistories(config.page.intervalMs, () =>
+      if (!hasPage) return
+      endHistories = keepHistories(() =>
         servers.all().map(({ history, scraper }) => ({
           history,
           collect: () => scraper.scrape(config.collection.timeoutMs),

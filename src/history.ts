@@ -123,25 +123,26 @@ function pointOf(
 
 export type Kept = { readonly history: History; readonly collect: () => Promise<unknown> }
 
-const TICKS = 10
+const TICK_MS = 500
+/** The least time in which all of many servers are asked, so that they are not all at once. */
+const SPREAD_TICKS = 20
 
 /**
- * Collects from each server that nobody else asked for so long; of many servers not all at once.
+ * Collects from each server that nobody else asked for so long.
  *
  * @returns Ends it.
  */
-export function keepHistories(intervalMs: number, servers: () => readonly Kept[]): () => void {
-  if (intervalMs === 0) return () => undefined
+export function keepHistories(servers: () => readonly Kept[]): () => void {
   const collecting = new Set<History>()
   const tick = () => {
     const all = servers()
     const due = all.filter(({ history }) => history.isDue() && !collecting.has(history))
-    for (const { history, collect } of due.slice(0, Math.ceil(all.length / TICKS))) {
+    for (const { history, collect } of due.slice(0, Math.ceil(all.length / SPREAD_TICKS))) {
       collecting.add(history)
       void collect().finally(() => collecting.delete(history))
     }
   }
-  const timer = setInterval(tick, intervalMs / TICKS).unref()
+  const timer = setInterval(tick, TICK_MS).unref()
   return () => {
     clearInterval(timer)
   }

@@ -203,6 +203,8 @@ function hostFigures(columns: Readonly<Record<string, readonly Row[] | undefined
   }
   const size = (figures: Record<string, number>) =>
     Object.values(figures).reduce((sum, value) => sum + value, 0)
+  // Of a connection that is being made.
+  if (Object.values(hosts.get('') ?? {}).every((value) => value === 0)) hosts.delete('')
   return Array.from(hosts)
     .sort(([a, x], [b, y]) => size(y) - size(x) || (a < b ? -1 : 1))
     .map(([host, figures]) => ({ host, ...figures }))

@@ -222,7 +222,7 @@ describe('the history', () => {
         return new Promise<void>((resolve) => open.add(resolve))
       },
     }))
-    const end = keepHistories(10_000, () => servers)
+    const end = keepHistories(() => servers)
     t.mock.timers.tick(1000)
     assert.equal(begun, 2)
     t.mock.timers.tick(20_000)

@@ -143,7 +143,7 @@ function connected(reading: Reading | undefined): Html {
         ${hosts.map(
           (host) =>
             html`<tr>
-              <th scope="row">${host.host}</th>
+              <th scope="row">${host.host || 'not known yet'}</th>
               ${columns.map(([key]) => html`<td>${number(host[key] as number | undefined)}</td>`)}
             </tr>`,
         )}

@@ -89,6 +89,7 @@ function createChart(plot) {
             ...axis,
             grid: { show: false },
             size: 28,
+            space: 64,
             values: (_, at) => at.map((s) => time.format(s * 1000)),
           },
           {
