@@ -93,7 +93,7 @@ describe('the page in Chromium', { concurrency: 2 }, () => {
     await tab.evaluate('globalThis.isStillThere = true')
     await prosody.stop()
     await tab.until(has('h1', 'The server does not answer'))
-    await tab.until(has('#about .reason', 'nothing listens at'), 'the reason')
+    await tab.until(has('#about .reason', 'listens at xmpp:'), 'the reason')
     await tab.until(has('#sources', 'registry failed'))
     assert.equal(
       await tab.evaluate('document.title'),

@@ -113,7 +113,12 @@ async function openTab(t: Pick<TestContext, 'after'>, port: number): Promise<Tab
       await loaded
     },
     until: async (expression, what = expression) => {
-      await until(() => evaluate<boolean>(expression), { what, timeoutMs: 20_000 })
+      try {
+        await until(() => evaluate<boolean>(expression), { what, timeoutMs: 20_000 })
+      } catch (error) {
+        const text = await evaluate<string>('document.body.innerText')
+        throw new Error(`${what} is not so on the page, which says:\n${text}`, { cause: error })
+      }
     },
     resize: (width, height = 900) =>
       cdp.Emulation.setDeviceMetricsOverride({

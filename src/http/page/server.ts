@@ -96,7 +96,7 @@ function legend({ title, lines }: Chart, points: readonly Point[]): Html {
       <td>${number(Math.max(...values))}</td>
     </tr>`
   })
-  if (rows.length === 0) return html`<p class="quiet">Nothing is known of this yet.</p>`
+  if (rows.length === 0) return html`<p class="quiet">Nothing is told of this.</p>`
   return html`<table>
     <caption class="unseen">
       ${title}: now, and lowest and highest of the hours shown
