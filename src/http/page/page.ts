@@ -93,7 +93,7 @@ export function createPage(options: PageOptions): Page {
       ...(reference
         ? [
             {
-              href: `.${reference.path}`,
+              href: reference.url,
               text: 'Meaning',
               about: 'of each metric, and what to watch',
             },

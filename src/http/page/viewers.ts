@@ -44,19 +44,22 @@ export function createViewers(maxViewers = MAX_VIEWERS, gapMs = GAP_MS): Viewers
     viewers.add(viewer)
     const { body } = streamSSE(c, async (stream) => {
       stream.onAbort(viewer.end)
-      while (!ended.signal.aborted) {
-        if (!isNew) {
-          await new Promise<void>((resolve) => (look = resolve))
-          continue
+      try {
+        while (!ended.signal.aborted) {
+          if (!isNew) {
+            await new Promise<void>((resolve) => (look = resolve))
+            continue
+          }
+          isNew = false
+          const events = await next()
+          if (!events) break
+          // Each waits until the one before was taken.
+          for (const event of events) await stream.writeSSE(event)
+          await sleep(gapMs, undefined, { signal: ended.signal }).catch(() => undefined)
         }
-        isNew = false
-        const events = await next()
-        if (!events) break
-        // Each waits until the one before was taken.
-        for (const event of events) await stream.writeSSE(event)
-        await sleep(gapMs, undefined, { signal: ended.signal }).catch(() => undefined)
+      } finally {
+        viewers.delete(viewer)
       }
-      viewers.delete(viewer)
     })
     // Not those of streamSSE: a `Connection` header is an error in HTTP/2 (RFC 9113 §8.2.2).
     return new Response(body, {
