@@ -46,6 +46,8 @@ export async function withChromium(t: Pick<TestContext, 'after'>): Promise<() =>
       ...['--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'],
       // It is to talk to nobody but us.
       ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
+      // A tab that another one covers goes on as if it were seen.
+      ...['--disable-backgrounding-occluded-windows', '--disable-renderer-backgrounding'],
       ...['--no-first-run', '--no-default-browser-check', '--hide-scrollbars'],
       ...[`--user-data-dir=${profile.path}`, '--remote-debugging-port=0', 'about:blank'],
     ],
@@ -90,6 +92,8 @@ async function openTab(t: Pick<TestContext, 'after'>, port: number): Promise<Tab
     cdp.Log.enable(),
     cdp.Runtime.enable(),
   ])
+
+  await cdp.Emulation.setFocusEmulationEnabled({ enabled: true })
 
   const evaluate: Tab['evaluate'] = async <T>(expression: string) => {
     const { result, exceptionDetails } = await cdp.Runtime.evaluate({
