@@ -76,7 +76,6 @@ async function serveOurs(): Promise<void> {
     const scraper = createFullScraper(series)
     await scraper.refresh()
     const app = createApp({
-      version: '0.0.0',
       log,
       telemetryPath: '/metrics',
       timeoutOffsetMs: 500,

@@ -1,13 +1,17 @@
+import { COLLECTORS } from './collectors/index.js'
 import type { Config } from './config.js'
 import { configText } from './config-text.js'
 import { debugText } from './debug.js'
 import { ConfigError } from './errors.js'
+import { keepHistories } from './history.js'
 import { createApp } from './http/app.js'
+import { createPage } from './http/page/page.js'
 import { listen, type Listener } from './http/server.js'
 import { addServerRoutes } from './http/servers.js'
 import { withFields, type Log } from './log.js'
 import { createExposition } from './metrics/exposition.js'
 import { processFamilies, upFamily, type ProcessFigures } from './metrics/self.js'
+import { prometheusJobs } from './prometheus-job.js'
 import { createServer } from './server.js'
 import { createServers } from './servers.js'
 import type { Snapshot } from './snapshot.js'
@@ -48,11 +52,27 @@ export function createBridge(
       log: withFields(log, () => (servers.only() ? {} : { server: server.name })),
       // With several servers what concerns the process is at the telemetry path, once.
       own: () => (servers.only() ? own() : []),
+      onReading: () => {
+        page.changed()
+      },
     }),
   )
   const ourselves = { collectors: [], scrape: () => Promise.resolve(overview()) }
-  const app = createApp({
+  const page = createPage({
     version,
+    telemetryPath: web.telemetryPath,
+    servers: () => servers.all().map(({ config: { name }, history }) => ({ name, history })),
+    sources: COLLECTORS,
+    job: (target) =>
+      prometheusJobs(
+        { servers: servers.all().map((each) => each.config), web },
+        target,
+        web.external.path,
+      ),
+  })
+  const hasPage = web.telemetryPath !== '/'
+  let endHistories = () => {}
+  const app = createApp({
     log,
     telemetryPath: web.telemetryPath,
     routePrefix: web.routePrefix,
@@ -68,6 +88,7 @@ export function createBridge(
       }),
     isReady: () => servers.all().some((server) => server.isReady()),
     addRoutes: (hono, serve) => {
+      if (hasPage) page.addTo(hono)
       addServerRoutes(hono, serve, {
         timeoutOffsetMs: config.timeoutOffsetMs,
         external: web.external,
@@ -119,10 +140,19 @@ export function createBridge(
     async start() {
       listener = await listen(app, config.web.listenAddresses, log)
       await servers.apply(config)
+      if (!hasPage) return
+      endHistories = keepHistories(() =>
+        servers.all().map(({ history, scraper }) => ({
+          history,
+          collect: () => scraper.scrape(config.collection.timeoutMs),
+        })),
+      )
     },
     reload,
     async stop(graceMs) {
       isStopping = true
+      endHistories()
+      page.close()
       await listener?.close(graceMs)
       await reloading
       await servers.stop()

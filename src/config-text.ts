@@ -8,7 +8,7 @@ import { addressText } from './http/listen-address.js'
  * what has flags only. Each key is named here, so that nothing secret can be shown by being added.
  */
 export function configText(config: Config): string {
-  const { collection, exposition, registry, limits, web } = config
+  const { collection, exposition, registry, page, limits, web } = config
   return stringify({
     servers: config.servers.map(serverText),
     collection: {
@@ -22,6 +22,7 @@ export function configText(config: Config): string {
       timestamps: exposition.timestamps,
     },
     registry: { drop: registry.drop.map(ruleText) },
+    page: { interval: durationText(page.intervalMs) },
     limits: { series: limits.series, label_value_length: limits.labelValueLength },
     web: {
       listen_address: web.listenAddresses.map(addressText),

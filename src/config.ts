@@ -7,6 +7,7 @@ import { bool, count, duration, one, oneOf, wrong } from './config-values.js'
 import { parseDuration } from './duration.js'
 import type { Given, Settings } from './flags.js'
 import { addressText, parseListenAddress, type ListenAddress } from './http/listen-address.js'
+import { PAGE_PATHS } from './http/page/paths.js'
 
 export type { ServerConfig } from './config-servers.js'
 
@@ -33,6 +34,8 @@ export type Config = {
     readonly timestamps: boolean
   }
   readonly registry: { readonly drop: readonly DropRule[] }
+  /** 0: nothing is collected for the page. */
+  readonly page: { readonly intervalMs: number }
   /** 0 for no limit. */
   readonly limits: { readonly series: number; readonly labelValueLength: number }
   readonly log: { readonly level: LogLevel; readonly format: LogFormat }
@@ -50,6 +53,8 @@ const MAX_STAMPED_AGE_MS = 240_000
 const MAX_STALE_MS = 240_000
 const MIN_COLLECTION_MS = 100
 const MAX_COLLECTION_MS = 600_000
+const MIN_PAGE_MS = 1000
+const MAX_PAGE_MS = 3_600_000
 const RESERVED_PATHS = ['/-/healthy', '/-/ready', '/-/reload', '/config', '/probe', '/sd']
 
 /**
@@ -89,6 +94,7 @@ export function readConfig(
       timestamps,
     },
     registry: { drop: (file?.drop ?? []).map(dropRule) },
+    page: { intervalMs: pageInterval(one(settings, 'page.interval')) },
     limits: {
       series: count(one(settings, 'limits.series')),
       labelValueLength: count(one(settings, 'limits.label-value-length')),
@@ -129,6 +135,7 @@ function telemetryPath(given: Given): string {
   if (RESERVED_PATHS.includes(given.text)) {
     throw wrong(given, `a path other than ${RESERVED_PATHS.join(', ')}`)
   }
+  if (PAGE_PATHS.includes(given.text)) throw wrong(given, 'a path that is none of the page at /')
   return given.text
 }
 
@@ -161,6 +168,12 @@ function serveStaleFor(given: Given): number {
 function collectionTimeout(given: Given): number {
   const ms = duration(given)
   if (ms < MIN_COLLECTION_MS || ms > MAX_COLLECTION_MS) throw wrong(given, '100ms to 10m')
+  return ms
+}
+
+function pageInterval(given: Given): number {
+  const ms = duration(given)
+  if (ms !== 0 && (ms < MIN_PAGE_MS || ms > MAX_PAGE_MS)) throw wrong(given, '0, or 1s to 1h')
   return ms
 }
 

@@ -1,6 +1,7 @@
 import type { Collector } from './collectors/collector.js'
 import { REASONS, reasonOf, type Reason } from './collectors/failure.js'
 import { TimeoutError } from './errors.js'
+import type { Family } from './metrics/family.js'
 import { createSnapshots, type Result, type Snapshot, type SnapshotOptions } from './snapshot.js'
 
 export type { Snapshot } from './snapshot.js'
@@ -28,6 +29,14 @@ export type ScraperOptions = SnapshotOptions & {
   readonly minAgeMs: number
   /** The longest that a collection may take. Milliseconds. */
   readonly timeoutMs: number
+  /** Told of each collection as it ends. */
+  readonly onCollection?: (collection: Collection) => void
+}
+
+export type Collection = {
+  readonly up: boolean
+  readonly families: readonly Family[]
+  readonly results: readonly Result[]
 }
 
 // With timestamps a snapshot may be served for minutes, but a failure must not last that long.
@@ -84,6 +93,7 @@ export function createScraper(options: ScraperOptions): Scraper {
     const failed = results.some(({ error }) => error !== undefined)
     const ageMs = failed ? Math.min(options.minAgeMs, MAX_FAILED_AGE_MS) : options.minAgeMs
     keep(snapshot, startedAt + ageMs)
+    options.onCollection?.({ up, families: snapshot.families, results })
     return snapshot
   }
 

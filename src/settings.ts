@@ -151,6 +151,13 @@ export const SETTINGS: readonly Setting[] = [
     help: "true: each of the server's samples has the time of its collection.",
   },
   {
+    name: 'page.interval',
+    value: 'DURATION',
+    defaults: ['15s'],
+    variableOnly: true,
+    help: 'Collects for the page at / if nobody did for so long; 1s to 1h, 0: never.',
+  },
+  {
     name: 'limits.series',
     value: 'NUMBER',
     defaults: ['2000000'],

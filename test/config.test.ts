@@ -44,6 +44,7 @@ describe('what is not given has its default', () => {
       collection: { minAgeMs: 250, timeoutMs: 10_000, serveStaleForMs: 0 },
       exposition: { names: ['openmetrics'], created: false, timestamps: false },
       registry: { drop: [] },
+      page: { intervalMs: 15_000 },
       limits: { series: 2_000_000, labelValueLength: 0 },
       log: { level: 'info', format: 'logfmt' },
     })
@@ -132,6 +133,7 @@ describe('flags and variables', () => {
       PROSODY_EXPORTER_EXPOSITION_CREATED: 'true',
       PROSODY_EXPORTER_EXPOSITION_NAMES: 'single_underscore, mod_prometheus',
       PROSODY_EXPORTER_LIMITS_SERIES: '0',
+      PROSODY_EXPORTER_PAGE_INTERVAL: '0',
       PROSODY_EXPORTER_COLLECTION_SERVE_STALE_FOR: '4m',
       PROSODY_EXPORTER_LIMITS_LABEL_VALUE_LENGTH: '200',
     })
@@ -145,6 +147,7 @@ describe('flags and variables', () => {
       created: true,
       timestamps: false,
     })
+    assert.deepEqual(set.page, { intervalMs: 0 })
     assert.deepEqual(set.limits, { series: 0, labelValueLength: 200 })
   })
 
@@ -248,6 +251,12 @@ describe('a mistake is one line that names the flag or variable, what was expect
       ['--web.telemetry-path=metrics'],
       {},
       '--web.telemetry-path: expected a path that starts with / and has only letters, digits and . _ ~ - /, got "metrics"',
+    ],
+    [
+      'a telemetry path of the page',
+      ['--web.telemetry-path=/-/page/events'],
+      {},
+      '--web.telemetry-path: expected a path that is none of the page at /, got "/-/page/events"',
     ],
     [
       'a telemetry path of ours',

@@ -223,7 +223,6 @@ describe('collect[] and exclude[]', { concurrency: 2 }, () => {
       maxSeries: Infinity,
     })
     const app = createApp({
-      version: '1',
       telemetryPath: '/metrics',
       maxRequests: 0,
       timeoutOffsetMs: 500,
@@ -270,7 +269,6 @@ describe('--web.max-requests', () => {
     const [first, second] = [held(), held()]
     const current = { ready: false }
     const app = createApp({
-      version: '1',
       telemetryPath: '/metrics',
       maxRequests,
       timeoutOffsetMs: 500,

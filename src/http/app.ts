@@ -4,7 +4,6 @@ import type { Log } from '../log.js'
 import type { Exposition } from '../metrics/exposition.js'
 import { createAnswers, headersFor, makeAnswer, wishOf, type Answer, type Wish } from './answers.js'
 import { readFilter, type Filter } from './filter.js'
-import { landingPage } from './landing.js'
 import { createLimit } from './limit.js'
 import { beforePrefix, belowPrefix } from './prefix.js'
 
@@ -27,7 +26,6 @@ export type Source<Snapshot> = {
 export type Serve<Snapshot> = (c: Context, source: Source<Snapshot>) => Promise<Response>
 
 export type AppOptions<Snapshot extends { readonly exposition: Exposition }> = {
-  readonly version: string
   readonly telemetryPath: string
   /** In front of every path, see `belowPrefix`. Default: none. */
   readonly routePrefix?: string
@@ -108,14 +106,6 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
           'Prosody Exporter is not ready: no stream to Prosody, or no collection has succeeded yet.',
         ),
   )
-  if (telemetryPath !== '/') {
-    const page = Buffer.from(landingPage(options.version, telemetryPath))
-    app.get('/', () =>
-      respond(200, page, 'text/html; charset=utf-8', {
-        'Content-Security-Policy': "default-src 'none'",
-      }),
-    )
-  }
 
   const home = `${options.externalPath ?? routePrefix}/`
   for (const path of beforePrefix(routePrefix)) {

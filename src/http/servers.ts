@@ -69,7 +69,7 @@ export function addServerRoutes<Snapshot>(
 }
 
 /** Where Prometheus found us: it will find the targets there too. */
-function hostOf(c: Context): string | undefined {
+export function hostOf(c: Context): string | undefined {
   const host = c.req.header('Host') ?? ''
   return /^(?:\[[\da-fA-F:.]+\]|[\w.-]+)(?::\d{1,5})?$/.test(host) ? host : undefined
 }

@@ -19,6 +19,8 @@ export type Connection = {
   /** Ends the stream politely, within a second; afterwards nothing comes online again. */
   stop(): Promise<void>
   isConnected(): boolean
+  /** Why there is no stream, with what to change. */
+  problem(): string | undefined
   /** Streams that came online so far. */
   connects(): number
   /** Shows each stanza as text until the returned function is called; the handshake is none. */
@@ -191,6 +193,7 @@ export function createConnection(options: ConnectionOptions): Connection {
   return {
     domain,
     isConnected: () => stream?.isOnline() === true,
+    problem: () => problem,
     connects: () => connects,
     trace(watch) {
       watches.add(watch)

@@ -46,7 +46,9 @@ export async function withExporter(
 ): Promise<RunningExporter> {
   const port = options.port ?? (await freePort())
   const flags = [`--web.listen-address=127.0.0.1:${port}`, ...(options.flags ?? [])]
-  const child = runExporter({ ...options, flags })
+  // Nobody collects but who asks, so that what a test counts is its own.
+  const env = { PROSODY_EXPORTER_PAGE_INTERVAL: '0', ...options.env }
+  const child = runExporter({ ...options, flags, env })
   t.after(() => child.stop())
   const url = `http://127.0.0.1:${port}`
   const get: RunningExporter['get'] = (path, headers) => httpGet(`${url}${path}`, headers)
