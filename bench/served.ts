@@ -76,12 +76,12 @@ async function serveOurs(): Promise<void> {
     const scraper = createFullScraper(series)
     await scraper.refresh()
     const app = createApp({
-      version: '0.0.0',
       log,
       telemetryPath: '/metrics',
       timeoutOffsetMs: 500,
       current: () => scraper.current(),
-      scrape: (waitMs) => scraper.scrape(waitMs),
+      maxRequests: 40,
+      source: () => scraper,
       filter: (snapshot) => snapshot.exposition,
       isReady: () => true,
     })

@@ -172,6 +172,7 @@ export async function unpack(name, wanted, say = () => undefined) {
       const { code, output } = await run('dpkg', ['-x', deb, partial])
       if (code !== 0) throw new SetupError(`Cannot unpack ${deb}: ${lastLine(output)}`)
     }
+    if (isRoot) await recordInstalled(partial, debs)
     await rename(partial, target)
     await Promise.all(debs.map((deb) => rm(deb)))
     return target
@@ -190,10 +191,27 @@ async function makeRoot(root) {
   await mkdir(join(root, 'etc'))
   await writeFile(join(root, 'etc/nsswitch.conf'), 'hosts: files\n')
   await writeFile(join(root, 'etc/hosts'), '127.0.0.1 localhost far.example\n')
+  await writeFile(join(root, 'etc/passwd'), 'root:x:0:0::/root:/bin/sh\n')
+  await writeFile(join(root, 'etc/group'), 'root:x:0:\n')
   for (const name of ['bin', 'sbin', 'lib', 'lib64']) {
     await mkdir(join(root, 'usr', name), { recursive: true })
     await symlink(join('usr', name), join(root, name))
   }
+}
+
+/**
+ * What dpkg itself would know there, for those that install a package into the root.
+ *
+ * @param {string} root
+ * @param {readonly string[]} debs
+ */
+async function recordInstalled(root, debs) {
+  const controls = await Promise.all(debs.map((deb) => run('dpkg-deb', ['--field', deb])))
+  const entries = controls.map(({ stdout }) => `${stdout.trim()}\nStatus: install ok installed\n`)
+  for (const name of ['info', 'updates', 'triggers']) {
+    await mkdir(join(root, 'var/lib/dpkg', name), { recursive: true })
+  }
+  await writeFile(join(root, 'var/lib/dpkg/status'), entries.join('\n'))
 }
 
 /**

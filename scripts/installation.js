@@ -93,7 +93,7 @@ async function suiteOf(version) {
 }
 
 /** @param {string} root */
-async function libraryDirectories(root) {
+export async function libraryDirectories(root) {
   // Before bookworm some libraries are in /lib, which there is no link to /usr/lib in a package.
   const parents = [join(root, 'usr/lib'), join(root, 'lib')]
   const found = await Promise.all(

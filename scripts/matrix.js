@@ -26,7 +26,12 @@ async function matrix(args) {
     ...['--import', 'tsx', '--test', '--test-reporter=spec', `--test-timeout=${20 * 60_000}`],
     // One after another: the servers are many, and the cores few.
     '--test-concurrency=1',
-    ...['test/real-legacy.test.ts', 'test/legacy-double.test.ts', 'test/matrix/matrix.test.ts'],
+    ...[
+      'test/real-legacy.test.ts',
+      'test/legacy-double.test.ts',
+      'test/matrix/matrix.test.ts',
+      'test/matrix/service.test.ts',
+    ],
     ...args.filter((arg) => arg.startsWith('--test-')),
   ])
 }

@@ -2,8 +2,15 @@
 
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import process from 'node:process'
 import { baseSuite, unpack } from './debian.js'
-import { findProsody, legacyVersion, prosodyVersions, unpackLuacheck } from './installation.js'
+import {
+  findProsody,
+  legacyVersion,
+  libraryDirectories,
+  prosodyVersions,
+  unpackLuacheck,
+} from './installation.js'
 
 /** @typedef {(line: string) => void} Say */
 
@@ -45,6 +52,44 @@ export async function findPythonClient(say) {
 }
 
 /**
+ * A small Debian with systemd, Node.js and dpkg: the first release whose Node.js is one of ours.
+ *
+ * @param {Say} [say]
+ * @returns {Promise<string>} Its root directory.
+ */
+export function findSmallDebian(say) {
+  const packages = ['nodejs', 'systemd', 'dpkg', 'init-system-helpers', 'dash', 'coreutils']
+  const tools = ['diffutils', 'findutils', 'grep', 'libc-bin', 'perl-base', 'procps', 'sed', 'tar']
+  const wanted = { packages: [...packages, ...tools], suite: 'trixie' }
+  return unpack('service', { ...wanted, dependencies: 'all' }, say)
+}
+
+/**
+ * The browser for the tests of the page; the machine's own is not taken, for it may be any.
+ *
+ * @param {Say} [say]
+ * @returns {Promise<{ command: string, env: NodeJS.ProcessEnv, fonts: string }>}
+ */
+export async function findChromium(say) {
+  const wanted = {
+    packages: ['chromium', 'fonts-inter', 'fonts-dejavu-core'],
+    suite: await baseSuite(),
+    dependencies: /** @type {const} */ ('missing'),
+  }
+  const root = await unpack('chromium', wanted, say)
+  const libraries = await libraryDirectories(root)
+  return {
+    // Not the script in bin, which looks for its settings in /etc.
+    command: join(root, 'usr/lib/chromium/chromium'),
+    env: {
+      ...process.env,
+      LD_LIBRARY_PATH: libraries.flatMap((path) => [path, `${path}/pulseaudio`]).join(':'),
+    },
+    fonts: join(root, 'usr/share/fonts'),
+  }
+}
+
+/**
  * Fetches everything that the tests need, so that no test waits for the network.
  *
  * @param {Say} say
@@ -53,7 +98,9 @@ export async function fetchAll(say) {
   for (const version of [legacyVersion, ...prosodyVersions]) await findProsody(version, say)
   for (const major of prometheusVersions) await findPrometheus(major, say)
   await findPythonClient(say)
+  await findChromium(say)
   await unpackLuacheck(say)
+  await findSmallDebian(say)
 }
 
 /**

@@ -1,14 +1,20 @@
+import { COLLECTORS } from './collectors/index.js'
 import type { Config } from './config.js'
+import { configText } from './config-text.js'
 import { debugText } from './debug.js'
 import { ConfigError } from './errors.js'
+import { keepHistories } from './history.js'
 import { createApp } from './http/app.js'
+import { createPage } from './http/page/page.js'
 import { listen, type Listener } from './http/server.js'
 import { addServerRoutes } from './http/servers.js'
 import { withFields, type Log } from './log.js'
 import { createExposition } from './metrics/exposition.js'
 import { processFamilies, upFamily, type ProcessFigures } from './metrics/self.js'
+import { prometheusJobs } from './prometheus-job.js'
 import { createServer } from './server.js'
 import { createServers } from './servers.js'
+import type { Snapshot } from './snapshot.js'
 import { gateOf, webFamilies } from './web/gate.js'
 import { createWeb } from './web/web.js'
 
@@ -33,16 +39,17 @@ export function createBridge(
   },
 ): Bridge {
   const { log, version, processFigures, readConfig } = deps
-  let { created } = config.exposition
+  const { web } = config
+  let running = config
   let isStopping = false
   let reloads = { isSuccessful: true, lastSuccessSeconds: Date.now() / 1000 }
   let reloading: Promise<unknown> = Promise.resolve()
   let listener: Listener | undefined
 
-  const web = config.web.configFile && createWeb(config.web.configFile, log)
+  const gate = web.configFile && createWeb(web.configFile, log)
   const own = () => [
-    ...processFamilies(version, processFigures(), reloads),
-    ...(web ? webFamilies(web.state()) : []),
+    ...processFamilies(version, web.disableExporterMetrics ? undefined : processFigures(), reloads),
+    ...(gate ? webFamilies(gate.state()) : []),
   ]
   const servers = createServers((server, shared) =>
     createServer(server, shared, {
@@ -50,33 +57,68 @@ export function createBridge(
       log: withFields(log, () => (servers.only() ? {} : { server: server.name })),
       // With several servers what concerns the process is at the telemetry path, once.
       own: () => (servers.only() ? own() : []),
+      onReading: () => {
+        page.changed()
+      },
     }),
   )
-  const app = createApp({
+  const ourselves = { collectors: [], scrape: () => Promise.resolve(overview()) }
+  const page = createPage({
     version,
+    telemetryPath: web.telemetryPath,
+    servers: () => servers.all().map(({ config: { name }, history }) => ({ name, history })),
+    sources: COLLECTORS,
+    job: (target) =>
+      prometheusJobs(
+        { servers: servers.all().map((each) => each.config), web },
+        target,
+        web.external.path,
+        gate?.tls !== undefined,
+      ),
+  })
+  const hasPage = web.telemetryPath !== '/'
+  let endHistories = () => {}
+  const app = createApp({
     log,
-    telemetryPath: config.web.telemetryPath,
+    telemetryPath: web.telemetryPath,
+    routePrefix: web.routePrefix,
+    externalPath: web.external.path,
+    maxRequests: web.maxRequests,
     timeoutOffsetMs: config.timeoutOffsetMs,
     current: () => servers.only()?.scraper.current(),
-    scrape: (waitMs) => servers.only()?.scraper.scrape(waitMs) ?? Promise.resolve(overview()),
-    filter: ({ families }, names) => createExposition(families, { created, names }),
+    source: () => servers.only()?.scraper ?? ourselves,
+    filter: ({ families, ofCollectors }, { names, collectors }) =>
+      createExposition(collectors ? ofCollectors(collectors) : families, {
+        created: running.exposition.created,
+        ...(names && { names }),
+      }),
     isReady: () => servers.all().some((server) => server.isReady()),
     addRoutes: (hono, serve) => {
+      if (hasPage) page.addTo(hono)
       addServerRoutes(hono, serve, {
         timeoutOffsetMs: config.timeoutOffsetMs,
+        external: web.external,
         names: () => servers.all().map((server) => server.config.name),
-        probe: (name) => servers.get(name)?.scraper.scrape,
+        probe: (name) => servers.get(name)?.scraper,
         debug: (name, waitMs) => debugText(servers.get(name)!, waitMs),
-        reload: config.web.enableLifecycle ? reload : undefined,
+        // What concerns the process is as it was at the start.
+        config: () =>
+          configText({ ...running, web, log: config.log, timeoutOffsetMs: config.timeoutOffsetMs }),
+        reload: web.enableLifecycle ? reload : undefined,
       })
     },
   })
 
   /** Of several servers: ourselves, and which of them answer. */
-  function overview() {
+  function overview(): Snapshot {
     const up = servers.all().map((each) => [each.config.name, Number(each.isUp())] as const)
     const families = [upFamily(up), ...own()]
-    return { families, exposition: createExposition(families, { created }) }
+    const { created } = running.exposition
+    return {
+      families,
+      exposition: createExposition(families, { created }),
+      ofCollectors: () => families,
+    }
   }
 
   async function reload(): Promise<boolean> {
@@ -86,7 +128,7 @@ export function createBridge(
         const read = readConfig()
         if (isStopping) return false
         await servers.apply(read)
-        created = read.exposition.created
+        running = read
         reloads = { isSuccessful: true, lastSuccessSeconds: Date.now() / 1000 }
         log.info('configuration read anew', { servers: servers.all().length })
       } catch (error) {
@@ -102,14 +144,23 @@ export function createBridge(
 
   return {
     async start() {
-      listener = await listen(app, config.web.listenAddresses, log, {}, web && gateOf(web))
+      listener = await listen(app, config.web.listenAddresses, log, {}, gate && gateOf(gate))
       await servers.apply(config)
+      if (!hasPage) return
+      endHistories = keepHistories(() =>
+        servers.all().map(({ history, scraper }) => ({
+          history,
+          collect: () => scraper.scrape(config.collection.timeoutMs),
+        })),
+      )
     },
     reload,
     async stop(graceMs) {
       isStopping = true
+      endHistories()
+      page.close()
       await listener?.close(graceMs)
-      await web?.stop()
+      await gate?.stop()
       await reloading
       await servers.stop()
     },

@@ -83,7 +83,7 @@ type Value = string | number | boolean | readonly string[]
 type ToGiven = (path: Path, text: string) => Given
 
 function sectionValues(
-  { collection = {}, exposition = {}, limits = {} }: ConfigFile,
+  { collection = {}, exposition = {}, page = {}, limits = {} }: ConfigFile,
   given: ToGiven,
 ): Values {
   const values = new Map<string, readonly Given[]>()
@@ -98,6 +98,7 @@ function sectionValues(
   }
   section('collection', collection)
   section('exposition', exposition)
+  section('page', page)
   section('limits', limits)
   return values
 }
@@ -184,13 +185,14 @@ const KINDS: Readonly<Record<string, string>> = {
 }
 
 const KEYS: Readonly<Record<string, string>> = {
-  '': 'servers, collection, exposition, registry or limits',
+  '': 'servers, collection, exposition, registry, page or limits',
   servers: 'name, service, domain, secret_file, hosts or collectors',
   'servers.collectors': listed(COLLECTORS.map(({ name }) => name)),
   collection: 'min_age, timeout or serve_stale_for',
   exposition: 'names, created or timestamps',
   registry: 'drop',
   'registry.drop': 'family or labels',
+  page: 'interval',
   limits: 'series or label_value_length',
 }
 

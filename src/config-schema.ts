@@ -99,6 +99,16 @@ export const configSchema = z
       "Prosody's own statistics.",
       z.strictObject({ drop: optional('What is not served.', z.array(dropRule)) }),
     ),
+    page: optional(
+      'The page for people at /.',
+      z.strictObject({
+        interval: optional(
+          'The server is asked as often as that for the history on the page, if nobody else asked. ' +
+            '1s to 1h; 0: never. Default: 15s.',
+          duration(),
+        ),
+      }),
+    ),
     limits: optional(
       'What is left out when there is too much.',
       z.strictObject({

@@ -1,20 +1,25 @@
 import type { DropRule } from './collectors/registry-lines.js'
 import { NAME_SCHEMES, type NameScheme } from './collectors/registry-names.js'
 import { readConfigFile, withFile, type GivenDropRule } from './config-file.js'
+import { reverseProxy, type ReverseProxy } from './config-proxy.js'
 import { readServers, type ServerConfig } from './config-servers.js'
 import { bool, count, duration, one, oneOf, wrong } from './config-values.js'
 import { parseDuration } from './duration.js'
 import type { Given, Settings } from './flags.js'
 import { readWebConfig } from './web/read-web-config.js'
 import { addressText, parseListenAddress, type ListenAddress } from './http/listen-address.js'
+import { PAGE_PATHS } from './http/page/paths.js'
 
 export type { ServerConfig } from './config-servers.js'
 
 export type Config = {
   readonly servers: readonly ServerConfig[]
-  readonly web: {
+  readonly web: ReverseProxy & {
     readonly listenAddresses: readonly ListenAddress[]
     readonly telemetryPath: string
+    /** 0 for no limit. */
+    readonly maxRequests: number
+    readonly disableExporterMetrics: boolean
     readonly enableLifecycle: boolean
     /** The web configuration file, found right. */
     readonly configFile: Given | undefined
@@ -32,6 +37,8 @@ export type Config = {
     readonly timestamps: boolean
   }
   readonly registry: { readonly drop: readonly DropRule[] }
+  /** 0: nothing is collected for the page. */
+  readonly page: { readonly intervalMs: number }
   /** 0 for no limit. */
   readonly limits: { readonly series: number; readonly labelValueLength: number }
   readonly log: { readonly level: LogLevel; readonly format: LogFormat }
@@ -49,7 +56,9 @@ const MAX_STAMPED_AGE_MS = 240_000
 const MAX_STALE_MS = 240_000
 const MIN_COLLECTION_MS = 100
 const MAX_COLLECTION_MS = 600_000
-const RESERVED_PATHS = ['/-/healthy', '/-/ready', '/-/reload', '/probe', '/sd']
+const MIN_PAGE_MS = 1000
+const MAX_PAGE_MS = 3_600_000
+const RESERVED_PATHS = ['/-/healthy', '/-/ready', '/-/reload', '/config', '/probe', '/sd']
 
 /**
  * Reads the configuration file, if one is given, and the secret, and checks every setting.
@@ -71,6 +80,9 @@ export function readConfig(
     web: {
       listenAddresses: listenAddresses(settings.all('web.listen-address')),
       telemetryPath: telemetryPath(one(settings, 'web.telemetry-path')),
+      ...reverseProxy(settings.get('web.external-url'), settings.get('web.route-prefix')),
+      maxRequests: count(one(settings, 'web.max-requests')),
+      disableExporterMetrics: bool(one(settings, 'web.disable-exporter-metrics')),
       enableLifecycle: bool(one(settings, 'web.enable-lifecycle')),
       configFile: webConfigFile(settings.get('web.config.file')),
     },
@@ -86,6 +98,7 @@ export function readConfig(
       timestamps,
     },
     registry: { drop: (file?.drop ?? []).map(dropRule) },
+    page: { intervalMs: pageInterval(one(settings, 'page.interval')) },
     limits: {
       series: count(one(settings, 'limits.series')),
       labelValueLength: count(one(settings, 'limits.label-value-length')),
@@ -131,6 +144,7 @@ function telemetryPath(given: Given): string {
   if (RESERVED_PATHS.includes(given.text)) {
     throw wrong(given, `a path other than ${RESERVED_PATHS.join(', ')}`)
   }
+  if (PAGE_PATHS.includes(given.text)) throw wrong(given, 'a path that is none of the page at /')
   return given.text
 }
 
@@ -163,6 +177,12 @@ function serveStaleFor(given: Given): number {
 function collectionTimeout(given: Given): number {
   const ms = duration(given)
   if (ms < MIN_COLLECTION_MS || ms > MAX_COLLECTION_MS) throw wrong(given, '100ms to 10m')
+  return ms
+}
+
+function pageInterval(given: Given): number {
+  const ms = duration(given)
+  if (ms !== 0 && (ms < MIN_PAGE_MS || ms > MAX_PAGE_MS)) throw wrong(given, '0, or 1s to 1h')
   return ms
 }
 

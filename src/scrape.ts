@@ -1,11 +1,14 @@
 import type { Collector } from './collectors/collector.js'
 import { REASONS, reasonOf, type Reason } from './collectors/failure.js'
 import { TimeoutError } from './errors.js'
+import type { Family } from './metrics/family.js'
 import { createSnapshots, type Result, type Snapshot, type SnapshotOptions } from './snapshot.js'
 
 export type { Snapshot } from './snapshot.js'
 
 export type Scraper = {
+  /** Names of all that are asked. */
+  readonly collectors: readonly string[]
   /** The snapshot that a scrape gets without waiting, if there is one. */
   current(): Snapshot | undefined
   /** Resolves a snapshot, at the latest after `waitMs`, and never rejects. */
@@ -26,6 +29,14 @@ export type ScraperOptions = SnapshotOptions & {
   readonly minAgeMs: number
   /** The longest that a collection may take. Milliseconds. */
   readonly timeoutMs: number
+  /** Told of each collection as it ends. */
+  readonly onCollection?: (collection: Collection) => void
+}
+
+export type Collection = {
+  readonly up: boolean
+  readonly families: readonly Family[]
+  readonly results: readonly Result[]
 }
 
 // With timestamps a snapshot may be served for minutes, but a failure must not last that long.
@@ -82,6 +93,7 @@ export function createScraper(options: ScraperOptions): Scraper {
     const failed = results.some(({ error }) => error !== undefined)
     const ageMs = failed ? Math.min(options.minAgeMs, MAX_FAILED_AGE_MS) : options.minAgeMs
     keep(snapshot, startedAt + ageMs)
+    options.onCollection?.({ up, families: snapshot.families, results })
     return snapshot
   }
 
@@ -172,6 +184,7 @@ export function createScraper(options: ScraperOptions): Scraper {
   }
 
   return {
+    collectors: collectors.map(({ name }) => name),
     current,
     scrape(waitMs) {
       const snapshot = current()

@@ -1,8 +1,10 @@
 import { createCollectors } from './collectors/index.js'
 import { REGISTRY_NODE } from './collectors/registry.js'
 import type { Config, ServerConfig } from './config.js'
+import { createHistory, type History } from './history.js'
 import type { Log } from './log.js'
 import type { Family } from './metrics/family.js'
+import { readingOf } from './reading.js'
 import { createScraper, type Scraper } from './scrape.js'
 import { createConnection, type Connection } from './xmpp/connection.js'
 
@@ -11,21 +13,32 @@ export type Server = {
   readonly config: ServerConfig
   readonly connection: Connection
   readonly scraper: Scraper
+  readonly history: History
   isReady(): boolean
   /** Whether its stream is up, and its last collection was answered. */
   isUp(): boolean
 }
 
 /** What of the configuration concerns every server alike. */
-export type SharedConfig = Pick<Config, 'collection' | 'exposition' | 'registry' | 'limits'>
+export type SharedConfig = Pick<
+  Config,
+  'collection' | 'exposition' | 'registry' | 'page' | 'limits'
+>
 
 /** Makes a server's connection ── collectors ── scraper; `connection.start` sets it going. */
 export function createServer(
   config: ServerConfig,
-  { collection, exposition, registry, limits }: SharedConfig,
-  deps: { log: Log; version: string; own: () => readonly Family[] },
+  { collection, exposition, registry, page, limits }: SharedConfig,
+  deps: {
+    log: Log
+    version: string
+    own: () => readonly Family[]
+    /** After each collection. */
+    onReading: () => void
+  },
 ): Server {
-  const { log, version, own } = deps
+  const { log, version, own, onReading } = deps
+  const history = createHistory(page)
   const connection = createConnection({
     ...config.xmpp,
     version,
@@ -50,11 +63,17 @@ export function createServer(
     }),
     link: () => ({ connected: connection.isConnected(), connects: connection.connects() }),
     maxSeries: limits.series || Infinity,
+    onCollection: (collection) => {
+      if (!history.takes(collection.up)) return
+      history.add(readingOf(collection, Date.now(), connection.problem()))
+      onReading()
+    },
   })
   return {
     config,
     connection,
     scraper,
+    history,
     isReady: () => connection.isConnected() && scraper.hasSucceeded(),
     isUp: () => connection.isConnected() && scraper.wasUp() !== false,
   }

@@ -27,8 +27,8 @@ export function createServers(
     all: () => Array.from(kept.values(), ({ server }) => server),
     only: () => (kept.size === 1 ? [...kept.values()][0]!.server : undefined),
 
-    async apply({ servers, collection, exposition, registry, limits }) {
-      const shared = { collection, exposition, registry, limits }
+    async apply({ servers, collection, exposition, registry, page, limits }) {
+      const shared = { collection, exposition, registry, page, limits }
       const before = kept
       kept = new Map()
       const begin: Server[] = []

@@ -72,6 +72,28 @@ export const SETTINGS: readonly Setting[] = [
     help: 'YAML of the Prometheus exporters: TLS, passwords, headers, rate limit.',
   },
   {
+    name: 'web.external-url',
+    value: 'URL',
+    help: 'Where readers reach us, e.g. https://example.org/prosody behind a proxy.',
+  },
+  {
+    name: 'web.route-prefix',
+    value: 'PATH',
+    help: 'In front of every path. Default: that of --web.external-url (or none).',
+  },
+  {
+    name: 'web.max-requests',
+    value: 'NUMBER',
+    defaults: ['40'],
+    help: 'Most scrapes of a server that wait at a time, 503 beyond; 0 for no limit.',
+  },
+  {
+    name: 'web.disable-exporter-metrics',
+    negatable: true,
+    defaults: ['false'],
+    help: 'Leave out what this process uses, prosody_exporter_process_*.',
+  },
+  {
     name: 'web.enable-lifecycle',
     negatable: true,
     defaults: ['false'],
@@ -132,6 +154,13 @@ export const SETTINGS: readonly Setting[] = [
     defaults: ['false'],
     variableOnly: true,
     help: "true: each of the server's samples has the time of its collection.",
+  },
+  {
+    name: 'page.interval',
+    value: 'DURATION',
+    defaults: ['15s'],
+    variableOnly: true,
+    help: 'Collects for the page at / if nobody did for so long; 1s to 1h, 0: never.',
   },
   {
     name: 'limits.series',

@@ -7,6 +7,8 @@ import type { Family } from './metrics/family.js'
 import { limitSeries } from './metrics/limit.js'
 import { forget } from './metrics/memo.js'
 import {
+  collectorFamilies,
+  isByCollector,
   serverFamilies,
   type CollectorFigures,
   type LinkFigures,
@@ -18,6 +20,8 @@ import { collisions, invalidRows } from './metrics/validity.js'
 export type Snapshot = {
   readonly families: readonly Family[]
   readonly exposition: Exposition
+  /** The same of these collectors alone: what was collected is cut, nothing is asked again. */
+  readonly ofCollectors: (names: ReadonlySet<string>) => readonly Family[]
 }
 
 /** What a collector last told, and when it was asked and had answered. */
@@ -69,8 +73,13 @@ export function createSnapshots(options: SnapshotOptions) {
     if (up) forgetOtherLives()
     // Of a server that does not answer nothing is true, and nothing is told from memory.
     const results = up ? all : all.map(withoutKept)
-    const told = results.flatMap((result) => toldBy(result) ?? [])
-    const server = firstOfEachName(told.map((each) => familiesOf(each)))
+    const toldByName = results.flatMap((result) => {
+      const told = toldBy(result)
+      return told ? [{ name: result.name, told }] : []
+    })
+    const told = toldByName.map((each) => each.told)
+    const sources = firstOfEachName(told.map((each) => familiesOf(each)))
+    const server = sources.flat()
     const { kept, leftOut } = limitSeries(server.filter(isNotOurs), options.maxSeries)
     for (const family of server) if (leftOut.has(family.name)) forget(family)
     if (server.length > 0) logLeftOut([...leftOut.keys()].join(' '))
@@ -88,25 +97,38 @@ export function createSnapshots(options: SnapshotOptions) {
     for (const family of kept) {
       count(family.name, colliding.has(family) ? family.order.length : invalidRows(family))
     }
-    const figures = serverFamilies(
-      {
-        up,
-        endedAtSeconds: Math.min(Date.now() / 1000, ...told.map(({ atSeconds }) => atSeconds)),
-        collectors: results.map(({ name, told, error, durationSeconds }): CollectorFigures => ({
-          name,
-          success: told !== undefined && error === undefined,
-          durationSeconds,
-        })),
-        invalid,
-        leftOut,
-        series: kept.reduce((sum, family) => sum + family.order.length, 0),
-      },
-      options.link(),
-      totals,
-    )
+    const collection = {
+      up,
+      endedAtSeconds: Math.min(Date.now() / 1000, ...told.map(({ atSeconds }) => atSeconds)),
+      collectors: results.map(({ name, told, error, durationSeconds }): CollectorFigures => ({
+        name,
+        success: told !== undefined && error === undefined,
+        durationSeconds,
+      })),
+      invalid,
+      leftOut,
+      series: kept.reduce((sum, family) => sum + family.order.length, 0),
+    }
+    const own = [...serverFamilies(collection, options.link(), totals), ...options.own()]
     const about = told.flatMap(({ collected }) => collected.about ?? [])
-    const families = [...kept, ...about, ...figures, ...options.own()]
-    return { families, exposition: createExposition(families, { created: options.created }) }
+    const families = [...kept, ...about, ...own]
+    return {
+      families,
+      exposition: createExposition(families, { created: options.created }),
+      ofCollectors(names) {
+        const hidden = new Set<Family>()
+        toldByName.forEach(({ name, told }, i) => {
+          if (names.has(name)) return
+          for (const family of [...sources[i]!, ...(told.collected.about ?? [])]) hidden.add(family)
+        })
+        const collectors = collection.collectors.filter(({ name }) => names.has(name))
+        const shown = new Map(collectorFamilies(collectors).map((family) => [family.name, family]))
+        return families.flatMap((family) => {
+          if (hidden.has(family)) return []
+          return isByCollector(family) ? (shown.get(family.name) ?? []) : [family]
+        })
+      },
+    }
   }
 
   /** Whether the server answered anything; what was kept in memory shows nothing of it. */
@@ -167,9 +189,9 @@ function isNotOurs({ name }: Family): boolean {
  * Two sources may tell the same, e.g. the module and a command: that of the one which is listed first
  * is served.
  */
-function firstOfEachName(sources: readonly (readonly Family[])[]): readonly Family[] {
+function firstOfEachName(sources: readonly (readonly Family[])[]): readonly (readonly Family[])[] {
   const names = new Set<string>()
-  return sources.flatMap((families) => {
+  return sources.map((families) => {
     const firsts = families.filter(({ name }) => !names.has(name))
     for (const { name } of firsts) names.add(name)
     return firsts

@@ -41,6 +41,7 @@ registry:
   drop:
     - family: prosody_a
     - { family: prosody_b_.*, labels: { host: a|b, type: '' } }
+page: { interval: 1h }
 limits: { series: 5, label_value_length: 1e3 }
 `
     const read = config(yaml, [], {})
@@ -65,6 +66,7 @@ limits: { series: 5, label_value_length: 1e3 }
       created: true,
       timestamps: true,
     })
+    assert.deepEqual(read.page, { intervalMs: 3_600_000 })
     assert.deepEqual(read.limits, { series: 5, labelValueLength: 1000 })
     assert.deepEqual(read.registry.drop, [
       { family: /^(?:prosody_a)$/su, labels: new Map() },
@@ -169,7 +171,7 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …', (
     [
       'an unknown section',
       'log: {level: info}',
-      '1:1: log: expected servers, collection, exposition, registry or limits, got an unknown key',
+      '1:1: log: expected servers, collection, exposition, registry, page or limits, got an unknown key',
     ],
     [
       'an unknown key of a server',
@@ -199,7 +201,7 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …', (
     [
       'a key that JavaScript knows',
       '__proto__: {}',
-      '1:1: __proto__: expected servers, collection, exposition, registry or limits, got an unknown key',
+      '1:1: __proto__: expected servers, collection, exposition, registry, page or limits, got an unknown key',
     ],
     [
       'the first of several',
@@ -245,6 +247,16 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …', (
       'series served for too long',
       'collection: {serve_stale_for: 241s}',
       '1:31: collection.serve_stale_for: expected at most 4m (Prometheus forgets a series after 5m), got "241s"',
+    ],
+    [
+      'a page that would ask without end',
+      'page: {interval: 999ms}',
+      '1:18: page.interval: expected 0, or 1s to 1h, got "999ms"',
+    ],
+    [
+      'an unknown key of the page',
+      'page: {title: x}',
+      '1:8: page.title: expected interval, got an unknown key',
     ],
     [
       'a way of naming that there is not',

@@ -34,6 +34,10 @@ describe('what is not given has its default', () => {
           { host: '::1', port: 9347, optional: true },
         ],
         telemetryPath: '/metrics',
+        routePrefix: '',
+        external: { origin: undefined, path: '' },
+        maxRequests: 40,
+        disableExporterMetrics: false,
         enableLifecycle: false,
         configFile: undefined,
       },
@@ -41,6 +45,7 @@ describe('what is not given has its default', () => {
       collection: { minAgeMs: 250, timeoutMs: 10_000, serveStaleForMs: 0 },
       exposition: { names: ['openmetrics'], created: false, timestamps: false },
       registry: { drop: [] },
+      page: { intervalMs: 15_000 },
       limits: { series: 2_000_000, labelValueLength: 0 },
       log: { level: 'info', format: 'logfmt' },
     })
@@ -129,6 +134,7 @@ describe('flags and variables', () => {
       PROSODY_EXPORTER_EXPOSITION_CREATED: 'true',
       PROSODY_EXPORTER_EXPOSITION_NAMES: 'single_underscore, mod_prometheus',
       PROSODY_EXPORTER_LIMITS_SERIES: '0',
+      PROSODY_EXPORTER_PAGE_INTERVAL: '0',
       PROSODY_EXPORTER_COLLECTION_SERVE_STALE_FOR: '4m',
       PROSODY_EXPORTER_LIMITS_LABEL_VALUE_LENGTH: '200',
     })
@@ -142,6 +148,7 @@ describe('flags and variables', () => {
       created: true,
       timestamps: false,
     })
+    assert.deepEqual(set.page, { intervalMs: 0 })
     assert.deepEqual(set.limits, { series: 0, labelValueLength: 200 })
   })
 
@@ -242,10 +249,16 @@ describe('a mistake is one line that names the flag or variable, what was expect
       '--web.telemetry-path: expected a path that starts with / and has only letters, digits and . _ ~ - /, got "metrics"',
     ],
     [
+      'a telemetry path of the page',
+      ['--web.telemetry-path=/-/page/events'],
+      {},
+      '--web.telemetry-path: expected a path that is none of the page at /, got "/-/page/events"',
+    ],
+    [
       'a telemetry path of ours',
       ['--web.telemetry-path=/-/ready'],
       {},
-      '--web.telemetry-path: expected a path other than /-/healthy, /-/ready, /-/reload, /probe, /sd, got "/-/ready"',
+      '--web.telemetry-path: expected a path other than /-/healthy, /-/ready, /-/reload, /config, /probe, /sd, got "/-/ready"',
     ],
     [
       'an address',

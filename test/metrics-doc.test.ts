@@ -29,6 +29,7 @@ import { version } from '../src/collectors/version.js'
 import { exposedName } from '../src/metrics/names.js'
 import { labelsOf } from '../src/metrics/family.js'
 import { processFamilies, serverFamilies, upFamily } from '../src/metrics/self.js'
+import { webFamilies } from '../src/web/gate.js'
 
 const documented = AREAS.flatMap(({ families }) => families)
 
@@ -63,6 +64,7 @@ test('every family about ourselves is documented, in the words of its HELP', () 
       { connected: true, connects: 1 },
       { collections: 1, failures: new Map([['timeout', 1]]) },
     ),
+    ...webFamilies({ isSuccessful: true, lastSuccessSeconds: 0 }),
     ...processFamilies(
       '1.0.0',
       {

@@ -78,6 +78,20 @@ async function text(snapshot: Snapshot): Promise<string> {
   return Buffer.from(await snapshot.exposition.bytes('text')).toString()
 }
 
+test('each collection is told once, whoever shares it and whoever gets its snapshot', async (t) => {
+  const { options, calls } = setUp(t)
+  const told: unknown[] = []
+  const onCollection: ScraperOptions['onCollection'] = ({ up, families, results }) => {
+    told.push([up, families[0]!.name, results.map(({ name }) => name)])
+  }
+  const scraper = createScraper({ ...options, onCollection })
+  const scrapes = [scraper.scrape(1000), scraper.scrape(1000)]
+  calls[0]!.resolve(FAMILIES)
+  await Promise.all(scrapes)
+  await scraper.scrape(1000)
+  assert.deepEqual(told, [[true, 'test', ['fake']]])
+})
+
 test('32 scrapes at once make one collection', async (t) => {
   const { scraper, calls } = setUp(t)
   const scrapes = Array.from({ length: 32 }, () => scraper.scrape(1000))

@@ -1,5 +1,5 @@
 import type { Config, ServerConfig } from '../config.js'
-import { addressText } from '../http/listen-address.js'
+import { prometheusJobs } from '../prometheus-job.js'
 import { examine } from './examine.js'
 
 export const SHOW_PROSODY = '--show.prosody'
@@ -51,19 +51,4 @@ statistics_interval = "manual" -- before 0.12: your scrape interval in seconds
 -- at the end; mod_adhoc_statistics has to be in a directory of plugin_paths
 ${component}
     modules_enabled = { "adhoc_statistics" }`
-}
-
-/** The jobs that prometheus.yml needs. */
-function prometheusJobs({ servers, web }: Config): string {
-  const target = addressText(web.listenAddresses[0]!)
-  const { telemetryPath: path } = web
-  const own = (name: string) => `  - job_name: ${name}
-${path === '/metrics' ? '' : `    metrics_path: ${path}\n`}    static_configs:
-      - targets: ['${target}']`
-  if (servers.length === 1) return `scrape_configs:\n${own('prosody')}`
-  return `scrape_configs:
-  - job_name: prosody
-    http_sd_configs:
-      - url: http://${target}/sd
-${own('prosody-exporter')}`
 }

@@ -3,7 +3,9 @@ import { Hono, type Context } from 'hono'
 import type { Log } from '../log.js'
 import type { Exposition } from '../metrics/exposition.js'
 import { createAnswers, headersFor, makeAnswer, wishOf, type Answer, type Wish } from './answers.js'
-import { landingPage } from './landing.js'
+import { readFilter, type Filter } from './filter.js'
+import { createLimit } from './limit.js'
+import { beforePrefix, belowPrefix } from './prefix.js'
 
 // Prometheus's own default for scrape_timeout.
 const DEFAULT_WAIT_MS = 10_000
@@ -14,20 +16,31 @@ const TEXT = 'text/plain; charset=utf-8'
 /** Always resolves, at the latest after `waitMs`. */
 export type Scrape<Snapshot> = (waitMs: number) => Promise<Snapshot>
 
+export type Source<Snapshot> = {
+  readonly scrape: Scrape<Snapshot>
+  /** Names that `collect[]` and `exclude[]` may have. */
+  readonly collectors: readonly string[]
+}
+
+/** Answers a request with an exposition. */
+export type Serve<Snapshot> = (c: Context, source: Source<Snapshot>) => Promise<Response>
+
 export type AppOptions<Snapshot extends { readonly exposition: Exposition }> = {
-  readonly version: string
   readonly telemetryPath: string
+  /** In front of every path, see `belowPrefix`. Default: none. */
+  readonly routePrefix?: string
+  /** The path by which readers reach the root. Default: the prefix. */
+  readonly externalPath?: string
+  /** Most scrapes of one source that wait at a time; 0 for no limit. */
+  readonly maxRequests: number
   readonly timeoutOffsetMs: number
   /** The snapshot that a scrape gets without waiting, if there is one. */
   readonly current: () => Snapshot | undefined
-  readonly scrape: Scrape<Snapshot>
-  readonly filter: (snapshot: Snapshot, names: ReadonlySet<string>) => Exposition
+  readonly source: () => Source<Snapshot>
+  readonly filter: (snapshot: Snapshot, filter: Filter) => Exposition
   readonly isReady: () => boolean
   /** Adds further routes; `serve` answers one of them with an exposition, as the telemetry path does. */
-  readonly addRoutes?: (
-    app: Hono,
-    serve: (c: Context, scrape: Scrape<Snapshot>) => Promise<Response>,
-  ) => void
+  readonly addRoutes?: (app: Hono, serve: Serve<Snapshot>) => void
   readonly log: Log
 }
 
@@ -38,8 +51,9 @@ export type AppOptions<Snapshot extends { readonly exposition: Exposition }> = {
 export function createApp<Snapshot extends { readonly exposition: Exposition }>(
   options: AppOptions<Snapshot>,
 ): Hono {
-  const { telemetryPath, timeoutOffsetMs, log } = options
-  const app = new Hono()
+  const { telemetryPath, routePrefix = '', timeoutOffsetMs, log } = options
+  const app = new Hono(belowPrefix(routePrefix))
+  const limit = createLimit(options.maxRequests)
   const answers = createAnswers()
 
   // Synchronous where the answer is there: then it goes out as a bare node:http server's would, at
@@ -48,10 +62,24 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
     const { incoming } = bindings(c)
     const current = (incoming?.url ?? c.req.url).includes('?') ? undefined : options.current()
     const ready = current && answers.find(current.exposition, wishIn(c))
-    return ready ? send(ready) : serve(c, options.scrape)
+    return ready ? send(ready) : serve(c, options.source())
   })
 
-  async function serve(c: Context, scrape: Scrape<Snapshot>): Promise<Response> {
+  // promhttp's MaxRequestsInFlight. What is ready goes out at once and never counts.
+  async function serve(c: Context, source: Source<Snapshot>): Promise<Response> {
+    const asked = c.req.queries()
+    const filter = readFilter(
+      { names: asked['name[]'], collect: asked['collect[]'], exclude: asked['exclude[]'] },
+      source.collectors,
+    )
+    if (typeof filter === 'string') return text(400, filter)
+    return (
+      (await limit.run(source.scrape, () => answer(c, source.scrape, filter))) ??
+      text(503, `Limit of concurrent requests reached (${options.maxRequests}), try again later.`)
+    )
+  }
+
+  async function answer(c: Context, scrape: Scrape<Snapshot>, filter: Filter): Promise<Response> {
     const wish = wishIn(c)
     const header = c.req.header(TIMEOUT_HEADER)
     const waitMs = readWaitMs(header, timeoutOffsetMs)
@@ -61,11 +89,10 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
       })
     }
     const snapshot = await scrape(waitMs ?? DEFAULT_WAIT_MS)
-    const names = c.req.queries('name[]')
     return send(
-      names === undefined
-        ? await answers.make(snapshot.exposition, wish)
-        : await makeAnswer(options.filter(snapshot, new Set(names)), wish),
+      filter.names || filter.collectors
+        ? await makeAnswer(options.filter(snapshot, filter), wish)
+        : await answers.make(snapshot.exposition, wish),
     )
   }
 
@@ -79,13 +106,10 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
           'Prosody Exporter is not ready: no stream to Prosody, or no collection has succeeded yet.',
         ),
   )
-  if (telemetryPath !== '/') {
-    const page = Buffer.from(landingPage(options.version, telemetryPath))
-    app.get('/', () =>
-      respond(200, page, 'text/html; charset=utf-8', {
-        'Content-Security-Policy': "default-src 'none'",
-      }),
-    )
+
+  const home = `${options.externalPath ?? routePrefix}/`
+  for (const path of beforePrefix(routePrefix)) {
+    app.get(path, () => text(302, `See ${home}`, { Location: home }))
   }
 
   // Here and not as app.all(path): a second handler for a path would slow each scrape.

@@ -1,14 +1,18 @@
 import type { Context, Hono } from 'hono'
-import { respond, text, waitMsOf, type Scrape } from './app.js'
+import { respond, text, waitMsOf, type Serve, type Source } from './app.js'
 
 export type ServersOptions<Snapshot> = {
   readonly timeoutOffsetMs: number
+  /** Where readers find us, if it is not where they ask. */
+  readonly external: { readonly origin: string | undefined; readonly path: string }
   /** Names of the servers that there are. */
   readonly names: () => readonly string[]
   /** A scrape of that server; `undefined`: there is none of that name. */
-  readonly probe: (name: string) => Scrape<Snapshot> | undefined
+  readonly probe: (name: string) => Source<Snapshot> | undefined
   /** The exchange of one collection, as text. */
   readonly debug: (name: string, waitMs: number) => Promise<string>
+  /** The configuration that runs, without secrets. */
+  readonly config: () => string
   /** Whether the configuration could be read; `undefined`: not to be asked for here. */
   readonly reload: (() => Promise<boolean>) | undefined
 }
@@ -21,29 +25,39 @@ export type ServersOptions<Snapshot> = {
  */
 export function addServerRoutes<Snapshot>(
   app: Hono,
-  serve: (c: Context, scrape: Scrape<Snapshot>) => Promise<Response>,
-  { timeoutOffsetMs, names, probe, debug, reload }: ServersOptions<Snapshot>,
+  serve: Serve<Snapshot>,
+  { timeoutOffsetMs, external, names, probe, debug, config, reload }: ServersOptions<Snapshot>,
 ): void {
   app.get('/probe', async (c) => {
     const target = c.req.query('target') ?? ''
-    const scrape = probe(target)
-    if (scrape === undefined) {
+    const source = probe(target)
+    if (source === undefined) {
       return text(400, 'Wrong target: expected ?target= and the name of a configured server.')
     }
-    if (c.req.query('debug') !== 'true') return serve(c, scrape)
+    if (c.req.query('debug') !== 'true') return serve(c, source)
     return text(200, await debug(target, waitMsOf(c, timeoutOffsetMs)))
   })
 
   // With these labels Prometheus needs no relabeling: it asks each target by its own path and parameter.
   app.get('/sd', (c) => {
-    const address = hostOf(c)
+    const origin = external.origin === undefined ? undefined : new URL(external.origin)
+    const address = origin?.host ?? hostOf(c)
     if (address === undefined) return text(400, 'Wrong Host header: expected host[:port].')
+    // Whoever asked over TLS finds the targets there too.
+    const { protocol } = origin ?? new URL(c.req.url)
     const groups = names().map((name) => ({
       targets: [address],
-      labels: { __metrics_path__: '/probe', __param_target: name, instance: name },
+      labels: {
+        ...((origin ?? protocol === 'https:') && { __scheme__: protocol.slice(0, -1) }),
+        __metrics_path__: `${external.path}/probe`,
+        __param_target: name,
+        instance: name,
+      },
     }))
     return respond(200, Buffer.from(JSON.stringify(groups)), 'application/json', {})
   })
+
+  app.get('/config', () => respond(200, Buffer.from(config()), 'text/yaml; charset=utf-8', {}))
 
   app.all('/-/reload', async (c) => {
     if (c.req.method !== 'POST' && c.req.method !== 'PUT') {
@@ -57,7 +71,7 @@ export function addServerRoutes<Snapshot>(
 }
 
 /** Where Prometheus found us: it will find the targets there too. */
-function hostOf(c: Context): string | undefined {
+export function hostOf(c: Context): string | undefined {
   const host = c.req.header('Host') ?? ''
   return /^(?:\[[\da-fA-F:.]+\]|[\w.-]+)(?::\d{1,5})?$/.test(host) ? host : undefined
 }

@@ -50,24 +50,7 @@ export function serverFamilies(
 ): Family[] {
   return [
     family('gauge', 'xmpp_up', UP_HELP, [{ value: Number(collection.up) }]),
-    family(
-      'gauge',
-      `${PREFIX}_collector_success`,
-      'Whether the collector told its statistics for this snapshot.',
-      byLabel(
-        'collector',
-        collection.collectors.map((c) => [c.name, Number(c.success)]),
-      ),
-    ),
-    family(
-      'gauge',
-      `${PREFIX}_collector_duration_seconds`,
-      'Time that the collector took for this snapshot.',
-      byLabel(
-        'collector',
-        collection.collectors.map((c) => [c.name, c.durationSeconds]),
-      ),
-    ),
+    ...collectorFamilies(collection.collectors),
     gauge(
       'snapshot_timestamp_seconds',
       'When the statistics in this snapshot were collected; the oldest, where some are served on (serve_stale_for).',
@@ -98,10 +81,42 @@ export function serverFamilies(
   ].filter(isNotEmpty)
 }
 
-/** About this process, whatever servers it reads. */
+const SUCCESS = `${PREFIX}_collector_success`
+const DURATION = `${PREFIX}_collector_duration_seconds`
+
+/** What became of each collector. */
+export function collectorFamilies(collectors: readonly CollectorFigures[]): Family[] {
+  return [
+    family(
+      'gauge',
+      SUCCESS,
+      'Whether the collector told its statistics for this snapshot.',
+      byLabel(
+        'collector',
+        collectors.map((c) => [c.name, Number(c.success)]),
+      ),
+    ),
+    family(
+      'gauge',
+      DURATION,
+      'Time that the collector took for this snapshot.',
+      byLabel(
+        'collector',
+        collectors.map((c) => [c.name, c.durationSeconds]),
+      ),
+    ),
+  ].filter(isNotEmpty)
+}
+
+/** Whether it is one of `collectorFamilies`. */
+export function isByCollector({ name }: Family): boolean {
+  return name === SUCCESS || name === DURATION
+}
+
+/** About this process, whatever servers it reads; `own`: not with --web.disable-exporter-metrics. */
 export function processFamilies(
   version: string,
-  own: ProcessFigures,
+  own: ProcessFigures | undefined,
   reload: ReloadFigures,
 ): Family[] {
   return [
@@ -118,6 +133,12 @@ export function processFamilies(
       'When the configuration was last read with success.',
       reload.lastSuccessSeconds,
     ),
+    ...(own ? usageFamilies(own) : []),
+  ].filter(isNotEmpty)
+}
+
+function usageFamilies(own: ProcessFigures): Family[] {
+  return [
     counter('process_cpu_seconds', 'CPU time that this process has used.', own.cpuSeconds),
     gauge(
       'process_resident_memory_bytes',
@@ -131,7 +152,7 @@ export function processFamilies(
     ),
     gauge('process_open_fds', 'Open file descriptors of this process.', own.openFds),
     gauge('process_max_fds', 'Most file descriptors this process may open.', own.maxFds),
-  ].filter(isNotEmpty)
+  ]
 }
 
 /** Which of several servers answer. */

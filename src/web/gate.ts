@@ -26,13 +26,13 @@ export function webFamilies(state: ReturnType<Web['state']>): Family[] {
     family(
       'gauge',
       `${name}_successful`,
-      'Whether the web configuration file, and what it names, could be read the last time that it changed.',
+      'Whether the web configuration file and what it names are as they were last read (1), or could not be read and those before go on (0).',
       [{ value: Number(state.isSuccessful) }],
     ),
     family(
       'gauge',
       `${name}_success_timestamp_seconds`,
-      'When the web configuration file was last read successfully.',
+      'When the web configuration file was last read with success.',
       [{ value: state.lastSuccessSeconds }],
     ),
   ]

@@ -19,6 +19,8 @@ export type Connection = {
   /** Ends the stream politely, within a second; afterwards nothing comes online again. */
   stop(): Promise<void>
   isConnected(): boolean
+  /** Why there is no stream, with what to change. */
+  problem(): string | undefined
   /** Streams that came online so far. */
   connects(): number
   /** Shows each stanza as text until the returned function is called; the handshake is none. */
@@ -127,10 +129,11 @@ export function createConnection(options: ConnectionOptions): Connection {
     if (wasOnline) lostAtMs = now()
     const line = explain(end, { service, domain, wasOnline })
     const delayMs = backoff.next(end, wasOnline ? now() - onlineAtMs : undefined)
-    if (wasOnline) log.warn(`lost the stream: ${line}`)
+    const fields = { service, reason: end.kind, ...(end.condition && { condition: end.condition }) }
+    if (wasOnline) log.warn(`lost the stream: ${line}`, fields)
     // Once, not at every try: it stays true until something changes.
-    else if (line !== problem) log.error(line)
-    else log.debug('still no stream', { reason: end.kind, condition: end.condition })
+    else if (line !== problem) log.error(line, fields)
+    else log.debug('still no stream', fields)
     problem = line
     cancelRedial = schedule(delayMs, dial)
   }
@@ -190,6 +193,7 @@ export function createConnection(options: ConnectionOptions): Connection {
   return {
     domain,
     isConnected: () => stream?.isOnline() === true,
+    problem: () => problem,
     connects: () => connects,
     trace(watch) {
       watches.add(watch)

@@ -38,20 +38,24 @@ export async function withExporter(
     /** In place of ours but for PATH and HOME, e.g. the secret. */
     readonly env?: Readonly<Record<string, string>>
     readonly port?: number
+    /** Of `--web.route-prefix`. Default: none. */
+    readonly prefix?: string
     /** `dist/main.js`, as operators run it, in place of the source. */
     readonly built?: boolean
   },
 ): Promise<RunningExporter> {
   const port = options.port ?? (await freePort())
   const flags = [`--web.listen-address=127.0.0.1:${port}`, ...(options.flags ?? [])]
-  const child = runExporter({ ...options, flags })
+  // Nobody collects but who asks, so that what a test counts is its own.
+  const env = { PROSODY_EXPORTER_PAGE_INTERVAL: '0', ...options.env }
+  const child = runExporter({ ...options, flags, env })
   t.after(() => child.stop())
   const url = `http://127.0.0.1:${port}`
   const get: RunningExporter['get'] = (path, headers) => httpGet(`${url}${path}`, headers)
   await until(
     async () => {
       if (!child.running()) throw new Error(`the exporter ended: ${child.stderr().trim()}`)
-      const answer = await get('/-/healthy').catch(() => undefined)
+      const answer = await get(`${options.prefix ?? ''}/-/healthy`).catch(() => undefined)
       return answer?.status === 200
     },
     { what: 'the exporter answers' },
@@ -85,6 +89,8 @@ export function withExporterFor(
     readonly flags?: readonly string[]
     readonly env?: Readonly<Record<string, string>>
     readonly port?: number
+    /** Of `--web.route-prefix`. Default: none. */
+    readonly prefix?: string
     /** With every collector that is on by default. Default: the registry's alone. */
     readonly stock?: boolean
   } = {},

@@ -48,10 +48,18 @@ export type RunningPrometheus = {
   scrapes(job: string, count: number): Promise<void>
   /** Of a family, as it was scraped. */
   metadata(metric: string): Promise<{ type: string; help: string; unit: string }[]>
+  /** Those that are pending or fire. */
+  alerts(): Promise<Alert[]>
   /** Of a job, as they are now. */
   targets(job: string): Promise<Target[]>
   log(): string
   stop(): Promise<void>
+}
+
+export type Alert = {
+  readonly labels: Readonly<Record<string, string>>
+  readonly annotations: Readonly<Record<string, string>>
+  readonly state: 'pending' | 'firing'
 }
 
 export type Target = {
@@ -83,6 +91,8 @@ export async function withPrometheus(
     readonly timeoutMs?: number
     /** For `--enable-feature`. */
     readonly features?: readonly string[]
+    /** A file of rules, as text; they are evaluated at the interval of the scrapes. */
+    readonly rules?: string
   },
 ): Promise<RunningPrometheus> {
   const { prometheus } = await findPrometheus(options.major)
@@ -93,12 +103,15 @@ export async function withPrometheus(
   const jobs = await Promise.all(options.jobs.map((job) => jobConfig(t, options.major, job)))
   const { intervalMs = 500, timeoutMs = intervalMs } = options
   const file = join(directory.path, 'prometheus.yml')
+  if (options.rules !== undefined) await writeFile(join(directory.path, 'rules.yml'), options.rules)
   await writeFile(
     file,
     [
       'global:',
       `  scrape_interval: ${intervalMs}ms`,
       `  scrape_timeout: ${timeoutMs}ms`,
+      `  evaluation_interval: ${intervalMs}ms`,
+      ...(options.rules === undefined ? [] : ['rule_files: [rules.yml]']),
       'scrape_configs:',
       ...jobs.flat(),
       '',
@@ -149,6 +162,7 @@ export async function withPrometheus(
     url,
     query,
     targets,
+    alerts: async () => ((await ask('alerts')) as { alerts: Alert[] }).alerts,
     history: (selector) => matrix(`query?query=${encodeURIComponent(`${selector}[1h]`)}`),
     range: (promql, { from, to, step }) =>
       matrix(

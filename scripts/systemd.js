@@ -1,0 +1,99 @@
+/**
+ * A real systemd as the first process of a root directory, in namespaces and a control group of its
+ * own: of this machine it sees the network alone. Root only.
+ */
+
+import { readFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import process from 'node:process'
+import { launch, run, SetupError, until } from './process.js'
+
+// The group is made in the whole tree, which is then what systemd sees as its root.
+const IN_GROUP = `
+set -e
+root=$1 group=$2
+mount --make-rprivate /
+mkdir -p "$root/sys/fs/cgroup"
+mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
+mkdir "$root/sys/fs/cgroup/$group"
+echo $$ > "$root/sys/fs/cgroup/$group/cgroup.procs"
+umount "$root/sys/fs/cgroup"
+exec unshare --cgroup --pid --ipc --uts --fork --kill-child sh -c "$3" sh "$root"`
+
+// The machine's settings are not a container's to change: /proc/sys and /sys are read-only.
+const BOOT = `
+set -e
+cd "$1"
+mount --bind . .
+cd "$1"
+mkdir -p proc sys dev run tmp root old
+# Without it systemd takes this for a first boot and enables all there is.
+echo 0123456789abcdef0123456789abcdef > etc/machine-id
+mount -t proc proc proc
+mount --bind proc/sys proc/sys
+mount -o remount,bind,ro proc/sys
+mount -t sysfs -o ro sysfs sys
+mount -t cgroup2 cgroup2 sys/fs/cgroup
+for each in run tmp dev; do mount -t tmpfs tmpfs $each; done
+for each in null zero full random urandom tty; do
+  touch dev/$each
+  mount --bind /dev/$each dev/$each
+done
+ln -s /proc/self/fd dev/fd
+mkdir dev/shm dev/pts dev/mqueue
+mount -t tmpfs tmpfs dev/shm
+mount -t devpts -o newinstance,ptmxmode=0666 devpts dev/pts
+ln -s pts/ptmx dev/ptmx
+pivot_root . old
+umount -l /old
+# Credentials are mounted in one namespace and seen in another.
+mount --make-rshared /
+exec env -i container=other PATH=/usr/bin:/usr/sbin /usr/lib/systemd/systemd --unit=multi-user.target`
+
+const REMOVE_GROUP = `
+set -e
+mount --make-rprivate /
+mount -t cgroup2 cgroup2 "$1"
+find "$1/$2" -depth -type d -exec rmdir {} +`
+
+/**
+ * Starts it; resolves when it has reached its target.
+ *
+ * @param {string} root The root directory, which it changes.
+ */
+export async function bootSystemd(root) {
+  const group = `prosody-exporter-${process.pid}`
+  const started = launch('unshare', ['--mount', 'sh', '-c', IN_GROUP, 'sh', root, group, BOOT])
+  /** @param {...string} command */
+  const inside = async (...command) => {
+    const path = `/proc/${started.pid}/task/${started.pid}/children`
+    const pid = Number.parseInt(await readFile(path, 'utf8'), 10)
+    return await run('nsenter', [`--target=${pid}`, '--all', '--', ...command])
+  }
+  const stop = async () => {
+    started.kill('SIGKILL')
+    await started.exited
+    await until(
+      async () =>
+        (await run('unshare', ['--mount', 'sh', '-c', REMOVE_GROUP, 'sh', tmpdir(), group]))
+          .code === 0,
+      { what: 'the control group is gone' },
+    )
+  }
+  try {
+    await until(
+      async () => {
+        if (!started.running()) throw new SetupError(`systemd ended: ${started.output().trim()}`)
+        const { stdout } = await inside('systemctl', 'is-system-running').catch(() => ({
+          stdout: '',
+        }))
+        return /^(running|degraded)/.test(stdout)
+      },
+      { what: 'systemd runs', timeoutMs: 60_000 },
+    )
+  } catch (error) {
+    await stop()
+    throw error
+  }
+  return { inside, stop }
+}

@@ -1,0 +1,13 @@
+const BASE = '/-/page'
+
+/** What the page is made of, besides itself. */
+export const PATHS = {
+  events: `${BASE}/events`,
+  script: `${BASE}/page.js`,
+  charts: `${BASE}/uplot.js`,
+  style: `${BASE}/page.css`,
+  icon: `${BASE}/icon.svg`,
+  reference: `${BASE}/METRICS.md`,
+} as const
+
+export const PAGE_PATHS: readonly string[] = Object.values(PATHS)

@@ -1,0 +1,54 @@
+/** A Debian of a test's own, in which packages are installed as root of nothing else. */
+
+import { cp, mkdir, writeFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { packDebian } from '../../scripts/package.js'
+import { findSmallDebian } from '../../scripts/parts.js'
+import { run, temporaryDirectory } from '../../scripts/process.js'
+import { inRoot } from '../../scripts/root.js'
+
+export type SmallDebian = {
+  /** Its root directory, as we see it. */
+  readonly root: string
+  /** Runs a program in it that has to succeed; returns what it wrote. */
+  run(...command: string[]): Promise<string>
+  /** Runs a program in it that may fail. */
+  attempt(...command: string[]): Promise<{ code: number | NodeJS.Signals; output: string }>
+}
+
+const PATH = '/usr/sbin:/usr/bin:/sbin:/bin'
+
+export async function withSmallDebian(t: {
+  after(end: () => Promise<void>): void
+}): Promise<SmallDebian> {
+  const directory = await temporaryDirectory('prosody-exporter-debian')
+  t.after(() => directory.remove())
+  const root = join(directory.path, 'root')
+  const { code, output } = await run('cp', ['-a', await findSmallDebian(), root])
+  if (code !== 0) throw new Error(output)
+  for (const name of ['var/log', 'run']) await mkdir(join(root, name), { recursive: true })
+  // It need not outlive a power cut.
+  await writeFile(join(root, 'etc/dpkg/dpkg.cfg.d/test'), 'force-unsafe-io\n')
+  const attempt: SmallDebian['attempt'] = async (...command) => {
+    const [program = '', ...args] = inRoot(root, command)
+    return await run(program, args, { env: { PATH, LC_ALL: 'C' } })
+  }
+  return {
+    root,
+    attempt,
+    async run(...command) {
+      const { code, output } = await attempt(...command)
+      if (code !== 0) throw new Error(`${command.join(' ')}: ${output}`)
+      return output
+    },
+  }
+}
+
+/** Builds the Debian package and puts it into the root; returns its path there. */
+export async function putPackage({ root }: SmallDebian): Promise<string> {
+  const directory = await temporaryDirectory('prosody-exporter-deb')
+  const file = await packDebian(directory.path)
+  await cp(file, join(root, basename(file)))
+  await directory.remove()
+  return `/${basename(file)}`
+}

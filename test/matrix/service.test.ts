@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict'
+import { readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { freePort, until } from '../../scripts/process.js'
+import { bootSystemd } from '../../scripts/systemd.js'
+import { httpGet } from '../helpers/exporter.js'
+import { withProsody } from '../helpers/prosody.js'
+import { sampleValue } from '../helpers/real.js'
+import { putPackage, withSmallDebian } from '../helpers/small-debian.js'
+
+const SECRET_FILE = '/etc/prosody-exporter/xmpp.secret'
+
+// The package as dpkg installs it under a real systemd, which applies the unit itself: user, credential,
+// system calls, mounts, addresses. Not shown: MemoryMax and TasksMax, where the machine's control groups
+// are of version 1, and the kernel's own share of what systemd asks for on other kernels.
+test('the service runs locked down as its unit says, and reads Prosody', async (t) => {
+  const prosody = await withProsody(t, { version: '13.0.1' })
+  const [domain = ''] = prosody.statsDomains
+  const ends: (() => Promise<void>)[] = []
+  t.after(async () => {
+    for (const end of ends.reverse()) await end()
+  })
+  const debian = await withSmallDebian({ after: (end) => ends.push(end) })
+  const deb = await putPackage(debian)
+  const port = await freePort()
+  const { inside, stop } = await bootSystemd(debian.root)
+  ends.push(stop)
+  const must = async (...command: string[]) => {
+    const { code, output } = await inside(...command)
+    if (code !== 0) throw new Error(`${command.join(' ')}: ${output}${await journal()}`)
+    return output
+  }
+  const journal = async () =>
+    (await inside('journalctl', '--no-pager', '--unit=prosody-exporter')).output
+  const property = async (name: string) =>
+    (await must('systemctl', 'show', '--value', `--property=${name}`, 'prosody-exporter')).trim()
+  const scrape = () => httpGet(`http://127.0.0.1:${port}/metrics`).catch(() => undefined)
+  const untilUp = () =>
+    until(
+      async () => {
+        const answer = await scrape()
+        return answer && sampleValue(answer.text, 'xmpp_up') === 1 && answer.text
+      },
+      { what: 'the service reads Prosody' },
+    ).catch(async (error: unknown) => {
+      throw new Error(await journal(), { cause: error })
+    })
+
+  // Installed: enabled, and waiting for its secret without having failed.
+  await must('dpkg', '--install', deb)
+  assert.equal(await property('UnitFileState'), 'enabled')
+  assert.equal(await property('ActiveState'), 'inactive')
+
+  await writeFile(join(debian.root, SECRET_FILE), 'secret\n', { mode: 0o600 })
+  const config = join(debian.root, 'etc/prosody-exporter/prosody-exporter.yml')
+  const text = await readFile(config, 'utf8')
+  await writeFile(
+    config,
+    text.replace('127.0.0.1:5347', prosody.service.slice(7)).replace('stats.example.com', domain),
+  )
+  const environment = join(debian.root, 'etc/default/prosody-exporter')
+  await writeFile(environment, `PROSODY_EXPORTER_WEB_LISTEN_ADDRESS=127.0.0.1:${port}\n`)
+  await must('systemctl', 'start', 'prosody-exporter')
+  const exposition = await untilUp()
+  assert.equal(sampleValue(exposition, 'prosody_info{version="13.0.1"}'), 1)
+
+  // What the kernel says of it.
+  const pid = await property('MainPID')
+  const status = await must('cat', `/proc/${pid}/status`)
+  const field = (name: string) => new RegExp(`^${name}:\\s+(.*)$`, 'm').exec(status)?.[1]
+  const [user = '0'] = field('Uid')?.split('\t') ?? []
+  assert.ok(Number(user) >= 61184 && Number(user) <= 65519, `a dynamic user: ${user}`)
+  for (const name of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb']) {
+    assert.equal(Number.parseInt(field(name) ?? '1', 16), 0, name)
+  }
+  assert.equal(field('NoNewPrivs'), '1')
+  assert.equal(field('Seccomp'), '2')
+  const namespaces = async (of: string) =>
+    await must('readlink', `/proc/${of}/ns/mnt`, `/proc/${of}/ns/user`, `/proc/${of}/ns/ipc`)
+  const [theirs, ours] = [await namespaces(pid), await namespaces('1')].map((each) =>
+    each.split('\n'),
+  )
+  for (const [at, name] of ['mnt', 'user', 'ipc'].entries())
+    assert.notEqual(theirs?.[at], ours?.[at], name)
+
+  // What it sees of the machine is read-only, but for temporary files of its own and what the kernel shows.
+  const mounts = await must('cat', `/proc/${pid}/mountinfo`)
+  const writable = mounts
+    .split('\n')
+    .map((line) => line.split(' '))
+    .filter(([, , , , , options]) => options?.split(',').includes('rw'))
+    .map(([, , , , path]) => path)
+  assert.deepEqual(
+    writable.filter((path) => path && !/^\/(tmp|var\/tmp|dev|proc|run|sys)(\/|$)/.test(path)),
+    [],
+  )
+  const environ = await must('cat', `/proc/${pid}/environ`)
+  assert.match(
+    environ,
+    /XMPP_SECRET_FILE=\/run\/credentials\/prosody-exporter\.service\/xmpp\.secret/,
+  )
+
+  // Reload keeps the process; an upgrade replaces it; a removal ends it.
+  await must('systemctl', 'reload', 'prosody-exporter')
+  assert.equal(await property('MainPID'), pid)
+  await must('dpkg', '--install', deb)
+  await untilUp()
+  assert.notEqual(await property('MainPID'), pid)
+  assert.doesNotMatch(await journal(), /level=(warn|error)/)
+
+  // Without what it needs, one line and no loop.
+  await rm(join(debian.root, SECRET_FILE))
+  await writeFile(join(debian.root, SECRET_FILE), '', { mode: 0o600 })
+  await inside('systemctl', 'restart', 'prosody-exporter')
+  await until(async () => (await property('ActiveState')) === 'failed', { what: 'it gives up' })
+  assert.equal(await property('NRestarts'), '0')
+  await must('dpkg', '--purge', 'prosody-exporter')
+  assert.equal((await inside('test', '-e', '/etc/prosody-exporter')).code, 1)
+  assert.equal((await inside('systemctl', 'is-enabled', 'prosody-exporter')).code, 4)
+})
