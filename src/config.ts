@@ -5,9 +5,15 @@ import { reverseProxy, type ReverseProxy } from './config-proxy.js'
 import { readServers, type ServerConfig } from './config-servers.js'
 import { bool, count, duration, one, oneOf, wrong } from './config-values.js'
 import { parseDuration } from './duration.js'
+import { ConfigError } from './errors.js'
 import type { Given, Settings } from './flags.js'
 import { readWebConfig } from './web/read-web-config.js'
-import { addressText, parseListenAddress, type ListenAddress } from './http/listen-address.js'
+import {
+  addressText,
+  openSockets,
+  parseListenAddress,
+  type ListenAddress,
+} from './http/listen-address.js'
 import { PAGE_PATHS } from './http/page/paths.js'
 
 export type { ServerConfig } from './config-servers.js'
@@ -44,6 +50,8 @@ export type Config = {
   readonly log: { readonly level: LogLevel; readonly format: LogFormat }
 }
 
+type Env = Readonly<Record<string, string | undefined>>
+
 const LEVELS = ['debug', 'info', 'warn', 'error'] as const
 const FORMATS = ['logfmt', 'json'] as const
 export type LogLevel = (typeof LEVELS)[number]
@@ -65,12 +73,10 @@ const RESERVED_PATHS = ['/-/healthy', '/-/ready', '/-/reload', '/config', '/prob
  *
  * @param given From command line and environment: they win over the file.
  * @param env Where the secret may be, which has no flag.
+ * @param pid Of a process that listens, and so may need the sockets of systemd.
  * @throws ConfigError for the first wrong one; its message is one line without the secret.
  */
-export function readConfig(
-  given: Settings,
-  env: Readonly<Record<string, string | undefined>>,
-): Config {
+export function readConfig(given: Settings, env: Env, pid?: number): Config {
   const path = given.get('config.file')
   const file = path && readConfigFile(path)
   const settings = file ? withFile(given, file) : given
@@ -78,7 +84,7 @@ export function readConfig(
   return {
     servers: readServers(settings, file, env),
     web: {
-      listenAddresses: listenAddresses(settings.all('web.listen-address')),
+      listenAddresses: addresses(settings, env, pid),
       telemetryPath: telemetryPath(one(settings, 'web.telemetry-path')),
       ...reverseProxy(settings.get('web.external-url'), settings.get('web.route-prefix')),
       maxRequests: count(one(settings, 'web.max-requests')),
@@ -113,6 +119,23 @@ export function readConfig(
 function webConfigFile(given: Given | undefined): Given | undefined {
   if (given) readWebConfig(given)
   return given
+}
+
+/** Those of systemd in place of ours, if it is asked for. */
+function addresses(
+  settings: Settings,
+  env: Env,
+  pid: number | undefined,
+): readonly ListenAddress[] {
+  const isAsked = one(settings, 'web.systemd-socket')
+  if (!bool(isAsked) || pid === undefined)
+    return listenAddresses(settings.all('web.listen-address'))
+  const sockets = openSockets(env, pid)
+  if (!sockets) {
+    const got = 'got none: start it by its socket unit (LISTEN_FDS, LISTEN_PID)'
+    throw new ConfigError(`${isAsked.source}: expected sockets of systemd, ${got}`)
+  }
+  return sockets
 }
 
 function nameSchemes(all: readonly Given[]): NameScheme[] {

@@ -57,7 +57,7 @@ async function serve(): Promise<void> {
   if (settings.isSet('help')) process.stdout.write(helpText())
   else if (settings.isSet('version')) process.stdout.write(`prosody-exporter ${version}\n`)
   else {
-    const read = () => readConfig(settings, process.env)
+    const read = () => readConfig(settings, process.env, isCheck ? undefined : process.pid)
     const config = read()
     if (isCheck) process.stdout.write('prosody-exporter: the configuration is valid\n')
     else await run(config, read)

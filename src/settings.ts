@@ -67,6 +67,12 @@ export const SETTINGS: readonly Setting[] = [
     help: 'Where the metrics are served.',
   },
   {
+    name: 'web.systemd-socket',
+    negatable: true,
+    defaults: ['false'],
+    help: 'Listen on the sockets that systemd hands over, and no others.',
+  },
+  {
     name: 'web.config.file',
     value: 'FILE',
     help: 'YAML of the Prometheus exporters: TLS, passwords, headers, rate limit.',

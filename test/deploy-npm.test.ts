@@ -28,7 +28,14 @@ test('the packed npm package holds the program and what is told of it, and runs 
   const tarball = await packNpm(cwd)
   assert.ok((await stat(tarball)).size < MAX_BYTES)
   const files = (await must('tar', '-tzf', tarball)).trim().split('\n')
-  const documents = ['CHANGELOG.md', 'LICENSE', 'README.md', 'config.schema.json', 'package.json']
+  const documents = [
+    'CHANGELOG.md',
+    'LICENSE',
+    'METRICS.md',
+    'README.md',
+    'config.schema.json',
+    'package.json',
+  ]
   const examples = ['prosody-example.cfg.lua', 'prosody-exporter.example.yml']
   const program =
     /^package\/(dist\/.+|prosody-modules\/mod_adhoc_statistics\/.+\.(lua|md)|deploy\/.+)$/

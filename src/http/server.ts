@@ -112,6 +112,11 @@ const REASONS: Readonly<Record<string, string>> = {
 }
 
 async function bind(server: Server, address: ListenAddress): Promise<void> {
+  if ('fd' in address) {
+    // Node takes it; its types don't say so.
+    await start(server, address as ListenOptions)
+    return
+  }
   if (!('path' in address)) {
     await start(server, { port: address.port, ...(address.host && { host: address.host }) })
     return
