@@ -1,6 +1,7 @@
 /** Child processes, free ports and temporary directories of the set-up scripts and the tests. */
 
 import { spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { existsSync, rmSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
@@ -189,37 +190,44 @@ export function runAttached(command, args) {
   })
 }
 
+// Below those that Linux gives to outgoing connections (ip_local_port_range): one of these could take a
+// port between the moment that it is found free and the moment that somebody listens on it.
+const FIRST_PORT = 10_240
+const LAST_PORT = 32_767
+/** @type {Set<number>} */
+const handedOut = new Set()
+
 /**
- * Distinct TCP ports of 127.0.0.1 that were free a moment ago.
+ * Distinct TCP ports of 127.0.0.1 that were free a moment ago, none of them given before.
  *
  * @param {number} count
  * @returns {Promise<number[]>}
  */
 export async function freePorts(count) {
-  // All are held open until all are known, or the kernel might hand out the same one twice.
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer()
-      await new Promise((resolve, reject) => {
-        server.once('error', reject)
-        server.listen(0, '127.0.0.1', () => {
-          resolve(undefined)
-        })
+  /** @type {number[]} */
+  const found = []
+  while (found.length < count) {
+    const port = randomInt(FIRST_PORT, LAST_PORT + 1)
+    if (handedOut.has(port)) continue
+    handedOut.add(port)
+    if (await isFree(port)) found.push(port)
+  }
+  return found
+}
+
+/** @param {number} port */
+function isFree(port) {
+  const server = createServer()
+  return new Promise((/** @type {(isFree: boolean) => void} */ resolve) => {
+    server.once('error', () => {
+      resolve(false)
+    })
+    server.listen(port, '127.0.0.1', () => {
+      server.close(() => {
+        resolve(true)
       })
-      return server
-    }),
-  )
-  return Promise.all(
-    servers.map((server) => {
-      const address = server.address()
-      const port = typeof address === 'object' && address ? address.port : 0
-      return new Promise((/** @type {(port: number) => void} */ resolve) => {
-        server.close(() => {
-          resolve(port)
-        })
-      })
-    }),
-  )
+    })
+  })
 }
 
 /** @returns {Promise<number>} A TCP port of 127.0.0.1 that was free a moment ago. */
