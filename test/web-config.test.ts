@@ -461,7 +461,7 @@ test('file and certificates are read anew when they change, and what is wrong ch
 
   write(...users('three'))
   assert.equal(await ask('two'), 200)
-  assert.match(lines.at(-1)!, /TLS and HTTP\/2 on or off as at the start/)
+  assert.match(lines.at(-1)!, /TLS, HTTP\/2 and NoClientCert as at the start/)
 
   write(...live, ...users('three'))
   assert.equal(await ask('three'), 200)
@@ -477,6 +477,24 @@ async function certificateOf(url: string): Promise<string> {
   socket.destroy()
   return fingerprint256
 }
+
+test('which certificates do is as the file says now', async (t) => {
+  let now = 0
+  const write = (auth: string) => {
+    now += 1000
+    return webFile('mode.yml', ...TLS, '  client_ca_file: ca.crt', `  client_auth_type: ${auth}`)
+  }
+  const { url } = await serve(t, write('RequestClientCert'), () => now)
+  const ask = async (...args: string[]) =>
+    (await curl(directory, '--cacert', 'ca.crt', ...args, url)).status
+  assert.equal(await ask(), 200)
+  write('RequireAndVerifyClientCert')
+  assert.equal(await ask(), 0)
+  assert.equal(await ask('--cert', 'mallory.crt', '--key', 'mallory.key'), 0)
+  assert.equal(await ask('--cert', 'prometheus.crt', '--key', 'prometheus.key'), 200)
+  write('RequestClientCert')
+  assert.equal(await ask(), 200)
+})
 
 test('a server with TLS ends at once, whatever its connections do', async (t) => {
   const web = createWeb(given(webFile('end.yml', ...TLS)), silent)

@@ -56,14 +56,21 @@ export function cipherText(names: readonly string[]): string {
   return [...new Set([...TLS13_SUITES, ...names.map((name) => CIPHERS[name]!)])].join(':')
 }
 
-/** What Node is told about certificates of clients; what it can't be told `clientProblem` looks at. */
+/**
+ * What Node is told about certificates of clients: to ask for one. Whether it will do `clientProblem` looks
+ * at, by what the file says now, for this can't be changed while the server listens.
+ */
 export function clientOptions(
   auth: ClientAuth,
 ): Pick<TlsOptions, 'requestCert' | 'rejectUnauthorized'> {
   return {
-    requestCert: auth !== 'NoClientCert',
-    rejectUnauthorized: auth === 'RequireAndVerifyClientCert',
+    requestCert: asksClients(auth),
+    rejectUnauthorized: false,
   }
+}
+
+export function asksClients(auth: ClientAuth): boolean {
+  return auth !== 'NoClientCert'
 }
 
 /** What a server's end of a TLS connection tells of its client. */
@@ -82,7 +89,7 @@ export function clientProblem(
   const certificate = client.getPeerCertificate()
   const hasOne = certificate?.raw !== undefined
   if (auth.startsWith('Require') && !hasOne) return 'it has no certificate'
-  if (auth === 'VerifyClientCertIfGiven' && hasOne && !client.authorized) {
+  if (auth.includes('Verify') && hasOne && !client.authorized) {
     return 'its certificate is not of client_ca'
   }
   if (allowedSans.length === 0 || !hasOne) return undefined

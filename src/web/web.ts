@@ -9,6 +9,7 @@ import { createPasswords } from './passwords.js'
 import { createRateLimit } from './rate-limit.js'
 import type { TlsConfig } from './read-tls.js'
 import { digest, readWebConfig, type WebConfig } from './read-web-config.js'
+import { asksClients } from './tls.js'
 
 /** What becomes of a request before it is one of the app's. */
 export type Refusal = {
@@ -49,6 +50,7 @@ export function createWeb(file: Given, log: Log, now: () => number = () => perfo
   let config = readWebConfig(file)
   const isEncrypted = config.tls !== undefined
   const isHttp2 = config.http2
+  const isAsking = config.tls !== undefined && asksClients(config.tls.auth)
   let limit = createRateLimit(config.rateLimit, now)
   let seen = fingerprint(config.files)
   let lookedAt = now()
@@ -64,9 +66,11 @@ export function createWeb(file: Given, log: Log, now: () => number = () => perfo
     seen = current
     try {
       const read = readWebConfig(file)
-      if ((read.tls !== undefined) !== isEncrypted || (isEncrypted && read.http2 !== isHttp2)) {
+      const asks = read.tls !== undefined && asksClients(read.tls.auth)
+      const isSame = (read.tls !== undefined) === isEncrypted && asks === isAsking
+      if (!isSame || (isEncrypted && read.http2 !== isHttp2)) {
         throw new ConfigError(
-          `${file.source}: expected TLS and HTTP/2 on or off as at the start, got a change: restart for it`,
+          `${file.source}: expected TLS, HTTP/2 and NoClientCert as at the start, got a change: restart for it`,
         )
       }
       // A bucket that was emptied is not full again for a change elsewhere.
