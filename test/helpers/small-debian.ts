@@ -33,7 +33,7 @@ export async function withSmallDebian(t: {
     const [program = '', ...args] = inRoot(root, command)
     return await run(program, args, { env: { PATH, LC_ALL: 'C' } })
   }
-  return {
+  const debian: SmallDebian = {
     root,
     attempt,
     async run(...command) {
@@ -42,6 +42,9 @@ export async function withSmallDebian(t: {
       return output
     },
   }
+  // The first program that enters makes the mount points, one of them wherever we are checked out.
+  await debian.run('true')
+  return debian
 }
 
 /** Builds the Debian package and puts it into the root; returns its path there. */
