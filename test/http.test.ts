@@ -46,6 +46,8 @@ type Fakes = {
   maxRequests: number
   ready: boolean
   snapshot: { exposition: Exposition }
+  /** Is told of each filter that is applied. */
+  filtered: (names: string) => void
   current: () => { exposition: Exposition } | undefined
   scrape: (waitMs: number) => Promise<void>
 }
@@ -68,8 +70,11 @@ function createFakeApp(fakes: Partial<Fakes> = {}) {
     maxRequests: fakes.maxRequests ?? 0,
     ...(fakes.routePrefix !== undefined && { routePrefix: fakes.routePrefix }),
     source: () => source,
-    filter: (_, { names, collectors }) =>
-      exposition([...(collectors ?? []), ...(names ?? [])].join('+')),
+    filter: (_, { names, collectors }) => {
+      const asked = [...(collectors ?? []), ...(names ?? [])].join('+')
+      fakes.filtered?.(asked)
+      return exposition(asked)
+    },
     isReady: () => fakes.ready ?? true,
     log,
   })
@@ -163,6 +168,22 @@ describe('the telemetry path', () => {
     assert.equal(await (await app.request('/metrics')).text(), 'all text\n')
     assert.equal(await (await app.request('/metrics?name[]=a')).text(), 'a text\n')
     assert.equal(await (await app.request('/metrics')).text(), 'all text\n')
+  })
+
+  test('makes what a filter leaves of a snapshot once, in whatever order it is named', async () => {
+    const made: string[] = []
+    const app = createFakeApp({
+      snapshot: { exposition: exposition('all') },
+      filtered: (names) => made.push(names),
+    }).app
+    for (const query of ['name[]=a&name[]=b', 'name[]=b&name[]=a', 'collect[]=ping']) {
+      for (let i = 0; i < 3; i++) await app.request(`/metrics?${query}`)
+    }
+    assert.deepEqual(made, ['a+b', 'ping'])
+    // However many are asked for, a few are kept.
+    for (let i = 0; i < 20; i++) await app.request(`/metrics?name[]=x${i}`)
+    await app.request('/metrics?name[]=x0')
+    assert.equal(made.filter((name) => name === 'x0').length, 2)
   })
 
   test('passes on every name[] of the query, encoded or not', async () => {

@@ -95,6 +95,8 @@ export function withExporterFor(
     readonly prefix?: string
     /** With every collector that is on by default. Default: the registry's alone. */
     readonly stock?: boolean
+    /** `dist/main.js`, as operators run it, in place of the source. */
+    readonly built?: boolean
     /** Shell script that runs it, e.g. `ulimit -n 64; exec "$@"`. */
     readonly script?: string
   } = {},
@@ -144,8 +146,10 @@ export function runExporter(options: {
 export async function httpGet(
   url: string,
   headers: Readonly<Record<string, string>> = {},
+  /** Where the connection comes from, e.g. `127.0.0.2`. */
+  localAddress?: string,
 ): Promise<Answer> {
-  const sent = request(url, { headers, agent: false })
+  const sent = request(url, { headers, agent: false, ...(localAddress && { localAddress }) })
   sent.end()
   const [response] = (await once(sent, 'response')) as [IncomingMessage]
   const chunks: Buffer[] = []
