@@ -159,7 +159,7 @@ local function write_form(index, origin, stanza)
 	origin.send(st.reply(stanza):tag("command", command):add_child(people_lib.write(index)));
 end
 
--- Answers who may read, or returns a failure. What that takes is noted in `visit`.
+-- Answers who may read, or returns a failure. `visit` gets who pays for it.
 local function answer(visit, origin, stanza)
 	local index, err = get_index();
 	err = err or index.registry.failure;
@@ -169,15 +169,17 @@ local function answer(visit, origin, stanza)
 	local request = stanza.tags[1]:get_child("statistics", node);
 	local attr = request and request.attr;
 	-- Before anything is read: to refuse must cost next to nothing.
-	if not limit_lib.may_take(index, visit.reader, max_share, time_now(), not attr or page_lib.is_start(attr)) then
-		log_seldom("warn", visit.reader, "%s asks for more statistics than adhoc_statistics_max_share leaves it",
-			visit.reader == module.host and "The component" or "A reader of adhoc_statistics_access");
+	local reader = jid_bare(stanza.attr.from);
+	local accounts = limit_lib.admit(index, reader, max_share, time_now(), not attr or page_lib.is_start(attr));
+	if not accounts then
+		log_seldom("warn", reader, "%s asks for more statistics than adhoc_statistics_max_share leaves it",
+			reader == module.host and "The component" or "A reader of adhoc_statistics_access");
 		return over_share;
 	end
 	if limit_lib.is_unread(origin.conn) then
 		return unread;
 	end
-	visit.index, visit.collecting = index, index.collecting or 0;
+	visit.accounts, visit.index, visit.collecting = accounts, index, index.collecting or 0;
 	index:settle();
 	return (attr and write_page or write_form)(index, origin, stanza, attr);
 end
@@ -209,13 +211,13 @@ module:hook("iq-set/host/"..xmlns_cmd..":command", function (event)
 	local refusal = forbidden;
 	if may_read(origin, stanza.attr.from) then
 		local started = os.clock();
-		local visit = { reader = jid_bare(stanza.attr.from) };
+		local visit = {};
 		-- Without pcall an error means no reply at all, and the reader learns of it by a time-out.
 		local ok, result = pcall(answer, visit, origin, stanza);
-		local index = visit.index;
-		if index then
-			local collecting = (index.collecting or 0) - visit.collecting;
-			limit_lib.take(index, visit.reader, os.clock() - started - collecting);
+		if visit.accounts then
+			-- Collections have their own limit, above.
+			local collecting = (visit.index.collecting or 0) - visit.collecting;
+			limit_lib.take(visit.accounts, os.clock() - started - collecting);
 		end
 		if not ok then
 			log_seldom("error", "failure", "Reading statistics failed: %s", result);
