@@ -54,7 +54,7 @@ async function serve(t: Test, config: string, now?: () => number) {
   const web = createWeb(given(config), log, now)
   const app = new Hono().get('*', (c) => c.text('served'))
   const address = { host: '127.0.0.1', port: 0, optional: false }
-  const listener = await listen(app, [address], log, {}, gateOf(web))
+  const listener = await listen(app, [address], log, { gate: gateOf(web) })
   t.after(async () => {
     await listener.close(0)
     await web.stop()
@@ -500,13 +500,9 @@ test('a server with TLS ends at once, whatever its connections do', async (t) =>
   const web = createWeb(given(webFile('end.yml', ...TLS)), silent)
   t.after(() => web.stop())
   const app = new Hono().get('*', (c) => c.text('served'))
-  const listener = await listen(
-    app,
-    [{ host: '127.0.0.1', port: 0, optional: false }],
-    silent,
-    {},
-    gateOf(web),
-  )
+  const listener = await listen(app, [{ host: '127.0.0.1', port: 0, optional: false }], silent, {
+    gate: gateOf(web),
+  })
   const { hostname: host, port } = new URL(listener.urls[0]!)
   const idle = connect({ host, port: Number(port), rejectUnauthorized: false })
   const idle2 = connectHttp2(listener.urls[0]!, { rejectUnauthorized: false })

@@ -4,14 +4,20 @@ import type { Socket } from 'node:net'
 import { Server as TlsServer, type TLSSocket } from 'node:tls'
 
 /**
- * The end of a server, unencrypted, with TLS or with HTTP/2: accepts no more, lets requests under way
- * finish for at most `graceMs`, then cuts them off.
+ * Keeps book of a server's connections, unencrypted, with TLS or with HTTP/2. Over `maxConnections` the
+ * one that has been without a request longest makes room for a new one, so that no crowd of idle
+ * connections keeps a scraper out.
  *
- * closeIdleConnections() spares a connection that has not sent anything yet, which would then hold the
- * end up for the whole grace, so we keep book of what each connection waits for.
+ * @returns The end: accepts no more, lets requests under way finish for at most `graceMs`, then cuts
+ *   them off. closeIdleConnections() would spare a connection that has not sent anything yet, which
+ *   then holds the end up for the whole grace.
  */
-export function drainable(server: Server): (graceMs: number) => Promise<void> {
+export function keepConnections(
+  server: Server,
+  maxConnections: number,
+): (graceMs: number) => Promise<void> {
   const sockets = new Set<Socket>()
+  /** Requests under way; without any, in the order in which they came to that. */
   const unanswered = new Map<Socket, number>()
   const sessions = new Set<Http2Session>()
   let closing: Promise<void> | undefined
@@ -23,9 +29,20 @@ export function drainable(server: Server): (graceMs: number) => Promise<void> {
     socket.once('close', () => unanswered.delete(socket))
   }
 
+  function makeRoom(newest: Socket): void {
+    for (const [socket, requests] of unanswered) {
+      if (requests > 0) continue
+      unanswered.delete(socket)
+      socket.destroy()
+      return
+    }
+    newest.destroy()
+  }
+
   server.on('connection', (socket: Socket) => {
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
+    if (sockets.size > maxConnections) makeRoom(socket)
     if (!(server instanceof TlsServer)) count(socket)
   })
   server.on('secureConnection', (socket: TLSSocket) => {
@@ -41,8 +58,10 @@ export function drainable(server: Server): (graceMs: number) => Promise<void> {
     if (!unanswered.has(socket)) return
     unanswered.set(socket, unanswered.get(socket)! + 1)
     outgoing.once('close', () => {
-      const left = (unanswered.get(socket) ?? 0) - 1
-      if (unanswered.has(socket)) unanswered.set(socket, left)
+      if (!unanswered.has(socket)) return
+      const left = unanswered.get(socket)! - 1
+      if (left === 0) unanswered.delete(socket)
+      unanswered.set(socket, left)
       if (left === 0 && closing !== undefined) socket.destroySoon()
     })
   })
