@@ -96,6 +96,19 @@ for (const version of prosodyVersions) {
     assert.match(served.text, /_failures_total\{reason="refused"\} 1$/m)
   })
 
+  test(`a share that can't be is said to be, and not taken (${version})`, async (t) => {
+    for (const share of ['25', '"a quarter"']) {
+      const prosody = await withProsody(t, {
+        version,
+        statsDomains: ['stats.one.example'],
+        statsOptions: { adhoc_statistics_max_share: share },
+      })
+      assert.match(prosody.log(), /adhoc_statistics_max_share/)
+      await untilReady(await withExporterFor(t, prosody), 200)
+      await prosody.stop()
+    }
+  })
+
   test(`what it takes to send a page counts as reading (${version})`, async (t) => {
     const prosody = await withProsody(t, { version, modules: ['test_eval'] })
     const domain = prosody.statsDomains[0]!
