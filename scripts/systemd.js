@@ -69,12 +69,19 @@ export async function bootSystemd(root, { network = 'ours' } = {}) {
     ...['--mount', 'sh', '-c', IN_GROUP, 'sh', root, group, BOOT],
     ...(network === 'own' ? ['--net'] : []),
   ])
-  /** @param {...string} command */
-  const inside = async (...command) => {
+  /** @param {string} which @param {readonly string[]} command */
+  const enter = async (which, command) => {
     const path = `/proc/${started.pid}/task/${started.pid}/children`
     const pid = Number.parseInt(await readFile(path, 'utf8'), 10)
-    return await run('nsenter', [`--target=${pid}`, '--all', '--', ...command])
+    return ['nsenter', `--target=${pid}`, which, '--', ...command]
   }
+  /** @param {readonly string[]} command @param {string} [input] Its whole standard input. */
+  const inside = async (command, input) => {
+    const [program = '', ...args] = await enter('--all', command)
+    return await run(program, args, input === undefined ? {} : { input })
+  }
+  /** What to run so that a program of this machine's is in its network. @param {readonly string[]} command */
+  const outside = (command) => enter('--net', command)
   const stop = async () => {
     started.kill('SIGKILL')
     await started.exited
@@ -89,7 +96,7 @@ export async function bootSystemd(root, { network = 'ours' } = {}) {
     await until(
       async () => {
         if (!started.running()) throw new SetupError(`systemd ended: ${started.output().trim()}`)
-        const { stdout } = await inside('systemctl', 'is-system-running').catch(() => ({
+        const { stdout } = await inside(['systemctl', 'is-system-running']).catch(() => ({
           stdout: '',
         }))
         return /^(running|degraded)/.test(stdout)
@@ -100,5 +107,5 @@ export async function bootSystemd(root, { network = 'ours' } = {}) {
     await stop()
     throw error
   }
-  return { inside, stop }
+  return { inside, outside, stop }
 }

@@ -24,7 +24,8 @@ test('the service runs locked down as its unit says, and reads Prosody', async (
   const debian = await withSmallDebian({ after: (end) => ends.push(end) })
   const deb = await putPackage(debian)
   const port = await freePort()
-  const { inside, stop } = await bootSystemd(debian.root)
+  const { inside: run, stop } = await bootSystemd(debian.root)
+  const inside = (...command: string[]) => run(command)
   ends.push(stop)
   const must = async (...command: string[]) => {
     const { code, output } = await inside(...command)
