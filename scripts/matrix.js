@@ -33,6 +33,7 @@ async function matrix(args) {
       'test/legacy-double.test.ts',
       'test/matrix/matrix.test.ts',
       'test/matrix/service.test.ts',
+      'test/matrix/socket.test.ts',
       'test/matrix/walk.test.ts',
     ],
     ...args.filter((arg) => arg.startsWith('--test-')),
