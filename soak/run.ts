@@ -79,7 +79,7 @@ async function soak(): Promise<void> {
       busy = busy.then(() => prosody.restart())
     }
     if (round % 15 === 3) {
-      configure(round % 30 === 3 ? 0 : 250)
+      configure(round % 30 === 3 ? 100 : 250)
       if (round % 2 === 0) exporter.kill('SIGHUP')
       else void fetch(`${exporter.url}/-/reload`, { method: 'POST' }).catch(() => undefined)
     }

@@ -33,6 +33,7 @@ test('the packed npm package holds the program and what is told of it, and runs 
     'LICENSE',
     'METRICS.md',
     'README.md',
+    'SECURITY.md',
     'config.schema.json',
     'package.json',
   ]
