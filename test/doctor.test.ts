@@ -4,7 +4,8 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { hashSync } from 'bcryptjs'
-import { freePort, temporaryDirectory } from '../scripts/process.js'
+import { findPrometheus } from '../scripts/parts.js'
+import { freePort, run, temporaryDirectory } from '../scripts/process.js'
 import { runExporter } from './helpers/exporter.js'
 import { COLLECTORS } from '../src/collectors/index.js'
 import { everyVersion, legacyVersion, withProsody, type ProsodyConfig } from './helpers/prosody.js'
@@ -207,6 +208,24 @@ describe('doctor', { concurrency: 2 }, () => {
       await jobWith('bearer_token_files: [token]\n'),
       /^    authorization: { credentials_file: prosody-exporter\.token }$/m,
     )
+
+    // With several servers both jobs, and asking for the targets, need it.
+    await writeFile(join(path, 'secret'), SECRET, { mode: 0o600 })
+    const servers = ['one', 'two'].map(
+      (name) => `  - { name: ${name}, domain: ${name}.example, secret_file: secret }\n`,
+    )
+    await writeFile(join(path, 'config.yml'), `servers:\n${servers.join('')}`)
+    await writeFile(join(path, 'web.yml'), `tls_server_config: ${tls}\n`)
+    const flags = ['config.file=config.yml', 'web.config.file=web.yml'].map(
+      (flag) => `--${flag.replace('=', `=${path}/`)}`,
+    )
+    const several = await runDoctor([...flags, '--show.prometheus'], {})
+    assert.equal(several.out.match(/tls_config/g)?.length, 3, several.err)
+    await writeFile(join(path, 'prometheus.yml'), several.out)
+    const { promtool } = await findPrometheus('2')
+    const check = ['check', 'config', '--syntax-only', join(path, 'prometheus.yml')]
+    const checked = await run(promtool, check)
+    assert.equal(checked.code, 0, checked.output)
   })
 
   test('goes to each server of the configuration file, and one that fails hides none', async (t) => {

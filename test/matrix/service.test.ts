@@ -75,6 +75,9 @@ test('the service runs locked down as its unit says, and reads Prosody', async (
   await must('dpkg', '--install', deb)
   await untilUp()
   assert.notEqual(await property('MainPID'), pid)
+  // One that comes too early for the exporter to hear of it.
+  await must('sh', '-c', 'systemctl restart prosody-exporter; systemctl reload prosody-exporter')
+  await untilUp()
   assert.doesNotMatch(await journal(), /level=(warn|error)/)
 
   // Without what it needs, one line and no loop.
