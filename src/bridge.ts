@@ -73,7 +73,7 @@ export function createBridge(
         { servers: servers.all().map((each) => each.config), web },
         target,
         web.external.path,
-        gate?.tls !== undefined,
+        { isEncrypted: gate?.tls !== undefined },
       ),
   })
   const hasPage = web.telemetryPath !== '/'
