@@ -1,5 +1,6 @@
+import type { EventEmitter } from 'node:events'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
-import type { Http2Session } from 'node:http2'
+import type { Http2Session, Http2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
 import { Server as TlsServer, type TLSSocket } from 'node:tls'
 
@@ -18,22 +19,34 @@ export function keepConnections(
 ): (graceMs: number) => Promise<void> {
   const sockets = new Set<Socket>()
   /** Requests under way; without any, in the order in which they came to that. */
-  const unanswered = new Map<Socket, number>()
-  const sessions = new Set<Http2Session>()
+  const unanswered = new Map<Socket | Http2Session, number>()
   let closing: Promise<void> | undefined
 
-  function count(socket: Socket): void {
+  function keepBook(connection: Socket | Http2Session): void {
     // Its handshake began before the end and is over now.
-    if (closing !== undefined) socket.destroy()
-    unanswered.set(socket, 0)
-    socket.once('close', () => unanswered.delete(socket))
+    if (closing !== undefined) connection.destroy()
+    unanswered.set(connection, 0)
+    connection.once('close', () => unanswered.delete(connection))
+  }
+
+  function count(connection: Socket | Http2Session, answer: EventEmitter): void {
+    unanswered.set(connection, unanswered.get(connection)! + 1)
+    answer.once('close', () => {
+      if (!unanswered.has(connection)) return
+      const left = unanswered.get(connection)! - 1
+      if (left === 0) unanswered.delete(connection)
+      unanswered.set(connection, left)
+      if (left > 0 || closing === undefined) return
+      if ('destroySoon' in connection) connection.destroySoon()
+      else connection.close()
+    })
   }
 
   function makeRoom(newest: Socket): void {
-    for (const [socket, requests] of unanswered) {
+    for (const [connection, requests] of unanswered) {
       if (requests > 0) continue
-      unanswered.delete(socket)
-      socket.destroy()
+      unanswered.delete(connection)
+      connection.destroy()
       return
     }
     newest.destroy()
@@ -43,27 +56,20 @@ export function keepConnections(
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
     if (sockets.size > maxConnections) makeRoom(socket)
-    if (!(server instanceof TlsServer)) count(socket)
+    if (!(server instanceof TlsServer)) keepBook(socket)
   })
   server.on('secureConnection', (socket: TLSSocket) => {
-    if (socket.alpnProtocol !== 'h2') count(socket)
+    if (socket.alpnProtocol !== 'h2') keepBook(socket)
   })
   server.on('session', (session: Http2Session) => {
-    if (closing !== undefined) session.close()
-    sessions.add(session)
-    session.once('close', () => sessions.delete(session))
+    keepBook(session)
+    session.on('stream', (stream: Http2Stream) => {
+      count(session, stream)
+    })
   })
   server.on('request', ({ socket }: IncomingMessage, outgoing: ServerResponse) => {
-    // A stream of HTTP/2: its session knows.
-    if (!unanswered.has(socket)) return
-    unanswered.set(socket, unanswered.get(socket)! + 1)
-    outgoing.once('close', () => {
-      if (!unanswered.has(socket)) return
-      const left = unanswered.get(socket)! - 1
-      if (left === 0) unanswered.delete(socket)
-      unanswered.set(socket, left)
-      if (left === 0 && closing !== undefined) socket.destroySoon()
-    })
+    // A stream of HTTP/2: its session counts it.
+    if (unanswered.has(socket)) count(socket, outgoing)
   })
 
   return (graceMs) =>
@@ -75,7 +81,9 @@ export function keepConnections(
         clearTimeout(cutOff)
         resolve()
       })
-      for (const [socket, requests] of unanswered) if (requests === 0) socket.destroy()
-      for (const session of sessions) session.close()
+      for (const [connection, requests] of unanswered) {
+        if (requests === 0) connection.destroy()
+        else if (!('destroySoon' in connection)) connection.close()
+      }
     }))
 }

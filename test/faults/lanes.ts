@@ -42,6 +42,9 @@ export async function runAll(
           onResult({ scenario, version, outcome })
         } catch (error) {
           onResult({ scenario, version, error })
+          client.destroy()
+          await prosody.restart()
+          client = await enter()
         }
       }
       await client.close()

@@ -48,6 +48,15 @@ export type Proxy = {
 
 type Pipe = { pump(): void; push(chunk: Buffer): void }
 
+/**
+ * Ends it by RST; by FIN where it has begun to end or to connect, for Node 20 then loses the handle,
+ * and the process spins when it exits.
+ */
+function reset(socket: Socket | undefined): void {
+  if (!socket || socket.connecting || socket.writableEnded) socket?.destroy()
+  else socket.resetAndDestroy()
+}
+
 export async function startProxy(target: number, random: Random): Promise<Proxy> {
   const faults: Record<Direction, Fault | undefined> = { up: undefined, down: undefined }
   let onConnect: 'pass' | 'refuse' | 'silent' | 'duplicate' = 'pass'
@@ -150,7 +159,7 @@ export async function startProxy(target: number, random: Random): Promise<Proxy>
     clients.set(client, undefined)
     client.once('close', () => clients.delete(client))
     if (onConnect === 'refuse') {
-      client.resetAndDestroy()
+      reset(client)
       return
     }
     if (onConnect === 'silent') {
@@ -202,8 +211,8 @@ export async function startProxy(target: number, random: Random): Promise<Proxy>
           break
         case 'reset':
           endAll((client, upstream) => {
-            client.resetAndDestroy()
-            upstream?.resetAndDestroy()
+            reset(client)
+            reset(upstream)
           })
           break
         case 'close':
@@ -223,7 +232,7 @@ export async function startProxy(target: number, random: Random): Promise<Proxy>
       faults.up = faults.down = undefined
       // Whom nobody talked to would wait for ever, and no network does that for one connection alone.
       if (onConnect === 'silent') {
-        for (const [client, upstream] of clients) if (!upstream) client.resetAndDestroy()
+        for (const [client, upstream] of clients) if (!upstream) reset(client)
       }
       onConnect = 'pass'
       for (const each of pipes) each.pump()

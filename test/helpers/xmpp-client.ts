@@ -20,6 +20,9 @@ export type XmppStream = {
   iq(type: 'get' | 'set', to: string, child: Element, attrs?: Attributes): Promise<Element>
   /** Ends the connection; resolves when it is closed. */
   close(): Promise<void>
+  /** Reads nothing more until `resume`. */
+  pause(): void
+  resume(): void
   /** Loses the connection. */
   destroy(): void
 }
@@ -116,6 +119,12 @@ async function openStream(port: number, to: string, xmlns: string): Promise<Xmpp
           stanza.attrs.id === id &&
           ['result', 'error'].includes(stanza.attrs.type ?? ''),
       )
+    },
+    pause() {
+      socket.pause()
+    },
+    resume() {
+      socket.resume()
     },
     destroy() {
       socket.destroy()
