@@ -73,7 +73,7 @@ export async function packDebian(dir) {
   const module = 'mod_adhoc_statistics'
   await move(join(home, 'prosody-modules', module), `usr/lib/prosody/modules/${module}`)
   await rm(join(home, 'prosody-modules'), { recursive: true })
-  for (const name of ['README.md', 'CHANGELOG.md', 'METRICS.md']) {
+  for (const name of ['README.md', 'CHANGELOG.md', 'METRICS.md', 'SECURITY.md']) {
     await move(join(home, name), `${doc}/${name}`)
   }
   for (const name of ['prosody-example.cfg.lua', 'prosody-exporter.example.yml']) {
