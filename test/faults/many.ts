@@ -2,11 +2,13 @@
 // Run: npm run faults [-- COUNT [FIRST]], 500 from 1000 on by default; with a COUNT of 1 that seed alone.
 
 import process from 'node:process'
+import { until } from '../../scripts/process.js'
 import { runAll, type Result } from './lanes.js'
 import { randomScenario } from './scenarios.js'
 
 const [count = 500, first = 1000] = process.argv.slice(2).map(Number)
 const ends: (() => Promise<void>)[] = []
+const resources = process.getActiveResourcesInfo().length
 const results: Result[] = []
 const startedAt = performance.now()
 try {
@@ -37,4 +39,7 @@ console.log(
     `right again after ${at(0.5)} ms (median), ${at(0.99)} ms (99 %), ${at(1)} ms (longest); ` +
     `${Math.round((performance.now() - startedAt) / 1000)} s`,
 )
-if (failed > 0) process.exitCode = 1
+await until(() => process.getActiveResourcesInfo().length <= resources, {
+  what: 'no timer, socket or process is left over',
+})
+process.exit(failed > 0 ? 1 : 0)

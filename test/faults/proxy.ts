@@ -30,6 +30,8 @@ export type Fault =
   /** Each connection is made twice: the second says the same to the server and is heard by nobody. */
   | { readonly kind: 'duplicate' }
 
+const MAX_PIECES = 2000
+
 /** On bytes, in one direction. */
 const ON_BYTES = new Set(['delay', 'split', 'merge', 'stall', 'drop', 'corrupt', 'throttle'])
 
@@ -68,14 +70,29 @@ export async function startProxy(target: number, random: Random): Promise<Proxy>
 
   function pipe(direction: Direction, from: Socket, to: Socket): Pipe {
     let held: Buffer[] = []
-    let busy: NodeJS.Timeout | undefined
+    /** Forgets what is to be written later, while there is something. */
+    let forget: (() => void) | undefined
     let ended = false
+    let pieces = 0
+    const soon = (bytes: Buffer) => {
+      write(bytes)
+      const next = setImmediate(() => {
+        forget = undefined
+        pump()
+      })
+      forget = () => {
+        clearImmediate(next)
+      }
+    }
     const later = (ms: number, work: () => void) => {
-      busy ??= setTimeout(() => {
-        busy = undefined
+      const timer = setTimeout(() => {
+        forget = undefined
         work()
         pump()
       }, ms)
+      forget = () => {
+        clearTimeout(timer)
+      }
     }
     const write = (bytes: Buffer) => {
       if (bytes.length > 0 && to.writable) to.write(bytes)
@@ -91,7 +108,7 @@ export async function startProxy(target: number, random: Random): Promise<Proxy>
       return all.subarray(0, bytes)
     }
     function pump(): void {
-      if (busy || from.destroyed) return
+      if (forget || from.destroyed) return
       const fault = faults[direction]
       if (held.length === 0) {
         if (ended) to.end()
@@ -117,13 +134,11 @@ export async function startProxy(target: number, random: Random): Promise<Proxy>
             write(take(Math.max(1, Math.round(fault.bytesPerSecond / 100))))
           })
           return
-        case 'split': {
-          // Many at a time, each of its own: a write a turn would take minutes.
-          for (let i = 0; i < 200 && held.length > 0; i++) write(take(fault.bytes))
-          if (held.length > 0) later(0, () => undefined)
-          else pump()
+        case 'split':
+          // A turn of the event loop each, or they would arrive together; after so many it is shown.
+          if (++pieces > MAX_PIECES) write(takeAll())
+          else soon(take(fault.bytes))
           return
-        }
         case 'corrupt': {
           const all = Buffer.from(takeAll())
           for (let at = random.below(fault.every); at < all.length;) {
@@ -149,7 +164,7 @@ export async function startProxy(target: number, random: Random): Promise<Proxy>
       pump()
     })
     from.once('close', () => {
-      clearTimeout(busy)
+      forget?.()
     })
     return { pump, push: (chunk) => held.push(chunk) }
   }
