@@ -14,14 +14,14 @@ export type Coverage = {
 export function startCoverage(): Coverage {
   const session = new Session()
   session.connect()
-  const post = <T>(method: string, params: object = {}): T => {
-    let result: T
+  const post = (method: string, params: object = {}): unknown => {
+    let result: unknown
     // The callback is called at once.
     session.post(method, params, (error, answer) => {
       if (error) throw error
-      result = answer as T
+      result = answer
     })
-    return result!
+    return result
   }
   post('Profiler.enable')
   post('Profiler.startPreciseCoverage', { callCount: true, detailed: true })
@@ -29,9 +29,9 @@ export function startCoverage(): Coverage {
   return {
     take() {
       const fresh: string[] = []
-      const { result } = post<Profiler.TakePreciseCoverageReturnType>(
+      const { result } = post(
         'Profiler.takePreciseCoverage',
-      )
+      ) as Profiler.TakePreciseCoverageReturnType
       for (const { url, functions } of result) {
         if (!/\/src\/|\/ltx\//.test(url)) continue
         for (const { ranges } of functions) {

@@ -42,7 +42,7 @@ async function start(): Promise<{ child: ChildProcess; lines: Interface }> {
     stdio: ['pipe', 'pipe', 'inherit'],
     env: { ...process.env, PYTHONPATH: await findPythonClient(), PYTHONDONTWRITEBYTECODE: '1' },
   })
-  return { child, lines: createInterface(child.stdout!) }
+  return { child, lines: createInterface(child.stdout) }
 }
 
 /** One question at a time. */

@@ -9,7 +9,7 @@ export type Target = {
   readonly words: readonly string[]
   /** Throws, or rejects, when what must hold does not. */
   readonly run: (input: Buffer) => void | Promise<void>
-  /** Takes the time of day and ends what it started. */
+  /** Ends what it started. */
   readonly stop?: () => void | Promise<void>
 }
 
@@ -36,7 +36,7 @@ export function refusing<T>(
   }
 }
 
-/** A refusal is an error of one of these classes, in one line that is not long. */
+/** Throws again what is no refusal, an error of one of these classes. */
 export function checkRefusal(
   kinds: readonly (abstract new (...args: never[]) => Error)[],
   error: unknown,

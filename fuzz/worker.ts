@@ -70,7 +70,7 @@ async function fuzz(target: Target, order: Order): Promise<Report> {
         const again = await run(smaller)
         return again !== undefined && causeOf(again) === cause
       })
-      const shown = error instanceof Error ? (error.stack ?? error.message) : String(error)
+      const shown = error instanceof Error ? (error.stack ?? error.message) : 'no Error'
       findings.set(cause, { file: keep(target, slug(cause), small), error: shown })
     }
   }
@@ -118,7 +118,7 @@ async function fuzz(target: Target, order: Order): Promise<Report> {
 
 /** What two inputs have in common that find the same: the error without its details, and where. */
 function causeOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
+  if (!(error instanceof Error)) return 'no Error'
   const where = /\/((?:src|fuzz|node_modules)\/[^:\s]+):(\d+)/.exec(error.stack ?? '')
   const message = error.message.split(/[:"'`\d]/)[0]!.slice(0, 60)
   return `${error.name} ${message} ${error.name === 'Finding' ? '' : (where?.[1] ?? '')}`

@@ -1,7 +1,6 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { readFileSync } from 'node:fs'
 import { readConfig } from '../../src/config.js'
 import { ConfigError } from '../../src/errors.js'
 import { readSettings } from '../../src/flags.js'
@@ -47,7 +46,7 @@ const YAML_WORDS = [
   ],
 ]
 const HASH = `$2y$04$${'a'.repeat(53)}`
-const directory = mkdtempSync(join(tmpdir(), 'prosody-exporter-fuzz-'))
+let directory: string | undefined
 
 /** The configuration file: settings, or one line that says where it is wrong. */
 export const config: Target = {
@@ -140,7 +139,7 @@ export const webConfig: Target = {
 }
 
 function checkFile(name: string, input: Buffer, read: (file: string) => unknown): void {
-  // A value of the file is never a path to what a fuzzer should not read.
+  directory ??= mkdtempSync(join(tmpdir(), 'prosody-exporter-fuzz-'))
   const file = join(directory, name)
   writeFileSync(file, input)
   try {
@@ -148,7 +147,7 @@ function checkFile(name: string, input: Buffer, read: (file: string) => unknown)
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     const { message } = error
-    // eslint-disable-next-line no-control-regex
+
     must(
       !/[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e]/.test(message),
       `one line: ${JSON.stringify(message)}`,
@@ -161,5 +160,6 @@ function checkFile(name: string, input: Buffer, read: (file: string) => unknown)
 }
 
 function stop(): void {
-  rmSync(directory, { recursive: true, force: true })
+  if (directory !== undefined) rmSync(directory, { recursive: true, force: true })
+  directory = undefined
 }

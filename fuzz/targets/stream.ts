@@ -88,18 +88,21 @@ function open() {
 
 /** A stream whose socket is connected to nothing, which is quicker and whose bytes are ours. */
 async function withoutNetwork<T>(start: () => T): Promise<T & { socket: Socket }> {
-  const { connect } = Socket.prototype
+  const connect = Object.getOwnPropertyDescriptor(Socket.prototype, 'connect')!
   let made: Socket | undefined
   Socket.prototype.connect = function (this: Socket) {
     // eslint-disable-next-line @typescript-eslint/no-this-alias
     made = this
     this.write = (_: unknown, ...rest: unknown[]) => {
       const done = rest.at(-1)
-      if (typeof done === 'function') queueMicrotask(() => (done as () => void)())
+      if (typeof done === 'function')
+        queueMicrotask(() => {
+          ;(done as () => void)()
+        })
       return true
     }
     return this
-  } as typeof connect
+  }
   try {
     const started = start()
     const socket = made!
@@ -107,6 +110,6 @@ async function withoutNetwork<T>(start: () => T): Promise<T & { socket: Socket }
     await turn()
     return { ...started, socket }
   } finally {
-    Socket.prototype.connect = connect
+    Object.defineProperty(Socket.prototype, 'connect', connect)
   }
 }
