@@ -12,7 +12,7 @@ import { join } from 'node:path'
 import process from 'node:process'
 import { root, run, SetupError, until } from './process.js'
 
-const cache = join(root, '.cache')
+export const cache = join(root, '.cache')
 
 /**
  * What is unpacked, and from which suite. `base` is the machine's own release.
@@ -215,13 +215,22 @@ async function recordInstalled(root, debs) {
 }
 
 /**
+ * Where apt keeps its lists for it, and the sources that they are of.
+ *
+ * @param {Unpackable} wanted
+ */
+export function aptState({ suite, dependencies }) {
+  return join(cache, 'apt', dependencies === 'missing' ? suite : `${suite}-alone`)
+}
+
+/**
  * @param {Unpackable} wanted
  * @param {string} advice
  * @returns {Promise<string[]>} The paths of the .deb files.
  */
-async function download({ packages, suite, dependencies }, advice) {
+export async function download({ packages, suite, dependencies }, advice) {
   const withBase = dependencies === 'missing'
-  const state = join(cache, 'apt', withBase ? suite : `${suite}-alone`)
+  const state = aptState({ packages, suite, dependencies })
   const parts = join(state, 'sources')
   const archives = join(state, 'cache/archives')
   await rm(archives, { recursive: true, force: true })
@@ -273,7 +282,8 @@ async function download({ packages, suite, dependencies }, advice) {
         ...['install', '--download-only', '--no-install-recommends', '--yes'],
         // Also where the machine has the package installed, in this or in another version.
         ...['--reinstall', '--allow-downgrades', '--target-release', suite],
-        ...packages.map((name) => `${name}/${suite}`),
+        // A pattern (apt-patterns(7)) takes no suite.
+        ...packages.map((name) => (name.startsWith('?') ? name : `${name}/${suite}`)),
       )
     : apt('download', ...packages))
   const debs = await readdir(archives)
@@ -286,7 +296,7 @@ function lastLine(text) {
 }
 
 /** Waits for other processes that fetch; one at a time, for apt's lists and the unpacking. */
-async function lock() {
+export async function lock() {
   const path = join(cache, 'lock')
   await mkdir(cache, { recursive: true })
   await until(

@@ -1,11 +1,12 @@
 /**
  * `npm run test:matrix`: real servers of many versions, what each tells, and that the README's table
- * says the same; `-- --write` writes it.
+ * says the same; `-- --write` writes it. And the service, and a new user's way to it, under a real systemd.
  */
 
 import process from 'node:process'
 import { fetchAll } from './parts.js'
 import { ejabberdVersions, findEjabberd } from './ejabberd.js'
+import { findCleanDebian } from './clean-debian.js'
 import { findProsody } from './installation.js'
 import { onEnd, runAttached, SetupError } from './process.js'
 import { installPackages } from './setup.js'
@@ -20,6 +21,7 @@ async function matrix(args) {
   await installPackages(say)
   await fetchAll(say)
   await findProsody('newest', say)
+  await findCleanDebian(say)
   for (const version of ejabberdVersions) await findEjabberd(version, say)
   if (args.includes('--write')) process.env['MATRIX_WRITE'] = '1'
   return await runAttached(process.execPath, [
@@ -31,6 +33,8 @@ async function matrix(args) {
       'test/legacy-double.test.ts',
       'test/matrix/matrix.test.ts',
       'test/matrix/service.test.ts',
+      'test/matrix/socket.test.ts',
+      'test/matrix/walk.test.ts',
     ],
     ...args.filter((arg) => arg.startsWith('--test-')),
   ])

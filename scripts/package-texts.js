@@ -88,6 +88,9 @@ The component_secret, for root alone.
 .TP
 .I /etc/default/prosody\\-exporter
 Environment of the service.
+.TP
+.I /usr/share/prosody\\-exporter/
+Alerting and recording rules for Prometheus, a dashboard for Grafana.
 .SH SEE ALSO
 /usr/share/doc/prosody\\-exporter/README.md, systemctl(1), prosodyctl(1)
 `

@@ -73,12 +73,18 @@ export async function packDebian(dir) {
   const module = 'mod_adhoc_statistics'
   await move(join(home, 'prosody-modules', module), `usr/lib/prosody/modules/${module}`)
   await rm(join(home, 'prosody-modules'), { recursive: true })
-  for (const name of ['README.md', 'CHANGELOG.md']) await move(join(home, name), `${doc}/${name}`)
+  for (const name of ['README.md', 'CHANGELOG.md', 'METRICS.md', 'SECURITY.md']) {
+    await move(join(home, name), `${doc}/${name}`)
+  }
   for (const name of ['prosody-example.cfg.lua', 'prosody-exporter.example.yml']) {
     await move(join(home, name), `${doc}/examples/${name}`)
   }
-  await move(join(home, 'config.schema.json'), 'usr/share/prosody-exporter/config.schema.json')
-  await move(join(deploy, 'prometheus/prosody-exporter.yml'), `${doc}/examples/prometheus.yml`)
+  // What programs read: a container's Debian may have no /usr/share/doc.
+  const share = 'usr/share/prosody-exporter'
+  await move(join(home, 'config.schema.json'), `${share}/config.schema.json`)
+  for (const name of ['prometheus/prosody-exporter.yml', 'prometheus/rules.yml', 'grafana']) {
+    await move(join(deploy, name), join(share, name))
+  }
   for (const name of ['prosody-exporter.service', 'prosody-exporter.socket']) {
     await move(join(deploy, 'systemd', name), `usr/lib/systemd/system/${name}`)
   }

@@ -52,6 +52,22 @@ export async function findPythonClient(say) {
 }
 
 /**
+ * @param {Say} [say]
+ * @returns {Promise<string>} The library that gives a program another clock, for LD_PRELOAD.
+ */
+export async function findFaketime(say) {
+  const wanted = {
+    packages: ['libfaketime'],
+    suite: await baseSuite(),
+    dependencies: /** @type {const} */ ('none'),
+  }
+  const libraries = join(await unpack('faketime', wanted, say), 'usr/lib')
+  // Below a directory named for the machine's kind.
+  const [kind = ''] = await readdir(libraries)
+  return join(libraries, kind, 'faketime/libfaketime.so.1')
+}
+
+/**
  * A small Debian with systemd, Node.js and dpkg: the first release whose Node.js is one of ours.
  *
  * @param {Say} [say]
@@ -99,6 +115,7 @@ export async function fetchAll(say) {
   for (const major of prometheusVersions) await findPrometheus(major, say)
   await findPythonClient(say)
   await findChromium(say)
+  await findFaketime(say)
   await unpackLuacheck(say)
   await findSmallDebian(say)
 }

@@ -16,15 +16,27 @@ done
 shift; exec chroot "$root" "$@"`
 
 /**
- * What to run so that the program sees that root, and in it this machine's devices, processes,
- * temporary files and our own repository. Its process id is that of what is started.
+ * What to run so that the program sees that root, and in it directories of this machine. Its process
+ * id is that of what is started.
  *
  * @param {string} root
  * @param {readonly string[]} command
+ * @param {readonly string[]} [seen] Default: devices, processes, temporary files and our own repository.
  * @returns {string[]}
  */
-export function inRoot(root, command) {
+export function inRoot(root, command, seen = ['/dev', '/proc', tmpdir(), repository]) {
   const mapped = process.getuid?.() === 0 ? [] : ['--user', '--map-root-user']
-  const seen = [...new Set(['/dev', '/proc', tmpdir(), repository])]
-  return ['unshare', ...mapped, '--mount', 'sh', '-c', ENTER, 'sh', root, ...seen, '--', ...command]
+  return [
+    'unshare',
+    ...mapped,
+    '--mount',
+    'sh',
+    '-c',
+    ENTER,
+    'sh',
+    root,
+    ...new Set(seen),
+    '--',
+    ...command,
+  ]
 }

@@ -1,6 +1,6 @@
 /**
  * A real systemd as the first process of a root directory, in namespaces and a control group of its
- * own: of this machine it sees the network alone. Root only.
+ * own: of this machine it sees the network alone, and not even that with a network of its own. Root only.
  */
 
 import { readFile } from 'node:fs/promises'
@@ -11,14 +11,14 @@ import { launch, run, SetupError, until } from './process.js'
 // The group is made in the whole tree, which is then what systemd sees as its root.
 const IN_GROUP = `
 set -e
-root=$1 group=$2
+root=$1 group=$2 boot=$3; shift 3
 mount --make-rprivate /
 mkdir -p "$root/sys/fs/cgroup"
 mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
 mkdir "$root/sys/fs/cgroup/$group"
 echo $$ > "$root/sys/fs/cgroup/$group/cgroup.procs"
 umount "$root/sys/fs/cgroup"
-exec unshare --cgroup --pid --ipc --uts --fork --kill-child sh -c "$3" sh "$root"`
+exec unshare --cgroup --pid --ipc --uts "$@" --fork --kill-child sh -c "$boot" sh "$root"`
 
 // The machine's settings are not a container's to change: /proc/sys and /sys are read-only.
 const BOOT = `
@@ -60,16 +60,28 @@ find "$1/$2" -depth -type d -exec rmdir {} +`
  * Starts it; resolves when it has reached its target.
  *
  * @param {string} root The root directory, which it changes.
+ * @param {{ network?: 'ours' | 'own' }} [options] Its own has a loopback and nothing else, so that all
+ *   ports are free and nobody else's. Default: ours.
  */
-export async function bootSystemd(root) {
+export async function bootSystemd(root, { network = 'ours' } = {}) {
   const group = `prosody-exporter-${process.pid}`
-  const started = launch('unshare', ['--mount', 'sh', '-c', IN_GROUP, 'sh', root, group, BOOT])
-  /** @param {...string} command */
-  const inside = async (...command) => {
+  const started = launch('unshare', [
+    ...['--mount', 'sh', '-c', IN_GROUP, 'sh', root, group, BOOT],
+    ...(network === 'own' ? ['--net'] : []),
+  ])
+  /** @param {string} which @param {readonly string[]} command */
+  const enter = async (which, command) => {
     const path = `/proc/${started.pid}/task/${started.pid}/children`
     const pid = Number.parseInt(await readFile(path, 'utf8'), 10)
-    return await run('nsenter', [`--target=${pid}`, '--all', '--', ...command])
+    return ['nsenter', `--target=${pid}`, which, '--', ...command]
   }
+  /** @param {readonly string[]} command @param {string} [input] Its whole standard input. */
+  const inside = async (command, input) => {
+    const [program = '', ...args] = await enter('--all', command)
+    return await run(program, args, input === undefined ? {} : { input })
+  }
+  /** What to run so that a program of this machine's is in its network. @param {readonly string[]} command */
+  const outside = (command) => enter('--net', command)
   const stop = async () => {
     started.kill('SIGKILL')
     await started.exited
@@ -84,7 +96,7 @@ export async function bootSystemd(root) {
     await until(
       async () => {
         if (!started.running()) throw new SetupError(`systemd ended: ${started.output().trim()}`)
-        const { stdout } = await inside('systemctl', 'is-system-running').catch(() => ({
+        const { stdout } = await inside(['systemctl', 'is-system-running']).catch(() => ({
           stdout: '',
         }))
         return /^(running|degraded)/.test(stdout)
@@ -95,5 +107,5 @@ export async function bootSystemd(root) {
     await stop()
     throw error
   }
-  return { inside, stop }
+  return { inside, outside, stop }
 }

@@ -6,7 +6,7 @@ import { ConfigError } from './errors.js'
 import { keepHistories } from './history.js'
 import { createApp } from './http/app.js'
 import { createPage } from './http/page/page.js'
-import { listen, type Listener } from './http/server.js'
+import { connectionsFor, listen, type Listener } from './http/server.js'
 import { addServerRoutes } from './http/servers.js'
 import { withFields, type Log } from './log.js'
 import { createExposition } from './metrics/exposition.js'
@@ -73,7 +73,7 @@ export function createBridge(
         { servers: servers.all().map((each) => each.config), web },
         target,
         web.external.path,
-        gate?.tls !== undefined,
+        { isEncrypted: gate?.tls !== undefined },
       ),
   })
   const hasPage = web.telemetryPath !== '/'
@@ -144,7 +144,10 @@ export function createBridge(
 
   return {
     async start() {
-      listener = await listen(app, config.web.listenAddresses, log, {}, gate && gateOf(gate))
+      listener = await listen(app, config.web.listenAddresses, log, {
+        gate: gate && gateOf(gate),
+        maxConnections: connectionsFor(processFigures().maxFds),
+      })
       await servers.apply(config)
       if (!hasPage) return
       endHistories = keepHistories(() =>

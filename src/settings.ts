@@ -91,7 +91,7 @@ export const SETTINGS: readonly Setting[] = [
     name: 'web.max-requests',
     value: 'NUMBER',
     defaults: ['40'],
-    help: 'Most scrapes of a server that wait at a time, 503 beyond; 0 for no limit.',
+    help: 'Most waiting scrapes of a server for each client, 503 beyond; 0 for no limit.',
   },
   {
     name: 'web.disable-exporter-metrics',

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { cp, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { chown, cp, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import process from 'node:process'
 import { test } from 'node:test'
@@ -7,6 +7,7 @@ import { launch, root, run, temporaryDirectory, until } from '../scripts/process
 import { httpGet } from './helpers/exporter.js'
 import { withProsody } from './helpers/prosody.js'
 import { sampleValue } from './helpers/real.js'
+import { withSmallDebian } from './helpers/small-debian.js'
 
 type Step = { readonly word: string; readonly rest: string }
 
@@ -21,11 +22,21 @@ function readStages(text: string): Step[][] {
   return stages
 }
 
+// What the engine makes of `--read-only` and USER: a root that nobody can write to, for a user who owns
+// nothing in it. Who is not root here has one user only, who is then called so.
+const IN_IMAGE = `
+set -e
+root=$1 user=$2; shift 2
+mount --bind "$root" "$root"
+for each in dev proc; do mount --rbind "/$each" "$root/$each"; done
+mount -o remount,bind,ro "$root"
+if [ "$isRoot" = true ]; then exec chroot --userspec="$user:$user" "$root" "$@"; fi
+exec unshare --user --map-user="$user" --map-group="$user" --root="$root" "$@"`
+
 // No container engine runs where this does. So the steps are taken as they are written, but with this
 // machine's Node.js and in a directory in place of the image: what is copied, that it builds, and that
-// what is left at the end serves. Not shown: the base image, and the engine's --read-only and user, in
-// whose place the service's test runs the same program without a right to write anywhere.
-test('the Containerfile builds from what it copies, and serves on all addresses', async (t) => {
+// what is left at the end serves, from a Debian in place of the base image.
+test('the Containerfile builds from what it copies, and serves on a read-only root as a user without rights', async (t) => {
   const [build = [], image = []] = readStages(
     await readFile(join(root, 'deploy/Containerfile'), 'utf8'),
   )
@@ -62,23 +73,39 @@ test('the Containerfile builds from what it copies, and serves on all addresses'
   }
   for (const step of [...build, ...image]) await take(step)
   const last = (word: string) => image.findLast((step) => step.word === word)?.rest ?? ''
-  assert.match(last('USER'), /^[1-9]\d+:[1-9]\d+$/)
+  const [, user = ''] = /^([1-9]\d+):\1$/.exec(last('USER')) ?? []
+  assert.ok(user, 'a number, and not root')
 
   // All addresses, on a port that is free here.
   assert.equal(env['PROSODY_EXPORTER_WEB_LISTEN_ADDRESS'], `:${last('EXPOSE')}`)
+  const debian = await withSmallDebian(t)
+  await cp(inside('/app'), join(debian.root, 'app'), { recursive: true })
+  const secret = env['PROSODY_EXPORTER_XMPP_SECRET_FILE'] ?? ''
+  await mkdir(join(debian.root, secret, '..'), { recursive: true })
+  await writeFile(join(debian.root, secret), prosody.secret, { mode: 0o400 })
+  const isRoot = process.getuid?.() === 0
+  if (isRoot) await chown(join(debian.root, secret), Number(user), Number(user))
   const [domain = ''] = prosody.statsDomains
-  const secret = inside('xmpp.secret')
-  await writeFile(secret, prosody.secret, { mode: 0o400 })
-  const [, program = ''] = JSON.parse(last('ENTRYPOINT')) as string[]
-  const child = launch(process.execPath, [inside(program)], {
+  const enter = [...(isRoot ? [] : ['--user', '--map-root-user']), '--mount', 'sh', '-c', IN_IMAGE]
+  const options = {
     env: {
       ...env,
+      PATH: '/usr/bin:/usr/sbin',
+      isRoot: String(isRoot),
       PROSODY_EXPORTER_WEB_LISTEN_ADDRESS: ':0',
-      PROSODY_EXPORTER_XMPP_SECRET_FILE: secret,
       PROSODY_EXPORTER_XMPP_SERVICE: prosody.service,
       PROSODY_EXPORTER_XMPP_DOMAIN: domain,
     },
-  })
+  }
+  const within = (...command: string[]) => [...enter, 'sh', debian.root, user, ...command]
+  assert.equal((await run('unshare', within('id', '-u'), options)).stdout, `${user}\n`)
+  for (const path of ['/app/x', '/tmp/x', '/run/x'])
+    assert.match(
+      (await run('unshare', within('touch', path), options)).output,
+      /Read-only file sys/,
+    )
+
+  const child = launch('unshare', within(...(JSON.parse(last('ENTRYPOINT')) as string[])), options)
   t.after(() => child.stop())
   const text = await until(
     async () => {

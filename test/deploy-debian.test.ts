@@ -56,6 +56,10 @@ describe('the Debian package', () => {
     assert.equal(await debian.run('prosody-exporter', '--version'), `prosody-exporter ${version}\n`)
     assert.ok((await readdir(join(debian.root, WANTED, '..'))).includes('prosody-exporter.service'))
     assert.equal((await run('gzip', ['--test', manualOf(debian)])).code, 0)
+    const program = await readdir(join(debian.root, 'usr/lib/prosody-exporter'))
+    assert.deepEqual(program.sort(), ['dist', 'node_modules', 'package.json'])
+    for (const name of ['prometheus/rules.yml', 'grafana/prosody.json', 'config.schema.json'])
+      assert.ok(existsSync(join(debian.root, 'usr/share/prosody-exporter', name)), name)
     // What anybody but root may write, of all that is in the package.
     const files = await debian.run('dpkg', '--listfiles', 'prosody-exporter')
     const lax = ['find', ...files.trim().split('\n'), '-maxdepth', '0', '-perm', '/022']

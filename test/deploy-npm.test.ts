@@ -33,6 +33,7 @@ test('the packed npm package holds the program and what is told of it, and runs 
     'LICENSE',
     'METRICS.md',
     'README.md',
+    'SECURITY.md',
     'config.schema.json',
     'package.json',
   ]
@@ -44,9 +45,15 @@ test('the packed npm package holds the program and what is told of it, and runs 
     [...documents, ...examples].map((name) => `package/${name}`).sort(),
   )
   assert.deepEqual(
-    files.filter((file) => /\.(ts|map)$|dist\/.*test/.test(file)),
+    files.filter((file) => /\.(ts|map)$|dist\/.*test|\.test\./.test(file)),
     [],
   )
+  for (const name of [
+    'prometheus/rules.yml',
+    'grafana/prosody.json',
+    'systemd/prosody-exporter.service',
+  ])
+    assert.ok(files.includes(`package/deploy/${name}`), name)
 
   const npx = ['--prefer-offline', '--yes', `--package=${tarball}`, '--', 'prosody-exporter']
   assert.equal(await must('npx', ...npx, '--version'), `prosody-exporter ${version}\n`)

@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { freePort, temporaryDirectory } from '../scripts/process.js'
+import { hashSync } from 'bcryptjs'
+import { findPrometheus } from '../scripts/parts.js'
+import { freePort, run, temporaryDirectory } from '../scripts/process.js'
 import { runExporter } from './helpers/exporter.js'
 import { COLLECTORS } from '../src/collectors/index.js'
 import { everyVersion, legacyVersion, withProsody, type ProsodyConfig } from './helpers/prosody.js'
+import { createAuthority } from './helpers/web.js'
 
 /** Collectors of what Prosody does not have. */
 const OTHER_SERVERS = ['ejabberd_s2s', 'openfire', 'tigase']
@@ -166,6 +170,62 @@ describe('doctor', { concurrency: 2 }, () => {
     assert.match(out, /^Component "stats\.one\.example"$/m)
     assert.match(out, /targets: \['10\.1\.2\.3:9999'\]/)
     assert.equal(code, 0)
+    const flags = ['--show.prometheus', '--web.listen-address=:9999']
+    const all = await doctor('xmpp://127.0.0.1', { flags })
+    assert.ok(all.out.includes(`targets: ['${hostname()}:9999']`), all.out)
+  })
+
+  test('prints a job with what the web configuration file asks of Prometheus', async (t) => {
+    const { path, remove } = await temporaryDirectory('prosody-exporter-doctor')
+    t.after(remove)
+    createAuthority(path, 'exporter')
+    const tls = '{ cert_file: exporter.crt, key_file: exporter.key }'
+    const jobWith = async (yaml: string) => {
+      await writeFile(join(path, 'web.yml'), yaml)
+      const flags = [`--web.config.file=${join(path, 'web.yml')}`, '--show.prometheus']
+      return (await doctor('xmpp://127.0.0.1', { flags })).out
+    }
+    assert.equal(
+      await jobWith(
+        `tls_server_config: ${tls}\nbasic_auth_users: { someone: ${hashSync('x', 4)} }\n`,
+      ),
+      `scrape_configs:
+  - job_name: prosody
+    scheme: https
+    tls_config: { ca_file: prosody-exporter.crt }
+    basic_auth: { username: "someone", password_file: prosody-exporter.password }
+    static_configs:
+      - targets: ['127.0.0.1:9347']
+`,
+    )
+    const asking = tls.replace(' }', ', client_auth_type: RequireAnyClientCert }')
+    assert.match(
+      await jobWith(`tls_server_config: ${asking}\n`),
+      /ca_file: prosody-exporter\.crt, cert_file: prometheus\.crt, key_file: prometheus\.key }$/m,
+    )
+    await writeFile(join(path, 'token'), 'a-long-token', { mode: 0o600 })
+    assert.match(
+      await jobWith('bearer_token_files: [token]\n'),
+      /^    authorization: { credentials_file: prosody-exporter\.token }$/m,
+    )
+
+    // With several servers both jobs, and asking for the targets, need it.
+    await writeFile(join(path, 'secret'), SECRET, { mode: 0o600 })
+    const servers = ['one', 'two'].map(
+      (name) => `  - { name: ${name}, domain: ${name}.example, secret_file: secret }\n`,
+    )
+    await writeFile(join(path, 'config.yml'), `servers:\n${servers.join('')}`)
+    await writeFile(join(path, 'web.yml'), `tls_server_config: ${tls}\n`)
+    const flags = ['config.file=config.yml', 'web.config.file=web.yml'].map(
+      (flag) => `--${flag.replace('=', `=${path}/`)}`,
+    )
+    const several = await runDoctor([...flags, '--show.prometheus'], {})
+    assert.equal(several.out.match(/tls_config/g)?.length, 3, several.err)
+    await writeFile(join(path, 'prometheus.yml'), several.out)
+    const { promtool } = await findPrometheus('2')
+    const check = ['check', 'config', '--syntax-only', join(path, 'prometheus.yml')]
+    const checked = await run(promtool, check)
+    assert.equal(checked.code, 0, checked.output)
   })
 
   test('goes to each server of the configuration file, and one that fails hides none', async (t) => {

@@ -12,7 +12,7 @@ import { gunzipSync, gzipSync } from 'node:zlib'
 import { Hono } from 'hono'
 import { createApp, readWaitMs } from '../src/http/app.js'
 import type { ListenAddress } from '../src/http/listen-address.js'
-import { listen, type Listener, type Timeouts } from '../src/http/server.js'
+import { listen, type Listener, type ListenerOptions } from '../src/http/server.js'
 import type { Log } from '../src/log.js'
 import type { Exposition } from '../src/metrics/exposition.js'
 import { negotiate } from '../src/metrics/negotiate.js'
@@ -46,6 +46,8 @@ type Fakes = {
   maxRequests: number
   ready: boolean
   snapshot: { exposition: Exposition }
+  /** Is told of each filter that is applied. */
+  filtered: (names: string) => void
   current: () => { exposition: Exposition } | undefined
   scrape: (waitMs: number) => Promise<void>
 }
@@ -68,8 +70,11 @@ function createFakeApp(fakes: Partial<Fakes> = {}) {
     maxRequests: fakes.maxRequests ?? 0,
     ...(fakes.routePrefix !== undefined && { routePrefix: fakes.routePrefix }),
     source: () => source,
-    filter: (_, { names, collectors }) =>
-      exposition([...(collectors ?? []), ...(names ?? [])].join('+')),
+    filter: (_, { names, collectors }) => {
+      const asked = [...(collectors ?? []), ...(names ?? [])].join('+')
+      fakes.filtered?.(asked)
+      return exposition(asked)
+    },
     isReady: () => fakes.ready ?? true,
     log,
   })
@@ -163,6 +168,22 @@ describe('the telemetry path', () => {
     assert.equal(await (await app.request('/metrics')).text(), 'all text\n')
     assert.equal(await (await app.request('/metrics?name[]=a')).text(), 'a text\n')
     assert.equal(await (await app.request('/metrics')).text(), 'all text\n')
+  })
+
+  test('makes what a filter leaves of a snapshot once, in whatever order it is named', async () => {
+    const made: string[] = []
+    const app = createFakeApp({
+      snapshot: { exposition: exposition('all') },
+      filtered: (names) => made.push(names),
+    }).app
+    for (const query of ['name[]=a&name[]=b', 'name[]=b&name[]=a', 'collect[]=ping']) {
+      for (let i = 0; i < 3; i++) await app.request(`/metrics?${query}`)
+    }
+    assert.deepEqual(made, ['a+b', 'ping'])
+    // However many are asked for, a few are kept.
+    for (let i = 0; i < 20; i++) await app.request(`/metrics?name[]=x${i}`)
+    await app.request('/metrics?name[]=x0')
+    assert.equal(made.filter((name) => name === 'x0').length, 2)
   })
 
   test('passes on every name[] of the query, encoded or not', async () => {
@@ -310,9 +331,9 @@ describe('the server', { timeout: 30_000 }, () => {
 
   type App = Parameters<typeof listen>[0]
 
-  async function serve(app: App, addresses = [loopback], timeouts: Timeouts = {}) {
+  async function serve(app: App, addresses = [loopback], options: ListenerOptions = {}) {
     const { log, lines } = createFakeLog()
-    const listener = await listen(app, addresses, log, timeouts)
+    const listener = await listen(app, addresses, log, options)
     listeners.push(listener)
     const port = Number(/\d+$/.exec(listener.urls[0]!)?.[0])
     return { ...listener, url: listener.urls[0]!, port, lines }
@@ -381,6 +402,48 @@ describe('the server', { timeout: 30_000 }, () => {
     assert.equal(await exchange(port, `CONNECT x:1 HTTP/1.1\r\n${close}\r\n`), '')
     const post = `POST /metrics HTTP/1.1\r\n${close}Content-Length: 4\r\n\r\nbody`
     assert.match(await exchange(port, post), /^HTTP\/1\.1 405 /)
+    assert.equal((await ask(`${url}/-/healthy`)).status, 200)
+  })
+
+  test('lets the connection that has been idle longest make room for a new one', async () => {
+    const { app, arrival, open } = createGate()
+    const { port, url } = await serve(app, [loopback], { maxConnections: 3 })
+    const closed: string[] = []
+    const dial = async (name: string, bytes = '') => {
+      const socket = connect(port, '127.0.0.1').on('close', () => closed.push(name))
+      await once(socket, 'connect')
+      socket.write(bytes)
+      return socket
+    }
+    const request = (path: string) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`
+    const busy = await dial('busy', request('/metrics'))
+    await arrival
+    const silent = await dial('silent')
+    const scraper = await dial('scraper', request('/-/healthy'))
+    await once(scraper, 'data')
+    // One more each time: the silent one goes, then the scraper between two scrapes.
+    for (const [name, socket] of [['silent', silent] as const, ['scraper', scraper] as const]) {
+      const gone = once(socket.resume(), 'close')
+      const next = await dial('next', request('/-/healthy'))
+      assert.match(String((await once(next, 'data'))[0]), /^HTTP\/1\.1 200 /)
+      await gone
+      assert.equal(closed.at(-1), name)
+    }
+    assert.equal((await ask(`${url}/-/healthy`)).status, 200)
+    open()
+    assert.match(String((await once(busy, 'data'))[0]), /^HTTP\/1\.1 200 /)
+    busy.destroy()
+  })
+
+  test('refuses connections while all that it may have are busy', async () => {
+    const { app, arrival, open } = createGate()
+    const { port, url } = await serve(app, [loopback], { maxConnections: 1 })
+    const busy = connect(port, '127.0.0.1')
+    busy.write('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n')
+    await arrival
+    await assert.rejects(ask(`${url}/-/healthy`))
+    open()
+    assert.match(String((await once(busy, 'data'))[0]), /^HTTP\/1\.1 200 /)
     assert.equal((await ask(`${url}/-/healthy`)).status, 200)
   })
 
@@ -461,7 +524,7 @@ describe('the server', { timeout: 30_000 }, () => {
   const hasty = { headersTimeout: 50, requestTimeout: 50, connectionsCheckingInterval: 10 }
 
   test('closes a connection whose headers never end, or never begin', async () => {
-    const { port, url } = await serve(createFakeApp().app, [loopback], hasty)
+    const { port, url } = await serve(createFakeApp().app, [loopback], { timeouts: hasty })
     assert.match(await exchange(port, 'GET / HTTP/1.1\r\nHost: x\r\nX: '), /^HTTP\/1\.1 408 /)
     assert.match(await exchange(port, ''), /^HTTP\/1\.1 408 /)
     assert.equal((await ask(`${url}/-/healthy`)).status, 200)
@@ -469,7 +532,9 @@ describe('the server', { timeout: 30_000 }, () => {
 
   test('closes a connection whose body never ends', async () => {
     const late = new Hono().post('/', async (c) => c.text(await c.req.text().catch(() => '')))
-    const { port } = await serve(late, [loopback], { ...hasty, headersTimeout: 40 })
+    const { port } = await serve(late, [loopback], {
+      timeouts: { ...hasty, headersTimeout: 40 },
+    })
     const request = 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc'
     assert.match(await exchange(port, request), /^HTTP\/1\.1 408 /)
   })

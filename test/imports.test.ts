@@ -39,7 +39,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'web',
   ],
   compare: ['errors'],
-  doctor: ['collectors', 'config', 'http', 'metrics', 'prometheus-job', 'xmpp'],
+  doctor: ['collectors', 'config', 'http', 'metrics', 'prometheus-job', 'web', 'xmpp'],
   main: [
     'bridge',
     'compare',

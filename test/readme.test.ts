@@ -41,6 +41,20 @@ test('the README names every dependency with its reason', () => {
   )
 })
 
+test('what runs with us is locked by its hash, runs nothing when it is installed, and is as much as SECURITY.md says', () => {
+  type Locked = { dev?: true; hasInstallScript?: true; integrity?: string }
+  const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
+    packages: Record<string, Locked>
+  }
+  const others = Object.entries(packages).filter(([path, { dev }]) => path !== '' && !dev)
+  for (const [path, { hasInstallScript, integrity }] of others) {
+    assert.equal(hasInstallScript, undefined, path)
+    assert.match(integrity ?? '', /^sha512-/, path)
+  }
+  const security = readFileSync(join(root, 'SECURITY.md'), 'utf8')
+  assert.match(security, new RegExp(`, ${others.length} with their own,`))
+})
+
 test("the lines that the README gives for Prosody are the example's", () => {
   const lines = /```lua\n([^]*?)```/.exec(readme)![1]!.split('\n')
   const given = lines.map((line) => line.trim()).filter((line) => line && !line.startsWith('--'))

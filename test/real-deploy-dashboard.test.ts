@@ -7,43 +7,25 @@ import { join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
 import xml from '@xmpp/xml'
 import { root, temporaryDirectory, until } from '../scripts/process.js'
+import {
+  figuresOf,
+  queriesOf,
+  withVariables,
+  type Dashboard,
+  type Variable,
+} from './helpers/dashboard.js'
 import { withExporter, withExporterFor } from './helpers/exporter.js'
 import { withPrometheus, type RunningPrometheus } from './helpers/prometheus.js'
 import { prosodyVersions, SECRET, withProsody, type TestProsody } from './helpers/prosody.js'
 import { evalLua, untilReady } from './helpers/real.js'
 import { encryptAsClient, makeCertificates, speakNonsense } from './helpers/traffic.js'
-import { authenticate, login, type XmppUser } from './helpers/xmpp-client.js'
+import { authenticate, login, sleepAndReturn, type XmppUser } from './helpers/xmpp-client.js'
 
 type Version = (typeof prosodyVersions)[number]
-type Target = { readonly expr: string; readonly legendFormat: string; readonly refId: string }
-type Panel = {
-  readonly id: number
-  readonly type: string
-  readonly title: string
-  readonly description?: string
-  readonly gridPos: Readonly<Record<'x' | 'y' | 'w' | 'h', number>>
-  readonly fieldConfig?: { readonly defaults: { readonly unit?: string } }
-  readonly targets?: readonly Target[]
-}
-type Variable = {
-  readonly name: string
-  readonly type: string
-  readonly query: { readonly query: string }
-}
-type Dashboard = {
-  readonly schemaVersion: number
-  readonly uid: string
-  readonly panels: readonly Panel[]
-  readonly templating: { readonly list: readonly Variable[] }
-  readonly annotations: { readonly list: readonly { readonly expr?: string }[] }
-}
-
 const text = readFileSync(join(root, 'deploy/grafana/prosody.json'), 'utf8')
 const dashboard = JSON.parse(text) as Dashboard
-const figures = dashboard.panels.filter(({ type }) => type !== 'row')
-const queries = figures.flatMap(({ title, targets = [] }) =>
-  targets.map(({ expr }) => ({ title, expr })),
-)
+const figures = figuresOf(dashboard)
+const queries = queriesOf(dashboard)
 
 const HOST = 'one.example'
 const FAR = 'far.example'
@@ -62,16 +44,6 @@ const WITHOUT: Readonly<Record<Version, Readonly<Record<string, string>>>> = {
 
 /** Of the exporter whose limit is too low alone. */
 const LIMITED = 'prosody_exporter_series_left_out'
-
-function withVariables(expr: string, server: string): string {
-  const all = expr
-    .replaceAll('$__rate_interval', '5m')
-    .replaceAll('$__interval', '5m')
-    .replaceAll('$server', server)
-    .replaceAll('$host', ALL)
-  assert.ok(!all.includes('$'), `a variable that the test does not know: ${all}`)
-  return all
-}
 
 test('the dashboard is one that Grafana 10 reads, and explains itself', () => {
   assert.ok(dashboard.schemaVersion >= 38)
@@ -162,26 +134,6 @@ async function makeTraffic(t: TestContext, near: TestProsody, far: TestProsody) 
 async function talk(from: XmppUser, to: XmppUser) {
   from.send(xml('message', { to: to.jid, type: 'chat' }, body))
   await to.next(({ name, attrs }) => name === 'message' && attrs.from === from.jid)
-}
-
-/** A phone: it is inactive, is told something important, loses its connection and comes back. */
-async function sleepAndReturn(account: { port: number; jid: string; password: string }) {
-  const SM = 'urn:xmpp:sm:3'
-  const phone = await login(account)
-  phone.send(xml('presence'))
-  phone.send(xml('enable', { xmlns: SM, resume: 'true' }))
-  const { attrs } = await phone.next(({ name }) => name === 'enabled')
-  phone.send(xml('inactive', { xmlns: 'urn:xmpp:csi:0' }))
-  phone.send(xml('message', { to: phone.jid, type: 'chat' }, body))
-  await phone.next(({ name }) => name === 'message')
-  phone.send(xml('a', { xmlns: SM, h: '1' }))
-  phone.destroy()
-
-  const back = await authenticate(account)
-  await back.restart()
-  back.send(xml('resume', { xmlns: SM, previd: attrs.id ?? '', h: '1' }))
-  await back.next(({ name }) => name === 'resumed')
-  await back.close()
 }
 
 /** Prometheus with the first server alone, the same as one of several, and with a low limit. */

@@ -78,7 +78,8 @@ for (const version of prosodyVersions) {
     await evalLua(
       prosody,
       `local index = require "core.statsmanager".get_metric_registry().adhoc_statistics
-      index.budget = -0.001`,
+      index.accounts.all.left = -0.001
+      for _, account in pairs(index.accounts.readers) do account.left = -0.001 end`,
     )
     const refused = await first.get('/metrics')
     assert.match(refused.text, /^prosody_exporter_collector_success\{collector="registry"\} 0$/m)
@@ -87,16 +88,25 @@ for (const version of prosodyVersions) {
     await evalLua(
       prosody,
       `local index = require "core.statsmanager".get_metric_registry().adhoc_statistics
-      index.budget = 0.0001`,
+      index.accounts.all.left = 0.0001`,
     )
     // The run takes more than is left, and ends all the same.
-    const second = await withExporterFor(t, prosody, {
-      domain: prosody.statsDomains[1]!,
-      env: FRESH,
-    })
-    await untilReady(second, 200)
-    const { text } = await second.get('/metrics')
-    assert.match(text, /_failures_total\{reason="refused"\} [01]$/m)
+    const served = await first.get('/metrics')
+    assert.match(served.text, /^prosody_exporter_collector_success\{collector="registry"\} 1$/m)
+    assert.match(served.text, /_failures_total\{reason="refused"\} 1$/m)
+  })
+
+  test(`a share that can't be is said to be, and not taken (${version})`, async (t) => {
+    for (const share of ['25', '"a quarter"']) {
+      const prosody = await withProsody(t, {
+        version,
+        statsDomains: ['stats.one.example'],
+        statsOptions: { adhoc_statistics_max_share: share },
+      })
+      assert.match(prosody.log(), /adhoc_statistics_max_share/)
+      await untilReady(await withExporterFor(t, prosody), 200)
+      await prosody.stop()
+    }
   })
 
   test(`what it takes to send a page counts as reading (${version})`, async (t) => {
@@ -116,7 +126,7 @@ for (const version of prosodyVersions) {
           :tag("command", { xmlns = "http://jabber.org/protocol/commands", node = "${REGISTRY_NODE}" })
             :tag("statistics", { xmlns = "${REGISTRY_NODE}" }))
       assert(sent == 1)
-      return require "core.statsmanager".get_metric_registry().adhoc_statistics.budget`,
+      return require "core.statsmanager".get_metric_registry().adhoc_statistics.accounts.all.left`,
     )
     assert.ok(Number(left) <= 4.8, left)
   })

@@ -2,8 +2,6 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createHostCollector, type HostSource } from '../src/collectors/host-collector.js'
-import { createHosts } from '../src/collectors/hosts.js'
 import { components } from '../src/collectors/components.js'
 import { modules } from '../src/collectors/modules.js'
 import { createMucRooms } from '../src/collectors/muc-rooms.js'
@@ -14,103 +12,23 @@ import { serverStatistics } from '../src/collectors/server-statistics.js'
 import { createStartTime } from '../src/collectors/start-time.js'
 import { users } from '../src/collectors/users.js'
 import { version } from '../src/collectors/version.js'
-import { LinkError, StanzaError, TimeoutError } from '../src/errors.js'
-import { render } from '../src/metrics/exposition.js'
-import { xml, type Element } from '../src/xmpp/stream.js'
+import { LinkError, TimeoutError } from '../src/errors.js'
+import { xml } from '../src/xmpp/stream.js'
+import {
+  collectorOf,
+  completed,
+  form,
+  IM,
+  NS_COMMANDS,
+  NS_INFO,
+  NS_ITEMS,
+  serverOf,
+  type Child,
+} from './helpers/fake-hosts.js'
 
-const NS_COMMANDS = 'http://jabber.org/protocol/commands'
 const NS_ADMIN = 'http://jabber.org/protocol/admin'
-const NS_INFO = 'http://jabber.org/protocol/disco#info'
-const NS_ITEMS = 'http://jabber.org/protocol/disco#items'
 const S2S = 'http://prosody.im/protocol/s2s#list'
 const ONLINE = `${NS_ADMIN}#get-online-users-list`
-
-type Child = ReturnType<typeof xml>
-/** Children of the reply, or what the request fails with; `undefined`: the host does not know it. */
-type Answer = Child | Error | undefined
-type FakeHost = {
-  readonly identities?: readonly (readonly [string, string])[]
-  readonly features?: readonly string[]
-  readonly commands?: readonly string[]
-  readonly items?: readonly string[]
-  readonly answer?: (child: Element) => Answer
-}
-
-const IM = { identities: [['server', 'im']] } as const
-const form = (name: string, values: readonly string[]) =>
-  xml(
-    'x',
-    { xmlns: 'jabber:x:data', type: 'result' },
-    xml('field', { var: name }, ...values.map((value) => xml('value', {}, value))),
-  )
-const completed = (node: string, x: Child) =>
-  xml('command', { xmlns: NS_COMMANDS, node, status: 'completed', sessionid: '1' }, x)
-
-/** A server of these hosts; what it was asked, in order. */
-function serverOf(hosts: Readonly<Record<string, FakeHost>>) {
-  const asked: string[] = []
-  let connects = 1
-  let connected = true
-  const answer = (to: string, child: Element): Answer => {
-    const host = hosts[to]
-    const { node } = child.attrs
-    if (!host) return undefined
-    if (child.is('query', NS_INFO)) {
-      return xml(
-        'query',
-        { xmlns: NS_INFO },
-        ...(host.identities ?? []).map(([category, type]) => xml('identity', { category, type })),
-        ...[...(host.features ?? []), ...(host.commands ? [NS_COMMANDS] : [])].map((name) =>
-          xml('feature', { var: name }),
-        ),
-      )
-    }
-    if (child.is('query', NS_ITEMS) && (node === NS_COMMANDS || host.items)) {
-      const items = node === NS_COMMANDS ? host.commands : host.items
-      return xml(
-        'query',
-        { xmlns: NS_ITEMS },
-        ...(items ?? []).map((item) =>
-          node === NS_COMMANDS ? xml('item', { jid: to, node: item }) : xml('item', { jid: item }),
-        ),
-      )
-    }
-    return host.answer?.(child)
-  }
-  return {
-    asked,
-    cut: () => (connected = false),
-    reconnect: () => connects++,
-    connection: {
-      domain: 'stats.example',
-      isConnected: () => connected,
-      connects: () => connects,
-      request(type: string, child: Element, { to = 'stats.example' }: { to?: string }) {
-        const { node, action } = child.attrs
-        asked.push([to, type, child.name, node ?? child.getNS(), action].filter(Boolean).join(' '))
-        const reply = answer(to, child)
-        if (reply instanceof Error) return Promise.reject(reply)
-        if (!reply) return Promise.reject(new StanzaError('item-not-found', 'cancel', ''))
-        return Promise.resolve(xml('iq', { type: 'result', from: to }, reply))
-      },
-    },
-  }
-}
-
-function collectorOf(
-  server: ReturnType<typeof serverOf>,
-  source: HostSource,
-  named: readonly string[] = ['a.example'],
-  now?: () => number,
-) {
-  const hosts = createHosts(server.connection, { named, ...(now && { now }) })
-  const collector = createHostCollector(server.connection, hosts, source, now)
-  return async () => {
-    const collected = await collector.collect({ timeoutMs: 10_000 })
-    const text = Buffer.from(render(collected.families, 'text', { created: false })).toString()
-    return { ...collected, samples: text.split('\n').filter((line) => /^[^#]/.test(line)) }
-  }
-}
 
 test('s2s connections are counted by direction and security, whatever flags there are', async () => {
   const lines = [

@@ -10,12 +10,13 @@ import type { Collector } from '../src/collectors/collector.js'
 import { configText } from '../src/config-text.js'
 import type { Config } from '../src/config.js'
 import { createApp } from '../src/http/app.js'
+import { listen } from '../src/http/server.js'
 import { createExposition } from '../src/metrics/exposition.js'
 import { family } from '../src/metrics/family.js'
 import { createScraper } from '../src/scrape.js'
 import { until } from '../scripts/process.js'
 import { configOf, problemOf } from './helpers/config.js'
-import { withExporter, withExporterFor } from './helpers/exporter.js'
+import { httpGet, withExporter, withExporterFor } from './helpers/exporter.js'
 import { startFakeServer } from './helpers/fake-server.js'
 import { prometheusVersions, withPrometheus } from './helpers/prometheus.js'
 import { prosodyVersions, withProsody } from './helpers/prosody.js'
@@ -284,6 +285,24 @@ describe('--web.max-requests', () => {
     const status = async (path = '/metrics') => (await app.request(path)).status
     return { app, status, releases, current }
   }
+
+  test('lets one address that is at its limit keep no other out', async (t) => {
+    const { app, releases } = createHeld(1)
+    const address = { host: '127.0.0.1', port: 0, optional: false }
+    const listener = await listen(app, [address], silent)
+    t.after(() => listener.close(0))
+    const ask = (localAddress: string) => httpGet(`${listener.urls[0]!}/metrics`, {}, localAddress)
+    const arrived = () => until(() => releases.length === 1, { what: 'a scrape waits' })
+    const crowd = ask('127.0.0.2')
+    await arrived()
+    assert.equal((await ask('127.0.0.2')).status, 503)
+    const [letGo] = releases.splice(0)
+    const scraper = ask('127.0.0.3')
+    await arrived()
+    letGo!()
+    releases[0]!()
+    assert.deepEqual([(await crowd).status, (await scraper).status], [200, 200])
+  })
 
   test('answers 503 beyond it, to that server alone, and goes on after', async () => {
     const { app, status, releases } = createHeld(2)

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { copyFileSync } from 'node:fs'
 import { connect as connectHttp2 } from 'node:http2'
 import { join } from 'node:path'
+import { buffer } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { connect } from 'node:tls'
 import { hashSync } from 'bcryptjs'
@@ -54,7 +55,7 @@ async function serve(t: Test, config: string, now?: () => number) {
   const web = createWeb(given(config), log, now)
   const app = new Hono().get('*', (c) => c.text('served'))
   const address = { host: '127.0.0.1', port: 0, optional: false }
-  const listener = await listen(app, [address], log, {}, gateOf(web))
+  const listener = await listen(app, [address], log, { gate: gateOf(web) })
   t.after(async () => {
     await listener.close(0)
     await web.stop()
@@ -496,17 +497,51 @@ test('which certificates do is as the file says now', async (t) => {
   assert.equal(await ask(), 200)
 })
 
+test('sessions of HTTP/2 without a request make room for others', async (t) => {
+  const web = createWeb(given(webFile('room.yml', ...TLS)), silent)
+  t.after(() => web.stop())
+  const busy = { arrived: () => {}, letGo: () => {} }
+  const app = new Hono()
+    .get('/held', async (c) => {
+      await new Promise<void>((resolve) => {
+        busy.letGo = resolve
+        busy.arrived()
+      })
+      return c.text('held')
+    })
+    .get('*', (c) => c.text('served'))
+  const listener = await listen(app, [{ host: '127.0.0.1', port: 0, optional: false }], silent, {
+    gate: gateOf(web),
+    maxConnections: 2,
+  })
+  t.after(() => listener.close(0))
+  const open = () => connectHttp2(listener.urls[0]!, { rejectUnauthorized: false })
+  const ask = async (session: ReturnType<typeof open>, path: string) => {
+    const stream = session.request({ ':path': path })
+    return String(await buffer(stream))
+  }
+  const first = open()
+  const arrived = new Promise<void>((resolve) => (busy.arrived = resolve))
+  const held = ask(first, '/held')
+  await arrived
+  const idle = open()
+  assert.equal(await ask(idle, '/'), 'served')
+  const closed = once(idle, 'close')
+  const third = open()
+  assert.equal(await ask(third, '/'), 'served')
+  await closed
+  busy.letGo()
+  assert.equal(await held, 'held')
+  for (const session of [first, third]) session.destroy()
+})
+
 test('a server with TLS ends at once, whatever its connections do', async (t) => {
   const web = createWeb(given(webFile('end.yml', ...TLS)), silent)
   t.after(() => web.stop())
   const app = new Hono().get('*', (c) => c.text('served'))
-  const listener = await listen(
-    app,
-    [{ host: '127.0.0.1', port: 0, optional: false }],
-    silent,
-    {},
-    gateOf(web),
-  )
+  const listener = await listen(app, [{ host: '127.0.0.1', port: 0, optional: false }], silent, {
+    gate: gateOf(web),
+  })
   const { hostname: host, port } = new URL(listener.urls[0]!)
   const idle = connect({ host, port: Number(port), rejectUnauthorized: false })
   const idle2 = connectHttp2(listener.urls[0]!, { rejectUnauthorized: false })

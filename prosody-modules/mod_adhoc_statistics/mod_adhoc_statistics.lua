@@ -6,6 +6,7 @@
 
 local adhoc_new = module:require "adhoc".new;
 local jid_bare, jid_host, jid_prep = require "util.jid".bare, require "util.jid".host, require "util.jid".prep;
+local new_id = require "util.uuid".generate;
 local st = require "util.stanza";
 local statsman = require "core.statsmanager";
 -- COMPAT Prosody 0.10 has no util.time
@@ -20,19 +21,22 @@ local collect_interval = 0.1;
 
 local access = module:get_option_set("adhoc_statistics_access", {}) / jid_prep;
 local collect_mode = module:get_option_string("statistics_collect", "auto");
--- What readers together may take of Prosody's time in the long run, and at once in seconds.
+-- What readers together may take of Prosody's time in the long run.
 local max_share = module:get_option_number("adhoc_statistics_max_share", 0.25);
-local max_burst = 5;
+if type(max_share) ~= "number" or not (max_share > 0 and max_share <= 1) then
+	module:log("error", "adhoc_statistics_max_share must be a number above 0, up to 1; using 0.25");
+	max_share = 0.25;
+end
 
 local index_lib = module:require "index";
 local legacy_lib = module:require "legacy";
+local limit_lib = module:require "limit";
 local people_lib = module:require "people";
 local page_lib = module:require "page";
 local text_lib = module:require "text";
 
 local function failure(type_, condition, text)
-	-- COMPAT message is what mod_adhoc read before 0.12
-	return { status = "error"; error = { type = type_; condition = condition; text = text; message = text } };
+	return { type = type_; condition = condition; text = text };
 end
 
 -- The index, or nil and the options to set.
@@ -93,6 +97,7 @@ local function collect(index)
 	local started = os.clock();
 	local ok, err = pcall(fire);
 	index.collect_cost = os.clock() - started;
+	index.collecting = (index.collecting or 0) + index.collect_cost;
 	if ok then
 		index.updated, index.collect_error = time_now(), nil;
 		return true;
@@ -105,73 +110,78 @@ local function collect(index)
 	return nil, err;
 end
 
--- A limit on what a runaway reader can cost: time spent here is taken from a budget that grows by
--- max_share seconds a second. Looked at when a run begins; one that began may end, so that of many
--- readers some are always served, until the debt is as large as the budget.
-local function has_budget(index, is_start)
+-- Logs what a peer could make happen at each request, but once in ten minutes for each kind.
+local logged = {};
+local function log_seldom(level, kind, ...)
 	local now = time_now();
-	local grown = (index.budget or max_burst) + math.max(0, now - (index.budget_at or now)) * max_share;
-	index.budget, index.budget_at = math.min(max_burst, grown), now;
-	return index.budget > (is_start and 0 or -max_burst);
+	if not logged[kind] or math.abs(now - logged[kind]) >= 600 then
+		logged[kind] = now;
+		module:log(level, ...);
+	end
 end
 
-local over_budget = failure("wait", "resource-constraint",
+local over_share = failure("wait", "resource-constraint",
 	"Reading statistics took more than adhoc_statistics_max_share of Prosody's time");
+local unread = failure("wait", "policy-violation",
+	"Earlier answers were not read yet: ask for a page when the one before it has come");
+local malformed = failure("modify", "bad-request",
+	"first and last are ids, from 1 on; since is change numbers that answers gave");
 
--- The page that is asked for by these attributes, or a failure.
-local function read_page(index, attr)
+local function write_page(index, origin, stanza, attr)
 	local request = page_lib.read_request(attr);
-	if not request then
-		return nil, failure("modify", "bad-request", "first and last are ids, from 1 on; since is change numbers that answers gave");
-	end
-	if not has_budget(index, request.first == 1) then
-		return nil, over_budget;
-	end
+	if not request then return malformed; end
 	if request.first == 1 then
 		local ok, err = collect(index);
 		if not ok then
-			return nil, failure("wait", "internal-server-error", text_lib.clip(text_lib.clean(err)));
+			return failure("wait", "internal-server-error", text_lib.clip(text_lib.clean(err)));
 		end
 		-- A handler may have replaced a family.
 		index:settle();
 	end
-	local started = os.clock();
 	local payload, texts = page_lib.write(index, request, node);
-	return { payload = payload; texts = texts; index = index; started = started };
-end
-
-local function read_for_people(index)
-	if not has_budget(index, true) then
-		return nil, over_budget;
+	local completed = { xmlns = xmlns_cmd; node = node; status = "completed" };
+	local reply = st.reply(stanza):tag("command", completed):add_child(payload);
+	-- mod_component sends what it is given as text. A host, which sends for modules, is of the same type
+	-- where it is a component, and takes stanzas only.
+	if origin.type == "component" and origin.conn then
+		origin.send(page_lib.to_text(reply, texts));
+	else
+		page_lib.fill(payload, texts);
+		origin.send(reply);
 	end
-	collect(index);
-	-- A handler may have replaced a family.
-	index:settle();
-	local started = os.clock();
-	local result = people_lib.write(index);
-	index.budget = index.budget - (os.clock() - started);
-	return { status = "completed"; result = result };
 end
 
--- What `read` returns of the index: its answer, or nil and a failure.
-local function read_index(read, attr)
+local function write_form(index, origin, stanza)
+	collect(index);
+	index:settle();
+	local command = { xmlns = xmlns_cmd; node = node; status = "completed" };
+	command.sessionid = stanza.tags[1].attr.sessionid or new_id();
+	origin.send(st.reply(stanza):tag("command", command):add_child(people_lib.write(index)));
+end
+
+-- Answers who may read, or returns a failure. `visit` gets who pays for it.
+local function answer(visit, origin, stanza)
 	local index, err = get_index();
 	err = err or index.registry.failure;
 	if err then
-		return nil, failure("cancel", "feature-not-implemented", err);
+		return failure("cancel", "feature-not-implemented", err);
 	end
+	local request = stanza.tags[1]:get_child("statistics", node);
+	local attr = request and request.attr;
+	-- Before anything is read: to refuse must cost next to nothing.
+	local reader = jid_bare(stanza.attr.from);
+	local accounts = limit_lib.admit(index, reader, max_share, time_now(), not attr or page_lib.is_start(attr));
+	if not accounts then
+		log_seldom("warn", reader, "%s asks for more statistics than adhoc_statistics_max_share leaves it",
+			reader == module.host and "The component" or "A reader of adhoc_statistics_access");
+		return over_share;
+	end
+	if limit_lib.is_unread(origin.conn) then
+		return unread;
+	end
+	visit.accounts, visit.index, visit.collecting = accounts, index, index.collecting or 0;
 	index:settle();
-	return read(index, attr);
-end
-
--- Without this an error means no reply at all, and the reader learns of it by a time-out.
-local function read_safely(read, attr)
-	local ok, answer, refusal = pcall(read_index, read, attr);
-	if ok then
-		return answer, refusal;
-	end
-	module:log("error", "Reading statistics failed: %s", answer);
-	return nil, failure("cancel", "internal-server-error", "Reading statistics failed, see Prosody's log");
+	return (attr and write_page or write_form)(index, origin, stanza, attr);
 end
 
 -- Access: the component of this very host, and who is named in adhoc_statistics_access. No rights of
@@ -187,49 +197,42 @@ local function may_read(origin, from)
 	return access:contains(jid_bare(from));
 end
 
+local forbidden = failure("auth", "forbidden",
+	"Only the component "..module.host.." and who is named in adhoc_statistics_access may read statistics");
+
 -- Before mod_adhoc (priority 500) has its turn. A handler there is told neither the session, by which
 -- access is decided, nor any payload but a data form, each field of which would cost a reader as much
--- as a hundred values.
+-- as a hundred values; nor could it tell what sending takes.
 module:hook("iq-set/host/"..xmlns_cmd..":command", function (event)
 	local origin, stanza = event.origin, event.stanza;
-	local command = stanza.tags[1];
-	if command.attr.node ~= node then
+	if stanza.tags[1].attr.node ~= node then
 		return;
 	end
-	if not may_read(origin, stanza.attr.from) then
-		origin.send(st.error_reply(stanza, "auth", "forbidden",
-			"Only the component "..module.host.." and who is named in adhoc_statistics_access may read statistics"));
-		return true;
+	local refusal = forbidden;
+	if may_read(origin, stanza.attr.from) then
+		local started = os.clock();
+		local visit = {};
+		-- Without pcall an error means no reply at all, and the reader learns of it by a time-out.
+		local ok, result = pcall(answer, visit, origin, stanza);
+		if visit.accounts then
+			-- Collections have their own limit, above.
+			local collecting = (visit.index.collecting or 0) - visit.collecting;
+			limit_lib.take(visit.accounts, os.clock() - started - collecting);
+		end
+		if not ok then
+			log_seldom("error", "failure", "Reading statistics failed: %s", result);
+			result = failure("cancel", "internal-server-error", "Reading statistics failed, see Prosody's log");
+		end
+		refusal = result;
 	end
-	local request = command:get_child("statistics", node);
-	if not request then
-		return; -- a person's client
+	if refusal then
+		origin.send(st.error_reply(stanza, refusal.type, refusal.condition, refusal.text));
 	end
-	local page, refusal = read_safely(read_page, request.attr);
-	if not page then
-		local err = refusal.error;
-		origin.send(st.error_reply(stanza, err.type, err.condition, err.text));
-		return true;
-	end
-	local completed = { xmlns = xmlns_cmd; node = node; status = "completed" };
-	local reply = st.reply(stanza):tag("command", completed):add_child(page.payload);
-	-- mod_component sends what it is given as text. A host, which sends for modules, is of the same type
-	-- where it is a component, and takes stanzas only.
-	if origin.type == "component" and origin.conn then
-		origin.send(page_lib.to_text(reply, page.texts));
-	else
-		page_lib.fill(page.payload, page.texts);
-		origin.send(reply);
-	end
-	-- With the writing of it as text, a fifth of what a full page takes and most of an empty one.
-	page.index.budget = page.index.budget - (os.clock() - page.started);
 	return true;
 end, 510);
 
-local function handle_person()
-	local answer, refusal = read_safely(read_for_people);
-	return answer or refusal;
-end
-
+-- For mod_adhoc's list of commands.
 module:depends("adhoc");
-module:provides("adhoc", adhoc_new("Statistics for Prometheus", node, handle_person, "any"));
+module:provides("adhoc", adhoc_new("Statistics for Prometheus", node, function ()
+	error("The hook above answers");
+end, "any"));

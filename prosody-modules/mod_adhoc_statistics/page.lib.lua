@@ -36,6 +36,11 @@ local function read_cursors(text)
 	return n > 0 and cursors or nil;
 end
 
+-- Whether a request begins a run.
+local function is_start(attr)
+	return whole(attr.first, 1) == 1;
+end
+
 -- What is asked for, or nil if that can't be told.
 local function read_request(attr)
 	local first, last, cursors = whole(attr.first, 1), whole(attr.last, m_huge), read_cursors(attr.since or "0");
@@ -98,4 +103,4 @@ local function to_text(reply, texts)
 	return t_concat(parts);
 end
 
-return { fill = fill; read_request = read_request; to_text = to_text; write = write; };
+return { fill = fill; is_start = is_start; read_request = read_request; to_text = to_text; write = write; };

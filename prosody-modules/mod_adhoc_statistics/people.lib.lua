@@ -33,13 +33,10 @@ local function write(index)
 	if index.size > max_lines then
 		lines[#lines + 1] = string.format("… and %d more", index.size - max_lines);
 	end
-	return {
-		layout = layout;
-		values = {
-			updated = index.updated and os.date("!%Y-%m-%dT%H:%M:%SZ", math.floor(index.updated)) or "never";
-			statistics = table.concat(lines, "\n");
-		};
-	};
+	return layout:form({
+		updated = index.updated and os.date("!%Y-%m-%dT%H:%M:%SZ", math.floor(index.updated)) or "never";
+		statistics = table.concat(lines, "\n");
+	}, "result");
 end
 
 return { write = write; };

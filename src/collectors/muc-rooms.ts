@@ -1,3 +1,4 @@
+import { DecodeError } from '../errors.js'
 import { NS_DISCO_ITEMS } from '../xmpp/namespaces.js'
 import { xml } from '../xmpp/stream.js'
 import type { HostSource } from './host-collector.js'
@@ -24,9 +25,10 @@ export function createMucRooms(): HostSource {
       const { items, counted } = await guard.read(jid, async () => {
         const reply = await ask.iq(xml('query', { xmlns: NS_DISCO_ITEMS }, count))
         const query = reply.getChild('query', NS_DISCO_ITEMS)
+        if (!query) throw new DecodeError('disco#items', 'a list of items', 'none')
         return {
-          items: query?.getChildren('item', NS_DISCO_ITEMS).length ?? 0,
-          counted: query?.getChild('set', NS_RSM)?.getChildText('count', NS_RSM) ?? '',
+          items: query.getChildren('item', NS_DISCO_ITEMS).length,
+          counted: query.getChild('set', NS_RSM)?.getChildText('count', NS_RSM) ?? '',
         }
       })
       const value = items === 0 && /^\d{1,9}$/.test(counted) ? Number(counted) : items

@@ -75,10 +75,10 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
 
   function addFamily(fields: readonly string[]): void {
     const [, id, type, name, unit, help, labelCount, ...rest] = fields
-    if (labelCount === undefined || !TYPES[type!]) throw bad('a family line', fields)
+    if (labelCount === undefined || !Object.hasOwn(TYPES, type!)) throw bad('a family line', fields)
     if (families.has(id!)) return // every answer that needs it repeats it
     const count = Number(labelCount)
-    if (!(count <= rest.length)) throw bad('names of labels', fields)
+    if (!/^\d+$/.test(labelCount) || count > rest.length) throw bad('names of labels', fields)
     const labelNames = rest.slice(0, count).map((label) => escapeName(label))
     const { bounds, columns } = readBounds(TYPES[type!]!, rest.slice(count))
     const shownName = own(escapeName(name!))

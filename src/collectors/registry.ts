@@ -155,19 +155,19 @@ export function createRegistryCollector(
       const startedAt = now()
       const deadline = startedAt + timeoutMs
       try {
+        // Before all else is read: an answer from the first id on is of a collection of its own.
+        if (++collections % auditEvery === 0 && registry) {
+          // One that can't be made, because there is no time or no answer, is made another time.
+          await audit(registry, startedAt + timeoutMs / 2).catch((error: unknown) => {
+            if (error instanceof DecodeError) throw error
+          })
+        }
         // Once more when the registry changed under us: a run never mixes two epochs.
         for (let tries = 0; !(await run(deadline)); tries++) {
           if (tries === 3) {
             throw new DecodeError('statistics', 'one epoch for a whole run', 'a new one each time')
           }
           await sleep(0)
-        }
-        const isTime = ++collections % auditEvery === 0 && deadline - now() > timeoutMs / 2
-        if (isTime && registry) {
-          // One that can't be made, because there is no time or no answer, is made another time.
-          await audit(registry, deadline).catch((error: unknown) => {
-            if (error instanceof DecodeError) throw error
-          })
         }
       } catch (error) {
         // What was read may be half of it: begin with an empty store next time.

@@ -1,5 +1,8 @@
+import { hostname } from 'node:os'
 import type { Config, ServerConfig } from '../config.js'
-import { prometheusJobs } from '../prometheus-job.js'
+import { prometheusJobs, type Access } from '../prometheus-job.js'
+import { readWebConfig } from '../web/read-web-config.js'
+import { asksClients } from '../web/tls.js'
 import { examine } from './examine.js'
 
 export const SHOW_PROSODY = '--show.prosody'
@@ -24,7 +27,9 @@ export async function doctorCommand(
 ): Promise<0 | 1> {
   const { servers } = config
   if (shows.has(SHOW_PROSODY)) for (const server of servers) print(prosodyLines(server))
-  if (shows.has(SHOW_PROMETHEUS)) print(prometheusJobs(config))
+  if (shows.has(SHOW_PROMETHEUS)) {
+    print(prometheusJobs(config, targetOf(config), undefined, accessOf(config)))
+  }
   if (shows.size > 0) return 0
   let isWell = true
   for (const server of servers) {
@@ -36,6 +41,24 @@ export async function doctorCommand(
     isWell &&= well
   }
   return isWell ? 0 : 1
+}
+
+/** Where Prometheus finds us, if that is not where we listen. */
+function targetOf({ web: { listenAddresses } }: Config): string | undefined {
+  const [first] = listenAddresses
+  const isAll = first && 'port' in first && first.host === undefined
+  return isAll ? `${hostname()}:${first.port}` : undefined
+}
+
+function accessOf({ web: { configFile } }: Config): Access | undefined {
+  if (!configFile) return undefined
+  const { tls, users, tokens } = readWebConfig(configFile)
+  return {
+    isEncrypted: tls !== undefined,
+    asksCertificate: tls !== undefined && asksClients(tls.auth),
+    user: users.keys().next().value,
+    asksToken: tokens.length > 0,
+  }
 }
 
 /** The lines that prosody.cfg.lua needs; the secret itself is never printed. */

@@ -44,7 +44,7 @@ export function createAnswers(): Answers {
   }
 }
 
-export async function makeAnswer(
+async function makeAnswer(
   exposition: Exposition,
   { format, contentType, zipped }: Wish,
 ): Promise<Answer> {

@@ -2,8 +2,8 @@ import type { HttpBindings } from '@hono/node-server'
 import { Hono, type Context } from 'hono'
 import type { Log } from '../log.js'
 import type { Exposition } from '../metrics/exposition.js'
-import { createAnswers, headersFor, makeAnswer, wishOf, type Answer, type Wish } from './answers.js'
-import { readFilter, type Filter } from './filter.js'
+import { createAnswers, headersFor, wishOf, type Answer, type Wish } from './answers.js'
+import { filteredOnce, readFilter, type Filter } from './filter.js'
 import { createLimit } from './limit.js'
 import { beforePrefix, belowPrefix } from './prefix.js'
 
@@ -31,7 +31,7 @@ export type AppOptions<Snapshot extends { readonly exposition: Exposition }> = {
   readonly routePrefix?: string
   /** The path by which readers reach the root. Default: the prefix. */
   readonly externalPath?: string
-  /** Most scrapes of one source that wait at a time; 0 for no limit. */
+  /** Most scrapes of one source that wait at a time for one client's address; 0 for no limit. */
   readonly maxRequests: number
   readonly timeoutOffsetMs: number
   /** The snapshot that a scrape gets without waiting, if there is one. */
@@ -55,6 +55,7 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
   const app = new Hono(belowPrefix(routePrefix))
   const limit = createLimit(options.maxRequests)
   const answers = createAnswers()
+  const filtered = filteredOnce(options.filter)
 
   // Synchronous where the answer is there: then it goes out as a bare node:http server's would, at
   // little more than its cost (bench/served.ts); a promise each, and headers parsed anew, double it.
@@ -65,7 +66,7 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
     return ready ? send(ready) : serve(c, options.source())
   })
 
-  // promhttp's MaxRequestsInFlight. What is ready goes out at once and never counts.
+  // promhttp's MaxRequestsInFlight, for each client. What is ready goes out at once and never counts.
   async function serve(c: Context, source: Source<Snapshot>): Promise<Response> {
     const asked = c.req.queries()
     const filter = readFilter(
@@ -73,8 +74,9 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
       source.collectors,
     )
     if (typeof filter === 'string') return text(400, filter)
+    const client = bindings(c).incoming?.socket.remoteAddress ?? ''
     return (
-      (await limit.run(source.scrape, () => answer(c, source.scrape, filter))) ??
+      (await limit.run(source.scrape, client, () => answer(c, source.scrape, filter))) ??
       text(503, `Limit of concurrent requests reached (${options.maxRequests}), try again later.`)
     )
   }
@@ -89,11 +91,9 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
       })
     }
     const snapshot = await scrape(waitMs ?? DEFAULT_WAIT_MS)
-    return send(
-      filter.names || filter.collectors
-        ? await makeAnswer(options.filter(snapshot, filter), wish)
-        : await answers.make(snapshot.exposition, wish),
-    )
+    const isFiltered = filter.names !== undefined || filter.collectors !== undefined
+    const exposition = isFiltered ? filtered(snapshot, filter) : snapshot.exposition
+    return send(answers.find(exposition, wish) ?? (await answers.make(exposition, wish)))
   }
 
   options.addRoutes?.(app, serve)

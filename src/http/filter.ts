@@ -1,4 +1,6 @@
 const MAX_SHOWN = 80
+// Of filters a few are in use; a hostile reader may send as many as it likes.
+const MAX_REMEMBERED = 8
 
 /** What of a snapshot was asked for; `undefined`: all. */
 export type Filter = {
@@ -29,5 +31,21 @@ export function readFilter(
   return {
     names: names && new Set(names),
     collectors: collectors && new Set(collectors),
+  }
+}
+
+/** What the function makes of a snapshot and a filter, made once for as long as the snapshot lives. */
+export function filteredOnce<Snapshot extends object, Filtered>(
+  make: (snapshot: Snapshot, filter: Filter) => Filtered,
+): (snapshot: Snapshot, filter: Filter) => Filtered {
+  const made = new WeakMap<Snapshot, Map<string, Filtered>>()
+  return (snapshot, filter) => {
+    const ofSnapshot = made.get(snapshot) ?? new Map<string, Filtered>()
+    const sorted = (names: ReadonlySet<string> | undefined) => names && [...names].sort()
+    const key = JSON.stringify([sorted(filter.names) ?? 0, sorted(filter.collectors) ?? 0])
+    const filtered = ofSnapshot.get(key) ?? make(snapshot, filter)
+    if (ofSnapshot.size === MAX_REMEMBERED) ofSnapshot.clear()
+    made.set(snapshot, ofSnapshot.set(key, filtered))
+    return filtered
   }
 }

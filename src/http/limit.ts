@@ -1,18 +1,24 @@
-/** Counts what is under way by key, so that one key's crowd keeps nobody else out. */
+/** Counts what is under way by what is asked and who asks, so that one's crowd keeps nobody else out. */
 export type Limit = {
   /** Its result, or `undefined`, and nothing is done, when as many as may be are under way. */
-  run<T>(key: object, work: () => Promise<T>): Promise<T> | undefined
+  run<T>(asked: object, client: string, work: () => Promise<T>): Promise<T> | undefined
 }
 
 /** @param max 0 for no limit. */
 export function createLimit(max: number): Limit {
-  const underWay = new WeakMap<object, number>()
+  const underWay = new WeakMap<object, Map<string, number>>()
   return {
-    run(key, work) {
-      const before = underWay.get(key) ?? 0
+    run(asked, client, work) {
+      const clients = underWay.get(asked) ?? new Map<string, number>()
+      underWay.set(asked, clients)
+      const before = clients.get(client) ?? 0
       if (max > 0 && before >= max) return undefined
-      underWay.set(key, before + 1)
-      return work().finally(() => underWay.set(key, underWay.get(key)! - 1))
+      clients.set(client, before + 1)
+      return work().finally(() => {
+        const left = clients.get(client)! - 1
+        if (left === 0) clients.delete(client)
+        else clients.set(client, left)
+      })
     },
   }
 }

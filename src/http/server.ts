@@ -3,7 +3,7 @@ import { lstat, unlink } from 'node:fs/promises'
 import { createServer, type Server, type ServerOptions } from 'node:http'
 import { connect, type ListenOptions } from 'node:net'
 import type { Log } from '../log.js'
-import { drainable } from './drain.js'
+import { keepConnections } from './connections.js'
 import { gatedServer, type Gate, type Respond } from './gate.js'
 import { addressText, type ListenAddress } from './listen-address.js'
 
@@ -20,10 +20,18 @@ const TIMEOUTS: Timeouts = {
   connectionsCheckingInterval: 1000,
 }
 const MAX_HEADER_BYTES = 8192
-// A flood of connections must not use up the descriptors that redialling the XMPP server needs.
-const MAX_CONNECTIONS = 512
+const MAX_CONNECTIONS = 1024
 // A reader that takes nothing pins its snapshot. More than the longest wait for a scrape, 10 min.
 const SILENCE_MS = 660_000
+
+export type ListenerOptions = {
+  /** Default: everybody may ask, unencrypted. */
+  readonly gate?: Gate | undefined
+  /** At each address; beyond it an idle connection makes room. Default: 1024. */
+  readonly maxConnections?: number
+  /** Milliseconds, see node:http. Default: 5 s for headers, 30 s for a request, 75 s idle. */
+  readonly timeouts?: Timeouts
+}
 
 export type Listener = {
   /** Where it listens, with the real port. */
@@ -38,16 +46,13 @@ export type Listener = {
  * An optional address that this machine lacks is skipped; a socket file that a dead process left is
  * replaced.
  *
- * @param gate Default: everybody may ask, unencrypted.
- * @param timeouts Milliseconds, see node:http. Default: 5 s for headers, 30 s for a request, 75 s idle.
  * @throws Error with a line that names the address; then nothing listens.
  */
 export async function listen(
   app: { fetch(request: Request, env?: object): Response | Promise<Response> },
   addresses: readonly ListenAddress[],
   log: Log,
-  timeouts: Timeouts = {},
-  gate?: Gate,
+  options: ListenerOptions = {},
 ): Promise<Listener> {
   const open: { url: string; close: Listener['close'] }[] = []
   const close = async (graceMs: number) => {
@@ -55,7 +60,7 @@ export async function listen(
   }
   try {
     for (const address of addresses) {
-      const one = await listenOn(app, address, log, timeouts, gate)
+      const one = await listenOn(app, address, log, options)
       if (one !== undefined) open.push(one)
     }
     if (open.length === 0) throw new Error('this machine has none of the addresses to listen on')
@@ -67,12 +72,17 @@ export async function listen(
   return { urls: open.map(({ url }) => url), close }
 }
 
+/** Most connections at an address for a process that may have so many files open. */
+export function connectionsFor(maxFds = Infinity): number {
+  // Both default addresses together leave half, for dialling XMPP servers and reading files.
+  return Math.min(Math.max(Math.floor(maxFds / 4), 1), MAX_CONNECTIONS)
+}
+
 async function listenOn(
   app: Parameters<typeof listen>[0],
   address: ListenAddress,
   log: Log,
-  timeouts: Timeouts,
-  gate: Gate | undefined,
+  { gate, timeouts, maxConnections = MAX_CONNECTIONS }: ListenerOptions,
 ): Promise<{ url: string; close: Listener['close'] } | undefined> {
   const answer = getRequestListener((request, env) => app.fetch(request, env), {
     hostname: 'localhost',
@@ -80,9 +90,8 @@ async function listenOn(
   const respond: Respond = (incoming, outgoing) => void answer(incoming, outgoing)
   const options = { ...TIMEOUTS, ...timeouts, maxHeaderSize: MAX_HEADER_BYTES }
   const server = gate ? gatedServer(gate, options, respond, log) : createServer(options, respond)
-  server.maxConnections = MAX_CONNECTIONS
   server.setTimeout(SILENCE_MS)
-  const close = drainable(server)
+  const close = keepConnections(server, maxConnections)
   try {
     await bind(server, address)
   } catch (error) {

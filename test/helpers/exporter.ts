@@ -42,6 +42,8 @@ export async function withExporter(
     readonly prefix?: string
     /** `dist/main.js`, as operators run it, in place of the source. */
     readonly built?: boolean
+    /** Shell script that runs it, e.g. `ulimit -n 64; exec "$@"`. */
+    readonly script?: string
   },
 ): Promise<RunningExporter> {
   const port = options.port ?? (await freePort())
@@ -93,6 +95,10 @@ export function withExporterFor(
     readonly prefix?: string
     /** With every collector that is on by default. Default: the registry's alone. */
     readonly stock?: boolean
+    /** `dist/main.js`, as operators run it, in place of the source. */
+    readonly built?: boolean
+    /** Shell script that runs it, e.g. `ulimit -n 64; exec "$@"`. */
+    readonly script?: string
   } = {},
 ): Promise<RunningExporter> {
   const others = options.stock === true ? [] : COLLECTORS.filter(({ name }) => name !== 'registry')
@@ -121,21 +127,29 @@ export function runExporter(options: {
   readonly flags?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
   readonly built?: boolean
+  readonly script?: string
 }): ReturnType<typeof launch> {
   const program = options.built
     ? [join(root, 'dist/main.js')]
     : ['--import', 'tsx', join(root, 'src/main.ts')]
   const args = [...program, ...(options.flags ?? [])]
   const { PATH, HOME } = process.env
-  return launch(process.execPath, args, { cwd: root, env: { PATH, HOME, ...options.env } })
+  const [command = '', ...rest] = [
+    ...(options.script === undefined ? [] : ['sh', '-c', options.script, 'sh']),
+    process.execPath,
+    ...args,
+  ]
+  return launch(command, rest, { cwd: root, env: { PATH, HOME, ...options.env } })
 }
 
 /** One GET on a connection of its own, the bytes as they came. */
 export async function httpGet(
   url: string,
   headers: Readonly<Record<string, string>> = {},
+  /** Where the connection comes from, e.g. `127.0.0.2`. */
+  localAddress?: string,
 ): Promise<Answer> {
-  const sent = request(url, { headers, agent: false })
+  const sent = request(url, { headers, agent: false, ...(localAddress && { localAddress }) })
   sent.end()
   const [response] = (await once(sent, 'response')) as [IncomingMessage]
   const chunks: Buffer[] = []

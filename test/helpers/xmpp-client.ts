@@ -20,6 +20,9 @@ export type XmppStream = {
   iq(type: 'get' | 'set', to: string, child: Element, attrs?: Attributes): Promise<Element>
   /** Ends the connection; resolves when it is closed. */
   close(): Promise<void>
+  /** Reads nothing more until `resume`. */
+  pause(): void
+  resume(): void
   /** Loses the connection. */
   destroy(): void
 }
@@ -116,6 +119,12 @@ async function openStream(port: number, to: string, xmlns: string): Promise<Xmpp
           stanza.attrs.id === id &&
           ['result', 'error'].includes(stanza.attrs.type ?? ''),
       )
+    },
+    pause() {
+      socket.pause()
+    },
+    resume() {
+      socket.resume()
     },
     destroy() {
       socket.destroy()
@@ -284,4 +293,24 @@ export function commandElement(node: string, ...children: readonly Element[]): E
 export function errorCondition(reply: Element): string | undefined {
   if (reply.attrs.type !== 'error') return undefined
   return reply.getChild('error')?.getChildElements()[0]?.name
+}
+
+/** A phone: it is inactive, is told something important, loses its connection and comes back. */
+export async function sleepAndReturn(account: { port: number; jid: string; password: string }) {
+  const SM = 'urn:xmpp:sm:3'
+  const phone = await login(account)
+  phone.send(xml('presence'))
+  phone.send(xml('enable', { xmlns: SM, resume: 'true' }))
+  const { attrs } = await phone.next(({ name }) => name === 'enabled')
+  phone.send(xml('inactive', { xmlns: 'urn:xmpp:csi:0' }))
+  phone.send(xml('message', { to: phone.jid, type: 'chat' }, xml('body', {}, 'text')))
+  await phone.next(({ name }) => name === 'message')
+  phone.send(xml('a', { xmlns: SM, h: '1' }))
+  phone.destroy()
+
+  const back = await authenticate(account)
+  await back.restart()
+  back.send(xml('resume', { xmlns: SM, previd: attrs.id ?? '', h: '1' }))
+  await back.next(({ name }) => name === 'resumed')
+  await back.close()
 }

@@ -1,50 +1,26 @@
 import assert from 'node:assert/strict'
-import { readFile, rm, writeFile } from 'node:fs/promises'
+import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { freePort, until } from '../../scripts/process.js'
-import { bootSystemd } from '../../scripts/systemd.js'
 import { httpGet } from '../helpers/exporter.js'
 import { withProsody } from '../helpers/prosody.js'
 import { sampleValue } from '../helpers/real.js'
-import { putPackage, withSmallDebian } from '../helpers/small-debian.js'
-
-const SECRET_FILE = '/etc/prosody-exporter/xmpp.secret'
+import { configure, SECRET_FILE, untilAnswered, withService } from '../helpers/service.js'
 
 // The package as dpkg installs it under a real systemd, which applies the unit itself: user, credential,
 // system calls, mounts, addresses. Not shown: MemoryMax and TasksMax, where the machine's control groups
 // are of version 1, and the kernel's own share of what systemd asks for on other kernels.
 test('the service runs locked down as its unit says, and reads Prosody', async (t) => {
   const prosody = await withProsody(t, { version: '13.0.1' })
-  const [domain = ''] = prosody.statsDomains
-  const ends: (() => Promise<void>)[] = []
-  t.after(async () => {
-    for (const end of ends.reverse()) await end()
-  })
-  const debian = await withSmallDebian({ after: (end) => ends.push(end) })
-  const deb = await putPackage(debian)
+  const service = await withService(t)
+  const { root, deb, inside, must, journal, property } = service
   const port = await freePort()
-  const { inside, stop } = await bootSystemd(debian.root)
-  ends.push(stop)
-  const must = async (...command: string[]) => {
-    const { code, output } = await inside(...command)
-    if (code !== 0) throw new Error(`${command.join(' ')}: ${output}${await journal()}`)
-    return output
-  }
-  const journal = async () =>
-    (await inside('journalctl', '--no-pager', '--unit=prosody-exporter')).output
-  const property = async (name: string) =>
-    (await must('systemctl', 'show', '--value', `--property=${name}`, 'prosody-exporter')).trim()
   const scrape = () => httpGet(`http://127.0.0.1:${port}/metrics`).catch(() => undefined)
   const untilUp = () =>
-    until(
-      async () => {
-        const answer = await scrape()
-        return answer && sampleValue(answer.text, 'xmpp_up') === 1 && answer.text
-      },
-      { what: 'the service reads Prosody' },
-    ).catch(async (error: unknown) => {
-      throw new Error(await journal(), { cause: error })
+    untilAnswered(service, async () => {
+      const answer = await scrape()
+      return answer && sampleValue(answer.text, 'xmpp_up') === 1 && answer.text
     })
 
   // Installed: enabled, and waiting for its secret without having failed.
@@ -52,15 +28,7 @@ test('the service runs locked down as its unit says, and reads Prosody', async (
   assert.equal(await property('UnitFileState'), 'enabled')
   assert.equal(await property('ActiveState'), 'inactive')
 
-  await writeFile(join(debian.root, SECRET_FILE), 'secret\n', { mode: 0o600 })
-  const config = join(debian.root, 'etc/prosody-exporter/prosody-exporter.yml')
-  const text = await readFile(config, 'utf8')
-  await writeFile(
-    config,
-    text.replace('127.0.0.1:5347', prosody.service.slice(7)).replace('stats.example.com', domain),
-  )
-  const environment = join(debian.root, 'etc/default/prosody-exporter')
-  await writeFile(environment, `PROSODY_EXPORTER_WEB_LISTEN_ADDRESS=127.0.0.1:${port}\n`)
+  await configure(service, prosody, `PROSODY_EXPORTER_WEB_LISTEN_ADDRESS=127.0.0.1:${port}`)
   await must('systemctl', 'start', 'prosody-exporter')
   const exposition = await untilUp()
   assert.equal(sampleValue(exposition, 'prosody_info{version="13.0.1"}'), 1)
@@ -107,11 +75,14 @@ test('the service runs locked down as its unit says, and reads Prosody', async (
   await must('dpkg', '--install', deb)
   await untilUp()
   assert.notEqual(await property('MainPID'), pid)
+  // One that comes too early for the exporter to hear of it.
+  await must('sh', '-c', 'systemctl restart prosody-exporter; systemctl reload prosody-exporter')
+  await untilUp()
   assert.doesNotMatch(await journal(), /level=(warn|error)/)
 
   // Without what it needs, one line and no loop.
-  await rm(join(debian.root, SECRET_FILE))
-  await writeFile(join(debian.root, SECRET_FILE), '', { mode: 0o600 })
+  await rm(join(root, SECRET_FILE))
+  await writeFile(join(root, SECRET_FILE), '', { mode: 0o600 })
   await inside('systemctl', 'restart', 'prosody-exporter')
   await until(async () => (await property('ActiveState')) === 'failed', { what: 'it gives up' })
   assert.equal(await property('NRestarts'), '0')

@@ -1,0 +1,104 @@
+/**
+ * A clean Debian, as its installer leaves one: every package configured by its own scripts, and apt.
+ * `debian.js` unpacks programs for us; this is a machine for the tests to be a user of. Root only.
+ */
+
+import { existsSync } from 'node:fs'
+import { cp, mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import process from 'node:process'
+import { aptState, cache, download, lock } from './debian.js'
+import { run, SetupError } from './process.js'
+import { inRoot } from './root.js'
+
+const SUITE = 'trixie'
+const BASE = ['?essential', 'apt', 'debian-archive-keyring', 'systemd', 'iproute2']
+
+/** What `apt-get install` finds there without a network. */
+const ON_HAND = [
+  ...['nodejs', 'prosody', 'prometheus', 'procps'],
+  ...['apache2-utils', 'whois', 'openssl', 'curl'],
+]
+
+/**
+ * @param {(line: string) => void} [say] Told when something is fetched.
+ * @returns {Promise<string>} Its root directory, to be copied.
+ */
+export async function findCleanDebian(say = () => undefined) {
+  const target = join(cache, `clean-${SUITE}`)
+  if (existsSync(target)) return target
+  const unlock = await lock()
+  try {
+    if (existsSync(target)) return target
+    say(`Fetching a clean Debian ${SUITE} into .cache …`)
+    const partial = `${target}.partial`
+    await rm(partial, { recursive: true, force: true })
+    const archives = join(partial, 'var/cache/apt/archives')
+    await mkdir(archives, { recursive: true })
+    await install(partial, await fetch(BASE, archives))
+    await fetch([...BASE, ...ON_HAND], archives)
+    // What apt knows of Debian, so that it needs no `apt-get update`.
+    const state = aptState(wanted(BASE))
+    await cp(join(state, 'lists'), join(partial, 'var/lib/apt/lists'), { recursive: true })
+    const sources = 'etc/apt/sources.list.d'
+    await cp(join(state, 'sources'), join(partial, sources), { recursive: true })
+    await rename(partial, target)
+    return target
+  } finally {
+    await unlock()
+  }
+}
+
+/** @param {readonly string[]} packages */
+const wanted = (packages) => ({
+  packages,
+  suite: SUITE,
+  dependencies: /** @type {const} */ ('all'),
+})
+
+/**
+ * @param {readonly string[]} packages
+ * @param {string} archives Where to put them.
+ * @returns {Promise<string[]>} Their names.
+ */
+async function fetch(packages, archives) {
+  const debs = await download(wanted(packages), 'the network is needed once')
+  for (const deb of debs) {
+    await cp(deb, join(archives, basename(deb)))
+    await rm(deb)
+  }
+  return debs.map((deb) => basename(deb))
+}
+
+/**
+ * Unpacked first so that dpkg is there, then installed by it: those that the scripts of the others
+ * need come first.
+ *
+ * @param {string} root
+ * @param {readonly string[]} names
+ */
+async function install(root, names) {
+  /** @param {...string} command */
+  const inside = async (...command) => {
+    const [program = '', ...args] = inRoot(root, command, ['/dev', '/proc'])
+    const env = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', DEBIAN_FRONTEND: 'noninteractive' }
+    const { code, output } = await run(program, args, { env })
+    if (code !== 0) throw new SetupError(`${command.join(' ')}: ${output.trim()}`)
+  }
+  if (process.getuid?.() !== 0) throw new SetupError('A clean Debian is made by root only.')
+  const first = names.filter((name) => /^base-(files|passwd)_/.test(name))
+  const archive = (/** @type {string} */ name) => `/var/cache/apt/archives/${name}`
+  for (const name of [...first.sort(), ...names.filter((each) => !first.includes(each))]) {
+    const { code, output } = await run('dpkg', ['-x', join(root, archive(name)), root])
+    if (code !== 0) throw new SetupError(output.trim())
+  }
+  for (const name of ['info', 'updates', 'triggers']) {
+    await mkdir(join(root, 'var/lib/dpkg', name), { recursive: true })
+  }
+  await writeFile(join(root, 'var/lib/dpkg/status'), '')
+  // It need not outlive a power cut.
+  await writeFile(join(root, 'etc/dpkg/dpkg.cfg.d/test'), 'force-unsafe-io\n')
+  for (const part of [first.sort().reverse(), names]) {
+    await inside('dpkg', '--force-depends', '--install', ...part.map(archive))
+  }
+}

@@ -1,0 +1,28 @@
+// Loaded into an exporter by --import: once a second it writes what its event loop and its handles were,
+// a line of JSON each, to the file that SOAK_MONITOR names.
+
+import { appendFileSync } from 'node:fs'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import process from 'node:process'
+
+const file = process.env['SOAK_MONITOR']
+if (file !== undefined) {
+  const delays = monitorEventLoopDelay({ resolution: 1 })
+  delays.enable()
+  setInterval(() => {
+    const resources = process.getActiveResourcesInfo()
+    appendFileSync(
+      file,
+      `${JSON.stringify({
+        // Above the sampling's own millisecond, in milliseconds.
+        p50: delays.percentile(50) / 1e6 - 1,
+        p99: delays.percentile(99) / 1e6 - 1,
+        max: delays.max / 1e6 - 1,
+        rss: process.memoryUsage.rss(),
+        timers: resources.filter((name) => name === 'Timeout').length,
+        sockets: resources.filter((name) => /^(TCP|Pipe)/.test(name)).length,
+      })}\n`,
+    )
+    delays.reset()
+  }, 1000).unref()
+}

@@ -1,0 +1,102 @@
+/** Hosts of a server that say what they are told to, for the stock tier's sources. */
+
+import { createHostCollector, type HostSource } from '../../src/collectors/host-collector.js'
+import { createHosts } from '../../src/collectors/hosts.js'
+import { StanzaError } from '../../src/errors.js'
+import { render } from '../../src/metrics/exposition.js'
+import { xml, type Element } from '../../src/xmpp/stream.js'
+
+export const NS_COMMANDS = 'http://jabber.org/protocol/commands'
+export const NS_INFO = 'http://jabber.org/protocol/disco#info'
+export const NS_ITEMS = 'http://jabber.org/protocol/disco#items'
+
+export type Child = ReturnType<typeof xml>
+/** Child of the reply, or what the request fails with; `undefined`: the host does not know it. */
+export type Answer = Child | Error | undefined
+export type FakeHost = {
+  /** Category, type and name. */
+  readonly identities?: readonly (readonly [string, string, string?])[]
+  readonly features?: readonly string[]
+  readonly commands?: readonly string[]
+  readonly items?: readonly string[]
+  readonly answer?: (child: Element) => Answer
+}
+
+export const IM = { identities: [['server', 'im']] } as const
+export const form = (name: string, values: readonly string[]) =>
+  xml(
+    'x',
+    { xmlns: 'jabber:x:data', type: 'result' },
+    xml('field', { var: name }, ...values.map((value) => xml('value', {}, value))),
+  )
+export const completed = (node: string, x: Child) =>
+  xml('command', { xmlns: NS_COMMANDS, node, status: 'completed', sessionid: '1' }, x)
+
+/** A server of these hosts; what it was asked, in order. */
+export function serverOf(hosts: Readonly<Record<string, FakeHost>>) {
+  const asked: string[] = []
+  let connects = 1
+  let connected = true
+  const answer = (to: string, child: Element): Answer => {
+    const host = hosts[to]
+    const { node } = child.attrs
+    if (!host) return undefined
+    if (child.is('query', NS_INFO)) {
+      return xml(
+        'query',
+        { xmlns: NS_INFO },
+        ...(host.identities ?? []).map(([category, type, name]) =>
+          xml('identity', { category, type, name }),
+        ),
+        ...[...(host.features ?? []), ...(host.commands ? [NS_COMMANDS] : [])].map((name) =>
+          xml('feature', { var: name }),
+        ),
+      )
+    }
+    if (child.is('query', NS_ITEMS) && (node === NS_COMMANDS || host.items)) {
+      const items = node === NS_COMMANDS ? host.commands : host.items
+      return xml(
+        'query',
+        { xmlns: NS_ITEMS },
+        ...(items ?? []).map((item) =>
+          node === NS_COMMANDS ? xml('item', { jid: to, node: item }) : xml('item', { jid: item }),
+        ),
+      )
+    }
+    return host.answer?.(child)
+  }
+  return {
+    asked,
+    cut: () => (connected = false),
+    reconnect: () => connects++,
+    connection: {
+      domain: 'stats.example',
+      isConnected: () => connected,
+      connects: () => connects,
+      request(type: string, child: Element, { to = 'stats.example' }: { to?: string }) {
+        const { node, action } = child.attrs
+        asked.push([to, type, child.name, node ?? child.getNS(), action].filter(Boolean).join(' '))
+        const reply = answer(to, child)
+        if (reply instanceof Error) return Promise.reject(reply)
+        if (!reply) return Promise.reject(new StanzaError('item-not-found', 'cancel', ''))
+        return Promise.resolve(xml('iq', { type: 'result', from: to }, reply))
+      },
+    },
+  }
+}
+
+/** Collects from it with one source; named are the hosts of the configuration. */
+export function collectorOf(
+  server: ReturnType<typeof serverOf>,
+  source: HostSource,
+  named: readonly string[] = ['a.example'],
+  now?: () => number,
+) {
+  const hosts = createHosts(server.connection, { named, ...(now && { now }) })
+  const collector = createHostCollector(server.connection, hosts, source, now)
+  return async () => {
+    const collected = await collector.collect({ timeoutMs: 10_000 })
+    const text = Buffer.from(render(collected.families, 'text', { created: false })).toString()
+    return { ...collected, samples: text.split('\n').filter((line) => /^[^#]/.test(line)) }
+  }
+}

@@ -1,0 +1,81 @@
+/** A machine without the repository: a clean Debian under a systemd and on a network of its own. */
+
+import { appendFile, cp, mkdir, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import process from 'node:process'
+import { findCleanDebian } from '../../scripts/clean-debian.js'
+import { run, temporaryDirectory } from '../../scripts/process.js'
+import { inRoot } from '../../scripts/root.js'
+import { bootSystemd } from '../../scripts/systemd.js'
+
+export type Machine = {
+  /** Writes a file there, for everybody to read unless told otherwise. */
+  write(path: string, text: string, mode?: number): Promise<void>
+  append(path: string, text: string): Promise<void>
+  /** Commands as root types them; what they wrote. They have to succeed. */
+  shell(commands: string, input?: string): Promise<string>
+  /** What to run so that a program of this machine is in that one's network. */
+  outside(command: readonly string[]): Promise<string[]>
+}
+
+const ENV = ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin', 'HOME=/root', 'LC_ALL=C']
+/** Where npm asks, and whom it trusts, are this machine's affair; nothing else of ours is seen. */
+const OF_NETWORK = /^(https?_proxy|no_proxy|node_extra_ca_certs|npm_config_registry)$/i
+
+/**
+ * @param prepare What is done before it is cut off from the network: files to bring, by name, and a
+ *   command of root's in `/root`, which may ask npm's registry.
+ */
+export async function withMachine(
+  t: { after(end: () => Promise<void>): void },
+  name: string,
+  prepare: { files: readonly string[]; npm?: string; command?: string },
+): Promise<Machine> {
+  const directory = await temporaryDirectory('prosody-exporter-machine')
+  const ends = [() => directory.remove()]
+  t.after(async () => {
+    for (const end of ends) await end()
+  })
+  const root = join(directory.path, 'root')
+  await must(['cp', '-a', await findCleanDebian(), root])
+  const write: Machine['write'] = async (path, text, mode = 0o644) => {
+    await mkdir(join(root, dirname(path)), { recursive: true })
+    await writeFile(join(root, path), text, { mode })
+  }
+  // Whoever sits there says yes, and takes no more than is needed.
+  const apt = 'APT::Get::Assume-Yes "true";\nAPT::Install-Recommends "false";\n'
+  await write('etc/apt/apt.conf.d/test', apt)
+  await write('etc/hostname', `${name}\n`)
+  await write('etc/hosts', `127.0.0.1 localhost ${name}\n`)
+  for (const file of prepare.files) await cp(file, join(root, 'root', file.split('/').at(-1)!))
+  if (prepare.npm !== undefined) {
+    const prefix = join(root, 'usr/local')
+    await must(['npm', 'install', '--silent', '--global', `--prefix=${prefix}`, prepare.npm])
+  }
+  if (prepare.command !== undefined) {
+    await cp('/etc/resolv.conf', join(root, 'etc/resolv.conf'), { dereference: true })
+    const seen = ['/dev', '/proc', '/etc/ssl/certs']
+    const environment = Object.entries(process.env).filter(([key]) => OF_NETWORK.test(key))
+    const all = [...ENV, ...environment.map(([key, value]) => `${key}=${value ?? ''}`)]
+    const command = ['env', '-i', ...all, 'sh', '-ec', `cd /root\n${prepare.command}`]
+    await must(inRoot(root, command, seen))
+  }
+  const { inside, outside, stop } = await bootSystemd(root, { network: 'own' })
+  ends.unshift(stop)
+  return {
+    write,
+    append: (path, text) => appendFile(join(root, path), text),
+    async shell(commands, input) {
+      const typed = ['env', '-i', ...ENV, 'sh', '-ec', `cd /root\n${commands}`]
+      const { code, output } = await inside(typed, input)
+      if (code !== 0) throw new Error(`${commands}\n${output}`)
+      return output
+    },
+    outside,
+  }
+}
+
+async function must([program = '', ...args]: readonly string[]): Promise<void> {
+  const { code, output } = await run(program, args)
+  if (code !== 0) throw new Error(`${program} ${args.join(' ')}\n${output}`)
+}

@@ -1,0 +1,75 @@
+/** The Debian package under a real systemd, which applies the unit itself, beside a Prosody of ours. */
+
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { until, type run } from '../../scripts/process.js'
+import { bootSystemd } from '../../scripts/systemd.js'
+import { putPackage, withSmallDebian } from './small-debian.js'
+import type { TestProsody } from './prosody.js'
+
+export const SECRET_FILE = '/etc/prosody-exporter/xmpp.secret'
+
+export type Service = {
+  /** The root directory, as we see it. */
+  readonly root: string
+  /** The package's path there. */
+  readonly deb: string
+  /** Runs a program there that may fail. */
+  readonly inside: (...command: string[]) => ReturnType<typeof run>
+  /** Runs one that has to succeed; what it wrote. */
+  readonly must: (...command: string[]) => Promise<string>
+  readonly journal: () => Promise<string>
+  readonly property: (name: string, unit?: string) => Promise<string>
+}
+
+/** Booted, and nothing of ours installed yet. */
+export async function withService(t: { after(end: () => Promise<void>): void }): Promise<Service> {
+  const ends: (() => Promise<void>)[] = []
+  t.after(async () => {
+    for (const end of ends.reverse()) await end()
+  })
+  const debian = await withSmallDebian({ after: (end) => ends.push(end) })
+  const deb = await putPackage(debian)
+  const system = await bootSystemd(debian.root)
+  ends.push(system.stop)
+  const inside: Service['inside'] = (...command) => system.inside(command)
+  const journal = async () =>
+    (await inside('journalctl', '--no-pager', '--unit=prosody-exporter')).output
+  const must: Service['must'] = async (...command) => {
+    const { code, output } = await inside(...command)
+    if (code !== 0) throw new Error(`${command.join(' ')}: ${output}${await journal()}`)
+    return output
+  }
+  return {
+    root: debian.root,
+    deb,
+    inside,
+    must,
+    journal,
+    property: async (name, unit = 'prosody-exporter.service') =>
+      (await must('systemctl', 'show', '--value', `--property=${name}`, unit)).trim(),
+  }
+}
+
+/** Its secret, its configuration for that Prosody, and its environment. */
+export async function configure({ root }: Service, prosody: TestProsody, environment: string) {
+  await writeFile(join(root, SECRET_FILE), 'secret\n', { mode: 0o600 })
+  const config = join(root, 'etc/prosody-exporter/prosody-exporter.yml')
+  const [domain = ''] = prosody.statsDomains
+  const text = await readFile(config, 'utf8')
+  await writeFile(
+    config,
+    text.replace('127.0.0.1:5347', prosody.service.slice(7)).replace('stats.example.com', domain),
+  )
+  await writeFile(join(root, 'etc/default/prosody-exporter'), `${environment}\n`)
+}
+
+/** Waits until it answers something; with the journal where it does not. */
+export async function untilAnswered<T>(
+  service: Service,
+  ask: () => Promise<T | undefined | false>,
+) {
+  return await until(ask, { what: 'the service reads Prosody' }).catch(async (error: unknown) => {
+    throw new Error(await service.journal(), { cause: error })
+  })
+}

@@ -1,0 +1,173 @@
+// A server that lies in what mod_adhoc_statistics would answer: each lie is a failed collection with its
+// reason, and the next honest answer is read right, from the beginning.
+
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { reasonOf } from '../src/collectors/failure.js'
+import { createRegistryCollector, REGISTRY_NODE } from '../src/collectors/registry.js'
+import { DecodeError } from '../src/errors.js'
+import { render } from '../src/metrics/exposition.js'
+import { xml, type Element } from '../src/xmpp/stream.js'
+import { createRegistryModel } from './helpers/registry-model.js'
+
+type Lie = (statistics: Element, asked: Element) => void
+
+const attr =
+  (name: string, value: string | undefined): Lie =>
+  ({ attrs }) => {
+    if (value === undefined) Reflect.deleteProperty(attrs, name)
+    else attrs[name] = value
+  }
+const lines =
+  (change: (text: string) => string): Lie =>
+  (statistics) => {
+    const element = statistics.getChild('lines')!
+    const text = change(element.text())
+    element.children = [text]
+  }
+const line = (text: string): Lie => lines((before) => `${before}${text}\n`)
+const F = 'F\t9\tgauge\tevil\t\t\t'
+
+const lies: readonly (readonly [what: string, lie: Lie, expected: RegExp])[] = [
+  ['no epoch', attr('epoch', undefined), /an attribute epoch, got none/],
+  ['an empty epoch', attr('epoch', ''), /an attribute epoch/],
+  ['no number of changes', attr('change', undefined), /an attribute change/],
+  ['half a change', attr('change', '1.5'), /statistics change: expected a whole number, got 1\.5/],
+  ['a negative size', attr('size', '-3'), /statistics size: expected a whole number/],
+  ['a size of too many digits', attr('size', '9'.repeat(16)), /a whole number/],
+  ['a last id in another notation', attr('last', '1e2'), /a whole number/],
+  ['a page that ends after the last id', attr('last', '7'), /the last id from 1 to 6, got 7/],
+  ['a page that ends before it begins', attr('last', '0'), /the last id from 1 to 6, got 0/],
+  [
+    'pages that go backwards',
+    ({ attrs }, asked) => {
+      if (asked.attrs['first'] !== '1') attrs['last'] = '1'
+    },
+    /the last id from 4 to 6, got 1/,
+  ],
+  ['an id before the page', line('0\t1'), /an id from 1 to 3/],
+  ['an id after the page', line('6\t1'), /an id from 1 to 3/],
+  ['an id far off', line('S\t4000000000\t0\t\tz\t1'), /an id from 1 to 3/],
+  ['an id that is none', line('toString\t1'), /an id from 1 to 3/],
+  ['an id of fractions', line('1.5\t1'), /an id from 1 to 3/],
+  [
+    'a value of a series never told',
+    lines(() => '1\t5\n'),
+    /the id of a series told before|an id from 4 to 6/,
+  ],
+  ['a series of a family never told', line('S\t3\t77\t\tz\t1'), /the id of a family told before/],
+  ['a family of no type', line('F\t9\tnumber\tx\t\t\t0'), /a family line/],
+  ['a family of an inherited type', line('F\t9\tconstructor\tx\t\t\t0'), /a family line/],
+  ['a family of the type __proto__', line('F\t9\t__proto__\tx\t\t\t0'), /a family line/],
+  ['a family that is cut off', line('F\t9\tgauge\tx'), /a family line/],
+  ['more labels than there are', line(`${F}3\ta`), /names of labels/],
+  ['minus one label', line(`${F}-1\ta\tb`), /names of labels/],
+  ['half a label', line(`${F}0.5\ta`), /names of labels/],
+  ['labels that are no number', line(`${F}x\ta`), /names of labels/],
+  ['a series without its label', line('S\t3\t0\t\t1'), /1 labels and 1 values/],
+  ['a series with too many values', line('S\t3\t0\t\tz\t1\t2'), /1 labels and 1 values/],
+  ['too many values', line('1\t1\t2'), /1 values/],
+  ...['0x10', ' 1', '1 ', '1_000', '1,5', '--1', '٣', 'Infinit', 'nan()x', 'true', '1e', '.'].map(
+    (text) => [`the value ${JSON.stringify(text)}`, line(`1\t${text}`), /a number/] as const,
+  ),
+]
+
+function liar() {
+  const model = createRegistryModel()
+  for (const label of 'abcdef') model.set(label < 'd' ? 0 : 1, label, 1)
+  const server = model.connect(() => 'answered')
+  let lie: Lie | undefined
+  const collector = createRegistryCollector({
+    ...server,
+    async request(type, child, options) {
+      const reply = await server.request(type, child, options)
+      const asked = child.getChild('statistics', REGISTRY_NODE)!
+      lie?.(reply.getChild('command')!.getChild('statistics')!, asked)
+      return reply
+    },
+  })
+  const samples = async () => {
+    const { families } = await collector.collect({ timeoutMs: 1000 })
+    const text = Buffer.from(render(families, 'text', { created: false })).toString()
+    return text.split('\n').filter((each) => /^[^#]/.test(each))
+  }
+  return { model, samples, tell: (next: Lie | undefined) => (lie = next) }
+}
+
+describe('a server that tells', () => {
+  for (const [what, lie, expected] of lies) {
+    for (const when of ['at first', 'later'] as const) {
+      test(`${what}, ${when}, has told nothing`, async () => {
+        const { model, samples, tell } = liar()
+        if (when === 'later') {
+          await samples()
+          model.set(0, 'a', 2)
+        }
+        tell(lie)
+        await assert.rejects(samples(), (error) => {
+          assert.ok(error instanceof DecodeError, String(error))
+          assert.equal(reasonOf(error), 'decode')
+          assert.match(error.message, expected)
+          return true
+        })
+        tell(undefined)
+        const told = await samples()
+        assert.equal(told.length, 6)
+        assert.ok(told.includes(`test_0_0{label="a"} ${when === 'later' ? 2 : 1}`))
+      })
+    }
+  }
+})
+
+test('a server whose epoch is another one in each page is given up, not asked for ever', async () => {
+  const { samples, tell } = liar()
+  let epoch = 100
+  tell(({ attrs }) => {
+    attrs['epoch'] = String(epoch++)
+  })
+  await assert.rejects(samples(), /one epoch for a whole run, got a new one each time/)
+  assert.ok(epoch < 120, `${epoch - 100} pages`)
+})
+
+test('a page of another payload is none', async () => {
+  const collector = createRegistryCollector({
+    domain: 'stats.example',
+    request: () => {
+      const xmlns = 'http://jabber.org/protocol/commands'
+      const attrs = { xmlns, node: REGISTRY_NODE, status: 'completed' }
+      const other = xml('statistics', { xmlns: 'urn:example:other', epoch: '1' })
+      return Promise.resolve(xml('iq', {}, xml('command', attrs, other)))
+    },
+  })
+  await assert.rejects(collector.collect({ timeoutMs: 1000 }), /a payload of urn:prosody-exporter/)
+})
+
+test('names made to inject lines, and names of every object, come out as one sample each', async () => {
+  const { samples, tell } = liar()
+  const names = [
+    '__proto__',
+    'constructor',
+    'toString',
+    'x 1\\nevil',
+    'x{a=\\"b\\"} 1 #',
+    'é/ü',
+    '',
+  ]
+  const values = ['\\n evil 1', '\\"} 2 #', '\\\\', '__proto__', '\\x00\\xff', '\u2028']
+  const inject = lines(() =>
+    names
+      .map((name, i) => `F\t${i}\tgauge\t${name}\t\thelp\\n# EOF\t1\tlabel\n`)
+      .concat(values.map((value, i) => `S\t${i + 1}\t${i}\t\t${value}\t${i}\n`))
+      .join(''),
+  )
+  tell((statistics, asked) => {
+    inject(statistics, asked)
+    statistics.attrs['last'] = '6'
+    statistics.attrs['epoch'] = 'hostile'
+  })
+  const told = await samples()
+  assert.equal(told.length, 6)
+  for (const sample of told) {
+    assert.match(sample, /^[A-Za-z_][A-Za-z0-9_]*\{label="(?:[^"\\\n]|\\[\\"n])*"\} [0-5]$/)
+  }
+})

@@ -1,0 +1,32 @@
+-- Test only: series whose values tell which life of the server and which collection they are of, so that
+-- whoever reads them can be judged. Series i moves at every k-th stats-update, k = i % 5 + 1, to
+-- `epoch * 1000000 + step`.
+module:set_global();
+local metric = require "core.statsmanager".metric;
+local now = require "util.time".now;
+
+local count = module:get_option_number("test_faults_count", 3000);
+local epoch, step = math.floor(now() * 100) % 1e7, 0;
+-- For mod_test_eval.
+prosody.test_faults = { epoch = epoch };
+
+local families = {
+	[0] = metric("gauge", "test_faults_a", "", "Moves", { "shard" });
+	metric("counter", "test_faults_b", "", "Moves", { "shard" });
+	metric("gauge", "test_faults_c", "", "Moves, with a longer text of help", { "shard" });
+};
+local metrics = {};
+for i = 1, count do
+	metrics[i] = families[i % 3]:with_labels(("%d"):format(i));
+	metrics[i]:set(epoch * 1000000);
+end
+
+module:hook_global("stats-update", function ()
+	step = step + 1;
+	prosody.test_faults.step = step;
+	for i = 1, count do
+		if step % (i % 5 + 1) == 0 then
+			metrics[i]:set(epoch * 1000000 + step);
+		end
+	end
+end);
