@@ -1,5 +1,6 @@
 /** One target at a time, in a thread that the main one can end when it hangs. */
 
+import { setImmediate } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
 import { keep, readCorpus } from './corpus.js'
 import { startCoverage } from './coverage.js'
@@ -102,6 +103,8 @@ async function fuzz(target: Target, order: Order): Promise<Report> {
       mutate(random.pick(corpus), random, corpus, words),
     )
     await runAll(batch)
+    // What an input left behind for later may throw too.
+    await setImmediate()
     inputs += batch.length
     const rate = batch.length / (performance.now() - startedAt)
     size = Math.min(MAX_BATCH, Math.ceil(rate * BATCH_MS))
