@@ -112,7 +112,14 @@ function unknownFlag(name: string): ConfigError {
 
 /** A value as an error message shows it: one line, quoted, not long. */
 export function quote(text: string): string {
-  return JSON.stringify(clip(text))
+  return JSON.stringify(clip(text)).replace(UNSEEN, hexadecimal)
+}
+
+// What JSON leaves as it is and a terminal obeys: DEL, C1, ends of lines, changes of direction.
+const UNSEEN = /[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g
+
+function hexadecimal(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
 }
 
 /** Not longer than an error message can show. */

@@ -578,3 +578,8 @@ test('the example gives the defaults, and what it has commented out is valid too
     [0, 2],
   )
 })
+
+// Found by `npm run fuzz`: JSON leaves them as they are, and a terminal does what they say.
+test('control characters of a key, and those that turn the line round, are shown as their numbers', () => {
+  assert.ok(problem('"\x7f\x9b\u202e": 1\n').startsWith('1:1: "\\u007f\\u009b\\u202e": expected '))
+})

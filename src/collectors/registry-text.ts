@@ -32,11 +32,15 @@ function toBytes(text: string): Buffer {
   const pieces = text.split(/(\\x[0-9a-f]{2}|\\.)/)
   return Buffer.concat(
     pieces.map((piece) =>
-      piece.startsWith('\\x')
-        ? Buffer.from(piece.slice(2), 'hex')
-        : Buffer.from(piece.startsWith('\\') ? (CONTROLS[piece[1]!] ?? piece[1]!) : piece),
+      piece.startsWith('\\x') ? Buffer.from(piece.slice(2), 'hex') : Buffer.from(plain(piece)),
     ),
   )
+}
+
+/** A sign at the very end escapes nothing. */
+function plain(piece: string): string {
+  const escaped = piece.startsWith('\\') ? piece[1] : undefined
+  return escaped === undefined ? piece : (CONTROLS[escaped] ?? escaped)
 }
 
 const CONTROLS: Readonly<Record<string, string>> = { t: '\t', n: '\n', r: '\r' }

@@ -1,0 +1,66 @@
+import { isDeepStrictEqual } from 'node:util'
+import { render } from '../../src/metrics/exposition.js'
+import type { Family } from '../../src/metrics/family.js'
+import { renderProtobuf } from '../../src/metrics/protobuf.js'
+import { decodeFamilies, type ProtoFamily } from '../../test/helpers/protobuf.js'
+import { askPython } from '../python.js'
+import { readText, type ReadFamily } from '../read-exposition.js'
+import { must } from '../target.js'
+
+export type Read = {
+  readonly text: readonly ReadFamily[]
+  readonly openmetrics: readonly ReadFamily[]
+  readonly protobuf: readonly ProtoFamily[]
+}
+
+// Python reads one of so many; ours reads all.
+const PYTHON_EVERY = 200
+let rendered = 0
+
+/** Renders the families in each format; what is read back by others is what this reads back. */
+export async function checkExposition(families: readonly Family[]): Promise<Read> {
+  const created = families.length % 2 === 1
+  const text = render(families, 'text', { created })
+  const openmetrics = render(families, 'openmetrics', { created })
+  const read = {
+    text: readText(text, 'text'),
+    openmetrics: readText(openmetrics, 'openmetrics'),
+    protobuf: decodeFamilies(renderProtobuf(families)),
+  }
+  // With values changed they are patched, and are the same as if rendered anew.
+  const changed = families.map((family) => ({ ...family, values: family.values.map((v) => v * 3) }))
+  const anew = changed.map((family) => ({ ...family, order: family.order.slice() }))
+  for (const format of ['text', 'openmetrics'] as const) {
+    const isSame = Buffer.from(render(changed, format, { created })).equals(
+      render(anew, format, { created }),
+    )
+    must(isSame, `a patched ${format} is that rendered anew`)
+  }
+  if (rendered++ % PYTHON_EVERY === 0) {
+    await comparePython('text', text, read.text)
+    await comparePython('openmetrics', openmetrics, read.openmetrics)
+  }
+  return read
+}
+
+async function comparePython(
+  format: 'text' | 'openmetrics',
+  bytes: Uint8Array,
+  ours: readonly ReadFamily[],
+): Promise<void> {
+  const { refusal, samples } = await askPython(format, bytes)
+  must(refusal === undefined, `python3-prometheus-client takes ${format}: ${refusal ?? ''}`)
+  const known = ours.flatMap((family) =>
+    family.samples.map(({ name, labels, value }) => [name, sorted([...labels]), value + 0]),
+  )
+  const theirs = samples.map(([name, labels, value]) => [
+    name,
+    sorted(Object.entries(labels)),
+    Number(value.replace('inf', 'Infinity')) + 0,
+  ])
+  must(isDeepStrictEqual(theirs, known), `python3-prometheus-client reads the same in ${format}`)
+}
+
+function sorted(labels: [string, string][]): [string, string][] {
+  return labels.sort(([a], [b]) => (a < b ? -1 : 1))
+}

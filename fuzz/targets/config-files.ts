@@ -1,0 +1,165 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { readConfig } from '../../src/config.js'
+import { ConfigError } from '../../src/errors.js'
+import { readSettings } from '../../src/flags.js'
+import { readWebConfig } from '../../src/web/read-web-config.js'
+import { must, type Target } from '../target.js'
+
+const SECRET = 'fish-and-chips'
+const ENV = { PROSODY_EXPORTER_XMPP_SECRET: SECRET, PROSODY_EXPORTER_XMPP_DOMAIN: 'd.example' }
+const example = readFileSync(
+  new URL('../../prosody-exporter.example.yml', import.meta.url),
+  'utf8',
+).replace(/^# ?(?=[\w -]*:|\s+-)/gm, '')
+const YAML_WORDS = [
+  ...[
+    ': ',
+    '\n',
+    '\n  ',
+    '- ',
+    '{',
+    '}',
+    '[',
+    ']',
+    '&a ',
+    '*a',
+    '<<: ',
+    '? ',
+    '| ',
+    '> ',
+    '!!str ',
+  ],
+  ...[
+    '!!binary ',
+    '!x ',
+    '%YAML 1.1\n',
+    '---\n',
+    '...\n',
+    '~',
+    'null',
+    'true',
+    '"\\x00"',
+    "''",
+    '\t',
+  ],
+]
+const HASH = `$2y$04$${'a'.repeat(53)}`
+let directory: string | undefined
+
+/** The configuration file: settings, or one line that says where it is wrong. */
+export const config: Target = {
+  name: 'config',
+  weight: 0.5,
+  seeds: [
+    example,
+    'servers: [{domain: a.b, name: x, hosts: [c], collectors: {registry: false}}]\n',
+    'collection: {min_age: 1s, timeout: 5s, serve_stale_for: 0}\nexposition:\n  names: [openmetrics, mod_prometheus]\n  timestamps: true\n',
+    'registry:\n  drop:\n    - family: (?i)a.*\n      labels: {host: "b|c"}\n    - family: x\npage: {interval: 0}\nlimits: {series: 5, label_value_length: 9}\n',
+  ],
+  words: [
+    ...YAML_WORDS,
+    ...[
+      'servers',
+      'collection',
+      'exposition',
+      'registry',
+      'drop',
+      'family',
+      'labels',
+      'limits',
+      'page',
+    ],
+    ...[
+      'name',
+      'domain',
+      'hosts',
+      'collectors',
+      'min_age',
+      'names',
+      'created',
+      'secret',
+      'interval',
+      '.*',
+    ],
+  ],
+  run(input) {
+    checkFile('config.yml', input, (file) =>
+      readConfig(readSettings([`--config.file=${file}`], ENV), ENV),
+    )
+  },
+  stop,
+}
+
+/** The web configuration file: settings, or one line that says where it is wrong. */
+export const webConfig: Target = {
+  name: 'web-config',
+  weight: 0.7,
+  seeds: [
+    `basic_auth_users:\n  alice: ${HASH}\n  "__proto__": ${HASH}\nrate_limit: {interval: 100ms, burst: 3}\n`,
+    'http_server_config:\n  http2: false\n  headers:\n    X-Frame-Options: deny\n    Content-Security-Policy: "a"\n',
+    'tls_server_config:\n  cert: |\n    x\n  key_file: none\n  client_auth_type: RequireAnyClientCert\n  min_version: TLS13\n',
+    'allowed_networks: [10.0.0.0/8, "::1/128"]\nbearer_token_files: [none]\n',
+  ],
+  words: [
+    ...YAML_WORDS,
+    ...[
+      'tls_server_config',
+      'http_server_config',
+      'basic_auth_users',
+      'rate_limit',
+      'headers',
+      HASH,
+    ],
+    ...[
+      'cert',
+      'key_file',
+      'client_ca',
+      'cipher_suites',
+      'allowed_networks',
+      '/33',
+      'interval',
+      'burst',
+    ],
+    ...[
+      'prefer_server_cipher_suites',
+      'curve_preferences',
+      'min_version',
+      'TLS12',
+      'bearer_token_files',
+    ],
+  ],
+  run(input) {
+    checkFile('web.yml', input, (file) =>
+      readWebConfig({ from: 'flag', source: '--web.config.file', text: file }),
+    )
+  },
+  stop,
+}
+
+function checkFile(name: string, input: Buffer, read: (file: string) => unknown): void {
+  directory ??= mkdtempSync(join(tmpdir(), 'prosody-exporter-fuzz-'))
+  const file = join(directory, name)
+  writeFileSync(file, input)
+  try {
+    read(file)
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    const { message } = error
+
+    must(
+      !/[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e]/.test(message),
+      `one line: ${JSON.stringify(message)}`,
+    )
+    must(message.length < 1000, `a short line: ${message}`)
+    must(!message.includes(SECRET), `no secret: ${message}`)
+    const place = /^(?:(.+):(\d+):(\d+): \S|PROSODY_|--)/.exec(message)
+    must(place !== null, `a line that says where: ${message}`)
+  }
+}
+
+function stop(): void {
+  if (directory !== undefined) rmSync(directory, { recursive: true, force: true })
+  directory = undefined
+}

@@ -1,0 +1,69 @@
+import { readExposition } from '../../src/compare/read.js'
+import { readDomain, service } from '../../src/config-values.js'
+import { reverseProxy } from '../../src/config-proxy.js'
+import { parseDuration } from '../../src/duration.js'
+import { ConfigError } from '../../src/errors.js'
+import { readSettings } from '../../src/flags.js'
+import { readWaitMs } from '../../src/http/app.js'
+import { addressText, parseListenAddress } from '../../src/http/listen-address.js'
+import { parseService } from '../../src/xmpp/address.js'
+import { oneLine } from '../../src/xmpp/stream-end.js'
+import { must, refusing, type Target } from '../target.js'
+
+/** Durations, addresses, domains, URLs, flags, and other exporters' expositions: a value, or one line. */
+export const parsers: Target = {
+  name: 'parsers',
+  weight: 10,
+  seeds: [
+    '1d2h3m4s5ms',
+    '[::1]:9347',
+    'unix:/run/x.sock',
+    'xmpp://127.0.0.1:5347',
+    'stats.exämple.com',
+    'https://example.org/prosody/',
+    '--log.level=debug',
+    '9.5',
+    '# TYPE a counter\na_total{b="c\\n"} 1 2\n',
+  ],
+  words: [
+    'xmpp://',
+    'unix:/',
+    '::1',
+    '--no-',
+    '--web.',
+    'ms',
+    'y',
+    '@',
+    '/',
+    '?',
+    'xn--',
+    '# TYPE ',
+  ],
+  run(input) {
+    const text = input.toString()
+    const given = { from: 'flag', source: '--x', text } as const
+    const ms = parseDuration(text)
+    must(ms === undefined || (Number.isSafeInteger(ms) && ms >= 0), `a duration, not ${ms}`)
+    const wait = readWaitMs(text, 500)
+    must(wait === undefined || (wait > 0 && wait <= 600_000), `a time to wait, not ${wait}`)
+    const address = parseListenAddress(text, false)
+    if (address) {
+      must(
+        parseListenAddress(addressText(address), false) !== undefined,
+        'an address as it is shown',
+      )
+    }
+    const domain = readDomain(text)
+    if (domain !== undefined) must(!/[\s@/<>&"']/u.test(domain), `a domain, not ${domain}`)
+    const url = refusing([ConfigError], () => service(given))
+    if (url !== undefined) must(parseService(url).port > 0, 'a service that can be dialled')
+    refusing([TypeError], () => parseService(text))
+    refusing([ConfigError], () => reverseProxy(given, undefined))
+    refusing([ConfigError], () => reverseProxy(undefined, given))
+    refusing([ConfigError], () =>
+      readSettings(text.split(/\s+/), { PROSODY_EXPORTER_XMPP_HOST: text }),
+    )
+    must(!/[\r\n]/.test(oneLine(text)) && oneLine(text).length <= 200, 'one line, and short')
+    for (const series of readExposition(text).families.values()) must(series.size > 0, 'a series')
+  },
+}

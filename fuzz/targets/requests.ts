@@ -1,0 +1,165 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { hashSync } from 'bcryptjs'
+import { createApp } from '../../src/http/app.js'
+import { addServerRoutes } from '../../src/http/servers.js'
+import { createExposition } from '../../src/metrics/exposition.js'
+import { family } from '../../src/metrics/family.js'
+import { createWeb, type Web } from '../../src/web/web.js'
+import { must, type Target } from '../target.js'
+
+const LOG = { debug() {}, info() {}, warn() {}, error() {} }
+const snapshot = {
+  exposition: createExposition([family('gauge', 'x', 'X.', [{ value: 1 }])], { created: false }),
+}
+const source = { scrape: () => Promise.resolve(snapshot), collectors: ['registry', 'constructor'] }
+const NAMES = ['a', 'b c', '__proto__']
+const app = createApp({
+  telemetryPath: '/metrics',
+  maxRequests: 40,
+  timeoutOffsetMs: 500,
+  current: () => snapshot,
+  source: () => source,
+  filter: () => snapshot.exposition,
+  isReady: () => true,
+  addRoutes: (app, serve) => {
+    addServerRoutes(app, serve, {
+      timeoutOffsetMs: 500,
+      external: { origin: undefined, path: '' },
+      names: () => NAMES,
+      probe: (name) => (NAMES.includes(name) ? source : undefined),
+      debug: () => Promise.resolve('shown'),
+      config: () => 'a: b\n',
+      reload: undefined,
+    })
+  },
+  log: LOG,
+})
+
+/** A request's line and headers, one a line: a status that we mean, and never 500. */
+export const requests: Target = {
+  name: 'requests',
+  weight: 4,
+  seeds: [
+    '/metrics?collect[]=registry&name[]=x\nX-Prometheus-Scrape-Timeout-Seconds: 9.5',
+    '/probe?target=b%20c&debug=true\nAccept-Encoding: gzip',
+    '/metrics?exclude%5B%5D=constructor&name[]=%ff%00',
+    '/sd\nHost: example.com:9347',
+    '/probe?target=__proto__&exclude[]=registry\nAccept: application/openmetrics-text;version=1.0.0',
+    '/-/reload',
+    '/config/../%2e%2e/metrics',
+  ],
+  words: [
+    ...[
+      '/metrics',
+      '/probe',
+      '?',
+      '&',
+      '=',
+      'collect[]=',
+      'exclude[]=',
+      'name[]=',
+      'target=',
+      '%5B',
+    ],
+    ...[
+      '%',
+      '%c0',
+      '%00',
+      '+',
+      '#',
+      '/-/',
+      'debug=true',
+      'Accept: ',
+      'Host: ',
+      '\nAccept-Encoding: ',
+    ],
+    ...['X-Prometheus-Scrape-Timeout-Seconds: ', '__proto__', 'constructor', '..', '//', '\\'],
+  ],
+  async run(input) {
+    const [target = '', ...lines] = input.toString('latin1').split('\n')
+    const headers = new Headers({ Host: 'h' })
+    for (const line of lines) {
+      const colon = line.indexOf(':')
+      try {
+        headers.set(line.slice(0, colon), line.slice(colon + 1))
+      } catch {
+        // node:http refuses it before us.
+      }
+    }
+    const request = requestOf(target, headers)
+    if (!request) return
+    const response = await app.fetch(request)
+    const { status } = response
+    must([200, 400, 404, 405, 403].includes(status), `a status that we mean, not ${status}`)
+    const body = await response.arrayBuffer()
+    const length = response.headers.get('content-length')
+    must(length === null || Number(length) === body.byteLength, 'the length that is told')
+    if (status === 400)
+      must(!/[\r\n]./.test(Buffer.from(body).toString()), 'one line of what is wrong')
+  },
+}
+
+function requestOf(target: string, headers: Headers): Request | undefined {
+  try {
+    return new Request(`http://h/${target.replace(/^\//, '')}`, { headers })
+  } catch {
+    return undefined
+  }
+}
+
+const PASSWORD = 'pass:wörd'
+const TOKEN = 'abcdefgh-token'
+const basic = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`
+let web: { readonly of: Web; readonly directory: string } | undefined
+
+/** An `Authorization` header lets in who has the password or the token, and nobody else. */
+export const authorization: Target = {
+  name: 'authorization',
+  weight: 1,
+  seeds: [
+    basic(`alice:${PASSWORD}`),
+    `Bearer ${TOKEN}`,
+    basic('__proto__:x'),
+    'Basic !!',
+    'Digest a="b"',
+  ],
+  words: ['Basic ', 'Bearer ', 'basic', ' ', '=', basic('alice:x').slice(6), basic(':'), TOKEN],
+  async run(input) {
+    web ??= startWeb()
+    const header = input.toString('latin1')
+    const refusal = await web.of.refusal({
+      headers: { authorization: header },
+      socket: { remoteAddress: '127.0.0.1' } as never,
+    })
+    must(
+      refusal === undefined || [401, 429].includes(refusal.status),
+      `401, not ${refusal?.status}`,
+    )
+    const [, scheme = '', credentials = ''] = /^(\w+) +(\S+) *$/.exec(header) ?? []
+    const isRight =
+      scheme.toLowerCase() === 'bearer'
+        ? credentials === TOKEN
+        : Buffer.from(credentials, 'base64').toString() === `alice:${PASSWORD}`
+    if (refusal === undefined) must(isRight, `in only who may: ${header}`)
+  },
+  async stop() {
+    const started = web
+    web = undefined
+    await started?.of.stop()
+    if (started) rmSync(started.directory, { recursive: true, force: true })
+  },
+}
+
+function startWeb() {
+  const directory = mkdtempSync(join(tmpdir(), 'prosody-exporter-fuzz-'))
+  writeFileSync(join(directory, 'token'), TOKEN, { mode: 0o600 })
+  const hash = hashSync(PASSWORD, 4)
+  const file = join(directory, 'web.yml')
+  writeFileSync(
+    file,
+    `basic_auth_users: {alice: "${hash}", __proto__: "${hash}"}\nbearer_token_files: [token]\n`,
+  )
+  return { directory, of: createWeb({ from: 'flag', source: '--web', text: file }, LOG) }
+}

@@ -1,0 +1,157 @@
+/** One target at a time, in a thread that the main one can end when it hangs. */
+
+import { setImmediate } from 'node:timers/promises'
+import { parentPort, workerData } from 'node:worker_threads'
+import { keep, readCorpus } from './corpus.js'
+import { startCoverage } from './coverage.js'
+import { mutate } from './mutate.js'
+import { stopPython } from './python.js'
+import { createRandom } from './random.js'
+import type { Target } from './target.js'
+import { TARGETS } from './targets/index.js'
+
+export type Order = {
+  readonly target: string
+  readonly seed: number
+  readonly inputs: number
+  readonly seconds: number
+  /** Writes inputs that reach new code into the corpus. */
+  readonly keeps: boolean
+  /** Counts inputs; then the length of the present one, and its bytes. */
+  readonly shared: SharedArrayBuffer
+}
+
+export type Report = {
+  readonly inputs: number
+  readonly places: number
+  readonly corpus: number
+  readonly findings: readonly { readonly file: string; readonly error: string }[]
+}
+
+const BATCH_MS = 500
+const MAX_GUIDED_MS = 30_000
+const MAX_BATCH = 20_000
+const MAX_FINDINGS = 5
+const MAX_CORPUS = 400
+
+async function fuzz(target: Target, order: Order): Promise<Report> {
+  const random = createRandom(order.seed)
+  const words = target.words.map((word) => Buffer.from(word))
+  const counter = new Int32Array(order.shared, 0, 2)
+  const present = Buffer.from(order.shared, 8)
+  const kept = readCorpus(target).map(({ input }) => input)
+  const corpus = [...target.seeds.map((seed) => Buffer.from(seed as string)), ...kept]
+  const coverage = startCoverage()
+  const findings = new Map<string, { file: string; error: string }>()
+  const endsAt = performance.now() + order.seconds * 1000
+  // Looking costs a tenth of a second each time, and the counters slow everything down.
+  const guidedUntil = performance.now() + Math.min(order.seconds * 250, MAX_GUIDED_MS)
+  let inputs = 0
+  let places = 0
+
+  async function run(input: Buffer): Promise<unknown> {
+    counter[1] = input.copy(present)
+    Atomics.add(counter, 0, 1)
+    try {
+      const running = target.run(input)
+      if (running) await running
+    } catch (error) {
+      return error
+    }
+    return undefined
+  }
+
+  async function runAll(batch: readonly Buffer[]): Promise<void> {
+    for (const input of batch) {
+      const error = await run(input)
+      if (error === undefined) continue
+      const cause = causeOf(error)
+      if (findings.has(cause)) continue
+      const small = await minimized(input, async (smaller) => {
+        const again = await run(smaller)
+        return again !== undefined && causeOf(again) === cause
+      })
+      const shown = error instanceof Error ? (error.stack ?? error.message) : 'no Error'
+      findings.set(cause, { file: keep(target, slug(cause), small), error: shown })
+    }
+  }
+
+  /** Finds those that reach what is new by halves: a look at the counters costs as much as many inputs. */
+  async function search(batch: readonly Buffer[], mark: number): Promise<void> {
+    for (const input of batch) await run(input)
+    const fresh = coverage.take().length
+    if (fresh === 0 || corpus.length >= MAX_CORPUS || performance.now() > guidedUntil) return
+    if (batch.length === 1) {
+      corpus.push(batch[0]!)
+      places += fresh
+      if (order.keeps) keep(target, 'reaches', batch[0]!)
+      return
+    }
+    coverage.back(mark)
+    const middle = batch.length >> 1
+    await search(batch.slice(0, middle), mark)
+    await search(batch.slice(middle), coverage.mark())
+  }
+
+  await runAll(corpus)
+  places += coverage.take().length
+  let size = 64
+  while (inputs < order.inputs && performance.now() < endsAt && findings.size < MAX_FINDINGS) {
+    const startedAt = performance.now()
+    const mark = coverage.mark()
+    const batch = Array.from({ length: Math.min(size, order.inputs - inputs) }, () =>
+      mutate(random.pick(corpus), random, corpus, words),
+    )
+    await runAll(batch)
+    // What an input left behind for later may throw too.
+    await setImmediate()
+    inputs += batch.length
+    const rate = batch.length / (performance.now() - startedAt)
+    size = Math.min(MAX_BATCH, Math.ceil(rate * BATCH_MS))
+    if (performance.now() > guidedUntil) coverage.stop()
+    else if (coverage.take().length > 0) {
+      coverage.back(mark)
+      await search(batch, mark)
+    }
+  }
+  await target.stop?.()
+  await stopPython()
+  return { inputs, places, corpus: corpus.length, findings: [...findings.values()] }
+}
+
+/** What two inputs have in common that find the same: the error without its details, and where. */
+function causeOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'no Error'
+  const where = /\/((?:src|fuzz|node_modules)\/[^:\s]+):(\d+)/.exec(error.stack ?? '')
+  const message = error.message.split(/[:"'`\d]/)[0]!.slice(0, 60)
+  return `${error.name} ${message} ${error.name === 'Finding' ? '' : (where?.[1] ?? '')}`
+}
+
+function slug(text: string): string {
+  return text.replace(/[^a-z0-9]+/gi, '-').replace(/^-|-$/g, '').toLowerCase().slice(0, 60) // prettier-ignore
+}
+
+/** Leaves out what need not be there, larger pieces first. */
+async function minimized(
+  input: Buffer,
+  isSame: (smaller: Buffer) => Promise<boolean>,
+): Promise<Buffer> {
+  let small = input
+  let tries = 2000
+  for (
+    let size = Math.ceil(small.length / 2);
+    size > 0;
+    size = size === 1 ? 0 : Math.ceil(size / 2)
+  ) {
+    for (let at = 0; at < small.length && tries > 0; tries--) {
+      const smaller = Buffer.concat([small.subarray(0, at), small.subarray(at + size)])
+      if (await isSame(smaller)) small = smaller
+      else at += size
+    }
+  }
+  return small
+}
+
+const order = workerData as Order
+const target = TARGETS.find(({ name }) => name === order.target)!
+parentPort!.postMessage(await fuzz(target, order))
