@@ -1,4 +1,4 @@
-import type { Random } from './random.js'
+import type { Random } from '../test/helpers/random.js'
 
 const MAX_LENGTH = 4096
 

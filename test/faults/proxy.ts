@@ -2,7 +2,7 @@
 
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
-import type { Random } from './random.js'
+import type { Random } from '../helpers/random.js'
 
 /** `up`: from the client to the server. */
 export type Direction = 'up' | 'down'

@@ -13,7 +13,7 @@ import { evalLua } from '../helpers/real.js'
 import { fairNow } from './fair-clock.js'
 import { judge, type Verdict } from './judge.js'
 import { startProxy, type Proxy } from './proxy.js'
-import { createRandom } from './random.js'
+import { createRandom } from '../helpers/random.js'
 import type { Scenario, Trouble } from './scenarios.js'
 
 /** The product's promise: right again this long after the trouble's end. */

@@ -1,7 +1,7 @@
 /** What goes wrong: where, when, for how long. Named ones, and those that a seed makes. */
 
 import type { Direction, Fault } from './proxy.js'
-import { createRandom, type Random } from './random.js'
+import { createRandom, type Random } from '../helpers/random.js'
 
 /** What begins at some moment and is over some time later. */
 export type Trouble = {

@@ -1,10 +1,11 @@
+/** Chance that comes out the same for the same seed. */
 export type Random = {
   /** A whole number from 0 to `end - 1`. */
   below(end: number): number
   pick<T>(from: readonly T[]): T
 }
 
-/** The same numbers for the same seed: mulberry32, by Tommy Ettinger (public domain). */
+/** mulberry32, by Tommy Ettinger (public domain). */
 export function createRandom(seed: number): Random {
   let state = seed >>> 0
   const below = (end: number): number => {
