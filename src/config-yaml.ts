@@ -115,7 +115,8 @@ function refuseAmbiguous(
       const path = [...pathOf(parents), ...(typeof index === 'number' ? [index] : [])]
       for (const { key } of map.items) {
         if (isAlias(key)) continue // refused by itself
-        if (!isScalar(key))
+        // A key of `!!binary` is no name: the library would show its text in a warning.
+        if (!isScalar(key) || ArrayBuffer.isView(key.value))
           throw problem(key, path, 'expected a name as the key, got another thing')
         const name = String(key.value)
         if (seen.has(name)) throw problem(key, [...path, name], 'expected once, got twice')

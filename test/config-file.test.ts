@@ -583,3 +583,11 @@ test('the example gives the defaults, and what it has commented out is valid too
 test('control characters of a key, and those that turn the line round, are shown as their numbers', () => {
   assert.ok(problem('"\x7f\x9b\u202e": 1\n').startsWith('1:1: "\\u007f\\u009b\\u202e": expected '))
 })
+
+// Found by `npm run fuzz`: the library showed the key's bytes in a warning on stderr.
+test('a key of !!binary is no name', () => {
+  assert.equal(
+    problem('? !!binary aGVsbG8=\n: 1\n').split(': ').at(-1),
+    'expected a name as the key, got another thing',
+  )
+})
