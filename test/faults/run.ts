@@ -20,9 +20,9 @@ import type { Scenario, Trouble } from './scenarios.js'
 const RECOVERY_MS = 5000
 /**
  * TCP's promise broken: of a stream from which bytes were taken, only time tells. 8 s for one that
- * does not come up, 5 s for one that owes an answer, and up to 3 s until the next try.
+ * does not come up and up to 3 s until the next try, or 10 s for one that owes an answer.
  */
-const LOSS_RECOVERY_MS = 12_000
+const LOSS_RECOVERY_MS = 15_000
 const SCRAPE_TIMEOUT_S = 1
 const MARGIN_MS = 2000
 
