@@ -96,14 +96,18 @@ for (const version of prosodyVersions) {
     assert.match(served.text, /_failures_total\{reason="refused"\} 1$/m)
   })
 
-  test(`a share that can't be is said to be, and not taken (${version})`, async (t) => {
-    for (const share of ['25', '"a quarter"']) {
+  test(`a value that can't be is said to be, and not taken (${version})`, async (t) => {
+    for (const [option, value] of [
+      ['adhoc_statistics_max_share', '25'],
+      ['adhoc_statistics_max_share', '"a quarter"'],
+      ['statistics_collect', '"allways"'],
+    ] as const) {
       const prosody = await withProsody(t, {
         version,
         statsDomains: ['stats.one.example'],
-        statsOptions: { adhoc_statistics_max_share: share },
+        statsOptions: { [option]: value },
       })
-      assert.match(prosody.log(), /adhoc_statistics_max_share/)
+      assert.match(prosody.log(), new RegExp(`${option} must be`))
       await untilReady(await withExporterFor(t, prosody), 200)
       await prosody.stop()
     }

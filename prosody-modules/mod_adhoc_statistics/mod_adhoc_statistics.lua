@@ -21,6 +21,10 @@ local collect_interval = 0.1;
 
 local access = module:get_option_set("adhoc_statistics_access", {}) / jid_prep;
 local collect_mode = module:get_option_string("statistics_collect", "auto");
+if collect_mode ~= "auto" and collect_mode ~= "always" then
+	module:log("error", "statistics_collect must be \"auto\" or \"always\", not %q; using \"auto\"", collect_mode);
+	collect_mode = "auto";
+end
 -- What readers together may take of Prosody's time in the long run.
 local max_share = module:get_option_number("adhoc_statistics_max_share", 0.25);
 if type(max_share) ~= "number" or not (max_share > 0 and max_share <= 1) then
