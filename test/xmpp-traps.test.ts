@@ -233,6 +233,9 @@ test('trap 14: a character that is split over chunks arrives whole', async (t) =
 
 const UNREADABLE: Readonly<Record<string, string>> = {
   'an unknown entity': '<message>&nbsp;</message>',
+  'a DOCTYPE': "<!DOCTYPE x [<!ENTITY e 'boom'>]>",
+  'a declaration of an entity': "<!ENTITY e 'boom'>",
+  'a comment': '<!-- a > b -->',
   'a character that XML forbids': '<message>&#0;</message>',
   'tags that cross': '<a><b></a></b>',
   'a stream error without a condition': '<stream:error/>',

@@ -167,7 +167,7 @@ export function createRegistryCollector(
           if (tries === 3) {
             throw new DecodeError('statistics', 'one epoch for a whole run', 'a new one each time')
           }
-          await sleep(0)
+          await pause(0)
         }
       } catch (error) {
         // What was read may be half of it: begin with an empty store next time.

@@ -1,11 +1,19 @@
 import { StringDecoder } from 'node:string_decoder'
 
 export type Input = {
-  /** The text that can be parsed now; empty when the chunk completes no tag. */
+  /**
+   * The text that can be parsed now; empty when the chunk completes no tag.
+   *
+   * @throws Error The text has what XMPP forbids, see `RESTRICTED`.
+   */
   push(chunk: Buffer): string
   /** Whether a piece of a tag or of text, not only white space, is kept for later. */
   hasTail(): boolean
 }
+
+// Comments, document types and entities (RFC 6120 §11.1). ltx takes what follows for a part of them,
+// all of it, and would say nothing any more.
+const RESTRICTED = /<!(?!\[CDATA\[)/
 
 /**
  * Bytes of a socket as text for the parser.
@@ -32,6 +40,7 @@ export function createInput(): Input {
       }
       if (rest !== '') tail.push(rest)
       isBlank &&= !/\S/.test(rest)
+      if (RESTRICTED.test(ready)) throw new Error('a comment or a declaration, which XMPP forbids')
       return ready
     },
     hasTail: () => !isBlank,

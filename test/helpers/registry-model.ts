@@ -34,7 +34,8 @@ export type RegistryModel = {
 
 export type Fate = 'answered' | 'request lost' | 'answer lost'
 
-export function createRegistryModel(): RegistryModel {
+/** @param life Of the server; a registry of another one has another epoch. */
+export function createRegistryModel(life = ''): RegistryModel {
   let metrics: Metric[] = []
   let epoch = 1
   let change = 0
@@ -108,7 +109,7 @@ export function createRegistryModel(): RegistryModel {
   function answerTo(command: Element): Element {
     const asked = command.getChild('statistics', REGISTRY_NODE)!.attrs
     const first = Number(asked['first'] ?? 1)
-    const isKnown = asked['epoch'] === String(epoch)
+    const isKnown = asked['epoch'] === `${life}${epoch}`
     const cursors = (isKnown ? (asked['since'] ?? '0') : '0').split(' ').map((cursor) => {
       const [since, last = Infinity] = cursor.split(':').map(Number)
       return { since: since!, last }
@@ -134,7 +135,7 @@ export function createRegistryModel(): RegistryModel {
           'statistics',
           {
             xmlns: REGISTRY_NODE,
-            epoch: String(epoch),
+            epoch: `${life}${epoch}`,
             change: String(change),
             size: String(metrics.length),
             last: String(Math.max(last, first - 1)),

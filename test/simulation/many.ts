@@ -1,0 +1,26 @@
+// Lives of the exporter against a server and a network that fail by seeds, without real time.
+// Run: npm run simulate [-- COUNT [FIRST]], 100,000 from 1 on by default; with a COUNT of 1 that seed alone.
+
+import process from 'node:process'
+import { simulate } from './scenario.js'
+
+const [count = 100_000, first = 1] = process.argv.slice(2).map(Number)
+const startedAt = performance.now()
+const total = { scrapes: 0, ups: 0, failed: 0 }
+for (let seed = first; seed < first + count; seed++) {
+  try {
+    const { scrapes, ups, script } = await simulate(seed)
+    total.scrapes += scrapes
+    total.ups += ups
+    if (count === 1) console.log(script.join('\n'))
+  } catch (error) {
+    total.failed++
+    console.error((error as Error).message)
+  }
+}
+console.log(
+  `${count} scenarios, seeds ${first} to ${first + count - 1}: ${total.failed} failed; ` +
+    `${total.scrapes} scrapes judged, ${total.ups} of them with the server's series; ` +
+    `${Math.round((performance.now() - startedAt) / 1000)} s`,
+)
+if (total.failed > 0) process.exitCode = 1
