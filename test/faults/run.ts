@@ -15,6 +15,7 @@ import { judge, type Verdict } from './judge.js'
 import { startProxy, type Proxy } from './proxy.js'
 import { createRandom } from '../helpers/random.js'
 import type { Scenario, Trouble } from './scenarios.js'
+import { encryption } from './tls.js'
 
 /** The product's promise: right again this long after the trouble's end. */
 const RECOVERY_MS = 5000
@@ -49,6 +50,7 @@ export async function runScenario(
     `--xmpp.service=xmpp://127.0.0.1:${xmpp.port}`,
     `--xmpp.domain=${domain}`,
     `--web.listen-address=127.0.0.1:${port}`,
+    ...(scenario.tls ? [`--web.config.file=${encryption().configFile}`] : []),
     ...['ping', 'version', 'start_time', 'components', 'muc_rooms', 'server_statistics']
       .concat(['users', 's2s', 'modules', 'ejabberd_s2s', 'openfire', 'tigase'])
       .map((name) => `--no-collector.${name}`),
@@ -76,9 +78,10 @@ export async function runScenario(
   const steps = new Map<number, number>()
   async function scrape(at = port): Promise<Verdict> {
     const startedAt = fairNow()
-    const { status, text } = await httpGet(`http://127.0.0.1:${at}/metrics`, {
-      'X-Prometheus-Scrape-Timeout-Seconds': String(SCRAPE_TIMEOUT_S),
-    })
+    const headers = { 'X-Prometheus-Scrape-Timeout-Seconds': String(SCRAPE_TIMEOUT_S) }
+    const { status, text } = scenario.tls
+      ? await httpGet(`https://127.0.0.1:${at}/metrics`, headers, undefined, encryption().ca)
+      : await httpGet(`http://127.0.0.1:${at}/metrics`, headers)
     if (at === port) {
       const tookMs = fairNow() - startedAt
       assert.ok(tookMs < SCRAPE_TIMEOUT_S * 1000 + MARGIN_MS, `answered after ${tookMs} ms`)
@@ -95,7 +98,8 @@ export async function runScenario(
   }
   /** A scraper behind the proxy gets what is right or, while there is trouble, nothing whole. */
   async function scrapeThroughProxy(): Promise<void> {
-    const isChanged = scenario.troubles.some((each) => each.where === 'http' && changesBytes(each))
+    const isChanged =
+      !scenario.tls && scenario.troubles.some((each) => each.where === 'http' && changesBytes(each))
     const outcome = scrape(http.port).catch((error: unknown) => error)
     const result = await Promise.race([outcome, sleep(300)])
     if (result instanceof assert.AssertionError && !isChanged) throw result
@@ -194,6 +198,15 @@ export async function runScenario(
         await sleep(forMs)
         await prosody.restart()
         epochs.add(await epochOf(prosody))
+        break
+      }
+      case 'change secret': {
+        const set = (secret: string) =>
+          `require "core.configmanager".set("${domain}", "component_secret", "${secret}")`
+        await evalLua(prosody, set('another'))
+        xmpp.begin({ kind: 'reset' }, 'up')
+        await sleep(forMs)
+        await evalLua(prosody, set(prosody.secret))
         break
       }
       case 'reload module':

@@ -18,11 +18,14 @@ export type Trouble = {
 }
 
 /** What is done to Prosody itself. */
-export type Doing = 'freeze' | 'kill' | 'restart' | 'reload module' | 'unload module'
+export type Doing =
+  'freeze' | 'kill' | 'restart' | 'reload module' | 'unload module' | 'change secret'
 
 export type Scenario = {
   readonly name: string
   readonly seed: number
+  /** Scrapers come by https. */
+  readonly tls?: boolean
   readonly troubles: readonly Trouble[]
   readonly doing?: { readonly what: Doing; readonly forMs: number }
 }
@@ -32,6 +35,13 @@ const BOTH = ['up', 'down'] as const
 const named: Omit<Scenario, 'seed'>[] = []
 function name(name: string, ...troubles: Trouble[]): void {
   named.push({ name, troubles })
+}
+/** The same for scrapers in the clear and over TLS. */
+function nameOfScrapers(what: string, trouble: Omit<Trouble, 'where' | 'when'>): void {
+  for (const tls of [false, true]) {
+    const troubles = [{ ...trouble, where: 'http', when: 'rest' } as const]
+    named.push({ name: tls ? `${what}, over TLS` : what, tls, troubles })
+  }
 }
 
 for (const direction of BOTH) {
@@ -73,9 +83,8 @@ for (const direction of BOTH) {
     }
   }
   for (const [what, fault] of onBytes.filter(([what]) => what !== 'in sevens')) {
-    name(`bytes ${direction === 'up' ? 'of a scrape' : 'of an exposition'} ${what}`, {
-      ...{ where: 'http', fault, direction, forMs: 500 },
-      when: 'rest',
+    nameOfScrapers(`bytes ${direction === 'up' ? 'of a scrape' : 'of an exposition'} ${what}`, {
+      ...{ fault, direction, forMs: 500 },
     })
   }
 }
@@ -87,17 +96,20 @@ for (const kind of ['refuse', 'silent', 'duplicate'] as const) {
     { ...common, when: 'rest' },
     { ...common, fault: { kind: 'reset' }, when: 'rest' },
   )
-  name(`connections of scrapers: ${kind}`, { ...common, where: 'http', when: 'rest' })
+  nameOfScrapers(`connections of scrapers: ${kind}`, common)
 }
-name('connections of scrapers: reset', {
-  ...{ where: 'http', fault: { kind: 'reset' }, direction: 'down', when: 'rest', forMs: 50 },
-})
+for (const kind of ['reset', 'close', 'half-close'] as const) {
+  nameOfScrapers(`connections of scrapers: ${kind}`, {
+    ...{ fault: { kind }, direction: 'down', forMs: 50 },
+  })
+}
 for (const [what, forMs] of [
   ['freeze', 1500],
   ['kill', 300],
   ['restart', 0],
   ['reload module', 0],
   ['unload module', 500],
+  ['change secret', 1500],
 ] as const) {
   named.push({ name: `Prosody: ${what}`, troubles: [], doing: { what, forMs } })
   named.push({
@@ -118,13 +130,15 @@ export const NAMED: readonly Scenario[] = named.map((each, seed) => ({ ...each, 
 export function randomScenario(seed: number): Scenario {
   const random = createRandom(seed)
   const troubles = Array.from({ length: 1 + random.below(3) }, () => randomTrouble(random))
-  const what = random.pick<Doing>(['freeze', 'kill', 'restart', 'reload module'])
+  const what = random.pick<Doing>(['freeze', 'kill', 'restart', 'reload module', 'change secret'])
   const forMs = random.below(800)
+  const doing = random.below(12) === 0 && { doing: { what, forMs } }
   return {
     name: `seed ${seed}`,
     seed,
     troubles,
-    ...(random.below(12) === 0 && { doing: { what, forMs } }),
+    tls: random.below(3) === 0,
+    ...doing,
   }
 }
 

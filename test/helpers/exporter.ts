@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { request, type IncomingMessage } from 'node:http'
+import { request as requestEncrypted } from 'node:https'
 import { join } from 'node:path'
 import process from 'node:process'
 import type { TestContext } from 'node:test'
@@ -148,8 +149,16 @@ export async function httpGet(
   headers: Readonly<Record<string, string>> = {},
   /** Where the connection comes from, e.g. `127.0.0.2`. */
   localAddress?: string,
+  /** Whom to believe a certificate, PEM. */
+  ca?: string,
 ): Promise<Answer> {
-  const sent = request(url, { headers, agent: false, ...(localAddress && { localAddress }) })
+  const options = {
+    headers,
+    agent: false,
+    ...(localAddress && { localAddress }),
+    ...(ca && { ca }),
+  }
+  const sent = url.startsWith('https:') ? requestEncrypted(url, options) : request(url, options)
   sent.end()
   const [response] = (await once(sent, 'response')) as [IncomingMessage]
   const chunks: Buffer[] = []
