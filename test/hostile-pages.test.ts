@@ -4,7 +4,12 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { reasonOf } from '../src/collectors/failure.js'
-import { createRegistryCollector, REGISTRY_NODE } from '../src/collectors/registry.js'
+import { KEEP_ALL } from '../src/collectors/registry-lines.js'
+import {
+  createRegistryCollector,
+  REGISTRY_NODE,
+  type RegistryOptions,
+} from '../src/collectors/registry.js'
 import { DecodeError } from '../src/errors.js'
 import { render } from '../src/metrics/exposition.js'
 import { xml, type Element } from '../src/xmpp/stream.js'
@@ -72,26 +77,29 @@ const lies: readonly (readonly [what: string, lie: Lie, expected: RegExp])[] = [
   ),
 ]
 
-function liar() {
+function liar(options?: RegistryOptions) {
   const model = createRegistryModel()
   for (const label of 'abcdef') model.set(label < 'd' ? 0 : 1, label, 1)
   const server = model.connect(() => 'answered')
   let lie: Lie | undefined
-  const collector = createRegistryCollector({
+  let requests = 0
+  const connection: Parameters<typeof createRegistryCollector>[0] = {
     ...server,
     async request(type, child, options) {
+      requests++
       const reply = await server.request(type, child, options)
       const asked = child.getChild('statistics', REGISTRY_NODE)!
       lie?.(reply.getChild('command')!.getChild('statistics')!, asked)
       return reply
     },
-  })
+  }
+  const collector = createRegistryCollector(connection, options)
   const samples = async () => {
     const { families } = await collector.collect({ timeoutMs: 1000 })
     const text = Buffer.from(render(families, 'text', { created: false })).toString()
     return text.split('\n').filter((each) => /^[^#]/.test(each))
   }
-  return { model, samples, tell: (next: Lie | undefined) => (lie = next) }
+  return { model, samples, tell: (next: Lie | undefined) => (lie = next), requests: () => requests }
 }
 
 describe('a server that tells', () => {
@@ -127,6 +135,51 @@ test('a server whose epoch is another one in each page is given up, not asked fo
   })
   await assert.rejects(samples(), /one epoch for a whole run, got a new one each time/)
   assert.ok(epoch < 120, `${epoch - 100} pages`)
+})
+
+describe('ten million series are more than there is room for', () => {
+  const filter = { ...KEEP_ALL, series: 2_000_000 }
+  const isRefused = (what: RegExp) => (error: Error) => {
+    assert.equal(reasonOf(error), 'too_many')
+    assert.match(error.message, what)
+    assert.match(error.message, /limits\.series 2000000/)
+    return true
+  }
+
+  test('announced, none of them is asked for', async () => {
+    const { samples, tell, requests } = liar({ filter })
+    tell(attr('size', '10000000'))
+    await assert.rejects(samples(), isRefused(/10000000 series/))
+    assert.equal(requests(), 1)
+    tell(undefined)
+    // That was one registry, and this is another one.
+    await assert.rejects(samples(), isRefused(/10000000 series/))
+  })
+
+  test('told, page after page, they are refused with what was kept let go of, and not read again', async () => {
+    const { model, samples, tell, requests } = liar({ filter })
+    // As many as a small page can tell, with as much text as their server likes.
+    const label = 'z'.repeat(40_000_000)
+    let first = 1
+    tell((statistics, asked) => {
+      first = Number(asked.attrs['first'])
+      const { attrs } = statistics
+      Object.assign(attrs, { epoch: 'endless', size: '1000', last: String(first) })
+      lines(() => `F\t1\tgauge\tevil\t\t\t1\tlabel\nS\t${first}\t1\t\t${label}\t1\n`)(
+        statistics,
+        asked,
+      )
+    })
+    await assert.rejects(samples(), isRefused(/20 series with all their text/))
+    // One more is on its way while we decode.
+    assert.equal(first, 21)
+    const before = requests()
+    await assert.rejects(samples(), isRefused(/20 series with all their text/))
+    assert.equal(requests(), before + 1)
+    tell(undefined)
+    model.set(0, 'a', 7)
+    assert.ok((await samples()).includes('test_0_0{label="a"} 7'))
+  })
 })
 
 test('a page of another payload is none', async () => {

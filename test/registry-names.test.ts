@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { createRegistryTables, type DropRule } from '../src/collectors/registry-lines.js'
+import { createRegistryTables, KEEP_ALL, type DropRule } from '../src/collectors/registry-lines.js'
 import { createNaming, type NameScheme } from '../src/collectors/registry-names.js'
 import { render } from '../src/metrics/exposition.js'
 import { labelsOf, width, type Family } from '../src/metrics/family.js'
 
 /** A registry as the module tells it, ` → ` for the tab, and the names that its families get. */
 function registry(schemes: readonly NameScheme[], drop: readonly DropRule[] = []) {
-  const tables = createRegistryTables({ drop, labelValueLength: Infinity })
+  const tables = createRegistryTables({ ...KEEP_ALL, drop })
   const said: string[] = []
   const naming = createNaming(schemes, (line) => said.push(line))!()
   let nowMs = 1000

@@ -32,6 +32,7 @@ export const registryLines: Target = {
     const filter = {
       drop: [{ family: /^x$/, labels: new Map([['host', /^a$/]]) }],
       labelValueLength: 200,
+      series: Infinity,
     }
     const tables = createRegistryTables(filter)
     for (const page of input.toString().split('\f')) {

@@ -3,6 +3,7 @@ import { DecodeError } from '../errors.js'
 import { escapeLabelValue, type MetricType } from '../metrics/family.js'
 import { createTable, type Table } from '../metrics/store.js'
 import { own } from '../own.js'
+import { createRoom } from './registry-room.js'
 import { escapeName, parseNumber, readBounds, unescape } from './registry-text.js'
 
 /**
@@ -11,6 +12,8 @@ import { escapeName, parseNumber, readBounds, unescape } from './registry-text.j
  * @see prosody-modules/mod_adhoc_statistics/README.md, "Lines"
  */
 export type RegistryTables = {
+  /** @throws {CollectorError} There is no room for so many series. */
+  expect(series: number): void
   /** Applies the lines of one answer, which may speak of the ids `first … last` only. */
   apply(lines: string, first: number, last: number): void
   /** Puts the series that came new into their order. */
@@ -43,6 +46,8 @@ export type RegistryFilter = {
   readonly drop: readonly DropRule[]
   /** A series with a longer label value, in UTF-16 units, is left out and counted. */
   readonly labelValueLength: number
+  /** `limits.series`, from which follows how much is kept; Infinity for no limit. */
+  readonly series: number
 }
 
 type RegistryFamily = RegistrySource & {
@@ -63,9 +68,10 @@ const TYPES: Readonly<Record<string, MetricType>> = {
   summary: 'summary',
 }
 
-export const KEEP_ALL: RegistryFilter = { drop: [], labelValueLength: Infinity }
+export const KEEP_ALL: RegistryFilter = { drop: [], labelValueLength: Infinity, series: Infinity }
 
 export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): RegistryTables {
+  const room = createRoom(filter.series)
   const families = new Map<string, RegistryFamily>()
   // By id: which family and which row. Two plain numbers for each series.
   const familyOf: (RegistryFamily | undefined)[] = []
@@ -79,6 +85,7 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
     if (families.has(id!)) return // every answer that needs it repeats it
     const count = Number(labelCount)
     if (!/^\d+$/.test(labelCount) || count > rest.length) throw bad('names of labels', fields)
+    room.takeFamily(fields.reduce((sum, { length }) => sum + length, 0))
     const labelNames = rest.slice(0, count).map((label) => escapeName(label))
     const { bounds, columns } = readBounds(TYPES[type!]!, rest.slice(count))
     const shownName = own(escapeName(name!))
@@ -133,7 +140,7 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
 
   /** @returns -1 for a series that is not shown. */
   function addRow(family: RegistryFamily, fields: readonly string[]): number {
-    const { table, labelNames, drop, isDropped, unusable } = family
+    const { table, labelNames, columns, drop, isDropped, unusable } = family
     if (isDropped) return -1
     const values = labelNames.map((_, i) => unescape(fields[4 + i]!))
     if (unusable || values.some(({ length }) => length > filter.labelValueLength)) {
@@ -144,9 +151,9 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
       // A label that is not there is empty, as everywhere in Prometheus.
       [...labels].every(([name, pattern]) => pattern.test(values[labelNames.indexOf(name)] ?? ''))
     if (drop.some(isUnwanted)) return -1
-    return table.append(
-      values.map((value, i) => `${labelNames[i]!}="${escapeLabelValue(value)}"`).join(','),
-    )
+    const labels = values.map((value, i) => `${labelNames[i]!}="${escapeLabelValue(value)}"`).join()
+    room.takeSeries(labels.length, columns.length)
+    return table.append(labels)
   }
 
   function addTooLong(fields: readonly string[], id: number): void {
@@ -186,6 +193,8 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
   }
 
   return {
+    expect: room.expect,
+
     apply(lines, first, last) {
       nextId ||= first
       for (const line of lines.split('\n')) {

@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { DecodeError, NotHandledError, StanzaError, TimeoutError } from '../errors.js'
+import { DecodeError, NotHandledError, TimeoutError } from '../errors.js'
 import { family } from '../metrics/family.js'
 import type { Connection } from '../xmpp/connection.js'
 import type { Collector } from './collector.js'
 import { CollectorError } from './failure.js'
+import { tooSlow, withAdvice } from './registry-advice.js'
 import { countMismatches } from './registry-audit.js'
 import { FROM_NOTHING, sinceField, withAnswer, type Cursors } from './registry-cursors.js'
 import { createNaming, type Naming, type NameScheme } from './registry-names.js'
@@ -60,6 +61,8 @@ export function createRegistryCollector(
   const nameFamilies = createNaming(options.names ?? [], options.advise ?? (() => {}))
   const { pause = sleep } = options
   let registry: Registry | undefined
+  /** Of a registry that there is no room for: its next reading would end as the last one did. */
+  let refused: { readonly epoch: string; readonly error: CollectorError } | undefined
   let collections = 0
   let mismatches = 0
 
@@ -103,6 +106,8 @@ export function createRegistryCollector(
           updatedSeconds: NaN,
         }
       }
+      if (page.epoch === refused?.epoch) throw refused.error
+      registry.tables.expect(page.size)
       if (first === 1) registry.updatedSeconds = page.updatedSeconds
       const isLast = page.last >= page.size
       if (!isLast) {
@@ -170,8 +175,10 @@ export function createRegistryCollector(
           await pause(0)
         }
       } catch (error) {
+        const isTooMuch = error instanceof CollectorError && error.reason === 'too_many'
+        if (isTooMuch) refused = { epoch: registry!.epoch, error }
         // What was read may be half of it: begin with an empty store next time.
-        if (error instanceof DecodeError) registry = undefined
+        if (error instanceof DecodeError || isTooMuch) registry = undefined
         if (error instanceof NotHandledError) onMissing?.()
         throw withAdvice(error, connection.domain)
       }
@@ -213,45 +220,4 @@ function mismatchesFamily(count: number) {
     'Series of which a full reading, made now and then for comparison, told something else than what was kept.',
     [{ value: count }],
   )
-}
-
-function tooSlow(series: number): CollectorError {
-  return new CollectorError(
-    'timeout',
-    `more than ${series} series could not be read within the collection's time-out; what was read is kept, and the next collection is quicker`,
-  )
-}
-
-/** The same failure with what to change and where, if somebody can. */
-function withAdvice(error: unknown, domain: string): unknown {
-  if (error instanceof NotHandledError) {
-    return new CollectorError(
-      'not_found',
-      `mod_adhoc_statistics is not loaded for the component: in prosody.cfg.lua, in the section Component "${domain}", ` +
-        'set modules_enabled = { "adhoc_statistics" } and have the module in one of plugin_paths, then restart Prosody; ' +
-        'or do without it, with --no-collector.registry',
-      { cause: error },
-    )
-  }
-  if (!(error instanceof StanzaError)) return error
-  if (error.condition === 'forbidden') {
-    return new CollectorError(
-      'forbidden',
-      `Prosody does not let ${domain} read statistics (${error.text}): mod_adhoc_statistics itself allows its component, ` +
-        'so another module of modules_enabled in prosody.cfg.lua forbids it',
-      { cause: error },
-    )
-  }
-  // RFC 6120 §8.3.2, `wait`: to ask again at once would take more of the same; the next scrape does.
-  if (error.type === 'wait' && error.condition === 'resource-constraint') {
-    return new CollectorError(
-      'refused',
-      `Prosody gives no more statistics for now (${error.text}): scrape it less often or from fewer exporters, ` +
-        'or raise adhoc_statistics_max_share in prosody.cfg.lua; the next scrape asks again',
-      { cause: error },
-    )
-  }
-  return new CollectorError('refused', `Prosody refused to give statistics: ${error.message}`, {
-    cause: error,
-  })
 }
