@@ -70,18 +70,30 @@ test('names that JavaScript objects have of their own are names like others', ()
 const MALFORMED: Readonly<Record<string, [Element, RegExp]>> = {
   'of another namespace': [
     parse('<x xmlns="urn:other" type="result"/>'),
-    /jabber:x:data.*urn:other/,
+    /^data form: expected <x xmlns='jabber:x:data'\/>, got <x xmlns='urn:other'\/>$/,
   ],
   'of another name': [parse('<y xmlns="jabber:x:data" type="result"/>'), /<y /],
-  'without a type': [parse('<x xmlns="jabber:x:data"/>'), /a type of form, submit/],
+  'without a type': [
+    parse('<x xmlns="jabber:x:data"/>'),
+    /^data form: expected a type of form, submit, cancel, result, got none$/,
+  ],
   'of an unknown type': [form('', 'results'), /got results/],
-  'with a field without a name': [form('<field><value>1</value></field>'), /expected a var/],
-  'with a field twice': [form('<field var="a"/><field var="a"/>'), /each var once, got a/],
+  'with a field without a name': [
+    form('<field><value>1</value></field>'),
+    /^data form field: expected a var, got none$/,
+  ],
+  'with a field twice': [
+    form('<field var="a"/><field var="a"/>'),
+    /^data form field: expected each var once, got a$/,
+  ],
   'with a field twice in a row': [
     form('<item><field var="a"/><field var="a"/></item>'),
     /each var once/,
   ],
-  'with two tables': [form('<reported/><reported/>'), /one <reported\/>, got 2/],
+  'with two tables': [
+    form('<reported/><reported/>'),
+    /^data form: expected one <reported\/>, got 2$/,
+  ],
 }
 
 for (const [what, [x, message]] of Object.entries(MALFORMED)) {
@@ -92,6 +104,10 @@ for (const [what, [x, message]] of Object.entries(MALFORMED)) {
     )
   })
 }
+
+test('an element without a namespace is none, and is named', () => {
+  assert.throws(() => readDataForm(xml('x', {})), /got <x xmlns=''\/>$/)
+})
 
 test('what is of another namespace inside of a form is not read', () => {
   const read = readDataForm(
@@ -111,4 +127,12 @@ test('a submitted form has its FORM_TYPE and its fields, escaped', () => {
   )
   const { fields } = readDataForm(parse(x.toString()))
   assert.deepEqual(fields.get('a')?.values, ['<1>'])
+})
+
+test('a form without a FORM_TYPE is submitted without one', () => {
+  const x = submitForm(null, { a: '1' })
+  assert.equal(
+    x.toString(),
+    '<x xmlns="jabber:x:data" type="submit"><field var="a"><value>1</value></field></x>',
+  )
 })

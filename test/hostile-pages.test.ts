@@ -34,14 +34,18 @@ const line = (text: string): Lie => lines((before) => `${before}${text}\n`)
 const F = 'F\t9\tgauge\tevil\t\t\t'
 
 const lies: readonly (readonly [what: string, lie: Lie, expected: RegExp])[] = [
-  ['no epoch', attr('epoch', undefined), /an attribute epoch, got none/],
+  ['no epoch', attr('epoch', undefined), /^statistics: expected an attribute epoch, got none$/],
   ['an empty epoch', attr('epoch', ''), /an attribute epoch/],
   ['no number of changes', attr('change', undefined), /an attribute change/],
   ['half a change', attr('change', '1.5'), /statistics change: expected a whole number, got 1\.5/],
   ['a negative size', attr('size', '-3'), /statistics size: expected a whole number/],
   ['a size of too many digits', attr('size', '9'.repeat(16)), /a whole number/],
   ['a last id in another notation', attr('last', '1e2'), /a whole number/],
-  ['a page that ends after the last id', attr('last', '7'), /the last id from 1 to 6, got 7/],
+  [
+    'a page that ends after the last id',
+    attr('last', '7'),
+    /^statistics: expected the last id from 1 to 6, got 7$/,
+  ],
   ['a page that ends before it begins', attr('last', '0'), /the last id from 1 to 6, got 0/],
   [
     'pages that go backwards',
@@ -94,12 +98,20 @@ function liar(options?: RegistryOptions) {
     },
   }
   const collector = createRegistryCollector(connection, options)
+  const collect = () => collector.collect({ timeoutMs: 1000 })
+  const about = async () => (await collect()).about ?? []
   const samples = async () => {
-    const { families } = await collector.collect({ timeoutMs: 1000 })
+    const { families } = await collect()
     const text = Buffer.from(render(families, 'text', { created: false })).toString()
     return text.split('\n').filter((each) => /^[^#]/.test(each))
   }
-  return { model, samples, tell: (next: Lie | undefined) => (lie = next), requests: () => requests }
+  return {
+    model,
+    samples,
+    about,
+    tell: (next: Lie | undefined) => (lie = next),
+    requests: () => requests,
+  }
 }
 
 describe('a server that tells', () => {
@@ -182,6 +194,27 @@ describe('ten million series are more than there is room for', () => {
   })
 })
 
+test('a registry that became another and smaller one between two pages is read from its beginning', async () => {
+  const { samples, tell } = liar()
+  let times = 0
+  tell(({ attrs }, asked) => {
+    if (asked.attrs['first'] === '1' || times++ > 0) return
+    Object.assign(attrs, { epoch: 'another', size: '2', last: '2' })
+  })
+  assert.equal((await samples()).length, 6)
+  assert.equal(times > 0, true)
+})
+
+test('when the server last collected is told where the server tells it', async () => {
+  const { tell, about } = liar()
+  const updated = async () =>
+    (await about()).find(({ name }) => name.includes('_updated_'))?.values[0]
+  tell(attr('updated', '1700000000.5'))
+  assert.equal(await updated(), 1700000000.5)
+  tell(attr('updated', undefined))
+  assert.equal(await updated(), undefined)
+})
+
 test('a page of another payload is none', async () => {
   const collector = createRegistryCollector({
     domain: 'stats.example',
@@ -192,7 +225,10 @@ test('a page of another payload is none', async () => {
       return Promise.resolve(xml('iq', {}, xml('command', attrs, other)))
     },
   })
-  await assert.rejects(collector.collect({ timeoutMs: 1000 }), /a payload of urn:prosody-exporter/)
+  await assert.rejects(
+    collector.collect({ timeoutMs: 1000 }),
+    /^DecodeError: statistics: expected a payload of urn:prosody-exporter:statistics:1, got none$/,
+  )
 })
 
 test('names made to inject lines, and names of every object, come out as one sample each', async () => {
