@@ -154,24 +154,29 @@ describe('ten million series are more than there is room for', () => {
   const isRefused = (what: RegExp) => (error: Error) => {
     assert.equal(reasonOf(error), 'too_many')
     assert.match(error.message, what)
-    assert.match(error.message, /limits\.series 2000000/)
     return true
   }
 
   test('announced, none of them is asked for', async () => {
     const { samples, tell, requests } = liar({ filter })
     tell(attr('size', '10000000'))
-    await assert.rejects(samples(), isRefused(/10000000 series/))
+    await assert.rejects(
+      samples(),
+      isRefused(/^Prosody has 10000000 series, .* with limits\.series 2000000: /),
+    )
     assert.equal(requests(), 1)
     tell(undefined)
     // That was one registry, and this is another one.
-    await assert.rejects(samples(), isRefused(/10000000 series/))
+    await assert.rejects(
+      samples(),
+      isRefused(/^Prosody has 10000000 series, .* with limits\.series 2000000: /),
+    )
   })
 
   test('told, page after page, they are refused with what was kept let go of, and not read again', async () => {
-    const { model, samples, tell, requests } = liar({ filter })
-    // As many as a small page can tell, with as much text as their server likes.
-    const label = 'z'.repeat(40_000_000)
+    const { model, samples, tell, requests } = liar({ filter: { ...filter, series: 1000 } })
+    // As few as a small page can tell, with as much text as their server likes.
+    const label = 'z'.repeat(2_000_000)
     let first = 1
     tell((statistics, asked) => {
       first = Number(asked.attrs['first'])
@@ -183,8 +188,8 @@ describe('ten million series are more than there is room for', () => {
       )
     })
     await assert.rejects(samples(), isRefused(/20 series with all their text/))
-    // One more is on its way while we decode.
-    assert.equal(first, 21)
+    // One more may be on its way while we decode.
+    assert.ok(first <= 21)
     const before = requests()
     await assert.rejects(samples(), isRefused(/20 series with all their text/))
     assert.equal(requests(), before + 1)

@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Family, MetricType } from '../src/metrics/family.js'
-import { collisions, exposableRows, invalidRows, textCollisions } from '../src/metrics/validity.js'
+import type { Steps } from '../src/metrics/slices.js'
+import {
+  collisions,
+  exposableRows,
+  exposableSteps,
+  hasSum,
+  invalidRows,
+  rowsOfSmall,
+  textCollisions,
+} from '../src/metrics/validity.js'
 import { makeFamily } from './helpers/families.js'
 
 const BOUNDS = [1, 2, Infinity]
@@ -53,6 +62,9 @@ const ROWS: readonly [
   ['a summary with a negative count', 'summary', [1, 2, 4.5, -3], false, [0.5, 0.9]],
   ['a summary with a NaN count', 'summary', [1, 2, 4.5, NaN], false, [0.5, 0.9]],
   ['a summary with a quantile over 1', 'summary', [1, 2, 4.5, 3], false, [0.5, 99]],
+  ['a summary with a negative quantile', 'summary', [1, 2, 4.5, 3], false, [-0.5, 0.9]],
+  ['a summary of zeros', 'summary', [0, 0, 0, 0], true, [0, 1]],
+  ['a histogram from 0 on', 'histogram', [0, 2, 3, -4.5, 3], false, [0, 1, Infinity]],
   ['a summary with a NaN quantile', 'summary', [1, 2, 4.5, 3], false, [NaN, 0.9]],
 ]
 
@@ -75,6 +87,22 @@ test('a row is judged by its own values', () => {
   ])
   assert.deepEqual([...exposableRows(family, 'openmetrics')], [0, 2])
   assert.equal(invalidRows(family), 1)
+})
+
+test('each row of a summary is judged by its own quantiles', () => {
+  const family = makeFamily({ name: 'x', type: 'summary', bounds: [0.5, 0.9] }, [
+    { labels: 'a="1"', values: [1, 2, 3, 2] },
+    { labels: 'a="2"', values: [1, -2, 3, 1] },
+    { labels: 'a="3"', values: [-1, 2, 3, 1] },
+    { labels: 'a="4"', values: [1, 2, 3, 1] },
+  ])
+  assert.deepEqual([...exposableRows(family, 'openmetrics')], [0, 3])
+})
+
+test('a histogram has a sum unless it counts negative numbers; all else has one', () => {
+  assert.equal(hasSum({ type: 'histogram', bounds: [0, 1, Infinity] }), true)
+  assert.equal(hasSum({ type: 'histogram', bounds: [-0.1, 1, Infinity] }), false)
+  assert.equal(hasSum({ type: 'summary', bounds: [-1] }), true)
 })
 
 test('a row that is not exposed is not counted', () => {
@@ -263,4 +291,82 @@ test('a large family is looked through to its end, also where a piece of it ends
     { labels: 'le="1"', values: [1, 1, 1] },
   ])
   assert.deepEqual([...exposableRows(histogram, 'text')], [0])
+})
+
+/** How often the work let others have their turn, and what it came to. */
+function run<T>(work: Steps<T>): { turns: number; result: T } {
+  for (let turns = 0; ; turns++) {
+    const { done, value } = work.next()
+    if (done) return { turns, result: value }
+  }
+}
+
+function large(type: MetricType, rows: number, wrong: readonly number[] = []): Family {
+  const bounds = type === 'histogram' ? [Infinity] : []
+  const right = { histogram: [1, 1, 1], info: [1] } as Partial<Record<MetricType, number[]>>
+  return makeFamily(
+    { name: 'x', type, bounds },
+    Array.from({ length: rows }, (_, row) => ({
+      labels: `a="${row}"`,
+      values: (right[type] ?? [0]).map((value) => (wrong.includes(row) ? -1 : value)),
+    })),
+  )
+}
+
+test('a small family that any format carries is known by one look, and any other is not', () => {
+  for (const type of ['counter', 'gauge', 'unknown'] as const) {
+    const family = large(type, 4096)
+    assert.equal(rowsOfSmall(family), family.order)
+    assert.equal(rowsOfSmall(large(type, 4097)), undefined)
+    const wrong = large(type, 3, [2])
+    assert.equal(rowsOfSmall(wrong), type === 'counter' ? undefined : wrong.order)
+  }
+  for (const type of ['histogram', 'summary', 'info'] as const) {
+    assert.equal(rowsOfSmall(large(type, 1)), undefined)
+  }
+})
+
+test('of a family that any format carries it is the family’s own order, found in steps of 4096', () => {
+  for (const [type, rows, turns] of [
+    ['gauge', 20_000, 0],
+    ['unknown', 20_000, 0],
+    ['counter', 4096, 0],
+    ['counter', 4097, 1],
+    ['counter', 8192, 1],
+    ['counter', 8193, 2],
+  ] as const) {
+    const family = large(type, rows)
+    for (const format of ['text', 'openmetrics'] as const) {
+      const found = run(exposableSteps(family, format))
+      assert.equal(found.result, family.order)
+      // The second time it is known.
+      assert.equal(found.turns, format === 'text' ? turns : 0, `${type} ${rows}`)
+    }
+  }
+})
+
+test('rows are looked at one by one in steps of 4096 too, and what it came to is remembered', () => {
+  const family = large('info', 12_288, [0, 4095, 12_287])
+  const text = run(exposableSteps(family, 'openmetrics'))
+  assert.equal(text.turns, 6)
+  assert.equal(text.result.length, 12_285)
+  assert.equal(text.result[0], 1)
+  assert.equal(text.result.includes(4095), false)
+  assert.equal(run(exposableSteps(family, 'openmetrics')).result, text.result)
+  const all = run(exposableSteps(family, 'text'))
+  assert.deepEqual([all.turns, all.result], [0, family.order])
+  // One that has a wrong value at its very end only.
+  const last = run(exposableSteps(large('counter', 8192, [8191]), 'openmetrics'))
+  assert.equal(last.result.length, 8191)
+  assert.equal(last.turns, 1 + 2 + 2)
+})
+
+test('label text is searched by the megabyte', () => {
+  const long = (megabytes: number) =>
+    makeFamily({ name: 'x', type: 'histogram', bounds: [Infinity] }, [
+      { labels: `a="${'v'.repeat(megabytes * 2 ** 20 - 'a=""'.length)}"`, values: [1, 1, 1] },
+    ])
+  assert.equal(run(exposableSteps(long(1), 'text')).turns, 0)
+  assert.equal(run(exposableSteps(long(2), 'text')).turns, 1)
+  assert.equal(run(exposableSteps(long(3), 'text')).turns, 2)
 })

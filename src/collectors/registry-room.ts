@@ -8,7 +8,7 @@ const VALUE_BYTES = 8
 /** For each of `limits.series`, what it takes with 300 characters of labels. */
 const BYTES_A_SERIES = 400
 /** A low limit is on what is served, and may leave out all but the small families of a large registry. */
-const LEAST_SERIES = 1_000_000
+const LEAST_SERIES = 100_000
 
 /** How much of one registry is kept, so that no server fills our memory. */
 export type Room = {
