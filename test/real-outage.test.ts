@@ -163,6 +163,24 @@ describe('an outage of Prosody', { concurrency: 2 }, () => {
       assert.match(lines[0]!, /prosody\.cfg\.lua/)
     })
 
+    test(`an exporter that was frozen while Prosody ${version} became another tells of that one alone`, async (t) => {
+      const { prosody, exporter } = await startBoth(t, version)
+      t.after(() => {
+        exporter.kill('SIGCONT')
+      })
+      exporter.kill('SIGSTOP')
+      // Asked meanwhile, of what is no more.
+      const asked = Array.from({ length: 5 }, () => exporter.get('/metrics'))
+      await prosody.restart({ hosts: ['seven.example'] })
+      exporter.kill('SIGCONT')
+      for (const { text } of await Promise.all(asked)) {
+        if (sampleValue(text, 'xmpp_up') === 1) assert.match(text, /rooms\.seven\.example/)
+        assert.doesNotMatch(text, /rooms\.one\.example/)
+      }
+      assert.match(await assertRecovers(t, exporter), /host="rooms\.seven\.example"/)
+      assertNothingTwice(exporter)
+    })
+
     test(`32 scrapes at once are one collection of Prosody ${version}, whoever leaves`, async (t) => {
       const { prosody, exporter } = await startBoth(t, version)
       await evalLua(
