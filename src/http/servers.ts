@@ -1,6 +1,9 @@
 import type { Context, Hono } from 'hono'
 import { respond, text, waitMsOf, type Serve, type Source } from './app.js'
 
+// For people. It asks the server whatever the age of the last collection, which `min_age` is to bound.
+const DEBUG_EVERY_MS = 1000
+
 export type ServersOptions<Snapshot> = {
   readonly timeoutOffsetMs: number
   /** Where readers find us, if it is not where they ask. */
@@ -28,6 +31,8 @@ export function addServerRoutes<Snapshot>(
   serve: Serve<Snapshot>,
   { timeoutOffsetMs, external, names, probe, debug, config, reload }: ServersOptions<Snapshot>,
 ): void {
+  const debugged = new Map<string, number>()
+
   app.get('/probe', async (c) => {
     const target = c.req.query('target') ?? ''
     const source = probe(target)
@@ -35,6 +40,11 @@ export function addServerRoutes<Snapshot>(
       return text(400, 'Wrong target: expected ?target= and the name of a configured server.')
     }
     if (c.req.query('debug') !== 'true') return serve(c, source)
+    const now = performance.now()
+    if (now - (debugged.get(target) ?? -Infinity) < DEBUG_EVERY_MS) {
+      return text(503, 'One exchange a second is shown, try again.', { 'Retry-After': '1' })
+    }
+    debugged.set(target, now)
     return text(200, await debug(target, waitMsOf(c, timeoutOffsetMs)))
   })
 
