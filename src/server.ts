@@ -54,7 +54,11 @@ export function createServer(
     ...collection,
     collectors: createCollectors(connection, {
       names: exposition.names,
-      filter: { drop: registry.drop, labelValueLength: limits.labelValueLength || Infinity },
+      filter: {
+        drop: registry.drop,
+        labelValueLength: limits.labelValueLength || Infinity,
+        maxSeries: limits.series || Infinity,
+      },
       hosts: config.hosts,
       enabled: config.collectors,
       advise: (line) => {

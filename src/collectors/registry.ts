@@ -7,7 +7,8 @@ import { CollectorError } from './failure.js'
 import { countMismatches } from './registry-audit.js'
 import { FROM_NOTHING, sinceField, withAnswer, type Cursors } from './registry-cursors.js'
 import { createNaming, type Naming, type NameScheme } from './registry-names.js'
-import { createRegistryTables, type RegistryFilter, type RegistryTables } from './registry-lines.js'
+import type { RegistryFilter } from './registry-filter.js'
+import { createRegistryTables, type RegistryTables } from './registry-lines.js'
 import { requestPage, type Page } from './registry-page.js'
 
 export { REGISTRY_NODE } from './registry-page.js'
@@ -185,6 +186,7 @@ export function createRegistryCollector(
           ...(Number.isNaN(updatedSeconds) ? [] : [updatedFamily(updatedSeconds)]),
           mismatchesFamily(mismatches),
         ],
+        leftOut: tables.leftOut(),
         invalid: naming ? addUp(tables.invalid(), naming.leftOut()) : tables.invalid(),
       }
     },
