@@ -1,5 +1,5 @@
 import { stringify } from 'yaml'
-import type { DropRule } from './collectors/registry-lines.js'
+import type { DropRule } from './collectors/registry-filter.js'
 import type { Config, ServerConfig } from './config.js'
 import { addressText } from './http/listen-address.js'
 

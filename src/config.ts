@@ -1,4 +1,4 @@
-import type { DropRule } from './collectors/registry-lines.js'
+import type { DropRule } from './collectors/registry-filter.js'
 import { NAME_SCHEMES, type NameScheme } from './collectors/registry-names.js'
 import { readConfigFile, withFile, type GivenDropRule } from './config-file.js'
 import { reverseProxy, type ReverseProxy } from './config-proxy.js'

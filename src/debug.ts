@@ -19,7 +19,8 @@ export async function debugText(
   let stanzas = 0
   const stop = connection.trace((way, stanza) => {
     if (++stanzas > MAX_STANZAS) return
-    const whole = masked(stanza, secret)
+    // Cut before as well, where no name or secret is cut in two that is shown.
+    const whole = masked(stanza.slice(0, 2 * MAX_STANZA + secret.length), secret)
     const text = whole.length > MAX_STANZA ? `${whole.slice(0, MAX_STANZA)}…` : whole
     const at = `${Math.round(now() - startedAt)} ms`
     lines.push(`${at} ${way === 'sent' ? '→' : '←'} ${text}`)

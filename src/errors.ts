@@ -22,15 +22,20 @@ export class TimeoutError extends Error {
  */
 export class StanzaError extends Error {
   override name = 'StanzaError'
+  /** The defined condition, e.g. `forbidden`. */
+  readonly condition: string
+  /** The server's own words, cut when they are many; empty when it gave none. */
+  readonly text: string
   constructor(
-    /** The defined condition, e.g. `forbidden`. */
-    readonly condition: string,
+    condition: string,
     /** `auth`, `cancel`, `continue`, `modify` or `wait`. */
     readonly type: string,
-    /** The server's own words; empty when it gave none. */
-    readonly text: string,
+    text: string,
   ) {
-    super(text === '' ? condition : `${condition}: ${text}`)
+    const [what, words] = [brief(condition), brief(text)]
+    super(words === '' ? what : `${what}: ${words}`)
+    this.condition = what
+    this.text = words
   }
 }
 
@@ -63,6 +68,14 @@ export class CommandError extends Error {
     readonly failure: CommandFailure,
     detail: string,
   ) {
-    super(`command ${node}: ${detail}`)
+    super(`command ${node}: ${brief(detail)}`)
   }
+}
+
+// Errors are logged and searched for names, and a server may write as much as a stanza holds.
+const MAX_WORDS = 1000
+
+/** A server's words, cut, and a copy that does not hold the stanza. */
+function brief(text: string): string {
+  return text.length > MAX_WORDS ? `${Buffer.from(text.slice(0, MAX_WORDS)).toString()}…` : text
 }

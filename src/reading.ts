@@ -1,4 +1,3 @@
-import { CollectorError } from './collectors/failure.js'
 import { DecodeError } from './errors.js'
 import { labelsOf, type Family } from './metrics/family.js'
 import type { Collection } from './scrape.js'
@@ -46,6 +45,10 @@ export type SourceState = {
 }
 
 const MAX_HOSTS = 50
+const MAX_REASON = 2000
+// A page is for people, and each viewer is sent the whole of it.
+const MAX_SOFTWARE = 20
+const MAX_PARTS = 20
 
 /** @param problem Why there is no stream, if that is known. */
 export function readingOf(
@@ -85,9 +88,12 @@ export function readingOf(
       rows('xmpp_info')?.map(({ labels }) =>
         `${labelOf(labels, 'name') ?? ''} ${labelOf(labels, 'version') ?? ''}`.trim(),
       ),
-    ),
+    ).slice(0, MAX_SOFTWARE),
     // The first of them: hosts may come later, by a reload.
-    startedAtMs: smallest(rows('xmpp_start_time_seconds')?.map(({ value }) => value * 1000)),
+    startedAtMs: extreme(
+      Math.min,
+      rows('xmpp_start_time_seconds')?.map(({ value }) => value * 1000),
+    ),
     hosts: hosts.slice(0, MAX_HOSTS),
     hostsLeftOut: Math.max(hosts.length - MAX_HOSTS, 0),
     shares: [
@@ -117,7 +123,10 @@ export function readingOf(
       iqs: total(ofKind('iq')),
       logins: total(rows('xmpp_logins')),
       loginFailures: total(rows('xmpp_login_failures')),
-      pingSeconds: pings && largest(pings.map(({ value }) => value)),
+      pingSeconds: extreme(
+        Math.max,
+        pings?.map(({ value }) => value),
+      ),
       ...(lag?.type === 'histogram' && lastTwo(lag)),
     }),
     sources: results.map(({ name, told: collected, error, durationSeconds }) => ({
@@ -176,8 +185,9 @@ function labelOf(labels: string, name: string): string | undefined {
 }
 
 const total = (rows: readonly Row[] | undefined) => rows?.reduce((sum, { value }) => sum + value, 0)
-const smallest = (all: readonly number[] = []) => (all.length > 0 ? Math.min(...all) : undefined)
-const largest = (all: readonly number[]) => (all.length > 0 ? Math.max(...all) : undefined)
+// Of any number of series: as arguments of one call, 130,000 of them are too many for the stack.
+const extreme = (of: (a: number, b: number) => number, all: readonly number[] = []) =>
+  all.length > 0 ? all.reduce((a, b) => of(a, b)) : undefined
 const unique = (all: readonly string[] = []) => [...new Set(all)].filter((text) => text !== '')
 
 /** Sum and count are the last two values of a histogram's row. */
@@ -226,7 +236,9 @@ function shareOf(
   }
   const order = [...names.values()]
   const parts = Array.from(counts, ([name, count]) => ({ name, count }))
-  return { title, parts: parts.sort((a, b) => order.indexOf(a.name) - order.indexOf(b.name)) }
+  parts.sort((a, b) => order.indexOf(a.name) - order.indexOf(b.name))
+  const others = parts.splice(MAX_PARTS).reduce((sum, { count }) => sum + count, 0)
+  return { title, parts: others > 0 ? [...parts, { name: 'others', count: others }] : parts }
 }
 
 /**
@@ -236,9 +248,10 @@ function shareOf(
  */
 function inWords(error: unknown): string {
   if (error instanceof DecodeError) return error.message.replace(/, got .*/s, '; see the log')
-  const text = error instanceof Error ? error.message : String(error)
-  const cause = error instanceof CollectorError ? error.message : text
+  const cause = error instanceof Error ? error.message : String(error)
+  // Cut: the search for a name begins anew at each letter of a word.
   return cause
+    .slice(0, MAX_REASON)
     .replace(/[^\s<>"'@/]+@([^\s<>"'@/]+)(\/[^\s<>"']+)?/g, '…@$1')
     .replace(/\b(?!127\.)\d{1,3}(?:\.\d{1,3}){3}\b/g, '…')
     .replace(/\b(?:[\da-f]{0,4}:){2,7}[\da-f]{1,4}\b/gi, '…')

@@ -57,7 +57,7 @@ export function createServer(
       filter: {
         drop: registry.drop,
         labelValueLength: limits.labelValueLength || Infinity,
-        series: limits.series || Infinity,
+        maxSeries: limits.series || Infinity,
       },
       hosts: config.hosts,
       enabled: config.collectors,

@@ -81,6 +81,11 @@ export function createSnapshots(options: SnapshotOptions) {
     const sources = firstOfEachName(told.map((each) => familiesOf(each)))
     const server = sources.flat()
     const { kept, leftOut } = limitSeries(server.filter(isNotOurs), options.maxSeries)
+    for (const { collected } of told) {
+      collected.leftOut?.forEach((series, name) => {
+        leftOut.set(name, (leftOut.get(name) ?? 0) + series)
+      })
+    }
     for (const family of server) if (leftOut.has(family.name)) forget(family)
     if (server.length > 0) logLeftOut([...leftOut.keys()].join(' '))
     const invalid = new Map<string, number>()

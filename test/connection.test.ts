@@ -2,6 +2,8 @@ import xml from '@xmpp/xml'
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { until } from '../scripts/process.js'
 import { LinkError, NotHandledError, StanzaError, TimeoutError } from '../src/errors.js'
 import { explain } from '../src/xmpp/advice.js'
 import { createBackoff } from '../src/xmpp/backoff.js'
@@ -98,6 +100,46 @@ test('an error reply is a StanzaError with condition, type and text', async (t) 
   const undefinedCondition = ['undefined-condition', 'cancel', '', 'undefined-condition']
   assert.deepEqual(await ask('<error/>'), undefinedCondition)
   assert.deepEqual(await ask(''), undefinedCondition)
+  // It is logged, and shown to people.
+  const [condition, , text, message] = await ask(
+    `<error><${'c'.repeat(1e6)} ${ns}/><text ${ns}>${'t'.repeat(1e6)}</text></error>`,
+  )
+  assert.deepEqual(
+    [condition, text],
+    ['c', 't'].map((letter) => `${letter.repeat(1000)}…`),
+  )
+  assert.equal(message, `${condition}: ${text}`)
+})
+
+test('for a server that asks and never reads no answers are kept', async (t) => {
+  const { connection, accept, online } = await connectTo(t)
+  const link = await accept()
+  await online()
+  let asked = 0
+  connection.trace((way) => {
+    if (way === 'received') asked++
+  })
+  link.socket.pause()
+  const COUNT = 50_000
+  const info = `<query xmlns="http://jabber.org/protocol/disco#info"/>`
+  const ask = `<iq ${attrs('i'.repeat(500), 'get', 'a@b')}>${info}</iq>`
+  for (let i = 0; i < COUNT; i += 100) {
+    if (!link.socket.write(ask.repeat(100))) await once(link.socket, 'drain')
+  }
+  await until(() => asked === COUNT, { what: 'all was read' })
+  const before = link.socket.bytesRead
+  link.socket.resume()
+  await sleep(500)
+  // What the system's buffers hold, of 60 MB.
+  const got = link.socket.bytesRead - before
+  assert.ok(got > 0 && got < 20e6, `${got} bytes`)
+  assert.ok(connection.isConnected())
+  // What we ask ourselves is not dropped: then the stream is.
+  await assert.rejects(
+    connection.request('get', xml('a', {}, 'x'.repeat(20e6)), { timeoutMs: 1000 }),
+    LinkError,
+  )
+  assert.match(connection.problem() ?? '', /takes nothing of what we send/)
 })
 
 test('our own request that comes back is not handled, and we do not answer it ourselves', async (t) => {

@@ -4,12 +4,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { reasonOf } from '../src/collectors/failure.js'
-import { KEEP_ALL } from '../src/collectors/registry-lines.js'
-import {
-  createRegistryCollector,
-  REGISTRY_NODE,
-  type RegistryOptions,
-} from '../src/collectors/registry.js'
+import { KEEP_ALL } from '../src/collectors/registry-filter.js'
+import { createRegistryTables } from '../src/collectors/registry-lines.js'
+import { createRegistryCollector, REGISTRY_NODE } from '../src/collectors/registry.js'
 import { DecodeError } from '../src/errors.js'
 import { render } from '../src/metrics/exposition.js'
 import { xml, type Element } from '../src/xmpp/stream.js'
@@ -73,6 +70,13 @@ const lies: readonly (readonly [what: string, lie: Lie, expected: RegExp])[] = [
   ['minus one label', line(`${F}-1\ta\tb`), /names of labels/],
   ['half a label', line(`${F}0.5\ta`), /names of labels/],
   ['labels that are no number', line(`${F}x\ta`), /names of labels/],
+  ['a value that is long to read', line(`1\t${'1'.repeat(400_000)}x`), /a number, got "1{79}…/],
+  [
+    'a line of a megabyte',
+    line(`S\t3\t0\t\t${'x'.repeat(1e6)}\t1`),
+    /at most 524288 char.*1000009/,
+  ],
+  ['more series than anybody has', attr('size', '20000001'), /at most 20000000, got 20000001/],
   ['a series without its label', line('S\t3\t0\t\t1'), /1 labels and 1 values/],
   ['a series with too many values', line('S\t3\t0\t\tz\t1\t2'), /1 labels and 1 values/],
   ['too many values', line('1\t1\t2'), /1 values/],
@@ -81,23 +85,23 @@ const lies: readonly (readonly [what: string, lie: Lie, expected: RegExp])[] = [
   ),
 ]
 
-function liar(options?: RegistryOptions) {
+const noPause = () => Promise.resolve()
+
+function liar() {
   const model = createRegistryModel()
   for (const label of 'abcdef') model.set(label < 'd' ? 0 : 1, label, 1)
   const server = model.connect(() => 'answered')
   let lie: Lie | undefined
-  let requests = 0
   const connection: Parameters<typeof createRegistryCollector>[0] = {
     ...server,
     async request(type, child, options) {
-      requests++
       const reply = await server.request(type, child, options)
       const asked = child.getChild('statistics', REGISTRY_NODE)!
       lie?.(reply.getChild('command')!.getChild('statistics')!, asked)
       return reply
     },
   }
-  const collector = createRegistryCollector(connection, options)
+  const collector = createRegistryCollector(connection)
   const collect = () => collector.collect({ timeoutMs: 1000 })
   const about = async () => (await collect()).about ?? []
   const samples = async () => {
@@ -110,7 +114,6 @@ function liar(options?: RegistryOptions) {
     samples,
     about,
     tell: (next: Lie | undefined) => (lie = next),
-    requests: () => requests,
   }
 }
 
@@ -147,56 +150,6 @@ test('a server whose epoch is another one in each page is given up, not asked fo
   })
   await assert.rejects(samples(), /one epoch for a whole run, got a new one each time/)
   assert.ok(epoch < 120, `${epoch - 100} pages`)
-})
-
-describe('ten million series are more than there is room for', () => {
-  const filter = { ...KEEP_ALL, series: 2_000_000 }
-  const isRefused = (what: RegExp) => (error: Error) => {
-    assert.equal(reasonOf(error), 'too_many')
-    assert.match(error.message, what)
-    return true
-  }
-
-  test('announced, none of them is asked for', async () => {
-    const { samples, tell, requests } = liar({ filter })
-    tell(attr('size', '10000000'))
-    await assert.rejects(
-      samples(),
-      isRefused(/^Prosody has 10000000 series, .* with limits\.series 2000000: /),
-    )
-    assert.equal(requests(), 1)
-    tell(undefined)
-    // That was one registry, and this is another one.
-    await assert.rejects(
-      samples(),
-      isRefused(/^Prosody has 10000000 series, .* with limits\.series 2000000: /),
-    )
-  })
-
-  test('told, page after page, they are refused with what was kept let go of, and not read again', async () => {
-    const { model, samples, tell, requests } = liar({ filter: { ...filter, series: 1000 } })
-    // As few as a small page can tell, with as much text as their server likes.
-    const label = 'z'.repeat(2_000_000)
-    let first = 1
-    tell((statistics, asked) => {
-      first = Number(asked.attrs['first'])
-      const { attrs } = statistics
-      Object.assign(attrs, { epoch: 'endless', size: '1000', last: String(first) })
-      lines(() => `F\t1\tgauge\tevil\t\t\t1\tlabel\nS\t${first}\t1\t\t${label}\t1\n`)(
-        statistics,
-        asked,
-      )
-    })
-    await assert.rejects(samples(), isRefused(/20 series with all their text/))
-    // One more may be on its way while we decode.
-    assert.ok(first <= 21)
-    const before = requests()
-    await assert.rejects(samples(), isRefused(/20 series with all their text/))
-    assert.equal(requests(), before + 1)
-    tell(undefined)
-    model.set(0, 'a', 7)
-    assert.ok((await samples()).includes('test_0_0{label="a"} 7'))
-  })
 })
 
 test('a registry that became another and smaller one between two pages is read from its beginning', async () => {
@@ -265,4 +218,43 @@ test('names made to inject lines, and names of every object, come out as one sam
   for (const sample of told) {
     assert.match(sample, /^[A-Za-z_][A-Za-z0-9_]*\{label="(?:[^"\\\n]|\\[\\"n])*"\} [0-5]$/)
   }
+})
+
+test('of many more series than are served the largest families are not kept, and are told by name', async () => {
+  const model = createRegistryModel()
+  model.pageSize = 40_000
+  model.set(1, 'small', 1)
+  const filter = { ...KEEP_ALL, maxSeries: 1000 }
+  const connection = model.connect(() => 'answered')
+  const collector = createRegistryCollector(connection, { filter, auditEvery: 3, pause: noPause })
+  const collect = async () => {
+    const { families, leftOut } = await collector.collect({ timeoutMs: 20_000 })
+    const kept = families.map(({ name, length, labels }) => [name, length, labels.bytes.length])
+    return { kept, leftOut: [...leftOut!] }
+  }
+  // Not yet twice what is served, and what is to spare: whoever serves them looks for the largest.
+  model.add(0, 80_000)
+  assert.deepEqual((await collect()).leftOut, [])
+  model.add(0, 160_000)
+  const told = {
+    kept: [
+      ['test_1_0', 1, 64],
+      ['test_0_0', 0, 64],
+    ],
+    leftOut: [['test_0_0', 240_000]],
+  }
+  // The third compares with a reading from nothing, and finds nothing wrong.
+  for (let i = 1; i <= 3; i++) {
+    model.move(0, i)
+    model.move(100, i)
+    assert.deepEqual(await collect(), told)
+  }
+})
+
+test('families for which there is no room, even without series, are no registry', () => {
+  const tables = createRegistryTables({ ...KEEP_ALL, maxSeries: 1000 })
+  for (let id = 0; id < 30_000; id++) tables.apply(`F\t${id}\tgauge\tx${id}\t\t\t0`, 1, 1)
+  assert.throws(() => {
+    tables.settle()
+  }, DecodeError)
 })

@@ -107,6 +107,37 @@ describe('a reading', () => {
     assert.equal(figures.clients, (3000 * 2999) / 2)
   })
 
+  test('of any number of series is made, and is short', () => {
+    const samples = Array.from({ length: 200_000 }, (_, i) => {
+      const host = String(i)
+      return { labels: { host, name: host, version: '1', ip_family: host }, value: i + 1 }
+    })
+    const families = [
+      'xmpp_ping_seconds',
+      'xmpp_start_time_seconds',
+      'xmpp_info',
+      'prosody_mod_c2s__connections',
+    ].map((name) => family('gauge', name, '', samples))
+    const reading = readingOf(collection({ families }), START)
+    assert.equal(reading.figures.pingSeconds, 200_000)
+    assert.equal(reading.startedAtMs, 1000)
+    assert.equal(reading.software.length, 20)
+    const [{ parts } = { parts: [] }] = reading.shares
+    assert.equal(parts.length, 21)
+    assert.equal(parts.at(-1)!.name, 'others')
+    assert.equal(
+      parts.reduce((sum, { count }) => sum + count, 0),
+      (200_000 * 200_001) / 2,
+    )
+  })
+
+  test('of a reason without end has its beginning, at once', () => {
+    const startedAt = performance.now()
+    const { problem } = readingOf(failing(new Error(`no ${'a'.repeat(300_000)}`)), START)
+    assert.match(problem!, /^no a{1000}/)
+    assert.ok(problem!.length <= 2000 && performance.now() - startedAt < 5000)
+  })
+
   test('gives reasons without what is of a person', () => {
     const cases: [unknown, string][] = [
       [new LinkError('no stream to xmpp://127.0.0.1:5347'), 'no stream to xmpp://127.0.0.1:5347'],

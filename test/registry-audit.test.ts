@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { countMismatches } from '../src/collectors/registry-audit.js'
-import { createRegistryTables, KEEP_ALL } from '../src/collectors/registry-lines.js'
+import { KEEP_ALL } from '../src/collectors/registry-filter.js'
+import { createRegistryTables } from '../src/collectors/registry-lines.js'
 
 const FAMILY = 'F\t1\tgauge\tload\t\t\t1\thost'
 /** Series of one family, from the given id on, with these values; `null` for one left out. */

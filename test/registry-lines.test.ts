@@ -1,10 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import {
-  createRegistryTables,
-  KEEP_ALL,
-  type RegistryFilter,
-} from '../src/collectors/registry-lines.js'
+import { KEEP_ALL, type RegistryFilter } from '../src/collectors/registry-filter.js'
+import { createRegistryTables } from '../src/collectors/registry-lines.js'
 import { escapeName, parseNumber, unescape } from '../src/collectors/registry-text.js'
 import { DecodeError } from '../src/errors.js'
 import type { Family } from '../src/metrics/family.js'

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { createRegistryTables, KEEP_ALL, type DropRule } from '../src/collectors/registry-lines.js'
+import { KEEP_ALL, type DropRule } from '../src/collectors/registry-filter.js'
+import { createRegistryTables } from '../src/collectors/registry-lines.js'
 import { createNaming, type NameScheme } from '../src/collectors/registry-names.js'
 import { render } from '../src/metrics/exposition.js'
 import { labelsOf, width, type Family } from '../src/metrics/family.js'

@@ -32,7 +32,7 @@ export const registryLines: Target = {
     const filter = {
       drop: [{ family: /^x$/, labels: new Map([['host', /^a$/]]) }],
       labelValueLength: 200,
-      series: Infinity,
+      maxSeries: 10,
     }
     const tables = createRegistryTables(filter)
     for (const page of input.toString().split('\f')) {

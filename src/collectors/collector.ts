@@ -20,6 +20,8 @@ export type Collected = {
   readonly about?: readonly Family[]
   /** Series that could not be taken over, by name of their family. */
   readonly invalid: ReadonlyMap<string, number>
+  /** Series that there was no room to keep, by name of their family: `limits.series`. */
+  readonly leftOut?: ReadonlyMap<string, number>
   /** Why a part is missing; the collection counts as failed and the rest is served. */
   readonly failure?: unknown
   /** All of it is from memory: it does not show that the server is there. Default: false. */

@@ -11,6 +11,8 @@ const KEEP_MS = 300_000
 const KEEP_PARTIAL_MS = 30_000
 // A host that lists more than this lists users or rooms.
 const MAX_ITEMS = 200
+// RFC 7622 §3.2, in bytes.
+const MAX_DOMAIN = 1023
 
 export type Identity = { readonly category: string; readonly type: string; readonly name: string }
 
@@ -85,7 +87,7 @@ export function createHosts(
         .getChildren('item', NS_DISCO_ITEMS)
         .filter(({ attrs }) => attrs['node'] === undefined)
         .map(({ attrs }) => (attrs['jid'] ?? '').toLowerCase())
-        .filter((item) => item !== '' && !/[@/]/.test(item))
+        .filter((item) => item !== '' && item.length <= MAX_DOMAIN && !/[@/]/.test(item))
         .slice(0, MAX_ITEMS)
         .map(own)
     }

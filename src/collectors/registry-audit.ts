@@ -1,4 +1,5 @@
-import { createRegistryTables, type RegistryFilter, type RegistryTables } from './registry-lines.js'
+import type { RegistryFilter } from './registry-filter.js'
+import { createRegistryTables, type RegistryTables } from './registry-lines.js'
 
 /** An answer about the ids up to `last`. */
 export type Answer = { readonly last: number; readonly lines: readonly string[] }
@@ -25,7 +26,8 @@ export function countMismatches(
   const moved = new Set(since.lines.flatMap(idsOf))
   let mismatches = 0
   for (let id = first; id <= Math.min(full.last, since.last); id++) {
-    if (!moved.has(id) && fresh.describe(id) !== tables.describe(id)) mismatches++
+    const kept = tables.describe(id)
+    if (kept !== undefined && !moved.has(id) && fresh.describe(id) !== kept) mismatches++
   }
   return mismatches
 }

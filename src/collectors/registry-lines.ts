@@ -3,7 +3,8 @@ import { DecodeError } from '../errors.js'
 import { escapeLabelValue, type MetricType } from '../metrics/family.js'
 import { createTable, type Table } from '../metrics/store.js'
 import { own } from '../own.js'
-import { createRoom } from './registry-room.js'
+import { KEEP_ALL, type DropRule, type RegistryFilter } from './registry-filter.js'
+import { createRoom, leftOut, NOTHING_KEPT, type Kept } from './registry-room.js'
 import { escapeName, parseNumber, readBounds, unescape } from './registry-text.js'
 
 /**
@@ -12,17 +13,17 @@ import { escapeName, parseNumber, readBounds, unescape } from './registry-text.j
  * @see prosody-modules/mod_adhoc_statistics/README.md, "Lines"
  */
 export type RegistryTables = {
-  /** @throws {CollectorError} There is no room for so many series. */
-  expect(series: number): void
   /** Applies the lines of one answer, which may speak of the ids `first … last` only. */
   apply(lines: string, first: number, last: number): void
   /** Puts the series that came new into their order. */
   settle(): void
   readonly sources: () => Iterable<RegistrySource>
-  /** All that is known of one id, as text that two readings of the same thing have in common. */
-  describe(id: number): string
+  /** All known of one id, as text that two readings have in common; nothing if it is left out. */
+  describe(id: number): string | undefined
   /** Series, by name of their family, that can't be shown: no number, too long, labels that clash. */
   invalid(): Map<string, number>
+  /** Series of families that there was no room to keep, by name of their family. */
+  leftOut(): Map<string, number>
 }
 
 /** A family of the registry, the same object as long as the registry is. */
@@ -35,31 +36,20 @@ export type RegistrySource = {
   readonly labelNames: readonly string[]
 }
 
-/** Series that the operator does not want: a whole family, or those whose labels all match. */
-export type DropRule = {
-  /** Matches the family's name as Prometheus sees it, a counter's with or without `_total`. */
-  readonly family: RegExp
-  readonly labels: ReadonlyMap<string, RegExp>
-}
+type RegistryFamily = RegistrySource &
+  Kept & {
+    /** Those of the rules that look at labels. */
+    readonly drop: readonly DropRule[]
+    /** Column of each value that a line gives, -1 for one that is not kept (a bound given twice). */
+    readonly columns: readonly number[]
+    /** No series of it is shown: `unusable` ones can't be, and are counted. */
+    readonly isDropped: boolean
+    readonly unusable: boolean
+    tooLong: number
+  }
 
-export type RegistryFilter = {
-  readonly drop: readonly DropRule[]
-  /** A series with a longer label value, in UTF-16 units, is left out and counted. */
-  readonly labelValueLength: number
-  /** `limits.series`, from which follows how much is kept; Infinity for no limit. */
-  readonly series: number
-}
-
-type RegistryFamily = RegistrySource & {
-  /** Those of the rules that look at labels. */
-  readonly drop: readonly DropRule[]
-  /** Column of each value that a line gives, -1 for one that is not kept (a bound given twice). */
-  readonly columns: readonly number[]
-  /** No series of it is shown: `unusable` ones can't be, and are counted. */
-  readonly isDropped: boolean
-  readonly unusable: boolean
-  tooLong: number
-}
+// The module leaves out what has more than 32 KB of labels or bounds; each bound has a value besides.
+const MAX_LINE = 512 * 1024
 
 const TYPES: Readonly<Record<string, MetricType>> = {
   counter: 'counter',
@@ -68,24 +58,21 @@ const TYPES: Readonly<Record<string, MetricType>> = {
   summary: 'summary',
 }
 
-export const KEEP_ALL: RegistryFilter = { drop: [], labelValueLength: Infinity, series: Infinity }
-
 export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): RegistryTables {
-  const room = createRoom(filter.series)
   const families = new Map<string, RegistryFamily>()
   // By id: which family and which row. Two plain numbers for each series.
   const familyOf: (RegistryFamily | undefined)[] = []
   let rowOf = new Int32Array(1024)
+  const room = createRoom(filter.maxSeries)
   // Ids come one after another: one far off would only ask for room for all that are between.
   let nextId = 0
 
-  function addFamily(fields: readonly string[]): void {
+  function addFamily(fields: readonly string[], length: number): void {
     const [, id, type, name, unit, help, labelCount, ...rest] = fields
     if (labelCount === undefined || !Object.hasOwn(TYPES, type!)) throw bad('a family line', fields)
     if (families.has(id!)) return // every answer that needs it repeats it
     const count = Number(labelCount)
     if (!/^\d+$/.test(labelCount) || count > rest.length) throw bad('names of labels', fields)
-    room.takeFamily(fields.reduce((sum, { length }) => sum + length, 0))
     const labelNames = rest.slice(0, count).map((label) => escapeName(label))
     const { bounds, columns } = readBounds(TYPES[type!]!, rest.slice(count))
     const shownName = own(escapeName(name!))
@@ -93,6 +80,7 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
       ({ family }) =>
         family.test(shownName) || (type === 'counter' && family.test(`${shownName}_total`)),
     )
+    room.addFamily(length)
     const [wireHelp, ownUnit] = [own(unescape(help!)), own(unescape(unit!))]
     const meta = { name: shownName, type: TYPES[type!]!, unit: ownUnit, bounds }
     families.set(own(id!), {
@@ -116,6 +104,7 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
         bounds.some(Number.isNaN) ||
         (type === 'histogram' && (labelNames.includes('le') || bounds.length === 0)),
       tooLong: 0,
+      ...NOTHING_KEPT,
     })
   }
 
@@ -133,14 +122,14 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
       throw bad(`${labelNames.length} labels and ${columns.length} values`, fields)
     }
     const row = familyOf[id] === family ? rowOf[id]! : addRow(family, fields)
-    if (row >= 0) table.setCreated(row, parseNumber(fields[3]!))
+    if (row >= 0 && !family.isLeftOut) table.setCreated(row, parseNumber(fields[3]!))
     remember(id, family, row)
     setValues(family, row, fields, valuesAt, columns)
   }
 
   /** @returns -1 for a series that is not shown. */
   function addRow(family: RegistryFamily, fields: readonly string[]): number {
-    const { table, labelNames, columns, drop, isDropped, unusable } = family
+    const { table, labelNames, drop, isDropped, unusable } = family
     if (isDropped) return -1
     const values = labelNames.map((_, i) => unescape(fields[4 + i]!))
     if (unusable || values.some(({ length }) => length > filter.labelValueLength)) {
@@ -151,9 +140,10 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
       // A label that is not there is empty, as everywhere in Prometheus.
       [...labels].every(([name, pattern]) => pattern.test(values[labelNames.indexOf(name)] ?? ''))
     if (drop.some(isUnwanted)) return -1
-    const labels = values.map((value, i) => `${labelNames[i]!}="${escapeLabelValue(value)}"`).join()
-    room.takeSeries(labels.length, columns.length)
-    return table.append(labels)
+    const labels = values
+      .map((value, i) => `${labelNames[i]!}="${escapeLabelValue(value)}"`)
+      .join(',')
+    return room.addRow(family, labels) ? table.append(labels) : -1
   }
 
   function addTooLong(fields: readonly string[], id: number): void {
@@ -174,14 +164,14 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
   }
 
   function setValues(
-    { table }: RegistryFamily,
+    { table, isLeftOut }: RegistryFamily,
     row: number,
     fields: readonly string[],
     valuesAt: number,
     columns: readonly number[],
   ): void {
     if (fields.length !== valuesAt + columns.length) throw bad(`${columns.length} values`, fields)
-    if (row < 0) return
+    if (row < 0 || isLeftOut) return
     let isMissing = false
     for (let i = 0; i < columns.length; i++) {
       const text = fields[valuesAt + i]!
@@ -193,16 +183,15 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
   }
 
   return {
-    expect: room.expect,
-
     apply(lines, first, last) {
       nextId ||= first
       for (const line of lines.split('\n')) {
         if (line === '') continue
+        if (line.length > MAX_LINE) throw bad(`at most ${MAX_LINE} characters`, [`${line.length}`])
         const fields = line.split('\t')
         const kind = fields[0]!
         if (kind === 'F') {
-          addFamily(fields)
+          addFamily(fields, line.length)
           continue
         }
         const isDefinition = kind === 'S' || kind === 'X'
@@ -222,6 +211,7 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
     },
 
     settle() {
+      room.make(families.values())
       for (const { table } of families.values()) table.settle()
     },
 
@@ -232,6 +222,7 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
     describe(id) {
       const family = familyOf[id]
       if (!family) return 'unknown'
+      if (family.isLeftOut) return undefined
       const { name, type } = family.table.meta
       const row = rowOf[id]!
       return `${type} ${name} ${row < 0 ? 'not shown' : family.table.describe(row)}`
@@ -245,6 +236,8 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
       }
       return counts
     },
+
+    leftOut: () => leftOut(families.values()),
   }
 }
 

@@ -7,6 +7,9 @@ import { xml } from '../xmpp/stream.js'
 /** Command node and payload namespace of mod_adhoc_statistics. */
 export const REGISTRY_NODE = 'urn:prosody-exporter:statistics:1'
 
+// Each costs some bytes, kept or not.
+const MAX_SIZE = 20_000_000
+
 /** What one answer told, of the ids from the first that was asked for to `last`. */
 export type Page = {
   readonly epoch: string
@@ -47,6 +50,9 @@ export async function requestPage(
     last: whole(payload.attrs, 'last'),
     updatedSeconds: Number(payload.attrs['updated'] ?? NaN),
     lines: payload.getChildren('lines').map((lines) => lines.text()),
+  }
+  if (page.size > MAX_SIZE) {
+    throw new DecodeError('statistics size', `at most ${MAX_SIZE}`, `${page.size}`)
   }
   const most = Math.min(asked.last ?? Infinity, page.size)
   // In another epoch there may be no such id.

@@ -1,51 +1,77 @@
-import { CollectorError } from './failure.js'
+import { DecodeError } from '../errors.js'
+import { createTable, type Table } from '../metrics/store.js'
 
-// About what one takes beside its text and its values, in bytes.
-const SERIES_BYTES = 100
-const FAMILY_BYTES = 1000
-const VALUE_BYTES = 8
-
-/** For each of `limits.series`, what it takes with 300 characters of labels. */
-const BYTES_A_SERIES = 400
-/** A low limit is on what is served, and may leave out all but the small families of a large registry. */
-const LEAST_SERIES = 100_000
-
-/** How much of one registry is kept, so that no server fills our memory. */
-export type Room = {
-  /** @throws {CollectorError} There is no room for so many series. */
-  readonly expect: (series: number) => void
-  /** @throws {CollectorError} That was too much. */
-  takeFamily(characters: number): void
-  takeSeries(characters: number, values: number): void
+/** A family's series, as long as there is room for them. */
+export type Kept = {
+  table: Table
+  /** Series that are kept, or would be; and what they cost. */
+  rows: number
+  cost: number
+  /** There was no room: its table is empty, and stays so. */
+  isLeftOut: boolean
 }
 
-/** @param limit `limits.series`, or Infinity. */
-export function createRoom(limit: number): Room {
-  let leftBytes = Math.max(limit, LEAST_SERIES) * BYTES_A_SERIES
-  let series = 0
+export const NOTHING_KEPT = { rows: 0, cost: 0, isLeftOut: false }
 
-  function take(bytes: number): void {
-    leftBytes -= bytes
-    if (leftBytes < 0) throw tooMany(`${series} series with all their text`)
-  }
+// One is some 650 bytes, what a series costs that is served: more with long labels or many buckets. A
+// family costs besides, and one without series can't go.
+const ROW_BYTES = 512
+const LINE_BYTES = 64
+const FAMILY_COST = 4
+const SPARE_COST = 100_000
 
-  function tooMany(what: string): CollectorError {
-    return new CollectorError(
-      'too_many',
-      `Prosody has ${what}, more than there is room for with limits.series ${limit}: raise that if they are meant`,
-    )
-  }
+/**
+ * Keeps what a server tells within bounds, whatever it tells. Up to twice of what is served is kept, so
+ * that mostly the largest families of all are left out, and not the largest of those told first.
+ *
+ * @param maxSeries Default: no bounds.
+ */
+export function createRoom(maxSeries = Infinity) {
+  const max = 2 * maxSeries + SPARE_COST
+  let cost = 0
 
   return {
-    expect(count) {
-      if ((count - series) * SERIES_BYTES > leftBytes) throw tooMany(`${count} series`)
+    addFamily(lineLength: number): void {
+      cost += FAMILY_COST + Math.ceil(lineLength / LINE_BYTES)
     },
-    takeFamily(characters) {
-      take(FAMILY_BYTES + characters)
+
+    /** @returns Whether it is to be kept. */
+    addRow(family: Kept, labels: string): boolean {
+      family.rows++
+      if (family.isLeftOut) return false
+      const added = 1 + Math.floor((labels.length + 8 * family.table.width) / ROW_BYTES)
+      family.cost += added
+      cost += added
+      return true
     },
-    takeSeries(characters, values) {
-      series++
-      take(SERIES_BYTES + characters + values * VALUE_BYTES)
+
+    /** @throws {DecodeError} There is none left that could go. */
+    make(families: Iterable<Kept>): void {
+      if (cost <= max) return
+      const all = [...families].sort((a, b) => b.cost - a.cost)
+      for (const family of all) {
+        if (cost <= max || family.cost === 0) break
+        cost -= family.cost
+        family.cost = 0
+        family.isLeftOut = true
+        family.table = createTable({ ...family.table.meta, bounds: [] })
+      }
+      if (cost > max) {
+        throw new DecodeError(
+          'statistics',
+          'what limits.series leaves room for',
+          `${all.length} families`,
+        )
+      }
     },
   }
+}
+
+/** Series that there was no room for, by name of their family. */
+export function leftOut(families: Iterable<Kept>): Map<string, number> {
+  const counts = new Map<string, number>()
+  for (const { table, rows, isLeftOut } of families) {
+    if (isLeftOut) counts.set(table.meta.name, (counts.get(table.meta.name) ?? 0) + rows)
+  }
+  return counts
 }

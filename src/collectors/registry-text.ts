@@ -4,7 +4,8 @@ import type { MetricType } from '../metrics/family.js'
 
 // The companion module's text: numbers, names and strings as it writes them.
 
-const DECIMAL = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i
+// One way only to read each digit: with two, a value of a million of them is searched for hours.
+const DECIMAL = /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?$/i
 const SPECIAL = /^([+-]?)(?:(inf(?:inity)?)|nan(?:\(\w*\))?)$/i
 
 /**
@@ -29,21 +30,25 @@ export function unescape(text: string): string {
 }
 
 function toBytes(text: string): Buffer {
-  const pieces = text.split(/(\\x[0-9a-f]{2}|\\.)/)
-  return Buffer.concat(
-    pieces.map((piece) =>
-      piece.startsWith('\\x') ? Buffer.from(piece.slice(2), 'hex') : Buffer.from(plain(piece)),
-    ),
-  )
+  const bytes = Buffer.from(text)
+  let length = 0
+  for (let at = 0; at < bytes.length; at++) {
+    let byte = bytes[at]!
+    // A sign at the very end escapes nothing.
+    if (byte === BACKSLASH && at + 1 < bytes.length) {
+      const escaped = bytes.toString('latin1', at + 1, at + 4)
+      const isHex = /^x[0-9a-f]{2}/.test(escaped)
+      byte = isHex ? parseInt(escaped.slice(1), 16) : (CONTROL_BYTES[escaped[0]!] ?? bytes[at + 1]!)
+      at += isHex ? 3 : 1
+    }
+    bytes[length++] = byte
+  }
+  return bytes.subarray(0, length)
 }
 
-/** A sign at the very end escapes nothing. */
-function plain(piece: string): string {
-  const escaped = piece.startsWith('\\') ? piece[1] : undefined
-  return escaped === undefined ? piece : (CONTROLS[escaped] ?? escaped)
-}
-
+const BACKSLASH = 0x5c
 const CONTROLS: Readonly<Record<string, string>> = { t: '\t', n: '\n', r: '\r' }
+const CONTROL_BYTES: Readonly<Record<string, number>> = { t: 9, n: 10, r: 13 }
 
 /**
  * Bytes as valid UTF-8. A byte that is no part of a character is shown as U+FFFD and two hexadecimal
@@ -53,22 +58,29 @@ function fromBytes(bytes: Buffer): string {
   const text = bytes.toString('utf8')
   if (isUtf8(bytes) && !text.includes('\uFFFD')) return text
   let shown = ''
+  let start = 0
   for (let at = 0; at < bytes.length;) {
     const length = lengthOfCharacter(bytes, at)
-    const character = bytes.toString('utf8', at, at + length)
-    if (length > 0 && character !== '\uFFFD') shown += character
-    else shown += `\uFFFD${bytes.toString('hex', at, at + 1)}`
-    at += length > 0 && character !== '\uFFFD' ? length : 1
+    if (length === 0) {
+      const hex = bytes[at]!.toString(16).padStart(2, '0')
+      shown += `${bytes.toString('utf8', start, at)}\uFFFD${hex}`
+      start = at + 1
+    }
+    at += length || 1
   }
-  return shown
+  return shown + bytes.toString('utf8', start)
 }
 
+/** Of the character that begins there, in bytes; 0 for none, and for U+FFFD. */
 function lengthOfCharacter(bytes: Buffer, at: number): number {
-  for (let length = 1; length <= 4 && at + length <= bytes.length; length++) {
-    if (isUtf8(bytes.subarray(at, at + length))) return length
-  }
-  return 0
+  const first = bytes[at]!
+  if (first < 0x80) return 1
+  const length = first < 0xc2 || first > 0xf4 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4
+  const character = bytes.subarray(at, at + length)
+  const isWhole = character.length === length && isUtf8(character)
+  return isWhole && !character.equals(REPLACEMENT) ? length : 0
 }
+const REPLACEMENT = Buffer.from('\uFFFD')
 
 /**
  * A name, given as the module writes it, as mod_http_openmetrics escapes it: `/` is two underscores,

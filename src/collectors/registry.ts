@@ -3,12 +3,12 @@ import { DecodeError, NotHandledError, TimeoutError } from '../errors.js'
 import { family } from '../metrics/family.js'
 import type { Connection } from '../xmpp/connection.js'
 import type { Collector } from './collector.js'
-import { CollectorError } from './failure.js'
 import { tooSlow, withAdvice } from './registry-advice.js'
 import { countMismatches } from './registry-audit.js'
 import { FROM_NOTHING, sinceField, withAnswer, type Cursors } from './registry-cursors.js'
 import { createNaming, type Naming, type NameScheme } from './registry-names.js'
-import { createRegistryTables, type RegistryFilter, type RegistryTables } from './registry-lines.js'
+import type { RegistryFilter } from './registry-filter.js'
+import { createRegistryTables, type RegistryTables } from './registry-lines.js'
 import { requestPage, type Page } from './registry-page.js'
 
 export { REGISTRY_NODE } from './registry-page.js'
@@ -61,8 +61,6 @@ export function createRegistryCollector(
   const nameFamilies = createNaming(options.names ?? [], options.advise ?? (() => {}))
   const { pause = sleep } = options
   let registry: Registry | undefined
-  /** Of a registry that there is no room for: its next reading would end as the last one did. */
-  let refused: { readonly epoch: string; readonly error: CollectorError } | undefined
   let collections = 0
   let mismatches = 0
 
@@ -106,8 +104,6 @@ export function createRegistryCollector(
           updatedSeconds: NaN,
         }
       }
-      if (page.epoch === refused?.epoch) throw refused.error
-      registry.tables.expect(page.size)
       if (first === 1) registry.updatedSeconds = page.updatedSeconds
       const isLast = page.last >= page.size
       if (!isLast) {
@@ -175,10 +171,8 @@ export function createRegistryCollector(
           await pause(0)
         }
       } catch (error) {
-        const isTooMuch = error instanceof CollectorError && error.reason === 'too_many'
-        if (isTooMuch) refused = { epoch: registry!.epoch, error }
         // What was read may be half of it: begin with an empty store next time.
-        if (error instanceof DecodeError || isTooMuch) registry = undefined
+        if (error instanceof DecodeError) registry = undefined
         if (error instanceof NotHandledError) onMissing?.()
         throw withAdvice(error, connection.domain)
       }
@@ -192,6 +186,7 @@ export function createRegistryCollector(
           ...(Number.isNaN(updatedSeconds) ? [] : [updatedFamily(updatedSeconds)]),
           mismatchesFamily(mismatches),
         ],
+        leftOut: tables.leftOut(),
         invalid: naming ? addUp(tables.invalid(), naming.leftOut()) : tables.invalid(),
       }
     },

@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import type { Collected, Collector } from '../collectors/collector.js'
 import { COLLECTORS, createCollectors } from '../collectors/index.js'
-import { KEEP_ALL } from '../collectors/registry-lines.js'
+import { KEEP_ALL } from '../collectors/registry-filter.js'
 import { NEED_RIGHTS } from '../collectors/rights.js'
 import type { ServerConfig } from '../config.js'
 import { labelsOf } from '../metrics/family.js'

@@ -59,6 +59,8 @@ export function explain(
           return `${service} takes connections but says nothing: Prosody hangs, or this is no component port; ${COMPONENT_PORT}`
         case 'handshake':
           return `Prosody at ${service} did not answer our handshake: it hangs, see its log`
+        case 'unread':
+          return `Prosody at ${service} talks, and takes nothing of what we send`
         default:
           return `the stream to ${service} was dead: ${end.text || 'no answer came'}`
       }

@@ -11,6 +11,10 @@ import { openStream, xml, type Element, type Stream, type StreamOptions } from '
 import type { StreamEnd } from './stream-end.js'
 
 const STOP_GRACE_MS = 500
+// Who asks faster than the server takes our answers gets none: they would pile up here.
+const MAX_UNSENT = 256 * 1024
+// Of our own requests: one that talks and never reads would have us keep them all.
+const MAX_UNREAD = 4 * 1024 * 1024
 
 export type Connection = {
   readonly domain: string
@@ -166,6 +170,7 @@ export function createConnection(options: ConnectionOptions): Connection {
       }
       return
     }
+    if (stream && stream.unsent() > MAX_UNSENT) return
     const answer = answerIq(element, { domain, version, commands })
     try {
       if (answer) stream?.send(answer)
@@ -224,6 +229,7 @@ export function createConnection(options: ConnectionOptions): Connection {
         const id = randomUUID()
         const iq = xml('iq', { type, id, from: domain, to }, child)
         current.send(iq)
+        if (current.unsent() > MAX_UNREAD) current.end('timeout', 'unread')
         show('sent', iq)
 
         const cancelTimeout = schedule(timeoutMs, () => {

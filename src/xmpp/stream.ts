@@ -42,6 +42,8 @@ const LIMITS = { bytes: 16 * 1024 * 1024, depth: 64, elements: 500_000 }
 
 export type Stream = {
   isOnline(): boolean
+  /** Bytes that wait until the server reads. */
+  unsent(): number
   /** How many elements arrived whole; it stands still when the link is dead. */
   elements(): number
   /**
@@ -225,6 +227,7 @@ export function openStream(options: StreamOptions): Stream {
   return {
     isOnline: () => state === 'online',
     elements: () => complete,
+    unsent: () => entity.socket?.writableLength ?? 0,
     closed,
 
     send(element) {

@@ -18,6 +18,8 @@ type Metric = {
 export type RegistryModel = {
   /** A series of a family (numbered from 0), made if it is new. */
   set(family: number, label: string, value: number): void
+  /** Makes so many new series at once. */
+  add(family: number, count: number): void
   /** Gives the series of that id, from 0, another value. */
   move(index: number, value: number): void
   /** Replaces a family by one without series, as a reloaded module may: a new epoch. */
@@ -80,6 +82,12 @@ export function createRegistryModel(life = ''): RegistryModel {
       const known = metrics.find((each) => each.family === family && each.label === label)
       if (known) known.value = value
       else metrics.push({ family, label, value, seen: undefined, changed: 0, defined: 0 })
+    },
+    add(family, count) {
+      for (; count > 0; count--) {
+        const label = `n${metrics.length}`
+        metrics.push({ family, label, value: 1, seen: undefined, changed: 0, defined: 0 })
+      }
     },
     move(index, value) {
       metrics[index]!.value = value
