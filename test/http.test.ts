@@ -3,14 +3,17 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { Agent, createServer, get, type IncomingMessage, type RequestOptions } from 'node:http'
-import { connect } from 'node:net'
+import { connect, type AddressInfo, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text as readText } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { Hono } from 'hono'
+import { until } from '../scripts/process.js'
 import { createApp, readWaitMs } from '../src/http/app.js'
+import { keepConnections } from '../src/http/connections.js'
 import type { ListenAddress } from '../src/http/listen-address.js'
 import { listen, type Listener, type ListenerOptions } from '../src/http/server.js'
 import type { Log } from '../src/log.js'
@@ -433,6 +436,41 @@ describe('the server', { timeout: 30_000 }, () => {
     open()
     assert.match(String((await once(busy, 'data'))[0]), /^HTTP\/1\.1 200 /)
     busy.destroy()
+  })
+
+  test('cuts off readers that take nothing, as many as hold too much', async () => {
+    const [COUNT, MB] = [20, 1024 * 1024]
+    const server = createServer((_, outgoing) => outgoing.end(Buffer.alloc(10 * MB)))
+    const close = keepConnections(server, 100, { bytes: 65 * MB, everyMs: 100 })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = server.address() as AddressInfo
+    const open = new Set<Socket>()
+    const ask = (socket: Socket) => socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+    for (let i = 0; i < COUNT; i++) {
+      const socket = connect(port, '127.0.0.1').on('error', () => undefined)
+      open.add(socket.pause())
+      ask(socket)
+    }
+    const ends = once(server, 'close')
+    const connections = () =>
+      new Promise<number>((resolve) => {
+        server.getConnections((_, count) => {
+          resolve(count)
+        })
+      })
+    try {
+      await until(async () => (await connections()) === COUNT, { what: 'all ask' })
+      await until(async () => (await connections()) <= 6, { what: 'the others are cut off' })
+      await sleep(300)
+      assert.equal(await connections(), 6)
+      const whole = await (await fetch(`http://127.0.0.1:${port}/`)).arrayBuffer()
+      assert.equal(whole.byteLength, 10 * MB)
+    } finally {
+      for (const socket of open) socket.destroy()
+      await close(100)
+    }
+    await ends
   })
 
   test('refuses connections while all that it may have are busy', async () => {

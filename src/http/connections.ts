@@ -5,9 +5,16 @@ import type { Socket } from 'node:net'
 import { Server as TlsServer, type TLSSocket } from 'node:tls'
 
 /**
+ * Answers that nobody takes: each may hold another exposition, of megabytes. Node does not say how much
+ * of a chunk went out, so one that is on its way for longer than that looks the same.
+ */
+const UNTAKEN = { bytes: 256 * 1024 * 1024, everyMs: 10_000 }
+
+/**
  * Keeps book of a server's connections, unencrypted, with TLS or with HTTP/2. Over `maxConnections` the
  * one that has been without a request longest makes room for a new one, so that no crowd of idle
- * connections keeps a scraper out.
+ * connections keeps a scraper out. Of readers that take nothing, as many are cut off as hold more than
+ * `untaken.bytes` together.
  *
  * @returns The end: accepts no more, lets requests under way finish for at most `graceMs`, then cuts
  *   them off. closeIdleConnections() would spare a connection that has not sent anything yet, which
@@ -16,6 +23,7 @@ import { Server as TlsServer, type TLSSocket } from 'node:tls'
 export function keepConnections(
   server: Server,
   maxConnections: number,
+  untaken = UNTAKEN,
 ): (graceMs: number) => Promise<void> {
   const sockets = new Set<Socket>()
   /** Requests under way; without any, in the order in which they came to that. */
@@ -51,6 +59,29 @@ export function keepConnections(
     }
     newest.destroy()
   }
+
+  let before = new Map<Socket, number>()
+  function cutOffUntaken(): void {
+    const now = new Map<Socket, number>()
+    for (const [connection, requests] of unanswered) {
+      if (requests === 0 || !('writableLength' in connection)) continue
+      if (connection.writableLength > 0) now.set(connection, connection.writableLength)
+    }
+    const stuck = [...now].filter(([socket, bytes]) => before.get(socket) === bytes)
+    let held = stuck.reduce((sum, [, bytes]) => sum + bytes, 0)
+    for (const [socket, bytes] of stuck) {
+      if (held <= untaken.bytes) break
+      held -= bytes
+      socket.destroy()
+    }
+    before = now
+  }
+  server.once('listening', () => {
+    const looking = setInterval(cutOffUntaken, untaken.everyMs).unref()
+    server.once('close', () => {
+      clearInterval(looking)
+    })
+  })
 
   server.on('connection', (socket: Socket) => {
     sockets.add(socket)
