@@ -74,7 +74,9 @@ export async function simulate(seed: number): Promise<Outcome> {
 
   try {
     connection.start()
-    let isLossy = false
+    // Until when something that is never made good may have been lost.
+    let isLossy = { network: false, server: false }
+    let lossyUntil = -Infinity
     for (let steps = 5 + random.below(20); steps > 0; steps--) {
       const what = random.below(20)
       if (what < 6) world.move()
@@ -86,7 +88,8 @@ export async function simulate(seed: number): Promise<Outcome> {
         under.add(one)
       } else if (what < 16) {
         network.mode = random.below(2) === 0 ? 'well' : random.pick(MODES)
-        isLossy ||= network.mode.startsWith('drop') || network.mode === 'silent'
+        const loses = network.mode.startsWith('drop') || network.mode === 'silent'
+        isLossy = { ...isLossy, network: loses }
         script.push(`${time.now()}: the network: ${network.mode}`)
       } else if (what === 16) {
         const kind = random.pick(['reset', 'close'] as const)
@@ -95,9 +98,10 @@ export async function simulate(seed: number): Promise<Outcome> {
       } else if (what === 17) {
         world.lie = random.below(2) === 0 ? 'none' : random.pick(LIES)
         // An answer that is held back is as good as lost.
-        isLossy ||= world.lie === 'before its turn' || world.lie === 'another namespace'
+        const holds = world.lie === 'before its turn' || world.lie === 'another namespace'
         // What opens a tag, and so is part of the next answer.
-        isLossy ||= world.lie === 'too deep' || world.lie === 'no UTF-8'
+        const opens = world.lie === 'too deep' || world.lie === 'no UTF-8'
+        isLossy = { ...isLossy, server: holds || opens }
         script.push(`${time.now()}: the server lies: ${world.lie}`)
       } else if (what === 18) {
         const change = random.pick(['replace', 'restart'] as const)
@@ -109,6 +113,7 @@ export async function simulate(seed: number): Promise<Outcome> {
         script.push(`${time.now()}: the module is ${world.hasModule ? 'loaded' : 'unloaded'}`)
       }
       await time.pass(random.below(random.pick([5, 100, 1500, 4000])))
+      if (isLossy.network || isLossy.server) lossyUntil = time.now()
     }
 
     network.mode = 'well'
@@ -116,7 +121,7 @@ export async function simulate(seed: number): Promise<Outcome> {
     world.hasModule = true
     script.push(`${time.now()}: all is well again`)
     const wellAt = time.now()
-    const limitMs = isLossy ? LOSS_RECOVERY_MS : RECOVERY_MS
+    const limitMs = Math.max(RECOVERY_MS, lossyUntil + LOSS_RECOVERY_MS - wellAt)
     for (;;) {
       const one = scrape(500)
       one.catch(() => undefined)
