@@ -2,12 +2,14 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { copyFileSync } from 'node:fs'
 import { connect as connectHttp2 } from 'node:http2'
+import { connect as connectPlain } from 'node:net'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { connect } from 'node:tls'
 import { hashSync } from 'bcryptjs'
 import { Hono } from 'hono'
+import type { Gate } from '../src/http/gate.js'
 import { listen } from '../src/http/server.js'
 import type { Log } from '../src/log.js'
 import { gateOf } from '../src/web/gate.js'
@@ -469,6 +471,43 @@ test('file and certificates are read anew when they change, and what is wrong ch
   assert.equal(web.state().isSuccessful, true)
 })
 
+const asked = (remoteAddress: string, headers = {}) =>
+  ({ headers, socket: { remoteAddress } }) as unknown as Parameters<Gate['refusal']>[0]
+
+test('a file that was emptied opens nothing', async (t) => {
+  let now = 0
+  const guards = [['basic_auth_users:', `  a: ${HASH}`], ['allowed_networks: [10.0.0.0/8]']]
+  guards.push(['bearer_token_files: [token]'])
+  for (const guard of guards) {
+    const web = createWeb(given(webFile('emptied.yml', ...guard)), silent, () => now)
+    t.after(() => web.stop())
+    const before = await web.refusal(asked('127.0.0.1'))
+    webFile('emptied.yml')
+    now += 1000
+    assert.deepEqual(await web.refusal(asked('127.0.0.1')), before, guard[0])
+    assert.notEqual(before, undefined)
+    assert.equal(web.state().isSuccessful, false)
+  }
+})
+
+test('who was taken out is not let in by the hash of another', async (t) => {
+  const passwords = createPasswords()
+  t.after(() => passwords.stop())
+  const both = new Map(['alice', 'bob'].map((name) => [name, HASH]))
+  assert.equal(await passwords.check('bob', PASSWORD, both), 'right')
+  assert.equal(await passwords.check('bob', PASSWORD, new Map([['alice', HASH]])), 'wrong')
+})
+
+test('requests from other networks use up nothing of the limit', async (t) => {
+  const text = ['allowed_networks: [10.0.0.0/8]', 'rate_limit: {interval: 1h, burst: 1}']
+  const web = createWeb(given(webFile('limited.yml', ...text)), silent)
+  t.after(() => web.stop())
+  for (let i = 0; i < 3; i++) {
+    assert.equal((await web.refusal(asked('192.0.2.1')))?.status, 403)
+  }
+  assert.equal(await web.refusal(asked('10.0.0.1')), undefined)
+})
+
 /** Which certificate a server shows. */
 async function certificateOf(url: string): Promise<string> {
   const { hostname: host, port } = new URL(url)
@@ -533,6 +572,42 @@ test('sessions of HTTP/2 without a request make room for others', async (t) => {
   busy.letGo()
   assert.equal(await held, 'held')
   for (const session of [first, third]) session.destroy()
+})
+
+test('neither handshakes that never end nor answers nobody takes keep a client out', async (t) => {
+  const web = createWeb(
+    given(webFile('crowd.yml', ...TLS, 'basic_auth_users:', `  a: ${HASH}`)),
+    silent,
+  )
+  t.after(() => web.stop())
+  const app = new Hono().get('*', (c) => c.text('served'))
+  const listener = await listen(app, [{ host: '127.0.0.1', port: 0, optional: false }], silent, {
+    gate: gateOf(web),
+    maxConnections: 2,
+  })
+  t.after(() => listener.close(0))
+  const url = listener.urls[0]!
+  const ask = async () =>
+    (await curl(directory, '--cacert', 'ca.crt', '-u', `a:${PASSWORD}`, url)).status
+  const { hostname: host, port } = new URL(url)
+  const mute = Array.from({ length: 2 }, () => connectPlain({ host, port: Number(port) }))
+  for (const socket of mute) socket.on('error', () => undefined)
+  await Promise.all(mute.map((socket) => once(socket, 'connect')))
+  assert.equal(await ask(), 200)
+
+  // No login, and a request that never ends.
+  const sessions = Array.from({ length: 2 }, () =>
+    connectHttp2(url, { rejectUnauthorized: false }).on('error', () => undefined),
+  )
+  for (const session of sessions) {
+    const stream = session.request({ ':method': 'POST' }, { endStream: false })
+    stream.on('error', () => undefined)
+    const [headers] = (await once(stream, 'response')) as [Record<string, unknown>]
+    assert.equal(headers[':status'], 401)
+    stream.resume()
+  }
+  assert.equal(await ask(), 200)
+  for (const each of [...sessions, ...mute]) each.destroy()
 })
 
 test('a server with TLS ends at once, whatever its connections do', async (t) => {

@@ -1,8 +1,11 @@
-import type { EventEmitter } from 'node:events'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Http2Session, Http2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
 import { Server as TlsServer, type TLSSocket } from 'node:tls'
+
+type Answer = ServerResponse | Http2Stream
+
+const originOf = ({ remoteAddress, remotePort }: Socket) => `${remoteAddress} ${remotePort}`
 
 /**
  * Answers that nobody takes: each may hold another exposition, of megabytes. Node does not say how much
@@ -13,8 +16,8 @@ const UNTAKEN = { bytes: 256 * 1024 * 1024, everyMs: 10_000 }
 /**
  * Keeps book of a server's connections, unencrypted, with TLS or with HTTP/2. Over `maxConnections` the
  * one that has been without a request longest makes room for a new one, so that no crowd of idle
- * connections keeps a scraper out. Of readers that take nothing, as many are cut off as hold more than
- * `untaken.bytes` together.
+ * connections keeps a scraper out; nor does one that never ends its handshake or takes no answer. Of
+ * readers that take nothing, as many are cut off as hold more than `untaken.bytes` together.
  *
  * @returns The end: accepts no more, lets requests under way finish for at most `graceMs`, then cuts
  *   them off. closeIdleConnections() would spare a connection that has not sent anything yet, which
@@ -26,45 +29,60 @@ export function keepConnections(
   untaken = UNTAKEN,
 ): (graceMs: number) => Promise<void> {
   const sockets = new Set<Socket>()
-  /** Requests under way; without any, in the order in which they came to that. */
-  const unanswered = new Map<Socket | Http2Session, number>()
+  /** Answers under way; without any, in the order in which they came to that. */
+  const unanswered = new Map<Socket | Http2Session, Set<Answer>>()
+  /** Not yet encrypted, by where they come from: their TLSSocket doesn't tell which is its own. */
+  const shaking = new Map<string, Socket>()
   let closing: Promise<void> | undefined
 
   function keepBook(connection: Socket | Http2Session): void {
     // Its handshake began before the end and is over now.
     if (closing !== undefined) connection.destroy()
-    unanswered.set(connection, 0)
+    unanswered.set(connection, new Set())
     connection.once('close', () => unanswered.delete(connection))
   }
 
-  function count(connection: Socket | Http2Session, answer: EventEmitter): void {
-    unanswered.set(connection, unanswered.get(connection)! + 1)
+  function keepShaking(socket: Socket): void {
+    const origin = originOf(socket)
+    // A socket file's connections have none: its permissions say who may use it.
+    if (socket.remotePort === undefined) return
+    keepBook(socket)
+    shaking.set(origin, socket)
+    socket.once('close', () => shaking.delete(origin))
+  }
+
+  function count(connection: Socket | Http2Session, answer: Answer): void {
+    unanswered.get(connection)?.add(answer)
     answer.once('close', () => {
-      if (!unanswered.has(connection)) return
-      const left = unanswered.get(connection)! - 1
-      if (left === 0) unanswered.delete(connection)
+      const left = unanswered.get(connection)
+      if (!left) return
+      left.delete(answer)
+      if (left.size > 0) return
+      unanswered.delete(connection)
       unanswered.set(connection, left)
-      if (left > 0 || closing === undefined) return
+      if (closing === undefined) return
       if ('destroySoon' in connection) connection.destroySoon()
       else connection.close()
     })
   }
 
   function makeRoom(newest: Socket): void {
-    for (const [connection, requests] of unanswered) {
-      if (requests > 0) continue
-      unanswered.delete(connection)
-      connection.destroy()
-      return
-    }
-    newest.destroy()
+    const all = [...unanswered]
+    // Of those that are busy one for which we have done all: its client leaves the answer lying about,
+    // or an HTTP/2 stream open.
+    const [connection] =
+      all.find(([, answers]) => answers.size === 0) ??
+      all.find(([, answers]) => [...answers].every((answer) => answer.writableEnded)) ??
+      []
+    if (connection) unanswered.delete(connection)
+    ;(connection ?? newest).destroy()
   }
 
   let before = new Map<Socket, number>()
   function cutOffUntaken(): void {
     const now = new Map<Socket, number>()
-    for (const [connection, requests] of unanswered) {
-      if (requests === 0 || !('writableLength' in connection)) continue
+    for (const [connection, answers] of unanswered) {
+      if (answers.size === 0 || !('writableLength' in connection)) continue
       if (connection.writableLength > 0) now.set(connection, connection.writableLength)
     }
     const stuck = [...now].filter(([socket, bytes]) => before.get(socket) === bytes)
@@ -87,9 +105,12 @@ export function keepConnections(
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
     if (sockets.size > maxConnections) makeRoom(socket)
-    if (!(server instanceof TlsServer)) keepBook(socket)
+    if (server instanceof TlsServer) keepShaking(socket)
+    else keepBook(socket)
   })
   server.on('secureConnection', (socket: TLSSocket) => {
+    const plain = shaking.get(originOf(socket))
+    if (plain) unanswered.delete(plain)
     if (socket.alpnProtocol !== 'h2') keepBook(socket)
   })
   server.on('session', (session: Http2Session) => {
@@ -112,8 +133,8 @@ export function keepConnections(
         clearTimeout(cutOff)
         resolve()
       })
-      for (const [connection, requests] of unanswered) {
-        if (requests === 0) connection.destroy()
+      for (const [connection, answers] of unanswered) {
+        if (answers.size === 0) connection.destroy()
         else if (!('destroySoon' in connection)) connection.close()
       }
     }))

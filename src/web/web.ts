@@ -73,6 +73,13 @@ export function createWeb(file: Given, log: Log, now: () => number = () => perfo
           `${file.source}: expected TLS, HTTP/2 and NoClientCert as at the start, got a change: restart for it`,
         )
       }
+      // An empty file is a right one, and what a full disk or an editor makes of it.
+      const gone = guardsOf(config).filter((guard) => !guardsOf(read).includes(guard))
+      if (gone.length > 0) {
+        throw new ConfigError(
+          `${file.source}: expected ${gone.join(' and ')} as before, got none at all: restart for it`,
+        )
+      }
       // A bucket that was emptied is not full again for a change elsewhere.
       const { intervalMs, burst } = read.rateLimit
       if (intervalMs !== config.rateLimit.intervalMs || burst !== config.rateLimit.burst) {
@@ -119,16 +126,26 @@ export function createWeb(file: Given, log: Log, now: () => number = () => perfo
     refresh,
     refusal({ headers, socket }) {
       refresh()
-      if (!limit()) return tooMany('Too many requests.')
+      // First, so that strangers don't use up what the others may ask.
       if (config.networks && !isInside(config.networks, socket.remoteAddress)) {
         return { status: 403, text: 'Not from this address.', headers: {} }
       }
+      if (!limit()) return tooMany('Too many requests.')
       if (config.users.size === 0 && config.tokens.length === 0) return undefined
       return authorize(headers.authorization ?? '')
     },
     state: () => state,
     stop: () => passwords.stop(),
   }
+}
+
+/** What keeps somebody out; turned off altogether it is more likely a mistake. */
+function guardsOf({ users, tokens, networks, tls }: WebConfig): string[] {
+  return [
+    ...(users.size > 0 || tokens.length > 0 ? ['logins'] : []),
+    ...(networks ? ['allowed_networks'] : []),
+    ...(tls && tls.allowedSans.length > 0 ? ['client_allowed_sans'] : []),
+  ]
 }
 
 function isInside(networks: NonNullable<WebConfig['networks']>, address: string | undefined) {
