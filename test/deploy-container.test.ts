@@ -107,12 +107,14 @@ test('the Containerfile builds from what it copies, and serves on a read-only ro
 
   const child = launch('unshare', within(...(JSON.parse(last('ENTRYPOINT')) as string[])), options)
   t.after(() => child.stop())
+  let base = ''
   const text = await until(
     async () => {
       assert.ok(child.running(), child.stderr())
       const [, port] = /:(\d+)\D*$/m.exec(child.stderr().match(/listening.*/)?.[0] ?? '') ?? []
       // Not the address that programs listen on when nobody tells them another.
-      const answer = await httpGet(`http://127.0.0.2:${port ?? 1}/metrics`).catch(() => undefined)
+      base = `http://127.0.0.2:${port ?? 1}`
+      const answer = await httpGet(`${base}/metrics`).catch(() => undefined)
       return answer && sampleValue(answer.text, 'xmpp_up') === 1 && answer.text
     },
     { what: 'it serves' },
@@ -120,4 +122,5 @@ test('the Containerfile builds from what it copies, and serves on a read-only ro
     throw new Error(child.stderr(), { cause: error })
   })
   assert.match(text, /^prosody_mod_muc__live_room/m)
+  assert.match((await httpGet(`${base}/-/page/METRICS.md`)).text, /^# /, 'what they mean')
 })
