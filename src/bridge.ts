@@ -148,7 +148,8 @@ export function createBridge(
         gate: gate && gateOf(gate),
         maxConnections: connectionsFor(processFigures().maxFds),
       })
-      await servers.apply(config)
+      // What a reload read while we began to listen is newer.
+      await servers.apply(running)
       if (!hasPage) return
       endHistories = keepHistories(() =>
         servers.all().map(({ history, scraper }) => ({

@@ -40,6 +40,7 @@ export function readServers(
     )
   }
   const names = new Set<string>()
+  const components = new Set<string>()
   return servers.map((server) => {
     for (const [name, key] of [
       ['xmpp.domain', 'domain'],
@@ -55,6 +56,12 @@ export function readServers(
       fail(twice, server.name ? 'each name once' : 'a name, since another server has this domain')
     }
     names.add(read.name)
+    // Each would cost the other its stream, for ever where the server lets the newer one win.
+    const component = `${read.xmpp.domain} ${read.xmpp.service}`
+    if (components.has(component)) {
+      fail(server.values.get('xmpp.domain')![0]!, 'each domain of a service once')
+    }
+    components.add(component)
     return read
   })
 }

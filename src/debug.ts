@@ -43,5 +43,21 @@ export async function debugText(
 
 /** Without the secret, should a server ever repeat it, and with `…@` for the names of users. */
 function masked(text: string, secret: string): string {
-  return text.replaceAll(secret, '…').replace(/[^\s<>"'@/]+@(?=[^\s<>"'@/])/g, '…@')
+  // As attributes, texts and somebody's CDATA have it.
+  const forms = [escaped(secret, /[&<>"']/g), escaped(secret, /[&<>]/g), secret]
+  return forms
+    .reduce((rest, form) => rest.replaceAll(form, '…'), text)
+    .replace(/[^\s<>"'@/]+@(?=[^\s<>"'@/])/g, '…@')
+}
+
+const ENTITIES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&apos;',
+}
+
+function escaped(text: string, characters: RegExp): string {
+  return text.replace(characters, (character) => ENTITIES[character]!)
 }

@@ -79,6 +79,6 @@ export function createServer(
     scraper,
     history,
     isReady: () => connection.isConnected() && scraper.hasSucceeded(),
-    isUp: () => connection.isConnected() && scraper.wasUp() !== false,
+    isUp: () => connection.isConnected() && scraper.wasUp() === true,
   }
 }

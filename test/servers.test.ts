@@ -12,7 +12,7 @@ import { logLines, sampleValue } from './helpers/real.js'
 import { createRegistryModel } from './helpers/registry-model.js'
 import { answerBy } from './helpers/registry-server.js'
 
-const SECRET = 'fish-and-chips'
+const SECRET = 'fish&chips'
 const directory = mkdtempSync(join(tmpdir(), 'prosody-exporter-servers-'))
 after(() => {
   rmSync(directory, { recursive: true })
@@ -91,6 +91,20 @@ describe('several servers', { concurrency: 2 }, () => {
     )
   })
 
+  test('are not up before they have answered', async (t) => {
+    const silent = await startFakeServer(t, { secret: SECRET, answer: () => undefined })
+    const { exporter, write, line, get, untilUp } = await setUp(t, [10, 11])
+    for (const name of ['s0', 's1']) await untilUp(name)
+    write(
+      line(0),
+      `  - {name: silent, domain: a.example, service: "${silent.service}", secret_file: secret}`,
+    )
+    exporter.kill('SIGHUP')
+    const link = await silent.link()
+    await until(() => link.received().includes('<iq'), { what: 'a question' })
+    assert.match(await get('/metrics'), /^xmpp_up\{server="silent"\} 0$/m)
+  })
+
   test('are listed for Prometheus with all that it needs to probe each', async (t) => {
     const { exporter } = await setUp(t, [1, 2])
     const { headers, text } = await exporter.get('/sd')
@@ -123,7 +137,7 @@ describe('several servers', { concurrency: 2 }, () => {
     assert.match(text, /^\d+ ms → <iq .*urn:prosody-exporter:statistics:1/m)
     assert.match(text, /^\d+ ms ← <iq /m)
     assert.match(text, /…@a\.example and …/)
-    assert.doesNotMatch(text, new RegExp(`someone|${SECRET}`))
+    assert.doesNotMatch(text, /someone|fish/)
     assert.match(text, /^prosody_exporter_collector_success\{collector="registry"\} 1$/m)
     assert.ok(text.length < 20_000)
     assert.equal((await exporter.get('/probe?target=none&debug=true')).status, 400)

@@ -57,6 +57,11 @@ const CASES: readonly (readonly [string, string, string])[] = [
     '5:13: servers[1].name: expected each name once, got "one"',
   ],
   [
+    'a component twice',
+    GOOD.replace('stats.two', 'stats.one'),
+    '5:26: servers[1].domain: expected each domain of a service once, got "stats.one.example"',
+  ],
+  [
     'a secret file that is missing',
     GOOD.replace('good', 'none'),
     `4:18: servers[0].secret_file: ${noFile}`,

@@ -21,32 +21,49 @@ export async function compareCommand(
   const oldText = await get(oldUrl)
   const newText = await get(newUrl)
   const comparison = compare(oldText, newText)
+  // Of a page for people, or of nothing, nothing is missing.
+  if (comparison.families.length === 0) {
+    throw new ConfigError(`${withoutUser(read(oldUrl))}: expected metrics, got no sample`)
+  }
   return { text: comparisonText(comparison), exitCode: comparison.isComplete ? 0 : 1 }
 }
 
 async function get(url: string): Promise<string> {
-  const shown = withoutUser(url)
-  let response: Response
+  const asked = read(url)
+  const shown = withoutUser(asked)
+  let status: number
+  let text: string
   try {
-    const headers = { Accept: 'text/plain;version=0.0.4' }
-    response = await fetch(url, { headers, signal: AbortSignal.timeout(TIMEOUT_MS) })
+    const headers = { Accept: 'text/plain;version=0.0.4', ...authorizationOf(asked) }
+    const response = await fetch(shown, { headers, signal: AbortSignal.timeout(TIMEOUT_MS) })
+    status = response.ok ? 0 : response.status
+    // May be cut, as mod_http_openmetrics's is at 4 MiB, or never end.
+    text = await response.text()
   } catch (error) {
     const { cause, message } = error as Error
     throw new ConfigError(`${shown}: ${cause instanceof Error ? cause.message : message}`, {
       cause,
     })
   }
-  if (!response.ok)
-    throw new ConfigError(`${shown}: expected metrics, got status ${response.status}`)
-  return await response.text()
+  if (status !== 0) throw new ConfigError(`${shown}: expected metrics, got status ${status}`)
+  return text
+}
+
+// `fetch` takes no URL with a user in it, and its message shows the password.
+function authorizationOf({ username, password }: URL): Readonly<Record<string, string>> {
+  if (username === '' && password === '') return {}
+  const user = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`
+  return { Authorization: `Basic ${Buffer.from(user).toString('base64')}` }
+}
+
+function read(url: string): URL {
+  if (URL.canParse(url) && /^https?:/.test(url)) return new URL(url)
+  throw new ConfigError('compare: expected a URL, http://…, got something else')
 }
 
 /** The URL as a message may show it. */
-function withoutUser(url: string): string {
-  if (!URL.canParse(url) || !/^https?:/.test(url)) {
-    throw new ConfigError('compare: expected a URL, http://…, got something else')
-  }
-  const parsed = new URL(url)
-  parsed.username = parsed.password = ''
-  return parsed.href
+function withoutUser(url: URL): string {
+  const bare = new URL(url)
+  bare.username = bare.password = ''
+  return bare.href
 }
