@@ -4,10 +4,15 @@ import { Worker } from 'node:worker_threads'
 
 export type Passwords = {
   /**
-   * Whether it is the password of that hash; `busy` when too many others wait to know. What was right
-   * before is known without waiting.
+   * Whether it is the password of that hash; `busy` when too many others wait to know, or too many of
+   * the same client. What was right before is known without waiting.
    */
-  check(user: string, password: string, users: ReadonlyMap<string, string>): Promise<Verdict>
+  check(
+    user: string,
+    password: string,
+    users: ReadonlyMap<string, string>,
+    client: string,
+  ): Promise<Verdict>
   /** The same, if that is known already. */
   isKnown(user: string, password: string, users: ReadonlyMap<string, string>): boolean
   stop(): Promise<void>
@@ -25,6 +30,8 @@ parentPort.on('message', ({ id, password, hash }) => {
 })`
 // A check takes some 50 ms of the worker: more than these would wait longer than a scrape may.
 const MAX_WAITING = 16
+// So that who guesses leaves room for who logs in for the first time.
+const MAX_OF_CLIENT = 8
 const MAX_KNOWN = 100
 
 /** Checks passwords in a thread of its own: bcrypt is slow by design, and scrapes must not wait. */
@@ -32,7 +39,7 @@ export function createPasswords(): Passwords {
   // Good logins, as digests of name, hash and password.
   const known = new Set<string>()
   const waiting = new Map<number, (isRight: boolean) => void>()
-  const underWay = new Map<string, Promise<Verdict>>()
+  const underWay = new Map<string, { verdict: Promise<Verdict>; client: string }>()
   let worker: Worker | undefined
   let lastId = 0
 
@@ -80,7 +87,7 @@ export function createPasswords(): Passwords {
 
   return {
     isKnown: (user, password, users) => known.has(keyOf(user, password, users.get(user) ?? '')),
-    check(user, password, users) {
+    check(user, password, users, client) {
       // A stranger is compared with somebody's hash, so that the time tells nothing about names.
       const [[, anyHash = ''] = []] = users
       const hash = users.get(user) ?? anyHash
@@ -88,12 +95,15 @@ export function createPasswords(): Passwords {
       // Of a user who was taken out the hash may be another's, and the key known.
       if (users.has(user) && known.has(key)) return Promise.resolve('right')
       const same = underWay.get(key)
-      if (same) return same
-      if (waiting.size >= MAX_WAITING) return Promise.resolve('busy')
+      if (same) return same.verdict
+      const ofClient = [...underWay.values()].filter((each) => each.client === client)
+      if (underWay.size >= MAX_WAITING || ofClient.length >= MAX_OF_CLIENT) {
+        return Promise.resolve('busy')
+      }
       const verdict: Promise<Verdict> = find(key, password, hash, users.has(user)).finally(() =>
         underWay.delete(key),
       )
-      underWay.set(key, verdict)
+      underWay.set(key, { verdict, client })
       return verdict
     },
     async stop() {

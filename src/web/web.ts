@@ -85,9 +85,10 @@ export function createWeb(file: Given, log: Log, now: () => number = () => perfo
       if (intervalMs !== config.rateLimit.intervalMs || burst !== config.rateLimit.burst) {
         limit = createRateLimit(read.rateLimit, now)
       }
+      // As they were before: what has changed since is read the next time.
+      seen = read.files.join() === config.files.join() ? current : fingerprint(read.files)
       config = read
       problem = ''
-      seen = fingerprint(config.files)
       state = { isSuccessful: true, lastSuccessSeconds: Date.now() / 1000 }
       log.info('web configuration read anew', {})
     } catch (error) {
@@ -99,7 +100,10 @@ export function createWeb(file: Given, log: Log, now: () => number = () => perfo
     }
   }
 
-  function authorize(authorization: string): Refusal | undefined | Promise<Refusal | undefined> {
+  function authorize(
+    authorization: string,
+    client: string,
+  ): Refusal | undefined | Promise<Refusal | undefined> {
     const { users, tokens } = config
     const [, scheme = '', credentials = ''] = /^(\w+) +(\S+) *$/.exec(authorization) ?? []
     if (scheme.toLowerCase() === 'bearer') {
@@ -113,7 +117,7 @@ export function createWeb(file: Given, log: Log, now: () => number = () => perfo
     if (colon < 0) return unauthorized(config)
     const [user, password] = [text.slice(0, colon), text.slice(colon + 1)]
     if (passwords.isKnown(user, password, users)) return undefined
-    return passwords.check(user, password, users).then((verdict) => {
+    return passwords.check(user, password, users, client).then((verdict) => {
       if (verdict === 'right') return undefined
       return verdict === 'busy' ? tooMany('Too many logins at once.') : unauthorized(config)
     })
@@ -132,7 +136,7 @@ export function createWeb(file: Given, log: Log, now: () => number = () => perfo
       }
       if (!limit()) return tooMany('Too many requests.')
       if (config.users.size === 0 && config.tokens.length === 0) return undefined
-      return authorize(headers.authorization ?? '')
+      return authorize(headers.authorization ?? '', socket.remoteAddress ?? '')
     },
     state: () => state,
     stop: () => passwords.stop(),
