@@ -147,6 +147,65 @@ test('a family with a timestamp has it on each sample, in the unit of the format
   assert.equal(mixed.split(' 1700000001\n').length, 3, 'of its two samples, and of no others')
 })
 
+test('there is room for the longest of everything, in each line of each row', () => {
+  const value = -1.2345678901234567e-308
+  const [seconds, ms] = [1.2345678901234567e-308, 8_640_000_000_000_001]
+  assert.equal(formatValue(value).length, 24)
+  const labels = (row: number) => `host="${'é'.repeat(row % 7)}${row}"`
+  const rows = Array.from({ length: 500 }, (_, row) => row)
+  const stamps = { text: ` ${ms}`, openmetrics: ` ${ms / 1000}` }
+  for (const created of [true, false]) {
+    for (const timestampMs of [undefined, ms]) {
+      const [counter, gauge, summary] = (['counter', 'gauge', 'summary'] as const).map((type) => ({
+        ...makeFamily(
+          { name: type, type, bounds: type === 'summary' ? [0.123456] : [] },
+          rows.map((row) => ({
+            labels: labels(row),
+            values:
+              type === 'gauge' ? [value] : type === 'counter' ? [-value] : [-value, -value, 1e15],
+            ...(created && { created: seconds }),
+          })),
+        ),
+        ...(timestampMs !== undefined && { timestampMs }),
+      }))
+      for (const format of ['text', 'openmetrics'] as const) {
+        const end = `${timestampMs === undefined ? '' : stamps[format]}\n`
+        const birth = (name: string, row: number) =>
+          created && format === 'openmetrics'
+            ? `${name}_created{${labels(row)}} ${seconds}${end}`
+            : ''
+        const own = format === 'text' ? 'counter_total' : 'counter'
+        const expected = [
+          `# TYPE ${own} counter\n`,
+          ...rows.map(
+            (row) => `counter_total{${labels(row)}} ${-value}${end}${birth('counter', row)}`,
+          ),
+          '# TYPE gauge gauge\n',
+          ...rows.map((row) => `gauge{${labels(row)}} ${value}${end}`),
+          '# TYPE summary summary\n',
+          ...rows.map(
+            (row) =>
+              `summary{${labels(row)},quantile="0.123456"} ${-value}${end}` +
+              `summary_count{${labels(row)}} 1000000000000000${end}` +
+              `summary_sum{${labels(row)}} ${-value}${end}${birth('summary', row)}`,
+          ),
+          format === 'text' ? '' : '# EOF\n',
+        ].join('')
+        const families = [counter!, gauge!, summary!]
+        // Anew, as it was, and with shorter values made longer in place.
+        assert.equal(show(families, format, { created }), expected)
+        assert.equal(show(families, format, { created }), expected)
+        const short = families.map((family) => ({
+          ...family,
+          values: family.values.map(() => 1),
+        }))
+        show(short, format, { created })
+        assert.equal(show(families, format, { created }), expected)
+      }
+    }
+  }
+})
+
 test('a carriage return in a label ends no line', () => {
   const x = family('gauge', 'x', '', [{ labels: { n: '\r# \r' }, value: 1 }])
   assert.equal(show([{ ...x, timestampMs: 1 }], 'text'), '# TYPE x gauge\nx{n="\r# \r"} 1 1\n')
