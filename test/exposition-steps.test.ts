@@ -36,7 +36,10 @@ function many(type: MetricType, rows: number, value: number | ((row: number) => 
     })),
   )
 }
-const changed = (family: Family, change: (value: number, at: number) => number): Family => ({
+const changed = (
+  family: Family,
+  change: (value: number, at: number, all: Float64Array) => number,
+): Family => ({
   ...family,
   values: family.values.map(change),
 })
@@ -133,15 +136,18 @@ test('rows are written 4096 values at a time, anew or in place, of one column or
 
 test('a histogram of many steps is patched as it is rendered anew, wherever it changed', () => {
   let family = many('histogram', 3000, (row) => row)
+  type Change = (value: number, at: number, all: Float64Array) => number
   for (const change of [
-    (value: number) => value * 1000,
-    (value: number, at: number) => (at % 7 === 3 ? value + 1 : value),
-    (value: number, at: number) => (at % 5 === 4 ? value / 8 : value),
-    (value: number, at: number) => (at === 14_999 ? 5 : value),
-    (value: number) => value,
-    (value: number, at: number) => (at % 1000 === 0 ? -0 : value),
-    (value: number, at: number) => (at % 1000 === 0 ? 0 : value),
-  ]) {
+    (value) => value * 1000,
+    // To what others were, of the row before too.
+    (value, at, all) => all[2 * (at - (at % 5)) - at] ?? value,
+    (value, at) => (at % 7 === 3 ? value + 1 : value),
+    (value, at) => (at % 5 === 4 ? value / 8 : value),
+    (value, at) => (at === 14_999 ? 5 : value),
+    (value) => value,
+    (value, at) => (at % 1000 === 0 ? -0 : value),
+    (value, at) => (at % 1000 === 0 ? 0 : value),
+  ] satisfies Change[]) {
     family = changed(family, change)
     for (const format of ['text', 'openmetrics'] as const) {
       assert.equal(textOf(family, format), textOf(fresh(family), format))
