@@ -1,4 +1,5 @@
 import { DecodeError } from './errors.js'
+import { addCount } from './metrics/counts.js'
 import { labelsOf, type Family } from './metrics/family.js'
 import type { Collection } from './scrape.js'
 
@@ -232,7 +233,7 @@ function shareOf(
   for (const { labels, value } of rows) {
     const text = labelOf(labels, label) ?? ''
     const name = names.get(text) ?? text
-    counts.set(name, (counts.get(name) ?? 0) + value)
+    addCount(counts, name, value)
   }
   const order = [...names.values()]
   const parts = Array.from(counts, ([name, count]) => ({ name, count }))

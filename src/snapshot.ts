@@ -2,6 +2,7 @@ import type { Collected } from './collectors/collector.js'
 import { hasAnswered } from './collectors/failure.js'
 import { TimeoutError } from './errors.js'
 import type { Log } from './log.js'
+import { addCount } from './metrics/counts.js'
 import { createExposition, type Exposition } from './metrics/exposition.js'
 import type { Family } from './metrics/family.js'
 import { limitSeries } from './metrics/limit.js'
@@ -83,14 +84,14 @@ export function createSnapshots(options: SnapshotOptions) {
     const { kept, leftOut } = limitSeries(server.filter(isNotOurs), options.maxSeries)
     for (const { collected } of told) {
       collected.leftOut?.forEach((series, name) => {
-        leftOut.set(name, (leftOut.get(name) ?? 0) + series)
+        addCount(leftOut, name, series)
       })
     }
     for (const family of server) if (leftOut.has(family.name)) forget(family)
     if (server.length > 0) logLeftOut([...leftOut.keys()].join(' '))
     const invalid = new Map<string, number>()
     const count = (name: string, rows: number) => {
-      if (rows > 0) invalid.set(name, (invalid.get(name) ?? 0) + rows)
+      if (rows > 0) addCount(invalid, name, rows)
     }
     for (const { collected } of told) {
       collected.invalid.forEach((rows, name) => {

@@ -1,3 +1,4 @@
+import { addCount } from '../metrics/counts.js'
 import { labelsOf, width, type Family } from '../metrics/family.js'
 import { createTable, type Table } from '../metrics/store.js'
 import { figuresOf, type Figure } from './mod-prometheus-names.js'
@@ -60,7 +61,7 @@ export function createModPrometheus() {
     const known = places.get(text)
     if (known !== undefined) {
       if (targets[known]!.figure.of === figure.of) return known
-      clashes.set(figure.name, (clashes.get(figure.name) ?? 0) + 1)
+      addCount(clashes, figure.name, 1)
       return -1
     }
     places.set(text, targets.length)

@@ -1,5 +1,6 @@
 import { helpFor } from '../catalogue/index.js'
 import { DecodeError } from '../errors.js'
+import { addCount } from '../metrics/counts.js'
 import { escapeLabelValue, type MetricType } from '../metrics/family.js'
 import { createTable, type Table } from '../metrics/store.js'
 import { own } from '../own.js'
@@ -232,7 +233,7 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
       const counts = new Map<string, number>()
       for (const { table, tooLong } of families.values()) {
         const count = table.leftOut() + tooLong
-        if (count > 0) counts.set(table.meta.name, (counts.get(table.meta.name) ?? 0) + count)
+        if (count > 0) addCount(counts, table.meta.name, count)
       }
       return counts
     },

@@ -1,3 +1,4 @@
+import { addCount } from '../metrics/counts.js'
 import type { Family } from '../metrics/family.js'
 import { createModPrometheus } from './mod-prometheus.js'
 import type { RegistrySource } from './registry-lines.js'
@@ -42,7 +43,7 @@ export function createNaming(
     let leftOut = new Map<string, number>()
 
     function leave(name: string, series: number): void {
-      leftOut.set(name, (leftOut.get(name) ?? 0) + series)
+      addCount(leftOut, name, series)
       if (said.has(name)) return
       said.add(name)
       say(

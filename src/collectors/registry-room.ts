@@ -1,4 +1,5 @@
 import { DecodeError } from '../errors.js'
+import { addCount } from '../metrics/counts.js'
 import { createTable, type Table } from '../metrics/store.js'
 
 /** A family's series, as long as there is room for them. */
@@ -71,7 +72,7 @@ export function createRoom(maxSeries = Infinity) {
 export function leftOut(families: Iterable<Kept>): Map<string, number> {
   const counts = new Map<string, number>()
   for (const { table, rows, isLeftOut } of families) {
-    if (isLeftOut) counts.set(table.meta.name, (counts.get(table.meta.name) ?? 0) + rows)
+    if (isLeftOut) addCount(counts, table.meta.name, rows)
   }
   return counts
 }

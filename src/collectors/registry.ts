@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DecodeError, NotHandledError, TimeoutError } from '../errors.js'
+import { addCount } from '../metrics/counts.js'
 import { family } from '../metrics/family.js'
 import type { Connection } from '../xmpp/connection.js'
 import type { Collector } from './collector.js'
@@ -195,7 +196,7 @@ export function createRegistryCollector(
 
 function addUp(a: ReadonlyMap<string, number>, b: ReadonlyMap<string, number>) {
   const sum = new Map(a)
-  for (const [name, count] of b) sum.set(name, (sum.get(name) ?? 0) + count)
+  for (const [name, count] of b) addCount(sum, name, count)
   return sum
 }
 

@@ -1,4 +1,5 @@
 import { DecodeError } from '../errors.js'
+import { addCount } from '../metrics/counts.js'
 import type { HostSource } from './host-collector.js'
 import { createListGuard } from './list-guard.js'
 
@@ -37,7 +38,7 @@ export function createS2s(): HostSource {
         if (arrow === undefined)
           throw new DecodeError('s2s#list', 'a line with -> or <-', 'another')
         const key = `${arrow} ${securityOf(new Set(flags!.split(', ')))}`
-        counts.set(key, (counts.get(key) ?? 0) + 1)
+        addCount(counts, key, 1)
       }
       return Object.entries(DIRECTIONS).flatMap(([arrow, direction]) =>
         SECURITIES.map((security) => ({

@@ -1,3 +1,4 @@
+import { addCount } from './counts.js'
 import type { Family } from './family.js'
 
 /** Whole families, the largest left out first, until the rest are no more than `max` series. */
@@ -13,7 +14,7 @@ export function limitSeries(families: readonly Family[], max: number) {
     if (total <= max) break
     dropped.add(family)
     // Two that clash have one name.
-    leftOut.set(family.name, (leftOut.get(family.name) ?? 0) + family.order.length)
+    addCount(leftOut, family.name, family.order.length)
     total -= family.order.length
   }
   return { kept: families.filter((family) => !dropped.has(family)), leftOut }
