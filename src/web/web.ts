@@ -74,7 +74,8 @@ export function createWeb(file: Given, log: Log, now: () => number = () => perfo
         )
       }
       // An empty file is a right one, and what a full disk or an editor makes of it.
-      const gone = guardsOf(config).filter((guard) => !guardsOf(read).includes(guard))
+      const left = guardsOf(read)
+      const gone = guardsOf(config).filter((guard) => !left.includes(guard))
       if (gone.length > 0) {
         throw new ConfigError(
           `${file.source}: expected ${gone.join(' and ')} as before, got none at all: restart for it`,
