@@ -6,18 +6,11 @@ import type { Family, MetricType } from '../src/metrics/family.js'
 import { metadataOf, roomFor } from '../src/metrics/lines.js'
 import { recall, type Variant } from '../src/metrics/memo.js'
 import { keepPlain, partOf, writeWithTimestamps, writingPlain } from '../src/metrics/part.js'
-import { inSlices, type Steps } from '../src/metrics/slices.js'
+import { inSlices } from '../src/metrics/slices.js'
 import { STAMP_BYTES, stampFor, writeStamped } from '../src/metrics/stamp.js'
 import { exposableRows } from '../src/metrics/validity.js'
-import { makeFamily } from './helpers/families.js'
-
-/** How often the work let others have their turn, and what it came to. */
-function run<T>(work: Steps<T>): { turns: number; result: T } {
-  for (let turns = 0; ; turns++) {
-    const { done, value } = work.next()
-    if (done) return { turns, result: value }
-  }
-}
+import { fresh, makeFamily } from './helpers/families.js'
+import { runSteps } from './helpers/steps.js'
 
 const PLAIN = { created: false }
 const CREATED = { created: true }
@@ -43,8 +36,6 @@ const changed = (
   ...family,
   values: family.values.map(change),
 })
-/** The same, and nobody remembers it. */
-const fresh = (family: Family): Family => ({ ...family, order: family.order.slice() })
 const textOf = (family: Family, format: 'text' | 'openmetrics', options = PLAIN) =>
   Buffer.from(render([family], format, options)).toString()
 
@@ -96,13 +87,13 @@ test('families are looked at a hundred at a time, and written 100 KB at a time',
   const families = Array.from({ length: 250 }, (_, i) =>
     makeFamily({ name: `x${i}`, type: 'gauge' }, [{ values: [i] }]),
   )
-  assert.equal(run(textSteps(families, 'text', PLAIN)).turns, 2)
-  assert.equal(run(textSteps(families.slice(0, 100), 'text', PLAIN)).turns, 1)
-  assert.equal(run(textSteps(families.slice(0, 99), 'text', PLAIN)).turns, 0)
+  assert.equal(runSteps(textSteps(families, 'text', PLAIN)).turns, 2)
+  assert.equal(runSteps(textSteps(families.slice(0, 100), 'text', PLAIN)).turns, 1)
+  assert.equal(runSteps(textSteps(families.slice(0, 99), 'text', PLAIN)).turns, 0)
   const wordy = Array.from({ length: 10 }, (_, i) =>
     makeFamily({ name: `x${i}`, type: 'gauge', help: 'h'.repeat(60_000) }, [{ values: [i] }]),
   )
-  assert.equal(run(textSteps(wordy, 'text', PLAIN)).turns, 5)
+  assert.equal(runSteps(textSteps(wordy, 'text', PLAIN)).turns, 5)
 })
 
 test('rows are written 4096 values at a time, anew or in place, of one column or of several', () => {
@@ -120,10 +111,14 @@ test('rows are written 4096 values at a time, anew or in place, of one column or
     const options = { created: false }
     // What it takes to look whether a histogram's rows are right is not of this.
     exposableRows(family, 'text')
-    assert.equal(run(textSteps([family], 'text', options)).turns, turns, `${type} ${rows}`)
+    assert.equal(runSteps(textSteps([family], 'text', options)).turns, turns, `${type} ${rows}`)
     const next = changed(family, (value) => value * 10)
     exposableRows(next, 'text')
-    assert.equal(run(textSteps([next], 'text', options)).turns, turns, `${type} ${rows} patched`)
+    assert.equal(
+      runSteps(textSteps([next], 'text', options)).turns,
+      turns,
+      `${type} ${rows} patched`,
+    )
   }
 })
 
@@ -239,7 +234,7 @@ test('rows are stamped 4096 lines at a time; what is as it was is not written an
     for (let times = again ? 2 : 1; times > 0; times--) {
       const part = partOf(family, family.order, 'text', false)
       const out = createBytes(part.room)
-      last = run(writeWithTimestamps(out, part, 'text')).turns
+      last = runSteps(writeWithTimestamps(out, part, 'text')).turns
       assert.equal(Buffer.from(finishBytes(out)).toString().split(' 1 5\n').length, rows + 1)
     }
     return last
@@ -252,6 +247,6 @@ test('rows are stamped 4096 lines at a time; what is as it was is not written an
   assert.equal(turns(12_289, true), 3)
   const bytes = Buffer.from('a 1\nb 2\n')
   const out = createBytes(100)
-  run(writeStamped(out, { bytes, start: 4, end: 8 }, stampFor(1500, 'openmetrics')))
+  runSteps(writeStamped(out, { bytes, start: 4, end: 8 }, stampFor(1500, 'openmetrics')))
   assert.equal(Buffer.from(finishBytes(out)).toString(), 'b 2 1.5\n')
 })

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Family, MetricType } from '../src/metrics/family.js'
-import type { Steps } from '../src/metrics/slices.js'
 import {
   collisions,
   exposableRows,
@@ -12,6 +11,7 @@ import {
   textCollisions,
 } from '../src/metrics/validity.js'
 import { makeFamily } from './helpers/families.js'
+import { runSteps } from './helpers/steps.js'
 
 const BOUNDS = [1, 2, Infinity]
 
@@ -293,14 +293,6 @@ test('a large family is looked through to its end, also where a piece of it ends
   assert.deepEqual([...exposableRows(histogram, 'text')], [0])
 })
 
-/** How often the work let others have their turn, and what it came to. */
-function run<T>(work: Steps<T>): { turns: number; result: T } {
-  for (let turns = 0; ; turns++) {
-    const { done, value } = work.next()
-    if (done) return { turns, result: value }
-  }
-}
-
 function large(type: MetricType, rows: number, wrong: readonly number[] = []): Family {
   const bounds = type === 'histogram' ? [Infinity] : []
   const right = { histogram: [1, 1, 1], info: [1] } as Partial<Record<MetricType, number[]>>
@@ -337,7 +329,7 @@ test('of a family that any format carries it is the family’s own order, found 
   ] as const) {
     const family = large(type, rows)
     for (const format of ['text', 'openmetrics'] as const) {
-      const found = run(exposableSteps(family, format))
+      const found = runSteps(exposableSteps(family, format))
       assert.equal(found.result, family.order)
       // The second time it is known.
       assert.equal(found.turns, format === 'text' ? turns : 0, `${type} ${rows}`)
@@ -347,16 +339,16 @@ test('of a family that any format carries it is the family’s own order, found 
 
 test('rows are looked at one by one in steps of 4096 too, and what it came to is remembered', () => {
   const family = large('info', 12_288, [0, 4095, 12_287])
-  const text = run(exposableSteps(family, 'openmetrics'))
+  const text = runSteps(exposableSteps(family, 'openmetrics'))
   assert.equal(text.turns, 6)
   assert.equal(text.result.length, 12_285)
   assert.equal(text.result[0], 1)
   assert.equal(text.result.includes(4095), false)
-  assert.equal(run(exposableSteps(family, 'openmetrics')).result, text.result)
-  const all = run(exposableSteps(family, 'text'))
+  assert.equal(runSteps(exposableSteps(family, 'openmetrics')).result, text.result)
+  const all = runSteps(exposableSteps(family, 'text'))
   assert.deepEqual([all.turns, all.result], [0, family.order])
   // One that has a wrong value at its very end only.
-  const last = run(exposableSteps(large('counter', 8192, [8191]), 'openmetrics'))
+  const last = runSteps(exposableSteps(large('counter', 8192, [8191]), 'openmetrics'))
   assert.equal(last.result.length, 8191)
   assert.equal(last.turns, 1 + 2 + 2)
 })
@@ -366,7 +358,7 @@ test('label text is searched by the megabyte', () => {
     makeFamily({ name: 'x', type: 'histogram', bounds: [Infinity] }, [
       { labels: `a="${'v'.repeat(megabytes * 2 ** 20 - 'a=""'.length)}"`, values: [1, 1, 1] },
     ])
-  assert.equal(run(exposableSteps(long(1), 'text')).turns, 0)
-  assert.equal(run(exposableSteps(long(2), 'text')).turns, 1)
-  assert.equal(run(exposableSteps(long(3), 'text')).turns, 2)
+  assert.equal(runSteps(exposableSteps(long(1), 'text')).turns, 0)
+  assert.equal(runSteps(exposableSteps(long(2), 'text')).turns, 1)
+  assert.equal(runSteps(exposableSteps(long(3), 'text')).turns, 2)
 })

@@ -79,9 +79,9 @@ export async function runScenario(
   async function scrape(at = port): Promise<Verdict> {
     const startedAt = fairNow()
     const headers = { 'X-Prometheus-Scrape-Timeout-Seconds': String(SCRAPE_TIMEOUT_S) }
-    const { status, text } = scenario.tls
-      ? await httpGet(`https://127.0.0.1:${at}/metrics`, headers, undefined, encryption().ca)
-      : await httpGet(`http://127.0.0.1:${at}/metrics`, headers)
+    const url = `${scenario.tls ? 'https' : 'http'}://127.0.0.1:${at}/metrics`
+    const ca = scenario.tls ? encryption().ca : undefined
+    const { status, text } = await httpGet(url, headers, undefined, ca)
     if (at === port) {
       const tookMs = fairNow() - startedAt
       assert.ok(tookMs < SCRAPE_TIMEOUT_S * 1000 + MARGIN_MS, `answered after ${tookMs} ms`)

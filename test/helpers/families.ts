@@ -30,3 +30,8 @@ export function makeFamily(
       : undefined,
   }
 }
+
+/** The same family with nothing that could tell that it was rendered before. */
+export function fresh(family: Family): Family {
+  return { ...family, order: family.order.slice() }
+}

@@ -20,6 +20,14 @@ const LIES: readonly Lie[] = [
   ...(['twice', 'from another', 'guessed ids', 'before its turn', 'not well-formed'] as const),
   ...(['a DOCTYPE', 'an entity', 'too deep', 'no UTF-8', 'another namespace'] as const),
 ]
+/** From which on something may be lost that is never made good. */
+const LOSING_MODES: readonly Mode[] = ['drop up', 'drop down', 'silent']
+const LOSING_LIES: readonly Lie[] = [
+  // An answer that is held back is as good as lost.
+  ...(['before its turn', 'another namespace'] as const),
+  // What opens a tag, and so is part of the next answer.
+  ...(['too deep', 'no UTF-8'] as const),
+]
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {} }
 
 export type Outcome = { readonly scrapes: number; readonly ups: number; readonly script: string[] }
@@ -74,8 +82,6 @@ export async function simulate(seed: number): Promise<Outcome> {
 
   try {
     connection.start()
-    // Until when something that is never made good may have been lost.
-    let isLossy = { network: false, server: false }
     let lossyUntil = -Infinity
     for (let steps = 5 + random.below(20); steps > 0; steps--) {
       const what = random.below(20)
@@ -88,8 +94,6 @@ export async function simulate(seed: number): Promise<Outcome> {
         under.add(one)
       } else if (what < 16) {
         network.mode = random.below(2) === 0 ? 'well' : random.pick(MODES)
-        const loses = network.mode.startsWith('drop') || network.mode === 'silent'
-        isLossy = { ...isLossy, network: loses }
         script.push(`${time.now()}: the network: ${network.mode}`)
       } else if (what === 16) {
         const kind = random.pick(['reset', 'close'] as const)
@@ -97,11 +101,6 @@ export async function simulate(seed: number): Promise<Outcome> {
         network.endAll(kind)
       } else if (what === 17) {
         world.lie = random.below(2) === 0 ? 'none' : random.pick(LIES)
-        // An answer that is held back is as good as lost.
-        const holds = world.lie === 'before its turn' || world.lie === 'another namespace'
-        // What opens a tag, and so is part of the next answer.
-        const opens = world.lie === 'too deep' || world.lie === 'no UTF-8'
-        isLossy = { ...isLossy, server: holds || opens }
         script.push(`${time.now()}: the server lies: ${world.lie}`)
       } else if (what === 18) {
         const change = random.pick(['replace', 'restart'] as const)
@@ -113,7 +112,8 @@ export async function simulate(seed: number): Promise<Outcome> {
         script.push(`${time.now()}: the module is ${world.hasModule ? 'loaded' : 'unloaded'}`)
       }
       await time.pass(random.below(random.pick([5, 100, 1500, 4000])))
-      if (isLossy.network || isLossy.server) lossyUntil = time.now()
+      const isLosing = LOSING_MODES.includes(network.mode) || LOSING_LIES.includes(world.lie)
+      if (isLosing) lossyUntil = time.now()
     }
 
     network.mode = 'well'
