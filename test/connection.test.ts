@@ -221,7 +221,7 @@ test('a reply that stops half-way is a dead link: it is dialled again, and other
   ])
   await link.next()
   link.send('<iq type="result"><a>text')
-  link.send(`<iq ${attrs((await link.next()).attrs['id']!, 'result', DOMAIN)}/>`.repeat(3))
+  link.send(`<x ${attrs((await link.next()).attrs['id']!, 'result', DOMAIN)}/>`.repeat(3))
   link.send('the end')
   // Our space says that it has come.
   await once(link.socket, 'data')
@@ -232,6 +232,56 @@ test('a reply that stops half-way is a dead link: it is dialled again, and other
   clock.advance(200)
   await accept()
   await online()
+})
+
+test('a stanza in the middle of another one ends the stream: bytes were lost', async (t) => {
+  const { connection, log, accept, online } = await connectTo(t)
+  const link = await accept()
+  await online()
+  const rejected = assert.rejects(
+    connection.request('get', ping(), { timeoutMs: 10_000 }),
+    LinkError,
+  )
+  await link.next()
+  link.send(`<iq type="result"><a>text<iq type="result" id="1" from="${DOMAIN}"/>`)
+  await rejected
+  assert.match((await log.next(isProblem)).message, /bytes were lost/)
+})
+
+test('after a second of silence the server is asked for a sign of life; when that comes first, answers were lost', async (t) => {
+  const { clock, connection, accept, online } = await connectTo(t)
+  const link = await accept()
+  await online()
+  const lost = [1, 2].map(() => connection.request('get', ping(), { timeoutMs: 10_000 }))
+  const rejected = Promise.all(
+    lost.map((request) => assert.rejects(request, /the answer was lost on the way/)),
+  )
+  // Somebody else's, who answers when it likes.
+  const slow = connection.request('get', ping(), { to: 'example.com', timeoutMs: 10_000 })
+  const asked = [await link.next(), await link.next(), await link.next()]
+  clock.advance(1000)
+  const probe = await link.next()
+  assert.ok(probe.getChild('ping', 'urn:xmpp:ping'))
+  assert.equal(probe.attrs['to'], DOMAIN)
+  // As it comes back where nothing on the server takes it.
+  link.send(probe.toString())
+  await rejected
+  link.send(`<iq ${attrs(asked[2]!.attrs['id']!, 'result', 'example.com')}/>`)
+  await slow
+  assert.equal(connection.isConnected(), true)
+})
+
+test('a server that answers late answers in order, and nothing was lost', async (t) => {
+  const { clock, connection, accept, online } = await connectTo(t)
+  const link = await accept()
+  await online()
+  const request = connection.request('get', ping(), { timeoutMs: 10_000 })
+  const { id } = (await link.next()).attrs
+  clock.advance(1000)
+  const probe = await link.next()
+  link.send(`<iq ${attrs(id!, 'result', DOMAIN)}/>`)
+  link.send(`<iq ${attrs(probe.attrs['id']!, 'result', DOMAIN)}/>`)
+  await request
 })
 
 const TOO_MUCH: Readonly<Record<string, string>> = {

@@ -1,7 +1,6 @@
+import { NS_PING } from '../xmpp/namespaces.js'
 import { xml } from '../xmpp/stream.js'
 import type { HostSource } from './host-collector.js'
-
-const NS_PING = 'urn:xmpp:ping'
 
 /** How long each host takes to answer at all. @see XEP-0199 §4.2 */
 export const ping: HostSource = {

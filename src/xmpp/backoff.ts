@@ -52,6 +52,8 @@ export function createBackoff({
       if (refusal && now() - refusal.sinceMs >= FIRST_MINUTE_MS) {
         return upTo(Math.min(LONGEST_REFUSED_MS, LONGEST_MS * 2 ** Math.min(++refusal.tries, 9)))
       }
+      // It was waited for already.
+      if (end.kind === 'timeout') return upTo(500)
       return upTo(Math.min(LONGEST_MS, 500 * 2 ** Math.min(tries++, 9)))
     },
   }

@@ -1,10 +1,12 @@
-import { randomUUID } from 'node:crypto'
 import { LinkError, NotHandledError, TimeoutError } from '../errors.js'
 import type { Log } from '../log.js'
 import { parseService } from './address.js'
 import { explain } from './advice.js'
 import { createBackoff } from './backoff.js'
+import { NS_PING } from './namespaces.js'
+import { createRequests } from './requests.js'
 import { realTime, type Schedule } from './schedule.js'
+import { createSilenceWatch } from './silence.js'
 import { answerIq, type Command } from './service.js'
 import { readError } from './stanza-error.js'
 import { openStream, xml, type Element, type Stream, type StreamOptions } from './stream.js'
@@ -75,11 +77,6 @@ export type ConnectionOptions = {
   readonly random?: () => number
 }
 
-type Pending = {
-  readonly to: string
-  readonly settle: (outcome: Element | Error) => void
-}
-
 /**
  * A component's stream to its server, kept up for as long as the process runs.
  *
@@ -91,10 +88,9 @@ export function createConnection(options: ConnectionOptions): Connection {
   parseService(service)
 
   const backoff = createBackoff({ now, random })
-  const pending = new Map<string, Pending>()
+  const requests = createRequests()
   const watches = new Set<Watch>()
-  // Checks of the present stream that are still to come.
-  const checks = new Set<() => void>()
+  const silence = createSilenceWatch(schedule)
   let stream: Stream | undefined
   let isStarted = false
   let isStopped = false
@@ -143,9 +139,8 @@ export function createConnection(options: ConnectionOptions): Connection {
   }
 
   function dropAll(error: LinkError): void {
-    for (const cancel of checks) cancel()
-    checks.clear()
-    for (const { settle } of [...pending.values()]) settle(error)
+    silence.stop()
+    requests.settleAll(error)
   }
 
   function show(way: 'sent' | 'received', stanza: Element): void {
@@ -157,7 +152,7 @@ export function createConnection(options: ConnectionOptions): Connection {
     // Presence and messages need no answer (RFC 6120 §8.2.1, §8.2.2).
     if (element.getName() !== 'iq') return
     const { from, type, id = '' } = element.attrs
-    const request = pending.get(id)
+    const request = requests.get(id)
     if (type === 'result' || type === 'error') {
       if (request?.to === from) request?.settle(type === 'error' ? readError(element) : element)
       return
@@ -180,19 +175,16 @@ export function createConnection(options: ConnectionOptions): Connection {
     }
   }
 
-  /** A stream that delivers nothing while it owes an answer is dead, or cut in the middle of one. */
-  function watch(current: Stream, delayMs: number): () => void {
-    const before = current.elements()
-    const cancel = schedule(delayMs, () => {
-      checks.delete(forget)
-      if (current.elements() === before) current.end('timeout', 'reply')
-    })
-    function forget(): void {
-      checks.delete(forget)
-      cancel()
-    }
-    checks.add(forget)
-    return forget
+  /**
+   * A ping to our own domain, which comes back to us at the latest. Where bytes were lost in the middle
+   * of a stanza it makes no sense there, and ends the stream; where an answer was lost as a whole the
+   * ping's comes first, and what our domain is asked the server answers in order.
+   */
+  function probe(current: Stream): void {
+    const attrs = { type: 'get', id: requests.addProbe(domain), from: domain, to: domain }
+    const iq = xml('iq', attrs, xml('ping', { xmlns: NS_PING }))
+    current.send(iq)
+    show('sent', iq)
   }
 
   return {
@@ -225,28 +217,27 @@ export function createConnection(options: ConnectionOptions): Connection {
         if (isStopped || !current?.isOnline()) {
           throw new LinkError(`no stream to ${service}${problem ? `: ${problem}` : ''}`)
         }
-        // Unguessable (RFC 6120 §8.1.3).
-        const id = randomUUID()
-        const iq = xml('iq', { type, id, from: domain, to }, child)
-        current.send(iq)
-        if (current.unsent() > MAX_UNREAD) current.end('timeout', 'unread')
-        show('sent', iq)
-
+        const id = requests.add(to, (outcome) => {
+          cancelTimeout()
+          cancelWatch()
+          if (outcome instanceof Error) reject(outcome)
+          else resolve(outcome)
+        })
         const cancelTimeout = schedule(timeoutMs, () => {
-          pending.delete(id)
+          requests.forget(id)
           reject(new TimeoutError(`no reply from ${to} within ${Math.round(timeoutMs)} ms`))
         })
-        const cancelWatch = watch(current, Math.max(timeoutMs, silenceMs))
-        pending.set(id, {
-          to,
-          settle(outcome) {
-            pending.delete(id)
-            cancelTimeout()
-            cancelWatch()
-            if (outcome instanceof Error) reject(outcome)
-            else resolve(outcome)
-          },
+        const cancelWatch = silence.watch(current, Math.max(timeoutMs, silenceMs), () => {
+          probe(current)
         })
+        try {
+          const iq = xml('iq', { type, id, from: domain, to }, child)
+          current.send(iq)
+          if (current.unsent() > MAX_UNREAD) current.end('timeout', 'unread')
+          show('sent', iq)
+        } catch (error) {
+          requests.get(id)?.settle(error as Error)
+        }
       })
     },
   }

@@ -8,3 +8,5 @@ export const NS_DISCO_ITEMS = 'http://jabber.org/protocol/disco#items'
 export const NS_COMMANDS = 'http://jabber.org/protocol/commands'
 /** XEP-0133: in front of `#` and a command's name */
 export const NS_ADMIN = 'http://jabber.org/protocol/admin'
+/** XEP-0199 */
+export const NS_PING = 'urn:xmpp:ping'

@@ -1,12 +1,11 @@
 // What we answer for our own domain: XEP-0030 (2.5), XEP-0092 (1.1), XEP-0199 (2.0), and the list of
 // commands of XEP-0050 (1.3.0). A component's host in Prosody has neither mod_disco nor mod_ping.
 
-import { NS_COMMANDS, NS_DATA_FORM, NS_DISCO_INFO, NS_DISCO_ITEMS } from './namespaces.js'
+import { NS_COMMANDS, NS_DATA_FORM, NS_DISCO_INFO, NS_DISCO_ITEMS, NS_PING } from './namespaces.js'
 import { xml, type Element } from './stream.js'
 
 const NS_STANZAS = 'urn:ietf:params:xml:ns:xmpp-stanzas'
 const NS_VERSION = 'jabber:iq:version'
-const NS_PING = 'urn:xmpp:ping'
 const NAME = 'prosody-exporter'
 const FEATURES = [NS_COMMANDS, NS_DISCO_INFO, NS_DISCO_ITEMS, NS_VERSION, NS_PING]
 

@@ -32,7 +32,7 @@ export type StreamOptions = {
   readonly onOnline: () => void
   /** Each complete element after that, but stream errors. */
   readonly onElement: (element: Element) => void
-  /** From dialling to online. Default: 8000. */
+  /** From dialling to online. Default: 4000. */
   readonly dialTimeoutMs?: number
   readonly limits?: Partial<typeof LIMITS>
 }
@@ -146,8 +146,7 @@ export function openStream(options: StreamOptions): Stream {
   entity._onElement = (element) => {
     if (state === 'ended') return
     complete++
-    bytes = 0
-    elements = 0
+    bytes = elements = 0
     // White space between stanzas would pile up in the stream's root element.
     if (entity.parser?.root) entity.parser.root.children = []
     if (element.is('error', NS_STREAM)) {
@@ -180,7 +179,9 @@ export function openStream(options: StreamOptions): Stream {
 
   function limitElements(): void {
     const sax = entity.parser?.parser
-    sax?.on('startElement', () => {
+    sax?.on('startElement', (name: string) => {
+      // What comes after lost bytes stands in the stanza that they cut short.
+      if (depth > 1 && name === 'iq') throw new Error('a stanza within a stanza: bytes were lost')
       if (++depth > limits.depth) throw new Error(`elements more than ${limits.depth} deep`)
       if (++elements > limits.elements) throw new Error(`more than ${limits.elements} elements`)
     })
@@ -205,7 +206,7 @@ export function openStream(options: StreamOptions): Stream {
     resolveClosed({ kind: isOurs ? 'stopped' : kind, condition, text: oneLine(text ?? '') })
   }
 
-  const cancelWatchdog = schedule(options.dialTimeoutMs ?? 8000, () => {
+  const cancelWatchdog = schedule(options.dialTimeoutMs ?? 4000, () => {
     end('timeout', state)
   })
 

@@ -36,8 +36,7 @@ const scrapes = outcomes.reduce((sum, each) => sum + each.scrapes, 0)
 const failed = results.length - outcomes.length
 console.log(
   `${results.length} scenarios, seeds ${first} to ${first + count - 1}: ${failed} failed; ${scrapes} scrapes judged; ` +
-    `right again after ${at(0.5)} ms (median), ${at(0.99)} ms (99 %), ${at(1)} ms (longest), ` +
-    `${recoveries.filter((ms) => ms > 5000).length} after more than 5 s (of those where bytes were lost); ` +
+    `right again after ${at(0.5)} ms (median), ${at(0.99)} ms (99 %), ${at(1)} ms (longest); ` +
     `${Math.round((performance.now() - startedAt) / 1000)} s`,
 )
 await until(() => process.getActiveResourcesInfo().length <= resources, {

@@ -19,11 +19,6 @@ import { encryption } from './tls.js'
 
 /** The product's promise: right again this long after the trouble's end. */
 const RECOVERY_MS = 5000
-/**
- * TCP's promise broken: of a stream from which bytes were taken, only time tells. 8 s for one that
- * does not come up and up to 3 s until the next try, or 10 s for one that owes an answer.
- */
-const LOSS_RECOVERY_MS = 15_000
 const SCRAPE_TIMEOUT_S = 1
 const MARGIN_MS = 2000
 
@@ -71,9 +66,6 @@ export async function runScenario(
   const changesBytes = ({ fault }: Trouble) => fault.kind === 'corrupt'
   // From then on what is in the store may be what the proxy made of it.
   const isTrue = !scenario.troubles.some((each) => each.where === 'xmpp' && changesBytes(each))
-  const losesBytes = scenario.troubles.some(
-    ({ where, fault }) => where === 'xmpp' && (fault.kind === 'drop' || fault.kind === 'corrupt'),
-  )
   let scrapes = 0
   const steps = new Map<number, number>()
   async function scrape(at = port): Promise<Verdict> {
@@ -128,12 +120,11 @@ export async function runScenario(
     http.heal()
     const healedAt = fairNow()
     epochs.add(await epochOf(prosody))
-    const limitMs = losesBytes ? LOSS_RECOVERY_MS : RECOVERY_MS
     for (;;) {
       const { isRead } = await scrape()
       if (isRead) break
       const forMs = Math.round(fairNow() - healedAt)
-      assert.ok(forMs < limitMs, `not right ${forMs} ms after the trouble's end`)
+      assert.ok(forMs < RECOVERY_MS, `not right ${forMs} ms after the trouble's end`)
       await sleep(20)
     }
     const recoveredMs = fairNow() - healedAt

@@ -73,7 +73,9 @@ export function createWorld(time: Time, random: Random): World {
     } else if (text.startsWith('<handshake')) peer.send('<handshake/>')
     else if (text.startsWith('<iq')) {
       const iq = parse(text)
-      const reply = world.hasModule ? await answer(iq) : text
+      // What nothing takes comes back to us.
+      const isAsked = world.hasModule && iq.getChild('command') !== undefined
+      const reply = isAsked ? await answer(iq) : text
       if (reply !== undefined) tell(peer, reply, iq.attrs['id'] ?? '')
     }
   }
