@@ -25,12 +25,12 @@ test('trap 1: a service that is no xmpp:// address is refused at once, not left 
   }
 })
 
-test('trap 2: how long a stream may take to come up is ours to say: 4 s', async (t) => {
+test('trap 2: how long a stream may take to come up is ours to say: 3 s', async (t) => {
   const { server, clock, log } = await connectTo(t)
   const link = await server.link()
   await link.header
-  assert.equal(clock.nextMs(), 4000)
-  clock.advance(4000)
+  assert.equal(clock.nextMs(), 3000)
+  clock.advance(3000)
   await link.closed
   assert.match((await log.next(isProblem)).message, /says nothing/)
 })
@@ -59,7 +59,7 @@ test('trap 5: a server that accepts and says nothing is given up, and dialled ag
   const { server, clock, log, accept, online } = await connectTo(t)
   const link = await server.link()
   await link.header
-  clock.advance(4000)
+  clock.advance(3000)
   await log.next(isProblem)
   await link.closed
   clock.advance(3000)
@@ -76,7 +76,7 @@ test('trap 6: so is one that falls silent when we come back to it', async (t) =>
   clock.advance(200)
   const second = await server.link()
   await second.header
-  clock.advance(4000)
+  clock.advance(3000)
   await log.next(isProblem)
   clock.advance(3000)
   await accept()
@@ -90,7 +90,7 @@ test('trap 7: a handshake that is never answered is given up, and dialled again'
   await link.header
   link.open()
   assert.equal((await link.next()).name, 'handshake')
-  clock.advance(4000)
+  clock.advance(3000)
   assert.match((await log.next(isProblem)).message, /did not answer our handshake/)
   assert.equal(connection.isConnected(), false)
   clock.advance(3000)
@@ -311,7 +311,7 @@ test('trap 18: what is left of an old try cannot end a new stream', async (t) =>
   const { server, clock, connection, log, accept, online } = await connectTo(t)
   const silent = await server.link()
   await silent.header
-  clock.advance(4000)
+  clock.advance(3000)
   await log.next(isProblem)
   clock.advance(3000)
   const link = await accept()

@@ -32,10 +32,12 @@ export type StreamOptions = {
   readonly onOnline: () => void
   /** Each complete element after that, but stream errors. */
   readonly onElement: (element: Element) => void
-  /** From dialling to online. Default: 4000. */
-  readonly dialTimeoutMs?: number
   readonly limits?: Partial<typeof LIMITS>
 }
+
+// Until there is a connection: a name server that is dead costs 5 s of it. Then until it is online.
+const CONNECT_MS = 8000
+const OPEN_MS = 3000
 
 /** For one stanza, so that no server can fill the memory or the stack; bytes give or take a chunk. */
 const LIMITS = { bytes: 16 * 1024 * 1024, depth: 64, elements: 500_000 }
@@ -117,6 +119,8 @@ export function openStream(options: StreamOptions): Stream {
   entity.on('connect', () => {
     if (state === 'ended') return
     state = 'header'
+    cancelWatchdog()
+    cancelWatchdog = watchdog(OPEN_MS)
     entity.socket?.setNoDelay(true)
     entity.socket?.setKeepAlive(true, 15_000)
     entity.socket?.once('end', () => {
@@ -206,9 +210,12 @@ export function openStream(options: StreamOptions): Stream {
     resolveClosed({ kind: isOurs ? 'stopped' : kind, condition, text: oneLine(text ?? '') })
   }
 
-  const cancelWatchdog = schedule(options.dialTimeoutMs ?? 4000, () => {
-    end('timeout', state)
-  })
+  function watchdog(ms: number): () => void {
+    return schedule(ms, () => {
+      end('timeout', state)
+    })
+  }
+  let cancelWatchdog = watchdog(CONNECT_MS)
 
   entity
     .connect(service)
