@@ -234,18 +234,49 @@ test('a reply that stops half-way is a dead link: it is dialled again, and other
   await online()
 })
 
-test('a stanza in the middle of another one ends the stream: bytes were lost', async (t) => {
-  const { connection, log, accept, online } = await connectTo(t)
+const CUT_SHORT: Readonly<Record<string, string>> = {
+  'a text': '<iq type="result"><a>text',
+  'an attribute': `<iq type='`,
+  CDATA: '<iq type="result"><a><![CDATA[',
+}
+
+for (const [where, text] of Object.entries(CUT_SHORT)) {
+  test(`two signs of life that came within a stanza, in ${where}: bytes were lost`, async (t) => {
+    const { clock, connection, log, accept, online } = await connectTo(t)
+    const link = await accept()
+    await online()
+    const rejected = assert.rejects(
+      connection.request('get', ping(), { timeoutMs: 10_000 }),
+      LinkError,
+    )
+    await link.next()
+    link.send(text)
+    clock.advance(1000)
+    link.send((await link.next()).toString())
+    clock.advance(1000)
+    link.send((await link.next()).toString())
+    await rejected
+    assert.match((await log.next(isProblem)).message, /were lost or changed/)
+  })
+}
+
+test('a stanza that takes long to arrive is whole when its end has come, whatever follows it', async (t) => {
+  const { clock, connection, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
-  const rejected = assert.rejects(
-    connection.request('get', ping(), { timeoutMs: 10_000 }),
-    LinkError,
-  )
-  await link.next()
-  link.send(`<iq type="result"><a>text<iq type="result" id="1" from="${DOMAIN}"/>`)
-  await rejected
-  assert.match((await log.next(isProblem)).message, /bytes were lost/)
+  const request = connection.request('get', ping(), { timeoutMs: 10_000 })
+  const { id } = (await link.next()).attrs
+  link.send(`<iq ${attrs(id!, 'result', DOMAIN)}><a>`)
+  const probes: string[] = []
+  for (let second = 0; second < 8; second++) {
+    clock.advance(1000)
+    probes.push((await link.next()).toString())
+    link.send('slowly ')
+    await once(link.socket, 'data')
+  }
+  link.send('</a></iq>' + probes.join(''))
+  await request
+  assert.equal(connection.isConnected(), true)
 })
 
 test('after a second of silence the server is asked for a sign of life; when that comes first, answers were lost', async (t) => {
@@ -289,13 +320,12 @@ const TOO_MUCH: Readonly<Record<string, string>> = {
   'bytes of text': `<a>${'0123456789'.repeat(400)}`,
   'bytes of a tag without an end': `<a b="${'0123456789'.repeat(400)}`,
   elements: `<a>${'<b/>'.repeat(200)}</a>`,
-  depth: '<a>'.repeat(20) + '</a>'.repeat(20),
 }
 
 for (const [what, text] of Object.entries(TOO_MUCH)) {
   test(`a stanza of too much ${what} ends the stream`, async (t) => {
     const { connection, log, accept, online } = await connectTo(t, {
-      limits: { bytes: 2000, elements: 100, depth: 10 },
+      limits: { bytes: 2000, elements: 100 },
     })
     const link = await accept()
     await online()
@@ -308,6 +338,24 @@ for (const [what, text] of Object.entries(TOO_MUCH)) {
     assert.equal(connection.isConnected(), false)
   })
 }
+
+test('a stanza that is too deep is dropped: anybody may nest, and nobody ends our stream', async (t) => {
+  const { connection, lines, accept, online } = await connectTo(t, { limits: { depth: 10 } })
+  const link = await accept()
+  await online()
+  const received: string[] = []
+  connection.trace((way, stanza) => {
+    if (way === 'received') received.push(stanza)
+  })
+  const iq = (depth: number) =>
+    `<iq ${attrs(`${depth}`, 'get', 'example.com')}>${'<a>'.repeat(depth)}${'</a>'.repeat(depth)}</iq>`
+  link.send(iq(100_000) + iq(9) + iq(8))
+  const answer = await link.next()
+  assert.equal(answer.attrs['id'], '8')
+  assert.equal(received.length, 1)
+  assert.equal(connection.isConnected(), true)
+  assert.equal(lines.filter(isProblem).length, 0)
+})
 
 test('each chunk that leaves a stanza unfinished is answered with one space, no other is', async (t) => {
   const { accept, online } = await connectTo(t)

@@ -61,6 +61,8 @@ export function explain(
           return `Prosody at ${service} did not answer our handshake: it hangs, see its log`
         case 'unread':
           return `Prosody at ${service} talks, and takes nothing of what we send`
+        case 'lost':
+          return `bytes from ${service} were lost or changed on their way`
         default:
           return `the stream to ${service} was dead: ${end.text || 'no answer came'}`
       }

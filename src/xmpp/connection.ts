@@ -90,7 +90,7 @@ export function createConnection(options: ConnectionOptions): Connection {
   const backoff = createBackoff({ now, random })
   const requests = createRequests()
   const watches = new Set<Watch>()
-  const silence = createSilenceWatch(schedule)
+  const silence = createSilenceWatch({ schedule, probe })
   let stream: Stream | undefined
   let isStarted = false
   let isStopped = false
@@ -116,6 +116,9 @@ export function createConnection(options: ConnectionOptions): Connection {
         options.onOnline?.()
       },
       onElement: receive,
+      onData(chunk) {
+        if (stream) silence.hear(stream, chunk)
+      },
     })
     void stream.closed.then((end) => {
       stream = undefined
@@ -176,14 +179,17 @@ export function createConnection(options: ConnectionOptions): Connection {
   }
 
   /**
-   * A ping to our own domain, which comes back to us at the latest. Where bytes were lost in the middle
-   * of a stanza it makes no sense there, and ends the stream; where an answer was lost as a whole the
-   * ping's comes first, and what our domain is asked the server answers in order.
+   * A ping to our own domain, which comes back to us at the latest. Where an answer was lost as a whole
+   * the ping's comes first: what our domain is asked the server answers in order.
    */
-  function probe(current: Stream): void {
-    const attrs = { type: 'get', id: requests.addProbe(domain), from: domain, to: domain }
-    const iq = xml('iq', attrs, xml('ping', { xmlns: NS_PING }))
-    current.send(iq)
+  function probe(): string {
+    const id = requests.addProbe(domain)
+    send(xml('iq', { type: 'get', id, from: domain, to: domain }, xml('ping', { xmlns: NS_PING })))
+    return id
+  }
+
+  function send(iq: Element): void {
+    stream?.send(iq)
     show('sent', iq)
   }
 
@@ -227,14 +233,10 @@ export function createConnection(options: ConnectionOptions): Connection {
           requests.forget(id)
           reject(new TimeoutError(`no reply from ${to} within ${Math.round(timeoutMs)} ms`))
         })
-        const cancelWatch = silence.watch(current, Math.max(timeoutMs, silenceMs), () => {
-          probe(current)
-        })
+        const cancelWatch = silence.watch(current, Math.max(timeoutMs, silenceMs))
         try {
-          const iq = xml('iq', { type, id, from: domain, to }, child)
-          current.send(iq)
+          send(xml('iq', { type, id, from: domain, to }, child))
           if (current.unsent() > MAX_UNREAD) current.end('timeout', 'unread')
-          show('sent', iq)
         } catch (error) {
           requests.get(id)?.settle(error as Error)
         }

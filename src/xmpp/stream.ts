@@ -11,6 +11,7 @@ import { LinkError } from '../errors.js'
 import { parseService } from './address.js'
 import { createInput } from './input.js'
 import type { Schedule } from './schedule.js'
+import { createStanzaLimits, type StanzaLimits } from './stanza-limits.js'
 import { oneLine, type StreamEnd } from './stream-end.js'
 
 export { xml }
@@ -32,15 +33,14 @@ export type StreamOptions = {
   readonly onOnline: () => void
   /** Each complete element after that, but stream errors. */
   readonly onElement: (element: Element) => void
-  readonly limits?: Partial<typeof LIMITS>
+  /** Each piece of it, after its elements. */
+  readonly onData?: (chunk: Buffer) => void
+  readonly limits?: Partial<StanzaLimits>
 }
 
 // Until there is a connection: a name server that is dead costs 5 s of it. Then until it is online.
 const CONNECT_MS = 8000
 const OPEN_MS = 3000
-
-/** For one stanza, so that no server can fill the memory or the stack; bytes give or take a chunk. */
-const LIMITS = { bytes: 16 * 1024 * 1024, depth: 64, elements: 500_000 }
 
 export type Stream = {
   isOnline(): boolean
@@ -71,14 +71,10 @@ export type Stream = {
 export function openStream(options: StreamOptions): Stream {
   const { service, domain, secret, schedule } = options
   const address = parseService(service)
-  const limits = { ...LIMITS, ...options.limits }
+  const limits = createStanzaLimits(options.limits)
   const input = createInput()
   let state: 'connect' | 'header' | 'handshake' | 'online' | 'closing' | 'ended' = 'connect'
   let complete = 0
-  let depth = 0
-  // Of the stanza that is arriving.
-  let bytes = 0
-  let elements = 0
   let cancelGrace = () => {}
   let resolveClosed: (reason: StreamEnd) => void
   const closed = new Promise<StreamEnd>((resolve) => (resolveClosed = resolve))
@@ -136,23 +132,25 @@ export function openStream(options: StreamOptions): Stream {
   entity._onData = (chunk) => {
     // A server may go on sending after </stream:stream>, when there is no parser any more.
     if (state === 'ended' || !entity.parser) return
-    bytes += chunk.length
+    limits.add(chunk)
     try {
       const text = input.push(chunk)
       if (text !== '') entity.parser.write(text)
-      if (bytes > limits.bytes) throw new Error(`a stanza of more than ${limits.bytes} bytes`)
+      limits.check()
     } catch (error) {
       fail(error)
     }
+    options.onData?.(chunk)
     hurry()
   }
 
   entity._onElement = (element) => {
     if (state === 'ended') return
     complete++
-    bytes = elements = 0
+    const isFine = limits.finish()
     // White space between stanzas would pile up in the stream's root element.
     if (entity.parser?.root) entity.parser.root.children = []
+    if (!isFine) return
     if (element.is('error', NS_STREAM)) {
       const condition = element.getChildElements().find((child) => child.getName() !== 'text')
       end('refused', condition?.getName() ?? 'undefined-condition', element.getChildText('text'))
@@ -178,18 +176,7 @@ export function openStream(options: StreamOptions): Stream {
   }
 
   function isUnfinished(): boolean {
-    return depth > 1 || input.hasTail()
-  }
-
-  function limitElements(): void {
-    const sax = entity.parser?.parser
-    sax?.on('startElement', (name: string) => {
-      // What comes after lost bytes stands in the stanza that they cut short.
-      if (depth > 1 && name === 'iq') throw new Error('a stanza within a stanza: bytes were lost')
-      if (++depth > limits.depth) throw new Error(`elements more than ${limits.depth} deep`)
-      if (++elements > limits.elements) throw new Error(`more than ${limits.elements} elements`)
-    })
-    sax?.on('endElement', () => depth--)
+    return limits.isUnfinished() || input.hasTail()
   }
 
   function fail(error: unknown): void {
@@ -223,7 +210,7 @@ export function openStream(options: StreamOptions): Stream {
       if (state === 'ended') return
       // It makes the parser at once, and waits for the server's header afterwards.
       const opened = entity.open({ domain })
-      limitElements()
+      if (entity.parser) limits.watch(entity.parser.parser)
       return opened
     })
     .catch((error: unknown) => {
