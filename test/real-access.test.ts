@@ -28,6 +28,23 @@ const USERS = {
   'user@two.example': 'pw',
 }
 
+const MANY = 20_000
+/** All that a server passes on: well-formed, and within its own limit of bytes. */
+const ODD_BODIES: Readonly<Record<string, string>> = {
+  'a deep one': '<a>'.repeat(MANY) + '</a>'.repeat(MANY),
+  'many elements': '<a/>'.repeat(MANY),
+  'many attributes': `<a ${Array.from({ length: MANY / 4 }, (_, i) => `a${i}=""`).join(' ')}/>`,
+  'many namespaces': Array.from(
+    { length: MANY / 8 },
+    (_, i) => `<x:a xmlns:x="${i}" x:b=""/>`,
+  ).join(''),
+  stanzas: '<iq type="result" id="1"><message/></iq><iq xmlns="jabber:component:accept"/>',
+  'a stream': `<stream:error><conflict xmlns="urn:ietf:params:xml:ns:xmpp-streams"/></stream:error>`,
+  'what looks like XML':
+    '&lt;!DOCTYPE a>&lt;/stream:stream>]]&gt;<a b="&lt;!-- --&gt;&#10;\'&quot;"/>',
+  'a page': `<command xmlns="${NS_COMMANDS}" node="${REGISTRY_NODE}" status="completed"/>`,
+}
+
 function startProsody(t: TestContext, version: (typeof prosodyVersions)[number]) {
   return withProsody(t, {
     version,
@@ -267,6 +284,26 @@ for (const version of prosodyVersions) {
     assert.equal(software?.getChildText('name'), 'prosody-exporter')
     const unknown = await user.iq('get', STATS, xml('query', { xmlns: 'jabber:iq:last' }))
     assert.equal(errorCondition(unknown), 'service-unavailable')
+    await user.close()
+  })
+
+  test(`nothing that a user of Prosody ${version} sends ends the exporter's stream`, async (t) => {
+    const prosody = await startProsody(t, version)
+    const exporter = await withExporterFor(t, prosody)
+    await untilReady(exporter, 200)
+    const jid = 'user@one.example'
+    const user = await login({ port: prosody.ports.c2s, jid, password: 'pw' })
+    for (const [what, body] of Object.entries(ODD_BODIES)) {
+      for (const kind of ['message', 'presence']) {
+        user.send(`<${kind} to="${STATS}">${body}</${kind}>`)
+      }
+      user.send(`<iq to="${STATS}" type="get" id="${what}">${body}</iq>`)
+      // What comes to our domain comes in order.
+      const pong = await user.iq('get', STATS, xml('ping', { xmlns: 'urn:xmpp:ping' }))
+      assert.equal(pong.attrs['type'], 'result', what)
+    }
+    const samples = await untilUp(exporter)
+    assert.equal(sampleValue(samples, 'prosody_exporter_xmpp_connects_total'), 1)
     await user.close()
   })
 
