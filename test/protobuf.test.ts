@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { labelText, width, type Family, type MetricType } from '../src/metrics/family.js'
+import { estimate } from '../src/metrics/message.js'
 import { renderProtobuf } from '../src/metrics/protobuf.js'
 import { createTable } from '../src/metrics/store.js'
 import { makeFamily, type Row } from './helpers/families.js'
@@ -401,4 +402,32 @@ test('whatever there is, a reader gets it back', () => {
       )
     }),
   )
+})
+
+test('the room that is made for a family is enough, and not much more', () => {
+  const ROWS = 1000
+  for (const [type] of TYPES) {
+    const bounds = { histogram: [0.1, 1, 10, Infinity], summary: [0.5, 0.9] }[type as string] ?? []
+    for (const created of [undefined, 1_700_000_000.5]) {
+      for (const timestampMs of [undefined, 1_700_000_000_123]) {
+        for (const help of ['', 'What it means. '.repeat(1000)]) {
+          const rows = Array.from({ length: ROWS }, (_, i): Row => {
+            const values = Array.from({ length: width({ type, bounds }) }, (_, j) => 1000 * i + j)
+            return {
+              labels: `host="${i}.example.com",type="c2s"`,
+              values,
+              ...(created && { created }),
+            }
+          })
+          const family = makeFamily({ name: 'prosody_things', type, bounds, help }, rows)
+          const stamped = timestampMs === undefined ? family : { ...family, timestampMs }
+          const { length, buffer } = renderProtobuf([stamped])
+          assert.ok(estimate(stamped, ROWS) >= length, type)
+          assert.equal(buffer.byteLength, estimate(stamped, ROWS))
+          // Text may have three bytes a character.
+          assert.ok(buffer.byteLength < length * 1.6 + help.length * 2 + 1000, type)
+        }
+      }
+    }
+  }
 })
