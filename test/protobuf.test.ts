@@ -3,9 +3,11 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { labelText, width, type Family, type MetricType } from '../src/metrics/family.js'
 import { estimate } from '../src/metrics/message.js'
-import { renderProtobuf } from '../src/metrics/protobuf.js'
+import { recall } from '../src/metrics/memo.js'
+import { protobufSteps, renderProtobuf } from '../src/metrics/protobuf.js'
 import { createTable } from '../src/metrics/store.js'
 import { makeFamily, type Row } from './helpers/families.js'
+import { runSteps } from './helpers/steps.js'
 import { decodeFamilies, type ProtoFamily, type ProtoMetric } from './helpers/protobuf.js'
 
 function decode(...families: readonly Family[]): ProtoFamily[] {
@@ -430,4 +432,95 @@ test('the room that is made for a family is enough, and not much more', () => {
       }
     }
   }
+})
+
+test('labels that take more room than was thought are whole', () => {
+  // `a="",` is seven bytes here.
+  const text = Array.from({ length: 200 }, () => 'a=""').join(',')
+  for (const rows of [1, 2, 50]) {
+    const family = makeFamily(
+      { name: 'x', type: 'gauge' },
+      Array.from({ length: rows }, (_, i) => ({ labels: `${text},row="${i}"`, values: [i] })),
+    )
+    const { length, buffer } = renderProtobuf([family])
+    assert.ok(rows < 50 || length > estimate(family, rows), 'else nothing is tried here')
+    assert.ok(buffer.byteLength < length * 2 + 10_000)
+    const [decoded] = decode(family)
+    assert.deepEqual(
+      decoded?.metrics.map(({ labels, value }) => [
+        labels.length,
+        labels[7]?.[0],
+        labels[200]?.[1],
+        value,
+      ]),
+      Array.from({ length: rows }, (_, i) => [201, 'a', `${i}`, i]),
+    )
+  }
+})
+
+const gauges = (rows: number) =>
+  makeFamily(
+    { name: 'x', type: 'gauge' },
+    Array.from({ length: rows }, (_, i) => ({ labels: `row="${i}"`, values: [i + 1] })),
+  )
+
+test('work is done in steps: 32 KB that are written, 4096 values that are patched, 1 MB that is copied', () => {
+  for (const [rows, anew, patched, same] of [
+    // One for each family, and one at the end.
+    [1, 2, 2, 2],
+    [1000, 2, 2, 2],
+    [1400, 3, 2, 2],
+    [4095, 5, 2, 2],
+    [4096, 5, 3, 2],
+    [60_000, 52, 17, 3],
+    [120_000, 104, 34, 5],
+  ] as const) {
+    const family = gauges(rows)
+    assert.equal(runSteps(protobufSteps([family], {})).turns, anew, `${rows}`)
+    const next = { ...family, values: family.values.map((value) => value * 10) }
+    assert.equal(runSteps(protobufSteps([next], {})).turns, patched, `${rows} patched`)
+    assert.equal(runSteps(protobufSteps([next], {})).turns, same, `${rows} as they were`)
+  }
+  const families = Array.from({ length: 250 }, (_, i) =>
+    makeFamily({ name: `x${i}`, type: 'gauge' }, [{ values: [i] }]),
+  )
+  // A hundred of them are looked at, and remembered, at a time.
+  for (const [count, turns] of [
+    [99, 100],
+    [100, 102],
+    [250, 255],
+  ] as const) {
+    assert.equal(runSteps(protobufSteps(families.slice(0, count), {})).turns, turns, `${count}`)
+  }
+})
+
+test('the whole is what is gone on from; of a choice only what is new, and kept apart', () => {
+  const family = gauges(3)
+  const known = () => recall(family, family.order, 'protobuf')
+  const chosen = renderProtobuf([family], { names: new Set(['x']) })
+  const first = known()
+  assert.ok(first)
+  assert.notEqual(first.bytes.buffer, chosen.buffer)
+  renderProtobuf([family], { names: new Set(['x']) })
+  assert.equal(known(), first)
+  const whole = renderProtobuf([family])
+  assert.equal(known()?.bytes.buffer, whole.buffer)
+  const unchanged = renderProtobuf([{ ...family }])
+  assert.equal(unchanged.buffer.byteLength, unchanged.length, 'its room is known')
+})
+
+test('a histogram whose values are the same is copied, and one that changed is not', () => {
+  const rows: Row[] = Array.from({ length: 3000 }, (_, i) => ({
+    labels: `row="${i}"`,
+    values: [i, i, i, i],
+  }))
+  const family = makeFamily({ name: 'x', type: 'histogram', bounds: [1, Infinity] }, rows)
+  const { turns } = runSteps(protobufSteps([family], {}))
+  assert.ok(turns > 5)
+  assert.ok(runSteps(protobufSteps([{ ...family }], {})).turns < turns)
+  const next = { ...family, values: family.values.map((value) => value * 1000) }
+  assert.deepEqual(decode(next)[0]?.metrics[7]?.steps, [
+    [1, 7000],
+    [Infinity, 7000],
+  ])
 })
