@@ -12,6 +12,7 @@ export type Requests = ReturnType<typeof createRequests>
 
 export function createRequests() {
   const pending = new Map<string, Pending>()
+  let probeId = ''
 
   /** @param settle Told once of the answer, or why there is none. */
   function add(to: string, settle: Pending['settle']): string {
@@ -20,8 +21,7 @@ export function createRequests() {
     pending.set(id, {
       to,
       settle(outcome) {
-        pending.delete(id)
-        settle(outcome)
+        if (pending.delete(id)) settle(outcome)
       },
     })
     return id
@@ -39,14 +39,17 @@ export function createRequests() {
     },
     /**
      * Adds a request whose answer, whatever it says, shows that those before it to the same address were
-     * lost on the way: only for an address that answers in order.
+     * lost on the way: only for an address that answers in order. The probe before it is forgotten, as
+     * it may never be answered.
      */
     addProbe(to: string): string {
+      pending.delete(probeId)
       const owed = [...pending.values()].filter((each) => each.to === to)
-      return add(to, (outcome) => {
+      probeId = add(to, (outcome) => {
         if (outcome instanceof LinkError) return
         for (const { settle } of owed) settle(new TimeoutError('the answer was lost on the way'))
       })
+      return probeId
     },
   }
 }

@@ -34,10 +34,14 @@ export function createSilenceWatch({ schedule, probe }: SilenceOptions) {
   let before = 0
   let cancelTick = () => {}
 
-  function listen(stream: Watched): void {
+  function forgetProbes(): void {
     awaited = []
     heard = 0
     tail = ''
+  }
+
+  function listen(stream: Watched): void {
+    forgetProbes()
     before = stream.elements()
   }
 
@@ -51,6 +55,7 @@ export function createSilenceWatch({ schedule, probe }: SilenceOptions) {
 
   function stop(): void {
     for (const forget of [...owed]) forget()
+    forgetProbes()
   }
 
   function end(stream: Watched, condition: string): void {
