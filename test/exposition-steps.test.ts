@@ -2,40 +2,19 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createBytes, finishBytes, VALUE_BYTES } from '../src/metrics/bytes.js'
 import { render, textSteps } from '../src/metrics/exposition.js'
-import type { Family, MetricType } from '../src/metrics/family.js'
+import type { Family } from '../src/metrics/family.js'
 import { metadataOf, roomFor } from '../src/metrics/lines.js'
 import { recall, type Variant } from '../src/metrics/memo.js'
 import { keepPlain, partOf, writeWithTimestamps, writingPlain } from '../src/metrics/part.js'
 import { inSlices } from '../src/metrics/slices.js'
 import { STAMP_BYTES, stampFor, writeStamped } from '../src/metrics/stamp.js'
 import { exposableRows } from '../src/metrics/validity.js'
-import { fresh, makeFamily } from './helpers/families.js'
+import { changed, fresh, makeFamily, many, manyFamilies } from './helpers/families.js'
 import { runSteps } from './helpers/steps.js'
 
 const PLAIN = { created: false }
 const CREATED = { created: true }
 
-function many(type: MetricType, rows: number, value: number | ((row: number) => number)): Family {
-  const bounds = type === 'histogram' ? [1, 2, Infinity] : []
-  const of = (row: number) => (typeof value === 'number' ? value : value(row))
-  return makeFamily(
-    { name: 'x', type, bounds },
-    Array.from({ length: rows }, (_, row) => ({
-      labels: `row="${row}"`,
-      values:
-        type === 'histogram'
-          ? [of(row), of(row) * 2, of(row) * 3, of(row) / 2, of(row) * 3]
-          : [of(row)],
-    })),
-  )
-}
-const changed = (
-  family: Family,
-  change: (value: number, at: number, all: Float64Array) => number,
-): Family => ({
-  ...family,
-  values: family.values.map(change),
-})
 const textOf = (family: Family, format: 'text' | 'openmetrics', options = PLAIN) =>
   Buffer.from(render([family], format, options)).toString()
 
@@ -84,15 +63,11 @@ test('without a clock of its own it takes the real one', async () => {
 })
 
 test('families are looked at a hundred at a time, and written 100 KB at a time', () => {
-  const families = Array.from({ length: 250 }, (_, i) =>
-    makeFamily({ name: `x${i}`, type: 'gauge' }, [{ values: [i] }]),
-  )
+  const families = manyFamilies(250)
   assert.equal(runSteps(textSteps(families, 'text', PLAIN)).turns, 2)
   assert.equal(runSteps(textSteps(families.slice(0, 100), 'text', PLAIN)).turns, 1)
   assert.equal(runSteps(textSteps(families.slice(0, 99), 'text', PLAIN)).turns, 0)
-  const wordy = Array.from({ length: 10 }, (_, i) =>
-    makeFamily({ name: `x${i}`, type: 'gauge', help: 'h'.repeat(60_000) }, [{ values: [i] }]),
-  )
+  const wordy = manyFamilies(10, 'h'.repeat(60_000))
   assert.equal(runSteps(textSteps(wordy, 'text', PLAIN)).turns, 5)
 })
 

@@ -6,7 +6,7 @@ import { estimate } from '../src/metrics/message.js'
 import { recall } from '../src/metrics/memo.js'
 import { protobufSteps, renderProtobuf } from '../src/metrics/protobuf.js'
 import { createTable } from '../src/metrics/store.js'
-import { makeFamily, type Row } from './helpers/families.js'
+import { changed, makeFamily, many, manyFamilies, type Row } from './helpers/families.js'
 import { runSteps } from './helpers/steps.js'
 import { decodeFamilies, type ProtoFamily, type ProtoMetric } from './helpers/protobuf.js'
 
@@ -406,33 +406,32 @@ test('whatever there is, a reader gets it back', () => {
   )
 })
 
-test('the room that is made for a family is enough, and not much more', () => {
-  const ROWS = 1000
-  for (const [type] of TYPES) {
+for (const [type] of TYPES) {
+  test(`the room that is made for a ${type} is enough, and not much more`, () => {
+    const ROWS = 1000
     const bounds = { histogram: [0.1, 1, 10, Infinity], summary: [0.5, 0.9] }[type as string] ?? []
-    for (const created of [undefined, 1_700_000_000.5]) {
-      for (const timestampMs of [undefined, 1_700_000_000_123]) {
-        for (const help of ['', 'What it means. '.repeat(1000)]) {
-          const rows = Array.from({ length: ROWS }, (_, i): Row => {
-            const values = Array.from({ length: width({ type, bounds }) }, (_, j) => 1000 * i + j)
-            return {
-              labels: `host="${i}.example.com",type="c2s"`,
-              values,
-              ...(created && { created }),
-            }
-          })
-          const family = makeFamily({ name: 'prosody_things', type, bounds, help }, rows)
-          const stamped = timestampMs === undefined ? family : { ...family, timestampMs }
-          const { length, buffer } = renderProtobuf([stamped])
-          assert.ok(estimate(stamped, ROWS) >= length, type)
-          assert.equal(buffer.byteLength, estimate(stamped, ROWS))
-          // Text may have three bytes a character.
-          assert.ok(buffer.byteLength < length * 1.6 + help.length * 2 + 1000, type)
-        }
-      }
+    const meta = { name: 'prosody_things', type, bounds }
+    const columns = width({ type, bounds })
+    const rows = Array.from({ length: ROWS }, (_, i): Row => {
+      const values = Array.from({ length: columns }, (_, j) => 1000 * i + j)
+      return { labels: `host="${i}.example.com",type="c2s"`, values }
+    })
+    const born = rows.map((row) => ({ ...row, created: 1_700_000_000.5 }))
+    const plain = ['', 'What it means. '.repeat(1000)].flatMap((help) => [
+      makeFamily({ ...meta, help }, rows),
+      makeFamily({ ...meta, help }, born),
+    ])
+    const stamped = plain.map((family) => ({ ...family, timestampMs: 1_700_000_000_123 }))
+    for (const family of [...plain, ...stamped]) {
+      const { length, buffer } = renderProtobuf([family])
+      const room = estimate(family, ROWS)
+      assert.ok(room >= length)
+      assert.equal(buffer.byteLength, room)
+      // Text may have three bytes a character.
+      assert.ok(room < length * 1.6 + family.help.length * 2 + 1000)
     }
-  }
-})
+  })
+}
 
 test('labels that take more room than was thought are whole', () => {
   // `a="",` is seven bytes here.
@@ -458,11 +457,7 @@ test('labels that take more room than was thought are whole', () => {
   }
 })
 
-const gauges = (rows: number) =>
-  makeFamily(
-    { name: 'x', type: 'gauge' },
-    Array.from({ length: rows }, (_, i) => ({ labels: `row="${i}"`, values: [i + 1] })),
-  )
+const gauges = (rows: number) => many('gauge', rows, (row) => row + 1)
 
 test('work is done in steps: 32 KB that are written, 4096 values that are patched, 1 MB that is copied', () => {
   for (const [rows, anew, patched, same] of [
@@ -477,13 +472,11 @@ test('work is done in steps: 32 KB that are written, 4096 values that are patche
   ] as const) {
     const family = gauges(rows)
     assert.equal(runSteps(protobufSteps([family], {})).turns, anew, `${rows}`)
-    const next = { ...family, values: family.values.map((value) => value * 10) }
+    const next = changed(family, (value) => value * 10)
     assert.equal(runSteps(protobufSteps([next], {})).turns, patched, `${rows} patched`)
     assert.equal(runSteps(protobufSteps([next], {})).turns, same, `${rows} as they were`)
   }
-  const families = Array.from({ length: 250 }, (_, i) =>
-    makeFamily({ name: `x${i}`, type: 'gauge' }, [{ values: [i] }]),
-  )
+  const families = manyFamilies(250)
   // A hundred of them are looked at, and remembered, at a time.
   for (const [count, turns] of [
     [99, 100],
@@ -518,7 +511,7 @@ test('a histogram whose values are the same is copied, and one that changed is n
   const { turns } = runSteps(protobufSteps([family], {}))
   assert.ok(turns > 5)
   assert.ok(runSteps(protobufSteps([{ ...family }], {})).turns < turns)
-  const next = { ...family, values: family.values.map((value) => value * 1000) }
+  const next = changed(family, (value) => value * 1000)
   assert.deepEqual(decode(next)[0]?.metrics[7]?.steps, [
     [1, 7000],
     [Infinity, 7000],

@@ -1,4 +1,4 @@
-import type { Family } from '../../src/metrics/family.js'
+import type { Family, MetricType } from '../../src/metrics/family.js'
 
 export type Row = {
   readonly labels?: string
@@ -34,4 +34,39 @@ export function makeFamily(
 /** The same family with nothing that could tell that it was rendered before. */
 export function fresh(family: Family): Family {
   return { ...family, order: family.order.slice() }
+}
+
+/** A family `x` of so many rows; a row's value, which all that a histogram has is made of, may be told. */
+export function many(
+  type: MetricType,
+  rows: number,
+  value: number | ((row: number) => number),
+): Family {
+  const bounds = type === 'histogram' ? [1, 2, Infinity] : []
+  const of = (row: number) => (typeof value === 'number' ? value : value(row))
+  return makeFamily(
+    { name: 'x', type, bounds },
+    Array.from({ length: rows }, (_, row) => ({
+      labels: `row="${row}"`,
+      values:
+        type === 'histogram'
+          ? [of(row), of(row) * 2, of(row) * 3, of(row) / 2, of(row) * 3]
+          : [of(row)],
+    })),
+  )
+}
+
+/** So many gauges of one row each. */
+export function manyFamilies(count: number, help = ''): Family[] {
+  return Array.from({ length: count }, (_, i) =>
+    makeFamily({ name: `x${i}`, type: 'gauge', help }, [{ values: [i] }]),
+  )
+}
+
+/** The same rows with other values, as of the next collection. */
+export function changed(
+  family: Family,
+  change: (value: number, at: number, all: Float64Array) => number,
+): Family {
+  return { ...family, values: family.values.map(change) }
 }
