@@ -3,9 +3,9 @@
 // clients online. Run: node --import tsx bench/counts.ts [--markdown] [messages]
 
 import xml from '@xmpp/xml'
-import { prosodyVersions, withProsody, type TestProsody } from '../test/helpers/prosody.js'
-import { evalLua } from '../test/helpers/real.js'
-import { login, type XmppUser } from '../test/helpers/xmpp-client.js'
+import { prosodyVersions, withProsody, type TestProsody } from '../test/support/prosody.js'
+import { evalLua } from '../test/support/real.js'
+import { login, type XmppUser } from '../test/support/xmpp-client.js'
 import { cpuMs, parameters, partOf, report, shown, spread } from './figure.js'
 
 type Test = Parameters<typeof withProsody>[0]

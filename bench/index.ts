@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import process from 'node:process'
+import { run } from '../scripts/process.js'
 import { parameters } from './figure.js'
 
 const ALL = [
@@ -23,6 +24,9 @@ const ALL = [
 ]
 const markdown = process.argv.includes('--markdown')
 
+// The exporters that are measured run from dist/.
+const built = await run('npm', ['run', '--silent', 'build'])
+if (built.code !== 0) throw new Error(built.output)
 if (markdown) console.log('| Figure | Ratio | prosody-exporter | Peer |\n|---|---:|---:|---:|')
 for (const name of parameters.length > 0 ? parameters : ALL) {
   const child = spawn(

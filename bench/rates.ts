@@ -10,9 +10,9 @@
 // Run: node --import tsx bench/rates.ts [minutes of scaled time], for 10 minutes about 3 real ones
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { withExporterFor } from '../test/helpers/exporter.js'
-import { withPrometheus, type RunningPrometheus } from '../test/helpers/prometheus.js'
-import { prosodyVersions, withProsody } from '../test/helpers/prosody.js'
+import { withExporterFor } from '../test/support/exporter.js'
+import { withPrometheus, type RunningPrometheus } from '../test/support/prometheus.js'
+import { prosodyVersions, withProsody } from '../test/support/prosody.js'
 import { note, parameters, partOf, report, spread, type Spread } from './figure.js'
 import { jobOf, latenessMs, namesThatMeet, type Meeting } from './phases.js'
 

@@ -2,7 +2,7 @@
 
 import { createRegistryCollector } from '../src/collectors/registry.js'
 import { createConnection } from '../src/xmpp/connection.js'
-import type { TestProsody } from '../test/helpers/prosody.js'
+import type { TestProsody } from '../test/support/prosody.js'
 
 const TIMEOUT_MS = 30_000
 const silent = () => {}

@@ -5,10 +5,10 @@
 // Run: node --import tsx bench/restart.ts
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { withExporterFor } from '../test/helpers/exporter.js'
-import { withPrometheus } from '../test/helpers/prometheus.js'
-import { prosodyVersions, withProsody } from '../test/helpers/prosody.js'
-import { increaseAcross, restartCounting, untilSeen, type Across } from '../test/helpers/rates.js'
+import { withExporterFor } from '../test/support/exporter.js'
+import { withPrometheus } from '../test/support/prometheus.js'
+import { prosodyVersions, withProsody } from '../test/support/prosody.js'
+import { increaseAcross, restartCounting, untilSeen, type Across } from '../test/support/rates.js'
 import { report } from './figure.js'
 
 type Test = Parameters<typeof withProsody>[0]

@@ -5,9 +5,9 @@
 import type { Socket } from 'node:net'
 import process from 'node:process'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { startFakeServer } from '../test/helpers/fake-server.js'
-import { createRegistryModel } from '../test/helpers/registry-model.js'
-import { answerBy } from '../test/helpers/registry-server.js'
+import { startFakeServer } from '../test/support/fake-server.js'
+import { createRegistryModel } from '../test/support/registry-model.js'
+import { answerBy } from '../test/support/registry-server.js'
 
 export type Order = { readonly flapping: number; readonly hanging: number }
 

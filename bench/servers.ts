@@ -14,8 +14,8 @@ import { buffer } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { gunzipSync } from 'node:zlib'
 import { root } from '../scripts/process.js'
-import { withExporter } from '../test/helpers/exporter.js'
-import { sampleValue } from '../test/helpers/real.js'
+import { withExporter } from '../test/support/exporter.js'
+import { sampleValue } from '../test/support/real.js'
 import { cpuMs, note, parameters, report, shown, spread } from './figure.js'
 import type { Order } from './servers-model.js'
 
@@ -71,7 +71,6 @@ const directory = mkdtempSync(join(tmpdir(), 'prosody-exporter-bench-'))
 cleanup.push(() => {
   rmSync(directory, { recursive: true })
 })
-execFileSync('npm', ['run', 'build'], { cwd: root, stdio: 'ignore' })
 try {
   const model = fork(join(root, 'bench/servers-model.ts'), [String(count), String(SERIES)], {
     execArgv: ['--import', 'tsx'],
@@ -88,7 +87,6 @@ try {
   const t = { after: (f: () => unknown) => cleanup.unshift(f) } as never
   const exporter = await withExporter(t, {
     flags: [`--config.file=${file}`, '--log.level=error'],
-    built: true,
   })
   const startedAt = performance.now()
   const isUp = async () => {

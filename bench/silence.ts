@@ -8,7 +8,7 @@
 // Run: node --import tsx bench/silence.ts [--markdown] [--rounds=6] [version …] [gc …] [families …]
 
 import process from 'node:process'
-import { prosodyVersions } from '../test/helpers/prosody.js'
+import { prosodyVersions } from '../test/support/prosody.js'
 import { note, parameters, report } from './figure.js'
 import {
   GC,

@@ -1,4 +1,4 @@
-import type { Random } from '../test/helpers/random.js'
+import type { Random } from '../test/support/random.js'
 
 const MAX_LENGTH = 4096
 

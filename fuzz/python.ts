@@ -2,10 +2,8 @@
 
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
-import process from 'node:process'
 import { createInterface, type Interface } from 'node:readline'
-import { findPythonClient } from '../scripts/parts.js'
+import { findPython } from '../scripts/parts.js'
 
 export type PythonAnswer = {
   /** What it says of a text that it does not take. */
@@ -36,12 +34,8 @@ while True:
 let python: Promise<{ child: ChildProcess; lines: Interface }> | undefined
 
 async function start(): Promise<{ child: ChildProcess; lines: Interface }> {
-  // Debian's own: another Python on PATH may lack what Debian's packages expect.
-  const command = existsSync('/usr/bin/python3') ? '/usr/bin/python3' : 'python3'
-  const child = spawn(command, ['-c', PROGRAM], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-    env: { ...process.env, PYTHONPATH: await findPythonClient(), PYTHONDONTWRITEBYTECODE: '1' },
-  })
+  const { command, env } = await findPython()
+  const child = spawn(command, ['-c', PROGRAM], { stdio: ['pipe', 'pipe', 'inherit'], env })
   return { child, lines: createInterface(child.stdout) }
 }
 

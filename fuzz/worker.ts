@@ -6,7 +6,7 @@ import { keep, readCorpus } from './corpus.js'
 import { startCoverage } from './coverage.js'
 import { mutate } from './mutate.js'
 import { stopPython } from './python.js'
-import { createRandom } from '../test/helpers/random.js'
+import { createRandom } from '../test/support/random.js'
 import type { Target } from './target.js'
 import { TARGETS } from './targets/index.js'
 

@@ -6,6 +6,7 @@
  * public port, and whatever Prosody the machine already has is not touched.
  */
 
+import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -15,13 +16,14 @@ import { root, run, SetupError, until } from './process.js'
 export const cache = join(root, '.cache')
 
 /**
- * What is unpacked, and from which suite. `base` is the machine's own release.
+ * What is unpacked, and from which suite.
  *
  * @typedef {object} Unpackable
  * @property {readonly string[]} packages
  * @property {string} suite
- * @property {'none' | 'missing' | 'all'} dependencies Those that the machine lacks, or all down to
- *   the C library: a root directory of its own, for programs that don't fit the machine's libraries.
+ * @property {'none' | 'libraries' | 'all'} dependencies `libraries`: all dependencies except the
+ *   essential packages, which every Debian has. Whatever else the machine has installed makes no
+ *   difference. `all`: down to the C library, for a root directory in which the program runs.
  */
 
 /**
@@ -153,7 +155,11 @@ async function machineSources() {
 export async function unpack(name, wanted, say = () => undefined) {
   const { packages, suite, dependencies } = wanted
   const isRoot = dependencies === 'all'
-  const target = join(cache, `${name}-${suite}${isRoot ? '-root' : ''}`)
+  // The hash fetches again what another version of this code, or another release of the machine,
+  // would have unpacked differently.
+  const key = JSON.stringify([packages, dependencies, isRoot ? '' : await baseSuite()])
+  const hash = createHash('sha256').update(key).digest('hex').slice(0, 8)
+  const target = join(cache, `${name}-${suite}-${hash}`)
   if (existsSync(target)) return target
   const advice = `install ${packages.join(' and ')} by hand`
   if (!existsSync('/usr/bin/apt-get') || !existsSync('/usr/bin/dpkg')) {
@@ -220,7 +226,7 @@ async function recordInstalled(root, debs) {
  * @param {Unpackable} wanted
  */
 export function aptState({ suite, dependencies }) {
-  return join(cache, 'apt', dependencies === 'missing' ? suite : `${suite}-alone`)
+  return join(cache, 'apt', dependencies === 'libraries' ? suite : `${suite}-alone`)
 }
 
 /**
@@ -229,7 +235,7 @@ export function aptState({ suite, dependencies }) {
  * @returns {Promise<string[]>} The paths of the .deb files.
  */
 export async function download({ packages, suite, dependencies }, advice) {
-  const withBase = dependencies === 'missing'
+  const withBase = dependencies === 'libraries'
   const state = aptState({ packages, suite, dependencies })
   const parts = join(state, 'sources')
   const archives = join(state, 'cache/archives')
@@ -248,12 +254,13 @@ export async function download({ packages, suite, dependencies }, advice) {
   const kept = settings.stdout
     .split('\n')
     .filter((line) => /^Acquire::(?!IndexTargets|Changelogs|cdrom)[\w-]+(::.*)? ".*";$/.test(line))
-  const nothing = join(state, 'status')
-  await writeFile(nothing, '')
+  // What apt takes for installed.
+  const status = join(state, 'status')
+  const installed = await readFile('/var/lib/dpkg/status', 'utf8')
+  await writeFile(status, dependencies === 'all' ? '' : essentialPackages(installed))
   const lines = [
     ...kept,
-    // To apt a machine on which nothing is installed.
-    ...(dependencies === 'all' ? [`Dir::State::status "${nothing}";`] : []),
+    `Dir::State::status "${status}";`,
     'Acquire::Languages "none";',
     'Acquire::Retries "3";',
     'APT::Update::Error-Mode "any";',
@@ -280,14 +287,56 @@ export async function download({ packages, suite, dependencies }, advice) {
   await (dependencies !== 'none'
     ? apt(
         ...['install', '--download-only', '--no-install-recommends', '--yes'],
-        // Also where the machine has the package installed, in this or in another version.
-        ...['--reinstall', '--allow-downgrades', '--target-release', suite],
+        ...['--target-release', suite],
         // A pattern (apt-patterns(7)) takes no suite.
         ...packages.map((name) => (name.startsWith('?') ? name : `${name}/${suite}`)),
       )
     : apt('download', ...packages))
   const debs = await readdir(archives)
   return debs.filter((file) => file.endsWith('.deb')).map((file) => join(archives, file))
+}
+
+/**
+ * The entries of dpkg's status file that every Debian of that release has: the essential packages
+ * and their dependencies.
+ *
+ * @param {string} status The text of `/var/lib/dpkg/status`.
+ * @returns {string}
+ */
+export function essentialPackages(status) {
+  const entries = status.split(/\n\n+/).flatMap((text) => {
+    const field = (/** @type {string} */ name) =>
+      new RegExp(`^${name}: (.*)$`, 'm').exec(text)?.[1] ?? ''
+    // An entry stays when its package was removed and its configuration was not.
+    if (!/ installed$/.test(field('Status'))) return []
+    const names = [field('Package'), ...packageNames(field('Provides')).flat()]
+    const needs = packageNames(`${field('Pre-Depends')}, ${field('Depends')}`)
+    return [{ text, names, needs, isEssential: field('Essential') === 'yes' }]
+  })
+  const found = new Set(entries.filter(({ isEssential }) => isEssential))
+  // A Set iterates over what is added meanwhile, so this ends when no dependency is missing.
+  for (const { needs } of found) {
+    for (const alternatives of needs) {
+      const has = (/** @type {string} */ name) =>
+        entries.filter(({ names }) => names.includes(name))
+      alternatives
+        .map(has)
+        .find((entries) => entries.length > 0)
+        ?.forEach((entry) => found.add(entry))
+    }
+  }
+  return [...found].map(({ text }) => `${text}\n\n`).join('')
+}
+
+/**
+ * @param {string} relations e.g. `libc6 (>= 2.36), perl:any | perl-base`.
+ * @returns {string[][]} The names of each alternative, without versions and architectures.
+ */
+function packageNames(relations) {
+  return relations.split(',').flatMap((relation) => {
+    const names = relation.split('|').map((one) => /[^\s:(]+/.exec(one)?.[0] ?? '')
+    return names[0] === '' ? [] : [names]
+  })
 }
 
 /** @param {string} text */

@@ -74,7 +74,7 @@ export async function startEjabberd({ version, config, users }) {
           if (!child.running()) throw new SetupError(`ejabberd ended: ${reason(child.output())}`)
           return child.output().includes(READY)
         },
-        { what: 'ejabberd has its accounts', timeoutMs: 60_000 },
+        { what: 'ejabberd has its accounts' },
       )
     } catch (error) {
       await stop()

@@ -43,21 +43,12 @@ export async function findProsody(version, say) {
   }
   const suite = await suiteOf(version)
   if (version === 'newest') return await findInRoot(suite, say)
-  const wanted = /** @type {const} */ ({ packages: ['prosody'], suite, dependencies: 'missing' })
+  const wanted = /** @type {const} */ ({ packages: ['prosody'], suite, dependencies: 'libraries' })
   const root = await unpack('prosody', wanted, say)
-  const libraries = await libraryDirectories(root)
   const number = version === legacyVersion ? '5.2' : '5.4'
-  const lua = join(root, `usr/bin/lua${number}`)
-  const share = `${root}/usr/share/lua/${number}`
   return {
-    command: [existsSync(lua) ? lua : `lua${number}`],
-    env: {
-      ...process.env,
-      // The empty part at the end stands for Lua's own path: what the machine has needs no unpacking.
-      LUA_PATH: `${share}/?.lua;${share}/?/init.lua;;`,
-      LUA_CPATH: [...libraries.map((path) => `${path}/lua/${number}/?.so`), ';'].join(';'),
-      LD_LIBRARY_PATH: libraries.join(':'),
-    },
+    command: [join(root, `usr/bin/lua${number}`)],
+    env: await luaEnvironment(root, number),
     script: join(root, 'usr/bin/prosody'),
     root,
     inside: root,
@@ -90,6 +81,27 @@ async function suiteOf(version) {
   if (version === legacyVersion) return 'bullseye'
   if (version === '0.12.3') return 'bookworm'
   return base === 'bookworm' ? 'bookworm-backports' : 'trixie'
+}
+
+/**
+ * The environment in which Lua loads the modules below `root` and no others: a module of the
+ * machine could be of another version.
+ *
+ * @param {string} root
+ * @param {'5.1' | '5.2' | '5.4'} number The version of Lua.
+ * @returns {Promise<NodeJS.ProcessEnv>}
+ */
+async function luaEnvironment(root, number) {
+  // LUA_PATH_5_4, for example, would take the place of LUA_PATH.
+  const others = Object.entries(process.env).filter(([name]) => !name.startsWith('LUA_'))
+  const libraries = await libraryDirectories(root)
+  const share = `${root}/usr/share/lua/${number}`
+  return {
+    ...Object.fromEntries(others),
+    LUA_PATH: `${share}/?.lua;${share}/?/init.lua`,
+    LUA_CPATH: libraries.map((path) => `${path}/lua/${number}/?.so`).join(';'),
+    LD_LIBRARY_PATH: libraries.join(':'),
+  }
 }
 
 /** @param {string} root */
@@ -148,23 +160,19 @@ export async function luacheck(args) {
  */
 export async function lua51(args, input) {
   const root = await unpackLuacheck()
-  const share = `${root}/usr/share/lua/5.1`
-  const libraries = await libraryDirectories(root)
-  const lua = existsSync(`${root}/usr/bin/lua5.1`) ? `${root}/usr/bin/lua5.1` : 'lua5.1'
-  return await run(lua, args, {
+  return await run(join(root, 'usr/bin/lua5.1'), args, {
     ...(input !== undefined && { input }),
-    env: {
-      ...process.env,
-      LUA_PATH: `${share}/?.lua;${share}/?/init.lua;;`,
-      LUA_CPATH: [...libraries.map((path) => `${path}/lua/5.1/?.so`), ';'].join(';'),
-      LD_LIBRARY_PATH: libraries.join(':'),
-    },
+    env: await luaEnvironment(root, '5.1'),
   })
 }
 
 /** @param {(line: string) => void} [say] */
 export async function unpackLuacheck(say) {
   const suite = await baseSuite()
-  const wanted = /** @type {const} */ ({ packages: ['lua-check'], suite, dependencies: 'missing' })
+  const wanted = /** @type {const} */ ({
+    packages: ['lua-check'],
+    suite,
+    dependencies: 'libraries',
+  })
   return await unpack('lua-check', wanted, say)
 }

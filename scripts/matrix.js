@@ -29,8 +29,8 @@ async function matrix(args) {
     // One after another: the servers are many, and the cores few.
     '--test-concurrency=1',
     ...[
-      'test/real-legacy.test.ts',
-      'test/legacy-double.test.ts',
+      'test/integration/legacy.test.ts',
+      'test/integration/legacy-double.test.ts',
       'test/matrix/matrix.test.ts',
       'test/matrix/service.test.ts',
       'test/matrix/socket.test.ts',

@@ -36,19 +36,59 @@ export async function findPrometheus(major, say) {
 }
 
 /**
- * @param {Say} [say]
- * @returns {Promise<string>} The directory to put into PYTHONPATH.
+ * @typedef {object} Program
+ * @property {string} command
+ * @property {NodeJS.ProcessEnv} env The environment in which it finds its libraries.
  */
-export async function findPythonClient(say) {
-  const wanted = {
-    packages: ['python3-prometheus-client'],
-    suite: await baseSuite(),
-    dependencies: /** @type {const} */ ('missing'),
+
+/**
+ * A program that stands in a package of the machine's own release.
+ *
+ * @param {string} path e.g. `usr/bin/curl`.
+ * @param {readonly string[]} packages
+ * @param {Say} [say]
+ * @returns {Promise<Program & { root: string }>} `root` is where the packages are unpacked.
+ */
+async function findProgram(path, packages, say) {
+  const wanted = { packages, suite: await baseSuite() }
+  const name = packages[0] ?? ''
+  const root = await unpack(name, { ...wanted, dependencies: 'libraries' }, say)
+  const libraries = await libraryDirectories(root)
+  const env = { ...process.env, LD_LIBRARY_PATH: libraries.join(':') }
+  return { command: join(root, path), env, root }
+}
+
+/**
+ * Debian's Python, with its Prometheus client.
+ *
+ * @param {Say} [say]
+ * @returns {Promise<Program>}
+ */
+export async function findPython(say) {
+  const packages = ['python3-prometheus-client']
+  const { root, command, env } = await findProgram('usr/bin/python3', packages, say)
+  const modules = join(root, 'usr/lib/python3/dist-packages')
+  return {
+    command,
+    env: { ...env, PYTHONPATH: modules, PYTHONDONTWRITEBYTECODE: '1' },
   }
-  return join(
-    await unpack('python3-prometheus-client', wanted, say),
-    'usr/lib/python3/dist-packages',
-  )
+}
+
+/**
+ * @param {Say} [say]
+ * @returns {Promise<Program>}
+ */
+export async function findCurl(say) {
+  return await findProgram('usr/bin/curl', ['curl'], say)
+}
+
+/**
+ * @param {Say} [say]
+ * @returns {Promise<Program>}
+ */
+export async function findOpenssl(say) {
+  const { root, command, env } = await findProgram('usr/bin/openssl', ['openssl'], say)
+  return { command, env: { ...env, OPENSSL_CONF: join(root, 'etc/ssl/openssl.cnf') } }
 }
 
 /**
@@ -81,24 +121,20 @@ export function findSmallDebian(say) {
 }
 
 /**
- * The browser for the tests of the page; the machine's own is not taken, for it may be any.
+ * The browser for the tests of the page. The machine's own browser could be of any version.
  *
  * @param {Say} [say]
- * @returns {Promise<{ command: string, env: NodeJS.ProcessEnv, fonts: string }>}
+ * @returns {Promise<Program & { fonts: string }>}
  */
 export async function findChromium(say) {
-  const wanted = {
-    packages: ['chromium', 'fonts-inter', 'fonts-dejavu-core'],
-    suite: await baseSuite(),
-    dependencies: /** @type {const} */ ('missing'),
-  }
-  const root = await unpack('chromium', wanted, say)
+  const packages = ['chromium', 'fonts-inter', 'fonts-dejavu-core']
+  // The script in /usr/bin reads settings from /etc.
+  const { root, command, env } = await findProgram('usr/lib/chromium/chromium', packages, say)
   const libraries = await libraryDirectories(root)
   return {
-    // Not the script in bin, which looks for its settings in /etc.
-    command: join(root, 'usr/lib/chromium/chromium'),
+    command,
     env: {
-      ...process.env,
+      ...env,
       LD_LIBRARY_PATH: libraries.flatMap((path) => [path, `${path}/pulseaudio`]).join(':'),
     },
     fonts: join(root, 'usr/share/fonts'),
@@ -113,7 +149,9 @@ export async function findChromium(say) {
 export async function fetchAll(say) {
   for (const version of [legacyVersion, ...prosodyVersions]) await findProsody(version, say)
   for (const major of prometheusVersions) await findPrometheus(major, say)
-  await findPythonClient(say)
+  await findPython(say)
+  await findCurl(say)
+  await findOpenssl(say)
   await findChromium(say)
   await findFaketime(say)
   await unpackLuacheck(say)

@@ -236,6 +236,9 @@ export async function freePort() {
   return port ?? 0
 }
 
+/** Far longer than anything takes, on a slow and busy machine too: it ends only what hangs. */
+const PATIENCE_MS = 5 * 60_000
+
 /**
  * Asks `check` every `everyMs` until it answers with something true.
  *
@@ -243,9 +246,9 @@ export async function freePort() {
  * @param {() => T | Promise<T>} check
  * @param {{ what: string, timeoutMs?: number, everyMs?: number }} options
  * @returns {Promise<Exclude<NonNullable<T>, false>>}
- * @throws {Error} After `timeoutMs` (15 s), naming `what`.
+ * @throws {Error} After `timeoutMs` (five minutes), naming `what`.
  */
-export async function until(check, { what, timeoutMs = 15_000, everyMs = 50 }) {
+export async function until(check, { what, timeoutMs = PATIENCE_MS, everyMs = 50 }) {
   const end = Date.now() + timeoutMs
   for (;;) {
     const answer = await check()

@@ -80,13 +80,13 @@ export async function startProsody(options) {
     try {
       await until(
         async () => {
-          if (!child.running()) throw new SetupError(`Prosody ended: ${reason(child.output())}`)
+          if (!child.running()) throw new SetupError(`Prosody ended. ${lastErrors(child.output())}`)
           if (/Failed to open server port|Error in config/.test(child.output())) {
-            throw new SetupError(`Prosody did not start: ${reason(child.output())}`)
+            throw new SetupError(`Prosody did not start. ${lastErrors(child.output())}`)
           }
           return await answers(ports.component)
         },
-        { what: 'Prosody answers on its component port', timeoutMs: 20_000 },
+        { what: 'Prosody answers on its component port' },
       )
     } catch (error) {
       await child.stop()
@@ -189,8 +189,15 @@ function wrapperConfig(dir, ports, logLevel = 'info', pluginPaths) {
   ].join('\n')
 }
 
-/** The line of a log that says why. @param {string} log */
-function reason(log) {
-  const lines = log.trimEnd().split('\n')
-  return (lines.find((line) => /Failed to open|\berror\b/i.test(line)) ?? lines.at(-1) ?? '').trim()
+/**
+ * The last lines of Prosody's output that can say why it ended: its errors, or without any the end
+ * of the output, for example the text about a missing library, which stands between lines of `*`.
+ *
+ * @param {string} output
+ */
+export function lastErrors(output) {
+  const lines = output.split('\n').filter((line) => /\w/.test(line))
+  const errors = lines.filter((line) => /\berror\b|Failed to/i.test(line))
+  const shown = (errors.length > 0 ? errors : lines).slice(-10).map((line) => line.trim())
+  return shown.length > 0 ? `Its last lines:\n  ${shown.join('\n  ')}` : 'It printed nothing.'
 }

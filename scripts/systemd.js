@@ -101,7 +101,7 @@ export async function bootSystemd(root, { network = 'ours' } = {}) {
         }))
         return /^(running|degraded)/.test(stdout)
       },
-      { what: 'systemd runs', timeoutMs: 60_000 },
+      { what: 'systemd runs' },
     )
   } catch (error) {
     await stop()

@@ -5,7 +5,7 @@
 import { connect, type NetConnectOpts, type Socket } from 'node:net'
 import process from 'node:process'
 import { gunzipSync } from 'node:zlib'
-import { sampleValue } from '../test/helpers/real.js'
+import { sampleValue } from '../test/support/real.js'
 
 export type Order = {
   readonly port: number

@@ -11,9 +11,9 @@ import { join } from 'node:path'
 import process from 'node:process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { root, run, until } from '../scripts/process.js'
-import { httpGet, withExporterFor } from '../test/helpers/exporter.js'
-import { withProsody } from '../test/helpers/prosody.js'
-import { logLines, untilUp } from '../test/helpers/real.js'
+import { httpGet, withExporterFor } from '../test/support/exporter.js'
+import { withProsody } from '../test/support/prosody.js'
+import { logLines, untilUp } from '../test/support/real.js'
 import type { Order, Tally } from './crowd.js'
 import { judgeFlat, type Monitored } from './judge.js'
 
@@ -41,7 +41,6 @@ async function soak(): Promise<void> {
   configure(250)
   const start = (name: string) =>
     withExporterFor(t, prosody, {
-      built: true,
       domain: `stats.${name}.example`,
       flags: [`--config.file=${file}`, '--log.format=json', '--web.enable-lifecycle'],
       env: {
@@ -134,7 +133,6 @@ async function soak(): Promise<void> {
 
   await until(() => handles() <= handlesBefore, {
     what: `no more than the ${handlesBefore} descriptors that were open before`,
-    timeoutMs: 20_000,
   }).catch((error: unknown) => problems.push(`${String(error)}; there are ${handles()}`))
   await untilUp(exporter)
   problems.push(...tally.wrong)

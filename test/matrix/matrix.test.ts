@@ -11,8 +11,8 @@ import { test, type TestContext } from 'node:test'
 import prettier from 'prettier'
 import { ejabberdVersions } from '../../scripts/ejabberd.js'
 import { root } from '../../scripts/process.js'
-import { legacyVersion, prosodyVersions } from '../helpers/prosody.js'
-import { compareUnderTraffic } from '../helpers/registry-comparison.js'
+import { legacyVersion, prosodyVersions } from '../support/prosody.js'
+import { compareUnderTraffic } from '../support/registry-comparison.js'
 import { readStock, type Told } from './stock.js'
 import { withFarServer, withStockEjabberd, withStockProsody, type Rights } from './servers.js'
 import { tableOf, withoutNewest, type Row } from './table.js'
@@ -23,7 +23,7 @@ const README = join(root, 'README.md')
 for (const version of [legacyVersion, ...prosodyVersions, 'newest'] as const) {
   test(`Prosody ${version}`, async (t) => {
     const told: Partial<Record<Rights, Told>> = {}
-    // On 0.11 test/real-legacy.test.ts, which is a part of the matrix, compares what get_stats() holds.
+    // On 0.11 test/integration/legacy.test.ts, which is a part of the matrix, compares what get_stats() holds.
     if (version !== legacyVersion) await t.test('registry', (t) => compareUnderTraffic(t, version))
     for (const rights of ['none', 'admin'] as const) {
       await t.test(`rights: ${rights}`, async (t) => {

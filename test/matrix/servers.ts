@@ -2,9 +2,9 @@
 
 import type { TestContext } from 'node:test'
 import type { EjabberdVersion } from '../../scripts/ejabberd.js'
-import { withEjabberd } from '../helpers/ejabberd.js'
-import { withProsody, type ProsodyVersion, type TestProsody } from '../helpers/prosody.js'
-import { evalLua } from '../helpers/real.js'
+import { withEjabberd } from '../support/ejabberd.js'
+import { withProsody, type ProsodyVersion, type TestProsody } from '../support/prosody.js'
+import { evalLua } from '../support/real.js'
 
 /** `some`: what it takes and no more, where the server can grant that; `admin`: everything. */
 export type Rights = 'none' | 'some' | 'admin'

@@ -3,10 +3,10 @@ import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { freePort, until } from '../../scripts/process.js'
-import { httpGet } from '../helpers/exporter.js'
-import { withProsody } from '../helpers/prosody.js'
-import { sampleValue } from '../helpers/real.js'
-import { configure, SECRET_FILE, untilAnswered, withService } from '../helpers/service.js'
+import { httpGet } from '../support/exporter.js'
+import { withProsody } from '../support/prosody.js'
+import { sampleValue } from '../support/real.js'
+import { configure, SECRET_FILE, untilAnswered, withService } from '../support/service.js'
 
 // The package as dpkg installs it under a real systemd, which applies the unit itself: user, credential,
 // system calls, mounts, addresses. Not shown: MemoryMax and TasksMax, where the machine's control groups

@@ -6,10 +6,10 @@ import { test } from 'node:test'
 import { connect } from 'node:tls'
 import { hashSync } from 'bcryptjs'
 import { freePort, root as repository, temporaryDirectory } from '../../scripts/process.js'
-import { withProsody } from '../helpers/prosody.js'
-import { sampleValue } from '../helpers/real.js'
-import { configure, untilAnswered, withService } from '../helpers/service.js'
-import { createAuthority, curl, type Curled } from '../helpers/web.js'
+import { withProsody } from '../support/prosody.js'
+import { sampleValue } from '../support/real.js'
+import { configure, untilAnswered, withService } from '../support/service.js'
+import { createAuthority, curl, type Curled } from '../support/web.js'
 
 const PASSWORD = 'correct horse'
 const CONFIG = 'etc/prosody-exporter'
@@ -25,9 +25,9 @@ test('the first connection to the socket starts the service, with TLS and a pass
   const { path, remove } = await temporaryDirectory('prosody-exporter-socket')
   t.after(remove)
   const port = await freePort()
-  const authority = createAuthority(path, 'ca')
+  const authority = await createAuthority(path, 'ca')
   const issue = async () => {
-    authority.issue('exporter', 'IP:127.0.0.1')
+    await authority.issue('exporter', 'IP:127.0.0.1')
     for (const name of ['exporter.crt', 'exporter.key']) {
       const text = await readFile(join(path, name), 'utf8')
       await writeFile(join(root, CONFIG, name), text, { mode: 0o600 })

@@ -3,8 +3,8 @@
 import xml from '@xmpp/xml'
 import process from 'node:process'
 import { setTimeout as delay } from 'node:timers/promises'
-import { encryptAsClient } from '../helpers/traffic.js'
-import { authenticate, login, sleepAndReturn } from '../helpers/xmpp-client.js'
+import { encryptAsClient } from '../support/traffic.js'
+import { authenticate, login, sleepAndReturn } from '../support/xmpp-client.js'
 
 const [, , host = '', password = ''] = process.argv
 const account = { port: 5222, jid: `user@${host}`, password }

@@ -7,14 +7,13 @@ import process from 'node:process'
 import { describe, test, type TestContext } from 'node:test'
 import { packDebian, packNpm } from '../../scripts/package.js'
 import { launch, root, run, temporaryDirectory, until } from '../../scripts/process.js'
-import { queriesOf, withVariables, type Dashboard } from '../helpers/dashboard.js'
-import { withMachine, type Machine } from '../helpers/machine.js'
+import { queriesOf, withVariables, type Dashboard } from '../support/dashboard.js'
+import { withMachine, type Machine } from '../support/machine.js'
 
 const HOST = 'xmpp.example.com'
 const PASSWORD = 'correct horse'
 const CONFIG = '/etc/prosody-exporter'
 /** A whole system starts on few cores. */
-const PATIENCE_MS = 60_000
 
 /** Panels of what has not happened there, or is not loaded: some of their queries are without data. */
 const EMPTY: Readonly<Record<string, string>> = {
@@ -114,7 +113,6 @@ describe('a new user with the README', { concurrency: false }, () => {
       await machine.shell(secret)
       const report = await until(() => machine.shell(doctor).catch(() => undefined), {
         what: 'the doctor is content',
-        timeoutMs: PATIENCE_MS,
       })
       assert.match(report, /^ {2}ok +statistics +\d+ families/m)
       await machine.shell(start)
@@ -156,7 +154,6 @@ chgrp prometheus /etc/prometheus/prosody-exporter.password`)
       await machine.shell('systemctl restart prometheus')
       await until(async () => (await ask(machine, 'up{job="prosody"} == 1')).length > 0, {
         what: 'Prometheus scrapes',
-        timeoutMs: PATIENCE_MS,
       })
 
       // The dashboard.
@@ -167,8 +164,7 @@ chgrp prometheus /etc/prometheus/prosody-exporter.password`)
       for (const { title, expr } of queriesOf(dashboard)) {
         const query = withVariables(expr, '.*')
         const has = async () => (await ask(machine, query)).length > 0
-        if (!(title in EMPTY))
-          await until(has, { what: `data for "${title}": ${query}`, timeoutMs: PATIENCE_MS })
+        if (!(title in EMPTY)) await until(has, { what: `data for "${title}": ${query}` })
         else if (!(await has())) empty.add(title)
       }
       assert.deepEqual([...empty].sort(), Object.keys(EMPTY).sort())
@@ -181,7 +177,7 @@ chgrp prometheus /etc/prometheus/prosody-exporter.password`)
           const all = await rulesOf(machine)
           return all.length > 0 && all.every(({ health }) => health !== 'unknown') && all
         },
-        { what: 'every rule was evaluated', timeoutMs: PATIENCE_MS },
+        { what: 'every rule was evaluated' },
       )
       const isWell = (rule: Rule) => rule.health === 'ok' && rule.state !== 'firing'
       assert.deepEqual(
@@ -227,7 +223,6 @@ async function untilUp(machine: Machine, ...curl: string[]) {
   const words = curl.map((word) => `'${word}'`).join(' ')
   await until(async () => /^xmpp_up 1$/m.test(await machine.shell(`curl -s ${words} || true`)), {
     what: `it serves: ${words}`,
-    timeoutMs: PATIENCE_MS,
   }).catch(async (error: unknown) => {
     const log = await machine.shell('journalctl --no-pager --unit=prosody-exporter')
     throw new Error(log, { cause: error })

@@ -1,0 +1,211 @@
+// Each alert of deploy/prometheus/rules.yml, raised in a real Prometheus by what it is made for: a real
+// Prosody that has it, read by the exporter. Nothing is faked but time: all waits and windows are shorter.
+// ProsodyAuditMismatch alone can't be had, for it takes a defect of ours; promtool tests it.
+
+import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, test, type TestContext } from 'node:test'
+import xml from '@xmpp/xml'
+import { root, temporaryDirectory, until } from '../../scripts/process.js'
+import { withExporterFor, type RunningExporter } from '../support/exporter.js'
+import { withPrometheus } from '../support/prometheus.js'
+import { prosodyVersions, SECRET, withProsody } from '../support/prosody.js'
+import { evalLua, untilReady } from '../support/real.js'
+import { makeCertificates, speakNonsense } from '../support/traffic.js'
+import { authenticate, login } from '../support/xmpp-client.js'
+
+const HOST = 'one.example'
+const [OTHER, BARE] = ['stats.two.example', 'bare.one.example']
+const JID = `user@${HOST}`
+
+/** The rules with each `for` and each window that many times shorter. */
+function shorter(times: number): string {
+  const units: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000 }
+  const short = (number: string, unit: string) => `${(Number(number) * units[unit]!) / times}ms`
+  return readFileSync(join(root, 'deploy/prometheus/rules.yml'), 'utf8')
+    .replace(
+      /( for: )(\d+)([mh])$/gm,
+      (_, start: string, n: string, u: string) => start + short(n, u),
+    )
+    .replace(/\[(\d+)([mh])\]/g, (_, n: string, u: string) => `[${short(n, u)}]`)
+}
+
+/** A Prometheus with these rules that scrapes these exporters; each is a job's only target. */
+async function watch(
+  t: TestContext,
+  { exporters, times }: { exporters: Readonly<Record<string, RunningExporter>>; times: number },
+) {
+  const prometheus = await withPrometheus(t, {
+    major: '3',
+    jobs: Object.entries(exporters).map(([name, { url }]) => ({ name, target: `${url}/metrics` })),
+    intervalMs: 500,
+    rules: shorter(times),
+  })
+  const firing = async (alert: string) =>
+    (await prometheus.alerts()).filter(
+      ({ labels, state }) => labels.alertname === alert && state === 'firing',
+    )
+  return {
+    ...prometheus,
+    firing,
+    /** Waits until the alert fires; the labels with which it does. */
+    async untilFires(alert: string, labels: Readonly<Record<string, string>> = {}) {
+      await until(
+        async () =>
+          (await firing(alert)).some((found) =>
+            Object.entries(labels).every(([name, value]) => found.labels[name] === value),
+          ),
+        { what: `${alert} ${JSON.stringify(labels)} fires`, everyMs: 250 },
+      )
+    },
+  }
+}
+
+/** Does something again and again, one at a time, until the test's end or what is returned is called. */
+function again(t: TestContext, everyMs: number, act: () => Promise<unknown>) {
+  const over = new AbortController()
+  const loop = (async () => {
+    while (!over.signal.aborted) {
+      await act().catch(() => undefined)
+      await new Promise((resolve) => setTimeout(resolve, everyMs))
+    }
+  })()
+  const stop = async () => {
+    over.abort()
+    await loop
+  }
+  t.after(stop)
+  return stop
+}
+
+describe('in a real Prometheus', { concurrency: 3 }, () => {
+  for (const version of prosodyVersions) {
+    test(`alerts of states are raised by a Prosody ${version} that has them`, async (t) => {
+      const prosody = await withProsody(t, {
+        version,
+        hosts: [HOST],
+        globals: { certificates: JSON.stringify(await makeCertificates(t, [HOST], 2)) },
+        components: [{ domain: BARE, options: { component_secret: `"${SECRET}"` } }],
+      })
+      const { path, remove } = await temporaryDirectory('prosody-exporter-rules')
+      t.after(remove)
+      const file = join(path, 'exporter.yml')
+      writeFileSync(file, 'collection: {min_age: 0s}\n')
+      const good = await withExporterFor(t, prosody, { flags: [`--config.file=${file}`] })
+      // Its component has no module.
+      const bare = await withExporterFor(t, prosody, { domain: BARE })
+      const limited = await withExporterFor(t, prosody, {
+        domain: OTHER,
+        env: { PROSODY_EXPORTER_LIMITS_SERIES: '40' },
+      })
+      await untilReady(good, 200)
+      const prometheus = await watch(t, {
+        exporters: { prosody: good, 'prosody-bare': bare, 'prosody-limited': limited },
+        times: 240,
+      })
+      await Promise.all([
+        prometheus.untilFires('ProsodyCertificateExpires', { job: 'prosody', host: HOST }),
+        prometheus.untilFires('ProsodyCertificateExpiresSoon', { job: 'prosody', host: HOST }),
+        prometheus.untilFires('ProsodyCollectionFailing', {
+          job: 'prosody-bare',
+          collector: 'registry',
+        }),
+        prometheus.untilFires('ProsodySeriesLimitReached', { job: 'prosody-limited' }),
+      ])
+      const names = async () =>
+        new Set(
+          (await prometheus.alerts())
+            .filter(({ labels }) => labels.job === 'prosody' || labels.server !== undefined)
+            .map(({ labels }) => labels.alertname),
+        )
+      // While all else is well.
+      assert.deepEqual(
+        await names(),
+        new Set(['ProsodyCertificateExpires', 'ProsodyCertificateExpiresSoon']),
+      )
+
+      writeFileSync(file, 'collection: {min_age: never}\n')
+      good.kill('SIGHUP')
+      await prometheus.untilFires('ProsodyExporterConfigRejected', { job: 'prosody' })
+
+      await prosody.stop()
+      const server = new URL(good.url).host
+      await Promise.all([
+        prometheus.untilFires('XmppServerDown', { server }),
+        prometheus.untilFires('ProsodyComponentLinkLost', { job: 'prosody' }),
+      ])
+      await until(async () => (await prometheus.firing('ProsodyCollectionFailing')).length === 0, {
+        what: 'the collectors of a server that is down are no news',
+      })
+
+      await prosody.restart()
+      await until(async () => (await prometheus.firing('XmppServerDown')).length === 0, {
+        what: 'the server is up again',
+      })
+      await good.stop()
+      await prometheus.untilFires('ProsodyExporterDown', { job: 'prosody' })
+    })
+
+    test(`alerts of traffic are raised by a Prosody ${version} that has it`, async (t) => {
+      const prosody = await withProsody(t, {
+        version,
+        hosts: [HOST],
+        users: { [JID]: 'pw' },
+        modules: ['test_dns', 'test_eval'],
+      })
+      const port = prosody.ports.c2s
+      const exporter = await withExporterFor(t, prosody)
+      await untilReady(exporter, 200)
+      const user = await login({ port, jid: JID, password: 'pw' })
+      t.after(() => user.close())
+
+      again(t, 200, () => authenticate({ port, jid: JID, password: 'wrong' }))
+      // Servers that refuse connections; each another, for one that failed is not tried again at once.
+      let i = 0
+      again(t, 200, () => {
+        user.send(xml('message', { to: `x@gone${i++}.example` }, xml('body', {}, 'text')))
+        return Promise.resolve()
+      })
+      again(t, 200, () => speakNonsense(prosody.ports.s2s, HOST))
+
+      const prometheus = await watch(t, { exporters: { prosody: exporter }, times: 60 })
+      const labels = { job: 'prosody', host: HOST }
+      await Promise.all([
+        prometheus.untilFires('XmppLoginFailures', labels),
+        prometheus.untilFires('ProsodyS2sOutgoingFailures', labels),
+        prometheus.untilFires('ProsodyS2sClosedWithError', { ...labels, direction: 'incoming' }),
+      ])
+    })
+
+    test(`alerts of trouble are raised by a Prosody ${version} that has it`, async (t) => {
+      const prosody = await withProsody(t, { version, hosts: [HOST], modules: ['test_eval'] })
+      const exporter = await withExporterFor(t, prosody)
+      await untilReady(exporter, 200)
+      const prometheus = await watch(t, { exporters: { prosody: exporter }, times: 30 })
+      // A timer that is set each second is then late by 0.6 s at least.
+      const stopBlocking = again(t, 2000, () =>
+        evalLua(prosody, 'local e = os.clock() + 1.6; repeat until os.clock() > e'),
+      )
+      await prometheus.untilFires('ProsodyEventLoopSlow', { job: 'prosody' })
+      await stopBlocking()
+
+      const untilUp = (up: number) =>
+        until(async () => (await prometheus.query('xmpp_up'))[0]?.value === up, {
+          what: `Prometheus has seen xmpp_up ${up}`,
+        })
+      await until(
+        async () => {
+          await prosody.stop()
+          await untilUp(0)
+          await prosody.restart()
+          await untilUp(1)
+          const alerts = ['ProsodyRestartsOften', 'ProsodyComponentLinkUnstable']
+          const found = await Promise.all(alerts.map(prometheus.firing))
+          return found.every(({ length }) => length > 0)
+        },
+        { what: 'restarts are noticed' },
+      )
+    })
+  }
+})

@@ -1,0 +1,565 @@
+import assert from 'node:assert/strict'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test, type TestContext } from 'node:test'
+import xml from '@xmpp/xml'
+import { until } from '../../scripts/process.js'
+import {
+  isServerFamily,
+  readExposition,
+  readServer,
+  seriesOf,
+  type Family,
+} from '../support/compare.js'
+import { withExporterFor } from '../support/exporter.js'
+import { openssl } from '../support/openssl.js'
+import {
+  everyVersion,
+  legacyVersion,
+  SECRET,
+  withProsody,
+  type ProsodyConfig,
+  type TestProsody,
+  type Version,
+} from '../support/prosody.js'
+import { evalLua, untilUp } from '../support/real.js'
+import {
+  authenticate,
+  connectComponent,
+  login,
+  LoginError,
+  type XmppStream,
+  type XmppUser,
+} from '../support/xmpp-client.js'
+
+const PASSWORD = 'pw'
+const [FIRST, SECOND] = ['stats.one.example', 'stats.two.example']
+const USERS = ['a@one.example', 'b@one.example', 'offline@one.example', 'c@two.example']
+
+type Counts = Readonly<Record<string, number>>
+
+/** mod_smacks came with 0.12. */
+const hasSmacks = (version: Version) => version !== legacyVersion
+
+type CountedProsody = TestProsody & {
+  /** All that it counts now. */
+  families(): Promise<Family[]>
+}
+
+async function startProsody(
+  t: TestContext,
+  version: Version,
+  config: ProsodyConfig = {},
+): Promise<CountedProsody> {
+  const isLegacy = version === legacyVersion
+  const prosody = await withProsody(t, {
+    version,
+    users: Object.fromEntries(USERS.map((jid) => [jid, PASSWORD])),
+    modules: [
+      ...(hasSmacks(version) ? ['smacks'] : []),
+      ...['mam', 'carbons', 'test_dns', 'test_eval', ...(isLegacy ? ['test_legacy'] : [])],
+    ],
+    ...config,
+    globals: {
+      muc_room_locking: 'false',
+      // It collects when the test says, and once at the start.
+      ...(isLegacy && { statistics_interval: '3600' }),
+      ...config.globals,
+    },
+  })
+  // 0.11 has nothing else that tells them.
+  const exporter = isLegacy
+    ? await withExporterFor(t, prosody, { env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' } })
+    : undefined
+  return {
+    ...prosody,
+    async families() {
+      if (!exporter) return await readServer(prosody)
+      await evalLua(prosody, 'prosody.test_legacy.collect()')
+      return readExposition(await untilUp(exporter), 'text').filter(isServerFamily)
+    },
+  }
+}
+
+/** Series of a family with the values of its labels, e.g. `one.example client iq`. */
+async function read(prosody: CountedProsody, family: string): Promise<Counts> {
+  const families = await prosody.families()
+  seriesOf(families)
+  const found = families.find(({ name }) => name === family)
+  return Object.fromEntries(
+    (found?.samples ?? [])
+      .filter(({ name }) => name === family || name === `${family}_total`)
+      .map(({ labels, value }) => [Object.values(labels).join(' '), value]),
+  )
+}
+
+const nonZero = (counts: Counts) =>
+  Object.fromEntries(Object.entries(counts).filter(([, value]) => value !== 0))
+
+/** Every way in which the module can come and go. */
+async function reloadAll(prosody: TestProsody): Promise<void> {
+  await evalLua(
+    prosody,
+    `local mm = require "core.modulemanager"
+    assert(mm.reload("${FIRST}", "adhoc_statistics"))
+    assert(mm.unload("${SECOND}", "adhoc_statistics"))
+    assert(mm.load("${SECOND}", "adhoc_statistics"))
+    assert(mm.unload("${SECOND}", "adhoc_statistics"))
+    assert(mm.unload("${FIRST}", "adhoc_statistics"))
+    assert(mm.load("${FIRST}", "adhoc_statistics"))
+    assert(mm.load("${SECOND}", "adhoc_statistics"))
+    assert(mm.reload("${FIRST}", "adhoc_statistics"))`,
+  )
+}
+
+const ping = () => xml('ping', { xmlns: 'urn:xmpp:ping' })
+const message = (to: string, attrs: Readonly<Record<string, string>> = {}) =>
+  xml('message', { to, type: 'chat', ...attrs }, xml('body', {}, 'text'))
+
+/** Resolves when the server has read all that was sent before; an iq. */
+const settle = (user: XmppUser, host = user.jid.replace(/.*@|\/.*/g, '')) =>
+  user.iq('get', host, ping())
+
+for (const version of everyVersion) {
+  test(`what is known to come is there at zero from the start (${version})`, async (t) => {
+    const prosody = await startProsody(t, version)
+    const stanzas = await read(prosody, 'xmpp_stanzas')
+    const kinds = ['iq', 'message', 'presence']
+    const expected = [
+      ...prosody.hosts.flatMap((host) => [`${host} client`, `${host} server`]),
+      `${prosody.rooms} server`,
+      ...[FIRST, SECOND].flatMap((host) => [`${host} component`, `${host} server`]),
+    ].flatMap((labels) => kinds.map((kind) => `${labels} ${kind}`))
+    assert.deepEqual(Object.keys(stanzas).sort(), expected.sort())
+    assert.deepEqual(nonZero(stanzas), {})
+    for (const family of ['xmpp_logins', 'xmpp_login_failures']) {
+      const counts = await read(prosody, family)
+      assert.deepEqual(nonZero(counts), {})
+      for (const host of prosody.hosts) {
+        for (const mechanism of ['PLAIN', 'SCRAM-SHA-1', 'SCRAM-SHA-1-PLUS']) {
+          assert.equal(counts[`${host} ${mechanism}`], 0)
+        }
+      }
+      assert.ok(!Object.keys(counts).some((labels) => labels.includes('DIGEST-MD5')))
+    }
+    for (const family of ['xmpp_client_connections', 'xmpp_online_users']) {
+      assert.deepEqual(await read(prosody, family), { 'one.example': 0, 'two.example': 0 })
+    }
+    for (const family of ['xmpp_muc_live_rooms', 'xmpp_muc_occupants']) {
+      assert.deepEqual(await read(prosody, family), { [prosody.rooms]: 0 })
+    }
+  })
+
+  test(`each login and each failure is counted once, by mechanism (${version})`, async (t) => {
+    const prosody = await startProsody(t, version, {
+      extra: 'VirtualHost "anonymous.example"\n  authentication = "anonymous"',
+    })
+    const { c2s: port } = prosody.ports
+    const tryAll = async () => {
+      for (let i = 0; i < 3; i++) {
+        await (await login({ port, jid: 'a@one.example', password: PASSWORD })).close()
+      }
+      for (const jid of ['a@one.example', 'c@two.example', 'c@two.example']) {
+        const scram = { port, jid, password: PASSWORD, mechanism: 'SCRAM-SHA-1' }
+        await (await login(scram)).close()
+        await assert.rejects(login({ ...scram, password: 'wrong' }), LoginError)
+      }
+      for (const jid of ['a@one.example', 'a@one.example', 'nobody@one.example']) {
+        await assert.rejects(login({ port, jid, password: 'wrong' }), LoginError)
+      }
+      const nobody = { port, jid: 'nobody@one.example', password: '', mechanism: 'SCRAM-SHA-1' }
+      await assert.rejects(login(nobody), LoginError)
+      // No exchange begins.
+      for (const mechanism of ['DIGEST-MD5', 'MADE-UP', 'x"\\']) {
+        const refused = { port, jid: 'a@one.example', password: PASSWORD, mechanism }
+        await assert.rejects(login(refused), LoginError)
+      }
+      const anonymous = { port, jid: '@anonymous.example', password: '', mechanism: 'ANONYMOUS' }
+      await (await login(anonymous)).close()
+      // One that has no resource.
+      await (await authenticate(anonymous)).close()
+    }
+    const expected = (times: number) => ({
+      logins: {
+        'one.example PLAIN': 3 * times,
+        'one.example SCRAM-SHA-1': times,
+        'two.example SCRAM-SHA-1': 2 * times,
+        'anonymous.example ANONYMOUS': 2 * times,
+      },
+      failures: {
+        'one.example PLAIN': 3 * times,
+        'one.example SCRAM-SHA-1': 2 * times,
+        'two.example SCRAM-SHA-1': 2 * times,
+      },
+    })
+    const counted = async () => ({
+      logins: nonZero(await read(prosody, 'xmpp_logins')),
+      failures: nonZero(await read(prosody, 'xmpp_login_failures')),
+    })
+    await tryAll()
+    assert.deepEqual(await counted(), expected(1))
+    await reloadAll(prosody)
+    assert.deepEqual(await counted(), expected(1))
+    await tryAll()
+    assert.deepEqual(await counted(), expected(2))
+  })
+
+  test(`each stanza of a client is counted once, whatever becomes of it (${version})`, async (t) => {
+    const prosody = await startProsody(t, version)
+    const { c2s: port } = prosody.ports
+    const join = async (jid: string) => {
+      const user = await login({ port, jid, password: PASSWORD })
+      t.after(() => user.close())
+      return user
+    }
+    const [a, b, c] = await Promise.all(
+      ['a@one.example', 'b@one.example', 'c@two.example'].map(join),
+    )
+    assert.ok(a && b && c)
+    // Bound, and nothing sent: what logs in is not counted.
+    assert.deepEqual(nonZero(await read(prosody, 'xmpp_stanzas')), {})
+
+    const converse = async () => {
+      a.send(xml('presence'))
+      b.send(xml('presence'))
+      await a.next(({ name }) => name === 'presence')
+      await b.next(({ name }) => name === 'presence')
+      await b.iq('set', 'b@one.example', xml('enable', { xmlns: 'urn:xmpp:carbons:2' }))
+
+      // To a session, to a user, to another host, to nobody, to who is offline, to a host.
+      for (const to of [
+        b.jid,
+        'b@one.example',
+        c.jid,
+        'nobody@one.example',
+        'offline@one.example',
+      ]) {
+        a.send(message(to))
+      }
+      a.send(message('one.example'))
+      await c.next(({ name }) => name === 'message')
+      a.send(message('x@refused.example', { id: 'refused' }))
+      await a.next(({ attrs }) => attrs.id === 'refused' && attrs.type === 'error')
+      c.send(message('not a jid/@'))
+      c.send(message('a@one.example'))
+
+      // To a room with three occupants, where each is told.
+      const room = `room@${prosody.rooms}`
+      for (const user of [a, b, c]) await user.joinRoom(room, `nick-${user.jid.slice(0, 1)}`)
+      a.send(message(room, { type: 'groupchat' }))
+      await c.next(({ attrs }) => attrs.type === 'groupchat')
+      // A private one, through the room.
+      a.send(message(`${room}/nick-c`))
+      await c.next(({ attrs }) => attrs.type === 'chat' && attrs.from === `${room}/nick-a`)
+
+      await settle(a)
+      await settle(b)
+      await settle(c)
+      await a.iq('get', 'rooms.one.example', ping())
+      // Answered by the client to which it goes; its answer is a stanza too.
+      const asked = a.iq('get', b.jid, ping())
+      const { attrs } = await b.next(({ name }) => name === 'iq')
+      b.send(xml('iq', { type: 'result', to: attrs.from, id: attrs.id }))
+      await asked
+      if (!hasSmacks(version)) return
+      // Elements of the stream.
+      c.send("<enable xmlns='urn:xmpp:sm:3'/>")
+      await c.next(({ name }) => name === 'enabled')
+      c.send("<r xmlns='urn:xmpp:sm:3'/>")
+      await c.next(({ name }) => name === 'a')
+    }
+    await converse()
+    // No stanza but for its name; it ends the stream.
+    b.send("<message xmlns='urn:example:other'/>")
+    await assert.rejects(b.next(() => false))
+    const clients = {
+      'one.example client message': 9,
+      'one.example client presence': 4,
+      'one.example client iq': 6,
+      'two.example client message': 2,
+      'two.example client presence': 1,
+      'two.example client iq': 1,
+    }
+    assert.deepEqual(nonZero(await read(prosody, 'xmpp_stanzas')), clients)
+
+    // Sessions that were there before the module are counted as well.
+    await reloadAll(prosody)
+    a.send(message(c.jid))
+    await c.next(({ name, attrs }) => name === 'message' && attrs.from === a.jid)
+    assert.deepEqual(nonZero(await read(prosody, 'xmpp_stanzas')), {
+      ...clients,
+      'one.example client message': 10,
+    })
+
+    // What the server makes of a lost connection is not what a client sent.
+    await Promise.all([a.close(), c.close()])
+    assert.deepEqual(nonZero(await read(prosody, 'xmpp_stanzas')), {
+      ...clients,
+      'one.example client message': 10,
+    })
+  })
+
+  test(`stanzas of other servers and of components are counted once, where they come in (${version})`, async (t) => {
+    // There are no certificates.
+    const globals = { s2s_allow_encryption: 'false', s2s_secure_auth: 'false' }
+    const near = await startProsody(t, version, {
+      globals,
+      components: [{ domain: 'gateway.example', options: { component_secret: `"${SECRET}"` } }],
+    })
+    const far = await startProsody(t, version, {
+      globals,
+      hosts: ['far.example'],
+      users: { 'd@far.example': PASSWORD },
+      statsDomains: ['stats.far.example'],
+    })
+    await evalLua(near, `prosody.test_dns_ports = { ["far.example"] = ${far.ports.s2s} }`)
+    const nearPorts = ['one.example', near.rooms, 'gateway.example']
+      .map((domain) => `["${domain}"] = ${near.ports.s2s}`)
+      .join(', ')
+    await evalLua(far, `prosody.test_dns_ports = { ${nearPorts} }`)
+    const a = await login({ port: near.ports.c2s, jid: 'a@one.example', password: PASSWORD })
+    const d = await login({ port: far.ports.c2s, jid: 'd@far.example', password: PASSWORD })
+    const gateway = await connectComponent({
+      port: near.ports.component,
+      domain: 'gateway.example',
+      secret: SECRET,
+    })
+    for (const stream of [a, d, gateway]) t.after(() => stream.close())
+    const receive = async (stream: XmppStream, from: string) => {
+      const { attrs } = await stream.next(({ name }) => name === 'message')
+      assert.equal(attrs.from, from)
+    }
+
+    const converse = async () => {
+      d.send(message(a.jid))
+      await receive(a, d.jid)
+      a.send(message(d.jid))
+      await receive(d, a.jid)
+      // A room of the other server: one presence goes there; others, and the subject, come back.
+      await d.joinRoom(`room@${near.rooms}`, 'nick')
+      await receive(d, `room@${near.rooms}`)
+      d.send(message('gateway.example'))
+      await receive(gateway, d.jid)
+
+      const from = 'someone@gateway.example'
+      gateway.send(message(a.jid, { from }))
+      await receive(a, from)
+      gateway.send(message(d.jid, { from }))
+      await receive(d, from)
+      gateway.send(xml('presence', { from, to: 'a@one.example', type: 'subscribe' }))
+      assert.equal((await gateway.iq('get', 'two.example', ping())).attrs.type, 'result')
+      // To itself, as an exporter asks: nothing that goes anywhere.
+      gateway.send(xml('iq', { type: 'get', from, to: 'gateway.example', id: 'own' }, ping()))
+      await gateway.next(({ attrs }) => attrs.id === 'own')
+    }
+    await converse()
+    const incoming = async (prosody: CountedProsody) => {
+      const counts = Object.entries(nonZero(await read(prosody, 'xmpp_stanzas')))
+      return Object.fromEntries(counts.filter(([labels]) => !labels.includes(' client ')))
+    }
+    const expected = (times: number) => ({
+      'one.example server message': times,
+      [`${near.rooms} server presence`]: times,
+      'gateway.example server message': times,
+      'gateway.example component message': 2 * times,
+      'gateway.example component presence': times,
+      'gateway.example component iq': times,
+    })
+    assert.deepEqual(await incoming(near), expected(1))
+    const heard = await incoming(far)
+    assert.deepEqual(Object.keys(heard).sort(), [
+      'far.example server message',
+      'far.example server presence',
+    ])
+    assert.equal(heard['far.example server message'], 3)
+    await reloadAll(near)
+    assert.deepEqual(await incoming(near), expected(1))
+    await converse()
+    assert.deepEqual(await incoming(near), expected(2))
+  })
+
+  test(`clients, users, rooms and occupants are those that are there (${version})`, async (t) => {
+    const prosody = await startProsody(t, version)
+    const { c2s: port } = prosody.ports
+    const state = async () => ({
+      connections: nonZero(await read(prosody, 'xmpp_client_connections')),
+      users: nonZero(await read(prosody, 'xmpp_online_users')),
+      rooms: nonZero(await read(prosody, 'xmpp_muc_live_rooms')),
+      occupants: nonZero(await read(prosody, 'xmpp_muc_occupants')),
+    })
+    const nothing = { connections: {}, users: {}, rooms: {}, occupants: {} }
+    assert.deepEqual(await state(), nothing)
+    const [a, again, c, resuming] = await Promise.all(
+      ['a@one.example', 'a@one.example', 'c@two.example', 'b@one.example'].map((jid) =>
+        login({ port, jid, password: PASSWORD }),
+      ),
+    )
+    assert.ok(a && again && c && resuming)
+    await authenticate({ port, jid: 'offline@one.example', password: PASSWORD })
+    await a.joinRoom(`x@${prosody.rooms}`, 'a')
+    // Two clients of a user that share a nickname are one occupant.
+    await again.joinRoom(`x@${prosody.rooms}`, 'a')
+    await c.joinRoom(`x@${prosody.rooms}`, 'c')
+    await a.joinRoom(`y@${prosody.rooms}`, 'a')
+    const all = {
+      connections: { 'one.example': 3, 'two.example': 1 },
+      users: { 'one.example': 2, 'two.example': 1 },
+      rooms: { [prosody.rooms]: 2 },
+      occupants: { [prosody.rooms]: 3 },
+    }
+    assert.deepEqual(await state(), all)
+    await reloadAll(prosody)
+    assert.deepEqual(await state(), all)
+
+    const waits = hasSmacks(version)
+    if (waits) {
+      resuming.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+      await resuming.next(({ name }) => name === 'enabled')
+    }
+    resuming.destroy()
+    await until(async () => (await state()).connections['one.example'] === 2, {
+      what: 'the connection is lost',
+    })
+    assert.equal((await state()).users['one.example'], waits ? 2 : 1)
+    await Promise.all([a.close(), again.close(), c.close()])
+    await until(async () => (await state()).occupants[prosody.rooms] === undefined, {
+      what: 'the rooms are left',
+    })
+    assert.deepEqual(await state(), { ...nothing, users: waits ? { 'one.example': 1 } : {} })
+  })
+
+  test(`accounts, start time and certificates are those of the server (${version})`, async (t) => {
+    const before = Math.floor(Date.now() / 1000)
+    const prosody = await startProsody(t, version)
+    const registered = async () => {
+      const counts = await read(prosody, 'xmpp_registered_users')
+      return Object.keys(counts).length === 2 && counts
+    }
+    assert.deepEqual(await until(registered, { what: 'accounts are counted' }), {
+      'one.example': 3,
+      'two.example': 1,
+    })
+    const started = await read(prosody, 'xmpp_start_time_seconds')
+    assert.deepEqual(Object.keys(started).sort(), ['one.example', prosody.rooms, 'two.example'])
+    for (const time of Object.values(started)) {
+      assert.ok(before <= time && time <= Date.now() / 1000, `${time}`)
+    }
+
+    const certificates = () => read(prosody, 'xmpp_certificate_expiry_timestamp_seconds')
+    assert.deepEqual(await certificates(), {})
+    const days = async (host: string, count: number) => {
+      const file = join(prosody.dir, 'certs', host)
+      await mkdir(join(prosody.dir, 'certs'), { recursive: true })
+      await openssl([
+        ...['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', `/CN=${host}`],
+        ...['-addext', `subjectAltName=DNS:${host}`, '-days', `${count}`],
+        ...['-keyout', `${file}.key`, '-out', `${file}.crt`],
+      ])
+      return Date.now() / 1000 + count * 86_400
+    }
+    const isAbout = (actual: number | undefined, expected: number) =>
+      actual !== undefined && Math.abs(actual - expected) < 3600
+    const first = await days('one.example', 3)
+    const reload = () => evalLua(prosody, 'prosody.reload_config()')
+    await reload()
+    assert.ok(isAbout((await certificates())['one.example'], first))
+    // Renewed on the disk, and not yet in use.
+    const second = await days('one.example', 90)
+    assert.ok(isAbout((await certificates())['one.example'], first))
+    await reload()
+    assert.ok(isAbout((await certificates())['one.example'], second))
+  })
+
+  test(`the time in which nobody was served shows in the lag (${version})`, async (t) => {
+    const prosody = await startProsody(t, version)
+    const lag = async () => {
+      const families = await prosody.families()
+      const samples = families.find(({ name }) => name === 'xmpp_loop_lag_seconds')?.samples
+      const value = (suffix: string) =>
+        samples?.find(({ name }) => name === `xmpp_loop_lag_seconds_${suffix}`)?.value ?? NaN
+      return { count: value('count'), sum: value('sum') }
+    }
+    await until(async () => (await lag()).count > 0, { what: 'a timer fired' })
+    const before = await lag()
+    // Longer than the time between two tries, so that one falls into it.
+    await evalLua(prosody, 'local till = os.clock() + 1.5 repeat until os.clock() > till')
+    const after = await until(
+      async () => {
+        const now = await lag()
+        return now.count > before.count && now
+      },
+      { what: 'a timer fired' },
+    )
+    assert.ok(after.sum - before.sum >= 0.4, `${after.sum - before.sum}`)
+  })
+
+  test(`adhoc_statistics_counts says what is counted, of all instances together (${version})`, async (t) => {
+    const families = async (prosody: CountedProsody) =>
+      (await prosody.families())
+        .map(({ name }) => name)
+        .filter((name) => name.startsWith('xmpp_'))
+        .sort()
+    const prosody = await startProsody(t, version, {
+      statsOptions: { adhoc_statistics_counts: '{ "rooms", "nonsense" }' },
+    })
+    assert.deepEqual(await families(prosody), ['xmpp_muc_live_rooms', 'xmpp_muc_occupants'])
+    assert.match(prosody.log(), /adhoc_statistics_counts: there is no nonsense/)
+    await prosody.restart({ statsOptions: { adhoc_statistics_counts: '{}' } })
+    assert.deepEqual(await families(prosody), [])
+    await evalLua(
+      prosody,
+      `local config = require "core.configmanager"
+      config.set("${SECOND}", "adhoc_statistics_counts", { "logins" })
+      assert(require "core.modulemanager".reload("${SECOND}", "adhoc_statistics"))`,
+    )
+    assert.deepEqual(await families(prosody), ['xmpp_login_failures', 'xmpp_logins'])
+  })
+
+  test(`when the last instance is unloaded nothing is hooked any more (${version})`, async (t) => {
+    const prosody = await startProsody(t, version)
+    const user = await login({
+      port: prosody.ports.c2s,
+      jid: 'a@one.example',
+      password: PASSWORD,
+    })
+    t.after(() => user.close())
+    const hooked = () =>
+      evalLua(
+        prosody,
+        `local count = 0
+        local function add(events)
+          for name, handlers in pairs(events._event_map) do
+            for f in pairs(handlers) do
+              if debug.getinfo(f, "S").source:find("mod_adhoc_statistics/count") then count = count + 1 end
+            end
+          end
+        end
+        add(prosody.events)
+        for _, host in pairs(prosody.hosts) do add(host.events) end
+        for _, session in pairs(prosody.full_sessions) do
+          for _, f in ipairs(session.filters["stanzas/in"] or {}) do
+            if debug.getinfo(f, "S").source:find("mod_adhoc_statistics/count") then count = count + 1 end
+          end
+        end
+        return count`,
+      )
+    // What waits for the server's start is there but once.
+    await reloadAll(prosody)
+    const before = Number(await hooked())
+    assert.ok(before > 50, `${before}`)
+    await reloadAll(prosody)
+    assert.equal(Number(await hooked()), before)
+    await evalLua(
+      prosody,
+      `local mm = require "core.modulemanager"
+      assert(mm.unload("${FIRST}", "adhoc_statistics"))`,
+    )
+    assert.ok(Number(await hooked()) > 50)
+    await evalLua(
+      prosody,
+      `assert(require "core.modulemanager".unload("${SECOND}", "adhoc_statistics"))`,
+    )
+    assert.equal(Number(await hooked()), 0)
+    await settle(user)
+  })
+}

@@ -1,0 +1,219 @@
+import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { hashSync } from 'bcryptjs'
+import { findPrometheus } from '../../scripts/parts.js'
+import { freePort, run, temporaryDirectory } from '../../scripts/process.js'
+import { doctor, DOMAIN, runDoctor, SECRET } from '../support/doctor.js'
+import { COLLECTORS } from '../../src/collectors/index.js'
+import { everyVersion, legacyVersion, withProsody, type ProsodyConfig } from '../support/prosody.js'
+import { createAuthority } from '../support/web.js'
+
+/** Collectors of what Prosody does not have. */
+const OTHER_SERVERS = ['ejabberd_s2s', 'openfire', 'tigase']
+/** Result of each step, by its name. */
+const stepsOf = (out: string): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    [...out.matchAll(/^ {2}(ok|note|FAILED) +(\w+)/gm)].map(
+      ([, result, step]) => [step!, result!] as const,
+    ),
+  )
+
+describe('doctor', { concurrency: 2 }, () => {
+  for (const version of everyVersion) {
+    const isLegacy = version === legacyVersion
+    const start = (t: Parameters<typeof withProsody>[0], config: ProsodyConfig = {}) =>
+      withProsody(t, {
+        version,
+        ...config,
+        statsOptions: { component_secret: `"${SECRET}"`, ...config.statsOptions },
+      })
+
+    test(`says that all is well with Prosody ${version}`, async (t) => {
+      const globals = isLegacy ? { statistics_interval: '3600' } : {}
+      const { service } = await start(t, { globals })
+      const { code, out, err } = await doctor(service)
+      assert.equal(err, '')
+      assert.equal(code, 0)
+      assert.deepEqual(stepsOf(out), {
+        ...Object.fromEntries(
+          ['name', 'connection', 'handshake', 'versions', 'hosts', 'statistics']
+            .concat(['ping', 'version', 'start_time', 'components', 'muc_rooms', 'clock'])
+            .map((step) => [step, 'ok']),
+        ),
+        collection: isLegacy ? 'note' : 'ok',
+        // Only an admin may ask.
+        ...{ users: 'note', s2s: 'note', modules: 'note' },
+        server_statistics: 'note',
+        others: 'note',
+      })
+      assert.match(out, new RegExp(`note +others +no host offers .*: ${OTHER_SERVERS.join(', ')}`))
+      assert.match(out, new RegExp(`ok +versions +Prosody ${version}; prosody-exporter \\d`))
+      assert.match(out, /ok +hosts +one\.example, rooms\.one\.example/)
+      assert.match(out, /note +users +.*only an admin may/)
+      assert.match(out, /note +server_statistics +off; --collector\.server_statistics turns it on/)
+    })
+
+    test(`without the module it is what Prosody ${version} tells an admin that counts`, async (t) => {
+      const { service } = await start(t, {
+        modules: ['admin_adhoc'],
+        globals: {
+          admins: `{ "${DOMAIN}" }`,
+          statistics: undefined,
+          // It would look for the host that is not there in DNS.
+          modules_disabled: '{ "s2s" }',
+        },
+        statsOptions: { modules_enabled: undefined },
+      })
+      const { code, out } = await doctor(service, { flags: ['--no-collector.registry'] })
+      assert.equal(code, 0)
+      const steps = stepsOf(out)
+      assert.equal(steps['statistics'], 'note')
+      for (const { name, isOn } of COLLECTORS.filter(({ name }) => name !== 'registry')) {
+        const expected = OTHER_SERVERS.includes(name) ? undefined : isOn ? 'ok' : 'note'
+        assert.equal(steps[name], expected, name)
+      }
+      assert.ok(!('rights' in steps))
+
+      const both = await doctor(service, { flags: ['--xmpp.host=typo.one.example'] })
+      assert.equal(both.code, 1)
+      assert.match(both.out, /FAILED statistics +mod_adhoc_statistics is not loaded/)
+      assert.match(both.out, /FAILED components +typo\.one\.example of `hosts` does not say/)
+    })
+
+    test(`without module and rights it says what Prosody ${version} needs for which`, async (t) => {
+      const { service } = await start(t, { statsOptions: { modules_enabled: undefined } })
+      const { code, out } = await doctor(service)
+      assert.equal(code, 1)
+      assert.match(out, /note +rights +users, s2s, modules tell nothing: .*admins = \{ "/)
+      assert.equal(stepsOf(out)['muc_rooms'], 'ok')
+    })
+
+    test(`says what a numeric interval of Prosody ${version} means`, async (t) => {
+      const { service } = await start(t, { globals: { statistics_interval: '60' } })
+      const { code, out } = await doctor(service)
+      assert.match(
+        out,
+        isLegacy
+          ? /note +collection .*let statistics_interval be your scrape interval/
+          : /note +collection .*statistics_interval = "manual"/,
+      )
+      assert.equal(code, 0)
+    })
+
+    const wrong: readonly (readonly [string, ProsodyConfig, { secret?: string }, RegExp])[] = [
+      ['a wrong secret', {}, { secret: 'not the one' }, /FAILED handshake .*component_secret/],
+      [
+        'no such component',
+        { statsDomains: ['other.example'] },
+        {},
+        /FAILED handshake .*Component "stats\.one\.example"/,
+      ],
+      [
+        'no module',
+        { statsOptions: { modules_enabled: undefined } },
+        {},
+        /FAILED statistics .*modules_enabled = \{ "adhoc_statistics" \}/,
+      ],
+      [
+        'no statistics',
+        { globals: { statistics: undefined, statistics_interval: undefined } },
+        {},
+        /FAILED statistics .*statistics = "internal"/,
+      ],
+    ]
+    for (const [what, config, options, line] of wrong) {
+      test(`finds ${what} of Prosody ${version}`, async (t) => {
+        const { service } = await start(t, config)
+        const { code, out, err } = await doctor(service, options)
+        assert.match(out, line)
+        assert.equal(out.match(/FAILED/g)?.length, 1, out)
+        assert.equal(err, '')
+        assert.equal(code, 1)
+      })
+    }
+  }
+
+  test('prints a job with what the web configuration file asks of Prometheus', async (t) => {
+    const { path, remove } = await temporaryDirectory('prosody-exporter-doctor')
+    t.after(remove)
+    await createAuthority(path, 'exporter')
+    const tls = '{ cert_file: exporter.crt, key_file: exporter.key }'
+    const jobWith = async (yaml: string) => {
+      await writeFile(join(path, 'web.yml'), yaml)
+      const flags = [`--web.config.file=${join(path, 'web.yml')}`, '--show.prometheus']
+      return (await doctor('xmpp://127.0.0.1', { flags })).out
+    }
+    assert.equal(
+      await jobWith(
+        `tls_server_config: ${tls}\nbasic_auth_users: { someone: ${hashSync('x', 4)} }\n`,
+      ),
+      `scrape_configs:
+  - job_name: prosody
+    scheme: https
+    tls_config: { ca_file: prosody-exporter.crt }
+    basic_auth: { username: "someone", password_file: prosody-exporter.password }
+    static_configs:
+      - targets: ['127.0.0.1:9347']
+`,
+    )
+    const asking = tls.replace(' }', ', client_auth_type: RequireAnyClientCert }')
+    assert.match(
+      await jobWith(`tls_server_config: ${asking}\n`),
+      /ca_file: prosody-exporter\.crt, cert_file: prometheus\.crt, key_file: prometheus\.key }$/m,
+    )
+    await writeFile(join(path, 'token'), 'a-long-token', { mode: 0o600 })
+    assert.match(
+      await jobWith('bearer_token_files: [token]\n'),
+      /^    authorization: { credentials_file: prosody-exporter\.token }$/m,
+    )
+
+    // With several servers both jobs, and asking for the targets, need it.
+    await writeFile(join(path, 'secret'), SECRET, { mode: 0o600 })
+    const servers = ['one', 'two'].map(
+      (name) => `  - { name: ${name}, domain: ${name}.example, secret_file: secret }\n`,
+    )
+    await writeFile(join(path, 'config.yml'), `servers:\n${servers.join('')}`)
+    await writeFile(join(path, 'web.yml'), `tls_server_config: ${tls}\n`)
+    const flags = ['config.file=config.yml', 'web.config.file=web.yml'].map(
+      (flag) => `--${flag.replace('=', `=${path}/`)}`,
+    )
+    const several = await runDoctor([...flags, '--show.prometheus'], {})
+    assert.equal(several.out.match(/tls_config/g)?.length, 3, several.err)
+    await writeFile(join(path, 'prometheus.yml'), several.out)
+    const { promtool } = await findPrometheus('2')
+    const check = ['check', 'config', '--syntax-only', join(path, 'prometheus.yml')]
+    const checked = await run(promtool, check)
+    assert.equal(checked.code, 0, checked.output)
+  })
+
+  test('goes to each server of the configuration file, and one that fails hides none', async (t) => {
+    const { service } = await withProsody(t, {
+      version: everyVersion[1],
+      statsOptions: { component_secret: `"${SECRET}"` },
+    })
+    const dir = await temporaryDirectory('prosody-exporter-doctor')
+    t.after(dir.remove)
+    await writeFile(join(dir.path, 'secret'), SECRET, { mode: 0o600 })
+    const yaml = [
+      ['gone', `xmpp://127.0.0.1:${await freePort()}`, DOMAIN],
+      ['there', service, 'stats.two.example'],
+    ].map(
+      ([name, to, domain]) =>
+        `  - { name: ${name}, service: '${to}', domain: ${domain}, secret_file: secret }`,
+    )
+    const file = join(dir.path, 'config.yml')
+    await writeFile(file, `servers:\n${yaml.join('\n')}\n`)
+    const run = (...flags: string[]) => runDoctor([`--config.file=${file}`, ...flags], {})
+    const { code, out } = await run()
+    assert.equal(code, 1)
+    assert.match(out, /^gone: stats\.one\.example at .*\n.*\n +FAILED connection/m)
+    const there = out.slice(out.indexOf('there: '))
+    assert.equal(stepsOf(there)['statistics'], 'ok')
+    assert.doesNotMatch(there, /FAILED/)
+    const jobs = await run('--show.prometheus', '--web.telemetry-path=/x')
+    assert.match(jobs.out, /- url: http:\/\/127\.0\.0\.1:9347\/sd/)
+    assert.match(jobs.out, /job_name: prosody-exporter\n +metrics_path: \/x\n/)
+  })
+})

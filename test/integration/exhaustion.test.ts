@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { rename, writeFile } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { findFaketime } from '../../scripts/parts.js'
+import { until } from '../../scripts/process.js'
+import { httpGet, withExporterFor } from '../support/exporter.js'
+import { withProsody } from '../support/prosody.js'
+import { evalLua, logLines, sampleValue, serverSamples, untilUp } from '../support/real.js'
+
+const NOW = { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0ms' }
+
+test('a full disk takes the log and nothing else', async (t) => {
+  const prosody = await withProsody(t, { version: '13.0.1' })
+  const exporter = await withExporterFor(t, prosody, {
+    flags: ['--log.level=debug'],
+    env: NOW,
+    script: 'exec "$@" >/dev/full 2>/dev/full',
+  })
+  await untilUp(exporter)
+  // Each outage is said in the log, which can't be written.
+  await prosody.restart()
+  await untilUp(exporter)
+  assert.equal(exporter.stderr(), '')
+  assert.ok(exporter.running())
+})
+
+test('the clock may be set: an hour back, then on by a day', async (t) => {
+  const prosody = await withProsody(t, { version: '13.0.1', modules: ['test_eval'] })
+  const clock = join(prosody.dir, 'clock')
+  const set = async (offset: string) => {
+    await writeFile(`${clock}.new`, offset)
+    await rename(`${clock}.new`, clock)
+  }
+  await set('+0')
+  const exporter = await withExporterFor(t, prosody, {
+    flags: ['--log.format=json', '--log.level=debug'],
+    env: {
+      ...NOW,
+      LD_PRELOAD: await findFaketime(),
+      FAKETIME_TIMESTAMP_FILE: clock,
+      FAKETIME_NO_CACHE: '1',
+      // What the kernel's monotonic clock says no step changes.
+      DONT_FAKE_MONOTONIC: '1',
+    },
+  })
+  await evalLua(
+    prosody,
+    `steps = require "core.statsmanager".metric("counter", "test_steps", "", "Steps", {}):with_labels()`,
+  )
+  await untilUp(exporter)
+  const connections = () =>
+    logLines(exporter).filter(({ message }) => message.startsWith('connected to Prosody')).length
+  const says = async () => Date.parse((await exporter.get('/metrics')).headers['date'] as string)
+  for (const [step, offset] of ['-1h', '+1d', '+0'].entries()) {
+    await set(offset)
+    const hours = { '-1h': -1, '+1d': 24, '+0': 0 }[offset]!
+    // Node keeps the time of its Date header for a second.
+    await until(async () => Math.abs(Date.now() + hours * 3_600_000 - (await says())) < 60_000, {
+      what: `the exporter's clock says ${offset}`,
+    })
+    await evalLua(prosody, 'steps:add(1)')
+    const { text } = await exporter.get('/metrics')
+    assert.equal(sampleValue(text, 'xmpp_up'), 1)
+    assert.equal(sampleValue(text, 'test_steps_total'), step + 1)
+  }
+  assert.equal(connections(), 1, 'the stream has outlived it')
+})
+
+test('connections cannot take the descriptors that the stream and a scrape need', async (t) => {
+  const prosody = await withProsody(t, { version: '13.0.1' })
+  const exporter = await withExporterFor(t, prosody, {
+    flags: ['--log.format=json'],
+    env: NOW,
+    script: 'ulimit -n 64; exec "$@"',
+  })
+  await untilUp(exporter)
+  const sockets = Array.from({ length: 200 }, () => connect(exporter.port, '127.0.0.1'))
+  t.after(() => {
+    for (const socket of sockets) socket.destroy()
+  })
+  for (const socket of sockets) socket.on('error', () => undefined)
+  await Promise.all(sockets.map((socket) => once(socket, 'connect')))
+  // What is needed to dial Prosody anew is not theirs to take.
+  await prosody.restart()
+  const text = await untilUp(exporter)
+  assert.equal(sampleValue(text, 'prosody_exporter_process_max_fds'), 64)
+  assert.ok(sampleValue(text, 'prosody_exporter_process_open_fds')! < 64)
+  assert.ok(exporter.running())
+})
+
+test('with little memory for its heap it serves 20,000 series to many at once', async (t) => {
+  const prosody = await withProsody(t, {
+    version: '13.0.1',
+    modules: ['test_series'],
+    globals: { test_series_count: '20000' },
+  })
+  const exporter = await withExporterFor(t, prosody, {
+    env: { ...NOW, NODE_OPTIONS: '--max-old-space-size=48' },
+  })
+  await untilUp(exporter)
+  for (let round = 0; round < 20; round++) {
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, (_, i) =>
+        httpGet(`${exporter.url}/metrics`, i % 2 === 0 ? {} : { 'Accept-Encoding': 'gzip' }),
+      ),
+    )
+    for (const { status } of answers) assert.equal(status, 200)
+    const [plain] = answers
+    assert.ok(serverSamples(plain!.text).length >= 20_000)
+  }
+  assert.equal(sampleValue((await exporter.get('/metrics')).text, 'xmpp_up'), 1)
+})

@@ -1,0 +1,217 @@
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { lua51 } from '../../scripts/installation.js'
+import { root } from '../../scripts/process.js'
+
+const DOUBLE = join(root, 'test/support/prosody-0.10.lua')
+const MODULE = join(root, 'prosody-modules/mod_adhoc_statistics')
+
+/** What a scenario prints in the double of Prosody 0.10 (see there), line by line. */
+async function run(scenario: string, ...mode: string[]): Promise<string[]> {
+  const { code, output } = await lua51([DOUBLE, MODULE, ...mode], scenario)
+  assert.equal(code, 0, output)
+  return output.split('\n').slice(0, -1)
+}
+
+test('under Lua 5.1, in a double of Prosody 0.10, what is reset is added up', async () => {
+  const lines = await run(`
+    local hits = measure("rate", "/rooms.one.example/mod_muc/room_hit")
+    local connections = measure("amount", "/*/mod_c2s/connections")
+    local sizes, times = measure("sizes", "memory.lua"), measure("times", "test.taking")
+    print((ask {}))
+    for i = 1, 3 do
+      for _ = 1, 5 * i do hits() end
+      connections(i)
+      sizes(100)
+      if i > 1 then for _ = 1, 10 do sizes(100 * i) end end
+      local done = times() clock.now = clock.now + 2 done()
+      collect()
+      if i == 2 then reload() end
+    end
+    local text, attr = ask {}
+    print((text:gsub("\\n$", "")))
+    hits() clock.now = clock.now + 2 collect()
+    print("then")
+    print((ask { since = attr.change, epoch = attr.epoch }:gsub("\\n$", "")))
+    print(attr.size, attr.last, attr.updated)`)
+  assert.match(lines.shift() ?? '', /^Prosody has not collected statistics yet/)
+  const end = lines.indexOf('then')
+  const series = new Map<string, string[]>()
+  const names = new Map<string, string>()
+  const ids = new Map<string, string>()
+  for (const line of lines.slice(0, end)) {
+    const [kind, id = '', ...fields] = line.split('\t')
+    if (kind === 'F') names.set(id, `${fields[0]} ${fields[1]}`)
+    else {
+      const [family = '', ...rest] = fields
+      series.set(names.get(family)!, rest)
+      ids.set(id, names.get(family)!)
+    }
+  }
+  assert.deepEqual(Object.fromEntries(series), {
+    // created, labels, values
+    'counter prosody_mod_muc/room_hit': ['1000', 'rooms.one.example', '30'],
+    'gauge prosody_mod_muc/room_hit_per_second': ['', 'rooms.one.example', '7.5'],
+    'gauge prosody_mod_c2s/connections': ['', '3'],
+    // 1 of 100; 11 of which 100, 200, 200 are samples; 11 of which 100, 300, 300 are.
+    'summary prosody_memory.lua_bytes': ['1000', `${100 + (500 / 3) * 11 + (700 / 3) * 11}`, '23'],
+    'gauge prosody_memory.lua_bytes_average': ['', (700 / 3).toPrecision(17)],
+    'gauge prosody_memory.lua_bytes_min': ['', '100'],
+    'gauge prosody_memory.lua_bytes_max': ['', '300'],
+    'summary prosody_test.taking_seconds': ['1000', '6', '3'],
+    'gauge prosody_test.taking_seconds_average': ['', '2'],
+    'gauge prosody_test.taking_seconds_min': ['', '2'],
+    'gauge prosody_test.taking_seconds_max': ['', '2'],
+  })
+  const [about = '', ...changes] = lines.slice(end + 1).reverse()
+  assert.equal(about, '11\t11\t1006.000')
+  const changed: Readonly<Record<string, string>> = Object.fromEntries(
+    changes.map((line) => {
+      const [id = '', ...values] = line.split('\t')
+      return [ids.get(id)!, values.join()]
+    }),
+  )
+  assert.equal(changed['counter prosody_mod_muc/room_hit'], '31')
+  assert.equal(changed['gauge prosody_mod_muc/room_hit_per_second'], '0.5')
+  assert.ok(!('gauge prosody_mod_c2s/connections' in changed))
+  assert.ok(!('summary prosody_test.taking_seconds' in changed))
+})
+
+test('with statistics off, one line says so at once and in the answer (double of Prosody 0.10)', async () => {
+  const lines = await run('print((ask {}))', 'off')
+  assert.equal(lines.length, 2)
+  for (const line of lines)
+    assert.match(line, /statistics = "internal" and statistics_interval = 15/)
+})
+
+test('a provider of statistics of its own, or one that fails, breaks nothing (double of Prosody 0.10)', async () => {
+  const lines = await run(`
+    local function updated(stats, extras)
+      prosody.events.fire_event("stats-updated", { stats = stats, stats_extra = extras })
+    end
+    local later = 0
+    prosody.events.add_handler("stats-updated", function () later = later + 1 end)
+    updated({ ["a.plain:duration"] = 5, ["no kind"] = 6, [""] = 7, ["/*/x/y:rate"] = 8 }, {})
+    print((ask {}))
+    updated({ ["b.broken:rate"] = 1 }, { ["b.broken:rate"] = { count = {} } })
+    print((ask {}))
+    updated({ ["a.plain:duration"] = 9 }, {})
+    print((ask { first = "3", last = "3" }))
+    print(later)`)
+  const value = (line: string) => line.split('\t').at(-1)
+  assert.deepEqual(lines.filter((line) => line.startsWith('S')).map(value), [
+    '7',
+    '8',
+    '5',
+    '6',
+    '9',
+  ])
+  const [logged, answered, ...more] = lines.filter((line) => line.includes('failed'))
+  assert.match(logged ?? '', /^adhoc_statistics\terror\tReading what Prosody collected failed/)
+  assert.equal(answered, 'Reading what Prosody collected failed, see its log')
+  assert.deepEqual(more, [])
+  assert.equal(lines.at(-1), '3')
+})
+
+test('a stat that is left without a name is named in the log, and the others go on (double of Prosody 0.10)', async () => {
+  const lines = await run(`
+    local stats = { ["x.y:amount"] = 1, ["x.y_rate:amount"] = 2 }
+    local extras = { ["x.y:rate"] = { count = 3 } }
+    local function updated() prosody.events.fire_event("stats-updated", { stats = stats, stats_extra = extras }) end
+    updated()
+    stats["x.y:rate"] = 0.5
+    updated() updated()
+    print((ask {}))`)
+  const warned = lines.filter((line) => line.startsWith('adhoc_statistics\t'))
+  assert.deepEqual(warned, [
+    'adhoc_statistics\twarn\tNo name is left for x.y:rate, so it is not shown',
+  ])
+  assert.deepEqual(
+    lines.filter((line) => line.startsWith('S')).map((line) => line.split('\t').at(-1)),
+    ['1', '2', '0.5'],
+  )
+})
+
+test('the registry for old versions takes families of every type, as that of 0.12 does (double of Prosody 0.10)', async () => {
+  const lines = await run(`
+    collect()
+    local registry = require "core.statsmanager".adhoc_statistics.registry
+    local _, before = ask {}
+    local lag = registry:metric("histogram", "lag", "seconds", "Help", { "host" }, { buckets = { 1, 5 } })
+    lag:with_labels("a"):sample(3)
+    registry:metric("histogram", "lag", "seconds", "Help", { "host" }):with_labels("a"):sample(0.5)
+    registry:metric("counter", "logins", "", "Help"):with_labels():add(2)
+    local page, attr = ask { since = before.change, epoch = before.epoch }
+    print((page:gsub("\\n$", "")))
+    print(attr.epoch == before.epoch)
+    registry:metric("gauge", "logins", "", "Help"):with_labels():set(7)
+    page, attr = ask { since = attr.change, epoch = attr.epoch }
+    print((page:gsub("\\n$", "")))
+    print(attr.epoch == before.epoch, pcall(lag.with_labels, lag))`)
+  assert.deepEqual(lines.slice(0, 5), [
+    'F\t1\thistogram\tlag_seconds\tseconds\tHelp\t1\thost\t1\t5\t+Inf',
+    'S\t1\t1\t1000\ta\t3.5\t2\t1\t2\t2',
+    'F\t2\tcounter\tlogins\t\tHelp\t0',
+    'S\t2\t2\t1000\t2',
+    'true',
+  ])
+  assert.deepEqual(lines.slice(7, 9), ['F\t3\tgauge\tlogins\t\tHelp\t0', 'S\t2\t3\t\t7'])
+  assert.match(lines.at(-1) ?? '', /^false\tfalse\t.*number of labels/)
+})
+
+/** Series of what is counted, by name and labels, of a page that a scenario printed. */
+function readCounts(lines: readonly string[]): Readonly<Record<string, string>> {
+  const names = new Map<string, string>()
+  const counts: Record<string, string> = {}
+  for (const line of lines) {
+    const [kind, id = '', ...fields] = line.split('\t')
+    if (kind === 'F') names.set(id, fields[1] ?? '')
+    if (kind !== 'S') continue
+    const [family = '', , ...rest] = fields
+    const name = names.get(family) ?? ''
+    const value = rest.pop() ?? ''
+    if (!name.startsWith('prosody_') && !name.includes('lag')) {
+      counts[[name, ...rest].join(' ')] = value
+    }
+  }
+  return counts
+}
+
+test('logins, stanzas, clients, users and accounts are counted once, over reloads too (double of Prosody 0.10)', async () => {
+  const lines = await run(
+    `
+    add_host("one.example", { a = true, b = true, c = true })
+    local a = connect("one.example", "PLAIN"):login()
+    a:login("a"):bind("x")
+    local again = connect("one.example", "SCRAM-SHA-1"):login("a"):bind("y")
+    add_host("two.example", {})
+    local b = connect("two.example", "PLAIN"):login("b"):bind("x")
+    a:dispatch("presence") a:dispatch("message") a:dispatch("iq") a:dispatch("a")
+    reload()
+    a:dispatch("message") b:dispatch("message") b:dispatch("presence", { type = "unavailable" })
+    again:close() b:close()
+    for _ = 1, 10 do tick(0.1) end
+    collect()
+    print((ask {}:gsub("\\n$", "")))`,
+    'counts',
+  )
+  const counted = Object.entries(readCounts(lines)).filter(([, value]) => value !== '0')
+  assert.deepEqual(Object.fromEntries(counted), {
+    'xmpp_logins one.example PLAIN': '1',
+    'xmpp_logins one.example SCRAM-SHA-1': '1',
+    'xmpp_logins two.example PLAIN': '1',
+    'xmpp_login_failures one.example PLAIN': '1',
+    'xmpp_stanzas one.example client presence': '1',
+    'xmpp_stanzas one.example client message': '2',
+    'xmpp_stanzas one.example client iq': '1',
+    'xmpp_stanzas two.example client message': '1',
+    'xmpp_stanzas two.example client presence': '1',
+    'xmpp_client_connections one.example': '1',
+    'xmpp_online_users one.example': '1',
+    'xmpp_registered_users one.example': '3',
+    'xmpp_start_time_seconds one.example': '1000',
+    'xmpp_start_time_seconds two.example': '1000',
+  })
+  assert.ok(!lines.some((line) => line.includes('error')), lines.join('\n'))
+})

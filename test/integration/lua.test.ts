@@ -1,0 +1,15 @@
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { luacheck } from '../../scripts/installation.js'
+import { filesIn } from '../../scripts/parts.js'
+import { root } from '../../scripts/process.js'
+
+test('luacheck finds nothing in the companion module', async () => {
+  const modules = join(root, 'prosody-modules')
+  const config = join(modules, '.luacheckrc')
+  const { code, output } = await luacheck(['--config', config, '--no-color', modules])
+  const files = await filesIn(join(modules, 'mod_adhoc_statistics'), '.lua')
+  assert.ok(output.includes(` in ${files.length} files`), output)
+  assert.equal(code, 0, output)
+})

@@ -1,0 +1,292 @@
+import assert from 'node:assert/strict'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, test, type TestContext } from 'node:test'
+import { freePort, until } from '../../scripts/process.js'
+import { withExporterFor, type RunningExporter } from '../support/exporter.js'
+import {
+  prosodyVersions,
+  withProsody,
+  type LuaOptions,
+  type ProsodyConfig,
+  type TestProsody,
+} from '../support/prosody.js'
+import {
+  complaints,
+  evalLua,
+  isComplaint,
+  logLines,
+  sampleValue,
+  serverSamples,
+  untilReady,
+  untilUp,
+} from '../support/real.js'
+
+const STATS = 'stats.one.example'
+const SECRET = 'xyzzy-plugh-42-"\\\\'
+const WRONG_SECRET = 'frobozz-magic-43'
+const COMMAND = 'iq-set/host/http://jabber.org/protocol/commands:command'
+const LOST = /"message":"lost the stream/
+
+type Version = (typeof prosodyVersions)[number]
+
+const collected = 'prosody_exporter_collector_success{collector="registry"}'
+const collections = 'prosody_exporter_collections_total'
+
+function startProsody(
+  t: TestContext,
+  version: Version,
+  { statsOptions, ...config }: ProsodyConfig = {},
+): Promise<TestProsody> {
+  return withProsody(t, {
+    version,
+    modules: ['test_eval'],
+    ...config,
+    statsOptions: {
+      component_secret: JSON.stringify(SECRET),
+      // Prosody's own default.
+      component_conflict_resolve: undefined,
+      ...statsOptions,
+    },
+  })
+}
+
+function startExporter(
+  t: TestContext,
+  prosody: TestProsody,
+  options: { secret?: string; domain?: string; service?: string; flags?: string[] } = {},
+): Promise<RunningExporter> {
+  const { service, statsDomains } = prosody
+  return withExporterFor(
+    t,
+    { service: options.service ?? service, statsDomains, secret: options.secret ?? SECRET },
+    {
+      ...(options.domain !== undefined && { domain: options.domain }),
+      flags: ['--log.format=json', '--log.level=debug', ...(options.flags ?? [])],
+      // So that each scrape is a collection.
+      env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0ms' },
+    },
+  )
+}
+
+/** Waits until Prosody, or whoever logs, has seen that many tries more. */
+async function untilTried(log: () => string, pattern: RegExp, tries: number): Promise<void> {
+  const count = () => log().match(new RegExp(pattern, 'g'))?.length ?? 0
+  const before = count()
+  await until(() => count() >= before + tries, { what: `${tries} tries` })
+}
+
+/** Scrapes that often, each a collection of its own that fails, and tells who failed. */
+async function assertFails(exporter: RunningExporter, up: 0 | 1, scrapes = 3): Promise<void> {
+  const { text } = await exporter.get('/metrics')
+  for (let i = 1; i <= scrapes; i++) {
+    const answer = await exporter.get('/metrics')
+    assert.equal(answer.status, 200)
+    assert.equal(sampleValue(answer.text, 'xmpp_up'), up)
+    assert.equal(sampleValue(answer.text, 'prosody_exporter_xmpp_connected'), up)
+    assert.equal(sampleValue(answer.text, collected), 0)
+    assert.deepEqual(serverSamples(answer.text), [])
+    assert.equal(sampleValue(answer.text, collections), sampleValue(text, collections)! + i)
+  }
+  assert.equal((await exporter.get('/-/ready')).status, 503)
+}
+
+/** The one line that an operator sees: what is wrong, and what to change in which file. */
+function assertOneComplaint(exporter: RunningExporter, ...words: readonly (string | RegExp)[]) {
+  const lines = complaints(exporter)
+  assert.equal(lines.length, 1, lines.join('\n'))
+  for (const word of ['prosody.cfg.lua', ...words]) assertHas(lines[0]!, word)
+}
+
+function assertHas(line: string, word: string | RegExp): void {
+  if (typeof word === 'string') assert.ok(line.includes(word), `${word} in ${line}`)
+  else assert.match(line, word)
+}
+
+/** Nowhere that anybody looks. */
+async function assertSecretHidden(exporter: RunningExporter, secret: string): Promise<void> {
+  const pages = ['/metrics', '/', '/-/ready', '/-/healthy', '/nowhere']
+  const texts = await Promise.all(pages.map(async (path) => (await exporter.get(path)).text))
+  const cmdline = await readFile(`/proc/${exporter.pid}/cmdline`, 'utf8')
+  assert.match(cmdline, /xmpp\.domain/)
+  assert.ok(logLines(exporter).length > 0)
+  for (const text of [...texts, cmdline, exporter.stderr(), exporter.stdout()]) {
+    // The log is JSON, where it would be quoted.
+    for (const form of [secret, JSON.stringify(secret).slice(1, -1)]) {
+      assert.ok(!text.includes(form), text)
+    }
+  }
+}
+
+/** Reconnects behind the exporter's back, with a scrape while the stream is down. */
+async function breakStream(prosody: TestProsody, exporter: RunningExporter): Promise<void> {
+  const connects = async () =>
+    sampleValue((await exporter.get('/metrics')).text, 'prosody_exporter_xmpp_connects_total')!
+  const before = await connects()
+  await evalLua(
+    prosody,
+    `for _, session in pairs(module:context("*"):shared("/*/component/sessions")) do
+      session:close()
+    end`,
+  )
+  await until(async () => (await connects()) > before, { what: 'a new stream' })
+}
+
+for (const version of prosodyVersions) {
+  describe(`with Prosody ${version}, one line says what to change`, { concurrency: 4 }, () => {
+    test('when the secret is wrong', async (t) => {
+      const prosody = await startProsody(t, version)
+      const exporter = await startExporter(t, prosody, { secret: WRONG_SECRET })
+      await untilTried(() => prosody.log(), /Component authentication failed/, 4)
+      await assertFails(exporter, 0)
+      assertOneComplaint(exporter, 'component_secret', STATS, 'PROSODY_EXPORTER_XMPP_SECRET')
+      await assertSecretHidden(exporter, WRONG_SECRET)
+    })
+
+    for (const [which, domain] of [
+      ['unknown', 'nowhere.example'],
+      ["a virtual host's", 'one.example'],
+      ["an inner component's", 'rooms.one.example'],
+    ] as const) {
+      test(`when the domain is ${which}`, async (t) => {
+        const prosody = await startProsody(t, version)
+        const exporter = await startExporter(t, prosody, { domain })
+        const refused =
+          domain === 'rooms.one.example'
+            ? /Incoming Jabber component connection/
+            : /does not match any configured external components/
+        await untilTried(() => prosody.log(), refused, 4)
+        await assertFails(exporter, 0)
+        assertOneComplaint(exporter, domain, 'xmpp.domain', /Component \\"/)
+      })
+    }
+
+    test('when there is no secret in its section', async (t) => {
+      const prosody = await startProsody(t, version, {
+        statsOptions: { component_secret: undefined },
+      })
+      const exporter = await startExporter(t, prosody)
+      await untilTried(() => prosody.log(), /component_secret is not set/, 4)
+      await assertFails(exporter, 0)
+      assertOneComplaint(exporter, 'component_secret', STATS)
+    })
+
+    test('when another connection has the domain', async (t) => {
+      const prosody = await startProsody(t, version)
+      const first = await startExporter(t, prosody)
+      await untilReady(first, 200)
+      const second = await startExporter(t, prosody)
+      await untilTried(() => prosody.log(), /Second component attempted to connect/, 4)
+      await assertFails(second, 0)
+      assertOneComplaint(second, 'component_conflict_resolve', STATS)
+      // The one that was there first is left in peace.
+      const { text } = await first.get('/metrics')
+      assert.equal(sampleValue(text, 'prosody_exporter_xmpp_connects_total'), 1)
+      assert.equal(sampleValue(text, collected), 1)
+      assert.deepEqual(complaints(first), [])
+      // And its place is taken when it is gone.
+      await first.stop()
+      await untilUp(second)
+    })
+
+    test('when nothing listens there', async (t) => {
+      const prosody = await startProsody(t, version)
+      const service = `xmpp://127.0.0.1:${await freePort()}`
+      const exporter = await startExporter(t, prosody, { service })
+      await untilTried(() => exporter.stderr(), /still no stream/, 3)
+      await assertFails(exporter, 0)
+      assertOneComplaint(exporter, service, 'xmpp.service', 'component_ports', STATS)
+    })
+
+    test('when the port is another one of Prosody', async (t) => {
+      const prosody = await startProsody(t, version)
+      const service = `xmpp://127.0.0.1:${prosody.ports.c2s}`
+      const exporter = await startExporter(t, prosody, { service })
+      await untilTried(() => exporter.stderr(), /still no stream/, 3)
+      await assertFails(exporter, 0)
+      assertOneComplaint(exporter, 'xmpp.service', 'component_ports')
+    })
+
+    const off: readonly (readonly [string, ProsodyConfig, readonly string[]])[] = [
+      [
+        'the module is missing',
+        { statsOptions: { modules_enabled: undefined } },
+        ['modules_enabled', 'adhoc_statistics', 'plugin_paths', STATS],
+      ],
+      [
+        'statistics are off',
+        globals({ statistics: undefined, statistics_interval: undefined }),
+        ['statistics = ', 'statistics_interval'],
+      ],
+      [
+        'only the interval of statistics is set',
+        globals({ statistics: undefined }),
+        ['statistics = ', 'statistics_interval'],
+      ],
+    ]
+    for (const [what, config, words] of off) {
+      test(`when ${what}`, async (t) => {
+        const prosody = await startProsody(t, version, config)
+        const exporter = await startExporter(t, prosody)
+        await until(() => complaints(exporter).length > 0, { what: 'a line in the log' })
+        await assertFails(exporter, 1)
+        assertOneComplaint(exporter, ...words)
+        // It is still the same thing after a new stream, and said already.
+        await breakStream(prosody, exporter)
+        await assertFails(exporter, 1)
+        const about = complaints(exporter).filter((line) => !LOST.test(line))
+        assert.equal(about.length, 1, about.join('\n'))
+        await assertSecretHidden(exporter, SECRET)
+      })
+    }
+
+    test('when the component is not allowed', async (t) => {
+      const prosody = await startProsody(t, version)
+      // As a module that guards commands would have it.
+      await evalLua(
+        prosody,
+        `local st = require "util.stanza"
+        module:context("${STATS}"):hook("${COMMAND}", function (event)
+          event.origin.send(st.error_reply(event.stanza, "auth", "forbidden", "not you"))
+          return true
+        end, 1000)`,
+      )
+      const exporter = await startExporter(t, prosody)
+      await until(() => complaints(exporter).length > 0, { what: 'a line in the log' })
+      await assertFails(exporter, 1)
+      assertOneComplaint(exporter, 'modules_enabled', STATS, 'not you')
+    })
+
+    test('and when it is mended, another one that it works', async (t) => {
+      const config = globals({ statistics: undefined })
+      const prosody = await startProsody(t, version, config)
+      const exporter = await startExporter(t, prosody)
+      await until(() => complaints(exporter).length > 0, { what: 'a line in the log' })
+      await prosody.restart(globals({}))
+      await untilUp(exporter)
+      const about = logLines(exporter).filter(({ collector }) => collector === 'registry')
+      const told = about.filter(({ level }) => isComplaint(level) || level === 'INFO')
+      assert.deepEqual(
+        told.map(({ message }) => message),
+        ['collector failed', 'collector works again'],
+      )
+    })
+
+    test('and the secret is nowhere to be seen', async (t) => {
+      const prosody = await startProsody(t, version)
+      const file = join(prosody.dir, 'secret')
+      await writeFile(file, `${SECRET}\n`, { mode: 0o600 })
+      // The variable would win over nothing: the file is named by its flag.
+      const flags = [`--xmpp.secret-file=${file}`]
+      const exporter = await startExporter(t, prosody, { secret: '', flags })
+      await untilReady(exporter, 200)
+      await untilUp(exporter)
+      await assertSecretHidden(exporter, SECRET)
+      assert.deepEqual(complaints(exporter), [])
+    })
+  })
+}
+
+function globals(options: LuaOptions): ProsodyConfig {
+  return { globals: options }
+}

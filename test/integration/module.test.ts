@@ -1,0 +1,155 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { until } from '../../scripts/process.js'
+import { REGISTRY_NODE } from '../../src/collectors/registry.js'
+import { withExporterFor } from '../support/exporter.js'
+import { prosodyVersions, withProsody } from '../support/prosody.js'
+import { evalLua, untilReady } from '../support/real.js'
+
+const FRESH = { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' }
+
+for (const version of prosodyVersions) {
+  test(`with the statsd provider all is served that Prosody holds itself (${version})`, async (t) => {
+    const prosody = await withProsody(t, {
+      version,
+      modules: ['test_eval'],
+      globals: {
+        statistics: '"statsd"',
+        statistics_config: '{ statsd_server = "127.0.0.1", statsd_port = 9 }',
+      },
+    })
+    await evalLua(
+      prosody,
+      `local metric = require "core.statsmanager".metric
+      metric("summary", "test_summary", "", "Kept nowhere", { "a" }):with_labels("x"):sample(1)
+      metric("counter", "test_counter", "", "Kept", { "a" }):with_labels("x"):add(2)
+      metric("histogram", "test_histogram", "", "Kept", {}, { buckets = { 1 } }):with_labels():sample(3)`,
+    )
+    const exporter = await withExporterFor(t, prosody, { env: FRESH })
+    await untilReady(exporter, 200)
+    const { text } = await exporter.get('/metrics')
+    assert.match(text, /^prosody_exporter_collector_success\{collector="registry"\} 1$/m)
+    assert.match(text, /^test_counter_total\{a="x"\} 2$/m)
+    assert.match(text, /^test_histogram_sum 3$/m)
+    assert.doesNotMatch(text, /^test_summary/m)
+    assert.match(text, /^prosody_exporter_samples_invalid\{family="test_summary"\} 1$/m)
+  })
+
+  test(`when a module's handler of stats-update fails nothing old is served (${version})`, async (t) => {
+    const prosody = await withProsody(t, { version, modules: ['test_eval'] })
+    const exporter = await withExporterFor(t, prosody, { env: FRESH })
+    await untilReady(exporter, 200)
+    await evalLua(
+      prosody,
+      `function prosody.test_broken() error("a broken handler") end
+      prosody.events.add_handler("stats-update", prosody.test_broken, 1000)`,
+    )
+    const isFailing = /^prosody_exporter_collector_success\{collector="registry"\} 0$/m
+    // Prosody collects every 100 ms at most, so the next scrapes may be of the time before.
+    await until(async () => isFailing.test((await exporter.get('/metrics')).text), {
+      what: 'the collector fails',
+    })
+    for (let i = 0; i < 3; i++) {
+      const { text } = await exporter.get('/metrics')
+      assert.match(text, /^xmpp_up 1$/m)
+      assert.match(text, isFailing)
+      assert.doesNotMatch(text, /^prosody_(stats|mod)_/m)
+    }
+    assert.equal(exporter.stderr().match(/stats-update failed.*a broken handler/g)?.length, 1)
+    assert.equal(prosody.log().match(/stats-update failed.*a broken handler/g)?.length, 1)
+
+    await evalLua(prosody, 'prosody.events.remove_handler("stats-update", prosody.test_broken)')
+    await until(
+      async () => /^prosody_stats_collection/m.test((await exporter.get('/metrics')).text),
+      { what: 'the collector works again' },
+    )
+  })
+
+  test(`readers over their share are refused at the start of a run, and served later (${version})`, async (t) => {
+    const prosody = await withProsody(t, {
+      version,
+      modules: ['test_eval', 'test_series'],
+      globals: { test_series_count: '20000' },
+      statsOptions: { adhoc_statistics_max_share: '0.0001' },
+    })
+    const first = await withExporterFor(t, prosody, { env: FRESH })
+    await untilReady(first, 200)
+    // What it would have used up in an hour at full speed.
+    await evalLua(
+      prosody,
+      `local index = require "core.statsmanager".get_metric_registry().adhoc_statistics
+      index.accounts.all.left = -0.001
+      for _, account in pairs(index.accounts.readers) do account.left = -0.001 end`,
+    )
+    const refused = await first.get('/metrics')
+    assert.match(refused.text, /^prosody_exporter_collector_success\{collector="registry"\} 0$/m)
+    assert.match(refused.text, /_failures_total\{reason="refused"\} 1$/m)
+    assert.match(first.stderr(), /adhoc_statistics_max_share/)
+    await evalLua(
+      prosody,
+      `local index = require "core.statsmanager".get_metric_registry().adhoc_statistics
+      index.accounts.all.left = 0.0001`,
+    )
+    // The run takes more than is left, and ends all the same.
+    const served = await first.get('/metrics')
+    assert.match(served.text, /^prosody_exporter_collector_success\{collector="registry"\} 1$/m)
+    assert.match(served.text, /_failures_total\{reason="refused"\} 1$/m)
+  })
+
+  test(`a value that can't be is said to be, and not taken (${version})`, async (t) => {
+    for (const [option, value] of [
+      ['adhoc_statistics_max_share', '25'],
+      ['adhoc_statistics_max_share', '"a quarter"'],
+      ['statistics_collect', '"allways"'],
+    ] as const) {
+      const prosody = await withProsody(t, {
+        version,
+        statsDomains: ['stats.one.example'],
+        statsOptions: { [option]: value },
+      })
+      assert.match(prosody.log(), new RegExp(`${option} must be`))
+      await untilReady(await withExporterFor(t, prosody), 200)
+      await prosody.stop()
+    }
+  })
+
+  test(`what it takes to send a page counts as reading (${version})`, async (t) => {
+    const prosody = await withProsody(t, { version, modules: ['test_eval'] })
+    const domain = prosody.statsDomains[0]!
+    const left = await evalLua(
+      prosody,
+      `local st = require "util.stanza"
+      local sent = 0
+      local session = { type = "component", host = "${domain}", conn = {}, send = function ()
+        sent = sent + 1
+        local started = os.clock()
+        repeat until os.clock() - started >= 0.2
+      end }
+      prosody.core_process_stanza(session,
+        st.iq({ type = "set", id = "1", from = "${domain}", to = "${domain}" })
+          :tag("command", { xmlns = "http://jabber.org/protocol/commands", node = "${REGISTRY_NODE}" })
+            :tag("statistics", { xmlns = "${REGISTRY_NODE}" }))
+      assert(sent == 1)
+      return require "core.statsmanager".get_metric_registry().adhoc_statistics.accounts.all.left`,
+    )
+    assert.ok(Number(left) <= 4.8, left)
+  })
+
+  test(`a choice by name[] shows nothing that the whole does not (${version})`, async (t) => {
+    const prosody = await withProsody(t, { version, modules: ['test_hostile'] })
+    const exporter = await withExporterFor(t, prosody, {
+      env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '5s' },
+    })
+    await untilReady(exporter, 200)
+    const get = async (path: string) => (await exporter.get(path)).text
+    const whole = new Set((await get('/metrics')).split('\n'))
+    for (const name of ['test_hostile_summed_count', 'test_hostile_clash_total', 'xmpp_up']) {
+      const lines = (await get(`/metrics?name[]=${name}`)).split('\n')
+      assert.deepEqual(
+        lines.filter((line) => !whole.has(line)),
+        [],
+      )
+    }
+    assert.match(await get('/metrics?name[]=xmpp_up&name[]=nothing'), /^xmpp_up 1\n$/m)
+  })
+}

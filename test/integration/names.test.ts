@@ -1,0 +1,195 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { until } from '../../scripts/process.js'
+import {
+  difference,
+  isMovingFamily,
+  isServerFamily,
+  NO_DIFFERENCE,
+  readExporter,
+  readExposition,
+  seriesKey,
+  seriesOf,
+} from '../support/compare.js'
+import { withExporterFor, type RunningExporter } from '../support/exporter.js'
+import { legacyVersion, prosodyVersions, withProsody } from '../support/prosody.js'
+import { evalLua, sampleValue, untilReady } from '../support/real.js'
+import { login } from '../support/xmpp-client.js'
+
+const FRESH = { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' }
+const named = (names: string) => ({ ...FRESH, PROSODY_EXPORTER_EXPOSITION_NAMES: names })
+
+/**
+ * What mod_prometheus (of 2021, its last before 0.12) shows of one stat of get_stats(): name of the
+ * sample and labels. It is not ours to keep a copy of, so these are its rules once more. It fails on
+ * a stat with no section, and forgets the host of what has several figures, which we keep.
+ */
+function modPrometheus(stat: string) {
+  const ofModule = /^\/([^/]+)\/([^/]+)\/(.+):[a-z]+$/is.exec(stat)
+  const other = /^([^.]+)\.(.+):[a-z]+$/is.exec(stat)
+  if (!ofModule && !other) return undefined
+  const [host, section, type] = ofModule ? ofModule.slice(1) : ['*', ...other!.slice(1)]
+  const stripped = section!.replace(/^mod_measure_(?=.)|^mod_statistics_(?=.)/, '')
+  return {
+    name: `prosody_${stripped}`.replace(/[^A-Za-z0-9_]/g, '_'),
+    labels: { type: type!, ...(host === '*' ? {} : { host }) },
+  }
+}
+
+const OFF = 'mod_test_legacy/queue'
+
+test(`on ${legacyVersion} exactly the series of mod_prometheus are served, of every stat it could read`, async (t) => {
+  const prosody = await withProsody(t, {
+    version: legacyVersion,
+    users: { 'a@one.example': 'pw' },
+    modules: ['test_eval', 'test_legacy'],
+    // Collects when the test says.
+    globals: { statistics_interval: '3600', muc_room_locking: 'false' },
+    statsOptions: { adhoc_statistics_counts: '{}' },
+  })
+  const exporter = await withExporterFor(t, prosody, { env: named('mod_prometheus') })
+  await untilReady(exporter, 200)
+  const a = await login({ port: prosody.ports.c2s, jid: 'a@one.example', password: 'pw' })
+  t.after(() => a.close())
+  await a.joinRoom(`x@${prosody.rooms}`, 'a')
+  for (const moves of [
+    'for i = 1, 12 do m.rate() m.times()() m.sizes(4096 * i) m.counter(3) m.stanza() m.distribution(i) end',
+    'm.rate() m.other_rate() m.amount(-1.5) m.odd(1/3) m.both(5) m.one_both(6) m.same_amount(4)',
+    '',
+  ]) {
+    await evalLua(prosody, `local m = prosody.test_legacy ${moves} m.collect()`)
+    const dump = await evalLua(prosody, 'return prosody.test_legacy.dump()')
+    const expected = new Map<string, number>()
+    const wanted = new Set<string>()
+    for (const line of dump.split('\n')) {
+      const [stat = '', ...fields] = line.split('\t')
+      const shown = modPrometheus(stat)
+      if (!shown) {
+        assert.ok(stat.includes(OFF), stat)
+        continue
+      }
+      const [value, , , average, min, max] = fields.map(Number)
+      const isSampled = fields[6] !== '' || /:(duration|size|distribution)$/.test(stat)
+      const figures = isSampled ? { average, min, max } : { '': value }
+      for (const [field, number] of Object.entries(figures)) {
+        const labels = { ...shown.labels, ...(field === '' ? {} : { field }) } as Record<
+          string,
+          string
+        >
+        const key = seriesKey(
+          { name: shown.name, type: 'gauge' },
+          { name: shown.name, labels, value: 0 },
+        )
+        // Two samples of one series, of which Prometheus takes one: test.same is amount and rate.
+        if (!wanted.has(key) || stat === 'test.same:amount') expected.set(key, number!)
+        wanted.add(key)
+      }
+    }
+    assert.ok(expected.size > 20)
+    for (const format of ['text', 'openmetrics'] as const) {
+      const families = (await readExporter(exporter, format)).filter(isServerFamily)
+      const off = families.filter(({ name }) => name.includes('queue'))
+      assert.deepEqual(
+        off.map(({ name }) => name),
+        ['', '_average', '_max', '_min'].map(
+          (suffix) => `prosody___mod_test_legacy__queue${suffix}`,
+        ),
+      )
+      const told = seriesOf(families.filter((family) => !off.includes(family)))
+      assert.deepEqual(difference(told, expected), NO_DIFFERENCE)
+    }
+  }
+  const { text } = await exporter.get('/metrics')
+  assert.equal(sampleValue(text, 'prosody_mod_c2s{type="connections"}'), 1)
+  assert.equal(
+    sampleValue(text, 'prosody_exporter_samples_invalid{family="prosody_test"}'),
+    1,
+    'one of two that are one series there',
+  )
+  assert.equal(exporter.stderr().split('come to the same series of prosody_test;').length, 2)
+})
+
+/** What a family is called elsewhere, by a simple rule. */
+const single = (name: string) => name.replace(/^(prosody_mod_.+?)__/, '$1_')
+
+for (const version of prosodyVersions) {
+  test(`a dashboard of 0.11 goes on with ${version}, and nothing is lost`, async (t) => {
+    const statsDomains = ['stats.one.example', 'stats.two.example', 'stats.three.example']
+    const prosody = await withProsody(t, {
+      version,
+      statsDomains,
+      users: { 'a@one.example': 'pw' },
+      globals: { muc_room_locking: 'false' },
+    })
+    const names = ['openmetrics', 'mod_prometheus', 'mod_prometheus,single_underscore,openmetrics']
+    const [plain, old, all] = await Promise.all(
+      statsDomains.map((domain, i) =>
+        withExporterFor(t, prosody, { domain, env: named(names[i]!) }),
+      ),
+    )
+    await Promise.all([plain!, old!, all!].map((exporter) => untilReady(exporter, 200)))
+    const a = await login({ port: prosody.ports.c2s, jid: 'a@one.example', password: 'pw' })
+    t.after(() => a.close())
+    await a.joinRoom(`x@${prosody.rooms}`, 'a')
+
+    const room = `{type="live_room",host="${prosody.rooms}"}`
+    const asked = `{type="room_miss",host="${prosody.rooms}"}`
+    const text = await until(
+      async () => {
+        const { text } = await old!.get('/metrics')
+        return sampleValue(text, `prosody_mod_muc${room}`) === 1 && text
+      },
+      { what: 'the room is counted' },
+    )
+    assert.equal(sampleValue(text, 'prosody_mod_c2s{type="connections"}'), 1)
+    assert.equal(sampleValue(text, 'prosody_mod_c2s{type="ipv6"}'), 0)
+    assert.ok(sampleValue(text, `prosody_mod_muc${asked}`)! > 0)
+    assert.ok(sampleValue(text, 'prosody_stats{type="collection",field="average"}')! > 0)
+    assert.equal(
+      sampleValue(text, `prosody_mod_muc__live_room{host="${prosody.rooms}"}`),
+      undefined,
+    )
+
+    for (const format of ['text', 'openmetrics'] as const) {
+      const read = async (exporter: RunningExporter) =>
+        (await readExporter(exporter, format)).filter(
+          (family) => isServerFamily(family) && !isMovingFamily(family),
+        )
+      const told = await read(plain!)
+      const ofOld = seriesOf(await read(old!))
+      const ofAll = seriesOf(await read(all!))
+      for (const family of told) {
+        for (const sample of family.samples) {
+          const key = seriesKey(family, sample)
+          assert.equal(ofAll.get(key), sample.value, key)
+          const renamed = { ...sample, name: single(sample.name) }
+          const singleKey = seriesKey({ ...family, name: single(family.name) }, renamed)
+          assert.equal(ofAll.get(singleKey), sample.value, singleKey)
+          if (ofOld.has(key)) continue
+          // A gauge of a host or of none has a name of old that tells the same.
+          assert.equal(family.type, 'gauge', key)
+          const [, section = '', type = ''] = /^(prosody_mod_.+?)__(.+)$/.exec(family.name) ?? []
+          const oldType = family.unit === '' ? type : type.replace(`_${family.unit}`, '')
+          const labels = { ...sample.labels, type: oldType }
+          const oldKey = seriesKey(
+            { name: section, type: 'gauge' },
+            { ...sample, name: section, labels },
+          )
+          assert.equal(ofOld.get(oldKey), sample.value, oldKey)
+          assert.equal(ofAll.get(oldKey), sample.value, oldKey)
+        }
+      }
+    }
+    const probe = await old!.get('/probe?target=stats.two.example')
+    assert.equal(sampleValue(probe.text, 'prosody_mod_c2s{type="connections"}'), 1)
+    assert.equal(sampleValue(probe.text, `prosody_mod_muc${room}`), 1)
+    const [chosen] = readExposition(
+      (await old!.get('/metrics?name[]=prosody_mod_c2s')).text,
+      'text',
+    )
+    assert.deepEqual([chosen?.name, chosen?.samples.length], ['prosody_mod_c2s', 2])
+    for (const exporter of [plain!, old!, all!]) {
+      assert.doesNotMatch(exporter.stderr(), /exposition\.names/)
+    }
+  })
+}

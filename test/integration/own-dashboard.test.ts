@@ -1,0 +1,232 @@
+// Every query of deploy/grafana/prosody.json, asked of a real Prometheus that scrapes a real Prosody on
+// which everything happens that the dashboard shows: read alone at /metrics, and as one of several.
+
+import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, test, type TestContext } from 'node:test'
+import xml from '@xmpp/xml'
+import { root, temporaryDirectory, until } from '../../scripts/process.js'
+import {
+  figuresOf,
+  queriesOf,
+  withVariables,
+  type Dashboard,
+  type Variable,
+} from '../support/dashboard.js'
+import { withExporter, withExporterFor } from '../support/exporter.js'
+import { withPrometheus, type RunningPrometheus } from '../support/prometheus.js'
+import { prosodyVersions, SECRET, withProsody, type TestProsody } from '../support/prosody.js'
+import { evalLua, untilReady } from '../support/real.js'
+import { encryptAsClient, makeCertificates, speakNonsense } from '../support/traffic.js'
+import { authenticate, login, sleepAndReturn, type XmppUser } from '../support/xmpp-client.js'
+
+type Version = (typeof prosodyVersions)[number]
+const text = readFileSync(join(root, 'deploy/grafana/prosody.json'), 'utf8')
+const dashboard = JSON.parse(text) as Dashboard
+const figures = figuresOf(dashboard)
+const queries = queriesOf(dashboard)
+
+const HOST = 'one.example'
+const FAR = 'far.example'
+const ALL = '.*'
+
+/** Why a query has no data: a part of it, and the reason. */
+const WITHOUT: Readonly<Record<Version, Readonly<Record<string, string>>>> = {
+  '0.12.3': {
+    prosody_mod_csi__state_sessions: 'new in 13.0',
+    prosody_dns_seconds: 'new in 13.0',
+  },
+  '13.0.1': {
+    prosody_dns_seconds: 'told with lua-unbound only, which the Prosody of the tests does not have',
+  },
+}
+
+/** Of the exporter whose limit is too low alone. */
+const LIMITED = 'prosody_exporter_series_left_out'
+
+test('the dashboard is one that Grafana 10 reads, and explains itself', () => {
+  assert.ok(dashboard.schemaVersion >= 38)
+  assert.equal(new Set(dashboard.panels.map(({ id }) => id)).size, dashboard.panels.length)
+  assert.deepEqual(
+    dashboard.panels.filter(({ type }) => type === 'row').map(({ title }) => title),
+    [
+      ...['Overview', 'Hosts', 'Logins', 'Other servers (s2s)', 'Rooms (MUC)', 'Mobile clients'],
+      'The exporter itself',
+    ],
+  )
+  for (const { title, description, fieldConfig, gridPos, targets = [] } of figures) {
+    assert.ok((description?.length ?? 0) >= 5, `${title}: what it shows`)
+    assert.ok(fieldConfig?.defaults.unit, `${title}: unit`)
+    assert.ok(gridPos.x + gridPos.w <= 24, title)
+    assert.ok(targets.length > 0, title)
+    if (targets.length > 1) {
+      assert.ok(
+        targets.every(({ legendFormat }) => legendFormat !== ''),
+        `${title}: legends`,
+      )
+    }
+  }
+  const cells = figures.flatMap(({ gridPos: { x, y, w, h } }) =>
+    Array.from({ length: w * h }, (_, i) => `${x + (i % w)} ${y + Math.floor(i / w)}`),
+  )
+  assert.equal(new Set(cells).size, cells.length, 'no panel lies on another')
+  // Whatever the Prometheus is called.
+  const sources = Array.from(
+    text.matchAll(/"datasource": \{[^}]*"uid": "([^"]*)"/g),
+    ([, uid]) => uid,
+  )
+  assert.deepEqual([...new Set(sources)].sort(), ['${datasource}', '-- Grafana --'].sort())
+})
+
+/** Two servers that know of each other; the first has every module of the dashboard. */
+async function startServers(t: TestContext, version: Version) {
+  const start = async (host: string, modules: readonly string[]) =>
+    await withProsody(t, {
+      version,
+      hosts: [host],
+      users: { [`user@${host}`]: 'pw' },
+      statsDomains: [`stats.${host}`, `more.${host}`, `limited.${host}`],
+      modules: ['test_dns', 'test_eval', ...modules],
+      globals: {
+        certificates: JSON.stringify(await makeCertificates(t, [host], 60)),
+        s2s_secure_auth: 'false',
+        muc_room_locking: 'false',
+      },
+      components: host === HOST ? [{ domain: `files.${host}`, module: 'http_file_share' }] : [],
+    })
+  const near = await start(HOST, ['bosh', 'smacks', 'csi', 'csi_simple'])
+  const far = await start(FAR, [])
+  const findsAt = (prosody: TestProsody, host: string, { ports }: TestProsody) =>
+    evalLua(prosody, `prosody.test_dns_ports = { ["${host}"] = ${ports.s2s} }`)
+  await findsAt(near, FAR, far)
+  await findsAt(far, HOST, near)
+  // What a format forbids.
+  await evalLua(
+    near,
+    'require "core.statsmanager".metric("counter", "test_negative", "", "", {}):with_labels():set(-1)',
+  )
+  return { near, far }
+}
+
+const body = xml('body', {}, 'text')
+
+/** Everything once that the dashboard shows. */
+async function makeTraffic(t: TestContext, near: TestProsody, far: TestProsody) {
+  const port = near.ports.c2s
+  const account = { port, jid: `user@${HOST}`, password: 'pw' }
+  await authenticate({ ...account, password: 'wrong' }).catch(() => undefined)
+  await encryptAsClient(port, HOST)
+  await speakNonsense(near.ports.s2s, HOST)
+
+  const user = await login(account)
+  t.after(() => user.close())
+  const other = await login({ ...account, port: far.ports.c2s, jid: `user@${FAR}` })
+  t.after(() => other.close())
+  user.send(xml('presence'))
+  await user.joinRoom(`room@${near.rooms}`, 'nick')
+  await talk(user, other)
+  await talk(other, user)
+
+  await sleepAndReturn(account)
+}
+
+async function talk(from: XmppUser, to: XmppUser) {
+  from.send(xml('message', { to: to.jid, type: 'chat' }, body))
+  await to.next(({ name, attrs }) => name === 'message' && attrs.from === from.jid)
+}
+
+/** Prometheus with the first server alone, the same as one of several, and with a low limit. */
+async function watch(t: TestContext, near: TestProsody, far: TestProsody) {
+  const { path, remove } = await temporaryDirectory('prosody-exporter-dashboard')
+  t.after(remove)
+  writeFileSync(join(path, 'secret'), SECRET, { mode: 0o600 })
+  const server = (name: string, { service }: TestProsody, domain: string) =>
+    `  - {name: ${name}, domain: ${domain}, service: "${service}", secret_file: secret}\n`
+  writeFileSync(
+    join(path, 'several.yml'),
+    `servers:\n${server('one', near, `more.${HOST}`)}${server('two', far, `stats.${FAR}`)}`,
+  )
+  const [single, limited, several] = await Promise.all([
+    withExporterFor(t, near, { stock: true }),
+    withExporterFor(t, near, {
+      domain: `limited.${HOST}`,
+      env: { PROSODY_EXPORTER_LIMITS_SERIES: '20' },
+    }),
+    withExporter(t, { flags: [`--config.file=${join(path, 'several.yml')}`] }),
+  ])
+  await untilReady(single, 200)
+  const prometheus = await withPrometheus(t, {
+    major: '3',
+    jobs: [
+      { name: 'prosody', target: `${single.url}/metrics` },
+      { name: 'limited', target: `${limited.url}/metrics` },
+      { name: 'several', target: `${several.url}/sd`, discovery: true },
+      { name: 'prosody-exporter', target: `${several.url}/metrics` },
+    ],
+  })
+  await Promise.all(['prosody', 'several'].map((job) => prometheus.scrapes(job, 2)))
+  return { prometheus, instance: new URL(single.url).host, limited: new URL(limited.url).host }
+}
+
+/** What Grafana offers for a variable. */
+async function valuesOf(prometheus: RunningPrometheus, { query }: Variable, server: string) {
+  const found = /^label_values\((.+), (\w+)\)$/.exec(query.query)
+  assert.ok(found, `a query that the test does not know: ${query.query}`)
+  const [, selector = '', label = ''] = found
+  const results = await prometheus.query(`count by (${label}) (${withVariables(selector, server)})`)
+  return results.map(({ labels }) => labels[label]).sort()
+}
+
+describe('each query of the dashboard', { concurrency: 2 }, () => {
+  for (const version of prosodyVersions) {
+    test(`has data where Prosody ${version} has the metric`, async (t) => {
+      const { near, far } = await startServers(t, version)
+      // Some series are only there once something has happened, and rates need them twice.
+      await makeTraffic(t, near, far)
+      const { prometheus, instance, limited } = await watch(t, near, far)
+      await makeTraffic(t, near, far)
+
+      const without = Object.keys(WITHOUT[version])
+      const isKnown = (expr: string) => without.find((part) => expr.includes(part))
+      for (const server of [ALL, instance, 'one']) {
+        for (const { title, expr } of queries) {
+          const query = withVariables(expr, server)
+          if (isKnown(expr) !== undefined || (server !== ALL && expr.includes(LIMITED))) {
+            assert.deepEqual(await prometheus.query(query), [], `${title}: it has data after all`)
+            continue
+          }
+          const found = await until(
+            async () => {
+              const results = await prometheus.query(query)
+              return results.some(({ value }) => Number.isFinite(value)) && results
+            },
+            { what: `data for "${title}": ${query}` },
+          )
+          assert.ok(
+            found.every(({ value }) => !(value < 0)),
+            `${title}: ${query}`,
+          )
+        }
+      }
+      for (const part of without) {
+        assert.ok(
+          queries.some(({ expr }) => expr.includes(part)),
+          `${part} is in no query`,
+        )
+      }
+      for (const { expr } of dashboard.annotations.list) {
+        // Nothing has started anew: it is asked whether the query is one.
+        if (expr !== undefined) await prometheus.query(withVariables(expr, ALL))
+      }
+
+      const variables = new Map(dashboard.templating.list.map((each) => [each.name, each]))
+      const servers = await valuesOf(prometheus, variables.get('server')!, ALL)
+      assert.deepEqual(servers, [instance, limited, 'one', 'two'].sort())
+      const hosts = await valuesOf(prometheus, variables.get('host')!, 'one')
+      for (const host of [HOST, near.rooms])
+        assert.ok(hosts.includes(host), `${host} of ${hosts.join()}`)
+      assert.ok(!hosts.includes(FAR))
+    })
+  }
+})

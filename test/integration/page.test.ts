@@ -1,0 +1,220 @@
+// The page in a real Chromium, of real Prosody servers with real clients.
+
+import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { after, before, describe, test, type TestContext } from 'node:test'
+import { freePort } from '../../scripts/process.js'
+import { withChromium, type Tab } from '../support/chromium.js'
+import { withExporter, withExporterFor, type RunningExporter } from '../support/exporter.js'
+import { prosodyVersions, withProsody, type Version } from '../support/prosody.js'
+import { untilReady } from '../support/real.js'
+import { authenticate, login, LoginError } from '../support/xmpp-client.js'
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+const USERS = { 'juliet@one.example': 'pw', 'romeo@two.example': 'pw' }
+const FAST = { PROSODY_EXPORTER_PAGE_INTERVAL: '1s' }
+
+const textOf = (selector: string) =>
+  `(document.querySelector(${JSON.stringify(selector)})?.innerText ?? '').replace(/\\s+/g, ' ')`
+const has = (selector: string, text: string) =>
+  `${textOf(selector)}.includes(${JSON.stringify(text)})`
+
+/** What axe finds, in words. */
+async function accessibilityProblems(tab: Tab): Promise<string[]> {
+  await tab.evaluate(AXE)
+  return await tab.evaluate(
+    `axe.run().then(({ violations }) => violations.map(({ id, nodes }) =>
+      id + ': ' + nodes.map(({ html, failureSummary }) => html + ' ' + failureSummary).join('; ')))`,
+  )
+}
+
+describe('the page in Chromium', { concurrency: 2 }, () => {
+  let openTab: () => Promise<Tab>
+  const ends: (() => unknown)[] = []
+  before(async () => {
+    openTab = await withChromium({ after: (end) => ends.unshift(end as () => unknown) })
+  })
+  after(async () => {
+    for (const end of ends) await end()
+  })
+
+  async function setUp(t: TestContext, version: Version) {
+    const prosody = await withProsody(t, { version, users: USERS })
+    const exporter = await withExporterFor(t, prosody, { stock: true, env: FAST })
+    await untilReady(exporter, 200)
+    const tab = await openTab()
+    return { prosody, exporter, tab }
+  }
+
+  /** Nothing in the console, and nothing asked of anybody but the exporter. */
+  function assertQuiet(tab: Tab, exporter: RunningExporter): void {
+    assert.deepEqual(tab.complaints, [])
+    const elsewhere = tab.requests.filter(({ url }) => !url.startsWith(`${exporter.url}/`))
+    assert.deepEqual(elsewhere, [])
+  }
+
+  for (const version of prosodyVersions) {
+    test(`tells of Prosody ${version} what is so, as it comes to be so`, async (t) => {
+      const { prosody, exporter, tab } = await setUp(t, version)
+      await tab.open(`${exporter.url}/`)
+      await tab.until(has('h1', 'Prosody is up'))
+      await tab.until(has('#link', 'Live'))
+      await tab.until(has('#about', `Prosody ${version}`))
+      await tab.until(has('#sources', 'registry works'))
+      assert.match(await tab.evaluate(textOf('#job')), /targets: \['127\.0\.0\.1:\d+'\]/)
+
+      const { c2s: port } = prosody.ports
+      const jids = Object.keys(USERS)
+      const clients = await Promise.all(jids.map((jid) => login({ port, jid, password: 'pw' })))
+      t.after(() => Promise.all(clients.map((client) => client.close())))
+      await tab.until(has('#connected', 'one.example 1 1'), 'a client of one.example')
+      await tab.until(has('#connected', 'two.example 1 1'), 'a client of two.example')
+      await tab.until(has('#connected', 'IPv4 2'), 'both by IPv4')
+      await assert.rejects(authenticate({ port, jid: jids[0]!, password: 'no' }), LoginError)
+      const failed = `[...document.querySelectorAll('#legend-logins tr')]
+        .some((row) => /^Failed.*[1-9]/.test(row.innerText.replace(/\\s+/g, ' ')))`
+      await tab.until(failed, 'the failed login')
+      assert.ok(await tab.evaluate<boolean>(`document.querySelectorAll('canvas').length >= 3`))
+
+      await clients[0]!.close()
+      await tab.until(has('#connected', 'one.example 0 0'), 'the client is gone')
+      const page = await tab.evaluate<string>('document.documentElement.outerHTML')
+      assert.doesNotMatch(page, /juliet|romeo/)
+      assertQuiet(tab, exporter)
+    })
+  }
+
+  test('sees the server go and come back, with the reason, and nobody reloads it', async (t) => {
+    const { prosody, exporter, tab } = await setUp(t, '13.0.1')
+    await tab.open(`${exporter.url}/`)
+    await tab.until(has('h1', 'Prosody is up'))
+    await tab.evaluate('globalThis.isStillThere = true')
+    await prosody.stop()
+    await tab.until(has('h1', 'The server does not answer'))
+    await tab.until(has('#about .reason', 'listens at xmpp:'), 'the reason')
+    await tab.until(has('#sources', 'registry failed'))
+    assert.equal(
+      await tab.evaluate('document.title'),
+      'The server does not answer – Prosody Exporter',
+    )
+    assert.deepEqual(await accessibilityProblems(tab), [])
+    await prosody.restart()
+    await tab.until(has('h1', 'Prosody is up'))
+    await tab.until(has('#sources', 'registry works'))
+    assert.equal(await tab.evaluate('globalThis.isStillThere'), true)
+    assertQuiet(tab, exporter)
+
+    // The exporter itself: one that stops lets go of who looks on, and is found again.
+    await exporter.stop()
+    assert.equal(await exporter.exited, 0)
+    await tab.until(has('#link', 'No connection to the exporter'))
+    await withExporterFor(t, prosody, { stock: true, env: FAST, port: exporter.port })
+    await tab.until(has('#link', 'Live'))
+  })
+
+  test('is light and dark, wide and narrow, for everybody, and small', async (t) => {
+    const { exporter, tab } = await setUp(t, '0.12.3')
+    await tab.resize(1100)
+    await tab.open(`${exporter.url}/`)
+    await tab.until(`document.querySelectorAll('canvas').length >= 3`)
+    const bytes = tab.requests.reduce((sum, request) => sum + request.bytes, 0)
+    const [document = { bytes: 0 }] = tab.requests
+    assert.ok(document.bytes > 1000 && bytes < 100_000, `${bytes} bytes`)
+    t.diagnostic(`first load ${bytes} bytes`)
+
+    const grounds = new Set<string>()
+    for (const isDark of [false, true]) {
+      await tab.dark(isDark)
+      for (const width of [1100, 360]) {
+        await tab.resize(width)
+        const where = `${isDark ? 'dark' : 'light'}, ${width} px`
+        await tab.until(
+          `[...document.querySelectorAll('canvas')].every((each) => each.clientWidth <= ${width})`,
+        )
+        const scrolls = 'document.documentElement.scrollWidth > innerWidth'
+        assert.equal(await tab.evaluate(scrolls), false, where)
+        assert.deepEqual(await accessibilityProblems(tab), [], where)
+      }
+      grounds.add(await tab.evaluate('getComputedStyle(document.body).backgroundColor'))
+    }
+    assert.equal(grounds.size, 2)
+    assertQuiet(tab, exporter)
+  })
+
+  test('is used by keyboard alone', async (t) => {
+    const { exporter, tab } = await setUp(t, '13.0.1')
+    await tab.open(`${exporter.url}/`)
+    await tab.until(`document.querySelector('.plot')?.ariaValueMax > 1`, 'a few points')
+    const focused = () =>
+      tab.evaluate<string>(
+        `(document.activeElement.ariaLabel ?? document.activeElement.textContent).trim()`,
+      )
+    const reached: string[] = []
+    const tabTo = async (name: string) => {
+      for (let i = 0; i < 30; i++) {
+        await tab.press('Tab', 9)
+        reached.push(await focused())
+        const outline = 'getComputedStyle(document.activeElement).outlineStyle'
+        assert.equal(await tab.evaluate(outline), 'solid', `${reached.at(-1)} shows the focus`)
+        if (reached.at(-1) === name) return
+      }
+      assert.fail(`${name} is not among ${reached.join(', ')}`)
+    }
+    await tabTo('Connected: choose a point in time')
+    const moment = () => tab.evaluate<string>('document.activeElement.ariaValueText')
+    await tab.press('Home', 36)
+    const first = await moment()
+    assert.match(first, /^\d\d:\d\d:\d\d: Clients 0/)
+    await tab.press('ArrowRight', 39)
+    assert.notEqual(await moment(), first)
+    assert.equal(await tab.evaluate(textOf('.readout')), await moment())
+    await tab.press('ArrowLeft', 37)
+    assert.equal(await moment(), first)
+
+    // It stays where it is while the page is brought up to date.
+    const before = await tab.evaluate<string>(textOf('#about'))
+    await tab.until(`${textOf('#about')} !== ${JSON.stringify(before)}`, 'something new')
+    assert.equal(await focused(), reached.at(-1))
+    await tabTo('Metrics')
+    await tabTo('Copy')
+    await tab.press('Enter', 13)
+    await tab.until(`/Copied|Selected/.test(document.activeElement.textContent)`)
+    assertQuiet(tab, exporter)
+  })
+
+  test('lists several servers, and has a page for each', async (t) => {
+    const { prosody, tab } = await setUp(t, '13.0.1')
+    const file = join(prosody.dir, 'exporter.yml')
+    const gone = await freePort()
+    writeFileSync(join(prosody.dir, 'secret'), prosody.secret, { mode: 0o600 })
+    const server = (name: string, domain: string, service: string) =>
+      `  - { name: ${name}, domain: ${domain}, service: '${service}', secret_file: secret }`
+    writeFileSync(
+      file,
+      [
+        'servers:',
+        server('here&there', prosody.statsDomains[1]!, prosody.service),
+        server('gone', 'stats.gone.example', `xmpp://127.0.0.1:${gone}`),
+        'page: { interval: 1s }',
+      ].join('\n'),
+    )
+    // From the file, and not of the helper.
+    const exporter = await withExporter(t, {
+      flags: [`--config.file=${file}`],
+      env: FAST,
+    })
+    await tab.resize(360)
+    await tab.open(`${exporter.url}/`)
+    await tab.until(has('h1', '1 of 2 servers are up'))
+    await tab.until(has('#servers', 'gone – does not answer: nothing listens'))
+    assert.deepEqual(await accessibilityProblems(tab), [])
+    assert.equal(await tab.evaluate('document.documentElement.scrollWidth > innerWidth'), false)
+    await tab.evaluate(`document.querySelector('#servers a').click()`)
+    await tab.until(has('h1', 'Prosody is up'))
+    await tab.until(`document.querySelectorAll('canvas').length >= 1`)
+    await tab.until(has('#link', 'Live'))
+    assertQuiet(tab, exporter)
+  })
+})

@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { isServerFamily, readExposition, seriesOf, type Family } from '../support/compare.js'
+import { prosodyVersions } from '../support/prosody.js'
+import { evalLua } from '../support/real.js'
+import {
+  compareAll,
+  compareUnderTraffic,
+  FIRST,
+  SECOND,
+  valueOf,
+  withServer,
+} from '../support/registry-comparison.js'
+import { registrySteps } from '../support/registry-steps.js'
+
+const isStepped = ({ name }: Family) => /test_(step|families)/.test(name)
+
+for (const version of prosodyVersions) {
+  test(`all that mod_http_openmetrics tells under traffic is in both formats and nothing else (${version})`, async (t) => {
+    await compareUnderTraffic(t, version)
+  })
+
+  for (const seed of [1, 2, 3]) {
+    test(`two exporters that read in turn tell the same after 200 random steps, seed ${seed} (${version})`, async (t) => {
+      const { prosody, first, second } = await withServer(t, version)
+      const exporters = { [FIRST]: first, [SECOND]: second }
+      const steps = registrySteps(seed, { domains: [FIRST, SECOND], hosts: prosody.hosts })
+      const types = new Set<string>()
+      let done = 0
+      while (done < 200) {
+        const { lua, count, loaded, readers, compared } = steps.next(200 - done)
+        await evalLua(prosody, lua)
+        done += count
+        for (const domain of readers) {
+          const { text } = await exporters[domain]!.get('/metrics')
+          const families = readExposition(text, 'text')
+          const success = valueOf(families, 'prosody_exporter_collector_success')
+          assert.equal(success, Number(loaded.includes(domain)), `${domain} at step ${done}`)
+          assert.equal(families.some(isServerFamily), success === 1)
+        }
+        if (compared || done === 200) {
+          const readable = loaded.map((domain) => exporters[domain]!)
+          await Promise.all([
+            inTurn(steps.many(30), (moves) => evalLua(prosody, moves)),
+            ...readable.map((each) => inTurn(Array(10), () => each.get('/metrics'))),
+          ])
+          const told = await compareAll(prosody, readable).catch((error: unknown) => {
+            throw new Error(`at step ${done} of seed ${seed}`, { cause: error })
+          })
+          for (const family of told.filter(isStepped)) types.add(family.type)
+        }
+      }
+      await evalLua(prosody, steps.loadAll())
+      const told = await compareAll(prosody, [second, first])
+      const stepped = told.filter(isStepped)
+      t.diagnostic(`seed ${seed}: ${stepped.length} families, ${seriesOf(stepped).size} samples`)
+      assert.deepEqual([...types].sort(), ['counter', 'gauge', 'histogram', 'summary'])
+    })
+  }
+}
+
+async function inTurn<T>(items: readonly T[], run: (item: T) => Promise<unknown>): Promise<void> {
+  for (const item of items) await run(item)
+}

@@ -1,0 +1,341 @@
+/**
+ * Who asks for statistics without end: what that costs of Prosody's one thread and memory, and whether
+ * its clients and other readers notice.
+ */
+
+import xml, { type Element } from '@xmpp/xml'
+import assert from 'node:assert/strict'
+import { test, type TestContext } from 'node:test'
+import { until } from '../../scripts/process.js'
+import { cpuMs } from '../../bench/figure.js'
+import { REGISTRY_NODE } from '../../src/collectors/registry.js'
+import { withExporterFor } from '../support/exporter.js'
+import { everyVersion, withProsody, type TestProsody, type Version } from '../support/prosody.js'
+import { evalLua, sampleValue, untilUp } from '../support/real.js'
+import {
+  commandElement,
+  connectComponent,
+  errorCondition,
+  login,
+  type XmppStream,
+} from '../support/xmpp-client.js'
+
+const STATS = 'stats.one.example'
+const RUNAWAY = 'stats.two.example'
+const OTHER = 'other.example'
+const SERIES = 5_000
+const FRESH = { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' }
+const PING = xml('ping', { xmlns: 'urn:xmpp:ping' })
+
+const page = (attrs: Readonly<Record<string, string>>) =>
+  commandElement(REGISTRY_NODE, xml('statistics', { xmlns: REGISTRY_NODE, ...attrs }))
+
+const field = (name: string) => xml('field', { var: name }, xml('value', {}, name))
+const form = commandElement(
+  REGISTRY_NODE,
+  xml('x', { xmlns: 'jabber:x:data', type: 'submit' }, ...'abcdefghij'.split('').map(field)),
+)
+
+/** Many and huge cursors, far off and out of order, as long as a request may be. */
+const ODD_CURSORS = [
+  '1 '.repeat(4000),
+  '123456789012:123456789012 '.repeat(300),
+  '0:900000 0:3 0:5 0',
+  `999999999999999:${SERIES} `.repeat(200),
+]
+
+/** What costs most, for what a request may say. */
+const HOSTILE: readonly Element[] = [
+  page({ first: '1', since: '0' }),
+  page({ first: '2', since: '0' }),
+  page({ first: '1', last: '1', since: '0' }),
+  page({ first: '9'.repeat(15) }),
+  page({ first: '5', last: '1' }),
+  page({ first: '1', since: `${'1 '.repeat(4000)}x` }),
+  page({ epoch: 'e'.repeat(5000), since: '1 '.repeat(5000) }),
+  ...ODD_CURSORS.flatMap((since) => [page({ since }), page({ first: '7', since })]),
+  commandElement(REGISTRY_NODE),
+  form,
+]
+
+async function startProsody(
+  t: TestContext,
+  version: Version,
+  share: string | undefined,
+  statsDomains = [STATS, RUNAWAY],
+) {
+  const prosody = await withProsody(t, {
+    version,
+    statsDomains,
+    modules: ['test_eval'],
+    users: { 'user@one.example': 'pw' },
+    globals: { adhoc_statistics_max_share: share },
+    components: [{ domain: OTHER, options: { component_secret: '"x"' } }],
+  })
+  await evalLua(
+    prosody,
+    `local metric, measure = require "core.statsmanager".metric, require "core.statsmanager".measure
+    for i = 1, ${SERIES} do
+      if metric then
+        metric("gauge", "test_flood", "", "", { "shard" }):with_labels(("shard-"):rep(20)..i):set(i)
+      else
+        measure("amount", "test_flood.shard"..i)(i)
+      end
+    end`,
+  )
+  const connect = (domain: string, secret = prosody.secret) =>
+    connectComponent({ port: prosody.ports.component, domain, secret })
+  const runaway = await connect(RUNAWAY)
+  // On 0.11 after the first collection.
+  await until(async () => Number((await sizeOf(runaway)) ?? 0) > SERIES, {
+    what: 'the series are there',
+  })
+  const jid = 'user@one.example'
+  const user = await login({ port: prosody.ports.c2s, jid, password: 'pw' })
+  return { prosody, runaway, user, connect }
+}
+
+async function sizeOf(stream: XmppStream): Promise<string | undefined> {
+  const reply = await stream.iq('set', RUNAWAY, page({ first: '9'.repeat(15) }))
+  return reply.getChild('command')?.getChild('statistics')?.attrs['size']
+}
+
+/** Lua that sees the accounts of readers. */
+const onAccounts = (prosody: TestProsody, lua: string) =>
+  evalLua(
+    prosody,
+    `local statsman = require "core.statsmanager"
+    local registry = statsman.get_metric_registry and statsman.get_metric_registry()
+      or statsman.adhoc_statistics.registry
+    local accounts = registry.adhoc_statistics.accounts
+    local now = require "util.time".now()
+    ${lua}`,
+  )
+
+async function accountOf(prosody: TestProsody): Promise<{ left: number; at: number }> {
+  const lua = 'return accounts.all.left.." "..accounts.all.at'
+  const [left, at] = (await onAccounts(prosody, lua)).split(' ').map(Number)
+  return { left: left!, at: at! }
+}
+
+/** From now on this is what all readers together have, and each by itself. */
+const setAccounts = (prosody: TestProsody, seconds: number) =>
+  onAccounts(
+    prosody,
+    `accounts.all.left, accounts.all.at = ${seconds}, now
+    for _, account in pairs(accounts.readers) do account.left, account.at = ${seconds}, now end`,
+  )
+
+let lastId = 0
+
+/** Sends all of them at once; resolves how often each condition, or `result`, was answered. */
+async function flood(
+  stream: XmppStream,
+  { from, to }: { from: (id: number) => string; to: string },
+  requests: readonly Element[],
+): Promise<Map<string, number>> {
+  const first = lastId + 1
+  const stanzas = requests.map((child) => {
+    const attrs = { to, type: child.is('ping') ? 'get' : 'set', id: `f${++lastId}` }
+    return xml('iq', { ...attrs, from: from(lastId) }, child).toString()
+  })
+  stream.send(stanzas.join(''))
+  const answers = new Map<string, number>()
+  for (let id = first; id < first + requests.length; id++) {
+    const reply = await stream.next(({ attrs }) => attrs.id === `f${id}` && attrs.type !== 'set')
+    const condition = errorCondition(reply) ?? 'result'
+    answers.set(condition, (answers.get(condition) ?? 0) + 1)
+  }
+  return answers
+}
+
+const floodAsRunaway = (stream: XmppStream, requests: readonly Element[]) =>
+  flood(stream, { from: () => RUNAWAY, to: RUNAWAY }, requests)
+
+/** The same requests over and over. */
+const times = (count: number, requests: readonly Element[]): Element[] =>
+  Array.from({ length: count }, (_, i) => requests[i % requests.length]!)
+
+/** Kilobytes that Prosody's Lua holds. */
+async function heapOf(prosody: TestProsody): Promise<number> {
+  const lua = 'for _ = 1, 3 do collectgarbage() end return collectgarbage("count")'
+  return Number(await evalLua(prosody, lua))
+}
+
+for (const version of everyVersion) {
+  test(`a runaway reader gets its share of Prosody ${version} and keeps nobody else out`, async (t) => {
+    const share = 0.1
+    const { prosody, runaway, user, connect } = await startProsody(t, version, `${share}`)
+    const other = await connect(STATS)
+    await other.iq('set', STATS, page({ last: '1' }))
+    await other.close()
+
+    /** Floods while `meanwhile` happens; counts who was answered before what was sent before. */
+    const floodWhile = async (rounds: number, meanwhile: () => Promise<unknown>) => {
+      let [ahead, refused] = [0, 0]
+      for (let round = 0; round < rounds; round++) {
+        const flooding = floodAsRunaway(runaway, times(400, HOSTILE))
+        const pong = user.iq('get', 'one.example', PING)
+        if ((await Promise.race([flooding, pong])) === (await pong)) ahead++
+        assert.equal((await pong).attrs['type'], 'result')
+        await meanwhile()
+        refused += (await flooding).get('resource-constraint') ?? 0
+      }
+      assert.ok(refused > rounds * 200, `${refused} of ${rounds * 400} are refused`)
+      assert.ok(ahead > rounds / 2, `${ahead} of ${rounds} pings overtook the flood`)
+    }
+    // As after an hour of it: what may be taken at once is gone.
+    await setAccounts(prosody, -5)
+    await floodAsRunaway(runaway, HOSTILE)
+    const before = await accountOf(prosody)
+    await floodWhile(10, () => Promise.resolve())
+    const after = await accountOf(prosody)
+    const elapsed = after.at - before.at
+    const taken = share * elapsed - (after.left - before.left)
+    t.diagnostic(`4,000 requests took ${taken} s of ${elapsed} s`)
+    // One page more than there was left for.
+    assert.ok(taken < share * elapsed * 1.2 + 0.05, `${taken} s of ${elapsed} s`)
+
+    await onAccounts(
+      prosody,
+      `accounts.readers["${STATS}"] = nil
+      accounts.count = 1`,
+    )
+    const exporter = await withExporterFor(t, prosody, { domain: STATS, env: FRESH })
+    await untilUp(exporter)
+    await floodWhile(5, async () => {
+      const { text } = await exporter.get('/metrics')
+      const success = 'prosody_exporter_collector_success{collector="registry"}'
+      assert.equal(sampleValue(text, success), 1, 'another reader is served each time')
+    })
+
+    for (let i = 0; i < 3; i++) user.send(xml('message', { to: 'user@one.example' }))
+    const text = await until(
+      async () => {
+        const { text } = await exporter.get('/metrics')
+        const sample = 'xmpp_stanzas_total{host="one.example",from="client",kind="message"}'
+        return sampleValue(text, sample) === 3 && text
+      },
+      { what: 'the exporter reads what clients sent' },
+    )
+    assert.equal(text.match(/^prosody_test_flood|^test_flood/gm)?.length, SERIES)
+    assert.equal(sampleValue(text, 'prosody_exporter_audit_mismatches_total'), 0)
+    assert.equal(prosody.log().match(/more statistics than/g)?.length, 1)
+    await Promise.all([runaway.close(), user.close()])
+  })
+
+  test(`what the module of Prosody ${version} counts is most of what a request takes`, async (t) => {
+    const { prosody, runaway, user } = await startProsody(t, version, '0.01')
+    // Not from the first id on: collections are not counted, they have a limit of their own.
+    for (const request of [page({ first: '2' }), form]) {
+      await setAccounts(prosody, 4)
+      const before = cpuMs(prosody.pid)
+      for (let i = 0; i < 20; i++) {
+        const answers = await floodAsRunaway(runaway, times(5, [request]))
+        assert.deepEqual([...answers], [['result', 5]])
+      }
+      const took = cpuMs(prosody.pid) - before
+      const counted = 1000 * (4 - (await accountOf(prosody)).left)
+      t.diagnostic(`${counted} of ${took} ms`)
+      assert.ok(counted > took / 3, `${counted} of ${took} ms`)
+    }
+    await Promise.all([runaway.close(), user.close()])
+  })
+
+  test(`memory of Prosody ${version} does not grow with requests, nor with answers that nobody reads`, async (t) => {
+    const { prosody, runaway, user, connect } = await startProsody(t, version, '0.1')
+    const stranger = await connect(OTHER, 'x')
+    const round = async () => {
+      await setAccounts(prosody, 5)
+      await floodAsRunaway(runaway, times(100, HOSTILE))
+      await setAccounts(prosody, -5)
+      await floodAsRunaway(runaway, times(1000, HOSTILE))
+      const from = (id: number) => `${id}@${OTHER}`
+      await flood(stranger, { from, to: STATS }, times(1000, [page({})]))
+    }
+    await round()
+    const before = await heapOf(prosody)
+    await round()
+    await round()
+    const grown = (await heapOf(prosody)) - before
+    t.diagnostic(`after 4,200 more requests: ${grown} KB`)
+    assert.ok(grown < 256, `${grown} KB`)
+
+    await setAccounts(prosody, 5)
+    const size = (await runaway.iq('set', RUNAWAY, page({}))).toString().length
+    runaway.pause()
+    const asking = floodAsRunaway(runaway, times(700, [page({})]))
+    runaway.send(xml('message', { from: RUNAWAY, to: user.jid }))
+    await user.next(({ name }) => name === 'message')
+    const held = (await heapOf(prosody)) - before
+    t.diagnostic(`with 700 answers of ${size} bytes unread: ${held} KB`)
+    assert.ok(held < 4096, `${held} KB`)
+    runaway.resume()
+    const answers = await asking
+    t.diagnostic(JSON.stringify([...answers]))
+    assert.ok(answers.get('policy-violation')! > 0)
+    assert.equal((await runaway.iq('set', RUNAWAY, page({}))).attrs['type'], 'result')
+    await Promise.all([runaway.close(), stranger.close(), user.close()])
+  })
+
+  test(`who may not ask Prosody ${version} is refused at once, and leaves no trace`, async (t) => {
+    const { prosody, runaway, user, connect } = await startProsody(t, version, '0.25')
+    const stranger = await connect(OTHER, 'x')
+    const trace = async () => ({
+      accounts: await onAccounts(prosody, 'return accounts.count.." "..accounts.all.left'),
+      log: prosody.log().match(/adhoc_statistics/g)?.length,
+    })
+    const jid = 'user@one.example'
+    const bystander = await login({ port: prosody.ports.c2s, jid, password: 'pw' })
+    let ahead = 0
+    const before = await trace()
+    for (const [stream, from] of [
+      [user, user.jid],
+      [stranger, `someone@${OTHER}`],
+    ] as const) {
+      const pings = HOSTILE.map((request) => xml('ping', PING.attrs, ...request.children))
+      const cost = async (to: string, requests: readonly Element[]) => {
+        const started = cpuMs(prosody.pid)
+        const flooding = flood(stream, { from: () => from, to }, times(1000, requests))
+        const pong = bystander.iq('get', 'one.example', PING)
+        if ((await Promise.race([flooding, pong])) === (await pong)) ahead++
+        const answers = await flooding
+        return { answers: [...answers], took: cpuMs(prosody.pid) - started }
+      }
+      const refused = await cost(STATS, HOSTILE)
+      assert.deepEqual(refused.answers, [['forbidden', 1000]])
+      const answered = await cost('one.example', pings)
+      assert.deepEqual(answered.answers, [['result', 1000]])
+      t.diagnostic(`1,000 refusals ${refused.took} ms, 1,000 pings as long ${answered.took} ms`)
+      assert.ok(refused.took < 6 * answered.took, `${refused.took} against ${answered.took} ms`)
+    }
+    assert.ok(ahead > 2, `${ahead} of 4 pings overtook the flood`)
+    assert.deepEqual(await trace(), before)
+    await Promise.all([bystander.close(), runaway.close(), stranger.close(), user.close()])
+  })
+
+  test(`many who begin at once are all served by Prosody ${version}`, async (t) => {
+    const domains = Array.from({ length: 10 }, (_, i) => `stats${i}.one.example`)
+    const { runaway, user, connect } = await startProsody(t, version, undefined, [
+      RUNAWAY,
+      ...domains,
+    ])
+    const lasts = await Promise.all(
+      domains.map(async (domain) => {
+        const reader = await connect(domain)
+        let [last, size] = [0, 1]
+        while (last < size) {
+          const reply = await reader.iq('set', domain, page({ first: `${last + 1}` }))
+          const { attrs } = reply.getChild('command')?.getChild('statistics') ?? {}
+          assert.ok(attrs, `after ${last} of ${size}: ${errorCondition(reply)}`)
+          last = Number(attrs['last'])
+          size = Number(attrs['size'])
+        }
+        await reader.close()
+        return last
+      }),
+    )
+    for (const last of lasts) assert.ok(last > SERIES, `${last}`)
+    await Promise.all([runaway.close(), user.close()])
+  })
+}

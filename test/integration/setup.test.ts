@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { readdir, readFile, readlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import process from 'node:process'
+import { test } from 'node:test'
+import { root, until } from '../../scripts/process.js'
+import { prosodyVersions } from '../../scripts/installation.js'
+import { startProsody } from '../../scripts/prosody.js'
+
+for (const version of prosodyVersions) {
+  test(`the example configuration starts on ${version} and listens on loopback only`, async (t) => {
+    const prosody = await startProsody({
+      version,
+      config: `Include ${JSON.stringify(join(root, 'prosody-example.cfg.lua'))}`,
+      pluginPaths: [join(root, 'prosody-modules')],
+    })
+    t.after(() => prosody.stop())
+    assert.equal(prosody.version, version)
+    assert.doesNotMatch(prosody.log(), /\b(error|warn)\s/)
+
+    const addresses = await listeningAddresses(prosody.pid)
+    const { component, c2s, s2s } = prosody.ports
+    assert.deepEqual(
+      addresses.sort(),
+      [component, c2s, s2s].map((port) => `127.0.0.1:${port}`).sort(),
+    )
+    await prosody.stop()
+    assert.ok(!existsSync(prosody.dir), 'its directory is removed')
+  })
+}
+
+test('npm start serves figures of a real Prosody, and an interrupt leaves nothing behind', async (t) => {
+  const child = spawn(process.execPath, [join(root, 'scripts/start.js')], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  t.after(() => child.kill('SIGKILL'))
+  const exited = once(child, 'exit')
+  let output = ''
+  child.stdout.setEncoding('utf8').on('data', (text) => (output += String(text)))
+  const ready = /Ready: (http:\S+)/
+  await until(() => child.exitCode !== null || ready.test(output), {
+    what: 'npm start is ready',
+  })
+  const url = ready.exec(output)?.[1] ?? assert.fail(output)
+  const text = await (await fetch(url)).text()
+  assert.match(text, /^xmpp_up 1$/m)
+  assert.match(text, /^prosody_(?!exporter_)/m)
+  const dir = /private, in (\S+)/.exec(output)?.[1] ?? assert.fail(output)
+  const children = await childrenOf(child.pid ?? 0)
+  assert.equal(children.length, 2)
+
+  child.kill('SIGINT')
+  const [code] = (await exited) as [number | null]
+  assert.equal(code, 0)
+  assert.ok(!existsSync(dir), 'the private directory is removed')
+  for (const pid of children) assert.ok(!existsSync(`/proc/${pid}`), 'a child process is left')
+  await assert.rejects(fetch(url))
+})
+
+/** The TCP addresses that a process listens on, as `a.b.c.d:port`; IPv6 ones in hexadecimal. */
+async function listeningAddresses(pid: number): Promise<string[]> {
+  const descriptors = await readdir(`/proc/${pid}/fd`)
+  const links = await Promise.all(
+    descriptors.map((fd) => readlink(`/proc/${pid}/fd/${fd}`).catch(() => '')),
+  )
+  const inodes = new Set(links.flatMap((link) => /^socket:\[(\d+)\]$/.exec(link)?.[1] ?? []))
+  const tables = await Promise.all(
+    ['tcp', 'tcp6'].map((name) => readFile(`/proc/net/${name}`, 'utf8').catch(() => '')),
+  )
+  const LISTEN = '0A'
+  return tables.flatMap((table) =>
+    table.split('\n').flatMap((line) => {
+      const fields = line.trim().split(/\s+/)
+      if (fields[3] !== LISTEN || !inodes.has(fields[9] ?? '')) return []
+      const [address = '', port = ''] = (fields[1] ?? '').split(':')
+      // An IPv4 address is one little-endian word.
+      const bytes = address.length === 8 ? [...Buffer.from(address, 'hex')].reverse() : [address]
+      return `${bytes.join('.')}:${parseInt(port, 16)}`
+    }),
+  )
+}
+
+async function childrenOf(pid: number): Promise<string[]> {
+  const text = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')
+  return text.split(' ').filter((part) => part !== '')
+}

@@ -1,0 +1,196 @@
+import assert from 'node:assert/strict'
+import { test, type TestContext } from 'node:test'
+import { until } from '../../scripts/process.js'
+import { COLLECTORS } from '../../src/collectors/index.js'
+import { withExporterFor } from '../support/exporter.js'
+import { everyVersion, withProsody, type ProsodyConfig, type Version } from '../support/prosody.js'
+import { complaints, logLines, sampleValue, serverSamples, untilUp } from '../support/real.js'
+import { openRoom } from '../support/rooms.js'
+import { startTap } from '../support/tap.js'
+import { login } from '../support/xmpp-client.js'
+
+const STATS = 'stats.one.example'
+const USERS = { 'a@one.example': 'x', 'b@one.example': 'x', 'c@two.example': 'x' }
+
+/** A Prosody without the module, two users on its first host and one on its second. */
+async function startProsody(t: TestContext, version: Version, config: ProsodyConfig = {}) {
+  const prosody = await withProsody(t, {
+    version,
+    users: USERS,
+    statsDomains: [],
+    components: [
+      {
+        domain: STATS,
+        options: { component_secret: '"secret"', component_conflict_resolve: '"kick_old"' },
+      },
+    ],
+    ...config,
+    modules: ['admin_adhoc', ...(config.modules ?? [])],
+  })
+  const users = await Promise.all(
+    Object.entries(USERS).map(([jid, password]) =>
+      login({ port: prosody.ports.c2s, jid, password }),
+    ),
+  )
+  t.after(() => Promise.all(users.map((user) => user.close())))
+  return { prosody: { ...prosody, statsDomains: [STATS] }, user: users[0]! }
+}
+
+const ON_BY_DEFAULT = COLLECTORS.filter(({ isOn }) => isOn).map(({ name }) => name)
+const HOSTS = ['--xmpp.host=one.example', '--xmpp.host=two.example']
+
+/** What each collector told, and whether it succeeded, of one exposition. */
+const success = (text: string, name: string) =>
+  sampleValue(text, `prosody_exporter_collector_success{collector="${name}"}`)
+
+for (const version of everyVersion) {
+  test(`Prosody ${version} without the module tells an admin all of the stock tier`, async (t) => {
+    const { prosody, user } = await startProsody(t, version, {
+      globals: { admins: `{ "${STATS}" }` },
+    })
+    for (const room of ['first', 'second', 'third']) {
+      await openRoom(user, `${room}@${prosody.rooms}`)
+    }
+    const startedBefore = Date.now() / 1000
+    const exporter = await withExporterFor(t, prosody, {
+      stock: true,
+      flags: [...HOSTS, '--log.format=json'],
+    })
+    const text = await untilUp(exporter)
+    const value = (sample: string) => sampleValue(text, sample)
+    assert.equal(value('xmpp_online_users{host="one.example"}'), 2)
+    assert.equal(value('xmpp_online_users{host="two.example"}'), 1)
+    assert.equal(value('xmpp_muc_rooms{host="rooms.one.example"}'), 3)
+    // real-s2s.test.ts has some.
+    const s2s = serverSamples(text).filter((line) => line.startsWith('xmpp_s2s_connections'))
+    assert.equal(s2s.length, 2 * 3 * HOSTS.length)
+    assert.ok(s2s.every((line) => line.endsWith(' 0')))
+    assert.equal(value('prosody_module_loaded{host="one.example",module="admin_adhoc"}'), 1)
+    const types = 'category="conference",type="text"'
+    assert.equal(value(`xmpp_host_info{host="rooms.one.example",${types}}`), 1)
+    for (const host of prosody.hosts) {
+      assert.equal(value(`xmpp_info{host="${host}",name="Prosody",version="${version}"}`), 1)
+      assert.equal(value(`xmpp_host_info{host="${host}",category="server",type="im"}`), 1)
+      const started = value(`xmpp_start_time_seconds{host="${host}"}`)!
+      assert.ok(started <= startedBefore + 1 && started > startedBefore - 120, String(started))
+      assert.ok(value(`xmpp_ping_seconds{host="${host}"}`)! > 0)
+    }
+    for (const name of ON_BY_DEFAULT) {
+      assert.equal(success(text, name), name === 'registry' ? 0 : 1, name)
+    }
+
+    await user.close()
+    await until(
+      async () => {
+        const answer = await exporter.get('/metrics')
+        return sampleValue(answer.text, 'xmpp_online_users{host="one.example"}') === 1
+      },
+      { what: 'the user who left is not counted' },
+    )
+    assert.equal(complaints(exporter).length, 1, complaints(exporter).join('\n'))
+    assert.match(
+      complaints(exporter)[0]!,
+      /mod_adhoc_statistics is not loaded.*--no-collector\.reg/,
+    )
+    assert.ok(!logLines(exporter).some(({ message }) => /only an admin may ask/.test(message)))
+  })
+
+  test(`an admin of one VirtualHost of Prosody ${version} is told all of that one`, async (t) => {
+    const { prosody } = await startProsody(t, version, {
+      extra: `VirtualHost "one.example"\n  admins = { "${STATS}" }`,
+    })
+    const exporter = await withExporterFor(t, prosody, {
+      stock: true,
+      flags: [...HOSTS, '--no-collector.registry', '--log.format=json'],
+    })
+    const text = await untilUp(exporter)
+    assert.equal(sampleValue(text, 'xmpp_online_users{host="one.example"}'), 2)
+    assert.equal(sampleValue(text, 'xmpp_online_users{host="two.example"}'), undefined)
+    for (const family of ['xmpp_s2s_connections', 'prosody_module_loaded']) {
+      const lines = serverSamples(text).filter((line) => line.startsWith(family))
+      assert.ok(lines.length > 0)
+      assert.ok(lines.every((line) => line.includes('host="one.example"')))
+    }
+    assert.ok(sampleValue(text, 'xmpp_ping_seconds{host="two.example"}')! > 0)
+    for (const name of ON_BY_DEFAULT.filter((name) => name !== 'registry')) {
+      assert.equal(success(text, name), 1, name)
+    }
+    assert.deepEqual(complaints(exporter), [])
+  })
+
+  test(`Prosody ${version} without module and rights tells what anybody may ask, and one line says so`, async (t) => {
+    const { prosody, user } = await startProsody(t, version)
+    await openRoom(user, `only@${prosody.rooms}`)
+    const tap = await startTap(t, prosody.ports.component)
+    // Without `hosts`: the parent of the component's domain and what it lists.
+    const exporter = await withExporterFor(
+      t,
+      { ...prosody, service: tap.service },
+      {
+        stock: true,
+        flags: ['--log.format=json'],
+        env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' },
+      },
+    )
+    const text = await untilUp(exporter)
+    assert.equal(sampleValue(text, 'xmpp_muc_rooms{host="rooms.one.example"}'), 1)
+    assert.ok(sampleValue(text, 'xmpp_ping_seconds{host="one.example"}')! > 0)
+    assert.ok(sampleValue(text, 'xmpp_start_time_seconds{host="one.example"}')! > 0)
+    assert.equal(sampleValue(text, 'xmpp_ping_seconds{host="two.example"}'), undefined)
+    assert.doesNotMatch(text, /^(xmpp_online_users|xmpp_s2s_connections|prosody_module_loaded)/m)
+    for (const name of ON_BY_DEFAULT) {
+      // Of those that need rights there is nobody to ask.
+      assert.equal(success(text, name), name === 'registry' ? 0 : 1, name)
+    }
+
+    const [lines, asked, logged] = [logLines(exporter), tap.stanzas().length, prosody.log()]
+    const scrapes = 50
+    for (let i = 0; i < scrapes; i++) {
+      assert.equal((await exporter.get('/metrics')).status, 200)
+    }
+    assert.deepEqual(logLines(exporter), lines, 'nothing more is logged')
+    assert.equal(prosody.log(), logged, 'nor by Prosody')
+    const questions = new Map<string, number>()
+    for (const { name, attrs, children } of tap.stanzas().slice(asked)) {
+      const [child] = children
+      if (name !== 'iq' || typeof child !== 'object') continue
+      const what = [attrs['type'], attrs['to'], child.name, child.attrs['xmlns']].join(' ')
+      questions.set(what, (questions.get(what) ?? 0) + 1)
+    }
+    assert.deepEqual(
+      Object.fromEntries(questions),
+      {
+        'get one.example ping urn:xmpp:ping': scrapes,
+        'get rooms.one.example query http://jabber.org/protocol/disco#items': scrapes,
+        // Whether the module is there by now: to ourselves.
+        [`set ${STATS} command http://jabber.org/protocol/commands`]: scrapes,
+      },
+      'nothing that was refused is asked again',
+    )
+    const messages = lines.map(({ message }) => message)
+    assert.equal(messages.filter((line) => /only an admin may ask/.test(line)).length, 1)
+    assert.equal(complaints(exporter).length, 1, complaints(exporter).join('\n'))
+    assert.equal((await exporter.get('/-/ready')).status, 200)
+  })
+
+  test(`a host that Prosody ${version} does not have is one line, and the others are told`, async (t) => {
+    // Otherwise it would look for it in DNS, for as long as that takes.
+    const globals = { modules_disabled: '{ "s2s" }' }
+    const { prosody } = await startProsody(t, version, { globals })
+    const exporter = await withExporterFor(t, prosody, {
+      stock: true,
+      flags: [
+        ...['--xmpp.host=one.example', '--xmpp.host=typo.one.example', '--no-collector.registry'],
+        '--log.format=json',
+      ],
+    })
+    await untilUp(exporter)
+    const { text } = await exporter.get('/metrics')
+    assert.ok(sampleValue(text, 'xmpp_ping_seconds{host="one.example"}')! > 0)
+    assert.equal(sampleValue(text, 'prosody_exporter_collector_success{collector="ping"}'), 1)
+    assert.equal(sampleValue(text, 'prosody_exporter_collector_success{collector="components"}'), 0)
+    assert.ok(!serverSamples(text).some((line) => line.includes('typo')))
+    assert.equal(complaints(exporter).length, 1, complaints(exporter).join('\n'))
+    assert.match(complaints(exporter)[0]!, /typo\.one\.example of `hosts` does not say what it is/)
+  })
+}

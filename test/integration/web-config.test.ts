@@ -1,0 +1,613 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { copyFileSync } from 'node:fs'
+import { connect as connectHttp2 } from 'node:http2'
+import { connect as connectPlain } from 'node:net'
+import { join } from 'node:path'
+import { buffer } from 'node:stream/consumers'
+import { test } from 'node:test'
+import { connect } from 'node:tls'
+import { hashSync } from 'bcryptjs'
+import { Hono } from 'hono'
+import type { Gate } from '../../src/http/gate.js'
+import { listen } from '../../src/http/server.js'
+import type { Log } from '../../src/log.js'
+import { gateOf } from '../../src/web/gate.js'
+import { createPasswords } from '../../src/web/passwords.js'
+import { createRateLimit } from '../../src/web/rate-limit.js'
+import { readWebConfig } from '../../src/web/read-web-config.js'
+import { sansOf } from '../../src/web/tls.js'
+import { createWeb } from '../../src/web/web.js'
+import { configOf, problemOf, testDirectory } from '../support/config.js'
+import { createAuthority, curl } from '../support/web.js'
+
+const { path: directory, file } = testDirectory()
+const ca = await createAuthority(directory, 'ca')
+await ca.issue('server', 'DNS:localhost,IP:127.0.0.1')
+await ca.issue('other', 'DNS:localhost,IP:127.0.0.1')
+await ca.issue('prometheus', 'DNS:prometheus.example,URI:spiffe://example/prometheus')
+await (await createAuthority(directory, 'stranger')).issue('mallory', 'DNS:prometheus.example')
+
+const PASSWORD = 'correct horse'
+const TOKEN = 'c29tZS10b2tlbg'
+// The least cost that there is.
+const HASH = hashSync(PASSWORD, 4)
+file('token', `${TOKEN}\n`)
+
+const given = (text: string) => ({ from: 'flag', source: '--web.config.file', text }) as const
+const webFile = (name: string, ...lines: string[]) => file(name, `${lines.join('\n')}\n`, 0o644)
+const TLS = ['tls_server_config:', '  cert_file: server.crt', '  key_file: server.key']
+
+const silent: Log = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+}
+
+type Test = { after(run: () => Promise<void>): void }
+
+/** A server with that web configuration, on 127.0.0.1. */
+async function serve(t: Test, config: string, now?: () => number) {
+  const lines: string[] = []
+  const at = (message: string, fields: object = {}) => {
+    lines.push(`${message} ${JSON.stringify(fields)}`)
+  }
+  const log: Log = { debug: at, info: at, warn: at, error: at }
+  const web = createWeb(given(config), log, now)
+  const app = new Hono().get('*', (c) => c.text('served'))
+  const address = { host: '127.0.0.1', port: 0, optional: false }
+  const listener = await listen(app, [address], log, { gate: gateOf(web) })
+  t.after(async () => {
+    await listener.close(0)
+    await web.stop()
+  })
+  return { url: listener.urls[0]!, web, lines }
+}
+
+const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
+  'an unknown key': [
+    ['tls_config: {}'],
+    '1:1: tls_config: expected one of tls_server_config, http_server_config, basic_auth_users, rate_limit, bearer_token_files, allowed_networks, got an unknown key',
+  ],
+  'an unknown key of a section': [
+    ['rate_limit:', '  bursts: 1'],
+    '2:3: rate_limit.bursts: expected one of interval, burst, got an unknown key',
+  ],
+  'a list for a section': [
+    ['tls_server_config: []'],
+    '1:20: tls_server_config: expected a mapping, got a list',
+  ],
+  'broken YAML': [
+    ['basic_auth_users: {'],
+    '2:1: YAML: expected the } or ] that ends what { or [ began, all between them indented, got none',
+  ],
+  'no key': [
+    ['tls_server_config:', '  cert_file: server.crt'],
+    '2:3: tls_server_config.key_file: expected key or key_file, got neither',
+  ],
+  'no certificate': [
+    ['tls_server_config:', '  key_file: server.key'],
+    '2:3: tls_server_config.cert_file: expected cert or cert_file, got neither',
+  ],
+  'a certificate twice': [
+    [...TLS, '  cert: text'],
+    '2:14: tls_server_config.cert_file: expected either cert or cert_file, got both',
+  ],
+  'a file that is not there': [
+    ['tls_server_config:', '  cert_file: nowhere.crt', '  key_file: server.key'],
+    `2:14: tls_server_config.cert_file: "${join(directory, 'nowhere.crt')}" cannot be read: there is no such file`,
+  ],
+  'a certificate that is none': [
+    ['tls_server_config:', '  cert_file: token', '  key_file: server.key'],
+    '2:14: tls_server_config.cert_file: expected a certificate in PEM, got something else',
+  ],
+  'a key that is none': [
+    ['tls_server_config:', '  cert_file: server.crt', '  key: text'],
+    '3:8: tls_server_config.key: expected a private key in PEM without a passphrase, got something else',
+  ],
+  'the key of another': [
+    ['tls_server_config:', '  cert_file: server.crt', '  key_file: other.key'],
+    '3:13: tls_server_config.key_file: expected the key of that certificate, got something else',
+  ],
+  'a CA that is none': [
+    [...TLS, '  client_ca: text', '  client_auth_type: RequestClientCert'],
+    '4:14: tls_server_config.client_ca: expected certificates in PEM, got something else',
+  ],
+  'a CA without a client_auth_type': [
+    [...TLS, '  client_ca_file: ca.crt'],
+    '4:19: tls_server_config.client_ca_file: expected client_auth_type with it, got none',
+  ],
+  'verified clients without a CA': [
+    [...TLS, '  client_auth_type: RequireAndVerifyClientCert'],
+    '4:21: tls_server_config.client_auth_type: expected client_ca_file with it, got none',
+  ],
+  'an unknown client_auth_type': [
+    [...TLS, '  client_auth_type: Always'],
+    '4:21: tls_server_config.client_auth_type: expected one of NoClientCert, RequestClientCert, RequireAnyClientCert, RequireClientCert, VerifyClientCertIfGiven, RequireAndVerifyClientCert, got another',
+  ],
+  'an unknown version': [
+    [...TLS, '  min_version: SSL30'],
+    '4:16: tls_server_config.min_version: expected one of TLS10, TLS11, TLS12, TLS13, got another',
+  ],
+  'versions the wrong way round': [
+    [...TLS, '  min_version: TLS13', '  max_version: TLS12'],
+    '4:16: tls_server_config.min_version: expected no later version than max_version, got one',
+  ],
+  'an unknown curve': [
+    [...TLS, '  curve_preferences: [X25519, secp224r1]'],
+    '4:31: tls_server_config.curve_preferences[1]: expected one of CurveP256, CurveP384, CurveP521, X25519, got another',
+  ],
+  'a header that is not one of the five': [
+    ['http_server_config:', '  headers:', '    Server: x'],
+    '3:5: http_server_config.headers.Server: expected one of Strict-Transport-Security, X-Content-Type-Options, X-Frame-Options, X-XSS-Protection, Content-Security-Policy, got another header',
+  ],
+  'a value that a header can not have': [
+    ['http_server_config:', '  headers:', '    X-Frame-Options: allow'],
+    '3:22: http_server_config.headers.X-Frame-Options: expected deny or sameorigin, got another value',
+  ],
+  'text for a switch': [
+    ['http_server_config:', '  http2: "no"'],
+    '2:10: http_server_config.http2: expected true or false, got text',
+  ],
+  'a password in place of its hash': [
+    ['basic_auth_users:', '  bob: fish-and-chips'],
+    '2:8: basic_auth_users.bob: expected a bcrypt hash ($2y$10$…), got another text',
+  ],
+  'a user with a colon': [
+    ['basic_auth_users:', `  "a:b": ${HASH}`],
+    '2:10: basic_auth_users."a:b": expected a name without a colon, got one with it',
+  ],
+  'a number in place of a hash': [
+    ['basic_auth_users:', '  bob: 12345'],
+    '2:8: basic_auth_users.bob: expected text, got a number',
+  ],
+  'no duration': [
+    ['rate_limit:', '  interval: often', '  burst: 1'],
+    '2:13: rate_limit.interval: expected a duration, e.g. 100ms, got another text',
+  ],
+  'a burst below zero': [
+    ['rate_limit:', '  interval: 1s', '  burst: -1'],
+    '3:10: rate_limit.burst: expected a whole number, got another',
+  ],
+  'a token file of several lines': [
+    ['bearer_token_files: [server.key]'],
+    '1:22: bearer_token_files[0]: expected a file with one token: 8 or more of A-Z a-z 0-9 . _ ~ + / -',
+  ],
+  'a network that is none': [
+    ['allowed_networks: [10.0.0.0/33]'],
+    '1:20: allowed_networks[0]: expected an address or a network, e.g. 10.0.0.0/8',
+  ],
+}
+
+for (const [what, [lines, expected]] of Object.entries(BAD)) {
+  test(`${what} is one line with its place`, () => {
+    const path = webFile('bad.yml', ...lines)
+    assert.equal(
+      problemOf(() => readWebConfig(given(path))),
+      `${path}:${expected}`,
+    )
+  })
+}
+
+test('a token that everybody may read is refused', () => {
+  file('open-token', TOKEN, 0o644)
+  const path = webFile('open.yml', 'bearer_token_files: [open-token]')
+  const message = problemOf(() => readWebConfig(given(path)))
+  assert.match(message, /open\.yml:1:22: .*can be read by every user.*chmod 600/)
+})
+
+test('a file of comments sets nothing, and is checked with all the rest', () => {
+  const config = readWebConfig(given(webFile('empty.yml', '# nothing')))
+  assert.equal(config.tls, undefined)
+  assert.equal(config.users.size, 0)
+  const env = { PROSODY_EXPORTER_XMPP_DOMAIN: 'a.example', PROSODY_EXPORTER_XMPP_SECRET: 's' }
+  const bad = webFile('bad-flag.yml', 'x: 1')
+  const message = problemOf(() => configOf([`--web.config.file=${bad}`], env))
+  assert.match(message, /bad-flag\.yml:1:1: x: expected one of/)
+})
+
+test('whatever Go can do, the whole of the format is read', () => {
+  const path = webFile(
+    'whole.yml',
+    ...TLS,
+    '  client_auth_type: RequireAndVerifyClientCert',
+    '  client_ca_file: ca.crt',
+    '  client_allowed_sans: [prometheus.example]',
+    '  min_version: TLS12',
+    '  max_version: TLS13',
+    '  cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, TLS_AES_128_GCM_SHA256]',
+    '  prefer_server_cipher_suites: false',
+    '  curve_preferences: [CurveP256, X25519]',
+    'http_server_config:',
+    '  http2: false',
+    '  headers: {Strict-Transport-Security: max-age=1, X-Frame-Options: "", X-XSS-Protection: 1; mode=block}',
+    'basic_auth_users:',
+    `  bob: ${HASH}`,
+    'rate_limit: {interval: 1s, burst: 5}',
+  )
+  const { tls, http2, headers, users, rateLimit } = readWebConfig(given(path))
+  assert.equal(tls?.auth, 'RequireAndVerifyClientCert')
+  assert.equal(tls.options.ecdhCurve, 'P-256:X25519')
+  assert.match(tls.options.ciphers ?? '', /ECDHE-ECDSA-AES128-GCM-SHA256/)
+  assert.equal(http2, false)
+  assert.deepEqual(headers, [
+    ['Strict-Transport-Security', 'max-age=1'],
+    ['X-XSS-Protection', '1; mode=block'],
+  ])
+  assert.deepEqual([...users], [['bob', HASH]])
+  assert.deepEqual(rateLimit, { intervalMs: 1000, burst: 5 })
+})
+
+test('passwords and tokens let in, all else does not', async (t) => {
+  const config = webFile(
+    'auth.yml',
+    'basic_auth_users:',
+    `  bob: ${HASH}`,
+    'bearer_token_files: [token]',
+  )
+  const { url, lines } = await serve(t, config)
+  const status = async (...args: string[]) => (await curl(directory, ...args, url)).status
+  const none = await curl(directory, url)
+  assert.equal(none.status, 401)
+  assert.match(none.headers, /www-authenticate: basic realm="prosody-exporter".*bearer/)
+  assert.equal(await status('-u', `bob:${PASSWORD}`), 200)
+  assert.equal(await status('-u', `bob:${PASSWORD}`, '-I'), 200)
+  assert.equal(await status('-u', 'bob:wrong'), 401)
+  assert.equal(await status('-u', `eve:${PASSWORD}`), 401)
+  assert.equal(await status('-u', `__proto__:${PASSWORD}`), 401)
+  assert.equal(await status('-H', `Authorization: Bearer ${TOKEN}`), 200)
+  assert.equal(await status('-H', `Authorization: Bearer ${TOKEN}x`), 401)
+  assert.equal(await status('-H', 'Authorization: Basic !!!'), 401)
+  assert.equal(await status('-H', 'Authorization: Digest x'), 401)
+  assert.equal(await status('-X', 'POST', '-d', 'body', '-u', 'bob:wrong'), 401)
+  assert.ok(![PASSWORD, TOKEN, HASH].some((secret) => lines.join().includes(secret)))
+})
+
+test('who was right before is answered while wrong passwords fill the queue, and those beyond it get 429', async (t) => {
+  // Slow enough that the queue is full while we look.
+  const hash = hashSync(PASSWORD, 11)
+  const { url } = await serve(t, webFile('flood.yml', 'basic_auth_users:', `  bob: ${hash}`))
+  const ask = async (password: string) => {
+    const authorization = `Basic ${Buffer.from(`bob:${password}`).toString('base64')}`
+    return (await fetch(url, { headers: { authorization } })).status
+  }
+  assert.equal(await ask(PASSWORD), 200)
+  let ended = 0
+  const flood = Array.from({ length: 24 }, async (_, i) => {
+    const status = await ask(`wrong ${i}`)
+    ended++
+    return status
+  })
+  await Promise.any(
+    flood.map(async (status) => {
+      assert.equal(await status, 429)
+    }),
+  )
+  assert.equal(await ask(PASSWORD), 200)
+  assert.ok(ended < flood.length, 'some still wait')
+  const statuses = await Promise.all(flood)
+  assert.deepEqual([...new Set(statuses)].sort(), [401, 429])
+  assert.ok(statuses.filter((status) => status === 401).length >= 8)
+})
+
+test('a rate limit lets a burst pass, and then one each interval', async (t) => {
+  let now = 0
+  const passes = createRateLimit({ intervalMs: 100, burst: 2 }, () => now)
+  assert.deepEqual([passes(), passes(), passes()], [true, true, false])
+  now = 99
+  assert.equal(passes(), false)
+  now = 100
+  assert.deepEqual([passes(), passes()], [true, false])
+  now = 100_000
+  assert.deepEqual([passes(), passes(), passes()], [true, true, false])
+
+  const config = webFile('limit.yml', 'rate_limit: {interval: 1h, burst: 1}')
+  const { url } = await serve(t, config)
+  assert.equal((await curl(directory, url)).status, 200)
+  const second = await curl(directory, url)
+  assert.equal(second.status, 429)
+  assert.match(second.headers, /retry-after: 1/)
+})
+
+test('only allowed networks are let in', async (t) => {
+  const other = await serve(t, webFile('net.yml', 'allowed_networks: [10.0.0.0/8, "fd00::/8"]'))
+  assert.equal((await curl(directory, other.url)).status, 403)
+  const ours = await serve(t, webFile('net2.yml', 'allowed_networks: [127.0.0.0/8]'))
+  assert.equal((await curl(directory, ours.url)).status, 200)
+})
+
+test('headers are on every response, refusals too, and TLS has HTTP/2 unless that is off', async (t) => {
+  const lines = ['http_server_config:', '  headers: {X-Frame-Options: deny}']
+  const users = ['basic_auth_users:', `  bob: ${HASH}`]
+  const { url } = await serve(t, webFile('headers.yml', ...TLS, ...lines, ...users))
+  assert.match(url, /^https:/)
+  const refused = await curl(directory, '--cacert', 'ca.crt', url)
+  assert.equal(refused.status, 401)
+  assert.match(refused.headers, /x-frame-options: deny/)
+  const login = ['--cacert', 'ca.crt', '-u', `bob:${PASSWORD}`]
+  const both = await Promise.all([
+    curl(directory, ...login, url),
+    curl(directory, ...login, '--http1.1', url),
+  ])
+  assert.deepEqual(
+    both.map(({ status, version, body }) => [status, version, body]),
+    [
+      [200, '2', 'served'],
+      [200, '1.1', 'served'],
+    ],
+  )
+  assert.match(both[0].headers, /x-frame-options: deny/)
+  const plain = await serve(t, webFile('h1.yml', ...TLS, 'http_server_config:', '  http2: false'))
+  assert.equal((await curl(directory, '--cacert', 'ca.crt', plain.url)).version, '1.1')
+})
+
+test('versions and suites are those that the file allows', async (t) => {
+  const { url } = await serve(
+    t,
+    webFile(
+      'suites.yml',
+      ...TLS,
+      '  max_version: TLS12',
+      '  cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384]',
+    ),
+  )
+  const at = (...args: string[]) => curl(directory, '--cacert', 'ca.crt', ...args, url)
+  assert.equal((await at()).status, 200)
+  assert.equal((await at('--tlsv1.3')).code, 35)
+  assert.equal((await at('--ciphers', 'ECDHE-ECDSA-AES256-GCM-SHA384')).status, 200)
+  assert.equal((await at('--ciphers', 'ECDHE-ECDSA-AES128-GCM-SHA256')).code, 35)
+})
+
+/** What becomes of a client without certificate, with one of the CA, and with one of another. */
+const CLIENTS: Readonly<Record<string, readonly [boolean, boolean, boolean]>> = {
+  NoClientCert: [true, true, true],
+  RequestClientCert: [true, true, true],
+  RequireAnyClientCert: [false, true, true],
+  RequireClientCert: [false, true, true],
+  VerifyClientCertIfGiven: [true, true, false],
+  RequireAndVerifyClientCert: [false, true, false],
+}
+
+for (const [auth, expected] of Object.entries(CLIENTS)) {
+  for (const http2 of [true, false]) {
+    test(`${auth}: who is let in over HTTP/${http2 ? 2 : 1.1}`, async (t) => {
+      const { url } = await serve(
+        t,
+        webFile(
+          `${auth}.yml`,
+          ...TLS,
+          `  client_auth_type: ${auth}`,
+          ...(auth === 'NoClientCert' ? [] : ['  client_ca_file: ca.crt']),
+          `http_server_config: {http2: ${http2}}`,
+        ),
+      )
+      const with_ = (name: string) => ['--cert', `${name}.crt`, '--key', `${name}.key`]
+      const tries = [[], with_('prometheus'), with_('mallory')].map(async (args) => {
+        const { status } = await curl(directory, '--cacert', 'ca.crt', ...args, url)
+        return status === 200
+      })
+      assert.deepEqual(await Promise.all(tries), expected)
+    })
+  }
+}
+
+test('of verified clients only those with an allowed name are let in', async (t) => {
+  const lines = (san: string) => [
+    ...TLS,
+    '  client_auth_type: RequireAndVerifyClientCert',
+    '  client_ca_file: ca.crt',
+    `  client_allowed_sans: ["${san}"]`,
+  ]
+  const as = ['--cacert', 'ca.crt', '--cert', 'prometheus.crt', '--key', 'prometheus.key']
+  const uri = await serve(t, webFile('san.yml', ...lines('spiffe://example/prometheus')))
+  assert.equal((await curl(directory, ...as, uri.url)).status, 200)
+  const other = await serve(t, webFile('san2.yml', ...lines('other.example')))
+  assert.equal((await curl(directory, ...as, other.url)).status, 0)
+  assert.deepEqual(sansOf('DNS:a.example, IP Address:127.0.0.1, URI:"x, DNS:b", email:c@d'), [
+    'a.example',
+    '127.0.0.1',
+    'x, DNS:b',
+    'c@d',
+  ])
+})
+
+test('file and certificates are read anew when they change, and what is wrong changes nothing', async (t) => {
+  let now = 0
+  const live = TLS.map((line) => line.replace('server.', 'live.'))
+  const users = (password: string) => ['basic_auth_users:', `  bob: ${hashSync(password, 4)}`]
+  const write = (...lines: string[]) => {
+    now += 1000
+    return webFile('reload.yml', ...lines)
+  }
+  const install = (name: string) => {
+    now += 1000
+    for (const end of ['crt', 'key']) {
+      copyFileSync(join(directory, `${name}.${end}`), join(directory, `live.${end}`))
+    }
+  }
+  install('server')
+  const { url, web, lines } = await serve(t, write(...live, ...users('one')), () => now)
+  const ask = async (password: string) =>
+    (await curl(directory, '--cacert', 'ca.crt', '-u', `bob:${password}`, url)).status
+
+  assert.equal(await ask('one'), 200)
+  const before = await certificateOf(url)
+  install('other')
+  assert.notEqual(await certificateOf(url), before, 'the new one without a restart')
+
+  write(...live, ...users('two'))
+  assert.equal(await ask('two'), 200)
+  assert.equal(await ask('one'), 401)
+
+  write('tls_server_config: {cert_file: nowhere}')
+  assert.equal(await ask('two'), 200)
+  now += 1000
+  assert.equal(await ask('two'), 200)
+  assert.equal(web.state().isSuccessful, false)
+  assert.equal(lines.filter((line) => line.includes('not read anew')).length, 1)
+
+  write(...users('three'))
+  assert.equal(await ask('two'), 200)
+  assert.match(lines.at(-1)!, /TLS, HTTP\/2 and NoClientCert as at the start/)
+
+  write(...live, ...users('three'))
+  assert.equal(await ask('three'), 200)
+  assert.equal(web.state().isSuccessful, true)
+})
+
+const asked = (remoteAddress: string, headers = {}) =>
+  ({ headers, socket: { remoteAddress } }) as unknown as Parameters<Gate['refusal']>[0]
+
+test('a file that was emptied opens nothing', async (t) => {
+  let now = 0
+  const guards = [['basic_auth_users:', `  a: ${HASH}`], ['allowed_networks: [10.0.0.0/8]']]
+  guards.push(['bearer_token_files: [token]'])
+  for (const guard of guards) {
+    const web = createWeb(given(webFile('emptied.yml', ...guard)), silent, () => now)
+    t.after(() => web.stop())
+    const before = await web.refusal(asked('127.0.0.1'))
+    webFile('emptied.yml')
+    now += 1000
+    assert.deepEqual(await web.refusal(asked('127.0.0.1')), before, guard[0])
+    assert.notEqual(before, undefined)
+    assert.equal(web.state().isSuccessful, false)
+  }
+})
+
+test('who was taken out is not let in by the hash of another', async (t) => {
+  const passwords = createPasswords()
+  t.after(() => passwords.stop())
+  const both = new Map(['alice', 'bob'].map((name) => [name, HASH]))
+  assert.equal(await passwords.check('bob', PASSWORD, both, ''), 'right')
+  assert.equal(await passwords.check('bob', PASSWORD, new Map([['alice', HASH]]), ''), 'wrong')
+})
+
+test('requests from other networks use up nothing of the limit', async (t) => {
+  const text = ['allowed_networks: [10.0.0.0/8]', 'rate_limit: {interval: 1h, burst: 1}']
+  const web = createWeb(given(webFile('limited.yml', ...text)), silent)
+  t.after(() => web.stop())
+  for (let i = 0; i < 3; i++) {
+    assert.equal((await web.refusal(asked('192.0.2.1')))?.status, 403)
+  }
+  assert.equal(await web.refusal(asked('10.0.0.1')), undefined)
+})
+
+/** Which certificate a server shows. */
+async function certificateOf(url: string): Promise<string> {
+  const { hostname: host, port } = new URL(url)
+  const socket = connect({ host, port: Number(port), rejectUnauthorized: false })
+  await once(socket, 'secureConnect')
+  const { fingerprint256 } = socket.getPeerCertificate()
+  socket.destroy()
+  return fingerprint256
+}
+
+test('which certificates do is as the file says now', async (t) => {
+  let now = 0
+  const write = (auth: string) => {
+    now += 1000
+    return webFile('mode.yml', ...TLS, '  client_ca_file: ca.crt', `  client_auth_type: ${auth}`)
+  }
+  const { url } = await serve(t, write('RequestClientCert'), () => now)
+  const ask = async (...args: string[]) =>
+    (await curl(directory, '--cacert', 'ca.crt', ...args, url)).status
+  assert.equal(await ask(), 200)
+  write('RequireAndVerifyClientCert')
+  assert.equal(await ask(), 0)
+  assert.equal(await ask('--cert', 'mallory.crt', '--key', 'mallory.key'), 0)
+  assert.equal(await ask('--cert', 'prometheus.crt', '--key', 'prometheus.key'), 200)
+  write('RequestClientCert')
+  assert.equal(await ask(), 200)
+})
+
+test('sessions of HTTP/2 without a request make room for others', async (t) => {
+  const web = createWeb(given(webFile('room.yml', ...TLS)), silent)
+  t.after(() => web.stop())
+  const busy = { arrived: () => {}, letGo: () => {} }
+  const app = new Hono()
+    .get('/held', async (c) => {
+      await new Promise<void>((resolve) => {
+        busy.letGo = resolve
+        busy.arrived()
+      })
+      return c.text('held')
+    })
+    .get('*', (c) => c.text('served'))
+  const listener = await listen(app, [{ host: '127.0.0.1', port: 0, optional: false }], silent, {
+    gate: gateOf(web),
+    maxConnections: 2,
+  })
+  t.after(() => listener.close(0))
+  const open = () => connectHttp2(listener.urls[0]!, { rejectUnauthorized: false })
+  const ask = async (session: ReturnType<typeof open>, path: string) => {
+    const stream = session.request({ ':path': path })
+    return String(await buffer(stream))
+  }
+  const first = open()
+  const arrived = new Promise<void>((resolve) => (busy.arrived = resolve))
+  const held = ask(first, '/held')
+  await arrived
+  const idle = open()
+  assert.equal(await ask(idle, '/'), 'served')
+  const closed = once(idle, 'close')
+  const third = open()
+  assert.equal(await ask(third, '/'), 'served')
+  await closed
+  busy.letGo()
+  assert.equal(await held, 'held')
+  for (const session of [first, third]) session.destroy()
+})
+
+test('neither handshakes that never end nor answers nobody takes keep a client out', async (t) => {
+  const web = createWeb(
+    given(webFile('crowd.yml', ...TLS, 'basic_auth_users:', `  a: ${HASH}`)),
+    silent,
+  )
+  t.after(() => web.stop())
+  const app = new Hono().get('*', (c) => c.text('served'))
+  const listener = await listen(app, [{ host: '127.0.0.1', port: 0, optional: false }], silent, {
+    gate: gateOf(web),
+    maxConnections: 2,
+  })
+  t.after(() => listener.close(0))
+  const url = listener.urls[0]!
+  const ask = async () =>
+    (await curl(directory, '--cacert', 'ca.crt', '-u', `a:${PASSWORD}`, url)).status
+  const { hostname: host, port } = new URL(url)
+  const mute = Array.from({ length: 2 }, () => connectPlain({ host, port: Number(port) }))
+  for (const socket of mute) socket.on('error', () => undefined)
+  await Promise.all(mute.map((socket) => once(socket, 'connect')))
+  assert.equal(await ask(), 200)
+
+  // No login, and a request that never ends.
+  const sessions = Array.from({ length: 2 }, () =>
+    connectHttp2(url, { rejectUnauthorized: false }).on('error', () => undefined),
+  )
+  for (const session of sessions) {
+    const stream = session.request({ ':method': 'POST' }, { endStream: false })
+    stream.on('error', () => undefined)
+    const [headers] = (await once(stream, 'response')) as [Record<string, unknown>]
+    assert.equal(headers[':status'], 401)
+    stream.resume()
+  }
+  assert.equal(await ask(), 200)
+  for (const each of [...sessions, ...mute]) each.destroy()
+})
+
+test('a server with TLS ends at once, whatever its connections do', async (t) => {
+  const web = createWeb(given(webFile('end.yml', ...TLS)), silent)
+  t.after(() => web.stop())
+  const app = new Hono().get('*', (c) => c.text('served'))
+  const listener = await listen(app, [{ host: '127.0.0.1', port: 0, optional: false }], silent, {
+    gate: gateOf(web),
+  })
+  const { hostname: host, port } = new URL(listener.urls[0]!)
+  const idle = connect({ host, port: Number(port), rejectUnauthorized: false })
+  const idle2 = connectHttp2(listener.urls[0]!, { rejectUnauthorized: false })
+  await Promise.all([once(idle, 'secureConnect'), once(idle2, 'connect')])
+  idle.resume()
+  const ends = Promise.all([once(idle, 'close'), once(idle2, 'close')])
+  await listener.close(600_000)
+  await ends
+})

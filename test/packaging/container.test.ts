@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict'
+import { chown, cp, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import process from 'node:process'
+import { test } from 'node:test'
+import { launch, root, run, temporaryDirectory, until } from '../../scripts/process.js'
+import { httpGet } from '../support/exporter.js'
+import { withProsody } from '../support/prosody.js'
+import { sampleValue } from '../support/real.js'
+import { withSmallDebian } from '../support/small-debian.js'
+
+type Step = { readonly word: string; readonly rest: string }
+
+/** The steps of each stage. */
+function readStages(text: string): Step[][] {
+  const stages: Step[][] = []
+  for (const line of text.split('\n').filter((line) => /^[A-Z]/.test(line))) {
+    const [word = '', ...rest] = line.split(' ')
+    if (word === 'FROM') stages.push([])
+    stages.at(-1)?.push({ word, rest: rest.join(' ') })
+  }
+  return stages
+}
+
+// What the engine makes of `--read-only` and USER: a root that nobody can write to, for a user who owns
+// nothing in it. Who is not root here has one user only, who is then called so.
+const IN_IMAGE = `
+set -e
+root=$1 user=$2; shift 2
+mount --bind "$root" "$root"
+for each in dev proc; do mount --rbind "/$each" "$root/$each"; done
+mount -o remount,bind,ro "$root"
+if [ "$isRoot" = true ]; then exec chroot --userspec="$user:$user" "$root" "$@"; fi
+exec unshare --user --map-user="$user" --map-group="$user" --root="$root" "$@"`
+
+// No container engine runs where this does. So the steps are taken as they are written, but with this
+// machine's Node.js and in a directory in place of the image: what is copied, that it builds, and that
+// what is left at the end serves, from a Debian in place of the base image.
+test('the Containerfile builds from what it copies, and serves on a read-only root as a user without rights', async (t) => {
+  const [build = [], image = []] = readStages(
+    await readFile(join(root, 'deploy/Containerfile'), 'utf8'),
+  )
+  const directory = await temporaryDirectory('prosody-exporter-container')
+  t.after(() => directory.remove())
+  const prosody = await withProsody(t, { version: '13.0.1' })
+  const inside = (path: string) => join(directory.path, path)
+  const env: Record<string, string> = {}
+  let workdir = '/'
+  const take = async ({ word, rest }: Step) => {
+    if (word === 'WORKDIR') {
+      workdir = rest
+      await mkdir(inside(workdir), { recursive: true })
+    } else if (word === 'COPY') {
+      const parts = rest.split(' ')
+      const isFromBuild = parts[0] === '--from=build'
+      const names = isFromBuild ? parts.slice(1) : parts
+      const target = join(inside(workdir), names.at(-1) ?? '')
+      for (const name of names.slice(0, -1)) {
+        const source = isFromBuild ? inside(name) : join(root, name)
+        await cp(source, rest.endsWith('/') ? join(target, name.split('/').at(-1)!) : target, {
+          recursive: true,
+        })
+      }
+    } else if (word === 'RUN') {
+      const cwd = inside(workdir)
+      const { PATH, HOME } = process.env
+      const { code, output } = await run('sh', ['-c', rest], { cwd, env: { PATH, HOME } })
+      assert.equal(code, 0, `${rest}: ${output}`)
+    } else if (word === 'ENV') {
+      const [name = '', value = ''] = rest.split('=')
+      env[name] = value
+    }
+  }
+  for (const step of [...build, ...image]) await take(step)
+  const last = (word: string) => image.findLast((step) => step.word === word)?.rest ?? ''
+  const [, user = ''] = /^([1-9]\d+):\1$/.exec(last('USER')) ?? []
+  assert.ok(user, 'a number, and not root')
+
+  // All addresses, on a port that is free here.
+  assert.equal(env['PROSODY_EXPORTER_WEB_LISTEN_ADDRESS'], `:${last('EXPOSE')}`)
+  const debian = await withSmallDebian(t)
+  await cp(inside('/app'), join(debian.root, 'app'), { recursive: true })
+  const secret = env['PROSODY_EXPORTER_XMPP_SECRET_FILE'] ?? ''
+  await mkdir(join(debian.root, secret, '..'), { recursive: true })
+  await writeFile(join(debian.root, secret), prosody.secret, { mode: 0o400 })
+  const isRoot = process.getuid?.() === 0
+  if (isRoot) await chown(join(debian.root, secret), Number(user), Number(user))
+  const [domain = ''] = prosody.statsDomains
+  const enter = [...(isRoot ? [] : ['--user', '--map-root-user']), '--mount', 'sh', '-c', IN_IMAGE]
+  const options = {
+    env: {
+      ...env,
+      PATH: '/usr/bin:/usr/sbin',
+      isRoot: String(isRoot),
+      PROSODY_EXPORTER_WEB_LISTEN_ADDRESS: ':0',
+      PROSODY_EXPORTER_XMPP_SERVICE: prosody.service,
+      PROSODY_EXPORTER_XMPP_DOMAIN: domain,
+    },
+  }
+  const within = (...command: string[]) => [...enter, 'sh', debian.root, user, ...command]
+  assert.equal((await run('unshare', within('id', '-u'), options)).stdout, `${user}\n`)
+  for (const path of ['/app/x', '/tmp/x', '/run/x'])
+    assert.match(
+      (await run('unshare', within('touch', path), options)).output,
+      /Read-only file sys/,
+    )
+
+  const child = launch('unshare', within(...(JSON.parse(last('ENTRYPOINT')) as string[])), options)
+  t.after(() => child.stop())
+  let base = ''
+  const text = await until(
+    async () => {
+      assert.ok(child.running(), child.stderr())
+      const [, port] = /:(\d+)\D*$/m.exec(child.stderr().match(/listening.*/)?.[0] ?? '') ?? []
+      // Not the address that programs listen on when nobody tells them another.
+      base = `http://127.0.0.2:${port ?? 1}`
+      const answer = await httpGet(`${base}/metrics`).catch(() => undefined)
+      return answer && sampleValue(answer.text, 'xmpp_up') === 1 && answer.text
+    },
+    { what: 'it serves' },
+  ).catch((error: unknown) => {
+    throw new Error(child.stderr(), { cause: error })
+  })
+  assert.match(text, /^prosody_mod_muc__live_room/m)
+  assert.match((await httpGet(`${base}/-/page/METRICS.md`)).text, /^# /, 'what they mean')
+})

@@ -1,0 +1,150 @@
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { appendFile, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { findProsody } from '../../scripts/installation.js'
+import { freePort, launch, root, run, until } from '../../scripts/process.js'
+import { inRoot } from '../../scripts/root.js'
+import { httpGet } from '../support/exporter.js'
+import { prosodyVersions, withProsody } from '../support/prosody.js'
+import { sampleValue } from '../support/real.js'
+import { putPackage, withSmallDebian, type SmallDebian } from '../support/small-debian.js'
+
+const CONFIG = 'etc/prosody-exporter/prosody-exporter.yml'
+const SECRET = 'etc/prosody-exporter/xmpp.secret'
+const SERVICE = '/usr/lib/systemd/system/prosody-exporter.service'
+const WANTED = 'etc/systemd/system/multi-user.target.wants/prosody-exporter.service'
+const MODULES = 'usr/lib/prosody/modules'
+
+const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
+  version: string
+}
+
+// One after another, on one system: installed, used, upgraded, removed, purged.
+describe('the Debian package', () => {
+  let debian: SmallDebian
+  let deb: string
+  let untouched: string[]
+  const ends: (() => Promise<void>)[] = []
+
+  before(async () => {
+    debian = await withSmallDebian({ after: (end) => ends.push(end) })
+    deb = await putPackage(debian)
+    untouched = await filesOf(debian)
+  })
+  after(async () => {
+    for (const end of ends) await end()
+  })
+
+  test('is refused where Node.js is too old', async () => {
+    const status = join(debian.root, 'var/lib/dpkg/status')
+    const text = await readFile(status, 'utf8')
+    const version = /^(?<=Package: nodejs\n(?:.+\n)*?)Version: .+$/m
+    const older = text.replace(version, 'Version: 18.20.4')
+    await writeFile(status, older)
+    const { code, output } = await debian.attempt('dpkg', '--install', deb)
+    assert.notEqual(code, 0)
+    assert.match(output, /prosody-exporter depends on nodejs \(>= 20\)/)
+    await debian.run('dpkg', '--purge', 'prosody-exporter')
+    await writeFile(status, text)
+  })
+
+  test('is installed and enabled where no systemd runs, and starts nothing', async () => {
+    await debian.run('dpkg', '--install', deb)
+    assert.match(await debian.run('dpkg', '--status', 'prosody-exporter'), /install ok installed/)
+    assert.equal(await debian.run('prosody-exporter', '--version'), `prosody-exporter ${version}\n`)
+    assert.ok((await readdir(join(debian.root, WANTED, '..'))).includes('prosody-exporter.service'))
+    assert.equal((await run('gzip', ['--test', manualOf(debian)])).code, 0)
+    const program = await readdir(join(debian.root, 'usr/lib/prosody-exporter'))
+    assert.deepEqual(program.sort(), ['dist', 'node_modules', 'package.json'])
+    for (const name of ['prometheus/rules.yml', 'grafana/prosody.json', 'config.schema.json'])
+      assert.ok(existsSync(join(debian.root, 'usr/share/prosody-exporter', name)), name)
+    // What anybody but root may write, of all that is in the package.
+    const files = await debian.run('dpkg', '--listfiles', 'prosody-exporter')
+    const lax = ['find', ...files.trim().split('\n'), '-maxdepth', '0', '-perm', '/022']
+    assert.equal(await debian.run(...lax, '-not', '-type', 'l'), '')
+  })
+
+  test('has a unit that systemd finds nothing wrong with', async () => {
+    assert.equal((await debian.run('systemd-analyze', 'verify', '--man=no', SERVICE)).trim(), '')
+    const socket = SERVICE.replace('.service', '.socket')
+    assert.equal((await debian.run('systemd-analyze', 'verify', '--man=no', socket)).trim(), '')
+  })
+
+  test('has a unit whose exposure is at most 1.3 by systemd-analyze security', async () => {
+    const analyze = ['systemd-analyze', 'security', '--offline=true', '--no-pager']
+    const output = await debian.run(...analyze, SERVICE)
+    const [, exposure] = /Overall exposure level for \S+: ([\d.]+)/.exec(output) ?? []
+    assert.ok(exposure !== undefined && Number(exposure) <= 1.3, output)
+  })
+
+  test('has a configuration that passes as soon as there is a secret', async () => {
+    const check = ['prosody-exporter', '--config.check', `--config.file=/${CONFIG}`]
+    assert.match((await debian.attempt(...check)).output, /xmpp\.secret" .*there is no such file/)
+    await writeFile(join(debian.root, SECRET), 'secret\n', { mode: 0o600 })
+    assert.match(await debian.run(...check), /the configuration is valid/)
+  })
+
+  for (const prosodyVersion of prosodyVersions) {
+    test(`brings the module to where Prosody ${prosodyVersion} looks, and reads with it`, async (t) => {
+      const { script } = await findProsody(prosodyVersion)
+      assert.match(
+        await readFile(script, 'utf8'),
+        /^CFG_PLUGINDIR='\/usr\/lib\/prosody\/modules\/'/m,
+      )
+      const prosody = await withProsody(t, {
+        version: prosodyVersion,
+        pluginPaths: [join(debian.root, MODULES)],
+      })
+      const port = await freePort()
+      const [domain = ''] = prosody.statsDomains
+      const args = [`--config.file=/${CONFIG}`, `--web.listen-address=127.0.0.1:${port}`]
+      const flags = [`--xmpp.service=${prosody.service}`, `--xmpp.domain=${domain}`]
+      const [command = '', ...rest] = inRoot(debian.root, ['prosody-exporter', ...args, ...flags])
+      const child = launch(command, rest)
+      t.after(() => child.stop())
+      const text = await until(
+        async () => {
+          assert.ok(child.running(), child.stderr())
+          const answer = await httpGet(`http://127.0.0.1:${port}/metrics`).catch(() => undefined)
+          return answer && sampleValue(answer.text, 'xmpp_up') === 1 && answer.text
+        },
+        { what: 'the exporter reads' },
+      )
+      assert.match(text, /^prosody_mod_muc__live_room/m)
+      assert.equal(sampleValue(text, 'prosody_exporter_collector_success{collector="registry"}'), 1)
+    })
+  }
+
+  test('keeps a changed configuration and a disabled service when it is upgraded', async () => {
+    await appendFile(join(debian.root, CONFIG), '# ours\n')
+    await rm(join(debian.root, WANTED))
+    await debian.run('dpkg', '--install', deb)
+    assert.match(await readFile(join(debian.root, CONFIG), 'utf8'), /# ours\n$/)
+    assert.equal(existsSync(join(debian.root, WANTED)), false)
+  })
+
+  test('leaves its configuration when it is removed, and nothing when it is purged', async () => {
+    await debian.run('dpkg', '--remove', 'prosody-exporter')
+    const left = (await filesOf(debian)).filter((file) => !untouched.includes(file))
+    assert.deepEqual(
+      left.filter((file) => /^\/(usr|etc\/(default|prosody))/.test(file)),
+      ['/etc/default/prosody-exporter', '/etc/prosody-exporter', `/${CONFIG}`, `/${SECRET}`],
+    )
+    await debian.run('dpkg', '--purge', 'prosody-exporter')
+    assert.deepEqual(await filesOf(debian), untouched)
+  })
+})
+
+const manualOf = ({ root }: SmallDebian) => join(root, 'usr/share/man/man1/prosody-exporter.1.gz')
+
+/** Everything that is there but for dpkg's own notes. */
+async function filesOf({ root }: SmallDebian): Promise<string[]> {
+  const { stdout } = await run('find', [root, '-xdev', '-not', '-path', '*/var/lib/dpkg/*'])
+  const files = stdout.split('\n').map((line) => line.slice(root.length))
+  // Mount points, logs, and what does not last.
+  return files
+    .filter((file) => !/^\/(dev|proc|run|tmp|sys|var\/log)/.test(file) && file !== '')
+    .sort()
+}

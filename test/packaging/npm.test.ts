@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict'
+import { readdir, readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import process from 'node:process'
+import { test } from 'node:test'
+import { packNpm } from '../../scripts/package.js'
+import { findPrometheus, prometheusVersions } from '../../scripts/parts.js'
+import { freePort, launch, root, run, temporaryDirectory, until } from '../../scripts/process.js'
+import { httpGet } from '../support/exporter.js'
+import { withProsody } from '../support/prosody.js'
+import { sampleValue } from '../support/real.js'
+
+const { version, dependencies, devDependencies } = JSON.parse(
+  await readFile(join(root, 'package.json'), 'utf8'),
+) as { version: string } & Record<'dependencies' | 'devDependencies', Record<string, string>>
+
+const MAX_BYTES = 400_000
+
+test('the packed npm package holds the program and what is told of it, and runs with npx', async (t) => {
+  const directory = await temporaryDirectory('prosody-exporter-npm')
+  t.after(() => directory.remove())
+  const cwd = directory.path
+  const must = async (command: string, ...args: string[]) => {
+    const { code, output, stdout } = await run(command, args, { cwd })
+    assert.equal(code, 0, `${command} ${args.join(' ')}: ${output}`)
+    return stdout
+  }
+  const tarball = await packNpm(cwd)
+  assert.ok((await stat(tarball)).size < MAX_BYTES)
+  const files = (await must('tar', '-tzf', tarball)).trim().split('\n')
+  const documents = [
+    'CHANGELOG.md',
+    'LICENSE',
+    'METRICS.md',
+    'README.md',
+    'SECURITY.md',
+    'config.schema.json',
+    'package.json',
+  ]
+  const examples = ['prosody-example.cfg.lua', 'prosody-exporter.example.yml']
+  const program =
+    /^package\/(dist\/.+|prosody-modules\/mod_adhoc_statistics\/.+\.(lua|md)|deploy\/.+)$/
+  assert.deepEqual(
+    files.filter((file) => !program.test(file)).sort(),
+    [...documents, ...examples].map((name) => `package/${name}`).sort(),
+  )
+  assert.deepEqual(
+    files.filter((file) => /\.(ts|map)$|dist\/.*test|\.test\./.test(file)),
+    [],
+  )
+  for (const name of [
+    'prometheus/rules.yml',
+    'grafana/prosody.json',
+    'systemd/prosody-exporter.service',
+  ])
+    assert.ok(files.includes(`package/deploy/${name}`), name)
+
+  const npx = ['--prefer-offline', '--yes', `--package=${tarball}`, '--', 'prosody-exporter']
+  assert.equal(await must('npx', ...npx, '--version'), `prosody-exporter ${version}\n`)
+
+  await must('npm', 'install', '--prefer-offline', '--ignore-scripts', '--prefix', cwd, tarball)
+  const installed = await readdir(join(cwd, 'node_modules'))
+  const tools = Object.keys(devDependencies).filter((name) => !name.includes('/'))
+  assert.deepEqual(
+    installed.filter((name) => tools.includes(name)),
+    [],
+  )
+  const prosody = await withProsody(t, { version: '0.12.3' })
+  const port = await freePort()
+  const child = launch(
+    join(cwd, 'node_modules/.bin/prosody-exporter'),
+    [
+      `--web.listen-address=127.0.0.1:${port}`,
+      `--xmpp.service=${prosody.service}`,
+      `--xmpp.domain=${prosody.statsDomains[0] ?? ''}`,
+    ],
+    { cwd, env: { PATH: process.env.PATH, PROSODY_EXPORTER_XMPP_SECRET: prosody.secret } },
+  )
+  t.after(() => child.stop())
+  const text = await until(
+    async () => {
+      assert.ok(child.running(), child.stderr())
+      const answer = await httpGet(`http://127.0.0.1:${port}/metrics`).catch(() => undefined)
+      return answer && sampleValue(answer.text, 'xmpp_up') === 1 && answer.text
+    },
+    { what: 'the installed package serves' },
+  )
+  assert.match(text, /^prosody_mod_muc__live_room/m)
+})
+
+test('npm run sbom names every package that is installed with us, and no tool', async () => {
+  const { code, stdout, output } = await run('npm', ['run', '--silent', 'sbom'], { cwd: root })
+  assert.equal(code, 0, output)
+  const bom = JSON.parse(stdout) as {
+    bomFormat: string
+    components: { name: string; version: string; hashes?: unknown }[]
+  }
+  assert.equal(bom.bomFormat, 'CycloneDX')
+  const names = bom.components.map(({ name }) => name)
+  const lock = JSON.parse(await readFile(join(root, 'package-lock.json'), 'utf8')) as {
+    packages: Record<string, { dev?: boolean }>
+  }
+  const expected = Object.entries(lock.packages)
+    .filter(([path, { dev }]) => path !== '' && dev !== true)
+    .map(([path]) => path.replace(/^.*node_modules\//, ''))
+  assert.ok(expected.length > Object.keys(dependencies).length)
+  assert.deepEqual([...new Set(names)].sort(), [...new Set(expected)].sort())
+})
+
+for (const major of prometheusVersions) {
+  test(`Prometheus ${major} takes the jobs of deploy/prometheus`, async () => {
+    const { promtool } = await findPrometheus(major)
+    const file = join(root, 'deploy/prometheus/prosody-exporter.yml')
+    const { code, output } = await run(promtool, ['check', 'config', '--syntax-only', file])
+    assert.equal(code, 0, output)
+    assert.match(output, /SUCCESS/)
+  })
+}

@@ -1,0 +1,45 @@
+// Faults by seed against real Prosodys, as many as wanted.
+// Run: npm run faults [-- COUNT [FIRST]], 500 from 1000 on by default; with a COUNT of 1 that seed alone.
+
+import process from 'node:process'
+import { until } from '../../../scripts/process.js'
+import { runAll, type Result } from './lanes.js'
+import { randomScenario } from './scenarios.js'
+
+const [count = 500, first = 1000] = process.argv.slice(2).map(Number)
+const ends: (() => Promise<void>)[] = []
+const resources = process.getActiveResourcesInfo().length
+const results: Result[] = []
+const startedAt = performance.now()
+try {
+  await runAll(
+    {
+      after: (end) => {
+        ends.push(end as () => Promise<void>)
+      },
+    },
+    Array.from({ length: count }, (_, i) => randomScenario(first + i)),
+    (result) => {
+      results.push(result)
+      if (!('error' in result)) return
+      console.error(`${result.scenario.name}, Prosody ${result.version}:`, result.error)
+      console.error(JSON.stringify(result.scenario))
+    },
+  )
+} finally {
+  for (const end of ends) await end()
+}
+const outcomes = results.flatMap((result) => ('outcome' in result ? result.outcome : []))
+const recoveries = outcomes.map(({ recoveredMs }) => recoveredMs).sort((a, b) => a - b)
+const at = (share: number) => Math.round(recoveries[Math.floor((recoveries.length - 1) * share)]!)
+const scrapes = outcomes.reduce((sum, each) => sum + each.scrapes, 0)
+const failed = results.length - outcomes.length
+console.log(
+  `${results.length} scenarios, seeds ${first} to ${first + count - 1}: ${failed} failed; ${scrapes} scrapes judged; ` +
+    `right again after ${at(0.5)} ms (median), ${at(0.99)} ms (99 %), ${at(1)} ms (longest); ` +
+    `${Math.round((performance.now() - startedAt) / 1000)} s`,
+)
+await until(() => process.getActiveResourcesInfo().length <= resources, {
+  what: 'no timer, socket or process is left over',
+})
+process.exit(failed > 0 ? 1 : 0)

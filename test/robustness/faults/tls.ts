@@ -1,0 +1,32 @@
+/** What our scrape endpoint is encrypted with in the scenarios, made once in a process. */
+
+import { mkdtempSync, rmSync } from 'node:fs'
+import { readFile, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import process from 'node:process'
+import { createAuthority } from '../../support/web.js'
+
+export type Encryption = { readonly configFile: string; readonly ca: string }
+
+let made: Promise<Encryption> | undefined
+
+export function encryption(): Promise<Encryption> {
+  made ??= makeEncryption()
+  return made
+}
+
+async function makeEncryption(): Promise<Encryption> {
+  const directory = mkdtempSync(join(tmpdir(), 'prosody-exporter-faults-'))
+  process.once('exit', () => {
+    rmSync(directory, { recursive: true })
+  })
+  const authority = await createAuthority(directory, 'ca')
+  await authority.issue('exporter', 'IP:127.0.0.1')
+  const configFile = join(directory, 'web.yml')
+  await writeFile(
+    configFile,
+    'tls_server_config:\n  cert_file: exporter.crt\n  key_file: exporter.key\n',
+  )
+  return { configFile, ca: await readFile(authority.file, 'utf8') }
+}

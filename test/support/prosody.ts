@@ -1,0 +1,236 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import { root, temporaryDirectory } from '../../scripts/process.js'
+import { legacyVersion, prosodyVersions } from '../../scripts/installation.js'
+import { startProsody } from '../../scripts/prosody.js'
+
+export { legacyVersion, prosodyVersions }
+
+/** Those with a metric registry, and the one without. */
+export const everyVersion = [legacyVersion, ...prosodyVersions] as const
+export type Version = (typeof everyVersion)[number]
+
+/** `newest`: the latest that Debian has. */
+export type ProsodyVersion = Version | 'newest'
+
+type Started = Awaited<ReturnType<typeof startProsody>>
+
+/** A Lua expression, as text, for each option: `{ statistics_interval: '"manual"' }`. */
+export type LuaOptions = Readonly<Record<string, string | undefined>>
+
+export type ComponentSection = {
+  readonly domain: string
+  /** The module behind it, e.g. `muc`; without one it is an external component. */
+  readonly module?: string
+  readonly options?: LuaOptions
+}
+
+export type ProsodyConfig = {
+  /** VirtualHosts. Default: `one.example`, `two.example`. */
+  readonly hosts?: readonly string[]
+  /** `user@host` → password; written as accounts of `internal_plain`. */
+  readonly users?: Readonly<Record<string, string>>
+  /** Domains of components with mod_adhoc_statistics; their secret is `secret`. Default: two. */
+  readonly statsDomains?: readonly string[]
+  /** Options for each of them, besides the secret and `modules_enabled`. */
+  readonly statsOptions?: LuaOptions
+  /** Global modules besides the usual ones. */
+  readonly modules?: readonly string[]
+  /** Components besides the MUC service `rooms.<first host>`. */
+  readonly components?: readonly ComponentSection[]
+  /** Global options, replacing the defaults: a Lua expression each, `undefined` leaves one out. */
+  readonly globals?: LuaOptions
+  /** Searched before the repository's own. */
+  readonly pluginPaths?: readonly string[]
+  /** Lua text put before and after everything else. */
+  readonly extraGlobal?: string
+  readonly extra?: string
+  readonly logLevel?: 'debug' | 'info' | 'warn'
+  readonly env?: NodeJS.ProcessEnv
+}
+
+export type TestProsody = {
+  /** The running server; another one after each `restart`. */
+  server(): Started
+  readonly version: string
+  readonly dir: string
+  readonly ports: Started['ports']
+  readonly pid: number
+  readonly hosts: readonly string[]
+  /** The MUC service. */
+  readonly rooms: string
+  readonly statsDomains: readonly string[]
+  /** What to put in `--xmpp.service`. */
+  readonly service: string
+  readonly secret: string
+  /** Of mod_http_openmetrics, which 0.11 doesn't have. */
+  readonly openmetricsUrl: string
+  log(): string
+  kill(signal: NodeJS.Signals): void
+  /** Ends it, keeping directory and ports for a restart. */
+  stop(): Promise<void>
+  /** Starts it again, ended or not; `changes` come over the configuration that it had. */
+  restart(changes?: ProsodyConfig): Promise<void>
+  /** e.g. `prosodyctl('shell', 'module', 'reload', 'ping', 'one.example')`. */
+  prosodyctl(...args: string[]): Promise<string>
+}
+
+export const SECRET = 'secret'
+
+const MODULES = [
+  ...['disco', 'roster', 'saslauth', 'dialback', 'ping', 'version', 'uptime', 'time', 'adhoc'],
+]
+/** New in 0.12, but for `tls`, which logs errors on 0.11 where there are no certificates. */
+const NEW_MODULES = ['tls', 'http_openmetrics', 'admin_shell', 'admin_socket']
+
+/** What 0.11 does not know, or not so. */
+const LEGACY_GLOBALS: LuaOptions = { statistics_interval: '1', gc: undefined }
+
+const GLOBALS: LuaOptions = {
+  statistics: '"internal"',
+  statistics_interval: '"manual"',
+  gc: '{ mode = "generational" }',
+  authentication: '"internal_plain"',
+  // Loopback without certificates.
+  c2s_require_encryption: 'false',
+  s2s_require_encryption: 'false',
+  allow_unencrypted_plain_auth: 'true',
+  // Whatever Host header a request has.
+  http_default_host: '"one.example"',
+}
+
+/** A private Prosody of that version, ended when the test is. */
+export async function withProsody(
+  t: Pick<TestContext, 'after'>,
+  options: ProsodyConfig & {
+    readonly version: ProsodyVersion
+  },
+): Promise<TestProsody> {
+  const directory = await temporaryDirectory('prosody-exporter-test')
+  const dir = directory.path
+  let config: ProsodyConfig = options
+  let current: Started | undefined
+  t.after(async () => {
+    await current?.stop()
+    await directory.remove()
+  })
+
+  const start = async (): Promise<Started> => {
+    await writeAccounts(join(dir, 'data'), config.users ?? {})
+    return await startProsody({
+      version: options.version,
+      dir,
+      config: luaConfig(config, options.version === legacyVersion),
+      pluginPaths: [
+        ...(config.pluginPaths ?? []),
+        join(root, 'prosody-modules'),
+        join(root, 'test/support/prosody-modules'),
+      ],
+      ...(config.logLevel && { logLevel: config.logLevel }),
+      ...(current && { ports: current.ports }),
+      ...(config.env && { env: config.env }),
+    })
+  }
+  const first = await start()
+  current = first
+  const running = (): Started => current ?? first
+
+  return {
+    server: running,
+    version: first.version,
+    dir,
+    ports: first.ports,
+    get pid() {
+      return running().pid
+    },
+    get hosts() {
+      return hostsOf(config)
+    },
+    get rooms() {
+      return `rooms.${hostsOf(config)[0] ?? ''}`
+    },
+    get statsDomains() {
+      return statsDomainsOf(config)
+    },
+    service: `xmpp://127.0.0.1:${first.ports.component}`,
+    secret: SECRET,
+    openmetricsUrl: `http://127.0.0.1:${first.ports.http}/metrics`,
+    log: () => running().log(),
+    kill: (signal) => {
+      running().kill(signal)
+    },
+    stop: () => running().stop(),
+    async restart(changes = {}) {
+      await running().stop()
+      config = { ...config, ...changes }
+      current = await start()
+    },
+    prosodyctl: (...args) => running().prosodyctl(...args),
+  }
+}
+
+const hostsOf = (config: ProsodyConfig): readonly string[] =>
+  config.hosts ?? ['one.example', 'two.example']
+
+const statsDomainsOf = (config: ProsodyConfig): readonly string[] =>
+  config.statsDomains ?? ['stats.one.example', 'stats.two.example']
+
+/** The whole configuration file that `withProsody` uses, but for ports and paths. */
+export function luaConfig(config: ProsodyConfig, isLegacy = false): string {
+  const hosts = hostsOf(config)
+  const globals = {
+    ...GLOBALS,
+    ...(isLegacy && LEGACY_GLOBALS),
+    http_default_host: `"${hosts[0] ?? ''}"`,
+    ...config.globals,
+  }
+  const modules = [...MODULES, ...(isLegacy ? [] : NEW_MODULES), ...(config.modules ?? [])]
+    .map((name) => `"${name}"`)
+    .join('; ')
+  const components: readonly ComponentSection[] = [
+    { domain: `rooms.${hosts[0] ?? ''}`, module: 'muc' },
+    ...statsDomainsOf(config).map((domain) => ({
+      domain,
+      options: {
+        component_secret: `"${SECRET}"`,
+        component_conflict_resolve: '"kick_old"',
+        modules_enabled: '{ "adhoc_statistics" }',
+        ...config.statsOptions,
+      },
+    })),
+    ...(config.components ?? []),
+  ]
+  return [
+    config.extraGlobal ?? '',
+    `modules_enabled = { ${modules} }`,
+    ...luaOptions(globals),
+    ...hosts.map((host) => `VirtualHost "${host}"`),
+    ...components.flatMap(({ domain, module, options = {} }) => [
+      `Component "${domain}"${module === undefined ? '' : ` "${module}"`}`,
+      ...luaOptions(options).map((line) => `  ${line}`),
+    ]),
+    config.extra ?? '',
+    '',
+  ].join('\n')
+}
+
+const luaOptions = (options: LuaOptions): string[] =>
+  Object.entries(options).flatMap(([name, value]) =>
+    value === undefined ? [] : [`${name} = ${value}`],
+  )
+
+async function writeAccounts(data: string, users: Readonly<Record<string, string>>) {
+  for (const [jid, password] of Object.entries(users)) {
+    const [user = '', host = ''] = jid.split('@')
+    // util.datamanager writes names percent-encoded, all but letters and digits.
+    const encode = (text: string) =>
+      text.replace(/[^a-zA-Z0-9]/g, (sign) => `%${sign.charCodeAt(0).toString(16)}`)
+    const accounts = join(data, encode(host), 'accounts')
+    await mkdir(accounts, { recursive: true })
+    await writeFile(
+      join(accounts, `${encode(user)}.dat`),
+      `return { ["password"] = ${JSON.stringify(password)}; };\n`,
+    )
+  }
+}

@@ -1,0 +1,66 @@
+/** What the tests against real servers look at: an exposition, the exporter's log, Prosody's inside. */
+
+import type { RunningExporter } from './exporter.js'
+import type { TestProsody } from './prosody.js'
+import { until } from '../../scripts/process.js'
+
+/** Runs Lua in Prosody, which must have the module `test_eval`; globals stay for the next call. */
+export async function evalLua(prosody: TestProsody, lua: string): Promise<string> {
+  const url = `http://127.0.0.1:${prosody.ports.http}/test_eval`
+  const response = await fetch(url, { method: 'POST', body: lua })
+  const text = await response.text()
+  if (!response.ok) throw new Error(`Lua in Prosody: ${text}`)
+  return text
+}
+
+/** The value of one sample of a text exposition, e.g. `xmpp_up`; undefined when it has none. */
+export function sampleValue(exposition: string, sample: string): number | undefined {
+  const line = exposition.split('\n').find((each) => each.startsWith(`${sample} `))
+  return line === undefined ? undefined : Number(line.slice(sample.length + 1))
+}
+
+/** The lines of what the server told: all samples but our own. */
+export function serverSamples(exposition: string): string[] {
+  return exposition.split('\n').filter((line) => /^(?!#|xmpp_up |prosody_exporter_)./.test(line))
+}
+
+export type LogLine = Readonly<Record<string, unknown>> & {
+  readonly level: string
+  readonly message: string
+}
+
+/** What an exporter with `--log.format=json` has logged so far. */
+export function logLines(exporter: RunningExporter): LogLine[] {
+  const complete = exporter.stderr().split('\n').slice(0, -1)
+  return complete.map((line) => JSON.parse(line) as LogLine)
+}
+
+export const isComplaint = (level: string): boolean => /^(WARN|ERR|FATAL)/i.test(level)
+
+/** Those that an operator should see, each as one text without the time. */
+export function complaints(exporter: RunningExporter): string[] {
+  return logLines(exporter)
+    .filter(({ level }) => isComplaint(level))
+    .map((line) => JSON.stringify({ ...line, '@timestamp': undefined }))
+}
+
+/** Waits until the exporter serves what the server tells; returns that exposition. */
+export async function untilUp(
+  exporter: RunningExporter,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  return await until(
+    async () => {
+      const { text } = await exporter.get('/metrics', headers)
+      return sampleValue(text, 'xmpp_up') === 1 && serverSamples(text).length > 0 && text
+    },
+    { what: "the server's series are served", everyMs: 25 },
+  )
+}
+
+/** Waits until `/-/ready` answers with that status. */
+export async function untilReady(exporter: RunningExporter, status: 200 | 503) {
+  await until(async () => (await exporter.get('/-/ready')).status === status, {
+    what: `/-/ready answers ${status}`,
+  })
+}

@@ -1,0 +1,51 @@
+/** curl, a client of the web configuration that is not this project's, and a certificate authority. */
+
+import { execFile } from 'node:child_process'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { findCurl } from '../../scripts/parts.js'
+import { openssl } from './openssl.js'
+
+/** A CA, and certificates of it by name, each with its key: `NAME.crt` and `NAME.key`. */
+export async function createAuthority(directory: string, name: string) {
+  const run = (...args: string[]) => openssl(args, directory)
+  const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-noenc']
+  await run('req', '-x509', ...newKey, '-keyout', `${name}.key`, '-out', `${name}.crt`, '-subj', `/CN=${name}`, '-days', '2') // prettier-ignore
+  return {
+    file: join(directory, `${name}.crt`),
+    async issue(of: string, sans: string): Promise<void> {
+      const request = `${of}.csr`
+      await run('req', ...newKey, '-keyout', `${of}.key`, '-out', request, '-subj', `/CN=${of}`)
+      await writeFile(join(directory, `${of}.ext`), `subjectAltName=${sans}\n`)
+      await run('x509', '-req', '-in', request, '-CA', `${name}.crt`, '-CAkey', `${name}.key`, '-CAcreateserial', '-out', `${of}.crt`, '-days', '2', '-extfile', `${of}.ext`) // prettier-ignore
+    },
+  }
+}
+
+export type Curled = {
+  /** 0, or what curl ends with when there was no response, e.g. 35 for TLS. */
+  readonly code: number
+  readonly status: number
+  readonly version: string
+  /** As they came, in lower case. */
+  readonly headers: string
+  readonly body: string
+}
+
+export async function curl(directory: string, ...args: string[]): Promise<Curled> {
+  const { command, env } = await findCurl()
+  const all = ['-q', '-s', '-i', '--noproxy', '*', '--max-time', '300', ...args]
+  return new Promise((resolve) => {
+    execFile(command, all, { cwd: directory, env, maxBuffer: 1e8 }, (error, output) => {
+      const end = output.indexOf('\r\n\r\n')
+      const [, version = '', status = '0'] = /^HTTP\/(\S+) (\d+)/.exec(output) ?? []
+      resolve({
+        code: typeof error?.code === 'number' ? error.code : 0,
+        status: Number(status),
+        version,
+        headers: output.slice(0, end).toLowerCase(),
+        body: output.slice(end + 4),
+      })
+    })
+  })
+}

@@ -1,0 +1,289 @@
+import assert from 'node:assert/strict'
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { get, type IncomingMessage } from 'node:http'
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { text as readText } from 'node:stream/consumers'
+import { after, afterEach, beforeEach, describe, test } from 'node:test'
+import { PROGRAM } from '../support/exporter.js'
+
+const SECRET = 'fish-and-chips'
+const DOMAIN = 'stats.example'
+
+const directory = mkdtempSync(join(tmpdir(), 'prosody-exporter-main-'))
+const children = new Set<ChildProcess>()
+afterEach(() => {
+  for (const child of children) child.kill('SIGKILL')
+  children.clear()
+})
+after(() => {
+  rmSync(directory, { recursive: true })
+})
+
+type Env = Record<string, string>
+
+function start(args: string[], env: Env = {}, preload: string[] = []) {
+  const imports = preload.flatMap((each) => ['--import', each])
+  const child = spawn(process.execPath, [...imports, ...PROGRAM, ...args], {
+    env: { PATH: process.env['PATH'], ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  children.add(child)
+  return child
+}
+
+async function run(args: string[], env: Env = {}) {
+  const child = start(args, env)
+  const [stdout, stderr] = await Promise.all([
+    readText(child.stdout),
+    readText(child.stderr),
+    once(child, 'exit'),
+  ])
+  return { code: child.exitCode, stdout, stderr }
+}
+
+test('--help prints the flags and --version the version, whatever else is wrong', async () => {
+  const { version } = JSON.parse(
+    readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
+  ) as { version: string }
+  const [help, short, printed] = await Promise.all([
+    run(['--help']),
+    run(['-h'], { PROSODY_EXPORTER_LOG_LEVEL: 'loud' }),
+    run(['--version', '--log.level=loud']),
+  ])
+  assert.match(help.stdout, /^Usage: prosody-exporter .*\n[^]*--xmpp\.domain=JID\n/)
+  assert.deepEqual({ ...help, stdout: '' }, { code: 0, stdout: '', stderr: '' })
+  assert.deepEqual(short, help)
+  assert.deepEqual(printed, { code: 0, stdout: `prosody-exporter ${version}\n`, stderr: '' })
+})
+
+test('a wrong option is one line on stderr and exit code 2, without the secret', async () => {
+  const open = join(directory, 'open')
+  writeFileSync(open, SECRET, { mode: 0o644 })
+  const lines = join(directory, 'lines')
+  writeFileSync(lines, `${SECRET}\n${SECRET}`, { mode: 0o600 })
+  const domain = `--xmpp.domain=${DOMAIN}`
+  const cases: [string, string[], Env][] = [
+    ['--xmpp.domain', [], { PROSODY_EXPORTER_XMPP_SECRET: SECRET }],
+    ['--xmpp.secret-file', [domain], {}],
+    ['--xmpp.secret', [domain, `--xmpp.secret=${SECRET}`], {}],
+    ['--xmpp.secret', [domain, '--xmpp.secret', SECRET], {}],
+    ['--xmpp.secret-file', [domain, `--xmpp.secret-file=${open}`], {}],
+    ['--xmpp.secret-file', [domain, `--xmpp.secret-file=${lines}`], {}],
+    ['--xmpp.service', [domain, `--xmpp.service=xmpp://a:${SECRET}@b`], {}],
+    ['--no-such-flag', ['--no-such-flag'], { PROSODY_EXPORTER_XMPP_SECRET: SECRET }],
+    ['PROSODY_EXPORTER_LOG_FORMAT', [domain], secretAnd({ PROSODY_EXPORTER_LOG_FORMAT: 'x' })],
+  ]
+  await Promise.all(
+    cases.map(async ([name, args, env]) => {
+      const { code, stdout, stderr } = await run(args, env)
+      assert.equal(code, 2, stderr)
+      assert.equal(stdout, '')
+      assert.match(stderr, /^prosody-exporter: [^\n]*\n$/)
+      assert.ok(stderr.startsWith(`prosody-exporter: ${name}`), stderr)
+      assert.ok(!stderr.includes(SECRET), stderr)
+    }),
+  )
+})
+
+test('--config.check says in one line whether all is right, the secret file too: 0 or 1', async () => {
+  const secretFile = join(directory, 'check-secret')
+  writeFileSync(secretFile, `${SECRET}\n`, { mode: 0o600 })
+  const open = join(directory, 'check-open')
+  writeFileSync(open, SECRET, { mode: 0o644 })
+  const wrong = join(directory, 'check-wrong.yml')
+  writeFileSync(wrong, 'collection:\n  min_agee: 1s\n')
+  const check = (...flags: string[]) => run(['--config.check', `--xmpp.domain=${DOMAIN}`, ...flags])
+  assert.deepEqual(await check(`--xmpp.secret-file=${secretFile}`), {
+    code: 0,
+    stdout: 'prosody-exporter: the configuration is valid\n',
+    stderr: '',
+  })
+  for (const [flags, line] of [
+    [[`--xmpp.secret-file=${open}`], /^prosody-exporter: --xmpp\.secret-file\b[^\n]*\n$/],
+    [[`--xmpp.secret-file=${open}-not`], /^prosody-exporter: --xmpp\.secret-file\b[^\n]*\n$/],
+    [
+      [`--xmpp.secret-file=${secretFile}`, `--config.file=${wrong}`],
+      /^prosody-exporter: [^\n]*check-wrong\.yml[^\n]*min_agee[^\n]*\n$/,
+    ],
+  ] as const) {
+    const { code, stdout, stderr } = await check(...flags)
+    assert.equal(code, 1, stderr)
+    assert.equal(stdout, '')
+    assert.match(stderr, line)
+    assert.ok(!stderr.includes(SECRET), stderr)
+  }
+})
+
+function secretAnd(env: Env): Env {
+  return { PROSODY_EXPORTER_XMPP_SECRET: SECRET, ...env }
+}
+
+// The limit is for what would hang: no test waits for it.
+describe('the running process', { timeout: 300_000 }, () => {
+  let server: Server
+  let sockets: Socket[]
+  /** The component is linked and asked something. */
+  let asked: Promise<void>
+  beforeEach(async () => {
+    sockets = []
+    let resolveAsked: (() => void) | undefined
+    asked = new Promise((resolve) => (resolveAsked = resolve))
+    server = createServer((socket) => {
+      sockets.push(socket)
+      socket.on('error', () => undefined)
+      answerHandshake(socket, () => resolveAsked?.())
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+  })
+  afterEach(async () => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+    await once(server, 'close')
+  })
+
+  /** A server that lets every component in (XEP-0114 §3) and answers nothing after that. */
+  function answerHandshake(socket: Socket, onIq: () => void) {
+    socket.setEncoding('utf8')
+    socket.on('data', (data: string) => {
+      if (data.includes('<stream:stream')) {
+        socket.write(
+          `<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' from='${DOMAIN}' id='1'>`,
+        )
+      }
+      if (data.includes('<handshake')) socket.write('<handshake/>')
+      if (data.includes('<iq')) onIq()
+    })
+  }
+
+  type LogLine = Record<string, unknown> & { message: string }
+
+  async function startServing(args: string[] = [], preload: string[] = [], env: Env = {}) {
+    const { port } = server.address() as AddressInfo
+    const child = start(
+      [
+        `--xmpp.service=xmpp://127.0.0.1:${port}`,
+        `--xmpp.domain=${DOMAIN}`,
+        '--web.listen-address=127.0.0.1:0',
+        '--log.format=json',
+        ...args,
+      ],
+      secretAnd(env),
+      preload,
+    )
+    const lines: string[] = []
+    const seen = (message: string) => lines.find((line) => line.includes(`"message":"${message}"`))
+    const reader = createInterface(child.stderr).on('line', (line) => lines.push(line))
+    const logged = async (message: string): Promise<LogLine> => {
+      while (seen(message) === undefined) {
+        await Promise.race([once(reader, 'line'), once(reader, 'close')])
+        if (child.exitCode !== null) assert.fail(`ended before "${message}": ${lines.join('\n')}`)
+      }
+      return JSON.parse(seen(message)!) as LogLine
+    }
+    const url = String((await logged('listening'))['address'])
+    return { child, url, lines, logged }
+  }
+
+  async function statusOf(url: string, headers: Record<string, string> = {}) {
+    const [response] = (await once(get(url, { headers }), 'response')) as [IncomingMessage]
+    response.resume()
+    return response.statusCode
+  }
+
+  // Asks for metrics that are long in coming, and resolves once the process has the request: one
+  // connection's requests are read together and answered in their order.
+  async function hang(url: string, timeoutSeconds: number) {
+    const { hostname, port } = new URL(url)
+    const socket = connect(Number(port), hostname)
+    socket.on('error', () => undefined)
+    const request = (path: string) => `GET ${path} HTTP/1.1\r\nHost: x\r\n`
+    const timeout = `X-Prometheus-Scrape-Timeout-Seconds: ${timeoutSeconds}\r\n`
+    socket.write(`${request('/-/healthy')}\r\n${request('/metrics')}${timeout}\r\n`)
+    let answer = ''
+    socket.setEncoding('utf8').on('data', (data: string) => (answer += data))
+    const whole = once(socket, 'close').then(() => answer)
+    await once(socket, 'data')
+    return { socket, answer: whole }
+  }
+
+  test('serves, and ends with 0 on SIGTERM and on SIGINT', async () => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      const { child, url, lines } = await startServing(['--log.level=debug'])
+      assert.equal(await statusOf(`${url}/-/healthy`), 200)
+      child.kill(signal)
+      await once(child, 'exit')
+      assert.equal(child.exitCode, 0, lines.join('\n'))
+      assert.ok(!lines.join('\n').includes(SECRET))
+    }
+  })
+
+  test('answers the scrape under way before it ends', async () => {
+    const { child, url, logged } = await startServing()
+    await asked
+    const { socket, answer } = await hang(url, 1)
+    child.kill('SIGTERM')
+    await logged('stopping')
+    assert.match(await answer, /HTTP\/1\.1 200 OK[^]*HTTP\/1\.1 200 OK[^]*xmpp_up 0\n/)
+    await once(child, 'exit')
+    assert.equal(child.exitCode, 0)
+    socket.destroy()
+  })
+
+  test('ends with 1 at once on a second signal', async () => {
+    const { child, url, logged } = await startServing()
+    await asked
+    const { socket } = await hang(url, 60)
+    child.kill('SIGTERM')
+    await logged('stopping')
+    child.kill('SIGTERM')
+    await once(child, 'exit')
+    assert.equal(child.exitCode, 1)
+    socket.destroy()
+  })
+
+  test('goes on when nobody reads its log any more', async () => {
+    const { child, url } = await startServing(['--log.level=debug'], [], {
+      PROSODY_EXPORTER_COLLECTION_TIMEOUT: '100ms',
+    })
+    child.stderr.destroy()
+    // A line at debug.
+    const garbage = { 'X-Prometheus-Scrape-Timeout-Seconds': 'soon' }
+    assert.equal(await statusOf(`${url}/metrics`, garbage), 200)
+    assert.equal(await statusOf(`${url}/-/healthy`), 200)
+    child.kill('SIGTERM')
+    await once(child, 'exit')
+    assert.equal(child.exitCode, 0)
+  })
+
+  test('says in one line that its address is in use, and ends with 1', async () => {
+    const { port } = server.address() as AddressInfo
+    const { code, stdout, stderr } = await run(
+      [`--xmpp.domain=${DOMAIN}`, `--web.listen-address=127.0.0.1:${port}`],
+      { PROSODY_EXPORTER_XMPP_SECRET: SECRET },
+    )
+    assert.equal(code, 1)
+    assert.equal(stdout, '')
+    assert.match(stderr, /^[^\n]* level=error [^\n]*\n$/)
+    assert.ok(stderr.includes(`cannot listen on 127.0.0.1:${port}: the address is in use`), stderr)
+  })
+
+  test('logs what nobody caught in one line, and ends with 1', async () => {
+    const throwing = `data:text/javascript,process.once('SIGUSR2',()=>{throw new Error('boom')})`
+    const rejecting = `data:text/javascript,process.once('SIGUSR2',()=>{Promise.reject(new Error('boom'))})`
+    for (const preload of [throwing, rejecting]) {
+      const { child, lines } = await startServing([], [preload])
+      child.kill('SIGUSR2')
+      await Promise.all([once(child, 'exit'), once(child.stderr, 'close')])
+      assert.equal(child.exitCode, 1)
+      const last = JSON.parse(lines.at(-1)!) as Record<string, unknown>
+      assert.equal(last['level'], 'ERROR')
+      assert.equal(last['error'], 'boom')
+    }
+  })
+})
