@@ -244,6 +244,7 @@ export async function download({ packages, suite, dependencies }, advice) {
     await mkdir(path, { recursive: true })
   }
   const codename = await baseSuite()
+  const isOwnRelease = withBase && suite === codename
   const files = sourcesFor(await machineSources(), { suite, codename, withBase })
   await writeFile(join(parts, 'debian.list'), files.list)
   await writeFile(join(parts, 'debian.sources'), files.sources)
@@ -287,9 +288,12 @@ export async function download({ packages, suite, dependencies }, advice) {
   await (dependencies !== 'none'
     ? apt(
         ...['install', '--download-only', '--no-install-recommends', '--yes'],
-        ...['--target-release', suite],
+        // The machine's own release is taken with its security updates, as operators have it.
+        ...(isOwnRelease ? [] : ['--target-release', suite]),
         // A pattern (apt-patterns(7)) takes no suite.
-        ...packages.map((name) => (name.startsWith('?') ? name : `${name}/${suite}`)),
+        ...packages.map((name) =>
+          name.startsWith('?') || isOwnRelease ? name : `${name}/${suite}`,
+        ),
       )
     : apt('download', ...packages))
   const debs = await readdir(archives)

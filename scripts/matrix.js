@@ -8,8 +8,9 @@ import { fetchAll } from './parts.js'
 import { ejabberdVersions, findEjabberd } from './ejabberd.js'
 import { findCleanDebian } from './clean-debian.js'
 import { findProsody } from './installation.js'
-import { onEnd, runAttached, SetupError } from './process.js'
-import { installPackages } from './setup.js'
+import { onEnd, SetupError } from './process.js'
+import { runFiles } from './runner.js'
+import { build, installPackages } from './setup.js'
 
 /** @param {string} line */
 const say = (line) => {
@@ -18,17 +19,19 @@ const say = (line) => {
 
 /** @param {readonly string[]} args */
 async function matrix(args) {
+  const takeBack = onEnd(() => process.exit(130))
   await installPackages(say)
+  await build(say)
   await fetchAll(say)
   await findProsody('newest', say)
   await findCleanDebian(say)
   for (const version of ejabberdVersions) await findEjabberd(version, say)
   if (args.includes('--write')) process.env['MATRIX_WRITE'] = '1'
-  return await runAttached(process.execPath, [
-    ...['--import', 'tsx', '--test', '--test-reporter=spec', `--test-timeout=${20 * 60_000}`],
-    // One after another: the servers are many, and the cores few.
-    '--test-concurrency=1',
-    ...[
+  takeBack()
+  // One after another: the servers are many, and the cores few.
+  const options = ['--concurrency=1', ...args.filter((arg) => arg.startsWith('--test-'))]
+  return await runFiles(
+    [
       'test/integration/legacy.test.ts',
       'test/integration/legacy-double.test.ts',
       'test/matrix/matrix.test.ts',
@@ -36,11 +39,10 @@ async function matrix(args) {
       'test/matrix/socket.test.ts',
       'test/matrix/walk.test.ts',
     ],
-    ...args.filter((arg) => arg.startsWith('--test-')),
-  ])
+    options,
+  )
 }
 
-onEnd(() => process.exit(1))
 try {
   process.exitCode = await matrix(process.argv.slice(2))
 } catch (error) {

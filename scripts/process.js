@@ -137,11 +137,11 @@ export function launch(command, args, options = {}) {
  * Calls back for SIGINT, SIGTERM and SIGHUP, and when the program that started us is gone.
  *
  * @param {() => void} callback
+ * @returns {() => void} Takes it back.
  */
 export function onEnd(callback) {
-  for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) {
-    process.on(signal, callback)
-  }
+  const signals = /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])
+  for (const signal of signals) process.on(signal, callback)
   // npm passes SIGTERM on to the shell between it and us, and that one ends without telling us.
   const parent = process.ppid
   const timer = setInterval(() => {
@@ -150,6 +150,25 @@ export function onEnd(callback) {
     callback()
   }, 250)
   timer.unref()
+  return () => {
+    clearInterval(timer)
+    for (const signal of signals) process.off(signal, callback)
+  }
+}
+
+/**
+ * Sends a signal to all processes of a group.
+ *
+ * @param {number} group
+ * @param {NodeJS.Signals} signal
+ * @returns {boolean} Whether there is any.
+ */
+export function signalGroup(group, signal) {
+  try {
+    return process.kill(-group, signal)
+  } catch {
+    return false
+  }
 }
 
 /**
@@ -167,7 +186,8 @@ export async function run(command, args, options = {}) {
 }
 
 /**
- * Runs a program in the foreground of our terminal.
+ * Runs a program with our terminal, in a process group of its own: Ctrl-C reaches this process
+ * alone, and the whole group ends with it.
  *
  * @param {string} command
  * @param {readonly string[]} args
@@ -175,9 +195,9 @@ export async function run(command, args, options = {}) {
  */
 export function runAttached(command, args) {
   return new Promise((resolve) => {
-    const child = spawn(command, args, { cwd: root, stdio: 'inherit' })
+    const child = spawn(command, args, { cwd: root, stdio: 'inherit', detached: true })
     const takeBack = atExit(() => {
-      child.kill('SIGTERM')
+      signalGroup(child.pid ?? 0, 'SIGTERM')
     })
     child.once('error', () => {
       takeBack()

@@ -4,7 +4,7 @@
  */
 
 import { availableParallelism } from 'node:os'
-import { relative } from 'node:path'
+import { basename, relative } from 'node:path'
 import process from 'node:process'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
@@ -13,13 +13,18 @@ import { root } from './process.js'
 /** For a test that hangs; no test depends on it. */
 const FILE_TIMEOUT_MS = 40 * 60_000
 
-// Most tests wait for servers more than they compute.
-const concurrency = availableParallelism() * 2
+/** Started first, so that none of them is left for the end, when the other files are done. */
+const LONGEST = ['alerts', 'registry', 'faults', 'outage', 'prometheus', 'runaway', 'rates']
 
-const PATTERN = '--test-name-pattern='
 const args = process.argv.slice(2)
-const pattern = args.find((arg) => arg.startsWith(PATTERN))?.slice(PATTERN.length)
+const option = (/** @type {string} */ name) =>
+  args.find((arg) => arg.startsWith(`--${name}=`))?.slice(name.length + 3)
+const pattern = option('test-name-pattern')
+// Most tests wait for servers more than they compute.
+const concurrency = Number(option('concurrency') ?? availableParallelism() * 2)
+const isLong = (/** @type {string} */ file) => LONGEST.includes(basename(file, '.test.ts'))
 const files = args.filter((arg) => !arg.startsWith('--'))
+const ordered = [...files.filter(isLong), ...files.filter((file) => !isLong(file))]
 
 /** Milliseconds in the tests of each file. @type {Map<string, number>} */
 const durations = new Map()
@@ -31,7 +36,7 @@ function count({ file, nesting, details }) {
 }
 
 const stream = run({
-  files,
+  files: ordered,
   concurrency,
   timeout: FILE_TIMEOUT_MS,
   ...(pattern !== undefined && { testNamePatterns: [pattern] }),
@@ -41,8 +46,12 @@ stream.on('test:fail', (event) => {
   count(event)
   if (event.todo === undefined || event.todo === false) process.exitCode = 1
 })
-stream.compose(new spec()).pipe(process.stdout)
+stream.pipe(new spec()).pipe(process.stdout)
 stream.once('end', () => {
+  if (durations.size === 0) {
+    console.error('No test ran.')
+    process.exitCode = 1
+  }
   const slowest = [...durations].sort(([, a], [, b]) => b - a).slice(0, 10)
   process.once('exit', () => {
     console.log('Slowest files:')

@@ -1,6 +1,6 @@
 /** What `npm start` and `npm test` need in a fresh clone: npm packages and the build. */
 
-import { stat } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import process from 'node:process'
 import { root, runAttached, SetupError } from './process.js'
@@ -22,12 +22,16 @@ export async function installPackages(say) {
 }
 
 /**
- * Compiles `src/` to `dist/`.
+ * Compiles `src/` to `dist/`, unless that is up to date: programs may run from there.
  *
  * @param {(line: string) => void} say
  * @throws {SetupError}
  */
 export async function build(say) {
+  const sources = await readdir(join(root, 'src'), { recursive: true })
+  const inputs = [...sources.map((name) => join('src', name)), 'tsconfig.json', 'package.json']
+  const changed = Math.max(...(await Promise.all(inputs.map(modified))))
+  if ((await modified('dist/main.js')) > changed) return
   say('Building dist/ (npm run build) …')
   if ((await npm('run', '--silent', 'build')) !== 0) throw new SetupError('The build failed.')
 }

@@ -7,13 +7,12 @@
  * when it first uses them.
  */
 
-import { spawn } from 'node:child_process'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import process from 'node:process'
-import { setTimeout as delay } from 'node:timers/promises'
 import { fetchAll } from './parts.js'
-import { onEnd, root, SetupError, temporaryDirectory } from './process.js'
+import { onEnd, root, SetupError } from './process.js'
+import { runFiles } from './runner.js'
 import { build, installPackages, npm } from './setup.js'
 
 /** Tests of many versions and of whole machines: `npm run test:matrix`. */
@@ -34,6 +33,9 @@ async function testFiles(directory) {
     .sort()
 }
 
+/** @param {string} arg */
+const isOption = (arg) => arg.startsWith('--')
+
 /** @param {string} line */
 const say = (line) => {
   console.log(`[test] ${line}`)
@@ -41,13 +43,20 @@ const say = (line) => {
 
 /** @param {readonly string[]} args */
 async function test(args) {
+  const takeBack = onEnd(() => process.exit(130))
+  const files = await prepare(args)
+  takeBack()
+  return typeof files === 'number' ? files : await runFiles(files, args.filter(isOption))
+}
+
+/**
+ * Sets up what the tests need.
+ *
+ * @param {readonly string[]} args
+ * @returns {Promise<string[] | number>} The files to run, or the exit code of a failed check.
+ */
+async function prepare(args) {
   await installPackages(say)
-  const options = args.filter((arg) => arg.startsWith('--'))
-  const named = args.filter((arg) => !arg.startsWith('--'))
-  if (options.includes('--unit')) {
-    await build(say)
-    return await runFiles([...(await testFiles('test/unit')), ...LIKE_UNIT], options)
-  }
   if (args.length === 0) {
     say('Types, lint and format (npm run check) …')
     const code = await npm('run', '--silent', 'check')
@@ -56,73 +65,10 @@ async function test(args) {
     await fetchAll(say)
   }
   await build(say)
-  if (named.length > 0) return await runFiles(named, options)
-  const files = await testFiles('test')
-  return await runFiles(
-    files.filter((file) => !file.startsWith(`${MATRIX}/`)),
-    options,
-  )
-}
-
-/**
- * Runs test files, and leaves neither a process nor a temporary file behind, however it ends.
- *
- * @param {readonly string[]} files
- * @param {readonly string[]} options
- * @returns {Promise<number>} The exit code.
- */
-async function runFiles(files, options) {
-  say(`${files.length} test files …`)
-  const directory = await temporaryDirectory('prosody-exporter-tests')
-  const runner = spawn(
-    process.execPath,
-    ['--import', 'tsx', join(root, 'scripts/run-tests.js'), ...options, ...files],
-    {
-      cwd: root,
-      stdio: 'inherit',
-      env: { ...process.env, TMPDIR: directory.path },
-      // A process group of its own: Ctrl-C reaches only this process, which ends the whole group.
-      detached: true,
-    },
-  )
-  const ended = new Promise((/** @type {(code: number) => void} */ resolve) => {
-    runner.once('error', () => {
-      resolve(127)
-    })
-    runner.once('exit', (code) => {
-      resolve(code ?? 1)
-    })
-  })
-  const cleanUp = async () => {
-    await endGroup(runner.pid ?? 0)
-    await directory.remove()
-  }
-  let isInterrupted = false
-  onEnd(() => {
-    if (isInterrupted) return
-    isInterrupted = true
-    void cleanUp().then(() => process.exit(130))
-  })
-  const code = await ended
-  if (!isInterrupted) await cleanUp()
-  return code
-}
-
-/**
- * Ends all processes of a group. Programs that the tests start in groups of their own end with
- * their parents (`launch` in process.js).
- *
- * @param {number} group
- */
-async function endGroup(group) {
-  const send = (/** @type {NodeJS.Signals | 0} */ signal) => {
-    try {
-      return process.kill(-group, signal)
-    } catch {
-      return false
-    }
-  }
-  for (let tries = 0; send(tries < 100 ? 'SIGTERM' : 'SIGKILL'); tries++) await delay(50)
+  if (args.includes('--unit')) return [...(await testFiles('test/unit')), ...LIKE_UNIT]
+  const named = args.filter((arg) => !isOption(arg))
+  if (named.length > 0) return named
+  return (await testFiles('test')).filter((file) => !file.startsWith(`${MATRIX}/`))
 }
 
 try {

@@ -74,10 +74,10 @@ test('connections cannot take the descriptors that the stream and a scrape need'
   const exporter = await withExporterFor(t, prosody, {
     flags: ['--log.format=json'],
     env: NOW,
-    script: 'ulimit -n 64; exec "$@"',
+    script: 'ulimit -n 128; exec "$@"',
   })
   await untilUp(exporter)
-  const sockets = Array.from({ length: 200 }, () => connect(exporter.port, '127.0.0.1'))
+  const sockets = Array.from({ length: 300 }, () => connect(exporter.port, '127.0.0.1'))
   t.after(() => {
     for (const socket of sockets) socket.destroy()
   })
@@ -86,8 +86,8 @@ test('connections cannot take the descriptors that the stream and a scrape need'
   // What is needed to dial Prosody anew is not theirs to take.
   await prosody.restart()
   const text = await untilUp(exporter)
-  assert.equal(sampleValue(text, 'prosody_exporter_process_max_fds'), 64)
-  assert.ok(sampleValue(text, 'prosody_exporter_process_open_fds')! < 64)
+  assert.equal(sampleValue(text, 'prosody_exporter_process_max_fds'), 128)
+  assert.ok(sampleValue(text, 'prosody_exporter_process_open_fds')! < 128)
   assert.ok(exporter.running())
 })
 

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { simulate } from './simulation/scenario.js'
 
 // `npm run simulate` goes through 100,000 of them.
-const COUNT = 2000
+const COUNT = 500
 
 test(`${COUNT} lives against a server and a network that fail leave nothing wrong and nothing over`, async () => {
   const failed: string[] = []

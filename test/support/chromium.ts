@@ -58,7 +58,10 @@ export async function withChromium(t: Pick<TestContext, 'after'>): Promise<() =>
     await profile.remove()
   })
   const port = await until(
-    () => /DevTools listening on ws:\/\/[^:]+:(\d+)\//.exec(child.stderr())?.[1],
+    () => {
+      if (!child.running()) throw new Error(`Chromium ended: ${child.stderr().trim()}`)
+      return /DevTools listening on ws:\/\/[^:]+:(\d+)\//.exec(child.stderr())?.[1]
+    },
     { what: 'Chromium listens' },
   )
   return () => openTab(t, Number(port))

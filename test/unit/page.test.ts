@@ -340,7 +340,7 @@ describe('the page', () => {
     const { get, read } = one()
     const page = await read('/')
     const links = Array.from(page.matchAll(/(?:href|src)="([^"]*)"/g), ([, link]) => link!)
-    assert.ok(links.includes('../some/metrics') && links.includes('../-/ready'))
+    assert.ok(links.includes('./some/metrics') && links.includes('./-/ready'))
     for (const link of links) assert.match(link, /^\.\//)
     const assets = links.filter((link) => link.includes('?v='))
     // METRICS.md too, if there is one.

@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { root, temporaryDirectory, until } from '../../scripts/process.js'
+
+/** The parent of each process that runs, by process id. */
+async function parents(): Promise<Map<number, number>> {
+  const ids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
+  const entries = ids.map(async (id) => {
+    const text = await readFile(`/proc/${id}/stat`, 'utf8').catch(() => '')
+    // The name, in parentheses, can contain anything.
+    const [state = 'Z', parent = '0'] = text.slice(text.lastIndexOf(')') + 2).split(' ')
+    return [Number(id), state === 'Z' ? 0 : Number(parent)] as const
+  })
+  return new Map((await Promise.all(entries)).filter(([, parent]) => parent !== 0))
+}
+
+/** A process and all that it has started. */
+function family(pid: number, of: ReadonlyMap<number, number>): number[] {
+  const children = [...of].filter(([, parent]) => parent === pid).map(([child]) => child)
+  return [pid, ...children.flatMap((child) => family(child, of))]
+}
+
+const COMMAND = ['test', '--', 'test/support/hanging.ts']
+
+for (const [what, interrupt] of [
+  // The terminal sends the signal to the whole process group in its foreground.
+  ['Ctrl-C during npm test', (group: readonly number[]) => process.kill(-group[0]!, 'SIGINT')],
+  [
+    'SIGINT to the runner alone',
+    async (group: readonly number[]) => {
+      for (const pid of group) {
+        const [program, script] = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0')
+        if (program === 'node' && script === 'scripts/test.js') process.kill(pid, 'SIGINT')
+      }
+    },
+  ],
+] as const) {
+  test(`${what} leaves neither a process nor a temporary directory`, async (t) => {
+    const directory = await temporaryDirectory('pe')
+    t.after(() => directory.remove())
+    const child = spawn('npm', COMMAND, {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'inherit'],
+      // Node's test runner runs nothing inside another one, which it recognises by this variable.
+      env: { ...process.env, TMPDIR: directory.path, NODE_TEST_CONTEXT: undefined },
+      detached: true,
+    })
+    const exited = once(child, 'exit')
+    let output = ''
+    child.stdout.setEncoding('utf8').on('data', (text) => (output += String(text)))
+    await until(() => child.exitCode !== null || output.includes('everything is started'), {
+      what: 'the programs of the test run',
+    })
+    assert.equal(child.exitCode, null, output)
+    const all = family(child.pid!, await parents())
+    // npm, its shell, both runners, the test, and its four programs.
+    assert.ok(all.length >= 9, `${all.length} processes`)
+    assert.notDeepEqual(await readdir(join(directory.path)), [])
+
+    await interrupt(all)
+    const [code, signal] = (await exited) as [number | null, string | null]
+    assert.ok(code !== 0 || signal !== null)
+    const left = await parents()
+    assert.deepEqual(
+      all.filter((pid) => left.has(pid)),
+      [],
+    )
+    assert.deepEqual(await readdir(directory.path), [])
+  })
+}
