@@ -102,9 +102,11 @@ export function createScraper(options: ScraperOptions): Scraper {
     last = { snapshot, until, connected: options.link().connected }
     // Its timer held the one before, however many were collected meanwhile.
     clearTimeout(release)
+    // A collection can take longer than that. Node 26 writes a warning about negative delays.
+    const leftMs = Math.max(0, until - now())
     release = setTimeout(() => {
       last = undefined
-    }, until - now()).unref()
+    }, leftMs).unref()
   }
 
   async function run(collector: Collector): Promise<Result> {

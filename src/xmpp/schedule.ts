@@ -5,7 +5,7 @@ export type Schedule = (delayMs: number, run: () => void) => () => void
 const LONGEST_MS = 2 ** 31 - 1
 
 export const realTime: Schedule = (delayMs, run) => {
-  const timer = setTimeout(run, Math.min(delayMs, LONGEST_MS))
+  const timer = setTimeout(run, Math.max(0, Math.min(delayMs, LONGEST_MS)))
   return () => {
     clearTimeout(timer)
   }
