@@ -4,7 +4,7 @@
 // the built one: what tsx adds to each function is a fifth of the memory.
 // Run: node --import tsx bench/servers.ts [servers [seconds of each phase]], e.g. 1000 300
 
-import { execFileSync, fork } from 'node:child_process'
+import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { Agent, request, type IncomingMessage } from 'node:http'

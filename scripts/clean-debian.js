@@ -11,34 +11,50 @@ import { aptState, cache, download, lock } from './debian.js'
 import { run, SetupError } from './process.js'
 import { inRoot } from './root.js'
 
-const SUITE = 'trixie'
-const BASE = ['?essential', 'apt', 'debian-archive-keyring', 'systemd', 'iproute2']
+/**
+ * @typedef {object} CleanDebian
+ * @property {string} name The directory below `.cache`.
+ * @property {string} suite
+ * @property {readonly string[]} installed
+ * @property {readonly string[]} [onHand] Packages that `apt-get install` finds there without a network.
+ */
 
-/** What `apt-get install` finds there without a network. */
-const ON_HAND = [
-  ...['nodejs', 'prosody', 'prometheus', 'procps'],
-  ...['apache2-utils', 'whois', 'openssl', 'curl'],
-]
+/** The machine of a new user. @type {CleanDebian} */
+export const USERS_DEBIAN = {
+  name: 'clean-trixie',
+  suite: 'trixie',
+  installed: ['?essential', 'apt', 'debian-archive-keyring', 'systemd', 'iproute2'],
+  onHand: [
+    ...['nodejs', 'prosody', 'prometheus', 'procps'],
+    ...['apache2-utils', 'whois', 'openssl', 'curl'],
+  ],
+}
 
 /**
+ * @param {CleanDebian} debian
  * @param {(line: string) => void} [say] Told when something is fetched.
  * @returns {Promise<string>} Its root directory, to be copied.
  */
-export async function findCleanDebian(say = () => undefined) {
-  const target = join(cache, `clean-${SUITE}`)
+export async function findCleanDebian(
+  { name, suite, installed, onHand = [] },
+  say = () => undefined,
+) {
+  const target = join(cache, name)
   if (existsSync(target)) return target
   const unlock = await lock()
   try {
     if (existsSync(target)) return target
-    say(`Fetching a clean Debian ${SUITE} into .cache …`)
+    say(`Fetching a clean Debian ${suite} (${name}) into .cache …`)
     const partial = `${target}.partial`
     await rm(partial, { recursive: true, force: true })
     const archives = join(partial, 'var/cache/apt/archives')
     await mkdir(archives, { recursive: true })
-    await install(partial, await fetch(BASE, archives))
-    await fetch([...BASE, ...ON_HAND], archives)
+    const wanted = { packages: installed, suite, dependencies: /** @type {const} */ ('all') }
+    await install(partial, await fetch(wanted, archives))
+    if (onHand.length > 0) await fetch({ ...wanted, packages: [...installed, ...onHand] }, archives)
+    else await rm(archives, { recursive: true })
     // What apt knows of Debian, so that it needs no `apt-get update`.
-    const state = aptState(wanted(BASE))
+    const state = aptState(wanted)
     await cp(join(state, 'lists'), join(partial, 'var/lib/apt/lists'), { recursive: true })
     const sources = 'etc/apt/sources.list.d'
     await cp(join(state, 'sources'), join(partial, sources), { recursive: true })
@@ -49,20 +65,13 @@ export async function findCleanDebian(say = () => undefined) {
   }
 }
 
-/** @param {readonly string[]} packages */
-const wanted = (packages) => ({
-  packages,
-  suite: SUITE,
-  dependencies: /** @type {const} */ ('all'),
-})
-
 /**
- * @param {readonly string[]} packages
+ * @param {import('./debian.js').Unpackable} wanted
  * @param {string} archives Where to put them.
  * @returns {Promise<string[]>} Their names.
  */
-async function fetch(packages, archives) {
-  const debs = await download(wanted(packages), 'the network is needed once')
+async function fetch(wanted, archives) {
+  const debs = await download(wanted, 'the network is needed once')
   for (const deb of debs) {
     await cp(deb, join(archives, basename(deb)))
     await rm(deb)
@@ -98,7 +107,11 @@ async function install(root, names) {
   await writeFile(join(root, 'var/lib/dpkg/status'), '')
   // It need not outlive a power cut.
   await writeFile(join(root, 'etc/dpkg/dpkg.cfg.d/test'), 'force-unsafe-io\n')
+  // No package starts its service. @see policy-rc.d(8)
+  const policy = join(root, 'usr/sbin/policy-rc.d')
+  await writeFile(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 })
   for (const part of [first.sort().reverse(), names]) {
     await inside('dpkg', '--force-depends', '--install', ...part.map(archive))
   }
+  await rm(policy)
 }

@@ -221,6 +221,17 @@ async function recordInstalled(root, debs) {
 }
 
 /**
+ * The machine's proxies and the like, as lines of apt.conf. Its hooks act on the machine: without them.
+ *
+ * @returns {Promise<string[]>}
+ */
+export async function acquireSettings() {
+  const { stdout } = await run('apt-config', ['dump'])
+  const line = /^Acquire::(?!IndexTargets|Changelogs|cdrom)[\w-]+(::.*)? ".*";$/
+  return stdout.split('\n').filter((each) => line.test(each))
+}
+
+/**
  * Where apt keeps its lists for it, and the sources that they are of.
  *
  * @param {Unpackable} wanted
@@ -249,18 +260,13 @@ export async function download({ packages, suite, dependencies }, advice) {
   await writeFile(join(parts, 'debian.list'), files.list)
   await writeFile(join(parts, 'debian.sources'), files.sources)
 
-  // The machine's proxies and the like are kept; its hooks, which act on the machine, are not.
-  const settings = await run('apt-config', ['dump'])
   const conf = join(state, 'apt.conf')
-  const kept = settings.stdout
-    .split('\n')
-    .filter((line) => /^Acquire::(?!IndexTargets|Changelogs|cdrom)[\w-]+(::.*)? ".*";$/.test(line))
   // What apt takes for installed.
   const status = join(state, 'status')
   const installed = await readFile('/var/lib/dpkg/status', 'utf8')
   await writeFile(status, dependencies === 'all' ? '' : essentialPackages(installed))
   const lines = [
-    ...kept,
+    ...(await acquireSettings()),
     `Dir::State::status "${status}";`,
     'Acquire::Languages "none";',
     'Acquire::Retries "3";',

@@ -6,7 +6,7 @@
 import process from 'node:process'
 import { fetchAll } from './parts.js'
 import { ejabberdVersions, findEjabberd } from './ejabberd.js'
-import { findCleanDebian } from './clean-debian.js'
+import { findCleanDebian, USERS_DEBIAN } from './clean-debian.js'
 import { findProsody } from './installation.js'
 import { onEnd, SetupError } from './process.js'
 import { runFiles } from './runner.js'
@@ -24,7 +24,7 @@ async function matrix(args) {
   await build(say)
   await fetchAll(say)
   await findProsody('newest', say)
-  await findCleanDebian(say)
+  await findCleanDebian(USERS_DEBIAN, say)
   for (const version of ejabberdVersions) await findEjabberd(version, say)
   if (args.includes('--write')) process.env['MATRIX_WRITE'] = '1'
   takeBack()

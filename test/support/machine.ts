@@ -3,7 +3,7 @@
 import { appendFile, cp, mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import process from 'node:process'
-import { findCleanDebian } from '../../scripts/clean-debian.js'
+import { findCleanDebian, USERS_DEBIAN } from '../../scripts/clean-debian.js'
 import { run, temporaryDirectory } from '../../scripts/process.js'
 import { inRoot } from '../../scripts/root.js'
 import { bootSystemd } from '../../scripts/systemd.js'
@@ -37,7 +37,7 @@ export async function withMachine(
     for (const end of ends) await end()
   })
   const root = join(directory.path, 'root')
-  await must(['cp', '-a', await findCleanDebian(), root])
+  await must(['cp', '-a', await findCleanDebian(USERS_DEBIAN), root])
   const write: Machine['write'] = async (path, text, mode = 0o644) => {
     await mkdir(join(root, dirname(path)), { recursive: true })
     await writeFile(join(root, path), text, { mode })

@@ -1,0 +1,62 @@
+/**
+ * Inside of a Debian of `roots.js`, which has processes and temporary files of its own: `npm start`, then `npm test` with
+ * the files given, in the checkout; neither may leave a process or a temporary file.
+ */
+
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
+import process from 'node:process'
+import { setTimeout as delay } from 'node:timers/promises'
+
+const { CHECKOUT: cwd } = process.env
+
+async function assertNothingLeft() {
+  const own = new Set(['1', String(process.pid)])
+  // What ends with its parent needs a moment.
+  const processes = () =>
+    readdirSync('/proc').filter((name) => /^\d+$/.test(name) && !own.has(name))
+  for (let tries = 0; processes().length > 0 && tries < 100; tries++) await delay(100)
+  assert.deepEqual(processes(), [], 'a process is left')
+  assert.deepEqual(readdirSync('/tmp'), [], 'a temporary file is left')
+}
+
+async function start() {
+  const child = spawn('npm', ['start'], { cwd, stdio: ['ignore', 'pipe', 'inherit'] })
+  const exited = once(child, 'exit')
+  let output = ''
+  const ready = new Promise((/** @type {(url: string | undefined) => void} */ resolve) => {
+    child.stdout.setEncoding('utf8').on('data', (/** @type {string} */ text) => {
+      process.stdout.write(text)
+      output += text
+      const url = /Ready: (http:\S+)/.exec(output)?.[1]
+      if (url !== undefined) resolve(url)
+    })
+    child.stdout.once('end', () => {
+      resolve(undefined)
+    })
+  })
+  const url = await ready
+  assert.ok(url, 'npm start is not ready')
+  const exposition = await (await fetch(url)).text()
+  assert.match(exposition, /^xmpp_up 1$/m)
+  assert.match(exposition, /^prosody_(?!exporter_)/m)
+  child.kill('SIGINT')
+  await exited
+  await assertNothingLeft()
+}
+
+async function test() {
+  const files = process.argv.slice(2)
+  const child = spawn('npm', ['test', ...(files.length > 0 ? ['--', ...files] : [])], {
+    cwd,
+    stdio: ['ignore', 'inherit', 'inherit'],
+  })
+  const [code] = /** @type {[number | null]} */ (await once(child, 'exit'))
+  assert.equal(code, 0, 'npm test failed')
+  await assertNothingLeft()
+}
+
+await start()
+await test()
