@@ -23,7 +23,11 @@ async function assertNothingLeft() {
 }
 
 async function start() {
-  const child = spawn('npm', ['start'], { cwd, stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn('npm', ['start'], {
+    cwd,
+    stdio: ['ignore', 'pipe', 'inherit'],
+    detached: true,
+  })
   const exited = once(child, 'exit')
   let output = ''
   const ready = new Promise((/** @type {(url: string | undefined) => void} */ resolve) => {
@@ -42,7 +46,8 @@ async function start() {
   const exposition = await (await fetch(url)).text()
   assert.match(exposition, /^xmpp_up 1$/m)
   assert.match(exposition, /^prosody_(?!exporter_)/m)
-  child.kill('SIGINT')
+  // As the terminal does at Ctrl-C.
+  process.kill(-(child.pid ?? 0), 'SIGINT')
   await exited
   await assertNothingLeft()
 }
@@ -53,7 +58,10 @@ async function test() {
     cwd,
     stdio: ['ignore', 'inherit', 'inherit'],
   })
-  const [code] = /** @type {[number | null]} */ (await once(child, 'exit'))
+  /** @type {number | null} */
+  const code = await new Promise((resolve) => {
+    child.once('exit', resolve)
+  })
   assert.equal(code, 0, 'npm test failed')
   await assertNothingLeft()
 }

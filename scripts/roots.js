@@ -22,7 +22,8 @@ import {
   temporaryDirectory,
 } from './process.js'
 
-const BASE = ['?essential', 'apt', 'debian-archive-keyring']
+// As debootstrap's smallest variant.
+const BASE = ['?essential', 'apt', 'debian-archive-keyring', 'mount', 'passwd', 'login']
 
 /** Each with a version of Node.js from npm. */
 const MACHINES = [
@@ -99,8 +100,8 @@ async function prepare({ name, suite, installed, node }) {
     say(`${name}: installing Node.js ${node} and npm …`)
     // The package `node` fetches the program for this machine with a script of its own.
     const packages = [`node@${node}`, `npm@10`]
-    const options = ['--silent', '--no-save', '--no-audit', '--prefix', join(local, 'lib')]
-    await must('npm', ['install', ...options, '--allow-scripts=node', ...packages])
+    const options = ['--no-save', '--no-audit', '--prefix', join(local, 'lib')]
+    await must('npm', ['install', ...options, ...packages])
     const modules = '../lib/node_modules'
     await must('ln', ['-sf', `${modules}/node/bin/node`, join(local, 'bin/node')])
     await must('ln', ['-sf', `${modules}/npm/bin/npx-cli.js`, join(local, 'bin/npx')])
