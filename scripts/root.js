@@ -7,8 +7,10 @@ import { tmpdir } from 'node:os'
 import process from 'node:process'
 import { root as repository } from './process.js'
 
+// Below /tmp the mount points are in memory, so that the root directory does not collect them.
 const ENTER = `
 root=$1; shift
+mkdir -p "$root/tmp" && mount -t tmpfs tmpfs "$root/tmp" || exit
 while [ "$1" != -- ]; do
   mkdir -p "$root$1" && mount --rbind "$1" "$root$1" || exit
   shift

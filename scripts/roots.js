@@ -74,7 +74,7 @@ id=$(id -u "$user")
 # Not exec: as the first process the shell reaps the processes that lost their parents.
 setpriv --reuid "$id" --regid "$id" --clear-groups "$@"`
 
-/** What tells npm and apt where their registries are, and whom to trust. */
+/** The variables with which npm and apt reach their registries and check their certificates. */
 const OF_NETWORK =
   /^(https?_proxy|no_proxy|node_extra_ca_certs|ssl_cert_file|npm_config_registry)$/i
 

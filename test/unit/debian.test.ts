@@ -83,7 +83,7 @@ test('the essential packages and their dependencies are those of every Debian', 
   ])
 })
 
-test('a Prosody that ends early shows its last errors, or the end of what it printed', () => {
+test('a Prosody that ends early shows its last errors, or the end of its output', () => {
   const banner = '*'.repeat(26)
   const missing = `${banner}\nProsody was unable to find luaexpat\nSee the website\n${banner}\n`
   assert.equal(
