@@ -19,8 +19,10 @@ const REST = [
 async function check([program = '', ...args]) {
   const bin = join(root, 'node_modules/.bin', program)
   const { code, output } = await run(bin, args, { cwd: root })
+  // The linter's warnings are shown, too.
+  if (code !== 0 || program === 'eslint') process.stderr.write(output)
   if (code === 0) return
-  console.error(`${program} ${args.join(' ')}\n${output.trimEnd()}`)
+  console.error(`${program} ${args.join(' ')} failed.`)
   process.exitCode = 1
 }
 

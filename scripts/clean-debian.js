@@ -7,13 +7,13 @@ import { existsSync } from 'node:fs'
 import { cp, mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import process from 'node:process'
-import { aptState, cache, download, lock } from './debian.js'
+import { aptState, cache, download, hashOf, lock } from './debian.js'
 import { run, SetupError } from './process.js'
 import { inRoot } from './root.js'
 
 /**
  * @typedef {object} CleanDebian
- * @property {string} name The directory below `.cache`.
+ * @property {string} name Of the directory below `.cache`, before a hash.
  * @property {string} suite
  * @property {readonly string[]} installed
  * @property {readonly string[]} [onHand] Packages that `apt-get install` finds there without a network.
@@ -39,7 +39,7 @@ export async function findCleanDebian(
   { name, suite, installed, onHand = [] },
   say = () => undefined,
 ) {
-  const target = join(cache, name)
+  const target = join(cache, `${name}-${hashOf([suite, installed, onHand])}`)
   if (existsSync(target)) return target
   const unlock = await lock()
   try {

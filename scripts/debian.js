@@ -157,8 +157,7 @@ export async function unpack(name, wanted, say = () => undefined) {
   const isRoot = dependencies === 'all'
   // The hash fetches again what another version of this code, or another release of the machine,
   // would have unpacked differently.
-  const key = JSON.stringify([packages, dependencies, isRoot ? '' : await baseSuite()])
-  const hash = createHash('sha256').update(key).digest('hex').slice(0, 8)
+  const hash = hashOf([packages, dependencies, isRoot ? '' : await baseSuite()])
   const target = join(cache, `${name}-${suite}-${hash}`)
   if (existsSync(target)) return target
   const advice = `install ${packages.join(' and ')} by hand`
@@ -185,6 +184,15 @@ export async function unpack(name, wanted, say = () => undefined) {
   } finally {
     await unlock()
   }
+}
+
+/**
+ * A short hash for the name of a directory in `.cache`, of all that its content depends on.
+ *
+ * @param {unknown} content
+ */
+export function hashOf(content) {
+  return createHash('sha256').update(JSON.stringify(content)).digest('hex').slice(0, 8)
 }
 
 /**
@@ -357,18 +365,22 @@ function lastLine(text) {
 /** Waits for other processes that fetch; one at a time, for apt's lists and the unpacking. */
 export async function lock() {
   const path = join(cache, 'lock')
-  await mkdir(cache, { recursive: true })
+  const own = `${path}.${process.pid}`
+  await mkdir(own, { recursive: true })
+  await writeFile(join(own, 'pid'), String(process.pid))
   await until(
     async () => {
       try {
-        await mkdir(path)
-        await writeFile(join(path, 'pid'), String(process.pid))
+        // Moved into place, so that it never is there without its owner. It fails when there is one.
+        await rename(own, path)
         return true
       } catch (error) {
         const { code, message } = /** @type {NodeJS.ErrnoException} */ (error)
-        if (code !== 'EEXIST') throw new SetupError(`Cannot write to ${cache}: ${message}`)
-        const owner = Number(await readFile(join(path, 'pid'), 'utf8').catch(() => 0))
-        if (owner !== 0 && !existsSync(`/proc/${owner}`)) await breakLock(path)
+        if (code !== 'EEXIST' && code !== 'ENOTEMPTY') {
+          throw new SetupError(`Cannot write to ${cache}: ${message}`)
+        }
+        const owner = await readOwner(path)
+        if (owner !== 0 && !existsSync(`/proc/${owner}`)) await breakLock(path, owner)
         return false
       }
     },
@@ -382,9 +394,18 @@ export async function lock() {
 }
 
 /** @param {string} path */
-async function breakLock(path) {
-  // Renamed first: of two processes that see a dead owner, only one can take the lock away.
-  const aside = `${path}.${process.pid}`
+async function readOwner(path) {
+  return Number(await readFile(join(path, 'pid'), 'utf8').catch(() => 0))
+}
+
+/**
+ * @param {string} path
+ * @param {number} owner The process that is gone.
+ */
+async function breakLock(path, owner) {
+  const aside = `${path}.broken.${process.pid}`
   await rename(path, aside).catch(() => undefined)
-  await rm(aside, { recursive: true, force: true })
+  // Another process may have broken it before, and hold it now: then it gets it back.
+  if ((await readOwner(aside)) === owner) await rm(aside, { recursive: true, force: true })
+  else await rename(aside, path).catch(() => undefined)
 }

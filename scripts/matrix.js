@@ -27,7 +27,6 @@ async function matrix(args) {
   await findCleanDebian(USERS_DEBIAN, say)
   for (const version of ejabberdVersions) await findEjabberd(version, say)
   if (args.includes('--write')) process.env['MATRIX_WRITE'] = '1'
-  takeBack()
   // One after another: the servers are many, and the cores few.
   const options = ['--concurrency=1', ...args.filter((arg) => arg.startsWith('--test-'))]
   return await runFiles(
@@ -40,6 +39,7 @@ async function matrix(args) {
       'test/matrix/walk.test.ts',
     ],
     options,
+    takeBack,
   )
 }
 

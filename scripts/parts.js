@@ -70,7 +70,7 @@ export async function findPython(say) {
   const modules = join(root, 'usr/lib/python3/dist-packages')
   return {
     command,
-    env: { ...env, PYTHONPATH: modules, PYTHONDONTWRITEBYTECODE: '1' },
+    env: { ...env, PYTHONHOME: undefined, PYTHONPATH: modules, PYTHONDONTWRITEBYTECODE: '1' },
   }
 }
 

@@ -51,7 +51,14 @@ function atExit(clean) {
 }
 
 function cleanLeftovers() {
-  for (const clean of leftovers) clean()
+  // The last first: a program ends before the directory that it writes to is removed.
+  for (const clean of [...leftovers].reverse()) {
+    try {
+      clean()
+    } catch {
+      // The others are to be cleaned all the same.
+    }
+  }
 }
 
 /**
@@ -164,6 +171,8 @@ export function onEnd(callback) {
  * @returns {boolean} Whether there is any.
  */
 export function signalGroup(group, signal) {
+  // 0 would be the group of this process.
+  if (group <= 1) return false
   try {
     return process.kill(-group, signal)
   } catch {
@@ -287,7 +296,7 @@ export async function until(check, { what, timeoutMs = PATIENCE_MS, everyMs = 50
 export async function temporaryDirectory(prefix) {
   const path = await mkdtemp(join(tmpdir(), `${prefix}-`))
   const takeBack = atExit(() => {
-    rmSync(path, { recursive: true, force: true })
+    rmSync(path, { recursive: true, force: true, maxRetries: 3 })
   })
   return {
     path,

@@ -7,7 +7,8 @@ import { tmpdir } from 'node:os'
 import process from 'node:process'
 import { root as repository } from './process.js'
 
-// Below /tmp the mount points are in memory, so that the root directory does not collect them.
+// Mount points below /tmp are in memory: the name of a temporary directory is another one each time,
+// and the root directory would collect them.
 const ENTER = `
 root=$1; shift
 mkdir -p "$root/tmp" && mount -t tmpfs tmpfs "$root/tmp" || exit

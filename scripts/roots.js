@@ -8,7 +8,7 @@
  */
 
 import { existsSync } from 'node:fs'
-import { cp, mkdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import process from 'node:process'
 import { findCleanDebian } from './clean-debian.js'
@@ -94,7 +94,7 @@ async function must(command, args) {
  * @returns {Promise<string>} Its root directory, with Node.js and npm.
  */
 async function prepare({ name, suite, installed, node }) {
-  const root = await findCleanDebian({ name: `machine-${name}`, suite, installed }, say)
+  const root = await findCleanDebian({ name: `machine-${name}-node${node}`, suite, installed }, say)
   const local = join(root, 'usr/local')
   if (!existsSync(join(local, 'bin/npm'))) {
     say(`${name}: installing Node.js ${node} and npm …`)
@@ -166,6 +166,9 @@ async function test(args) {
   const chosen = MACHINES.filter(
     ({ name }) => names.length === 0 || names.some((part) => name.includes(part)),
   )
+  if (chosen.length === 0) {
+    throw new SetupError(`Expected one of ${MACHINES.map(({ name }) => name).join(', ')}.`)
+  }
   /** @type {string[]} */
   const failed = []
   for (const machine of chosen) {
@@ -176,11 +179,14 @@ async function test(args) {
       const home = user === 'root' ? '/root' : `/home/${user}`
       const checkout = join(root, home, 'prosody-exporter')
       await checkOut(checkout)
-      await cp(join(repository, 'scripts/in-root.js'), join(root, 'usr/local/lib/in-root.mjs'))
       await must('chroot', [root, 'chown', '-R', `${user}:${user}`, join(home, 'prosody-exporter')])
       const startedAt = Date.now()
       const tests = isWhole ? [] : TESTS
-      const code = await enter(root, user, ['node', '/usr/local/lib/in-root.mjs', ...tests])
+      const code = await enter(root, user, [
+        'node',
+        join(home, 'prosody-exporter/scripts/in-root.js'),
+        ...tests,
+      ])
       say(
         `${what}: ${code === 0 ? 'passed' : 'FAILED'} in ${Math.round((Date.now() - startedAt) / 1000)} s`,
       )

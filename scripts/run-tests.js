@@ -54,7 +54,7 @@ stream.once('end', () => {
   }
   const slowest = [...durations].sort(([, a], [, b]) => b - a).slice(0, 10)
   process.once('exit', () => {
-    console.log('Slowest files:')
+    console.log('Slowest files, by the time in their tests:')
     for (const [file, ms] of slowest) {
       console.log(`${(ms / 1000).toFixed(1).padStart(8)} s  ${relative(root, file)}`)
     }

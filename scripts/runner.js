@@ -1,6 +1,7 @@
 /** Runs test files so that nothing of them is left when they end, or are interrupted. */
 
 import { spawn } from 'node:child_process'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import process from 'node:process'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -11,9 +12,10 @@ import { onEnd, root, signalGroup, temporaryDirectory } from './process.js'
  *
  * @param {readonly string[]} files
  * @param {readonly string[]} options Those of run-tests.js.
+ * @param {() => void} onStarted Called when it handles signals by itself.
  * @returns {Promise<number>} The exit code.
  */
-export async function runFiles(files, options) {
+export async function runFiles(files, options, onStarted) {
   // A short name, for below it are sockets, whose paths have at most 107 bytes (unix(7)).
   const directory = await temporaryDirectory('petest')
   const runner = spawn(
@@ -35,14 +37,17 @@ export async function runFiles(files, options) {
       resolve(code ?? 1)
     })
   })
-  const cleanUp = async () => {
-    await endGroup(runner.pid ?? 0)
-    await directory.remove()
-  }
-  const takeBack = onEnd(() => {
-    takeBack()
-    void cleanUp().then(() => process.exit(130))
+  /** @type {Promise<void> | undefined} */
+  let cleaning
+  const cleanUp = () =>
+    (cleaning ??= (async () => {
+      await endGroup(runner.pid ?? 0)
+      await directory.remove()
+    })())
+  onEnd(() => {
+    void cleanUp().finally(() => process.exit(130))
   })
+  onStarted()
   const code = await ended
   await cleanUp()
   return code
@@ -55,7 +60,28 @@ export async function runFiles(files, options) {
  * @param {number} group
  */
 async function endGroup(group) {
-  for (let tries = 0; signalGroup(group, tries < 100 ? 'SIGTERM' : 'SIGKILL'); tries++) {
+  for (let tries = 0; tries < 200; tries++) {
+    if (!signalGroup(group, tries < 100 ? 'SIGTERM' : 'SIGKILL')) return
+    if (!(await hasLiving(group))) return
     await delay(50)
   }
+}
+
+/**
+ * Whether any process of the group is more than a zombie, which a first process that does not reap
+ * (PID 1 of some containers) can leave for ever.
+ *
+ * @param {number} group
+ */
+async function hasLiving(group) {
+  const ids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name))
+  // Without /proc (macOS) the signal alone tells.
+  if (ids.length === 0) return true
+  const living = ids.map(async (id) => {
+    const text = await readFile(`/proc/${id}/stat`, 'utf8').catch(() => '')
+    // The name, in parentheses, can contain anything. Then: state, parent, group (proc(5)).
+    const [state, , itsGroup] = text.slice(text.lastIndexOf(')') + 2).split(' ')
+    return Number(itsGroup) === group && state !== 'Z'
+  })
+  return (await Promise.all(living)).includes(true)
 }

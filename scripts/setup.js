@@ -29,9 +29,11 @@ export async function installPackages(say) {
  */
 export async function build(say) {
   const sources = await readdir(join(root, 'src'), { recursive: true })
-  const inputs = [...sources.map((name) => join('src', name)), 'tsconfig.json', 'package.json']
+  const inputs = [...sources.map((name) => join('src', name)), 'tsconfig.json']
+  inputs.push('tsconfig.build.json', 'package.json')
   const changed = Math.max(...(await Promise.all(inputs.map(modified))))
-  if ((await modified('dist/main.js')) > changed) return
+  // The build writes this file last of all, so a build that failed does not count.
+  if ((await modified('dist/http/page/client/icon.svg')) > changed) return
   say('Building dist/ (npm run build) …')
   if ((await npm('run', '--silent', 'build')) !== 0) throw new SetupError('The build failed.')
 }

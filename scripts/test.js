@@ -3,7 +3,7 @@
  * `npm run test:unit`: only the tests that need nothing but the npm packages and loopback.
  *
  * With files (`npm test -- test/integration/page.test.ts`) only those are run, without the checks;
- * `--test-name-pattern` is passed to Node's test runner. A test fetches the programs that it needs
+ * `--test-name-pattern=PATTERN` is passed to Node's test runner. A test fetches the programs that it needs
  * when it first uses them.
  */
 
@@ -43,10 +43,13 @@ const say = (line) => {
 
 /** @param {readonly string[]} args */
 async function test(args) {
+  const unknown = args.filter(isOption).find((arg) => !/^--(unit$|test-name-pattern=)/.test(arg))
+  if (unknown !== undefined) {
+    throw new SetupError(`${unknown} is unknown: expected --unit or --test-name-pattern=PATTERN.`)
+  }
   const takeBack = onEnd(() => process.exit(130))
   const files = await prepare(args)
-  takeBack()
-  return typeof files === 'number' ? files : await runFiles(files, args.filter(isOption))
+  return typeof files === 'number' ? files : await runFiles(files, args.filter(isOption), takeBack)
 }
 
 /**

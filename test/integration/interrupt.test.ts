@@ -1,10 +1,8 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { root, temporaryDirectory, until } from '../../scripts/process.js'
+import { launch, root, signalGroup, temporaryDirectory, until } from '../../scripts/process.js'
 
 /** The parent of each process that runs, by process id. */
 async function parents(): Promise<Map<number, number>> {
@@ -32,38 +30,36 @@ for (const [what, interrupt] of [
   [
     'SIGINT to the runner alone',
     async (group: readonly number[]) => {
-      for (const pid of group) {
-        const [program, script] = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0')
-        if (program === 'node' && script === 'scripts/test.js') process.kill(pid, 'SIGINT')
-      }
+      const commands = await Promise.all(
+        group.map(async (pid) => ({ pid, line: await readFile(`/proc/${pid}/cmdline`, 'utf8') })),
+      )
+      const runners = commands.filter(({ line }) => line.startsWith('node\0scripts/test.js\0'))
+      assert.equal(runners.length, 1)
+      process.kill(runners[0]!.pid, 'SIGINT')
     },
   ],
 ] as const) {
   test(`${what} leaves neither a process nor a temporary directory`, async (t) => {
     const directory = await temporaryDirectory('pe')
     t.after(() => directory.remove())
-    const child = spawn('npm', COMMAND, {
+    const child = launch('npm', COMMAND, {
       cwd: root,
-      stdio: ['ignore', 'pipe', 'inherit'],
       // Node's test runner runs nothing inside another one, which it recognises by this variable.
       env: { ...process.env, TMPDIR: directory.path, NODE_TEST_CONTEXT: undefined },
       detached: true,
     })
-    const exited = once(child, 'exit')
-    let output = ''
-    child.stdout.setEncoding('utf8').on('data', (text) => (output += String(text)))
-    await until(() => child.exitCode !== null || output.includes('everything is started'), {
+    t.after(() => signalGroup(child.pid, 'SIGKILL'))
+    await until(() => !child.running() || child.output().includes('everything is started'), {
       what: 'the programs of the test run',
     })
-    assert.equal(child.exitCode, null, output)
-    const all = family(child.pid!, await parents())
+    assert.ok(child.running(), child.output())
+    const all = family(child.pid, await parents())
     // npm, its shell, both runners, the test, and its four programs.
     assert.ok(all.length >= 9, `${all.length} processes`)
     assert.notDeepEqual(await readdir(join(directory.path)), [])
 
     await interrupt(all)
-    const [code, signal] = (await exited) as [number | null, string | null]
-    assert.ok(code !== 0 || signal !== null)
+    assert.notEqual(await child.exited, 0)
     const left = await parents()
     assert.deepEqual(
       all.filter((pid) => left.has(pid)),

@@ -129,7 +129,7 @@ function escape(name: string): string {
 /** Without `_created`, which every counter and summary is to have in OpenMetrics. */
 async function readServer(exporter: RunningExporter, format: Format, sinceSeconds: number) {
   const read = await readExporter(exporter, format)
-  // What the module itself counts is real-counts.test.ts's.
+  // What the module itself counts is the subject of counts.test.ts.
   const families = read.filter((each) => isServerFamily(each) && !each.name.startsWith('xmpp_'))
   return seriesOf(
     families.map((family) => {

@@ -228,14 +228,15 @@ for (const version of everyVersion) {
     const { prosody, runaway, user } = await startProsody(t, version, '0.01')
     // Not from the first id on: collections are not counted, they have a limit of their own.
     for (const request of [page({ first: '2' }), form]) {
-      await setAccounts(prosody, 4)
-      const before = cpuMs(prosody.pid)
+      let [took, counted] = [0, 0]
       for (let i = 0; i < 20; i++) {
+        await setAccounts(prosody, 4)
+        const before = cpuMs(prosody.pid)
         const answers = await floodAsRunaway(runaway, times(5, [request]))
         assert.deepEqual([...answers], [['result', 5]])
+        took += cpuMs(prosody.pid) - before
+        counted += 1000 * (4 - (await accountOf(prosody)).left)
       }
-      const took = cpuMs(prosody.pid) - before
-      const counted = 1000 * (4 - (await accountOf(prosody)).left)
       t.diagnostic(`${counted} of ${took} ms`)
       assert.ok(counted > took / 3, `${counted} of ${took} ms`)
     }

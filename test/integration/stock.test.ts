@@ -45,6 +45,7 @@ const success = (text: string, name: string) =>
 
 for (const version of everyVersion) {
   test(`Prosody ${version} without the module tells an admin all of the stock tier`, async (t) => {
+    const before = Math.floor(Date.now() / 1000)
     const { prosody, user } = await startProsody(t, version, {
       globals: { admins: `{ "${STATS}" }` },
     })
@@ -61,7 +62,7 @@ for (const version of everyVersion) {
     assert.equal(value('xmpp_online_users{host="one.example"}'), 2)
     assert.equal(value('xmpp_online_users{host="two.example"}'), 1)
     assert.equal(value('xmpp_muc_rooms{host="rooms.one.example"}'), 3)
-    // real-s2s.test.ts has some.
+    // s2s.test.ts has some.
     const s2s = serverSamples(text).filter((line) => line.startsWith('xmpp_s2s_connections'))
     assert.equal(s2s.length, 2 * 3 * HOSTS.length)
     assert.ok(s2s.every((line) => line.endsWith(' 0')))
@@ -72,7 +73,7 @@ for (const version of everyVersion) {
       assert.equal(value(`xmpp_info{host="${host}",name="Prosody",version="${version}"}`), 1)
       assert.equal(value(`xmpp_host_info{host="${host}",category="server",type="im"}`), 1)
       const started = value(`xmpp_start_time_seconds{host="${host}"}`)!
-      assert.ok(started <= startedBefore + 1 && started > startedBefore - 120, String(started))
+      assert.ok(started <= startedBefore + 1 && started >= before - 1, String(started))
       assert.ok(value(`xmpp_ping_seconds{host="${host}"}`)! > 0)
     }
     for (const name of ON_BY_DEFAULT) {

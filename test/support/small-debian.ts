@@ -42,7 +42,7 @@ export async function withSmallDebian(t: {
       return output
     },
   }
-  // The first program that enters makes the mount points, one of them wherever we are checked out.
+  // The first program that enters makes the mount points, for example that of the checkout.
   await debian.run('true')
   return debian
 }

@@ -143,7 +143,7 @@ export async function runScenario(
       assert.ok(steps.get(epoch)! <= step)
     }
     await bridge.stop(500)
-    await until(() => xmpp.connections() === 0, { what: 'no stream is left', timeoutMs: 5000 })
+    await until(() => xmpp.connections() === 0, { what: 'no stream is left' })
     await assert.rejects(dial(port), 'still listens')
     return { recoveredMs, scrapes }
   } finally {
