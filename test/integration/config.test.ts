@@ -59,7 +59,7 @@ limits: { series: 140 }
         const { exporter } = await startBoth(
           t,
           '0.12.3',
-          'collection: { min_age: 1h }\nexposition: { timestamps: true, created: true }\n',
+          'collection: { min_age: 4m }\nexposition: { timestamps: true, created: true }\n',
         )
         const { text } = await exporter.get('/metrics')
         const stamp = /^test_series_1_total\{.*\} \S+ (\d{13})$/m.exec(text)?.[1]
