@@ -265,6 +265,12 @@ export async function freePort() {
   return port ?? 0
 }
 
+/** The variables with which npm reaches its registry and checks certificates. @returns {NodeJS.ProcessEnv} */
+export function networkEnvironment() {
+  const name = /^(https?_proxy|no_proxy|node_extra_ca_certs|ssl_cert_file|npm_config_registry)$/i
+  return Object.fromEntries(Object.entries(process.env).filter(([key]) => name.test(key)))
+}
+
 /** Far longer than anything takes, on a slow and busy machine too: it ends only what hangs. */
 const PATIENCE_MS = 5 * 60_000
 

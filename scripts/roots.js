@@ -15,6 +15,7 @@ import { findCleanDebian } from './clean-debian.js'
 import { acquireSettings, cache } from './debian.js'
 import {
   launch,
+  networkEnvironment,
   onEnd,
   root as repository,
   run,
@@ -74,10 +75,6 @@ id=$(id -u "$user")
 # Not exec: as the first process the shell reaps the processes that lost their parents.
 setpriv --reuid "$id" --regid "$id" --clear-groups "$@"`
 
-/** The variables with which npm and apt reach their registries and check their certificates. */
-const OF_NETWORK =
-  /^(https?_proxy|no_proxy|node_extra_ca_certs|ssl_cert_file|npm_config_registry)$/i
-
 /** @param {string} line */
 const say = (line) => {
   console.log(`[setup] ${line}`)
@@ -123,8 +120,6 @@ async function prepare({ name, suite, installed, node }) {
  */
 async function enter(root, user, command) {
   const home = user === 'root' ? '/root' : `/home/${user}`
-  const environment = Object.entries(process.env).filter(([key]) => OF_NETWORK.test(key))
-  const { npm_config_registry: registry } = process.env
   const child = launch(
     'unshare',
     [
@@ -133,8 +128,7 @@ async function enter(root, user, command) {
     ],
     {
       env: {
-        ...Object.fromEntries(environment),
-        ...(registry && { npm_config_registry: registry }),
+        ...networkEnvironment(),
         ...{ PATH: '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin', HOME: home, USER: user },
         ...{ LC_ALL: 'C.UTF-8', CHECKOUT: join(home, 'prosody-exporter') },
       },

@@ -185,7 +185,10 @@ describe('in a real Prometheus', { concurrency: 3 }, () => {
       const prometheus = await watch(t, { exporters: { prosody: exporter }, times: 30 })
       // A timer that is set each second is then late by 0.6 s at least.
       const stopBlocking = again(t, 2000, () =>
-        evalLua(prosody, 'local e = os.clock() + 1.6; repeat until os.clock() > e'),
+        evalLua(
+          prosody,
+          'local now = require "util.time".now; local till = now() + 1.6; repeat until now() > till',
+        ),
       )
       await prometheus.untilFires('ProsodyEventLoopSlow', { job: 'prosody' })
       await stopBlocking()

@@ -3,7 +3,14 @@ import { chown, cp, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import process from 'node:process'
 import { test } from 'node:test'
-import { launch, root, run, temporaryDirectory, until } from '../../scripts/process.js'
+import {
+  networkEnvironment,
+  launch,
+  root,
+  run,
+  temporaryDirectory,
+  until,
+} from '../../scripts/process.js'
 import { httpGet } from '../support/exporter.js'
 import { withProsody } from '../support/prosody.js'
 import { sampleValue } from '../support/real.js'
@@ -64,7 +71,8 @@ test('the Containerfile builds from what it copies, and serves on a read-only ro
     } else if (word === 'RUN') {
       const cwd = inside(workdir)
       const { PATH, HOME } = process.env
-      const { code, output } = await run('sh', ['-c', rest], { cwd, env: { PATH, HOME } })
+      const env = { PATH, HOME, ...networkEnvironment() }
+      const { code, output } = await run('sh', ['-c', rest], { cwd, env })
       assert.equal(code, 0, `${rest}: ${output}`)
     } else if (word === 'ENV') {
       const [name = '', value = ''] = rest.split('=')

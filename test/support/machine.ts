@@ -2,9 +2,8 @@
 
 import { appendFile, cp, mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import process from 'node:process'
 import { findCleanDebian, USERS_DEBIAN } from '../../scripts/clean-debian.js'
-import { run, temporaryDirectory } from '../../scripts/process.js'
+import { networkEnvironment, run, temporaryDirectory } from '../../scripts/process.js'
 import { inRoot } from '../../scripts/root.js'
 import { bootSystemd } from '../../scripts/systemd.js'
 
@@ -19,8 +18,6 @@ export type Machine = {
 }
 
 const ENV = ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin', 'HOME=/root', 'LC_ALL=C']
-/** Where npm asks, and whom it trusts, are this machine's affair; nothing else of ours is seen. */
-const OF_NETWORK = /^(https?_proxy|no_proxy|node_extra_ca_certs|npm_config_registry)$/i
 
 /**
  * @param prepare What is done before it is cut off from the network: files to bring, by name, and a
@@ -55,7 +52,7 @@ export async function withMachine(
   if (prepare.command !== undefined) {
     await cp('/etc/resolv.conf', join(root, 'etc/resolv.conf'), { dereference: true })
     const seen = ['/dev', '/proc', '/etc/ssl/certs']
-    const environment = Object.entries(process.env).filter(([key]) => OF_NETWORK.test(key))
+    const environment = Object.entries(networkEnvironment())
     const all = [...ENV, ...environment.map(([key, value]) => `${key}=${value ?? ''}`)]
     const command = ['env', '-i', ...all, 'sh', '-ec', `cd /root\n${prepare.command}`]
     await must(inRoot(root, command, seen))
