@@ -110,10 +110,16 @@ export function readConfig(given: Settings, env: Env, pid?: number): Config {
       labelValueLength: count(one(settings, 'limits.label-value-length')),
     },
     log: {
-      level: oneOf(one(settings, 'log.level'), LEVELS),
+      level: logLevel(one(settings, 'log.level')),
       format: oneOf(one(settings, 'log.format'), FORMATS),
     },
   }
+}
+
+/** In any case: Prometheus 3 writes levels in capitals. */
+function logLevel(given: Given): LogLevel {
+  const level = LEVELS.find((each) => each === given.text.toLowerCase())
+  return level ?? oneOf(given, LEVELS)
 }
 
 function webConfigFile(given: Given | undefined): Given | undefined {

@@ -17,6 +17,22 @@ const TAPE_LEVELS: Readonly<Record<LogLevel, TapeLevel>> = {
   error: 'error',
 }
 
+/** As the log library writes levels in logfmt, and as Prometheus 3 and its exporters do. */
+const LEVEL_NAMES: Readonly<Record<TapeLevel, string>> = {
+  trace: 'DEBUG',
+  debug: 'DEBUG',
+  info: 'INFO',
+  warning: 'WARN',
+  error: 'ERROR',
+  fatal: 'ERROR',
+}
+
+function createLogfmtFormatter(): (record: LogRecord) => string {
+  const format = getLogfmtFormatter()
+  // The level is the second field, and the time before it has no blank.
+  return (record) => format(record).replace(/ level=\w+/, ` level=${LEVEL_NAMES[record.level]}`)
+}
+
 /**
  * Sets up logging for this process, one line per record; the latest call wins.
  *
@@ -29,7 +45,7 @@ export function createLogger(
   const format =
     options.format === 'json'
       ? getJsonLinesFormatter({ properties: 'flatten' })
-      : getLogfmtFormatter()
+      : createLogfmtFormatter()
   configureSync({
     reset: true,
     sinks: {

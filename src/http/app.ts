@@ -133,7 +133,7 @@ export function waitMsOf(c: Context, offsetMs: number): number {
 
 // node:http has these as they are; Hono would make a URL and all the Headers for them. There is no
 // node:http under app.request().
-const bindings = (c: Context) => (c.env as Partial<HttpBindings> | undefined) ?? {}
+export const bindings = (c: Context) => (c.env as Partial<HttpBindings> | undefined) ?? {}
 
 function wishIn(c: Context): Wish {
   const { incoming } = bindings(c)

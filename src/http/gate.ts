@@ -37,7 +37,10 @@ export function gatedServer(
 ): Server {
   const enter: Respond = (incoming, outgoing) => {
     for (const [name, value] of gate.headers()) outgoing.setHeader(name, value)
-    const refusal = gate.refusal(incoming)
+    const refusal =
+      headerBytes(incoming) > (options.maxHeaderSize ?? Infinity)
+        ? { status: 431, text: 'Request header fields too large.', headers: {} }
+        : gate.refusal(incoming)
     // As ever without a promise where there is nothing to wait for.
     if (!(refusal instanceof Promise)) refuseOr(refusal, incoming, outgoing, respond)
     else {
@@ -58,11 +61,17 @@ export function gatedServer(
     }
   }
   if (!gate.tls) return createServer(options, enter)
-  const all = { ...options, ...gate.tlsOptions(), handshakeTimeout: HANDSHAKE_MS }
+  const all = {
+    ...options,
+    ...gate.tlsOptions(),
+    handshakeTimeout: HANDSHAKE_MS,
+  }
   // What HTTP/2 makes of a request is used as one of HTTP/1.1, and so is the server.
   const server = gate.tls.http2
     ? (createSecureServer({ ...all, allowHTTP1: true }, enter as never) as unknown as Server)
     : createTlsServer(all, enter)
+  // COMPAT Node.js 22 and earlier: with allowHTTP1 these options have no effect on HTTP/1.1.
+  Object.assign(server, options)
   const tls = server as ReturnType<typeof createTlsServer>
   // Before the server's own listener, so that the connection has what is true now.
   let current = gate.tlsOptions()
@@ -81,6 +90,15 @@ export function gatedServer(
     log.debug('no TLS with a client', { reason: error.message })
   })
   return server
+}
+
+/**
+ * The size of a request's headers, for HTTP/2: node:http limits those of HTTP/1.1 itself. The setting
+ * SETTINGS_MAX_HEADER_LIST_SIZE holds only after the client has acknowledged it.
+ */
+function headerBytes({ httpVersionMajor, rawHeaders }: IncomingMessage): number {
+  if (httpVersionMajor < 2) return 0
+  return rawHeaders.reduce((sum, text) => sum + text.length, 0)
 }
 
 function refuseOr(

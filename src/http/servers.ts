@@ -1,5 +1,5 @@
 import type { Context, Hono } from 'hono'
-import { respond, text, waitMsOf, type Serve, type Source } from './app.js'
+import { bindings, respond, text, waitMsOf, type Serve, type Source } from './app.js'
 
 // For people. It asks the server whatever the age of the last collection, which `min_age` is to bound.
 const DEBUG_EVERY_MS = 1000
@@ -80,8 +80,12 @@ export function addServerRoutes<Snapshot>(
   })
 }
 
-/** Where Prometheus found us: it will find the targets there too. */
+/**
+ * Where Prometheus reached the exporter, `host[:port]`: it reaches the targets there, too. HTTP/2 has
+ * a pseudo-header in place of Host (RFC 9113 §8.3.1), and a port can be empty (RFC 3986 §3.2.3).
+ */
 export function hostOf(c: Context): string | undefined {
-  const host = c.req.header('Host') ?? ''
+  const authority = bindings(c).incoming?.headers[':authority']
+  const host = (c.req.header('Host') ?? authority?.toString() ?? '').replace(/:$/, '')
   return /^(?:\[[\da-fA-F:.]+\]|[\w.-]+)(?::\d{1,5})?$/.test(host) ? host : undefined
 }

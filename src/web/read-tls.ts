@@ -1,3 +1,4 @@
+import { createPublicKey, X509Certificate } from 'node:crypto'
 import { createSecureContext, type TlsOptions } from 'node:tls'
 import type { Path } from '../config-yaml.js'
 import type { ConfigError } from '../errors.js'
@@ -8,7 +9,8 @@ import type { ClientAuth } from './tls.js'
 export type TlsConfig = {
   readonly options: TlsOptions
   readonly auth: ClientAuth
-  readonly allowedSans: readonly string[]
+  /** `undefined`: any name is right. */
+  readonly allowedSans: readonly string[] | undefined
 }
 
 /** A value of the file that is wrong: where, and what was expected. Never what it is. */
@@ -74,17 +76,20 @@ export function readTls(file: WebFile, wrong: Wrong, read: Read): TlsConfig | un
     minVersion,
     maxVersion,
     honorCipherOrder: section.prefer_server_cipher_suites ?? true,
-    ...(suites.length > 0 && { ciphers: cipherText(suites) }),
+    ciphers: cipherText(suites),
     ...(curves.length > 0 && { ecdhCurve: curves.join(':') }),
     ...clientOptions(auth),
   }
   check(options, { cert, key, ca }, wrong, (name) =>
     at((section as Record<string, unknown>)[name] === undefined ? `${name}_file` : name),
   )
-  return { options, auth, allowedSans: section.client_allowed_sans ?? [] }
+  return { options, auth, allowedSans: section.client_allowed_sans }
 }
 
-/** Whether OpenSSL takes it, each part by itself so that the message names the right one. */
+/**
+ * Whether OpenSSL takes it, each part by itself so that the message names the right one. It takes a
+ * certificate and a key of different types, and then fails at each handshake: their public keys tell.
+ */
 function check(
   options: TlsOptions,
   { cert, key, ca }: { cert: string; key: string; ca: string | undefined },
@@ -100,6 +105,7 @@ function check(
   for (const [name, part, expected] of parts) {
     try {
       createSecureContext(part)
+      if ('cert' in part && 'key' in part && !isPair(part.cert, part.key)) throw new Error(expected)
     } catch {
       throw wrong(at(name), `expected ${expected}, got something else`)
     }
@@ -113,4 +119,8 @@ function check(
     const { message } = error as Error
     throw wrong(['tls_server_config'], `expected what OpenSSL takes, got: ${message}`)
   }
+}
+
+function isPair(cert: string, key: string): boolean {
+  return new X509Certificate(cert).publicKey.equals(createPublicKey(key))
 }

@@ -1,4 +1,5 @@
 import type { TlsOptions } from 'node:tls'
+import { normalizeSan, sansOf } from './sans.js'
 
 /** The five of Go's crypto/tls, and the old name of one of them. */
 export const CLIENT_AUTH = [
@@ -51,8 +52,15 @@ export const CIPHERS: Readonly<Record<string, string>> = {
   TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256: 'ECDHE-RSA-CHACHA20-POLY1305',
 }
 
-/** As Go has it, the suites of TLS 1.3 are always there: only those below can be chosen. */
+/**
+ * OpenSSL's list of these suites, or without any of those that Go offers by default: each with forward
+ * secrecy and authenticated encryption. As in Go, the suites of TLS 1.3 cannot be chosen.
+ *
+ * @param names Go's names.
+ */
 export function cipherText(names: readonly string[]): string {
+  if (names.length === 0)
+    names = Object.keys(CIPHERS).filter((name) => /ECDHE.*(GCM|POLY)/.test(name))
   return [...new Set([...TLS13_SUITES, ...names.map((name) => CIPHERS[name]!)])].join(':')
 }
 
@@ -73,35 +81,30 @@ export function asksClients(auth: ClientAuth): boolean {
   return auth !== 'NoClientCert'
 }
 
-/** What a server's end of a TLS connection tells of its client. */
+/** The server's end of a TLS connection, as far as it concerns the client. */
 export type Client = {
   readonly authorized: boolean
-  getPeerCertificate(): { readonly raw?: unknown; readonly subjectaltname?: string } | undefined
+  getPeerCertificate(): { readonly raw?: Uint8Array } | undefined
 }
 
-/** Why a client is not let in, if it isn't. */
+/**
+ * Why a client is refused; `undefined` when it is not.
+ *
+ * @param allowedSans An empty list refuses every client. `undefined`: any name is right.
+ */
 export function clientProblem(
   client: Client,
   auth: ClientAuth,
-  allowedSans: readonly string[],
+  allowedSans: readonly string[] | undefined,
 ): string | undefined {
   if (auth === 'NoClientCert') return undefined
-  const certificate = client.getPeerCertificate()
-  const hasOne = certificate?.raw !== undefined
-  if (auth.startsWith('Require') && !hasOne) return 'it has no certificate'
-  if (auth.includes('Verify') && hasOne && !client.authorized) {
-    return 'its certificate is not of client_ca'
-  }
-  if (allowedSans.length === 0 || !hasOne) return undefined
-  const names = sansOf(certificate.subjectaltname ?? '')
-  return names.some((name) => allowedSans.includes(name))
+  const certificate = client.getPeerCertificate()?.raw
+  const isNeeded = auth.startsWith('Require') || allowedSans !== undefined
+  if (certificate === undefined) return isNeeded ? 'it has no certificate' : undefined
+  if (auth.includes('Verify') && !client.authorized) return 'its certificate is not of client_ca'
+  if (allowedSans === undefined) return undefined
+  const allowed = new Set(allowedSans.map(normalizeSan))
+  return sansOf(certificate).some((name) => allowed.has(name))
     ? undefined
     : 'none of the names in its certificate is in client_allowed_sans'
-}
-
-/** `DNS:a.example, IP Address:127.0.0.1, email:x@y, URI:spiffe://z`; Node quotes what could mislead. */
-export function sansOf(text: string): string[] {
-  return Array.from(text.matchAll(/(?:DNS|IP Address|email|URI):("(?:[^"\\]|\\.)*"|[^,]*)/g)).map(
-    ([, name]) => (name!.startsWith('"') ? (JSON.parse(name!) as string) : name!),
-  )
 }

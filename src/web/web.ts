@@ -149,7 +149,7 @@ function guardsOf({ users, tokens, networks, tls }: WebConfig): string[] {
   return [
     ...(users.size > 0 || tokens.length > 0 ? ['logins'] : []),
     ...(networks ? ['allowed_networks'] : []),
-    ...(tls && tls.allowedSans.length > 0 ? ['client_allowed_sans'] : []),
+    ...(tls?.allowedSans ? ['client_allowed_sans'] : []),
   ]
 }
 

@@ -38,7 +38,6 @@ test('real Prometheus servers with certificate and password, and with a token, a
   key_file: exporter.key
   client_auth_type: VerifyClientCertIfGiven
   client_ca_file: ca.crt
-  client_allowed_sans: [prometheus.example]
 basic_auth_users:
   prometheus: ${hashSync(PASSWORD, 8)}
 bearer_token_files: [token]
@@ -109,6 +108,68 @@ bearer_token_files: [token]
   for (const secret of [PASSWORD, TOKEN, '$2b$']) assert.ok(!text.includes(secret))
   const { body } = await ask(...login, `${url}/metrics`)
   assert.match(body, /^prosody_exporter_web_config_last_reload_successful 1$/m)
+})
+
+test('real Prometheus servers find their targets by /sd over HTTP/2', async (t) => {
+  const { path: directory, remove } = await temporaryDirectory('prosody-exporter-web')
+  t.after(remove)
+  const file = (name: string, text: string) => {
+    writeFileSync(join(directory, name), text, { mode: 0o600 })
+    return join(directory, name)
+  }
+  const ca = await createAuthority(directory, 'ca')
+  await ca.issue('exporter', 'IP:127.0.0.1')
+  const prosody = await withProsody(t, { version: '13.0.1' })
+  file('secret', SECRET)
+  const servers = prosody.statsDomains.map(
+    (domain, i) =>
+      `  - { name: s${i}, domain: ${domain}, service: "${prosody.service}", secret_file: secret }\n`,
+  )
+  const port = await freePort()
+  const exporter = runExporter({
+    flags: [
+      `--web.listen-address=127.0.0.1:${port}`,
+      `--config.file=${file('config.yml', `servers:\n${servers.join('')}`)}`,
+      `--web.config.file=${file('web.yml', 'tls_server_config: { cert_file: exporter.crt, key_file: exporter.key }\n')}`,
+    ],
+  })
+  t.after(() => exporter.stop())
+  const url = `https://127.0.0.1:${port}`
+  const ask = (...args: string[]) => curl(directory, '--cacert', 'ca.crt', ...args)
+  await until(async () => (await ask(`${url}/-/healthy`)).status === 200, { what: 'it listens' })
+  for (const version of ['--http1.1', '--http2']) {
+    const { status, body } = await ask(version, `${url}/sd`)
+    assert.equal(status, 200, version)
+    assert.match(body, new RegExp(`"targets":\\["127\\.0\\.0\\.1:${port}"\\]`))
+    const page = await ask(version, `${url}/`)
+    assert.ok(page.body.includes(`127.0.0.1:${port}`), 'the page knows where Prometheus finds it')
+  }
+  for (const major of prometheusVersions) {
+    const prometheus = await withPrometheus(t, {
+      major,
+      jobs: [
+        {
+          name: 'found',
+          target: `${url}/sd`,
+          discovery: true,
+          extra: [`tls_config: { ca_file: ${ca.file} }`],
+        },
+      ],
+    })
+    await until(
+      async () => {
+        const found = await prometheus.query('xmpp_up{job="found"} == 1')
+        return (
+          found
+            .map(({ labels }) => labels.instance)
+            .sort()
+            .join() === 's0,s1'
+        )
+      },
+      { what: `Prometheus ${major} scrapes both servers` },
+    )
+    assert.ok((await prometheus.targets('found')).every(({ health }) => health === 'up'))
+  }
 })
 
 test('it listens on the sockets of systemd', async (t) => {

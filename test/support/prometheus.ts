@@ -213,7 +213,11 @@ async function jobConfig(t: Cleanup, major: Major, job: Job): Promise<string[]> 
   if (job.discovery) {
     return [
       `- job_name: ${JSON.stringify(job.name)}`,
-      `  http_sd_configs: [{ url: ${JSON.stringify(job.target)}, refresh_interval: 1s }]`,
+      '  http_sd_configs:',
+      `  - url: ${JSON.stringify(job.target)}`,
+      '    refresh_interval: 1s',
+      // Discovery and scrape each have settings of their own.
+      ...(job.extra ?? []).flatMap((line) => [`    ${line}`, `  ${line}`]),
     ]
   }
   // Prometheus before 2.49 has no scrape_protocols: the header is set by a forwarder on the way.

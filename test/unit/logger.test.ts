@@ -14,7 +14,16 @@ test('a line in logfmt has time, level, message and fields', () => {
   assert.equal(lines.length, 1)
   assert.match(
     lines[0]!,
-    /^time=\S+Z level=info logger=prosody-exporter msg=listening address=http:\/\/\[::1\]:9347 port=9347\n$/,
+    /^time=\S+Z level=INFO logger=prosody-exporter msg=listening address=http:\/\/\[::1\]:9347 port=9347\n$/,
+  )
+})
+
+test('levels in logfmt are those of Prometheus 3', () => {
+  const { log, lines } = createRecorder('debug', 'logfmt')
+  for (const each of ['debug', 'info', 'warn', 'error'] as const) log[each]('said level=info')
+  assert.deepEqual(
+    lines.map((line) => / level=(\S+) /.exec(line)?.[1]),
+    ['DEBUG', 'INFO', 'WARN', 'ERROR'],
   )
 })
 

@@ -269,7 +269,7 @@ describe('the running process', { timeout: 300_000 }, () => {
     )
     assert.equal(code, 1)
     assert.equal(stdout, '')
-    assert.match(stderr, /^[^\n]* level=error [^\n]*\n$/)
+    assert.match(stderr, /^[^\n]* level=ERROR [^\n]*\n$/)
     assert.ok(stderr.includes(`cannot listen on 127.0.0.1:${port}: the address is in use`), stderr)
   })
 

@@ -1,0 +1,60 @@
+import { isIPv6, SocketAddress } from 'node:net'
+import {
+  Constructed,
+  fromBER,
+  ObjectIdentifier,
+  OctetString,
+  Primitive,
+  type BaseBlock,
+} from 'asn1js'
+
+const SUBJECT_ALT_NAME = '2.5.29.17'
+/** Tags of a GeneralName. @see RFC 5280 §4.2.1.6 */
+const [EMAIL, DNS, URI, IP] = [1, 2, 6, 7]
+/** The tag of the extensions in a certificate. @see RFC 5280 §4.1 */
+const EXTENSIONS = 3
+const CONTEXT_SPECIFIC = 3
+
+/**
+ * The subject alternative names of a certificate that `client_allowed_sans` can list: DNS names,
+ * e-mail addresses, URIs and IP addresses. A name of another kind, for example an otherName, is
+ * never one of them, whatever text it contains.
+ *
+ * @param der The certificate as it came over the wire.
+ * @see RFC 5280 §4.2.1.6
+ */
+export function sansOf(der: Uint8Array): string[] {
+  const [toBeSigned] = partsOf(fromBER(der).result)
+  const extensions = partsOf(toBeSigned).find(
+    ({ idBlock }) => idBlock.tagClass === CONTEXT_SPECIFIC && idBlock.tagNumber === EXTENSIONS,
+  )
+  const extension = partsOf(partsOf(extensions)[0]).find((each) => {
+    const [id] = partsOf(each)
+    return id instanceof ObjectIdentifier && id.valueBlock.toString() === SUBJECT_ALT_NAME
+  })
+  const value = partsOf(extension).at(-1)
+  if (!(value instanceof OctetString)) return []
+  return partsOf(fromBER(value.valueBlock.valueHexView).result).flatMap((name) => {
+    if (!(name instanceof Primitive)) return []
+    const bytes = Buffer.from(name.valueBlock.valueHexView)
+    const { tagNumber } = name.idBlock
+    if (tagNumber === IP) return ipText(bytes)
+    return [EMAIL, DNS, URI].includes(tagNumber) ? bytes.toString('latin1') : []
+  })
+}
+
+/** A name as `sansOf` writes it: an IPv6 address can be written in several ways. */
+export function normalizeSan(name: string): string {
+  return isIPv6(name) ? new SocketAddress({ address: name, family: 'ipv6' }).address : name
+}
+
+function partsOf(block: BaseBlock | undefined): BaseBlock[] {
+  return block instanceof Constructed ? block.valueBlock.value : []
+}
+
+function ipText(bytes: Buffer): string[] {
+  if (bytes.length === 4) return [bytes.join('.')]
+  if (bytes.length !== 16) return []
+  const groups = bytes.toString('hex').match(/.{4}/g) ?? []
+  return [normalizeSan(groups.join(':'))]
+}
