@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process'
 import { randomInt } from 'node:crypto'
-import { existsSync, rmSync } from 'node:fs'
+import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -239,9 +239,27 @@ export async function freePorts(count) {
     const port = randomInt(FIRST_PORT, LAST_PORT + 1)
     if (handedOut.has(port)) continue
     handedOut.add(port)
+    if (isReserved(port)) continue
     if (await isFree(port)) found.push(port)
   }
   return found
+}
+
+/**
+ * Whether another process of the same run of tests took the port before, and does perhaps not yet
+ * listen on it; otherwise it is taken now. A run has a directory for that (runner.js).
+ *
+ * @param {number} port
+ */
+function isReserved(port) {
+  const { PETEST_PORTS: directory } = process.env
+  if (directory === undefined) return false
+  try {
+    writeFileSync(join(directory, String(port)), '', { flag: 'wx' })
+    return false
+  } catch {
+    return true
+  }
 }
 
 /** @param {number} port */

@@ -1,7 +1,7 @@
 /** Runs test files so that nothing of them is left when they end, or are interrupted. */
 
 import { spawn } from 'node:child_process'
-import { readdir, readFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import process from 'node:process'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -18,13 +18,15 @@ import { onEnd, root, signalGroup, temporaryDirectory } from './process.js'
 export async function runFiles(files, options, onStarted) {
   // A short name, for below it are sockets, whose paths have at most 107 bytes (unix(7)).
   const directory = await temporaryDirectory('petest')
+  const ports = join(directory.path, 'ports')
+  await mkdir(ports)
   const runner = spawn(
     process.execPath,
     ['--import', 'tsx', join(root, 'scripts/run-tests.js'), ...options, ...files],
     {
       cwd: root,
       stdio: 'inherit',
-      env: { ...process.env, TMPDIR: directory.path },
+      env: { ...process.env, TMPDIR: directory.path, PETEST_PORTS: ports },
       // A process group of its own: Ctrl-C reaches only this process, which ends the whole group.
       detached: true,
     },
