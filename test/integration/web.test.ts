@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { test, type TestContext } from 'node:test'
 import { hashSync } from 'bcryptjs'
 import { findPython } from '../../scripts/parts.js'
 import { freePort, root, temporaryDirectory, until } from '../../scripts/process.js'
@@ -18,7 +18,8 @@ import { createAuthority, curl } from '../support/web.js'
 const PASSWORD = 'correct horse'
 const TOKEN = 'c29tZS10b2tlbg'
 
-test('real Prometheus servers with certificate and password, and with a token, are served over TLS; others are not', async (t) => {
+/** A directory with a certificate for the exporter, and a function that writes a file there. */
+async function setUp(t: TestContext) {
   const { path: directory, remove } = await temporaryDirectory('prosody-exporter-web')
   t.after(remove)
   const file = (name: string, text: string) => {
@@ -27,6 +28,11 @@ test('real Prometheus servers with certificate and password, and with a token, a
   }
   const ca = await createAuthority(directory, 'ca')
   await ca.issue('exporter', 'IP:127.0.0.1')
+  return { directory, file, ca }
+}
+
+test('real Prometheus servers with certificate and password, and with a token, are served over TLS; others are not', async (t) => {
+  const { directory, file, ca } = await setUp(t)
   await ca.issue('prometheus', 'DNS:prometheus.example')
   const prosody = await withProsody(t, { version: '13.0.1' })
   file('token', TOKEN)
@@ -111,14 +117,7 @@ bearer_token_files: [token]
 })
 
 test('real Prometheus servers find their targets by /sd over HTTP/2', async (t) => {
-  const { path: directory, remove } = await temporaryDirectory('prosody-exporter-web')
-  t.after(remove)
-  const file = (name: string, text: string) => {
-    writeFileSync(join(directory, name), text, { mode: 0o600 })
-    return join(directory, name)
-  }
-  const ca = await createAuthority(directory, 'ca')
-  await ca.issue('exporter', 'IP:127.0.0.1')
+  const { directory, file, ca } = await setUp(t)
   const prosody = await withProsody(t, { version: '13.0.1' })
   file('secret', SECRET)
   const servers = prosody.statsDomains.map(
