@@ -8,7 +8,7 @@
 
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import process from 'node:process'
 import { root, run, SetupError, until } from './process.js'
@@ -365,8 +365,9 @@ function lastLine(text) {
 /** Waits for other processes that fetch; one at a time, for apt's lists and the unpacking. */
 export async function lock() {
   const path = join(cache, 'lock')
-  const own = `${path}.${process.pid}`
-  await mkdir(own, { recursive: true })
+  await mkdir(cache, { recursive: true })
+  // One for each call: tests of one process fetch at the same time, too.
+  const own = await mkdtemp(`${path}.`)
   await writeFile(join(own, 'pid'), String(process.pid))
   await until(
     async () => {
@@ -380,7 +381,8 @@ export async function lock() {
           throw new SetupError(`Cannot write to ${cache}: ${message}`)
         }
         const owner = await readOwner(path)
-        if (owner !== 0 && !existsSync(`/proc/${owner}`)) await breakLock(path, owner)
+        if (owner !== 0 && !existsSync(`/proc/${owner}`))
+          await breakLock(path, owner, `${own}.broken`)
         return false
       }
     },
@@ -401,9 +403,9 @@ async function readOwner(path) {
 /**
  * @param {string} path
  * @param {number} owner The process that is gone.
+ * @param {string} aside Where to move it.
  */
-async function breakLock(path, owner) {
-  const aside = `${path}.broken.${process.pid}`
+async function breakLock(path, owner, aside) {
   await rename(path, aside).catch(() => undefined)
   // Another process may have broken it before, and hold it now: then it gets it back.
   if ((await readOwner(aside)) === owner) await rm(aside, { recursive: true, force: true })
