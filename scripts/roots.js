@@ -9,10 +9,10 @@
 
 import { existsSync } from 'node:fs'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import process from 'node:process'
 import { findCleanDebian } from './clean-debian.js'
-import { acquireSettings, cache } from './debian.js'
+import { acquireSettings } from './debian.js'
 import {
   launch,
   networkEnvironment,
@@ -195,7 +195,6 @@ async function test(args) {
 
 onEnd(() => process.exit(130))
 try {
-  await mkdir(dirname(cache), { recursive: true })
   process.exitCode = await test(process.argv.slice(2))
 } catch (error) {
   if (!(error instanceof SetupError)) throw error
