@@ -174,7 +174,19 @@ export async function withPrometheus(
         }).toString()}`,
       ),
     async samples(job) {
-      const all = await query(`{job=${JSON.stringify(job)}}`)
+      let all: QueryResult[] = []
+      await until(
+        async () => {
+          all = await query(`{job=${JSON.stringify(job)}}`)
+          // On a busy machine a scrape can exceed its deadline. Then Prometheus stores `up 0` and
+          // nothing else, or the exporter's response lacks the series of some collectors.
+          const values = (name: string) =>
+            all.filter(({ labels }) => labels.__name__ === name).map(({ value }) => value)
+          const success = values('prosody_exporter_collector_success')
+          return [...values('up'), ...success].every((value) => value === 1) && success.length > 0
+        },
+        { what: `samples of ${job}` },
+      )
       return all.filter(({ labels }) => !/^(up$|scrape_)/.test(labels.__name__ ?? ''))
     },
     async scrapes(job, count) {
