@@ -1,4 +1,5 @@
 import { render } from './metrics/exposition.js'
+import { maskJids, secretMask } from './mask.js'
 import type { Server } from './server.js'
 
 const MAX_STANZA = 2000
@@ -6,7 +7,7 @@ const MAX_STANZAS = 400
 
 /**
  * A collection of the server as text for people: each stanza of the exchange, then what the collectors
- * came to. The secret and the names of users are masked; what is long is cut.
+ * came to. The secret and the names of users and rooms are masked; what is long is cut.
  */
 export async function debugText(
   { config, connection, scraper }: Server,
@@ -16,11 +17,12 @@ export async function debugText(
   const { service, domain, secret } = config.xmpp
   const startedAt = now()
   const lines = [`# ${config.name}: ${domain} at ${service}`]
+  const mask = secretMask(secret)
   let stanzas = 0
   const stop = connection.trace((way, stanza) => {
     if (++stanzas > MAX_STANZAS) return
     // Cut before as well, where no name or secret is cut in two that is shown.
-    const whole = masked(stanza.slice(0, 2 * MAX_STANZA + secret.length), secret)
+    const whole = maskJids(mask(stanza.slice(0, 2 * MAX_STANZA + secret.length)))
     const text = whole.length > MAX_STANZA ? `${whole.slice(0, MAX_STANZA)}…` : whole
     const at = `${Math.round(now() - startedAt)} ms`
     lines.push(`${at} ${way === 'sent' ? '→' : '←'} ${text}`)
@@ -39,25 +41,4 @@ export async function debugText(
   } finally {
     stop()
   }
-}
-
-/** Without the secret, should a server ever repeat it, and with `…@` for the names of users. */
-function masked(text: string, secret: string): string {
-  // As attributes, texts and somebody's CDATA have it.
-  const forms = [escaped(secret, /[&<>"']/g), escaped(secret, /[&<>]/g), secret]
-  return forms
-    .reduce((rest, form) => rest.replaceAll(form, '…'), text)
-    .replace(/[^\s<>"'@/]+@(?=[^\s<>"'@/])/g, '…@')
-}
-
-const ENTITIES: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&apos;',
-}
-
-function escaped(text: string, characters: RegExp): string {
-  return text.replace(characters, (character) => ENTITIES[character]!)
 }

@@ -1,4 +1,5 @@
 import { DecodeError } from './errors.js'
+import { maskJids, type Mask } from './mask.js'
 import { addCount } from './metrics/counts.js'
 import { labelsOf, type Family } from './metrics/family.js'
 import type { Collection } from './scrape.js'
@@ -51,12 +52,17 @@ const MAX_REASON = 2000
 const MAX_SOFTWARE = 20
 const MAX_PARTS = 20
 
-/** @param problem Why there is no stream, if that is known. */
+/**
+ * @param options.problem Why there is no stream, if that is known.
+ * @param options.maskSecret Applied to the reasons, which can quote the server. Default: masks nothing.
+ */
 export function readingOf(
   { up, families, results }: Collection,
   atMs: number,
-  problem?: string,
+  options: { readonly problem?: string | undefined; readonly maskSecret?: Mask } = {},
 ): Reading {
+  const { problem, maskSecret = (text) => text } = options
+  const words = (error: unknown) => inWords(error, maskSecret)
   const byName = new Map(families.map((family) => [family.name, family]))
   // In the names of mod_http_openmetrics, or with one underscore (`exposition.names`).
   const rows = (name: string) => {
@@ -84,7 +90,7 @@ export function readingOf(
   return {
     atMs,
     up,
-    problem: up ? undefined : inWords(problem ?? failed?.error ?? 'no answer'),
+    problem: up ? undefined : words(problem ?? failed?.error ?? 'no answer'),
     software: unique(
       rows('xmpp_info')?.map(({ labels }) =>
         `${labelOf(labels, 'name') ?? ''} ${labelOf(labels, 'version') ?? ''}`.trim(),
@@ -138,7 +144,7 @@ export function readingOf(
           : collected?.collected.families.some(({ order }) => order.length > 0)
             ? 'works'
             : 'idle',
-      reason: error === undefined ? undefined : inWords(error),
+      reason: error === undefined ? undefined : words(error),
       durationSeconds,
     })),
   }
@@ -243,17 +249,13 @@ function shareOf(
 }
 
 /**
- * Why something failed, without what may be of a person: what stands before an @ (a user, a room) and
- * after it behind a slash (a resource, a nickname), IP addresses that are not of this very machine,
- * and what could not be read.
+ * Why something failed, without the secret and without personal data: the names in JIDs, IP addresses
+ * except those of this machine, and values that could not be decoded.
  */
-function inWords(error: unknown): string {
+function inWords(error: unknown, maskSecret: Mask): string {
   if (error instanceof DecodeError) return error.message.replace(/, got .*/s, '; see the log')
   const cause = error instanceof Error ? error.message : String(error)
-  // Cut: the search for a name begins anew at each letter of a word.
-  return cause
-    .slice(0, MAX_REASON)
-    .replace(/[^\s<>"'@/]+@([^\s<>"'@/]+)(\/[^\s<>"']+)?/g, '…@$1')
+  return maskJids(maskSecret(cause).slice(0, MAX_REASON))
     .replace(/\b(?!127\.)\d{1,3}(?:\.\d{1,3}){3}\b/g, '…')
     .replace(/\b(?:[\da-f]{0,4}:){2,7}[\da-f]{1,4}\b/gi, '…')
 }

@@ -3,6 +3,7 @@ import { REGISTRY_NODE } from './collectors/registry.js'
 import type { Config, ServerConfig } from './config.js'
 import { createHistory, type History } from './history.js'
 import type { Log } from './log.js'
+import { secretMask, withMask } from './mask.js'
 import type { Family } from './metrics/family.js'
 import { readingOf } from './reading.js'
 import { createScraper, type Scraper } from './scrape.js'
@@ -37,7 +38,9 @@ export function createServer(
     onReading: () => void
   },
 ): Server {
-  const { log, version, own, onReading } = deps
+  const { version, own, onReading } = deps
+  const maskSecret = secretMask(config.xmpp.secret)
+  const log = withMask(deps.log, maskSecret)
   const history = createHistory(page)
   const connection = createConnection({
     ...config.xmpp,
@@ -69,7 +72,7 @@ export function createServer(
     maxSeries: limits.series || Infinity,
     onCollection: (collection) => {
       if (!history.takes(collection.up)) return
-      history.add(readingOf(collection, Date.now(), connection.problem()))
+      history.add(readingOf(collection, Date.now(), { problem: connection.problem(), maskSecret }))
       onReading()
     },
   })
