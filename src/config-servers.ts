@@ -3,7 +3,7 @@ import { withFile, type FileServer, type FileSettings } from './config-file.js'
 import { bool, fail, one, readDomain, service } from './config-values.js'
 import { ConfigError } from './errors.js'
 import type { Given, Settings } from './flags.js'
-import { readSecretFile } from './secret.js'
+import { readSecretFile, withoutNewline } from './secret.js'
 import { variableName } from './settings.js'
 
 type Env = Readonly<Record<string, string | undefined>>
@@ -113,7 +113,7 @@ function host(given: Given): string {
 
 function secret(file: Given | undefined, source: string | undefined, env: Env): string {
   const variable = SECRET_VARIABLE
-  const inVariable = env[variable] ?? ''
+  const inVariable = withoutNewline(env[variable] ?? '')
   if (file === undefined || (file.from === 'file' && inVariable !== '')) {
     if (inVariable === '') {
       throw new ConfigError(

@@ -12,7 +12,18 @@ const COMPONENT_PORT =
  */
 export function explain(
   end: StreamEnd,
-  { service, domain, wasOnline }: { service: string; domain: string; wasOnline: boolean },
+  {
+    service,
+    domain,
+    wasOnline,
+    secret = '',
+  }: {
+    service: string
+    domain: string
+    wasOnline: boolean
+    /** Never shown. */
+    secret?: string
+  },
 ): string {
   const section = `Component "${domain}" in prosody.cfg.lua`
   const said = end.text === '' ? end.condition : `${end.condition} (${end.text})`
@@ -21,7 +32,7 @@ export function explain(
     case 'refused':
       switch (end.condition) {
         case 'not-authorized':
-          return `Prosody refused our secret: component_secret of ${section} must be set, and be the same as in the file of --xmpp.secret-file (or PROSODY_EXPORTER_XMPP_SECRET)`
+          return `Prosody refused our secret: component_secret of ${section} must be set, and be the same as in the file of --xmpp.secret-file (or PROSODY_EXPORTER_XMPP_SECRET)${noteOn(secret)}`
         case 'host-unknown':
           return `Prosody has no external component "${domain}": add ${section} (a name in lower case that no VirtualHost has, no module behind it), with a component_secret, and restart Prosody; or correct --xmpp.domain`
         case 'conflict':
@@ -85,4 +96,13 @@ function notComponentPort(service: string): string {
 
 function unreachable(service: string): string {
   return `no connection to ${service}: the host is down or a firewall is between; check --xmpp.service, and component_interfaces in prosody.cfg.lua`
+}
+
+/** What is unusual about a rejected secret: usually it came there by mistake, and nobody can see it. */
+function noteOn(secret: string): string {
+  const note = (what: string) => `. Note: the exporter's secret ${what}`
+  if (secret.startsWith('\uFEFF')) return note('starts with a byte order mark (U+FEFF)')
+  if (secret.trim() !== secret) return note('starts or ends with a blank')
+  if (/[^ -~]/.test(secret)) return note('contains characters other than printable ASCII')
+  return ''
 }

@@ -130,7 +130,7 @@ export function createConnection(options: ConnectionOptions): Connection {
   function redial(end: StreamEnd, onlineAtMs: number | undefined): void {
     const wasOnline = onlineAtMs !== undefined
     if (wasOnline) lostAtMs = now()
-    const line = explain(end, { service, domain, wasOnline })
+    const line = explain(end, { service, domain, secret, wasOnline })
     const delayMs = backoff.next(end, wasOnline ? now() - onlineAtMs : undefined)
     const fields = { service, reason: end.kind, ...(end.condition && { condition: end.condition }) }
     if (wasOnline) log.warn(`lost the stream: ${line}`, fields)

@@ -135,7 +135,7 @@ limits: { series: 5, label_value_length: 1e3 }
     const open = join(directory, 'secrets/open')
     assert.equal(
       problem(yaml.replace('secrets/a', 'secrets/open'), [], {}),
-      `1:44: servers[0].secret_file: "${open}" can be read by every user of the machine: run chmod 600 on it`,
+      `1:44: servers[0].secret_file: "${open}" can be read by every user of the machine: run chmod 600 on it, or in a container mount it read-only`,
     )
   })
 
@@ -480,12 +480,12 @@ describe('several servers', () => {
     [
       'a secret file that is missing',
       secondSecret('none.secret'),
-      `${ofSecret('none.secret')} cannot be read: there is no such file`,
+      `3:63: servers[1].secret_file: there is no such file in "${directory}"; expected the path of a file (not shown here, since it may be the secret itself)`,
     ],
     [
       'a secret file that everybody may read',
       secondSecret('open.secret'),
-      `${ofSecret('open.secret')} can be read by every user of the machine: run chmod 600 on it`,
+      `${ofSecret('open.secret')} can be read by every user of the machine: run chmod 600 on it, or in a container mount it read-only`,
     ],
   ]
   for (const [name, yaml, expected] of cases) {

@@ -400,16 +400,37 @@ describe('the secret', () => {
     }
   })
 
-  test('with a newline in the variable is refused', () => {
+  test('in a variable loses the newline at its end, and may have no other', () => {
+    for (const end of ['\n', '\r\n']) {
+      const { servers } = config([], { PROSODY_EXPORTER_XMPP_SECRET: `${SECRET}${end}` })
+      assert.equal(servers[0]!.xmpp.secret, SECRET)
+    }
     assert.equal(
-      problem([], { PROSODY_EXPORTER_XMPP_SECRET: `${SECRET}\n` }),
+      problem([], { PROSODY_EXPORTER_XMPP_SECRET: `${SECRET}\n\n` }),
       'PROSODY_EXPORTER_XMPP_SECRET: expected one line, got several',
     )
+    assert.match(problem([], { PROSODY_EXPORTER_XMPP_SECRET: '\r\n' }), /got none$/)
+  })
+
+  test('in place of the name of its file is not shown', () => {
+    const hint = 'expected the path of a file (not shown here, since it may be the secret itself)'
+    const cases = [
+      [SECRET, ` in "."`],
+      [`${SECRET}/b`, ''],
+      [`/${SECRET}`, ' in "/"'],
+      [`/${SECRET}/b`, ''],
+      [join(directory, SECRET), ` in ${JSON.stringify(directory)}`],
+      [join(file('plain'), SECRET), ` in ${JSON.stringify(join(directory, 'plain'))}`],
+      [SECRET.repeat(1000), ` in "."`],
+    ] as const
+    for (const [text, where] of cases) {
+      const message = `--xmpp.secret-file: there is no such file${where}; ${hint}`
+      assert.equal(problem([`--xmpp.secret-file=${text}`], NONE), message)
+    }
   })
 
   test('in a file that can not be used is refused with what is wrong', () => {
     const cases: [string, string][] = [
-      [join(directory, 'none'), 'cannot be read: there is no such file'],
       [directory, 'cannot be read: it is a directory'],
       ['/dev/zero', 'cannot be read: it is not a file'],
       [file('empty', ''), 'is empty: expected the component_secret'],
@@ -421,7 +442,7 @@ describe('the secret', () => {
       [file('long', 'x'.repeat(5000)), 'is too long: expected at most 4096 bytes'],
       [
         file('open', SECRET, 0o604),
-        'can be read by every user of the machine: run chmod 600 on it',
+        'can be read by every user of the machine: run chmod 600 on it, or in a container mount it read-only',
       ],
     ]
     for (const [path, what] of cases) {

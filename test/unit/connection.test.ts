@@ -555,6 +555,23 @@ test('each way not to come online has its advice, on one line', () => {
   assert.ok(new Set(lines).size >= lines.length - 2)
 })
 
+test('what is unusual about a rejected secret is named, and the secret is not', () => {
+  const cases: [string, RegExp][] = [
+    ['\uFEFFzqsh', /byte order mark/],
+    [' zqsh', /starts or ends with a blank/],
+    ['zqsh\u00a0', /starts or ends with a blank/],
+    ['zq\u00efsh', /characters other than printable ASCII/],
+    ['zq\tsh', /characters other than printable ASCII/],
+    ['zq sh', /PROSODY_EXPORTER_XMPP_SECRET\)$/],
+  ]
+  for (const [secret, expected] of cases) {
+    const where = { service: 'xmpp://s', domain: 'd', secret, wasOnline: false }
+    const line = explain({ kind: 'refused', condition: 'not-authorized', text: '' }, where)
+    assert.match(line, expected)
+    assert.doesNotMatch(line, /zq|\uFEFF/)
+  }
+})
+
 const end = (kind: StreamEnd['kind'], condition: string): StreamEnd => ({
   kind,
   condition,

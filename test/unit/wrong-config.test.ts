@@ -20,7 +20,7 @@ const GOOD = `servers:
     secret_file: good.secret
   - { name: two, domain: stats.two.example, secret_file: good.secret }
 `
-const noFile = `"${join(directory, 'none.secret')}" cannot be read: there is no such file`
+const noFile = `there is no such file in ${JSON.stringify(directory)}`
 
 /** What is wrong, the file, and what is said of it behind the file's name. */
 const CASES: readonly (readonly [string, string, string])[] = [
@@ -74,7 +74,7 @@ const CASES: readonly (readonly [string, string, string])[] = [
   [
     'a secret file that everybody may read',
     GOOD.replace('good', 'open'),
-    `4:18: servers[0].secret_file: ${openSecret} can be read by every user of the machine: run chmod 600 on it`,
+    `4:18: servers[0].secret_file: ${openSecret} can be read by every user of the machine: run chmod 600 on it, or in a container mount it read-only`,
   ],
   [
     'the secret itself',
