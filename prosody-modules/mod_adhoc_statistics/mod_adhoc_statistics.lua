@@ -9,9 +9,7 @@ local jid_bare, jid_host, jid_prep = require "util.jid".bare, require "util.jid"
 local new_id = require "util.uuid".generate;
 local st = require "util.stanza";
 local statsman = require "core.statsmanager";
--- COMPAT Prosody 0.10 has no util.time
-local has_time, time = pcall(require, "util.time");
-local time_now = has_time and time.now or require "socket".gettime;
+local time_now = require "util.time".now;
 
 local node = "urn:prosody-exporter:statistics:1";
 local xmlns_cmd = "http://jabber.org/protocol/commands";
@@ -204,12 +202,13 @@ end
 local forbidden = failure("auth", "forbidden",
 	"Only the component "..module.host.." and who is named in adhoc_statistics_access may read statistics");
 
--- Before mod_adhoc (priority 500) has its turn. A handler there is told neither the session, by which
--- access is decided, nor any payload but a data form, each field of which would cost a reader as much
--- as a hundred values; nor could it tell what sending takes.
-module:hook("iq-set/host/"..xmlns_cmd..":command", function (event)
+-- Before mod_adhoc has its turn, which hooks this event in Prosody 0.10 (priority 500) and in later versions
+-- "iq-set/host/…", which comes after it. A handler there is told neither the session, by which access is
+-- decided, nor any payload but a data form, each field of which would cost a reader as much as a hundred
+-- values; nor could it tell what sending takes.
+module:hook("iq/host/"..xmlns_cmd..":command", function (event)
 	local origin, stanza = event.origin, event.stanza;
-	if stanza.tags[1].attr.node ~= node then
+	if stanza.attr.type ~= "set" or stanza.tags[1].attr.node ~= node then
 		return;
 	end
 	local refusal = forbidden;
@@ -235,8 +234,8 @@ module:hook("iq-set/host/"..xmlns_cmd..":command", function (event)
 	return true;
 end, 510);
 
--- For mod_adhoc's list of commands.
+-- For mod_adhoc's list of commands. COMPAT before 0.12 everybody is a "user".
 module:depends("adhoc");
 module:provides("adhoc", adhoc_new("Statistics for Prometheus", node, function ()
 	error("The hook above answers");
-end, "any"));
+end, statsman.metric and "any" or "user"));
