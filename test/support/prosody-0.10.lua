@@ -106,6 +106,7 @@ end
 function stanza_mt:add_direct_child(child)
 	table.insert(self, child);
 	table.insert(self.tags, child);
+	return self;
 end
 function stanza_mt:text(text)
 	table.insert(self.last_add[#self.last_add] or self, text);
@@ -171,9 +172,6 @@ local libraries = {
 		stanza = stanza;
 		xml_escape = function (text) return (text:gsub("[&<>]", { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;" })); end;
 		reply = function (to) return stanza("iq", { type = "result", id = to.attr.id }); end;
-		error_reply = function (to, type, condition, text)
-			return stanza("iq", { type = "error", id = to.attr.id, condition = condition, text = text });
-		end;
 	};
 	["util.time"] = { now = gettime };
 	["util.uuid"] = { generate = function () clock.ids = (clock.ids or 0) + 1; return "epoch-"..clock.ids; end };
@@ -246,8 +244,9 @@ local function ask(request)
 	local data = { origin = origin, stanza = iq };
 	-- mod_iq
 	assert(events.fire_event("iq/"..command_event, data) or events.fire_event("iq-set/"..command_event, data));
-	while not answer do server.tick(0); end
-	if type(answer) == "table" then return answer.attr.text; end
+	-- The main loop goes on.
+	server.tick(0);
+	if type(answer) == "table" then return answer:get_child("error"):get_child("text")[1]; end
 	local attr, lines = {}, {};
 	for name, value in answer:match("<statistics ([^>]*)>"):gmatch("(%w+)='([^']*)'") do attr[name] = value; end
 	for text in answer:gmatch("<lines>(.-)</lines>") do table.insert(lines, text); end
