@@ -15,7 +15,7 @@ import { commandElement, login, type XmppUser } from '../support/xmpp-client.js'
 const STATS = 'stats.one.example'
 const SESSIONS = 60
 const REQUESTS = 30
-const ROUNDS = 3
+const ROUNDS = 5
 const SERIES = 5_000
 
 const PING = xml('ping', { xmlns: 'urn:xmpp:ping' })
@@ -32,7 +32,7 @@ async function longestPing(
 ): Promise<number> {
   let longest = 0
   // Requests may be answered later than all that was sent after them.
-  for (let left = 20; left > 0; ) {
+  for (let left = 20; left > 0;) {
     const started = performance.now()
     const pong = user.iq('get', 'one.example', PING)
     send()
