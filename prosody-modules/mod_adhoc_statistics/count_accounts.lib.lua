@@ -2,10 +2,10 @@
 
 local usermanager = require "core.usermanager";
 local storagemanager = require "core.storagemanager";
-local add_task, stop_task = require "util.timer".add_task, require "util.timer".stop;
--- COMPAT Prosody 0.10 has no util.time
-local has_time, time = pcall(require, "util.time");
-local now = has_time and (time.monotonic or time.now) or require "socket".gettime;
+local time = require "util.time";
+local timer = module:require "timer";
+-- COMPAT new in Prosody 0.12
+local now = time.monotonic or time.now;
 local hosts = prosody.hosts;
 
 -- Seconds for which a slice lasts, the pause after it (so that this never takes more than one part
@@ -76,11 +76,11 @@ local function count_accounts(scope, is_named)
 	-- The first turn finds no host in the queue and fills it.
 	local function prepare()
 		run();
-		task = add_task(0, run);
+		task = timer.add_task(0, run);
 	end
 	if prosody.start_time then prepare(); else scope.hook("server-started", prepare); end
 	scope.on_stop(function ()
-		if task then stop_task(task); end
+		if task then timer.stop(task); end
 	end);
 end
 

@@ -4,10 +4,10 @@ local certmanager = require "core.certmanager";
 local configmanager = require "core.configmanager";
 local parse_datetime = require "util.datetime".parse;
 local resolve_path = require "util.paths".resolve_relative_path;
-local timer = require "util.timer";
--- COMPAT Prosody 0.10 has no util.time
-local has_time, time = pcall(require, "util.time");
-local now = has_time and (time.monotonic or time.now) or require "socket".gettime;
+local time = require "util.time";
+local timer = module:require "timer";
+-- COMPAT new in Prosody 0.12
+local now = time.monotonic or time.now;
 local hosts = prosody.hosts;
 
 -- An external component has a start time of its own.

@@ -2,6 +2,8 @@
 
 local hosts = prosody.hosts;
 
+local function no_rooms() end
+
 -- Counted as they come and go: to walk 10,000 sessions takes 10 ms.
 local function count_clients(scope)
 	local connections = scope.metric("gauge", "xmpp_client_connections", "",
@@ -57,6 +59,23 @@ local function count_clients(scope)
 	end);
 end
 
+-- An iterator over the rooms of a host that mod_muc holds in memory, or nil. A module's environment inherits
+-- _G, where reading an unknown name logs a warning (util.startup): hence rawget.
+local function live_rooms(host)
+	local muc = hosts[host] and hosts[host].modules.muc;
+	if not muc then return nil; end
+	local iterate = rawget(muc, "live_rooms");
+	if iterate then return iterate(); end
+	-- COMPAT Prosody 0.10 has a table, by address
+	local rooms = rawget(muc, "rooms");
+	if type(rooms) ~= "table" then return nil; end
+	local jid, room;
+	return function ()
+		jid, room = next(rooms, jid);
+		return room;
+	end
+end
+
 -- Of the rooms in memory, of which mod_muc keeps 100 unless it is told otherwise.
 local function count_rooms(scope)
 	local rooms = scope.metric("gauge", "xmpp_muc_live_rooms", "",
@@ -65,19 +84,15 @@ local function count_rooms(scope)
 		"Occupants of the rooms in memory, each nickname once", { "host" });
 	local known = {};
 	scope.on_update(function ()
-		for host, host_session in pairs(hosts) do
-			local muc = host_session.modules.muc;
-			if muc and muc.live_rooms then known[host] = true; end
+		for host in pairs(hosts) do
+			if live_rooms(host) then known[host] = true; end
 		end
 		for host in pairs(known) do
 			local room_count, occupant_count = 0, 0;
-			local muc = hosts[host] and hosts[host].modules.muc;
-			if muc and muc.live_rooms then
-				for room in muc.live_rooms() do
-					room_count = room_count + 1;
-					for _ in pairs(room._occupants) do
-						occupant_count = occupant_count + 1;
-					end
+			for room in live_rooms(host) or no_rooms do
+				room_count = room_count + 1;
+				for _ in pairs(room._occupants) do
+					occupant_count = occupant_count + 1;
 				end
 			end
 			rooms:with_labels(host):set(room_count);

@@ -15,7 +15,7 @@ local first = 1e6;
 -- Each is a function that is given a scope (below) and whether an operator asked for it by name.
 local counters = {};
 for _, lib in ipairs { "count_stanzas", "count_sessions", "count_accounts", "count_server" } do
-	-- COMPAT Prosody 0.10: what it may lack must not keep its own statistics from being read.
+	-- What a version of Prosody may lack must not keep its own statistics from being read.
 	local ok, found = pcall(module.require, module, lib);
 	if not ok then
 		log("error", "%s can't be loaded: %s", lib, found);

@@ -9,12 +9,11 @@ local jid_bare, jid_host, jid_prep = require "util.jid".bare, require "util.jid"
 local new_id = require "util.uuid".generate;
 local st = require "util.stanza";
 local statsman = require "core.statsmanager";
--- COMPAT Prosody 0.10 has no util.time
-local has_time, time = pcall(require, "util.time");
-local time_now = has_time and time.now or require "socket".gettime;
+local time_now = require "util.time".now;
 
 local node = "urn:prosody-exporter:statistics:1";
 local xmlns_cmd = "http://jabber.org/protocol/commands";
+local xmlns_errors = "urn:ietf:params:xml:ns:xmpp-stanzas";
 
 -- Seconds between two collections, over all instances and readers.
 local collect_interval = 0.1;
@@ -38,9 +37,13 @@ local limit_lib = module:require "limit";
 local people_lib = module:require "people";
 local page_lib = module:require "page";
 local text_lib = module:require "text";
+local turn_lib = module:require "turn";
 
+-- An error (RFC 6120 §8.3) to refuse requests with.
 local function failure(type_, condition, text)
-	return { type = type_; condition = condition; text = text };
+	return st.stanza("error", { type = type_ })
+		:tag(condition, { xmlns = xmlns_errors }):up()
+		:tag("text", { xmlns = xmlns_errors }):text(text):up();
 end
 
 -- The index, or nil and the options to set.
@@ -124,6 +127,13 @@ local function log_seldom(level, kind, ...)
 	end
 end
 
+-- No address of a person goes into the log.
+local function describe(reader)
+	return reader == module.host and "The component" or "A reader of adhoc_statistics_access";
+end
+
+local at_once = failure("wait", "resource-constraint",
+	"Too many requests at once: ask for a page when the one before it has come");
 local over_share = failure("wait", "resource-constraint",
 	"Reading statistics took more than adhoc_statistics_max_share of Prosody's time");
 local unread = failure("wait", "policy-violation",
@@ -163,8 +173,8 @@ local function write_form(index, origin, stanza)
 	origin.send(st.reply(stanza):tag("command", command):add_child(people_lib.write(index)));
 end
 
--- Answers who may read, or returns a failure. `visit` gets who pays for it.
-local function answer(visit, origin, stanza)
+-- Answers who may read, or returns a failure. `visit` gets the accounts that pay for it.
+local function answer(visit, reader, origin, stanza)
 	local index, err = get_index();
 	err = err or index.registry.failure;
 	if err then
@@ -173,11 +183,9 @@ local function answer(visit, origin, stanza)
 	local request = stanza.tags[1]:get_child("statistics", node);
 	local attr = request and request.attr;
 	-- Before anything is read: to refuse must cost next to nothing.
-	local reader = jid_bare(stanza.attr.from);
 	local accounts = limit_lib.admit(index, reader, max_share, time_now(), not attr or page_lib.is_start(attr));
 	if not accounts then
-		log_seldom("warn", reader, "%s asks for more statistics than adhoc_statistics_max_share leaves it",
-			reader == module.host and "The component" or "A reader of adhoc_statistics_access");
+		log_seldom("warn", reader, "%s asks for more statistics than adhoc_statistics_max_share leaves it", describe(reader));
 		return over_share;
 	end
 	if limit_lib.is_unread(origin.conn) then
@@ -191,52 +199,79 @@ end
 -- Access: the component of this very host, and who is named in adhoc_statistics_access. No rights of
 -- an admin are needed, and none are enough. A component that may use any address
 -- (validate_from_addresses = false) could otherwise use ours.
-local function may_read(origin, from)
+--
+-- Returns who pays for it, or nil.
+local function get_reader(origin, from)
 	if origin.type == "component" and origin.host ~= jid_host(from) then
-		return false;
+		return nil;
 	end
 	if from == module.host then
-		return origin.type == "component" and origin.host == module.host;
+		return origin.type == "component" and origin.host == module.host and from or nil;
 	end
-	return access:contains(jid_bare(from));
+	local bare = jid_bare(from);
+	return access:contains(bare) and bare or nil;
+end
+
+-- To refuse costs Prosody about as much as a ping: on a stream the same element goes into every answer. A
+-- host hands what it is sent to modules, which may change it.
+local function refuse(origin, stanza, refusal)
+	local reply = st.reply(stanza);
+	reply.attr.type = "error";
+	reply:add_direct_child(origin.conn and refusal or st.clone(refusal));
+	origin.send(reply);
 end
 
 local forbidden = failure("auth", "forbidden",
 	"Only the component "..module.host.." and who is named in adhoc_statistics_access may read statistics");
 
--- Before mod_adhoc (priority 500) has its turn. A handler there is told neither the session, by which
--- access is decided, nor any payload but a data form, each field of which would cost a reader as much
--- as a hundred values; nor could it tell what sending takes.
-module:hook("iq-set/host/"..xmlns_cmd..":command", function (event)
+-- When the component was answered last.
+local answered_at = 0;
+
+-- Answers one who may read, and counts what that takes.
+local function serve(reader, origin, stanza)
+	local started = os.clock();
+	local visit = {};
+	-- Without pcall an error means no reply at all, and the reader learns of it by a time-out.
+	local ok, result = pcall(answer, visit, reader, origin, stanza);
+	local took = os.clock() - started;
+	turn_lib.take(took);
+	if visit.accounts then
+		-- Collections have their own limit, above.
+		limit_lib.take(visit.accounts, took - ((visit.index.collecting or 0) - visit.collecting));
+	end
+	if reader == module.host then answered_at = turn_lib.now(); end
+	if not ok then
+		log_seldom("error", "failure", "Reading statistics failed: %s", result);
+		result = failure("cancel", "internal-server-error", "Reading statistics failed, see Prosody's log");
+	end
+	return result;
+end
+
+-- Before mod_adhoc has its turn, which hooks this event in Prosody 0.10 (priority 500) and in later versions
+-- "iq-set/host/…", which comes after it. A handler there is told neither the session, by which access is
+-- decided, nor any payload but a data form, each field of which would cost a reader as much as a hundred
+-- values; nor could it tell what sending takes.
+module:hook("iq/host/"..xmlns_cmd..":command", function (event)
 	local origin, stanza = event.origin, event.stanza;
-	if stanza.tags[1].attr.node ~= node then
+	if stanza.attr.type ~= "set" or stanza.tags[1].attr.node ~= node then
 		return;
 	end
-	local refusal = forbidden;
-	if may_read(origin, stanza.attr.from) then
-		local started = os.clock();
-		local visit = {};
-		-- Without pcall an error means no reply at all, and the reader learns of it by a time-out.
-		local ok, result = pcall(answer, visit, origin, stanza);
-		if visit.accounts then
-			-- Collections have their own limit, above.
-			local collecting = (visit.index.collecting or 0) - visit.collecting;
-			limit_lib.take(visit.accounts, os.clock() - started - collecting);
-		end
-		if not ok then
-			log_seldom("error", "failure", "Reading statistics failed: %s", result);
-			result = failure("cancel", "internal-server-error", "Reading statistics failed, see Prosody's log");
-		end
-		refusal = result;
+	local reader = get_reader(origin, stanza.attr.from);
+	local refusal;
+	if not reader then
+		refusal = forbidden;
+	elseif turn_lib.admit(reader == module.host and answered_at or nil) then
+		refusal = serve(reader, origin, stanza);
+	else
+		refusal = at_once;
+		log_seldom("warn", at_once, "%s asks for more statistics at once than Prosody gives", describe(reader));
 	end
-	if refusal then
-		origin.send(st.error_reply(stanza, refusal.type, refusal.condition, refusal.text));
-	end
+	if refusal then refuse(origin, stanza, refusal); end
 	return true;
 end, 510);
 
--- For mod_adhoc's list of commands.
+-- For mod_adhoc's list of commands. COMPAT before 0.12 everybody is a "user".
 module:depends("adhoc");
 module:provides("adhoc", adhoc_new("Statistics for Prometheus", node, function ()
 	error("The hook above answers");
-end, "any"));
+end, statsman.metric and "any" or "user"));

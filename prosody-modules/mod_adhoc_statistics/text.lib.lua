@@ -3,9 +3,7 @@
 local tonumber, tostring, type = tonumber, tostring, type;
 local m_floor = math.floor;
 local s_byte, s_find, s_format, s_gsub = string.byte, string.find, string.format, string.gsub;
-local utf8 = require "util.encodings".utf8;
--- COMPAT Prosody 0.10 may lack it: then all that is not ASCII is escaped.
-local valid_utf8 = utf8 and utf8.valid or function () return false; end
+local valid_utf8 = require "util.encodings".utf8.valid;
 
 local escapes = { ["\\"] = "\\\\", ["\t"] = "\\t", ["\n"] = "\\n", ["\r"] = "\\r" };
 

@@ -25,7 +25,7 @@ import {
 const STATS = 'stats.one.example'
 const SECRET = 'xyzzy-plugh-42-"\\\\'
 const WRONG_SECRET = 'frobozz-magic-43'
-const COMMAND = 'iq-set/host/http://jabber.org/protocol/commands:command'
+const COMMAND = 'iq/host/http://jabber.org/protocol/commands:command'
 const LOST = /"message":"lost the stream/
 
 type Version = (typeof prosodyVersions)[number]

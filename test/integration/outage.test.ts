@@ -188,7 +188,7 @@ describe('an outage of Prosody', { concurrency: 2 }, () => {
         `updates, commands = 0, 0
         prosody.events.add_handler("stats-update", function () updates = updates + 1 end)
         module:context("stats.one.example"):hook(
-          "iq-set/host/http://jabber.org/protocol/commands:command",
+          "iq/host/http://jabber.org/protocol/commands:command",
           function () commands = commands + 1 end, 1000)`,
       )
       const collections = 'prosody_exporter_collections_total'

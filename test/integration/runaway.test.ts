@@ -234,8 +234,11 @@ for (const version of everyVersion) {
       for (let i = 0; i < 20; i++) {
         await setAccounts(prosody, 4)
         const before = cpuMs(prosody.pid)
-        const answers = await floodAsRunaway(runaway, times(5, [request]))
-        assert.deepEqual([...answers], [['result', 5]])
+        // One after the other: of those that come at once some are refused.
+        for (let j = 0; j < 5; j++) {
+          const reply = await runaway.iq('set', RUNAWAY, request)
+          assert.equal(reply.attrs['type'], 'result', reply.toString())
+        }
         took += cpuMs(prosody.pid) - before
         counted += 1000 * (4 - (await accountOf(prosody)).left)
       }
@@ -310,7 +313,7 @@ for (const version of everyVersion) {
       const answered = await cost('one.example', pings)
       assert.deepEqual(answered.answers, [['result', 1000]])
       t.diagnostic(`1,000 refusals ${refused.took} ms, 1,000 pings as long ${answered.took} ms`)
-      assert.ok(refused.took < 6 * answered.took, `${refused.took} against ${answered.took} ms`)
+      assert.ok(refused.took < 2 * answered.took, `${refused.took} against ${answered.took} ms`)
     }
     assert.ok(ahead > 2, `${ahead} of 4 pings overtook the flood`)
     assert.deepEqual(await trace(), before)

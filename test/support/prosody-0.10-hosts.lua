@@ -1,5 +1,5 @@
--- The part of the double of Prosody 0.10 (prosody-0.10.lua) that has hosts, clients and timers: as
--- much as what counts them touches, written after 0.11 where 0.10's API is not known to differ.
+-- The part of the double of Prosody 0.10 (prosody-0.10.lua) that has hosts, clients, rooms and timers: as
+-- much as what counts them touches.
 local clock = ...;
 
 -- util.events: in the order of their priority, until one returns something.
@@ -48,15 +48,12 @@ function filters.remove_filter(session, type, callback) remove(session.filters[t
 function filters.add_filter_hook(callback) table.insert(filter_hooks, callback); end
 function filters.remove_filter_hook(callback) remove(filter_hooks, callback); end
 
--- util.timer: due tasks are run by tick().
+-- util.timer: due tasks are run by tick(). A task has no name, and there is no stop().
 local tasks = {};
 local timer = {};
 function timer.add_task(delay, callback)
-	local task = { at = clock.now + delay, callback = callback };
-	tasks[task] = true;
-	return task;
+	tasks[{ at = clock.now + delay, callback = callback }] = true;
 end
-function timer.stop(task) tasks[task] = nil; end
 local function tick(seconds)
 	clock.now = clock.now + seconds;
 	for task in pairs(tasks) do
@@ -68,6 +65,7 @@ local function tick(seconds)
 end
 
 local function add_host(name, accounts)
+	accounts = accounts or {};
 	local users = { name = "internal_plain" };
 	function users.get_sasl_handler() return { mechs = { PLAIN = true, ["SCRAM-SHA-1"] = true } }; end
 	function users.users() return pairs(accounts); end
@@ -75,6 +73,14 @@ local function add_host(name, accounts)
 		host = name, type = "local", events = new_events(), modules = {}, sessions = {}, s2sout = {}, users = users,
 	};
 	prosody.events.fire_event("host-activated", name);
+end
+
+-- mod_muc: the rooms are a global of the module, whose environment inherits ours.
+local function add_rooms(name, rooms)
+	add_host(name);
+	local host = prosody.hosts[name];
+	host.type = "component";
+	host.modules.muc = setmetatable({ rooms = rooms }, { __index = _G });
 end
 
 -- A client, from the choice of a SASL mechanism on: mod_saslauth, core.sessionmanager, mod_c2s.
@@ -134,4 +140,7 @@ local libraries = {
 	["util.timer"] = timer;
 };
 
-return { libraries = libraries, add_host = add_host, connect = connect, tick = tick };
+return {
+	libraries = libraries, new_events = new_events, add_host = add_host, add_rooms = add_rooms, connect = connect,
+	tick = tick,
+};

@@ -1,10 +1,11 @@
 -- A test double of Prosody 0.10, which Debian doesn't have, for Lua 5.1: as much of it as
--- mod_adhoc_statistics touches. It is written from what is known of 0.10's API, not run against one.
+-- mod_adhoc_statistics touches. It behaves as 0.10.0 and 0.10.3 were seen to when they were built and run with the
+-- module on 2026-11-27.
 --
 --   lua5.1 prosody-0.10.lua DIRECTORY_OF_THE_MODULE [off | counts] < scenario.lua
 --
 -- Statistics are off, or what Prosody doesn't count is counted. The scenario is run with `measure`,
--- `collect`, `ask`, `reload` and `clock`; and `add_host`, `connect` and `tick`.
+-- `collect`, `ask`, `reload` and `clock`; and `add_host`, `add_rooms`, `connect` and `tick`.
 local directory, mode = arg[1], arg[2];
 
 local clock = { now = 1000 };
@@ -105,6 +106,7 @@ end
 function stanza_mt:add_direct_child(child)
 	table.insert(self, child);
 	table.insert(self.tags, child);
+	return self;
 end
 function stanza_mt:text(text)
 	table.insert(self.last_add[#self.last_add] or self, text);
@@ -153,12 +155,11 @@ end
 function set_mt:contains(item) return self._items[item] ~= nil; end
 function set_mt:items() return pairs(self._items); end
 
--- No util.time, util.id, util.openmetrics, nor utf8 in util.encodings.
+-- No util.openmetrics, and in util.time no monotonic clock.
 local libraries = {
 	["core.statsmanager"] = statsmanager;
-	["socket"] = { gettime = gettime };
 	["util.dataforms"] = { new = function (layout) return layout; end };
-	["util.encodings"] = {};
+	["util.encodings"] = { utf8 = { valid = function (text) return not text:find("[\128-\255]"); end } };
 	["util.jid"] = {
 		bare = function (jid) return (jid:gsub("/.*", "")); end;
 		host = function (jid) return (jid:gsub("/.*", ""):gsub(".*@", "")); end;
@@ -171,10 +172,8 @@ local libraries = {
 		stanza = stanza;
 		xml_escape = function (text) return (text:gsub("[&<>]", { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;" })); end;
 		reply = function (to) return stanza("iq", { type = "result", id = to.attr.id }); end;
-		error_reply = function (to, type, condition, text)
-			return stanza("iq", { type = "error", id = to.attr.id, condition = condition, text = text });
-		end;
 	};
+	["util.time"] = { now = gettime };
 	["util.uuid"] = { generate = function () clock.ids = (clock.ids or 0) + 1; return "epoch-"..clock.ids; end };
 };
 for _, list in ipairs { libraries, server.libraries } do
@@ -185,10 +184,12 @@ end
 package.path, package.cpath = "", "";
 
 -- core.moduleapi and core.modulemanager, for one component
-local handle_command, unload;
+local command_event = "host/http://jabber.org/protocol/commands:command";
+local events, unload = server.new_events(), nil;
 local shared = {};
 local function default(_, _, value) return value; end
 local function load_module()
+	local hooked = {};
 	local module = {
 		host = "stats.one.example";
 		get_option_string = default; get_option_number = default;
@@ -201,24 +202,37 @@ local function load_module()
 			return shared[path];
 		end;
 		log = function (_, level, ...) print("module", level, string.format(...)); end;
-		hook = function (_, _, handler) handle_command = handler; end;
+		hook = function (_, event, handler, priority)
+			hooked[event] = handler;
+			events.add_handler(event, handler, priority);
+		end;
 		hook_global = function (_, event, handler) prosody.events.add_handler(event, handler); end;
 		depends = function () end;
-		provides = function () end;
 	};
+	-- mod_adhoc hooks iq/, not iq-set/ as from 0.11 on.
+	function module:provides(_, command)
+		self:hook("iq/"..command_event, function (event)
+			if event.stanza.attr.type == "set" then command.handler(); end
+		end, 500);
+	end
 	local env = setmetatable({ module = module, prosody = prosody }, { __index = _G });
 	local function run(file)
 		return setfenv(assert(loadfile(directory.."/"..file)), env)();
 	end
 	function module:require(name)
 		if name == "adhoc" then
-			return { new = function (...) return { ... }; end };
+			return { new = function (name, node, handler, permission)
+				return { name = name, node = node, handler = handler, permission = permission };
+			end };
 		end
 		return run(name..".lib.lua");
 	end
 	if unload then unload(); end
 	run("mod_adhoc_statistics.lua");
-	unload = module.unload;
+	unload = function ()
+		if module.unload then module.unload(); end
+		for event, handler in pairs(hooked) do events.remove_handler(event, handler); end
+	end
 end
 
 -- What the component is told: attributes and lines of a page, or the text of an error.
@@ -227,17 +241,26 @@ local function ask(request)
 	iq:tag("command", { node = "urn:prosody-exporter:statistics:1" }):tag("statistics", request);
 	local answer;
 	local origin = { type = "component", host = "stats.one.example", conn = {}, send = function (reply) answer = reply; end };
-	assert(handle_command({ origin = origin, stanza = iq }));
-	if type(answer) == "table" then return answer.attr.text; end
+	local data = { origin = origin, stanza = iq };
+	-- mod_iq
+	assert(events.fire_event("iq/"..command_event, data) or events.fire_event("iq-set/"..command_event, data));
+	-- The main loop goes on.
+	server.tick(0);
+	if type(answer) == "table" then return answer:get_child("error"):get_child("text")[1]; end
 	local attr, lines = {}, {};
 	for name, value in answer:match("<statistics ([^>]*)>"):gmatch("(%w+)='([^']*)'") do attr[name] = value; end
 	for text in answer:gmatch("<lines>(.-)</lines>") do table.insert(lines, text); end
 	return table.concat(lines), attr;
 end
 
+-- util.startup
+setmetatable(_G, { __index = function (_, name)
+	print("general", "warn", "Attempt to read a non-existent global '"..tostring(name).."'");
+end });
+
 load_module();
 local scenario = setmetatable({
 	measure = statsmanager.measure, collect = collect, ask = ask, reload = load_module, clock = clock,
-	add_host = server.add_host, connect = server.connect, tick = server.tick,
+	add_host = server.add_host, add_rooms = server.add_rooms, connect = server.connect, tick = server.tick,
 }, { __index = _G });
 setfenv(assert(loadstring(io.read("*a"), "=scenario")), scenario)();

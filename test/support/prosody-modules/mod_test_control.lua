@@ -70,7 +70,7 @@ local function timed(f, ...)
 end
 
 local function wrap(host)
-	module:context(host):wrap_event("iq-set/host/http://jabber.org/protocol/commands:command",
+	module:context(host):wrap_event("iq/host/http://jabber.org/protocol/commands:command",
 		function (handlers, event_name, event_data)
 			local origin = event_data.origin;
 			local send, sending = origin.send, { ms = 0; kilobytes = 0 };

@@ -1,0 +1,22 @@
+-- util.timer, of which a task can be stopped.
+
+local timer = require "util.timer";
+
+if timer.stop then
+	return { add_task = timer.add_task; stop = timer.stop };
+end
+
+-- COMPAT Prosody 0.10 can't stop a task: one that was is not called, and ends with that.
+local function add_task(delay, callback)
+	local task = {};
+	timer.add_task(delay, function (now)
+		if not task.is_stopped then return callback(now); end
+	end);
+	return task;
+end
+
+local function stop(task)
+	task.is_stopped = true;
+end
+
+return { add_task = add_task; stop = stop };
