@@ -6,6 +6,11 @@ const MAX_ADDED = 100
 const MAX_WIDTH = 100
 const MAX_SHOWN = 300
 
+const UP_NOTE = [
+  'With the exporter, `up` says only that the exporter answers.',
+  'Alert on `xmpp_up == 0`, or set `web.fail_when_down`.',
+]
+
 export type Report = {
   readonly comparison: Comparison
   readonly old: Read
@@ -28,6 +33,8 @@ export function reportText(report: Report): string {
     lines.push('', `Repeated samples in the ${side} one: ${repeated[side]}. Only the first counts.`)
   }
   lines.push('', conclusion(report))
+  // The old one is not an exporter's, whose `up` means the same.
+  if (added.includes('xmpp_up')) lines.push('', ...UP_NOTE)
   return `${lines.join('\n')}\n`
 }
 

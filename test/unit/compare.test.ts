@@ -123,6 +123,14 @@ line{a="x\ny"} 1
     assert.doesNotMatch(text, /^All /m)
   })
 
+  test('says what `up` means now, unless the old one has `xmpp_up`', async () => {
+    const note =
+      /With the exporter, `up` says only that the exporter answers\.\nAlert on `xmpp_up == 0`, or set `web\.fail_when_down`\./
+    assert.match((await compare('a 1\n', 'a 1\nxmpp_up 1\n')).text, note)
+    assert.doesNotMatch((await compare('xmpp_up 1\n', 'xmpp_up 1\n')).text, note)
+    assert.doesNotMatch((await compare('a 1\n', 'a 1\n')).text, note)
+  })
+
   test('shows no control characters, and no more of a long text than fits', async () => {
     const { text } = await compare(
       `a{b="\x1b[2J\x9b2J\u202Eé\u2028"} 1\nb{c="${'x'.repeat(9999)}"} 1\n\x07?\n`,
