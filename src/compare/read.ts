@@ -24,15 +24,15 @@ const MAX_EXAMPLE_LENGTH = 200
 // A name, as it stands or in quotes.
 const NAME = String.raw`(?:([a-zA-Z_:][\w:]*)|"((?:[^"\\]|\\.){1,1000})")`
 const TYPES = 'counter|gauge|histogram|summary|untyped|unknown|info|stateset|gaugehistogram'
-const METADATA = /^[ \t]*#[ \t]+(HELP|TYPE)(?![^ \t])/
+const METADATA = /^[ \t]*#[ \t]+(HELP|TYPE)[ \t]/
 const HELP = new RegExp(String.raw`^[ \t]*#[ \t]+HELP[ \t]+${NAME}(?![^ \t])`)
 const TYPE = new RegExp(String.raw`^[ \t]*#[ \t]+TYPE[ \t]+${NAME}[ \t]+(?:${TYPES})[ \t]*$`)
 const NOTHING_OR_COMMENT = /^[ \t]*(?:#|$)/
 
 /**
  * Reads an exposition of any of Prosody's modules or of ours, in either text format, line by line as it
- * comes. It forgives what Prometheus forgives and what the modules have wrong: families in any order,
- * metadata in any place, numbers of C.
+ * comes. It forgives what the modules have wrong, as Prometheus does: families in any order, metadata in
+ * any place; and numbers of C.
  *
  * Strings have a character for each byte of UTF-8.
  *

@@ -8,8 +8,8 @@ export type ValidInput = {
   readonly text: string
   /** The series, with sorted labels, and their values. */
   readonly series: Readonly<Record<string, number>>
-  /** Prometheus 3 refuses it all the same. */
-  readonly isRefusedByPrometheus?: true
+  /** What Prometheus 3 does with it all the same. */
+  readonly prometheus?: 'refuses' | 'misreads'
 }
 
 export type InvalidInput = {
@@ -23,7 +23,7 @@ const valid = (
   what: string,
   text: string,
   series: Readonly<Record<string, number>>,
-  more: Pick<ValidInput, 'isRefusedByPrometheus'> = {},
+  more: Pick<ValidInput, 'prometheus'> = {},
 ): ValidInput => ({ what, text, series, ...more })
 
 const invalid = (
@@ -32,7 +32,7 @@ const invalid = (
   more: Pick<InvalidInput, 'isAcceptedByPrometheus'> = {},
 ): InvalidInput => ({ what, text, ...more })
 
-const REFUSED = { isRefusedByPrometheus: true } as const
+const REFUSED = { prometheus: 'refuses' } as const
 const ACCEPTED = { isAcceptedByPrometheus: true } as const
 
 export const VALID_TEXT: readonly ValidInput[] = [
@@ -40,7 +40,9 @@ export const VALID_TEXT: readonly ValidInput[] = [
   valid('an empty label set', 'no_labels{} 2\n', { 'no_labels{}': 2 }),
   valid('a colon in a name', ':rule:sum 3\n', { ':rule:sum{}': 3 }),
   valid('several blanks', 'blanks   4\n', { 'blanks{}': 4 }),
-  valid('tabs', '\ttabs{a="b"}\t \t5\t\n', { 'tabs{a="b"}': 5 }),
+  valid('tabs', 'tabs{a="b"}\t \t5\t\n', { 'tabs{a="b"}': 5 }),
+  // There the blanks are a part of the name.
+  valid('leading blanks', ' \tleading 5\n', { 'leading{}': 5 }, { prometheus: 'misreads' }),
   valid('trailing blanks', 'trailing{a="b"} 6   \n', { 'trailing{a="b"}': 6 }),
   valid('blanks in a label set', 'spaced { a = "b" , c\t=\t"d" , } 7\n', {
     'spaced{a="b",c="d"}': 7,
@@ -95,9 +97,13 @@ export const VALID_TEXT: readonly ValidInput[] = [
   valid('a timestamp', 'stamped{a="b"} 20 1395066363000\n', { 'stamped{a="b"}': 20 }),
   valid('a timestamp before 1970', 'before 21 -3982045\n', { 'before{}': 21 }, REFUSED),
   valid('blank lines', '\n\n  \n\t\nafter_blank 22\n', { 'after_blank{}': 22 }),
-  valid('comments', '#\n# \n#comment\n# EOF\n#TYPE x y z\n \t# HELPING\nafter 23\n', {
-    'after{}': 23,
-  }),
+  valid(
+    'comments',
+    '#\n# \n#comment\n# EOF\n#TYPE x y z\n# HELPING x\n# TYPE\n# HELP\nafter 23\n',
+    {
+      'after{}': 23,
+    },
+  ),
   valid('metadata', '# HELP meta Text with \\n and "quotes".\n# TYPE meta gauge\nmeta 24\n', {
     'meta{}': 24,
   }),
@@ -173,10 +179,10 @@ export const INVALID_TEXT: readonly InvalidInput[] = [
   invalid('a label that is not UTF-8', Buffer.from('a{b="\xff"} 1\n', 'latin1')),
   invalid('a label with half a character', Buffer.from('a{b="\xe2\x82"} 1\n', 'latin1')),
   invalid('a TYPE without a type', '# TYPE a\na 1\n'),
-  invalid('a TYPE without a name', '# TYPE\na 1\n'),
   invalid('an unknown type', '# TYPE a ampere\na 1\n'),
   invalid('more than a type', '# TYPE a gauge b\na 1\n'),
-  invalid('a HELP without a name', '# HELP\na 1\n'),
+  invalid('a HELP without a name', '# HELP \na 1\n'),
+  invalid('a TYPE without a name', '# TYPE \na 1\n'),
   invalid('a HELP with a wrong name', '# HELP 1a Text.\na 1\n'),
   invalid('a HELP that is not UTF-8', Buffer.from('# HELP a \xff\na 1\n', 'latin1')),
 ]
