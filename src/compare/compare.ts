@@ -31,7 +31,7 @@ type OldSeries = {
   isExact?: boolean
 }
 
-export const MAX_SERIES = 1_000_000
+const MAX_SERIES = 1_000_000
 
 /**
  * What of an old exposition is in a new one, series by series. Only the old one's series are stored: it
@@ -40,7 +40,7 @@ export const MAX_SERIES = 1_000_000
  * Series are compared by the names of their samples, which are the same in both formats. `_created`
  * series are not compared: ours come where they are asked for.
  */
-export function createComparison(): {
+export function createComparison(maxSeries = MAX_SERIES): {
   readonly old: Sink
   readonly new: Sink
   result(): Comparison
@@ -48,9 +48,9 @@ export function createComparison(): {
   const typed = new Set<string>()
   const type = (name: string) => {
     typed.add(name)
-    checkCount(typed.size, 'metric families')
+    checkCount(typed.size, maxSeries, 'metric families')
   }
-  const before = createOldSide()
+  const before = createOldSide(maxSeries)
   const namesNow = new Set<string>()
   const repeated = { old: 0, new: 0 }
   return {
@@ -64,7 +64,7 @@ export function createComparison(): {
       type,
       sample(sample) {
         namesNow.add(sample.name)
-        checkCount(namesNow.size, 'names of metrics')
+        checkCount(namesNow.size, maxSeries, 'names of metrics')
         if (!before.find(sample)) repeated.new++
       },
     },
@@ -82,11 +82,11 @@ export function createComparison(): {
   }
 }
 
-function checkCount(count: number, what: string): void {
-  if (count > MAX_SERIES) throw new ConfigError(`more than ${MAX_SERIES} ${what}`)
+function checkCount(count: number, limit: number, what: string): void {
+  if (count > limit) throw new ConfigError(`the metrics have more than ${limit} ${what}`)
 }
 
-function createOldSide() {
+function createOldSide(maxSeries: number) {
   /** By the samples' names, and by their labels. */
   const series = new Map<string, Map<string, OldSeries>>()
   /** Those whose labels may have been escaped twice, by what they are then. */
@@ -98,7 +98,7 @@ function createOldSide() {
     add({ name, labels, labelsEscapedTwice, value }: Sample): boolean {
       const ofName = series.get(name) ?? new Map<string, OldSeries>()
       if (ofName.has(labels)) return false
-      checkCount(++count, 'series')
+      checkCount(++count, maxSeries, 'series')
       const added: OldSeries = { value }
       series.set(name, ofName.set(labels, added))
       if (labelsEscapedTwice !== undefined) {

@@ -4,7 +4,9 @@ import { pipeline, type Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { ConfigError } from '../errors.js'
 
-const TIMEOUT_S = 60
+const RESPONSE_S = 30
+// A large exposition takes a slow machine a while.
+const BODY_S = 180
 const MAX_REDIRECTS = 10
 const CHUNK_BYTES = 65_536
 const REDIRECTS: readonly (number | undefined)[] = [301, 302, 303, 307, 308]
@@ -21,7 +23,7 @@ export type Answer = {
  * @throws {ConfigError} When there is no answer, or one that is no exposition; from `body` too.
  */
 export async function request(url: URL): Promise<Answer> {
-  const signal = AbortSignal.timeout(TIMEOUT_S * 1000)
+  const signal = AbortSignal.timeout(BODY_S * 1000)
   let response: IncomingMessage | undefined
   try {
     response = await follow(url, signal)
@@ -66,7 +68,17 @@ function getOnce(
   }
   const get = url.protocol === 'https:' ? getHttps : getHttp
   return new Promise((resolve, reject) => {
-    get(url, { headers, signal, agent: false }, resolve).on('error', reject)
+    const sent = get(url, { headers, signal, agent: false }, (response) => {
+      clearTimeout(timer)
+      resolve(response)
+    })
+    const timer = setTimeout(() => {
+      sent.destroy(new ConfigError(`no response within ${RESPONSE_S} s`))
+    }, RESPONSE_S * 1000)
+    sent.on('error', (error) => {
+      clearTimeout(timer)
+      reject(error)
+    })
   })
 }
 
@@ -105,7 +117,7 @@ async function* readBody(stream: Readable, signal: AbortSignal): AsyncIterable<U
 /** What an operator can read: one line. */
 function readable(error: unknown, signal: AbortSignal): Error {
   if (error instanceof ConfigError) return error
-  if (signal.aborted) return new ConfigError(`no complete response within ${TIMEOUT_S} s`)
+  if (signal.aborted) return new ConfigError(`no complete response within ${BODY_S} s`)
   const { message, code, errors, reason } = error as NodeJS.ErrnoException & {
     /** Of each address, when there are several. */
     errors?: readonly Error[]

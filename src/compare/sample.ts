@@ -15,7 +15,7 @@ type Label = { readonly name: string; readonly value: string }
 type LabelSet = { readonly labels: readonly Label[]; readonly quotedName?: string }
 
 const ONLY_LABEL_NAME = /^[a-zA-Z_]\w*$/
-const [QUOTE, BACKSLASH, UNDERSCORE, COLON] = [0x22, 0x5c, 0x5f, 0x3a]
+const [TAB, SPACE, QUOTE, COLON, BACKSLASH, UNDERSCORE] = [0x09, 0x20, 0x22, 0x3a, 0x5c, 0x5f]
 
 /**
  * Reads a sample of either text format, in one pass: text 0.0.4 with blanks and tabs between tokens,
@@ -124,8 +124,11 @@ function boundOf(name: string, value: string): string | undefined {
 }
 
 function skipBlanks(cursor: Cursor): void {
-  const { line } = cursor
-  while (line[cursor.at] === ' ' || line[cursor.at] === '\t') cursor.at++
+  while (isBlank(cursor.line.charCodeAt(cursor.at))) cursor.at++
+}
+
+function isBlank(code: number): boolean {
+  return code === SPACE || code === TAB
 }
 
 /** @param alsoPart A character that may be anywhere in the name, besides letters, `_` and digits. */
@@ -147,8 +150,10 @@ function takeName(cursor: Cursor, alsoPart?: ':'): string | undefined {
 /** Takes all up to a blank; nothing at the end of the line. */
 function takeToken(cursor: Cursor): string {
   const { line, at } = cursor
-  while (cursor.at < line.length && line[cursor.at] !== ' ' && line[cursor.at] !== '\t') cursor.at++
-  return line.slice(at, cursor.at)
+  let end = at
+  while (end < line.length && !isBlank(line.charCodeAt(end))) end++
+  cursor.at = end
+  return line.slice(at, end)
 }
 
 function takeOne(cursor: Cursor, character: string): boolean {

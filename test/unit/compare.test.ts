@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { createComparison, MAX_SERIES } from '../../src/compare/compare.js'
+import { createComparison } from '../../src/compare/compare.js'
 import { readExposition } from '../../src/compare/read.js'
 import { reportText } from '../../src/compare/report.js'
 import { ConfigError } from '../../src/errors.js'
@@ -146,15 +146,28 @@ line{a="x\ny"} 1
     assert.match((await compare('a 1\n', `a 1\n${names}`)).text, /, n96 and 3 more$/m)
   })
 
-  test('ends with too many series', () => {
-    const { old } = createComparison()
-    const add = (i: number) => {
-      old.sample({ name: 'a', labels: `b="${i}"`, value: i })
+  test('ends with too many series, or too many names on either side', () => {
+    const add = (side: 'old' | 'new', name: string, label: string) => {
+      const { [side]: sink } = comparison
+      sink.sample({ name, labels: `b="${label}"`, value: 1 })
     }
-    for (let i = 0; i < MAX_SERIES; i++) add(i)
-    add(0)
-    assert.throws(() => {
-      add(MAX_SERIES)
-    }, new ConfigError('more than 1000000 series'))
+    const comparison = createComparison(2)
+    for (const label of ['1', '2', '2']) add('old', 'a', label)
+    for (const label of ['1', '2', '3']) add('new', 'a', label)
+    const fails = (run: () => void, what: string) => {
+      assert.throws(run, new ConfigError(`the metrics have more than 2 ${what}`))
+    }
+    fails(() => {
+      add('old', 'a', '3')
+    }, 'series')
+    add('new', 'b', '1')
+    fails(() => {
+      add('new', 'c', '1')
+    }, 'names of metrics')
+    comparison.old.type('a')
+    comparison.new.type('b')
+    fails(() => {
+      comparison.new.type('c')
+    }, 'metric families')
   })
 })
