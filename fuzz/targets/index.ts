@@ -1,5 +1,6 @@
 import type { Target } from '../target.js'
 import { accept } from './accept.js'
+import { compare } from './compare.js'
 import { config, webConfig } from './config-files.js'
 import { exposition } from './exposition.js'
 import { numbers } from './numbers.js'
@@ -19,6 +20,7 @@ export const TARGETS: readonly Target[] = [
   accept,
   numbers,
   parsers,
+  compare,
   config,
   webConfig,
   requests,

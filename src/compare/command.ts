@@ -1,69 +1,59 @@
 import { ConfigError } from '../errors.js'
-import { compare, comparisonText } from './compare.js'
+import { createComparison } from './compare.js'
+import { readExposition, type Read, type Sink } from './read.js'
+import { printable, reportText } from './report.js'
+import { isHttp, request, shownUrl } from './request.js'
 
 const OURS = 'http://127.0.0.1:9347/metrics'
-const TIMEOUT_MS = 30_000
-const USAGE = `prosody-exporter compare OLD_URL [NEW_URL], NEW_URL being ${OURS} unless given`
+const USAGE = 'Usage: prosody-exporter compare OLD_METRICS_URL [NEW_METRICS_URL]'
 
 /**
- * `prosody-exporter compare OLD_URL [NEW_URL]`: shows family by family what of an old `/metrics` the
- * new one has.
+ * `prosody-exporter compare OLD_METRICS_URL [NEW_METRICS_URL]`: shows family by family what of an old
+ * `/metrics` the new one has.
  *
- * @returns The text to print, and the exit code: 0 when nothing is missing, else 1.
- * @throws ConfigError for a wrong URL, or one that does not answer with metrics.
+ * @returns The text to print, and the exit code: 0 when nothing is missing, 1 when something is, 2 when
+ *   some lines could not be read.
+ * @throws {ConfigError} For a wrong URL, or one that does not answer with metrics; exit code 2.
  */
 export async function compareCommand(
   args: readonly string[],
-): Promise<{ text: string; exitCode: 0 | 1 }> {
+): Promise<{ text: string; exitCode: 0 | 1 | 2 }> {
+  if (args.some((arg) => arg === '--help' || arg === '-h')) {
+    return { text: `${USAGE}\nNEW_METRICS_URL is ${OURS} unless given.\n`, exitCode: 0 }
+  }
   const [oldUrl, newUrl = OURS, ...more] = args
-  if (oldUrl === undefined || more.length > 0) throw new ConfigError(`expected ${USAGE}`)
+  if (oldUrl === undefined || more.length > 0) throw new ConfigError(USAGE)
+  const urls = { old: parse(oldUrl), new: parse(newUrl) }
+  const comparison = createComparison()
   // One after the other: both make Prosody collect, and the later one has all that the first had.
-  const oldText = await get(oldUrl)
-  const newText = await get(newUrl)
-  const comparison = compare(oldText, newText)
-  // Of a page for people, or of nothing, nothing is missing.
-  if (comparison.families.length === 0) {
-    throw new ConfigError(`${withoutUser(read(oldUrl))}: expected metrics, got no sample`)
-  }
-  return { text: comparisonText(comparison), exitCode: comparison.isComplete ? 0 : 1 }
+  const old = await read(urls.old, comparison.old)
+  const now = await read(urls.new, comparison.new)
+  const result = comparison.result()
+  const text = reportText({ comparison: result, old, new: now })
+  if (old.unreadable + now.unreadable > 0) return { text, exitCode: 2 }
+  return { text, exitCode: result.isComplete ? 0 : 1 }
 }
 
-async function get(url: string): Promise<string> {
-  const asked = read(url)
-  const shown = withoutUser(asked)
-  let status: number
-  let text: string
+async function read(url: URL, sink: Sink): Promise<Read> {
   try {
-    const headers = { Accept: 'text/plain;version=0.0.4', ...authorizationOf(asked) }
-    const response = await fetch(shown, { headers, signal: AbortSignal.timeout(TIMEOUT_MS) })
-    status = response.ok ? 0 : response.status
-    // May be cut, as mod_http_openmetrics's is at 4 MiB, or never end.
-    text = await response.text()
+    const { body, isOpenMetrics } = await request(url)
+    const read = await readExposition(body, isOpenMetrics, sink)
+    // Of a page for people, or of nothing, nothing is missing.
+    if (read.samples === 0) throw new ConfigError(`expected metrics, got no sample${first(read)}`)
+    return read
   } catch (error) {
-    const { cause, message } = error as Error
-    throw new ConfigError(`${shown}: ${cause instanceof Error ? cause.message : message}`, {
-      cause,
-    })
+    if (!(error instanceof ConfigError)) throw error
+    throw new ConfigError(`${shownUrl(url)}: ${error.message}`, { cause: error })
   }
-  if (status !== 0) throw new ConfigError(`${shown}: expected metrics, got status ${status}`)
-  return text
 }
 
-// `fetch` takes no URL with a user in it, and its message shows the password.
-function authorizationOf({ username, password }: URL): Readonly<Record<string, string>> {
-  if (username === '' && password === '') return {}
-  const user = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`
-  return { Authorization: `Basic ${Buffer.from(user).toString('base64')}` }
+function first({ examples }: Read): string {
+  const [example] = examples
+  return example ? `; line ${example.number} is ${printable(example.line)}` : ''
 }
 
-function read(url: string): URL {
-  if (URL.canParse(url) && /^https?:/.test(url)) return new URL(url)
-  throw new ConfigError('compare: expected a URL, http://…, got something else')
-}
-
-/** The URL as a message may show it. */
-function withoutUser(url: URL): string {
-  const bare = new URL(url)
-  bare.username = bare.password = ''
-  return bare.href
+function parse(text: string): URL {
+  // The argument is not shown: it may have a password.
+  if (URL.canParse(text) && isHttp(new URL(text))) return new URL(text)
+  throw new ConfigError(USAGE)
 }

@@ -1,11 +1,14 @@
-import { readExposition } from './read.js'
+import { ConfigError } from '../errors.js'
+import type { Sink } from './read.js'
+import type { Sample } from './sample.js'
 
 export type Comparison = {
   /** Families of the old exposition, by name. */
   readonly families: readonly FamilyComparison[]
   /** Families that only the new one has. */
   readonly added: readonly string[]
-  readonly unreadable: number
+  /** Samples of a series that had one already, in either exposition. */
+  readonly repeated: { readonly old: number; readonly new: number }
   /** Nothing of the old one is missing. */
   readonly isComplete: boolean
 }
@@ -19,61 +22,151 @@ export type FamilyComparison = {
   readonly moved: number
 }
 
+/** A series of the old exposition. */
+type OldSeries = {
+  readonly value: number
+  /** In the new exposition. */
+  now?: number
+  /** The new exposition has the same labels, not those of labels escaped twice. */
+  isExact?: boolean
+}
+
+const MAX_SERIES = 1_000_000
+
 /**
- * What of an old exposition is in a new one, series by series.
+ * What of an old exposition is in a new one, series by series. Only the old one's series are stored: it
+ * is read to its end first.
  *
- * `_created` series are not compared: ours come where they are asked for.
+ * Series are compared by the names of their samples, which are the same in both formats. `_created`
+ * series are not compared: ours come where they are asked for.
  */
-export function compare(oldText: string, newText: string): Comparison {
-  const before = readExposition(oldText)
-  const after = readExposition(newText)
-  const families = [...before.families]
-    .map(([name, series]): FamilyComparison => {
-      const ours = after.families.get(name)
-      const pairs = [...series]
-        .filter(([key]) => !/^[^{]*_created\{/.test(key))
-        .map(([key, old]) => ({ key, old, now: ours?.get(key) ?? ours?.get(old.escapedTwice) }))
-      return {
-        name,
-        series: pairs.length,
-        missing: pairs.filter(({ now }) => now === undefined).map(({ key }) => key),
-        moved: pairs.filter(({ now, old }) => now && !Object.is(now.value, old.value)).length,
-      }
-    })
-    .filter(({ series }) => series > 0)
-    .sort((a, b) => (a.name < b.name ? -1 : 1))
+export function createComparison(maxSeries = MAX_SERIES): {
+  readonly old: Sink
+  readonly new: Sink
+  result(): Comparison
+} {
+  const typed = new Set<string>()
+  const type = (name: string) => {
+    typed.add(name)
+    checkCount(typed.size, maxSeries, 'metric families')
+  }
+  const before = createOldSide(maxSeries)
+  const namesNow = new Set<string>()
+  const repeated = { old: 0, new: 0 }
   return {
-    families,
-    added: [...after.families.keys()].filter((name) => !before.families.has(name)).sort(),
-    unreadable: before.unreadable,
-    isComplete: families.every(({ missing }) => missing.length === 0),
+    old: {
+      type,
+      sample(sample) {
+        if (!before.add(sample)) repeated.old++
+      },
+    },
+    new: {
+      type,
+      sample(sample) {
+        namesNow.add(sample.name)
+        checkCount(namesNow.size, maxSeries, 'names of metrics')
+        if (!before.find(sample)) repeated.new++
+      },
+    },
+    result() {
+      const families = compareFamilies(before.series, typed)
+      const old = new Set(Array.from(before.series.keys(), (name) => familyOf(name, typed)))
+      const now = new Set(Array.from(namesNow, (name) => familyOf(name, typed)))
+      return {
+        families,
+        added: [...now].filter((name) => !old.has(name)).sort(),
+        repeated,
+        isComplete: families.every(({ missing }) => missing.length === 0),
+      }
+    },
   }
 }
 
-const MISSING_SHOWN = 5
+function checkCount(count: number, limit: number, what: string): void {
+  if (count > limit) throw new ConfigError(`the metrics have more than ${limit} ${what}`)
+}
 
-/** The comparison for a terminal, one line a family. */
-export function comparisonText({ families, added, unreadable, isComplete }: Comparison): string {
-  const width = Math.max(6, ...families.map(({ name }) => name.length))
-  const lines = [`${'family'.padEnd(width)}  series  moved  missing`]
-  for (const { name, series, moved, missing } of families) {
-    lines.push(
-      `${name.padEnd(width)}  ${String(series).padStart(6)}  ${String(moved).padStart(5)}  ${String(missing.length).padStart(7)}`,
-      ...missing.slice(0, MISSING_SHOWN).map((key) => `    missing: ${key}`),
-    )
-    if (missing.length > MISSING_SHOWN) {
-      lines.push(`    and ${missing.length - MISSING_SHOWN} more`)
+function createOldSide(maxSeries: number) {
+  /** By the samples' names, and by their labels. */
+  const series = new Map<string, Map<string, OldSeries>>()
+  /** Those whose labels may have been escaped twice, by what they are then. */
+  const escapedTwice = new Map<string, OldSeries[]>()
+  let count = 0
+  return {
+    series,
+    /** @returns Whether the series is a new one. As in Prometheus, its first sample counts. */
+    add({ name, labels, labelsEscapedTwice, value }: Sample): boolean {
+      const ofName = series.get(name) ?? new Map<string, OldSeries>()
+      if (ofName.has(labels)) return false
+      checkCount(++count, maxSeries, 'series')
+      const added: OldSeries = { value }
+      series.set(name, ofName.set(labels, added))
+      if (labelsEscapedTwice !== undefined) {
+        const key = seriesText(name, labelsEscapedTwice)
+        const all = escapedTwice.get(key) ?? []
+        all.push(added)
+        escapedTwice.set(key, all)
+      }
+      return true
+    },
+    /** @returns Whether it is the first sample of this series, as far as the old exposition has it. */
+    find({ name, labels, value }: Sample): boolean {
+      if (escapedTwice.size > 0) {
+        const key = seriesText(name, labels)
+        for (const old of escapedTwice.get(key) ?? []) old.now ??= value
+        escapedTwice.delete(key)
+      }
+      const old = series.get(name)?.get(labels)
+      if (old?.isExact) return false
+      if (old) {
+        old.now = value
+        old.isExact = true
+      }
+      return true
+    },
+  }
+}
+
+function compareFamilies(
+  series: ReadonlyMap<string, ReadonlyMap<string, OldSeries>>,
+  typed: ReadonlySet<string>,
+): FamilyComparison[] {
+  const families = new Map<string, { series: number; missing: string[]; moved: number }>()
+  for (const [name, ofName] of series) {
+    if (isCreated(name, typed)) continue
+    const family = familyOf(name, typed)
+    const compared = families.get(family) ?? { series: 0, missing: [], moved: 0 }
+    families.set(family, compared)
+    compared.series += ofName.size
+    for (const [labels, { value, now }] of ofName) {
+      if (now === undefined) compared.missing.push(seriesText(name, labels))
+      else if (!Object.is(now, value)) compared.moved++
     }
   }
-  if (added.length > 0) lines.push('', `only in the new one: ${added.join(', ')}`)
-  if (unreadable > 0) lines.push('', `${unreadable} lines of the old one are no samples`)
-  const lost = families.filter(({ missing }) => missing.length > 0).length
-  lines.push(
-    '',
-    isComplete
-      ? `All ${families.length} families of the old one are in the new one, with every series.`
-      : `Of ${lost} of ${families.length} families series are missing in the new one.`,
-    '',
+  return Array.from(families, ([name, compared]) => ({ name, ...compared })).sort((a, b) =>
+    a.name < b.name ? -1 : 1,
   )
-  return lines.join('\n')
+}
+
+/** A name with a TYPE of its own is a gauge's, as `file_created`. */
+function isCreated(sample: string, typed: ReadonlySet<string>): boolean {
+  return sample.endsWith('_created') && !typed.has(sample)
+}
+
+/** A family's name is that of its samples less what its type adds, so that both formats have the same. */
+function familyOf(sample: string, typed: ReadonlySet<string>): string {
+  const suffix = /_(total|created|bucket|sum|count|info)$/.exec(sample)?.[0] ?? ''
+  const base = sample.slice(0, sample.length - suffix.length)
+  // A name that is typed as it stands is a family's own, as that of a gauge `x_count`.
+  return suffix !== '_total' && typed.has(sample)
+    ? sample
+    : typed.has(base) || suffix === '_total'
+      ? base
+      : sample
+}
+
+/** The series as an exposition has it. */
+function seriesText(name: string, labels: string): string {
+  if (/^[a-zA-Z_:][\w:]*$/.test(name)) return `${name}{${labels}}`
+  return `{"${name}"${labels === '' ? '' : `,${labels}`}}`
 }

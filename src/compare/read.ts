@@ -1,94 +1,88 @@
-/** One series: the sample's name and its labels, sorted, as one text. */
-export type Series = {
-  readonly value: number
-  /** The same text if labels were escaped twice, as util.openmetrics does. */
-  readonly escapedTwice: string
+import { isUtf8 } from 'node:buffer'
+import { ConfigError } from '../errors.js'
+import { readLines } from './lines.js'
+import { readSample, type Sample } from './sample.js'
+
+/** Takes what an exposition has, in its order. */
+export type Sink = {
+  /** A name that has a TYPE. */
+  type(name: string): void
+  sample(sample: Sample): void
 }
 
 export type Read = {
-  /** By the families' names, and by the series' text. */
-  readonly families: ReadonlyMap<string, ReadonlyMap<string, Series>>
-  /** Lines that are no sample and no comment. */
+  readonly samples: number
+  /** Lines that are no sample, no metadata and no comment. */
   readonly unreadable: number
+  /** The first of them. */
+  readonly examples: readonly { readonly number: number; readonly line: string }[]
 }
 
-// `-nan` and `inf` are C's, as mod_http_openmetrics writes them.
-const NUMBERS: Readonly<Record<string, number>> = {
-  '+Inf': Infinity,
-  '-Inf': -Infinity,
-  inf: Infinity,
-  '-inf': -Infinity,
-  NaN: NaN,
-  nan: NaN,
-  '-nan': NaN,
-}
+const MAX_EXAMPLES = 5
+const MAX_EXAMPLE_LENGTH = 200
 
-const SAMPLE = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)(?: -?[\d.]+)?$/
-const LABEL = /([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"(?:,|$)/gsy
+// A name, as it stands or in quotes.
+const NAME = String.raw`(?:([a-zA-Z_:][\w:]*)|"((?:[^"\\]|\\.){1,1000})")`
+const TYPES = 'counter|gauge|histogram|summary|untyped|unknown|info|stateset|gaugehistogram'
+const METADATA = /^[ \t]*#[ \t]+(HELP|TYPE)[ \t]/
+const HELP = new RegExp(String.raw`^[ \t]*#[ \t]+HELP[ \t]+${NAME}(?![^ \t])`)
+const TYPE = new RegExp(String.raw`^[ \t]*#[ \t]+TYPE[ \t]+${NAME}[ \t]+(?:${TYPES})[ \t]*$`)
+const NOTHING_OR_COMMENT = /^[ \t]*(?:#|$)/
 
 /**
- * Reads an exposition of any of Prosody's modules or of ours, in either text format, forgiving what
- * the modules have wrong, as a counter's TYPE with or without `_total`.
+ * Reads an exposition of any of Prosody's modules or of ours, in either text format, line by line as it
+ * comes. It forgives what the modules have wrong, as Prometheus does: families in any order, metadata in
+ * any place; and numbers of C.
  *
- * A family's name is that of its samples less what its type adds, so that both formats have the same.
+ * Strings have a character for each byte of UTF-8.
+ *
+ * @throws {ConfigError} For an exposition that is cut off, or too long.
  */
-export function readExposition(text: string): Read {
-  const types = new Map<string, string>()
-  const families = new Map<string, Map<string, Series>>()
-  let unreadable = 0
-  for (const line of text.split('\n')) {
-    const [, typed, type] = /^# TYPE (\S+) (\S+)$/.exec(line) ?? []
-    if (typed !== undefined && type !== undefined) types.set(typed, type)
-    if (line === '' || line.startsWith('#')) continue
-    const [, name, labels = '', valueText] = SAMPLE.exec(line) ?? []
-    const value = NUMBERS[valueText ?? ''] ?? Number(valueText)
-    const read = readLabels(labels, unescape)
-    if (
-      name === undefined ||
-      read === undefined ||
-      (Number.isNaN(value) && !/nan/i.test(valueText!))
-    ) {
-      unreadable++
-      continue
+export async function readExposition(
+  chunks: AsyncIterable<Uint8Array>,
+  isOpenMetrics: boolean,
+  sink: Sink,
+): Promise<Read> {
+  const examples: Read['examples'][number][] = []
+  const counts = { lines: 0, samples: 0, unreadable: 0, ends: 0 }
+  const take = (line: string): void => {
+    counts.lines++
+    const kind = isOpenMetrics && counts.ends > 0 ? 'unreadable' : readLine(line, sink)
+    if (kind === 'end') counts.ends++
+    if (kind === 'sample') counts.samples++
+    if (kind !== 'unreadable') return
+    counts.unreadable++
+    if (examples.length < MAX_EXAMPLES) {
+      examples.push({ number: counts.lines, line: line.slice(0, MAX_EXAMPLE_LENGTH) })
     }
-    const family = familyOf(name, types)
-    const series = families.get(family) ?? new Map<string, Series>()
-    families.set(family, series)
-    const twice = readLabels(labels, (text) => unescape(unescape(text)))!
-    series.set(`${name}{${read}}`, { value, escapedTwice: `${name}{${twice}}` })
   }
-  return { families, unreadable }
-}
-
-function familyOf(sample: string, types: ReadonlyMap<string, string>): string {
-  const suffix = /_(total|created|bucket|sum|count|info)$/.exec(sample)?.[0] ?? ''
-  const base = sample.slice(0, sample.length - suffix.length)
-  // A name that is typed as it stands is a family's own, as that of a gauge `x_count`.
-  return suffix !== '_total' && types.has(sample)
-    ? sample
-    : types.has(base) || suffix === '_total'
-      ? base
-      : sample
-}
-
-function readLabels(text: string, unescape: (text: string) => string): string | undefined {
-  const pairs: string[] = []
-  let end = 0
-  for (const [whole, name = '', value = ''] of text.matchAll(LABEL)) {
-    // A label without a value is no label to Prometheus.
-    if (value !== '')
-      pairs.push(`${name}=${JSON.stringify(boundOf(name, value) ?? unescape(value))}`)
-    end += whole.length
+  const rest = await readLines(chunks, take)
+  // OpenMetrics needs no line feed after `# EOF`; text 0.0.4 needs one after each line.
+  if (isOpenMetrics && rest === '# EOF') take(rest)
+  else if (rest !== '') throw new ConfigError(`the metrics are cut off in line ${counts.lines + 1}`)
+  if (isOpenMetrics && counts.ends === 0) {
+    throw new ConfigError(
+      'the metrics are cut off: OpenMetrics ends with "# EOF", and these do not',
+    )
   }
-  return end === text.length ? pairs.sort().join(',') : undefined
+  return { samples: counts.samples, unreadable: counts.unreadable, examples }
 }
 
-// Bounds are one number, `1` there and `1.0` here: Prometheus 3 stores them alike.
-function boundOf(name: string, value: string): string | undefined {
-  const isBound = (name === 'le' || name === 'quantile') && !Number.isNaN(Number(value))
-  return isBound ? String(Number(value)) : undefined
-}
-
-function unescape(text: string): string {
-  return text.replace(/\\(.)/gs, (_, c: string) => (c === 'n' ? '\n' : c))
+function readLine(line: string, sink: Sink): 'sample' | 'other' | 'end' | 'unreadable' {
+  if (line === '') return 'other'
+  if (/[^\0-\x7F]/.test(line) && !isUtf8(Buffer.from(line, 'latin1'))) return 'unreadable'
+  if (!NOTHING_OR_COMMENT.test(line)) {
+    const sample = readSample(line)
+    if (sample === undefined) return 'unreadable'
+    sink.sample(sample)
+    return 'sample'
+  }
+  if (line === '# EOF') return 'end'
+  const [, kind] = METADATA.exec(line) ?? []
+  if (kind === undefined) return 'other'
+  const [, bare, quoted] = (kind === 'TYPE' ? TYPE : HELP).exec(line) ?? []
+  const name = bare ?? quoted
+  if (name === undefined) return 'unreadable'
+  if (kind === 'TYPE') sink.type(name)
+  return 'other'
 }

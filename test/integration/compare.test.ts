@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
+import { gzipSync } from 'node:zlib'
 import { runExporter, withExporterFor } from '../support/exporter.js'
 import { prosodyVersions, withProsody } from '../support/prosody.js'
 import { untilReady } from '../support/real.js'
@@ -26,10 +29,12 @@ for (const version of prosodyVersions) {
     const { code, out } = await run(prosody.openmetricsUrl, ours)
     assert.match(out, /^prosody_mod_c2s__connections +2 +0 +0$/m)
     assert.match(out, /^All \d+ families of the old one are in the new one, with every series\.$/m)
+    assert.match(out, /^Alert on `xmpp_up == 0`, or set `web\.fail_when_down`\.$/m)
     assert.equal(code, 0)
 
     const back = await run(ours, prosody.openmetricsUrl)
     assert.match(back.out, /missing: xmpp_up\{\}/)
+    assert.doesNotMatch(back.out, /fail_when_down/)
     assert.equal(back.code, 1)
 
     const wrong = await run('http://user:hidden@127.0.0.1:1/metrics')
@@ -37,3 +42,42 @@ for (const version of prosodyVersions) {
     assert.equal(wrong.code, 2)
   })
 }
+
+test('reads a gzip bomb up to its limit, in little memory, and says so in one line', async (t) => {
+  const MIB = 1024 * 1024
+  const bombs: Record<string, { piece: Buffer; count: number }> = {
+    '/series': { piece: gzipSync(`a{b="c"} ${'1'.repeat(300)}\n`.repeat(3000)), count: 100 },
+    '/body': { piece: gzipSync(`# ${'x'.repeat(MIB)}\n`), count: 300 },
+    '/line': { piece: gzipSync('x'.repeat(MIB)), count: 300 },
+    '/page': { piece: gzipSync(`<p>${'x'.repeat(MIB)}</p>\n`), count: 250 },
+  }
+  const server = createServer((request, response) => {
+    const { piece, count } = bombs[request.url ?? ''] ?? { piece: gzipSync('a 1\n'), count: 1 }
+    response.setHeader('Content-Encoding', 'gzip')
+    response.end(Buffer.concat(Array.from({ length: count }, () => piece)))
+  })
+  t.after(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const run = async (path: string) => {
+    const env = { NODE_OPTIONS: '--max-old-space-size=64' }
+    const child = runExporter({ flags: ['compare', `${url}${path}`, `${url}/metrics`], env })
+    return { code: await child.exited, out: child.stdout(), err: child.stderr() }
+  }
+  const series = await run('/series')
+  assert.match(series.out, /^Repeated samples in the old one: 299999\./m)
+  assert.equal(series.code, 1)
+  for (const [path, line] of [
+    ['/body', 'the metrics are longer than 256 MiB'],
+    ['/line', 'a line is longer than 16 MiB'],
+    ['/page', `expected metrics, got no sample; line 1 is <p>${'x'.repeat(197)}`],
+  ] as const) {
+    const { code, out, err } = await run(path)
+    assert.equal(err, `prosody-exporter: ${url}${path}: ${line}\n`)
+    assert.equal(out, '')
+    assert.equal(code, 2)
+  }
+})

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { describe, test } from 'node:test'
-import { compareCommand } from '../../src/compare/command.js'
-import { compare, comparisonText } from '../../src/compare/compare.js'
+import { createComparison } from '../../src/compare/compare.js'
+import { readExposition } from '../../src/compare/read.js'
+import { reportText } from '../../src/compare/report.js'
 import { ConfigError } from '../../src/errors.js'
 
 const OLD = `# HELP a Help
@@ -18,9 +17,21 @@ h_count 1
 # EOF
 `
 
+async function* once(text: string) {
+  yield await Promise.resolve(Buffer.from(text))
+}
+
+async function compare(oldText: string, newText: string) {
+  const comparison = createComparison()
+  const old = await readExposition(once(oldText), false, comparison.old)
+  const now = await readExposition(once(newText), false, comparison.new)
+  const result = comparison.result()
+  return { ...result, text: reportText({ comparison: result, old, new: now }) }
+}
+
 describe('compare', () => {
-  test('finds what is there under any format, order of labels, or escaping', () => {
-    const { isComplete, families, added } = compare(
+  test('finds what is there under any format, order of labels, or escaping', async () => {
+    const { isComplete, families, added } = await compare(
       OLD,
       `# TYPE a_total counter
 a_total{b="1",host="x"} 1
@@ -40,19 +51,48 @@ new 1
     assert.deepEqual(added, ['new'])
   })
 
-  test('takes a label that is escaped twice, and one that has a backslash, for what they are', () => {
+  test('finds a series whatever the types say, and wherever they are', async () => {
+    const { families, added } = await compare(
+      'h_sum 1\nh_bucket{le="1"} 1\n# TYPE h histogram\ng_count 1\n',
+      'h_bucket{le="1.0"} 1\nh_sum 1\n# TYPE g_count gauge\ng_count 1\n',
+    )
+    assert.deepEqual(families, [
+      { name: 'g_count', series: 1, missing: [], moved: 0 },
+      { name: 'h', series: 2, missing: [], moved: 0 },
+    ])
+    assert.deepEqual(added, [])
+  })
+
+  test('ignores the start times of counters, but not a gauge that is named like one', async () => {
+    const { families } = await compare(
+      '# TYPE c counter\nc_total 1\nc_created 1\n# TYPE file_created gauge\nfile_created 1\n',
+      'c_total 1\n',
+    )
+    assert.deepEqual(
+      families.map(({ name, missing }) => [name, missing]),
+      [
+        ['c', []],
+        ['file_created', ['file_created{}']],
+      ],
+    )
+  })
+
+  test('takes a label that is escaped twice, and one that has a backslash, for what they are', async () => {
     const old = String.raw`twice{a="x\\\\y\\\"z"} 1
 once{a="x\\y"} 1
 other{a="x\\\\y"} 1
+line{a="x\\ny"} 1
 `
     const ours = String.raw`twice{a="x\\y\"z"} 1
 once{a="x\\y"} 1
 other{a="xy"} 1
+line{a="x\ny"} 1
 `
-    const { families } = compare(old, ours)
+    const { families } = await compare(old, ours)
     assert.deepEqual(
       families.map(({ name, missing }) => [name, missing.length]),
       [
+        ['line', 0],
         ['once', 0],
         ['other', 1],
         ['twice', 0],
@@ -60,45 +100,74 @@ other{a="xy"} 1
     )
   })
 
-  test('names what is missing', () => {
-    const comparison = compare(OLD, '# TYPE a_total counter\na_total{b="2",host="x"} 1\n')
-    assert.equal(comparison.isComplete, false)
-    const text = comparisonText(comparison)
-    assert.match(text, /^ {4}missing: a_total\{b="1",host="x"\}$/m)
-    assert.match(text, /^ {4}missing: h_sum\{\}$/m)
-    assert.match(text, /^Of 2 of 2 families series are missing/m)
+  test('compares the first of repeated samples, and counts the others', async () => {
+    const { families, repeated, text } = await compare('a 1\na 2\na 3\n', 'a 1\na 4\n')
+    assert.deepEqual(families, [{ name: 'a', series: 1, missing: [], moved: 0 }])
+    assert.deepEqual(repeated, { old: 2, new: 1 })
+    assert.match(text, /^Repeated samples in the old one: 2\. Only the first counts\.$/m)
   })
 
-  test('takes no page for metrics, says so when one is cut, and sends a password without showing it', async (t) => {
-    const server = createServer((request, response) => {
-      if (request.url === '/page') return response.end('<p>It works</p>\n')
-      if (request.url === '/cut') {
-        response.writeHead(200, { 'Content-Length': '1000' }).write('a 1\n')
-        return setTimeout(() => response.destroy(), 20)
-      }
-      const basic = `Basic ${Buffer.from('user:hid@den').toString('base64')}`
-      const isLocked = request.url === '/locked' && request.headers.authorization !== basic
-      return response.writeHead(isLocked ? 401 : 200).end('a 1\n')
-    })
-    t.after(() => {
-      server.closeAllConnections()
-      server.close()
-    })
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-    const host = `127.0.0.1:${(server.address() as AddressInfo).port}`
-    const run = (path: string, user = '') =>
-      compareCommand([`http://${user}${host}${path}`, `http://${host}/new`])
-    const fails = (path: string, user: string, expected: RegExp) =>
-      assert.rejects(run(path, user), (error: unknown) => {
-        assert.ok(error instanceof ConfigError)
-        assert.match(error.message, expected)
-        assert.doesNotMatch(error.message, /hid/)
-        return true
-      })
-    await fails('/page', 'user:hid%40den@', /\/page: expected metrics, got no sample$/)
-    await fails('/cut', '', /\/cut: /)
-    await fails('/locked', 'user:hidden@', /\/locked: expected metrics, got status 401$/)
-    await fails('/locked', 'user:hid%zz@', /\/locked: URI malformed$/)
-    assert.equal((await run('/locked', 'user:hid%40den@')).exitCode, 0)
+  test('names what is missing', async () => {
+    const comparison = await compare(OLD, '# TYPE a_total counter\na_total{b="2",host="x"} 1\n')
+    assert.equal(comparison.isComplete, false)
+    assert.match(comparison.text, /^ {4}missing: a_total\{b="1",host="x"\}$/m)
+    assert.match(comparison.text, /^ {4}missing: h_sum\{\}$/m)
+    assert.match(comparison.text, /^Of 2 of 2 families series are missing/m)
+  })
+
+  test('names what it cannot read, and does not call the comparison complete', async () => {
+    const { text } = await compare('a 1\nb one\n', 'a 1\n<p>\n')
+    assert.match(text, /^Unreadable lines in the old one: 1\n {4}line 2: b one$/m)
+    assert.match(text, /^Unreadable lines in the new one: 1\n {4}line 2: <p>$/m)
+    assert.match(text, /^The comparison is incomplete: some lines could not be read\.$/m)
+    assert.doesNotMatch(text, /^All /m)
+  })
+
+  test('says what `up` means now, unless the old one has `xmpp_up`', async () => {
+    const note =
+      /With the exporter, `up` says only that the exporter answers\.\nAlert on `xmpp_up == 0`, or set `web\.fail_when_down`\./
+    assert.match((await compare('a 1\n', 'a 1\nxmpp_up 1\n')).text, note)
+    assert.doesNotMatch((await compare('xmpp_up 1\n', 'xmpp_up 1\n')).text, note)
+    assert.doesNotMatch((await compare('a 1\n', 'a 1\n')).text, note)
+  })
+
+  test('shows no control characters, and no more of a long text than fits', async () => {
+    const { text } = await compare(
+      `a{b="\x1b[2J\x9b2J\u202Eé\u2028"} 1\nb{c="${'x'.repeat(9999)}"} 1\n\x07?\n`,
+      `${'y'.repeat(9999)} 1\n`,
+    )
+    assert.match(text, /missing: a\{b="\\u\{1b\}\[2J\\u\{9b\}2J\\u\{202e\}é\\u\{2028\}"\}$/m)
+    assert.match(text, /line 3: \\u\{7\}\?$/m)
+    assert.ok(text.split('\n').every((line) => line.length < 400))
+  })
+
+  test('shows a hundred new families, and the number of the others', async () => {
+    const names = Array.from({ length: 103 }, (_, i) => `n${i} 1\n`).join('')
+    assert.match((await compare('a 1\n', `a 1\n${names}`)).text, /, n96 and 3 more$/m)
+  })
+
+  test('ends with too many series, or too many names on either side', () => {
+    const add = (side: 'old' | 'new', name: string, label: string) => {
+      const { [side]: sink } = comparison
+      sink.sample({ name, labels: `b="${label}"`, value: 1 })
+    }
+    const comparison = createComparison(2)
+    for (const label of ['1', '2', '2']) add('old', 'a', label)
+    for (const label of ['1', '2', '3']) add('new', 'a', label)
+    const fails = (run: () => void, what: string) => {
+      assert.throws(run, new ConfigError(`the metrics have more than 2 ${what}`))
+    }
+    fails(() => {
+      add('old', 'a', '3')
+    }, 'series')
+    add('new', 'b', '1')
+    fails(() => {
+      add('new', 'c', '1')
+    }, 'names of metrics')
+    comparison.old.type('a')
+    comparison.new.type('b')
+    fails(() => {
+      comparison.new.type('c')
+    }, 'metric families')
   })
 })

@@ -1,0 +1,67 @@
+import { createComparison } from '../../src/compare/compare.js'
+import { readExposition } from '../../src/compare/read.js'
+import { reportText } from '../../src/compare/report.js'
+import { readSample } from '../../src/compare/sample.js'
+import { ConfigError } from '../../src/errors.js'
+import { checkRefusal, must, type Target } from '../target.js'
+
+/**
+ * Other exporters' expositions: each line is read or counted as unreadable, whatever the pieces it comes
+ * in; what was read is the same when it is written and read again; an exposition lacks nothing of itself.
+ */
+export const compare: Target = {
+  name: 'compare',
+  weight: 10,
+  seeds: [
+    '# TYPE a counter\na_total{b="c\\n",d="\\\\\\""} 1 2\n# EOF\n',
+    'a { b = "c" , } -Inf\n\t# HELP a x\n# TYPE h histogram\nh_bucket{le="+Inf"} 1e3\n',
+    '# TYPE h histogram\nh_bucket{le="1.0"} 2 1.5e3 # {id="# "} 0.5 1\n# UNIT x y\n# EOF\n',
+    '{"a.b","c.d"="e",f="\\x"} -nan\n?\n',
+  ],
+  words: [
+    ...['# TYPE ', '# HELP ', '# EOF\n', ' counter\n', '_total', '_created', '_bucket{', 'le="'],
+    ...['="', '",', '"} ', ' 1\n', ' # {', '\\"', '\\\\', '\\n', '__name__', '{"', '+Inf', '1e3'],
+  ],
+  async run(input) {
+    const [kind = 0, size = 0] = input
+    const body = input.subarray(2)
+    const isOpenMetrics = kind % 2 === 1
+    const whole = await compared(body, body.length || 1, isOpenMetrics)
+    const inPieces = await compared(body, 1 + (size % 16), isOpenMetrics)
+    must(JSON.stringify(whole) === JSON.stringify(inPieces), 'the same in other pieces')
+    if (typeof whole === 'string') return
+    must(whole.missing === 0, 'nothing of itself is missing')
+    must(/^[^\0-\x09\x0b-\x1f\x7f-\x9f]+$/.test(whole.text), 'no control characters are shown')
+    for (const line of body.toString('latin1').split('\n')) checkSample(line)
+  },
+}
+
+/** What is shown, or why it was refused. */
+async function compared(body: Buffer, pieceBytes: number, isOpenMetrics: boolean) {
+  async function* pieces() {
+    for (let at = 0; at < body.length; at += pieceBytes) {
+      yield await Promise.resolve(body.subarray(at, at + pieceBytes))
+    }
+  }
+  const comparison = createComparison()
+  try {
+    const old = await readExposition(pieces(), isOpenMetrics, comparison.old)
+    const now = await readExposition(pieces(), isOpenMetrics, comparison.new)
+    must(old.samples === now.samples, 'the same samples on both sides')
+    const result = comparison.result()
+    const missing = result.families.reduce((sum, family) => sum + family.missing.length, 0)
+    return { missing, text: reportText({ comparison: result, old, new: now }) }
+  } catch (error) {
+    checkRefusal([ConfigError], error)
+    return (error as ConfigError).message
+  }
+}
+
+function checkSample(line: string): void {
+  const sample = readSample(line)
+  if (sample === undefined || !/^[a-zA-Z_:][\w:]*$/.test(sample.name)) return
+  const again = readSample(`${sample.name}{${sample.labels}} ${sample.value}`)
+  must(again !== undefined && again.labels === sample.labels, 'the same labels when read again')
+  // No sign: JavaScript writes -0 as 0.
+  must(Object.is(again.value + 0, sample.value + 0), 'the same value when read again')
+}
