@@ -15,6 +15,7 @@ import { listen } from '../../src/http/server.js'
 import type { Log } from '../../src/log.js'
 import { gateOf } from '../../src/web/gate.js'
 import { createPasswords } from '../../src/web/passwords.js'
+import { rememberLast } from '../../src/web/handshake.js'
 import { createRateLimit } from '../../src/web/rate-limit.js'
 import { readWebConfig } from '../../src/web/read-web-config.js'
 import { sansOf } from '../../src/web/sans.js'
@@ -212,6 +213,111 @@ for (const [what, [lines, expected]] of Object.entries(BAD)) {
     )
   })
 }
+
+/** Each fails with every client: no suite, no version or no key that fits the others. */
+const UNREACHABLE: Readonly<Record<string, readonly string[]>> = {
+  'an old version without its suites': [...TLS, '  min_version: TLS10', '  max_version: TLS11'],
+  'an old version with the suites of a new one': [
+    ...[...TLS, '  min_version: TLS11', '  max_version: TLS11'],
+    '  cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256]',
+  ],
+  'suites of TLS 1.3 without TLS 1.3': [
+    ...[...TLS, '  max_version: TLS12', '  cipher_suites: [TLS_AES_128_GCM_SHA256]'],
+    'http_server_config: {http2: false}',
+  ],
+  'suites for a key of another type': [
+    ...[...TLS, '  max_version: TLS12'],
+    '  cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]',
+  ],
+  'the same with client certificates': [
+    ...[...TLS, '  max_version: TLS12', '  client_auth_type: RequireAnyClientCert'],
+    '  cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]',
+  ],
+}
+
+for (const [what, lines] of Object.entries(UNREACHABLE)) {
+  test(`${what}: no client can connect, so the file is refused`, async (t) => {
+    const problem =
+      /:2:3: tls_server_config: expected settings with which a client can connect, got a test connection that failed \(no (shared cipher|ciphers available|protocols available)\): change /
+    const env = { PROSODY_EXPORTER_XMPP_DOMAIN: 'a.example', PROSODY_EXPORTER_XMPP_SECRET: 's' }
+    const path = webFile('unreachable.yml', ...lines)
+    assert.match(
+      problemOf(() => configOf([`--web.config.file=${path}`], env)),
+      problem,
+    )
+
+    let now = 0
+    const auth = lines.filter((line) => line.includes('client_auth_type'))
+    webFile('unreachable.yml', ...TLS, ...auth)
+    const { url, web, lines: log } = await serve(t, path, () => now)
+    webFile('unreachable.yml', ...lines)
+    for (let i = 0; i < 2; i++) {
+      now += 1000
+      const as = ['--cert', 'prometheus.crt', '--key', 'prometheus.key']
+      assert.equal((await curl(directory, '--cacert', 'ca.crt', ...as, url)).status, 200)
+    }
+    assert.equal(web.state().isSuccessful, false)
+    const problems = log.filter((line) => line.includes('not read anew'))
+    assert.equal(problems.length, 1)
+    assert.match(problems[0]!, problem)
+  })
+}
+
+test('a test connection is made once for the same settings', () => {
+  const made: (string | undefined)[] = []
+  const handshake = rememberLast(({ minVersion }) => {
+    made.push(minVersion)
+    return minVersion === 'TLSv1' ? 'no ciphers available' : undefined
+  })
+  const asked = (['TLSv1', 'TLSv1', 'TLSv1.2', 'TLSv1.2'] as const).map((minVersion) =>
+    handshake({ minVersion }),
+  )
+  assert.deepEqual(asked, ['no ciphers available', 'no ciphers available', undefined, undefined])
+  assert.deepEqual(made, ['TLSv1', 'TLSv1.2'])
+})
+
+test('merge keys of merge keys without end are refused', () => {
+  const all = (name: string) => Array.from({ length: 50 }, () => `*${name}`).join(', ')
+  const path = webFile(
+    'merges.yml',
+    'rate_limit:',
+    `  <<: [&a {burst: 1}, &b {<<: [${all('a')}]}, &c {<<: [${all('b')}]}, {<<: [${all('c')}]}]`,
+  )
+  assert.match(
+    problemOf(() => readWebConfig(given(path))),
+    /: rate_limit(\.burst)?: expected few values, got very many by merge keys$/,
+  )
+})
+
+test('a key without a value has the value that Go gives it, and a merge key adds to what is there', () => {
+  const read = (...lines: string[]) => readWebConfig(given(webFile('values.yml', ...lines)))
+  assert.equal(read('http_server_config:').http2, false)
+  assert.equal(read('http_server_config:', '  http2:').http2, false)
+  assert.equal(read('http_server_config: {}').http2, true)
+  assert.equal(read('# nothing').http2, true)
+  const preference = read(...TLS, '  prefer_server_cipher_suites:', '  min_version:').tls?.options
+  assert.equal(preference?.honorCipherOrder, false)
+  assert.equal(preference?.minVersion, 'TLSv1.2')
+  const limit = (text: string) => read(`rate_limit: ${text}`).rateLimit
+  assert.deepEqual(limit('{interval: 1.5s, burst: 010}'), { intervalMs: 1500, burst: 8 })
+  assert.deepEqual(limit('{interval: 100us, burst: 1.9}'), { intervalMs: 0.1, burst: 1 })
+  assert.deepEqual(limit('{interval: 1h1.5m, burst: 1_0}'), { intervalMs: 3_690_000, burst: 10 })
+  assert.deepEqual(limit('{interval: 5000, burst: -1}'), { intervalMs: 0.005, burst: 0 })
+  assert.deepEqual(limit('{interval: -1s}'), { intervalMs: 0, burst: 0 })
+  assert.deepEqual(limit('{<<: {interval: 1s, burst: 5}, burst: 7}'), {
+    intervalMs: 1000,
+    burst: 7,
+  })
+  // As in yaml.v2, of what is there twice the last counts.
+  assert.equal(limit('{burst: 7, <<: [{burst: 1}, {burst: 2}]}').burst, 1)
+  const { users } = read(
+    'basic_auth_users:',
+    `  <<: {bob: &hash '${HASH}'}`,
+    '  1: *hash',
+    '  ~: *hash',
+  )
+  assert.deepEqual([...users.keys()], ['bob', '1', ''])
+})
 
 test('a token that everybody may read is refused', () => {
   file('open-token', TOKEN, 0o644)
