@@ -32,7 +32,7 @@ export type YamlFile = {
 export type YamlSource = {
   readonly document: Document
   /** `FILE:LINE:COLUMN: KEY`. */
-  place(offset: number, path: Path): Place
+  readonly place: (offset: number, path: Path) => Place
 }
 
 /**

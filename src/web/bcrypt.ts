@@ -11,7 +11,10 @@ export type Bcrypt = {
 }
 
 type Hashed = { readonly id: number; readonly hashes: readonly string[] }
-type Waiting = { resolve(hashes: readonly string[]): void; reject(error: Error): void }
+type Waiting = {
+  readonly resolve: (hashes: readonly string[]) => void
+  readonly reject: (error: Error) => void
+}
 
 // The thread: text, because a file of its own would be one in TypeScript and another when it is built.
 const WORKER = `

@@ -7,9 +7,9 @@ import { ConfigError } from '../errors.js'
 
 export type Decoder<T> = {
   /** The value of a key that has none: Go's zero value. */
-  zero(this: void, node: unknown, at: Place): T
-  /** @param into What an earlier merge key set; a mapping adds to it. */
-  decode(this: void, node: unknown, at: Place, into: T | undefined): T
+  readonly zero: (node: unknown, at: Place) => T
+  /** `into`: what an earlier merge key set; a mapping adds to it. */
+  readonly decode: (node: unknown, at: Place, into: unknown) => T
 }
 
 /** Where the decoder is. */
@@ -29,7 +29,7 @@ type Reading = {
 export type Decoded<T> = {
   readonly value: T
   /** Names the place of a value, or of its key, or the nearest one above it. */
-  place(path: Path, of?: 'value' | 'key'): string
+  readonly place: (path: Path, of?: 'value' | 'key') => string
 }
 
 // A merge key may name a mapping with merge keys, so a short file may have any number of values.
@@ -67,12 +67,7 @@ export function wrongKind(expected: string, node: unknown, at: Place): ConfigErr
 }
 
 /** Decodes a node, of an alias the node that it stands for. */
-export function decodeNode<T>(
-  decoder: Decoder<T>,
-  node: unknown,
-  at: Place,
-  into: T | undefined,
-): T {
+export function decodeNode<T>(decoder: Decoder<T>, node: unknown, at: Place, into: unknown): T {
   const { reading, path } = at
   if (++reading.nodes > MAX_NODES) {
     throw problemAt(node, at, 'expected few values, got very many by merge keys')

@@ -20,7 +20,7 @@ export const text: Decoder<string> = {
 /** A text without which the default holds, also when the key has no value. */
 export const optionalText: Decoder<string | undefined> = {
   zero: () => undefined,
-  decode: text.decode as Decoder<string | undefined>['decode'],
+  decode: text.decode,
 }
 
 // As YAML 1.1 has it.
@@ -86,9 +86,9 @@ export function required<T>(expected: string, decoder: Decoder<T>): Decoder<T> {
 
 /** Names of the file's own. */
 export function record<T>(value: Decoder<T>): Decoder<ReadonlyMap<string, T> | undefined> {
-  function decode(node: unknown, at: Place, into?: ReadonlyMap<string, T>): ReadonlyMap<string, T> {
+  function decode(node: unknown, at: Place, into: unknown): ReadonlyMap<string, T> {
     if (!isMap(node)) throw wrongKind('a mapping', node, at)
-    const all = new Map(into)
+    const all = new Map(into as ReadonlyMap<string, T> | undefined)
     decodePairs(
       node,
       at,
@@ -118,9 +118,9 @@ export function struct<F extends { readonly [K in keyof F]: Decoder<unknown> }>(
       Object.entries<Decoder<unknown>>(fields).map(([name, field]) => [name, field.zero(node, at)]),
     ) as Values<F>
   const self: Decoder<Values<F>> = { zero, decode }
-  function decode(node: unknown, at: Place, into: Values<F> | undefined): Values<F> {
+  function decode(node: unknown, at: Place, into: unknown): Values<F> {
     if (!isMap(node)) throw wrongKind('a mapping', node, at)
-    const values: Record<string, unknown> = { ...into }
+    const values: Record<string, unknown> = { ...(into as Values<F> | undefined) }
     const seen = new Set<string>()
     decodePairs(
       node,
@@ -135,7 +135,7 @@ export function struct<F extends { readonly [K in keyof F]: Decoder<unknown> }>(
         values[name] = decodeNode(fields[name as keyof F], child, place, values[name])
       },
       (merged) => {
-        Object.assign(values, decodeNode(self, merged, at, values as Values<F>))
+        Object.assign(values, decodeNode(self, merged, at, values))
       },
     )
     return values as Values<F>

@@ -295,9 +295,9 @@ test('a key without a value has the value that Go gives it, and a merge key adds
   assert.equal(read('http_server_config:', '  http2:').http2, false)
   assert.equal(read('http_server_config: {}').http2, true)
   assert.equal(read('# nothing').http2, true)
-  const preference = read(...TLS, '  prefer_server_cipher_suites:', '  min_version:').tls?.options
-  assert.equal(preference?.honorCipherOrder, false)
-  assert.equal(preference?.minVersion, 'TLSv1.2')
+  const { tls } = read(...TLS, '  prefer_server_cipher_suites:', '  min_version:')
+  assert.equal(tls?.options.honorCipherOrder, false)
+  assert.equal(tls.options.minVersion, 'TLSv1.2')
   const limit = (text: string) => read(`rate_limit: ${text}`).rateLimit
   assert.deepEqual(limit('{interval: 1.5s, burst: 010}'), { intervalMs: 1500, burst: 8 })
   assert.deepEqual(limit('{interval: 100us, burst: 1.9}'), { intervalMs: 0.1, burst: 1 })
@@ -404,7 +404,7 @@ test('who was right before is answered while wrong passwords fill the queue, and
     return web.refusal(asked('127.0.0.1', { authorization }))
   }
   assert.equal(await ask(PASSWORD), undefined)
-  const flood = Array.from({ length: 200 }, (_, i) => ask(`wrong ${i}`))
+  const flood = Array.from({ length: 200 }, async (_, i) => ask(`wrong ${i}`))
   assert.equal(ask(PASSWORD), undefined, 'without a promise')
   const refusals = await Promise.all(flood)
   const statuses = refusals.map((refusal) => refusal?.status)

@@ -321,6 +321,14 @@ const ALIASES: Readonly<Record<string, Verdict>> = {
   'a merge key of a text': bad('rate_limit: {<<: 1s}'),
   'a merge key of a list of texts': bad('rate_limit: {<<: [1s]}'),
   'a merge key of itself': bad('rate_limit: &limit {<<: *limit}'),
+  'lines in brackets': good(
+    'rate_limit: {',
+    '  burst: 1',
+    '}',
+    ...TLS,
+    '  cipher_suites: [',
+    '  ]',
+  ),
   'a key in quotes': good('"rate_limit": {"burst": 1}'),
   'a key that is a list': bad('? [rate_limit]', ': {}'),
   'a tag of YAML': good('rate_limit: {interval: !!str 1s, burst: !!int 1}'),
@@ -369,6 +377,7 @@ export const STRICTER: Readonly<Record<string, readonly string[]>> = {
   ],
   'a hash that was cut off': user(HASH.slice(0, -1)),
   'several documents': [...user(HASH), '---', 'rate_limit: {}'],
+  'lines in brackets that are not indented': ['rate_limit: {', 'burst: 1', '}'],
   'a tag of its own': ['rate_limit: {interval: !x 1s}'],
   'a control character in a header': header('Content-Security-Policy', '"\\a"'),
 }
