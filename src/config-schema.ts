@@ -8,6 +8,14 @@ import { NAME_SCHEMES } from './collectors/registry-names.js'
 const optional = <T extends z.ZodType>(description: string, type: T) =>
   type.meta({ description }).optional()
 
+/** A mapping or a list: without any value, for example with all of them commented out, it is missing. */
+const section = <T extends z.ZodType>(description: string, type: T) =>
+  type
+    .nullable()
+    .transform((value) => value ?? undefined)
+    .meta({ description })
+    .optional()
+
 const text = (pattern?: RegExp) => z.string().meta(pattern ? { pattern: pattern.source } : {})
 
 // A bare 0 is a number in YAML, and a duration.
@@ -39,18 +47,18 @@ const server = z.strictObject({
     "File with the component_secret; relative to this file's directory.",
     text(/./),
   ),
-  hosts: optional(
+  hosts: section(
     "VirtualHosts to ask for what standard XMPP tells. Default: the domain's parent and its components.",
     z.array(text(/^[^@/\s]+$/)),
   ),
-  collectors: optional('Sources of statistics, each on (true) or off (false).', collectors),
+  collectors: section('Sources of statistics, each on (true) or off (false).', collectors),
 })
 
 const dropRule = z.strictObject({
   family: text(/./).meta({
     description: "Regular expression for the family's whole name; of a counter also with _total.",
   }),
-  labels: optional(
+  labels: section(
     'Label names, each with a regular expression for the whole value. Only series for which all ' +
       'match are dropped; a label that a series lacks is empty. Without it: the whole family.',
     z.record(z.string().regex(/^[a-zA-Z_][a-zA-Z0-9_]*$/), z.string()),
@@ -60,8 +68,8 @@ const dropRule = z.strictObject({
 /** The configuration file. */
 export const configSchema = z
   .strictObject({
-    servers: optional('The servers to read, any number.', z.array(server).min(1)),
-    collection: optional(
+    servers: section('The servers to read, any number.', z.array(server).min(1)),
+    collection: section(
       'When Prosody is asked.',
       z.strictObject({
         min_age: optional(
@@ -79,7 +87,7 @@ export const configSchema = z
         ),
       }),
     ),
-    exposition: optional(
+    exposition: section(
       'What a response holds.',
       z.strictObject({
         names: optional(
@@ -95,11 +103,11 @@ export const configSchema = z
         ),
       }),
     ),
-    registry: optional(
+    registry: section(
       "Prosody's own statistics.",
-      z.strictObject({ drop: optional('What is not served.', z.array(dropRule)) }),
+      z.strictObject({ drop: section('What is not served.', z.array(dropRule)) }),
     ),
-    page: optional(
+    page: section(
       'The page for people at /.',
       z.strictObject({
         interval: optional(
@@ -109,7 +117,7 @@ export const configSchema = z
         ),
       }),
     ),
-    limits: optional(
+    limits: section(
       'What is left out when there is too much.',
       z.strictObject({
         series: optional(

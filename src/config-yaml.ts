@@ -28,13 +28,20 @@ export type YamlFile = {
   shown(path: Path, hideText: boolean): string
 }
 
+/** A parsed document, and how a message names a place in it. */
+export type YamlSource = {
+  readonly document: Document
+  /** `FILE:LINE:COLUMN: KEY`. */
+  readonly place: (offset: number, path: Path) => Place
+}
+
 /**
- * Reads YAML 1.2, each value with its place. Aliases are refused: a file of this size needs none.
+ * Parses YAML without a look at what the values are.
  *
  * @param name The file as messages name it.
- * @throws ConfigError for broken YAML and for a key given twice, without any value of the file.
+ * @throws ConfigError for broken YAML, without any value of the file.
  */
-export function parseYaml(name: string, text: string): YamlFile {
+export function parseSource(name: string, text: string): YamlSource {
   const lines = new LineCounter()
   const at = (offset: number, key: string) => {
     // An empty file has no line yet.
@@ -46,20 +53,33 @@ export function parseYaml(name: string, text: string): YamlFile {
     lines,
     (offset, problem) => new ConfigError(`${at(offset, 'YAML')}: ${problem}`),
   )
+  return {
+    document,
+    place: (offset, path) => ({ offset, source: at(offset, keyText(path)) }),
+  }
+}
+
+/**
+ * Reads YAML 1.2, each value with its place. Aliases are refused: a file of this size needs none.
+ *
+ * @param name The file as messages name it.
+ * @throws ConfigError for broken YAML and for a key given twice, without any value of the file.
+ */
+export function parseYaml(name: string, text: string): YamlFile {
+  const { document, place } = parseSource(name, text)
   refuseAmbiguous(
     document,
-    (node, path, problem) => new ConfigError(`${at(start(node), keyText(path))}: ${problem}`),
+    (node, path, problem) => new ConfigError(`${place(startOf(node), path).source}: ${problem}`),
   )
   return {
     value: document.toJS() as unknown,
     place(path, of = 'value') {
       const { key, value } = find(document, path)
-      const offset = start(of === 'key' ? (key ?? value) : (value ?? key))
-      return { offset, source: at(offset, keyText(path)) }
+      return place(startOf(of === 'key' ? (key ?? value) : (value ?? key)), path)
     },
     shown(path, hideText) {
       const { value, isMissing } = find(document, path)
-      return isMissing === true ? 'nothing' : show(value, hideText)
+      return isMissing === true ? 'nothing' : describeNode(value, hideText)
     },
   }
 }
@@ -154,7 +174,8 @@ function find(document: Document, path: Path): Found {
   return found
 }
 
-function start(node: unknown): number {
+/** Where a node begins. */
+export function startOf(node: unknown): number {
   return (node as Partial<Node> | null | undefined)?.range?.[0] ?? 0
 }
 
@@ -167,7 +188,8 @@ function keyText(path: Path): string {
   return clip(keys.join('').replace(/^\./, '')) || 'the file'
 }
 
-function show(node: unknown, hideText: boolean): string {
+/** What a node is, as a message shows it: one line; of a text only its kind, if asked. */
+export function describeNode(node: unknown, hideText: boolean): string {
   if (isCollection(node)) return isSeq(node) ? 'a list' : 'a mapping'
   const value = isScalar(node) ? node.value : null
   if (value === null || value === undefined) return 'nothing'

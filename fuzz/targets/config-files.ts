@@ -101,6 +101,7 @@ export const webConfig: Target = {
     'http_server_config:\n  http2: false\n  headers:\n    X-Frame-Options: deny\n    Content-Security-Policy: "a"\n',
     'tls_server_config:\n  cert: |\n    x\n  key_file: none\n  client_auth_type: RequireAnyClientCert\n  min_version: TLS13\n',
     'allowed_networks: [10.0.0.0/8, "::1/128"]\nbearer_token_files: [none]\n',
+    `basic_auth_users:\n  <<: {alice: &a ${HASH}}\n  bob: *a\nrate_limit: &l {<<: [{burst: 010}, {interval: 1.5s}]}\n`,
   ],
   words: [
     ...YAML_WORDS,

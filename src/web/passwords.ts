@@ -1,119 +1,126 @@
-import { createHash } from 'node:crypto'
-import { createRequire } from 'node:module'
-import { Worker } from 'node:worker_threads'
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import { createBcrypt, type Bcrypt } from './bcrypt.js'
+import { createFairQueue } from './fair-queue.js'
 
 export type Passwords = {
   /**
-   * Whether it is the password of that hash; `busy` when too many others wait to know, or too many of
-   * the same client. What was right before is known without waiting.
+   * Whether it is the password of that name; `busy` when too many others wait to know. A login that
+   * was compared before is answered without waiting.
    */
-  check(
-    user: string,
-    password: string,
-    users: ReadonlyMap<string, string>,
-    client: string,
-  ): Promise<Verdict>
-  /** The same, if that is known already. */
-  isKnown(user: string, password: string, users: ReadonlyMap<string, string>): boolean
+  check(user: string, password: string, users: Users, client: string): Promise<Verdict>
+  /** Whether it is known already to be the right one. */
+  isKnown(user: string, password: string, users: Users): boolean
   stop(): Promise<void>
 }
 export type Verdict = 'right' | 'wrong' | 'busy'
+/** Names and the bcrypt hashes of their passwords. */
+export type Users = ReadonlyMap<string, string>
 
-type Answer = { readonly id: number; readonly isRight: boolean }
+type Login = {
+  readonly password: string
+  /** Salts of one hash for each cost, and the hash that the user has. */
+  readonly salts: readonly string[]
+  readonly hash: string | undefined
+  end(verdict: Verdict): void
+}
 
-// The thread: text, because a file of its own would be one in TypeScript and another when it is built.
-const WORKER = `
-const { parentPort, workerData } = require('node:worker_threads')
-const { compareSync } = require(workerData)
-parentPort.on('message', ({ id, password, hash }) => {
-  parentPort.postMessage({ id, isRight: compareSync(password, hash) })
-})`
-// A check takes some 50 ms of the worker: more than these would wait longer than a scrape may.
-const MAX_WAITING = 16
-// So that who guesses leaves room for who logs in for the first time.
-const MAX_OF_CLIENT = 8
-const MAX_KNOWN = 100
+// A login takes some 50 ms of the thread. More of them would wait longer than most scrapes do.
+const MAX_WAITING = 128
+const MAX_RIGHT = 100
+const MAX_WRONG = 1000
+// `$2b$10$` and 22 characters of salt; 31 of the hash follow.
+const SALT_LENGTH = 29
+const ANY_SALT = '/'.repeat(21) + '.'
 
-/** Checks passwords in a thread of its own: bcrypt is slow by design, and scrapes must not wait. */
-export function createPasswords(): Passwords {
-  // Good logins, as digests of name, hash and password.
-  const known = new Set<string>()
-  const waiting = new Map<number, (isRight: boolean) => void>()
-  const underWay = new Map<string, { verdict: Promise<Verdict>; client: string }>()
-  let worker: Worker | undefined
-  let lastId = 0
+/** Compares passwords with bcrypt, one after another, and in turns: see `createFairQueue`. */
+export function createPasswords(bcrypt = createBcrypt()): Passwords {
+  // Of logins that were compared, so that what is in memory is of no use elsewhere.
+  const secret = randomBytes(32)
+  const right = createRecent(MAX_RIGHT)
+  // Apart, so that guesses don't make right ones forgotten. A scraper with an old password sends it again and again.
+  const wrong = createRecent(MAX_WRONG)
+  const underWay = new Map<string, Promise<Verdict>>()
+  const queue = createFairQueue<Login>(MAX_WAITING)
+  let isComparing = false
+  let isStopped = false
 
-  function start(): Worker {
-    const bcrypt = createRequire(import.meta.url).resolve('bcryptjs')
-    const started = new Worker(WORKER, { eval: true, workerData: bcrypt })
-    started.on('message', ({ id, isRight }: Answer) => {
-      waiting.get(id)?.(isRight)
-    })
-    // Whoever waits is refused: a password is right only when it was found to be.
-    const end = () => {
-      if (worker === started) worker = undefined
-      for (const answer of waiting.values()) answer(false)
-    }
-    started.on('error', end)
-    started.on('exit', end)
-    started.unref()
-    return started
+  function keyOf(user: string, password: string, hash: string | undefined): string {
+    const login = JSON.stringify([user, password, hash ?? null])
+    return createHmac('sha256', secret).update(login).digest('base64')
   }
 
-  async function ask(password: string, hash: string): Promise<boolean> {
-    const started = (worker ??= start())
-    const id = ++lastId
-    // Only while somebody waits is it a reason for the process to live.
-    started.ref()
-    try {
-      return await new Promise((resolve) => {
-        waiting.set(id, resolve)
-        started.postMessage({ id, password, hash })
-      })
-    } finally {
-      waiting.delete(id)
-      if (waiting.size === 0) started.unref()
+  async function compareAll(): Promise<void> {
+    if (isComparing) return
+    isComparing = true
+    for (let login = queue.take(); login !== undefined; login = queue.take()) {
+      // Without a result it is neither right nor wrong, so nothing is remembered.
+      login.end(isStopped ? 'busy' : await compare(bcrypt, login).catch(() => 'busy' as const))
     }
-  }
-
-  async function find(key: string, password: string, hash: string, isUser: boolean) {
-    const isRight = (await ask(password, hash)) && isUser
-    if (!isRight) return 'wrong'
-    // The oldest goes.
-    if (known.size === MAX_KNOWN) known.delete(known.values().next().value!)
-    known.add(key)
-    return 'right'
+    isComparing = false
   }
 
   return {
-    isKnown: (user, password, users) => known.has(keyOf(user, password, users.get(user) ?? '')),
+    isKnown: (user, password, users) => right.has(keyOf(user, password, users.get(user))),
     check(user, password, users, client) {
-      // A stranger is compared with somebody's hash, so that the time tells nothing about names.
-      const [[, anyHash = ''] = []] = users
-      const hash = users.get(user) ?? anyHash
+      const hash = users.get(user)
       const key = keyOf(user, password, hash)
-      // Of a user who was taken out the hash may be another's, and the key known.
-      if (users.has(user) && known.has(key)) return Promise.resolve('right')
+      if (right.has(key)) return Promise.resolve('right')
+      if (wrong.has(key)) return Promise.resolve('wrong')
       const same = underWay.get(key)
-      if (same) return same.verdict
-      const ofClient = [...underWay.values()].filter((each) => each.client === client)
-      if (underWay.size >= MAX_WAITING || ofClient.length >= MAX_OF_CLIENT) {
-        return Promise.resolve('busy')
-      }
-      const verdict: Promise<Verdict> = find(key, password, hash, users.has(user)).finally(() =>
-        underWay.delete(key),
-      )
-      underWay.set(key, { verdict, client })
+      if (same) return same
+      const verdict = new Promise<Verdict>((resolve) => {
+        const login = { password, salts: saltsFor(hash, users), hash, end: resolve }
+        queue.add(client, user, login)?.end('busy')
+        void compareAll()
+      }).then((found) => {
+        underWay.delete(key)
+        if (found === 'right') right.add(key)
+        if (found === 'wrong') wrong.add(key)
+        return found
+      })
+      underWay.set(key, verdict)
       return verdict
     },
     async stop() {
-      await worker?.terminate()
+      isStopped = true
+      await bcrypt.stop()
     },
   }
 }
 
-function keyOf(user: string, password: string, hash: string): string {
-  return createHash('sha256')
-    .update(JSON.stringify([user, hash, password]))
-    .digest('base64')
+async function compare(bcrypt: Bcrypt, { password, salts, hash }: Login): Promise<Verdict> {
+  const hashes = await bcrypt.hash(password, salts)
+  if (hash === undefined) return 'wrong'
+  const computed = hashes[salts.indexOf(hash.slice(0, SALT_LENGTH))]
+  // The salt is not compared: its last character can be written in several ways.
+  const [ours, theirs] = [computed, hash].map((each) => Buffer.from(each!.slice(SALT_LENGTH)))
+  return timingSafeEqual(ours!, theirs!) ? 'right' : 'wrong'
+}
+
+/**
+ * What a login costs is the same for every name, known or not, so that the time tells nothing about
+ * names: one hash for each cost that any user's hash has, the user's own salt at its cost.
+ */
+function saltsFor(hash: string | undefined, users: Users): string[] {
+  const costs = [...new Set(Array.from(users.values(), costText))].sort()
+  return costs.map((cost) =>
+    hash !== undefined && costText(hash) === cost ? hash.slice(0, SALT_LENGTH) : cost + ANY_SALT,
+  )
+}
+
+/** `$2b$10$`: all that a hash says of its cost. */
+function costText(hash: string): string {
+  return hash.slice(0, 7)
+}
+
+/** The most recent ones: the oldest is forgotten. */
+function createRecent(max: number) {
+  const keys = new Set<string>()
+  return {
+    has: (key: string) => keys.has(key),
+    add(key: string) {
+      if (keys.size === max) keys.delete(keys.values().next().value!)
+      keys.add(key)
+    },
+  }
 }

@@ -3,6 +3,7 @@ import { createSecureContext, type TlsOptions } from 'node:tls'
 import type { Path } from '../config-yaml.js'
 import type { ConfigError } from '../errors.js'
 import type { WebFile } from './schema.js'
+import type { Handshake } from './handshake.js'
 import { CIPHERS, cipherText, CLIENT_AUTH, clientOptions, CURVES, VERSIONS } from './tls.js'
 import type { ClientAuth } from './tls.js'
 
@@ -14,61 +15,48 @@ export type TlsConfig = {
 }
 
 /** A value of the file that is wrong: where, and what was expected. Never what it is. */
-export type Wrong = (path: Path, what: string) => ConfigError
-type Named =
-  'client_auth_type' | 'min_version' | 'max_version' | 'cipher_suites' | 'curve_preferences'
+export type Wrong = (path: Path, what: string, of?: 'value' | 'key') => ConfigError
+type Named = 'min_version' | 'max_version' | 'cipher_suites' | 'curve_preferences'
 /** A file that a value names, as text. */
 export type Read = (path: Path, file: string, isSecret?: boolean) => string
 
+type Section = NonNullable<WebFile['tls_server_config']>
+type Pem = 'cert' | 'key' | 'client_ca'
+
+/** What the reading of a section needs of its file. */
+type Reader = { readonly wrong: Wrong; readonly read: Read; readonly handshake: Handshake }
+
+const at = (key: string): Path => ['tls_server_config', key]
+/** HTTP/2 asks for one of them below TLS 1.3. @see RFC 9113 §9.2.2 */
+const HTTP2_SUITES = [
+  'TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256',
+  'TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256',
+]
+
 /** The section `tls_server_config`, with what it names. */
-export function readTls(file: WebFile, wrong: Wrong, read: Read): TlsConfig | undefined {
-  const section = file.tls_server_config
-  // As the toolkit has it, a section without anything in it is none.
-  if (!section || Object.values(section).every((value) => value === '')) return undefined
-  const at = (key: string): Path => ['tls_server_config', key]
-
-  function pem(key: 'cert' | 'key' | 'client_ca'): string | undefined {
-    const inline = section![key] ?? ''
-    const name = section![`${key}_file`] ?? ''
-    if (inline !== '' && name !== '') {
-      throw wrong(at(`${key}_file`), `expected either ${key} or ${key}_file, got both`)
-    }
-    if (name !== '') return read(at(`${key}_file`), name)
-    return inline === '' ? undefined : inline
-  }
-
-  function named<T>(key: Named, names: Readonly<Record<string, T>>): T[] {
-    const values = [section![key] ?? []].flat()
-    return values.map((name, i) => {
-      const path = Array.isArray(section![key]) ? [...at(key), i] : at(key)
-      if (!Object.hasOwn(names, name)) {
-        throw wrong(path, `expected one of ${Object.keys(names).join(', ')}, got another`)
-      }
-      return names[name]!
-    })
-  }
-
-  const [cert, key, ca] = [pem('cert'), pem('key'), pem('client_ca')]
-  if (cert === undefined) throw wrong(at('cert_file'), 'expected cert or cert_file, got neither')
-  if (key === undefined) throw wrong(at('key_file'), 'expected key or key_file, got neither')
-  const authNames = Object.fromEntries(CLIENT_AUTH.map((name) => [name, name]))
-  const [auth = 'NoClientCert'] =
-    section.client_auth_type === '' ? [] : named<ClientAuth>('client_auth_type', authNames)
-  if (ca !== undefined && auth === 'NoClientCert') {
-    const path = at(section.client_ca === undefined ? 'client_ca_file' : 'client_ca')
-    throw wrong(path, 'expected client_auth_type with it, got none')
-  }
-  if (ca === undefined && /Verify/.test(auth)) {
-    throw wrong(at('client_auth_type'), 'expected client_ca_file with it, got none')
-  }
-  const [minVersion = 'TLSv1.2'] = named('min_version', VERSIONS)
-  const [maxVersion = 'TLSv1.3'] = named('max_version', VERSIONS)
+export function readTls(file: WebFile, isHttp2: boolean, reader: Reader): TlsConfig | undefined {
+  const section = file.tls_server_config ?? {}
+  const settings = namedSettings(section, reader.wrong)
+  // As the toolkit has it, other keys alone don't turn TLS on.
+  const isOn = [
+    ...PEMS.flatMap((key) => [key, `${key}_file`] as const),
+    'client_auth_type' as const,
+  ]
+  if (isOn.every((key) => (section[key] ?? '') === '')) return undefined
+  const { wrong, handshake } = reader
+  const { cert, key, ca } = pems(section, reader)
+  const auth = clientAuth(section, ca !== undefined, wrong)
+  const { minVersion, maxVersion, suites, curves } = settings
   if (minVersion > maxVersion) {
     throw wrong(at('min_version'), 'expected no later version than max_version, got one')
   }
-  named('cipher_suites', CIPHERS)
-  const suites = section.cipher_suites ?? []
-  const curves = named('curve_preferences', CURVES)
+  const isHttp2Possible = suites.length === 0 || suites.some((each) => HTTP2_SUITES.includes(each))
+  if (isHttp2 && minVersion < 'TLSv1.3' && !isHttp2Possible) {
+    throw wrong(
+      at('cipher_suites'),
+      `expected ${HTTP2_SUITES.join(' or ')} (or http2: false), got neither`,
+    )
+  }
   const options: TlsOptions = {
     cert,
     key,
@@ -76,14 +64,74 @@ export function readTls(file: WebFile, wrong: Wrong, read: Read): TlsConfig | un
     minVersion,
     maxVersion,
     honorCipherOrder: section.prefer_server_cipher_suites ?? true,
-    ciphers: cipherText(suites),
+    ciphers: cipherText(suites, minVersion),
     ...(curves.length > 0 && { ecdhCurve: curves.join(':') }),
     ...clientOptions(auth),
   }
   check(options, { cert, key, ca }, wrong, (name) =>
-    at((section as Record<string, unknown>)[name] === undefined ? `${name}_file` : name),
+    at((section[`${name}_file`] ?? '') === '' ? name : `${name}_file`),
   )
+  const problem = handshake(options)
+  if (problem !== undefined) {
+    throw wrong(
+      ['tls_server_config'],
+      `expected settings with which a client can connect, got a test connection that failed (${problem}): ` +
+        'change cipher_suites, max_version or curve_preferences, or take a key of another type',
+    )
+  }
   return { options, auth, allowedSans: section.client_allowed_sans }
+}
+
+const PEMS = ['cert', 'key', 'client_ca'] as const
+
+/** The settings that have names, which are checked in a section without TLS too. */
+function namedSettings(section: Section, wrong: Wrong) {
+  function named<T>(key: Named, names: Readonly<Record<string, T>>): T[] {
+    const values = [section[key] ?? []].flat()
+    return values.map((name, i) => {
+      const path = Array.isArray(section[key]) ? [...at(key), i] : at(key)
+      if (!Object.hasOwn(names, name)) {
+        throw wrong(path, `expected one of ${Object.keys(names).join(', ')}, got another`)
+      }
+      return names[name]!
+    })
+  }
+  const [minVersion = 'TLSv1.2'] = named('min_version', VERSIONS)
+  const [maxVersion = 'TLSv1.3'] = named('max_version', VERSIONS)
+  named('cipher_suites', CIPHERS)
+  const suites = section.cipher_suites ?? []
+  return { minVersion, maxVersion, suites, curves: named('curve_preferences', CURVES) }
+}
+
+function pems(section: Section, { wrong, read }: Reader) {
+  function pem(key: Pem): string | undefined {
+    const inline = section[key] ?? ''
+    const name = section[`${key}_file`] ?? ''
+    // As the toolkit has it, of both the file counts.
+    if (name !== '') return read(at(`${key}_file`), name)
+    return inline === '' ? undefined : inline
+  }
+  const [cert, key, ca] = [pem('cert'), pem('key'), pem('client_ca')]
+  if (cert === undefined) throw wrong(at('cert_file'), 'expected cert or cert_file, got neither')
+  if (key === undefined) throw wrong(at('key_file'), 'expected key or key_file, got neither')
+  return { cert, key, ca }
+}
+
+/** Without a `client_ca` the clients' certificates are those of authorities that Node.js trusts. */
+function clientAuth(section: Section, hasCa: boolean, wrong: Wrong): ClientAuth {
+  const { client_auth_type: name = '' } = section
+  const auth = name === '' ? 'NoClientCert' : CLIENT_AUTH.find((each) => each === name)
+  if (auth === undefined) {
+    throw wrong(at('client_auth_type'), `expected one of ${CLIENT_AUTH.join(', ')}, got another`)
+  }
+  if (hasCa && auth === 'NoClientCert') {
+    const isFile = (section.client_ca_file ?? '') !== ''
+    throw wrong(
+      at(isFile ? 'client_ca_file' : 'client_ca'),
+      'expected client_auth_type with it, got none',
+    )
+  }
+  return auth
 }
 
 /**
@@ -94,7 +142,7 @@ function check(
   options: TlsOptions,
   { cert, key, ca }: { cert: string; key: string; ca: string | undefined },
   wrong: Wrong,
-  at: (key: string) => Path,
+  placeOf: (key: Pem) => Path,
 ): void {
   const parts = [
     ['cert', { cert }, 'a certificate in PEM'],
@@ -107,10 +155,10 @@ function check(
       createSecureContext(part)
       if ('cert' in part && 'key' in part && !isPair(part.cert, part.key)) throw new Error(expected)
     } catch {
-      throw wrong(at(name), `expected ${expected}, got something else`)
+      throw wrong(placeOf(name), `expected ${expected}, got something else`)
     }
     if (name === 'client_ca' && ca !== undefined && !ca.includes('-----BEGIN CERTIFICATE-----')) {
-      throw wrong(at(name), `expected ${expected}, got something else`)
+      throw wrong(placeOf(name), `expected ${expected}, got something else`)
     }
   }
   try {

@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto'
 import { BlockList, isIP } from 'node:net'
 import { dirname, resolve } from 'node:path'
-import { parseYaml, type Path, type YamlFile } from '../config-yaml.js'
-import { parseDuration } from '../duration.js'
+import { parseSource, type Path } from '../config-yaml.js'
 import { ConfigError } from '../errors.js'
 import { readTextFile } from '../file.js'
 import type { Given } from '../flags.js'
-import { keysOf, webSchema, type WebFile } from './schema.js'
+import { decodeYaml } from './decode.js'
+import { handshakeProblem } from './handshake.js'
+import { webSchema, type WebFile } from './schema.js'
 import { readTls, type Read, type TlsConfig, type Wrong } from './read-tls.js'
 
 export type WebConfig = {
@@ -25,7 +26,11 @@ export type WebConfig = {
 }
 
 const MAX_BYTES = 1_048_576
-const BCRYPT = /^\$2[aby]\$(?:0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}$/
+/**
+ * A bcrypt hash as Go takes it: any minor version, which says nothing about how it is computed, and
+ * whatever follows the hash is ignored, for example the end of a line.
+ */
+const BCRYPT = /^\$2[a-z]?(\$(?:0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53})/
 const HEADERS: Readonly<Record<string, readonly string[] | undefined>> = {
   'Strict-Transport-Security': undefined,
   'X-Content-Type-Options': ['nosniff'],
@@ -39,64 +44,63 @@ const HEADERS: Readonly<Record<string, readonly string[] | undefined>> = {
  *
  * @throws ConfigError for the first mistake: one line `FILE:LINE:COLUMN: KEY: expected …, got …`.
  */
-export function readWebConfig(given: Given): WebConfig {
+export function readWebConfig(given: Given, handshake = handshakeProblem): WebConfig {
   const files = [resolve(given.text)]
-  const yaml = parseYaml(given.text, readTextFile(given, { maxBytes: MAX_BYTES }))
-  const result = webSchema.safeParse(yaml.value ?? {})
-  if (!result.success) throw shapeProblem(yaml, result.error.issues)
-  const file = result.data
-  const wrong: Wrong = (path, what) => new ConfigError(`${yaml.place(path).source}: ${what}`)
+  const yaml = parseSource(given.text, readTextFile(given, { maxBytes: MAX_BYTES }))
+  const { value: file, place } = decodeYaml(yaml, webSchema)
+  const wrong: Wrong = (path, what, of) => new ConfigError(`${place(path, of)}: ${what}`)
   const read: Read = (path, name, isSecret = false) => {
     const text = resolve(dirname(resolve(given.text)), name)
     files.push(text)
-    const source = yaml.place(path).source
+    const source = place(path)
     return readTextFile({ from: 'file', source, text }, { maxBytes: MAX_BYTES, isSecret })
   }
+  const http2 = file.http_server_config?.http2 ?? true
   return {
-    tls: readTls(file, wrong, read),
-    http2: file.http_server_config?.http2 ?? true,
-    headers: headersOf(file, yaml),
+    tls: readTls(file, http2, { wrong, read, handshake }),
+    http2,
+    headers: headersOf(file, wrong),
     users: usersOf(file, wrong),
     tokens: (file.bearer_token_files ?? []).map((name, i) =>
       tokenOf(['bearer_token_files', i], name, wrong, read),
     ),
     networks: networksOf(file, wrong),
-    rateLimit: rateLimitOf(file, wrong),
+    rateLimit: rateLimitOf(file),
     files,
   }
 }
 
-function headersOf(file: WebFile, yaml: YamlFile): [string, string][] {
-  return Object.entries(file.http_server_config?.headers ?? {}).flatMap(([name, value]) => {
+function headersOf(file: WebFile, wrong: Wrong): [string, string][] {
+  return Array.from(file.http_server_config?.headers ?? []).flatMap(([name, text]) => {
     const path = ['http_server_config', 'headers', name]
-    const wrong = (of: 'key' | 'value', what: string) =>
-      new ConfigError(`${yaml.place(path, of).source}: ${what}`)
     if (!Object.hasOwn(HEADERS, name)) {
-      throw wrong('key', `expected one of ${Object.keys(HEADERS).join(', ')}, got another header`)
+      const known = Object.keys(HEADERS).join(', ')
+      throw wrong(path, `expected one of ${known}, got another header`, 'key')
     }
     const allowed = HEADERS[name]
-    // As the toolkit has it: an empty one is left out.
+    if (allowed && !allowed.includes(text)) {
+      throw wrong(path, `expected ${allowed.join(' or ')}, got another value`)
+    }
+    // As Go sends the lines of a text.
+    const value = text.replace(/[\r\n]/g, ' ').trim()
     if (value === '') return []
-    if (allowed && !allowed.includes(value.toLowerCase())) {
-      throw wrong('value', `expected ${allowed.join(' or ')}, got another value`)
+    if (/[\x00-\x08\x0a-\x1f\x7f]/.test(value)) {
+      throw wrong(path, 'expected one line of printable characters, got others')
     }
-    if (/[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]/.test(value)) {
-      throw wrong('value', 'expected one line of printable characters, got others')
-    }
-    return [[name, value]]
+    // Node.js sends each character as a byte.
+    return [[name, Buffer.from(value).toString('latin1')]]
   })
 }
 
+/** The names with hashes of bcryptjs. A name with a colon is in vain (RFC 7617 §2), and no mistake. */
 function usersOf(file: WebFile, wrong: Wrong): Map<string, string> {
-  const users = new Map(Object.entries(file.basic_auth_users ?? {}))
-  for (const [user, hash] of users) {
-    if (!BCRYPT.test(hash)) {
+  const users = new Map<string, string>()
+  for (const [user, text] of file.basic_auth_users ?? []) {
+    const [, hash] = BCRYPT.exec(text) ?? []
+    if (hash === undefined) {
       throw wrong(['basic_auth_users', user], 'expected a bcrypt hash ($2y$10$…), got another text')
     }
-    // RFC 7617 §2: a colon ends the name.
-    if (user.includes(':')) {
-      throw wrong(['basic_auth_users', user], 'expected a name without a colon, got one with it')
-    }
+    users.set(user, `$2b${hash}`)
   }
   return users
 }
@@ -130,45 +134,7 @@ function networksOf(file: WebFile, wrong: Wrong): BlockList | undefined {
   return list
 }
 
-function rateLimitOf(file: WebFile, wrong: Wrong): WebConfig['rateLimit'] {
-  const { interval = '0', burst = 0 } = file.rate_limit ?? {}
-  const intervalMs = parseDuration(String(interval))
-  if (intervalMs === undefined) {
-    throw wrong(['rate_limit', 'interval'], 'expected a duration, e.g. 100ms, got another text')
-  }
-  if (!Number.isInteger(burst) || burst < 0) {
-    throw wrong(['rate_limit', 'burst'], 'expected a whole number, got another')
-  }
-  return { intervalMs, burst }
-}
-
-type Issues = NonNullable<ReturnType<typeof webSchema.safeParse>['error']>['issues']
-
-function shapeProblem(yaml: YamlFile, issues: Issues): ConfigError {
-  const [first] = issues
-    .map((issue) => {
-      const isUnknown = issue.code === 'unrecognized_keys'
-      const path = isUnknown ? [...issue.path, issue.keys[0]!] : issue.path
-      const { offset, source } = yaml.place(path, isUnknown ? 'key' : 'value')
-      const what = isUnknown
-        ? `expected one of ${keysOf(issue.path).join(', ')}, got an unknown key`
-        : `expected ${kindOf(issue)}, got ${yaml.shown(issue.path, true)}`
-      return { offset, message: `${source}: ${what}` }
-    })
-    .sort((a, b) => a.offset - b.offset)
-  return new ConfigError(first!.message)
-}
-
-const KINDS: Readonly<Record<string, string>> = {
-  object: 'a mapping',
-  record: 'a mapping',
-  array: 'a list',
-  string: 'text',
-  boolean: 'true or false',
-  number: 'a number',
-}
-
-function kindOf(issue: Issues[number]): string {
-  if (issue.code === 'invalid_union') return 'a duration, e.g. 100ms'
-  return issue.code === 'invalid_type' ? (KINDS[issue.expected] ?? issue.expected) : 'another value'
+function rateLimitOf({ rate_limit: limit }: WebFile): WebConfig['rateLimit'] {
+  // As in Go, an interval below zero is no limit, and a burst below one lets nothing pass.
+  return { intervalMs: Math.max(limit?.interval ?? 0, 0), burst: Math.max(limit?.burst ?? 0, 0) }
 }

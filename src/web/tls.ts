@@ -36,10 +36,6 @@ const TLS13_SUITES = [
 /** Go's names of cipher suites, which are IANA's, and OpenSSL's of the same. */
 export const CIPHERS: Readonly<Record<string, string>> = {
   ...Object.fromEntries(TLS13_SUITES.map((name) => [name, name])),
-  TLS_RSA_WITH_AES_128_CBC_SHA: 'AES128-SHA',
-  TLS_RSA_WITH_AES_256_CBC_SHA: 'AES256-SHA',
-  TLS_RSA_WITH_AES_128_GCM_SHA256: 'AES128-GCM-SHA256',
-  TLS_RSA_WITH_AES_256_GCM_SHA384: 'AES256-GCM-SHA384',
   TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA: 'ECDHE-ECDSA-AES128-SHA',
   TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA: 'ECDHE-ECDSA-AES256-SHA',
   TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA: 'ECDHE-RSA-AES128-SHA',
@@ -57,11 +53,13 @@ export const CIPHERS: Readonly<Record<string, string>> = {
  * secrecy and authenticated encryption. As in Go, the suites of TLS 1.3 cannot be chosen.
  *
  * @param names Go's names.
+ * @param minVersion OpenSSL 3 signs no handshake of TLS 1.1 and older, unless its security level is 0.
  */
-export function cipherText(names: readonly string[]): string {
+export function cipherText(names: readonly string[], minVersion: string): string {
   if (names.length === 0)
     names = Object.keys(CIPHERS).filter((name) => /ECDHE.*(GCM|POLY)/.test(name))
-  return [...new Set([...TLS13_SUITES, ...names.map((name) => CIPHERS[name]!)])].join(':')
+  const suites = [...new Set([...TLS13_SUITES, ...names.map((name) => CIPHERS[name]!)])]
+  return [...suites, ...(minVersion < 'TLSv1.2' ? ['@SECLEVEL=0'] : [])].join(':')
 }
 
 /**

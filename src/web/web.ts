@@ -5,6 +5,7 @@ import { isIPv6 } from 'node:net'
 import { ConfigError } from '../errors.js'
 import type { Given } from '../flags.js'
 import type { Log } from '../log.js'
+import { handshakeProblem, rememberLast } from './handshake.js'
 import { createPasswords } from './passwords.js'
 import { createRateLimit } from './rate-limit.js'
 import type { TlsConfig } from './read-tls.js'
@@ -47,7 +48,8 @@ const REALM = 'realm="prosody-exporter"'
  * @throws ConfigError when it is wrong at the start.
  */
 export function createWeb(file: Given, log: Log, now: () => number = () => performance.now()): Web {
-  let config = readWebConfig(file)
+  const handshake = rememberLast(handshakeProblem)
+  let config = readWebConfig(file, handshake)
   const isEncrypted = config.tls !== undefined
   const isHttp2 = config.http2
   const isAsking = config.tls !== undefined && asksClients(config.tls.auth)
@@ -65,7 +67,7 @@ export function createWeb(file: Given, log: Log, now: () => number = () => perfo
     if (current === seen && state.isSuccessful) return
     seen = current
     try {
-      const read = readWebConfig(file)
+      const read = readWebConfig(file, handshake)
       const asks = read.tls !== undefined && asksClients(read.tls.auth)
       const isSame = (read.tls !== undefined) === isEncrypted && asks === isAsking
       if (!isSame || (isEncrypted && read.http2 !== isHttp2)) {

@@ -1,10 +1,40 @@
-/** curl, a client of the web configuration that is not this project's, and a certificate authority. */
+/** A server with a web configuration, curl as a client that is not this project's, and a certificate authority. */
 
 import { execFile } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { Hono } from 'hono'
 import { findCurl } from '../../scripts/parts.js'
+import { listen } from '../../src/http/server.js'
+import type { Log } from '../../src/log.js'
+import { gateOf } from '../../src/web/gate.js'
+import { createWeb } from '../../src/web/web.js'
 import { openssl } from './openssl.js'
+
+export const given = (text: string) =>
+  ({ from: 'flag', source: '--web.config.file', text }) as const
+
+/** A server with that web configuration, on 127.0.0.1. */
+export async function serve(
+  t: { after(run: () => Promise<void>): void },
+  config: string,
+  now?: () => number,
+) {
+  const lines: string[] = []
+  const at = (message: string, fields: object = {}) => {
+    lines.push(`${message} ${JSON.stringify(fields)}`)
+  }
+  const log: Log = { debug: at, info: at, warn: at, error: at }
+  const web = createWeb(given(config), log, now)
+  const app = new Hono().get('*', (c) => c.text('served'))
+  const address = { host: '127.0.0.1', port: 0, optional: false }
+  const listener = await listen(app, [address], log, { gate: gateOf(web) })
+  t.after(async () => {
+    await listener.close(0)
+    await web.stop()
+  })
+  return { url: listener.urls[0]!, web, lines }
+}
 
 /** A CA, and certificates of it by name, each with its key: `NAME.crt` and `NAME.key`. */
 export async function createAuthority(directory: string, name: string) {

@@ -95,6 +95,23 @@ limits: { series: 5, label_value_length: 1e3 }
     assert.deepEqual(defaults.limits, { series: 2_000_000, labelValueLength: 0 })
   })
 
+  test('may have sections whose values are all commented out', () => {
+    const defaults = configOf([], ENV)
+    const sections = ['servers', 'collection', 'exposition', 'registry', 'page', 'limits']
+    const yaml = sections.map((section) => `${section}:\n  # all of it\n`).join('')
+    assert.deepEqual(config(yaml), defaults)
+    assert.deepEqual(config('registry:\n  drop:\n    # - family: x\n'), defaults)
+    const { servers, registry } = config(
+      'servers:\n  - domain: d.example\n    hosts:\n    collectors:\n' +
+        'registry:\n  drop:\n    - family: x\n      labels:\n',
+    )
+    assert.deepEqual(
+      [servers[0]!.hosts, servers[0]!.collectors],
+      [defaults.servers[0]!.hosts, defaults.servers[0]!.collectors],
+    )
+    assert.equal(registry.drop[0]!.labels.size, 0)
+  })
+
   test('loses to the environment, and both lose to flags', () => {
     const yaml =
       'servers: [{domain: file.example, service: xmpp://file}]\ncollection: {min_age: 1s}\n'
@@ -210,7 +227,11 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …', (
     ],
     ['only a text', SECRET, '1:1: the file: expected a mapping, got text'],
     ['a list', '- a', '1:1: the file: expected a mapping, got a list'],
-    ['a section with nothing in it', 'limits:\n', '1:8: limits: expected a mapping, got nothing'],
+    [
+      'a value with nothing in it',
+      'limits:\n  series:\n',
+      '2:10: limits.series: expected a whole number, 0 for no limit, got nothing',
+    ],
     ['a secret in a wrong place', `servers: ${SECRET}`, '1:10: servers: expected a list, got text'],
     [
       'a number for a text',
@@ -521,6 +542,8 @@ describe('the JSON Schema for editors', () => {
     const value: unknown = parse(example)
     assert.deepEqual(editor.parse(value), value)
     assert.deepEqual(configSchema.parse(value), value)
+    const empty = { servers: null, collection: null, registry: { drop: null }, limits: {} }
+    assert.deepEqual(editor.parse(empty), empty)
   })
 
   test('refuses what the exporter refuses', () => {

@@ -8,7 +8,7 @@ const SRC = join(import.meta.dirname, '../../src')
 /** What each room may import from, besides itself. A file at the top is a room of its own. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   metrics: [],
-  web: ['config-yaml', 'duration', 'errors', 'file', 'flags', 'http', 'log', 'metrics'],
+  web: ['config-yaml', 'errors', 'file', 'flags', 'http', 'log', 'metrics'],
   catalogue: [],
   xmpp: ['errors', 'log'],
   collectors: ['catalogue', 'errors', 'own', 'metrics', 'xmpp'],

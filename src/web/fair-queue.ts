@@ -1,0 +1,69 @@
+export type FairQueue<T> = {
+  /**
+   * Adds an item to the line of that name at that address.
+   *
+   * @returns The item that gave way because the queue is full: the oldest of the longest line.
+   */
+  add(address: string, name: string, item: T): T | undefined
+  /** The next item: addresses take turns, and so do the names at an address. */
+  take(): T | undefined
+}
+
+/** A queue in which nobody who sends many items delays the others for longer than one turn each. */
+export function createFairQueue<T>(maxItems: number): FairQueue<T> {
+  // In the order of their turns.
+  const addresses = new Map<string, Map<string, T[]>>()
+  let size = 0
+
+  function removeFirst(address: string, name: string): T {
+    const lines = addresses.get(address)!
+    const [item, ...rest] = lines.get(name)!
+    size--
+    if (rest.length > 0) lines.set(name, rest)
+    else lines.delete(name)
+    if (lines.size === 0) addresses.delete(address)
+    return item!
+  }
+
+  function dropOldest(): T {
+    const [address, lines] = longest(addresses, (each) => sum(each.values()))
+    const [name] = longest(lines, (line) => line.length)
+    return removeFirst(address, name)
+  }
+
+  return {
+    add(address, name, item) {
+      const lines = addresses.get(address) ?? new Map<string, T[]>()
+      addresses.set(address, lines)
+      lines.set(name, [...(lines.get(name) ?? []), item])
+      size++
+      return size > maxItems ? dropOldest() : undefined
+    },
+    take() {
+      const [first] = addresses
+      if (first === undefined) return undefined
+      const [address, lines] = first
+      const name = lines.keys().next().value!
+      const item = removeFirst(address, name)
+      // Their next turns come after all others.
+      moveToEnd(lines, name)
+      moveToEnd(addresses, address)
+      return item
+    },
+  }
+}
+
+function moveToEnd<V>(all: Map<string, V>, key: string): void {
+  const value = all.get(key)
+  if (value === undefined) return
+  all.delete(key)
+  all.set(key, value)
+}
+
+function longest<V>(all: ReadonlyMap<string, V>, lengthOf: (each: V) => number): [string, V] {
+  return [...all].reduce((a, b) => (lengthOf(b[1]) > lengthOf(a[1]) ? b : a))
+}
+
+function sum(lines: Iterable<readonly unknown[]>): number {
+  return Array.from(lines).reduce((total, { length }) => total + length, 0)
+}

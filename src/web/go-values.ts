@@ -1,0 +1,50 @@
+/** Texts of numbers and durations as Go reads them. */
+
+/**
+ * A whole number of YAML as Go's yaml.v2 reads it: `10`, `0x10`, `0b1`, `010` (octal), `1_000`; of `1.5` the whole part.
+ * `undefined` for anything else and beyond 64 bits.
+ */
+export function parseGoInteger(text: string): number | undefined {
+  if (!/^[-+.\d]/.test(text)) return undefined
+  const [, sign, digits = ''] = /^([-+]?)(.*)$/.exec(text.replaceAll('_', '')) ?? []
+  const octal = /^0([0-7]+)$/.exec(digits)
+  const isPrefixed = /^0(?:[xX][\da-fA-F]+|[oO][0-7]+|[bB][01]+)$/.test(digits)
+  const isDecimal = /^(?:\.\d+|\d+(?:\.\d*)?)(?:[eE][-+]?\d+)?$/.test(digits)
+  if (!isPrefixed && !isDecimal) return undefined
+  const number = Math.trunc(octal ? Number.parseInt(octal[1]!, 8) : Number(digits))
+  if (number > 2 ** 63) return undefined
+  return sign === '-' ? -number : number
+}
+
+const UNITS_MS: Readonly<Record<string, number>> = {
+  ns: 1e-6,
+  us: 1e-3,
+  '\u00b5s': 1e-3, // micro sign
+  '\u03bcs': 1e-3, // Greek mu
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+}
+const PART = /(\d+\.?\d*|\.\d+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)/y
+/** Go counts nanoseconds in 64 bits. */
+const MAX_MS = 2 ** 63 / 1e6
+
+/**
+ * Milliseconds of a duration as Go writes them: `1.5s`, `100us`, `1h30m`, `-1s`, a bare `0`.
+ *
+ * @see https://pkg.go.dev/time#ParseDuration
+ */
+export function parseGoDuration(text: string): number | undefined {
+  const [, sign, parts = ''] = /^([-+]?)(.*)$/s.exec(text) ?? []
+  if (parts === '0') return 0
+  let ms = 0
+  PART.lastIndex = 0
+  while (PART.lastIndex < parts.length) {
+    const match = PART.exec(parts)
+    if (match === null) return undefined
+    ms += Number(match[1]) * UNITS_MS[match[2]!]!
+  }
+  if (parts === '' || ms > MAX_MS) return undefined
+  return sign === '-' ? -ms : ms
+}
