@@ -34,7 +34,7 @@ export function socketName({ service, domain }: Component): string {
   const { host, port } = parseService(service)
   const address = LOOPBACK.has(host) ? 'localhost' : host
   const hash = createHash('sha256').update(`${domain} ${address} ${port}`).digest('hex')
-  return `${hash.slice(0, 32)}.sock`
+  return `${hash.slice(0, 16)}.sock`
 }
 
 /** Where the exporter may put its sockets, the best first. */
