@@ -39,19 +39,19 @@ export async function doctorCommand(
     print(prometheusJobs(config, targetOf(config), undefined, accessOf(config)))
   }
   if (shows.size > 0) return 0
-  let isWell = true
+  let failures = 0
   for (const server of servers) {
     const { name, xmpp } = server
     print(`${name === xmpp.domain ? '' : `${name}: `}${xmpp.domain} at ${xmpp.service}`)
     const say = createSay(({ step, result, text }) => {
-      isWell &&= result !== 'failed'
+      if (result === 'failed') failures++
       print(`  ${SIGNS[result]} ${step.padEnd(WIDTH)} ${text}`)
     })
     const timeoutMs = COLLECTIONS * (config.collection.timeoutMs + 1000) + STEPS_MS
     const isConsulted = await consultService(server, { owner, version, timeoutMs }, say)
     if (!isConsulted) await examine(server, version, say)
   }
-  return isWell ? 0 : 1
+  return failures === 0 ? 0 : 1
 }
 
 /** Where Prometheus finds us, if that is not where we listen. */

@@ -24,9 +24,9 @@ export type Outcome = Collected | { readonly failure: unknown; readonly families
 export type Subject = {
   readonly connection: Connection
   /** Lines for a server without the module, from the collections so far. */
-  advice(): readonly string[]
+  readonly advice: () => readonly string[]
   /** Has each collector that is on ask once, as a scrape does; `only`: that one is enough. */
-  collect(only?: string): Promise<ReadonlyMap<string, Outcome>>
+  readonly collect: (only?: string) => Promise<ReadonlyMap<string, Outcome>>
 }
 
 /** Says what came of each collector, and what is missing. */
