@@ -159,14 +159,20 @@ export function createBridge(
 
   return {
     async start() {
-      listener = await listen(app, config.web.listenAddresses, log, {
-        gate: gate && gateOf(gate),
-        maxConnections: connectionsFor(processFigures().maxFds),
-      })
-      // Before the components are held: a doctor must find who holds them.
-      await controls.apply()
+      // Meanwhile, for with a thousand servers it takes a second.
+      const opening = controls.apply()
+      try {
+        listener = await listen(app, config.web.listenAddresses, log, {
+          gate: gate && gateOf(gate),
+          maxConnections: connectionsFor(processFigures().maxFds),
+        })
+      } catch (error) {
+        await controls.close()
+        throw error
+      }
       // What a reload read while we began to listen is newer.
       await servers.apply(running)
+      await opening
       if (!hasPage) return
       endHistories = keepHistories(() =>
         servers.all().map(({ history, scraper }) => ({

@@ -1,12 +1,16 @@
 /** `prosody-exporter doctor` where a service holds the component: what it is told, and what it never does. */
 
 import assert from 'node:assert/strict'
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import process from 'node:process'
 import { test, type TestContext } from 'node:test'
 import { freePort, temporaryDirectory, until } from '../../scripts/process.js'
 import { createControlSockets } from '../../src/control/control-sockets.js'
+import { findService } from '../../src/control/find-service.js'
+import { socketName } from '../../src/control/places.js'
 import { DOMAIN, runDoctor, SECRET } from '../support/doctor.js'
-import { withExporter } from '../support/exporter.js'
+import { runExporter, withExporter } from '../support/exporter.js'
 import { startFakeServer } from '../support/fake-server.js'
 import { isComplaint, logLines } from '../support/real.js'
 
@@ -85,7 +89,13 @@ async function withService(t: TestContext, service: string) {
   t.after(dir.remove)
   const env = { XDG_RUNTIME_DIR: dir.path, PROSODY_EXPORTER_XMPP_SECRET: SECRET }
   const flags = [`--xmpp.service=${service}`, `--xmpp.domain=${DOMAIN}`, '--log.format=json']
-  const start = () => withExporter(t, { flags, env })
+  const owner = { env, uid: process.getuid?.() }
+  const start = async () => {
+    const exporter = await withExporter(t, { flags, env })
+    const found = () => findService({ service, domain: DOMAIN }, owner)
+    await until(found, { what: 'its control socket' })
+    return exporter
+  }
   const ask = async () => {
     const ran = await runDoctor(flags, env)
     assert.ok(!`${ran.out}${ran.err}`.includes(SECRET))
@@ -152,4 +162,20 @@ test('a second exporter of the component says so, and doctor asks the first', as
   await until(() => warning().length === 1, { what: 'the warning' })
   const { out } = await ask()
   assert.match(out, new RegExp(`runs as process ${exporter.pid};`))
+})
+
+test('a service that cannot listen ends, and leaves no control socket', async (t) => {
+  const service = `xmpp://127.0.0.1:${await freePort()}`
+  const { exporter, env } = await withService(t, service)
+  const child = runExporter({
+    flags: [
+      `--xmpp.service=${service}`,
+      '--xmpp.domain=other.one.example',
+      `--web.listen-address=127.0.0.1:${exporter.port}`,
+    ],
+    env,
+  })
+  assert.equal(await child.exited, 1)
+  const files = await readdir(join(env.XDG_RUNTIME_DIR, 'prosody-exporter'))
+  assert.deepEqual(files, [socketName({ service, domain: DOMAIN })])
 })
