@@ -74,7 +74,7 @@ test('the service runs locked down as its unit says, and reads Prosody', async (
     denied.output,
     /FAILED service +The service runs as another user .* Run doctor as root/,
   )
-  const connects = sampleValue((await untilUp()).toString(), 'prosody_exporter_xmpp_connects_total')
+  const connects = sampleValue(await untilUp(), 'prosody_exporter_xmpp_connects_total')
   assert.equal(connects, 1)
 
   // What it sees of the machine is read-only, but for temporary files of its own and what the kernel shows.
