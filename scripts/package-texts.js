@@ -89,6 +89,9 @@ The component_secret, for root alone.
 .I /etc/default/prosody\\-exporter
 Environment of the service.
 .TP
+.I /run/prosody\\-exporter/
+The control sockets of the service, where doctor asks it.
+.TP
 .I /usr/share/prosody\\-exporter/
 Alerting and recording rules for Prometheus, a dashboard for Grafana.
 .SH SEE ALSO

@@ -1,7 +1,10 @@
 import { COLLECTORS } from './collectors/index.js'
 import type { Config } from './config.js'
 import { configText } from './config-text.js'
+import { createControlSockets } from './control/control-sockets.js'
+import { socketName, type Component, type Owner } from './control/places.js'
 import { debugText } from './debug.js'
+import { diagnose } from './doctor/diagnose.js'
 import { ConfigError } from './errors.js'
 import { keepHistories } from './history.js'
 import { createApp } from './http/app.js'
@@ -36,9 +39,12 @@ export function createBridge(
     processFigures: () => ProcessFigures
     /** @throws ConfigError */
     readConfig: () => Config
+    /** Whose doctor may ask this process. */
+    owner: Owner
+    pid: number
   },
 ): Bridge {
-  const { log, version, processFigures, readConfig } = deps
+  const { log, version, processFigures, readConfig, owner, pid } = deps
   const { web } = config
   let running = config
   let isStopping = false
@@ -62,6 +68,14 @@ export function createBridge(
       },
     }),
   )
+  const controls = createControlSockets({
+    owner,
+    log,
+    components: () => running.servers.map(({ xmpp }) => xmpp),
+    answer: async (component) => JSON.stringify(await diagnose(find(component), { version, pid })),
+  })
+  const find = (component: Component) =>
+    servers.all().find(({ config }) => socketName(config.xmpp) === socketName(component))
   const ourselves = { collectors: [], scrape: () => Promise.resolve(overview()) }
   const page = createPage({
     version,
@@ -129,6 +143,7 @@ export function createBridge(
         if (isStopping) return false
         await servers.apply(read)
         running = read
+        await controls.apply()
         reloads = { isSuccessful: true, lastSuccessSeconds: Date.now() / 1000 }
         log.info('configuration read anew', { servers: servers.all().length })
       } catch (error) {
@@ -144,12 +159,20 @@ export function createBridge(
 
   return {
     async start() {
-      listener = await listen(app, config.web.listenAddresses, log, {
-        gate: gate && gateOf(gate),
-        maxConnections: connectionsFor(processFigures().maxFds),
-      })
+      // Meanwhile, for with a thousand servers it takes a second.
+      const opening = controls.apply()
+      try {
+        listener = await listen(app, config.web.listenAddresses, log, {
+          gate: gate && gateOf(gate),
+          maxConnections: connectionsFor(processFigures().maxFds),
+        })
+      } catch (error) {
+        await controls.close()
+        throw error
+      }
       // What a reload read while we began to listen is newer.
       await servers.apply(running)
+      await opening
       if (!hasPage) return
       endHistories = keepHistories(() =>
         servers.all().map(({ history, scraper }) => ({
@@ -167,6 +190,7 @@ export function createBridge(
       await gate?.stop()
       await reloading
       await servers.stop()
+      await controls.close()
     },
   }
 }

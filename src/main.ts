@@ -23,6 +23,7 @@ process.stderr.on('error', () => undefined)
 process.stdout.on('error', () => undefined)
 
 const version = readVersion()
+const owner = { env: process.env, uid: process.geteuid?.() }
 let codeWhenWrong = WRONG_OPTION
 const [command, ...operands] = process.argv.slice(2)
 try {
@@ -48,7 +49,7 @@ async function doctor(args: readonly string[]): Promise<void> {
   process.exitCode = await doctorCommand(
     readConfig(settings, process.env),
     new Set(args.filter(isShow)),
-    { version, print },
+    { version, owner, print },
   )
 }
 
@@ -76,6 +77,8 @@ async function run(config: Config, read: () => Config): Promise<void> {
     version,
     processFigures: createProcessFigures(),
     readConfig: read,
+    owner,
+    pid: process.pid,
   })
   let stopping = false
 

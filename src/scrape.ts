@@ -17,6 +17,8 @@ export type Scraper = {
   collectNow(waitMs: number): Promise<Snapshot>
   /** Collects now, whatever the age of the last snapshot. */
   refresh(): Promise<Snapshot>
+  /** What each collector comes to in the next collection, which begins now or after the one under way. */
+  nextResults(): Promise<readonly Result[]>
   /** Whether a collection has succeeded. */
   hasSucceeded(): boolean
   /** Whether the server answered the last collection; `undefined` before the first. */
@@ -194,6 +196,13 @@ export function createScraper(options: ScraperOptions): Scraper {
     },
     collectNow,
     refresh: () => (running ?? start()).promise,
+    async nextResults() {
+      await running?.promise
+      // By now a scrape may have begun it.
+      const next = running ?? start()
+      await next.promise
+      return [...next.results.values()]
+    },
     hasSucceeded: () => succeeded,
     wasUp: () => up,
   }

@@ -15,6 +15,8 @@ export type Server = {
   readonly connection: Connection
   readonly scraper: Scraper
   readonly history: History
+  /** What the collectors advised the operator to change, a line each. */
+  advice(): readonly string[]
   isReady(): boolean
   /** Whether its stream is up, and its last collection was answered. */
   isUp(): boolean
@@ -25,6 +27,9 @@ export type SharedConfig = Pick<
   Config,
   'collection' | 'exposition' | 'registry' | 'page' | 'limits'
 >
+
+// Names of the server's are in them.
+const MAX_ADVICE = 20
 
 /** Makes a server's connection ── collectors ── scraper; `connection.start` sets it going. */
 export function createServer(
@@ -42,6 +47,7 @@ export function createServer(
   const maskSecret = secretMask(config.xmpp.secret)
   const log = withMask(deps.log, maskSecret)
   const history = createHistory(page)
+  const advice = new Set<string>()
   const connection = createConnection({
     ...config.xmpp,
     version,
@@ -65,6 +71,7 @@ export function createServer(
       hosts: config.hosts,
       enabled: config.collectors,
       advise: (line) => {
+        if (advice.size < MAX_ADVICE) advice.add(line)
         log.info(line)
       },
     }),
@@ -81,6 +88,7 @@ export function createServer(
     connection,
     scraper,
     history,
+    advice: () => [...advice],
     isReady: () => connection.isConnected() && scraper.hasSucceeded(),
     isUp: () => connection.isConnected() && scraper.wasUp() === true,
   }

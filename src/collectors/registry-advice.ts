@@ -38,7 +38,21 @@ export function withAdvice(error: unknown, domain: string): unknown {
       { cause: error },
     )
   }
-  return new CollectorError('refused', `Prosody refused to give statistics: ${error.message}`, {
-    cause: error,
-  })
+  const words = isSwitchedOff(error) ? switchedOff(error.text) : refused(error)
+  return new CollectorError('refused', words, { cause: error })
+}
+
+const refused = ({ message }: StanzaError) => `Prosody refused to give statistics: ${message}`
+
+function isSwitchedOff({ condition, text }: StanzaError): boolean {
+  return condition === 'feature-not-implemented' && /keeps no statistics|switched off/.test(text)
+}
+
+/** @param text The module names the interval: before 0.12 it has to be a number. */
+function switchedOff(text: string): string {
+  const [interval = '"manual"'] = /(?<=statistics_interval = )(?:"manual"|\d+)/.exec(text) ?? []
+  return (
+    `Statistics are switched off in Prosody. Put statistics = "internal" and statistics_interval = ${interval} ` +
+    'at the top of prosody.cfg.lua, above the first VirtualHost, and restart Prosody.'
+  )
 }

@@ -3,7 +3,10 @@ import type { Config, ServerConfig } from '../config.js'
 import { prometheusJobs, type Access } from '../prometheus-job.js'
 import { readWebConfig } from '../web/read-web-config.js'
 import { asksClients } from '../web/tls.js'
+import type { Owner } from '../control/places.js'
+import { consultService } from './consult.js'
 import { examine } from './examine.js'
+import { createSay } from './findings.js'
 
 export const SHOW_PROSODY = '--show.prosody'
 export const SHOW_PROMETHEUS = '--show.prometheus'
@@ -11,11 +14,16 @@ export const SHOW_PROMETHEUS = '--show.prometheus'
 /** Of the longest step, a collector's name. */
 const WIDTH = 17
 
+// A service ends the collections under way before it makes two of its own; then it compares clocks.
+const COLLECTIONS = 4
+const STEPS_MS = 30_000
+
 const SIGNS = { ok: 'ok    ', note: 'note  ', failed: 'FAILED' } as const
 
 /**
  * `prosody-exporter doctor`: goes the whole way to each server's statistics and says in plain words
- * how far it came, with what to change where it did not. `--show.prosody` and `--show.prometheus`
+ * how far it came, with what to change where it did not. Where a service holds the component it is the
+ * service that goes. `--show.prosody` and `--show.prometheus`
  * print the lines that belong into their configuration instead.
  *
  * @returns The exit code: 0 when all is well, else 1.
@@ -23,7 +31,7 @@ const SIGNS = { ok: 'ok    ', note: 'note  ', failed: 'FAILED' } as const
 export async function doctorCommand(
   config: Config,
   shows: ReadonlySet<string>,
-  { version, print }: { version: string; print: (line: string) => void },
+  { version, owner, print }: { version: string; owner: Owner; print: (line: string) => void },
 ): Promise<0 | 1> {
   const { servers } = config
   if (shows.has(SHOW_PROSODY)) for (const server of servers) print(prosodyLines(server))
@@ -31,16 +39,19 @@ export async function doctorCommand(
     print(prometheusJobs(config, targetOf(config), undefined, accessOf(config)))
   }
   if (shows.size > 0) return 0
-  let isWell = true
+  let failures = 0
   for (const server of servers) {
     const { name, xmpp } = server
     print(`${name === xmpp.domain ? '' : `${name}: `}${xmpp.domain} at ${xmpp.service}`)
-    const well = await examine(server, version, ({ step, result, text }) => {
+    const say = createSay(({ step, result, text }) => {
+      if (result === 'failed') failures++
       print(`  ${SIGNS[result]} ${step.padEnd(WIDTH)} ${text}`)
     })
-    isWell &&= well
+    const timeoutMs = COLLECTIONS * (config.collection.timeoutMs + 1000) + STEPS_MS
+    const isConsulted = await consultService(server, { owner, version, timeoutMs }, say)
+    if (!isConsulted) await examine(server, version, say)
   }
-  return isWell ? 0 : 1
+  return failures === 0 ? 0 : 1
 }
 
 /** Where Prometheus finds us, if that is not where we listen. */

@@ -1,13 +1,11 @@
 import { setTimeout } from 'node:timers/promises'
-import type { Collected, Collector } from '../collectors/collector.js'
-import { COLLECTORS, createCollectors } from '../collectors/index.js'
-import { KEEP_ALL } from '../collectors/registry-filter.js'
+import type { Collected } from '../collectors/collector.js'
+import { COLLECTORS } from '../collectors/index.js'
 import { NEED_RIGHTS } from '../collectors/rights.js'
-import type { ServerConfig } from '../config.js'
 import { labelsOf } from '../metrics/family.js'
 import type { Connection } from '../xmpp/connection.js'
 import { xml } from '../xmpp/stream.js'
-import type { Say } from './examine.js'
+import type { Say } from './findings.js'
 
 const STEP_MS = 10_000
 // Prosody collects for a reader every 100 ms at most, so a second reading after this is a new one.
@@ -15,30 +13,31 @@ const NEXT_COLLECTION_MS = 250
 // Prometheus itself warns of targets whose clock is off by more.
 const MAX_SKEW_S = 5
 const NS_TIME = 'urn:xmpp:time'
+const MAX_ROWS = 5000
+/** What they would report is in the registry, which the module serves. */
+const COUNTED_BY_MODULE: readonly string[] = ['users', 's2s']
 
-/** What it told, or why it told nothing. */
-type Outcome = Collected | { readonly failure: unknown; readonly families: readonly [] }
+/** What a collector returned, or why it returned nothing. */
+export type Outcome = Collected | { readonly failure: unknown; readonly families: readonly [] }
 
-/** Has each collector ask once, as a scrape does, and tells what came of it and what is missing. */
+/** A server that is examined, over a connection that is up. */
+export type Subject = {
+  readonly connection: Connection
+  /** Lines for a server without the module, from the collections so far. */
+  readonly advice: () => readonly string[]
+  /** Has each collector that is on ask once, as a scrape does; `only`: that one is enough. */
+  readonly collect: (only?: string) => Promise<ReadonlyMap<string, Outcome>>
+}
+
+/** Says what came of each collector, and what is missing. */
 export async function examineCollectors(
-  connection: Connection,
-  { hosts: named, collectors: enabled }: ServerConfig,
+  { connection, advice, collect }: Subject,
   version: string,
   say: Say,
 ): Promise<void> {
-  const advice: string[] = []
-  const collectors = createCollectors(connection, {
-    filter: KEEP_ALL,
-    names: ['openmetrics'],
-    hosts: named,
-    enabled,
-    advise: (line) => advice.push(line),
-  })
-  const outcomes = new Map<string, Outcome>()
-  for (const collector of collectors) outcomes.set(collector.name, await collect(collector))
-
+  const outcomes = await collect()
   const all = [...outcomes.values()].flatMap((outcome) => rowsOf(outcome))
-  const prosody = tellVersions(all, version, say)
+  const prosody = sayVersions(all, version, say)
   const hosts = [...new Set(all.flatMap((row) => labelOf(row, 'host') ?? []))].sort()
   if (hosts.length > 0) say.ok('hosts', hosts.join(', '))
   else {
@@ -49,36 +48,47 @@ export async function examineCollectors(
     )
   }
 
-  const registry = collectors.find(({ name }) => name === 'registry')
-  if (registry) await examineRegistry(registry, outcomes.get('registry')!, prosody, say)
-  else {
+  const registry = outcomes.get('registry')
+  if (registry) {
+    await setTimeout(NEXT_COLLECTION_MS)
+    const again = registry.failure === undefined ? await collect('registry') : outcomes
+    sayRegistry(registry, again.get('registry')!, prosody, say)
+  } else {
     say.note(
       'statistics',
-      'mod_adhoc_statistics is not asked (--no-collector.registry): all there is comes from standard commands',
+      'mod_adhoc_statistics is not asked (--no-collector.registry): all statistics come from standard commands',
     )
   }
+  const hasModule = registry !== undefined && registry.failure === undefined
   for (const { name } of COLLECTORS) {
-    if (name !== 'registry') tellCollector(name, outcomes.get(name), say)
+    if (name !== 'registry') sayCollector(name, outcomes.get(name), hasModule, say)
   }
   const idle = COLLECTORS.map(({ name }) => name).filter((name) => isIdle(name, outcomes.get(name)))
   if (idle.length > 0) say.note('others', `no host offers what they ask: ${idle.join(', ')}`)
-  for (const line of advice) say.note('rights', line)
+  // A service may have said it long ago.
+  const lacksRights = NEED_RIGHTS.some((name) => (outcomes.get(name)?.families ?? []).length === 0)
+  if (!hasModule && lacksRights) for (const line of advice()) say.note('rights', line)
   await examineClock(connection, all, say)
 }
 
-async function collect(collector: Collector): Promise<Outcome> {
-  try {
-    return await collector.collect({ timeoutMs: STEP_MS })
-  } catch (failure) {
-    return { failure, families: [] }
-  }
-}
-
-function tellCollector(name: string, outcome: Outcome | undefined, say: Say): void {
+function sayCollector(
+  name: string,
+  outcome: Outcome | undefined,
+  hasModule: boolean,
+  say: Say,
+): void {
   if (!outcome) say.note(name, `off; --collector.${name} turns it on`)
   else if (outcome.failure !== undefined) say.failed(name, messageOf(outcome.failure))
   else if (outcome.families.length > 0) say.ok(name, `${seriesOf(outcome)} series`)
-  else if (!isIdle(name, outcome)) say.note(name, 'no host lets us ask: only an admin may')
+  else if (!isIdle(name, outcome)) {
+    const isCounted = hasModule && COUNTED_BY_MODULE.includes(name)
+    say.note(
+      name,
+      isCounted
+        ? 'skipped: already counted by mod_adhoc_statistics'
+        : 'skipped: requires admin rights on a host',
+    )
+  }
 }
 
 /** There was nobody to ask, mostly because it is made for the software of another server. */
@@ -87,26 +97,24 @@ function isIdle(name: string, outcome: Outcome | undefined): boolean {
   return name !== 'registry' && !NEED_RIGHTS.includes(name)
 }
 
-/** Prosody's version, as far as the server has one. */
-function tellVersions(all: readonly Row[], own: string, { ok, note }: Say): string | undefined {
+/** Prosody's version, if the server runs it. */
+function sayVersions(all: readonly Row[], own: string, { ok, note }: Say): string | undefined {
   const found = all
     .filter(({ family }) => family === 'xmpp_info')
     .map((row) => `${labelOf(row, 'name') ?? ''} ${labelOf(row, 'version') ?? ''}`)
-  const told = [...new Set(found)]
-  const ours = `prosody-exporter ${own}; version 1 of the exchange with mod_adhoc_statistics`
-  if (told.length > 0) ok('versions', `${told.join(', ')}; ${ours}`)
-  else note('versions', `the server does not tell its own; ${ours}`)
-  return told.map((text) => /^Prosody (\S+)/.exec(text)?.[1]).find((text) => text !== undefined)
+  const servers = [...new Set(found)]
+  const ours = `prosody-exporter ${own}`
+  if (servers.length > 0) ok('versions', `${servers.join(', ')}, ${ours}`)
+  else note('versions', `${ours}; the server does not report its version`)
+  return servers.map((text) => /^Prosody (\S+)/.exec(text)?.[1]).find((text) => text !== undefined)
 }
 
-async function examineRegistry(
-  collector: Collector,
+function sayRegistry(
   first: Outcome,
+  second: Outcome,
   version: string | undefined,
   { ok, note, failed }: Say,
-): Promise<void> {
-  await setTimeout(NEXT_COLLECTION_MS)
-  const second = first.failure === undefined ? await collect(collector) : first
+): void {
   if (second.failure !== undefined) {
     failed('statistics', messageOf(second.failure))
     return
@@ -114,17 +122,17 @@ async function examineRegistry(
   ok('statistics', `${second.families.length} families with ${seriesOf(second)} series`)
   const after = updatedAt(second)
   if (after === undefined) {
-    note('collection', 'Prosody has not collected yet: gauges come with its first interval')
+    note('collection', 'Prosody has not collected yet: gauges appear after its first interval')
   } else if (updatedAt(first) !== after) {
     ok('collection', 'at each reading (statistics_interval = "manual"): every value is fresh')
   } else {
     const isOld = version !== undefined && /^0\.1[01](\.|$)/.test(version)
     note(
       'collection',
-      'Prosody collects by itself: what modules set at collection time is up to a statistics_interval old. ' +
+      'Some values can be up to one statistics_interval (default 60 s) old. ' +
         (isOld
-          ? `Prosody ${version} can't do otherwise: let statistics_interval be your scrape interval, in seconds`
-          : 'For fresh values set statistics_interval = "manual" in the global section of prosody.cfg.lua and restart Prosody'),
+          ? `Prosody ${version} has no "manual": set statistics_interval to your scrape interval, in seconds, and restart Prosody.`
+          : 'For fresh values set statistics_interval = "manual" in the global section of prosody.cfg.lua and restart Prosody.'),
     )
   }
 }
@@ -144,21 +152,27 @@ async function examineClock(connection: Connection, all: readonly Row[], { ok, n
     const seconds = Date.parse(utc ?? '') / 1000
     if (Number.isNaN(seconds)) continue
     const skew = Math.max(0, seconds - Date.now() / 1000, askedAt - seconds)
-    if (skew <= MAX_SKEW_S) ok('clock', `that of ${to} is ours`)
+    if (skew <= MAX_SKEW_S) ok('clock', `${to} and this machine agree`)
     else {
-      note('clock', `that of ${to} differs from ours by ${Math.round(skew)} s: run NTP on both`)
+      note('clock', `${to} and this machine differ by ${Math.round(skew)} s. Run NTP on both.`)
     }
     return
   }
-  note('clock', 'no host tells its time (XEP-0202, "time" in modules_enabled)')
+  note('clock', 'no host reports its time (XEP-0202, "time" in modules_enabled)')
 }
 
 type Row = { readonly family: string; readonly labels: string }
 
-const rowsOf = ({ families }: Outcome): Row[] =>
-  families.flatMap(({ name, labels, order }) =>
-    Array.from(order, (row) => ({ family: name, labels: labelsOf(labels, row) })),
-  )
+/** Of a registry of millions the first rows only: a service looks at them between its scrapes. */
+function rowsOf({ families }: Outcome): Row[] {
+  const rows: Row[] = []
+  for (const { name, labels, order } of families) {
+    for (const row of order.subarray(0, MAX_ROWS - rows.length)) {
+      rows.push({ family: name, labels: labelsOf(labels, row) })
+    }
+  }
+  return rows
+}
 
 function labelOf({ labels }: Row, name: string): string | undefined {
   return new RegExp(`(?:^|,)${name}="((?:[^"\\\\]|\\\\.)*)"`).exec(labels)?.[1]

@@ -1,39 +1,45 @@
+import { createCollectors } from '../collectors/index.js'
+import { KEEP_ALL } from '../collectors/registry-filter.js'
 import type { ServerConfig } from '../config.js'
-import { examineCollectors } from './examine-collectors.js'
+import type { Connection } from '../xmpp/connection.js'
+import { examineCollectors, type Outcome, type Subject } from './examine-collectors.js'
+import type { Say } from './findings.js'
 import { reach } from './reach.js'
 
-/** What one step found: whether it is well, in words, and where it is not what to change. */
-export type Finding = {
-  readonly step: string
-  readonly result: 'ok' | 'note' | 'failed'
-  readonly text: string
-}
+const STEP_MS = 10_000
 
-export type Say = Readonly<Record<Finding['result'], (step: string, text: string) => void>>
-
-/**
- * Goes the whole way to a server's statistics, step by step.
- *
- * @param report Called for each step as it ends.
- * @returns Whether all is well; a note is.
- */
-export async function examine(
-  server: ServerConfig,
-  version: string,
-  report: (finding: Finding) => void,
-): Promise<boolean> {
-  let isWell = true
-  const as = (result: Finding['result']) => (step: string, text: string) => {
-    isWell &&= result !== 'failed'
-    report({ step, result, text })
-  }
-  const say: Say = { ok: as('ok'), note: as('note'), failed: as('failed') }
+/** Goes the whole way to a server's statistics, step by step, over a connection of its own. */
+export async function examine(server: ServerConfig, version: string, say: Say): Promise<void> {
   const connection = await reach(server.xmpp, version, say)
-  if (!connection) return isWell
+  if (!connection) return
   try {
-    await examineCollectors(connection, server, version, say)
+    await examineCollectors(subjectOf(connection, server), version, say)
   } finally {
     await connection.stop()
   }
-  return isWell
+}
+
+function subjectOf(connection: Connection, server: ServerConfig): Subject {
+  const advice: string[] = []
+  const collectors = createCollectors(connection, {
+    filter: KEEP_ALL,
+    names: ['openmetrics'],
+    hosts: server.hosts,
+    enabled: server.collectors,
+    advise: (line) => advice.push(line),
+  })
+  return {
+    connection,
+    advice: () => advice,
+    async collect(only) {
+      const outcomes = new Map<string, Outcome>()
+      for (const collector of collectors) {
+        const { name } = collector
+        if (only !== undefined && name !== only) continue
+        const failed = (failure: unknown): Outcome => ({ failure, families: [] })
+        outcomes.set(name, await collector.collect({ timeoutMs: STEP_MS }).catch(failed))
+      }
+      return outcomes
+    },
+  }
 }

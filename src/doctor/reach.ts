@@ -5,13 +5,13 @@ import type { ServerConfig } from '../config.js'
 import { parseService } from '../xmpp/address.js'
 import { explain } from '../xmpp/advice.js'
 import { createConnection, type Connection } from '../xmpp/connection.js'
-import type { Say } from './examine.js'
+import type { Say } from './findings.js'
 
 const STEP_MS = 10_000
 
 type Target = ServerConfig['xmpp']
 
-/** A connection as the component, each step to it told; `undefined` when one of them failed. */
+/** A connection as the component, each step reported; `undefined` when one of them failed. */
 export async function reach(
   target: Target,
   version: string,
@@ -29,7 +29,7 @@ export async function reach(
   const socket = connect({ host, port })
   try {
     await once(socket, 'connect', { signal: AbortSignal.timeout(STEP_MS) })
-    ok('connection', `${host}:${port} takes connections`)
+    ok('connection', `${host}:${port} accepts connections`)
   } catch (error) {
     failed('connection', explainNetwork(error, target))
     return undefined
@@ -40,10 +40,10 @@ export async function reach(
   const { connection, outcome } = openLink(target, version)
   const problem = await outcome
   if (problem === undefined) {
-    ok('handshake', `the server takes us for ${target.domain}`)
+    ok('login', `logged in as component ${target.domain}`)
     return connection
   }
-  failed('handshake', problem)
+  failed('login', problem)
   await connection.stop()
   return undefined
 }

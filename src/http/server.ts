@@ -120,7 +120,8 @@ const REASONS: Readonly<Record<string, string>> = {
   ENOTFOUND: 'the name is unknown',
 }
 
-async function bind(server: Server, address: ListenAddress): Promise<void> {
+/** A socket file that a dead process left is replaced; one that somebody listens on is EADDRINUSE. */
+export async function bind(server: Server, address: ListenAddress): Promise<void> {
   if ('fd' in address) {
     // Node takes it; its types don't say so.
     await start(server, address as ListenOptions)
@@ -170,6 +171,6 @@ function urlOf(server: Server, scheme: string): string {
   return `${scheme}://${at.family === 'IPv6' ? `[${at.address}]` : at.address}:${at.port}`
 }
 
-function codeOf(error: unknown): string {
+export function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : String(error)
 }

@@ -36,7 +36,9 @@ export function explain(
         case 'host-unknown':
           return `Prosody has no external component "${domain}": add ${section} (a name in lower case that no VirtualHost has, no module behind it), with a component_secret, and restart Prosody; or correct --xmpp.domain`
         case 'conflict':
-          return `another connection speaks for "${domain}": a second exporter with this --xmpp.domain, or our own last one, which Prosody has not given up yet; component_conflict_resolve = "kick_old" in ${section} lets the newest win`
+          return wasOnline
+            ? `another program logged in as component "${domain}". This is normal for a few seconds after a restart. If it repeats, a second exporter uses this component: give each its own.`
+            : `Another program is logged in as component "${domain}": a second exporter, or the previous connection, which Prosody still keeps. Give each exporter its own component. With component_conflict_resolve = "kick_old" in ${section} the newest connection wins.`
         case 'invalid-from':
           return `Prosody refused our address: --xmpp.domain must be the very name of ${section}, in lower case`
         case 'invalid-namespace':

@@ -38,7 +38,7 @@ describe('doctor', { concurrency: 2 }, () => {
       assert.equal(code, 0)
       assert.deepEqual(stepsOf(out), {
         ...Object.fromEntries(
-          ['name', 'connection', 'handshake', 'versions', 'hosts', 'statistics']
+          ['name', 'connection', 'login', 'versions', 'hosts', 'statistics']
             .concat(['ping', 'version', 'start_time', 'components', 'muc_rooms', 'clock'])
             .map((step) => [step, 'ok']),
         ),
@@ -49,9 +49,10 @@ describe('doctor', { concurrency: 2 }, () => {
         others: 'note',
       })
       assert.match(out, new RegExp(`note +others +no host offers .*: ${OTHER_SERVERS.join(', ')}`))
-      assert.match(out, new RegExp(`ok +versions +Prosody ${version}; prosody-exporter \\d`))
+      assert.match(out, new RegExp(`ok +versions +Prosody ${version}, prosody-exporter \\d`))
       assert.match(out, /ok +hosts +one\.example, rooms\.one\.example/)
-      assert.match(out, /note +users +.*only an admin may/)
+      assert.match(out, /note +users +skipped: already counted by mod_adhoc_statistics/)
+      assert.match(out, /note +modules +skipped: requires admin rights on a host/)
       assert.match(out, /note +server_statistics +off; --collector\.server_statistics turns it on/)
     })
 
@@ -96,19 +97,19 @@ describe('doctor', { concurrency: 2 }, () => {
       assert.match(
         out,
         isLegacy
-          ? /note +collection .*let statistics_interval be your scrape interval/
+          ? /note +collection .*set statistics_interval to your scrape interval/
           : /note +collection .*statistics_interval = "manual"/,
       )
       assert.equal(code, 0)
     })
 
     const wrong: readonly (readonly [string, ProsodyConfig, { secret?: string }, RegExp])[] = [
-      ['a wrong secret', {}, { secret: 'not the one' }, /FAILED handshake .*component_secret/],
+      ['a wrong secret', {}, { secret: 'not the one' }, /FAILED login .*component_secret/],
       [
         'no such component',
         { statsDomains: ['other.example'] },
         {},
-        /FAILED handshake .*Component "stats\.one\.example"/,
+        /FAILED login .*Component "stats\.one\.example"/,
       ],
       [
         'no module',
@@ -120,7 +121,7 @@ describe('doctor', { concurrency: 2 }, () => {
         'no statistics',
         { globals: { statistics: undefined, statistics_interval: undefined } },
         {},
-        /FAILED statistics .*statistics = "internal"/,
+        /FAILED statistics +Statistics are switched off in Prosody\. Put statistics = "internal"/,
       ],
     ]
     for (const [what, config, options, line] of wrong) {

@@ -52,6 +52,31 @@ test('the service runs locked down as its unit says, and reads Prosody', async (
   for (const [at, name] of ['mnt', 'user', 'ipc'].entries())
     assert.notEqual(theirs?.[at], ours?.[at], name)
 
+  // Doctor asks the service, for root only, and takes nothing from it.
+  const config = '--config.file=/etc/prosody-exporter/prosody-exporter.yml'
+  const secretFile = `--xmpp.secret-file=${SECRET_FILE}`
+  const runtime = '/run/prosody-exporter'
+  assert.equal(await must('stat', '--format=%a %u', runtime), `711 ${user}\n`)
+  const [socket = ''] = (await must('ls', runtime)).split('\n')
+  assert.equal(
+    await must('stat', '--format=%a %u %F', `${runtime}/${socket}`),
+    `600 ${user} socket\n`,
+  )
+  const report = await must('prosody-exporter', 'doctor', config, secretFile)
+  assert.match(report, new RegExp(`ok +service +runs as process ${pid};`))
+  const flags = [`--xmpp.service=${prosody.service}`, `--xmpp.domain=${prosody.statsDomains[0]}`]
+  const env = '{ ...process.env, PROSODY_EXPORTER_XMPP_SECRET: "secret" }'
+  const asOther = `{ uid: 65534, gid: 65534, stdio: "inherit", env: ${env} }`
+  const program = `process.exit(require("node:child_process").spawnSync("prosody-exporter", process.argv.slice(1), ${asOther}).status)`
+  const denied = await inside('node', '-e', program, 'doctor', ...flags)
+  assert.equal(denied.code, 1, denied.output)
+  assert.match(
+    denied.output,
+    /FAILED service +The service runs as another user .* Run doctor as root/,
+  )
+  const connects = sampleValue(await untilUp(), 'prosody_exporter_xmpp_connects_total')
+  assert.equal(connects, 1)
+
   // What it sees of the machine is read-only, but for temporary files of its own and what the kernel shows.
   const mounts = await must('cat', `/proc/${pid}/mountinfo`)
   const writable = mounts
@@ -78,7 +103,7 @@ test('the service runs locked down as its unit says, and reads Prosody', async (
   // One that comes too early for the exporter to hear of it.
   await must('sh', '-c', 'systemctl restart prosody-exporter; systemctl reload prosody-exporter')
   await untilUp()
-  assert.doesNotMatch(await journal(), /level=(warn|error)/)
+  assert.doesNotMatch(await journal(), /level=(warn|error)|No control socket/i)
 
   // Without what it needs, one line and no loop.
   await rm(join(root, SECRET_FILE))

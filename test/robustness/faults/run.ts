@@ -61,6 +61,8 @@ export async function runScenario(
     version: '0',
     processFigures: () => FIGURES,
     readConfig: () => config,
+    owner: { env: {}, uid: undefined },
+    pid: process.pid,
   })
 
   const changesBytes = ({ fault }: Trouble) => fault.kind === 'corrupt'

@@ -1,0 +1,62 @@
+import { request } from 'node:http'
+import { DIAGNOSIS_PATH } from './control-socket.js'
+import { findService } from './find-service.js'
+import type { Component, Owner } from './places.js'
+
+const MAX_BYTES = 4 * 1024 * 1024
+
+/**
+ * Asks the process that holds the component.
+ *
+ * @returns Its answer as text; `undefined` when there is no such process.
+ * @throws Error with one line for the operator: there is one, and it cannot be asked.
+ */
+export async function askService(
+  component: Component,
+  owner: Owner,
+  timeoutMs: number,
+): Promise<string | undefined> {
+  const found = await findService(component, owner)
+  if (found === undefined) return undefined
+  if (found.state !== 'live') {
+    throw new Error(
+      `${found.state === 'denied' ? 'The service runs as another user' : 'A service of another user runs here'} ` +
+        `(${found.path}: permission denied). Run doctor as root, or as the user of the service.`,
+    )
+  }
+  try {
+    return await get(found.path, timeoutMs)
+  } catch (error) {
+    throw new Error(
+      `The service that runs here (${found.path}) did not answer: ${(error as Error).message}. ` +
+        'See its log, and run doctor again; if it hangs, restart it.',
+      { cause: error },
+    )
+  }
+}
+
+function get(socketPath: string, timeoutMs: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const signal = AbortSignal.timeout(timeoutMs)
+    const options = { socketPath, path: DIAGNOSIS_PATH, agent: false, signal }
+    const fail = (error: Error) => {
+      const seconds = Math.round(timeoutMs / 1000)
+      reject(signal.aborted ? new Error(`no answer within ${seconds} s`) : error)
+    }
+    const sent = request(options, (response) => {
+      let text = ''
+      response.setEncoding('utf8')
+      response.on('error', fail)
+      response.on('data', (chunk: string) => {
+        text += chunk
+        if (text.length > MAX_BYTES) response.destroy(new Error('its answer is too long'))
+      })
+      response.on('end', () => {
+        if (response.statusCode === 200) resolve(text)
+        else reject(new Error(text.trim() || `status ${response.statusCode}`))
+      })
+    })
+    sent.on('error', fail)
+    sent.end()
+  })
+}

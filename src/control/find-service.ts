@@ -1,0 +1,58 @@
+import { lstat } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import {
+  isOwn,
+  placesToSearch,
+  socketName,
+  type Component,
+  type Owner,
+  type Place,
+} from './places.js'
+
+/**
+ * `live`: the socket of a process that listens. `denied`: the same, and this user may not connect to it.
+ * `hidden`: the directory, which this user may not look into.
+ */
+export type Found = { readonly path: string; readonly state: 'live' | 'denied' | 'hidden' }
+
+/** The socket of the process that holds the component, or `undefined` when none has one. */
+export async function findService(component: Component, owner: Owner): Promise<Found | undefined> {
+  for (const place of placesToSearch(owner)) {
+    const found = await look(place, socketName(component), owner.uid!)
+    if (found) return found
+  }
+  return undefined
+}
+
+async function look(place: Place, name: string, uid: number): Promise<Found | undefined> {
+  const path = join(place.path, name)
+  try {
+    // Whatever stands in /tmp under our name may be a trap. Only root creates directories in /run.
+    if (place.kind === 'ours' && !(await isOwn(place, uid))) return undefined
+    if (!(await lstat(path)).isSocket()) return undefined
+  } catch (error) {
+    return codeOf(error) === 'EACCES' ? { path: place.path, state: 'hidden' } : undefined
+  }
+  const state = await listenerState(path)
+  return state === 'none' ? undefined : { path, state }
+}
+
+/** `none`: the process that made the socket is gone. */
+function listenerState(path: string): Promise<'live' | 'denied' | 'none'> {
+  return new Promise((resolve) => {
+    const socket = connect(path)
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve('live')
+    })
+    socket.once('error', (error) => {
+      const code = codeOf(error)
+      if (code === 'ECONNREFUSED' || code === 'ENOENT') resolve('none')
+      // EAGAIN: so many are waiting that nobody else can.
+      else resolve(code === 'EACCES' || code === 'EPERM' ? 'denied' : 'live')
+    })
+  })
+}
+
+const codeOf = (error: unknown) => (error as NodeJS.ErrnoException).code

@@ -1,0 +1,109 @@
+import { createHash } from 'node:crypto'
+import { constants } from 'node:fs'
+import { access, lstat, mkdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { parseService } from '../xmpp/address.js'
+
+/** A component of a server: at most one connection at a time can hold it. */
+export type Component = { readonly service: string; readonly domain: string }
+
+/** The user that runs this process, and its environment. */
+export type Owner = {
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** Undefined on a system without users of this kind: it has no control sockets either. */
+  readonly uid: number | undefined
+}
+
+export type Place = {
+  readonly path: string
+  /** `ours`: the exporter creates and removes it. `systemd`: RuntimeDirectory= of a unit. */
+  readonly kind: 'ours' | 'systemd'
+}
+
+const NAME = 'prosody-exporter'
+const OTHERS_MAY_WRITE = 0o022
+// sun_path with its closing NUL: 108 bytes on Linux (unix(7)), 104 on BSD and macOS.
+const MAX_PATH_BYTES = 103
+const LOOPBACK = new Set(['localhost', '127.0.0.1', '::1'])
+
+/**
+ * The name of the component's socket. A path must be short, and a domain can have 1023 bytes: it is a
+ * hash. Both names of this machine give the same.
+ */
+export function socketName({ service, domain }: Component): string {
+  const { host, port } = parseService(service)
+  const address = LOOPBACK.has(host) ? 'localhost' : host
+  const hash = createHash('sha256').update(`${domain} ${address} ${port}`).digest('hex')
+  return `${hash.slice(0, 16)}.sock`
+}
+
+/** Where the exporter may put its sockets, the best first. */
+function placesToUse({ env, uid }: Owner): Place[] {
+  if (uid === undefined) return []
+  // Several of them have a colon in between: systemd.exec(5).
+  const [runtime = ''] = env['RUNTIME_DIRECTORY']?.split(':') ?? []
+  const session = env['XDG_RUNTIME_DIR'] ?? ''
+  const places: Place[] = [
+    { path: runtime, kind: 'systemd' },
+    { path: session && join(session, NAME), kind: 'ours' },
+    // Not os.tmpdir(): doctor may run with another TMPDIR than the service.
+    { path: `/tmp/${NAME}-${uid}`, kind: 'ours' },
+  ]
+  return places.filter(({ path }) => path.startsWith('/'))
+}
+
+/** Where a service may have put its socket, whoever started it. */
+export function placesToSearch(owner: Owner): Place[] {
+  const { uid } = owner
+  if (uid === undefined) return []
+  const places: Place[] = [
+    ...placesToUse(owner),
+    // Of a session to which this process does not belong, as with sudo or cron.
+    { path: `/run/user/${uid}/${NAME}`, kind: 'ours' },
+    // RuntimeDirectory= of prosody-exporter.service.
+    { path: `/run/${NAME}`, kind: 'systemd' },
+  ]
+  return places.filter(({ path }, at) => places.findIndex((each) => each.path === path) === at)
+}
+
+/**
+ * A directory for the control sockets, created when it is missing.
+ *
+ * @returns Why there is none, as text.
+ */
+export async function choosePlace(owner: Owner): Promise<Place | string> {
+  const problems: string[] = []
+  for (const place of placesToUse(owner)) {
+    try {
+      await prepare(place, owner.uid!)
+      return place
+    } catch (error) {
+      problems.push(`${place.path}: ${(error as Error).message}`)
+    }
+  }
+  return problems.join('; ') || 'this system has no Unix sockets with an owner'
+}
+
+/** @throws Error when nobody may create a socket there, or others could replace one. */
+export async function prepare({ path, kind }: Place, uid: number): Promise<void> {
+  if (Buffer.byteLength(join(path, socketName(LONGEST))) > MAX_PATH_BYTES) {
+    throw new Error('the path is too long for a socket')
+  }
+  if (kind === 'ours') {
+    await mkdir(path, { mode: 0o700 }).catch((error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    })
+  }
+  if (!(await isOwn({ path, kind }, uid))) throw new Error('belongs to somebody else')
+  await access(path, constants.W_OK | constants.X_OK)
+}
+
+// Names of sockets are equally long.
+const LONGEST: Component = { service: 'xmpp://localhost', domain: 'localhost' }
+
+/** Whether it is a directory of this user, in which others cannot put anything. */
+export async function isOwn({ path, kind }: Place, uid: number): Promise<boolean> {
+  // A directory of systemd may be a symbolic link of systemd's. In /tmp it may be anybody's.
+  const found = await (kind === 'systemd' ? stat : lstat)(path)
+  return found.isDirectory() && found.uid === uid && (found.mode & OTHERS_MAY_WRITE) === 0
+}

@@ -1,0 +1,25 @@
+import { z } from 'zod'
+
+/** What the service answers on its control socket. */
+const DIAGNOSIS = z.object({
+  /** Of the service. */
+  version: z.string().max(100),
+  pid: z.number(),
+  findings: z.array(
+    z.object({ step: z.string(), result: z.enum(['ok', 'note', 'failed']), text: z.string() }),
+  ),
+})
+
+export type Diagnosis = Readonly<z.infer<typeof DIAGNOSIS>>
+
+/** @returns The version alone, or nothing, of a service of another version that says something else. */
+export function parseDiagnosis(text: string): Diagnosis | { readonly version: string | undefined } {
+  try {
+    const json: unknown = JSON.parse(text)
+    const whole = DIAGNOSIS.safeParse(json)
+    if (whole.success) return whole.data
+    return { version: DIAGNOSIS.pick({ version: true }).safeParse(json).data?.version }
+  } catch {
+    return { version: undefined }
+  }
+}
