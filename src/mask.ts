@@ -1,7 +1,10 @@
+import { DecodeError } from './errors.js'
 import type { Fields, Log, LogLine } from './log.js'
 
 /** Replaces what must not be shown. */
 export type Mask = (text: string) => string
+
+const MAX_REASON = 2000
 
 /** What stands in place of a masked text. */
 const MASKED = '…'
@@ -61,4 +64,16 @@ const ENTITIES: Readonly<Record<string, string>> = {
 
 function escaped(text: string, characters: RegExp): string {
   return text.replace(characters, (character) => ENTITIES[character]!)
+}
+
+/**
+ * Why something failed, without the secret and without personal data: the names in JIDs, IP addresses
+ * except those of this machine, and values that could not be decoded.
+ */
+export function reasonText(error: unknown, maskSecret: Mask): string {
+  if (error instanceof DecodeError) return error.message.replace(/, got .*/s, '; see the log')
+  const cause = error instanceof Error ? error.message : String(error)
+  return maskJids(maskSecret(cause).slice(0, MAX_REASON))
+    .replace(/\b(?!127\.)\d{1,3}(?:\.\d{1,3}){3}\b/g, '…')
+    .replace(/\b(?:[\da-f]{0,4}:){2,7}[\da-f]{1,4}\b/gi, '…')
 }

@@ -1,5 +1,4 @@
-import { DecodeError } from './errors.js'
-import { maskJids, type Mask } from './mask.js'
+import { reasonText, type Mask } from './mask.js'
 import { addCount } from './metrics/counts.js'
 import { labelsOf, type Family } from './metrics/family.js'
 import type { Collection } from './scrape.js'
@@ -47,7 +46,6 @@ export type SourceState = {
 }
 
 const MAX_HOSTS = 50
-const MAX_REASON = 2000
 // A page is for people, and each viewer is sent the whole of it.
 const MAX_SOFTWARE = 20
 const MAX_PARTS = 20
@@ -62,7 +60,7 @@ export function readingOf(
   options: { readonly problem?: string | undefined; readonly maskSecret?: Mask } = {},
 ): Reading {
   const { problem, maskSecret = (text) => text } = options
-  const words = (error: unknown) => inWords(error, maskSecret)
+  const words = (error: unknown) => reasonText(error, maskSecret)
   const byName = new Map(families.map((family) => [family.name, family]))
   // In the names of mod_http_openmetrics, or with one underscore (`exposition.names`).
   const rows = (name: string) => {
@@ -246,16 +244,4 @@ function shareOf(
   parts.sort((a, b) => order.indexOf(a.name) - order.indexOf(b.name))
   const others = parts.splice(MAX_PARTS).reduce((sum, { count }) => sum + count, 0)
   return { title, parts: others > 0 ? [...parts, { name: 'others', count: others }] : parts }
-}
-
-/**
- * Why something failed, without the secret and without personal data: the names in JIDs, IP addresses
- * except those of this machine, and values that could not be decoded.
- */
-function inWords(error: unknown, maskSecret: Mask): string {
-  if (error instanceof DecodeError) return error.message.replace(/, got .*/s, '; see the log')
-  const cause = error instanceof Error ? error.message : String(error)
-  return maskJids(maskSecret(cause).slice(0, MAX_REASON))
-    .replace(/\b(?!127\.)\d{1,3}(?:\.\d{1,3}){3}\b/g, '…')
-    .replace(/\b(?:[\da-f]{0,4}:){2,7}[\da-f]{1,4}\b/gi, '…')
 }

@@ -1,5 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import type { Server } from '../server.js'
+import { maskJids, secretMask } from '../mask.js'
 import type { Diagnosis } from './diagnosis.js'
 import { examineCollectors, type Outcome } from './examine-collectors.js'
 import { createSay, type Finding, type Say } from './findings.js'
@@ -20,7 +21,7 @@ export async function diagnose(
   { version, pid }: Pick<Diagnosis, 'version' | 'pid'>,
 ): Promise<Diagnosis> {
   const findings: Finding[] = []
-  const say = createSay((finding) => findings.push(withoutSecret(finding, server)))
+  const say = createSay((finding) => findings.push(masked(finding, server)))
   if (server) await examineService(server, version, say)
   else say.failed('connection', 'The service is starting or stopping. Run doctor again.')
   return { version, pid, findings }
@@ -54,8 +55,8 @@ function isDialing({ connection }: Diagnosed): boolean {
   return !connection.isConnected() && connection.problem() === undefined
 }
 
-/** A server's words are quoted, and should it ever repeat the secret. */
-function withoutSecret(finding: Finding, server: Diagnosed | undefined): Finding {
-  const secret = server?.config.xmpp.secret ?? ''
-  return secret === '' ? finding : { ...finding, text: finding.text.replaceAll(secret, '…') }
+/** A finding can quote the server, which can repeat the secret or name a person. */
+function masked(finding: Finding, server: Diagnosed | undefined): Finding {
+  const mask = secretMask(server?.config.xmpp.secret ?? '')
+  return { ...finding, text: maskJids(mask(finding.text)) }
 }

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test'
 import { until } from '../../scripts/process.js'
 import type { Log } from '../../src/log.js'
 import { maskJids, secretMask, withMask } from '../../src/mask.js'
+import { doctor, DOMAIN } from '../support/doctor.js'
 import { withExporter } from '../support/exporter.js'
 import { startFakeServer } from '../support/fake-server.js'
 
@@ -68,12 +69,12 @@ test('a server that repeats the secret and names a person brings neither into th
     },
   })
   const exporter = await withExporter(t, {
-    flags: [`--xmpp.service=${server.service}`, '--xmpp.domain=stats.a.example'],
+    flags: [`--xmpp.service=${server.service}`, `--xmpp.domain=${DOMAIN}`],
     env: { PROSODY_EXPORTER_XMPP_SECRET: SECRET, PROSODY_EXPORTER_PAGE_INTERVAL: '1s' },
   })
   const shown: string[] = []
   const look = async () => {
-    for (const path of ['/', '/metrics', '/probe?target=stats.a.example&debug=true']) {
+    for (const path of ['/', '/metrics', '/probe?target=stats.one.example&debug=true']) {
       shown.push((await exporter.get(path)).text)
     }
     return exporter.stderr()
@@ -88,6 +89,14 @@ test('a server that repeats the secret and names a person brings neither into th
   await until(async () => /undefined-condition \(… of …@a\.example\)/.test(await look()), {
     what: 'the end of the stream in the log',
   })
+  // First doctor asks the exporter, then it connects by itself.
+  for (const say of [() => undefined, () => exporter.stop()]) {
+    await say()
+    streams = 0
+    const ran = await doctor(server.service, { secret: SECRET })
+    assert.match(ran.out, /… of …@a\.example/)
+    shown.push(ran.out, ran.err)
+  }
   for (const text of [...shown, exporter.stdout(), exporter.stderr()]) {
     assert.doesNotMatch(text, /fish|chips|juliet|balcony/)
   }
