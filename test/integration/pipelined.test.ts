@@ -6,6 +6,7 @@
 import xml, { type Element } from '@xmpp/xml'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { cpuMs } from '../../bench/figure.js'
 import { REGISTRY_NODE } from '../../src/collectors/registry.js'
 import { withExporterFor } from '../support/exporter.js'
 import { everyVersion, withProsody } from '../support/prosody.js'
@@ -24,8 +25,12 @@ const PAGE = commandElement(REGISTRY_NODE, xml('statistics', { xmlns: REGISTRY_N
 const ping = { type: 'get', to: 'one.example', child: PING } as const
 const page = { type: 'set', to: STATS, child: PAGE } as const
 
-/** Milliseconds of the longest of many pings, from before `send` until `isDone`. */
+/**
+ * Of many pings, from before `send` until `isDone`, the milliseconds of the longest: those of
+ * Prosody's own time, since it works all the while and what else the machine does is none of its doing.
+ */
 async function longestPing(
+  pid: number,
   user: XmppUser,
   send: () => void,
   isDone: () => boolean,
@@ -33,12 +38,12 @@ async function longestPing(
   let longest = 0
   // Requests may be answered later than all that was sent after them.
   for (let left = 20; left > 0;) {
-    const started = performance.now()
+    const started = cpuMs(pid)
     const pong = user.iq('get', 'one.example', PING)
     send()
     send = () => {}
     await pong
-    longest = Math.max(longest, performance.now() - started)
+    longest = Math.max(longest, cpuMs(pid) - started)
     if (isDone()) left--
   }
   return longest
@@ -52,6 +57,7 @@ let lastId = 0
  * @returns How long `user` waited for the longest, and the answers.
  */
 async function burst(
+  pid: number,
   sessions: readonly XmppUser[],
   user: XmppUser,
   { type, to, child }: typeof ping | typeof page,
@@ -74,7 +80,7 @@ async function burst(
   const send = () => {
     for (const [i, session] of sessions.entries()) session.send(texts[i]!)
   }
-  const silentMs = await longestPing(user, send, () => taken === sessions.length)
+  const silentMs = await longestPing(pid, user, send, () => taken === sessions.length)
   await Promise.all(waiting)
   for (const session of sessions) session.resume()
   const answers = await Promise.all(
@@ -122,13 +128,15 @@ for (const version of everyVersion) {
 
     const silent: Record<'pings' | 'pages', number[]> = { pings: [], pages: [] }
     let results = 0
-    await burst(sessions, user, ping)
+    const scrapeDuring = async (request: typeof ping | typeof page) => {
+      const sent = burst(prosody.pid, sessions, user, request)
+      const { text } = await exporter.get('/metrics')
+      return { ...(await sent), text }
+    }
+    await scrapeDuring(ping)
     for (let round = 0; round < ROUNDS; round++) {
-      silent.pings.push((await burst(sessions, user, ping)).silentMs)
-      const [{ silentMs, answers }, { text }] = await Promise.all([
-        burst(sessions, user, page),
-        exporter.get('/metrics'),
-      ])
+      silent.pings.push((await scrapeDuring(ping)).silentMs)
+      const { silentMs, answers, text } = await scrapeDuring(page)
       silent.pages.push(silentMs)
       for (const answer of answers) {
         if (answer.attrs['type'] === 'result') results++
