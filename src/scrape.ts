@@ -1,6 +1,7 @@
 import type { Collector } from './collectors/collector.js'
-import { REASONS, reasonOf, type Reason } from './collectors/failure.js'
+import { hasAnswered, PASSING_REASONS, reasonOf, type Reason } from './collectors/failure.js'
 import { TimeoutError } from './errors.js'
+import { addCount } from './metrics/counts.js'
 import type { Family } from './metrics/family.js'
 import { createSnapshots, type Result, type Snapshot, type SnapshotOptions } from './snapshot.js'
 
@@ -59,8 +60,10 @@ type Kept = {
 export function createScraper(options: ScraperOptions): Scraper {
   const { collectors, log, now = () => performance.now() } = options
   const snapshots = createSnapshots(options)
-  const failures = new Map<string, number>(REASONS.map((reason) => [reason, 0]))
+  const failures = new Map<string, number>(PASSING_REASONS.map((reason) => [reason, 0]))
   const lastFailure = new Map<string, string>()
+  // Collectors that found nobody to ask when the server last answered.
+  const idle = new Set<string>()
   let collections = 0
   let succeeded = false
   let up: boolean | undefined
@@ -124,17 +127,22 @@ export function createScraper(options: ScraperOptions): Scraper {
           throw new TimeoutError(`collector ${name} did not end in ${options.timeoutMs} ms`)
         },
       )
-      const { failure: error } = collected
+      const { failure: error, isIdle = false } = collected
+      if (isIdle) idle.add(name)
+      else idle.delete(name)
       const told = { collected, askedAtSeconds, atSeconds: Date.now() / 1000, atMs: now() }
-      return { name, told, error, durationSeconds: durationSeconds() }
+      return { name, told, error, isIdle, durationSeconds: durationSeconds() }
     } catch (error) {
-      return { name, error, durationSeconds: durationSeconds() }
+      // A server that does not answer offers what it offered before.
+      if (hasAnswered(error)) idle.delete(name)
+      return { name, error, isIdle: idle.has(name), durationSeconds: durationSeconds() }
     }
   }
 
   function report(results: readonly Result[], isUp: boolean): void {
     // A server that hangs is one thing to be told, however many collectors wait for it.
     let isTold = !isUp && [...lastFailure.values()].includes('timeout')
+    const counted = new Set<Reason>()
     for (const { name, error } of results) {
       if (error === undefined) {
         const worksAgain = isUp && lastFailure.delete(name)
@@ -142,7 +150,10 @@ export function createScraper(options: ScraperOptions): Scraper {
         continue
       }
       const reason = reasonOf(error)
-      failures.set(reason, failures.get(reason)! + 1)
+      // A lost link is one failure, and so is a server that hangs, however many collectors it stops.
+      const isShared = reason === 'link' || (!isUp && reason === 'timeout')
+      if (!isShared || !counted.has(reason)) addCount(failures, reason, 1)
+      counted.add(reason)
       const isQuiet = !isUp && reason === 'timeout' && isTold
       logOnce(name, reason, error, isQuiet)
       isTold ||= reason === 'timeout'
@@ -167,7 +178,9 @@ export function createScraper(options: ScraperOptions): Scraper {
     const error = new TimeoutError('the scrape ended before the collection')
     const durationSeconds = (now() - startedAt) / 1000
     const snapshot = snapshots.make(
-      collectors.map(({ name }) => results.get(name) ?? { name, error, durationSeconds }),
+      collectors.map(
+        ({ name }) => results.get(name) ?? { name, error, isIdle: idle.has(name), durationSeconds },
+      ),
       { collections, failures },
     )
     joined.late = { snapshot, results: results.size }

@@ -39,6 +39,8 @@ export type Result = {
   readonly told?: Told
   /** Why nothing or not all was told. */
   readonly error?: unknown
+  /** It found nobody to ask, now or when the server last answered: nothing is exported of it. */
+  readonly isIdle?: boolean
   readonly durationSeconds: number
 }
 
@@ -106,11 +108,13 @@ export function createSnapshots(options: SnapshotOptions) {
     const collection = {
       up,
       endedAtSeconds: Math.min(Date.now() / 1000, ...told.map(({ atSeconds }) => atSeconds)),
-      collectors: results.map(({ name, told, error, durationSeconds }): CollectorFigures => ({
-        name,
-        success: told !== undefined && error === undefined,
-        durationSeconds,
-      })),
+      collectors: results
+        .filter(({ isIdle }) => isIdle !== true)
+        .map(({ name, told, error, durationSeconds }): CollectorFigures => ({
+          name,
+          success: told !== undefined && error === undefined,
+          durationSeconds,
+        })),
       invalid,
       leftOut,
       series: kept.reduce((sum, family) => sum + family.order.length, 0),
@@ -182,8 +186,8 @@ export function createSnapshots(options: SnapshotOptions) {
 
 function withoutKept(result: Result): Result {
   if (result.told?.collected.isKept !== true) return result
-  const { name, durationSeconds } = result
-  return { name, durationSeconds, error: new TimeoutError('the server did not answer') }
+  const { told: _, ...rest } = result
+  return { ...rest, error: new TimeoutError('the server did not answer') }
 }
 
 /** A server's family by a name of ours would make two of one: ours is the one that is true. */

@@ -34,8 +34,6 @@ export type Reading = {
 export type Ask = {
   /** An iq of type `get` with that child; its reply. */
   iq(child: Element): Promise<Element>
-  /** An iq of type `set` to an address of that host; its reply. */
-  set(to: string, child: Element): Promise<Element>
   /** An ad-hoc command, with a form sent along where it takes one at once. Default: of XEP-0133. */
   command(
     node: string,
@@ -95,7 +93,6 @@ export function createHostCollector(
         const ask: Ask = {
           iq: (child) =>
             counted(connection.request('get', child, { to: host.jid, timeoutMs: left() })),
-          set: (to, child) => counted(connection.request('set', child, { to, timeoutMs: left() })),
           command: (node, form, formType = NS_ADMIN) =>
             counted(
               runCommand(connection, node, {
@@ -122,6 +119,7 @@ export function createHostCollector(
           .filter(({ length }) => length > 0),
         invalid: new Map(),
         isKept: answers === 0,
+        isIdle: told.length === 0 && !failed,
         ...(failed && { failure: failed.reason as unknown }),
       }
     },

@@ -91,7 +91,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   own: [],
   'prometheus-job': ['config', 'http'],
   file: ['errors', 'flags'],
-  flags: ['errors', 'settings'],
+  flags: ['collectors', 'errors', 'settings'],
   logger: ['config', 'log'],
   secret: ['errors', 'file', 'flags'],
   settings: ['collectors'],

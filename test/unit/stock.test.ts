@@ -269,7 +269,6 @@ test('the start is the same one, however the seconds fall', async () => {
         Promise.resolve(
           xml('iq', {}, xml('query', { xmlns: 'jabber:iq:last', seconds: String(seconds) })),
         ),
-      set: () => Promise.reject(new Error('nothing to set')),
       command: () => Promise.reject(new Error('no command')),
     })
     return readings.map(({ value }) => value)
