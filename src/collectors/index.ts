@@ -12,6 +12,7 @@ import type { RegistryFilter } from './registry-filter.js'
 import type { NameScheme } from './registry-names.js'
 import { createRightsAdvice } from './rights.js'
 import { createS2s } from './s2s.js'
+import { askServedHosts } from './served-hosts.js'
 import { serverStatistics } from './server-statistics.js'
 import { createStartTime } from './start-time.js'
 import { users } from './users.js'
@@ -93,7 +94,11 @@ export function createCollectors(
   const on = COLLECTORS.filter(({ name, isOn }) => enabled.get(name) ?? isOn)
   const names = on.map(({ name }) => name)
   const rights = createRightsAdvice(connection.domain, names, advise)
-  const hosts = createHosts(connection, { named, onFound: rights.found })
+  const hosts = createHosts(connection, {
+    named,
+    served: (jids) => askServedHosts(connection, jids),
+    onFound: rights.found,
+  })
   const context = {
     connection,
     hosts,

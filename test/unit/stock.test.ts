@@ -186,6 +186,8 @@ test('hosts are searched once, and again after five minutes or on another stream
   assert.equal(again.samples.length, 1)
   assert.deepEqual([searches(), versions()], [1, 1])
   now = 300_000
+  assert.equal((await collect()).samples.length, 1, 'what is known is served meanwhile')
+  await new Promise((resolve) => setImmediate(resolve))
   await collect()
   assert.deepEqual([searches(), versions()], [2, 2])
   server.reconnect()
