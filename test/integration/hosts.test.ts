@@ -121,5 +121,6 @@ for (const version of prosodyVersions) {
     for (let i = 0; i < SCRAPES; i++) await exporter.get('/metrics')
     const guesses = tap.stanzas().filter(({ attrs }) => attrs['to'] === 'internal')
     assert.equal(guesses.length, 1)
+    assert.notDeepEqual(attempts(prosody), [], 'such an attempt is in the log')
   })
 }
