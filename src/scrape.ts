@@ -1,6 +1,7 @@
 import type { Collector } from './collectors/collector.js'
 import { hasAnswered, PASSING_REASONS, reasonOf, type Reason } from './collectors/failure.js'
 import { TimeoutError } from './errors.js'
+import { createProblemLog } from './log-limit.js'
 import { addCount } from './metrics/counts.js'
 import type { Family } from './metrics/family.js'
 import { createSnapshots, type Result, type Snapshot, type SnapshotOptions } from './snapshot.js'
@@ -61,7 +62,11 @@ export function createScraper(options: ScraperOptions): Scraper {
   const { collectors, log, now = () => performance.now() } = options
   const snapshots = createSnapshots(options)
   const failures = new Map<string, number>(PASSING_REASONS.map((reason) => [reason, 0]))
-  const lastFailure = new Map<string, string>()
+  const problems = new Map(
+    collectors.map(({ name }) => [name, createProblemLog(log, now)] as const),
+  )
+  // The last failures, by collector, that were not the link's.
+  const lastFailure = new Map<string, Reason>()
   // Collectors that found nobody to ask when the server last answered.
   const idle = new Set<string>()
   let collections = 0
@@ -145,8 +150,9 @@ export function createScraper(options: ScraperOptions): Scraper {
     const counted = new Set<Reason>()
     for (const { name, error } of results) {
       if (error === undefined) {
-        const worksAgain = isUp && lastFailure.delete(name)
-        if (worksAgain) log.info('collector works again', { collector: name })
+        if (!isUp) continue
+        lastFailure.delete(name)
+        problems.get(name)!.recovered('collector recovered', { collector: name })
         continue
       }
       const reason = reasonOf(error)
@@ -160,15 +166,20 @@ export function createScraper(options: ScraperOptions): Scraper {
     }
   }
 
-  /** One line when a collector begins to fail or fails otherwise, not one a scrape. */
+  /** The link says for itself why it is down, and what was wrong before may be so after it. */
   function logOnce(collector: string, reason: Reason, error: unknown, isQuiet: boolean): void {
-    const message = error instanceof Error ? error.message : String(error)
+    const text = error instanceof Error ? error.message : String(error)
+    const message = 'collector failed'
+    const fields = { collector, reason, error: text }
+    if (isQuiet || reason === 'link') {
+      log.debug(message, fields)
+      return
+    }
+    lastFailure.set(collector, reason)
     // How long a time-out was differs from one to the next.
-    const failure = reason === 'timeout' ? reason : message
-    // The link says for itself why it is down, and what was wrong before may be so after it.
-    const isNew = !isQuiet && reason !== 'link' && lastFailure.get(collector) !== failure
-    if (isNew) lastFailure.set(collector, failure)
-    log[isNew ? 'warn' : 'debug']('collector failed', { collector, reason, error: message })
+    const detail = reason === 'timeout' ? '' : text
+    const problem = { kind: reason, level: 'warn', message, fields, detail } as const
+    if (!problems.get(collector)!.problem(problem)) log.debug(message, fields)
   }
 
   /** For who could not wait any longer: what was told until now, and the collection goes on. */

@@ -2,6 +2,7 @@ import type { Collected } from './collectors/collector.js'
 import { hasAnswered } from './collectors/failure.js'
 import { TimeoutError } from './errors.js'
 import type { Log } from './log.js'
+import { createProblemLog } from './log-limit.js'
 import { addCount } from './metrics/counts.js'
 import { createExposition, type Exposition } from './metrics/exposition.js'
 import type { Family } from './metrics/family.js'
@@ -69,7 +70,7 @@ export function createSnapshots(options: SnapshotOptions) {
   const lastTold = new Map<string, Told>()
   // Of the stream on which they were told.
   let connects: number | undefined
-  let leftOutNames = ''
+  const limitProblem = createProblemLog(log, now)
 
   function make(all: readonly Result[], totals: Totals): Snapshot {
     const up = isUp(all)
@@ -175,10 +176,14 @@ export function createSnapshots(options: SnapshotOptions) {
   }
 
   function logLeftOut(names: string): void {
-    if (names !== leftOutNames && names !== '') {
-      log.warn('over limits.series: families left out', { families: names })
+    if (names === '') {
+      limitProblem.recovered('within limits.series: no family is omitted', {})
+      return
     }
-    leftOutNames = names
+    const message = 'over limits.series: families omitted'
+    const fields = { families: names }
+    const problem = { kind: 'over', level: 'warn', message, fields, detail: names } as const
+    if (!limitProblem.problem(problem)) log.debug(message, fields)
   }
 
   return { make, isUp }

@@ -6,8 +6,7 @@
 
 import { isIP } from 'node:net'
 import { component } from '@xmpp/component'
-import xml from '@xmpp/xml'
-import type { Element } from '@xmpp/xml'
+import xml, { type Element } from '@xmpp/xml'
 import { LinkError } from '../errors.js'
 import { parseService } from './address.js'
 import { createInput } from './input.js'

@@ -458,16 +458,22 @@ test('of two collectors that tell the same family the first is served', async (t
   assert.doesNotMatch(body, /^prosody_exporter_samples_invalid/m)
 })
 
-test('a failure is logged once and not at every scrape', async (t) => {
+test('a failure is logged once and not at every scrape, and another of its kind a minute later', async (t) => {
   const { scraper, calls, warnings, pass } = setUp(t)
-  for (let i = 0; i < 5; i++) {
+  const fail = async (error: Error) => {
     pass(1000)
     const scrape = scraper.scrape(1000)
-    calls.at(-1)!.reject(new CollectorError('forbidden', i < 4 ? 'not allowed' : 'statistics off'))
+    calls.at(-1)!.reject(error)
     await scrape
   }
-  assert.equal(warnings.length, 2)
+  const off = new CollectorError('forbidden', 'statistics off')
+  for (let i = 0; i < 4; i++) await fail(new CollectorError('forbidden', 'not allowed'))
+  await fail(off)
+  assert.equal(warnings.length, 1)
   assert.match(warnings[0]!, /not allowed/)
+  pass(60_000)
+  for (let i = 0; i < 4; i++) await fail(off)
+  assert.equal(warnings.length, 2)
   assert.match(warnings[1]!, /statistics off/)
 })
 
