@@ -12,6 +12,7 @@ import { createPage } from './http/page/page.js'
 import { connectionsFor, listen, type Listener } from './http/server.js'
 import { addServerRoutes } from './http/servers.js'
 import { withFields, type Log } from './log.js'
+import { limitRepeats } from './log-limit.js'
 import { createExposition } from './metrics/exposition.js'
 import { processFamilies, upFamily, type ProcessFigures } from './metrics/self.js'
 import { prometheusJobs } from './prometheus-job.js'
@@ -46,6 +47,8 @@ export function createBridge(
 ): Bridge {
   const { log, version, processFigures, readConfig, owner, pid } = deps
   const { web } = config
+  // Of what a client can make happen with each request.
+  const requestLog = limitRepeats(log)
   let running = config
   let isStopping = false
   let reloads = { isSuccessful: true, lastSuccessSeconds: Date.now() / 1000 }
@@ -93,7 +96,7 @@ export function createBridge(
   const hasPage = web.telemetryPath !== '/'
   let endHistories = () => {}
   const app = createApp({
-    log,
+    log: requestLog,
     telemetryPath: web.telemetryPath,
     routePrefix: web.routePrefix,
     externalPath: web.external.path,
@@ -162,7 +165,7 @@ export function createBridge(
       // Meanwhile, for with a thousand servers it takes a second.
       const opening = controls.apply()
       try {
-        listener = await listen(app, config.web.listenAddresses, log, {
+        listener = await listen(app, config.web.listenAddresses, requestLog, {
           gate: gate && gateOf(gate),
           maxConnections: connectionsFor(processFigures().maxFds),
         })

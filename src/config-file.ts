@@ -1,5 +1,5 @@
 import { dirname, resolve } from 'node:path'
-import { COLLECTORS } from './collectors/index.js'
+import { COLLECTORS, removedCollector } from './collectors/index.js'
 import { NAME_SCHEMES } from './collectors/registry-names.js'
 import { configSchema, type ConfigFile } from './config-schema.js'
 import { listed } from './config-values.js'
@@ -201,5 +201,7 @@ function unknownKey(key: string, path: readonly PropertyKey[]): string {
     return 'expected secret_file, which names a file, got a secret in this one'
   }
   const section = path.filter((step) => typeof step === 'string').join('.')
+  const removed = section === 'servers.collectors' ? removedCollector(key) : undefined
+  if (removed !== undefined) return removed
   return `expected ${KEYS[section] ?? 'a known key'}, got an unknown key`
 }

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { removedCollector } from './collectors/index.js'
 import { ConfigError } from './errors.js'
 import { SETTINGS, variableName, type Setting } from './settings.js'
 
@@ -29,6 +30,7 @@ export function readSettings(
   env: Readonly<Record<string, string | undefined>>,
 ): Settings {
   const flags = readFlags(args)
+  refuseRemoved(env)
   const all = (name: string): readonly Given[] => {
     const inFlags = flags.get(name)
     if (inFlags !== undefined) return inFlags
@@ -39,6 +41,16 @@ export function readSettings(
     return texts.map((each) => given('variable', variableName(name), each))
   }
   return { isSet: (name) => flags.has(name), get: (name) => all(name)[0], all }
+}
+
+/** @throws ConfigError for the switch of a collector that earlier versions had. */
+function refuseRemoved(env: Readonly<Record<string, string | undefined>>): void {
+  const prefix = variableName('collector.')
+  for (const [variable, text = ''] of Object.entries(env)) {
+    if (text === '' || !variable.startsWith(prefix)) continue
+    const removed = removedCollector(variable.slice(prefix.length).toLowerCase())
+    if (removed !== undefined) throw new ConfigError(`${variable}: ${removed}`)
+  }
 }
 
 function given(from: Given['from'], source: string, text: string): Given {
@@ -100,6 +112,8 @@ function unknownFlag(name: string): ConfigError {
     )
   }
   const [, collector] = /^(?:no-)?collector\.(.*)$/.exec(name) ?? []
+  const removed = collector && removedCollector(collector)
+  if (removed) return new ConfigError(`--${name}: ${removed}`)
   if (collector !== undefined) {
     const known = SETTINGS.map((each) => each.name).filter((each) => each.startsWith('collector.'))
     return new ConfigError(`--${clip(name)}: unknown collector, expected --${known.join(', --')}`)

@@ -1,6 +1,8 @@
 import type { Collector } from './collectors/collector.js'
-import { REASONS, reasonOf, type Reason } from './collectors/failure.js'
+import { hasAnswered, PASSING_REASONS, reasonOf, type Reason } from './collectors/failure.js'
 import { TimeoutError } from './errors.js'
+import { createProblemLog } from './log-limit.js'
+import { addCount } from './metrics/counts.js'
 import type { Family } from './metrics/family.js'
 import { createSnapshots, type Result, type Snapshot, type SnapshotOptions } from './snapshot.js'
 
@@ -61,8 +63,14 @@ type Kept = {
 export function createScraper(options: ScraperOptions): Scraper {
   const { collectors, log, now = () => performance.now() } = options
   const snapshots = createSnapshots(options)
-  const failures = new Map<string, number>(REASONS.map((reason) => [reason, 0]))
-  const lastFailure = new Map<string, string>()
+  const failures = new Map<string, number>(PASSING_REASONS.map((reason) => [reason, 0]))
+  const problems = new Map(
+    collectors.map(({ name }) => [name, createProblemLog(log, now)] as const),
+  )
+  // The last failures, by collector, that were not the link's.
+  const lastFailure = new Map<string, Reason>()
+  // Collectors that found nobody to ask when the server last answered.
+  const idle = new Set<string>()
   let collections = 0
   let succeeded = false
   let up: boolean | undefined
@@ -126,40 +134,54 @@ export function createScraper(options: ScraperOptions): Scraper {
           throw new TimeoutError(`collector ${name} did not end in ${options.timeoutMs} ms`)
         },
       )
-      const { failure: error } = collected
+      const { failure: error, isIdle = false } = collected
+      if (isIdle) idle.add(name)
+      else idle.delete(name)
       const told = { collected, askedAtSeconds, atSeconds: Date.now() / 1000, atMs: now() }
-      return { name, told, error, durationSeconds: durationSeconds() }
+      return { name, told, error, isIdle, durationSeconds: durationSeconds() }
     } catch (error) {
-      return { name, error, durationSeconds: durationSeconds() }
+      // A server that does not answer offers what it offered before.
+      if (hasAnswered(error)) idle.delete(name)
+      return { name, error, isIdle: idle.has(name), durationSeconds: durationSeconds() }
     }
   }
 
   function report(results: readonly Result[], isUp: boolean): void {
     // A server that hangs is one thing to be told, however many collectors wait for it.
     let isTold = !isUp && [...lastFailure.values()].includes('timeout')
+    const counted = new Set<Reason>()
     for (const { name, error } of results) {
       if (error === undefined) {
-        const worksAgain = isUp && lastFailure.delete(name)
-        if (worksAgain) log.info('collector works again', { collector: name })
+        if (!isUp) continue
+        lastFailure.delete(name)
+        problems.get(name)!.recovered('collector recovered', { collector: name })
         continue
       }
       const reason = reasonOf(error)
-      failures.set(reason, failures.get(reason)! + 1)
+      // A lost link is one failure, and so is a server that hangs, however many collectors it stops.
+      const isShared = reason === 'link' || (!isUp && reason === 'timeout')
+      if (!isShared || !counted.has(reason)) addCount(failures, reason, 1)
+      counted.add(reason)
       const isQuiet = !isUp && reason === 'timeout' && isTold
       logOnce(name, reason, error, isQuiet)
       isTold ||= reason === 'timeout'
     }
   }
 
-  /** One line when a collector begins to fail or fails otherwise, not one a scrape. */
+  /** The link says for itself why it is down, and what was wrong before may be so after it. */
   function logOnce(collector: string, reason: Reason, error: unknown, isQuiet: boolean): void {
-    const message = error instanceof Error ? error.message : String(error)
+    const text = error instanceof Error ? error.message : String(error)
+    const message = 'collector failed'
+    const fields = { collector, reason, error: text }
+    if (isQuiet || reason === 'link') {
+      log.debug(message, fields)
+      return
+    }
+    lastFailure.set(collector, reason)
     // How long a time-out was differs from one to the next.
-    const failure = reason === 'timeout' ? reason : message
-    // The link says for itself why it is down, and what was wrong before may be so after it.
-    const isNew = !isQuiet && reason !== 'link' && lastFailure.get(collector) !== failure
-    if (isNew) lastFailure.set(collector, failure)
-    log[isNew ? 'warn' : 'debug']('collector failed', { collector, reason, error: message })
+    const detail = reason === 'timeout' ? '' : text
+    const problem = { kind: reason, level: 'warn', message, fields, detail } as const
+    if (!problems.get(collector)!.problem(problem)) log.debug(message, fields)
   }
 
   /** For who could not wait any longer: what was told until now, and the collection goes on. */
@@ -169,7 +191,9 @@ export function createScraper(options: ScraperOptions): Scraper {
     const error = new TimeoutError('the scrape ended before the collection')
     const durationSeconds = (now() - startedAt) / 1000
     const snapshot = snapshots.make(
-      collectors.map(({ name }) => results.get(name) ?? { name, error, durationSeconds }),
+      collectors.map(
+        ({ name }) => results.get(name) ?? { name, error, isIdle: idle.has(name), durationSeconds },
+      ),
       { collections, failures },
     )
     joined.late = { snapshot, results: results.size }

@@ -2,6 +2,7 @@ import type { Collected } from './collectors/collector.js'
 import { hasAnswered } from './collectors/failure.js'
 import { TimeoutError } from './errors.js'
 import type { Log } from './log.js'
+import { createProblemLog } from './log-limit.js'
 import { addCount } from './metrics/counts.js'
 import { createExposition, type Exposition } from './metrics/exposition.js'
 import type { Family } from './metrics/family.js'
@@ -39,6 +40,8 @@ export type Result = {
   readonly told?: Told
   /** Why nothing or not all was told. */
   readonly error?: unknown
+  /** It found nobody to ask, now or when the server last answered: nothing is exported of it. */
+  readonly isIdle?: boolean
   readonly durationSeconds: number
 }
 
@@ -67,7 +70,7 @@ export function createSnapshots(options: SnapshotOptions) {
   const lastTold = new Map<string, Told>()
   // Of the stream on which they were told.
   let connects: number | undefined
-  let leftOutNames = ''
+  const limitProblem = createProblemLog(log, now)
 
   function make(all: readonly Result[], totals: Totals): Snapshot {
     const up = isUp(all)
@@ -106,11 +109,13 @@ export function createSnapshots(options: SnapshotOptions) {
     const collection = {
       up,
       endedAtSeconds: Math.min(Date.now() / 1000, ...told.map(({ atSeconds }) => atSeconds)),
-      collectors: results.map(({ name, told, error, durationSeconds }): CollectorFigures => ({
-        name,
-        success: told !== undefined && error === undefined,
-        durationSeconds,
-      })),
+      collectors: results
+        .filter(({ isIdle }) => isIdle !== true)
+        .map(({ name, told, error, durationSeconds }): CollectorFigures => ({
+          name,
+          success: told !== undefined && error === undefined,
+          durationSeconds,
+        })),
       invalid,
       leftOut,
       series: kept.reduce((sum, family) => sum + family.order.length, 0),
@@ -171,10 +176,14 @@ export function createSnapshots(options: SnapshotOptions) {
   }
 
   function logLeftOut(names: string): void {
-    if (names !== leftOutNames && names !== '') {
-      log.warn('over limits.series: families left out', { families: names })
+    if (names === '') {
+      limitProblem.recovered('within limits.series: no family is omitted', {})
+      return
     }
-    leftOutNames = names
+    const message = 'over limits.series: families omitted'
+    const fields = { families: names }
+    const problem = { kind: 'over', level: 'warn', message, fields, detail: names } as const
+    if (!limitProblem.problem(problem)) log.debug(message, fields)
   }
 
   return { make, isUp }
@@ -182,8 +191,8 @@ export function createSnapshots(options: SnapshotOptions) {
 
 function withoutKept(result: Result): Result {
   if (result.told?.collected.isKept !== true) return result
-  const { name, durationSeconds } = result
-  return { name, durationSeconds, error: new TimeoutError('the server did not answer') }
+  const { told: _, ...rest } = result
+  return { ...rest, error: new TimeoutError('the server did not answer') }
 }
 
 /** A server's family by a name of ours would make two of one: ours is the one that is true. */

@@ -15,6 +15,8 @@ local node = "urn:prosody-exporter:statistics:1";
 local xmlns_cmd = "http://jabber.org/protocol/commands";
 local xmlns_errors = "urn:ietf:params:xml:ns:xmpp-stanzas";
 
+-- Bytes of names that a reader may ask for at a time.
+local max_names = 8 * 1024;
 -- Seconds between two collections, over all instances and readers.
 local collect_interval = 0.1;
 
@@ -139,7 +141,7 @@ local over_share = failure("wait", "resource-constraint",
 local unread = failure("wait", "policy-violation",
 	"Earlier answers were not read yet: ask for a page when the one before it has come");
 local malformed = failure("modify", "bad-request",
-	"first and last are ids, from 1 on; since is change numbers that answers gave");
+	"first and last are ids, from 1 on; since is change numbers that answers gave; hosts are at most 8 KB");
 
 local function write_page(index, origin, stanza, attr)
 	local request = page_lib.read_request(attr);
@@ -173,8 +175,25 @@ local function write_form(index, origin, stanza)
 	origin.send(st.reply(stanza):tag("command", command):add_child(people_lib.write(index)));
 end
 
+-- Which of these names are hosts of this server. A reader that asks any other name something makes Prosody
+-- connect to that server.
+local function write_hosts(origin, stanza, names)
+	if #names > max_names then return malformed; end
+	local served = {};
+	for name in names:gmatch("%S+") do
+		if prosody.hosts[name] then served[#served + 1] = name; end
+	end
+	local command = { xmlns = xmlns_cmd; node = node; status = "completed" };
+	origin.send(st.reply(stanza):tag("command", command)
+		:tag("hosts", { xmlns = node }):text(table.concat(served, " ")));
+end
+
 -- Answers who may read, or returns a failure. `visit` gets the accounts that pay for it.
 local function answer(visit, reader, origin, stanza)
+	local hosts = stanza.tags[1]:get_child("hosts", node);
+	if hosts then
+		return write_hosts(origin, stanza, hosts:get_text());
+	end
 	local index, err = get_index();
 	err = err or index.registry.failure;
 	if err then

@@ -16,7 +16,7 @@ export const exporter: Area = {
     gauge(
       'prosody_exporter_collector_success',
       'collector',
-      'Whether the collector told its statistics for this snapshot.',
+      'Whether the collector succeeded; a collector that no host can answer is missing.',
       { watch: 'Alert on 0 while `xmpp_up` is 1; the log says why.' },
     ),
     gauge(
@@ -55,7 +55,7 @@ export const exporter: Area = {
     counter(
       'prosody_exporter_collection_failures',
       'reason',
-      'Failures of a collector, by reason.',
+      'Failures of collectors, by reason; a lost link counts once for all of them.',
     ),
     gauge(
       'prosody_exporter_registry_updated_timestamp_seconds',

@@ -41,22 +41,6 @@ export const stock: Area = {
       { defect: 'Take the `max`, not the `sum`, over `host`.' },
     ),
     gauge(
-      'openfire_available_users',
-      'host',
-      'Users with a session that is available, of the whole Openfire.',
-    ),
-    gauge(
-      'openfire_available_sessions',
-      'host',
-      'Sessions of users that are available, of the whole Openfire.',
-    ),
-    gauge('openfire_start_time_seconds', 'host', 'When Openfire was started, in Unix time.'),
-    gauge(
-      'tigase_statistic',
-      'host name',
-      "A statistic of Tigase's session manager, by the name it gives it.",
-    ),
-    gauge(
       'xmpp_statistic',
       'host name units',
       'A statistic of XEP-0039, by the name that the server gives it.',

@@ -26,4 +26,6 @@ export type Collected = {
   readonly failure?: unknown
   /** All of it is from memory: it does not show that the server is there. Default: false. */
   readonly isKept?: boolean
+  /** It asked nobody, or nobody offers what it asks for: nothing is exported of it. Default: false. */
+  readonly isIdle?: boolean
 }

@@ -20,6 +20,18 @@ export const REASONS = [
 ] as const
 export type Reason = (typeof REASONS)[number]
 
+/**
+ * Reasons that may pass by themselves. Their counters start at 0, so that increase() shows the first
+ * failure; the others last until somebody changes a configuration, and are exported from then on.
+ */
+export const PASSING_REASONS: readonly Reason[] = [
+  'link',
+  'timeout',
+  'refused',
+  'decode',
+  'internal',
+]
+
 /** A collection failed for a reason that somebody can mend: the message says what to change and where. */
 export class CollectorError extends Error {
   override name = 'CollectorError'

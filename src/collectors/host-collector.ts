@@ -1,4 +1,4 @@
-import { LinkError, TimeoutError } from '../errors.js'
+import { LinkError } from '../errors.js'
 import { family, type Family, type Sample } from '../metrics/family.js'
 import { runCommand, type CommandResult } from '../xmpp/command.js'
 import type { Connection } from '../xmpp/connection.js'
@@ -8,6 +8,7 @@ import type { Element } from '../xmpp/stream.js'
 import type { Collector } from './collector.js'
 import { hasAnswered } from './failure.js'
 import type { Host, Hosts } from './hosts.js'
+import { createSilentHosts, timeLeft } from './silent-hosts.js'
 
 /** A question that is put to each host that can answer it; one file each beside this one. */
 export type HostSource = {
@@ -34,8 +35,6 @@ export type Reading = {
 export type Ask = {
   /** An iq of type `get` with that child; its reply. */
   iq(child: Element): Promise<Element>
-  /** An iq of type `set` to an address of that host; its reply. */
-  set(to: string, child: Element): Promise<Element>
   /** An ad-hoc command, with a form sent along where it takes one at once. Default: of XEP-0133. */
   command(
     node: string,
@@ -44,7 +43,6 @@ export type Ask = {
   ): Promise<CommandResult>
 }
 
-/** Of FORM_TYPE in the forms of XEP-0133. */
 // A scrape waits for the slowest of all: a host that hangs must not make it late for the others.
 const MAX_TIMEOUT_MS = 3000
 
@@ -53,7 +51,7 @@ const MAX_TIMEOUT_MS = 3000
  * collection a failure that still has the rest.
  */
 export function createHostCollector(
-  connection: Pick<Connection, 'request' | 'isConnected'>,
+  connection: Pick<Connection, 'request' | 'isConnected' | 'connects'>,
   hosts: Hosts,
   source: HostSource,
   now: () => number = () => performance.now(),
@@ -61,18 +59,13 @@ export function createHostCollector(
   // What steady sources told of each host, for as long as the same hosts are known.
   let kept = new Map<string, readonly HostReading[]>()
   let keptOf: readonly Host[] | undefined
+  const silent = createSilentHosts(() => connection.connects(), now)
 
   return {
     name: source.name,
 
     async collect({ timeoutMs }) {
-      const ownMs = Math.min(timeoutMs, MAX_TIMEOUT_MS)
-      const deadline = now() + ownMs
-      const left = () => {
-        const ms = deadline - now()
-        if (ms > 0) return ms
-        throw new TimeoutError(`${source.name} did not end within ${Math.round(ownMs)} ms`)
-      }
+      const left = timeLeft(now, Math.min(timeoutMs, MAX_TIMEOUT_MS))
       if (!connection.isConnected()) throw new LinkError('no stream to the server')
       // No `await` where it isn't needed: the order of the collectors is that of their questions.
       const all = hosts.known() ?? (await hosts.list(left()))
@@ -92,21 +85,10 @@ export function createHostCollector(
       const read = async (host: Host): Promise<readonly HostReading[]> => {
         const known = kept.get(host.jid)
         if (known) return known
-        const ask: Ask = {
-          iq: (child) =>
-            counted(connection.request('get', child, { to: host.jid, timeoutMs: left() })),
-          set: (to, child) => counted(connection.request('set', child, { to, timeoutMs: left() })),
-          command: (node, form, formType = NS_ADMIN) =>
-            counted(
-              runCommand(connection, node, {
-                to: host.jid,
-                timeoutMs: left(),
-                ...(form && { payload: submitForm(formType, form) }),
-              }),
-            ),
-        }
-        const readings = await source.read(host, ask)
-        const told = readings.map((reading) => ({ host: host.jid, ...reading }))
+        const told = await silent.read(host.jid, left, async (left) => {
+          const readings = await source.read(host, createAsk(connection, host, left, counted))
+          return readings.map((reading) => ({ host: host.jid, ...reading }))
+        })
         if (source.isSteady === true && keptOf === all) kept.set(host.jid, told)
         return told
       }
@@ -122,9 +104,30 @@ export function createHostCollector(
           .filter(({ length }) => length > 0),
         invalid: new Map(),
         isKept: answers === 0,
+        isIdle: told.length === 0 && !failed,
         ...(failed && { failure: failed.reason as unknown }),
       }
     },
+  }
+}
+
+/** @param counted Told of each reply as it comes. */
+function createAsk(
+  connection: Pick<Connection, 'request'>,
+  { jid }: Host,
+  left: () => number,
+  counted: <T>(reply: Promise<T>) => Promise<T>,
+): Ask {
+  return {
+    iq: (child) => counted(connection.request('get', child, { to: jid, timeoutMs: left() })),
+    command: (node, form, formType = NS_ADMIN) =>
+      counted(
+        runCommand(connection, node, {
+          to: jid,
+          timeoutMs: left(),
+          ...(form && { payload: submitForm(formType, form) }),
+        }),
+      ),
   }
 }
 

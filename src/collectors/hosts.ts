@@ -1,178 +1,224 @@
-import { LinkError, TimeoutError } from '../errors.js'
-import { own } from '../own.js'
+import { TimeoutError } from '../errors.js'
 import type { Connection } from '../xmpp/connection.js'
-import { NS_COMMANDS, NS_DISCO_INFO, NS_DISCO_ITEMS } from '../xmpp/namespaces.js'
-import { xml, type Element } from '../xmpp/stream.js'
+import { realTime, type Schedule } from '../xmpp/schedule.js'
+import { describeHost, itemsOf, type Host } from './describe-host.js'
 import { CollectorError } from './failure.js'
 
-// What a server offers changes when it is configured anew, which mostly comes with a new stream.
+export type { Host } from './describe-host.js'
+
+// What a server offers changes when its configuration does, which mostly comes with a new stream.
 const KEEP_MS = 300_000
-// Somebody did not answer in time: not for long.
-const KEEP_PARTIAL_MS = 30_000
-// A host that lists more than this lists users or rooms.
-const MAX_ITEMS = 200
-// RFC 7622 §3.2, in bytes.
-const MAX_DOMAIN = 1023
-
-export type Identity = { readonly category: string; readonly type: string; readonly name: string }
-
-/** A domain of the server, as it describes itself to us. */
-export type Host = {
-  readonly jid: string
-  readonly identities: readonly Identity[]
-  readonly features: ReadonlySet<string>
-  /** Nodes of the ad-hoc commands that it lists for us, i.e. that it lets us run. */
-  readonly commands: ReadonlySet<string>
-  /** It is named in the configuration, and told nothing of itself. */
-  readonly problem?: CollectorError
-}
+// A host was silent.
+const KEEP_PARTIAL_MS = 60_000
 
 export type Hosts = {
-  /** What the last search found, while it is good. */
+  /** The hosts to ask, while they are known. */
   known(): readonly Host[] | undefined
-  /** In the order of their names. Callers at the same time share one search. */
+  /**
+   * The same, in the order of their names. The first search on a stream is waited for, and hosts that
+   * do not answer it within half of that time are left to it. Callers share one search.
+   */
   list(timeoutMs: number): Promise<readonly Host[]>
 }
 
 export type HostsOptions = {
-  /** In lower case. Default: our component's parent domain, if it is of the same server. */
+  /** In lower case. Default: the nearest parent of the component's domain that this server has. */
   readonly named: readonly string[]
+  /** Which of these names are hosts of this server. Default, and undefined: that is not known. */
+  readonly served?: (names: readonly string[]) => Promise<ReadonlySet<string> | undefined>
   /** After each search. */
   readonly onFound?: (hosts: readonly Host[]) => void
   /** Monotonic milliseconds. */
   readonly now?: () => number
+  readonly schedule?: Schedule
 }
 
-type Found = {
-  readonly hosts: Promise<readonly Host[]>
-  result: readonly Host[] | undefined
+/** A search, which goes on in the background for as long as a host is silent. */
+type Search = {
   readonly connects: number
-  untilMs: number
+  readonly startedMs: number
+  readonly found: Map<string, Host>
+  /** Collections no longer wait for it. */
+  isShown: boolean
+  isOver: boolean
+  keepMs: number
+  readonly ended: Promise<void>
 }
+
+type Roots = {
+  readonly roots: readonly string[]
+  readonly select: (items: readonly string[], root: string) => string[] | Promise<string[]>
+}
+
+const NO_ROOTS: Roots = { roots: [], select: () => [] }
+const subdomains: Roots['select'] = (items, root) =>
+  items.filter((name) => name.endsWith(`.${root}`))
 
 /**
- * Finds the hosts to ask: those that are named and the components that they list, with what each is
- * able to. Kept for five minutes, or until the stream is another one.
+ * Finds the hosts to ask: those that are named, or the component's parent, and the components that
+ * they list, with what each is able to. A stream searches again after five minutes; after one where a
+ * host was silent.
  *
- * @see XEP-0030 §3, §4; XEP-0050 §2.2
+ * Nobody is asked who may be another server: Prosody would connect to it. The module says which names
+ * the server has; without it the parent is tried once a stream, and asked further if it lists us.
  */
 export function createHosts(
   connection: Pick<Connection, 'domain' | 'request' | 'connects'>,
-  { named, onFound, now = () => performance.now() }: HostsOptions,
+  options: HostsOptions,
 ): Hosts {
-  let found: Found | undefined
+  const { named, served = () => Promise.resolve(undefined), onFound } = options
+  const { now = () => performance.now(), schedule = realTime } = options
+  let search: Search | undefined
+  let shown: readonly Host[] | undefined
+  // What the guess on this stream came to.
+  let guess: { readonly connects: number; readonly items: Promise<string[]> } | undefined
 
-  async function search(timeoutMs: number): Promise<{ hosts: Host[]; isWhole: boolean }> {
-    const deadline = now() + timeoutMs
-    let isWhole = true
-
-    /** An error for a host that is not there, does not tell, or not in time. */
-    async function query(to: string, xmlns: string, node?: string): Promise<Element | Error> {
-      const child = xml('query', { xmlns, node })
-      const leftMs = Math.max(deadline - now(), 1)
-      try {
-        const reply = await connection.request('get', child, { to, timeoutMs: leftMs })
-        return reply.getChild('query', xmlns) ?? new Error('an answer without <query/>')
-      } catch (error) {
-        if (error instanceof LinkError) throw error
-        if (error instanceof TimeoutError) isWhole = false
-        return error instanceof Error ? error : new Error(String(error))
-      }
+  /** Hosts to begin with, and which of the names that one of them lists are hosts of this server. */
+  async function findRoots(found: Search['found']): Promise<Roots> {
+    const { domain } = connection
+    const wanted = named.length > 0 ? named : parentsOf(domain)
+    const here = await served(wanted)
+    if (!here) return named.length > 0 ? { roots: named, select: subdomains } : await guessParent()
+    for (const jid of named.filter((name) => !here.has(name))) {
+      found.set(jid, missing(jid, 'this server has no such host'))
     }
-
-    async function itemsOf(jid: string): Promise<string[]> {
-      const items = await query(jid, NS_DISCO_ITEMS)
-      if (items instanceof Error) return []
-      return items
-        .getChildren('item', NS_DISCO_ITEMS)
-        .filter(({ attrs }) => attrs['node'] === undefined)
-        .map(({ attrs }) => (attrs['jid'] ?? '').toLowerCase())
-        .filter((item) => item !== '' && item.length <= MAX_DOMAIN && !/[@/]/.test(item))
-        .slice(0, MAX_ITEMS)
-        .map(own)
+    const roots = wanted.filter((name) => here.has(name))
+    return {
+      // The first parent is the nearest.
+      roots: named.length > 0 ? roots : roots.slice(0, 1),
+      select: async (items) => {
+        const all = items.length > 0 ? await served(items) : undefined
+        return items.filter((name) => all?.has(name))
+      },
     }
-
-    async function describe(jid: string): Promise<Host | undefined> {
-      const info = await query(jid, NS_DISCO_INFO)
-      if (info instanceof Error) return named.includes(jid) ? missing(jid, info) : undefined
-      const features = new Set(
-        info.getChildren('feature', NS_DISCO_INFO).map(({ attrs }) => own(attrs['var'] ?? '')),
-      )
-      const list = features.has(NS_COMMANDS)
-        ? await query(jid, NS_DISCO_ITEMS, NS_COMMANDS)
-        : undefined
-      const nodes = list && !(list instanceof Error) ? list.getChildren('item', NS_DISCO_ITEMS) : []
-      return {
-        jid,
-        identities: info.getChildren('identity', NS_DISCO_INFO).map(({ attrs }) => ({
-          category: own(attrs['category'] ?? ''),
-          type: own(attrs['type'] ?? ''),
-          name: own(attrs['name'] ?? ''),
-        })),
-        features,
-        commands: new Set(nodes.map(({ attrs }) => own(attrs['node'] ?? ''))),
-      }
-    }
-
-    async function rootsWithItems(): Promise<string[]> {
-      if (named.length > 0) return [...named, ...(await Promise.all(named.map(itemsOf))).flat()]
-      // `example.com` of `stats.example.com` may be somebody else's: ours is the one that lists us.
-      const parent = parentOf(connection.domain)
-      const items = parent === undefined ? [] : await itemsOf(parent)
-      return parent !== undefined && items.includes(connection.domain) ? [parent, ...items] : []
-    }
-
-    const jids = new Set(await rootsWithItems())
-    jids.delete(connection.domain)
-    const hosts = await Promise.all([...jids].sort().map(describe))
-    return { hosts: hosts.filter((host) => host !== undefined), isWhole }
   }
 
-  function isGood(search: Found | undefined): search is Found {
-    return search?.connects === connection.connects() && now() < search.untilMs
+  /** Without the module: `example.com` of `stats.example.com` is ours if it lists us. */
+  async function guessParent(): Promise<Roots> {
+    const connects = connection.connects()
+    const [parent] = parentsOf(connection.domain)
+    if (parent === undefined) return NO_ROOTS
+    if (guess?.connects !== connects) {
+      guess = { connects, items: itemsOf(connection, parent) }
+    }
+    const items = await guess.items
+    return items.includes(connection.domain) ? { roots: [parent], select: subdomains } : NO_ROOTS
   }
 
-  function begin(timeoutMs: number): Found {
-    const searching = search(timeoutMs)
-    const begun: Found = {
+  /** A host, and then what it lists: the ones that are silent keep no others waiting. */
+  async function explore({ roots, select }: Roots, describe: (jid: string) => Promise<void>) {
+    const listed = async (root: string) => {
+      const items = await select(await itemsOf(connection, root), root)
+      await Promise.all(items.map(describe))
+    }
+    await Promise.all(roots.flatMap((root) => [describe(root), listed(root)]))
+  }
+
+  function begin(): Search {
+    const found = new Map<string, Host>()
+    const asked = new Set([connection.domain])
+    const describe = async (jid: string) => {
+      if (asked.has(jid)) return
+      asked.add(jid)
+      // Until it answers.
+      if (named.includes(jid)) found.set(jid, missing(jid, 'no answer yet'))
+      const host = await describeHost(connection, jid)
+      if (host instanceof TimeoutError) begun.keepMs = KEEP_PARTIAL_MS
+      if (!(host instanceof Error)) found.set(jid, host)
+      else if (named.includes(jid)) found.set(jid, missing(jid, host.message))
+      if (begun.isShown) show(begun)
+    }
+    const begun: Search = {
       connects: connection.connects(),
-      untilMs: now() + KEEP_MS,
-      result: undefined,
-      hosts: searching.then(({ hosts }) => hosts),
+      startedMs: now(),
+      found,
+      isShown: false,
+      isOver: false,
+      keepMs: KEEP_MS,
+      ended: Promise.resolve(),
     }
-    searching.then(
-      ({ hosts, isWhole }) => {
-        begun.result = hosts
-        const isEmpty = hosts.every(({ problem }) => problem !== undefined)
-        // A server that was busy is asked again at once: nothing is known of it yet.
-        if (!isWhole) begun.untilMs = now() + (isEmpty ? 0 : KEEP_PARTIAL_MS)
-        onFound?.(hosts)
-      },
-      () => {
-        if (found === begun) found = undefined
-      },
-    )
-    return begun
+    const ended = findRoots(found)
+      .then((roots) => explore(roots, describe))
+      .then(
+        () => {
+          end(begun)
+        },
+        (error: unknown) => {
+          // The link is lost, or our own domain did not answer: the next collection asks again.
+          if (search === begun) search = undefined
+          throw error
+        },
+      )
+    return Object.assign(begun, { ended })
+  }
+
+  function end(ended: Search): void {
+    ended.isOver = true
+    if (search !== ended) return
+    show(ended)
+    onFound?.(shown!)
+  }
+
+  function show(from: Search): void {
+    if (search !== from) return
+    from.isShown = true
+    shown = [...from.found.values()].sort((a, b) => (a.jid < b.jid ? -1 : 1))
+  }
+
+  function isOfThisStream(): boolean {
+    return search?.connects === connection.connects()
+  }
+
+  function known(): readonly Host[] | undefined {
+    if (!search || !isOfThisStream()) return undefined
+    if (search.isOver && now() - search.startedMs >= search.keepMs) {
+      // The hosts that are known are asked meanwhile.
+      search = begin()
+      search.ended.catch(() => {})
+      return shown
+    }
+    return shown
   }
 
   return {
-    known: () => (isGood(found) ? found.result : undefined),
-    list(timeoutMs) {
-      // Half, so that there is time left to ask those that are there.
-      if (!isGood(found)) found = begin(timeoutMs / 2)
-      return found.hosts
+    known,
+    async list(timeoutMs) {
+      const hosts = known()
+      if (hosts) return hosts
+      if (!search || !isOfThisStream()) {
+        shown = undefined
+        search = begin()
+      }
+      const mine = search
+      // Half, so that there is time left to ask the hosts that answer.
+      await within(schedule, timeoutMs / 2, mine.ended)
+      if (!mine.isShown) show(mine)
+      return shown ?? []
     },
   }
 }
 
-function missing(jid: string, { message }: Error): Host {
+/** Resolves when the promise does, or after so long; rejects if it does so before. */
+async function within(schedule: Schedule, ms: number, promise: Promise<void>): Promise<void> {
+  let cancel = () => {}
+  const time = new Promise<void>((resolve) => {
+    cancel = schedule(ms, resolve)
+  })
+  await Promise.race([promise, time]).finally(() => {
+    cancel()
+  })
+}
+
+function missing(jid: string, why: string): Host {
   const problem = new CollectorError(
     'not_found',
-    `${jid} of \`hosts\` does not say what it is (${message}): expected a VirtualHost or Component of this server`,
+    `${jid} of \`hosts\` does not say what it is (${why}): expected a VirtualHost or Component of this server`,
   )
   return { jid, identities: [], features: new Set(), commands: new Set(), problem }
 }
 
-function parentOf(domain: string): string | undefined {
-  return domain.includes('.') ? domain.slice(domain.indexOf('.') + 1) : undefined
+/** The domains above it, the nearest first. */
+function parentsOf(domain: string): string[] {
+  const labels = domain.split('.')
+  return labels.slice(1).map((_, i) => labels.slice(i + 1).join('.'))
 }

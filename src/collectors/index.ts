@@ -6,16 +6,15 @@ import { createHostCollector, type HostSource } from './host-collector.js'
 import { createHosts, type Hosts } from './hosts.js'
 import { modules } from './modules.js'
 import { createMucRooms } from './muc-rooms.js'
-import { openfire } from './openfire.js'
 import { ping } from './ping.js'
 import { createRegistryCollector } from './registry.js'
 import type { RegistryFilter } from './registry-filter.js'
 import type { NameScheme } from './registry-names.js'
 import { createRightsAdvice } from './rights.js'
 import { createS2s } from './s2s.js'
+import { askServedHosts } from './served-hosts.js'
 import { serverStatistics } from './server-statistics.js'
 import { createStartTime } from './start-time.js'
-import { tigase } from './tigase.js'
 import { users } from './users.js'
 import { version } from './version.js'
 
@@ -69,11 +68,18 @@ export const COLLECTORS: readonly CollectorEntry[] = [
   { name: 'users', isOn: true, help: 'Numbers of users (XEP-0133), where we may ask.', create: onHosts(() => users) },
   { name: 's2s', isOn: true, help: 'Connections with other servers, where Prosody lets us ask.', create: onHosts(createS2s) },
   { name: 'ejabberd_s2s', isOn: true, help: 'Connections with other servers, where ejabberd lets us ask.', create: onHosts(({ onApiRefused }) => createEjabberdS2s(onApiRefused)) },
-  { name: 'openfire', isOn: true, help: 'What Openfire tells its components.', create: onHosts(() => openfire) },
-  { name: 'tigase', isOn: true, help: "What Tigase's session manager counts.", create: onHosts(() => tigase) },
   { name: 'modules', isOn: true, help: 'Loaded modules, where Prosody lets us ask.', create: onHosts(() => modules) },
   { name: 'server_statistics', isOn: false, help: 'What the server tells under its own names (XEP-0039).', create: onHosts(() => serverStatistics) },
 ]
+
+/** Names of collectors that earlier versions had. */
+const REMOVED = ['openfire', 'tigase']
+
+/** What to do with a setting of a collector that earlier versions had; undefined for any other name. */
+export function removedCollector(name: string): string | undefined {
+  if (!REMOVED.includes(name)) return undefined
+  return `the collector ${name} was removed, because it was never tested with the real server. Remove the setting.`
+}
 
 function createRegistry(context: Context): Collector {
   const { connection, filter, names, advise, onModuleMissing } = context
@@ -88,7 +94,11 @@ export function createCollectors(
   const on = COLLECTORS.filter(({ name, isOn }) => enabled.get(name) ?? isOn)
   const names = on.map(({ name }) => name)
   const rights = createRightsAdvice(connection.domain, names, advise)
-  const hosts = createHosts(connection, { named, onFound: rights.found })
+  const hosts = createHosts(connection, {
+    named,
+    served: (jids) => askServedHosts(connection, jids),
+    onFound: rights.found,
+  })
   const context = {
     connection,
     hosts,

@@ -11,6 +11,9 @@ import { escapeName } from './registry-text.js'
 export const NAME_SCHEMES = ['openmetrics', 'single_underscore', 'mod_prometheus'] as const
 export type NameScheme = (typeof NAME_SCHEMES)[number]
 
+// The server chooses the names, and each is a line in the log.
+const MAX_SAID = 20
+
 /** Names for the families of one epoch of the registry. */
 export type Naming = {
   /**
@@ -44,7 +47,7 @@ export function createNaming(
 
     function leave(name: string, series: number): void {
       addCount(leftOut, name, series)
-      if (said.has(name)) return
+      if (said.has(name) || said.size >= MAX_SAID) return
       said.add(name)
       say(
         `exposition.names: two statistics come to the same series of ${name}; the first is served, ` +

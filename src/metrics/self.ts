@@ -28,7 +28,7 @@ export type CollectorFigures = {
 
 export type LinkFigures = { readonly connected: boolean; readonly connects: number }
 
-/** Totals since we started; each reason is there from the start, at 0. */
+/** Totals since the exporter started. */
 export type Totals = {
   readonly collections: number
   readonly failures: ReadonlyMap<string, number>
@@ -75,7 +75,7 @@ export function serverFamilies(
     family(
       'counter',
       `${PREFIX}_collection_failures`,
-      'Failures of a collector, by reason.',
+      'Failures of collectors, by reason; a lost link counts once for all of them.',
       byLabel('reason', totals.failures),
     ),
   ].filter(isNotEmpty)
@@ -90,7 +90,7 @@ export function collectorFamilies(collectors: readonly CollectorFigures[]): Fami
     family(
       'gauge',
       SUCCESS,
-      'Whether the collector told its statistics for this snapshot.',
+      'Whether the collector succeeded; a collector that no host can answer is missing.',
       byLabel(
         'collector',
         collectors.map((c) => [c.name, Number(c.success)]),

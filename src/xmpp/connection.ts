@@ -1,5 +1,6 @@
 import { LinkError, NotHandledError, TimeoutError } from '../errors.js'
 import type { Log } from '../log.js'
+import { createProblemLog } from '../log-limit.js'
 import { parseService } from './address.js'
 import { explain } from './advice.js'
 import { createBackoff } from './backoff.js'
@@ -10,7 +11,7 @@ import { createSilenceWatch } from './silence.js'
 import { answerIq, type Command } from './service.js'
 import { readError } from './stanza-error.js'
 import { openStream, xml, type Element, type Stream, type StreamOptions } from './stream.js'
-import type { StreamEnd } from './stream-end.js'
+import { kindOf, type StreamEnd } from './stream-end.js'
 
 const STOP_GRACE_MS = 500
 // Who asks faster than the server takes our answers gets none: they would pile up here.
@@ -88,6 +89,7 @@ export function createConnection(options: ConnectionOptions): Connection {
   parseService(service)
 
   const backoff = createBackoff({ now, random })
+  const problems = createProblemLog(log, now)
   const requests = createRequests()
   const watches = new Set<Watch>()
   const silence = createSilenceWatch({ schedule, probe })
@@ -110,9 +112,11 @@ export function createConnection(options: ConnectionOptions): Connection {
       onOnline() {
         onlineAtMs = now()
         connects++
-        problem = undefined
         const away = lostAtMs === undefined ? {} : { away_seconds: seconds(onlineAtMs - lostAtMs) }
-        log.info(`connected to Prosody as ${domain}`, { service, ...away })
+        const line = `connected to Prosody as ${domain}`
+        if (problem === undefined) log.info(line, { service })
+        else problems.recovered(line, { service, ...away })
+        problem = undefined
         options.onOnline?.()
       },
       onElement: receive,
@@ -133,10 +137,14 @@ export function createConnection(options: ConnectionOptions): Connection {
     const line = explain(end, { service, domain, secret, wasOnline })
     const delayMs = backoff.next(end, wasOnline ? now() - onlineAtMs : undefined)
     const fields = { service, reason: end.kind, ...(end.condition && { condition: end.condition }) }
-    if (wasOnline) log.warn(`lost the stream: ${line}`, fields)
-    // Once, not at every try: it stays true until something changes.
-    else if (line !== problem) log.error(line, fields)
-    else log.debug('still no stream', fields)
+    const isWritten = problems.problem({
+      kind: kindOf(end, wasOnline),
+      level: wasOnline ? 'warn' : 'error',
+      message: wasOnline ? `lost the stream: ${line}` : line,
+      fields,
+      detail: line,
+    })
+    if (!isWritten) log.debug('still no stream', { ...fields, problem: line })
     problem = line
     cancelRedial = schedule(delayMs, dial)
   }

@@ -4,9 +4,9 @@
 // time-outs, iq matching and error handling leave streams that hang for ever, come back after
 // stop(), or end the process. Only its dialling, stream header, handshake and parser are used.
 
+import { isIP } from 'node:net'
 import { component } from '@xmpp/component'
-import xml from '@xmpp/xml'
-import type { Element } from '@xmpp/xml'
+import xml, { type Element } from '@xmpp/xml'
 import { LinkError } from '../errors.js'
 import { parseService } from './address.js'
 import { createInput } from './input.js'
@@ -38,8 +38,9 @@ export type StreamOptions = {
   readonly limits?: Partial<StanzaLimits>
 }
 
-// Until there is a connection: a name server that is dead costs 5 s of it. Then until it is online.
-const CONNECT_MS = 8000
+// For an address, of which a dead name server costs 5 s; for a connection, with two lost SYNs; for a stream.
+const LOOKUP_MS = 8000
+const CONNECT_MS = 4000
 const OPEN_MS = 3000
 
 export type Stream = {
@@ -202,7 +203,7 @@ export function openStream(options: StreamOptions): Stream {
       end('timeout', state)
     })
   }
-  let cancelWatchdog = watchdog(CONNECT_MS)
+  let cancelWatchdog = watchdog(isIP(address.host) === 0 ? LOOKUP_MS : CONNECT_MS)
 
   entity
     .connect(service)
@@ -216,6 +217,11 @@ export function openStream(options: StreamOptions): Stream {
     .catch((error: unknown) => {
       if (state !== 'online') fail(error)
     })
+  entity.socket?.once('lookup', () => {
+    if (state !== 'connect') return
+    cancelWatchdog()
+    cancelWatchdog = watchdog(CONNECT_MS)
+  })
   // A destroyed socket may have one more error to tell, when the library no longer listens.
   entity.socket?.on('error', () => {})
 

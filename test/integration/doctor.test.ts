@@ -11,7 +11,7 @@ import { everyVersion, legacyVersion, withProsody, type ProsodyConfig } from '..
 import { createAuthority } from '../support/web.js'
 
 /** Collectors of what Prosody does not have. */
-const OTHER_SERVERS = ['ejabberd_s2s', 'openfire', 'tigase']
+const OTHER_SERVERS = ['ejabberd_s2s']
 /** Result of each step, by its name. */
 const stepsOf = (out: string): Readonly<Record<string, string>> =>
   Object.fromEntries(

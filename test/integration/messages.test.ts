@@ -268,7 +268,7 @@ for (const version of prosodyVersions) {
       const told = about.filter(({ level }) => isComplaint(level) || level === 'INFO')
       assert.deepEqual(
         told.map(({ message }) => message),
-        ['collector failed', 'collector works again'],
+        ['collector failed', 'collector recovered'],
       )
     })
 

@@ -23,15 +23,6 @@ const NOT_RUN: readonly (readonly string[])[] = [
     'Prosody 0.10.3, by hand, Nov 2026',
     ...['what it has, [mapped](prosody-modules/mod_adhoc_statistics/README.md)', '–', '', ''],
   ],
-  [
-    'Openfire, by its sources, not run',
-    ...[
-      '',
-      '`openfire_available_users`, `openfire_available_sessions`, `openfire_start_time_seconds`',
-    ],
-    ...['', '`xmpp_online_users`, `xmpp_registered_users` and the others of XEP-0133'],
-  ],
-  ['Tigase, by its sources, not run', '', '–', '', '`tigase_statistic`'],
 ]
 
 /** What every server tells anybody is said once, below the table. */
@@ -70,9 +61,8 @@ export function tableOf(rows: readonly Row[]): string {
   return [
     row(head),
     row(head.map(() => '---')),
-    ...NOT_RUN.slice(0, 1).map(row),
+    ...NOT_RUN.map(row),
     ...lines.map(row),
-    ...NOT_RUN.slice(1).map(row),
     '',
     `Each tells anybody ${common.map(code).join(', ')}.`,
     '',

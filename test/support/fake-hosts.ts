@@ -2,7 +2,7 @@
 
 import { createHostCollector, type HostSource } from '../../src/collectors/host-collector.js'
 import { createHosts } from '../../src/collectors/hosts.js'
-import { StanzaError } from '../../src/errors.js'
+import { StanzaError, TimeoutError } from '../../src/errors.js'
 import { render } from '../../src/metrics/exposition.js'
 import { xml, type Element } from '../../src/xmpp/stream.js'
 
@@ -33,7 +33,11 @@ export const completed = (node: string, x: Child) =>
   xml('command', { xmlns: NS_COMMANDS, node, status: 'completed', sessionid: '1' }, x)
 
 /** A server of these hosts; what it was asked, in order. */
-export function serverOf(hosts: Readonly<Record<string, FakeHost>>) {
+export function serverOf(
+  hosts: Readonly<Record<string, FakeHost>>,
+  /** Given the time-out of each question to a silent host, and what ends it. */
+  onTimeout?: (timeoutMs: number, end: () => void) => void,
+) {
   const asked: string[] = []
   let connects = 1
   let connected = true
@@ -65,7 +69,21 @@ export function serverOf(hosts: Readonly<Record<string, FakeHost>>) {
     }
     return host.answer?.(child)
   }
+  const silent = new Set<string>()
+  const waiting: { readonly to: string; readonly reply: () => void }[] = []
   return {
+    /** It answers nothing until the returned function is called, which answers all. */
+    silence(jid: string) {
+      silent.add(jid)
+      return () => {
+        silent.delete(jid)
+        const due = waiting.filter(({ to }) => to === jid)
+        for (const each of due) {
+          waiting.splice(waiting.indexOf(each), 1)
+          each.reply()
+        }
+      }
+    },
     asked,
     cut: () => (connected = false),
     reconnect: () => connects++,
@@ -73,13 +91,31 @@ export function serverOf(hosts: Readonly<Record<string, FakeHost>>) {
       domain: 'stats.example',
       isConnected: () => connected,
       connects: () => connects,
-      request(type: string, child: Element, { to = 'stats.example' }: { to?: string }) {
+      request(
+        type: string,
+        child: Element,
+        { to = 'stats.example', timeoutMs }: { to?: string; timeoutMs: number },
+      ): Promise<Element> {
         const { node, action } = child.attrs
         asked.push([to, type, child.name, node ?? child.getNS(), action].filter(Boolean).join(' '))
-        const reply = answer(to, child)
-        if (reply instanceof Error) return Promise.reject(reply)
-        if (!reply) return Promise.reject(new StanzaError('item-not-found', 'cancel', ''))
-        return Promise.resolve(xml('iq', { type: 'result', from: to }, reply))
+        const respond = (): Promise<Element> => {
+          const reply = answer(to, child)
+          if (reply instanceof Error) return Promise.reject(reply)
+          if (!reply) return Promise.reject(new StanzaError('item-not-found', 'cancel', ''))
+          return Promise.resolve(xml('iq', { type: 'result', from: to }, reply))
+        }
+        if (!silent.has(to)) return respond()
+        return new Promise<Element>((resolve, reject) => {
+          waiting.push({
+            to,
+            reply: () => {
+              respond().then(resolve, reject)
+            },
+          })
+          onTimeout?.(timeoutMs, () => {
+            reject(new TimeoutError(`no reply from ${to}`))
+          })
+        })
       },
     },
   }

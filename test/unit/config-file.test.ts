@@ -198,7 +198,12 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …', (
     [
       'an unknown collector',
       'servers:\n  - collectors: {ping: true, pong: true}',
-      '2:30: servers[0].collectors.pong: expected ping, registry, version, start_time, components, muc_rooms, users, s2s, ejabberd_s2s, openfire, tigase, modules or server_statistics, got an unknown key',
+      '2:30: servers[0].collectors.pong: expected ping, registry, version, start_time, components, muc_rooms, users, s2s, ejabberd_s2s, modules or server_statistics, got an unknown key',
+    ],
+    [
+      'a collector that was removed',
+      'servers:\n  - collectors: {ping: true, tigase: false}',
+      '2:30: servers[0].collectors.tigase: the collector tigase was removed, because it was never tested with the real server. Remove the setting.',
     ],
     [
       'a collector that is neither on nor off',

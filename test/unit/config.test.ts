@@ -69,6 +69,19 @@ describe('what is not given has its default', () => {
     assert.equal(twice, '--collector.ping: expected one value, got several')
   })
 
+  test('a collector that was removed is one line that says what to do, wherever it is set', () => {
+    const line = (source: string, name: string) =>
+      `${source}: the collector ${name} was removed, because it was never tested with the real server. Remove the setting.`
+    for (const name of ['openfire', 'tigase']) {
+      for (const flag of [`--collector.${name}`, `--no-collector.${name}`]) {
+        assert.equal(problem([flag]), line(flag, name))
+      }
+      const variable = `PROSODY_EXPORTER_COLLECTOR_${name.toUpperCase()}`
+      assert.equal(problem([], { ...ENV, [variable]: 'false' }), line(variable, name))
+      assert.equal(config([], { ...ENV, [variable]: '' }).servers.length, 1, 'empty is unset')
+    }
+  })
+
   test('hosts: none, or those of flags, in small letters', () => {
     const { hosts } = config(['--xmpp.host=A.example', '--xmpp.host=b.example']).servers[0]!
     assert.deepEqual(hosts, ['a.example', 'b.example'])

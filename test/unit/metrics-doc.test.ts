@@ -18,12 +18,10 @@ import { createEjabberdS2s } from '../../src/collectors/ejabberd-s2s.js'
 import { COLLECTORS } from '../../src/collectors/index.js'
 import { modules } from '../../src/collectors/modules.js'
 import { createMucRooms } from '../../src/collectors/muc-rooms.js'
-import { openfire } from '../../src/collectors/openfire.js'
 import { ping } from '../../src/collectors/ping.js'
 import { createS2s } from '../../src/collectors/s2s.js'
 import { serverStatistics } from '../../src/collectors/server-statistics.js'
 import { createStartTime } from '../../src/collectors/start-time.js'
-import { tigase } from '../../src/collectors/tigase.js'
 import { users } from '../../src/collectors/users.js'
 import { version } from '../../src/collectors/version.js'
 import { exposedName } from '../../src/metrics/names.js'
@@ -91,7 +89,7 @@ test('every family about ourselves is documented, in the words of its HELP', () 
 test('every family of a collector is documented, in the words of its HELP', () => {
   const sources = [
     ...[ping, version, createStartTime(), components, createMucRooms(), users, createS2s()],
-    ...[createEjabberdS2s(() => {}), openfire, tigase, modules, serverStatistics],
+    ...[createEjabberdS2s(() => {}), modules, serverStatistics],
   ]
   assert.deepEqual(
     sources.map(({ name }) => name),

@@ -1,19 +1,16 @@
-// Servers that Debian does not have, as their sources say that they answer; and ejabberd's refusals.
+// ejabberd's refusals, which a test does not get from a real one on demand.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createEjabberdS2s } from '../../src/collectors/ejabberd-s2s.js'
 import type { Ask, HostSource } from '../../src/collectors/host-collector.js'
 import type { Host } from '../../src/collectors/hosts.js'
-import { openfire } from '../../src/collectors/openfire.js'
-import { tigase } from '../../src/collectors/tigase.js'
 import { users } from '../../src/collectors/users.js'
 import { StanzaError } from '../../src/errors.js'
 import { readDataForm } from '../../src/xmpp/data-form.js'
 import { xml, type Element } from '../../src/xmpp/stream.js'
 
 const ADMIN = 'http://jabber.org/protocol/admin'
-const STATS = `${ADMIN}#get-server-stats`
 
 function hostOf(name: string, { commands = [] as string[], features = [] as string[] }): Host {
   return {
@@ -31,7 +28,6 @@ function askOf(answers: Readonly<Record<string, Fields | Error>>) {
   const asked: string[] = []
   const ask: Ask = {
     iq: () => Promise.reject(new StanzaError('service-unavailable', 'cancel', '')),
-    set: () => Promise.reject(new StanzaError('service-unavailable', 'cancel', '')),
     command(node, form, formType) {
       asked.push([node, JSON.stringify(form), formType].join(' ').trim())
       const answer = answers[node] ?? new StanzaError('item-not-found', 'cancel', '')
@@ -51,65 +47,6 @@ const read = (source: HostSource, host: Host, ask: Ask) => {
   assert.ok(source.appliesTo(host))
   return source.read(host, ask)
 }
-
-test('Openfire tells a component users, sessions and its start, and what is no number is missing', async () => {
-  const host = hostOf('Openfire Server', { commands: [STATS] })
-  const fields = {
-    FORM_TYPE: ADMIN,
-    name: 'Openfire',
-    version: '5.0.2',
-    uptime: '2026-11-22T18:11:05.250Z',
-    memory: '92.10 MB of 1024.00 MB (9.0%) used',
-    activeusersnum: '17',
-    sessionsnum: '21',
-  }
-  assert.deepEqual(await read(openfire, host, askOf({ [STATS]: fields }).ask), [
-    { family: 'openfire_available_users', value: 17 },
-    { family: 'openfire_available_sessions', value: 21 },
-    { family: 'openfire_start_time_seconds', value: 1795371065.25 },
-  ])
-  const odd = { ...fields, activeusersnum: 'many', uptime: 'yesterday' }
-  assert.deepEqual(await read(openfire, host, askOf({ [STATS]: odd }).ask), [
-    { family: 'openfire_available_sessions', value: 21 },
-  ])
-  assert.ok(!openfire.appliesTo(hostOf('Openfire Server', {})))
-})
-
-test("Tigase tells an admin what its session manager counts, and whom it doesn't what to change", async () => {
-  const COMMANDS = 'http://jabber.org/protocol/commands'
-  const host = hostOf('Tigase ver. 8.4.0', {})
-  const field = (name: string | undefined, value: string, type?: string) =>
-    xml('field', { var: name, type }, xml('value', {}, value))
-  const asked: string[] = []
-  const tell = (type: string, ...fields: Element[]): Ask => ({
-    ...askOf({}).ask,
-    set(to, child) {
-      asked.push(`${to} ${child.attrs['node'] ?? ''}`)
-      const x = xml('x', { xmlns: 'jabber:x:data', type }, ...fields)
-      const attrs = { xmlns: COMMANDS, node: 'stats/sess-man', status: 'executing' }
-      return Promise.resolve(xml('iq', {}, xml('command', attrs, x)))
-    },
-  })
-  const told = tell(
-    'form',
-    field('sess-man/Registered accounts', '292'),
-    field('sess-man/Open user connections', '10'),
-    field('sess-man/Uptime', '1 day, 2 hours'),
-    field('Stats level', 'INFO', 'list-single'),
-  )
-  const reading = (name: string, value: number) => ({
-    ...{ family: 'tigase_statistic', labels: { name } },
-    value,
-  })
-  assert.deepEqual(await read(tigase, host, told), [
-    reading('sess-man/Registered accounts', 292),
-    reading('sess-man/Open user connections', 10),
-  ])
-  assert.deepEqual(asked, ['stats@a.example stats/sess-man'])
-  const refused = tell('result', field('Error', 'You do not have enough permissions', 'fixed'))
-  await assert.rejects(read(tigase, host, refused), /`admins` in Tigase's config\.tdsl/)
-  assert.ok(!tigase.appliesTo(hostOf('Prosody', {})))
-})
 
 test('ejabberd is asked for its connections with an empty form, and not again when it refuses', async () => {
   let refusals = 0

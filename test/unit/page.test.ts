@@ -301,7 +301,7 @@ describe('the page', () => {
       sources: [
         { name: 'registry', help: 'All of it.' },
         { name: 'users', help: 'Numbers of users.' },
-        { name: 'tigase', help: 'Of another.' },
+        { name: 'other', help: 'Of another.' },
       ],
       job: (target) => `scrape <${target ?? 'none'}>`,
     })
@@ -325,7 +325,7 @@ describe('the page', () => {
       page,
       /users failed Numbers of users\. 200 ms a\.example has &#?\w+;too&#?\w+; many users/,
     )
-    assert.match(page, /Turned off: tigase\./)
+    assert.match(page, /Turned off: other\./)
   })
 
   test('says why the server does not answer', async () => {

@@ -371,6 +371,73 @@ test('the server is up when it answered anything, and what is from memory shows 
   assert.match(await bodyOf({ kept }, false), /^xmpp_up 0$/m)
 })
 
+const idle = () => Promise.resolve({ isIdle: true, isKept: true })
+const failuresOf = (body: string) =>
+  body.match(/(?<=^prosody_exporter_collection_failures_total)\{.* [^0]\d*$/gm) ?? []
+
+test('a collector that nobody can answer exports nothing about itself, nor while the link is down', async (t) => {
+  let isDown = false
+  const orDown = (tell: () => Promise<Partial<Collected>>) => () =>
+    isDown ? Promise.reject(new LinkError('no stream')) : tell()
+  const { scraper, pass } = tellerOf(t, {
+    busy: orDown(() => Promise.resolve({ families: FAMILIES })),
+    idle: orDown(idle),
+  })
+  for (const success of [1, 0, 1]) {
+    isDown = success === 0
+    const body = await text(await scraper.scrape(1000))
+    assert.match(
+      body,
+      new RegExp(`^prosody_exporter_collector_success\\{collector="busy"\\} ${success}$`, 'm'),
+    )
+    assert.doesNotMatch(body, /collector="idle"/)
+    pass(1000)
+  }
+})
+
+test('a collector that was idle shows its failure when the server refuses it', async (t) => {
+  let tell = idle as () => Promise<Partial<Collected>>
+  const { scraper, pass } = tellerOf(t, { some: () => tell() })
+  assert.doesNotMatch(await text(await scraper.scrape(1000)), /collector="some"/)
+  tell = fails(new StanzaError('forbidden', 'auth', ''))
+  pass(1000)
+  assert.match(await text(await scraper.scrape(1000)), /success\{collector="some"\} 0$/m)
+})
+
+test('a collector that is idle is missing for a hasty scrape too', async (t) => {
+  let tell = idle as () => Promise<Partial<Collected>>
+  const { scraper, pass } = tellerOf(t, { idle: () => tell(), busy: never })
+  const first = scraper.scrape(500)
+  await new Promise((resolve) => setImmediate(resolve))
+  pass(11_000)
+  await first
+  tell = never
+  const second = scraper.scrape(500)
+  pass(500)
+  const body = await text(await second)
+  assert.match(body, /success\{collector="busy"\} 0$/m)
+  assert.doesNotMatch(body, /collector="idle"/)
+})
+
+test('a lost link is one failure, as is a server that hangs, however many collectors it stops', async (t) => {
+  const count = async (told: Parameters<typeof tellerOf>[1]) => {
+    const body = await text(await tellerOf(t, told).scraper.scrape(1000))
+    t.mock.timers.reset()
+    return failuresOf(body)
+  }
+  const lost = fails(new LinkError('no stream'))
+  const late = fails(new TimeoutError('no answer'))
+  const works = () => Promise.resolve({ families: FAMILIES })
+  assert.deepEqual(await count({ a: lost, b: lost, c: lost }), ['{reason="link"} 1'])
+  assert.deepEqual(await count({ a: works, b: lost, c: lost }), ['{reason="link"} 1'])
+  assert.deepEqual(await count({ a: late, b: late, c: late }), ['{reason="timeout"} 1'])
+  assert.deepEqual(
+    await count({ a: works, b: late, c: late }),
+    ['{reason="timeout"} 2'],
+    'the server answers, and these two are slow',
+  )
+})
+
 test('a server that hangs is one line, however many collectors wait for it', async (t) => {
   const dead = fails(new TimeoutError('no answer'))
   const { scraper, warnings, pass } = tellerOf(t, { a: dead, b: dead, c: dead })
@@ -391,16 +458,22 @@ test('of two collectors that tell the same family the first is served', async (t
   assert.doesNotMatch(body, /^prosody_exporter_samples_invalid/m)
 })
 
-test('a failure is logged once and not at every scrape', async (t) => {
+test('a failure is logged once and not at every scrape, and another of its kind a minute later', async (t) => {
   const { scraper, calls, warnings, pass } = setUp(t)
-  for (let i = 0; i < 5; i++) {
+  const fail = async (error: Error) => {
     pass(1000)
     const scrape = scraper.scrape(1000)
-    calls.at(-1)!.reject(new CollectorError('forbidden', i < 4 ? 'not allowed' : 'statistics off'))
+    calls.at(-1)!.reject(error)
     await scrape
   }
-  assert.equal(warnings.length, 2)
+  const off = new CollectorError('forbidden', 'statistics off')
+  for (let i = 0; i < 4; i++) await fail(new CollectorError('forbidden', 'not allowed'))
+  await fail(off)
+  assert.equal(warnings.length, 1)
   assert.match(warnings[0]!, /not allowed/)
+  pass(60_000)
+  for (let i = 0; i < 4; i++) await fail(off)
+  assert.equal(warnings.length, 2)
   assert.match(warnings[1]!, /statistics off/)
 })
 

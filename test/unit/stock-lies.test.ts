@@ -9,11 +9,9 @@ import type { HostSource } from '../../src/collectors/host-collector.js'
 import { createListGuard } from '../../src/collectors/list-guard.js'
 import { modules } from '../../src/collectors/modules.js'
 import { createMucRooms } from '../../src/collectors/muc-rooms.js'
-import { openfire } from '../../src/collectors/openfire.js'
 import { createS2s } from '../../src/collectors/s2s.js'
 import { serverStatistics } from '../../src/collectors/server-statistics.js'
 import { createStartTime } from '../../src/collectors/start-time.js'
-import { tigase } from '../../src/collectors/tigase.js'
 import { users } from '../../src/collectors/users.js'
 import { LinkError, StanzaError, TimeoutError } from '../../src/errors.js'
 import { xml, type Element } from '../../src/xmpp/stream.js'
@@ -143,7 +141,6 @@ describe('the stock tier fails at', () => {
 const statistics = { identities: server(), features: [STATS] }
 const stat = (...stats: Readonly<Record<string, string>>[]) =>
   xml('query', { xmlns: STATS }, ...stats.map((attrs) => xml('stat', attrs)))
-const openfireStats = `${ADMIN}get-server-stats`
 
 const missing: readonly (readonly [string, HostSource, Omit<FakeHost, 'answer'>, Answer])[] = [
   ['statistics of no name', serverStatistics, statistics, stat({ value: '1' }, { name: '' })],
@@ -153,12 +150,6 @@ const missing: readonly (readonly [string, HostSource, Omit<FakeHost, 'answer'>,
     serverStatistics,
     statistics,
     stat({ name: 'a', value: '1e9' }, { name: 'b' }, { name: 'c', value: 'Infinity' }),
-  ],
-  [
-    "Openfire's figures without a form",
-    openfire,
-    { identities: server('Openfire'), commands: [openfireStats] },
-    command(openfireStats),
   ],
 ]
 
@@ -170,17 +161,6 @@ describe('nothing is told of', () => {
       assert.equal(failure, undefined)
     })
   }
-})
-
-test('Tigase that answers with no form has failed', async () => {
-  const host = { identities: [['server', 'im', 'Tigase']] as const }
-  const fake = serverOf({
-    'a.example': host,
-    'stats@a.example': { answer: () => xml('command', { xmlns: NS_COMMANDS, node: 'x' }) },
-  })
-  const { samples, failure } = await collectorOf(fake, tigase)()
-  assert.deepEqual(samples, [])
-  assert.equal(reasonOf(failure), 'decode')
 })
 
 test('ejabberd whose command fails otherwise than by refusing is asked again', async () => {

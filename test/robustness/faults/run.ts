@@ -47,7 +47,7 @@ export async function runScenario(
     `--web.listen-address=127.0.0.1:${port}`,
     ...(scenario.tls ? [`--web.config.file=${(await encryption()).configFile}`] : []),
     ...['ping', 'version', 'start_time', 'components', 'muc_rooms', 'server_statistics']
-      .concat(['users', 's2s', 'modules', 'ejabberd_s2s', 'openfire', 'tigase'])
+      .concat(['users', 's2s', 'modules', 'ejabberd_s2s'])
       .map((name) => `--no-collector.${name}`),
   ]
   const env = {

@@ -5,7 +5,8 @@ import { createRequire } from 'node:module'
 import type { Random } from '../../support/random.js'
 import type { Time } from './time.js'
 
-export type Mode = 'well' | 'stall' | 'drop up' | 'drop down' | 'slow' | 'refuse' | 'silent'
+export type Mode =
+  'well' | 'stall' | 'drop up' | 'drop down' | 'slow' | 'refuse' | 'silent' | 'black hole'
 
 /** The server's end of a connection. */
 export type Peer = {
@@ -18,6 +19,10 @@ export type Peer = {
 
 export type Network = {
   mode: Mode
+  /** Error code of a dial that is refused. */
+  refusal: string
+  /** Dials so far. */
+  dials(): number
   /** Connections that the client has not destroyed. */
   open(): number
   endAll(kind: 'reset' | 'close'): void
@@ -29,8 +34,11 @@ const SLOW_MS = 400
 
 export function createNetwork(time: Time, random: Random, accept: (peer: Peer) => void): Network {
   const sockets = new Set<FakeSocket>()
+  let dials = 0
   const network: Network = {
     mode: 'well',
+    refusal: 'ECONNREFUSED',
+    dials: () => dials,
     open: () => sockets.size,
     endAll(kind) {
       for (const socket of [...sockets]) socket.peer.end(kind)
@@ -84,9 +92,12 @@ export function createNetwork(time: Time, random: Random, accept: (peer: Peer) =
 
     connect(): void {
       sockets.add(this)
+      dials++
       const dial = (): void => {
         if (this.destroyed) return
-        if (network.mode === 'refuse') this.fail('ECONNREFUSED')
+        if (network.mode === 'refuse') this.fail(network.refusal)
+        // This dial is lost for good, as is a question to a name server that dies.
+        else if (network.mode === 'black hole') return
         // As TCP does, which sends its SYN again.
         else if (network.mode === 'stall') time.after(100, dial)
         else {

@@ -1,0 +1,55 @@
+import { CommandError, DecodeError, NotHandledError, StanzaError } from '../errors.js'
+import { own } from '../own.js'
+import { runCommand } from '../xmpp/command.js'
+import type { Connection } from '../xmpp/connection.js'
+import { xml } from '../xmpp/stream.js'
+import { REGISTRY_NODE } from './registry-page.js'
+
+// The module reads 8 KB of names.
+const MAX_NAMES_LENGTH = 8000
+const ANSWER_MS = 10_000
+
+/**
+ * Asks the companion module which of these names are hosts of this server: a question to any other
+ * name would make Prosody connect to that server.
+ *
+ * @returns Undefined without the module, or with one that does not know the question.
+ * @throws {LinkError | TimeoutError}
+ * @see prosody-modules/mod_adhoc_statistics/README.md, "Hosts"
+ */
+export async function askServedHosts(
+  connection: Pick<Connection, 'request'>,
+  names: readonly string[],
+): Promise<ReadonlySet<string> | undefined> {
+  const served = new Set<string>()
+  try {
+    for (const text of chunksOf(names)) {
+      const payload = xml('hosts', { xmlns: REGISTRY_NODE }, text)
+      const options = { payload, timeoutMs: ANSWER_MS }
+      const { element } = await runCommand(connection, REGISTRY_NODE, options)
+      const answer = element.getChildText('hosts', REGISTRY_NODE)
+      if (answer === null) return undefined
+      for (const name of answer.split(/\s+/)) served.add(own(name))
+    }
+  } catch (error) {
+    if (isRefusal(error)) return undefined
+    throw error
+  }
+  return served
+}
+
+function isRefusal(error: unknown): boolean {
+  return [NotHandledError, StanzaError, CommandError, DecodeError].some(
+    (each) => error instanceof each,
+  )
+}
+
+function chunksOf(names: readonly string[]): string[] {
+  const chunks: string[] = []
+  for (const name of names) {
+    const last = chunks.at(-1)
+    if (last === undefined || last.length + name.length >= MAX_NAMES_LENGTH) chunks.push(name)
+    else chunks[chunks.length - 1] = `${last} ${name}`
+  }
+  return chunks
+}

@@ -1,0 +1,126 @@
+// Prosody connects to whatever domain it does not have: the exporter never asks one.
+
+import assert from 'node:assert/strict'
+import { describe, test, type TestContext } from 'node:test'
+import { withExporterFor } from '../support/exporter.js'
+import {
+  prosodyVersions,
+  withProsody,
+  type ProsodyConfig,
+  type TestProsody,
+} from '../support/prosody.js'
+import { sampleValue, untilUp } from '../support/real.js'
+import { startTap } from '../support/tap.js'
+
+const SCRAPES = 10
+
+/** Scrapes a Prosody and counts the stanzas to each domain, the search for hosts and the rest. */
+async function scrape(t: TestContext, prosody: TestProsody, flags: readonly string[] = []) {
+  const tap = await startTap(t, prosody.ports.component)
+  const exporter = await withExporterFor(
+    t,
+    { ...prosody, service: tap.service, statsDomains: prosody.statsDomains },
+    { stock: true, flags, env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' } },
+  )
+  await untilUp(exporter)
+  const count = (from = 0) => {
+    const counts: Record<string, number> = {}
+    for (const { name, attrs } of tap.stanzas().slice(from)) {
+      const { from = '', to = '' } = attrs
+      if (name === 'iq' && from === prosody.statsDomains[0]) counts[to] = (counts[to] ?? 0) + 1
+    }
+    return counts
+  }
+  const before = tap.stanzas().length
+  let text = ''
+  for (let i = 0; i < SCRAPES; i++) ({ text } = await exporter.get('/metrics'))
+  assert.equal(sampleValue(text, 'xmpp_up'), 1)
+  return { text, asked: Object.keys(count()).sort(), perScrape: count(before) }
+}
+
+/** Lines of Prosody's log about a connection to another server. */
+const attempts = (prosody: TestProsody) =>
+  prosody
+    .log()
+    .split('\n')
+    .filter((line) => /s2sout[0-9a-f]{6}|outgoing connection/.test(line))
+
+const cases: readonly (readonly [
+  what: string,
+  config: ProsodyConfig,
+  asked: readonly string[],
+  flags?: readonly string[],
+])[] = [
+  [
+    'a parent of the parent',
+    { hosts: ['example.com'], statsDomains: ['stats.xmpp.example.com'] },
+    ['example.com', 'rooms.example.com', 'stats.xmpp.example.com'],
+  ],
+  [
+    'a disabled parent',
+    {
+      statsDomains: ['stats.off.example'],
+      extra: 'VirtualHost "off.example"\n  enabled = false',
+    },
+    ['stats.off.example'],
+  ],
+  [
+    'a parent that is no host at all',
+    { hosts: ['example.com'], statsDomains: ['metrics.internal'] },
+    ['metrics.internal'],
+  ],
+  [
+    'a parent that lists services elsewhere',
+    {
+      statsDomains: ['stats.one.example'],
+      globals: { disco_items: '{ { "elsewhere.test"; "of others" } }' },
+    },
+    ['one.example', 'rooms.one.example', 'stats.one.example'],
+  ],
+  [
+    'a host that is named wrongly',
+    { statsDomains: ['stats.one.example'] },
+    ['one.example', 'rooms.one.example', 'stats.one.example'],
+    ['--xmpp.host=one.example', '--xmpp.host=typo.one.example'],
+  ],
+]
+
+for (const version of prosodyVersions) {
+  describe(`Prosody ${version} connects to no other server`, { concurrency: 2 }, () => {
+    for (const [what, config, asked, flags] of cases) {
+      test(`with ${what}`, async (t) => {
+        const prosody = await withProsody(t, { version, logLevel: 'debug', ...config })
+        const scraped = await scrape(t, prosody, flags)
+        assert.deepEqual(scraped.asked, asked)
+        const own = prosody.statsDomains[0]!
+        assert.equal(scraped.perScrape[own], SCRAPES, 'one page of the registry each')
+        for (const jid of asked) {
+          if (jid === own) continue
+          // A ping, or a question for the number of rooms.
+          assert.equal(scraped.perScrape[jid], SCRAPES, jid)
+        }
+        assert.deepEqual(attempts(prosody), [])
+      })
+    }
+  })
+
+  test(`Prosody ${version} without the module is asked about the parent once`, async (t) => {
+    const prosody = await withProsody(t, {
+      version,
+      logLevel: 'debug',
+      hosts: ['example.com'],
+      statsDomains: ['metrics.internal'],
+      statsOptions: { modules_enabled: undefined },
+    })
+    const tap = await startTap(t, prosody.ports.component)
+    const exporter = await withExporterFor(
+      t,
+      { ...prosody, service: tap.service },
+      { stock: true, env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' } },
+    )
+    for (let i = 0; i < SCRAPES; i++) await exporter.get('/metrics')
+    const guesses = tap.stanzas().filter(({ attrs }) => attrs['to'] === 'internal')
+    assert.equal(guesses.length, 1)
+    assert.notDeepEqual(attempts(prosody), [], 'such an attempt is in the log')
+  })
+}

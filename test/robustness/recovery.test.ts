@@ -1,0 +1,202 @@
+// How soon the stream is up again after an outage, by a clock that the test moves.
+
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import type { Log } from '../../src/log.js'
+import { createConnection } from '../../src/xmpp/connection.js'
+import { createNetwork, type Mode, type Peer } from './simulation/network.js'
+import { createTime, type Time } from './simulation/time.js'
+import { createRandom } from '../support/random.js'
+
+const MINUTE_MS = 60_000
+const silent: Log = { debug() {}, info() {}, warn() {}, error() {} }
+
+const HEADER =
+  "<?xml version='1.0'?><stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' id='x'>"
+const streamError = (condition: string) =>
+  `${HEADER}<stream:error><${condition} xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>`
+
+/** What a server that is well does. */
+function takeIn(peer: Peer): void {
+  peer.onData = (text) => {
+    if (text.includes('<stream:stream')) peer.send(HEADER)
+    else if (text.startsWith('<handshake')) peer.send('<handshake/>')
+  }
+}
+
+/** What is wrong: with the network, or with what each connection is told. */
+type Outage =
+  | { readonly network: Mode; readonly refusal?: string }
+  | { readonly says: string; readonly at?: 'connect' | 'header' | 'handshake' }
+  | { readonly closes: 'reset' | 'close' }
+
+const outages: Readonly<Record<string, Outage>> = {
+  'nothing listens': { network: 'refuse' },
+  'the host is unreachable': { network: 'refuse', refusal: 'EHOSTUNREACH' },
+  'the name has no address': { network: 'refuse', refusal: 'ENOTFOUND' },
+  'the name server fails': { network: 'refuse', refusal: 'EAI_AGAIN' },
+  'packets are lost, and sent again': { network: 'stall' },
+  'packets are lost for good': { network: 'black hole' },
+  'the server accepts connections and says nothing': { network: 'silent' },
+  'the server hears nothing': { network: 'drop up' },
+  'nothing of the server arrives': { network: 'drop down' },
+  'connections are reset': { closes: 'reset' },
+  'connections are closed': { closes: 'close' },
+  'another server has the port': { says: 'HTTP/1.1 400 Bad Request\r\n\r\n<html>', at: 'header' },
+  'a TLS server has the port': { says: '\u0015\u0003\u0001\u0000\u0002\u0002\u0046', at: 'header' },
+  ...Object.fromEntries(
+    [
+      ...['conflict', 'host-unknown', 'not-authorized', 'system-shutdown', 'invalid-namespace'],
+      ...['policy-violation', 'resource-constraint', 'internal-server-error', 'reset'],
+    ].map((condition) => [
+      `the server refuses the component: ${condition}`,
+      { says: streamError(condition), at: 'header' as const },
+    ]),
+  ),
+  'the server refuses the handshake': {
+    says: streamError('not-authorized').slice(HEADER.length),
+    at: 'handshake',
+  },
+}
+
+/** A connection to a server that is taken away and given back. */
+function setUp(time: Time, chance: number) {
+  let outage: Outage | undefined
+  const network = createNetwork(time, createRandom(1), (peer) => {
+    takeIn(peer)
+    if (!outage || 'network' in outage) return
+    if ('closes' in outage) {
+      peer.end(outage.closes)
+      return
+    }
+    const { says, at } = outage
+    const take = peer.onData
+    peer.onData = (text) => {
+      if (at === 'header' || text.startsWith('<handshake')) peer.send(says)
+      else take(text)
+    }
+  })
+  const connection = createConnection({
+    ...{ service: 'xmpp://127.0.0.1:5347', domain: 'stats.example', secret: 'x', version: '0' },
+    ...{ log: silent, now: time.now, random: () => chance },
+  })
+  return {
+    connection,
+    network,
+    async end() {
+      const stopped = connection.stop()
+      await time.pass(1000)
+      await stopped
+      network.end()
+      time.end()
+    },
+    begin(what: Outage) {
+      outage = what
+      network.mode = 'network' in what ? what.network : 'well'
+      network.refusal = ('refusal' in what && what.refusal) || 'ECONNREFUSED'
+      network.endAll('reset')
+    },
+    giveBack() {
+      outage = undefined
+      network.mode = 'well'
+    },
+  }
+}
+
+/** Milliseconds until the stream is up, by the clock. */
+async function untilOnline(time: Time, isOnline: () => boolean, limitMs: number): Promise<number> {
+  const startedAt = time.now()
+  while (!isOnline() && time.now() - startedAt < limitMs) await time.pass(100)
+  return time.now() - startedAt
+}
+
+describe('the stream is up again in time after', () => {
+  for (const [what, outage] of Object.entries(outages)) {
+    test(what, async () => {
+      for (const [minutes, limitMs] of [
+        [1 / 60, 5000],
+        [1 / 2, 5000],
+        [1.25, 5000],
+        [9.99, 5000],
+        [60, 10_000],
+      ] as const) {
+        for (const chance of [0, 0.6, 0.999]) {
+          const time = createTime()
+          const { connection, network, begin, giveBack, end } = setUp(time, chance)
+          try {
+            connection.start()
+            await untilOnline(time, connection.isConnected, 1000)
+            await time.pass(MINUTE_MS)
+            begin(outage)
+            const before = network.dials()
+            await time.pass(minutes * MINUTE_MS)
+            assert.equal(connection.isConnected(), false, 'it is an outage')
+            const dials = network.dials() - before
+            // On average one in 1.5 s; after ten minutes one in 4 s.
+            const most = 10 + Math.min(minutes, 10) * 40 + Math.max(minutes - 10, 0) * 15
+            assert.equal(dials > most, false, `${dials} dials in ${minutes} minutes`)
+            giveBack()
+            const tookMs = await untilOnline(time, connection.isConnected, 60_000)
+            assert.equal(
+              tookMs > limitMs,
+              false,
+              `up ${tookMs} ms after an outage of ${minutes} minutes, at chance ${chance}`,
+            )
+          } finally {
+            await end()
+          }
+        }
+      }
+    })
+  }
+})
+
+test('two exporters of one component evict each other once a minute at the most in the long run', async () => {
+  const time = createTime()
+  const random = createRandom(7)
+  let current: Peer | undefined
+  // As Prosody does with component_conflict_resolve = "kick_old".
+  const network = createNetwork(time, random, (peer) => {
+    takeIn(peer)
+    const take = peer.onData
+    peer.onData = (text) => {
+      if (text.startsWith('<handshake')) {
+        current?.send(streamError('conflict').slice(HEADER.length))
+        current?.end('close')
+        current = peer
+      }
+      take(text)
+    }
+  })
+  const make = () =>
+    createConnection({
+      ...{ service: 'xmpp://127.0.0.1:5347', domain: 'stats.example', secret: 'x', version: '0' },
+      ...{ log: silent, now: time.now, random: () => random.below(1000) / 1000 },
+    })
+  const [first, second] = [make(), make()]
+  const connects = () => first.connects() + second.connects()
+  try {
+    first.start()
+    await time.pass(1000)
+    second.start()
+    await time.pass(10 * MINUTE_MS)
+    const before = connects()
+    await time.pass(60 * MINUTE_MS)
+    const perMinute = (connects() - before) / 60
+    assert.equal(perMinute > 2, false, `${perMinute} evictions a minute by two exporters`)
+    // One of them is always there.
+    assert.equal(first.isConnected() || second.isConnected(), true)
+    const stopped = second.stop()
+    await time.pass(MINUTE_MS + 1000)
+    await stopped
+    assert.equal(first.isConnected(), true, 'the other has it for itself')
+    await time.pass(10 * MINUTE_MS)
+    assert.equal(first.isConnected(), true)
+  } finally {
+    const stopped = Promise.all([first.stop(), second.stop()])
+    await time.pass(1000)
+    await stopped
+    network.end()
+    time.end()
+  }
+})
