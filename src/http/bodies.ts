@@ -1,0 +1,156 @@
+import { ServerResponse } from 'node:http'
+import { Http2ServerResponse, type Http2Stream } from 'node:http2'
+
+/**
+ * What all bodies under way may take: so many bytes, or so many times the longest of them. A client is
+ * watched for `stoppedMs` before it can be cut off.
+ */
+const LIMIT = { bytes: 32 * 1024 * 1024, longest: 4, stoppedMs: 5000, everyMs: 1000 }
+// TLS encrypts, and HTTP/2 copies, all that it is handed. A client gets no more than this ahead.
+const CHUNK_BYTES = 16 * 1024
+// A client that would need longer than this for a whole body has as good as stopped.
+const SLOWEST_MS = 60_000
+
+export type AnyResponse = ServerResponse | Http2Stream
+
+/** A body on its way to one client; the bytes are the same for all clients of a snapshot. */
+type Body = {
+  readonly bytes: Uint8Array
+  /** How many of the bytes have left the process. */
+  received: number
+  watched: { readonly atMs: number; readonly received: number }
+  isStopped: boolean
+  readonly connection: { readonly destroyed: boolean; destroy(): unknown }
+}
+
+export type Bodies = {
+  /** Options for node:http, node:https and node:http2: responses that `end` a long body in chunks. */
+  readonly classes: {
+    readonly ServerResponse: typeof ServerResponse
+    readonly Http1ServerResponse: typeof ServerResponse
+    readonly Http2ServerResponse: typeof Http2ServerResponse
+  }
+  /** Whether the whole body was handed over, and the client has not received all of it. */
+  isUnderway(response: AnyResponse): boolean
+  /** The size of all bodies under way, each counted once, and of what is buffered for each client. */
+  bytes(): number
+  close(): void
+}
+
+/**
+ * Response bodies that clients have not received yet. Each body is written in chunks, the next one when
+ * the client has taken the one before: over plain HTTP, TLS and HTTP/2 alike a client that stops reading
+ * costs little but the body, which other clients of the snapshot share. When all bodies under way exceed
+ * the limit, clients that have stopped are cut off, the oldest first.
+ */
+export function createBodies(limit = LIMIT): Bodies {
+  const underway = new Map<AnyResponse, Body>()
+
+  function send(response: ServerResponse | Http2ServerResponse, bytes: Uint8Array, end: End): void {
+    const [key, connection] =
+      'stream' in response ? [response.stream, response.stream] : [response, response.req.socket]
+    const watched = { atMs: performance.now(), received: 0 }
+    const body: Body = { bytes, received: 0, watched, isStopped: false, connection }
+    underway.set(key, body)
+    key.once('close', () => underway.delete(key))
+    let written = 0
+    const writeNext = (error?: Error | null): void => {
+      if (error || connection.destroyed) return
+      body.received = written
+      const chunk = bytes.subarray(written, written + CHUNK_BYTES)
+      written += chunk.length
+      if (written === bytes.length) end(chunk)
+      else (response as ServerResponse).write(chunk, writeNext)
+    }
+    writeNext()
+  }
+
+  class Http1Response extends ServerResponse {
+    override end(chunk?: unknown, encoding?: unknown, callback?: unknown): this {
+      const end = (last: unknown) => super.end(last, encoding as never, callback as never)
+      const isLong = chunk instanceof Uint8Array && chunk.length > CHUNK_BYTES
+      if (!isLong || this.req.socket.destroyed) return end(chunk)
+      send(this, chunk, end)
+      return this
+    }
+  }
+
+  // Short bodies too: one connection has many streams.
+  class Http2Response extends Http2ServerResponse {
+    override end(chunk?: unknown, encoding?: unknown, callback?: unknown): this {
+      const end = (last: unknown) => super.end(last as never, encoding as never, callback as never)
+      const isBody = chunk instanceof Uint8Array && chunk.length > 0
+      if (!isBody || this.stream.destroyed) return end(chunk)
+      send(this, chunk, end)
+      return this
+    }
+  }
+
+  function watch(): void {
+    const now = performance.now()
+    for (const [response, body] of underway) {
+      // A response that waits behind another one of its connection has no event "close".
+      if (body.connection.destroyed) underway.delete(response)
+      if ('session' in response) keepReading(response)
+      const { atMs, received } = body.watched
+      if (now - atMs < limit.stoppedMs) continue
+      const share = (body.received - received) / body.bytes.length
+      body.isStopped = share < (now - atMs) / SLOWEST_MS
+      body.watched = { atMs: now, received: body.received }
+    }
+    cutOffStopped()
+  }
+
+  function cutOffStopped(): void {
+    const { clients, total, longest } = count()
+    const most = Math.max(limit.bytes, limit.longest * longest)
+    let held = total
+    for (const { bytes, isStopped, connection } of underway.values()) {
+      if (held <= most) return
+      if (!isStopped) continue
+      const others = clients.get(bytes)! - 1
+      clients.set(bytes, others)
+      held -= buffered(bytes) + (others === 0 ? bytes.length : 0)
+      connection.destroy()
+    }
+  }
+
+  function count() {
+    const clients = new Map<Uint8Array, number>()
+    let [total, longest] = [0, 0]
+    for (const { bytes } of underway.values()) {
+      const before = clients.get(bytes) ?? 0
+      clients.set(bytes, before + 1)
+      longest = Math.max(longest, bytes.length)
+      total += buffered(bytes) + (before === 0 ? bytes.length : 0)
+    }
+    return { clients, total, longest }
+  }
+
+  const timer = setInterval(watch, limit.everyMs).unref()
+  return {
+    classes: {
+      ServerResponse: Http1Response as never,
+      Http1ServerResponse: Http1Response as never,
+      Http2ServerResponse: Http2Response as never,
+    },
+    isUnderway: (response) => underway.has(response),
+    bytes: () => count().total,
+    close: () => {
+      clearInterval(timer)
+    },
+  }
+}
+
+/**
+ * COMPAT Node.js 22 and earlier: a session that cannot write stops reading, and then does not notice that
+ * its client has gone.
+ */
+function keepReading({ session }: Http2Stream): void {
+  const socket = session?.socket as { _handle?: { readStart?: () => unknown } } | undefined
+  socket?._handle?.readStart?.()
+}
+
+type End = (last: Uint8Array) => unknown
+
+const buffered = (bytes: Uint8Array) => Math.min(bytes.length, CHUNK_BYTES)
