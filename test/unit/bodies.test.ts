@@ -15,7 +15,7 @@ const MB = 1024 * 1024
 const COUNT = 20
 // More than the kernel's buffers hold.
 const LENGTH = 10 * MB
-const CHUNK_BYTES = 16 * 1024
+const CLIENT_BYTES = 160 * 1024
 const [PLAIN, TLS, HTTP2] = TRANSPORTS
 const TRANSPORT_OF = {
   HTTP: PLAIN!,
@@ -61,9 +61,9 @@ for (const how of STOPPED) {
 
     test('share one body, and are left alone below the limit', async () => {
       const body = new Uint8Array(LENGTH).fill(97)
-      const { bodies, port } = await start(() => body, 11 * MB)
+      const { bodies, port } = await start(() => body, 14 * MB)
       const clients = await stop(port)
-      const all = LENGTH + COUNT * CHUNK_BYTES
+      const all = LENGTH + COUNT * CLIENT_BYTES
       await until(() => bodies.bytes() === all, { what: 'all have begun' })
       const { bytes } = await ask(transport, `${transport.scheme}://127.0.0.1:${port}/`)
       assert.equal(bytes.length, LENGTH)
