@@ -107,7 +107,7 @@ export const configSchema = z
           z.boolean(),
         ),
         socket_mode: optional(
-          'Permissions of the Unix sockets to listen on, octal, e.g. "0660". Default: by the umask, ' +
+          'Permissions of the Unix sockets to listen on, octal, e.g. 0660. Default: by the umask, ' +
             '0660 with socket_group.',
           z.union([text(/^0?[67][0-7]{2}$/), z.int()]),
         ),

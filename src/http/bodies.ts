@@ -7,7 +7,9 @@ import { Http2ServerResponse, type Http2Session, type Http2Stream } from 'node:h
  */
 const LIMIT = { bytes: 32 * 1024 * 1024, longest: 4, stoppedMs: 5000, everyMs: 1000 }
 // TLS encrypts, and HTTP/2 copies, all that it is handed: a client gets no more than this ahead.
-const CHUNK_BYTES = 64 * 1024
+const CHUNK_BYTES = 32 * 1024
+// What one connection holds of a body that is no longer need not be counted.
+const SHORT_BYTES = 64 * 1024
 // Plain HTTP sends the shared bytes themselves, and few writes are faster. How much of a chunk has left
 // Node.js does not say, so twelve or so tell how fast a client of a long body is.
 const PLAIN_CHUNK_BYTES = 1.25 * 1024 * 1024
@@ -74,7 +76,7 @@ export function createBodies(limit = LIMIT): Bodies {
 
   class Http1Response extends ServerResponse {
     override end(chunk?: unknown, encoding?: unknown, callback?: unknown): this {
-      const isLong = chunk instanceof Uint8Array && chunk.length > CHUNK_BYTES
+      const isLong = chunk instanceof Uint8Array && chunk.length > SHORT_BYTES
       if (!isLong || this.req.socket.destroyed) {
         return super.end(chunk, encoding as never, callback as never)
       }

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 
 // What @hono/node-server takes as it is.
-const ORDINARY_HOST = /^[a-z0-9._-]+(?::[1-9]\d{0,4})?$/
+const ORDINARY_HOST = /^[a-z0-9._-]+(?::(?:[1-5]\d{4}|[1-9]\d{0,3}))?$/
 // RFC 3986 §3.2.2 and §3.2.3: an IP literal or a registered name, and a port that can be empty.
 const HOST = /^(\[[\da-fA-F:.]+\]|(?:[\w.~!$&'()*+,;=-]|%[\da-fA-F]{2})*)(?::(\d*))?$/
 const ABSOLUTE = /^https?:\/\/([^/?#]*)(.*)$/is

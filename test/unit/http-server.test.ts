@@ -1,16 +1,18 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer, get, type IncomingMessage, type RequestOptions } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import process from 'node:process'
 import { text as readText } from 'node:stream/consumers'
 import { afterEach, beforeEach, describe, test } from 'node:test'
 import { Hono } from 'hono'
 import { until } from '../../scripts/process.js'
 import type { ListenAddress } from '../../src/http/listen-address.js'
 import { listen, type Listener, type ListenerOptions } from '../../src/http/server.js'
+import { boundPrivately, setAccess } from '../../src/http/unix-socket.js'
 import { createFakeApp, createFakeLog } from '../support/fake-app.js'
 import { ask as askOver, TRANSPORTS, type Asked } from '../support/transports.js'
 
@@ -130,6 +132,57 @@ for (const transport of TRANSPORTS) {
       assert.match(await exchange(port, 'GET /metrics HTTP/1.0\r\n\r\n'), /^HTTP\/1\.1 200 /)
       assert.match(await exchange(port, 'GET /metrics HTTP/1.1\r\n\r\n'), /^HTTP\/1\.1 400 /)
       assert.match(await exchange(port, 'nonsense\r\n\r\n'), /^HTTP\/1\.1 400 /)
+    })
+
+    test('accepts every valid form of a target and of a host', async () => {
+      const { port } = await serveOver(createFakeApp({ servers: ['one'] }).app)
+      const get = (target: string, host: string) =>
+        exchange(port, `GET ${target} HTTP/1.1\r\n${host}\r\nConnection: close\r\n\r\n`)
+      for (const [target, host] of [
+        ['/metrics', 'Host: name:'],
+        ['/metrics', 'Host:'],
+        ['/metrics', 'HOST: NAME'],
+        ['/metrics', 'Host: :9347'],
+        ['/metrics', 'Host: [0:0::1]'],
+        ['/metrics', 'Host: a%20b'],
+        ['/metrics', 'Host: 256.1.1.1'],
+        ['/metrics', 'Host: name:99999'],
+        ['http://name/metrics', 'Host: other'],
+        ['HTTP://NAME:/metrics', 'Host: other'],
+        ['http://name/metrics?collect[]=ping', 'Host: '],
+        ['/metrics', 'Host: x\r\nAccept:'],
+        ['/metrics', 'Host: x\r\nAccept: ;;,q=;*/*;q=1.0000'],
+        ['/metrics', 'Host: x\r\nAccept: text/plain\r\nAccept: */*;q=0.1'],
+        ['/metrics', 'Host: x\r\nAccept-Encoding:\r\nAccept-Encoding: gzip;q=0'],
+        ['/metrics', 'Host: x\r\nUser-Agent: caf\u00e9'],
+        ['/metrics', 'Host: x\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk'],
+        ['/metrics', 'Host: x\r\nExpect: 100-continue'],
+      ] as const) {
+        assert.match(
+          await get(target, host),
+          /^HTTP\/1\.1 (?:100 Continue\r\n\r\nHTTP\/1\.1 )?200 /,
+          `${target} ${host}`,
+        )
+      }
+      const listed = await get('HTTP://Name:/sd', 'Host: other')
+      assert.match(listed, /"targets":\["name"\]/, 'the host of the target replaces the header')
+      for (const host of [
+        'Host: a b',
+        'Host: a/b',
+        'Host: user@a',
+        'Host: [::1',
+        'Host: a\u00e9',
+      ]) {
+        assert.match(await get('/metrics', host), /^HTTP\/1\.1 400 /, host)
+      }
+    })
+
+    test('tells of the server as a whole what OPTIONS allows', async () => {
+      const { port } = await serveOver(createFakeApp().app)
+      const request = 'OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'
+      const answer = await exchange(port, request)
+      assert.match(answer, /^HTTP\/1\.1 204 /)
+      assert.match(answer, /\r\nAllow: GET, HEAD, OPTIONS\r\n/)
     })
 
     test('refuses TRACE, CONNECT and a method with a body without harm', async () => {
@@ -271,6 +324,45 @@ describe('the addresses of the server', { timeout: 300_000 }, () => {
     assert.ok(existsSync(path))
     await close(0)
     assert.ok(!existsSync(path))
+  })
+
+  const modeOf = (path: string) => statSync(path).mode & 0o777
+
+  test('gives a Unix socket its mode and its group, and leaves the umask as it was', async () => {
+    const umask = process.umask()
+    const group = { id: process.getgid!(), source: '--web.socket-group' }
+    const mode = { value: 0o666, source: '--web.socket-mode' }
+    for (const [name, socketAccess, expected] of [
+      ['both', { mode, group }, 0o666],
+      ['mode', { mode, group: undefined }, 0o666],
+      ['group', { mode: undefined, group }, 0o660],
+      ['none', { mode: undefined, group: undefined }, 0o777 & ~umask],
+    ] as const) {
+      const path = join(directory, name)
+      await serve(createFakeApp().app, [{ path }], { socketAccess })
+      assert.equal(modeOf(path).toString(8), expected.toString(8), name)
+      assert.equal(statSync(path).gid, group.id)
+      assert.equal((await ask('http://x/-/healthy', { socketPath: path })).status, 200)
+    }
+    assert.equal(process.umask(), umask)
+  })
+
+  test('lets nobody else connect to a Unix socket before it has its mode', () => {
+    const path = join(directory, 'x.sock')
+    const server = createServer()
+    boundPrivately({ mode: { value: 0o666, source: '' }, group: undefined }, () => {
+      server.listen(path)
+    })
+    assert.equal(modeOf(path).toString(8), '600')
+    server.close()
+  })
+
+  test('says in one line which setting of a Unix socket is not permitted', () => {
+    const path = join(directory, 'none')
+    const group = { id: 33, source: '--web.socket-group' }
+    assert.throws(() => {
+      setAccess(path, { mode: undefined, group })
+    }, /^Error: --web\.socket-group: cannot give the socket group 33: ENOENT; run it as a member of that group/)
   })
 
   test('replaces a socket file that a dead process left', async () => {
