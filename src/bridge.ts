@@ -109,6 +109,7 @@ export function createBridge(
         created: running.exposition.created,
         ...(names && { names }),
       }),
+    isFailure: ({ up }) => web.failWhenDown && !up,
     isReady: () => servers.all().some((server) => server.isReady()),
     addRoutes: (hono, serve) => {
       if (hasPage) page.addTo(hono)
@@ -126,12 +127,13 @@ export function createBridge(
     },
   })
 
-  /** Of several servers: ourselves, and which of them answer. */
+  /** Of several servers: ourselves, and which of them answer. One that is down is no failure of all. */
   function overview(): Snapshot {
     const up = servers.all().map((each) => [each.config.name, Number(each.isUp())] as const)
     const families = [upFamily(up), ...own()]
     const { created } = running.exposition
     return {
+      up: true,
       families,
       exposition: createExposition(families, { created }),
       ofCollectors: () => families,
@@ -167,6 +169,7 @@ export function createBridge(
       try {
         listener = await listen(app, config.web.listenAddresses, requestLog, {
           gate: gate && gateOf(gate),
+          socketAccess: web.socketAccess,
           maxConnections: connectionsFor(processFigures().maxFds),
         })
       } catch (error) {

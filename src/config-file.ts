@@ -83,7 +83,7 @@ type Value = string | number | boolean | readonly string[]
 type ToGiven = (path: Path, text: string) => Given
 
 function sectionValues(
-  { collection = {}, exposition = {}, page = {}, limits = {} }: ConfigFile,
+  { collection = {}, exposition = {}, web = {}, page = {}, limits = {} }: ConfigFile,
   given: ToGiven,
 ): Values {
   const values = new Map<string, readonly Given[]>()
@@ -98,6 +98,7 @@ function sectionValues(
   }
   section('collection', collection)
   section('exposition', exposition)
+  section('web', web)
   section('page', page)
   section('limits', limits)
   return values
@@ -162,6 +163,9 @@ function describe(yaml: YamlFile, issue: Issue): string {
     const got = issue.code === 'too_small' ? 'an empty list' : yaml.shown(pathOf(issue), false)
     return `expected ${listed(NAME_SCHEMES)}, or a list of them, got ${got}`
   }
+  if (/^web\.socket_/.test(path.join('.'))) {
+    return `expected text or a whole number, got ${yaml.shown(path, false)}`
+  }
   if (issue.code === 'unrecognized_keys') return unknownKey(issue.keys[0]!, path)
   if (issue.code === 'invalid_key') return 'expected the name of a label, got another'
   if (issue.code === 'too_small' && issue.origin === 'array') return 'expected a server, got none'
@@ -185,13 +189,14 @@ const KINDS: Readonly<Record<string, string>> = {
 }
 
 const KEYS: Readonly<Record<string, string>> = {
-  '': 'servers, collection, exposition, registry, page or limits',
+  '': 'servers, collection, exposition, registry, web, page or limits',
   servers: 'name, service, domain, secret_file, hosts or collectors',
   'servers.collectors': listed(COLLECTORS.map(({ name }) => name)),
   collection: 'min_age, timeout or serve_stale_for',
   exposition: 'names, created or timestamps',
   registry: 'drop',
   'registry.drop': 'family or labels',
+  web: 'fail_when_down, socket_mode or socket_group',
   page: 'interval',
   limits: 'series or label_value_length',
 }

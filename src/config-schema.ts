@@ -107,6 +107,24 @@ export const configSchema = z
       "Prosody's own statistics.",
       z.strictObject({ drop: section('What is not served.', z.array(dropRule)) }),
     ),
+    web: section(
+      'What is served over HTTP; read at the start only.',
+      z.strictObject({
+        fail_when_down: optional(
+          'Status 503 while the server is down, for /metrics of one server and for /probe. Default: false.',
+          z.boolean(),
+        ),
+        socket_mode: optional(
+          'Permissions of the Unix sockets to listen on, octal, e.g. 0660. Default: by the umask, ' +
+            '0660 with socket_group.',
+          z.union([text(/^0?[67][0-7]{2}$/), z.int()]),
+        ),
+        socket_group: optional(
+          'Group of the Unix sockets to listen on, a name or a number.',
+          z.union([text(/./), z.int().min(0)]),
+        ),
+      }),
+    ),
     page: section(
       'The page for people at /.',
       z.strictObject({

@@ -2,6 +2,7 @@ import { stringify } from 'yaml'
 import type { DropRule } from './collectors/registry-filter.js'
 import type { Config, ServerConfig } from './config.js'
 import { addressText } from './http/listen-address.js'
+import { octal, type SocketAccess } from './http/unix-socket.js'
 
 /**
  * The configuration that runs, as YAML for people: the sections of the file with every default, then
@@ -32,11 +33,20 @@ export function configText(config: Config): string {
       route_prefix: web.routePrefix || '/',
       max_requests: web.maxRequests,
       disable_exporter_metrics: web.disableExporterMetrics,
+      fail_when_down: web.failWhenDown,
+      ...socketText(web.socketAccess),
       enable_lifecycle: web.enableLifecycle,
     },
     timeout_offset: durationText(config.timeoutOffsetMs),
     log: { level: config.log.level, format: config.log.format },
   })
+}
+
+function socketText({ mode, group }: SocketAccess) {
+  return {
+    ...(mode && { socket_mode: octal(mode.value) }),
+    ...(group && { socket_group: group.id }),
+  }
 }
 
 function serverText({ name, xmpp, hosts, collectors }: ServerConfig) {

@@ -3,6 +3,7 @@ import { NAME_SCHEMES, type NameScheme } from './collectors/registry-names.js'
 import { readConfigFile, withFile, type GivenDropRule } from './config-file.js'
 import { reverseProxy, type ReverseProxy } from './config-proxy.js'
 import { readServers, type ServerConfig } from './config-servers.js'
+import { socketAccess } from './config-socket.js'
 import { bool, count, duration, one, oneOf, wrong } from './config-values.js'
 import { parseDuration } from './duration.js'
 import { ConfigError } from './errors.js'
@@ -15,6 +16,7 @@ import {
   type ListenAddress,
 } from './http/listen-address.js'
 import { PAGE_PATHS } from './http/page/paths.js'
+import type { SocketAccess } from './http/unix-socket.js'
 
 export type { ServerConfig } from './config-servers.js'
 
@@ -26,6 +28,9 @@ export type Config = {
     /** 0 for no limit. */
     readonly maxRequests: number
     readonly disableExporterMetrics: boolean
+    /** Status 503 while the server is down. */
+    readonly failWhenDown: boolean
+    readonly socketAccess: SocketAccess
     readonly enableLifecycle: boolean
     /** The web configuration file, found right. */
     readonly configFile: Given | undefined
@@ -89,6 +94,8 @@ export function readConfig(given: Settings, env: Env, pid?: number): Config {
       ...reverseProxy(settings.get('web.external-url'), settings.get('web.route-prefix')),
       maxRequests: count(one(settings, 'web.max-requests')),
       disableExporterMetrics: bool(one(settings, 'web.disable-exporter-metrics')),
+      failWhenDown: bool(one(settings, 'web.fail-when-down')),
+      socketAccess: socketAccess(settings.get('web.socket-mode'), settings.get('web.socket-group')),
       enableLifecycle: bool(one(settings, 'web.enable-lifecycle')),
       configFile: webConfigFile(settings.get('web.config.file')),
     },

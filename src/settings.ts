@@ -73,6 +73,16 @@ export const SETTINGS: readonly Setting[] = [
     help: 'Listen on the sockets that systemd hands over, and no others.',
   },
   {
+    name: 'web.socket-mode',
+    value: 'MODE',
+    help: 'Permissions of unix: sockets, e.g. 0660. Default: by the umask.',
+  },
+  {
+    name: 'web.socket-group',
+    value: 'GROUP',
+    help: 'Group of unix: sockets, a name or a number. Their mode is then 0660 if not set.',
+  },
+  {
     name: 'web.config.file',
     value: 'FILE',
     help: 'YAML of the Prometheus exporters: TLS, passwords, headers, rate limit.',
@@ -98,6 +108,12 @@ export const SETTINGS: readonly Setting[] = [
     negatable: true,
     defaults: ['false'],
     help: 'Leave out what this process uses, prosody_exporter_process_*.',
+  },
+  {
+    name: 'web.fail-when-down',
+    negatable: true,
+    defaults: ['false'],
+    help: 'Status 503 while the server is down: /metrics of one server, and /probe.',
   },
   {
     name: 'web.enable-lifecycle',

@@ -20,6 +20,8 @@ import { collisions, invalidRows } from './metrics/validity.js'
 
 /** What one response is made of: all of one moment, our own metrics included, and never changed. */
 export type Snapshot = {
+  /** Whether the server answered, as `xmpp_up` says. */
+  readonly up: boolean
   readonly families: readonly Family[]
   readonly exposition: Exposition
   /** The same of these collectors alone: what was collected is cut, nothing is asked again. */
@@ -124,6 +126,7 @@ export function createSnapshots(options: SnapshotOptions) {
     const about = told.flatMap(({ collected }) => collected.about ?? [])
     const families = [...kept, ...about, ...own]
     return {
+      up,
       families,
       exposition: createExposition(families, { created: options.created }),
       ofCollectors(names) {

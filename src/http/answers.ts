@@ -1,8 +1,9 @@
 import type { Exposition } from '../metrics/exposition.js'
 import { acceptsGzip, negotiate, type Negotiated } from '../metrics/negotiate.js'
 
-/** What goes out: bytes with a plain record of headers. */
+/** What goes out: a status, and bytes with a plain record of headers. */
 export type Answer = {
+  readonly status: number
   readonly bytes: Uint8Array<ArrayBuffer>
   readonly headers: Readonly<Record<string, string>>
 }
@@ -14,7 +15,7 @@ export type Wish = Negotiated & { readonly zipped: boolean }
 export type Answers = {
   /** The answer, if it has been made. */
   find(exposition: Exposition, wish: Wish): Answer | undefined
-  make(exposition: Exposition, wish: Wish): Promise<Answer>
+  make(exposition: Exposition, wish: Wish, status: number): Promise<Answer>
 }
 
 // Of what readers send there are a few; a hostile one may send as many as it likes.
@@ -34,8 +35,8 @@ export function createAnswers(): Answers {
   return {
     find: (exposition, wish) =>
       (wish.zipped ? zipped : plain).get(exposition)?.get(wish.contentType),
-    async make(exposition, wish) {
-      const answer = await makeAnswer(exposition, wish)
+    async make(exposition, wish, status) {
+      const answer = { status, ...(await makeAnswer(exposition, wish)) }
       const ready = wish.zipped ? zipped : plain
       const made = ready.get(exposition) ?? new Map<string, Answer>()
       ready.set(exposition, made.set(wish.contentType, answer))
@@ -47,7 +48,7 @@ export function createAnswers(): Answers {
 async function makeAnswer(
   exposition: Exposition,
   { format, contentType, zipped }: Wish,
-): Promise<Answer> {
+): Promise<Omit<Answer, 'status'>> {
   const bytes = zipped ? await exposition.gzip(format) : await exposition.bytes(format)
   const headers = headersFor(bytes, contentType, {
     ...(zipped && { 'Content-Encoding': 'gzip' }),

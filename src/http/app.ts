@@ -38,6 +38,8 @@ export type AppOptions<Snapshot extends { readonly exposition: Exposition }> = {
   readonly current: () => Snapshot | undefined
   readonly source: () => Source<Snapshot>
   readonly filter: (snapshot: Snapshot, filter: Filter) => Exposition
+  /** Whether the status of a snapshot is 503, with the same body. Default: never. */
+  readonly isFailure?: (snapshot: Snapshot) => boolean
   readonly isReady: () => boolean
   /** Adds further routes; `serve` answers one of them with an exposition, as the telemetry path does. */
   readonly addRoutes?: (app: Hono, serve: Serve<Snapshot>) => void
@@ -93,7 +95,8 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
     const snapshot = await scrape(waitMs ?? DEFAULT_WAIT_MS)
     const isFiltered = filter.names !== undefined || filter.collectors !== undefined
     const exposition = isFiltered ? filtered(snapshot, filter) : snapshot.exposition
-    return send(answers.find(exposition, wish) ?? (await answers.make(exposition, wish)))
+    const status = options.isFailure?.(snapshot) === true ? 503 : 200
+    return send(answers.find(exposition, wish) ?? (await answers.make(exposition, wish, status)))
   }
 
   options.addRoutes?.(app, serve)
@@ -113,18 +116,34 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
   }
 
   // Here and not as app.all(path): a second handler for a path would slow each scrape.
-  const paths = new Set(app.routes.map((route) => route.path))
-  app.notFound((c) =>
-    paths.has(c.req.path)
-      ? text(405, 'Method not allowed.', { Allow: 'GET, HEAD' })
-      : text(404, 'Not found.'),
-  )
+  const methods = allowedMethods(app)
+  app.notFound((c) => {
+    const Allow = methods.get(c.req.path)
+    if (Allow === undefined) return text(404, 'Not found.')
+    return c.req.method === 'OPTIONS' ? optionsResponse(Allow) : methodNotAllowed(Allow)
+  })
   app.onError((error, c) => {
     log.error('a request failed', { path: c.req.path, error: error.message })
     return text(500, 'Internal error, see the log.')
   })
   return app
 }
+
+/** The `Allow` header of each path. */
+function allowedMethods(app: Hono): ReadonlyMap<string, string> {
+  const methods = new Map<string, string[]>()
+  for (const { path, method } of app.routes) {
+    const known = methods.get(path) ?? []
+    methods.set(path, [...known, ...(method === 'GET' ? ['GET', 'HEAD'] : [method])])
+  }
+  return new Map(Array.from(methods, ([path, known]) => [path, [...known, 'OPTIONS'].join(', ')]))
+}
+
+const methodNotAllowed = (Allow: string) => text(405, 'Method not allowed.', { Allow })
+
+// RFC 9110 §8.6: no Content-Length with 204.
+const optionsResponse = (Allow: string) =>
+  new Response(null, { status: 204, headers: { Allow, 'Cache-Control': 'no-store' } })
 
 /** How long an answer to this request may take. */
 export function waitMsOf(c: Context, offsetMs: number): number {
@@ -166,6 +185,6 @@ export function respond(
   return new Response(bytes, { status, headers: headersFor(bytes, contentType, headers) })
 }
 
-function send({ bytes, headers }: Answer): Response {
-  return new Response(bytes, { headers })
+function send({ status, bytes, headers }: Answer): Response {
+  return new Response(bytes, { status, headers })
 }

@@ -2,23 +2,16 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Http2Session, Http2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
 import { Server as TlsServer, type TLSSocket } from 'node:tls'
-
-type Answer = ServerResponse | Http2Stream
+import type { AnyResponse } from './bodies.js'
 
 const originOf = ({ remoteAddress, remotePort }: Socket) => `${remoteAddress} ${remotePort}`
 
 /**
- * Answers that nobody takes: each may hold another exposition, of megabytes. Node does not say how much
- * of a chunk went out, so one that is on its way for longer than that looks the same.
- */
-const UNTAKEN = { bytes: 256 * 1024 * 1024, everyMs: 10_000 }
-
-/**
  * Keeps book of a server's connections, unencrypted, with TLS or with HTTP/2. Over `maxConnections` the
  * one that has been without a request longest makes room for a new one, so that no crowd of idle
- * connections keeps a scraper out; nor does one that never ends its handshake or takes no answer. Of
- * readers that take nothing, as many are cut off as hold more than `untaken.bytes` together.
+ * connections keeps a scraper out; nor does one that never ends its handshake or takes no answer.
  *
+ * @param isUnderway Whether all of an answer was handed over, and its client has not received it.
  * @returns The end: accepts no more, lets requests under way finish for at most `graceMs`, then cuts
  *   them off. closeIdleConnections() would spare a connection that has not sent anything yet, which
  *   then holds the end up for the whole grace.
@@ -26,11 +19,11 @@ const UNTAKEN = { bytes: 256 * 1024 * 1024, everyMs: 10_000 }
 export function keepConnections(
   server: Server,
   maxConnections: number,
-  untaken = UNTAKEN,
+  isUnderway: (answer: AnyResponse) => boolean = () => false,
 ): (graceMs: number) => Promise<void> {
   const sockets = new Set<Socket>()
   /** Answers under way; without any, in the order in which they came to that. */
-  const unanswered = new Map<Socket | Http2Session, Set<Answer>>()
+  const unanswered = new Map<Socket | Http2Session, Set<AnyResponse>>()
   /** Not yet encrypted, by where they come from: their TLSSocket doesn't tell which is its own. */
   const shaking = new Map<string, Socket>()
   let closing: Promise<void> | undefined
@@ -51,7 +44,7 @@ export function keepConnections(
     socket.once('close', () => shaking.delete(origin))
   }
 
-  function count(connection: Socket | Http2Session, answer: Answer): void {
+  function count(connection: Socket | Http2Session, answer: AnyResponse): void {
     unanswered.get(connection)?.add(answer)
     answer.once('close', () => {
       const left = unanswered.get(connection)
@@ -66,40 +59,19 @@ export function keepConnections(
     })
   }
 
+  const isDone = (answer: AnyResponse) => answer.writableEnded || isUnderway(answer)
+
   function makeRoom(newest: Socket): void {
     const all = [...unanswered]
     // Of those that are busy one for which we have done all: its client leaves the answer lying about,
     // or an HTTP/2 stream open.
     const [connection] =
       all.find(([, answers]) => answers.size === 0) ??
-      all.find(([, answers]) => [...answers].every((answer) => answer.writableEnded)) ??
+      all.find(([, answers]) => [...answers].every(isDone)) ??
       []
     if (connection) unanswered.delete(connection)
     ;(connection ?? newest).destroy()
   }
-
-  let before = new Map<Socket, number>()
-  function cutOffUntaken(): void {
-    const now = new Map<Socket, number>()
-    for (const [connection, answers] of unanswered) {
-      if (answers.size === 0 || !('writableLength' in connection)) continue
-      if (connection.writableLength > 0) now.set(connection, connection.writableLength)
-    }
-    const stuck = [...now].filter(([socket, bytes]) => before.get(socket) === bytes)
-    let held = stuck.reduce((sum, [, bytes]) => sum + bytes, 0)
-    for (const [socket, bytes] of stuck) {
-      if (held <= untaken.bytes) break
-      held -= bytes
-      socket.destroy()
-    }
-    before = now
-  }
-  server.once('listening', () => {
-    const looking = setInterval(cutOffUntaken, untaken.everyMs).unref()
-    server.once('close', () => {
-      clearInterval(looking)
-    })
-  })
 
   server.on('connection', (socket: Socket) => {
     sockets.add(socket)

@@ -1,11 +1,20 @@
 import { getRequestListener } from '@hono/node-server'
-import { lstat, unlink } from 'node:fs/promises'
-import { createServer, type Server, type ServerOptions } from 'node:http'
-import { connect, type ListenOptions } from 'node:net'
+import { unlink } from 'node:fs/promises'
+import { createServer, type Server, type ServerOptions, type ServerResponse } from 'node:http'
+import type { ListenOptions } from 'node:net'
 import type { Log } from '../log.js'
+import { createBodies, type Bodies } from './bodies.js'
 import { keepConnections } from './connections.js'
 import { gatedServer, type Gate, type Respond } from './gate.js'
 import { addressText, type ListenAddress } from './listen-address.js'
+import { normalizeRequest } from './normalize.js'
+import {
+  boundPrivately,
+  codeOf,
+  isStaleSocket,
+  setAccess,
+  type SocketAccess,
+} from './unix-socket.js'
 
 export type Timeouts = Pick<
   ServerOptions,
@@ -31,6 +40,8 @@ export type ListenerOptions = {
   readonly maxConnections?: number
   /** Milliseconds, see node:http. Default: 5 s for headers, 30 s for a request, 75 s idle. */
   readonly timeouts?: Timeouts
+  /** Who may connect to a Unix socket. Default: by the umask. */
+  readonly socketAccess?: SocketAccess
 }
 
 export type Listener = {
@@ -55,12 +66,14 @@ export async function listen(
   options: ListenerOptions = {},
 ): Promise<Listener> {
   const open: { url: string; close: Listener['close'] }[] = []
+  const bodies = createBodies()
   const close = async (graceMs: number) => {
     await Promise.all(open.map((each) => each.close(graceMs)))
+    bodies.close()
   }
   try {
     for (const address of addresses) {
-      const one = await listenOn(app, address, log, options)
+      const one = await listenOn(app, address, log, options, bodies)
       if (one !== undefined) open.push(one)
     }
     if (open.length === 0) throw new Error('this machine has none of the addresses to listen on')
@@ -82,18 +95,24 @@ async function listenOn(
   app: Parameters<typeof listen>[0],
   address: ListenAddress,
   log: Log,
-  { gate, timeouts, maxConnections = MAX_CONNECTIONS }: ListenerOptions,
+  { gate, timeouts, maxConnections = MAX_CONNECTIONS, socketAccess }: ListenerOptions,
+  bodies: Bodies,
 ): Promise<{ url: string; close: Listener['close'] } | undefined> {
   const answer = getRequestListener((request, env) => app.fetch(request, env), {
     hostname: 'localhost',
   })
-  const respond: Respond = (incoming, outgoing) => void answer(incoming, outgoing)
-  const options = { ...TIMEOUTS, ...timeouts, maxHeaderSize: MAX_HEADER_BYTES }
+  const respond: Respond = (incoming, outgoing) => {
+    normalizeRequest(incoming)
+    const { url, method } = incoming
+    if (url === '*' && method === 'OPTIONS') respondToServerOptions(outgoing)
+    else void answer(incoming, outgoing)
+  }
+  const options = { ...TIMEOUTS, ...timeouts, maxHeaderSize: MAX_HEADER_BYTES, ...bodies.classes }
   const server = gate ? gatedServer(gate, options, respond, log) : createServer(options, respond)
   server.setTimeout(SILENCE_MS)
-  const close = keepConnections(server, maxConnections)
+  const close = keepConnections(server, maxConnections, bodies.isUnderway)
   try {
-    await bind(server, address)
+    await bind(server, address, socketAccess)
   } catch (error) {
     const code = codeOf(error)
     const lacking = code === 'EADDRNOTAVAIL' || code === 'EAFNOSUPPORT'
@@ -104,6 +123,14 @@ async function listenOn(
     throw new Error(`cannot listen on ${addressText(address)}: ${REASONS[code] ?? code}`, {
       cause: error,
     })
+  }
+  if ('path' in address && socketAccess) {
+    try {
+      setAccess(address.path, socketAccess)
+    } catch (error) {
+      await close(0)
+      throw error
+    }
   }
   server.on('error', (error) => {
     log.warn('a connection could not be accepted', { error: error.message })
@@ -121,7 +148,11 @@ const REASONS: Readonly<Record<string, string>> = {
 }
 
 /** A socket file that a dead process left is replaced; one that somebody listens on is EADDRINUSE. */
-export async function bind(server: Server, address: ListenAddress): Promise<void> {
+export async function bind(
+  server: Server,
+  address: ListenAddress,
+  access?: SocketAccess,
+): Promise<void> {
   if ('fd' in address) {
     // Node takes it; its types don't say so.
     await start(server, address as ListenOptions)
@@ -132,45 +163,34 @@ export async function bind(server: Server, address: ListenAddress): Promise<void
     return
   }
   try {
-    await start(server, address)
+    await start(server, address, access)
   } catch (error) {
     if (codeOf(error) !== 'EADDRINUSE' || !(await isStaleSocket(address.path))) throw error
     await unlink(address.path)
-    await start(server, address)
+    await start(server, address, access)
   }
 }
 
-function start(server: Server, options: ListenOptions): Promise<void> {
+function start(server: Server, options: ListenOptions, access?: SocketAccess): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject)
-    server.listen(options, () => {
-      server.off('error', reject)
-      resolve()
+    boundPrivately(access, () => {
+      server.listen(options, () => {
+        server.off('error', reject)
+        resolve()
+      })
     })
   })
 }
 
-// Connecting to a plain file is refused too: look at what it is before it is removed.
-async function isStaleSocket(path: string): Promise<boolean> {
-  if (!(await lstat(path)).isSocket()) return false
-  return new Promise((resolve) => {
-    const socket = connect(path)
-    socket.once('connect', () => {
-      socket.destroy()
-      resolve(false)
-    })
-    socket.once('error', (error) => {
-      resolve(codeOf(error) === 'ECONNREFUSED')
-    })
-  })
+// The server as a whole (RFC 9112 §3.2.4); @hono/node-server refuses such a target.
+function respondToServerOptions(outgoing: ServerResponse): void {
+  outgoing.writeHead(204, { Allow: 'GET, HEAD, OPTIONS', 'Cache-Control': 'no-store' })
+  outgoing.end()
 }
 
 function urlOf(server: Server, scheme: string): string {
   const at = server.address()
   if (at === null || typeof at === 'string') return `unix:${at ?? ''}`
   return `${scheme}://${at.family === 'IPv6' ? `[${at.address}]` : at.address}:${at.port}`
-}
-
-export function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : String(error)
 }

@@ -69,10 +69,7 @@ export function addServerRoutes<Snapshot>(
 
   app.get('/config', () => respond(200, Buffer.from(config()), 'text/yaml; charset=utf-8', {}))
 
-  app.all('/-/reload', async (c) => {
-    if (c.req.method !== 'POST' && c.req.method !== 'PUT') {
-      return text(405, 'Method not allowed.', { Allow: 'POST, PUT' })
-    }
+  app.on(['POST', 'PUT'], '/-/reload', async () => {
     if (!reload) return text(403, 'Not enabled: start with --web.enable-lifecycle.')
     return (await reload())
       ? text(200, 'The configuration was read anew.')
@@ -82,10 +79,12 @@ export function addServerRoutes<Snapshot>(
 
 /**
  * Where Prometheus reached the exporter, `host[:port]`: it reaches the targets there, too. HTTP/2 has
- * a pseudo-header in place of Host (RFC 9113 §8.3.1), and a port can be empty (RFC 3986 §3.2.3).
+ * a pseudo-header in place of Host (RFC 9113 §8.3.1).
  */
 export function hostOf(c: Context): string | undefined {
-  const authority = bindings(c).incoming?.headers[':authority']
-  const host = (c.req.header('Host') ?? authority?.toString() ?? '').replace(/:$/, '')
-  return /^(?:\[[\da-fA-F:.]+\]|[\w.-]+)(?::\d{1,5})?$/.test(host) ? host : undefined
+  const { incoming } = bindings(c)
+  const host = incoming
+    ? (incoming.headers[':authority']?.toString() ?? incoming.headers.host)
+    : c.req.header('Host')
+  return /^(?:\[[\da-fA-F:.]+\]|[\w.-]+)(?::\d{1,5})?$/.test(host ?? '') ? host : undefined
 }

@@ -188,7 +188,7 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …', (
     [
       'an unknown section',
       'log: {level: info}',
-      '1:1: log: expected servers, collection, exposition, registry, page or limits, got an unknown key',
+      '1:1: log: expected servers, collection, exposition, registry, web, page or limits, got an unknown key',
     ],
     [
       'an unknown key of a server',
@@ -223,7 +223,7 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …', (
     [
       'a key that JavaScript knows',
       '__proto__: {}',
-      '1:1: __proto__: expected servers, collection, exposition, registry, page or limits, got an unknown key',
+      '1:1: __proto__: expected servers, collection, exposition, registry, web, page or limits, got an unknown key',
     ],
     [
       'the first of several',
@@ -534,6 +534,31 @@ describe('several servers', () => {
   })
 })
 
+describe('the section web', () => {
+  const web = (yaml: string) => config(`web: { ${yaml} }`).web
+
+  test('has what its flags have, and the flag wins', () => {
+    assert.equal(web('fail_when_down: true').failWhenDown, true)
+    const yaml = 'web: { fail_when_down: true }'
+    assert.equal(config(yaml, ['--no-web.fail-when-down']).web.failWhenDown, false)
+    const source = `${FILE}:1:21: web.socket_mode`
+    for (const mode of ["'0660'", '0660', '660']) {
+      const { socketAccess } = web(`socket_mode: ${mode}, socket_group: 33`)
+      assert.deepEqual(socketAccess.mode, { value: 0o660, source })
+      assert.equal(socketAccess.group?.id, 33)
+    }
+  })
+
+  test('takes no number that is another one in octal', () => {
+    // 0o660 is 432 once it is read.
+    const expected = 'expected an octal mode that lets the owner read and write, e.g. 0660'
+    assert.equal(
+      problem('web: { socket_mode: 0o660 }'),
+      `1:21: web.socket_mode: ${expected}, got "432"`,
+    )
+  })
+})
+
 describe('the JSON Schema for editors', () => {
   const shipped = readFileSync(join(root, 'config.schema.json'), 'utf8')
   const example = readFileSync(join(root, 'prosody-exporter.example.yml'), 'utf8')
@@ -564,6 +589,11 @@ describe('the JSON Schema for editors', () => {
       'exposition: {names: prometheus}',
       'exposition: {names: [openmetrics, 3]}',
       'limits: {series: -1}',
+      'web: {fail_when_down: 1}',
+      'web: {socket_mode: "0460"}',
+      'web: {socket_mode: [6]}',
+      'web: {socket_group: true}',
+      'web: {max_requests: 1}',
       'registry: {drop: [{labels: {}}]}',
       'registry: {drop: [{family: a, labels: {a-b: c}}]}',
     ]) {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import type { Config } from '../../src/config.js'
@@ -38,6 +39,8 @@ describe('what is not given has its default', () => {
         external: { origin: undefined, path: '' },
         maxRequests: 40,
         disableExporterMetrics: false,
+        failWhenDown: false,
+        socketAccess: { mode: undefined, group: undefined },
         enableLifecycle: false,
         configFile: undefined,
       },
@@ -529,4 +532,41 @@ test('the help names every flag of the contract with its default and variable', 
     assert.ok(entry.includes(variable), flag)
   }
   assert.ok(help.split('\n').every((line) => line.length <= 100))
+})
+
+describe('who may connect to a Unix socket', () => {
+  const access = (...args: string[]) => config(args).web.socketAccess
+
+  test('is an octal mode and a group, by name or number', () => {
+    for (const text of ['0660', '660']) {
+      const source = '--web.socket-mode'
+      assert.deepEqual(access(`${source}=${text}`).mode, { value: 0o660, source })
+    }
+    const source = '--web.socket-group'
+    assert.deepEqual(access(`${source}=33`).group, { id: 33, source })
+    const [name, , id] = readFileSync('/etc/group', 'utf8').split('\n')[0]!.split(':')
+    assert.deepEqual(access(`${source}=${name}`).group, { id: Number(id), source })
+    const env = { PROSODY_EXPORTER_WEB_SOCKET_MODE: '0600', PROSODY_EXPORTER_WEB_SOCKET_GROUP: '5' }
+    assert.deepEqual(config([], env).web.socketAccess, {
+      mode: { value: 0o600, source: 'PROSODY_EXPORTER_WEB_SOCKET_MODE' },
+      group: { id: 5, source: 'PROSODY_EXPORTER_WEB_SOCKET_GROUP' },
+    })
+  })
+
+  test('is refused where it is none', () => {
+    for (const mode of ['', '66', '0888', '10660', 'rw', '0460', '0060', '432', '1660']) {
+      assert.match(
+        problem([`--web.socket-mode=${mode}`]),
+        /^--web\.socket-mode: expected an octal mode that lets the owner read and write, e\.g\. 0660, got "/,
+        mode,
+      )
+    }
+    for (const group of ['no-such-group', '4294967295', '-1', 'a:b']) {
+      assert.match(
+        problem([`--web.socket-group=${group}`]),
+        /^--web\.socket-group: expected the name of a group in \/etc\/group, or the number of a group, got "/,
+        group,
+      )
+    }
+  })
 })

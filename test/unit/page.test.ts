@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { describe, test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import { gunzipSync } from 'node:zlib'
+import { TRANSPORTS } from '../support/transports.js'
 import { Hono, type Context } from 'hono'
 import { CollectorError } from '../../src/collectors/failure.js'
 import { DecodeError, LinkError } from '../../src/errors.js'
@@ -410,26 +412,34 @@ describe('the page', () => {
     assert.ok(total + events.length < 100_000, `${total} + ${events.length} bytes`)
   })
 
-  test(
-    'goes on for who looks at it, not for who asks for headers only, and ends at once',
-    { timeout: 300_000 },
-    async () => {
-      const { app, page } = one()
-      const address = { host: '127.0.0.1', port: 0, optional: false }
-      const listener = await listen(app, [address], LOG)
-      const url = `${listener.urls[0]!}/-/page/events`
-      for (let i = 0; i < 40; i++) assert.equal((await fetch(url, { method: 'HEAD' })).status, 200)
-      const response = await fetch(url)
-      assert.equal(response.headers.get('Content-Type'), 'text/event-stream')
-      const reader = response.body!.getReader()
-      assert.match(Buffer.from((await reader.read()).value).toString(), /^event: history\n/)
-      page.close()
-      // Not the grace ends it, which is longer than the test may take.
-      await listener.close(600_000)
-      for (;;) if ((await reader.read()).done) break
-      assert.equal((await app.request('/-/page/events')).status, 503)
-    },
-  )
+  for (const { name, gate, open } of TRANSPORTS) {
+    test(
+      `goes on for who looks at it over ${name}, not for who asks for headers only, and ends at once`,
+      { timeout: 300_000 },
+      async () => {
+        const { app, page } = one()
+        const address = { host: '127.0.0.1', port: 0, optional: false }
+        const listener = await listen(app, [address], LOG, { gate })
+        const url = `${listener.urls[0]!}/-/page/events`
+        for (let i = 0; i < 40; i++) {
+          const head = await open(url, { method: 'HEAD' })
+          assert.equal(head.status, 200)
+          head.destroy()
+        }
+        const { headers, body, destroy } = await open(url)
+        assert.equal(headers['content-type'], 'text/event-stream')
+        const [first] = (await once(body, 'data')) as [Buffer]
+        assert.match(String(first), /^event: history\n/)
+        const ended = once(body, 'end')
+        page.close()
+        // Not the grace ends it, which is longer than the test may take.
+        await listener.close(600_000)
+        await ended
+        destroy()
+        assert.equal((await app.request('/-/page/events')).status, 503)
+      },
+    )
+  }
 
   test('has one page for each of several servers, by its name only, and one of them all', async () => {
     const down = readingOf(failing(new LinkError('no stream')), START)

@@ -192,6 +192,6 @@ describe('several servers', { concurrency: 2 }, () => {
     assert.equal(status, 403)
     const { status: read, headers } = await exporter.get('/-/reload')
     assert.equal(read, 405)
-    assert.equal(headers['allow'], 'POST, PUT')
+    assert.equal(headers['allow'], 'POST, PUT, OPTIONS')
   })
 })

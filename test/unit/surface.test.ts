@@ -124,7 +124,7 @@ describe('behind a reverse proxy', { concurrency: 2 }, () => {
       assert.equal((await exporter.get(path)).status, 404, path)
     }
     const { status, headers } = await fetch(`${exporter.url}/prosody/metrics`, { method: 'POST' })
-    assert.deepEqual([status, headers.get('allow')], [405, 'GET, HEAD'])
+    assert.deepEqual([status, headers.get('allow')], [405, 'GET, HEAD, OPTIONS'])
   })
 
   test('service discovery tells the external URL, or the path that was asked', async (t) => {
@@ -410,6 +410,7 @@ describe('/config', () => {
       route_prefix: '/',
       max_requests: 40,
       disable_exporter_metrics: false,
+      fail_when_down: false,
       enable_lifecycle: false,
     })
     assert.deepEqual(shown.log, { level: 'info', format: 'json' })
@@ -485,4 +486,38 @@ test('a server that goes is told in the log once, however often it is scraped an
     assert.equal(sampleValue((await exporter.get('/metrics')).text, 'xmpp_up'), 0)
   }
   assert.deepEqual(told(), ['WARN lost the stream', 'ERROR nothing listens at xmpp'])
+})
+
+describe('--web.fail-when-down', () => {
+  const FLAGS = ['--web.fail-when-down', '--web.enable-lifecycle']
+
+  test('answers 503 while the server is down, with the same body, filtered or not', async (t) => {
+    const { exporter, server } = await setUp(t, { flags: FLAGS })
+    const paths = ['/metrics', '/metrics?collect[]=ping', '/probe?target=stats.example']
+    for (const path of paths) assert.equal((await exporter.get(path)).status, 200, path)
+    await server.close()
+    await until(async () => (await exporter.get('/metrics')).status === 503, { what: 'down' })
+    for (const path of paths) {
+      const { status, text } = await exporter.get(path)
+      assert.equal(status, 503, path)
+      assert.equal(sampleValue(text, 'xmpp_up'), 0)
+      const head = await fetch(`${exporter.url}${path}`, { method: 'HEAD' })
+      assert.equal(head.status, 503, path)
+    }
+    assert.equal((await exporter.get('/-/healthy')).status, 200)
+  })
+
+  test('leaves /metrics of several servers at 200', async (t) => {
+    const secret = join(directory, 'several.secret')
+    writeFileSync(secret, SECRET, { mode: 0o600 })
+    const file = join(directory, 'several.yml')
+    const server = (name: string) =>
+      `{name: ${name}, domain: ${name}.example, service: "xmpp://127.0.0.1:1", secret_file: ${secret}}`
+    writeFileSync(file, `servers: [${server('a')}, ${server('b')}]\nweb: {fail_when_down: true}\n`)
+    const exporter = await withExporter(t, { flags: [`--config.file=${file}`] })
+    const { status, text } = await exporter.get('/metrics')
+    assert.equal(status, 200)
+    assert.equal(sampleValue(text, 'xmpp_up{server="a"}'), 0)
+    assert.equal((await exporter.get('/probe?target=a')).status, 503)
+  })
 })

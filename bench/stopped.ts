@@ -1,0 +1,134 @@
+// What clients that stop reading cost: memory of the exporter with so many of them, over each transport,
+// as it was before, while they are there, and after they have gone and two more scrapes.
+// Run: node --import tsx bench/stopped.ts [clients] [series] [transport …], after npm run build
+
+import { writeFile, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { openssl } from '../test/support/openssl.js'
+import { runExporter, httpGet } from '../test/support/exporter.js'
+import { withProsody } from '../test/support/prosody.js'
+import { sampleValue } from '../test/support/real.js'
+import {
+  isEncrypted,
+  STOPPED,
+  stopReading,
+  type Stopped,
+  type StoppedClient,
+} from '../test/support/stopped-clients.js'
+import { freePort, until } from '../scripts/process.js'
+import { parameters } from './figure.js'
+
+const COUNT = Number(parameters[0] ?? 700)
+const SERIES = parameters[1] ?? '50000'
+const ways = parameters.length > 2 ? (parameters.slice(2) as Stopped[]) : STOPPED
+const AT_ONCE = 20
+const MB = 1024 * 1024
+const cleanUp: (() => Promise<unknown> | void)[] = []
+const t = { after: (run: () => Promise<unknown> | void) => void cleanUp.unshift(run) } as never
+
+try {
+  const prosody = await withProsody(t, {
+    version: '13.0.1',
+    modules: ['test_series'],
+    globals: { test_series_count: SERIES },
+  })
+  const at = (name: string) => join(prosody.dir, name)
+  await openssl(
+    ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-noenc', '-subj', '/CN=x', '-days', '2', '-keyout', at('x.key'), '-out', at('x.crt')], // prettier-ignore
+  )
+  await writeFile(at('web.yml'), 'tls_server_config: { cert_file: x.crt, key_file: x.key }\n')
+  for (const how of ways) await measure(how, prosody, at)
+} finally {
+  for (const run of cleanUp) await run()
+}
+
+async function measure(
+  how: Stopped,
+  prosody: Awaited<ReturnType<typeof withProsody>>,
+  at: (name: string) => string,
+) {
+  const port = await freePort()
+  const exporter = runExporter({
+    flags: [
+      `--web.listen-address=127.0.0.1:${port}`,
+      `--xmpp.service=${prosody.service}`,
+      `--xmpp.domain=${prosody.statsDomains[0]}`,
+      ...(isEncrypted(how) ? [`--web.config.file=${at('web.yml')}`] : []),
+    ],
+    env: { PROSODY_EXPORTER_XMPP_SECRET: prosody.secret },
+  })
+  const url = `${isEncrypted(how) ? 'https' : 'http'}://127.0.0.1:${port}/metrics`
+  const ca = isEncrypted(how) ? await readFile(at('x.crt'), 'utf8') : undefined
+  const scrape = async () => {
+    const begin = performance.now()
+    process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0'
+    const answer = await httpGet(url, {}, undefined, ca)
+    return {
+      up: answer.status === 200 && sampleValue(answer.text, 'xmpp_up') === 1,
+      bytes: answer.body.length,
+      ms: performance.now() - begin,
+    }
+  }
+  const rss = async () => {
+    const status = await readFile(`/proc/${exporter.pid}/status`, 'utf8')
+    return Number(/^VmRSS:\s+(\d+)/m.exec(status)![1]) * 1024
+  }
+  const clients: StoppedClient[] = []
+  try {
+    await until(async () => (await scrape().catch(() => undefined))?.up, {
+      what: 'the exporter is up',
+    })
+    for (let i = 0; i < 5; i++) await scrape()
+    const { bytes } = await scrape()
+    const before = await rss()
+    let most = before
+    let isEnded = false
+    const watch = (async () => {
+      while (!isEnded) {
+        most = Math.max(most, await rss())
+        await new Promise((resolve) => setTimeout(resolve, 100))
+      }
+    })()
+    const begin = performance.now()
+    let good = 0
+    let asked = 0
+    const times: number[] = []
+    while (clients.length < COUNT) {
+      const some = Array.from({ length: Math.min(AT_ONCE, COUNT - clients.length) }, () =>
+        stopReading(how, port, '/metrics'),
+      )
+      clients.push(...(await Promise.all(some)))
+      asked++
+      const one = await scrape()
+      times.push(one.ms)
+      if (one.up) good++
+    }
+    const took = performance.now() - begin
+    // Two looks at what is stopped, and the scrapes of a minute.
+    const end = performance.now() + 25_000
+    while (performance.now() < end) {
+      asked++
+      const one = await scrape()
+      times.push(one.ms)
+      if (one.up) good++
+      await new Promise((resolve) => setTimeout(resolve, 1000))
+    }
+    const open = clients.filter((each) => !each.isClosed()).length
+    const held = await rss()
+    for (const each of clients) each.destroy()
+    await scrape()
+    await new Promise((resolve) => setTimeout(resolve, 1000))
+    await scrape()
+    await new Promise((resolve) => setTimeout(resolve, 1000))
+    const after = await rss()
+    isEnded = true
+    await watch
+    const mb = (value: number) => `${(value / MB).toFixed(0)} MB`
+    console.log(
+      `${how}: ${COUNT} clients in ${(took / 1000).toFixed(0)} s, body ${mb(bytes)}, RSS before ${mb(before)}, most ${mb(most)}, later ${mb(held)} (${open} still open), after ${mb(after)}; scrapes ${good} of ${asked}, slowest ${Math.max(...times).toFixed(0)} ms`,
+    )
+  } finally {
+    for (const each of clients) each.destroy()
+    await exporter.stop()
+  }
+}

@@ -1,0 +1,77 @@
+import { chmodSync, lchownSync } from 'node:fs'
+import { lstat } from 'node:fs/promises'
+import { connect } from 'node:net'
+import process from 'node:process'
+
+/** Who may connect to the Unix sockets; each setting with its name for messages. */
+export type SocketAccess = {
+  readonly mode: { readonly value: number; readonly source: string } | undefined
+  readonly group: { readonly id: number; readonly source: string } | undefined
+}
+
+// With a group alone: as usual for a socket that a web server connects to.
+const GROUP_MODE = 0o660
+const NOBODY_ELSE = 0o177
+
+/** Runs what binds a socket file so that, until `setAccess`, nobody but this user can connect. */
+export function boundPrivately(access: SocketAccess | undefined, bind: () => void): void {
+  if (access?.mode === undefined && access?.group === undefined) {
+    bind()
+    return
+  }
+  // Node binds before listen() returns; umask is of the whole process, and nothing runs in between.
+  const before = process.umask(NOBODY_ELSE)
+  try {
+    bind()
+  } finally {
+    process.umask(before)
+  }
+}
+
+/** @throws Error with a line that names the setting. */
+export function setAccess(path: string, { mode, group }: SocketAccess): void {
+  if (group) {
+    const advice = `run it as a member of that group (SupplementaryGroups= in a systemd unit)`
+    change(group.source, `group ${group.id}`, advice, () => {
+      lchownSync(path, -1, group.id)
+    })
+  }
+  const value = mode?.value ?? (group ? GROUP_MODE : undefined)
+  if (value === undefined) return
+  const source = mode?.source ?? group!.source
+  change(source, `mode ${octal(value)}`, 'choose another directory for the socket', () => {
+    chmodSync(path, value)
+  })
+}
+
+export const octal = (mode: number) => mode.toString(8).padStart(4, '0')
+
+function change(source: string, what: string, advice: string, run: () => void): void {
+  try {
+    run()
+  } catch (error) {
+    const reason = codeOf(error) === 'EPERM' ? 'not permitted' : codeOf(error)
+    throw new Error(`${source}: cannot give the socket ${what}: ${reason}; ${advice}`, {
+      cause: error,
+    })
+  }
+}
+
+// Connecting to a plain file is refused too: look at what it is before it is removed.
+export async function isStaleSocket(path: string): Promise<boolean> {
+  if (!(await lstat(path)).isSocket()) return false
+  return new Promise((resolve) => {
+    const socket = connect(path)
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(false)
+    })
+    socket.once('error', (error) => {
+      resolve(codeOf(error) === 'ECONNREFUSED')
+    })
+  })
+}
+
+export function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : String(error)
+}

@@ -1,0 +1,125 @@
+/** The app with a source that answers what a test says, over any transport. */
+
+import { gzipSync } from 'node:zlib'
+import type { Hono } from 'hono'
+import { createApp } from '../../src/http/app.js'
+import { listen, type Listener } from '../../src/http/server.js'
+import { addServerRoutes } from '../../src/http/servers.js'
+import type { Log } from '../../src/log.js'
+import type { Exposition } from '../../src/metrics/exposition.js'
+import { ask, type Asked, type Transport } from './transports.js'
+
+export type Line = { level: string; message: string; fields: Record<string, unknown> }
+
+export function createFakeLog(): { log: Log; lines: Line[] } {
+  const lines: Line[] = []
+  const at =
+    (level: string): Log['info'] =>
+    (message, fields = {}) => {
+      lines.push({ level, message, fields })
+    }
+  const log = { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
+  return { log, lines }
+}
+
+export function exposition(content: string): Exposition {
+  const bytes = (format: string) => new Uint8Array(Buffer.from(`${content} ${format}\n`))
+  return {
+    bytes: (format) => Promise.resolve(bytes(format)),
+    gzip: (format) => Promise.resolve(new Uint8Array(gzipSync(bytes(format)))),
+  }
+}
+
+type Fakes = {
+  telemetryPath: string
+  routePrefix: string
+  maxRequests: number
+  ready: boolean
+  snapshot: { exposition: Exposition }
+  /** Is told of each filter that is applied. */
+  filtered: (names: string) => void
+  current: () => { exposition: Exposition } | undefined
+  scrape: (waitMs: number) => Promise<void>
+  /** Names of servers for the routes of several. */
+  servers: readonly string[]
+  isFailure: (snapshot: { exposition: Exposition }) => boolean
+}
+
+export function createFakeApp(fakes: Partial<Fakes> = {}) {
+  const { log, lines } = createFakeLog()
+  const waits: number[] = []
+  const source = {
+    collectors: ['ping', 'registry', 'users'],
+    scrape: async (waitMs: number) => {
+      waits.push(waitMs)
+      await fakes.scrape?.(waitMs)
+      return fakes.snapshot ?? { exposition: exposition('all') }
+    },
+  }
+  const app = createApp({
+    telemetryPath: fakes.telemetryPath ?? '/metrics',
+    timeoutOffsetMs: 500,
+    current: () => fakes.current?.(),
+    maxRequests: fakes.maxRequests ?? 0,
+    ...(fakes.routePrefix !== undefined && { routePrefix: fakes.routePrefix }),
+    source: () => source,
+    filter: (_, { names, collectors }) => {
+      const asked = [...(collectors ?? []), ...(names ?? [])].join('+')
+      fakes.filtered?.(asked)
+      return exposition(asked)
+    },
+    ...(fakes.isFailure && { isFailure: fakes.isFailure }),
+    isReady: () => fakes.ready ?? true,
+    addRoutes: (hono, serve) => {
+      const { servers } = fakes
+      if (!servers) return
+      addServerRoutes(hono, serve, {
+        timeoutOffsetMs: 500,
+        external: { origin: undefined, path: '' },
+        names: () => servers,
+        probe: (name) => (servers.includes(name) ? source : undefined),
+        debug: () => Promise.resolve('exchange'),
+        config: () => 'a: b\n',
+        reload: () => Promise.resolve(true),
+      })
+    },
+    log,
+  })
+  return { app, waits, lines }
+}
+
+/** What node:http adds to each response. */
+const OF_TRANSPORT = ['date', 'connection', 'keep-alive', ':status']
+
+/**
+ * Serves apps over a transport, each when it is first asked.
+ *
+ * @returns `over`, which makes of an app one with the same `request`, and `close`.
+ */
+export function serving(transport: Transport) {
+  const listeners: Promise<Listener>[] = []
+  const over = (app: Hono) => {
+    let started: Promise<Listener> | undefined
+    const start = () => {
+      const address = { host: '127.0.0.1', port: 0, optional: false }
+      started = listen(app, [address], createFakeLog().log, { gate: transport.gate })
+      listeners.push(started)
+      return started
+    }
+    return {
+      async request(path: string, asked?: Asked): Promise<Response> {
+        const { urls } = await (started ?? start())
+        const { status, headers, bytes } = await ask(transport, `${urls[0]!}${path}`, asked)
+        const all = Object.entries(headers).filter(([name]) => !OF_TRANSPORT.includes(name))
+        return new Response(status === 204 ? null : new Uint8Array(bytes), {
+          status,
+          headers: Object.fromEntries(all) as Record<string, string>,
+        })
+      },
+    }
+  }
+  const close = async () => {
+    for (const started of listeners.splice(0)) await (await started).close(0)
+  }
+  return { over, close }
+}

@@ -1,0 +1,97 @@
+/** Clients that request the metrics and then stop reading, over each transport. */
+
+import { connect as connectHttp2 } from 'node:http2'
+import { connect as connectPlain, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
+import { until } from '../../scripts/process.js'
+
+export const STOPPED = ['HTTP', 'HTTPS', 'HTTP/2, closed window', 'HTTP/2, open window'] as const
+export type Stopped = (typeof STOPPED)[number]
+
+export const isEncrypted = (how: Stopped) => how !== 'HTTP'
+
+export type StoppedClient = {
+  /** Whether the server has cut it off. */
+  isClosed(): boolean
+  destroy(): void
+}
+
+/** Sends a request for `path` and reads no more than the beginning of the response. */
+export async function stopReading(
+  how: Stopped,
+  port: number,
+  path: string,
+): Promise<StoppedClient> {
+  if (how === 'HTTP/2, closed window') return await closeWindow(port, path)
+  const socket = await dial(how, port)
+  let isClosed = false
+  socket.on('error', () => undefined).on('close', () => (isClosed = true))
+  socket.write(how === 'HTTP/2, open window' ? openWindowRequest(path) : request(path))
+  // A stream that nobody reads takes as much as its buffer holds, then stops.
+  const enough = how === 'HTTP/2, open window' ? 1000 : 1
+  socket.on('readable', () => undefined)
+  await until(() => isClosed || socket.readableLength >= enough, { what: 'a response has begun' })
+  return { isClosed: () => isClosed, destroy: () => socket.destroy() }
+}
+
+const request = (path: string) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`
+
+async function dial(how: Stopped, port: number): Promise<Socket> {
+  const address = { host: '127.0.0.1', port }
+  const [socket, event] =
+    how === 'HTTP'
+      ? [connectPlain(address), 'connect']
+      : [
+          connectTls({
+            ...address,
+            rejectUnauthorized: false,
+            ALPNProtocols: [how === 'HTTPS' ? 'http/1.1' : 'h2'],
+          }),
+          'secureConnect',
+        ]
+  await new Promise((resolve, reject) => {
+    socket.once(event, resolve).once('error', reject)
+  })
+  return socket
+}
+
+/** A stream whose window (RFC 9113 §5.2) is never opened again. */
+async function closeWindow(port: number, path: string): Promise<StoppedClient> {
+  const session = connectHttp2(`https://127.0.0.1:${port}`, { rejectUnauthorized: false })
+  let isClosed = false
+  session.on('error', () => undefined)
+  const stream = session.request({ ':path': path })
+  stream.on('error', () => undefined).on('close', () => (isClosed = true))
+  await new Promise((resolve) => {
+    stream.once('response', resolve).once('close', resolve)
+  })
+  return {
+    isClosed: () => isClosed,
+    destroy: () => {
+      session.destroy()
+    },
+  }
+}
+
+/** The connection's beginning and one request: both windows are as large as they can be. */
+function openWindowRequest(path: string): Buffer {
+  const uint32 = (value: number) => Buffer.from(new Uint32Array([value]).buffer).swap32()
+  const frame = (type: number, flags: number, stream: number, payload: Buffer) =>
+    Buffer.concat([
+      uint32(payload.length).subarray(1),
+      Buffer.from([type, flags]),
+      uint32(stream),
+      payload,
+    ])
+  const literal = (index: number, text: string) =>
+    Buffer.concat([Buffer.from([index, text.length]), Buffer.from(text)])
+  const most = 2 ** 31 - 1
+  return Buffer.concat([
+    Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
+    // SETTINGS_INITIAL_WINDOW_SIZE, WINDOW_UPDATE of the connection, HEADERS (RFC 9113 §6).
+    frame(4, 0, 0, Buffer.concat([Buffer.from([0, 4]), uint32(most)])),
+    frame(8, 0, 0, uint32(most - 65_535)),
+    // GET, https, :path, :authority (RFC 7541, appendix A); END_STREAM and END_HEADERS.
+    frame(1, 5, 1, Buffer.concat([Buffer.from([0x82, 0x87]), literal(4, path), literal(1, 'x')])),
+  ])
+}

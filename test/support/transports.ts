@@ -1,0 +1,130 @@
+/** The same requests over HTTP/1.1, HTTP/1.1 with TLS, and HTTP/2. */
+
+import { once } from 'node:events'
+import { request as requestPlain, type IncomingMessage } from 'node:http'
+import { connect as connectHttp2, type IncomingHttpHeaders } from 'node:http2'
+import { request as requestEncrypted } from 'node:https'
+import { connect as connectPlain, type Socket } from 'node:net'
+import type { Readable } from 'node:stream'
+import { buffer } from 'node:stream/consumers'
+import { connect as connectTls } from 'node:tls'
+import { gunzipSync } from 'node:zlib'
+import type { Gate } from '../../src/http/gate.js'
+import { selfSigned } from './certificate.js'
+
+export type Asked = {
+  readonly method?: string
+  readonly headers?: Readonly<Record<string, string>>
+}
+type Head = {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>
+}
+export type Got = Head & {
+  readonly bytes: Buffer
+  /** Decompressed. */
+  readonly text: string
+}
+
+export type Transport = {
+  readonly name: string
+  readonly scheme: 'http' | 'https'
+  /** What `listen` needs for it. */
+  readonly gate: Gate | undefined
+  /** One request on a connection of its own, whose body is still to be read. */
+  open(url: string, asked?: Asked): Promise<Head & { readonly body: Readable; destroy(): void }>
+  /** A connection over which bytes of HTTP/1.1 can be sent; not with HTTP/2. */
+  readonly dial: ((port: number) => Promise<Socket>) | undefined
+}
+
+/** One request on a connection of its own. */
+export async function ask({ open }: Transport, url: string, asked?: Asked): Promise<Got> {
+  const { status, headers, body, destroy } = await open(url, asked)
+  try {
+    const bytes = await buffer(body)
+    const isZipped = headers['content-encoding'] === 'gzip' && bytes.length > 0
+    return { status, headers, bytes, text: (isZipped ? gunzipSync(bytes) : bytes).toString() }
+  } finally {
+    destroy()
+  }
+}
+
+const certificate = selfSigned()
+
+/** Encrypts with the self-signed certificate, and lets everybody in. */
+export const openGate = (http2: boolean): Gate => ({
+  tls: { http2 },
+  tlsOptions: () => certificate,
+  clientProblem: () => undefined,
+  headers: () => [],
+  refusal: () => undefined,
+})
+
+export const TRANSPORTS: readonly Transport[] = [
+  {
+    name: 'HTTP/1.1',
+    scheme: 'http',
+    gate: undefined,
+    open: (url, { method = 'GET', headers = {} } = {}) =>
+      received(requestPlain(url, { method, headers, agent: false })),
+    dial: async (port) => {
+      const socket = connectPlain(port, '127.0.0.1')
+      await once(socket, 'connect')
+      return socket
+    },
+  },
+  {
+    name: 'HTTP/1.1 with TLS',
+    scheme: 'https',
+    gate: openGate(false),
+    open: (url, { method = 'GET', headers = {} } = {}) =>
+      // Whatever the Host header says, the certificate is for this server.
+      received(requestEncrypted(url, { method, headers, agent: false, ca: certificate.cert, servername: 'localhost' })), // prettier-ignore
+    dial: async (port) => {
+      const socket = connectTls({ port, host: '127.0.0.1', ca: certificate.cert })
+      await once(socket, 'secureConnect')
+      return socket
+    },
+  },
+  {
+    name: 'HTTP/2',
+    scheme: 'https',
+    gate: openGate(true),
+    open: openHttp2,
+    dial: undefined,
+  },
+]
+
+async function received(sent: ReturnType<typeof requestPlain>): ReturnType<Transport['open']> {
+  sent.end()
+  const [body] = (await once(sent, 'response')) as [IncomingMessage]
+  const destroy = () => {
+    sent.destroy()
+  }
+  return { status: body.statusCode!, headers: body.headers, body, destroy }
+}
+
+async function openHttp2(
+  url: string,
+  { method = 'GET', headers = {} }: Asked = {},
+): ReturnType<Transport['open']> {
+  const { origin, pathname, search } = new URL(url)
+  const session = connectHttp2(origin, { ca: certificate.cert })
+  const failed = once(session, 'close').then(() => {
+    throw new Error('closed without a response')
+  })
+  failed.catch(() => undefined)
+  // HTTP/2 has a pseudo-header in place of Host.
+  const { Host, ...others } = headers
+  const body = session.request({
+    ...others,
+    ':method': method,
+    ':path': pathname + search,
+    ...(Host !== undefined && { ':authority': Host }),
+  })
+  const [head] = (await Promise.race([once(body, 'response'), failed])) as [IncomingHttpHeaders]
+  const destroy = () => {
+    session.destroy()
+  }
+  return { status: Number(head[':status']), headers: head, body, destroy }
+}
