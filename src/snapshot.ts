@@ -194,8 +194,13 @@ export function createSnapshots(options: SnapshotOptions) {
 
 function withoutKept(result: Result): Result {
   if (result.told?.collected.isKept !== true) return result
-  const { told: _, ...rest } = result
-  return { ...rest, error: new TimeoutError('the server did not answer') }
+  const { name, isIdle, durationSeconds } = result
+  return {
+    name,
+    isIdle: isIdle === true,
+    durationSeconds,
+    error: new TimeoutError('the server did not answer'),
+  }
 }
 
 /** A server's family by a name of ours would make two of one: ours is the one that is true. */

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { Log } from '../../src/log.js'
-import { createConnection } from '../../src/xmpp/connection.js'
+import { createConnection, type Connection } from '../../src/xmpp/connection.js'
 import { createNetwork, type Mode, type Peer } from './simulation/network.js'
 import { createTime, type Time } from './simulation/time.js'
 import { createRandom } from '../support/random.js'
@@ -104,9 +104,9 @@ function setUp(time: Time, chance: number) {
 }
 
 /** Milliseconds until the stream is up, by the clock. */
-async function untilOnline(time: Time, isOnline: () => boolean, limitMs: number): Promise<number> {
+async function untilOnline(time: Time, connection: Connection, limitMs: number): Promise<number> {
   const startedAt = time.now()
-  while (!isOnline() && time.now() - startedAt < limitMs) await time.pass(100)
+  while (!connection.isConnected() && time.now() - startedAt < limitMs) await time.pass(100)
   return time.now() - startedAt
 }
 
@@ -122,12 +122,13 @@ describe('the stream is up again in time after', () => {
       ] as const) {
         for (const chance of [0, 0.6, 0.999]) {
           const time = createTime()
-          const { connection, network, begin, giveBack, end } = setUp(time, chance)
+          const run = setUp(time, chance)
+          const { connection, network } = run
           try {
             connection.start()
-            await untilOnline(time, connection.isConnected, 1000)
+            await untilOnline(time, connection, 1000)
             await time.pass(MINUTE_MS)
-            begin(outage)
+            run.begin(outage)
             const before = network.dials()
             await time.pass(minutes * MINUTE_MS)
             assert.equal(connection.isConnected(), false, 'it is an outage')
@@ -135,15 +136,15 @@ describe('the stream is up again in time after', () => {
             // On average one in 1.5 s; after ten minutes one in 4 s.
             const most = 10 + Math.min(minutes, 10) * 40 + Math.max(minutes - 10, 0) * 15
             assert.equal(dials > most, false, `${dials} dials in ${minutes} minutes`)
-            giveBack()
-            const tookMs = await untilOnline(time, connection.isConnected, 60_000)
+            run.giveBack()
+            const tookMs = await untilOnline(time, connection, 60_000)
             assert.equal(
               tookMs > limitMs,
               false,
               `up ${tookMs} ms after an outage of ${minutes} minutes, at chance ${chance}`,
             )
           } finally {
-            await end()
+            await run.end()
           }
         }
       }

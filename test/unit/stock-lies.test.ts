@@ -19,7 +19,6 @@ import {
   collectorOf,
   completed,
   form,
-  NS_COMMANDS,
   serverOf,
   type Answer,
   type FakeHost,
