@@ -1,4 +1,4 @@
-import { codeOf } from '../http/server.js'
+import { codeOf } from '../http/unix-socket.js'
 import type { Log } from '../log.js'
 import { openControlSocket } from './control-socket.js'
 import { findService } from './find-service.js'
