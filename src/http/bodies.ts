@@ -1,5 +1,6 @@
 import { ServerResponse } from 'node:http'
 import { Http2ServerResponse, type Http2Session, type Http2Stream } from 'node:http2'
+import type { Socket } from 'node:net'
 
 /**
  * What all bodies under way may take: so many bytes, or so many times the longest of them. A client is
@@ -38,6 +39,8 @@ export type Bodies = {
     readonly Http1ServerResponse: typeof ServerResponse
     readonly Http2ServerResponse: typeof Http2ServerResponse
   }
+  /** Carries each session of HTTP/2: a session that cannot write does not end by itself. */
+  readonly sockets: WeakMap<Http2Session, Socket>
   /** Whether the whole body was handed over, and the client has not received all of it. */
   isUnderway(response: AnyResponse): boolean
   /** The size of all bodies under way, each counted once, and of what each client costs. */
@@ -53,6 +56,7 @@ export type Bodies = {
  */
 export function createBodies(limit = LIMIT): Bodies {
   const underway = new Map<AnyResponse, Body>()
+  const sockets: Bodies['sockets'] = new WeakMap()
 
   function send(response: ServerResponse | Http2ServerResponse, bytes: Uint8Array, end: End): void {
     const [key, connection] =
@@ -123,7 +127,7 @@ export function createBodies(limit = LIMIT): Bodies {
       const session = 'session' in response ? response.session : undefined
       connection.destroy()
       // Other streams of the session may be those of other readers, behind a proxy.
-      if (session && decrease(streams, session) === 0) session.destroy()
+      if (session && decrease(streams, session) === 0) sockets.get(session)?.destroy()
     }
   }
 
@@ -147,6 +151,7 @@ export function createBodies(limit = LIMIT): Bodies {
       Http1ServerResponse: Http1Response as never,
       Http2ServerResponse: Http2Response as never,
     },
+    sockets,
     isUnderway: (response) => underway.has(response),
     bytes: () => count().total,
     close: () => {

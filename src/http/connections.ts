@@ -2,7 +2,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Http2Session, Http2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
 import { Server as TlsServer, type TLSSocket } from 'node:tls'
-import type { AnyResponse } from './bodies.js'
+import type { AnyResponse, Bodies } from './bodies.js'
 
 const originOf = ({ remoteAddress, remotePort }: Socket) => `${remoteAddress} ${remotePort}`
 
@@ -11,7 +11,6 @@ const originOf = ({ remoteAddress, remotePort }: Socket) => `${remoteAddress} ${
  * one that has been without a request longest makes room for a new one, so that no crowd of idle
  * connections keeps a scraper out; nor does one that never ends its handshake or takes no answer.
  *
- * @param isUnderway Whether all of an answer was handed over, and its client has not received it.
  * @returns The end: accepts no more, lets requests under way finish for at most `graceMs`, then cuts
  *   them off. closeIdleConnections() would spare a connection that has not sent anything yet, which
  *   then holds the end up for the whole grace.
@@ -19,7 +18,7 @@ const originOf = ({ remoteAddress, remotePort }: Socket) => `${remoteAddress} ${
 export function keepConnections(
   server: Server,
   maxConnections: number,
-  isUnderway: (answer: AnyResponse) => boolean = () => false,
+  bodies: Pick<Bodies, 'isUnderway' | 'sockets'>,
 ): (graceMs: number) => Promise<void> {
   const sockets = new Set<Socket>()
   /** Answers under way; without any, in the order in which they came to that. */
@@ -59,7 +58,7 @@ export function keepConnections(
     })
   }
 
-  const isDone = (answer: AnyResponse) => answer.writableEnded || isUnderway(answer)
+  const isDone = (answer: AnyResponse) => answer.writableEnded || bodies.isUnderway(answer)
 
   function makeRoom(newest: Socket): void {
     const all = [...unanswered]
@@ -71,6 +70,8 @@ export function keepConnections(
       []
     if (connection) unanswered.delete(connection)
     ;(connection ?? newest).destroy()
+    // A session of HTTP/2 that cannot write does not end by itself.
+    if (connection && !('destroySoon' in connection)) bodies.sockets.get(connection)?.destroy()
   }
 
   server.on('connection', (socket: Socket) => {
@@ -86,6 +87,8 @@ export function keepConnections(
     if (socket.alpnProtocol !== 'h2') keepBook(socket)
   })
   server.on('session', (session: Http2Session) => {
+    const raw = shaking.get(originOf(session.socket))
+    if (raw) bodies.sockets.set(session, raw)
     keepBook(session)
     session.on('stream', (stream: Http2Stream) => {
       count(session, stream)

@@ -110,7 +110,7 @@ async function listenOn(
   const options = { ...TIMEOUTS, ...timeouts, maxHeaderSize: MAX_HEADER_BYTES, ...bodies.classes }
   const server = gate ? gatedServer(gate, options, respond, log) : createServer(options, respond)
   server.setTimeout(SILENCE_MS)
-  const close = keepConnections(server, maxConnections, bodies.isUnderway)
+  const close = keepConnections(server, maxConnections, bodies)
   try {
     await bind(server, address, socketAccess)
   } catch (error) {

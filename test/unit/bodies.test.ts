@@ -6,6 +6,7 @@ import { createServer } from 'node:http'
 import { afterEach, describe, test } from 'node:test'
 import { until } from '../../scripts/process.js'
 import { createBodies } from '../../src/http/bodies.js'
+import { keepConnections } from '../../src/http/connections.js'
 import { gatedServer, type Respond } from '../../src/http/gate.js'
 import { createFakeLog } from '../support/fake-app.js'
 import { STOPPED, stopReading, type StoppedClient } from '../support/stopped-clients.js'
@@ -23,6 +24,13 @@ const TRANSPORT_OF = {
   'HTTP/2, closed window': HTTP2!,
   'HTTP/2, open window': HTTP2!,
 } as const
+
+const connections = (server: Server) =>
+  new Promise<number>((resolve) => {
+    server.getConnections((_, count) => {
+      resolve(count)
+    })
+  })
 
 for (const how of STOPPED) {
   // The limit is for what would hang: no test waits for it.
@@ -44,10 +52,11 @@ for (const how of STOPPED) {
       const server: Server = gate
         ? gatedServer(gate, bodies.classes, respond, createFakeLog().log)
         : createServer(bodies.classes, respond)
+      const close = keepConnections(server, 100, bodies)
       server.listen(0, '127.0.0.1')
       await once(server, 'listening')
-      ends.push(bodies.close, () => server.close())
-      return { bodies, port: (server.address() as AddressInfo).port }
+      ends.push(bodies.close, () => void close(0))
+      return { bodies, server, port: (server.address() as AddressInfo).port }
     }
 
     async function stop(port: number): Promise<StoppedClient[]> {
@@ -75,10 +84,14 @@ for (const how of STOPPED) {
     test('are cut off beyond it, and others are served', async () => {
       let asked = 0
       const next = () => new Uint8Array(LENGTH).fill(asked++)
-      const { bodies, port } = await start(next, 65 * MB)
+      const { bodies, server, port } = await start(next, 65 * MB)
       await stop(port)
       await until(() => asked === COUNT && bodies.bytes() <= 65 * MB, { what: 'they are cut off' })
       assert.ok(bodies.bytes() > 50 * MB, 'no more than necessary')
+      const left = Math.floor(bodies.bytes() / LENGTH)
+      await until(async () => (await connections(server)) === left, {
+        what: 'their connections end',
+      })
       const { bytes } = await ask(transport, `${transport.scheme}://127.0.0.1:${port}/`)
       assert.deepEqual([bytes.length, bytes[0], bytes.at(-1)], [LENGTH, COUNT, COUNT])
     })
