@@ -85,6 +85,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'config-file',
     'config-proxy',
     'config-servers',
+    'config-socket',
     'config-values',
     'duration',
     'errors',
@@ -101,6 +102,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'secret',
     'settings',
   ],
+  'config-socket': ['config-values', 'flags', 'http'],
   'config-proxy': ['config-values', 'errors', 'flags'],
   'config-text': ['collectors', 'config', 'http'],
   'config-values': ['duration', 'errors', 'flags'],
@@ -158,15 +160,15 @@ test('only one file imports the XMPP library', () => {
   )
 })
 
-test('only main.ts touches the process', () => {
+test('only main.ts touches the process, and a socket file is bound under its umask', () => {
   const touching = files.filter(
     ({ text }) =>
       /\bprocess\.\w/.test(text.replace(/^\s*(\/?\*|\/\/).*$/gm, '')) ||
       imports(text).includes('node:process'),
   )
   assert.deepEqual(
-    touching.map(({ file }) => file),
-    ['main.ts'],
+    touching.map(({ file }) => file).sort(),
+    ['http/unix-socket.ts', 'main.ts'],
   )
 })
 
