@@ -61,7 +61,15 @@ function startProsody(t: TestContext, version: (typeof prosodyVersions)[number])
 
 /** As the exporter asks, and as a person's client does. */
 function commands(): Element[] {
-  return [pageCommand({ first: '1', since: '0' }), commandElement(REGISTRY_NODE)]
+  return [
+    pageCommand({ first: '1', since: '0' }),
+    commandElement(REGISTRY_NODE),
+    hostsCommand('one.example'),
+  ]
+}
+
+function hostsCommand(names: string): Element {
+  return commandElement(REGISTRY_NODE, xml('hosts', { xmlns: REGISTRY_NODE }, names))
 }
 
 function pageCommand(attrs: Readonly<Record<string, string>>): Element {
@@ -84,6 +92,24 @@ async function assertAllForbidden(stream: XmppStream, ...addresses: readonly str
 }
 
 for (const version of prosodyVersions) {
+  test(`who may read is told which names are hosts of Prosody ${version}, 8 KB of them at most`, async (t) => {
+    const prosody = await startProsody(t, version)
+    const user = await login({ port: prosody.ports.c2s, jid: 'ops@one.example', password: 'pw' })
+    const hosts = async (names: string) => {
+      const reply = await user.iq('set', STATS, hostsCommand(names))
+      const command = reply.getChild('command', NS_COMMANDS)
+      return command?.getChildText('hosts', REGISTRY_NODE) ?? errorCondition(reply)
+    }
+    // VirtualHosts, an internal component, and external ones that are not connected.
+    const here = ['one.example', 'rooms.one.example', OTHER, STATS]
+    const elsewhere = ['example', 'typo.one.example', 'user@one.example', '%', '__index']
+    assert.equal(await hosts([...here, ...elsewhere].join(' \n')), here.join(' '))
+    assert.equal(await hosts(''), '')
+    assert.equal(await hosts(`one.example${' x'.repeat(4090)}`), 'one.example')
+    assert.equal(await hosts(`one.example${' x'.repeat(4091)}`), 'bad-request')
+    await user.close()
+  })
+
   test(`nobody but its own component may ask Prosody ${version} for statistics`, async (t) => {
     const prosody = await startProsody(t, version)
     const { c2s, component } = prosody.ports

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { describe, test, type TestContext } from 'node:test'
 import { withExporterFor } from '../support/exporter.js'
 import {
-  prosodyVersions,
+  everyVersion,
   withProsody,
   type ProsodyConfig,
   type TestProsody,
@@ -85,7 +85,7 @@ const cases: readonly (readonly [
   ],
 ]
 
-for (const version of prosodyVersions) {
+for (const version of everyVersion) {
   describe(`Prosody ${version} connects to no other server`, { concurrency: 2 }, () => {
     for (const [what, config, asked, flags] of cases) {
       test(`with ${what}`, async (t) => {
