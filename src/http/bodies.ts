@@ -1,14 +1,16 @@
 import { ServerResponse } from 'node:http'
 import { Http2ServerResponse, type Http2Session, type Http2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
+import { copiesInOwnPages } from './pages.js'
 
 /**
  * What all bodies under way may take: so many bytes, or so many times the longest of them. A client is
  * watched for `stoppedMs` before it can be cut off.
  */
-const LIMIT = { bytes: 32 * 1024 * 1024, longest: 4, stoppedMs: 5000, everyMs: 1000 }
-// TLS encrypts, and HTTP/2 copies, all that it is handed: a client gets no more than this ahead.
-const CHUNK_BYTES = 32 * 1024
+const LIMIT = { bytes: 24 * 1024 * 1024, longest: 4, stoppedMs: 5000, everyMs: 1000 }
+// TLS encrypts, and HTTP/2 copies, all that it is handed: a client gets no more than this ahead, a TLS
+// record (RFC 8446 §5.1) or a DATA frame (RFC 9113 §6.5.2).
+const CHUNK_BYTES = 16 * 1024
 // What one connection holds of a body that is no longer need not be counted.
 const SHORT_BYTES = 64 * 1024
 // Plain HTTP sends the shared bytes themselves, and few writes are faster. How much of a chunk has left
@@ -24,7 +26,7 @@ export type AnyResponse = ServerResponse | Http2Stream
 
 /** A body on its way to one client; the bytes are the same for all clients of a snapshot. */
 type Body = {
-  readonly bytes: Uint8Array
+  bytes: Uint8Array
   /** How many of the bytes have left the process. */
   received: number
   watched: { readonly atMs: number; readonly received: number }
@@ -57,6 +59,7 @@ export type Bodies = {
 export function createBodies(limit = LIMIT): Bodies {
   const underway = new Map<AnyResponse, Body>()
   const sockets: Bodies['sockets'] = new WeakMap()
+  const inOwnPages = copiesInOwnPages()
 
   function send(response: ServerResponse | Http2ServerResponse, bytes: Uint8Array, end: End): void {
     const [key, connection] =
@@ -70,9 +73,11 @@ export function createBodies(limit = LIMIT): Bodies {
     const writeNext = (error?: Error | null): void => {
       if (error || connection.destroyed) return
       body.received = written
-      const chunk = bytes.subarray(written, written + size)
+      // Whoever does not take all at once may pin the bytes for long. `bytes` is not captured here.
+      if (written > 0) body.bytes = inOwnPages(body.bytes)
+      const chunk = body.bytes.subarray(written, written + size)
       written += chunk.length
-      if (written === bytes.length) end(chunk)
+      if (written === body.bytes.length) end(chunk)
       else (response as ServerResponse).write(chunk, writeNext)
     }
     writeNext()

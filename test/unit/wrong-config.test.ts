@@ -3,7 +3,6 @@
 
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { freePort, until } from '../../scripts/process.js'
 import { SECRET, testDirectory } from '../support/config.js'
