@@ -59,7 +59,7 @@ export function readingOf(
   atMs: number,
   options: { readonly problem?: string | undefined; readonly maskSecret?: Mask } = {},
 ): Reading {
-  const { problem, maskSecret = (text) => text } = options
+  const { problem, maskSecret = (text: string) => text } = options
   const words = (error: unknown) => reasonText(error, maskSecret)
   const byName = new Map(families.map((family) => [family.name, family]))
   // In the names of mod_http_openmetrics, or with one underscore (`exposition.names`).
