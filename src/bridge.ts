@@ -34,11 +34,12 @@ export function createBridge(
     log: Log
     version: string
     processFigures: () => ProcessFigures
+    umask: (mask: number) => number
     /** @throws ConfigError */
     readConfig: () => Config
   },
 ): Bridge {
-  const { log, version, processFigures, readConfig } = deps
+  const { log, version, processFigures, umask, readConfig } = deps
   const { web } = config
   let running = config
   let isStopping = false
@@ -148,7 +149,7 @@ export function createBridge(
     async start() {
       listener = await listen(app, config.web.listenAddresses, log, {
         gate: gate && gateOf(gate),
-        socketAccess: web.socketAccess,
+        socketAccess: { ...web.socketAccess, umask },
         maxConnections: connectionsFor(processFigures().maxFds),
       })
       // What a reload read while we began to listen is newer.

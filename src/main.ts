@@ -75,6 +75,7 @@ async function run(config: Config, read: () => Config): Promise<void> {
     log,
     version,
     processFigures: createProcessFigures(),
+    umask: (mask) => process.umask(mask),
     readConfig: read,
   })
   let stopping = false
