@@ -330,7 +330,8 @@ describe('the addresses of the server', { timeout: 300_000 }, () => {
 
   test('gives a Unix socket its mode and its group, and leaves the umask as it was', async () => {
     const umask = (mask: number) => process.umask(mask)
-    const before = process.umask()
+    const before = umask(0o022)
+    umask(before)
     const group = { id: process.getgid!(), source: '--web.socket-group' }
     const mode = { value: 0o666, source: '--web.socket-mode' }
     for (const [name, socketAccess, expected] of [
@@ -345,7 +346,7 @@ describe('the addresses of the server', { timeout: 300_000 }, () => {
       assert.equal(statSync(path).gid, group.id)
       assert.equal((await ask('http://x/-/healthy', { socketPath: path })).status, 200)
     }
-    assert.equal(process.umask(), before)
+    assert.equal(umask(before), before)
   })
 
   test('lets nobody else connect to a Unix socket before it has its mode', () => {
