@@ -4,7 +4,8 @@
 
 import { writeFile, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { openssl } from '../test/support/openssl.js'
+import type { TestContext } from 'node:test'
+import { selfSigned } from '../test/support/certificate.js'
 import { runExporter, httpGet } from '../test/support/exporter.js'
 import { withProsody } from '../test/support/prosody.js'
 import { sampleValue } from '../test/support/real.js'
@@ -23,8 +24,12 @@ const SERIES = parameters[1] ?? '50000'
 const ways = parameters.length > 2 ? (parameters.slice(2) as Stopped[]) : STOPPED
 const AT_ONCE = 20
 const MB = 1024 * 1024
-const cleanUp: (() => Promise<unknown> | void)[] = []
-const t = { after: (run: () => Promise<unknown> | void) => void cleanUp.unshift(run) } as never
+const cleanUp: (() => Promise<void>)[] = []
+const t = {
+  after: (run: () => Promise<void>) => {
+    cleanUp.unshift(run)
+  },
+} as Pick<TestContext, 'after'>
 
 try {
   const prosody = await withProsody(t, {
@@ -33,9 +38,9 @@ try {
     globals: { test_series_count: SERIES },
   })
   const at = (name: string) => join(prosody.dir, name)
-  await openssl(
-    ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-noenc', '-subj', '/CN=x', '-days', '2', '-keyout', at('x.key'), '-out', at('x.crt')], // prettier-ignore
-  )
+  const { cert, key } = selfSigned()
+  await writeFile(at('x.crt'), cert)
+  await writeFile(at('x.key'), key, { mode: 0o600 })
   await writeFile(at('web.yml'), 'tls_server_config: { cert_file: x.crt, key_file: x.key }\n')
   for (const how of ways) await measure(how, prosody, at)
 } finally {
@@ -61,7 +66,6 @@ async function measure(
   const ca = isEncrypted(how) ? await readFile(at('x.crt'), 'utf8') : undefined
   const scrape = async () => {
     const begin = performance.now()
-    process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0'
     const answer = await httpGet(url, {}, undefined, ca)
     return {
       up: answer.status === 200 && sampleValue(answer.text, 'xmpp_up') === 1,
@@ -82,9 +86,10 @@ async function measure(
     const { bytes } = await scrape()
     const before = await rss()
     let most = before
-    let isEnded = false
+    const end = new AbortController()
+    const ended = end.signal
     const watch = (async () => {
-      while (!isEnded) {
+      while (!ended.aborted) {
         most = Math.max(most, await rss())
         await new Promise((resolve) => setTimeout(resolve, 100))
       }
@@ -105,8 +110,8 @@ async function measure(
     }
     const took = performance.now() - begin
     // Two looks at what is stopped, and the scrapes of a minute.
-    const end = performance.now() + 25_000
-    while (performance.now() < end) {
+    const endMs = performance.now() + 25_000
+    while (performance.now() < endMs) {
       asked++
       const one = await scrape()
       times.push(one.ms)
@@ -121,7 +126,7 @@ async function measure(
     await scrape()
     await new Promise((resolve) => setTimeout(resolve, 1000))
     const after = await rss()
-    isEnded = true
+    end.abort()
     await watch
     const mb = (value: number) => `${(value / MB).toFixed(0)} MB`
     console.log(

@@ -38,6 +38,7 @@ export function createBridge(
     log: Log
     version: string
     processFigures: () => ProcessFigures
+    umask: (mask: number) => number
     /** @throws ConfigError */
     readConfig: () => Config
     /** Whose doctor may ask this process. */
@@ -45,7 +46,7 @@ export function createBridge(
     pid: number
   },
 ): Bridge {
-  const { log, version, processFigures, readConfig, owner, pid } = deps
+  const { log, version, processFigures, umask, readConfig, owner, pid } = deps
   const { web } = config
   // Of what a client can make happen with each request.
   const requestLog = limitRepeats(log)
@@ -169,7 +170,7 @@ export function createBridge(
       try {
         listener = await listen(app, config.web.listenAddresses, requestLog, {
           gate: gate && gateOf(gate),
-          socketAccess: web.socketAccess,
+          socketAccess: { ...web.socketAccess, umask },
           maxConnections: connectionsFor(processFigures().maxFds),
         })
       } catch (error) {

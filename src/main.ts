@@ -76,6 +76,7 @@ async function run(config: Config, read: () => Config): Promise<void> {
     log,
     version,
     processFigures: createProcessFigures(),
+    umask: (mask) => process.umask(mask),
     readConfig: read,
     owner,
     pid: process.pid,

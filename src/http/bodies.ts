@@ -47,7 +47,7 @@ export type Bodies = {
   isUnderway(response: AnyResponse): boolean
   /** The size of all bodies under way, each counted once, and of what each client costs. */
   bytes(): number
-  close(): void
+  readonly close: () => void
 }
 
 /**

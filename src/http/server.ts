@@ -9,11 +9,11 @@ import { gatedServer, type Gate, type Respond } from './gate.js'
 import { addressText, type ListenAddress } from './listen-address.js'
 import { normalizeRequest } from './normalize.js'
 import {
-  boundPrivately,
+  bindPrivately,
   codeOf,
   isStaleSocket,
   setAccess,
-  type SocketAccess,
+  type AccessOptions,
 } from './unix-socket.js'
 
 export type Timeouts = Pick<
@@ -41,7 +41,7 @@ export type ListenerOptions = {
   /** Milliseconds, see node:http. Default: 5 s for headers, 30 s for a request, 75 s idle. */
   readonly timeouts?: Timeouts
   /** Who may connect to a Unix socket. Default: by the umask. */
-  readonly socketAccess?: SocketAccess
+  readonly socketAccess?: AccessOptions
 }
 
 export type Listener = {
@@ -151,7 +151,7 @@ const REASONS: Readonly<Record<string, string>> = {
 export async function bind(
   server: Server,
   address: ListenAddress,
-  access?: SocketAccess,
+  access?: AccessOptions,
 ): Promise<void> {
   if ('fd' in address) {
     // Node takes it; its types don't say so.
@@ -171,10 +171,10 @@ export async function bind(
   }
 }
 
-function start(server: Server, options: ListenOptions, access?: SocketAccess): Promise<void> {
+function start(server: Server, options: ListenOptions, access?: AccessOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject)
-    boundPrivately(access, () => {
+    bindPrivately(access, () => {
       server.listen(options, () => {
         server.off('error', reject)
         resolve()

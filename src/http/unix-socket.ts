@@ -1,7 +1,6 @@
 import { chmodSync, lchownSync } from 'node:fs'
 import { lstat } from 'node:fs/promises'
 import { connect } from 'node:net'
-import process from 'node:process'
 
 /** Who may connect to the Unix sockets; each setting with its name for messages. */
 export type SocketAccess = {
@@ -13,18 +12,23 @@ export type SocketAccess = {
 const GROUP_MODE = 0o660
 const NOBODY_ELSE = 0o177
 
+export type AccessOptions = SocketAccess & {
+  /** Sets the umask of the process, and returns the one before: process.umask(). */
+  readonly umask: (mask: number) => number
+}
+
 /** Runs what binds a socket file so that, until `setAccess`, nobody but this user can connect. */
-export function boundPrivately(access: SocketAccess | undefined, bind: () => void): void {
+export function bindPrivately(access: AccessOptions | undefined, bind: () => void): void {
   if (access?.mode === undefined && access?.group === undefined) {
     bind()
     return
   }
-  // Node binds before listen() returns; umask is of the whole process, and nothing runs in between.
-  const before = process.umask(NOBODY_ELSE)
+  // Node binds before listen() returns; the umask is of the whole process, and nothing runs in between.
+  const before = access.umask(NOBODY_ELSE)
   try {
     bind()
   } finally {
-    process.umask(before)
+    access.umask(before)
   }
 }
 

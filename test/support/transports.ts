@@ -26,13 +26,15 @@ export type Got = Head & {
   readonly text: string
 }
 
+type Opened = Head & { readonly body: Readable; readonly destroy: () => void }
+
 export type Transport = {
   readonly name: string
   readonly scheme: 'http' | 'https'
   /** What `listen` needs for it. */
   readonly gate: Gate | undefined
   /** One request on a connection of its own, whose body is still to be read. */
-  open(url: string, asked?: Asked): Promise<Head & { readonly body: Readable; destroy(): void }>
+  readonly open: (url: string, asked?: Asked) => Promise<Opened>
   /** A connection over which bytes of HTTP/1.1 can be sent; not with HTTP/2. */
   readonly dial: ((port: number) => Promise<Socket>) | undefined
 }
@@ -95,7 +97,7 @@ export const TRANSPORTS: readonly Transport[] = [
   },
 ]
 
-async function received(sent: ReturnType<typeof requestPlain>): ReturnType<Transport['open']> {
+async function received(sent: ReturnType<typeof requestPlain>): Promise<Opened> {
   sent.end()
   const [body] = (await once(sent, 'response')) as [IncomingMessage]
   const destroy = () => {
@@ -107,7 +109,7 @@ async function received(sent: ReturnType<typeof requestPlain>): ReturnType<Trans
 async function openHttp2(
   url: string,
   { method = 'GET', headers = {} }: Asked = {},
-): ReturnType<Transport['open']> {
+): Promise<Opened> {
   const { origin, pathname, search } = new URL(url)
   const session = connectHttp2(origin, { ca: certificate.cert })
   const failed = once(session, 'close').then(() => {

@@ -106,7 +106,9 @@ describe('a client that takes a byte now and then', { timeout: 300_000 }, () => 
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
     const socket = await PLAIN!.dial!((server.address() as AddressInfo).port)
-    const sip = setInterval(() => socket.read(1), 5)
+    const sip = setInterval(() => {
+      socket.read(1)
+    }, 5)
     t.after(() => {
       clearInterval(sip)
       socket.destroy()

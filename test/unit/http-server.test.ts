@@ -12,7 +12,7 @@ import { Hono } from 'hono'
 import { until } from '../../scripts/process.js'
 import type { ListenAddress } from '../../src/http/listen-address.js'
 import { listen, type Listener, type ListenerOptions } from '../../src/http/server.js'
-import { boundPrivately, setAccess } from '../../src/http/unix-socket.js'
+import { bindPrivately, setAccess } from '../../src/http/unix-socket.js'
 import { createFakeApp, createFakeLog } from '../support/fake-app.js'
 import { ask as askOver, TRANSPORTS, type Asked } from '../support/transports.js'
 
@@ -329,28 +329,32 @@ describe('the addresses of the server', { timeout: 300_000 }, () => {
   const modeOf = (path: string) => statSync(path).mode & 0o777
 
   test('gives a Unix socket its mode and its group, and leaves the umask as it was', async () => {
-    const umask = process.umask()
+    const umask = (mask: number) => process.umask(mask)
+    const before = umask(0o022)
+    umask(before)
     const group = { id: process.getgid!(), source: '--web.socket-group' }
     const mode = { value: 0o666, source: '--web.socket-mode' }
     for (const [name, socketAccess, expected] of [
       ['both', { mode, group }, 0o666],
       ['mode', { mode, group: undefined }, 0o666],
       ['group', { mode: undefined, group }, 0o660],
-      ['none', { mode: undefined, group: undefined }, 0o777 & ~umask],
+      ['none', { mode: undefined, group: undefined }, 0o777 & ~before],
     ] as const) {
       const path = join(directory, name)
-      await serve(createFakeApp().app, [{ path }], { socketAccess })
+      await serve(createFakeApp().app, [{ path }], { socketAccess: { ...socketAccess, umask } })
       assert.equal(modeOf(path).toString(8), expected.toString(8), name)
       assert.equal(statSync(path).gid, group.id)
       assert.equal((await ask('http://x/-/healthy', { socketPath: path })).status, 200)
     }
-    assert.equal(process.umask(), umask)
+    assert.equal(umask(before), before)
   })
 
   test('lets nobody else connect to a Unix socket before it has its mode', () => {
     const path = join(directory, 'x.sock')
     const server = createServer()
-    boundPrivately({ mode: { value: 0o666, source: '' }, group: undefined }, () => {
+    const umask = (mask: number) => process.umask(mask)
+    const mode = { value: 0o666, source: '' }
+    bindPrivately({ mode, group: undefined, umask }, () => {
       server.listen(path)
     })
     assert.equal(modeOf(path).toString(8), '600')

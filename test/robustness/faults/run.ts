@@ -60,6 +60,7 @@ export async function runScenario(
     log,
     version: '0',
     processFigures: () => FIGURES,
+    umask: () => 0o022,
     readConfig: () => config,
     owner: { env: {}, uid: undefined },
     pid: process.pid,
