@@ -1,4 +1,4 @@
-/** The table of the README, from what the servers told. */
+/** The table in docs/collectors.md, from what the servers returned. */
 
 import type { Rights } from './servers.js'
 import type { Told } from './stock.js'
@@ -11,7 +11,7 @@ export type Row = {
 }
 
 const REGISTRY: Readonly<Record<string, string>> = {
-  '0.11': 'what it has, [mapped](prosody-modules/mod_adhoc_statistics/README.md)',
+  '0.11': 'what it has, [mapped](../prosody-modules/mod_adhoc_statistics/README.md)',
   '0.12': 'as mod_http_openmetrics',
   '13.0': 'as mod_http_openmetrics',
 }
@@ -70,7 +70,7 @@ export function tableOf(rows: readonly Row[]): string {
     ...lines.map(row),
     ...NOT_RUN.slice(1).map(row),
     '',
-    `Each tells anybody ${common.map(code).join(', ')}.`,
+    `Each exports ${common.map(code).join(', ')}.`,
     '',
   ].join('\n')
 }
