@@ -1,6 +1,6 @@
 /**
- * `npm run test:matrix`: real servers of many versions, what each tells, and that the README's table
- * says the same; `-- --write` writes it. And the service, and a new user's way to it, under a real systemd.
+ * `npm run test:matrix`: real servers of many versions, what each returns, and that the table in
+ * docs/collectors.md is the same; `-- --write` writes it. And the service, and a new user's way to it, under a real systemd.
  */
 
 import process from 'node:process'

@@ -95,6 +95,6 @@ The control sockets of the service, where doctor asks it.
 .I /usr/share/prosody\\-exporter/
 Alerting and recording rules for Prometheus, a dashboard for Grafana.
 .SH SEE ALSO
-/usr/share/doc/prosody\\-exporter/README.md, systemctl(1), prosodyctl(1)
+/usr/share/doc/prosody\\-exporter/README.md and docs/, systemctl(1), prosodyctl(1)
 `
 }

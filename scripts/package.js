@@ -56,7 +56,7 @@ export async function packDebian(dir) {
   await mkdir(home, { recursive: true })
   await must('tar', ['-xzf', tarball, '--strip-components=1', '-C', home])
   await rm(tarball)
-  const { version } = await readJson(join(home, 'package.json'))
+  const { version, author } = await readJson(join(home, 'package.json'))
   await rm(join(home, 'deploy'), { recursive: true })
   await copyDependencies(home)
   await useDebiansNode(join(home, 'dist/main.js'))
@@ -73,7 +73,7 @@ export async function packDebian(dir) {
   const module = 'mod_adhoc_statistics'
   await move(join(home, 'prosody-modules', module), `usr/lib/prosody/modules/${module}`)
   await rm(join(home, 'prosody-modules'), { recursive: true })
-  for (const name of ['README.md', 'CHANGELOG.md', 'METRICS.md', 'SECURITY.md']) {
+  for (const name of ['README.md', 'CHANGELOG.md', 'SECURITY.md', 'docs']) {
     await move(join(home, name), `${doc}/${name}`)
   }
   for (const name of ['prosody-example.cfg.lua', 'prosody-exporter.example.yml']) {
@@ -95,9 +95,11 @@ export async function packDebian(dir) {
   await symlink('../lib/prosody-exporter/dist/main.js', join(stage, 'usr/bin/prosody-exporter'))
 
   const date = await commitDate()
-  const maintainer = `${process.env.DEBFULLNAME ?? "prosody-exporter's authors"} <${
-    process.env.DEBEMAIL ?? 'prosody-exporter@localhost.invalid'
-  }>`
+  const { DEBFULLNAME, DEBEMAIL } = process.env
+  const maintainer =
+    DEBFULLNAME !== undefined && DEBEMAIL !== undefined
+      ? `${DEBFULLNAME} <${DEBEMAIL}>`
+      : String(author)
   const day = date.toUTCString().replace('GMT', '+0000')
   const entry = `prosody-exporter (${String(version)}) unstable; urgency=medium\n\n  * See CHANGELOG.md.\n\n -- ${maintainer}  ${day}\n`
   await writeFile(join(stage, doc, 'changelog.gz'), gzipSync(entry, { level: 9 }))

@@ -35,20 +35,20 @@ const collectors = z.strictObject(
 
 const server = z.strictObject({
   name: optional(
-    'What this server is called, in /probe and in labels; no other may be. Default: its domain.',
+    'Unique name of the server in /probe and in labels. Default: its domain.',
     text(/^[^\s]{1,100}$/),
   ),
   service: optional(
-    "Prosody's component port. Default: xmpp://127.0.0.1:5347.",
+    "Address of Prosody's component port. Default: xmpp://127.0.0.1:5347.",
     text(/^[xX][mM][pP][pP]:\/\/[^@]+$/),
   ),
-  domain: optional("The component's domain, as in its Component line.", text(/^[^@/\s]+$/)),
+  domain: optional('Name of the component, as in its Component line.', text(/^[^@/\s]+$/)),
   secret_file: optional(
-    "File with the component_secret; relative to this file's directory.",
+    "File with the component_secret, relative to this file's directory.",
     text(/./),
   ),
   hosts: section(
-    "VirtualHosts to ask for what standard XMPP tells. Default: the domain's parent and its components.",
+    "VirtualHosts to query with standard XMPP. Default: the domain's parent, with its components.",
     z.array(text(/^[^@/\s]+$/)),
   ),
   collectors: section('Sources of statistics, each on (true) or off (false).', collectors),
@@ -56,11 +56,12 @@ const server = z.strictObject({
 
 const dropRule = z.strictObject({
   family: text(/./).meta({
-    description: "Regular expression for the family's whole name; of a counter also with _total.",
+    description:
+      'Regular expression for the whole name of the family; for a counter with or without _total.',
   }),
   labels: section(
-    'Label names, each with a regular expression for the whole value. Only series for which all ' +
-      'match are dropped; a label that a series lacks is empty. Without it: the whole family.',
+    'Label names, each with a regular expression for the whole value. A series is dropped if all ' +
+      'match; a missing label is empty. Default: the whole family.',
     z.record(z.string().regex(/^[a-zA-Z_][a-zA-Z0-9_]*$/), z.string()),
   ),
 })
@@ -68,83 +69,82 @@ const dropRule = z.strictObject({
 /** The configuration file. */
 export const configSchema = z
   .strictObject({
-    servers: section('The servers to read, any number.', z.array(server).min(1)),
+    servers: section('Servers to monitor.', z.array(server).min(1)),
     collection: section(
-      'When Prosody is asked.',
+      'Time and duration of collections.',
       z.strictObject({
         min_age: optional(
-          'A snapshot whose collection started less than this ago is served as it is. ' +
+          'Maximum age of a snapshot that is served again, since the start of its collection. ' +
             'At most 5s; with exposition.timestamps at most 4m. Default: 250ms.',
           duration(),
         ),
         timeout: optional(
-          'The longest that a collection may take: 100ms to 10m. Default: 10s.',
+          'Maximum duration of a collection: 100ms to 10m. Default: 10s.',
           duration(),
         ),
         serve_stale_for: optional(
-          'How long the last series are served when the server does not answer; at most 4m. Default: 0s.',
+          'Time to serve the last series while the server does not answer; at most 4m. Default: 0s.',
           duration(),
         ),
       }),
     ),
     exposition: section(
-      'What a response holds.',
+      'Content of a response.',
       z.strictObject({
         names: optional(
-          "What the registry's families are called, one way or a list: openmetrics, as " +
-            'mod_http_openmetrics does; single_underscore for two; mod_prometheus, as on Prosody 0.11. ' +
-            'Default: openmetrics.',
+          "Names of the registry's families, one value or a list: openmetrics (mod_http_openmetrics), " +
+            'single_underscore, mod_prometheus (Prosody 0.11). Default: openmetrics.',
           z.union([nameScheme(), z.array(nameScheme()).min(1)]),
         ),
         created: optional('Adds _created lines to OpenMetrics. Default: false.', z.boolean()),
         timestamps: optional(
-          "Gives each of the server's samples the time of its collection. Default: false.",
+          "Gives the server's samples the time of their collection. Default: false.",
           z.boolean(),
         ),
       }),
     ),
     registry: section(
       "Prosody's own statistics.",
-      z.strictObject({ drop: section('What is not served.', z.array(dropRule)) }),
+      z.strictObject({ drop: section('Families and series to drop.', z.array(dropRule)) }),
     ),
     web: section(
-      'What is served over HTTP; read at the start only.',
+      'HTTP server; read at the start only.',
       z.strictObject({
         fail_when_down: optional(
-          'Status 503 while the server is down, for /metrics of one server and for /probe. Default: false.',
+          'Status 503 while the server is down: /metrics with one server, and /probe. Default: false.',
           z.boolean(),
         ),
         socket_mode: optional(
-          'Permissions of the Unix sockets to listen on, octal, e.g. 0660. Default: by the umask, ' +
-            '0660 with socket_group.',
+          'Permissions of the Unix sockets, octal and in quotes. Default: by the umask, or 0660 with ' +
+            'socket_group.',
           z.union([text(/^0?[67][0-7]{2}$/), z.int()]),
         ),
         socket_group: optional(
-          'Group of the Unix sockets to listen on, a name or a number.',
+          'Group of the Unix sockets: a name or a number.',
           z.union([text(/./), z.int().min(0)]),
         ),
       }),
     ),
     page: section(
-      'The page for people at /.',
+      'The page at /.',
       z.strictObject({
         interval: optional(
-          'The server is asked as often as that for the history on the page, if nobody else asked. ' +
+          'Collect for the history on the page if no scrape did so for this time. ' +
             '1s to 1h; 0: never. Default: 15s.',
           duration(),
         ),
       }),
     ),
     limits: section(
-      'What is left out when there is too much.',
+      'Upper limits.',
       z.strictObject({
         series: optional(
-          'Most series served, the largest families left out first; 0 for no limit. Default: 2000000.',
+          'Maximum number of series; the largest families are omitted first. 0: no limit. Default: 2000000.',
           z.int().min(0),
         ),
         label_value_length: optional(
-          'Longest label value, in characters; series with a longer one are left out. 0 for no ' +
-            'limit. Default: 0.',
+          'Maximum characters of a label value; series with a longer one are omitted. 0: no limit. ' +
+            'Default: 0.',
           z.int().min(0),
         ),
       }),

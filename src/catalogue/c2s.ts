@@ -21,14 +21,14 @@ export const c2s: Area = {
     gauge('prosody_mod_c2s__ipv6', '', 'Established client connections over IPv6.', {
       since: '0.11',
       until: '0.11',
-      watch: 'Later `ip_family` of `prosody_mod_c2s__connections` tells it.',
+      watch: 'Later versions have `ip_family` of `prosody_mod_c2s__connections`.',
     }),
     counter(
       'prosody_mod_c2s__encrypted',
       'protocol cipher',
       'Client connections that were encrypted, by TLS version and cipher.',
       {
-        watch: 'Who still comes with an old TLS version, before it is turned off.',
+        watch: 'Clients that still use an old TLS version, before you turn it off.',
         defect: 'A pair of version and cipher comes into being with its first connection.',
       },
     ),

@@ -15,7 +15,7 @@ const processes: readonly Documented[] = [
     'process_max_fds',
     '',
     'Most file descriptors that Prosody may open (mod_measure_process).',
-    { defect: 'It tells the hard limit; what ends Prosody is the soft one, which may be lower.' },
+    { defect: 'It is the hard limit; Prosody fails at the soft limit, which may be lower.' },
   ),
   gauge('lua_heap_bytes', '', 'Memory of the objects that Lua manages (mod_measure_lua).', {
     watch: 'A saw-tooth is the garbage collector; look at its lowest points.',
@@ -32,7 +32,7 @@ const processes: readonly Documented[] = [
   gauge(
     'malloc_heap_unused_bytes',
     '',
-    'Memory that the C library holds and nobody uses (mod_measure_malloc).',
+    'Unused memory that the C library holds (mod_measure_malloc).',
     { watch: 'Much of it: fragmentation, not a leak.' },
   ),
   gauge(
@@ -84,8 +84,7 @@ const clients: readonly Documented[] = [
       'host',
       `Users who were online in the last ${time} (mod_measure_active_users).`,
       {
-        defect:
-          'Counted about once an hour by going over all users at once, in which time Prosody serves nobody.',
+        defect: 'Counted about once an hour in one pass over all users, which blocks Prosody.',
       },
     ),
   ),
@@ -184,7 +183,7 @@ const inside: readonly Documented[] = [
     'prosody_mod_log_slow_events__slow_events',
     '',
     'Events that took longer than log_slow_events_threshold, half a second by default (mod_log_slow_events).',
-    { watch: 'Any: for as long nobody was served. The log says which.' },
+    { watch: 'Any: Prosody was blocked for that time. Its log names the event.' },
   ),
   histogram(
     'prosody_mod_http_upload__slot_bytes',
@@ -208,7 +207,7 @@ const jitsi: readonly Documented[] = [
     'prosody_mod_auth_token__verify_fail',
     'host',
     "Logins with a token that was wrong (Jitsi's mod_auth_token).",
-    { watch: 'A rise: clocks, keys, or somebody who tries.' },
+    { watch: 'A rise: clocks, keys, or attempts to log in.' },
   ),
   counter(
     'prosody_mod_token_verification__fail',
@@ -219,7 +218,7 @@ const jitsi: readonly Documented[] = [
     'prosody_mod_muc_census__leaked_rooms',
     'host',
     "Rooms without occupants that are still there (Jitsi's mod_muc_census).",
-    { defect: 'Known only when somebody asked `/room-census`.' },
+    { defect: 'Known only after a request for `/room-census`.' },
   ),
   ...[
     ['pre_fetch_fail', 'Keys for tokens that could not be fetched'],

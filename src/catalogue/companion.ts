@@ -2,7 +2,7 @@ import { counter, gauge, histogram, type Area } from './family.js'
 
 export const companion: Area = {
   title: 'What Prosody does not count (mod_adhoc_statistics)',
-  from: 'The [companion module](prosody-modules/mod_adhoc_statistics/README.md) counts these, the same on each version; `adhoc_statistics_counts` chooses.',
+  from: 'The [companion module](../prosody-modules/mod_adhoc_statistics/README.md) counts these, the same on each version; `adhoc_statistics_counts` chooses.',
   since: '0.11',
   families: [
     counter('xmpp_logins', 'host mechanism', 'Clients that authenticated, by SASL mechanism.', {
@@ -12,7 +12,7 @@ export const companion: Area = {
       'xmpp_login_failures',
       'host mechanism',
       'SASL exchanges that the server ended with a failure, by mechanism.',
-      { watch: 'A rise against `xmpp_logins_total`: somebody tries passwords.' },
+      { watch: 'A rise against `xmpp_logins_total`: a client may be guessing passwords.' },
     ),
     counter(
       'xmpp_stanzas',
@@ -40,7 +40,7 @@ export const companion: Area = {
         'From the module by default only with the internal storage, and up to five minutes old: with SQL one long query would hold everybody up.',
     }),
     gauge('xmpp_muc_live_rooms', 'host', 'Rooms in memory, hidden ones too.', {
-      defect: 'Not the persistent ones that nobody uses.',
+      defect: 'Persistent rooms without occupants are not counted.',
     }),
     gauge('xmpp_muc_occupants', 'host', 'Occupants of the rooms in memory, each nickname once.'),
     gauge(

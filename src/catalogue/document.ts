@@ -2,32 +2,42 @@ import { AREAS, headingOf, type Documented } from './index.js'
 
 const INTRODUCTION = `# Metrics
 
-<!-- Written by \`npm run metrics-doc\` from src/catalogue. -->
+<!-- Written by \`npm run docs\` from src/catalogue. -->
 
-Every metric family that Prosody 0.11 to 13.0, the well-known community modules, other servers and prosody-exporter
-itself export: what it means, its type, labels and unit, since when it is there, what to watch, and what is wrong with
-it. Names are those of the text format: a counter ends in \`_total\`; a histogram has \`_bucket\`, \`_sum\` and \`_count\`.
-A unit is the end of the name. What is not here, of a module that nobody told us of, is served just the same.
+This page describes every metric family of Prosody 0.11 to 13.0, the well-known community modules, other servers and
+prosody-exporter itself. For each one it has the meaning, the type, the labels, the unit, and the first version. **Watch** says
+what an operator should look at. **Known defect** says what is wrong with it at its source.
 
-**HELP.** Prosody's own is often empty or only repeats the name (\`mod_muc/room_hit counter\`). There, and for the
-families of this page only, the sentence below is served as HELP; any other HELP is left as it is.
+Names are those of the text format. A counter ends in \`_total\`. A histogram has \`_bucket\`, \`_sum\` and \`_count\`. The
+unit is the end of the name. Families of other modules are exported too, although this page does not list them.
 
-**Older names.** \`exposition.names: single_underscore\` writes one underscore where a name here has two:
-\`prosody_mod_c2s__connections\` is \`prosody_mod_c2s_connections\`. \`mod_prometheus\` serves the names of Prosody 0.10 and
-0.11: the module is the name, without \`measure_\`, and the rest a label, so \`prosody_mod_muc__room_hit_total\` is
-\`prosody_mod_muc{type="room_hit"}\`, a gauge of events a second. What has labels of its own besides \`host\` keeps its
-name, but for the connections, summed up as \`prosody_mod_c2s{type="connections"}\` and \`prosody_mod_s2s{…}\`, and
-\`prosody_stanza_counts{type="incoming_c2s_message"}\`. The [README](README.md#names-for-older-dashboards) has more.
+**HELP.** The HELP text of Prosody is often empty, or only repeats the name (\`mod_muc/room_hit counter\`). In that case
+the exporter serves the sentence of this page as HELP. Any other HELP text stays as it is.
 
-**Labels.** \`host\` is the VirtualHost or component. A series that is once there stays until Prosody restarts.
+**Older names.** \`exposition.names\` can serve the names that other modules used:
+
+- \`single_underscore\` writes one underscore where a name here has two: \`prosody_mod_c2s__connections\` is
+  \`prosody_mod_c2s_connections\`.
+- \`mod_prometheus\` serves the names of Prosody 0.10 and 0.11. For example, \`prosody_mod_muc__room_hit_total\` is
+  \`prosody_mod_muc{type="room_hit"}\`, a gauge of events per second.
+
+See [Names for older dashboards](migrating.md#names-for-older-dashboards) for the rules.
+
+**Labels.** \`host\` is the VirtualHost or component. A series that exists stays until Prosody restarts.
 `
 
-/** METRICS.md, whole. */
+/** docs/metrics.md, whole. */
 export function metricsDocument(): string {
   const areas = AREAS.map(({ title, from, since, families }) =>
     [`## ${title}`, from, ...families.map((family) => section(family, since))].join('\n\n'),
   )
-  const contents = AREAS.map(({ title }) => `- [${title}](#${anchorOf(title)})`).join('\n')
+  const contents = [
+    '| Area | Families |',
+    '| --- | --- |',
+    ...AREAS.map(
+      ({ title, families }) => `| [${title}](#${anchorOf(title)}) | ${families.length} |`,
+    ),
+  ].join('\n')
   return [INTRODUCTION, contents, '', areas.join('\n\n'), ''].join('\n')
 }
 
@@ -46,7 +56,7 @@ function section(family: Documented, areaSince: string): string {
   return [
     `### ${code(headingOf(family))}`,
     prose(meaning),
-    `${facts.join(' · ')}${legacy === '' ? '' : `; on 0.11 ${legacy}`}`,
+    `${facts.join(' · ')}${legacy === '' ? '' : `; on 0.11 ${legacy}`}.`,
     ...(notes === '' ? [] : [notes]),
   ].join('\n\n')
 }

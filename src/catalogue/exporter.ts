@@ -2,7 +2,7 @@ import { counter, gauge, type Area } from './family.js'
 
 export const exporter: Area = {
   title: 'prosody-exporter itself',
-  from: 'About the exporter and what it learned of each server; never missing while it runs.',
+  from: 'About the exporter, and the state of each server; always available while it runs.',
   since: 'any server',
   families: [
     gauge(
@@ -29,7 +29,7 @@ export const exporter: Area = {
       'prosody_exporter_snapshot_timestamp_seconds',
       '',
       'When the statistics in this snapshot were collected; the oldest, where some are served on (serve_stale_for).',
-      { watch: '`time() - …` is the age of what is shown.' },
+      { watch: '`time() - …` is the age of the snapshot.' },
     ),
     gauge('prosody_exporter_snapshot_series', '', "Series of the server's in this snapshot.", {
       watch: 'Against `limits.series`.',
@@ -67,7 +67,7 @@ export const exporter: Area = {
       'prosody_exporter_audit_mismatches',
       '',
       'Series of which a full reading, made now and then for comparison, told something else than what was kept.',
-      { watch: 'Alert on any: it is a bug of ours, please report it.' },
+      { watch: 'Alert on any: it is a bug of the exporter, please report it.' },
     ),
     gauge('prosody_exporter_build_info', 'version', 'Version of prosody-exporter; always 1.'),
     gauge(

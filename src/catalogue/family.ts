@@ -1,4 +1,4 @@
-/** What is known of a metric family, for people: METRICS.md and the HELP of what is served. */
+/** What is known of a metric family, for people: docs/metrics.md and the HELP of what is served. */
 export type Documented = Shape & {
   /**
    * As OpenMetrics has it: with its unit, a counter's without `_total`. A part `<x>` stands for
@@ -47,7 +47,7 @@ export const gauge = make('gauge')
 export const histogram = make('histogram')
 export const summary = make('summary')
 
-/** The name on the text format's TYPE line, which is also the anchor in METRICS.md. */
+/** The name on the text format's TYPE line, which is also the anchor in docs/metrics.md. */
 export function headingOf({ name, type }: Pick<Documented, 'name' | 'type'>): string {
   return type === 'counter' ? `${name}_total` : name
 }

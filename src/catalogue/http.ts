@@ -38,7 +38,7 @@ export const http: Area = {
       {
         watch: 'Against `http_file_share_global_quota` and the disk.',
         defect:
-          'A file counts from when its upload is allowed, whether or not it comes; all are counted anew once a week. Missing where storage could not tell it at the start.',
+          'A file counts from the permission to upload it, even if it never arrives; all are counted again once a week. Missing if the storage did not report it at the start.',
       },
     ),
     histogram(

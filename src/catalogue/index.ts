@@ -16,7 +16,7 @@ export { headingOf, type Area, type Documented } from './family.js'
 /** What a Prosody with our module keeps, of its own modules. */
 export const PROSODY: readonly Area[] = [companion, server, c2s, s2s, muc, mobile, http, storage]
 
-/** In the order in which METRICS.md has them. */
+/** In the order in which docs/metrics.md has them. */
 export const AREAS: readonly Area[] = [exporter, ...PROSODY, stock, ...community]
 
 const families = AREAS.flatMap((area) => area.families)

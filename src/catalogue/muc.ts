@@ -6,9 +6,9 @@ export const muc: Area = {
   since: '0.12',
   families: [
     gauge('prosody_mod_muc__live_room', 'host', 'Rooms that are in memory.', {
-      watch: 'A steady climb on a server whose rooms should end: rooms that nobody leaves.',
+      watch: 'A steady climb on a server whose rooms should end: rooms that occupants never leave.',
       defect:
-        'Not all rooms that exist: persistent ones that nobody uses are only on disk (see `muc_room_cache_size`).',
+        'Not all rooms that exist: persistent rooms without occupants are only on disk (see `muc_room_cache_size`).',
     }),
     counter('prosody_mod_muc__room_hit', 'host', 'Rooms that were looked for and were in memory.', {
       since: '0.11',
@@ -19,7 +19,7 @@ export const muc: Area = {
       'Rooms that were looked for and were not in memory, so that the storage was asked.',
       {
         since: '0.11',
-        watch: 'Many beside `room_hit`: `muc_room_cache_size` is small, or somebody guesses names.',
+        watch: 'Many beside `room_hit`: `muc_room_cache_size` is small, or a client guesses names.',
       },
     ),
     counter(

@@ -30,13 +30,13 @@ export const s2s: Area = {
     gauge('prosody_mod_s2s__ipv6', '', 'Connections with other servers over IPv6.', {
       since: '0.11',
       until: '0.11',
-      watch: 'Later `ip_family` of those two tells it.',
+      watch: 'Later versions have `ip_family` of those two.',
     }),
     counter(
       'prosody_mod_s2s__accepted_tcp',
       '',
       'TCP connections that were accepted on the port for other servers.',
-      { watch: 'Far more than `authenticated`: somebody knocks who is no XMPP server.' },
+      { watch: 'Far more than `authenticated`: something other than an XMPP server connects.' },
     ),
     counter(
       'prosody_mod_s2s__authenticated',
@@ -58,14 +58,14 @@ export const s2s: Area = {
       'Connections with other servers that were closed, by direction and reason: a stream error, or :remote-choice or :local-choice for an orderly end.',
       {
         watch: 'Any `error` that does not begin with a colon, as a rate.',
-        defect: `\`host\` is \`:unknown\` where the other side named none of ours. ${LAZY}`,
+        defect: `\`host\` is \`:unknown\` where the other server named no host of this one. ${LAZY}`,
       },
     ),
     counter(
       'prosody_mod_s2s__encrypted',
       'protocol cipher',
       'Connections with other servers that were encrypted, by TLS version and cipher.',
-      { watch: 'Who still uses an old TLS version, before it is turned off.', defect: LAZY },
+      { watch: 'Servers that still use an old TLS version, before you turn it off.', defect: LAZY },
     ),
     counter(
       'prosody_mod_s2s_auth_certs__checked',
@@ -91,7 +91,7 @@ export const s2s: Area = {
     counter(
       'prosody_mod_s2s_bidi__offers_taken',
       'host',
-      'Outgoing connections of which we took the offer to use them in both directions.',
+      'Outgoing connections that are used in both directions, as the other server offered.',
       { since: '13.0', defect: LAZY },
     ),
   ],

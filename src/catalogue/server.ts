@@ -14,7 +14,7 @@ export const server: Area = {
     histogram(
       'prosody_stats_collection_seconds',
       '',
-      'Time that Prosody was busy with one collection of its statistics, in which it serves nobody.',
+      'Time that Prosody was busy with one collection of its statistics, during which Prosody is blocked.',
       {
         since: '0.11',
         on011: ON_011,

@@ -2,11 +2,11 @@ import { gauge, type Area } from './family.js'
 
 export const stock: Area = {
   title: 'Any server, without the module',
-  from: 'By standard commands and XEPs, from each host; the [table of collectors](README.md#without-the-module) says what each needs. `xmpp_online_users`, `xmpp_registered_users` and `xmpp_start_time_seconds` come in this way too.',
+  from: 'By standard commands and XEPs, from each host; the [list of collectors](collectors.md#list-of-collectors) says what each needs. `xmpp_online_users`, `xmpp_registered_users` and `xmpp_start_time_seconds` come in this way too.',
   since: 'any server',
   families: [
     gauge('xmpp_ping_seconds', 'host', 'Time from a ping to its answer, over our own stream.', {
-      watch: 'The server answers nobody faster than this.',
+      watch: 'The server answers no request faster than this.',
     }),
     gauge('xmpp_info', 'host name version', "Name and version of the host's software; always 1.", {
       defect: 'Up to five minutes old.',
@@ -18,7 +18,8 @@ export const stock: Area = {
       { watch: 'One that is missing is a component that is not connected.' },
     ),
     gauge('xmpp_muc_rooms', 'host', 'Public rooms of a MUC service.', {
-      defect: 'Hidden rooms are not told; a list of more than 5,000 is left alone.',
+      defect:
+        'Hidden rooms are not included; a list of more than 5,000 is not requested again for an hour.',
     }),
     gauge('xmpp_disabled_users', 'host', 'Users whose account is disabled.'),
     gauge('xmpp_active_users', 'host', 'Users online who are not idle, as the server defines it.'),
@@ -26,7 +27,7 @@ export const stock: Area = {
     gauge(
       'xmpp_s2s_connections',
       'host direction security',
-      'Connections with other servers, by direction and by whether they are encrypted and the certificate of the other side was found right (verified); those being made are among them.',
+      'Connections with other servers by direction and security, including those being established; verified means encrypted with a valid certificate.',
       { watch: '`security="plain"` where there should be none.' },
     ),
     gauge(
@@ -44,7 +45,7 @@ export const stock: Area = {
       'xmpp_statistic',
       'host name units',
       'A statistic of XEP-0039, by the name that the server gives it.',
-      { defect: 'Off by default; whether it is a counter only the name tells.' },
+      { defect: 'Off by default; only the name shows whether it is a counter.' },
     ),
   ],
 }

@@ -63,13 +63,13 @@ export const COLLECTORS: readonly CollectorEntry[] = [
   { name: 'registry', isOn: true, help: "Prosody's whole statistics registry, by mod_adhoc_statistics.", create: createRegistry },
   { name: 'version', isOn: true, help: 'Name and version of the software (XEP-0092).', create: onHosts(() => version) },
   { name: 'start_time', isOn: true, help: 'When each host was started (XEP-0012).', create: onHosts(() => createStartTime()) },
-  { name: 'components', isOn: true, help: 'What each host and component is (XEP-0030).', create: onHosts(() => components) },
+  { name: 'components', isOn: true, help: 'Category and type of each host and component (XEP-0030).', create: onHosts(() => components) },
   { name: 'muc_rooms', isOn: true, help: 'Public rooms of each MUC service (XEP-0045).', create: onHosts(createMucRooms) },
-  { name: 'users', isOn: true, help: 'Numbers of users (XEP-0133), where we may ask.', create: onHosts(() => users) },
-  { name: 's2s', isOn: true, help: 'Connections with other servers, where Prosody lets us ask.', create: onHosts(createS2s) },
-  { name: 'ejabberd_s2s', isOn: true, help: 'Connections with other servers, where ejabberd lets us ask.', create: onHosts(({ onApiRefused }) => createEjabberdS2s(onApiRefused)) },
-  { name: 'modules', isOn: true, help: 'Loaded modules, where Prosody lets us ask.', create: onHosts(() => modules) },
-  { name: 'server_statistics', isOn: false, help: 'What the server tells under its own names (XEP-0039).', create: onHosts(() => serverStatistics) },
+  { name: 'users', isOn: true, help: 'Numbers of users (XEP-0133); requires rights.', create: onHosts(() => users) },
+  { name: 's2s', isOn: true, help: 'Connections with other servers (Prosody); requires admin rights.', create: onHosts(createS2s) },
+  { name: 'ejabberd_s2s', isOn: true, help: 'Connections with other servers (ejabberd); requires two API commands.', create: onHosts(({ onApiRefused }) => createEjabberdS2s(onApiRefused)) },
+  { name: 'modules', isOn: true, help: 'Loaded modules (Prosody); requires admin rights.', create: onHosts(() => modules) },
+  { name: 'server_statistics', isOn: false, help: 'Statistics under the names of the server (XEP-0039).', create: onHosts(() => serverStatistics) },
 ]
 
 /** Names of collectors that earlier versions had. */

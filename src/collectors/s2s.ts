@@ -19,7 +19,7 @@ export function createS2s(): HostSource {
     families: [
       {
         name: FAMILY,
-        help: 'Connections with other servers, by direction and by whether they are encrypted and the certificate of the other side was found right (verified); those being made are among them.',
+        help: 'Connections with other servers by direction and security, including those being established; verified means encrypted with a valid certificate.',
       },
     ],
     appliesTo: ({ commands }) => commands.has(NODE),

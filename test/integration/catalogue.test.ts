@@ -1,4 +1,4 @@
-// What real servers export, with all that they bring and something happening, is in METRICS.md.
+// What real servers export, with all that they bring and something happening, is in docs/metrics.md.
 
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
@@ -100,7 +100,7 @@ async function registered(prosody: Awaited<ReturnType<typeof startProsody>>) {
   }))
 }
 
-/** Those that METRICS.md does not have as they are. */
+/** Those that docs/metrics.md does not have as they are. */
 function undocumented(families: readonly Pick<Described, 'name' | 'type' | 'labels'>[]): string[] {
   return families.flatMap(({ name, type, labels }) => {
     const known = findDocumented(name)

@@ -47,8 +47,8 @@ async function scrapesOf(server: RunningPrometheus) {
 
 describe('rate() and increase() in real Prometheus servers', { concurrency: 2 }, () => {
   for (const version of prosodyVersions) {
-    // So far as a value is of its moment, rate() is right: what min_age lets it be wrong by is the
-    // README's formula, and bench/rates.ts measures it.
+    // So far as a value is of its moment, rate() is right: what min_age lets it be wrong by is
+    // the formula of docs/performance.md, and bench/rates.ts measures it.
     test(`two get from Prosody ${version} no value older than min_age, of either kind`, async (t) => {
       const { jobs } = await startBoth(t, version)
       // Now they scrape at once, now by turns.

@@ -84,7 +84,7 @@ test('the exporter and the toolkit take and refuse the same files', async () => 
   assert.deepEqual(
     stricter.filter(({ ours, theirs }) => theirs !== undefined || ours === undefined),
     [],
-    'the exporter is stricter where the README says so',
+    'the exporter is stricter where docs/configuration.md says so',
   )
 })
 

@@ -1,5 +1,5 @@
 /**
- * Real servers of many versions, what each tells, and that the README's table says the same. Run by
+ * Real servers of many versions, what each tells, and that the table in docs/collectors.md is the same. Run by
  * `npm run test:matrix`; with MATRIX_WRITE=1 the table is written instead.
  */
 
@@ -18,7 +18,7 @@ import { withFarServer, withStockEjabberd, withStockProsody, type Rights } from 
 import { tableOf, withoutNewest, type Row } from './table.js'
 
 const rows: Row[] = []
-const README = join(root, 'README.md')
+const PAGE = join(root, 'docs/collectors.md')
 
 for (const version of [legacyVersion, ...prosodyVersions, 'newest'] as const) {
   test(`Prosody ${version}`, async (t) => {
@@ -62,21 +62,21 @@ function rowOf(name: string, version: string, told: Partial<Record<Rights, Told>
   return { name, isNewest: version === 'newest', told }
 }
 
-test("the README's table is what was found", async () => {
+test('the table in docs/collectors.md is what was found', async () => {
   const table = await prettier.format(tableOf(rows), { parser: 'markdown', printWidth: 100 })
   const between = /(<!-- matrix -->\n)([^]*?)(<!-- \/matrix -->)/
-  const text = readFileSync(README, 'utf8')
-  const [, , current] = between.exec(text) ?? assert.fail('README.md has no place for it')
+  const text = readFileSync(PAGE, 'utf8')
+  const [, , current] = between.exec(text) ?? assert.fail('docs/collectors.md has no place for it')
   console.log(table)
   if (process.env['MATRIX_WRITE'] === '1') {
     const write = (_: string, before: string, _current: string, after: string) =>
       `${before}\n${table}\n${after}`
-    writeFileSync(README, text.replace(between, write))
+    writeFileSync(PAGE, text.replace(between, write))
   } else {
     assert.equal(
       withoutNewest(current!.trim()),
       withoutNewest(table.trim()),
-      'npm run test:matrix -- --write puts what was found into README.md',
+      'npm run test:matrix -- --write writes what was found into docs/collectors.md',
     )
   }
 })

@@ -7,6 +7,7 @@ import { connect } from 'node:tls'
 import { hashSync } from 'bcryptjs'
 import { freePort, root as repository, temporaryDirectory } from '../../scripts/process.js'
 import { withProsody } from '../support/prosody.js'
+import { blocksOf } from '../support/pages.js'
 import { sampleValue } from '../support/real.js'
 import { configure, untilAnswered, withService } from '../support/service.js'
 import { createAuthority, curl, type Curled } from '../support/web.js'
@@ -50,9 +51,9 @@ test('the first connection to the socket starts the service, with TLS and a pass
 
   await must('dpkg', '--install', deb)
   await configure(service, prosody, 'PROSODY_EXPORTER_WEB_SYSTEMD_SOCKET=true')
-  // As the README has it, but for the port.
-  const readme = await readFile(join(repository, 'README.md'), 'utf8')
-  const [, lines = ''] = /```ini\n(\[Service\][^`]*web\.yml[^`]*)```/.exec(readme) ?? []
+  // As the documentation has it, except for the port.
+  const page = await readFile(join(repository, 'docs/operations.md'), 'utf8')
+  const lines = blocksOf(page, 'ini').find((block) => block.includes('web.yml')) ?? ''
   await dropIn(UNIT, lines)
   await dropIn(SOCKET, `[Socket]\nListenStream=\nListenStream=127.0.0.1:${port}\n`)
   await issue()

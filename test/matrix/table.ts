@@ -1,4 +1,4 @@
-/** The table of the README, from what the servers told. */
+/** The table in docs/collectors.md, from what the servers returned. */
 
 import type { Rights } from './servers.js'
 import type { Told } from './stock.js'
@@ -11,7 +11,7 @@ export type Row = {
 }
 
 const REGISTRY: Readonly<Record<string, string>> = {
-  '0.11': 'what it has, [mapped](prosody-modules/mod_adhoc_statistics/README.md)',
+  '0.11': 'what it has, [mapped](../prosody-modules/mod_adhoc_statistics/README.md)',
   '0.12': 'as mod_http_openmetrics',
   '13.0': 'as mod_http_openmetrics',
 }
@@ -21,7 +21,7 @@ const NOT_RUN: readonly (readonly string[])[] = [
   [
     // Built from its sources, outside of the project.
     'Prosody 0.10.3, by hand, Nov 2026',
-    ...['what it has, [mapped](prosody-modules/mod_adhoc_statistics/README.md)', '–', '', ''],
+    ...['what it has, [mapped](../prosody-modules/mod_adhoc_statistics/README.md)', '–', '', ''],
   ],
 ]
 
@@ -64,7 +64,7 @@ export function tableOf(rows: readonly Row[]): string {
     ...NOT_RUN.map(row),
     ...lines.map(row),
     '',
-    `Each tells anybody ${common.map(code).join(', ')}.`,
+    `Each exports ${common.map(code).join(', ')}.`,
     '',
   ].join('\n')
 }

@@ -1,5 +1,5 @@
-// The way of somebody who has our package, a machine without the repository, and the README, which is read
-// from the package: what is typed here is what it says. Everything else is Debian's and has its own ports.
+// The way of a new user with the package, a machine without the repository, and the documentation, which is read
+// from the package. Each command here is one of the documentation. Everything else is Debian's and has its own ports.
 
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
@@ -9,6 +9,7 @@ import { packDebian, packNpm } from '../../scripts/package.js'
 import { launch, root, run, temporaryDirectory, until } from '../../scripts/process.js'
 import { queriesOf, withVariables, type Dashboard } from '../support/dashboard.js'
 import { withMachine, type Machine } from '../support/machine.js'
+import { blocksOf, withoutIndentation } from '../support/pages.js'
 
 const HOST = 'xmpp.example.com'
 const PASSWORD = 'correct horse'
@@ -36,10 +37,11 @@ type Package = {
   /** Before the machine is cut off, and after. */
   readonly online?: string
   readonly install: string
-  readonly readme: string
+  /** Of README.md and `docs`. */
+  readonly pages: string
   readonly rules: string
   readonly dashboard: string
-  /** The commands of the README for the module and the service, where the package brings neither. */
+  /** The commands for the module and the service, where the package brings neither. */
   readonly commands: readonly RegExp[]
   /** The hash of the password in its standard input. */
   readonly hash: readonly [said: string, typed: string]
@@ -54,7 +56,7 @@ const PACKAGES: Readonly<Record<string, Package>> = {
     npm: 'npm@10',
     online: 'apt-get install nodejs && npm install --global ./prosody-exporter-*.tgz',
     install: 'npm install --global ./prosody-exporter-*.tgz',
-    readme: `${NPM_HOME}/README.md`,
+    pages: NPM_HOME,
     rules: `${NPM_HOME}/deploy/prometheus/rules.yml`,
     dashboard: `${NPM_HOME}/deploy/grafana/prosody.json`,
     commands: [
@@ -69,7 +71,7 @@ const PACKAGES: Readonly<Record<string, Package>> = {
   'Debian package': {
     file: packDebian,
     install: 'apt install ./prosody-exporter_*_all.deb',
-    readme: '/usr/share/doc/prosody-exporter/README.md',
+    pages: '/usr/share/doc/prosody-exporter',
     rules: '/usr/share/prosody-exporter/prometheus/rules.yml',
     dashboard: '/usr/share/prosody-exporter/grafana/prosody.json',
     commands: [],
@@ -80,21 +82,21 @@ const PACKAGES: Readonly<Record<string, Package>> = {
   },
 }
 
-describe('a new user with the README', { concurrency: false }, () => {
+describe('a new user with the documentation', { concurrency: false }, () => {
   for (const [name, each] of Object.entries(PACKAGES)) {
     test(`and the ${name} comes to TLS, Prometheus, alerts and a filled dashboard`, async (t) => {
       const machine = await startMachine(t, each)
-      const readme = await machine.shell(`cat ${each.readme}`)
-      const said = (text: string | RegExp): string => {
+      const pages = await machine.shell(`cat ${each.pages}/README.md ${each.pages}/docs/*.md`)
+      const text = withoutIndentation(pages)
+      const said = (words: string | RegExp): string => {
         const found =
-          typeof text === 'string' ? readme.includes(text) && text : text.exec(readme)?.[0]
-        assert.ok(found, `the README says: ${String(text)}`)
+          typeof words === 'string' ? text.includes(words) && words : words.exec(text)?.[0]
+        assert.ok(found, `the documentation says: ${String(words)}`)
         return found
       }
       const block = (language: string, of: RegExp): string => {
-        const blocks = readme.matchAll(new RegExp(`\`\`\`${language}\n([^\`]*)\`\`\``, 'g'))
-        const found = Array.from(blocks, ([, text = '']) => text).find((text) => of.test(text))
-        assert.ok(found, `the README has a block of ${language} with ${String(of)}`)
+        const found = blocksOf(text, language).find((block) => of.test(block))
+        assert.ok(found, `the documentation has a block of ${language} with ${String(of)}`)
         return found
       }
       said(each.install)
@@ -107,15 +109,13 @@ describe('a new user with the README', { concurrency: false }, () => {
       await machine.shell('systemctl restart prosody')
 
       // The service, as it is.
-      const [secret = '', , doctor = '', start = ''] = said(/\(umask 077[^`]*systemctl start[^`]*/)
-        .trim()
-        .split('\n')
-      await machine.shell(secret)
+      const doctor = said(/^prosody-exporter doctor --config\.file=\S+$/m)
+      await machine.shell(said(/^\(umask 077; .*\/xmpp\.secret\)$/m))
       const report = await until(() => machine.shell(doctor).catch(() => undefined), {
         what: 'the doctor is content',
       })
       assert.match(report, /^ {2}ok +statistics +\d+ families/m)
-      await machine.shell(start)
+      await machine.shell(said(/^systemctl start prosody-exporter$/m))
       await untilUp(machine, 'http://127.0.0.1:9347/metrics')
 
       // TLS and a password.
@@ -140,7 +140,9 @@ describe('a new user with the README', { concurrency: false }, () => {
       assert.match(refused, / 401/)
 
       // Prometheus.
-      const job = await machine.shell(said(/^prosody-exporter doctor [^`]*--show\.prometheus$/m))
+      const job = await machine.shell(
+        said(/^prosody-exporter doctor --config[^`]*--show\.prometheus$/m),
+      )
       said('tls_config: { ca_file: prosody-exporter.crt }')
       await machine.shell(`cp ${CONFIG}/exporter.crt /etc/prometheus/prosody-exporter.crt
 printf %s '${PASSWORD}' > /etc/prometheus/prosody-exporter.password

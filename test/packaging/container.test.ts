@@ -130,5 +130,5 @@ test('the Containerfile builds from what it copies, and serves on a read-only ro
     throw new Error(child.stderr(), { cause: error })
   })
   assert.match(text, /^prosody_mod_muc__live_room/m)
-  assert.match((await httpGet(`${base}/-/page/METRICS.md`)).text, /^# /, 'what they mean')
+  assert.match((await httpGet(`${base}/-/page/metrics.md`)).text, /^# /, 'what they mean')
 })

@@ -60,6 +60,8 @@ describe('the Debian package', () => {
     assert.deepEqual(program.sort(), ['dist', 'node_modules', 'package.json'])
     for (const name of ['prometheus/rules.yml', 'grafana/prosody.json', 'config.schema.json'])
       assert.ok(existsSync(join(debian.root, 'usr/share/prosody-exporter', name)), name)
+    for (const name of ['README.md', 'docs/install.md', 'docs/metrics.md'])
+      assert.ok(existsSync(join(debian.root, 'usr/share/doc/prosody-exporter', name)), name)
     // What anybody but root may write, of all that is in the package.
     const files = await debian.run('dpkg', '--listfiles', 'prosody-exporter')
     const lax = ['find', ...files.trim().split('\n'), '-maxdepth', '0', '-perm', '/022']
@@ -81,7 +83,10 @@ describe('the Debian package', () => {
 
   test('has a configuration that passes as soon as there is a secret', async () => {
     const check = ['prosody-exporter', '--config.check', `--config.file=/${CONFIG}`]
-    assert.match((await debian.attempt(...check)).output, /xmpp\.secret" .*there is no such file/)
+    assert.match(
+      (await debian.attempt(...check)).output,
+      /secret_file: there is no such file in "\/etc\/prosody-exporter"/,
+    )
     await writeFile(join(debian.root, SECRET), 'secret\n', { mode: 0o600 })
     assert.match(await debian.run(...check), /the configuration is valid/)
   })

@@ -31,7 +31,6 @@ test('the packed npm package holds the program and what is told of it, and runs 
   const documents = [
     'CHANGELOG.md',
     'LICENSE',
-    'METRICS.md',
     'README.md',
     'SECURITY.md',
     'config.schema.json',
@@ -39,7 +38,7 @@ test('the packed npm package holds the program and what is told of it, and runs 
   ]
   const examples = ['prosody-example.cfg.lua', 'prosody-exporter.example.yml']
   const program =
-    /^package\/(dist\/.+|prosody-modules\/mod_adhoc_statistics\/.+\.(lua|md)|deploy\/.+)$/
+    /^package\/(dist\/.+|docs\/[\w-]+\.md|prosody-modules\/mod_adhoc_statistics\/.+\.(lua|md)|deploy\/.+)$/
   assert.deepEqual(
     files.filter((file) => !program.test(file)).sort(),
     [...documents, ...examples].map((name) => `package/${name}`).sort(),
@@ -54,6 +53,9 @@ test('the packed npm package holds the program and what is told of it, and runs 
     'systemd/prosody-exporter.service',
   ])
     assert.ok(files.includes(`package/deploy/${name}`), name)
+  for (const name of await readdir(join(root, 'docs'))) {
+    assert.equal(files.includes(`package/docs/${name}`), name.endsWith('.md'), name)
+  }
 
   const npx = ['--prefer-offline', '--yes', `--package=${tarball}`, '--', 'prosody-exporter']
   assert.equal(await must('npx', ...npx, '--version'), `prosody-exporter ${version}\n`)

@@ -5,7 +5,9 @@ import { describe, test } from 'node:test'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { root } from '../../scripts/process.js'
+import { COLLECTORS } from '../../src/collectors/index.js'
 import { configSchema, schemaText } from '../../src/config-schema.js'
+import { listed } from '../../src/config-values.js'
 import { configOf, problemOf, SECRET, testDirectory, type Env } from '../support/config.js'
 
 const { path: directory, file } = testDirectory()
@@ -198,7 +200,7 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …', (
     [
       'an unknown collector',
       'servers:\n  - collectors: {ping: true, pong: true}',
-      '2:30: servers[0].collectors.pong: expected ping, registry, version, start_time, components, muc_rooms, users, s2s, ejabberd_s2s, modules or server_statistics, got an unknown key',
+      `2:30: servers[0].collectors.pong: expected ${listed(COLLECTORS.map(({ name }) => name))}, got an unknown key`,
     ],
     [
       'a collector that was removed',

@@ -345,7 +345,7 @@ describe('the page', () => {
     assert.ok(links.includes('./some/metrics') && links.includes('./-/ready'))
     for (const link of links) assert.match(link, /^\.\//)
     const assets = links.filter((link) => link.includes('?v='))
-    // METRICS.md too, if there is one.
+    // docs/metrics.md too, if there is one.
     assert.ok(new Set(assets).size >= 4)
     for (const link of assets) {
       const response = await get(link.slice(1))

@@ -4,46 +4,50 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { root } from '../../scripts/process.js'
 import { COLLECTORS } from '../../src/collectors/index.js'
-import { helpText } from '../../src/settings.js'
 
-const readme = readFileSync(join(root, 'README.md'), 'utf8')
-const example = readFileSync(join(root, 'prosody-example.cfg.lua'), 'utf8')
+const read = (path: string) => readFileSync(join(root, path), 'utf8')
+const example = read('prosody-example.cfg.lua')
+const { dependencies, devDependencies } = JSON.parse(read('package.json')) as Record<
+  string,
+  Record<string, string>
+>
 
-test('the README names every flag and environment variable that --help names', () => {
-  const names = helpText().match(/--[a-z][a-z.-]+|PROSODY_EXPORTER_[A-Z_]+/g)
-  assert.ok(names && names.length > 10)
-  assert.deepEqual(
-    [...new Set(names)].filter((name) => !readme.includes(`\`${name}`)),
-    [],
-  )
+test('the README has at most 150 lines and 10 KB', () => {
+  const readme = read('README.md')
+  assert.ok(readme.split('\n').length <= 150)
+  assert.ok(Buffer.byteLength(readme) <= 10_000)
 })
 
-test('the README tells of every collector whether it is on', () => {
-  const [, table = ''] = /<!-- collectors -->([^]*)<!-- \/collectors -->/.exec(readme) ?? []
-  const rows = Array.from(table.matchAll(/^\| `(\w+)` +\| (on|off) /gm), ([, name, state]) => [
-    name,
-    state === 'on',
-  ])
+test('docs/collectors.md has the series, the source and the rights of every collector', () => {
+  const [, table = ''] =
+    /<!-- collector-sources -->([^]*)<!-- \/collector-sources -->/.exec(
+      read('docs/collectors.md'),
+    ) ?? []
+  const rows = Array.from(table.matchAll(/^\| `(\w+)` +\| (.+) \|$/gm), ([, name, cells = '']) => {
+    assert.ok(
+      cells.split('|').every((cell) => cell.trim() !== ''),
+      name,
+    )
+    return name
+  })
   assert.deepEqual(
     rows,
-    COLLECTORS.map(({ name, isOn }) => [name, isOn]),
+    COLLECTORS.map(({ name }) => name),
   )
 })
 
-test('the README names every dependency with its reason', () => {
-  const { dependencies, devDependencies } = JSON.parse(
-    readFileSync(join(root, 'package.json'), 'utf8'),
-  ) as Record<string, Record<string, string>>
+test('docs/architecture.md has the reason for every dependency', () => {
+  const page = read('docs/architecture.md')
   const names = Object.keys({ ...dependencies, ...devDependencies })
   assert.deepEqual(
-    names.filter((name) => !name.startsWith('@types/') && !readme.includes(`\`${name}\``)),
+    names.filter((name) => !name.startsWith('@types/') && !page.includes(`\`${name}\``)),
     [],
   )
 })
 
-test('what runs with us is locked by its hash, runs nothing when it is installed, and is as much as SECURITY.md says', () => {
+test('each package that is installed with the exporter is locked by its hash and has no install script', () => {
   type Locked = { dev?: true; hasInstallScript?: true; integrity?: string }
-  const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
+  const { packages } = JSON.parse(read('package-lock.json')) as {
     packages: Record<string, Locked>
   }
   const others = Object.entries(packages).filter(([path, { dev }]) => path !== '' && !dev)
@@ -51,18 +55,20 @@ test('what runs with us is locked by its hash, runs nothing when it is installed
     assert.equal(hasInstallScript, undefined, path)
     assert.match(integrity ?? '', /^sha512-/, path)
   }
-  const security = readFileSync(join(root, 'SECURITY.md'), 'utf8')
-  assert.match(security, new RegExp(`, ${others.length} with their own,`))
+  assert.match(read('docs/threat-model.md'), new RegExp(`, ${others.length} with their own,`))
 })
 
-test("the lines that the README gives for Prosody are the example's", () => {
-  const lines = /```lua\n([^]*?)```/.exec(readme)![1]!.split('\n')
-  const given = lines.map((line) => line.trim()).filter((line) => line && !line.startsWith('--'))
-  assert.ok(given.length >= 6)
-  for (const line of given.filter((text) => !text.startsWith('component_secret'))) {
-    assert.ok(
-      example.split('\n').some((text) => text.trim() === line),
-      line,
-    )
-  }
-})
+for (const page of ['README.md', 'docs/install.md']) {
+  test(`the lines for Prosody in ${page} are those of the example`, () => {
+    const [, block = ''] = /```lua\n([^]*?)```/.exec(read(page)) ?? []
+    const lines = block.split('\n').map((line) => line.trim())
+    const given = lines.filter((line) => line && !line.startsWith('--'))
+    assert.ok(given.length >= 6)
+    for (const line of given.filter((text) => !text.startsWith('component_secret'))) {
+      assert.ok(
+        example.split('\n').some((text) => text.trim() === line),
+        line,
+      )
+    }
+  })
+}

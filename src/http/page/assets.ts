@@ -32,9 +32,9 @@ export function readAssets() {
   }
 }
 
-/** METRICS.md, what each family means; packaged beside us. */
+/** docs/metrics.md, the meaning of each family; packaged beside dist. */
 export function readReference(): Asset | undefined {
-  const file = ours('../../../METRICS.md')
+  const file = ours('../../../docs/metrics.md')
   return existsSync(file) ? asset(PATHS.reference, 'text/plain', file) : undefined
 }
 

@@ -7,7 +7,7 @@ export const PATHS = {
   charts: `${BASE}/uplot.js`,
   style: `${BASE}/page.css`,
   icon: `${BASE}/icon.svg`,
-  reference: `${BASE}/METRICS.md`,
+  reference: `${BASE}/metrics.md`,
 } as const
 
 export const PAGE_PATHS: readonly string[] = Object.values(PATHS)

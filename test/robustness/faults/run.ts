@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createBridge } from '../../../src/bridge.js'
+import { COLLECTORS } from '../../../src/collectors/index.js'
 import type { Log } from '../../../src/log.js'
 import { freePort, until } from '../../../scripts/process.js'
 import { configOf } from '../../support/config.js'
@@ -46,9 +47,9 @@ export async function runScenario(
     `--xmpp.domain=${domain}`,
     `--web.listen-address=127.0.0.1:${port}`,
     ...(scenario.tls ? [`--web.config.file=${(await encryption()).configFile}`] : []),
-    ...['ping', 'version', 'start_time', 'components', 'muc_rooms', 'server_statistics']
-      .concat(['users', 's2s', 'modules', 'ejabberd_s2s'])
-      .map((name) => `--no-collector.${name}`),
+    ...COLLECTORS.filter(({ name }) => name !== 'registry').map(
+      ({ name }) => `--no-collector.${name}`,
+    ),
   ]
   const env = {
     PROSODY_EXPORTER_XMPP_SECRET: prosody.secret,
