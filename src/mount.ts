@@ -2,6 +2,7 @@ import { readFileSync, realpathSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 
 export type Mount = {
+  readonly point: string
   readonly type: string
   readonly isReadOnly: boolean
 }
@@ -22,7 +23,11 @@ export function isSecretMount(path: string): boolean {
       (statSync(directory).mode & OTHERS_MAY_WRITE) === 0 ||
       mountOf(directory, mounts)?.isReadOnly === true
     const mount = mountOf(file, mounts)
-    return isClosed && (mount?.isReadOnly === true || mount?.type === 'tmpfs')
+    // Under ProtectSystem= of systemd every file system is read-only. A secret has a mount of its own.
+    const isOwnMount = [file, directory, dirname(directory)].some(
+      (path) => path !== '/' && path === mount?.point,
+    )
+    return isClosed && isOwnMount && (mount?.isReadOnly === true || mount?.type === 'tmpfs')
   } catch {
     // Not Linux, or the file is gone.
     return false
@@ -36,7 +41,7 @@ export function isSecretMount(path: string): boolean {
  * @param mounts The text of `/proc/self/mountinfo`, see proc_pid_mountinfo(5).
  */
 export function mountOf(path: string, mounts: string): Mount | undefined {
-  let found: (Mount & { readonly point: string }) | undefined
+  let found: Mount | undefined
   for (const line of mounts.split('\n')) {
     const [mount = '', filesystem = ''] = line.split(' - ')
     const [, , , , point, options = ''] = mount.split(' ').map(unescaped)
@@ -47,7 +52,7 @@ export function mountOf(path: string, mounts: string): Mount | undefined {
     const isReadOnly = [options, superOptions].some((text) => text.split(',').includes('ro'))
     found = { point, type, isReadOnly }
   }
-  return found && { type: found.type, isReadOnly: found.isReadOnly }
+  return found
 }
 
 function isWithin(path: string, directory: string): boolean {

@@ -67,8 +67,8 @@ export function createScraper(options: ScraperOptions): Scraper {
   const problems = new Map(
     collectors.map(({ name }) => [name, createProblemLog(log, now)] as const),
   )
-  // The last failures, by collector, that were not the link's.
-  const lastFailure = new Map<string, Reason>()
+  // A server that hangs is one problem, however many collectors wait for it.
+  let isHangLogged = false
   // Collectors that found nobody to ask when the server last answered.
   const idle = new Set<string>()
   let collections = 0
@@ -147,13 +147,11 @@ export function createScraper(options: ScraperOptions): Scraper {
   }
 
   function report(results: readonly Result[], isUp: boolean): void {
-    // A server that hangs is one thing to be told, however many collectors wait for it.
-    let isTold = !isUp && [...lastFailure.values()].includes('timeout')
+    if (isUp) isHangLogged = false
     const counted = new Set<Reason>()
     for (const { name, error } of results) {
       if (error === undefined) {
         if (!isUp) continue
-        lastFailure.delete(name)
         problems.get(name)!.recovered('collector recovered', { collector: name })
         continue
       }
@@ -162,26 +160,27 @@ export function createScraper(options: ScraperOptions): Scraper {
       const isShared = reason === 'link' || (!isUp && reason === 'timeout')
       if (!isShared || !counted.has(reason)) addCount(failures, reason, 1)
       counted.add(reason)
-      const isQuiet = !isUp && reason === 'timeout' && isTold
-      logOnce(name, reason, error, isQuiet)
-      isTold ||= reason === 'timeout'
+      const isHang = !isUp && reason === 'timeout'
+      const isLogged = logOnce(name, reason, error, isHang && isHangLogged)
+      if (isHang && isLogged) isHangLogged = true
     }
   }
 
   /** The link says for itself why it is down, and what was wrong before may be so after it. */
-  function logOnce(collector: string, reason: Reason, error: unknown, isQuiet: boolean): void {
+  function logOnce(collector: string, reason: Reason, error: unknown, isQuiet: boolean): boolean {
     const text = error instanceof Error ? error.message : String(error)
     const message = 'collector failed'
     const fields = { collector, reason, error: text }
     if (isQuiet || reason === 'link') {
       log.debug(message, fields)
-      return
+      return false
     }
-    lastFailure.set(collector, reason)
     // How long a time-out was differs from one to the next.
     const detail = reason === 'timeout' ? '' : text
     const problem = { kind: reason, level: 'warn', message, fields, detail } as const
-    if (!problems.get(collector)!.problem(problem)) log.debug(message, fields)
+    const isLogged = problems.get(collector)!.problem(problem)
+    if (!isLogged) log.debug(message, fields)
+    return isLogged
   }
 
   /** For who could not wait any longer: what was told until now, and the collection goes on. */

@@ -178,7 +178,7 @@ end
 -- Which of these names are hosts of this server. A reader that asks any other name something makes Prosody
 -- connect to that server.
 local function write_hosts(origin, stanza, names)
-	if #names > max_names then return malformed; end
+	if not names or #names > max_names then return malformed; end
 	local served = {};
 	for name in names:gmatch("%S+") do
 		if prosody.hosts[name] then served[#served + 1] = name; end
@@ -186,6 +186,10 @@ local function write_hosts(origin, stanza, names)
 	local command = { xmlns = xmlns_cmd; node = node; status = "completed" };
 	origin.send(st.reply(stanza):tag("command", command)
 		:tag("hosts", { xmlns = node }):text(table.concat(served, " ")));
+end
+
+local function asks_hosts(stanza)
+	return stanza.tags[1]:get_child("hosts", node) ~= nil;
 end
 
 -- Answers who may read, or returns a failure. `visit` gets the accounts that pay for it.
@@ -258,7 +262,7 @@ local function serve(reader, origin, stanza)
 		-- Collections have their own limit, above.
 		limit_lib.take(visit.accounts, took - ((visit.index.collecting or 0) - visit.collecting));
 	end
-	if reader == module.host then answered_at = turn_lib.now(); end
+	if reader == module.host and not asks_hosts(stanza) then answered_at = turn_lib.now(); end
 	if not ok then
 		log_seldom("error", "failure", "Reading statistics failed: %s", result);
 		result = failure("cancel", "internal-server-error", "Reading statistics failed, see Prosody's log");
@@ -279,7 +283,8 @@ module:hook("iq/host/"..xmlns_cmd..":command", function (event)
 	local refusal;
 	if not reader then
 		refusal = forbidden;
-	elseif turn_lib.admit(reader == module.host and answered_at or nil) then
+	-- The component is always told which hosts there are: a question costs no more than its refusal would.
+	elseif reader == module.host and asks_hosts(stanza) or turn_lib.admit(reader == module.host and answered_at or nil) then
 		refusal = serve(reader, origin, stanza);
 	else
 		refusal = at_once;

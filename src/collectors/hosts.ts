@@ -87,8 +87,11 @@ export function createHosts(
       // The first parent is the nearest.
       roots: named.length > 0 ? roots : roots.slice(0, 1),
       select: async (items) => {
-        const all = items.length > 0 ? await served(items) : undefined
-        return items.filter((name) => all?.has(name))
+        if (items.length === 0) return []
+        const all = await served(items)
+        if (!all)
+          throw new CollectorError('refused', 'the module no longer says which hosts there are')
+        return items.filter((name) => all.has(name))
       },
     }
   }
@@ -124,7 +127,10 @@ export function createHosts(
       if (named.includes(jid)) found.set(jid, missing(jid, 'no answer yet'))
       const host = await describeHost(connection, jid)
       if (host instanceof TimeoutError) begun.keepMs = KEEP_PARTIAL_MS
+      // Its collectors go on failing until it answers again or the stream is another.
+      const before = shown?.find((each) => each.jid === jid)
       if (!(host instanceof Error)) found.set(jid, host)
+      else if (host instanceof TimeoutError && before) found.set(jid, before)
       else if (named.includes(jid)) found.set(jid, missing(jid, host.message))
       if (begun.isShown) show(begun)
     }

@@ -14,7 +14,7 @@ const ANSWER_MS = 10_000
  * name would make Prosody connect to that server.
  *
  * @returns Undefined without the module, or with one that does not know the question.
- * @throws {LinkError | TimeoutError}
+ * @throws {LinkError | TimeoutError | StanzaError} The last one for a refusal that passes.
  * @see prosody-modules/mod_adhoc_statistics/README.md, "Hosts"
  */
 export async function askServedHosts(
@@ -39,9 +39,15 @@ export async function askServedHosts(
 }
 
 function isRefusal(error: unknown): boolean {
+  // A busy server, or a fault in the module, says nothing about what the module knows (RFC 6120 §8.3.2).
+  if (error instanceof StanzaError && isPassing(error)) return false
   return [NotHandledError, StanzaError, CommandError, DecodeError].some(
     (each) => error instanceof each,
   )
+}
+
+function isPassing({ type, condition }: StanzaError): boolean {
+  return type === 'wait' || condition === 'internal-server-error'
 }
 
 function chunksOf(names: readonly string[]): string[] {

@@ -18,11 +18,13 @@ export type Found = { readonly path: string; readonly state: 'live' | 'denied' |
 
 /** The socket of the process that holds the component, or `undefined` when none has one. */
 export async function findService(component: Component, owner: Owner): Promise<Found | undefined> {
+  let hidden: Found | undefined
   for (const place of placesToSearch(owner)) {
     const found = await look(place, socketName(component), owner.uid!)
-    if (found) return found
+    if (found?.state === 'hidden') hidden ??= found
+    else if (found) return found
   }
-  return undefined
+  return hidden
 }
 
 async function look(place: Place, name: string, uid: number): Promise<Found | undefined> {
@@ -32,7 +34,9 @@ async function look(place: Place, name: string, uid: number): Promise<Found | un
     if (place.kind === 'ours' && !(await isOwn(place, uid))) return undefined
     if (!(await lstat(path)).isSocket()) return undefined
   } catch (error) {
-    return codeOf(error) === 'EACCES' ? { path: place.path, state: 'hidden' } : undefined
+    // Another user's directory holds no socket of this user, for example an XDG_RUNTIME_DIR after su(1).
+    const isHidden = codeOf(error) === 'EACCES' && place.kind === 'systemd'
+    return isHidden ? { path: place.path, state: 'hidden' } : undefined
   }
   const state = await listenerState(path)
   return state === 'none' ? undefined : { path, state }

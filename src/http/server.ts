@@ -109,6 +109,9 @@ async function listenOn(
   }
   const options = { ...TIMEOUTS, ...timeouts, maxHeaderSize: MAX_HEADER_BYTES, ...bodies.classes }
   const server = gate ? gatedServer(gate, options, respond, log) : createServer(options, respond)
+  // A client may end its side after the request (RFC 9112 §9.6). Without this Node.js ends the connection
+  // then, and the chunks of a long body that are still to come are lost.
+  Object.assign(server, { httpAllowHalfOpen: true })
   server.setTimeout(SILENCE_MS)
   const close = keepConnections(server, maxConnections, bodies)
   try {

@@ -52,7 +52,9 @@ export function addServerRoutes<Snapshot>(
   app.get('/sd', (c) => {
     const origin = external.origin === undefined ? undefined : new URL(external.origin)
     const address = origin?.host ?? hostOf(c)
-    if (address === undefined) return text(400, 'Wrong Host header: expected host[:port].')
+    // A host can look right and still be none, for example `xn--a`.
+    if (address === undefined || !URL.canParse(c.req.url))
+      return text(400, 'Wrong Host header: expected host[:port].')
     // Whoever asked over TLS finds the targets there too.
     const { protocol } = origin ?? new URL(c.req.url)
     const groups = names().map((name) => ({

@@ -1,4 +1,4 @@
-import { chmodSync, lchownSync } from 'node:fs'
+import { chmodSync, lchownSync, lstatSync } from 'node:fs'
 import { lstat } from 'node:fs/promises'
 import { connect } from 'node:net'
 
@@ -44,6 +44,8 @@ export function setAccess(path: string, { mode, group }: SocketAccess): void {
   if (value === undefined) return
   const source = mode?.source ?? group!.source
   change(source, `mode ${octal(value)}`, 'choose another directory for the socket', () => {
+    // chmod(2) follows a symbolic link that somebody put in place of the socket.
+    if (!lstatSync(path).isSocket()) throw new Error('it is no longer a socket')
     chmodSync(path, value)
   })
 }

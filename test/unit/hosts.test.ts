@@ -55,6 +55,22 @@ describe('with the module', () => {
     assert.deepEqual(asked().sort(), ['example', 'external.example', 'rooms.example'])
   })
 
+  test('a component that was found and is silent later is still known after the next search', async () => {
+    const { found, server, clock } = setUp(
+      { example: { ...IM, items: ['rooms.example'] }, 'rooms.example': PONG },
+      { served: ['example', 'rooms.example'] },
+    )
+    assert.deepEqual(jids(await found.list(1000)), ['example', 'rooms.example'])
+    server.silence('rooms.example')
+    // The search is repeated after five minutes.
+    clock.advance(300_000)
+    found.known()
+    await settle()
+    clock.advance(60_000)
+    await settle()
+    assert.deepEqual(jids(found.known()), ['example', 'rooms.example'])
+  })
+
   test('no host is asked where the server has no parent of the component', async () => {
     const { found, asked } = setUp({}, { served: ['another.test'] })
     assert.deepEqual(await found.list(1000), [])
@@ -233,8 +249,13 @@ describe('the question which names are hosts of the server', () => {
     }
   })
 
-  test('has no answer where the link is lost, or the server is silent', async () => {
-    for (const error of [new LinkError('lost'), new TimeoutError('late')]) {
+  test('has no answer where the link is lost, the server is silent, or a refusal passes', async () => {
+    for (const error of [
+      new LinkError('lost'),
+      new TimeoutError('late'),
+      new StanzaError('resource-constraint', 'wait', ''),
+      new StanzaError('internal-server-error', 'cancel', ''),
+    ]) {
       await assert.rejects(ask(() => error).answer, error)
     }
   })

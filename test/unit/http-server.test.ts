@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer, get, type IncomingMessage, type RequestOptions } from 'node:http'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
@@ -429,4 +430,15 @@ describe('the addresses of the server', { timeout: 300_000 }, () => {
       message: 'this machine has none of the addresses to listen on',
     })
   })
+})
+
+test('a client that ends its side after the request gets the whole body', async () => {
+  const body = Buffer.alloc(5_000_000, 'a')
+  const app = new Hono().get('/', () => new Response(body))
+  const { port } = await serve(app)
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+  socket.end('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+  let length = 0
+  for await (const chunk of socket) length += (chunk as Buffer).length
+  assert.ok(length > body.length, `${length} bytes`)
 })

@@ -15,16 +15,16 @@ const MOUNTS = `\
 
 test('the mount of a file is the innermost, and of two with one mount point the later', () => {
   const cases = [
-    ['/etc/secret', 'ext4', false],
-    ['/run/secret', 'tmpfs', false],
-    ['/run/secrets/secret', 'tmpfs', true],
-    ['/run/secrets-of-others/secret', 'tmpfs', false],
-    ['/with blank/secret', 'ext4', true],
-    ['/srv/secret', 'ext4', true],
-    ['/srv/file', 'ext4', true],
+    ['/etc/secret', '/', 'ext4', false],
+    ['/run/secret', '/run', 'tmpfs', false],
+    ['/run/secrets/secret', '/run/secrets', 'tmpfs', true],
+    ['/run/secrets-of-others/secret', '/run', 'tmpfs', false],
+    ['/with blank/secret', '/with blank', 'ext4', true],
+    ['/srv/secret', '/srv', 'ext4', true],
+    ['/srv/file', '/srv/file', 'ext4', true],
   ] as const
-  for (const [path, type, isReadOnly] of cases) {
-    assert.deepEqual(mountOf(path, MOUNTS), { type, isReadOnly }, path)
+  for (const [path, point, type, isReadOnly] of cases) {
+    assert.deepEqual(mountOf(path, MOUNTS), { point, type, isReadOnly }, path)
   }
   assert.equal(mountOf('/etc/secret', ''), undefined)
 })

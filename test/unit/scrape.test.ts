@@ -448,6 +448,21 @@ test('a server that hangs is one line, however many collectors wait for it', asy
   assert.equal(warnings.length, 1)
 })
 
+test('a server that hangs is logged, also when one collector had timed out before', async (t) => {
+  const dead = fails(new TimeoutError('no answer'))
+  let isHanging = false
+  const { scraper, warnings, pass } = tellerOf(t, {
+    a: () => (isHanging ? dead() : Promise.resolve({ families: FAMILIES, invalid: new Map() })),
+    b: dead,
+  })
+  await scraper.scrape(1000)
+  assert.equal(warnings.length, 1)
+  isHanging = true
+  pass(1000)
+  await scraper.scrape(1000)
+  assert.equal(warnings.length, 2)
+})
+
 test('of two collectors that tell the same family the first is served', async (t) => {
   const { scraper } = tellerOf(t, {
     module: () => Promise.resolve({ families: [gauge('xmpp_online_users', 500)] }),
