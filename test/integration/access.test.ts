@@ -110,6 +110,31 @@ for (const version of prosodyVersions) {
     await user.close()
   })
 
+  test(`its own component is told the hosts of Prosody ${version} in a turn that has no time left`, async (t) => {
+    const prosody = await startProsody(t, version)
+    // A collection that takes longer than all readers together may take in one turn.
+    await evalLua(
+      prosody,
+      `module:hook_global("stats-update", function ()
+        local started = os.clock(); while os.clock() - started < 0.008 do end
+      end)`,
+    )
+    const { component: port } = prosody.ports
+    const component = await connectComponent({ port, domain: STATS, secret: prosody.secret })
+    const page = commandElement(REGISTRY_NODE, xml('statistics', { xmlns: REGISTRY_NODE }))
+    const ask = (id: string, child: Element) =>
+      xml('iq', { type: 'set', from: STATS, to: STATS, id }, child).toString()
+    for (let i = 0; i < 3; i++) {
+      component.send(ask(`page${i}`, page) + ask(`hosts${i}`, hostsCommand('one.example')))
+      const reply = await component.next(({ attrs }) => attrs['id'] === `hosts${i}`)
+      assert.equal(reply.attrs['type'], 'result')
+    }
+    const malformed = xml('hosts', { xmlns: REGISTRY_NODE }, xml('a'))
+    const reply = await component.iq('set', STATS, commandElement(REGISTRY_NODE, malformed))
+    assert.equal(errorCondition(reply), 'bad-request')
+    await component.close()
+  })
+
   test(`nobody but its own component may ask Prosody ${version} for statistics`, async (t) => {
     const prosody = await startProsody(t, version)
     const { c2s, component } = prosody.ports
