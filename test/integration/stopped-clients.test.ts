@@ -48,7 +48,7 @@ for (const how of STOPPED) {
     const url = `${isEncrypted(how) ? 'https' : 'http'}://127.0.0.1:${port}/metrics`
     const isServed = async () => {
       const { status, text } = await httpGet(url, {}, undefined, cert)
-      return status === 200 && sampleValue(text, 'xmpp_up') === 1 && text.length > 4 * MB
+      return status === 200 && sampleValue(text, 'xmpp_up') === 1 && text.length > 3 * MB
     }
     const memory = async () => {
       const status = await readFile(`/proc/${exporter.pid}/status`, 'utf8')
