@@ -13,17 +13,20 @@ const ABSOLUTE = /^https?:\/\/([^/?#]*)(.*)$/is
  */
 export function normalizeRequest(incoming: IncomingMessage): void {
   const { headers, httpVersionMajor } = incoming
-  const [, authority, rest = ''] = ABSOLUTE.exec(incoming.url ?? '') ?? []
-  // RFC 9112 §3.2.2: the host of such a target replaces the Host header.
-  if (authority !== undefined && httpVersionMajor < 2) {
-    headers.host = authority
-    incoming.url = rest.startsWith('/') ? rest : `/${rest}`
-  }
+  if (httpVersionMajor < 2 && incoming.url?.startsWith('/') === false) toOriginForm(incoming)
   const name = httpVersionMajor < 2 || headers[':authority'] === undefined ? 'host' : ':authority'
   const host = headers[name]
   if (typeof host !== 'string' || ORDINARY_HOST.test(host)) return
   const [match, hostname = '', port = ''] = HOST.exec(host) ?? []
   if (match !== undefined) headers[name] = canonicalHost(hostname, port)
+}
+
+/** The host of an absolute target replaces the Host header (RFC 9112 §3.2.2). */
+function toOriginForm(incoming: IncomingMessage): void {
+  const [, authority, rest = ''] = ABSOLUTE.exec(incoming.url ?? '') ?? []
+  if (authority === undefined) return
+  incoming.headers.host = authority
+  incoming.url = rest.startsWith('/') ? rest : `/${rest}`
 }
 
 /** As a URL has it; empty for one that no URL can have. */
