@@ -7,6 +7,8 @@ import type { Log } from '../log.js'
 
 // As long as for a request's headers.
 const HANDSHAKE_MS = 5000
+// Each stream can hold a response. RFC 9113 §6.5.2 recommends no fewer; Node's default has no limit.
+const HTTP2 = { settings: { maxConcurrentStreams: 100 } }
 
 /** Who may connect and what is answered before the app is asked. */
 export type Gate = {
@@ -68,7 +70,10 @@ export function gatedServer(
   }
   // What HTTP/2 makes of a request is used as one of HTTP/1.1, and so is the server.
   const server = gate.tls.http2
-    ? (createSecureServer({ ...all, allowHTTP1: true }, enter as never) as unknown as Server)
+    ? (createSecureServer(
+        { ...all, ...HTTP2, allowHTTP1: true },
+        enter as never,
+      ) as unknown as Server)
     : createTlsServer(all, enter)
   // COMPAT Node.js 22 and earlier: with allowHTTP1 these options have no effect on HTTP/1.1.
   Object.assign(server, options)

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer, get, type IncomingMessage, type RequestOptions } from 'node:http'
+import { connect as connectHttp2, type Settings } from 'node:http2'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -441,4 +442,13 @@ test('a client that ends its side after the request gets the whole body', async 
   let length = 0
   for await (const chunk of socket) length += (chunk as Buffer).length
   assert.ok(length > body.length, `${length} bytes`)
+})
+
+test('a connection of HTTP/2 has at most 100 streams at a time', async () => {
+  const { gate } = TRANSPORTS.find(({ name }) => name === 'HTTP/2')!
+  const { url } = await serve(createFakeApp().app, [loopback], { gate })
+  const session = connectHttp2(url, { rejectUnauthorized: false })
+  const [settings] = (await once(session, 'remoteSettings')) as [Settings]
+  session.destroy()
+  assert.equal(settings.maxConcurrentStreams, 100)
 })
