@@ -26,7 +26,13 @@ export async function runFiles(files, options, onStarted) {
     {
       cwd: root,
       stdio: 'inherit',
-      env: { ...process.env, TMPDIR: directory.path, PETEST_PORTS: ports },
+      env: {
+        ...process.env,
+        TMPDIR: directory.path,
+        // For control sockets: an exporter that is killed leaves its socket behind.
+        XDG_RUNTIME_DIR: directory.path,
+        PETEST_PORTS: ports,
+      },
       // A process group of its own: Ctrl-C reaches only this process, which ends the whole group.
       detached: true,
     },

@@ -134,13 +134,13 @@ export function runExporter(options: {
   readonly script?: string
 }): ReturnType<typeof launch> {
   const args = [...PROGRAM, ...(options.flags ?? [])]
-  const { PATH, HOME } = process.env
+  const { PATH, HOME, XDG_RUNTIME_DIR } = process.env
   const [command = '', ...rest] = [
     ...(options.script === undefined ? [] : ['sh', '-c', options.script, 'sh']),
     process.execPath,
     ...args,
   ]
-  return launch(command, rest, { cwd: root, env: { PATH, HOME, ...options.env } })
+  return launch(command, rest, { cwd: root, env: { PATH, HOME, XDG_RUNTIME_DIR, ...options.env } })
 }
 
 /** One GET on a connection of its own, the bytes as they came. */

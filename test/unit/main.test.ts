@@ -29,7 +29,8 @@ type Env = Record<string, string>
 function start(args: string[], env: Env = {}, preload: string[] = []) {
   const imports = preload.flatMap((each) => ['--import', each])
   const child = spawn(process.execPath, [...imports, ...PROGRAM, ...args], {
-    env: { PATH: process.env['PATH'], ...env },
+    // Killed, it leaves its control socket behind.
+    env: { PATH: process.env['PATH'], XDG_RUNTIME_DIR: directory, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   children.add(child)
