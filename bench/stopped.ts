@@ -2,21 +2,17 @@
 // as it was before, while they are there, and after they have gone and two more scrapes.
 // Run: node --import tsx bench/stopped.ts [clients] [series] [transport …], after npm run build
 
-import { writeFile, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { selfSigned } from '../test/support/certificate.js'
-import { runExporter, httpGet } from '../test/support/exporter.js'
-import { withProsody } from '../test/support/prosody.js'
+import { withProsody, type TestProsody } from '../test/support/prosody.js'
 import { sampleValue } from '../test/support/real.js'
 import {
-  isEncrypted,
+  startExporter,
   STOPPED,
   stopReading,
   type Stopped,
   type StoppedClient,
 } from '../test/support/stopped-clients.js'
-import { freePort, until } from '../scripts/process.js'
+import { until } from '../scripts/process.js'
 import { parameters } from './figure.js'
 
 const COUNT = Number(parameters[0] ?? 700)
@@ -37,45 +33,21 @@ try {
     modules: ['test_series'],
     globals: { test_series_count: SERIES },
   })
-  const at = (name: string) => join(prosody.dir, name)
-  const { cert, key } = selfSigned()
-  await writeFile(at('x.crt'), cert)
-  await writeFile(at('x.key'), key, { mode: 0o600 })
-  await writeFile(at('web.yml'), 'tls_server_config: { cert_file: x.crt, key_file: x.key }\n')
-  for (const how of ways) await measure(how, prosody, at)
+  for (const how of ways) await measure(how, prosody)
 } finally {
   for (const run of cleanUp) await run()
 }
 
-async function measure(
-  how: Stopped,
-  prosody: Awaited<ReturnType<typeof withProsody>>,
-  at: (name: string) => string,
-) {
-  const port = await freePort()
-  const exporter = runExporter({
-    flags: [
-      `--web.listen-address=127.0.0.1:${port}`,
-      `--xmpp.service=${prosody.service}`,
-      `--xmpp.domain=${prosody.statsDomains[0]}`,
-      ...(isEncrypted(how) ? [`--web.config.file=${at('web.yml')}`] : []),
-    ],
-    env: { PROSODY_EXPORTER_XMPP_SECRET: prosody.secret },
-  })
-  const url = `${isEncrypted(how) ? 'https' : 'http'}://127.0.0.1:${port}/metrics`
-  const ca = isEncrypted(how) ? await readFile(at('x.crt'), 'utf8') : undefined
+async function measure(how: Stopped, prosody: TestProsody) {
+  const { port, memory, stop, ...exporter } = await startExporter(how, prosody)
   const scrape = async () => {
     const begin = performance.now()
-    const answer = await httpGet(url, {}, undefined, ca)
+    const answer = await exporter.scrape()
     return {
       up: answer.status === 200 && sampleValue(answer.text, 'xmpp_up') === 1,
       bytes: answer.body.length,
       ms: performance.now() - begin,
     }
-  }
-  const rss = async () => {
-    const status = await readFile(`/proc/${exporter.pid}/status`, 'utf8')
-    return Number(/^VmRSS:\s+(\d+)/m.exec(status)![1]) * 1024
   }
   const clients: StoppedClient[] = []
   try {
@@ -84,13 +56,13 @@ async function measure(
     })
     for (let i = 0; i < 5; i++) await scrape()
     const { bytes } = await scrape()
-    const before = await rss()
+    const before = await memory()
     let most = before
     const end = new AbortController()
     const ended = end.signal
     const watch = (async () => {
       while (!ended.aborted) {
-        most = Math.max(most, await rss())
+        most = Math.max(most, await memory())
         await new Promise((resolve) => setTimeout(resolve, 100))
       }
     })()
@@ -119,13 +91,13 @@ async function measure(
       await new Promise((resolve) => setTimeout(resolve, 1000))
     }
     const open = clients.filter((each) => !each.isClosed()).length
-    const held = await rss()
+    const held = await memory()
     for (const each of clients) each.destroy()
     await scrape()
     await new Promise((resolve) => setTimeout(resolve, 1000))
     await scrape()
     await new Promise((resolve) => setTimeout(resolve, 1000))
-    const after = await rss()
+    const after = await memory()
     end.abort()
     await watch
     const mb = (value: number) => `${(value / MB).toFixed(0)} MB`
@@ -134,6 +106,6 @@ async function measure(
     )
   } finally {
     for (const each of clients) each.destroy()
-    await exporter.stop()
+    await stop()
   }
 }

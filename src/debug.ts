@@ -1,5 +1,5 @@
 import { render } from './metrics/exposition.js'
-import { maskJids, secretMask } from './mask.js'
+import { serverMask } from './mask.js'
 import type { Server } from './server.js'
 
 const MAX_STANZA = 2000
@@ -17,12 +17,12 @@ export async function debugText(
   const { service, domain, secret } = config.xmpp
   const startedAt = now()
   const lines = [`# ${config.name}: ${domain} at ${service}`]
-  const mask = secretMask(secret)
+  const mask = serverMask(secret)
   let stanzas = 0
   const stop = connection.trace((way, stanza) => {
     if (++stanzas > MAX_STANZAS) return
     // Cut before as well, where no name or secret is cut in two that is shown.
-    const whole = maskJids(mask(stanza.slice(0, 2 * MAX_STANZA + secret.length)))
+    const whole = mask(stanza.slice(0, 2 * MAX_STANZA + secret.length))
     const text = whole.length > MAX_STANZA ? `${whole.slice(0, MAX_STANZA)}…` : whole
     const at = `${Math.round(now() - startedAt)} ms`
     lines.push(`${at} ${way === 'sent' ? '→' : '←'} ${text}`)

@@ -32,12 +32,19 @@ export const maskJids: Mask = (text) =>
     `${MASKED}@$1`,
   )
 
+/** A mask for what people may read of a server: neither its secret nor the names in JIDs. */
+export function serverMask(secret: string): Mask {
+  const maskSecret = secretMask(secret)
+  return (text) => maskJids(maskSecret(text))
+}
+
 /**
  * The same log with its lines masked: the secret at every level, the names in JIDs above debug.
  */
-export function withMask(log: Log, maskSecret: Mask): Log {
+export function withMask(log: Log, secret: string): Log {
+  const [maskSecret, maskAll] = [secretMask(secret), serverMask(secret)]
   const line = (level: keyof Log): LogLine => {
-    const mask: Mask = level === 'debug' ? maskSecret : (text) => maskJids(maskSecret(text))
+    const mask = level === 'debug' ? maskSecret : maskAll
     return (message, fields) => {
       log[level](mask(message), fields && maskFields(fields, mask))
     }

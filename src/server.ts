@@ -45,7 +45,7 @@ export function createServer(
 ): Server {
   const { version, own, onReading } = deps
   const maskSecret = secretMask(config.xmpp.secret)
-  const log = withMask(deps.log, maskSecret)
+  const log = withMask(deps.log, config.xmpp.secret)
   const history = createHistory(page)
   const advice = new Set<string>()
   const connection = createConnection({

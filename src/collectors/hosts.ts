@@ -127,7 +127,7 @@ export function createHosts(
       if (named.includes(jid)) found.set(jid, missing(jid, 'no answer yet'))
       const host = await describeHost(connection, jid)
       if (host instanceof TimeoutError) begun.keepMs = KEEP_PARTIAL_MS
-      // Its collectors go on failing until it answers again or the stream is another.
+      // Its collectors continue to fail until it answers, or until the next stream.
       const before = shown?.find((each) => each.jid === jid)
       if (!(host instanceof Error)) found.set(jid, host)
       else if (host instanceof TimeoutError && before) found.set(jid, before)

@@ -2,6 +2,7 @@ import { chmod, rmdir } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import { join } from 'node:path'
 import { bind } from '../http/server.js'
+import { codeOf } from '../http/unix-socket.js'
 import { prepare, socketName, type Component, type Place } from './places.js'
 
 /** The only thing that can be asked. */
@@ -36,7 +37,7 @@ export async function openControlSocket(
       await chmod(path, 0o600)
       break
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || tries === TRIES) throw error
+      if (codeOf(error) !== 'ENOENT' || tries === TRIES) throw error
       await prepare(place, uid)
     }
   }

@@ -1,6 +1,7 @@
 import { lstat } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
+import { codeOf } from '../http/unix-socket.js'
 import {
   isOwn,
   placesToSearch,
@@ -58,5 +59,3 @@ function listenerState(path: string): Promise<'live' | 'denied' | 'none'> {
     })
   })
 }
-
-const codeOf = (error: unknown) => (error as NodeJS.ErrnoException).code

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
 import { access, lstat, mkdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { codeOf } from '../http/unix-socket.js'
 import { parseService } from '../xmpp/address.js'
 
 /** A component of a server: at most one connection at a time can hold it. */
@@ -91,7 +92,7 @@ export async function prepare({ path, kind }: Place, uid: number): Promise<void>
   }
   if (kind === 'ours') {
     await mkdir(path, { mode: 0o700 }).catch((error: unknown) => {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+      if (codeOf(error) !== 'EEXIST') throw error
     })
   }
   if (!(await isOwn({ path, kind }, uid))) throw new Error('belongs to somebody else')

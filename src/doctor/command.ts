@@ -1,6 +1,6 @@
 import { hostname } from 'node:os'
 import type { Config, ServerConfig } from '../config.js'
-import { maskJids, secretMask } from '../mask.js'
+import { serverMask } from '../mask.js'
 import { prometheusJobs, type Access } from '../prometheus-job.js'
 import { readWebConfig } from '../web/read-web-config.js'
 import { asksClients } from '../web/tls.js'
@@ -44,10 +44,10 @@ export async function doctorCommand(
   for (const server of servers) {
     const { name, xmpp } = server
     print(`${name === xmpp.domain ? '' : `${name}: `}${xmpp.domain} at ${xmpp.service}`)
-    const mask = secretMask(xmpp.secret)
+    const mask = serverMask(xmpp.secret)
     const say = createSay(({ step, result, text }) => {
       if (result === 'failed') failures++
-      print(`  ${SIGNS[result]} ${step.padEnd(WIDTH)} ${maskJids(mask(text))}`)
+      print(`  ${SIGNS[result]} ${step.padEnd(WIDTH)} ${mask(text)}`)
     })
     const timeoutMs = COLLECTIONS * (config.collection.timeoutMs + 1000) + STEPS_MS
     const isConsulted = await consultService(server, { owner, version, timeoutMs }, say)

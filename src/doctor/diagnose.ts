@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import type { Server } from '../server.js'
-import { maskJids, secretMask } from '../mask.js'
+import { serverMask } from '../mask.js'
 import type { Diagnosis } from './diagnosis.js'
 import { examineCollectors, type Outcome } from './examine-collectors.js'
 import { createSay, type Finding, type Say } from './findings.js'
@@ -21,7 +21,9 @@ export async function diagnose(
   { version, pid }: Pick<Diagnosis, 'version' | 'pid'>,
 ): Promise<Diagnosis> {
   const findings: Finding[] = []
-  const say = createSay((finding) => findings.push(masked(finding, server)))
+  // A finding can quote the server.
+  const mask = serverMask(server?.config.xmpp.secret ?? '')
+  const say = createSay((finding) => findings.push({ ...finding, text: mask(finding.text) }))
   if (server) await examineService(server, version, say)
   else say.failed('connection', 'The service is starting or stopping. Run doctor again.')
   return { version, pid, findings }
@@ -53,10 +55,4 @@ async function examineService(server: Diagnosed, version: string, say: Say): Pro
 /** For the first time, so that there is no error to report either. */
 function isDialing({ connection }: Diagnosed): boolean {
   return !connection.isConnected() && connection.problem() === undefined
-}
-
-/** A finding can quote the server, which can repeat the secret or name a person. */
-function masked(finding: Finding, server: Diagnosed | undefined): Finding {
-  const mask = secretMask(server?.config.xmpp.secret ?? '')
-  return { ...finding, text: maskJids(mask(finding.text)) }
 }

@@ -10,7 +10,7 @@ import { cpuMs } from '../../bench/figure.js'
 import { REGISTRY_NODE } from '../../src/collectors/registry.js'
 import { withExporterFor } from '../support/exporter.js'
 import { everyVersion, withProsody } from '../support/prosody.js'
-import { evalLua, sampleValue, untilUp } from '../support/real.js'
+import { floodRegistry, sampleValue, untilUp } from '../support/real.js'
 import { commandElement, login, type XmppUser } from '../support/xmpp-client.js'
 
 const STATS = 'stats.one.example'
@@ -104,17 +104,7 @@ for (const version of everyVersion) {
       users: { 'ops@one.example': 'pw', 'user@one.example': 'pw' },
       statsOptions: { adhoc_statistics_access: '{ "ops@one.example" }' },
     })
-    await evalLua(
-      prosody,
-      `local metric, measure = require "core.statsmanager".metric, require "core.statsmanager".measure
-      for i = 1, ${SERIES} do
-        if metric then
-          metric("gauge", "test_flood", "", "", { "shard" }):with_labels(("shard-"):rep(20)..i):set(i)
-        else
-          measure("amount", "test_flood.shard"..i)(i)
-        end
-      end`,
-    )
+    await floodRegistry(prosody, SERIES)
     const exporter = await withExporterFor(t, prosody, {
       domain: 'stats.two.example',
       env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' },

@@ -11,7 +11,7 @@ import { cpuMs } from '../../bench/figure.js'
 import { REGISTRY_NODE } from '../../src/collectors/registry.js'
 import { withExporterFor } from '../support/exporter.js'
 import { everyVersion, withProsody, type TestProsody, type Version } from '../support/prosody.js'
-import { evalLua, sampleValue, untilUp } from '../support/real.js'
+import { evalLua, floodRegistry, sampleValue, untilUp } from '../support/real.js'
 import {
   commandElement,
   connectComponent,
@@ -72,17 +72,7 @@ async function startProsody(
     globals: { adhoc_statistics_max_share: share },
     components: [{ domain: OTHER, options: { component_secret: '"x"' } }],
   })
-  await evalLua(
-    prosody,
-    `local metric, measure = require "core.statsmanager".metric, require "core.statsmanager".measure
-    for i = 1, ${SERIES} do
-      if metric then
-        metric("gauge", "test_flood", "", "", { "shard" }):with_labels(("shard-"):rep(20)..i):set(i)
-      else
-        measure("amount", "test_flood.shard"..i)(i)
-      end
-    end`,
-  )
+  await floodRegistry(prosody, SERIES)
   const connect = (domain: string, secret = prosody.secret) =>
     connectComponent({ port: prosody.ports.component, domain, secret })
   const runaway = await connect(RUNAWAY)

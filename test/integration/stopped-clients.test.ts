@@ -1,16 +1,12 @@
 // Clients that stop reading, over each transport, against the program as operators run it.
 
 import assert from 'node:assert/strict'
-import { readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { test } from 'node:test'
-import { freePort, until } from '../../scripts/process.js'
-import { selfSigned } from '../support/certificate.js'
-import { httpGet, runExporter } from '../support/exporter.js'
+import { until } from '../../scripts/process.js'
 import { withProsody } from '../support/prosody.js'
 import { sampleValue } from '../support/real.js'
 import {
-  isEncrypted,
+  startExporter,
   STOPPED,
   stopReading,
   type StoppedClient,
@@ -29,30 +25,11 @@ for (const how of STOPPED) {
       modules: ['test_series'],
       globals: { test_series_count: '50000' },
     })
-    const { cert, key } = selfSigned()
-    const at = (name: string) => join(prosody.dir, name)
-    await writeFile(at('x.crt'), cert)
-    await writeFile(at('x.key'), key, { mode: 0o600 })
-    await writeFile(at('web.yml'), 'tls_server_config: { cert_file: x.crt, key_file: x.key }\n')
-    const port = await freePort()
-    const exporter = runExporter({
-      flags: [
-        `--web.listen-address=127.0.0.1:${port}`,
-        `--xmpp.service=${prosody.service}`,
-        `--xmpp.domain=${prosody.statsDomains[0]}`,
-        ...(isEncrypted(how) ? [`--web.config.file=${at('web.yml')}`] : []),
-      ],
-      env: { PROSODY_EXPORTER_XMPP_SECRET: prosody.secret },
-    })
-    t.after(() => exporter.stop())
-    const url = `${isEncrypted(how) ? 'https' : 'http'}://127.0.0.1:${port}/metrics`
+    const { port, scrape, memory, stop } = await startExporter(how, prosody)
+    t.after(stop)
     const isServed = async () => {
-      const { status, text } = await httpGet(url, {}, undefined, cert)
+      const { status, text } = await scrape()
       return status === 200 && sampleValue(text, 'xmpp_up') === 1 && text.length > 3 * MB
-    }
-    const memory = async () => {
-      const status = await readFile(`/proc/${exporter.pid}/status`, 'utf8')
-      return Number(/^VmRSS:\s+(\d+)/m.exec(status)![1]) * 1024
     }
     await until(async () => isServed().catch(() => false), { what: 'the exporter is up' })
     for (let i = 0; i < 3; i++) await isServed()

@@ -13,6 +13,21 @@ export async function evalLua(prosody: TestProsody, lua: string): Promise<string
   return text
 }
 
+/** Gives Prosody's registry so many series with long labels; it must have the module `test_eval`. */
+export async function floodRegistry(prosody: TestProsody, series: number): Promise<void> {
+  await evalLua(
+    prosody,
+    `local metric, measure = require "core.statsmanager".metric, require "core.statsmanager".measure
+    for i = 1, ${series} do
+      if metric then
+        metric("gauge", "test_flood", "", "", { "shard" }):with_labels(("shard-"):rep(20)..i):set(i)
+      else
+        measure("amount", "test_flood.shard"..i)(i)
+      end
+    end`,
+  )
+}
+
 /** The value of one sample of a text exposition, e.g. `xmpp_up`; undefined when it has none. */
 export function sampleValue(exposition: string, sample: string): number | undefined {
   const line = exposition.split('\n').find((each) => each.startsWith(`${sample} `))

@@ -1,14 +1,49 @@
 /** Clients that request the metrics and then stop reading, over each transport. */
 
+import { readFile, writeFile } from 'node:fs/promises'
 import { connect as connectHttp2 } from 'node:http2'
 import { connect as connectPlain, type Socket } from 'node:net'
+import { join } from 'node:path'
 import { connect as connectTls } from 'node:tls'
-import { until } from '../../scripts/process.js'
+import { freePort, until } from '../../scripts/process.js'
+import { selfSigned } from './certificate.js'
+import { httpGet, runExporter } from './exporter.js'
+import type { TestProsody } from './prosody.js'
 
 export const STOPPED = ['HTTP', 'HTTPS', 'HTTP/2, closed window', 'HTTP/2, open window'] as const
 export type Stopped = (typeof STOPPED)[number]
 
 export const isEncrypted = (how: Stopped) => how !== 'HTTP'
+
+/** The exporter as operators run it, on the transport; the caller ends it. */
+export async function startExporter(how: Stopped, prosody: TestProsody) {
+  const { cert, key } = selfSigned()
+  const at = (name: string) => join(prosody.dir, name)
+  await writeFile(at('x.crt'), cert)
+  await writeFile(at('x.key'), key, { mode: 0o600 })
+  await writeFile(at('web.yml'), 'tls_server_config: { cert_file: x.crt, key_file: x.key }\n')
+  const port = await freePort()
+  const exporter = runExporter({
+    flags: [
+      `--web.listen-address=127.0.0.1:${port}`,
+      `--xmpp.service=${prosody.service}`,
+      `--xmpp.domain=${prosody.statsDomains[0]}`,
+      ...(isEncrypted(how) ? [`--web.config.file=${at('web.yml')}`] : []),
+    ],
+    env: { PROSODY_EXPORTER_XMPP_SECRET: prosody.secret },
+  })
+  const url = `${isEncrypted(how) ? 'https' : 'http'}://127.0.0.1:${port}/metrics`
+  return {
+    port,
+    stop: () => exporter.stop(),
+    scrape: () => httpGet(url, {}, undefined, cert),
+    /** Resident memory, bytes. */
+    memory: async () => {
+      const status = await readFile(`/proc/${exporter.pid}/status`, 'utf8')
+      return Number(/^VmRSS:\s+(\d+)/m.exec(status)![1]) * 1024
+    },
+  }
+}
 
 export type StoppedClient = {
   /** Whether the server has cut it off. */
