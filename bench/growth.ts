@@ -5,10 +5,10 @@
 // Run: node --expose-gc --import tsx bench/growth.ts [--markdown] [collections]
 
 import process from 'node:process'
-import { createRegistryCollector, REGISTRY_NODE } from '../src/collectors/registry.js'
+import { createRegistryCollector, REGISTRY_NODE } from '../src/collectors/registry/registry.js'
 import type { Connection } from '../src/xmpp/connection.js'
 import { xml } from '../src/xmpp/stream.js'
-import { createScraper } from '../src/scrape.js'
+import { createScraper } from '../src/scrape/scraper.js'
 import { note, parameters, report } from './figure.js'
 
 const COLLECTIONS = Number(parameters[0] ?? 5760)

@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import process from 'node:process'
-import { run } from '../scripts/process.js'
+import { run } from '../test/support/setup/process.js'
 import { parameters } from './figure.js'
 
 const ALL = [

@@ -1,7 +1,7 @@
 /** A million series with the names and labels that Prosody's have, for us and for prom-client. */
 
 import { labelText } from '../src/metrics/family.js'
-import { createTable, type Table } from '../src/metrics/store.js'
+import { createTable, type Table } from '../src/metrics/table.js'
 
 export const nameOf = (family: number) => `prosody_mod_test_series_${family}`
 export const labelsOf = (row: number) => ({

@@ -5,7 +5,7 @@
  */
 
 import type { TestContext } from 'node:test'
-import { until } from '../scripts/process.js'
+import { until } from '../test/support/setup/process.js'
 import { withPrometheus, type Job } from '../test/support/prometheus.js'
 
 /** One target and the intervals of those who scrape it, each to come `LATE_MS` after the one before. */

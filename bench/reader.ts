@@ -1,6 +1,6 @@
 /** A reader of the statistics that knows nothing yet each time, on a stream of its own. */
 
-import { createRegistryCollector } from '../src/collectors/registry.js'
+import { createRegistryCollector } from '../src/collectors/registry/registry.js'
 import { createConnection } from '../src/xmpp/connection.js'
 import type { TestProsody } from '../test/support/prosody.js'
 

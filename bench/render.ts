@@ -7,9 +7,9 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import process from 'node:process'
 import { Counter, Registry } from 'prom-client'
-import { createExposition } from '../src/metrics/exposition.js'
+import { createExposition } from '../src/exposition/exposition.js'
 import { labelText } from '../src/metrics/family.js'
-import { createTable, type Table } from '../src/metrics/store.js'
+import { createTable, type Table } from '../src/metrics/table.js'
 import { note, parameters, report, shown, spread, timesOf } from './figure.js'
 
 const FAMILIES = 1000

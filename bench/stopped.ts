@@ -12,7 +12,7 @@ import {
   type Stopped,
   type StoppedClient,
 } from '../test/support/stopped-clients.js'
-import { until } from '../scripts/process.js'
+import { until } from '../test/support/setup/process.js'
 import { parameters } from './figure.js'
 
 const COUNT = Number(parameters[0] ?? 700)

@@ -3,7 +3,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface, type Interface } from 'node:readline'
-import { findPython } from '../scripts/parts.js'
+import { findPython } from '../test/support/setup/programs.js'
 
 export type PythonAnswer = {
   /** What it says of a text that it does not take. */

@@ -2,15 +2,16 @@
 /** The edge to the process: command line, environment, signals and exit codes. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
-import { createBridge } from './bridge.js'
-import { compareCommand } from './compare/command.js'
-import { readConfig, type Config } from './config.js'
-import { doctorCommand, SHOW_PROMETHEUS, SHOW_PROSODY } from './doctor/command.js'
+import { createBridge } from './exporter.js'
+import { readWebConfig } from './access/read-web-config.js'
+import { compareCommand } from './cli/compare/compare-command.js'
+import { readConfig, type Config } from './config/read-config.js'
+import { doctorCommand, SHOW_PROMETHEUS, SHOW_PROSODY } from './cli/doctor/doctor-command.js'
 import { ConfigError } from './errors.js'
-import { readSettings } from './flags.js'
-import { createLogger } from './logger.js'
-import type { ProcessFigures } from './metrics/self.js'
-import { helpText } from './settings.js'
+import { readSettings, type Settings } from './config/flags.js'
+import { createLogger } from './log/logger.js'
+import type { ProcessFigures } from './metrics/own-families.js'
+import { helpText } from './config/settings.js'
 
 const GRACE_MS = 5000
 // With a thousand connections to list, figures for each of a thousand scrapes would take seconds.
@@ -46,11 +47,18 @@ async function doctor(args: readonly string[]): Promise<void> {
     process.env,
   )
   const print = (line: string) => process.stdout.write(`${line}\n`)
-  process.exitCode = await doctorCommand(
-    readConfig(settings, process.env),
-    new Set(args.filter(isShow)),
-    { version, owner, print },
-  )
+  process.exitCode = await doctorCommand(readChecked(settings), new Set(args.filter(isShow)), {
+    version,
+    owner,
+    print,
+  })
+}
+
+/** Reads the configuration, and checks the web configuration file that it names. */
+function readChecked(settings: Settings, pid?: number): Config {
+  const config = readConfig(settings, process.env, pid)
+  if (config.web.configFile) readWebConfig(config.web.configFile)
+  return config
 }
 
 async function serve(): Promise<void> {
@@ -60,7 +68,7 @@ async function serve(): Promise<void> {
   if (settings.isSet('help')) process.stdout.write(helpText())
   else if (settings.isSet('version')) process.stdout.write(`prosody-exporter ${version}\n`)
   else {
-    const read = () => readConfig(settings, process.env, isCheck ? undefined : process.pid)
+    const read = () => readChecked(settings, isCheck ? undefined : process.pid)
     const config = read()
     if (isCheck) process.stdout.write('prosody-exporter: the configuration is valid\n')
     else await run(config, read)

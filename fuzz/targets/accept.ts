@@ -1,4 +1,4 @@
-import { acceptsGzip, negotiate } from '../../src/metrics/negotiate.js'
+import { acceptsGzip, negotiate } from '../../src/exposition/negotiate.js'
 import { must, type Target } from '../target.js'
 
 const TYPE =

@@ -1,7 +1,7 @@
-import { createComparison } from '../../src/compare/compare.js'
-import { readExposition } from '../../src/compare/read.js'
-import { reportText } from '../../src/compare/report.js'
-import { readSample } from '../../src/compare/sample.js'
+import { createComparison } from '../../src/cli/compare/compare.js'
+import { readExposition } from '../../src/cli/compare/read-exposition.js'
+import { reportText } from '../../src/cli/compare/compare-report.js'
+import { readSample } from '../../src/cli/compare/parse-sample.js'
 import { ConfigError } from '../../src/errors.js'
 import { checkRefusal, must, type Target } from '../target.js'
 

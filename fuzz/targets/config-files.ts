@@ -1,10 +1,10 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { readConfig } from '../../src/config.js'
+import { readConfig } from '../../src/config/read-config.js'
 import { ConfigError } from '../../src/errors.js'
-import { readSettings } from '../../src/flags.js'
-import { readWebConfig } from '../../src/web/read-web-config.js'
+import { readSettings } from '../../src/config/flags.js'
+import { readWebConfig } from '../../src/access/read-web-config.js'
 import { must, type Target } from '../target.js'
 
 const SECRET = 'fish-and-chips'

@@ -1,7 +1,7 @@
-import { escapeName, parseNumber, unescape } from '../../src/collectors/registry-text.js'
+import { escapeName, parseNumber, unescape } from '../../src/collectors/registry/registry-text.js'
 import { DecodeError } from '../../src/errors.js'
 import { escapeLabelValue } from '../../src/metrics/family.js'
-import { formatBound, formatValue } from '../../src/metrics/number.js'
+import { formatBound, formatValue } from '../../src/exposition/number.js'
 import { must, refusing, type Target } from '../target.js'
 
 /** Numbers in every odd spelling, names and escaped text: as Prometheus and C have them, or refused. */

@@ -1,4 +1,4 @@
-import { createRegistryTables } from '../../src/collectors/registry-lines.js'
+import { createRegistryTables } from '../../src/collectors/registry/registry-lines.js'
 import { DecodeError } from '../../src/errors.js'
 import { refusing, type Target } from '../target.js'
 import { checkExposition } from './check-exposition.js'

@@ -1,6 +1,6 @@
 import type { Collector } from '../../src/collectors/collector.js'
 import { CollectorError } from '../../src/collectors/failure.js'
-import { createRegistryCollector, REGISTRY_NODE } from '../../src/collectors/registry.js'
+import { createRegistryCollector, REGISTRY_NODE } from '../../src/collectors/registry/registry.js'
 import { DecodeError, CommandError, LinkError, StanzaError } from '../../src/errors.js'
 import { checkRefusal, type Target } from '../target.js'
 import { parseChildren } from '../xml.js'

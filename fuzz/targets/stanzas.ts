@@ -1,5 +1,5 @@
 import { CommandError, DecodeError, StanzaError } from '../../src/errors.js'
-import { runCommand } from '../../src/xmpp/command.js'
+import { runCommand } from '../../src/xmpp/ad-hoc-command.js'
 import { readDataForm } from '../../src/xmpp/data-form.js'
 import { answerIq } from '../../src/xmpp/service.js'
 import { readError } from '../../src/xmpp/stanza-error.js'

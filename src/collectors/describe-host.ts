@@ -1,5 +1,5 @@
 import { LinkError } from '../errors.js'
-import { own } from '../own.js'
+import { own } from '../metrics/copy-string.js'
 import type { Connection } from '../xmpp/connection.js'
 import { NS_COMMANDS, NS_DISCO_INFO, NS_DISCO_ITEMS } from '../xmpp/namespaces.js'
 import { xml, type Element } from '../xmpp/stream.js'

@@ -1,6 +1,6 @@
 import { LinkError } from '../errors.js'
 import { family, type Family, type Sample } from '../metrics/family.js'
-import { runCommand, type CommandResult } from '../xmpp/command.js'
+import { runCommand, type CommandResult } from '../xmpp/ad-hoc-command.js'
 import type { Connection } from '../xmpp/connection.js'
 import { submitForm } from '../xmpp/data-form.js'
 import { NS_ADMIN } from '../xmpp/namespaces.js'

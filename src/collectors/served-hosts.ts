@@ -1,9 +1,9 @@
 import { CommandError, DecodeError, NotHandledError, StanzaError } from '../errors.js'
-import { own } from '../own.js'
-import { runCommand } from '../xmpp/command.js'
+import { own } from '../metrics/copy-string.js'
+import { runCommand } from '../xmpp/ad-hoc-command.js'
 import type { Connection } from '../xmpp/connection.js'
 import { xml } from '../xmpp/stream.js'
-import { REGISTRY_NODE } from './registry-page.js'
+import { REGISTRY_NODE } from './registry/registry-page.js'
 
 // The module reads 8 KB of names.
 const MAX_NAMES_LENGTH = 8000

@@ -1,7 +1,7 @@
 import { chmod, rmdir } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import { join } from 'node:path'
-import { bind } from '../http/server.js'
+import { bind } from '../http/listener.js'
 import { codeOf } from '../http/unix-socket.js'
 import { prepare, socketName, type Component, type Place } from './places.js'
 

@@ -1,5 +1,5 @@
 import { codeOf } from '../http/unix-socket.js'
-import type { Log } from '../log.js'
+import type { Log } from '../log/log.js'
 import { openControlSocket } from './control-socket.js'
 import { findService } from './find-service.js'
 import { choosePlace, socketName, type Component, type Owner, type Place } from './places.js'

@@ -1,5 +1,5 @@
-import type { Exposition } from '../metrics/exposition.js'
-import { acceptsGzip, negotiate, type Negotiated } from '../metrics/negotiate.js'
+import type { Exposition } from '../exposition/exposition.js'
+import { acceptsGzip, negotiate, type Negotiated } from '../exposition/negotiate.js'
 
 /** What goes out: a status, and bytes with a plain record of headers. */
 export type Answer = {

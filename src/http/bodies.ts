@@ -1,7 +1,7 @@
 import { ServerResponse } from 'node:http'
 import { Http2ServerResponse, type Http2Session, type Http2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
-import { copiesInOwnPages } from './pages.js'
+import { copiesInOwnPages } from './copy-to-pages.js'
 
 /**
  * What all bodies under way may take: so many bytes, or so many times the longest of them. A client is

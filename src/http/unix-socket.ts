@@ -1,12 +1,7 @@
 import { chmodSync, lchownSync, lstatSync } from 'node:fs'
 import { lstat } from 'node:fs/promises'
 import { connect } from 'node:net'
-
-/** Who may connect to the Unix sockets; each setting with its name for messages. */
-export type SocketAccess = {
-  readonly mode: { readonly value: number; readonly source: string } | undefined
-  readonly group: { readonly id: number; readonly source: string } | undefined
-}
+import { octal, type SocketAccess } from '../config/socket-access.js'
 
 // With a group alone: as usual for a socket that a web server connects to.
 const GROUP_MODE = 0o660
@@ -49,8 +44,6 @@ export function setAccess(path: string, { mode, group }: SocketAccess): void {
     chmodSync(path, value)
   })
 }
-
-export const octal = (mode: number) => mode.toString(8).padStart(4, '0')
 
 function change(source: string, what: string, advice: string, run: () => void): void {
   try {

@@ -1,6 +1,6 @@
 import { LinkError, NotHandledError, TimeoutError } from '../errors.js'
-import type { Log } from '../log.js'
-import { createProblemLog } from '../log-limit.js'
+import type { Log } from '../log/log.js'
+import { createProblemLog } from '../log/log-limit.js'
 import { parseService } from './address.js'
 import { explain } from './advice.js'
 import { createBackoff } from './backoff.js'

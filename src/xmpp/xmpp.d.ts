@@ -1,5 +1,5 @@
 // Types for the calls we make: the packages ship none. What begins with `_`, and `parser`, are
-// internals of @xmpp/component 0.13.1; test/unit/xmpp-traps.test.ts holds them in place.
+// internals of @xmpp/component 0.13.1; test/unit/xmpp/xmpp-traps.test.ts holds them in place.
 
 declare module '@xmpp/xml' {
   import type { EventEmitter } from 'node:events'

@@ -5,8 +5,8 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { parse } from 'yaml'
-import { findPrometheus, prometheusVersions } from '../../scripts/parts.js'
-import { root, run } from '../../scripts/process.js'
+import { findPrometheus, prometheusVersions } from '../support/setup/programs.js'
+import { root, run } from '../support/setup/process.js'
 
 const FOLDER = join(root, 'deploy/prometheus')
 

@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import xml from '@xmpp/xml'
-import { until } from '../../scripts/process.js'
+import { until } from '../support/setup/process.js'
 import {
   isServerFamily,
   readExposition,

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, test, type TestContext } from 'node:test'
-import { until } from '../../scripts/process.js'
+import { until } from '../support/setup/process.js'
 import { doctor, DOMAIN, SECRET } from '../support/doctor.js'
 import { withExporterFor, type RunningExporter } from '../support/exporter.js'
 import { everyVersion, legacyVersion, withProsody, type ProsodyConfig } from '../support/prosody.js'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { render } from '../../src/metrics/exposition.js'
+import { render } from '../../src/exposition/exposition.js'
 import { EVERY_TYPE, hostileFamily, readSamples } from '../support/expositions.js'
 import { parseWithPython } from '../support/python.js'
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { launch, root, signalGroup, temporaryDirectory, until } from '../../scripts/process.js'
+import { launch, root, signalGroup, temporaryDirectory, until } from '../support/setup/process.js'
 
 /** The parent of each process that runs, by process id. */
 async function parents(): Promise<Map<number, number>> {
@@ -33,7 +33,7 @@ for (const [what, interrupt] of [
       const commands = await Promise.all(
         group.map(async (pid) => ({ pid, line: await readFile(`/proc/${pid}/cmdline`, 'utf8') })),
       )
-      const runners = commands.filter(({ line }) => line.startsWith('node\0scripts/test.js\0'))
+      const runners = commands.filter(({ line }) => line.startsWith('node\0tools/test.js\0'))
       assert.equal(runners.length, 1)
       process.kill(runners[0]!.pid, 'SIGINT')
     },

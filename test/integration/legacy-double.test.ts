@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { lua51 } from '../../scripts/installation.js'
-import { root } from '../../scripts/process.js'
+import { lua51 } from '../support/setup/installation.js'
+import { root } from '../support/setup/process.js'
 
 const DOUBLE = join(root, 'test/support/prosody-0.10.lua')
 const MODULE = join(root, 'prosody-modules/mod_adhoc_statistics')

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import xml from '@xmpp/xml'
-import { REGISTRY_NODE } from '../../src/collectors/registry.js'
-import { until } from '../../scripts/process.js'
+import { REGISTRY_NODE } from '../../src/collectors/registry/registry.js'
+import { until } from '../support/setup/process.js'
 import {
   difference,
   isServerFamily,

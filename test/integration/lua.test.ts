@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { luacheck } from '../../scripts/installation.js'
-import { filesIn } from '../../scripts/parts.js'
-import { root } from '../../scripts/process.js'
+import { luacheck } from '../support/setup/installation.js'
+import { filesIn } from '../support/setup/programs.js'
+import { root } from '../support/setup/process.js'
 
 test('luacheck finds nothing in the companion module', async () => {
   const modules = join(root, 'prosody-modules')

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
-import { freePort, until } from '../../scripts/process.js'
+import { freePort, until } from '../support/setup/process.js'
 import { withExporterFor, type RunningExporter } from '../support/exporter.js'
 import {
   prosodyVersions,

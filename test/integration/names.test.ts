@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { until } from '../../scripts/process.js'
+import { until } from '../support/setup/process.js'
 import {
   difference,
   isMovingFamily,

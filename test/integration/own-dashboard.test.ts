@@ -6,7 +6,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
 import xml from '@xmpp/xml'
-import { root, temporaryDirectory, until } from '../../scripts/process.js'
+import { root, temporaryDirectory, until } from '../support/setup/process.js'
 import {
   figuresOf,
   queriesOf,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { until } from '../../scripts/process.js'
+import { until } from '../support/setup/process.js'
 import { withExporterFor } from '../support/exporter.js'
 import { prometheusVersions, withPrometheus } from '../support/prometheus.js'
 import { prosodyVersions, withProsody } from '../support/prosody.js'

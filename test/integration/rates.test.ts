@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test, type TestContext } from 'node:test'
-import { until } from '../../scripts/process.js'
+import { until } from '../support/setup/process.js'
 import { withExporterFor } from '../support/exporter.js'
 import { withPrometheus, type RunningPrometheus } from '../support/prometheus.js'
 import { prosodyVersions, withProsody, type LuaOptions } from '../support/prosody.js'

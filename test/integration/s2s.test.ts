@@ -4,7 +4,7 @@ import xml from '@xmpp/xml'
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
-import { temporaryDirectory, until } from '../../scripts/process.js'
+import { temporaryDirectory, until } from '../support/setup/process.js'
 import { withExporterFor } from '../support/exporter.js'
 import { openssl } from '../support/openssl.js'
 import {

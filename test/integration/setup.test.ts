@@ -6,9 +6,9 @@ import { readdir, readFile, readlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import process from 'node:process'
 import { test } from 'node:test'
-import { root, until } from '../../scripts/process.js'
-import { prosodyVersions } from '../../scripts/installation.js'
-import { startProsody } from '../../scripts/prosody.js'
+import { root, until } from '../support/setup/process.js'
+import { prosodyVersions } from '../support/setup/installation.js'
+import { startProsody } from '../support/setup/prosody.js'
 
 for (const version of prosodyVersions) {
   test(`the example configuration starts on ${version} and listens on loopback only`, async (t) => {
@@ -33,7 +33,7 @@ for (const version of prosodyVersions) {
 }
 
 test('npm start serves figures of a real Prosody, and an interrupt leaves nothing behind', async (t) => {
-  const child = spawn(process.execPath, [join(root, 'scripts/start.js')], {
+  const child = spawn(process.execPath, [join(root, 'tools/start.js')], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   t.after(() => child.kill('SIGKILL'))

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
-import { until } from '../../scripts/process.js'
+import { until } from '../support/setup/process.js'
 import { COLLECTORS } from '../../src/collectors/index.js'
 import { withExporterFor } from '../support/exporter.js'
 import { everyVersion, withProsody, type ProsodyConfig, type Version } from '../support/prosody.js'

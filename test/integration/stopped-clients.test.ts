@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { until } from '../../scripts/process.js'
+import { until } from '../support/setup/process.js'
 import { withProsody } from '../support/prosody.js'
 import { sampleValue } from '../support/real.js'
 import {

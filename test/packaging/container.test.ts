@@ -10,7 +10,7 @@ import {
   run,
   temporaryDirectory,
   until,
-} from '../../scripts/process.js'
+} from '../support/setup/process.js'
 import { httpGet } from '../support/exporter.js'
 import { withProsody } from '../support/prosody.js'
 import { sampleValue } from '../support/real.js'

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import process from 'node:process'
 import { describe, test } from 'node:test'
-import { launch } from '../../scripts/process.js'
+import { launch } from '../support/setup/process.js'
 import { PROGRAM } from '../support/exporter.js'
 
 // A file system as good as a disk's: it is writable, and no tmpfs.

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import process from 'node:process'
 import { test } from 'node:test'
-import { until } from '../../scripts/process.js'
+import { until } from '../support/setup/process.js'
 import { judge, SERIES } from './faults/judge.js'
 import { runAll, type Result } from './faults/lanes.js'
 import { NAMED, randomScenario } from './faults/scenarios.js'

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import type { Log } from '../../src/log.js'
+import type { Log } from '../../src/log/log.js'
 import { createConnection, type Connection } from '../../src/xmpp/connection.js'
 import { createNetwork, type Mode, type Peer } from './simulation/network.js'
 import { createTime, type Time } from './simulation/time.js'

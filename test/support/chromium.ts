@@ -4,8 +4,8 @@ import CDP from 'chrome-remote-interface'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { findChromium } from '../../scripts/parts.js'
-import { launch, temporaryDirectory, until } from '../../scripts/process.js'
+import { findChromium } from './setup/programs.js'
+import { launch, temporaryDirectory, until } from './setup/process.js'
 
 export type Tab = {
   readonly cdp: CDP.Client

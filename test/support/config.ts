@@ -5,9 +5,9 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after } from 'node:test'
-import { readConfig, type Config } from '../../src/config.js'
+import { readConfig, type Config } from '../../src/config/read-config.js'
 import { ConfigError } from '../../src/errors.js'
-import { readSettings } from '../../src/flags.js'
+import { readSettings } from '../../src/config/flags.js'
 
 /** In no message. */
 export const SECRET = 'fish-and-chips'

@@ -1,5 +1,5 @@
 import type { TestContext } from 'node:test'
-import type { Log } from '../../src/log.js'
+import type { Log } from '../../src/log/log.js'
 import {
   createConnection,
   type Connection,

@@ -1,6 +1,6 @@
 import type { TestContext } from 'node:test'
-import { startEjabberd, type EjabberdVersion } from '../../scripts/ejabberd.js'
-import { freePorts } from '../../scripts/process.js'
+import { startEjabberd, type EjabberdVersion } from './setup/ejabberd.js'
+import { freePorts } from './setup/process.js'
 
 export type EjabberdConfig = {
   readonly version: EjabberdVersion

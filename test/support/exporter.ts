@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import process from 'node:process'
 import type { TestContext } from 'node:test'
 import { COLLECTORS } from '../../src/collectors/index.js'
-import { freePort, launch, root, until } from '../../scripts/process.js'
+import { freePort, launch, root, until } from './setup/process.js'
 
 export type RunningExporter = {
   /** Without a path, e.g. `http://127.0.0.1:40123`. */

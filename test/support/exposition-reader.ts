@@ -1,4 +1,4 @@
-import { readExposition, type Read } from '../../src/compare/read.js'
+import { readExposition, type Read } from '../../src/cli/compare/read-exposition.js'
 
 export type ReadSeries = Read & {
   /** In its order, as `name{label="value"}`. */

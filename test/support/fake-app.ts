@@ -2,11 +2,11 @@
 
 import { gzipSync } from 'node:zlib'
 import type { Hono } from 'hono'
-import { createApp } from '../../src/http/app.js'
-import { listen, type Listener } from '../../src/http/server.js'
-import { addServerRoutes } from '../../src/http/servers.js'
-import type { Log } from '../../src/log.js'
-import type { Exposition } from '../../src/metrics/exposition.js'
+import { createApp } from '../../src/http/routes.js'
+import { listen, type Listener } from '../../src/http/listener.js'
+import { addServerRoutes } from '../../src/http/server-routes.js'
+import type { Log } from '../../src/log/log.js'
+import type { Exposition } from '../../src/exposition/exposition.js'
 import { ask, type Asked, type Transport } from './transports.js'
 
 export type Line = { level: string; message: string; fields: Record<string, unknown> }

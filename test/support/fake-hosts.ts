@@ -3,7 +3,7 @@
 import { createHostCollector, type HostSource } from '../../src/collectors/host-collector.js'
 import { createHosts } from '../../src/collectors/hosts.js'
 import { StanzaError, TimeoutError } from '../../src/errors.js'
-import { render } from '../../src/metrics/exposition.js'
+import { render } from '../../src/exposition/exposition.js'
 import { xml, type Element } from '../../src/xmpp/stream.js'
 
 export const NS_COMMANDS = 'http://jabber.org/protocol/commands'

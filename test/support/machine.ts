@@ -2,10 +2,10 @@
 
 import { appendFile, cp, mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { findCleanDebian, USERS_DEBIAN } from '../../scripts/clean-debian.js'
-import { networkEnvironment, run, temporaryDirectory } from '../../scripts/process.js'
-import { inRoot } from '../../scripts/root.js'
-import { bootSystemd } from '../../scripts/systemd.js'
+import { findCleanDebian, USERS_DEBIAN } from './setup/clean-debian.js'
+import { networkEnvironment, run, temporaryDirectory } from './setup/process.js'
+import { inRoot } from './setup/root-directory.js'
+import { bootSystemd } from './setup/systemd.js'
 
 export type Machine = {
   /** Writes a file there, for everybody to read unless told otherwise. */

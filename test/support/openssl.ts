@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import { findOpenssl } from '../../scripts/parts.js'
+import { findOpenssl } from './setup/programs.js'
 
 /** Runs Debian's openssl, which makes the certificates of the tests. */
 export async function openssl(args: readonly string[], cwd?: string): Promise<void> {

@@ -4,8 +4,8 @@ import { writeFile } from 'node:fs/promises'
 import { createServer, request } from 'node:http'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { findPrometheus, prometheusVersions } from '../../scripts/parts.js'
-import { freePort, launch, run, temporaryDirectory, until } from '../../scripts/process.js'
+import { findPrometheus, prometheusVersions } from './setup/programs.js'
+import { freePort, launch, run, temporaryDirectory, until } from './setup/process.js'
 
 export { prometheusVersions }
 

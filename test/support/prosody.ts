@@ -1,9 +1,9 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { root, temporaryDirectory } from '../../scripts/process.js'
-import { legacyVersion, prosodyVersions } from '../../scripts/installation.js'
-import { startProsody } from '../../scripts/prosody.js'
+import { root, temporaryDirectory } from './setup/process.js'
+import { legacyVersion, prosodyVersions } from './setup/installation.js'
+import { startProsody } from './setup/prosody.js'
 
 export { legacyVersion, prosodyVersions }
 

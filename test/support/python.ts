@@ -1,7 +1,7 @@
 /** Debian's python3-prometheus-client: a reader of both formats that is not ours, and strict. */
 
-import { findPython } from '../../scripts/parts.js'
-import { run } from '../../scripts/process.js'
+import { findPython } from './setup/programs.js'
+import { run } from './setup/process.js'
 
 export type ParsedSample = {
   readonly name: string

@@ -1,6 +1,6 @@
 /** What the counters of mod_test_rates should be, and what Prometheus makes of them. */
 
-import { until } from '../../scripts/process.js'
+import { until } from './setup/process.js'
 import type { History, RunningPrometheus } from './prometheus.js'
 import type { TestProsody } from './prosody.js'
 

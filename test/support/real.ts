@@ -2,7 +2,7 @@
 
 import type { RunningExporter } from './exporter.js'
 import type { TestProsody } from './prosody.js'
-import { until } from '../../scripts/process.js'
+import { until } from './setup/process.js'
 
 /** Runs Lua in Prosody, which must have the module `test_eval`; globals stay for the next call. */
 export async function evalLua(prosody: TestProsody, lua: string): Promise<string> {

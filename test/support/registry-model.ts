@@ -1,7 +1,7 @@
 // The companion module's index as a model in memory, for sequences of events that a real server
 // takes too long to go through. README of mod_adhoc_statistics is what it follows.
 
-import { REGISTRY_NODE } from '../../src/collectors/registry.js'
+import { REGISTRY_NODE } from '../../src/collectors/registry/registry.js'
 import { TimeoutError } from '../../src/errors.js'
 import type { Connection } from '../../src/xmpp/connection.js'
 import { xml, type Element } from '../../src/xmpp/stream.js'

@@ -2,8 +2,8 @@
 
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { until, type run } from '../../scripts/process.js'
-import { bootSystemd } from '../../scripts/systemd.js'
+import { until, type run } from './setup/process.js'
+import { bootSystemd } from './setup/systemd.js'
 import { putPackage, withSmallDebian } from './small-debian.js'
 import type { TestProsody } from './prosody.js'
 

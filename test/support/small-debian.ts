@@ -2,10 +2,10 @@
 
 import { cp, mkdir, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { packDebian } from '../../scripts/package.js'
-import { findSmallDebian } from '../../scripts/parts.js'
-import { run, temporaryDirectory } from '../../scripts/process.js'
-import { inRoot } from '../../scripts/root.js'
+import { packDebian } from '../../tools/package.js'
+import { findSmallDebian } from './setup/programs.js'
+import { run, temporaryDirectory } from './setup/process.js'
+import { inRoot } from './setup/root-directory.js'
 
 export type SmallDebian = {
   /** Its root directory, as we see it. */

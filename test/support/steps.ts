@@ -1,4 +1,4 @@
-import type { Steps } from '../../src/metrics/slices.js'
+import type { Steps } from '../../src/exposition/slices.js'
 
 /** How often the work let others have their turn, and what it came to. */
 export function runSteps<T>(work: Steps<T>): { turns: number; result: T } {

@@ -2,7 +2,7 @@ import xml, { type Element } from '@xmpp/xml'
 import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
 import type { TestContext } from 'node:test'
-import { freePort } from '../../scripts/process.js'
+import { freePort } from './setup/process.js'
 
 /** A way to Prosody's component port on which everything that the exporter sends is seen. */
 export async function startTap(t: Pick<TestContext, 'after'>, componentPort: number) {

@@ -5,7 +5,7 @@ import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { connect as connectTls } from 'node:tls'
-import { temporaryDirectory } from '../../scripts/process.js'
+import { temporaryDirectory } from './setup/process.js'
 import { openssl } from './openssl.js'
 
 /** A directory with a self-signed certificate for each of the hosts, valid for that many days. */

@@ -9,7 +9,7 @@ import type { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { connect as connectTls } from 'node:tls'
 import { gunzipSync } from 'node:zlib'
-import type { Gate } from '../../src/http/gate.js'
+import type { Gate } from '../../src/http/gated-server.js'
 import { selfSigned } from './certificate.js'
 
 export type Asked = {

@@ -2,7 +2,7 @@
 // Run: npm run faults [-- COUNT [FIRST]], 500 from 1000 on by default; with a COUNT of 1 that seed alone.
 
 import process from 'node:process'
-import { until } from '../../../scripts/process.js'
+import { until } from '../../support/setup/process.js'
 import { runAll, type Result } from './lanes.js'
 import { randomScenario } from './scenarios.js'
 

@@ -1,9 +1,9 @@
 /** One life of the exporter against a server and a network that fail by a seed, in no time at all. */
 
 import assert from 'node:assert/strict'
-import { createRegistryCollector } from '../../../src/collectors/registry.js'
-import type { Log } from '../../../src/log.js'
-import { createScraper } from '../../../src/scrape.js'
+import { createRegistryCollector } from '../../../src/collectors/registry/registry.js'
+import type { Log } from '../../../src/log/log.js'
+import { createScraper } from '../../../src/scrape/scraper.js'
 import { createConnection } from '../../../src/xmpp/connection.js'
 import { createRandom } from '../../support/random.js'
 import { sampleValue } from '../../support/real.js'

@@ -1,8 +1,0 @@
-/** `npm run schema`: writes the JSON Schema of the configuration file, for editors. */
-
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { schemaText } from '../src/config-schema.js'
-import { root } from './process.js'
-
-writeFileSync(join(root, 'config.schema.json'), schemaText())

@@ -1,0 +1,39 @@
+import type { Gate } from '../http/gated-server.js'
+import { family, type Family } from '../metrics/family.js'
+import { clientProblem } from './tls.js'
+import type { Web } from './access.js'
+
+/** The web configuration as the HTTP server asks it. */
+export function gateOf(web: Web): Gate {
+  return {
+    tls: web.tls,
+    tlsOptions: () => {
+      web.refresh()
+      return web.currentTls()!.options
+    },
+    clientProblem: (client) => {
+      const { auth, allowedSans } = web.currentTls()!
+      return clientProblem(client, auth, allowedSans)
+    },
+    headers: () => web.headers(),
+    refusal: (request) => web.refusal(request),
+  }
+}
+
+export function webFamilies(state: ReturnType<Web['state']>): Family[] {
+  const name = 'prosody_exporter_web_config_last_reload'
+  return [
+    family(
+      'gauge',
+      `${name}_successful`,
+      'Whether the web configuration file and what it names are as they were last read (1), or could not be read and those before go on (0).',
+      [{ value: Number(state.isSuccessful) }],
+    ),
+    family(
+      'gauge',
+      `${name}_success_timestamp_seconds`,
+      'When the web configuration file was last read with success.',
+      [{ value: state.lastSuccessSeconds }],
+    ),
+  ]
+}

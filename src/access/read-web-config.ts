@@ -1,0 +1,140 @@
+import { createHash } from 'node:crypto'
+import { BlockList, isIP } from 'node:net'
+import { dirname, resolve } from 'node:path'
+import { parseSource, type Path } from '../config/yaml.js'
+import { ConfigError } from '../errors.js'
+import { readTextFile } from '../config/text-file.js'
+import type { Given } from '../config/flags.js'
+import { decodeYaml } from './decode-fields.js'
+import { handshakeProblem } from './tls-handshake.js'
+import { webSchema, type WebFile } from './web-schema.js'
+import { readTls, type Read, type TlsConfig, type Wrong } from './read-tls.js'
+
+export type WebConfig = {
+  readonly tls: TlsConfig | undefined
+  readonly http2: boolean
+  readonly headers: readonly (readonly [name: string, value: string])[]
+  /** Names and the bcrypt hashes of their passwords. */
+  readonly users: ReadonlyMap<string, string>
+  /** SHA-256 of each bearer token. */
+  readonly tokens: readonly Buffer[]
+  readonly networks: BlockList | undefined
+  /** One request each interval, so many at once; 0: no limit. */
+  readonly rateLimit: { readonly intervalMs: number; readonly burst: number }
+  /** All that was read. */
+  readonly files: readonly string[]
+}
+
+const MAX_BYTES = 1_048_576
+/**
+ * A bcrypt hash as Go takes it: any minor version, which says nothing about how it is computed, and
+ * whatever follows the hash is ignored, for example the end of a line.
+ */
+const BCRYPT = /^\$2[a-z]?(\$(?:0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53})/
+const HEADERS: Readonly<Record<string, readonly string[] | undefined>> = {
+  'Strict-Transport-Security': undefined,
+  'X-Content-Type-Options': ['nosniff'],
+  'X-Frame-Options': ['deny', 'sameorigin'],
+  'X-XSS-Protection': undefined,
+  'Content-Security-Policy': undefined,
+}
+
+/**
+ * Reads the web configuration file and all that it names.
+ *
+ * @throws ConfigError for the first mistake: one line `FILE:LINE:COLUMN: KEY: expected …, got …`.
+ */
+export function readWebConfig(given: Given, handshake = handshakeProblem): WebConfig {
+  const files = [resolve(given.text)]
+  const yaml = parseSource(given.text, readTextFile(given, { maxBytes: MAX_BYTES }))
+  const { value: file, place } = decodeYaml(yaml, webSchema)
+  const wrong: Wrong = (path, what, of) => new ConfigError(`${place(path, of)}: ${what}`)
+  const read: Read = (path, name, isSecret = false) => {
+    const text = resolve(dirname(resolve(given.text)), name)
+    files.push(text)
+    const source = place(path)
+    return readTextFile({ from: 'file', source, text }, { maxBytes: MAX_BYTES, isSecret })
+  }
+  const http2 = file.http_server_config?.http2 ?? true
+  return {
+    tls: readTls(file, http2, { wrong, read, handshake }),
+    http2,
+    headers: headersOf(file, wrong),
+    users: usersOf(file, wrong),
+    tokens: (file.bearer_token_files ?? []).map((name, i) =>
+      tokenOf(['bearer_token_files', i], name, wrong, read),
+    ),
+    networks: networksOf(file, wrong),
+    rateLimit: rateLimitOf(file),
+    files,
+  }
+}
+
+function headersOf(file: WebFile, wrong: Wrong): [string, string][] {
+  return Array.from(file.http_server_config?.headers ?? []).flatMap(([name, text]) => {
+    const path = ['http_server_config', 'headers', name]
+    if (!Object.hasOwn(HEADERS, name)) {
+      const known = Object.keys(HEADERS).join(', ')
+      throw wrong(path, `expected one of ${known}, got another header`, 'key')
+    }
+    const allowed = HEADERS[name]
+    if (allowed && !allowed.includes(text)) {
+      throw wrong(path, `expected ${allowed.join(' or ')}, got another value`)
+    }
+    // As Go sends the lines of a text.
+    const value = text.replace(/[\r\n]/g, ' ').trim()
+    if (value === '') return []
+    if (/[\x00-\x08\x0a-\x1f\x7f]/.test(value)) {
+      throw wrong(path, 'expected one line of printable characters, got others')
+    }
+    // Node.js sends each character as a byte.
+    return [[name, Buffer.from(value).toString('latin1')]]
+  })
+}
+
+/** The names with hashes of bcryptjs. A name with a colon is in vain (RFC 7617 §2), and no mistake. */
+function usersOf(file: WebFile, wrong: Wrong): Map<string, string> {
+  const users = new Map<string, string>()
+  for (const [user, text] of file.basic_auth_users ?? []) {
+    const [, hash] = BCRYPT.exec(text) ?? []
+    if (hash === undefined) {
+      throw wrong(['basic_auth_users', user], 'expected a bcrypt hash ($2y$10$…), got another text')
+    }
+    users.set(user, `$2b${hash}`)
+  }
+  return users
+}
+
+function tokenOf(path: Path, name: string, wrong: Wrong, read: Read): Buffer {
+  const token = read(path, name, true).replace(/\r?\n$/, '')
+  // RFC 6750 §2.1, b64token.
+  if (!/^[\w.~+/-]{8,4096}=*$/.test(token)) {
+    throw wrong(path, 'expected a file with one token: 8 or more of A-Z a-z 0-9 . _ ~ + / -')
+  }
+  return digest(token)
+}
+
+export function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest()
+}
+
+function networksOf(file: WebFile, wrong: Wrong): BlockList | undefined {
+  if (!file.allowed_networks) return undefined
+  const list = new BlockList()
+  for (const [i, text] of file.allowed_networks.entries()) {
+    const [address = '', bits, rest] = text.split('/')
+    const family = isIP(address)
+    const most = family === 6 ? 128 : 32
+    const prefix = bits === undefined ? most : /^\d{1,3}$/.test(bits) ? Number(bits) : NaN
+    if (family === 0 || rest !== undefined || !(prefix <= most)) {
+      throw wrong(['allowed_networks', i], 'expected an address or a network, e.g. 10.0.0.0/8')
+    }
+    list.addSubnet(address, prefix, family === 6 ? 'ipv6' : 'ipv4')
+  }
+  return list
+}
+
+function rateLimitOf({ rate_limit: limit }: WebFile): WebConfig['rateLimit'] {
+  // As in Go, an interval below zero is no limit, and a burst below one lets nothing pass.
+  return { intervalMs: Math.max(limit?.interval ?? 0, 0), burst: Math.max(limit?.burst ?? 0, 0) }
+}

@@ -1,0 +1,144 @@
+import { isMap, isSeq } from 'yaml'
+import {
+  decodeNode,
+  decodePairs,
+  problemAt,
+  scalarOf,
+  wrongKind,
+  type Decoder,
+  type Place,
+} from './decode-fields.js'
+import { parseGoDuration, parseGoInteger } from './go-values.js'
+
+/** The types of the web configuration file. */
+
+export const text: Decoder<string> = {
+  zero: () => '',
+  decode: (node, at) => scalarOf(node, at, 'text').text,
+}
+
+/** A text without which the default holds, also when the key has no value. */
+export const optionalText: Decoder<string | undefined> = {
+  zero: () => undefined,
+  decode: text.decode,
+}
+
+// As YAML 1.1 has it.
+const TRUE = /^(?:y|Y|yes|Yes|YES|true|True|TRUE|on|On|ON)$/
+const FALSE = /^(?:n|N|no|No|NO|false|False|FALSE|off|Off|OFF)$/
+
+export const flag: Decoder<boolean> = {
+  zero: () => false,
+  decode(node, at) {
+    const { text, isTyped } = scalarOf(node, at, 'true or false')
+    if (isTyped && TRUE.test(text)) return true
+    if (isTyped && FALSE.test(text)) return false
+    throw wrongKind('true or false', node, at)
+  },
+}
+
+export const integer: Decoder<number> = {
+  zero: () => 0,
+  decode(node, at) {
+    const { text, isTyped } = scalarOf(node, at, 'a whole number')
+    const number = isTyped ? parseGoInteger(text) : undefined
+    if (number === undefined) throw problemAt(node, at, 'expected a whole number, got another text')
+    return number
+  },
+}
+
+const DURATION = 'a duration, e.g. 100ms'
+const NANOSECONDS = 1e6
+
+/** Milliseconds. A number without a unit is nanoseconds, as in Go. */
+export const duration: Decoder<number> = {
+  zero: () => 0,
+  decode(node, at) {
+    const { text, isTyped } = scalarOf(node, at, DURATION)
+    const number = isTyped ? parseGoInteger(text) : undefined
+    const ms = number === undefined ? parseGoDuration(text) : number / NANOSECONDS
+    if (ms === undefined) throw problemAt(node, at, `expected ${DURATION}, got another text`)
+    return ms
+  },
+}
+
+export function list<T>(item: Decoder<T>): Decoder<readonly T[] | undefined> {
+  return {
+    zero: () => undefined,
+    decode(node, at) {
+      if (!isSeq(node)) throw wrongKind('a list', node, at)
+      return node.items.map((each, i) =>
+        decodeNode(item, each, { ...at, path: [...at.path, i] }, undefined),
+      )
+    },
+  }
+}
+
+/** One that must have its value: a list that was emptied by mistake may not let everybody in. */
+export function required<T>(expected: string, decoder: Decoder<T>): Decoder<T> {
+  return {
+    ...decoder,
+    zero(node, at) {
+      throw wrongKind(expected, node, at)
+    },
+  }
+}
+
+/** Names of the file's own. */
+export function record<T>(value: Decoder<T>): Decoder<ReadonlyMap<string, T> | undefined> {
+  function decode(node: unknown, at: Place, into: unknown): ReadonlyMap<string, T> {
+    if (!isMap(node)) throw wrongKind('a mapping', node, at)
+    const all = new Map(into as ReadonlyMap<string, T> | undefined)
+    decodePairs(
+      node,
+      at,
+      (name, child, place, key) => {
+        const decoded = decodeNode(value, child, place, undefined)
+        if (all.has(name)) throw problemAt(key, place, 'expected once, got twice')
+        all.set(name, decoded)
+      },
+      (merged) => {
+        for (const [name, each] of decodeNode(self, merged, at, all) ?? []) all.set(name, each)
+      },
+    )
+    return all
+  }
+  const self: Decoder<ReadonlyMap<string, T> | undefined> = { zero: () => undefined, decode }
+  return self
+}
+
+type Values<F> = { readonly [K in keyof F]?: F[K] extends Decoder<infer T> ? T : never }
+
+/** Keys that are known; one that is missing is missing here too. */
+export function struct<F extends { readonly [K in keyof F]: Decoder<unknown> }>(
+  fields: F,
+): Decoder<Values<F>> {
+  const zero: Decoder<Values<F>>['zero'] = (node, at) =>
+    Object.fromEntries(
+      Object.entries<Decoder<unknown>>(fields).map(([name, field]) => [name, field.zero(node, at)]),
+    ) as Values<F>
+  const self: Decoder<Values<F>> = { zero, decode }
+  function decode(node: unknown, at: Place, into: unknown): Values<F> {
+    if (!isMap(node)) throw wrongKind('a mapping', node, at)
+    const values: Record<string, unknown> = { ...(into as Values<F> | undefined) }
+    const seen = new Set<string>()
+    decodePairs(
+      node,
+      at,
+      (name, child, place, key) => {
+        if (!Object.hasOwn(fields, name)) {
+          const known = Object.keys(fields).join(', ')
+          throw problemAt(key, place, `expected one of ${known}, got an unknown key`)
+        }
+        if (seen.has(name)) throw problemAt(key, place, 'expected once, got twice')
+        seen.add(name)
+        values[name] = decodeNode(fields[name as keyof F], child, place, values[name])
+      },
+      (merged) => {
+        Object.assign(values, decodeNode(self, merged, at, values))
+      },
+    )
+    return values as Values<F>
+  }
+  return self
+}

@@ -1,0 +1,88 @@
+import { isUtf8 } from 'node:buffer'
+import { ConfigError } from '../../errors.js'
+import { readLines } from './split-lines.js'
+import { readSample, type Sample } from './parse-sample.js'
+
+/** Takes what an exposition has, in its order. */
+export type Sink = {
+  /** A name that has a TYPE. */
+  type(name: string): void
+  sample(sample: Sample): void
+}
+
+export type Read = {
+  readonly samples: number
+  /** Lines that are no sample, no metadata and no comment. */
+  readonly unreadable: number
+  /** The first of them. */
+  readonly examples: readonly { readonly number: number; readonly line: string }[]
+}
+
+const MAX_EXAMPLES = 5
+const MAX_EXAMPLE_LENGTH = 200
+
+// A name, as it stands or in quotes.
+const NAME = String.raw`(?:([a-zA-Z_:][\w:]*)|"((?:[^"\\]|\\.){1,1000})")`
+const TYPES = 'counter|gauge|histogram|summary|untyped|unknown|info|stateset|gaugehistogram'
+const METADATA = /^[ \t]*#[ \t]+(HELP|TYPE)[ \t]/
+const HELP = new RegExp(String.raw`^[ \t]*#[ \t]+HELP[ \t]+${NAME}(?![^ \t])`)
+const TYPE = new RegExp(String.raw`^[ \t]*#[ \t]+TYPE[ \t]+${NAME}[ \t]+(?:${TYPES})[ \t]*$`)
+const NOTHING_OR_COMMENT = /^[ \t]*(?:#|$)/
+
+/**
+ * Reads an exposition of any of Prosody's modules or of ours, in either text format, line by line as it
+ * comes. It forgives what the modules have wrong, as Prometheus does: families in any order, metadata in
+ * any place; and numbers of C.
+ *
+ * Strings have a character for each byte of UTF-8.
+ *
+ * @throws {ConfigError} For an exposition that is cut off, or too long.
+ */
+export async function readExposition(
+  chunks: AsyncIterable<Uint8Array>,
+  isOpenMetrics: boolean,
+  sink: Sink,
+): Promise<Read> {
+  const examples: Read['examples'][number][] = []
+  const counts = { lines: 0, samples: 0, unreadable: 0, ends: 0 }
+  const take = (line: string): void => {
+    counts.lines++
+    const kind = isOpenMetrics && counts.ends > 0 ? 'unreadable' : readLine(line, sink)
+    if (kind === 'end') counts.ends++
+    if (kind === 'sample') counts.samples++
+    if (kind !== 'unreadable') return
+    counts.unreadable++
+    if (examples.length < MAX_EXAMPLES) {
+      examples.push({ number: counts.lines, line: line.slice(0, MAX_EXAMPLE_LENGTH) })
+    }
+  }
+  const rest = await readLines(chunks, take)
+  // OpenMetrics needs no line feed after `# EOF`; text 0.0.4 needs one after each line.
+  if (isOpenMetrics && rest === '# EOF') take(rest)
+  else if (rest !== '') throw new ConfigError(`the metrics are cut off in line ${counts.lines + 1}`)
+  if (isOpenMetrics && counts.ends === 0) {
+    throw new ConfigError(
+      'the metrics are cut off: OpenMetrics ends with "# EOF", and these do not',
+    )
+  }
+  return { samples: counts.samples, unreadable: counts.unreadable, examples }
+}
+
+function readLine(line: string, sink: Sink): 'sample' | 'other' | 'end' | 'unreadable' {
+  if (line === '') return 'other'
+  if (/[^\0-\x7F]/.test(line) && !isUtf8(Buffer.from(line, 'latin1'))) return 'unreadable'
+  if (!NOTHING_OR_COMMENT.test(line)) {
+    const sample = readSample(line)
+    if (sample === undefined) return 'unreadable'
+    sink.sample(sample)
+    return 'sample'
+  }
+  if (line === '# EOF') return 'end'
+  const [, kind] = METADATA.exec(line) ?? []
+  if (kind === undefined) return 'other'
+  const [, bare, quoted] = (kind === 'TYPE' ? TYPE : HELP).exec(line) ?? []
+  const name = bare ?? quoted
+  if (name === undefined) return 'unreadable'
+  if (kind === 'TYPE') sink.type(name)
+  return 'other'
+}

@@ -1,0 +1,73 @@
+import { lookup } from 'node:dns/promises'
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import type { ServerConfig } from '../../config/read-config.js'
+import { parseService } from '../../xmpp/address.js'
+import { explain } from '../../xmpp/advice.js'
+import { createConnection, type Connection } from '../../xmpp/connection.js'
+import type { Say } from './findings.js'
+
+const STEP_MS = 10_000
+
+type Target = ServerConfig['xmpp']
+
+/** A connection as the component, each step reported; `undefined` when one of them failed. */
+export async function reach(
+  target: Target,
+  version: string,
+  { ok, failed }: Say,
+): Promise<Connection | undefined> {
+  const { host, port } = parseService(target.service)
+  try {
+    const addresses = await lookup(host, { all: true })
+    ok('name', `${host} is ${addresses.map(({ address }) => address).join(', ')}`)
+  } catch (error) {
+    failed('name', explainNetwork(error, target))
+    return undefined
+  }
+
+  const socket = connect({ host, port })
+  try {
+    await once(socket, 'connect', { signal: AbortSignal.timeout(STEP_MS) })
+    ok('connection', `${host}:${port} accepts connections`)
+  } catch (error) {
+    failed('connection', explainNetwork(error, target))
+    return undefined
+  } finally {
+    socket.destroy()
+  }
+
+  const { connection, outcome } = openLink(target, version)
+  const problem = await outcome
+  if (problem === undefined) {
+    ok('login', `logged in as component ${target.domain}`)
+    return connection
+  }
+  failed('login', problem)
+  await connection.stop()
+  return undefined
+}
+
+function openLink(target: Target, version: string) {
+  let settle: (problem: string | undefined) => void = () => undefined
+  const outcome = new Promise<string | undefined>((resolve) => (settle = resolve))
+  const ignore = () => undefined
+  const connection = createConnection({
+    ...target,
+    version,
+    // What keeps the stream from coming up is one line, with what to change.
+    log: { debug: ignore, info: ignore, warn: settle, error: settle },
+    onOnline: () => {
+      settle(undefined)
+    },
+  })
+  connection.start()
+  return { connection, outcome }
+}
+
+function explainNetwork(error: unknown, { service, domain }: Target): string {
+  const { code = '', name } = error as NodeJS.ErrnoException
+  const condition = name === 'AbortError' || name === 'TimeoutError' ? 'ETIMEDOUT' : code
+  const end = { kind: 'network' as const, condition, text: (error as Error).message }
+  return explain(end, { service, domain, wasOnline: false })
+}

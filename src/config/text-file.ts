@@ -1,0 +1,73 @@
+import { closeSync, existsSync, fstatSync, openSync, readFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { ConfigError } from '../errors.js'
+import { quote, type Given } from './flags.js'
+import { isSecretMount } from './mount.js'
+
+const OTHERS_MAY_READ = 0o004
+
+export type FileLimits = {
+  readonly maxBytes: number
+  /**
+   * Refuses a file that every user of the machine may read, and does not show the name of a missing
+   * file, which may be the secret itself. Default: false.
+   */
+  readonly isSecret?: boolean
+}
+
+/**
+ * The text of a file that a setting names; a pipe will do as well.
+ *
+ * @throws ConfigError, one line that names setting and file, when it can't be read or is too long.
+ */
+export function readTextFile({ source, text: path }: Given, limits: FileLimits): string {
+  const problem = (what: string) => new ConfigError(`${source}: ${quote(path)} ${what}`)
+  try {
+    return read(path, limits, problem)
+  } catch (error) {
+    if (error instanceof ConfigError) throw error
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
+    if (limits.isSecret === true && IS_NO_FILE.has(code)) {
+      throw new ConfigError(`${source}: ${noSecretFile(path)}`)
+    }
+    throw problem(`cannot be read: ${REASONS[code] ?? code}`)
+  }
+}
+
+const IS_NO_FILE = new Set(['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'ERR_INVALID_ARG_VALUE'])
+
+function noSecretFile(path: string): string {
+  const directory = dirname(path)
+  const where = existsSync(directory) ? ` in ${quote(directory)}` : ''
+  return `there is no such file${where}; expected the path of a file (not shown here, since it may be the secret itself)`
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  EACCES: 'this user may not read it',
+  EISDIR: 'it is a directory',
+  ENOTDIR: 'a part of its path is no directory',
+}
+
+// Looks at the opened file, so that what was checked is what is read.
+function read(
+  path: string,
+  { maxBytes, isSecret = false }: FileLimits,
+  problem: (what: string) => ConfigError,
+): string {
+  const file = openSync(path, 'r')
+  try {
+    const stat = fstatSync(file)
+    if (stat.isDirectory()) throw problem('cannot be read: it is a directory')
+    if (!stat.isFile() && !stat.isFIFO()) throw problem('cannot be read: it is not a file')
+    if (isSecret && (stat.mode & OTHERS_MAY_READ) !== 0 && !isSecretMount(path)) {
+      throw problem(
+        'can be read by every user of the machine: run chmod 600 on it, or in a container mount it read-only',
+      )
+    }
+    if (stat.size > maxBytes) throw problem(`is too long: expected at most ${maxBytes} bytes`)
+    return readFileSync(file, 'utf8')
+  } finally {
+    closeSync(file)
+  }
+}

@@ -1,0 +1,199 @@
+import {
+  isAlias,
+  isCollection,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseDocument,
+  visit,
+  type Document,
+  type Node,
+  type Pair,
+  type YAMLError,
+} from 'yaml'
+import { ConfigError } from '../errors.js'
+import { clip, quote } from './flags.js'
+
+export type Path = readonly PropertyKey[]
+
+/** `source` is `FILE:LINE:COLUMN: KEY`; `offset` tells which of two comes first. */
+export type Place = { readonly offset: number; readonly source: string }
+
+export type YamlFile = {
+  readonly value: unknown
+  /** Where a value is, or its key, or the nearest that there is above it. */
+  place(path: Path, of?: 'value' | 'key'): Place
+  /** What is there as an error message shows it: one line; of a text only its kind, if asked. */
+  shown(path: Path, hideText: boolean): string
+}
+
+/** A parsed document, and how a message names a place in it. */
+export type YamlSource = {
+  readonly document: Document
+  /** `FILE:LINE:COLUMN: KEY`. */
+  readonly place: (offset: number, path: Path) => Place
+}
+
+/**
+ * Parses YAML without a look at what the values are.
+ *
+ * @param name The file as messages name it.
+ * @throws ConfigError for broken YAML, without any value of the file.
+ */
+export function parseSource(name: string, text: string): YamlSource {
+  const lines = new LineCounter()
+  const at = (offset: number, key: string) => {
+    // An empty file has no line yet.
+    const { line, col } = lines.linePos(offset)
+    return `${name}:${Math.max(line, 1)}:${Math.max(col, 1)}: ${key}`
+  }
+  const document = parse(
+    text,
+    lines,
+    (offset, problem) => new ConfigError(`${at(offset, 'YAML')}: ${problem}`),
+  )
+  return {
+    document,
+    place: (offset, path) => ({ offset, source: at(offset, keyText(path)) }),
+  }
+}
+
+/**
+ * Reads YAML 1.2, each value with its place. Aliases are refused: a file of this size needs none.
+ *
+ * @param name The file as messages name it.
+ * @throws ConfigError for broken YAML and for a key given twice, without any value of the file.
+ */
+export function parseYaml(name: string, text: string): YamlFile {
+  const { document, place } = parseSource(name, text)
+  refuseAmbiguous(
+    document,
+    (node, path, problem) => new ConfigError(`${place(startOf(node), path).source}: ${problem}`),
+  )
+  return {
+    value: document.toJS() as unknown,
+    place(path, of = 'value') {
+      const { key, value } = find(document, path)
+      return place(startOf(of === 'key' ? (key ?? value) : (value ?? key)), path)
+    },
+    shown(path, hideText) {
+      const { value, isMissing } = find(document, path)
+      return isMissing === true ? 'nothing' : describeNode(value, hideText)
+    },
+  }
+}
+
+function parse(
+  text: string,
+  lineCounter: LineCounter,
+  problem: (offset: number, what: string) => ConfigError,
+): Document {
+  try {
+    // Their messages may show a piece of the file, and that may be of a secret.
+    const options = { lineCounter, prettyErrors: false, uniqueKeys: false, version: '1.2' } as const
+    const document = parseDocument(text, options)
+    const [wrong] = [...document.errors, ...document.warnings].sort((a, b) => a.pos[0] - b.pos[0])
+    if (wrong === undefined) return document
+    // A bracket that is never closed has the code of a wrong indentation.
+    const code = wrong.message.startsWith('Flow ') ? 'UNCLOSED' : wrong.code
+    const [expected, got] = PROBLEMS[code] ?? ['valid YAML', describeCode(wrong)]
+    throw problem(wrong.pos[0], `expected ${expected}, got ${got}`)
+  } catch (error) {
+    if (error instanceof RangeError) throw problem(0, 'expected few levels, got very many')
+    throw error
+  }
+}
+
+const PROBLEMS: Readonly<Record<string, readonly [string, string]>> = {
+  TAB_AS_INDENT: ['spaces', 'a tab'],
+  UNCLOSED: ['the } or ] that ends what { or [ began, all between them indented', 'none'],
+  BAD_INDENT: ['an indentation that fits what is above', 'another'],
+  BLOCK_AS_IMPLICIT_KEY: ['one "key: value" in a line', 'two'],
+  MULTIPLE_DOCS: ['one document', 'several'],
+  TAG_RESOLVE_FAILED: ['a plain value', 'a tag (!…) with no meaning here'],
+  BAD_SCALAR_START: ['a value, in quotes if it starts with one of @ ` %', 'one without quotes'],
+  BAD_DQ_ESCAPE: ['an escape sequence of YAML between double quotes', 'another'],
+  MISSING_CHAR: ['a key with its colon, or the end of a quote or bracket', 'none'],
+}
+
+function describeCode({ code }: YAMLError): string {
+  return code.toLowerCase().replaceAll('_', ' ')
+}
+
+function refuseAmbiguous(
+  document: Document,
+  problem: (node: unknown, path: Path, what: string) => ConfigError,
+): void {
+  visit(document, {
+    Alias: (key, node, parents) => {
+      const path = [...pathOf(parents), ...(typeof key === 'number' ? [key] : [])]
+      throw problem(node, path, 'expected a value, got an alias (*…)')
+    },
+    Map: (index, map, parents) => {
+      const seen = new Set<string>()
+      const path = [...pathOf(parents), ...(typeof index === 'number' ? [index] : [])]
+      for (const { key } of map.items) {
+        if (isAlias(key)) continue // refused by itself
+        // A key of `!!binary` is no name: the library would show its text in a warning.
+        if (!isScalar(key) || ArrayBuffer.isView(key.value))
+          throw problem(key, path, 'expected a name as the key, got another thing')
+        const name = String(key.value)
+        if (seen.has(name)) throw problem(key, [...path, name], 'expected once, got twice')
+        seen.add(name)
+      }
+    },
+  })
+}
+
+// Keys and indexes on the way down to a node; of the node itself only the key is among them.
+function pathOf(parents: readonly unknown[]): PropertyKey[] {
+  return parents.flatMap((parent, i): PropertyKey[] => {
+    const below = parents[i + 1]
+    if (isSeq(parent) && below !== undefined) return [parent.items.indexOf(below)]
+    const { key } = (parent ?? {}) as Partial<Pair>
+    return isScalar(key) ? [String(key.value)] : []
+  })
+}
+
+type Found = { readonly key: unknown; readonly value: unknown; readonly isMissing?: boolean }
+
+function find(document: Document, path: Path): Found {
+  let found: Found = { key: undefined, value: document.contents }
+  for (const step of path) {
+    const { value } = found
+    if (isMap(value)) {
+      const pair = value.items.find(({ key }) => isScalar(key) && String(key.value) === step)
+      // A key that is missing is told of where it should be.
+      if (pair === undefined) return { ...found, isMissing: true }
+      found = { key: pair.key, value: pair.value }
+    } else if (isSeq(value) && value.items[Number(step)] !== undefined) {
+      found = { key: undefined, value: value.items[Number(step)] }
+    } else return found
+  }
+  return found
+}
+
+/** Where a node begins. */
+export function startOf(node: unknown): number {
+  return (node as Partial<Node> | null | undefined)?.range?.[0] ?? 0
+}
+
+function keyText(path: Path): string {
+  const keys = path.map((step) => {
+    if (typeof step === 'number') return `[${step}]`
+    const name = String(step)
+    return `.${/^[\w-]{1,80}$/.test(name) ? name : quote(name)}`
+  })
+  return clip(keys.join('').replace(/^\./, '')) || 'the file'
+}
+
+/** What a node is, as a message shows it: one line; of a text only its kind, if asked. */
+export function describeNode(node: unknown, hideText: boolean): string {
+  if (isCollection(node)) return isSeq(node) ? 'a list' : 'a mapping'
+  const value = isScalar(node) ? node.value : null
+  if (value === null || value === undefined) return 'nothing'
+  if (typeof value === 'string') return hideText ? 'text' : quote(value)
+  if (typeof value === 'boolean') return String(value)
+  return hideText || typeof value !== 'number' ? 'a number' : String(value)
+}

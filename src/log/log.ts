@@ -1,0 +1,29 @@
+/** A structured log line: a message for people and fields for machines. Never given a secret. */
+export type Log = {
+  readonly debug: LogLine
+  readonly info: LogLine
+  readonly warn: LogLine
+  readonly error: LogLine
+}
+
+export type Fields = Readonly<Record<string, unknown>>
+export type LogLine = (message: string, fields?: Fields) => void
+
+/** The same log, with these fields in each line. */
+export function withFields(log: Log, fields: () => Fields): Log {
+  const line =
+    (level: keyof Log): LogLine =>
+    (message, more) => {
+      log[level](message, { ...fields(), ...more })
+    }
+  return { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error') }
+}
+
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const
+export const LOG_FORMATS = ['logfmt', 'json'] as const
+export type LogLevel = (typeof LOG_LEVELS)[number]
+
+export type LogOptions = {
+  readonly level: LogLevel
+  readonly format: (typeof LOG_FORMATS)[number]
+}

@@ -1,0 +1,71 @@
+import {
+  configureSync,
+  getJsonLinesFormatter,
+  getLogfmtFormatter,
+  getLogger,
+  type LogLevel as TapeLevel,
+  type LogRecord,
+} from '@logtape/logtape'
+import type { Log, LogLevel, LogLine, LogOptions } from './log.js'
+
+const CATEGORY = 'prosody-exporter'
+const TAPE_LEVELS: Readonly<Record<LogLevel, TapeLevel>> = {
+  debug: 'debug',
+  info: 'info',
+  warn: 'warning',
+  error: 'error',
+}
+
+/** As the log library writes levels in logfmt, and as Prometheus 3 and its exporters do. */
+const LEVEL_NAMES: Readonly<Record<TapeLevel, string>> = {
+  trace: 'DEBUG',
+  debug: 'DEBUG',
+  info: 'INFO',
+  warning: 'WARN',
+  error: 'ERROR',
+  fatal: 'ERROR',
+}
+
+function createLogfmtFormatter(): (record: LogRecord) => string {
+  const format = getLogfmtFormatter()
+  // The level is the second field, and the time before it has no blank.
+  return (record) => format(record).replace(/ level=\w+/, ` level=${LEVEL_NAMES[record.level]}`)
+}
+
+/**
+ * Sets up logging for this process, one line per record; the latest call wins.
+ *
+ * @param write Takes each line with its newline.
+ */
+export function createLogger(options: LogOptions, write: (line: string) => void): Log {
+  const format =
+    options.format === 'json'
+      ? getJsonLinesFormatter({ properties: 'flatten' })
+      : createLogfmtFormatter()
+  configureSync({
+    reset: true,
+    sinks: {
+      lines: (record: LogRecord) => {
+        write(format(record))
+      },
+    },
+    loggers: [
+      { category: CATEGORY, sinks: ['lines'], lowestLevel: TAPE_LEVELS[options.level] },
+      { category: ['logtape', 'meta'], sinks: ['lines'], lowestLevel: 'warning' },
+    ],
+  })
+  const logger = getLogger(CATEGORY)
+  const line =
+    (level: TapeLevel): LogLine =>
+    (message, fields = {}) => {
+      // Not logger.info(): that fills in `{…}` in messages, and ours may quote a server's words.
+      logger.emit({
+        level,
+        message: [message],
+        rawMessage: message,
+        timestamp: Date.now(),
+        properties: { ...fields },
+      })
+    }
+  return { debug: line('debug'), info: line('info'), warn: line('warning'), error: line('error') }
+}

@@ -1,0 +1,82 @@
+/**
+ * Real servers of many versions, what each tells, and that the table in docs/collectors.md is the same. Run by
+ * `npm run test:matrix`; with MATRIX_WRITE=1 the table is written instead.
+ */
+
+import assert from 'node:assert/strict'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import process from 'node:process'
+import { test, type TestContext } from 'node:test'
+import prettier from 'prettier'
+import { ejabberdVersions } from '../../support/setup/ejabberd.js'
+import { root } from '../../support/setup/process.js'
+import { legacyVersion, prosodyVersions } from '../../support/prosody.js'
+import { compareUnderTraffic } from '../../support/registry-comparison.js'
+import { readStock, type Told } from './stock.js'
+import { withFarServer, withStockEjabberd, withStockProsody, type Rights } from './servers.js'
+import { tableOf, withoutNewest, type Row } from './table.js'
+
+const rows: Row[] = []
+const PAGE = join(root, 'docs/collectors.md')
+
+for (const version of [legacyVersion, ...prosodyVersions, 'newest'] as const) {
+  test(`Prosody ${version}`, async (t) => {
+    const told: Partial<Record<Rights, Told>> = {}
+    // On 0.11 test/integration/legacy.test.ts, which is a part of the matrix, compares what get_stats() holds.
+    if (version !== legacyVersion) await t.test('registry', (t) => compareUnderTraffic(t, version))
+    for (const rights of ['none', 'admin'] as const) {
+      await t.test(`rights: ${rights}`, async (t) => {
+        const far = await withFarServer(t)
+        const options = { version, rights, farPort: far.ports.s2s }
+        const hints = rights === 'none' ? /only an admin may ask/ : undefined
+        told[rights] = await readStock(t, await withStockProsody(t, options), far, hints)
+      })
+    }
+    rows.push(rowOf('Prosody', version, told))
+  })
+}
+
+for (const version of ejabberdVersions) {
+  test(`ejabberd ${version}`, async (t) => {
+    const told: Partial<Record<Rights, Told>> = {}
+    for (const rights of rightsOf(version)) {
+      await t.test(`rights: ${rights}`, async (t: TestContext) => {
+        const far = await withFarServer(t)
+        const options = { version, rights, farPort: far.ports.s2s }
+        const hints =
+          rights === 'some' ? undefined : /^ejabberd_s2s tells nothing: in ejabberd\.yml/
+        told[rights] = await readStock(t, await withStockEjabberd(t, options), far, hints)
+      })
+    }
+    rows.push(rowOf('ejabberd', version, told))
+  })
+}
+
+/** mod_adhoc_api came with 25.03. */
+function rightsOf(version: string): readonly Rights[] {
+  return version === 'newest' ? ['none', 'some', 'admin'] : ['none', 'admin']
+}
+
+function rowOf(name: string, version: string, told: Partial<Record<Rights, Told>>): Row {
+  return { name, isNewest: version === 'newest', told }
+}
+
+test('the table in docs/collectors.md is what was found', async () => {
+  const table = await prettier.format(tableOf(rows), { parser: 'markdown', printWidth: 100 })
+  const between = /(<!-- matrix -->\n)([^]*?)(<!-- \/matrix -->)/
+  const text = readFileSync(PAGE, 'utf8')
+  const [, , current] = between.exec(text) ?? assert.fail('docs/collectors.md has no place for it')
+  console.log(table)
+  if (process.env['MATRIX_WRITE'] === '1') {
+    const write = (_: string, before: string, _current: string, after: string) =>
+      `${before}\n${table}\n${after}`
+    writeFileSync(PAGE, text.replace(between, write))
+  } else {
+    assert.equal(
+      withoutNewest(current!.trim()),
+      withoutNewest(table.trim()),
+      'npm run test:matrix -- --write writes what was found into docs/collectors.md',
+    )
+  }
+})

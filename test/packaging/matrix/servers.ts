@@ -1,0 +1,80 @@
+/** The servers of the matrix, each with the same users, and another server for their connections. */
+
+import type { TestContext } from 'node:test'
+import type { EjabberdVersion } from '../../support/setup/ejabberd.js'
+import { withEjabberd } from '../../support/ejabberd.js'
+import { withProsody, type ProsodyVersion, type TestProsody } from '../../support/prosody.js'
+import { evalLua } from '../../support/real.js'
+
+/** `some`: what it takes and no more, where the server can grant that; `admin`: everything. */
+export type Rights = 'none' | 'some' | 'admin'
+
+export type Server = {
+  readonly ports: { readonly c2s: number; readonly s2s: number; readonly component: number }
+  readonly rooms: string
+  readonly statsDomains: readonly string[]
+  readonly service: string
+  readonly secret: string
+}
+
+export const STATS = 'stats.one.example'
+export const USERS = { 'a@one.example': 'x', 'b@one.example': 'x', 'c@two.example': 'x' }
+
+// Two servers on loopback prove by dialback who they are (XEP-0220).
+const GLOBALS = { s2s_allow_encryption: 'false', s2s_secure_auth: 'false' }
+
+/** far.example, a Prosody with one user, d. */
+export function withFarServer(t: TestContext): Promise<TestProsody> {
+  return withProsody(t, {
+    version: '0.12.3',
+    hosts: ['far.example'],
+    users: { 'd@far.example': 'x' },
+    statsDomains: ['stats.far.example'],
+    modules: ['test_dns', 'test_eval'],
+    globals: GLOBALS,
+  })
+}
+
+/** Without the module: the stock tier alone. */
+export async function withStockProsody(
+  t: TestContext,
+  options: { version: ProsodyVersion; rights: Rights; farPort: number },
+): Promise<Server> {
+  const prosody = await withProsody(t, {
+    version: options.version,
+    users: USERS,
+    statsDomains: [],
+    modules: ['admin_adhoc', 'test_dns', 'test_eval'],
+    globals: { ...GLOBALS, ...(options.rights === 'admin' && { admins: `{ "${STATS}" }` }) },
+    components: [{ domain: STATS, options: { component_secret: '"secret"' } }],
+  })
+  await evalLua(prosody, `prosody.test_dns_ports = { ["far.example"] = ${options.farPort} }`)
+  return { ...prosody, statsDomains: [STATS] }
+}
+
+export async function withStockEjabberd(
+  t: TestContext,
+  options: { version: EjabberdVersion; rights: Rights; farPort: number },
+): Promise<Server> {
+  const acl = { statistics: { server: STATS } }
+  const rights = {
+    none: {},
+    some: {
+      acl,
+      api_permissions: {
+        'prosody-exporter': {
+          ...{ from: 'mod_adhoc_api', who: { acl: 'statistics' } },
+          what: ['incoming_s2s_number', 'outgoing_s2s_number'],
+        },
+      },
+    },
+    admin: { acl, access_rules: { configure: { allow: 'statistics' } } },
+  }
+  return await withEjabberd(t, {
+    version: options.version,
+    users: USERS,
+    farPort: options.farPort,
+    options: rights[options.rights],
+    modules: options.rights === 'some' ? { mod_adhoc_api: {} } : {},
+  })
+}

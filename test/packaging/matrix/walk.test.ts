@@ -1,0 +1,269 @@
+// The way of a new user with the package, a machine without the repository, and the documentation, which is read
+// from the package. Each command here is one of the documentation. Everything else is Debian's and has its own ports.
+
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import process from 'node:process'
+import { describe, test, type TestContext } from 'node:test'
+import { packDebian, packNpm } from '../../../tools/package.js'
+import { launch, root, run, temporaryDirectory, until } from '../../support/setup/process.js'
+import { queriesOf, withVariables, type Dashboard } from '../../support/dashboard.js'
+import { withMachine, type Machine } from '../../support/machine.js'
+import { blocksOf, withoutIndentation } from '../../support/pages.js'
+
+const HOST = 'xmpp.example.com'
+const PASSWORD = 'correct horse'
+const CONFIG = '/etc/prosody-exporter'
+/** A whole system starts on few cores. */
+
+/** Panels of what has not happened there, or is not loaded: some of their queries are without data. */
+const EMPTY: Readonly<Record<string, string>> = {
+  Connections: 'there is no other server',
+  'Outgoing: begun and authenticated': 'there is no other server',
+  'Incoming: accepted and authenticated': 'there is no other server',
+  'Closed streams': 'there is no other server',
+  'How servers authenticate': 'there is no other server',
+  'Certificates of other servers': 'there is no other server',
+  'TLS of servers': 'there is no other server',
+  'BOSH sessions': 'mod_bosh is not loaded',
+  DNS: 'lua-unbound is not installed',
+  'Series left out': 'all is well',
+  'Not as the server has it': 'all is well',
+}
+
+type Package = {
+  readonly file: (dir: string) => Promise<string>
+  readonly npm?: string
+  /** Before the machine is cut off, and after. */
+  readonly online?: string
+  readonly install: string
+  /** Of README.md and `docs`. */
+  readonly pages: string
+  readonly rules: string
+  readonly dashboard: string
+  /** The commands for the module and the service, where the package brings neither. */
+  readonly commands: readonly RegExp[]
+  /** The hash of the password in its standard input. */
+  readonly hash: readonly [said: string, typed: string]
+}
+
+const NPM_HOME = '/usr/lib/node_modules/prosody-exporter'
+
+const PACKAGES: Readonly<Record<string, Package>> = {
+  'packed tarball': {
+    file: packNpm,
+    // As Node.js from elsewhere than Debian brings it along.
+    npm: 'npm@10',
+    online: 'apt-get install nodejs && npm install --global ./prosody-exporter-*.tgz',
+    install: 'npm install --global ./prosody-exporter-*.tgz',
+    pages: NPM_HOME,
+    rules: `${NPM_HOME}/deploy/prometheus/rules.yml`,
+    dashboard: `${NPM_HOME}/deploy/grafana/prosody.json`,
+    commands: [
+      /^mkdir -p \/usr\/local\/lib\/prosody\/modules\n[^`]*/m,
+      /^cd "\$\(npm root --global\)[^`]*/m,
+    ],
+    hash: [
+      'mkpasswd --method=bcrypt --rounds=10',
+      'mkpasswd --method=bcrypt --rounds=10 --stdin | sed "s/^/prometheus: /"',
+    ],
+  },
+  'Debian package': {
+    file: packDebian,
+    install: 'apt install ./prosody-exporter_*_all.deb',
+    pages: '/usr/share/doc/prosody-exporter',
+    rules: '/usr/share/prosody-exporter/prometheus/rules.yml',
+    dashboard: '/usr/share/prosody-exporter/grafana/prosody.json',
+    commands: [],
+    hash: [
+      "htpasswd -nBC 10 prometheus | sed 's/:/: /'",
+      "htpasswd -niBC 10 prometheus | sed 's/:/: /'",
+    ],
+  },
+}
+
+describe('a new user with the documentation', { concurrency: false }, () => {
+  for (const [name, each] of Object.entries(PACKAGES)) {
+    test(`and the ${name} comes to TLS, Prometheus, alerts and a filled dashboard`, async (t) => {
+      const machine = await startMachine(t, each)
+      const pages = await machine.shell(`cat ${each.pages}/README.md ${each.pages}/docs/*.md`)
+      const text = withoutIndentation(pages)
+      const said = (words: string | RegExp): string => {
+        const found =
+          typeof words === 'string' ? text.includes(words) && words : words.exec(text)?.[0]
+        assert.ok(found, `the documentation says: ${String(words)}`)
+        return found
+      }
+      const block = (language: string, of: RegExp): string => {
+        const found = blocksOf(text, language).find((block) => of.test(block))
+        assert.ok(found, `the documentation has a block of ${language} with ${String(of)}`)
+        return found
+      }
+      said(each.install)
+      for (const commands of each.commands) await machine.shell(said(commands))
+
+      // Prosody.
+      const lines = block('lua', /statistics_interval/)
+      await machine.write(said('/etc/prosody/conf.d/prosody-exporter.cfg.lua'), lines)
+      await machine.shell('prosodyctl check config')
+      await machine.shell('systemctl restart prosody')
+
+      // The service, as it is.
+      const doctor = said(/^prosody-exporter doctor --config\.file=\S+$/m)
+      await machine.shell(said(/^\(umask 077; .*\/xmpp\.secret\)$/m))
+      const report = await until(() => machine.shell(doctor).catch(() => undefined), {
+        what: 'the doctor is content',
+      })
+      assert.match(report, /^ {2}ok +statistics +\d+ families/m)
+      await machine.shell(said(/^systemctl start prosody-exporter$/m))
+      await untilUp(machine, 'http://127.0.0.1:9347/metrics')
+
+      // TLS and a password.
+      await machine.shell(`apt-get install apache2-utils whois`)
+      await machine.shell(`cd ${CONFIG}\n${said(/^openssl req [^`]*?exporter\.crt$/m)}`)
+      const [saidHash, typedHash] = each.hash
+      said(saidHash)
+      const user = await machine.shell(typedHash, `${PASSWORD}\n`)
+      const tls = ['cert_file: exporter.crt', 'key_file: exporter.key'].map(said)
+      await machine.write(
+        join(CONFIG, 'web.yml'),
+        `tls_server_config:\n  ${tls.join('\n  ')}\nbasic_auth_users:\n  ${user.trim()}\n`,
+      )
+      await machine.shell(`chmod 600 ${CONFIG}/web.yml ${CONFIG}/exporter.key`)
+      const unit = '/etc/systemd/system/prosody-exporter.service.d/override.conf'
+      await machine.write(unit, block('ini', /web\.yml/))
+      await machine.shell('systemctl daemon-reload; systemctl restart prosody-exporter')
+      const curl = ['--cacert', `${CONFIG}/exporter.crt`]
+      const target = `https://${HOST}:9347/metrics`
+      await untilUp(machine, ...curl, '--user', `prometheus:${PASSWORD}`, target)
+      const refused = await machine.shell(`curl -si ${curl.join(' ')} ${target} | head -1`)
+      assert.match(refused, / 401/)
+
+      // Prometheus.
+      const job = await machine.shell(
+        said(/^prosody-exporter doctor --config[^`]*--show\.prometheus$/m),
+      )
+      said('tls_config: { ca_file: prosody-exporter.crt }')
+      await machine.shell(`cp ${CONFIG}/exporter.crt /etc/prometheus/prosody-exporter.crt
+printf %s '${PASSWORD}' > /etc/prometheus/prosody-exporter.password
+chmod 640 /etc/prometheus/prosody-exporter.password
+chgrp prometheus /etc/prometheus/prosody-exporter.password`)
+      await machine.write(
+        '/etc/prometheus/prometheus.yml',
+        `global: { scrape_interval: 1s, evaluation_interval: 1s }\nrule_files: ['${each.rules}']\n${job}`,
+      )
+      await machine.shell('promtool check config /etc/prometheus/prometheus.yml')
+      await machine.shell('systemctl restart prometheus')
+      await until(async () => (await ask(machine, 'up{job="prosody"} == 1')).length > 0, {
+        what: 'Prometheus scrapes',
+      })
+
+      // The dashboard.
+      const dashboard = JSON.parse(await machine.shell(`cat ${each.dashboard}`)) as Dashboard
+      const users = await startUsers(machine)
+      t.after(() => users.stop())
+      const empty = new Set<string>()
+      for (const { title, expr } of queriesOf(dashboard)) {
+        const query = withVariables(expr, '.*')
+        const has = async () => (await ask(machine, query)).length > 0
+        if (!(title in EMPTY)) await until(has, { what: `data for "${title}": ${query}` })
+        else if (!(await has())) empty.add(title)
+      }
+      assert.deepEqual([...empty].sort(), Object.keys(EMPTY).sort())
+
+      assert.ok(users.running(), users.output())
+
+      // The alerts.
+      const rules = await until(
+        async () => {
+          const all = await rulesOf(machine)
+          return all.length > 0 && all.every(({ health }) => health !== 'unknown') && all
+        },
+        { what: 'every rule was evaluated' },
+      )
+      const isWell = (rule: Rule) => rule.health === 'ok' && rule.state !== 'firing'
+      assert.deepEqual(
+        rules.filter((rule) => !isWell(rule)),
+        [],
+      )
+    })
+  }
+})
+
+/** With Prosody, one host, its rooms and a user, and with Prometheus: what was there before us. */
+async function startMachine(t: TestContext, { file, npm, online, install }: Package) {
+  const directory = await temporaryDirectory('prosody-exporter-walk')
+  t.after(() => directory.remove())
+  const machine = await withMachine(t, HOST, {
+    files: [await file(directory.path)],
+    ...(npm !== undefined && { npm }),
+    ...(online !== undefined && { command: online }),
+  })
+  await machine.shell('apt-get install prosody prometheus curl')
+  const certificate = ['-subj', '/CN=example.com', '-addext', 'subjectAltName=DNS:example.com']
+  await machine.shell(`apt-get install openssl
+cd /etc/prosody/certs
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 90 ${certificate.join(' ')} \
+  -keyout example.com.key -out example.com.crt
+chgrp prosody example.com.key && chmod 640 example.com.key`)
+  await machine.write(
+    '/etc/prosody/conf.d/example.com.cfg.lua',
+    `VirtualHost "example.com"
+  c2s_require_encryption = false
+  allow_unencrypted_plain_auth = true
+Component "rooms.example.com" "muc"
+Component "files.example.com" "http_file_share"
+`,
+  )
+  await machine.shell('systemctl restart prosody')
+  await machine.shell(`prosodyctl register user example.com '${PASSWORD}'`)
+  if (online === undefined) await machine.shell(install)
+  return machine
+}
+
+async function untilUp(machine: Machine, ...curl: string[]) {
+  const words = curl.map((word) => `'${word}'`).join(' ')
+  await until(async () => /^xmpp_up 1$/m.test(await machine.shell(`curl -s ${words} || true`)), {
+    what: `it serves: ${words}`,
+  }).catch(async (error: unknown) => {
+    const log = await machine.shell('journalctl --no-pager --unit=prosody-exporter')
+    throw new Error(log, { cause: error })
+  })
+}
+
+const ask = async (machine: Machine, query: string) =>
+  ((await askPrometheus(machine, 'query', query)) as { result: unknown[] } | undefined)?.result ??
+  []
+
+type Rule = { readonly name: string; readonly health: string; readonly state?: string }
+
+async function rulesOf(machine: Machine): Promise<Rule[]> {
+  const answer = (await askPrometheus(machine, 'rules')) as { groups: { rules: Rule[] }[] }
+  return answer.groups.flatMap(({ rules }) => rules)
+}
+
+/** `undefined` while it does not answer yet. */
+async function askPrometheus(machine: Machine, what: 'query' | 'rules', query?: string) {
+  const url = `http://127.0.0.1:9090/api/v1/${what}`
+  const data = query === undefined ? [] : ['--data-urlencode', `query=${query}`]
+  const [program = '', ...args] = await machine.outside([
+    'curl',
+    '-qs',
+    '--noproxy',
+    '*',
+    ...data,
+    url,
+  ])
+  const { stdout } = await run(program, args)
+  if (!stdout.startsWith('{')) return undefined
+  const answer = JSON.parse(stdout) as { data?: unknown; error?: string }
+  if (answer.error !== undefined) throw new Error(`${query}: ${answer.error}`)
+  return answer.data
+}
+
+async function startUsers(machine: Machine) {
+  const script = join(root, 'test/packaging/walk-users.ts')
+  const node = [process.execPath, '--import', 'tsx', script, 'example.com', PASSWORD]
+  const [program = '', ...args] = await machine.outside(node)
+  return launch(program, args, { cwd: root })
+}

@@ -1,0 +1,60 @@
+/** What `npm start` and `npm test` need in a fresh clone: npm packages and the build. */
+
+import { readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import process from 'node:process'
+import { root, runAttached, SetupError } from './process.js'
+
+/**
+ * Installs the npm packages when they are missing or older than the lock file.
+ *
+ * @param {(line: string) => void} say
+ * @throws {SetupError}
+ */
+export async function installPackages(say) {
+  // npm writes this file last of all, so a broken-off installation does not count.
+  const installed = await modified('node_modules/.package-lock.json')
+  if (installed >= (await modified('package-lock.json'))) return
+  say('Installing npm packages (npm ci) …')
+  if ((await npm('ci', '--no-audit', '--no-fund')) !== 0) {
+    throw new SetupError('npm ci failed: is the npm registry reachable?')
+  }
+}
+
+/**
+ * Compiles `src/` to `dist/`, unless that is up to date: programs may run from there.
+ *
+ * @param {(line: string) => void} say
+ * @throws {SetupError}
+ */
+export async function build(say) {
+  const sources = await readdir(join(root, 'src'), { recursive: true })
+  const inputs = [...sources.map((name) => join('src', name)), 'tsconfig.json']
+  inputs.push('tsconfig.build.json', 'package.json')
+  const changed = Math.max(...(await Promise.all(inputs.map(modified))))
+  // The build writes this file last of all, so a build that failed does not count.
+  if ((await modified('dist/page/client/icon.svg')) > changed) return
+  say('Building dist/ (npm run build) …')
+  if ((await npm('run', '--silent', 'build')) !== 0) throw new SetupError('The build failed.')
+}
+
+/**
+ * Runs npm, the one that runs us where there is one.
+ *
+ * @param {...string} args
+ * @returns {Promise<number>} Its exit code.
+ */
+export function npm(...args) {
+  const path = process.env.npm_execpath
+  return path?.endsWith('.js')
+    ? runAttached(process.execPath, [path, ...args])
+    : runAttached('npm', args)
+}
+
+/** @param {string} file */
+async function modified(file) {
+  return await stat(join(root, file)).then(
+    ({ mtimeMs }) => mtimeMs,
+    () => -1,
+  )
+}

@@ -1,0 +1,178 @@
+/** Where Prosody's program is, and how it is run: the machine's own, or an unpacked one. */
+
+import { existsSync } from 'node:fs'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { delimiter, dirname, join } from 'node:path'
+import process from 'node:process'
+import { baseSuite, unpack } from './debian.js'
+import { run } from './process.js'
+import { inRoot } from './root-directory.js'
+
+/** The versions that the tests run against. @type {readonly ['0.12.3', '13.0.1']} */
+export const prosodyVersions = ['0.12.3', '13.0.1']
+
+/** The version without a metric registry, for the tests that are about that. @type {'0.11.9'} */
+export const legacyVersion = '0.11.9'
+
+/**
+ * @typedef {'0.11.9' | '0.12.3' | '13.0.1' | 'newest' | 'default'} ProsodyVersion `newest`: the latest
+ *   that Debian has; `default`: the installed one, or else the distribution's.
+ */
+
+/**
+ * @typedef {object} Installation
+ * @property {readonly string[]} command How to start the interpreter.
+ * @property {NodeJS.ProcessEnv} env
+ * @property {string} script The path of the `prosody` script.
+ * @property {string} root `''` for the machine's own.
+ * @property {string} inside The root as the program itself sees it.
+ */
+
+/**
+ * @param {ProsodyVersion} version
+ * @param {(line: string) => void} [say]
+ * @returns {Promise<Installation>}
+ */
+export async function findProsody(version, say) {
+  if (version === 'default') {
+    const script = (process.env.PATH ?? '')
+      .split(delimiter)
+      .map((path) => join(path, 'prosody'))
+      .find((path) => existsSync(path))
+    if (script) return { command: [script], env: process.env, script, root: '', inside: '' }
+  }
+  const suite = await suiteOf(version)
+  if (version === 'newest') return await findInRoot(suite, say)
+  const wanted = /** @type {const} */ ({ packages: ['prosody'], suite, dependencies: 'libraries' })
+  const root = await unpack('prosody', wanted, say)
+  const number = version === legacyVersion ? '5.2' : '5.4'
+  return {
+    command: [join(root, `usr/bin/lua${number}`)],
+    env: await luaEnvironment(root, number),
+    script: join(root, 'usr/bin/prosody'),
+    root,
+    inside: root,
+  }
+}
+
+/**
+ * @param {string} suite
+ * @param {(line: string) => void} [say]
+ * @returns {Promise<Installation>}
+ */
+async function findInRoot(suite, say) {
+  // Prosody and Erlang start programs through a shell.
+  const packages = ['prosody', 'dash']
+  const root = await unpack('prosody', { packages, suite, dependencies: 'all' }, say)
+  return {
+    command: inRoot(root, ['/usr/bin/lua5.4']),
+    env: process.env,
+    script: join(root, 'usr/bin/prosody'),
+    root,
+    inside: '',
+  }
+}
+
+/** @param {ProsodyVersion} version */
+async function suiteOf(version) {
+  const base = await baseSuite()
+  if (version === 'default') return base
+  if (version === 'newest') return 'sid'
+  if (version === legacyVersion) return 'bullseye'
+  if (version === '0.12.3') return 'bookworm'
+  return base === 'bookworm' ? 'bookworm-backports' : 'trixie'
+}
+
+/**
+ * The environment in which Lua loads the modules below `root` and no others: a module of the
+ * machine could be of another version.
+ *
+ * @param {string} root
+ * @param {'5.1' | '5.2' | '5.4'} number The version of Lua.
+ * @returns {Promise<NodeJS.ProcessEnv>}
+ */
+async function luaEnvironment(root, number) {
+  // LUA_PATH_5_4, for example, would take the place of LUA_PATH.
+  const others = Object.entries(process.env).filter(([name]) => !name.startsWith('LUA_'))
+  const libraries = await libraryDirectories(root)
+  const share = `${root}/usr/share/lua/${number}`
+  return {
+    ...Object.fromEntries(others),
+    LUA_PATH: `${share}/?.lua;${share}/?/init.lua`,
+    LUA_CPATH: libraries.map((path) => `${path}/lua/${number}/?.so`).join(';'),
+    LD_LIBRARY_PATH: libraries.join(':'),
+  }
+}
+
+/** @param {string} root */
+export async function libraryDirectories(root) {
+  // Before bookworm some libraries are in /lib, which there is no link to /usr/lib in a package.
+  const parents = [join(root, 'usr/lib'), join(root, 'lib')]
+  const found = await Promise.all(
+    parents.map(async (parent) => {
+      const names = await readdir(parent).catch(() => [])
+      return names.filter((name) => name.includes('-linux-')).map((name) => join(parent, name))
+    }),
+  )
+  return found.flat()
+}
+
+/**
+ * How to run `prosody` or `prosodyctl`. The packaged scripts have absolute paths: a copy gets its
+ * own, pointing into the unpacked directory.
+ *
+ * @param {Installation} installation
+ * @param {'prosody' | 'prosodyctl'} name
+ * @param {string} dir
+ * @returns {Promise<string[]>}
+ */
+export async function commandFor({ root, inside, command, script }, name, dir) {
+  const original = join(dirname(script), name)
+  if (root === '') return [original]
+  const copy = join(dir, name)
+  const text = await readFile(original, 'utf8')
+  await writeFile(
+    copy,
+    text
+      .replace(/^CFG_SOURCEDIR=.*$/m, `CFG_SOURCEDIR='${inside}/usr/lib/prosody';`)
+      .replace(/^CFG_PLUGINDIR=.*$/m, `CFG_PLUGINDIR='${inside}/usr/lib/prosody/modules/';`)
+      .replace(/^CFG_CONFIGDIR=.*$/m, `CFG_CONFIGDIR='${dir}';`)
+      .replace(/^CFG_DATADIR=.*$/m, `CFG_DATADIR='${dir}/data';`),
+  )
+  return [...command, copy]
+}
+
+/**
+ * Debian's luacheck, for the Lua sources.
+ *
+ * @param {readonly string[]} args
+ */
+export async function luacheck(args) {
+  const root = await unpackLuacheck()
+  return await lua51([`${root}/usr/bin/luacheck`, ...args])
+}
+
+/**
+ * Lua 5.1, with which the oldest Prosody runs; luacheck brings it along.
+ *
+ * @param {readonly string[]} args
+ * @param {string} [input] Its standard input.
+ */
+export async function lua51(args, input) {
+  const root = await unpackLuacheck()
+  return await run(join(root, 'usr/bin/lua5.1'), args, {
+    ...(input !== undefined && { input }),
+    env: await luaEnvironment(root, '5.1'),
+  })
+}
+
+/** @param {(line: string) => void} [say] */
+export async function unpackLuacheck(say) {
+  const suite = await baseSuite()
+  const wanted = /** @type {const} */ ({
+    packages: ['lua-check'],
+    suite,
+    dependencies: 'libraries',
+  })
+  return await unpack('lua-check', wanted, say)
+}

@@ -1,0 +1,332 @@
+/** Child processes, free ports and temporary directories of the set-up scripts and the tests. */
+
+import { spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
+import { existsSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import process from 'node:process'
+import { setTimeout as delay } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+
+/** The root of the repository. */
+export const root = fileURLToPath(new URL('../../..', import.meta.url)).replace(/\/$/, '')
+
+/** Something that the person at the keyboard can mend; `message` is one line that says how. */
+export class SetupError extends Error {
+  /** @override */
+  name = 'SetupError'
+}
+
+/**
+ * @typedef {object} Child
+ * @property {number} pid
+ * @property {() => string} output What it has written so far, stdout and stderr as they came.
+ * @property {() => string} stdout
+ * @property {() => string} stderr
+ * @property {() => boolean} running
+ * @property {Promise<number | NodeJS.Signals>} exited Its exit code, or the signal that ended it.
+ * @property {(signal: NodeJS.Signals) => void} kill
+ * @property {(graceMs?: number) => Promise<void>} stop Asks it to end; kills it after `graceMs` (5 s).
+ */
+
+/** @type {Set<() => void>} */
+const leftovers = new Set()
+
+/**
+ * Does `clean` when this process exits, unless it is taken back before. It must be synchronous.
+ *
+ * @param {() => void} clean
+ * @returns {() => void} Takes it back.
+ */
+function atExit(clean) {
+  if (leftovers.size === 0) process.once('exit', cleanLeftovers)
+  leftovers.add(clean)
+  return () => {
+    leftovers.delete(clean)
+    if (leftovers.size === 0) process.off('exit', cleanLeftovers)
+  }
+}
+
+function cleanLeftovers() {
+  // The last first: a program ends before the directory that it writes to is removed.
+  for (const clean of [...leftovers].reverse()) {
+    try {
+      clean()
+    } catch {
+      // The others are to be cleaned all the same.
+    }
+  }
+}
+
+/**
+ * Starts a program that does not outlive us.
+ *
+ * @param {string} command
+ * @param {readonly string[]} args
+ * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, input?: string | Uint8Array, onOutput?: (text: string) => void, detached?: boolean }} [options]
+ *   `input` is its whole standard input. `detached`: in a process group of its own, so that a Ctrl-C in the terminal reaches only us.
+ * @returns {Child}
+ */
+export function launch(command, args, options = {}) {
+  // A test runner that runs out of patience ends us without a chance to clean up: the kernel does
+  // it then. setpriv(1) is part of util-linux; it execs, so the pid is the program's own.
+  const wrapped = existsSync('/usr/bin/setpriv')
+    ? ['/usr/bin/setpriv', '--pdeathsig', 'KILL', '--', command, ...args]
+    : [command, ...args]
+  const child = spawn(/** @type {string} */ (wrapped[0]), wrapped.slice(1), {
+    cwd: options.cwd,
+    env: options.env ?? process.env,
+    stdio: ['pipe', 'pipe', 'pipe'],
+    detached: options.detached ?? false,
+  })
+  // A program that does not read its input to the end is its own affair: its exit code tells.
+  child.stdin.on('error', () => undefined)
+  child.stdin.end(options.input)
+  let output = ''
+  let stdout = ''
+  let stderr = ''
+  child.stdout.setEncoding('utf8').on('data', (/** @type {string} */ text) => {
+    stdout += text
+    output += text
+    options.onOutput?.(text)
+  })
+  child.stderr.setEncoding('utf8').on('data', (/** @type {string} */ text) => {
+    stderr += text
+    output += text
+    options.onOutput?.(text)
+  })
+  let running = true
+  const takeBack = atExit(() => {
+    child.kill('SIGKILL')
+  })
+  /** @type {Promise<number | NodeJS.Signals>} */
+  const exited = new Promise((resolve) => {
+    child.once('error', (error) => {
+      output += error.message
+      stderr += error.message
+      running = false
+      takeBack()
+      resolve(127)
+    })
+    child.once('close', (code, signal) => {
+      running = false
+      takeBack()
+      resolve(code ?? signal ?? 1)
+    })
+  })
+
+  return {
+    pid: child.pid ?? -1,
+    output: () => output,
+    stdout: () => stdout,
+    stderr: () => stderr,
+    running: () => running,
+    exited,
+    kill(signal) {
+      child.kill(signal)
+    },
+    async stop(graceMs = 5000) {
+      if (!running) return
+      // A frozen process (SIGSTOP) sees SIGTERM only once it goes on.
+      child.kill('SIGTERM')
+      child.kill('SIGCONT')
+      const timer = setTimeout(() => child.kill('SIGKILL'), graceMs)
+      await exited
+      clearTimeout(timer)
+    },
+  }
+}
+
+/**
+ * Calls back for SIGINT, SIGTERM and SIGHUP, and when the program that started us is gone.
+ *
+ * @param {() => void} callback
+ * @returns {() => void} Takes it back.
+ */
+export function onEnd(callback) {
+  const signals = /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])
+  for (const signal of signals) process.on(signal, callback)
+  // npm passes SIGTERM on to the shell between it and us, and that one ends without telling us.
+  const parent = process.ppid
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return
+    clearInterval(timer)
+    callback()
+  }, 250)
+  timer.unref()
+  return () => {
+    clearInterval(timer)
+    for (const signal of signals) process.off(signal, callback)
+  }
+}
+
+/**
+ * Sends a signal to all processes of a group.
+ *
+ * @param {number} group
+ * @param {NodeJS.Signals} signal
+ * @returns {boolean} Whether there is any.
+ */
+export function signalGroup(group, signal) {
+  // 0 would be the group of this process.
+  if (group <= 1) return false
+  try {
+    return process.kill(-group, signal)
+  } catch {
+    return false
+  }
+}
+
+/**
+ * Runs a program to its end.
+ *
+ * @param {string} command
+ * @param {readonly string[]} args
+ * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, input?: string | Uint8Array }} [options]
+ * @returns {Promise<{ code: number | NodeJS.Signals, output: string, stdout: string }>}
+ */
+export async function run(command, args, options = {}) {
+  const child = launch(command, args, options)
+  const code = await child.exited
+  return { code, output: child.output(), stdout: child.stdout() }
+}
+
+/**
+ * Runs a program with our terminal, in a process group of its own: Ctrl-C reaches this process
+ * alone, and the whole group ends with it.
+ *
+ * @param {string} command
+ * @param {readonly string[]} args
+ * @returns {Promise<number>} Its exit code; 1 when a signal ended it, 127 when it could not start.
+ */
+export function runAttached(command, args) {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, { cwd: root, stdio: 'inherit', detached: true })
+    const takeBack = atExit(() => {
+      signalGroup(child.pid ?? 0, 'SIGTERM')
+    })
+    child.once('error', () => {
+      takeBack()
+      resolve(127)
+    })
+    child.once('exit', (code) => {
+      takeBack()
+      resolve(code ?? 1)
+    })
+  })
+}
+
+// Below those that Linux gives to outgoing connections (ip_local_port_range): one of these could take a
+// port between the moment that it is found free and the moment that somebody listens on it.
+const FIRST_PORT = 10_240
+const LAST_PORT = 32_767
+/** @type {Set<number>} */
+const handedOut = new Set()
+
+/**
+ * Distinct TCP ports of 127.0.0.1 that were free a moment ago, none of them given before.
+ *
+ * @param {number} count
+ * @returns {Promise<number[]>}
+ */
+export async function freePorts(count) {
+  /** @type {number[]} */
+  const found = []
+  while (found.length < count) {
+    const port = randomInt(FIRST_PORT, LAST_PORT + 1)
+    if (handedOut.has(port)) continue
+    handedOut.add(port)
+    if (isReserved(port)) continue
+    if (await isFree(port)) found.push(port)
+  }
+  return found
+}
+
+/**
+ * Whether another process of the same run of tests took the port before, and does perhaps not yet
+ * listen on it; otherwise it is taken now. A run has a directory for that (runner.js).
+ *
+ * @param {number} port
+ */
+function isReserved(port) {
+  const { PETEST_PORTS: directory } = process.env
+  if (directory === undefined) return false
+  try {
+    writeFileSync(join(directory, String(port)), '', { flag: 'wx' })
+    return false
+  } catch {
+    return true
+  }
+}
+
+/** @param {number} port */
+function isFree(port) {
+  const server = createServer()
+  return new Promise((/** @type {(isFree: boolean) => void} */ resolve) => {
+    server.once('error', () => {
+      resolve(false)
+    })
+    server.listen(port, '127.0.0.1', () => {
+      server.close(() => {
+        resolve(true)
+      })
+    })
+  })
+}
+
+/** @returns {Promise<number>} A TCP port of 127.0.0.1 that was free a moment ago. */
+export async function freePort() {
+  const [port] = await freePorts(1)
+  return port ?? 0
+}
+
+/** The variables with which npm reaches its registry and checks certificates. @returns {NodeJS.ProcessEnv} */
+export function networkEnvironment() {
+  const name = /^(https?_proxy|no_proxy|node_extra_ca_certs|ssl_cert_file|npm_config_registry)$/i
+  return Object.fromEntries(Object.entries(process.env).filter(([key]) => name.test(key)))
+}
+
+/** Far longer than anything takes, on a slow and busy machine too: it ends only what hangs. */
+const PATIENCE_MS = 5 * 60_000
+
+/**
+ * Asks `check` every `everyMs` until it answers with something true.
+ *
+ * @template T
+ * @param {() => T | Promise<T>} check
+ * @param {{ what: string, timeoutMs?: number, everyMs?: number }} options
+ * @returns {Promise<Exclude<NonNullable<T>, false>>}
+ * @throws {Error} After `timeoutMs` (five minutes), naming `what`.
+ */
+export async function until(check, { what, timeoutMs = PATIENCE_MS, everyMs = 50 }) {
+  const end = Date.now() + timeoutMs
+  for (;;) {
+    const answer = await check()
+    if (answer) return /** @type {Exclude<NonNullable<T>, false>} */ (answer)
+    if (Date.now() > end) throw new Error(`${what}: not within ${timeoutMs} ms`)
+    await delay(everyMs)
+  }
+}
+
+/**
+ * A directory that is gone when `remove` was called, or when this process exits.
+ *
+ * @param {string} prefix
+ * @returns {Promise<{ path: string, remove: () => Promise<void> }>}
+ */
+export async function temporaryDirectory(prefix) {
+  const path = await mkdtemp(join(tmpdir(), `${prefix}-`))
+  const takeBack = atExit(() => {
+    rmSync(path, { recursive: true, force: true, maxRetries: 3 })
+  })
+  return {
+    path,
+    async remove() {
+      await rm(path, { recursive: true, force: true, maxRetries: 3 })
+      takeBack()
+    },
+  }
+}

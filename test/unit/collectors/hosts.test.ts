@@ -1,0 +1,278 @@
+// Whom the exporter asks: hosts of its own server, and none that keeps the others waiting.
+
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { createHostCollector } from '../../../src/collectors/host-collector.js'
+import { createHosts } from '../../../src/collectors/hosts.js'
+import { ping } from '../../../src/collectors/ping.js'
+import { askServedHosts } from '../../../src/collectors/served-hosts.js'
+import { LinkError, NotHandledError, StanzaError, TimeoutError } from '../../../src/errors.js'
+import { xml, type Element } from '../../../src/xmpp/stream.js'
+import { collectorOf, completed, form, IM, serverOf } from '../../support/fake-hosts.js'
+import { createClock } from '../../support/clock.js'
+
+const NODE = 'urn:prosody-exporter:statistics:1'
+const PONG = { ...IM, features: ['urn:xmpp:ping'], answer: () => xml('x') }
+
+/** All that promises have to do by now. */
+const settle = () => new Promise((resolve) => setImmediate(resolve))
+
+/** The hosts of a server, by a clock that is set by hand. */
+function setUp(
+  hosts: Parameters<typeof serverOf>[0],
+  options: { named?: readonly string[]; served?: readonly string[] } = {},
+) {
+  const clock = createClock()
+  const server = serverOf(hosts, (ms, end) => void clock.schedule(ms, end))
+  const questions: string[][] = []
+  const { served, named = [] } = options
+  const found = createHosts(server.connection, {
+    named,
+    now: clock.now,
+    schedule: clock.schedule,
+    ...(served && {
+      served: (names: readonly string[]) => {
+        questions.push([...names])
+        return Promise.resolve(new Set(names.filter((name) => served.includes(name))))
+      },
+    }),
+  })
+  const asked = () => [...new Set(server.asked.map((line) => line.split(' ')[0]!))]
+  return { clock, server, found, questions, asked }
+}
+
+const jids = (hosts: readonly { jid: string }[] | undefined) => hosts?.map(({ jid }) => jid)
+
+describe('with the module', () => {
+  test('the nearest parent that the server has is asked, and of what it lists only hosts of the server', async () => {
+    const items = ['rooms.example', 'elsewhere.test', 'external.example']
+    const { found, questions, asked } = setUp(
+      { example: { ...IM, items }, 'rooms.example': PONG, 'external.example': PONG },
+      { served: ['example', 'rooms.example', 'external.example'] },
+    )
+    assert.deepEqual(jids(await found.list(1000)), ['example', 'external.example', 'rooms.example'])
+    assert.deepEqual(questions, [['example'], items])
+    assert.deepEqual(asked().sort(), ['example', 'external.example', 'rooms.example'])
+  })
+
+  test('a component that was found and is silent later is still known after the next search', async () => {
+    const { found, server, clock } = setUp(
+      { example: { ...IM, items: ['rooms.example'] }, 'rooms.example': PONG },
+      { served: ['example', 'rooms.example'] },
+    )
+    assert.deepEqual(jids(await found.list(1000)), ['example', 'rooms.example'])
+    server.silence('rooms.example')
+    // The search is repeated after five minutes.
+    clock.advance(300_000)
+    found.known()
+    await settle()
+    clock.advance(60_000)
+    await settle()
+    assert.deepEqual(jids(found.known()), ['example', 'rooms.example'])
+  })
+
+  test('no host is asked where the server has no parent of the component', async () => {
+    const { found, asked } = setUp({}, { served: ['another.test'] })
+    assert.deepEqual(await found.list(1000), [])
+    assert.deepEqual(asked(), [])
+  })
+
+  test('a host that is named and of another server is a problem, and not asked', async () => {
+    const { found, asked } = setUp({}, { named: ['typo.example'], served: [] })
+    const [host] = await found.list(1000)
+    assert.match(host!.problem!.message, /^typo\.example of `hosts` .*this server has no such host/)
+    assert.deepEqual(asked(), [])
+  })
+})
+
+describe('without the module', () => {
+  test('the parent is tried once a stream, however long it is silent', async () => {
+    const { found, server, clock } = setUp({})
+    server.silence('example')
+    const first = found.list(3000)
+    await settle()
+    clock.advance(1500)
+    assert.deepEqual(await first, [], 'half of the time it is waited for')
+    for (let scrapes = 0; scrapes < 100; scrapes++) {
+      assert.deepEqual(found.known(), [], 'it keeps nobody waiting any more')
+      clock.advance(15_000)
+      await settle()
+    }
+    assert.equal(server.asked.length, 1)
+    server.reconnect()
+    const next = found.list(3000)
+    await settle()
+    clock.advance(1500)
+    await next
+    assert.equal(server.asked.length, 2)
+  })
+
+  test('a parent that lists the component is asked, and its subdomains only', async () => {
+    const items = ['stats.example', 'rooms.example', 'elsewhere.test']
+    const { found, asked } = setUp({ example: { ...IM, items }, 'rooms.example': PONG })
+    assert.deepEqual(jids(await found.list(1000)), ['example', 'rooms.example'])
+    assert.deepEqual(asked(), ['example', 'rooms.example'])
+  })
+})
+
+describe('a host that is silent when the hosts are looked for', () => {
+  test('leaves the others to be asked, and comes when it answers', async () => {
+    const named = ['a.example', 'b.example']
+    const { found, server, clock } = setUp({ 'a.example': PONG, 'b.example': PONG }, { named })
+    const speak = server.silence('b.example')
+    const first = found.list(3000)
+    await settle()
+    clock.advance(1500)
+    const [a, b] = await first
+    assert.equal(a!.problem, undefined)
+    assert.match(b!.problem!.message, /b\.example of `hosts` .*no answer yet/)
+    speak()
+    await settle()
+    assert.deepEqual(
+      found.known()!.map(({ problem }) => problem),
+      [undefined, undefined],
+    )
+  })
+
+  test('is not waited for either when it is silent later', async () => {
+    const { found, server, clock } = setUp({ 'a.example': PONG }, { named: ['a.example'] })
+    await found.list(3000)
+    server.silence('a.example')
+    const { length } = server.asked
+    clock.advance(300_000)
+    assert.deepEqual(jids(found.known()), ['a.example'])
+    await settle()
+    assert.ok(server.asked.length > length, 'it is searched for again')
+    assert.deepEqual(jids(found.known()), ['a.example'])
+  })
+})
+
+describe('a host that does not answer a question', () => {
+  function setUpPing() {
+    const clock = createClock()
+    const server = serverOf(
+      { 'a.example': PONG, 'b.example': PONG },
+      (ms, end) => void clock.schedule(ms, end),
+    )
+    const named = ['a.example', 'b.example']
+    const hosts = createHosts(server.connection, { named, ...clock })
+    const collector = createHostCollector(server.connection, hosts, ping, clock.now)
+    const collect = () => collector.collect({ timeoutMs: 10_000 })
+    const pings = (jid: string) =>
+      server.asked.filter((line) => line.startsWith(jid) && line.includes('ping')).length
+    return { clock, server, collect, pings }
+  }
+
+  test('makes one collection late, and is then asked once a minute, in the background', async () => {
+    const { clock, server, collect, pings } = setUpPing()
+    await collect()
+    const speak = server.silence('b.example')
+    const late = collect()
+    await settle()
+    clock.advance(3000)
+    assert.match(String((await late).failure), /TimeoutError/)
+    const before = pings('b.example')
+    for (let seconds = 0; seconds < 280; seconds += 15) {
+      // It resolves without the clock.
+      const { failure, families } = await collect()
+      assert.match(String(failure), /TimeoutError/)
+      assert.equal(families[0]!.length, 1)
+      clock.advance(15_000)
+      await settle()
+    }
+    assert.equal(pings('b.example') - before, 3)
+    speak()
+    clock.advance(60_000)
+    await collect()
+    await settle()
+    const { failure, families } = await collect()
+    assert.equal(failure, undefined)
+    assert.equal(families[0]!.length, 2)
+  })
+
+  test('is asked again in the next collection where the whole server was silent and answers again', async () => {
+    const { clock, server, collect } = setUpPing()
+    await collect()
+    const speak = [server.silence('a.example'), server.silence('b.example')]
+    const late = assert.rejects(collect(), TimeoutError)
+    await settle()
+    clock.advance(3000)
+    await late
+    // The questions in the background are on their way.
+    clock.advance(4000)
+    for (const each of speak) each()
+    await settle()
+    assert.equal((await collect()).failure, undefined)
+  })
+
+  test('is asked as any other on the next stream', async () => {
+    const { clock, server, collect } = setUpPing()
+    await collect()
+    const speak = server.silence('b.example')
+    const late = collect()
+    await settle()
+    clock.advance(3000)
+    await late
+    speak()
+    server.reconnect()
+    assert.equal((await collect()).failure, undefined)
+  })
+})
+
+describe('the question which names are hosts of the server', () => {
+  const ask = (reply: (child: Element) => Element | Error, names = ['a.example', 'b.test']) => {
+    const texts: string[] = []
+    const connection = {
+      request: (_: string, child: Element) => {
+        texts.push(child.getChildText('hosts', NODE)!)
+        const answer = reply(child)
+        return answer instanceof Error
+          ? Promise.reject(answer)
+          : Promise.resolve(xml('iq', { type: 'result' }, answer))
+      },
+    }
+    return { answer: askServedHosts(connection, names), texts }
+  }
+
+  test('is answered by the module', async () => {
+    const hosts = xml('hosts', { xmlns: NODE }, 'a.example')
+    const { answer, texts } = ask(() => completed(NODE, hosts))
+    assert.deepEqual([...(await answer)!], ['a.example'])
+    assert.deepEqual(texts, ['a.example b.test'])
+  })
+
+  test('is not known to a module of an earlier version, nor to a server without it', async () => {
+    const old = ask(() => completed(NODE, form('statistics', ['x'])))
+    assert.equal(await old.answer, undefined)
+    for (const error of [new NotHandledError('none'), new StanzaError('forbidden', 'auth', '')]) {
+      assert.equal(await ask(() => error).answer, undefined)
+    }
+  })
+
+  test('has no answer where the link is lost, the server is silent, or a refusal passes', async () => {
+    for (const error of [
+      new LinkError('lost'),
+      new TimeoutError('late'),
+      new StanzaError('resource-constraint', 'wait', ''),
+      new StanzaError('internal-server-error', 'cancel', ''),
+    ]) {
+      await assert.rejects(ask(() => error).answer, error)
+    }
+  })
+
+  test('is put in parts where the names are more than the module reads', async () => {
+    const names = Array.from({ length: 1000 }, (_, i) => `host-${i}.example.com`)
+    const { answer, texts } = ask(
+      (child) => completed(NODE, xml('hosts', { xmlns: NODE }, child.getChildText('hosts', NODE)!)),
+      names,
+    )
+    assert.deepEqual([...(await answer)!], names)
+    assert.ok(texts.length > 1)
+    assert.ok(texts.every((text) => text.length <= 8 * 1024))
+  })
+})
+
+test('a collector that finds no host is idle, and not up', async () => {
+  const { isIdle, isKept, families } = await collectorOf(serverOf({}), ping, [])()
+  assert.deepEqual([isIdle, isKept, families], [true, true, []])
+})

@@ -1,0 +1,100 @@
+// ejabberd's refusals, which a test does not get from a real one on demand.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createEjabberdS2s } from '../../../src/collectors/ejabberd-s2s.js'
+import type { Ask, HostSource } from '../../../src/collectors/host-collector.js'
+import type { Host } from '../../../src/collectors/hosts.js'
+import { users } from '../../../src/collectors/users.js'
+import { StanzaError } from '../../../src/errors.js'
+import { readDataForm } from '../../../src/xmpp/data-form.js'
+import { xml, type Element } from '../../../src/xmpp/stream.js'
+
+const ADMIN = 'http://jabber.org/protocol/admin'
+
+function hostOf(name: string, { commands = [] as string[], features = [] as string[] }): Host {
+  return {
+    jid: 'a.example',
+    identities: [{ category: 'server', type: 'im', name }],
+    features: new Set(features),
+    commands: new Set(commands),
+  }
+}
+
+type Fields = Readonly<Record<string, string>>
+
+/** Asks of a host that answers commands with these fields, or refuses. */
+function askOf(answers: Readonly<Record<string, Fields | Error>>) {
+  const asked: string[] = []
+  const ask: Ask = {
+    iq: () => Promise.reject(new StanzaError('service-unavailable', 'cancel', '')),
+    command(node, form, formType) {
+      asked.push([node, JSON.stringify(form), formType].join(' ').trim())
+      const answer = answers[node] ?? new StanzaError('item-not-found', 'cancel', '')
+      if (answer instanceof Error) return Promise.reject(answer)
+      const fields = Object.entries(answer).map(([name, value]) =>
+        xml('field', { var: name, type: 'text-single' }, xml('value', {}, value)),
+      )
+      const x: Element = xml('x', { xmlns: 'jabber:x:data', type: 'result' }, ...fields)
+      const element = xml('command', {}, x)
+      return Promise.resolve({ status: 'completed', element, notes: [], form: readDataForm(x) })
+    },
+  }
+  return { ask, asked }
+}
+
+const read = (source: HostSource, host: Host, ask: Ask) => {
+  assert.ok(source.appliesTo(host))
+  return source.read(host, ask)
+}
+
+test('ejabberd is asked for its connections with an empty form, and not again when it refuses', async () => {
+  let refusals = 0
+  const source = createEjabberdS2s(() => refusals++)
+  const host = hostOf('ejabberd', {})
+  const granted = askOf({
+    'api-commands/incoming_s2s_number': { s2s_incoming: '3' },
+    'api-commands/outgoing_s2s_number': { s2s_outgoing: '5' },
+  })
+  assert.deepEqual(await read(source, host, granted.ask), [
+    { family: 'ejabberd_s2s_connections', labels: { direction: 'in' }, value: 3 },
+    { family: 'ejabberd_s2s_connections', labels: { direction: 'out' }, value: 5 },
+  ])
+  assert.equal(granted.asked[0], 'api-commands/incoming_s2s_number {}')
+  assert.equal(refusals, 0)
+
+  const denied = askOf({
+    'api-commands/incoming_s2s_number': { error: 'AccessRules: Account does not have the right' },
+  })
+  assert.deepEqual(await read(source, host, denied.ask), [])
+  assert.equal(refusals, 1)
+  assert.ok(!source.appliesTo(host))
+  assert.ok(source.appliesTo(hostOf('ejabberd', {})), 'when the hosts are found anew')
+  assert.ok(!source.appliesTo(hostOf('Prosody', {})))
+})
+
+test('a number of users that a server lists and does not have is missing, and the others are told', async () => {
+  const [online, disabled] = ['online', 'disabled'].map((what) => `${ADMIN}#get-${what}-users-num`)
+  const host = hostOf('ejabberd', { commands: [online!, disabled!] })
+  const { ask } = askOf({ [online!]: { onlineusersnum: '4' } })
+  assert.deepEqual(await read(users, host, ask), [{ family: 'xmpp_online_users', value: 4 }])
+})
+
+test('without commands the numbers of users are those of XEP-0039, where the server has them', async () => {
+  const NS = 'http://jabber.org/protocol/stats'
+  const host = hostOf('ejabberd', { features: [NS] })
+  const stats = [
+    xml('stat', { name: 'users/online', units: 'users', value: '4' }),
+    xml('stat', { name: 'users/total' }, xml('error', { code: '401' }, 'Not Authorized')),
+    xml('stat', { name: 'constructor', value: '1' }),
+  ]
+  const iq: Ask['iq'] = (child) => {
+    assert.deepEqual(
+      child.getChildren('stat', NS).map(({ attrs }) => attrs['name']),
+      ['users/online', 'users/total'],
+    )
+    return Promise.resolve(xml('iq', {}, xml('query', { xmlns: NS }, ...stats)))
+  }
+  const told = await read(users, host, { ...askOf({}).ask, iq })
+  assert.deepEqual(told, [{ family: 'xmpp_online_users', value: 4 }])
+})

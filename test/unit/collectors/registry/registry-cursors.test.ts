@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import {
+  FROM_NOTHING,
+  sinceField,
+  withAnswer,
+} from '../../../../src/collectors/registry/registry-cursors.js'
+
+const ANSWER = fc
+  .tuple(fc.integer({ min: 1, max: 30 }), fc.integer({ min: 0, max: 30 }), fc.nat(5))
+  .map(([first, length, change]) => ({
+    first,
+    // As after the last page of a run.
+    last: length === 30 ? Infinity : first + length,
+    change,
+  }))
+
+test('each id has the change number of the last answer about it, and neighbours differ', () => {
+  fc.assert(
+    fc.property(fc.array(ANSWER, { maxLength: 20 }), (answers) => {
+      const expected = Array<number>(100).fill(0)
+      let cursors = FROM_NOTHING
+      for (const answer of answers) {
+        cursors = withAnswer(cursors, answer)
+        expected.fill(answer.change, answer.first - 1, answer.last)
+      }
+      const sinceOf = (id: number) => cursors.find(({ last }) => id <= last)!.since
+      assert.deepEqual(
+        expected.map((_, i) => sinceOf(i + 1)),
+        expected,
+      )
+      assert.equal(cursors.at(-1)!.last, Infinity)
+      for (const [i, { last, since }] of cursors.slice(1).entries()) {
+        assert.ok(cursors[i]!.last < last)
+        assert.notEqual(cursors[i]!.since, since)
+      }
+    }),
+    { numRuns: 2000 },
+  )
+})
+
+test('a request says what the ids from its first on have', () => {
+  let cursors = withAnswer(FROM_NOTHING, { first: 1, last: 700, change: 41 })
+  cursors = withAnswer(cursors, { first: 701, last: 1900, change: 42 })
+  cursors = withAnswer(cursors, { first: 1901, last: Infinity, change: 43 })
+  assert.equal(sinceField(cursors, 1), '41:700 42:1900 43')
+  assert.equal(sinceField(cursors, 701), '42:1900 43')
+  assert.equal(sinceField(FROM_NOTHING, 5), '0')
+})
+
+test('a request stays small however many pages there were', () => {
+  let cursors = FROM_NOTHING
+  for (let i = 0; i < 5000; i++) {
+    cursors = withAnswer(cursors, { first: 1 + i * 200, last: 200 + i * 200, change: i + 1 })
+  }
+  assert.equal(sinceField(cursors, 1).split(' ').length, 200)
+  assert.ok(sinceField(cursors, 1).endsWith(' 200:40000'))
+})

@@ -1,0 +1,204 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { chmod, lstat, mkdir, readdir, symlink } from 'node:fs/promises'
+import { request, type IncomingMessage } from 'node:http'
+import { dirname, join } from 'node:path'
+import process from 'node:process'
+import { text } from 'node:stream/consumers'
+import { test, type TestContext } from 'node:test'
+import { launch, temporaryDirectory, until } from '../../support/setup/process.js'
+import { askService } from '../../../src/control/ask-service.js'
+import { createControlSockets } from '../../../src/control/control-sockets.js'
+import { findService } from '../../../src/control/find-service.js'
+import { socketName, type Component, type Owner } from '../../../src/control/places.js'
+import type { LogLine } from '../../../src/log/log.js'
+
+const uid = process.getuid?.()
+const ONE: Component = { service: 'xmpp://127.0.0.1:1', domain: 'one.control.example' }
+const TWO: Component = { service: 'xmpp://127.0.0.1:1', domain: 'two.control.example' }
+
+/** Control sockets in a directory of the test's own, closed when it ends. */
+async function setUp(t: TestContext, how: { owner?: Owner; answer?: () => Promise<string> } = {}) {
+  const dir = await temporaryDirectory('control')
+  t.after(dir.remove)
+  const owner = how.owner ?? { env: { XDG_RUNTIME_DIR: dir.path }, uid }
+  const begin = () => {
+    const lines: string[] = []
+    const line =
+      (level: string): LogLine =>
+      (message) =>
+        lines.push(`${level} ${message}`)
+    const log = {
+      debug: line('debug'),
+      info: line('info'),
+      warn: line('warn'),
+      error: line('error'),
+    }
+    let components: readonly Component[] = [ONE]
+    const controls = createControlSockets({
+      owner,
+      log,
+      components: () => components,
+      answer: how.answer ?? (({ domain }) => Promise.resolve(`about ${domain}`)),
+      retryMs: 10,
+    })
+    t.after(() => controls.close())
+    const apply = (...all: readonly Component[]) => {
+      components = all
+      return controls.apply()
+    }
+    return { lines, apply, close: () => controls.close() }
+  }
+  const ask = (component: Component) => askService(component, owner, 60_000)
+  return { dir: dir.path, path: join(dir.path, 'prosody-exporter'), owner, begin, ask }
+}
+
+test('a socket for each component, which its owner alone may use, and nothing is left', async (t) => {
+  const { dir, path, begin, ask } = await setUp(t)
+  const controls = begin()
+  await controls.apply(ONE, TWO)
+  assert.equal((await lstat(path)).mode & 0o777, 0o700)
+  const names = await readdir(path)
+  assert.deepEqual(names.sort(), [ONE, TWO].map(socketName).sort())
+  for (const name of names) assert.equal((await lstat(join(path, name))).mode & 0o777, 0o600)
+  assert.equal(await ask(ONE), 'about one.control.example')
+  assert.equal(await ask(TWO), 'about two.control.example')
+
+  // A reload: one is gone, the other goes on.
+  await controls.apply(TWO)
+  assert.equal(await ask(ONE), undefined)
+  assert.equal(await ask(TWO), 'about two.control.example')
+  await controls.close()
+  assert.equal(await ask(TWO), undefined)
+  assert.deepEqual(await readdir(dir), [])
+  assert.deepEqual(controls.lines, [])
+})
+
+test('nothing but a diagnosis can be asked, and those who ask at a time share one', async (t) => {
+  let asked = 0
+  let finish: (text: string) => void = () => undefined
+  const { path, begin } = await setUp(t, {
+    answer: () => {
+      asked++
+      return new Promise((resolve) => (finish = resolve))
+    },
+  })
+  await begin().apply(ONE)
+  const send = async (method: string, url: string) => {
+    const options = { socketPath: join(path, socketName(ONE)), method, path: url, agent: false }
+    const [response] = (await once(request(options).end(), 'response')) as [IncomingMessage]
+    return `${response.statusCode} ${await text(response)}`
+  }
+  for (const [method, url] of [
+    ['POST', '/diagnosis'],
+    ['GET', '/'],
+    ['GET', '/diagnosis?all'],
+    ['DELETE', '/-/reload'],
+  ] as const) {
+    assert.match(await send(method, url), /^404 /, `${method} ${url}`)
+  }
+  assert.equal(asked, 0)
+
+  const all = Array.from({ length: 6 }, () => send('GET', '/diagnosis'))
+  // Connections are accepted in turn: these answers show that those before them have come.
+  for (let i = 0; i < 3; i++) await send('GET', '/')
+  finish('the answer')
+  assert.deepEqual(await Promise.all(all), Array(6).fill('200 the answer'))
+  assert.equal(asked, 1)
+  const next = send('GET', '/diagnosis')
+  await until(() => asked === 2, { what: 'the next question' })
+  finish('another answer')
+  assert.equal(await next, '200 another answer')
+})
+
+test('the socket file of a process that was killed is replaced', async (t) => {
+  const { path, begin, ask } = await setUp(t)
+  await mkdir(path, { mode: 0o700 })
+  const file = join(path, socketName(ONE))
+  const listen = `require('node:net').createServer().listen(${JSON.stringify(file)}, () => console.log('on'))`
+  const killed = launch(process.execPath, ['-e', listen])
+  t.after(() => killed.stop())
+  await until(() => killed.stdout().includes('on'), { what: 'it listens' })
+  killed.kill('SIGKILL')
+  await killed.exited
+  assert.ok((await lstat(file)).isSocket())
+  assert.equal(await ask(ONE), undefined)
+  const controls = begin()
+  await controls.apply(ONE)
+  assert.equal(await ask(ONE), 'about one.control.example')
+  assert.deepEqual(controls.lines, [])
+})
+
+test('the socket of another exporter is left alone, and taken over when that one ends', async (t) => {
+  const { begin, ask, path } = await setUp(t)
+  const [first, second] = [begin(), begin()]
+  await first.apply(ONE)
+  const { ino } = await lstat(join(path, socketName(ONE)))
+  await second.apply(ONE, TWO)
+  assert.equal((await lstat(join(path, socketName(ONE)))).ino, ino)
+  assert.equal(second.lines.length, 1)
+  assert.match(
+    second.lines[0]!,
+    /^warn Another exporter .* "one\.control\.example": each disconnects/,
+  )
+  await first.close()
+  await until(async () => (await ask(ONE)) !== undefined, { what: 'the second has the socket' })
+  assert.equal(second.lines.length, 1)
+})
+
+test('where no socket can be made one line says so, and nothing fails', async (t) => {
+  const { begin, ask, owner } = await setUp(t, { owner: { env: {}, uid: undefined } })
+  const controls = begin()
+  await controls.apply(ONE, TWO)
+  await controls.apply(ONE)
+  assert.equal(controls.lines.length, 1)
+  assert.match(controls.lines[0]!, /^info No control socket.*XDG_RUNTIME_DIR/)
+  assert.equal(await ask(ONE), undefined)
+  assert.equal(await findService(ONE, owner), undefined)
+})
+
+test('the runtime directory of systemd comes first, and stays', async (t) => {
+  const runtime = await temporaryDirectory('control')
+  t.after(runtime.remove)
+  const owner = {
+    env: { RUNTIME_DIRECTORY: `${runtime.path}:/other`, XDG_RUNTIME_DIR: '/none' },
+    uid,
+  }
+  const { begin } = await setUp(t, { owner })
+  const controls = begin()
+  await controls.apply(ONE)
+  assert.deepEqual(await readdir(runtime.path), [socketName(ONE)])
+  await controls.close()
+  assert.deepEqual(await readdir(runtime.path), [])
+})
+
+test('a directory that others could write to is neither used nor believed', async (t) => {
+  const { dir, path, begin, ask } = await setUp(t)
+  const controls = begin()
+  await controls.apply(ONE)
+  await chmod(path, 0o777)
+  assert.equal(await ask(ONE), undefined)
+  await chmod(path, 0o700)
+  assert.equal(await ask(ONE), 'about one.control.example')
+  await controls.close()
+
+  const elsewhere = join(dir, 'elsewhere')
+  await mkdir(elsewhere, { mode: 0o700 })
+  await symlink(elsewhere, path)
+  const careful = begin()
+  await careful.apply(ONE)
+  assert.deepEqual(await readdir(elsewhere), [])
+  // In the next directory.
+  assert.equal(await ask(ONE), 'about one.control.example')
+  const found = await findService(ONE, { env: {}, uid })
+  assert.equal(dirname(found!.path), `/tmp/prosody-exporter-${uid}`)
+})
+
+test('the name of a socket is of the component, however its server is written', () => {
+  const name = (service: string, domain = 'd.example') => socketName({ service, domain })
+  assert.equal(name('xmpp://127.0.0.1:5347'), name('xmpp://localhost'))
+  assert.equal(name('xmpp://[::1]:5347'), name('xmpp://localhost'))
+  const all = [name('xmpp://localhost'), name('xmpp://localhost:1'), name('xmpp://192.0.2.1')]
+  assert.equal(new Set([...all, name('xmpp://localhost', 'e.example')]).size, 4)
+  for (const each of all) assert.match(each, /^[0-9a-f]{16}\.sock$/)
+})

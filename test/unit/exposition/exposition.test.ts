@@ -1,0 +1,439 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { gunzipSync } from 'node:zlib'
+import fc from 'fast-check'
+import {
+  createExposition,
+  filterFamilies,
+  render,
+  type ExpositionOptions,
+  type Format,
+} from '../../../src/exposition/exposition.js'
+import { family, type Family } from '../../../src/metrics/family.js'
+import { formatBound, formatValue } from '../../../src/exposition/number.js'
+import { createTable } from '../../../src/metrics/table.js'
+import { invalidRows } from '../../../src/exposition/validity.js'
+import {
+  EVERY_TYPE,
+  hostileFamily,
+  readNumber,
+  readSamples,
+  type HostileRow,
+  type Sample,
+} from '../../support/expositions.js'
+import { makeFamily } from '../../support/families.js'
+
+const PLAIN = { created: false }
+const CREATED = { created: true }
+
+function show(families: readonly Family[], format: Format, options: ExpositionOptions = PLAIN) {
+  return Buffer.from(render(families, format, options)).toString()
+}
+
+test('the text format has every type', () => {
+  assert.equal(
+    show(EVERY_TYPE, 'text', CREATED),
+    `# HELP build_info Build.
+# TYPE build_info gauge
+build_info{version="1"} 1
+# TYPE delay_seconds histogram
+delay_seconds_bucket{le="0.005"} 1
+delay_seconds_bucket{le="1.0"} 2
+delay_seconds_bucket{le="1e+06"} 2
+delay_seconds_bucket{le="+Inf"} 3
+delay_seconds_count 3
+delay_seconds_sum 4.25
+delay_seconds_bucket{host="a",le="0.005"} 0
+delay_seconds_bucket{host="a",le="1.0"} 0
+delay_seconds_bucket{host="a",le="1e+06"} 0
+delay_seconds_bucket{host="a",le="+Inf"} 0
+delay_seconds_count{host="a"} 0
+delay_seconds_sum{host="a"} 0
+# HELP memory_bytes C:\\\\ and\\nLF.
+# TYPE memory_bytes gauge
+memory_bytes -1.5
+# HELP requests_total Requests "so far".
+# TYPE requests_total counter
+requests_total{host="a"} 1027
+requests_total{host="b"} 0.1
+# HELP size Size.
+# TYPE size summary
+size{host="a",quantile="0.0"} NaN
+size{host="a",quantile="0.5"} 2
+size{host="a",quantile="1.0"} 1e+21
+size_count{host="a"} 2
+size_sum{host="a"} 3.5
+# TYPE thing untyped
+thing +Inf
+`,
+  )
+})
+
+const OPENMETRICS = `# TYPE build info
+# HELP build Build.
+build_info{version="1"} 1
+# TYPE delay_seconds histogram
+# UNIT delay_seconds seconds
+delay_seconds_bucket{le="0.005"} 1
+delay_seconds_bucket{le="1.0"} 2
+delay_seconds_bucket{le="1e+06"} 2
+delay_seconds_bucket{le="+Inf"} 3
+delay_seconds_count 3
+delay_seconds_sum 4.25
+delay_seconds_created 1700000000
+delay_seconds_bucket{host="a",le="0.005"} 0
+delay_seconds_bucket{host="a",le="1.0"} 0
+delay_seconds_bucket{host="a",le="1e+06"} 0
+delay_seconds_bucket{host="a",le="+Inf"} 0
+delay_seconds_count{host="a"} 0
+delay_seconds_sum{host="a"} 0
+delay_seconds_created{host="a"} 1500000000
+# TYPE memory_bytes gauge
+# UNIT memory_bytes bytes
+# HELP memory_bytes C:\\\\ and\\nLF.
+memory_bytes -1.5
+# TYPE requests counter
+# HELP requests Requests \\"so far\\".
+requests_total{host="a"} 1027
+requests_created{host="a"} 1700000000.123
+requests_total{host="b"} 0.1
+# TYPE size summary
+# HELP size Size.
+size{host="a",quantile="0.0"} NaN
+size{host="a",quantile="0.5"} 2
+size{host="a",quantile="1.0"} 1e+21
+size_count{host="a"} 2
+size_sum{host="a"} 3.5
+size_created{host="a"} 1.25
+# TYPE thing unknown
+thing +Inf
+# EOF
+`
+
+test('OpenMetrics has every type, and the times of creation where they are known', () => {
+  assert.equal(show(EVERY_TYPE, 'openmetrics', CREATED), OPENMETRICS)
+})
+
+test('a family with a timestamp has it on each sample, in the unit of the format', () => {
+  const stamped = EVERY_TYPE.map((each) => ({ ...each, timestampMs: 1700000000123 }))
+  const withStamp = (text: string, stamp: string) =>
+    text.replaceAll(/^[^#\n].*$/gm, (line) => `${line} ${stamp}`)
+  assert.equal(show(stamped, 'text'), withStamp(show(EVERY_TYPE, 'text'), '1700000000123'))
+  assert.equal(show(stamped, 'openmetrics', CREATED), withStamp(OPENMETRICS, '1700000000.123'))
+  const [first, ...others] = EVERY_TYPE
+  const mixed = show([{ ...first!, timestampMs: 1700000001000 }, ...others], 'openmetrics')
+  assert.equal(mixed.split(' 1700000001\n').length, 3, 'of its two samples, and of no others')
+})
+
+test('there is room for the longest of everything, in each line of each row', () => {
+  const value = -1.2345678901234567e-308
+  const [seconds, ms] = [1.2345678901234567e-308, 8_640_000_000_000_001]
+  assert.equal(formatValue(value).length, 24)
+  const labels = (row: number) => `host="${'é'.repeat(row % 7)}${row}"`
+  const rows = Array.from({ length: 500 }, (_, row) => row)
+  const stamps = { text: ` ${ms}`, openmetrics: ` ${ms / 1000}` }
+  for (const created of [true, false]) {
+    for (const timestampMs of [undefined, ms]) {
+      const [counter, gauge, summary] = (['counter', 'gauge', 'summary'] as const).map((type) => ({
+        ...makeFamily(
+          { name: type, type, bounds: type === 'summary' ? [0.123456] : [] },
+          rows.map((row) => ({
+            labels: labels(row),
+            values:
+              type === 'gauge' ? [value] : type === 'counter' ? [-value] : [-value, -value, 1e15],
+            ...(created && { created: seconds }),
+          })),
+        ),
+        ...(timestampMs !== undefined && { timestampMs }),
+      }))
+      for (const format of ['text', 'openmetrics'] as const) {
+        const end = `${timestampMs === undefined ? '' : stamps[format]}\n`
+        const birth = (name: string, row: number) =>
+          created && format === 'openmetrics'
+            ? `${name}_created{${labels(row)}} ${seconds}${end}`
+            : ''
+        const own = format === 'text' ? 'counter_total' : 'counter'
+        const expected = [
+          `# TYPE ${own} counter\n`,
+          ...rows.map(
+            (row) => `counter_total{${labels(row)}} ${-value}${end}${birth('counter', row)}`,
+          ),
+          '# TYPE gauge gauge\n',
+          ...rows.map((row) => `gauge{${labels(row)}} ${value}${end}`),
+          '# TYPE summary summary\n',
+          ...rows.map(
+            (row) =>
+              `summary{${labels(row)},quantile="0.123456"} ${-value}${end}` +
+              `summary_count{${labels(row)}} 1000000000000000${end}` +
+              `summary_sum{${labels(row)}} ${-value}${end}${birth('summary', row)}`,
+          ),
+          format === 'text' ? '' : '# EOF\n',
+        ].join('')
+        const families = [counter!, gauge!, summary!]
+        // Anew, as it was, and with shorter values made longer in place.
+        assert.equal(show(families, format, { created }), expected)
+        assert.equal(show(families, format, { created }), expected)
+        const short = families.map((family) => ({
+          ...family,
+          values: family.values.map(() => 1),
+        }))
+        show(short, format, { created })
+        assert.equal(show(families, format, { created }), expected)
+      }
+    }
+  }
+})
+
+test('a carriage return in a label ends no line', () => {
+  const x = family('gauge', 'x', '', [{ labels: { n: '\r# \r' }, value: 1 }])
+  assert.equal(show([{ ...x, timestampMs: 1 }], 'text'), '# TYPE x gauge\nx{n="\r# \r"} 1 1\n')
+})
+
+test('the times of creation are there only when asked for', () => {
+  const without = OPENMETRICS.replaceAll(/^.*_created.*\n/gm, '')
+  assert.equal(show(EVERY_TYPE, 'openmetrics'), without)
+  assert.equal(show(EVERY_TYPE, 'openmetrics', CREATED), OPENMETRICS, 'nor do they stick')
+})
+
+test('an exposition of nothing is empty, in OpenMetrics with its end', () => {
+  assert.equal(show([], 'text'), '')
+  assert.equal(show([], 'openmetrics'), '# EOF\n')
+})
+
+test('a family without rows is not there', () => {
+  const empty = makeFamily({ name: 'x', type: 'gauge', help: 'Nothing.' }, [])
+  assert.equal(show([empty], 'text'), '')
+  assert.equal(show([empty], 'openmetrics'), '# EOF\n')
+})
+
+test('rows are exposed in the order of the family', () => {
+  const rows = [1, 2, 3].map((n) => ({ labels: `n="${n}"`, values: [n] }))
+  const shuffled = {
+    ...makeFamily({ name: 'x', type: 'gauge' }, rows),
+    order: Uint32Array.of(2, 0),
+  }
+  assert.equal(show([shuffled], 'text'), '# TYPE x gauge\nx{n="3"} 3\nx{n="1"} 1\n')
+})
+
+test('families are sorted by the name they have in the format, and the caller keeps his order', () => {
+  const families = [
+    family('gauge', 'a_b', '', [{ value: 1 }]),
+    family('counter', 'a', '', [{ value: 2 }]),
+  ]
+  assert.equal(
+    show(families, 'text'),
+    '# TYPE a_b gauge\na_b 1\n# TYPE a_total counter\na_total 2\n',
+  )
+  assert.equal(
+    show(families, 'openmetrics'),
+    '# TYPE a counter\na_total 2\n# TYPE a_b gauge\na_b 1\n# EOF\n',
+  )
+  assert.equal(families[0]!.name, 'a_b')
+})
+
+test('a unit that does not end the name, or that the type does not allow, is not shown', () => {
+  const units = [
+    makeFamily({ name: 'a_seconds', type: 'counter', unit: 'seconds' }, [{ values: [1] }]),
+    makeFamily({ name: 'b_seconds', type: 'gauge', unit: 'bytes' }, [{ values: [1] }]),
+    makeFamily({ name: 'bytes', type: 'gauge', unit: 'bytes' }, [{ values: [1] }]),
+    makeFamily({ name: 'c_seconds', type: 'info', unit: 'seconds' }, [{ values: [1] }]),
+    makeFamily({ name: 'd_', type: 'gauge', unit: '' }, [{ values: [1] }]),
+  ]
+  const lines = show(units, 'openmetrics').split('\n')
+  assert.deepEqual(
+    lines.filter((line) => line.startsWith('# UNIT')),
+    ['# UNIT a_seconds seconds'],
+  )
+  assert.ok(!show(units, 'text').includes('UNIT'))
+})
+
+test('a row that OpenMetrics forbids is left out of OpenMetrics only', () => {
+  const counter = makeFamily({ name: 'x', type: 'counter' }, [
+    { labels: 'n="1"', values: [NaN] },
+    { labels: 'n="2"', values: [2] },
+  ])
+  assert.equal(
+    show([counter], 'text'),
+    '# TYPE x_total counter\nx_total{n="1"} NaN\nx_total{n="2"} 2\n',
+  )
+  assert.equal(show([counter], 'openmetrics'), '# TYPE x counter\nx_total{n="2"} 2\n# EOF\n')
+})
+
+test('only counters, histograms and summaries have a time of creation', () => {
+  for (const type of ['gauge', 'info', 'unknown'] as const) {
+    const row = { values: [1], created: 7 }
+    assert.ok(!show([makeFamily({ name: 'x', type }, [row])], 'openmetrics', CREATED).includes('7'))
+  }
+})
+
+test('a histogram of negative numbers has no sum and no count in OpenMetrics', () => {
+  const histogram = makeFamily({ name: 'x', type: 'histogram', bounds: [-1, Infinity] }, [
+    { values: [1, 2, -3.5, 2], created: 7 },
+  ])
+  const buckets = '# TYPE x histogram\nx_bucket{le="-1.0"} 1\nx_bucket{le="+Inf"} 2\n'
+  assert.equal(show([histogram], 'text'), `${buckets}x_count 2\nx_sum -3.5\n`)
+  assert.equal(show([histogram], 'openmetrics', CREATED), `${buckets}x_created 7\n# EOF\n`)
+})
+
+test('of families whose names collide the later is left out where they do', () => {
+  const families = [
+    family('gauge', 'x_total', '', [{ value: 1 }]),
+    family('gauge', 'x', '', [{ value: 2 }]),
+    family('counter', 'x', '', [{ value: 3 }]),
+  ]
+  assert.equal(show(families, 'text'), '# TYPE x gauge\nx 2\n# TYPE x_total counter\nx_total 3\n')
+  assert.equal(show(families, 'openmetrics'), '# TYPE x counter\nx_total 3\n# EOF\n')
+})
+
+test('a counter that is called _total by its source keeps that name', () => {
+  const counter = family('counter', 'x_total', '', [{ value: 1 }])
+  assert.equal(show([counter], 'text'), '# TYPE x_total_total counter\nx_total_total 1\n')
+})
+
+test('values are the shortest that read back, integers without a point', () => {
+  const expected: [number, string][] = [
+    [0, '0'], [-0, '-0'], [1, '1'], [10, '10'], [-7, '-7'], [2147483647, '2147483647'],
+    [2147483648, '2147483648'], [9007199254740993, '9007199254740992'], [1e21, '1e+21'],
+    [100000, '100000'], [1e6, '1000000'], [0.1, '0.1'], [1e-7, '1e-7'], [5e-324, '5e-324'],
+    [1.7976931348623157e308, '1.7976931348623157e+308'], [NaN, 'NaN'], [Infinity, '+Inf'],
+    [-Infinity, '-Inf'],
+  ] // prettier-ignore
+  for (const [value, text] of expected) {
+    assert.equal(formatValue(value), text)
+    assert.equal(
+      show([family('gauge', 'x', '', [{ value }])], 'text'),
+      `# TYPE x gauge\nx ${text}\n`,
+    )
+  }
+})
+
+test('bounds are written as Go writes them', () => {
+  const expected: [number, string][] = [
+    [0, '0.0'], [-0, '0.0'], [1, '1.0'], [10, '10.0'], [-1, '-1.0'], [0.5, '0.5'], [0.001, '0.001'],
+    [0.0001, '0.0001'], [0.00001, '1e-05'], [1e-7, '1e-07'], [1e-10, '1e-10'], [100000, '100000.0'],
+    [123456.789, '123456.789'], [999999, '999999.0'], [1e6, '1e+06'], [1234567, '1.234567e+06'],
+    [-2.5e6, '-2.5e+06'], [1e21, '1e+21'], [1e100, '1e+100'], [5e-324, '5e-324'],
+    [Infinity, '+Inf'], [-Infinity, '-Inf'], [NaN, 'NaN'],
+  ] // prettier-ignore
+  for (const [bound, text] of expected) assert.equal(formatBound(bound), text)
+})
+
+test('every number reads back as itself', () => {
+  fc.assert(
+    fc.property(fc.double(), (number) => {
+      const text = formatValue(number)
+      assert.ok(Object.is(readNumber(text), number), text)
+      const bound = formatBound(number)
+      assert.equal(readNumber(bound), number + 0, 'but -0, which no bound is')
+      assert.match(bound, /[.e]|NaN|Inf/)
+    }),
+  )
+})
+
+test('a family is rendered once, in each format', () => {
+  // Bytes changed behind our back show whether they are read again; nobody else may do this.
+  const x = family('counter', 'x', '', [{ labels: { n: '1' }, value: 1 }])
+  const before = [show([x], 'text'), show([x], 'openmetrics')]
+  x.labels.bytes[3] = '2'.charCodeAt(0)
+  assert.deepEqual([show([x], 'text'), show([x], 'openmetrics')], before)
+  assert.ok(
+    show([{ ...x, order: x.order.slice() }], 'text').includes('n="2"'),
+    'one with other rows is rendered anew',
+  )
+})
+
+test('a store that goes on leaves the exposition of its snapshot as it is', async () => {
+  const table = createTable({ name: 'x', type: 'gauge', help: '', unit: '', bounds: [] })
+  table.append('n="1"')
+  const exposition = createExposition([table.snapshot()], PLAIN)
+  table.set(0, 0, 5)
+  table.append('n="2"')
+  table.settle()
+  assert.equal(
+    Buffer.from(await exposition.bytes('text')).toString(),
+    '# TYPE x gauge\nx{n="1"} 0\n',
+  )
+})
+
+test('an exposition renders and compresses once, and its two forms are the same', async () => {
+  const exposition = createExposition(EVERY_TYPE, CREATED)
+  for (const format of ['text', 'openmetrics'] as const) {
+    const bytes = await exposition.bytes(format)
+    assert.equal(await exposition.bytes(format), bytes)
+    const [first, second] = await Promise.all([exposition.gzip(format), exposition.gzip(format)])
+    assert.equal(first, second)
+    assert.equal(await exposition.gzip(format), first)
+    assert.deepEqual(gunzipSync(first), Buffer.from(bytes))
+  }
+  assert.equal(Buffer.from(await exposition.bytes('openmetrics')).toString(), OPENMETRICS)
+})
+
+test('families are asked for by their name in either format, not by that of a sample', () => {
+  const asked = (...names: string[]) =>
+    filterFamilies(EVERY_TYPE, new Set(names)).map(({ name }) => name)
+  assert.deepEqual(asked('requests_total', 'build_info'), ['requests', 'build'])
+  assert.deepEqual(asked('requests', 'build'), ['requests', 'build'])
+  assert.deepEqual(asked('delay_seconds'), ['delay_seconds'])
+  assert.deepEqual(asked('delay_seconds_bucket', 'memory', ''), [])
+  assert.deepEqual(
+    asked(),
+    EVERY_TYPE.map(({ name }) => name),
+  )
+})
+
+/** What a reader is to find, told without the writer. */
+function expectedSamples({ name, type, bounds }: Family, row: HostileRow): Sample[] {
+  const { labels, values } = row
+  const label = type === 'histogram' ? 'le' : 'quantile'
+  const suffix = { counter: '_total', info: '_info', histogram: '_bucket' } as const
+  const main = name + (type in suffix ? suffix[type as keyof typeof suffix] : '')
+  if (type !== 'histogram' && type !== 'summary') return [{ name: main, labels, value: values[0]! }]
+  return [
+    ...bounds.map((bound, i) => ({
+      name: main,
+      labels: { ...labels, [label]: formatBound(bound) },
+      value: values[i]!,
+    })),
+    { name: `${name}_count`, labels, value: values[bounds.length + 1]! },
+    { name: `${name}_sum`, labels, value: values[bounds.length]! },
+  ]
+}
+
+/** As Buffer writes it: half a surrogate pair is no text. */
+function wellFormed(samples: Sample[]): Sample[] {
+  return samples.map((sample) => ({
+    ...sample,
+    labels: Object.fromEntries(
+      Object.entries(sample.labels).map(([name, value]) => [name, Buffer.from(value).toString()]),
+    ),
+  }))
+}
+
+test('whatever labels, values and help are, the text format gives the samples back', () => {
+  fc.assert(
+    fc.property(hostileFamily, ({ family, rows }) => {
+      const expected = rows.flatMap((row) => expectedSamples(family, row))
+      assert.deepEqual(readSamples(show([family], 'text')), wellFormed(expected))
+    }),
+  )
+})
+
+test('so does OpenMetrics, without the rows it forbids', () => {
+  fc.assert(
+    fc.property(hostileFamily, ({ family, rows }) => {
+      const kept = rows.filter(
+        (_, row) => invalidRows({ ...family, order: Uint32Array.of(row) }) === 0,
+      )
+      const hasSum = family.type !== 'histogram' || !family.bounds.some((bound) => bound < 0)
+      const expected = kept.flatMap((row) => [
+        ...expectedSamples(family, row).filter(({ name }) => hasSum || name.endsWith('_bucket')),
+        ...(row.created === undefined || ['gauge', 'info', 'unknown'].includes(family.type)
+          ? []
+          : [{ name: `${family.name}_created`, labels: row.labels, value: row.created }]),
+      ])
+      const text = show([family], 'openmetrics', CREATED)
+      assert.match(text, /(?:^|\n)# EOF\n$/)
+      assert.deepEqual(readSamples(text), wellFormed(expected))
+    }),
+  )
+})

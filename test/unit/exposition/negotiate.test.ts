@@ -1,0 +1,225 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { acceptsGzip, negotiate } from '../../../src/exposition/negotiate.js'
+
+const TEXT = 'text/plain; version=0.0.4; charset=utf-8; escaping=underscores'
+const TEXT_1 = 'text/plain; version=1.0.0; charset=utf-8; escaping=underscores'
+const OM_0 = 'application/openmetrics-text; version=0.0.1; charset=utf-8; escaping=underscores'
+const OM_1 = 'application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores'
+const OM_1_UTF8 = 'application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8'
+const PROTO =
+  'application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited'
+const PROTO_TYPE =
+  'application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited; ' +
+  'escaping=underscores'
+const PROTO_TYPE_UTF8 = PROTO_TYPE.replace('underscores', 'allow-utf-8')
+
+/** What Prometheus sends, from the tags' scrape/scrape.go and config/config.go. */
+const PROMETHEUS: readonly [versions: string, accept: string, contentType: string][] = [
+  [
+    '2.5 to 2.33',
+    'application/openmetrics-text; version=0.0.1,text/plain;version=0.0.4;q=0.5,*/*;q=0.1',
+    OM_0,
+  ],
+  [
+    '2.34 to 2.48',
+    'application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,' +
+      'text/plain;version=0.0.4;q=0.5,*/*;q=0.1',
+    OM_1,
+  ],
+  [
+    '2.40 to 2.48 with native histograms',
+    `${PROTO},application/openmetrics-text;version=1.0.0;q=0.8,` +
+      'application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1',
+    PROTO_TYPE,
+  ],
+  [
+    '2.49 to 2.55',
+    'application/openmetrics-text;version=1.0.0;q=0.5,' +
+      'application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2',
+    OM_1,
+  ],
+  [
+    '2.55 with utf8-names',
+    'application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,' +
+      'application/openmetrics-text;version=0.0.1;escaping=allow-utf-8;q=0.4,' +
+      'text/plain;version=0.0.4;escaping=allow-utf-8;q=0.3,*/*;q=0.2',
+    OM_1_UTF8,
+  ],
+  [
+    '3.0 to 3.3',
+    'application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,' +
+      'application/openmetrics-text;version=0.0.1;escaping=allow-utf-8;q=0.5,' +
+      'text/plain;version=1.0.0;escaping=allow-utf-8;escaping=allow-utf-8;q=0.4,' +
+      'text/plain;version=0.0.4;escaping=allow-utf-8;q=0.3,*/*;q=0.2',
+    OM_1_UTF8,
+  ],
+  [
+    '3.4 to 3.14',
+    'application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,' +
+      'application/openmetrics-text;version=0.0.1;q=0.5,' +
+      'text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2',
+    OM_1_UTF8,
+  ],
+  [
+    '3.4 to 3.14 with native histograms',
+    `${PROTO};q=0.6,application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,` +
+      'application/openmetrics-text;version=0.0.1;q=0.4,' +
+      'text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1',
+    PROTO_TYPE,
+  ],
+  ['3 with PrometheusProto as the only scrape protocol', `${PROTO};q=0.6,*/*;q=0.5`, PROTO_TYPE],
+  [
+    '3 with PrometheusText1.0.0 as the only scrape protocol',
+    'text/plain;version=1.0.0;escaping=allow-utf-8;q=0.2,*/*;q=0.1',
+    'text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8',
+  ],
+]
+
+for (const [versions, accept, contentType] of PROMETHEUS) {
+  test(`Prometheus ${versions} gets what it prefers`, () => {
+    assert.equal(negotiate(accept).contentType, contentType)
+  })
+}
+
+test('the format belongs to the content type', () => {
+  assert.equal(negotiate('application/openmetrics-text').format, 'openmetrics')
+  assert.equal(negotiate('text/plain').format, 'text')
+  assert.equal(negotiate('text/plain;version=1.0.0').format, 'text')
+  assert.equal(negotiate(PROTO).format, 'protobuf')
+  assert.equal(negotiate(undefined).format, 'text')
+})
+
+const ACCEPT: readonly [what: string, accept: string | undefined, contentType: string][] = [
+  ['no header is text', undefined, TEXT],
+  ['an empty header is text', '', TEXT],
+  ['a wildcard is text', '*/*', TEXT],
+  ['a browser gets text', 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8', TEXT],
+  ['text/* is text', 'text/*', TEXT],
+  ['OpenMetrics is not hidden by a wildcard', '*/*, application/openmetrics-text', OM_0],
+  ['text/plain without a version is 0.0.4', 'text/plain', TEXT],
+  ['an empty version is no version', 'text/plain;version=', TEXT],
+  ['text 1.0.0 is there', 'text/plain;version=1.0.0', TEXT_1],
+  ['OpenMetrics without a version is 0.0.1', 'application/openmetrics-text', OM_0],
+  [
+    'a version we lack is passed over',
+    'application/openmetrics-text;version=2.0.0,application/openmetrics-text;version=1.0.0;q=0.1',
+    OM_1,
+  ],
+  ['protobuf is there', PROTO, PROTO_TYPE],
+  ['the escaping of protobuf is echoed', `${PROTO};escaping=allow-utf-8`, PROTO_TYPE_UTF8],
+  ['protobuf is not hidden by a wildcard', `*/*;q=0.9,${PROTO};q=0.1`, PROTO_TYPE],
+  ['protobuf comes after what is liked better', `${PROTO};q=0.4,text/plain;q=0.5`, TEXT],
+  ['protobuf with q=0 excludes', `${PROTO};q=0,text/plain;q=0.1`, TEXT],
+  ['protobuf as text is not there', PROTO.replace('delimited', 'text'), TEXT],
+  ['protobuf without an encoding is not there', PROTO.replace(';encoding=delimited', ''), TEXT],
+  ['protobuf of another message is not there', PROTO.replace('Family', 'Point'), TEXT],
+  ['protobuf of no message is not there', 'application/vnd.google.protobuf', TEXT],
+  [
+    'protobuf in quotes is there',
+    PROTO.replace('io.prometheus.client.MetricFamily', '"io.prometheus.client.MetricFamily"'),
+    PROTO_TYPE,
+  ],
+  ['a charset does not matter', 'application/openmetrics-text;version=1.0.0;charset=latin1', OM_1],
+  ['q decides before order', 'text/plain;q=0.4, application/openmetrics-text;q=0.5', OM_0],
+  ['order decides between equals', 'text/plain, application/openmetrics-text', TEXT],
+  ['q=0 excludes', 'application/openmetrics-text;q=0, text/plain;version=1.0.0;q=0.1', TEXT_1],
+  ['q=0.000 excludes', 'application/openmetrics-text;version=1.0.0;q=0.000', TEXT],
+  ['a negative q excludes', 'application/openmetrics-text;q=-1', TEXT],
+  ['a q that is no number is 1', 'text/plain;q=0.9, application/openmetrics-text;q=high', OM_0],
+  ['case does not matter', 'Application/OpenMetrics-Text; VERSION=1.0.0; Q=0.3', OM_1],
+  ['blanks do not matter', ' application/openmetrics-text ;\tversion = 1.0.0 ', OM_1],
+  ['a quoted version counts', 'application/openmetrics-text;version="1.0.0"', OM_1],
+  ['a quoted pair counts', 'application/openmetrics-text;version="1\\.0.0"', OM_1],
+  [
+    'separators between quotes separate nothing',
+    'text/plain;x="a,application/openmetrics-text;q=1";q=0.5',
+    TEXT,
+  ],
+  ['the last of two versions counts', 'text/plain;version=9;version=1.0.0', TEXT_1],
+  [
+    'every escaping scheme is echoed',
+    'text/plain;escaping=dots',
+    'text/plain; version=0.0.4; charset=utf-8; escaping=dots',
+  ],
+  [
+    'a quoted escaping is echoed without quotes',
+    'text/plain;escaping="values"',
+    'text/plain; version=0.0.4; charset=utf-8; escaping=values',
+  ],
+  ['an unknown escaping is ignored', 'text/plain;escaping=none', TEXT],
+  ['an escaping is no way into our headers', 'text/plain;escaping="dots\\; x=y"', TEXT],
+  [
+    'an escaping holds for what follows',
+    'text/html;escaping=allow-utf-8,text/plain;q=0.1',
+    'text/plain; version=0.0.4; charset=utf-8; escaping=allow-utf-8',
+  ],
+  ['garbage is text', ',;=,"; q=, /,*;q', TEXT],
+  ['an open quotation is text', 'application/openmetrics-text;version="1.0.0', TEXT],
+]
+
+for (const [what, accept, contentType] of ACCEPT) {
+  test(`Accept: ${what}`, () => {
+    assert.equal(negotiate(accept).contentType, contentType)
+  })
+}
+
+test('whatever the header, the answer is one of our content types', () => {
+  const word = fc.constantFrom(
+    ...[
+      'text/plain',
+      'application/openmetrics-text',
+      '*/*',
+      ';',
+      ',',
+      'version=',
+      '1.0.0',
+      '"',
+      PROTO,
+    ],
+    ...['\\', 'q=', '0', '0.5', 'escaping=', 'dots', 'allow-utf-8', ' ', '='],
+  )
+  const header = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.array(word, { maxLength: 30 }).map((words) => words.join('')),
+  )
+  fc.assert(
+    fc.property(header, (accept) => {
+      assert.match(
+        negotiate(accept).contentType,
+        /^(text\/plain; version=(0\.0\.4|1\.0\.0); charset=utf-8|application\/openmetrics-text; version=(0\.0\.1|1\.0\.0); charset=utf-8|application\/vnd\.google\.protobuf; proto=io\.prometheus\.client\.MetricFamily; encoding=delimited); escaping=(allow-utf-8|underscores|dots|values)$/,
+      )
+    }),
+  )
+})
+
+const ENCODINGS: readonly [acceptEncoding: string | undefined, gzip: boolean][] = [
+  [undefined, false],
+  ['', false],
+  ['gzip', true],
+  ['GZIP', true],
+  ['x-gzip', true],
+  ['gzip, deflate, br', true],
+  ['gzip;q=0', false],
+  ['gzip;q=0.000', false],
+  ['gzip; q=0.001', true],
+  ['*', true],
+  ['*;q=0', false],
+  ['gzip;q=0, *', false],
+  ['*;q=0, gzip', true],
+  ['identity', false],
+  ['identity, gzip', true],
+  ['identity;q=0.5, gzip;q=1', true],
+  ['identity, gzip;q=0.5', false],
+  ['identity;q=0, *', true],
+  ['deflate', false],
+  ['gzipped', false],
+  [';,=', false],
+]
+
+for (const [acceptEncoding, gzip] of ENCODINGS) {
+  test(`Accept-Encoding: ${acceptEncoding ?? 'absent'} ${gzip ? 'takes' : 'refuses'} gzip`, () => {
+    assert.equal(acceptsGzip(acceptEncoding), gzip)
+  })
+}

@@ -1,0 +1,519 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { labelText, width, type Family, type MetricType } from '../../../src/metrics/family.js'
+import { estimate } from '../../../src/exposition/message.js'
+import { recall } from '../../../src/exposition/memo.js'
+import { protobufSteps, renderProtobuf } from '../../../src/exposition/protobuf.js'
+import { createTable } from '../../../src/metrics/table.js'
+import { changed, makeFamily, many, manyFamilies, type Row } from '../../support/families.js'
+import { runSteps } from '../../support/steps.js'
+import { decodeFamilies, type ProtoFamily, type ProtoMetric } from '../../support/protobuf.js'
+
+function decode(...families: readonly Family[]): ProtoFamily[] {
+  return decodeFamilies(renderProtobuf(families))
+}
+
+function onlyMetric(family: Family): ProtoMetric {
+  const [decoded, ...rest] = decode(family)
+  assert.ok(decoded && rest.length === 0)
+  assert.equal(decoded.metrics.length, 1)
+  return decoded.metrics[0]!
+}
+
+const names = (families: readonly ProtoFamily[]) => families.map(({ name }) => name)
+
+/** Each with its bytes, composed by another program from the fields that the definition names. */
+const GOLDEN: readonly [family: Family, hex: string][] = [
+  [
+    makeFamily({ name: 'hits', type: 'counter', help: 'H.' }, [
+      { labels: 'host="a"', values: [1.5], created: 1700000000.25 },
+    ]),
+    `37 0a0a 686974735f746f74616c 1202 482e 1800
+      2223 0a09 0a04 686f7374 1201 61
+        1a16 09 000000000000f83f 1a0b 08 80e2cfaa06 10 80e59a77`,
+  ],
+  [
+    makeFamily({ name: 'mem_bytes', type: 'gauge', unit: 'bytes' }, [{ values: [-1] }]),
+    `21 0a09 6d656d5f6279746573 1801
+      220b 1209 09 000000000000f0bf
+      2a05 6279746573`,
+  ],
+  [
+    makeFamily({ name: 's', type: 'summary', bounds: [0.5] }, [
+      { values: [NaN, 2, 300], created: 1 },
+    ]),
+    `2d 0a01 73 1802
+      2226 2224 08 ac02 11 0000000000000040
+        1a12 09 000000000000e03f 11 000000000000f87f
+        2202 0801`,
+  ],
+  [
+    makeFamily({ name: 'u', type: 'unknown' }, [{ values: [Infinity] }]),
+    '12 0a01 75 1803 220b 2a09 09 000000000000f07f',
+  ],
+  [
+    makeFamily({ name: 'h', type: 'histogram', bounds: [1, Infinity] }, [
+      { values: [0, 2, 3, 2], created: 1 },
+    ]),
+    `32 0a01 68 1804
+      222b 3a29 08 02 11 0000000000000840
+        1a0b 08 00 11 000000000000f03f
+        1a0b 08 02 11 000000000000f07f
+        7a02 0801`,
+  ],
+  [
+    makeFamily({ name: 'b', type: 'info' }, [{ labels: 'v=""', values: [1] }]),
+    `1e 0a06 625f696e666f 1801
+      2212 0a05 0a01 76 1200 1209 09 000000000000f03f`,
+  ],
+]
+
+for (const [family, hex] of GOLDEN) {
+  test(`a small ${family.type} has these bytes`, () => {
+    assert.equal(Buffer.from(renderProtobuf([family])).toString('hex'), hex.replace(/\s/g, ''))
+  })
+}
+
+test('a family with a timestamp has it on each metric', () => {
+  const families = GOLDEN.map(([family]) => family)
+  const stamped = families.map((family) => ({ ...family, timestampMs: 1700000000123 }))
+  const expected = decode(...families).map((family) => ({
+    ...family,
+    metrics: family.metrics.map((metric) => ({ ...metric, timestampMs: 1700000000123 })),
+  }))
+  assert.deepEqual(decode(...stamped), expected)
+})
+
+test('families follow each other, sorted by their names', () => {
+  const decoded = decode(...GOLDEN.map(([family]) => family))
+  assert.deepEqual(names(decoded), ['b_info', 'h', 'hits_total', 'mem_bytes', 's', 'u'])
+})
+
+test('nothing is no bytes', () => {
+  assert.equal(renderProtobuf([]).length, 0)
+})
+
+test('a family without rows is not there', () => {
+  const empty = makeFamily({ name: 'empty', type: 'gauge', help: 'Nothing.' }, [])
+  assert.deepEqual(
+    names(decode(empty, makeFamily({ name: 'x', type: 'gauge' }, [{ values: [1] }]))),
+    ['x'],
+  )
+})
+
+const TYPES: readonly [MetricType, shown: string, name: string][] = [
+  ['counter', 'counter', 'x_total'],
+  ['gauge', 'gauge', 'x'],
+  ['histogram', 'histogram', 'x'],
+  ['summary', 'summary', 'x'],
+  ['info', 'gauge', 'x_info'],
+  ['unknown', 'untyped', 'x'],
+]
+
+for (const [type, shown, name] of TYPES) {
+  test(`${type} is a ${shown} named ${name}`, () => {
+    const bounds = type === 'histogram' ? [Infinity] : []
+    const values = Array.from({ length: width({ type, bounds }) }, () => 1)
+    const [decoded] = decode(makeFamily({ name: 'x', type, bounds, help: 'H\n"\\' }, [{ values }]))
+    assert.equal(decoded?.type, shown)
+    assert.equal(decoded.name, name)
+    assert.equal(decoded.help, 'H\n"\\')
+  })
+}
+
+test('the help is as it is, and not there when there is none', () => {
+  const helpOf = (help: string) =>
+    decode(makeFamily({ name: 'x', type: 'gauge', help }, [{ values: [1] }]))[0]?.help
+  assert.equal(helpOf(''), undefined)
+  assert.equal(helpOf('é\n\\ "😀"'), 'é\n\\ "😀"')
+  assert.equal(helpOf('\ud800'), '\ufffd')
+  assert.equal(helpOf('é'.repeat(20_000)), 'é'.repeat(20_000))
+})
+
+test('the unit is there where the name ends in it, before _total', () => {
+  const unitOf = (name: string, unit: string, type: MetricType = 'gauge') =>
+    decode(makeFamily({ name, type, unit }, [{ values: [1] }]))[0]?.unit
+  assert.equal(unitOf('x_seconds', 'seconds'), 'seconds')
+  assert.equal(unitOf('x_seconds', 'seconds', 'counter'), 'seconds')
+  assert.equal(unitOf('xseconds', 'seconds'), undefined)
+  assert.equal(unitOf('x', 'seconds'), undefined)
+  assert.equal(unitOf('x_', ''), undefined)
+  assert.equal(unitOf('x_seconds', 'seconds', 'info'), undefined)
+})
+
+const LABELS: readonly [text: string, labels: ProtoMetric['labels']][] = [
+  ['', []],
+  ['a=""', [['a', '']]],
+  [
+    'a="",b="",c="1"',
+    [
+      ['a', ''],
+      ['b', ''],
+      ['c', '1'],
+    ],
+  ],
+  ['a="\\\\"', [['a', '\\']]],
+  ['a="\\""', [['a', '"']]],
+  ['a="\\n"', [['a', '\n']]],
+  ['a="\\\\n"', [['a', '\\n']]],
+  [
+    'a="\\",b=\\"",c="="',
+    [
+      ['a', '",b="'],
+      ['c', '='],
+    ],
+  ],
+  ['a="😀 é \u0000"', [['a', '😀 é \u0000']]],
+  [`a="${'é'.repeat(64)}"`, [['a', 'é'.repeat(64)]]],
+  [
+    `a="${'x'.repeat(20_000)}",b="1"`,
+    [
+      ['a', 'x'.repeat(20_000)],
+      ['b', '1'],
+    ],
+  ],
+]
+
+for (const [labels, expected] of LABELS) {
+  test(`labels {${labels.slice(0, 30)}} are read back`, () => {
+    const metric = onlyMetric(makeFamily({ name: 'x', type: 'gauge' }, [{ labels, values: [7] }]))
+    assert.deepEqual(metric, { labels: expected, value: 7 })
+  })
+}
+
+for (const value of [0, -0, NaN, Infinity, -Infinity, 5e-324, 2 ** 53 + 2, 1e308]) {
+  test(`the value ${Object.is(value, -0) ? '-0' : value} is read back`, () => {
+    for (const type of ['counter', 'gauge', 'unknown', 'info'] as const) {
+      assert.equal(onlyMetric(makeFamily({ name: 'x', type }, [{ values: [value] }])).value, value)
+    }
+  })
+}
+
+const CREATED: readonly [seconds: number, created: ProtoMetric['created']][] = [
+  [1700000000, { seconds: 1700000000n, nanos: 0 }],
+  [1700000000.123, { seconds: 1700000000n, nanos: 123_000_000 }],
+  [1700000000.999999, { seconds: 1700000000n, nanos: 999_999_000 }],
+  [0.9999999, { seconds: 1n, nanos: 0 }],
+  [0, { seconds: 0n, nanos: 0 }],
+  [253402300799, { seconds: 253402300799n, nanos: 0 }],
+  [253402300800, undefined],
+  [-1, undefined],
+  [NaN, undefined],
+  [Infinity, undefined],
+]
+
+for (const [seconds, created] of CREATED) {
+  test(`created at ${seconds} ${created ? 'is a start timestamp' : 'is left out'}`, () => {
+    const rows: Row[] = [{ values: [1, 2, 1], created: seconds }]
+    for (const type of ['counter', 'summary', 'histogram'] as const) {
+      const bounds = type === 'counter' ? [] : type === 'summary' ? [0.5] : [Infinity]
+      const meta = { name: 'x', type, bounds }
+      const made = makeFamily(
+        meta,
+        rows.map((row) => ({ ...row, values: row.values.slice(0, width(meta)) })),
+      )
+      assert.deepEqual(onlyMetric(made).created, created)
+    }
+  })
+}
+
+test('a gauge has no start timestamp, as there is no field for it', () => {
+  const gauge = makeFamily({ name: 'x', type: 'gauge' }, [{ values: [1], created: 1 }])
+  assert.deepEqual(onlyMetric(gauge), { labels: [], value: 1 })
+})
+
+test('counts of more than 32 bits are read back', () => {
+  const count = 2 ** 53 + 2
+  const made = makeFamily({ name: 'x', type: 'histogram', bounds: [1, Infinity] }, [
+    { values: [2 ** 40 + 1, count, 0.5, count] },
+  ])
+  assert.deepEqual(onlyMetric(made), {
+    labels: [],
+    count,
+    sum: 0.5,
+    steps: [
+      [1, 2 ** 40 + 1],
+      [Infinity, count],
+    ],
+  })
+})
+
+test("a histogram's count may be a fraction", () => {
+  const made = makeFamily({ name: 'x', type: 'histogram', bounds: [1, Infinity] }, [
+    { values: [0.5, 1, 3, 1.5] },
+  ])
+  assert.deepEqual(onlyMetric(made), {
+    labels: [],
+    count: 1.5,
+    sum: 3,
+    steps: [
+      [1, 0.5],
+      [Infinity, 1],
+    ],
+  })
+})
+
+test('a row whose count is none is left out, and the others stay', () => {
+  const histogram = makeFamily({ name: 'h', type: 'histogram', bounds: [1, Infinity] }, [
+    { labels: 'a="bucket"', values: [NaN, 1, 1, 1] },
+    { labels: 'a="count"', values: [1, 1, 1, -1] },
+    { labels: 'a="good"', values: [1, 1, NaN, 1] },
+  ])
+  const summary = makeFamily({ name: 's', type: 'summary' }, [
+    { labels: 'a="fraction"', values: [1, 0.5] },
+    { labels: 'a="large"', values: [1, 2 ** 64] },
+    { labels: 'a="good"', values: [NaN, 0] },
+  ])
+  const nothing = makeFamily({ name: 'none', type: 'summary' }, [{ values: [1, NaN] }])
+  const decoded = decode(histogram, summary, nothing)
+  assert.deepEqual(names(decoded), ['h', 's'])
+  for (const { metrics } of decoded) {
+    assert.deepEqual(
+      metrics.map(({ labels }) => labels),
+      [[['a', 'good']]],
+    )
+  }
+})
+
+test('what the text format leaves out is left out', () => {
+  const one: readonly Row[] = [{ values: [1] }]
+  const clashing = [
+    makeFamily({ name: 'x', type: 'counter' }, one),
+    makeFamily({ name: 'x_total', type: 'gauge' }, one),
+    // Clashes in OpenMetrics only.
+    makeFamily({ name: 'y', type: 'counter' }, one),
+    makeFamily({ name: 'y', type: 'gauge' }, one),
+    makeFamily({ name: 'q', type: 'summary' }, [
+      { labels: 'quantile="1"', values: [1, 1] },
+      { labels: 'other="1"', values: [1, 1] },
+    ]),
+  ]
+  const decoded = decode(...clashing)
+  assert.deepEqual(
+    decoded.map(({ name, type, metrics }) => [name, type, metrics.length]),
+    [
+      ['q', 'summary', 1],
+      ['x_total', 'counter', 1],
+      ['y', 'gauge', 1],
+      ['y_total', 'counter', 1],
+    ],
+  )
+  assert.deepEqual(names(decode(clashing[0]!, clashing[0]!)), ['x_total'])
+})
+
+test('families are chosen by their names in either text format', () => {
+  const families = ['a', 'b', 'c'].map((name) =>
+    makeFamily({ name, type: 'counter' }, [{ values: [1] }]),
+  )
+  const chosen = (...asked: string[]) =>
+    names(decodeFamilies(renderProtobuf(families, { names: new Set(asked) })))
+  assert.deepEqual(chosen('a', 'c_total', 'b_created'), ['a_total', 'c_total'])
+  assert.deepEqual(chosen(), ['a_total', 'b_total', 'c_total'])
+})
+
+test('an unchanged family is rendered once', () => {
+  const made = makeFamily({ name: 'x', type: 'gauge' }, [{ values: [1] }])
+  const before = renderProtobuf([made])
+  made.values[0] = 2
+  assert.deepEqual(renderProtobuf([made]), before)
+  assert.equal(onlyMetric({ ...made, order: made.order.slice() }).value, 2)
+})
+
+test('rows of the store come in their order, as they were at the snapshot', () => {
+  const table = createTable({ name: 'x', type: 'counter', help: '', unit: '', bounds: [] })
+  const longest = 'host="z",what="' + 'long '.repeat(100) + '"'
+  for (const labels of [longest, 'host="b"', 'host="a"']) {
+    table.set(table.append(labels), 0, labels.length)
+  }
+  table.setCreated(1, 5)
+  const snapshot = table.snapshot()
+  table.append('host="c"')
+  table.set(1, 0, 99)
+  assert.deepEqual(decode(snapshot)[0]?.metrics, [
+    { labels: [['host', 'a']], value: 8 },
+    { labels: [['host', 'b']], value: 8, created: { seconds: 5n, nanos: 0 } },
+    {
+      labels: [
+        ['host', 'z'],
+        ['what', 'long '.repeat(100)],
+      ],
+      value: longest.length,
+    },
+  ])
+})
+
+const labelSets = fc.uniqueArray(
+  fc.tuple(
+    fc.stringMatching(/^[a-z]{1,3}$/).filter((name) => name !== 'le'),
+    fc.oneof(
+      fc.string({ unit: 'binary', maxLength: 200 }),
+      fc.string({ unit: fc.constantFrom('\\', '"', '\n', 'n', '=', ',', '😀') }),
+    ),
+  ),
+  { selector: ([name]) => name, maxLength: 5 },
+)
+const counts = fc.oneof(
+  fc.maxSafeNat().map((count) => count),
+  fc.constantFrom(127, 128, 2 ** 32, 2 ** 60),
+)
+
+test('whatever there is, a reader gets it back', () => {
+  const row = fc.record({
+    labels: labelSets,
+    values: fc.array(fc.double(), { minLength: 9, maxLength: 9 }),
+    counts: fc.array(counts, { minLength: 9, maxLength: 9 }),
+    micros: fc.option(fc.integer({ min: 0, max: 4e15 }), { nil: undefined }),
+  })
+  const bounds = fc.uniqueArray(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 7 })
+  const type = fc.constantFrom<MetricType>('counter', 'gauge', 'histogram', 'summary', 'unknown')
+  fc.assert(
+    fc.property(type, bounds, fc.array(row, { minLength: 1 }), (type, bounds, rows) => {
+      const hasSteps = type === 'histogram' || type === 'summary'
+      const meta = { name: 'x', type, bounds: hasSteps ? bounds : [] }
+      const hasCreated = hasSteps || type === 'counter'
+      const steps = (row: (typeof rows)[number]) =>
+        (type === 'histogram' ? row.counts : row.values).slice(0, bounds.length)
+      const made = makeFamily(
+        meta,
+        rows.map((row) => ({
+          labels: labelText(Object.fromEntries(row.labels)),
+          values: hasSteps ? [...steps(row), row.values[7]!, row.counts[8]!] : [row.values[0]!],
+          ...(row.micros !== undefined && { created: row.micros / 1e6 }),
+        })),
+      )
+      assert.deepEqual(
+        decode(made)[0]?.metrics,
+        rows.map((row) => ({
+          labels: row.labels,
+          ...(hasSteps
+            ? {
+                count: row.counts[8],
+                sum: row.values[7],
+                steps: bounds.map((bound, i) => [bound, steps(row)[i]]),
+              }
+            : { value: row.values[0] }),
+          ...(hasCreated &&
+            row.micros !== undefined && {
+              created: {
+                seconds: BigInt(Math.floor(row.micros / 1e6)),
+                nanos: (row.micros % 1e6) * 1000,
+              },
+            }),
+        })),
+      )
+    }),
+  )
+})
+
+for (const [type] of TYPES) {
+  test(`the room that is made for a ${type} is enough, and not much more`, () => {
+    const ROWS = 1000
+    const bounds = { histogram: [0.1, 1, 10, Infinity], summary: [0.5, 0.9] }[type as string] ?? []
+    const meta = { name: 'prosody_things', type, bounds }
+    const columns = width({ type, bounds })
+    const rows = Array.from({ length: ROWS }, (_, i): Row => {
+      const values = Array.from({ length: columns }, (_, j) => 1000 * i + j)
+      return { labels: `host="${i}.example.com",type="c2s"`, values }
+    })
+    const born = rows.map((row) => ({ ...row, created: 1_700_000_000.5 }))
+    const plain = ['', 'What it means. '.repeat(1000)].flatMap((help) => [
+      makeFamily({ ...meta, help }, rows),
+      makeFamily({ ...meta, help }, born),
+    ])
+    const stamped = plain.map((family) => ({ ...family, timestampMs: 1_700_000_000_123 }))
+    for (const family of [...plain, ...stamped]) {
+      const { length, buffer } = renderProtobuf([family])
+      const room = estimate(family, ROWS)
+      assert.ok(room >= length)
+      assert.equal(buffer.byteLength, room)
+      // Text may have three bytes a character.
+      assert.ok(room < length * 1.6 + family.help.length * 2 + 1000)
+    }
+  })
+}
+
+test('labels that take more room than was thought are whole', () => {
+  // `a="",` is seven bytes here.
+  const text = Array.from({ length: 200 }, () => 'a=""').join(',')
+  for (const rows of [1, 2, 50]) {
+    const family = makeFamily(
+      { name: 'x', type: 'gauge' },
+      Array.from({ length: rows }, (_, i) => ({ labels: `${text},row="${i}"`, values: [i] })),
+    )
+    const { length, buffer } = renderProtobuf([family])
+    assert.ok(rows < 50 || length > estimate(family, rows), 'else nothing is tried here')
+    assert.ok(buffer.byteLength < length * 2 + 10_000)
+    const [decoded] = decode(family)
+    assert.deepEqual(
+      decoded?.metrics.map(({ labels, value }) => [
+        labels.length,
+        labels[7]?.[0],
+        labels[200]?.[1],
+        value,
+      ]),
+      Array.from({ length: rows }, (_, i) => [201, 'a', `${i}`, i]),
+    )
+  }
+})
+
+const gauges = (rows: number) => many('gauge', rows, (row) => row + 1)
+
+test('work is done in steps: 32 KB that are written, 4096 values that are patched, 1 MB that is copied', () => {
+  for (const [rows, anew, patched, same] of [
+    // One for each family, and one at the end.
+    [1, 2, 2, 2],
+    [1000, 2, 2, 2],
+    [1400, 3, 2, 2],
+    [4095, 5, 2, 2],
+    [4096, 5, 3, 2],
+    [60_000, 52, 17, 3],
+    [120_000, 104, 34, 5],
+  ] as const) {
+    const family = gauges(rows)
+    assert.equal(runSteps(protobufSteps([family], {})).turns, anew, `${rows}`)
+    const next = changed(family, (value) => value * 10)
+    assert.equal(runSteps(protobufSteps([next], {})).turns, patched, `${rows} patched`)
+    assert.equal(runSteps(protobufSteps([next], {})).turns, same, `${rows} as they were`)
+  }
+  const families = manyFamilies(250)
+  // A hundred of them are looked at, and remembered, at a time.
+  for (const [count, turns] of [
+    [99, 100],
+    [100, 102],
+    [250, 255],
+  ] as const) {
+    assert.equal(runSteps(protobufSteps(families.slice(0, count), {})).turns, turns, `${count}`)
+  }
+})
+
+test('the whole is what is gone on from; of a choice only what is new, and kept apart', () => {
+  const family = gauges(3)
+  const known = () => recall(family, family.order, 'protobuf')
+  const chosen = renderProtobuf([family], { names: new Set(['x']) })
+  const first = known()
+  assert.ok(first)
+  assert.notEqual(first.bytes.buffer, chosen.buffer)
+  renderProtobuf([family], { names: new Set(['x']) })
+  assert.equal(known(), first)
+  const whole = renderProtobuf([family])
+  assert.equal(known()?.bytes.buffer, whole.buffer)
+  const unchanged = renderProtobuf([{ ...family }])
+  assert.equal(unchanged.buffer.byteLength, unchanged.length, 'its room is known')
+})
+
+test('a histogram whose values are the same is copied, and one that changed is not', () => {
+  const rows: Row[] = Array.from({ length: 3000 }, (_, i) => ({
+    labels: `row="${i}"`,
+    values: [i, i, i, i],
+  }))
+  const family = makeFamily({ name: 'x', type: 'histogram', bounds: [1, Infinity] }, rows)
+  const { turns } = runSteps(protobufSteps([family], {}))
+  assert.ok(turns > 5)
+  assert.ok(runSteps(protobufSteps([{ ...family }], {})).turns < turns)
+  const next = changed(family, (value) => value * 1000)
+  assert.deepEqual(decode(next)[0]?.metrics[7]?.steps, [
+    [1, 7000],
+    [Infinity, 7000],
+  ])
+})

@@ -1,0 +1,364 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Family, MetricType } from '../../../src/metrics/family.js'
+import {
+  collisions,
+  exposableRows,
+  exposableSteps,
+  hasSum,
+  invalidRows,
+  rowsOfSmall,
+  textCollisions,
+} from '../../../src/exposition/validity.js'
+import { makeFamily } from '../../support/families.js'
+import { runSteps } from '../../support/steps.js'
+
+const BOUNDS = [1, 2, Infinity]
+
+/** One row: buckets (or quantile values), sum, count. */
+const ROWS: readonly [
+  what: string,
+  type: MetricType,
+  values: readonly number[],
+  isValid: boolean,
+  bounds?: readonly number[],
+][] = [
+  ['a counter of 0', 'counter', [0], true],
+  ['a counter of -0', 'counter', [-0], true],
+  ['an infinite counter', 'counter', [Infinity], true],
+  ['a negative counter', 'counter', [-1], false],
+  ['a NaN counter', 'counter', [NaN], false],
+  ['a negative gauge', 'gauge', [-1], true],
+  ['a NaN gauge', 'gauge', [NaN], true],
+  ['a NaN unknown', 'unknown', [NaN], true],
+  ['an info of 1', 'info', [1], true],
+  ['an info of 0', 'info', [0], false],
+  ['an info of NaN', 'info', [NaN], false],
+  ['an empty histogram', 'histogram', [0, 0, 0, 0, 0], true],
+  ['a histogram', 'histogram', [1, 2, 3, 4.5, 3], true],
+  ['a histogram whose sum is infinite', 'histogram', [1, 2, 3, Infinity, 3], true],
+  ['a histogram whose count is not its +Inf bucket', 'histogram', [1, 2, 3, 4.5, 4], false],
+  ['a histogram with buckets that fall', 'histogram', [2, 1, 3, 4.5, 3], false],
+  ['a histogram with half an observation', 'histogram', [0.5, 2, 3, 4.5, 3], false],
+  ['a histogram with a NaN bucket', 'histogram', [1, NaN, 3, 4.5, 3], false],
+  ['a histogram with infinite buckets', 'histogram', [1, 2, Infinity, 4.5, Infinity], false],
+  ['a histogram with a negative bucket', 'histogram', [-1, 2, 3, 4.5, 3], false],
+  ['a histogram with a negative sum', 'histogram', [1, 2, 3, -4.5, 3], false],
+  ['a histogram with a NaN sum', 'histogram', [1, 2, 3, NaN, 3], false],
+  ['a histogram with a NaN count', 'histogram', [1, 2, 3, 4.5, NaN], false],
+  ['a histogram of negative numbers', 'histogram', [1, 2, 3, -4.5, 3], true, [-1, 0, Infinity]],
+  ['a histogram without +Inf', 'histogram', [1, 2, 3, 4.5, 3], false, [1, 2, 3]],
+  ['a histogram without buckets', 'histogram', [4.5, 3], false, []],
+  ['a histogram with bounds out of order', 'histogram', [1, 2, 3, 4.5, 3], false, [2, 1, Infinity]],
+  ['a histogram with a bound twice', 'histogram', [1, 2, 3, 4.5, 3], false, [1, 1, Infinity]],
+  ['a histogram with a NaN bound', 'histogram', [1, 2, 3, 4.5, 3], false, [1, NaN, Infinity]],
+  ['a summary', 'summary', [1, 2, 4.5, 3], true, [0.5, 0.9]],
+  ['a summary without quantiles', 'summary', [4.5, 3], true, []],
+  ['a summary of nothing', 'summary', [NaN, NaN, 0, 0], true, [0, 1]],
+  ['a summary with a negative quantile value', 'summary', [-1, 2, 4.5, 3], false, [0.5, 0.9]],
+  ['a summary with a negative sum', 'summary', [1, 2, -4.5, 3], false, [0.5, 0.9]],
+  ['a summary with a NaN sum', 'summary', [1, 2, NaN, 3], false, [0.5, 0.9]],
+  ['a summary with half an observation', 'summary', [1, 2, 4.5, 2.5], false, [0.5, 0.9]],
+  ['a summary with a negative count', 'summary', [1, 2, 4.5, -3], false, [0.5, 0.9]],
+  ['a summary with a NaN count', 'summary', [1, 2, 4.5, NaN], false, [0.5, 0.9]],
+  ['a summary with a quantile over 1', 'summary', [1, 2, 4.5, 3], false, [0.5, 99]],
+  ['a summary with a negative quantile', 'summary', [1, 2, 4.5, 3], false, [-0.5, 0.9]],
+  ['a summary of zeros', 'summary', [0, 0, 0, 0], true, [0, 1]],
+  ['a histogram from 0 on', 'histogram', [0, 2, 3, -4.5, 3], false, [0, 1, Infinity]],
+  ['a summary with a NaN quantile', 'summary', [1, 2, 4.5, 3], false, [NaN, 0.9]],
+]
+
+for (const [what, type, values, isValid, bounds] of ROWS) {
+  test(`OpenMetrics ${isValid ? 'has' : 'forbids'} ${what}`, () => {
+    const family = makeFamily(
+      { name: 'x', type, bounds: bounds ?? (type === 'histogram' ? BOUNDS : []) },
+      [{ values }],
+    )
+    assert.equal(invalidRows(family), isValid ? 0 : 1)
+    assert.deepEqual([...exposableRows(family, 'text')], [0], 'text has it in any case')
+  })
+}
+
+test('a row is judged by its own values', () => {
+  const family = makeFamily({ name: 'x', type: 'histogram', bounds: [1, Infinity] }, [
+    { labels: 'a="1"', values: [1, 2, 3, 2] },
+    { labels: 'a="2"', values: [2, 1, 3, 1] },
+    { labels: 'a="3"', values: [0, 1, 3, 1] },
+  ])
+  assert.deepEqual([...exposableRows(family, 'openmetrics')], [0, 2])
+  assert.equal(invalidRows(family), 1)
+})
+
+test('each row of a summary is judged by its own quantiles', () => {
+  const family = makeFamily({ name: 'x', type: 'summary', bounds: [0.5, 0.9] }, [
+    { labels: 'a="1"', values: [1, 2, 3, 2] },
+    { labels: 'a="2"', values: [1, -2, 3, 1] },
+    { labels: 'a="3"', values: [-1, 2, 3, 1] },
+    { labels: 'a="4"', values: [1, 2, 3, 1] },
+  ])
+  assert.deepEqual([...exposableRows(family, 'openmetrics')], [0, 3])
+})
+
+test('a histogram has a sum unless it counts negative numbers; all else has one', () => {
+  assert.equal(hasSum({ type: 'histogram', bounds: [0, 1, Infinity] }), true)
+  assert.equal(hasSum({ type: 'histogram', bounds: [-0.1, 1, Infinity] }), false)
+  assert.equal(hasSum({ type: 'summary', bounds: [-1] }), true)
+})
+
+test('a row that is not exposed is not counted', () => {
+  const family = makeFamily({ name: 'x', type: 'counter' }, [{ values: [-1] }, { values: [1] }])
+  assert.equal(invalidRows({ ...family, order: Uint32Array.of(1) }), 0)
+})
+
+test('a row with a label of the same name as the one we add is in no format', () => {
+  const rows = ['le="x"', 'a="1",le="2"', 'file="3"', 'a="\\",le=\\""', 'a=",le="', 'le2="1"'].map(
+    (labels) => ({ labels, values: [1, 1, 1] }),
+  )
+  const family = makeFamily({ name: 'x', type: 'histogram', bounds: [Infinity] }, rows)
+  assert.deepEqual([...exposableRows(family, 'text')], [2, 3, 4, 5])
+  assert.deepEqual([...exposableRows(family, 'openmetrics')], [2, 3, 4, 5])
+  const summary = makeFamily({ name: 'x', type: 'summary' }, [
+    { labels: 'quantile="1"', values: [1, 1] },
+    { labels: 'le="1"', values: [1, 1] },
+  ])
+  assert.deepEqual([...exposableRows(summary, 'text')], [1])
+  const gauge = makeFamily({ name: 'x', type: 'gauge' }, [{ labels: 'le="1"', values: [1] }])
+  assert.deepEqual([...exposableRows(gauge, 'text')], [0])
+})
+
+function one(type: MetricType, name: string): Family {
+  const values = { histogram: [0, 0, 0], summary: [0, 0] } as Partial<Record<MetricType, number[]>>
+  return makeFamily({ name, type, bounds: type === 'histogram' ? [Infinity] : [] }, [
+    { values: values[type] ?? [1] },
+  ])
+}
+
+function names(families: ReadonlySet<Family>): string[] {
+  return Array.from(families, ({ type, name }) => `${type} ${name}`).sort()
+}
+
+/** Families, those left out of OpenMetrics, those left out of text. */
+const COLLISIONS: readonly [
+  families: readonly (readonly [MetricType, string])[],
+  openMetrics: readonly string[],
+  text: readonly string[],
+][] = [
+  [
+    [
+      ['gauge', 'x'],
+      ['gauge', 'y'],
+    ],
+    [],
+    [],
+  ],
+  [
+    [
+      ['gauge', 'x_total'],
+      ['counter', 'x'],
+    ],
+    ['gauge x_total'],
+    ['gauge x_total'],
+  ],
+  [
+    [
+      ['gauge', 'x'],
+      ['counter', 'x'],
+    ],
+    ['gauge x'],
+    [],
+  ],
+  [
+    [
+      ['gauge', 'x_created'],
+      ['counter', 'x'],
+    ],
+    ['gauge x_created'],
+    [],
+  ],
+  [
+    [
+      ['gauge', 'x_count'],
+      ['summary', 'x'],
+    ],
+    ['gauge x_count'],
+    ['gauge x_count'],
+  ],
+  [
+    [
+      ['gauge', 'x_sum'],
+      ['histogram', 'x'],
+    ],
+    ['gauge x_sum'],
+    ['gauge x_sum'],
+  ],
+  [
+    [
+      ['gauge', 'x_bucket'],
+      ['histogram', 'x'],
+    ],
+    ['gauge x_bucket'],
+    ['gauge x_bucket'],
+  ],
+  [
+    [
+      ['gauge', 'x_bucket'],
+      ['summary', 'x'],
+    ],
+    [],
+    [],
+  ],
+  [
+    [
+      ['gauge', 'x_info'],
+      ['info', 'x'],
+    ],
+    ['gauge x_info'],
+    ['gauge x_info'],
+  ],
+  [
+    [
+      ['counter', 'x_total'],
+      ['counter', 'x'],
+    ],
+    ['counter x_total'],
+    [],
+  ],
+  [
+    [
+      ['histogram', 'x'],
+      ['summary', 'x'],
+    ],
+    ['summary x'],
+    ['summary x'],
+  ],
+  [
+    [
+      ['unknown', 'x'],
+      ['info', 'x'],
+    ],
+    ['unknown x'],
+    [],
+  ],
+  [
+    [
+      ['gauge', 'x'],
+      ['counter', 'x'],
+      ['gauge', 'x_total'],
+    ],
+    ['gauge x', 'gauge x_total'],
+    ['gauge x_total'],
+  ],
+]
+
+for (const [families, openMetrics, text] of COLLISIONS) {
+  const title = families.map((family) => family.join(' ')).join(', ')
+  const result = openMetrics.length === 0 ? 'do not collide' : `leave out ${openMetrics.join(', ')}`
+  test(`${title}: ${result}`, () => {
+    const given = families.map(([type, name]) => one(type, name))
+    for (const inSomeOrder of [given, given.toReversed()]) {
+      assert.deepEqual(names(collisions(inSomeOrder)), openMetrics)
+      assert.deepEqual(names(textCollisions(inSomeOrder)), text)
+    }
+  })
+}
+
+test('of two families of one name and type the first given stays', () => {
+  const [first, second] = [one('gauge', 'x'), one('gauge', 'x')]
+  assert.deepEqual(collisions([first, second]), new Set([second]))
+  assert.deepEqual(textCollisions([first, second]), new Set([second]))
+})
+
+test('a family does not collide with itself, nor with one without rows', () => {
+  const family = one('gauge', 'x')
+  const empty = makeFamily({ name: 'x', type: 'counter' }, [])
+  assert.deepEqual(collisions([family, family, empty]), new Set())
+})
+
+test('a large family is looked through to its end, also where a piece of it ends', () => {
+  const rows = Array.from({ length: 10_000 }, (_, row) => ({
+    labels: `a="${row}"`,
+    values: [row % 4096 === 4095 || row === 9999 ? -1 : 1],
+  }))
+  const counter = makeFamily({ name: 'x', type: 'counter' }, rows)
+  assert.equal(invalidRows(counter), 3)
+  const shown = rows.flatMap(({ values }, row) => (values[0] === 1 ? [row] : []))
+  assert.deepEqual([...exposableRows(counter, 'openmetrics')], shown)
+
+  // The label's name and the quotation mark stand on both sides of the first megabyte's end.
+  const value = 'v'.repeat(2 ** 20 - 'a=""'.length - 'le='.length)
+  const histogram = makeFamily({ name: 'y', type: 'histogram', bounds: [Infinity] }, [
+    { labels: `a="${value}"`, values: [1, 1, 1] },
+    { labels: 'le="1"', values: [1, 1, 1] },
+  ])
+  assert.deepEqual([...exposableRows(histogram, 'text')], [0])
+})
+
+function large(type: MetricType, rows: number, wrong: readonly number[] = []): Family {
+  const bounds = type === 'histogram' ? [Infinity] : []
+  const right = { histogram: [1, 1, 1], info: [1] } as Partial<Record<MetricType, number[]>>
+  return makeFamily(
+    { name: 'x', type, bounds },
+    Array.from({ length: rows }, (_, row) => ({
+      labels: `a="${row}"`,
+      values: (right[type] ?? [0]).map((value) => (wrong.includes(row) ? -1 : value)),
+    })),
+  )
+}
+
+test('a small family that any format carries is known by one look, and any other is not', () => {
+  for (const type of ['counter', 'gauge', 'unknown'] as const) {
+    const family = large(type, 4096)
+    assert.equal(rowsOfSmall(family), family.order)
+    assert.equal(rowsOfSmall(large(type, 4097)), undefined)
+    const wrong = large(type, 3, [2])
+    assert.equal(rowsOfSmall(wrong), type === 'counter' ? undefined : wrong.order)
+  }
+  for (const type of ['histogram', 'summary', 'info'] as const) {
+    assert.equal(rowsOfSmall(large(type, 1)), undefined)
+  }
+})
+
+test('of a family that any format carries it is the family’s own order, found in steps of 4096', () => {
+  for (const [type, rows, turns] of [
+    ['gauge', 20_000, 0],
+    ['unknown', 20_000, 0],
+    ['counter', 4096, 0],
+    ['counter', 4097, 1],
+    ['counter', 8192, 1],
+    ['counter', 8193, 2],
+  ] as const) {
+    const family = large(type, rows)
+    for (const format of ['text', 'openmetrics'] as const) {
+      const found = runSteps(exposableSteps(family, format))
+      assert.equal(found.result, family.order)
+      // The second time it is known.
+      assert.equal(found.turns, format === 'text' ? turns : 0, `${type} ${rows}`)
+    }
+  }
+})
+
+test('rows are looked at one by one in steps of 4096 too, and what it came to is remembered', () => {
+  const family = large('info', 12_288, [0, 4095, 12_287])
+  const text = runSteps(exposableSteps(family, 'openmetrics'))
+  assert.equal(text.turns, 6)
+  assert.equal(text.result.length, 12_285)
+  assert.equal(text.result[0], 1)
+  assert.equal(text.result.includes(4095), false)
+  assert.equal(runSteps(exposableSteps(family, 'openmetrics')).result, text.result)
+  const all = runSteps(exposableSteps(family, 'text'))
+  assert.deepEqual([all.turns, all.result], [0, family.order])
+  // One that has a wrong value at its very end only.
+  const last = runSteps(exposableSteps(large('counter', 8192, [8191]), 'openmetrics'))
+  assert.equal(last.result.length, 8191)
+  assert.equal(last.turns, 1 + 2 + 2)
+})
+
+test('label text is searched by the megabyte', () => {
+  const long = (megabytes: number) =>
+    makeFamily({ name: 'x', type: 'histogram', bounds: [Infinity] }, [
+      { labels: `a="${'v'.repeat(megabytes * 2 ** 20 - 'a=""'.length)}"`, values: [1, 1, 1] },
+    ])
+  assert.equal(runSteps(exposableSteps(long(1), 'text')).turns, 0)
+  assert.equal(runSteps(exposableSteps(long(2), 'text')).turns, 1)
+  assert.equal(runSteps(exposableSteps(long(3), 'text')).turns, 2)
+})

@@ -1,0 +1,151 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { createServer } from 'node:http'
+import { afterEach, describe, test } from 'node:test'
+import { until } from '../../support/setup/process.js'
+import { createBodies } from '../../../src/http/bodies.js'
+import { keepConnections } from '../../../src/http/connections.js'
+import { gatedServer, type Respond } from '../../../src/http/gated-server.js'
+import { createFakeLog } from '../../support/fake-app.js'
+import { STOPPED, stopReading, type StoppedClient } from '../../support/stopped-clients.js'
+import { ask, TRANSPORTS } from '../../support/transports.js'
+
+const MB = 1024 * 1024
+const COUNT = 20
+// More than the kernel's buffers hold.
+const LENGTH = 10 * MB
+const CLIENT_BYTES = 160 * 1024
+const [PLAIN, TLS, HTTP2] = TRANSPORTS
+const TRANSPORT_OF = {
+  HTTP: PLAIN!,
+  HTTPS: TLS!,
+  'HTTP/2, closed window': HTTP2!,
+  'HTTP/2, open window': HTTP2!,
+} as const
+
+const connections = (server: Server) =>
+  new Promise<number>((resolve) => {
+    server.getConnections((_, count) => {
+      resolve(count)
+    })
+  })
+
+for (const how of STOPPED) {
+  // The limit is for what would hang: no test waits for it.
+  describe(`clients that stop reading over ${how}`, { timeout: 300_000 }, () => {
+    const transport = TRANSPORT_OF[how]
+    const ends: (() => void)[] = []
+    afterEach(() => {
+      for (const end of ends.splice(0).reverse()) end()
+    })
+
+    async function start(bodyOf: () => Uint8Array, bytes: number) {
+      const bodies = createBodies({ bytes, longest: 0, stoppedMs: 100, everyMs: 20 })
+      const respond: Respond = (_, outgoing) => {
+        const body = bodyOf()
+        outgoing.writeHead(200, { 'Content-Length': String(body.length) })
+        outgoing.end(body)
+      }
+      const { gate } = transport
+      const server: Server = gate
+        ? gatedServer(gate, bodies.classes, respond, createFakeLog().log)
+        : createServer(bodies.classes, respond)
+      const close = keepConnections(server, 100, bodies)
+      server.listen(0, '127.0.0.1')
+      await once(server, 'listening')
+      ends.push(bodies.close, () => void close(0))
+      return { bodies, server, port: (server.address() as AddressInfo).port }
+    }
+
+    async function stop(port: number): Promise<StoppedClient[]> {
+      const clients = Array.from({ length: COUNT }, () => stopReading(how, port, '/'))
+      const stopped = await Promise.all(clients)
+      ends.push(() => {
+        for (const each of stopped) each.destroy()
+      })
+      return stopped
+    }
+
+    test('share one body, and are left alone below the limit', async () => {
+      const body = new Uint8Array(LENGTH).fill(97)
+      const { bodies, port } = await start(() => body, 14 * MB)
+      const clients = await stop(port)
+      const all = LENGTH + COUNT * CLIENT_BYTES
+      await until(() => bodies.bytes() === all, { what: 'all have begun' })
+      const { bytes } = await ask(transport, `${transport.scheme}://127.0.0.1:${port}/`)
+      assert.equal(bytes.length, LENGTH)
+      // The client that read is done; the others still hold theirs.
+      await until(() => bodies.bytes() === all, { what: 'nobody was cut off' })
+      for (const each of clients) each.destroy()
+      await until(() => bodies.bytes() === 0, { what: 'those who have gone hold nothing' })
+    })
+
+    test('are cut off beyond it, and others are served', async () => {
+      let asked = 0
+      const next = () => new Uint8Array(LENGTH).fill(asked++)
+      const { bodies, server, port } = await start(next, 65 * MB)
+      await stop(port)
+      await until(() => asked === COUNT && bodies.bytes() <= 65 * MB, { what: 'they are cut off' })
+      assert.ok(bodies.bytes() > 50 * MB, 'no more than necessary')
+      const left = Math.floor(bodies.bytes() / LENGTH)
+      await until(async () => (await connections(server)) === left, {
+        what: 'their connections end',
+      })
+      const { bytes } = await ask(transport, `${transport.scheme}://127.0.0.1:${port}/`)
+      assert.deepEqual([bytes.length, bytes[0], bytes.at(-1)], [LENGTH, COUNT, COUNT])
+    })
+  })
+}
+
+describe('a client that takes a byte now and then', { timeout: 300_000 }, () => {
+  test('is cut off like one that takes nothing', async (t) => {
+    const bodies = createBodies({ bytes: MB, longest: 0, stoppedMs: 100, everyMs: 20 })
+    const server = createServer(bodies.classes, (_, outgoing) => outgoing.end(Buffer.alloc(LENGTH)))
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const socket = await PLAIN!.dial!((server.address() as AddressInfo).port)
+    const sip = setInterval(() => {
+      socket.read(1)
+    }, 5)
+    t.after(() => {
+      clearInterval(sip)
+      socket.destroy()
+      bodies.close()
+      server.close()
+    })
+    socket.on('readable', () => undefined).on('error', () => undefined)
+    socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+    await until(() => bodies.bytes() > 0, { what: 'the response begins' })
+    await until(() => bodies.bytes() === 0, { what: 'it is cut off' })
+  })
+})
+
+describe('a body in chunks', { timeout: 300_000 }, () => {
+  test('of each of two requests at once keeps its order', async (t) => {
+    const bodies = createBodies()
+    const server = createServer(bodies.classes, ({ url }, outgoing) => {
+      const body = Buffer.alloc(MB, url === '/a' ? 'a' : 'b')
+      outgoing.writeHead(200, { 'Content-Length': String(body.length) })
+      outgoing.end(body)
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const socket = await PLAIN!.dial!((server.address() as AddressInfo).port)
+    t.after(() => {
+      socket.destroy()
+      bodies.close()
+      server.close()
+    })
+    const request = (path: string) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`
+    socket.write(request('/a') + request('/b'))
+    let text = ''
+    for await (const chunk of socket) {
+      text += String(chunk)
+      if (text.split('HTTP/1.1 200').length === 3 && text.endsWith('b'.repeat(MB))) break
+    }
+    assert.ok(text.indexOf('a'.repeat(MB)) > 0)
+    assert.ok(text.indexOf('a'.repeat(MB)) < text.indexOf('b'.repeat(MB)))
+  })
+})

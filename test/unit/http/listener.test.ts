@@ -1,0 +1,454 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { createServer, get, type IncomingMessage, type RequestOptions } from 'node:http'
+import { connect as connectHttp2, type Settings } from 'node:http2'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import process from 'node:process'
+import { text as readText } from 'node:stream/consumers'
+import { afterEach, beforeEach, describe, test } from 'node:test'
+import { Hono } from 'hono'
+import { until } from '../../support/setup/process.js'
+import type { ListenAddress } from '../../../src/config/listen-address.js'
+import { listen, type Listener, type ListenerOptions } from '../../../src/http/listener.js'
+import { bindPrivately, setAccess } from '../../../src/http/unix-socket.js'
+import { createFakeApp, createFakeLog } from '../../support/fake-app.js'
+import { ask as askOver, TRANSPORTS, type Asked } from '../../support/transports.js'
+
+const loopback: ListenAddress = { host: '127.0.0.1', port: 0, optional: false }
+let listeners: Listener[] = []
+let directory: string
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'prosody-exporter-http-'))
+})
+afterEach(async () => {
+  await Promise.all(listeners.map((each) => each.close(0)))
+  listeners = []
+  rmSync(directory, { recursive: true })
+})
+
+type App = Parameters<typeof listen>[0]
+
+async function serve(app: App, addresses = [loopback], options: ListenerOptions = {}) {
+  const { log, lines } = createFakeLog()
+  const listener = await listen(app, addresses, log, options)
+  listeners.push(listener)
+  const port = Number(/\d+$/.exec(listener.urls[0]!)?.[0])
+  return { ...listener, url: listener.urls[0]!, port, lines }
+}
+
+/** An app whose answer waits until it is let go. */
+function createGate() {
+  let open: (() => void) | undefined
+  let arrived: (() => void) | undefined
+  const arrival = new Promise<void>((resolve) => (arrived = resolve))
+  const gate = new Promise<void>((resolve) => (open = resolve))
+  const { app } = createFakeApp({
+    scrape: () => {
+      arrived?.()
+      return gate
+    },
+  })
+  return { app, arrival, open: () => open?.() }
+}
+
+for (const transport of TRANSPORTS) {
+  // The limit is for what would hang: no test waits for it.
+  describe(`the server over ${transport.name}`, { timeout: 300_000 }, () => {
+    const serveOver = (app: App, options: ListenerOptions = {}) =>
+      serve(app, [loopback], { ...options, gate: transport.gate })
+    const ask = (url: string, asked?: Asked) => askOver(transport, url, asked)
+
+    test('serves the app and logs where, with the real port', async () => {
+      const { url, lines, port } = await serveOver(createFakeApp().app)
+      assert.ok(port > 0)
+      assert.deepEqual(lines, [{ level: 'info', message: 'listening', fields: { address: url } }])
+      const { status, text, headers } = await ask(`${url}/metrics`)
+      assert.equal(status, 200)
+      assert.equal(text, 'all text\n')
+      assert.equal(headers['content-length'], '9')
+    })
+
+    test('lets a request under way finish when it closes, and no new one in', async () => {
+      const { app, arrival, open } = createGate()
+      const { url, close } = await serveOver(app)
+      const waiter = ask(`${url}/metrics`)
+      await arrival
+      const closed = close(60_000)
+      await assert.rejects(ask(`${url}/-/healthy`), /ECONNREFUSED/)
+      open()
+      assert.equal((await waiter).text, 'all text\n')
+      await closed
+    })
+
+    test('cuts off after the grace what does not finish, however often it is asked to close', async () => {
+      const { app, arrival } = createGate()
+      const { url, close } = await serveOver(app)
+      const waiter = assert.rejects(ask(`${url}/metrics`))
+      await arrival
+      await Promise.all([close(10), close(10)])
+      await waiter
+    })
+
+    test('serves bytes as they are, megabytes too', async () => {
+      const bytes = new Uint8Array(3_000_000).fill(97)
+      const app = new Hono().get(
+        '/',
+        () => new Response(bytes, { headers: { 'Content-Length': String(bytes.length) } }),
+      )
+      const { url } = await serveOver(app)
+      assert.equal((await ask(url)).bytes.length, bytes.length)
+    })
+  })
+}
+
+for (const transport of TRANSPORTS) {
+  const { name, gate, dial } = transport
+  if (!dial) continue
+  describe(`connections of ${name}`, { timeout: 300_000 }, () => {
+    const serveOver = (app: App, options: ListenerOptions = {}) =>
+      serve(app, [loopback], { ...options, gate })
+    const ask = (url: string) => askOver(transport, url)
+
+    // Sends bytes and resolves all that came back, once the server has closed the connection.
+    async function exchange(port: number, bytes: string): Promise<string> {
+      const socket = await dial!(port)
+      socket.write(bytes)
+      return readText(socket)
+    }
+
+    test('answers HEAD with Content-Length and no body', async () => {
+      const { port } = await serveOver(createFakeApp().app)
+      const request = 'HEAD /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'
+      const answer = await exchange(port, request)
+      assert.match(answer, /^HTTP\/1\.1 200 /)
+      assert.match(answer, /\r\nContent-Length: 9\r\n/i)
+      assert.match(answer, /\r\n\r\n$/)
+    })
+
+    test('answers HTTP/1.0 without Host, and 400 to HTTP/1.1 without', async () => {
+      const { port } = await serveOver(createFakeApp().app)
+      assert.match(await exchange(port, 'GET /metrics HTTP/1.0\r\n\r\n'), /^HTTP\/1\.1 200 /)
+      assert.match(await exchange(port, 'GET /metrics HTTP/1.1\r\n\r\n'), /^HTTP\/1\.1 400 /)
+      assert.match(await exchange(port, 'nonsense\r\n\r\n'), /^HTTP\/1\.1 400 /)
+    })
+
+    test('accepts every valid form of a target and of a host', async () => {
+      const { port } = await serveOver(createFakeApp({ servers: ['one'] }).app)
+      const get = (target: string, host: string) =>
+        exchange(port, `GET ${target} HTTP/1.1\r\n${host}\r\nConnection: close\r\n\r\n`)
+      for (const [target, host] of [
+        ['/metrics', 'Host: name:'],
+        ['/metrics', 'Host:'],
+        ['/metrics', 'HOST: NAME'],
+        ['/metrics', 'Host: :9347'],
+        ['/metrics', 'Host: [0:0::1]'],
+        ['/metrics', 'Host: a%20b'],
+        ['/metrics', 'Host: 256.1.1.1'],
+        ['/metrics', 'Host: name:99999'],
+        ['http://name/metrics', 'Host: other'],
+        ['HTTP://NAME:/metrics', 'Host: other'],
+        ['http://name/metrics?collect[]=ping', 'Host: '],
+        ['/metrics', 'Host: x\r\nAccept:'],
+        ['/metrics', 'Host: x\r\nAccept: ;;,q=;*/*;q=1.0000'],
+        ['/metrics', 'Host: x\r\nAccept: text/plain\r\nAccept: */*;q=0.1'],
+        ['/metrics', 'Host: x\r\nAccept-Encoding:\r\nAccept-Encoding: gzip;q=0'],
+        ['/metrics', 'Host: x\r\nUser-Agent: caf\u00e9'],
+        ['/metrics', 'Host: x\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk'],
+        ['/metrics', 'Host: x\r\nExpect: 100-continue'],
+      ] as const) {
+        assert.match(
+          await get(target, host),
+          /^HTTP\/1\.1 (?:100 Continue\r\n\r\nHTTP\/1\.1 )?200 /,
+          `${target} ${host}`,
+        )
+      }
+      const listed = await get('HTTP://Name:/sd', 'Host: other')
+      assert.match(listed, /"targets":\["name"\]/, 'the host of the target replaces the header')
+      for (const host of [
+        'Host: a b',
+        'Host: a/b',
+        'Host: user@a',
+        'Host: [::1',
+        'Host: a\u00e9',
+      ]) {
+        assert.match(await get('/metrics', host), /^HTTP\/1\.1 400 /, host)
+      }
+    })
+
+    test('tells of the server as a whole what OPTIONS allows', async () => {
+      const { port } = await serveOver(createFakeApp().app)
+      const request = 'OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'
+      const answer = await exchange(port, request)
+      assert.match(answer, /^HTTP\/1\.1 204 /)
+      assert.match(answer, /\r\nAllow: GET, HEAD, OPTIONS\r\n/)
+    })
+
+    test('refuses TRACE, CONNECT and a method with a body without harm', async () => {
+      const { port, url } = await serveOver(createFakeApp().app)
+      const close = 'Host: x\r\nConnection: close\r\n'
+      assert.match(
+        await exchange(port, `TRACE /metrics HTTP/1.1\r\n${close}\r\n`),
+        /^HTTP\/1\.1 405 /,
+      )
+      assert.equal(await exchange(port, `CONNECT x:1 HTTP/1.1\r\n${close}\r\n`), '')
+      const post = `POST /metrics HTTP/1.1\r\n${close}Content-Length: 4\r\n\r\nbody`
+      assert.match(await exchange(port, post), /^HTTP\/1\.1 405 /)
+      assert.equal((await ask(`${url}/-/healthy`)).status, 200)
+    })
+
+    test('lets the connection that has been idle longest make room for a new one', async () => {
+      const { app, arrival, open } = createGate()
+      const { port, url } = await serveOver(app, { maxConnections: 3 })
+      const closed: string[] = []
+      const dialAs = async (name: string, bytes = '') => {
+        const socket = (await dial(port)).on('close', () => closed.push(name))
+        socket.write(bytes)
+        return socket
+      }
+      const request = (path: string) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`
+      const busy = await dialAs('busy', request('/metrics'))
+      await arrival
+      const silent = await dialAs('silent')
+      const scraper = await dialAs('scraper', request('/-/healthy'))
+      await once(scraper, 'data')
+      // One more each time: the silent one goes, then the scraper between two scrapes.
+      for (const [name, socket] of [['silent', silent] as const, ['scraper', scraper] as const]) {
+        const gone = once(socket.resume(), 'close')
+        const next = await dialAs('next', request('/-/healthy'))
+        assert.match(String((await once(next, 'data'))[0]), /^HTTP\/1\.1 200 /)
+        await gone
+        assert.equal(closed.at(-1), name)
+      }
+      assert.equal((await ask(`${url}/-/healthy`)).status, 200)
+      open()
+      assert.match(String((await once(busy, 'data'))[0]), /^HTTP\/1\.1 200 /)
+      busy.destroy()
+    })
+
+    test('refuses connections while all that it may have are busy', async () => {
+      const { app, arrival, open } = createGate()
+      const { port, url } = await serveOver(app, { maxConnections: 1 })
+      const busy = await dial(port)
+      busy.write('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n')
+      await arrival
+      await assert.rejects(ask(`${url}/-/healthy`))
+      open()
+      assert.match(String((await once(busy, 'data'))[0]), /^HTTP\/1\.1 200 /)
+      assert.equal((await ask(`${url}/-/healthy`)).status, 200)
+    })
+
+    test('answers 431 to headers over 8 KiB', async () => {
+      const { port } = await serveOver(createFakeApp().app)
+      const request = `GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(9000)}\r\n\r\n`
+      assert.match(await exchange(port, request), /^HTTP\/1\.1 431 /)
+    })
+
+    test('keeps a connection open between scrapes', async () => {
+      const { port } = await serveOver(createFakeApp().app)
+      const socket = await dial(port)
+      for (let i = 0; i < 2; i++) {
+        socket.write('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n')
+        const [answer] = (await once(socket, 'data')) as [Buffer]
+        assert.match(String(answer), /^HTTP\/1\.1 200 /)
+        assert.match(String(answer), /\r\nKeep-Alive: timeout=75\r\n/i)
+      }
+      socket.destroy()
+    })
+
+    test('a client that leaves while it waits harms nobody', async () => {
+      const { app, arrival, open } = createGate()
+      const { port, url } = await serveOver(app)
+      const leaver = await dial(port)
+      leaver.write('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n')
+      await arrival
+      const waiter = ask(`${url}/metrics`)
+      leaver.destroy()
+      open()
+      assert.equal((await waiter).text, 'all text\n')
+    })
+
+    test('does not wait for connections that ask nothing when it closes', async () => {
+      const { app } = createFakeApp()
+      const { port, close } = await serveOver(app)
+      const silent = await dial(port)
+      const ended = once(silent.resume(), 'close')
+      const idle = await dial(port)
+      idle.write('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n')
+      await once(idle, 'data')
+      // The suite would run into its limit if the grace were waited for.
+      await close(2 ** 31 - 1)
+      await ended
+    })
+
+    const hasty = { headersTimeout: 50, requestTimeout: 50, connectionsCheckingInterval: 10 }
+
+    test('closes a connection whose headers never end, or never begin', async () => {
+      const { port, url } = await serveOver(createFakeApp().app, { timeouts: hasty })
+      assert.match(await exchange(port, 'GET / HTTP/1.1\r\nHost: x\r\nX: '), /^HTTP\/1\.1 408 /)
+      assert.match(await exchange(port, ''), /^HTTP\/1\.1 408 /)
+      const isServed = async () => (await ask(`${url}/-/healthy`)).status === 200
+      await until(isServed, { what: 'others are served' })
+    })
+
+    test('closes a connection whose body never ends', async () => {
+      const late = new Hono().post('/', async (c) => c.text(await c.req.text().catch(() => '')))
+      const { port } = await serveOver(late, {
+        timeouts: { ...hasty, headersTimeout: 40 },
+      })
+      const request = 'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc'
+      assert.match(await exchange(port, request), /^HTTP\/1\.1 408 /)
+    })
+  })
+}
+
+describe('the addresses of the server', { timeout: 300_000 }, () => {
+  async function ask(url: string, options: RequestOptions = {}) {
+    const [response] = (await once(get(url, options), 'response')) as [IncomingMessage]
+    return { status: response.statusCode, body: await readText(response) }
+  }
+
+  test('serves on several addresses', async () => {
+    const path = join(directory, 'x.sock')
+    const { urls } = await serve(createFakeApp().app, [loopback, loopback, { path }])
+    assert.equal(new Set(urls).size, 3)
+    assert.equal(urls[2], `unix:${path}`)
+    for (const url of urls.slice(0, 2)) assert.equal((await ask(`${url}/-/healthy`)).status, 200)
+    assert.equal((await ask('http://x/-/healthy', { socketPath: path })).status, 200)
+  })
+
+  test('removes its unix socket when it ends', async () => {
+    const path = join(directory, 'x.sock')
+    const { close } = await serve(createFakeApp().app, [{ path }])
+    assert.ok(existsSync(path))
+    await close(0)
+    assert.ok(!existsSync(path))
+  })
+
+  const modeOf = (path: string) => statSync(path).mode & 0o777
+
+  test('gives a Unix socket its mode and its group, and leaves the umask as it was', async () => {
+    const umask = (mask: number) => process.umask(mask)
+    const before = umask(0o022)
+    umask(before)
+    const group = { id: process.getgid!(), source: '--web.socket-group' }
+    const mode = { value: 0o666, source: '--web.socket-mode' }
+    for (const [name, socketAccess, expected] of [
+      ['both', { mode, group }, 0o666],
+      ['mode', { mode, group: undefined }, 0o666],
+      ['group', { mode: undefined, group }, 0o660],
+      ['none', { mode: undefined, group: undefined }, 0o777 & ~before],
+    ] as const) {
+      const path = join(directory, name)
+      await serve(createFakeApp().app, [{ path }], { socketAccess: { ...socketAccess, umask } })
+      assert.equal(modeOf(path).toString(8), expected.toString(8), name)
+      assert.equal(statSync(path).gid, group.id)
+      assert.equal((await ask('http://x/-/healthy', { socketPath: path })).status, 200)
+    }
+    assert.equal(umask(before), before)
+  })
+
+  test('lets nobody else connect to a Unix socket before it has its mode', () => {
+    const path = join(directory, 'x.sock')
+    const server = createServer()
+    const umask = (mask: number) => process.umask(mask)
+    const mode = { value: 0o666, source: '' }
+    bindPrivately({ mode, group: undefined, umask }, () => {
+      server.listen(path)
+    })
+    assert.equal(modeOf(path).toString(8), '600')
+    server.close()
+  })
+
+  test('says in one line which setting of a Unix socket is not permitted', () => {
+    const path = join(directory, 'none')
+    const group = { id: 33, source: '--web.socket-group' }
+    assert.throws(() => {
+      setAccess(path, { mode: undefined, group })
+    }, /^Error: --web\.socket-group: cannot give the socket group 33: ENOENT; run it as a member of that group/)
+  })
+
+  test('replaces a socket file that a dead process left', async () => {
+    const path = join(directory, 'x.sock')
+    const script = `require('node:net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`
+    await once(spawn(process.execPath, ['-e', script]), 'exit')
+    assert.ok(existsSync(path))
+    await serve(createFakeApp().app, [{ path }])
+    assert.equal((await ask('http://x/-/healthy', { socketPath: path })).status, 200)
+  })
+
+  test('leaves alone a socket that somebody serves, and a file that is no socket', async () => {
+    const path = join(directory, 'x.sock')
+    await serve(createFakeApp().app, [{ path }])
+    const file = join(directory, 'precious')
+    writeFileSync(file, 'data')
+    for (const taken of [path, file]) {
+      await assert.rejects(serve(createFakeApp().app, [{ path: taken }]), {
+        message: `cannot listen on unix:${taken}: the address is in use`,
+      })
+      assert.ok(existsSync(taken))
+    }
+    assert.equal((await ask('http://x/-/healthy', { socketPath: path })).status, 200)
+  })
+
+  test('says in one line which address is in use, and then listens on none', async () => {
+    const { port } = await serve(createFakeApp().app)
+    const path = join(directory, 'x.sock')
+    await assert.rejects(serve(createFakeApp().app, [{ path }, { ...loopback, port }]), {
+      message: `cannot listen on 127.0.0.1:${port}: the address is in use`,
+    })
+    assert.ok(!existsSync(path))
+  })
+
+  test('a port that another server holds is not disturbed', async () => {
+    const other = createServer((_, outgoing) => outgoing.end('other'))
+    other.listen(0, '127.0.0.1')
+    await once(other, 'listening')
+    const { port } = other.address() as { port: number }
+    await assert.rejects(serve(createFakeApp().app, [{ ...loopback, port }]))
+    assert.equal((await ask(`http://127.0.0.1:${port}`)).body, 'other')
+    other.close()
+  })
+
+  // 192.0.2.0/24 is for documentation (RFC 5737): no machine has it.
+  const foreign = { host: '192.0.2.1', port: 0 }
+
+  test('skips a default address that the machine lacks', async () => {
+    const addresses = [{ ...foreign, optional: true }, loopback]
+    const { urls, lines } = await serve(createFakeApp().app, addresses)
+    assert.equal(urls.length, 1)
+    assert.deepEqual(lines[0]?.fields, { address: '192.0.2.1:0' })
+  })
+
+  test('fails on a given address that the machine lacks, or when none is left', async () => {
+    await assert.rejects(serve(createFakeApp().app, [loopback, { ...foreign, optional: false }]), {
+      message: 'cannot listen on 192.0.2.1:0: this machine does not have that address',
+    })
+    await assert.rejects(serve(createFakeApp().app, [{ ...foreign, optional: true }]), {
+      message: 'this machine has none of the addresses to listen on',
+    })
+  })
+})
+
+test('a client that ends its side after the request gets the whole body', async () => {
+  const body = Buffer.alloc(5_000_000, 'a')
+  const app = new Hono().get('/', () => new Response(body))
+  const { port } = await serve(app)
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+  socket.end('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
+  let length = 0
+  for await (const chunk of socket) length += (chunk as Buffer).length
+  assert.ok(length > body.length, `${length} bytes`)
+})
+
+test('a connection of HTTP/2 has at most 100 streams at a time', async () => {
+  const { gate } = TRANSPORTS.find(({ name }) => name === 'HTTP/2')!
+  const { url } = await serve(createFakeApp().app, [loopback], { gate })
+  const session = connectHttp2(url, { rejectUnauthorized: false })
+  const [settings] = (await once(session, 'remoteSettings')) as [Settings]
+  session.destroy()
+  assert.equal(settings.maxConcurrentStreams, 100)
+})

@@ -1,0 +1,379 @@
+import assert from 'node:assert/strict'
+import { afterEach, describe, test } from 'node:test'
+import { gunzipSync } from 'node:zlib'
+import { readWaitMs } from '../../../src/http/routes.js'
+import type { Exposition } from '../../../src/exposition/exposition.js'
+import { negotiate } from '../../../src/exposition/negotiate.js'
+import { createFakeApp as createPlainApp, exposition, serving } from '../../support/fake-app.js'
+import { TRANSPORTS } from '../../support/transports.js'
+
+const TIMEOUT_HEADER = 'X-Prometheus-Scrape-Timeout-Seconds'
+
+describe('the wait', () => {
+  test('is at least half of the time-out', () => {
+    assert.equal(readWaitMs('2', 500), 1500)
+    assert.equal(readWaitMs('2', 5000), 1000)
+    assert.equal(readWaitMs('2', 0), 2000)
+    assert.equal(readWaitMs('600', 0), 600_000)
+  })
+
+  test('is not read from what is no sensible number of seconds', () => {
+    const texts = [
+      '',
+      '0',
+      '-1',
+      '+1',
+      '1e3',
+      'NaN',
+      'Infinity',
+      '0x10',
+      '1s',
+      '10, 10',
+      '601',
+      '.5',
+    ]
+    for (const text of [...texts, '9'.repeat(400)]) {
+      assert.equal(readWaitMs(text, 500), undefined, text)
+    }
+    assert.equal(readWaitMs(undefined, 500), undefined)
+  })
+})
+
+for (const transport of TRANSPORTS) {
+  describe(`over ${transport.name}`, () => {
+    const { over, close } = serving(transport)
+    afterEach(close)
+
+    function createFakeApp(...fakes: Parameters<typeof createPlainApp>) {
+      const { app, ...others } = createPlainApp(...fakes)
+      return { ...others, app: over(app) }
+    }
+
+    describe('the telemetry path', () => {
+      test('answers a browser with the text format, of known length', async () => {
+        const response = await createFakeApp().app.request('/metrics')
+        assert.equal(response.status, 200)
+        assert.deepEqual(Object.fromEntries(response.headers), {
+          'cache-control': 'no-store',
+          'content-length': '9',
+          'content-type': negotiate(undefined).contentType,
+          vary: 'Accept, Accept-Encoding',
+          'x-content-type-options': 'nosniff',
+        })
+        assert.equal(await response.text(), 'all text\n')
+      })
+
+      test('answers in OpenMetrics to who accepts it', async () => {
+        const response = await createFakeApp().app.request('/metrics', {
+          headers: { Accept: 'application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.2' },
+        })
+        assert.match(
+          response.headers.get('Content-Type') ?? '',
+          /^application\/openmetrics-text; ?v/,
+        )
+        assert.equal(await response.text(), 'all openmetrics\n')
+      })
+
+      test('answers with gzip to who accepts it, with the length of what is sent', async () => {
+        const response = await createFakeApp().app.request('/metrics', {
+          headers: { 'Accept-Encoding': 'gzip' },
+        })
+        assert.equal(response.headers.get('Content-Encoding'), 'gzip')
+        const body = Buffer.from(await response.arrayBuffer())
+        assert.equal(response.headers.get('Content-Length'), String(body.length))
+        assert.equal(gunzipSync(body).toString(), 'all text\n')
+        const refused = await createFakeApp().app.request('/metrics', {
+          headers: { 'Accept-Encoding': 'gzip;q=0' },
+        })
+        assert.equal(refused.headers.get('Content-Encoding'), null)
+      })
+
+      test('answers HEAD with the headers of GET and no body', async () => {
+        const { app } = createFakeApp()
+        const got = await app.request('/metrics')
+        const head = await app.request('/metrics', { method: 'HEAD' })
+        assert.equal(head.status, 200)
+        assert.deepEqual([...head.headers], [...got.headers])
+        assert.equal(await head.text(), '')
+      })
+
+      test('is served at once from the current snapshot, each reader in his own way', async () => {
+        const rendered: string[] = []
+        const all = exposition('all')
+        const current = {
+          exposition: {
+            bytes: (format) => (rendered.push(format), all.bytes(format)),
+            gzip: (format) => (rendered.push(`${format}, gzip`), all.gzip(format)),
+          } satisfies Exposition,
+        }
+        let isCurrent = false
+        const { app } = createFakeApp({
+          snapshot: current,
+          current: () => (isCurrent ? current : undefined),
+          scrape: () => (isCurrent ? Promise.reject(new Error('it was there')) : Promise.resolve()),
+        })
+        const readers = ['text/plain', 'application/openmetrics-text;version=1.0.0'].flatMap(
+          (Accept) =>
+            ['identity', 'gzip'].map((encoding) => ({ Accept, 'Accept-Encoding': encoding })),
+        )
+        const ask = (headers: Record<string, string>) => app.request('/metrics', { headers })
+        const shown = async (response: Response) => [
+          ...response.headers,
+          Buffer.from(await response.arrayBuffer()).toString('hex'),
+        ]
+        const waited = await Promise.all(readers.map(async (each) => shown(await ask(each))))
+        assert.equal(new Set(waited.map((each) => each.at(-1))).size, 4)
+        const count = rendered.length
+        isCurrent = true
+        for (let again = 0; again < 2; again++) {
+          const atOnce = await Promise.all(readers.map(async (each) => shown(await ask(each))))
+          assert.deepEqual(atOnce, waited)
+        }
+        assert.equal(rendered.length, count)
+        const head = await app.request('/metrics', { method: 'HEAD' })
+        assert.equal(head.headers.get('Content-Length'), '9')
+      })
+
+      test('asks for the choice of a query, whatever snapshot is there', async () => {
+        const current = { exposition: exposition('all') }
+        const { app } = createFakeApp({ snapshot: current, current: () => current })
+        assert.equal(await (await app.request('/metrics')).text(), 'all text\n')
+        assert.equal(await (await app.request('/metrics?name[]=a')).text(), 'a text\n')
+        assert.equal(await (await app.request('/metrics')).text(), 'all text\n')
+      })
+
+      test('makes what a filter leaves of a snapshot once, in whatever order it is named', async () => {
+        const made: string[] = []
+        const app = createFakeApp({
+          snapshot: { exposition: exposition('all') },
+          filtered: (names) => made.push(names),
+        }).app
+        for (const query of ['name[]=a&name[]=b', 'name[]=b&name[]=a', 'collect[]=ping']) {
+          for (let i = 0; i < 3; i++) await app.request(`/metrics?${query}`)
+        }
+        assert.deepEqual(made, ['a+b', 'ping'])
+        // However many are asked for, a few are kept.
+        for (let i = 0; i < 20; i++) await app.request(`/metrics?name[]=x${i}`)
+        await app.request('/metrics?name[]=x0')
+        assert.equal(made.filter((name) => name === 'x0').length, 2)
+      })
+
+      test('passes on every name[] of the query, encoded or not', async () => {
+        const { app } = createFakeApp()
+        const ask = async (query: string) => (await app.request(`/metrics?${query}`)).text()
+        assert.equal(await ask('name[]=a&name[]=b'), 'a+b text\n')
+        assert.equal(await ask('name%5B%5D=a&other=c&name%5B%5D=b'), 'a+b text\n')
+        assert.equal(await ask('name=a'), 'all text\n')
+        assert.equal(await ask('name[]=%ZZ'), '%ZZ text\n')
+      })
+
+      test('waits by the time-out header, less the offset', async () => {
+        const { app, waits, lines } = createFakeApp()
+        for (const seconds of ['10', '1', '0.5']) {
+          await app.request('/metrics', { headers: { [TIMEOUT_HEADER]: seconds } })
+        }
+        assert.deepEqual(waits, [9500, 500, 250])
+        assert.deepEqual(lines, [])
+      })
+
+      test('waits 10 s without the header, and with one it can not read, which it logs', async () => {
+        const { app, waits, lines } = createFakeApp()
+        await app.request('/metrics')
+        assert.deepEqual(lines, [])
+        await app.request('/metrics', { headers: { [TIMEOUT_HEADER]: 'soon' } })
+        assert.deepEqual(waits, [10_000, 10_000])
+        assert.deepEqual(
+          lines.map(({ level, fields }) => ({ level, fields })),
+          [{ level: 'debug', fields: { value: 'soon' } }],
+        )
+      })
+
+      test('may be another, and even the root', async () => {
+        for (const telemetryPath of ['/prosody/metrics', '/']) {
+          const { app } = createFakeApp({ telemetryPath })
+          assert.equal(await (await app.request(telemetryPath)).text(), 'all text\n')
+          assert.equal((await app.request('/metrics')).status, 404)
+        }
+      })
+
+      test('answers 500 in one line when something throws, and logs it once', async () => {
+        const scrape = () => Promise.reject(new Error('inner workings'))
+        const { app, lines } = createFakeApp({ scrape })
+        const response = await app.request('/metrics')
+        assert.equal(response.status, 500)
+        assert.equal(response.headers.get('Content-Type'), 'text/plain; charset=utf-8')
+        assert.equal(await response.text(), 'Internal error, see the log.\n')
+        assert.deepEqual(lines, [
+          {
+            level: 'error',
+            message: 'a request failed',
+            fields: { path: '/metrics', error: 'inner workings' },
+          },
+        ])
+      })
+    })
+
+    describe('the other paths', () => {
+      test('/-/healthy is 200 and asks nobody', async () => {
+        const { app, waits } = createFakeApp({ ready: false })
+        const response = await app.request('/-/healthy')
+        assert.equal(response.status, 200)
+        assert.equal(await response.text(), 'Prosody Exporter is healthy.\n')
+        assert.deepEqual(waits, [])
+      })
+
+      test('/-/ready is 503 until ready, and asks nobody', async () => {
+        const status = async (ready: boolean) => {
+          const { app, waits } = createFakeApp({ ready })
+          const response = await app.request('/-/ready')
+          assert.deepEqual(waits, [])
+          return response.status
+        }
+        assert.equal(await status(false), 503)
+        assert.equal(await status(true), 200)
+      })
+
+      test('an unknown one is 404 in text, whatever the method', async () => {
+        const { app } = createFakeApp()
+        for (const path of ['/metrics/', '/Metrics', '/metrics/x', '/-/', '/probe', '/%00']) {
+          for (const method of ['GET', 'POST', 'HEAD']) {
+            const response = await app.request(path, { method })
+            assert.equal(response.status, 404, `${method} ${path}`)
+            assert.equal(response.headers.get('Content-Type'), 'text/plain; charset=utf-8')
+          }
+        }
+      })
+
+      test('another method on a known one is 405 and tells what is allowed', async () => {
+        const { app, waits } = createFakeApp()
+        for (const path of ['/metrics', '/-/healthy', '/-/ready']) {
+          for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'PROPFIND', 'TRACE']) {
+            const response = await app.request(path, { method })
+            assert.equal(response.status, 405, `${method} ${path}`)
+            assert.equal(response.headers.get('Allow'), 'GET, HEAD, OPTIONS')
+          }
+        }
+        assert.deepEqual(waits, [])
+      })
+    })
+
+    describe('OPTIONS', () => {
+      const options = async (path: string) => {
+        const { app, waits } = createFakeApp({ servers: ['one'] })
+        const response = await app.request(path, { method: 'OPTIONS' })
+        assert.deepEqual(waits, [])
+        assert.equal(await response.text(), '')
+        return [response.status, response.headers.get('Allow')]
+      }
+
+      test('is 204 on every route, with what the route allows', async () => {
+        for (const path of ['/metrics', '/-/healthy', '/-/ready', '/probe', '/sd', '/config']) {
+          assert.deepEqual(await options(path), [204, 'GET, HEAD, OPTIONS'], path)
+        }
+        assert.deepEqual(await options('/-/reload'), [204, 'POST, PUT, OPTIONS'])
+      })
+
+      test('has no Content-Length, and is 404 on what is no route', async () => {
+        const { app } = createFakeApp()
+        const response = await app.request('/metrics', { method: 'OPTIONS' })
+        assert.equal(response.headers.get('Content-Length'), null)
+        assert.equal((await app.request('/none', { method: 'OPTIONS' })).status, 404)
+      })
+    })
+
+    describe('several servers', () => {
+      const list = async (headers: Record<string, string> = {}) => {
+        const { app } = createFakeApp({ servers: ['one', 'two'] })
+        const response = await app.request('/sd', { headers })
+        assert.equal(response.status, 200, JSON.stringify(headers))
+        return (await response.json()) as { targets: string[]; labels: Record<string, string> }[]
+      }
+
+      test('are listed with the host and the scheme of the request', async () => {
+        const groups = await list({ Host: 'stats.example:9347' })
+        const scheme = transport.scheme === 'https' ? { __scheme__: 'https' } : {}
+        assert.deepEqual(
+          groups,
+          ['one', 'two'].map((name) => ({
+            targets: ['stats.example:9347'],
+            labels: { ...scheme, __metrics_path__: '/probe', __param_target: name, instance: name },
+          })),
+        )
+      })
+
+      test('are found by every valid form of a host', async () => {
+        const hosts: Readonly<Record<string, string>> = {
+          'name:': 'name',
+          'NAME:9347': 'name:9347',
+          '[::1]:9347': '[::1]:9347',
+          '[0:0:0:0:0:0:0:1]:': '[::1]',
+          '[::FFFF:192.0.2.1]': '[::ffff:c000:201]',
+          '127.0.0.1:09347': '127.0.0.1:9347',
+          'st%61ts.example': 'stats.example',
+        }
+        for (const [host, target] of Object.entries(hosts)) {
+          const [group] = await list({ Host: host })
+          assert.deepEqual(group!.targets, [target], host)
+        }
+      })
+
+      test('are probed by name', async () => {
+        const { app } = createFakeApp({ servers: ['one', 'a b'] })
+        for (const query of ['target=one', 'target=a%20b', 'target=a+b', 'target=one&debug=true']) {
+          assert.equal((await app.request(`/probe?${query}`)).status, 200, query)
+        }
+        assert.equal((await app.request('/probe?target=none')).status, 400)
+      })
+
+      test('have their configuration reloaded by POST and PUT only', async () => {
+        const { app } = createFakeApp({ servers: [] })
+        for (const method of ['POST', 'PUT']) {
+          assert.equal((await app.request('/-/reload', { method })).status, 200)
+        }
+        for (const method of ['GET', 'HEAD', 'DELETE']) {
+          const response = await app.request('/-/reload', { method })
+          assert.equal(response.status, 405)
+          assert.equal(response.headers.get('Allow'), 'POST, PUT, OPTIONS')
+        }
+      })
+    })
+
+    describe('a snapshot of a server that is down', () => {
+      test('is 503 with the same body and headers, where that is asked for', async () => {
+        const down = { exposition: exposition('down') }
+        const fakes = { snapshot: down, servers: ['one'], isFailure: (s: object) => s === down }
+        const { app } = createFakeApp(fakes)
+        const plain = createFakeApp({ ...fakes, isFailure: () => false }).app
+        for (const path of ['/metrics', '/metrics?collect[]=ping', '/probe?target=one']) {
+          for (const method of ['GET', 'HEAD']) {
+            for (const encoding of ['identity', 'gzip']) {
+              const asked = { method, headers: { 'Accept-Encoding': encoding } }
+              const [failed, served] = [
+                await app.request(path, asked),
+                await plain.request(path, asked),
+              ]
+              assert.deepEqual([failed.status, served.status], [503, 200], path)
+              assert.deepEqual([...failed.headers], [...served.headers])
+              assert.equal(await failed.text(), await served.text())
+            }
+          }
+        }
+      })
+
+      test('is 503 at once where it is the current one, and the next one is 200 again', async () => {
+        const [down, up] = [{ exposition: exposition('down') }, { exposition: exposition('up') }]
+        let current: { exposition: Exposition } = down
+        const fakes = {
+          snapshot: down,
+          current: () => current,
+          isFailure: (s: object) => s === down,
+        }
+        const { app, waits } = createFakeApp(fakes)
+        for (let i = 0; i < 2; i++) assert.equal((await app.request('/metrics')).status, 503)
+        assert.equal(waits.length, 1)
+        current = fakes.snapshot = up
+        for (let i = 0; i < 2; i++) assert.equal((await app.request('/metrics')).status, 200)
+      })
+    })
+  })
+}

@@ -1,0 +1,245 @@
+// How many lines trouble that lasts writes.
+
+import assert from 'node:assert/strict'
+import { describe, test, type TestContext } from 'node:test'
+import { CollectorError } from '../../../src/collectors/failure.js'
+import { DecodeError, StanzaError, TimeoutError } from '../../../src/errors.js'
+import type { Fields, Log } from '../../../src/log/log.js'
+import { createProblemLog, limitRepeats } from '../../../src/log/log-limit.js'
+import { family } from '../../../src/metrics/family.js'
+import { createScraper } from '../../../src/scrape/scraper.js'
+import { createClock } from '../../support/clock.js'
+import { connectTo } from '../../support/connection.js'
+
+type Line = { readonly level: keyof Log; readonly message: string; readonly fields: Fields }
+
+function recorder() {
+  const lines: Line[] = []
+  const line =
+    (level: keyof Log) =>
+    (message: string, fields: Fields = {}) => {
+      lines.push({ level, message, fields })
+    }
+  const log: Log = {
+    debug: line('debug'),
+    info: line('info'),
+    warn: line('warn'),
+    error: line('error'),
+  }
+  return { log, shown: () => lines.filter(({ level }) => level !== 'debug'), lines }
+}
+
+describe('the log of one thing', () => {
+  function setUp() {
+    const clock = createClock()
+    const { log, shown } = recorder()
+    const problems = createProblemLog(log, clock.now)
+    const fail = (kind: string, detail = '') =>
+      problems.problem({ kind, level: 'warn', message: kind, fields: {}, detail })
+    const recover = () => {
+      problems.recovered('recovered', {})
+    }
+    const said = () => shown().map(({ message }) => message)
+    return { clock, shown, said, fail, recover }
+  }
+
+  test('has a line when a problem begins, one when it becomes another, and one when all is right', () => {
+    const { clock, said, fail, recover } = setUp()
+    for (const kind of ['a', 'a', 'b', 'b']) {
+      fail(kind)
+      clock.advance(15_000)
+    }
+    recover()
+    recover()
+    assert.deepEqual(said(), ['a', 'b', 'recovered'])
+  })
+
+  test('has a line a minute at most of a problem that comes and goes, with the number of those between', () => {
+    const { clock, shown, said, fail, recover } = setUp()
+    for (let i = 0; i < 8; i++) {
+      fail('a')
+      clock.advance(10_000)
+      recover()
+      clock.advance(10_000)
+    }
+    assert.deepEqual(said(), ['a', 'recovered', 'a', 'recovered', 'a', 'recovered'])
+    assert.deepEqual(
+      shown().map(({ fields }) => fields['suppressed']),
+      [undefined, undefined, 2, undefined, 2, undefined],
+    )
+  })
+
+  test('ends with the truth: a problem that came back and stays is told when its minute is over', () => {
+    const { clock, said, fail, recover } = setUp()
+    fail('a')
+    recover()
+    for (let i = 0; i < 10; i++) {
+      clock.advance(15_000)
+      fail('a')
+    }
+    recover()
+    assert.deepEqual(said(), ['a', 'recovered', 'a', 'recovered'])
+  })
+
+  test('tells another detail of the same kind more and more rarely', () => {
+    const { clock, said, fail } = setUp()
+    for (let seconds = 0; seconds < 86_400; seconds += 15) {
+      fail('a', `at ${seconds} s`)
+      clock.advance(15_000)
+    }
+    assert.equal(said().length <= 32, true, `${said().length} lines in a day`)
+    assert.equal(said().length >= 24, true, `${said().length} lines in a day`)
+  })
+})
+
+test('what clients do writes a line a minute for each message, and all with debug', () => {
+  const clock = createClock()
+  const { log, lines, shown } = recorder()
+  const limited = limitRepeats(log, clock.now)
+  for (let i = 0; i < 1000; i++) {
+    limited.error('a request failed', { path: `/${i}` })
+    limited.warn('a connection could not be accepted', { error: `EMFILE ${i}` })
+    limited.info('listening', {})
+  }
+  assert.equal(shown().length, 1002)
+  assert.equal(lines.length, 3000)
+  clock.advance(60_000)
+  limited.error('a request failed', { path: '/' })
+  assert.deepEqual(shown().at(-1)!.fields, { path: '/', suppressed: 999 })
+})
+
+describe('six hours of scrapes write few lines', () => {
+  const LENGTH_S = 6 * 3600
+  const INTERVAL_S = 60
+  const texts: Readonly<Record<string, (i: number) => Error | undefined>> = {
+    'when the text differs each time': (i) =>
+      new StanzaError('undefined-condition', 'cancel', `${i}`),
+    'when the reason of the server differs each time': (i) =>
+      new StanzaError(`x-${i}`, 'cancel', ''),
+    'when what could not be read differs each time': (i) => new DecodeError('page', 'a', `${i}`),
+    'when a time-out differs each time': (i) => new TimeoutError(`no reply within ${i} ms`),
+    'when there is an error with another text': (i) => new CollectorError('forbidden', `${i}`),
+  }
+  async function scrapeOften(
+    t: TestContext,
+    error: (i: number) => Error | undefined,
+    intervalS: number,
+  ) {
+    t.mock.timers.enable({ apis: ['setTimeout', 'Date'] })
+    const clock = createClock()
+    const { log, shown, lines } = recorder()
+    let i = 0
+    const scraper = createScraper({
+      collectors: [
+        {
+          name: 'fake',
+          collect: () => {
+            const failure = error(i++)
+            return failure
+              ? Promise.reject(failure)
+              : Promise.resolve({
+                  families: [family('gauge', 'a', '', [{ value: 1 }])],
+                  invalid: new Map(),
+                })
+          },
+        },
+      ],
+      link: () => ({ connected: true, connects: 1 }),
+      ...{ minAgeMs: 0, timeoutMs: 1000, maxSeries: 10, created: false, own: () => [] },
+      ...{ log, now: clock.now },
+    })
+    for (let s = 0; s < intervalS * 360; s += intervalS) {
+      await scraper.refresh()
+      clock.advance(intervalS * 1000)
+      t.mock.timers.tick(intervalS * 1000)
+    }
+    const failures = lines.filter(({ message }) => message === 'collector failed')
+    return { shown: shown().length, failures: failures.length, scrapes: i }
+  }
+  for (const [what, error] of Object.entries(texts)) {
+    test(what, async (t) => {
+      const { shown, failures, scrapes } = await scrapeOften(t, error, INTERVAL_S)
+      assert.equal(shown <= 14, true, `${shown} lines`)
+      assert.equal(failures, scrapes, 'debug has all')
+    })
+  }
+
+  test('a line a minute for each of two reasons that alternate', async (t) => {
+    const { shown } = await scrapeOften(
+      t,
+      (i) => (i % 2 ? new CollectorError('forbidden', 'a') : new CollectorError('refused', 'b')),
+      5,
+    )
+    assert.equal(shown <= 2 * 30 + 2, true, `${shown} lines`)
+  })
+
+  test('two lines a minute when every second scrape fails', async (t) => {
+    const { shown } = await scrapeOften(
+      t,
+      (i) => (i % 2 ? undefined : new CollectorError('refused', '')),
+      5,
+    )
+    assert.equal(shown <= 2 * 30 + 2, true, `${shown} lines`)
+  })
+
+  test('when other families are over limits.series each time', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout', 'Date'] })
+    const clock = createClock()
+    const { log, shown } = recorder()
+    let i = 0
+    const scraper = createScraper({
+      collectors: [
+        {
+          name: 'fake',
+          collect: () => {
+            const families = [family('gauge', `a${i++}`, '', [{ value: 1 }])]
+            return Promise.resolve({ families, invalid: new Map() })
+          },
+        },
+      ],
+      link: () => ({ connected: true, connects: 1 }),
+      ...{ minAgeMs: 0, timeoutMs: 1000, maxSeries: 0, created: false, own: () => [] },
+      ...{ log, now: clock.now },
+    })
+    for (let s = 0; s < LENGTH_S; s += INTERVAL_S) {
+      await scraper.refresh()
+      clock.advance(INTERVAL_S * 1000)
+    }
+    assert.equal(shown().length <= 14, true, `${shown().length} lines`)
+  })
+})
+
+describe('dials write few lines', () => {
+  const dials = 60
+  async function dial(t: TestContext, refuse: (i: number) => readonly [string, string?]) {
+    const { server, clock, lines, log } = await connectTo(t)
+    for (let i = 0; i < dials; i++) {
+      const link = await server.link()
+      await link.header
+      link.refuse(...refuse(i))
+      await log.next()
+      clock.advance(clock.nextMs())
+    }
+    return {
+      all: lines.length,
+      shown: lines.filter(({ level }) => level !== 'debug').map(({ message }) => message),
+    }
+  }
+
+  test('when the server says something else each time', async (t) => {
+    const { all, shown } = await dial(t, (i) => ['policy-violation', `attempt ${i}`])
+    assert.equal(all, dials)
+    // Sixty dials take three minutes.
+    assert.equal(shown.length <= 4, true, shown.join('\n'))
+  })
+
+  test('when the condition is another each time', async (t) => {
+    const { shown } = await dial(t, (i) => [`x-condition-${i}`])
+    assert.equal(shown.length <= 4, true, shown.join('\n'))
+  })
+
+  test('when two reasons alternate', async (t) => {
+    const { shown } = await dial(t, (i) => [i % 2 ? 'conflict' : 'host-unknown'])
+    assert.equal(shown.length <= 8, true, shown.join('\n'))
+  })
+})

@@ -1,0 +1,219 @@
+// The documentation agrees with the program: generated tables, links, names and quoted messages.
+
+import assert from 'node:assert/strict'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
+import { describe, test } from 'node:test'
+import { parse } from 'yaml'
+import { generatedPages, keysOf } from '../../../tools/generated-docs.js'
+import { root } from '../../support/setup/process.js'
+import { findDocumented } from '../../../src/catalogue/index.js'
+import { configSchema, schemaText } from '../../../src/config/file-schema.js'
+import { SETTINGS, variableName } from '../../../src/config/settings.js'
+import { explain } from '../../../src/xmpp/advice.js'
+import { blocksOf, withoutBlocks } from '../../support/pages.js'
+
+const read = (path: string) => readFileSync(join(root, path), 'utf8')
+
+const PAGES = [
+  ...['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md'],
+  ...readdirSync(join(root, 'docs'))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`),
+  'prosody-modules/mod_adhoc_statistics/README.md',
+]
+/** The changelog names what no longer exists, and metrics.md what other modules have. */
+const CURRENT = PAGES.filter((page) => !/CHANGELOG|docs\/metrics/.test(page))
+
+for (const [page, text] of await generatedPages()) {
+  test(`${page} is what npm run docs writes`, () => {
+    assert.equal(read(page), text)
+  })
+}
+
+describe('links', () => {
+  for (const page of PAGES) {
+    test(`of ${page} lead to a file and a heading that exist`, () => {
+      for (const link of linksOf(read(page))) {
+        const [path = '', anchor] = link.split('#')
+        const target = path === '' ? page : relative(root, resolve(root, dirname(page), path))
+        assert.ok(existsSync(join(root, target)), `${link}: no such file`)
+        if (anchor === undefined || statSync(join(root, target)).isDirectory()) continue
+        assert.ok(anchorsOf(read(target)).has(anchor), `${link}: no such heading`)
+      }
+    })
+  }
+
+  test('of the README reach every page of docs/', () => {
+    const links = linksOf(read('README.md'))
+    const pages = PAGES.filter((page) => page.startsWith('docs/'))
+    assert.deepEqual(
+      pages.filter((page) => !links.includes(page)),
+      [],
+    )
+  })
+})
+
+describe('names', () => {
+  const flags = new Set([
+    ...SETTINGS.filter(({ variableOnly }) => variableOnly !== true).map(({ name }) => name),
+    ...SETTINGS.filter(({ negatable }) => negatable === true).map(({ name }) => `no-${name}`),
+    ...['show.prosody', 'show.prometheus', 'collector.NAME', 'no-collector.NAME'],
+  ])
+  const variables = new Set([
+    ...SETTINGS.map(({ name }) => variableName(name)),
+    ...['PROSODY_EXPORTER_XMPP_SECRET', 'PROSODY_EXPORTER_COLLECTOR_NAME'],
+  ])
+  const keys = new Set(
+    keysOf(JSON.parse(schemaText()) as Parameters<typeof keysOf>[0]).map(({ key }) => key),
+  )
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
+
+  for (const page of CURRENT) {
+    const text = read(page)
+    const inline = Array.from(withoutBlocks(text).matchAll(/`([^`]+)`/g), ([, code]) => code!)
+
+    test(`of flags and variables in ${page} exist`, () => {
+      // Flags of other programs have no dot, and begin otherwise.
+      const named = text.matchAll(/--((?:no-)?(?:config|xmpp|web|collector|log|show)\.[\w.-]*\w)/g)
+      for (const [, flag] of named) assert.ok(flags.has(flag!), `--${flag}`)
+      for (const [variable] of text.matchAll(/PROSODY_EXPORTER_[A-Z_]*[A-Z]/g)) {
+        assert.ok(variables.has(variable), variable)
+      }
+    })
+
+    test(`of keys in ${page} exist, and its YAML is a valid configuration`, () => {
+      const groups = /^(?:servers\[\]|collection|exposition|registry|web|page|limits)\.(?!yml)\w+/
+      for (const code of inline) {
+        const [key] = groups.exec(code) ?? []
+        if (key !== undefined) assert.ok(keys.has(key), key)
+      }
+      for (const block of blocksOf(text, 'yaml')) {
+        if (!/^(servers|collection|exposition|registry|web|page|limits):/.test(block)) continue
+        configSchema.parse(parse(block))
+      }
+    })
+
+    test(`of npm commands in ${page} exist`, () => {
+      for (const [, name] of text.matchAll(/\bnpm run (?:--silent )?([a-z][\w:-]*)/g)) {
+        assert.ok(Object.hasOwn(scripts, name!), `npm run ${name}`)
+      }
+    })
+
+    test(`of metrics in ${page} exist`, () => {
+      for (const code of inline) {
+        const [name] = /^(?:prosody_exporter|xmpp)_\w+[a-z]/.exec(code) ?? []
+        if (name === undefined || code.includes('*') || code.endsWith('_')) continue
+        const isKnown = [name, name.replace(/_total$/, '')].some((one) => findDocumented(one))
+        assert.ok(isKnown || name === 'xmpp_entity_time_seconds', name)
+      }
+    })
+  }
+})
+
+test('every endpoint of docs/http-api.md is a route', () => {
+  const [, table = ''] = /## Endpoints\n([^]*?)\n## /.exec(read('docs/http-api.md')) ?? []
+  const paths = Array.from(table.matchAll(/^\| `(\/[\w/-]*)/gm), ([, path]) => path!)
+  assert.ok(paths.length >= 8)
+  const source = sourceText()
+  for (const path of paths) assert.ok(source.includes(`'${path}'`), path)
+})
+
+describe('the messages under Troubleshooting', () => {
+  const page = read('docs/operations.md')
+  const [, part = ''] = /<!-- messages -->([^]*)<!-- \/messages -->/.exec(page) ?? []
+  const quotes = Array.from(part.matchAll(/^#### (`+) ?(.*?) ?\1$/gm), ([, , quote]) => quote!)
+  const escaped = (text: string) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
+  /** `…` is whatever the message has there. */
+  const patternOf = (quote: string, between: string) =>
+    quote
+      .split('…')
+      .map((words) => escaped(words.trim()))
+      .join(between)
+  const source = sourceText()
+
+  test('are those of the source', () => {
+    assert.ok(quotes.length > 35)
+    for (const quote of quotes) {
+      const pattern = patternOf(quote.replaceAll('`', ''), '[^\\n]{0,150}?')
+      assert.match(source, new RegExp(pattern), quote)
+    }
+  })
+
+  test('have a cause and a remedy', () => {
+    for (const section of part.split(/^#### /m).slice(1)) {
+      assert.match(section, /^Cause: [^]*^Remedy:/m, section.split('\n')[0])
+    }
+  })
+
+  test('are all that explain the end of a stream', () => {
+    const known = quotes.map((quote) => new RegExp(`^${patternOf(quote, '.*?')}`))
+    for (const end of streamEnds()) {
+      for (const wasOnline of [true, false]) {
+        const { kind, condition } = end
+        const at = { service: 'xmpp://127.0.0.1:5347', domain: 'stats.example.com', wasOnline }
+        const message = explain(end, at)
+        if (kind === 'stopped') continue
+        const isKnown = known.some((pattern) => pattern.test(message))
+        assert.ok(isKnown, `${kind} ${condition}: ${message}`)
+      }
+    }
+  })
+})
+
+/** Relative links of a page, without those in code. */
+function linksOf(page: string): string[] {
+  const text = withoutBlocks(page).replace(/`[^`]*`/g, '')
+  return [
+    ...text.matchAll(/\]\(([^)\s]+)\)/g),
+    ...text.matchAll(/^\[[^\]]+\]: (\S+)$/gm),
+    ...text.matchAll(/(?:src|srcset)="([^"]+)"/g),
+  ]
+    .map(([, link]) => link!)
+    .filter((link) => !/^\w+:/.test(link))
+}
+
+/** As GitHub makes them of headings. */
+function anchorsOf(page: string): Set<string> {
+  const anchors = new Map<string, number>()
+  const found = new Set<string>()
+  for (const [, heading = ''] of withoutBlocks(page).matchAll(/^#{1,6} (.+)$/gm)) {
+    const anchor = heading
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}\s_-]/gu, '')
+      .replace(/\s/g, '-')
+    const times = anchors.get(anchor) ?? 0
+    anchors.set(anchor, times + 1)
+    found.add(times === 0 ? anchor : `${anchor}-${times}`)
+  }
+  return found
+}
+
+/** All of src/, with strings that are put together as one. */
+function sourceText(): string {
+  const files = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
+  return files
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => read(`src/${file}`))
+    .join('\n')
+    .replace(/(['"`])\s*\+\s*(['"`])/g, '')
+    .replace(/\\?`/g, '')
+    .replaceAll("\\'", "'")
+}
+
+/** Every way in which a stream can end that has words of its own. */
+function streamEnds(): Parameters<typeof explain>[0][] {
+  const conditions = {
+    refused: [
+      ...['not-authorized', 'host-unknown', 'conflict', 'invalid-from', 'invalid-namespace'],
+      ...['system-shutdown', 'other'],
+    ],
+    network: ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'ETIMEDOUT', 'ECONNRESET'],
+    timeout: ['connect', 'header', 'handshake', 'unread', 'lost', 'silence'],
+    protocol: [''],
+    closed: [''],
+  } as const
+  return Object.entries(conditions).flatMap(([kind, all]) =>
+    all.map((condition) => ({ kind: kind as keyof typeof conditions, condition, text: 'text' })),
+  )
+}

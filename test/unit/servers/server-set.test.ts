@@ -1,0 +1,197 @@
+// Many servers from one process, against models of the module.
+
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, describe, test, type TestContext } from 'node:test'
+import { until } from '../../support/setup/process.js'
+import { withExporter } from '../../support/exporter.js'
+import { startFakeServer } from '../../support/fake-server.js'
+import { logLines, sampleValue } from '../../support/real.js'
+import { createRegistryModel } from '../../support/registry-model.js'
+import { answerBy } from '../../support/registry-server.js'
+
+const SECRET = 'fish&chips'
+const directory = mkdtempSync(join(tmpdir(), 'prosody-exporter-servers-'))
+after(() => {
+  rmSync(directory, { recursive: true })
+})
+writeFileSync(join(directory, 'secret'), SECRET, { mode: 0o600 })
+
+let files = 0
+
+/** As many model servers as values, `s0` holding the first, and an exporter with a file of them. */
+async function setUp(t: TestContext, values: readonly number[], flags: readonly string[] = []) {
+  const file = join(directory, `${files++}.yml`)
+  const servers = await Promise.all(
+    values.map(async (value) => {
+      const model = createRegistryModel()
+      model.pageSize = 100
+      model.set(0, 'x', value)
+      const connection = model.connect(() => 'answered')
+      const server = await startFakeServer(t, { secret: SECRET, answer: answerBy(connection) })
+      return { model, server }
+    }),
+  )
+  const line = (i: number, name = `s${i}`) =>
+    `  - {name: ${name}, domain: stats${i}.example, service: "${servers[i]!.server.service}", secret_file: secret}`
+  const write = (...lines: readonly string[]) => {
+    writeFileSync(file, `servers:\n${lines.join('\n')}\n`)
+  }
+  write(...values.map((_, i) => line(i)))
+  const exporter = await withExporter(t, {
+    flags: [`--config.file=${file}`, '--log.format=json', ...flags],
+    env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' },
+  })
+  const get = async (path: string) => (await exporter.get(path)).text
+  const probe = (name: string) => get(`/probe?target=${name}`)
+  const untilUp = (name: string) =>
+    until(async () => sampleValue(await probe(name), 'xmpp_up') === 1, { what: `${name} is up` })
+  return { servers, exporter, write, line, get, probe, untilUp }
+}
+
+const VALUE = 'test_0_0{label="x"}'
+
+describe('several servers', { concurrency: 2 }, () => {
+  test('are probed one by one, by their names only', async (t) => {
+    const { exporter, probe, untilUp, get, servers } = await setUp(t, [10, 11, 12])
+    for (const name of ['s0', 's1', 's2']) await untilUp(name)
+    for (const i of [0, 1, 2]) {
+      const text = await probe(`s${i}`)
+      assert.equal(sampleValue(text, VALUE), 10 + i)
+      assert.doesNotMatch(text, /^prosody_exporter_(process|build_info|config)/m)
+    }
+    for (const path of [
+      '/probe',
+      '/probe?target=',
+      '/probe?target=s3',
+      '/probe?target=stats0.example',
+    ]) {
+      const { status, text } = await exporter.get(path)
+      assert.equal(status, 400, path)
+      assert.match(text, /expected \?target=/)
+    }
+    await servers[1]!.server.close()
+    await until(async () => /^xmpp_up\{server="s1"\} 0$/m.test(await get('/metrics')), {
+      what: 's1 is down',
+    })
+    const text = await get('/metrics')
+    assert.equal(sampleValue(text, 'xmpp_up{server="s0"}'), 1)
+    assert.equal(sampleValue(text, 'xmpp_up{server="s2"}'), 1)
+    assert.match(text, /^prosody_exporter_process_cpu_seconds_total /m)
+    assert.match(text, /^prosody_exporter_build_info/m)
+    assert.doesNotMatch(text, /^test_|collector/m)
+    assert.equal(sampleValue(await probe('s1'), 'xmpp_up'), 0)
+    assert.equal((await exporter.get('/-/ready')).status, 200)
+    const lost = logLines(exporter).filter(({ message }) => /lost the stream/.test(message))
+    assert.deepEqual(
+      lost.map(({ server }) => server),
+      ['s1'],
+    )
+  })
+
+  test('are not up before they have answered', async (t) => {
+    const silent = await startFakeServer(t, { secret: SECRET, answer: () => undefined })
+    const { exporter, write, line, get, untilUp } = await setUp(t, [10, 11])
+    for (const name of ['s0', 's1']) await untilUp(name)
+    write(
+      line(0),
+      `  - {name: silent, domain: a.example, service: "${silent.service}", secret_file: secret}`,
+    )
+    exporter.kill('SIGHUP')
+    const link = await silent.link()
+    await until(() => link.received().includes('<iq'), { what: 'a question' })
+    assert.match(await get('/metrics'), /^xmpp_up\{server="silent"\} 0$/m)
+  })
+
+  test('are listed for Prometheus with all that it needs to probe each', async (t) => {
+    const { exporter } = await setUp(t, [1, 2])
+    const { headers, text } = await exporter.get('/sd')
+    assert.equal(headers['content-type'], 'application/json')
+    assert.deepEqual(
+      JSON.parse(text),
+      ['s0', 's1'].map((name) => ({
+        targets: [`127.0.0.1:${exporter.port}`],
+        labels: { __metrics_path__: '/probe', __param_target: name, instance: name },
+      })),
+    )
+    assert.equal((await exporter.get('/sd', { Host: 'a"b' })).status, 400)
+  })
+
+  test('show the exchange of a probe, without secrets and names of users', async (t) => {
+    const { exporter, untilUp, servers } = await setUp(t, [1, 2])
+    await untilUp('s0')
+    servers[0]!.model.set(0, `someone@a.example and ${SECRET}`, 5)
+    servers[0]!.model.set(0, 'long'.repeat(1000), 5)
+    const asked = Array.from({ length: 20 }, () => exporter.get('/probe?target=s0&debug=true'))
+    const answers = await Promise.all(asked)
+    const shown = answers.filter(({ status }) => status === 200)
+    // It asks the server each time: one a second is enough for people.
+    const refused = answers.filter(({ status }) => status === 503)
+    assert.ok(shown.length >= 1 && refused.length >= 1)
+    assert.equal(shown.length + refused.length, 20)
+    const { text, headers } = shown[0]!
+    assert.match(String(headers['content-type']), /^text\/plain/)
+    assert.match(text, /^# s0: stats0\.example at xmpp:/)
+    assert.match(text, /^\d+ ms → <iq .*urn:prosody-exporter:statistics:1/m)
+    assert.match(text, /^\d+ ms ← <iq /m)
+    assert.match(text, /…@a\.example and …/)
+    assert.doesNotMatch(text, /someone|fish/)
+    assert.match(text, /^prosody_exporter_collector_success\{collector="registry"\} 1$/m)
+    assert.ok(text.length < 20_000)
+    assert.equal((await exporter.get('/probe?target=none&debug=true')).status, 400)
+  })
+
+  test('come, go and change at a reload, and the others are not touched', async (t) => {
+    const flags = ['--web.enable-lifecycle']
+    const { exporter, write, line, probe, untilUp, get } = await setUp(t, [10, 11, 12], flags)
+    for (const name of ['s0', 's1', 's2']) await untilUp(name)
+    const connects = async (name: string) =>
+      sampleValue(await probe(name), 'prosody_exporter_xmpp_connects_total')
+    const post = (path: string) => fetch(`${exporter.url}${path}`, { method: 'POST' })
+
+    // s0 stays, s1 has other collectors, s2 goes, and comes back by another name.
+    write(line(0), line(1).replace('}', ', collectors: {ping: false}}'), line(2, 'new'))
+    assert.equal((await post('/-/reload')).status, 200)
+    for (const name of ['s1', 'new']) await untilUp(name)
+    assert.equal(sampleValue(await probe('new'), VALUE), 12)
+    assert.equal((await exporter.get('/probe?target=s2')).status, 400)
+    assert.equal(await connects('s0'), 1)
+    const collections = 'prosody_exporter_collections_total'
+    assert.ok(sampleValue(await probe('s0'), collections)! > 2, 'it is the very same one')
+    assert.doesNotMatch(await probe('s1'), /collector="ping"/)
+
+    write(line(0), line(0))
+    assert.equal((await post('/-/reload')).status, 500)
+    const reloaded = 'prosody_exporter_config_last_reload_successful'
+    assert.equal(sampleValue(await get('/metrics'), reloaded), 0)
+    assert.equal(sampleValue(await probe('new'), VALUE), 12, 'all goes on as it was')
+    const wrong = logLines(exporter).filter(({ level }) => level === 'ERROR')
+    assert.equal(wrong.length, 1)
+    assert.match(
+      String(wrong[0]!['error']),
+      /\.yml:3:\d+: servers\[1\]\.name: expected each name once/,
+    )
+
+    write(line(0), line(1))
+    exporter.kill('SIGHUP')
+    await until(async () => sampleValue(await get('/metrics'), reloaded) === 1, { what: 'reload' })
+    assert.equal((await exporter.get('/probe?target=new')).status, 400)
+    assert.equal(await connects('s0'), 1)
+
+    write(line(0))
+    assert.equal((await post('/-/reload')).status, 200)
+    assert.equal(sampleValue(await get('/metrics'), VALUE), 10, 'one server is all of /metrics')
+    assert.match(await get('/metrics'), /^prosody_exporter_build_info/m)
+  })
+
+  test('are read anew over HTTP only where that is enabled, and only by POST or PUT', async (t) => {
+    const { exporter } = await setUp(t, [1])
+    const { status } = await fetch(`${exporter.url}/-/reload`, { method: 'POST' })
+    assert.equal(status, 403)
+    const { status: read, headers } = await exporter.get('/-/reload')
+    assert.equal(read, 405)
+    assert.equal(headers['allow'], 'POST, PUT, OPTIONS')
+  })
+})

@@ -1,0 +1,651 @@
+import xml from '@xmpp/xml'
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { test } from 'node:test'
+import { until } from '../../support/setup/process.js'
+import { LinkError, NotHandledError, StanzaError, TimeoutError } from '../../../src/errors.js'
+import { explain } from '../../../src/xmpp/advice.js'
+import { createBackoff } from '../../../src/xmpp/backoff.js'
+import { createInput } from '../../../src/xmpp/input.js'
+import { realTime } from '../../../src/xmpp/schedule.js'
+import { parseService } from '../../../src/xmpp/address.js'
+import type { StreamEnd } from '../../../src/xmpp/stream-end.js'
+import { connectTo, DOMAIN, type LogEntry } from '../../support/connection.js'
+import { createClock } from '../../support/clock.js'
+import { startFakeServer, type FakeLink } from '../../support/fake-server.js'
+
+const isProblem = ({ level }: LogEntry) => level === 'error' || level === 'warn'
+const ping = () => xml('ping', { xmlns: 'urn:xmpp:ping' })
+const attrs = (id: string, type: string, from: string) =>
+  `id="${id}" type="${type}" from="${from}" to="${DOMAIN}"`
+
+/** Something that is answered: what was sent before it has been dealt with by then. */
+async function settle(link: FakeLink): Promise<void> {
+  link.send(`<iq ${attrs('settle', 'get', 'a@b')}><ping xmlns="urn:xmpp:ping"/></iq>`)
+  const { id, type } = (await link.next()).attrs
+  assert.deepEqual([id, type], ['settle', 'result'])
+}
+
+test('a request resolves with the whole reply stanza, and leaves no timer', async (t) => {
+  const { clock, connection, accept, online } = await connectTo(t)
+  const link = await accept()
+  await online()
+  const request = connection.request('set', xml('a', { b: '<&"' }, '<c>&'), { timeoutMs: 1000 })
+  const sent = await link.next()
+  assert.deepEqual(
+    [sent.attrs['type'], sent.attrs['to'], sent.attrs['from']],
+    ['set', DOMAIN, DOMAIN],
+  )
+  assert.equal(sent.getChild('a')?.attrs['b'], '<&"')
+  assert.equal(sent.getChildText('a'), '<c>&')
+  link.send(`<iq ${attrs(sent.attrs['id']!, 'result', DOMAIN)}><d xmlns="urn:d">text</d></iq>`)
+  const reply = await request
+  assert.equal(reply.name, 'iq')
+  assert.equal(reply.getChildText('d', 'urn:d'), 'text')
+  assert.equal(clock.pending(), 0)
+})
+
+test('a reply counts only with the id asked and from the address asked, and once', async (t) => {
+  const { connection, accept, online } = await connectTo(t)
+  const link = await accept()
+  await online()
+  const request = connection.request('get', ping(), { to: 'example.com', timeoutMs: 1000 })
+  const { id = '', to } = (await link.next()).attrs
+  assert.equal(to, 'example.com')
+  for (const from of [DOMAIN, 'a@example.com', 'example.com/x', 'example.org', '']) {
+    link.send(`<iq ${attrs(id, 'error', from)}/>`)
+  }
+  link.send(`<iq type="error" id="${id}"/>`)
+  link.send(`<iq ${attrs('another', 'error', 'example.com')}/>`)
+  link.send(`<message ${attrs(id, 'error', 'example.com')}/>`)
+  link.send(`<iq ${attrs(id, 'result', 'example.com')}><first/></iq>`)
+  link.send(`<iq ${attrs(id, 'result', 'example.com')}><second/></iq>`)
+  assert.ok((await request).getChild('first'))
+  await settle(link)
+})
+
+test('ids cannot be guessed and are never used again', async (t) => {
+  const { connection, accept, online } = await connectTo(t)
+  const link = await accept()
+  await online()
+  const ids = new Set<string>()
+  for (let i = 0; i < 10; i++) {
+    connection.request('get', ping(), { timeoutMs: 1000 }).catch(() => {})
+    ids.add((await link.next()).attrs['id']!)
+  }
+  assert.equal(ids.size, 10)
+  for (const id of ids) assert.match(id, /^[0-9a-f-]{36}$/)
+})
+
+test('an error reply is a StanzaError with condition, type and text', async (t) => {
+  const { connection, accept, online } = await connectTo(t)
+  const link = await accept()
+  await online()
+  const ns = 'xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"'
+  const ask = async (error: string) => {
+    const request = connection.request('get', ping(), { timeoutMs: 1000 })
+    request.catch(() => {})
+    link.send(`<iq ${attrs((await link.next()).attrs['id']!, 'error', DOMAIN)}>${error}</iq>`)
+    const failure: unknown = await request.catch((error: unknown) => error)
+    assert.ok(failure instanceof StanzaError)
+    return [failure.condition, failure.type, failure.text, failure.message]
+  }
+  assert.deepEqual(
+    await ask(
+      `<a/><error type="auth"><text ${ns}>No!</text><forbidden ${ns}/><own xmlns="o"/></error>`,
+    ),
+    ['forbidden', 'auth', 'No!', 'forbidden: No!'],
+  )
+  const undefinedCondition = ['undefined-condition', 'cancel', '', 'undefined-condition']
+  assert.deepEqual(await ask('<error/>'), undefinedCondition)
+  assert.deepEqual(await ask(''), undefinedCondition)
+  // It is logged, and shown to people.
+  const [condition, , text, message] = await ask(
+    `<error><${'c'.repeat(1e6)} ${ns}/><text ${ns}>${'t'.repeat(1e6)}</text></error>`,
+  )
+  assert.deepEqual(
+    [condition, text],
+    ['c', 't'].map((letter) => `${letter.repeat(1000)}…`),
+  )
+  assert.equal(message, `${condition}: ${text}`)
+})
+
+test('for a server that asks and never reads no answers are kept', async (t) => {
+  const { connection, accept, online } = await connectTo(t)
+  const link = await accept()
+  await online()
+  let asked = 0
+  connection.trace((way) => {
+    if (way === 'received') asked++
+  })
+  link.socket.pause()
+  const COUNT = 50_000
+  const info = `<query xmlns="http://jabber.org/protocol/disco#info"/>`
+  const ask = `<iq ${attrs('i'.repeat(500), 'get', 'a@b')}>${info}</iq>`
+  for (let i = 0; i < COUNT; i += 100) {
+    if (!link.socket.write(ask.repeat(100))) await once(link.socket, 'drain')
+  }
+  await until(() => asked === COUNT, { what: 'all was read' })
+  const before = link.socket.bytesRead
+  link.socket.resume()
+  let sofar = before
+  await until(() => link.socket.bytesRead > before, { what: 'the first bytes arrive' })
+  // All that is on its way has arrived when nothing more does.
+  await until(
+    () => {
+      const isStill = link.socket.bytesRead === sofar
+      sofar = link.socket.bytesRead
+      return isStill
+    },
+    { what: 'no more bytes arrive', everyMs: 500 },
+  )
+  // What the system's buffers hold, of 60 MB.
+  const got = link.socket.bytesRead - before
+  assert.ok(got > 0 && got < 20e6, `${got} bytes`)
+  assert.ok(connection.isConnected())
+  // What we ask ourselves is not dropped: then the stream is.
+  await assert.rejects(
+    connection.request('get', xml('a', {}, 'x'.repeat(20e6)), { timeoutMs: 1000 }),
+    LinkError,
+  )
+  assert.match(connection.problem() ?? '', /takes nothing of what we send/)
+})
+
+test('our own request that comes back is not handled, and we do not answer it ourselves', async (t) => {
+  const { connection, accept, online } = await connectTo(t)
+  const link = await accept()
+  await online()
+  const request = connection.request('set', ping(), { timeoutMs: 1000 })
+  const sent = await link.next()
+  link.send(sent.toString())
+  await assert.rejects(request, NotHandledError)
+  // So does one that came back too late.
+  link.send(sent.toString())
+  await settle(link)
+})
+
+test('a request to another domain cannot be ended by an iq from ours', async (t) => {
+  const { connection, accept, online } = await connectTo(t)
+  const link = await accept()
+  await online()
+  const request = connection.request('get', ping(), { to: 'example.com', timeoutMs: 1000 })
+  const { id = '' } = (await link.next()).attrs
+  link.send(`<iq ${attrs(id, 'get', DOMAIN)}><ping xmlns="urn:xmpp:ping"/></iq>`)
+  link.send(`<iq ${attrs(id, 'result', 'example.com')}/>`)
+  await request
+})
+
+test('a late reply is dropped', async (t) => {
+  const { clock, connection, accept, online } = await connectTo(t)
+  const link = await accept()
+  await online()
+  const request = connection.request('get', ping(), { timeoutMs: 100 })
+  const { id = '' } = (await link.next()).attrs
+  const rejected = assert.rejects(request, TimeoutError)
+  clock.advance(100)
+  await rejected
+  link.send(`<iq ${attrs(id, 'result', DOMAIN)}/>`)
+  await settle(link)
+  clock.advance(60_000)
+  assert.equal(connection.isConnected(), true)
+})
+
+test('an impatient request does not make a busy server a dead link: 5 s of silence do', async (t) => {
+  const { clock, connection, log, accept, online } = await connectTo(t)
+  const link = await accept()
+  await online()
+  const request = connection.request('get', ping(), { timeoutMs: 10 })
+  const rejected = assert.rejects(request, TimeoutError)
+  await link.next()
+  clock.advance(4999)
+  await rejected
+  assert.equal(connection.isConnected(), true)
+  clock.advance(1)
+  assert.equal(connection.isConnected(), false)
+  assert.match((await log.next(isProblem)).message, /no answer came/)
+})
+
+test('a time-out during which something else arrived leaves the link alone', async (t) => {
+  const { clock, connection, accept, online } = await connectTo(t)
+  const link = await accept()
+  await online()
+  const request = connection.request('get', ping(), { timeoutMs: 10_000 })
+  const rejected = assert.rejects(request, TimeoutError)
+  await link.next()
+  await settle(link)
+  clock.advance(10_000)
+  await rejected
+  assert.equal(connection.isConnected(), true)
+})
+
+test('a reply that stops half-way is a dead link: it is dialled again, and other requests fail at once', async (t) => {
+  const { clock, connection, log, accept, online } = await connectTo(t)
+  const link = await accept()
+  await online()
+  const request = connection.request('get', ping(), { timeoutMs: 10_000 })
+  const other = connection.request('get', ping(), { timeoutMs: 60_000 })
+  const rejected = Promise.all([
+    assert.rejects(request, TimeoutError),
+    assert.rejects(other, LinkError),
+  ])
+  await link.next()
+  link.send('<iq type="result"><a>text')
+  link.send(`<x ${attrs((await link.next()).attrs['id']!, 'result', DOMAIN)}/>`.repeat(3))
+  link.send('the end')
+  // Our space says that it has come.
+  await once(link.socket, 'data')
+  clock.advance(10_000)
+  await rejected
+  assert.match((await log.next(isProblem)).message, /dead: a stanza stopped half-way/)
+  await link.closed
+  clock.advance(200)
+  await accept()
+  await online()
+})
+
+const CUT_SHORT: Readonly<Record<string, string>> = {
+  'a text': '<iq type="result"><a>text',
+  'an attribute': `<iq type='`,
+  CDATA: '<iq type="result"><a><![CDATA[',
+}
+
+for (const [where, text] of Object.entries(CUT_SHORT)) {
+  test(`two signs of life that came within a stanza, in ${where}: bytes were lost`, async (t) => {
+    const { clock, connection, log, accept, online } = await connectTo(t)
+    const link = await accept()
+    await online()
+    const rejected = assert.rejects(
+      connection.request('get', ping(), { timeoutMs: 10_000 }),
+      LinkError,
+    )
+    await link.next()
+    link.send(text)
+    clock.advance(1000)
+    link.send((await link.next()).toString())
+    clock.advance(1000)
+    link.send((await link.next()).toString())
+    await rejected
+    assert.match((await log.next(isProblem)).message, /were lost or changed/)
+  })
+}
+
+test('a stanza that takes long to arrive is whole when its end has come, whatever follows it', async (t) => {
+  const { clock, connection, accept, online } = await connectTo(t)
+  const link = await accept()
+  await online()
+  const request = connection.request('get', ping(), { timeoutMs: 10_000 })
+  const { id } = (await link.next()).attrs
+  link.send(`<iq ${attrs(id!, 'result', DOMAIN)}><a>`)
+  const probes: string[] = []
+  for (let second = 0; second < 8; second++) {
+    clock.advance(1000)
+    probes.push((await link.next()).toString())
+    link.send('slowly ')
+    await once(link.socket, 'data')
+  }
+  link.send('</a></iq>' + probes.join(''))
+  await request
+  assert.equal(connection.isConnected(), true)
+})
+
+test('after a second of silence the server is asked for a sign of life; when that comes first, answers were lost', async (t) => {
+  const { clock, connection, accept, online } = await connectTo(t)
+  const link = await accept()
+  await online()
+  const lost = [1, 2].map(() => connection.request('get', ping(), { timeoutMs: 10_000 }))
+  const rejected = Promise.all(
+    lost.map((request) => assert.rejects(request, /the answer was lost on the way/)),
+  )
+  // Somebody else's, who answers when it likes.
+  const slow = connection.request('get', ping(), { to: 'example.com', timeoutMs: 10_000 })
+  const asked = [await link.next(), await link.next(), await link.next()]
+  clock.advance(1000)
+  const probe = await link.next()
+  assert.ok(probe.getChild('ping', 'urn:xmpp:ping'))
+  assert.equal(probe.attrs['to'], DOMAIN)
+  // As it comes back where nothing on the server takes it.
+  link.send(probe.toString())
+  await rejected
+  link.send(`<iq ${attrs(asked[2]!.attrs['id']!, 'result', 'example.com')}/>`)
+  await slow
+  assert.equal(connection.isConnected(), true)
+})
+
+test('a server that answers late answers in order, and nothing was lost', async (t) => {
+  const { clock, connection, accept, online } = await connectTo(t)
+  const link = await accept()
+  await online()
+  const request = connection.request('get', ping(), { timeoutMs: 10_000 })
+  const { id } = (await link.next()).attrs
+  clock.advance(1000)
+  const probe = await link.next()
+  link.send(`<iq ${attrs(id!, 'result', DOMAIN)}/>`)
+  link.send(`<iq ${attrs(probe.attrs['id']!, 'result', DOMAIN)}/>`)
+  await request
+})
+
+const TOO_MUCH: Readonly<Record<string, string>> = {
+  'bytes in tags': `<a>${`<b c="${'0123456789'.repeat(10)}"/>`.repeat(40)}`,
+  'bytes of text': `<a>${'0123456789'.repeat(400)}`,
+  'bytes of a tag without an end': `<a b="${'0123456789'.repeat(400)}`,
+  elements: `<a>${'<b/>'.repeat(200)}</a>`,
+}
+
+for (const [what, text] of Object.entries(TOO_MUCH)) {
+  test(`a stanza of too much ${what} ends the stream`, async (t) => {
+    const { connection, log, accept, online } = await connectTo(t, {
+      limits: { bytes: 2000, elements: 100 },
+    })
+    const link = await accept()
+    await online()
+    // Many small ones are fine: the limits are for each.
+    link.send('<message><body>hello</body></message>'.repeat(200))
+    await settle(link)
+    link.send(text)
+    await link.closed
+    assert.match((await log.next(isProblem)).message, /cannot read/)
+    assert.equal(connection.isConnected(), false)
+  })
+}
+
+test('a stanza that is too deep is dropped: anybody may nest, and nobody ends our stream', async (t) => {
+  const { connection, lines, accept, online } = await connectTo(t, { limits: { depth: 10 } })
+  const link = await accept()
+  await online()
+  const received: string[] = []
+  connection.trace((way, stanza) => {
+    if (way === 'received') received.push(stanza)
+  })
+  const iq = (depth: number) =>
+    `<iq ${attrs(`${depth}`, 'get', 'example.com')}>${'<a>'.repeat(depth)}${'</a>'.repeat(depth)}</iq>`
+  link.send(iq(100_000) + iq(9) + iq(8))
+  const answer = await link.next()
+  assert.equal(answer.attrs['id'], '8')
+  assert.equal(received.length, 1)
+  assert.equal(connection.isConnected(), true)
+  assert.equal(lines.filter(isProblem).length, 0)
+})
+
+test('each chunk that leaves a stanza unfinished is answered with one space, no other is', async (t) => {
+  const { accept, online } = await connectTo(t)
+  const link = await accept()
+  await online()
+  const before = link.received().length
+  for (const chunk of ['<mess', 'age>', 'text', '<a/>']) {
+    link.send(chunk)
+    await once(link.socket, 'data')
+  }
+  assert.equal(link.received().slice(before), '    ')
+  link.send('</message> \n ')
+  await settle(link)
+  assert.match(link.received().slice(before), /^ {4}<iq /)
+})
+
+test('a request with a character that XML forbids is a TypeError, and the stream lives', async (t) => {
+  const { connection, accept, online } = await connectTo(t)
+  const link = await accept()
+  await online()
+  for (const text of ['\0', '\x1b', '\uFFFE', '\uD800']) {
+    const request = connection.request('get', xml('a', {}, text), { timeoutMs: 1000 })
+    await assert.rejects(request, TypeError)
+  }
+  // Nor can we be made to repeat one.
+  link.send(`<iq ${attrs('\x01', 'get', 'a@b')}><ping xmlns="urn:xmpp:ping"/></iq>`)
+  await settle(link)
+  assert.equal(connection.connects(), 1)
+})
+
+test('messages, presence and results of others are not answered', async (t) => {
+  const { accept, online } = await connectTo(t)
+  const link = await accept()
+  await online()
+  link.send('<message from="a@b" type="chat"><body>hi</body></message>')
+  link.send('<presence from="a@b" type="subscribe"/>')
+  link.send(`<iq ${attrs('1', 'result', 'a@b')}/><iq ${attrs('2', 'error', 'a@b')}/>`)
+  await settle(link)
+})
+
+test('a stanza in the same chunk as the handshake is answered', async (t) => {
+  const { server, online } = await connectTo(t)
+  const link = await server.link()
+  await link.header
+  link.open()
+  await link.next()
+  const iq = `<iq ${attrs('1', 'get', 'a@b')}><ping xmlns="urn:xmpp:ping"/></iq>`
+  link.send(`<handshake/>${iq}`)
+  await online()
+  assert.equal((await link.next()).attrs['id'], '1')
+})
+
+test('a problem is logged once, again when it changes, and again after the stream was up', async (t) => {
+  const { server, clock, lines, log, accept, online } = await connectTo(t)
+  const refuse = async (condition: string) => {
+    const link = await server.link()
+    await link.header
+    link.refuse(condition)
+    await log.next()
+    clock.advance(clock.nextMs())
+  }
+  for (const condition of ['not-authorized', 'not-authorized', 'host-unknown', 'host-unknown']) {
+    await refuse(condition)
+  }
+  const link = await accept()
+  await online()
+  clock.advance(60_000)
+  link.socket.destroy()
+  await log.next(isProblem)
+  clock.advance(clock.nextMs())
+  await refuse('host-unknown')
+  await accept()
+  await online()
+  assert.deepEqual(
+    lines
+      .filter(({ level }) => level !== 'debug')
+      .map(({ level, message }) => `${level} ${message.slice(0, 25)}`),
+    [
+      'error Prosody refused our secre',
+      'error Prosody has no external c',
+      'info connected to Prosody as s',
+      'warn lost the stream: Prosody ',
+      'error Prosody has no external c',
+      'info connected to Prosody as s',
+    ],
+  )
+})
+
+test('a wrong secret is told as such, and shown nowhere', async (t) => {
+  const secret = 'a-secret-of-ours'
+  const { lines, log, accept } = await connectTo(t, { secret })
+  await accept()
+  assert.match((await log.next(isProblem)).message, /component_secret.*--xmpp\.secret-file/)
+  assert.doesNotMatch(JSON.stringify(lines), /a-secret-of-ours/)
+})
+
+const NO_COMPONENT_PORT: Readonly<Record<string, string>> = {
+  'a client port': `<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' id='1'><stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>`,
+  'a web server': 'HTTP/1.1 400 Bad Request\r\n\r\n<html><body>no</body></html>',
+}
+
+for (const [what, text] of Object.entries(NO_COMPONENT_PORT)) {
+  test(`${what} in place of the component port is told as such, and never given a digest`, async (t) => {
+    const { server, log } = await connectTo(t)
+    const link = await server.link()
+    await link.header
+    link.send(text)
+    assert.match((await log.next(isProblem)).message, /^there is no component port at xmpp:/)
+    await link.closed
+    assert.doesNotMatch(link.received(), /handshake/)
+  })
+}
+
+test('Prosody that goes away and comes back is found again within seconds', async (t) => {
+  const { server, clock, connection, log, accept, online } = await connectTo(t)
+  await accept()
+  await online()
+  clock.advance(60_000)
+  await server.close()
+  await log.next(isProblem)
+  assert.ok(clock.nextMs() <= 250)
+  clock.advance(250)
+  assert.match((await log.next(isProblem)).message, /^nothing listens at /)
+  const again = await startFakeServer(t, { port: server.port })
+  clock.advance(3000)
+  await (await again.link()).accept()
+  await online()
+  assert.equal(connection.connects(), 2)
+})
+
+test('stop() ends requests under way at once, and may be called twice', async (t) => {
+  const { connection, clock, accept, online } = await connectTo(t)
+  const link = await accept()
+  await online()
+  const request = connection.request('get', ping(), { timeoutMs: 1000 })
+  const rejected = assert.rejects(request, { name: 'LinkError', message: /stopping/ })
+  await Promise.all([connection.stop(), connection.stop()])
+  await rejected
+  await link.closed
+  await assert.rejects(connection.request('get', ping(), { timeoutMs: 1000 }), LinkError)
+  connection.start()
+  assert.equal(clock.pending(), 0)
+})
+
+test('stop() between two tries ends the tries', async (t) => {
+  const { server, clock, connection, log } = await connectTo(t)
+  const link = await server.link()
+  link.socket.destroy()
+  await log.next(isProblem)
+  await connection.stop()
+  assert.equal(clock.pending(), 0)
+})
+
+test('in real time a request times out by itself', async (t) => {
+  const { connection, accept, online } = await connectTo(t, { schedule: realTime })
+  await accept()
+  await online()
+  await assert.rejects(connection.request('get', ping(), { timeoutMs: 1 }), TimeoutError)
+})
+
+const ADVICE: readonly [StreamEnd['kind'], string, RegExp][] = [
+  ['refused', 'not-authorized', /component_secret of Component "d" in prosody\.cfg\.lua/],
+  ['refused', 'host-unknown', /add Component "d".*or correct --xmpp\.domain/],
+  ['refused', 'conflict', /second exporter.*component_conflict_resolve = "kick_old"/],
+  ['refused', 'invalid-from', /--xmpp\.domain/],
+  ['refused', 'invalid-namespace', /component_ports/],
+  ['refused', 'policy-violation', /policy-violation/],
+  ['network', 'ECONNREFUSED', /is Prosody running.*component_ports.*--xmpp\.service/],
+  ['network', 'ENOTFOUND', /host name in --xmpp\.service/],
+  ['network', 'EAI_AGAIN', /host name in --xmpp\.service/],
+  ['network', 'EHOSTUNREACH', /firewall/],
+  ['network', 'ECONNRESET', /broke: ECONNRESET/],
+  ['timeout', 'connect', /firewall.*--xmpp\.service/],
+  ['timeout', 'header', /component_ports/],
+  ['timeout', 'handshake', /handshake/],
+  ['protocol', '', /component port/],
+  ['closed', '', /before we were accepted/],
+]
+
+test('each way not to come online has its advice, on one line', () => {
+  const lines = ADVICE.map(([kind, condition, expected]) => {
+    const where = { service: 'xmpp://s', domain: 'd', wasOnline: false }
+    const line = explain({ kind, condition, text: '' }, where)
+    assert.match(line, expected)
+    assert.doesNotMatch(line, /\n|undefined/)
+    return line
+  })
+  assert.ok(new Set(lines).size >= lines.length - 2)
+})
+
+test('what is unusual about a rejected secret is named, and the secret is not', () => {
+  const cases: [string, RegExp][] = [
+    ['\uFEFFzqsh', /byte order mark/],
+    [' zqsh', /starts or ends with a blank/],
+    ['zqsh\u00a0', /starts or ends with a blank/],
+    ['zq\u00efsh', /characters other than printable ASCII/],
+    ['zq\tsh', /characters other than printable ASCII/],
+    ['zq sh', /PROSODY_EXPORTER_XMPP_SECRET\)$/],
+  ]
+  for (const [secret, expected] of cases) {
+    const where = { service: 'xmpp://s', domain: 'd', secret, wasOnline: false }
+    const line = explain({ kind: 'refused', condition: 'not-authorized', text: '' }, where)
+    assert.match(line, expected)
+    assert.doesNotMatch(line, /zq|\uFEFF/)
+  }
+})
+
+const end = (kind: StreamEnd['kind'], condition: string): StreamEnd => ({
+  kind,
+  condition,
+  text: '',
+})
+
+for (const chance of [0, 0.5, 0.999]) {
+  const backoff = () => {
+    const clock = createClock()
+    return { clock, ...createBackoff({ now: clock.now, random: () => chance }) }
+  }
+
+  const ends: StreamEnd[] = [
+    ...['not-authorized', 'host-unknown', 'conflict'].map((each) => end('refused', each)),
+    ...['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN'].map((each) => end('network', each)),
+    ...[end('timeout', 'connect'), end('protocol', ''), end('closed', '')],
+  ]
+  for (const each of ends) {
+    const what = `${each.kind} ${each.condition}`
+    test(`at chance ${chance}: ${what} is tried every 3 s for ten minutes, then every 8 s`, () => {
+      const { clock, next } = backoff()
+      for (let elapsedMs = 0; elapsedMs < 3_600_000;) {
+        const delayMs = next(each, undefined)
+        const longestMs = elapsedMs < 600_000 ? 3000 : 8000
+        assert.equal(delayMs >= 200 && delayMs <= longestMs, true, `${delayMs} at ${elapsedMs}`)
+        clock.advance(delayMs)
+        elapsedMs += delayMs
+      }
+    })
+  }
+
+  test(`at chance ${chance}: the first try after a link is quick, and a link resets the rest`, () => {
+    const { clock, next } = backoff()
+    for (let i = 0; i < 50; i++) {
+      clock.advance(next(end('refused', 'conflict'), undefined))
+    }
+    assert.ok(next(end('closed', ''), 60_000) <= 250)
+    assert.ok(next(end('refused', 'conflict'), undefined) <= 3000)
+  })
+
+  test(`at chance ${chance}: links that last a moment only, or are kicked, are not dialled in a hurry`, () => {
+    const { next } = backoff()
+    assert.ok(next(end('closed', ''), 10) <= 250)
+    for (let i = 0; i < 5; i++) next(end('closed', ''), 10)
+    const delayMs = next(end('closed', ''), 10)
+    assert.ok(delayMs >= 1500 && delayMs <= 3000)
+    assert.ok(next(end('closed', ''), 60_000) <= 250)
+    const evicted = () => next(end('refused', 'conflict'), 60_000)
+    const first = evicted()
+    assert.equal(first >= 1500 && first <= 3000, true, `${first}`)
+    for (let i = 0; i < 5; i++) evicted()
+    const later = evicted()
+    assert.equal(later >= 30_000 && later <= 60_000, true, `${later}`)
+    assert.equal(next(end('refused', 'conflict'), 300_000) <= 3000, true, 'it had settled')
+  })
+}
+
+test('a service is a host and a port, IPv6 too', () => {
+  assert.deepEqual(parseService('xmpp://localhost'), { host: 'localhost', port: 5347 })
+  assert.deepEqual(parseService('xmpp://10.0.0.1:1234'), { host: '10.0.0.1', port: 1234 })
+  assert.deepEqual(parseService('xmpp://[fd00::2]:1234'), { host: 'fd00::2', port: 1234 })
+})
+
+test('input is given on up to its last tag, and loses nothing', () => {
+  const input = createInput()
+  const push = (text: string) => input.push(Buffer.from(text))
+  assert.equal(push('<a>te'), '<a>')
+  assert.equal(input.hasTail(), true)
+  assert.equal(push('xt'), '')
+  assert.equal(push('</a> '), 'text</a>')
+  assert.equal(input.hasTail(), false)
+  assert.equal(push('\n'), '')
+  assert.equal(input.hasTail(), false)
+  assert.equal(push('<b'), '')
+  assert.equal(input.hasTail(), true)
+  assert.equal(push('/>'), ' \n<b/>')
+})

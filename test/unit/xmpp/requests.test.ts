@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { LinkError } from '../../../src/errors.js'
+import { createRequests } from '../../../src/xmpp/requests.js'
+import { xml, type Element } from '../../../src/xmpp/stream.js'
+
+test('of the probes that are never answered one is kept', () => {
+  const requests = createRequests()
+  const probes = Array.from({ length: 100 }, () => requests.addProbe('stats.example'))
+  assert.equal(probes.filter((id) => requests.get(id)).length, 1)
+  assert.ok(requests.get(probes[99]!))
+})
+
+test('the answer of a probe ends what was asked of the same address before it, a lost link does not', () => {
+  const requests = createRequests()
+  const told: [string, Element | Error][] = []
+  const ask = (name: string, to: string) =>
+    requests.add(to, (outcome) => told.push([name, outcome]))
+  ask('before', 'stats.example')
+  ask('another', 'example')
+  requests.addProbe('stats.example')
+  const id = requests.addProbe('stats.example')
+  ask('after', 'stats.example')
+  requests.get(id)?.settle(xml('iq'))
+  assert.deepEqual(
+    told.map(([name]) => name),
+    ['before'],
+  )
+  requests.addProbe('stats.example')
+  requests.settleAll(new LinkError('lost'))
+  assert.deepEqual(
+    told.map(([name, outcome]) => `${name}: ${(outcome as Error).message}`),
+    ['before: the answer was lost on the way', 'another: lost', 'after: lost'],
+  )
+})

@@ -1,0 +1,15 @@
+/** `npm publish` runs this first: package.json must name a real owner. */
+
+import { join } from 'node:path'
+import process from 'node:process'
+import { readJson } from './package-texts.js'
+import { root } from '../test/support/setup/process.js'
+
+const { author, homepage, repository, bugs } = await readJson(join(root, 'package.json'))
+if (/\.invalid\b/.test(JSON.stringify({ author, homepage, repository, bugs }))) {
+  console.error(
+    'package.json has placeholders (.invalid) in author, homepage, repository or bugs. ' +
+      'Fill them in first, see docs/releasing.md.',
+  )
+  process.exitCode = 1
+}

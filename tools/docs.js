@@ -1,0 +1,8 @@
+/** `npm run docs`: writes docs/metrics.md and the generated tables of the other pages. */
+
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { generatedPages } from './generated-docs.js'
+import { root } from '../test/support/setup/process.js'
+
+for (const [path, text] of await generatedPages()) writeFileSync(join(root, path), text)

@@ -1,0 +1,52 @@
+/**
+ * `npm run test:matrix`: real servers of many versions, what each returns, and that the table in
+ * docs/collectors.md is the same; `-- --write` writes it. And the service, and a new user's way to it, under a real systemd.
+ */
+
+import process from 'node:process'
+import { fetchAll } from '../test/support/setup/programs.js'
+import { ejabberdVersions, findEjabberd } from '../test/support/setup/ejabberd.js'
+import { findCleanDebian, USERS_DEBIAN } from '../test/support/setup/clean-debian.js'
+import { findProsody } from '../test/support/setup/installation.js'
+import { onEnd, SetupError } from '../test/support/setup/process.js'
+import { runFiles } from './runner.js'
+import { build, installPackages } from '../test/support/setup/dependencies.js'
+
+/** @param {string} line */
+const say = (line) => {
+  console.log(`[matrix] ${line}`)
+}
+
+/** @param {readonly string[]} args */
+async function matrix(args) {
+  const takeBack = onEnd(() => process.exit(130))
+  await installPackages(say)
+  await build(say)
+  await fetchAll(say)
+  await findProsody('newest', say)
+  await findCleanDebian(USERS_DEBIAN, say)
+  for (const version of ejabberdVersions) await findEjabberd(version, say)
+  if (args.includes('--write')) process.env['MATRIX_WRITE'] = '1'
+  // One after another: the servers are many, and the cores few.
+  const options = ['--concurrency=1', ...args.filter((arg) => arg.startsWith('--test-'))]
+  return await runFiles(
+    [
+      'test/integration/legacy.test.ts',
+      'test/integration/legacy-double.test.ts',
+      'test/packaging/matrix.test.ts',
+      'test/packaging/service.test.ts',
+      'test/packaging/socket.test.ts',
+      'test/packaging/walk.test.ts',
+    ],
+    options,
+    takeBack,
+  )
+}
+
+try {
+  process.exitCode = await matrix(process.argv.slice(2))
+} catch (error) {
+  if (!(error instanceof SetupError)) throw error
+  console.error(error.message)
+  process.exitCode = 1
+}

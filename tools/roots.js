@@ -1,0 +1,203 @@
+/**
+ * `npm run test:setup`: the set-up itself, on machines that have less installed than this one, or
+ * more. In each of several Debians, as root and as an ordinary user, a fresh checkout runs
+ * `npm start` and tests of every program that the tests fetch. Root only.
+ *
+ * `-- NAME …` takes only the Debians whose names contain one of these; `--whole` runs all of
+ * `npm test` in each.
+ */
+
+import { existsSync } from 'node:fs'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import process from 'node:process'
+import { findCleanDebian } from '../test/support/setup/clean-debian.js'
+import { acquireSettings } from '../test/support/setup/debian.js'
+import {
+  launch,
+  networkEnvironment,
+  onEnd,
+  root as repository,
+  run,
+  SetupError,
+  temporaryDirectory,
+} from '../test/support/setup/process.js'
+
+// As debootstrap's smallest variant.
+const BASE = ['?essential', 'apt', 'debian-archive-keyring', 'mount', 'passwd', 'login']
+
+/** Each with a version of Node.js from npm. */
+const MACHINES = [
+  { name: 'bookworm-bare', suite: 'bookworm', installed: BASE, node: '20' },
+  {
+    name: 'bookworm-installed',
+    suite: 'bookworm',
+    installed: [...BASE, 'prosody', 'prometheus', 'chromium', 'lua-check'],
+    node: '22',
+  },
+  { name: 'trixie-bare', suite: 'trixie', installed: BASE, node: '24' },
+]
+
+const USERS = /** @type {const} */ (['root', 'builder'])
+
+/** One for each program that is fetched, and each way to fetch it. */
+const TESTS = [
+  'test/integration/setup.test.ts', // Prosody 0.12 and 13.0
+  'test/integration/names.test.ts', // Prosody 0.11
+  'test/integration/lua.test.ts', // luacheck
+  'test/integration/legacy-double.test.ts', // Lua 5.1
+  'test/integration/prefix-and-filters.test.ts', // Prometheus 2 and 3
+  'test/integration/page.test.ts', // Chromium
+  'test/integration/web-config.test.ts', // curl and openssl
+  'test/integration/exposition-reader.test.ts', // Python
+  'test/integration/exhaustion.test.ts', // faketime
+  'test/packaging/debian.test.ts', // a small Debian
+]
+
+// A root directory by pivot_root(2), not chroot(2): inside of a chroot there are no user namespaces.
+// The network is this machine's; processes and temporary files are its own, so that what is left is seen.
+const ENTER = `
+set -e
+root=$1 user=$2; shift 2
+mount --make-rprivate /
+mount --bind "$root" "$root"
+cd "$root"
+mkdir -p proc dev sys tmp etc/ssl/certs old
+mount -t proc proc proc
+mount --rbind /dev dev
+mount --rbind /sys sys
+mount -t tmpfs -o mode=1777 tmpfs tmp
+mount --rbind /etc/ssl/certs etc/ssl/certs
+cp -L /etc/resolv.conf etc/resolv.conf
+pivot_root . old
+umount -l /old
+id=$(id -u "$user")
+# Not exec: as the first process the shell reaps the processes that lost their parents.
+setpriv --reuid "$id" --regid "$id" --clear-groups "$@"`
+
+/** @param {string} line */
+const say = (line) => {
+  console.log(`[setup] ${line}`)
+}
+
+/** @param {string} command @param {readonly string[]} args */
+async function must(command, args) {
+  const { code, output } = await run(command, args)
+  if (code !== 0) throw new SetupError(`${command} ${args.join(' ')}: ${output.trim()}`)
+}
+
+/**
+ * @param {(typeof MACHINES)[number]} machine
+ * @returns {Promise<string>} Its root directory, with Node.js and npm.
+ */
+async function prepare({ name, suite, installed, node }) {
+  const root = await findCleanDebian({ name: `machine-${name}-node${node}`, suite, installed }, say)
+  const local = join(root, 'usr/local')
+  if (!existsSync(join(local, 'bin/npm'))) {
+    say(`${name}: installing Node.js ${node} and npm …`)
+    // The package `node` fetches the program for this machine with a script of its own.
+    const packages = [`node@${node}`, `npm@10`]
+    const options = ['--no-save', '--no-audit', '--prefix', join(local, 'lib')]
+    await must('npm', ['install', ...options, ...packages])
+    const modules = '../lib/node_modules'
+    await must('ln', ['-sf', `${modules}/node/bin/node`, join(local, 'bin/node')])
+    await must('ln', ['-sf', `${modules}/npm/bin/npx-cli.js`, join(local, 'bin/npx')])
+    await must('ln', ['-sf', `${modules}/npm/bin/npm-cli.js`, join(local, 'bin/npm')])
+  }
+  const settings = await acquireSettings()
+  await writeFile(join(root, 'etc/apt/apt.conf.d/90machine'), settings.join('\n') + '\n')
+  await writeFile(join(root, 'etc/hosts'), '127.0.0.1 localhost\n::1 localhost\n')
+  if (!existsSync(join(root, 'home/builder'))) {
+    await must('chroot', [root, 'useradd', '--create-home', '--shell', '/bin/sh', 'builder'])
+  }
+  return root
+}
+
+/**
+ * @param {string} root
+ * @param {(typeof USERS)[number]} user
+ * @param {readonly string[]} command
+ */
+async function enter(root, user, command) {
+  const home = user === 'root' ? '/root' : `/home/${user}`
+  const child = launch(
+    'unshare',
+    [
+      ...['--mount', '--pid', '--fork', '--kill-child'],
+      ...['sh', '-c', ENTER, 'sh', root, user, '--', ...command],
+    ],
+    {
+      env: {
+        ...networkEnvironment(),
+        ...{ PATH: '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin', HOME: home, USER: user },
+        ...{ LC_ALL: 'C.UTF-8', CHECKOUT: join(home, 'prosody-exporter') },
+      },
+      onOutput: (text) => process.stdout.write(text),
+    },
+  )
+  return await child.exited
+}
+
+/** What `git clone` would bring: the files of the last commit. @param {string} target */
+async function checkOut(target) {
+  await rm(target, { recursive: true, force: true })
+  await mkdir(target, { recursive: true })
+  const { path, remove } = await temporaryDirectory('pe')
+  try {
+    const archive = join(path, 'head.tar')
+    await must('git', ['-C', repository, 'archive', '--output', archive, 'HEAD'])
+    await must('tar', ['-xf', archive, '-C', target])
+  } finally {
+    await remove()
+  }
+}
+
+/** @param {readonly string[]} args */
+async function test(args) {
+  if (process.getuid?.() !== 0) throw new SetupError('npm run test:setup needs to be run by root.')
+  const isWhole = args.includes('--whole')
+  const names = args.filter((arg) => !arg.startsWith('--'))
+  const chosen = MACHINES.filter(
+    ({ name }) => names.length === 0 || names.some((part) => name.includes(part)),
+  )
+  if (chosen.length === 0) {
+    throw new SetupError(`Expected one of ${MACHINES.map(({ name }) => name).join(', ')}.`)
+  }
+  /** @type {string[]} */
+  const failed = []
+  for (const machine of chosen) {
+    const root = await prepare(machine)
+    for (const user of USERS) {
+      const what = `${machine.name}, Node.js ${machine.node}, as ${user}`
+      say(`${what} …`)
+      const home = user === 'root' ? '/root' : `/home/${user}`
+      const checkout = join(root, home, 'prosody-exporter')
+      await checkOut(checkout)
+      await must('chroot', [root, 'chown', '-R', `${user}:${user}`, join(home, 'prosody-exporter')])
+      const startedAt = Date.now()
+      const tests = isWhole ? [] : TESTS
+      const code = await enter(root, user, [
+        'node',
+        join(home, 'prosody-exporter/tools/in-root.js'),
+        ...tests,
+      ])
+      say(
+        `${what}: ${code === 0 ? 'passed' : 'FAILED'} in ${Math.round((Date.now() - startedAt) / 1000)} s`,
+      )
+      if (code !== 0) failed.push(what)
+      await rm(checkout, { recursive: true })
+    }
+  }
+  if (failed.length === 0) return 0
+  say(`Failed: ${failed.join('; ')}`)
+  return 1
+}
+
+onEnd(() => process.exit(130))
+try {
+  process.exitCode = await test(process.argv.slice(2))
+} catch (error) {
+  if (!(error instanceof SetupError)) throw error
+  console.error(error.message)
+  process.exitCode = 1
+}

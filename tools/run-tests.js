@@ -1,0 +1,62 @@
+/**
+ * Runs the test files given as arguments in processes of their own, several at a time, and prints
+ * which took longest. `tools/test.js` starts it.
+ */
+
+import { availableParallelism } from 'node:os'
+import { basename, relative } from 'node:path'
+import process from 'node:process'
+import { run } from 'node:test'
+import { spec } from 'node:test/reporters'
+import { root } from '../test/support/setup/process.js'
+
+/** For a test that hangs; no test depends on it. */
+const FILE_TIMEOUT_MS = 40 * 60_000
+
+/** Started first, so that none of them is left for the end, when the other files are done. */
+const LONGEST = ['alerts', 'registry', 'faults', 'outage', 'prometheus', 'runaway', 'rates']
+
+const args = process.argv.slice(2)
+const option = (/** @type {string} */ name) =>
+  args.find((arg) => arg.startsWith(`--${name}=`))?.slice(name.length + 3)
+const pattern = option('test-name-pattern')
+// Most tests wait for servers more than they compute.
+const concurrency = Number(option('concurrency') ?? availableParallelism() * 2)
+const isLong = (/** @type {string} */ file) => LONGEST.includes(basename(file, '.test.ts'))
+const files = args.filter((arg) => !arg.startsWith('--'))
+const ordered = [...files.filter(isLong), ...files.filter((file) => !isLong(file))]
+
+/** Milliseconds in the tests of each file. @type {Map<string, number>} */
+const durations = new Map()
+
+/** @param {import('node:test').EventData.TestPass | import('node:test').EventData.TestFail} event */
+function count({ file, nesting, details }) {
+  if (nesting !== 0 || file === undefined) return
+  durations.set(file, (durations.get(file) ?? 0) + details.duration_ms)
+}
+
+const stream = run({
+  files: ordered,
+  concurrency,
+  timeout: FILE_TIMEOUT_MS,
+  ...(pattern !== undefined && { testNamePatterns: [pattern] }),
+})
+stream.on('test:pass', count)
+stream.on('test:fail', (event) => {
+  count(event)
+  if (event.todo === undefined || event.todo === false) process.exitCode = 1
+})
+stream.pipe(new spec()).pipe(process.stdout)
+stream.once('end', () => {
+  if (durations.size === 0) {
+    console.error('No test ran.')
+    process.exitCode = 1
+  }
+  const slowest = [...durations].sort(([, a], [, b]) => b - a).slice(0, 10)
+  process.once('exit', () => {
+    console.log('Slowest files, by the time in their tests:')
+    for (const [file, ms] of slowest) {
+      console.log(`${(ms / 1000).toFixed(1).padStart(8)} s  ${relative(root, file)}`)
+    }
+  })
+})

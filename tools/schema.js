@@ -1,0 +1,8 @@
+/** `npm run schema`: writes the JSON Schema of the configuration file, for editors. */
+
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { schemaText } from '../src/config/file-schema.js'
+import { root } from '../test/support/setup/process.js'
+
+writeFileSync(join(root, 'config.schema.json'), schemaText())
