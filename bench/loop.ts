@@ -7,7 +7,7 @@ import { once } from 'node:events'
 import process from 'node:process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createExposition } from '../src/exposition/exposition.js'
-import type { AnyFormat } from '../src/exposition/negotiate.js'
+import type { ExpositionFormat } from '../src/exposition/negotiate.js'
 import { parameters, report, shown, spread, timesOf } from './figure.js'
 import { change, createTables } from './million.js'
 
@@ -16,7 +16,7 @@ const SHAPES = [
   { families: 10, rows: 100_000 },
   { families: 1, rows: 1_000_000 },
 ]
-const FORMATS: readonly AnyFormat[] = ['text', 'openmetrics', 'protobuf']
+const FORMATS: readonly ExpositionFormat[] = ['text', 'openmetrics', 'protobuf']
 const ROUNDS = Number(parameters[0] ?? 8)
 const IDLE_MS = 2000
 const child = process.argv.indexOf('--child')

@@ -9,7 +9,7 @@ import process from 'node:process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Counter, Registry } from 'prom-client'
 import { createExposition, type Exposition } from '../src/exposition/exposition.js'
-import type { AnyFormat } from '../src/exposition/negotiate.js'
+import type { ExpositionFormat } from '../src/exposition/negotiate.js'
 import { parameters, report } from './figure.js'
 import { change, createTables, labelsOf, nameOf, valueOf } from './million.js'
 
@@ -26,7 +26,7 @@ function peakOfThis(): number {
 }
 
 /** A slow reader holds the last snapshot's bytes of the first format while the next is rendered. */
-async function serve(formats: readonly AnyFormat[], zipped: boolean): Promise<void> {
+async function serve(formats: readonly ExpositionFormat[], zipped: boolean): Promise<void> {
   const tables = createTables(FAMILIES, ROWS)
   let held: Uint8Array | undefined
   let last: Exposition | undefined

@@ -1,55 +1,51 @@
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
-import { createBytes, finishBytes, writeBytes, writeText } from './bytes.js'
 import type { Family } from '../metrics/family.js'
-import { isAskedFor, type Format } from './metric-names.js'
-import type { AnyFormat } from './negotiate.js'
-import { keepPlain, partOf, writeWithTimestamps, writingPlain, type Part } from './part.js'
-import { planned } from './plan.js'
-import { protobufSteps } from './protobuf.js'
-import { atOnce, inSlices, PARTS_PER_STEP, type Steps } from './slices.js'
-import { exposableSteps, rowsOfSmall } from './validity.js'
-
-export type { Format } from './metric-names.js'
+import { createWriter, finishBytes, MAX_UTF8_BYTES, writeText, type FamilyEncoder } from './bytes.js'
+import { isSelected } from './metric-names.js'
+import type { ExpositionFormat } from './negotiate.js'
+import { createProtobufEncoder } from './protobuf.js'
+import { runInSlices, runToEnd, type Steps } from './slices.js'
+import { createTextEncoder } from './text.js'
+import { exposedFamilies, exposedRows, exposedRowsSteps } from './validity.js'
 
 export type ExpositionOptions = {
-  /** Adds `_created` lines where the source tells the time; OpenMetrics only. */
+  /** Adds `_created` samples where the source reports the time; OpenMetrics only. */
   readonly created: boolean
-  /** Only these families, see `filterFamilies`. Default: all. */
+  /**
+   * Only the families of these names, like `name[]` of client_golang's promhttp; an empty set
+   * selects all. A family matches by its name in the text format (a counter's with `_total`) or in
+   * OpenMetrics. The name of a single sample, like `x_bucket`, matches nothing. Default: all.
+   */
   readonly names?: ReadonlySet<string>
 }
 
 export type Exposition = {
   /**
-   * The whole exposition, rendered once in slices of a few milliseconds: callers at the same time
-   * share the work. Not to be changed.
+   * Renders the whole exposition, once for each format and in slices of a few milliseconds. All
+   * callers share the result and must not change it.
    */
-  bytes(format: AnyFormat): Promise<Uint8Array<ArrayBuffer>>
-  /** The same compressed, once too. */
-  gzip(format: AnyFormat): Promise<Uint8Array<ArrayBuffer>>
+  bytes(format: ExpositionFormat): Promise<Uint8Array<ArrayBuffer>>
+  /** Compresses the result of `bytes`, also once for each format. */
+  gzip(format: ExpositionFormat): Promise<Uint8Array<ArrayBuffer>>
 }
 
 const compress = promisify(gzip)
-// Well below a millisecond's work.
-const BYTES_PER_STEP = 100_000
-const EOF = '# EOF\n'
+// Well below a millisecond of work, in every format.
+const STEP_BYTES = 64 * 1024
+const STEP_FAMILIES = 100
+const OPENMETRICS_END = '# EOF\n'
 
-/** An exposition of one snapshot, for as many readers as come. */
+/** Creates the exposition of one snapshot, for any number of clients. */
 export function createExposition(
   families: readonly Family[],
   options: ExpositionOptions,
 ): Exposition {
-  const rendered = new Map<AnyFormat, Promise<Uint8Array<ArrayBuffer>>>()
-  const compressed = new Map<AnyFormat, Promise<Uint8Array<ArrayBuffer>>>()
+  const rendered = new Map<ExpositionFormat, Promise<Uint8Array<ArrayBuffer>>>()
+  const compressed = new Map<ExpositionFormat, Promise<Uint8Array<ArrayBuffer>>>()
 
-  function steps(format: AnyFormat): Steps<Uint8Array<ArrayBuffer>> {
-    return format === 'protobuf'
-      ? protobufSteps(families, options)
-      : textSteps(families, format, options)
-  }
-
-  function bytes(format: AnyFormat): Promise<Uint8Array<ArrayBuffer>> {
-    const result = rendered.get(format) ?? inSlices(steps(format))
+  function bytes(format: ExpositionFormat): Promise<Uint8Array<ArrayBuffer>> {
+    const result = rendered.get(format) ?? runInSlices(renderSteps(families, format, options))
     rendered.set(format, result)
     return result
   }
@@ -57,7 +53,7 @@ export function createExposition(
   return {
     bytes,
     gzip(format) {
-      // Level 1: a scrape is read once, and the higher levels cost more time than they save.
+      // Level 1: a client reads the result once, and higher levels cost more time than they save.
       const result =
         compressed.get(format) ?? bytes(format).then((plain) => compress(plain, { level: 1 }))
       compressed.set(format, result)
@@ -66,68 +62,56 @@ export function createExposition(
   }
 }
 
-/**
- * The families in the text format 0.0.4 or OpenMetrics 1.0.0, sorted by exposed name, all at once.
- * What a format can't carry is left out, see validity.ts; a family of which no row is left has no
- * metadata either, as in client_golang (`NormalizeMetricFamilies`): missing is missing.
- *
- * Of a family that was rendered before only the values that changed are rendered again.
- *
- * @see https://prometheus.io/docs/instrumenting/exposition_formats/
- * @see OpenMetrics 1.0.0, Text format
- */
+/** Renders the families without a pause; see `renderSteps`. */
 export function render(
   families: readonly Family[],
-  format: Format,
+  format: ExpositionFormat,
   options: ExpositionOptions,
 ): Uint8Array<ArrayBuffer> {
-  return atOnce(textSteps(families, format, options))
+  return runToEnd(renderSteps(families, format, options))
 }
 
 /**
- * The families asked for by name, as `name[]` has it in client_golang's promhttp; all where no name
- * is given. A family's name is the one in the text format (a counter's with `_total`), as there; we
- * take the one in OpenMetrics too. Names of single samples, as `x_bucket`, are nobody's.
+ * Renders the families, sorted by their exposed name. What the format cannot carry is omitted, see
+ * validity.ts. A family without a row in the format has no metadata either, as in client_golang
+ * (`NormalizeMetricFamilies`).
  */
-export function filterFamilies(families: readonly Family[], names: ReadonlySet<string>): Family[] {
-  return families.filter((family) => isAskedFor(family, names))
-}
-
-/** `render` in steps. */
-export function* textSteps(
+export function* renderSteps(
   families: readonly Family[],
-  format: Format,
+  format: ExpositionFormat,
   { created, names }: ExpositionOptions,
 ): Steps<Uint8Array<ArrayBuffer>> {
-  // Of all families, so that a choice of some shows nothing that the whole does not.
-  const shown = planned(families, format)
-  const parts: Part[] = []
-  let room = EOF.length
-  for (const family of names ? filterFamilies(shown, names) : shown) {
-    const rows = rowsOfSmall(family) ?? (yield* exposableSteps(family, format))
+  // The names and the validity of protobuf are those of the text format.
+  const textFormat = format === 'protobuf' ? 'text' : format
+  const encoders: [Family, FamilyEncoder][] = []
+  let capacity = 0
+  // Select after the collisions are resolved: a selection never shows what the whole does not.
+  for (const family of exposedFamilies(families, textFormat)) {
+    if (!isSelected(family, names)) continue
+    const encoder =
+      format === 'protobuf'
+        ? createProtobufEncoder(family)
+        : createTextEncoder(family, format, created)
+    encoders.push([family, encoder])
+    capacity += encoder.capacity
+    if (encoders.length % STEP_FAMILIES === 0) yield
+  }
+
+  const end = format === 'openmetrics' ? OPENMETRICS_END : ''
+  const out = createWriter(capacity + MAX_UTF8_BYTES * end.length)
+  let byteLimit = STEP_BYTES
+  for (const [family, encoder] of encoders) {
+    const rows = exposedRows(family, textFormat) ?? (yield* exposedRowsSteps(family, textFormat))
     if (rows.length === 0) continue
-    const part = partOf(family, rows, format, created)
-    parts.push(part)
-    room += part.room
-    if (parts.length % PARTS_PER_STEP === 0) yield
-  }
-  const out = createBytes(room)
-  let written = 0
-  for (const part of parts) {
-    writeBytes(out, part.metadata, 0, part.metadata.length)
-    if (part.family.timestampMs === undefined) {
-      const start = out.length
-      const write = writingPlain(out, part, format)
-      while (!write()) yield
-      keepPlain(part, out, start, names !== undefined)
-    } else {
-      yield* writeWithTimestamps(out, part, format)
-    }
-    if (out.length - written > BYTES_PER_STEP) {
-      written = out.length
+    encoder.writeStart(out)
+    for (let next = 0; next < rows.length;) {
+      next = encoder.writeRows(out, rows, next, byteLimit)
+      if (out.length < byteLimit) continue
       yield
+      byteLimit = out.length + STEP_BYTES
     }
+    encoder.writeEnd(out)
   }
-  if (format === 'openmetrics') writeText(out, EOF)
+  writeText(out, end)
   return finishBytes(out)
 }

@@ -1,9 +1,9 @@
 import type { Family, MetricType } from '../metrics/family.js'
 
-/** Prometheus text format 0.0.4, or OpenMetrics 1.0.0. */
-export type Format = 'text' | 'openmetrics'
+/** The Prometheus text format 0.0.4, or OpenMetrics 1.0.0. */
+export type TextFormat = 'text' | 'openmetrics'
 
-// OpenMetrics 1.0.0, Text format, MetricFamily types. The family's own name is reserved by each of them too.
+// OpenMetrics 1.0.0, Text format, MetricFamily types. Each type also reserves the family's own name.
 const OPENMETRICS_SUFFIXES: Readonly<Record<MetricType, readonly string[]>> = {
   counter: ['_total', '_created'],
   gauge: [],
@@ -19,23 +19,26 @@ const TEXT_SUFFIXES: Readonly<Partial<Record<MetricType, readonly string[]>>> = 
 }
 
 /**
- * The name on the family's metadata lines.
+ * Returns the name on the family's metadata lines.
  *
- * The text format has no suffix rules of its own: there a counter's family is named as its samples,
- * `x_total`, and an info is a gauge `x_info`. A counter that its source calls `x_total` is not
- * stripped: it is exposed as `x_total_total`, which is what mod_http_openmetrics gives for it.
+ * The text format has no suffix rules of its own: a counter's family there has the name of its
+ * samples, `x_total`, and an info is a gauge `x_info`. A counter that its source calls `x_total`
+ * keeps that name and is exposed as `x_total_total`, as in mod_http_openmetrics.
  */
-export function exposedName({ name, type }: Pick<Family, 'name' | 'type'>, format: Format): string {
+export function exposedName(
+  { name, type }: Pick<Family, 'name' | 'type'>,
+  format: TextFormat,
+): string {
   if (format === 'text' && type === 'counter') return `${name}_total`
   if (format === 'text' && type === 'info') return `${name}_info`
   return name
 }
 
 /**
- * Whether a choice of families by name takes this one: by its name in the text format or in
- * OpenMetrics. No choice, or one of nothing, takes all.
+ * Whether a selection by name contains the family: by its name in the text format or in OpenMetrics.
+ * No selection, or an empty one, contains every family.
  */
-export function isAskedFor(
+export function isSelected(
   family: Pick<Family, 'name' | 'type'>,
   names: ReadonlySet<string> | undefined,
 ): boolean {
@@ -43,18 +46,18 @@ export function isAskedFor(
   return names.has(exposedName(family, 'text')) || names.has(family.name)
 }
 
-/** Every name that OpenMetrics reserves for the family, whether or not it has such a sample now. */
-export function reservedNames({ name, type }: Pick<Family, 'name' | 'type'>): string[] {
-  return [name, ...OPENMETRICS_SUFFIXES[type].map((suffix) => name + suffix)]
+/**
+ * Returns the names that a family takes in a format. In OpenMetrics these are all names that the
+ * family's type reserves, whether or not a sample has the name; in the text format these are the
+ * names of its samples.
+ */
+export function takenNames(family: Pick<Family, 'name' | 'type'>, format: TextFormat): string[] {
+  const name = exposedName(family, format)
+  const suffixes = (format === 'text' ? TEXT_SUFFIXES : OPENMETRICS_SUFFIXES)[family.type] ?? []
+  return [name, ...suffixes.map((suffix) => name + suffix)]
 }
 
-/** Every name that its family or a sample has in the text format. */
-export function textNames(family: Pick<Family, 'name' | 'type'>): string[] {
-  const name = exposedName(family, 'text')
-  return [name, ...(TEXT_SUFFIXES[family.type] ?? []).map((suffix) => name + suffix)]
-}
-
-/** Order of ASCII names, the same whatever the locale. */
+/** Compares ASCII names, independently of the locale. */
 export function compareNames(a: string, b: string): number {
   return a < b ? -1 : Number(a > b)
 }

@@ -1,10 +1,10 @@
-import type { Format } from './metric-names.js'
+import type { TextFormat } from './metric-names.js'
 
 /** A text format, or delimited protobuf. */
-export type AnyFormat = Format | 'protobuf'
+export type ExpositionFormat = TextFormat | 'protobuf'
 
 export type Negotiated = {
-  readonly format: AnyFormat
+  readonly format: ExpositionFormat
   /** The whole header: Prometheus 3 refuses a scrape whose media type it does not know. */
   readonly contentType: string
 }

@@ -1,113 +1,222 @@
-import { hasCounts, type Family } from '../metrics/family.js'
-import { VALUES_PER_STEP } from './lines.js'
-import { detached, recall, remember, type Rendering } from './memo.js'
-import { DOUBLE_BYTES, estimate, writeFamily } from './message.js'
-import { isAskedFor } from './metric-names.js'
-import { planned } from './plan.js'
-import { atOnce, PARTS_PER_STEP, type Steps } from './slices.js'
-import { exposableSteps, rowsOfSmall } from './validity.js'
-import { createOut, reserve, type Out } from './wire.js'
+import type { Family, MetricType } from '../metrics/family.js'
+import { hasCounts, labelStart, width } from '../metrics/family.js'
+import { reserve, type ByteWriter, type FamilyEncoder } from './bytes.js'
+import { exposedName } from './metric-names.js'
+import {
+  closeField,
+  closeMessage,
+  openField,
+  openMessage,
+  varintSize,
+  writeDouble,
+  writeString,
+  writeUint,
+} from './protobuf-wire.js'
 
-export type ProtobufOptions = {
-  /** Only these families, see `filterFamilies`. Default: all. */
-  readonly names?: ReadonlySet<string>
+const EQUALS = 0x3d
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+const LETTER_N = 0x6e
+const NEWLINE = 0x0a
+
+// The fields of one row, and the bytes by which the lengths of its messages may grow; the same for
+// a bucket or a quantile.
+const ROW_MARGIN = 96
+const BUCKET_MARGIN = 24
+// The longest length of a message.
+const LENGTH_MARGIN = 5
+
+/** The MetricType, and the field of the Metric that has its value. */
+const TYPES: Readonly<Record<MetricType, readonly [type: number, field: number]>> = {
+  counter: [0, 3],
+  gauge: [1, 2],
+  summary: [2, 4],
+  unknown: [3, 5],
+  histogram: [4, 7],
+  // Protobuf has no info type. As in the text format an info is a gauge.
+  info: [1, 2],
 }
 
-const COPY_BYTES = 1024 * 1024
-
 /**
- * The families as io.prometheus.client.MetricFamily messages, each with its length before it, sorted
- * by name; all at once. Names, types, families and rows are those of the text format, but for counts
- * that are no counts (NaN, negative, in a summary a fraction): there is no field for them. Start
- * timestamps are always there where the source tells them.
- *
- * Of a family that was rendered before only the values that changed are written again, where they
- * are doubles; with buckets or quantiles it is rendered anew.
+ * Encodes a family as an `io.prometheus.client.MetricFamily` message with its length before it.
+ * Names, types and rows are those of the text format, except for counts that no field can carry:
+ * NaN, a negative count, a fraction in a summary. Start timestamps are present wherever the source
+ * reports them.
  *
  * @see prometheus/client_model `io/prometheus/client/metrics.proto`; prometheus/prometheus
  *   `prompb/io/prometheus/client/metrics.proto` for `unit`
  */
-export function renderProtobuf(
-  families: readonly Family[],
-  options: ProtobufOptions = {},
-): Uint8Array<ArrayBuffer> {
-  return atOnce(protobufSteps(families, options))
+export function createProtobufEncoder(family: Family): FamilyEncoder {
+  const { type, help, unit } = family
+  const capacity = estimateSize(family)
+  const lengthBytes = varintSize(capacity)
+  const isEncodable = rowFilter(family)
+  let start = 0
+  let hasRows = false
+  return {
+    capacity,
+    writeStart(out) {
+      reserve(out, LENGTH_MARGIN)
+      start = openMessage(out, lengthBytes)
+      writeString(out, 1, exposedName(family, 'text'))
+      if (help !== '') writeString(out, 2, help)
+      reserve(out, ROW_MARGIN)
+      writeUint(out, 3, TYPES[type][0])
+    },
+    writeRows(out, rows, first, byteLimit) {
+      let next = first
+      for (; next < rows.length && out.length < byteLimit; next++) {
+        const row = rows[next]!
+        if (isEncodable && !isEncodable(row)) continue
+        writeMetric(out, family, row)
+        hasRows = true
+      }
+      return next
+    },
+    writeEnd(out) {
+      if (!hasRows) {
+        out.length = start
+        return
+      }
+      // As in OpenMetrics: Prometheus refuses the scrape for a unit that does not end the name.
+      const hasUnit = unit !== '' && type !== 'info' && family.name.endsWith(`_${unit}`)
+      if (hasUnit) writeString(out, 5, unit)
+      reserve(out, LENGTH_MARGIN)
+      closeMessage(out, start, lengthBytes)
+    },
+  }
 }
 
-/** A family on its way into the whole, and what to go on from. */
-type Part = { readonly family: Family; readonly rows: Uint32Array; readonly known?: Rendering }
+/** An estimate that mostly suffices, so that a large buffer is not copied while it grows. */
+export function estimateSize(family: Family): number {
+  const { type, help, name, labels, length, order } = family
+  const perValue = hasCounts(type) ? 22 : 12
+  const labelBytes = ((labels.ends[length - 1] ?? 0) / Math.max(length, 1)) * 1.3
+  const perRow =
+    labelBytes +
+    8 +
+    width(family) * perValue +
+    (family.created ? 14 : 0) +
+    (family.timestampMs ? 7 : 0)
+  return Math.ceil(order.length * perRow) + 3 * (help.length + name.length) + 4 * ROW_MARGIN
+}
 
-/** `renderProtobuf` in steps. */
-export function* protobufSteps(
-  families: readonly Family[],
-  { names }: ProtobufOptions,
-): Steps<Uint8Array<ArrayBuffer>> {
-  const parts: Part[] = []
-  let size = 0
-  // Of all families, so that a choice of some shows nothing that the whole does not.
-  for (const family of planned(families, 'text')) {
-    if (!isAskedFor(family, names)) continue
-    const rows = rowsOfSmall(family) ?? (yield* exposableSteps(family, 'text'))
-    if (rows.length === 0) continue
-    const known = recall(family, rows, 'protobuf')
-    const isPatched = known !== undefined && canPatch(known.family, family)
-    parts.push(isPatched ? { family, rows, known } : { family, rows })
-    size += isPatched ? known.end - known.start : estimate(family, rows.length)
-    if (parts.length % PARTS_PER_STEP === 0) yield
+/** Returns whether the counts of a row have a field; `undefined` if every row can be encoded. */
+function rowFilter(family: Family): ((row: number) => boolean) | undefined {
+  const { type, bounds, values } = family
+  const columns = width(family)
+  const count = bounds.length + 1
+  if (type === 'summary') return (row) => isUint(values[row * columns + count]!)
+  if (type !== 'histogram') return undefined
+  return (row) => {
+    const at = row * columns
+    // A histogram's count may be a fraction.
+    if (!(values[at + count]! >= 0)) return false
+    for (let i = 0; i < bounds.length; i++) if (!(values[at + i]! >= 0)) return false
+    return true
   }
-  const out = createOut(size)
-  const made: Omit<Rendering, 'bytes'>[] = []
-  for (const { family, rows, known } of parts) {
-    const start = out.length
-    let layout = known?.layout
-    if (known) {
-      yield* copyFamily(out, known)
-      yield* patchValues(out.view, start, family, known)
+}
+
+function isUint(value: number): boolean {
+  return value >= 0 && value < 2 ** 64 && Number.isInteger(value)
+}
+
+/** Writes a Metric: the labels of a row, its value and, if the family has one, its timestamp. */
+function writeMetric(out: ByteWriter, family: Family, row: number): void {
+  const { type, labels, timestampMs } = family
+  const columns = width(family)
+  const from = labelStart(labels.ends, row)
+  const to = labels.ends[row]!
+  // `a="",` is seven bytes in protobuf, and no text grows by more.
+  reserve(out, 2 * (to - from) + columns * BUCKET_MARGIN + ROW_MARGIN)
+  const metric = openField(out, 4)
+  writeLabels(out, labels.bytes, from, to)
+  const value = openField(out, TYPES[type][1])
+  const created = family.created ? family.created[row]! : NaN
+  if (hasCounts(type)) writeCounts(out, family, row * columns, created)
+  else {
+    writeDouble(out, 1, family.values[row]!)
+    if (type === 'counter') writeTimestamp(out, 3, created)
+  }
+  closeField(out, value)
+  if (timestampMs !== undefined) writeUint(out, 6, timestampMs)
+  closeField(out, metric)
+}
+
+/** Writes the fields of a Histogram or a Summary, whose values begin at `values[at]`. */
+function writeCounts(out: ByteWriter, family: Family, at: number, created: number): void {
+  const { type, bounds, values } = family
+  const isHistogram = type === 'histogram'
+  writeCount(out, 1, values[at + bounds.length + 1]!)
+  writeDouble(out, 2, values[at + bounds.length]!)
+  for (let i = 0; i < bounds.length; i++) {
+    const bucket = openField(out, 3)
+    if (isHistogram) {
+      writeCount(out, 1, values[at + i]!)
+      writeDouble(out, 2, bounds[i]!)
+    } else {
+      writeDouble(out, 1, bounds[i]!)
+      writeDouble(out, 2, values[at + i]!)
     }
-    layout ??= { rows, columns: [0], gaps: yield* writeFamily(out, family, rows), metadata: {} }
-    made.push({ family, layout, start, end: out.length })
-    yield
+    closeField(out, bucket)
   }
-  // Only now it is known where the bytes are: they are moved when the room does not suffice.
-  const { bytes, length } = out
-  for (const [i, each] of made.entries()) {
-    const rendering = { ...each, bytes }
-    if (names === undefined) remember('protobuf', rendering)
-    else if (!parts[i]!.known) remember('protobuf', detached(rendering))
-    if (i % PARTS_PER_STEP === 0) yield
-  }
-  return bytes.subarray(0, length)
+  writeTimestamp(out, isHistogram ? 15 : 4, created)
 }
 
-function* copyFamily(out: Out, { bytes, start, end }: Rendering): Steps<void> {
-  reserve(out, end - start)
-  for (let from = start; from < end; from += COPY_BYTES) {
-    if (from > start) yield
-    const piece = bytes.subarray(from, Math.min(end, from + COPY_BYTES))
-    out.bytes.set(piece, out.length)
-    out.length += piece.length
+/** Writes `sample_count` or `cumulative_count`, or for a fraction the field of that name with `_float`. */
+function writeCount(out: ByteWriter, field: number, value: number): void {
+  if (isUint(value)) writeUint(out, field, value)
+  else writeDouble(out, 4, value)
+}
+
+/** Writes a google.protobuf.Timestamp. It ends with the year 9999; nothing before 1970 is written. */
+function writeTimestamp(out: ByteWriter, field: number, seconds: number): void {
+  if (!(seconds >= 0 && seconds < 253_402_300_800)) return
+  // A double has microseconds at best. Without rounding x.123 s becomes x.122999 s, which Prometheus
+  // truncates.
+  const micros = Math.round(seconds * 1e6)
+  const whole = Math.floor(micros / 1e6)
+  const timestamp = openField(out, field)
+  writeUint(out, 1, whole)
+  if (micros > whole * 1e6) writeUint(out, 2, (micros - whole * 1e6) * 1000)
+  closeField(out, timestamp)
+}
+
+/** Writes the label text as LabelPair messages, without its escapes. */
+function writeLabels(out: ByteWriter, text: Uint8Array, start: number, end: number): void {
+  for (let i = start; i < end;) {
+    const pair = openField(out, 1)
+    const name = openField(out, 1)
+    i = copyUntil(EQUALS, out, text, i, end)
+    closeField(out, name)
+    const value = openField(out, 2)
+    i = copyUntil(QUOTE, out, text, i + 2, end)
+    closeField(out, value)
+    closeField(out, pair)
+    i += 2 // the quotation mark and the comma
   }
 }
 
-/** Whether only doubles differ: those do not change the length of a message. */
-function canPatch(before: Family, after: Family): boolean {
-  if (before.timestampMs !== after.timestampMs) return false
-  return before.values === after.values || !hasCounts(after.type)
-}
-
-function* patchValues(to: DataView, start: number, family: Family, known: Rendering): Steps<void> {
-  const { rows, gaps } = known.layout
-  const before = known.family.values
-  const { values } = family
-  if (before === values) return
-  let at = start
-  for (let i = 0; i < rows.length; i++) {
-    at += gaps[i]!
-    const value = values[rows[i]!]!
-    const old = before[rows[i]!]!
-    // 0 and -0 are equal and are not the same; a NaN is written again for nothing.
-    if (value !== old || value === 0) to.setFloat64(at, value, true)
-    at += DOUBLE_BYTES
-    if (i % VALUES_PER_STEP === VALUES_PER_STEP - 1) yield
+/** Copies the text before the first unescaped `mark` and returns the position of the mark. */
+function copyUntil(
+  mark: number,
+  out: ByteWriter,
+  text: Uint8Array,
+  start: number,
+  end: number,
+): number {
+  const { bytes } = out
+  let at = out.length
+  let i = start
+  for (; i < end; i++) {
+    let byte = text[i]!
+    if (byte === mark) break
+    if (byte === BACKSLASH) {
+      byte = text[++i]!
+      if (byte === LETTER_N) byte = NEWLINE
+    }
+    bytes[at++] = byte
   }
+  out.length = at
+  return i
 }

@@ -1,22 +1,13 @@
 import { setImmediate } from 'node:timers/promises'
 
-/** Work in steps, each well below a millisecond, that may be interrupted between any two. */
+/** Work in steps of well below a millisecond each. Other work can run between any two of them. */
 export type Steps<T> = Generator<undefined, T>
 
-/**
- * Does a step of some work and says whether it was the last. For what there is one of for each
- * family: a generator for each costs as much as rendering some ten values, and more to collect.
- */
-export type Task = () => boolean
-
-/** Families that are looked at in one step. */
-export const PARTS_PER_STEP = 100
-
-// With one step more and what the rest of the program does, the event loop answers within 10 ms.
+// With one more step and the rest of the program, the event loop still responds within 10 ms.
 const SLICE_MS = 5
 
-/** Does the work in slices of a few milliseconds; others have their turn between them. */
-export async function inSlices<T>(
+/** Runs the work in slices of a few milliseconds and lets the event loop run between them. */
+export async function runInSlices<T>(
   steps: Steps<T>,
   now: () => number = () => performance.now(),
 ): Promise<T> {
@@ -30,8 +21,8 @@ export async function inSlices<T>(
   }
 }
 
-/** Does the work at once. */
-export function atOnce<T>(steps: Steps<T>): T {
+/** Runs the work to its end without a pause. */
+export function runToEnd<T>(steps: Steps<T>): T {
   for (;;) {
     const { done, value } = steps.next()
     if (done) return value

@@ -1,176 +1,152 @@
 import type { Family } from '../metrics/family.js'
 import { hasCounts, labelsOf, slabOf, width } from '../metrics/family.js'
-import { compareNames, reservedNames, textNames, type Format } from './metric-names.js'
-import { atOnce, type Steps } from './slices.js'
+import { compareNames, exposedName, takenNames, type TextFormat } from './metric-names.js'
+import { runToEnd, type Steps } from './slices.js'
+
+type RowCheck = (row: number) => boolean
 
 const ROWS_PER_STEP = 4096
 const SEARCH_BYTES = 1 << 20
 
 /**
- * How many rows OpenMetrics forbids, so that only the other formats carry them: a NaN or negative
- * counter, count or sum, buckets that are no whole numbers or fall, a `_count` that is not the +Inf
- * bucket, an info that is not 1. Counted once for a family object.
+ * Counts the rows that OpenMetrics forbids and only the other formats carry: a NaN or negative
+ * counter, count or sum, buckets that are not whole numbers or fall, a `_count` that is not the +Inf
+ * bucket, an info that is not 1.
  *
  * @see OpenMetrics 1.0.0, Metric Types; client_python 0.16 `openmetrics/parser.py`
  */
-export function invalidRows(family: Family): number {
-  return family.order.length - exposableRows(family, 'openmetrics').length
+export function countInvalidRows(family: Family): number {
+  const rows = exposedRows(family, 'openmetrics')
+  return family.order.length - (rows ?? runToEnd(exposedRowsSteps(family, 'openmetrics'))).length
 }
 
-/** Rows a format can carry, in the order in which they are exposed. */
-export function exposableRows(family: Family, format: Format): Uint32Array {
-  return rowsOfSmall(family) ?? atOnce(exposableSteps(family, format))
+/** Returns all rows of a family of which the format carries every row; `undefined` if that depends on the rows. */
+export function exposedRows(family: Family, format: TextFormat): Uint32Array | undefined {
+  const { type, order } = family
+  if (type === 'gauge' || type === 'unknown') return order
+  return format === 'text' && !hasCounts(type) ? order : undefined
+}
+
+/** Returns the rows that the format can carry, in the order in which they are exposed. */
+export function* exposedRowsSteps(family: Family, format: TextFormat): Steps<Uint32Array> {
+  const hasClash = yield* labelClash(family)
+  // Prometheus refuses the whole scrape, in either format, for a label that is twice on one line.
+  const rows = hasClash ? yield* rowsWhere(family.order, (row) => !hasClash(row)) : family.order
+  return format === 'text' ? rows : yield* rowsWhere(rows, rowCheck(family))
 }
 
 /**
- * All rows of a family of which any format carries all and which is looked through in one step;
- * `undefined` says nothing. Kept nowhere: a snapshot has new objects for all that changed.
+ * Returns the families that a format exposes, sorted by their exposed name. A family that is given
+ * twice is exposed once.
  */
-export function rowsOfSmall(family: Family): Uint32Array | undefined {
-  const { order, values } = family
-  if (order.length > ROWS_PER_STEP || !mayAllBeExposable(family)) return undefined
-  return family.type !== 'counter' || isAllAtLeast0(values, 0, values.length) ? order : undefined
+export function exposedFamilies(families: readonly Family[], format: TextFormat): Family[] {
+  const colliding = collidingFamilies(families, format)
+  return Array.from(new Set(families))
+    .filter((family) => !colliding.has(family))
+    .map((family) => ({ family, name: exposedName(family, format) }))
+    .sort((a, b) => compareNames(a.name, b.name))
+    .map(({ family }) => family)
 }
-
-/** `exposableRows` in steps; what it comes to is remembered with the family. */
-export function* exposableSteps(family: Family, format: Format): Steps<Uint32Array> {
-  const known = (format === 'text' ? textRows : openMetricsRows).get(family)
-  if (known) return known
-  const { order } = family
-  const isAll = yield* isAllExposable(family)
-  // A label twice on one line costs Prometheus the whole scrape, in either format.
-  const text = isAll ? order : yield* without(order, yield* labelClash(family))
-  const openMetrics = isAll ? order : yield* without(text, (row) => !isValid(family, row))
-  textRows.set(family, text)
-  openMetricsRows.set(family, openMetrics)
-  return format === 'text' ? text : openMetrics
-}
-
-const textRows = new WeakMap<Family, Uint32Array>()
-const openMetricsRows = new WeakMap<Family, Uint32Array>()
 
 /**
- * Families left out of OpenMetrics, because an earlier one may have samples of the same name: a
- * gauge `x_count` beside a summary `x`, a gauge `x` beside a counter `x`. Earlier is by name, then by
- * type, then as given; a family without rows is in nobody's way. It depends on no value, so a family
- * does not come and go.
+ * Returns the families that a format omits because an earlier family takes one of their names.
+ * Earlier means by name, then by type, then in the given order. A family without rows takes no name.
+ * The result depends on no value, so a family does not come and go.
+ *
+ * OpenMetrics: a gauge `x_count` beside a summary `x`, or a gauge `x` beside a counter `x`. Text
+ * omits fewer: a gauge `x_total` beside a counter `x` would repeat `# TYPE x_total`, and Prometheus's
+ * parser takes `# TYPE x_count` after a summary `x` for a second one of `x`. A reader may refuse the
+ * whole scrape for that.
  *
  * @see OpenMetrics 1.0.0, MetricFamily, Suffixes: no "potential clash for sample metric names"
  */
-export function collisions(families: readonly Family[]): ReadonlySet<Family> {
-  return clashing(families, reservedNames)
-}
-
-/**
- * Those of `collisions` that are left out of text too: a second family of the same name there, as a
- * gauge `x_total` beside a counter `x`, would repeat `# TYPE x_total`, and Prometheus's parser takes
- * `# TYPE x_count` after a summary `x` for a second one of `x`. Readers may refuse that together with
- * all the rest.
- */
-export function textCollisions(families: readonly Family[]): ReadonlySet<Family> {
-  return clashing(families, textNames)
-}
-
-function clashing(
+export function collidingFamilies(
   families: readonly Family[],
-  namesOf: (family: Family) => readonly string[],
+  format: TextFormat,
 ): ReadonlySet<Family> {
   const taken = new Set<string>()
-  const left = new Set<Family>()
+  const colliding = new Set<Family>()
   const inOrder = [...new Set(families)]
     .filter(({ order }) => order.length > 0)
     .sort((a, b) => compareNames(a.name, b.name) || compareNames(a.type, b.type))
   for (const family of inOrder) {
-    const names = namesOf(family)
-    if (names.some((name) => taken.has(name))) left.add(family)
-    // Names of a family that is left out stay taken: what is left out of text is then always left
-    // out of OpenMetrics as well.
+    const names = takenNames(family, format)
+    if (names.some((name) => taken.has(name))) colliding.add(family)
+    // The names of an omitted family stay taken. That way OpenMetrics omits whatever text omits.
     for (const name of names) taken.add(name)
   }
-  return left
+  return colliding
 }
 
-/** The same array where nothing is to be dropped. */
-function* without(rows: Uint32Array, isDropped: (row: number) => boolean): Steps<Uint32Array> {
-  let kept: Uint32Array | undefined
+/** Returns the rows that pass the check; the same array if all of them do. */
+function* rowsWhere(rows: Uint32Array, isIncluded: RowCheck): Steps<Uint32Array> {
+  let included: Uint32Array | undefined
   let length = 0
   for (let i = 0; i < rows.length; i++) {
     const row = rows[i]!
     if (i % ROWS_PER_STEP === ROWS_PER_STEP - 1) yield
-    if (isDropped(row)) {
-      // A copy of those so far, with room for all.
-      kept ??= rows.slice()
-    } else {
-      if (kept) kept[length] = row
+    if (isIncluded(row)) {
+      if (included) included[length] = row
       length++
+    } else {
+      included ??= rows.slice()
     }
   }
-  return kept?.slice(0, length) ?? rows
+  return included?.slice(0, length) ?? rows
 }
 
-/** Whether any format can carry all rows, as it mostly is; `false` says nothing. */
-function* isAllExposable(family: Family): Steps<boolean> {
+/** Returns the check whether OpenMetrics can carry a row. */
+function rowCheck(family: Family): RowCheck {
   const { type, values } = family
-  if (!mayAllBeExposable(family)) return false
-  for (let start = 0; type === 'counter' && start < values.length; start += ROWS_PER_STEP) {
-    if (start > 0) yield
-    if (!isAllAtLeast0(values, start, start + ROWS_PER_STEP)) return false
-  }
-  return true
-}
-
-/** Whether its values alone can say that any format carries all rows. */
-function mayAllBeExposable({ type }: Family): boolean {
-  return type === 'counter' || type === 'gauge' || type === 'unknown'
-}
-
-function isAllAtLeast0(values: Float64Array, start: number, end: number): boolean {
-  const stop = Math.min(end, values.length)
-  for (let i = start; i < stop; i++) if (!(values[i]! >= 0)) return false
-  return true
-}
-
-function isValid(family: Family, row: number): boolean {
-  const { type, values } = family
-  const at = row * width(family)
   switch (type) {
     case 'counter':
-      return values[at]! >= 0
+      return (row) => values[row]! >= 0
     case 'info':
-      return values[at] === 1
+      return (row) => values[row] === 1
     case 'histogram':
-      return isValidHistogram(family, at)
+      return histogramCheck(family)
     case 'summary':
-      return isValidSummary(family, at)
+      return summaryCheck(family)
     case 'gauge':
     case 'unknown':
-      return true
+      return () => true
   }
 }
 
-function isValidHistogram({ bounds, values }: Family, at: number): boolean {
+function histogramCheck(family: Family): RowCheck {
+  const { bounds, values } = family
+  const columns = width(family)
   const last = bounds.length - 1
-  if (bounds[last] !== Infinity || !isAscending(bounds)) return false
-  for (let i = 0; i <= last; i++) {
-    const bucket = values[at + i]!
-    if (!isCount(bucket) || (i > 0 && bucket < values[at + i - 1]!)) return false
+  if (bounds[last] !== Infinity || !isAscending(bounds)) return () => false
+  // Without a `_sum` its value does not matter.
+  const needsSum = hasSum(family)
+  return (row) => {
+    const at = row * columns
+    for (let i = 0; i <= last; i++) {
+      const bucket = values[at + i]!
+      if (!isCount(bucket) || (i > 0 && bucket < values[at + i - 1]!)) return false
+    }
+    const isSumValid = !needsSum || values[at + last + 1]! >= 0
+    return isSumValid && values[at + last + 2] === values[at + last]
   }
-  // With negative bounds there is no _sum, see `hasSum`: it may be what it likes.
-  const sumIsValid = values[at + last + 1]! >= 0 || !hasSum({ bounds, type: 'histogram' })
-  return sumIsValid && values[at + last + 2] === values[at + last]
 }
 
-function isValidSummary({ bounds, values }: Family, at: number): boolean {
-  const outside = bounds.some((quantile) => !(quantile >= 0 && quantile <= 1))
-  if (outside || !isAscending(bounds)) return false
-  // A quantile is NaN where nothing has been observed.
-  for (let i = 0; i < bounds.length; i++) if (values[at + i]! < 0) return false
-  return values[at + bounds.length]! >= 0 && isCount(values[at + bounds.length + 1]!)
+function summaryCheck(family: Family): RowCheck {
+  const { bounds, values } = family
+  const columns = width(family)
+  const isOutside = bounds.some((quantile) => !(quantile >= 0 && quantile <= 1))
+  if (isOutside || !isAscending(bounds)) return () => false
+  return (row) => {
+    const at = row * columns
+    // A quantile is NaN if nothing has been observed.
+    for (let i = 0; i < bounds.length; i++) if (values[at + i]! < 0) return false
+    return values[at + bounds.length]! >= 0 && isCount(values[at + bounds.length + 1]!)
+  }
 }
 
 /**
- * Whether OpenMetrics wants the family's `_sum` and `_count`: not those of a histogram of negative
- * numbers, whose sum may fall.
+ * Whether OpenMetrics has the family's `_sum` and `_count`. It has neither for a histogram of
+ * negative numbers, whose sum may fall.
  *
  * @see OpenMetrics 1.0.0, Histogram: no Sum with negative buckets; `_count` if and only if `_sum`
  */
@@ -186,20 +162,23 @@ function isAscending(bounds: readonly number[]): boolean {
   return bounds.every((bound, i) => i === 0 || bound > bounds[i - 1]!)
 }
 
-/** Finds rows that themselves have the label which the format adds to each bucket or quantile. */
-function* labelClash({ type, labels }: Family): Steps<(row: number) => boolean> {
-  if (!hasCounts(type)) return () => false
+/**
+ * Returns the check whether a row already has the label that the format adds to each bucket or
+ * quantile; `undefined` if no row has it.
+ */
+function* labelClash({ type, labels }: Family): Steps<RowCheck | undefined> {
+  if (!hasCounts(type)) return undefined
   const added = type === 'histogram' ? 'le' : 'quantile'
   const text = `${added}="`
   const slab = slabOf(labels)
   for (let start = 0; start < slab.length; start += SEARCH_BYTES) {
     if (start > 0) yield
-    // A text that a piece's end cuts in two is whole in this one.
+    // A match that the end of a piece cuts in two is whole in this one.
     if (slab.subarray(start, start + SEARCH_BYTES + text.length).includes(text)) {
       return (row) => labelNames(labelsOf(labels, row)).includes(added)
     }
   }
-  return () => false
+  return undefined
 }
 
 function labelNames(labels: string): string[] {

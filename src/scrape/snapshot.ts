@@ -7,7 +7,6 @@ import { addCount } from '../metrics/counts.js'
 import { createExposition, type Exposition } from '../exposition/exposition.js'
 import type { Family } from '../metrics/family.js'
 import { limitSeries } from '../metrics/series-limit.js'
-import { forget } from '../exposition/memo.js'
 import {
   collectorFamilies,
   isByCollector,
@@ -16,7 +15,7 @@ import {
   type LinkFigures,
   type Totals,
 } from '../metrics/own-families.js'
-import { collisions, invalidRows } from '../exposition/validity.js'
+import { collidingFamilies, countInvalidRows } from '../exposition/validity.js'
 
 /** What one response is made of: all of one moment, our own metrics included, and never changed. */
 export type Snapshot = {
@@ -92,7 +91,6 @@ export function createSnapshots(options: SnapshotOptions) {
         addCount(leftOut, name, series)
       })
     }
-    for (const family of server) if (leftOut.has(family.name)) forget(family)
     logLeftOut([...leftOut.keys()].join(' '), results)
     const invalid = new Map<string, number>()
     const count = (name: string, rows: number) => {
@@ -104,9 +102,9 @@ export function createSnapshots(options: SnapshotOptions) {
       })
     }
     for (const family of server) if (!isNotOurs(family)) count(family.name, family.order.length)
-    const colliding = collisions(kept)
+    const colliding = collidingFamilies(kept, 'openmetrics')
     for (const family of kept) {
-      count(family.name, colliding.has(family) ? family.order.length : invalidRows(family))
+      count(family.name, colliding.has(family) ? family.order.length : countInvalidRows(family))
     }
     const collection = {
       up,

@@ -31,11 +31,6 @@ export function makeFamily(
   }
 }
 
-/** The same family with nothing that could tell that it was rendered before. */
-export function fresh(family: Family): Family {
-  return { ...family, order: family.order.slice() }
-}
-
 /** A family `x` of so many rows; a row's value, which all that a histogram has is made of, may be told. */
 export function many(
   type: MetricType,
@@ -61,12 +56,4 @@ export function manyFamilies(count: number, help = ''): Family[] {
   return Array.from({ length: count }, (_, i) =>
     makeFamily({ name: `x${i}`, type: 'gauge', help }, [{ values: [i] }]),
   )
-}
-
-/** The same rows with other values, as of the next collection. */
-export function changed(
-  family: Family,
-  change: (value: number, at: number, all: Float64Array) => number,
-): Family {
-  return { ...family, values: family.values.map(change) }
 }

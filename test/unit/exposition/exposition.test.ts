@@ -4,15 +4,14 @@ import { gunzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import {
   createExposition,
-  filterFamilies,
   render,
   type ExpositionOptions,
-  type Format,
 } from '../../../src/exposition/exposition.js'
 import { family, type Family } from '../../../src/metrics/family.js'
+import type { TextFormat } from '../../../src/exposition/metric-names.js'
 import { formatBound, formatValue } from '../../../src/exposition/number.js'
 import { createTable } from '../../../src/metrics/table.js'
-import { invalidRows } from '../../../src/exposition/validity.js'
+import { countInvalidRows } from '../../../src/exposition/validity.js'
 import {
   EVERY_TYPE,
   hostileFamily,
@@ -26,7 +25,7 @@ import { makeFamily } from '../../support/families.js'
 const PLAIN = { created: false }
 const CREATED = { created: true }
 
-function show(families: readonly Family[], format: Format, options: ExpositionOptions = PLAIN) {
+function show(families: readonly Family[], format: TextFormat, options: ExpositionOptions = PLAIN) {
   return Buffer.from(render(families, format, options)).toString()
 }
 
@@ -170,14 +169,6 @@ test('there is room for the longest of everything, in each line of each row', ()
           format === 'text' ? '' : '# EOF\n',
         ].join('')
         const families = [counter!, gauge!, summary!]
-        // Anew, as it was, and with shorter values made longer in place.
-        assert.equal(show(families, format, { created }), expected)
-        assert.equal(show(families, format, { created }), expected)
-        const short = families.map((family) => ({
-          ...family,
-          values: family.values.map(() => 1),
-        }))
-        show(short, format, { created })
         assert.equal(show(families, format, { created }), expected)
       }
     }
@@ -330,18 +321,6 @@ test('every number reads back as itself', () => {
   )
 })
 
-test('a family is rendered once, in each format', () => {
-  // Bytes changed behind our back show whether they are read again; nobody else may do this.
-  const x = family('counter', 'x', '', [{ labels: { n: '1' }, value: 1 }])
-  const before = [show([x], 'text'), show([x], 'openmetrics')]
-  x.labels.bytes[3] = '2'.charCodeAt(0)
-  assert.deepEqual([show([x], 'text'), show([x], 'openmetrics')], before)
-  assert.ok(
-    show([{ ...x, order: x.order.slice() }], 'text').includes('n="2"'),
-    'one with other rows is rendered anew',
-  )
-})
-
 test('a store that goes on leaves the exposition of its snapshot as it is', async () => {
   const table = createTable({ name: 'x', type: 'gauge', help: '', unit: '', bounds: [] })
   table.append('n="1"')
@@ -368,17 +347,19 @@ test('an exposition renders and compresses once, and its two forms are the same'
   assert.equal(Buffer.from(await exposition.bytes('openmetrics')).toString(), OPENMETRICS)
 })
 
-test('families are asked for by their name in either format, not by that of a sample', () => {
-  const asked = (...names: string[]) =>
-    filterFamilies(EVERY_TYPE, new Set(names)).map(({ name }) => name)
-  assert.deepEqual(asked('requests_total', 'build_info'), ['requests', 'build'])
-  assert.deepEqual(asked('requests', 'build'), ['requests', 'build'])
-  assert.deepEqual(asked('delay_seconds'), ['delay_seconds'])
-  assert.deepEqual(asked('delay_seconds_bucket', 'memory', ''), [])
-  assert.deepEqual(
-    asked(),
-    EVERY_TYPE.map(({ name }) => name),
-  )
+test('families are selected by their name in either format, not by that of a sample', () => {
+  const selected = (...names: string[]) =>
+    Array.from(
+      show(EVERY_TYPE, 'openmetrics', { ...PLAIN, names: new Set(names) }).matchAll(
+        /# TYPE (\w+)/g,
+      ),
+      ([, name]) => name,
+    )
+  assert.deepEqual(selected('requests_total', 'build_info'), ['build', 'requests'])
+  assert.deepEqual(selected('requests', 'build'), ['build', 'requests'])
+  assert.deepEqual(selected('delay_seconds'), ['delay_seconds'])
+  assert.deepEqual(selected('delay_seconds_bucket', 'memory', ''), [])
+  assert.equal(selected().length, EVERY_TYPE.length)
 })
 
 /** What a reader is to find, told without the writer. */
@@ -422,7 +403,7 @@ test('so does OpenMetrics, without the rows it forbids', () => {
   fc.assert(
     fc.property(hostileFamily, ({ family, rows }) => {
       const kept = rows.filter(
-        (_, row) => invalidRows({ ...family, order: Uint32Array.of(row) }) === 0,
+        (_, row) => countInvalidRows({ ...family, order: Uint32Array.of(row) }) === 0,
       )
       const hasSum = family.type !== 'histogram' || !family.bounds.some((bound) => bound < 0)
       const expected = kept.flatMap((row) => [

@@ -2,13 +2,15 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { labelText, width, type Family, type MetricType } from '../../../src/metrics/family.js'
-import { estimate } from '../../../src/exposition/message.js'
-import { recall } from '../../../src/exposition/memo.js'
-import { protobufSteps, renderProtobuf } from '../../../src/exposition/protobuf.js'
+import { render } from '../../../src/exposition/exposition.js'
+import { estimateSize } from '../../../src/exposition/protobuf.js'
 import { createTable } from '../../../src/metrics/table.js'
-import { changed, makeFamily, many, manyFamilies, type Row } from '../../support/families.js'
-import { runSteps } from '../../support/steps.js'
+import { makeFamily, type Row } from '../../support/families.js'
 import { decodeFamilies, type ProtoFamily, type ProtoMetric } from '../../support/protobuf.js'
+
+function renderProtobuf(families: readonly Family[], names?: ReadonlySet<string>) {
+  return render(families, 'protobuf', { created: false, ...(names && { names }) })
+}
 
 function decode(...families: readonly Family[]): ProtoFamily[] {
   return decodeFamilies(renderProtobuf(families))
@@ -307,17 +309,9 @@ test('families are chosen by their names in either text format', () => {
     makeFamily({ name, type: 'counter' }, [{ values: [1] }]),
   )
   const chosen = (...asked: string[]) =>
-    names(decodeFamilies(renderProtobuf(families, { names: new Set(asked) })))
+    names(decodeFamilies(renderProtobuf(families, new Set(asked))))
   assert.deepEqual(chosen('a', 'c_total', 'b_created'), ['a_total', 'c_total'])
   assert.deepEqual(chosen(), ['a_total', 'b_total', 'c_total'])
-})
-
-test('an unchanged family is rendered once', () => {
-  const made = makeFamily({ name: 'x', type: 'gauge' }, [{ values: [1] }])
-  const before = renderProtobuf([made])
-  made.values[0] = 2
-  assert.deepEqual(renderProtobuf([made]), before)
-  assert.equal(onlyMetric({ ...made, order: made.order.slice() }).value, 2)
 })
 
 test('rows of the store come in their order, as they were at the snapshot', () => {
@@ -424,7 +418,7 @@ for (const [type] of TYPES) {
     const stamped = plain.map((family) => ({ ...family, timestampMs: 1_700_000_000_123 }))
     for (const family of [...plain, ...stamped]) {
       const { length, buffer } = renderProtobuf([family])
-      const room = estimate(family, ROWS)
+      const room = estimateSize(family)
       assert.ok(room >= length)
       assert.equal(buffer.byteLength, room)
       // Text may have three bytes a character.
@@ -442,7 +436,7 @@ test('labels that take more room than was thought are whole', () => {
       Array.from({ length: rows }, (_, i) => ({ labels: `${text},row="${i}"`, values: [i] })),
     )
     const { length, buffer } = renderProtobuf([family])
-    assert.ok(rows < 50 || length > estimate(family, rows), 'else nothing is tried here')
+    assert.ok(rows < 50 || length > estimateSize(family), 'else nothing is tried here')
     assert.ok(buffer.byteLength < length * 2 + 10_000)
     const [decoded] = decode(family)
     assert.deepEqual(
@@ -457,63 +451,20 @@ test('labels that take more room than was thought are whole', () => {
   }
 })
 
-const gauges = (rows: number) => many('gauge', rows, (row) => row + 1)
-
-test('work is done in steps: 32 KB that are written, 4096 values that are patched, 1 MB that is copied', () => {
-  for (const [rows, anew, patched, same] of [
-    // One for each family, and one at the end.
-    [1, 2, 2, 2],
-    [1000, 2, 2, 2],
-    [1400, 3, 2, 2],
-    [4095, 5, 2, 2],
-    [4096, 5, 3, 2],
-    [60_000, 52, 17, 3],
-    [120_000, 104, 34, 5],
-  ] as const) {
-    const family = gauges(rows)
-    assert.equal(runSteps(protobufSteps([family], {})).turns, anew, `${rows}`)
-    const next = changed(family, (value) => value * 10)
-    assert.equal(runSteps(protobufSteps([next], {})).turns, patched, `${rows} patched`)
-    assert.equal(runSteps(protobufSteps([next], {})).turns, same, `${rows} as they were`)
+test('a family whose length needs more or fewer bytes than expected is whole', () => {
+  // Lengths around the ends of one, two and three bytes, with an estimate that is too large or too small.
+  for (const help of [
+    0, 1, 50, 100, 120, 127, 128, 5000, 16_000, 16_383, 16_384, 700_000, 2_097_152,
+  ]) {
+    for (const character of ['h', '€']) {
+      const text = character.repeat(help)
+      const [decoded, next] = decode(
+        makeFamily({ name: 'x', type: 'gauge', help: text }, [{ values: [7] }]),
+        makeFamily({ name: 'y', type: 'gauge' }, [{ labels: 'a="1"', values: [8] }]),
+      )
+      assert.equal(decoded?.help ?? '', text)
+      assert.deepEqual(decoded?.metrics, [{ labels: [], value: 7 }])
+      assert.deepEqual(next?.metrics, [{ labels: [['a', '1']], value: 8 }])
+    }
   }
-  const families = manyFamilies(250)
-  // A hundred of them are looked at, and remembered, at a time.
-  for (const [count, turns] of [
-    [99, 100],
-    [100, 102],
-    [250, 255],
-  ] as const) {
-    assert.equal(runSteps(protobufSteps(families.slice(0, count), {})).turns, turns, `${count}`)
-  }
-})
-
-test('the whole is what is gone on from; of a choice only what is new, and kept apart', () => {
-  const family = gauges(3)
-  const known = () => recall(family, family.order, 'protobuf')
-  const chosen = renderProtobuf([family], { names: new Set(['x']) })
-  const first = known()
-  assert.ok(first)
-  assert.notEqual(first.bytes.buffer, chosen.buffer)
-  renderProtobuf([family], { names: new Set(['x']) })
-  assert.equal(known(), first)
-  const whole = renderProtobuf([family])
-  assert.equal(known()?.bytes.buffer, whole.buffer)
-  const unchanged = renderProtobuf([{ ...family }])
-  assert.equal(unchanged.buffer.byteLength, unchanged.length, 'its room is known')
-})
-
-test('a histogram whose values are the same is copied, and one that changed is not', () => {
-  const rows: Row[] = Array.from({ length: 3000 }, (_, i) => ({
-    labels: `row="${i}"`,
-    values: [i, i, i, i],
-  }))
-  const family = makeFamily({ name: 'x', type: 'histogram', bounds: [1, Infinity] }, rows)
-  const { turns } = runSteps(protobufSteps([family], {}))
-  assert.ok(turns > 5)
-  assert.ok(runSteps(protobufSteps([{ ...family }], {})).turns < turns)
-  const next = changed(family, (value) => value * 1000)
-  assert.deepEqual(decode(next)[0]?.metrics[7]?.steps, [
-    [1, 7000],
-    [Infinity, 7000],
-  ])
 })

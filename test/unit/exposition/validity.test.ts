@@ -1,19 +1,23 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Family, MetricType } from '../../../src/metrics/family.js'
+import { compareNames, exposedName, type TextFormat } from '../../../src/exposition/metric-names.js'
+import { runToEnd } from '../../../src/exposition/slices.js'
 import {
-  collisions,
-  exposableRows,
-  exposableSteps,
+  collidingFamilies,
+  countInvalidRows,
+  exposedFamilies,
+  exposedRows,
+  exposedRowsSteps,
   hasSum,
-  invalidRows,
-  rowsOfSmall,
-  textCollisions,
 } from '../../../src/exposition/validity.js'
 import { makeFamily } from '../../support/families.js'
 import { runSteps } from '../../support/steps.js'
 
 const BOUNDS = [1, 2, Infinity]
+
+const rowsOf = (family: Family, format: TextFormat) =>
+  exposedRows(family, format) ?? runToEnd(exposedRowsSteps(family, format))
 
 /** One row: buckets (or quantile values), sum, count. */
 const ROWS: readonly [
@@ -74,8 +78,8 @@ for (const [what, type, values, isValid, bounds] of ROWS) {
       { name: 'x', type, bounds: bounds ?? (type === 'histogram' ? BOUNDS : []) },
       [{ values }],
     )
-    assert.equal(invalidRows(family), isValid ? 0 : 1)
-    assert.deepEqual([...exposableRows(family, 'text')], [0], 'text has it in any case')
+    assert.equal(countInvalidRows(family), isValid ? 0 : 1)
+    assert.deepEqual([...rowsOf(family, 'text')], [0], 'text has it in any case')
   })
 }
 
@@ -85,8 +89,8 @@ test('a row is judged by its own values', () => {
     { labels: 'a="2"', values: [2, 1, 3, 1] },
     { labels: 'a="3"', values: [0, 1, 3, 1] },
   ])
-  assert.deepEqual([...exposableRows(family, 'openmetrics')], [0, 2])
-  assert.equal(invalidRows(family), 1)
+  assert.deepEqual([...rowsOf(family, 'openmetrics')], [0, 2])
+  assert.equal(countInvalidRows(family), 1)
 })
 
 test('each row of a summary is judged by its own quantiles', () => {
@@ -96,7 +100,7 @@ test('each row of a summary is judged by its own quantiles', () => {
     { labels: 'a="3"', values: [-1, 2, 3, 1] },
     { labels: 'a="4"', values: [1, 2, 3, 1] },
   ])
-  assert.deepEqual([...exposableRows(family, 'openmetrics')], [0, 3])
+  assert.deepEqual([...rowsOf(family, 'openmetrics')], [0, 3])
 })
 
 test('a histogram has a sum unless it counts negative numbers; all else has one', () => {
@@ -107,7 +111,7 @@ test('a histogram has a sum unless it counts negative numbers; all else has one'
 
 test('a row that is not exposed is not counted', () => {
   const family = makeFamily({ name: 'x', type: 'counter' }, [{ values: [-1] }, { values: [1] }])
-  assert.equal(invalidRows({ ...family, order: Uint32Array.of(1) }), 0)
+  assert.equal(countInvalidRows({ ...family, order: Uint32Array.of(1) }), 0)
 })
 
 test('a row with a label of the same name as the one we add is in no format', () => {
@@ -115,15 +119,15 @@ test('a row with a label of the same name as the one we add is in no format', ()
     (labels) => ({ labels, values: [1, 1, 1] }),
   )
   const family = makeFamily({ name: 'x', type: 'histogram', bounds: [Infinity] }, rows)
-  assert.deepEqual([...exposableRows(family, 'text')], [2, 3, 4, 5])
-  assert.deepEqual([...exposableRows(family, 'openmetrics')], [2, 3, 4, 5])
+  assert.deepEqual([...rowsOf(family, 'text')], [2, 3, 4, 5])
+  assert.deepEqual([...rowsOf(family, 'openmetrics')], [2, 3, 4, 5])
   const summary = makeFamily({ name: 'x', type: 'summary' }, [
     { labels: 'quantile="1"', values: [1, 1] },
     { labels: 'le="1"', values: [1, 1] },
   ])
-  assert.deepEqual([...exposableRows(summary, 'text')], [1])
+  assert.deepEqual([...rowsOf(summary, 'text')], [1])
   const gauge = makeFamily({ name: 'x', type: 'gauge' }, [{ labels: 'le="1"', values: [1] }])
-  assert.deepEqual([...exposableRows(gauge, 'text')], [0])
+  assert.deepEqual([...rowsOf(gauge, 'text')], [0])
 })
 
 function one(type: MetricType, name: string): Family {
@@ -256,22 +260,22 @@ for (const [families, openMetrics, text] of COLLISIONS) {
   test(`${title}: ${result}`, () => {
     const given = families.map(([type, name]) => one(type, name))
     for (const inSomeOrder of [given, given.toReversed()]) {
-      assert.deepEqual(names(collisions(inSomeOrder)), openMetrics)
-      assert.deepEqual(names(textCollisions(inSomeOrder)), text)
+      assert.deepEqual(names(collidingFamilies(inSomeOrder, 'openmetrics')), openMetrics)
+      assert.deepEqual(names(collidingFamilies(inSomeOrder, 'text')), text)
     }
   })
 }
 
 test('of two families of one name and type the first given stays', () => {
   const [first, second] = [one('gauge', 'x'), one('gauge', 'x')]
-  assert.deepEqual(collisions([first, second]), new Set([second]))
-  assert.deepEqual(textCollisions([first, second]), new Set([second]))
+  assert.deepEqual(collidingFamilies([first, second], 'openmetrics'), new Set([second]))
+  assert.deepEqual(collidingFamilies([first, second], 'text'), new Set([second]))
 })
 
 test('a family does not collide with itself, nor with one without rows', () => {
   const family = one('gauge', 'x')
   const empty = makeFamily({ name: 'x', type: 'counter' }, [])
-  assert.deepEqual(collisions([family, family, empty]), new Set())
+  assert.deepEqual(collidingFamilies([family, family, empty], 'openmetrics'), new Set())
 })
 
 test('a large family is looked through to its end, also where a piece of it ends', () => {
@@ -280,9 +284,9 @@ test('a large family is looked through to its end, also where a piece of it ends
     values: [row % 4096 === 4095 || row === 9999 ? -1 : 1],
   }))
   const counter = makeFamily({ name: 'x', type: 'counter' }, rows)
-  assert.equal(invalidRows(counter), 3)
+  assert.equal(countInvalidRows(counter), 3)
   const shown = rows.flatMap(({ values }, row) => (values[0] === 1 ? [row] : []))
-  assert.deepEqual([...exposableRows(counter, 'openmetrics')], shown)
+  assert.deepEqual([...rowsOf(counter, 'openmetrics')], shown)
 
   // The label's name and the quotation mark stand on both sides of the first megabyte's end.
   const value = 'v'.repeat(2 ** 20 - 'a=""'.length - 'le='.length)
@@ -290,7 +294,7 @@ test('a large family is looked through to its end, also where a piece of it ends
     { labels: `a="${value}"`, values: [1, 1, 1] },
     { labels: 'le="1"', values: [1, 1, 1] },
   ])
-  assert.deepEqual([...exposableRows(histogram, 'text')], [0])
+  assert.deepEqual([...rowsOf(histogram, 'text')], [0])
 })
 
 function large(type: MetricType, rows: number, wrong: readonly number[] = []): Family {
@@ -305,52 +309,84 @@ function large(type: MetricType, rows: number, wrong: readonly number[] = []): F
   )
 }
 
-test('a small family that any format carries is known by one look, and any other is not', () => {
-  for (const type of ['counter', 'gauge', 'unknown'] as const) {
-    const family = large(type, 4096)
-    assert.equal(rowsOfSmall(family), family.order)
-    assert.equal(rowsOfSmall(large(type, 4097)), undefined)
-    const wrong = large(type, 3, [2])
-    assert.equal(rowsOfSmall(wrong), type === 'counter' ? undefined : wrong.order)
-  }
-  for (const type of ['histogram', 'summary', 'info'] as const) {
-    assert.equal(rowsOfSmall(large(type, 1)), undefined)
-  }
+test('rows are looked at only where the type and the format require it', () => {
+  const isLookedAt = (type: MetricType, format: TextFormat) =>
+    exposedRows(large(type, 3, [1]), format) === undefined
+  const types = ['counter', 'gauge', 'histogram', 'summary', 'info', 'unknown'] as const
+  assert.deepEqual(
+    types.map((type) => [type, isLookedAt(type, 'text'), isLookedAt(type, 'openmetrics')]),
+    [
+      ['counter', false, true],
+      ['gauge', false, false],
+      ['histogram', true, true],
+      ['summary', true, true],
+      ['info', false, true],
+      ['unknown', false, false],
+    ],
+  )
 })
 
-test('of a family that any format carries it is the family’s own order, found in steps of 4096', () => {
+test('a family of which every row is valid has its own order, found in steps of 4096', () => {
   for (const [type, rows, turns] of [
-    ['gauge', 20_000, 0],
-    ['unknown', 20_000, 0],
-    ['counter', 4096, 0],
-    ['counter', 4097, 1],
-    ['counter', 8192, 1],
-    ['counter', 8193, 2],
+    ['counter', 4095, 0],
+    ['counter', 4096, 1],
+    ['counter', 8192, 2],
+    ['info', 8191, 1],
+    ['histogram', 8192, 2],
   ] as const) {
     const family = large(type, rows)
-    for (const format of ['text', 'openmetrics'] as const) {
-      const found = runSteps(exposableSteps(family, format))
-      assert.equal(found.result, family.order)
-      // The second time it is known.
-      assert.equal(found.turns, format === 'text' ? turns : 0, `${type} ${rows}`)
-    }
+    const found = runSteps(exposedRowsSteps(family, 'openmetrics'))
+    assert.equal(found.result, family.order)
+    assert.equal(found.turns, turns, `${type} ${rows}`)
   }
+  const text = runSteps(exposedRowsSteps(large('histogram', 8192), 'text'))
+  assert.equal(text.turns, 0, 'no label clashes, so no row is looked at')
 })
 
-test('rows are looked at one by one in steps of 4096 too, and what it came to is remembered', () => {
+test('invalid rows are omitted wherever they are, and only from OpenMetrics', () => {
   const family = large('info', 12_288, [0, 4095, 12_287])
-  const text = runSteps(exposableSteps(family, 'openmetrics'))
-  assert.equal(text.turns, 6)
-  assert.equal(text.result.length, 12_285)
-  assert.equal(text.result[0], 1)
-  assert.equal(text.result.includes(4095), false)
-  assert.equal(runSteps(exposableSteps(family, 'openmetrics')).result, text.result)
-  const all = runSteps(exposableSteps(family, 'text'))
-  assert.deepEqual([all.turns, all.result], [0, family.order])
-  // One that has a wrong value at its very end only.
-  const last = runSteps(exposableSteps(large('counter', 8192, [8191]), 'openmetrics'))
-  assert.equal(last.result.length, 8191)
-  assert.equal(last.turns, 1 + 2 + 2)
+  const { turns, result } = runSteps(exposedRowsSteps(family, 'openmetrics'))
+  assert.equal(turns, 3)
+  assert.equal(result.length, 12_285)
+  assert.equal(result[0], 1)
+  assert.equal(result.includes(4095), false)
+  assert.equal(rowsOf(family, 'text'), family.order)
+  assert.equal(rowsOf(large('counter', 8192, [8191]), 'openmetrics').length, 8191)
+})
+
+test('the exposed families are sorted by name, each is there once, and the input does not change', () => {
+  const variants: Family[][] = []
+  for (const other of ['a_total', 'a_count', 'a']) {
+    for (const types of [
+      ['counter', 'gauge'],
+      ['gauge', 'gauge'],
+      ['summary', 'gauge'],
+      ['gauge', 'counter'],
+    ] as const) {
+      for (const rows of [
+        [1, 1],
+        [0, 1],
+        [1, 0],
+      ] as const) {
+        const pair = ['a', other].map((name, i) =>
+          makeFamily({ name, type: types[i]! }, rows[i]! > 0 ? [{ values: [1, 1] }] : []),
+        )
+        variants.push(pair, [...pair, pair[0]!], [...pair, { ...pair[0]! }], pair.toReversed())
+      }
+    }
+  }
+  for (const format of ['text', 'openmetrics'] as const) {
+    for (const families of variants) {
+      const before = [...families]
+      const exposed = exposedFamilies(families, format)
+      const colliding = collidingFamilies(families, format)
+      const name = (family: Family) => exposedName(family, format)
+      assert.deepEqual(new Set(exposed), new Set(families.filter((each) => !colliding.has(each))))
+      assert.equal(exposed.length, new Set(exposed).size)
+      assert.deepEqual(exposed.map(name), exposed.map(name).sort(compareNames))
+      assert.deepEqual(families, before)
+    }
+  }
 })
 
 test('label text is searched by the megabyte', () => {
@@ -358,7 +394,7 @@ test('label text is searched by the megabyte', () => {
     makeFamily({ name: 'x', type: 'histogram', bounds: [Infinity] }, [
       { labels: `a="${'v'.repeat(megabytes * 2 ** 20 - 'a=""'.length)}"`, values: [1, 1, 1] },
     ])
-  assert.equal(runSteps(exposableSteps(long(1), 'text')).turns, 0)
-  assert.equal(runSteps(exposableSteps(long(2), 'text')).turns, 1)
-  assert.equal(runSteps(exposableSteps(long(3), 'text')).turns, 2)
+  assert.equal(runSteps(exposedRowsSteps(long(1), 'text')).turns, 0)
+  assert.equal(runSteps(exposedRowsSteps(long(2), 'text')).turns, 1)
+  assert.equal(runSteps(exposedRowsSteps(long(3), 'text')).turns, 2)
 })

@@ -13,9 +13,8 @@ import { limitSeries } from '../../../src/metrics/series-limit.js'
 import {
   compareNames,
   exposedName,
-  isAskedFor,
-  reservedNames,
-  textNames,
+  isSelected,
+  takenNames,
 } from '../../../src/exposition/metric-names.js'
 import { makeFamily } from '../../support/families.js'
 
@@ -63,12 +62,12 @@ test('a row has as many values as its type says', () => {
   ])
 })
 
-test('names: on the metadata lines, reserved by OpenMetrics, and in the text format', () => {
+test('names of a family: on the metadata lines, taken in OpenMetrics, taken in the text format', () => {
   const names = TYPES.map((type) => {
     const x = { name: 'x', type }
     return [
       ...[exposedName(x, 'text'), exposedName(x, 'openmetrics')],
-      ...[reservedNames(x).join(' '), textNames(x).join(' ')],
+      ...[takenNames(x, 'openmetrics').join(' '), takenNames(x, 'text').join(' ')],
     ]
   })
   assert.deepEqual(names, [
@@ -83,17 +82,17 @@ test('names: on the metadata lines, reserved by OpenMetrics, and in the text for
   assert.deepEqual([compareNames('a', 'b'), compareNames('b', 'a'), compareNames('a', 'a')], [-1, 1, 0]) // prettier-ignore
 })
 
-test('who asks for families by name gets those, by either name; who asks for none gets all', () => {
+test('a selection contains the families of its names, by either name; an empty one contains all', () => {
   const counter = { name: 'x', type: 'counter' } as const
   const gauge = { name: 'x', type: 'gauge' } as const
-  const asked = (names: readonly string[] | undefined) =>
-    [counter, gauge].map((each) => isAskedFor(each, names && new Set(names)))
-  assert.deepEqual(asked(undefined), [true, true])
-  assert.deepEqual(asked([]), [true, true])
-  assert.deepEqual(asked(['x']), [true, true])
-  assert.deepEqual(asked(['x_total']), [true, false])
-  assert.deepEqual(asked(['y', 'x_total']), [true, false])
-  assert.deepEqual(asked(['y']), [false, false])
+  const selected = (names: readonly string[] | undefined) =>
+    [counter, gauge].map((each) => isSelected(each, names && new Set(names)))
+  assert.deepEqual(selected(undefined), [true, true])
+  assert.deepEqual(selected([]), [true, true])
+  assert.deepEqual(selected(['x']), [true, true])
+  assert.deepEqual(selected(['x_total']), [true, false])
+  assert.deepEqual(selected(['y', 'x_total']), [true, false])
+  assert.deepEqual(selected(['y']), [false, false])
 })
 
 test('over the limit whole families are left out, the largest first, until the rest is within it', () => {

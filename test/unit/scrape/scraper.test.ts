@@ -7,7 +7,6 @@ import { CollectorError } from '../../../src/collectors/failure.js'
 import { LinkError, StanzaError, TimeoutError } from '../../../src/errors.js'
 import { family, type Family } from '../../../src/metrics/family.js'
 import { limitSeries } from '../../../src/metrics/series-limit.js'
-import { recall } from '../../../src/exposition/memo.js'
 import { createScraper, type ScraperOptions, type Snapshot } from '../../../src/scrape/scraper.js'
 
 type Call = { resolve: (families: readonly Family[]) => void; reject: (error: Error) => void }
@@ -508,22 +507,6 @@ test('over the limit whole families are left out, the largest first, each named'
   assert.match(body, /^prosody_exporter_series_left_out\{family="large"\} 5$/m)
   assert.match(body, /^prosody_exporter_series_left_out\{family="middle"\} 3$/m)
   assert.equal(warnings.length, 1)
-})
-
-test('a family that comes to be left out holds no exposition any longer', async (t) => {
-  const { scraper, calls } = setUp(t, { maxSeries: 1, minAgeMs: 0 })
-  const [one] = FAMILIES
-  const rendered = () => recall(one!, one!.order, 'rows')
-  const collected = async (families: readonly Family[]) => {
-    const scrape = scraper.scrape(1000)
-    calls.at(-1)!.resolve(families)
-    return text(await scrape)
-  }
-  await collected([one!])
-  assert.ok(rendered())
-  await collected([one!, family('gauge', 'z', '', [{ value: 1 }])])
-  assert.equal(rendered(), undefined)
-  assert.match(await collected([one!]), /^test 1$/m)
 })
 
 test('of two families of one name that are left out all series are counted', () => {

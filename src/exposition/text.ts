@@ -1,0 +1,260 @@
+import type { Family, MetricType } from '../metrics/family.js'
+import { hasCounts, labelStart, width } from '../metrics/family.js'
+import {
+  copyText,
+  MAX_UTF8_BYTES,
+  viewOf,
+  reserve,
+  writeText,
+  type ByteWriter,
+  type FamilyEncoder,
+} from './bytes.js'
+import { exposedName, type TextFormat } from './metric-names.js'
+import { formatBound, formatValue } from './number.js'
+import { hasSum } from './validity.js'
+
+/**
+ * What is the same in each row of a family: all bytes but the label sets, the values and the times of
+ * creation. The numbers are positions in `text`.
+ */
+type RowTemplate = {
+  readonly text: DataView
+  readonly samples: readonly SampleTemplate[]
+  /** The sample `_created`, if the family has one. */
+  readonly created: SampleTemplate | undefined
+  /** After each value: the family's timestamp, if it has one, and a line feed. */
+  readonly endFrom: number
+  readonly endTo: number
+}
+
+type SampleTemplate = {
+  /** Before the label set: `name{`. */
+  readonly headFrom: number
+  readonly headTo: number
+  /** Between the label set and the value: `} `, or `,le="0.5"} `. */
+  readonly tailTo: number
+  /** Everything before the value in a row without labels: `name `, or `name{le="0.5"} `. */
+  readonly unlabelledTo: number
+  /** The position of the value among the row's values. */
+  readonly column: number
+}
+
+// The longest is for example `-1.2345678901234567e-100`.
+const VALUE_BYTES = 24
+const ZERO = 0x30
+// `00` to `99`: two digits at a time need half the divisions.
+const DIGIT_PAIRS = Uint16Array.from(
+  { length: 100 },
+  (_, i) => ((ZERO + Math.floor(i / 10)) << 8) | (ZERO + (i % 10)),
+)
+
+const TYPE_NAMES: Readonly<Record<MetricType, string>> = {
+  counter: 'counter',
+  gauge: 'gauge',
+  histogram: 'histogram',
+  summary: 'summary',
+  info: 'gauge',
+  unknown: 'untyped',
+}
+
+/**
+ * Encodes a family in the text format 0.0.4 or in OpenMetrics 1.0.0.
+ *
+ * @param withCreated Adds `_created` samples; OpenMetrics only.
+ * @see https://prometheus.io/docs/instrumenting/exposition_formats/
+ * @see OpenMetrics 1.0.0, Text format
+ */
+export function createTextEncoder(
+  family: Family,
+  format: TextFormat,
+  withCreated: boolean,
+): FamilyEncoder {
+  const template = rowTemplate(family, format, withCreated)
+  const metadata = metadataOf(family, format)
+  const rowCapacity = capacityOfRows(family, template)
+  return {
+    capacity: rowCapacity + MAX_UTF8_BYTES * metadata.length,
+    writeStart(out) {
+      writeText(out, metadata)
+      reserve(out, rowCapacity)
+    },
+    writeRows(out, rows, first, byteLimit) {
+      return writeRows(out, family, template, rows, first, byteLimit)
+    },
+    writeEnd() {
+      // Nothing stands between two families.
+    },
+  }
+}
+
+/** The lines before the family's rows. */
+function metadataOf(family: Family, format: TextFormat): string {
+  const { type, unit, help } = family
+  const name = exposedName(family, format)
+  if (format === 'text') {
+    const helpLine = help === '' ? '' : `# HELP ${name} ${escapeHelp(help)}\n`
+    return `${helpLine}# TYPE ${name} ${TYPE_NAMES[type]}\n`
+  }
+  const hasUnit = unit !== '' && type !== 'info' && name.endsWith(`_${unit}`)
+  const unitLine = hasUnit ? `# UNIT ${name} ${unit}\n` : ''
+  // Only OpenMetrics escapes the quotation mark here (ABNF, `escaped-string`).
+  const helpText = escapeHelp(help).replaceAll('"', '\\"')
+  const helpLine = help === '' ? '' : `# HELP ${name} ${helpText}\n`
+  return `# TYPE ${name} ${type}\n${unitLine}${helpLine}`
+}
+
+function escapeHelp(help: string): string {
+  return help.replaceAll('\\', '\\\\').replaceAll('\n', '\\n')
+}
+
+function rowTemplate(family: Family, format: TextFormat, withCreated: boolean): RowTemplate {
+  const { name, type, bounds, created, timestampMs } = family
+  const draft: Draft = { text: '', samples: [] }
+  if (hasCounts(type)) {
+    const main = type === 'histogram' ? `${name}_bucket` : name
+    const label = type === 'histogram' ? 'le' : 'quantile'
+    for (const [column, bound] of bounds.entries()) {
+      addSample(draft, main, column, `${label}="${formatBound(bound)}"`)
+    }
+    if (format === 'text' || hasSum(family)) {
+      addSample(draft, `${name}_count`, bounds.length + 1)
+      addSample(draft, `${name}_sum`, bounds.length)
+    }
+  } else {
+    // The samples of a counter and of an info have their suffix in both formats.
+    addSample(draft, exposedName(family, 'text'), 0)
+  }
+  const hasCreated =
+    withCreated && format === 'openmetrics' && created !== undefined && canHaveCreated(type)
+  if (hasCreated) addSample(draft, `${name}_created`, 0)
+  const endFrom = draft.text.length
+  draft.text += timestampMs === undefined ? '\n' : timestampEnd(timestampMs, format)
+  return {
+    text: viewOf(Buffer.from(draft.text)),
+    created: hasCreated ? draft.samples.pop() : undefined,
+    samples: draft.samples,
+    endFrom,
+    endTo: draft.text.length,
+  }
+}
+
+type Draft = { text: string; readonly samples: SampleTemplate[] }
+
+/** Adds a sample; its texts are ASCII, so the position of a character is that of its byte. */
+function addSample(draft: Draft, name: string, column: number, label = ''): void {
+  const head = `${name}{`
+  const tail = label === '' ? '} ' : `,${label}} `
+  const unlabelled = label === '' ? `${name} ` : `${name}{${label}} `
+  const headFrom = draft.text.length
+  const headTo = headFrom + head.length
+  const tailTo = headTo + tail.length
+  const unlabelledTo = tailTo + unlabelled.length
+  draft.text += head + tail + unlabelled
+  draft.samples.push({ headFrom, headTo, tailTo, unlabelledTo, column })
+}
+
+/** In OpenMetrics a gauge's `_created` would be a family of its own. */
+function canHaveCreated(type: MetricType): boolean {
+  return type === 'counter' || hasCounts(type)
+}
+
+/**
+ * A timestamp and the end of its line.
+ *
+ * @see Prometheus text format 0.0.4: milliseconds; OpenMetrics 1.0.0, Timestamps: seconds
+ */
+function timestampEnd(timestampMs: number, format: TextFormat): string {
+  return ` ${formatValue(format === 'text' ? timestampMs : timestampMs / 1000)}\n`
+}
+
+/** The number of bytes that the rows need at most, whatever their values are. */
+function capacityOfRows({ length, labels, order }: Family, template: RowTemplate): number {
+  const { samples, created, endFrom, endTo } = template
+  const lines = created ? [...samples, created] : samples
+  let perRow = lines.length * (VALUE_BYTES + endTo - endFrom)
+  // An unlabelled row is shorter by a brace, or by a comma.
+  for (const { headFrom, tailTo } of lines) perRow += tailTo - headFrom
+  return order.length * perRow + (labels.ends[length - 1] ?? 0) * lines.length
+}
+
+/** Writes rows from `rows[first]` until `out` is `byteLimit` bytes long; returns the next index. */
+function writeRows(
+  out: ByteWriter,
+  family: Family,
+  { text, samples, created, endFrom, endTo }: RowTemplate,
+  rows: Uint32Array,
+  first: number,
+  byteLimit: number,
+): number {
+  const { values, labels } = family
+  const labelView = viewOf(labels.bytes)
+  const { view } = out
+  const columns = width(family)
+  let next = first
+  let at = out.length
+  for (; next < rows.length && at < byteLimit; next++) {
+    const row = rows[next]!
+    const from = labelStart(labels.ends, row)
+    const to = labels.ends[row]!
+    for (const sample of samples) {
+      at = putName(view, at, text, sample, labelView, from, to)
+      at = putValue(view, at, values, row * columns + sample.column)
+      at = copyText(view, at, text, endFrom, endTo)
+    }
+    // OpenMetrics groups samples by metric: the `_created` of a row is next to its other samples.
+    if (created && Number.isFinite(family.created![row])) {
+      at = putName(view, at, text, created, labelView, from, to)
+      at = putValue(view, at, family.created!, row)
+      at = copyText(view, at, text, endFrom, endTo)
+    }
+  }
+  out.length = at
+  return next
+}
+
+/** Writes the name and the labels of a sample. */
+function putName(
+  target: DataView,
+  start: number,
+  text: DataView,
+  sample: SampleTemplate,
+  labels: DataView,
+  labelsFrom: number,
+  labelsTo: number,
+): number {
+  if (labelsFrom === labelsTo) {
+    return copyText(target, start, text, sample.tailTo, sample.unlabelledTo)
+  }
+  const headEnd = copyText(target, start, text, sample.headFrom, sample.headTo)
+  const labelsEnd = copyText(target, headEnd, labels, labelsFrom, labelsTo)
+  return copyText(target, labelsEnd, text, sample.headTo, sample.tailTo)
+}
+
+/** Writes what `formatValue` returns for `values[index]`; an integer from 1 to 2³¹ needs no string. */
+function putValue(target: DataView, at: number, values: Float64Array, index: number): number {
+  const value = values[index]!
+  if ((value | 0) === value && value > 0) return putInteger(target, at, value)
+  const text = formatValue(value)
+  for (let i = 0; i < text.length; i++) target.setUint8(at + i, text.charCodeAt(i))
+  return at + text.length
+}
+
+function putInteger(target: DataView, start: number, integer: number): number {
+  const end = start + digitsOf(integer)
+  let at = end
+  let rest = integer
+  while (rest >= 10) {
+    const quotient = (rest / 100) | 0
+    at -= 2
+    target.setUint16(at, DIGIT_PAIRS[rest - quotient * 100]!)
+    rest = quotient
+  }
+  if (at > start) target.setUint8(start, ZERO + rest)
+  return end
+}
+
+function digitsOf(integer: number): number {
+  let count = 1
+  for (let limit = 10; integer >= limit; limit *= 10) count++
+  return count
+}
