@@ -10,8 +10,11 @@ import { MAX_UTF8_BYTES, reserve, type ByteWriter } from './bytes.js'
 // The wire types. A tag is the number of the field, then how its value is written.
 const VARINT = 0
 const DOUBLE = 1
-const LENGTH_DELIMITED = 2
-const tagOf = (field: number, wireType: number): number => field * 8 + wireType
+export const LENGTH_DELIMITED = 2
+
+export function tagOf(field: number, wireType: number): number {
+  return field * 8 + wireType
+}
 
 // The tag and the length of a string.
 const STRING_OVERHEAD = 8
@@ -28,9 +31,7 @@ export function openField(out: ByteWriter, field: number): number {
 
 /** Ends what `openField` began. */
 export function closeField(out: ByteWriter, start: number): void {
-  const size = out.length - start - 1
-  if (size < 0x80) out.bytes[start] = size
-  else closeMessage(out, start, 1)
+  out.length = putLength(out.bytes, start, 1, out.length)
 }
 
 /**
@@ -47,12 +48,30 @@ export function openMessage(out: ByteWriter, lengthBytes: number): number {
 
 /** Ends a message. Its content moves if the length does not need the expected number of bytes. */
 export function closeMessage(out: ByteWriter, start: number, lengthBytes: number): void {
+  out.length = putLength(out.bytes, start, lengthBytes, out.length)
+}
+
+/**
+ * Writes the length of what stands between `start + lengthBytes` and `end`.
+ *
+ * @returns The new end: the content moves if its length does not need `lengthBytes` bytes.
+ */
+export function putLength(
+  bytes: Uint8Array,
+  start: number,
+  lengthBytes: number,
+  end: number,
+): number {
   const content = start + lengthBytes
-  const size = out.length - content
+  const size = end - content
+  if (lengthBytes === 1 && size < 0x80) {
+    bytes[start] = size
+    return end
+  }
   const shift = varintSize(size) - lengthBytes
-  if (shift !== 0) out.bytes.copyWithin(content + shift, content, out.length)
-  putVarint(out.bytes, start, size)
-  out.length += shift
+  if (shift !== 0) bytes.copyWithin(content + shift, content, end)
+  putVarint(bytes, start, size)
+  return end + shift
 }
 
 export function writeString(out: ByteWriter, field: number, text: string): void {

@@ -5,14 +5,20 @@ import { exposedName } from './metric-names.js'
 import {
   closeField,
   closeMessage,
+  LENGTH_DELIMITED,
   openField,
   openMessage,
+  putLength,
+  tagOf,
   varintSize,
   writeDouble,
   writeString,
   writeUint,
 } from './protobuf-wire.js'
 
+const LABEL_TAG = tagOf(1, LENGTH_DELIMITED)
+const LABEL_NAME_TAG = tagOf(1, LENGTH_DELIMITED)
+const LABEL_VALUE_TAG = tagOf(2, LENGTH_DELIMITED)
 const EQUALS = 0x3d
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
@@ -182,41 +188,35 @@ function writeTimestamp(out: ByteWriter, field: number, seconds: number): void {
   closeField(out, timestamp)
 }
 
-/** Writes the label text as LabelPair messages, without its escapes. */
+/**
+ * Writes the label text as LabelPair messages, without its escapes. This is most of the work of an
+ * exposition, hence the local variables.
+ */
 function writeLabels(out: ByteWriter, text: Uint8Array, start: number, end: number): void {
-  for (let i = start; i < end;) {
-    const pair = openField(out, 1)
-    const name = openField(out, 1)
-    i = copyUntil(EQUALS, out, text, i, end)
-    closeField(out, name)
-    const value = openField(out, 2)
-    i = copyUntil(QUOTE, out, text, i + 2, end)
-    closeField(out, value)
-    closeField(out, pair)
-    i += 2 // the quotation mark and the comma
-  }
-}
-
-/** Copies the text before the first unescaped `mark` and returns the position of the mark. */
-function copyUntil(
-  mark: number,
-  out: ByteWriter,
-  text: Uint8Array,
-  start: number,
-  end: number,
-): number {
   const { bytes } = out
   let at = out.length
-  let i = start
-  for (; i < end; i++) {
-    let byte = text[i]!
-    if (byte === mark) break
-    if (byte === BACKSLASH) {
-      byte = text[++i]!
-      if (byte === LETTER_N) byte = NEWLINE
+  for (let i = start; i < end;) {
+    const pair = at + 1
+    bytes[at] = LABEL_TAG
+    bytes[at + 2] = LABEL_NAME_TAG
+    at += 4
+    for (; i < end && text[i] !== EQUALS; i++) bytes[at++] = text[i]!
+    at = putLength(bytes, pair + 2, 1, at)
+    bytes[at] = LABEL_VALUE_TAG
+    const value = at + 1
+    at += 2
+    i += 2 // the equals sign and the quotation mark
+    for (; i < end && text[i] !== QUOTE; i++) {
+      let byte = text[i]!
+      if (byte === BACKSLASH) {
+        byte = text[++i]!
+        if (byte === LETTER_N) byte = NEWLINE
+      }
+      bytes[at++] = byte
     }
-    bytes[at++] = byte
+    at = putLength(bytes, value, 1, at)
+    at = putLength(bytes, pair, 1, at)
+    i += 2 // the quotation mark and the comma
   }
   out.length = at
-  return i
 }
