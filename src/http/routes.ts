@@ -2,7 +2,13 @@ import type { HttpBindings } from '@hono/node-server'
 import { Hono, type Context } from 'hono'
 import type { Log } from '../log/log.js'
 import type { Exposition } from '../exposition/exposition.js'
-import { createAnswers, headersFor, wishOf, type Answer, type Wish } from './answers.js'
+import {
+  createResponses,
+  headersFor,
+  type ExpositionResponse,
+  type Responses,
+  type ResponseVariant,
+} from './responses.js'
 import { filteredOnce, readFilter, type Filter } from './scrape-filter.js'
 import { createLimit } from './request-limit.js'
 import { beforePrefix, belowPrefix } from './route-prefix.js'
@@ -56,7 +62,7 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
   const { telemetryPath, routePrefix = '', timeoutOffsetMs, log } = options
   const app = new Hono(belowPrefix(routePrefix))
   const limit = createLimit(options.maxRequests)
-  const answers = createAnswers()
+  const responses = createResponses()
   const filtered = filteredOnce(options.filter)
 
   // Synchronous where the answer is there: then it goes out as a bare node:http server's would, at
@@ -64,7 +70,7 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
   app.get(telemetryPath, (c) => {
     const { incoming } = bindings(c)
     const current = (incoming?.url ?? c.req.url).includes('?') ? undefined : options.current()
-    const ready = current && answers.find(current.exposition, wishIn(c))
+    const ready = current && responses.find(current.exposition, variantFor(c, responses))
     return ready ? send(ready) : serve(c, options.source())
   })
 
@@ -84,7 +90,7 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
   }
 
   async function answer(c: Context, scrape: Scrape<Snapshot>, filter: Filter): Promise<Response> {
-    const wish = wishIn(c)
+    const variant = variantFor(c, responses)
     const header = c.req.header(TIMEOUT_HEADER)
     const waitMs = readWaitMs(header, timeoutOffsetMs)
     if (header !== undefined && waitMs === undefined) {
@@ -96,7 +102,9 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
     const isFiltered = filter.names !== undefined || filter.collectors !== undefined
     const exposition = isFiltered ? filtered(snapshot, filter) : snapshot.exposition
     const status = options.isFailure?.(snapshot) === true ? 503 : 200
-    return send(answers.find(exposition, wish) ?? (await answers.make(exposition, wish, status)))
+    return send(
+      responses.find(exposition, variant) ?? (await responses.build(exposition, variant, status)),
+    )
   }
 
   options.addRoutes?.(app, serve)
@@ -154,11 +162,11 @@ export function waitMsOf(c: Context, offsetMs: number): number {
 // node:http under app.request().
 export const bindings = (c: Context) => (c.env as Partial<HttpBindings> | undefined) ?? {}
 
-function wishIn(c: Context): Wish {
+function variantFor(c: Context, responses: Responses): ResponseVariant {
   const { incoming } = bindings(c)
   return incoming
-    ? wishOf(incoming.headers.accept, incoming.headers['accept-encoding']?.toString())
-    : wishOf(c.req.header('Accept'), c.req.header('Accept-Encoding'))
+    ? responses.variantOf(incoming.headers.accept, incoming.headers['accept-encoding']?.toString())
+    : responses.variantOf(c.req.header('Accept'), c.req.header('Accept-Encoding'))
 }
 
 /**
@@ -185,6 +193,6 @@ export function respond(
   return new Response(bytes, { status, headers: headersFor(bytes, contentType, headers) })
 }
 
-function send({ status, bytes, headers }: Answer): Response {
+function send({ status, bytes, headers }: ExpositionResponse): Response {
   return new Response(bytes, { status, headers })
 }
