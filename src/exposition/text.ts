@@ -20,8 +20,6 @@ import { hasSum } from './validity.js'
 type RowTemplate = {
   readonly text: DataView
   readonly samples: readonly SampleTemplate[]
-  /** The sample `_created`, if the family has one. */
-  readonly created: SampleTemplate | undefined
   /** After each value: the family's timestamp, if it has one, and a line feed. */
   readonly endFrom: number
   readonly endTo: number
@@ -35,10 +33,12 @@ type SampleTemplate = {
   readonly tailTo: number
   /** Everything before the value in a row without labels: `name `, or `name{le="0.5"} `. */
   readonly unlabelledTo: number
-  /** The position of the value among the row's values. */
+  /** The position of the value among the row's values, or `CREATED`. */
   readonly column: number
 }
 
+/** The column of `_created`, whose values are the family's times of creation. */
+const CREATED = -1
 // The longest is for example `-1.2345678901234567e-100`.
 const VALUE_BYTES = 24
 const ZERO = 0x30
@@ -126,12 +126,12 @@ function rowTemplate(family: Family, format: TextFormat, withCreated: boolean): 
   }
   const hasCreated =
     withCreated && format === 'openmetrics' && created !== undefined && canHaveCreated(type)
-  if (hasCreated) addSample(draft, `${name}_created`, 0)
+  // OpenMetrics groups samples by metric: the `_created` of a row is next to its other samples.
+  if (hasCreated) addSample(draft, `${name}_created`, CREATED)
   const endFrom = draft.text.length
   draft.text += timestampMs === undefined ? '\n' : timestampEnd(timestampMs, format)
   return {
     text: viewOf(Buffer.from(draft.text)),
-    created: hasCreated ? draft.samples.pop() : undefined,
     samples: draft.samples,
     endFrom,
     endTo: draft.text.length,
@@ -169,42 +169,37 @@ function timestampEnd(timestampMs: number, format: TextFormat): string {
 
 /** The number of bytes that the rows need at most, whatever their values are. */
 function capacityOfRows({ length, labels, order }: Family, template: RowTemplate): number {
-  const { samples, created, endFrom, endTo } = template
-  const lines = created ? [...samples, created] : samples
-  let perRow = lines.length * (VALUE_BYTES + endTo - endFrom)
+  const { samples, endFrom, endTo } = template
+  let perRow = samples.length * (VALUE_BYTES + endTo - endFrom)
   // An unlabelled row is shorter by a brace, or by a comma.
-  for (const { headFrom, tailTo } of lines) perRow += tailTo - headFrom
-  return order.length * perRow + (labels.ends[length - 1] ?? 0) * lines.length
+  for (const { headFrom, tailTo } of samples) perRow += tailTo - headFrom
+  return order.length * perRow + (labels.ends[length - 1] ?? 0) * samples.length
 }
 
 /** Writes rows from `rows[first]` until `out` is `byteLimit` bytes long; returns the next index. */
 function writeRows(
   out: ByteWriter,
-  family: Family,
-  { text, samples, created, endFrom, endTo }: RowTemplate,
+  { type, bounds, values, labels, created }: Family,
+  { text, samples, endFrom, endTo }: RowTemplate,
   rows: Uint32Array,
   first: number,
   byteLimit: number,
 ): number {
-  const { values, labels } = family
   const labelView = viewOf(labels.bytes)
   const { view } = out
-  const columns = width(family)
+  const columns = width({ type, bounds })
   let next = first
   let at = out.length
   for (; next < rows.length && at < byteLimit; next++) {
     const row = rows[next]!
-    const from = labelStart(labels.ends, row)
-    const to = labels.ends[row]!
+    const labelsFrom = labelStart(labels.ends, row)
+    const labelsTo = labels.ends[row]!
     for (const sample of samples) {
-      at = putName(view, at, text, sample, labelView, from, to)
-      at = putValue(view, at, values, row * columns + sample.column)
-      at = copyText(view, at, text, endFrom, endTo)
-    }
-    // OpenMetrics groups samples by metric: the `_created` of a row is next to its other samples.
-    if (created && Number.isFinite(family.created![row])) {
-      at = putName(view, at, text, created, labelView, from, to)
-      at = putValue(view, at, family.created!, row)
+      const { column } = sample
+      const value = column === CREATED ? created![row]! : values[row * columns + column]!
+      if (column === CREATED && !Number.isFinite(value)) continue
+      at = putName(view, at, text, sample, labelView, labelsFrom, labelsTo)
+      at = putValue(view, at, value)
       at = copyText(view, at, text, endFrom, endTo)
     }
   }
@@ -230,9 +225,8 @@ function putName(
   return copyText(target, labelsEnd, text, sample.headTo, sample.tailTo)
 }
 
-/** Writes what `formatValue` returns for `values[index]`; an integer from 1 to 2³¹ needs no string. */
-function putValue(target: DataView, at: number, values: Float64Array, index: number): number {
-  const value = values[index]!
+/** Writes what `formatValue` returns. An integer from 1 to 2³¹ needs no string. */
+function putValue(target: DataView, at: number, value: number): number {
   if ((value | 0) === value && value > 0) return putInteger(target, at, value)
   const text = formatValue(value)
   for (let i = 0; i < text.length; i++) target.setUint8(at + i, text.charCodeAt(i))
