@@ -14,7 +14,7 @@ import { addServerRoutes } from './http/server-routes.js'
 import { withFields, type Log } from './log/log.js'
 import { limitRepeats } from './log/log-limit.js'
 import { createExposition } from './exposition/exposition.js'
-import { processFamilies, upFamily, type ProcessFigures } from './metrics/own-families.js'
+import { processFamilies, upFamily, type ProcessUsage } from './metrics/own-families.js'
 import { prometheusJobs } from './servers/prometheus-job.js'
 import { createServer } from './servers/monitored-server.js'
 import { createServers } from './servers/server-set.js'
@@ -37,7 +37,7 @@ export function createBridge(
   deps: {
     log: Log
     version: string
-    processFigures: () => ProcessFigures
+    processFigures: () => ProcessUsage
     umask: (mask: number) => number
     /** @throws ConfigError */
     readConfig: () => Config

@@ -10,7 +10,7 @@ import { doctorCommand, SHOW_PROMETHEUS, SHOW_PROSODY } from './cli/doctor/docto
 import { ConfigError } from './errors.js'
 import { readSettings, type Settings } from './config/flags.js'
 import { createLogger } from './log/logger.js'
-import type { ProcessFigures } from './metrics/own-families.js'
+import type { ProcessUsage } from './metrics/own-families.js'
 import { helpText } from './config/settings.js'
 
 const GRACE_MS = 5000
@@ -124,10 +124,10 @@ function readVersion(): string {
   return (JSON.parse(file) as { version: string }).version
 }
 
-function createProcessFigures(): () => ProcessFigures {
+function createProcessFigures(): () => ProcessUsage {
   const startTimeSeconds = Date.now() / 1000 - process.uptime()
   const maxFds = readMaxFds()
-  const read = (): ProcessFigures => {
+  const read = (): ProcessUsage => {
     const { user, system } = process.cpuUsage()
     return {
       cpuSeconds: (user + system) / 1e6,

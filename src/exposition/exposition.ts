@@ -1,7 +1,13 @@
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import type { Family } from '../metrics/family.js'
-import { createWriter, finishBytes, MAX_UTF8_BYTES, writeText, type FamilyEncoder } from './bytes.js'
+import {
+  createWriter,
+  finishBytes,
+  MAX_UTF8_BYTES,
+  writeText,
+  type FamilyEncoder,
+} from './bytes.js'
 import { isSelected } from './metric-names.js'
 import type { ExpositionFormat } from './negotiate.js'
 import { createProtobufEncoder } from './protobuf.js'

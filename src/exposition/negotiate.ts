@@ -13,11 +13,12 @@ const PROTOBUF = 'application/vnd.google.protobuf'
 
 type Clause = { readonly value: string; readonly q: number; readonly params: Map<string, string> }
 
-// Our names need no escaping, so any scheme is kept by echoing it.
+// The exported names need no escaping. Echoing any scheme is therefore correct.
 const ESCAPINGS: ReadonlySet<string> = new Set(['allow-utf-8', 'underscores', 'dots', 'values'])
 
 /**
- * The format that an Accept header prefers; text 0.0.4 for what we don't have, for wildcards, garbage and no header at all. There is no 406: a reader that gets text can say so.
+ * Returns the format that an Accept header prefers. It is text 0.0.4 for unknown formats, wildcards,
+ * garbage and a missing header. The exporter never responds 406: a client can report that it got text.
  *
  * @see prometheus/common expfmt `NegotiateAccept`; RFC 9110 §12.5.1
  */
@@ -27,7 +28,7 @@ export function negotiate(accept: string | undefined): Negotiated {
     .filter(({ q }) => q > 0)
     .sort((a, b) => b.q - a.q)
   for (const { value, params } of clauses) {
-    // As in expfmt, the scheme holds for what follows too: no reader sends two.
+    // As in expfmt, the scheme also applies to the clauses that follow. No client sends two schemes.
     const asked = params.get('escaping') ?? ''
     if (ESCAPINGS.has(asked)) escaping = asked
     const match = matchClause(value, params)
@@ -39,8 +40,8 @@ export function negotiate(accept: string | undefined): Negotiated {
 }
 
 /**
- * Whether the reader takes gzip and does not like it less than no compression. Without a header it
- * gets none: it may be a person with curl.
+ * Whether the client accepts gzip and does not prefer no compression. Without a header the response is
+ * not compressed: the client may be a person with curl.
  *
  * @see RFC 9110 §12.5.3 Accept-Encoding
  */
@@ -51,14 +52,14 @@ export function acceptsGzip(acceptEncoding: string | undefined): boolean {
   return gzip > 0 && gzip >= (qs.get('identity') ?? 0)
 }
 
-/** The content type is without the escaping. */
+/** Returns the format of a clause; its content type has no escaping yet. */
 function matchClause(
   mediaType: string,
   params: ReadonlyMap<string, string>,
 ): Negotiated | undefined {
   const version = params.get('version') ?? ''
   if (mediaType === 'application/openmetrics-text') {
-    // Without a version expfmt takes 0.0.1. The two are the same to us.
+    // Without a version expfmt assumes 0.0.1. The exporter renders both versions alike.
     const given = version || '0.0.1'
     if (given === '1.0.0' || given === '0.0.1') {
       const contentType = `application/openmetrics-text; version=${given}; charset=utf-8`
@@ -66,13 +67,13 @@ function matchClause(
     }
   }
   if (mediaType === 'text/plain') {
-    // 1.0.0 is 0.0.4 with names in quotes, which ours never need.
+    // 1.0.0 is 0.0.4 with names in quotes, which the exported names never need.
     const given = version || '0.0.4'
     if (given === '1.0.0' || given === '0.0.4') {
       return { format: 'text', contentType: textType(given) }
     }
   }
-  // Of its encodings we have what Prometheus asks for: not its two text forms.
+  // Prometheus asks for the delimited encoding. The two text encodings are not supported.
   const isMetricFamily = params.get('proto') === 'io.prometheus.client.metricfamily'
   if (mediaType === PROTOBUF && isMetricFamily && params.get('encoding') === 'delimited') {
     const contentType = `${PROTOBUF}; proto=io.prometheus.client.MetricFamily; encoding=delimited`
@@ -85,7 +86,7 @@ function textType(version: string): string {
   return `text/plain; version=${version}; charset=utf-8`
 }
 
-/** The clauses of a header like Accept, as given. Of a parameter given twice the last counts. */
+/** Parses the clauses of a header like Accept. If a parameter is given twice, the last one counts. */
 function parseList(header: string): Clause[] {
   return split(header, ',').map((clause) => {
     const [value = '', ...rest] = split(clause, ';')
@@ -101,12 +102,12 @@ function parseParameter(text: string): [name: string, value: string] {
   return [name.trim().toLowerCase(), (unquoted ?? value).toLowerCase()]
 }
 
-/** What is no number counts as 1, as in goautoneg, from which expfmt has its parser. */
+/** Parses `q`. Anything but a number counts as 1, as in goautoneg, whose parser expfmt uses. */
 function quality(text = ''): number {
   return /^-?(?:\d+\.?\d*|\.\d+)$/.test(text) ? Number(text) : 1
 }
 
-/** Splits at separators that are not between quotation marks. Linear in the text's length. */
+/** Splits at separators outside of quotation marks, in time linear in the text's length. */
 function split(text: string, separator: ',' | ';'): string[] {
   const part =
     separator === ',' ? /(?:[^,"]|"(?:\\.|[^"\\])*"?)+/gs : /(?:[^;"]|"(?:\\.|[^"\\])*"?)+/gs

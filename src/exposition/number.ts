@@ -1,6 +1,6 @@
 /**
- * A sample's value in the shortest form that reads back as the same number: `1`, `0.1`, `1e-7`,
- * `NaN`, `+Inf`, `-Inf`, `-0`; an integer has no point. Also for `_created`, which thus loses nothing.
+ * Formats a value in the shortest form that reads back as the same number: `1`, `0.1`, `1e-7`, `NaN`,
+ * `+Inf`, `-Inf`, `-0`; an integer has no point. The value of `_created` too, so that it loses nothing.
  *
  * @see Prometheus text format 0.0.4: values as Go's ParseFloat reads them; OpenMetrics 1.0.0 ABNF, `number`
  */
@@ -11,8 +11,8 @@ export function formatValue(value: number): string {
 }
 
 /**
- * An `le` or `quantile`: `1.0`, `0.005`, `100000.0`, `1e+06`, `1e-05`, `+Inf`. The same in every
- * format: Prometheus 2 keeps `le="1"` and `le="1.0"` apart, so a change of format would break series.
+ * Formats an `le` or `quantile`: `1.0`, `0.005`, `100000.0`, `1e+06`, `1e-05`, `+Inf`. It is the same
+ * in every format: for Prometheus 2 `le="1"` and `le="1.0"` are two series.
  *
  * @see OpenMetrics 1.0.0, Numbers, "Considerations: Canonical Numbers": Go's `%g`, then `.0`
  */

@@ -109,7 +109,7 @@ function escapeHelp(help: string): string {
 
 function rowTemplate(family: Family, format: TextFormat, withCreated: boolean): RowTemplate {
   const { name, type, bounds, created, timestampMs } = family
-  const draft: Draft = { text: '', samples: [] }
+  const draft: TemplateDraft = { text: '', samples: [] }
   if (hasCounts(type)) {
     const main = type === 'histogram' ? `${name}_bucket` : name
     const label = type === 'histogram' ? 'le' : 'quantile'
@@ -138,10 +138,10 @@ function rowTemplate(family: Family, format: TextFormat, withCreated: boolean): 
   }
 }
 
-type Draft = { text: string; readonly samples: SampleTemplate[] }
+type TemplateDraft = { text: string; readonly samples: SampleTemplate[] }
 
 /** Adds a sample; its texts are ASCII, so the position of a character is that of its byte. */
-function addSample(draft: Draft, name: string, column: number, label = ''): void {
+function addSample(draft: TemplateDraft, name: string, column: number, label = ''): void {
   const head = `${name}{`
   const tail = label === '' ? '} ' : `,${label}} `
   const unlabelled = label === '' ? `${name} ` : `${name}{${label}} `

@@ -1,4 +1,4 @@
-/** A copy: V8 keeps the whole stanza for each string that is cut out of it. */
+/** Returns a copy of the text. V8 keeps a whole stanza in memory for a string that is cut out of it. */
 export function own(text: string): string {
   return Buffer.from(text).toString()
 }

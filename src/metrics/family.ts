@@ -1,6 +1,6 @@
 /**
- * Metric families as a snapshot holds them: immutable and columnar, so that a million series are a
- * few arrays and not a million objects.
+ * The metric families of a snapshot: immutable and columnar, so that a million series are a few
+ * arrays and not a million objects.
  *
  * @see OpenMetrics 1.0.0 §3 Data Model
  */
@@ -17,43 +17,43 @@ export type Family = {
   readonly bounds: readonly number[]
   /** Number of series. Rows below are `0 … length - 1`. */
   readonly length: number
-  /** Rows in the order in which they are exposed; a store's snapshots share it while only values change. */
+  /** The exposed rows in their order. The snapshots of a table share it while only values change. */
   readonly order: Uint32Array
-  /** Label text of each row as it stands between the braces, e.g. `host="a",type="b"`; may be empty. */
+  /** The label text of each row as between the braces, for example `host="a",type="b"`; may be empty. */
   readonly labels: LabelText
   /** `length × width(family)` values, row by row. */
   readonly values: Float64Array
-  /** Seconds since 1970 for each row, NaN where the source does not tell; `undefined`: for none. */
+  /** Seconds since 1970 for each row, NaN if the source does not report it; `undefined`: for no row. */
   readonly created: Float64Array | undefined
-  /** When the values were read, in whole milliseconds since 1970: shown with each sample, if given. */
+  /** When the values were read, in whole milliseconds since 1970. If present, each sample shows it. */
   readonly timestampMs?: number
 }
 
-/** Label text of all rows in one slab of UTF-8: row `i` is `bytes[ends[i - 1] ?? 0 … ends[i]]`. */
+/** The label text of all rows in one buffer of UTF-8: row `i` is `bytes[ends[i - 1] ?? 0 … ends[i]]`. */
 export type LabelText = {
   readonly bytes: Uint8Array
   readonly ends: Uint32Array
 }
 
-/** Where the label text of a row begins in the slab. */
+/** Returns where the label text of a row begins in the buffer. */
 export function labelStart(ends: Uint32Array, row: number): number {
   return row === 0 ? 0 : ends[row - 1]!
 }
 
-/** The whole slab, not copied. */
+/** Returns the whole buffer without copying it. */
 export function slabOf({ bytes }: LabelText): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
-/** Label text of one row. */
+/** Returns the label text of one row. */
 export function labelsOf(labels: LabelText, row: number): string {
   return slabOf(labels).toString('utf8', labelStart(labels.ends, row), labels.ends[row])
 }
 
 /**
- * Values a row has: one for counter, gauge, info and unknown. A histogram has its cumulative bucket
- * counts in the order of `bounds`, then sum, then count; a summary its quantile values, then sum,
- * then count.
+ * Returns the number of values of a row: one for counter, gauge, info and unknown. A histogram has its
+ * cumulative bucket counts in the order of `bounds`, then sum, then count; a summary has its quantile
+ * values, then sum, then count.
  */
 export function width(family: Pick<Family, 'type' | 'bounds'>): number {
   return hasCounts(family.type) ? family.bounds.length + 2 : 1
@@ -64,12 +64,12 @@ export function hasCounts(type: MetricType): type is 'histogram' | 'summary' {
   return type === 'histogram' || type === 'summary'
 }
 
-/** A label value as both text formats write it between quotes. */
+/** Escapes a label value as both text formats do. */
 export function escapeLabelValue(value: string): string {
   return value.replace(/[\\"\n]/g, (c) => (c === '\n' ? '\\n' : `\\${c}`))
 }
 
-/** `{host: 'a', type: 'b'}` as `host="a",type="b"`. Names are taken as they are. */
+/** Returns `host="a",type="b"` for `{host: 'a', type: 'b'}`. Label names are not escaped. */
 export function labelText(labels: Readonly<Record<string, string>>): string {
   return Object.entries(labels)
     .map(([name, value]) => `${name}="${escapeLabelValue(value)}"`)
@@ -78,7 +78,7 @@ export function labelText(labels: Readonly<Record<string, string>>): string {
 
 export type Sample = { readonly labels?: Readonly<Record<string, string>>; readonly value: number }
 
-/** A family of few series that we make ourselves, in the order given. */
+/** Creates a family of few series, in the given order. */
 export function family(
   type: 'counter' | 'gauge',
   name: string,

@@ -1,7 +1,7 @@
 import { family, type Family } from './family.js'
 
-/** What the operating system says of our own process; `undefined`: it does not say. */
-export type ProcessFigures = {
+/** What the operating system reports about the exporter's process; `undefined`: it reports nothing. */
+export type ProcessUsage = {
   readonly cpuSeconds: number
   readonly residentMemoryBytes: number
   readonly startTimeSeconds: number
@@ -9,44 +9,44 @@ export type ProcessFigures = {
   readonly maxFds: number | undefined
 }
 
-/** What one collection came to, for our own metrics. */
-export type CollectionFigures = {
+/** The outcome of one collection, for the exporter's own metrics. */
+export type CollectionSummary = {
   readonly up: boolean
   readonly endedAtSeconds: number
-  readonly collectors: readonly CollectorFigures[]
+  readonly collectors: readonly CollectorOutcome[]
   readonly invalid: ReadonlyMap<string, number>
-  /** Families left out over `limits.series`, with their series. */
+  /** The families omitted because of `limits.series`, with the number of their series. */
   readonly leftOut: ReadonlyMap<string, number>
   readonly series: number
 }
 
-export type CollectorFigures = {
+export type CollectorOutcome = {
   readonly name: string
   readonly success: boolean
   readonly durationSeconds: number
 }
 
-export type LinkFigures = { readonly connected: boolean; readonly connects: number }
+export type LinkState = { readonly connected: boolean; readonly connects: number }
 
 /** Totals since the exporter started. */
-export type Totals = {
+export type CollectionTotals = {
   readonly collections: number
   readonly failures: ReadonlyMap<string, number>
 }
 
 const PREFIX = 'prosody_exporter'
 
-/** How the configuration was last read; at first it was, or we would not be here. */
-export type ReloadFigures = {
+/** The outcome of the last reading of the configuration. The first one succeeded, or the exporter would not run. */
+export type ReloadState = {
   readonly isSuccessful: boolean
   readonly lastSuccessSeconds: number
 }
 
-/** About one server, as it stands at the end of a collection. */
+/** Returns the families about one server, at the end of a collection. */
 export function serverFamilies(
-  collection: CollectionFigures,
-  link: LinkFigures,
-  totals: Totals,
+  collection: CollectionSummary,
+  link: LinkState,
+  totals: CollectionTotals,
 ): Family[] {
   return [
     family('gauge', 'xmpp_up', UP_HELP, [{ value: Number(collection.up) }]),
@@ -84,8 +84,8 @@ export function serverFamilies(
 const SUCCESS = `${PREFIX}_collector_success`
 const DURATION = `${PREFIX}_collector_duration_seconds`
 
-/** What became of each collector. */
-export function collectorFamilies(collectors: readonly CollectorFigures[]): Family[] {
+/** Returns the families about each collector. */
+export function collectorFamilies(collectors: readonly CollectorOutcome[]): Family[] {
   return [
     family(
       'gauge',
@@ -108,16 +108,20 @@ export function collectorFamilies(collectors: readonly CollectorFigures[]): Fami
   ].filter(isNotEmpty)
 }
 
-/** Whether it is one of `collectorFamilies`. */
+/** Whether the family is one of `collectorFamilies`. */
 export function isByCollector({ name }: Family): boolean {
   return name === SUCCESS || name === DURATION
 }
 
-/** About this process, whatever servers it reads; `own`: not with --web.disable-exporter-metrics. */
+/**
+ * Returns the families about this process, whatever servers it monitors.
+ *
+ * @param usage `undefined` with --web.disable-exporter-metrics.
+ */
 export function processFamilies(
   version: string,
-  own: ProcessFigures | undefined,
-  reload: ReloadFigures,
+  usage: ProcessUsage | undefined,
+  reload: ReloadState,
 ): Family[] {
   return [
     family('gauge', `${PREFIX}_build_info`, 'Version of prosody-exporter; always 1.', [
@@ -133,29 +137,29 @@ export function processFamilies(
       'When the configuration was last read with success.',
       reload.lastSuccessSeconds,
     ),
-    ...(own ? usageFamilies(own) : []),
+    ...(usage ? usageFamilies(usage) : []),
   ].filter(isNotEmpty)
 }
 
-function usageFamilies(own: ProcessFigures): Family[] {
+function usageFamilies(usage: ProcessUsage): Family[] {
   return [
-    counter('process_cpu_seconds', 'CPU time that this process has used.', own.cpuSeconds),
+    counter('process_cpu_seconds', 'CPU time that this process has used.', usage.cpuSeconds),
     gauge(
       'process_resident_memory_bytes',
       'Resident memory of this process.',
-      own.residentMemoryBytes,
+      usage.residentMemoryBytes,
     ),
     gauge(
       'process_start_time_seconds',
       'When this process started, in seconds since 1970.',
-      own.startTimeSeconds,
+      usage.startTimeSeconds,
     ),
-    gauge('process_open_fds', 'Open file descriptors of this process.', own.openFds),
-    gauge('process_max_fds', 'Most file descriptors this process may open.', own.maxFds),
+    gauge('process_open_fds', 'Open file descriptors of this process.', usage.openFds),
+    gauge('process_max_fds', 'Most file descriptors this process may open.', usage.maxFds),
   ]
 }
 
-/** Which of several servers answer. */
+/** Returns the family that shows which of several servers answer. */
 export function upFamily(up: Iterable<readonly [string, number]>): Family {
   return family(
     'gauge',

@@ -1,7 +1,7 @@
 import { addCount } from './counts.js'
 import type { Family } from './family.js'
 
-/** Whole families, the largest left out first, until the rest are no more than `max` series. */
+/** Omits whole families, the largest first, until the rest has at most `max` series. */
 export function limitSeries(families: readonly Family[], max: number) {
   const leftOut = new Map<string, number>()
   let total = families.reduce((sum, family) => sum + family.order.length, 0)
@@ -13,7 +13,7 @@ export function limitSeries(families: readonly Family[], max: number) {
   for (const family of bySize) {
     if (total <= max) break
     dropped.add(family)
-    // Two that clash have one name.
+    // Two colliding families have one name.
     addCount(leftOut, family.name, family.order.length)
     total -= family.order.length
   }

@@ -11,9 +11,9 @@ import {
   collectorFamilies,
   isByCollector,
   serverFamilies,
-  type CollectorFigures,
-  type LinkFigures,
-  type Totals,
+  type CollectorOutcome,
+  type LinkState,
+  type CollectionTotals,
 } from '../metrics/own-families.js'
 import { collidingFamilies, countInvalidRows } from '../exposition/validity.js'
 
@@ -47,7 +47,7 @@ export type Result = {
 }
 
 export type SnapshotOptions = {
-  readonly link: () => LinkFigures
+  readonly link: () => LinkState
   /** About this process; added to each snapshot. */
   readonly own: () => readonly Family[]
   /**
@@ -73,7 +73,7 @@ export function createSnapshots(options: SnapshotOptions) {
   let connects: number | undefined
   const limitProblem = createProblemLog(log, now)
 
-  function make(all: readonly Result[], totals: Totals): Snapshot {
+  function make(all: readonly Result[], totals: CollectionTotals): Snapshot {
     const up = isUp(all)
     if (up) forgetOtherLives()
     // Of a server that does not answer nothing is true, and nothing is told from memory.
@@ -111,7 +111,7 @@ export function createSnapshots(options: SnapshotOptions) {
       endedAtSeconds: Math.min(Date.now() / 1000, ...told.map(({ atSeconds }) => atSeconds)),
       collectors: results
         .filter(({ isIdle }) => isIdle !== true)
-        .map(({ name, told, error, durationSeconds }): CollectorFigures => ({
+        .map(({ name, told, error, durationSeconds }): CollectorOutcome => ({
           name,
           success: told !== undefined && error === undefined,
           durationSeconds,
