@@ -10,8 +10,6 @@ export type ByteWriter = {
 
 /** Encodes one family in one format. The calls are `writeStart`, then `writeRows` to the last row, then `writeEnd`. */
 export type FamilyEncoder = {
-  /** The number of bytes that the family is expected to need. The encoder reserves what it needs beyond that. */
-  readonly capacity: number
   writeStart(out: ByteWriter): void
   /**
    * Writes rows from `rows[first]` until the output is `byteLimit` bytes long.

@@ -1,18 +1,12 @@
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import type { Family } from '../metrics/family.js'
-import {
-  createWriter,
-  finishBytes,
-  MAX_UTF8_BYTES,
-  writeText,
-  type FamilyEncoder,
-} from './bytes.js'
+import { createWriter, finishBytes, MAX_UTF8_BYTES, writeText } from './bytes.js'
 import { isSelected } from './metric-names.js'
 import type { ExpositionFormat } from './negotiate.js'
-import { createProtobufEncoder } from './protobuf.js'
+import { createProtobufEncoder, estimateSize } from './protobuf.js'
 import { runInSlices, runToEnd, type Steps } from './slices.js'
-import { createTextEncoder } from './text.js'
+import { createTextEncoder, textCapacity } from './text.js'
 import { exposedFamilies, exposedRows, exposedRowsSteps } from './validity.js'
 
 export type ExpositionOptions = {
@@ -39,7 +33,6 @@ export type Exposition = {
 const compress = promisify(gzip)
 // Well below a millisecond of work, in every format.
 const STEP_BYTES = 64 * 1024
-const STEP_FAMILIES = 100
 const OPENMETRICS_END = '# EOF\n'
 
 /** Creates the exposition of one snapshot, for any number of clients. */
@@ -89,26 +82,23 @@ export function* renderSteps(
 ): Steps<Uint8Array<ArrayBuffer>> {
   // The names and the validity of protobuf are those of the text format.
   const textFormat = format === 'protobuf' ? 'text' : format
-  const encoders: [Family, FamilyEncoder][] = []
-  let capacity = 0
   // Select after the collisions are resolved: a selection never shows what the whole does not.
-  for (const family of exposedFamilies(families, textFormat)) {
-    if (!isSelected(family, names)) continue
+  const exposed = exposedFamilies(families, textFormat).filter((each) => isSelected(each, names))
+  const end = format === 'openmetrics' ? OPENMETRICS_END : ''
+  let capacity = MAX_UTF8_BYTES * end.length
+  for (const family of exposed) {
+    capacity += format === 'protobuf' ? estimateSize(family) : textCapacity(family)
+  }
+
+  const out = createWriter(capacity)
+  let byteLimit = STEP_BYTES
+  for (const family of exposed) {
+    const rows = exposedRows(family, textFormat) ?? (yield* exposedRowsSteps(family, textFormat))
+    if (rows.length === 0) continue
     const encoder =
       format === 'protobuf'
         ? createProtobufEncoder(family)
         : createTextEncoder(family, format, created)
-    encoders.push([family, encoder])
-    capacity += encoder.capacity
-    if (encoders.length % STEP_FAMILIES === 0) yield
-  }
-
-  const end = format === 'openmetrics' ? OPENMETRICS_END : ''
-  const out = createWriter(capacity + MAX_UTF8_BYTES * end.length)
-  let byteLimit = STEP_BYTES
-  for (const [family, encoder] of encoders) {
-    const rows = exposedRows(family, textFormat) ?? (yield* exposedRowsSteps(family, textFormat))
-    if (rows.length === 0) continue
     encoder.writeStart(out)
     for (let next = 0; next < rows.length;) {
       next = encoder.writeRows(out, rows, next, byteLimit)

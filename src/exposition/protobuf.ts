@@ -54,13 +54,11 @@ const TYPES: Readonly<Record<MetricType, readonly [type: number, field: number]>
  */
 export function createProtobufEncoder(family: Family): FamilyEncoder {
   const { type, help, unit } = family
-  const capacity = estimateSize(family)
-  const lengthBytes = varintSize(capacity)
+  const lengthBytes = varintSize(estimateSize(family))
   const isEncodable = rowFilter(family)
   let start = 0
   let hasRows = false
   return {
-    capacity,
     writeStart(out) {
       reserve(out, LENGTH_MARGIN)
       start = openMessage(out, lengthBytes)

@@ -41,6 +41,14 @@ type SampleTemplate = {
 const CREATED = -1
 // The longest is for example `-1.2345678901234567e-100`.
 const VALUE_BYTES = 24
+// A timestamp with the space before it and the line feed.
+const TIMESTAMP_BYTES = VALUE_BYTES + 2
+// The longest suffix, `_created`, and `{} `.
+const SUFFIX_BYTES = 11
+// `,quantile=""` and a bound.
+const ADDED_LABEL_BYTES = 12 + VALUE_BYTES
+// `# HELP`, `# TYPE` and `# UNIT` without the names.
+const METADATA_BYTES = 80
 const ZERO = 0x30
 // `00` to `99`: two digits at a time need half the divisions.
 const DIGIT_PAIRS = Uint16Array.from(
@@ -70,13 +78,10 @@ export function createTextEncoder(
   withCreated: boolean,
 ): FamilyEncoder {
   const template = rowTemplate(family, format, withCreated)
-  const metadata = metadataOf(family, format)
-  const rowCapacity = capacityOfRows(family, template)
   return {
-    capacity: rowCapacity + MAX_UTF8_BYTES * metadata.length,
     writeStart(out) {
-      writeText(out, metadata)
-      reserve(out, rowCapacity)
+      writeText(out, metadataOf(family, format))
+      reserve(out, rowCapacity(family))
     },
     writeRows(out, rows, first, byteLimit) {
       return writeRows(out, family, template, rows, first, byteLimit)
@@ -85,6 +90,24 @@ export function createTextEncoder(
       // Nothing stands between two families.
     },
   }
+}
+
+/** Returns the number of bytes that a family needs at most in a text format. */
+export function textCapacity(family: Family): number {
+  const { name, help } = family
+  // Each character of the help text may become an escape or three bytes.
+  return METADATA_BYTES + 3 * name.length + MAX_UTF8_BYTES * 2 * help.length + rowCapacity(family)
+}
+
+/** Returns the number of bytes that all rows need at most, whatever their values are. */
+function rowCapacity(family: Family): number {
+  const { name, type, bounds, length, labels, order, created, timestampMs } = family
+  // The buckets or quantiles, `_count` and `_sum`; and `_created`.
+  const lines = (hasCounts(type) ? bounds.length + 2 : 1) + (created ? 1 : 0)
+  const addedLabel = hasCounts(type) ? ADDED_LABEL_BYTES : 0
+  const end = timestampMs === undefined ? 1 : TIMESTAMP_BYTES
+  const lineBytes = name.length + SUFFIX_BYTES + addedLabel + VALUE_BYTES + end
+  return lines * (order.length * lineBytes + (labels.ends[length - 1] ?? 0))
 }
 
 /** The lines before the family's rows. */
@@ -165,15 +188,6 @@ function canHaveCreated(type: MetricType): boolean {
  */
 function timestampEnd(timestampMs: number, format: TextFormat): string {
   return ` ${formatValue(format === 'text' ? timestampMs : timestampMs / 1000)}\n`
-}
-
-/** The number of bytes that the rows need at most, whatever their values are. */
-function capacityOfRows({ length, labels, order }: Family, template: RowTemplate): number {
-  const { samples, endFrom, endTo } = template
-  let perRow = samples.length * (VALUE_BYTES + endTo - endFrom)
-  // An unlabelled row is shorter by a brace, or by a comma.
-  for (const { headFrom, tailTo } of samples) perRow += tailTo - headFrom
-  return order.length * perRow + (labels.ends[length - 1] ?? 0) * samples.length
 }
 
 /** Writes rows from `rows[first]` until `out` is `byteLimit` bytes long; returns the next index. */
