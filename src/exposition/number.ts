@@ -1,3 +1,10 @@
+const ZERO = 0x30
+// `00` to `99`: two digits at a time need half the divisions.
+const DIGIT_PAIRS = Uint16Array.from(
+  { length: 100 },
+  (_, i) => ((ZERO + Math.floor(i / 10)) << 8) | (ZERO + (i % 10)),
+)
+
 /**
  * Formats a value in the shortest form that reads back as the same number: `1`, `0.1`, `1e-7`, `NaN`,
  * `+Inf`, `-Inf`, `-0`; an integer has no point. The value of `_created` too, so that it loses nothing.
@@ -28,4 +35,32 @@ export function formatBound(value: number): string {
   }
   const plain = String(value)
   return plain.includes('.') ? plain : `${plain}.0`
+}
+
+/** Writes what `formatValue` returns and returns where it ends. An integer from 1 to 2³¹ needs no string. */
+export function putValue(target: DataView, at: number, value: number): number {
+  if ((value | 0) === value && value > 0) return putInteger(target, at, value)
+  const text = formatValue(value)
+  for (let i = 0; i < text.length; i++) target.setUint8(at + i, text.charCodeAt(i))
+  return at + text.length
+}
+
+function putInteger(target: DataView, start: number, integer: number): number {
+  const end = start + digitsOf(integer)
+  let at = end
+  let rest = integer
+  while (rest >= 10) {
+    const quotient = (rest / 100) | 0
+    at -= 2
+    target.setUint16(at, DIGIT_PAIRS[rest - quotient * 100]!)
+    rest = quotient
+  }
+  if (at > start) target.setUint8(start, ZERO + rest)
+  return end
+}
+
+function digitsOf(integer: number): number {
+  let count = 1
+  for (let limit = 10; integer >= limit; limit *= 10) count++
+  return count
 }

@@ -10,7 +10,7 @@ import {
   type FamilyEncoder,
 } from './bytes.js'
 import { exposedName, type TextFormat } from './metric-names.js'
-import { formatBound, formatValue } from './number.js'
+import { formatBound, formatValue, putValue } from './number.js'
 import { hasSum } from './validity.js'
 
 /**
@@ -49,12 +49,6 @@ const SUFFIX_BYTES = 11
 const ADDED_LABEL_BYTES = 12 + VALUE_BYTES
 // `# HELP`, `# TYPE` and `# UNIT` without the names.
 const METADATA_BYTES = 80
-const ZERO = 0x30
-// `00` to `99`: two digits at a time need half the divisions.
-const DIGIT_PAIRS = Uint16Array.from(
-  { length: 100 },
-  (_, i) => ((ZERO + Math.floor(i / 10)) << 8) | (ZERO + (i % 10)),
-)
 
 const TYPE_NAMES: Readonly<Record<MetricType, string>> = {
   counter: 'counter',
@@ -237,32 +231,4 @@ function putName(
   const headEnd = copyText(target, start, text, sample.headFrom, sample.headTo)
   const labelsEnd = copyText(target, headEnd, labels, labelsFrom, labelsTo)
   return copyText(target, labelsEnd, text, sample.headTo, sample.tailTo)
-}
-
-/** Writes what `formatValue` returns. An integer from 1 to 2³¹ needs no string. */
-function putValue(target: DataView, at: number, value: number): number {
-  if ((value | 0) === value && value > 0) return putInteger(target, at, value)
-  const text = formatValue(value)
-  for (let i = 0; i < text.length; i++) target.setUint8(at + i, text.charCodeAt(i))
-  return at + text.length
-}
-
-function putInteger(target: DataView, start: number, integer: number): number {
-  const end = start + digitsOf(integer)
-  let at = end
-  let rest = integer
-  while (rest >= 10) {
-    const quotient = (rest / 100) | 0
-    at -= 2
-    target.setUint16(at, DIGIT_PAIRS[rest - quotient * 100]!)
-    rest = quotient
-  }
-  if (at > start) target.setUint8(start, ZERO + rest)
-  return end
-}
-
-function digitsOf(integer: number): number {
-  let count = 1
-  for (let limit = 10; integer >= limit; limit *= 10) count++
-  return count
 }
