@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { copyText, createWriter, finishBytes, reserve, viewOf } from '../../../src/exposition/bytes.js'
+import {
+  copyText,
+  createWriter,
+  finishBytes,
+  reserve,
+  viewOf,
+} from '../../../src/exposition/bytes.js'
 import {
   createExposition,
   render,
