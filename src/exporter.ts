@@ -1,14 +1,14 @@
 import { COLLECTORS } from './collectors/index.js'
 import type { Config } from './config/read-config.js'
-import { configText } from './config/config-text.js'
+import { formatConfig } from './config/config-text.js'
 import { createControlSockets } from './control/control-sockets.js'
-import { socketName, type Component, type Owner } from './control/places.js'
-import { debugText } from './servers/exchange-trace.js'
+import { socketName, type Component, type Owner } from './control/socket-directories.js'
+import { traceExchange } from './servers/exchange-trace.js'
 import { diagnose } from './cli/doctor/diagnose.js'
 import { ConfigError } from './errors.js'
-import { keepHistories } from './history/history.js'
+import { pollServers } from './history/history.js'
 import { createApp } from './http/routes.js'
-import { createPage } from './page/page.js'
+import { createStatusPage } from './page/page.js'
 import { connectionsFor, listen, type Listener } from './http/listener.js'
 import { addServerRoutes } from './http/server-routes.js'
 import { withFields, type Log } from './log/log.js'
@@ -16,13 +16,13 @@ import { limitRepeats } from './log/log-limit.js'
 import { createExposition } from './exposition/exposition.js'
 import { processFamilies, upFamily, type ProcessUsage } from './metrics/own-families.js'
 import { prometheusJobs } from './servers/prometheus-job.js'
-import { createServer } from './servers/monitored-server.js'
-import { createServers } from './servers/server-set.js'
+import { createMonitoredServer } from './servers/monitored-server.js'
+import { createServerSet } from './servers/server-set.js'
 import type { Snapshot } from './scrape/snapshot.js'
-import { gateOf, webFamilies } from './access/access-gate.js'
-import { createWeb } from './access/access.js'
+import { createAccessGate, webFamilies } from './access/access-gate.js'
+import { createWebAccess } from './access/access.js'
 
-export type Bridge = {
+export type Exporter = {
   /** Listens and begins to connect; the servers need not be there yet. */
   start(): Promise<void>
   /** Reads the configuration anew: false, and all goes on as it was, when it is wrong. */
@@ -32,7 +32,7 @@ export type Bridge = {
 }
 
 /** The whole program: servers, each connection ── collectors ── scraper (snapshot), ── app ── Prometheus. */
-export function createBridge(
+export function createExporter(
   config: Config,
   deps: {
     log: Log
@@ -45,7 +45,7 @@ export function createBridge(
     owner: Owner
     pid: number
   },
-): Bridge {
+): Exporter {
   const { log, version, processFigures, umask, readConfig, owner, pid } = deps
   const { web } = config
   // Of what a client can make happen with each request.
@@ -56,13 +56,13 @@ export function createBridge(
   let reloading: Promise<unknown> = Promise.resolve()
   let listener: Listener | undefined
 
-  const gate = web.configFile && createWeb(web.configFile, log)
+  const gate = web.configFile && createWebAccess(web.configFile, log)
   const own = () => [
     ...processFamilies(version, web.disableExporterMetrics ? undefined : processFigures(), reloads),
     ...(gate ? webFamilies(gate.state()) : []),
   ]
-  const servers = createServers((server, shared) =>
-    createServer(server, shared, {
+  const servers = createServerSet((server, shared) =>
+    createMonitoredServer(server, shared, {
       version,
       log: withFields(log, () => (servers.only() ? {} : { server: server.name })),
       // With several servers what concerns the process is at the telemetry path, once.
@@ -81,7 +81,7 @@ export function createBridge(
   const find = (component: Component) =>
     servers.all().find(({ config }) => socketName(config.xmpp) === socketName(component))
   const ourselves = { collectors: [], scrape: () => Promise.resolve(overview()) }
-  const page = createPage({
+  const page = createStatusPage({
     version,
     telemetryPath: web.telemetryPath,
     servers: () => servers.all().map(({ config: { name }, history }) => ({ name, history })),
@@ -119,10 +119,15 @@ export function createBridge(
         external: web.external,
         names: () => servers.all().map((server) => server.config.name),
         probe: (name) => servers.get(name)?.scraper,
-        debug: (name, waitMs) => debugText(servers.get(name)!, waitMs),
+        debug: (name, waitMs) => traceExchange(servers.get(name)!, waitMs),
         // What concerns the process is as it was at the start.
         config: () =>
-          configText({ ...running, web, log: config.log, timeoutOffsetMs: config.timeoutOffsetMs }),
+          formatConfig({
+            ...running,
+            web,
+            log: config.log,
+            timeoutOffsetMs: config.timeoutOffsetMs,
+          }),
         reload: web.enableLifecycle ? reload : undefined,
       })
     },
@@ -169,7 +174,7 @@ export function createBridge(
       const opening = controls.apply()
       try {
         listener = await listen(app, config.web.listenAddresses, requestLog, {
-          gate: gate && gateOf(gate),
+          gate: gate && createAccessGate(gate),
           socketAccess: { ...web.socketAccess, umask },
           maxConnections: connectionsFor(processFigures().maxFds),
         })
@@ -181,7 +186,7 @@ export function createBridge(
       await servers.apply(running)
       await opening
       if (!hasPage) return
-      endHistories = keepHistories(() =>
+      endHistories = pollServers(() =>
         servers.all().map(({ history, scraper }) => ({
           history,
           collect: () => scraper.scrape(config.collection.timeoutMs),

@@ -2,7 +2,7 @@
 /** The edge to the process: command line, environment, signals and exit codes. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
-import { createBridge } from './exporter.js'
+import { createExporter } from './exporter.js'
 import { readWebConfig } from './access/read-web-config.js'
 import { compareCommand } from './cli/compare/compare-command.js'
 import { readConfig, type Config } from './config/read-config.js'
@@ -80,7 +80,7 @@ async function run(config: Config, read: () => Config): Promise<void> {
   // scrape: with a thousand servers that is 150 MB more, to save some hundredths of a core.
   setFlagsFromString('--heap-growing-percent=20')
   const log = createLogger(config.log, (line) => process.stderr.write(line))
-  const bridge = createBridge(config, {
+  const bridge = createExporter(config, {
     log,
     version,
     processFigures: createProcessFigures(),

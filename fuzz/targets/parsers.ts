@@ -1,5 +1,5 @@
-import { readDomain, service } from '../../src/config/values.js'
-import { reverseProxy } from '../../src/config/reverse-proxy.js'
+import { readDomain, parseServiceAddress } from '../../src/config/values.js'
+import { readReverseProxy } from '../../src/config/reverse-proxy.js'
 import { parseDuration } from '../../src/config/duration.js'
 import { ConfigError } from '../../src/errors.js'
 import { readSettings } from '../../src/config/flags.js'
@@ -40,11 +40,11 @@ export const parsers: Target = {
     }
     const domain = readDomain(text)
     if (domain !== undefined) must(!/[\s@/<>&"']/u.test(domain), `a domain, not ${domain}`)
-    const url = refusing([ConfigError], () => service(given))
+    const url = refusing([ConfigError], () => parseServiceAddress(given))
     if (url !== undefined) must(parseService(url).port > 0, 'a service that can be dialled')
     refusing([TypeError], () => parseService(text))
-    refusing([ConfigError], () => reverseProxy(given, undefined))
-    refusing([ConfigError], () => reverseProxy(undefined, given))
+    refusing([ConfigError], () => readReverseProxy(given, undefined))
+    refusing([ConfigError], () => readReverseProxy(undefined, given))
     refusing([ConfigError], () =>
       readSettings(text.split(/\s+/), { PROSODY_EXPORTER_XMPP_HOST: text }),
     )

@@ -6,7 +6,7 @@ import { createApp } from '../../src/http/routes.js'
 import { addServerRoutes } from '../../src/http/server-routes.js'
 import { createExposition } from '../../src/exposition/exposition.js'
 import { family } from '../../src/metrics/family.js'
-import { createWeb, type Web } from '../../src/access/access.js'
+import { createWebAccess, type WebAccess } from '../../src/access/access.js'
 import { must, type Target } from '../target.js'
 
 const LOG = { debug() {}, info() {}, warn() {}, error() {} }
@@ -113,7 +113,7 @@ function requestOf(target: string, headers: Headers): Request | undefined {
 const PASSWORD = 'pass:wörd'
 const TOKEN = 'abcdefgh-token'
 const basic = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`
-let web: { readonly of: Web; readonly directory: string } | undefined
+let web: { readonly of: WebAccess; readonly directory: string } | undefined
 
 /** An `Authorization` header lets in who has the password or the token, and nobody else. */
 export const authorization: Target = {
@@ -162,5 +162,5 @@ function startWeb() {
     file,
     `basic_auth_users: {alice: "${hash}", __proto__: "${hash}"}\nbearer_token_files: [token]\n`,
   )
-  return { directory, of: createWeb({ from: 'flag', source: '--web', text: file }, LOG) }
+  return { directory, of: createWebAccess({ from: 'flag', source: '--web', text: file }, LOG) }
 }

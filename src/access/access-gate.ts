@@ -1,10 +1,10 @@
 import type { Gate } from '../http/gated-server.js'
 import { family, type Family } from '../metrics/family.js'
 import { clientProblem } from './tls.js'
-import type { Web } from './access.js'
+import type { WebAccess } from './access.js'
 
 /** The web configuration as the HTTP server asks it. */
-export function gateOf(web: Web): Gate {
+export function createAccessGate(web: WebAccess): Gate {
   return {
     tls: web.tls,
     tlsOptions: () => {
@@ -20,7 +20,7 @@ export function gateOf(web: Web): Gate {
   }
 }
 
-export function webFamilies(state: ReturnType<Web['state']>): Family[] {
+export function webFamilies(state: ReturnType<WebAccess['state']>): Family[] {
   const name = 'prosody_exporter_web_config_last_reload'
   return [
     family(

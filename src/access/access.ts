@@ -13,13 +13,13 @@ import { digest, readWebConfig, type WebConfig } from './read-web-config.js'
 import { asksClients } from './tls.js'
 
 /** What becomes of a request before it is one of the app's. */
-export type Refusal = {
+export type AccessDenial = {
   readonly status: 401 | 403 | 429
   readonly text: string
   readonly headers: Readonly<Record<string, string>>
 }
 
-export type Web = {
+export type WebAccess = {
   /** Whether connections are encrypted, and may be HTTP/2: as it was at the start. */
   readonly tls: { readonly http2: boolean } | undefined
   /** Of now: certificates may have changed since the last connection. */
@@ -29,7 +29,7 @@ export type Web = {
   /** Why the request is refused; `undefined`: it isn't. A promise only where a password is compared. */
   refusal(
     request: Pick<IncomingMessage, 'headers' | 'socket'>,
-  ): Refusal | undefined | Promise<Refusal | undefined>
+  ): AccessDenial | undefined | Promise<AccessDenial | undefined>
   /** Reads the file and what it names anew, if any of it has changed. */
   refresh(): void
   /** Whether what is there now could be read, and when it was last. */
@@ -47,7 +47,11 @@ const REALM = 'realm="prosody-exporter"'
  *
  * @throws ConfigError when it is wrong at the start.
  */
-export function createWeb(file: Given, log: Log, now: () => number = () => performance.now()): Web {
+export function createWebAccess(
+  file: Given,
+  log: Log,
+  now: () => number = () => performance.now(),
+): WebAccess {
   const handshake = rememberLast(handshakeProblem)
   let config = readWebConfig(file, handshake)
   const isEncrypted = config.tls !== undefined
@@ -106,7 +110,7 @@ export function createWeb(file: Given, log: Log, now: () => number = () => perfo
   function authorize(
     authorization: string,
     client: string,
-  ): Refusal | undefined | Promise<Refusal | undefined> {
+  ): AccessDenial | undefined | Promise<AccessDenial | undefined> {
     const { users, tokens } = config
     const [, scheme = '', credentials = ''] = /^(\w+) +(\S+) *$/.exec(authorization) ?? []
     if (scheme.toLowerCase() === 'bearer') {
@@ -163,7 +167,7 @@ function isInside(networks: NonNullable<WebConfig['networks']>, address: string 
   return networks.check(plain, isIPv6(plain) ? 'ipv6' : 'ipv4')
 }
 
-function unauthorized({ users, tokens }: WebConfig): Refusal {
+function unauthorized({ users, tokens }: WebConfig): AccessDenial {
   const schemes = [
     ...(users.size > 0 ? [`Basic ${REALM}, charset="UTF-8"`] : []),
     ...(tokens.length > 0 ? [`Bearer ${REALM}`] : []),
@@ -175,7 +179,7 @@ function unauthorized({ users, tokens }: WebConfig): Refusal {
   }
 }
 
-function tooMany(text: string): Refusal {
+function tooMany(text: string): AccessDenial {
   return { status: 429, text, headers: { 'Retry-After': '1' } }
 }
 

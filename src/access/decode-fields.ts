@@ -7,18 +7,18 @@ import { ConfigError } from '../errors.js'
 
 export type Decoder<T> = {
   /** The value of a key that has none: Go's zero value. */
-  readonly zero: (node: unknown, at: Place) => T
+  readonly zero: (node: unknown, at: DecodePosition) => T
   /** `into`: what an earlier merge key set; a mapping adds to it. */
-  readonly decode: (node: unknown, at: Place, into: unknown) => T
+  readonly decode: (node: unknown, at: DecodePosition, into: unknown) => T
 }
 
 /** Where the decoder is. */
-export type Place = {
+export type DecodePosition = {
   readonly path: Path
-  readonly reading: Reading
+  readonly reading: DecodeState
 }
 
-type Reading = {
+type DecodeState = {
   readonly source: YamlSource
   readonly offsets: Map<string, number>
   /** The aliases that are being followed. */
@@ -41,7 +41,7 @@ const TAGS = [STRING, NULL, ...['bool', 'int', 'float'].map((each) => `tag:yaml.
 
 /** @throws ConfigError for the first value that is wrong: where, and what was expected. */
 export function decodeYaml<T>(source: YamlSource, decoder: Decoder<T>): Decoded<T> {
-  const reading: Reading = { source, offsets: new Map(), active: new Set(), nodes: 0 }
+  const reading: DecodeState = { source, offsets: new Map(), active: new Set(), nodes: 0 }
   const root = source.document.contents
   // A file of comments only sets nothing.
   const value = isNull(root)
@@ -58,16 +58,25 @@ export function decodeYaml<T>(source: YamlSource, decoder: Decoder<T>): Decoded<
   }
 }
 
-export function problemAt(node: unknown, { path, reading }: Place, what: string): ConfigError {
+export function problemAt(
+  node: unknown,
+  { path, reading }: DecodePosition,
+  what: string,
+): ConfigError {
   return new ConfigError(`${reading.source.place(startOf(node), path).source}: ${what}`)
 }
 
-export function wrongKind(expected: string, node: unknown, at: Place): ConfigError {
+export function wrongKind(expected: string, node: unknown, at: DecodePosition): ConfigError {
   return problemAt(node, at, `expected ${expected}, got ${describeNode(node, true)}`)
 }
 
 /** Decodes a node, of an alias the node that it stands for. */
-export function decodeNode<T>(decoder: Decoder<T>, node: unknown, at: Place, into: unknown): T {
+export function decodeNode<T>(
+  decoder: Decoder<T>,
+  node: unknown,
+  at: DecodePosition,
+  into: unknown,
+): T {
   const { reading, path } = at
   if (++reading.nodes > MAX_NODES) {
     throw problemAt(node, at, 'expected few values, got very many by merge keys')
@@ -96,7 +105,7 @@ function isNull(node: unknown): boolean {
 }
 
 /** A value's text, and whether it may be another type than text: it is neither quoted nor a block. */
-export function scalarOf(node: unknown, at: Place, expected: string) {
+export function scalarOf(node: unknown, at: DecodePosition, expected: string) {
   if (!isScalar(node)) throw wrongKind(expected, node, at)
   if (node.tag !== undefined && !TAGS.includes(node.tag)) {
     throw problemAt(node, at, 'expected a plain value, got a tag (!…) with no meaning here')
@@ -108,8 +117,8 @@ export function scalarOf(node: unknown, at: Place, expected: string) {
 /** Decodes what a mapping's pairs are, the merge keys among them in their place, as yaml.v2 does. */
 export function decodePairs(
   node: YAMLMap,
-  at: Place,
-  onPair: (name: string, value: unknown, place: Place, key: unknown) => void,
+  at: DecodePosition,
+  onPair: (name: string, value: unknown, place: DecodePosition, key: unknown) => void,
   onMerge: (node: unknown) => void,
 ): void {
   for (const { key, value } of node.items) {
@@ -138,7 +147,7 @@ function isMergeKey({ source, type, tag }: Scalar): boolean {
 }
 
 /** The last first, because the first one counts. */
-function mergedNodes(value: unknown, at: Place): unknown[] {
+function mergedNodes(value: unknown, at: DecodePosition): unknown[] {
   const nodes: unknown[] = isSeq(value) ? [...value.items].reverse() : [value]
   for (const node of nodes) {
     const target = isAlias(node) ? node.resolve(at.reading.source.document) : node

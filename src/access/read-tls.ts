@@ -18,13 +18,13 @@ export type TlsConfig = {
 export type Wrong = (path: Path, what: string, of?: 'value' | 'key') => ConfigError
 type Named = 'min_version' | 'max_version' | 'cipher_suites' | 'curve_preferences'
 /** A file that a value names, as text. */
-export type Read = (path: Path, file: string, isSecret?: boolean) => string
+export type ReadFile = (path: Path, file: string, isSecret?: boolean) => string
 
 type Section = NonNullable<WebFile['tls_server_config']>
 type Pem = 'cert' | 'key' | 'client_ca'
 
 /** What the reading of a section needs of its file. */
-type Reader = { readonly wrong: Wrong; readonly read: Read; readonly handshake: Handshake }
+type Reader = { readonly wrong: Wrong; readonly read: ReadFile; readonly handshake: Handshake }
 
 const at = (key: string): Path => ['tls_server_config', key]
 /** HTTP/2 asks for one of them below TLS 1.3. @see RFC 9113 §9.2.2 */

@@ -8,7 +8,7 @@ import type { Given } from '../config/flags.js'
 import { decodeYaml } from './decode-fields.js'
 import { handshakeProblem } from './tls-handshake.js'
 import { webSchema, type WebFile } from './web-schema.js'
-import { readTls, type Read, type TlsConfig, type Wrong } from './read-tls.js'
+import { readTls, type ReadFile, type TlsConfig, type Wrong } from './read-tls.js'
 
 export type WebConfig = {
   readonly tls: TlsConfig | undefined
@@ -49,7 +49,7 @@ export function readWebConfig(given: Given, handshake = handshakeProblem): WebCo
   const yaml = parseSource(given.text, readTextFile(given, { maxBytes: MAX_BYTES }))
   const { value: file, place } = decodeYaml(yaml, webSchema)
   const wrong: Wrong = (path, what, of) => new ConfigError(`${place(path, of)}: ${what}`)
-  const read: Read = (path, name, isSecret = false) => {
+  const read: ReadFile = (path, name, isSecret = false) => {
     const text = resolve(dirname(resolve(given.text)), name)
     files.push(text)
     const source = place(path)
@@ -105,7 +105,7 @@ function usersOf(file: WebFile, wrong: Wrong): Map<string, string> {
   return users
 }
 
-function tokenOf(path: Path, name: string, wrong: Wrong, read: Read): Buffer {
+function tokenOf(path: Path, name: string, wrong: Wrong, read: ReadFile): Buffer {
   const token = read(path, name, true).replace(/\r?\n$/, '')
   // RFC 6750 §2.1, b64token.
   if (!/^[\w.~+/-]{8,4096}=*$/.test(token)) {

@@ -6,7 +6,7 @@ import {
   scalarOf,
   wrongKind,
   type Decoder,
-  type Place,
+  type DecodePosition,
 } from './decode-fields.js'
 import { parseGoDuration, parseGoInteger } from './go-values.js'
 
@@ -86,7 +86,7 @@ export function required<T>(expected: string, decoder: Decoder<T>): Decoder<T> {
 
 /** Names of the file's own. */
 export function record<T>(value: Decoder<T>): Decoder<ReadonlyMap<string, T> | undefined> {
-  function decode(node: unknown, at: Place, into: unknown): ReadonlyMap<string, T> {
+  function decode(node: unknown, at: DecodePosition, into: unknown): ReadonlyMap<string, T> {
     if (!isMap(node)) throw wrongKind('a mapping', node, at)
     const all = new Map(into as ReadonlyMap<string, T> | undefined)
     decodePairs(
@@ -118,7 +118,7 @@ export function struct<F extends { readonly [K in keyof F]: Decoder<unknown> }>(
       Object.entries<Decoder<unknown>>(fields).map(([name, field]) => [name, field.zero(node, at)]),
     ) as Values<F>
   const self: Decoder<Values<F>> = { zero, decode }
-  function decode(node: unknown, at: Place, into: unknown): Values<F> {
+  function decode(node: unknown, at: DecodePosition, into: unknown): Values<F> {
     if (!isMap(node)) throw wrongKind('a mapping', node, at)
     const values: Record<string, unknown> = { ...(into as Values<F> | undefined) }
     const seen = new Set<string>()

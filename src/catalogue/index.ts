@@ -20,7 +20,7 @@ export const PROSODY: readonly Area[] = [companion, server, c2s, s2s, muc, mobil
 export const AREAS: readonly Area[] = [exporter, ...PROSODY, stock, ...community]
 
 const families = AREAS.flatMap((area) => area.families)
-const byName = new Map(families.map((family) => [family.name, family]))
+const byName: ReadonlyMap<string, Documented> = new Map(families.map((family) => [family.name, family]))
 const patterns = families
   .filter(({ name }) => name.includes('<'))
   .map((family) => ({

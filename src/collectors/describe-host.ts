@@ -1,5 +1,5 @@
 import { LinkError } from '../errors.js'
-import { own } from '../metrics/copy-string.js'
+import { copyString } from '../metrics/copy-string.js'
 import type { Connection } from '../xmpp/connection.js'
 import { NS_COMMANDS, NS_DISCO_INFO, NS_DISCO_ITEMS } from '../xmpp/namespaces.js'
 import { xml, type Element } from '../xmpp/stream.js'
@@ -59,7 +59,7 @@ export async function itemsOf(connection: Requester, jid: string): Promise<strin
     .map(({ attrs }) => (attrs['jid'] ?? '').toLowerCase())
     .filter((item) => item !== '' && item.length <= MAX_DOMAIN && !/[@/\s]/.test(item))
     .slice(0, MAX_ITEMS)
-    .map(own)
+    .map(copyString)
 }
 
 /**
@@ -72,7 +72,7 @@ export async function describeHost(connection: Requester, jid: string): Promise<
   const info = await query(connection, jid, NS_DISCO_INFO)
   if (info instanceof Error) return info
   const features = new Set(
-    info.getChildren('feature', NS_DISCO_INFO).map(({ attrs }) => own(attrs['var'] ?? '')),
+    info.getChildren('feature', NS_DISCO_INFO).map(({ attrs }) => copyString(attrs['var'] ?? '')),
   )
   const list = features.has(NS_COMMANDS)
     ? await query(connection, jid, NS_DISCO_ITEMS, NS_COMMANDS)
@@ -81,11 +81,11 @@ export async function describeHost(connection: Requester, jid: string): Promise<
   return {
     jid,
     identities: info.getChildren('identity', NS_DISCO_INFO).map(({ attrs }) => ({
-      category: own(attrs['category'] ?? ''),
-      type: own(attrs['type'] ?? ''),
-      name: own(attrs['name'] ?? ''),
+      category: copyString(attrs['category'] ?? ''),
+      type: copyString(attrs['type'] ?? ''),
+      name: copyString(attrs['name'] ?? ''),
     })),
     features,
-    commands: new Set(nodes.map(({ attrs }) => own(attrs['node'] ?? ''))),
+    commands: new Set(nodes.map(({ attrs }) => copyString(attrs['node'] ?? ''))),
   }
 }

@@ -16,16 +16,16 @@ export type HostSource = {
   readonly name: string
   /** What it tells changes with the host's configuration only, and is asked for as often as that. */
   readonly isSteady?: boolean
-  readonly families: readonly FamilyMeta[]
+  readonly families: readonly HostFamily[]
   appliesTo(host: Host): boolean
   /** @throws What `Ask` throws, or CollectorError; it concerns this host alone. */
-  read(host: Host, ask: Ask): Promise<readonly Reading[]>
+  read(host: Host, ask: Ask): Promise<readonly HostSample[]>
 }
 
-export type FamilyMeta = { readonly name: string; readonly help: string }
+export type HostFamily = { readonly name: string; readonly help: string }
 
 /** A sample of one of the source's families, without the label `host`, which is added. */
-export type Reading = {
+export type HostSample = {
   readonly family: string
   readonly value: number
   readonly labels?: Readonly<Record<string, string>>
@@ -131,9 +131,9 @@ function createAsk(
   }
 }
 
-type HostReading = Reading & { readonly host: string }
+type HostReading = HostSample & { readonly host: string }
 
-function toFamily({ name, help }: FamilyMeta, readings: readonly HostReading[]): Family {
+function toFamily({ name, help }: HostFamily, readings: readonly HostReading[]): Family {
   const samples = readings
     .filter((reading) => reading.family === name)
     .map(({ host, labels, value }): Sample => ({ labels: { host, ...labels }, value }))

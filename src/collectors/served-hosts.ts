@@ -1,5 +1,5 @@
 import { CommandError, DecodeError, NotHandledError, StanzaError } from '../errors.js'
-import { own } from '../metrics/copy-string.js'
+import { copyString } from '../metrics/copy-string.js'
 import { runCommand } from '../xmpp/ad-hoc-command.js'
 import type { Connection } from '../xmpp/connection.js'
 import { xml } from '../xmpp/stream.js'
@@ -29,7 +29,7 @@ export async function askServedHosts(
       const { element } = await runCommand(connection, REGISTRY_NODE, options)
       const answer = element.getChildText('hosts', REGISTRY_NODE)
       if (answer === null) return undefined
-      for (const name of answer.split(/\s+/)) served.add(own(name))
+      for (const name of answer.split(/\s+/)) served.add(copyString(name))
     }
   } catch (error) {
     if (isRefusal(error)) return undefined

@@ -7,7 +7,7 @@ const PATIENCE_MS = 10_000
 const PAUSE_MS = 60_000
 
 /** Reads one host, with a function for the milliseconds that are left. */
-export type Read<T> = (left: () => number) => Promise<T>
+export type ReadHost<T> = (left: () => number) => Promise<T>
 
 /**
  * Keeps a host that does not answer from making every scrape late: after one time-out it is asked in
@@ -20,7 +20,7 @@ export function createSilentHosts(connects: () => number, now: () => number) {
     silent.set(jid, { connects: connects(), untilMs })
   }
 
-  async function askInBackground(jid: string, read: Read<unknown>): Promise<void> {
+  async function askInBackground(jid: string, read: ReadHost<unknown>): Promise<void> {
     leave(jid, Infinity)
     // Twice: the first may have waited for a server that hung, and not for this host.
     for (let tries = 0; tries < 2; tries++) {
@@ -44,7 +44,7 @@ export function createSilentHosts(connects: () => number, now: () => number) {
      * @param left Throws TimeoutError when the time is up.
      * @throws {TimeoutError} It did not answer, now or before.
      */
-    async read<T>(jid: string, left: () => number, read: Read<T>): Promise<T> {
+    async read<T>(jid: string, left: () => number, read: ReadHost<T>): Promise<T> {
       const known = silent.get(jid)
       if (known?.connects === connects()) {
         if (now() >= known.untilMs) void askInBackground(jid, read)

@@ -1,7 +1,7 @@
 import { DecodeError, StanzaError } from '../errors.js'
 import { NS_ADMIN } from '../xmpp/namespaces.js'
 import { CollectorError } from './failure.js'
-import type { Ask, HostSource, Reading } from './host-collector.js'
+import type { Ask, HostSource, HostSample } from './host-collector.js'
 import { NS_STATS, readStatistics } from './server-statistics.js'
 
 const ONLINE_LIST = `${NS_ADMIN}#get-online-users-list`
@@ -44,7 +44,7 @@ export const users: HostSource = {
     features.has(NS_STATS),
   async read({ jid, commands }, ask) {
     const able = NUMBERS.filter(([, node]) => commands.has(`${NS_ADMIN}#${node}`))
-    const readings: Reading[] = []
+    const readings: HostSample[] = []
     // One after another: each is work for the server.
     for (const [family, node, field] of able) {
       const value = await readNumber(ask, `${NS_ADMIN}#${node}`, field)

@@ -70,7 +70,10 @@ export function readConfigFile(file: Given): FileSettings {
 }
 
 /** The same settings, with values of the file in place of defaults. */
-export function withFile(settings: Settings, { values }: { readonly values: Values }): Settings {
+export function mergeFileSettings(
+  settings: Settings,
+  { values }: { readonly values: Values },
+): Settings {
   const all = (name: string) => {
     const given = settings.all(name)
     const inFile = values.get(name)

@@ -8,7 +8,7 @@ import { octal, type SocketAccess } from './socket-access.js'
  * The configuration that runs, as YAML for people: the sections of the file with every default, then
  * what has flags only. Each key is named here, so that nothing secret can be shown by being added.
  */
-export function configText(config: Config): string {
+export function formatConfig(config: Config): string {
   const { collection, exposition, registry, page, limits, web } = config
   return stringify({
     servers: config.servers.map(serverText),

@@ -1,7 +1,7 @@
 const BASE = '/-/page'
 
 /** What the page is made of, besides itself. */
-export const PATHS = {
+export const PAGE_URLS = {
   events: `${BASE}/events`,
   script: `${BASE}/page.js`,
   charts: `${BASE}/uplot.js`,
@@ -10,4 +10,4 @@ export const PATHS = {
   reference: `${BASE}/metrics.md`,
 } as const
 
-export const PAGE_PATHS: readonly string[] = Object.values(PATHS)
+export const PAGE_PATHS: readonly string[] = Object.values(PAGE_URLS)

@@ -1,10 +1,10 @@
 import type { DropRule } from '../collectors/registry/registry-filter.js'
 import { NAME_SCHEMES, type NameScheme } from '../collectors/registry/registry-names.js'
-import { readConfigFile, withFile, type GivenDropRule } from './config-file.js'
-import { reverseProxy, type ReverseProxy } from './reverse-proxy.js'
+import { readConfigFile, mergeFileSettings, type GivenDropRule } from './config-file.js'
+import { readReverseProxy, type ReverseProxy } from './reverse-proxy.js'
 import { readServers, type ServerConfig } from './server-config.js'
 import { readSocketAccess, type SocketAccess } from './socket-access.js'
-import { bool, count, duration, one, oneOf, wrong } from './values.js'
+import { isTrue, wholeNumber, durationMs, requiredSetting, oneOf, valueError } from './values.js'
 import { parseDuration } from './duration.js'
 import { ConfigError } from '../errors.js'
 import { LOG_FORMATS, LOG_LEVELS, type LogLevel, type LogOptions } from '../log/log.js'
@@ -78,44 +78,44 @@ const RESERVED_PATHS = ['/-/healthy', '/-/ready', '/-/reload', '/config', '/prob
 export function readConfig(given: Settings, env: Env, pid?: number): Config {
   const path = given.get('config.file')
   const file = path && readConfigFile(path)
-  const settings = file ? withFile(given, file) : given
-  const timestamps = bool(one(settings, 'exposition.timestamps'))
+  const settings = file ? mergeFileSettings(given, file) : given
+  const timestamps = isTrue(requiredSetting(settings, 'exposition.timestamps'))
   return {
     servers: readServers(settings, file, env),
     web: {
       listenAddresses: addresses(settings, env, pid),
-      telemetryPath: telemetryPath(one(settings, 'web.telemetry-path')),
-      ...reverseProxy(settings.get('web.external-url'), settings.get('web.route-prefix')),
-      maxRequests: count(one(settings, 'web.max-requests')),
-      disableExporterMetrics: bool(one(settings, 'web.disable-exporter-metrics')),
-      failWhenDown: bool(one(settings, 'web.fail-when-down')),
+      telemetryPath: telemetryPath(requiredSetting(settings, 'web.telemetry-path')),
+      ...readReverseProxy(settings.get('web.external-url'), settings.get('web.route-prefix')),
+      maxRequests: wholeNumber(requiredSetting(settings, 'web.max-requests')),
+      disableExporterMetrics: isTrue(requiredSetting(settings, 'web.disable-exporter-metrics')),
+      failWhenDown: isTrue(requiredSetting(settings, 'web.fail-when-down')),
       socketAccess: readSocketAccess(
         settings.get('web.socket-mode'),
         settings.get('web.socket-group'),
       ),
-      enableLifecycle: bool(one(settings, 'web.enable-lifecycle')),
+      enableLifecycle: isTrue(requiredSetting(settings, 'web.enable-lifecycle')),
       configFile: settings.get('web.config.file'),
     },
-    timeoutOffsetMs: seconds(one(settings, 'timeout-offset')),
+    timeoutOffsetMs: seconds(requiredSetting(settings, 'timeout-offset')),
     collection: {
-      minAgeMs: minAge(one(settings, 'collection.min-age'), timestamps),
-      timeoutMs: collectionTimeout(one(settings, 'collection.timeout')),
-      serveStaleForMs: serveStaleFor(one(settings, 'collection.serve-stale-for')),
+      minAgeMs: minAge(requiredSetting(settings, 'collection.min-age'), timestamps),
+      timeoutMs: collectionTimeout(requiredSetting(settings, 'collection.timeout')),
+      serveStaleForMs: serveStaleFor(requiredSetting(settings, 'collection.serve-stale-for')),
     },
     exposition: {
       names: nameSchemes(settings.all('exposition.names')),
-      created: bool(one(settings, 'exposition.created')),
+      created: isTrue(requiredSetting(settings, 'exposition.created')),
       timestamps,
     },
     registry: { drop: (file?.drop ?? []).map(dropRule) },
-    page: { intervalMs: pageInterval(one(settings, 'page.interval')) },
+    page: { intervalMs: pageInterval(requiredSetting(settings, 'page.interval')) },
     limits: {
-      series: count(one(settings, 'limits.series')),
-      labelValueLength: count(one(settings, 'limits.label-value-length')),
+      series: wholeNumber(requiredSetting(settings, 'limits.series')),
+      labelValueLength: wholeNumber(requiredSetting(settings, 'limits.label-value-length')),
     },
     log: {
-      level: logLevel(one(settings, 'log.level')),
-      format: oneOf(one(settings, 'log.format'), LOG_FORMATS),
+      level: logLevel(requiredSetting(settings, 'log.level')),
+      format: oneOf(requiredSetting(settings, 'log.format'), LOG_FORMATS),
     },
   }
 }
@@ -132,8 +132,8 @@ function addresses(
   env: Env,
   pid: number | undefined,
 ): readonly ListenAddress[] {
-  const isAsked = one(settings, 'web.systemd-socket')
-  if (!bool(isAsked) || pid === undefined)
+  const isAsked = requiredSetting(settings, 'web.systemd-socket')
+  if (!isTrue(isAsked) || pid === undefined)
     return listenAddresses(settings.all('web.listen-address'))
   const sockets = openSockets(env, pid)
   if (!sockets) {
@@ -146,7 +146,7 @@ function addresses(
 function nameSchemes(all: readonly Given[]): NameScheme[] {
   const schemes = all.map((given) => oneOf(given, NAME_SCHEMES))
   const twice = all.find((_, i) => schemes.indexOf(schemes[i]!) !== i)
-  if (twice !== undefined) throw wrong(twice, 'each way of naming once')
+  if (twice !== undefined) throw valueError(twice, 'each way of naming once')
   return schemes
 }
 
@@ -154,41 +154,42 @@ function listenAddresses(all: readonly Given[]): ListenAddress[] {
   const addresses = all.map((given) => {
     const address = parseListenAddress(given.text, given.from === 'default')
     if (address === undefined) {
-      throw wrong(given, 'host:port, [IPv6]:port, :port or unix:/path')
+      throw valueError(given, 'host:port, [IPv6]:port, :port or unix:/path')
     }
     return address
   })
   const texts = addresses.map(addressText)
   const twice = all.find((_, i) => !/:0$/.test(texts[i]!) && texts.indexOf(texts[i]!) !== i)
-  if (twice !== undefined) throw wrong(twice, 'each address once')
+  if (twice !== undefined) throw valueError(twice, 'each address once')
   return addresses
 }
 
 // No character that a route pattern or a URL gives a meaning.
 function telemetryPath(given: Given): string {
   if (!/^(?:\/|(?:\/[\w.~-]+)+)$/.test(given.text)) {
-    throw wrong(given, 'a path that starts with / and has only letters, digits and . _ ~ - /')
+    throw valueError(given, 'a path that starts with / and has only letters, digits and . _ ~ - /')
   }
   if (RESERVED_PATHS.includes(given.text)) {
-    throw wrong(given, `a path other than ${RESERVED_PATHS.join(', ')}`)
+    throw valueError(given, `a path other than ${RESERVED_PATHS.join(', ')}`)
   }
-  if (PAGE_PATHS.includes(given.text)) throw wrong(given, 'a path that is none of the page at /')
+  if (PAGE_PATHS.includes(given.text))
+    throw valueError(given, 'a path that is none of the page at /')
   return given.text
 }
 
 function seconds(given: Given): number {
   const plain = /^\d{1,9}(?:\.\d{1,9})?$/.test(given.text)
   const ms = plain ? Number(given.text) * 1000 : parseDuration(given.text)
-  if (ms === undefined) throw wrong(given, 'seconds, e.g. 0.5, or a duration, e.g. 500ms')
+  if (ms === undefined) throw valueError(given, 'seconds, e.g. 0.5, or a duration, e.g. 500ms')
   return ms
 }
 
 function minAge(given: Given, timestamps: boolean): number {
-  const ms = duration(given)
+  const ms = durationMs(given)
   if (ms > MAX_STAMPED_AGE_MS)
-    throw wrong(given, 'at most 4m (Prometheus forgets a series after 5m)')
+    throw valueError(given, 'at most 4m (Prometheus forgets a series after 5m)')
   if (ms > MAX_MIN_AGE_MS && !timestamps) {
-    throw wrong(
+    throw valueError(
       given,
       'at most 5s without exposition.timestamps (rate() errs by min_age divided by its window)',
     )
@@ -197,20 +198,21 @@ function minAge(given: Given, timestamps: boolean): number {
 }
 
 function serveStaleFor(given: Given): number {
-  const ms = duration(given)
-  if (ms > MAX_STALE_MS) throw wrong(given, 'at most 4m (Prometheus forgets a series after 5m)')
+  const ms = durationMs(given)
+  if (ms > MAX_STALE_MS)
+    throw valueError(given, 'at most 4m (Prometheus forgets a series after 5m)')
   return ms
 }
 
 function collectionTimeout(given: Given): number {
-  const ms = duration(given)
-  if (ms < MIN_COLLECTION_MS || ms > MAX_COLLECTION_MS) throw wrong(given, '100ms to 10m')
+  const ms = durationMs(given)
+  if (ms < MIN_COLLECTION_MS || ms > MAX_COLLECTION_MS) throw valueError(given, '100ms to 10m')
   return ms
 }
 
 function pageInterval(given: Given): number {
-  const ms = duration(given)
-  if (ms !== 0 && (ms < MIN_PAGE_MS || ms > MAX_PAGE_MS)) throw wrong(given, '0, or 1s to 1h')
+  const ms = durationMs(given)
+  if (ms !== 0 && (ms < MIN_PAGE_MS || ms > MAX_PAGE_MS)) throw valueError(given, '0, or 1s to 1h')
   return ms
 }
 
@@ -230,6 +232,6 @@ function wholeMatch(given: Given): RegExp {
     new RegExp(pattern, flags) // `a)|(b` is none, but would be one between our brackets
     return new RegExp(`^(?:${pattern})$`, flags)
   } catch {
-    throw wrong(given, 'a regular expression')
+    throw valueError(given, 'a regular expression')
   }
 }

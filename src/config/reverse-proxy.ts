@@ -1,6 +1,6 @@
 /** Where we are behind a reverse proxy, as blackbox_exporter and Prometheus take it. */
 
-import { wrong } from './values.js'
+import { valueError } from './values.js'
 import { ConfigError } from '../errors.js'
 import type { Given } from './flags.js'
 
@@ -12,7 +12,7 @@ export type ReverseProxy = {
 }
 
 /** The path of the URL is the prefix of our own too, unless another is given: `/` for none. */
-export function reverseProxy(url: Given | undefined, prefix: Given | undefined): ReverseProxy {
+export function readReverseProxy(url: Given | undefined, prefix: Given | undefined): ReverseProxy {
   const external = url && externalUrl(url)
   const routePrefix = prefix ? path(prefix, prefix.text) : (external?.path ?? '')
   return { routePrefix, external: external ?? { origin: undefined, path: routePrefix } }
@@ -27,7 +27,7 @@ function externalUrl(given: Given): ReverseProxy['external'] {
   }
   const url = URL.canParse(given.text) ? new URL(given.text) : undefined
   const isPlain = /^https?:\/\/[^/?#\\\s]+(?:\/[^?#\\\s]*)?$/i.test(given.text)
-  if (!url || !isPlain) throw wrong(given, 'http[s]://host[:port][/path]')
+  if (!url || !isPlain) throw valueError(given, 'http[s]://host[:port][/path]')
   return { origin: url.origin, path: path(given, url.pathname) }
 }
 
@@ -36,7 +36,7 @@ function path(given: Given, text: string): string {
   const parts = text.replace(/^\/+|\/+$/g, '').split('/')
   if (parts.length === 1 && parts[0] === '') return ''
   if (!parts.every((part) => /^[\w.~-]+$/.test(part) && !/^\.\.?$/.test(part))) {
-    throw wrong(given, 'a path with only letters, digits and . _ ~ - /')
+    throw valueError(given, 'a path with only letters, digits and . _ ~ - /')
   }
   return `/${parts.join('/')}`
 }

@@ -1,6 +1,6 @@
 import { COLLECTORS } from '../collectors/index.js'
-import { withFile, type FileServer, type FileSettings } from './config-file.js'
-import { bool, fail, one, readDomain, service } from './values.js'
+import { mergeFileSettings, type FileServer, type FileSettings } from './config-file.js'
+import { isTrue, fail, requiredSetting, readDomain, parseServiceAddress } from './values.js'
 import { ConfigError } from '../errors.js'
 import type { Given, Settings } from './flags.js'
 import { readSecretFile, withoutNewline } from './secret-file.js'
@@ -70,10 +70,10 @@ export function readServers(
 type InFile = Omit<FileServer, 'source'> & { readonly source: string | undefined }
 
 function readServer(all: Settings, inFile: InFile, env: Env): ServerConfig {
-  const settings = withFile(all, inFile)
+  const settings = mergeFileSettings(all, inFile)
   const { name, source } = inFile
   const xmpp = {
-    service: service(one(settings, 'xmpp.service')),
+    service: parseServiceAddress(requiredSetting(settings, 'xmpp.service')),
     domain: domain(settings.get('xmpp.domain'), source),
     secret: secret(settings.get('xmpp.secret-file'), source, env),
   }
@@ -82,7 +82,7 @@ function readServer(all: Settings, inFile: InFile, env: Env): ServerConfig {
     xmpp,
     hosts: settings.all('xmpp.host').map(host),
     collectors: new Map(
-      COLLECTORS.map(({ name }) => [name, bool(one(settings, `collector.${name}`))]),
+      COLLECTORS.map(({ name }) => [name, isTrue(requiredSetting(settings, `collector.${name}`))]),
     ),
   }
 }

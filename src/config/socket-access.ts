@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { wrong } from './values.js'
+import { valueError } from './values.js'
 import type { Given } from './flags.js'
 
 const GROUP_FILE = '/etc/group'
@@ -25,7 +25,7 @@ export function readSocketAccess(mode: Given | undefined, group: Given | undefin
 function readMode(given: Given): number {
   const mode = /^0?[0-7]{3}$/.test(given.text) ? parseInt(given.text, 8) : 0
   if ((mode & 0o600) !== 0o600) {
-    throw wrong(given, 'an octal mode that lets the owner read and write, e.g. 0660')
+    throw valueError(given, 'an octal mode that lets the owner read and write, e.g. 0660')
   }
   return mode
 }
@@ -39,7 +39,7 @@ function readGroup(given: Given): number {
 }
 
 function fail(given: Given): never {
-  throw wrong(given, `the name of a group in ${GROUP_FILE}, or the number of a group`)
+  throw valueError(given, `the name of a group in ${GROUP_FILE}, or the number of a group`)
 }
 
 /** Node.js has no getgrnam(3). A group of a directory service is given as its number. */

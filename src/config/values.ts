@@ -5,36 +5,36 @@ import { parseDuration } from './duration.js'
 import { ConfigError } from '../errors.js'
 import { quote, type Given, type Settings } from './flags.js'
 
-export function one(settings: Settings, name: string): Given {
+export function requiredSetting(settings: Settings, name: string): Given {
   const given = settings.get(name)
   if (given === undefined) throw new ConfigError(`--${name}: expected a value, got none`)
   return given
 }
 
-export function wrong({ source, text }: Given, expected: string): ConfigError {
+export function valueError({ source, text }: Given, expected: string): ConfigError {
   return new ConfigError(`${source}: expected ${expected}, got ${quote(text)}`)
 }
 
 export function fail(given: Given, expected: string): never {
-  throw wrong(given, expected)
+  throw valueError(given, expected)
 }
 
-export function service(given: Given): string {
+export function parseServiceAddress(given: Given): string {
   const { source, text } = given
   // A URL with a password in it is not shown.
   if (text.includes('@')) {
     throw new ConfigError(`${source}: expected xmpp://host[:port], got a URL with a user in it`)
   }
   if (/^xmpps:/i.test(text)) {
-    throw wrong(given, 'xmpp://host[:port] (component streams have no TLS, XEP-0114)')
+    throw valueError(given, 'xmpp://host[:port] (component streams have no TLS, XEP-0114)')
   }
   if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) {
-    throw wrong(given, 'xmpp:// in front of host[:port]')
+    throw valueError(given, 'xmpp:// in front of host[:port]')
   }
   const url = URL.canParse(text) ? new URL(text) : undefined
   const bare = /^xmpp:\/\/(?:\[[\da-f:.]+\]|[\w.-]+)(?::\d{1,5})?\/?$/i.test(text)
   if (url?.protocol !== 'xmpp:' || !bare || url.port === '0') {
-    throw wrong(given, 'xmpp://host[:port]')
+    throw valueError(given, 'xmpp://host[:port]')
   }
   return `xmpp://${url.host.toLowerCase()}`
 }
@@ -46,26 +46,26 @@ export function readDomain(text: string): string | undefined {
   return text.normalize('NFC').toLowerCase()
 }
 
-export function duration(given: Given): number {
+export function durationMs(given: Given): number {
   const ms = parseDuration(given.text)
-  if (ms === undefined) throw wrong(given, 'a duration, e.g. 250ms or 1m30s')
+  if (ms === undefined) throw valueError(given, 'a duration, e.g. 250ms or 1m30s')
   return ms
 }
 
-export function count(given: Given): number {
+export function wholeNumber(given: Given): number {
   const number = /^\d{1,15}$/.test(given.text) ? Number(given.text) : undefined
-  if (number === undefined) throw wrong(given, 'a whole number, 0 for no limit')
+  if (number === undefined) throw valueError(given, 'a whole number, 0 for no limit')
   return number
 }
 
-export function bool(given: Given): boolean {
+export function isTrue(given: Given): boolean {
   return oneOf(given, ['true', 'false']) === 'true'
 }
 
 export function oneOf<T extends string>(given: Given, values: readonly T[]): T {
   const value = values.find((each) => each === given.text)
   if (value !== undefined) return value
-  throw wrong(given, listed(values))
+  throw valueError(given, listed(values))
 }
 
 /** `a, b or c`. */

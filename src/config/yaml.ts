@@ -18,12 +18,12 @@ import { clip, quote } from './flags.js'
 export type Path = readonly PropertyKey[]
 
 /** `source` is `FILE:LINE:COLUMN: KEY`; `offset` tells which of two comes first. */
-export type Place = { readonly offset: number; readonly source: string }
+export type YamlPosition = { readonly offset: number; readonly source: string }
 
 export type YamlFile = {
   readonly value: unknown
   /** Where a value is, or its key, or the nearest that there is above it. */
-  place(path: Path, of?: 'value' | 'key'): Place
+  place(path: Path, of?: 'value' | 'key'): YamlPosition
   /** What is there as an error message shows it: one line; of a text only its kind, if asked. */
   shown(path: Path, hideText: boolean): string
 }
@@ -32,7 +32,7 @@ export type YamlFile = {
 export type YamlSource = {
   readonly document: Document
   /** `FILE:LINE:COLUMN: KEY`. */
-  readonly place: (offset: number, path: Path) => Place
+  readonly place: (offset: number, path: Path) => YamlPosition
 }
 
 /**
@@ -156,10 +156,10 @@ function pathOf(parents: readonly unknown[]): PropertyKey[] {
   })
 }
 
-type Found = { readonly key: unknown; readonly value: unknown; readonly isMissing?: boolean }
+type FoundNode = { readonly key: unknown; readonly value: unknown; readonly isMissing?: boolean }
 
-function find(document: Document, path: Path): Found {
-  let found: Found = { key: undefined, value: document.contents }
+function find(document: Document, path: Path): FoundNode {
+  let found: FoundNode = { key: undefined, value: document.contents }
   for (const step of path) {
     const { value } = found
     if (isMap(value)) {

@@ -1,7 +1,7 @@
 import { request } from 'node:http'
 import { DIAGNOSIS_PATH } from './control-socket.js'
 import { findService } from './find-service.js'
-import type { Component, Owner } from './places.js'
+import type { Component, Owner } from './socket-directories.js'
 
 const MAX_BYTES = 4 * 1024 * 1024
 

@@ -3,7 +3,12 @@ import { createServer, type Server } from 'node:http'
 import { join } from 'node:path'
 import { bind } from '../http/listener.js'
 import { codeOf } from '../http/unix-socket.js'
-import { prepare, socketName, type Component, type Place } from './places.js'
+import {
+  prepareDirectory,
+  socketName,
+  type Component,
+  type SocketDirectory,
+} from './socket-directories.js'
 
 /** The only thing that can be asked. */
 export const DIAGNOSIS_PATH = '/diagnosis'
@@ -15,7 +20,7 @@ const LIMITS = { maxHeaderSize: 4096, headersTimeout: 5000, requestTimeout: 5000
 const TRIES = 5
 
 /** Text for the doctor, about one component. */
-export type Answer = () => Promise<string>
+export type Diagnose = () => Promise<string>
 
 /**
  * A socket for the owner of this process alone, where the doctor asks for a diagnosis.
@@ -25,7 +30,7 @@ export type Answer = () => Promise<string>
  */
 export async function openControlSocket(
   component: Component,
-  { place, uid, answer }: { place: Place; uid: number; answer: Answer },
+  { place, uid, answer }: { place: SocketDirectory; uid: number; answer: Diagnose },
 ): Promise<() => Promise<void>> {
   const server = createDiagnosisServer(answer)
   const path = join(place.path, socketName(component))
@@ -38,7 +43,7 @@ export async function openControlSocket(
       break
     } catch (error) {
       if (codeOf(error) !== 'ENOENT' || tries === TRIES) throw error
-      await prepare(place, uid)
+      await prepareDirectory(place, uid)
     }
   }
   // Accepting failed, e.g. EMFILE: the doctor says that nobody answers.
@@ -54,7 +59,7 @@ export async function openControlSocket(
   }
 }
 
-function createDiagnosisServer(answer: Answer): Server {
+function createDiagnosisServer(answer: Diagnose): Server {
   let running: Promise<string> | undefined
   const server = createServer(LIMITS, ({ method, url }, response) => {
     response.setHeader('Connection', 'close')

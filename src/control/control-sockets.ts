@@ -2,7 +2,13 @@ import { codeOf } from '../http/unix-socket.js'
 import type { Log } from '../log/log.js'
 import { openControlSocket } from './control-socket.js'
 import { findService } from './find-service.js'
-import { choosePlace, socketName, type Component, type Owner, type Place } from './places.js'
+import {
+  chooseDirectory,
+  socketName,
+  type Component,
+  type Owner,
+  type SocketDirectory,
+} from './socket-directories.js'
 
 // Another exporter holds the component: when it ends, its socket is free.
 const RETRY_MS = 30_000
@@ -45,7 +51,7 @@ export function createControlSockets(options: {
     )
   }
 
-  async function open(component: Component, place: Place): Promise<Control | undefined> {
+  async function open(component: Component, place: SocketDirectory): Promise<Control | undefined> {
     const found = await findService(component, owner)
     if (found && found.state !== 'hidden') return undefined
     const how = { place, uid: owner.uid!, answer: () => answer(component) }
@@ -59,7 +65,7 @@ export function createControlSockets(options: {
   }
 
   /** Opens it, or tries again until the other exporter is gone. */
-  async function begin(component: Component, place: Place): Promise<Control> {
+  async function begin(component: Component, place: SocketDirectory): Promise<Control> {
     const control = await open(component, place)
     if (control) return control
     log.warn(
@@ -89,7 +95,7 @@ export function createControlSockets(options: {
     const ended = [...controls].filter(([name]) => !wanted.has(name))
     for (const [name] of ended) controls.delete(name)
     await Promise.all(ended.map(([, control]) => control.close()))
-    const place = await choosePlace(owner)
+    const place = await chooseDirectory(owner)
     if (typeof place === 'string') {
       sayOnce(place)
       return

@@ -3,24 +3,27 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { codeOf } from '../http/unix-socket.js'
 import {
-  isOwn,
-  placesToSearch,
+  isOwnDirectory,
+  directoriesToSearch,
   socketName,
   type Component,
   type Owner,
-  type Place,
-} from './places.js'
+  type SocketDirectory,
+} from './socket-directories.js'
 
 /**
  * `live`: the socket of a process that listens. `denied`: the same, and this user may not connect to it.
  * `hidden`: the directory, which this user may not look into.
  */
-export type Found = { readonly path: string; readonly state: 'live' | 'denied' | 'hidden' }
+export type FoundSocket = { readonly path: string; readonly state: 'live' | 'denied' | 'hidden' }
 
 /** The socket of the process that holds the component, or `undefined` when none has one. */
-export async function findService(component: Component, owner: Owner): Promise<Found | undefined> {
-  let hidden: Found | undefined
-  for (const place of placesToSearch(owner)) {
+export async function findService(
+  component: Component,
+  owner: Owner,
+): Promise<FoundSocket | undefined> {
+  let hidden: FoundSocket | undefined
+  for (const place of directoriesToSearch(owner)) {
     const found = await look(place, socketName(component), owner.uid!)
     if (found?.state === 'hidden') hidden ??= found
     else if (found) return found
@@ -28,11 +31,15 @@ export async function findService(component: Component, owner: Owner): Promise<F
   return hidden
 }
 
-async function look(place: Place, name: string, uid: number): Promise<Found | undefined> {
+async function look(
+  place: SocketDirectory,
+  name: string,
+  uid: number,
+): Promise<FoundSocket | undefined> {
   const path = join(place.path, name)
   try {
     // Whatever stands in /tmp under our name may be a trap. Only root creates directories in /run.
-    if (place.kind === 'ours' && !(await isOwn(place, uid))) return undefined
+    if (place.kind === 'ours' && !(await isOwnDirectory(place, uid))) return undefined
     if (!(await lstat(path)).isSocket()) return undefined
   } catch (error) {
     // Another user's directory holds no socket of this user, for example an XDG_RUNTIME_DIR after su(1).

@@ -1,4 +1,4 @@
-import type { Figures, Reading } from './reading.js'
+import type { SummaryValues, ServerSummary } from './server-summary.js'
 
 /** What is plotted: numbers of the moment, and rates since the reading before. */
 export const TRACKS = [
@@ -21,10 +21,10 @@ const UNASKED_INTERVAL_MS = 15_000
 
 export type History = {
   /** The last one; `undefined` before the first. */
-  latest(): Reading | undefined
+  latest(): ServerSummary | undefined
   /** Whether a reading of now makes a point: not so soon after the last, but for one that turns. */
   takes(isUp: boolean): boolean
-  add(reading: Reading): void
+  add(reading: ServerSummary): void
   /** Points that were added so far, forgotten ones too. */
   count(): number
   /** Those after the first `from`, oldest first. Default: all that are kept. */
@@ -52,9 +52,9 @@ export function createHistory({
   const values = new Float32Array(maxPoints * TRACKS.length)
   const spacingMs = (intervalMs || UNASKED_INTERVAL_MS) * MIN_SPACING
   let count = 0
-  let latest: Reading | undefined
+  let latest: ServerSummary | undefined
   let addedAtMs = -Infinity
-  let before: { readonly figures: Figures; readonly atMs: number } | undefined
+  let before: { readonly figures: SummaryValues; readonly atMs: number } | undefined
 
   return {
     latest: () => latest,
@@ -94,15 +94,15 @@ export function createHistory({
 }
 
 function pointOf(
-  now: Figures,
-  before: { readonly figures: Figures; readonly seconds: number } | undefined,
+  now: SummaryValues,
+  before: { readonly figures: SummaryValues; readonly seconds: number } | undefined,
 ): Partial<Record<Track, number | undefined>> {
   // A counter that fell began anew.
-  const increase = (name: keyof Figures) => {
+  const increase = (name: keyof SummaryValues) => {
     const [from, to] = [before?.figures[name], now[name]]
     return from === undefined || to === undefined || to < from ? undefined : to - from
   }
-  const rate = (name: keyof Figures, perSeconds: number) => {
+  const rate = (name: keyof SummaryValues, perSeconds: number) => {
     const by = increase(name)
     return by === undefined ? undefined : (by / before!.seconds) * perSeconds
   }
@@ -121,7 +121,7 @@ function pointOf(
   }
 }
 
-export type Kept = { readonly history: History; readonly collect: () => Promise<unknown> }
+export type PolledServer = { readonly history: History; readonly collect: () => Promise<unknown> }
 
 const TICK_MS = 500
 /** The least time in which all of many servers are asked, so that they are not all at once. */
@@ -132,7 +132,7 @@ const SPREAD_TICKS = 20
  *
  * @returns Ends it.
  */
-export function keepHistories(servers: () => readonly Kept[]): () => void {
+export function pollServers(servers: () => readonly PolledServer[]): () => void {
   const collecting = new Set<History>()
   const tick = () => {
     const all = servers()

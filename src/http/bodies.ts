@@ -1,7 +1,7 @@
 import { ServerResponse } from 'node:http'
 import { Http2ServerResponse, type Http2Session, type Http2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
-import { copiesInOwnPages } from './copy-to-pages.js'
+import { createPageCopier } from './copy-to-pages.js'
 
 /**
  * What all bodies under way may take: so many bytes, or so many times the longest of them. A client is
@@ -59,7 +59,7 @@ export type Bodies = {
 export function createBodies(limit = LIMIT): Bodies {
   const underway = new Map<AnyResponse, Body>()
   const sockets: Bodies['sockets'] = new WeakMap()
-  const inOwnPages = copiesInOwnPages()
+  const inOwnPages = createPageCopier()
 
   function send(response: ServerResponse | Http2ServerResponse, bytes: Uint8Array, end: End): void {
     const [key, connection] =

@@ -15,7 +15,7 @@ const originOf = ({ remoteAddress, remotePort }: Socket) => `${remoteAddress} ${
  *   them off. closeIdleConnections() would spare a connection that has not sent anything yet, which
  *   then holds the end up for the whole grace.
  */
-export function keepConnections(
+export function trackConnections(
   server: Server,
   maxConnections: number,
   bodies: Pick<Bodies, 'isUnderway' | 'sockets'>,

@@ -6,7 +6,7 @@ const [SHORTEST, LONGEST] = [256 * 1024, 32 * 1024 * 1024]
  * them any more. A block of malloc() often does not: any small thing that was allocated behind it and lives
  * on holds it. That adds up where clients that stop reading pin one exposition after another.
  */
-export function copiesInOwnPages(): (bytes: Uint8Array) => Uint8Array {
+export function createPageCopier(): (bytes: Uint8Array) => Uint8Array {
   const copies = new WeakMap<Uint8Array, Uint8Array>()
   return (bytes) => {
     if (bytes.length < SHORTEST || bytes.length > LONGEST) return bytes

@@ -4,7 +4,7 @@ import { createServer, type Server, type ServerOptions, type ServerResponse } fr
 import type { ListenOptions } from 'node:net'
 import type { Log } from '../log/log.js'
 import { createBodies, type Bodies } from './bodies.js'
-import { keepConnections } from './connections.js'
+import { trackConnections } from './connections.js'
 import { gatedServer, type Gate, type Respond } from './gated-server.js'
 import { addressText, type ListenAddress } from '../config/listen-address.js'
 import { normalizeRequest } from './normalize-request.js'
@@ -113,7 +113,7 @@ async function listenOn(
   // then, and the chunks of a long body that are still to come are lost.
   Object.assign(server, { httpAllowHalfOpen: true })
   server.setTimeout(SILENCE_MS)
-  const close = keepConnections(server, maxConnections, bodies)
+  const close = trackConnections(server, maxConnections, bodies)
   try {
     await bind(server, address, socketAccess)
   } catch (error) {

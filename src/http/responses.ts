@@ -54,7 +54,7 @@ async function buildResponse(
   { format, contentType, isCompressed }: ResponseVariant,
 ): Promise<Omit<ExpositionResponse, 'status'>> {
   const bytes = isCompressed ? await exposition.gzip(format) : await exposition.bytes(format)
-  const headers = headersFor(bytes, contentType, {
+  const headers = headersOf(bytes, contentType, {
     ...(isCompressed && { 'Content-Encoding': 'gzip' }),
     Vary: 'Accept, Accept-Encoding',
   })
@@ -62,7 +62,7 @@ async function buildResponse(
 }
 
 /** Returns the headers of a body. They include Content-Length: a response to HEAD has no body. */
-export function headersFor(
+export function headersOf(
   bytes: Uint8Array,
   contentType: string,
   headers: Readonly<Record<string, string>>,

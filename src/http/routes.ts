@@ -4,7 +4,7 @@ import type { Log } from '../log/log.js'
 import type { Exposition } from '../exposition/exposition.js'
 import {
   createResponses,
-  headersFor,
+  headersOf,
   type ExpositionResponse,
   type Responses,
   type ResponseVariant,
@@ -22,14 +22,14 @@ const TEXT = 'text/plain; charset=utf-8'
 /** Always resolves, at the latest after `waitMs`. */
 export type Scrape<Snapshot> = (waitMs: number) => Promise<Snapshot>
 
-export type Source<Snapshot> = {
+export type ScrapeSource<Snapshot> = {
   readonly scrape: Scrape<Snapshot>
   /** Names that `collect[]` and `exclude[]` may have. */
   readonly collectors: readonly string[]
 }
 
 /** Answers a request with an exposition. */
-export type Serve<Snapshot> = (c: Context, source: Source<Snapshot>) => Promise<Response>
+export type Serve<Snapshot> = (c: Context, source: ScrapeSource<Snapshot>) => Promise<Response>
 
 export type AppOptions<Snapshot extends { readonly exposition: Exposition }> = {
   readonly telemetryPath: string
@@ -42,7 +42,7 @@ export type AppOptions<Snapshot extends { readonly exposition: Exposition }> = {
   readonly timeoutOffsetMs: number
   /** The snapshot that a scrape gets without waiting, if there is one. */
   readonly current: () => Snapshot | undefined
-  readonly source: () => Source<Snapshot>
+  readonly source: () => ScrapeSource<Snapshot>
   readonly filter: (snapshot: Snapshot, filter: Filter) => Exposition
   /** Whether the status of a snapshot is 503, with the same body. Default: never. */
   readonly isFailure?: (snapshot: Snapshot) => boolean
@@ -75,7 +75,7 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
   })
 
   // promhttp's MaxRequestsInFlight, for each client. What is ready goes out at once and never counts.
-  async function serve(c: Context, source: Source<Snapshot>): Promise<Response> {
+  async function serve(c: Context, source: ScrapeSource<Snapshot>): Promise<Response> {
     const asked = c.req.queries()
     const filter = readFilter(
       { names: asked['name[]'], collect: asked['collect[]'], exclude: asked['exclude[]'] },
@@ -190,7 +190,7 @@ export function respond(
   contentType: string,
   headers: Record<string, string>,
 ): Response {
-  return new Response(bytes, { status, headers: headersFor(bytes, contentType, headers) })
+  return new Response(bytes, { status, headers: headersOf(bytes, contentType, headers) })
 }
 
 function send({ status, bytes, headers }: ExpositionResponse): Response {

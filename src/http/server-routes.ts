@@ -1,5 +1,5 @@
 import type { Context, Hono } from 'hono'
-import { bindings, respond, text, waitMsOf, type Serve, type Source } from './routes.js'
+import { bindings, respond, text, waitMsOf, type Serve, type ScrapeSource } from './routes.js'
 
 // For people. It asks the server whatever the age of the last collection, which `min_age` is to bound.
 const DEBUG_EVERY_MS = 1000
@@ -11,7 +11,7 @@ export type ServersOptions<Snapshot> = {
   /** Names of the servers that there are. */
   readonly names: () => readonly string[]
   /** A scrape of that server; `undefined`: there is none of that name. */
-  readonly probe: (name: string) => Source<Snapshot> | undefined
+  readonly probe: (name: string) => ScrapeSource<Snapshot> | undefined
   /** The exchange of one collection, as text. */
   readonly debug: (name: string, waitMs: number) => Promise<string>
   /** The configuration that runs, without secrets. */

@@ -1,4 +1,4 @@
 /** Returns a copy of the text. V8 keeps a whole stanza in memory for a string that is cut out of it. */
-export function own(text: string): string {
+export function copyString(text: string): string {
   return Buffer.from(text).toString()
 }

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
-import { PATHS } from '../config/page-paths.js'
+import { PAGE_URLS } from '../config/page-paths.js'
 
 /** A file of ours that browsers may keep: its URL changes with what is in it. */
 export type Asset = {
@@ -20,22 +20,22 @@ const theirs = (file: string) => createRequire(import.meta.url).resolve(file)
 
 export function readAssets() {
   return {
-    script: asset(PATHS.script, 'text/javascript', ours('client/page.js')),
-    charts: asset(PATHS.charts, 'text/javascript', theirs('uplot/dist/uPlot.iife.min.js')),
+    script: asset(PAGE_URLS.script, 'text/javascript', ours('client/page.js')),
+    charts: asset(PAGE_URLS.charts, 'text/javascript', theirs('uplot/dist/uPlot.iife.min.js')),
     style: asset(
-      PATHS.style,
+      PAGE_URLS.style,
       'text/css',
       theirs('uplot/dist/uPlot.min.css'),
       ours('client/page.css'),
     ),
-    icon: asset(PATHS.icon, 'image/svg+xml', ours('client/icon.svg')),
+    icon: asset(PAGE_URLS.icon, 'image/svg+xml', ours('client/icon.svg')),
   }
 }
 
 /** docs/metrics.md, the meaning of each family; packaged beside dist. */
 export function readReference(): Asset | undefined {
   const file = ours('../../docs/metrics.md')
-  return existsSync(file) ? asset(PATHS.reference, 'text/plain', file) : undefined
+  return existsSync(file) ? asset(PAGE_URLS.reference, 'text/plain', file) : undefined
 }
 
 function asset(path: string, type: string, ...files: readonly string[]): Asset {

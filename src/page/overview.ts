@@ -1,9 +1,9 @@
 import { html } from 'hono/html'
-import type { Reading } from '../history/reading.js'
+import type { ServerSummary } from '../history/server-summary.js'
 import { stateOf } from './server-page.js'
 import { counted, duration, number, type Html } from './words.js'
 
-export type Overviewed = { readonly name: string; readonly reading: Reading | undefined }
+export type Overviewed = { readonly name: string; readonly reading: ServerSummary | undefined }
 
 /** What changes on the page of several servers, by the id of its element. */
 export function overviewParts(servers: readonly Overviewed[]): Readonly<Record<string, Html>> {
@@ -43,7 +43,7 @@ function row({ name, reading }: Overviewed): Html {
   </tr>`
 }
 
-function describe(reading: Reading | undefined): string {
+function describe(reading: ServerSummary | undefined): string {
   if (!reading) return 'not asked yet'
   if (!reading.up) return `does not answer: ${reading.problem ?? 'no reason is known'}`
   const failed = reading.sources.filter(({ state }) => state === 'failed').map(({ name }) => name)

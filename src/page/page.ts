@@ -7,8 +7,8 @@ import { hostOf } from '../http/server-routes.js'
 import { readAssets, readReference, type Asset } from './assets.js'
 import { overviewDocument, serverDocument, type Frame, type Link } from './document.js'
 import { overviewParts, overviewText } from './overview.js'
-import { PATHS } from '../config/page-paths.js'
-import { serverParts, stateText, type Source } from './server-page.js'
+import { PAGE_URLS } from '../config/page-paths.js'
+import { serverParts, stateText, type CollectorHelp } from './server-page.js'
 import { createViewers, type Event, type NextEvents } from './viewers.js'
 import type { Html } from './words.js'
 
@@ -19,12 +19,12 @@ export type PageOptions = {
   readonly telemetryPath: string
   readonly servers: () => readonly PageServer[]
   /** All sources of statistics that there are. */
-  readonly sources: readonly Source[]
+  readonly sources: readonly CollectorHelp[]
   /** The lines for prometheus.yml, for who finds us there. */
   readonly job: (target: string | undefined) => string
 }
 
-export type Page = {
+export type StatusPage = {
   addTo(app: Hono): void
   /** Some server has something new to tell. */
   readonly changed: () => void
@@ -48,7 +48,7 @@ const POLICY = [
  * The page for people at `/`. All that it shows is of readings, which hold nothing of a person, and all
  * that it loads is ours; URLs in it are relative, so it works behind a path of a proxy as well.
  */
-export function createPage(options: PageOptions): Page {
+export function createStatusPage(options: PageOptions): StatusPage {
   const { version, telemetryPath, servers, sources, job } = options
   const assets = readAssets()
   const reference = readReference()
@@ -73,7 +73,7 @@ export function createPage(options: PageOptions): Page {
       version,
       title: `${title} – Prosody Exporter`,
       server,
-      eventsUrl: `.${PATHS.events}${query}`,
+      eventsUrl: `.${PAGE_URLS.events}${query}`,
       assets,
       links: links(server),
       job: job(hostOf(c)),
@@ -167,7 +167,7 @@ export function createPage(options: PageOptions): Page {
   return {
     addTo(app) {
       app.get('/', serve)
-      app.get(PATHS.events, events)
+      app.get(PAGE_URLS.events, events)
       for (const asset of [...Object.values(assets), ...(reference ? [reference] : [])]) {
         app.get(asset.path, (c) => file(c, asset))
       }

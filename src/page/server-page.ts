@@ -1,10 +1,10 @@
 import { html } from 'hono/html'
 import type { History, Point } from '../history/history.js'
-import type { HostFigures, Reading, Share, SourceState } from '../history/reading.js'
+import type { HostSummary, ServerSummary, Share, SourceState } from '../history/server-summary.js'
 import { CHARTS, type Chart } from './charts.js'
 import { clock, counted, duration, moment, number, took, type Html } from './words.js'
 
-export type Source = { readonly name: string; readonly help: string }
+export type CollectorHelp = { readonly name: string; readonly help: string }
 
 /**
  * What changes on the page of one server, by the id of the element that it stands in: the same when
@@ -14,7 +14,7 @@ export type Source = { readonly name: string; readonly help: string }
  */
 export function serverParts(
   history: Pick<History, 'latest' | 'points'>,
-  sources: readonly Source[],
+  sources: readonly CollectorHelp[],
 ): Readonly<Record<string, Html>> {
   const reading = history.latest()
   const points = history.points()
@@ -28,20 +28,20 @@ export function serverParts(
   }
 }
 
-export function stateText(reading: Reading | undefined): string {
+export function stateText(reading: ServerSummary | undefined): string {
   if (!reading) return 'Not asked yet'
   const name = reading.software[0]?.replace(/ \S*$/, '') ?? 'The server'
   return reading.up ? `${name} is up` : 'The server does not answer'
 }
 
-export const stateOf = (reading: Reading | undefined) =>
+export const stateOf = (reading: ServerSummary | undefined) =>
   reading === undefined ? 'unknown' : reading.up ? 'up' : 'down'
 
-function state(reading: Reading | undefined): Html {
+function state(reading: ServerSummary | undefined): Html {
   return html`<h1 class="${stateOf(reading)}">${stateText(reading)}</h1>`
 }
 
-function about(reading: Reading | undefined): Html {
+function about(reading: ServerSummary | undefined): Html {
   if (!reading) return html`<p>The first answer of the server is a moment away.</p>`
   const { atMs, up, problem, software, startedAtMs } = reading
   if (!up) {
@@ -57,7 +57,7 @@ function about(reading: Reading | undefined): Html {
   </p>`
 }
 
-function figures(reading: Reading | undefined, last: Point | undefined): Html {
+function figures(reading: ServerSummary | undefined, last: Point | undefined): Html {
   const { users, clients, serversIn, serversOut } = (reading?.up && reading.figures) || {}
   const servers =
     serversIn === undefined && serversOut === undefined
@@ -115,14 +115,14 @@ function legend({ title, lines }: Chart, points: readonly Point[]): Html {
   </table>`
 }
 
-const COLUMNS: readonly (readonly [keyof HostFigures, string])[] = [
+const COLUMNS: readonly (readonly [keyof HostSummary, string])[] = [
   ['users', 'Users'],
   ['clients', 'Clients'],
   ['serversIn', 'Servers in'],
   ['serversOut', 'Servers out'],
 ]
 
-function connected(reading: Reading | undefined): Html {
+function connected(reading: ServerSummary | undefined): Html {
   if (!reading?.up) return html`<p class="quiet">Not known while the server does not answer.</p>`
   const { hosts, hostsLeftOut, shares } = reading
   const columns = COLUMNS.filter(([key]) => hosts.some((host) => host[key] !== undefined))
@@ -176,7 +176,7 @@ function share({ title, parts }: Share): Html {
 
 const STATES = { works: 'works', idle: 'tells nothing', failed: 'failed' } as const
 
-function sourceStates(reading: Reading | undefined, sources: readonly Source[]): Html {
+function sourceStates(reading: ServerSummary | undefined, sources: readonly CollectorHelp[]): Html {
   if (!reading) return html``
   const help = new Map(sources.map(({ name, help }) => [name, help]))
   const known = new Set(reading.sources.map(({ name }) => name))

@@ -4,7 +4,12 @@ import { TimeoutError } from '../errors.js'
 import { createProblemLog } from '../log/log-limit.js'
 import { addCount } from '../metrics/counts.js'
 import type { Family } from '../metrics/family.js'
-import { createSnapshots, type Result, type Snapshot, type SnapshotOptions } from './snapshot.js'
+import {
+  createSnapshots,
+  type CollectorResult,
+  type Snapshot,
+  type SnapshotOptions,
+} from './snapshot.js'
 
 export type { Snapshot } from './snapshot.js'
 
@@ -20,7 +25,7 @@ export type Scraper = {
   /** Collects now, whatever the age of the last snapshot. */
   refresh(): Promise<Snapshot>
   /** What each collector comes to in the next collection, which begins now or after the one under way. */
-  nextResults(): Promise<readonly Result[]>
+  nextResults(): Promise<readonly CollectorResult[]>
   /** Whether a collection has succeeded. */
   hasSucceeded(): boolean
   /** Whether the server answered the last collection; `undefined` before the first. */
@@ -40,7 +45,7 @@ export type ScraperOptions = SnapshotOptions & {
 export type Collection = {
   readonly up: boolean
   readonly families: readonly Family[]
-  readonly results: readonly Result[]
+  readonly results: readonly CollectorResult[]
 }
 
 // With timestamps a snapshot may be served for minutes, but a failure must not last that long.
@@ -50,7 +55,7 @@ type Running = {
   readonly promise: Promise<Snapshot>
   readonly startedAt: number
   /** Of the collectors that have ended. */
-  readonly results: Map<string, Result>
+  readonly results: Map<string, CollectorResult>
   late?: { readonly snapshot: Snapshot; readonly results: number }
 }
 
@@ -80,14 +85,17 @@ export function createScraper(options: ScraperOptions): Scraper {
 
   function start(): Running {
     const startedAt = now()
-    const results = new Map<string, Result>()
+    const results = new Map<string, CollectorResult>()
     const promise = collect(startedAt, results).finally(() => {
       running = undefined
     })
     return (running = { promise, startedAt, results })
   }
 
-  async function collect(startedAt: number, soFar: Map<string, Result>): Promise<Snapshot> {
+  async function collect(
+    startedAt: number,
+    soFar: Map<string, CollectorResult>,
+  ): Promise<Snapshot> {
     const results = await Promise.all(
       collectors.map(async (collector) => {
         const result = await run(collector)
@@ -119,7 +127,7 @@ export function createScraper(options: ScraperOptions): Scraper {
     }, leftMs).unref()
   }
 
-  async function run(collector: Collector): Promise<Result> {
+  async function run(collector: Collector): Promise<CollectorResult> {
     const { name } = collector
     const startedAt = now()
     const askedAtSeconds = Date.now() / 1000
@@ -146,7 +154,7 @@ export function createScraper(options: ScraperOptions): Scraper {
     }
   }
 
-  function report(results: readonly Result[], isUp: boolean): void {
+  function report(results: readonly CollectorResult[], isUp: boolean): void {
     if (isUp) isHangLogged = false
     const counted = new Set<Reason>()
     for (const { name, error } of results) {

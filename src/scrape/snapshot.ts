@@ -28,7 +28,7 @@ export type Snapshot = {
 }
 
 /** What a collector last told, and when it was asked and had answered. */
-export type Told = {
+export type CollectorOutput = {
   readonly collected: Collected
   readonly atMs: number
   readonly askedAtSeconds: number
@@ -36,9 +36,9 @@ export type Told = {
 }
 
 /** What became of a collector's turn. */
-export type Result = {
+export type CollectorResult = {
   readonly name: string
-  readonly told?: Told
+  readonly told?: CollectorOutput
   /** Why nothing or not all was told. */
   readonly error?: unknown
   /** It found nobody to ask, now or when the server last answered: nothing is exported of it. */
@@ -68,12 +68,12 @@ export type SnapshotOptions = {
 /** Makes snapshots of what the collectors of one server told, in the order of the collectors. */
 export function createSnapshots(options: SnapshotOptions) {
   const { log, serveStaleForMs = 0, now = () => performance.now() } = options
-  const lastTold = new Map<string, Told>()
+  const lastTold = new Map<string, CollectorOutput>()
   // Of the stream on which they were told.
   let connects: number | undefined
   const limitProblem = createProblemLog(log, now)
 
-  function make(all: readonly Result[], totals: CollectionTotals): Snapshot {
+  function make(all: readonly CollectorResult[], totals: CollectionTotals): Snapshot {
     const up = isUp(all)
     if (up) forgetOtherLives()
     // Of a server that does not answer nothing is true, and nothing is told from memory.
@@ -144,21 +144,24 @@ export function createSnapshots(options: SnapshotOptions) {
   }
 
   /** Whether the server answered anything; what was kept in memory shows nothing of it. */
-  function isUp(results: readonly Result[]): boolean {
+  function isUp(results: readonly CollectorResult[]): boolean {
     const shown = results.filter(({ told }) => told?.collected.isKept !== true)
     return shown.length > 0
       ? shown.some(({ told, error }) => told !== undefined || hasAnswered(error))
       : results.length > 0 && options.link().connected
   }
 
-  function familiesOf({ collected: { families }, askedAtSeconds }: Told): readonly Family[] {
+  function familiesOf({
+    collected: { families },
+    askedAtSeconds,
+  }: CollectorOutput): readonly Family[] {
     if (options.timestamps !== true) return families
     const timestampMs = Math.floor(askedAtSeconds * 1000)
     return families.map((family) => ({ ...family, timestampMs }))
   }
 
   /** What to show of a collector: what it told now or, if that was asked for, not long ago. */
-  function toldBy({ name, told, error }: Result): Told | undefined {
+  function toldBy({ name, told, error }: CollectorResult): CollectorOutput | undefined {
     if (told) {
       if (serveStaleForMs > 0) lastTold.set(name, told)
       return told
@@ -176,7 +179,7 @@ export function createSnapshots(options: SnapshotOptions) {
     connects = now
   }
 
-  function logLeftOut(names: string, results: readonly Result[]): void {
+  function logLeftOut(names: string, results: readonly CollectorResult[]): void {
     if (names === '') {
       // The family that was omitted may only be missing.
       const isWhole = results.every(({ told, error, isIdle }) => isIdle || (told && !error))
@@ -192,7 +195,7 @@ export function createSnapshots(options: SnapshotOptions) {
   return { make, isUp }
 }
 
-function withoutKept(result: Result): Result {
+function withoutKept(result: CollectorResult): CollectorResult {
   if (result.told?.collected.isKept !== true) return result
   const { name, isIdle, durationSeconds } = result
   return {

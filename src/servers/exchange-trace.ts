@@ -1,6 +1,6 @@
 import { render } from '../exposition/exposition.js'
 import { serverMask } from '../log/mask.js'
-import type { Server } from './monitored-server.js'
+import type { MonitoredServer } from './monitored-server.js'
 
 const MAX_STANZA = 2000
 const MAX_STANZAS = 400
@@ -9,8 +9,8 @@ const MAX_STANZAS = 400
  * A collection of the server as text for people: each stanza of the exchange, then what the collectors
  * came to. The secret and the names of users and rooms are masked; what is long is cut.
  */
-export async function debugText(
-  { config, connection, scraper }: Server,
+export async function traceExchange(
+  { config, connection, scraper }: MonitoredServer,
   waitMs: number,
   now: () => number = () => performance.now(),
 ): Promise<string> {

@@ -5,12 +5,12 @@ import { createHistory, type History } from '../history/history.js'
 import type { Log } from '../log/log.js'
 import { secretMask, withMask } from '../log/mask.js'
 import type { Family } from '../metrics/family.js'
-import { readingOf } from '../history/reading.js'
+import { summarize } from '../history/server-summary.js'
 import { createScraper, type Scraper } from '../scrape/scraper.js'
 import { createConnection, type Connection } from '../xmpp/connection.js'
 
 /** One server to read: its own stream, collectors, snapshots and limits, nothing shared with others. */
-export type Server = {
+export type MonitoredServer = {
   readonly config: ServerConfig
   readonly connection: Connection
   readonly scraper: Scraper
@@ -32,7 +32,7 @@ export type SharedConfig = Pick<
 const MAX_ADVICE = 20
 
 /** Makes a server's connection ── collectors ── scraper; `connection.start` sets it going. */
-export function createServer(
+export function createMonitoredServer(
   config: ServerConfig,
   { collection, exposition, registry, page, limits }: SharedConfig,
   deps: {
@@ -42,7 +42,7 @@ export function createServer(
     /** After each collection. */
     onReading: () => void
   },
-): Server {
+): MonitoredServer {
   const { version, own, onReading } = deps
   const maskSecret = secretMask(config.xmpp.secret)
   const log = withMask(deps.log, config.xmpp.secret)
@@ -79,7 +79,7 @@ export function createServer(
     maxSeries: limits.series || Infinity,
     onCollection: (collection) => {
       if (!history.takes(collection.up)) return
-      history.add(readingOf(collection, Date.now(), { problem: connection.problem(), maskSecret }))
+      history.add(summarize(collection, Date.now(), { problem: connection.problem(), maskSecret }))
       onReading()
     },
   })

@@ -1,12 +1,12 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Config, ServerConfig } from '../config/read-config.js'
-import type { Server, SharedConfig } from './monitored-server.js'
+import type { MonitoredServer, SharedConfig } from './monitored-server.js'
 
-export type Servers = {
-  get(name: string): Server | undefined
-  all(): readonly Server[]
+export type ServerSet = {
+  get(name: string): MonitoredServer | undefined
+  all(): readonly MonitoredServer[]
   /** The server, where there is one only. */
-  only(): Server | undefined
+  only(): MonitoredServer | undefined
   /**
    * Makes them as the configuration has them: those that are as they were are not touched, those that
    * changed end before their successors begin, for both speak for the same component.
@@ -15,11 +15,11 @@ export type Servers = {
   stop(): Promise<void>
 }
 
-type Kept = { readonly server: Server; readonly shared: SharedConfig }
+type Kept = { readonly server: MonitoredServer; readonly shared: SharedConfig }
 
-export function createServers(
-  make: (config: ServerConfig, shared: SharedConfig) => Server,
-): Servers {
+export function createServerSet(
+  make: (config: ServerConfig, shared: SharedConfig) => MonitoredServer,
+): ServerSet {
   let kept = new Map<string, Kept>()
 
   return {
@@ -31,8 +31,8 @@ export function createServers(
       const shared = { collection, exposition, registry, page, limits }
       const before = kept
       kept = new Map()
-      const begin: Server[] = []
-      const goOn = new Set<Server>()
+      const begin: MonitoredServer[] = []
+      const goOn = new Set<MonitoredServer>()
       for (const config of servers) {
         const old = before.get(config.name)
         const isSame = old && isDeepStrictEqual([old.server.config, old.shared], [config, shared])

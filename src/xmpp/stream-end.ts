@@ -12,7 +12,7 @@ export type StreamEnd = {
 }
 
 // RFC 6120 §4.9.3 and XEP-0114: all others are one kind.
-const CONDITIONS = new Set([
+const CONDITIONS: ReadonlySet<string> = new Set([
   ...['bad-format', 'bad-namespace-prefix', 'conflict', 'connection-timeout', 'host-gone'],
   ...['host-unknown', 'improper-addressing', 'internal-server-error', 'invalid-from'],
   ...['invalid-namespace', 'invalid-xml', 'not-authorized', 'not-well-formed', 'policy-violation'],

@@ -13,13 +13,13 @@ import { Hono } from 'hono'
 import type { Gate } from '../../src/http/gated-server.js'
 import { listen } from '../../src/http/listener.js'
 import type { Log } from '../../src/log/log.js'
-import { gateOf } from '../../src/access/access-gate.js'
+import { createAccessGate } from '../../src/access/access-gate.js'
 import { createPasswords } from '../../src/access/passwords.js'
 import { rememberLast } from '../../src/access/tls-handshake.js'
 import { createRateLimit } from '../../src/access/rate-limit.js'
 import { readWebConfig } from '../../src/access/read-web-config.js'
 import { sansOf } from '../../src/access/sans.js'
-import { createWeb } from '../../src/access/access.js'
+import { createWebAccess } from '../../src/access/access.js'
 import { configOf, problemOf, testDirectory } from '../support/config.js'
 import { openssl } from '../support/openssl.js'
 import { createAuthority, curl, given, serve } from '../support/web.js'
@@ -397,7 +397,10 @@ const asked = (remoteAddress: string, headers = {}) =>
   ({ headers, socket: { remoteAddress } }) as unknown as Parameters<Gate['refusal']>[0]
 
 test('who was right before is answered while wrong passwords fill the queue, and those beyond it get 429', async (t) => {
-  const web = createWeb(given(webFile('flood.yml', 'basic_auth_users:', `  bob: ${HASH}`)), silent)
+  const web = createWebAccess(
+    given(webFile('flood.yml', 'basic_auth_users:', `  bob: ${HASH}`)),
+    silent,
+  )
   t.after(() => web.stop())
   const ask = (password: string) => {
     const authorization = `Basic ${Buffer.from(`bob:${password}`).toString('base64')}`
@@ -649,7 +652,7 @@ test('a file that was emptied opens nothing', async (t) => {
   const guards = [['basic_auth_users:', `  a: ${HASH}`], ['allowed_networks: [10.0.0.0/8]']]
   guards.push(['bearer_token_files: [token]'])
   for (const guard of guards) {
-    const web = createWeb(given(webFile('emptied.yml', ...guard)), silent, () => now)
+    const web = createWebAccess(given(webFile('emptied.yml', ...guard)), silent, () => now)
     t.after(() => web.stop())
     const before = await web.refusal(asked('127.0.0.1'))
     webFile('emptied.yml')
@@ -670,7 +673,7 @@ test('who was taken out is not let in by the hash of another', async (t) => {
 
 test('requests from other networks use up nothing of the limit', async (t) => {
   const text = ['allowed_networks: [10.0.0.0/8]', 'rate_limit: {interval: 1h, burst: 1}']
-  const web = createWeb(given(webFile('limited.yml', ...text)), silent)
+  const web = createWebAccess(given(webFile('limited.yml', ...text)), silent)
   t.after(() => web.stop())
   for (let i = 0; i < 3; i++) {
     assert.equal((await web.refusal(asked('192.0.2.1')))?.status, 403)
@@ -707,7 +710,7 @@ test('which certificates do is as the file says now', async (t) => {
 })
 
 test('sessions of HTTP/2 without a request make room for others', async (t) => {
-  const web = createWeb(given(webFile('room.yml', ...TLS)), silent)
+  const web = createWebAccess(given(webFile('room.yml', ...TLS)), silent)
   t.after(() => web.stop())
   const busy = { arrived: () => {}, letGo: () => {} }
   const app = new Hono()
@@ -720,7 +723,7 @@ test('sessions of HTTP/2 without a request make room for others', async (t) => {
     })
     .get('*', (c) => c.text('served'))
   const listener = await listen(app, [{ host: '127.0.0.1', port: 0, optional: false }], silent, {
-    gate: gateOf(web),
+    gate: createAccessGate(web),
     maxConnections: 2,
   })
   t.after(() => listener.close(0))
@@ -745,14 +748,14 @@ test('sessions of HTTP/2 without a request make room for others', async (t) => {
 })
 
 test('neither handshakes that never end nor answers nobody takes keep a client out', async (t) => {
-  const web = createWeb(
+  const web = createWebAccess(
     given(webFile('crowd.yml', ...TLS, 'basic_auth_users:', `  a: ${HASH}`)),
     silent,
   )
   t.after(() => web.stop())
   const app = new Hono().get('*', (c) => c.text('served'))
   const listener = await listen(app, [{ host: '127.0.0.1', port: 0, optional: false }], silent, {
-    gate: gateOf(web),
+    gate: createAccessGate(web),
     maxConnections: 2,
   })
   t.after(() => listener.close(0))
@@ -781,11 +784,11 @@ test('neither handshakes that never end nor answers nobody takes keep a client o
 })
 
 test('a server with TLS ends at once, whatever its connections do', async (t) => {
-  const web = createWeb(given(webFile('end.yml', ...TLS)), silent)
+  const web = createWebAccess(given(webFile('end.yml', ...TLS)), silent)
   t.after(() => web.stop())
   const app = new Hono().get('*', (c) => c.text('served'))
   const listener = await listen(app, [{ host: '127.0.0.1', port: 0, optional: false }], silent, {
-    gate: gateOf(web),
+    gate: createAccessGate(web),
   })
   const { hostname: host, port } = new URL(listener.urls[0]!)
   const idle = connect({ host, port: Number(port), rejectUnauthorized: false })

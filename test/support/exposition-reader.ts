@@ -1,6 +1,6 @@
-import { readExposition, type Read } from '../../src/cli/compare/read-exposition.js'
+import { readExposition, type ReadResult } from '../../src/cli/compare/read-exposition.js'
 
-export type ReadSeries = Read & {
+export type ReadSeries = ReadResult & {
   /** In its order, as `name{label="value"}`. */
   readonly series: readonly (readonly [key: string, value: number])[]
 }

@@ -7,8 +7,8 @@ import { Hono } from 'hono'
 import { findCurl } from './setup/programs.js'
 import { listen } from '../../src/http/listener.js'
 import type { Log } from '../../src/log/log.js'
-import { gateOf } from '../../src/access/access-gate.js'
-import { createWeb } from '../../src/access/access.js'
+import { createAccessGate } from '../../src/access/access-gate.js'
+import { createWebAccess } from '../../src/access/access.js'
 import { openssl } from './openssl.js'
 
 export const given = (text: string) =>
@@ -25,10 +25,10 @@ export async function serve(
     lines.push(`${message} ${JSON.stringify(fields)}`)
   }
   const log: Log = { debug: at, info: at, warn: at, error: at }
-  const web = createWeb(given(config), log, now)
+  const web = createWebAccess(given(config), log, now)
   const app = new Hono().get('*', (c) => c.text('served'))
   const address = { host: '127.0.0.1', port: 0, optional: false }
-  const listener = await listen(app, [address], log, { gate: gateOf(web) })
+  const listener = await listen(app, [address], log, { gate: createAccessGate(web) })
   t.after(async () => {
     await listener.close(0)
     await web.stop()

@@ -1,6 +1,6 @@
 import { ConfigError } from '../../errors.js'
 import { createComparison } from './compare.js'
-import { readExposition, type Read, type Sink } from './read-exposition.js'
+import { readExposition, type ReadResult, type Sink } from './read-exposition.js'
 import { printable, reportText } from './compare-report.js'
 import { isHttp, request, shownUrl } from './fetch-exposition.js'
 
@@ -34,7 +34,7 @@ export async function compareCommand(
   return { text, exitCode: result.isComplete ? 0 : 1 }
 }
 
-async function read(url: URL, sink: Sink): Promise<Read> {
+async function read(url: URL, sink: Sink): Promise<ReadResult> {
   try {
     const { body, isOpenMetrics } = await request(url)
     const read = await readExposition(body, isOpenMetrics, sink)
@@ -47,7 +47,7 @@ async function read(url: URL, sink: Sink): Promise<Read> {
   }
 }
 
-function first({ examples }: Read): string {
+function first({ examples }: ReadResult): string {
   const [example] = examples
   return example ? `; line ${example.number} is ${printable(example.line)}` : ''
 }

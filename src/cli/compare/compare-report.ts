@@ -1,5 +1,5 @@
 import type { Comparison, FamilyComparison } from './compare.js'
-import type { Read } from './read-exposition.js'
+import type { ReadResult } from './read-exposition.js'
 
 const MAX_MISSING = 5
 const MAX_ADDED = 100
@@ -13,8 +13,8 @@ const UP_NOTE = [
 
 export type Report = {
   readonly comparison: Comparison
-  readonly old: Read
-  readonly new: Read
+  readonly old: ReadResult
+  readonly new: ReadResult
 }
 
 /** The comparison for a terminal, one line a family. */
@@ -61,7 +61,7 @@ function andMore(count: number, shown: number): string {
   return count > shown ? ` and ${count - shown} more` : ''
 }
 
-function unreadableLines(side: 'old' | 'new', { unreadable, examples }: Read): string[] {
+function unreadableLines(side: 'old' | 'new', { unreadable, examples }: ReadResult): string[] {
   if (unreadable === 0) return []
   return [
     '',

@@ -1,6 +1,6 @@
 import { ConfigError } from '../../errors.js'
 import type { Sink } from './read-exposition.js'
-import type { Sample } from './parse-sample.js'
+import type { ParsedSample } from './parse-sample.js'
 
 export type Comparison = {
   /** Families of the old exposition, by name. */
@@ -95,7 +95,7 @@ function createOldSide(maxSeries: number) {
   return {
     series,
     /** @returns Whether the series is a new one. As in Prometheus, its first sample counts. */
-    add({ name, labels, labelsEscapedTwice, value }: Sample): boolean {
+    add({ name, labels, labelsEscapedTwice, value }: ParsedSample): boolean {
       const ofName = series.get(name) ?? new Map<string, OldSeries>()
       if (ofName.has(labels)) return false
       checkCount(++count, maxSeries, 'series')
@@ -110,7 +110,7 @@ function createOldSide(maxSeries: number) {
       return true
     },
     /** @returns Whether it is the first sample of this series, as far as the old exposition has it. */
-    find({ name, labels, value }: Sample): boolean {
+    find({ name, labels, value }: ParsedSample): boolean {
       if (escapedTwice.size > 0) {
         const key = seriesText(name, labels)
         for (const old of escapedTwice.get(key) ?? []) old.now ??= value

@@ -11,7 +11,7 @@ const MAX_REDIRECTS = 10
 const CHUNK_BYTES = 65_536
 const REDIRECTS: readonly (number | undefined)[] = [301, 302, 303, 307, 308]
 
-export type Answer = {
+export type FetchedExposition = {
   readonly isOpenMetrics: boolean
   /** Decompressed, as it comes. */
   readonly body: AsyncIterable<Uint8Array>
@@ -22,7 +22,7 @@ export type Answer = {
  *
  * @throws {ConfigError} When there is no answer, or one that is no exposition; from `body` too.
  */
-export async function request(url: URL): Promise<Answer> {
+export async function request(url: URL): Promise<FetchedExposition> {
   const signal = AbortSignal.timeout(BODY_S * 1000)
   let response: IncomingMessage | undefined
   try {

@@ -1,7 +1,7 @@
 import { escape, unescape } from './unescape.js'
 import { readNumber } from './parse-number.js'
 
-export type Sample = {
+export type ParsedSample = {
   readonly name: string
   /** Between the braces: sorted, escaped alike whatever the exposition escapes, no empty values. */
   readonly labels: string
@@ -23,7 +23,7 @@ const [TAB, SPACE, QUOTE, COLON, BACKSLASH, UNDERSCORE] = [0x09, 0x20, 0x22, 0x3
  *
  * @returns `undefined` for a line that is no sample.
  */
-export function readSample(line: string): Sample | undefined {
+export function readSample(line: string): ParsedSample | undefined {
   const cursor = { line, at: 0 }
   skipBlanks(cursor)
   const bareName = takeName(cursor, ':')
@@ -91,7 +91,7 @@ function isExemplarOrEnd(cursor: Cursor): boolean {
   return cursor.at === cursor.line.length
 }
 
-function labelsOf(labels: readonly Label[]): Pick<Sample, 'labels' | 'labelsEscapedTwice'> {
+function labelsOf(labels: readonly Label[]): Pick<ParsedSample, 'labels' | 'labelsEscapedTwice'> {
   let hasEscapes = false
   const once: string[] = []
   for (const { name, value } of labels) {

@@ -1,16 +1,16 @@
 import { isUtf8 } from 'node:buffer'
 import { ConfigError } from '../../errors.js'
 import { readLines } from './split-lines.js'
-import { readSample, type Sample } from './parse-sample.js'
+import { readSample, type ParsedSample } from './parse-sample.js'
 
 /** Takes what an exposition has, in its order. */
 export type Sink = {
   /** A name that has a TYPE. */
   type(name: string): void
-  sample(sample: Sample): void
+  sample(sample: ParsedSample): void
 }
 
-export type Read = {
+export type ReadResult = {
   readonly samples: number
   /** Lines that are no sample, no metadata and no comment. */
   readonly unreadable: number
@@ -42,8 +42,8 @@ export async function readExposition(
   chunks: AsyncIterable<Uint8Array>,
   isOpenMetrics: boolean,
   sink: Sink,
-): Promise<Read> {
-  const examples: Read['examples'][number][] = []
+): Promise<ReadResult> {
+  const examples: ReadResult['examples'][number][] = []
   const counts = { lines: 0, samples: 0, unreadable: 0, ends: 0 }
   const take = (line: string): void => {
     counts.lines++

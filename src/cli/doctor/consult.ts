@@ -1,6 +1,6 @@
 import type { ServerConfig } from '../../config/read-config.js'
 import { askService } from '../../control/ask-service.js'
-import type { Owner } from '../../control/places.js'
+import type { Owner } from '../../control/socket-directories.js'
 import { parseDiagnosis } from './diagnosis.js'
 import type { Finding, Say } from './findings.js'
 

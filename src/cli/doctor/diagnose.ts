@@ -1,5 +1,5 @@
 import { setTimeout } from 'node:timers/promises'
-import type { Server } from '../../servers/monitored-server.js'
+import type { MonitoredServer } from '../../servers/monitored-server.js'
 import { serverMask } from '../../log/mask.js'
 import type { Diagnosis } from './diagnosis.js'
 import { examineCollectors, type Outcome } from './examine-collectors.js'
@@ -9,7 +9,7 @@ import { createSay, type Finding, type Say } from './findings.js'
 const FIRST_MS = 12_000
 const LOOK_EVERY_MS = 50
 
-type Diagnosed = Pick<Server, 'config' | 'connection' | 'scraper' | 'advice'>
+type Diagnosed = Pick<MonitoredServer, 'config' | 'connection' | 'scraper' | 'advice'>
 
 /**
  * The service's own diagnosis of a server: the examination of `prosody-exporter doctor`, by the connection

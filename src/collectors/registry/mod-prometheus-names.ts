@@ -3,7 +3,7 @@ import type { RegistrySource } from './registry-lines.js'
 import { escapeName, unescape } from './registry-text.js'
 
 /** A series of mod_prometheus for each row of a family, or for several of its rows together. */
-export type Figure = {
+export type LegacyRule = {
   /** Name of the family. */
   readonly name: string
   /** Told as it is; or by second, or on average, since the reading before. */
@@ -16,8 +16,8 @@ export type Figure = {
   readonly labelsOf: (labels: string) => string | undefined
 }
 
-export type Figures = {
-  readonly figures: readonly Figure[]
+export type LegacyRules = {
+  readonly figures: readonly LegacyRule[]
   /** The figures tell all that the family does. */
   readonly isWhole: boolean
 }
@@ -68,7 +68,9 @@ function stanzaCounts(direction: string): Changed {
 }
 
 /** Finds the figures of each source, with what the others among them tell. */
-export function figuresOf(sources: Iterable<RegistrySource>): (source: RegistrySource) => Figures {
+export function legacyRulesOf(
+  sources: Iterable<RegistrySource>,
+): (source: RegistrySource) => LegacyRules {
   const stats = new Map(Array.from(sources, (source) => [source, statOf(source)]))
   const key = (source: RegistrySource, { path }: Stat) => JSON.stringify([path, source.labelNames])
   const ofIntervals = new Set<string>()
@@ -117,11 +119,11 @@ const FIELDS: Readonly<Record<string, 'average' | 'min' | 'max'>> = {
 }
 const MEASURED_HELP = /^(.+?) (?:amount|counter|rate|times|sizes|distribution)(?:;.*)?$/s
 
-function changedFigures(source: RegistrySource, { path }: Stat): readonly Figure[] | undefined {
+function changedFigures(source: RegistrySource, { path }: Stat): readonly LegacyRule[] | undefined {
   const changed = Object.hasOwn(CHANGED, path) ? CHANGED[path]! : []
   const figures = changed
     .filter(({ labels }) => labels.every((label) => source.labelNames.includes(label)))
-    .map(({ section, isSame, nameOf }): Figure => {
+    .map(({ section, isSame, nameOf }): LegacyRule => {
       return {
         name: `prosody_${section}`,
         kind: kindOf(source),
@@ -137,7 +139,7 @@ function changedFigures(source: RegistrySource, { path }: Stat): readonly Figure
 }
 
 // mod_prometheus: `^/([^/]+)/([^/]+)/(.+):(%a+)$`, else `^([^.]+)%.(.+):(%a+)$`, on which it failed.
-function plainFigures(source: RegistrySource, { path, field }: Stat): readonly Figure[] {
+function plainFigures(source: RegistrySource, { path, field }: Stat): readonly LegacyRule[] {
   const [, section, name] = /^([^/.]+)[/.](.+)$/s.exec(path) ?? []
   if (section === undefined || !isPlain(source)) return []
   const kind = kindOf(source)
@@ -156,7 +158,7 @@ function plainFigures(source: RegistrySource, { path, field }: Stat): readonly F
   ]
 }
 
-function kindOf({ table }: RegistrySource): Figure['kind'] {
+function kindOf({ table }: RegistrySource): LegacyRule['kind'] {
   const { type } = table.meta
   if (type === 'gauge') return 'value'
   return type === 'counter' ? 'rate' : 'average'

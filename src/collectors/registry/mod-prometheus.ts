@@ -1,17 +1,17 @@
 import { addCount } from '../../metrics/counts.js'
 import { labelsOf, width, type Family } from '../../metrics/family.js'
 import { createTable, type Table } from '../../metrics/table.js'
-import { figuresOf, type Figure } from './mod-prometheus-names.js'
+import { legacyRulesOf, type LegacyRule } from './mod-prometheus-names.js'
 import { createWindow } from './mod-prometheus-window.js'
 import type { RegistrySource } from './registry-lines.js'
 
 /** One series, which rows of one or more families make up. */
-type Target = { readonly table: Table; readonly row: number; readonly figure: Figure }
+type Target = { readonly table: Table; readonly row: number; readonly figure: LegacyRule }
 /** A family, with the place of each of its series by label text. */
 type Shown = { readonly table: Table; readonly places: Map<string, number> }
 
 /** Of which series each row of a source is a part, as a place in the list of all; -1 for none. */
-type Route = { readonly figure: Figure; readonly targets: number[] }
+type Route = { readonly figure: LegacyRule; readonly targets: number[] }
 type Plan = { readonly routes: readonly Route[]; readonly isWhole: boolean }
 
 type Result = {
@@ -36,7 +36,7 @@ export function createModPrometheus() {
 
   function plan(sources: readonly RegistrySource[]): void {
     if (plans.size === sources.length) return
-    const find = figuresOf(sources)
+    const find = legacyRulesOf(sources)
     for (const source of sources) {
       if (plans.has(source)) continue
       const { figures, isWhole } = find(source)
@@ -54,7 +54,7 @@ export function createModPrometheus() {
     return family
   }
 
-  function placeOf(figure: Figure, labels: string): number {
+  function placeOf(figure: LegacyRule, labels: string): number {
     const text = figure.labelsOf(labels)
     if (text === undefined) return -1
     const { table, places } = familyNamed(figure.name)

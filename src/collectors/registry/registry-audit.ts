@@ -2,7 +2,7 @@ import type { RegistryFilter } from './registry-filter.js'
 import { createRegistryTables, type RegistryTables } from './registry-lines.js'
 
 /** An answer about the ids up to `last`. */
-export type Answer = { readonly last: number; readonly lines: readonly string[] }
+export type RegistryAnswer = { readonly last: number; readonly lines: readonly string[] }
 
 /**
  * Compares what a full reading of some ids said with what is kept of them.
@@ -17,8 +17,8 @@ export type Answer = { readonly last: number; readonly lines: readonly string[] 
 export function countMismatches(
   tables: RegistryTables,
   first: number,
-  full: Answer,
-  since: Answer,
+  full: RegistryAnswer,
+  since: RegistryAnswer,
   filter: RegistryFilter | undefined,
 ): number {
   const fresh = createRegistryTables(filter)

@@ -3,9 +3,14 @@ import { DecodeError } from '../../errors.js'
 import { addCount } from '../../metrics/counts.js'
 import { escapeLabelValue, type MetricType } from '../../metrics/family.js'
 import { createTable, type Table } from '../../metrics/table.js'
-import { own } from '../../metrics/copy-string.js'
+import { copyString } from '../../metrics/copy-string.js'
 import { KEEP_ALL, type DropRule, type RegistryFilter } from './registry-filter.js'
-import { createRoom, leftOut, NOTHING_KEPT, type Kept } from './registry-room.js'
+import {
+  createSeriesBudget,
+  omittedSeries,
+  EMPTY_BUDGET,
+  type BudgetedTable,
+} from './registry-budget.js'
 import { escapeName, parseNumber, readBounds, unescape } from './registry-text.js'
 
 /**
@@ -38,7 +43,7 @@ export type RegistrySource = {
 }
 
 type RegistryFamily = RegistrySource &
-  Kept & {
+  BudgetedTable & {
     /** Those of the rules that look at labels. */
     readonly drop: readonly DropRule[]
     /** Column of each value that a line gives, -1 for one that is not kept (a bound given twice). */
@@ -64,7 +69,7 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
   // By id: which family and which row. Two plain numbers for each series.
   const familyOf: (RegistryFamily | undefined)[] = []
   let rowOf = new Int32Array(1024)
-  const room = createRoom(filter.maxSeries)
+  const room = createSeriesBudget(filter.maxSeries)
   // Ids come one after another: one far off would only ask for room for all that are between.
   let nextId = 0
 
@@ -76,24 +81,24 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
     if (!/^\d+$/.test(labelCount) || count > rest.length) throw bad('names of labels', fields)
     const labelNames = rest.slice(0, count).map((label) => escapeName(label))
     const { bounds, columns } = readBounds(TYPES[type!]!, rest.slice(count))
-    const shownName = own(escapeName(name!))
+    const shownName = copyString(escapeName(name!))
     const rules = filter.drop.filter(
       ({ family }) =>
         family.test(shownName) || (type === 'counter' && family.test(`${shownName}_total`)),
     )
     room.addFamily(length)
-    const [wireHelp, ownUnit] = [own(unescape(help!)), own(unescape(unit!))]
+    const [wireHelp, ownUnit] = [copyString(unescape(help!)), copyString(unescape(unit!))]
     const meta = { name: shownName, type: TYPES[type!]!, unit: ownUnit, bounds }
-    families.set(own(id!), {
+    families.set(copyString(id!), {
       drop: rules.filter(({ labels }) => labels.size > 0),
       isDropped: rules.some(({ labels }) => labels.size === 0),
       table: createTable({
         ...meta,
         help: helpFor({ ...meta, labels: labelNames, help: wireHelp }),
       }),
-      wireName: own(name!),
+      wireName: copyString(name!),
       wireHelp,
-      labelNames: labelNames.map(own),
+      labelNames: labelNames.map(copyString),
       columns,
       // Prometheus refuses the whole scrape for a label given twice or without a name, or named
       // `__name__`, or a family without a name. A histogram's own label is `le`.
@@ -105,7 +110,7 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
         bounds.some(Number.isNaN) ||
         (type === 'histogram' && (labelNames.includes('le') || bounds.length === 0)),
       tooLong: 0,
-      ...NOTHING_KEPT,
+      ...EMPTY_BUDGET,
     })
   }
 
@@ -238,7 +243,7 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
       return counts
     },
 
-    leftOut: () => leftOut(families.values()),
+    leftOut: () => omittedSeries(families.values()),
   }
 }
 

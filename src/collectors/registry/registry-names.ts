@@ -27,7 +27,7 @@ export type Naming = {
 }
 
 /** A family, and what it was made of: of one thing a second one of that name is no clash. */
-type Named = { readonly family: Family; readonly origin: unknown }
+type NamedFamily = { readonly family: Family; readonly origin: unknown }
 
 /**
  * @param say Takes one line for each name that two families want.
@@ -59,7 +59,7 @@ export function createNaming(
       scheme: NameScheme,
       sources: readonly RegistrySource[],
       atMs: number,
-    ): Iterable<Named> {
+    ): Iterable<NamedFamily> {
       const asIs = (source: RegistrySource) => ({ family: source.table.snapshot(), origin: source })
       if (scheme === 'openmetrics') yield* sources.map(asIs)
       else if (scheme === 'single_underscore') {
@@ -75,7 +75,7 @@ export function createNaming(
     return {
       families(given, atMs) {
         const sources = [...given]
-        const served = new Map<string, Named>()
+        const served = new Map<string, NamedFamily>()
         leftOut = new Map()
         for (const scheme of schemes) {
           for (const named of inScheme(scheme, sources, atMs)) {

@@ -1,5 +1,5 @@
 import { DecodeError } from '../../errors.js'
-import { own } from '../../metrics/copy-string.js'
+import { copyString } from '../../metrics/copy-string.js'
 import { runCommand } from '../../xmpp/ad-hoc-command.js'
 import type { Connection } from '../../xmpp/connection.js'
 import { xml } from '../../xmpp/stream.js'
@@ -11,7 +11,7 @@ export const REGISTRY_NODE = 'urn:prosody-exporter:statistics:1'
 const MAX_SIZE = 20_000_000
 
 /** What one answer told, of the ids from the first that was asked for to `last`. */
-export type Page = {
+export type RegistryPage = {
   readonly epoch: string
   readonly change: number
   readonly size: number
@@ -32,7 +32,7 @@ export async function requestPage(
   connection: Pick<Connection, 'request'>,
   asked: { epoch: string | undefined; first: number; last?: number; since: string },
   timeoutMs: number,
-): Promise<Page> {
+): Promise<RegistryPage> {
   const request = xml('statistics', {
     xmlns: REGISTRY_NODE,
     epoch: asked.epoch,
@@ -44,7 +44,7 @@ export async function requestPage(
   const payload = element.getChild('statistics', REGISTRY_NODE)
   if (!payload) throw new DecodeError('statistics', `a payload of ${REGISTRY_NODE}`, 'none')
   const page = {
-    epoch: own(text(payload.attrs, 'epoch')),
+    epoch: copyString(text(payload.attrs, 'epoch')),
     change: whole(payload.attrs, 'change'),
     size: whole(payload.attrs, 'size'),
     last: whole(payload.attrs, 'last'),

@@ -10,7 +10,7 @@ import { FROM_NOTHING, sinceField, withAnswer, type Cursors } from './registry-c
 import { createNaming, type Naming, type NameScheme } from './registry-names.js'
 import type { RegistryFilter } from './registry-filter.js'
 import { createRegistryTables, type RegistryTables } from './registry-lines.js'
-import { requestPage, type Page } from './registry-page.js'
+import { requestPage, type RegistryPage } from './registry-page.js'
 
 export { REGISTRY_NODE } from './registry-page.js'
 
@@ -65,7 +65,7 @@ export function createRegistryCollector(
   let collections = 0
   let mismatches = 0
 
-  function ask(asked: Asked, deadline: number): Promise<Page> {
+  function ask(asked: Asked, deadline: number): Promise<RegistryPage> {
     const { epoch } = registry ?? {}
     return requestPage(connection, { epoch, ...asked }, Math.max(deadline - now(), 1))
   }
@@ -121,7 +121,7 @@ export function createRegistryCollector(
     }
   }
 
-  function take(current: Registry, first: number, page: Page): void {
+  function take(current: Registry, first: number, page: RegistryPage): void {
     const { tables, cursors } = current
     for (const lines of page.lines) tables.apply(lines, first, page.last)
     tables.settle()

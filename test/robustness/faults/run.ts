@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createBridge } from '../../../src/exporter.js'
+import { createExporter } from '../../../src/exporter.js'
 import { COLLECTORS } from '../../../src/collectors/index.js'
 import type { Log } from '../../../src/log/log.js'
 import { freePort, until } from '../../support/setup/process.js'
@@ -57,7 +57,7 @@ export async function runScenario(
     PROSODY_EXPORTER_PAGE_INTERVAL: '0',
   }
   const config = configOf(flags, env)
-  const bridge = createBridge(config, {
+  const bridge = createExporter(config, {
     log,
     version: '0',
     processFigures: () => FIGURES,

@@ -10,7 +10,7 @@ import { launch, temporaryDirectory, until } from '../../support/setup/process.j
 import { askService } from '../../../src/control/ask-service.js'
 import { createControlSockets } from '../../../src/control/control-sockets.js'
 import { findService } from '../../../src/control/find-service.js'
-import { socketName, type Component, type Owner } from '../../../src/control/places.js'
+import { socketName, type Component, type Owner } from '../../../src/control/socket-directories.js'
 import type { LogLine } from '../../../src/log/log.js'
 
 const uid = process.getuid?.()

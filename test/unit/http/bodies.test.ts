@@ -6,7 +6,7 @@ import { createServer } from 'node:http'
 import { afterEach, describe, test } from 'node:test'
 import { until } from '../../support/setup/process.js'
 import { createBodies } from '../../../src/http/bodies.js'
-import { keepConnections } from '../../../src/http/connections.js'
+import { trackConnections } from '../../../src/http/connections.js'
 import { gatedServer, type Respond } from '../../../src/http/gated-server.js'
 import { createFakeLog } from '../../support/fake-app.js'
 import { STOPPED, stopReading, type StoppedClient } from '../../support/stopped-clients.js'
@@ -52,7 +52,7 @@ for (const how of STOPPED) {
       const server: Server = gate
         ? gatedServer(gate, bodies.classes, respond, createFakeLog().log)
         : createServer(bodies.classes, respond)
-      const close = keepConnections(server, 100, bodies)
+      const close = trackConnections(server, 100, bodies)
       server.listen(0, '127.0.0.1')
       await once(server, 'listening')
       ends.push(bodies.close, () => void close(0))

@@ -8,7 +8,7 @@ import { after, describe, test, type TestContext } from 'node:test'
 import type { Element } from '@xmpp/xml'
 import { parse } from 'yaml'
 import type { Collector } from '../../../src/collectors/collector.js'
-import { configText } from '../../../src/config/config-text.js'
+import { formatConfig } from '../../../src/config/config-text.js'
 import type { Config } from '../../../src/config/read-config.js'
 import { createApp } from '../../../src/http/routes.js'
 import { listen } from '../../../src/http/listener.js'
@@ -430,7 +430,7 @@ limits: {series: 7, label_value_length: 8}
 `,
     )
     const read = (path: string) => configOf([`--config.file=${path}`], {})
-    const shown = parse(configText(read(first))) as Record<string, unknown> & {
+    const shown = parse(formatConfig(read(first))) as Record<string, unknown> & {
       servers: Record<string, unknown>[]
     }
     const { servers, collection, exposition, registry, limits } = shown

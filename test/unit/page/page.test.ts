@@ -7,13 +7,13 @@ import { TRANSPORTS } from '../../support/transports.js'
 import { Hono, type Context } from 'hono'
 import { CollectorError } from '../../../src/collectors/failure.js'
 import { DecodeError, LinkError } from '../../../src/errors.js'
-import { createHistory, keepHistories, type History } from '../../../src/history/history.js'
+import { createHistory, pollServers, type History } from '../../../src/history/history.js'
 import { listen } from '../../../src/http/listener.js'
-import { createPage, type PageServer } from '../../../src/page/page.js'
+import { createStatusPage, type PageServer } from '../../../src/page/page.js'
 import { createViewers } from '../../../src/page/viewers.js'
 import { duration, number } from '../../../src/page/words.js'
 import { family, type Family } from '../../../src/metrics/family.js'
-import { readingOf, type Reading } from '../../../src/history/reading.js'
+import { summarize, type ServerSummary } from '../../../src/history/server-summary.js'
 import type { Collection } from '../../../src/scrape/scraper.js'
 import { makeFamily } from '../../support/families.js'
 
@@ -68,7 +68,7 @@ const failing = (error: unknown) => ({
 
 describe('a reading', () => {
   test('tells who is connected by host, security and IP family', () => {
-    const reading = readingOf(collection(), START)
+    const reading = summarize(collection(), START)
     assert.deepEqual(reading.software, ['Prosody 13.0.1'])
     assert.equal(reading.startedAtMs, START - 93_600_000)
     assert.deepEqual(reading.hosts, [
@@ -90,19 +90,19 @@ describe('a reading', () => {
 
   test('knows the names with one underscore', () => {
     const families = [gauge('prosody_mod_c2s_connections', [c2s('c2s', 'ipv4'), 7])]
-    assert.equal(readingOf(collection({ families }), START).figures.clients, 7)
+    assert.equal(summarize(collection({ families }), START).figures.clients, 7)
   })
 
   test('takes labels as they are, whatever is in them', () => {
     const name = 'a"b\\c\n,version="x'
     const families = [gauge('xmpp_info', [{ host, name, version: '"' }, 1])]
-    assert.deepEqual(readingOf(collection({ families }), START).software, [`${name} "`])
+    assert.deepEqual(summarize(collection({ families }), START).software, [`${name} "`])
   })
 
   test('of thousands of hosts has the largest, and the numbers of all', () => {
     const rows = Array.from({ length: 3000 }, (_, i) => [{ host: `h${i}` }, i] as const)
     const families = [gauge('xmpp_client_connections', ...rows)]
-    const { hosts, hostsLeftOut, figures } = readingOf(collection({ families }), START)
+    const { hosts, hostsLeftOut, figures } = summarize(collection({ families }), START)
     assert.equal(hosts.length, 50)
     assert.deepEqual(hosts[0], { host: 'h2999', clients: 2999 })
     assert.equal(hostsLeftOut, 2950)
@@ -120,7 +120,7 @@ describe('a reading', () => {
       'xmpp_info',
       'prosody_mod_c2s__connections',
     ].map((name) => family('gauge', name, '', samples))
-    const reading = readingOf(collection({ families }), START)
+    const reading = summarize(collection({ families }), START)
     assert.equal(reading.figures.pingSeconds, 200_000)
     assert.equal(reading.startedAtMs, 1000)
     assert.equal(reading.software.length, 20)
@@ -135,7 +135,7 @@ describe('a reading', () => {
 
   test('of a reason without end has its beginning', () => {
     // A regular expression that backtracks would take hours.
-    const { problem } = readingOf(failing(new Error(`no ${'a'.repeat(300_000)}`)), START)
+    const { problem } = summarize(failing(new Error(`no ${'a'.repeat(300_000)}`)), START)
     assert.match(problem!, /^no a{1000}/)
     assert.ok(problem!.length <= 2000)
   })
@@ -150,7 +150,7 @@ describe('a reading', () => {
       ['odd', 'odd'],
     ]
     for (const [error, reason] of cases) {
-      const reading = readingOf(failing(error), START)
+      const reading = summarize(failing(error), START)
       assert.equal(reading.problem, reason)
       assert.equal(reading.sources[0]!.reason, reason)
     }
@@ -168,7 +168,7 @@ describe('the history', () => {
     })
     const addAt = (ms: number, families: readonly Family[] = FAMILIES, up = true) => {
       nowMs = ms
-      if (history.takes(up)) history.add(readingOf(collection({ families, up }), START + ms))
+      if (history.takes(up)) history.add(summarize(collection({ families, up }), START + ms))
     }
     return { history, addAt, at: (ms: number) => (nowMs = ms) }
   }
@@ -255,7 +255,7 @@ describe('the history', () => {
         return new Promise<void>((resolve) => open.add(resolve))
       },
     }))
-    const end = keepHistories(() => servers)
+    const end = pollServers(() => servers)
     t.mock.timers.tick(1000)
     assert.equal(begun, 2)
     t.mock.timers.tick(20_000)
@@ -269,13 +269,13 @@ describe('the history', () => {
 })
 
 describe('the page', () => {
-  const historyOf = (...readings: readonly Reading[]): History => {
+  const historyOf = (...readings: readonly ServerSummary[]): History => {
     let nowMs = 0
     const history = createHistory({ intervalMs: 15_000, now: () => (nowMs += 15_000) })
     for (const reading of readings) history.add(reading)
     return history
   }
-  const works = readingOf(
+  const works = summarize(
     collection({
       results: [
         {
@@ -296,7 +296,7 @@ describe('the page', () => {
 
   function setUp(servers: readonly PageServer[]) {
     const app = new Hono()
-    const page = createPage({
+    const page = createStatusPage({
       version: '1.2.3',
       telemetryPath: '/some/metrics',
       servers: () => servers,
@@ -331,7 +331,7 @@ describe('the page', () => {
   })
 
   test('says why the server does not answer', async () => {
-    const down = readingOf(failing(new LinkError('no stream to xmpp://prosody:5347')), START)
+    const down = summarize(failing(new LinkError('no stream to xmpp://prosody:5347')), START)
     const page = textOf(await one(historyOf(works, down)).read('/'))
     assert.match(page, /The server does not answer no stream to xmpp:\/\/prosody:5347/)
     assert.doesNotMatch(page, /b\.example/)
@@ -391,7 +391,7 @@ describe('the page', () => {
         ],
         gauge('xmpp_ping_seconds', [{ host }, Math.random()]),
       ]
-      history.add(readingOf(collection({ families }), START + i * 15_000))
+      history.add(summarize(collection({ families }), START + i * 15_000))
     }
     const { get, page } = one(history)
     const headers = { 'Accept-Encoding': 'gzip' }
@@ -442,7 +442,7 @@ describe('the page', () => {
   }
 
   test('has one page for each of several servers, by its name only, and one of them all', async () => {
-    const down = readingOf(failing(new LinkError('no stream')), START)
+    const down = summarize(failing(new LinkError('no stream')), START)
     const { get, read } = setUp([
       { name: 'a b&c', history: historyOf(works) },
       { name: 'down', history: historyOf(down) },

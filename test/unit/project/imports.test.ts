@@ -24,7 +24,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   http: ['config', 'exposition', 'log'],
   access: ['config', 'errors', 'http', 'log', 'metrics'],
   page: ['config', 'exposition', 'history', 'http'],
-  control: ['config', 'http', 'log', 'xmpp'],
+  control: ['http', 'log', 'xmpp'],
   cli: ['access', 'collectors', 'config', 'control', 'errors', 'log', 'metrics', 'servers', 'xmpp'],
   exporter: [
     'access',
@@ -62,6 +62,9 @@ const localImports = ({ file, text }: { file: string; text: string }) =>
   importsOf(text)
     .filter((name) => name.startsWith('.'))
     .map((name) => relative(SRC, join(SRC, dirname(file), name)).replace(/\.js$/, '.ts'))
+
+/** Template literals hold the source of worker threads, whose state is their own. */
+const withoutTemplates = (text: string) => text.replace(/`[^`]*`/g, '``')
 
 const duplicatesOf = (names: readonly string[]) =>
   names.filter((name, i) => names.indexOf(name) !== i).sort()
@@ -127,15 +130,17 @@ test('no two exported types have the same name', () => {
   assert.deepEqual(duplicatesOf(types), [])
 })
 
-test('no module has mutable state of its own', () => {
+test('no module but main.ts has mutable state of its own', () => {
   // State at the top level of a module is shared by all servers of a process, and by all tests.
   const mutable =
     /^(?:export )?(?:let\b.*|const \w+(?:: [^=]+)? = new (?:Map|Set|WeakMap|WeakSet|Array)\b.*)/gm
   const found = files.flatMap(({ file, text }) =>
-    Array.from(text.matchAll(mutable), ([line]) => `${file}: ${line}`).filter(
-      // A set or map that is typed as read-only is a constant.
-      (line) => !/: Readonly(?:Map|Set)</.test(line),
-    ),
+    file === 'main.ts'
+      ? []
+      : Array.from(withoutTemplates(text).matchAll(mutable), ([line]) => `${file}: ${line}`).filter(
+          // A set or map that is typed as read-only is a constant.
+          (line) => !/: Readonly(?:Map|Set)</.test(line),
+        ),
   )
   assert.deepEqual(found, [])
 })

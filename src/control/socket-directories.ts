@@ -15,7 +15,7 @@ export type Owner = {
   readonly uid: number | undefined
 }
 
-export type Place = {
+export type SocketDirectory = {
   readonly path: string
   /** `ours`: the exporter creates and removes it. `systemd`: RuntimeDirectory= of a unit. */
   readonly kind: 'ours' | 'systemd'
@@ -25,7 +25,7 @@ const NAME = 'prosody-exporter'
 const OTHERS_MAY_WRITE = 0o022
 // sun_path with its closing NUL: 108 bytes on Linux (unix(7)), 104 on BSD and macOS.
 const MAX_PATH_BYTES = 103
-const LOOPBACK = new Set(['localhost', '127.0.0.1', '::1'])
+const LOOPBACK: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '::1'])
 
 /**
  * The name of the component's socket. A path must be short, and a domain can have 1023 bytes: it is a
@@ -39,12 +39,12 @@ export function socketName({ service, domain }: Component): string {
 }
 
 /** Where the exporter may put its sockets, the best first. */
-function placesToUse({ env, uid }: Owner): Place[] {
+function placesToUse({ env, uid }: Owner): SocketDirectory[] {
   if (uid === undefined) return []
   // Several of them have a colon in between: systemd.exec(5).
   const [runtime = ''] = env['RUNTIME_DIRECTORY']?.split(':') ?? []
   const session = env['XDG_RUNTIME_DIR'] ?? ''
-  const places: Place[] = [
+  const places: SocketDirectory[] = [
     { path: runtime, kind: 'systemd' },
     { path: session && join(session, NAME), kind: 'ours' },
     // Not os.tmpdir(): doctor may run with another TMPDIR than the service.
@@ -54,10 +54,10 @@ function placesToUse({ env, uid }: Owner): Place[] {
 }
 
 /** Where a service may have put its socket, whoever started it. */
-export function placesToSearch(owner: Owner): Place[] {
+export function directoriesToSearch(owner: Owner): SocketDirectory[] {
   const { uid } = owner
   if (uid === undefined) return []
-  const places: Place[] = [
+  const places: SocketDirectory[] = [
     ...placesToUse(owner),
     // Of a session to which this process does not belong, as with sudo or cron.
     { path: `/run/user/${uid}/${NAME}`, kind: 'ours' },
@@ -72,11 +72,11 @@ export function placesToSearch(owner: Owner): Place[] {
  *
  * @returns Why there is none, as text.
  */
-export async function choosePlace(owner: Owner): Promise<Place | string> {
+export async function chooseDirectory(owner: Owner): Promise<SocketDirectory | string> {
   const problems: string[] = []
   for (const place of placesToUse(owner)) {
     try {
-      await prepare(place, owner.uid!)
+      await prepareDirectory(place, owner.uid!)
       return place
     } catch (error) {
       problems.push(`${place.path}: ${(error as Error).message}`)
@@ -86,7 +86,10 @@ export async function choosePlace(owner: Owner): Promise<Place | string> {
 }
 
 /** @throws Error when nobody may create a socket there, or others could replace one. */
-export async function prepare({ path, kind }: Place, uid: number): Promise<void> {
+export async function prepareDirectory(
+  { path, kind }: SocketDirectory,
+  uid: number,
+): Promise<void> {
   if (Buffer.byteLength(join(path, socketName(LONGEST))) > MAX_PATH_BYTES) {
     throw new Error('the path is too long for a socket')
   }
@@ -95,7 +98,7 @@ export async function prepare({ path, kind }: Place, uid: number): Promise<void>
       if (codeOf(error) !== 'EEXIST') throw error
     })
   }
-  if (!(await isOwn({ path, kind }, uid))) throw new Error('belongs to somebody else')
+  if (!(await isOwnDirectory({ path, kind }, uid))) throw new Error('belongs to somebody else')
   await access(path, constants.W_OK | constants.X_OK)
 }
 
@@ -103,7 +106,10 @@ export async function prepare({ path, kind }: Place, uid: number): Promise<void>
 const LONGEST: Component = { service: 'xmpp://localhost', domain: 'localhost' }
 
 /** Whether it is a directory of this user, in which others cannot put anything. */
-export async function isOwn({ path, kind }: Place, uid: number): Promise<boolean> {
+export async function isOwnDirectory(
+  { path, kind }: SocketDirectory,
+  uid: number,
+): Promise<boolean> {
   // A directory of systemd may be a symbolic link of systemd's. In /tmp it may be anybody's.
   const found = await (kind === 'systemd' ? stat : lstat)(path)
   return found.isDirectory() && found.uid === uid && (found.mode & OTHERS_MAY_WRITE) === 0

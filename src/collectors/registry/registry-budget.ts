@@ -3,7 +3,7 @@ import { addCount } from '../../metrics/counts.js'
 import { createTable, type Table } from '../../metrics/table.js'
 
 /** A family's series, as long as there is room for them. */
-export type Kept = {
+export type BudgetedTable = {
   table: Table
   /** Series that are kept, or would be; and what they cost. */
   rows: number
@@ -12,7 +12,7 @@ export type Kept = {
   isLeftOut: boolean
 }
 
-export const NOTHING_KEPT = { rows: 0, cost: 0, isLeftOut: false }
+export const EMPTY_BUDGET = { rows: 0, cost: 0, isLeftOut: false }
 
 // One is some 650 bytes, what a series costs that is served: more with long labels or many buckets. A
 // family costs besides, and one without series can't go.
@@ -27,7 +27,7 @@ const SPARE_COST = 100_000
  *
  * @param maxSeries Default: no bounds.
  */
-export function createRoom(maxSeries = Infinity) {
+export function createSeriesBudget(maxSeries = Infinity) {
   const max = 2 * maxSeries + SPARE_COST
   let cost = 0
 
@@ -37,7 +37,7 @@ export function createRoom(maxSeries = Infinity) {
     },
 
     /** @returns Whether it is to be kept. */
-    addRow(family: Kept, labels: string): boolean {
+    addRow(family: BudgetedTable, labels: string): boolean {
       family.rows++
       if (family.isLeftOut) return false
       const added = 1 + Math.floor((labels.length + 8 * family.table.width) / ROW_BYTES)
@@ -47,7 +47,7 @@ export function createRoom(maxSeries = Infinity) {
     },
 
     /** @throws {DecodeError} There is none left that could go. */
-    make(families: Iterable<Kept>): void {
+    make(families: Iterable<BudgetedTable>): void {
       if (cost <= max) return
       const all = [...families].sort((a, b) => b.cost - a.cost)
       for (const family of all) {
@@ -69,7 +69,7 @@ export function createRoom(maxSeries = Infinity) {
 }
 
 /** Series that there was no room for, by name of their family. */
-export function leftOut(families: Iterable<Kept>): Map<string, number> {
+export function omittedSeries(families: Iterable<BudgetedTable>): Map<string, number> {
   const counts = new Map<string, number>()
   for (const { table, rows, isLeftOut } of families) {
     if (isLeftOut) addCount(counts, table.meta.name, rows)

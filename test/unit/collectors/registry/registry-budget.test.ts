@@ -1,28 +1,33 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
-  createRoom,
-  leftOut,
-  NOTHING_KEPT,
-  type Kept,
-} from '../../../../src/collectors/registry/registry-room.js'
+  createSeriesBudget,
+  omittedSeries,
+  EMPTY_BUDGET,
+  type BudgetedTable,
+} from '../../../../src/collectors/registry/registry-budget.js'
 import { DecodeError } from '../../../../src/errors.js'
 import { createTable } from '../../../../src/metrics/table.js'
 
-const keeping = (name: string, bounds: readonly number[] = []): Kept => ({
-  ...NOTHING_KEPT,
+const keeping = (name: string, bounds: readonly number[] = []): BudgetedTable => ({
+  ...EMPTY_BUDGET,
   table: createTable({
     ...{ name, type: bounds.length > 0 ? 'summary' : 'gauge', help: '', unit: '', bounds },
   }),
 })
-function add(room: ReturnType<typeof createRoom>, family: Kept, rows: number, labels = ''): void {
+function add(
+  room: ReturnType<typeof createSeriesBudget>,
+  family: BudgetedTable,
+  rows: number,
+  labels = '',
+): void {
   for (let row = 0; row < rows; row++)
     if (room.addRow(family, labels)) family.table.append(`${row}`)
 }
-const names = (families: readonly Kept[]) => Object.fromEntries(leftOut(families))
+const names = (families: readonly BudgetedTable[]) => Object.fromEntries(omittedSeries(families))
 
 test('there is room for twice as many as are served, and for a hundred thousand besides', () => {
-  const room = createRoom(1000)
+  const room = createSeriesBudget(1000)
   const [a, b, c] = [keeping('a'), keeping('b'), keeping('c')]
   const all = [a, b, c]
   add(room, a, 2000)
@@ -51,7 +56,7 @@ test('there is room for twice as many as are served, and for a hundred thousand 
 test('long labels and many values take more room, and so do families', () => {
   /** How many are kept before there is no room. */
   const kept = (labels: string, bounds: readonly number[] = []) => {
-    const room = createRoom(0)
+    const room = createSeriesBudget(0)
     const family = keeping('x', bounds)
     for (;;) {
       add(room, family, 1000, labels)
@@ -71,7 +76,7 @@ test('long labels and many values take more room, and so do families', () => {
     [0, 25_000],
     [6400, 961],
   ] as const) {
-    const room = createRoom(0)
+    const room = createSeriesBudget(0)
     for (let i = 0; i < most; i++) room.addFamily(length)
     room.make([])
     room.addFamily(length)
@@ -86,7 +91,7 @@ test('long labels and many values take more room, and so do families', () => {
 })
 
 test('without a limit there is room for anything', () => {
-  const room = createRoom()
+  const room = createSeriesBudget()
   const family = keeping('x')
   for (let i = 0; i < 1000; i++) room.addFamily(1e9)
   add(room, family, 300_000)
@@ -95,7 +100,7 @@ test('without a limit there is room for anything', () => {
 })
 
 test('of two families of one name the series that there was no room for are added up', () => {
-  const room = createRoom(0)
+  const room = createSeriesBudget(0)
   const both = [keeping('x'), keeping('x'), keeping('y')]
   add(room, both[0]!, 150_000)
   add(room, both[1]!, 120_000)

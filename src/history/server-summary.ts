@@ -4,7 +4,7 @@ import { labelsOf, type Family } from '../metrics/family.js'
 import type { Collection } from '../scrape/scraper.js'
 
 /** What one collection says for people: few numbers, and nothing of a person. */
-export type Reading = {
+export type ServerSummary = {
   readonly atMs: number
   readonly up: boolean
   /** Why the server did not answer. */
@@ -13,25 +13,25 @@ export type Reading = {
   readonly software: readonly string[]
   readonly startedAtMs: number | undefined
   /** Those with most connections, `MAX_HOSTS` at most. */
-  readonly hosts: readonly HostFigures[]
+  readonly hosts: readonly HostSummary[]
   readonly hostsLeftOut: number
   readonly shares: readonly Share[]
-  readonly figures: Figures
+  readonly figures: SummaryValues
   readonly sources: readonly SourceState[]
 }
 
 /** Undefined: not told. */
-export type HostFigures = { readonly host: string } & Partial<
+export type HostSummary = { readonly host: string } & Partial<
   Record<'users' | 'clients' | 'serversIn' | 'serversOut', number>
 >
 
 /** How something that is connected divides, e.g. clients by IP family. */
-export type Share = { readonly title: string; readonly parts: readonly Part[] }
-export type Part = { readonly name: string; readonly count: number }
+export type Share = { readonly title: string; readonly parts: readonly SharePart[] }
+export type SharePart = { readonly name: string; readonly count: number }
 
 /** Of the whole server, as it tells them: some are counters. Undefined: not told. */
-export type Figures = Partial<Record<Figure, number>>
-export type Figure =
+export type SummaryValues = Partial<Record<SummaryValueName, number>>
+export type SummaryValueName =
   | ('users' | 'clients' | 'serversIn' | 'serversOut')
   | ('messages' | 'presences' | 'iqs' | 'logins' | 'loginFailures')
   | ('pingSeconds' | 'lagSum' | 'lagCount')
@@ -54,11 +54,11 @@ const MAX_PARTS = 20
  * @param options.problem Why there is no stream, if that is known.
  * @param options.maskSecret Applied to the reasons, which can quote the server. Default: masks nothing.
  */
-export function readingOf(
+export function summarize(
   { up, families, results }: Collection,
   atMs: number,
   options: { readonly problem?: string | undefined; readonly maskSecret?: Mask } = {},
-): Reading {
+): ServerSummary {
   const { problem, maskSecret = (text: string) => text } = options
   const words = (error: unknown) => reasonText(error, maskSecret)
   const byName = new Map(families.map((family) => [family.name, family]))
@@ -148,16 +148,16 @@ export function readingOf(
   }
 }
 
-const IP_FAMILIES = new Map([
+const IP_FAMILIES: ReadonlyMap<string, string> = new Map([
   ['ipv4', 'IPv4'],
   ['ipv6', 'IPv6'],
 ])
-const CLIENT_STATES = new Map([
+const CLIENT_STATES: ReadonlyMap<string, string> = new Map([
   ['c2s', 'logged in'],
   ['c2s_unbound', 'without a resource'],
   ['c2s_unauthed', 'not logged in'],
 ])
-const SECURITIES = new Map([
+const SECURITIES: ReadonlyMap<string, string> = new Map([
   ['verified', 'certificate verified'],
   ['encrypted', 'encrypted'],
   ['plain', 'not encrypted'],
@@ -200,13 +200,15 @@ function lastTwo({ values, length }: Family) {
   return length === 1 ? { lagSum: values.at(-2), lagCount: values.at(-1) } : {}
 }
 
-function told(figures: Readonly<Partial<Record<Figure, number | undefined>>>): Figures {
+function told(
+  figures: Readonly<Partial<Record<SummaryValueName, number | undefined>>>,
+): SummaryValues {
   return Object.fromEntries(
     Object.entries(figures).filter(([, value]) => value !== undefined && Number.isFinite(value)),
   )
 }
 
-function hostFigures(columns: Readonly<Record<string, readonly Row[] | undefined>>): HostFigures[] {
+function hostFigures(columns: Readonly<Record<string, readonly Row[] | undefined>>): HostSummary[] {
   const hosts = new Map<string, Record<string, number>>()
   for (const [column, rows] of Object.entries(columns)) {
     for (const { labels, value } of rows ?? []) {
