@@ -29,7 +29,9 @@ export const MAX_UTF8_BYTES = 3
  * its memory page by page as it is written.
  */
 export function createWriter(capacity: number): ByteWriter {
-  return { ...allocate(capacity), length: 0 }
+  // Without a spread: V8 forgets the hidden class of such an object with the object, and compiles the encoders again.
+  const { bytes, view } = allocate(capacity)
+  return { bytes, view, length: 0 }
 }
 
 export function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {

@@ -1,5 +1,5 @@
 import type { Family, MetricType } from '../metrics/family.js'
-import { hasCounts, labelStart, width } from '../metrics/family.js'
+import { hasCounts, width } from '../metrics/family.js'
 import {
   copyText,
   MAX_UTF8_BYTES,
@@ -10,35 +10,15 @@ import {
   type FamilyEncoder,
 } from './bytes.js'
 import { exposedName, type TextFormat } from './metric-names.js'
-import { formatBound, formatValue, putValue } from './number.js'
-import { hasSum } from './validity.js'
+import { formatValue, putValue } from './number.js'
+import {
+  addRowTexts,
+  CREATED,
+  createRowTemplate,
+  rowTextsOf,
+  type RowTemplate,
+} from './row-texts.js'
 
-/**
- * What is the same in each row of a family: all bytes but the label sets, the values and the times of
- * creation. The numbers are positions in `text`.
- */
-type RowTemplate = {
-  readonly text: DataView
-  readonly samples: readonly SampleTemplate[]
-  /** After each value: the family's timestamp, if it has one, and a line feed. */
-  readonly endFrom: number
-  readonly endTo: number
-}
-
-type SampleTemplate = {
-  /** Before the label set: `name{`. */
-  readonly headFrom: number
-  readonly headTo: number
-  /** Between the label set and the value: `} `, or `,le="0.5"} `. */
-  readonly tailTo: number
-  /** Everything before the value in a row without labels: `name `, or `name{le="0.5"} `. */
-  readonly unlabelledTo: number
-  /** The position of the value among the row's values, or `CREATED`. */
-  readonly column: number
-}
-
-/** The column of `_created`, whose values are the family's times of creation. */
-const CREATED = -1
 // The longest is for example `-1.2345678901234567e-100`.
 const VALUE_BYTES = 24
 // A timestamp with the space before it and the line feed.
@@ -71,14 +51,15 @@ export function createTextEncoder(
   format: TextFormat,
   withCreated: boolean,
 ): FamilyEncoder {
-  const template = rowTemplate(family, format, withCreated)
+  const template = createRowTemplate(family, format, withCreated)
+  const end = viewOf(Buffer.from(lineEnd(family, format)))
   return {
     writeStart(out) {
       writeText(out, metadataOf(family, format))
       reserve(out, rowCapacity(family))
     },
     writeRows(out, rows, first, byteLimit) {
-      return writeRows(out, family, template, rows, first, byteLimit)
+      return writeRows(out, family, template, end, rows, first, byteLimit)
     },
     writeEnd() {
       // Nothing stands between two families.
@@ -124,111 +105,52 @@ function escapeHelp(help: string): string {
   return help.replaceAll('\\', '\\\\').replaceAll('\n', '\\n')
 }
 
-function rowTemplate(family: Family, format: TextFormat, withCreated: boolean): RowTemplate {
-  const { name, type, bounds, created, timestampMs } = family
-  const draft: TemplateDraft = { text: '', samples: [] }
-  if (hasCounts(type)) {
-    const main = type === 'histogram' ? `${name}_bucket` : name
-    const label = type === 'histogram' ? 'le' : 'quantile'
-    for (const [column, bound] of bounds.entries()) {
-      addSample(draft, main, column, `${label}="${formatBound(bound)}"`)
-    }
-    if (format === 'text' || hasSum(family)) {
-      addSample(draft, `${name}_count`, bounds.length + 1)
-      addSample(draft, `${name}_sum`, bounds.length)
-    }
-  } else {
-    // The samples of a counter and of an info have their suffix in both formats.
-    addSample(draft, exposedName(family, 'text'), 0)
-  }
-  const hasCreated =
-    withCreated && format === 'openmetrics' && created !== undefined && canHaveCreated(type)
-  // OpenMetrics groups samples by metric: the `_created` of a row is next to its other samples.
-  if (hasCreated) addSample(draft, `${name}_created`, CREATED)
-  const endFrom = draft.text.length
-  draft.text += timestampMs === undefined ? '\n' : timestampEnd(timestampMs, format)
-  return {
-    text: viewOf(Buffer.from(draft.text)),
-    samples: draft.samples,
-    endFrom,
-    endTo: draft.text.length,
-  }
-}
-
-type TemplateDraft = { text: string; readonly samples: SampleTemplate[] }
-
-/** Adds a sample; its texts are ASCII, so the position of a character is that of its byte. */
-function addSample(draft: TemplateDraft, name: string, column: number, label = ''): void {
-  const head = `${name}{`
-  const tail = label === '' ? '} ' : `,${label}} `
-  const unlabelled = label === '' ? `${name} ` : `${name}{${label}} `
-  const headFrom = draft.text.length
-  const headTo = headFrom + head.length
-  const tailTo = headTo + tail.length
-  const unlabelledTo = tailTo + unlabelled.length
-  draft.text += head + tail + unlabelled
-  draft.samples.push({ headFrom, headTo, tailTo, unlabelledTo, column })
-}
-
-/** In OpenMetrics a gauge's `_created` would be a family of its own. */
-function canHaveCreated(type: MetricType): boolean {
-  return type === 'counter' || hasCounts(type)
-}
-
 /**
- * A timestamp and the end of its line.
+ * What follows a value: the family's timestamp, if it has one, and a line feed.
  *
  * @see Prometheus text format 0.0.4: milliseconds; OpenMetrics 1.0.0, Timestamps: seconds
  */
-function timestampEnd(timestampMs: number, format: TextFormat): string {
+function lineEnd({ timestampMs }: Family, format: TextFormat): string {
+  if (timestampMs === undefined) return '\n'
   return ` ${formatValue(format === 'text' ? timestampMs : timestampMs / 1000)}\n`
 }
 
 /** Writes rows from `rows[first]` until `out` is `byteLimit` bytes long; returns the next index. */
 function writeRows(
   out: ByteWriter,
-  { type, bounds, values, labels, created }: Family,
-  { text, samples, endFrom, endTo }: RowTemplate,
+  family: Family,
+  template: RowTemplate,
+  lineEnd: DataView,
   rows: Uint32Array,
   first: number,
   byteLimit: number,
 ): number {
+  const { values, created, labels } = family
+  const { samples } = template
+  const valuesPerRow = width(family)
+  const texts = rowTextsOf(family, template)
+  const { starts, ends, view: textView } = texts
   const labelView = viewOf(labels.bytes)
   const { view } = out
-  const columns = width({ type, bounds })
-  let next = first
   let at = out.length
+  let next = first
   for (; next < rows.length && at < byteLimit; next++) {
     const row = rows[next]!
-    const labelsFrom = labelStart(labels.ends, row)
-    const labelsTo = labels.ends[row]!
-    for (const sample of samples) {
-      const { column } = sample
-      const value = column === CREATED ? created![row]! : values[row * columns + column]!
-      if (column === CREATED && !Number.isFinite(value)) continue
-      at = putName(view, at, text, sample, labelView, labelsFrom, labelsTo)
-      at = putValue(view, at, value)
-      at = copyText(view, at, text, endFrom, endTo)
+    const firstText = row * samples.length
+    if (ends[firstText] === 0) addRowTexts(texts, template, row, labelView, labels.ends)
+    let start = starts[row]!
+    for (let i = 0; i < samples.length; i++) {
+      const { column } = samples[i]!
+      const end = ends[firstText + i]!
+      const value = column === CREATED ? created![row]! : values[row * valuesPerRow + column]!
+      if (column !== CREATED || Number.isFinite(value)) {
+        at = copyText(view, at, textView, start, end)
+        at = putValue(view, at, value)
+        at = copyText(view, at, lineEnd, 0, lineEnd.byteLength)
+      }
+      start = end
     }
   }
   out.length = at
   return next
-}
-
-/** Writes the name and the labels of a sample. */
-function putName(
-  target: DataView,
-  start: number,
-  text: DataView,
-  sample: SampleTemplate,
-  labels: DataView,
-  labelsFrom: number,
-  labelsTo: number,
-): number {
-  if (labelsFrom === labelsTo) {
-    return copyText(target, start, text, sample.tailTo, sample.unlabelledTo)
-  }
-  const headEnd = copyText(target, start, text, sample.headFrom, sample.headTo)
-  const labelsEnd = copyText(target, headEnd, labels, labelsFrom, labelsTo)
-  return copyText(target, labelsEnd, text, sample.headTo, sample.tailTo)
 }
