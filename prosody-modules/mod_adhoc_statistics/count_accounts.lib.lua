@@ -75,7 +75,7 @@ local function count_accounts(scope, is_named)
 		return count_pause;
 	end
 	local function start()
-		-- With an empty queue, this only fills the queue.
+		-- With an empty queue, run() counts nothing and only fills the queue.
 		run();
 		task = timer.add_task(0, run);
 	end

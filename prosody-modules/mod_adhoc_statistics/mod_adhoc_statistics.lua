@@ -275,8 +275,9 @@ end
 -- This handler runs before mod_adhoc, which hooks the same event with priority 500 in Prosody 0.10. In later versions
 -- mod_adhoc hooks "iq-set/host/…", which is fired after this event.
 --
--- A handler of mod_adhoc would not do: it does not get the session, on which access depends. Its payload can only be a
--- data form, and one field of a form costs as much time as a hundred values. It can't measure the time of sending.
+-- A handler that mod_adhoc calls is not enough. It does not get the session, on which access depends, and it can't
+-- measure the time of sending. Its payload can only be a data form, whose fields cost as much time as a hundred values
+-- each.
 module:hook("iq/host/"..xmlns_cmd..":command", function (event)
 	local origin, stanza = event.origin, event.stanza;
 	if stanza.attr.type ~= "set" or stanza.tags[1].attr.node ~= node then
