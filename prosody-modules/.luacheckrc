@@ -1,6 +1,6 @@
--- Prosody gives modules these; Lua 5.1 is the least that they run with.
+-- The module must run with every version of Lua from 5.1 on.
 std = "min"
+-- Prosody sets these two globals. The module assigns module.unload.
 read_globals = { "prosody" }
--- Where they put what they do when they are unloaded.
 globals = { "module" }
 max_line_length = 150

@@ -1,4 +1,4 @@
--- Registered users, by going over the names of all accounts, a little at a time.
+-- Counts the registered users: iterates over the names of all accounts, in short slices.
 
 local usermanager = require "core.usermanager";
 local storagemanager = require "core.storagemanager";
@@ -8,15 +8,16 @@ local timer = module:require "timer";
 local now = time.monotonic or time.now;
 local hosts = prosody.hosts;
 
--- Seconds for which a slice lasts, the pause after it (so that this never takes more than one part
--- in fifty of Prosody's time) and the least pause after all hosts are counted.
-local slice, pause, rest = 0.002, 0.1, 300;
--- Names between two looks at the clock.
-local step = 32;
+-- Seconds. A slice and the pause after it use at most one fiftieth of Prosody's time.
+local slice_time, slice_pause = 0.002, 0.1;
+-- Seconds between the end of a count of all hosts and the next one.
+local count_pause = 300;
+-- Number of names between two looks at the clock.
+local clock_stride = 32;
 
--- Only the internal storage gives names one by one, as it reads a directory. SQL first selects all
--- of them, in one query that nobody can interrupt.
-local function is_sliceable(host)
+-- Whether the names can be read in slices. The internal storage returns them one by one, as it reads a directory.
+-- SQL selects all names in one query, which blocks Prosody.
+local function can_be_sliced(host)
 	local provider = hosts[host].users;
 	if not provider or not tostring(provider.name):find("^internal_") then
 		return false;
@@ -26,14 +27,14 @@ local function is_sliceable(host)
 end
 
 local function count_accounts(scope, is_named)
-	local family = scope.metric("gauge", "xmpp_registered_users", "", "Accounts", { "host" });
+	local family = scope.metric("gauge", "xmpp_registered_users", "", "Number of registered accounts.", { "host" });
 	local queue, current, task = {}, nil, nil;
 
-	-- The next host that has accounts to count; nil at the end.
-	local function next_host()
+	-- Starts with the next host in the queue whose accounts can be counted; returns nil if there is none.
+	local function start_next_host()
 		while queue[1] do
 			local host = table.remove(queue);
-			if hosts[host] and (is_named or is_sliceable(host)) then
+			if hosts[host] and (is_named or can_be_sliced(host)) then
 				local iterator, state, last = usermanager.users(host);
 				if type(iterator) == "function" then
 					return { host = host; next = iterator; state = state; last = last; count = 0 };
@@ -42,12 +43,12 @@ local function count_accounts(scope, is_named)
 		end
 	end
 
-	local function take_slice()
-		local deadline = now() + slice;
+	local function count_slice()
+		local deadline = now() + slice_time;
 		repeat
-			current = current or next_host();
+			current = current or start_next_host();
 			if not current then return; end
-			for _ = 1, step do
+			for _ = 1, clock_stride do
 				local name = current.next(current.state, current.last);
 				if name == nil then
 					family:with_labels(current.host):set(current.count);
@@ -60,25 +61,25 @@ local function count_accounts(scope, is_named)
 	end
 
 	local function run()
-		local ok, err = pcall(take_slice);
+		local ok, err = pcall(count_slice);
 		if not ok then
 			scope.log("warn", "Counting accounts%s failed: %s", current and " of "..current.host or "", err);
 			current = nil;
 		end
 		if current or queue[1] then
-			return pause;
+			return slice_pause;
 		end
 		for host, host_session in pairs(hosts) do
 			if host_session.type == "local" then queue[#queue + 1] = host; end
 		end
-		return rest;
+		return count_pause;
 	end
-	-- The first turn finds no host in the queue and fills it.
-	local function prepare()
+	local function start()
+		-- With an empty queue, run() counts nothing and only fills the queue.
 		run();
 		task = timer.add_task(0, run);
 	end
-	if prosody.start_time then prepare(); else scope.hook("server-started", prepare); end
+	if prosody.start_time then start(); else scope.hook("server-started", start); end
 	scope.on_stop(function ()
 		if task then timer.stop(task); end
 	end);

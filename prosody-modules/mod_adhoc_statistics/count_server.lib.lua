@@ -1,4 +1,4 @@
--- The process itself: when it started, how late its timers are, until when its certificates hold.
+-- Metrics of the process: start time, loop lag, and expiry of certificates.
 
 local certmanager = require "core.certmanager";
 local configmanager = require "core.configmanager";
@@ -10,10 +10,10 @@ local timer = module:require "timer";
 local now = time.monotonic or time.now;
 local hosts = prosody.hosts;
 
--- An external component has a start time of its own.
+-- External components are excluded, because each has its own start time.
 local function count_start_time(scope)
 	local family = scope.metric("gauge", "xmpp_start_time_seconds", "",
-		"When the server started, in seconds since 1970", { "host" });
+		"Start time of the server, in seconds since 1970.", { "host" });
 	local known = {};
 	scope.each_host(function (host, host_session)
 		known[host] = not host_session.modules.component or nil;
@@ -30,12 +30,12 @@ local lag_interval = 1;
 
 local function count_loop_lag(scope)
 	local lag = scope.metric("histogram", "xmpp_loop_lag", "seconds",
-		"How late a timer of the server was, tried each second: for as long nobody was served", {},
+		"Time for which Prosody's single thread was blocked, measured once per second.", {},
 		{ buckets = { 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10 } }):with_labels();
 	local due;
 	local task = timer.add_task(lag_interval, function ()
 		local started = now();
-		-- Timers of the time before the server is ready are late by what it takes to start.
+		-- While Prosody starts, timers are late by the time of the start, which is not counted.
 		if due then lag:sample(math.max(0, started - due)); end
 		due = prosody.start_time and started + lag_interval;
 		return lag_interval;
@@ -45,8 +45,8 @@ end
 
 local months = { Jan = 1, Feb = 2, Mar = 3, Apr = 4, May = 5, Jun = 6, Jul = 7, Aug = 8, Sep = 9, Oct = 10, Nov = 11, Dec = 12 };
 
--- The file with the certificate for clients of a host, as mod_tls and certmanager look for it.
-local function certificate_file(host)
+-- Returns the file with the certificate that clients of a host get. It searches like mod_tls and certmanager.
+local function find_certificate_file(host)
 	local parent = host:match("%.(.*)$");
 	for _, place in ipairs { { host, "c2s_ssl" }, { parent, "c2s_ssl" }, { host, "ssl" }, { parent, "ssl" }, { "*", "c2s_ssl" }, { "*", "ssl" } } do
 		local ssl_options = place[1] and configmanager.rawget(place[1], place[2]);
@@ -64,30 +64,31 @@ local function certificate_file(host)
 	return found and found.certificate;
 end
 
--- Of the first certificate in the file, which is the host's; those of its authorities follow.
-local function expiry(file)
+-- Returns the expiry time of the first certificate in the file. That is the certificate of the host; those of its
+-- authorities follow.
+local function read_expiry(file)
 	local f = assert(io.open(file));
 	local pem = f:read("*a");
 	f:close();
 	local text = assert(require "ssl".loadcertificate(pem)):notafter();
-	-- As OpenSSL writes it: "Nov  2 21:23:35 2026 GMT"
+	-- OpenSSL's format, for example "Nov  2 21:23:35 2026 GMT"
 	local month, day, clock, year = text:match("^(%a+) +(%d+) ([%d:]+) (%d+) GMT$");
 	return assert(parse_datetime(("%s-%02d-%02dT%sZ"):format(year, months[month], tonumber(day), clock)));
 end
 
--- Read when Prosody reads them itself, at the start and at a reload of its configuration: a
--- certificate that was renewed but not reloaded shows as the old one that it is.
+-- Certificates are read when Prosody reads them: at the start, and when its configuration is reloaded. If a certificate
+-- was renewed but not reloaded, clients still get the old one, so the metric has the old time.
 local function count_certificates(scope)
 	local family = scope.metric("gauge", "xmpp_certificate_expiry_timestamp_seconds", "",
-		"When the certificate of a host, as last loaded, expires, in seconds since 1970", { "host" });
+		"Expiry time of the host's certificate, as Prosody last loaded it, in seconds since 1970.", { "host" });
 	local function read(host)
-		local ok, file = pcall(certificate_file, host);
+		local ok, file = pcall(find_certificate_file, host);
 		if not ok or not file then return; end
-		local ok_read, seconds = pcall(expiry, file);
+		local ok_read, seconds = pcall(read_expiry, file);
 		if ok_read then
 			family:with_labels(host):set(seconds);
 		else
-			scope.log("debug", "The certificate of %s can't be read: %s", host, seconds);
+			scope.log("debug", "Could not read the certificate of %s: %s", host, seconds);
 		end
 	end
 	local known = {};
@@ -95,12 +96,12 @@ local function count_certificates(scope)
 		known[host] = true;
 		read(host);
 	end);
-	-- After certmanager has looked for them anew.
+	-- Runs after the handler of certmanager, which searches for certificates again.
 	scope.hook("config-reloaded", function ()
 		for host in pairs(known) do
 			if hosts[host] then read(host); end
 		end
-	end, -scope.first);
+	end, -scope.highest_priority);
 end
 
 return { start_time = count_start_time; loop_lag = count_loop_lag; certificates = count_certificates };

@@ -1,17 +1,17 @@
--- Who is there: clients, users, rooms and their occupants.
+-- Counts connected clients, online users, rooms and their occupants.
 
 local hosts = prosody.hosts;
 
 local function no_rooms() end
 
--- Counted as they come and go: to walk 10,000 sessions takes 10 ms.
+-- Counts with events, because a walk over 10,000 sessions takes 10 ms.
 local function count_clients(scope)
 	local connections = scope.metric("gauge", "xmpp_client_connections", "",
-		"Clients that are connected and have a resource, over TCP, WebSocket or BOSH", { "host" });
+		"Number of connected clients with a resource, over TCP, WebSocket or BOSH.", { "host" });
 	local users = scope.metric("gauge", "xmpp_online_users", "",
-		"Users with at least one session, one that waits to be resumed included", { "host" });
-	-- Of each host. Those whose connection was lost and which mod_smacks keeps are looked at again
-	-- each time: they are few, and leave that state in many ways.
+		"Number of users with at least one session, including sessions that wait to be resumed.", { "host" });
+	-- By host. Sessions without a connection, which mod_smacks keeps for a resumption, are checked at each update. They
+	-- are few, and no single event marks the end of that state.
 	local sessions, online, hibernating = {}, {}, {};
 
 	scope.each_host(function (host, host_session, hook)
@@ -26,18 +26,19 @@ local function count_clients(scope)
 		end
 		hook("resource-bind", function (event)
 			sessions[host] = sessions[host] + 1;
-			local of_user = host_session.sessions[event.session.username].sessions;
-			if next(of_user, next(of_user)) == nil then online[host] = online[host] + 1; end
-		end, scope.first);
+			local user_sessions = host_session.sessions[event.session.username].sessions;
+			local has_one_session = next(user_sessions, next(user_sessions)) == nil;
+			if has_one_session then online[host] = online[host] + 1; end
+		end, scope.highest_priority);
 		hook("resource-unbind", function (event)
 			sessions[host] = sessions[host] - 1;
 			if not host_session.sessions[event.session.username] then online[host] = online[host] - 1; end
-		end, scope.first);
+		end, scope.highest_priority);
 		hook("smacks-hibernation-start", function (event)
 			hibernating[host][event.origin] = true;
-		end, scope.first);
+		end, scope.highest_priority);
 	end);
-	-- With no host none of its sessions.
+	-- A host that is removed has no more sessions.
 	scope.hook("host-deactivated", function (host)
 		if sessions[host] then
 			sessions[host], online[host], hibernating[host] = 0, 0, {};
@@ -59,14 +60,14 @@ local function count_clients(scope)
 	end);
 end
 
--- An iterator over the rooms of a host that mod_muc holds in memory, or nil. A module's environment inherits
--- _G, where reading an unknown name logs a warning (util.startup): hence rawget.
-local function live_rooms(host)
+-- Returns an iterator over the rooms of a host that mod_muc has in memory, or nil. rawget is necessary: a module's
+-- environment inherits _G, and util.startup logs a warning when an unknown name is read there.
+local function iterate_live_rooms(host)
 	local muc = hosts[host] and hosts[host].modules.muc;
 	if not muc then return nil; end
 	local iterate = rawget(muc, "live_rooms");
 	if iterate then return iterate(); end
-	-- COMPAT Prosody 0.10 has a table, by address
+	-- COMPAT Prosody 0.10 has a table of rooms by JID
 	local rooms = rawget(muc, "rooms");
 	if type(rooms) ~= "table" then return nil; end
 	local jid, room;
@@ -76,20 +77,20 @@ local function live_rooms(host)
 	end
 end
 
--- Of the rooms in memory, of which mod_muc keeps 100 unless it is told otherwise.
+-- Counts only rooms in memory. mod_muc keeps up to muc_room_cache_size of them there, 100 by default.
 local function count_rooms(scope)
 	local rooms = scope.metric("gauge", "xmpp_muc_live_rooms", "",
-		"Rooms in memory, hidden ones too", { "host" });
+		"Number of rooms in memory, including hidden rooms.", { "host" });
 	local occupants = scope.metric("gauge", "xmpp_muc_occupants", "",
-		"Occupants of the rooms in memory, each nickname once", { "host" });
+		"Number of occupants of the rooms in memory, each nickname counted once.", { "host" });
 	local known = {};
 	scope.on_update(function ()
 		for host in pairs(hosts) do
-			if live_rooms(host) then known[host] = true; end
+			if iterate_live_rooms(host) then known[host] = true; end
 		end
 		for host in pairs(known) do
 			local room_count, occupant_count = 0, 0;
-			for room in live_rooms(host) or no_rooms do
+			for room in iterate_live_rooms(host) or no_rooms do
 				room_count = room_count + 1;
 				for _ in pairs(room._occupants) do
 					occupant_count = occupant_count + 1;

@@ -1,4 +1,4 @@
--- Logins, and stanzas where they come in.
+-- Counts logins, and stanzas on the stream on which they arrive.
 
 local filters = require "util.filters";
 local usermanager = require "core.usermanager";
@@ -7,22 +7,22 @@ local hosts = prosody.hosts;
 
 local kinds = { "message", "presence", "iq" };
 
--- COMPAT before 0.12 what mod_presence makes of a connection that is gone passes the filter as well.
+-- COMPAT before 0.12 the filter also gets the unavailable presence that mod_presence creates for a lost connection.
 local is_before_0_12 = not require "core.statsmanager".metric;
-local function is_farewell(stanza, session)
+local function is_presence_of_lost_client(stanza, session)
 	return stanza.attr.type == "unavailable" and session.type == "c2s" and not prosody.full_sessions[session.full_jid];
 end
 
--- Counted on the stream that brings them, by a filter, so that nothing that happens to a stanza
--- later (a module that handles, copies, rewrites or routes it again) counts it twice. Streams of
--- external components have no filters: theirs are counted where they are routed.
+-- A filter counts each stanza on the stream that delivers it. So a stanza counts once, even if a module copies it,
+-- rewrites it or routes it again later. Streams of external components have no filters, so their stanzas are counted
+-- when they are routed.
 local function count_stanzas(scope)
 	local family = scope.metric("counter", "xmpp_stanzas", "",
-		"Stanzas that a client, another server or an external component sent, each counted once, where it came in",
+		"Number of stanzas received from clients, other servers and external components, each counted once.",
 		{ "host", "from", "kind" });
 	local from_clients, from_servers, from_components = {}, {}, {};
 
-	local function known(host, from)
+	local function create_metrics(host, from)
 		local metrics = {};
 		for _, kind in ipairs(kinds) do
 			metrics[kind] = family:with_labels(host, from, kind);
@@ -33,27 +33,27 @@ local function count_stanzas(scope)
 	local by_type = { c2s = from_clients; s2sin = from_servers; s2sout = from_servers };
 	local function count_in(stanza, session)
 		local by_host = by_type[session.type];
-		-- COMPAT before 0.12 a server's session has no host when it is incoming
+		-- COMPAT before 0.12 the session of an incoming server has no host
 		local by_kind = by_host and by_host[session.host or session.to_host];
 		if by_kind and not stanza.attr.xmlns then
 			local metric = by_kind[stanza.name];
-			if metric and not (is_before_0_12 and is_farewell(stanza, session)) then metric:add(1); end
+			if metric and not (is_before_0_12 and is_presence_of_lost_client(stanza, session)) then metric:add(1); end
 		end
 		return stanza;
 	end
 
 	scope.each_host(function (host, host_session, hook)
-		from_servers[host] = known(host, "server");
+		from_servers[host] = create_metrics(host, "server");
 		if host_session.type == "local" then
-			from_clients[host] = known(host, "client");
+			from_clients[host] = create_metrics(host, "client");
 		elseif host_session.modules.component then
-			from_components[host] = known(host, "component");
+			from_components[host] = create_metrics(host, "component");
 		end
 
 		local function count_routed(event)
 			local origin = event.origin;
-			-- Only the session of an external component has a connection; other origins of this type are
-			-- hosts, which send for modules. What it sends to itself is the reading of statistics.
+			-- Only the session of an external component has a connection; other origins of this type are hosts
+			-- that send for modules. A component's stanzas to itself are requests for statistics, and don't count.
 			if origin and origin.type == "component" and origin.conn
 			and (origin.host ~= host or event.to_host) then
 				local by_kind = from_components[origin.host];
@@ -63,18 +63,18 @@ local function count_stanzas(scope)
 		end
 		for _, kind in ipairs(kinds) do
 			for _, to in ipairs { "/bare", "/full", "/host" } do
-				hook(kind..to, count_routed, scope.first);
+				hook(kind..to, count_routed, scope.highest_priority);
 			end
 		end
-		hook("route/remote", count_routed, scope.first); -- its events have a to_host
+		hook("route/remote", count_routed, scope.highest_priority); -- only these events have a to_host
 	end);
 
-	local function filter(session)
-		filters.add_filter(session, "stanzas/in", count_in, scope.first);
+	local function add_filter(session)
+		filters.add_filter(session, "stanzas/in", count_in, scope.highest_priority);
 	end
-	filters.add_filter_hook(filter);
+	filters.add_filter_hook(add_filter);
 
-	-- Sessions that are there already, those of mod_bosh and mod_websocket among them.
+	-- Calls f for each existing session, including those of mod_bosh and mod_websocket.
 	local function each_session(f)
 		local seen = {};
 		local function visit(session)
@@ -92,18 +92,18 @@ local function count_stanzas(scope)
 			for _, session in pairs(host_session.s2sout) do visit(session); end
 		end
 	end
-	each_session(filter);
+	each_session(add_filter);
 	scope.on_stop(function ()
-		filters.remove_filter_hook(filter);
+		filters.remove_filter_hook(add_filter);
 		each_session(function (session)
 			filters.remove_filter(session, "stanzas/in", count_in);
 		end);
 	end);
 end
 
--- The mechanisms with which a client could log in, as mod_saslauth has them, where the handler that
--- an authentication provider makes tells them without a client.
-local function mechanisms_of(host)
+-- Returns a set of the SASL mechanisms that mod_saslauth offers to clients. The set is empty if the authentication
+-- provider can't list its mechanisms without a client.
+local function find_mechanisms(host)
 	local session = { type = "c2s_unauthed"; host = host; log = function () end; send = function () end };
 	local ok, handler = pcall(usermanager.get_sasl_handler, host, session);
 	if not ok or type(handler) ~= "table" then return {}; end
@@ -121,26 +121,26 @@ end
 
 local function count_logins(scope)
 	local logins = scope.metric("counter", "xmpp_logins", "",
-		"Clients that authenticated, by SASL mechanism", { "host", "mechanism" });
+		"Number of successful client authentications, by SASL mechanism.", { "host", "mechanism" });
 	local failures = scope.metric("counter", "xmpp_login_failures", "",
-		"SASL exchanges that the server ended with a failure, by mechanism", { "host", "mechanism" });
+		"Number of SASL exchanges that the server ended with a failure, by mechanism.", { "host", "mechanism" });
 
 	scope.each_host(function (host, host_session, hook)
 		if host_session.type ~= "local" then return; end
-		for mechanism in pairs(mechanisms_of(host)) do
+		for mechanism in pairs(find_mechanisms(host)) do
 			logins:with_labels(host, mechanism);
 			failures:with_labels(host, mechanism);
 		end
-		local function counter(family)
+		local function new_handler(family)
 			return function (event)
-				-- Of the mechanisms that the server has, never of what a client made up: an exchange
-				-- begins with the choice of one.
+				-- An exchange begins when the client selects one of the server's mechanisms, so a client can't
+				-- create label values.
 				local handler = event.session.sasl_handler;
 				family:with_labels(host, handler and handler.selected or "unknown"):add(1);
 			end
 		end
-		hook("authentication-success", counter(logins), scope.first);
-		hook("authentication-failure", counter(failures), scope.first);
+		hook("authentication-success", new_handler(logins), scope.highest_priority);
+		hook("authentication-failure", new_handler(failures), scope.highest_priority);
 	end);
 end
 

@@ -1,24 +1,24 @@
--- What Prosody itself does not count: logins, stanzas, users online and the like, as metric families
--- in Prosody's own registry. README.md lists them.
+-- Additional metrics, which Prosody itself does not have: logins, stanzas, online users and others. They are metric
+-- families in Prosody's own registry. README.md lists them.
 --
--- They are of the process, not of the component on which the module happens to be loaded: any number
--- of instances count once. The instances share a table; whenever one comes or goes, all hooks are
--- taken back and set anew, by the code of the one that came or went, for all that the loaded ones
--- ask for. Counters live in the registry and go on where they were.
+-- They describe the process, not the component that loads the module, so all instances together count each event
+-- once. The instances share a table. Whenever an instance is loaded or unloaded, its code removes all hooks, and adds
+-- those that the loaded instances want. Counters are stored in the registry and keep their values.
 
 local log = require "util.logger".init("adhoc_statistics");
 local hosts, prosody_events = prosody.hosts, prosody.events;
 
--- Before any handler that may end an event.
-local first = 1e6;
+-- Handlers with this priority run before any handler that may end an event.
+local highest_priority = 1e6;
 
--- Each is a function that is given a scope (below) and whether an operator asked for it by name.
+-- Name in adhoc_statistics_counts -> function (scope, is_named), which starts to count. See new_scope();
+-- is_named is true if the option contains the name.
 local counters = {};
 for _, lib in ipairs { "count_stanzas", "count_sessions", "count_accounts", "count_server" } do
-	-- What a version of Prosody may lack must not keep its own statistics from being read.
+	-- If a library can't be loaded on some version of Prosody, its own statistics must stay readable.
 	local ok, found = pcall(module.require, module, lib);
 	if not ok then
-		log("error", "%s can't be loaded: %s", lib, found);
+		log("error", "Could not load %s: %s", lib, found);
 		found = {};
 	end
 	for name, count in pairs(found) do
@@ -26,12 +26,12 @@ for _, lib in ipairs { "count_stanzas", "count_sessions", "count_accounts", "cou
 	end
 end
 
--- Everything that is counted between a start and a stop, with what is needed to undo it.
+-- Creates a scope: the hooks and handlers of the counters between a start and a stop, and what removes them again.
 local function new_scope(metric)
-	local scope = { metric = metric; log = log; first = first };
+	local scope = { metric = metric; log = log; highest_priority = highest_priority };
 	local undo, undo_for_host, host_handlers, update_handlers = {}, {}, {}, {};
 
-	-- Calls f when counting ends.
+	-- Calls f at scope.stop().
 	function scope.on_stop(f)
 		undo[#undo + 1] = f;
 	end
@@ -41,7 +41,7 @@ local function new_scope(metric)
 		scope.on_stop(function () prosody_events.remove_handler(name, handler); end);
 	end
 
-	-- Sets gauges; called before they are read.
+	-- Calls update() at each collection, to set gauges.
 	function scope.on_update(update)
 		update_handlers[#update_handlers + 1] = update;
 	end
@@ -55,7 +55,8 @@ local function new_scope(metric)
 		end);
 	end
 
-	-- Calls handler(host, host_session, hook) for each host that there is or comes.
+	-- Calls handler(host, host_session, hook) for each host, now and when another is added.
+	-- hook(event, handler, priority) hooks an event of that host.
 	function scope.each_host(handler)
 		host_handlers[#host_handlers + 1] = handler;
 		for host in pairs(hosts) do
@@ -63,25 +64,25 @@ local function new_scope(metric)
 		end
 	end
 
-	-- After the host's modules are loaded. An event that is under way calls handlers that have been
-	-- removed since; when a host's own instance of the module was loaded, that one has seen to it.
+	-- Runs after the modules of the host are loaded. Among them may be an instance of this module, which stops this
+	-- scope and starts a new one. Prosody still calls the handlers of the stopped scope for this event.
 	scope.hook("host-activated", function (host)
 		if scope.is_stopped then return; end
 		for _, handler in ipairs(host_handlers) do
 			add_host(host, handler);
 		end
-	end, -first);
+	end, -highest_priority);
 	scope.hook("host-deactivated", function (host)
 		undo_for_host[host] = nil;
 	end);
 
-	-- One that fails must not keep the others' from being collected.
+	-- After an error, the other handlers must still run.
 	function scope.update()
 		for _, update in ipairs(update_handlers) do
 			local ok, err = pcall(update);
 			if not ok and err ~= scope.error then
 				scope.error = err;
-				log("error", "Counting failed: %s", err);
+				log("error", "Updating additional metrics failed: %s", err);
 			end
 		end
 	end
@@ -97,7 +98,7 @@ local function new_scope(metric)
 	return scope;
 end
 
--- Held by the modules that use it, so it goes with the last of them.
+-- Shared by all instances of the module in this process. The table is freed with the last instance.
 local process = module:shared("/*/adhoc_statistics/counts");
 process.instances = process.instances or {};
 
@@ -118,7 +119,7 @@ local function restart(metric)
 		if is_wanted then
 			local ok, err = pcall(count, scope, is_named);
 			if not ok then
-				log("error", "%s can't be counted: %s", name, err);
+				log("error", "Could not start counting %s: %s", name, err);
 			end
 		end
 	end
@@ -127,13 +128,13 @@ local function restart(metric)
 	end
 end
 
--- metric(type, name, unit, description, label_keys, extra) registers a family or returns it.
+-- metric(type, name, unit, description, label_keys, extra) returns a family, and registers it if necessary.
 local function start(metric)
 	local names = module:get_option_set("adhoc_statistics_counts");
 	if names then
 		for name in names:items() do
 			if not counters[name] then
-				module:log("warn", "adhoc_statistics_counts: there is no %s", name);
+				module:log("warn", "Ignoring unknown name %q in adhoc_statistics_counts", name);
 			end
 		end
 	end

@@ -1,66 +1,64 @@
--- The index of Prosody's metric registry: every metric has a number (its id) for as long as the
--- process lives, and every change a place in one sequence, so that a reader that remembers where it
--- was is told only what changed since.
+-- The index of Prosody's metric registry. Every metric has a number (its id) within an epoch, and every change has a
+-- place in one sequence of change numbers. So a reader that sends its last change number gets only later changes.
 --
--- There is one index in a process. It hangs on the registry object and is shared by every instance
--- of the module. util.openmetrics is wrapped once and never unwrapped: two instances that wrap and
--- restore would leave each other blind. The wrappers look the index up at each call, so a reloaded
--- module brings its own code and still finds the index complete: no new epoch, no walk.
+-- A process has one index. It is a field of the registry, and all instances of the module share it. util.openmetrics
+-- is wrapped once and never unwrapped: if one instance restored the original functions, the index of the others would
+-- miss new metrics. The wrappers look up the index at each call. So after a reload, the new code continues with a
+-- complete index, without a new epoch and without a walk over the registry.
 --
--- Names as in util.openmetrics: a metric family has metrics, one for each set of label values.
+-- The terms are those of util.openmetrics: a metric family has metrics, one for each set of label values.
 
 local new_id = require "util.uuid".generate;
 local text = module:require "text";
-local clean, moment, number = text.clean, text.moment, text.number;
+local escape, format_number, format_time = text.escape, text.format_number, text.format_time;
 
 local getmetatable, setmetatable, ipairs, pairs = getmetatable, setmetatable, ipairs, pairs;
 local type = type;
 local m_max, m_min, s_format, t_concat = math.max, math.min, string.format, table.concat;
 local unpack = table.unpack or unpack; -- luacheck: ignore 113 143
 
--- Raised when the shape of the index changes: an index made by other code is then built anew.
-local layout = 2;
+-- Increase this when the fields of the index change. An index with another layout is rebuilt.
+local layout = 3;
 
--- A help text longer than this is cut. Prosody's own are a sentence.
+-- Bytes after which a help text is cut off. Prosody's own help texts are one sentence each.
 local max_help = 4096;
--- A series with more label text than this is left out, and so are all of a family whose description
--- (names of labels, bounds) is longer: one line must never fill a reply by itself.
+-- Bytes of labels above which a series is omitted, so that one line can't fill a whole reply. If the line of a family
+-- (names of labels, bounds) is longer than this, all its series are omitted.
 local max_text = 32768;
--- Ids after which the reading of unchanged metrics looks at the clock: some 50 µs.
-local stride = 256;
--- Values that are written out at once, by one string.format: strings of up to 40 bytes, which those
--- of single lines are, go through Lua's table of all short strings, and that takes longer.
-local batch = 32;
+-- Number of ids between two looks at the clock. If nothing changed, reading them takes some 50 µs.
+local clock_stride = 256;
+-- Number of value lines that one string.format writes. A single line has up to 40 bytes, so Lua would add it to its
+-- table of short strings, which takes longer.
+local batch_size = 32;
 local value_line = "%d\t%.14g\n";
-local batch_format = value_line:rep(batch);
+local batch_format = value_line:rep(batch_size);
 
 local index_mt = {};
 index_mt.__index = index_mt;
 
--- Stands in `seen` for a metric that nobody has read yet: NaN is unequal to any value, nil and false
--- included.
-local unseen = 0/0;
+-- Stands in `last_value` for a metric that was never read. NaN is unequal to every value, including nil and false.
+local never_read = 0/0;
 
 local function new_index(registry)
 	local index = setmetatable({
 		layout = layout;
 		registry = registry;
 		epoch = new_id();
-		-- number of the latest change; raised at every page, at detection
+		-- latest change number; each page gets the next one
 		change = 0;
 		-- ids are 1..size; the tables below are indexed by id
 		size = 0;
 		metric = {};
-		family = {}; -- what families[] holds
-		labels = {}; -- label values, cleaned, each after a tab; false: too long
-		seen = {}; -- value (counter, gauge) or _count (histogram, summary) when last read
-		seen_sum = {};
-		seen_created = {};
-		changed = {}; -- change number at which the value was last found different
-		defined = {}; -- the same for what a definition line says
-		-- metric family object -> { id, line, … }
+		family = {}; -- the family's record in families[]
+		labels = {}; -- escaped label values, each after a tab; false if they are too long
+		last_value = {}; -- value (counter, gauge) or _count (histogram, summary) when last read
+		last_sum = {};
+		last_created = {};
+		changed_at = {}; -- change number at which a different value was found
+		defined_at = {}; -- change number at which the series was new, or had a different _created
+		-- metric family object -> record with id, name, line, …
 		families = {};
-		last_family = 0;
+		last_family_id = 0;
 	}, index_mt);
 	for name, family in pairs(registry.families) do
 		index:add_family(name, family, true);
@@ -70,11 +68,11 @@ end
 
 function index_mt:add_metric(family, metric, label_values)
 	local record = self.families[family];
-	if not record then return; end -- was replaced: no longer in the registry
+	if not record then return; end -- the family was replaced and is no longer in the registry
 	local values, length = {}, 0;
-	-- Only the labels and only now: util.openmetrics appends the metric to this very table.
+	-- Copy the label values now: util.openmetrics appends the metric to this table later.
 	for i = 1, record.label_count do
-		values[i] = "\t"..clean(label_values[i]);
+		values[i] = "\t"..escape(label_values[i]);
 		length = length + #values[i];
 	end
 	local id = self.size + 1;
@@ -82,31 +80,31 @@ function index_mt:add_metric(family, metric, label_values)
 	self.metric[id] = metric;
 	self.family[id] = record;
 	self.labels[id] = length <= max_text and t_concat(values);
-	self.seen[id] = unseen;
+	self.last_value[id] = never_read;
 end
 
-function index_mt:add_family(name, family, walk)
+function index_mt:add_family(name, family, has_metrics)
 	local label_keys = family.label_keys;
-	self.last_family = self.last_family + 1;
+	self.last_family_id = self.last_family_id + 1;
 	self.families[family] = {
-		id = self.last_family;
+		id = self.last_family_id;
 		name = name;
 		family = family;
 		label_count = #label_keys;
 		has_count = family.type_ == "histogram" or family.type_ == "summary";
-		line = nil; -- written when first needed, by describe()
+		line = nil; -- set by format_family_line() when first needed
 	};
 	if #label_keys == 0 then
 		self:add_metric(family, family.data, {});
-	elseif walk then
+	elseif has_metrics then
 		for label_values, metric in family:iter_metrics() do
 			self:add_metric(family, metric, label_values);
 		end
 	end
 end
 
--- The registry replaced a family by one of another type or with other labels. Readers can't tell
--- from changes alone, so they start again: a new epoch.
+-- Called when the registry has replaced a family with one of another type or with other labels. Changes can't express
+-- that, so a new epoch makes the readers start again.
 function index_mt:drop_family(family)
 	local record = self.families[family];
 	if not record then return; end
@@ -116,71 +114,72 @@ function index_mt:drop_family(family)
 	self.epoch = new_id();
 end
 
--- Closes the gaps that dropped families left. A reload may drop many at once, so this waits for the
--- next reader and is done once.
-function index_mt:settle()
+-- Removes the series of dropped families, so that ids have no gaps. A reload may drop many families, so this is done
+-- once, when the next request arrives.
+function index_mt:remove_dropped()
 	if not self.has_dropped then return; end
 	self.has_dropped = false;
-	local metric, family, labels, seen, seen_sum, seen_created, changed, defined =
-		self.metric, self.family, self.labels, self.seen, self.seen_sum, self.seen_created, self.changed, self.defined;
-	local kept = 0;
+	local metric, family, labels, last_value = self.metric, self.family, self.labels, self.last_value;
+	local last_sum, last_created, changed_at, defined_at = self.last_sum, self.last_created, self.changed_at, self.defined_at;
+	local new_size = 0;
 	for id = 1, self.size do
 		if not family[id].is_dropped then
-			kept = kept + 1;
-			if kept < id then
-				metric[kept], family[kept], labels[kept], seen[kept] = metric[id], family[id], labels[id], seen[id];
-				seen_sum[kept], seen_created[kept], changed[kept], defined[kept] =
-					seen_sum[id], seen_created[id], changed[id], defined[id];
+			new_size = new_size + 1;
+			local to = new_size;
+			if to < id then
+				metric[to], family[to], labels[to], last_value[to] = metric[id], family[id], labels[id], last_value[id];
+				last_sum[to], last_created[to], changed_at[to], defined_at[to] =
+					last_sum[id], last_created[id], changed_at[id], defined_at[id];
 			end
 		end
 	end
-	for id = kept + 1, self.size do
-		metric[id], family[id], labels[id], seen[id] = nil, nil, nil, nil;
-		seen_sum[id], seen_created[id], changed[id], defined[id] = nil, nil, nil, nil;
+	for id = new_size + 1, self.size do
+		metric[id], family[id], labels[id], last_value[id] = nil, nil, nil, nil;
+		last_sum[id], last_created[id], changed_at[id], defined_at[id] = nil, nil, nil, nil;
 	end
-	self.size = kept;
+	self.size = new_size;
 end
 
--- F, id, type, name, unit, help, number of labels, their names, upper bounds of a histogram
-local function describe(record, metric)
+-- Sets record.line: F, id, type, name, unit, help, number of labels, names of labels, upper bounds of a histogram.
+local function format_family_line(record, metric)
 	local family = record.family;
 	local fields = {
-		"F", record.id, family.type_, clean(record.name), clean(family.unit or ""),
-		clean((family.description or ""):sub(1, max_help)), record.label_count
+		"F", record.id, family.type_, escape(record.name), escape(family.unit or ""),
+		escape((family.description or ""):sub(1, max_help)), record.label_count
 	};
 	for _, key in ipairs(family.label_keys) do
-		fields[#fields + 1] = clean(key);
+		fields[#fields + 1] = escape(key);
 	end
 	for _, bucket in ipairs(metric) do
-		fields[#fields + 1] = clean(bucket.threshold_s);
+		fields[#fields + 1] = escape(bucket.threshold_s);
 	end
 	record.line = t_concat(fields, "\t").."\n";
 	if #record.line > max_text then
 		record.is_too_long = true;
-		record.line = t_concat({ "F", record.id, family.type_, clean(record.name:sub(1, max_help)), "", "", 0 }, "\t").."\n";
+		record.line = t_concat({ "F", record.id, family.type_, escape(record.name:sub(1, max_help)), "", "", 0 }, "\t").."\n";
 	end
 end
 
--- The values of one metric, with tabs between. They are read directly: with the statsd provider
--- iter_samples() yields nothing, and here it would make garbage.
-local function values_of(record, metric)
+-- Returns the values of one metric, separated by tabs. It does not use iter_samples(), which yields nothing with the
+-- statsd provider and allocates memory.
+local function format_values(record, metric)
 	if not record.has_count then
-		return number(metric.value);
+		return format_number(metric.value);
 	end
-	local values = { number(metric._sum), number(metric._count) };
+	local values = { format_number(metric._sum), format_number(metric._count) };
 	for i, bucket in ipairs(metric) do
-		values[i + 2] = number(bucket.count);
+		values[i + 2] = format_number(bucket.count);
 	end
 	return t_concat(values, "\t");
 end
 
--- All that there is to tell of a metric, its family before it if that is not in `told` yet.
-function index_mt:define(id, told)
+-- Returns the lines that define a series. The line of its family comes first, unless `defined_families` has it already.
+function index_mt:format_definition(id, defined_families)
 	local record, metric = self.family[id], self.metric[id];
 	local family_line = "";
-	if not told[record] then
-		told[record] = true;
-		if not record.line then describe(record, metric); end
+	if not defined_families[record] then
+		defined_families[record] = true;
+		if not record.line then format_family_line(record, metric); end
 		family_line = record.line;
 	end
 	if record.is_too_long then
@@ -190,58 +189,57 @@ function index_mt:define(id, told)
 	if not labels then
 		return family_line.."X\t"..id.."\t"..record.id.."\n";
 	end
-	local created, value = metric._created, values_of(record, metric);
+	local created, value = metric._created, format_values(record, metric);
 	if type(created) == "number" and type(value) == "number" then
 		return family_line..s_format("S\t%d\t%d\t%.17g%s\t%.14g\n", id, record.id, created, labels, value);
 	end
-	created = created and moment(created) or "";
+	created = created and format_time(created) or "";
 	return family_line.."S\t"..id.."\t"..record.id.."\t"..created..labels.."\t"..value.."\n";
 end
 
--- Reads the ids first..last and puts a line into `buffer` for each that changed after the reader's
--- cursor. Cursors are { last id, change number, last id, change number, … }. After every
--- `element_size` bytes `flush` is given the number of lines; it ends early when that or, now and then,
--- `is_over` says that the page is full. Returns the last id that was read.
+-- Reads the ids first..last, and puts a line into `buffer` for each series that changed after the reader's cursor.
+-- Cursors are { last id, change number, last id, change number, … }. After every `element_size` bytes, this calls
+-- flush(number of lines). The page ends early if `flush` or `is_over` returns true. Returns the last id read.
 --
--- Nothing is allocated for a metric that did not change: in Prosody the garbage collector sets the
--- longest pause, not this loop.
+-- It allocates nothing for a metric that did not change, because the longest pauses of Prosody come from its garbage
+-- collector.
 function index_mt:read(first, last, cursors, buffer, element_size, flush, is_over)
 	local change = self.change + 1;
 	self.change = change;
-	local metrics, seen, seen_sum, seen_created = self.metric, self.seen, self.seen_sum, self.seen_created;
-	local changed, defined, labels = self.changed, self.defined, self.labels;
-	local told, is_full, read = {}, false, first - 1;
+	local metrics, last_value, last_sum, last_created = self.metric, self.last_value, self.last_sum, self.last_created;
+	local changed_at, defined_at, labels = self.changed_at, self.defined_at, self.labels;
+	local defined_families, is_full, last_read = {}, false, first - 1;
 	local count, bytes, pending, values = 0, 0, 0, {};
 	for c = 1, #cursors, 2 do
 		local upto, since = m_min(cursors[c], last), cursors[c + 1];
-		for id = read + 1, upto do
+		for id = last_read + 1, upto do
 			local metric = metrics[id];
 			local value, sum = metric.value, nil;
 			if value == nil then
 				value, sum = metric._count, metric._sum;
 			end
-			if value ~= seen[id]
-			or sum ~= nil and (sum ~= seen_sum[id] or metric._created ~= seen_created[id]) then
-				if not defined[id] or metric._created ~= seen_created[id] then
-					seen_created[id] = metric._created;
-					defined[id] = change;
+			if value ~= last_value[id]
+			or sum ~= nil and (sum ~= last_sum[id] or metric._created ~= last_created[id]) then
+				if not defined_at[id] or metric._created ~= last_created[id] then
+					last_created[id] = metric._created;
+					defined_at[id] = change;
 				end
-				seen[id], seen_sum[id] = value, sum;
-				changed[id] = change;
+				last_value[id], last_sum[id] = value, sum;
+				changed_at[id] = change;
 			end
-			if changed[id] > since then
+			if changed_at[id] > since then
 				local line, value_text;
-				if defined[id] > since then
-					line = self:define(id, told);
+				if defined_at[id] > since then
+					line = self:format_definition(id, defined_families);
 				elseif labels[id] then
-					value_text = sum == nil and number(value) or values_of(self.family[id], metric);
+					value_text = sum == nil and format_number(value) or format_values(self.family[id], metric);
 					if type(value_text) == "string" then
 						line = id.."\t"..value_text.."\n";
 					else
 						values[pending + 1], values[pending + 2] = id, value_text;
 						pending = pending + 2;
-						if pending == 2 * batch then
-							line, pending = s_format(batch_format, unpack(values, 1, 2 * batch)), 0;
+						if pending == 2 * batch_size then
+							line, pending = s_format(batch_format, unpack(values, 1, 2 * batch_size)), 0;
 						end
 					end
 				end
@@ -255,19 +253,19 @@ function index_mt:read(first, last, cursors, buffer, element_size, flush, is_ove
 					end
 				end
 			end
-			if is_full or id % stride == 0 and is_over() then
+			if is_full or id % clock_stride == 0 and is_over() then
 				last = id;
 				break;
 			end
 		end
-		read = m_max(read, m_min(upto, last));
+		last_read = m_max(last_read, m_min(upto, last));
 	end
 	if pending > 0 then
 		count = count + 1;
 		buffer[count] = s_format(value_line:rep(pending / 2), unpack(values, 1, pending));
 	end
 	flush(count);
-	return read;
+	return last_read;
 end
 
 local function wrap(registry)
@@ -282,7 +280,7 @@ local function wrap(registry)
 		return registered;
 	end
 
-	-- All families share one metatable, which util.openmetrics keeps to itself.
+	-- All families share one metatable, which util.openmetrics does not export.
 	local new_metric_registry = require "util.openmetrics".new_metric_registry;
 	local any_family = new_metric_registry({ gauge = function () return {}; end }):gauge("any");
 	local family_mt = getmetatable(any_family);
@@ -295,10 +293,10 @@ local function wrap(registry)
 	end
 end
 
--- The index of this process, made when the first instance asks.
+-- Returns the index of this process. The first call builds it.
 local function get_index(registry)
 	local index = registry.adhoc_statistics;
-	-- legacy.lib.lua tells the index by itself.
+	-- The registry in legacy_registry.lib.lua updates the index by itself.
 	if not index and not registry.is_legacy then
 		wrap(registry);
 	end

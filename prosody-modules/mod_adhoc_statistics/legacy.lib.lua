@@ -1,9 +1,9 @@
--- A metric registry for Prosody 0.10 and 0.11, which have none: there core.statsmanager collects every
--- statistics_interval seconds, and rates and durations begin anew each time. What it tells is added
--- up here, in a registry of our own (legacy_registry.lib.lua).
+-- Adds up the statistics of Prosody 0.10 and 0.11, which have no metric registry. There core.statsmanager collects
+-- every statistics_interval seconds, and each time starts rates and durations again from 0. This library adds their
+-- values to metrics in a registry of this module (legacy_registry.lib.lua).
 --
--- Names are those that 0.12 gives to what is measured in the old way (core.statsmanager there,
--- legacy_metric_wrappers): "prosody_", the stat's own name, and a unit. README.md has the table.
+-- The names are those that 0.12 uses for metrics made with module:measure (legacy_metric_wrappers in its
+-- core.statsmanager): "prosody_", the name of the stat, and a unit. README.md has the table.
 
 local logger = require "util.logger".init("adhoc_statistics");
 local registry_lib = module:require "legacy_registry";
@@ -11,10 +11,12 @@ local registry_lib = module:require "legacy_registry";
 local ipairs, pairs, tostring = ipairs, pairs, tostring;
 local t_concat, t_sort, unpack = table.concat, table.sort, table.unpack or unpack; -- luacheck: ignore 113 143
 
--- Raised when the shape of what is kept here changes.
+-- Increase the number when the fields of the state change. State with another layout is replaced.
 local layout = "1/"..registry_lib.layout;
 
--- What 0.12 makes of a kind, and what it calls it in its help. Every other kind is an amount.
+-- For each kind of stat: the metric type in 0.12, and the word for the kind in the help of 0.12. All other kinds are
+-- gauges. prosody-exporter parses these words in a description, and "in the last interval of statistics", so they must
+-- not change.
 local kinds = {
 	rate = { type = "counter", word = "counter" };
 	duration = { type = "summary", word = "times" };
@@ -24,12 +26,13 @@ local kinds = {
 
 local no_extra = {};
 
-local off = 'Prosody keeps no statistics: set statistics = "internal" and statistics_interval = 15 '
+-- prosody-exporter looks for "switched off" and for the value of statistics_interval.
+local switched_off = 'Statistics are switched off in Prosody: set statistics = "internal" and statistics_interval = 15 '
 	.."in the global section of prosody.cfg.lua, above the first VirtualHost, and restart Prosody";
-local not_collected = "Prosody has not collected statistics yet: before 0.12 it does every statistics_interval "
-	..'seconds, and keeps nothing to read unless statistics = "internal"';
+local not_collected = "Prosody has not collected statistics yet: before 0.12 it collects every statistics_interval "
+	..'seconds, and values can be read only with statistics = "internal"';
 
--- mod_measure_stanza_counts has labels in 0.12 for what was part of the name.
+-- In 0.12, mod_measure_stanza_counts has labels for these parts of the name.
 local directions = { incoming = "received"; outgoing = "sent" };
 local function relabel(name)
 	local direction, session_type, stanza_kind = name:match("^stanza_counts%.(%l+)_(%w+)_(%w+)$");
@@ -39,9 +42,8 @@ local function relabel(name)
 	end
 end
 
--- "/host/mod_name/stat:kind", where * is no host, or "any.name:kind".
---
--- Returns kind, name, names of labels and their values.
+-- Parses the name of a stat: "/host/mod_name/stat:kind", in which the host * means no host, or "any.name:kind".
+-- Returns kind, name, label keys and label values.
 local function parse(stat)
 	local path, kind = stat:match("^(.*):(%a+)$");
 	path = path or stat;
@@ -54,7 +56,8 @@ local function parse(stat)
 	return kind, new_name or name, label_keys or {}, label_values or {};
 end
 
--- The metric of that name and labels, or nil if another stat has it or one of other type or labels.
+-- Returns the metric with this name and these labels. Returns nil if another stat has that metric, or if the family
+-- has another type or other label keys.
 local function try_metric(self, name, spec)
 	local full_name = spec.unit ~= "" and name.."_"..spec.unit or name;
 	local key = full_name.."\0"..t_concat(spec.label_values, "\0");
@@ -65,24 +68,24 @@ local function try_metric(self, name, spec)
 	return family:with_labels(unpack(spec.label_values));
 end
 
--- Two stats may have one name, as "a:amount" and "a:rate" do: who comes second has its kind in it.
+-- Two stats may want the same name, for example "a:amount" and "a:rate". Then the second one gets its kind as a suffix.
 local function new_metric(self, stat, name, kind, suffix, spec)
 	local metric = try_metric(self, "prosody_"..name..suffix, spec)
 		or try_metric(self, "prosody_"..name.."_"..tostring(kind)..suffix, spec);
 	if not metric then
-		logger("warn", "No name is left for %s, so it is not shown", stat);
+		logger("warn", "Not exporting %s: other statistics have its possible names", stat);
 	end
 	return metric or { value = 0; _sum = 0; _count = 0 };
 end
 
--- What a stat's figures go to: `value` the one it has now, others what it is made of.
-local function add_stat(self, stat, extra)
+-- Creates the metrics of a stat: `value` for its current value, and others for its count, sum, minimum and maximum.
+local function create_metrics(self, stat, extra)
 	local kind, name, label_keys, label_values = parse(stat);
-	-- Without a count (a provider of one's own) there is nothing to add up.
-	local known = extra and extra.count and kinds[kind] or { type = "gauge", word = "amount" };
-	local unit = known.type == "summary" and extra.units or "";
+	-- A third-party statistics provider may have no counts. Then there is nothing to add up.
+	local spec = extra and extra.count and kinds[kind] or { type = "gauge", word = "amount" };
+	local unit = spec.type == "summary" and extra.units or "";
 	local function metric(type_, suffix, description)
-		-- What comes after the unit is no part of it.
+		-- A unit must end the name. Before a suffix such as "_min", it is only a part of the name.
 		local is_plain = suffix == "";
 		return new_metric(self, stat, name, kind, (is_plain or unit == "") and suffix or "_"..unit..suffix, {
 			type = type_;
@@ -93,14 +96,14 @@ local function add_stat(self, stat, extra)
 		});
 	end
 	local record = {};
-	if known.type == "gauge" then
-		record.value = metric("gauge", "", known.word);
-	elseif known.type == "counter" then
-		record.counter = metric("counter", "", known.word);
+	if spec.type == "gauge" then
+		record.value = metric("gauge", "", spec.word);
+	elseif spec.type == "counter" then
+		record.counter = metric("counter", "", spec.word);
 		record.counter._created = self.listening_since;
 		record.value = metric("gauge", "_per_second", "in the last interval of statistics");
 	else
-		record.summary = metric("summary", "", known.word.."; the sum is an estimate from a sample of them, one in five by default");
+		record.summary = metric("summary", "", spec.word.."; the sum is an estimate from a sample, by default one event in five");
 		record.summary._created = self.listening_since;
 		record.unsampled = 0;
 		record.value = metric("gauge", "_average", "on average in the last interval of statistics, of a sample");
@@ -110,17 +113,17 @@ local function add_stat(self, stat, extra)
 	return record;
 end
 
--- Takes what statsmanager collected. `now` is nil when that was before anybody listened: events of
--- that interval don't count, since those of the intervals before can't.
+-- Adds the values that statsmanager collected. `now` is nil if it collected before this module listened. Events of that
+-- interval are not counted, because events of earlier intervals are not counted either.
 local function update(self, collected, extras, now)
 	local new = {};
 	for stat in pairs(collected) do
 		if not self.stats[stat] then new[#new + 1] = stat; end
 	end
-	-- Which of two stats takes a name is not left to chance.
+	-- If two stats want the same name, the order decides which one gets it.
 	t_sort(new);
 	for _, stat in ipairs(new) do
-		self.stats[stat] = add_stat(self, stat, extras[stat]);
+		self.stats[stat] = create_metrics(self, stat, extras[stat]);
 	end
 	for stat, value in pairs(collected) do
 		local record, extra = self.stats[stat], extras[stat] or no_extra;
@@ -132,7 +135,7 @@ local function update(self, collected, extras, now)
 			local summary = record.summary;
 			summary._count = summary._count + count;
 			record.unsampled = record.unsampled + count;
-			-- One begun in this interval may be measured in the next.
+			-- An event that began in this interval may end, and be sampled, in the next one.
 			if extra.average and (extra.sample_count or 0) > 0 then
 				summary._sum = summary._sum + extra.average * record.unsampled;
 				record.unsampled = 0;
@@ -148,43 +151,43 @@ local function update(self, collected, extras, now)
 	end
 end
 
--- The registry of this process, made when the first instance asks, or nil and the options to set.
+-- Returns the registry of this process, or nil and a text that names the options to set. The first call creates it.
 --
--- What is kept hangs on statsmanager and listens once, whatever instances come and go: a module that
--- is reloaded brings its own code and misses nothing.
+-- The state is a field of statsmanager, and one handler updates it, however many instances of the module are loaded.
+-- A reloaded module replaces the code and misses no event.
 local function get_registry(statsman, time_now)
-	-- With statistics off measure() takes anything; otherwise it knows its kinds.
+	-- If statistics are switched off, measure() accepts any kind; otherwise it raises an error for an unknown one.
 	if pcall(statsman.measure, "no such kind", "adhoc_statistics") then
-		return nil, off;
+		return nil, switched_off;
 	end
-	local kept = statsman.adhoc_statistics;
-	if not kept then
+	local state = statsman.adhoc_statistics;
+	if not state then
 		prosody.events.add_handler("stats-updated", function (event)
 			local current = statsman.adhoc_statistics;
-			-- An error would be statsmanager's: it would never collect again.
+			-- Without pcall, an error here would stop statsmanager from ever collecting again.
 			local ok, err = pcall(current.update, current, event.stats, event.stats_extra, time_now());
 			if not ok then
-				current.registry.failure = "Reading what Prosody collected failed, see its log";
-				logger("error", "Reading what Prosody collected failed: %s", err);
+				current.registry.failure = "Reading the collected statistics failed, see Prosody's log";
+				logger("error", "Reading the collected statistics failed: %s", err);
 			end
 		end);
 	end
-	if not kept or kept.layout ~= layout then
-		kept = {
+	if not state or state.layout ~= layout then
+		state = {
 			layout = layout;
 			registry = registry_lib.new_registry(time_now);
-			stats = {}; -- by name in statsmanager: what its figures go to
-			taken = {}; -- a family's name and label values -> true
+			stats = {}; -- name of a stat -> its metrics, see create_metrics()
+			taken = {}; -- name of a family and label values -> true
 			listening_since = time_now();
 		};
-		statsman.adhoc_statistics = kept;
-		kept.registry.failure = not_collected;
+		statsman.adhoc_statistics = state;
+		state.registry.failure = not_collected;
 		local collected, _, extras = statsman.get_stats();
-		if next(collected) ~= nil then update(kept, collected, extras); end
+		if next(collected) ~= nil then update(state, collected, extras); end
 	end
-	kept.update = update;
-	setmetatable(kept.registry, registry_lib.registry_mt);
-	return kept.registry;
+	state.update = update;
+	setmetatable(state.registry, registry_lib.registry_mt);
+	return state.registry;
 end
 
 return { get_registry = get_registry };

@@ -1,10 +1,10 @@
--- A metric registry for a Prosody that has none: as much of util.openmetrics (Prosody 0.12) as
--- index.lib.lua reads and modules need, with the same names. What is new is told to the index at once.
+-- A metric registry for Prosody before 0.12. It has the part of util.openmetrics (Prosody 0.12) that index.lib.lua
+-- and the counters use, with the same names. It adds new families and metrics to the index immediately.
 
 local ipairs, select, setmetatable, tostring = ipairs, select, setmetatable, tostring;
 local s_format, t_concat = string.format, table.concat;
 
--- Raised when the shape of the registry changes: one made by other code is then built anew.
+-- Increase this when the fields of the registry change. A registry with another layout is replaced.
 local layout = 1;
 
 local metric_mt = {};
@@ -20,7 +20,7 @@ end
 
 function metric_mt:sample(value)
 	self._sum, self._count = self._sum + value, self._count + 1;
-	-- Counts of buckets are cumulative.
+	-- Bucket counts are cumulative.
 	for _, bucket in ipairs(self) do
 		if value <= bucket.threshold then bucket.count = bucket.count + 1; end
 	end
@@ -78,7 +78,7 @@ end
 local registry_mt = {};
 registry_mt.__index = registry_mt;
 
--- The family of that name, or nil and whether the name is another's, of other type or labels.
+-- Returns the family with this name, type and label keys; or nil, and whether another family has the name.
 function registry_mt:find(type_, name, label_keys)
 	local family = self.families[name];
 	if not family then return nil, false; end
@@ -88,8 +88,8 @@ function registry_mt:find(type_, name, label_keys)
 	return nil, true;
 end
 
--- As core.statsmanager's metric(): a family that is there already is returned, another of that name
--- replaced.
+-- Like metric() of core.statsmanager: returns an existing family, and replaces one of the same name that has another
+-- type or other label keys.
 function registry_mt:metric(type_, name, unit, description, label_keys, extra)
 	unit, label_keys = unit or "", label_keys or {};
 	local full_name = unit ~= "" and name.."_"..unit or name;

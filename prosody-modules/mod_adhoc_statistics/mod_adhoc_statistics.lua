@@ -1,6 +1,5 @@
--- Publishes Prosody's statistics registry as one ad-hoc command (XEP-0050), for an exporter that is
--- an external component of this server. Loaded in the component's own section, which is all the
--- configuration there is. README.md specifies the exchange.
+-- Publishes Prosody's statistics registry as one ad-hoc command (XEP-0050), for an exporter that is an external
+-- component of this server. Load the module in the section of that component. README.md specifies the exchange.
 --
 -- This module is MIT/X11 licensed.
 
@@ -15,10 +14,10 @@ local node = "urn:prosody-exporter:statistics:1";
 local xmlns_cmd = "http://jabber.org/protocol/commands";
 local xmlns_errors = "urn:ietf:params:xml:ns:xmpp-stanzas";
 
--- Bytes of names that a reader may ask for at a time.
+-- Bytes of host names in one request.
 local max_names = 8 * 1024;
--- Seconds between two collections, over all instances and readers.
-local collect_interval = 0.1;
+-- Minimum seconds between two collections, for all instances of the module and all readers together.
+local min_collect_pause = 0.1;
 
 local access = module:get_option_set("adhoc_statistics_access", {}) / jid_prep;
 local collect_mode = module:get_option_string("statistics_collect", "auto");
@@ -26,29 +25,29 @@ if collect_mode ~= "auto" and collect_mode ~= "always" then
 	module:log("error", "statistics_collect must be \"auto\" or \"always\", not %q; using \"auto\"", collect_mode);
 	collect_mode = "auto";
 end
--- What readers together may take of Prosody's time in the long run.
+-- Share of Prosody's time that all readers together may use in the long run.
 local max_share = module:get_option_number("adhoc_statistics_max_share", 0.25);
 if type(max_share) ~= "number" or not (max_share > 0 and max_share <= 1) then
-	module:log("error", "adhoc_statistics_max_share must be a number above 0, up to 1; using 0.25");
+	module:log("error", "adhoc_statistics_max_share must be a number greater than 0 and at most 1; using 0.25");
 	max_share = 0.25;
 end
 
+local form_lib = module:require "form";
 local index_lib = module:require "index";
 local legacy_lib = module:require "legacy";
-local limit_lib = module:require "limit";
-local people_lib = module:require "people";
 local page_lib = module:require "page";
+local reader_limits = module:require "reader_limits";
 local text_lib = module:require "text";
-local turn_lib = module:require "turn";
+local turn_limit = module:require "turn_limit";
 
--- An error (RFC 6120 §8.3) to refuse requests with.
-local function failure(type_, condition, text)
+-- A stanza error (RFC 6120 §8.3).
+local function new_error(type_, condition, text)
 	return st.stanza("error", { type = type_ })
 		:tag(condition, { xmlns = xmlns_errors }):up()
 		:tag("text", { xmlns = xmlns_errors }):text(text):up();
 end
 
--- The index, or nil and the options to set.
+-- Returns the index, or nil and a text that names the options to set.
 local function get_index()
 	if not statsman.get_metric_registry then
 		local registry, err = legacy_lib.get_registry(statsman, time_now);
@@ -58,23 +57,24 @@ local function get_index()
 	if registry then
 		return index_lib.get_index(registry);
 	end
-	return nil, 'Prosody keeps no statistics: set statistics = "internal" (and statistics_interval = "manual") '
+	-- prosody-exporter looks for "switched off" and for the value of statistics_interval.
+	return nil, 'Statistics are switched off in Prosody: set statistics = "internal" and statistics_interval = "manual" '
 		.."in the global section of prosody.cfg.lua, above the first VirtualHost, and restart Prosody";
 end
 
--- From the start, so that what is registered later is indexed as it comes.
-local at_load, at_load_err = get_index();
-if not at_load then
-	module:log("error", "%s", at_load_err);
+-- The index is built when the module loads. Metrics that are created later are then added one by one.
+local first_index, first_index_err = get_index();
+if not first_index then
+	module:log("error", "%s", first_index_err);
 	-- COMPAT new in Prosody 0.12
-	if module.set_status then module:set_status("error", at_load_err); end
+	if module.set_status then module:set_status("error", first_index_err); end
 end
 
--- What Prosody itself does not count.
-if at_load then
+-- Additional metrics
+if first_index then
 	local counts = module:require "counts";
-	-- COMPAT before 0.12 modules share no registry
-	counts.start(statsman.metric or function (...) return at_load.registry:metric(...); end);
+	-- COMPAT before 0.12 Prosody has no registry that modules share
+	counts.start(statsman.metric or function (...) return first_index.registry:metric(...); end);
 	function module.unload()
 		counts.stop();
 	end
@@ -85,33 +85,34 @@ module:hook_global("openmetrics-updated", function ()
 	if index then index.updated = time_now(); end
 end);
 
--- With a numeric interval Prosody collects by itself and offers no collect(); "always" is for
--- operators who want fresh gauges at each reading all the same. Not more often than every 100 ms,
--- nor so often that handlers of stats-update take more than max_share of Prosody's time.
+-- Makes Prosody collect, so that gauges are up to date. With a numeric statistics_interval, Prosody collects by
+-- itself and there is no statsmanager.collect(); then only statistics_collect = "always" makes this function fire
+-- stats-update. It collects at most every 100 ms, and so rarely that the handlers of stats-update use at most
+-- max_share of Prosody's time.
 --
--- Returns nil and an error if some module's handler failed: those after it were not called, and to
--- give their old figures for new ones would be a lie.
+-- Returns a false value and an error if a module's handler failed. The handlers after it were not called, so their
+-- gauges have outdated values.
 local function collect(index)
-	local fire = statsman.collect;
-	if not fire and collect_mode == "always" and not index.registry.is_legacy then
-		fire = function () prosody.events.fire_event("stats-update"); end
+	local run = statsman.collect;
+	if not run and collect_mode == "always" and not index.registry.is_legacy then
+		run = function () prosody.events.fire_event("stats-update"); end
 	end
-	if not fire then return true; end
+	if not run then return true; end
 	local now = time_now();
-	local pause = math.max(collect_interval, (index.collect_cost or 0) / max_share);
+	local pause = math.max(min_collect_pause, (index.collect_cost or 0) / max_share);
 	if index.collected and now >= index.collected and now - index.collected < pause then
 		return index.collect_error == nil, index.collect_error;
 	end
 	index.collected = now;
 	local started = os.clock();
-	local ok, err = pcall(fire);
+	local ok, err = pcall(run);
 	index.collect_cost = os.clock() - started;
-	index.collecting = (index.collecting or 0) + index.collect_cost;
+	index.collect_total = (index.collect_total or 0) + index.collect_cost;
 	if ok then
 		index.updated, index.collect_error = time_now(), nil;
 		return true;
 	end
-	err = "A module's handler of stats-update failed, so that figures would be old: "..tostring(err);
+	err = "A module's handler of stats-update failed, so gauges are outdated: "..tostring(err);
 	if err ~= index.collect_error then
 		module:log("error", "%s", err);
 		index.collect_error = err;
@@ -119,111 +120,112 @@ local function collect(index)
 	return nil, err;
 end
 
--- Logs what a peer could make happen at each request, but once in ten minutes for each kind.
-local logged = {};
-local function log_seldom(level, kind, ...)
+-- Logs a message that a peer can cause with every request: at most once in ten minutes for each kind.
+local logged_at = {};
+local function log_throttled(level, kind, ...)
 	local now = time_now();
-	if not logged[kind] or math.abs(now - logged[kind]) >= 600 then
-		logged[kind] = now;
+	-- The clock may be set back.
+	if not logged_at[kind] or math.abs(now - logged_at[kind]) >= 600 then
+		logged_at[kind] = now;
 		module:log(level, ...);
 	end
 end
 
--- No address of a person goes into the log.
-local function describe(reader)
-	return reader == module.host and "The component" or "A reader of adhoc_statistics_access";
+-- The log must not contain JIDs of people.
+local function describe_reader(reader)
+	return reader == module.host and "The component" or "A reader in adhoc_statistics_access";
 end
 
-local at_once = failure("wait", "resource-constraint",
-	"Too many requests at once: ask for a page when the one before it has come");
-local over_share = failure("wait", "resource-constraint",
-	"Reading statistics took more than adhoc_statistics_max_share of Prosody's time");
-local unread = failure("wait", "policy-violation",
-	"Earlier answers were not read yet: ask for a page when the one before it has come");
-local malformed = failure("modify", "bad-request",
-	"first and last are ids, from 1 on; since is change numbers that answers gave; hosts are at most 8 KB");
+local too_many_requests = new_error("wait", "resource-constraint",
+	"Too many requests at the same time: request a page after the previous one has arrived");
+local share_exceeded = new_error("wait", "resource-constraint",
+	"Reading statistics used more than adhoc_statistics_max_share of Prosody's time");
+local unread_answers = new_error("wait", "policy-violation",
+	"Earlier answers are still unread: request a page after the previous one has arrived");
+local malformed_request = new_error("modify", "bad-request",
+	"first and last must be ids (first from 1), since must be change numbers of earlier answers, and since and hosts are limited to 8 KB");
 
-local function write_page(index, origin, stanza, attr)
-	local request = page_lib.read_request(attr);
-	if not request then return malformed; end
+local function send_page(index, origin, stanza, attr)
+	local request = page_lib.parse_request(attr);
+	if not request then return malformed_request; end
 	if request.first == 1 then
 		local ok, err = collect(index);
 		if not ok then
-			return failure("wait", "internal-server-error", text_lib.clip(text_lib.clean(err)));
+			return new_error("wait", "internal-server-error", text_lib.truncate(text_lib.escape(err)));
 		end
-		-- A handler may have replaced a family.
-		index:settle();
+		-- A handler of stats-update may have replaced a family.
+		index:remove_dropped();
 	end
-	local payload, texts = page_lib.write(index, request, node);
+	local payload, texts = page_lib.build(index, request, node);
 	local completed = { xmlns = xmlns_cmd; node = node; status = "completed" };
 	local reply = st.reply(stanza):tag("command", completed):add_child(payload);
-	-- mod_component sends what it is given as text. A host, which sends for modules, is of the same type
-	-- where it is a component, and takes stanzas only.
+	-- The stream of an external component accepts a string. An origin without a connection is a host through which a
+	-- module sends; its type may be "component" too, but it accepts only stanzas.
 	if origin.type == "component" and origin.conn then
-		origin.send(page_lib.to_text(reply, texts));
+		origin.send(page_lib.serialize(reply, texts));
 	else
-		page_lib.fill(payload, texts);
+		page_lib.add_lines(payload, texts);
 		origin.send(reply);
 	end
 end
 
-local function write_form(index, origin, stanza)
+local function send_form(index, origin, stanza)
 	collect(index);
-	index:settle();
+	index:remove_dropped();
 	local command = { xmlns = xmlns_cmd; node = node; status = "completed" };
 	command.sessionid = stanza.tags[1].attr.sessionid or new_id();
-	origin.send(st.reply(stanza):tag("command", command):add_child(people_lib.write(index)));
+	origin.send(st.reply(stanza):tag("command", command):add_child(form_lib.build(index)));
 end
 
--- Which of these names are hosts of this server. A reader that asks any other name something makes Prosody
--- connect to that server.
-local function write_hosts(origin, stanza, names)
-	if not names or #names > max_names then return malformed; end
-	local served = {};
+-- Sends those of the names that are hosts of this server. Readers ask for this first, because a request to any other
+-- name makes Prosody connect to another server.
+local function send_hosts(origin, stanza, names)
+	if not names or #names > max_names then return malformed_request; end
+	local hosts = {};
 	for name in names:gmatch("%S+") do
-		if prosody.hosts[name] then served[#served + 1] = name; end
+		if prosody.hosts[name] then hosts[#hosts + 1] = name; end
 	end
 	local command = { xmlns = xmlns_cmd; node = node; status = "completed" };
 	origin.send(st.reply(stanza):tag("command", command)
-		:tag("hosts", { xmlns = node }):text(table.concat(served, " ")));
+		:tag("hosts", { xmlns = node }):text(table.concat(hosts, " ")));
 end
 
-local function asks_hosts(stanza)
+local function is_hosts_request(stanza)
 	return stanza.tags[1]:get_child("hosts", node) ~= nil;
 end
 
--- Answers who may read, or returns a failure. `visit` gets the accounts that pay for it.
-local function answer(visit, reader, origin, stanza)
+-- Answers a reader, or returns an error stanza. Puts the accounts to charge into `usage`.
+local function answer(usage, reader, origin, stanza)
 	local hosts = stanza.tags[1]:get_child("hosts", node);
 	if hosts then
-		return write_hosts(origin, stanza, hosts:get_text());
+		return send_hosts(origin, stanza, hosts:get_text());
 	end
 	local index, err = get_index();
 	err = err or index.registry.failure;
 	if err then
-		return failure("cancel", "feature-not-implemented", err);
+		return new_error("cancel", "feature-not-implemented", err);
 	end
 	local request = stanza.tags[1]:get_child("statistics", node);
 	local attr = request and request.attr;
-	-- Before anything is read: to refuse must cost next to nothing.
-	local accounts = limit_lib.admit(index, reader, max_share, time_now(), not attr or page_lib.is_start(attr));
+	-- This comes before the request is parsed, so that a refusal costs very little.
+	local accounts = reader_limits.admit(index, reader, max_share, time_now(), not attr or page_lib.is_start(attr));
 	if not accounts then
-		log_seldom("warn", reader, "%s asks for more statistics than adhoc_statistics_max_share leaves it", describe(reader));
-		return over_share;
+		log_throttled("warn", reader, "%s used more of Prosody's time than adhoc_statistics_max_share allows; refusing requests for now",
+			describe_reader(reader));
+		return share_exceeded;
 	end
-	if limit_lib.is_unread(origin.conn) then
-		return unread;
+	if reader_limits.has_unread_answers(origin.conn) then
+		return unread_answers;
 	end
-	visit.accounts, visit.index, visit.collecting = accounts, index, index.collecting or 0;
-	index:settle();
-	return (attr and write_page or write_form)(index, origin, stanza, attr);
+	usage.accounts, usage.index, usage.collect_total = accounts, index, index.collect_total or 0;
+	index:remove_dropped();
+	return (attr and send_page or send_form)(index, origin, stanza, attr);
 end
 
--- Access: the component of this very host, and who is named in adhoc_statistics_access. No rights of
--- an admin are needed, and none are enough. A component that may use any address
--- (validate_from_addresses = false) could otherwise use ours.
---
--- Returns who pays for it, or nil.
+-- Returns the JID whose account is charged, or nil if the sender has no access. The component of this host has access
+-- through its own stream, and so do the bare JIDs in adhoc_statistics_access. Admin rights are neither required nor
+-- sufficient. The stream is checked too, because another component with validate_from_addresses = false can send
+-- from the address of this one.
 local function get_reader(origin, from)
 	if origin.type == "component" and origin.host ~= jid_host(from) then
 		return nil;
@@ -235,67 +237,69 @@ local function get_reader(origin, from)
 	return access:contains(bare) and bare or nil;
 end
 
--- To refuse costs Prosody about as much as a ping: on a stream the same element goes into every answer. A
--- host hands what it is sent to modules, which may change it.
-local function refuse(origin, stanza, refusal)
+-- Sends an error. On a stream all error replies share one element, so a refusal costs Prosody about as much as a ping.
+-- A host passes the reply to modules, which may change it, so there it gets a copy.
+local function send_error(origin, stanza, err)
 	local reply = st.reply(stanza);
 	reply.attr.type = "error";
-	reply:add_direct_child(origin.conn and refusal or st.clone(refusal));
+	reply:add_direct_child(origin.conn and err or st.clone(err));
 	origin.send(reply);
 end
 
-local forbidden = failure("auth", "forbidden",
-	"Only the component "..module.host.." and who is named in adhoc_statistics_access may read statistics");
+local forbidden = new_error("auth", "forbidden",
+	"Only the component "..module.host.." and the JIDs in adhoc_statistics_access may read statistics");
 
--- When the component was answered last.
+-- When the component last received an answer about statistics.
 local answered_at = 0;
 
--- Answers one who may read, and counts what that takes.
+-- Answers a reader, or returns an error stanza. Charges the time to the limits.
 local function serve(reader, origin, stanza)
 	local started = os.clock();
-	local visit = {};
-	-- Without pcall an error means no reply at all, and the reader learns of it by a time-out.
-	local ok, result = pcall(answer, visit, reader, origin, stanza);
+	local usage = {};
+	-- Without pcall there would be no reply after an error, and the reader would have to wait for its time-out.
+	local ok, result = pcall(answer, usage, reader, origin, stanza);
 	local took = os.clock() - started;
-	turn_lib.take(took);
-	if visit.accounts then
-		-- Collections have their own limit, above.
-		limit_lib.take(visit.accounts, took - ((visit.index.collecting or 0) - visit.collecting));
+	turn_limit.charge(took);
+	if usage.accounts then
+		-- The time of collections is not charged: collect() limits it.
+		reader_limits.charge(usage.accounts, took - ((usage.index.collect_total or 0) - usage.collect_total));
 	end
-	if reader == module.host and not asks_hosts(stanza) then answered_at = turn_lib.now(); end
+	if reader == module.host and not is_hosts_request(stanza) then answered_at = turn_limit.now(); end
 	if not ok then
-		log_seldom("error", "failure", "Reading statistics failed: %s", result);
-		result = failure("cancel", "internal-server-error", "Reading statistics failed, see Prosody's log");
+		log_throttled("error", "failure", "Reading statistics failed: %s", result);
+		result = new_error("cancel", "internal-server-error", "Reading statistics failed, see Prosody's log");
 	end
 	return result;
 end
 
--- Before mod_adhoc has its turn, which hooks this event in Prosody 0.10 (priority 500) and in later versions
--- "iq-set/host/…", which comes after it. A handler there is told neither the session, by which access is
--- decided, nor any payload but a data form, each field of which would cost a reader as much as a hundred
--- values; nor could it tell what sending takes.
+-- This handler runs before mod_adhoc, which hooks the same event with priority 500 in Prosody 0.10. In later versions
+-- mod_adhoc hooks "iq-set/host/…", which is fired after this event.
+--
+-- A handler that mod_adhoc calls is not enough. It does not get the session, on which access depends, and it can't
+-- measure the time of sending. Its payload can only be a data form, whose fields cost as much time as a hundred values
+-- each.
 module:hook("iq/host/"..xmlns_cmd..":command", function (event)
 	local origin, stanza = event.origin, event.stanza;
 	if stanza.attr.type ~= "set" or stanza.tags[1].attr.node ~= node then
 		return;
 	end
 	local reader = get_reader(origin, stanza.attr.from);
-	local refusal;
+	local err;
 	if not reader then
-		refusal = forbidden;
-	-- The component is always told which hosts there are: a question costs no more than its refusal would.
-	elseif reader == module.host and asks_hosts(stanza) or turn_lib.admit(reader == module.host and answered_at or nil) then
-		refusal = serve(reader, origin, stanza);
+		err = forbidden;
+	-- A component that asks for hosts is always answered: an answer costs no more than a refusal.
+	elseif reader == module.host and is_hosts_request(stanza) or turn_limit.admit(reader == module.host and answered_at or nil) then
+		err = serve(reader, origin, stanza);
 	else
-		refusal = at_once;
-		log_seldom("warn", at_once, "%s asks for more statistics at once than Prosody gives", describe(reader));
+		err = too_many_requests;
+		log_throttled("warn", too_many_requests, "%s sends too many requests at the same time; refusing some of them", describe_reader(reader));
 	end
-	if refusal then refuse(origin, stanza, refusal); end
+	if err then send_error(origin, stanza, err); end
 	return true;
 end, 510);
 
--- For mod_adhoc's list of commands. COMPAT before 0.12 everybody is a "user".
+-- Adds the command to mod_adhoc's list. COMPAT before 0.12 there is no "any"; "user" means everybody.
 module:depends("adhoc");
 module:provides("adhoc", adhoc_new("Statistics for Prometheus", node, function ()
-	error("The hook above answers");
+	error("The hook of mod_adhoc_statistics answers this command");
 end, statsman.metric and "any" or "user"));

@@ -1,4 +1,4 @@
--- util.timer, of which a task can be stopped.
+-- util.timer with a stop() that works on every version of Prosody.
 
 local timer = require "util.timer";
 
@@ -6,7 +6,7 @@ if timer.stop then
 	return { add_task = timer.add_task; stop = timer.stop };
 end
 
--- COMPAT Prosody 0.10 can't stop a task: one that was is not called, and ends with that.
+-- COMPAT Prosody 0.10 can't stop a task. A stopped task runs once more, but skips its callback and is not repeated.
 local function add_task(delay, callback)
 	local task = {};
 	timer.add_task(delay, function (now)

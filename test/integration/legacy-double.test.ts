@@ -108,8 +108,8 @@ test('a provider of statistics of its own, or one that fails, breaks nothing (do
     '9',
   ])
   const [logged, answered, ...more] = lines.filter((line) => line.includes('failed'))
-  assert.match(logged ?? '', /^adhoc_statistics\terror\tReading what Prosody collected failed/)
-  assert.equal(answered, 'Reading what Prosody collected failed, see its log')
+  assert.match(logged ?? '', /^adhoc_statistics\terror\tReading the collected statistics failed/)
+  assert.equal(answered, "Reading the collected statistics failed, see Prosody's log")
   assert.deepEqual(more, [])
   assert.equal(lines.at(-1), '3')
 })
@@ -125,7 +125,7 @@ test('a stat that is left without a name is named in the log, and the others go 
     print((ask {}))`)
   const warned = lines.filter((line) => line.startsWith('adhoc_statistics\t'))
   assert.deepEqual(warned, [
-    'adhoc_statistics\twarn\tNo name is left for x.y:rate, so it is not shown',
+    'adhoc_statistics\twarn\tNot exporting x.y:rate: other statistics have its possible names',
   ])
   assert.deepEqual(
     lines.filter((line) => line.startsWith('S')).map((line) => line.split('\t').at(-1)),

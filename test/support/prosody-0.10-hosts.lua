@@ -1,8 +1,8 @@
--- The part of the double of Prosody 0.10 (prosody-0.10.lua) that has hosts, clients, rooms and timers: as
--- much as what counts them touches.
+-- The hosts, clients, rooms and timers of the test double of Prosody 0.10 (prosody-0.10.lua). It has only the parts that
+-- the counters of mod_adhoc_statistics use.
 local clock = ...;
 
--- util.events: in the order of their priority, until one returns something.
+-- util.events: calls handlers by descending priority, until one returns a value.
 local function new_events()
 	local handlers = {};
 	local events = { _handlers = handlers };
@@ -48,7 +48,7 @@ function filters.remove_filter(session, type, callback) remove(session.filters[t
 function filters.add_filter_hook(callback) table.insert(filter_hooks, callback); end
 function filters.remove_filter_hook(callback) remove(filter_hooks, callback); end
 
--- util.timer: due tasks are run by tick(). A task has no name, and there is no stop().
+-- util.timer: tick() runs the tasks that are due. As in 0.10, add_task() returns nothing and there is no stop().
 local tasks = {};
 local timer = {};
 function timer.add_task(delay, callback)
@@ -75,7 +75,7 @@ local function add_host(name, accounts)
 	prosody.events.fire_event("host-activated", name);
 end
 
--- mod_muc: the rooms are a global of the module, whose environment inherits ours.
+-- mod_muc: the rooms are a global of the module, whose environment inherits _G.
 local function add_rooms(name, rooms)
 	add_host(name);
 	local host = prosody.hosts[name];
@@ -83,7 +83,7 @@ local function add_rooms(name, rooms)
 	host.modules.muc = setmetatable({ rooms = rooms }, { __index = _G });
 end
 
--- A client, from the choice of a SASL mechanism on: mod_saslauth, core.sessionmanager, mod_c2s.
+-- A client that has selected a SASL mechanism. Its methods do the work of mod_saslauth, core.sessionmanager and mod_c2s.
 local client_mt = {};
 client_mt.__index = client_mt;
 local function connect(host, mechanism)

@@ -1,20 +1,20 @@
--- A test double of Prosody 0.10, which Debian doesn't have, for Lua 5.1: as much of it as
--- mod_adhoc_statistics touches. It behaves as 0.10.0 and 0.10.3 were seen to when they were built and run with the
--- module on 2026-11-27.
+-- A test double of Prosody 0.10 for Lua 5.1, because Debian has no package of that version. It has only the parts that
+-- mod_adhoc_statistics uses. Its behavior was observed on 2026-11-27, when 0.10.0 and 0.10.3 were built from source and
+-- run with the module.
 --
 --   lua5.1 prosody-0.10.lua DIRECTORY_OF_THE_MODULE [off | counts] < scenario.lua
 --
--- Statistics are off, or what Prosody doesn't count is counted. The scenario is run with `measure`,
--- `collect`, `ask`, `reload` and `clock`; and `add_host`, `add_rooms`, `connect` and `tick`.
+-- With `off`, statistics are switched off. With `counts`, the module counts its additional metrics. The scenario can use
+-- `measure`, `collect`, `ask`, `reload`, `clock`, `add_host`, `add_rooms`, `connect` and `tick`.
 local directory, mode = arg[1], arg[2];
 
 local clock = { now = 1000 };
 local function gettime() return clock.now; end
 
--- It sets the global `prosody`.
+-- This file also sets the global `prosody`.
 local server = assert(loadfile((arg[0]:gsub("%.lua$", "-hosts.lua"))))(clock);
 
--- util.statistics: amounts and counters stay, the others begin anew when their getter is called.
+-- util.statistics: amounts and counters keep their value; the other kinds restart when their getter is called.
 local getters = {};
 local kinds = {};
 function kinds.amount(name, initial)
@@ -155,7 +155,7 @@ end
 function set_mt:contains(item) return self._items[item] ~= nil; end
 function set_mt:items() return pairs(self._items); end
 
--- No util.openmetrics, and in util.time no monotonic clock.
+-- As in 0.10, there is no util.openmetrics, and util.time has no monotonic clock.
 local libraries = {
 	["core.statsmanager"] = statsmanager;
 	["util.dataforms"] = { new = function (layout) return layout; end };
@@ -183,7 +183,7 @@ for _, list in ipairs { libraries, server.libraries } do
 end
 package.path, package.cpath = "", "";
 
--- core.moduleapi and core.modulemanager, for one component
+-- core.moduleapi and core.modulemanager, for a single component
 local command_event = "host/http://jabber.org/protocol/commands:command";
 local events, unload = server.new_events(), nil;
 local shared = {};
@@ -209,7 +209,7 @@ local function load_module()
 		hook_global = function (_, event, handler) prosody.events.add_handler(event, handler); end;
 		depends = function () end;
 	};
-	-- mod_adhoc hooks iq/, not iq-set/ as from 0.11 on.
+	-- mod_adhoc hooks iq/ in 0.10, and iq-set/ from 0.11 on.
 	function module:provides(_, command)
 		self:hook("iq/"..command_event, function (event)
 			if event.stanza.attr.type == "set" then command.handler(); end
@@ -235,16 +235,16 @@ local function load_module()
 	end
 end
 
--- What the component is told: attributes and lines of a page, or the text of an error.
+-- Sends a request of the component. Returns the lines and the attributes of the page, or the text of the error.
 local function ask(request)
 	local iq = stanza("iq", { type = "set", id = "1", from = "stats.one.example", to = "stats.one.example" });
 	iq:tag("command", { node = "urn:prosody-exporter:statistics:1" }):tag("statistics", request);
 	local answer;
 	local origin = { type = "component", host = "stats.one.example", conn = {}, send = function (reply) answer = reply; end };
 	local data = { origin = origin, stanza = iq };
-	-- mod_iq
+	-- fired by mod_iq
 	assert(events.fire_event("iq/"..command_event, data) or events.fire_event("iq-set/"..command_event, data));
-	-- The main loop goes on.
+	-- The next turn of the main loop.
 	server.tick(0);
 	if type(answer) == "table" then return answer:get_child("error"):get_child("text")[1]; end
 	local attr, lines = {}, {};
@@ -253,7 +253,7 @@ local function ask(request)
 	return table.concat(lines), attr;
 end
 
--- util.startup
+-- util.startup warns about undefined globals
 setmetatable(_G, { __index = function (_, name)
 	print("general", "warn", "Attempt to read a non-existent global '"..tostring(name).."'");
 end });

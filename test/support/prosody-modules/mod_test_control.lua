@@ -1,8 +1,9 @@
--- Test only: what a benchmark needs inside Prosody to tell the module's doing from all else.
--- `test_control_series` counters in `test_control_families` families, of which one in ten moves at
--- every stats-update, and when POST /test_control says so and nobody collects; the same with garbage;
--- how long each page of mod_adhoc_statistics takes, with the garbage collector as it is or stopped.
--- Loopback of a private Prosody; never install this.
+-- Test only: lets a benchmark separate the cost of mod_adhoc_statistics from everything else in Prosody.
+--
+-- It registers `test_control_series` counters in `test_control_families` families. At every stats-update, one counter
+-- in ten increases. POST /test_control runs one of the commands below, for example to increase counters without a
+-- collection, to allocate garbage, or to report the cost of each page, with the garbage collector running or stopped.
+-- Use this only in a private Prosody on loopback, and never install it.
 module:set_global();
 module:depends("http");
 local json = require "util.json";
@@ -30,8 +31,8 @@ local function move()
 end
 module:hook_global("stats-update", move);
 
--- The kinds of things that a page leaves: short strings, an element's text, a few small tables.
-local garbage_unit, serial = 0, 0;
+-- Allocates the same kinds of objects as a page: short strings, the text of an element, a few small tables.
+local garbage_unit, serial = 0, 0; -- bytes of one make_garbage(); number of its last line
 local function make_garbage()
 	local lines = {};
 	for i = 1, 100 do
@@ -45,8 +46,8 @@ local function allocate(bytes)
 	for _ = 1, bytes / garbage_unit do make_garbage(); end
 end
 
--- Kilobytes that `work` allocates; the collector doesn't run meanwhile.
-local function measured(work)
+-- Returns the kilobytes that `work` allocates. The garbage collector is stopped meanwhile.
+local function measure_allocation(work)
 	collectgarbage("stop");
 	local before = collectgarbage("count");
 	work();
@@ -54,16 +55,16 @@ local function measured(work)
 	collectgarbage("restart");
 	return kilobytes;
 end
-measured(make_garbage);
-garbage_unit = measured(make_garbage) * 1024;
+measure_allocation(make_garbage);
+garbage_unit = measure_allocation(make_garbage) * 1024;
 
--- Since the last report, of each page milliseconds of CPU and kilobytes allocated: of the whole turn, and
--- of what the module does itself, less the writing of the stanza to the stream; in both less the handlers
--- of stats-update. Kilobytes are true while the collector is stopped, as it is for each page on demand.
+-- Milliseconds of CPU and kilobytes allocated, for each page since the last report. `turns` includes the writing of the
+-- stanza to the stream, and `pages` does not. The milliseconds exclude collections. The kilobytes are correct only while
+-- the garbage collector is stopped; collector_in_pages(0) stops it for each page.
 local pages, turns = {}, {};
-local without_gc, collecting = false, 0;
+local is_gc_stopped_in_pages, collect_ms = false, 0;
 
-local function timed(f, ...)
+local function run_timed(f, ...)
 	local kilobytes, started = collectgarbage("count"), clock();
 	local result = f(...);
 	return { ms = (clock() - started) * 1000; kilobytes = collectgarbage("count") - kilobytes }, result;
@@ -76,16 +77,16 @@ local function wrap(host)
 			local send, sending = origin.send, { ms = 0; kilobytes = 0 };
 			origin.send = function (...)
 				local sent;
-				sending, sent = timed(send, ...);
+				sending, sent = run_timed(send, ...);
 				return sent;
 			end
-			if without_gc then collectgarbage("stop"); end
-			collecting = 0;
-			local turn, result = timed(handlers, event_name, event_data);
-			turn.ms = turn.ms - collecting;
+			if is_gc_stopped_in_pages then collectgarbage("stop"); end
+			collect_ms = 0;
+			local turn, result = run_timed(handlers, event_name, event_data);
+			turn.ms = turn.ms - collect_ms;
 			turns[#turns + 1] = turn;
 			pages[#pages + 1] = { ms = turn.ms - sending.ms; kilobytes = turn.kilobytes - sending.kilobytes };
-			if without_gc then collectgarbage("restart"); end
+			if is_gc_stopped_in_pages then collectgarbage("restart"); end
 			origin.send = send;
 			return result;
 		end);
@@ -93,13 +94,13 @@ end
 
 local collect = statsman.collect;
 function statsman.collect(...)
-	local cost, result = timed(collect, ...);
-	collecting = collecting + cost.ms;
+	local cost, result = run_timed(collect, ...);
+	collect_ms = collect_ms + cost.ms;
 	return result;
 end
 
--- An answer that a command sends by itself.
-local later = {};
+-- Returned by a command that sends its response itself, later.
+local responds_later = {};
 
 local commands = {};
 
@@ -109,8 +110,8 @@ end
 
 function commands.move() move(); end
 
--- Moves, then leaves `kilobytes` of garbage in so many equal portions, one each `interval` seconds, as
--- pages do. Answers when all is done.
+-- Increases counters, then allocates `kilobytes` of garbage as pages do: in `portions` equal portions, one every
+-- `interval` seconds. Responds after the last portion.
 function commands.move_and_allocate(response, kilobytes, portions, interval)
 	move();
 	local left = portions;
@@ -120,13 +121,13 @@ function commands.move_and_allocate(response, kilobytes, portions, interval)
 		if left > 0 then return interval; end
 		response:send("null");
 	end);
-	return later;
+	return responds_later;
 end
 
--- The collector stands still until `start`, which tells the kilobytes allocated since, and then begins
--- anew in its mode. In Lua 5.4 a full collection in generational mode, as one that found a heap much
--- grown, otherwise means that nothing is collected until the heap has doubled, and then all of it at once:
--- so it is for a while after a start, but not in the long run.
+-- `stop` stops the garbage collector. `start` returns the kilobytes allocated since then, and restarts the collector.
+-- It also switches the generational mode off and on again. Otherwise, in Lua 5.4, nothing would be collected after the
+-- full collection of `stop` until the heap has doubled, and then everything in one pause. A server does that for a while
+-- after its start, but not in the long run.
 local stopped_at;
 function commands.stop()
 	collectgarbage();
@@ -141,7 +142,7 @@ function commands.start()
 	return kilobytes;
 end
 
-function commands.collector_in_pages(_, value) without_gc = value == 0; end
+function commands.collector_in_pages(_, value) is_gc_stopped_in_pages = value == 0; end
 
 function commands.pages()
 	local answer = { pages = pages; turns = turns };
@@ -153,6 +154,6 @@ module:provides("http", { route = { POST = function (event)
 	local words = {};
 	for word in event.request.body:gmatch("%S+") do words[#words + 1] = tonumber(word) or word; end
 	local result = commands[words[1]](event.response, table.unpack(words, 2));
-	if result == later then return true; end
+	if result == responds_later then return true; end
 	return { status_code = 200; body = json.encode(result == nil and json.null or result) };
 end; }; });

@@ -1,6 +1,6 @@
--- Test only: what the community's modules that dashboards are made for register, by the same calls of
--- Prosody's, since their source is not ours to keep: mod_measure_stanza_counts, mod_measure_process,
--- mod_measure_client_presence, and mod_auth_token of Jitsi. Nothing but stanzas is really counted.
+-- Test only: registers the metrics of some community modules for which dashboards exist, with the same calls of
+-- Prosody. The repository can't contain the source of those modules: mod_measure_stanza_counts, mod_measure_process,
+-- mod_measure_client_presence, and mod_auth_token of Jitsi. Only stanzas are really counted; other values are fixed.
 local statsman = require "core.statsmanager";
 local filters = require "util.filters";
 local measure, metric = statsman.measure, statsman.metric;
@@ -15,7 +15,7 @@ if metric then
 		local family = metric("counter", name, "", "", { "host", (table.unpack or unpack)(labels) }); -- luacheck: ignore 113 143
 		return family:with_partial_label(module.host);
 	end
-	-- module:measure(name, "rate") of a module of that name.
+	-- These modules call module:measure(name, "rate").
 	for _, name in ipairs { "success", "verify_fail" } do
 		measure("rate", "mod_auth_token/"..name, nil, "host", module.host);
 	end
@@ -36,7 +36,7 @@ else
 	end
 end
 
--- A hook of the whole process, whatever the host: on several hosts a stanza is counted for each.
+-- The hook applies to all hosts of the process, so an instance on each of several hosts counts every stanza.
 filters.add_filter_hook(function (session)
 	filters.add_filter(session, "stanzas/in", function (stanza)
 		if not stanza.attr.xmlns then count(session.type, stanza.name); end

@@ -1,5 +1,5 @@
--- Test only: POST /test_eval runs the body as Lua inside Prosody and answers with what it returns.
--- Loopback of a private Prosody; never install this.
+-- Test only: POST /test_eval runs the body as Lua code inside Prosody, and responds with its result. Use this only in a
+-- private Prosody on loopback, and never install it.
 module:set_global();
 module:depends("http");
 

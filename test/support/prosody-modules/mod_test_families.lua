@@ -1,5 +1,5 @@
--- Test only: a module of a host whose metrics are other ones after each reload, as those of a new
--- version are. `prosody.test_families` says which, a list of what module:metric is given.
+-- Test only: a module with different metrics after each reload, like a module that was upgraded. The list
+-- `prosody.test_families` has the arguments of module:metric for each family, and the value of its one series.
 for _, spec in ipairs(prosody.test_families or {}) do
 	local labels = {};
 	for i, label in ipairs(spec.labels) do labels[i] = label; end

@@ -1,19 +1,18 @@
--- Test only: series whose values tell which life of the server and which collection they are of, so that
--- whoever reads them can be judged. Series i moves at every k-th stats-update, k = i % 5 + 1, to
--- `epoch * 1000000 + step`.
+-- Test only: registers series whose values identify the run of the server and the collection, so that a test can check
+-- what a reader exports. Series i changes at every k-th stats-update, k = i % 5 + 1, to `epoch * 1000000 + step`.
 module:set_global();
 local metric = require "core.statsmanager".metric;
 local now = require "util.time".now;
 
 local count = module:get_option_number("test_faults_count", 3000);
 local epoch, step = math.floor(now() * 100) % 1e7, 0;
--- For mod_test_eval.
+-- Read by tests through mod_test_eval.
 prosody.test_faults = { epoch = epoch };
 
 local families = {
-	[0] = metric("gauge", "test_faults_a", "", "Moves", { "shard" });
-	metric("counter", "test_faults_b", "", "Moves", { "shard" });
-	metric("gauge", "test_faults_c", "", "Moves, with a longer text of help", { "shard" });
+	[0] = metric("gauge", "test_faults_a", "", "Changes", { "shard" });
+	metric("counter", "test_faults_b", "", "Changes", { "shard" });
+	metric("gauge", "test_faults_c", "", "Changes, and has a longer help text", { "shard" });
 };
 local metrics = {};
 for i = 1, count do

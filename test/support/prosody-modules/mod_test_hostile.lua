@@ -1,4 +1,4 @@
--- Test only: everything a module could put into the registry and should not.
+-- Test only: registers metrics that no module should have, but that the registry accepts.
 module:set_global();
 local metric = require "core.statsmanager".metric;
 
@@ -11,7 +11,7 @@ local label_values = {
 	"\239\191\189", -- U+FFFD
 	"emoji \240\159\152\128", "\127del", "",
 	"invalid \255\254", "invalid \195", "invalid \195(", "surrogate \237\160\128", "overlong \192\175",
-	"\239\191\189ff", "\255", -- what the second could be shown as
+	"\239\191\189ff", "\255", -- a careless exporter could show the second one like the first one
 	"<&>'\"", "]]>", "{}", ",", "=", "a=\"b\"", "# HELP x y", "\n# EOF\n", "__proto__", "constructor",
 	string.rep("long ", 2048),
 	5, "5", 5.5, 0, "0", true,
@@ -35,7 +35,7 @@ end
 
 metric("gauge", "test_hostile/sub/name", "", "A name with slashes"):with_labels():set(1);
 metric("gauge", "5th_hostile", "", "A name that begins with a digit"):with_labels():set(2);
-metric("gauge", "test_hostile-dash.dot é", "", "A name with what names can't have"):with_labels():set(3);
+metric("gauge", "test_hostile-dash.dot é", "", "A name with invalid characters"):with_labels():set(3);
 metric("gauge", "test_hostile_help", "", "Help with\nnew lines \\ and \"quotes\" \1 and \255 bytes"):with_labels():set(4);
 metric("gauge", "test_hostile_unit", "seconds", "With a unit"):with_labels():set(5);
 metric("gauge", "test_hostile_unit", "odd unit\n", "With an odd unit"):with_labels():set(5.5);
@@ -44,22 +44,22 @@ metric("gauge", "test_hostile_empty", "", "No series", { "label" });
 metric("gauge", "test_hostile_labels", "", "Odd names of labels", { "5th", "with-dash", "le" }):with_labels("a", "b", "c"):set(7);
 metric("gauge", "test_hostile_same_labels", "", "Two labels with one name", { "a-b", "a_b" }):with_labels("1", "2"):set(8);
 
-metric("gauge", "test_hostile_own_name", "", "A label named as the name is", { "__name__" }):with_labels("x"):set(8.1);
+metric("gauge", "test_hostile_own_name", "", "A label with the reserved name of the metric name", { "__name__" }):with_labels("x"):set(8.1);
 metric("gauge", "test_hostile_nameless_label", "", "A label without a name", { "" }):with_labels("x"):set(8.2);
 metric("gauge", "", "", "No name at all", { "label" }):with_labels("x"):set(8.3);
 local buckets = {};
 for i = 1, 20000 do buckets[i] = i; end
-metric("histogram", "test_hostile_many_buckets", "", "More than a reply may be long", {}, { buckets = buckets });
+metric("histogram", "test_hostile_many_buckets", "", "Longer than a reply can be", {}, { buckets = buckets });
 
--- Families whose names are the same once they are escaped, or whose samples are
+-- Families that have the same name, or samples with the same name, once their names are escaped
 metric("gauge", "test_hostile_twin/a", "", "First"):with_labels():set(9);
 metric("counter", "test_hostile_twin__a", "", "Second"):with_labels():add(10);
-metric("gauge", "test_hostile_clash_total", "", "As the counter's sample"):with_labels():set(11);
-metric("counter", "test_hostile_clash", "", "As the gauge's sample"):with_labels():add(12);
+metric("gauge", "test_hostile_clash_total", "", "Same name as the sample of the counter"):with_labels():set(11);
+metric("counter", "test_hostile_clash", "", "Same name as the sample of the gauge"):with_labels():add(12);
 metric("summary", "test_hostile_summed", "", "A summary"):with_labels():sample(13);
-metric("gauge", "test_hostile_summed_count", "", "As the summary's count"):with_labels():set(14);
-metric("gauge", "xmpp_up", "", "As one of ours"):with_labels():set(15);
-metric("gauge", "prosody_exporter_build_info", "", "As one of ours", { "version" }):with_labels("0"):set(16);
+metric("gauge", "test_hostile_summed_count", "", "Same name as the count of the summary"):with_labels():set(14);
+metric("gauge", "xmpp_up", "", "Same name as a metric of the exporter"):with_labels():set(15);
+metric("gauge", "prosody_exporter_build_info", "", "Same name as a metric of the exporter", { "version" }):with_labels("0"):set(16);
 
 local one = metric("histogram", "test_hostile_one_bucket", "", "One bucket", {}, { buckets = { 1 } }):with_labels();
 one:sample(0.5); one:sample(3);

@@ -1,5 +1,5 @@
--- Test only: stats of every kind that Prosody 0.11 has, under plain and odd names, and a way to make
--- it collect now. `prosody.test_legacy` has what measures them.
+-- Test only: registers a stat of every kind of Prosody 0.11, with ordinary and unusual names. `prosody.test_legacy` has
+-- the functions that measure them, and one that makes Prosody collect immediately.
 module:set_global();
 
 local measure = require "core.statsmanager".measure;
@@ -15,23 +15,23 @@ m.times = measure("times", "/two.example/mod_test_legacy/times");
 m.sizes = measure("sizes", "memory.lua");
 m.distribution = measure("distribution", "/mod_test_legacy/queue");
 m.odd = measure("amount", 'test.odd "\195\169\\ http://a/b');
--- These want the same name.
+-- In each of these two pairs, both stats map to the same metric name.
 m.same_amount = measure("amount", "test.same");
 m.same_rate = measure("rate", "test.same");
 m.both = module:measure("both", "amount");
 m.one_both = measure("amount", "/one.example/mod_test_legacy/both");
 
--- The handler with which core.statsmanager collects for the first time.
+-- Calls the handler with which core.statsmanager collects for the first time.
 function m.collect()
 	for _, handler in ipairs(prosody.events._handlers["server-started"]) do
 		if debug.getinfo(handler, "S").source:match("core/statsmanager%.lua$") then
 			return handler();
 		end
 	end
-	error("statsmanager has no such handler");
+	error("core.statsmanager has no handler of server-started");
 end
 
--- All that get_stats() holds, a line each.
+-- Returns everything that get_stats() returns, with one line for each stat.
 function m.dump()
 	local stats, _, extras = require "core.statsmanager".get_stats();
 	local lines = {};

@@ -1,6 +1,6 @@
--- Test only: two counters that grow by `test_rates_rate` a second of the clock, exactly. One counts by
--- itself, as stanzas and logins are counted; the other is set at stats-update, as process figures are.
--- Both begin with `test_rates_initial`. When Prosody has stopped, the log says how far the first came.
+-- Test only: two counters that increase by exactly `test_rates_rate` per second. One increases by itself, like counters
+-- of stanzas and logins. The other is set at stats-update, like metrics of the process. Both start with
+-- `test_rates_initial`. When Prosody stops, the log has the final value of the first one.
 module:set_global();
 local now = require "util.time".now;
 local statsman = require "core.statsmanager";
@@ -8,18 +8,19 @@ local timer = require "util.timer";
 
 local rate = module:get_option_number("test_rates_rate", 1000);
 local initial = module:get_option_number("test_rates_initial", 0);
--- With all times scaled down by this, mod_adhoc_statistics's pause between two collections is too.
+-- The test scales all times down by this factor, so the pause of mod_adhoc_statistics between two collections is scaled
+-- too.
 local pause = 0.1 / module:get_option_number("test_rates_scale", 1);
 local tick = 0.002;
 
 local function declare(type_, name, help)
 	return statsman.metric(type_, "test_rates_"..name, "", help, {}):with_labels();
 end
-local counted = declare("counter", "counted", "Counts by itself");
+local counted = declare("counter", "counted", "Increases by itself");
 local set = declare("counter", "set", "Set at stats-update");
--- These two tell the reader of what moment the others are.
+-- These two show to which time the values of the counters belong.
 local started_at = declare("gauge", "started_at", "When both counters began, in seconds");
-local counted_then = declare("gauge", "counted_then", "What was counted at the last stats-update");
+local counted_then = declare("gauge", "counted_then", "Value of test_rates_counted at the last stats-update");
 
 local started = now();
 local total, stopped = initial, false;

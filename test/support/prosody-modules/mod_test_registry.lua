@@ -1,4 +1,4 @@
--- Test only: `prosody.test_registry` moves the statistics registry about and tells what it holds.
+-- Test only: `prosody.test_registry` has functions that change the statistics registry, and that return its contents.
 module:set_global();
 local array = require "util.array";
 local json = require "util.json";
@@ -8,7 +8,7 @@ local registry = statsman.get_metric_registry();
 local exports = {};
 prosody.test_registry = exports;
 
--- The latest family by each name, and those that it replaced, which modules may go on using.
+-- The current family of each name, and the families that were replaced. Modules may still use replaced families.
 local declared, replaced = {}, {};
 
 function exports.declare(type_, name, help, labels, buckets)
@@ -25,7 +25,7 @@ function exports.move(name, labels, method, value)
 	metric[method](metric, value);
 end
 
--- Series enough for several pages of the companion module.
+-- Changes enough series for several pages of the companion module.
 function exports.move_many(first, step, value)
 	local family = statsman.metric("gauge", "prosody_test_step_many", "", "Many series", { "shard" });
 	for i = first, 2500, step do
@@ -33,7 +33,7 @@ function exports.move_many(first, step, value)
 	end
 end
 
--- New and old series of families that are in the registry no more.
+-- Changes series of families that are no longer in the registry. With a new `value`, the series are new.
 function exports.move_replaced(value)
 	for _, family in ipairs(replaced) do
 		local labels = {};
@@ -47,13 +47,13 @@ local function hex(text)
 	return (tostring(text):gsub(".", function (c) return ("%02x"):format(c:byte()); end));
 end
 
-local function exactly(value)
+local function to_exact_text(value)
 	local number = tonumber(value);
 	if not number then return "none"; end
 	return (math.type(number) == "integer" and "%d" or "%.17g"):format(number);
 end
 
--- JSON; names, labels and help as hexadecimal digits, numbers as text.
+-- Returns the registry as JSON: names, labels and help as hexadecimal digits, numbers as text.
 function exports.dump()
 	local families = {};
 	for name, family in pairs(registry.families) do
@@ -63,12 +63,12 @@ function exports.dump()
 			local labels, buckets = {}, {};
 			for i = 1, #keys do labels[i] = hex(values[i]); end
 			for i, bucket in ipairs(metric) do
-				buckets[i] = { hex(bucket.threshold_s), exactly(bucket.count) };
+				buckets[i] = { hex(bucket.threshold_s), to_exact_text(bucket.count) };
 			end
 			metrics[#metrics + 1] = {
 				labels = array(labels); buckets = array(buckets);
-				created = exactly(metric._created); value = exactly(metric.value);
-				sum = exactly(metric._sum); count = exactly(metric._count);
+				created = to_exact_text(metric._created); value = to_exact_text(metric.value);
+				sum = to_exact_text(metric._sum); count = to_exact_text(metric._count);
 			};
 		end
 		families[#families + 1] = {
@@ -79,10 +79,10 @@ function exports.dump()
 	return json.encode(array(families));
 end
 
--- What mod_http_openmetrics would print for some families, or its error.
+-- Returns the text that mod_http_openmetrics would serve for these families, or its error.
 function exports.render(...)
-	local some = {};
-	for _, name in ipairs { ... } do some[name] = registry.families[name]; end
-	local ok, result = pcall(getmetatable(registry).render, { get_metric_families = function () return some; end });
+	local families = {};
+	for _, name in ipairs { ... } do families[name] = registry.families[name]; end
+	local ok, result = pcall(getmetatable(registry).render, { get_metric_families = function () return families; end });
 	return (ok and "" or "error: ")..tostring(result);
 end

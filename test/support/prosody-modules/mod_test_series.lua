@@ -1,5 +1,5 @@
--- Test only: `test_series_count` counters in `test_series_families` families with three labels each,
--- of which one in ten moves at every collection (`test_series_moving`, a share).
+-- Test only: registers `test_series_count` counters in `test_series_families` families with three labels each. At every
+-- collection, the share `test_series_moving` of them increases, by default one in ten.
 module:set_global();
 local count = module:get_option_number("test_series_count", 1000);
 local family_count = module:get_option_number("test_series_families", 10);

@@ -1,4 +1,4 @@
--- For a person with a chat client: the first few hundred metrics, sorted, as a data form.
+-- The data form for people with a chat client: the first 500 metrics in the order of their ids, sorted by name.
 
 local dataforms_new = require "util.dataforms".new;
 local text_lib = module:require "text";
@@ -7,25 +7,25 @@ local max_lines = 500;
 
 local layout = dataforms_new {
 	title = "Statistics of this server";
-	instructions = "What modules measure. Names are those that Prometheus shows with / as __.";
+	instructions = "Values that Prosody and its modules measure. Where a name has / here, Prometheus has __.";
 	{ name = "updated"; type = "text-single"; label = "Last collection" };
 	{ name = "statistics"; type = "text-multi"; label = "Statistics" };
 };
 
-local function write(index)
+local function build(index)
 	local lines = {};
 	for id = 1, math.min(index.size, max_lines) do
 		local record, labels = index.family[id], index.labels[id];
-		local text = text_lib.clean(record.name);
+		local text = text_lib.escape(record.name);
 		if labels and labels ~= "" then
 			text = text.." "..labels:sub(2):gsub("\t", " ");
 		end
-		text = text_lib.clip(text);
+		text = text_lib.truncate(text);
 		local metric = index.metric[id];
 		if metric._count ~= nil then
-			text = text.." = "..text_lib.number(metric._count).." (sum "..text_lib.number(metric._sum)..")";
+			text = text.." = "..text_lib.format_number(metric._count).." (sum "..text_lib.format_number(metric._sum)..")";
 		else
-			text = text.." = "..text_lib.number(metric.value);
+			text = text.." = "..text_lib.format_number(metric.value);
 		end
 		lines[id] = text;
 	end
@@ -39,4 +39,4 @@ local function write(index)
 	}, "result");
 end
 
-return { write = write; };
+return { build = build; };
