@@ -17,6 +17,7 @@ const ALL = [
   'served',
   'render',
   'memory',
+  'footprint',
   'loop',
   'growth',
   'counts',
