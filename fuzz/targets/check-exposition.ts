@@ -13,11 +13,14 @@ export type Read = {
   readonly protobuf: readonly ProtoFamily[]
 }
 
-// Python reads one of so many; ours reads all.
+// Python is slow, so it reads only one of 200 expositions. The reader in read-exposition.ts reads all.
 const PYTHON_EVERY = 200
 let rendered = 0
 
-/** Renders the families in each format; what is read back by others is what this reads back. */
+/**
+ * Renders the families in each format, and reads the results with independent readers. A patched rendering must
+ * equal a new one.
+ */
 export async function checkExposition(families: readonly Family[]): Promise<Read> {
   const created = families.length % 2 === 1
   const text = render(families, 'text', { created })
@@ -27,14 +30,15 @@ export async function checkExposition(families: readonly Family[]): Promise<Read
     openmetrics: readText(openmetrics, 'openmetrics'),
     protobuf: decodeFamilies(renderProtobuf(families)),
   }
-  // With values changed they are patched, and are the same as if rendered anew.
+  // `changed` shares the row order with `families`, so the renderer patches only the values. `unrelated` does
+  // not share it, so the renderer renders it completely.
   const changed = families.map((family) => ({ ...family, values: family.values.map((v) => v * 3) }))
-  const anew = changed.map((family) => ({ ...family, order: family.order.slice() }))
+  const unrelated = changed.map((family) => ({ ...family, order: family.order.slice() }))
   for (const format of ['text', 'openmetrics'] as const) {
     const isSame = Buffer.from(render(changed, format, { created })).equals(
-      render(anew, format, { created }),
+      render(unrelated, format, { created }),
     )
-    must(isSame, `a patched ${format} is that rendered anew`)
+    must(isSame, `a patched rendering must equal a new one: ${format}`)
   }
   if (rendered++ % PYTHON_EVERY === 0) {
     await comparePython('text', text, read.text)
@@ -46,19 +50,22 @@ export async function checkExposition(families: readonly Family[]): Promise<Read
 async function comparePython(
   format: 'text' | 'openmetrics',
   bytes: Uint8Array,
-  ours: readonly ReadFamily[],
+  families: readonly ReadFamily[],
 ): Promise<void> {
   const { refusal, samples } = await askPython(format, bytes)
-  must(refusal === undefined, `python3-prometheus-client takes ${format}: ${refusal ?? ''}`)
-  const known = ours.flatMap((family) =>
+  must(refusal === undefined, `python3-prometheus-client must accept ${format}: ${refusal ?? ''}`)
+  const expected = families.flatMap((family) =>
     family.samples.map(({ name, labels, value }) => [name, sorted([...labels]), value + 0]),
   )
-  const theirs = samples.map(([name, labels, value]) => [
+  const actual = samples.map(([name, labels, value]) => [
     name,
     sorted(Object.entries(labels)),
     Number(value.replace('inf', 'Infinity')) + 0,
   ])
-  must(isDeepStrictEqual(theirs, known), `python3-prometheus-client reads the same in ${format}`)
+  must(
+    isDeepStrictEqual(actual, expected),
+    `python3-prometheus-client must read the same samples in ${format}`,
+  )
 }
 
 function sorted(labels: [string, string][]): [string, string][] {
