@@ -44,7 +44,7 @@ export function spread(values: readonly number[]): Spread {
 const short = (value: number) =>
   value === Infinity ? '∞' : Math.abs(value) >= 1000 ? value.toFixed(0) : value.toPrecision(3)
 
-/** `12.3 ms (11.9 … 14.0)` */
+/** Formats a spread as median and percentiles: `12.3 ms (11.9 … 14.0)`. */
 export function shown({ low, median, high }: Spread, unit: string): string {
   return `${short(median)} ${unit} (${short(low)} … ${short(high)})`
 }

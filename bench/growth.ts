@@ -26,7 +26,7 @@ type Point = { readonly collection: number; readonly heap: number; readonly rss:
 const { gc } = globalThis
 if (!gc) throw new Error('Run this benchmark with --expose-gc')
 
-/** A stand-in for the connection to mod_adhoc_statistics, for one reader that collects after each move. */
+/** A stand-in for the connection to mod_adhoc_statistics, for one reader that collects after each `move()`. */
 function createSource() {
   const values = Array.from({ length: FAMILIES * ROWS }, (_, i) => i)
   const generations = new Array<number>(FAMILIES).fill(0)

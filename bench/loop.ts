@@ -1,5 +1,5 @@
-// Measures how long the exporter blocks its event loop while it renders and compresses a million series, in
-// 1,000 families, 10 and one. The value is the longest time between two calls of a 1 ms timer. The peer is the
+// Measures how long the exporter blocks its event loop while it renders and compresses a million series. They are
+// in 1,000 families, in 10 or in one. The value is the longest time between two calls of a 1 ms timer. The peer is the
 // same process when it is idle. Each case runs in its own process.
 // Run: node --import tsx bench/loop.ts [rounds]
 

@@ -23,7 +23,7 @@ const SCALE = 5
 const RATE = 1000
 const RUN_MS = (Number(parameters[0] ?? 10) * 60_000) / SCALE
 const TIMEOUT_MS = 10_000 / SCALE
-/** Windows of rate(), in scrape intervals: the minimum of Grafana's $__rate_interval, and one more. */
+/** Windows of rate(), in scrape intervals: the minimum of Grafana's $__rate_interval, and one interval more. */
 const WINDOWS = [4, 5]
 const STEP_SECONDS = 0.5
 

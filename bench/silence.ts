@@ -48,7 +48,7 @@ const median = (values: readonly number[]) => {
   return (sorted[Math.floor(middle)]! + sorted[Math.ceil(middle)]!) / 2
 }
 const worst = (values: readonly number[]) => Math.max(...values)
-/** `12.3 ms, worst 14.0 ms` */
+/** Formats median and maximum: `12.3 ms, worst 14.0 ms`. */
 const withWorst = (values: readonly number[]) => `${ms(median(values))}, worst ${ms(worst(values))}`
 const percentile99 = (values: readonly number[]) =>
   values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) * 0.99)]!

@@ -370,7 +370,7 @@ export async function lock() {
   await until(
     async () => {
       try {
-        // Renaming is atomic, so a lock always has its owner. It fails if the lock exists.
+        // The rename is atomic, so a lock always names its owner. The rename fails if the lock exists.
         await rename(own, path)
         return true
       } catch (error) {

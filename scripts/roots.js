@@ -1,7 +1,7 @@
 /**
- * `npm run test:setup`: tests the set-up on machines with fewer or more installed packages. In each of several Debian
- * systems, a fresh checkout runs `npm start` and tests of every program that the tests download, as root and as an
- * ordinary user. Needs root.
+ * `npm run test:setup`: tests the set-up on machines with fewer or more installed packages. It runs in several Debian
+ * systems, in each as root and as an ordinary user. A fresh checkout runs `npm start`, and one test for each program
+ * that the tests download. Needs root.
  *
  * `-- NAME …` selects the systems whose names contain one of these. `--whole` runs the complete `npm test` in each.
  */

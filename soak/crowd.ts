@@ -81,8 +81,8 @@ function startScraper(index: number): void {
       if (socket !== dialled) return
       socket = undefined
       if (!pending) return
-      // The exporter closed an idle connection while the scraper sent a request. The HTTP client of Go, and so
-      // Prometheus, then retries on a new connection.
+      // The connection ended before the response. If it had responses before, the HTTP client of Go, and so
+      // Prometheus, retries once on a new connection.
       if (answered > 0 && !pending.isRetry) sendRequest(true)
       else {
         tally.refused++
