@@ -13,10 +13,10 @@ export default defineConfig(
       '@typescript-eslint/consistent-type-definitions': ['error', 'type'],
       '@typescript-eslint/consistent-type-imports': 'error',
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
-      // Indexes into our own typed arrays and columns: noUncheckedIndexedAccess asks for the `!`.
+      // noUncheckedIndexedAccess requires `!` for indexes into typed arrays that are known to be in range.
       '@typescript-eslint/no-non-null-assertion': 'off',
       'max-lines-per-function': ['error', { max: 80, skipBlankLines: true, skipComments: true }],
-      // node:test's `test()` returns a promise that its runner awaits.
+      // The promise that `test()` of node:test returns needs no `await`: the test runner awaits it.
       '@typescript-eslint/no-floating-promises': [
         'error',
         {

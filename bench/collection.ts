@@ -1,6 +1,6 @@
-// What one collection costs Prosody, and how long a fresh scrape takes, next to mod_http_openmetrics
-// on the same server and the same registry, one series in ten moving at each collection. Rounds
-// alternate; each figure is a ratio of medians, with 10th and 90th percentile.
+// Measures the CPU time of Prosody for one collection, and the duration of a fresh scrape. The peer is
+// mod_http_openmetrics on the same server with the same registry. One series in ten changes between two
+// collections. Rounds of both alternate. Each result is a ratio of medians, with 10th and 90th percentile.
 // Run: node --import tsx bench/collection.ts [--markdown] [version …] [series …]
 
 import { once } from 'node:events'
@@ -18,23 +18,28 @@ type Cost = { readonly cpuMs: number; readonly ms: number; readonly bytes: numbe
 
 const given = parameters.map(Number).filter((number) => number > 0)
 const sizes = given.length > 0 ? given : [300, 10_000, 100_000]
-const asked = prosodyVersions.filter((version) => parameters.includes(version))
-const versions = asked.length > 0 ? asked : prosodyVersions
+const chosenVersions = prosodyVersions.filter((version) => parameters.includes(version))
+const versions = chosenVersions.length > 0 ? chosenVersions : prosodyVersions
 // A scrape of mod_http_openmetrics at 100,000 takes seconds.
 const roundsFor = (series: number) => (series > 20_000 ? 9 : 50)
 const fullRoundsFor = (series: number) => (series > 20_000 ? 5 : 15)
-// Three scrapers of one interval, a third of it apart: more than our default min_age of 250 ms.
+// Three scrapers with the same interval, a third of the interval apart. That is longer than the default
+// min_age of 250 ms, so the exporter collects for each scrape.
 const SCRAPERS = 3
 const PHASE_MS = 300
 const SCRAPERS_SERIES = 10_000
 const SCRAPERS_ROUNDS = 15
-// Prosody collects for us at most every 100 ms; the rest is for what it does after an answer.
+// mod_adhoc_statistics collects at most every 100 ms. The other 50 ms are for work after a response.
 const PAUSE_MS = 150
-// Prosody 13.0 cuts what is over 4 MiB and leaves the request without an end.
+// Prosody 13.0 cuts a response at 4 MiB and then neither completes nor closes it.
 const PEER_TIMEOUT_MS = 12_000
 const agent = new Agent({ keepAlive: true })
 
-/** GET on a connection that is kept, as Prometheus keeps it; Infinity milliseconds if it was cut. */
+/**
+ * Sends a GET request on a keep-alive connection, as Prometheus does.
+ *
+ * @returns Duration and body size; `ms` is Infinity if the response was cut.
+ */
 async function get(url: string): Promise<{ ms: number; bytes: number }> {
   const started = performance.now()
   const sent = request(url, { agent, signal: AbortSignal.timeout(PEER_TIMEOUT_MS) })
@@ -50,7 +55,7 @@ async function get(url: string): Promise<{ ms: number; bytes: number }> {
   }
 }
 
-/** A way to the component port on which bytes of both directions are counted. */
+/** Starts a TCP proxy to the component port that counts the bytes of both directions. */
 async function startTap(t: Test, componentPort: number) {
   let bytes = 0
   const count = (chunk: Buffer) => (bytes += chunk.length)
@@ -91,18 +96,18 @@ async function measure(t: Test, version: (typeof prosodyVersions)[number], serie
     return { cpuMs: cpuMs(prosody.pid) - before, ms, bytes }
   }
 
-  const ours: Cost[] = []
-  const theirs: Cost[] = []
+  const exporterCosts: Cost[] = []
+  const peerCosts: Cost[] = []
   const onStream: number[] = []
   for (let i = 0; i < roundsFor(series); i++) {
     const bytes = tap.bytes()
-    ours.push(await costOf(() => get(`${exporter.url}/metrics`)))
+    exporterCosts.push(await costOf(() => get(`${exporter.url}/metrics`)))
     onStream.push(tap.bytes() - bytes)
-    theirs.push(await costOf(() => get(prosody.openmetricsUrl)))
+    peerCosts.push(await costOf(() => get(prosody.openmetricsUrl)))
   }
 
-  // One after another: the garbage that a scrape of mod_http_openmetrics leaves is collected in
-  // whatever allocates next, and that is not what a full reading costs.
+  // Full reads do not alternate with scrapes of mod_http_openmetrics. Such a scrape leaves garbage, which
+  // Lua would collect during the next full read, so the read would look too expensive.
   const full: Cost[] = []
   const reader = await startReader(prosody)
   const readAll = () => reader.readAll().then(() => ({ ms: 0, bytes: 0 }))
@@ -129,27 +134,48 @@ async function measure(t: Test, version: (typeof prosodyVersions)[number], serie
     }
   }
 
-  const of = (costs: readonly Cost[], what: keyof Cost) => spread(costs.map((cost) => cost[what]))
-  const figure = (what: string, mine: Spread, peer: Spread, unit: string) => {
+  const spreadOf = (costs: readonly Cost[], what: keyof Cost) =>
+    spread(costs.map((cost) => cost[what]))
+  const reportCost = (what: string, exporterSpread: Spread, peerSpread: Spread, unit: string) => {
     report({
       what: `Prosody ${version}, ${series.toLocaleString('en')} series: ${what}`,
-      ratio: partOf(mine, peer),
-      ours: shown(mine, unit),
-      theirs: peer.median === Infinity ? 'cut at 4 MiB' : shown(peer, unit),
+      ratio: partOf(exporterSpread, peerSpread),
+      exporter: shown(exporterSpread, unit),
+      peer: peerSpread.median === Infinity ? 'cut at 4 MiB' : shown(peerSpread, unit),
     })
   }
-  figure("Prosody's CPU for one collection", of(ours, 'cpuMs'), of(theirs, 'cpuMs'), 'ms')
-  figure('the same, first and full', of(full, 'cpuMs'), of(theirs, 'cpuMs'), 'ms')
+  reportCost(
+    "Prosody's CPU for one collection",
+    spreadOf(exporterCosts, 'cpuMs'),
+    spreadOf(peerCosts, 'cpuMs'),
+    'ms',
+  )
+  reportCost(
+    "Prosody's CPU for the first, full collection",
+    spreadOf(full, 'cpuMs'),
+    spreadOf(peerCosts, 'cpuMs'),
+    'ms',
+  )
   if (shared.length > 0) {
-    figure(
+    reportCost(
       "Prosody's CPU for three scrapers out of phase",
-      of(shared, 'cpuMs'),
-      of(each, 'cpuMs'),
+      spreadOf(shared, 'cpuMs'),
+      spreadOf(each, 'cpuMs'),
       'ms',
     )
   }
-  figure('a fresh scrape, end to end', of(ours, 'ms'), of(theirs, 'ms'), 'ms')
-  figure("XMPP stream against the exposition's bytes", spread(onStream), of(ours, 'bytes'), 'B')
+  reportCost(
+    'a fresh scrape, end to end',
+    spreadOf(exporterCosts, 'ms'),
+    spreadOf(peerCosts, 'ms'),
+    'ms',
+  )
+  reportCost(
+    "XMPP stream against the exposition's bytes",
+    spread(onStream),
+    spreadOf(exporterCosts, 'bytes'),
+    'B',
+  )
 }
 
 for (const version of versions) {

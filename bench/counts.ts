@@ -1,6 +1,8 @@
-// What counting costs Prosody: its CPU for a conversation with everything counted against nothing
-// counted, in one server, in many short turns, as it drifts by more than counting costs; and what the gauges cost at a collection with many
-// clients online. Run: node --import tsx bench/counts.ts [--markdown] [messages]
+// Measures the CPU time that counting in mod_adhoc_statistics costs Prosody:
+// - a conversation with all counters, against the same conversation without counters. Both run on one server
+//   in many short turns, because the CPU time per message drifts by more than counting costs;
+// - the gauges at a collection, with many clients online.
+// Run: node --import tsx bench/counts.ts [--markdown] [messages]
 
 import xml from '@xmpp/xml'
 import { prosodyVersions, withProsody, type TestProsody } from '../test/support/prosody.js'
@@ -13,11 +15,11 @@ type Test = Parameters<typeof withProsody>[0]
 const messages = Number(parameters[0] ?? 5000)
 const ROUNDS = 7
 const TURNS = 30
-// As many as fit into Prosody's buffers without waiting.
+// Messages in one write. This number fits into Prosody's buffers, so the sender never waits.
 const BATCH = 500
 const CLIENTS = 10_000
 
-/** Has all stanzas counted, or none: the module is loaded again with that. */
+/** Turns all counters on or off, and reloads the module for that. */
 async function setCounting(prosody: TestProsody, counting: boolean): Promise<void> {
   await evalLua(
     prosody,
@@ -30,7 +32,7 @@ async function setCounting(prosody: TestProsody, counting: boolean): Promise<voi
   )
 }
 
-/** Sends all of them and waits until `to` has the last. */
+/** Sends `count` messages in batches, and waits until `to` has received each batch. */
 async function converse(from: XmppUser, to: XmppUser, jid: string, type: string, count: number) {
   for (let sent = 0; sent < count; sent += BATCH) {
     const id = `last-${sent}`
@@ -58,12 +60,12 @@ async function measure(t: Test, version: (typeof prosodyVersions)[number]) {
   })
   const join = (jid: string) => login({ port: prosody.ports.c2s, jid, password: 'pw' })
   const [a, b] = await Promise.all(['a@one.example', 'b@one.example'].map(join))
-  if (!a || !b) throw new Error('nobody is online')
+  if (!a || !b) throw new Error('The two users are not online')
 
   const on: number[] = []
   const off: number[] = []
   for (let turn = 0; turn < TURNS * 2; turn++) {
-    // On, off, off, on: who is first takes turns too.
+    // On, off, off, on: the order within a pair alternates too.
     const isOn = turn % 4 === 0 || turn % 4 === 3
     await setCounting(prosody, isOn)
     await converse(a, b, b.jid, 'chat', BATCH * 2)
@@ -72,13 +74,13 @@ async function measure(t: Test, version: (typeof prosodyVersions)[number]) {
     ;(isOn ? on : off).push(((cpuMs(prosody.pid) - before) * 1000) / messages)
   }
   report({
-    what: `Prosody ${version}: Prosody's CPU for a message, with what it doesn't count counted`,
+    what: `Prosody ${version}: Prosody's CPU for a message, with the counters of mod_adhoc_statistics`,
     ratio: partOf(spread(on), spread(off)),
-    ours: shown(spread(on), 'µs'),
-    theirs: `${shown(spread(off), 'µs')} without`,
+    exporter: shown(spread(on), 'µs'),
+    peer: `${shown(spread(off), 'µs')} without`,
   })
 
-  // What is added to each message, by itself: the difference above is smaller than its noise.
+  // The difference above is smaller than its noise. So this part measures the added handlers alone.
   await setCounting(prosody, true)
   const added: number[] = []
   const routed: number[] = []
@@ -104,29 +106,29 @@ async function measure(t: Test, version: (typeof prosodyVersions)[number]) {
       local answered = setmetatable({ send = function () end }, { __index = session })
       return added.." "..per_call(prosody.core_process_stanza, answered, ping)`,
     )
-    const [ours = NaN, theirs = NaN] = times.split(' ').map(Number)
-    added.push(ours)
-    routed.push(theirs)
+    const [addedUs = NaN, routedUs = NaN] = times.split(' ').map(Number)
+    added.push(addedUs)
+    routed.push(routedUs)
   }
   report({
     what: `Prosody ${version}: counting one stanza`,
     ratio: partOf(spread(added), spread(routed)),
-    ours: shown(spread(added), 'µs'),
-    theirs: `${shown(spread(routed), 'µs')} to route and answer a ping`,
+    exporter: shown(spread(added), 'µs'),
+    peer: `${shown(spread(routed), 'µs')} to route and answer a ping`,
   })
 
-  // Sessions are made up: what counts is that there are so many tables of their size.
-  const walk = async (module: string, rounds: number) => {
+  // The sessions are fake. Only the number and the size of their tables matter.
+  const timeGauges = async (module: string, rounds: number) => {
     const lua = `local now, times = os.clock, {}
       for i = 1, ${rounds} do
         local handlers = prosody.events.get_handlers("stats-update")
-        local ours, started = 0, 0
+        local total, started = 0, 0
         for _, handler in ipairs(handlers) do
           if debug.getinfo(handler, "S").source:find("${module}", 1, true) then
-            started = now() handler() ours = ours + now() - started
+            started = now() handler() total = total + now() - started
           end
         end
-        times[i] = ("%.3f"):format(ours * 1000)
+        times[i] = ("%.3f"):format(total * 1000)
       end
       return table.concat(times, " ")`
     return (await evalLua(prosody, lua)).split(' ').map(Number)
@@ -143,13 +145,13 @@ async function measure(t: Test, version: (typeof prosodyVersions)[number]) {
     end`,
   )
   await setCounting(prosody, true)
-  const ours = await walk('mod_adhoc_statistics/count', 50)
-  const theirs = await walk('mod_c2s', 50)
+  const countMs = await timeGauges('mod_adhoc_statistics/count', 50)
+  const c2sMs = await timeGauges('mod_c2s', 50)
   report({
     what: `Prosody ${version}, ${CLIENTS.toLocaleString('en')} clients: gauges at a collection`,
-    ratio: partOf(spread(ours), spread(theirs)),
-    ours: shown(spread(ours), 'ms'),
-    theirs: `${shown(spread(theirs), 'ms')} of mod_c2s`,
+    ratio: partOf(spread(countMs), spread(c2sMs)),
+    exporter: shown(spread(countMs), 'ms'),
+    peer: `${shown(spread(c2sMs), 'ms')} of mod_c2s`,
   })
 }
 

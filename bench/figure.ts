@@ -1,36 +1,36 @@
-/** What a benchmark says: one line for each figure, a ratio against a named peer of the same run. */
+/** The output of benchmarks: one line for each measurement, a ratio against a named peer of the same run. */
 
 import { readdirSync, readFileSync } from 'node:fs'
 import process from 'node:process'
 
-export type Figure = {
-  /** What was measured, on what: `Prosody 0.12.3, 10,000 series: CPU for one collection`. */
+export type Measurement = {
+  /** The set-up and the measured quantity: `Prosody 0.12.3, 10,000 series: CPU for one collection`. */
   readonly what: string
-  /** Ours against theirs: `1/25`, `17 times`. */
+  /** The exporter against the peer: `1/25`, `17 times`. */
   readonly ratio: string
-  readonly ours: string
-  /** With the peer's name, where it is not in `what`. */
-  readonly theirs: string
+  readonly exporter: string
+  /** Includes the name of the peer if `what` does not name it. */
+  readonly peer: string
 }
 
-/** Tenth percentile, median, ninetieth percentile. */
+/** 10th percentile, median and 90th percentile. */
 export type Spread = { readonly low: number; readonly median: number; readonly high: number }
 
 const markdown = process.argv.includes('--markdown')
 
-/** What was given on the command line but options. */
+/** The arguments of the command line, without options. */
 export const parameters = process.argv.slice(2).filter((arg) => !arg.startsWith('-'))
 
-/** Prints a figure, as a row of a table with `--markdown`. */
-export function report({ what, ratio, ours, theirs }: Figure): void {
+/** Prints a measurement, as a table row with `--markdown`. */
+export function report({ what, ratio, exporter, peer }: Measurement): void {
   console.log(
     markdown
-      ? `| ${what} | ${ratio} | ${ours} | ${theirs} |`
-      : `${what}: ${ratio} (${ours} against ${theirs})`,
+      ? `| ${what} | ${ratio} | ${exporter} | ${peer} |`
+      : `${what}: ${ratio} (${exporter} against ${peer})`,
   )
 }
 
-/** What a reader should know of the figures that follow. */
+/** Prints a remark on the measurements that follow; nothing with `--markdown`. */
 export function note(text: string): void {
   if (!markdown) console.log(`# ${text}`)
 }
@@ -44,33 +44,33 @@ export function spread(values: readonly number[]): Spread {
 const short = (value: number) =>
   value === Infinity ? '∞' : Math.abs(value) >= 1000 ? value.toFixed(0) : value.toPrecision(3)
 
-/** `12.3 ms (11.9 … 14.0)` */
+/** Formats a spread as median and percentiles: `12.3 ms (11.9 … 14.0)`. */
 export function shown({ low, median, high }: Spread, unit: string): string {
   return `${short(median)} ${unit} (${short(low)} … ${short(high)})`
 }
 
-/** The part that ours is of theirs: `1/25`. Of medians. */
-export function partOf(ours: Spread, theirs: Spread): string {
-  const factor = theirs.median / ours.median
-  if (factor === Infinity) return 'theirs has no end'
+/** The median of the exporter as a fraction of the median of the peer: `1/25`. */
+export function partOf(exporter: Spread, peer: Spread): string {
+  const factor = peer.median / exporter.median
+  if (factor === Infinity) return 'the peer did not finish'
   return factor >= 1 ? `1/${factor.toFixed(factor >= 10 ? 0 : 1)}` : (1 / factor).toFixed(2)
 }
 
-/** How often ours is theirs: `1.08 times`. Of medians. */
-export function timesOf(ours: Spread, theirs: Spread): string {
-  const factor = ours.median / theirs.median
+/** The median of the exporter as a multiple of the median of the peer: `1.08 times`. */
+export function timesOf(exporter: Spread, peer: Spread): string {
+  const factor = exporter.median / peer.median
   return `${factor >= 10 ? factor.toFixed(0) : factor.toPrecision(3)} times`
 }
 
 /**
- * Milliseconds of CPU that all threads of a process have used, to the nanosecond; what a thread that
- * has ended used is lost.
+ * Milliseconds of CPU time that the current threads of a process have used, with nanosecond precision.
+ * The time of threads that have ended is missing.
  *
  * @see proc(5), schedstat
  */
 export const cpuMs = (pid: number) => schedstat(pid, 0)
 
-/** Milliseconds that its threads could have run and had no processor. */
+/** Milliseconds for which the threads of a process were ready to run but waited for a CPU. */
 export const delayMs = (pid: number) => schedstat(pid, 1)
 
 function schedstat(pid: number, column: number): number {

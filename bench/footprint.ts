@@ -57,8 +57,8 @@ async function measureMemory(t: Parameters<typeof withProsody>[0]): Promise<void
   report({
     what: `Resident memory after ${SCRAPES} scrapes of ${SERIES} series, against a bare Node.js`,
     ratio: timesOf(ours, theirs),
-    ours: `${ours.median.toFixed(1)} MB`,
-    theirs: `${theirs.median.toFixed(1)} MB`,
+    exporter: `${ours.median.toFixed(1)} MB`,
+    peer: `${theirs.median.toFixed(1)} MB`,
   })
 }
 
@@ -79,8 +79,8 @@ function measureCommand(what: string, args: readonly string[]): void {
   report({
     what: `Time of ${what}, against \`node -e 0\``,
     ratio: timesOf(ours, bare),
-    ours: shown(ours, 'ms'),
-    theirs: shown(bare, 'ms'),
+    exporter: shown(ours, 'ms'),
+    peer: shown(bare, 'ms'),
   })
 }
 

@@ -1,7 +1,9 @@
-// What a day of collections leaves behind: 10,000 series in 100 families, one value in ten moving at
-// each collection and two families of a hundred replaced at every other (a new epoch, so a full
-// reading; the readings between are of changes), rendered as text, OpenMetrics and protobuf in turn, with gzip. A figure is the growth after the first 500
-// collections, by the line of least squares, against the spread within those.
+// Measures how much memory grows over a day of collections, with 10,000 series in 100 families.
+// One value in ten changes at each collection. At every second collection, two of the 100 families are
+// replaced, which starts a new epoch and causes a full read. The other collections read changes only.
+// Each snapshot is rendered as text, OpenMetrics or protobuf in turn, half of them with gzip.
+// Each result is the growth after the first 500 collections (least squares), against the spread of memory
+// within the first 500.
 // Run: node --expose-gc --import tsx bench/growth.ts [--markdown] [collections]
 
 import process from 'node:process'
@@ -22,9 +24,9 @@ const FORMATS = ['text', 'openmetrics', 'protobuf'] as const
 type Point = { readonly collection: number; readonly heap: number; readonly rss: number }
 
 const { gc } = globalThis
-if (!gc) throw new Error('run with --expose-gc')
+if (!gc) throw new Error('Run this benchmark with --expose-gc')
 
-/** What speaks the companion module's protocol, for one reader that asks once after each move. */
+/** A stand-in for the connection to mod_adhoc_statistics, for one reader that collects after each `move()`. */
 function createSource() {
   const values = Array.from({ length: FAMILIES * ROWS }, (_, i) => i)
   const generations = new Array<number>(FAMILIES).fill(0)
@@ -44,14 +46,14 @@ function createSource() {
   const connection: Pick<Connection, 'request' | 'domain'> = {
     domain: 'stats.example',
     request(_type, command) {
-      const asked = command.getChild('statistics', REGISTRY_NODE)!.attrs
-      const first = Number(asked['first'] ?? 1)
+      const query = command.getChild('statistics', REGISTRY_NODE)!.attrs
+      const first = Number(query['first'] ?? 1)
       const last = Math.min(first + PAGE - 1, values.length)
-      const isKnown = asked['epoch'] === String(epoch) && (asked['since'] ?? '0') !== '0'
-      const tell = (id: number) =>
+      const isKnown = query['epoch'] === String(epoch) && (query['since'] ?? '0') !== '0'
+      const rowOf = (id: number) =>
         isKnown ? (isMoving(id) ? `${id}\t${values[id - 1]!}\n` : '') : line(id)
-      const lines = Array.from({ length: last - first + 1 }, (_, i) => tell(first + i)).join('')
-      const told = xml(
+      const lines = Array.from({ length: last - first + 1 }, (_, i) => rowOf(first + i)).join('')
+      const statistics = xml(
         'statistics',
         {
           xmlns: REGISTRY_NODE,
@@ -67,7 +69,7 @@ function createSource() {
         node: REGISTRY_NODE,
         status: 'completed',
       }
-      return Promise.resolve(xml('iq', { type: 'result' }, xml('command', attrs, told)))
+      return Promise.resolve(xml('iq', { type: 'result' }, xml('command', attrs, statistics)))
     },
   }
   return {
@@ -109,14 +111,14 @@ for (let i = 1; i <= COLLECTIONS; i++) {
   await new Promise(setImmediate)
   gc()
   const { heapUsed, external, rss } = process.memoryUsage()
-  // `external` has the array buffers in it.
+  // `external` includes the array buffers.
   points.push({ collection: i, heap: (heapUsed + external) / 1e6, rss: rss / 1e6 })
 }
 if (warnings.length > 0) throw new Error(warnings.join('; '))
 
-note(`${COLLECTIONS} collections, measured every ${EVERY}, the first ${FIRST} apart`)
+note(`${COLLECTIONS} collections, measured every ${EVERY}; the first ${FIRST} are the baseline`)
 for (const [what, of] of [
-  ['heap and buffers after a collection of garbage', (point: Point) => point.heap],
+  ['heap and buffers after garbage collection', (point: Point) => point.heap],
   ['resident memory', (point: Point) => point.rss],
 ] as const) {
   const early = points.filter(({ collection }) => collection <= FIRST).map(of)
@@ -126,12 +128,12 @@ for (const [what, of] of [
   report({
     what: `A day of 10,000 series, ${what}: growth after collection ${FIRST} against the spread before`,
     ratio: `${(growth / noise).toFixed(2)} times`,
-    ours: `${growth.toFixed(2)} MB on ${of(late[0]!).toFixed(1)} MB`,
-    theirs: `${noise.toFixed(2)} MB`,
+    exporter: `${growth.toFixed(2)} MB on ${of(late[0]!).toFixed(1)} MB`,
+    peer: `${noise.toFixed(2)} MB`,
   })
 }
 
-/** Of the line of least squares, by collection. */
+/** Slope of the least-squares line through the points, per collection. */
 function slope(of: readonly Point[], value: (point: Point) => number): number {
   const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length
   const x = mean(of.map(({ collection }) => collection))

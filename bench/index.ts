@@ -1,6 +1,6 @@
-// All benchmarks, one after another, each in a process of its own: one line a figure, a ratio of
-// medians against a named peer of the same run with the tenth and ninetieth percentile of both.
-// Run: npm run bench [-- --markdown] [name …], on a machine that does nothing else.
+// Runs all benchmarks one after another, each in its own process. Each measurement is one line: a ratio of
+// medians against a named peer of the same run, with the 10th and 90th percentile of both.
+// Run: npm run bench [-- --markdown] [name …], on a machine without other load.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -25,10 +25,10 @@ const ALL = [
 ]
 const markdown = process.argv.includes('--markdown')
 
-// The exporters that are measured run from dist/.
+// The benchmarks start the exporter from dist/.
 const built = await run('npm', ['run', '--silent', 'build'])
 if (built.code !== 0) throw new Error(built.output)
-if (markdown) console.log('| Figure | Ratio | prosody-exporter | Peer |\n|---|---:|---:|---:|')
+if (markdown) console.log('| Measurement | Ratio | prosody-exporter | Peer |\n|---|---:|---:|---:|')
 for (const name of parameters.length > 0 ? parameters : ALL) {
   const child = spawn(
     process.execPath,

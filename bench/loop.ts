@@ -1,6 +1,7 @@
-// How long our event loop is held while a million series are rendered and compressed, in 1,000
-// families and in one, next to the same process idle: the longest time between two turns of a timer
-// of one millisecond. Each in a process of its own. Run: node --import tsx bench/loop.ts [rounds]
+// Measures how long the exporter blocks its event loop while it renders and compresses a million series. They are
+// in 1,000 families, in 10 or in one. The value is the longest time between two calls of a 1 ms timer. The peer is the
+// same process when it is idle. Each case runs in its own process.
+// Run: node --import tsx bench/loop.ts [rounds]
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -21,8 +22,8 @@ const ROUNDS = Number(parameters[0] ?? 8)
 const IDLE_MS = 2000
 const child = process.argv.indexOf('--child')
 
-/** The longest that the loop took to come round while the work was done. */
-async function longest(work: () => Promise<unknown>): Promise<number> {
+/** The longest time between two turns of the event loop while `work` runs, in milliseconds. */
+async function longestTurnMs(work: () => Promise<unknown>): Promise<number> {
   let last = performance.now()
   let most = 0
   let isDone = false
@@ -46,7 +47,7 @@ async function measure(families: number, rows: number): Promise<Measured> {
   const tables = createTables(families, rows)
   const found: { [what: string]: number[] } = {}
   const add = async (what: string, work: () => Promise<unknown>) => {
-    ;(found[what] ??= []).push(await longest(work))
+    ;(found[what] ??= []).push(await longestTurnMs(work))
   }
   await sleep(500)
   for (let round = 1; round <= ROUNDS; round++) {
@@ -82,10 +83,10 @@ if (child >= 0) {
     for (const [what, times] of Object.entries(rest)) {
       const series = (families * rows).toLocaleString('en')
       report({
-        what: `${series} series in ${families.toLocaleString('en')} families: event loop held by ${what}`,
+        what: `${series} series in ${families.toLocaleString('en')} families: event loop blocked by ${what}`,
         ratio: timesOf(spread(times), spread(idle!)),
-        ours: `${shown(spread(times), 'ms')}, longest ${Math.max(...times).toFixed(1)}`,
-        theirs: shown(spread(idle!), 'ms idle'),
+        exporter: `${shown(spread(times), 'ms')}, longest ${Math.max(...times).toFixed(1)}`,
+        peer: shown(spread(idle!), 'ms idle'),
       })
     }
   }

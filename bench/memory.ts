@@ -1,6 +1,6 @@
-// Peak resident memory of 1,000,000 series, held and served across changes of the snapshot, less
-// that of a process that only loads the same modules; next to prom-client. Each in a process of its
-// own. Run: node --import tsx bench/memory.ts [rounds]
+// Measures the peak resident memory of 1,000,000 series while snapshots change and are served. The memory of
+// a process that only loads the same modules is subtracted. The peer is prom-client. Each case runs in its own
+// process. Run: node --import tsx bench/memory.ts [rounds]
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -19,19 +19,22 @@ const SERIES = FAMILIES * ROWS
 const ROUNDS = Number(parameters[0] ?? 8)
 const child = process.argv.indexOf('--child')
 
-/** Kilobytes. @see proc(5), VmHWM */
+/** Peak resident memory of this process, in kilobytes. @see proc(5), VmHWM */
 function peakOfThis(): number {
   const text = readFileSync('/proc/self/status', 'utf8')
   return Number(/^VmHWM:\s+(\d+) kB/m.exec(text)![1])
 }
 
-/** A slow reader holds the last snapshot's bytes of the first format while the next is rendered. */
+/**
+ * Renders changing snapshots in these formats. Simulates a slow client: the bytes of the first format of the
+ * previous snapshot stay in memory while the next snapshot is rendered.
+ */
 async function serve(formats: readonly ExpositionFormat[], zipped: boolean): Promise<void> {
   const tables = createTables(FAMILIES, ROWS)
   let held: Uint8Array | undefined
   let last: Exposition | undefined
   for (let round = 1; round <= ROUNDS; round++) {
-    // All of them in every fourth round, else one in ten.
+    // All values change in every fourth round, and one in ten in the others.
     change(tables, ROWS, round % 4 === 0 ? 1 : 10, round)
     const families = tables.map((table) => table.snapshot())
     last = createExposition(families, { created: false })
@@ -41,8 +44,9 @@ async function serve(formats: readonly ExpositionFormat[], zipped: boolean): Pro
       next ??= bytes
       if (zipped) await last.gzip(format)
     }
-    // Read at last, so that it really was held.
-    if (held && held[0] !== '#'.charCodeAt(0)) throw new Error('the slow reader has something else')
+    // Read the held bytes, so that the garbage collector cannot free them earlier.
+    if (held && held[0] !== '#'.charCodeAt(0))
+      throw new Error('The held bytes are not an exposition')
     held = next
     await sleep(50)
   }
@@ -62,7 +66,7 @@ async function promClient(families: number): Promise<void> {
   let held = await registry.metrics()
   for (let round = 1; round <= 2; round++) {
     const next = await registry.metrics()
-    if (next.length < held.length) throw new Error('something is gone')
+    if (next.length < held.length) throw new Error('The exposition of prom-client became shorter')
     held = next
   }
 }
@@ -96,8 +100,11 @@ if (child >= 0) {
   const empty = (await peak('empty'))!
   const bytesEach = (kB: number, series: number) => ((kB - empty) * 1024) / series
   const whole = await peak('promClient')
-  const theirs = bytesEach(whole ?? (await peak('promClientTenth'))!, whole ? SERIES : SERIES / 10)
-  const peer = `prom-client, text${whole ? '' : ', with 100,000 series: a million end its heap'}`
+  const peerBytes = bytesEach(
+    whole ?? (await peak('promClientTenth'))!,
+    whole ? SERIES : SERIES / 10,
+  )
+  const peer = `prom-client, text${whole ? '' : ', with 100,000 series: a million exceed its heap'}`
   for (const [work, what] of [
     ['one', 'text'],
     ['oneZipped', 'text, compressed too'],
@@ -106,12 +113,12 @@ if (child >= 0) {
   ] as const) {
     const kB = await peak(work)
     if (kB === undefined) throw new Error(`${work} failed`)
-    const ours = bytesEach(kB, SERIES)
+    const exporterBytes = bytesEach(kB, SERIES)
     report({
-      what: `Peak memory a series, 1,000,000 series served across changes, ${what}`,
-      ratio: `1/${(theirs / ours).toFixed(1)}`,
-      ours: `${ours.toFixed(0)} B`,
-      theirs: `${theirs.toFixed(0)} B, ${peer}`,
+      what: `Peak memory per series, 1,000,000 series served across changes, ${what}`,
+      ratio: `1/${(peerBytes / exporterBytes).toFixed(1)}`,
+      exporter: `${exporterBytes.toFixed(0)} B`,
+      peer: `${peerBytes.toFixed(0)} B, ${peer}`,
     })
   }
 }

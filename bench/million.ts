@@ -1,4 +1,4 @@
-/** A million series with the names and labels that Prosody's have, for us and for prom-client. */
+/** A million series with names and labels like those of Prosody, for the exporter and for prom-client. */
 
 import { labelText } from '../src/metrics/family.js'
 import { createTable, type Table } from '../src/metrics/table.js'
@@ -9,7 +9,7 @@ export const labelsOf = (row: number) => ({
   type: row % 2 ? 'c2s' : 's2s',
   ip_family: `ipv6-${row}`,
 })
-/** Whole numbers, but for one series in ten. */
+/** Whole numbers; one series in ten has fractions. */
 export const valueOf = (row: number, round: number) =>
   row % 10 === 3 ? (row + round) / 7 : row + 10_000 + round * 17
 
@@ -25,7 +25,7 @@ export function createTables(families: number, rows: number): Table[] {
     for (let row = 0; row < rows; row++) {
       table.append(labelText(labelsOf(row)))
       table.set(row, 0, valueOf(row, 0))
-      // As a page of a full reading ends.
+      // The collector does the same after each page of a full read.
       if (row % 1000 === 999) table.settle()
     }
     table.settle()
@@ -33,7 +33,7 @@ export function createTables(families: number, rows: number): Table[] {
   })
 }
 
-/** Changes every `every`-th value of each table. */
+/** Changes one of `every` values in each table. */
 export function change(tables: readonly Table[], rows: number, every: number, round: number): void {
   for (const table of tables) {
     for (let row = round % every; row < rows; row += every) table.set(row, 0, valueOf(row, round))

@@ -1,25 +1,27 @@
 /**
- * Prometheus scrapes a target at a phase of its interval that it computes from the target's labels
- * (scrape/target.go, `offset`). A measurement needs the phases that are worst, so names are tried
- * until their phases are those: a scout scrapes each target under many job names for a moment.
+ * Prometheus computes the phase at which it scrapes a target from the labels of the target
+ * (scrape/target.go, `offset`). The benchmark needs the worst phases. So a scout Prometheus scrapes each target
+ * under many job names for a moment, and the benchmark uses the names with the worst phases.
  */
 
 import type { TestContext } from 'node:test'
 import { until } from '../test/support/setup/process.js'
 import { withPrometheus, type Job } from '../test/support/prometheus.js'
 
-/** One target and the intervals of those who scrape it, each to come `LATE_MS` after the one before. */
+/**
+ * One target and the intervals of its scrapers. Each scraper shall scrape `LATE_MS` after the previous one.
+ */
 export type Meeting = {
   readonly name: string
   readonly target: string
   readonly intervalsMs: readonly number[]
 }
 
-// More would make the scout late itself.
+// With more names, the scout itself would be late.
 const NAMES = 20
 const LATE_MS = 40
 
-/** The job to scrape a target with at that interval, under one of its names. */
+/** The job for Prometheus that scrapes a target at this interval, under this name. */
 export const jobOf = (
   { name, target }: { readonly name: string; readonly target: string },
   intervalMs: number,
@@ -30,7 +32,7 @@ export const jobOf = (
   extra: [`scrape_interval: ${intervalMs}ms`, `scrape_timeout: ${timeoutMs}ms`],
 })
 
-/** For each meeting the names of its jobs, in the order of its intervals. */
+/** Finds job names with the wanted phases: for each meeting one name per interval, in the same order. */
 export async function namesThatMeet(
   meetings: readonly Meeting[],
   timeoutMs: number,
@@ -61,7 +63,7 @@ export async function namesThatMeet(
         const choices = meeting.intervalsMs.map((intervalMs) =>
           candidates(meeting, intervalMs).map((name) => ({ name, atMs: at.get(name)! * 1000 })),
         )
-        return [meeting, best(choices, meeting.intervalsMs)]
+        return [meeting, chooseNames(choices, meeting.intervalsMs)]
       }),
     )
   } finally {
@@ -71,20 +73,27 @@ export async function namesThatMeet(
 
 type Choice = { readonly name: string; readonly atMs: number }
 
-/** Milliseconds from a scrape of one to the other's next, where that is least. */
+/** The shortest time from a scrape of `first` to the next scrape of `then`, in milliseconds. */
 export function latenessMs(
   first: { atMs: number; intervalMs: number },
   then: { atMs: number; intervalMs: number },
 ): number {
-  const common = divisor(first.intervalMs, then.intervalMs)
+  const common = greatestCommonDivisor(first.intervalMs, then.intervalMs)
   return (((then.atMs - first.atMs) % common) + common) % common
 }
 
-const divisor = (a: number, b: number): number => (b === 0 ? a : divisor(b, a % b))
+const greatestCommonDivisor = (a: number, b: number): number =>
+  b === 0 ? a : greatestCommonDivisor(b, a % b)
 
-/** One choice of each, by pairs from the last: the most frequent scrapers meet best. */
-function best(choices: readonly (readonly Choice[])[], intervalsMs: readonly number[]): string[] {
-  const missBy = (then: Choice, first: Choice, i: number) =>
+/**
+ * Chooses one name for each interval, in pairs from the last interval to the first. So the most frequent
+ * scrapers, which are last, come closest to `LATE_MS`.
+ */
+function chooseNames(
+  choices: readonly (readonly Choice[])[],
+  intervalsMs: readonly number[],
+): string[] {
+  const missMs = (then: Choice, first: Choice, i: number) =>
     Math.abs(
       LATE_MS -
         latenessMs(
@@ -94,14 +103,14 @@ function best(choices: readonly (readonly Choice[])[], intervalsMs: readonly num
     )
   const last = choices.length - 1
   const pairs = choices[last]!.flatMap((then) =>
-    choices[last - 1]!.map((first) => ({ first, then, by: missBy(then, first, last) })),
+    choices[last - 1]!.map((first) => ({ first, then, by: missMs(then, first, last) })),
   )
   const pair = pairs.reduce((a, b) => (b.by < a.by ? b : a))
   const chosen = [pair.first, pair.then]
   for (let i = last - 1; i > 0; i--) {
     const then = chosen[0]!
     chosen.unshift(
-      choices[i - 1]!.reduce((a, b) => (missBy(then, b, i) < missBy(then, a, i) ? b : a)),
+      choices[i - 1]!.reduce((a, b) => (missMs(then, b, i) < missMs(then, a, i) ? b : a)),
     )
   }
   return chosen.map(({ name }) => name)

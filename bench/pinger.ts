@@ -1,5 +1,6 @@
-// A component that pings Prosody every millisecond (XEP-0199) and says how long it waited: a process
-// of its own, forked with port, domain, secret and the host to ping. Whoever started it ends it.
+// A component that pings Prosody every millisecond (XEP-0199) and reports how long it waited for each result.
+// It runs in its own process. Its arguments are port, domain, secret and the host to ping. The parent process
+// stops it.
 
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
@@ -29,7 +30,7 @@ async function until(pattern: RegExp): Promise<RegExpExecArray> {
   }
 }
 
-// Plain text matching: nothing here may be slow when a thousand answers come at once.
+// Matches plain text instead of parsing XML, to stay fast when a thousand results arrive together.
 let waits: number[] = []
 const sentAt: number[] = []
 let answered = 0
@@ -38,7 +39,7 @@ socket.on('data', (chunk: string) => {
   const now = performance.now()
   const parts = (rest + chunk).split("id='p")
   for (const part of parts.slice(1, -1)) answer(part, now)
-  // An id at the very end may be cut in two.
+  // A chunk can end within an id.
   const last = parts.length > 1 ? parts.at(-1)! : ''
   if (last.includes("'")) {
     answer(last, now)
@@ -57,7 +58,7 @@ setInterval(() => {
   )
 }, 1)
 
-/** Each message ends a stretch of time: what each ping waited in it, in milliseconds, is the answer. */
+/** Each message ends an interval. The response is the list of waits of all pings in it, in milliseconds. */
 process.on('message', () => {
   const sent = sentAt.length
   const settle = () => {

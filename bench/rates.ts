@@ -1,13 +1,13 @@
-// The error of rate() in real Prometheus servers, two (15 s and 10 s) and three (15, 30 and 60 s) of
-// them, all times scaled down 1:5: over four and five intervals of each, evaluated twice a second, of
-// one counter that counts by itself and one that is set at stats-update, both at a known rate.
-// prosody-exporter's scrapers are those that come 40 ms (scaled) after one another, which is about the
-// worst for it: the later is served what the earlier got, if not always.
+// Measures the error of rate() in real Prometheus servers: two (15 s and 10 s) and three (15, 30 and 60 s).
+// All times are scaled down 1:5. rate() covers four and five scrape intervals, and is evaluated twice a second.
+// It reads two counters with a known rate: one counts by itself, and one is set at stats-update.
+// The scrapers of prosody-exporter arrive 40 ms (scaled) after one another. That is about the worst case: the
+// later scraper usually gets the snapshot of the earlier one.
 //
-// What the measure adds: Prometheus stamps a sample with the time at which the scrape was to start,
-// within 2 ms, and the counter counts every 2 ms: together 0.07 % of the shortest window, and more
-// on a machine that is busy.
-// Run: node --import tsx bench/rates.ts [minutes of scaled time], for 10 minutes about 3 real ones
+// The measurement adds an error of its own. Prometheus stamps a sample with the scheduled time of the scrape,
+// within 2 ms, and the counter counts every 2 ms. Together that is 0.07 % of the shortest window, and more on
+// a busy machine.
+// Run: node --import tsx bench/rates.ts [minutes of unscaled time]. 10 minutes take about 3 real minutes.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { withExporterFor } from '../test/support/exporter.js'
@@ -23,11 +23,11 @@ const SCALE = 5
 const RATE = 1000
 const RUN_MS = (Number(parameters[0] ?? 10) * 60_000) / SCALE
 const TIMEOUT_MS = 10_000 / SCALE
-/** In intervals: Grafana's $__rate_interval at its least, and a window that the intervals don't divide. */
+/** Windows of rate(), in scrape intervals: the minimum of Grafana's $__rate_interval, and one interval more. */
 const WINDOWS = [4, 5]
 const STEP_SECONDS = 0.5
 
-/** Intervals in milliseconds, unscaled, from who comes first to who comes last. */
+/** Scrape intervals in milliseconds, unscaled, in the order in which the scrapers arrive. */
 const GROUPS = {
   'two servers (15 s, 10 s)': [10_000, 15_000],
   'three servers (15, 30, 60 s)': [60_000, 30_000, 15_000],
@@ -36,7 +36,7 @@ const VALUES = {
   counted: 'a counter that counts by itself',
   set: 'a counter set at stats-update',
 } as const
-const OURS = 'prosody-exporter'
+const EXPORTER = 'prosody-exporter'
 /** `statistics_interval`, unscaled. */
 const PEERS = {
   'mod_http_openmetrics, "manual"': '"manual"',
@@ -46,7 +46,7 @@ const PEERS = {
 
 type Group = keyof typeof GROUPS
 type Value = keyof typeof VALUES
-/** One target and who scrapes it. */
+/** One target, its scrapers, and how its statistics are collected. */
 type Measured = Meeting & { readonly mode: string; readonly group: Group }
 
 const groups = Object.keys(GROUPS) as Group[]
@@ -64,28 +64,31 @@ async function startProsody(t: Test, version: Version, interval: string | number
   })
 }
 
-/** Ours has a Prosody for each group: what one scraper triggers is not to serve another group. */
+/**
+ * Starts the targets. The exporter has its own Prosody for each group, so that a collection for a scraper of
+ * one group does not serve the other group.
+ */
 async function startTargets(t: Test, version: Version): Promise<Measured[]> {
-  const ours = groups.map(async (group, i) => {
+  const exporterTargets = groups.map(async (group, i) => {
     const prosody = await startProsody(t, version, '"manual"')
     const exporter = await withExporterFor(t, prosody, {
       env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: `${250 / SCALE}ms` },
     })
     const target = `${exporter.url}/metrics`
-    const name = `ours-${version}-${i}`
-    return { mode: OURS, group, name, target, intervalsMs: intervalsOf(group) }
+    const name = `exporter-${version}-${i}`
+    return { mode: EXPORTER, group, name, target, intervalsMs: intervalsOf(group) }
   })
-  const theirs = Object.entries(PEERS).map(async ([mode, interval], m) => {
+  const peerTargets = Object.entries(PEERS).map(async ([mode, interval], m) => {
     const target = (await startProsody(t, version, interval)).openmetricsUrl
     return groups.map((group, i) => {
       const name = `peer${m}-${version}-${i}`
       return { mode, group, name, target, intervalsMs: intervalsOf(group) }
     })
   })
-  return [...(await Promise.all(ours)), ...(await Promise.all(theirs)).flat()]
+  return [...(await Promise.all(exporterTargets)), ...(await Promise.all(peerTargets)).flat()]
 }
 
-/** Relative errors of rate() at each moment from the first whole window on, in per cent. */
+/** Relative errors of rate() in percent, at each step after the first complete window. */
 async function errorsOf(
   server: RunningPrometheus,
   job: string,
@@ -97,13 +100,13 @@ async function errorsOf(
   const to = samples.at(-1)!.at
   const errors: number[] = []
   for (const window of WINDOWS) {
-    // One interval more: in the first window rate() guesses where a counter near 0 began.
+    // Skips one more interval, because rate() extrapolates in the first window of a counter near 0.
     const from = samples[0]!.at + ((window + 1) * intervalMs) / 1000
-    if (from > to) throw new Error('the run is too short for a window of the longest interval')
+    if (from > to) throw new Error('The run is shorter than a window of the longest interval')
     const query = `rate(${selector}[${window * intervalMs}ms])`
     const [rates] = await server.range(query, { from, to, step: STEP_SECONDS })
     const missing = Math.floor((to - from) / STEP_SECONDS) + 1 - (rates?.samples.length ?? 0)
-    if (missing > 0) note(`${job}: rate() had no answer ${missing} times`)
+    if (missing > 0) note(`${job}: rate() returned no value ${missing} times`)
     errors.push(...(rates?.samples ?? []).map((rate) => Math.abs(rate.value / RATE - 1) * 100))
   }
   return errors
@@ -112,11 +115,11 @@ async function errorsOf(
 async function measure(t: Test): Promise<void> {
   const targets: Measured[] = []
   for (const version of prosodyVersions) targets.push(...(await startTargets(t, version)))
-  const ours = targets.filter(({ mode }) => mode === OURS)
-  const names = await namesThatMeet(ours, TIMEOUT_MS)
+  const exporterTargets = targets.filter(({ mode }) => mode === EXPORTER)
+  const names = await namesThatMeet(exporterTargets, TIMEOUT_MS)
   const nameOf = (target: Measured, i: number) => names.get(target)?.[i] ?? target.name
 
-  // A server for each interval of each group, with all targets.
+  // One Prometheus server for each interval of each group, with all targets of the group.
   const scrapers = await Promise.all(
     groups.flatMap((group) =>
       intervalsOf(group).map(async (intervalMs, i) => {
@@ -131,10 +134,10 @@ async function measure(t: Test): Promise<void> {
   await Promise.all(
     scrapers.flatMap(({ server, scraped }) => scraped.map(({ name }) => server.scrapes(name, 1))),
   )
-  note(`${RUN_MS / 1000} s from now`)
+  note(`measuring for ${RUN_MS / 1000} s`)
   await sleep(RUN_MS)
 
-  await noteLateness(ours, scrapers, nameOf)
+  await noteDelays(exporterTargets, scrapers, nameOf)
   for (const group of groups) {
     for (const value of Object.keys(VALUES) as Value[]) {
       const errors = new Map<string, number[]>()
@@ -145,13 +148,13 @@ async function measure(t: Test): Promise<void> {
           note(`${name} every ${(intervalMs * SCALE) / 1000} s, ${value}: ${shown(found)}`)
         }
       }
-      const mine = errors.get(OURS)!
+      const exporterErrors = errors.get(EXPORTER)!
       for (const peer of Object.keys(PEERS)) {
         report({
           what: `Largest error of rate(), ${group}, ${VALUES[value]}, against ${peer}`,
-          ratio: partOf(largest(mine), largest(errors.get(peer)!)),
-          ours: shown(mine),
-          theirs: shown(errors.get(peer)!),
+          ratio: partOf(largest(exporterErrors), largest(errors.get(peer)!)),
+          exporter: shown(exporterErrors),
+          peer: shown(errors.get(peer)!),
         })
       }
     }
@@ -172,12 +175,12 @@ type Scraper = {
   readonly server: RunningPrometheus
 }
 
-async function noteLateness(
-  ours: readonly Measured[],
+async function noteDelays(
+  exporterTargets: readonly Measured[],
   scrapers: readonly Scraper[],
   nameOf: (target: Measured, i: number) => string,
 ): Promise<void> {
-  for (const target of ours) {
+  for (const target of exporterTargets) {
     const seen = await Promise.all(
       scrapers
         .filter(({ group }) => group === target.group)
@@ -187,7 +190,7 @@ async function noteLateness(
         }),
     )
     const after = seen.slice(1).map((then, i) => Math.round(latenessMs(seen[i]!, then)))
-    note(`${target.name}: one comes ${after.join(' and ')} ms after the other`)
+    note(`${target.name}: each scraper arrives ${after.join(' and ')} ms after the previous one`)
   }
 }
 

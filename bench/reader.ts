@@ -1,4 +1,4 @@
-/** A reader of the statistics that knows nothing yet each time, on a stream of its own. */
+/** Reads all statistics without earlier state each time, on its own component stream. */
 
 import { createRegistryCollector } from '../src/collectors/registry/registry.js'
 import { createConnection } from '../src/xmpp/connection.js'
@@ -7,7 +7,7 @@ import type { TestProsody } from '../test/support/prosody.js'
 const TIMEOUT_MS = 30_000
 const silent = () => {}
 
-/** Returns once the stream is up; what `stop` ends is the stream. */
+/** Returns once the component stream is established. `stop` closes the stream. */
 export async function startReader({ service, secret, statsDomains }: TestProsody) {
   let online = () => {}
   const isOnline = new Promise<void>((resolve) => (online = resolve))

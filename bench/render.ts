@@ -1,6 +1,6 @@
-// Rendering next to prom-client: 1,000 families of 100 series with 3 labels, one value in ten a
-// fraction. Each in a process of its own, so that neither pays for the other's garbage; both make the
-// same changes and their rounds alternate. Compression is apart.
+// Compares the rendering time with prom-client: 1,000 families of 100 series with 3 labels, with fractions in
+// one series of ten. Each side runs in its own process, so that neither collects the garbage of the other. Both
+// make the same changes, and their rounds alternate. Compression is measured separately.
 // Run: node --import tsx bench/render.ts [rounds]
 
 import { spawn, type ChildProcess } from 'node:child_process'
@@ -18,20 +18,20 @@ const ROUNDS = Number(parameters[0] ?? 15)
 const WARM_UP = 4
 
 const SCENES = {
-  first: 'first rendering from a filled store',
+  first: 'first rendering of a filled store',
   all: 'all values changed',
   tenth: '10 % of the values changed, in all families',
   none: 'nothing changed',
 } as const
 type Scene = keyof typeof SCENES
-/** Each of so many values in a row has one that changes. */
+/** In each scene, one of this many values changes; 0 means none. */
 const EVERY: Readonly<Record<Scene, number>> = { first: 0, all: 1, tenth: 10, none: 0 }
 
-/** One of the two that are measured. */
+/** One of the two implementations to compare. */
 type Side = {
   readonly set: (family: number, row: number, value: number) => void
-  /** Nothing is known of an earlier rendering any more. */
-  readonly renew: () => void
+  /** Discards all that is cached from earlier renderings. */
+  readonly reset: () => void
   readonly render: () => Promise<unknown>
 }
 
@@ -43,20 +43,24 @@ const labelsOf = (row: number) => ({
 })
 
 let seed = 1
-/** The same numbers in every process. @see Park and Miller, "Random number generators", 1988 */
+/**
+ * Returns the same sequence of random numbers in every process.
+ *
+ * @see Park and Miller, "Random number generators", 1988
+ */
 function random(): number {
   seed = (seed * 48271) % 2147483647
   return seed / 2147483647
 }
 
-/** Steps of a counter: whole numbers, but for one series in ten, whose values are fractions. */
+/** An increment of a counter: a whole number, or a fraction in one series of ten. */
 const stepOf = (row: number) => (row % 10 === 3 ? random() : 1 + Math.floor(random() * 50))
 
 const values = Array.from({ length: FAMILIES }, () =>
   Array.from({ length: ROWS }, (_, row) => stepOf(row) * 1000),
 )
 
-/** Changes one of `every` values of each family, any of them: one in ten is a fraction. */
+/** Changes one of `every` values in each family, chosen at random. */
 function change({ set }: Side, every: number): void {
   for (let f = 0; f < FAMILIES; f++) {
     for (let first = 0; first < ROWS && every > 0; first += every) {
@@ -67,7 +71,7 @@ function change({ set }: Side, every: number): void {
   }
 }
 
-function createOurs(): Side & { readonly gzipMs: () => Promise<string> } {
+function createExporterSide(): Side & { readonly gzipMs: () => Promise<string> } {
   const createTables = () =>
     values.map((column, f) => {
       const meta = { name: name(f), type: 'counter', help: 'A test series.' } as const
@@ -89,7 +93,7 @@ function createOurs(): Side & { readonly gzipMs: () => Promise<string> } {
     set: (f, row, value) => {
       tables[f]!.set(row, 0, value)
     },
-    renew: () => {
+    reset: () => {
       tables = createTables()
     },
     render: () => expose().bytes('text'),
@@ -102,7 +106,7 @@ function createOurs(): Side & { readonly gzipMs: () => Promise<string> } {
   }
 }
 
-function createTheirs(): Side {
+function createPeerSide(): Side {
   const registry = new Registry()
   const counters = values.map((column, f) => {
     const counter = new Counter({
@@ -116,14 +120,14 @@ function createTheirs(): Side {
     })
     return counter
   })
-  // A counter can only be counted up.
+  // prom-client can only increment a counter, so this side needs the previous values.
   const before = values.map((column) => [...column])
   return {
     set: (f, row, value) => {
       counters[f]!.inc(labelsOf(row), value - before[f]![row]!)
       before[f]![row] = value
     },
-    renew: () => undefined,
+    reset: () => undefined,
     render: () => registry.metrics(),
   }
 }
@@ -134,10 +138,10 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
   return performance.now() - startedAt
 }
 
-/** Answers each scene that it is sent with the milliseconds that rendering it took. */
+/** For each scene that the parent sends, renders it and replies with the duration in milliseconds. */
 function serve(side: Side): void {
   process.on('message', (scene: Scene) => {
-    if (scene === 'first') side.renew()
+    if (scene === 'first') side.reset()
     change(side, EVERY[scene])
     void timed(side.render).then((ms) => process.send!(ms))
   })
@@ -150,35 +154,40 @@ async function ask(child: ChildProcess, scene: Scene): Promise<number> {
 }
 
 async function compare(): Promise<void> {
-  const [ours, theirs] = ['ours', 'theirs'].map((side) =>
+  const [exporterChild, peerChild] = ['exporter', 'peer'].map((side) =>
     spawn(process.execPath, ['--import', 'tsx', import.meta.filename, '--child', side], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     }),
   ) as [ChildProcess, ChildProcess]
   for (const [scene, what] of Object.entries(SCENES) as [Scene, string][]) {
-    const times = new Map([ours, theirs].map((child) => [child, [] as number[]]))
+    const times = new Map([exporterChild, peerChild].map((child) => [child, [] as number[]]))
     for (let round = 0; round < ROUNDS + WARM_UP; round++) {
-      // Who is first takes turns too.
-      for (const child of round % 2 ? [ours, theirs] : [theirs, ours]) {
+      // The order alternates too.
+      for (const child of round % 2 ? [exporterChild, peerChild] : [peerChild, exporterChild]) {
         const ms = await ask(child, scene)
         if (round >= WARM_UP) times.get(child)!.push(ms)
       }
     }
-    const [mine, peer] = [spread(times.get(ours)!), spread(times.get(theirs)!)]
+    const [exporterSpread, peerSpread] = [
+      spread(times.get(exporterChild)!),
+      spread(times.get(peerChild)!),
+    ]
     report({
-      what: `Rendering 100,000 series, ${what}: prom-client's time against ours`,
-      ratio: timesOf(peer, mine),
-      ours: shown(mine, 'ms'),
-      theirs: shown(peer, 'ms'),
+      what: `Rendering 100,000 series, ${what}: time of prom-client against the exporter`,
+      ratio: timesOf(peerSpread, exporterSpread),
+      exporter: shown(exporterSpread, 'ms'),
+      peer: shown(peerSpread, 'ms'),
     })
   }
-  ours.disconnect()
-  theirs.disconnect()
+  exporterChild.disconnect()
+  peerChild.disconnect()
 }
 
 if (process.argv.includes('--child')) {
-  serve(process.argv.at(-1) === 'ours' ? createOurs() : createTheirs())
+  serve(process.argv.at(-1) === 'exporter' ? createExporterSide() : createPeerSide())
 } else {
   await compare()
-  note(`compression, apart: ${await createOurs().gzipMs()}, in a thread of its own`)
+  note(
+    `compression, measured separately: ${await createExporterSide().gzipMs()}, in its own thread`,
+  )
 }

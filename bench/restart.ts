@@ -1,7 +1,8 @@
-// What increase() makes of a restart of Prosody, in real Prometheus servers, times scaled down 1:5
-// (but not the restart's): how much it misses of what was counted, and how much of that was counted
-// after the last scrape before the end, which nobody can know. Twice: after a long life, and after a
-// short one whose count the next life has overtaken when it is first scraped, so that no value falls.
+// Measures the error of increase() across a restart of Prosody, in real Prometheus servers. Times are scaled
+// down 1:5, except the restart itself. The benchmark compares increase() with the true count. Increments after
+// the last scrape before the restart are lost for every exporter, so they are subtracted. There are two restarts:
+// - after a long run of Prosody, which a high initial count simulates;
+// - after a short run. The next run starts with a higher count, so no scraped value decreases.
 // Run: node --import tsx bench/restart.ts
 
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -15,7 +16,7 @@ type Test = Parameters<typeof withProsody>[0]
 type Version = (typeof prosodyVersions)[number]
 
 const SCALE = 5
-const LIFE_MS = 60_000 / SCALE
+const RUN_MS = 60_000 / SCALE
 const MIN_AGE_MS = 250 / SCALE
 const TIMEOUT_MS = 10_000 / SCALE
 const CREATED = 'created-timestamp-zero-ingestion'
@@ -29,9 +30,9 @@ const SERVERS = [
     features: [CREATED],
   },
 ] as const
-/** What the counter is when Prosody starts, three times. */
+/** The value of the counter at each of the three starts of Prosody. */
 const INITIAL = [1_000_000, 0, 500_000] as const
-const RESTARTS = ['after a long life', 'overtaken before it was seen'] as const
+const RESTARTS = ['after a long run', 'with a higher count before the first scrape'] as const
 
 async function startTargets(t: Test, version: Version) {
   const globals = { test_rates_initial: String(INITIAL[0]) }
@@ -41,8 +42,8 @@ async function startTargets(t: Test, version: Version) {
     env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: `${MIN_AGE_MS}ms` },
   })
   return [
-    { version, name: `ours-${version}`, prosody, target: `${exporter.url}/metrics` },
-    { version, name: `theirs-${version}`, prosody: peer, target: peer.openmetricsUrl },
+    { version, name: `exporter-${version}`, prosody, target: `${exporter.url}/metrics` },
+    { version, name: `peer-${version}`, prosody: peer, target: peer.openmetricsUrl },
   ]
 }
 
@@ -63,42 +64,42 @@ async function measure(t: Test): Promise<void> {
     )
 
   const ends = [{ inAll: NaN, at: 0 }]
-  const ended = new Map(targets.map(({ name }) => [name, [...ends]]))
+  const endsByName = new Map(targets.map(({ name }) => [name, [...ends]]))
   for (const initial of INITIAL.slice(1)) {
-    await untilAllSee(Math.max(...[...ended.values()].map((lives) => lives.at(-1)!.at)))
-    await sleep(LIFE_MS)
+    await untilAllSee(Math.max(...[...endsByName.values()].map((ends) => ends.at(-1)!.at)))
+    await sleep(RUN_MS)
     await Promise.all(
       targets.map(async ({ name, prosody }) => {
-        ended.get(name)!.push(await restartCounting(prosody, initial, () => sleep(MIN_AGE_MS)))
+        endsByName.get(name)!.push(await restartCounting(prosody, initial, () => sleep(MIN_AGE_MS)))
       }),
     )
   }
-  await untilAllSee(Math.max(...[...ended.values()].map((lives) => lives.at(-1)!.at)))
-  await sleep(LIFE_MS)
+  await untilAllSee(Math.max(...[...endsByName.values()].map((ends) => ends.at(-1)!.at)))
+  await sleep(RUN_MS)
 
   for (const [i, restart] of RESTARTS.entries()) {
     for (const { what, server } of servers) {
       const across = async (name: string) => {
-        const [before, end, next] = ended.get(name)!.slice(i)
+        const [before, end, next] = endsByName.get(name)!.slice(i)
         const all = await untilSeen(server, selectorOf(name), { since: before!.at, count: 2 })
         const samples = all.filter(({ at }) => at < (next?.at ?? Infinity))
         return await increaseAcross(server, selectorOf(name), end!, samples)
       }
       for (const version of prosodyVersions) {
-        const mine = await across(`ours-${version}`)
-        const peer = await across(`theirs-${version}`)
+        const exporterResult = await across(`exporter-${version}`)
+        const peer = await across(`peer-${version}`)
         report({
-          what: `Prosody ${version} restarted ${restart}, ${what}: increase() off by more than what was lost`,
-          ratio: `${share(mine)} against ${share(peer)}`,
-          ours: shown(mine),
-          theirs: shown(peer),
+          what: `Prosody ${version} restarted ${restart}, ${what}: error of increase(), without lost increments`,
+          ratio: `${share(exporterResult)} against ${share(peer)}`,
+          exporter: shown(exporterResult),
+          peer: shown(peer),
         })
       }
     }
   }
 }
 
-/** Of what was counted, by how much increase() is off besides what nobody can know. */
+/** The error of increase() without lost increments, as a share of the true count. */
 const share = ({ increase, truth, lost }: Across) =>
   `${Math.abs(((truth - increase - lost) / truth) * 100).toFixed(2)} %`
 

@@ -1,8 +1,8 @@
-// What a scrape costs that is served from a snapshot, next to a bare node:http server that looks at
-// the same two headers and hands out the same bytes under as many: CPU of the server's process for
-// each request (the kernel's own accounting, compiler and garbage collector included), over one kept
-// connection, with the headers of Prometheus 2 and 3 in turn. A round is many short turns of each, so
-// that what else the machine does meets both alike.
+// Measures the CPU time of a scrape that the exporter serves from a snapshot. The peer is a bare node:http
+// server that reads the same two request headers, and responds with the same bytes and the same headers.
+// The value is the CPU time of the server process per request, by the kernel's accounting. That includes the
+// compiler and the garbage collector. All requests use one keep-alive connection, with the headers of
+// Prometheus 2 and 3 in turn. A round has many short turns of each, so that other load affects both equally.
 // Run: node --import tsx bench/served.ts [--markdown] [rounds]
 
 import { fork, type ChildProcess } from 'node:child_process'
@@ -26,25 +26,25 @@ const CASES: readonly Case[] = [
   { what: '1 MB', series: 10_600, requests: 1000 },
 ]
 const ENCODINGS = ['identity', 'gzip'] as const
-// Prometheus 2.42 and 3.5, as they ask by default.
+// The default headers of Prometheus 2.42 and 3.5.
 const ACCEPTS = [
   'application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1',
   'application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1',
 ]
 const TYPES = ['text/plain', 'application/openmetrics-text;version=1.0.0']
 const WARM_UP = 3
-/** Of each server in a round. */
+/** Turns of each server in a round. */
 const TURNS = 20
 const silent = () => undefined
 const log = { debug: silent, info: silent, warn: silent, error: silent }
 
 const [role] = parameters
-if (role === 'ours') await serveOurs()
+if (role === 'exporter') await serveExporter()
 else if (role === 'bare') await serveBare(JSON.parse(parameters[1]!) as Ports)
 else await measure(Number(role ?? 7))
 
-/** A scraper as in the program, with one collector of so many series, that never collects again. */
-function createFullScraper(series: number) {
+/** Creates a scraper as the exporter does. Its one collector has `series` series, and collects only once. */
+function createFilledScraper(series: number) {
   const table = createTable({
     name: 'prosody_mod_test_series',
     type: 'counter',
@@ -69,11 +69,11 @@ function createFullScraper(series: number) {
   })
 }
 
-/** The child that is ours: a port for each case, told to the parent. */
-async function serveOurs(): Promise<void> {
+/** Runs the exporter in a child process, on one port for each case, and sends the ports to the parent. */
+async function serveExporter(): Promise<void> {
   const ports: Record<string, number> = {}
   for (const { what, series } of CASES) {
-    const scraper = createFullScraper(series)
+    const scraper = createFilledScraper(series)
     await scraper.refresh()
     const app = createApp({
       log,
@@ -91,15 +91,15 @@ async function serveOurs(): Promise<void> {
   process.send!(ports)
 }
 
-/** The other child: hands out what ours answered on each of its ports, with the same headers. */
-async function serveBare(ours: Ports): Promise<void> {
+/** Runs the bare server in a child process. It responds with the bytes and headers of the exporter. */
+async function serveBare(exporter: Ports): Promise<void> {
   const ports: Record<string, number> = {}
   for (const { what } of CASES) {
     const answers = new Map<string, { bytes: Buffer; headers: OutgoingHttpHeaders }>()
     for (const encoding of ENCODINGS) {
       for (const type of TYPES) {
         const asked = { Accept: type, 'Accept-Encoding': encoding }
-        const sent = get({ port: ours[what + encoding], path: '/metrics', headers: asked })
+        const sent = get({ port: exporter[what + encoding], path: '/metrics', headers: asked })
         const [answer] = (await once(sent, 'response')) as [IncomingMessage]
         const bytes = await readBytes(answer)
         const own = new Set(['date', 'connection', 'keep-alive'])
@@ -112,7 +112,7 @@ async function serveBare(ours: Ports): Promise<void> {
     const server = createServer(
       ({ headers: { accept, 'accept-encoding': encoding } }, outgoing) => {
         const isZipped = /\bgzip\b/.test(encoding?.toString() ?? '')
-        const { bytes, headers } = answers.get(bestOf(accept) + ENCODINGS[Number(isZipped)]!)!
+        const { bytes, headers } = answers.get(chooseType(accept) + ENCODINGS[Number(isZipped)]!)!
         outgoing.writeHead(200, headers)
         outgoing.end(bytes)
       },
@@ -126,8 +126,8 @@ async function serveBare(ours: Ports): Promise<void> {
   process.send!(ports)
 }
 
-/** Of what can be had that with the highest q, as one would write it for this alone. */
-function bestOf(accept = ''): string {
+/** Chooses the available media type with the highest q, in the simplest way that fits this benchmark. */
+function chooseType(accept = ''): string {
   let best = 'text/plain'
   let highest = 0
   for (const clause of accept.split(',')) {
@@ -139,7 +139,7 @@ function bestOf(accept = ''): string {
 }
 
 type Reader = {
-  /** Asks so often, one request after another. @returns bytes of a body */
+  /** Sends this many requests, one after another. @returns Size of a body in bytes. */
   read(requests: number): Promise<number>
   end(): void
 }
@@ -185,7 +185,7 @@ function ask(socket: Socket, text: string): Promise<number> {
   })
 }
 
-/** With no options but what TypeScript needs: what the benchmark was started with is no server's. */
+/** Starts a server without the options of this process, except the one that TypeScript needs. */
 async function start(...args: string[]): Promise<{ child: ChildProcess; ports: Ports }> {
   const child = fork(import.meta.filename, args, { execArgv: ['--import', 'tsx'] })
   const [ports] = (await once(child, 'message')) as [Ports]
@@ -193,9 +193,9 @@ async function start(...args: string[]): Promise<{ child: ChildProcess; ports: P
 }
 
 async function measure(rounds: number): Promise<void> {
-  const ours = await start('ours')
-  const bare = await start('bare', JSON.stringify(ours.ports))
-  const servers = [ours, bare]
+  const exporter = await start('exporter')
+  const bare = await start('bare', JSON.stringify(exporter.ports))
+  const servers = [exporter, bare]
   try {
     for (const { what, requests } of CASES) {
       for (const encoding of ENCODINGS) {
@@ -208,7 +208,7 @@ async function measure(rounds: number): Promise<void> {
         for (let round = 0; round < WARM_UP + rounds; round++) {
           const spent = new Map(servers.map((server) => [server, 0]))
           for (let turn = 0; turn < TURNS; turn++) {
-            // Who is first takes turns too.
+            // The order alternates too.
             for (const server of turn % 2 ? servers : servers.toReversed()) {
               const before = cpuMs(server.child.pid!)
               lengths.add(await readers.get(server)!.read(requests / TURNS))
@@ -220,14 +220,15 @@ async function measure(rounds: number): Promise<void> {
         }
         for (const reader of readers.values()) reader.end()
         const [length, ...others] = lengths
-        if (others.length > 0) throw new Error(`not the same bytes: ${[...lengths].join(', ')}`)
-        const mine = spread(costs.get(ours)!)
-        const peer = spread(costs.get(bare)!)
+        if (others.length > 0)
+          throw new Error(`The bodies differ in size: ${[...lengths].join(', ')}`)
+        const exporterSpread = spread(costs.get(exporter)!)
+        const peerSpread = spread(costs.get(bare)!)
         report({
           what: `A scrape from the snapshot, ${what}${encoding === 'gzip' ? ', gzip' : ''} (${length!.toLocaleString('en')} B): CPU of the server against bare node:http`,
-          ratio: timesOf(mine, peer),
-          ours: shown(mine, 'µs'),
-          theirs: shown(peer, 'µs'),
+          ratio: timesOf(exporterSpread, peerSpread),
+          exporter: shown(exporterSpread, 'µs'),
+          peer: shown(peerSpread, 'µs'),
         })
       }
     }

@@ -1,6 +1,7 @@
-// The servers of bench/servers.ts, in a process of their own: each listens on a port and speaks the
-// module's protocol, one series in ten moving every second. Tells its ports, then obeys: flaps, hangs.
-// Arguments: servers, series of each.
+// The simulated servers of bench/servers.ts, in their own process. Each listens on a port and speaks the
+// protocol of mod_adhoc_statistics. One series in ten changes every second. The process sends its ports to the
+// parent. Then the parent orders how many servers flap (lose their connections) and how many hang.
+// Arguments: number of servers, number of series of each.
 
 import type { Socket } from 'node:net'
 import process from 'node:process'
@@ -28,7 +29,7 @@ for (let i = 0; i < count; i++) {
     {
       secret: 'secret',
       answer: async (iq) => {
-        // Those after the ones that flap take in what comes and say nothing more.
+        // The servers after the flapping ones hang: they read requests but never respond.
         const hangs = i >= order.flapping && i < order.flapping + order.hanging
         return hangs ? undefined : await answer(iq)
       },
@@ -49,7 +50,7 @@ for (let round = 0; ; round++) {
   for (const model of models) {
     for (let j = round % 10; j < series; j += 10) model.move(j, round)
   }
-  // Each of those that flap is cut once in ten seconds, not all at once.
+  // Each flapping server loses its connection once in ten seconds, a tenth of the servers each second.
   const share = FLAP_MS / 1000
   for (let i = round % share; i < order.flapping; i += share) sockets[i]?.destroy()
   await sleep(Math.max(0, 1000 - (performance.now() - startedAt)))

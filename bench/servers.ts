@@ -1,8 +1,8 @@
-// A thousand servers read by one exporter, each probed every 15 s by a client that, like Prometheus,
-// spreads them over the interval: whether a probe is late, CPU as a share of one core, memory; then
-// with a hundred of the servers flapping and ten hanging, what that is to the others. The exporter is
-// the built one: what tsx adds to each function is a fifth of the memory.
-// Run: node --import tsx bench/servers.ts [servers [seconds of each phase]], e.g. 1000 300
+// Measures one exporter that reads a thousand servers. A client probes each server every 15 s and spreads the
+// probes over the interval, as Prometheus does. The results are late probes, CPU as a share of one core, and
+// memory. In a second phase, a hundred servers flap and ten hang, to measure the effect on the others.
+// The exporter runs from dist/, because tsx would increase its memory by a fifth.
+// Run: node --import tsx bench/servers.ts [servers [seconds of each phase]], for example 1000 300
 
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -22,9 +22,9 @@ import type { Order } from './servers-model.js'
 const [count = 1000, phaseSeconds = 60] = parameters.map(Number)
 const SERIES = 300
 const INTERVAL_MS = 15_000
-/** Prometheus's own for that interval, were it not set. */
+/** The default scrape_timeout of Prometheus. */
 const TIMEOUT_S = 10
-// Prometheus 3.5, as it asks by default.
+// The default headers of Prometheus 3.5.
 const HEADERS = {
   Accept:
     'application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1',
@@ -48,7 +48,7 @@ async function probe(url: string, server: number): Promise<Probe> {
   return { server, ms, isRight: sampleValue(text, 'xmpp_up') === 1 && series === SERIES }
 }
 
-/** Each server once an interval, each at its own time of it. */
+/** Probes each server once per interval, at evenly spread times. */
 async function probeAll(url: string, seconds: number): Promise<Probe[]> {
   const probes: Promise<Probe>[] = []
   const startedAt = performance.now()
@@ -61,7 +61,7 @@ async function probeAll(url: string, seconds: number): Promise<Probe[]> {
   return await Promise.all(probes)
 }
 
-/** The most that has been resident since the start. */
+/** Peak resident memory of a process in megabytes. */
 function peakMB(pid: number): number {
   const [, kB] = /^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))!
   return Number(kB) / 1024
@@ -95,7 +95,7 @@ try {
   }
   while (!(await isUp())) await sleep(500)
   note(`${count} servers are up after ${((performance.now() - startedAt) / 1000).toFixed(1)} s`)
-  // Each has been asked all that it is asked but once.
+  // After one interval, the exporter has sent every request that it sends only once to a server.
   await probeAll(exporter.url, INTERVAL_MS / 1000)
 
   const measure = async (what: string, order: Order) => {
@@ -112,19 +112,19 @@ try {
     const waits = spread(others.map(({ ms }) => ms))
     const longest = Math.max(...others.map(({ ms }) => ms))
     report({
-      what: `${name}: a probe of a server that is well`,
+      what: `${name}: a probe of a healthy server`,
       ratio: `${(longest / 1000).toFixed(2)} s at most`,
-      ours: shown(waits, 'ms'),
-      theirs: `a time-out of ${TIMEOUT_S} s; late ${late} of ${probes.length}, without all series ${wrong}`,
+      exporter: shown(waits, 'ms'),
+      peer: `a timeout of ${TIMEOUT_S} s; ${late} of ${probes.length} late, ${wrong} with missing series`,
     })
     report({
       what: `${name}: CPU and memory`,
       ratio: `${(100 * share).toFixed(0)} % of a core`,
-      ours: `${peakMB(exporter.pid).toFixed(0)} MB resident at most`,
-      theirs: 'half of a core and 500 MB',
+      exporter: `${peakMB(exporter.pid).toFixed(0)} MB resident at most`,
+      peer: 'a target of half a core and 500 MB',
     })
   }
-  await measure('all well', { flapping: 0, hanging: 0 })
+  await measure('all healthy', { flapping: 0, hanging: 0 })
   await measure('100 flapping and 10 hanging', { flapping: 100, hanging: 10 })
 } finally {
   agent.destroy()

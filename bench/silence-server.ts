@@ -1,4 +1,4 @@
-/** A private Prosody with many series, a pinger outside, and mod_test_control inside. */
+/** Starts a Prosody with many series and mod_test_control, and a separate process that pings it. */
 
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -14,40 +14,43 @@ type Test = Parameters<typeof withProsody>[0]
 export type Version = (typeof prosodyVersions)[number]
 export type Gc = keyof typeof GC
 
-/** Prosody's `gc`; the last is what we advise. */
+/** Values of Prosody's setting `gc`. `advised` is the one in prosody-example.cfg.lua. */
 export const GC = {
   default: undefined,
   generational: '{ mode = "generational" }',
   advised: '{ mode = "generational"; minor_threshold = 5; major_threshold = 100 }',
 }
 
-/** What each ping waited, in milliseconds, while something went on and then until the end, and what it took. */
+/** The waits of pings in milliseconds, during some work and afterwards, and the cost of the work. */
 export type Stretch = {
   readonly during: readonly number[]
   readonly after: readonly number[]
   readonly cpuMs: number
-  /** That others on this machine had the processor while Prosody wanted it. */
+  /** Time for which Prosody waited for a CPU because of other load on the machine. */
   readonly delayMs: number
-  /** Of the work alone; the stretch is longer. */
+  /** Duration of the work alone; the stretch also includes the time afterwards. */
   readonly workMs: number
 }
 
-/** What one reading allocates, in how many pages, and how long it takes. */
+/** The garbage of one read of the statistics: size, number of pages, and duration. */
 export type Garbage = { readonly kilobytes: number; readonly pages: number; readonly ms: number }
 
-/** What each page took: its handler, and the whole turn with what mod_adhoc and the stream do. */
+/**
+ * The cost of each page: `pages` has the handler alone, and `turns` the whole turn of Prosody's event loop, with
+ * mod_adhoc and the stream.
+ */
 export type Pages = { readonly pages: readonly PageCost[]; readonly turns: readonly PageCost[] }
 
-/** Of CPU; kilobytes are true while the collector is stopped. */
+/** CPU time and allocated memory. `kilobytes` is exact only while the garbage collector is stopped. */
 export type PageCost = { readonly ms: number; readonly kilobytes: number }
 
 const PINGER = 'pinger.example'
-// The least time that is looked at, and what is looked at after the work: the collector's debt is
-// paid by whoever allocates next.
+// Minimum length of a stretch, and of its part after the work. The second part is necessary because Lua
+// collects the garbage of the work only when something allocates memory again.
 const STRETCH_MS = 600
 const AFTERWARDS_MS = 300
 
-/** mod_http_openmetrics's answer is cut at 4 MiB on 13.0; what it cost until then is what counts. */
+/** Prosody 13.0 cuts the response of mod_http_openmetrics at 4 MiB. Its cost up to then is measured anyway. */
 const getAll = (url: string) => httpGet(url).catch(() => undefined)
 
 export async function startServer(
@@ -106,7 +109,7 @@ export async function startServer(
     }
   }
 
-  /** Nobody pings meanwhile, and the collector stands still. */
+  /** Measures the garbage of one read, with the pinger and the garbage collector stopped. */
   async function garbageOf(read: () => Promise<unknown>): Promise<Garbage> {
     pinger.kill('SIGSTOP')
     await sleep(20)
@@ -125,7 +128,7 @@ export async function startServer(
   const reader = await startReader(prosody)
   t.after(() => reader.stop())
 
-  /** Starts the exporter; what it returns is a scrape, with one in ten series moved. */
+  /** Starts the exporter and returns a function that scrapes it. */
   async function startExporter() {
     const exporter = await withExporterFor(t, prosody, {
       env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' },
@@ -142,12 +145,12 @@ export async function startServer(
     readAll: reader.readAll,
     startExporter,
     scrapeOpenMetrics: () => getAll(prosody.openmetricsUrl),
-    /** The series move, and then nothing happens for so long. */
+    /** Changes the values, and then waits for `ms` milliseconds. */
     move: async (ms: number) => {
       await control('move')
       await sleep(ms)
     },
-    /** As much garbage as a reading makes, in as many portions, and in at least as long a time. */
+    /** Changes the values and allocates as much garbage as a read, in as many portions and over the same time. */
     moveAndAllocate: ({ kilobytes, pages: portions, ms }: Garbage) =>
       control('move_and_allocate', Math.round(kilobytes), portions, ms / portions / 1000),
   }

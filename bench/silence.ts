@@ -1,10 +1,12 @@
-// How long Prosody's only thread answers nobody while we collect, seen by pings every millisecond from
-// a process of its own, next to the same server in which one series in ten moves and nobody collects
-// ("left alone"), one that also allocates as much ("as much garbage"), and mod_http_openmetrics.
-// Rounds of the first three alternate and last as long; pings of all rounds are taken together, once
-// those of the whole time, with a collection every 0.7 s or so, and once those sent while it went on.
-// mod_http_openmetrics comes last, because what it leaves keeps the garbage collector busy for whoever
-// is next. How long a page takes is CPU, by os.clock().
+// Measures how long Prosody's single thread is blocked while the exporter collects. A separate process pings
+// Prosody every millisecond. There are three controls:
+// - "no collection": one series in ten changes, and nothing collects;
+// - "as much garbage": the same, and Prosody allocates as much memory as for a collection;
+// - mod_http_openmetrics.
+// Rounds with collections and rounds of the first two controls alternate and have the same length. The pings of
+// all rounds are evaluated together: once all pings, with a collection about every 0.7 s, and once only the pings
+// sent during a collection. mod_http_openmetrics comes last, because it leaves garbage that would slow down
+// later rounds. The time of a page is CPU time, by os.clock().
 // Run: node --import tsx bench/silence.ts [--markdown] [--rounds=6] [version …] [gc …] [families …]
 
 import process from 'node:process'
@@ -23,7 +25,7 @@ import {
 const SERIES = 100_000
 const SHAPES = [1000, 1]
 const ROUNDS = Number(/--rounds=(\d+)/.exec(process.argv.join(' '))?.[1] ?? 8)
-// A hundred pages and several cycles of the collector each.
+// A full read has about a hundred pages and several cycles of the garbage collector, so few rounds suffice.
 const FULL_ROUNDS = 2
 const PAGE_ROUNDS = 3
 const GCS: readonly Gc[] = ['default', 'generational']
@@ -31,7 +33,7 @@ const GCS: readonly Gc[] = ['default', 'generational']
 type Test = Parameters<typeof startServer>[0]
 type Config = Parameters<typeof startServer>[1]
 
-/** Those that were asked for, or all. */
+/** The values that are on the command line, or else the usual ones. */
 function chosen<T extends string | number>(all: readonly T[], usual = all): readonly T[] {
   const some = all.filter((each) => parameters.includes(String(each)))
   return some.length > 0 ? some : usual
@@ -46,7 +48,7 @@ const median = (values: readonly number[]) => {
   return (sorted[Math.floor(middle)]! + sorted[Math.ceil(middle)]!) / 2
 }
 const worst = (values: readonly number[]) => Math.max(...values)
-/** `12.3 ms, worst 14.0 ms` */
+/** Formats median and maximum: `12.3 ms, worst 14.0 ms`. */
 const withWorst = (values: readonly number[]) => `${ms(median(values))}, worst ${ms(worst(values))}`
 const percentile99 = (values: readonly number[]) =>
   values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) * 0.99)]!
@@ -62,7 +64,7 @@ const longest = (stretches: readonly Stretch[]) =>
 const cpu = (stretches: readonly Stretch[]) => stretches.map((each) => each.cpuMs)
 
 type Rounds = {
-  readonly ours: readonly Stretch[]
+  readonly exporter: readonly Stretch[]
   readonly alone: readonly Stretch[]
   readonly garbage: readonly Stretch[]
 }
@@ -75,14 +77,14 @@ async function measure(t: Test, config: Config): Promise<void> {
   }`
   const nothing = () => Promise.resolve()
 
-  /** Each of the three in turn, another first in each round. */
+  /** Runs the collection and the two controls in turn. Each round starts with another one. */
   async function alternate(rounds: number, read: () => Promise<unknown>, like: Garbage) {
-    const ours: Stretch[] = []
+    const exporter: Stretch[] = []
     const alone: Stretch[] = []
     const garbage: Stretch[] = []
-    const tookMs = () => ours.at(-1)?.workMs ?? like.ms
+    const tookMs = () => exporter.at(-1)?.workMs ?? like.ms
     const turns = [
-      async () => ours.push(await server.stretch(read)),
+      async () => exporter.push(await server.stretch(read)),
       async () => alone.push(await server.stretch(() => server.move(tookMs()))),
       async () =>
         garbage.push(await server.stretch(() => server.moveAndAllocate({ ...like, ms: tookMs() }))),
@@ -90,34 +92,34 @@ async function measure(t: Test, config: Config): Promise<void> {
     for (let i = 0; i < rounds; i++) {
       for (let j = 0; j < turns.length; j++) await turns[(i + j) % turns.length]!()
     }
-    return { ours, alone, garbage }
+    return { exporter, alone, garbage }
   }
 
-  function reportRounds(what: string, { ours, alone, garbage }: Rounds): void {
+  function reportRounds(what: string, { exporter, alone, garbage }: Rounds): void {
     for (const [when, pings] of [
-      ['of all the time', all],
-      ['while it goes on', during],
+      ['over the whole time', all],
+      ['during the work', during],
     ] as const) {
-      const [mine, control] = [percentile99(pings(ours)), percentile99(pings(alone))]
+      const [exporterP99, control] = [percentile99(pings(exporter)), percentile99(pings(alone))]
       report({
         what: `${where}: ${what}, 99th percentile of pings ${when}`,
-        ratio: signed(mine - control),
-        ours: `${ms(mine)} of ${pings(ours).length}`,
-        theirs: `left alone ${ms(control)} of ${pings(alone).length}`,
+        ratio: signed(exporterP99 - control),
+        exporter: `${ms(exporterP99)} of ${pings(exporter).length}`,
+        peer: `no collection ${ms(control)} of ${pings(alone).length}`,
       })
     }
     report({
-      what: `${where}: ${what}, longest silence`,
-      ratio: signed(worst(longest(ours)) - worst(longest(garbage))),
-      ours: withWorst(longest(ours)),
-      theirs: `as much garbage ${withWorst(longest(garbage))}; left alone ${withWorst(longest(alone))}`,
+      what: `${where}: ${what}, longest pause`,
+      ratio: signed(worst(longest(exporter)) - worst(longest(garbage))),
+      exporter: withWorst(longest(exporter)),
+      peer: `as much garbage ${withWorst(longest(garbage))}; no collection ${withWorst(longest(alone))}`,
     })
   }
 
-  /** `asItIs`: what pages took in rounds with the garbage collector at work. */
+  /** @param withCollector Costs of pages in rounds with a running garbage collector. */
   async function reportPages(
     what: string,
-    asItIs: Pages,
+    withCollector: Pages,
     rounds: number,
     read: () => Promise<unknown>,
   ) {
@@ -127,15 +129,15 @@ async function measure(t: Test, config: Config): Promise<void> {
     const { pages, turns } = await server.pages()
     const kilobytes = median(pages.map((page) => page.kilobytes)).toFixed(0)
     report({
-      what: `${where}: ${what}, own time a page`,
+      what: `${where}: ${what}, own time per page`,
       ratio: ms(worst(pages.map((page) => page.ms))),
-      ours: `${withPercentile(pages)}, ${kilobytes} KB; with the stream's part ${withPercentile(turns)}`,
-      theirs: `with the garbage collector ${withPercentile(asItIs.pages)}`,
+      exporter: `${withPercentile(pages)}, ${kilobytes} KB; with the stream ${withPercentile(turns)}`,
+      peer: `with the garbage collector ${withPercentile(withCollector.pages)}`,
     })
   }
 
   const started = performance.now()
-  // The pinger has just started.
+  // Warm-up: the pinger has just started.
   await server.stretch(nothing)
   const idle = await server.stretch(nothing)
   const first = await server.stretch(server.readAll)
@@ -145,7 +147,8 @@ async function measure(t: Test, config: Config): Promise<void> {
   const collection = await server.garbageOf(scrape)
   note(
     `${where}: idle p99 ${ms(percentile99(all([idle])))}, longest ${ms(worst(longest([idle])))}; ` +
-      `the first reading of all p99 ${ms(percentile99(first.during))}, longest ${ms(worst(first.during))}; a full reading leaves ${full.kilobytes.toFixed(0)} KB in ${full.pages} pages, ` +
+      `the very first read p99 ${ms(percentile99(first.during))}, longest ${ms(worst(first.during))}; ` +
+      `a full read leaves ${full.kilobytes.toFixed(0)} KB of garbage in ${full.pages} pages, ` +
       `a collection ${collection.kilobytes.toFixed(0)} KB in ${collection.pages}`,
   )
 
@@ -155,26 +158,26 @@ async function measure(t: Test, config: Config): Promise<void> {
   const fullRounds = await alternate(FULL_ROUNDS, server.readAll, full)
   const fullPages = await server.pages()
   reportRounds('a collection', ordinary)
-  reportRounds('a full reading', fullRounds)
+  reportRounds('a full read', fullRounds)
   await reportPages('a collection', pages, PAGE_ROUNDS, scrape)
-  await reportPages('a full reading', fullPages, 1, server.readAll)
+  await reportPages('a full read', fullPages, 1, server.readAll)
 
   const peer = longest([await server.stretch(server.scrapeOpenMetrics)])
-  const { ours, alone, garbage } = ordinary
+  const { exporter, alone, garbage } = ordinary
   report({
-    what: `${where}: longest silence against mod_http_openmetrics`,
-    ratio: `1/${(worst(peer) / worst(longest(ours))).toFixed(0)}`,
-    ours: withWorst(longest(ours)),
-    theirs: ms(worst(peer)),
+    what: `${where}: longest pause against mod_http_openmetrics`,
+    ratio: `1/${(worst(peer) / worst(longest(exporter))).toFixed(0)}`,
+    exporter: withWorst(longest(exporter)),
+    peer: ms(worst(peer)),
   })
   const delays = (stretches: readonly Stretch[]) => ms(worst(stretches.map((each) => each.delayMs)))
   note(
-    `${where}: others had the processor in a stretch for at most: a collection ${delays(ours)}, ` +
-      `left alone ${delays(alone)}, as much garbage ${delays(garbage)}`,
+    `${where}: longest wait for a CPU because of other load: a collection ${delays(exporter)}, ` +
+      `no collection ${delays(alone)}, as much garbage ${delays(garbage)}`,
   )
   const above = (stretches: readonly Stretch[]) => ms(median(cpu(stretches)) - median(cpu(alone)))
   note(
-    `${where}: CPU above left alone: a collection ${above(ours)}, as much garbage ${above(garbage)}; all took ${((performance.now() - started) / 1000).toFixed(0)} s`,
+    `${where}: CPU above no collection: a collection ${above(exporter)}, as much garbage ${above(garbage)}; the benchmark took ${((performance.now() - started) / 1000).toFixed(0)} s`,
   )
 }
 

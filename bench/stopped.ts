@@ -1,5 +1,5 @@
-// What clients that stop reading cost: memory of the exporter with so many of them, over each transport,
-// as it was before, while they are there, and after they have gone and two more scrapes.
+// Measures the memory of the exporter with many clients that stop reading, over each transport: before they
+// connect, while they are connected, and after they have disconnected and two more scrapes.
 // Run: node --import tsx bench/stopped.ts [clients] [series] [transport …], after npm run build
 
 import type { TestContext } from 'node:test'
@@ -18,7 +18,7 @@ import { parameters } from './figure.js'
 const COUNT = Number(parameters[0] ?? 700)
 const SERIES = parameters[1] ?? '50000'
 const ways = parameters.length > 2 ? (parameters.slice(2) as Stopped[]) : STOPPED
-const AT_ONCE = 20
+const CONCURRENT = 20
 const MB = 1024 * 1024
 const cleanUp: (() => Promise<void>)[] = []
 const t = {
@@ -71,7 +71,7 @@ async function measure(how: Stopped, prosody: TestProsody) {
     let asked = 0
     const times: number[] = []
     while (clients.length < COUNT) {
-      const some = Array.from({ length: Math.min(AT_ONCE, COUNT - clients.length) }, () =>
+      const some = Array.from({ length: Math.min(CONCURRENT, COUNT - clients.length) }, () =>
         stopReading(how, port, '/metrics'),
       )
       clients.push(...(await Promise.all(some)))
@@ -81,7 +81,7 @@ async function measure(how: Stopped, prosody: TestProsody) {
       if (one.up) good++
     }
     const took = performance.now() - begin
-    // Two looks at what is stopped, and the scrapes of a minute.
+    // Scrape for longer than the exporter waits before it disconnects clients that do not read (5 s).
     const endMs = performance.now() + 25_000
     while (performance.now() < endMs) {
       asked++

@@ -1,14 +1,14 @@
-/** Structure out of bytes, so that small changes of an input are small changes of what it means. */
+/** Decodes structured values from bytes, so that a small change of an input causes a small change of values. */
 export type Choices = {
   below(end: number): number
   pick<T>(from: readonly T[]): T
-  /** Up to so many bytes, as the text that UTF-8 makes of them. */
+  /** At most `most` bytes, decoded as UTF-8. */
   text(most: number): string
   double(): number
   isEmpty(): boolean
 }
 
-/** Where the bytes end, all is 0. */
+/** After the last byte of `input`, every value is 0 or empty. */
 export function choicesOf(input: Buffer): Choices {
   let at = 0
   const byte = () => input[at++] ?? 0

@@ -1,22 +1,22 @@
 import { Session, type Profiler } from 'node:inspector'
 
 export type Coverage = {
-  /** Places of our code that ran since the last call and never before. */
+  /** Returns the code places that ran for the first time since the last call. */
   take(): string[]
-  /** How much is known so far, for `back`. */
+  /** The number of places seen so far, for `forgetSince`. */
   mark(): number
-  /** Forgets what came after a mark: it counts as new again. */
-  back(mark: number): void
+  /** Forgets the places that were first seen after `mark`, so that they count as new again. */
+  forgetSince(mark: number): void
   stop(): void
 }
 
-/** Which blocks of our own code, and of the XML parser, ran: V8's own counters. */
+/** Records which code blocks of `src/` and of the XML parser run, with V8's block coverage. */
 export function startCoverage(): Coverage {
   const session = new Session()
   session.connect()
   const post = (method: string, params: object = {}): unknown => {
     let result: unknown
-    // The callback is called at once.
+    // Session.post calls the callback synchronously.
     session.post(method, params, (error, answer) => {
       if (error) throw error
       result = answer
@@ -49,7 +49,7 @@ export function startCoverage(): Coverage {
       session.disconnect()
     },
     mark: () => seen.size,
-    back(mark) {
+    forgetSince(mark) {
       for (const place of [...seen].slice(mark)) seen.delete(place)
     },
   }

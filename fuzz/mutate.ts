@@ -2,7 +2,7 @@ import type { Random } from '../test/support/random.js'
 
 const MAX_LENGTH = 4096
 
-// What parsers stumble over, whatever their language.
+// Words that are difficult for parsers of any language.
 const WORDS = [
   ...['__proto__', 'constructor', 'toString', 'hasOwnProperty', '', '\0', '\n', '\r\n', '\t', ' '],
   ...['NaN', '-nan', 'inf', '+Inf', '-0', '0x10', '1e309', '5e-324', '1_000', '٣', '9007199254740993'],
@@ -10,7 +10,7 @@ const WORDS = [
   ...['"', "'", '\\', '\\"', '{', '}', '[', ']', ',', ';', '=', ':', '#', '# EOF\n', '&amp;', '&#0;'],
   ...['\u2028', '\uFEFF', '\uFFFD', '\uFFFE', 'é', '😀', '\u0000', '\u202E', '%00', '%ff', '%'],
 ].map((word) => Buffer.from(word)) // prettier-ignore
-const BROKEN = [
+const INVALID_UTF8 = [
   [0xff],
   [0xc0, 0x80],
   [0xed, 0xa0, 0x80],
@@ -24,7 +24,7 @@ function splice(input: Buffer, at: number, removed: number, put: Uint8Array): Bu
   return Buffer.concat([input.subarray(0, at), put, input.subarray(at + removed)])
 }
 
-/** A piece of the input, mostly a short one. */
+/** Selects a random range of the input, usually a short one. */
 function piece(input: Buffer, random: Random): [at: number, length: number] {
   const at = random.below(input.length + 1)
   const most = random.below(4) === 0 ? input.length - at : Math.min(8, input.length - at)
@@ -61,7 +61,7 @@ const MUTATIONS: readonly Mutation[] = [
     return splice(input, random.below(input.length + 1), 0, random.pick(words))
   },
   function common(input, random) {
-    const put = random.pick(random.below(8) === 0 ? BROKEN : WORDS)
+    const put = random.pick(random.below(8) === 0 ? INVALID_UTF8 : WORDS)
     return splice(input, random.below(input.length + 1), random.below(2), put)
   },
   function cross(input, random, other) {
@@ -69,7 +69,7 @@ const MUTATIONS: readonly Mutation[] = [
     return splice(input, random.below(input.length + 1), 0, other.subarray(at, at + length))
   },
   function number(input, random) {
-    // A number that is there becomes one close by, or far off.
+    // Replaces a number of the input with a number that differs by at most 1, or with a difficult word.
     const found = [...input.toString('latin1').matchAll(/\d+/g)]
     const [match] = found.length > 0 ? [random.pick(found)] : []
     if (!match) return input
@@ -79,7 +79,7 @@ const MUTATIONS: readonly Mutation[] = [
   },
 ]
 
-/** One to eight small changes of an input. */
+/** Makes one to eight small changes to an input. */
 export function mutate(
   input: Buffer,
   random: Random,

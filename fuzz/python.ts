@@ -1,4 +1,4 @@
-/** Debian's python3-prometheus-client, strict and not ours, in one process for all questions. */
+/** An independent strict parser: Debian's python3-prometheus-client, in one process for all requests. */
 
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -6,7 +6,7 @@ import { createInterface, type Interface } from 'node:readline'
 import { findPython } from '../test/support/setup/programs.js'
 
 export type PythonAnswer = {
-  /** What it says of a text that it does not take. */
+  /** The error, if the parser rejects the text. */
   readonly refusal?: string
   readonly samples: readonly (readonly [
     name: string,
@@ -39,7 +39,7 @@ async function start(): Promise<{ child: ChildProcess; lines: Interface }> {
   return { child, lines: createInterface(child.stdout) }
 }
 
-/** One question at a time. */
+/** Parses an exposition with Python. Callers must wait for the result before the next call. */
 export async function askPython(format: string, bytes: Uint8Array): Promise<PythonAnswer> {
   const { child, lines } = await (python ??= start())
   const answer = once(lines, 'line')

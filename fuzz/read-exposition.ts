@@ -1,4 +1,4 @@
-/** A reader of both text formats that shares nothing with the writer: character by character, strict. */
+/** A strict reader of both text formats. It shares no code with the writer in `src/`. */
 
 import { must } from './target.js'
 
@@ -29,12 +29,12 @@ const SUFFIXES: Readonly<Record<string, readonly string[]>> = {
   info: ['_info'],
 }
 
-/** @throws {Finding} It is not what the format says. */
+/** @throws {Finding} The text violates the format. */
 export function readText(bytes: Uint8Array, format: 'text' | 'openmetrics'): ReadFamily[] {
   const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-  must(text === '' || text.endsWith('\n'), 'the last line has an end')
+  must(text === '' || text.endsWith('\n'), 'the last line must end with a line feed')
   const lines = text.split('\n').slice(0, -1)
-  if (format === 'openmetrics') must(lines.pop() === '# EOF', '# EOF is the end')
+  if (format === 'openmetrics') must(lines.pop() === '# EOF', 'the last line must be "# EOF"')
   const families = new Map<string, ReadFamily & { help: string; unit: string }>()
   const series = new Set<string>()
   let current: (ReadFamily & { help: string; unit: string }) | undefined
@@ -43,29 +43,35 @@ export function readText(bytes: Uint8Array, format: 'text' | 'openmetrics'): Rea
   for (const line of lines) {
     if (line.startsWith('#')) {
       const [, kind = '', name = '', rest = ''] = /^# ([A-Z]+) (\S+)(?: (.*))?$/su.exec(line) ?? []
-      must(NAME.test(name), `a name in ${JSON.stringify(line)}`)
+      must(NAME.test(name), `a comment must have a valid metric name: ${JSON.stringify(line)}`)
       if (kind === 'TYPE') {
-        must(TYPES[format].includes(rest), `a type in ${JSON.stringify(line)}`)
-        must(!families.has(name), `${name} has one TYPE`)
+        must(TYPES[format].includes(rest), `TYPE must have a known type: ${JSON.stringify(line)}`)
+        must(!families.has(name), `a family must have only one TYPE: ${name}`)
         current = { name, type: rest, help: described === name ? help : '', unit: '', samples: [] }
         families.set(name, current)
       } else if (kind === 'HELP') {
         const text = unescape(rest, format === 'openmetrics')
         if (current?.name === name) current.help = text
-        else must(format === 'text', 'TYPE comes before HELP')
+        else must(format === 'text', 'TYPE must come before HELP')
         described = name
         help = text
       } else {
-        must(kind === 'UNIT' && format === 'openmetrics', `metadata in ${JSON.stringify(line)}`)
-        must(current?.name === name && name.endsWith(`_${rest}`), 'a unit that ends the name')
+        must(
+          kind === 'UNIT' && format === 'openmetrics',
+          `a comment must be TYPE, HELP or UNIT: ${JSON.stringify(line)}`,
+        )
+        must(current?.name === name && name.endsWith(`_${rest}`), 'the name must end with the unit')
         current.unit = rest
       }
       continue
     }
     const sample = readSample(line)
-    must(current !== undefined && belongs(sample.name, current, format), `a family for ${line}`)
+    must(
+      current !== undefined && belongs(sample.name, current, format),
+      `a sample must belong to the current family: ${line}`,
+    )
     const identity = JSON.stringify([sample.name, ...[...sample.labels].sort()])
-    must(!series.has(identity), `each series once: ${line}`)
+    must(!series.has(identity), `a series must be unique: ${line}`)
     series.add(identity)
     current.samples.push(sample)
   }
@@ -82,33 +88,42 @@ function belongs(sample: string, { name, type }: ReadFamily, format: string): bo
 function readSample(line: string): ReadSample {
   const labels = new Map<string, string>()
   let at = line.search(/[{ ]/)
-  must(at > 0, `a sample in ${JSON.stringify(line)}`)
+  must(at > 0, `a line must start with a sample name: ${JSON.stringify(line)}`)
   const name = line.slice(0, at)
-  must(NAME.test(name), `a name in ${JSON.stringify(line)}`)
+  must(NAME.test(name), `a sample must have a valid name: ${JSON.stringify(line)}`)
   if (line[at] === '{') {
     at++
     while (line[at] !== '}') {
       const equals = line.indexOf('=', at)
       const label = line.slice(at, equals)
-      must(equals > 0 && LABEL_NAME.test(label), `a label's name in ${JSON.stringify(line)}`)
-      must(!labels.has(label), `each label once in ${JSON.stringify(line)}`)
-      must(line[equals + 1] === '"', `a quote in ${JSON.stringify(line)}`)
+      must(
+        equals > 0 && LABEL_NAME.test(label),
+        `a label must have a valid name: ${JSON.stringify(line)}`,
+      )
+      must(!labels.has(label), `a label must be unique: ${JSON.stringify(line)}`)
+      must(
+        line[equals + 1] === '"',
+        `a label value must start with a quote: ${JSON.stringify(line)}`,
+      )
       let end = equals + 2
       while (end < line.length && line[end] !== '"') end += line[end] === '\\' ? 2 : 1
-      must(line[end] === '"', `the second quote in ${JSON.stringify(line)}`)
+      must(line[end] === '"', `a label value must end with a quote: ${JSON.stringify(line)}`)
       labels.set(label, unescape(line.slice(equals + 2, end), true))
       at = end + 1
       if (line[at] === ',') at++
-      else must(line[at] === '}', `the end of the labels in ${JSON.stringify(line)}`)
+      else must(line[at] === '}', `labels must end with a brace: ${JSON.stringify(line)}`)
     }
     at++
   }
   const [space, value = '', timestamp, ...rest] = line.slice(at).split(' ')
   must(
     space === '' && NUMBER.test(value) && rest.length === 0,
-    `a value in ${JSON.stringify(line)}`,
+    `a sample must have one valid value: ${JSON.stringify(line)}`,
   )
-  must(timestamp === undefined || NUMBER.test(timestamp), `a timestamp in ${JSON.stringify(line)}`)
+  must(
+    timestamp === undefined || NUMBER.test(timestamp),
+    `a timestamp must be a number: ${JSON.stringify(line)}`,
+  )
   return {
     name,
     labels,
@@ -123,7 +138,10 @@ function toNumber(text: string): number {
 
 function unescape(text: string, hasQuotes: boolean): string {
   return text.replace(/\\(.?)/gs, (whole, c: string) => {
-    must(c === 'n' || c === '\\' || (c === '"' && hasQuotes), `an escape sequence, not ${whole}`)
+    must(
+      c === 'n' || c === '\\' || (c === '"' && hasQuotes),
+      `an escape sequence must be valid: ${whole}`,
+    )
     return c === 'n' ? '\n' : c
   })
 }

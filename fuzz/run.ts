@@ -1,8 +1,10 @@
 /**
- * `npm run fuzz [-- TARGET …] [--inputs N | --seconds S] [--seed N] [--keep]`: inputs made of the corpus
- * by small changes, those kept that reach new code. Each target runs in a thread of its own.
+ * `npm run fuzz [-- TARGET …] [--inputs N | --seconds S] [--seed N] [--keep]` runs the targets with mutated
+ * inputs of the corpus. Inputs that reach new code are mutated further; `--keep` saves them in the corpus.
+ * Each target runs in its own thread.
  *
- * What is found is made small and written to `fuzz/corpus/TARGET/`; the exit code is 1 then.
+ * The fuzzer reduces the input of a finding and writes it to `fuzz/corpus/TARGET/`. With findings, the exit code
+ * is 1.
  */
 
 import process from 'node:process'
@@ -13,10 +15,10 @@ import type { Target } from './target.js'
 import { TARGETS } from './targets/index.js'
 import type { Order, Report } from './worker.js'
 
-// A slow machine that does other things as well; an input takes a millisecond.
+// An input takes about a millisecond. The rest is a margin for slow and busy machines.
 const HANG_MS = 30_000
 const SHARED_BYTES = 65_536
-// A thread of Node 20 has not the loader that this one was started with.
+// A worker thread in Node.js 20 does not inherit the TypeScript loader of the main thread.
 const WORKER = `
 import('tsx/esm/api').then(({ register }) => {
   register()
@@ -36,7 +38,8 @@ const { values, positionals } = parseArgs({
 function number(name: 'inputs' | 'seconds' | 'seed'): number | undefined {
   const text = values[name]
   if (text === undefined) return undefined
-  if (!/^\d{1,12}$/.test(text)) fail(`--${name}: expected a whole number, got ${text}`)
+  if (!/^\d{1,12}$/.test(text))
+    fail(`--${name}: expected a whole number with at most 12 digits, got ${text}`)
   return Number(text)
 }
 
@@ -52,7 +55,7 @@ async function fuzz(target: Target, order: Omit<Order, 'shared' | 'target'>): Pr
     eval: true,
     workerData: { ...order, target: target.name, shared } satisfies Order,
   })
-  const found = (what: string, error: string): Report => {
+  const reportCurrentInput = (what: string, error: string): Report => {
     const input = Buffer.from(shared, 8, counter[1]).subarray()
     const finding = { file: keep(target, what, Buffer.from(input)), error }
     return { inputs: Atomics.load(counter, 0), places: 0, corpus: 0, findings: [finding] }
@@ -63,11 +66,12 @@ async function fuzz(target: Target, order: Omit<Order, 'shared' | 'target'>): Pr
     return await new Promise<Report>((resolve) => {
       worker.once('message', resolve)
       worker.once('error', (error) => {
-        resolve(found('uncaught', error.stack ?? error.message))
+        resolve(reportCurrentInput('uncaught', error.stack ?? error.message))
       })
       watch = setInterval(() => {
         const now = Atomics.load(counter, 0)
-        if (now === last && now > 0) resolve(found('hang', `no end within ${HANG_MS} ms`))
+        if (now === last && now > 0)
+          resolve(reportCurrentInput('hang', `The input did not finish within ${HANG_MS} ms`))
         last = now
       }, HANG_MS)
     })
@@ -94,7 +98,7 @@ for (const target of targets) {
     seed,
     inputs: inputs === undefined ? Infinity : Math.ceil((inputs * target.weight) / weights),
     seconds: seconds / targets.length,
-    keeps: values.keep,
+    shouldKeep: values.keep,
   })
   const rate = Math.round(report.inputs / ((performance.now() - startedAt) / 1000))
   console.log(

@@ -1,29 +1,34 @@
-/** Something that takes bytes from outside, and what must hold whatever they are. */
+/** Code that processes bytes from outside, and the properties that must hold for any bytes. */
 export type Target = {
   readonly name: string
-  /** Its share of the inputs, against that of the others: less where an input costs more. */
+  /** Share of the inputs relative to other targets. Use a lower weight if an input takes longer. */
   readonly weight: number
-  /** What to begin with, besides the corpus. */
+  /** Initial inputs, in addition to the corpus. */
   readonly seeds: readonly (string | Uint8Array)[]
-  /** Words of its language, to be put in anywhere. */
+  /** Words of the input language, which the fuzzer inserts at random positions. */
   readonly words: readonly string[]
-  /** Throws, or rejects, when what must hold does not. */
+  /** Throws or rejects if a property does not hold for this input. */
   readonly run: (input: Buffer) => void | Promise<void>
-  /** Ends what it started. */
+  /** Releases the resources of the target. */
   readonly stop?: () => void | Promise<void>
 }
 
-/** What a target finds wrong; any other error is a crash of what is tested. */
+/** A violated property. Any other error is a crash of the tested code. */
 export class Finding extends Error {
   override name = 'Finding'
 }
 
-/** @throws {Finding} */
+/**
+ * Checks a property of the tested code.
+ *
+ * @param what The property that must hold.
+ * @throws {Finding} The property does not hold.
+ */
 export function must(holds: boolean, what: string): asserts holds {
   if (!holds) throw new Finding(what)
 }
 
-/** Calls what may refuse its input, with errors of these classes and no others. */
+/** Calls a function that may reject its input with errors of these classes, but with no others. */
 export function refusing<T>(
   kinds: readonly (abstract new (...args: never[]) => Error)[],
   run: () => T,
@@ -36,7 +41,7 @@ export function refusing<T>(
   }
 }
 
-/** Throws again what is no refusal, an error of one of these classes. */
+/** Rethrows an error that is not an instance of one of these classes. */
 export function checkRefusal(
   kinds: readonly (abstract new (...args: never[]) => Error)[],
   error: unknown,

@@ -1,4 +1,4 @@
-/** One target at a time, in a thread that the main one can end when it hangs. */
+/** Fuzzes one target in a worker thread, which the main thread can terminate if the target hangs. */
 
 import { setImmediate } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
@@ -15,9 +15,9 @@ export type Order = {
   readonly seed: number
   readonly inputs: number
   readonly seconds: number
-  /** Writes inputs that reach new code into the corpus. */
-  readonly keeps: boolean
-  /** Counts inputs; then the length of the present one, and its bytes. */
+  /** Whether inputs that reach new code are written to the corpus. */
+  readonly shouldKeep: boolean
+  /** The number of inputs (4 bytes), the length of the current input (4 bytes), and its bytes. */
   readonly shared: SharedArrayBuffer
 }
 
@@ -38,19 +38,19 @@ async function fuzz(target: Target, order: Order): Promise<Report> {
   const random = createRandom(order.seed)
   const words = target.words.map((word) => Buffer.from(word))
   const counter = new Int32Array(order.shared, 0, 2)
-  const present = Buffer.from(order.shared, 8)
-  const kept = readCorpus(target).map(({ input }) => input)
-  const corpus = [...target.seeds.map((seed) => Buffer.from(seed as string)), ...kept]
+  const currentInput = Buffer.from(order.shared, 8)
+  const saved = readCorpus(target).map(({ input }) => input)
+  const corpus = [...target.seeds.map((seed) => Buffer.from(seed as string)), ...saved]
   const coverage = startCoverage()
   const findings = new Map<string, { file: string; error: string }>()
   const endsAt = performance.now() + order.seconds * 1000
-  // Looking costs a tenth of a second each time, and the counters slow everything down.
+  // Coverage guides only the first part of the run: reading it takes 0.1 s, and recording slows down all code.
   const guidedUntil = performance.now() + Math.min(order.seconds * 250, MAX_GUIDED_MS)
   let inputs = 0
   let places = 0
 
   async function run(input: Buffer): Promise<unknown> {
-    counter[1] = input.copy(present)
+    counter[1] = input.copy(currentInput)
     Atomics.add(counter, 0, 1)
     try {
       const running = target.run(input)
@@ -67,30 +67,33 @@ async function fuzz(target: Target, order: Order): Promise<Report> {
       if (error === undefined) continue
       const cause = causeOf(error)
       if (findings.has(cause)) continue
-      const small = await minimized(input, async (smaller) => {
+      const small = await minimize(input, async (smaller) => {
         const again = await run(smaller)
         return again !== undefined && causeOf(again) === cause
       })
-      const shown = error instanceof Error ? (error.stack ?? error.message) : 'no Error'
+      const shown = error instanceof Error ? (error.stack ?? error.message) : 'not an Error'
       findings.set(cause, { file: keep(target, slug(cause), small), error: shown })
     }
   }
 
-  /** Finds those that reach what is new by halves: a look at the counters costs as much as many inputs. */
-  async function search(batch: readonly Buffer[], mark: number): Promise<void> {
+  /**
+   * Finds the inputs of a batch that reach new code, by bisection. Reading the coverage takes as long as many
+   * inputs, so reading it after each input would be too slow.
+   */
+  async function searchNewCode(batch: readonly Buffer[], mark: number): Promise<void> {
     for (const input of batch) await run(input)
     const fresh = coverage.take().length
     if (fresh === 0 || corpus.length >= MAX_CORPUS || performance.now() > guidedUntil) return
     if (batch.length === 1) {
       corpus.push(batch[0]!)
       places += fresh
-      if (order.keeps) keep(target, 'reaches', batch[0]!)
+      if (order.shouldKeep) keep(target, 'reaches', batch[0]!)
       return
     }
-    coverage.back(mark)
+    coverage.forgetSince(mark)
     const middle = batch.length >> 1
-    await search(batch.slice(0, middle), mark)
-    await search(batch.slice(middle), coverage.mark())
+    await searchNewCode(batch.slice(0, middle), mark)
+    await searchNewCode(batch.slice(middle), coverage.mark())
   }
 
   await runAll(corpus)
@@ -103,15 +106,15 @@ async function fuzz(target: Target, order: Order): Promise<Report> {
       mutate(random.pick(corpus), random, corpus, words),
     )
     await runAll(batch)
-    // What an input left behind for later may throw too.
+    // Lets pending callbacks of the inputs run, because they may throw too.
     await setImmediate()
     inputs += batch.length
     const rate = batch.length / (performance.now() - startedAt)
     size = Math.min(MAX_BATCH, Math.ceil(rate * BATCH_MS))
     if (performance.now() > guidedUntil) coverage.stop()
     else if (coverage.take().length > 0) {
-      coverage.back(mark)
-      await search(batch, mark)
+      coverage.forgetSince(mark)
+      await searchNewCode(batch, mark)
     }
   }
   await target.stop?.()
@@ -119,9 +122,9 @@ async function fuzz(target: Target, order: Order): Promise<Report> {
   return { inputs, places, corpus: corpus.length, findings: [...findings.values()] }
 }
 
-/** What two inputs have in common that find the same: the error without its details, and where. */
+/** Identifies the cause of an error by class, message without details, and location, to group findings. */
 function causeOf(error: unknown): string {
-  if (!(error instanceof Error)) return 'no Error'
+  if (!(error instanceof Error)) return 'not an Error'
   const where = /\/((?:src|fuzz|node_modules)\/[^:\s]+):(\d+)/.exec(error.stack ?? '')
   const message = error.message.split(/[:"'`\d]/)[0]!.slice(0, 60)
   return `${error.name} ${message} ${error.name === 'Finding' ? '' : (where?.[1] ?? '')}`
@@ -131,8 +134,8 @@ function slug(text: string): string {
   return text.replace(/[^a-z0-9]+/gi, '-').replace(/^-|-$/g, '').toLowerCase().slice(0, 60) // prettier-ignore
 }
 
-/** Leaves out what need not be there, larger pieces first. */
-async function minimized(
+/** Removes parts of an input, larger parts first, as long as the error stays the same. */
+async function minimize(
   input: Buffer,
   isSame: (smaller: Buffer) => Promise<boolean>,
 ): Promise<Buffer> {

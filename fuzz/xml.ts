@@ -1,6 +1,6 @@
 import xml, { type Element } from '@xmpp/xml'
 
-/** The children of what is parsed as the inside of one element, as far as the parser takes it. */
+/** Parses the text as the content of one element, and returns the children before the first syntax error. */
 export function parseChildren(text: string): Element[] {
   const children: Element[] = []
   const parser = new xml.Parser()
@@ -11,7 +11,7 @@ export function parseChildren(text: string): Element[] {
   try {
     parser.write(`<stream xmlns='jabber:component:accept'>${text}`)
   } catch (error) {
-    // What the parser does with bytes is the target stream's.
+    // A syntax error is fine here. The target `stream` tests the parser.
     if (!(error instanceof Error)) throw error
   }
   return children

@@ -1,4 +1,4 @@
-/** `npm publish` runs this first: package.json must name a real owner. */
+/** `npm publish` runs this script first. It fails if package.json does not name a real owner. */
 
 import { join } from 'node:path'
 import process from 'node:process'

@@ -1,7 +1,7 @@
 /**
- * `npm run check`: types, lint and format. The linter takes as long as all the rest, so that runs
- * beside it. Types and format are cached in `.cache`; the linter is not, since a change of a type
- * in one file can make another one wrong.
+ * `npm run check`: checks types, lint rules and format. The linter takes as long as all other checks, so it runs
+ * concurrently. Results of types and format are cached in `.cache`. Lint results are not, because a changed type
+ * can cause a problem in another file.
  */
 
 import { join } from 'node:path'
@@ -19,7 +19,7 @@ const REST = [
 async function check([program = '', ...args]) {
   const bin = join(root, 'node_modules/.bin', program)
   const { code, output } = await run(bin, args, { cwd: root })
-  // The linter's warnings are shown, too.
+  // Also show warnings of the linter.
   if (code !== 0 || program === 'eslint') process.stderr.write(output)
   if (code === 0) return
   console.error(`${program} ${args.join(' ')} failed.`)

@@ -1,4 +1,4 @@
-/** `npm run deb [-- DIRECTORY]`: builds the Debian package into `.` or that directory. */
+/** `npm run deb [-- DIRECTORY]`: builds the Debian package in DIRECTORY, by default the current directory. */
 
 import { cp } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'

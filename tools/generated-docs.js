@@ -1,4 +1,4 @@
-/** The pages of docs/ that are generated, whole or in part, from what the program itself says. */
+/** Generates pages and tables of docs/ from the catalogue, the settings, the schema and the alerting rules. */
 
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -10,7 +10,7 @@ import { schemaText } from '../src/config/file-schema.js'
 import { SETTINGS, variableName } from '../src/config/settings.js'
 import { root } from '../test/support/setup/process.js'
 
-/** The settings of a server are keys of `servers`, and flags by another name. */
+/** Keys of `servers` and the flags with the same meaning, whose names differ. */
 const SERVER_SETTINGS = {
   service: 'xmpp.service',
   domain: 'xmpp.domain',
@@ -25,7 +25,7 @@ const SERVER_SETTINGS = {
  *   annotations?: Record<string, string> }} Rule
  */
 
-/** By the name in its markers: `<!-- flags -->` and `<!-- /flags -->`. */
+/** The tables by the name in their markers, for example `<!-- flags -->` and `<!-- /flags -->`. */
 const TABLES = {
   flags: flagsTable,
   keys: keysTable,
@@ -34,9 +34,9 @@ const TABLES = {
 }
 
 /**
- * Every generated page as it has to be.
+ * Generates the current text of every page with generated content.
  *
- * @returns {Promise<Map<string, string>>} By path relative to the root.
+ * @returns {Promise<Map<string, string>>} The texts by path, relative to the root.
  */
 export async function generatedPages() {
   const pages = new Map([['docs/metrics.md', await formatted(metricsDocument())]])
@@ -52,7 +52,7 @@ export async function generatedPages() {
 
 /**
  * @param {string} page
- * @returns {Promise<string | undefined>} Undefined without a generated table.
+ * @returns {Promise<string | undefined>} The page with new tables; undefined if the page has no generated table.
  */
 async function withTables(page) {
   let text = page
@@ -102,7 +102,7 @@ function keysTable() {
 }
 
 /**
- * Every key that holds a value, with its path.
+ * Lists every key that has a value, with its path.
  *
  * @param {Schema} schema
  * @param {string} [prefix]
@@ -112,7 +112,7 @@ export function keysOf({ properties = {} }, prefix = '') {
   return Object.entries(properties).flatMap(([name, either]) => {
     const schema = filled(either)
     const key = `${prefix}${name}`
-    // The collectors have a table of their own.
+    // The collectors have their own table.
     if (name === 'collectors') return [{ key, description: schema.description ?? '' }]
     if (schema.properties) return keysOf(schema, `${key}.`)
     const own = { key, description: schema.description ?? '' }
@@ -121,7 +121,7 @@ export function keysOf({ properties = {} }, prefix = '') {
 }
 
 /**
- * A section can be empty (null): its schema with values.
+ * A section can be empty (null). Returns its schema for the case that it has values.
  *
  * @param {Schema} schema
  * @returns {Schema}
@@ -164,7 +164,7 @@ async function alertsTable() {
   )
 }
 
-/** @param {string} text With templates of Prometheus, e.g. `{{ $labels.host }}`. */
+/** @param {string} text Text with templates of Prometheus, for example `{{ $labels.host }}`. */
 function withoutTemplates(text) {
   return text
     .replace(/\{\{ *\$labels\.(\w+)[^}]*\}\}/g, (_, /** @type {string} */ label) => code(label))

@@ -1,6 +1,7 @@
 /**
- * Inside of a Debian of `roots.js`, which has processes and temporary files of its own: `npm start`, then `npm test` with
- * the files given, in the checkout; neither may leave a process or a temporary file.
+ * `roots.js` runs this script inside of a Debian with its own processes and temporary files. The script runs
+ * `npm start` and then `npm test` with the given files in the checkout. Neither may leave a process or a temporary
+ * file.
  */
 
 import assert from 'node:assert/strict'
@@ -14,14 +15,14 @@ const { CHECKOUT: cwd } = process.env
 
 async function assertNothingLeft() {
   const own = new Set(['1', String(process.pid)])
-  // What ends with its parent needs a moment.
+  // Processes that end with their parent need a moment.
   const processes = () =>
     readdirSync('/proc').filter((name) => /^\d+$/.test(name) && !own.has(name))
   for (let tries = 0; processes().length > 0 && tries < 100; tries++) await delay(100)
-  assert.deepEqual(processes(), [], 'a process is left')
-  // npm and the compiler have Node.js 22 and later cache their code there.
+  assert.deepEqual(processes(), [], 'npm left a process behind')
+  // Node.js 22 and later caches compiled code of npm and TypeScript in this directory.
   const files = readdirSync('/tmp').filter((name) => name !== 'node-compile-cache')
-  assert.deepEqual(files, [], 'a temporary file is left')
+  assert.deepEqual(files, [], 'npm left a temporary file behind')
 }
 
 async function start() {
@@ -44,11 +45,11 @@ async function start() {
     })
   })
   const url = await ready
-  assert.ok(url, 'npm start is not ready')
+  assert.ok(url, 'npm start ended before it was ready')
   const exposition = await (await fetch(url)).text()
   assert.match(exposition, /^xmpp_up 1$/m)
   assert.match(exposition, /^prosody_(?!exporter_)/m)
-  // As the terminal does at Ctrl-C.
+  // Signals the whole group, as a terminal does at Ctrl-C.
   process.kill(-(child.pid ?? 0), 'SIGINT')
   await exited
   await assertNothingLeft()

@@ -1,6 +1,7 @@
 /**
- * `npm run test:matrix`: real servers of many versions, what each returns, and that the table in
- * docs/collectors.md is the same; `-- --write` writes it. And the service, and a new user's way to it, under a real systemd.
+ * `npm run test:matrix`: tests real servers of many versions, and compares their statistics with the table in
+ * docs/collectors.md. `-- --write` writes the table. It also tests the service, and the installation by a new user,
+ * under a real systemd.
  */
 
 import process from 'node:process'
@@ -19,7 +20,7 @@ const say = (line) => {
 
 /** @param {readonly string[]} args */
 async function matrix(args) {
-  const takeBack = onEnd(() => process.exit(130))
+  const unregister = onEnd(() => process.exit(130))
   await installPackages(say)
   await build(say)
   await fetchAll(say)
@@ -27,7 +28,7 @@ async function matrix(args) {
   await findCleanDebian(USERS_DEBIAN, say)
   for (const version of ejabberdVersions) await findEjabberd(version, say)
   if (args.includes('--write')) process.env['MATRIX_WRITE'] = '1'
-  // One after another: the servers are many, and the cores few.
+  // Run one file at a time, because each starts many servers.
   const options = ['--concurrency=1', ...args.filter((arg) => arg.startsWith('--test-'))]
   return await runFiles(
     [
@@ -39,7 +40,7 @@ async function matrix(args) {
       'test/packaging/walk.test.ts',
     ],
     options,
-    takeBack,
+    unregister,
   )
 }
 

@@ -1,4 +1,4 @@
-/** What Debian wants to be told about the package: whose it is, and how it is used. */
+/** Texts that Debian requires in a package: the copyright file and the manual page. */
 
 import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -14,7 +14,7 @@ export async function readJson(path) {
 }
 
 /**
- * Who holds the rights to what is in the package.
+ * Writes the copyright file, with the license of the package and of each bundled npm package.
  *
  * @param {string} home
  * @see https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
@@ -61,7 +61,7 @@ async function packagesIn(modules) {
 }
 
 /**
- * The manual page: the text of `--help`, and the files.
+ * Writes the manual page from the text of `--help` and a list of files.
  *
  * @param {string} help
  * @param {string} version
@@ -84,16 +84,16 @@ ${text.trimEnd()}
 The configuration file of the service.
 .TP
 .I /etc/prosody\\-exporter/xmpp.secret
-The component_secret, for root alone.
+The component_secret. Only root may read it.
 .TP
 .I /etc/default/prosody\\-exporter
-Environment of the service.
+Environment variables of the service.
 .TP
 .I /run/prosody\\-exporter/
-The control sockets of the service, where doctor asks it.
+The control sockets of the service, which doctor uses.
 .TP
 .I /usr/share/prosody\\-exporter/
-Alerting and recording rules for Prometheus, a dashboard for Grafana.
+Alerting and recording rules for Prometheus, and a dashboard for Grafana.
 .SH SEE ALSO
 /usr/share/doc/prosody\\-exporter/README.md and docs/, systemctl(1), prosodyctl(1)
 `

@@ -1,4 +1,4 @@
-/** The npm package and the Debian one, made of the same files. */
+/** Builds the npm package, and the Debian package from the same files. */
 
 import { chmod, cp, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
@@ -19,10 +19,10 @@ async function must(command, args, options) {
 }
 
 /**
- * The tarball that npm publishes, from a build of its own: `dist/` is left alone.
+ * Builds the tarball that npm publishes. The build runs in a copy and does not change `dist/`.
  *
- * @param {string} dir Where to put it.
- * @returns {Promise<string>} Its path.
+ * @param {string} dir The target directory.
+ * @returns {Promise<string>} The path of the tarball.
  */
 export async function packNpm(dir) {
   const source = join(dir, 'source')
@@ -43,11 +43,11 @@ export async function packNpm(dir) {
 }
 
 /**
- * The Debian package: what npm publishes, with its production dependencies, and what Debian
- * wants of a service.
+ * Builds the Debian package. It has the files of the npm package, the production dependencies, and the files that
+ * Debian requires for a service.
  *
- * @param {string} dir Where to put it.
- * @returns {Promise<string>} Its path.
+ * @param {string} dir The target directory.
+ * @returns {Promise<string>} The path of the package.
  */
 export async function packDebian(dir) {
   const stage = join(dir, 'stage')
@@ -69,7 +69,7 @@ export async function packDebian(dir) {
     await cp(from, join(stage, to), { recursive: true })
     if (from.startsWith(stage)) await rm(from, { recursive: true })
   }
-  // Where Debian's Prosody finds its own: no plugin_paths needed.
+  // Debian's Prosody loads its own modules from this directory, so operators need no plugin_paths.
   const module = 'mod_adhoc_statistics'
   await move(join(home, 'prosody-modules', module), `usr/lib/prosody/modules/${module}`)
   await rm(join(home, 'prosody-modules'), { recursive: true })
@@ -79,7 +79,7 @@ export async function packDebian(dir) {
   for (const name of ['prosody-example.cfg.lua', 'prosody-exporter.example.yml']) {
     await move(join(home, name), `${doc}/examples/${name}`)
   }
-  // What programs read: a container's Debian may have no /usr/share/doc.
+  // Files for programs are not in /usr/share/doc, because Debian in a container may lack that directory.
   const share = 'usr/share/prosody-exporter'
   await move(join(home, 'config.schema.json'), `${share}/config.schema.json`)
   for (const name of ['prometheus/prosody-exporter.yml', 'prometheus/rules.yml', 'grafana']) {
@@ -115,7 +115,7 @@ export async function packDebian(dir) {
 }
 
 /**
- * As `npm ci` has put them into the checkout.
+ * Copies the production dependencies that `npm ci` installed in the checkout.
  *
  * @param {string} home
  */
@@ -128,21 +128,25 @@ async function copyDependencies(home) {
       filter: (from) => !relative(path, from).split('/').includes('node_modules'),
     })
   }
-  // Half of it is for compilers and debuggers.
+  // Removes type declarations and source maps, which are half of the size.
   for (const name of await readdir(modules, { recursive: true })) {
     if (/\.[cm]?ts$|\.map$/.test(name)) await rm(join(modules, name))
   }
 }
 
-// A node of somebody's own, first in PATH, is not the one that the package depends on.
-/** @param {string} main */
+/**
+ * Makes the program use Debian's Node.js. The first `node` in PATH may be another one, on which the package does not
+ * depend.
+ *
+ * @param {string} main
+ */
 async function useDebiansNode(main) {
   const text = await readFile(main, 'utf8')
   await writeFile(main, text.replace(/^#!.*/, '#!/usr/bin/node'))
   await chmod(main, 0o755)
 }
 
-/** Of the last commit, so that the same commit gives the same package. */
+/** The date of the last commit, so that builds of the same commit give the same package. */
 async function commitDate() {
   const given = process.env.SOURCE_DATE_EPOCH
   const { code, stdout } = await run('git', ['log', '-1', '--format=%ct'], { cwd: root })
@@ -172,7 +176,7 @@ async function build(stage, { dir, version, maintainer, date }) {
     stage,
   ])
   await writeFile(join(target, 'md5sums'), sums)
-  // Whatever umask and checkout this is built with.
+  // Sets permissions that do not depend on the umask or the checkout.
   await must('chmod', ['-R', 'u=rwX,go=rX', stage])
   for (const name of ['postinst', 'prerm', 'postrm']) await chmod(join(target, name), 0o755)
   const file = join(dir, `prosody-exporter_${version}_all.deb`)

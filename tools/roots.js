@@ -1,10 +1,9 @@
 /**
- * `npm run test:setup`: the set-up itself, on machines that have less installed than this one, or
- * more. In each of several Debians, as root and as an ordinary user, a fresh checkout runs
- * `npm start` and tests of every program that the tests fetch. Root only.
+ * `npm run test:setup`: tests the set-up on machines with fewer or more installed packages. It runs in several Debian
+ * systems, in each as root and as an ordinary user. A fresh checkout runs `npm start`, and one test for each program
+ * that the tests download. Needs root.
  *
- * `-- NAME …` takes only the Debians whose names contain one of these; `--whole` runs all of
- * `npm test` in each.
+ * `-- NAME …` selects the systems whose names contain one of these. `--whole` runs the complete `npm test` in each.
  */
 
 import { existsSync } from 'node:fs'
@@ -23,10 +22,10 @@ import {
   temporaryDirectory,
 } from '../test/support/setup/process.js'
 
-// As debootstrap's smallest variant.
+// The packages of debootstrap's smallest variant.
 const BASE = ['?essential', 'apt', 'debian-archive-keyring', 'mount', 'passwd', 'login']
 
-/** Each with a version of Node.js from npm. */
+/** The Debian systems. Node.js comes from npm. */
 const MACHINES = [
   { name: 'bookworm-bare', suite: 'bookworm', installed: BASE, node: '20' },
   {
@@ -40,7 +39,7 @@ const MACHINES = [
 
 const USERS = /** @type {const} */ (['root', 'builder'])
 
-/** One for each program that is fetched, and each way to fetch it. */
+/** One test for each downloaded program and each way to download it. */
 const TESTS = [
   'test/integration/setup.test.ts', // Prosody 0.12 and 13.0
   'test/integration/names.test.ts', // Prosody 0.11
@@ -54,8 +53,8 @@ const TESTS = [
   'test/packaging/debian.test.ts', // a small Debian
 ]
 
-// A root directory by pivot_root(2), not chroot(2): inside of a chroot there are no user namespaces.
-// The network is this machine's; processes and temporary files are its own, so that what is left is seen.
+// Uses pivot_root(2), because a process inside of a chroot(2) cannot create user namespaces. The system uses the network
+// of the machine, but has its own processes and temporary files. So in-root.js can detect what npm leaves behind.
 const ENTER = `
 set -e
 root=$1 user=$2; shift 2
@@ -72,7 +71,7 @@ cp -L /etc/resolv.conf etc/resolv.conf
 pivot_root . old
 umount -l /old
 id=$(id -u "$user")
-# Not exec: as the first process the shell reaps the processes that lost their parents.
+# No exec: the shell is the first process of the namespace and reaps orphaned processes.
 setpriv --reuid "$id" --regid "$id" --clear-groups "$@"`
 
 /** @param {string} line */
@@ -88,14 +87,14 @@ async function must(command, args) {
 
 /**
  * @param {(typeof MACHINES)[number]} machine
- * @returns {Promise<string>} Its root directory, with Node.js and npm.
+ * @returns {Promise<string>} The root directory, with Node.js and npm.
  */
 async function prepare({ name, suite, installed, node }) {
   const root = await findCleanDebian({ name: `machine-${name}-node${node}`, suite, installed }, say)
   const local = join(root, 'usr/local')
   if (!existsSync(join(local, 'bin/npm'))) {
     say(`${name}: installing Node.js ${node} and npm …`)
-    // The package `node` fetches the program for this machine with a script of its own.
+    // An install script of the package `node` downloads Node.js for the architecture of the machine.
     const packages = [`node@${node}`, `npm@10`]
     const options = ['--no-save', '--no-audit', '--prefix', join(local, 'lib')]
     await must('npm', ['install', ...options, ...packages])
@@ -138,7 +137,7 @@ async function enter(root, user, command) {
   return await child.exited
 }
 
-/** What `git clone` would bring: the files of the last commit. @param {string} target */
+/** Writes the files of the last commit, as `git clone` does. @param {string} target */
 async function checkOut(target) {
   await rm(target, { recursive: true, force: true })
   await mkdir(target, { recursive: true })
@@ -154,7 +153,7 @@ async function checkOut(target) {
 
 /** @param {readonly string[]} args */
 async function test(args) {
-  if (process.getuid?.() !== 0) throw new SetupError('npm run test:setup needs to be run by root.')
+  if (process.getuid?.() !== 0) throw new SetupError('npm run test:setup needs root.')
   const isWhole = args.includes('--whole')
   const names = args.filter((arg) => !arg.startsWith('--'))
   const chosen = MACHINES.filter(

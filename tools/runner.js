@@ -1,4 +1,4 @@
-/** Runs test files so that nothing of them is left when they end, or are interrupted. */
+/** Runs test files, and cleans up when they end or are interrupted. */
 
 import { spawn } from 'node:child_process'
 import { mkdir, readdir, readFile } from 'node:fs/promises'
@@ -8,15 +8,15 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { onEnd, root, signalGroup, temporaryDirectory } from '../test/support/setup/process.js'
 
 /**
- * Runs test files, and leaves neither a process nor a temporary file behind, however it ends.
+ * Runs test files. In any case, it leaves no process and no temporary file behind.
  *
  * @param {readonly string[]} files
- * @param {readonly string[]} options Those of run-tests.js.
- * @param {() => void} onStarted Called when it handles signals by itself.
+ * @param {readonly string[]} options Options of run-tests.js.
+ * @param {() => void} onStarted Called when this function handles signals itself.
  * @returns {Promise<number>} The exit code.
  */
 export async function runFiles(files, options, onStarted) {
-  // A short name, for below it are sockets, whose paths have at most 107 bytes (unix(7)).
+  // The name is short because the directory contains sockets, whose paths have at most 107 bytes (unix(7)).
   const directory = await temporaryDirectory('petest')
   const ports = join(directory.path, 'ports')
   await mkdir(ports)
@@ -29,11 +29,11 @@ export async function runFiles(files, options, onStarted) {
       env: {
         ...process.env,
         TMPDIR: directory.path,
-        // For control sockets: an exporter that is killed leaves its socket behind.
+        // The directory of control sockets. A killed exporter does not remove its socket.
         XDG_RUNTIME_DIR: directory.path,
         PETEST_PORTS: ports,
       },
-      // A process group of its own: Ctrl-C reaches only this process, which ends the whole group.
+      // Starts a process group, so that Ctrl-C reaches only this process, which then ends the whole group.
       detached: true,
     },
   )
@@ -62,8 +62,8 @@ export async function runFiles(files, options, onStarted) {
 }
 
 /**
- * Ends all processes of a group. Programs that the tests start in groups of their own end with
- * their parents (`launch` in process.js).
+ * Terminates all processes of a group. Programs that tests start in other groups end with their parents (`launch` in
+ * process.js).
  *
  * @param {number} group
  */
@@ -76,18 +76,18 @@ async function endGroup(group) {
 }
 
 /**
- * Whether any process of the group is more than a zombie, which a first process that does not reap
- * (PID 1 of some containers) can leave for ever.
+ * Checks whether the group has a process that is not a zombie. Zombies remain forever if PID 1 does not reap
+ * processes, as in some containers.
  *
  * @param {number} group
  */
 async function hasLiving(group) {
   const ids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name))
-  // Without /proc (macOS) the signal alone tells.
+  // Without /proc (macOS), only the result of the signal shows whether the group has processes.
   if (ids.length === 0) return true
   const living = ids.map(async (id) => {
     const text = await readFile(`/proc/${id}/stat`, 'utf8').catch(() => '')
-    // The name, in parentheses, can contain anything. Then: state, parent, group (proc(5)).
+    // The process name is in parentheses and can contain any character. State, parent and group follow (proc(5)).
     const [state, , itsGroup] = text.slice(text.lastIndexOf(')') + 2).split(' ')
     return Number(itsGroup) === group && state !== 'Z'
   })

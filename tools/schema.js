@@ -1,4 +1,4 @@
-/** `npm run schema`: writes the JSON Schema of the configuration file, for editors. */
+/** `npm run schema`: writes config.schema.json, the JSON Schema of the configuration file for editors. */
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,6 +1,6 @@
 /**
- * `npm start`: a private Prosody on loopback with prosody-example.cfg.lua, and the exporter against
- * it. Arguments are the exporter's flags. Ctrl-C ends both and leaves nothing behind.
+ * `npm start`: starts a private Prosody on loopback with prosody-example.cfg.lua, and an exporter that reads it. The
+ * arguments are flags of the exporter. Ctrl-C stops both and removes all temporary files.
  */
 
 import { readFile } from 'node:fs/promises'
@@ -19,13 +19,13 @@ const say = (line) => {
   console.log(`[start] ${line}`)
 }
 
-/** What has to end with us, in this order. @type {(() => Promise<void>)[]} */
+/** Functions that stop the programs, in this order. @type {(() => Promise<void>)[]} */
 const stops = []
 let stopping = false
 
 /** @param {number} code */
 async function end(code) {
-  // A second Ctrl-C is for somebody who does not want to wait: leftovers are killed at our exit.
+  // At a second Ctrl-C, exit without waiting. The remaining programs are killed when this process exits.
   if (stopping) process.exit(1)
   stopping = true
   for (const stop of stops) await stop()
@@ -46,11 +46,11 @@ async function start(flags) {
     say,
   })
   stops.push(() => prosody.stop())
-  say(`Prosody ${prosody.version} on 127.0.0.1, private, in ${prosody.dir}`)
+  say(`Started a private Prosody ${prosody.version} on 127.0.0.1 in ${prosody.dir}`)
   void prosody.exited.then((code) => {
     if (stopping) return
     console.error(prosody.log().split('\n').slice(-10).join('\n'))
-    say(`Prosody ended (${code}).`)
+    say(`Prosody exited (${code}).`)
     void end(1)
   })
 
@@ -66,7 +66,7 @@ async function start(flags) {
       ...flags,
     ],
     {
-      // Never as an argument: those can be read by everybody on the machine.
+      // The secret is never an argument, because every user of the machine can read arguments.
       env: { ...process.env, PROSODY_EXPORTER_XMPP_SECRET: secret },
       detached: true,
       onOutput: (text) => process.stderr.write(text),
@@ -75,7 +75,7 @@ async function start(flags) {
   stops.unshift(() => exporter.stop())
   void exporter.exited.then((code) => {
     if (stopping) return
-    say(`The exporter ended (${code}).`)
+    say(`The exporter exited (${code}).`)
     void end(1)
   })
 
@@ -84,11 +84,11 @@ async function start(flags) {
     const answer = await fetch(`${url}/-/ready`).catch(() => undefined)
     return answer?.ok
   }
-  await until(ready, { what: 'the exporter has figures from Prosody' })
-  say(`Ready: ${url}/metrics for Prometheus, ${url}/ for people. Ctrl-C ends everything.`)
+  await until(ready, { what: 'the exporter has statistics from Prosody' })
+  say(`Ready: ${url}/metrics for Prometheus, ${url}/ for your browser. Press Ctrl-C to stop.`)
 }
 
-/** The one component that has a secret. */
+/** Reads name and secret of the component in the example configuration. */
 async function readExample() {
   const text = await readFile(example, 'utf8')
   const section =
@@ -113,7 +113,7 @@ async function portToUse() {
     })
   })
   if (free) return DEFAULT_PORT
-  say(`Port ${DEFAULT_PORT} is taken: using a free one.`)
+  say(`Port ${DEFAULT_PORT} is in use. Using another port.`)
   return await freePort()
 }
 

@@ -1,10 +1,10 @@
 /**
- * `npm test`: installs what is missing, checks types, lint and format, then runs every test.
- * `npm run test:unit`: only the tests that need nothing but the npm packages and loopback.
+ * `npm test`: installs missing npm packages, checks types, lint rules and format, and runs every test.
+ * `npm run test:unit`: runs only the tests that need nothing except the npm packages and loopback.
  *
- * With files (`npm test -- test/integration/page.test.ts`) only those are run, without the checks;
- * `--test-name-pattern=PATTERN` is passed to Node's test runner. A test fetches the programs that it needs
- * when it first uses them.
+ * With files (`npm test -- test/integration/page.test.ts`), it runs only these, without the checks.
+ * `--test-name-pattern=PATTERN` is passed to the test runner of Node.js. A test downloads a program when it first
+ * uses it.
  */
 
 import { readdir } from 'node:fs/promises'
@@ -15,15 +15,15 @@ import { onEnd, root, SetupError } from '../test/support/setup/process.js'
 import { runFiles } from './runner.js'
 import { build, installPackages, npm } from '../test/support/setup/dependencies.js'
 
-/** Tests of many versions and of whole machines: `npm run test:matrix`. */
+/** Tests of many versions and of complete systems, which `npm run test:matrix` runs. */
 const MATRIX = 'test/packaging/matrix'
 
-/** The tests outside of test/unit that need no more than those inside. */
+/** Tests outside of test/unit that need no more than the unit tests. */
 const LIKE_UNIT = ['test/robustness/simulation.test.ts']
 
 /**
  * @param {string} directory
- * @returns {Promise<string[]>} The test files below it, in order.
+ * @returns {Promise<string[]>} The test files below the directory, in order.
  */
 async function testFiles(directory) {
   const names = await readdir(join(root, directory), { recursive: true })
@@ -45,15 +45,17 @@ const say = (line) => {
 async function test(args) {
   const unknown = args.filter(isOption).find((arg) => !/^--(unit$|test-name-pattern=)/.test(arg))
   if (unknown !== undefined) {
-    throw new SetupError(`${unknown} is unknown: expected --unit or --test-name-pattern=PATTERN.`)
+    throw new SetupError(`Unknown option ${unknown}. Use --unit or --test-name-pattern=PATTERN.`)
   }
-  const takeBack = onEnd(() => process.exit(130))
+  const unregister = onEnd(() => process.exit(130))
   const files = await prepare(args)
-  return typeof files === 'number' ? files : await runFiles(files, args.filter(isOption), takeBack)
+  return typeof files === 'number'
+    ? files
+    : await runFiles(files, args.filter(isOption), unregister)
 }
 
 /**
- * Sets up what the tests need.
+ * Prepares everything that the tests need.
  *
  * @param {readonly string[]} args
  * @returns {Promise<string[] | number>} The files to run, or the exit code of a failed check.
@@ -61,10 +63,10 @@ async function test(args) {
 async function prepare(args) {
   await installPackages(say)
   if (args.length === 0) {
-    say('Types, lint and format (npm run check) …')
+    say('Checking types, lint rules and format (npm run check) …')
     const code = await npm('run', '--silent', 'check')
     if (code !== 0) return code
-    // First of all, so that a registry out of reach is one line, and no test waits for it.
+    // Downloads come first, so that no test waits for them, and an unreachable archive gives one clear message.
     await fetchAll(say)
   }
   await build(say)

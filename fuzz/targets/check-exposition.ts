@@ -12,11 +12,14 @@ export type Read = {
   readonly protobuf: readonly ProtoFamily[]
 }
 
-// Python reads one of so many; ours reads all.
+// Python is slow, so it reads only one of 200 expositions. The reader in read-exposition.ts reads all.
 const PYTHON_EVERY = 200
 let rendered = 0
 
-/** Renders the families in each format; what is read back by others is what this reads back. */
+/**
+ * Renders the families in each format, and reads the results with independent readers. A patched rendering must
+ * equal a new one.
+ */
 export async function checkExposition(families: readonly Family[]): Promise<Read> {
   const created = families.length % 2 === 1
   const text = render(families, 'text', { created })
@@ -36,19 +39,22 @@ export async function checkExposition(families: readonly Family[]): Promise<Read
 async function comparePython(
   format: 'text' | 'openmetrics',
   bytes: Uint8Array,
-  ours: readonly ReadFamily[],
+  families: readonly ReadFamily[],
 ): Promise<void> {
   const { refusal, samples } = await askPython(format, bytes)
-  must(refusal === undefined, `python3-prometheus-client takes ${format}: ${refusal ?? ''}`)
-  const known = ours.flatMap((family) =>
+  must(refusal === undefined, `python3-prometheus-client must accept ${format}: ${refusal ?? ''}`)
+  const expected = families.flatMap((family) =>
     family.samples.map(({ name, labels, value }) => [name, sorted([...labels]), value + 0]),
   )
-  const theirs = samples.map(([name, labels, value]) => [
+  const actual = samples.map(([name, labels, value]) => [
     name,
     sorted(Object.entries(labels)),
     Number(value.replace('inf', 'Infinity')) + 0,
   ])
-  must(isDeepStrictEqual(theirs, known), `python3-prometheus-client reads the same in ${format}`)
+  must(
+    isDeepStrictEqual(actual, expected),
+    `python3-prometheus-client must read the same samples in ${format}`,
+  )
 }
 
 function sorted(labels: [string, string][]): [string, string][] {

@@ -6,8 +6,10 @@ import { ConfigError } from '../../src/errors.js'
 import { checkRefusal, must, type Target } from '../target.js'
 
 /**
- * Other exporters' expositions: each line is read or counted as unreadable, whatever the pieces it comes
- * in; what was read is the same when it is written and read again; an exposition lacks nothing of itself.
+ * Expositions of other exporters, for the command `compare`:
+ * - the result does not depend on the chunks in which the input arrives;
+ * - an exposition compared with itself has no missing series;
+ * - a sample that is written and read again stays the same.
  */
 export const compare: Target = {
   name: 'compare',
@@ -26,18 +28,24 @@ export const compare: Target = {
     const [kind = 0, size = 0] = input
     const body = input.subarray(2)
     const isOpenMetrics = kind % 2 === 1
-    const whole = await compared(body, body.length || 1, isOpenMetrics)
-    const inPieces = await compared(body, 1 + (size % 16), isOpenMetrics)
-    must(JSON.stringify(whole) === JSON.stringify(inPieces), 'the same in other pieces')
+    const whole = await compareWithItself(body, body.length || 1, isOpenMetrics)
+    const inPieces = await compareWithItself(body, 1 + (size % 16), isOpenMetrics)
+    must(
+      JSON.stringify(whole) === JSON.stringify(inPieces),
+      'the result must not depend on the chunks',
+    )
     if (typeof whole === 'string') return
-    must(whole.missing === 0, 'nothing of itself is missing')
-    must(/^[^\0-\x09\x0b-\x1f\x7f-\x9f]+$/.test(whole.text), 'no control characters are shown')
+    must(whole.missing === 0, 'an exposition must have all series of itself')
+    must(
+      /^[^\0-\x09\x0b-\x1f\x7f-\x9f]+$/.test(whole.text),
+      'the report must not have control characters',
+    )
     for (const line of body.toString('latin1').split('\n')) checkSample(line)
   },
 }
 
-/** What is shown, or why it was refused. */
-async function compared(body: Buffer, pieceBytes: number, isOpenMetrics: boolean) {
+/** @returns The number of missing series and the report, or the message of the error. */
+async function compareWithItself(body: Buffer, pieceBytes: number, isOpenMetrics: boolean) {
   async function* pieces() {
     for (let at = 0; at < body.length; at += pieceBytes) {
       yield await Promise.resolve(body.subarray(at, at + pieceBytes))
@@ -47,7 +55,7 @@ async function compared(body: Buffer, pieceBytes: number, isOpenMetrics: boolean
   try {
     const old = await readExposition(pieces(), isOpenMetrics, comparison.old)
     const now = await readExposition(pieces(), isOpenMetrics, comparison.new)
-    must(old.samples === now.samples, 'the same samples on both sides')
+    must(old.samples === now.samples, 'both sides must have the same samples')
     const result = comparison.result()
     const missing = result.families.reduce((sum, family) => sum + family.missing.length, 0)
     return { missing, text: reportText({ comparison: result, old, new: now }) }
@@ -61,7 +69,10 @@ function checkSample(line: string): void {
   const sample = readSample(line)
   if (sample === undefined || !/^[a-zA-Z_:][\w:]*$/.test(sample.name)) return
   const again = readSample(`${sample.name}{${sample.labels}} ${sample.value}`)
-  must(again !== undefined && again.labels === sample.labels, 'the same labels when read again')
-  // No sign: JavaScript writes -0 as 0.
-  must(Object.is(again.value + 0, sample.value + 0), 'the same value when read again')
+  must(
+    again !== undefined && again.labels === sample.labels,
+    'labels must stay the same when read again',
+  )
+  // Adding 0 turns -0 into 0, because JavaScript writes -0 as 0.
+  must(Object.is(again.value + 0, sample.value + 0), 'the value must stay the same when read again')
 }

@@ -48,7 +48,7 @@ const YAML_WORDS = [
 const HASH = `$2y$04$${'a'.repeat(53)}`
 let directory: string | undefined
 
-/** The configuration file: settings, or one line that says where it is wrong. */
+/** The configuration file. It must give settings, or an error of one line with the position. */
 export const config: Target = {
   name: 'config',
   weight: 0.5,
@@ -92,7 +92,7 @@ export const config: Target = {
   stop,
 }
 
-/** The web configuration file: settings, or one line that says where it is wrong. */
+/** The web configuration file. It must give settings, or an error of one line with the position. */
 export const webConfig: Target = {
   name: 'web-config',
   weight: 0.7,
@@ -151,12 +151,12 @@ function checkFile(name: string, input: Buffer, read: (file: string) => unknown)
 
     must(
       !/[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e]/.test(message),
-      `one line: ${JSON.stringify(message)}`,
+      `an error must be one line: ${JSON.stringify(message)}`,
     )
-    must(message.length < 1000, `a short line: ${message}`)
-    must(!message.includes(SECRET), `no secret: ${message}`)
+    must(message.length < 1000, `an error must be short: ${message}`)
+    must(!message.includes(SECRET), `an error must not have the secret: ${message}`)
     const place = /^(?:(.+):(\d+):(\d+): \S|PROSODY_|--)/.exec(message)
-    must(place !== null, `a line that says where: ${message}`)
+    must(place !== null, `an error must name the position: ${message}`)
   }
 }
 

@@ -30,10 +30,10 @@ const HISTOGRAM_BOUNDS = [
 ]
 const QUANTILES = [[], [0.5], [0, 0.5, 1], [0.99, 2]]
 
-/** What a sample may be, by its name and labels. */
+/** The possible values of each sample, by name and labels. */
 type Expected = Map<string, number[]>
 
-/** Families of hostile names, labels and values: each sample that a format shows reads back the same. */
+/** Families with hostile names, labels and values. Readers must read each rendered sample unchanged. */
 export const exposition: Target = {
   name: 'exposition',
   weight: 8,
@@ -52,11 +52,11 @@ export const exposition: Target = {
     const read = await checkExposition(families)
     for (const { samples } of [...read.text, ...read.openmetrics]) {
       for (const { name, labels, value } of samples) {
-        // Of families that clash only one is shown.
+        // Only one of several families with the same name is rendered, so a sample can have several values.
         const may = expected.get(keyOf(name, labels)) ?? []
         must(
           may.some((one) => Object.is(one, value)),
-          `a sample that is in the table, not ${name} ${value}`,
+          `a sample must be in the table: ${name} ${value}`,
         )
       }
     }
@@ -64,7 +64,7 @@ export const exposition: Target = {
       of.filter(({ type }) => type === 'gauge').map(({ name }) => name)
     must(
       gauges(read.text).join() === gauges(read.protobuf).join(),
-      'protobuf has the families of text',
+      'protobuf must have the same gauges as text',
     )
     compareProtobuf(read)
   },
@@ -76,7 +76,7 @@ function keyOf(name: string, labels: ReadonlyMap<string, string>): string {
 
 type Sample = readonly [name: string, labels: readonly (readonly [string, string])[], value: number]
 
-/** What a row is to a reader, told without the writer. */
+/** The samples that a reader must find for a row, computed without the code of the writer. */
 function samplesOf(
   name: string,
   type: MetricType,
@@ -101,12 +101,18 @@ function compareProtobuf({ text, protobuf }: Awaited<ReturnType<typeof checkExpo
   for (const family of protobuf) {
     if (family.type !== 'gauge' && family.type !== 'counter') continue
     const { samples = [] } = text.find(({ name }) => name === family.name) ?? {}
-    must(samples.length === family.metrics.length, `${family.name} has as many series in protobuf`)
+    must(
+      samples.length === family.metrics.length,
+      `protobuf must have as many series as text: ${family.name}`,
+    )
     for (const [i, { value, labels }] of family.metrics.entries()) {
-      must(Object.is(samples[i]!.value, value), `${family.name} has the same value in protobuf`)
+      must(
+        Object.is(samples[i]!.value, value),
+        `protobuf must have the same value as text: ${family.name}`,
+      )
       must(
         JSON.stringify([...samples[i]!.labels]) === JSON.stringify(labels),
-        `${family.name} has the same labels in protobuf`,
+        `protobuf must have the same labels as text: ${family.name}`,
       )
     }
   }
@@ -125,7 +131,7 @@ function makeFamily(choices: Choices, expected: Expected): Family {
   const help = choices.text(20)
   const table = createTable({ name, type, bounds, unit, help })
   for (let rows = choices.below(5); rows > 0; rows--) {
-    // As a decoder does: each name once, and always in the same order.
+    // The decoder has each label name once, in a fixed order, so this does too.
     const labels = new Map<string, string>()
     for (let count = choices.below(4); count > 0; count--) {
       labels.set(choices.pick(LABELS), choices.text(12))

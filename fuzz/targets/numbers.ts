@@ -4,7 +4,10 @@ import { escapeLabelValue } from '../../src/metrics/family.js'
 import { formatBound, formatValue } from '../../src/exposition/number.js'
 import { must, refusing, type Target } from '../target.js'
 
-/** Numbers in every odd spelling, names and escaped text: as Prometheus and C have them, or refused. */
+/**
+ * Numbers in unusual spellings, names and escaped texts. They must be read as Prometheus and C read them, or be
+ * rejected.
+ */
 export const numbers: Target = {
   name: 'numbers',
   weight: 20,
@@ -25,20 +28,32 @@ export const numbers: Target = {
     const text = input.toString()
     const number = refusing([DecodeError], () => parseNumber(text))
     if (number !== undefined && /\d/.test(text) && !/^[+-]?nan/i.test(text)) {
-      must(Object.is(number, Number(text)), `${text} is ${Number(text)}, not ${number}`)
+      must(
+        Object.is(number, Number(text)),
+        `a parsed number must be exact: ${text} became ${number}`,
+      )
     }
     const double = input.length >= 8 ? input.readDoubleLE() : (number ?? NaN)
     const shown = formatValue(double).replace('Inf', 'Infinity')
-    must(Object.is(Number(shown), double), `${double} is read back, not ${shown}`)
+    must(
+      Object.is(Number(shown), double),
+      `a formatted value must read back the same: ${double} became ${shown}`,
+    )
     const bound = formatBound(double).replace('Inf', 'Infinity')
-    must(Object.is(Number(bound), double + 0), `the bound ${double} is read back, not ${bound}`)
+    must(
+      Object.is(Number(bound), double + 0),
+      `a formatted bound must read back the same: ${double} became ${bound}`,
+    )
     const name = escapeName(text)
-    must(name === '' || /^[a-zA-Z_][a-zA-Z0-9_]*$/.test(name), `a name, not ${name}`)
+    must(
+      name === '' || /^[a-zA-Z_][a-zA-Z0-9_]*$/.test(name),
+      `an escaped name must be valid: ${name}`,
+    )
     const plain = unescape(text)
-    must(!/\p{Cs}/u.test(plain), 'a string of whole characters')
+    must(!/\p{Cs}/u.test(plain), 'unescaped text must not have lone surrogates')
     must(
       !/[\n"]/.test(escapeLabelValue(plain).replace(/\\./g, '')),
-      'a value that stays in its quotes',
+      'an escaped label value must not have bare quotes or line feeds',
     )
   },
 }

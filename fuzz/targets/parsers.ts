@@ -9,7 +9,7 @@ import { parseService } from '../../src/xmpp/address.js'
 import { oneLine } from '../../src/xmpp/stream-end.js'
 import { must, refusing, type Target } from '../target.js'
 
-/** Durations, addresses, domains, URLs and flags: a value, or one line. */
+/** Durations, addresses, domains, URLs and flags. They must give a valid value, or a ConfigError. */
 export const parsers: Target = {
   name: 'parsers',
   weight: 10,
@@ -28,26 +28,36 @@ export const parsers: Target = {
     const text = input.toString()
     const given = { from: 'flag', source: '--x', text } as const
     const ms = parseDuration(text)
-    must(ms === undefined || (Number.isSafeInteger(ms) && ms >= 0), `a duration, not ${ms}`)
+    must(
+      ms === undefined || (Number.isSafeInteger(ms) && ms >= 0),
+      `a duration must be a whole number of ms: ${ms}`,
+    )
     const wait = readWaitMs(text, 500)
-    must(wait === undefined || (wait > 0 && wait <= 600_000), `a time to wait, not ${wait}`)
+    must(
+      wait === undefined || (wait > 0 && wait <= 600_000),
+      `a wait must be between 0 and 10 minutes: ${wait}`,
+    )
     const address = parseListenAddress(text, false)
     if (address) {
       must(
         parseListenAddress(addressText(address), false) !== undefined,
-        'an address as it is shown',
+        'the text of an address must be a valid address',
       )
     }
     const domain = readDomain(text)
-    if (domain !== undefined) must(!/[\s@/<>&"']/u.test(domain), `a domain, not ${domain}`)
+    if (domain !== undefined)
+      must(!/[\s@/<>&"']/u.test(domain), `a domain must not have special characters: ${domain}`)
     const url = refusing([ConfigError], () => parseServiceAddress(given))
-    if (url !== undefined) must(parseService(url).port > 0, 'a service that can be dialled')
+    if (url !== undefined) must(parseService(url).port > 0, 'a service must have a port')
     refusing([TypeError], () => parseService(text))
     refusing([ConfigError], () => readReverseProxy(given, undefined))
     refusing([ConfigError], () => readReverseProxy(undefined, given))
     refusing([ConfigError], () =>
       readSettings(text.split(/\s+/), { PROSODY_EXPORTER_XMPP_HOST: text }),
     )
-    must(!/[\r\n]/.test(oneLine(text)) && oneLine(text).length <= 200, 'one line, and short')
+    must(
+      !/[\r\n]/.test(oneLine(text)) && oneLine(text).length <= 200,
+      'oneLine must return one short line',
+    )
   },
 }

@@ -18,7 +18,7 @@ const LINES = [
   '1\t18',
 ]
 
-/** Pages of the registry's lines, one after another: tables and expositions, or a DecodeError. */
+/** Successive pages of registry lines. They must give tables and valid expositions, or a DecodeError. */
 export const registryLines: Target = {
   name: 'registry-lines',
   weight: 8,

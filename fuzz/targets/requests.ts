@@ -37,7 +37,7 @@ const app = createApp({
   log: LOG,
 })
 
-/** A request's line and headers, one a line: a status that we mean, and never 500. */
+/** A request target and headers, one per line. The status must be an intended one, never 500. */
 export const requests: Target = {
   name: 'requests',
   weight: 4,
@@ -85,20 +85,23 @@ export const requests: Target = {
       try {
         headers.set(line.slice(0, colon), line.slice(colon + 1))
       } catch {
-        // node:http refuses it before us.
+        // node:http rejects such a header before the exporter sees the request.
       }
     }
     const request = requestOf(target, headers)
     if (!request) return
     const response = await app.fetch(request)
     const { status } = response
-    // 503: an exchange is shown once a second.
-    must([200, 400, 404, 405, 403, 503].includes(status), `a status that we mean, not ${status}`)
+    // The status is 503 if `debug=true` is requested more than once a second.
+    must([200, 400, 404, 405, 403, 503].includes(status), `the status must be intended: ${status}`)
     const body = await response.arrayBuffer()
     const length = response.headers.get('content-length')
-    must(length === null || Number(length) === body.byteLength, 'the length that is told')
+    must(
+      length === null || Number(length) === body.byteLength,
+      'Content-Length must be the length of the body',
+    )
     if (status === 400)
-      must(!/[\r\n]./.test(Buffer.from(body).toString()), 'one line of what is wrong')
+      must(!/[\r\n]./.test(Buffer.from(body).toString()), 'an error must be one line')
   },
 }
 
@@ -115,7 +118,7 @@ const TOKEN = 'abcdefgh-token'
 const basic = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`
 let web: { readonly of: WebAccess; readonly directory: string } | undefined
 
-/** An `Authorization` header lets in who has the password or the token, and nobody else. */
+/** An `Authorization` header gives access only with the right password or token. */
 export const authorization: Target = {
   name: 'authorization',
   weight: 1,
@@ -136,14 +139,14 @@ export const authorization: Target = {
     })
     must(
       refusal === undefined || [401, 429].includes(refusal.status),
-      `401, not ${refusal?.status}`,
+      `the status must be 401 or 429: ${refusal?.status}`,
     )
     const [, scheme = '', credentials = ''] = /^(\w+) +(\S+) *$/.exec(header) ?? []
     const isRight =
       scheme.toLowerCase() === 'bearer'
         ? credentials === TOKEN
         : Buffer.from(credentials, 'base64').toString() === `alice:${PASSWORD}`
-    if (refusal === undefined) must(isRight, `in only who may: ${header}`)
+    if (refusal === undefined) must(isRight, `access must need right credentials: ${header}`)
   },
   async stop() {
     const started = web

@@ -16,7 +16,10 @@ const ERROR =
   "<text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>no</text></error></iq>"
 const OPTIONS = { domain: 'd', version: '1', commands: [{ node: 'constructor', name: 'n' }] }
 
-/** Data forms, stanza errors, answers of commands, and what others ask us: a value, or one of our errors. */
+/**
+ * Data forms, stanza errors, results of commands, and IQ requests to the exporter. Each must give a value or an
+ * error of the exporter's own classes.
+ */
 export const stanzas: Target = {
   name: 'stanzas',
   weight: 6,
@@ -54,14 +57,18 @@ export const stanzas: Target = {
   async run(input) {
     for (const element of parseChildren(input.toString())) {
       const form = refusing([DecodeError], () => readDataForm(element))
-      if (form) for (const [name] of form.fields) must(name !== '', 'a field with a name')
+      if (form) for (const [name] of form.fields) must(name !== '', 'a field must have a name')
       const error = readError(element)
       must(
         typeof error.condition === 'string' && typeof error.text === 'string',
-        'an error as text',
+        'condition and text of an error must be strings',
       )
       const answer = answerIq(element, OPTIONS)
-      if (answer) must(/^<iq [^>]*type="(?:error|result)"/.test(answer.toString()), 'an answer')
+      if (answer)
+        must(
+          /^<iq [^>]*type="(?:error|result)"/.test(answer.toString()),
+          'a reply must be a result or an error',
+        )
       const connection = { request: () => Promise.resolve(element) }
       await runCommand(connection, NODE, { timeoutMs: 1000 }).catch((error: unknown) => {
         checkRefusal([CommandError, DecodeError, StanzaError], error)

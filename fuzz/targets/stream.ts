@@ -8,7 +8,9 @@ const HEADER =
 const LIMITS = { bytes: 20_000, depth: 16, elements: 200 }
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
 
-/** Any bytes from the server, in any pieces: the stream lives or ends for a reason, once, and throws nothing. */
+/**
+ * Any bytes from the server, in any chunks. The stream must not throw. It continues, or ends once with a reason.
+ */
 export const stream: Target = {
   name: 'stream',
   weight: 2,
@@ -48,7 +50,7 @@ export const stream: Target = {
     const socket = await withoutNetwork(() => open())
     const seen: string[] = []
     const before = socket.stream
-    // The first byte says into which pieces the others are cut.
+    // The first byte determines the size of the chunks.
     const size = ((input[0] ?? 0) % 64) + 1
     const bytes = input[0] === 0x3c ? input : input.subarray(1)
     for (let at = 0; at < bytes.length; at += size) {
@@ -59,11 +61,14 @@ export const stream: Target = {
     }
     before.end('stopped', '')
     const end = await before.closed
-    must(!/[\r\n]/.test(end.text) && end.text.length <= 400, `an end told in one line: ${end.text}`)
-    must(!before.isOnline(), 'a stream that has ended is not online')
+    must(
+      !/[\r\n]/.test(end.text) && end.text.length <= 400,
+      `the reason must be one short line: ${end.text}`,
+    )
+    must(!before.isOnline(), 'a closed stream must not be online')
     const count = before.elements()
     socket.socket.emit('data', Buffer.from('<a/><b/>'))
-    must(before.elements() === count, 'nothing arrives after the end')
+    must(before.elements() === count, 'no element may arrive after the end')
     await turn()
   },
 }
@@ -77,7 +82,7 @@ function open() {
     schedule: () => () => {},
     onOnline() {},
     onElement: (element) => {
-      must(stream.isOnline(), 'an element only while it is online')
+      must(stream.isOnline(), 'an element may only arrive while the stream is online')
       element.toString()
       elements.push(element)
     },
@@ -86,7 +91,7 @@ function open() {
   return { stream, elements }
 }
 
-/** A stream whose socket is connected to nothing, which is quicker and whose bytes are ours. */
+/** Starts a stream on a socket without a network connection, which is faster. The test injects the bytes. */
 async function withoutNetwork<T>(start: () => T): Promise<T & { socket: Socket }> {
   const connect = Object.getOwnPropertyDescriptor(Socket.prototype, 'connect')!
   let made: Socket | undefined

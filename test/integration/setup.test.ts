@@ -48,7 +48,7 @@ test('npm start serves figures of a real Prosody, and an interrupt leaves nothin
   const text = await (await fetch(url)).text()
   assert.match(text, /^xmpp_up 1$/m)
   assert.match(text, /^prosody_(?!exporter_)/m)
-  const dir = /private, in (\S+)/.exec(output)?.[1] ?? assert.fail(output)
+  const dir = /Prosody \S+ on 127\.0\.0\.1 in (\S+)/.exec(output)?.[1] ?? assert.fail(output)
   const children = await childrenOf(child.pid ?? 0)
   assert.equal(children.length, 2)
 

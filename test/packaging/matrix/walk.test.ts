@@ -19,7 +19,7 @@ const CONFIG = '/etc/prosody-exporter'
 /** Panels of what has not happened there, or is not loaded: some of their queries are without data. */
 const EMPTY: Readonly<Record<string, string>> = {
   Connections: 'there is no other server',
-  'Outgoing: begun and authenticated': 'there is no other server',
+  'Outgoing: started and authenticated': 'there is no other server',
   'Incoming: accepted and authenticated': 'there is no other server',
   'Closed streams': 'there is no other server',
   'How servers authenticate': 'there is no other server',
@@ -27,8 +27,8 @@ const EMPTY: Readonly<Record<string, string>> = {
   'TLS of servers': 'there is no other server',
   'BOSH sessions': 'mod_bosh is not loaded',
   DNS: 'lua-unbound is not installed',
-  'Series left out': 'all is well',
-  'Not as the server has it': 'all is well',
+  'Omitted series': 'all is well',
+  'Data consistency': 'all is well',
 }
 
 type Package = {

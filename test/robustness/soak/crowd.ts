@@ -1,6 +1,8 @@
-// All that asks the exporter, in a process of its own: scrapers with keep-alive, of which the first are
-// looked at closely, readers that take a little now and then, connections whose headers never end.
-// Forked with the port and an `Order`; sends a `Tally` at each message, and goes on.
+// All clients of the exporter in the soak test, in their own process:
+// - scrapers with keep-alive; the content is checked for the first ones;
+// - slow readers, which read a little each second;
+// - drippers, whose request headers never end.
+// The parent forks this process with an `Order`. At each message, the process sends a `Tally` and continues.
 
 import { connect, type NetConnectOpts, type Socket } from 'node:net'
 import process from 'node:process'
@@ -11,28 +13,28 @@ export type Order = {
   readonly port: number
   readonly scrapers: number
   readonly intervalMs: number
-  /** Of what the server told, in an exposition that is whole. */
+  /** Number of test series of the server in a complete exposition. */
   readonly series: number
   readonly slowReaders: number
   readonly drippers: number
 }
 
-/** Since the last one. */
+/** Counts since the previous tally. */
 export type Tally = {
-  /** By status. */
+  /** Number of responses by status. */
   readonly answers: Readonly<Record<string, number>>
-  /** Connections that ended before the answer, on which nothing had been asked before. */
+  /** Connections that ended before their first response, and repeated requests without a response. */
   readonly refused: number
-  /** Not answered within their own time-out. */
+  /** Scrapes without a response within their own timeout. */
   readonly late: number
-  /** Expositions that say neither "up, with every series" nor "down, with none". */
+  /** Expositions that are neither "up with all series" nor "down with no series". */
   readonly wrong: readonly string[]
   readonly up: number
   readonly down: number
   readonly longestMs: number
 }
 
-const LOOKED_AT = 20
+const CHECKED = 20
 const TIMEOUT_S = 10
 const HEADERS =
   'Host: x\r\nAccept: application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5\r\n' +
@@ -55,19 +57,19 @@ function emptyTally() {
 function startScraper(index: number): void {
   const request = `GET /metrics HTTP/1.1\r\n${HEADERS}Accept-Encoding: gzip\r\n\r\n`
   let socket: Socket | undefined
-  let asked: { at: number; isAgain: boolean } | undefined
+  let pending: { at: number; isRetry: boolean } | undefined
   let answered = 0
   let chunks: Buffer[] = []
 
-  function ask(isAgain: boolean): void {
-    asked = { at: performance.now(), isAgain }
+  function sendRequest(isRetry: boolean): void {
+    pending = { at: performance.now(), isRetry }
     socket ??= dial()
     socket.write(request)
   }
   function dial(): Socket {
     answered = 0
     chunks = []
-    // From an address of its own, as scrapers are.
+    // Each scraper has its own address, as on different machines.
     const localAddress = `127.1.${index >> 8}.${index & 255}`
     const dialled = connect({ port: order.port, host: '127.0.0.1', localAddress, noDelay: true })
     dialled.on('error', () => undefined)
@@ -78,12 +80,13 @@ function startScraper(index: number): void {
     dialled.on('close', () => {
       if (socket !== dialled) return
       socket = undefined
-      if (!asked) return
-      // It was closed when we asked: Go's client, and so Prometheus, asks again on a new one.
-      if (answered > 0 && !asked.isAgain) ask(true)
+      if (!pending) return
+      // The connection ended before the response. If it had responses before, the HTTP client of Go, and so
+      // Prometheus, retries once on a new connection.
+      if (answered > 0 && !pending.isRetry) sendRequest(true)
       else {
         tally.refused++
-        asked = undefined
+        pending = undefined
       }
     })
     return dialled
@@ -99,11 +102,11 @@ function startScraper(index: number): void {
     answered++
     const status = headers.slice(9, 12)
     tally.answers[status] = (tally.answers[status] ?? 0) + 1
-    tally.longestMs = Math.max(tally.longestMs, performance.now() - (asked?.at ?? Infinity))
-    asked = undefined
-    if (index < LOOKED_AT && status === '200') look(bytes.subarray(head + 4))
+    tally.longestMs = Math.max(tally.longestMs, performance.now() - (pending?.at ?? Infinity))
+    pending = undefined
+    if (index < CHECKED && status === '200') checkBody(bytes.subarray(head + 4))
   }
-  function look(body: Buffer): void {
+  function checkBody(body: Buffer): void {
     const text = gunzipSync(body).toString()
     const up = sampleValue(text, 'xmpp_up')
     const series = text.split('\n').filter((line) => line.startsWith('test_series_')).length
@@ -115,9 +118,9 @@ function startScraper(index: number): void {
   setTimeout(
     () => {
       setInterval(() => {
-        // As Prometheus does, which has but one scrape of a target under way.
-        if (!asked) ask(false)
-        else if (performance.now() - asked.at > TIMEOUT_S * 1000) {
+        // Prometheus has at most one scrape of a target in progress.
+        if (!pending) sendRequest(false)
+        else if (performance.now() - pending.at > TIMEOUT_S * 1000) {
           tally.late++
           socket?.destroy()
         }
@@ -127,7 +130,7 @@ function startScraper(index: number): void {
   )
 }
 
-/** Asks for everything unpacked and takes one piece of it a second. */
+/** Requests uncompressed expositions and reads 1 KiB each second. */
 function startSlowReader(): void {
   const socket = connect({
     port: order.port,
@@ -145,7 +148,7 @@ function startSlowReader(): void {
   })
 }
 
-/** Slowloris: a byte of a header now and then. */
+/** Sends one byte of a header each half second, as in a Slowloris attack. */
 function startDripper(): void {
   const socket = connect({ port: order.port, host: '127.0.0.1', localAddress: '127.2.0.2' })
   socket.on('error', () => undefined)

@@ -1,4 +1,4 @@
-/** What `monitor.js` writes, once a second. */
+/** A line that `monitor.js` writes each second. */
 export type Monitored = {
   /** Delay of the event loop, in milliseconds. */
   readonly p50: number
@@ -11,8 +11,8 @@ export type Monitored = {
 }
 
 /**
- * Whether figures taken at even times grow over their last half: a straight line is laid through them,
- * and what it rises by is held against how far they lie off it.
+ * Checks whether evenly spaced measurements grow over their last half. It fits a straight line, and compares the
+ * rise of the line with the deviation of the measurements from the line.
  */
 export function judgeFlat(all: readonly number[]): { isFlat: boolean; text: string } {
   const values = all.slice(all.length >> 1)

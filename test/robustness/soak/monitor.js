@@ -1,5 +1,5 @@
-// Loaded into an exporter by --import: once a second it writes what its event loop and its handles were,
-// a line of JSON each, to the file that SOAK_MONITOR names.
+// Node.js loads this file into an exporter with --import. Each second it appends one line of JSON to the file
+// in SOAK_MONITOR: delays of the event loop, memory, and numbers of timers and sockets.
 
 import { appendFileSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
@@ -14,7 +14,7 @@ if (file !== undefined) {
     appendFileSync(
       file,
       `${JSON.stringify({
-        // Above the sampling's own millisecond, in milliseconds.
+        // In milliseconds, without the 1 ms interval of the sampling itself.
         p50: delays.percentile(50) / 1e6 - 1,
         p99: delays.percentile(99) / 1e6 - 1,
         max: delays.max / 1e6 - 1,

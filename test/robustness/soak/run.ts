@@ -1,8 +1,11 @@
-// An hour of a hard life, 240 scrapes of each scraper, in the time that is given: thousands of scrapers
-// with keep-alive, slow readers, headers that never end, floods above the limits, Prosody restarting
-// every few seconds, configurations read anew. At the end: memory and handles flat over the last half,
-// no answer wrong or missing that isn't explained, the event loop against an idle exporter's.
-// Run: npm run soak [-- minutes [scrapers]]; 2 minutes and 1,000 by default. 60 is an hour of itself.
+// Simulates an hour of heavy load (240 scrapes of each scraper) in the given time. The load is a thousand
+// scrapers with keep-alive, slow readers, endless headers, request floods above the limits, restarts of Prosody
+// and reloads of the configuration. At the end, the test checks:
+// - memory, timers and sockets do not grow over the last half;
+// - no response is wrong, late or missing;
+// - the log has no unexpected warnings.
+// It also prints event loop delays, next to those of an idle exporter.
+// Run: npm run soak [-- minutes [scrapers]]. The default is 2 minutes and 1,000 scrapers; 60 is real time.
 
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -50,7 +53,7 @@ async function soak(): Promise<void> {
       },
     })
   const exporter = await start('one')
-  await start('two') // Nobody asks it: the control.
+  await start('two') // The control, which gets no requests.
   await untilUp(exporter)
   const handles = () => readdirSync(`/proc/${exporter.pid}/fd`).length
   const handlesBefore = handles()
@@ -63,11 +66,11 @@ async function soak(): Promise<void> {
     slowReaders: 20,
     drippers: 100,
   }
-  const crowd = fork(join(root, 'test/robustness/soak/crowd.ts'), [JSON.stringify(order)], {
+  const clients = fork(join(root, 'test/robustness/soak/crowd.ts'), [JSON.stringify(order)], {
     execArgv: ['--import', 'tsx'],
   })
-  t.after(() => crowd.kill())
-  const flood = { asked: 0, answers: new Map<number | string, number>() }
+  t.after(() => clients.kill())
+  const flood = { sent: 0, answers: new Map<number | string, number>() }
   let restarts = 0
   let busy: Promise<unknown> = Promise.resolve()
   const startedAt = performance.now()
@@ -83,10 +86,10 @@ async function soak(): Promise<void> {
       else void fetch(`${exporter.url}/-/reload`, { method: 'POST' }).catch(() => undefined)
     }
     if (round % 20 === 12) {
-      // Each of its own collectors' selection is rendered for it, so the limit of requests counts it.
+      // A request with a selection of collectors is rendered separately, so the request limits count it.
       for (let i = 0; i < 300; i++) {
-        flood.asked++
-        // Each is rendered for itself, and all are one client's.
+        flood.sent++
+        // All requests of the flood come from one client address.
         void httpGet(`${exporter.url}/metrics?collect[]=registry`, {}, '127.2.0.3').then(
           ({ status }) => flood.answers.set(status, (flood.answers.get(status) ?? 0) + 1),
           (error: unknown) => {
@@ -99,59 +102,59 @@ async function soak(): Promise<void> {
     }
   }
   await busy
-  crowd.send('tell')
-  const [tally] = (await once(crowd, 'message')) as [Tally]
-  crowd.kill()
-  await once(crowd, 'exit')
+  clients.send('report')
+  const [tally] = (await once(clients, 'message')) as [Tally]
+  clients.kill()
+  await once(clients, 'exit')
 
   const read = (name: string) =>
     readFileSync(join(prosody.dir, `${name}.jsonl`), 'utf8')
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line) as Monitored)
-  const [ours, idle] = [read('one'), read('two')]
+  const [loaded, idle] = [read('one'), read('two')]
   const answered = Object.values(tally.answers).reduce((sum, n) => sum + n, 0)
   console.log(
-    `${minutes} minutes, ${scrapers} scrapers, ${answered} answers ${JSON.stringify(tally.answers)}, the longest ${(tally.longestMs / 1000).toFixed(2)} s; refused ${tally.refused}, late ${tally.late}`,
+    `${minutes} minutes, ${scrapers} scrapers, ${answered} responses ${JSON.stringify(tally.answers)}, the slowest after ${(tally.longestMs / 1000).toFixed(2)} s; refused ${tally.refused}, late ${tally.late}`,
   )
-  console.log(`looked at: ${tally.up} up with every series, ${tally.down} down with none`)
+  console.log(`checked responses: ${tally.up} up with all series, ${tally.down} down with none`)
   console.log(
-    `Prosody restarted ${restarts} times; flood of ${flood.asked}: ${shown(flood.answers)}`,
+    `Prosody restarted ${restarts} times; flood of ${flood.sent} requests: ${shown(flood.answers)}`,
   )
   const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1]!
-  for (const [name, lines] of [['exporter', ours] as const, ['idle control', idle] as const]) {
+  for (const [name, lines] of [['exporter', loaded] as const, ['idle control', idle] as const]) {
     const of = (key: 'p50' | 'p99' | 'max') => lines.map((line) => line[key])
     console.log(
       `event loop of the ${name}: delay p50 ${median(of('p50')).toFixed(2)} ms, p99 ${median(of('p99')).toFixed(1)} ms (medians of seconds), longest ${Math.max(...of('max')).toFixed(0)} ms`,
     )
   }
   for (const key of ['rss', 'timers', 'sockets'] as const) {
-    const { text, isFlat } = judgeFlat(ours.map((line) => line[key]))
+    const { text, isFlat } = judgeFlat(loaded.map((line) => line[key]))
     console.log(`${key}: ${text}`)
     if (!isFlat) problems.push(`${key} grows: ${text}`)
   }
 
   await until(() => handles() <= handlesBefore, {
-    what: `no more than the ${handlesBefore} descriptors that were open before`,
-  }).catch((error: unknown) => problems.push(`${String(error)}; there are ${handles()}`))
+    what: `at most ${handlesBefore} open file descriptors, as before the test`,
+  }).catch((error: unknown) => problems.push(`${String(error)}; now ${handles()} are open`))
   await untilUp(exporter)
   problems.push(...tally.wrong)
-  if (tally.late > 0) problems.push(`${tally.late} scrapes were not answered before the next`)
+  if (tally.late > 0) problems.push(`${tally.late} scrapes got no response within their timeout`)
   if (tally.refused > 0) problems.push(`${tally.refused} scrapes were refused`)
   for (const status of Object.keys(tally.answers)) {
-    if (status !== '200') problems.push(`scrapers were answered ${status}`)
+    if (status !== '200') problems.push(`scrapers got the status ${status}`)
   }
   for (const what of flood.answers.keys()) {
-    if (what !== 200 && what !== 503) problems.push(`the flood was answered ${what}`)
+    if (what !== 200 && what !== 503) problems.push(`requests of the flood ended with ${what}`)
   }
-  // Losing a stream and regaining it is what restarts are.
+  // Restarts of Prosody and reloads cause these warnings.
   const explained = /Prosody|stream|configuration|collector|connected/
   for (const { level, message } of logLines(exporter)) {
     if (/^(warn|err)/i.test(level) && !explained.test(message)) problems.push(`log: ${message}`)
   }
   exporter.kill('SIGTERM')
   const code = await exporter.exited
-  if (code !== 0) problems.push(`the exporter ended with ${code}`)
+  if (code !== 0) problems.push(`the exporter exited with code ${code}`)
 }
 
 const shown = (counts: ReadonlyMap<number | string, number>) =>

@@ -1,6 +1,6 @@
 /**
- * A clean Debian, as its installer leaves one: every package configured by its own scripts, and apt.
- * `debian.js` unpacks programs for us; this is a machine for the tests to be a user of. Root only.
+ * Creates the root directory of a clean Debian with apt, as the Debian installer does. In contrast to `debian.js`,
+ * dpkg installs each package and runs its scripts. Tests use the result as the machine of a user. Needs root.
  */
 
 import { existsSync } from 'node:fs'
@@ -13,10 +13,10 @@ import { inRoot } from './root-directory.js'
 
 /**
  * @typedef {object} CleanDebian
- * @property {string} name Of the directory below `.cache`, before a hash.
+ * @property {string} name Name of the directory below `.cache`, before the hash.
  * @property {string} suite
  * @property {readonly string[]} installed
- * @property {readonly string[]} [onHand] Packages that `apt-get install` finds there without a network.
+ * @property {readonly string[]} [onHand] Packages that `apt-get install` can install without a network.
  */
 
 /** The machine of a new user. @type {CleanDebian} */
@@ -32,8 +32,8 @@ export const USERS_DEBIAN = {
 
 /**
  * @param {CleanDebian} debian
- * @param {(line: string) => void} [say] Told when something is fetched.
- * @returns {Promise<string>} Its root directory, to be copied.
+ * @param {(line: string) => void} [say] Called before a download.
+ * @returns {Promise<string>} The root directory. Copy it before you change it.
  */
 export async function findCleanDebian(
   { name, suite, installed, onHand = [] },
@@ -44,7 +44,7 @@ export async function findCleanDebian(
   const unlock = await lock()
   try {
     if (existsSync(target)) return target
-    say(`Fetching a clean Debian ${suite} (${name}) into .cache …`)
+    say(`Downloading a clean Debian ${suite} (${name}) to .cache …`)
     const partial = `${target}.partial`
     await rm(partial, { recursive: true, force: true })
     const archives = join(partial, 'var/cache/apt/archives')
@@ -53,7 +53,7 @@ export async function findCleanDebian(
     await install(partial, await fetch(wanted, archives))
     if (onHand.length > 0) await fetch({ ...wanted, packages: [...installed, ...onHand] }, archives)
     else await rm(archives, { recursive: true })
-    // What apt knows of Debian, so that it needs no `apt-get update`.
+    // Copy the package lists of apt, so that the machine needs no `apt-get update`.
     const state = aptState(wanted)
     await cp(join(state, 'lists'), join(partial, 'var/lib/apt/lists'), { recursive: true })
     const sources = 'etc/apt/sources.list.d'
@@ -67,11 +67,11 @@ export async function findCleanDebian(
 
 /**
  * @param {import('./debian.js').Unpackable} wanted
- * @param {string} archives Where to put them.
- * @returns {Promise<string[]>} Their names.
+ * @param {string} archives The target directory.
+ * @returns {Promise<string[]>} The names of the files.
  */
 async function fetch(wanted, archives) {
-  const debs = await download(wanted, 'the network is needed once')
+  const debs = await download(wanted, 'The first run needs the network')
   for (const deb of debs) {
     await cp(deb, join(archives, basename(deb)))
     await rm(deb)
@@ -80,8 +80,8 @@ async function fetch(wanted, archives) {
 }
 
 /**
- * Unpacked first so that dpkg is there, then installed by it: those that the scripts of the others
- * need come first.
+ * Unpacks all packages, so that dpkg exists. Then dpkg installs them. The packages that the scripts of all other
+ * packages need come first.
  *
  * @param {string} root
  * @param {readonly string[]} names
@@ -94,7 +94,7 @@ async function install(root, names) {
     const { code, output } = await run(program, args, { env })
     if (code !== 0) throw new SetupError(`${command.join(' ')}: ${output.trim()}`)
   }
-  if (process.getuid?.() !== 0) throw new SetupError('A clean Debian is made by root only.')
+  if (process.getuid?.() !== 0) throw new SetupError('Creating a clean Debian needs root.')
   const first = names.filter((name) => /^base-(files|passwd)_/.test(name))
   const archive = (/** @type {string} */ name) => `/var/cache/apt/archives/${name}`
   for (const name of [...first.sort(), ...names.filter((each) => !first.includes(each))]) {
@@ -105,9 +105,9 @@ async function install(root, names) {
     await mkdir(join(root, 'var/lib/dpkg', name), { recursive: true })
   }
   await writeFile(join(root, 'var/lib/dpkg/status'), '')
-  // It need not outlive a power cut.
+  // The system need not survive a power failure, so dpkg does not need to sync.
   await writeFile(join(root, 'etc/dpkg/dpkg.cfg.d/test'), 'force-unsafe-io\n')
-  // No package starts its service. @see policy-rc.d(8)
+  // Prevents packages from starting their services. @see policy-rc.d(8)
   const policy = join(root, 'usr/sbin/policy-rc.d')
   await writeFile(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 })
   for (const part of [first.sort().reverse(), names]) {

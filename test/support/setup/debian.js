@@ -1,9 +1,8 @@
 /**
- * Debian packages without installing them.
+ * Downloads Debian packages with a private apt state, and unpacks them below `.cache/`.
  *
- * Packages are downloaded with a private apt state and unpacked under `.cache/`. Nothing is
- * installed, so this needs no root, and no maintainer script runs: no service unit, no user, no
- * public port, and whatever Prosody the machine already has is not touched.
+ * Nothing is installed, so no root is needed and no maintainer script runs. The machine gets no service, no user
+ * and no public port, and an installed Prosody is not touched.
  */
 
 import { createHash } from 'node:crypto'
@@ -16,14 +15,14 @@ import { root, run, SetupError, until } from './process.js'
 export const cache = join(root, '.cache')
 
 /**
- * What is unpacked, and from which suite.
+ * Packages to unpack, and the suite that has them.
  *
  * @typedef {object} Unpackable
  * @property {readonly string[]} packages
  * @property {string} suite
- * @property {'none' | 'libraries' | 'all'} dependencies `libraries`: all dependencies except the
- *   essential packages, which every Debian has. Whatever else the machine has installed makes no
- *   difference. `all`: down to the C library, for a root directory in which the program runs.
+ * @property {'none' | 'libraries' | 'all'} dependencies `libraries`: all dependencies except the essential
+ *   packages, which every Debian has. Other packages that are installed on the machine have no influence.
+ *   `all`: all dependencies, including the C library, for a root directory in which the program runs.
  */
 
 /**
@@ -36,20 +35,19 @@ export const cache = join(root, '.cache')
  */
 
 /**
- * The entries that are Debian's own archive, among all that the machine's apt knows.
- *
- * They are told by suite and component (`bookworm main`), never by host: a mirror may have any name.
+ * Selects the entries of Debian's own archive from the apt sources of the machine. It recognizes them by suite
+ * and component (`bookworm main`), not by host, because a mirror can have any name.
  *
  * @param {'list' | 'sources'} form
  * @param {string} text
- * @param {string} codename The machine's release, e.g. `bookworm`.
+ * @param {string} codename The release of the machine, for example `bookworm`.
  * @returns {Source[]}
  */
 export function readSources(form, text, codename) {
   const entries = form === 'list' ? readLines(text) : readStanzas(text)
   return entries.flatMap(({ components, suites, write }) => {
-    const ours = suites.filter((suite) => isDebian(suite, codename))
-    return components.includes('main') && ours.length > 0 ? [{ form, suites: ours, write }] : []
+    const debian = suites.filter((suite) => isDebian(suite, codename))
+    return components.includes('main') && debian.length > 0 ? [{ form, suites: debian, write }] : []
   })
 }
 
@@ -103,7 +101,7 @@ function readStanzas(text) {
 }
 
 /**
- * Sources that hold `suite`, and with `withBase` the machine's own suites too.
+ * Writes apt sources for `suite`. With `withBase`, they include the suites of the machine.
  *
  * @param {readonly Source[]} sources
  * @param {{ suite: string, codename: string, withBase: boolean }} wanted
@@ -115,14 +113,14 @@ export function sourcesFor(sources, { suite, codename, withBase }) {
     const isMain = source.suites.some((name) => !/[-/]/.test(name))
     const suites = new Set(withBase ? source.suites : [])
     if (isMain) suites.add(suite)
-    // The security archive has no suite called like this, but the release it belongs to is wanted.
+    // The suites of the security archive have other names, but belong to the same release.
     if (!withBase && suite === codename) source.suites.forEach((name) => suites.add(name))
     if (suites.size > 0) files[source.form] += source.write([...suites])
   }
   return files
 }
 
-/** @returns {Promise<string>} The codename of the machine's release, e.g. `bookworm`. */
+/** @returns {Promise<string>} The codename of the machine's release, for example `bookworm`. */
 export async function baseSuite() {
   const text = await readFile('/etc/os-release', 'utf8').catch(() => '')
   const codename = /^VERSION_CODENAME="?([a-z]+)"?$/m.exec(text)?.[1]
@@ -144,30 +142,29 @@ async function machineSources() {
 }
 
 /**
- * The directory with the unpacked packages; fetches them when they are not there yet.
+ * Returns the directory with the unpacked packages. Downloads the packages if they are not in `.cache` yet.
  *
  * @param {string} name
  * @param {Unpackable} wanted
- * @param {(line: string) => void} [say] Told when something is fetched.
+ * @param {(line: string) => void} [say] Called before a download.
  * @returns {Promise<string>}
- * @throws {SetupError} When there is no apt, no network or no such package.
+ * @throws {SetupError} If apt, the network or a package is missing.
  */
 export async function unpack(name, wanted, say = () => undefined) {
   const { packages, suite, dependencies } = wanted
   const isRoot = dependencies === 'all'
-  // The hash fetches again what another version of this code, or another release of the machine,
-  // would have unpacked differently.
+  // The hash changes if another version of this code or another release of the machine would unpack other files.
   const hash = hashOf([packages, dependencies, isRoot ? '' : await baseSuite()])
   const target = join(cache, `${name}-${suite}-${hash}`)
   if (existsSync(target)) return target
-  const advice = `install ${packages.join(' and ')} by hand`
+  const advice = `Install ${packages.join(' and ')} yourself`
   if (!existsSync('/usr/bin/apt-get') || !existsSync('/usr/bin/dpkg')) {
-    throw new SetupError(`This machine has no apt-get: ${advice}.`)
+    throw new SetupError(`This machine has no apt-get. ${advice}.`)
   }
   const unlock = await lock()
   try {
     if (existsSync(target)) return target
-    say(`Fetching ${packages.join(', ')} (Debian ${suite}) into .cache, not installed …`)
+    say(`Downloading ${packages.join(', ')} (Debian ${suite}) to .cache, without installing …`)
     const debs = await download(wanted, advice)
     const partial = `${target}.partial`
     await rm(partial, { recursive: true, force: true })
@@ -187,17 +184,18 @@ export async function unpack(name, wanted, say = () => undefined) {
 }
 
 /**
- * A short hash for the name of a directory in `.cache`, of all that its content depends on.
+ * A short hash for the name of a directory in `.cache`.
  *
- * @param {unknown} content
+ * @param {unknown} content Everything on which the content of the directory depends.
  */
 export function hashOf(content) {
   return createHash('sha256').update(JSON.stringify(content)).digest('hex').slice(0, 8)
 }
 
 /**
- * What Debian's base-files brings: since trixie packages have no files outside of `/usr`. Before,
- * their own directories take the place of these links. Names are looked up in no DNS.
+ * Creates the files and links that the package base-files would create. Since trixie, packages have no files
+ * outside of `/usr`. In older releases, directories of packages replace these links. Host names come from
+ * `/etc/hosts` only, not from DNS.
  *
  * @param {string} root
  */
@@ -214,7 +212,7 @@ async function makeRoot(root) {
 }
 
 /**
- * What dpkg itself would know there, for those that install a package into the root.
+ * Writes the database of dpkg, so that tests can install further packages into the root directory.
  *
  * @param {string} root
  * @param {readonly string[]} debs
@@ -229,7 +227,8 @@ async function recordInstalled(root, debs) {
 }
 
 /**
- * The machine's proxies and the like, as lines of apt.conf. Its hooks act on the machine: without them.
+ * The download settings of the machine, for example proxies, as lines of apt.conf. Hooks are excluded, because they
+ * would change the machine.
  *
  * @returns {Promise<string[]>}
  */
@@ -240,7 +239,7 @@ export async function acquireSettings() {
 }
 
 /**
- * Where apt keeps its lists for it, and the sources that they are of.
+ * The directory of apt's package lists and sources for these packages.
  *
  * @param {Unpackable} wanted
  */
@@ -269,7 +268,7 @@ export async function download({ packages, suite, dependencies }, advice) {
   await writeFile(join(parts, 'debian.sources'), files.sources)
 
   const conf = join(state, 'apt.conf')
-  // What apt takes for installed.
+  // apt treats the packages in this file as installed.
   const status = join(state, 'status')
   const installed = await readFile('/var/lib/dpkg/status', 'utf8')
   await writeFile(status, dependencies === 'all' ? '' : essentialPackages(installed))
@@ -296,15 +295,15 @@ export async function download({ packages, suite, dependencies }, advice) {
     const { code, output } = await run('apt-get', ['-q', ...args], { env, cwd: archives })
     if (code === 0) return
     const reason = output.split('\n').find((line) => /^E:/.test(line)) ?? lastLine(output)
-    throw new SetupError(`Cannot get it from Debian ${suite} (${reason}): ${advice}.`)
+    throw new SetupError(`Cannot download from Debian ${suite} (${reason}). ${advice}.`)
   }
   await apt('update')
   await (dependencies !== 'none'
     ? apt(
         ...['install', '--download-only', '--no-install-recommends', '--yes'],
-        // The machine's own release is taken with its security updates, as operators have it.
+        // Use the machine's own release with its security updates, as operators do.
         ...(isOwnRelease ? [] : ['--target-release', suite]),
-        // A pattern (apt-patterns(7)) takes no suite.
+        // A pattern (apt-patterns(7)) cannot name a suite.
         ...packages.map((name) =>
           name.startsWith('?') || isOwnRelease ? name : `${name}/${suite}`,
         ),
@@ -315,8 +314,7 @@ export async function download({ packages, suite, dependencies }, advice) {
 }
 
 /**
- * The entries of dpkg's status file that every Debian of that release has: the essential packages
- * and their dependencies.
+ * Selects the packages that every Debian of a release has: the essential packages and their dependencies.
  *
  * @param {string} status The text of `/var/lib/dpkg/status`.
  * @returns {string}
@@ -325,14 +323,14 @@ export function essentialPackages(status) {
   const entries = status.split(/\n\n+/).flatMap((text) => {
     const field = (/** @type {string} */ name) =>
       new RegExp(`^${name}: (.*)$`, 'm').exec(text)?.[1] ?? ''
-    // An entry stays when its package was removed and its configuration was not.
+    // An entry remains if a package was removed without its configuration.
     if (!/ installed$/.test(field('Status'))) return []
     const names = [field('Package'), ...packageNames(field('Provides')).flat()]
     const needs = packageNames(`${field('Pre-Depends')}, ${field('Depends')}`)
     return [{ text, names, needs, isEssential: field('Essential') === 'yes' }]
   })
   const found = new Set(entries.filter(({ isEssential }) => isEssential))
-  // A Set iterates over what is added meanwhile, so this ends when no dependency is missing.
+  // The iteration of a Set includes elements added meanwhile, so the loop ends when all dependencies are found.
   for (const { needs } of found) {
     for (const alternatives of needs) {
       const has = (/** @type {string} */ name) =>
@@ -347,7 +345,7 @@ export function essentialPackages(status) {
 }
 
 /**
- * @param {string} relations e.g. `libc6 (>= 2.36), perl:any | perl-base`.
+ * @param {string} relations For example `libc6 (>= 2.36), perl:any | perl-base`.
  * @returns {string[][]} The names of each alternative, without versions and architectures.
  */
 function packageNames(relations) {
@@ -362,17 +360,17 @@ function lastLine(text) {
   return text.trimEnd().split('\n').at(-1) ?? ''
 }
 
-/** Waits for other processes that fetch; one at a time, for apt's lists and the unpacking. */
+/** Waits until no other process downloads or unpacks packages. Only one may use the apt lists at a time. */
 export async function lock() {
   const path = join(cache, 'lock')
   await mkdir(cache, { recursive: true })
-  // One for each call: tests of one process fetch at the same time, too.
+  // One directory for each call, because tests of one process can download concurrently.
   const own = await mkdtemp(`${path}.`)
   await writeFile(join(own, 'pid'), String(process.pid))
   await until(
     async () => {
       try {
-        // Moved into place, so that it never is there without its owner. It fails when there is one.
+        // The rename is atomic, so a lock always names its owner. The rename fails if the lock exists.
         await rename(own, path)
         return true
       } catch (error) {
@@ -387,7 +385,7 @@ export async function lock() {
       }
     },
     {
-      what: `another process fetches packages (remove ${path} if not)`,
+      what: `another process is downloading packages; if not, remove ${path}`,
       timeoutMs: 900_000,
       everyMs: 200,
     },
@@ -402,12 +400,12 @@ async function readOwner(path) {
 
 /**
  * @param {string} path
- * @param {number} owner The process that is gone.
- * @param {string} aside Where to move it.
+ * @param {number} owner The process that no longer exists.
+ * @param {string} aside The path to which the lock is moved.
  */
 async function breakLock(path, owner, aside) {
   await rename(path, aside).catch(() => undefined)
-  // Another process may have broken it before, and hold it now: then it gets it back.
+  // Another process may have broken the lock earlier and may hold it now. Then this process restores it.
   if ((await readOwner(aside)) === owner) await rm(aside, { recursive: true, force: true })
   else await rename(aside, path).catch(() => undefined)
 }

@@ -1,4 +1,4 @@
-/** What `npm start` and `npm test` need in a fresh clone: npm packages and the build. */
+/** Prepares a fresh clone for `npm start` and `npm test`: installs the npm packages and builds `dist/`. */
 
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -6,23 +6,24 @@ import process from 'node:process'
 import { root, runAttached, SetupError } from './process.js'
 
 /**
- * Installs the npm packages when they are missing or older than the lock file.
+ * Installs the npm packages if they are missing or older than the lock file.
  *
  * @param {(line: string) => void} say
  * @throws {SetupError}
  */
 export async function installPackages(say) {
-  // npm writes this file last of all, so a broken-off installation does not count.
+  // npm writes this file last, so an interrupted installation does not count.
   const installed = await modified('node_modules/.package-lock.json')
   if (installed >= (await modified('package-lock.json'))) return
   say('Installing npm packages (npm ci) …')
   if ((await npm('ci', '--no-audit', '--no-fund')) !== 0) {
-    throw new SetupError('npm ci failed: is the npm registry reachable?')
+    throw new SetupError('npm ci failed. Check that the npm registry is reachable.')
   }
 }
 
 /**
- * Compiles `src/` to `dist/`, unless that is up to date: programs may run from there.
+ * Compiles `src/` to `dist/` if `dist/` is not up to date. An up-to-date `dist/` is not touched, because running
+ * programs may use it.
  *
  * @param {(line: string) => void} say
  * @throws {SetupError}
@@ -32,17 +33,17 @@ export async function build(say) {
   const inputs = [...sources.map((name) => join('src', name)), 'tsconfig.json']
   inputs.push('tsconfig.build.json', 'package.json')
   const changed = Math.max(...(await Promise.all(inputs.map(modified))))
-  // The build writes this file last of all, so a build that failed does not count.
+  // The build writes this file last, so a failed build does not count.
   if ((await modified('dist/page/client/icon.svg')) > changed) return
   say('Building dist/ (npm run build) …')
   if ((await npm('run', '--silent', 'build')) !== 0) throw new SetupError('The build failed.')
 }
 
 /**
- * Runs npm, the one that runs us where there is one.
+ * Runs the npm that started this process, or else the npm in PATH.
  *
  * @param {...string} args
- * @returns {Promise<number>} Its exit code.
+ * @returns {Promise<number>} The exit code.
  */
 export function npm(...args) {
   const path = process.env.npm_execpath

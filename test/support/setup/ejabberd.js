@@ -1,6 +1,6 @@
 /**
- * A private ejabberd on loopback: unpacked with its own Erlang, its own directory, and no node name,
- * so that Erlang needs no port mapper (epmd) and nobody can connect to it as a node.
+ * A private ejabberd on loopback, unpacked with its own Erlang and its own directory. It has no node name, so Erlang
+ * needs no port mapper (epmd) and other Erlang nodes cannot connect to it.
  */
 
 import { mkdir, readdir, writeFile } from 'node:fs/promises'
@@ -10,7 +10,7 @@ import { unpack } from './debian.js'
 import { launch, SetupError, temporaryDirectory, until } from './process.js'
 import { inRoot } from './root-directory.js'
 
-/** Of Debian 12, of Debian 13, and the latest. */
+/** The versions of Debian 12 and Debian 13, and the latest. */
 export const ejabberdVersions = /** @type {const} */ (['23.01', '24.12', 'newest'])
 
 /** @typedef {(typeof ejabberdVersions)[number]} EjabberdVersion */
@@ -20,7 +20,7 @@ const SUITES = { 23.01: 'bookworm', 24.12: 'trixie', newest: 'sid' }
 /**
  * @param {EjabberdVersion} version
  * @param {(line: string) => void} [say]
- * @returns {Promise<string>} Its root directory.
+ * @returns {Promise<string>} The root directory.
  */
 export function findEjabberd(version, say) {
   // Erlang starts programs through a shell.
@@ -29,11 +29,11 @@ export function findEjabberd(version, say) {
 }
 
 /**
- * Starts one and waits until its accounts are there.
+ * Starts an ejabberd and waits until its accounts exist.
  *
  * @param {object} options
  * @param {EjabberdVersion} options.version
- * @param {object} options.config What ejabberd.yml says; YAML contains JSON.
+ * @param {object} options.config The content of ejabberd.yml, written as JSON, which is valid YAML.
  * @param {Readonly<Record<string, string>>} options.users `user@host` → password.
  */
 export async function startEjabberd({ version, config, users }) {
@@ -43,7 +43,7 @@ export async function startEjabberd({ version, config, users }) {
   try {
     await mkdir(join(dir, 'data'))
     await writeFile(join(dir, 'ejabberd.yml'), JSON.stringify(config))
-    // Erlang's own resolver, with which it looks for SRV records.
+    // Configures Erlang's own resolver, which ejabberd uses for SRV records.
     await writeFile(join(dir, 'inetrc'), '{lookup, [file]}.\n')
     const bin = await binaryDirectory(root)
     const args = [
@@ -53,14 +53,14 @@ export async function startEjabberd({ version, config, users }) {
     const [command = '', ...rest] = inRoot(root, [`${bin}/erlexec`, ...args])
     const child = launch(command, rest, {
       cwd: dir,
-      // What Erlang's own script and ejabberdctl set.
+      // The variables that Erlang's start script and ejabberdctl set.
       env: {
         ...{ PATH: process.env.PATH, HOME: dir, ROOTDIR: '/usr/lib/erlang', BINDIR: bin },
         ...{ EMU: 'beam', PROGNAME: 'erl', ERL_CRASH_DUMP: '/dev/null' },
         ...{ ERL_LIBS: await libraryDirectory(root), ERL_INETRC: join(dir, 'inetrc') },
         ...{ EJABBERD_CONFIG_PATH: join(dir, 'ejabberd.yml') },
         ...{ EJABBERD_LOG_PATH: join(dir, 'ejabberd.log'), SCRIPT_DIR: '/usr/sbin' },
-        // Only Erlang 25 needs it, and the later ones don't mind.
+        // Only Erlang 25 needs this flag. Later versions accept it.
         ERL_FLAGS: '-enable-feature maybe_expr',
       },
     })
@@ -71,10 +71,10 @@ export async function startEjabberd({ version, config, users }) {
     try {
       await until(
         () => {
-          if (!child.running()) throw new SetupError(`ejabberd ended: ${reason(child.output())}`)
+          if (!child.running()) throw new SetupError(`ejabberd exited: ${reason(child.output())}`)
           return child.output().includes(READY)
         },
-        { what: 'ejabberd has its accounts' },
+        { what: 'ejabberd has created its accounts' },
       )
     } catch (error) {
       await stop()
@@ -87,24 +87,24 @@ export async function startEjabberd({ version, config, users }) {
   }
 }
 
-const READY = 'All accounts are there.'
+const READY = 'All accounts exist.'
 const COLOUR = /\x1b\[[\d;]*m/g
 
 /** @param {string} root */
 async function binaryDirectory(root) {
   const names = await readdir(join(root, 'usr/lib/erlang'))
   const runtime = names.find((name) => name.startsWith('erts-'))
-  if (runtime === undefined) throw new SetupError(`There is no Erlang in ${root}.`)
+  if (runtime === undefined) throw new SetupError(`No Erlang found in ${root}.`)
   return `/usr/lib/erlang/${runtime}/bin`
 }
 
-/** Of the machine's architecture, where Debian has ejabberd. @param {string} root */
+/** The directory in which Debian installs the libraries of ejabberd. @param {string} root */
 async function libraryDirectory(root) {
   const names = await readdir(join(root, 'usr/lib'))
   return `/usr/lib/${names.find((name) => name.includes('-linux-')) ?? ''}`
 }
 
-/** Erlang that makes the accounts. @param {Readonly<Record<string, string>>} users */
+/** Erlang code that creates the accounts. @param {Readonly<Record<string, string>>} users */
 function registerAll(users) {
   const calls = Object.entries(users).map(([jid, password]) => {
     const words = [...jid.split('@'), password].map((word) => `<<"${word}">>`)

@@ -1,4 +1,4 @@
-/** Where Prosody's program is, and how it is run: the machine's own, or an unpacked one. */
+/** Finds a Prosody, installed on the machine or unpacked in `.cache`, and the command that runs it. */
 
 import { existsSync } from 'node:fs'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
@@ -11,21 +11,21 @@ import { inRoot } from './root-directory.js'
 /** The versions that the tests run against. @type {readonly ['0.12.3', '13.0.1']} */
 export const prosodyVersions = ['0.12.3', '13.0.1']
 
-/** The version without a metric registry, for the tests that are about that. @type {'0.11.9'} */
+/** A version without a metric registry, for tests of such versions. @type {'0.11.9'} */
 export const legacyVersion = '0.11.9'
 
 /**
- * @typedef {'0.11.9' | '0.12.3' | '13.0.1' | 'newest' | 'default'} ProsodyVersion `newest`: the latest
- *   that Debian has; `default`: the installed one, or else the distribution's.
+ * @typedef {'0.11.9' | '0.12.3' | '13.0.1' | 'newest' | 'default'} ProsodyVersion `newest` is the latest version
+ *   in Debian. `default` is the installed version, or else the version of the machine's release.
  */
 
 /**
  * @typedef {object} Installation
- * @property {readonly string[]} command How to start the interpreter.
+ * @property {readonly string[]} command The command that starts the Lua interpreter.
  * @property {NodeJS.ProcessEnv} env
  * @property {string} script The path of the `prosody` script.
- * @property {string} root `''` for the machine's own.
- * @property {string} inside The root as the program itself sees it.
+ * @property {string} root The directory with the unpacked files; `''` for an installed Prosody.
+ * @property {string} inside The path of `root` as the program sees it.
  */
 
 /**
@@ -84,15 +84,14 @@ async function suiteOf(version) {
 }
 
 /**
- * The environment in which Lua loads the modules below `root` and no others: a module of the
- * machine could be of another version.
+ * The environment in which Lua loads modules below `root` only. Modules of the machine could have other versions.
  *
  * @param {string} root
  * @param {'5.1' | '5.2' | '5.4'} number The version of Lua.
  * @returns {Promise<NodeJS.ProcessEnv>}
  */
 async function luaEnvironment(root, number) {
-  // LUA_PATH_5_4, for example, would take the place of LUA_PATH.
+  // A variable such as LUA_PATH_5_4 would override LUA_PATH.
   const others = Object.entries(process.env).filter(([name]) => !name.startsWith('LUA_'))
   const libraries = await libraryDirectories(root)
   const share = `${root}/usr/share/lua/${number}`
@@ -106,7 +105,7 @@ async function luaEnvironment(root, number) {
 
 /** @param {string} root */
 export async function libraryDirectories(root) {
-  // Before bookworm some libraries are in /lib, which there is no link to /usr/lib in a package.
+  // Before bookworm, some packages have libraries in /lib. Unpacked packages have no link from /lib to /usr/lib.
   const parents = [join(root, 'usr/lib'), join(root, 'lib')]
   const found = await Promise.all(
     parents.map(async (parent) => {
@@ -118,8 +117,8 @@ export async function libraryDirectories(root) {
 }
 
 /**
- * How to run `prosody` or `prosodyctl`. The packaged scripts have absolute paths: a copy gets its
- * own, pointing into the unpacked directory.
+ * The command that runs `prosody` or `prosodyctl`. The packaged scripts contain absolute paths, so this writes a copy
+ * with the paths of the unpacked directory.
  *
  * @param {Installation} installation
  * @param {'prosody' | 'prosodyctl'} name
@@ -143,7 +142,7 @@ export async function commandFor({ root, inside, command, script }, name, dir) {
 }
 
 /**
- * Debian's luacheck, for the Lua sources.
+ * Runs Debian's luacheck on Lua sources.
  *
  * @param {readonly string[]} args
  */
@@ -153,10 +152,10 @@ export async function luacheck(args) {
 }
 
 /**
- * Lua 5.1, with which the oldest Prosody runs; luacheck brings it along.
+ * Runs Lua 5.1, which the oldest supported Prosody uses. The package of luacheck depends on it.
  *
  * @param {readonly string[]} args
- * @param {string} [input] Its standard input.
+ * @param {string} [input] The standard input.
  */
 export async function lua51(args, input) {
   const root = await unpackLuacheck()

@@ -1,4 +1,4 @@
-/** Child processes, free ports and temporary directories of the set-up scripts and the tests. */
+/** Child processes, free ports and temporary directories for the scripts and the tests. */
 
 import { spawn } from 'node:child_process'
 import { randomInt } from 'node:crypto'
@@ -14,7 +14,7 @@ import { fileURLToPath } from 'node:url'
 /** The root of the repository. */
 export const root = fileURLToPath(new URL('../../..', import.meta.url)).replace(/\/$/, '')
 
-/** Something that the person at the keyboard can mend; `message` is one line that says how. */
+/** An error that the developer can fix. `message` is one line that says how. */
 export class SetupError extends Error {
   /** @override */
   name = 'SetupError'
@@ -23,23 +23,23 @@ export class SetupError extends Error {
 /**
  * @typedef {object} Child
  * @property {number} pid
- * @property {() => string} output What it has written so far, stdout and stderr as they came.
+ * @property {() => string} output Output so far: stdout and stderr in the order in which they arrived.
  * @property {() => string} stdout
  * @property {() => string} stderr
  * @property {() => boolean} running
- * @property {Promise<number | NodeJS.Signals>} exited Its exit code, or the signal that ended it.
+ * @property {Promise<number | NodeJS.Signals>} exited The exit code, or the signal that terminated it.
  * @property {(signal: NodeJS.Signals) => void} kill
- * @property {(graceMs?: number) => Promise<void>} stop Asks it to end; kills it after `graceMs` (5 s).
+ * @property {(graceMs?: number) => Promise<void>} stop Sends SIGTERM, and SIGKILL after `graceMs` (5 s).
  */
 
 /** @type {Set<() => void>} */
 const leftovers = new Set()
 
 /**
- * Does `clean` when this process exits, unless it is taken back before. It must be synchronous.
+ * Registers a clean-up function, which runs when this process exits.
  *
- * @param {() => void} clean
- * @returns {() => void} Takes it back.
+ * @param {() => void} clean Must be synchronous.
+ * @returns {() => void} Unregisters the function.
  */
 function atExit(clean) {
   if (leftovers.size === 0) process.once('exit', cleanLeftovers)
@@ -51,28 +51,29 @@ function atExit(clean) {
 }
 
 function cleanLeftovers() {
-  // The last first: a program ends before the directory that it writes to is removed.
+  // Run in reverse order: stop a program before removing the directory to which it writes.
   for (const clean of [...leftovers].reverse()) {
     try {
       clean()
     } catch {
-      // The others are to be cleaned all the same.
+      // One failure must not prevent the other clean-ups.
     }
   }
 }
 
 /**
- * Starts a program that does not outlive us.
+ * Starts a program that ends when this process ends.
  *
  * @param {string} command
  * @param {readonly string[]} args
  * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, input?: string | Uint8Array, onOutput?: (text: string) => void, detached?: boolean }} [options]
- *   `input` is its whole standard input. `detached`: in a process group of its own, so that a Ctrl-C in the terminal reaches only us.
+ *   `input` is the complete standard input. `detached` starts a new process group, so that Ctrl-C in the terminal
+ *   reaches only this process.
  * @returns {Child}
  */
 export function launch(command, args, options = {}) {
-  // A test runner that runs out of patience ends us without a chance to clean up: the kernel does
-  // it then. setpriv(1) is part of util-linux; it execs, so the pid is the program's own.
+  // A test runner can kill this process, which then cannot clean up. With setpriv(1) of util-linux, the kernel
+  // kills the child in that case. setpriv execs the program, so the pid is that of the program.
   const wrapped = existsSync('/usr/bin/setpriv')
     ? ['/usr/bin/setpriv', '--pdeathsig', 'KILL', '--', command, ...args]
     : [command, ...args]
@@ -82,7 +83,7 @@ export function launch(command, args, options = {}) {
     stdio: ['pipe', 'pipe', 'pipe'],
     detached: options.detached ?? false,
   })
-  // A program that does not read its input to the end is its own affair: its exit code tells.
+  // Ignores the error if the program closes its standard input early. The exit code shows real failures.
   child.stdin.on('error', () => undefined)
   child.stdin.end(options.input)
   let output = ''
@@ -99,7 +100,7 @@ export function launch(command, args, options = {}) {
     options.onOutput?.(text)
   })
   let running = true
-  const takeBack = atExit(() => {
+  const unregister = atExit(() => {
     child.kill('SIGKILL')
   })
   /** @type {Promise<number | NodeJS.Signals>} */
@@ -108,12 +109,12 @@ export function launch(command, args, options = {}) {
       output += error.message
       stderr += error.message
       running = false
-      takeBack()
+      unregister()
       resolve(127)
     })
     child.once('close', (code, signal) => {
       running = false
-      takeBack()
+      unregister()
       resolve(code ?? signal ?? 1)
     })
   })
@@ -130,7 +131,7 @@ export function launch(command, args, options = {}) {
     },
     async stop(graceMs = 5000) {
       if (!running) return
-      // A frozen process (SIGSTOP) sees SIGTERM only once it goes on.
+      // A process stopped by SIGSTOP handles SIGTERM only after SIGCONT.
       child.kill('SIGTERM')
       child.kill('SIGCONT')
       const timer = setTimeout(() => child.kill('SIGKILL'), graceMs)
@@ -141,15 +142,15 @@ export function launch(command, args, options = {}) {
 }
 
 /**
- * Calls back for SIGINT, SIGTERM and SIGHUP, and when the program that started us is gone.
+ * Registers a callback for SIGINT, SIGTERM and SIGHUP, and for the end of the parent process.
  *
  * @param {() => void} callback
- * @returns {() => void} Takes it back.
+ * @returns {() => void} Unregisters the callback.
  */
 export function onEnd(callback) {
   const signals = /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])
   for (const signal of signals) process.on(signal, callback)
-  // npm passes SIGTERM on to the shell between it and us, and that one ends without telling us.
+  // npm sends SIGTERM to the shell between npm and this process. The shell ends without passing it on.
   const parent = process.ppid
   const timer = setInterval(() => {
     if (process.ppid === parent) return
@@ -168,7 +169,7 @@ export function onEnd(callback) {
  *
  * @param {number} group
  * @param {NodeJS.Signals} signal
- * @returns {boolean} Whether there is any.
+ * @returns {boolean} Whether the group has any process.
  */
 export function signalGroup(group, signal) {
   // 0 would be the group of this process.
@@ -181,7 +182,7 @@ export function signalGroup(group, signal) {
 }
 
 /**
- * Runs a program to its end.
+ * Runs a program and waits for its end.
  *
  * @param {string} command
  * @param {readonly string[]} args
@@ -195,39 +196,39 @@ export async function run(command, args, options = {}) {
 }
 
 /**
- * Runs a program with our terminal, in a process group of its own: Ctrl-C reaches this process
- * alone, and the whole group ends with it.
+ * Runs a program in the terminal of this process, in its own process group. Ctrl-C reaches only this process,
+ * and the whole group is terminated when this process exits.
  *
  * @param {string} command
  * @param {readonly string[]} args
- * @returns {Promise<number>} Its exit code; 1 when a signal ended it, 127 when it could not start.
+ * @returns {Promise<number>} The exit code; 1 if a signal terminated the program, 127 if it could not start.
  */
 export function runAttached(command, args) {
   return new Promise((resolve) => {
     const child = spawn(command, args, { cwd: root, stdio: 'inherit', detached: true })
-    const takeBack = atExit(() => {
+    const unregister = atExit(() => {
       signalGroup(child.pid ?? 0, 'SIGTERM')
     })
     child.once('error', () => {
-      takeBack()
+      unregister()
       resolve(127)
     })
     child.once('exit', (code) => {
-      takeBack()
+      unregister()
       resolve(code ?? 1)
     })
   })
 }
 
-// Below those that Linux gives to outgoing connections (ip_local_port_range): one of these could take a
-// port between the moment that it is found free and the moment that somebody listens on it.
+// The range is below the ports that Linux uses for outgoing connections (ip_local_port_range). Otherwise an
+// outgoing connection could take a port after it is found free and before a program listens on it.
 const FIRST_PORT = 10_240
 const LAST_PORT = 32_767
 /** @type {Set<number>} */
 const handedOut = new Set()
 
 /**
- * Distinct TCP ports of 127.0.0.1 that were free a moment ago, none of them given before.
+ * Finds distinct free TCP ports of 127.0.0.1. It returns no port twice.
  *
  * @param {number} count
  * @returns {Promise<number[]>}
@@ -239,26 +240,27 @@ export async function freePorts(count) {
     const port = randomInt(FIRST_PORT, LAST_PORT + 1)
     if (handedOut.has(port)) continue
     handedOut.add(port)
-    if (isReserved(port)) continue
+    if (!reserve(port)) continue
     if (await isFree(port)) found.push(port)
   }
   return found
 }
 
 /**
- * Whether another process of the same run of tests took the port before, and does perhaps not yet
- * listen on it; otherwise it is taken now. A run has a directory for that (runner.js).
+ * Reserves a port among the processes of one test run, because another process may have chosen the port without
+ * listening on it yet. runner.js creates the directory for that.
  *
  * @param {number} port
+ * @returns {boolean} Whether the port is reserved now, or no test run is active.
  */
-function isReserved(port) {
+function reserve(port) {
   const { PETEST_PORTS: directory } = process.env
-  if (directory === undefined) return false
+  if (directory === undefined) return true
   try {
     writeFileSync(join(directory, String(port)), '', { flag: 'wx' })
-    return false
-  } catch {
     return true
+  } catch {
+    return false
   }
 }
 
@@ -277,56 +279,60 @@ function isFree(port) {
   })
 }
 
-/** @returns {Promise<number>} A TCP port of 127.0.0.1 that was free a moment ago. */
+/** @returns {Promise<number>} A free TCP port of 127.0.0.1. */
 export async function freePort() {
   const [port] = await freePorts(1)
   return port ?? 0
 }
 
-/** The variables with which npm reaches its registry and checks certificates. @returns {NodeJS.ProcessEnv} */
+/**
+ * The environment variables that npm needs to reach its registry and to check certificates.
+ *
+ * @returns {NodeJS.ProcessEnv}
+ */
 export function networkEnvironment() {
   const name = /^(https?_proxy|no_proxy|node_extra_ca_certs|ssl_cert_file|npm_config_registry)$/i
   return Object.fromEntries(Object.entries(process.env).filter(([key]) => name.test(key)))
 }
 
-/** Far longer than anything takes, on a slow and busy machine too: it ends only what hangs. */
-const PATIENCE_MS = 5 * 60_000
+/** Much longer than any wait, even on a slow and busy machine. It ends only a test that hangs. */
+const UNTIL_TIMEOUT_MS = 5 * 60_000
 
 /**
- * Asks `check` every `everyMs` until it answers with something true.
+ * Calls `check` every `everyMs` until it returns a truthy value.
  *
  * @template T
  * @param {() => T | Promise<T>} check
  * @param {{ what: string, timeoutMs?: number, everyMs?: number }} options
  * @returns {Promise<Exclude<NonNullable<T>, false>>}
- * @throws {Error} After `timeoutMs` (five minutes), naming `what`.
+ * @throws {Error} After `timeoutMs` (default 5 minutes). The message has `what`.
  */
-export async function until(check, { what, timeoutMs = PATIENCE_MS, everyMs = 50 }) {
+export async function until(check, { what, timeoutMs = UNTIL_TIMEOUT_MS, everyMs = 50 }) {
   const end = Date.now() + timeoutMs
   for (;;) {
     const answer = await check()
     if (answer) return /** @type {Exclude<NonNullable<T>, false>} */ (answer)
-    if (Date.now() > end) throw new Error(`${what}: not within ${timeoutMs} ms`)
+    if (Date.now() > end) throw new Error(`Timeout after ${timeoutMs} ms: ${what}`)
     await delay(everyMs)
   }
 }
 
 /**
- * A directory that is gone when `remove` was called, or when this process exits.
+ * Creates a directory that exists until `remove` is called or this process exits.
  *
  * @param {string} prefix
  * @returns {Promise<{ path: string, remove: () => Promise<void> }>}
  */
 export async function temporaryDirectory(prefix) {
   const path = await mkdtemp(join(tmpdir(), `${prefix}-`))
-  const takeBack = atExit(() => {
+  const unregister = atExit(() => {
     rmSync(path, { recursive: true, force: true, maxRetries: 3 })
   })
   return {
     path,
     async remove() {
       await rm(path, { recursive: true, force: true, maxRetries: 3 })
-      takeBack()
+      unregister()
     },
   }
 }

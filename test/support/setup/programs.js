@@ -1,4 +1,4 @@
-/** The real programs that the tests run, each by the Debian suite that has the wanted version. */
+/** Finds the real programs that the tests run, each in the Debian suite that has the required version. */
 
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -18,7 +18,7 @@ import {
 export const prometheusVersions = ['2', '3']
 
 /**
- * @param {'2' | '3'} major 2 is bookworm's 2.42; 3 the first suite's that has it.
+ * @param {'2' | '3'} major 2 is version 2.42 of bookworm; 3 is the version of the first suite that has 3.
  * @param {Say} [say]
  * @returns {Promise<{ prometheus: string, promtool: string }>} Paths of static programs.
  */
@@ -38,16 +38,16 @@ export async function findPrometheus(major, say) {
 /**
  * @typedef {object} Program
  * @property {string} command
- * @property {NodeJS.ProcessEnv} env The environment in which it finds its libraries.
+ * @property {NodeJS.ProcessEnv} env The environment in which the program finds its libraries.
  */
 
 /**
- * A program that stands in a package of the machine's own release.
+ * Finds a program in packages of the machine's own release.
  *
- * @param {string} path e.g. `usr/bin/curl`.
+ * @param {string} path For example `usr/bin/curl`.
  * @param {readonly string[]} packages
  * @param {Say} [say]
- * @returns {Promise<Program & { root: string }>} `root` is where the packages are unpacked.
+ * @returns {Promise<Program & { root: string }>} `root` is the directory with the unpacked packages.
  */
 async function findProgram(path, packages, say) {
   const wanted = { packages, suite: await baseSuite() }
@@ -59,7 +59,7 @@ async function findProgram(path, packages, say) {
 }
 
 /**
- * Debian's Python, with its Prometheus client.
+ * Finds Debian's Python with its Prometheus client.
  *
  * @param {Say} [say]
  * @returns {Promise<Program>}
@@ -93,7 +93,7 @@ export async function findOpenssl(say) {
 
 /**
  * @param {Say} [say]
- * @returns {Promise<string>} The library that gives a program another clock, for LD_PRELOAD.
+ * @returns {Promise<string>} The path of a library for LD_PRELOAD, which changes the clock of a program.
  */
 export async function findFaketime(say) {
   const wanted = {
@@ -102,16 +102,16 @@ export async function findFaketime(say) {
     dependencies: /** @type {const} */ ('none'),
   }
   const libraries = join(await unpack('faketime', wanted, say), 'usr/lib')
-  // Below a directory named for the machine's kind.
+  // The library is below a directory with the name of the architecture.
   const [kind = ''] = await readdir(libraries)
   return join(libraries, kind, 'faketime/libfaketime.so.1')
 }
 
 /**
- * A small Debian with systemd, Node.js and dpkg: the first release whose Node.js is one of ours.
+ * Finds a small Debian with systemd, Node.js and dpkg, in the first release whose Node.js the exporter supports.
  *
  * @param {Say} [say]
- * @returns {Promise<string>} Its root directory.
+ * @returns {Promise<string>} The root directory.
  */
 export function findSmallDebian(say) {
   const packages = ['nodejs', 'systemd', 'dpkg', 'init-system-helpers', 'dash', 'coreutils']
@@ -121,7 +121,7 @@ export function findSmallDebian(say) {
 }
 
 /**
- * The browser for the tests of the page. The machine's own browser could be of any version.
+ * Finds the browser for the tests of the page. An installed browser could have any version.
  *
  * @param {Say} [say]
  * @returns {Promise<Program & { fonts: string }>}
@@ -142,7 +142,7 @@ export async function findChromium(say) {
 }
 
 /**
- * Fetches everything that the tests need, so that no test waits for the network.
+ * Downloads everything that the tests need, so that no test waits for the network.
  *
  * @param {Say} say
  */
@@ -159,7 +159,7 @@ export async function fetchAll(say) {
 }
 
 /**
- * The names of the files under a directory of the repository that end like this, in order.
+ * Lists the files in a directory whose names have this ending, in order.
  *
  * @param {string} directory
  * @param {string} ending

@@ -1,6 +1,6 @@
 /**
- * A private Prosody on loopback: an unpacked (or the installed) server with its own directory,
- * ports and configuration. It never touches the machine's own Prosody, its files or its ports.
+ * Starts a private Prosody on loopback: an unpacked or installed server with its own directory, ports and
+ * configuration. It does not touch a Prosody that runs on the machine, nor its files and ports.
  */
 
 import { mkdir, writeFile } from 'node:fs/promises'
@@ -23,37 +23,37 @@ import { freePorts, launch, run, SetupError, temporaryDirectory, until } from '.
 /**
  * @typedef {object} Prosody
  * @property {string} version
- * @property {string} dir Its private directory, with `data/`, `server.cfg.lua` and `prosody.cfg.lua`.
+ * @property {string} dir The private directory with `data/`, `server.cfg.lua` and `prosody.cfg.lua`.
  * @property {number} pid
  * @property {Ports} ports
- * @property {() => string} log Everything logged so far.
- * @property {() => Promise<void>} stop Ends it; what this process made for it is removed.
+ * @property {() => string} log The log so far.
+ * @property {() => Promise<void>} stop Stops Prosody, and removes the temporary directory of this process.
  * @property {(signal: NodeJS.Signals) => void} kill
  * @property {Promise<number | NodeJS.Signals>} exited
- * @property {(...args: string[]) => Promise<string>} prosodyctl Runs its prosodyctl and returns what
- *   it printed, e.g. `prosodyctl('shell', 'module', 'reload', 'ping', 'example.com')`; `shell` wants
- *   the modules admin_shell and admin_socket.
+ * @property {(...args: string[]) => Promise<string>} prosodyctl Runs prosodyctl and returns its output, for example
+ *   `prosodyctl('shell', 'module', 'reload', 'ping', 'example.com')`. `shell` needs the modules admin_shell and
+ *   admin_socket.
  */
 
 /**
- * Starts one and waits until its component port answers.
+ * Starts a Prosody and waits until its component port answers.
  *
- * The configuration given is read as it is; after it, ports, addresses, paths and log are set to
- * private ones, so any configuration can be tried without listening in public. Modules that open
- * ports of other kinds are the caller's to leave out.
+ * Prosody reads the given configuration unchanged. Afterwards, ports, addresses, paths and log are set to private
+ * ones, so any configuration can run without a public port. The caller must not load modules that open ports of
+ * other kinds.
  *
  * @param {object} options
  * @param {ProsodyVersion} options.version
  * @param {string} options.config Lua text, as in prosody.cfg.lua.
- * @param {string} [options.dir] Kept by `stop()`; without it a temporary one is made and removed.
- * @param {Ports} [options.ports] Default: free ones.
- * @param {readonly string[]} [options.pluginPaths] In place of the configuration's `plugin_paths`.
+ * @param {string} [options.dir] A directory that `stop()` does not remove. Default: a temporary directory.
+ * @param {Ports} [options.ports] Default: free ports.
+ * @param {readonly string[]} [options.pluginPaths] Replaces `plugin_paths` of the configuration.
  * @param {'debug' | 'info' | 'warn'} [options.logLevel] Default: `info`.
- * @param {NodeJS.ProcessEnv} [options.env] Besides the environment that it needs.
- * @param {(line: string) => void} [options.say] Told when something is fetched.
+ * @param {NodeJS.ProcessEnv} [options.env] Additional environment variables.
+ * @param {(line: string) => void} [options.say] Called before a download.
  * @param {boolean} [options.detached] See `launch`.
  * @returns {Promise<Prosody>}
- * @throws {SetupError} When there is no Prosody to be had, or it does not start.
+ * @throws {SetupError} If no Prosody is available, or if it does not start.
  */
 export async function startProsody(options) {
   const installation = await findProsody(options.version, options.say)
@@ -80,7 +80,8 @@ export async function startProsody(options) {
     try {
       await until(
         async () => {
-          if (!child.running()) throw new SetupError(`Prosody ended. ${lastErrors(child.output())}`)
+          if (!child.running())
+            throw new SetupError(`Prosody exited. ${lastErrors(child.output())}`)
           if (/Failed to open server port|Error in config/.test(child.output())) {
             throw new SetupError(`Prosody did not start. ${lastErrors(child.output())}`)
           }
@@ -119,8 +120,8 @@ export async function startProsody(options) {
 }
 
 /**
- * Whether Prosody's loop runs: the kernel accepts connections while modules are still being loaded,
- * so a stream is opened. It names no host and is refused at once (RFC 6120 §4.9.3.7).
+ * Checks whether Prosody's event loop runs. The kernel accepts connections while Prosody still loads modules, so this
+ * opens a stream. The stream names no host, so Prosody rejects it immediately (RFC 6120 §4.9.3.7).
  *
  * @param {number} port
  * @returns {Promise<boolean>}
@@ -156,8 +157,8 @@ const SERVICES = ['c2s', 's2s', 'component', 'http', 'https', 'proxy65', 'consol
 const DIRECT_TLS = ['c2s_direct_tls', 's2s_direct_tls', 'legacy_ssl']
 
 /**
- * Global options that come after the included file's: the last value set wins, and each file begins
- * in the global section (core/configmanager.lua, `parser.load`).
+ * Writes a configuration that includes the given one and then sets private values. The last value of an option
+ * wins, and each file starts in the global section (core/configmanager.lua, `parser.load`).
  *
  * @param {string} dir
  * @param {Ports} ports
@@ -190,8 +191,8 @@ function wrapperConfig(dir, ports, logLevel = 'info', pluginPaths) {
 }
 
 /**
- * The last lines of Prosody's output that can say why it ended: its errors, or without any the end
- * of the output, for example the text about a missing library, which stands between lines of `*`.
+ * The lines of Prosody's output that can explain why it exited: the last errors, or without errors the end of the
+ * output. For example, Prosody prints a text about a missing library between lines of `*`.
  *
  * @param {string} output
  */

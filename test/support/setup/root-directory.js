@@ -1,14 +1,14 @@
 /**
- * Programs in a root directory of their own, unpacked by `debian.js` with all that they need: for
- * those whose libraries are not the machine's. Mounts are the program's alone and end with it.
+ * Runs programs in a root directory that `debian.js` unpacked with all dependencies, because the machine may have
+ * other versions of their libraries. The mounts are private to the program and end with it.
  */
 
 import { tmpdir } from 'node:os'
 import process from 'node:process'
 import { root as repository } from './process.js'
 
-// Mount points below /tmp are in memory: the name of a temporary directory is another one each time,
-// and the root directory would collect them.
+// Mount points below /tmp are in a tmpfs. Otherwise, mount points of temporary directories would accumulate in the
+// root directory, because each has another name.
 const ENTER = `
 root=$1; shift
 mkdir -p "$root/tmp" && mount -t tmpfs tmpfs "$root/tmp" || exit
@@ -19,12 +19,13 @@ done
 shift; exec chroot "$root" "$@"`
 
 /**
- * What to run so that the program sees that root, and in it directories of this machine. Its process
- * id is that of what is started.
+ * The command that runs a program in this root directory, with some directories of the machine. The program has the
+ * process id of the started command.
  *
  * @param {string} root
  * @param {readonly string[]} command
- * @param {readonly string[]} [seen] Default: devices, processes, temporary files and our own repository.
+ * @param {readonly string[]} [seen] Visible directories of the machine. Default: devices, processes, temporary files
+ *   and the repository.
  * @returns {string[]}
  */
 export function inRoot(root, command, seen = ['/dev', '/proc', tmpdir(), repository]) {

@@ -1,6 +1,6 @@
 /**
- * A real systemd as the first process of a root directory, in namespaces and a control group of its
- * own: of this machine it sees the network alone, and not even that with a network of its own. Root only.
+ * Boots a real systemd in a root directory, with its own namespaces and its own control group. It shares only the
+ * network with the machine, or not even the network. Needs root.
  */
 
 import { readFile } from 'node:fs/promises'
@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import process from 'node:process'
 import { launch, run, SetupError, until } from './process.js'
 
-// The group is made in the whole tree, which is then what systemd sees as its root.
+// Creates the control group in the complete hierarchy. systemd then sees this group as the root of the hierarchy.
 const IN_GROUP = `
 set -e
 root=$1 group=$2 boot=$3; shift 3
@@ -20,14 +20,14 @@ echo $$ > "$root/sys/fs/cgroup/$group/cgroup.procs"
 umount "$root/sys/fs/cgroup"
 exec unshare --cgroup --pid --ipc --uts "$@" --fork --kill-child sh -c "$boot" sh "$root"`
 
-// The machine's settings are not a container's to change: /proc/sys and /sys are read-only.
+// /proc/sys and /sys are read-only, so that systemd cannot change settings of the machine.
 const BOOT = `
 set -e
 cd "$1"
 mount --bind . .
 cd "$1"
 mkdir -p proc sys dev run tmp root old
-# Without it systemd takes this for a first boot and enables all there is.
+# Without a machine id, systemd assumes a first boot and enables all units.
 echo 0123456789abcdef0123456789abcdef > etc/machine-id
 mount -t proc proc proc
 mount --bind proc/sys proc/sys
@@ -46,7 +46,7 @@ mount -t devpts -o newinstance,ptmxmode=0666 devpts dev/pts
 ln -s pts/ptmx dev/ptmx
 pivot_root . old
 umount -l /old
-# Credentials are mounted in one namespace and seen in another.
+# Services need shared mounts: systemd mounts credentials in one mount namespace for use in another.
 mount --make-rshared /
 exec env -i container=other PATH=/usr/bin:/usr/sbin /usr/lib/systemd/systemd --unit=multi-user.target`
 
@@ -57,13 +57,13 @@ mount -t cgroup2 cgroup2 "$1"
 find "$1/$2" -depth -type d -exec rmdir {} +`
 
 /**
- * Starts it; resolves when it has reached its target.
+ * Starts systemd, and resolves when it has reached its target.
  *
- * @param {string} root The root directory, which it changes.
- * @param {{ network?: 'ours' | 'own' }} [options] Its own has a loopback and nothing else, so that all
- *   ports are free and nobody else's. Default: ours.
+ * @param {string} root The root directory. systemd changes it.
+ * @param {{ network?: 'machine' | 'own' }} [options] `own` is a separate network with only a loopback interface, so
+ *   all ports are free. Default: `machine`.
  */
-export async function bootSystemd(root, { network = 'ours' } = {}) {
+export async function bootSystemd(root, { network = 'machine' } = {}) {
   const group = `prosody-exporter-${process.pid}`
   const started = launch('unshare', [
     ...['--mount', 'sh', '-c', IN_GROUP, 'sh', root, group, BOOT],
@@ -75,12 +75,12 @@ export async function bootSystemd(root, { network = 'ours' } = {}) {
     const pid = Number.parseInt(await readFile(path, 'utf8'), 10)
     return ['nsenter', `--target=${pid}`, which, '--', ...command]
   }
-  /** @param {readonly string[]} command @param {string} [input] Its whole standard input. */
+  /** @param {readonly string[]} command @param {string} [input] The complete standard input. */
   const inside = async (command, input) => {
     const [program = '', ...args] = await enter('--all', command)
     return await run(program, args, input === undefined ? {} : { input })
   }
-  /** What to run so that a program of this machine's is in its network. @param {readonly string[]} command */
+  /** The command that runs a program of the machine in the network of systemd. @param {readonly string[]} command */
   const outside = (command) => enter('--net', command)
   const stop = async () => {
     started.kill('SIGKILL')
@@ -89,13 +89,13 @@ export async function bootSystemd(root, { network = 'ours' } = {}) {
       async () =>
         (await run('unshare', ['--mount', 'sh', '-c', REMOVE_GROUP, 'sh', tmpdir(), group]))
           .code === 0,
-      { what: 'the control group is gone' },
+      { what: 'the control group is removed' },
     )
   }
   try {
     await until(
       async () => {
-        if (!started.running()) throw new SetupError(`systemd ended: ${started.output().trim()}`)
+        if (!started.running()) throw new SetupError(`systemd exited: ${started.output().trim()}`)
         const { stdout } = await inside(['systemctl', 'is-system-running']).catch(() => ({
           stdout: '',
         }))
