@@ -62,7 +62,7 @@ function createFullScraper(series: number) {
     created: false,
     collectors: [{ name: 'registry', collect: () => Promise.resolve(collected) }],
     link: () => ({ connected: true, connects: 1 }),
-    own: () => [],
+    exporterFamilies: () => [],
     minAgeMs: 1e9,
     timeoutMs: 10_000,
     maxSeries: Infinity,
