@@ -11,7 +11,7 @@ import { createHistory, pollServers, type History } from '../../../src/history/h
 import { listen } from '../../../src/http/listener.js'
 import { createStatusPage, type PageServer } from '../../../src/page/page.js'
 import { createViewers } from '../../../src/page/viewers.js'
-import { duration, number } from '../../../src/page/words.js'
+import { formatDuration, formatNumber } from '../../../src/page/words.js'
 import { family, type Family } from '../../../src/metrics/family.js'
 import { summarize, type ServerSummary } from '../../../src/history/server-summary.js'
 import type { Collection } from '../../../src/scrape/scraper.js'
@@ -537,7 +537,7 @@ describe('those who look on', () => {
 })
 
 test('numbers and times are told as people say them', () => {
-  assert.deepEqual([undefined, 0, 0.123, 12.34, 1234.5].map(number), [
+  assert.deepEqual([undefined, 0, 0.123, 12.34, 1234.5].map(formatNumber), [
     '–',
     '0',
     '0.12',
@@ -545,7 +545,7 @@ test('numbers and times are told as people say them', () => {
     '1,235',
   ])
   assert.deepEqual(
-    [5, 60, 3600, 90_000, 93_780, 86_400 * 40].map((seconds) => duration(seconds * 1000)),
+    [5, 60, 3600, 90_000, 93_780, 86_400 * 40].map((seconds) => formatDuration(seconds * 1000)),
     ['less than a minute', '1 minute', '1 hour', '1 day 1 hour', '1 day 2 hours', '40 days'],
   )
 })

@@ -44,7 +44,7 @@ function setUp(
   const scraperOptions: ScraperOptions = {
     collectors: [collector],
     link: options.link ?? (() => ({ connected: true, connects: 1 })),
-    own: () => [],
+    exporterFamilies: () => [],
     minAgeMs: options.minAgeMs ?? 250,
     timeoutMs: 10_000,
     serveStaleForMs: options.serveStaleForMs ?? 0,
