@@ -110,6 +110,7 @@ function renderDocument(frame: PageFrame, main: Html): Html {
                   </li>`,
               )}
             </ul>
+            <p class="quiet">To scrape the exporter, add this to prometheus.yml:</p>
             <div class="job">
               <button type="button" id="copy" hidden>Copy</button>
               <pre id="job" tabindex="0" aria-label="Configuration for prometheus.yml">${job}</pre>
