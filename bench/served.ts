@@ -79,7 +79,7 @@ async function serveOurs(): Promise<void> {
       log,
       telemetryPath: '/metrics',
       timeoutOffsetMs: 500,
-      current: () => scraper.current(),
+      current: () => scraper.findCached(),
       maxRequests: 40,
       source: () => scraper,
       filter: (snapshot) => snapshot.exposition,

@@ -53,22 +53,22 @@ export type ExporterDependencies = {
 /** Creates all parts of the exporter and connects them. */
 export function createExporter(config: Config, deps: ExporterDependencies): Exporter {
   const { web } = config
-  // Clients can cause a message with each request.
+  // A client could fill the log, because each of its requests can cause a message.
   const requestLog = limitRepeats(deps.log)
   const access = web.configFile && createWebAccess(web.configFile, deps.log)
   const exporterFamilies = () => {
     const usage = web.disableExporterMetrics ? undefined : deps.readProcessUsage()
     return [
-      ...processFamilies(deps.version, usage, reloader.state()),
+      ...processFamilies(deps.version, usage, reloader.getState()),
       ...(access ? webFamilies(access.state()) : []),
     ]
   }
   const servers = createServerSet((server, shared) =>
     createMonitoredServer(server, shared, {
       version: deps.version,
-      log: withFields(deps.log, () => (servers.only() ? {} : { server: server.name })),
+      log: withFields(deps.log, () => (servers.getOnly() ? {} : { server: server.name })),
       // With several servers, only the telemetry path has the metrics about this process.
-      exporterFamilies: () => (servers.only() ? exporterFamilies() : []),
+      exporterFamilies: () => (servers.getOnly() ? exporterFamilies() : []),
       onSummary: () => {
         for (const feature of features) feature.onSummary?.()
       },
@@ -85,7 +85,7 @@ export function createExporter(config: Config, deps: ExporterDependencies): Expo
 
   return {
     async start() {
-      // Runs while the listener opens: with a thousand servers it takes a second.
+      // Not awaited yet: with a thousand servers it takes a second.
       const applying = applyToFeatures()
       try {
         listener = await listen(app, web.listenAddresses, requestLog, {
@@ -98,7 +98,7 @@ export function createExporter(config: Config, deps: ExporterDependencies): Expo
         throw error
       }
       // A reload may have replaced the configuration while the listener opened.
-      await servers.apply(reloader.current())
+      await servers.apply(reloader.getConfig())
       await applying
       for (const feature of features) feature.start?.()
     },
@@ -108,7 +108,7 @@ export function createExporter(config: Config, deps: ExporterDependencies): Expo
       for (const feature of features) feature.stop?.()
       await listener?.close(graceMs)
       await access?.stop()
-      await reloader.lastReload()
+      await reloader.waitForReload()
       await servers.stop()
       for (const feature of features) await feature.close?.()
     },
@@ -159,11 +159,11 @@ function createPageFeature({ config, deps, access, servers }: Core): Feature {
   const page = createStatusPage({
     version: deps.version,
     telemetryPath: web.telemetryPath,
-    servers: () => servers.all().map(({ config: { name }, history }) => ({ name, history })),
+    servers: () => servers.getAll().map(({ config: { name }, history }) => ({ name, history })),
     collectors: COLLECTORS,
     job: (target) =>
       formatPrometheusJobs(
-        { servers: servers.all().map((server) => server.config), web },
+        { servers: servers.getAll().map((server) => server.config), web },
         target,
         web.external.path,
         { isEncrypted: access?.tls !== undefined },
@@ -177,7 +177,7 @@ function createPageFeature({ config, deps, access, servers }: Core): Feature {
     onSummary: page.notify,
     start: () => {
       stopPolling = pollServers(() =>
-        servers.all().map(({ history, scraper }) => ({
+        servers.getAll().map(({ history, scraper }) => ({
           history,
           collect: () => scraper.scrape(collection.timeoutMs),
         })),
@@ -198,10 +198,10 @@ function createServerRoutesFeature({ config, servers, reloader }: Core): Feature
       addServerRoutes(app, serve, {
         timeoutOffsetMs,
         external: web.external,
-        names: () => servers.all().map((server) => server.config.name),
+        names: () => servers.getAll().map((server) => server.config.name),
         probe: (name) => servers.get(name)?.scraper,
         debug: (name, waitMs) => traceExchange(servers.get(name)!, waitMs),
-        config: () => formatConfig({ ...reloader.current(), web, log, timeoutOffsetMs }),
+        config: () => formatConfig({ ...reloader.getConfig(), web, log, timeoutOffsetMs }),
         reload: web.enableLifecycle ? reloader.reload : undefined,
       })
     },
@@ -212,11 +212,11 @@ function createServerRoutesFeature({ config, servers, reloader }: Core): Feature
 function createDoctorFeature({ deps, servers, reloader }: Core): Feature {
   const { log, version, owner, pid } = deps
   const find = (component: Component) =>
-    servers.all().find(({ config }) => socketName(config.xmpp) === socketName(component))
+    servers.getAll().find(({ config }) => socketName(config.xmpp) === socketName(component))
   const sockets = createControlSockets({
     owner,
     log,
-    components: () => reloader.current().servers.map(({ xmpp }) => xmpp),
+    components: () => reloader.getConfig().servers.map(({ xmpp }) => xmpp),
     answer: async (component) => JSON.stringify(await diagnose(find(component), { version, pid })),
   })
   return { applyConfig: () => sockets.apply(), close: () => sockets.close() }
@@ -237,15 +237,15 @@ function createMetricsApp(core: Core, features: readonly Feature[], requestLog: 
     externalPath: web.external.path,
     maxRequests: web.maxRequests,
     timeoutOffsetMs,
-    current: () => servers.only()?.scraper.current(),
-    source: () => servers.only()?.scraper ?? overview,
+    current: () => servers.getOnly()?.scraper.findCached(),
+    source: () => servers.getOnly()?.scraper ?? overview,
     filter: ({ families, filterByCollectors }, { names, collectors }) =>
       createExposition(collectors ? filterByCollectors(collectors) : families, {
-        created: reloader.current().exposition.created,
+        created: reloader.getConfig().exposition.created,
         ...(names && { names }),
       }),
     isFailure: ({ isUp }) => web.failWhenDown && !isUp,
-    isReady: () => servers.all().some((server) => server.isReady()),
+    isReady: () => servers.getAll().some((server) => server.isReady()),
     addRoutes: (app, serve) => {
       for (const feature of features) feature.addRoutes?.(app, serve)
     },
@@ -257,9 +257,9 @@ function createMetricsApp(core: Core, features: readonly Feature[], requestLog: 
  * server. A server that is down does not make this scrape fail.
  */
 function createOverviewSnapshot({ servers, reloader, exporterFamilies }: Core): Snapshot {
-  const up = servers.all().map((server) => [server.config.name, Number(server.isUp())] as const)
+  const up = servers.getAll().map((server) => [server.config.name, Number(server.isUp())] as const)
   const families = [upFamily(up), ...exporterFamilies()]
-  const { created } = reloader.current().exposition
+  const { created } = reloader.getConfig().exposition
   return {
     isUp: true,
     families,
@@ -302,15 +302,15 @@ function createReloader(
   }
 
   return {
-    current: () => current,
-    state: () => state,
+    getConfig: () => current,
+    getState: () => state,
     reload: (): Promise<boolean> => {
       const reload = last.then(reloadNow)
       last = reload.catch(() => undefined)
       return reload
     },
     /** Resolves when no reload is running any longer. */
-    lastReload: () => last,
+    waitForReload: () => last,
     /** Later reloads do nothing. */
     stop: () => {
       isStopped = true

@@ -21,14 +21,14 @@ const UNPOLLED_INTERVAL_MS = 15_000
 
 export type History = {
   /** The last summary; `undefined` before the first one. */
-  latest(): ServerSummary | undefined
+  getLatest(): ServerSummary | undefined
   /** Whether to add a summary now: the last one is old enough, or `isUp` has changed. */
   shouldAdd(isUp: boolean): boolean
   add(summary: ServerSummary): void
   /** The number of points that were ever added, including those that were overwritten since. */
-  count(): number
+  countPoints(): number
   /** Returns the stored points, oldest first, without the first `from` of all that were ever added. Default: 0. */
-  points(from?: number): Point[]
+  getPoints(from?: number): Point[]
   /** Whether the exporter should collect now, because no scrape has caused a collection for an interval. */
   isDue(): boolean
 }
@@ -59,8 +59,8 @@ export function createHistory({
   let previous: TimedValues | undefined
 
   return {
-    latest: () => latest,
-    count: () => count,
+    getLatest: () => latest,
+    countPoints: () => count,
     isDue: () => intervalMs > 0 && now() - addedAtMs >= intervalMs * DUE_AFTER_INTERVALS,
 
     shouldAdd: (isUp) => latest?.isUp !== isUp || now() - addedAtMs >= spacingMs,
@@ -78,7 +78,7 @@ export function createHistory({
       })
     },
 
-    points(from = 0) {
+    getPoints(from = 0) {
       const first = Math.max(from, count - maxPoints)
       return Array.from({ length: Math.max(count - first, 0) }, (_, i) => {
         const at = (first + i) % maxPoints

@@ -74,7 +74,7 @@ export function summarize(
     problem: isUp ? undefined : describe(problem ?? firstError ?? 'no answer'),
     software: readSoftware(readRows),
     // Hosts that a reload of Prosody adds start later than the server.
-    startedAtMs: extreme(
+    startedAtMs: findExtreme(
       Math.min,
       readRows('xmpp_start_time_seconds')?.map(({ value }) => value * 1000),
     ),
@@ -149,17 +149,17 @@ function summarizeValues(
   const pings = readRows('xmpp_ping_seconds')?.map(({ value }) => value)
   const lag = families.find(({ name }) => name === 'xmpp_loop_lag_seconds')
   return keepFinite({
-    users: total(byHost.users),
-    clients: total(byHost.clients),
-    serversIn: total(byHost.serversIn),
-    serversOut: total(byHost.serversOut),
-    messages: total(ofKind('message')),
-    presences: total(ofKind('presence')),
-    iqs: total(ofKind('iq')),
-    logins: total(readRows('xmpp_logins')),
-    loginFailures: total(readRows('xmpp_login_failures')),
-    pingSeconds: extreme(Math.max, pings),
-    ...(lag?.type === 'histogram' && sumAndCount(lag)),
+    users: addUp(byHost.users),
+    clients: addUp(byHost.clients),
+    serversIn: addUp(byHost.serversIn),
+    serversOut: addUp(byHost.serversOut),
+    messages: addUp(ofKind('message')),
+    presences: addUp(ofKind('presence')),
+    iqs: addUp(ofKind('iq')),
+    logins: addUp(readRows('xmpp_logins')),
+    loginFailures: addUp(readRows('xmpp_login_failures')),
+    pingSeconds: findExtreme(Math.max, pings),
+    ...(lag?.type === 'histogram' && getSumAndCount(lag)),
   })
 }
 
@@ -215,13 +215,13 @@ function findLabel(labels: string, name: string): string | undefined {
     .replace(/\\(.)/g, (_, sign) => (sign === 'n' ? '\n' : String(sign)))
 }
 
-const total = (rows: readonly Row[] | undefined) => rows?.reduce((sum, { value }) => sum + value, 0)
+const addUp = (rows: readonly Row[] | undefined) => rows?.reduce((sum, { value }) => sum + value, 0)
 // `Math.min(...values)` would overflow the stack: there can be more than 100,000 values.
-const extreme = (choose: (a: number, b: number) => number, values: readonly number[] = []) =>
+const findExtreme = (choose: (a: number, b: number) => number, values: readonly number[] = []) =>
   values.length > 0 ? values.reduce((a, b) => choose(a, b)) : undefined
 
 /** The sum and the count are the last two values in the row of a histogram. */
-function sumAndCount({ values, length }: Family) {
+function getSumAndCount({ values, length }: Family) {
   return length === 1 ? { lagSum: values.at(-2), lagCount: values.at(-1) } : {}
 }
 

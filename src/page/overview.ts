@@ -1,7 +1,7 @@
 import { html } from 'hono/html'
 import type { ServerSummary } from '../history/server-summary.js'
 import type { PageParts } from './document.js'
-import { stateClass } from './server-page.js'
+import { getStateClass } from './server-page.js'
 import { formatCount, formatDuration, formatNumber, type Html } from './words.js'
 
 export type OverviewServer = {
@@ -47,7 +47,7 @@ function renderRow({ name, summary }: OverviewServer): Html {
   return html`<tr>
     <th scope="row"><a href="?server=${encodeURIComponent(name)}">${name}</a></th>
     <td>${formatNumber(clients)}</td>
-    <td class="${stateClass(summary)}">${describeServer(summary)}</td>
+    <td class="${getStateClass(summary)}">${describeServer(summary)}</td>
   </tr>`
 }
 

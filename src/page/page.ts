@@ -73,15 +73,15 @@ export function createStatusPage(options: PageOptions): StatusPage {
       server: name,
       eventsUrl: `.${PAGE_URLS.events}${query}`,
       assets,
-      links: linksOf(name, options.telemetryPath, reference),
+      links: createLinks(name, options.telemetryPath, reference),
       job: options.job(hostOf(c)),
     })
     if (selected === 'all') {
-      const all = servers.summaries()
+      const all = servers.listSummaries()
       const title = describeOverview(all)
       return sendDocument(c, renderOverviewDocument(frame(title), renderOverviewParts(all)))
     }
-    const title = describeState(selected.history.latest())
+    const title = describeState(selected.history.getLatest())
     const parts = renderServerParts(selected.history, options.collectors)
     return sendDocument(c, renderServerDocument(frame(title), parts))
   }
@@ -96,7 +96,7 @@ export function createStatusPage(options: PageOptions): StatusPage {
   }
 
   const overviewEvents: NextEvents = async () => [
-    await createPartsEvent(renderOverviewParts(servers.summaries())),
+    await createPartsEvent(renderOverviewParts(servers.listSummaries())),
   ]
 
   /** The first event has the whole history. Later ones have only the points that were added since. */
@@ -107,8 +107,8 @@ export function createStatusPage(options: PageOptions): StatusPage {
       if (!history) return undefined
       // A reload of the configuration can replace the server and its history.
       const isSameHistory = sent?.history === history
-      const points = history.points(isSameHistory ? sent!.count : 0)
-      sent = { history, count: history.count() }
+      const points = history.getPoints(isSameHistory ? sent!.count : 0)
+      sent = { history, count: history.countPoints() }
       const data = JSON.stringify(toColumns(points))
       return [
         { event: isSameHistory ? 'points' : 'history', data },
@@ -135,7 +135,8 @@ function createServerSelection(servers: () => readonly PageServer[]) {
   return {
     find,
     count: () => servers().length,
-    summaries: () => servers().map(({ name, history }) => ({ name, summary: history.latest() })),
+    listSummaries: () =>
+      servers().map(({ name, history }) => ({ name, summary: history.getLatest() })),
 
     /**
      * Returns the server that the query parameter `server` names; `undefined` if there is none of this
@@ -151,7 +152,7 @@ function createServerSelection(servers: () => readonly PageServer[]) {
 }
 
 /** @param server The name of the server; `undefined` on the overview, or if there is only one server. */
-function linksOf(
+function createLinks(
   server: string | undefined,
   telemetryPath: string,
   reference: Asset | undefined,

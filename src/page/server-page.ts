@@ -22,14 +22,14 @@ export type CollectorHelp = { readonly name: string; readonly help: string }
  * @param collectors All collectors that exist, including disabled ones.
  */
 export function renderServerParts(
-  history: Pick<History, 'latest' | 'points'>,
+  history: Pick<History, 'getLatest' | 'getPoints'>,
   collectors: readonly CollectorHelp[],
 ): PageParts {
-  const summary = history.latest()
-  const points = history.points()
+  const summary = history.getLatest()
+  const points = history.getPoints()
   const missing = explainMissing(summary, points)
   return {
-    state: html`<h1 class="${stateClass(summary)}">${describeState(summary)}</h1>`,
+    state: html`<h1 class="${getStateClass(summary)}">${describeState(summary)}</h1>`,
     about: renderAbout(summary),
     values: renderValues(summary, points.at(-1)),
     ...Object.fromEntries(
@@ -48,7 +48,7 @@ export function describeState(summary: ServerSummary | undefined): string {
 }
 
 /** The CSS class for the state of the server. */
-export const stateClass = (summary: ServerSummary | undefined) =>
+export const getStateClass = (summary: ServerSummary | undefined) =>
   summary === undefined ? 'unknown' : summary.isUp ? 'up' : 'down'
 
 function renderAbout(summary: ServerSummary | undefined): Html {

@@ -14,7 +14,7 @@ export type Scraper = {
   /** Names of the collectors that run in each collection. */
   readonly collectors: readonly string[]
   /** Returns the cached snapshot, unless it has expired or a collection is running. */
-  current(): Snapshot | undefined
+  findCached(): Snapshot | undefined
   /** Resolves the cached snapshot or a new one, at the latest after `waitMs`. Never rejects. */
   readonly scrape: (waitMs: number) => Promise<Snapshot>
   /** Like `scrape`, but ignores the cached snapshot. */
@@ -22,7 +22,7 @@ export type Scraper = {
   /** Starts a collection or joins the running one, and waits for its end. */
   refresh(): Promise<Snapshot>
   /** Resolves the results of a collection that starts after this call. */
-  nextResults(): Promise<readonly CollectorResult[]>
+  collectNext(): Promise<readonly CollectorResult[]>
   /** Whether any collection has succeeded. */
   hasSucceeded(): boolean
   /** Whether the server answered the last collection; `undefined` before the first one ends. */
@@ -101,7 +101,7 @@ export function createScraper(options: ScraperOptions): Scraper {
   }
 
   /** Returns a snapshot of the results so far, for a scrape that cannot wait for the end of the collection. */
-  function partialSnapshot(collection: RunningCollection): Snapshot {
+  function buildPartialSnapshot(collection: RunningCollection): Snapshot {
     const { results, startedAt, partial } = collection
     if (partial?.resultCount === results.size) return partial.snapshot
     const error = new TimeoutError('the scrape ended before the collection')
@@ -119,21 +119,21 @@ export function createScraper(options: ScraperOptions): Scraper {
 
   function collectNow(waitMs: number): Promise<Snapshot> {
     const collection = running ?? startCollection()
-    return settleWithin(waitMs, collection.promise, () => partialSnapshot(collection))
+    return settleWithin(waitMs, collection.promise, () => buildPartialSnapshot(collection))
   }
 
-  const current = () => (running ? undefined : cache.find())
+  const findCached = () => (running ? undefined : cache.find())
 
   return {
     collectors: names,
-    current,
+    findCached,
     scrape(waitMs) {
-      const snapshot = current()
+      const snapshot = findCached()
       return snapshot ? Promise.resolve(snapshot) : collectNow(waitMs)
     },
     collectNow,
     refresh: () => (running ?? startCollection()).promise,
-    async nextResults() {
+    async collectNext() {
       await running?.promise
       // Meanwhile a scrape may have started the next collection.
       const next = running ?? startCollection()

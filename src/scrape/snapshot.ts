@@ -81,7 +81,7 @@ export function createSnapshotBuilder(options: SnapshotOptions) {
     const collection = {
       up: isUp,
       endedAtSeconds: Math.min(Date.now() / 1000, ...endTimes),
-      collectors: outcomesOf(results),
+      collectors: listOutcomes(results),
       invalid: countInvalidSeries(sources, served),
       leftOut: omitted,
       series: served.reduce((sum, family) => sum + family.order.length, 0),
@@ -118,11 +118,11 @@ export function createSnapshotBuilder(options: SnapshotOptions) {
       // first one is served.
       const families = output.collected.families.filter(({ name }) => !names.has(name))
       for (const { name } of families) names.add(name)
-      return [{ name: result.name, output, families: withTimestamps(families, output) }]
+      return [{ name: result.name, output, families: addTimestamps(families, output) }]
     })
   }
 
-  function withTimestamps(
+  function addTimestamps(
     families: readonly Family[],
     { startedAtSeconds }: CollectorOutput,
   ): readonly Family[] {
@@ -154,7 +154,7 @@ function isReserved({ name }: Family): boolean {
   return name === 'xmpp_up' || name.startsWith('prosody_exporter_')
 }
 
-function outcomesOf(results: readonly CollectorResult[]): readonly CollectorOutcome[] {
+function listOutcomes(results: readonly CollectorResult[]): readonly CollectorOutcome[] {
   return results
     .filter(({ isIdle }) => isIdle !== true)
     .map(({ name, output, error, durationSeconds }) => ({

@@ -25,29 +25,29 @@ export function formatPrometheusJobs(
 ): string {
   const path = `${base}${web.telemetryPath}`
   const scheme = access.isEncrypted ? 'https' : 'http'
-  const job = (name: string) => [
+  const formatJob = (name: string) => [
     `  - job_name: ${name}`,
     ...(access.isEncrypted ? ['    scheme: https'] : []),
-    ...accessLines(access).map((line) => `    ${line}`),
+    ...formatAccess(access).map((line) => `    ${line}`),
   ]
-  const exporterJob = (name: string) => [
-    ...job(name),
+  const formatExporterJob = (name: string) => [
+    ...formatJob(name),
     ...(path === '/metrics' ? [] : [`    metrics_path: ${path}`]),
     '    static_configs:',
     `      - targets: ['${target}']`,
   ]
-  if (servers.length === 1) return ['scrape_configs:', ...exporterJob('prosody')].join('\n')
+  if (servers.length === 1) return ['scrape_configs:', ...formatExporterJob('prosody')].join('\n')
   return [
     'scrape_configs:',
-    ...job('prosody'),
+    ...formatJob('prosody'),
     '    http_sd_configs:',
     `      - url: ${scheme}://${target}${base}/sd`,
-    ...accessLines(access).map((line) => `        ${line}`),
-    ...exporterJob('prosody-exporter'),
+    ...formatAccess(access).map((line) => `        ${line}`),
+    ...formatExporterJob('prosody-exporter'),
   ].join('\n')
 }
 
-function accessLines({
+function formatAccess({
   isEncrypted,
   requiresCertificate,
   user,

@@ -4,9 +4,9 @@ import type { MonitoredServer, SharedConfig } from './monitored-server.js'
 
 export type ServerSet = {
   get(name: string): MonitoredServer | undefined
-  all(): readonly MonitoredServer[]
+  getAll(): readonly MonitoredServer[]
   /** Returns the server if there is exactly one. */
-  only(): MonitoredServer | undefined
+  getOnly(): MonitoredServer | undefined
   /**
    * Starts, replaces and stops servers so that they match the configuration. Servers whose configuration
    * did not change continue. Old connections stop before new ones start, because both log in as the same
@@ -25,8 +25,8 @@ export function createServerSet(
 
   return {
     get: (name) => current.get(name)?.server,
-    all: () => Array.from(current.values(), ({ server }) => server),
-    only: () => (current.size === 1 ? [...current.values()][0]!.server : undefined),
+    getAll: () => Array.from(current.values(), ({ server }) => server),
+    getOnly: () => (current.size === 1 ? [...current.values()][0]!.server : undefined),
 
     async apply({ servers, collection, exposition, registry, page, limits }) {
       const shared = { collection, exposition, registry, page, limits }

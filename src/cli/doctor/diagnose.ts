@@ -44,7 +44,7 @@ async function examineService(server: Diagnosed, version: string, say: Say): Pro
   say.ok('login', `logged in as component ${domain}`)
   const collect = async () =>
     new Map<string, Outcome>(
-      (await scraper.nextResults()).map(({ name, output, error }) => [
+      (await scraper.collectNext()).map(({ name, output, error }) => [
         name,
         output?.collected ?? { failure: error, families: [] },
       ]),

@@ -110,7 +110,7 @@ function createChart(plot) {
       drawnTracks = known.join()
       if (!chart) {
         const lines = known.map((track) => tracks.indexOf(track) + 1)
-        const options = chartOptions(plot.clientWidth, lines, showCursor)
+        const options = createChartOptions(plot.clientWidth, lines, showCursor)
         chart = new uPlot(options, [[], ...known.map(() => [])], plot)
       }
       chart.setData([history.times, ...known.map((track) => history[track] ?? [])])
@@ -130,7 +130,7 @@ function createChart(plot) {
  * @param {(u: import('uplot')) => void} onCursor
  * @returns {import('uplot').Options}
  */
-function chartOptions(width, lines, onCursor) {
+function createChartOptions(width, lines, onCursor) {
   const style = getComputedStyle(document.documentElement)
   const colour = (/** @type {string} */ name) => style.getPropertyValue(name).trim()
   const axis = {

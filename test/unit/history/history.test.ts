@@ -42,7 +42,7 @@ describe('the history', () => {
     addAt(75_000, logins(9))
     addAt(90_000, logins(10))
     assert.deepEqual(
-      history.points().map(({ logins: rate }) => rate),
+      history.getPoints().map(({ logins: rate }) => rate),
       [undefined, 40, undefined, 0, undefined, undefined, 4],
     )
   })
@@ -58,7 +58,7 @@ describe('the history', () => {
     addAt(15_000, lag(1.5, 110))
     addAt(30_000, lag(1.5, 110))
     assert.deepEqual(
-      history.points().map(({ lagMs }) => lagMs),
+      history.getPoints().map(({ lagMs }) => lagMs),
       [undefined, 50, undefined],
     )
   })
@@ -66,9 +66,9 @@ describe('the history', () => {
   test('stores only the last points', () => {
     const { history, addAt } = setUp(15_000, 4)
     for (let i = 0; i < 10; i++) addAt(i * 15_000)
-    assert.equal(history.count(), 10)
+    assert.equal(history.countPoints(), 10)
     const times = (from?: number) =>
-      history.points(from).map(({ atMs }) => (atMs - START_MS) / 15_000)
+      history.getPoints(from).map(({ atMs }) => (atMs - START_MS) / 15_000)
     assert.deepEqual(times(), [6, 7, 8, 9])
     assert.deepEqual(times(8), [8, 9])
     assert.deepEqual(times(10), [])
@@ -82,10 +82,10 @@ describe('the history', () => {
     addAt(8100, [], false)
     addAt(8200)
     assert.deepEqual(
-      history.points().map(({ atMs }) => atMs - START_MS),
+      history.getPoints().map(({ atMs }) => atMs - START_MS),
       [0, 8000, 8100, 8200],
     )
-    assert.equal(history.latest()!.isUp, true)
+    assert.equal(history.getLatest()!.isUp, true)
   })
 
   test('is due after an interval without a collection, and never due if the interval is 0', () => {

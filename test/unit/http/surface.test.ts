@@ -240,7 +240,7 @@ describe('collect[] and exclude[]', { concurrency: 2 }, () => {
       telemetryPath: '/metrics',
       maxRequests: 0,
       timeoutOffsetMs: 500,
-      current: () => scraper.current(),
+      current: () => scraper.findCached(),
       source: () => scraper,
       filter: ({ filterByCollectors, families }, { collectors }) =>
         createExposition(collectors ? filterByCollectors(collectors) : families, {

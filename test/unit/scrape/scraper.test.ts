@@ -123,9 +123,9 @@ test('a snapshot is served again until min_age after the start of its collection
   const snapshot = await first
   pass(149)
   assert.equal(await scraper.scrape(1000), snapshot)
-  assert.equal(scraper.current(), snapshot)
+  assert.equal(scraper.findCached(), snapshot)
   pass(1)
-  assert.equal(scraper.current(), undefined)
+  assert.equal(scraper.findCached(), undefined)
   const next = scraper.scrape(1000)
   assert.equal(calls.length, 2)
   calls[1]!.resolve(FAMILIES)
@@ -158,12 +158,12 @@ test('a cached snapshot is not served after the stream is lost', async (t) => {
   pass(1000)
   assert.equal(await scraper.scrape(1000), snapshot)
   connected = false
-  assert.equal(scraper.current(), undefined)
+  assert.equal(scraper.findCached(), undefined)
   const next = scraper.scrape(1000)
   calls[1]!.reject(new LinkError('no stream'))
   assert.match(await text(await next), /^xmpp_up 0$/m)
   // The snapshot of the failed collection is cached too.
-  assert.equal(scraper.current(), await next)
+  assert.equal(scraper.findCached(), await next)
 })
 
 test('series disappear when a later collection fails', async (t) => {
