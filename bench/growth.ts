@@ -93,7 +93,7 @@ const scraper = createScraper({
   created: true,
   collectors: [createRegistryCollector(source.connection)],
   link: () => ({ connected: true, connects: 1 }),
-  own: () => [],
+  exporterFamilies: () => [],
   minAgeMs: 0,
   timeoutMs: 10_000,
   maxSeries: Infinity,

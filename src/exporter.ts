@@ -1,208 +1,319 @@
+import type { Hono } from 'hono'
+import { createAccessGate, webFamilies } from './access/access-gate.js'
+import { createWebAccess, type WebAccess } from './access/access.js'
+import { diagnose } from './cli/doctor/diagnose.js'
 import { COLLECTORS } from './collectors/index.js'
-import type { Config } from './config/read-config.js'
 import { formatConfig } from './config/config-text.js'
+import type { Config } from './config/read-config.js'
 import { createControlSockets } from './control/control-sockets.js'
 import { socketName, type Component, type Owner } from './control/socket-directories.js'
-import { traceExchange } from './servers/exchange-trace.js'
-import { diagnose } from './cli/doctor/diagnose.js'
 import { ConfigError } from './errors.js'
-import { pollServers } from './history/history.js'
-import { createApp } from './http/routes.js'
-import { createStatusPage } from './page/page.js'
-import { connectionsFor, listen, type Listener } from './http/listener.js'
-import { addServerRoutes } from './http/server-routes.js'
-import { withFields, type Log } from './log/log.js'
-import { limitRepeats } from './log/log-limit.js'
 import { createExposition } from './exposition/exposition.js'
-import { processFamilies, upFamily, type ProcessUsage } from './metrics/own-families.js'
-import { prometheusJobs } from './servers/prometheus-job.js'
-import { createMonitoredServer } from './servers/monitored-server.js'
-import { createServerSet } from './servers/server-set.js'
+import { pollServers } from './history/history.js'
+import { connectionsFor, listen, type Listener } from './http/listener.js'
+import { createApp, type Serve } from './http/routes.js'
+import { addServerRoutes } from './http/server-routes.js'
+import { limitRepeats } from './log/log-limit.js'
+import { withFields, type Log } from './log/log.js'
+import type { Family } from './metrics/family.js'
+import {
+  processFamilies,
+  upFamily,
+  type ProcessUsage,
+  type ReloadState,
+} from './metrics/own-families.js'
+import { createStatusPage } from './page/page.js'
 import type { Snapshot } from './scrape/snapshot.js'
-import { createAccessGate, webFamilies } from './access/access-gate.js'
-import { createWebAccess } from './access/access.js'
+import { traceExchange } from './servers/exchange-trace.js'
+import { createMonitoredServer } from './servers/monitored-server.js'
+import { formatPrometheusJobs } from './servers/prometheus-job.js'
+import { createServerSet, type ServerSet } from './servers/server-set.js'
 
 export type Exporter = {
-  /** Listens and begins to connect; the servers need not be there yet. */
+  /** Starts to listen and to connect to the servers. It does not wait for the servers. */
   start(): Promise<void>
-  /** Reads the configuration anew: false, and all goes on as it was, when it is wrong. */
+  /** Reloads the configuration. If it is invalid: resolves false and keeps the previous configuration. */
   reload(): Promise<boolean>
-  /** Ends requests under way within `graceMs`, then the streams; nothing is left. */
+  /** Gives running requests `graceMs` to end, then closes everything. */
   stop(graceMs: number): Promise<void>
 }
 
-/** The whole program: servers, each connection ── collectors ── scraper (snapshot), ── app ── Prometheus. */
-export function createExporter(
-  config: Config,
-  deps: {
-    log: Log
-    version: string
-    processFigures: () => ProcessUsage
-    umask: (mask: number) => number
-    /** @throws ConfigError */
-    readConfig: () => Config
-    /** Whose doctor may ask this process. */
-    owner: Owner
-    pid: number
-  },
-): Exporter {
-  const { log, version, processFigures, umask, readConfig, owner, pid } = deps
-  const { web } = config
-  // Of what a client can make happen with each request.
-  const requestLog = limitRepeats(log)
-  let running = config
-  let isStopping = false
-  let reloads = { isSuccessful: true, lastSuccessSeconds: Date.now() / 1000 }
-  let reloading: Promise<unknown> = Promise.resolve()
-  let listener: Listener | undefined
+export type ExporterDependencies = {
+  readonly log: Log
+  readonly version: string
+  readonly readProcessUsage: () => ProcessUsage
+  readonly umask: (mask: number) => number
+  /** @throws ConfigError */
+  readonly readConfig: () => Config
+  /** The user whose `prosody-exporter doctor` may query this process. */
+  readonly owner: Owner
+  readonly pid: number
+}
 
-  const gate = web.configFile && createWebAccess(web.configFile, log)
-  const own = () => [
-    ...processFamilies(version, web.disableExporterMetrics ? undefined : processFigures(), reloads),
-    ...(gate ? webFamilies(gate.state()) : []),
-  ]
+/** Creates all parts of the exporter and connects them. */
+export function createExporter(config: Config, deps: ExporterDependencies): Exporter {
+  const { web } = config
+  // A client could fill the log, because each of its requests can cause a message.
+  const requestLog = limitRepeats(deps.log)
+  const access = web.configFile && createWebAccess(web.configFile, deps.log)
+  const exporterFamilies = () => {
+    const usage = web.disableExporterMetrics ? undefined : deps.readProcessUsage()
+    return [
+      ...processFamilies(deps.version, usage, reloader.getState()),
+      ...(access ? webFamilies(access.state()) : []),
+    ]
+  }
   const servers = createServerSet((server, shared) =>
     createMonitoredServer(server, shared, {
-      version,
-      log: withFields(log, () => (servers.only() ? {} : { server: server.name })),
-      // With several servers what concerns the process is at the telemetry path, once.
-      own: () => (servers.only() ? own() : []),
-      onReading: () => {
-        page.changed()
+      version: deps.version,
+      log: withFields(deps.log, () => (servers.getOnly() ? {} : { server: server.name })),
+      // With several servers, only the telemetry path has the metrics about this process.
+      exporterFamilies: () => (servers.getOnly() ? exporterFamilies() : []),
+      onSummary: () => {
+        for (const feature of features) feature.onSummary?.()
       },
     }),
   )
-  const controls = createControlSockets({
-    owner,
-    log,
-    components: () => running.servers.map(({ xmpp }) => xmpp),
-    answer: async (component) => JSON.stringify(await diagnose(find(component), { version, pid })),
-  })
-  const find = (component: Component) =>
-    servers.all().find(({ config }) => socketName(config.xmpp) === socketName(component))
-  const ourselves = { collectors: [], scrape: () => Promise.resolve(overview()) }
+  const applyToFeatures = async () => {
+    await Promise.all(features.map(async (feature) => feature.applyConfig?.()))
+  }
+  const reloader = createReloader(config, deps, servers, applyToFeatures)
+  const core: Core = { config, deps, access, servers, reloader, exporterFamilies }
+  const features = registerFeatures(core)
+  const app = createMetricsApp(core, features, requestLog)
+  let listener: Listener | undefined
+
+  return {
+    async start() {
+      // Not awaited yet: with a thousand servers it takes a second.
+      const applying = applyToFeatures()
+      try {
+        listener = await listen(app, web.listenAddresses, requestLog, {
+          gate: access && createAccessGate(access),
+          socketAccess: { ...web.socketAccess, umask: deps.umask },
+          maxConnections: connectionsFor(deps.readProcessUsage().maxFds),
+        })
+      } catch (error) {
+        for (const feature of features) await feature.close?.()
+        throw error
+      }
+      // A reload may have replaced the configuration while the listener opened.
+      await servers.apply(reloader.getConfig())
+      await applying
+      for (const feature of features) feature.start?.()
+    },
+    reload: reloader.reload,
+    async stop(graceMs) {
+      reloader.stop()
+      for (const feature of features) feature.stop?.()
+      await listener?.close(graceMs)
+      await access?.stop()
+      await reloader.waitForReload()
+      await servers.stop()
+      for (const feature of features) await feature.close?.()
+    },
+  }
+}
+
+/** The parts that features may use. */
+type Core = {
+  /** The configuration at the start. A reload does not change the settings of the process. */
+  readonly config: Config
+  readonly deps: ExporterDependencies
+  readonly access: WebAccess | undefined
+  readonly servers: ServerSet
+  readonly reloader: Reloader
+  /** Returns the metrics about this process. */
+  readonly exporterFamilies: () => readonly Family[]
+}
+
+/** An optional part of the exporter. */
+type Feature = {
+  /** Adds routes to the web server. */
+  readonly addRoutes?: (app: Hono, serve: Serve<Snapshot>) => void
+  /** Runs at the start, while the listener opens, and after each reload. */
+  readonly applyConfig?: () => Promise<void>
+  /** Runs at the end of the start, when the exporter listens. */
+  readonly start?: () => void
+  /** Runs when a server has a new summary. */
+  readonly onSummary?: () => void
+  /** Runs before the listener closes. It ends responses that would not end by themselves. */
+  readonly stop?: () => void
+  /** Runs after the servers have stopped, or when the exporter cannot listen. */
+  readonly close?: () => Promise<void>
+}
+
+/** The one place where optional features register. */
+function registerFeatures(core: Core): readonly Feature[] {
+  return [
+    // The page is at `/`, unless the metrics are there.
+    ...(core.config.web.telemetryPath === '/' ? [] : [createPageFeature(core)]),
+    createServerRoutesFeature(core),
+    createDoctorFeature(core),
+  ]
+}
+
+/** The status page, and the polling that fills its charts. */
+function createPageFeature({ config, deps, access, servers }: Core): Feature {
+  const { web, collection } = config
   const page = createStatusPage({
-    version,
+    version: deps.version,
     telemetryPath: web.telemetryPath,
-    servers: () => servers.all().map(({ config: { name }, history }) => ({ name, history })),
-    sources: COLLECTORS,
+    servers: () => servers.getAll().map(({ config: { name }, history }) => ({ name, history })),
+    collectors: COLLECTORS,
     job: (target) =>
-      prometheusJobs(
-        { servers: servers.all().map((each) => each.config), web },
+      formatPrometheusJobs(
+        { servers: servers.getAll().map((server) => server.config), web },
         target,
         web.external.path,
-        { isEncrypted: gate?.tls !== undefined },
+        { isEncrypted: access?.tls !== undefined },
       ),
   })
-  const hasPage = web.telemetryPath !== '/'
-  let endHistories = () => {}
-  const app = createApp({
+  let stopPolling = () => {}
+  return {
+    addRoutes: (app) => {
+      page.addTo(app)
+    },
+    onSummary: page.notify,
+    start: () => {
+      stopPolling = pollServers(() =>
+        servers.getAll().map(({ history, scraper }) => ({
+          history,
+          collect: () => scraper.scrape(collection.timeoutMs),
+        })),
+      )
+    },
+    stop: () => {
+      stopPolling()
+      page.close()
+    },
+  }
+}
+
+/** `/probe` and `/sd` for several servers, `/config` and `/-/reload`. */
+function createServerRoutesFeature({ config, servers, reloader }: Core): Feature {
+  const { web, log, timeoutOffsetMs } = config
+  return {
+    addRoutes: (app, serve) => {
+      addServerRoutes(app, serve, {
+        timeoutOffsetMs,
+        external: web.external,
+        names: () => servers.getAll().map((server) => server.config.name),
+        probe: (name) => servers.get(name)?.scraper,
+        debug: (name, waitMs) => traceExchange(servers.get(name)!, waitMs),
+        config: () => formatConfig({ ...reloader.getConfig(), web, log, timeoutOffsetMs }),
+        reload: web.enableLifecycle ? reloader.reload : undefined,
+      })
+    },
+  }
+}
+
+/** The control sockets, through which `prosody-exporter doctor` queries this process. */
+function createDoctorFeature({ deps, servers, reloader }: Core): Feature {
+  const { log, version, owner, pid } = deps
+  const find = (component: Component) =>
+    servers.getAll().find(({ config }) => socketName(config.xmpp) === socketName(component))
+  const sockets = createControlSockets({
+    owner,
+    log,
+    components: () => reloader.getConfig().servers.map(({ xmpp }) => xmpp),
+    answer: async (component) => JSON.stringify(await diagnose(find(component), { version, pid })),
+  })
+  return { applyConfig: () => sockets.apply(), close: () => sockets.close() }
+}
+
+/** Creates the web application: the telemetry path, the health checks, and the routes of the features. */
+function createMetricsApp(core: Core, features: readonly Feature[], requestLog: Log): Hono {
+  const { servers, reloader } = core
+  const { web, timeoutOffsetMs } = core.config
+  const overview = {
+    collectors: [],
+    scrape: () => Promise.resolve(createOverviewSnapshot(core)),
+  }
+  return createApp<Snapshot>({
     log: requestLog,
     telemetryPath: web.telemetryPath,
     routePrefix: web.routePrefix,
     externalPath: web.external.path,
     maxRequests: web.maxRequests,
-    timeoutOffsetMs: config.timeoutOffsetMs,
-    current: () => servers.only()?.scraper.current(),
-    source: () => servers.only()?.scraper ?? ourselves,
-    filter: ({ families, ofCollectors }, { names, collectors }) =>
-      createExposition(collectors ? ofCollectors(collectors) : families, {
-        created: running.exposition.created,
+    timeoutOffsetMs,
+    current: () => servers.getOnly()?.scraper.findCached(),
+    source: () => servers.getOnly()?.scraper ?? overview,
+    filter: ({ families, filterByCollectors }, { names, collectors }) =>
+      createExposition(collectors ? filterByCollectors(collectors) : families, {
+        created: reloader.getConfig().exposition.created,
         ...(names && { names }),
       }),
-    isFailure: ({ up }) => web.failWhenDown && !up,
-    isReady: () => servers.all().some((server) => server.isReady()),
-    addRoutes: (hono, serve) => {
-      if (hasPage) page.addTo(hono)
-      addServerRoutes(hono, serve, {
-        timeoutOffsetMs: config.timeoutOffsetMs,
-        external: web.external,
-        names: () => servers.all().map((server) => server.config.name),
-        probe: (name) => servers.get(name)?.scraper,
-        debug: (name, waitMs) => traceExchange(servers.get(name)!, waitMs),
-        // What concerns the process is as it was at the start.
-        config: () =>
-          formatConfig({
-            ...running,
-            web,
-            log: config.log,
-            timeoutOffsetMs: config.timeoutOffsetMs,
-          }),
-        reload: web.enableLifecycle ? reload : undefined,
-      })
+    isFailure: ({ isUp }) => web.failWhenDown && !isUp,
+    isReady: () => servers.getAll().some((server) => server.isReady()),
+    addRoutes: (app, serve) => {
+      for (const feature of features) feature.addRoutes?.(app, serve)
     },
   })
+}
 
-  /** Of several servers: ourselves, and which of them answer. One that is down is no failure of all. */
-  function overview(): Snapshot {
-    const up = servers.all().map((each) => [each.config.name, Number(each.isUp())] as const)
-    const families = [upFamily(up), ...own()]
-    const { created } = running.exposition
-    return {
-      up: true,
-      families,
-      exposition: createExposition(families, { created }),
-      ofCollectors: () => families,
-    }
+/**
+ * With several servers, the telemetry path has the metrics about this process and `xmpp_up` of each
+ * server. A server that is down does not make this scrape fail.
+ */
+function createOverviewSnapshot({ servers, reloader, exporterFamilies }: Core): Snapshot {
+  const up = servers.getAll().map((server) => [server.config.name, Number(server.isUp())] as const)
+  const families = [upFamily(up), ...exporterFamilies()]
+  const { created } = reloader.getConfig().exposition
+  return {
+    isUp: true,
+    families,
+    exposition: createExposition(families, { created }),
+    filterByCollectors: () => families,
   }
+}
 
-  async function reload(): Promise<boolean> {
-    // One at a time.
-    const now = reloading.then(async () => {
-      try {
-        const read = readConfig()
-        if (isStopping) return false
-        await servers.apply(read)
-        running = read
-        await controls.apply()
-        reloads = { isSuccessful: true, lastSuccessSeconds: Date.now() / 1000 }
-        log.info('configuration read anew', { servers: servers.all().length })
-      } catch (error) {
-        if (!(error instanceof ConfigError)) throw error
-        reloads = { ...reloads, isSuccessful: false }
-        log.error('configuration not read anew, the one before goes on', { error: error.message })
-      }
-      return reloads.isSuccessful
-    })
-    reloading = now.catch(() => undefined)
-    return now
+type Reloader = ReturnType<typeof createReloader>
+
+/** Holds the configuration, and reloads it on request, one reload at a time. */
+function createReloader(
+  initial: Config,
+  { log, readConfig }: ExporterDependencies,
+  servers: ServerSet,
+  applyToFeatures: () => Promise<void>,
+) {
+  let current = initial
+  let state: ReloadState = { isSuccessful: true, lastSuccessSeconds: Date.now() / 1000 }
+  let isStopped = false
+  let last: Promise<unknown> = Promise.resolve()
+
+  async function reloadNow(): Promise<boolean> {
+    try {
+      const config = readConfig()
+      if (isStopped) return false
+      await servers.apply(config)
+      current = config
+      await applyToFeatures()
+      state = { isSuccessful: true, lastSuccessSeconds: Date.now() / 1000 }
+      log.info('configuration reloaded', { servers: config.servers.length })
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error
+      state = { ...state, isSuccessful: false }
+      log.error('configuration reload failed; keeping the previous configuration', {
+        error: error.message,
+      })
+    }
+    return state.isSuccessful
   }
 
   return {
-    async start() {
-      // Meanwhile, for with a thousand servers it takes a second.
-      const opening = controls.apply()
-      try {
-        listener = await listen(app, config.web.listenAddresses, requestLog, {
-          gate: gate && createAccessGate(gate),
-          socketAccess: { ...web.socketAccess, umask },
-          maxConnections: connectionsFor(processFigures().maxFds),
-        })
-      } catch (error) {
-        await controls.close()
-        throw error
-      }
-      // What a reload read while we began to listen is newer.
-      await servers.apply(running)
-      await opening
-      if (!hasPage) return
-      endHistories = pollServers(() =>
-        servers.all().map(({ history, scraper }) => ({
-          history,
-          collect: () => scraper.scrape(config.collection.timeoutMs),
-        })),
-      )
+    getConfig: () => current,
+    getState: () => state,
+    reload: (): Promise<boolean> => {
+      const reload = last.then(reloadNow)
+      last = reload.catch(() => undefined)
+      return reload
     },
-    reload,
-    async stop(graceMs) {
-      isStopping = true
-      endHistories()
-      page.close()
-      await listener?.close(graceMs)
-      await gate?.stop()
-      await reloading
-      await servers.stop()
-      await controls.close()
+    /** Resolves when no reload is running any longer. */
+    waitForReload: () => last,
+    /** Later reloads do nothing. */
+    stop: () => {
+      isStopped = true
     },
   }
 }

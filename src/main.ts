@@ -83,7 +83,7 @@ async function run(config: Config, read: () => Config): Promise<void> {
   const bridge = createExporter(config, {
     log,
     version,
-    processFigures: createProcessFigures(),
+    readProcessUsage: createProcessFigures(),
     umask: (mask) => process.umask(mask),
     readConfig: read,
     owner,

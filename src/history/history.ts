@@ -1,6 +1,6 @@
-import type { SummaryValues, ServerSummary } from './server-summary.js'
+import type { ServerSummary, SummaryValues } from './server-summary.js'
 
-/** What is plotted: numbers of the moment, and rates since the reading before. */
+/** The values that the page plots. Counters are plotted as rates since the previous point. */
 export const TRACKS = [
   ...(['clients', 'serversIn', 'serversOut'] as const),
   ...(['messages', 'presences', 'iqs', 'logins', 'loginFailures'] as const),
@@ -10,33 +10,35 @@ export type Track = (typeof TRACKS)[number]
 
 export type Point = { readonly atMs: number } & Partial<Record<Track, number>>
 
-// Four hours, one each 15 s. With them a server costs us 45 KB, and so a thousand of them 45 MB.
+// Four hours at one point per 15 s. They take 45 KB per server, so 45 MB for a thousand servers.
 const MAX_POINTS = 960
-/** Collections that come sooner after a point than this share of the interval make none. */
+/** The shortest time between two points, as a share of the interval. */
 const MIN_SPACING = 0.5
-/** A collection that Prometheus causes at the same interval comes before ours, and ours is not made. */
-const PATIENCE = 1.1
-/** For the spacing, where we never ask. */
-const UNASKED_INTERVAL_MS = 15_000
+/** A collection is due after this many intervals: a scrape at the same interval comes first and is used. */
+const DUE_AFTER_INTERVALS = 1.1
+/** The interval that sets the shortest time between two points if the exporter does not poll. */
+const UNPOLLED_INTERVAL_MS = 15_000
 
 export type History = {
-  /** The last one; `undefined` before the first. */
-  latest(): ServerSummary | undefined
-  /** Whether a reading of now makes a point: not so soon after the last, but for one that turns. */
-  takes(isUp: boolean): boolean
-  add(reading: ServerSummary): void
-  /** Points that were added so far, forgotten ones too. */
-  count(): number
-  /** Those after the first `from`, oldest first. Default: all that are kept. */
-  points(from?: number): Point[]
-  /** Whether it is time for a collection that nobody else made. */
+  /** The last summary; `undefined` before the first one. */
+  getLatest(): ServerSummary | undefined
+  /** Whether to add a summary now: the last one is old enough, or `isUp` has changed. */
+  shouldAdd(isUp: boolean): boolean
+  add(summary: ServerSummary): void
+  /** The number of points that were ever added, including those that were overwritten since. */
+  countPoints(): number
+  /** Returns the stored points, oldest first, without the first `from` of all that were ever added. Default: 0. */
+  getPoints(from?: number): Point[]
+  /** Whether the exporter should collect now, because no scrape has caused a collection for an interval. */
   isDue(): boolean
 }
 
+type TimedValues = { readonly values: SummaryValues; readonly atMs: number }
+
 /**
- * The last hours of one server, for people without a Prometheus.
+ * Stores the last hours of one server in memory, so that the page has charts without a Prometheus server.
  *
- * @param intervalMs 0: points are only made of collections that others cause.
+ * @param options.intervalMs Milliseconds between two points. 0: the exporter does not poll; only scrapes add points.
  */
 export function createHistory({
   intervalMs,
@@ -50,73 +52,73 @@ export function createHistory({
 }): History {
   const times = new Float64Array(maxPoints)
   const values = new Float32Array(maxPoints * TRACKS.length)
-  const spacingMs = (intervalMs || UNASKED_INTERVAL_MS) * MIN_SPACING
+  const spacingMs = (intervalMs || UNPOLLED_INTERVAL_MS) * MIN_SPACING
   let count = 0
   let latest: ServerSummary | undefined
   let addedAtMs = -Infinity
-  let before: { readonly figures: SummaryValues; readonly atMs: number } | undefined
+  let previous: TimedValues | undefined
 
   return {
-    latest: () => latest,
-    count: () => count,
-    isDue: () => intervalMs > 0 && now() - addedAtMs >= intervalMs * PATIENCE,
+    getLatest: () => latest,
+    countPoints: () => count,
+    isDue: () => intervalMs > 0 && now() - addedAtMs >= intervalMs * DUE_AFTER_INTERVALS,
 
-    takes: (isUp) => latest?.up !== isUp || now() - addedAtMs >= spacingMs,
+    shouldAdd: (isUp) => latest?.isUp !== isUp || now() - addedAtMs >= spacingMs,
 
-    add(reading) {
+    add(summary) {
       const atMs = (addedAtMs = now())
-      latest = reading
-      const point = pointOf(
-        reading.figures,
-        before && { ...before, seconds: (atMs - before.atMs) / 1000 },
-      )
-      // Across an outage there is no rate: nobody knows when it happened.
-      before = reading.up ? { figures: reading.figures, atMs } : undefined
+      latest = summary
+      const point = computePoint({ values: summary.values, atMs }, previous)
+      // Rates are not computed across an outage, because the time of the increase is unknown.
+      previous = summary.isUp ? { values: summary.values, atMs } : undefined
       const at = count++ % maxPoints
-      times[at] = reading.atMs
+      times[at] = summary.atMs
       TRACKS.forEach((track, i) => {
-        values[at * TRACKS.length + i] = (reading.up ? point[track] : undefined) ?? NaN
+        values[at * TRACKS.length + i] = (summary.isUp ? point[track] : undefined) ?? NaN
       })
     },
 
-    points(from = 0) {
+    getPoints(from = 0) {
       const first = Math.max(from, count - maxPoints)
       return Array.from({ length: Math.max(count - first, 0) }, (_, i) => {
         const at = (first + i) % maxPoints
-        const told = TRACKS.flatMap((track, column) => {
+        const known = TRACKS.flatMap((track, column) => {
           const value = values[at * TRACKS.length + column]!
           return Number.isNaN(value) ? [] : [[track, value]]
         })
-        return { atMs: times[at]!, ...(Object.fromEntries(told) as Partial<Record<Track, number>>) }
+        return {
+          atMs: times[at]!,
+          ...(Object.fromEntries(known) as Partial<Record<Track, number>>),
+        }
       })
     },
   }
 }
 
-function pointOf(
-  now: SummaryValues,
-  before: { readonly figures: SummaryValues; readonly seconds: number } | undefined,
+function computePoint(
+  { values, atMs }: TimedValues,
+  previous: TimedValues | undefined,
 ): Partial<Record<Track, number | undefined>> {
-  // A counter that fell began anew.
+  // A counter that is lower than before was reset.
   const increase = (name: keyof SummaryValues) => {
-    const [from, to] = [before?.figures[name], now[name]]
+    const [from, to] = [previous?.values[name], values[name]]
     return from === undefined || to === undefined || to < from ? undefined : to - from
   }
   const rate = (name: keyof SummaryValues, perSeconds: number) => {
     const by = increase(name)
-    return by === undefined ? undefined : (by / before!.seconds) * perSeconds
+    return by === undefined ? undefined : (by / ((atMs - previous!.atMs) / 1000)) * perSeconds
   }
   const [lagSum, lagCount] = [increase('lagSum'), increase('lagCount')]
   return {
-    clients: now.clients ?? now.users,
-    serversIn: now.serversIn,
-    serversOut: now.serversOut,
+    clients: values.clients ?? values.users,
+    serversIn: values.serversIn,
+    serversOut: values.serversOut,
     messages: rate('messages', 1),
     presences: rate('presences', 1),
     iqs: rate('iqs', 1),
     logins: rate('logins', 60),
     loginFailures: rate('loginFailures', 60),
-    pingMs: now.pingSeconds === undefined ? undefined : now.pingSeconds * 1000,
+    pingMs: values.pingSeconds === undefined ? undefined : values.pingSeconds * 1000,
     lagMs: lagSum === undefined || !lagCount ? undefined : (lagSum / lagCount) * 1000,
   }
 }
@@ -124,13 +126,13 @@ function pointOf(
 export type PolledServer = { readonly history: History; readonly collect: () => Promise<unknown> }
 
 const TICK_MS = 500
-/** The least time in which all of many servers are asked, so that they are not all at once. */
+/** Polling of all servers is spread over at least this many ticks, so that they are not polled together. */
 const SPREAD_TICKS = 20
 
 /**
- * Collects from each server that nobody else asked for so long.
+ * Polls each server whose history is due.
  *
- * @returns Ends it.
+ * @returns Stops the polling.
  */
 export function pollServers(servers: () => readonly PolledServer[]): () => void {
   const collecting = new Set<History>()

@@ -1,151 +1,177 @@
 import { reasonText, type Mask } from '../log/mask.js'
 import { addCount } from '../metrics/counts.js'
 import { labelsOf, type Family } from '../metrics/family.js'
+import type { CollectorResult } from '../scrape/collector-result.js'
 import type { Collection } from '../scrape/scraper.js'
 
-/** What one collection says for people: few numbers, and nothing of a person. */
+/** The result of one collection as the page shows it: a few values, and no personal data. */
 export type ServerSummary = {
   readonly atMs: number
-  readonly up: boolean
-  /** Why the server did not answer. */
+  readonly isUp: boolean
+  /** Why the server did not answer; `undefined` if it did. */
   readonly problem: string | undefined
-  /** e.g. `Prosody 13.0.1` */
+  /** For example `Prosody 13.0.1`. */
   readonly software: readonly string[]
   readonly startedAtMs: number | undefined
-  /** Those with most connections, `MAX_HOSTS` at most. */
+  /** The hosts with the most users and connections, at most `MAX_HOSTS`. */
   readonly hosts: readonly HostSummary[]
-  readonly hostsLeftOut: number
+  /** The number of hosts that are not in `hosts`. */
+  readonly omittedHosts: number
   readonly shares: readonly Share[]
-  readonly figures: SummaryValues
+  readonly values: SummaryValues
   readonly sources: readonly SourceState[]
 }
 
-/** Undefined: not told. */
+/** A value is absent if the server does not report it. */
 export type HostSummary = { readonly host: string } & Partial<
   Record<'users' | 'clients' | 'serversIn' | 'serversOut', number>
 >
 
-/** How something that is connected divides, e.g. clients by IP family. */
+/** The parts of a total, for example the number of clients of each IP family. */
 export type Share = { readonly title: string; readonly parts: readonly SharePart[] }
 export type SharePart = { readonly name: string; readonly count: number }
 
-/** Of the whole server, as it tells them: some are counters. Undefined: not told. */
+/** Values of the whole server. A value is absent if the server does not report it. */
 export type SummaryValues = Partial<Record<SummaryValueName, number>>
 export type SummaryValueName =
-  | ('users' | 'clients' | 'serversIn' | 'serversOut')
-  | ('messages' | 'presences' | 'iqs' | 'logins' | 'loginFailures')
-  | ('pingSeconds' | 'lagSum' | 'lagCount')
+  | ('users' | 'clients' | 'serversIn' | 'serversOut' | 'pingSeconds')
+  // Counters since the server started.
+  | ('messages' | 'presences' | 'iqs' | 'logins' | 'loginFailures' | 'lagSum' | 'lagCount')
 
+/** The result of one collector. */
 export type SourceState = {
   readonly name: string
-  /** `idle`: it asked nobody, or nobody offered what it asks for. */
+  /** `idle`: the collector succeeded and returned no series. */
   readonly state: 'works' | 'idle' | 'failed'
-  /** Why it failed. */
+  /** Why the collector failed. */
   readonly reason: string | undefined
   readonly durationSeconds: number
 }
 
+// The limits keep the page short: each update sends the lists to every viewer.
 const MAX_HOSTS = 50
-// A page is for people, and each viewer is sent the whole of it.
 const MAX_SOFTWARE = 20
 const MAX_PARTS = 20
 
 /**
- * @param options.problem Why there is no stream, if that is known.
- * @param options.maskSecret Applied to the reasons, which can quote the server. Default: masks nothing.
+ * @param options.problem Why the stream is down, if that is known.
+ * @param options.maskSecret Masks the secret in error texts, which can quote the server. Default: no mask.
  */
 export function summarize(
-  { up, families, results }: Collection,
+  { isUp, families, results }: Collection,
   atMs: number,
   options: { readonly problem?: string | undefined; readonly maskSecret?: Mask } = {},
 ): ServerSummary {
   const { problem, maskSecret = (text: string) => text } = options
-  const words = (error: unknown) => reasonText(error, maskSecret)
-  const byName = new Map(families.map((family) => [family.name, family]))
-  // In the names of mod_http_openmetrics, or with one underscore (`exposition.names`).
-  const rows = (name: string) => {
-    const family = byName.get(name) ?? byName.get(name.replace('__', '_'))
-    return family && rowsOf(family)
-  }
-  const c2s = rows('prosody_mod_c2s__connections')
-  const inbound = rows('prosody_mod_s2s__connections_inbound')
-  const outbound = rows('prosody_mod_s2s__connections_outbound')
-  const s2s = rows('xmpp_s2s_connections')
-  const stanzas = rows('xmpp_stanzas')
-  const perHost = {
-    users: rows('xmpp_online_users'),
-    clients:
-      rows('xmpp_client_connections') ??
-      c2s?.filter(({ labels }) => (labelOf(labels, 'type') ?? 'c2s') === 'c2s'),
-    serversIn: inbound ?? s2s?.filter(({ labels }) => labelOf(labels, 'direction') === 'in'),
-    serversOut: outbound ?? s2s?.filter(({ labels }) => labelOf(labels, 'direction') === 'out'),
-  }
-  const ofKind = (kind: string) => stanzas?.filter(({ labels }) => labelOf(labels, 'kind') === kind)
-  const pings = rows('xmpp_ping_seconds')
-  const lag = byName.get('xmpp_loop_lag_seconds')
-  const failed = results.find(({ error }) => error !== undefined)
-  const hosts = hostFigures(perHost)
+  const describe = (error: unknown) => reasonText(error, maskSecret)
+  const firstError = results.find(({ error }) => error !== undefined)?.error
+  const readRows = createRowReader(families)
+  const connections = readConnections(readRows)
+  const hosts = summarizeHosts(connections.byHost)
   return {
     atMs,
-    up,
-    problem: up ? undefined : words(problem ?? failed?.error ?? 'no answer'),
-    software: unique(
-      rows('xmpp_info')?.map(({ labels }) =>
-        `${labelOf(labels, 'name') ?? ''} ${labelOf(labels, 'version') ?? ''}`.trim(),
-      ),
-    ).slice(0, MAX_SOFTWARE),
-    // The first of them: hosts may come later, by a reload.
-    startedAtMs: extreme(
+    isUp,
+    problem: isUp ? undefined : describe(problem ?? firstError ?? 'no answer'),
+    software: readSoftware(readRows),
+    // Hosts that a reload of Prosody adds start later than the server.
+    startedAtMs: findExtreme(
       Math.min,
-      rows('xmpp_start_time_seconds')?.map(({ value }) => value * 1000),
+      readRows('xmpp_start_time_seconds')?.map(({ value }) => value * 1000),
     ),
     hosts: hosts.slice(0, MAX_HOSTS),
-    hostsLeftOut: Math.max(hosts.length - MAX_HOSTS, 0),
-    shares: [
-      shareOf('Clients by IP family', c2s, 'ip_family', IP_FAMILIES),
-      shareOf('Clients by state', c2s, 'type', CLIENT_STATES),
-      shareOf(
-        'TLS of clients since start',
-        rows('prosody_mod_c2s__encrypted'),
-        'protocol',
-        new Map(),
-      ),
-      shareOf('Servers by security', s2s, 'security', SECURITIES),
-      shareOf(
-        'Servers by IP family',
-        inbound || outbound ? [...(inbound ?? []), ...(outbound ?? [])] : undefined,
-        'ip_family',
-        IP_FAMILIES,
-      ),
-    ].flatMap((share) => share ?? []),
-    figures: told({
-      users: total(perHost.users),
-      clients: total(perHost.clients),
-      serversIn: total(perHost.serversIn),
-      serversOut: total(perHost.serversOut),
-      messages: total(ofKind('message')),
-      presences: total(ofKind('presence')),
-      iqs: total(ofKind('iq')),
-      logins: total(rows('xmpp_logins')),
-      loginFailures: total(rows('xmpp_login_failures')),
-      pingSeconds: extreme(
-        Math.max,
-        pings?.map(({ value }) => value),
-      ),
-      ...(lag?.type === 'histogram' && lastTwo(lag)),
-    }),
-    sources: results.map(({ name, told: collected, error, durationSeconds }) => ({
-      name,
-      state:
-        error !== undefined
-          ? 'failed'
-          : collected?.collected.families.some(({ order }) => order.length > 0)
-            ? 'works'
-            : 'idle',
-      reason: error === undefined ? undefined : words(error),
-      durationSeconds,
-    })),
+    omittedHosts: Math.max(hosts.length - MAX_HOSTS, 0),
+    shares: summarizeShares(readRows, connections),
+    values: summarizeValues(readRows, connections, families),
+    sources: results.map((result) => summarizeSource(result, describe)),
   }
+}
+
+type RowReader = (name: string) => readonly Row[] | undefined
+
+/** Returns a function that finds a family by its name and reads its series. */
+function createRowReader(families: readonly Family[]): RowReader {
+  const byName = new Map(families.map((family) => [family.name, family]))
+  return (name) => {
+    // After the module name, mod_http_openmetrics has two underscores and other `exposition.names` have one.
+    const family = byName.get(name) ?? byName.get(name.replace('__', '_'))
+    return family && toRows(family)
+  }
+}
+
+type Connections = ReturnType<typeof readConnections>
+
+function readConnections(readRows: RowReader) {
+  const c2s = readRows('prosody_mod_c2s__connections')
+  const inbound = readRows('prosody_mod_s2s__connections_inbound')
+  const outbound = readRows('prosody_mod_s2s__connections_outbound')
+  const s2s = readRows('xmpp_s2s_connections')
+  const byHost = {
+    users: readRows('xmpp_online_users'),
+    clients:
+      readRows('xmpp_client_connections') ??
+      c2s?.filter(({ labels }) => (findLabel(labels, 'type') ?? 'c2s') === 'c2s'),
+    serversIn: inbound ?? s2s?.filter(({ labels }) => findLabel(labels, 'direction') === 'in'),
+    serversOut: outbound ?? s2s?.filter(({ labels }) => findLabel(labels, 'direction') === 'out'),
+  }
+  return { c2s, inbound, outbound, s2s, byHost }
+}
+
+function readSoftware(readRows: RowReader): readonly string[] {
+  const names = readRows('xmpp_info')?.map(({ labels }) =>
+    `${findLabel(labels, 'name') ?? ''} ${findLabel(labels, 'version') ?? ''}`.trim(),
+  )
+  return [...new Set(names)].filter((name) => name !== '').slice(0, MAX_SOFTWARE)
+}
+
+function summarizeShares(
+  readRows: RowReader,
+  { c2s, inbound, outbound, s2s }: Connections,
+): readonly Share[] {
+  const encrypted = readRows('prosody_mod_c2s__encrypted')
+  const serverStreams = inbound || outbound ? [...(inbound ?? []), ...(outbound ?? [])] : undefined
+  return [
+    summarizeShare('Clients by IP family', c2s, 'ip_family', IP_FAMILIES),
+    summarizeShare('Clients by state', c2s, 'type', CLIENT_STATES),
+    summarizeShare('Client TLS versions since start', encrypted, 'protocol', new Map()),
+    summarizeShare('Server connections by security', s2s, 'security', SECURITIES),
+    summarizeShare('Server connections by IP family', serverStreams, 'ip_family', IP_FAMILIES),
+  ].flatMap((share) => share ?? [])
+}
+
+function summarizeValues(
+  readRows: RowReader,
+  { byHost }: Connections,
+  families: readonly Family[],
+): SummaryValues {
+  const stanzas = readRows('xmpp_stanzas')
+  const ofKind = (kind: string) =>
+    stanzas?.filter(({ labels }) => findLabel(labels, 'kind') === kind)
+  const pings = readRows('xmpp_ping_seconds')?.map(({ value }) => value)
+  const lag = families.find(({ name }) => name === 'xmpp_loop_lag_seconds')
+  return keepFinite({
+    users: addUp(byHost.users),
+    clients: addUp(byHost.clients),
+    serversIn: addUp(byHost.serversIn),
+    serversOut: addUp(byHost.serversOut),
+    messages: addUp(ofKind('message')),
+    presences: addUp(ofKind('presence')),
+    iqs: addUp(ofKind('iq')),
+    logins: addUp(readRows('xmpp_logins')),
+    loginFailures: addUp(readRows('xmpp_login_failures')),
+    pingSeconds: findExtreme(Math.max, pings),
+    ...(lag?.type === 'histogram' && getSumAndCount(lag)),
+  })
+}
+
+function summarizeSource(
+  { name, output, error, durationSeconds }: CollectorResult,
+  describe: (error: unknown) => string,
+): SourceState {
+  if (error !== undefined) {
+    return { name, state: 'failed', reason: describe(error), durationSeconds }
+  }
+  const hasSeries = output?.collected.families.some(({ order }) => order.length > 0)
+  return { name, state: hasSeries ? 'works' : 'idle', reason: undefined, durationSeconds }
 }
 
 const IP_FAMILIES: ReadonlyMap<string, string> = new Map([
@@ -154,7 +180,7 @@ const IP_FAMILIES: ReadonlyMap<string, string> = new Map([
 ])
 const CLIENT_STATES: ReadonlyMap<string, string> = new Map([
   ['c2s', 'logged in'],
-  ['c2s_unbound', 'without a resource'],
+  ['c2s_unbound', 'no resource yet'],
   ['c2s_unauthed', 'not logged in'],
 ])
 const SECURITIES: ReadonlyMap<string, string> = new Map([
@@ -163,10 +189,10 @@ const SECURITIES: ReadonlyMap<string, string> = new Map([
   ['plain', 'not encrypted'],
 ])
 
-/** A series, with its label text: of thousands of hosts there is no time to take each apart. */
+/** A series. Its labels stay one text, because to parse those of thousands of hosts takes too long. */
 type Row = { readonly labels: string; readonly value: number }
 
-function rowsOf(family: Family): Row[] {
+function toRows(family: Family): Row[] {
   const width = family.values.length / Math.max(family.length, 1)
   return Array.from(family.order, (row) => ({
     labels: labelsOf(family.labels, row),
@@ -174,9 +200,9 @@ function rowsOf(family: Family): Row[] {
   }))
 }
 
-function labelOf(labels: string, name: string): string | undefined {
+function findLabel(labels: string, name: string): string | undefined {
   const key = `${name}="`
-  // Within a value each quote has a backslash before it, so this is none.
+  // This cannot match inside of a value, because each quote there has a backslash in front.
   const at = labels.startsWith(key) ? 0 : labels.indexOf(`,${key}`) + 1
   if (at === 0 && !labels.startsWith(key)) return undefined
   const start = at + key.length
@@ -189,55 +215,61 @@ function labelOf(labels: string, name: string): string | undefined {
     .replace(/\\(.)/g, (_, sign) => (sign === 'n' ? '\n' : String(sign)))
 }
 
-const total = (rows: readonly Row[] | undefined) => rows?.reduce((sum, { value }) => sum + value, 0)
-// Of any number of series: as arguments of one call, 130,000 of them are too many for the stack.
-const extreme = (of: (a: number, b: number) => number, all: readonly number[] = []) =>
-  all.length > 0 ? all.reduce((a, b) => of(a, b)) : undefined
-const unique = (all: readonly string[] = []) => [...new Set(all)].filter((text) => text !== '')
+const addUp = (rows: readonly Row[] | undefined) => rows?.reduce((sum, { value }) => sum + value, 0)
+// `Math.min(...values)` would overflow the stack: there can be more than 100,000 values.
+const findExtreme = (choose: (a: number, b: number) => number, values: readonly number[] = []) =>
+  values.length > 0 ? values.reduce((a, b) => choose(a, b)) : undefined
 
-/** Sum and count are the last two values of a histogram's row. */
-function lastTwo({ values, length }: Family) {
+/** The sum and the count are the last two values in the row of a histogram. */
+function getSumAndCount({ values, length }: Family) {
   return length === 1 ? { lagSum: values.at(-2), lagCount: values.at(-1) } : {}
 }
 
-function told(
-  figures: Readonly<Partial<Record<SummaryValueName, number | undefined>>>,
+function keepFinite(
+  values: Readonly<Partial<Record<SummaryValueName, number | undefined>>>,
 ): SummaryValues {
   return Object.fromEntries(
-    Object.entries(figures).filter(([, value]) => value !== undefined && Number.isFinite(value)),
+    Object.entries(values).filter(([, value]) => value !== undefined && Number.isFinite(value)),
   )
 }
 
-function hostFigures(columns: Readonly<Record<string, readonly Row[] | undefined>>): HostSummary[] {
+/** Adds up the series of each host, and sorts the hosts by size. */
+function summarizeHosts(
+  columns: Readonly<Record<string, readonly Row[] | undefined>>,
+): HostSummary[] {
   const hosts = new Map<string, Record<string, number>>()
   for (const [column, rows] of Object.entries(columns)) {
     for (const { labels, value } of rows ?? []) {
-      const host = labelOf(labels, 'host') ?? ''
-      const figures = hosts.get(host) ?? {}
-      figures[column] = (figures[column] ?? 0) + value
-      hosts.set(host, figures)
+      const host = findLabel(labels, 'host') ?? ''
+      const values = hosts.get(host) ?? {}
+      values[column] = (values[column] ?? 0) + value
+      hosts.set(host, values)
     }
   }
-  const size = (figures: Record<string, number>) =>
-    Object.values(figures).reduce((sum, value) => sum + value, 0)
-  // Of a connection that is being made.
+  const size = (values: Record<string, number>) =>
+    Object.values(values).reduce((sum, value) => sum + value, 0)
+  // Prosody counts a connection under an empty host until the host is known.
   if (Object.values(hosts.get('') ?? {}).every((value) => value === 0)) hosts.delete('')
   return Array.from(hosts)
     .sort(([a, x], [b, y]) => size(y) - size(x) || (a < b ? -1 : 1))
-    .map(([host, figures]) => ({ host, ...figures }))
+    .map(([host, values]) => ({ host, ...values }))
 }
 
-/** @param names What to call the label's values; others are called as they are. */
-function shareOf(
+/**
+ * Returns the sum of the series for each value of the label.
+ *
+ * @param names Names to show for values of the label. Another value is shown as it is.
+ */
+function summarizeShare(
   title: string,
   rows: readonly Row[] | undefined,
   label: string,
   names: ReadonlyMap<string, string>,
 ): Share | undefined {
-  if (!rows?.some(({ labels }) => labelOf(labels, label) !== undefined)) return undefined
+  if (!rows?.some(({ labels }) => findLabel(labels, label) !== undefined)) return undefined
   const counts = new Map<string, number>()
   for (const { labels, value } of rows) {
-    const text = labelOf(labels, label) ?? ''
+    const text = findLabel(labels, label) ?? ''
     const name = names.get(text) ?? text
     addCount(counts, name, value)
   }

@@ -3,7 +3,7 @@ import type { Track } from '../history/history.js'
 export type Chart = {
   readonly id: string
   readonly title: string
-  /** Of all its numbers; empty where they just count. */
+  /** The unit of all values in the chart; empty for a count. */
   readonly unit: string
   readonly lines: readonly { readonly track: Track; readonly name: string }[]
 }
@@ -11,40 +11,40 @@ export type Chart = {
 export const CHARTS: readonly Chart[] = [
   {
     id: 'connections',
-    title: 'Connected',
+    title: 'Connections',
     unit: '',
     lines: [
       { track: 'clients', name: 'Clients' },
-      { track: 'serversIn', name: 'Servers, incoming' },
-      { track: 'serversOut', name: 'Servers, outgoing' },
+      { track: 'serversIn', name: 'From other servers' },
+      { track: 'serversOut', name: 'To other servers' },
     ],
   },
   {
     id: 'stanzas',
     title: 'Stanzas',
-    unit: 'a second',
+    unit: 'per second',
     lines: [
       { track: 'messages', name: 'Messages' },
       { track: 'presences', name: 'Presence' },
-      { track: 'iqs', name: 'Requests (iq)' },
+      { track: 'iqs', name: 'Requests (IQ)' },
     ],
   },
   {
     id: 'logins',
     title: 'Logins',
-    unit: 'a minute',
+    unit: 'per minute',
     lines: [
       { track: 'logins', name: 'Succeeded' },
       { track: 'loginFailures', name: 'Failed' },
     ],
   },
   {
-    id: 'answers',
-    title: 'Time to answer',
+    id: 'latency',
+    title: 'Response time',
     unit: 'milliseconds',
     lines: [
       { track: 'pingMs', name: 'Ping of the slowest host' },
-      { track: 'lagMs', name: 'Lag of the event loop' },
+      { track: 'lagMs', name: 'Event loop lag' },
     ],
   },
 ]

@@ -3,63 +3,66 @@ import type { Asset } from './assets.js'
 import { CHARTS } from './charts.js'
 import type { Html } from './words.js'
 
-export type Parts = Readonly<Record<string, Html>>
+/** The parts of the page that change, by the id of their element. */
+export type PageParts = Readonly<Record<string, Html>>
 
-export type Frame = {
+/** The rest of the page, which does not change while it is open. */
+export type PageFrame = {
   readonly version: string
   readonly title: string
-  /** Of the server, with several. */
+  /** The name of the server; `undefined` on the overview, or if there is only one server. */
   readonly server: string | undefined
   readonly eventsUrl: string
   readonly assets: Readonly<Record<'script' | 'charts' | 'style' | 'icon', Asset>>
-  /** Relative, for a proxy may serve us elsewhere than at its root. */
+  /** Relative URLs, because a reverse proxy may serve the exporter under another path. */
   readonly links: readonly Link[]
+  /** The lines for prometheus.yml. */
   readonly job: string
 }
 
-export type Link = { readonly href: string; readonly text: string; readonly about: string }
+export type Link = { readonly href: string; readonly text: string; readonly description: string }
 
-/** An element that is kept up to date: see client/page.js. */
-const live = (parts: Parts, id: string) => html`<div id="${id}" data-live>${parts[id]}</div>`
+/** An element whose content client/page.js updates. */
+const renderPart = (parts: PageParts, id: string) => html`<div id="${id}">${parts[id]}</div>`
 
-export function serverDocument(frame: Frame, parts: Parts): Html {
-  return document(
+export function renderServerDocument(frame: PageFrame, parts: PageParts): Html {
+  return renderDocument(
     frame,
     html`<section class="hero">
-        <div id="state" data-live role="status">${parts['state']}</div>
-        ${live(parts, 'about')}
+        <div id="state" role="status">${parts['state']}</div>
+        ${renderPart(parts, 'about')}
       </section>
-      ${live(parts, 'figures')}
+      ${renderPart(parts, 'values')}
       <section aria-labelledby="charts-title">
-        <h2 id="charts-title">The last hours</h2>
-        <div class="charts">${CHARTS.map((chart) => figure(chart, parts))}</div>
-        <noscript><p class="quiet">The curves need JavaScript; the numbers do not.</p></noscript>
+        <h2 id="charts-title">Recent history</h2>
+        <div class="charts">${CHARTS.map((chart) => renderChart(chart, parts))}</div>
+        <noscript><p class="quiet">The charts need JavaScript. The values do not.</p></noscript>
       </section>
       <section aria-labelledby="connected-title">
-        <h2 id="connected-title">Who is connected</h2>
-        ${live(parts, 'connected')}
+        <h2 id="connected-title">Users and connections</h2>
+        ${renderPart(parts, 'connected')}
       </section>
       <section aria-labelledby="sources-title">
-        <h2 id="sources-title">Where the numbers come from</h2>
-        ${live(parts, 'sources')}
+        <h2 id="sources-title">Collectors</h2>
+        ${renderPart(parts, 'sources')}
       </section>`,
   )
 }
 
-export function overviewDocument(frame: Frame, parts: Parts): Html {
-  return document(
+export function renderOverviewDocument(frame: PageFrame, parts: PageParts): Html {
+  return renderDocument(
     frame,
     html`<section class="hero">
-        <div id="state" data-live role="status">${parts['state']}</div>
+        <div id="state" role="status">${parts['state']}</div>
       </section>
       <section aria-labelledby="servers-title">
         <h2 id="servers-title">Servers</h2>
-        ${live(parts, 'servers')}
+        ${renderPart(parts, 'servers')}
       </section>`,
   )
 }
 
-function figure({ id, title, unit, lines }: (typeof CHARTS)[number], parts: Parts): Html {
+function renderChart({ id, title, unit, lines }: (typeof CHARTS)[number], parts: PageParts): Html {
   const tracks = lines.map(({ track }) => track).join(' ')
   const names = lines.map(({ name }) => name).join('|')
   return html`<figure>
@@ -69,11 +72,11 @@ function figure({ id, title, unit, lines }: (typeof CHARTS)[number], parts: Part
       <span class="readout" aria-hidden="true"></span>
     </figcaption>
     <div class="plot" data-tracks="${tracks}" data-names="${names}" data-title="${title}"></div>
-    ${live(parts, `legend-${id}`)}
+    ${renderPart(parts, `legend-${id}`)}
   </figure>`
 }
 
-function document(frame: Frame, main: Html): Html {
+function renderDocument(frame: PageFrame, main: Html): Html {
   const { version, title, server, eventsUrl, assets, links, job } = frame
   return html`<!doctype html>
     <html lang="en">
@@ -98,16 +101,19 @@ function document(frame: Frame, main: Html): Html {
         <main>
           ${main}
           <section aria-labelledby="prometheus-title">
-            <h2 id="prometheus-title">For Prometheus</h2>
+            <h2 id="prometheus-title">Connect Prometheus</h2>
             <ul class="links">
               ${links.map(
-                ({ href, text, about }) =>
-                  html`<li><a href="${href}">${text}</a> <span class="quiet">${about}</span></li>`,
+                ({ href, text, description }) =>
+                  html`<li>
+                    <a href="${href}">${text}</a> <span class="quiet">${description}</span>
+                  </li>`,
               )}
             </ul>
+            <p class="quiet">To scrape the exporter, add this to prometheus.yml:</p>
             <div class="job">
               <button type="button" id="copy" hidden>Copy</button>
-              <pre id="job" tabindex="0" aria-label="Lines for prometheus.yml">${job}</pre>
+              <pre id="job" tabindex="0" aria-label="Configuration for prometheus.yml">${job}</pre>
             </div>
           </section>
         </main>

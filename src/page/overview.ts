@@ -1,16 +1,21 @@
 import { html } from 'hono/html'
 import type { ServerSummary } from '../history/server-summary.js'
-import { stateOf } from './server-page.js'
-import { counted, duration, number, type Html } from './words.js'
+import type { PageParts } from './document.js'
+import { getStateClass } from './server-page.js'
+import { formatCount, formatDuration, formatNumber, type Html } from './words.js'
 
-export type Overviewed = { readonly name: string; readonly reading: ServerSummary | undefined }
+export type OverviewServer = {
+  readonly name: string
+  /** `undefined` before the first collection has ended. */
+  readonly summary: ServerSummary | undefined
+}
 
-/** What changes on the page of several servers, by the id of its element. */
-export function overviewParts(servers: readonly Overviewed[]): Readonly<Record<string, Html>> {
-  const up = upOf(servers)
+/** Renders the parts of the overview of several servers that change. */
+export function renderOverviewParts(servers: readonly OverviewServer[]): PageParts {
+  const up = countUp(servers)
   const state = up === servers.length ? 'up' : up === 0 ? 'down' : 'unknown'
   return {
-    state: html`<h1 class="${state}">${overviewText(servers)}</h1>`,
+    state: html`<h1 class="${state}">${describeOverview(servers)}</h1>`,
     servers: html`<table>
       <thead>
         <tr>
@@ -20,34 +25,37 @@ export function overviewParts(servers: readonly Overviewed[]): Readonly<Record<s
         </tr>
       </thead>
       <tbody>
-        ${servers.map(row)}
+        ${servers.map(renderRow)}
       </tbody>
     </table>`,
   }
 }
 
-export function overviewText(servers: readonly Overviewed[]): string {
-  const up = upOf(servers)
+/** For example `2 of 3 servers are up`. */
+export function describeOverview(servers: readonly OverviewServer[]): string {
+  const up = countUp(servers)
   return up === servers.length
-    ? `All ${counted(up, 'server')} are up`
-    : `${number(up)} of ${counted(servers.length, 'server')} are up`
+    ? `All ${formatCount(up, 'server')} are up`
+    : `${formatNumber(up)} of ${formatCount(servers.length, 'server')} are up`
 }
 
-const upOf = (servers: readonly Overviewed[]) => servers.filter(({ reading }) => reading?.up).length
+const countUp = (servers: readonly OverviewServer[]) =>
+  servers.filter(({ summary }) => summary?.isUp).length
 
-function row({ name, reading }: Overviewed): Html {
+function renderRow({ name, summary }: OverviewServer): Html {
+  const clients = summary?.isUp ? (summary.values.clients ?? summary.values.users) : undefined
   return html`<tr>
     <th scope="row"><a href="?server=${encodeURIComponent(name)}">${name}</a></th>
-    <td>${number(reading?.up ? (reading.figures.clients ?? reading.figures.users) : undefined)}</td>
-    <td class="${stateOf(reading)}">${describe(reading)}</td>
+    <td>${formatNumber(clients)}</td>
+    <td class="${getStateClass(summary)}">${describeServer(summary)}</td>
   </tr>`
 }
 
-function describe(reading: ServerSummary | undefined): string {
-  if (!reading) return 'not asked yet'
-  if (!reading.up) return `does not answer: ${reading.problem ?? 'no reason is known'}`
-  const failed = reading.sources.filter(({ state }) => state === 'failed').map(({ name }) => name)
-  const since =
-    reading.startedAtMs === undefined ? '' : ` for ${duration(reading.atMs - reading.startedAtMs)}`
-  return `up${since}${failed.length > 0 ? `; failed: ${failed.join(', ')}` : ''}`
+function describeServer(summary: ServerSummary | undefined): string {
+  if (!summary) return 'no data yet'
+  if (!summary.isUp) return `does not answer: ${summary.problem ?? 'unknown reason'}`
+  const { atMs, startedAtMs, sources } = summary
+  const uptime = startedAtMs === undefined ? '' : ` for ${formatDuration(atMs - startedAtMs)}`
+  const failed = sources.filter(({ state }) => state === 'failed').map(({ name }) => name)
+  return `up${uptime}${failed.length > 0 ? `; failed collectors: ${failed.join(', ')}` : ''}`
 }

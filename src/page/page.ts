@@ -1,14 +1,19 @@
 import type { Context, Hono } from 'hono'
 import { gzipSync } from 'node:zlib'
-import { TRACKS, type History, type Point } from '../history/history.js'
+import { PAGE_URLS } from '../config/page-paths.js'
 import { acceptsGzip } from '../exposition/negotiate.js'
+import { TRACKS, type History, type Point } from '../history/history.js'
 import { respond, text } from '../http/routes.js'
 import { hostOf } from '../http/server-routes.js'
 import { readAssets, readReference, type Asset } from './assets.js'
-import { overviewDocument, serverDocument, type Frame, type Link } from './document.js'
-import { overviewParts, overviewText } from './overview.js'
-import { PAGE_URLS } from '../config/page-paths.js'
-import { serverParts, stateText, type CollectorHelp } from './server-page.js'
+import {
+  renderOverviewDocument,
+  renderServerDocument,
+  type Link,
+  type PageParts,
+} from './document.js'
+import { describeOverview, renderOverviewParts } from './overview.js'
+import { describeState, renderServerParts, type CollectorHelp } from './server-page.js'
 import { createViewers, type Event, type NextEvents } from './viewers.js'
 import type { Html } from './words.js'
 
@@ -18,22 +23,22 @@ export type PageOptions = {
   readonly version: string
   readonly telemetryPath: string
   readonly servers: () => readonly PageServer[]
-  /** All sources of statistics that there are. */
-  readonly sources: readonly CollectorHelp[]
-  /** The lines for prometheus.yml, for who finds us there. */
+  /** All collectors that exist, including disabled ones. */
+  readonly collectors: readonly CollectorHelp[]
+  /** Formats the lines for prometheus.yml. `target` is the address at which the reader reached the exporter. */
   readonly job: (target: string | undefined) => string
 }
 
 export type StatusPage = {
   addTo(app: Hono): void
-  /** Some server has something new to tell. */
-  readonly changed: () => void
-  /** Ends what goes on; nothing is left. */
+  /** Updates open pages. To be called when a server has a new summary. */
+  readonly notify: () => void
+  /** Ends all updates and accepts no more viewers. */
   readonly close: () => void
 }
 
-// Nothing but what we serve ourselves, and nothing inline.
-const POLICY = [
+// The page loads only what the exporter serves, and has no inline scripts or styles.
+const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
   "style-src 'self'",
@@ -44,149 +49,157 @@ const POLICY = [
   "frame-ancestors 'none'",
 ].join('; ')
 
+const NO_SUCH_SERVER = 'No configured server has this name.'
+const TOO_MANY_VIEWERS = 'Too many viewers have the page open. Try again later.'
+
 /**
- * The page for people at `/`. All that it shows is of readings, which hold nothing of a person, and all
- * that it loads is ours; URLs in it are relative, so it works behind a path of a proxy as well.
+ * The status page for people at `/`. It shows only summaries, which contain no personal data. All its URLs
+ * are relative, so that it works behind a reverse proxy that adds a path.
  */
 export function createStatusPage(options: PageOptions): StatusPage {
-  const { version, telemetryPath, servers, sources, job } = options
+  const servers = createServerSelection(options.servers)
   const assets = readAssets()
   const reference = readReference()
   const viewers = createViewers()
 
-  /** The one that is meant, or all of several; `undefined`: there is none of that name. */
-  function shownIn(c: Context): PageServer | 'all' | undefined {
-    const name = c.req.query('server')
-    if (name !== undefined) return find(name)
-    const all = servers()
-    return all.length === 1 ? all[0] : 'all'
-  }
-
-  const find = (wanted: string) => servers().find(({ name }) => name === wanted)
-
-  const overviewed = () =>
-    servers().map(({ name, history }) => ({ name, reading: history.latest() }))
-
-  function frame(c: Context, title: string, server?: string): Frame {
-    const query = server === undefined ? '' : `?server=${encodeURIComponent(server)}`
-    return {
-      version,
+  async function servePage(c: Context): Promise<Response> {
+    const selected = servers.select(c)
+    if (selected === undefined) return text(404, NO_SUCH_SERVER)
+    const name = selected === 'all' || servers.count() === 1 ? undefined : selected.name
+    const query = name === undefined ? '' : `?server=${encodeURIComponent(name)}`
+    const frame = (title: string) => ({
+      version: options.version,
       title: `${title} – Prosody Exporter`,
-      server,
+      server: name,
       eventsUrl: `.${PAGE_URLS.events}${query}`,
       assets,
-      links: links(server),
-      job: job(hostOf(c)),
+      links: createLinks(name, options.telemetryPath, reference),
+      job: options.job(hostOf(c)),
+    })
+    if (selected === 'all') {
+      const all = servers.listSummaries()
+      const title = describeOverview(all)
+      return sendDocument(c, renderOverviewDocument(frame(title), renderOverviewParts(all)))
     }
+    const title = describeState(selected.history.getLatest())
+    const parts = renderServerParts(selected.history, options.collectors)
+    return sendDocument(c, renderServerDocument(frame(title), parts))
   }
 
-  function links(server: string | undefined): readonly Link[] {
-    const metrics = `.${telemetryPath}`
-    return [
-      server === undefined
-        ? { href: metrics, text: 'Metrics', about: 'what Prometheus reads' }
-        : {
-            href: `./probe?target=${encodeURIComponent(server)}`,
-            text: 'Metrics',
-            about: 'of this server, as Prometheus reads them',
-          },
-      ...(reference
-        ? [
-            {
-              href: reference.url,
-              text: 'Meaning',
-              about: 'of each metric, and what to watch',
-            },
-          ]
-        : []),
-      { href: './-/healthy', text: 'Healthy', about: 'whether this process answers' },
-      { href: './-/ready', text: 'Ready', about: 'whether a server has answered' },
-    ]
+  function serveEvents(c: Context): Response {
+    const selected = servers.select(c)
+    if (selected === undefined) return text(404, NO_SUCH_SERVER)
+    // A HEAD request gets only headers, and is no viewer.
+    if (c.req.method === 'HEAD') return respond(200, NO_BYTES, 'text/event-stream', {})
+    const next = selected === 'all' ? overviewEvents : createServerEvents(selected.name)
+    return viewers.add(c, next) ?? text(503, TOO_MANY_VIEWERS, { 'Retry-After': '60' })
   }
 
-  async function serve(c: Context): Promise<Response> {
-    const shown = shownIn(c)
-    if (shown === undefined) return text(404, 'There is no server of that name.')
-    if (shown === 'all') {
-      const all = overviewed()
-      return document(c, overviewDocument(frame(c, overviewText(all)), overviewParts(all)))
-    }
-    const { name, history } = shown
-    const server = servers().length > 1 ? name : undefined
-    const title = stateText(history.latest())
-    const parts = serverParts(history, sources)
-    return document(c, serverDocument(frame(c, title, server), parts))
-  }
+  const overviewEvents: NextEvents = async () => [
+    await createPartsEvent(renderOverviewParts(servers.listSummaries())),
+  ]
 
-  async function document(c: Context, html: Html): Promise<Response> {
-    const bytes = new Uint8Array(Buffer.from(String(await html)))
-    const zips = acceptsGzip(c.req.header('Accept-Encoding'))
-    return respond(
-      200,
-      zips ? new Uint8Array(gzipSync(bytes)) : bytes,
-      'text/html; charset=utf-8',
-      {
-        'Content-Security-Policy': POLICY,
-        'Referrer-Policy': 'no-referrer',
-        Vary: 'Accept-Encoding',
-        ...(zips && { 'Content-Encoding': 'gzip' }),
-      },
-    )
-  }
-
-  function events(c: Context): Response {
-    const shown = shownIn(c)
-    if (shown === undefined) return text(404, 'There is no server of that name.')
-    // Whoever asks for headers only gets them, and is nobody who looks on.
-    if (c.req.method === 'HEAD') return respond(200, NOTHING, 'text/event-stream', {})
-    const next = shown === 'all' ? ofAll : ofServer(shown.name)
-    return (
-      viewers.add(c, next) ??
-      text(503, 'Too many look at the page already.', { 'Retry-After': '60' })
-    )
-  }
-
-  const ofAll: NextEvents = async () => [await partsEvent(overviewParts(overviewed()))]
-
-  function ofServer(name: string): NextEvents {
-    let told: { readonly history: History; readonly count: number } | undefined
+  /** The first event has the whole history. Later ones have only the points that were added since. */
+  function createServerEvents(name: string): NextEvents {
+    let sent: { readonly history: History; readonly count: number } | undefined
     return async () => {
-      const history = find(name)?.history
+      const history = servers.find(name)?.history
       if (!history) return undefined
-      const isSame = told?.history === history
-      const points = history.points(isSame ? told!.count : 0)
-      told = { history, count: history.count() }
-      const data = JSON.stringify(columns(points))
+      // A reload of the configuration can replace the server and its history.
+      const isSameHistory = sent?.history === history
+      const points = history.getPoints(isSameHistory ? sent!.count : 0)
+      sent = { history, count: history.countPoints() }
+      const data = JSON.stringify(toColumns(points))
       return [
-        { event: isSame ? 'points' : 'history', data },
-        await partsEvent(serverParts(history, sources)),
+        { event: isSameHistory ? 'points' : 'history', data },
+        await createPartsEvent(renderServerParts(history, options.collectors)),
       ]
     }
   }
 
   return {
     addTo(app) {
-      app.get('/', serve)
-      app.get(PAGE_URLS.events, events)
+      app.get('/', servePage)
+      app.get(PAGE_URLS.events, serveEvents)
       for (const asset of [...Object.values(assets), ...(reference ? [reference] : [])]) {
-        app.get(asset.path, (c) => file(c, asset))
+        app.get(asset.path, (c) => sendAsset(c, asset))
       }
     },
-    changed: viewers.wake,
+    notify: viewers.wake,
     close: viewers.close,
   }
 }
 
-const NOTHING = new Uint8Array(0)
+function createServerSelection(servers: () => readonly PageServer[]) {
+  const find = (name: string) => servers().find((server) => server.name === name)
+  return {
+    find,
+    count: () => servers().length,
+    listSummaries: () =>
+      servers().map(({ name, history }) => ({ name, summary: history.getLatest() })),
 
-async function partsEvent(parts: Readonly<Record<string, Html>>): Promise<Event> {
+    /**
+     * Returns the server that the query parameter `server` names; `undefined` if there is none of this
+     * name. Without the parameter, returns the only server, or `all` if there are several.
+     */
+    select(c: Context): PageServer | 'all' | undefined {
+      const name = c.req.query('server')
+      if (name !== undefined) return find(name)
+      const [first, ...others] = servers()
+      return first && others.length === 0 ? first : 'all'
+    },
+  }
+}
+
+/** @param server The name of the server; `undefined` on the overview, or if there is only one server. */
+function createLinks(
+  server: string | undefined,
+  telemetryPath: string,
+  reference: Asset | undefined,
+): readonly Link[] {
+  const metrics =
+    server === undefined
+      ? { href: `.${telemetryPath}`, description: 'what Prometheus scrapes' }
+      : {
+          href: `./probe?target=${encodeURIComponent(server)}`,
+          description: 'what Prometheus scrapes for this server',
+        }
+  return [
+    { text: 'Metrics', ...metrics },
+    ...(reference
+      ? [{ href: reference.url, text: 'Reference', description: 'the meaning of each metric' }]
+      : []),
+    { href: './-/healthy', text: 'Health', description: 'whether the exporter runs' },
+    {
+      href: './-/ready',
+      text: 'Readiness',
+      description: 'whether the exporter has statistics of a server',
+    },
+  ]
+}
+
+async function sendDocument(c: Context, html: Html): Promise<Response> {
+  const bytes = new Uint8Array(Buffer.from(String(await html)))
+  const isGzipped = acceptsGzip(c.req.header('Accept-Encoding'))
+  const body = isGzipped ? new Uint8Array(gzipSync(bytes)) : bytes
+  return respond(200, body, 'text/html; charset=utf-8', {
+    'Content-Security-Policy': CONTENT_SECURITY_POLICY,
+    'Referrer-Policy': 'no-referrer',
+    Vary: 'Accept-Encoding',
+    ...(isGzipped && { 'Content-Encoding': 'gzip' }),
+  })
+}
+
+const NO_BYTES = new Uint8Array(0)
+
+async function createPartsEvent(parts: PageParts): Promise<Event> {
   const texts: Record<string, string> = {}
   for (const [id, part] of Object.entries(parts)) texts[id] = String(await part)
   return { event: 'parts', data: JSON.stringify(texts) }
 }
 
-/** As the charts want them: times in seconds, then a column for each track. */
-function columns(points: readonly Point[]) {
+/** The points as the chart library expects them: a column of times in seconds, and one for each track. */
+function toColumns(points: readonly Point[]) {
   const column = (track: (typeof TRACKS)[number]) =>
     points.map((point) => {
       const value = point[track]
@@ -202,11 +215,11 @@ function columns(points: readonly Point[]) {
   }
 }
 
-function file(c: Context, { bytes, zipped, contentType }: Asset): Response {
-  const zips = acceptsGzip(c.req.header('Accept-Encoding'))
-  return respond(200, zips ? zipped : bytes, contentType, {
+function sendAsset(c: Context, { bytes, gzipped, contentType }: Asset): Response {
+  const isGzipped = acceptsGzip(c.req.header('Accept-Encoding'))
+  return respond(200, isGzipped ? gzipped : bytes, contentType, {
     'Cache-Control': 'private, max-age=31536000, immutable',
     Vary: 'Accept-Encoding',
-    ...(zips && { 'Content-Encoding': 'gzip' }),
+    ...(isGzipped && { 'Content-Encoding': 'gzip' }),
   })
 }

@@ -2,104 +2,122 @@ import { html } from 'hono/html'
 import type { History, Point } from '../history/history.js'
 import type { HostSummary, ServerSummary, Share, SourceState } from '../history/server-summary.js'
 import { CHARTS, type Chart } from './charts.js'
-import { clock, counted, duration, moment, number, took, type Html } from './words.js'
+import type { PageParts } from './document.js'
+import {
+  formatCount,
+  formatDateTime,
+  formatDuration,
+  formatElapsed,
+  formatNumber,
+  formatTime,
+  type Html,
+} from './words.js'
 
 export type CollectorHelp = { readonly name: string; readonly help: string }
 
 /**
- * What changes on the page of one server, by the id of the element that it stands in: the same when
- * the page is first made and when it is brought up to date.
+ * Renders the parts of the page of one server that change. The first page and each update are rendered
+ * by this function, so they agree.
  *
- * @param sources What each source of statistics asks for.
+ * @param collectors All collectors that exist, including disabled ones.
  */
-export function serverParts(
-  history: Pick<History, 'latest' | 'points'>,
-  sources: readonly CollectorHelp[],
-): Readonly<Record<string, Html>> {
-  const reading = history.latest()
-  const points = history.points()
+export function renderServerParts(
+  history: Pick<History, 'getLatest' | 'getPoints'>,
+  collectors: readonly CollectorHelp[],
+): PageParts {
+  const summary = history.getLatest()
+  const points = history.getPoints()
+  const missing = explainMissing(summary, points)
   return {
-    state: state(reading),
-    about: about(reading),
-    figures: figures(reading, points.at(-1)),
-    ...Object.fromEntries(CHARTS.map((chart) => [`legend-${chart.id}`, legend(chart, points)])),
-    connected: connected(reading),
-    sources: sourceStates(reading, sources),
+    state: html`<h1 class="${getStateClass(summary)}">${describeState(summary)}</h1>`,
+    about: renderAbout(summary),
+    values: renderValues(summary, points.at(-1)),
+    ...Object.fromEntries(
+      CHARTS.map((chart) => [`legend-${chart.id}`, renderLegend(chart, points, missing)]),
+    ),
+    connected: renderConnections(summary),
+    sources: renderSources(summary, collectors),
   }
 }
 
-export function stateText(reading: ServerSummary | undefined): string {
-  if (!reading) return 'Not asked yet'
-  const name = reading.software[0]?.replace(/ \S*$/, '') ?? 'The server'
-  return reading.up ? `${name} is up` : 'The server does not answer'
+/** For example `Prosody is up`. */
+export function describeState(summary: ServerSummary | undefined): string {
+  if (!summary) return 'No data yet'
+  const name = summary.software[0]?.replace(/ \S*$/, '') ?? 'The server'
+  return summary.isUp ? `${name} is up` : 'The server does not answer'
 }
 
-export const stateOf = (reading: ServerSummary | undefined) =>
-  reading === undefined ? 'unknown' : reading.up ? 'up' : 'down'
+/** The CSS class for the state of the server. */
+export const getStateClass = (summary: ServerSummary | undefined) =>
+  summary === undefined ? 'unknown' : summary.isUp ? 'up' : 'down'
 
-function state(reading: ServerSummary | undefined): Html {
-  return html`<h1 class="${stateOf(reading)}">${stateText(reading)}</h1>`
-}
-
-function about(reading: ServerSummary | undefined): Html {
-  if (!reading) return html`<p>The first answer of the server is a moment away.</p>`
-  const { atMs, up, problem, software, startedAtMs } = reading
-  if (!up) {
-    return html`<p class="reason">${problem ?? 'No reason is known.'}</p>
-      <p class="quiet">Asked at ${clock(atMs)}, and again all the time.</p>`
+function renderAbout(summary: ServerSummary | undefined): Html {
+  if (!summary) return html`<p>Waiting for the first collection.</p>`
+  const { atMs, isUp, problem, software, startedAtMs } = summary
+  if (!isUp) {
+    return html`<p class="reason">${problem ?? 'The reason is unknown.'}</p>
+      <p class="quiet">Last tried at ${formatTime(atMs)}. The exporter retries automatically.</p>`
   }
-  const since =
-    startedAtMs !== undefined &&
-    html`<span>since ${moment(startedAtMs)}, for ${duration(atMs - startedAtMs)}</span>`
+  const uptime =
+    startedAtMs === undefined
+      ? ''
+      : html`<span
+          >up since ${formatDateTime(startedAtMs)} (${formatDuration(atMs - startedAtMs)})</span
+        >`
   return html`<p class="facts">
-    ${software.map((name) => html`<span>${name}</span>`)} ${since || ''}
-    <span class="quiet">as of ${clock(atMs)}</span>
+    ${software.map((name) => html`<span>${name}</span>`)} ${uptime}
+    <span class="quiet">updated at ${formatTime(atMs)}</span>
   </p>`
 }
 
-function figures(reading: ServerSummary | undefined, last: Point | undefined): Html {
-  const { users, clients, serversIn, serversOut } = (reading?.up && reading.figures) || {}
-  const servers =
-    serversIn === undefined && serversOut === undefined
-      ? undefined
-      : (serversIn ?? 0) + (serversOut ?? 0)
-  const told = reading?.up ? last : undefined
-  const tiles = [
+function renderValues(summary: ServerSummary | undefined, lastPoint: Point | undefined): Html {
+  if (!summary?.isUp) return html``
+  const { users, clients, serversIn, serversOut } = summary.values
+  const hasServers = serversIn !== undefined || serversOut !== undefined
+  const values = [
     ['Users online', users],
-    ['Clients', clients],
-    ['Connections with servers', servers],
-    ['Messages a second', told?.messages],
-    ['Failed logins a minute', told?.loginFailures],
+    ['Connected clients', clients],
+    ['Server connections', hasServers ? (serversIn ?? 0) + (serversOut ?? 0) : undefined],
+    ['Messages per second', lastPoint?.messages],
+    ['Failed logins per minute', lastPoint?.loginFailures],
   ] as const
-  const shown = tiles.filter(([, value]) => value !== undefined)
-  if (shown.length === 0) return html``
+  const known = values.filter(([, value]) => value !== undefined)
+  if (known.length === 0) return html``
   return html`<dl>
-    ${shown.map(
+    ${known.map(
       ([name, value]) =>
         html`<div>
           <dt>${name}</dt>
-          <dd>${number(value)}</dd>
+          <dd>${formatNumber(value)}</dd>
         </div>`,
     )}
   </dl>`
 }
 
-function legend({ title, lines }: Chart, points: readonly Point[]): Html {
+/** The text in place of a chart without values. */
+function explainMissing(summary: ServerSummary | undefined, points: readonly Point[]): string {
+  const registry = summary?.sources.find(({ name }) => name === 'registry')
+  // A rate needs two points.
+  if (!summary?.isUp || registry?.state === 'works' || points.length < 2) return 'No data yet.'
+  return 'Not available: the exporter has no data from mod_adhoc_statistics.'
+}
+
+function renderLegend({ title, lines }: Chart, points: readonly Point[], missing: string): Html {
   const rows = lines.flatMap(({ track, name }, i) => {
     const values = points.flatMap((point) => point[track] ?? [])
     if (values.length === 0) return []
-    const now = points.at(-1)?.[track]
+    const current = points.at(-1)?.[track]
     return html`<tr>
       <th scope="row"><i class="line-${i + 1}"></i>${name}</th>
-      <td>${number(now)}</td>
-      <td>${number(Math.min(...values))}</td>
-      <td>${number(Math.max(...values))}</td>
+      <td>${formatNumber(current)}</td>
+      <td>${formatNumber(Math.min(...values))}</td>
+      <td>${formatNumber(Math.max(...values))}</td>
     </tr>`
   })
-  if (rows.length === 0) return html`<p class="quiet">Nothing is told of this.</p>`
+  if (rows.length === 0) return html`<p class="quiet">${missing}</p>`
   return html`<table>
-    <caption class="unseen">
-      ${title}: now, and lowest and highest of the hours shown
+    <caption class="visually-hidden">
+      ${title}: current, lowest and highest value in the chart
     </caption>
     <thead>
       <tr>
@@ -115,21 +133,22 @@ function legend({ title, lines }: Chart, points: readonly Point[]): Html {
   </table>`
 }
 
-const COLUMNS: readonly (readonly [keyof HostSummary, string])[] = [
+const COLUMNS: readonly (readonly [Exclude<keyof HostSummary, 'host'>, string])[] = [
   ['users', 'Users'],
   ['clients', 'Clients'],
-  ['serversIn', 'Servers in'],
-  ['serversOut', 'Servers out'],
+  ['serversIn', 'From servers'],
+  ['serversOut', 'To servers'],
 ]
 
-function connected(reading: ServerSummary | undefined): Html {
-  if (!reading?.up) return html`<p class="quiet">Not known while the server does not answer.</p>`
-  const { hosts, hostsLeftOut, shares } = reading
+function renderConnections(summary: ServerSummary | undefined): Html {
+  if (!summary) return html`<p class="quiet">No data yet.</p>`
+  if (!summary.isUp) return html`<p class="quiet">Unknown while the server does not answer.</p>`
+  const { hosts, omittedHosts, shares } = summary
   const columns = COLUMNS.filter(([key]) => hosts.some((host) => host[key] !== undefined))
   if (columns.length === 0 && shares.length === 0) {
     return html`<p class="quiet">
-      The server tells nothing of its connections: mod_adhoc_statistics does, or the rights of an
-      admin.
+      The server does not report users and connections yet. With Prosody, load mod_adhoc_statistics
+      to see them here.
     </p>`
   }
   return html`<table class="hosts">
@@ -143,17 +162,21 @@ function connected(reading: ServerSummary | undefined): Html {
         ${hosts.map(
           (host) =>
             html`<tr>
-              <th scope="row">${host.host || 'not known yet'}</th>
-              ${columns.map(([key]) => html`<td>${number(host[key] as number | undefined)}</td>`)}
+              <th scope="row">${host.host || '(host not known yet)'}</th>
+              ${columns.map(([key]) => html`<td>${formatNumber(host[key])}</td>`)}
             </tr>`,
         )}
       </tbody>
     </table>
-    ${hostsLeftOut > 0 ? html`<p class="quiet">and ${counted(hostsLeftOut, 'smaller host')}</p>` : ''}
-    <div class="shares">${shares.map(share)}</div>`
+    ${
+      omittedHosts > 0
+        ? html`<p class="quiet">Not shown: ${formatCount(omittedHosts, 'smaller host')}.</p>`
+        : ''
+    }
+    <div class="shares">${shares.map(renderShare)}</div>`
 }
 
-function share({ title, parts }: Share): Html {
+function renderShare({ title, parts }: Share): Html {
   const total = parts.reduce((sum, { count }) => sum + count, 0)
   let from = 0
   const bars = parts.map(({ count }, i) => {
@@ -168,38 +191,54 @@ function share({ title, parts }: Share): Html {
     <ul>
       ${parts.map(
         ({ name, count }, i) =>
-          html`<li><i class="line-${(i % 3) + 1}"></i>${name} <b>${number(count)}</b></li>`,
+          html`<li><i class="line-${(i % 3) + 1}"></i>${name} <b>${formatNumber(count)}</b></li>`,
       )}
     </ul>
   </section>`
 }
 
-const STATES = { works: 'works', idle: 'tells nothing', failed: 'failed' } as const
-
-function sourceStates(reading: ServerSummary | undefined, sources: readonly CollectorHelp[]): Html {
-  if (!reading) return html``
-  const help = new Map(sources.map(({ name, help }) => [name, help]))
-  const known = new Set(reading.sources.map(({ name }) => name))
-  const shown = reading.sources.filter(({ state }) => state !== 'idle')
-  const idle = reading.sources.filter(({ state }) => state === 'idle').map(({ name }) => name)
-  const off = sources.map(({ name }) => name).filter((name) => !known.has(name))
-  // Where nobody answers one reason is that of them all, and stands above.
-  const reasonOf = ({ reason }: SourceState) => (reading.up ? reason : undefined)
+function renderSources(
+  summary: ServerSummary | undefined,
+  collectors: readonly CollectorHelp[],
+): Html {
+  if (!summary) return html``
+  const { sources, isUp } = summary
+  const help = new Map(collectors.map(({ name, help }) => [name, help]))
+  const enabled = new Set(sources.map(({ name }) => name))
+  const idle = sources.filter(({ state }) => state === 'idle').map(({ name }) => name)
+  const disabled = collectors.map(({ name }) => name).filter((name) => !enabled.has(name))
+  // While the server does not answer, all collectors fail for the reason at the top of the page.
+  const reasonOf = ({ reason }: SourceState) => (isUp ? reason : undefined)
   return html`<ul class="sources">
-      ${shown.map(
-        (source) =>
-          html`<li class="${source.state}">
-            <b>${source.name}</b>
-            <span class="state">${STATES[source.state]}</span>
-            <p>${help.get(source.name) ?? ''}</p>
-            <span class="took">${took(source.durationSeconds)}</span>
-            ${reasonOf(source) === undefined ? '' : html`<p class="reason">${reasonOf(source)}</p>`}
-          </li>`,
-      )}
+      ${sources
+        .filter(({ state }) => state !== 'idle')
+        .map(
+          (source) =>
+            html`<li class="${source.state}">
+              <b>${source.name}</b>
+              <span class="state">${source.state}</span>
+              <p>${help.get(source.name) ?? ''}</p>
+              <span class="duration">${formatElapsed(source.durationSeconds)}</span>
+              ${
+                reasonOf(source) === undefined
+                  ? ''
+                  : html`<p class="reason">${reasonOf(source)}</p>`
+              }
+            </li>`,
+        )}
     </ul>
-    ${list('No host offers, or lets us ask, what these want', idle)} ${list('Turned off', off)}`
+    ${renderNames('Not used on this server', idle, explainIdle(sources))}
+    ${renderNames('Disabled', disabled)}`
 }
 
-function list(title: string, names: readonly string[]): Html {
-  return names.length === 0 ? html`` : html`<p class="quiet">${title}: ${names.join(', ')}.</p>`
+function explainIdle(sources: readonly SourceState[]): string {
+  const registry = sources.find(({ name }) => name === 'registry')
+  return registry?.state === 'works'
+    ? 'mod_adhoc_statistics reports users and connections instead.'
+    : 'The server does not offer what they query, or they require more rights.'
+}
+
+function renderNames(title: string, names: readonly string[], explanation = ''): Html {
+  if (names.length === 0) return html``
+  return html`<p class="quiet">${title}: ${names.join(', ')}. ${explanation}</p>`
 }

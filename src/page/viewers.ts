@@ -2,22 +2,23 @@ import type { Context } from 'hono'
 import { streamSSE } from 'hono/streaming'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** What is sent to who looks at the page; `undefined`: there is nothing to look at any more. */
+/** A server-sent event. */
 export type Event = { readonly event: string; readonly data: string }
+/** Returns what is new for one viewer; `undefined` ends the stream of events. */
 export type NextEvents = () => Promise<readonly Event[] | undefined>
 
-// Each is a connection, and a page to make at each collection.
+// Each viewer occupies a connection, and the exporter renders a page for each viewer after each collection.
 const MAX_VIEWERS = 32
-// Several servers may tell something at the same time.
+// The least time between two updates of a viewer: with several servers, many collections can end together.
 const GAP_MS = 1000
 
-/** Those who look at the page now, each told what is new as fast as they take it, and not faster. */
+/** The browsers that have the page open. Each gets updates only as fast as it reads them. */
 export type Viewers = {
-  /** An answer that goes on, or nothing: there are too many. */
+  /** Returns an endless response with events; `undefined` if there are too many viewers, or after `close`. */
   add(c: Context, next: NextEvents): Response | undefined
-  /** Something may be new. */
+  /** Sends what is new to all viewers. */
   readonly wake: () => void
-  /** Ends all, and takes no more. */
+  /** Ends all responses and accepts no more viewers. */
   readonly close: () => void
   readonly count: () => number
 }
@@ -29,16 +30,16 @@ export function createViewers(maxViewers = MAX_VIEWERS, gapMs = GAP_MS): Viewers
   function add(c: Context, next: NextEvents): Response | undefined {
     if (isClosed || viewers.size >= maxViewers) return undefined
     const ended = new AbortController()
-    let isNew = true
-    let look = (): void => undefined
+    let hasNews = true
+    let continueLoop = (): void => undefined
     const viewer = {
       wake: () => {
-        isNew = true
-        look()
+        hasNews = true
+        continueLoop()
       },
       end: () => {
         ended.abort()
-        look()
+        continueLoop()
       },
     }
     viewers.add(viewer)
@@ -46,14 +47,14 @@ export function createViewers(maxViewers = MAX_VIEWERS, gapMs = GAP_MS): Viewers
       stream.onAbort(viewer.end)
       try {
         while (!ended.signal.aborted) {
-          if (!isNew) {
-            await new Promise<void>((resolve) => (look = resolve))
+          if (!hasNews) {
+            await new Promise<void>((resolve) => (continueLoop = resolve))
             continue
           }
-          isNew = false
+          hasNews = false
           const events = await next()
           if (!events) break
-          // Each waits until the one before was taken.
+          // Resolves when the browser has read the event.
           for (const event of events) await stream.writeSSE(event)
           await sleep(gapMs, undefined, { signal: ended.signal }).catch(() => undefined)
         }
@@ -61,7 +62,7 @@ export function createViewers(maxViewers = MAX_VIEWERS, gapMs = GAP_MS): Viewers
         viewers.delete(viewer)
       }
     })
-    // Not those of streamSSE: a `Connection` header is an error in HTTP/2 (RFC 9113 §8.2.2).
+    // streamSSE sets a `Connection` header, which is an error in HTTP/2 (RFC 9113 §8.2.2).
     return new Response(body, {
       headers: {
         'Content-Type': 'text/event-stream',

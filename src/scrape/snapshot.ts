@@ -1,202 +1,142 @@
-import type { Collected } from '../collectors/collector.js'
 import { hasAnswered } from '../collectors/failure.js'
 import { TimeoutError } from '../errors.js'
+import { createExposition, type Exposition } from '../exposition/exposition.js'
+import { collidingFamilies, countInvalidRows } from '../exposition/validity.js'
 import type { Log } from '../log/log.js'
 import { createProblemLog } from '../log/log-limit.js'
 import { addCount } from '../metrics/counts.js'
-import { createExposition, type Exposition } from '../exposition/exposition.js'
 import type { Family } from '../metrics/family.js'
-import { limitSeries } from '../metrics/series-limit.js'
 import {
   collectorFamilies,
   isByCollector,
   serverFamilies,
+  type CollectionTotals,
   type CollectorOutcome,
   type LinkState,
-  type CollectionTotals,
 } from '../metrics/own-families.js'
-import { collidingFamilies, countInvalidRows } from '../exposition/validity.js'
+import { limitSeries } from '../metrics/series-limit.js'
+import type { CollectorOutput, CollectorResult } from './collector-result.js'
+import { createRetainedOutputs } from './retained-outputs.js'
 
-/** What one response is made of: all of one moment, our own metrics included, and never changed. */
+/** The content of a response: the state at one moment, with the exporter's own metrics. It never changes. */
 export type Snapshot = {
-  /** Whether the server answered, as `xmpp_up` says. */
-  readonly up: boolean
+  /** Whether the server answered: the value of `xmpp_up`. */
+  readonly isUp: boolean
   readonly families: readonly Family[]
   readonly exposition: Exposition
-  /** The same of these collectors alone: what was collected is cut, nothing is asked again. */
-  readonly ofCollectors: (names: ReadonlySet<string>) => readonly Family[]
-}
-
-/** What a collector last told, and when it was asked and had answered. */
-export type CollectorOutput = {
-  readonly collected: Collected
-  readonly atMs: number
-  readonly askedAtSeconds: number
-  readonly atSeconds: number
-}
-
-/** What became of a collector's turn. */
-export type CollectorResult = {
-  readonly name: string
-  readonly told?: CollectorOutput
-  /** Why nothing or not all was told. */
-  readonly error?: unknown
-  /** It found nobody to ask, now or when the server last answered: nothing is exported of it. */
-  readonly isIdle?: boolean
-  readonly durationSeconds: number
+  /** Returns `families` without those of the other collectors. It collects nothing. */
+  readonly filterByCollectors: (names: ReadonlySet<string>) => readonly Family[]
 }
 
 export type SnapshotOptions = {
   readonly link: () => LinkState
-  /** About this process; added to each snapshot. */
-  readonly own: () => readonly Family[]
+  /** Returns the metrics about this process. Each snapshot contains them. */
+  readonly exporterFamilies: () => readonly Family[]
   /**
-   * For how long after the last success a collector's series are served on when the server does not
-   * answer, with `xmpp_up` 0. Default: 0, never: a gap is better than a false flat line. Milliseconds.
+   * When the server does not answer, the last series of each collector are served for this long, with
+   * `xmpp_up` 0. Milliseconds. Default: 0, because a gap is better than a false flat line.
    */
   readonly serveStaleForMs?: number
   readonly created: boolean
-  /** Gives each of the server's samples the time at which its collection began. Default: false. */
+  /** Whether each sample of the server has the time at which its collection started. Default: false. */
   readonly timestamps?: boolean
-  /** Over this many series whole families are left out, the largest first. */
+  /** Above this number of series, whole families are omitted, the largest first. */
   readonly maxSeries: number
   readonly log: Log
   /** Monotonic milliseconds. */
   readonly now?: () => number
 }
 
-/** Makes snapshots of what the collectors of one server told, in the order of the collectors. */
-export function createSnapshots(options: SnapshotOptions) {
-  const { log, serveStaleForMs = 0, now = () => performance.now() } = options
-  const lastTold = new Map<string, CollectorOutput>()
-  // Of the stream on which they were told.
-  let connects: number | undefined
-  const limitProblem = createProblemLog(log, now)
+/** A collector whose output is in a snapshot. */
+type Source = {
+  readonly name: string
+  readonly output: CollectorOutput
+  /** Its families, without those that an earlier collector has too. */
+  readonly families: readonly Family[]
+}
 
-  function make(all: readonly CollectorResult[], totals: CollectionTotals): Snapshot {
-    const up = isUp(all)
-    if (up) forgetOtherLives()
-    // Of a server that does not answer nothing is true, and nothing is told from memory.
-    const results = up ? all : all.map(withoutKept)
-    const toldByName = results.flatMap((result) => {
-      const told = toldBy(result)
-      return told ? [{ name: result.name, told }] : []
-    })
-    const told = toldByName.map((each) => each.told)
-    const sources = firstOfEachName(told.map((each) => familiesOf(each)))
-    const server = sources.flat()
-    const { kept, leftOut } = limitSeries(server.filter(isNotOurs), options.maxSeries)
-    for (const { collected } of told) {
-      collected.leftOut?.forEach((series, name) => {
-        addCount(leftOut, name, series)
+/** Builds snapshots from the results of the collectors of one server, in the order of the collectors. */
+export function createSnapshotBuilder(options: SnapshotOptions) {
+  const { log, maxSeries, timestamps = false, now = () => performance.now() } = options
+  const retained = createRetainedOutputs(options.serveStaleForMs ?? 0, now)
+  const omissionLog = createOmissionLog(log, now)
+
+  function build(allResults: readonly CollectorResult[], totals: CollectionTotals): Snapshot {
+    const isUp = isServerUp(allResults)
+    if (isUp) retained.forgetOtherStreams(options.link().connects)
+    const results = isUp ? allResults : allResults.map(rejectCachedOutput)
+    const sources = selectSources(results)
+    const collected = sources.flatMap(({ families }) => families)
+    const { kept: served, leftOut: omitted } = limitSeries(
+      collected.filter((family) => !isReserved(family)),
+      maxSeries,
+    )
+    for (const { output } of sources) {
+      output.collected.leftOut?.forEach((series, name) => {
+        addCount(omitted, name, series)
       })
     }
-    logLeftOut([...leftOut.keys()].join(' '), results)
-    const invalid = new Map<string, number>()
-    const count = (name: string, rows: number) => {
-      if (rows > 0) addCount(invalid, name, rows)
-    }
-    for (const { collected } of told) {
-      collected.invalid.forEach((rows, name) => {
-        count(name, rows)
-      })
-    }
-    for (const family of server) if (!isNotOurs(family)) count(family.name, family.order.length)
-    const colliding = collidingFamilies(kept, 'openmetrics')
-    for (const family of kept) {
-      count(family.name, colliding.has(family) ? family.order.length : countInvalidRows(family))
-    }
+    omissionLog.report([...omitted.keys()].join(' '), results)
+    const endTimes = sources.map(({ output }) => output.endedAtSeconds)
     const collection = {
-      up,
-      endedAtSeconds: Math.min(Date.now() / 1000, ...told.map(({ atSeconds }) => atSeconds)),
-      collectors: results
-        .filter(({ isIdle }) => isIdle !== true)
-        .map(({ name, told, error, durationSeconds }): CollectorOutcome => ({
-          name,
-          success: told !== undefined && error === undefined,
-          durationSeconds,
-        })),
-      invalid,
-      leftOut,
-      series: kept.reduce((sum, family) => sum + family.order.length, 0),
+      up: isUp,
+      endedAtSeconds: Math.min(Date.now() / 1000, ...endTimes),
+      collectors: listOutcomes(results),
+      invalid: countInvalidSeries(sources, served),
+      leftOut: omitted,
+      series: served.reduce((sum, family) => sum + family.order.length, 0),
     }
-    const own = [...serverFamilies(collection, options.link(), totals), ...options.own()]
-    const about = told.flatMap(({ collected }) => collected.about ?? [])
-    const families = [...kept, ...about, ...own]
+    const families = [
+      ...served,
+      ...sources.flatMap(({ output }) => output.collected.about ?? []),
+      ...serverFamilies(collection, options.link(), totals),
+      ...options.exporterFamilies(),
+    ]
     return {
-      up,
+      isUp,
       families,
       exposition: createExposition(families, { created: options.created }),
-      ofCollectors(names) {
-        const hidden = new Set<Family>()
-        toldByName.forEach(({ name, told }, i) => {
-          if (names.has(name)) return
-          for (const family of [...sources[i]!, ...(told.collected.about ?? [])]) hidden.add(family)
-        })
-        const collectors = collection.collectors.filter(({ name }) => names.has(name))
-        const shown = new Map(collectorFamilies(collectors).map((family) => [family.name, family]))
-        return families.flatMap((family) => {
-          if (hidden.has(family)) return []
-          return isByCollector(family) ? (shown.get(family.name) ?? []) : [family]
-        })
-      },
+      filterByCollectors: (names) =>
+        filterFamilies(families, { sources, outcomes: collection.collectors, names }),
     }
   }
 
-  /** Whether the server answered anything; what was kept in memory shows nothing of it. */
-  function isUp(results: readonly CollectorResult[]): boolean {
-    const shown = results.filter(({ told }) => told?.collected.isKept !== true)
-    return shown.length > 0
-      ? shown.some(({ told, error }) => told !== undefined || hasAnswered(error))
+  /** Whether the server answered any collector. Cached output is no answer. */
+  function isServerUp(results: readonly CollectorResult[]): boolean {
+    const queried = results.filter(({ output }) => output?.collected.isKept !== true)
+    return queried.length > 0
+      ? queried.some(({ output, error }) => output !== undefined || hasAnswered(error))
       : results.length > 0 && options.link().connected
   }
 
-  function familiesOf({
-    collected: { families },
-    askedAtSeconds,
-  }: CollectorOutput): readonly Family[] {
-    if (options.timestamps !== true) return families
-    const timestampMs = Math.floor(askedAtSeconds * 1000)
+  function selectSources(results: readonly CollectorResult[]): readonly Source[] {
+    const names = new Set<string>()
+    return results.flatMap((result) => {
+      const output = retained.findOutput(result)
+      if (!output) return []
+      // Two collectors can return the same family, for example the module and an ad-hoc command. The
+      // first one is served.
+      const families = output.collected.families.filter(({ name }) => !names.has(name))
+      for (const { name } of families) names.add(name)
+      return [{ name: result.name, output, families: addTimestamps(families, output) }]
+    })
+  }
+
+  function addTimestamps(
+    families: readonly Family[],
+    { startedAtSeconds }: CollectorOutput,
+  ): readonly Family[] {
+    if (!timestamps) return families
+    const timestampMs = Math.floor(startedAtSeconds * 1000)
     return families.map((family) => ({ ...family, timestampMs }))
   }
 
-  /** What to show of a collector: what it told now or, if that was asked for, not long ago. */
-  function toldBy({ name, told, error }: CollectorResult): CollectorOutput | undefined {
-    if (told) {
-      if (serveStaleForMs > 0) lastTold.set(name, told)
-      return told
-    }
-    const before = lastTold.get(name)
-    // A server that answers something else has nothing to do with what it said before.
-    if (!before || hasAnswered(error) || now() - before.atMs > serveStaleForMs) return undefined
-    return before
-  }
-
-  /** What was told on another stream may be of another life of the server: the two don't mix. */
-  function forgetOtherLives(): void {
-    const now = options.link().connects
-    if (now !== connects) lastTold.clear()
-    connects = now
-  }
-
-  function logLeftOut(names: string, results: readonly CollectorResult[]): void {
-    if (names === '') {
-      // The family that was omitted may only be missing.
-      const isWhole = results.every(({ told, error, isIdle }) => isIdle || (told && !error))
-      if (isWhole) limitProblem.recovered('within limits.series: no family is omitted', {})
-      return
-    }
-    const message = 'over limits.series: families omitted'
-    const fields = { families: names }
-    const problem = { kind: 'over', level: 'warn', message, fields, detail: names } as const
-    if (!limitProblem.problem(problem)) log.debug(message, fields)
-  }
-
-  return { make, isUp }
+  return { build, isServerUp }
 }
 
-function withoutKept(result: CollectorResult): CollectorResult {
-  if (result.told?.collected.isKept !== true) return result
+/** Cached output does not describe a server that does not answer: the collector has failed. */
+function rejectCachedOutput(result: CollectorResult): CollectorResult {
+  if (result.output?.collected.isKept !== true) return result
   const { name, isIdle, durationSeconds } = result
   return {
     name,
@@ -206,20 +146,95 @@ function withoutKept(result: CollectorResult): CollectorResult {
   }
 }
 
-/** A server's family by a name of ours would make two of one: ours is the one that is true. */
-function isNotOurs({ name }: Family): boolean {
-  return name !== 'xmpp_up' && !name.startsWith('prosody_exporter_')
+/**
+ * Whether only the exporter may export a family of this name. A family of the server with such a name is
+ * omitted, or the exposition would contain two families of one name.
+ */
+function isReserved({ name }: Family): boolean {
+  return name === 'xmpp_up' || name.startsWith('prosody_exporter_')
+}
+
+function listOutcomes(results: readonly CollectorResult[]): readonly CollectorOutcome[] {
+  return results
+    .filter(({ isIdle }) => isIdle !== true)
+    .map(({ name, output, error, durationSeconds }) => ({
+      name,
+      success: output !== undefined && error === undefined,
+      durationSeconds,
+    }))
 }
 
 /**
- * Two sources may tell the same, e.g. the module and a command: that of the one which is listed first
- * is served.
+ * The number of invalid series of each family.
+ *
+ * @param served The families in the snapshot.
  */
-function firstOfEachName(sources: readonly (readonly Family[])[]): readonly (readonly Family[])[] {
-  const names = new Set<string>()
-  return sources.map((families) => {
-    const firsts = families.filter(({ name }) => !names.has(name))
-    for (const { name } of firsts) names.add(name)
-    return firsts
+function countInvalidSeries(
+  sources: readonly Source[],
+  served: readonly Family[],
+): ReadonlyMap<string, number> {
+  const invalid = new Map<string, number>()
+  const add = (name: string, series: number) => {
+    if (series > 0) addCount(invalid, name, series)
+  }
+  for (const { output, families } of sources) {
+    output.collected.invalid.forEach((series, name) => {
+      add(name, series)
+    })
+    for (const family of families) if (isReserved(family)) add(family.name, family.order.length)
+  }
+  const colliding = collidingFamilies(served, 'openmetrics')
+  for (const family of served) {
+    add(family.name, colliding.has(family) ? family.order.length : countInvalidRows(family))
+  }
+  return invalid
+}
+
+/** Returns the families of a snapshot without those of the collectors that are not in `names`. */
+function filterFamilies(
+  families: readonly Family[],
+  {
+    sources,
+    outcomes,
+    names,
+  }: {
+    readonly sources: readonly Source[]
+    readonly outcomes: readonly CollectorOutcome[]
+    readonly names: ReadonlySet<string>
+  },
+): readonly Family[] {
+  const hidden = new Set<Family>()
+  for (const source of sources) {
+    if (names.has(source.name)) continue
+    for (const family of source.families) hidden.add(family)
+    for (const family of source.output.collected.about ?? []) hidden.add(family)
+  }
+  const shown = collectorFamilies(outcomes.filter(({ name }) => names.has(name)))
+  const shownByName = new Map(shown.map((family) => [family.name, family]))
+  return families.flatMap((family) => {
+    if (hidden.has(family)) return []
+    return isByCollector(family) ? (shownByName.get(family.name) ?? []) : [family]
   })
+}
+
+/** Logs once when families are omitted, and once when none is omitted any longer. */
+function createOmissionLog(log: Log, now: () => number) {
+  const problems = createProblemLog(log, now)
+  return {
+    /** @param names Names of the omitted families, separated by spaces. */
+    report(names: string, results: readonly CollectorResult[]): void {
+      if (names === '') {
+        // When a collector failed, the large family may only be missing.
+        const isComplete = results.every(
+          ({ output, error, isIdle }) => isIdle || (output && !error),
+        )
+        if (isComplete) problems.recovered('within limits.series: no family is omitted', {})
+        return
+      }
+      const message = 'over limits.series: families omitted'
+      const fields = { families: names }
+      const problem = { kind: 'over', level: 'warn', message, fields, detail: names } as const
+      if (!problems.problem(problem)) log.debug(message, fields)
+    },
+  }
 }

@@ -9,41 +9,43 @@ import { summarize } from '../history/server-summary.js'
 import { createScraper, type Scraper } from '../scrape/scraper.js'
 import { createConnection, type Connection } from '../xmpp/connection.js'
 
-/** One server to read: its own stream, collectors, snapshots and limits, nothing shared with others. */
+/** One monitored server with its own stream, collectors, snapshots and history. Servers share no state. */
 export type MonitoredServer = {
   readonly config: ServerConfig
   readonly connection: Connection
   readonly scraper: Scraper
   readonly history: History
-  /** What the collectors advised the operator to change, a line each. */
+  /** Returns what the collectors advise the operator to change, one line each. */
   advice(): readonly string[]
+  /** Whether the stream is up and any collection has succeeded. */
   isReady(): boolean
-  /** Whether its stream is up, and its last collection was answered. */
+  /** Whether the stream is up and the server answered the last collection. */
   isUp(): boolean
 }
 
-/** What of the configuration concerns every server alike. */
+/** The settings that are the same for all servers. */
 export type SharedConfig = Pick<
   Config,
   'collection' | 'exposition' | 'registry' | 'page' | 'limits'
 >
 
-// Names of the server's are in them.
+// The lines contain names that the server sends, so their number must have a limit.
 const MAX_ADVICE = 20
 
-/** Makes a server's connection ── collectors ── scraper; `connection.start` sets it going. */
+/** Creates the connection, the collectors and the scraper of a server. `connection.start` starts them. */
 export function createMonitoredServer(
   config: ServerConfig,
   { collection, exposition, registry, page, limits }: SharedConfig,
   deps: {
     log: Log
     version: string
-    own: () => readonly Family[]
-    /** After each collection. */
-    onReading: () => void
+    /** Returns the metrics about this process. Each snapshot contains them. */
+    exporterFamilies: () => readonly Family[]
+    /** Called when the history has a new summary. */
+    onSummary: () => void
   },
 ): MonitoredServer {
-  const { version, own, onReading } = deps
+  const { version, exporterFamilies, onSummary } = deps
   const maskSecret = secretMask(config.xmpp.secret)
   const log = withMask(deps.log, config.xmpp.secret)
   const history = createHistory(page)
@@ -53,12 +55,12 @@ export function createMonitoredServer(
     version,
     log,
     commands: [{ node: REGISTRY_NODE, name: 'Statistics for Prometheus' }],
-    // So that we are ready, and know the registry, before the first scrape.
+    // Collects immediately, so that the exporter is ready and knows the registry before the first scrape.
     onOnline: () => void scraper.refresh(),
   })
   const scraper = createScraper({
     log,
-    own,
+    exporterFamilies,
     ...exposition,
     ...collection,
     collectors: createCollectors(connection, {
@@ -78,9 +80,9 @@ export function createMonitoredServer(
     link: () => ({ connected: connection.isConnected(), connects: connection.connects() }),
     maxSeries: limits.series || Infinity,
     onCollection: (collection) => {
-      if (!history.takes(collection.up)) return
+      if (!history.shouldAdd(collection.isUp)) return
       history.add(summarize(collection, Date.now(), { problem: connection.problem(), maskSecret }))
-      onReading()
+      onSummary()
     },
   })
   return {

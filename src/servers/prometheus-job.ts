@@ -1,62 +1,67 @@
 import type { Config } from '../config/read-config.js'
 import { addressText } from '../config/listen-address.js'
 
-/** What the web configuration file asks of Prometheus. */
-export type Access = {
+/** What Prometheus needs to scrape the exporter, as the web configuration file requires. */
+export type PrometheusAccess = {
   readonly isEncrypted: boolean
-  readonly asksCertificate?: boolean
-  /** Whose password is wanted. */
+  readonly requiresCertificate?: boolean
+  /** The user that logs in with a password; `undefined` if no password is required. */
   readonly user?: string | undefined
-  readonly asksToken?: boolean
+  readonly requiresToken?: boolean
 }
 
 /**
- * The jobs that prometheus.yml needs.
+ * Formats the jobs for prometheus.yml.
  *
- * @param target Where Prometheus finds us. Default: the first address on which we listen.
- * @param base What is in front of each path there. Default: our own prefix.
- * @param access Default: anybody, without TLS. Files that it needs are named as beside prometheus.yml.
+ * @param target The address of the exporter for Prometheus. Default: the first listen address.
+ * @param base The path prefix at that address. Default: the route prefix.
+ * @param access Default: neither TLS nor a login. The file names in the jobs are relative to prometheus.yml.
  */
-export function prometheusJobs(
+export function formatPrometheusJobs(
   { servers, web }: Pick<Config, 'servers' | 'web'>,
   target: string = addressText(web.listenAddresses[0]!),
   base: string = web.routePrefix,
-  access: Access = { isEncrypted: false },
+  access: PrometheusAccess = { isEncrypted: false },
 ): string {
   const path = `${base}${web.telemetryPath}`
   const scheme = access.isEncrypted ? 'https' : 'http'
-  const job = (name: string) => [
+  const formatJob = (name: string) => [
     `  - job_name: ${name}`,
     ...(access.isEncrypted ? ['    scheme: https'] : []),
-    ...accessLines(access).map((line) => `    ${line}`),
+    ...formatAccess(access).map((line) => `    ${line}`),
   ]
-  const own = (name: string) => [
-    ...job(name),
+  const formatExporterJob = (name: string) => [
+    ...formatJob(name),
     ...(path === '/metrics' ? [] : [`    metrics_path: ${path}`]),
     '    static_configs:',
     `      - targets: ['${target}']`,
   ]
-  if (servers.length === 1) return ['scrape_configs:', ...own('prosody')].join('\n')
+  if (servers.length === 1) return ['scrape_configs:', ...formatExporterJob('prosody')].join('\n')
   return [
     'scrape_configs:',
-    ...job('prosody'),
+    ...formatJob('prosody'),
     '    http_sd_configs:',
     `      - url: ${scheme}://${target}${base}/sd`,
-    ...accessLines(access).map((line) => `        ${line}`),
-    ...own('prosody-exporter'),
+    ...formatAccess(access).map((line) => `        ${line}`),
+    ...formatExporterJob('prosody-exporter'),
   ].join('\n')
 }
 
-function accessLines({ isEncrypted, asksCertificate, user, asksToken }: Access): string[] {
-  const files = asksCertificate ? ', cert_file: prometheus.crt, key_file: prometheus.key' : ''
+function formatAccess({
+  isEncrypted,
+  requiresCertificate,
+  user,
+  requiresToken,
+}: PrometheusAccess): string[] {
+  const files = requiresCertificate ? ', cert_file: prometheus.crt, key_file: prometheus.key' : ''
   const password = 'password_file: prosody-exporter.password'
   return [
-    // Without ca_file it is one of the authorities that the system trusts.
+    // Without ca_file, Prometheus trusts the certificate authorities of the system.
     ...(isEncrypted ? [`tls_config: { ca_file: prosody-exporter.crt${files} }`] : []),
     ...(user === undefined
       ? []
       : [`basic_auth: { username: ${JSON.stringify(user)}, ${password} }`]),
-    ...(asksToken && user === undefined
+    ...(requiresToken && user === undefined
       ? ['authorization: { credentials_file: prosody-exporter.token }']
       : []),
   ]

@@ -4,50 +4,56 @@ import type { MonitoredServer, SharedConfig } from './monitored-server.js'
 
 export type ServerSet = {
   get(name: string): MonitoredServer | undefined
-  all(): readonly MonitoredServer[]
-  /** The server, where there is one only. */
-  only(): MonitoredServer | undefined
+  getAll(): readonly MonitoredServer[]
+  /** Returns the server if there is exactly one. */
+  getOnly(): MonitoredServer | undefined
   /**
-   * Makes them as the configuration has them: those that are as they were are not touched, those that
-   * changed end before their successors begin, for both speak for the same component.
+   * Starts, replaces and stops servers so that they match the configuration. Servers whose configuration
+   * did not change continue. Old connections stop before new ones start, because both log in as the same
+   * component.
    */
   apply(config: Config): Promise<void>
   stop(): Promise<void>
 }
 
-type Kept = { readonly server: MonitoredServer; readonly shared: SharedConfig }
+type ConfiguredServer = { readonly server: MonitoredServer; readonly shared: SharedConfig }
 
 export function createServerSet(
-  make: (config: ServerConfig, shared: SharedConfig) => MonitoredServer,
+  createServer: (config: ServerConfig, shared: SharedConfig) => MonitoredServer,
 ): ServerSet {
-  let kept = new Map<string, Kept>()
+  let current = new Map<string, ConfiguredServer>()
 
   return {
-    get: (name) => kept.get(name)?.server,
-    all: () => Array.from(kept.values(), ({ server }) => server),
-    only: () => (kept.size === 1 ? [...kept.values()][0]!.server : undefined),
+    get: (name) => current.get(name)?.server,
+    getAll: () => Array.from(current.values(), ({ server }) => server),
+    getOnly: () => (current.size === 1 ? [...current.values()][0]!.server : undefined),
 
     async apply({ servers, collection, exposition, registry, page, limits }) {
       const shared = { collection, exposition, registry, page, limits }
-      const before = kept
-      kept = new Map()
-      const begin: MonitoredServer[] = []
-      const goOn = new Set<MonitoredServer>()
+      const previous = current
+      current = new Map()
+      const added: MonitoredServer[] = []
+      const unchanged = new Set<MonitoredServer>()
       for (const config of servers) {
-        const old = before.get(config.name)
-        const isSame = old && isDeepStrictEqual([old.server.config, old.shared], [config, shared])
-        const now = isSame ? old : { server: make(config, shared), shared }
-        kept.set(config.name, now)
-        if (isSame) goOn.add(now.server)
-        else begin.push(now.server)
+        const old = previous.get(config.name)
+        if (old && isDeepStrictEqual([old.server.config, old.shared], [config, shared])) {
+          current.set(config.name, old)
+          unchanged.add(old.server)
+        } else {
+          const server = createServer(config, shared)
+          current.set(config.name, { server, shared })
+          added.push(server)
+        }
       }
-      const ended = Array.from(before.values(), ({ server }) => server).filter((s) => !goOn.has(s))
-      await Promise.all(ended.map(({ connection }) => connection.stop()))
-      for (const { connection } of begin) connection.start()
+      const removed = Array.from(previous.values(), ({ server }) => server).filter(
+        (server) => !unchanged.has(server),
+      )
+      await Promise.all(removed.map(({ connection }) => connection.stop()))
+      for (const { connection } of added) connection.start()
     },
 
     async stop() {
-      await Promise.all(Array.from(kept.values(), ({ server }) => server.connection.stop()))
+      await Promise.all(Array.from(current.values(), ({ server }) => server.connection.stop()))
     },
   }
 }

@@ -162,7 +162,7 @@ describe('the page in Chromium', { concurrency: 2 }, () => {
       }
       assert.fail(`${name} is not among ${reached.join(', ')}`)
     }
-    await tabTo('Connected: choose a point in time')
+    await tabTo('Connections: choose a point in time')
     const moment = () => tab.evaluate<string>('document.activeElement.ariaValueText')
     await tab.press('Home', 36)
     const first = await moment()

@@ -44,9 +44,9 @@ async function examineService(server: Diagnosed, version: string, say: Say): Pro
   say.ok('login', `logged in as component ${domain}`)
   const collect = async () =>
     new Map<string, Outcome>(
-      (await scraper.nextResults()).map(({ name, told, error }) => [
+      (await scraper.collectNext()).map(({ name, output, error }) => [
         name,
-        told?.collected ?? { failure: error, families: [] },
+        output?.collected ?? { failure: error, families: [] },
       ]),
     )
   await examineCollectors({ connection, advice: () => server.advice(), collect }, version, say)

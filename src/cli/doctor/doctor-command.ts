@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import type { Config, ServerConfig } from '../../config/read-config.js'
 import { serverMask } from '../../log/mask.js'
-import { prometheusJobs, type Access } from '../../servers/prometheus-job.js'
+import { formatPrometheusJobs, type PrometheusAccess } from '../../servers/prometheus-job.js'
 import { readWebConfig } from '../../access/read-web-config.js'
 import { asksClients } from '../../access/tls.js'
 import type { Owner } from '../../control/socket-directories.js'
@@ -37,7 +37,7 @@ export async function doctorCommand(
   const { servers } = config
   if (shows.has(SHOW_PROSODY)) for (const server of servers) print(prosodyLines(server))
   if (shows.has(SHOW_PROMETHEUS)) {
-    print(prometheusJobs(config, targetOf(config), undefined, accessOf(config)))
+    print(formatPrometheusJobs(config, targetOf(config), undefined, accessOf(config)))
   }
   if (shows.size > 0) return 0
   let failures = 0
@@ -63,14 +63,14 @@ function targetOf({ web: { listenAddresses } }: Config): string | undefined {
   return isAll ? `${hostname()}:${first.port}` : undefined
 }
 
-function accessOf({ web: { configFile } }: Config): Access | undefined {
+function accessOf({ web: { configFile } }: Config): PrometheusAccess | undefined {
   if (!configFile) return undefined
   const { tls, users, tokens } = readWebConfig(configFile)
   return {
     isEncrypted: tls !== undefined,
-    asksCertificate: tls !== undefined && asksClients(tls.auth),
+    requiresCertificate: tls !== undefined && asksClients(tls.auth),
     user: users.keys().next().value,
-    asksToken: tokens.length > 0,
+    requiresToken: tokens.length > 0,
   }
 }
 

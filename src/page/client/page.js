@@ -1,20 +1,26 @@
-/** The page in the browser: curves, what is new by server-sent events, and a button to copy. */
+/** The client script of the page: draws charts, applies server-sent events, and copies the job for Prometheus. */
 
 /**
- * What the script of uPlot brings, which stands before this one.
+ * The script of uPlot runs before this one and defines a global variable.
  *
  * @type {{ uPlot: typeof import('uplot') }}
  */
 const { uPlot } = /** @type {any} */ (globalThis)
 
-/** @typedef {{ times: number[] } & Record<string, (number | null)[] | undefined>} Columns */
+/**
+ * A column of times in seconds, and a column of values for each track. All have the same length.
+ *
+ * @typedef {{ times: number[] } & Record<string, (number | null)[] | undefined>} Columns
+ */
 
-// As many as the server keeps.
+// The same limit as in src/history/history.ts.
 const MAX_POINTS = 960
+/** The shortest time that a chart shows, in seconds. */
 const MIN_SPAN_S = 300
-const HEIGHT = 150
-/** Of the keys that move along a curve, by points. */
-const STEPS = new Map([
+/** In pixels. */
+const CHART_HEIGHT = 150
+/** By how many points each key moves the cursor of a chart. */
+const KEY_STEPS = new Map([
   ['ArrowLeft', -1],
   ['ArrowDown', -1],
   ['ArrowRight', 1],
@@ -26,166 +32,186 @@ const STEPS = new Map([
 ])
 const RETRY_MS = 10_000
 
-const time = new Intl.DateTimeFormat('en-GB', {
+const hourAndMinute = new Intl.DateTimeFormat('en-GB', {
   hour: '2-digit',
   minute: '2-digit',
   hourCycle: 'h23',
 })
-const seconds = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium' })
-const moment = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'short' })
+const timeOfDay = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium' })
+const dateAndTime = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'short' })
 const number = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 })
 
 /** @type {Columns} */
-let curves = { times: [] }
+let history = { times: [] }
 const charts = [.../** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('.plot'))].map(
   createChart,
 )
 
-/** @param {HTMLElement} plot */
+/**
+ * Creates the chart of a `.plot` element. The element names its tracks, and works as a slider for the
+ * keyboard and for screen readers.
+ *
+ * @param {HTMLElement} plot
+ */
 function createChart(plot) {
   const tracks = plot.dataset.tracks?.split(' ') ?? []
   const names = plot.dataset.names?.split('|') ?? []
   const readout = plot.parentElement?.querySelector('.readout')
   /** @type {import('uplot') | undefined} */
   let chart
-  let shown = ''
+  let drawnTracks = ''
 
-  /** @param {number} at */
-  const describe = (at) => {
-    const values = tracks.map((track, i) => ({ name: names[i], value: curves[track]?.[at] }))
-    const told = values.filter(({ value }) => value !== undefined && value !== null)
-    const text = told.map(({ name, value }) => `${name} ${number.format(value ?? 0)}`).join(', ')
-    return `${seconds.format((curves.times[at] ?? 0) * 1000)}: ${text || 'not known'}`
+  /** @param {number} index */
+  const describePoint = (index) => {
+    const values = tracks.flatMap((track, i) => {
+      const value = history[track]?.[index]
+      return value === undefined || value === null ? [] : `${names[i]} ${number.format(value)}`
+    })
+    const time = timeOfDay.format((history.times[index] ?? 0) * 1000)
+    return `${time}: ${values.join(', ') || 'no data'}`
   }
 
   /** @param {import('uplot')} u */
-  function point({ cursor: { idx } }) {
-    const at = idx ?? curves.times.length - 1
-    if (readout) readout.textContent = typeof idx === 'number' ? describe(idx) : ''
-    plot.ariaValueMax = String(Math.max(curves.times.length - 1, 0))
-    plot.ariaValueNow = String(at)
-    plot.ariaValueText = describe(at)
+  function showCursor({ cursor: { idx } }) {
+    const last = history.times.length - 1
+    if (readout) readout.textContent = typeof idx === 'number' ? describePoint(idx) : ''
+    plot.ariaValueMax = String(Math.max(last, 0))
+    plot.ariaValueNow = String(idx ?? last)
+    plot.ariaValueText = describePoint(idx ?? last)
   }
 
-  /** @param {string[]} known */
-  function make(known) {
-    const style = getComputedStyle(document.documentElement)
-    const colour = (/** @type {string} */ name) => style.getPropertyValue(name).trim()
-    const font = `12px ${style.fontFamily}`
-    const axis = { stroke: colour('--quiet'), font, ticks: { show: false } }
-    return new uPlot(
-      {
-        width: plot.clientWidth,
-        height: HEIGHT,
-        padding: [8, 18, 0, 0],
-        legend: { show: false },
-        cursor: { y: false, drag: { x: false, y: false }, sync: { key: 'page' } },
-        scales: {
-          x: { range: (_, min, max) => [Math.min(min, max - MIN_SPAN_S), max] },
-          y: { range: (_, __, max) => [0, Math.max(max * 1.1, 1)] },
-        },
-        axes: [
-          {
-            ...axis,
-            grid: { show: false },
-            size: 28,
-            space: 64,
-            values: (_, at) => at.map((s) => time.format(s * 1000)),
-          },
-          {
-            ...axis,
-            grid: { stroke: colour('--edge'), width: 1 },
-            size: 46,
-            space: 36,
-            values: (_, at) => at.map((value) => number.format(value)),
-          },
-        ],
-        series: [
-          {},
-          ...known.map((track, i) => ({
-            stroke: colour(`--line-${tracks.indexOf(track) + 1}`),
-            // The first one stands on the ground.
-            ...(i === 0 && { fill: `${colour('--line-1')}14` }),
-            width: 1.75,
-            points: { show: false },
-          })),
-        ],
-        hooks: { setCursor: [point] },
-      },
-      [[], ...known.map(() => [])],
-      plot,
-    )
+  /** @param {KeyboardEvent} event */
+  function moveCursor(event) {
+    const step = KEY_STEPS.get(event.key)
+    if (step === undefined || !chart) return
+    event.preventDefault()
+    const last = history.times.length - 1
+    const index = Math.min(Math.max((chart.cursor.idx ?? last) + step, 0), last)
+    chart.setCursor({ left: chart.valToPos(history.times[index] ?? 0, 'x'), top: 0 })
   }
 
   plot.setAttribute('role', 'slider')
   plot.ariaLabel = `${plot.dataset.title}: choose a point in time`
   plot.ariaValueMin = '0'
   plot.ariaValueNow = '0'
-  plot.ariaValueText = 'nothing yet'
-  plot.addEventListener('keydown', (event) => {
-    const last = curves.times.length - 1
-    const by = STEPS.get(event.key)
-    if (by === undefined || !chart) return
-    event.preventDefault()
-    const to = (chart.cursor.idx ?? last) + by
-    const at = curves.times[Math.min(Math.max(to, 0), last)] ?? 0
-    chart.setCursor({ left: chart.valToPos(at, 'x'), top: 0 })
-  })
+  plot.ariaValueText = 'no data yet'
+  plot.addEventListener('keydown', moveCursor)
   plot.addEventListener('blur', () => chart?.setCursor({ left: -10, top: -10 }))
-  new ResizeObserver(() => chart?.setSize({ width: plot.clientWidth, height: HEIGHT })).observe(
-    plot,
-  )
+  const resize = () => chart?.setSize({ width: plot.clientWidth, height: CHART_HEIGHT })
+  new ResizeObserver(resize).observe(plot)
 
   return {
     draw() {
-      const known = tracks.filter((track) => curves[track]?.some((value) => value !== null))
+      const known = tracks.filter((track) => history[track]?.some((value) => value !== null))
       plot.hidden = known.length === 0
       plot.tabIndex = known.length === 0 ? -1 : 0
       if (known.length === 0) return
-      if (known.join() !== shown) this.forget()
-      shown = known.join()
-      chart ??= make(known)
-      chart.setData([curves.times, ...known.map((track) => curves[track] ?? [])])
-      point(chart)
+      if (known.join() !== drawnTracks) this.destroy()
+      drawnTracks = known.join()
+      if (!chart) {
+        const lines = known.map((track) => tracks.indexOf(track) + 1)
+        const options = createChartOptions(plot.clientWidth, lines, showCursor)
+        chart = new uPlot(options, [[], ...known.map(() => [])], plot)
+      }
+      chart.setData([history.times, ...known.map((track) => history[track] ?? [])])
+      showCursor(chart)
     },
-    /** The next one is made anew, in the colours of then. */
-    forget() {
+    /** `draw` then creates the chart again, in the current colours. */
+    destroy() {
       chart?.destroy()
       chart = undefined
     },
   }
 }
 
-function draw() {
+/**
+ * @param {number} width In pixels.
+ * @param {number[]} lines Numbers of the lines, which select their colours in page.css.
+ * @param {(u: import('uplot')) => void} onCursor
+ * @returns {import('uplot').Options}
+ */
+function createChartOptions(width, lines, onCursor) {
+  const style = getComputedStyle(document.documentElement)
+  const colour = (/** @type {string} */ name) => style.getPropertyValue(name).trim()
+  const axis = {
+    stroke: colour('--quiet'),
+    font: `12px ${style.fontFamily}`,
+    ticks: { show: false },
+  }
+  return {
+    width,
+    height: CHART_HEIGHT,
+    padding: [8, 18, 0, 0],
+    legend: { show: false },
+    cursor: { y: false, drag: { x: false, y: false }, sync: { key: 'page' } },
+    scales: {
+      x: { range: (_, min, max) => [Math.min(min, max - MIN_SPAN_S), max] },
+      y: { range: (_, __, max) => [0, Math.max(max * 1.1, 1)] },
+    },
+    axes: [
+      {
+        ...axis,
+        grid: { show: false },
+        size: 28,
+        space: 64,
+        values: (_, times) => times.map((seconds) => hourAndMinute.format(seconds * 1000)),
+      },
+      {
+        ...axis,
+        grid: { stroke: colour('--edge'), width: 1 },
+        size: 46,
+        space: 36,
+        values: (_, values) => values.map((value) => number.format(value)),
+      },
+    ],
+    series: [
+      {},
+      ...lines.map((line, i) => ({
+        stroke: colour(`--line-${line}`),
+        // Only the area below the first line is filled.
+        ...(i === 0 && { fill: `${colour('--line-1')}14` }),
+        width: 1.75,
+        points: { show: false },
+      })),
+    ],
+    hooks: { setCursor: [onCursor] },
+  }
+}
+
+function drawCharts() {
   for (const chart of charts) chart.draw()
 }
 
-/** @param {Columns} fresh */
-function append(fresh) {
-  const names = new Set([...Object.keys(curves), ...Object.keys(fresh)])
+/**
+ * Appends points to the history.
+ *
+ * @param {Columns} added
+ */
+function appendPoints(added) {
+  const names = new Set([...Object.keys(history), ...Object.keys(added)])
   /** @param {Columns} columns @param {string} name */
   const column = (columns, name) => columns[name] ?? columns.times.map(() => null)
-  curves = /** @type {Columns} */ (
+  history = /** @type {Columns} */ (
     Object.fromEntries(
       [...names].map((name) => [
         name,
-        [...column(curves, name), ...column(fresh, name)].slice(-MAX_POINTS),
+        [...column(history, name), ...column(added, name)].slice(-MAX_POINTS),
       ]),
     )
   )
 }
 
 /**
- * Makes the old nodes like the fresh ones and keeps those that are alike, for the focus and what is
- * selected are in them.
+ * Changes the children of a node to those of another one. Nodes that are alike stay, because the keyboard
+ * focus or selected text may be in them.
  *
- * @param {ParentNode & Node} old
- * @param {ParentNode & Node} fresh
+ * @param {ParentNode & Node} current
+ * @param {ParentNode & Node} updated
  */
-function morph(old, fresh) {
-  const [before, after] = [[...old.childNodes], [...fresh.childNodes]]
+function updateChildren(current, updated) {
+  const [before, after] = [[...current.childNodes], [...updated.childNodes]]
   if (before.length !== after.length) {
-    old.replaceChildren(...after)
+    current.replaceChildren(...after)
     return
   }
   before.forEach((node, i) => {
@@ -196,35 +222,43 @@ function morph(old, fresh) {
       for (const { name, value } of next.attributes) {
         if (node.getAttribute(name) !== value) node.setAttribute(name, value)
       }
-      morph(node, next)
+      updateChildren(node, next)
     } else if (node.nodeName !== next.nodeName) node.replaceWith(next)
     else if (node.nodeValue !== next.nodeValue) node.nodeValue = next.nodeValue
   })
 }
 
-/** Times as they are where the page is read. @param {ParentNode} within */
-function localize(within) {
-  for (const element of within.querySelectorAll('time')) {
-    const format = element.hasAttribute('data-clock') ? seconds : moment
+/**
+ * Shows times in the time zone of the reader.
+ *
+ * @param {ParentNode} root
+ */
+function localizeTimes(root) {
+  for (const element of root.querySelectorAll('time')) {
+    const format = element.hasAttribute('data-clock') ? timeOfDay : dateAndTime
     element.textContent = format.format(new Date(element.dateTime))
   }
 }
 
-/** @param {Record<string, string>} parts */
-function show(parts) {
+/**
+ * Updates the parts of the page that changed.
+ *
+ * @param {Record<string, string>} parts HTML by the id of the element.
+ */
+function updateParts(parts) {
   for (const [id, html] of Object.entries(parts)) {
     const element = document.getElementById(id)
     const template = document.createElement('template')
     template.innerHTML = html
-    localize(template.content)
-    if (element) morph(element, template.content)
+    localizeTimes(template.content)
+    if (element) updateChildren(element, template.content)
   }
   const state = document.querySelector('h1')?.textContent ?? ''
   document.title = `${state} – Prosody Exporter`
 }
 
 /** @param {MessageEvent} event @returns {unknown} */
-function dataOf(event) {
+function parseData(event) {
   return JSON.parse(String(event.data))
 }
 
@@ -232,29 +266,29 @@ function connect() {
   const link = /** @type {HTMLElement} */ (document.getElementById('link'))
   const source = new EventSource(document.body.dataset.events ?? '')
   source.addEventListener('history', (event) => {
-    curves = /** @type {Columns} */ (dataOf(event))
-    draw()
+    history = /** @type {Columns} */ (parseData(event))
+    drawCharts()
   })
   source.addEventListener('points', (event) => {
-    append(/** @type {Columns} */ (dataOf(event)))
-    draw()
+    appendPoints(/** @type {Columns} */ (parseData(event)))
+    drawCharts()
   })
   source.addEventListener('parts', (event) => {
-    show(/** @type {Record<string, string>} */ (dataOf(event)))
+    updateParts(/** @type {Record<string, string>} */ (parseData(event)))
   })
   source.onopen = () => {
     link.textContent = 'Live'
     link.className = 'live'
   }
   source.onerror = () => {
-    link.textContent = 'No connection to the exporter, trying again'
+    link.textContent = 'No connection to the exporter. Retrying.'
     link.className = 'lost'
-    // Refused: the browser gives up, and we do not.
+    // After an error status, the browser does not reconnect by itself.
     if (source.readyState === EventSource.CLOSED) setTimeout(connect, RETRY_MS)
   }
 }
 
-function offerCopy() {
+function showCopyButton() {
   const button = /** @type {HTMLButtonElement} */ (document.getElementById('copy'))
   const job = /** @type {HTMLElement} */ (document.getElementById('job'))
   button.hidden = false
@@ -263,9 +297,9 @@ function offerCopy() {
       await navigator.clipboard.writeText(job.textContent)
       button.textContent = 'Copied'
     } catch {
-      // Browsers let only pages copy that came by TLS or from this machine.
+      // Browsers give the clipboard only to pages that were loaded over TLS or from this machine.
       getSelection()?.selectAllChildren(job)
-      button.textContent = 'Selected, press Ctrl-C'
+      button.textContent = 'Selected. Press Ctrl+C.'
     }
     setTimeout(() => {
       button.textContent = 'Copy'
@@ -275,10 +309,10 @@ function offerCopy() {
 }
 
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
-  for (const chart of charts) chart.forget()
-  draw()
+  for (const chart of charts) chart.destroy()
+  drawCharts()
 })
-localize(document)
-offerCopy()
-draw()
+localizeTimes(document)
+showCopyButton()
+drawCharts()
 connect()

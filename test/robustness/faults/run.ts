@@ -60,7 +60,7 @@ export async function runScenario(
   const bridge = createExporter(config, {
     log,
     version: '0',
-    processFigures: () => FIGURES,
+    readProcessUsage: () => FIGURES,
     umask: () => 0o022,
     readConfig: () => config,
     owner: { env: {}, uid: undefined },

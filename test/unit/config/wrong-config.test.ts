@@ -108,7 +108,7 @@ describe('a configuration file with', { concurrency: 2 }, () => {
       flags: [`--config.file=${file}`, '--log.format=json'],
     })
     const refusals = () =>
-      logLines(exporter).filter(({ message }) => message.startsWith('configuration not read anew'))
+      logLines(exporter).filter(({ message }) => message.startsWith('configuration reload failed'))
     const state = async () => {
       const { text } = await exporter.get('/metrics')
       const wasRead = sampleValue(text, 'prosody_exporter_config_last_reload_successful')

@@ -231,7 +231,7 @@ describe('collect[] and exclude[]', { concurrency: 2 }, () => {
       created: false,
       collectors: [collector('a'), collector('b')],
       link: () => ({ connected: true, connects: 1 }),
-      own: () => [],
+      exporterFamilies: () => [],
       minAgeMs: 0,
       timeoutMs: 10_000,
       maxSeries: Infinity,
@@ -240,10 +240,12 @@ describe('collect[] and exclude[]', { concurrency: 2 }, () => {
       telemetryPath: '/metrics',
       maxRequests: 0,
       timeoutOffsetMs: 500,
-      current: () => scraper.current(),
+      current: () => scraper.findCached(),
       source: () => scraper,
-      filter: ({ ofCollectors, families }, { collectors }) =>
-        createExposition(collectors ? ofCollectors(collectors) : families, { created: false }),
+      filter: ({ filterByCollectors, families }, { collectors }) =>
+        createExposition(collectors ? filterByCollectors(collectors) : families, {
+          created: false,
+        }),
       isReady: () => true,
       log: silent,
     })

@@ -145,7 +145,13 @@ describe('six hours of scrapes write few lines', () => {
         },
       ],
       link: () => ({ connected: true, connects: 1 }),
-      ...{ minAgeMs: 0, timeoutMs: 1000, maxSeries: 10, created: false, own: () => [] },
+      ...{
+        minAgeMs: 0,
+        timeoutMs: 1000,
+        maxSeries: 10,
+        created: false,
+        exporterFamilies: () => [],
+      },
       ...{ log, now: clock.now },
     })
     for (let s = 0; s < intervalS * 360; s += intervalS) {
@@ -198,7 +204,7 @@ describe('six hours of scrapes write few lines', () => {
         },
       ],
       link: () => ({ connected: true, connects: 1 }),
-      ...{ minAgeMs: 0, timeoutMs: 1000, maxSeries: 0, created: false, own: () => [] },
+      ...{ minAgeMs: 0, timeoutMs: 1000, maxSeries: 0, created: false, exporterFamilies: () => [] },
       ...{ log, now: clock.now },
     })
     for (let s = 0; s < LENGTH_S; s += INTERVAL_S) {

@@ -13,7 +13,7 @@ type Call = { resolve: (families: readonly Family[]) => void; reject: (error: Er
 
 const START = 1_700_000_000_000
 
-/** A scraper with a collector that is answered by hand and a clock that is set by hand. */
+/** A scraper with one collector and a clock. The test ends each call of the collector, and sets the time. */
 function setUp(
   t: TestContext,
   options: {
@@ -44,7 +44,7 @@ function setUp(
   const scraperOptions: ScraperOptions = {
     collectors: [collector],
     link: options.link ?? (() => ({ connected: true, connects: 1 })),
-    own: () => [],
+    exporterFamilies: () => [],
     minAgeMs: options.minAgeMs ?? 250,
     timeoutMs: 10_000,
     serveStaleForMs: options.serveStaleForMs ?? 0,
@@ -77,21 +77,21 @@ async function text(snapshot: Snapshot): Promise<string> {
   return Buffer.from(await snapshot.exposition.bytes('text')).toString()
 }
 
-test('each collection is told once, whoever shares it and whoever gets its snapshot', async (t) => {
+test('onCollection runs once per collection, however many scrapes share it', async (t) => {
   const { options, calls } = setUp(t)
-  const told: unknown[] = []
-  const onCollection: ScraperOptions['onCollection'] = ({ up, families, results }) => {
-    told.push([up, families[0]!.name, results.map(({ name }) => name)])
+  const reported: unknown[] = []
+  const onCollection: ScraperOptions['onCollection'] = ({ isUp, families, results }) => {
+    reported.push([isUp, families[0]!.name, results.map(({ name }) => name)])
   }
   const scraper = createScraper({ ...options, onCollection })
   const scrapes = [scraper.scrape(1000), scraper.scrape(1000)]
   calls[0]!.resolve(FAMILIES)
   await Promise.all(scrapes)
   await scraper.scrape(1000)
-  assert.deepEqual(told, [[true, 'test', ['fake']]])
+  assert.deepEqual(reported, [[true, 'test', ['fake']]])
 })
 
-test('32 scrapes at once make one collection', async (t) => {
+test('32 concurrent scrapes share one collection', async (t) => {
   const { scraper, calls } = setUp(t)
   const scrapes = Array.from({ length: 32 }, () => scraper.scrape(1000))
   calls[0]!.resolve(FAMILIES)
@@ -100,22 +100,22 @@ test('32 scrapes at once make one collection', async (t) => {
   assert.equal(snapshots.size, 1)
 })
 
-test('a scrape that gives up waiting cancels nobody else', async (t) => {
+test('a scrape that times out does not cancel the collection for others', async (t) => {
   const { scraper, calls, pass } = setUp(t)
-  const hasty = scraper.scrape(500)
-  const patient = scraper.scrape(5000)
+  const shortScrape = scraper.scrape(500)
+  const longScrape = scraper.scrape(5000)
   pass(500)
-  const late = await hasty
+  const late = await shortScrape
   assert.match(await text(late), /^xmpp_up 0$/m)
   assert.match(await text(late), /^prosody_exporter_collector_success\{collector="fake"\} 0$/m)
   assert.doesNotMatch(await text(late), /^test /m)
   calls[0]!.resolve(FAMILIES)
-  const whole = await patient
+  const whole = await longScrape
   assert.match(await text(whole), /^test 1$/m)
   assert.equal(calls.length, 1)
 })
 
-test('a snapshot is served again until its collection started min_age ago', async (t) => {
+test('a snapshot is served again until min_age after the start of its collection', async (t) => {
   const { scraper, calls, pass } = setUp(t)
   const first = scraper.scrape(1000)
   pass(100)
@@ -123,16 +123,16 @@ test('a snapshot is served again until its collection started min_age ago', asyn
   const snapshot = await first
   pass(149)
   assert.equal(await scraper.scrape(1000), snapshot)
-  assert.equal(scraper.current(), snapshot)
+  assert.equal(scraper.findCached(), snapshot)
   pass(1)
-  assert.equal(scraper.current(), undefined)
+  assert.equal(scraper.findCached(), undefined)
   const next = scraper.scrape(1000)
   assert.equal(calls.length, 2)
   calls[1]!.resolve(FAMILIES)
   assert.notEqual(await next, snapshot)
 })
 
-test('a snapshot is let go once there is another, however long it would have been served', async (t) => {
+test('a snapshot is released when there is a newer one, even before it expires', async (t) => {
   const { scraper, calls } = setUp(t, { minAgeMs: 240_000 })
   const collect = async () => {
     const collection = scraper.refresh()
@@ -141,14 +141,14 @@ test('a snapshot is let go once there is another, however long it would have bee
   }
   const first = await collect()
   const second = await collect()
-  // What a WeakRef was made of stays until the end of the job.
+  // The target of a new WeakRef cannot be collected until the end of the current job.
   await new Promise(setImmediate)
   collectGarbage()
   assert.equal(first.deref(), undefined)
   assert.ok(second.deref())
 })
 
-test('a snapshot is not served any longer when the stream is lost', async (t) => {
+test('a cached snapshot is not served after the stream is lost', async (t) => {
   let connected = true
   const link = () => ({ connected, connects: 1 })
   const { scraper, calls, pass } = setUp(t, { minAgeMs: 240_000, link })
@@ -158,15 +158,15 @@ test('a snapshot is not served any longer when the stream is lost', async (t) =>
   pass(1000)
   assert.equal(await scraper.scrape(1000), snapshot)
   connected = false
-  assert.equal(scraper.current(), undefined)
+  assert.equal(scraper.findCached(), undefined)
   const next = scraper.scrape(1000)
   calls[1]!.reject(new LinkError('no stream'))
   assert.match(await text(await next), /^xmpp_up 0$/m)
-  // That one is, to as many as come.
-  assert.equal(scraper.current(), await next)
+  // The snapshot of the failed collection is cached too.
+  assert.equal(scraper.findCached(), await next)
 })
 
-test('no series outlives the answer that told it', async (t) => {
+test('series disappear when a later collection fails', async (t) => {
   const { scraper, calls, pass } = setUp(t)
   const first = scraper.scrape(1000)
   calls[0]!.resolve(FAMILIES)
@@ -190,7 +190,7 @@ test('no series outlives the answer that told it', async (t) => {
   assert.match(body, /^prosody_exporter_collections_total 5$/m)
 })
 
-test('with serve_stale_for series outlive a server that is silent, for so long, and xmpp_up tells', async (t) => {
+test('with serve_stale_for, old series are served for that long while the server is silent and xmpp_up is 0', async (t) => {
   const { scraper, calls, pass } = setUp(t, { serveStaleForMs: 60_000 })
   const fail = async (error: Error) => {
     const failing = scraper.scrape(1000)
@@ -211,26 +211,26 @@ test('with serve_stale_for series outlive a server that is silent, for so long, 
   assert.doesNotMatch(await fail(new TimeoutError('no answer')), /^test /m)
 })
 
-test('with timestamps each series of the server has the time at which it was asked, for ever', async (t) => {
+test('with timestamps, each series of the server keeps the time at which its collection started', async (t) => {
   const { scraper, calls, pass } = setUp(t, { timestamps: true, serveStaleForMs: 60_000 })
   const stamps = ({ families }: Snapshot) =>
     new Set(families.map(({ name, timestampMs }) => `${/^[a-z]+/.exec(name)![0]} ${timestampMs}`))
-  const ours = ['xmpp undefined', 'prosody undefined']
+  const exporterStamps = ['xmpp undefined', 'prosody undefined']
   const first = scraper.scrape(1000)
   pass(100)
   calls[0]!.resolve(FAMILIES)
-  assert.deepEqual(stamps(await first), new Set([`test ${START}`, ...ours]))
+  assert.deepEqual(stamps(await first), new Set([`test ${START}`, ...exporterStamps]))
   pass(10_000)
   const stale = scraper.scrape(1000)
   calls[1]!.reject(new LinkError('no stream'))
-  assert.deepEqual(stamps(await stale), new Set([`test ${START}`, ...ours]))
+  assert.deepEqual(stamps(await stale), new Set([`test ${START}`, ...exporterStamps]))
   pass(10_000)
   const next = scraper.scrape(1000)
   calls[2]!.resolve(FAMILIES)
-  assert.deepEqual(stamps(await next), new Set([`test ${START + 20_100}`, ...ours]))
+  assert.deepEqual(stamps(await next), new Set([`test ${START + 20_100}`, ...exporterStamps]))
 })
 
-test('a snapshot without the server is not served for longer than 5 s', async (t) => {
+test('a snapshot of a failed collection is cached for at most 5 s', async (t) => {
   const { scraper, calls, pass } = setUp(t, { timestamps: true, minAgeMs: 60_000 })
   const failing = scraper.scrape(1000)
   calls[0]!.reject(new LinkError('no stream'))
@@ -245,7 +245,7 @@ test('a snapshot without the server is not served for longer than 5 s', async (t
   assert.equal(await scraper.scrape(1000), whole)
 })
 
-test('with serve_stale_for a server that answers otherwise is believed', async (t) => {
+test('with serve_stale_for, an error that the server sends ends its old series', async (t) => {
   const { scraper, calls, pass } = setUp(t, { serveStaleForMs: 60_000 })
   const first = scraper.scrape(1000)
   calls[0]!.resolve(FAMILIES)
@@ -256,7 +256,7 @@ test('with serve_stale_for a server that answers otherwise is believed', async (
   assert.doesNotMatch(await text(await refused), /^test /m)
 })
 
-test('a collector that never ends loses its slot', async (t) => {
+test('a collector that never ends does not block later collections', async (t) => {
   const { scraper, calls, pass } = setUp(t)
   const first = scraper.scrape(60_000)
   pass(11_000)
@@ -267,16 +267,20 @@ test('a collector that never ends loses its slot', async (t) => {
   assert.match(await text(await second), /^xmpp_up 1$/m)
 })
 
-/** A scraper of collectors that tell this, each by its name. */
-function tellerOf(
+/** A scraper with these collectors, by name. */
+function setUpCollectors(
   t: TestContext,
-  told: Readonly<Record<string, () => Promise<Partial<Collected>>>>,
+  collectOf: Readonly<Record<string, () => Promise<Partial<Collected>>>>,
   connected = true,
 ) {
   const { options, warnings, pass } = setUp(t)
-  const collectors = Object.entries(told).map(([name, tell]) => ({
+  const collectors = Object.entries(collectOf).map(([name, collect]) => ({
     name,
-    collect: async () => ({ families: [], invalid: new Map<string, number>(), ...(await tell()) }),
+    collect: async () => ({
+      families: [],
+      invalid: new Map<string, number>(),
+      ...(await collect()),
+    }),
   }))
   const link = () => ({ connected, connects: 1 })
   return { scraper: createScraper({ ...options, collectors, link }), warnings, pass }
@@ -286,22 +290,22 @@ const gauge = (name: string, value: number) => family('gauge', name, 'Help', [{ 
 const never = () => new Promise<Partial<Collected>>(() => {})
 const fails = (error: Error) => () => Promise.reject(error)
 
-test('with serve_stale_for no series of one life of the server stand beside those of the next', async (t) => {
+test('with serve_stale_for, a snapshot never has series of two runs of the server', async (t) => {
   const { options, pass } = setUp(t, { serveStaleForMs: 60_000 })
-  let life = 1
-  let registry = () => Promise.resolve({ families: [gauge('of_life', life)] })
-  const ask = (tell: () => Promise<{ families: Family[] }>) => async () => ({
-    ...(await tell()),
+  let run = 1
+  let registry = () => Promise.resolve({ families: [gauge('run_of_registry', run)] })
+  const collectWith = (collect: () => Promise<{ families: Family[] }>) => async () => ({
+    ...(await collect()),
     invalid: new Map<string, number>(),
   })
   const scraper = createScraper({
     ...options,
-    link: () => ({ connected: true, connects: life }),
+    link: () => ({ connected: true, connects: run }),
     collectors: [
-      { name: 'registry', collect: ask(() => registry()) },
+      { name: 'registry', collect: collectWith(() => registry()) },
       {
         name: 'quick',
-        collect: ask(() => Promise.resolve({ families: [gauge('lives', life)] })),
+        collect: collectWith(() => Promise.resolve({ families: [gauge('run_of_quick', run)] })),
       },
     ],
   })
@@ -309,18 +313,18 @@ test('with serve_stale_for no series of one life of the server stand beside thos
     pass(ms)
     return text(await scraper.scrape(1000))
   }
-  assert.match(await bodyAfter(0), /^of_life 1$/m)
+  assert.match(await bodyAfter(0), /^run_of_registry 1$/m)
   registry = fails(new TimeoutError('no answer'))
-  assert.match(await bodyAfter(1000), /^of_life 1$/m)
-  life = 2
+  assert.match(await bodyAfter(1000), /^run_of_registry 1$/m)
+  run = 2
   const body = await bodyAfter(1000)
-  assert.match(body, /^lives 2$/m)
-  assert.doesNotMatch(body, /^of_life /m)
+  assert.match(body, /^run_of_quick 2$/m)
+  assert.doesNotMatch(body, /^run_of_registry /m)
 })
 
-test('a part that is missing is a failure, logged once, and the rest is served', async (t) => {
+test('a collector that returns only a part has failed: the part is served and the failure is logged once', async (t) => {
   const failure = new CollectorError('too_many', 'too many users')
-  const { scraper, warnings, pass } = tellerOf(t, {
+  const { scraper, warnings, pass } = setUpCollectors(t, {
     some: () => Promise.resolve({ families: FAMILIES, failure }),
     all: () => Promise.resolve({ families: [gauge('other', 2)] }),
   })
@@ -337,8 +341,8 @@ test('a part that is missing is a failure, logged once, and the rest is served',
   assert.match(warnings[0]!, /too many users/)
 })
 
-test('a collector that is slow takes from a hasty scrape only its own series', async (t) => {
-  const { scraper, pass } = tellerOf(t, {
+test('a scrape that times out has the series of the collectors that ended', async (t) => {
+  const { scraper, pass } = setUpCollectors(t, {
     slow: never,
     quick: () => Promise.resolve({ families: FAMILIES }),
   })
@@ -351,36 +355,44 @@ test('a collector that is slow takes from a hasty scrape only its own series', a
   assert.match(body, /^prosody_exporter_collector_success\{collector="slow"\} 0$/m)
 })
 
-test('the server is up when it answered anything, and what is from memory shows nothing', async (t) => {
-  const kept = () => Promise.resolve({ families: FAMILIES, isKept: true })
-  const bodyOf = async (told: Parameters<typeof tellerOf>[1], connected = true) => {
-    const body = await text(await tellerOf(t, told, connected).scraper.scrape(1000))
+test('the server is up if it answered any collector; cached series do not count as an answer', async (t) => {
+  const cached = () => Promise.resolve({ families: FAMILIES, isKept: true })
+  const bodyOf = async (collectors: Parameters<typeof setUpCollectors>[1], connected = true) => {
+    const body = await text(await setUpCollectors(t, collectors, connected).scraper.scrape(1000))
     t.mock.timers.reset()
     return body
   }
-  const dead = fails(new TimeoutError('no answer'))
-  const down = await bodyOf({ kept, dead })
+  const silent = fails(new TimeoutError('no answer'))
+  const down = await bodyOf({ cached, silent })
   assert.match(down, /^xmpp_up 0$/m)
   assert.doesNotMatch(down, /^test /m)
-  assert.match(down, /^prosody_exporter_collector_success\{collector="kept"\} 0$/m)
-  const refused = await bodyOf({ kept, dead, refused: fails(new StanzaError('forbidden', '', '')) })
+  assert.match(down, /^prosody_exporter_collector_success\{collector="cached"\} 0$/m)
+  const refused = await bodyOf({
+    cached,
+    silent,
+    refused: fails(new StanzaError('forbidden', '', '')),
+  })
   assert.match(refused, /^xmpp_up 1$/m)
   assert.match(refused, /^test 1$/m)
-  assert.match(await bodyOf({ kept }), /^xmpp_up 1$/m, 'nothing was asked, and the link is up')
-  assert.match(await bodyOf({ kept }, false), /^xmpp_up 0$/m)
+  assert.match(
+    await bodyOf({ cached }),
+    /^xmpp_up 1$/m,
+    'no query was necessary, and the stream is up',
+  )
+  assert.match(await bodyOf({ cached }, false), /^xmpp_up 0$/m)
 })
 
 const idle = () => Promise.resolve({ isIdle: true, isKept: true })
 const failuresOf = (body: string) =>
   body.match(/(?<=^prosody_exporter_collection_failures_total)\{.* [^0]\d*$/gm) ?? []
 
-test('a collector that nobody can answer exports nothing about itself, nor while the link is down', async (t) => {
+test('an idle collector has no metrics about itself, even while the stream is down', async (t) => {
   let isDown = false
-  const orDown = (tell: () => Promise<Partial<Collected>>) => () =>
-    isDown ? Promise.reject(new LinkError('no stream')) : tell()
-  const { scraper, pass } = tellerOf(t, {
-    busy: orDown(() => Promise.resolve({ families: FAMILIES })),
-    idle: orDown(idle),
+  const unlessDown = (collect: () => Promise<Partial<Collected>>) => () =>
+    isDown ? Promise.reject(new LinkError('no stream')) : collect()
+  const { scraper, pass } = setUpCollectors(t, {
+    busy: unlessDown(() => Promise.resolve({ families: FAMILIES })),
+    idle: unlessDown(idle),
   })
   for (const success of [1, 0, 1]) {
     isDown = success === 0
@@ -394,23 +406,23 @@ test('a collector that nobody can answer exports nothing about itself, nor while
   }
 })
 
-test('a collector that was idle shows its failure when the server refuses it', async (t) => {
-  let tell = idle as () => Promise<Partial<Collected>>
-  const { scraper, pass } = tellerOf(t, { some: () => tell() })
+test('a collector that was idle has failed when the server refuses it', async (t) => {
+  let collect = idle as () => Promise<Partial<Collected>>
+  const { scraper, pass } = setUpCollectors(t, { some: () => collect() })
   assert.doesNotMatch(await text(await scraper.scrape(1000)), /collector="some"/)
-  tell = fails(new StanzaError('forbidden', 'auth', ''))
+  collect = fails(new StanzaError('forbidden', 'auth', ''))
   pass(1000)
   assert.match(await text(await scraper.scrape(1000)), /success\{collector="some"\} 0$/m)
 })
 
-test('a collector that is idle is missing for a hasty scrape too', async (t) => {
-  let tell = idle as () => Promise<Partial<Collected>>
-  const { scraper, pass } = tellerOf(t, { idle: () => tell(), busy: never })
+test('an idle collector has no metrics in a scrape that times out either', async (t) => {
+  let collect = idle as () => Promise<Partial<Collected>>
+  const { scraper, pass } = setUpCollectors(t, { idle: () => collect(), busy: never })
   const first = scraper.scrape(500)
   await new Promise((resolve) => setImmediate(resolve))
   pass(11_000)
   await first
-  tell = never
+  collect = never
   const second = scraper.scrape(500)
   pass(500)
   const body = await text(await second)
@@ -418,9 +430,9 @@ test('a collector that is idle is missing for a hasty scrape too', async (t) => 
   assert.doesNotMatch(body, /collector="idle"/)
 })
 
-test('a lost link is one failure, as is a server that hangs, however many collectors it stops', async (t) => {
-  const count = async (told: Parameters<typeof tellerOf>[1]) => {
-    const body = await text(await tellerOf(t, told).scraper.scrape(1000))
+test('a lost stream or a silent server is one failure, however many collectors it affects', async (t) => {
+  const count = async (collectors: Parameters<typeof setUpCollectors>[1]) => {
+    const body = await text(await setUpCollectors(t, collectors).scraper.scrape(1000))
     t.mock.timers.reset()
     return failuresOf(body)
   }
@@ -433,13 +445,13 @@ test('a lost link is one failure, as is a server that hangs, however many collec
   assert.deepEqual(
     await count({ a: works, b: late, c: late }),
     ['{reason="timeout"} 2'],
-    'the server answers, and these two are slow',
+    'the server answers, and two collectors are slow',
   )
 })
 
-test('a server that hangs is one line, however many collectors wait for it', async (t) => {
-  const dead = fails(new TimeoutError('no answer'))
-  const { scraper, warnings, pass } = tellerOf(t, { a: dead, b: dead, c: dead })
+test('a silent server is logged once, however many collectors time out', async (t) => {
+  const silent = fails(new TimeoutError('no answer'))
+  const { scraper, warnings, pass } = setUpCollectors(t, { a: silent, b: silent, c: silent })
   for (let i = 0; i < 3; i++) {
     await scraper.scrape(1000)
     pass(1000)
@@ -447,23 +459,23 @@ test('a server that hangs is one line, however many collectors wait for it', asy
   assert.equal(warnings.length, 1)
 })
 
-test('a server that hangs is logged, also when one collector had timed out before', async (t) => {
-  const dead = fails(new TimeoutError('no answer'))
-  let isHanging = false
-  const { scraper, warnings, pass } = tellerOf(t, {
-    a: () => (isHanging ? dead() : Promise.resolve({ families: FAMILIES, invalid: new Map() })),
-    b: dead,
+test('a silent server is logged even if one collector has timed out before', async (t) => {
+  const silent = fails(new TimeoutError('no answer'))
+  let isSilent = false
+  const { scraper, warnings, pass } = setUpCollectors(t, {
+    a: () => (isSilent ? silent() : Promise.resolve({ families: FAMILIES, invalid: new Map() })),
+    b: silent,
   })
   await scraper.scrape(1000)
   assert.equal(warnings.length, 1)
-  isHanging = true
+  isSilent = true
   pass(1000)
   await scraper.scrape(1000)
   assert.equal(warnings.length, 2)
 })
 
-test('of two collectors that tell the same family the first is served', async (t) => {
-  const { scraper } = tellerOf(t, {
+test('if two collectors return the same family, the one of the first is served', async (t) => {
+  const { scraper } = setUpCollectors(t, {
     module: () => Promise.resolve({ families: [gauge('xmpp_online_users', 500)] }),
     command: () => Promise.resolve({ families: [gauge('xmpp_online_users', 200), gauge('b', 1)] }),
   })
@@ -472,7 +484,7 @@ test('of two collectors that tell the same family the first is served', async (t
   assert.doesNotMatch(body, /^prosody_exporter_samples_invalid/m)
 })
 
-test('a failure is logged once and not at every scrape, and another of its kind a minute later', async (t) => {
+test('a failure is logged once, and a different failure for the same reason a minute later', async (t) => {
   const { scraper, calls, warnings, pass } = setUp(t)
   const fail = async (error: Error) => {
     pass(1000)
@@ -491,7 +503,7 @@ test('a failure is logged once and not at every scrape, and another of its kind 
   assert.match(warnings[1]!, /statistics off/)
 })
 
-test('over the limit whole families are left out, the largest first, each named', async (t) => {
+test('above the series limit, whole families are omitted and named, the largest first', async (t) => {
   const { scraper, calls, warnings } = setUp(t, { maxSeries: 3 })
   const samples = (count: number) =>
     Array.from({ length: count }, (_, i) => ({ labels: { i: String(i) }, value: i }))
@@ -509,14 +521,14 @@ test('over the limit whole families are left out, the largest first, each named'
   assert.equal(warnings.length, 1)
 })
 
-test('of two families of one name that are left out all series are counted', () => {
+test('if two omitted families have one name, the series of both are counted', () => {
   const two = [1, 2].map((value) => family('gauge', 'twice', '', [{ value }]))
   assert.deepEqual([...limitSeries(two, 0).leftOut], [['twice', 2]])
 })
 
-test('within the limit nothing is left out', () => {
-  const { kept, leftOut } = limitSeries(FAMILIES, 1)
-  assert.equal(kept, FAMILIES)
-  assert.equal(leftOut.size, 0)
+test('below the series limit, nothing is omitted', () => {
+  const limited = limitSeries(FAMILIES, 1)
+  assert.equal(limited.kept, FAMILIES)
+  assert.equal(limited.leftOut.size, 0)
   mock.reset()
 })

@@ -1,4 +1,4 @@
-// Many servers from one process, against models of the module.
+// One exporter with several servers. Each server is a model of Prosody with the module.
 
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -21,7 +21,7 @@ writeFileSync(join(directory, 'secret'), SECRET, { mode: 0o600 })
 
 let files = 0
 
-/** As many model servers as values, `s0` holding the first, and an exporter with a file of them. */
+/** One model server per value, named `s0`, `s1` and so on, and an exporter that has all of them in its file. */
 async function setUp(t: TestContext, values: readonly number[], flags: readonly string[] = []) {
   const file = join(directory, `${files++}.yml`)
   const servers = await Promise.all(
@@ -34,12 +34,12 @@ async function setUp(t: TestContext, values: readonly number[], flags: readonly 
       return { model, server }
     }),
   )
-  const line = (i: number, name = `s${i}`) =>
+  const yamlOf = (i: number, name = `s${i}`) =>
     `  - {name: ${name}, domain: stats${i}.example, service: "${servers[i]!.server.service}", secret_file: secret}`
   const write = (...lines: readonly string[]) => {
     writeFileSync(file, `servers:\n${lines.join('\n')}\n`)
   }
-  write(...values.map((_, i) => line(i)))
+  write(...values.map((_, i) => yamlOf(i)))
   const exporter = await withExporter(t, {
     flags: [`--config.file=${file}`, '--log.format=json', ...flags],
     env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' },
@@ -48,13 +48,13 @@ async function setUp(t: TestContext, values: readonly number[], flags: readonly 
   const probe = (name: string) => get(`/probe?target=${name}`)
   const untilUp = (name: string) =>
     until(async () => sampleValue(await probe(name), 'xmpp_up') === 1, { what: `${name} is up` })
-  return { servers, exporter, write, line, get, probe, untilUp }
+  return { servers, exporter, write, yamlOf, get, probe, untilUp }
 }
 
 const VALUE = 'test_0_0{label="x"}'
 
 describe('several servers', { concurrency: 2 }, () => {
-  test('are probed one by one, by their names only', async (t) => {
+  test('are probed one at a time, and only by name', async (t) => {
     const { exporter, probe, untilUp, get, servers } = await setUp(t, [10, 11, 12])
     for (const name of ['s0', 's1', 's2']) await untilUp(name)
     for (const i of [0, 1, 2]) {
@@ -91,21 +91,21 @@ describe('several servers', { concurrency: 2 }, () => {
     )
   })
 
-  test('are not up before they have answered', async (t) => {
+  test('are not up before their first answer', async (t) => {
     const silent = await startFakeServer(t, { secret: SECRET, answer: () => undefined })
-    const { exporter, write, line, get, untilUp } = await setUp(t, [10, 11])
+    const { exporter, write, yamlOf, get, untilUp } = await setUp(t, [10, 11])
     for (const name of ['s0', 's1']) await untilUp(name)
     write(
-      line(0),
+      yamlOf(0),
       `  - {name: silent, domain: a.example, service: "${silent.service}", secret_file: secret}`,
     )
     exporter.kill('SIGHUP')
     const link = await silent.link()
-    await until(() => link.received().includes('<iq'), { what: 'a question' })
+    await until(() => link.received().includes('<iq'), { what: 'a query' })
     assert.match(await get('/metrics'), /^xmpp_up\{server="silent"\} 0$/m)
   })
 
-  test('are listed for Prometheus with all that it needs to probe each', async (t) => {
+  test('are listed for the HTTP service discovery of Prometheus', async (t) => {
     const { exporter } = await setUp(t, [1, 2])
     const { headers, text } = await exporter.get('/sd')
     assert.equal(headers['content-type'], 'application/json')
@@ -119,15 +119,15 @@ describe('several servers', { concurrency: 2 }, () => {
     assert.equal((await exporter.get('/sd', { Host: 'a"b' })).status, 400)
   })
 
-  test('show the exchange of a probe, without secrets and names of users', async (t) => {
+  test('show the stanzas of a probe with debug=true, without secrets and names of users', async (t) => {
     const { exporter, untilUp, servers } = await setUp(t, [1, 2])
     await untilUp('s0')
     servers[0]!.model.set(0, `someone@a.example and ${SECRET}`, 5)
     servers[0]!.model.set(0, 'long'.repeat(1000), 5)
-    const asked = Array.from({ length: 20 }, () => exporter.get('/probe?target=s0&debug=true'))
-    const answers = await Promise.all(asked)
+    const requests = Array.from({ length: 20 }, () => exporter.get('/probe?target=s0&debug=true'))
+    const answers = await Promise.all(requests)
     const shown = answers.filter(({ status }) => status === 200)
-    // It asks the server each time: one a second is enough for people.
+    // Each of these requests starts a collection, so they are limited to one per second.
     const refused = answers.filter(({ status }) => status === 503)
     assert.ok(shown.length >= 1 && refused.length >= 1)
     assert.equal(shown.length + refused.length, 20)
@@ -143,55 +143,59 @@ describe('several servers', { concurrency: 2 }, () => {
     assert.equal((await exporter.get('/probe?target=none&debug=true')).status, 400)
   })
 
-  test('come, go and change at a reload, and the others are not touched', async (t) => {
+  test('are added, removed and changed by a reload, which does not affect the others', async (t) => {
     const flags = ['--web.enable-lifecycle']
-    const { exporter, write, line, probe, untilUp, get } = await setUp(t, [10, 11, 12], flags)
+    const { exporter, write, yamlOf, probe, untilUp, get } = await setUp(t, [10, 11, 12], flags)
     for (const name of ['s0', 's1', 's2']) await untilUp(name)
     const connects = async (name: string) =>
       sampleValue(await probe(name), 'prosody_exporter_xmpp_connects_total')
     const post = (path: string) => fetch(`${exporter.url}${path}`, { method: 'POST' })
 
-    // s0 stays, s1 has other collectors, s2 goes, and comes back by another name.
-    write(line(0), line(1).replace('}', ', collectors: {ping: false}}'), line(2, 'new'))
+    // s0 does not change, s1 gets another set of collectors, and s2 gets another name.
+    write(yamlOf(0), yamlOf(1).replace('}', ', collectors: {ping: false}}'), yamlOf(2, 'new'))
     assert.equal((await post('/-/reload')).status, 200)
     for (const name of ['s1', 'new']) await untilUp(name)
     assert.equal(sampleValue(await probe('new'), VALUE), 12)
     assert.equal((await exporter.get('/probe?target=s2')).status, 400)
     assert.equal(await connects('s0'), 1)
     const collections = 'prosody_exporter_collections_total'
-    assert.ok(sampleValue(await probe('s0'), collections)! > 2, 'it is the very same one')
+    assert.ok(sampleValue(await probe('s0'), collections)! > 2, 's0 was not created again')
     assert.doesNotMatch(await probe('s1'), /collector="ping"/)
 
-    write(line(0), line(0))
+    write(yamlOf(0), yamlOf(0))
     assert.equal((await post('/-/reload')).status, 500)
     const reloaded = 'prosody_exporter_config_last_reload_successful'
     assert.equal(sampleValue(await get('/metrics'), reloaded), 0)
-    assert.equal(sampleValue(await probe('new'), VALUE), 12, 'all goes on as it was')
-    const wrong = logLines(exporter).filter(({ level }) => level === 'ERROR')
-    assert.equal(wrong.length, 1)
+    assert.equal(sampleValue(await probe('new'), VALUE), 12, 'the previous configuration continues')
+    const errors = logLines(exporter).filter(({ level }) => level === 'ERROR')
+    assert.equal(errors.length, 1)
     assert.match(
-      String(wrong[0]!['error']),
+      String(errors[0]!['error']),
       /\.yml:3:\d+: servers\[1\]\.name: expected each name once/,
     )
 
-    write(line(0), line(1))
+    write(yamlOf(0), yamlOf(1))
     exporter.kill('SIGHUP')
     await until(async () => sampleValue(await get('/metrics'), reloaded) === 1, { what: 'reload' })
     assert.equal((await exporter.get('/probe?target=new')).status, 400)
     assert.equal(await connects('s0'), 1)
 
-    write(line(0))
+    write(yamlOf(0))
     assert.equal((await post('/-/reload')).status, 200)
-    assert.equal(sampleValue(await get('/metrics'), VALUE), 10, 'one server is all of /metrics')
+    assert.equal(
+      sampleValue(await get('/metrics'), VALUE),
+      10,
+      '/metrics has the statistics of the only server',
+    )
     assert.match(await get('/metrics'), /^prosody_exporter_build_info/m)
   })
 
-  test('are read anew over HTTP only where that is enabled, and only by POST or PUT', async (t) => {
+  test('are reloaded over HTTP only if that is enabled, and only by POST or PUT', async (t) => {
     const { exporter } = await setUp(t, [1])
     const { status } = await fetch(`${exporter.url}/-/reload`, { method: 'POST' })
     assert.equal(status, 403)
-    const { status: read, headers } = await exporter.get('/-/reload')
-    assert.equal(read, 405)
+    const { status: getStatus, headers } = await exporter.get('/-/reload')
+    assert.equal(getStatus, 405)
     assert.equal(headers['allow'], 'POST, PUT, OPTIONS')
   })
 })

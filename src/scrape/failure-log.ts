@@ -1,0 +1,66 @@
+import { PASSING_REASONS, reasonOf, type Reason } from '../collectors/failure.js'
+import type { Log } from '../log/log.js'
+import { createProblemLog } from '../log/log-limit.js'
+import { addCount } from '../metrics/counts.js'
+import type { CollectorResult } from './collector-result.js'
+
+/** Counts the failures of these collectors by reason, and logs each failure once until it is over. */
+export function createFailureLog(names: readonly string[], log: Log, now: () => number) {
+  const counts = new Map<string, number>(PASSING_REASONS.map((reason) => [reason, 0]))
+  const problems = new Map(names.map((name) => [name, createProblemLog(log, now)] as const))
+  // When the server does not answer, all collectors time out. That is logged once and not per collector.
+  let isOutageLogged = false
+
+  function report(results: readonly CollectorResult[], isUp: boolean): void {
+    if (isUp) isOutageLogged = false
+    const counted = new Set<Reason>()
+    for (const { name, error } of results) {
+      if (error === undefined) {
+        if (isUp) problems.get(name)!.recovered('collector recovered', { collector: name })
+        continue
+      }
+      const reason = reasonOf(error)
+      const isOutage = !isUp && reason === 'timeout'
+      // A lost stream or a silent server is one failure, however many collectors it affects.
+      const isShared = isOutage || reason === 'link'
+      if (!isShared || !counted.has(reason)) addCount(counts, reason, 1)
+      counted.add(reason)
+      const isLogged = logFailure(name, reason, error, isOutage && isOutageLogged)
+      if (isOutage && isLogged) isOutageLogged = true
+    }
+  }
+
+  /**
+   * Logs the failure, at level debug if `isQuiet` or if it is logged already.
+   *
+   * @returns Whether it was logged above level debug.
+   */
+  function logFailure(
+    collector: string,
+    reason: Reason,
+    error: unknown,
+    isQuiet: boolean,
+  ): boolean {
+    const text = error instanceof Error ? error.message : String(error)
+    const message = 'collector failed'
+    const fields = { collector, reason, error: text }
+    // The connection logs itself why the stream is down. A problem that was logged before the stream was
+    // lost may still exist afterwards, so it is not replaced by this one.
+    if (isQuiet || reason === 'link') {
+      log.debug(message, fields)
+      return false
+    }
+    // The text of a time-out contains durations that differ each time, so it is not compared.
+    const detail = reason === 'timeout' ? '' : text
+    const problem = { kind: reason, level: 'warn', message, fields, detail } as const
+    const isLogged = problems.get(collector)!.problem(problem)
+    if (!isLogged) log.debug(message, fields)
+    return isLogged
+  }
+
+  return {
+    report,
+    /** The number of failures since the start, by reason. */
+    counts: counts as ReadonlyMap<string, number>,
+  }
+}

@@ -1,0 +1,127 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { setImmediate as turn } from 'node:timers/promises'
+import { createHistory, pollServers } from '../../../src/history/history.js'
+import { summarize } from '../../../src/history/server-summary.js'
+import type { Family } from '../../../src/metrics/family.js'
+import { makeFamily } from '../../support/families.js'
+import {
+  counter,
+  createCollection,
+  FAMILIES,
+  HOST,
+  START_MS,
+} from '../../support/summary-families.js'
+
+/** A history with a clock that the test sets. `addAt` adds a summary of these families, if it should be added. */
+function setUp(intervalMs = 15_000, maxPoints?: number) {
+  let nowMs = 0
+  const history = createHistory({
+    intervalMs,
+    now: () => nowMs,
+    ...(maxPoints !== undefined && { maxPoints }),
+  })
+  const addAt = (ms: number, families: readonly Family[] = FAMILIES, isUp = true) => {
+    nowMs = ms
+    if (!history.shouldAdd(isUp)) return
+    history.add(summarize(createCollection({ families, isUp }), START_MS + ms))
+  }
+  return { history, addAt, setTime: (ms: number) => (nowMs = ms) }
+}
+
+describe('the history', () => {
+  const logins = (count: number) => [counter('xmpp_logins', [{ host: HOST }, count])]
+
+  test('has rates of counters, but none across a reset or an outage', () => {
+    const { history, addAt } = setUp()
+    addAt(0, logins(100))
+    addAt(15_000, logins(110))
+    addAt(30_000, logins(3))
+    addAt(45_000, logins(3))
+    addAt(60_000, [], false)
+    addAt(75_000, logins(9))
+    addAt(90_000, logins(10))
+    assert.deepEqual(
+      history.getPoints().map(({ logins: rate }) => rate),
+      [undefined, 40, undefined, 0, undefined, undefined, 4],
+    )
+  })
+
+  test('has the mean event loop lag since the previous point', () => {
+    const { history, addAt } = setUp()
+    const lag = (sum: number, count: number) => [
+      makeFamily({ name: 'xmpp_loop_lag_seconds', type: 'histogram', bounds: [1, Infinity] }, [
+        { values: [count, count, sum, count] },
+      ]),
+    ]
+    addAt(0, lag(1, 100))
+    addAt(15_000, lag(1.5, 110))
+    addAt(30_000, lag(1.5, 110))
+    assert.deepEqual(
+      history.getPoints().map(({ lagMs }) => lagMs),
+      [undefined, 50, undefined],
+    )
+  })
+
+  test('stores only the last points', () => {
+    const { history, addAt } = setUp(15_000, 4)
+    for (let i = 0; i < 10; i++) addAt(i * 15_000)
+    assert.equal(history.countPoints(), 10)
+    const times = (from?: number) =>
+      history.getPoints(from).map(({ atMs }) => (atMs - START_MS) / 15_000)
+    assert.deepEqual(times(), [6, 7, 8, 9])
+    assert.deepEqual(times(8), [8, 9])
+    assert.deepEqual(times(10), [])
+  })
+
+  test('ignores collections that follow too soon, unless the server went up or down', () => {
+    const { history, addAt } = setUp()
+    addAt(0)
+    addAt(7000)
+    addAt(8000)
+    addAt(8100, [], false)
+    addAt(8200)
+    assert.deepEqual(
+      history.getPoints().map(({ atMs }) => atMs - START_MS),
+      [0, 8000, 8100, 8200],
+    )
+    assert.equal(history.getLatest()!.isUp, true)
+  })
+
+  test('is due after an interval without a collection, and never due if the interval is 0', () => {
+    const { history, addAt, setTime } = setUp()
+    assert.equal(history.isDue(), true)
+    addAt(0)
+    for (const [ms, isDue] of [
+      [15_000, false],
+      [16_600, true],
+    ] as const) {
+      setTime(ms)
+      assert.equal(history.isDue(), isDue)
+    }
+    assert.equal(setUp(0).history.isDue(), false)
+  })
+
+  test('polling starts a few collections per tick, one per server, until it is stopped', async (t) => {
+    t.mock.timers.enable({ apis: ['setInterval'] })
+    const running = new Set<() => void>()
+    let started = 0
+    const servers = Array.from({ length: 20 }, () => ({
+      history: createHistory({ intervalMs: 10_000 }),
+      collect: () => {
+        started++
+        return new Promise<void>((resolve) => running.add(resolve))
+      },
+    }))
+    const stop = pollServers(() => servers)
+    t.mock.timers.tick(1000)
+    assert.equal(started, 2)
+    t.mock.timers.tick(20_000)
+    assert.equal(started, 20)
+    for (const resolve of running) resolve()
+    await turn()
+    stop()
+    t.mock.timers.tick(20_000)
+    assert.equal(started, 20)
+  })
+})
