@@ -1,5 +1,5 @@
-// Loaded into an exporter by --import: once a second it writes what its event loop and its handles were,
-// a line of JSON each, to the file that SOAK_MONITOR names.
+// Loaded into an exporter with --import. Once a second, it appends a line of JSON with the delay of the
+// event loop, the memory and the open handles to the file in SOAK_MONITOR.
 
 import { appendFileSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
@@ -14,7 +14,7 @@ if (file !== undefined) {
     appendFileSync(
       file,
       `${JSON.stringify({
-        // Above the sampling's own millisecond, in milliseconds.
+        // In milliseconds, without the resolution of the histogram (1 ms).
         p50: delays.percentile(50) / 1e6 - 1,
         p99: delays.percentile(99) / 1e6 - 1,
         max: delays.max / 1e6 - 1,

@@ -1,48 +1,53 @@
-// All that asks the exporter, in a process of its own: scrapers with keep-alive, of which the first are
-// looked at closely, readers that take a little now and then, connections whose headers never end.
-// Forked with the port and an `Order`; sends a `Tally` at each message, and goes on.
+// The clients of the soak test, in their own process: scrapers with keep-alive, slow readers, and
+// connections whose headers never end. The responses of the first scrapers are checked.
+// Its argument is a `ClientsConfig` as JSON. For each message it sends a `Tally` and starts a new one.
 
 import { connect, type NetConnectOpts, type Socket } from 'node:net'
 import process from 'node:process'
 import { gunzipSync } from 'node:zlib'
 import { sampleValue } from '../../support/real.js'
 
-export type Order = {
+export type ClientsConfig = {
   readonly port: number
   readonly scrapers: number
   readonly intervalMs: number
-  /** Of what the server told, in an exposition that is whole. */
+  /** Number of `test_series_` lines in a complete exposition. */
   readonly series: number
   readonly slowReaders: number
+  /** Number of connections that send a header byte by byte. */
   readonly drippers: number
 }
 
-/** Since the last one. */
+/** Counts since the previous tally. */
 export type Tally = {
-  /** By status. */
-  readonly answers: Readonly<Record<string, number>>
-  /** Connections that ended before the answer, on which nothing had been asked before. */
+  /** Number of responses by status. */
+  readonly responses: Readonly<Record<string, number>>
+  /** Number of connections that closed without any response. */
   readonly refused: number
-  /** Not answered within their own time-out. */
+  /** Number of scrapes without a response within their timeout. */
   readonly late: number
-  /** Expositions that say neither "up, with every series" nor "down, with none". */
+  /** Expositions that are neither up with every series nor down without series. */
   readonly wrong: readonly string[]
+  /** Number of checked expositions with `xmpp_up` 1. */
   readonly up: number
+  /** Number of checked expositions with `xmpp_up` 0. */
   readonly down: number
+  /** Duration of the longest scrape. */
   readonly longestMs: number
 }
 
-const LOOKED_AT = 20
+/** Number of scrapers whose expositions are checked. */
+const CHECKED_SCRAPERS = 20
 const TIMEOUT_S = 10
 const HEADERS =
   'Host: x\r\nAccept: application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5\r\n' +
   `X-Prometheus-Scrape-Timeout-Seconds: ${TIMEOUT_S}\r\n`
-const order = JSON.parse(process.argv[2] ?? '') as Order
+const config = JSON.parse(process.argv[2] ?? '') as ClientsConfig
 
 let tally = emptyTally()
 function emptyTally() {
   return {
-    answers: {} as Record<string, number>,
+    responses: {} as Record<string, number>,
     refused: 0,
     late: 0,
     wrong: [] as string[],
@@ -55,40 +60,42 @@ function emptyTally() {
 function startScraper(index: number): void {
   const request = `GET /metrics HTTP/1.1\r\n${HEADERS}Accept-Encoding: gzip\r\n\r\n`
   let socket: Socket | undefined
-  let asked: { at: number; isAgain: boolean } | undefined
-  let answered = 0
+  let pending: { at: number; isRetry: boolean } | undefined
+  /** Number of responses on the current connection. */
+  let responses = 0
   let chunks: Buffer[] = []
 
-  function ask(isAgain: boolean): void {
-    asked = { at: performance.now(), isAgain }
+  function sendRequest(isRetry: boolean): void {
+    pending = { at: performance.now(), isRetry }
     socket ??= dial()
     socket.write(request)
   }
   function dial(): Socket {
-    answered = 0
+    responses = 0
     chunks = []
-    // From an address of its own, as scrapers are.
+    // Each scraper has its own address, as real scrapers do.
     const localAddress = `127.1.${index >> 8}.${index & 255}`
-    const dialled = connect({ port: order.port, host: '127.0.0.1', localAddress, noDelay: true })
+    const dialled = connect({ port: config.port, host: '127.0.0.1', localAddress, noDelay: true })
     dialled.on('error', () => undefined)
     dialled.on('data', (chunk) => {
       chunks.push(chunk)
-      read()
+      readResponse()
     })
     dialled.on('close', () => {
       if (socket !== dialled) return
       socket = undefined
-      if (!asked) return
-      // It was closed when we asked: Go's client, and so Prometheus, asks again on a new one.
-      if (answered > 0 && !asked.isAgain) ask(true)
+      if (!pending) return
+      // The exporter closed an idle connection at the time of the request. Go's HTTP client, and so
+      // Prometheus, repeats the request on a new connection.
+      if (responses > 0 && !pending.isRetry) sendRequest(true)
       else {
         tally.refused++
-        asked = undefined
+        pending = undefined
       }
     })
     return dialled
   }
-  function read(): void {
+  function readResponse(): void {
     const bytes = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
     const head = bytes.indexOf('\r\n\r\n')
     if (head < 0) return
@@ -96,18 +103,18 @@ function startScraper(index: number): void {
     const length = Number(/^content-length: (\d+)/im.exec(headers)?.[1])
     if (bytes.length < head + 4 + length) return
     chunks = []
-    answered++
+    responses++
     const status = headers.slice(9, 12)
-    tally.answers[status] = (tally.answers[status] ?? 0) + 1
-    tally.longestMs = Math.max(tally.longestMs, performance.now() - (asked?.at ?? Infinity))
-    asked = undefined
-    if (index < LOOKED_AT && status === '200') look(bytes.subarray(head + 4))
+    tally.responses[status] = (tally.responses[status] ?? 0) + 1
+    tally.longestMs = Math.max(tally.longestMs, performance.now() - (pending?.at ?? Infinity))
+    pending = undefined
+    if (index < CHECKED_SCRAPERS && status === '200') checkExposition(bytes.subarray(head + 4))
   }
-  function look(body: Buffer): void {
+  function checkExposition(body: Buffer): void {
     const text = gunzipSync(body).toString()
     const up = sampleValue(text, 'xmpp_up')
     const series = text.split('\n').filter((line) => line.startsWith('test_series_')).length
-    if (up === 1 && series === order.series) tally.up++
+    if (up === 1 && series === config.series) tally.up++
     else if (up === 0 && series === 0) tally.down++
     else tally.wrong.push(`xmpp_up ${up} with ${series} series`)
   }
@@ -115,22 +122,22 @@ function startScraper(index: number): void {
   setTimeout(
     () => {
       setInterval(() => {
-        // As Prometheus does, which has but one scrape of a target under way.
-        if (!asked) ask(false)
-        else if (performance.now() - asked.at > TIMEOUT_S * 1000) {
+        // Like Prometheus, a scraper never has two scrapes in progress.
+        if (!pending) sendRequest(false)
+        else if (performance.now() - pending.at > TIMEOUT_S * 1000) {
           tally.late++
           socket?.destroy()
         }
-      }, order.intervalMs)
+      }, config.intervalMs)
     },
-    (index * order.intervalMs) / order.scrapers,
+    (index * config.intervalMs) / config.scrapers,
   )
 }
 
-/** Asks for everything unpacked and takes one piece of it a second. */
+/** Requests uncompressed expositions and reads at most 1 KB a second. */
 function startSlowReader(): void {
   const socket = connect({
-    port: order.port,
+    port: config.port,
     host: '127.0.0.1',
     localAddress: '127.2.0.1',
     readableHighWaterMark: 4096,
@@ -138,16 +145,16 @@ function startSlowReader(): void {
   socket.on('error', () => undefined)
   socket.on('close', () => setTimeout(startSlowReader, 100))
   socket.write(`GET /metrics HTTP/1.1\r\n${HEADERS}\r\n`.repeat(4))
-  const taking = setInterval(() => void socket.read(1024), 1000)
+  const reading = setInterval(() => void socket.read(1024), 1000)
   socket.on('readable', () => undefined)
   socket.on('close', () => {
-    clearInterval(taking)
+    clearInterval(reading)
   })
 }
 
-/** Slowloris: a byte of a header now and then. */
+/** A Slowloris client: sends one byte of a header every half second. */
 function startDripper(): void {
-  const socket = connect({ port: order.port, host: '127.0.0.1', localAddress: '127.2.0.2' })
+  const socket = connect({ port: config.port, host: '127.0.0.1', localAddress: '127.2.0.2' })
   socket.on('error', () => undefined)
   socket.on('close', () => setTimeout(startDripper, 100))
   socket.resume()
@@ -158,9 +165,9 @@ function startDripper(): void {
   })
 }
 
-for (let i = 0; i < order.scrapers; i++) startScraper(i)
-for (let i = 0; i < order.slowReaders; i++) startSlowReader()
-for (let i = 0; i < order.drippers; i++) startDripper()
+for (let i = 0; i < config.scrapers; i++) startScraper(i)
+for (let i = 0; i < config.slowReaders; i++) startSlowReader()
+for (let i = 0; i < config.drippers; i++) startDripper()
 process.on('message', () => {
   process.send!(tally satisfies Tally)
   tally = emptyTally()
