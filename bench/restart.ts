@@ -62,7 +62,7 @@ async function measure(t: Test): Promise<void> {
       ),
     )
 
-  const ends = [{ inAll: NaN, at: 0 }]
+  const ends = [{ total: NaN, at: 0 }]
   const ended = new Map(targets.map(({ name }) => [name, [...ends]]))
   for (const initial of INITIAL.slice(1)) {
     await untilAllSee(Math.max(...[...ended.values()].map((lives) => lives.at(-1)!.at)))

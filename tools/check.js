@@ -1,6 +1,6 @@
 /**
- * `npm run check`: types, lint and format. The linter takes as long as all the rest, so that runs
- * beside it. Types and format are cached in `.cache`; the linter is not, since a change of a type
+ * `npm run check`: types, lint and format. The linter takes as long as the other checks together, so they run in
+ * parallel to it. Types and format are cached in `.cache`; the linter is not, since a change of a type
  * in one file can make another one wrong.
  */
 

@@ -1,4 +1,4 @@
-/** The pages of docs/ that are generated, whole or in part, from what the program itself says. */
+/** The pages of docs/ that are generated, completely or in part, from the program's own descriptions. */
 
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -25,7 +25,7 @@ const SERVER_SETTINGS = {
  *   annotations?: Record<string, string> }} Rule
  */
 
-/** By the name in its markers: `<!-- flags -->` and `<!-- /flags -->`. */
+/** The generated tables, by the name in their markers: `<!-- flags -->` and `<!-- /flags -->`. */
 const TABLES = {
   flags: flagsTable,
   keys: keysTable,
@@ -34,7 +34,7 @@ const TABLES = {
 }
 
 /**
- * Every generated page as it has to be.
+ * Generates the text of every generated page.
  *
  * @returns {Promise<Map<string, string>>} By path relative to the root.
  */
@@ -112,7 +112,7 @@ export function keysOf({ properties = {} }, prefix = '') {
   return Object.entries(properties).flatMap(([name, either]) => {
     const schema = filled(either)
     const key = `${prefix}${name}`
-    // The collectors have a table of their own.
+    // The collectors are in another table.
     if (name === 'collectors') return [{ key, description: schema.description ?? '' }]
     if (schema.properties) return keysOf(schema, `${key}.`)
     const own = { key, description: schema.description ?? '' }

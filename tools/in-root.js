@@ -1,6 +1,6 @@
 /**
- * Inside of a Debian of `roots.js`, which has processes and temporary files of its own: `npm start`, then `npm test` with
- * the files given, in the checkout; neither may leave a process or a temporary file.
+ * Runs inside a Debian of `roots.js`, with its own processes and temporary files: `npm start`, then `npm test` with the
+ * given files, in the checkout. Neither may leave a process or a temporary file.
  */
 
 import assert from 'node:assert/strict'
@@ -14,7 +14,7 @@ const { CHECKOUT: cwd } = process.env
 
 async function assertNothingLeft() {
   const own = new Set(['1', String(process.pid)])
-  // What ends with its parent needs a moment.
+  // Processes that end with their parent need a moment.
   const processes = () =>
     readdirSync('/proc').filter((name) => /^\d+$/.test(name) && !own.has(name))
   for (let tries = 0; processes().length > 0 && tries < 100; tries++) await delay(100)
@@ -48,7 +48,7 @@ async function start() {
   const exposition = await (await fetch(url)).text()
   assert.match(exposition, /^xmpp_up 1$/m)
   assert.match(exposition, /^prosody_(?!exporter_)/m)
-  // As the terminal does at Ctrl-C.
+  // Like Ctrl-C in a terminal.
   process.kill(-(child.pid ?? 0), 'SIGINT')
   await exited
   await assertNothingLeft()

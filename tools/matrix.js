@@ -1,6 +1,7 @@
 /**
- * `npm run test:matrix`: real servers of many versions, what each returns, and that the table in
- * docs/collectors.md is the same; `-- --write` writes it. And the service, and a new user's way to it, under a real systemd.
+ * `npm run test:matrix` reads real servers of many versions and compares the results with the table in
+ * docs/collectors.md; `-- --write` writes the table. It also tests the service under a real systemd, and the
+ * documentation with the steps of a new user.
  */
 
 import process from 'node:process'
@@ -27,7 +28,7 @@ async function matrix(args) {
   await findCleanDebian(USERS_DEBIAN, say)
   for (const version of ejabberdVersions) await findEjabberd(version, say)
   if (args.includes('--write')) process.env['MATRIX_WRITE'] = '1'
-  // One after another: the servers are many, and the cores few.
+  // The tests run sequentially, because they start many servers.
   const options = ['--concurrency=1', ...args.filter((arg) => arg.startsWith('--test-'))]
   return await runFiles(
     [

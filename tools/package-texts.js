@@ -1,4 +1,4 @@
-/** What Debian wants to be told about the package: whose it is, and how it is used. */
+/** The texts that Debian requires in a package: copyright, manual page. */
 
 import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -14,7 +14,7 @@ export async function readJson(path) {
 }
 
 /**
- * Who holds the rights to what is in the package.
+ * The copyright file: the authors and licenses of everything in the package.
  *
  * @param {string} home
  * @see https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/

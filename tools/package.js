@@ -79,7 +79,7 @@ export async function packDebian(dir) {
   for (const name of ['prosody-example.cfg.lua', 'prosody-exporter.example.yml']) {
     await move(join(home, name), `${doc}/examples/${name}`)
   }
-  // What programs read: a container's Debian may have no /usr/share/doc.
+  // Files that programs read are not in /usr/share/doc, which a container's Debian may lack.
   const share = 'usr/share/prosody-exporter'
   await move(join(home, 'config.schema.json'), `${share}/config.schema.json`)
   for (const name of ['prometheus/prosody-exporter.yml', 'prometheus/rules.yml', 'grafana']) {
@@ -134,7 +134,7 @@ async function copyDependencies(home) {
   }
 }
 
-// A node of somebody's own, first in PATH, is not the one that the package depends on.
+// Another Node.js that comes first in PATH must not replace the one that the package depends on.
 /** @param {string} main */
 async function useDebiansNode(main) {
   const text = await readFile(main, 'utf8')
@@ -142,7 +142,7 @@ async function useDebiansNode(main) {
   await chmod(main, 0o755)
 }
 
-/** Of the last commit, so that the same commit gives the same package. */
+/** The time of the last commit, so that the same commit always results in the same package. */
 async function commitDate() {
   const given = process.env.SOURCE_DATE_EPOCH
   const { code, stdout } = await run('git', ['log', '-1', '--format=%ct'], { cwd: root })

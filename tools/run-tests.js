@@ -1,6 +1,6 @@
 /**
- * Runs the test files given as arguments in processes of their own, several at a time, and prints
- * which took longest. `tools/test.js` starts it.
+ * Runs the given test files, each in its own process and several in parallel, and prints the slowest files.
+ * `tools/test.js` starts it.
  */
 
 import { availableParallelism } from 'node:os'
@@ -10,17 +10,17 @@ import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
 import { root } from '../test/support/setup/process.js'
 
-/** For a test that hangs; no test depends on it. */
+/** Ends a test that hangs. No test depends on this limit. */
 const FILE_TIMEOUT_MS = 40 * 60_000
 
-/** Started first, so that none of them is left for the end, when the other files are done. */
+/** The slowest files start first, so that they do not run alone at the end. */
 const LONGEST = ['alerts', 'registry', 'faults', 'outage', 'prometheus', 'runaway', 'rates']
 
 const args = process.argv.slice(2)
 const option = (/** @type {string} */ name) =>
   args.find((arg) => arg.startsWith(`--${name}=`))?.slice(name.length + 3)
 const pattern = option('test-name-pattern')
-// Most tests wait for servers more than they compute.
+// Most tests wait for servers most of the time, so more tests than cores can run.
 const concurrency = Number(option('concurrency') ?? availableParallelism() * 2)
 const isLong = (/** @type {string} */ file) => LONGEST.includes(basename(file, '.test.ts'))
 const files = args.filter((arg) => !arg.startsWith('--'))

@@ -83,7 +83,7 @@ async function endGroup(group) {
  */
 async function hasLiving(group) {
   const ids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name))
-  // Without /proc (macOS) the signal alone tells.
+  // Without /proc (macOS), only the result of the signal is known.
   if (ids.length === 0) return true
   const living = ids.map(async (id) => {
     const text = await readFile(`/proc/${id}/stat`, 'utf8').catch(() => '')

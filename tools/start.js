@@ -19,13 +19,13 @@ const say = (line) => {
   console.log(`[start] ${line}`)
 }
 
-/** What has to end with us, in this order. @type {(() => Promise<void>)[]} */
+/** Functions that stop the programs, in this order, when this process ends. @type {(() => Promise<void>)[]} */
 const stops = []
 let stopping = false
 
 /** @param {number} code */
 async function end(code) {
-  // A second Ctrl-C is for somebody who does not want to wait: leftovers are killed at our exit.
+  // A second Ctrl-C exits without waiting; the exit handlers then kill the remaining programs.
   if (stopping) process.exit(1)
   stopping = true
   for (const stop of stops) await stop()
@@ -84,7 +84,7 @@ async function start(flags) {
     const answer = await fetch(`${url}/-/ready`).catch(() => undefined)
     return answer?.ok
   }
-  await until(ready, { what: 'the exporter has figures from Prosody' })
+  await until(ready, { what: 'the exporter has metrics of Prosody' })
   say(`Ready: ${url}/metrics for Prometheus, ${url}/ for people. Ctrl-C ends everything.`)
 }
 

@@ -18,7 +18,7 @@ import { build, installPackages, npm } from '../test/support/setup/dependencies.
 /** Tests of many versions and of whole machines: `npm run test:matrix`. */
 const MATRIX = 'test/packaging/matrix'
 
-/** The tests outside of test/unit that need no more than those inside. */
+/** The tests outside of test/unit that need no other programs either. */
 const LIKE_UNIT = ['test/robustness/simulation.test.ts']
 
 /**
@@ -64,7 +64,7 @@ async function prepare(args) {
     say('Types, lint and format (npm run check) …')
     const code = await npm('run', '--silent', 'check')
     if (code !== 0) return code
-    // First of all, so that a registry out of reach is one line, and no test waits for it.
+    // Fetch the programs first: an unreachable mirror then causes one error line, and no test waits for it.
     await fetchAll(say)
   }
   await build(say)

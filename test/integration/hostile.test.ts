@@ -217,7 +217,6 @@ async function compare(
 }
 
 /**
-
  * The series that a format must have, with their allowed values by `seriesKey`. `twice` has the family's
  * name for each series with the same labels as another series.
  */

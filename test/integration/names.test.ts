@@ -20,7 +20,6 @@ const FRESH = { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' }
 const named = (names: string) => ({ ...FRESH, PROSODY_EXPORTER_EXPOSITION_NAMES: names })
 
 /**
-
  * The sample name and labels of a stat of get_stats() in mod_prometheus (2021, its last version before
  * 0.12). It fails on a stat without a section.
  * It drops the host of a stat with several values, but the exporter does not.

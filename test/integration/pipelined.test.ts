@@ -1,5 +1,4 @@
 /**
-
  * Many sessions of an account with access to statistics send many requests each, without waiting for replies.
  * The test measures how long other clients wait, because Prosody's main loop handles one stanza at a time.
  */
@@ -27,7 +26,6 @@ const ping = { type: 'get', to: 'one.example', child: PING } as const
 const page = { type: 'set', to: STATS, child: PAGE } as const
 
 /**
-
  * Sends pings one after the other, from before `send` until after `isDone`; returns the milliseconds of the
  * longest. It counts Prosody's CPU time: Prosody is busy all the time, and other load on the machine does
  * not count.
@@ -55,10 +53,8 @@ async function longestPing(
 let lastId = 0
 
 /**
-
  * All sessions send all of their requests concurrently.
  *
-
  * @returns The longest wait of `user` in milliseconds, and the answers.
  */
 async function burst(

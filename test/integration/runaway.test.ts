@@ -1,5 +1,4 @@
 /**
-
  * Readers that request statistics without end: how much of Prosody's single thread and memory they use, and
  * whether clients and other readers are affected.
  */

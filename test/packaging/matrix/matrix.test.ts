@@ -1,5 +1,4 @@
 /**
-
  * Reads real servers of many versions and compares the results with the table in docs/collectors.md.
  * `npm run test:matrix` runs it; MATRIX_WRITE=1 writes the table instead.
  */

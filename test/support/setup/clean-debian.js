@@ -53,7 +53,7 @@ export async function findCleanDebian(
     await install(partial, await fetch(wanted, archives))
     if (onHand.length > 0) await fetch({ ...wanted, packages: [...installed, ...onHand] }, archives)
     else await rm(archives, { recursive: true })
-    // What apt knows of Debian, so that it needs no `apt-get update`.
+    // Copy apt's package lists, so that `apt-get update` is not needed.
     const state = aptState(wanted)
     await cp(join(state, 'lists'), join(partial, 'var/lib/apt/lists'), { recursive: true })
     const sources = 'etc/apt/sources.list.d'
@@ -105,7 +105,7 @@ async function install(root, names) {
     await mkdir(join(root, 'var/lib/dpkg', name), { recursive: true })
   }
   await writeFile(join(root, 'var/lib/dpkg/status'), '')
-  // It need not outlive a power cut.
+  // dpkg need not sync its files: this system is temporary.
   await writeFile(join(root, 'etc/dpkg/dpkg.cfg.d/test'), 'force-unsafe-io\n')
   // No package starts its service. @see policy-rc.d(8)
   const policy = join(root, 'usr/sbin/policy-rc.d')

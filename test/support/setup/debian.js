@@ -16,7 +16,7 @@ import { root, run, SetupError, until } from './process.js'
 export const cache = join(root, '.cache')
 
 /**
- * What is unpacked, and from which suite.
+ * The packages to unpack, and their suite.
  *
  * @typedef {object} Unpackable
  * @property {readonly string[]} packages
@@ -38,7 +38,7 @@ export const cache = join(root, '.cache')
 /**
  * The entries that are Debian's own archive, among all that the machine's apt knows.
  *
- * They are told by suite and component (`bookworm main`), never by host: a mirror may have any name.
+ * They are recognized by suite and component (`bookworm main`), not by host, because a mirror can have any name.
  *
  * @param {'list' | 'sources'} form
  * @param {string} text

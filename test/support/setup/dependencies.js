@@ -39,7 +39,7 @@ export async function build(say) {
 }
 
 /**
- * Runs npm, the one that runs us where there is one.
+ * Runs npm; when this process was started by npm, the same one.
  *
  * @param {...string} args
  * @returns {Promise<number>} Its exit code.

@@ -14,7 +14,7 @@ import { fileURLToPath } from 'node:url'
 /** The root of the repository. */
 export const root = fileURLToPath(new URL('../../..', import.meta.url)).replace(/\/$/, '')
 
-/** Something that the person at the keyboard can mend; `message` is one line that says how. */
+/** An error that the user can fix; `message` is one line that says how. */
 export class SetupError extends Error {
   /** @override */
   name = 'SetupError'
@@ -82,7 +82,7 @@ export function launch(command, args, options = {}) {
     stdio: ['pipe', 'pipe', 'pipe'],
     detached: options.detached ?? false,
   })
-  // A program that does not read its input to the end is its own affair: its exit code tells.
+  // A program may end before it has read all of its input; its exit code shows whether that is an error.
   child.stdin.on('error', () => undefined)
   child.stdin.end(options.input)
   let output = ''
@@ -130,7 +130,7 @@ export function launch(command, args, options = {}) {
     },
     async stop(graceMs = 5000) {
       if (!running) return
-      // A frozen process (SIGSTOP) sees SIGTERM only once it goes on.
+      // A frozen process (SIGSTOP) gets SIGTERM only after SIGCONT.
       child.kill('SIGTERM')
       child.kill('SIGCONT')
       const timer = setTimeout(() => child.kill('SIGKILL'), graceMs)
@@ -149,7 +149,7 @@ export function launch(command, args, options = {}) {
 export function onEnd(callback) {
   const signals = /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])
   for (const signal of signals) process.on(signal, callback)
-  // npm passes SIGTERM on to the shell between it and us, and that one ends without telling us.
+  // npm sends SIGTERM to the shell between npm and this process, and the shell ends without a signal to this process.
   const parent = process.ppid
   const timer = setInterval(() => {
     if (process.ppid === parent) return
@@ -220,7 +220,7 @@ export function runAttached(command, args) {
 }
 
 // Below those that Linux gives to outgoing connections (ip_local_port_range): one of these could take a
-// port between the moment that it is found free and the moment that somebody listens on it.
+// port after it was found free and before a program listens on it.
 const FIRST_PORT = 10_240
 const LAST_PORT = 32_767
 /** @type {Set<number>} */

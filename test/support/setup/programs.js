@@ -108,7 +108,7 @@ export async function findFaketime(say) {
 }
 
 /**
- * A small Debian with systemd, Node.js and dpkg: the first release whose Node.js is one of ours.
+ * A small Debian with systemd, Node.js and dpkg: the first release whose Node.js is supported.
  *
  * @param {Say} [say]
  * @returns {Promise<string>} Its root directory.

@@ -53,7 +53,7 @@ import { freePorts, launch, run, SetupError, temporaryDirectory, until } from '.
  * @param {(line: string) => void} [options.say] Told when something is fetched.
  * @param {boolean} [options.detached] See `launch`.
  * @returns {Promise<Prosody>}
- * @throws {SetupError} When there is no Prosody to be had, or it does not start.
+ * @throws {SetupError} When Prosody cannot be fetched or does not start.
  */
 export async function startProsody(options) {
   const installation = await findProsody(options.version, options.say)
@@ -120,7 +120,7 @@ export async function startProsody(options) {
 
 /**
  * Whether Prosody's loop runs: the kernel accepts connections while modules are still being loaded,
- * so a stream is opened. It names no host and is refused at once (RFC 6120 §4.9.3.7).
+ * so this function opens a stream. The stream names no host, so Prosody refuses it immediately (RFC 6120 §4.9.3.7).
  *
  * @param {number} port
  * @returns {Promise<boolean>}

@@ -19,8 +19,8 @@ done
 shift; exec chroot "$root" "$@"`
 
 /**
- * What to run so that the program sees that root, and in it directories of this machine. Its process
- * id is that of what is started.
+ * Returns a command that runs a program in the root directory, with some directories of this machine. The process id of
+ * the command is the program's.
  *
  * @param {string} root
  * @param {readonly string[]} command

@@ -57,13 +57,13 @@ mount -t cgroup2 cgroup2 "$1"
 find "$1/$2" -depth -type d -exec rmdir {} +`
 
 /**
- * Starts it; resolves when it has reached its target.
+ * Boots systemd; resolves when it has reached its target.
  *
  * @param {string} root The root directory, which it changes.
- * @param {{ network?: 'ours' | 'own' }} [options] Its own has a loopback and nothing else, so that all
- *   ports are free and nobody else's. Default: ours.
+ * @param {{ network?: 'host' | 'own' }} [options] `own`: a network with a loopback interface only, on which
+ *   all ports are free. Default: the network of the host.
  */
-export async function bootSystemd(root, { network = 'ours' } = {}) {
+export async function bootSystemd(root, { network = 'host' } = {}) {
   const group = `prosody-exporter-${process.pid}`
   const started = launch('unshare', [
     ...['--mount', 'sh', '-c', IN_GROUP, 'sh', root, group, BOOT],
@@ -80,7 +80,7 @@ export async function bootSystemd(root, { network = 'ours' } = {}) {
     const [program = '', ...args] = await enter('--all', command)
     return await run(program, args, input === undefined ? {} : { input })
   }
-  /** What to run so that a program of this machine's is in its network. @param {readonly string[]} command */
+  /** Returns a command that runs a program of the host in the network of the system. @param {readonly string[]} command */
   const outside = (command) => enter('--net', command)
   const stop = async () => {
     started.kill('SIGKILL')

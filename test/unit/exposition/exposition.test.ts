@@ -121,7 +121,11 @@ test('a family with a timestamp has it on each sample, in the unit of the format
   assert.equal(show(families, 'openmetrics', CREATED), addTimestamp(OPENMETRICS, '1700000000.123'))
   const [first, ...others] = EVERY_TYPE
   const mixed = show([{ ...first!, timestampMs: 1700000001000 }, ...others], 'openmetrics')
-  assert.equal(mixed.split(' 1700000001\n').length, 3, 'a timestamp on other samples than the two of the first family')
+  assert.equal(
+    mixed.split(' 1700000001\n').length,
+    3,
+    'a timestamp on other samples than the two of the first family',
+  )
 })
 
 test('the buffer is large enough for the longest values, timestamps and creation times in each row', () => {
@@ -183,7 +187,11 @@ test('a carriage return in a label does not end the line', () => {
 test('creation times are exported only when they are enabled', () => {
   const without = OPENMETRICS.replaceAll(/^.*_created.*\n/gm, '')
   assert.equal(show(EVERY_TYPE, 'openmetrics'), without)
-  assert.equal(show(EVERY_TYPE, 'openmetrics', CREATED), OPENMETRICS, 'an earlier rendering changed the result')
+  assert.equal(
+    show(EVERY_TYPE, 'openmetrics', CREATED),
+    OPENMETRICS,
+    'an earlier rendering changed the result',
+  )
 })
 
 test('an exposition without families is empty, except for the end marker of OpenMetrics', () => {
