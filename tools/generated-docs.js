@@ -121,7 +121,7 @@ export function keysOf({ properties = {} }, prefix = '') {
 }
 
 /**
- * A section can be empty (null): its schema with values.
+ * A section can be null; returns the alternative of its schema that has values.
  *
  * @param {Schema} schema
  * @returns {Schema}

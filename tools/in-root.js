@@ -19,7 +19,7 @@ async function assertNothingLeft() {
     readdirSync('/proc').filter((name) => /^\d+$/.test(name) && !own.has(name))
   for (let tries = 0; processes().length > 0 && tries < 100; tries++) await delay(100)
   assert.deepEqual(processes(), [], 'a process is left')
-  // npm and the compiler have Node.js 22 and later cache their code there.
+  // With Node.js 22 and later, npm and the compiler use this directory as their compile cache.
   const files = readdirSync('/tmp').filter((name) => name !== 'node-compile-cache')
   assert.deepEqual(files, [], 'a temporary file is left')
 }

@@ -1,4 +1,4 @@
-/** The npm package and the Debian one, made of the same files. */
+/** Builds the npm package and the Debian package from the same files. */
 
 import { chmod, cp, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
@@ -19,7 +19,7 @@ async function must(command, args, options) {
 }
 
 /**
- * The tarball that npm publishes, from a build of its own: `dist/` is left alone.
+ * Packs the tarball that npm publishes. It makes its own build and does not change `dist/`.
  *
  * @param {string} dir Where to put it.
  * @returns {Promise<string>} Its path.
@@ -43,8 +43,8 @@ export async function packNpm(dir) {
 }
 
 /**
- * The Debian package: what npm publishes, with its production dependencies, and what Debian
- * wants of a service.
+ * Builds the Debian package: the files of the npm package, its production dependencies, and the files that Debian
+ * requires for a service.
  *
  * @param {string} dir Where to put it.
  * @returns {Promise<string>} Its path.
@@ -69,7 +69,7 @@ export async function packDebian(dir) {
     await cp(from, join(stage, to), { recursive: true })
     if (from.startsWith(stage)) await rm(from, { recursive: true })
   }
-  // Where Debian's Prosody finds its own: no plugin_paths needed.
+  // Debian's Prosody loads modules from this directory, so plugin_paths is not needed.
   const module = 'mod_adhoc_statistics'
   await move(join(home, 'prosody-modules', module), `usr/lib/prosody/modules/${module}`)
   await rm(join(home, 'prosody-modules'), { recursive: true })
@@ -115,7 +115,7 @@ export async function packDebian(dir) {
 }
 
 /**
- * As `npm ci` has put them into the checkout.
+ * The production dependencies, as `npm ci` installed them in the checkout.
  *
  * @param {string} home
  */
@@ -128,7 +128,7 @@ async function copyDependencies(home) {
       filter: (from) => !relative(path, from).split('/').includes('node_modules'),
     })
   }
-  // Half of it is for compilers and debuggers.
+  // Half of the files are for compilers and debuggers only.
   for (const name of await readdir(modules, { recursive: true })) {
     if (/\.[cm]?ts$|\.map$/.test(name)) await rm(join(modules, name))
   }
@@ -172,7 +172,7 @@ async function build(stage, { dir, version, maintainer, date }) {
     stage,
   ])
   await writeFile(join(target, 'md5sums'), sums)
-  // Whatever umask and checkout this is built with.
+  // The modes must not depend on the umask and the checkout.
   await must('chmod', ['-R', 'u=rwX,go=rX', stage])
   for (const name of ['postinst', 'prerm', 'postrm']) await chmod(join(target, name), 0o755)
   const file = join(dir, `prosody-exporter_${version}_all.deb`)

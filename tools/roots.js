@@ -1,10 +1,9 @@
 /**
- * `npm run test:setup`: the set-up itself, on machines that have less installed than this one, or
- * more. In each of several Debians, as root and as an ordinary user, a fresh checkout runs
- * `npm start` and tests of every program that the tests fetch. Root only.
+ * `npm run test:setup` tests the set-up on machines with fewer or more installed packages than this one. In each of
+ * several Debians, as root and as an ordinary user, it runs `npm start` in a fresh checkout, and a test of every
+ * program that the tests fetch. It requires root.
  *
- * `-- NAME …` takes only the Debians whose names contain one of these; `--whole` runs all of
- * `npm test` in each.
+ * `-- NAME …` selects the Debians whose names contain one of the arguments. `--whole` runs all of `npm test` in each.
  */
 
 import { existsSync } from 'node:fs'
@@ -26,7 +25,7 @@ import {
 // As debootstrap's smallest variant.
 const BASE = ['?essential', 'apt', 'debian-archive-keyring', 'mount', 'passwd', 'login']
 
-/** Each with a version of Node.js from npm. */
+/** The Debians, each with a version of Node.js from npm. */
 const MACHINES = [
   { name: 'bookworm-bare', suite: 'bookworm', installed: BASE, node: '20' },
   {
@@ -40,7 +39,7 @@ const MACHINES = [
 
 const USERS = /** @type {const} */ (['root', 'builder'])
 
-/** One for each program that is fetched, and each way to fetch it. */
+/** One test for each fetched program and each way to fetch it. */
 const TESTS = [
   'test/integration/setup.test.ts', // Prosody 0.12 and 13.0
   'test/integration/names.test.ts', // Prosody 0.11
@@ -55,7 +54,7 @@ const TESTS = [
 ]
 
 // A root directory by pivot_root(2), not chroot(2): inside of a chroot there are no user namespaces.
-// The network is this machine's; processes and temporary files are its own, so that what is left is seen.
+// It uses this machine's network, but has its own processes and temporary files, so that leftovers are visible.
 const ENTER = `
 set -e
 root=$1 user=$2; shift 2

@@ -1,4 +1,4 @@
-/** Runs test files so that nothing of them is left when they end, or are interrupted. */
+/** Runs test files and cleans up after them, also when they are interrupted. */
 
 import { spawn } from 'node:child_process'
 import { mkdir, readdir, readFile } from 'node:fs/promises'
@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { onEnd, root, signalGroup, temporaryDirectory } from '../test/support/setup/process.js'
 
 /**
- * Runs test files, and leaves neither a process nor a temporary file behind, however it ends.
+ * Runs test files. However the run ends, no process and no temporary file remains.
  *
  * @param {readonly string[]} files
  * @param {readonly string[]} options Those of run-tests.js.
@@ -16,7 +16,7 @@ import { onEnd, root, signalGroup, temporaryDirectory } from '../test/support/se
  * @returns {Promise<number>} The exit code.
  */
 export async function runFiles(files, options, onStarted) {
-  // A short name, for below it are sockets, whose paths have at most 107 bytes (unix(7)).
+  // The name is short because the directory contains sockets, whose paths have at most 107 bytes (unix(7)).
   const directory = await temporaryDirectory('petest')
   const ports = join(directory.path, 'ports')
   await mkdir(ports)
@@ -29,7 +29,7 @@ export async function runFiles(files, options, onStarted) {
       env: {
         ...process.env,
         TMPDIR: directory.path,
-        // For control sockets: an exporter that is killed leaves its socket behind.
+        // For control sockets: a killed exporter does not remove its socket.
         XDG_RUNTIME_DIR: directory.path,
         PETEST_PORTS: ports,
       },
@@ -76,8 +76,7 @@ async function endGroup(group) {
 }
 
 /**
- * Whether any process of the group is more than a zombie, which a first process that does not reap
- * (PID 1 of some containers) can leave for ever.
+ * Whether any process of the group is still running. Zombies do not count: PID 1 of some containers never reaps them.
  *
  * @param {number} group
  */

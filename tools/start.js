@@ -1,6 +1,6 @@
 /**
- * `npm start`: a private Prosody on loopback with prosody-example.cfg.lua, and the exporter against
- * it. Arguments are the exporter's flags. Ctrl-C ends both and leaves nothing behind.
+ * `npm start` runs a private Prosody on loopback with prosody-example.cfg.lua, and an exporter for it. Arguments are
+ * the exporter's flags. Ctrl-C stops both and removes their files.
  */
 
 import { readFile } from 'node:fs/promises'
@@ -66,7 +66,7 @@ async function start(flags) {
       ...flags,
     ],
     {
-      // Never as an argument: those can be read by everybody on the machine.
+      // The secret must not be an argument, because every user of the machine can read those.
       env: { ...process.env, PROSODY_EXPORTER_XMPP_SECRET: secret },
       detached: true,
       onOutput: (text) => process.stderr.write(text),
@@ -88,7 +88,7 @@ async function start(flags) {
   say(`Ready: ${url}/metrics for Prometheus, ${url}/ for people. Ctrl-C ends everything.`)
 }
 
-/** The one component that has a secret. */
+/** The component that has a secret. */
 async function readExample() {
   const text = await readFile(example, 'utf8')
   const section =

@@ -274,7 +274,7 @@ for (const version of everyVersion) {
     await Promise.all([runaway.close(), stranger.close(), user.close()])
   })
 
-  test(`Prosody ${version} immediately refuses readers without access, and keeps no trace of them`, async (t) => {
+  test(`refusing a reader without access costs Prosody ${version} little, and leaves no account or log line`, async (t) => {
     const { prosody, runaway, user, connect } = await startProsody(t, version, '0.25')
     const stranger = await connect(OTHER, 'x')
     const trace = async () => ({

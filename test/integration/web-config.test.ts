@@ -647,7 +647,7 @@ test('file and certificates are reloaded when they change, and an invalid file c
   assert.equal(web.state().isSuccessful, true)
 })
 
-test('a file that becomes empty does not give access to anybody', async (t) => {
+test('a file that becomes empty does not remove the access control', async (t) => {
   let now = 0
   const guards = [['basic_auth_users:', `  a: ${HASH}`], ['allowed_networks: [10.0.0.0/8]']]
   guards.push(['bearer_token_files: [token]'])

@@ -97,7 +97,7 @@ async function closeStream(socket: Socket): Promise<void> {
 class StreamInput {
   /** The id in the stream header; undefined until the header arrives. */
   id: string | undefined
-  /** Stanzas that nobody has taken yet. */
+  /** Received stanzas that were not taken yet. */
   readonly received: Element[] = []
   private readonly socket: Socket
   private readonly to: string

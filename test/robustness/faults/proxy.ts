@@ -59,8 +59,8 @@ export class FaultyProxy {
   }
 
   /**
-   * Begins a fault. A fault on bytes replaces the current one of that direction. Of the other faults,
-   * only `half-close` uses the direction.
+   * Begins a fault. A fault on bytes replaces the current one of that direction. Other faults
+   * ignore the direction, except `half-close`.
    */
   begin(fault: Fault, direction: Direction): void {
     if (isByteFault(fault)) this.faults[direction] = fault

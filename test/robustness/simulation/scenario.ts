@@ -168,7 +168,7 @@ class Simulation {
     }
   }
 
-  /** Starts a scrape that goes on during the next events. */
+  /** Starts a scrape without waiting for it, so that the next events happen during the scrape. */
   private startScrape(waitMs: number): void {
     this.note(`a scrape that waits ${waitMs} ms`)
     const scrape = this.scrape(waitMs).then(() => undefined)

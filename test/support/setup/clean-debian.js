@@ -1,6 +1,6 @@
 /**
- * A clean Debian, as its installer leaves one: every package configured by its own scripts, and apt.
- * `debian.js` unpacks programs for us; this is a machine for the tests to be a user of. Root only.
+ * Creates a clean Debian with apt, as its installer does: the packages' own scripts configure them. `debian.js` only
+ * unpacks programs; this is a machine on which tests act like a user. It requires root.
  */
 
 import { existsSync } from 'node:fs'

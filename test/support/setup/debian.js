@@ -36,7 +36,7 @@ export const cache = join(root, '.cache')
  */
 
 /**
- * The entries that are Debian's own archive, among all that the machine's apt knows.
+ * Finds the entries for Debian's own archive among all sources of the machine's apt.
  *
  * They are recognized by suite and component (`bookworm main`), not by host, because a mirror can have any name.
  *
@@ -115,7 +115,7 @@ export function sourcesFor(sources, { suite, codename, withBase }) {
     const isMain = source.suites.some((name) => !/[-/]/.test(name))
     const suites = new Set(withBase ? source.suites : [])
     if (isMain) suites.add(suite)
-    // The security archive has no suite called like this, but the release it belongs to is wanted.
+    // The security archive has no suite with this name; use the suite of its release.
     if (!withBase && suite === codename) source.suites.forEach((name) => suites.add(name))
     if (suites.size > 0) files[source.form] += source.write([...suites])
   }
@@ -144,7 +144,7 @@ async function machineSources() {
 }
 
 /**
- * The directory with the unpacked packages; fetches them when they are not there yet.
+ * Returns the directory with the unpacked packages; fetches the packages when it does not exist yet.
  *
  * @param {string} name
  * @param {Unpackable} wanted
@@ -187,7 +187,7 @@ export async function unpack(name, wanted, say = () => undefined) {
 }
 
 /**
- * A short hash for the name of a directory in `.cache`, of all that its content depends on.
+ * A short hash of everything that the content of a directory in `.cache` depends on; part of its name.
  *
  * @param {unknown} content
  */
@@ -196,8 +196,8 @@ export function hashOf(content) {
 }
 
 /**
- * What Debian's base-files brings: since trixie packages have no files outside of `/usr`. Before,
- * their own directories take the place of these links. Names are looked up in no DNS.
+ * Creates the links of Debian's base-files: since trixie, packages have no files outside of `/usr`. Before trixie,
+ * packages have directories instead of these links. Also turns off name lookups in DNS.
  *
  * @param {string} root
  */
@@ -214,7 +214,7 @@ async function makeRoot(root) {
 }
 
 /**
- * What dpkg itself would know there, for those that install a package into the root.
+ * Writes dpkg's status files, for tests that install a package into the root directory.
  *
  * @param {string} root
  * @param {readonly string[]} debs
@@ -229,7 +229,8 @@ async function recordInstalled(root, debs) {
 }
 
 /**
- * The machine's proxies and the like, as lines of apt.conf. Its hooks act on the machine: without them.
+ * The machine's apt settings for downloads, for example proxies, as lines of apt.conf. Other settings, such as hooks,
+ * are excluded, because hooks would change the machine.
  *
  * @returns {Promise<string[]>}
  */
@@ -240,7 +241,7 @@ export async function acquireSettings() {
 }
 
 /**
- * Where apt keeps its lists for it, and the sources that they are of.
+ * The directory in which apt stores its package lists for the suite, and their sources.
  *
  * @param {Unpackable} wanted
  */
@@ -269,7 +270,7 @@ export async function download({ packages, suite, dependencies }, advice) {
   await writeFile(join(parts, 'debian.sources'), files.sources)
 
   const conf = join(state, 'apt.conf')
-  // What apt takes for installed.
+  // The packages that apt considers installed.
   const status = join(state, 'status')
   const installed = await readFile('/var/lib/dpkg/status', 'utf8')
   await writeFile(status, dependencies === 'all' ? '' : essentialPackages(installed))
@@ -302,7 +303,7 @@ export async function download({ packages, suite, dependencies }, advice) {
   await (dependencies !== 'none'
     ? apt(
         ...['install', '--download-only', '--no-install-recommends', '--yes'],
-        // The machine's own release is taken with its security updates, as operators have it.
+        // For the machine's own release, security updates are included, as operators have them.
         ...(isOwnRelease ? [] : ['--target-release', suite]),
         // A pattern (apt-patterns(7)) takes no suite.
         ...packages.map((name) =>
@@ -315,8 +316,8 @@ export async function download({ packages, suite, dependencies }, advice) {
 }
 
 /**
- * The entries of dpkg's status file that every Debian of that release has: the essential packages
- * and their dependencies.
+ * The entries of dpkg's status file for the essential packages and their dependencies, which every Debian of the
+ * release has.
  *
  * @param {string} status The text of `/var/lib/dpkg/status`.
  * @returns {string}
@@ -325,7 +326,7 @@ export function essentialPackages(status) {
   const entries = status.split(/\n\n+/).flatMap((text) => {
     const field = (/** @type {string} */ name) =>
       new RegExp(`^${name}: (.*)$`, 'm').exec(text)?.[1] ?? ''
-    // An entry stays when its package was removed and its configuration was not.
+    // An entry remains when a package is removed but its configuration is not.
     if (!/ installed$/.test(field('Status'))) return []
     const names = [field('Package'), ...packageNames(field('Provides')).flat()]
     const needs = packageNames(`${field('Pre-Depends')}, ${field('Depends')}`)
@@ -362,11 +363,11 @@ function lastLine(text) {
   return text.trimEnd().split('\n').at(-1) ?? ''
 }
 
-/** Waits for other processes that fetch; one at a time, for apt's lists and the unpacking. */
+/** Waits until no other process fetches: apt's lists and the unpacking allow one process at a time. */
 export async function lock() {
   const path = join(cache, 'lock')
   await mkdir(cache, { recursive: true })
-  // One for each call: tests of one process fetch at the same time, too.
+  // Each call has its own lock file, because tests in one process can fetch concurrently, too.
   const own = await mkdtemp(`${path}.`)
   await writeFile(join(own, 'pid'), String(process.pid))
   await until(

@@ -1,4 +1,4 @@
-/** What `npm start` and `npm test` need in a fresh clone: npm packages and the build. */
+/** Installs the npm packages and builds the program, for `npm start` and `npm test` in a fresh clone. */
 
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -12,7 +12,7 @@ import { root, runAttached, SetupError } from './process.js'
  * @throws {SetupError}
  */
 export async function installPackages(say) {
-  // npm writes this file last of all, so a broken-off installation does not count.
+  // npm writes this file last, so an interrupted installation does not count.
   const installed = await modified('node_modules/.package-lock.json')
   if (installed >= (await modified('package-lock.json'))) return
   say('Installing npm packages (npm ci) …')
@@ -22,7 +22,7 @@ export async function installPackages(say) {
 }
 
 /**
- * Compiles `src/` to `dist/`, unless that is up to date: programs may run from there.
+ * Compiles `src/` to `dist/`, unless `dist/` is up to date.
  *
  * @param {(line: string) => void} say
  * @throws {SetupError}
@@ -32,7 +32,7 @@ export async function build(say) {
   const inputs = [...sources.map((name) => join('src', name)), 'tsconfig.json']
   inputs.push('tsconfig.build.json', 'package.json')
   const changed = Math.max(...(await Promise.all(inputs.map(modified))))
-  // The build writes this file last of all, so a build that failed does not count.
+  // The build writes this file last, so a failed build does not count.
   if ((await modified('dist/page/client/icon.svg')) > changed) return
   say('Building dist/ (npm run build) …')
   if ((await npm('run', '--silent', 'build')) !== 0) throw new SetupError('The build failed.')

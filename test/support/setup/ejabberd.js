@@ -1,6 +1,6 @@
 /**
  * A private ejabberd on loopback: unpacked with its own Erlang, its own directory, and no node name,
- * so that Erlang needs no port mapper (epmd) and nobody can connect to it as a node.
+ * so that Erlang needs no port mapper (epmd) and accepts no connections from other nodes.
  */
 
 import { mkdir, readdir, writeFile } from 'node:fs/promises'
@@ -10,7 +10,7 @@ import { unpack } from './debian.js'
 import { launch, SetupError, temporaryDirectory, until } from './process.js'
 import { inRoot } from './root-directory.js'
 
-/** Of Debian 12, of Debian 13, and the latest. */
+/** The versions in Debian 12 and 13, and the latest in Debian. */
 export const ejabberdVersions = /** @type {const} */ (['23.01', '24.12', 'newest'])
 
 /** @typedef {(typeof ejabberdVersions)[number]} EjabberdVersion */
@@ -29,7 +29,7 @@ export function findEjabberd(version, say) {
 }
 
 /**
- * Starts one and waits until its accounts are there.
+ * Starts an ejabberd and waits until its accounts exist.
  *
  * @param {object} options
  * @param {EjabberdVersion} options.version
@@ -43,7 +43,7 @@ export async function startEjabberd({ version, config, users }) {
   try {
     await mkdir(join(dir, 'data'))
     await writeFile(join(dir, 'ejabberd.yml'), JSON.stringify(config))
-    // Erlang's own resolver, with which it looks for SRV records.
+    // The settings of Erlang's own resolver, which looks up SRV records.
     await writeFile(join(dir, 'inetrc'), '{lookup, [file]}.\n')
     const bin = await binaryDirectory(root)
     const args = [
@@ -53,14 +53,14 @@ export async function startEjabberd({ version, config, users }) {
     const [command = '', ...rest] = inRoot(root, [`${bin}/erlexec`, ...args])
     const child = launch(command, rest, {
       cwd: dir,
-      // What Erlang's own script and ejabberdctl set.
+      // Erlang's own script and ejabberdctl set these variables.
       env: {
         ...{ PATH: process.env.PATH, HOME: dir, ROOTDIR: '/usr/lib/erlang', BINDIR: bin },
         ...{ EMU: 'beam', PROGNAME: 'erl', ERL_CRASH_DUMP: '/dev/null' },
         ...{ ERL_LIBS: await libraryDirectory(root), ERL_INETRC: join(dir, 'inetrc') },
         ...{ EJABBERD_CONFIG_PATH: join(dir, 'ejabberd.yml') },
         ...{ EJABBERD_LOG_PATH: join(dir, 'ejabberd.log'), SCRIPT_DIR: '/usr/sbin' },
-        // Only Erlang 25 needs it, and the later ones don't mind.
+        // Only Erlang 25 needs this; later versions accept it.
         ERL_FLAGS: '-enable-feature maybe_expr',
       },
     })

@@ -1,4 +1,4 @@
-/** Where Prosody's program is, and how it is run: the machine's own, or an unpacked one. */
+/** Finds the program of Prosody, installed or unpacked, and the command that runs it. */
 
 import { existsSync } from 'node:fs'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
@@ -84,15 +84,14 @@ async function suiteOf(version) {
 }
 
 /**
- * The environment in which Lua loads the modules below `root` and no others: a module of the
- * machine could be of another version.
+ * The environment in which Lua loads only modules below `root`: the machine's modules could have another version.
  *
  * @param {string} root
  * @param {'5.1' | '5.2' | '5.4'} number The version of Lua.
  * @returns {Promise<NodeJS.ProcessEnv>}
  */
 async function luaEnvironment(root, number) {
-  // LUA_PATH_5_4, for example, would take the place of LUA_PATH.
+  // LUA_PATH_5_4, for example, would override LUA_PATH.
   const others = Object.entries(process.env).filter(([name]) => !name.startsWith('LUA_'))
   const libraries = await libraryDirectories(root)
   const share = `${root}/usr/share/lua/${number}`
@@ -118,8 +117,8 @@ export async function libraryDirectories(root) {
 }
 
 /**
- * How to run `prosody` or `prosodyctl`. The packaged scripts have absolute paths: a copy gets its
- * own, pointing into the unpacked directory.
+ * Returns the command that runs `prosody` or `prosodyctl`. The packaged scripts contain absolute paths, so this creates
+ * a copy with paths into the unpacked directory.
  *
  * @param {Installation} installation
  * @param {'prosody' | 'prosodyctl'} name
@@ -153,7 +152,7 @@ export async function luacheck(args) {
 }
 
 /**
- * Lua 5.1, with which the oldest Prosody runs; luacheck brings it along.
+ * Runs Lua 5.1, which the oldest Prosody uses; it is a dependency of luacheck.
  *
  * @param {readonly string[]} args
  * @param {string} [input] Its standard input.

@@ -36,10 +36,10 @@ export class SetupError extends Error {
 const leftovers = new Set()
 
 /**
- * Does `clean` when this process exits, unless it is taken back before. It must be synchronous.
+ * Calls `clean` when this process exits, unless the returned function was called. `clean` must be synchronous.
  *
  * @param {() => void} clean
- * @returns {() => void} Takes it back.
+ * @returns {() => void} Cancels the call.
  */
 function atExit(clean) {
   if (leftovers.size === 0) process.once('exit', cleanLeftovers)
@@ -51,28 +51,28 @@ function atExit(clean) {
 }
 
 function cleanLeftovers() {
-  // The last first: a program ends before the directory that it writes to is removed.
+  // In reverse order: a program ends before its directory is removed.
   for (const clean of [...leftovers].reverse()) {
     try {
       clean()
     } catch {
-      // The others are to be cleaned all the same.
+      // An error must not prevent the other calls.
     }
   }
 }
 
 /**
- * Starts a program that does not outlive us.
+ * Starts a program that ends with this process.
  *
  * @param {string} command
  * @param {readonly string[]} args
  * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, input?: string | Uint8Array, onOutput?: (text: string) => void, detached?: boolean }} [options]
- *   `input` is its whole standard input. `detached`: in a process group of its own, so that a Ctrl-C in the terminal reaches only us.
+ *   `input` is its whole standard input. `detached`: in a process group of its own, so that Ctrl-C in the terminal reaches only this process.
  * @returns {Child}
  */
 export function launch(command, args, options = {}) {
-  // A test runner that runs out of patience ends us without a chance to clean up: the kernel does
-  // it then. setpriv(1) is part of util-linux; it execs, so the pid is the program's own.
+  // A test runner can kill this process after a timeout, without a chance to clean up. The kernel then ends the
+  // program. setpriv(1) is part of util-linux; it uses exec, so the pid is the program's.
   const wrapped = existsSync('/usr/bin/setpriv')
     ? ['/usr/bin/setpriv', '--pdeathsig', 'KILL', '--', command, ...args]
     : [command, ...args]
@@ -141,10 +141,10 @@ export function launch(command, args, options = {}) {
 }
 
 /**
- * Calls back for SIGINT, SIGTERM and SIGHUP, and when the program that started us is gone.
+ * Calls `callback` for SIGINT, SIGTERM and SIGHUP, and when the parent of this process has ended.
  *
  * @param {() => void} callback
- * @returns {() => void} Takes it back.
+ * @returns {() => void} Cancels the call.
  */
 export function onEnd(callback) {
   const signals = /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])
@@ -195,8 +195,8 @@ export async function run(command, args, options = {}) {
 }
 
 /**
- * Runs a program with our terminal, in a process group of its own: Ctrl-C reaches this process
- * alone, and the whole group ends with it.
+ * Runs a program with the terminal of this process, but in its own process group: Ctrl-C reaches only this process,
+ * and the whole group ends with it.
  *
  * @param {string} command
  * @param {readonly string[]} args
@@ -227,7 +227,7 @@ const LAST_PORT = 32_767
 const handedOut = new Set()
 
 /**
- * Distinct TCP ports of 127.0.0.1 that were free a moment ago, none of them given before.
+ * Returns distinct TCP ports of 127.0.0.1 that were free a moment ago and that were not returned before.
  *
  * @param {number} count
  * @returns {Promise<number[]>}
@@ -246,8 +246,8 @@ export async function freePorts(count) {
 }
 
 /**
- * Whether another process of the same run of tests took the port before, and does perhaps not yet
- * listen on it; otherwise it is taken now. A run has a directory for that (runner.js).
+ * Whether another process of the same test run has reserved the port, on which it may not listen yet. If not, reserves
+ * the port. A test run has a directory for reservations (runner.js).
  *
  * @param {number} port
  */
@@ -289,11 +289,11 @@ export function networkEnvironment() {
   return Object.fromEntries(Object.entries(process.env).filter(([key]) => name.test(key)))
 }
 
-/** Far longer than anything takes, on a slow and busy machine too: it ends only what hangs. */
+/** Much longer than any wait on a slow and busy machine, so that only hanging tests fail. */
 const PATIENCE_MS = 5 * 60_000
 
 /**
- * Asks `check` every `everyMs` until it answers with something true.
+ * Calls `check` every `everyMs` until it returns a truthy value.
  *
  * @template T
  * @param {() => T | Promise<T>} check
@@ -312,7 +312,7 @@ export async function until(check, { what, timeoutMs = PATIENCE_MS, everyMs = 50
 }
 
 /**
- * A directory that is gone when `remove` was called, or when this process exits.
+ * Creates a directory, which `remove` or the exit of this process removes.
  *
  * @param {string} prefix
  * @returns {Promise<{ path: string, remove: () => Promise<void> }>}

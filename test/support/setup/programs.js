@@ -1,4 +1,4 @@
-/** The real programs that the tests run, each by the Debian suite that has the wanted version. */
+/** Finds the real programs for the tests, each in the Debian suite that has the wanted version. */
 
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -42,7 +42,7 @@ export async function findPrometheus(major, say) {
  */
 
 /**
- * A program that stands in a package of the machine's own release.
+ * Finds a program in a package of the machine's own release.
  *
  * @param {string} path e.g. `usr/bin/curl`.
  * @param {readonly string[]} packages

@@ -1,6 +1,6 @@
 /**
- * A private Prosody on loopback: an unpacked (or the installed) server with its own directory,
- * ports and configuration. It never touches the machine's own Prosody, its files or its ports.
+ * Runs a private Prosody on loopback: an unpacked or the installed server with its own directory, ports and
+ * configuration. It does not change the machine's own Prosody, its files or its ports.
  */
 
 import { mkdir, writeFile } from 'node:fs/promises'
@@ -36,7 +36,7 @@ import { freePorts, launch, run, SetupError, temporaryDirectory, until } from '.
  */
 
 /**
- * Starts one and waits until its component port answers.
+ * Starts a Prosody and waits until its component port answers.
  *
  * The configuration given is read as it is; after it, ports, addresses, paths and log are set to
  * private ones, so any configuration can be tried without listening in public. Modules that open

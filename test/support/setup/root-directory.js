@@ -1,14 +1,14 @@
 /**
- * Programs in a root directory of their own, unpacked by `debian.js` with all that they need: for
- * those whose libraries are not the machine's. Mounts are the program's alone and end with it.
+ * Runs programs in a root directory that `debian.js` unpacked with all dependencies. These programs need other
+ * libraries than the machine has. Only the program sees the mounts, and they end with it.
  */
 
 import { tmpdir } from 'node:os'
 import process from 'node:process'
 import { root as repository } from './process.js'
 
-// Mount points below /tmp are in memory: the name of a temporary directory is another one each time,
-// and the root directory would collect them.
+// Mount points below /tmp are in memory: temporary directories have new names each time, and the root directory would
+// collect empty mount points.
 const ENTER = `
 root=$1; shift
 mkdir -p "$root/tmp" && mount -t tmpfs tmpfs "$root/tmp" || exit

@@ -1,6 +1,6 @@
 /**
- * A real systemd as the first process of a root directory, in namespaces and a control group of its
- * own: of this machine it sees the network alone, and not even that with a network of its own. Root only.
+ * Runs a real systemd as the first process of a root directory, in its own namespaces and control group. It shares only
+ * the network with this machine, or nothing when it has its own network. It requires root.
  */
 
 import { readFile } from 'node:fs/promises'
@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import process from 'node:process'
 import { launch, run, SetupError, until } from './process.js'
 
-// The group is made in the whole tree, which is then what systemd sees as its root.
+// The group is created in the machine's tree; systemd sees it as the root of its tree.
 const IN_GROUP = `
 set -e
 root=$1 group=$2 boot=$3; shift 3
@@ -20,7 +20,7 @@ echo $$ > "$root/sys/fs/cgroup/$group/cgroup.procs"
 umount "$root/sys/fs/cgroup"
 exec unshare --cgroup --pid --ipc --uts "$@" --fork --kill-child sh -c "$boot" sh "$root"`
 
-// The machine's settings are not a container's to change: /proc/sys and /sys are read-only.
+// /proc/sys and /sys are read-only, so that systemd cannot change settings of the machine.
 const BOOT = `
 set -e
 cd "$1"

@@ -411,7 +411,7 @@ for (const [type] of TYPES) {
       return { labels: `host="${i}.example.com",type="c2s"`, values }
     })
     const withCreated = rows.map((row) => ({ ...row, created: 1_700_000_000.5 }))
-    const plain = ['', 'What it means. '.repeat(1000)].flatMap((help) => [
+    const plain = ['', 'A long text. '.repeat(1000)].flatMap((help) => [
       makeFamily({ ...meta, help }, rows),
       makeFamily({ ...meta, help }, withCreated),
     ])
