@@ -20,7 +20,7 @@ import { createRateLimit } from '../../src/access/rate-limit.js'
 import { readWebConfig } from '../../src/access/read-web-config.js'
 import { sansOf } from '../../src/access/sans.js'
 import { createWebAccess } from '../../src/access/access.js'
-import { configOf, problemOf, testDirectory } from '../support/config.js'
+import { problemOf, testDirectory } from '../support/config.js'
 import { openssl } from '../support/openssl.js'
 import { createAuthority, curl, given, serve } from '../support/web.js'
 
@@ -239,10 +239,9 @@ for (const [what, lines] of Object.entries(UNREACHABLE)) {
   test(`the exporter rejects a file with ${what}, because no client could connect`, async (t) => {
     const problem =
       /:2:3: tls_server_config: expected settings with which a client can connect, got a test connection that failed \(no (shared cipher|ciphers available|protocols available)\): change /
-    const env = { PROSODY_EXPORTER_XMPP_DOMAIN: 'a.example', PROSODY_EXPORTER_XMPP_SECRET: 's' }
     const path = webFile('unreachable.yml', ...lines)
     assert.match(
-      problemOf(() => configOf([`--web.config.file=${path}`], env)),
+      problemOf(() => readWebConfig(given(path))),
       problem,
     )
 
@@ -326,13 +325,12 @@ test('a token file that every user can read is rejected', () => {
   assert.match(message, /open\.yml:1:22: .*can be read by every user.*chmod 600/)
 })
 
-test('a file with only comments sets nothing, and an invalid file is reported at the start', () => {
+test('a file with only comments sets nothing, and an unknown key is an error', () => {
   const config = readWebConfig(given(webFile('empty.yml', '# nothing')))
   assert.equal(config.tls, undefined)
   assert.equal(config.users.size, 0)
-  const env = { PROSODY_EXPORTER_XMPP_DOMAIN: 'a.example', PROSODY_EXPORTER_XMPP_SECRET: 's' }
   const bad = webFile('bad-flag.yml', 'x: 1')
-  const message = problemOf(() => configOf([`--web.config.file=${bad}`], env))
+  const message = problemOf(() => readWebConfig(given(bad)))
   assert.match(message, /bad-flag\.yml:1:1: x: expected one of/)
 })
 
