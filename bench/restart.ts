@@ -63,7 +63,7 @@ async function measure(t: Test): Promise<void> {
       ),
     )
 
-  const ends = [{ inAll: NaN, at: 0 }]
+  const ends = [{ total: NaN, at: 0 }]
   const endsByName = new Map(targets.map(({ name }) => [name, [...ends]]))
   for (const initial of INITIAL.slice(1)) {
     await untilAllSee(Math.max(...[...endsByName.values()].map((ends) => ends.at(-1)!.at)))

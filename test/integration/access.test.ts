@@ -29,9 +29,9 @@ const USERS = {
 }
 
 const MANY = 20_000
-/** All that a server passes on: well-formed, and within its own limit of bytes. */
+/** Bodies that a server forwards: well-formed, and within its own size limit. */
 const ODD_BODIES: Readonly<Record<string, string>> = {
-  'a deep one': '<a>'.repeat(MANY) + '</a>'.repeat(MANY),
+  'deep nesting': '<a>'.repeat(MANY) + '</a>'.repeat(MANY),
   'many elements': '<a/>'.repeat(MANY),
   'many attributes': `<a ${Array.from({ length: MANY / 4 }, (_, i) => `a${i}=""`).join(' ')}/>`,
   'many namespaces': Array.from(
@@ -40,9 +40,9 @@ const ODD_BODIES: Readonly<Record<string, string>> = {
   ).join(''),
   stanzas: '<iq type="result" id="1"><message/></iq><iq xmlns="jabber:component:accept"/>',
   'a stream': `<stream:error><conflict xmlns="urn:ietf:params:xml:ns:xmpp-streams"/></stream:error>`,
-  'what looks like XML':
+  'text that looks like XML':
     '&lt;!DOCTYPE a>&lt;/stream:stream>]]&gt;<a b="&lt;!-- --&gt;&#10;\'&quot;"/>',
-  'a page': `<command xmlns="${NS_COMMANDS}" node="${REGISTRY_NODE}" status="completed"/>`,
+  'a page of statistics': `<command xmlns="${NS_COMMANDS}" node="${REGISTRY_NODE}" status="completed"/>`,
 }
 
 function startProsody(t: TestContext, version: (typeof prosodyVersions)[number]) {
@@ -59,7 +59,7 @@ function startProsody(t: TestContext, version: (typeof prosodyVersions)[number])
   })
 }
 
-/** As the exporter asks, and as a person's client does. */
+/** The command as the exporter sends it, as a person's client sends it, and with a list of host names. */
 function commands(): Element[] {
   return [
     pageCommand({ first: '1', since: '0' }),
@@ -83,7 +83,7 @@ function assertForbidden(reply: Element): void {
   assert.doesNotMatch(reply.toString(), /prosody_|\bmod_c2s/)
 }
 
-/** Asks in each way and as each of these addresses; without any, as the stream itself. */
+/** Sends each command from each of these addresses; without addresses, from the stream's own address. */
 async function assertAllForbidden(stream: XmppStream, ...addresses: readonly string[]) {
   for (const command of commands()) {
     if (addresses.length === 0) assertForbidden(await stream.iq('set', STATS, command))
@@ -92,7 +92,7 @@ async function assertAllForbidden(stream: XmppStream, ...addresses: readonly str
 }
 
 for (const version of prosodyVersions) {
-  test(`who may read is told which names are hosts of Prosody ${version}, 8 KB of them at most`, async (t) => {
+  test(`a user with access gets the names that are hosts of Prosody ${version}, from at most 8 KB of names`, async (t) => {
     const prosody = await startProsody(t, version)
     const user = await login({ port: prosody.ports.c2s, jid: 'ops@one.example', password: 'pw' })
     const hosts = async (names: string) => {
@@ -101,18 +101,18 @@ for (const version of prosodyVersions) {
       return command?.getChildText('hosts', REGISTRY_NODE) ?? errorCondition(reply)
     }
     // VirtualHosts, an internal component, and external ones that are not connected.
-    const here = ['one.example', 'rooms.one.example', OTHER, STATS]
-    const elsewhere = ['example', 'typo.one.example', 'user@one.example', '%', '__index']
-    assert.equal(await hosts([...here, ...elsewhere].join(' \n')), here.join(' '))
+    const existing = ['one.example', 'rooms.one.example', OTHER, STATS]
+    const unknown = ['example', 'typo.one.example', 'user@one.example', '%', '__index']
+    assert.equal(await hosts([...existing, ...unknown].join(' \n')), existing.join(' '))
     assert.equal(await hosts(''), '')
     assert.equal(await hosts(`one.example${' x'.repeat(4090)}`), 'one.example')
     assert.equal(await hosts(`one.example${' x'.repeat(4091)}`), 'bad-request')
     await user.close()
   })
 
-  test(`its own component is told the hosts of Prosody ${version} in a turn that has no time left`, async (t) => {
+  test(`the component gets the hosts of Prosody ${version} even when a collection has used up the time of the turn`, async (t) => {
     const prosody = await startProsody(t, version)
-    // A collection that takes longer than all readers together may take in one turn.
+    // This collection takes longer than the time that all readers together may use in one turn.
     await evalLua(
       prosody,
       `module:hook_global("stats-update", function ()
@@ -135,10 +135,10 @@ for (const version of prosodyVersions) {
     await component.close()
   })
 
-  test(`nobody but its own component may ask Prosody ${version} for statistics`, async (t) => {
+  test(`only its own component may request statistics from Prosody ${version}`, async (t) => {
     const prosody = await startProsody(t, version)
     const { c2s, component } = prosody.ports
-    // With and without an exporter there, since a component's absence changes who answers.
+    // Without and with a connected exporter: when the component is absent, another module answers.
     for (const exporter of [undefined, await withExporterFor(t, prosody)]) {
       if (exporter) await untilReady(exporter, 200)
       for (const jid of ['user@one.example', 'admin@one.example', 'user@two.example']) {
@@ -149,7 +149,7 @@ for (const version of prosodyVersions) {
       const other = await connectComponent({ port: component, domain: OTHER, secret: 'x' })
       await assertAllForbidden(other, OTHER, `someone@${OTHER}`)
       await other.close()
-      // It may say to be anybody, us and the allowed person too.
+      // This component may send from any address, also the exporter's and the allowed user's.
       const lax = await connectComponent({ port: component, domain: LAX, secret: 'x' })
       await assertAllForbidden(lax, LAX, STATS, `x@${STATS}`, 'ops@one.example', 'one.example')
       await lax.close()
@@ -162,7 +162,7 @@ for (const version of prosodyVersions) {
     }
   })
 
-  test(`the component's own answer from Prosody ${version} is to its bare domain only`, async (t) => {
+  test(`Prosody ${version} answers its own component only when the request is from the bare domain`, async (t) => {
     const prosody = await startProsody(t, version)
     const { component } = prosody.ports
     const own = await connectComponent({ port: component, domain: STATS, secret: prosody.secret })
@@ -176,7 +176,7 @@ for (const version of prosodyVersions) {
     await own.close()
   })
 
-  test(`fields that are none of the exchange are a bad request to Prosody ${version}`, async (t) => {
+  test(`Prosody ${version} answers invalid fields with bad-request`, async (t) => {
     const prosody = await startProsody(t, version)
     const { component } = prosody.ports
     const own = await connectComponent({ port: component, domain: STATS, secret: prosody.secret })
@@ -191,7 +191,7 @@ for (const version of prosodyVersions) {
       const condition = errorCondition(await ask(fields))
       assert.equal(condition, 'bad-request', JSON.stringify(fields).slice(0, 40))
     }
-    // More numbers than are of use, out of order, and ids that there are not.
+    // More numbers than needed, numbers out of order, and ids that do not exist.
     const right = [
       { since: '123456789012:123456789012 '.repeat(300) },
       { since: '0:5 0:3 0:900000 0' },
@@ -202,7 +202,7 @@ for (const version of prosodyVersions) {
     await own.close()
   })
 
-  test(`an answer of Prosody ${version} is whole, however odd the request's id`, async (t) => {
+  test(`Prosody ${version} sends a complete answer whatever the id of the request`, async (t) => {
     const prosody = await startProsody(t, version)
     const { component } = prosody.ports
     const own = await connectComponent({ port: component, domain: STATS, secret: prosody.secret })
@@ -217,17 +217,17 @@ for (const version of prosodyVersions) {
       const reply = await own.next(({ attrs }) => attrs.id === id)
       const command = reply.getChild('command', NS_COMMANDS)
       assert.equal(command?.attrs['status'], 'completed')
-      const told = command.getChild('statistics', REGISTRY_NODE)
-      assert.equal(told?.getChildElements().at(-1)?.name, 'lines')
-      // A page ends where its time does, and that is not this one's question.
-      assert.ok(Number(told.attrs['last']) >= 1)
+      const statistics = command.getChild('statistics', REGISTRY_NODE)
+      assert.equal(statistics?.getChildElements().at(-1)?.name, 'lines')
+      // A time limit decides where a page ends, so `last` can be any id.
+      assert.ok(Number(statistics.attrs['last']) >= 1)
     }
     await own.close()
   })
 
-  test(`another server is refused statistics by Prosody ${version}`, async (t) => {
+  test(`Prosody ${version} refuses statistics to another server`, async (t) => {
     const prosody = await startProsody(t, version)
-    // A stream as mod_s2s makes it once the other server is known for who it is.
+    // A session like those that mod_s2s creates after it has authenticated the other server.
     const ask = (from: string) =>
       evalLua(
         prosody,
@@ -244,13 +244,13 @@ for (const version of prosodyVersions) {
     for (const from of ['far.example', 'user@far.example/x']) {
       assert.match(await ask(from), /type='auth'.*<forbidden/)
     }
-    // RFC 6120 §13.5.2: it must not speak for us.
+    // RFC 6120 §13.5.2: the other server must not send from the exporter's address.
     assert.equal(await ask(STATS), 'closed')
   })
 
-  test(`a module of Prosody ${version} that asks as the component is answered too`, async (t) => {
+  test(`Prosody ${version} answers a module that sends the request from the component's address`, async (t) => {
     const prosody = await startProsody(t, version)
-    // The host itself is the origin, of the same type as a component's stream, but takes stanzas only.
+    // The origin is the host itself: its type is that of a component's stream, but it accepts only stanzas.
     const reply = await evalLua(
       prosody,
       `local st = require "util.stanza"
@@ -268,7 +268,7 @@ for (const version of prosodyVersions) {
     assert.match(reply, /<lines>F\t/)
   })
 
-  test(`who is named in adhoc_statistics_access reads Prosody ${version} in a chat client`, async (t) => {
+  test(`a user in adhoc_statistics_access reads the statistics of Prosody ${version} in a chat client`, async (t) => {
     const prosody = await startProsody(t, version)
     const exporter = await withExporterFor(t, prosody)
     await untilReady(exporter, 200)
@@ -285,12 +285,12 @@ for (const version of prosodyVersions) {
     assert.ok(lines.some((line) => /mod_muc\/live_room.*rooms\.one\.example.* = 0/.test(line)))
     assert.deepEqual(lines, [...lines].sort())
     const page = await ops.iq('set', STATS, pageCommand({}))
-    const told = page.getChild('command', NS_COMMANDS)?.getChild('statistics', REGISTRY_NODE)
-    assert.match(told?.getChildText('lines') ?? '', /^F\t/)
+    const statistics = page.getChild('command', NS_COMMANDS)?.getChild('statistics', REGISTRY_NODE)
+    assert.match(statistics?.getChildText('lines') ?? '', /^F\t/)
     await ops.close()
   })
 
-  test(`a family that a collection replaces is not shown to a person in Prosody ${version}`, async (t) => {
+  test(`Prosody ${version} does not show a person a family that a collection has replaced`, async (t) => {
     const prosody = await startProsody(t, version)
     await evalLua(
       prosody,
@@ -307,7 +307,7 @@ for (const version of prosodyVersions) {
     await ops.close()
   })
 
-  test(`a client connected to Prosody ${version} finds the exporter and what it offers`, async (t) => {
+  test(`a client connected to Prosody ${version} discovers the exporter and its features`, async (t) => {
     const prosody = await startProsody(t, version)
     const exporter = await withExporterFor(t, prosody)
     await untilReady(exporter, 200)
@@ -338,7 +338,7 @@ for (const version of prosodyVersions) {
     await user.close()
   })
 
-  test(`nothing that a user of Prosody ${version} sends ends the exporter's stream`, async (t) => {
+  test(`no stanza of a user of Prosody ${version} ends the exporter's stream`, async (t) => {
     const prosody = await startProsody(t, version)
     const exporter = await withExporterFor(t, prosody)
     await untilReady(exporter, 200)
@@ -349,7 +349,7 @@ for (const version of prosodyVersions) {
         user.send(`<${kind} to="${STATS}">${body}</${kind}>`)
       }
       user.send(`<iq to="${STATS}" type="get" id="${what}">${body}</iq>`)
-      // What comes to our domain comes in order.
+      // Stanzas to the exporter's domain arrive in order, so the reply comes after the odd ones.
       const pong = await user.iq('get', STATS, xml('ping', { xmlns: 'urn:xmpp:ping' }))
       assert.equal(pong.attrs['type'], 'result', what)
     }
@@ -358,7 +358,7 @@ for (const version of prosodyVersions) {
     await user.close()
   })
 
-  test(`over HTTP nothing but a collection can be asked of Prosody ${version}`, async (t) => {
+  test(`HTTP requests cause no other stanzas than collections to Prosody ${version}`, async (t) => {
     const prosody = await startProsody(t, version)
     const tap = await startTap(t, prosody.ports.component)
     const exporter = await withExporterFor(t, { ...sectionOf(prosody), service: tap.service })
@@ -395,8 +395,8 @@ for (const version of prosodyVersions) {
     const { text } = await exporter.get('/metrics')
     const stanzas = tap.stanzas().filter(({ name }) => name !== 'handshake')
     assert.ok(stanzas.length > 0)
-    for (const stanza of stanzas) assertCollects(stanza)
-    const firstPages = stanzas.filter((stanza) => askedBy(stanza)['first'] === '1')
+    for (const stanza of stanzas) assertIsCollection(stanza)
+    const firstPages = stanzas.filter((stanza) => requestFields(stanza)['first'] === '1')
     assert.equal(
       firstPages.length,
       sampleValue(text, 'prosody_exporter_collections_total'),
@@ -428,13 +428,13 @@ async function send(exporter: RunningExporter, method: string, path: string): Pr
   return response.statusCode ?? 0
 }
 
-function askedBy(stanza: Element): Readonly<Record<string, string>> {
+function requestFields(stanza: Element): Readonly<Record<string, string>> {
   const command = stanza.getChild('command', NS_COMMANDS)
   return { ...command?.getChild('statistics', REGISTRY_NODE)?.attrs }
 }
 
-/** The stanza is the statistics command, and nothing in it can be anything else. */
-function assertCollects(stanza: Element): void {
+/** Asserts that the stanza is the statistics command, without unexpected elements, attributes or values. */
+function assertIsCollection(stanza: Element): void {
   const { id, ...addressed } = stanza.attrs
   assert.equal(stanza.name, 'iq')
   assert.match(id ?? '', /^[\da-f-]{36}$/)
@@ -445,7 +445,7 @@ function assertCollects(stanza: Element): void {
   assert.equal(command.attrs['action'], 'execute')
   assert.equal(command.getChildElements().length, 1)
   assert.equal(command.getChildren('statistics', REGISTRY_NODE)[0]?.getChildElements().length, 0)
-  for (const [name, value] of Object.entries(askedBy(stanza))) {
+  for (const [name, value] of Object.entries(requestFields(stanza))) {
     if (name === 'xmlns') assert.equal(value, REGISTRY_NODE)
     else if (name === 'epoch') assert.match(value, /^[\w-]+$/)
     else {

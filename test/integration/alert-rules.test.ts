@@ -1,4 +1,4 @@
-// The rules for Prometheus: what promtool says of them, and that nothing is missing.
+// The Prometheus alert rules: promtool accepts them, and each alert has its texts and its tests.
 
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
@@ -32,39 +32,42 @@ const alerts = (read('rules.yml') as Rules).groups
   .filter(({ alert }) => alert !== undefined)
 
 for (const major of prometheusVersions) {
-  test(`promtool ${major} accepts the rules, and each alert does what its tests expect`, async () => {
+  test(`promtool ${major} accepts the rules, and their tests pass`, async () => {
     const { promtool } = await findPrometheus(major)
-    for (const what of [
+    for (const args of [
       ['check', 'rules', '--lint-fatal', join(FOLDER, 'rules.yml')],
       ['test', 'rules', join(FOLDER, 'rules.test.yml')],
     ]) {
-      const { code, output } = await run(promtool, what)
+      const { code, output } = await run(promtool, args)
       assert.equal(code, 0, output)
     }
   })
 }
 
-test('each alert says how grave it is, waits, and tells what to do', () => {
+test('each alert has a severity, a waiting time, and a description with advice', () => {
   assert.ok(alerts.length > 8)
   for (const { alert, labels, annotations, for: wait } of alerts) {
     assert.match(labels?.severity ?? '', /^(warning|critical)$/, alert)
     assert.match(wait ?? '', /^\d+[mh]$/, alert)
-    assert.ok(annotations?.summary?.includes('{{ '), `${alert}: of which server or host`)
+    assert.ok(
+      annotations?.summary?.includes('{{ '),
+      `the summary of ${alert} names a server or host`,
+    )
     assert.ok((annotations?.description?.length ?? 0) > 60, alert)
   }
 })
 
-test('of each alert a test expects that it fires, and a test that it does not', () => {
+test('for each alert, one test expects that it fires and another that it does not', () => {
   const cases = (read('rules.test.yml') as Tests).tests.flatMap((each) => each.alert_rule_test)
   for (const { alert } of alerts) {
-    const of = cases.filter(({ alertname }) => alertname === alert)
+    const casesOfAlert = cases.filter(({ alertname }) => alertname === alert)
     assert.ok(
-      of.some((each) => each.exp_alerts.length > 0),
-      `${alert} fires`,
+      casesOfAlert.some((each) => each.exp_alerts.length > 0),
+      `a test expects that ${alert} fires`,
     )
     assert.ok(
-      of.some((each) => each.exp_alerts.length === 0),
-      `${alert} does not fire`,
+      casesOfAlert.some((each) => each.exp_alerts.length === 0),
+      `a test expects that ${alert} does not fire`,
     )
   }
 })

@@ -1,6 +1,6 @@
-// Each alert of deploy/prometheus/rules.yml, raised in a real Prometheus by what it is made for: a real
-// Prosody that has it, read by the exporter. Nothing is faked but time: all waits and windows are shorter.
-// ProsodyAuditMismatch alone can't be had, for it takes a defect of ours; promtool tests it.
+// Raises each alert of deploy/prometheus/rules.yml in a real Prometheus: a real Prosody has the problem, and
+// the exporter reads it. Only the times of the rules are shorter than in production.
+// ProsodyAuditMismatch is missing here, because only a defect of the exporter raises it; promtool tests it.
 
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -19,8 +19,8 @@ const HOST = 'one.example'
 const [OTHER, BARE] = ['stats.two.example', 'bare.one.example']
 const JID = `user@${HOST}`
 
-/** The rules with each `for` and each window that many times shorter. */
-function shorter(times: number): string {
+/** The rules, with each `for` and each range divided by `times`. */
+function shortenRules(times: number): string {
   const units: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000 }
   const short = (number: string, unit: string) => `${(Number(number) * units[unit]!) / times}ms`
   return readFileSync(join(root, 'deploy/prometheus/rules.yml'), 'utf8')
@@ -31,8 +31,8 @@ function shorter(times: number): string {
     .replace(/\[(\d+)([mh])\]/g, (_, n: string, u: string) => `[${short(n, u)}]`)
 }
 
-/** A Prometheus with these rules that scrapes these exporters; each is a job's only target. */
-async function watch(
+/** Starts a Prometheus with the rules; each exporter is the only target of its job. */
+async function startWatching(
   t: TestContext,
   { exporters, times }: { exporters: Readonly<Record<string, RunningExporter>>; times: number },
 ) {
@@ -40,7 +40,7 @@ async function watch(
     major: '3',
     jobs: Object.entries(exporters).map(([name, { url }]) => ({ name, target: `${url}/metrics` })),
     intervalMs: 500,
-    rules: shorter(times),
+    rules: shortenRules(times),
   })
   const firing = async (alert: string) =>
     (await prometheus.alerts()).filter(
@@ -49,7 +49,7 @@ async function watch(
   return {
     ...prometheus,
     firing,
-    /** Waits until the alert fires; the labels with which it does. */
+    /** Waits until the alert fires with these labels. */
     async untilFires(alert: string, labels: Readonly<Record<string, string>> = {}) {
       await until(
         async () =>
@@ -62,17 +62,17 @@ async function watch(
   }
 }
 
-/** Does something again and again, one at a time, until the test's end or what is returned is called. */
-function again(t: TestContext, everyMs: number, act: () => Promise<unknown>) {
-  const over = new AbortController()
+/** Repeats an action until the test ends or the returned function is called. */
+function repeat(t: TestContext, everyMs: number, act: () => Promise<unknown>) {
+  const stopping = new AbortController()
   const loop = (async () => {
-    while (!over.signal.aborted) {
+    while (!stopping.signal.aborted) {
       await act().catch(() => undefined)
       await new Promise((resolve) => setTimeout(resolve, everyMs))
     }
   })()
   const stop = async () => {
-    over.abort()
+    stopping.abort()
     await loop
   }
   t.after(stop)
@@ -81,7 +81,7 @@ function again(t: TestContext, everyMs: number, act: () => Promise<unknown>) {
 
 describe('in a real Prometheus', { concurrency: 3 }, () => {
   for (const version of prosodyVersions) {
-    test(`alerts of states are raised by a Prosody ${version} that has them`, async (t) => {
+    test(`Prosody ${version} raises the alerts about certificates, limits, configuration and availability`, async (t) => {
       const prosody = await withProsody(t, {
         version,
         hosts: [HOST],
@@ -93,14 +93,14 @@ describe('in a real Prometheus', { concurrency: 3 }, () => {
       const file = join(path, 'exporter.yml')
       writeFileSync(file, 'collection: {min_age: 0s}\n')
       const good = await withExporterFor(t, prosody, { flags: [`--config.file=${file}`] })
-      // Its component has no module.
+      // This component does not have the module.
       const bare = await withExporterFor(t, prosody, { domain: BARE })
       const limited = await withExporterFor(t, prosody, {
         domain: OTHER,
         env: { PROSODY_EXPORTER_LIMITS_SERIES: '40' },
       })
       await untilReady(good, 200)
-      const prometheus = await watch(t, {
+      const prometheus = await startWatching(t, {
         exporters: { prosody: good, 'prosody-bare': bare, 'prosody-limited': limited },
         times: 240,
       })
@@ -119,7 +119,7 @@ describe('in a real Prometheus', { concurrency: 3 }, () => {
             .filter(({ labels }) => labels.job === 'prosody' || labels.server !== undefined)
             .map(({ labels }) => labels.alertname),
         )
-      // While all else is well.
+      // Everything else is healthy.
       assert.deepEqual(
         await names(),
         new Set(['ProsodyCertificateExpires', 'ProsodyCertificateExpiresSoon']),
@@ -136,18 +136,18 @@ describe('in a real Prometheus', { concurrency: 3 }, () => {
         prometheus.untilFires('ProsodyComponentLinkLost', { job: 'prosody' }),
       ])
       await until(async () => (await prometheus.firing('ProsodyCollectionFailing')).length === 0, {
-        what: 'the collectors of a server that is down are no news',
+        what: 'no alert for the collectors of a server that is down',
       })
 
       await prosody.restart()
       await until(async () => (await prometheus.firing('XmppServerDown')).length === 0, {
-        what: 'the server is up again',
+        what: 'XmppServerDown is resolved',
       })
       await good.stop()
       await prometheus.untilFires('ProsodyExporterDown', { job: 'prosody' })
     })
 
-    test(`alerts of traffic are raised by a Prosody ${version} that has it`, async (t) => {
+    test(`Prosody ${version} raises the alerts about logins and connections between servers`, async (t) => {
       const prosody = await withProsody(t, {
         version,
         hosts: [HOST],
@@ -160,16 +160,17 @@ describe('in a real Prometheus', { concurrency: 3 }, () => {
       const user = await login({ port, jid: JID, password: 'pw' })
       t.after(() => user.close())
 
-      again(t, 200, () => authenticate({ port, jid: JID, password: 'wrong' }))
-      // Servers that refuse connections; each another, for one that failed is not tried again at once.
+      repeat(t, 200, () => authenticate({ port, jid: JID, password: 'wrong' }))
+      // Each message goes to another server, which refuses connections. Prosody does not immediately
+      // reconnect to a server that has failed.
       let i = 0
-      again(t, 200, () => {
+      repeat(t, 200, () => {
         user.send(xml('message', { to: `x@gone${i++}.example` }, xml('body', {}, 'text')))
         return Promise.resolve()
       })
-      again(t, 200, () => speakNonsense(prosody.ports.s2s, HOST))
+      repeat(t, 200, () => speakNonsense(prosody.ports.s2s, HOST))
 
-      const prometheus = await watch(t, { exporters: { prosody: exporter }, times: 60 })
+      const prometheus = await startWatching(t, { exporters: { prosody: exporter }, times: 60 })
       const labels = { job: 'prosody', host: HOST }
       await Promise.all([
         prometheus.untilFires('XmppLoginFailures', labels),
@@ -178,13 +179,13 @@ describe('in a real Prometheus', { concurrency: 3 }, () => {
       ])
     })
 
-    test(`alerts of trouble are raised by a Prosody ${version} that has it`, async (t) => {
+    test(`Prosody ${version} raises the alerts about a slow event loop and restarts`, async (t) => {
       const prosody = await withProsody(t, { version, hosts: [HOST], modules: ['test_eval'] })
       const exporter = await withExporterFor(t, prosody)
       await untilReady(exporter, 200)
-      const prometheus = await watch(t, { exporters: { prosody: exporter }, times: 30 })
-      // A timer that is set each second is then late by 0.6 s at least.
-      const stopBlocking = again(t, 2000, () =>
+      const prometheus = await startWatching(t, { exporters: { prosody: exporter }, times: 30 })
+      // Prosody's timer fires once a second, so this delays it by at least 0.6 s.
+      const stopBlocking = repeat(t, 2000, () =>
         evalLua(
           prosody,
           'local now = require "util.time".now; local till = now() + 1.6; repeat until now() > till',
@@ -206,10 +207,10 @@ describe('in a real Prometheus', { concurrency: 3 }, () => {
       const startedAt = performance.now()
       await restart(prometheus)
       const restartMs = performance.now() - startedAt
-      // The stream is unstable when it comes up more than 4 times in 15 minutes: the window has to
-      // hold more restarts than that, however long one takes on this machine.
+      // The alert fires for more than 4 new streams in 15 minutes. The shortened range must be long enough
+      // for more than 4 restarts on this machine.
       const times = Math.min(30, 900_000 / (7 * restartMs))
-      const patient = await watch(t, { exporters: { prosody: exporter }, times })
+      const patient = await startWatching(t, { exporters: { prosody: exporter }, times })
       await until(
         async () => {
           await restart(patient)
@@ -217,7 +218,7 @@ describe('in a real Prometheus', { concurrency: 3 }, () => {
           const found = await Promise.all(alerts.map(patient.firing))
           return found.every(({ length }) => length > 0)
         },
-        { what: 'restarts are noticed' },
+        { what: 'the alerts about restarts fire' },
       )
     })
   }

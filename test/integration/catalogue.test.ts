@@ -1,4 +1,5 @@
-// What real servers export, with all that they bring and something happening, is in docs/metrics.md.
+// The catalogue and docs/metrics.md contain every family that real servers export. All bundled modules are
+// loaded, and clients cause traffic.
 
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
@@ -19,7 +20,7 @@ import { login, LoginError } from '../support/xmpp-client.js'
 const STATS = 'stats.one.example'
 const PASSWORD = 'pw'
 
-/** Bundled modules that measure something, or whose hooks do; they need nothing from outside. */
+/** Bundled modules that measure something, or whose hooks do, and that need no other programs. */
 const MODULES = [
   ...['admin_adhoc', 'bosh', 'carbons', 'csi_simple', 'mam', 'pep', 'presence', 'websocket'],
   ...['blocklist', 'bookmarks', 'private', 'vcard', 'limits', 'announce', 'motd', 'posix'],
@@ -50,8 +51,8 @@ async function startProsody(t: TestContext, version: Version) {
   return prosody
 }
 
-/** Something of each kind that is measured. */
-async function converse(prosody: Awaited<ReturnType<typeof startProsody>>, version: Version) {
+/** Causes at least one event of each kind that Prosody measures. */
+async function causeTraffic(prosody: Awaited<ReturnType<typeof startProsody>>, version: Version) {
   const { ports } = prosody
   const [a, b] = await Promise.all(
     ['a@one.example', 'b@one.example'].map((jid) =>
@@ -70,18 +71,18 @@ async function converse(prosody: Awaited<ReturnType<typeof startProsody>>, versi
   b!.send(xml('message', { to: a!.jid, type: 'chat' }, xml('body', {}, 'x')))
   a!.send(xml('active', { xmlns: 'urn:xmpp:csi:0' }))
   await a!.next(({ name }) => name === 'message')
-  // There is none: the connection to it is begun, and closed.
+  // No server listens there, so Prosody starts a connection and closes it.
   b!.send(xml('message', { to: 'x@refused.example', type: 'chat', id: 'refused' }))
   await b!.next(({ attrs }) => attrs.id === 'refused' && attrs.type === 'error')
-  // One with a wrong session.
+  // A BOSH request with an invalid session.
   const body = "<body xmlns='http://jabber.org/protocol/httpbind' rid='1' sid='none'/>"
   await fetch(`http://127.0.0.1:${ports.http}/http-bind`, { method: 'POST', body })
   return [a!, b!]
 }
 
-/** All families of the registry, those without series too, as JSON. */
+/** Returns all families of the registry as JSON, including those without series. */
 const REGISTERED = `
-  -- It measures before it connects, and there need be no LuaDBI for that.
+  -- mod_storage_sql registers its metrics before it connects, so it does not need the real LuaDBI.
   package.preload.DBI = function () return { Drivers = function () return {} end } end
   require "core.modulemanager".load("one.example", "storage_sql")
   local json, array = require "util.json", require "util.array"
@@ -92,7 +93,7 @@ const REGISTERED = `
   end
   return json.encode(families)`
 
-async function registered(prosody: Awaited<ReturnType<typeof startProsody>>) {
+async function readRegistered(prosody: Awaited<ReturnType<typeof startProsody>>) {
   const families = JSON.parse(await evalLua(prosody, REGISTERED)) as Described[]
   return families.map((family) => ({
     ...family,
@@ -100,7 +101,7 @@ async function registered(prosody: Awaited<ReturnType<typeof startProsody>>) {
   }))
 }
 
-/** Those that docs/metrics.md does not have as they are. */
+/** The families that the catalogue lacks or describes differently. */
 function undocumented(families: readonly Pick<Described, 'name' | 'type' | 'labels'>[]): string[] {
   return families.flatMap(({ name, type, labels }) => {
     const known = findDocumented(name)
@@ -110,7 +111,7 @@ function undocumented(families: readonly Pick<Described, 'name' | 'type' | 'labe
   })
 }
 
-/** Names of the families that this version is said to have. */
+/** Names of the families that this version has according to the catalogue. */
 function expected(version: Version): string[] {
   const major = parseFloat(version)
   return PROSODY.flatMap((area) =>
@@ -121,9 +122,9 @@ function expected(version: Version): string[] {
 }
 
 for (const version of everyVersion) {
-  test(`every family of Prosody ${version} with its bundled modules is documented as it is`, async (t) => {
+  test(`the catalogue correctly documents every family of Prosody ${version} with its bundled modules`, async (t) => {
     const prosody = await startProsody(t, version)
-    const users = await converse(prosody, version)
+    const users = await causeTraffic(prosody, version)
     for (const user of users) t.after(() => user.close())
     const exporter = await withExporterFor(t, prosody, {
       stock: true,
@@ -134,17 +135,17 @@ for (const version of everyVersion) {
     assert.deepEqual(
       families.filter(isUseless).map(({ name }) => name),
       [],
-      'each has a HELP that says something',
+      'each family has a useful HELP text',
     )
     const known = new Set(PROSODY.flatMap((area) => area.families.map(({ name }) => name)))
     const served = families.map(({ name }) => name).filter((name) => known.has(name))
     const unexpected = served.filter((name) => !expected(version).includes(name))
-    assert.deepEqual(unexpected, [], 'on this version there should be none')
+    assert.deepEqual(unexpected, [], 'families that this version should not have')
     assert.ok(served.length > 25)
 
-    // Also what has no series yet. 0.11 has no registry.
+    // Families without series, too. Prosody 0.11 has no registry.
     if (version === legacyVersion) return
-    const all = await registered(prosody)
+    const all = await readRegistered(prosody)
     assert.deepEqual(undocumented(all), [])
     assert.deepEqual(all.map(({ name }) => name).sort(), expected(version).sort())
   })

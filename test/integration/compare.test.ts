@@ -9,7 +9,7 @@ import { untilReady } from '../support/real.js'
 import { login } from '../support/xmpp-client.js'
 
 for (const version of prosodyVersions) {
-  test(`shows that nothing of mod_http_openmetrics is lost with Prosody ${version}`, async (t) => {
+  test(`compare shows that the exporter has all series of mod_http_openmetrics with Prosody ${version}`, async (t) => {
     const jid = 'user@one.example'
     const prosody = await withProsody(t, {
       version,
@@ -25,17 +25,17 @@ for (const version of prosodyVersions) {
       const child = runExporter({ flags: ['compare', ...urls] })
       return { code: await child.exited, out: child.stdout(), err: child.stderr() }
     }
-    const ours = `${exporter.url}/metrics`
-    const { code, out } = await run(prosody.openmetricsUrl, ours)
+    const exporterUrl = `${exporter.url}/metrics`
+    const { code, out } = await run(prosody.openmetricsUrl, exporterUrl)
     assert.match(out, /^prosody_mod_c2s__connections +2 +0 +0$/m)
     assert.match(out, /^All \d+ families of the old one are in the new one, with every series\.$/m)
     assert.match(out, /^Alert on `xmpp_up == 0`, or set `web\.fail_when_down`\.$/m)
     assert.equal(code, 0)
 
-    const back = await run(ours, prosody.openmetricsUrl)
-    assert.match(back.out, /missing: xmpp_up\{\}/)
-    assert.doesNotMatch(back.out, /fail_when_down/)
-    assert.equal(back.code, 1)
+    const reversed = await run(exporterUrl, prosody.openmetricsUrl)
+    assert.match(reversed.out, /missing: xmpp_up\{\}/)
+    assert.doesNotMatch(reversed.out, /fail_when_down/)
+    assert.equal(reversed.code, 1)
 
     const wrong = await run('http://user:hidden@127.0.0.1:1/metrics')
     assert.match(wrong.err, /^prosody-exporter: http:\/\/127\.0\.0\.1:1\/metrics: .*\n$/)
@@ -43,7 +43,7 @@ for (const version of prosodyVersions) {
   })
 }
 
-test('reads a gzip bomb up to its limit, in little memory, and says so in one line', async (t) => {
+test('compare stops reading a gzip bomb at its limit, needs little memory, and reports it in one line', async (t) => {
   const MIB = 1024 * 1024
   const bombs: Record<string, { piece: Buffer; count: number }> = {
     '/series': { piece: gzipSync(`a{b="c"} ${'1'.repeat(300)}\n`.repeat(3000)), count: 100 },

@@ -23,7 +23,7 @@ const countOf = (text: string, pattern: RegExp) => text.match(pattern)?.length ?
 
 describe('the configuration file, with a real Prosody', { concurrency: 2 }, () => {
   for (const version of prosodyVersions) {
-    test(`leaves out what is dropped or too much, and names it, of Prosody ${version}`, async (t) => {
+    test(`the exporter excludes dropped families and those above the limit, and names them, with Prosody ${version}`, async (t) => {
       const { exporter } = await startBoth(
         t,
         version,
@@ -39,7 +39,7 @@ limits: { series: 140 }
       assert.equal(countOf(text, /test_series_1/g), 0)
       assert.equal(countOf(text, /^test_series_2_total\{host="host[5-9]\.example\.com"/gm), 50)
       assert.equal(countOf(text, /^test_series_2_total\{/gm), 50)
-      // The largest of those that are left; then all the rest has room.
+      // The exporter excludes the largest remaining family; then the others are within the limit.
       assert.equal(countOf(text, /^test_series_3_total/gm), 0)
       assert.deepEqual(text.match(/^prosody_exporter_series_left_out\{.*/gm), [
         'prosody_exporter_series_left_out{family="test_series_3"} 100',
@@ -54,8 +54,8 @@ limits: { series: 140 }
 
   for (const major of prometheusVersions) {
     for (const format of ['text', 'openmetrics', 'protobuf'] as const) {
-      if (major === '2' && format === 'protobuf') continue // it does not ask for it by itself
-      test(`gives Prometheus ${major} the time of the collection in ${format}`, async (t) => {
+      if (major === '2' && format === 'protobuf') continue // Prometheus 2 does not request protobuf by default.
+      test(`the exporter gives Prometheus ${major} the time of the collection in ${format}`, async (t) => {
         const { exporter } = await startBoth(
           t,
           '0.12.3',
@@ -63,7 +63,7 @@ limits: { series: 140 }
         )
         const { text } = await exporter.get('/metrics')
         const stamp = /^test_series_1_total\{.*\} \S+ (\d{13})$/m.exec(text)?.[1]
-        assert.ok(stamp, 'a timestamp in milliseconds')
+        assert.ok(stamp, 'no timestamp in milliseconds')
         const prometheus = await withPrometheus(t, {
           major,
           jobs: [{ name: 'prosody', target: `${exporter.url}/metrics`, format }],
@@ -79,14 +79,14 @@ limits: { series: 140 }
             )
           }
         }
-        // Ours are of the moment at which they were asked for.
+        // The exporter's own samples have no timestamp: each scrape adds one.
         const [up] = await prometheus.history('xmpp_up')
         assert.ok(up!.samples.length >= 4)
       })
     }
   }
 
-  test('with timestamps Prometheus sees series end where it is told to look for it', async (t) => {
+  test('with timestamps, Prometheus sees series end only when track_timestamps_staleness is set', async (t) => {
     const { prosody, exporter } = await startBoth(
       t,
       '13.0.1',
@@ -102,13 +102,15 @@ limits: { series: 140 }
     })
     await prometheus.scrapes('tracking', 2)
     await prometheus.scrapes('default', 2)
-    const held = async (job: string) =>
+    const countSeries = async (job: string) =>
       (await prometheus.query(`test_series_1_total{job="${job}"}`)).length
-    assert.equal(await held('tracking'), 100)
-    assert.equal(await held('default'), 100)
+    assert.equal(await countSeries('tracking'), 100)
+    assert.equal(await countSeries('default'), 100)
     await prosody.stop()
-    await until(async () => (await held('tracking')) === 0, { what: 'the series have ended' })
+    await until(async () => (await countSeries('tracking')) === 0, {
+      what: 'the series have ended',
+    })
     await prometheus.scrapes('default', 2)
-    assert.equal(await held('default'), 100)
+    assert.equal(await countSeries('default'), 100)
   })
 })

@@ -42,7 +42,7 @@ type Counts = Readonly<Record<string, number>>
 const hasSmacks = (version: Version) => version !== legacyVersion
 
 type CountedProsody = TestProsody & {
-  /** All that it counts now. */
+  /** Reads the current families. */
   families(): Promise<Family[]>
 }
 
@@ -62,12 +62,12 @@ async function startProsody(
     ...config,
     globals: {
       muc_room_locking: 'false',
-      // It collects when the test says, and once at the start.
+      // Prosody collects once when it starts, and then when the test requests it.
       ...(isLegacy && { statistics_interval: '3600' }),
       ...config.globals,
     },
   })
-  // 0.11 has nothing else that tells them.
+  // Prosody 0.11 has no mod_http_openmetrics, so an exporter reads the families.
   const exporter = isLegacy
     ? await withExporterFor(t, prosody, { env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' } })
     : undefined
@@ -81,8 +81,8 @@ async function startProsody(
   }
 }
 
-/** Series of a family with the values of its labels, e.g. `one.example client iq`. */
-async function read(prosody: CountedProsody, family: string): Promise<Counts> {
+/** The values of a family by the values of their labels, for example `one.example client iq`. */
+async function readCounts(prosody: CountedProsody, family: string): Promise<Counts> {
   const families = await prosody.families()
   seriesOf(families)
   const found = families.find(({ name }) => name === family)
@@ -96,7 +96,7 @@ async function read(prosody: CountedProsody, family: string): Promise<Counts> {
 const nonZero = (counts: Counts) =>
   Object.fromEntries(Object.entries(counts).filter(([, value]) => value !== 0))
 
-/** Every way in which the module can come and go. */
+/** Reloads, unloads and loads the module on both components, in different orders. */
 async function reloadAll(prosody: TestProsody): Promise<void> {
   await evalLua(
     prosody,
@@ -116,14 +116,14 @@ const ping = () => xml('ping', { xmlns: 'urn:xmpp:ping' })
 const message = (to: string, attrs: Readonly<Record<string, string>> = {}) =>
   xml('message', { to, type: 'chat', ...attrs }, xml('body', {}, 'text'))
 
-/** Resolves when the server has read all that was sent before; an iq. */
+/** Sends a ping; resolves when the server has read everything that was sent before. */
 const settle = (user: XmppUser, host = user.jid.replace(/.*@|\/.*/g, '')) =>
   user.iq('get', host, ping())
 
 for (const version of everyVersion) {
-  test(`what is known to come is there at zero from the start (${version})`, async (t) => {
+  test(`series with known labels exist with the value 0 from the start (${version})`, async (t) => {
     const prosody = await startProsody(t, version)
-    const stanzas = await read(prosody, 'xmpp_stanzas')
+    const stanzas = await readCounts(prosody, 'xmpp_stanzas')
     const kinds = ['iq', 'message', 'presence']
     const expected = [
       ...prosody.hosts.flatMap((host) => [`${host} client`, `${host} server`]),
@@ -133,7 +133,7 @@ for (const version of everyVersion) {
     assert.deepEqual(Object.keys(stanzas).sort(), expected.sort())
     assert.deepEqual(nonZero(stanzas), {})
     for (const family of ['xmpp_logins', 'xmpp_login_failures']) {
-      const counts = await read(prosody, family)
+      const counts = await readCounts(prosody, family)
       assert.deepEqual(nonZero(counts), {})
       for (const host of prosody.hosts) {
         for (const mechanism of ['PLAIN', 'SCRAM-SHA-1', 'SCRAM-SHA-1-PLUS']) {
@@ -143,10 +143,10 @@ for (const version of everyVersion) {
       assert.ok(!Object.keys(counts).some((labels) => labels.includes('DIGEST-MD5')))
     }
     for (const family of ['xmpp_client_connections', 'xmpp_online_users']) {
-      assert.deepEqual(await read(prosody, family), { 'one.example': 0, 'two.example': 0 })
+      assert.deepEqual(await readCounts(prosody, family), { 'one.example': 0, 'two.example': 0 })
     }
     for (const family of ['xmpp_muc_live_rooms', 'xmpp_muc_occupants']) {
-      assert.deepEqual(await read(prosody, family), { [prosody.rooms]: 0 })
+      assert.deepEqual(await readCounts(prosody, family), { [prosody.rooms]: 0 })
     }
   })
 
@@ -169,14 +169,14 @@ for (const version of everyVersion) {
       }
       const nobody = { port, jid: 'nobody@one.example', password: '', mechanism: 'SCRAM-SHA-1' }
       await assert.rejects(login(nobody), LoginError)
-      // No exchange begins.
+      // The server rejects the mechanism before an exchange begins.
       for (const mechanism of ['DIGEST-MD5', 'MADE-UP', 'x"\\']) {
         const refused = { port, jid: 'a@one.example', password: PASSWORD, mechanism }
         await assert.rejects(login(refused), LoginError)
       }
       const anonymous = { port, jid: '@anonymous.example', password: '', mechanism: 'ANONYMOUS' }
       await (await login(anonymous)).close()
-      // One that has no resource.
+      // This client logs in but binds no resource.
       await (await authenticate(anonymous)).close()
     }
     const expected = (times: number) => ({
@@ -193,8 +193,8 @@ for (const version of everyVersion) {
       },
     })
     const counted = async () => ({
-      logins: nonZero(await read(prosody, 'xmpp_logins')),
-      failures: nonZero(await read(prosody, 'xmpp_login_failures')),
+      logins: nonZero(await readCounts(prosody, 'xmpp_logins')),
+      failures: nonZero(await readCounts(prosody, 'xmpp_login_failures')),
     })
     await tryAll()
     assert.deepEqual(await counted(), expected(1))
@@ -204,7 +204,7 @@ for (const version of everyVersion) {
     assert.deepEqual(await counted(), expected(2))
   })
 
-  test(`each stanza of a client is counted once, whatever becomes of it (${version})`, async (t) => {
+  test(`each stanza of a client is counted once, wherever it goes (${version})`, async (t) => {
     const prosody = await startProsody(t, version)
     const { c2s: port } = prosody.ports
     const join = async (jid: string) => {
@@ -216,8 +216,8 @@ for (const version of everyVersion) {
       ['a@one.example', 'b@one.example', 'c@two.example'].map(join),
     )
     assert.ok(a && b && c)
-    // Bound, and nothing sent: what logs in is not counted.
-    assert.deepEqual(nonZero(await read(prosody, 'xmpp_stanzas')), {})
+    // The clients have only logged in; the stanzas of a login are not counted.
+    assert.deepEqual(nonZero(await readCounts(prosody, 'xmpp_stanzas')), {})
 
     const converse = async () => {
       a.send(xml('presence'))
@@ -226,7 +226,7 @@ for (const version of everyVersion) {
       await b.next(({ name }) => name === 'presence')
       await b.iq('set', 'b@one.example', xml('enable', { xmlns: 'urn:xmpp:carbons:2' }))
 
-      // To a session, to a user, to another host, to nobody, to who is offline, to a host.
+      // To a session, an account, another host, an unknown account, an offline account and a host.
       for (const to of [
         b.jid,
         'b@one.example',
@@ -243,12 +243,12 @@ for (const version of everyVersion) {
       c.send(message('not a jid/@'))
       c.send(message('a@one.example'))
 
-      // To a room with three occupants, where each is told.
+      // To a room, which sends it to its three occupants.
       const room = `room@${prosody.rooms}`
       for (const user of [a, b, c]) await user.joinRoom(room, `nick-${user.jid.slice(0, 1)}`)
       a.send(message(room, { type: 'groupchat' }))
       await c.next(({ attrs }) => attrs.type === 'groupchat')
-      // A private one, through the room.
+      // A private message through the room.
       a.send(message(`${room}/nick-c`))
       await c.next(({ attrs }) => attrs.type === 'chat' && attrs.from === `${room}/nick-a`)
 
@@ -256,20 +256,20 @@ for (const version of everyVersion) {
       await settle(b)
       await settle(c)
       await a.iq('get', 'rooms.one.example', ping())
-      // Answered by the client to which it goes; its answer is a stanza too.
+      // Another client answers this iq; its answer is counted, too.
       const asked = a.iq('get', b.jid, ping())
       const { attrs } = await b.next(({ name }) => name === 'iq')
       b.send(xml('iq', { type: 'result', to: attrs.from, id: attrs.id }))
       await asked
       if (!hasSmacks(version)) return
-      // Elements of the stream.
+      // These elements are not stanzas (XEP-0198).
       c.send("<enable xmlns='urn:xmpp:sm:3'/>")
       await c.next(({ name }) => name === 'enabled')
       c.send("<r xmlns='urn:xmpp:sm:3'/>")
       await c.next(({ name }) => name === 'a')
     }
     await converse()
-    // No stanza but for its name; it ends the stream.
+    // This element has the name of a stanza but another namespace. The server ends the stream.
     b.send("<message xmlns='urn:example:other'/>")
     await assert.rejects(b.next(() => false))
     const clients = {
@@ -280,27 +280,27 @@ for (const version of everyVersion) {
       'two.example client presence': 1,
       'two.example client iq': 1,
     }
-    assert.deepEqual(nonZero(await read(prosody, 'xmpp_stanzas')), clients)
+    assert.deepEqual(nonZero(await readCounts(prosody, 'xmpp_stanzas')), clients)
 
-    // Sessions that were there before the module are counted as well.
+    // Sessions that are older than the module are counted as well.
     await reloadAll(prosody)
     a.send(message(c.jid))
     await c.next(({ name, attrs }) => name === 'message' && attrs.from === a.jid)
-    assert.deepEqual(nonZero(await read(prosody, 'xmpp_stanzas')), {
+    assert.deepEqual(nonZero(await readCounts(prosody, 'xmpp_stanzas')), {
       ...clients,
       'one.example client message': 10,
     })
 
-    // What the server makes of a lost connection is not what a client sent.
+    // The server sends unavailable presences for closed connections; they are not counted as the clients'.
     await Promise.all([a.close(), c.close()])
-    assert.deepEqual(nonZero(await read(prosody, 'xmpp_stanzas')), {
+    assert.deepEqual(nonZero(await readCounts(prosody, 'xmpp_stanzas')), {
       ...clients,
       'one.example client message': 10,
     })
   })
 
-  test(`stanzas of other servers and of components are counted once, where they come in (${version})`, async (t) => {
-    // There are no certificates.
+  test(`stanzas from other servers and from components are counted once, at the receiving host (${version})`, async (t) => {
+    // The hosts have no certificates.
     const globals = { s2s_allow_encryption: 'false', s2s_secure_auth: 'false' }
     const near = await startProsody(t, version, {
       globals,
@@ -335,7 +335,7 @@ for (const version of everyVersion) {
       await receive(a, d.jid)
       a.send(message(d.jid))
       await receive(d, a.jid)
-      // A room of the other server: one presence goes there; others, and the subject, come back.
+      // The user joins a room on the other server, which sends presences and the subject back.
       await d.joinRoom(`room@${near.rooms}`, 'nick')
       await receive(d, `room@${near.rooms}`)
       d.send(message('gateway.example'))
@@ -348,13 +348,13 @@ for (const version of everyVersion) {
       await receive(d, from)
       gateway.send(xml('presence', { from, to: 'a@one.example', type: 'subscribe' }))
       assert.equal((await gateway.iq('get', 'two.example', ping())).attrs.type, 'result')
-      // To itself, as an exporter asks: nothing that goes anywhere.
+      // An iq to the component itself, as the exporter sends, is not counted.
       gateway.send(xml('iq', { type: 'get', from, to: 'gateway.example', id: 'own' }, ping()))
       await gateway.next(({ attrs }) => attrs.id === 'own')
     }
     await converse()
     const incoming = async (prosody: CountedProsody) => {
-      const counts = Object.entries(nonZero(await read(prosody, 'xmpp_stanzas')))
+      const counts = Object.entries(nonZero(await readCounts(prosody, 'xmpp_stanzas')))
       return Object.fromEntries(counts.filter(([labels]) => !labels.includes(' client ')))
     }
     const expected = (times: number) => ({
@@ -366,39 +366,39 @@ for (const version of everyVersion) {
       'gateway.example component iq': times,
     })
     assert.deepEqual(await incoming(near), expected(1))
-    const heard = await incoming(far)
-    assert.deepEqual(Object.keys(heard).sort(), [
+    const received = await incoming(far)
+    assert.deepEqual(Object.keys(received).sort(), [
       'far.example server message',
       'far.example server presence',
     ])
-    assert.equal(heard['far.example server message'], 3)
+    assert.equal(received['far.example server message'], 3)
     await reloadAll(near)
     assert.deepEqual(await incoming(near), expected(1))
     await converse()
     assert.deepEqual(await incoming(near), expected(2))
   })
 
-  test(`clients, users, rooms and occupants are those that are there (${version})`, async (t) => {
+  test(`the gauges match the current clients, users, rooms and occupants (${version})`, async (t) => {
     const prosody = await startProsody(t, version)
     const { c2s: port } = prosody.ports
     const state = async () => ({
-      connections: nonZero(await read(prosody, 'xmpp_client_connections')),
-      users: nonZero(await read(prosody, 'xmpp_online_users')),
-      rooms: nonZero(await read(prosody, 'xmpp_muc_live_rooms')),
-      occupants: nonZero(await read(prosody, 'xmpp_muc_occupants')),
+      connections: nonZero(await readCounts(prosody, 'xmpp_client_connections')),
+      users: nonZero(await readCounts(prosody, 'xmpp_online_users')),
+      rooms: nonZero(await readCounts(prosody, 'xmpp_muc_live_rooms')),
+      occupants: nonZero(await readCounts(prosody, 'xmpp_muc_occupants')),
     })
     const nothing = { connections: {}, users: {}, rooms: {}, occupants: {} }
     assert.deepEqual(await state(), nothing)
-    const [a, again, c, resuming] = await Promise.all(
+    const [a, secondA, c, resuming] = await Promise.all(
       ['a@one.example', 'a@one.example', 'c@two.example', 'b@one.example'].map((jid) =>
         login({ port, jid, password: PASSWORD }),
       ),
     )
-    assert.ok(a && again && c && resuming)
+    assert.ok(a && secondA && c && resuming)
     await authenticate({ port, jid: 'offline@one.example', password: PASSWORD })
     await a.joinRoom(`x@${prosody.rooms}`, 'a')
     // Two clients of a user that share a nickname are one occupant.
-    await again.joinRoom(`x@${prosody.rooms}`, 'a')
+    await secondA.joinRoom(`x@${prosody.rooms}`, 'a')
     await c.joinRoom(`x@${prosody.rooms}`, 'c')
     await a.joinRoom(`y@${prosody.rooms}`, 'a')
     const all = {
@@ -411,43 +411,43 @@ for (const version of everyVersion) {
     await reloadAll(prosody)
     assert.deepEqual(await state(), all)
 
-    const waits = hasSmacks(version)
-    if (waits) {
+    const canResume = hasSmacks(version)
+    if (canResume) {
       resuming.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
       await resuming.next(({ name }) => name === 'enabled')
     }
     resuming.destroy()
     await until(async () => (await state()).connections['one.example'] === 2, {
-      what: 'the connection is lost',
+      what: 'the connection is no longer counted',
     })
-    assert.equal((await state()).users['one.example'], waits ? 2 : 1)
-    await Promise.all([a.close(), again.close(), c.close()])
+    assert.equal((await state()).users['one.example'], canResume ? 2 : 1)
+    await Promise.all([a.close(), secondA.close(), c.close()])
     await until(async () => (await state()).occupants[prosody.rooms] === undefined, {
-      what: 'the rooms are left',
+      what: 'the occupants are no longer counted',
     })
-    assert.deepEqual(await state(), { ...nothing, users: waits ? { 'one.example': 1 } : {} })
+    assert.deepEqual(await state(), { ...nothing, users: canResume ? { 'one.example': 1 } : {} })
   })
 
-  test(`accounts, start time and certificates are those of the server (${version})`, async (t) => {
+  test(`accounts, start times and certificate expiry match the server (${version})`, async (t) => {
     const before = Math.floor(Date.now() / 1000)
     const prosody = await startProsody(t, version)
     const registered = async () => {
-      const counts = await read(prosody, 'xmpp_registered_users')
+      const counts = await readCounts(prosody, 'xmpp_registered_users')
       return Object.keys(counts).length === 2 && counts
     }
     assert.deepEqual(await until(registered, { what: 'accounts are counted' }), {
       'one.example': 3,
       'two.example': 1,
     })
-    const started = await read(prosody, 'xmpp_start_time_seconds')
+    const started = await readCounts(prosody, 'xmpp_start_time_seconds')
     assert.deepEqual(Object.keys(started).sort(), ['one.example', prosody.rooms, 'two.example'])
     for (const time of Object.values(started)) {
       assert.ok(before <= time && time <= Date.now() / 1000, `${time}`)
     }
 
-    const certificates = () => read(prosody, 'xmpp_certificate_expiry_timestamp_seconds')
+    const certificates = () => readCounts(prosody, 'xmpp_certificate_expiry_timestamp_seconds')
     assert.deepEqual(await certificates(), {})
-    const days = async (host: string, count: number) => {
+    const createCertificate = async (host: string, count: number) => {
       const file = join(prosody.dir, 'certs', host)
       await mkdir(join(prosody.dir, 'certs'), { recursive: true })
       await openssl([
@@ -459,18 +459,18 @@ for (const version of everyVersion) {
     }
     const isAbout = (actual: number | undefined, expected: number) =>
       actual !== undefined && Math.abs(actual - expected) < 3600
-    const first = await days('one.example', 3)
+    const first = await createCertificate('one.example', 3)
     const reload = () => evalLua(prosody, 'prosody.reload_config()')
     await reload()
     assert.ok(isAbout((await certificates())['one.example'], first))
-    // Renewed on the disk, and not yet in use.
-    const second = await days('one.example', 90)
+    // The file has a new certificate, but Prosody still uses the old one.
+    const second = await createCertificate('one.example', 90)
     assert.ok(isAbout((await certificates())['one.example'], first))
     await reload()
     assert.ok(isAbout((await certificates())['one.example'], second))
   })
 
-  test(`the time in which nobody was served shows in the lag (${version})`, async (t) => {
+  test(`xmpp_loop_lag_seconds contains the time for which Prosody was blocked (${version})`, async (t) => {
     const prosody = await startProsody(t, version)
     const lag = async () => {
       const families = await prosody.families()
@@ -481,7 +481,7 @@ for (const version of everyVersion) {
     }
     await until(async () => (await lag()).count > 0, { what: 'a timer fired' })
     const before = await lag()
-    // Longer than the time between two tries, so that one falls into it.
+    // Longer than the interval of the timer, so that the timer is late.
     await evalLua(prosody, 'local till = os.clock() + 1.5 repeat until os.clock() > till')
     const after = await until(
       async () => {
@@ -493,7 +493,7 @@ for (const version of everyVersion) {
     assert.ok(after.sum - before.sum >= 0.4, `${after.sum - before.sum}`)
   })
 
-  test(`adhoc_statistics_counts says what is counted, of all instances together (${version})`, async (t) => {
+  test(`adhoc_statistics_counts selects what is counted, for all instances together (${version})`, async (t) => {
     const families = async (prosody: CountedProsody) =>
       (await prosody.families())
         .map(({ name }) => name)
@@ -515,7 +515,7 @@ for (const version of everyVersion) {
     assert.deepEqual(await families(prosody), ['xmpp_login_failures', 'xmpp_logins'])
   })
 
-  test(`when the last instance is unloaded nothing is hooked any more (${version})`, async (t) => {
+  test(`when the last instance is unloaded, no hook remains (${version})`, async (t) => {
     const prosody = await startProsody(t, version)
     const user = await login({
       port: prosody.ports.c2s,
@@ -523,7 +523,7 @@ for (const version of everyVersion) {
       password: PASSWORD,
     })
     t.after(() => user.close())
-    const hooked = () =>
+    const countHooks = () =>
       evalLua(
         prosody,
         `local count = 0
@@ -543,23 +543,23 @@ for (const version of everyVersion) {
         end
         return count`,
       )
-    // What waits for the server's start is there but once.
+    // Hooks on the start of the server are removed after it and do not return with a reload.
     await reloadAll(prosody)
-    const before = Number(await hooked())
+    const before = Number(await countHooks())
     assert.ok(before > 50, `${before}`)
     await reloadAll(prosody)
-    assert.equal(Number(await hooked()), before)
+    assert.equal(Number(await countHooks()), before)
     await evalLua(
       prosody,
       `local mm = require "core.modulemanager"
       assert(mm.unload("${FIRST}", "adhoc_statistics"))`,
     )
-    assert.ok(Number(await hooked()) > 50)
+    assert.ok(Number(await countHooks()) > 50)
     await evalLua(
       prosody,
       `assert(require "core.modulemanager".unload("${SECOND}", "adhoc_statistics"))`,
     )
-    assert.equal(Number(await hooked()), 0)
+    assert.equal(Number(await countHooks()), 0)
     await settle(user)
   })
 }

@@ -1,4 +1,4 @@
-/** `prosody-exporter doctor` beside a service that is scraped: it finds out the same, and takes nothing. */
+/** `prosody-exporter doctor` beside a running service: it finds the same problems and does not disturb scrapes. */
 
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -12,14 +12,14 @@ import { complaints, sampleValue, untilUp } from '../support/real.js'
 const RUNS = 10
 const SCRAPE_EVERY_MS = 200
 
-/** Each step with its result, but those that only one of the two ways has. */
+/** Each step with its result, without the steps that occur only with or only without a service. */
 const stepsOf = (out: string) =>
   [...out.matchAll(/^ {2}(ok|note|FAILED) +(\w+)/gm)]
     .map(([, result, step]) => `${step} ${result}`)
     .filter((step) => !/^(service|name) /.test(step))
 
-/** Scrapes until `stop`; what each scrape said. */
-function scrapeAlways(exporter: RunningExporter) {
+/** Scrapes until `stop`, which returns the values of all scrapes. */
+function startScraping(exporter: RunningExporter) {
   const values = {
     up: new Set<unknown>(),
     registry: new Set<unknown>(),
@@ -53,7 +53,7 @@ describe('doctor beside a service', { concurrency: 2 }, () => {
     const start = async (t: TestContext, config: ProsodyConfig = {}) => {
       const prosody = await withProsody(t, {
         version,
-        // With 0.11 it collects by itself: once only, so that each doctor finds the same.
+        // Prosody 0.11 collects on its own schedule. It does so only once here, so each run finds the same.
         ...(version === legacyVersion && { globals: { statistics_interval: '3600' } }),
         ...config,
         statsOptions: { component_secret: `"${SECRET}"`, ...config.statsOptions },
@@ -67,12 +67,12 @@ describe('doctor beside a service', { concurrency: 2 }, () => {
       return { prosody, exporter, ask: () => doctor(prosody.service) }
     }
 
-    test(`${RUNS} times, while Prosody ${version} is scraped, costs no stream`, async (t) => {
+    test(`${RUNS} runs during scrapes of Prosody ${version} do not interrupt the service's stream`, async (t) => {
       const { exporter: startExporter, ask } = await start(t)
       const alone = await ask()
       const exporter = await startExporter()
       await untilUp(exporter)
-      const scraping = scrapeAlways(exporter)
+      const scraping = startScraping(exporter)
       for (let i = 0; i < RUNS; i++) {
         const { code, out, err } = await ask()
         assert.equal(code, 0, out)
@@ -88,7 +88,7 @@ describe('doctor beside a service', { concurrency: 2 }, () => {
       assert.deepEqual(complaints(exporter), [])
     })
 
-    test(`finds beside it what is wrong with Prosody ${version}`, async (t) => {
+    test(`doctor finds the same problems of Prosody ${version} as without a service`, async (t) => {
       const {
         exporter: startExporter,
         ask,
@@ -99,7 +99,7 @@ describe('doctor beside a service', { concurrency: 2 }, () => {
       const alone = await ask()
       const exporter = await startExporter()
       await until(async () => sampleValue((await exporter.get('/metrics')).text, 'xmpp_up') === 1, {
-        what: 'it is connected',
+        what: 'the service is connected',
       })
       const beside = await ask()
       assert.equal(beside.code, 1)
@@ -107,17 +107,17 @@ describe('doctor beside a service', { concurrency: 2 }, () => {
       assert.match(beside.out, /note +rights +users, s2s, modules tell nothing/)
       assert.deepEqual(stepsOf(beside.out), stepsOf(alone.out))
 
-      // The module comes, and what was advised is no longer true.
+      // Prosody loads the module, so the advice no longer applies.
       await prosody.restart({ statsOptions: { component_secret: `"${SECRET}"` } })
       await untilUp(exporter)
       const after = await ask()
       assert.equal(after.code, 0, after.out)
       assert.doesNotMatch(after.out, /note +rights/)
 
-      // No stream: the last error of the service.
+      // Without a stream, doctor reports the last error of the service.
       await prosody.stop()
       await until(async () => (await exporter.get('/-/ready')).status === 503, {
-        what: 'it is lost',
+        what: 'the service has lost its stream',
       })
       const lost = await ask()
       assert.equal(lost.code, 1)

@@ -10,7 +10,7 @@ import { COLLECTORS } from '../../src/collectors/index.js'
 import { everyVersion, legacyVersion, withProsody, type ProsodyConfig } from '../support/prosody.js'
 import { createAuthority } from '../support/web.js'
 
-/** Collectors of what Prosody does not have. */
+/** Collectors for statistics that Prosody does not have. */
 const OTHER_SERVERS = ['ejabberd_s2s']
 /** Result of each step, by its name. */
 const stepsOf = (out: string): Readonly<Record<string, string>> =>
@@ -30,7 +30,7 @@ describe('doctor', { concurrency: 2 }, () => {
         statsOptions: { component_secret: `"${SECRET}"`, ...config.statsOptions },
       })
 
-    test(`says that all is well with Prosody ${version}`, async (t) => {
+    test(`doctor finds no problem with a correct Prosody ${version}`, async (t) => {
       const globals = isLegacy ? { statistics_interval: '3600' } : {}
       const { service } = await start(t, { globals })
       const { code, out, err } = await doctor(service)
@@ -43,7 +43,7 @@ describe('doctor', { concurrency: 2 }, () => {
             .map((step) => [step, 'ok']),
         ),
         collection: isLegacy ? 'note' : 'ok',
-        // Only an admin may ask.
+        // These require admin rights.
         ...{ users: 'note', s2s: 'note', modules: 'note' },
         server_statistics: 'note',
         others: 'note',
@@ -56,13 +56,13 @@ describe('doctor', { concurrency: 2 }, () => {
       assert.match(out, /note +server_statistics +off; --collector\.server_statistics turns it on/)
     })
 
-    test(`without the module it is what Prosody ${version} tells an admin that counts`, async (t) => {
+    test(`without the module, doctor checks the statistics that Prosody ${version} gives to an admin`, async (t) => {
       const { service } = await start(t, {
         modules: ['admin_adhoc'],
         globals: {
           admins: `{ "${DOMAIN}" }`,
           statistics: undefined,
-          // It would look for the host that is not there in DNS.
+          // mod_s2s would look up the unknown host in DNS.
           modules_disabled: '{ "s2s" }',
         },
         statsOptions: { modules_enabled: undefined },
@@ -83,7 +83,7 @@ describe('doctor', { concurrency: 2 }, () => {
       assert.match(both.out, /FAILED components +typo\.one\.example of `hosts` does not say/)
     })
 
-    test(`without module and rights it says what Prosody ${version} needs for which`, async (t) => {
+    test(`without module and rights, doctor says what Prosody ${version} needs for each collector`, async (t) => {
       const { service } = await start(t, { statsOptions: { modules_enabled: undefined } })
       const { code, out } = await doctor(service)
       assert.equal(code, 1)
@@ -91,7 +91,7 @@ describe('doctor', { concurrency: 2 }, () => {
       assert.equal(stepsOf(out)['muc_rooms'], 'ok')
     })
 
-    test(`says what a numeric interval of Prosody ${version} means`, async (t) => {
+    test(`doctor explains a numeric statistics_interval of Prosody ${version}`, async (t) => {
       const { service } = await start(t, { globals: { statistics_interval: '60' } })
       const { code, out } = await doctor(service)
       assert.match(
@@ -125,7 +125,7 @@ describe('doctor', { concurrency: 2 }, () => {
       ],
     ]
     for (const [what, config, options, line] of wrong) {
-      test(`finds ${what} of Prosody ${version}`, async (t) => {
+      test(`doctor finds ${what} with Prosody ${version}`, async (t) => {
         const { service } = await start(t, config)
         const { code, out, err } = await doctor(service, options)
         assert.match(out, line)
@@ -136,7 +136,7 @@ describe('doctor', { concurrency: 2 }, () => {
     }
   }
 
-  test('prints a job with what the web configuration file asks of Prometheus', async (t) => {
+  test('the printed job has the TLS and authentication settings that the web configuration file requires', async (t) => {
     const { path, remove } = await temporaryDirectory('prosody-exporter-doctor')
     t.after(remove)
     await createAuthority(path, 'exporter')
@@ -159,9 +159,9 @@ describe('doctor', { concurrency: 2 }, () => {
       - targets: ['127.0.0.1:9347']
 `,
     )
-    const asking = tls.replace(' }', ', client_auth_type: RequireAnyClientCert }')
+    const requiringCertificate = tls.replace(' }', ', client_auth_type: RequireAnyClientCert }')
     assert.match(
-      await jobWith(`tls_server_config: ${asking}\n`),
+      await jobWith(`tls_server_config: ${requiringCertificate}\n`),
       /ca_file: prosody-exporter\.crt, cert_file: prometheus\.crt, key_file: prometheus\.key }$/m,
     )
     await writeFile(join(path, 'token'), 'a-long-token', { mode: 0o600 })
@@ -170,7 +170,7 @@ describe('doctor', { concurrency: 2 }, () => {
       /^    authorization: { credentials_file: prosody-exporter\.token }$/m,
     )
 
-    // With several servers both jobs, and asking for the targets, need it.
+    // With several servers, both jobs and the service discovery need the TLS settings.
     await writeFile(join(path, 'secret'), SECRET, { mode: 0o600 })
     const servers = ['one', 'two'].map(
       (name) => `  - { name: ${name}, domain: ${name}.example, secret_file: secret }\n`,
@@ -189,7 +189,7 @@ describe('doctor', { concurrency: 2 }, () => {
     assert.equal(checked.code, 0, checked.output)
   })
 
-  test('goes to each server of the configuration file, and one that fails hides none', async (t) => {
+  test('doctor checks each server in the configuration file, even when one fails', async (t) => {
     const { service } = await withProsody(t, {
       version: everyVersion[1],
       statsOptions: { component_secret: `"${SECRET}"` },

@@ -12,7 +12,7 @@ import { evalLua, logLines, sampleValue, serverSamples, untilUp } from '../suppo
 
 const NOW = { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0ms' }
 
-test('a full disk takes the log and nothing else', async (t) => {
+test('with a full disk, the exporter works but cannot log', async (t) => {
   const prosody = await withProsody(t, { version: '13.0.1' })
   const exporter = await withExporterFor(t, prosody, {
     flags: ['--log.level=debug'],
@@ -20,14 +20,14 @@ test('a full disk takes the log and nothing else', async (t) => {
     script: 'exec "$@" >/dev/full 2>/dev/full',
   })
   await untilUp(exporter)
-  // Each outage is said in the log, which can't be written.
+  // The exporter logs each outage, but it cannot write the log.
   await prosody.restart()
   await untilUp(exporter)
   assert.equal(exporter.stderr(), '')
   assert.ok(exporter.running())
 })
 
-test('the clock may be set: an hour back, then on by a day', async (t) => {
+test('the exporter works when the clock is set back by an hour and then forward by a day', async (t) => {
   const prosody = await withProsody(t, { version: '13.0.1', modules: ['test_eval'] })
   const clock = join(prosody.dir, 'clock')
   const set = async (offset: string) => {
@@ -42,7 +42,7 @@ test('the clock may be set: an hour back, then on by a day', async (t) => {
       LD_PRELOAD: await findFaketime(),
       FAKETIME_TIMESTAMP_FILE: clock,
       FAKETIME_NO_CACHE: '1',
-      // What the kernel's monotonic clock says no step changes.
+      // Setting the clock does not change the kernel's monotonic clock.
       DONT_FAKE_MONOTONIC: '1',
     },
   })
@@ -53,23 +53,27 @@ test('the clock may be set: an hour back, then on by a day', async (t) => {
   await untilUp(exporter)
   const connections = () =>
     logLines(exporter).filter(({ message }) => message.startsWith('connected to Prosody')).length
-  const says = async () => Date.parse((await exporter.get('/metrics')).headers['date'] as string)
+  const readClock = async () =>
+    Date.parse((await exporter.get('/metrics')).headers['date'] as string)
   for (const [step, offset] of ['-1h', '+1d', '+0'].entries()) {
     await set(offset)
     const hours = { '-1h': -1, '+1d': 24, '+0': 0 }[offset]!
-    // Node keeps the time of its Date header for a second.
-    await until(async () => Math.abs(Date.now() + hours * 3_600_000 - (await says())) < 60_000, {
-      what: `the exporter's clock says ${offset}`,
-    })
+    // Node caches the value of its Date header for a second.
+    await until(
+      async () => Math.abs(Date.now() + hours * 3_600_000 - (await readClock())) < 60_000,
+      {
+        what: `the exporter's clock has the offset ${offset}`,
+      },
+    )
     await evalLua(prosody, 'steps:add(1)')
     const { text } = await exporter.get('/metrics')
     assert.equal(sampleValue(text, 'xmpp_up'), 1)
     assert.equal(sampleValue(text, 'test_steps_total'), step + 1)
   }
-  assert.equal(connections(), 1, 'the stream has outlived it')
+  assert.equal(connections(), 1, 'the exporter did not reconnect')
 })
 
-test('connections cannot take the descriptors that the stream and a scrape need', async (t) => {
+test('HTTP connections cannot use up the descriptors that the stream and a scrape need', async (t) => {
   const prosody = await withProsody(t, { version: '13.0.1' })
   const exporter = await withExporterFor(t, prosody, {
     flags: ['--log.format=json'],
@@ -83,7 +87,7 @@ test('connections cannot take the descriptors that the stream and a scrape need'
   })
   for (const socket of sockets) socket.on('error', () => undefined)
   await Promise.all(sockets.map((socket) => once(socket, 'connect')))
-  // What is needed to dial Prosody anew is not theirs to take.
+  // The exporter needs a descriptor to reconnect to Prosody.
   await prosody.restart()
   const text = await untilUp(exporter)
   assert.equal(sampleValue(text, 'prosody_exporter_process_max_fds'), 128)
@@ -91,7 +95,7 @@ test('connections cannot take the descriptors that the stream and a scrape need'
   assert.ok(exporter.running())
 })
 
-test('with little memory for its heap it serves 20,000 series to many at once', async (t) => {
+test('with a small heap, the exporter serves 20,000 series to many clients concurrently', async (t) => {
   const prosody = await withProsody(t, {
     version: '13.0.1',
     modules: ['test_series'],

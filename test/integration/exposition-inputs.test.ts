@@ -25,7 +25,7 @@ type Exposition = {
   readonly body: Buffer
 }
 
-function whole(format: Exposition['format'], inputs: readonly ValidInput[]): Exposition {
+function joinValid(format: Exposition['format'], inputs: readonly ValidInput[]): Exposition {
   const texts = inputs.filter(({ prometheus }) => prometheus === undefined).map(({ text }) => text)
   const end = format === 'openmetrics' ? EOF : ''
   return {
@@ -35,7 +35,10 @@ function whole(format: Exposition['format'], inputs: readonly ValidInput[]): Exp
   }
 }
 
-function each(format: Exposition['format'], inputs: readonly InvalidInput[]): Exposition[] {
+function separateInvalid(
+  format: Exposition['format'],
+  inputs: readonly InvalidInput[],
+): Exposition[] {
   return inputs.map(({ what, text }) => {
     const body = Buffer.from(text)
     const isEnded = format === 'text' || body.includes(EOF)
@@ -43,14 +46,14 @@ function each(format: Exposition['format'], inputs: readonly InvalidInput[]): Ex
   })
 }
 
-test('Prometheus reads what compare’s tests call valid as they do, and refuses what they call invalid', async (t) => {
-  const valid = [whole('text', VALID_TEXT), whole('openmetrics', VALID_OPENMETRICS)]
+test('Prometheus reads the valid inputs of compare’s tests with the same values, and rejects the invalid ones', async (t) => {
+  const valid = [joinValid('text', VALID_TEXT), joinValid('openmetrics', VALID_OPENMETRICS)]
   const refusedAlone = [...VALID_TEXT, ...VALID_OPENMETRICS]
     .filter(({ prometheus }) => prometheus === 'refuses')
     .map(({ what, text }) => ({ what, text }))
   const invalid = [
-    ...each('text', [...INVALID_TEXT, ...refusedAlone]),
-    ...each('openmetrics', INVALID_OPENMETRICS),
+    ...separateInvalid('text', [...INVALID_TEXT, ...refusedAlone]),
+    ...separateInvalid('openmetrics', INVALID_OPENMETRICS),
   ]
   const expositions = [...valid, ...invalid]
   const server = createServer((request, response) => {
@@ -68,7 +71,7 @@ test('Prometheus reads what compare’s tests call valid as they do, and refuses
     name: `job${i}`,
     target: `http://127.0.0.1:${port}/${i}`,
     format,
-    // The timestamps of these samples are years ago, which is too old to be stored.
+    // Prometheus does not store samples with timestamps as old as these.
     extra: ['honor_timestamps: false'],
   }))
   const prometheus = await withPrometheus(t, { major: '3', jobs, intervalMs: 5000 })
@@ -78,7 +81,7 @@ test('Prometheus reads what compare’s tests call valid as they do, and refuses
     await until(
       async () => {
         answer = (await prometheus.targets(`job${i}`))[0] ?? answer
-        // A scrape that took too long is that of a busy machine.
+        // On a busy machine a scrape can exceed its deadline.
         return answer.health !== 'unknown' && !answer.lastError.includes('deadline exceeded')
       },
       { what: `a scrape of ${expositions[i]!.what}` },
@@ -105,7 +108,7 @@ test('Prometheus reads what compare’s tests call valid as they do, and refuses
   )
 })
 
-/** As the tables write a series. */
+/** The key of a series in the tables of inputs. */
 function keyOf({ __name__: name = '', ...labels }: Readonly<Record<string, string>>): string {
   const quoted = (text: string) =>
     `"${text.replace(/[\\"\n]/g, (c) => (c === '\n' ? '\\n' : `\\${c}`))}"`

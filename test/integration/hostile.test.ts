@@ -15,17 +15,17 @@ import { prosodyVersions, withProsody, type TestProsody } from '../support/proso
 import { parseWithPython } from '../support/python.js'
 import { evalLua, untilReady } from '../support/real.js'
 
-/** What mod_test_registry dumps: texts as hexadecimal digits, numbers as Lua's `%d` or `%.17g`. */
-type HeldFamily = {
+/** A family in the dump of mod_test_registry: texts as hexadecimal digits, numbers as Lua's `%d` or `%.17g`. */
+type DumpedFamily = {
   readonly name: string
   readonly type: string
   readonly unit: string
   readonly help: string
   readonly labels: readonly string[]
-  readonly metrics: readonly HeldMetric[]
+  readonly metrics: readonly DumpedMetric[]
 }
 
-type HeldMetric = {
+type DumpedMetric = {
   readonly labels: readonly string[]
   readonly buckets: readonly (readonly [string, string])[]
   readonly created: string
@@ -34,18 +34,18 @@ type HeldMetric = {
   readonly count: string
 }
 
-type LeftOut = {
+type Exclusion = {
   readonly family: string
-  /** Where two families have one name. */
+  /** Needed when two families have the same name. */
   readonly type?: string
-  /** The value of the series' first label; none: a family of one series. */
+  /** The value of the series' first label; missing for a family with one series. */
   readonly label?: string
   readonly from: 'openmetrics' | 'both'
 }
 
 const LONG = 'x'.repeat(33_000)
 
-// Besides mod_test_hostile's own, before anybody reads.
+// Series in addition to those of mod_test_hostile, created before the first scrape.
 const MORE = `
 local T = prosody.test_registry
 T.declare("gauge", "test_hostile_no_number", "Values of other types", { "which" })
@@ -60,13 +60,13 @@ T.move("test_hostile_quantile", { "1" }, "sample", 1)
 T.declare("gauge", "test_hostile_long", "A label that fills a reply", { "value" })
 T.move("test_hostile_long", { ("x"):rep(33000) }, "set", 1)
 T.move("test_hostile_long", { "short" }, "set", 2)
-T.declare("gauge", "test_hostile_escapes", "What is escaped", { "value" })
+T.declare("gauge", "test_hostile_escapes", "Escaped characters", { "value" })
 T.move("test_hostile_escapes", { 'a"b\\\\c\\nd' }, "set", 1)
 `
 
-// Each of these is one series, and one in prosody_exporter_samples_invalid.
-const LEFT_OUT: readonly LeftOut[] = [
-  // No number: there is nothing to show.
+// Each entry is one series that is excluded and counted in prosody_exporter_samples_invalid.
+const EXCLUSIONS: readonly Exclusion[] = [
+  // The value is not a number.
   { family: 'test_hostile_number', label: 'nothing', from: 'both' },
   { family: 'test_hostile_counter', label: 'nothing', from: 'both' },
   { family: 'test_hostile_no_number', label: 'false', from: 'both' },
@@ -78,36 +78,36 @@ const LEFT_OUT: readonly LeftOut[] = [
   { family: 'test_hostile_counter', label: 'minus-nan', from: 'openmetrics' },
   { family: 'test_hostile_counter', label: 'minus-inf', from: 'openmetrics' },
   { family: 'test_hostile_counter', label: 'negative', from: 'openmetrics' },
-  // The same for the sum of a summary.
+  // The sum of a summary must not be NaN or negative either.
   { family: 'test_hostile_summary_bytes', label: 'nan', from: 'openmetrics' },
   { family: 'test_hostile_summary_bytes', label: 'negative', from: 'openmetrics' },
-  // A NaN is in no bucket, so that the one up to +Inf is not the count.
+  // A NaN is in no bucket, so the bucket +Inf does not equal the count.
   { family: 'test_hostile_nan_sample', label: 'nan', from: 'openmetrics' },
-  // A label that is there twice costs Prometheus the whole scrape.
+  // Prometheus rejects the whole scrape when a series has a label twice.
   { family: 'test_hostile_same_labels', from: 'both' },
   { family: 'test_hostile_le', from: 'both' },
   { family: 'test_hostile_quantile', from: 'both' },
-  // Prometheus refuses the whole scrape for these.
+  // Prometheus rejects the whole scrape for these names.
   { family: 'test_hostile_own_name', from: 'both' },
   { family: 'test_hostile_nameless_label', from: 'both' },
   { family: '', from: 'both' },
-  // More than 32 KB of bounds, which would cut the stream on 13.0.
+  // More than 32 KB of bucket bounds; Prosody 13.0 would close the stream.
   { family: 'test_hostile_many_buckets', from: 'both' },
-  // More than 32 KB of labels: README of the module.
+  // More than 32 KB of labels; see the README of the module.
   { family: 'test_hostile_long', label: LONG, from: 'both' },
-  // OpenMetrics 1.0.0, Suffixes: the counter test_hostile_twin__a has the name.
+  // OpenMetrics 1.0.0, Suffixes: the counter test_hostile_twin__a already has this name.
   { family: 'test_hostile_twin__a', type: 'gauge', from: 'openmetrics' },
-  // The counter test_hostile_clash has the name, and the summary test_hostile_summed that of its
-  // count; in text too, where it would be one TYPE line twice, or one sample.
+  // The counter test_hostile_clash already has the first name, and the count of the summary
+  // test_hostile_summed the second. In text, too, a TYPE line or a sample would occur twice.
   { family: 'test_hostile_clash_total', from: 'both' },
   { family: 'test_hostile_summed_count', from: 'both' },
-  // Ours are the ones that are true.
+  // The exporter's own families have these names.
   { family: 'xmpp_up', from: 'both' },
   { family: 'prosody_exporter_build_info', from: 'both' },
 ]
 
 for (const version of prosodyVersions) {
-  test(`hostile series come with the values and labels that Prosody holds (${version})`, async (t) => {
+  test(`hostile series are exported with the values and labels in Prosody's registry (${version})`, async (t) => {
     const prosody = await withProsody(t, {
       version,
       modules: ['test_eval', 'test_registry', 'test_hostile'],
@@ -120,9 +120,9 @@ for (const version of prosodyVersions) {
       },
     })
     await untilReady(exporter, 200)
-    await compare(prosody, exporter, LEFT_OUT)
+    await compare(prosody, exporter, EXCLUSIONS)
 
-    // A value that becomes a number is shown, and no number is missing, without any new series.
+    // A series appears when its value becomes a number, and disappears when it no longer is one.
     await evalLua(
       prosody,
       `local number = require "core.statsmanager".get_metric_registry().families.test_hostile_number
@@ -131,13 +131,13 @@ for (const version of prosodyVersions) {
       number:with_labels("inf"):set(0/0)
       number:with_labels("nan"):set(-1/0)`,
     )
-    const changed = LEFT_OUT.map((each) =>
+    const changed = EXCLUSIONS.map((each) =>
       each.family === 'test_hostile_number' ? { ...each, label: 'third' } : each,
     )
     await compare(prosody, exporter, changed)
   })
 
-  test(`what mod_http_openmetrics makes of hostile series is not what Prosody holds (${version})`, async (t) => {
+  test(`mod_http_openmetrics renders hostile series wrongly (${version})`, async (t) => {
     const prosody = await withProsody(t, {
       version,
       modules: ['test_eval', 'test_registry', 'test_hostile'],
@@ -146,19 +146,19 @@ for (const version of prosodyVersions) {
     const render = (family: string) =>
       evalLua(prosody, `return prosody.test_registry.render("${family}")`)
 
-    // A single label that is a number, or value that is none, and nothing at all is told.
+    // A single label that is a number, or a value that is not one, makes the whole response fail.
     assert.equal((await fetch(prosody.openmetricsUrl)).status, 500)
     assert.match(
       await render('test_hostile_label'),
       /^error: .*attempt to index a (number|boolean)/,
     )
     assert.match(await render('test_hostile_number'), /^error: .*number expected, got string/)
-    // What is left is not OpenMetrics…
+    // Other families are rendered as invalid OpenMetrics …
     assert.match(await render('test_hostile_summary_bytes'), /_sum\{which="nan"\} -?nan$/m)
     for (const family of ['test_hostile_unsorted', 'test_hostile_summary_bytes']) {
       await assert.rejects(parseWithPython('openmetrics', await render(family)), family)
     }
-    // … or says something else.
+    // … or with other values.
     const [escapes] = await parseWithPython('openmetrics', await render('test_hostile_escapes'))
     assert.equal(escapes?.samples[0]?.labels.value, String.raw`a\"b\\c\nd`)
   })
@@ -167,21 +167,21 @@ for (const version of prosodyVersions) {
 async function compare(
   prosody: TestProsody,
   exporter: RunningExporter,
-  leftOut: readonly LeftOut[],
+  exclusions: readonly Exclusion[],
 ): Promise<void> {
   const reads = {
     text: await readExporter(exporter, 'text'),
     openmetrics: await readExporter(exporter, 'openmetrics'),
   }
   const dump = await evalLua(prosody, 'return prosody.test_registry.dump()')
-  const held = (JSON.parse(dump) as HeldFamily[]).filter(
+  const dumped = (JSON.parse(dump) as DumpedFamily[]).filter(
     ({ name }) => !isMovingFamily({ name: shownName(name) }),
   )
-  assert.ok(held.length > 30)
+  assert.ok(dumped.length > 30)
   for (const format of ['text', 'openmetrics'] as const) {
     const served = reads[format].filter(({ name }) => !isMovingFamily({ name }))
     const actual = seriesOf(served.filter(isServerFamily))
-    const { series, twice } = expectedSeries(held, format, leftOut)
+    const { series, twice } = expectedSeries(dumped, format, exclusions)
     assert.deepEqual([...actual.keys()].sort(), [...series.keys()].sort())
     for (const [key, values] of series) {
       assert.ok(
@@ -189,11 +189,11 @@ async function compare(
         `${format}: ${key.slice(0, 200)} ${values.join(' or ')} is ${actual.get(key)}`,
       )
     }
-    // mod_test_hostile has the labels 5 and "5", 0 and "0", which nobody can tell apart.
+    // mod_test_hostile has the labels 5 and "5", and 0 and "0", which are equal in an exposition.
     assert.deepEqual(twice, ['test_hostile_label', 'test_hostile_label'])
 
     const counts: Record<string, number> = {}
-    for (const name of [...leftOut.map(({ family }) => family), ...twice]) {
+    for (const name of [...exclusions.map(({ family }) => family), ...twice]) {
       counts[name] = (counts[name] ?? 0) + 1
     }
     const invalid = served.find(({ name }) => name === 'prosody_exporter_samples_invalid')
@@ -217,28 +217,28 @@ async function compare(
 }
 
 /**
- * What a format must serve of all that Prosody holds, as a choice of values by `seriesKey`; and the
- * family's name for each series that has the labels of another.
+ * The series that a format must have, with their allowed values by `seriesKey`. `twice` has the family's
+ * name for each series with the same labels as another series.
  */
 function expectedSeries(
-  held: readonly HeldFamily[],
+  dumped: readonly DumpedFamily[],
   format: Format,
-  leftOut: readonly LeftOut[],
+  exclusions: readonly Exclusion[],
 ): { series: Map<string, number[]>; twice: string[] } {
   const series = new Map<string, number[]>()
   const twice: string[] = []
-  const matched = new Set<LeftOut>()
-  for (const family of held) {
+  const matched = new Set<Exclusion>()
+  for (const family of dumped) {
     const name = shownName(family.name)
     const { type } = family
     for (const metric of family.metrics) {
       const first = metric.labels[0] === undefined ? undefined : shownText(metric.labels[0])
-      const reason = leftOut.find(
+      const reason = exclusions.find(
         (each) =>
           each.family === name && (each.type ?? type) === type && (each.label ?? first) === first,
       )
       if (reason) {
-        assert.ok(!matched.has(reason), `${name} ${first} is one series`)
+        assert.ok(!matched.has(reason), `${name} ${first} matches more than one series`)
         matched.add(reason)
         if (reason.from === 'both' || reason.from === format) continue
       }
@@ -255,7 +255,7 @@ function expectedSeries(
     }
   }
   assert.deepEqual(
-    leftOut.filter((each) => !matched.has(each)),
+    exclusions.filter((each) => !matched.has(each)),
     [],
   )
   return { series, twice }
@@ -264,7 +264,7 @@ function expectedSeries(
 function samplesOf(
   { name, type }: Pick<Family, 'name' | 'type'>,
   labels: Readonly<Record<string, string>>,
-  { buckets, created, value, sum, count }: HeldMetric,
+  { buckets, created, value, sum, count }: DumpedMetric,
   format: Format,
 ): Sample[] {
   const sample = (suffix: string, text: string, more: Readonly<Record<string, string>> = {}) => ({
@@ -276,17 +276,17 @@ function samplesOf(
     format === 'openmetrics' && created !== 'none' ? [sample('_created', created)] : []
   if (type === 'gauge') return [sample('', value)]
   if (type === 'counter') return [sample('_total', value), ...createdSamples]
-  // Bounds that are there twice have the same count.
+  // Equal bounds have the same count.
   const bounds = new Map(buckets.map(([bound, times]) => [shownText(bound), times]))
   const bucketSamples = [...bounds].map(([le, times]) => sample('_bucket', times, { le }))
-  // OpenMetrics 1.0.0, Histogram: with negative buckets there is no sum, and then no count.
+  // OpenMetrics 1.0.0, Histogram: with negative buckets there must be no sum, and without it no count.
   const isSumless =
     format === 'openmetrics' && [...bounds.keys()].some((bound) => bound.startsWith('-'))
   const sums = isSumless ? [] : [sample('_sum', sum), sample('_count', count)]
   return [...bucketSamples, ...sums, ...createdSamples]
 }
 
-/** The float64 nearest to a number as C prints it. */
+/** Parses a number in C's format to the nearest float64. */
 function nearest(text: string): number {
   if (/^-?nan$/.test(text)) return NaN
   if (/^-?inf$/.test(text)) return text === 'inf' ? Infinity : -Infinity
@@ -294,7 +294,7 @@ function nearest(text: string): number {
   return Number(text)
 }
 
-/** util.openmetrics, escape_name: byte for byte. */
+/** Escapes a name like `escape_name` in util.openmetrics, byte by byte. */
 function shownName(hex: string): string {
   return Buffer.from(hex, 'hex')
     .toString('latin1')
@@ -303,11 +303,14 @@ function shownName(hex: string): string {
     .replace(/^(?=[^A-Za-z_])/, '_')
 }
 
-// RFC 3629 §4, of bytes as Latin-1.
+// RFC 3629 §4, for bytes that are decoded as Latin-1.
 const UTF8 =
   /[\x00-\x7f]|[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|\xed[\x80-\x9f][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}/y
 
-/** Bytes as text: one that is no UTF-8, or is of a U+FFFD, is U+FFFD and its two digits. */
+/**
+ * Decodes UTF-8. Each byte of an invalid sequence, or of U+FFFD itself, becomes U+FFFD and two
+ * hexadecimal digits.
+ */
 function shownText(hex: string): string {
   const bytes = Buffer.from(hex, 'hex').toString('latin1')
   let shown = ''

@@ -1,4 +1,4 @@
-// Prosody connects to whatever domain it does not have: the exporter never asks one.
+// Prosody forwards stanzas for unknown domains to other servers, so the exporter must not send any to them.
 
 import assert from 'node:assert/strict'
 import { describe, test, type TestContext } from 'node:test'
@@ -14,7 +14,7 @@ import { startTap } from '../support/tap.js'
 
 const SCRAPES = 10
 
-/** Scrapes a Prosody and counts the stanzas to each domain, the search for hosts and the rest. */
+/** Scrapes a Prosody and counts the stanzas to each domain, in all (`asked`) and for the scrapes alone. */
 async function scrape(t: TestContext, prosody: TestProsody, flags: readonly string[] = []) {
   const tap = await startTap(t, prosody.ports.component)
   const exporter = await withExporterFor(
@@ -78,7 +78,7 @@ const cases: readonly (readonly [
     ['one.example', 'rooms.one.example', 'stats.one.example'],
   ],
   [
-    'a host that is named wrongly',
+    'a host that the configuration misspells',
     { statsDomains: ['stats.one.example'] },
     ['one.example', 'rooms.one.example', 'stats.one.example'],
     ['--xmpp.host=one.example', '--xmpp.host=typo.one.example'],
@@ -93,10 +93,10 @@ for (const version of everyVersion) {
         const scraped = await scrape(t, prosody, flags)
         assert.deepEqual(scraped.asked, asked)
         const own = prosody.statsDomains[0]!
-        assert.equal(scraped.perScrape[own], SCRAPES, 'one page of the registry each')
+        assert.equal(scraped.perScrape[own], SCRAPES, 'one page of the registry for each scrape')
         for (const jid of asked) {
           if (jid === own) continue
-          // A ping, or a question for the number of rooms.
+          // A ping, or a request for the number of rooms.
           assert.equal(scraped.perScrape[jid], SCRAPES, jid)
         }
         assert.deepEqual(attempts(prosody), [])
@@ -104,7 +104,7 @@ for (const version of everyVersion) {
     }
   })
 
-  test(`Prosody ${version} without the module is asked about the parent once`, async (t) => {
+  test(`without the module in Prosody ${version}, the exporter queries the parent domain once`, async (t) => {
     const prosody = await withProsody(t, {
       version,
       logLevel: 'debug',
@@ -121,6 +121,6 @@ for (const version of everyVersion) {
     for (let i = 0; i < SCRAPES; i++) await exporter.get('/metrics')
     const guesses = tap.stanzas().filter(({ attrs }) => attrs['to'] === 'internal')
     assert.equal(guesses.length, 1)
-    assert.notDeepEqual(attempts(prosody), [], 'such an attempt is in the log')
+    assert.notDeepEqual(attempts(prosody), [], 'the log has no attempt to connect to the parent')
   })
 }

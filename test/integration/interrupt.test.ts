@@ -4,22 +4,22 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { launch, root, signalGroup, temporaryDirectory, until } from '../support/setup/process.js'
 
-/** The parent of each process that runs, by process id. */
-async function parents(): Promise<Map<number, number>> {
+/** The parent of each running process, by process id. */
+async function readParents(): Promise<Map<number, number>> {
   const ids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
   const entries = ids.map(async (id) => {
     const text = await readFile(`/proc/${id}/stat`, 'utf8').catch(() => '')
-    // The name, in parentheses, can contain anything.
+    // The process name, in parentheses, can contain any character.
     const [state = 'Z', parent = '0'] = text.slice(text.lastIndexOf(')') + 2).split(' ')
     return [Number(id), state === 'Z' ? 0 : Number(parent)] as const
   })
   return new Map((await Promise.all(entries)).filter(([, parent]) => parent !== 0))
 }
 
-/** A process and all that it has started. */
-function family(pid: number, of: ReadonlyMap<number, number>): number[] {
-  const children = [...of].filter(([, parent]) => parent === pid).map(([child]) => child)
-  return [pid, ...children.flatMap((child) => family(child, of))]
+/** A process and its descendants. */
+function processTree(pid: number, parents: ReadonlyMap<number, number>): number[] {
+  const children = [...parents].filter(([, parent]) => parent === pid).map(([child]) => child)
+  return [pid, ...children.flatMap((child) => processTree(child, parents))]
 }
 
 const COMMAND = ['test', '--', 'test/support/hanging.ts']
@@ -50,22 +50,22 @@ for (const [what, interrupt] of [
     })
     t.after(() => signalGroup(child.pid, 'SIGKILL'))
     await until(() => !child.running() || child.output().includes('everything is started'), {
-      what: 'the programs of the test run',
+      what: 'the programs of the test have started',
     })
     assert.ok(child.running(), child.output())
-    const all = family(child.pid, await parents())
+    const all = processTree(child.pid, await readParents())
     // npm, its shell, both runners, the test, and its four programs.
     assert.ok(all.length >= 9, `${all.length} processes`)
     assert.notDeepEqual(await readdir(join(directory.path)), [])
 
     await interrupt(all)
     assert.notEqual(await child.exited, 0)
-    const left = await parents()
+    const remaining = await readParents()
     assert.deepEqual(
-      all.filter((pid) => left.has(pid)),
+      all.filter((pid) => remaining.has(pid)),
       [],
     )
-    // npm has Node.js 22 and later cache its code there.
+    // With Node.js 22 and later, npm uses this directory as its compile cache.
     const files = await readdir(directory.path)
     assert.deepEqual(
       files.filter((name) => name !== 'node-compile-cache'),

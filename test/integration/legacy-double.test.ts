@@ -7,14 +7,14 @@ import { root } from '../support/setup/process.js'
 const DOUBLE = join(root, 'test/support/prosody-0.10.lua')
 const MODULE = join(root, 'prosody-modules/mod_adhoc_statistics')
 
-/** What a scenario prints in the double of Prosody 0.10 (see there), line by line. */
+/** Runs a scenario in the test double of Prosody 0.10 (`prosody-0.10.lua`); returns its output by line. */
 async function run(scenario: string, ...mode: string[]): Promise<string[]> {
   const { code, output } = await lua51([DOUBLE, MODULE, ...mode], scenario)
   assert.equal(code, 0, output)
   return output.split('\n').slice(0, -1)
 }
 
-test('under Lua 5.1, in a double of Prosody 0.10, what is reset is added up', async () => {
+test('under Lua 5.1, the module adds up counters that Prosody resets (double of Prosody 0.10)', async () => {
   const lines = await run(`
     local hits = measure("rate", "/rooms.one.example/mod_muc/room_hit")
     local connections = measure("amount", "/*/mod_c2s/connections")
@@ -50,11 +50,12 @@ test('under Lua 5.1, in a double of Prosody 0.10, what is reset is added up', as
     }
   }
   assert.deepEqual(Object.fromEntries(series), {
-    // created, labels, values
+    // Each array: time of creation, labels, values.
     'counter prosody_mod_muc/room_hit': ['1000', 'rooms.one.example', '30'],
     'gauge prosody_mod_muc/room_hit_per_second': ['', 'rooms.one.example', '7.5'],
     'gauge prosody_mod_c2s/connections': ['', '3'],
-    // 1 of 100; 11 of which 100, 200, 200 are samples; 11 of which 100, 300, 300 are.
+    // The module estimates the sum from the sampled values of each interval: 1 event with 100; 11 events with
+    // the samples 100, 200 and 200; 11 events with the samples 100, 300 and 300.
     'summary prosody_memory.lua_bytes': ['1000', `${100 + (500 / 3) * 11 + (700 / 3) * 11}`, '23'],
     'gauge prosody_memory.lua_bytes_average': ['', (700 / 3).toPrecision(17)],
     'gauge prosody_memory.lua_bytes_min': ['', '100'],
@@ -64,8 +65,8 @@ test('under Lua 5.1, in a double of Prosody 0.10, what is reset is added up', as
     'gauge prosody_test.taking_seconds_min': ['', '2'],
     'gauge prosody_test.taking_seconds_max': ['', '2'],
   })
-  const [about = '', ...changes] = lines.slice(end + 1).reverse()
-  assert.equal(about, '11\t11\t1006.000')
+  const [attributes = '', ...changes] = lines.slice(end + 1).reverse()
+  assert.equal(attributes, '11\t11\t1006.000')
   const changed: Readonly<Record<string, string>> = Object.fromEntries(
     changes.map((line) => {
       const [id = '', ...values] = line.split('\t')
@@ -78,14 +79,14 @@ test('under Lua 5.1, in a double of Prosody 0.10, what is reset is added up', as
   assert.ok(!('summary prosody_test.taking_seconds' in changed))
 })
 
-test('with statistics off, one line says so at once and in the answer (double of Prosody 0.10)', async () => {
+test('with statistics off, the log at the start and the reply say so in one line each (double of Prosody 0.10)', async () => {
   const lines = await run('print((ask {}))', 'off')
   assert.equal(lines.length, 2)
   for (const line of lines)
     assert.match(line, /statistics = "internal" and statistics_interval = 15/)
 })
 
-test('a provider of statistics of its own, or one that fails, breaks nothing (double of Prosody 0.10)', async () => {
+test('unknown or failing statistics providers break nothing (double of Prosody 0.10)', async () => {
   const lines = await run(`
     local function updated(stats, extras)
       prosody.events.fire_event("stats-updated", { stats = stats, stats_extra = extras })
@@ -114,7 +115,7 @@ test('a provider of statistics of its own, or one that fails, breaks nothing (do
   assert.equal(lines.at(-1), '3')
 })
 
-test('a stat that is left without a name is named in the log, and the others go on (double of Prosody 0.10)', async () => {
+test('a stat without an available name is logged, and the others are still exported (double of Prosody 0.10)', async () => {
   const lines = await run(`
     local stats = { ["x.y:amount"] = 1, ["x.y_rate:amount"] = 2 }
     local extras = { ["x.y:rate"] = { count = 3 } }
@@ -133,7 +134,7 @@ test('a stat that is left without a name is named in the log, and the others go 
   )
 })
 
-test('the registry for old versions takes families of every type, as that of 0.12 does (double of Prosody 0.10)', async () => {
+test('the registry for old versions accepts the same family types as that of 0.12 (double of Prosody 0.10)', async () => {
   const lines = await run(`
     collect()
     local registry = require "core.statsmanager".adhoc_statistics.registry
@@ -160,7 +161,7 @@ test('the registry for old versions takes families of every type, as that of 0.1
   assert.match(lines.at(-1) ?? '', /^false\tfalse\t.*number of labels/)
 })
 
-/** Series of what is counted, by name and labels, of a page that a scenario printed. */
+/** The values of the module's own counts in a printed page, by name and labels. */
 function readCounts(lines: readonly string[]): Readonly<Record<string, string>> {
   const names = new Map<string, string>()
   const counts: Record<string, string> = {}
@@ -178,7 +179,7 @@ function readCounts(lines: readonly string[]): Readonly<Record<string, string>> 
   return counts
 }
 
-test('logins, stanzas, clients, users, rooms and accounts are counted once, over reloads too (double of Prosody 0.10)', async () => {
+test('logins, stanzas, clients, users, rooms and accounts are counted once, even with reloads (double of Prosody 0.10)', async () => {
   const lines = await run(
     `
     add_host("one.example", { a = true, b = true, c = true })

@@ -19,7 +19,7 @@ import { commandElement, connectComponent, errorCondition, login } from '../supp
 const version = legacyVersion
 const STATS = 'stats.one.example'
 const FRESH = { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' }
-/** In Prosody's log: the level and a tab, or what Lua says of an error. */
+/** Matches warnings and errors in Prosody's log, and tracebacks of Lua. */
 const COMPLAINT = /(error|warn)\S*\t|traceback/
 
 function startProsody(t: TestContext, config: ProsodyConfig = {}) {
@@ -41,7 +41,7 @@ type Stat = {
   readonly unit: string
 }
 
-/** By its name there, e.g. "/*\/mod_c2s/connections:amount". */
+/** Parses the dump of mod_test_legacy; the keys are Prosody's names, for example "/*\/mod_c2s/connections:amount". */
 function readDump(text: string): Map<string, Stat> {
   return new Map(
     text.split('\n').map((line) => {
@@ -53,7 +53,7 @@ function readDump(text: string): Map<string, Stat> {
   )
 }
 
-/** Count and sum of each stat, as an accurate listener adds them up. */
+/** Count and sum of each stat over all collections. */
 type Totals = Map<string, { count: number; sum: number; pending: number }>
 
 function addUp(totals: Totals, stats: ReadonlyMap<string, Stat>): void {
@@ -69,7 +69,7 @@ function addUp(totals: Totals, stats: ReadonlyMap<string, Stat>): void {
   }
 }
 
-// What README.md of the module says, once more: what is served for a stat.
+// The expected series of each stat, as the README of the module documents them.
 function expectedSeries(stats: ReadonlyMap<string, Stat>, totals: Totals): Map<string, number> {
   const series = new Map<string, number>()
   for (const [stat, { value, min, max, unit }] of stats) {
@@ -97,13 +97,13 @@ function expectedSeries(stats: ReadonlyMap<string, Stat>, totals: Totals): Map<s
 
 const STANZAS = 'stanza_counts.incoming_c2s_message:rate'
 
-/** Those that come second to a name, and one that 0.12 has with labels. */
+/** Stats whose usual name is taken, and one that has the name and labels of Prosody 0.12. */
 const OTHER_NAMES: Readonly<Record<string, string>> = {
   'test.same:rate': 'prosody_test.same_rate',
   '/one.example/mod_test_legacy/both:amount': 'prosody_mod_test_legacy/both_amount',
   [STANZAS]: 'prosody_mod_measure_stanza_counts/received',
 }
-/** Nothing else has the name of its speed. */
+/** The per-second gauge of this stat has the usual name, because that name is not taken. */
 const PLAIN_NAMES: Readonly<Record<string, string>> = { 'test.same:rate': 'prosody_test.same' }
 
 function nameOf(stat: string) {
@@ -126,10 +126,10 @@ function escape(name: string): string {
   return bytes.replaceAll('/', '__').replace(/\W/g, '_')
 }
 
-/** Without `_created`, which every counter and summary is to have in OpenMetrics. */
+/** Reads the series without `_created`; asserts that each counter and summary has it in OpenMetrics. */
 async function readServer(exporter: RunningExporter, format: Format, sinceSeconds: number) {
   const read = await readExporter(exporter, format)
-  // What the module itself counts is the subject of counts.test.ts.
+  // counts.test.ts tests the module's own counts.
   const families = read.filter((each) => isServerFamily(each) && !each.name.startsWith('xmpp_'))
   return seriesOf(
     families.map((family) => {
@@ -142,10 +142,10 @@ async function readServer(exporter: RunningExporter, format: Format, sinceSecond
   )
 }
 
-test(`all that get_stats() of ${version} holds is served, what it resets is added up`, async (t) => {
+test(`every stat of get_stats() in ${version} is exported, and counters that it resets are added up`, async (t) => {
   const sinceSeconds = Math.floor(Date.now() / 1000)
   const prosody = await startProsody(t, {
-    // Collects when the test says, and once at the start.
+    // Prosody collects once when it starts, and then when the test requests it.
     globals: { statistics_interval: '3600', muc_room_locking: 'false' },
   })
   const totals: Totals = new Map()
@@ -172,11 +172,11 @@ test(`all that get_stats() of ${version} holds is served, what it resets is adde
   const start = (domain: string) => withExporterFor(t, prosody, { domain, env })
   const exporters = await Promise.all(prosody.statsDomains.map(start))
   for (const exporter of exporters) await untilReady(exporter, 200)
-  const compare = async (stats: ReadonlyMap<string, Stat>, who = [0, 1]) => {
-    for (const i of who) {
+  const compare = async (stats: ReadonlyMap<string, Stat>, indexes = [0, 1]) => {
+    for (const i of indexes) {
       const exporter = exporters[i]!
-      const told = await readServer(exporter, i === 0 ? 'openmetrics' : 'text', sinceSeconds)
-      assert.deepEqual(difference(told, expectedSeries(stats, totals)), NO_DIFFERENCE)
+      const actual = await readServer(exporter, i === 0 ? 'openmetrics' : 'text', sinceSeconds)
+      assert.deepEqual(difference(actual, expectedSeries(stats, totals)), NO_DIFFERENCE)
     }
   }
   await compare(first)
@@ -186,7 +186,7 @@ test(`all that get_stats() of ${version} holds is served, what it resets is adde
   const moves = [
     'for i = 1, 7 do m.rate() m.times()() end m.sizes(4096) m.counter(3) m.amount(-1.5)',
     'm.rate() m.stanza() m.stanza() m.no_stanza() m.same_rate() m.same_amount(4)',
-    // Begun in one interval and ended in the next.
+    // This measurement begins in one interval and ends in the next.
     'for i = 1, 12 do m.distribution(i * i) m.other_rate() end m.unfinished = m.times()',
     '',
     'm.unfinished() m.both(5) m.one_both(6) m.odd(1/3) for i = 1, 1000 do m.rate() m.sizes(i) end',
@@ -197,7 +197,7 @@ test(`all that get_stats() of ${version} holds is served, what it resets is adde
       await a.joinRoom(`y@${prosody.rooms}`, 'a')
     }
     if (i === 3) {
-      // Misses nothing and counts nothing twice while it is loaded anew, or not at all.
+      // The module must not miss an event or count one twice while it is reloaded or not loaded.
       await evalLua(
         prosody,
         `local modules = require "core.modulemanager"
@@ -213,7 +213,7 @@ test(`all that get_stats() of ${version} holds is served, what it resets is adde
       )
     }
     await evalLua(prosody, `local m = prosody.test_legacy ${lua} m.collect()`)
-    // In turn, so that each reads what changed in two intervals.
+    // The exporters take turns, so each reads the changes of two intervals.
     await compare(await dump(), [i % 2])
   }
   await compare(await read())
@@ -242,7 +242,7 @@ test(`all that get_stats() of ${version} holds is served, what it resets is adde
   assert.doesNotMatch(prosody.log(), COMPLAINT)
 })
 
-test(`a counter of ${version} never falls while it collects by itself, and ends at the number of events`, async (t) => {
+test(`while ${version} collects on its own schedule, a counter never falls and ends at the number of events`, async (t) => {
   const prosody = await startProsody(t, { globals: { statistics_interval: '1' } })
   const exporter = await withExporterFor(t, prosody, { env: FRESH })
   await untilReady(exporter, 200)
@@ -277,7 +277,7 @@ test(`a counter of ${version} never falls while it collects by itself, and ends 
   )
 })
 
-test(`nobody but its own component may ask ${version} for statistics`, async (t) => {
+test(`only its own component may request statistics from ${version}`, async (t) => {
   const lax = 'lax.example'
   const prosody = await startProsody(t, {
     globals: { admins: '{ "admin@one.example" }' },
@@ -317,14 +317,14 @@ test(`nobody but its own component may ask ${version} for statistics`, async (t)
 })
 
 const SET = /statistics = \\+"internal\\+".*statistics_interval|statistics_interval.*"internal/
-const WHAT: readonly (readonly [string, ProsodyConfig, RegExp])[] = [
+const PROBLEMS: readonly (readonly [string, ProsodyConfig, RegExp])[] = [
   [
-    'it keeps no statistics',
+    'Prosody has no statistics',
     { globals: { statistics: undefined, statistics_interval: undefined } },
     SET,
   ],
   [
-    'it gives its statistics to statsd',
+    'Prosody sends its statistics to statsd',
     {
       globals: {
         statistics: '"statsd"',
@@ -335,8 +335,8 @@ const WHAT: readonly (readonly [string, ProsodyConfig, RegExp])[] = [
   ],
   ['the module is missing', { statsOptions: { modules_enabled: undefined } }, /modules_enabled/],
 ]
-for (const [what, config, advice] of WHAT) {
-  test(`when ${what} one line says what to change (${version})`, async (t) => {
+for (const [what, config, advice] of PROBLEMS) {
+  test(`when ${what}, one line says what to change (${version})`, async (t) => {
     const prosody = await startProsody(t, config)
     const exporter = await withExporterFor(t, prosody, {
       env: FRESH,

@@ -1,4 +1,4 @@
-// Ten real Prosodys read by one exporter, which a real Prometheus finds through /sd.
+// One exporter reads ten real Prosody servers, which a real Prometheus discovers through /sd.
 
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
@@ -13,13 +13,13 @@ import { login } from '../support/xmpp-client.js'
 const SERVERS = Array.from({ length: 10 }, (_, i) => ({
   name: `s${i}`,
   host: `host${i}.example`,
-  // Not the same for each, so that one server's figures can't pass for another's.
+  // Neighboring servers have different numbers, so a mix-up of their values would be visible.
   clients: 1 + (i % 3),
   version: prosodyVersions[i % prosodyVersions.length]!,
 }))
 const CONNECTIONS = 'sum by (instance, host) (prosody_mod_c2s__connections)'
 
-test('a real Prometheus finds ten real Prosodys through /sd and reads each', async (t) => {
+test('a real Prometheus discovers ten real Prosody servers through /sd and reads each', async (t) => {
   const { path: directory, remove } = await temporaryDirectory('prosody-exporter-many')
   t.after(remove)
   writeFileSync(join(directory, 'secret'), SECRET, { mode: 0o600 })
@@ -57,7 +57,7 @@ test('a real Prometheus finds ten real Prosodys through /sd and reads each', asy
     intervalMs: 1000,
   })
 
-  /** Name of each server → what Prometheus has of it. */
+  /** The value of a query for each server, by the server's name. */
   const valuesOf = async (promql: string) =>
     Object.fromEntries(
       (await prometheus.query(promql)).map(({ labels, value }) => [labels.instance ?? '', value]),
@@ -70,7 +70,7 @@ test('a real Prometheus finds ten real Prosodys through /sd and reads each', asy
       .map(({ labels }) => labels.instance)
       .sort()
   }
-  const others = (left: number) => allNames.filter((name) => name !== allNames[left])
+  const allExcept = (index: number) => allNames.filter((name) => name !== allNames[index])
   const untilSame = (what: string, read: () => Promise<unknown>, wanted: unknown) =>
     until(
       async () => {
@@ -83,46 +83,50 @@ test('a real Prometheus finds ten real Prosodys through /sd and reads each', asy
       },
       { what, everyMs: 250 },
     ).catch(async () => {
-      // What it is in the end, rather than that it took too long.
+      // Report the last value instead of the timeout.
       assert.deepEqual(await read(), wanted)
     })
 
   await untilSame('all targets are up', scrapedTargets, allNames)
   await untilSame('all servers are up', () => namesWith('xmpp_up == 1'), allNames)
-  const figures = async () =>
+  const connections = async () =>
     (await prometheus.query(CONNECTIONS))
       .map(({ labels, value }) => ({ name: labels.instance, host: labels.host, clients: value }))
       .sort((a, b) => (a.name! < b.name! ? -1 : 1))
   await untilSame(
-    'each has its own figures',
-    figures,
+    'each server has its own number of clients',
+    connections,
     SERVERS.map(({ name, host, clients }) => ({ name, host, clients })),
   )
 
   const connects = await valuesOf('prosody_exporter_xmpp_connects_total')
   assert.deepEqual(Object.keys(connects).sort(), allNames)
   await prosodys[4]!.stop()
-  await untilSame('the one that was stopped is down', () => namesWith('xmpp_up == 0'), ['s4'])
+  await untilSame('the stopped server is down', () => namesWith('xmpp_up == 0'), ['s4'])
   await untilSame(
-    'nothing is told of it any longer',
-    async () => (await figures()).map(({ name }) => name),
-    others(4),
+    'the stopped server has no series',
+    async () => (await connections()).map(({ name }) => name),
+    allExcept(4),
   )
-  // To Prometheus the target is well: it is the server behind it that is not.
+  // The target is still up: the exporter answers for a server that is down.
   assert.deepEqual(await scrapedTargets(), allNames)
 
-  writeServers(others(7))
+  writeServers(allExcept(7))
   exporter.kill('SIGHUP')
-  await untilSame('it is no target any more', scrapedTargets, others(7))
+  await untilSame('the removed server is no longer a target', scrapedTargets, allExcept(7))
   const { text } = await exporter.get('/sd')
   const listed = JSON.parse(text) as { labels: { instance: string } }[]
   assert.deepEqual(
     listed.map(({ labels }) => labels.instance),
-    others(7),
+    allExcept(7),
   )
   assert.equal((await exporter.get('/probe?target=s7')).status, 400)
-  await untilSame('its series have ended', () => namesWith('xmpp_up'), others(7))
-  // The streams of all others are the ones they were.
+  await untilSame(
+    'the series of the removed server have ended',
+    () => namesWith('xmpp_up'),
+    allExcept(7),
+  )
+  // The exporter did not reconnect to the other servers.
   const before = { ...connects }
   delete before['s7']
   assert.deepEqual(await valuesOf('prosody_exporter_xmpp_connects_total'), before)

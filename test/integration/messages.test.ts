@@ -44,7 +44,7 @@ function startProsody(
     ...config,
     statsOptions: {
       component_secret: JSON.stringify(SECRET),
-      // Prosody's own default.
+      // Use Prosody's default.
       component_conflict_resolve: undefined,
       ...statsOptions,
     },
@@ -63,20 +63,20 @@ function startExporter(
     {
       ...(options.domain !== undefined && { domain: options.domain }),
       flags: ['--log.format=json', '--log.level=debug', ...(options.flags ?? [])],
-      // So that each scrape is a collection.
+      // Each scrape causes a collection.
       env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0ms' },
     },
   )
 }
 
-/** Waits until Prosody, or whoever logs, has seen that many tries more. */
+/** Waits until the log has `tries` more matches of the pattern. */
 async function untilTried(log: () => string, pattern: RegExp, tries: number): Promise<void> {
   const count = () => log().match(new RegExp(pattern, 'g'))?.length ?? 0
   const before = count()
-  await until(() => count() >= before + tries, { what: `${tries} tries` })
+  await until(() => count() >= before + tries, { what: `${tries} more attempts` })
 }
 
-/** Scrapes that often, each a collection of its own that fails, and tells who failed. */
+/** Scrapes several times; asserts that each scrape is a new collection, which fails. */
 async function assertFails(exporter: RunningExporter, up: 0 | 1, scrapes = 3): Promise<void> {
   const { text } = await exporter.get('/metrics')
   for (let i = 1; i <= scrapes; i++) {
@@ -91,9 +91,9 @@ async function assertFails(exporter: RunningExporter, up: 0 | 1, scrapes = 3): P
   assert.equal((await exporter.get('/-/ready')).status, 503)
 }
 
-/** The one line that an operator sees: what is wrong, and what to change in which file. */
+/** Asserts that the operator sees one line, which names the problem and the file to change. */
 function assertOneComplaint(exporter: RunningExporter, ...words: readonly (string | RegExp)[]) {
-  // Where both exporters run on one machine the control socket notices it, too.
+  // When both exporters run on one machine, the control socket reports the conflict, too.
   const lines = complaints(exporter).filter(
     (line) => !/Another exporter on this machine/.test(line),
   )
@@ -106,7 +106,7 @@ function assertHas(line: string, word: string | RegExp): void {
   else assert.match(line, word)
 }
 
-/** Nowhere that anybody looks. */
+/** Asserts that the secret is not in the pages, the command line or the log. */
 async function assertSecretHidden(exporter: RunningExporter, secret: string): Promise<void> {
   const pages = ['/metrics', '/', '/-/ready', '/-/healthy', '/nowhere']
   const texts = await Promise.all(pages.map(async (path) => (await exporter.get(path)).text))
@@ -114,14 +114,14 @@ async function assertSecretHidden(exporter: RunningExporter, secret: string): Pr
   assert.match(cmdline, /xmpp\.domain/)
   assert.ok(logLines(exporter).length > 0)
   for (const text of [...texts, cmdline, exporter.stderr(), exporter.stdout()]) {
-    // The log is JSON, where it would be quoted.
+    // In the JSON log, the secret would be escaped.
     for (const form of [secret, JSON.stringify(secret).slice(1, -1)]) {
       assert.ok(!text.includes(form), text)
     }
   }
 }
 
-/** Reconnects behind the exporter's back, with a scrape while the stream is down. */
+/** Makes Prosody close the stream; scrapes until the exporter has reconnected. */
 async function breakStream(prosody: TestProsody, exporter: RunningExporter): Promise<void> {
   const connects = async () =>
     sampleValue((await exporter.get('/metrics')).text, 'prosody_exporter_xmpp_connects_total')!
@@ -164,7 +164,7 @@ for (const version of prosodyVersions) {
       })
     }
 
-    test('when there is no secret in its section', async (t) => {
+    test('when the component section has no secret', async (t) => {
       const prosody = await startProsody(t, version, {
         statsOptions: { component_secret: undefined },
       })
@@ -174,7 +174,7 @@ for (const version of prosodyVersions) {
       assertOneComplaint(exporter, 'component_secret', STATS)
     })
 
-    test('when another connection has the domain', async (t) => {
+    test('when another connection uses the domain', async (t) => {
       const prosody = await startProsody(t, version)
       const first = await startExporter(t, prosody)
       await untilReady(first, 200)
@@ -183,17 +183,17 @@ for (const version of prosodyVersions) {
       await assertFails(second, 0)
       assertOneComplaint(second, 'component_conflict_resolve', STATS)
       assert.match(second.stderr(), /Another exporter on this machine uses component/)
-      // The one that was there first is left in peace.
+      // The first exporter is not disturbed.
       const { text } = await first.get('/metrics')
       assert.equal(sampleValue(text, 'prosody_exporter_xmpp_connects_total'), 1)
       assert.equal(sampleValue(text, collected), 1)
       assert.deepEqual(complaints(first), [])
-      // And its place is taken when it is gone.
+      // The second exporter connects after the first one stops.
       await first.stop()
       await untilUp(second)
     })
 
-    test('when nothing listens there', async (t) => {
+    test('when nothing listens at the address', async (t) => {
       const prosody = await startProsody(t, version)
       const service = `xmpp://127.0.0.1:${await freePort()}`
       const exporter = await startExporter(t, prosody, { service })
@@ -202,7 +202,7 @@ for (const version of prosodyVersions) {
       assertOneComplaint(exporter, service, 'xmpp.service', 'component_ports', STATS)
     })
 
-    test('when the port is another one of Prosody', async (t) => {
+    test('when the port belongs to another service of Prosody', async (t) => {
       const prosody = await startProsody(t, version)
       const service = `xmpp://127.0.0.1:${prosody.ports.c2s}`
       const exporter = await startExporter(t, prosody, { service })
@@ -235,7 +235,7 @@ for (const version of prosodyVersions) {
         await until(() => complaints(exporter).length > 0, { what: 'a line in the log' })
         await assertFails(exporter, 1)
         assertOneComplaint(exporter, ...words)
-        // It is still the same thing after a new stream, and said already.
+        // After a new stream, the same problem is not logged again.
         await breakStream(prosody, exporter)
         await assertFails(exporter, 1)
         const about = complaints(exporter).filter((line) => !LOST.test(line))
@@ -246,7 +246,7 @@ for (const version of prosodyVersions) {
 
     test('when the component is not allowed', async (t) => {
       const prosody = await startProsody(t, version)
-      // As a module that guards commands would have it.
+      // Like a module that restricts commands.
       await evalLua(
         prosody,
         `local st = require "util.stanza"
@@ -261,7 +261,7 @@ for (const version of prosodyVersions) {
       assertOneComplaint(exporter, 'modules_enabled', STATS, 'not you')
     })
 
-    test('and when it is mended, another one that it works', async (t) => {
+    test('and when the problem is fixed, another line says so', async (t) => {
       const config = globals({ statistics: undefined })
       const prosody = await startProsody(t, version, config)
       const exporter = await startExporter(t, prosody)
@@ -269,18 +269,18 @@ for (const version of prosodyVersions) {
       await prosody.restart(globals({}))
       await untilUp(exporter)
       const about = logLines(exporter).filter(({ collector }) => collector === 'registry')
-      const told = about.filter(({ level }) => isComplaint(level) || level === 'INFO')
+      const shown = about.filter(({ level }) => isComplaint(level) || level === 'INFO')
       assert.deepEqual(
-        told.map(({ message }) => message),
+        shown.map(({ message }) => message),
         ['collector failed', 'collector recovered'],
       )
     })
 
-    test('and the secret is nowhere to be seen', async (t) => {
+    test('and the secret is not visible anywhere', async (t) => {
       const prosody = await startProsody(t, version)
       const file = join(prosody.dir, 'secret')
       await writeFile(file, `${SECRET}\n`, { mode: 0o600 })
-      // The variable would win over nothing: the file is named by its flag.
+      // The environment variable is empty, and the flag names the file.
       const flags = [`--xmpp.secret-file=${file}`]
       const exporter = await startExporter(t, prosody, { secret: '', flags })
       await untilReady(exporter, 200)

@@ -9,7 +9,7 @@ import { evalLua, untilReady } from '../support/real.js'
 const FRESH = { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' }
 
 for (const version of prosodyVersions) {
-  test(`with the statsd provider all is served that Prosody holds itself (${version})`, async (t) => {
+  test(`with the statsd provider, the exporter has all series that Prosody stores (${version})`, async (t) => {
     const prosody = await withProsody(t, {
       version,
       modules: ['test_eval'],
@@ -21,9 +21,9 @@ for (const version of prosodyVersions) {
     await evalLua(
       prosody,
       `local metric = require "core.statsmanager".metric
-      metric("summary", "test_summary", "", "Kept nowhere", { "a" }):with_labels("x"):sample(1)
-      metric("counter", "test_counter", "", "Kept", { "a" }):with_labels("x"):add(2)
-      metric("histogram", "test_histogram", "", "Kept", {}, { buckets = { 1 } }):with_labels():sample(3)`,
+      metric("summary", "test_summary", "", "Not stored", { "a" }):with_labels("x"):sample(1)
+      metric("counter", "test_counter", "", "Stored", { "a" }):with_labels("x"):add(2)
+      metric("histogram", "test_histogram", "", "Stored", {}, { buckets = { 1 } }):with_labels():sample(3)`,
     )
     const exporter = await withExporterFor(t, prosody, { env: FRESH })
     await untilReady(exporter, 200)
@@ -35,7 +35,7 @@ for (const version of prosodyVersions) {
     assert.match(text, /^prosody_exporter_samples_invalid\{family="test_summary"\} 1$/m)
   })
 
-  test(`when a module's handler of stats-update fails nothing old is served (${version})`, async (t) => {
+  test(`when a stats-update handler of a module fails, no old values are exported (${version})`, async (t) => {
     const prosody = await withProsody(t, { version, modules: ['test_eval'] })
     const exporter = await withExporterFor(t, prosody, { env: FRESH })
     await untilReady(exporter, 200)
@@ -45,7 +45,7 @@ for (const version of prosodyVersions) {
       prosody.events.add_handler("stats-update", prosody.test_broken, 1000)`,
     )
     const isFailing = /^prosody_exporter_collector_success\{collector="registry"\} 0$/m
-    // Prosody collects every 100 ms at most, so the next scrapes may be of the time before.
+    // The module collects at most once every 100 ms, so the next scrapes can have older values.
     await until(async () => isFailing.test((await exporter.get('/metrics')).text), {
       what: 'the collector fails',
     })
@@ -61,11 +61,11 @@ for (const version of prosodyVersions) {
     await evalLua(prosody, 'prosody.events.remove_handler("stats-update", prosody.test_broken)')
     await until(
       async () => /^prosody_stats_collection/m.test((await exporter.get('/metrics')).text),
-      { what: 'the collector works again' },
+      { what: 'the collector recovers' },
     )
   })
 
-  test(`readers over their share are refused at the start of a run, and served later (${version})`, async (t) => {
+  test(`readers over their share are refused at the start of a collection and served later (${version})`, async (t) => {
     const prosody = await withProsody(t, {
       version,
       modules: ['test_eval', 'test_series'],
@@ -74,7 +74,7 @@ for (const version of prosodyVersions) {
     })
     const first = await withExporterFor(t, prosody, { env: FRESH })
     await untilReady(first, 200)
-    // What it would have used up in an hour at full speed.
+    // As if readers had used up their time.
     await evalLua(
       prosody,
       `local index = require "core.statsmanager".get_metric_registry().adhoc_statistics
@@ -90,13 +90,13 @@ for (const version of prosodyVersions) {
       `local index = require "core.statsmanager".get_metric_registry().adhoc_statistics
       index.accounts.all.left = 0.0001`,
     )
-    // The run takes more than is left, and ends all the same.
+    // This collection needs more time than is left, but it is not interrupted.
     const served = await first.get('/metrics')
     assert.match(served.text, /^prosody_exporter_collector_success\{collector="registry"\} 1$/m)
     assert.match(served.text, /_failures_total\{reason="refused"\} 1$/m)
   })
 
-  test(`a value that can't be is said to be, and not taken (${version})`, async (t) => {
+  test(`an invalid option value is logged and ignored (${version})`, async (t) => {
     for (const [option, value] of [
       ['adhoc_statistics_max_share', '25'],
       ['adhoc_statistics_max_share', '"a quarter"'],
@@ -113,7 +113,7 @@ for (const version of prosodyVersions) {
     }
   })
 
-  test(`what it takes to send a page counts as reading (${version})`, async (t) => {
+  test(`the time to send a page counts as reading time (${version})`, async (t) => {
     const prosody = await withProsody(t, { version, modules: ['test_eval'] })
     const domain = prosody.statsDomains[0]!
     const left = await evalLua(
@@ -135,18 +135,18 @@ for (const version of prosodyVersions) {
     assert.ok(Number(left) <= 4.8, left)
   })
 
-  test(`a choice by name[] shows nothing that the whole does not (${version})`, async (t) => {
+  test(`a selection with name[] has no line that the full exposition lacks (${version})`, async (t) => {
     const prosody = await withProsody(t, { version, modules: ['test_hostile'] })
     const exporter = await withExporterFor(t, prosody, {
       env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '5s' },
     })
     await untilReady(exporter, 200)
     const get = async (path: string) => (await exporter.get(path)).text
-    const whole = new Set((await get('/metrics')).split('\n'))
+    const allLines = new Set((await get('/metrics')).split('\n'))
     for (const name of ['test_hostile_summed_count', 'test_hostile_clash_total', 'xmpp_up']) {
       const lines = (await get(`/metrics?name[]=${name}`)).split('\n')
       assert.deepEqual(
-        lines.filter((line) => !whole.has(line)),
+        lines.filter((line) => !allLines.has(line)),
         [],
       )
     }

@@ -20,9 +20,9 @@ const FRESH = { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' }
 const named = (names: string) => ({ ...FRESH, PROSODY_EXPORTER_EXPOSITION_NAMES: names })
 
 /**
- * What mod_prometheus (of 2021, its last before 0.12) shows of one stat of get_stats(): name of the
- * sample and labels. It is not ours to keep a copy of, so these are its rules once more. It fails on
- * a stat with no section, and forgets the host of what has several figures, which we keep.
+ * The sample name and labels of a stat of get_stats() in mod_prometheus (2021, its last version before
+ * 0.12). It fails on a stat without a section.
+ * It drops the host of a stat with several values, but the exporter does not.
  */
 function modPrometheus(stat: string) {
   const ofModule = /^\/([^/]+)\/([^/]+)\/(.+):[a-z]+$/is.exec(stat)
@@ -38,12 +38,12 @@ function modPrometheus(stat: string) {
 
 const OFF = 'mod_test_legacy/queue'
 
-test(`on ${legacyVersion} exactly the series of mod_prometheus are served, of every stat it could read`, async (t) => {
+test(`on ${legacyVersion} the exporter has exactly the series of mod_prometheus, for every stat that it could read`, async (t) => {
   const prosody = await withProsody(t, {
     version: legacyVersion,
     users: { 'a@one.example': 'pw' },
     modules: ['test_eval', 'test_legacy'],
-    // Collects when the test says.
+    // Prosody collects only when the test requests it.
     globals: { statistics_interval: '3600', muc_room_locking: 'false' },
     statsOptions: { adhoc_statistics_counts: '{}' },
   })
@@ -70,8 +70,8 @@ test(`on ${legacyVersion} exactly the series of mod_prometheus are served, of ev
       }
       const [value, , , average, min, max] = fields.map(Number)
       const isSampled = fields[6] !== '' || /:(duration|size|distribution)$/.test(stat)
-      const figures = isSampled ? { average, min, max } : { '': value }
-      for (const [field, number] of Object.entries(figures)) {
+      const values = isSampled ? { average, min, max } : { '': value }
+      for (const [field, number] of Object.entries(values)) {
         const labels = { ...shown.labels, ...(field === '' ? {} : { field }) } as Record<
           string,
           string
@@ -80,7 +80,7 @@ test(`on ${legacyVersion} exactly the series of mod_prometheus are served, of ev
           { name: shown.name, type: 'gauge' },
           { name: shown.name, labels, value: 0 },
         )
-        // Two samples of one series, of which Prometheus takes one: test.same is amount and rate.
+        // test.same is an amount and a rate: two samples of one series, of which Prometheus stores one.
         if (!wanted.has(key) || stat === 'test.same:amount') expected.set(key, number!)
         wanted.add(key)
       }
@@ -95,8 +95,8 @@ test(`on ${legacyVersion} exactly the series of mod_prometheus are served, of ev
           (suffix) => `prosody___mod_test_legacy__queue${suffix}`,
         ),
       )
-      const told = seriesOf(families.filter((family) => !off.includes(family)))
-      assert.deepEqual(difference(told, expected), NO_DIFFERENCE)
+      const actual = seriesOf(families.filter((family) => !off.includes(family)))
+      assert.deepEqual(difference(actual, expected), NO_DIFFERENCE)
     }
   }
   const { text } = await exporter.get('/metrics')
@@ -104,16 +104,16 @@ test(`on ${legacyVersion} exactly the series of mod_prometheus are served, of ev
   assert.equal(
     sampleValue(text, 'prosody_exporter_samples_invalid{family="prosody_test"}'),
     1,
-    'one of two that are one series there',
+    'one of the two samples of a series is excluded',
   )
   assert.equal(exporter.stderr().split('come to the same series of prosody_test;').length, 2)
 })
 
-/** What a family is called elsewhere, by a simple rule. */
-const single = (name: string) => name.replace(/^(prosody_mod_.+?)__/, '$1_')
+/** The name of a family with `single_underscore`. */
+const singleUnderscore = (name: string) => name.replace(/^(prosody_mod_.+?)__/, '$1_')
 
 for (const version of prosodyVersions) {
-  test(`a dashboard of 0.11 goes on with ${version}, and nothing is lost`, async (t) => {
+  test(`a dashboard for 0.11 works with ${version}, and every series is still exported`, async (t) => {
     const statsDomains = ['stats.one.example', 'stats.two.example', 'stats.three.example']
     const prosody = await withProsody(t, {
       version,
@@ -133,7 +133,7 @@ for (const version of prosodyVersions) {
     await a.joinRoom(`x@${prosody.rooms}`, 'a')
 
     const room = `{type="live_room",host="${prosody.rooms}"}`
-    const asked = `{type="room_miss",host="${prosody.rooms}"}`
+    const misses = `{type="room_miss",host="${prosody.rooms}"}`
     const text = await until(
       async () => {
         const { text } = await old!.get('/metrics')
@@ -143,7 +143,7 @@ for (const version of prosodyVersions) {
     )
     assert.equal(sampleValue(text, 'prosody_mod_c2s{type="connections"}'), 1)
     assert.equal(sampleValue(text, 'prosody_mod_c2s{type="ipv6"}'), 0)
-    assert.ok(sampleValue(text, `prosody_mod_muc${asked}`)! > 0)
+    assert.ok(sampleValue(text, `prosody_mod_muc${misses}`)! > 0)
     assert.ok(sampleValue(text, 'prosody_stats{type="collection",field="average"}')! > 0)
     assert.equal(
       sampleValue(text, `prosody_mod_muc__live_room{host="${prosody.rooms}"}`),
@@ -155,18 +155,18 @@ for (const version of prosodyVersions) {
         (await readExporter(exporter, format)).filter(
           (family) => isServerFamily(family) && !isMovingFamily(family),
         )
-      const told = await read(plain!)
+      const plainFamilies = await read(plain!)
       const ofOld = seriesOf(await read(old!))
       const ofAll = seriesOf(await read(all!))
-      for (const family of told) {
+      for (const family of plainFamilies) {
         for (const sample of family.samples) {
           const key = seriesKey(family, sample)
           assert.equal(ofAll.get(key), sample.value, key)
-          const renamed = { ...sample, name: single(sample.name) }
-          const singleKey = seriesKey({ ...family, name: single(family.name) }, renamed)
+          const renamed = { ...sample, name: singleUnderscore(sample.name) }
+          const singleKey = seriesKey({ ...family, name: singleUnderscore(family.name) }, renamed)
           assert.equal(ofAll.get(singleKey), sample.value, singleKey)
           if (ofOld.has(key)) continue
-          // A gauge of a host or of none has a name of old that tells the same.
+          // Only gauges are missing: they have an old name with the same value.
           assert.equal(family.type, 'gauge', key)
           const [, section = '', type = ''] = /^(prosody_mod_.+?)__(.+)$/.exec(family.name) ?? []
           const oldType = family.unit === '' ? type : type.replace(`_${family.unit}`, '')

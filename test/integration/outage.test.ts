@@ -18,11 +18,11 @@ import {
   untilUp,
 } from '../support/real.js'
 
-/** The product's promise: right again this long after Prosody's return. */
+/** The exporter promises correct values this long after Prosody returns. */
 const RECOVERY_MS = 5000
-/** Prometheus's own word for a scrape_timeout of one second. */
+/** The header that Prometheus sends for a scrape_timeout of one second. */
 const ONE_SECOND = { 'X-Prometheus-Scrape-Timeout-Seconds': '1' }
-// Longer than the collection's time-out (10 s), and once as long as operators fear.
+// Both are longer than the timeout of a collection (10 s).
 const FREEZE_MS = { '0.12.3': 15_000, '13.0.1': 60_000 }
 
 type Version = (typeof prosodyVersions)[number]
@@ -38,7 +38,7 @@ async function startBoth(t: TestContext, version: Version, options = {}) {
 function startExporter(t: TestContext, prosody: TestProsody): Promise<RunningExporter> {
   return withExporterFor(t, prosody, {
     flags: ['--log.format=json', '--log.level=debug'],
-    // So that each scrape tells of its own moment.
+    // Each scrape causes a collection.
     env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0ms' },
   })
 }
@@ -50,7 +50,7 @@ function assertDown({ status, text }: Answer): void {
   assert.deepEqual(serverSamples(text), [])
 }
 
-/** Polls as an impatient Prometheus would, from Prosody's return on. */
+/** Scrapes with a short timeout until the server is up; asserts that this takes less than RECOVERY_MS. */
 async function assertRecovers(t: TestContext, exporter: RunningExporter): Promise<string> {
   const startedAt = fairNow()
   const text = await untilUp(exporter, ONE_SECOND)
@@ -62,16 +62,16 @@ async function assertRecovers(t: TestContext, exporter: RunningExporter): Promis
   return text
 }
 
-/** So that the pause between two tries is at its longest. */
-async function untilRedialled(exporter: RunningExporter, tries: number): Promise<void> {
+/** Waits for more failed attempts to connect, so that the pause between attempts is at its longest. */
+async function untilAttempted(exporter: RunningExporter, tries: number): Promise<void> {
   const count = () =>
     logLines(exporter).filter(({ message }) => message === 'still no stream').length
   const before = count()
-  await until(() => count() >= before + tries, { what: `${tries} more tries` })
+  await until(() => count() >= before + tries, { what: `${tries} more attempts` })
 }
 
-/** One line for each thing that is wrong, not one at every try or scrape; again after it was right. */
-function assertNothingTwice(exporter: RunningExporter): void {
+/** Asserts that each problem is logged once in each outage, not at every attempt or scrape. */
+function assertNothingLoggedTwice(exporter: RunningExporter): void {
   const outages: string[][] = [[]]
   for (const { level, message } of logLines(exporter)) {
     if (message.startsWith('connected to Prosody')) outages.push([])
@@ -82,10 +82,11 @@ function assertNothingTwice(exporter: RunningExporter): void {
 }
 
 describe('an outage of Prosody', { concurrency: 2 }, () => {
-  // The long freeze goes on beside all the others.
+  // The version with the long freeze comes first, so that it runs in parallel to the other tests.
   for (const version of [...prosodyVersions].reverse()) {
-    test(`Prosody ${version} frozen for ${FREEZE_MS[version] / 1000} s is down in time and back soon`, async (t) => {
-      // The default policy on one of them: our own half-dead link must not keep us out.
+    test(`Prosody ${version} frozen for ${FREEZE_MS[version] / 1000} s is soon reported as down, and soon as up afterwards`, async (t) => {
+      // One version has the default component_conflict_resolve: the exporter's old, half-open connection
+      // must not prevent a new one.
       const statsOptions = version === '0.12.3' ? { component_conflict_resolve: undefined } : {}
       const { prosody, exporter } = await startBoth(t, version, { statsOptions })
       prosody.kill('SIGSTOP')
@@ -107,12 +108,12 @@ describe('an outage of Prosody', { concurrency: 2 }, () => {
 
       prosody.kill('SIGCONT')
       await assertRecovers(t, exporter)
-      assertNothingTwice(exporter)
+      assertNothingLoggedTwice(exporter)
     })
   }
 
   for (const version of prosodyVersions) {
-    test(`Prosody ${version} killed and restarted with another registry leaves no old series`, async (t) => {
+    test(`Prosody ${version} killed and restarted with another registry has no old series`, async (t) => {
       const { prosody, exporter } = await startBoth(t, version)
       const before = await exporter.get('/metrics')
       assert.match(before.text, /host="rooms\.one\.example"/)
@@ -123,7 +124,7 @@ describe('an outage of Prosody', { concurrency: 2 }, () => {
       assertDown(down)
       assert.equal(sampleValue(down.text, 'prosody_exporter_xmpp_connected'), 0)
       assert.equal((await exporter.get('/-/ready')).status, 503)
-      await untilRedialled(exporter, 5)
+      await untilAttempted(exporter, 5)
       assertDown(await exporter.get('/metrics'))
 
       await prosody.restart({
@@ -138,12 +139,12 @@ describe('an outage of Prosody', { concurrency: 2 }, () => {
       assert.equal(synthetic.length, 3000)
       assert.equal(sampleValue(after, 'prosody_exporter_xmpp_connects_total'), 2)
 
-      // Now an orderly restart, and fewer series than before.
+      // An orderly restart, with fewer series.
       await prosody.restart({ hosts: ['six.example'], modules: ['test_eval'], globals: {} })
       const last = await assertRecovers(t, exporter)
       assert.match(last, /host="rooms\.six\.example"/)
       assert.doesNotMatch(last, /test_series_|rooms\.(one|three)\.example/)
-      assertNothingTwice(exporter)
+      assertNothingLoggedTwice(exporter)
     })
 
     test(`Prosody ${version} started after the exporter is found`, async (t) => {
@@ -154,7 +155,7 @@ describe('an outage of Prosody', { concurrency: 2 }, () => {
       assertDown(down)
       assert.equal(sampleValue(down.text, 'prosody_exporter_xmpp_connects_total'), 0)
       assert.equal((await exporter.get('/-/ready')).status, 503)
-      await untilRedialled(exporter, 5)
+      await untilAttempted(exporter, 5)
 
       await prosody.restart()
       await assertRecovers(t, exporter)
@@ -163,25 +164,25 @@ describe('an outage of Prosody', { concurrency: 2 }, () => {
       assert.match(lines[0]!, /prosody\.cfg\.lua/)
     })
 
-    test(`an exporter that was frozen while Prosody ${version} became another tells of that one alone`, async (t) => {
+    test(`an exporter that was frozen during a restart of Prosody ${version} exports only the new series`, async (t) => {
       const { prosody, exporter } = await startBoth(t, version)
       t.after(() => {
         exporter.kill('SIGCONT')
       })
       exporter.kill('SIGSTOP')
-      // Asked meanwhile, of what is no more.
-      const asked = Array.from({ length: 5 }, () => exporter.get('/metrics'))
+      // These scrapes arrive while the exporter is frozen.
+      const scrapes = Array.from({ length: 5 }, () => exporter.get('/metrics'))
       await prosody.restart({ hosts: ['seven.example'] })
       exporter.kill('SIGCONT')
-      for (const { text } of await Promise.all(asked)) {
+      for (const { text } of await Promise.all(scrapes)) {
         if (sampleValue(text, 'xmpp_up') === 1) assert.match(text, /rooms\.seven\.example/)
         assert.doesNotMatch(text, /rooms\.one\.example/)
       }
       assert.match(await assertRecovers(t, exporter), /host="rooms\.seven\.example"/)
-      assertNothingTwice(exporter)
+      assertNothingLoggedTwice(exporter)
     })
 
-    test(`32 scrapes at once are one collection of Prosody ${version}, whoever leaves`, async (t) => {
+    test(`32 concurrent scrapes cause one collection of Prosody ${version}, even when clients disconnect`, async (t) => {
       const { prosody, exporter } = await startBoth(t, version)
       await evalLua(
         prosody,
@@ -195,14 +196,14 @@ describe('an outage of Prosody', { concurrency: 2 }, () => {
       const { text } = await exporter.get('/metrics')
       const before = sampleValue(text, collections)!
       assert.equal(await evalLua(prosody, 'return commands'), '1')
-      // The module looks at the statistics at most every 100 ms: that must not hide a second time.
+      // The module collects at most once every 100 ms. Without this reset, it could hide a second collection.
       await evalLua(
         prosody,
         `updates, commands = 0, 0
         require "core.statsmanager".get_metric_registry().adhoc_statistics.collected = nil`,
       )
 
-      // Held, so that all of them are there before the answer is.
+      // Prosody is frozen until all clients have sent their requests.
       prosody.kill('SIGSTOP')
       const clients = await Promise.all(
         Array.from({ length: 32 }, async () => {
@@ -215,7 +216,7 @@ describe('an outage of Prosody', { concurrency: 2 }, () => {
           return { socket, closed: once(socket, 'close'), received: () => received }
         }),
       )
-      // Answered after what came before it.
+      // The exporter answers this request after it has read the earlier ones.
       assert.equal((await exporter.get('/-/healthy')).status, 200)
       const [leaving, staying] = [clients.slice(0, 12), clients.slice(12)]
       for (const { socket } of leaving) socket.destroy()

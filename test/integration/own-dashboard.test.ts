@@ -1,5 +1,5 @@
-// Every query of deploy/grafana/prosody.json, asked of a real Prometheus that scrapes a real Prosody on
-// which everything happens that the dashboard shows: read alone at /metrics, and as one of several.
+// Runs every query of deploy/grafana/prosody.json in a real Prometheus. It scrapes a real Prosody with all the
+// traffic that the dashboard shows: as the only server at /metrics, and as one of several.
 
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -8,7 +8,7 @@ import { describe, test, type TestContext } from 'node:test'
 import xml from '@xmpp/xml'
 import { root, temporaryDirectory, until } from '../support/setup/process.js'
 import {
-  figuresOf,
+  panelsOf,
   queriesOf,
   withVariables,
   type Dashboard,
@@ -24,28 +24,28 @@ import { authenticate, login, sleepAndReturn, type XmppUser } from '../support/x
 type Version = (typeof prosodyVersions)[number]
 const text = readFileSync(join(root, 'deploy/grafana/prosody.json'), 'utf8')
 const dashboard = JSON.parse(text) as Dashboard
-const figures = figuresOf(dashboard)
+const panels = panelsOf(dashboard)
 const queries = queriesOf(dashboard)
 
 const HOST = 'one.example'
 const FAR = 'far.example'
 const ALL = '.*'
 
-/** Why a query has no data: a part of it, and the reason. */
+/** Queries without data: a part of the query, and the reason. */
 const WITHOUT: Readonly<Record<Version, Readonly<Record<string, string>>>> = {
   '0.12.3': {
     prosody_mod_csi__state_sessions: 'new in 13.0',
     prosody_dns_seconds: 'new in 13.0',
   },
   '13.0.1': {
-    prosody_dns_seconds: 'told with lua-unbound only, which the Prosody of the tests does not have',
+    prosody_dns_seconds: 'needs lua-unbound, which the Prosody of the tests does not have',
   },
 }
 
-/** Of the exporter whose limit is too low alone. */
+/** Only the exporter with a low limit has this metric. */
 const LIMITED = 'prosody_exporter_series_left_out'
 
-test('the dashboard is one that Grafana 10 reads, and explains itself', () => {
+test('Grafana 10 can read the dashboard, and each panel has a description, a unit and legends', () => {
   assert.ok(dashboard.schemaVersion >= 38)
   assert.equal(new Set(dashboard.panels.map(({ id }) => id)).size, dashboard.panels.length)
   assert.deepEqual(
@@ -55,23 +55,23 @@ test('the dashboard is one that Grafana 10 reads, and explains itself', () => {
       'The exporter itself',
     ],
   )
-  for (const { title, description, fieldConfig, gridPos, targets = [] } of figures) {
-    assert.ok((description?.length ?? 0) >= 5, `${title}: what it shows`)
-    assert.ok(fieldConfig?.defaults.unit, `${title}: unit`)
+  for (const { title, description, fieldConfig, gridPos, targets = [] } of panels) {
+    assert.ok((description?.length ?? 0) >= 5, `${title}: no description`)
+    assert.ok(fieldConfig?.defaults.unit, `${title}: no unit`)
     assert.ok(gridPos.x + gridPos.w <= 24, title)
     assert.ok(targets.length > 0, title)
     if (targets.length > 1) {
       assert.ok(
         targets.every(({ legendFormat }) => legendFormat !== ''),
-        `${title}: legends`,
+        `${title}: missing legend`,
       )
     }
   }
-  const cells = figures.flatMap(({ gridPos: { x, y, w, h } }) =>
+  const cells = panels.flatMap(({ gridPos: { x, y, w, h } }) =>
     Array.from({ length: w * h }, (_, i) => `${x + (i % w)} ${y + Math.floor(i / w)}`),
   )
-  assert.equal(new Set(cells).size, cells.length, 'no panel lies on another')
-  // Whatever the Prometheus is called.
+  assert.equal(new Set(cells).size, cells.length, 'panels overlap')
+  // Every data source is a variable, so its name in Grafana does not matter.
   const sources = Array.from(
     text.matchAll(/"datasource": \{[^}]*"uid": "([^"]*)"/g),
     ([, uid]) => uid,
@@ -79,7 +79,7 @@ test('the dashboard is one that Grafana 10 reads, and explains itself', () => {
   assert.deepEqual([...new Set(sources)].sort(), ['${datasource}', '-- Grafana --'].sort())
 })
 
-/** Two servers that know of each other; the first has every module of the dashboard. */
+/** Starts two servers that can reach each other; the first has every module that the dashboard shows. */
 async function startServers(t: TestContext, version: Version) {
   const start = async (host: string, modules: readonly string[]) =>
     await withProsody(t, {
@@ -97,11 +97,11 @@ async function startServers(t: TestContext, version: Version) {
     })
   const near = await start(HOST, ['bosh', 'smacks', 'csi', 'csi_simple'])
   const far = await start(FAR, [])
-  const findsAt = (prosody: TestProsody, host: string, { ports }: TestProsody) =>
+  const setAddress = (prosody: TestProsody, host: string, { ports }: TestProsody) =>
     evalLua(prosody, `prosody.test_dns_ports = { ["${host}"] = ${ports.s2s} }`)
-  await findsAt(near, FAR, far)
-  await findsAt(far, HOST, near)
-  // What a format forbids.
+  await setAddress(near, FAR, far)
+  await setAddress(far, HOST, near)
+  // A value that the formats forbid.
   await evalLua(
     near,
     'require "core.statsmanager".metric("counter", "test_negative", "", "", {}):with_labels():set(-1)',
@@ -111,7 +111,7 @@ async function startServers(t: TestContext, version: Version) {
 
 const body = xml('body', {}, 'text')
 
-/** Everything once that the dashboard shows. */
+/** Causes each event that the dashboard shows. */
 async function makeTraffic(t: TestContext, near: TestProsody, far: TestProsody) {
   const port = near.ports.c2s
   const account = { port, jid: `user@${HOST}`, password: 'pw' }
@@ -136,8 +136,8 @@ async function talk(from: XmppUser, to: XmppUser) {
   await to.next(({ name, attrs }) => name === 'message' && attrs.from === from.jid)
 }
 
-/** Prometheus with the first server alone, the same as one of several, and with a low limit. */
-async function watch(t: TestContext, near: TestProsody, far: TestProsody) {
+/** Starts Prometheus with exporters of the first server alone, of both servers, and with a low limit. */
+async function startPrometheus(t: TestContext, near: TestProsody, far: TestProsody) {
   const { path, remove } = await temporaryDirectory('prosody-exporter-dashboard')
   t.after(remove)
   writeFileSync(join(path, 'secret'), SECRET, { mode: 0o600 })
@@ -169,10 +169,10 @@ async function watch(t: TestContext, near: TestProsody, far: TestProsody) {
   return { prometheus, instance: new URL(single.url).host, limited: new URL(limited.url).host }
 }
 
-/** What Grafana offers for a variable. */
+/** The values that Grafana offers for a variable. */
 async function valuesOf(prometheus: RunningPrometheus, { query }: Variable, server: string) {
   const found = /^label_values\((.+), (\w+)\)$/.exec(query.query)
-  assert.ok(found, `a query that the test does not know: ${query.query}`)
+  assert.ok(found, `the test does not support this query of a variable: ${query.query}`)
   const [, selector = '', label = ''] = found
   const results = await prometheus.query(`count by (${label}) (${withVariables(selector, server)})`)
   return results.map(({ labels }) => labels[label]).sort()
@@ -182,9 +182,9 @@ describe('each query of the dashboard', { concurrency: 2 }, () => {
   for (const version of prosodyVersions) {
     test(`has data where Prosody ${version} has the metric`, async (t) => {
       const { near, far } = await startServers(t, version)
-      // Some series are only there once something has happened, and rates need them twice.
+      // Some series exist only after an event, and a rate needs two samples.
       await makeTraffic(t, near, far)
-      const { prometheus, instance, limited } = await watch(t, near, far)
+      const { prometheus, instance, limited } = await startPrometheus(t, near, far)
       await makeTraffic(t, near, far)
 
       const without = Object.keys(WITHOUT[version])
@@ -193,7 +193,11 @@ describe('each query of the dashboard', { concurrency: 2 }, () => {
         for (const { title, expr } of queries) {
           const query = withVariables(expr, server)
           if (isKnown(expr) !== undefined || (server !== ALL && expr.includes(LIMITED))) {
-            assert.deepEqual(await prometheus.query(query), [], `${title}: it has data after all`)
+            assert.deepEqual(
+              await prometheus.query(query),
+              [],
+              `${title}: has data, contrary to the table WITHOUT`,
+            )
             continue
           }
           const found = await until(
@@ -216,7 +220,7 @@ describe('each query of the dashboard', { concurrency: 2 }, () => {
         )
       }
       for (const { expr } of dashboard.annotations.list) {
-        // Nothing has started anew: it is asked whether the query is one.
+        // Nothing has restarted, so there are no annotations; this only checks that the query is valid.
         if (expr !== undefined) await prometheus.query(withVariables(expr, ALL))
       }
 

@@ -1,4 +1,4 @@
-// The page in a real Chromium, of real Prosody servers with real clients.
+// The status page in a real Chromium, with real Prosody servers and real clients.
 
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -21,7 +21,7 @@ const textOf = (selector: string) =>
 const has = (selector: string, text: string) =>
   `${textOf(selector)}.includes(${JSON.stringify(text)})`
 
-/** What axe finds, in words. */
+/** The violations that axe finds, as text. */
 async function accessibilityProblems(tab: Tab): Promise<string[]> {
   await tab.evaluate(AXE)
   return await tab.evaluate(
@@ -48,7 +48,7 @@ describe('the page in Chromium', { concurrency: 2 }, () => {
     return { prosody, exporter, tab }
   }
 
-  /** Nothing in the console, and nothing asked of anybody but the exporter. */
+  /** Asserts that the console is empty and that every request went to the exporter. */
   function assertQuiet(tab: Tab, exporter: RunningExporter): void {
     assert.deepEqual(tab.complaints, [])
     const elsewhere = tab.requests.filter(({ url }) => !url.startsWith(`${exporter.url}/`))
@@ -56,7 +56,7 @@ describe('the page in Chromium', { concurrency: 2 }, () => {
   }
 
   for (const version of prosodyVersions) {
-    test(`tells of Prosody ${version} what is so, as it comes to be so`, async (t) => {
+    test(`the page shows the state of Prosody ${version} and its changes`, async (t) => {
       const { prosody, exporter, tab } = await setUp(t, version)
       await tab.open(`${exporter.url}/`)
       await tab.until(has('h1', 'Prosody is up'))
@@ -71,7 +71,7 @@ describe('the page in Chromium', { concurrency: 2 }, () => {
       t.after(() => Promise.all(clients.map((client) => client.close())))
       await tab.until(has('#connected', 'one.example 1 1'), 'a client of one.example')
       await tab.until(has('#connected', 'two.example 1 1'), 'a client of two.example')
-      await tab.until(has('#connected', 'IPv4 2'), 'both by IPv4')
+      await tab.until(has('#connected', 'IPv4 2'), 'both clients with IPv4')
       await assert.rejects(authenticate({ port, jid: jids[0]!, password: 'no' }), LoginError)
       const failed = `[...document.querySelectorAll('#legend-logins tr')]
         .some((row) => /^Failed.*[1-9]/.test(row.innerText.replace(/\\s+/g, ' ')))`
@@ -86,7 +86,7 @@ describe('the page in Chromium', { concurrency: 2 }, () => {
     })
   }
 
-  test('sees the server go and come back, with the reason, and nobody reloads it', async (t) => {
+  test('the page shows when the server stops, the reason, and when it returns, without a reload', async (t) => {
     const { prosody, exporter, tab } = await setUp(t, '13.0.1')
     await tab.open(`${exporter.url}/`)
     await tab.until(has('h1', 'Prosody is up'))
@@ -106,7 +106,7 @@ describe('the page in Chromium', { concurrency: 2 }, () => {
     assert.equal(await tab.evaluate('globalThis.isStillThere'), true)
     assertQuiet(tab, exporter)
 
-    // The exporter itself: one that stops lets go of who looks on, and is found again.
+    // The exporter itself stops despite the open page, and the page reconnects after a restart.
     await exporter.stop()
     assert.equal(await exporter.exited, 0)
     await tab.until(has('#link', 'No connection to the exporter'))
@@ -114,7 +114,7 @@ describe('the page in Chromium', { concurrency: 2 }, () => {
     await tab.until(has('#link', 'Live'))
   })
 
-  test('is light and dark, wide and narrow, for everybody, and small', async (t) => {
+  test('the page works in light and dark, wide and narrow, is accessible, and is small', async (t) => {
     const { exporter, tab } = await setUp(t, '0.12.3')
     await tab.resize(1100)
     await tab.open(`${exporter.url}/`)
@@ -124,7 +124,7 @@ describe('the page in Chromium', { concurrency: 2 }, () => {
     assert.ok(document.bytes > 1000 && bytes < 100_000, `${bytes} bytes`)
     t.diagnostic(`first load ${bytes} bytes`)
 
-    const grounds = new Set<string>()
+    const backgrounds = new Set<string>()
     for (const isDark of [false, true]) {
       await tab.dark(isDark)
       for (const width of [1100, 360]) {
@@ -137,13 +137,13 @@ describe('the page in Chromium', { concurrency: 2 }, () => {
         assert.equal(await tab.evaluate(scrolls), false, where)
         assert.deepEqual(await accessibilityProblems(tab), [], where)
       }
-      grounds.add(await tab.evaluate('getComputedStyle(document.body).backgroundColor'))
+      backgrounds.add(await tab.evaluate('getComputedStyle(document.body).backgroundColor'))
     }
-    assert.equal(grounds.size, 2)
+    assert.equal(backgrounds.size, 2)
     assertQuiet(tab, exporter)
   })
 
-  test('is used by keyboard alone', async (t) => {
+  test('the page works with the keyboard alone', async (t) => {
     const { exporter, tab } = await setUp(t, '13.0.1')
     await tab.open(`${exporter.url}/`)
     await tab.until(`document.querySelector('.plot')?.ariaValueMax > 1`, 'a few points')
@@ -173,7 +173,7 @@ describe('the page in Chromium', { concurrency: 2 }, () => {
     await tab.press('ArrowLeft', 37)
     assert.equal(await moment(), first)
 
-    // It stays where it is while the page is brought up to date.
+    // The focus stays during an update of the page.
     const before = await tab.evaluate<string>(textOf('#about'))
     await tab.until(`${textOf('#about')} !== ${JSON.stringify(before)}`, 'something new')
     assert.equal(await focused(), reached.at(-1))
@@ -184,7 +184,7 @@ describe('the page in Chromium', { concurrency: 2 }, () => {
     assertQuiet(tab, exporter)
   })
 
-  test('lists several servers, and has a page for each', async (t) => {
+  test('the page lists several servers and has a page for each', async (t) => {
     const { prosody, tab } = await setUp(t, '13.0.1')
     const file = join(prosody.dir, 'exporter.yml')
     const gone = await freePort()
@@ -200,7 +200,7 @@ describe('the page in Chromium', { concurrency: 2 }, () => {
         'page: { interval: 1s }',
       ].join('\n'),
     )
-    // From the file, and not of the helper.
+    // The servers come from the file, not from the helper's flags.
     const exporter = await withExporter(t, {
       flags: [`--config.file=${file}`],
       env: FAST,

@@ -1,6 +1,6 @@
 /**
- * Many sessions of one address that may read statistics, each with many requests at once: how long everybody
- * else waits for Prosody, whose main loop answers one after the other.
+ * Many sessions of an account with access to statistics send many requests each, without waiting for replies.
+ * The test measures how long other clients wait, because Prosody's main loop handles one stanza at a time.
  */
 
 import xml, { type Element } from '@xmpp/xml'
@@ -26,8 +26,9 @@ const ping = { type: 'get', to: 'one.example', child: PING } as const
 const page = { type: 'set', to: STATS, child: PAGE } as const
 
 /**
- * Of many pings, from before `send` until `isDone`, the milliseconds of the longest: those of
- * Prosody's own time, since it works all the while and what else the machine does is none of its doing.
+ * Sends pings one after the other, from before `send` until after `isDone`; returns the milliseconds of the
+ * longest. It counts Prosody's CPU time: Prosody is busy all the time, and other load on the machine does
+ * not count.
  */
 async function longestPing(
   pid: number,
@@ -36,7 +37,7 @@ async function longestPing(
   isDone: () => boolean,
 ): Promise<number> {
   let longest = 0
-  // Requests may be answered later than all that was sent after them.
+  // Prosody may answer some requests after later stanzas, so the pings continue for a while.
   for (let left = 20; left > 0;) {
     const started = cpuMs(pid)
     const pong = user.iq('get', 'one.example', PING)
@@ -52,35 +53,35 @@ async function longestPing(
 let lastId = 0
 
 /**
- * All sessions send all of their requests at once.
+ * All sessions send all of their requests concurrently.
  *
- * @returns How long `user` waited for the longest, and the answers.
+ * @returns The longest wait of `user` in milliseconds, and the answers.
  */
 async function burst(
   pid: number,
   sessions: readonly XmppUser[],
   user: XmppUser,
   { type, to, child }: typeof ping | typeof page,
-): Promise<{ silentMs: number; answers: Element[] }> {
+): Promise<{ blockedMs: number; answers: Element[] }> {
   const first = lastId + 1
   const texts = sessions.map(() => {
     const stanzas = Array.from({ length: REQUESTS }, () =>
       xml('iq', { type, to, id: `r${++lastId}` }, child).toString(),
     )
-    // The server takes a session's stanzas in their order.
+    // The server handles the stanzas of a session in order, so this message marks the end.
     return [...stanzas, xml('message', { to: user.jid, id: 'sent' }).toString()].join('')
   })
-  // What is not read yet does not keep this process from seeing the pings' answers.
+  // This process reads the answers only later, so that it sees the answers to the pings in time.
   for (const session of sessions) session.pause()
-  let taken = 0
+  let handled = 0
   const waiting = sessions.map(async () => {
     await user.next(({ attrs }) => attrs.id === 'sent')
-    taken++
+    handled++
   })
   const send = () => {
     for (const [i, session] of sessions.entries()) session.send(texts[i]!)
   }
-  const silentMs = await longestPing(pid, user, send, () => taken === sessions.length)
+  const blockedMs = await longestPing(pid, user, send, () => handled === sessions.length)
   await Promise.all(waiting)
   for (const session of sessions) session.resume()
   const answers = await Promise.all(
@@ -90,14 +91,14 @@ async function burst(
       ),
     ),
   )
-  return { silentMs, answers }
+  return { blockedMs, answers }
 }
 
 const median = (values: readonly number[]) =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!
 
 for (const version of everyVersion) {
-  test(`many requests at once silence Prosody ${version} little longer than as many pings, and the exporter is served`, async (t) => {
+  test(`many concurrent requests block Prosody ${version} at most three times as long as pings, and the exporter is served`, async (t) => {
     const prosody = await withProsody(t, {
       version,
       modules: ['test_eval'],
@@ -116,7 +117,7 @@ for (const version of everyVersion) {
     const sessions: XmppUser[] = []
     while (sessions.length < SESSIONS) sessions.push(await connect('ops'))
 
-    const silent: Record<'pings' | 'pages', number[]> = { pings: [], pages: [] }
+    const blocked: Record<'pings' | 'pages', number[]> = { pings: [], pages: [] }
     let results = 0
     const scrapeDuring = async (request: typeof ping | typeof page) => {
       const sent = burst(prosody.pid, sessions, user, request)
@@ -125,9 +126,9 @@ for (const version of everyVersion) {
     }
     await scrapeDuring(ping)
     for (let round = 0; round < ROUNDS; round++) {
-      silent.pings.push((await scrapeDuring(ping)).silentMs)
-      const { silentMs, answers, text } = await scrapeDuring(page)
-      silent.pages.push(silentMs)
+      blocked.pings.push((await scrapeDuring(ping)).blockedMs)
+      const { blockedMs, answers, text } = await scrapeDuring(page)
+      blocked.pages.push(blockedMs)
       for (const answer of answers) {
         if (answer.attrs['type'] === 'result') results++
         else assert.equal(answer.getChild('error')?.attrs['type'], 'wait', answer.toString())
@@ -135,9 +136,9 @@ for (const version of everyVersion) {
       const success = 'prosody_exporter_collector_success{collector="registry"}'
       assert.equal(sampleValue(text, success), 1, exporter.stderr())
     }
-    const [pings, pages] = [median(silent.pings), median(silent.pages)]
+    const [pings, pages] = [median(blocked.pings), median(blocked.pages)]
     const count = SESSIONS * REQUESTS
-    t.diagnostic(JSON.stringify(silent))
+    t.diagnostic(JSON.stringify(blocked))
     t.diagnostic(`${count} pings ${pings} ms, ${count} requests ${pages} ms; ${results} answered`)
     assert.ok(results > 0)
     assert.ok(pages <= 3 * pings, `${pages} ms with requests, ${pings} ms with pings`)

@@ -7,7 +7,7 @@ import { prosodyVersions, withProsody } from '../support/prosody.js'
 
 describe('a real Prometheus', { concurrency: 2 }, () => {
   for (const major of prometheusVersions) {
-    test(`${major} scrapes below a prefix, and with collect[] and exclude[]`, async (t) => {
+    test(`${major} scrapes below a path prefix, and with collect[] and exclude[]`, async (t) => {
       const prosody = await withProsody(t, { version: prosodyVersions.at(-1)! })
       const prefix = '/some/where'
       const exporter = await withExporterFor(t, prosody, {
@@ -16,7 +16,7 @@ describe('a real Prometheus', { concurrency: 2 }, () => {
         stock: true,
       })
       await until(async () => (await exporter.get(`${prefix}/-/ready`)).status === 200, {
-        what: 'ready',
+        what: 'the exporter is ready',
       })
       const target = `${exporter.url}${prefix}/metrics`
       const params = (name: string, value: string) => ['params:', `  '${name}[]': [${value}]`]
@@ -28,7 +28,7 @@ describe('a real Prometheus', { concurrency: 2 }, () => {
           { name: 'rest', target, extra: params('exclude', 'registry') },
         ],
       })
-      const seen = async (job: string) => {
+      const scrapedBy = async (job: string) => {
         await prometheus.scrapes(job, 2)
         const samples = await prometheus.samples(job)
         const success = samples.filter(
@@ -39,16 +39,16 @@ describe('a real Prometheus', { concurrency: 2 }, () => {
           names: new Set(samples.map(({ labels }) => labels.__name__ ?? '')),
         }
       }
-      const whole = await seen('whole')
+      const whole = await scrapedBy('whole')
       assert.ok([...whole.names].some((name) => name.startsWith('prosody_mod_')))
-      const some = await seen('some')
+      const some = await scrapedBy('some')
       assert.deepEqual(some.collectors, ['ping', 'version'])
       assert.ok(some.names.has('xmpp_up') && some.names.has('xmpp_ping_seconds'))
       assert.deepEqual(
         [...some.names].filter((name) => name.startsWith('prosody_mod_')),
         [],
       )
-      const rest = await seen('rest')
+      const rest = await scrapedBy('rest')
       assert.deepEqual(
         rest.collectors,
         whole.collectors.filter((name) => name !== 'registry'),

@@ -17,7 +17,7 @@ type Format = (typeof FORMATS)[number]
 type Version = (typeof prosodyVersions)[number]
 type Sample = { readonly labels: Readonly<Record<string, string>>; readonly value: number }
 
-/** A server that something has happened on, and its exporter; whoever logged in stays. */
+/** Starts a server with some traffic, and its exporter. The user stays logged in. */
 async function startBoth(t: TestContext, version: Version, modules: readonly string[] = []) {
   const jid = 'user@one.example'
   const prosody = await withProsody(t, { version, modules, users: { [jid]: 'pw' } })
@@ -30,20 +30,20 @@ async function startBoth(t: TestContext, version: Version, modules: readonly str
   return exporter
 }
 
-/** Each series of what was scraped, with its value, sorted. */
+/** The series of a scrape with their values, sorted. */
 function seriesOf(samples: readonly Sample[], format: Format): Map<string, string> {
   const series = samples.map(({ labels, value }) => {
     const pairs = Object.entries(labels)
-      // Prometheus adds its own two; and a label without a value is no label to it.
+      // Prometheus adds job and instance, and drops labels with an empty value.
       .filter(([name, text]) => name !== 'job' && name !== 'instance' && text !== '')
-      // Prometheus 3 writes bounds its own way.
+      // Prometheus 3 normalizes the bounds of buckets.
       .map(([name, text]) => [name, name === 'le' ? boundOf(text) : text])
       .sort(([a = ''], [b = '']) => (a < b ? -1 : 1))
-    // Python's OpenMetrics parser reads -0 as a whole number, which has no sign then.
+    // Python's OpenMetrics parser reads -0 as an integer, which loses the sign.
     const isSigned = format === 'text' && Object.is(value, -0)
     return [JSON.stringify(pairs), isSigned ? '-0' : String(value)] as const
   })
-  assert.equal(new Set(series.map(([key]) => key)).size, series.length, 'a series twice')
+  assert.equal(new Set(series.map(([key]) => key)).size, series.length, 'duplicate series')
   return new Map(series.sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 
@@ -62,15 +62,15 @@ async function scrapeDirectly(exporter: RunningExporter, format: Format): Promis
   )
 }
 
-/** Each collection moves these. */
+/** Whether each collection changes the series. */
 const isMoving = (key: string): boolean =>
   /"__name__","(prosody_(exporter|stats)_(?!build_info|samples_invalid)|xmpp_loop_lag_)/.test(key)
 
-function assertSame(held: Map<string, string>, direct: Map<string, string>): void {
-  assert.deepEqual([...held.keys()], [...direct.keys()])
-  const atRest = (series: Map<string, string>) =>
+function assertSame(stored: Map<string, string>, direct: Map<string, string>): void {
+  assert.deepEqual([...stored.keys()], [...direct.keys()])
+  const constant = (series: Map<string, string>) =>
     Object.fromEntries([...series].filter(([key]) => !isMoving(key)))
-  assert.deepEqual(atRest(held), atRest(direct))
+  assert.deepEqual(constant(stored), constant(direct))
 }
 
 describe('a real Prometheus', { concurrency: 2 }, () => {
@@ -78,12 +78,12 @@ describe('a real Prometheus', { concurrency: 2 }, () => {
     for (const major of prometheusVersions) {
       for (const modules of [[], ['test_hostile']]) {
         const what = modules.length > 0 ? ' with a hostile module' : ''
-        test(`${major} holds what the exporter says of Prosody ${version}${what}`, async (t) => {
+        test(`${major} stores exactly the exposition of Prosody ${version}${what}`, async (t) => {
           const exporter = await startBoth(t, version, modules)
           const target = `${exporter.url}/metrics`
           const prometheus = await withPrometheus(t, {
             major,
-            // What it asks for by itself, and each format.
+            // One job with the default format, and one for each format.
             jobs: [
               { name: 'default', target },
               ...FORMATS.map((format) => ({ name: format, target, format })),
@@ -92,13 +92,13 @@ describe('a real Prometheus', { concurrency: 2 }, () => {
           for (const job of ['default', ...FORMATS] as const) {
             const format = job === 'default' ? 'openmetrics' : job
             await prometheus.scrapes(job, 2)
-            const held = await prometheus.samples(job)
+            const stored = await prometheus.samples(job)
             const direct = await scrapeDirectly(exporter, format)
             const has = (name: string) =>
               direct.some(({ labels }) => labels['__name__']?.startsWith(name))
             assert.ok(has('prosody_mod_muc__live_room'))
             assert.equal(has('test_hostile_'), modules.length > 0)
-            assertSame(seriesOf(held, format), seriesOf(direct, format))
+            assertSame(seriesOf(stored, format), seriesOf(direct, format))
           }
           const types = await prometheus.metadata('prosody_mod_muc__live_room')
           assert.deepEqual(new Set(types.map(({ type }) => type)), new Set(['gauge']))
@@ -106,7 +106,7 @@ describe('a real Prometheus', { concurrency: 2 }, () => {
       }
     }
 
-    test(`and its promtool have nothing to say of our own metrics beside Prosody ${version}'s`, async (t) => {
+    test(`and its promtool find no problem with the exporter's own metrics beside those of Prosody ${version}`, async (t) => {
       const [plain, hostile] = await Promise.all([
         startBoth(t, version),
         startBoth(t, version, ['test_hostile']),
@@ -119,9 +119,9 @@ describe('a real Prometheus', { concurrency: 2 }, () => {
           .filter((line) => /^(# (HELP|TYPE) )?(xmpp_|prosody_exporter_)/.test(line))
         assert.ok(own.length > 30)
         for (const major of prometheusVersions) {
-          const ofOurs = await checkMetrics(major, `${own.join('\n')}\n`)
+          const checked = await checkMetrics(major, `${own.join('\n')}\n`)
           assert.deepEqual(
-            { ...ofOurs, stdout: undefined },
+            { ...checked, stdout: undefined },
             { code: 0, output: '', stdout: undefined },
           )
           const { code, output } = await checkMetrics(major, text)

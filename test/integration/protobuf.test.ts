@@ -15,11 +15,11 @@ import { evalLua, untilReady } from '../support/real.js'
 const PROTOBUF =
   'application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited'
 
-/** A metric of each type that says when it was created, and a gauge, which does not. */
+/** Creates a metric of each type with a creation time, and a gauge, which has none. */
 const DECLARE = `
   local metric = require "core.statsmanager".metric
   local function declare(type_, name, extra)
-    return metric(type_, "test_created_"..name, "", "Of this moment", { "host" }, extra):with_labels("a")
+    return metric(type_, "test_created_"..name, "", "Created now", { "host" }, extra):with_labels("a")
   end
   declare("counter", "counter"):add(5)
   declare("summary", "summary"):sample(2)
@@ -38,7 +38,7 @@ async function startBoth(
   return { prosody, exporter }
 }
 
-/** Each series with its value; but for those that every collection moves. */
+/** The series with their values, without the series that each collection changes. */
 function seriesOf(samples: readonly QueryResult[]): Record<string, number> {
   const series = samples
     .filter(
@@ -56,14 +56,14 @@ function seriesOf(samples: readonly QueryResult[]): Record<string, number> {
 
 function firstOf(history: readonly History[], name: string): History['samples'][number][] {
   const found = history.filter(({ labels }) => labels['__name__'] === name)
-  assert.ok(found.length > 0, `nothing is stored of ${name}`)
+  assert.ok(found.length > 0, `no samples of ${name} are stored`)
   return found.map(({ samples }) => samples[0]!)
 }
 
 describe('delimited protobuf', { concurrency: 2 }, () => {
   for (const version of prosodyVersions) {
     for (const major of prometheusVersions) {
-      test(`gives Prometheus ${major} what text gives it, of Prosody ${version}`, async (t) => {
+      test(`Prometheus ${major} stores the same from protobuf as from text, with Prosody ${version}`, async (t) => {
         const { exporter } = await startBoth(t, version, ['test_hostile'])
         const target = `${exporter.url}/metrics`
         const jobs = (['text', 'protobuf'] as const).map((format) => ({
@@ -91,7 +91,7 @@ describe('delimited protobuf', { concurrency: 2 }, () => {
       })
     }
 
-    test(`gives Prometheus 3 the start of what Prosody ${version} counts`, async (t) => {
+    test(`Prometheus 3 stores the creation times of counters of Prosody ${version} as zero samples`, async (t) => {
       const { prosody, exporter } = await startBoth(t, version, ['test_eval'])
       const created = Number(await evalLua(prosody, DECLARE))
       const target = `${exporter.url}/metrics`
@@ -99,7 +99,7 @@ describe('delimited protobuf', { concurrency: 2 }, () => {
         major: '3',
         features: ['created-timestamp-zero-ingestion'],
         jobs: [
-          // With that feature it asks for protobuf by itself.
+          // With this feature, Prometheus requests protobuf by default.
           { name: 'default', target },
           { name: 'protobuf', target, format: 'protobuf' },
           { name: 'text', target, format: 'text' },
@@ -122,7 +122,7 @@ describe('delimited protobuf', { concurrency: 2 }, () => {
             assert.ok(Math.abs(at - created) < 0.002, `${name} of ${job} at ${at}, not ${created}`)
           }
         }
-        // It knows no start, so nothing tells that it was 0 once.
+        // A gauge has no creation time, so Prometheus adds no zero sample.
         assert.equal(firstOf(history, 'test_created_gauge')[0]?.value, 5)
         const counter = history.find(
           ({ labels }) => labels['__name__'] === 'test_created_counter_total',
@@ -134,7 +134,7 @@ describe('delimited protobuf', { concurrency: 2 }, () => {
     })
   }
 
-  test('says what it is, and is compressed for who wants that', async (t) => {
+  test('the response has the right content type, and is compressed on request', async (t) => {
     const { exporter } = await startBoth(t, prosodyVersions[0], [])
     const plain = await exporter.get('/metrics', { Accept: PROTOBUF })
     assert.equal(

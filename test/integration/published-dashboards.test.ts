@@ -10,16 +10,16 @@ import { login } from '../support/xmpp-client.js'
 
 type Dashboard = {
   readonly what: string
-  /** `exposition.names` */
+  /** The value of `exposition.names`. */
   readonly names: string
   readonly on: readonly (typeof legacyVersion | (typeof prosodyVersions)[number])[]
-  /** Every query, as it stands in the dashboard but for variables of its own. */
+  /** Every query of the dashboard; its variables are replaced. */
   readonly queries: readonly string[]
 }
 
 const DASHBOARDS: readonly Dashboard[] = [
   {
-    what: "Jitsi's for Prosody (docker-jitsi-meet)",
+    what: 'of Jitsi (docker-jitsi-meet)',
     names: 'openmetrics',
     on: prosodyVersions,
     queries: [
@@ -37,13 +37,13 @@ const DASHBOARDS: readonly Dashboard[] = [
       'sum(prosody_mod_muc__room_miss_total{host!~"internal-muc.*"})by(host)',
       'sum(prosody_mod_bosh__bad_sid_total)',
       'sum(prosody_mod_bosh__new_sid_total)',
-      // Panels that many have.
+      // Panels of many dashboards.
       'rate(process_cpu_seconds_total{job="prosody"}[5m])',
       'process_resident_memory_bytes{job="prosody"}',
     ],
   },
   {
-    what: 'one with single underscores',
+    what: 'with single underscores',
     names: 'single_underscore',
     on: prosodyVersions,
     queries: [
@@ -56,7 +56,7 @@ const DASHBOARDS: readonly Dashboard[] = [
     ],
   },
   {
-    what: 'one of the time of Prosody 0.11',
+    what: 'for Prosody 0.11',
     names: 'mod_prometheus',
     on: [legacyVersion, ...prosodyVersions],
     queries: [
@@ -74,7 +74,7 @@ const DASHBOARDS: readonly Dashboard[] = [
   },
 ]
 
-/** A server that something has happened on, with the modules that the dashboards name. */
+/** Starts a server with some traffic and the modules that the dashboards show. */
 async function startProsody(t: TestContext, version: Dashboard['on'][number]) {
   const isLegacy = version === legacyVersion
   const jid = 'user@one.example'
@@ -96,7 +96,7 @@ async function startProsody(t: TestContext, version: Dashboard['on'][number]) {
 describe('a published dashboard', { concurrency: 2 }, () => {
   for (const { what, names, on, queries } of DASHBOARDS) {
     for (const version of on) {
-      test(`${what} finds every series that it asks for, on Prosody ${version}`, async (t) => {
+      test(`${what} gets data for every query, with Prosody ${version}`, async (t) => {
         const prosody = await startProsody(t, version)
         const exporter = await withExporterFor(t, prosody, {
           env: { PROSODY_EXPORTER_EXPOSITION_NAMES: names },
@@ -113,7 +113,7 @@ describe('a published dashboard', { concurrency: 2 }, () => {
               const results = await prometheus.query(query)
               return results.length > 0 && results
             },
-            { what: `an answer to ${query}` },
+            { what: `a result of ${query}` },
           )
           for (const { value } of found) assert.ok(value >= 0, `${query}: ${value}`)
         }

@@ -10,9 +10,9 @@ import { sampleValue, untilReady } from '../support/real.js'
 type Version = (typeof prosodyVersions)[number]
 
 const RATE = 1000
-/** Of `collection.min_age`, by default. */
+/** The default of `collection.min_age`. */
 const MIN_AGE_SECONDS = 0.25
-// Prometheus puts a scrape up to 2 ms before its time, and Prosody's times are told in milliseconds.
+// Prometheus aligns timestamps by up to 2 ms, and Prosody's times have a resolution of 1 ms.
 const ROUNDED_SECONDS = 0.004
 const COUNTED = 'test_rates_counted_total'
 
@@ -27,7 +27,7 @@ async function startBoth(t: TestContext, version: Version, globals: LuaOptions =
   return { prosody, exporter, jobs: [{ name: 'prosody', target: `${exporter.url}/metrics` }] }
 }
 
-/** All that a server stored of mod_test_rates, scrape by scrape. */
+/** The stored samples of mod_test_rates, grouped by scrape. */
 async function scrapesOf(server: RunningPrometheus) {
   const history = await server.history('{__name__=~"test_rates_.*"}')
   const scrapes = new Map<number, Record<string, number>>()
@@ -40,18 +40,18 @@ async function scrapesOf(server: RunningPrometheus) {
     at,
     counted: values[COUNTED]!,
     countedThen: values['test_rates_counted_then']!,
-    /** When Prosody was asked to set what is set at collection time. */
+    /** When Prosody's collection set the values that are set at collection time. */
     setAt: values['test_rates_started_at']! + values['test_rates_set_total']! / RATE,
   }))
 }
 
 describe('rate() and increase() in real Prometheus servers', { concurrency: 2 }, () => {
   for (const version of prosodyVersions) {
-    // So far as a value is of its moment, rate() is right: what min_age lets it be wrong by is
-    // the formula of docs/performance.md, and bench/rates.ts measures it.
-    test(`two get from Prosody ${version} no value older than min_age, of either kind`, async (t) => {
+    // The error of rate() depends on the age of the values. docs/performance.md has the formula for the error
+    // that min_age allows, and bench/rates.ts measures it.
+    test(`two servers get no value of Prosody ${version} that is older than min_age, counted or set at collection time`, async (t) => {
       const { jobs } = await startBoth(t, version)
-      // Now they scrape at once, now by turns.
+      // With these intervals, the servers scrape sometimes concurrently and sometimes alternately.
       const servers = await Promise.all([
         withPrometheus(t, { major: '2', jobs, intervalMs: 700 }),
         withPrometheus(t, { major: '3', jobs, intervalMs: 500 }),
@@ -63,16 +63,22 @@ describe('rate() and increase() in real Prometheus servers', { concurrency: 2 },
         const scrapes = await scrapesOf(server)
         for (const { at, setAt, counted, countedThen } of scrapes) {
           const age = at - setAt
-          assert.ok(age <= MIN_AGE_SECONDS + ROUNDED_SECONDS, `set ${age} s before its scrape`)
-          assert.ok(counted >= countedThen, 'read before what is set at collection time')
+          assert.ok(
+            age <= MIN_AGE_SECONDS + ROUNDED_SECONDS,
+            `a value was set ${age} s before its scrape`,
+          )
+          assert.ok(
+            counted >= countedThen,
+            'a counter was read before the values that are set at collection time',
+          )
         }
         for (const [i, { counted }] of scrapes.slice(1).entries()) {
-          assert.ok(counted >= scrapes[i]!.counted, 'a counter that fell')
+          assert.ok(counted >= scrapes[i]!.counted, 'a counter fell')
         }
       }
     })
 
-    test(`with a numeric interval what Prosody ${version} counts is live, and what is set is not`, async (t) => {
+    test(`with a numeric interval, counters of Prosody ${version} are current, but values set at collection time are not`, async (t) => {
       for (const collect of ['"auto"', '"always"']) {
         const { exporter } = await startBoth(t, version, {
           statistics_interval: '3600',
@@ -93,7 +99,7 @@ describe('rate() and increase() in real Prometheus servers', { concurrency: 2 },
       }
     })
 
-    test(`increase() over restarts of Prosody ${version} misses what nobody saw, and no more`, async (t) => {
+    test(`increase() over restarts of Prosody ${version} misses only events that no scrape saw`, async (t) => {
       const { prosody, jobs } = await startBoth(t, version, { test_rates_initial: '1000000' })
       const [plain, created] = await Promise.all([
         withPrometheus(t, { major: '2', jobs }),
@@ -122,12 +128,12 @@ describe('rate() and increase() in real Prometheus servers', { concurrency: 2 },
         const { increase, truth, lost } = await increaseAcross(server, COUNTED, ended, samples)
         t.diagnostic(`increase() ${increase} of ${truth}, ${lost} lost`)
         assert.ok(lost >= 0)
-        // A millisecond of the window is extrapolated.
+        // increase() extrapolates one millisecond of the range.
         const extrapolated = truth * (0.001 / (samples.at(-1)!.at - samples[0]!.at))
         assert.ok(Math.abs(increase - (truth - lost)) <= extrapolated + 1)
       }
 
-      // The next life begins at 0: a value that falls is a reset to anybody.
+      // The restarted server counts from 0. A falling value is a reset, with or without creation times.
       await seenSince(0)
       const first = await restartCounting(prosody, 0, untilSeenDown)
       const seen = await seenSince(first.at)
@@ -138,10 +144,10 @@ describe('rate() and increase() in real Prometheus servers', { concurrency: 2 },
           await untilSeen(server, COUNTED, { since: 0, count: 12 }),
         )
       }
-      const ofFirstLife = seen.flat().filter(({ value }) => value >= 1_000_000)
-      assert.deepEqual(ofFirstLife, [])
+      const ofFirstInstance = seen.flat().filter(({ value }) => value >= 1_000_000)
+      assert.deepEqual(ofFirstInstance, [])
 
-      // It has overtaken the one before when it is first seen: only its start tells.
+      // At the first scrape, the new counter is already above the old one. Only its creation time shows the reset.
       const second = await restartCounting(prosody, 100_000, untilSeenDown)
       await seenSince(second.at)
       const since = first.at

@@ -19,9 +19,9 @@ type FrontMatter = {
   readonly rockspec: { readonly build: { readonly modules: Readonly<Record<string, string>> } }
 }
 
-// The community's repository makes a rock of a module, which `prosodyctl install` unpacks: the module's own file, and
-// what its README lists under the name that it has there (mod_firewall's is the model).
-test('the module works as prosodyctl install lays it out, by what its README lists', async (t) => {
+// Prosody's community repository builds a rock from a module, and `prosodyctl install` unpacks it. The rock has the
+// module's own file and the files that the README lists, under the names in that list (as for mod_firewall).
+test('the module works in the layout of prosodyctl install, with the files that its README lists', async (t) => {
   const text = await readFile(join(source, 'README.md'), 'utf8')
   const [, yaml = ''] = /^---\n([^]*?)\n\.\.\.\n/.exec(text) ?? []
   const { labels, summary, rockspec } = parse(yaml) as FrontMatter

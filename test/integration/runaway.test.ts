@@ -1,6 +1,6 @@
 /**
- * Who asks for statistics without end: what that costs of Prosody's one thread and memory, and whether
- * its clients and other readers notice.
+ * Readers that request statistics without end: how much of Prosody's single thread and memory they use, and
+ * whether clients and other readers are affected.
  */
 
 import xml, { type Element } from '@xmpp/xml'
@@ -36,7 +36,7 @@ const form = commandElement(
   xml('x', { xmlns: 'jabber:x:data', type: 'submit' }, ...'abcdefghij'.split('').map(field)),
 )
 
-/** Many and huge cursors, far off and out of order, as long as a request may be. */
+/** Many and huge cursors, out of range and out of order, as long as a request may be. */
 const ODD_CURSORS = [
   '1 '.repeat(4000),
   '123456789012:123456789012 '.repeat(300),
@@ -44,7 +44,7 @@ const ODD_CURSORS = [
   `999999999999999:${SERIES} `.repeat(200),
 ]
 
-/** What costs most, for what a request may say. */
+/** The most expensive valid and invalid requests. */
 const HOSTILE: readonly Element[] = [
   page({ first: '1', since: '0' }),
   page({ first: '2', since: '0' }),
@@ -76,9 +76,9 @@ async function startProsody(
   const connect = (domain: string, secret = prosody.secret) =>
     connectComponent({ port: prosody.ports.component, domain, secret })
   const runaway = await connect(RUNAWAY)
-  // On 0.11 after the first collection.
+  // On 0.11, the series exist after the first collection.
   await until(async () => Number((await sizeOf(runaway)) ?? 0) > SERIES, {
-    what: 'the series are there',
+    what: 'the series exist',
   })
   const jid = 'user@one.example'
   const user = await login({ port: prosody.ports.c2s, jid, password: 'pw' })
@@ -90,8 +90,8 @@ async function sizeOf(stream: XmppStream): Promise<string | undefined> {
   return reply.getChild('command')?.getChild('statistics')?.attrs['size']
 }
 
-/** Lua that sees the accounts of readers. */
-const onAccounts = (prosody: TestProsody, lua: string) =>
+/** Runs Lua with access to the time accounts of the readers. */
+const evalOnAccounts = (prosody: TestProsody, lua: string) =>
   evalLua(
     prosody,
     `local statsman = require "core.statsmanager"
@@ -104,13 +104,13 @@ const onAccounts = (prosody: TestProsody, lua: string) =>
 
 async function accountOf(prosody: TestProsody): Promise<{ left: number; at: number }> {
   const lua = 'return accounts.all.left.." "..accounts.all.at'
-  const [left, at] = (await onAccounts(prosody, lua)).split(' ').map(Number)
+  const [left, at] = (await evalOnAccounts(prosody, lua)).split(' ').map(Number)
   return { left: left!, at: at! }
 }
 
-/** From now on this is what all readers together have, and each by itself. */
+/** Sets the remaining time of all readers together, and of each reader. */
 const setAccounts = (prosody: TestProsody, seconds: number) =>
-  onAccounts(
+  evalOnAccounts(
     prosody,
     `accounts.all.left, accounts.all.at = ${seconds}, now
     for _, account in pairs(accounts.readers) do account.left, account.at = ${seconds}, now end`,
@@ -118,7 +118,7 @@ const setAccounts = (prosody: TestProsody, seconds: number) =>
 
 let lastId = 0
 
-/** Sends all of them at once; resolves how often each condition, or `result`, was answered. */
+/** Sends all requests without waiting; resolves with the number of replies by error condition, or `result`. */
 async function flood(
   stream: XmppStream,
   { from, to }: { from: (id: number) => string; to: string },
@@ -142,25 +142,25 @@ async function flood(
 const floodAsRunaway = (stream: XmppStream, requests: readonly Element[]) =>
   flood(stream, { from: () => RUNAWAY, to: RUNAWAY }, requests)
 
-/** The same requests over and over. */
+/** Repeats the requests up to `count`. */
 const times = (count: number, requests: readonly Element[]): Element[] =>
   Array.from({ length: count }, (_, i) => requests[i % requests.length]!)
 
-/** Kilobytes that Prosody's Lua holds. */
+/** Memory of Prosody's Lua state, in kilobytes. */
 async function heapOf(prosody: TestProsody): Promise<number> {
   const lua = 'for _ = 1, 3 do collectgarbage() end return collectgarbage("count")'
   return Number(await evalLua(prosody, lua))
 }
 
 for (const version of everyVersion) {
-  test(`a runaway reader gets its share of Prosody ${version} and keeps nobody else out`, async (t) => {
+  test(`a runaway reader gets only its share of Prosody ${version}, and other readers are served`, async (t) => {
     const share = 0.1
     const { prosody, runaway, user, connect } = await startProsody(t, version, `${share}`)
     const other = await connect(STATS)
     await other.iq('set', STATS, page({ last: '1' }))
     await other.close()
 
-    /** Floods while `meanwhile` happens; counts who was answered before what was sent before. */
+    /** Floods in each round, with `meanwhile` in parallel; asserts that most pings overtake the flood. */
     const floodWhile = async (rounds: number, meanwhile: () => Promise<unknown>) => {
       let [ahead, refused] = [0, 0]
       for (let round = 0; round < rounds; round++) {
@@ -174,21 +174,21 @@ for (const version of everyVersion) {
       assert.ok(ahead > rounds / 2, `${ahead} of ${rounds} pings overtook the flood`)
       return refused
     }
-    // As after an hour of it: what may be taken at once is gone.
+    // As after an hour of requests: the readers have used up their time.
     await setAccounts(prosody, -5)
     await floodAsRunaway(runaway, HOSTILE)
     const before = await accountOf(prosody)
     const refused = await floodWhile(10, () => Promise.resolve())
-    // How many depends on how long the flood takes; what they may take in all is checked below.
+    // The number depends on the duration of the flood; the used time is checked below.
     assert.ok(refused > 0, `${refused} of 4,000 are refused`)
     const after = await accountOf(prosody)
     const elapsed = after.at - before.at
-    const taken = share * elapsed - (after.left - before.left)
-    t.diagnostic(`4,000 requests took ${taken} s of ${elapsed} s`)
-    // One page more than there was left for.
-    assert.ok(taken < share * elapsed * 1.2 + 0.05, `${taken} s of ${elapsed} s`)
+    const used = share * elapsed - (after.left - before.left)
+    t.diagnostic(`4,000 requests took ${used} s of ${elapsed} s`)
+    // The last page may exceed the remaining time.
+    assert.ok(used < share * elapsed * 1.2 + 0.05, `${used} s of ${elapsed} s`)
 
-    await onAccounts(
+    await evalOnAccounts(
       prosody,
       `accounts.readers["${STATS}"] = nil
       accounts.count = 1`,
@@ -198,7 +198,7 @@ for (const version of everyVersion) {
     await floodWhile(5, async () => {
       const { text } = await exporter.get('/metrics')
       const success = 'prosody_exporter_collector_success{collector="registry"}'
-      assert.equal(sampleValue(text, success), 1, 'another reader is served each time')
+      assert.equal(sampleValue(text, success), 1, 'another reader was not served')
     })
 
     for (let i = 0; i < 3; i++) user.send(xml('message', { to: 'user@one.example' }))
@@ -208,7 +208,7 @@ for (const version of everyVersion) {
         const sample = 'xmpp_stanzas_total{host="one.example",from="client",kind="message"}'
         return sampleValue(text, sample) === 3 && text
       },
-      { what: 'the exporter reads what clients sent' },
+      { what: 'the exporter has the stanzas of clients' },
     )
     assert.equal(text.match(/^prosody_test_flood|^test_flood/gm)?.length, SERIES)
     assert.equal(sampleValue(text, 'prosody_exporter_audit_mismatches_total'), 0)
@@ -219,15 +219,15 @@ for (const version of everyVersion) {
     await Promise.all([runaway.close(), user.close()])
   })
 
-  test(`what the module of Prosody ${version} counts is most of what a request takes`, async (t) => {
+  test(`the module of Prosody ${version} charges readers for at least a third of the CPU time of a request`, async (t) => {
     const { prosody, runaway, user } = await startProsody(t, version, '0.01')
-    // Not from the first id on: collections are not counted, they have a limit of their own.
+    // These requests do not start at the first id, because collections have a limit of their own.
     for (const request of [page({ first: '2' }), form]) {
       let [took, counted] = [0, 0]
       for (let i = 0; i < 20; i++) {
         await setAccounts(prosody, 4)
         const before = cpuMs(prosody.pid)
-        // One after the other: of those that come at once some are refused.
+        // The requests are sequential, because some concurrent requests would be refused.
         for (let j = 0; j < 5; j++) {
           const reply = await runaway.iq('set', RUNAWAY, request)
           assert.equal(reply.attrs['type'], 'result', reply.toString())
@@ -241,7 +241,7 @@ for (const version of everyVersion) {
     await Promise.all([runaway.close(), user.close()])
   })
 
-  test(`memory of Prosody ${version} does not grow with requests, nor with answers that nobody reads`, async (t) => {
+  test(`memory of Prosody ${version} does not grow with requests or with unread answers`, async (t) => {
     const { prosody, runaway, user, connect } = await startProsody(t, version, '0.1')
     const stranger = await connect(OTHER, 'x')
     const round = async () => {
@@ -266,9 +266,9 @@ for (const version of everyVersion) {
     const asking = floodAsRunaway(runaway, times(700, [page({})]))
     runaway.send(xml('message', { from: RUNAWAY, to: user.jid }))
     await user.next(({ name }) => name === 'message')
-    const held = (await heapOf(prosody)) - before
-    t.diagnostic(`with 700 answers of ${size} bytes unread: ${held} KB`)
-    assert.ok(held < 4096, `${held} KB`)
+    const unread = (await heapOf(prosody)) - before
+    t.diagnostic(`with 700 answers of ${size} bytes unread: ${unread} KB`)
+    assert.ok(unread < 4096, `${unread} KB`)
     runaway.resume()
     const answers = await asking
     t.diagnostic(JSON.stringify([...answers]))
@@ -277,11 +277,11 @@ for (const version of everyVersion) {
     await Promise.all([runaway.close(), stranger.close(), user.close()])
   })
 
-  test(`who may not ask Prosody ${version} is refused at once, and leaves no trace`, async (t) => {
+  test(`refusing a reader without access costs Prosody ${version} little, and leaves no account or log line`, async (t) => {
     const { prosody, runaway, user, connect } = await startProsody(t, version, '0.25')
     const stranger = await connect(OTHER, 'x')
     const trace = async () => ({
-      accounts: await onAccounts(prosody, 'return accounts.count.." "..accounts.all.left'),
+      accounts: await evalOnAccounts(prosody, 'return accounts.count.." "..accounts.all.left'),
       log: prosody.log().match(/adhoc_statistics/g)?.length,
     })
     const jid = 'user@one.example'
@@ -313,7 +313,7 @@ for (const version of everyVersion) {
     await Promise.all([bystander.close(), runaway.close(), stranger.close(), user.close()])
   })
 
-  test(`many who begin at once are all served by Prosody ${version}`, async (t) => {
+  test(`Prosody ${version} serves all of many readers that begin concurrently`, async (t) => {
     const domains = Array.from({ length: 10 }, (_, i) => `stats${i}.one.example`)
     const { runaway, user, connect } = await startProsody(t, version, undefined, [
       RUNAWAY,

@@ -1,4 +1,4 @@
-// Two real servers that talk with each other: what the collector `s2s` tells of one of them.
+// The collector `s2s` with two real servers that are connected to each other.
 
 import xml from '@xmpp/xml'
 import assert from 'node:assert/strict'
@@ -21,10 +21,10 @@ import { login, type XmppUser } from '../support/xmpp-client.js'
 const STATS = 'stats.one.example'
 const PASSWORD = 'pw'
 const NEAR = ['one.example', 'two.example']
-// Its certificate is of an authority that the others trust; its own; there is none and no TLS.
+// GOOD has a certificate of a trusted authority, SELF a self-signed one, and PLAIN none, so no TLS.
 const [GOOD, SELF, PLAIN] = ['good.example', 'self.example', 'plain.example']
 
-/** A directory with certificates of these hosts, and the authority `ca.crt` that signed them. */
+/** Creates a directory with the authority `ca.crt`, and with certificates for hosts: signed by it, and self-signed. */
 async function makeCertificates(t: TestContext, signed: readonly string[], own: readonly string[]) {
   const { path, remove } = await temporaryDirectory('prosody-exporter-certs')
   t.after(remove)
@@ -47,7 +47,7 @@ async function makeCertificates(t: TestContext, signed: readonly string[], own: 
   return path
 }
 
-/** A server of these hosts that knows where the others are, with a user `u` on each of its own. */
+/** Starts a server with these hosts and a user `u` on each. */
 async function startServer(
   t: TestContext,
   version: Version,
@@ -80,14 +80,14 @@ async function startServer(
   return { prosody, users }
 }
 
-const findsAt = (prosody: TestProsody, hosts: readonly string[], port: number) =>
+const setAddresses = (prosody: TestProsody, hosts: readonly string[], port: number) =>
   evalLua(
     prosody,
     `prosody.test_dns_ports = { ${hosts.map((host) => `["${host}"] = ${port}`).join(', ')} }`,
   )
 
 for (const version of everyVersion) {
-  test(`connections between two Prosody ${version} are told by direction and security`, async (t) => {
+  test(`connections between two Prosody ${version} are counted by direction and security`, async (t) => {
     const certs = await makeCertificates(t, [...NEAR, GOOD], [SELF])
     const near = await startServer(t, version, { hosts: NEAR, certs })
     const far = await startServer(t, version, {
@@ -95,8 +95,8 @@ for (const version of everyVersion) {
       certs,
       extra: `VirtualHost "${PLAIN}"\n  modules_disabled = { "tls" }`,
     })
-    await findsAt(near.prosody, [GOOD, SELF, PLAIN], far.prosody.ports.s2s)
-    await findsAt(far.prosody, NEAR, near.prosody.ports.s2s)
+    await setAddresses(near.prosody, [GOOD, SELF, PLAIN], far.prosody.ports.s2s)
+    await setAddresses(far.prosody, NEAR, near.prosody.ports.s2s)
 
     const exporter = await withExporterFor(
       t,
@@ -110,14 +110,14 @@ for (const version of everyVersion) {
         ],
       },
     )
-    /** Those that there are, e.g. `one.example in plain`. */
+    /** The current counts above 0; a key is, for example, `one.example in plain`. */
     const connections = async () => {
       const samples = serverSamples(await untilUp(exporter)).flatMap((line) => {
         const found =
           /^xmpp_s2s_connections\{host="(.*)",direction="(.*)",security="(.*)"\} (\d+)$/.exec(line)
         return found ? [[found.slice(1, 4).join(' '), Number(found[4])] as const] : []
       })
-      assert.equal(samples.length, 2 * 3 * NEAR.length, 'what there is none of is 0')
+      assert.equal(samples.length, 2 * 3 * NEAR.length, 'a count of 0 is exported, too')
       return Object.fromEntries(samples.filter(([, count]) => count > 0))
     }
     const users = new Map([...near.users, ...far.users])
@@ -135,7 +135,7 @@ for (const version of everyVersion) {
       'two.example out verified': 1,
       'one.example in verified': 1,
     })
-    // Each proves by a connection back who it is (XEP-0220), which then serves the answer.
+    // Each server authenticates with a connection in the other direction (XEP-0220), which also carries the reply.
     for (const host of [SELF, PLAIN]) {
       await send('one.example', host)
       await send(host, 'one.example')
@@ -151,13 +151,13 @@ for (const version of everyVersion) {
       'two.example out verified': 1,
     }
     assert.deepEqual(await connections(), all)
-    // More is said over them, and they stay as many.
+    // More stanzas use the same connections.
     for (const host of [GOOD, SELF, PLAIN]) await send('one.example', host)
     assert.deepEqual(await connections(), all)
 
     await far.prosody.stop()
     await until(async () => Object.keys(await connections()).length === 0, {
-      what: 'all connections are gone',
+      what: 'no connection is counted',
     })
     assert.deepEqual(complaints(exporter), [])
   })

@@ -28,11 +28,11 @@ for (const version of prosodyVersions) {
       [component, c2s, s2s].map((port) => `127.0.0.1:${port}`).sort(),
     )
     await prosody.stop()
-    assert.ok(!existsSync(prosody.dir), 'its directory is removed')
+    assert.ok(!existsSync(prosody.dir), 'the directory of Prosody remains')
   })
 }
 
-test('npm start serves figures of a real Prosody, and an interrupt leaves nothing behind', async (t) => {
+test('npm start exports metrics of a real Prosody, and an interrupt leaves no process or directory', async (t) => {
   const child = spawn(process.execPath, [join(root, 'tools/start.js')], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
@@ -55,12 +55,12 @@ test('npm start serves figures of a real Prosody, and an interrupt leaves nothin
   child.kill('SIGINT')
   const [code] = (await exited) as [number | null]
   assert.equal(code, 0)
-  assert.ok(!existsSync(dir), 'the private directory is removed')
-  for (const pid of children) assert.ok(!existsSync(`/proc/${pid}`), 'a child process is left')
+  assert.ok(!existsSync(dir), 'the private directory remains')
+  for (const pid of children) assert.ok(!existsSync(`/proc/${pid}`), 'a child process remains')
   await assert.rejects(fetch(url))
 })
 
-/** The TCP addresses that a process listens on, as `a.b.c.d:port`; IPv6 ones in hexadecimal. */
+/** The TCP addresses on which a process listens, as `a.b.c.d:port`; IPv6 addresses in hexadecimal. */
 async function listeningAddresses(pid: number): Promise<string[]> {
   const descriptors = await readdir(`/proc/${pid}/fd`)
   const links = await Promise.all(
@@ -76,7 +76,7 @@ async function listeningAddresses(pid: number): Promise<string[]> {
       const fields = line.trim().split(/\s+/)
       if (fields[3] !== LISTEN || !inodes.has(fields[9] ?? '')) return []
       const [address = '', port = ''] = (fields[1] ?? '').split(':')
-      // An IPv4 address is one little-endian word.
+      // The kernel prints an IPv4 address as a little-endian word.
       const bytes = address.length === 8 ? [...Buffer.from(address, 'hex')].reverse() : [address]
       return `${bytes.join('.')}:${parseInt(port, 16)}`
     }),

@@ -39,24 +39,24 @@ async function startProsody(t: TestContext, version: Version, config: ProsodyCon
 const ON_BY_DEFAULT = COLLECTORS.filter(({ isOn }) => isOn).map(({ name }) => name)
 const HOSTS = ['--xmpp.host=one.example', '--xmpp.host=two.example']
 
-/** Collectors that a Prosody without rights for the exporter gives nobody to ask. */
+/** Collectors without a host to query, when Prosody gives the exporter no admin rights. */
 const IDLE = ['users', 's2s', 'modules', 'ejabberd_s2s']
 
-/** What each collector told, and whether it succeeded, of one exposition. */
+/** Whether a collector succeeded (1) or not (0), from an exposition; undefined when it is idle. */
 const success = (text: string, name: string) =>
   sampleValue(text, `prosody_exporter_collector_success{collector="${name}"}`)
 
 for (const version of everyVersion) {
-  test(`a plain Prosody ${version} shows few metrics of the exporter, and none of idle collectors`, async (t) => {
+  test(`with a plain Prosody ${version}, the exporter has few metrics about itself, and none about idle collectors`, async (t) => {
     const prosody = await withProsody(t, { version })
     const exporter = await withExporterFor(t, prosody, { stock: true })
     const text = await until(
       async () => {
         const { text } = await exporter.get('/metrics')
-        // Before 0.12 Prosody has nothing to tell until it has collected.
+        // Before 0.12, Prosody has no statistics until its first collection.
         return success(text, 'registry') === 1 && text
       },
-      { what: 'the registry is served' },
+      { what: 'the registry is exported' },
     )
     const own = text.split('\n').filter((line) => line.startsWith('prosody_exporter_'))
     assert.ok(own.length <= 35, `${own.length}:\n${own.join('\n')}`)
@@ -73,7 +73,7 @@ for (const version of everyVersion) {
     }
   })
 
-  test(`Prosody ${version} without the module tells an admin all of the stock tier`, async (t) => {
+  test(`without the module, an admin gets all statistics that Prosody ${version} itself provides`, async (t) => {
     const before = Math.floor(Date.now() / 1000)
     const { prosody, user } = await startProsody(t, version, {
       globals: { admins: `{ "${STATS}" }` },
@@ -91,7 +91,7 @@ for (const version of everyVersion) {
     assert.equal(value('xmpp_online_users{host="one.example"}'), 2)
     assert.equal(value('xmpp_online_users{host="two.example"}'), 1)
     assert.equal(value('xmpp_muc_rooms{host="rooms.one.example"}'), 3)
-    // s2s.test.ts has some.
+    // s2s.test.ts tests counts above 0.
     const s2s = serverSamples(text).filter((line) => line.startsWith('xmpp_s2s_connections'))
     assert.equal(s2s.length, 2 * 3 * HOSTS.length)
     assert.ok(s2s.every((line) => line.endsWith(' 0')))
@@ -115,7 +115,7 @@ for (const version of everyVersion) {
         const answer = await exporter.get('/metrics')
         return sampleValue(answer.text, 'xmpp_online_users{host="one.example"}') === 1
       },
-      { what: 'the user who left is not counted' },
+      { what: 'the user who logged out is no longer counted' },
     )
     assert.equal(complaints(exporter).length, 1, complaints(exporter).join('\n'))
     assert.match(
@@ -125,7 +125,7 @@ for (const version of everyVersion) {
     assert.ok(!logLines(exporter).some(({ message }) => /only an admin may ask/.test(message)))
   })
 
-  test(`an admin of one VirtualHost of Prosody ${version} is told all of that one`, async (t) => {
+  test(`an admin of one VirtualHost of Prosody ${version} gets all statistics of that host`, async (t) => {
     const { prosody } = await startProsody(t, version, {
       extra: `VirtualHost "one.example"\n  admins = { "${STATS}" }`,
     })
@@ -148,11 +148,11 @@ for (const version of everyVersion) {
     assert.deepEqual(complaints(exporter), [])
   })
 
-  test(`Prosody ${version} without module and rights tells what anybody may ask, and one line says so`, async (t) => {
+  test(`without module and rights, Prosody ${version} returns only public statistics, and one log line says so`, async (t) => {
     const { prosody, user } = await startProsody(t, version)
     await openRoom(user, `only@${prosody.rooms}`)
     const tap = await startTap(t, prosody.ports.component)
-    // Without `hosts`: the parent of the component's domain and what it lists.
+    // Without `hosts`, the exporter queries the parent of its domain and the services that it lists.
     const exporter = await withExporterFor(
       t,
       { ...prosody, service: tap.service },
@@ -178,8 +178,8 @@ for (const version of everyVersion) {
     for (let i = 0; i < scrapes; i++) {
       assert.equal((await exporter.get('/metrics')).status, 200)
     }
-    assert.deepEqual(logLines(exporter), lines, 'nothing more is logged')
-    assert.equal(prosody.log(), logged, 'nor by Prosody')
+    assert.deepEqual(logLines(exporter), lines, 'the exporter logged more lines')
+    assert.equal(prosody.log(), logged, 'Prosody logged more lines')
     const questions = new Map<string, number>()
     for (const { name, attrs, children } of tap.stanzas().slice(asked)) {
       const [child] = children
@@ -192,10 +192,10 @@ for (const version of everyVersion) {
       {
         'get one.example ping urn:xmpp:ping': scrapes,
         'get rooms.one.example query http://jabber.org/protocol/disco#items': scrapes,
-        // Whether the module is there by now: to ourselves.
+        // To the exporter's own domain: checks whether the module has been loaded.
         [`set ${STATS} command http://jabber.org/protocol/commands`]: scrapes,
       },
-      'nothing that was refused is asked again',
+      'the exporter repeated a refused request',
     )
     const messages = lines.map(({ message }) => message)
     assert.equal(messages.filter((line) => /only an admin may ask/.test(line)).length, 1)
@@ -203,8 +203,8 @@ for (const version of everyVersion) {
     assert.equal((await exporter.get('/-/ready')).status, 200)
   })
 
-  test(`a host that Prosody ${version} does not have is one line, and the others are told`, async (t) => {
-    // Otherwise it would look for it in DNS, for as long as that takes.
+  test(`a host that Prosody ${version} does not have causes one log line, and the others are exported`, async (t) => {
+    // mod_s2s would look up the unknown host in DNS, which can take long.
     const globals = { modules_disabled: '{ "s2s" }' }
     const { prosody } = await startProsody(t, version, { globals })
     const exporter = await withExporterFor(t, prosody, {

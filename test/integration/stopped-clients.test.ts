@@ -1,4 +1,4 @@
-// Clients that stop reading, over each transport, against the program as operators run it.
+// Clients that stop reading, over each transport, with the program as operators run it.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -15,11 +15,11 @@ import {
 const COUNT = 100
 const AT_A_TIME = 20
 const MB = 1024 * 1024
-// With whole responses encrypted or copied it was 400 MB more.
-const MOST_MORE = 200 * MB
+// An exporter that encrypts or copies whole responses would need 400 MB more.
+const MAX_INCREASE = 200 * MB
 
 for (const how of STOPPED) {
-  test(`${COUNT} clients that stop reading over ${how} cost little, and others are served`, async (t) => {
+  test(`${COUNT} clients that stop reading over ${how} need little memory, and others are served`, async (t) => {
     const prosody = await withProsody(t, {
       version: '13.0.1',
       modules: ['test_series'],
@@ -41,9 +41,9 @@ for (const how of STOPPED) {
     while (clients.length < COUNT) {
       const some = Array.from({ length: AT_A_TIME }, () => stopReading(how, port, '/metrics'))
       clients.push(...(await Promise.all(some)))
-      assert.ok(await isServed(), 'a scrape is answered')
+      assert.ok(await isServed(), 'a scrape was not answered')
     }
     const more = (await memory()) - before
-    assert.ok(more < MOST_MORE, `${Math.round(more / MB)} MB more`)
+    assert.ok(more < MAX_INCREASE, `${Math.round(more / MB)} MB more`)
   })
 }

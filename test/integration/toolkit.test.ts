@@ -34,7 +34,7 @@ const FILES = [
   path: file(`verdict-${i}.yml`, `${lines.join('\n')}\n`, 0o644),
 }))
 
-/** Why the exporter refuses a file; `undefined` when it does not. */
+/** The exporter's error for a file; `undefined` when it accepts the file. */
 function problemOf(path: string): string | undefined {
   try {
     readWebConfig(given(path))
@@ -45,7 +45,7 @@ function problemOf(path: string): string | undefined {
   }
 }
 
-/** The verdicts of the toolkit itself, in Debian's Prometheus. */
+/** The errors of the exporter-toolkit in Debian's Prometheus, by the name of the file. */
 async function toolkitProblems(): Promise<Map<string, string | undefined>> {
   const { promtool } = await findPrometheus('3')
   const paths = FILES.map(({ path }) => path)
@@ -63,28 +63,28 @@ async function toolkitProblems(): Promise<Map<string, string | undefined>> {
   )
 }
 
-test('the exporter and the toolkit take and refuse the same files', async () => {
-  const theirs = await toolkitProblems()
+test('the exporter and the toolkit accept and reject the same files', async () => {
+  const toolkit = await toolkitProblems()
   const verdicts = FILES.map(({ name, path }) => {
     const expected = Object.hasOwn(ALL, name) ? ALL[name]!.isGood : undefined
-    return { name, ours: problemOf(path), theirs: theirs.get(name), expected }
+    return { name, exporter: problemOf(path), toolkit: toolkit.get(name), expected }
   })
   const known = verdicts.filter(({ expected }) => expected !== undefined)
   assert.deepEqual(
-    known.filter(({ theirs, expected }) => (theirs === undefined) !== expected),
+    known.filter(({ toolkit, expected }) => (toolkit === undefined) !== expected),
     [],
-    'the table has the verdict of the toolkit',
+    'the toolkit and the table of verdicts differ',
   )
   assert.deepEqual(
-    known.filter(({ ours, expected }) => (ours === undefined) !== expected),
+    known.filter(({ exporter, expected }) => (exporter === undefined) !== expected),
     [],
-    'the exporter has it too',
+    'the exporter and the table of verdicts differ',
   )
   const stricter = verdicts.filter(({ expected }) => expected === undefined)
   assert.deepEqual(
-    stricter.filter(({ ours, theirs }) => theirs !== undefined || ours === undefined),
+    stricter.filter(({ exporter, toolkit }) => toolkit !== undefined || exporter === undefined),
     [],
-    'the exporter is stricter where docs/configuration.md says so',
+    'the exporter must reject these files, and the toolkit accept them, as in docs/configuration.md',
   )
 })
 
@@ -104,14 +104,14 @@ const USERS = [
   ),
 ]
 
-/** What curl sends, and the status that it gets; 0: there is no response. */
+/** The lines of the file, the arguments of curl, and the expected status; 0 for no response. */
 type Exchange = [lines: readonly string[], args: readonly string[], status: number]
 
 const REQUESTS: Readonly<Record<string, Exchange>> = {
-  'TLS and a client without it': [TLS, ['--http0.9'], 0],
-  'TLS and a client with it': [[...TLS, authType('VerifyClientCertIfGiven')], [], 200],
-  'TLS and a client of TLS 1.1': [TLS, ['--tls-max', '1.1', '--ciphers', 'ALL:@SECLEVEL=0'], 0],
-  'TLS 1.1 that is allowed': [
+  'TLS, and a client without TLS': [TLS, ['--http0.9'], 0],
+  'TLS, and a client with TLS': [[...TLS, authType('VerifyClientCertIfGiven')], [], 200],
+  'TLS, and a client with TLS 1.1': [TLS, ['--tls-max', '1.1', '--ciphers', 'ALL:@SECLEVEL=0'], 0],
+  'TLS 1.1 when it is allowed': [
     [...TLS, '  min_version: TLS11', suites('AES_128_GCM_SHA256', 'AES_128_CBC_SHA')],
     ['--tls-max', '1.1', '--ciphers', 'ALL:@SECLEVEL=0'],
     200,
@@ -141,11 +141,15 @@ const REQUESTS: Readonly<Record<string, Exchange>> = {
     ['--curves', 'P-384'],
     0,
   ],
-  'any certificate, and one': [[...TLS, authType('RequireAnyClientCert')], as('mallory'), 200],
-  'any certificate, and none': [[...TLS, authType('RequireAnyClientCert')], [], 0],
+  'any certificate, and a client with one': [
+    [...TLS, authType('RequireAnyClientCert')],
+    as('mallory'),
+    200,
+  ],
+  'any certificate, and a client without one': [[...TLS, authType('RequireAnyClientCert')], [], 0],
   'a certificate of the CA': [[...TLS, ...VERIFIED], as('client'), 200],
   'a certificate of another CA': [[...TLS, ...VERIFIED], as('mallory'), 0],
-  'a certificate with one of the names': [
+  'a certificate with an allowed name': [
     [...TLS, ...VERIFIED, '  client_allowed_sans: [one, test3, two]'],
     as('client'),
     200,
@@ -156,27 +160,31 @@ const REQUESTS: Readonly<Record<string, Exchange>> = {
     0,
   ],
   'no CA, and no certificate': [[...TLS, authType('VerifyClientCertIfGiven')], [], 200],
-  'no CA, and a certificate of none that is public': [
+  'no CA, and a certificate that no public CA signed': [
     [...TLS, authType('VerifyClientCertIfGiven')],
     as('client'),
     0,
   ],
-  'no CA, and a certificate that is required': [
+  'no CA, but a required certificate': [
     [...TLS, authType('RequireAndVerifyClientCert')],
     as('client'),
     0,
   ],
-  'of a certificate and its name the file': [[...TLS, '  cert: fish', '  key: fish'], [], 200],
+  'both cert and cert_file, of which cert_file is used': [
+    [...TLS, '  cert: fish', '  key: fish'],
+    [],
+    200,
+  ],
   'only client_allowed_sans, so no TLS': [
     ['tls_server_config: {client_allowed_sans: [a.example]}'],
     [],
     200,
   ],
   'no login': [USERS, [], 401],
-  'a right login': [USERS, ['-u', 'dave:dave123'], 200],
+  'a correct login': [USERS, ['-u', 'dave:dave123'], 200],
   'no login over TLS': [[...TLS, ...USERS], [], 401],
-  'a right login over TLS': [[...TLS, ...USERS], ['-u', 'dave:dave123'], 200],
-  'another right login over TLS': [[...TLS, ...USERS], ['-u', 'carol:carol123'], 200],
+  'a correct login over TLS': [[...TLS, ...USERS], ['-u', 'dave:dave123'], 200],
+  'another correct login over TLS': [[...TLS, ...USERS], ['-u', 'carol:carol123'], 200],
   'a wrong password over TLS': [[...TLS, ...USERS], ['-u', 'dave:bad'], 401],
   'a wrong name over TLS': [[...TLS, ...USERS], ['-u', 'nobody:nobody'], 401],
   'a name with a colon': [
@@ -184,9 +192,13 @@ const REQUESTS: Readonly<Record<string, Exchange>> = {
     ['-u', 'a:b:c'],
     401,
   ],
-  'no limit': [['rate_limit: {interval: 0, burst: 0}'], [], 200],
-  'a limit that lets nothing pass': [['rate_limit: {interval: "1s", burst: 0}'], [], 429],
-  'a limit below zero, which is none': [['rate_limit: {interval: -1s, burst: 0}'], [], 200],
+  'no rate limit': [['rate_limit: {interval: 0, burst: 0}'], [], 200],
+  'a rate limit that allows nothing': [['rate_limit: {interval: "1s", burst: 0}'], [], 429],
+  'a negative interval, which means no rate limit': [
+    ['rate_limit: {interval: -1s, burst: 0}'],
+    [],
+    200,
+  ],
   ...Object.fromEntries(
     ['2', '2a', '2b', '2x', '2y'].map((version): [string, Exchange] => [
       `a hash of version ${version}`,
@@ -197,7 +209,7 @@ const REQUESTS: Readonly<Record<string, Exchange>> = {
       ],
     ]),
   ),
-  'a hash in a block': [
+  'a hash in a YAML block': [
     ['basic_auth_users:', '  bob: |', `    ${hashSync('b', 4)}`],
     ['-u', 'bob:b'],
     200,
@@ -214,7 +226,7 @@ for (const [name, [lines, args, status]] of Object.entries(REQUESTS)) {
   })
 }
 
-test('the server or the client chooses the suite', async (t) => {
+test('prefer_server_cipher_suites decides whether the server or the client chooses the suite', async (t) => {
   const order = ['AES_256_GCM_SHA384', 'AES_128_GCM_SHA256']
   for (const [prefers, chosen] of [
     ['true', 'ECDHE-ECDSA-AES256-GCM-SHA384'],
@@ -234,7 +246,7 @@ test('the server or the client chooses the suite', async (t) => {
   }
 })
 
-test('headers have the values of the file', async (t) => {
+test('response headers have the values in the file', async (t) => {
   const { lines } = VERDICTS['every header']!
   const block = ['    Strict-Transport-Security: >', '      max-age=1;', '      preload']
   const all = lines.map((line) => (line.includes('Strict') ? block.join('\n') : line))
@@ -253,7 +265,7 @@ test('headers have the values of the file', async (t) => {
   }
 })
 
-test('right and wrong logins, 150 of each at once, are what they are', async (t) => {
+test('150 correct and 150 wrong concurrent logins get the right result', async (t) => {
   const { url } = await serve(t, webFile('users.yml', ...USERS))
   const login = async (user: string, password: string) => {
     const authorization = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
@@ -267,7 +279,7 @@ test('right and wrong logins, 150 of each at once, are what they are', async (t)
   const statuses = await Promise.all(all)
   assert.ok(statuses.every((status, i) => status === (i % 2 === 0 ? 200 : 401)))
 
-  // CVE-2022-46146: what is remembered of one login is no other's.
+  // CVE-2022-46146: the cached result of one login must not apply to another.
   const [, hash = ''] = /alice: (\S+)/.exec(USERS.join('\n')) ?? []
   for (const [user, password] of [
     ['fakeuser', 'fakepassword'],
@@ -280,7 +292,7 @@ test('right and wrong logins, 150 of each at once, are what they are', async (t)
   }
 })
 
-test('a file that lets nobody in can be changed to one that does', async (t) => {
+test('a file that allows no client can be changed to one that does', async (t) => {
   let now = 0
   const write = (type: string) => {
     now += 1000
@@ -292,7 +304,7 @@ test('a file that lets nobody in can be changed to one that does', async (t) => 
   assert.equal((await curl(directory, '--cacert', 'ca.crt', url)).status, 200)
 })
 
-test('without client_ca a certificate of an authority that Node.js trusts is right', async (t) => {
+test('without client_ca, a certificate of an authority that Node.js trusts is accepted', async (t) => {
   const config = webFile('roots.yml', ...TLS, authType('RequireAndVerifyClientCert'))
   const port = await freePort()
   const exporter = runExporter({
@@ -307,7 +319,7 @@ test('without client_ca a certificate of an authority that Node.js trusts is rig
   const url = `https://127.0.0.1:${port}/-/healthy`
   const ask = async (...args: string[]) =>
     (await curl(directory, '--cacert', 'ca.crt', ...args, url)).status
-  await until(async () => (await ask(...as('client'))) === 200, { what: 'it answers' })
+  await until(async () => (await ask(...as('client'))) === 200, { what: 'the exporter answers' })
   assert.equal(await ask(...as('mallory')), 0)
   assert.equal(await ask(), 0)
 })

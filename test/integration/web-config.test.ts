@@ -20,7 +20,7 @@ import { createRateLimit } from '../../src/access/rate-limit.js'
 import { readWebConfig } from '../../src/access/read-web-config.js'
 import { sansOf } from '../../src/access/sans.js'
 import { createWebAccess } from '../../src/access/access.js'
-import { configOf, problemOf, testDirectory } from '../support/config.js'
+import { problemOf, testDirectory } from '../support/config.js'
 import { openssl } from '../support/openssl.js'
 import { createAuthority, curl, given, serve } from '../support/web.js'
 
@@ -43,7 +43,7 @@ await openssl(
 
 const PASSWORD = 'correct horse'
 const TOKEN = 'c29tZS10b2tlbg'
-// The least cost that there is.
+// The lowest possible cost of bcrypt.
 const HASH = hashSync(PASSWORD, 4)
 file('token', `${TOKEN}\n`)
 
@@ -86,23 +86,23 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
     ['tls_server_config:', '  cert_file: server.crt', '  key_file: rsa.key'],
     '3:13: tls_server_config.key_file: expected the key of that certificate, got something else',
   ],
-  'a file that is not there': [
+  'a missing file': [
     ['tls_server_config:', '  cert_file: nowhere.crt', '  key_file: server.key'],
     `2:14: tls_server_config.cert_file: "${join(directory, 'nowhere.crt')}" cannot be read: there is no such file`,
   ],
-  'a certificate that is none': [
+  'an invalid certificate': [
     ['tls_server_config:', '  cert_file: token', '  key_file: server.key'],
     '2:14: tls_server_config.cert_file: expected a certificate in PEM, got something else',
   ],
-  'a key that is none': [
+  'an invalid key': [
     ['tls_server_config:', '  cert_file: server.crt', '  key: text'],
     '3:8: tls_server_config.key: expected a private key in PEM without a passphrase, got something else',
   ],
-  'the key of another': [
+  'the key of another certificate': [
     ['tls_server_config:', '  cert_file: server.crt', '  key_file: other.key'],
     '3:13: tls_server_config.key_file: expected the key of that certificate, got something else',
   ],
-  'a CA that is none': [
+  'an invalid CA': [
     [...TLS, '  client_ca: text', '  client_auth_type: RequestClientCert'],
     '4:14: tls_server_config.client_ca: expected certificates in PEM, got something else',
   ],
@@ -118,7 +118,7 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
     [...TLS, '  min_version: SSL30'],
     '4:16: tls_server_config.min_version: expected one of TLS10, TLS11, TLS12, TLS13, got another',
   ],
-  'versions the wrong way round': [
+  'a min_version above max_version': [
     [...TLS, '  min_version: TLS13', '  max_version: TLS12'],
     '4:16: tls_server_config.min_version: expected no later version than max_version, got one',
   ],
@@ -130,11 +130,11 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
     ['http_server_config:', '  headers:', '    Server: x'],
     '3:5: http_server_config.headers.Server: expected one of Strict-Transport-Security, X-Content-Type-Options, X-Frame-Options, X-XSS-Protection, Content-Security-Policy, got another header',
   ],
-  'a value that a header can not have': [
+  'an invalid value of a header': [
     ['http_server_config:', '  headers:', '    X-Frame-Options: allow'],
     '3:22: http_server_config.headers.X-Frame-Options: expected deny or sameorigin, got another value',
   ],
-  'text for a switch': [
+  'text instead of a boolean': [
     ['http_server_config:', '  http2: "no"'],
     '2:10: http_server_config.http2: expected true or false, got text',
   ],
@@ -142,19 +142,19 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
     ['basic_auth_users:', '  bob: fish-and-chips'],
     '2:8: basic_auth_users.bob: expected a bcrypt hash ($2y$10$…), got another text',
   ],
-  'no duration': [
+  'an invalid duration': [
     ['rate_limit:', '  interval: often', '  burst: 1'],
     '2:13: rate_limit.interval: expected a duration, e.g. 100ms, got another text',
   ],
-  'a burst that is no number': [
+  'a burst that is not a number': [
     ['rate_limit:', '  interval: 1s', '  burst: many'],
     '3:10: rate_limit.burst: expected a whole number, got another text',
   ],
-  'our own lists without a value': [
+  'a list of the exporter without a value': [
     ['allowed_networks:', '  # - 10.0.0.0/8'],
     '1:18: allowed_networks: expected a list, got nothing',
   ],
-  'HTTP/2 without a suite that it needs': [
+  'HTTP/2 without a required suite': [
     [...TLS, '  cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384]'],
     '4:18: tls_server_config.cipher_suites: expected TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 or TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 (or http2: false), got neither',
   ],
@@ -174,7 +174,7 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
     ['rate_limit: {burst: 1, burst: 2}'],
     '1:24: rate_limit.burst: expected once, got twice',
   ],
-  'a name that a merge key has too': [
+  'a name that a merge key has, too': [
     ['basic_auth_users:', `  bob: ${HASH}`, `  <<: {bob: ${HASH}}`],
     '3:8: basic_auth_users.bob: expected once, got twice',
   ],
@@ -182,7 +182,7 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
     ['? [rate_limit]', ': {}'],
     '1:3: the file: expected a name as the key, got another thing',
   ],
-  'a tag of its own': [
+  'an unknown tag': [
     ['rate_limit: {interval: !x 1s}'],
     '1:24: YAML: expected a plain value, got a tag (!…) with no meaning here',
   ],
@@ -198,14 +198,14 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
     ['bearer_token_files: [server.key]'],
     '1:22: bearer_token_files[0]: expected a file with one token: 8 or more of A-Z a-z 0-9 . _ ~ + / -',
   ],
-  'a network that is none': [
+  'an invalid network': [
     ['allowed_networks: [10.0.0.0/33]'],
     '1:20: allowed_networks[0]: expected an address or a network, e.g. 10.0.0.0/8',
   ],
 }
 
 for (const [what, [lines, expected]] of Object.entries(BAD)) {
-  test(`${what} is one line with its place`, () => {
+  test(`${what} causes a one-line error with its position`, () => {
     const path = webFile('bad.yml', ...lines)
     assert.equal(
       problemOf(() => readWebConfig(given(path))),
@@ -214,7 +214,7 @@ for (const [what, [lines, expected]] of Object.entries(BAD)) {
   })
 }
 
-/** Each fails with every client: no suite, no version or no key that fits the others. */
+/** Settings with which no client can connect, because suites, versions and key do not match. */
 const UNREACHABLE: Readonly<Record<string, readonly string[]>> = {
   'an old version without its suites': [...TLS, '  min_version: TLS10', '  max_version: TLS11'],
   'an old version with the suites of a new one': [
@@ -229,20 +229,19 @@ const UNREACHABLE: Readonly<Record<string, readonly string[]>> = {
     ...[...TLS, '  max_version: TLS12'],
     '  cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]',
   ],
-  'the same with client certificates': [
+  'suites for a key of another type, with client certificates': [
     ...[...TLS, '  max_version: TLS12', '  client_auth_type: RequireAnyClientCert'],
     '  cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]',
   ],
 }
 
 for (const [what, lines] of Object.entries(UNREACHABLE)) {
-  test(`${what}: no client can connect, so the file is refused`, async (t) => {
+  test(`the exporter rejects a file with ${what}, because no client could connect`, async (t) => {
     const problem =
       /:2:3: tls_server_config: expected settings with which a client can connect, got a test connection that failed \(no (shared cipher|ciphers available|protocols available)\): change /
-    const env = { PROSODY_EXPORTER_XMPP_DOMAIN: 'a.example', PROSODY_EXPORTER_XMPP_SECRET: 's' }
     const path = webFile('unreachable.yml', ...lines)
     assert.match(
-      problemOf(() => configOf([`--web.config.file=${path}`], env)),
+      problemOf(() => readWebConfig(given(path))),
       problem,
     )
 
@@ -263,20 +262,20 @@ for (const [what, lines] of Object.entries(UNREACHABLE)) {
   })
 }
 
-test('a test connection is made once for the same settings', () => {
-  const made: (string | undefined)[] = []
+test('the test connection is made only once for the same settings', () => {
+  const attempted: (string | undefined)[] = []
   const handshake = rememberLast(({ minVersion }) => {
-    made.push(minVersion)
+    attempted.push(minVersion)
     return minVersion === 'TLSv1' ? 'no ciphers available' : undefined
   })
-  const asked = (['TLSv1', 'TLSv1', 'TLSv1.2', 'TLSv1.2'] as const).map((minVersion) =>
+  const results = (['TLSv1', 'TLSv1', 'TLSv1.2', 'TLSv1.2'] as const).map((minVersion) =>
     handshake({ minVersion }),
   )
-  assert.deepEqual(asked, ['no ciphers available', 'no ciphers available', undefined, undefined])
-  assert.deepEqual(made, ['TLSv1', 'TLSv1.2'])
+  assert.deepEqual(results, ['no ciphers available', 'no ciphers available', undefined, undefined])
+  assert.deepEqual(attempted, ['TLSv1', 'TLSv1.2'])
 })
 
-test('merge keys of merge keys without end are refused', () => {
+test('deeply nested merge keys are rejected', () => {
   const all = (name: string) => Array.from({ length: 50 }, () => `*${name}`).join(', ')
   const path = webFile(
     'merges.yml',
@@ -289,7 +288,7 @@ test('merge keys of merge keys without end are refused', () => {
   )
 })
 
-test('a key without a value has the value that Go gives it, and a merge key adds to what is there', () => {
+test('a key without a value has the zero value of Go, and a merge key adds to the mapping', () => {
   const read = (...lines: string[]) => readWebConfig(given(webFile('values.yml', ...lines)))
   assert.equal(read('http_server_config:').http2, false)
   assert.equal(read('http_server_config:', '  http2:').http2, false)
@@ -308,7 +307,7 @@ test('a key without a value has the value that Go gives it, and a merge key adds
     intervalMs: 1000,
     burst: 7,
   })
-  // As in yaml.v2, of what is there twice the last counts.
+  // As in yaml.v2, the last of two equal keys counts.
   assert.equal(limit('{burst: 7, <<: [{burst: 1}, {burst: 2}]}').burst, 1)
   const { users } = read(
     'basic_auth_users:',
@@ -319,24 +318,23 @@ test('a key without a value has the value that Go gives it, and a merge key adds
   assert.deepEqual([...users.keys()], ['bob', '1', ''])
 })
 
-test('a token that everybody may read is refused', () => {
+test('a token file that every user can read is rejected', () => {
   file('open-token', TOKEN, 0o644)
   const path = webFile('open.yml', 'bearer_token_files: [open-token]')
   const message = problemOf(() => readWebConfig(given(path)))
   assert.match(message, /open\.yml:1:22: .*can be read by every user.*chmod 600/)
 })
 
-test('a file of comments sets nothing, and is checked with all the rest', () => {
+test('a file with only comments sets nothing, and an unknown key is an error', () => {
   const config = readWebConfig(given(webFile('empty.yml', '# nothing')))
   assert.equal(config.tls, undefined)
   assert.equal(config.users.size, 0)
-  const env = { PROSODY_EXPORTER_XMPP_DOMAIN: 'a.example', PROSODY_EXPORTER_XMPP_SECRET: 's' }
   const bad = webFile('bad-flag.yml', 'x: 1')
-  const message = problemOf(() => configOf([`--web.config.file=${bad}`], env))
+  const message = problemOf(() => readWebConfig(given(bad)))
   assert.match(message, /bad-flag\.yml:1:1: x: expected one of/)
 })
 
-test('whatever Go can do, the whole of the format is read', () => {
+test('all settings of the format are read', () => {
   const path = webFile(
     'whole.yml',
     ...TLS,
@@ -368,7 +366,7 @@ test('whatever Go can do, the whole of the format is read', () => {
   assert.deepEqual(rateLimit, { intervalMs: 1000, burst: 5 })
 })
 
-test('passwords and tokens let in, all else does not', async (t) => {
+test('only a correct password or token gives access', async (t) => {
   const config = webFile(
     'auth.yml',
     'basic_auth_users:',
@@ -393,10 +391,10 @@ test('passwords and tokens let in, all else does not', async (t) => {
   assert.ok(![PASSWORD, TOKEN, HASH].some((secret) => lines.join().includes(secret)))
 })
 
-const asked = (remoteAddress: string, headers = {}) =>
+const requestFrom = (remoteAddress: string, headers = {}) =>
   ({ headers, socket: { remoteAddress } }) as unknown as Parameters<Gate['refusal']>[0]
 
-test('who was right before is answered while wrong passwords fill the queue, and those beyond it get 429', async (t) => {
+test('while wrong passwords fill the queue, a client with a cached login is answered, and further clients get 429', async (t) => {
   const web = createWebAccess(
     given(webFile('flood.yml', 'basic_auth_users:', `  bob: ${HASH}`)),
     silent,
@@ -404,11 +402,11 @@ test('who was right before is answered while wrong passwords fill the queue, and
   t.after(() => web.stop())
   const ask = (password: string) => {
     const authorization = `Basic ${Buffer.from(`bob:${password}`).toString('base64')}`
-    return web.refusal(asked('127.0.0.1', { authorization }))
+    return web.refusal(requestFrom('127.0.0.1', { authorization }))
   }
   assert.equal(await ask(PASSWORD), undefined)
   const flood = Array.from({ length: 200 }, async (_, i) => ask(`wrong ${i}`))
-  assert.equal(ask(PASSWORD), undefined, 'without a promise')
+  assert.equal(ask(PASSWORD), undefined, 'the cached login is not answered immediately')
   const refusals = await Promise.all(flood)
   const statuses = refusals.map((refusal) => refusal?.status)
   assert.deepEqual([...new Set(statuses)].sort(), [401, 429])
@@ -416,7 +414,7 @@ test('who was right before is answered while wrong passwords fill the queue, and
   assert.deepEqual(busy?.headers, { 'Retry-After': '1' })
 })
 
-test('a rate limit lets a burst pass, and then one each interval', async (t) => {
+test('a rate limit allows a burst, and then one request per interval', async (t) => {
   let now = 0
   const passes = createRateLimit({ intervalMs: 100, burst: 2 }, () => now)
   assert.deepEqual([passes(), passes(), passes()], [true, true, false])
@@ -435,14 +433,14 @@ test('a rate limit lets a burst pass, and then one each interval', async (t) => 
   assert.match(second.headers, /retry-after: 1/)
 })
 
-test('only allowed networks are let in', async (t) => {
+test('only clients in allowed networks get access', async (t) => {
   const other = await serve(t, webFile('net.yml', 'allowed_networks: [10.0.0.0/8, "fd00::/8"]'))
   assert.equal((await curl(directory, other.url)).status, 403)
-  const ours = await serve(t, webFile('net2.yml', 'allowed_networks: [127.0.0.0/8]'))
-  assert.equal((await curl(directory, ours.url)).status, 200)
+  const allowed = await serve(t, webFile('net2.yml', 'allowed_networks: [127.0.0.0/8]'))
+  assert.equal((await curl(directory, allowed.url)).status, 200)
 })
 
-test('headers are on every response, refusals too, and TLS has HTTP/2 unless that is off', async (t) => {
+test('headers are in every response, also in refusals, and TLS has HTTP/2 unless it is off', async (t) => {
   const lines = ['http_server_config:', '  headers: {X-Frame-Options: deny}']
   const users = ['basic_auth_users:', `  bob: ${HASH}`]
   const { url } = await serve(t, webFile('headers.yml', ...TLS, ...lines, ...users))
@@ -467,7 +465,7 @@ test('headers are on every response, refusals too, and TLS has HTTP/2 unless tha
   assert.equal((await curl(directory, '--cacert', 'ca.crt', plain.url)).version, '1.1')
 })
 
-test('versions and suites are those that the file allows', async (t) => {
+test('only the TLS versions and suites in the file are allowed', async (t) => {
   const { url } = await serve(
     t,
     webFile(
@@ -485,7 +483,7 @@ test('versions and suites are those that the file allows', async (t) => {
   assert.equal((await at('--ciphers', 'ECDHE-ECDSA-AES128-GCM-SHA256')).code, 35)
 })
 
-/** What becomes of a client without certificate, with one of the CA, and with one of another. */
+/** Whether a client gets access without a certificate, with one of the CA, and with one of another CA. */
 const CLIENTS: Readonly<Record<string, readonly [boolean, boolean, boolean]>> = {
   NoClientCert: [true, true, true],
   RequestClientCert: [true, true, true],
@@ -497,7 +495,7 @@ const CLIENTS: Readonly<Record<string, readonly [boolean, boolean, boolean]>> = 
 
 for (const [auth, expected] of Object.entries(CLIENTS)) {
   for (const http2 of [true, false]) {
-    test(`${auth}: who is let in over HTTP/${http2 ? 2 : 1.1}`, async (t) => {
+    test(`${auth} allows the right clients over HTTP/${http2 ? 2 : 1.1}`, async (t) => {
       const { url } = await serve(
         t,
         webFile(
@@ -508,8 +506,8 @@ for (const [auth, expected] of Object.entries(CLIENTS)) {
           `http_server_config: {http2: ${http2}}`,
         ),
       )
-      const with_ = (name: string) => ['--cert', `${name}.crt`, '--key', `${name}.key`]
-      const tries = [[], with_('prometheus'), with_('mallory')].map(async (args) => {
+      const certificate = (name: string) => ['--cert', `${name}.crt`, '--key', `${name}.key`]
+      const tries = [[], certificate('prometheus'), certificate('mallory')].map(async (args) => {
         const { status } = await curl(directory, '--cacert', 'ca.crt', ...args, url)
         return status === 200
       })
@@ -518,7 +516,7 @@ for (const [auth, expected] of Object.entries(CLIENTS)) {
   }
 }
 
-test('the names of a certificate are read from the certificate itself', async () => {
+test('the names of a certificate are read from its DER encoding', async () => {
   const names = 'DNS:one.example,IP:::1,IP:192.0.2.1,email:a@b.example,URI:spiffe://c/d'
   await ca.issue('named', `${names},otherName:1.3.6.1.4.1.311.20.2.3;UTF8:DNS:two.example`)
   const der = (name: string) =>
@@ -526,7 +524,7 @@ test('the names of a certificate are read from the certificate itself', async ()
   assert.deepEqual(sansOf(der('named')), [
     ...['one.example', '::1', '192.0.2.1', 'a@b.example', 'spiffe://c/d'],
   ])
-  // It has no extension.
+  // This certificate has no such extension.
   assert.deepEqual(sansOf(der('ca')), [])
 })
 
@@ -537,7 +535,7 @@ for (const [list, expected] of [
   ['["::1"]', true],
   ['[other.example, one.example]', true],
 ] as const) {
-  test(`client_allowed_sans: ${list} ${expected ? 'lets in' : 'refuses'} a client with other names`, async (t) => {
+  test(`client_allowed_sans: ${list} ${expected ? 'accepts' : 'refuses'} a client with several names`, async (t) => {
     const lines = [
       ...TLS,
       '  client_auth_type: RequireAndVerifyClientCert',
@@ -565,7 +563,7 @@ for (const auth of ['RequestClientCert', 'VerifyClientCertIfGiven']) {
   })
 }
 
-test('without cipher_suites there is neither CBC nor a key exchange by RSA', async (t) => {
+test('without cipher_suites, neither CBC nor a key exchange with RSA is allowed', async (t) => {
   const { url } = await serve(t, webFile('defaults.yml', ...TLS))
   const rsa = webFile('rsa.yml', ...TLS.map((line) => line.replace('server.', 'rsa.')))
   const { url: rsaUrl } = await serve(t, rsa)
@@ -589,7 +587,7 @@ test('headers of more than 8 KiB are refused over HTTP/1.1 and HTTP/2', async (t
   }
 })
 
-test('of verified clients only those with an allowed name are let in', async (t) => {
+test('only verified clients with an allowed name get access', async (t) => {
   const lines = (san: string) => [
     ...TLS,
     '  client_auth_type: RequireAndVerifyClientCert',
@@ -603,7 +601,7 @@ test('of verified clients only those with an allowed name are let in', async (t)
   assert.equal((await curl(directory, ...as, other.url)).status, 0)
 })
 
-test('file and certificates are read anew when they change, and what is wrong changes nothing', async (t) => {
+test('file and certificates are reloaded when they change, and an invalid file changes nothing', async (t) => {
   let now = 0
   const live = TLS.map((line) => line.replace('server.', 'live.'))
   const users = (password: string) => ['basic_auth_users:', `  bob: ${hashSync(password, 4)}`]
@@ -625,7 +623,7 @@ test('file and certificates are read anew when they change, and what is wrong ch
   assert.equal(await ask('one'), 200)
   const before = await certificateOf(url)
   install('other')
-  assert.notEqual(await certificateOf(url), before, 'the new one without a restart')
+  assert.notEqual(await certificateOf(url), before, 'the old certificate is still used')
 
   write(...live, ...users('two'))
   assert.equal(await ask('two'), 200)
@@ -647,23 +645,23 @@ test('file and certificates are read anew when they change, and what is wrong ch
   assert.equal(web.state().isSuccessful, true)
 })
 
-test('a file that was emptied opens nothing', async (t) => {
+test('a file that becomes empty does not remove the access control', async (t) => {
   let now = 0
   const guards = [['basic_auth_users:', `  a: ${HASH}`], ['allowed_networks: [10.0.0.0/8]']]
   guards.push(['bearer_token_files: [token]'])
   for (const guard of guards) {
     const web = createWebAccess(given(webFile('emptied.yml', ...guard)), silent, () => now)
     t.after(() => web.stop())
-    const before = await web.refusal(asked('127.0.0.1'))
+    const before = await web.refusal(requestFrom('127.0.0.1'))
     webFile('emptied.yml')
     now += 1000
-    assert.deepEqual(await web.refusal(asked('127.0.0.1')), before, guard[0])
+    assert.deepEqual(await web.refusal(requestFrom('127.0.0.1')), before, guard[0])
     assert.notEqual(before, undefined)
     assert.equal(web.state().isSuccessful, false)
   }
 })
 
-test('who was taken out is not let in by the hash of another', async (t) => {
+test('a removed user does not get access through the hash of another user', async (t) => {
   const passwords = createPasswords()
   t.after(() => passwords.stop())
   const both = new Map(['alice', 'bob'].map((name) => [name, HASH]))
@@ -671,17 +669,17 @@ test('who was taken out is not let in by the hash of another', async (t) => {
   assert.equal(await passwords.check('bob', PASSWORD, new Map([['alice', HASH]]), ''), 'wrong')
 })
 
-test('requests from other networks use up nothing of the limit', async (t) => {
+test('requests from other networks do not count for the rate limit', async (t) => {
   const text = ['allowed_networks: [10.0.0.0/8]', 'rate_limit: {interval: 1h, burst: 1}']
   const web = createWebAccess(given(webFile('limited.yml', ...text)), silent)
   t.after(() => web.stop())
   for (let i = 0; i < 3; i++) {
-    assert.equal((await web.refusal(asked('192.0.2.1')))?.status, 403)
+    assert.equal((await web.refusal(requestFrom('192.0.2.1')))?.status, 403)
   }
-  assert.equal(await web.refusal(asked('10.0.0.1')), undefined)
+  assert.equal(await web.refusal(requestFrom('10.0.0.1')), undefined)
 })
 
-/** Which certificate a server shows. */
+/** The SHA-256 fingerprint of a server's certificate. */
 async function certificateOf(url: string): Promise<string> {
   const { hostname: host, port } = new URL(url)
   const socket = connect({ host, port: Number(port), rejectUnauthorized: false })
@@ -691,7 +689,7 @@ async function certificateOf(url: string): Promise<string> {
   return fingerprint256
 }
 
-test('which certificates do is as the file says now', async (t) => {
+test('a change of client_auth_type applies without a restart', async (t) => {
   let now = 0
   const write = (auth: string) => {
     now += 1000
@@ -709,17 +707,17 @@ test('which certificates do is as the file says now', async (t) => {
   assert.equal(await ask(), 200)
 })
 
-test('sessions of HTTP/2 without a request make room for others', async (t) => {
-  const web = createWebAccess(given(webFile('room.yml', ...TLS)), silent)
+test('an idle HTTP/2 session is closed for a new one at the connection limit', async (t) => {
+  const web = createWebAccess(given(webFile('idle.yml', ...TLS)), silent)
   t.after(() => web.stop())
-  const busy = { arrived: () => {}, letGo: () => {} }
+  const pending = { arrived: () => {}, respond: () => {} }
   const app = new Hono()
-    .get('/held', async (c) => {
+    .get('/slow', async (c) => {
       await new Promise<void>((resolve) => {
-        busy.letGo = resolve
-        busy.arrived()
+        pending.respond = resolve
+        pending.arrived()
       })
-      return c.text('held')
+      return c.text('slow')
     })
     .get('*', (c) => c.text('served'))
   const listener = await listen(app, [{ host: '127.0.0.1', port: 0, optional: false }], silent, {
@@ -733,8 +731,8 @@ test('sessions of HTTP/2 without a request make room for others', async (t) => {
     return String(await buffer(stream))
   }
   const first = open()
-  const arrived = new Promise<void>((resolve) => (busy.arrived = resolve))
-  const held = ask(first, '/held')
+  const arrived = new Promise<void>((resolve) => (pending.arrived = resolve))
+  const slow = ask(first, '/slow')
   await arrived
   const idle = open()
   assert.equal(await ask(idle, '/'), 'served')
@@ -742,14 +740,14 @@ test('sessions of HTTP/2 without a request make room for others', async (t) => {
   const third = open()
   assert.equal(await ask(third, '/'), 'served')
   await closed
-  busy.letGo()
-  assert.equal(await held, 'held')
+  pending.respond()
+  assert.equal(await slow, 'slow')
   for (const session of [first, third]) session.destroy()
 })
 
-test('neither handshakes that never end nor answers nobody takes keep a client out', async (t) => {
+test('unfinished handshakes and unread responses do not exclude other clients', async (t) => {
   const web = createWebAccess(
-    given(webFile('crowd.yml', ...TLS, 'basic_auth_users:', `  a: ${HASH}`)),
+    given(webFile('slow-clients.yml', ...TLS, 'basic_auth_users:', `  a: ${HASH}`)),
     silent,
   )
   t.after(() => web.stop())
@@ -763,12 +761,12 @@ test('neither handshakes that never end nor answers nobody takes keep a client o
   const ask = async () =>
     (await curl(directory, '--cacert', 'ca.crt', '-u', `a:${PASSWORD}`, url)).status
   const { hostname: host, port } = new URL(url)
-  const mute = Array.from({ length: 2 }, () => connectPlain({ host, port: Number(port) }))
-  for (const socket of mute) socket.on('error', () => undefined)
-  await Promise.all(mute.map((socket) => once(socket, 'connect')))
+  const silentSockets = Array.from({ length: 2 }, () => connectPlain({ host, port: Number(port) }))
+  for (const socket of silentSockets) socket.on('error', () => undefined)
+  await Promise.all(silentSockets.map((socket) => once(socket, 'connect')))
   assert.equal(await ask(), 200)
 
-  // No login, and a request that never ends.
+  // Requests without a login, which never end.
   const sessions = Array.from({ length: 2 }, () =>
     connectHttp2(url, { rejectUnauthorized: false }).on('error', () => undefined),
   )
@@ -780,10 +778,10 @@ test('neither handshakes that never end nor answers nobody takes keep a client o
     stream.resume()
   }
   assert.equal(await ask(), 200)
-  for (const each of [...sessions, ...mute]) each.destroy()
+  for (const each of [...sessions, ...silentSockets]) each.destroy()
 })
 
-test('a server with TLS ends at once, whatever its connections do', async (t) => {
+test('a server with TLS closes immediately, with open HTTP/1.1 and HTTP/2 connections', async (t) => {
   const web = createWebAccess(given(webFile('end.yml', ...TLS)), silent)
   t.after(() => web.stop())
   const app = new Hono().get('*', (c) => c.text('served'))
@@ -792,10 +790,10 @@ test('a server with TLS ends at once, whatever its connections do', async (t) =>
   })
   const { hostname: host, port } = new URL(listener.urls[0]!)
   const idle = connect({ host, port: Number(port), rejectUnauthorized: false })
-  const idle2 = connectHttp2(listener.urls[0]!, { rejectUnauthorized: false })
-  await Promise.all([once(idle, 'secureConnect'), once(idle2, 'connect')])
+  const idleHttp2 = connectHttp2(listener.urls[0]!, { rejectUnauthorized: false })
+  await Promise.all([once(idle, 'secureConnect'), once(idleHttp2, 'connect')])
   idle.resume()
-  const ends = Promise.all([once(idle, 'close'), once(idle2, 'close')])
+  const ends = Promise.all([once(idle, 'close'), once(idleHttp2, 'close')])
   await listener.close(600_000)
   await ends
 })

@@ -1,5 +1,5 @@
-// The web configuration file and systemd's sockets with the program as operators run it, a real Prosody
-// and real Prometheus servers that log in.
+// The web configuration file and systemd's sockets, with the program as operators run it, a real Prosody and real
+// Prometheus servers that log in.
 
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
@@ -18,7 +18,7 @@ import { createAuthority, curl } from '../support/web.js'
 const PASSWORD = 'correct horse'
 const TOKEN = 'c29tZS10b2tlbg'
 
-/** A directory with a certificate for the exporter, and a function that writes a file there. */
+/** Creates a directory with a certificate for the exporter, and a function that writes files to it. */
 async function setUp(t: TestContext) {
   const { path: directory, remove } = await temporaryDirectory('prosody-exporter-web')
   t.after(remove)
@@ -31,7 +31,7 @@ async function setUp(t: TestContext) {
   return { directory, file, ca }
 }
 
-test('real Prometheus servers with certificate and password, and with a token, are served over TLS; others are not', async (t) => {
+test('over TLS, Prometheus servers with certificate and password or with a token are served, and others are not', async (t) => {
   const { directory, file, ca } = await setUp(t)
   await ca.issue('prometheus', 'DNS:prometheus.example')
   const prosody = await withProsody(t, { version: '13.0.1' })
@@ -62,7 +62,9 @@ bearer_token_files: [token]
   t.after(() => exporter.stop())
   const url = `https://127.0.0.1:${port}`
   const ask = (...args: string[]) => curl(directory, '--cacert', 'ca.crt', ...args)
-  await until(async () => (await ask(`${url}/-/healthy`)).status === 401, { what: 'it listens' })
+  await until(async () => (await ask(`${url}/-/healthy`)).status === 401, {
+    what: 'the exporter listens',
+  })
 
   const tls = `ca_file: ${ca.file}`
   const pair = `cert_file: ${join(directory, 'prometheus.crt')}, key_file: ${join(directory, 'prometheus.key')}`
@@ -116,7 +118,7 @@ bearer_token_files: [token]
   assert.match(body, /^prosody_exporter_web_config_last_reload_successful 1$/m)
 })
 
-test('real Prometheus servers find their targets by /sd over HTTP/2', async (t) => {
+test('real Prometheus servers discover their targets with /sd over HTTP/2', async (t) => {
   const { directory, file, ca } = await setUp(t)
   const prosody = await withProsody(t, { version: '13.0.1' })
   file('secret', SECRET)
@@ -135,13 +137,15 @@ test('real Prometheus servers find their targets by /sd over HTTP/2', async (t) 
   t.after(() => exporter.stop())
   const url = `https://127.0.0.1:${port}`
   const ask = (...args: string[]) => curl(directory, '--cacert', 'ca.crt', ...args)
-  await until(async () => (await ask(`${url}/-/healthy`)).status === 200, { what: 'it listens' })
+  await until(async () => (await ask(`${url}/-/healthy`)).status === 200, {
+    what: 'the exporter listens',
+  })
   for (const version of ['--http1.1', '--http2']) {
     const { status, body } = await ask(version, `${url}/sd`)
     assert.equal(status, 200, version)
     assert.match(body, new RegExp(`"targets":\\["127\\.0\\.0\\.1:${port}"\\]`))
     const page = await ask(version, `${url}/`)
-    assert.ok(page.body.includes(`127.0.0.1:${port}`), 'the page knows where Prometheus finds it')
+    assert.ok(page.body.includes(`127.0.0.1:${port}`), 'the page shows the address for Prometheus')
   }
   for (const major of prometheusVersions) {
     const prometheus = await withPrometheus(t, {
@@ -171,9 +175,9 @@ test('real Prometheus servers find their targets by /sd over HTTP/2', async (t) 
   }
 })
 
-test('it listens on the sockets of systemd', async (t) => {
+test('the exporter listens on the sockets of systemd', async (t) => {
   const port = await freePort()
-  // As systemd does it: listens, hands over descriptor 3, and says to which process.
+  // Like systemd, this script listens, passes descriptor 3, and names the receiving process.
   const script = `import os, socket, sys
 s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 s.bind(("127.0.0.1", ${port})); s.listen()
@@ -191,7 +195,7 @@ os.execvp(sys.argv[1], sys.argv[1:])`
   })
   t.after(() => child.kill('SIGKILL'))
   const status = async () => (await httpGet(`http://127.0.0.1:${port}/-/healthy`)).status
-  await until(async () => (await status().catch(() => 0)) === 200, { what: 'it answers' })
+  await until(async () => (await status().catch(() => 0)) === 200, { what: 'the exporter answers' })
   child.kill('SIGTERM')
   assert.deepEqual(await once(child, 'exit'), [0, null])
 

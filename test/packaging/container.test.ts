@@ -18,7 +18,7 @@ import { withSmallDebian } from '../support/small-debian.js'
 
 type Step = { readonly word: string; readonly rest: string }
 
-/** The steps of each stage. */
+/** Parses a Containerfile into the steps of each stage. */
 function readStages(text: string): Step[][] {
   const stages: Step[][] = []
   for (const line of text.split('\n').filter((line) => /^[A-Z]/.test(line))) {
@@ -29,8 +29,8 @@ function readStages(text: string): Step[][] {
   return stages
 }
 
-// What the engine makes of `--read-only` and USER: a root that nobody can write to, for a user who owns
-// nothing in it. Who is not root here has one user only, who is then called so.
+// Does what a container engine does for `--read-only` and USER: a read-only root, and a user who owns no files in
+// it. When the test does not run as root, it maps its own user to that user.
 const IN_IMAGE = `
 set -e
 root=$1 user=$2; shift 2
@@ -40,10 +40,10 @@ mount -o remount,bind,ro "$root"
 if [ "$isRoot" = true ]; then exec chroot --userspec="$user:$user" "$root" "$@"; fi
 exec unshare --user --map-user="$user" --map-group="$user" --root="$root" "$@"`
 
-// No container engine runs where this does. So the steps are taken as they are written, but with this
-// machine's Node.js and in a directory in place of the image: what is copied, that it builds, and that
-// what is left at the end serves, from a Debian in place of the base image.
-test('the Containerfile builds from what it copies, and serves on a read-only root as a user without rights', async (t) => {
+// The test machine has no container engine. So the test runs the steps of the Containerfile with this machine's
+// Node.js, in a directory instead of an image. It checks that the copied files build, and that the result runs in a
+// Debian instead of the base image.
+test('the Containerfile builds from the files that it copies, and the result runs on a read-only root as an unprivileged user', async (t) => {
   const [build = [], image = []] = readStages(
     await readFile(join(root, 'deploy/Containerfile'), 'utf8'),
   )
@@ -53,7 +53,7 @@ test('the Containerfile builds from what it copies, and serves on a read-only ro
   const inside = (path: string) => join(directory.path, path)
   const env: Record<string, string> = {}
   let workdir = '/'
-  const take = async ({ word, rest }: Step) => {
+  const runStep = async ({ word, rest }: Step) => {
     if (word === 'WORKDIR') {
       workdir = rest
       await mkdir(inside(workdir), { recursive: true })
@@ -79,12 +79,12 @@ test('the Containerfile builds from what it copies, and serves on a read-only ro
       env[name] = value
     }
   }
-  for (const step of [...build, ...image]) await take(step)
+  for (const step of [...build, ...image]) await runStep(step)
   const last = (word: string) => image.findLast((step) => step.word === word)?.rest ?? ''
   const [, user = ''] = /^([1-9]\d+):\1$/.exec(last('USER')) ?? []
-  assert.ok(user, 'a number, and not root')
+  assert.ok(user, 'USER is not a number, or is root')
 
-  // All addresses, on a port that is free here.
+  // The image listens on all addresses; here, on a free port.
   assert.equal(env['PROSODY_EXPORTER_WEB_LISTEN_ADDRESS'], `:${last('EXPOSE')}`)
   const debian = await withSmallDebian(t)
   await cp(inside('/app'), join(debian.root, 'app'), { recursive: true })
@@ -120,15 +120,19 @@ test('the Containerfile builds from what it copies, and serves on a read-only ro
     async () => {
       assert.ok(child.running(), child.stderr())
       const [, port] = /:(\d+)\D*$/m.exec(child.stderr().match(/listening.*/)?.[0] ?? '') ?? []
-      // Not the address that programs listen on when nobody tells them another.
+      // 127.0.0.1 would not show that the exporter listens on all addresses.
       base = `http://127.0.0.2:${port ?? 1}`
       const answer = await httpGet(`${base}/metrics`).catch(() => undefined)
       return answer && sampleValue(answer.text, 'xmpp_up') === 1 && answer.text
     },
-    { what: 'it serves' },
+    { what: 'the exporter is up' },
   ).catch((error: unknown) => {
     throw new Error(child.stderr(), { cause: error })
   })
   assert.match(text, /^prosody_mod_muc__live_room/m)
-  assert.match((await httpGet(`${base}/-/page/metrics.md`)).text, /^# /, 'what they mean')
+  assert.match(
+    (await httpGet(`${base}/-/page/metrics.md`)).text,
+    /^# /,
+    'no documentation of the metrics',
+  )
 })

@@ -21,7 +21,7 @@ const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'
   version: string
 }
 
-// One after another, on one system: installed, used, upgraded, removed, purged.
+// The tests run in order on one system: install, use, upgrade, remove, purge.
 describe('the Debian package', () => {
   let debian: SmallDebian
   let deb: string
@@ -37,7 +37,7 @@ describe('the Debian package', () => {
     for (const end of ends) await end()
   })
 
-  test('is refused where Node.js is too old', async () => {
+  test('cannot be installed when Node.js is too old', async () => {
     const status = join(debian.root, 'var/lib/dpkg/status')
     const text = await readFile(status, 'utf8')
     const version = /^(?<=Package: nodejs\n(?:.+\n)*?)Version: .+$/m
@@ -50,7 +50,7 @@ describe('the Debian package', () => {
     await writeFile(status, text)
   })
 
-  test('is installed and enabled where no systemd runs, and starts nothing', async () => {
+  test('is installed and enabled without a running systemd, and starts nothing', async () => {
     await debian.run('dpkg', '--install', deb)
     assert.match(await debian.run('dpkg', '--status', 'prosody-exporter'), /install ok installed/)
     assert.equal(await debian.run('prosody-exporter', '--version'), `prosody-exporter ${version}\n`)
@@ -62,13 +62,13 @@ describe('the Debian package', () => {
       assert.ok(existsSync(join(debian.root, 'usr/share/prosody-exporter', name)), name)
     for (const name of ['README.md', 'docs/install.md', 'docs/metrics.md'])
       assert.ok(existsSync(join(debian.root, 'usr/share/doc/prosody-exporter', name)), name)
-    // What anybody but root may write, of all that is in the package.
+    // Lists the files of the package that users other than root can write.
     const files = await debian.run('dpkg', '--listfiles', 'prosody-exporter')
-    const lax = ['find', ...files.trim().split('\n'), '-maxdepth', '0', '-perm', '/022']
-    assert.equal(await debian.run(...lax, '-not', '-type', 'l'), '')
+    const findWritable = ['find', ...files.trim().split('\n'), '-maxdepth', '0', '-perm', '/022']
+    assert.equal(await debian.run(...findWritable, '-not', '-type', 'l'), '')
   })
 
-  test('has a unit that systemd finds nothing wrong with', async () => {
+  test('has units without a problem according to systemd-analyze verify', async () => {
     assert.equal((await debian.run('systemd-analyze', 'verify', '--man=no', SERVICE)).trim(), '')
     const socket = SERVICE.replace('.service', '.socket')
     assert.equal((await debian.run('systemd-analyze', 'verify', '--man=no', socket)).trim(), '')
@@ -81,7 +81,7 @@ describe('the Debian package', () => {
     assert.ok(exposure !== undefined && Number(exposure) <= 1.3, output)
   })
 
-  test('has a configuration that passes as soon as there is a secret', async () => {
+  test('has a configuration that is valid once the secret exists', async () => {
     const check = ['prosody-exporter', '--config.check', `--config.file=/${CONFIG}`]
     assert.match(
       (await debian.attempt(...check)).output,
@@ -92,7 +92,7 @@ describe('the Debian package', () => {
   })
 
   for (const prosodyVersion of prosodyVersions) {
-    test(`brings the module to where Prosody ${prosodyVersion} looks, and reads with it`, async (t) => {
+    test(`installs the module where Prosody ${prosodyVersion} finds it, and exports its statistics`, async (t) => {
       const { script } = await findProsody(prosodyVersion)
       assert.match(
         await readFile(script, 'utf8'),
@@ -115,7 +115,7 @@ describe('the Debian package', () => {
           const answer = await httpGet(`http://127.0.0.1:${port}/metrics`).catch(() => undefined)
           return answer && sampleValue(answer.text, 'xmpp_up') === 1 && answer.text
         },
-        { what: 'the exporter reads' },
+        { what: 'the exporter is up' },
       )
       assert.match(text, /^prosody_mod_muc__live_room/m)
       assert.equal(sampleValue(text, 'prosody_exporter_collector_success{collector="registry"}'), 1)
@@ -123,18 +123,18 @@ describe('the Debian package', () => {
   }
 
   test('keeps a changed configuration and a disabled service when it is upgraded', async () => {
-    await appendFile(join(debian.root, CONFIG), '# ours\n')
+    await appendFile(join(debian.root, CONFIG), '# local change\n')
     await rm(join(debian.root, WANTED))
     await debian.run('dpkg', '--install', deb)
-    assert.match(await readFile(join(debian.root, CONFIG), 'utf8'), /# ours\n$/)
+    assert.match(await readFile(join(debian.root, CONFIG), 'utf8'), /# local change\n$/)
     assert.equal(existsSync(join(debian.root, WANTED)), false)
   })
 
-  test('leaves its configuration when it is removed, and nothing when it is purged', async () => {
+  test('leaves only its configuration when it is removed, and nothing when it is purged', async () => {
     await debian.run('dpkg', '--remove', 'prosody-exporter')
-    const left = (await filesOf(debian)).filter((file) => !untouched.includes(file))
+    const remaining = (await filesOf(debian)).filter((file) => !untouched.includes(file))
     assert.deepEqual(
-      left.filter((file) => /^\/(usr|etc\/(default|prosody))/.test(file)),
+      remaining.filter((file) => /^\/(usr|etc\/(default|prosody))/.test(file)),
       ['/etc/default/prosody-exporter', '/etc/prosody-exporter', `/${CONFIG}`, `/${SECRET}`],
     )
     await debian.run('dpkg', '--purge', 'prosody-exporter')
@@ -144,11 +144,11 @@ describe('the Debian package', () => {
 
 const manualOf = ({ root }: SmallDebian) => join(root, 'usr/share/man/man1/prosody-exporter.1.gz')
 
-/** Everything that is there but for dpkg's own notes. */
+/** All files of the system, without dpkg's own. */
 async function filesOf({ root }: SmallDebian): Promise<string[]> {
   const { stdout } = await run('find', [root, '-xdev', '-not', '-path', '*/var/lib/dpkg/*'])
   const files = stdout.split('\n').map((line) => line.slice(root.length))
-  // Mount points, logs, and what does not last.
+  // Exclude mount points, logs and temporary files.
   return files
     .filter((file) => !/^\/(dev|proc|run|tmp|sys|var\/log)/.test(file) && file !== '')
     .sort()

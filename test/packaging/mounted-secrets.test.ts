@@ -1,4 +1,4 @@
-// Secrets as Docker and Kubernetes mount them, in a mount namespace of the test's own.
+// Secrets as Docker and Kubernetes mount them, in a new mount namespace.
 
 import assert from 'node:assert/strict'
 import process from 'node:process'
@@ -6,27 +6,27 @@ import { describe, test } from 'node:test'
 import { launch } from '../support/setup/process.js'
 import { PROGRAM } from '../support/exporter.js'
 
-// A file system as good as a disk's: it is writable, and no tmpfs.
+// Stands for a file system on a disk: it is writable and not a tmpfs.
 const DISK = 'mount -t ramfs -o mode=0755 ramfs /mnt'
 
-// Of each mount the directory is /mnt, or what the case says.
+// Each case mounts a file system at /mnt.
 const CASES: readonly (readonly [name: string, mount: string, isAccepted: boolean])[] = [
-  ['a directory of the disk with mode 0444', DISK, false],
-  ['a tmpfs, as of Docker Swarm', 'mount -t tmpfs -o mode=0755 tmpfs /mnt', true],
-  ['a tmpfs that everybody may write', 'mount -t tmpfs -o mode=1777 tmpfs /mnt', false],
+  ['a file on a disk', DISK, false],
+  ['a tmpfs, as with Docker Swarm', 'mount -t tmpfs -o mode=0755 tmpfs /mnt', true],
+  ['a world-writable tmpfs', 'mount -t tmpfs -o mode=1777 tmpfs /mnt', false],
   [
-    'a read-only tmpfs that everybody could write, as of Kubernetes',
+    'a read-only, world-writable tmpfs, as with Kubernetes',
     'mount -t tmpfs -o mode=1777 tmpfs /mnt; later="mount -o remount,bind,ro /mnt"',
     true,
   ],
   [
-    'a file that is mounted read-only, as of Docker Compose',
+    'a file that is mounted read-only, as with Docker Compose',
     `${DISK}; later="mount --bind /mnt/file /mnt/file; mount -o remount,bind,ro /mnt/file"`,
     true,
   ],
 ]
 
-describe('a secret that everybody may read', { concurrency: 2 }, () => {
+describe('a secret that every user can read', { concurrency: 2 }, () => {
   for (const [name, mount, isAccepted] of CASES) {
     test(`${isAccepted ? 'is accepted' : 'is refused'} in ${name}`, async () => {
       const script = `

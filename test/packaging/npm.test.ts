@@ -16,18 +16,18 @@ const { version, dependencies, devDependencies } = JSON.parse(
 
 const MAX_BYTES = 400_000
 
-test('the packed npm package holds the program and what is told of it, and runs with npx', async (t) => {
+test('the packed npm package contains the program and its documentation, and runs with npx', async (t) => {
   const directory = await temporaryDirectory('prosody-exporter-npm')
   t.after(() => directory.remove())
   const cwd = directory.path
-  const must = async (command: string, ...args: string[]) => {
+  const runOrFail = async (command: string, ...args: string[]) => {
     const { code, output, stdout } = await run(command, args, { cwd })
     assert.equal(code, 0, `${command} ${args.join(' ')}: ${output}`)
     return stdout
   }
   const tarball = await packNpm(cwd)
   assert.ok((await stat(tarball)).size < MAX_BYTES)
-  const files = (await must('tar', '-tzf', tarball)).trim().split('\n')
+  const files = (await runOrFail('tar', '-tzf', tarball)).trim().split('\n')
   const documents = [
     'CHANGELOG.md',
     'LICENSE',
@@ -58,9 +58,17 @@ test('the packed npm package holds the program and what is told of it, and runs 
   }
 
   const npx = ['--prefer-offline', '--yes', `--package=${tarball}`, '--', 'prosody-exporter']
-  assert.equal(await must('npx', ...npx, '--version'), `prosody-exporter ${version}\n`)
+  assert.equal(await runOrFail('npx', ...npx, '--version'), `prosody-exporter ${version}\n`)
 
-  await must('npm', 'install', '--prefer-offline', '--ignore-scripts', '--prefix', cwd, tarball)
+  await runOrFail(
+    'npm',
+    'install',
+    '--prefer-offline',
+    '--ignore-scripts',
+    '--prefix',
+    cwd,
+    tarball,
+  )
   const installed = await readdir(join(cwd, 'node_modules'))
   const tools = Object.keys(devDependencies).filter((name) => !name.includes('/'))
   assert.deepEqual(
@@ -85,12 +93,12 @@ test('the packed npm package holds the program and what is told of it, and runs 
       const answer = await httpGet(`http://127.0.0.1:${port}/metrics`).catch(() => undefined)
       return answer && sampleValue(answer.text, 'xmpp_up') === 1 && answer.text
     },
-    { what: 'the installed package serves' },
+    { what: 'the installed exporter is up' },
   )
   assert.match(text, /^prosody_mod_muc__live_room/m)
 })
 
-test('npm run sbom names every package that is installed with us, and no tool', async () => {
+test('npm run sbom lists every runtime dependency and no development tool', async () => {
   const { code, stdout, output } = await run('npm', ['run', '--silent', 'sbom'], { cwd: root })
   assert.equal(code, 0, output)
   const bom = JSON.parse(stdout) as {
@@ -110,7 +118,7 @@ test('npm run sbom names every package that is installed with us, and no tool', 
 })
 
 for (const major of prometheusVersions) {
-  test(`Prometheus ${major} takes the jobs of deploy/prometheus`, async () => {
+  test(`Prometheus ${major} accepts the jobs of deploy/prometheus`, async () => {
     const { promtool } = await findPrometheus(major)
     const file = join(root, 'deploy/prometheus/prosody-exporter.yml')
     const { code, output } = await run(promtool, ['check', 'config', '--syntax-only', file])

@@ -6,8 +6,8 @@ import { judge, SERIES } from './faults/judge.js'
 import { runAll, type Result } from './faults/lanes.js'
 import { NAMED, randomScenario } from './faults/scenarios.js'
 
-test('what is wrong is seen: lives mixed, collections mixed, series missing, or told while it is down', () => {
-  const whole = (epoch: number, step: number) => [
+test('the judge rejects mixed epochs, mixed collections, missing series, and series while the server is down', () => {
+  const completeExposition = (epoch: number, step: number) => [
     'xmpp_up 1',
     'prosody_exporter_collector_success{collector="registry"} 1',
     ...Array.from({ length: SERIES }, (_, i) => {
@@ -15,26 +15,26 @@ test('what is wrong is seen: lives mixed, collections mixed, series missing, or 
       return `test_faults_a{shard="${i + 1}"} ${epoch * 1_000_000 + Math.floor(step / every) * every}`
     }),
   ]
-  const says = (lines: readonly string[]) => judge(lines.join('\n'), true)
-  const right = whole(1234, 60)
-  assert.deepEqual(says(right), { up: true, isRead: true, epoch: 1234, step: 60 })
+  const judgeLines = (lines: readonly string[]) => judge(lines.join('\n'), true)
+  const right = completeExposition(1234, 60)
+  assert.deepEqual(judgeLines(right), { up: true, isRead: true, epoch: 1234, step: 60 })
   for (const wrong of [
-    right.with(9, whole(1233, 60)[9]!),
-    right.with(9, whole(1234, 50)[9]!),
+    right.with(9, completeExposition(1233, 60)[9]!),
+    right.with(9, completeExposition(1234, 50)[9]!),
     right.with(9, right[8]!),
     right.slice(0, -1),
     right.with(0, 'xmpp_up 0'),
     right.with(1, right[1]!.replace(/1$/, '0')),
     right.slice(1),
   ]) {
-    assert.throws(() => says(wrong), assert.AssertionError)
+    assert.throws(() => judgeLines(wrong), assert.AssertionError)
   }
 })
 
-// `npm run faults` runs more of them.
+// `npm run faults` runs more seeds.
 const SEEDS = 40
 
-test(`${NAMED.length} faults by name, and ${SEEDS} by seed, leave nothing wrong and nothing over`, async (t) => {
+test(`the exporter recovers from ${NAMED.length} named and ${SEEDS} random faults, and leaves no resource open`, async (t) => {
   const results: Result[] = []
   const before = process.getActiveResourcesInfo().length
   const ends: (() => Promise<void>)[] = []
@@ -52,8 +52,8 @@ test(`${NAMED.length} faults by name, and ${SEEDS} by seed, leave nothing wrong 
   }
   assert.ok(NAMED.length >= 60)
   assert.equal(results.length, NAMED.length + SEEDS)
-  // Of ours, of Prosody's processes and of what asked them.
+  // Resources of the exporter, of Prosody's processes and of the clients.
   await until(() => process.getActiveResourcesInfo().length <= before, {
-    what: `no more than ${before} timers, sockets and processes are left`,
+    what: `at most ${before} timers, sockets and processes remain`,
   })
 })

@@ -7,7 +7,7 @@ import { TARGETS } from '../../fuzz/targets/index.js'
 after(stopPython)
 
 for (const target of TARGETS) {
-  test(`what must hold of ${target.name} holds for its seeds and its corpus`, async (t) => {
+  test(`the fuzz target ${target.name} passes for its seeds and its corpus`, async (t) => {
     t.after(() => target.stop?.())
     const seeds = target.seeds.map((seed, i) => ({ file: `seed ${i}`, input: Buffer.from(seed) }))
     for (const { file, input } of [...seeds, ...readCorpus(target)]) {

@@ -1,4 +1,4 @@
-// How soon the stream is up again after an outage, by a clock that the test moves.
+// How soon the exporter reconnects after an outage, by a simulated clock.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -16,18 +16,20 @@ const HEADER =
 const streamError = (condition: string) =>
   `${HEADER}<stream:error><${condition} xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>`
 
-/** What a server that is well does. */
-function takeIn(peer: Peer): void {
+/** Behaves like a healthy server: accepts the stream and the handshake. */
+function acceptComponent(peer: Peer): void {
   peer.onData = (text) => {
     if (text.includes('<stream:stream')) peer.send(HEADER)
     else if (text.startsWith('<handshake')) peer.send('<handshake/>')
   }
 }
 
-/** What is wrong: with the network, or with what each connection is told. */
 type Outage =
+  /** The network is in this mode. */
   | { readonly network: Mode; readonly refusal?: string }
-  | { readonly says: string; readonly at?: 'connect' | 'header' | 'handshake' }
+  /** The server sends this text instead of its usual reply. */
+  | { readonly reply: string; readonly at: 'header' | 'handshake' }
+  /** The server ends each connection immediately. */
   | { readonly closes: 'reset' | 'close' }
 
 const outages: Readonly<Record<string, Outage>> = {
@@ -35,45 +37,52 @@ const outages: Readonly<Record<string, Outage>> = {
   'the host is unreachable': { network: 'refuse', refusal: 'EHOSTUNREACH' },
   'the name has no address': { network: 'refuse', refusal: 'ENOTFOUND' },
   'the name server fails': { network: 'refuse', refusal: 'EAI_AGAIN' },
-  'packets are lost, and sent again': { network: 'stall' },
-  'packets are lost for good': { network: 'black hole' },
-  'the server accepts connections and says nothing': { network: 'silent' },
-  'the server hears nothing': { network: 'drop up' },
-  'nothing of the server arrives': { network: 'drop down' },
+  'packets are lost and sent again': { network: 'stall' },
+  'packets are lost and not sent again': { network: 'black hole' },
+  'the server accepts connections and sends nothing': { network: 'silent' },
+  'no data reaches the server': { network: 'drop up' },
+  'no data reaches the exporter': { network: 'drop down' },
   'connections are reset': { closes: 'reset' },
   'connections are closed': { closes: 'close' },
-  'another server has the port': { says: 'HTTP/1.1 400 Bad Request\r\n\r\n<html>', at: 'header' },
-  'a TLS server has the port': { says: '\u0015\u0003\u0001\u0000\u0002\u0002\u0046', at: 'header' },
+  'another server has the port': { reply: 'HTTP/1.1 400 Bad Request\r\n\r\n<html>', at: 'header' },
+  'a TLS server has the port': {
+    reply: '\u0015\u0003\u0001\u0000\u0002\u0002\u0046',
+    at: 'header',
+  },
   ...Object.fromEntries(
     [
       ...['conflict', 'host-unknown', 'not-authorized', 'system-shutdown', 'invalid-namespace'],
       ...['policy-violation', 'resource-constraint', 'internal-server-error', 'reset'],
     ].map((condition) => [
       `the server refuses the component: ${condition}`,
-      { says: streamError(condition), at: 'header' as const },
+      { reply: streamError(condition), at: 'header' as const },
     ]),
   ),
   'the server refuses the handshake': {
-    says: streamError('not-authorized').slice(HEADER.length),
+    reply: streamError('not-authorized').slice(HEADER.length),
     at: 'handshake',
   },
 }
 
-/** A connection to a server that is taken away and given back. */
+/**
+ * Creates a connection to a server with outages.
+ *
+ * @param chance The result of each call to `random` in the connection.
+ */
 function setUp(time: Time, chance: number) {
   let outage: Outage | undefined
   const network = createNetwork(time, createRandom(1), (peer) => {
-    takeIn(peer)
+    acceptComponent(peer)
     if (!outage || 'network' in outage) return
     if ('closes' in outage) {
       peer.end(outage.closes)
       return
     }
-    const { says, at } = outage
-    const take = peer.onData
+    const { reply, at } = outage
+    const answer = peer.onData
     peer.onData = (text) => {
-      if (at === 'header' || text.startsWith('<handshake')) peer.send(says)
-      else take(text)
+      if (at === 'header' || text.startsWith('<handshake')) peer.send(reply)
+      else answer(text)
     }
   })
   const connection = createConnection({
@@ -90,27 +99,27 @@ function setUp(time: Time, chance: number) {
       network.end()
       time.end()
     },
-    begin(what: Outage) {
-      outage = what
-      network.mode = 'network' in what ? what.network : 'well'
-      network.refusal = ('refusal' in what && what.refusal) || 'ECONNREFUSED'
+    beginOutage(begun: Outage) {
+      outage = begun
+      network.mode = 'network' in begun ? begun.network : 'well'
+      network.refusal = ('refusal' in begun && begun.refusal) || 'ECONNREFUSED'
       network.endAll('reset')
     },
-    giveBack() {
+    endOutage() {
       outage = undefined
       network.mode = 'well'
     },
   }
 }
 
-/** Milliseconds until the stream is up, by the clock. */
+/** Lets time pass until the stream is established; returns the milliseconds by the simulated clock. */
 async function untilOnline(time: Time, connection: Connection, limitMs: number): Promise<number> {
   const startedAt = time.now()
   while (!connection.isConnected() && time.now() - startedAt < limitMs) await time.pass(100)
   return time.now() - startedAt
 }
 
-describe('the stream is up again in time after', () => {
+describe('the stream is established again in time after', () => {
   for (const [what, outage] of Object.entries(outages)) {
     test(what, async () => {
       for (const [minutes, limitMs] of [
@@ -128,20 +137,20 @@ describe('the stream is up again in time after', () => {
             connection.start()
             await untilOnline(time, connection, 1000)
             await time.pass(MINUTE_MS)
-            run.begin(outage)
+            run.beginOutage(outage)
             const before = network.dials()
             await time.pass(minutes * MINUTE_MS)
-            assert.equal(connection.isConnected(), false, 'it is an outage')
+            assert.equal(connection.isConnected(), false, 'connected during the outage')
             const dials = network.dials() - before
-            // On average one in 1.5 s; after ten minutes one in 4 s.
-            const most = 10 + Math.min(minutes, 10) * 40 + Math.max(minutes - 10, 0) * 15
-            assert.equal(dials > most, false, `${dials} dials in ${minutes} minutes`)
-            run.giveBack()
+            // On average one attempt every 1.5 s; after ten minutes, one every 4 s.
+            const maxDials = 10 + Math.min(minutes, 10) * 40 + Math.max(minutes - 10, 0) * 15
+            assert.equal(dials > maxDials, false, `${dials} dials in ${minutes} minutes`)
+            run.endOutage()
             const tookMs = await untilOnline(time, connection, 60_000)
             assert.equal(
               tookMs > limitMs,
               false,
-              `up ${tookMs} ms after an outage of ${minutes} minutes, at chance ${chance}`,
+              `connected ${tookMs} ms after an outage of ${minutes} minutes, with random ${chance}`,
             )
           } finally {
             await run.end()
@@ -152,29 +161,29 @@ describe('the stream is up again in time after', () => {
   }
 })
 
-test('two exporters of one component evict each other once a minute at the most in the long run', async () => {
+test('two exporters with the same component each connect at most once a minute in the long run', async () => {
   const time = createTime()
   const random = createRandom(7)
   let current: Peer | undefined
-  // As Prosody does with component_conflict_resolve = "kick_old".
+  // The server behaves like Prosody with component_conflict_resolve = "kick_old".
   const network = createNetwork(time, random, (peer) => {
-    takeIn(peer)
-    const take = peer.onData
+    acceptComponent(peer)
+    const answer = peer.onData
     peer.onData = (text) => {
       if (text.startsWith('<handshake')) {
         current?.send(streamError('conflict').slice(HEADER.length))
         current?.end('close')
         current = peer
       }
-      take(text)
+      answer(text)
     }
   })
-  const make = () =>
+  const createExporterConnection = () =>
     createConnection({
       ...{ service: 'xmpp://127.0.0.1:5347', domain: 'stats.example', secret: 'x', version: '0' },
       ...{ log: silent, now: time.now, random: () => random.below(1000) / 1000 },
     })
-  const [first, second] = [make(), make()]
+  const [first, second] = [createExporterConnection(), createExporterConnection()]
   const connects = () => first.connects() + second.connects()
   try {
     first.start()
@@ -184,13 +193,13 @@ test('two exporters of one component evict each other once a minute at the most 
     const before = connects()
     await time.pass(60 * MINUTE_MS)
     const perMinute = (connects() - before) / 60
-    assert.equal(perMinute > 2, false, `${perMinute} evictions a minute by two exporters`)
-    // One of them is always there.
+    assert.equal(perMinute > 2, false, `the two exporters connect ${perMinute} times a minute`)
+    // One of the two is always connected.
     assert.equal(first.isConnected() || second.isConnected(), true)
     const stopped = second.stop()
     await time.pass(MINUTE_MS + 1000)
     await stopped
-    assert.equal(first.isConnected(), true, 'the other has it for itself')
+    assert.equal(first.isConnected(), true, 'the remaining exporter is connected')
     await time.pass(10 * MINUTE_MS)
     assert.equal(first.isConnected(), true)
   } finally {

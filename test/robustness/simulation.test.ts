@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { simulate } from './simulation/scenario.js'
 
-// `npm run simulate` goes through 100,000 of them.
+// `npm run simulate` runs 100,000 simulations.
 const COUNT = 500
 
-test(`${COUNT} lives against a server and a network that fail leave nothing wrong and nothing over`, async () => {
+test(`in ${COUNT} simulations with failures of server and network, no scrape is wrong and no resource stays open`, async () => {
   const failed: string[] = []
   let ups = 0
   for (let seed = 1; seed <= COUNT; seed++) {
@@ -14,5 +14,5 @@ test(`${COUNT} lives against a server and a network that fail leave nothing wron
     else ups += outcome.ups
   }
   assert.deepEqual(failed, [])
-  assert.ok(ups > 2 * COUNT, `the server's series were there in ${ups} scrapes`)
+  assert.ok(ups > 2 * COUNT, `only ${ups} scrapes had the server's series`)
 })

@@ -1,8 +1,8 @@
-/** A self-signed certificate, made without a program: the unit tests have none. */
+/** Creates a self-signed certificate without openssl, because the unit tests use no other programs. */
 
 import { generateKeyPairSync, sign, X509Certificate } from 'node:crypto'
 
-/** DER (X.690): a type, a length and the content. */
+/** Encodes a value in DER (X.690): type, length, content. */
 function der(tag: number, ...parts: readonly Buffer[]): Buffer {
   const content = Buffer.concat(parts)
   const { length } = content
@@ -21,7 +21,7 @@ const SUBJECT_ALT_NAME = oid('551d11')
 const COMMON_NAME = oid('550403')
 const DAY_MS = 86_400_000
 
-/** PEM of a certificate for 127.0.0.1 and localhost, and of its key (RFC 5280 §4.1). */
+/** A certificate for 127.0.0.1 and localhost, and its key, in PEM (RFC 5280 §4.1). */
 export function selfSigned(): { readonly cert: string; readonly key: string } {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const name = sequence(der(0x31, sequence(COMMON_NAME, utf8('prosody-exporter test'))))
@@ -41,9 +41,9 @@ export function selfSigned(): { readonly cert: string; readonly key: string } {
     der(0xa3, sequence(sequence(SUBJECT_ALT_NAME, der(0x04, names)))),
   )
   const signature = sign('sha256', content, privateKey)
-  const whole = sequence(content, ECDSA_WITH_SHA256, der(0x03, Buffer.from([0]), signature))
+  const certificate = sequence(content, ECDSA_WITH_SHA256, der(0x03, Buffer.from([0]), signature))
   return {
-    cert: new X509Certificate(whole).toString(),
+    cert: new X509Certificate(certificate).toString(),
     key: privateKey.export({ format: 'pem', type: 'pkcs8' }).toString(),
   }
 }

@@ -1,4 +1,4 @@
-/** A real browser, asked through the DevTools protocol. */
+/** A real browser, controlled through the DevTools protocol. */
 
 import CDP from 'chrome-remote-interface'
 import { writeFile } from 'node:fs/promises'
@@ -9,28 +9,28 @@ import { launch, temporaryDirectory, until } from './setup/process.js'
 
 export type Tab = {
   readonly cdp: CDP.Client
-  /** The value of an expression in the page, promises awaited. */
+  /** Evaluates an expression in the page and awaits its promise. */
   evaluate<T>(expression: string): Promise<T>
   open(url: string): Promise<void>
   /** Waits until the expression is true in the page. */
   until(expression: string, what?: string): Promise<void>
-  /** As a screen of that width shows it. */
+  /** Sets the size of the screen. */
   resize(width: number, height?: number): Promise<void>
-  /** Whether the page is to be dark. */
+  /** Sets the preferred color scheme to dark or light. */
   dark(isDark: boolean): Promise<void>
   press(key: string, code?: number): Promise<void>
   screenshot(full?: boolean): Promise<Buffer>
-  /** What the console said and the page threw, so far. */
+  /** Console messages, log entries of the browser and exceptions of the page so far. */
   readonly complaints: string[]
-  /** What was asked for, with the bytes that came over the wire. */
+  /** The requests of the page so far, with the received bytes before decompression. */
   readonly requests: { url: string; id: string; bytes: number }[]
 }
 
-/** A browser that ends with the test, and what opens a tab in it. */
+/** Starts a browser that stops after the test. Returns a function that opens a tab. */
 export async function withChromium(t: Pick<TestContext, 'after'>): Promise<() => Promise<Tab>> {
   const { command, env, fonts } = await findChromium()
   const profile = await temporaryDirectory('prosody-exporter-chromium')
-  // The same letters on every machine, and pictures that can be compared.
+  // With the same fonts on every machine, screenshots are comparable.
   const fontconfig = join(profile.path, 'fonts.conf')
   await writeFile(
     fontconfig,
@@ -44,9 +44,9 @@ export async function withChromium(t: Pick<TestContext, 'after'>): Promise<() =>
     command,
     [
       ...['--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'],
-      // It is to talk to nobody but us.
+      // The browser must not connect to other servers.
       ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
-      // A tab that another one covers goes on as if it were seen.
+      // A tab behind another tab must continue to run.
       ...['--disable-backgrounding-occluded-windows', '--disable-renderer-backgrounding'],
       ...['--no-first-run', '--no-default-browser-check', '--hide-scrollbars'],
       ...[`--user-data-dir=${profile.path}`, '--remote-debugging-port=0', 'about:blank'],
@@ -71,7 +71,45 @@ async function openTab(t: Pick<TestContext, 'after'>, port: number): Promise<Tab
   const target = await CDP.New({ port, host: '127.0.0.1' })
   const cdp = await CDP({ port, host: '127.0.0.1', target })
   t.after(() => cdp.close())
+  const complaints = recordComplaints(cdp)
+  const requests = recordRequests(cdp)
+  await Promise.all([
+    cdp.Page.enable(),
+    cdp.Network.enable({}),
+    cdp.Log.enable(),
+    cdp.Runtime.enable(),
+  ])
+  await cdp.Emulation.setFocusEmulationEnabled({ enabled: true })
+  const evaluate: Tab['evaluate'] = (expression) => evaluateIn(cdp, expression)
+  return {
+    cdp,
+    complaints,
+    requests,
+    evaluate,
+    until: async (expression, what = expression) => {
+      try {
+        await until(() => evaluate<boolean>(expression), { what })
+      } catch (error) {
+        const text = await evaluate<string>('document.body.innerText')
+        throw new Error(`The page does not show: ${what}. Its text:\n${text}`, { cause: error })
+      }
+    },
+    ...inputAndOutputOf(cdp),
+  }
+}
+
+/** Collects console messages, log entries of the browser and exceptions of the page. */
+function recordComplaints(cdp: CDP.Client): string[] {
   const complaints: string[] = []
+  cdp.on('Log.entryAdded', ({ entry }) => complaints.push(`${entry.level}: ${entry.text}`))
+  cdp.on('Runtime.consoleAPICalled', ({ type }) => complaints.push(`console.${type}`))
+  cdp.on('Runtime.exceptionThrown', ({ exceptionDetails }) =>
+    complaints.push(exceptionDetails.exception?.description ?? exceptionDetails.text),
+  )
+  return complaints
+}
+
+function recordRequests(cdp: CDP.Client): Tab['requests'] {
   const requests: Tab['requests'] = []
   cdp.on('Network.requestWillBeSent', ({ request, requestId }) => {
     requests.push({ url: request.url, id: requestId, bytes: 0 })
@@ -84,48 +122,30 @@ async function openTab(t: Pick<TestContext, 'after'>, port: number): Promise<Tab
     const request = requests.find(({ id }) => id === requestId)
     if (request) request.bytes = encodedDataLength
   })
-  cdp.on('Log.entryAdded', ({ entry }) => complaints.push(`${entry.level}: ${entry.text}`))
-  cdp.on('Runtime.consoleAPICalled', ({ type }) => complaints.push(`console.${type}`))
-  cdp.on('Runtime.exceptionThrown', ({ exceptionDetails }) =>
-    complaints.push(exceptionDetails.exception?.description ?? exceptionDetails.text),
-  )
-  await Promise.all([
-    cdp.Page.enable(),
-    cdp.Network.enable({}),
-    cdp.Log.enable(),
-    cdp.Runtime.enable(),
-  ])
+  return requests
+}
 
-  await cdp.Emulation.setFocusEmulationEnabled({ enabled: true })
+async function evaluateIn<T>(cdp: CDP.Client, expression: string): Promise<T> {
+  const { result, exceptionDetails } = await cdp.Runtime.evaluate({
+    expression,
+    awaitPromise: true,
+    returnByValue: true,
+  })
+  if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? expression)
+  return result.value as T
+}
 
-  const evaluate: Tab['evaluate'] = async <T>(expression: string) => {
-    const { result, exceptionDetails } = await cdp.Runtime.evaluate({
-      expression,
-      awaitPromise: true,
-      returnByValue: true,
-    })
-    if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? expression)
-    return result.value as T
-  }
+/** Navigation, display settings, keys and screenshots of a tab. */
+function inputAndOutputOf(
+  cdp: CDP.Client,
+): Pick<Tab, 'open' | 'resize' | 'dark' | 'press' | 'screenshot'> {
   return {
-    cdp,
-    complaints,
-    requests,
-    evaluate,
     async open(url) {
       const loaded = new Promise((resolve) => {
         cdp.on('Page.loadEventFired', resolve)
       })
       await cdp.Page.navigate({ url })
       await loaded
-    },
-    until: async (expression, what = expression) => {
-      try {
-        await until(() => evaluate<boolean>(expression), { what })
-      } catch (error) {
-        const text = await evaluate<string>('document.body.innerText')
-        throw new Error(`${what} is not so on the page, which says:\n${text}`, { cause: error })
-      }
     },
     resize: (width, height = 900) =>
       cdp.Emulation.setDeviceMetricsOverride({
@@ -140,9 +160,9 @@ async function openTab(t: Pick<TestContext, 'after'>, port: number): Promise<Tab
       }),
     async press(key, code = 0) {
       const text = key === 'Enter' ? { text: '\r' } : {}
-      const given = { key, code: key, windowsVirtualKeyCode: code, ...text }
-      await cdp.Input.dispatchKeyEvent({ type: 'keyDown', ...given })
-      await cdp.Input.dispatchKeyEvent({ type: 'keyUp', ...given })
+      const event = { key, code: key, windowsVirtualKeyCode: code, ...text }
+      await cdp.Input.dispatchKeyEvent({ type: 'keyDown', ...event })
+      await cdp.Input.dispatchKeyEvent({ type: 'keyUp', ...event })
     },
     async screenshot(full = true) {
       const { data } = await cdp.Page.captureScreenshot({

@@ -3,15 +3,15 @@ import type { Schedule } from '../../src/xmpp/schedule.js'
 export type Clock = {
   readonly now: () => number
   readonly schedule: Schedule
-  /** Lets time pass, and runs what is due, in order. */
+  /** Lets time pass and runs the due timers in order. */
   advance(ms: number): void
-  /** Timers that are still to fire. */
+  /** Number of timers that have not fired yet. */
   pending(): number
-  /** How long until the next one; NaN when there is none. */
+  /** Milliseconds until the next timer; NaN without timers. */
   nextMs(): number
 }
 
-/** Time that stands still until a test moves it. */
+/** Creates a clock whose time passes only when a test advances it. */
 export function createClock(): Clock {
   const timers = new Set<{ atMs: number; run: () => void }>()
   let nowMs = 1_000_000

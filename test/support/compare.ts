@@ -1,6 +1,6 @@
 /**
- * Two readers of expositions that are not the exporter's own, and what two expositions differ in:
- * one for mod_http_openmetrics, which forgives its defects, and a strict one for ours.
+ * Readers of expositions that are independent of the exporter, and a comparison of two expositions. The reader for
+ * mod_http_openmetrics accepts its defects; the reader for the exporter is strict.
  */
 
 import assert from 'node:assert/strict'
@@ -16,7 +16,7 @@ export type Sample = {
 }
 
 export type Family = {
-  /** Without `_total`, in every format. */
+  /** The name without `_total`, in every format. */
   readonly name: string
   readonly type: string
   readonly help: string
@@ -25,7 +25,7 @@ export type Family = {
 }
 
 type Dialect = {
-  /** What ends the name on a counter's metadata lines. */
+  /** The suffix of a counter's name on its metadata lines. */
   readonly counterSuffix: '' | '_total'
   readonly readLabel: (text: string) => string
   readonly readHelp: (text: string) => string
@@ -36,17 +36,17 @@ const DIALECTS: Readonly<Record<'text' | 'openmetrics' | 'prosody', Dialect>> = 
   text: {
     counterSuffix: '_total',
     readLabel: unescape,
-    // Text format 0.0.4: a quotation mark needs no escaping in a HELP line, and has none.
+    // Text format 0.0.4: quotation marks are not escaped in a HELP line.
     readHelp: (text) => unescape(text.replaceAll('"', '\\"')),
     readValue,
   },
   openmetrics: { counterSuffix: '', readLabel: unescape, readHelp: unescape, readValue },
   prosody: {
     counterSuffix: '',
-    // util.openmetrics escapes a label's value twice, in repr_labels and again in repr_label.
+    // util.openmetrics escapes a label value twice, in repr_labels and in repr_label.
     readLabel: (text) => unescape(unescape(text)),
     readHelp: (text) => unescape(text.replaceAll('"', '\\"')),
-    // Numbers are as C's %.17g writes them.
+    // Numbers have the format of C's %.17g.
     readValue: (text) => readValue(CNUMBERS[text] ?? text),
   },
 }
@@ -59,17 +59,17 @@ const CNUMBERS: Readonly<Record<string, string>> = {
 }
 
 /**
- * The families of an exposition that have samples.
+ * Reads the families with samples of an exposition.
  *
- * @param dialect `prosody` is what mod_http_openmetrics writes: labels escaped twice, a UNIT without
- *   a unit, numbers of C, families in any order and without samples.
- * @throws {Error} For a line that the dialect does not have.
+ * @param dialect `prosody` is the output of mod_http_openmetrics: it escapes labels twice, has UNIT lines without a
+ *   unit, C's numbers, and families in any order or without samples.
+ * @throws {Error} For a line that is invalid in the dialect.
  */
 export function readExposition(text: string, dialect: keyof typeof DIALECTS): Family[] {
   const { counterSuffix, readLabel, readHelp, readValue } = DIALECTS[dialect]
   const families: (Family & { samples: Sample[] })[] = []
   const lines = text.split('\n')
-  assert.equal(lines.pop(), '', 'the last line ends in a line feed')
+  assert.equal(lines.pop(), '', 'the last line does not end with a line feed')
   if (dialect !== 'text') assert.equal(lines.pop(), '# EOF')
   let metadata: Record<string, string> = {}
   let name = ''
@@ -81,7 +81,7 @@ export function readExposition(text: string, dialect: keyof typeof DIALECTS): Fa
       metadata[keyword] = rest
       if (keyword !== 'TYPE') {
         const family = families.at(-1)
-        // OpenMetrics has TYPE first.
+        // In OpenMetrics, the TYPE line comes first.
         if (dialect === 'openmetrics' && family?.samples.length === 0) {
           families[families.length - 1] = { ...family, ...describe(metadata, readHelp) }
         }
@@ -128,7 +128,7 @@ function readLabels(text: string | undefined, readLabel: (text: string) => strin
   return labels
 }
 
-/** @throws {Error} For an escape sequence that the formats do not have. */
+/** @throws {Error} For an unknown escape sequence. */
 function unescape(text: string): string {
   return text.replace(/\\(.?)|"/gs, (sequence, sign: string | undefined) => {
     if (sign === 'n') return '\n'
@@ -145,10 +145,10 @@ function readValue(text: string): number {
   return Number(text)
 }
 
-/** Family, type, sample and labels in one text that is the same whoever wrote the sample. */
+/** A text that identifies a series by family, type, sample name and labels, in the same form for each exporter. */
 export function seriesKey(family: Pick<Family, 'name' | 'type'>, sample: Sample): string {
   const labels = Object.entries(sample.labels)
-    // Prosody writes le="1", we le="1.0".
+    // Prosody writes le="1", and the exporter le="1.0".
     .map(([name, value]) => [
       name,
       family.type === 'histogram' && name === 'le' ? String(readValue(value)) : value,
@@ -157,20 +157,20 @@ export function seriesKey(family: Pick<Family, 'name' | 'type'>, sample: Sample)
   return JSON.stringify([family.name, family.type, sample.name, labels])
 }
 
-/** Every value by its `seriesKey`. @throws {Error} When one is there twice. */
+/** The values of all series by `seriesKey`. @throws {Error} For a duplicate series. */
 export function seriesOf(families: readonly Family[]): Map<string, number> {
   const series = new Map<string, number>()
   for (const family of families) {
     for (const sample of family.samples) {
       const key = seriesKey(family, sample)
-      assert.ok(!series.has(key), `twice: ${key}`)
+      assert.ok(!series.has(key), `duplicate series: ${key}`)
       series.set(key, sample.value)
     }
   }
   return series
 }
 
-/** What mod_http_openmetrics of a test's Prosody serves. */
+/** Reads mod_http_openmetrics of a test's Prosody. */
 export async function readServer(prosody: { readonly openmetricsUrl: string }): Promise<Family[]> {
   const response = await fetch(prosody.openmetricsUrl)
   assert.equal(response.status, 200)
@@ -185,7 +185,7 @@ export type Difference = {
 
 export const NO_DIFFERENCE: Difference = { missing: [], unexpected: [], different: [] }
 
-/** What `actual` has otherwise than `expected`; the very same number is meant: NaN is NaN, -0 not 0. */
+/** Compares the series and values of two expositions, with Object.is: NaN equals NaN, but -0 does not equal 0. */
 export function difference(
   actual: ReadonlyMap<string, number>,
   expected: ReadonlyMap<string, number>,
@@ -200,18 +200,18 @@ export function difference(
   }
 }
 
-/** A family as the catalogue of metrics asks for it, its labels those that its series have. */
+/** Converts a family to the form that the catalogue of metrics checks, with the label names of its series. */
 export function describedOf({ samples, ...meta }: Family) {
   const names = samples.flatMap(({ labels }) => Object.keys(labels))
   return { ...meta, labels: [...new Set(names)].filter((name) => name !== 'le') }
 }
 
-/** Prosody's families in our output: all but our own. */
+/** Whether a family comes from Prosody and not from the exporter. */
 export function isServerFamily({ name }: Pick<Family, 'name'>): boolean {
   return name !== 'xmpp_up' && !name.startsWith('prosody_exporter_')
 }
 
-/** Those that are other ones at the next look: collections are counted, and each second a timer. */
+/** Whether the values of a family change with each collection or each second. */
 export function isMovingFamily({ name }: Pick<Family, 'name'>): boolean {
   return name.startsWith('prosody_stats_') || name === 'xmpp_loop_lag_seconds'
 }
@@ -221,25 +221,25 @@ const ACCEPT: Readonly<Record<Format, string>> = {
   openmetrics: 'application/openmetrics-text;version=1.0.0',
 }
 
-/** One format of an exporter, read by our own reader and by Debian's, who must agree. */
+/** Reads an exporter in one format; asserts that this reader and Debian's Python client agree. */
 export async function readExporter(exporter: RunningExporter, format: Format): Promise<Family[]> {
   const { status, headers, body, text } = await exporter.get('/metrics', { accept: ACCEPT[format] })
   assert.equal(status, 200)
   assert.match(String(headers['content-type']), new RegExp(`^${ACCEPT[format].split(';')[0]};`))
   const families = readExposition(text, format)
-  const debians = await parseWithPython(format, body)
-  assert.deepEqual(told(debians), told(families))
+  const parsedByPython = await parseWithPython(format, body)
+  assert.deepEqual(comparable(parsedByPython), comparable(families))
   return families
 }
 
-function told(families: readonly Pick<Family, 'help' | 'samples'>[]): string[] {
+function comparable(families: readonly Pick<Family, 'help' | 'samples'>[]): string[] {
   return families
     .flatMap(({ help, samples }) =>
       samples.map(({ name, labels, value }) =>
         JSON.stringify([
           name,
           Object.entries(labels).sort(),
-          // -0 is 0 here: Debian's OpenMetrics reader makes integers of it, which have no such thing.
+          // -0 becomes 0, because Debian's OpenMetrics reader parses it as an integer.
           String(value),
           help,
         ]),

@@ -1,4 +1,4 @@
-/** What the tests of the configuration share: a directory, a secret, and what is said of a mistake. */
+/** Helpers for tests of the configuration: a directory, a secret, and the message of an error. */
 
 import assert from 'node:assert/strict'
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -9,12 +9,12 @@ import { readConfig, type Config } from '../../src/config/read-config.js'
 import { ConfigError } from '../../src/errors.js'
 import { readSettings } from '../../src/config/flags.js'
 
-/** In no message. */
+/** A secret that no error message may contain. */
 export const SECRET = 'fish-and-chips'
 
 export type Env = Readonly<Record<string, string>>
 
-/** A directory, removed after the tests of the file, and what writes a file into it. */
+/** Creates a directory, which is removed after the tests of the file, and a function that writes files to it. */
 export function testDirectory() {
   const path = mkdtempSync(join(tmpdir(), 'prosody-exporter-config-'))
   after(() => {
@@ -29,11 +29,11 @@ export function testDirectory() {
   return { path, file }
 }
 
-/** As the program reads it. */
+/** Reads the configuration like the program. */
 export const configOf = (args: readonly string[], env: Env): Config =>
   readConfig(readSettings(args, env), env)
 
-/** The ConfigError's message, which is one line without the secret. */
+/** The message of the ConfigError that `run` throws; asserts that it is one line without the secret. */
 export function problemOf(run: () => unknown): string {
   let message = ''
   assert.throws(run, (error) => {
@@ -41,7 +41,7 @@ export function problemOf(run: () => unknown): string {
     message = error.message
     return true
   })
-  assert.doesNotMatch(message, /[\r\n]/, 'one line')
-  assert.ok(!message.includes(SECRET), 'without the secret')
+  assert.doesNotMatch(message, /[\r\n]/, 'the message has several lines')
+  assert.ok(!message.includes(SECRET), 'the message contains the secret')
   return message
 }

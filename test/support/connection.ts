@@ -17,17 +17,17 @@ export type Setup = {
   readonly connection: Connection
   /** Every line logged so far. */
   readonly lines: LogEntry[]
-  /** Every line, as an event. */
+  /** A queue of the logged lines. */
   readonly log: Queue<LogEntry>
   /** Resolves when a stream comes online. */
   readonly online: () => Promise<unknown>
-  /** Takes in the next connection. */
+  /** Accepts the next connection. */
   readonly accept: () => Promise<FakeLink>
 }
 
 export const DOMAIN = 'stats.example'
 
-/** A connection that a test started, to a server that does what it says, in time that it moves. */
+/** Starts a connection to a fake server, with a clock that the test advances. */
 export async function connectTo(
   t: Pick<TestContext, 'after'>,
   options: Partial<ConnectionOptions> & { readonly server?: FakeServer } = {},

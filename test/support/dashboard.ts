@@ -1,4 +1,4 @@
-/** The queries of deploy/grafana/prosody.json, as Grafana would send them. */
+/** The panels and queries of a Grafana dashboard. */
 
 import assert from 'node:assert/strict'
 
@@ -29,22 +29,22 @@ export type Dashboard = {
   readonly annotations: { readonly list: readonly { readonly expr?: string }[] }
 }
 
-/** Those with figures. */
-export const figuresOf = ({ panels }: Dashboard): Panel[] =>
+/** The panels of a dashboard, without the rows that group them. */
+export const panelsOf = ({ panels }: Dashboard): Panel[] =>
   panels.filter(({ type }) => type !== 'row')
 
 export const queriesOf = (dashboard: Dashboard): { title: string; expr: string }[] =>
-  figuresOf(dashboard).flatMap(({ title, targets = [] }) =>
+  panelsOf(dashboard).flatMap(({ title, targets = [] }) =>
     targets.map(({ expr }) => ({ title, expr })),
   )
 
-/** For all hosts. */
+/** Replaces Grafana's variables in a query: the server as given, and all hosts. */
 export function withVariables(expr: string, server: string): string {
   const all = expr
     .replaceAll('$__rate_interval', '5m')
     .replaceAll('$__interval', '5m')
     .replaceAll('$server', server)
     .replaceAll('$host', '.*')
-  assert.ok(!all.includes('$'), `a variable that the test does not know: ${all}`)
+  assert.ok(!all.includes('$'), `the test does not support a variable in: ${all}`)
   return all
 }

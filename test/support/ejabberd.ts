@@ -6,16 +6,16 @@ export type EjabberdConfig = {
   readonly version: EjabberdVersion
   /** `user@host` → password. */
   readonly users: Readonly<Record<string, string>>
-  /** Options of ejabberd.yml and modules, besides the usual ones. */
+  /** Options of ejabberd.yml and modules, in addition to the usual ones. */
   readonly options?: object
   readonly modules?: object
-  /** Where on loopback the server of far.example is. */
+  /** The s2s port of far.example on 127.0.0.1. */
   readonly farPort?: number
 }
 
 const SECRET = 'secret'
 
-/** A private ejabberd with one.example and two.example, ended when the test is. */
+/** Starts a private ejabberd with one.example and two.example, which stops after the test. */
 export async function withEjabberd(t: Pick<TestContext, 'after'>, config: EjabberdConfig) {
   const [c2s = 0, s2s = 0, component = 0] = await freePorts(3)
   const listen = { ip: '127.0.0.1' }

@@ -8,7 +8,7 @@ import { COLLECTORS } from '../../src/collectors/index.js'
 import { freePort, launch, root, until } from './setup/process.js'
 
 export type RunningExporter = {
-  /** Without a path, e.g. `http://127.0.0.1:40123`. */
+  /** The URL without a path, for example `http://127.0.0.1:40123`. */
   readonly url: string
   readonly port: number
   readonly pid: number
@@ -18,7 +18,7 @@ export type RunningExporter = {
   kill(signal: NodeJS.Signals): void
   readonly exited: Promise<number | NodeJS.Signals>
   stop(): Promise<void>
-  /** GET of a path; nothing is decompressed. */
+  /** Requests a path with GET; the body is not decompressed. */
   get(path: string, headers?: Readonly<Record<string, string>>): Promise<Answer>
 }
 
@@ -30,24 +30,24 @@ export type Answer = {
   readonly text: string
 }
 
-/** The exporter on a free port, ended when the test is; it answers HTTP already. */
+/** Starts the exporter on a free port and waits until it answers HTTP. It stops after the test. */
 export async function withExporter(
   t: Pick<TestContext, 'after'>,
   options: {
-    /** Besides the listen address. */
+    /** Flags in addition to the listen address. */
     readonly flags?: readonly string[]
-    /** In place of ours but for PATH and HOME, e.g. the secret. */
+    /** The environment; of the test's own environment, only PATH, HOME and XDG_RUNTIME_DIR are added. */
     readonly env?: Readonly<Record<string, string>>
     readonly port?: number
-    /** Of `--web.route-prefix`. Default: none. */
+    /** The value of `--web.route-prefix`. Default: none. */
     readonly prefix?: string
-    /** Shell script that runs it, e.g. `ulimit -n 64; exec "$@"`. */
+    /** A shell script that starts the exporter, for example `ulimit -n 64; exec "$@"`. */
     readonly script?: string
   },
 ): Promise<RunningExporter> {
   const port = options.port ?? (await freePort())
   const flags = [`--web.listen-address=127.0.0.1:${port}`, ...(options.flags ?? [])]
-  // Nobody collects but who asks, so that what a test counts is its own.
+  // The page must not collect, so that only the test causes collections.
   const env = { PROSODY_EXPORTER_PAGE_INTERVAL: '0', ...options.env }
   const child = runExporter({ ...options, flags, env })
   t.after(() => child.stop())
@@ -77,7 +77,7 @@ export async function withExporter(
   }
 }
 
-/** `withExporter`, pointed at a component section of a test's Prosody. */
+/** Like `withExporter`, with the flags and the secret for a component of a test's Prosody. */
 export function withExporterFor(
   t: Pick<TestContext, 'after'>,
   prosody: {
@@ -90,11 +90,11 @@ export function withExporterFor(
     readonly flags?: readonly string[]
     readonly env?: Readonly<Record<string, string>>
     readonly port?: number
-    /** Of `--web.route-prefix`. Default: none. */
+    /** The value of `--web.route-prefix`. Default: none. */
     readonly prefix?: string
-    /** With every collector that is on by default. Default: the registry's alone. */
+    /** Whether all default collectors are on. Default: only the collector `registry`. */
     readonly stock?: boolean
-    /** Shell script that runs it, e.g. `ulimit -n 64; exec "$@"`. */
+    /** A shell script that starts the exporter, for example `ulimit -n 64; exec "$@"`. */
     readonly script?: string
   } = {},
 ): Promise<RunningExporter> {
@@ -120,14 +120,14 @@ export function withExporterFor(
 }
 
 /**
- * What Node.js runs: what `npm run build` made, as operators do, or with
- * PROSODY_EXPORTER_TEST_SOURCE the source, so that a measurement of coverage sees it.
+ * The arguments of Node.js that start the program: the build in `dist/`, as operators run it. With
+ * PROSODY_EXPORTER_TEST_SOURCE, it is the source, so that coverage can be measured.
  */
 export const PROGRAM: readonly string[] = process.env['PROSODY_EXPORTER_TEST_SOURCE']
   ? ['--import', import.meta.resolve('tsx'), join(root, 'src/main.ts')]
   : [join(root, 'dist/main.js')]
 
-/** The exporter with these flags and nothing added; the caller ends it. */
+/** Starts the exporter with exactly these flags; the caller stops it. */
 export function runExporter(options: {
   readonly flags?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
@@ -143,13 +143,13 @@ export function runExporter(options: {
   return launch(command, rest, { cwd: root, env: { PATH, HOME, XDG_RUNTIME_DIR, ...options.env } })
 }
 
-/** One GET on a connection of its own, the bytes as they came. */
+/** Sends a GET on a new connection; the body is not decompressed. */
 export async function httpGet(
   url: string,
   headers: Readonly<Record<string, string>> = {},
-  /** Where the connection comes from, e.g. `127.0.0.2`. */
+  /** The source address of the connection, for example `127.0.0.2`. */
   localAddress?: string,
-  /** Whom to believe a certificate, PEM. */
+  /** The certificate authority to trust, in PEM. */
   ca?: string,
 ): Promise<Answer> {
   const options = {

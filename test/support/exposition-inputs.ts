@@ -1,6 +1,6 @@
 /**
- * Expositions as the specifications allow and forbid them: Prometheus text format 0.0.4 and OpenMetrics
- * 1.0.0. Each has series of its own, so that all valid ones of a format are a valid exposition together.
+ * Valid and invalid expositions in the Prometheus text format 0.0.4 and in OpenMetrics 1.0.0. All valid inputs of a
+ * format have different series, so together they form a valid exposition.
  */
 
 export type ValidInput = {
@@ -8,14 +8,14 @@ export type ValidInput = {
   readonly text: string
   /** The series, with sorted labels, and their values. */
   readonly series: Readonly<Record<string, number>>
-  /** What Prometheus 3 does with it all the same. */
+  /** Set when Prometheus 3 deviates from the specification for this input. */
   readonly prometheus?: 'refuses' | 'misreads'
 }
 
 export type InvalidInput = {
   readonly what: string
   readonly text: string | Uint8Array
-  /** Prometheus 3 accepts it all the same. */
+  /** Set when Prometheus 3 accepts this invalid input. */
   readonly isAcceptedByPrometheus?: true
 }
 
@@ -41,7 +41,7 @@ export const VALID_TEXT: readonly ValidInput[] = [
   valid('a colon in a name', ':rule:sum 3\n', { ':rule:sum{}': 3 }),
   valid('several blanks', 'blanks   4\n', { 'blanks{}': 4 }),
   valid('tabs', 'tabs{a="b"}\t \t5\t\n', { 'tabs{a="b"}': 5 }),
-  // There the blanks are a part of the name.
+  // Prometheus treats these blanks as part of the name.
   valid('leading blanks', ' \tleading 5\n', { 'leading{}': 5 }, { prometheus: 'misreads' }),
   valid('trailing blanks', 'trailing{a="b"} 6   \n', { 'trailing{a="b"}': 6 }),
   valid('blanks in a label set', 'spaced { a = "b" , c\t=\t"d" , } 7\n', {
@@ -71,13 +71,13 @@ export const VALID_TEXT: readonly ValidInput[] = [
   valid('names of JavaScript', '__proto__{constructor="__proto__"} 19\n', {
     '__proto__{constructor="__proto__"}': 19,
   }),
-  valid('infinities and no number', 'inf1 Inf\ninf2 +Inf\ninf3 -Inf\nnan1 NaN\n', {
+  valid('infinities and NaN', 'inf1 Inf\ninf2 +Inf\ninf3 -Inf\nnan1 NaN\n', {
     'inf1{}': Infinity,
     'inf2{}': Infinity,
     'inf3{}': -Infinity,
     'nan1{}': NaN,
   }),
-  valid('these in any case', 'inf4 +INF\ninf5 infinity\ninf6 -Infinity\nnan2 nan\n', {
+  valid('infinities and NaN in any case', 'inf4 +INF\ninf5 infinity\ninf6 -Infinity\nnan2 nan\n', {
     'inf4{}': Infinity,
     'inf5{}': Infinity,
     'inf6{}': -Infinity,
@@ -153,13 +153,13 @@ export const INVALID_TEXT: readonly InvalidInput[] = [
   invalid('a lone exponent', 'a e5\n'),
   invalid('digits of another script', 'a ٣\n'),
   invalid('a timestamp that is a word', 'a 1 now\n'),
-  invalid('a timestamp without an end', 'a 1 NaN\n'),
+  invalid('a timestamp that is not finite', 'a 1 NaN\n'),
   invalid('more than a timestamp', 'a 1 2 3\n'),
   invalid('text after the value', 'a 1 # comment\n'),
   invalid('a carriage return', 'a 1\r\n'),
   invalid('a byte order mark', '\uFEFFa 1\n'),
-  invalid('a label set that has no end', 'a{b="c" 1\n'),
-  invalid('a label that has no end', 'a{b="c\n'),
+  invalid('an unterminated label set', 'a{b="c" 1\n'),
+  invalid('an unterminated label', 'a{b="c\n'),
   invalid('a label whose end is escaped', String.raw`a{b="c\"} 1` + '\n'),
   invalid('a label without quotes', 'a{b=c} 1\n'),
   invalid('a label in other quotes', "a{b='c'} 1\n"),
@@ -258,15 +258,15 @@ export const VALID_OPENMETRICS: readonly ValidInput[] = [
   }),
 ]
 
-/** Without `# EOF`, which is added. */
+/** Inputs without `# EOF`; the tests add it. */
 export const INVALID_OPENMETRICS: readonly InvalidInput[] = [
   invalid('words', 'It works!\n'),
   invalid('a name without a value', 'a\n'),
-  invalid('a timestamp without an end', 'a 1 +Inf\n'),
-  invalid('a timestamp that is no number', 'a 1 NaN\n'),
+  invalid('a timestamp that is not finite', 'a 1 +Inf\n'),
+  invalid('a NaN timestamp', 'a 1 NaN\n'),
   invalid('an exemplar without labels', 'a_total 1 # 1\n'),
   invalid('an exemplar without a value', 'a_total 1 # {a="b"}\n'),
-  invalid('an exemplar that has no end', 'a_total 1 # {a="b" 1\n'),
+  invalid('an unterminated exemplar', 'a_total 1 # {a="b" 1\n'),
   invalid('an exemplar with a word as value', 'a_total 1 # {a="b"} x\n'),
   invalid('an exemplar with a word as timestamp', 'a_total 1 # {a="b"} 1 x\n'),
   invalid('more than an exemplar', 'a_total 1 # {a="b"} 1 2 3\n'),

@@ -1,11 +1,11 @@
 import { readExposition, type ReadResult } from '../../src/cli/compare/read-exposition.js'
 
 export type ReadSeries = ReadResult & {
-  /** In its order, as `name{label="value"}`. */
+  /** The series in their order; the keys have the form `name{label="value"}`. */
   readonly series: readonly (readonly [key: string, value: number])[]
 }
 
-/** Reads an exposition with `compare`'s reader, in pieces of so many bytes. */
+/** Reads an exposition with the reader of `compare`, in pieces of `pieceBytes` bytes. */
 export async function readSeries(
   exposition: string | Uint8Array,
   { isOpenMetrics = false, pieceBytes = Infinity } = {},

@@ -1,4 +1,4 @@
-/** Families to render, ordinary and hostile ones, and a reader of the text formats. */
+/** Families for tests of rendering, both ordinary and hostile, and a reader of the text formats. */
 
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
@@ -35,19 +35,19 @@ export const EVERY_TYPE: readonly Family[] = [
   makeFamily({ name: 'thing', type: 'unknown' }, [{ values: [Infinity] }]),
 ]
 
-// Written on other principles than the renderer: one regular expression reads a line.
+// This reader is independent of the encoder: one regular expression reads a line.
 const SAMPLE = /^([a-zA-Z_:][\w:]*)(?:\{((?:[a-zA-Z_]\w*="(?:[^"\\\n]|\\[\\"n])*",?)*)\})? (\S+)$/
 const LABEL = /([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"/g
 
 export type Sample = { name: string; labels: Record<string, string>; value: number }
 
-/** A value of the text formats. */
+/** Parses a value of the text formats. */
 export function readNumber(text: string): number {
   if (text === '+Inf') return Infinity
   return text === '-Inf' ? -Infinity : Number(text)
 }
 
-/** The samples of a text exposition, in its order. */
+/** Reads the samples of a text exposition, in their order. */
 export function readSamples(text: string): Sample[] {
   assert.ok(text === '' || text.endsWith('\n'))
   const lines = text.split('\n').slice(0, -1)
@@ -55,7 +55,7 @@ export function readSamples(text: string): Sample[] {
     .filter((line) => !line.startsWith('#'))
     .map((line) => {
       const match = SAMPLE.exec(line)
-      assert.ok(match && !match[2]?.endsWith(','), `no sample: ${JSON.stringify(line)}`)
+      assert.ok(match && !match[2]?.endsWith(','), `not a sample: ${JSON.stringify(line)}`)
       const labels = Array.from((match[2] ?? '').matchAll(LABEL), ([, name, value]) => [
         name!,
         value!.replace(/\\(.)/g, (_, c: string) => (c === 'n' ? '\n' : c)),
@@ -71,7 +71,7 @@ export type HostileRow = {
   created: number | undefined
 }
 
-// All that text can be; half of it made of what the formats give a meaning.
+// Any text; half of it consists of parts with a meaning in the formats.
 const hostileText = fc.oneof(
   fc.string({ unit: 'binary' }),
   fc
@@ -98,13 +98,13 @@ const hostileText = fc.oneof(
 )
 const number = fc.oneof(fc.double(), fc.integer({ min: -3, max: 1e6 }), fc.constantFrom(NaN, -0))
 
-/** A histogram's or summary's row, mostly right, so that OpenMetrics has something to carry. */
+/** The values of a row. Most rows of histograms and summaries are valid, so that OpenMetrics includes them. */
 function valuesFor(type: MetricType, columns: number): fc.Arbitrary<number[]> {
   if (type === 'info')
     return fc.array(fc.oneof(fc.constant(1), number), { minLength: 1, maxLength: 1 })
   const any = fc.array(number, { minLength: columns, maxLength: columns })
   if (type !== 'histogram' && type !== 'summary') return any
-  const right = fc
+  const valid = fc
     .tuple(
       fc.array(fc.nat(1e6), { minLength: columns - 2, maxLength: columns - 2 }),
       fc.double({ min: 0, noNaN: true }),
@@ -113,7 +113,7 @@ function valuesFor(type: MetricType, columns: number): fc.Arbitrary<number[]> {
       buckets.sort((a, b) => a - b)
       return [...buckets, sum, buckets.at(-1) ?? 0]
     })
-  return fc.oneof({ weight: 4, arbitrary: right }, { weight: 1, arbitrary: any })
+  return fc.oneof({ weight: 4, arbitrary: valid }, { weight: 1, arbitrary: any })
 }
 
 const BOUNDS = {
@@ -121,7 +121,7 @@ const BOUNDS = {
   summary: fc.constantFrom([], [0, 0.5, 0.99, 1], [0.5, 2]),
 }
 
-/** A family whose names, labels, values and help text are anything that its type allows. */
+/** A family with arbitrary names, labels, values and help text. */
 export const hostileFamily = fc
   .constantFrom<MetricType>('counter', 'gauge', 'histogram', 'summary', 'info', 'unknown')
   .chain((type) =>
@@ -150,7 +150,7 @@ export const hostileFamily = fc
               nil: undefined,
             }),
           }),
-          // One series once, whatever the order of its labels.
+          // No duplicate series, in any order of the labels.
           { selector: ({ labels }) => JSON.stringify(Object.entries(labels).sort()), maxLength: 5 },
         ),
       }),

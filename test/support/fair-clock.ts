@@ -1,11 +1,11 @@
 /**
- * A clock for bounds in real time, which then hold on a machine of any speed: it runs slower in the
- * proportion in which the machine is slower, or busier, than the one on which the bounds were set.
+ * A clock for time limits that must hold on slow and busy machines. It slows down in proportion to the speed of the
+ * machine, compared with the machine on which the limits were set.
  */
 
 import { Worker } from 'node:worker_threads'
 
-// A thread of its own, so that a blocked event loop of this process takes time like any other fault.
+// The clock runs in its own thread, so a blocked event loop of this process counts as elapsed time.
 const ticks = new Int32Array(new SharedArrayBuffer(4))
 const worker = new Worker(
   `const { workerData: ms } = require('node:worker_threads')
@@ -24,7 +24,7 @@ const worker = new Worker(
     work()
     const now = performance.now()
     const slowness = Math.max(1, (now - startedAt) / REFERENCE_MS)
-    // Time in which not even this thread was woken counts no more than a regular tick.
+    // When even this thread was not scheduled, the time counts at most like one late tick.
     left += Math.min(now - tickedAt, 150) / slowness
     Atomics.add(ms, 0, Math.floor(left))
     left %= 1
@@ -34,5 +34,5 @@ const worker = new Worker(
 )
 worker.unref()
 
-/** Milliseconds on that clock, which is read to a tenth of a second. */
+/** Milliseconds of this clock, with a resolution of about a tenth of a second. */
 export const fairNow = (): number => Atomics.load(ticks, 0)

@@ -1,4 +1,4 @@
-/** The app with a source that answers what a test says, over any transport. */
+/** The HTTP app with a scripted source of expositions, over any transport. */
 
 import { gzipSync } from 'node:zlib'
 import type { Hono } from 'hono'
@@ -36,11 +36,11 @@ type Fakes = {
   maxRequests: number
   ready: boolean
   snapshot: { exposition: Exposition }
-  /** Is told of each filter that is applied. */
+  /** Called for each applied filter. */
   filtered: (names: string) => void
   current: () => { exposition: Exposition } | undefined
   scrape: (waitMs: number) => Promise<void>
-  /** Names of servers for the routes of several. */
+  /** Names of the servers; adds the routes for several servers. */
   servers: readonly string[]
   isFailure: (snapshot: { exposition: Exposition }) => boolean
 }
@@ -88,13 +88,13 @@ export function createFakeApp(fakes: Partial<Fakes> = {}) {
   return { app, waits, lines }
 }
 
-/** What node:http adds to each response. */
-const OF_TRANSPORT = ['date', 'connection', 'keep-alive', ':status']
+/** Headers that the transport adds to each response. */
+const TRANSPORT_HEADERS = ['date', 'connection', 'keep-alive', ':status']
 
 /**
- * Serves apps over a transport, each when it is first asked.
+ * Serves apps over a transport; each starts to listen at its first request.
  *
- * @returns `over`, which makes of an app one with the same `request`, and `close`.
+ * @returns `over`, which wraps an app in an object with the same `request`, and `close`.
  */
 export function serving(transport: Transport) {
   const listeners: Promise<Listener>[] = []
@@ -110,7 +110,7 @@ export function serving(transport: Transport) {
       async request(path: string, asked?: Asked): Promise<Response> {
         const { urls } = await (started ?? start())
         const { status, headers, bytes } = await ask(transport, `${urls[0]!}${path}`, asked)
-        const all = Object.entries(headers).filter(([name]) => !OF_TRANSPORT.includes(name))
+        const all = Object.entries(headers).filter(([name]) => !TRANSPORT_HEADERS.includes(name))
         return new Response(status === 204 ? null : new Uint8Array(bytes), {
           status,
           headers: Object.fromEntries(all) as Record<string, string>,

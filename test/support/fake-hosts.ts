@@ -1,4 +1,4 @@
-/** Hosts of a server that say what they are told to, for the stock tier's sources. */
+/** Fake hosts of a server, with scripted replies, for the collectors that need no module. */
 
 import { createHostCollector, type HostSource } from '../../src/collectors/host-collector.js'
 import { createHosts } from '../../src/collectors/hosts.js'
@@ -11,7 +11,7 @@ export const NS_INFO = 'http://jabber.org/protocol/disco#info'
 export const NS_ITEMS = 'http://jabber.org/protocol/disco#items'
 
 export type Child = ReturnType<typeof xml>
-/** Child of the reply, or what the request fails with; `undefined`: the host does not know it. */
+/** Child of the reply, or the error of the request. With `undefined`, the reply is item-not-found. */
 export type Answer = Child | Error | undefined
 export type FakeHost = {
   /** Category, type and name. */
@@ -32,58 +32,22 @@ export const form = (name: string, values: readonly string[]) =>
 export const completed = (node: string, x: Child) =>
   xml('command', { xmlns: NS_COMMANDS, node, status: 'completed', sessionid: '1' }, x)
 
-/** A server of these hosts; what it was asked, in order. */
+/**
+ * Creates a server with these hosts.
+ *
+ * @param onTimeout Called for each request to a silent host, with its timeout and a function that ends it.
+ */
 export function serverOf(
   hosts: Readonly<Record<string, FakeHost>>,
-  /** Given the time-out of each question to a silent host, and what ends it. */
   onTimeout?: (timeoutMs: number, end: () => void) => void,
 ) {
+  /** The requests so far, in order. */
   const asked: string[] = []
   let connects = 1
   let connected = true
-  const answer = (to: string, child: Element): Answer => {
-    const host = hosts[to]
-    const { node } = child.attrs
-    if (!host) return undefined
-    if (child.is('query', NS_INFO)) {
-      return xml(
-        'query',
-        { xmlns: NS_INFO },
-        ...(host.identities ?? []).map(([category, type, name]) =>
-          xml('identity', { category, type, name }),
-        ),
-        ...[...(host.features ?? []), ...(host.commands ? [NS_COMMANDS] : [])].map((name) =>
-          xml('feature', { var: name }),
-        ),
-      )
-    }
-    if (child.is('query', NS_ITEMS) && (node === NS_COMMANDS || host.items)) {
-      const items = node === NS_COMMANDS ? host.commands : host.items
-      return xml(
-        'query',
-        { xmlns: NS_ITEMS },
-        ...(items ?? []).map((item) =>
-          node === NS_COMMANDS ? xml('item', { jid: to, node: item }) : xml('item', { jid: item }),
-        ),
-      )
-    }
-    return host.answer?.(child)
-  }
-  const silent = new Set<string>()
-  const waiting: { readonly to: string; readonly reply: () => void }[] = []
+  const silentHosts = createSilentHosts()
   return {
-    /** It answers nothing until the returned function is called, which answers all. */
-    silence(jid: string) {
-      silent.add(jid)
-      return () => {
-        silent.delete(jid)
-        const due = waiting.filter(({ to }) => to === jid)
-        for (const each of due) {
-          waiting.splice(waiting.indexOf(each), 1)
-          each.reply()
-        }
-      }
-    },
+    silence: (jid: string) => silentHosts.silence(jid),
     asked,
     cut: () => (connected = false),
     reconnect: () => connects++,
@@ -99,18 +63,15 @@ export function serverOf(
         const { node, action } = child.attrs
         asked.push([to, type, child.name, node ?? child.getNS(), action].filter(Boolean).join(' '))
         const respond = (): Promise<Element> => {
-          const reply = answer(to, child)
+          const reply = replyOf(hosts[to], to, child)
           if (reply instanceof Error) return Promise.reject(reply)
           if (!reply) return Promise.reject(new StanzaError('item-not-found', 'cancel', ''))
           return Promise.resolve(xml('iq', { type: 'result', from: to }, reply))
         }
-        if (!silent.has(to)) return respond()
+        if (!silentHosts.has(to)) return respond()
         return new Promise<Element>((resolve, reject) => {
-          waiting.push({
-            to,
-            reply: () => {
-              respond().then(resolve, reject)
-            },
+          silentHosts.defer(to, () => {
+            respond().then(resolve, reject)
           })
           onTimeout?.(timeoutMs, () => {
             reject(new TimeoutError(`no reply from ${to}`))
@@ -121,7 +82,60 @@ export function serverOf(
   }
 }
 
-/** Collects from it with one source; named are the hosts of the configuration. */
+/** Answers service discovery (XEP-0030) from the host's description, and the rest with its `answer`. */
+function replyOf(host: FakeHost | undefined, to: string, child: Element): Answer {
+  if (!host) return undefined
+  const { node } = child.attrs
+  if (child.is('query', NS_INFO)) {
+    return xml(
+      'query',
+      { xmlns: NS_INFO },
+      ...(host.identities ?? []).map(([category, type, name]) =>
+        xml('identity', { category, type, name }),
+      ),
+      ...[...(host.features ?? []), ...(host.commands ? [NS_COMMANDS] : [])].map((name) =>
+        xml('feature', { var: name }),
+      ),
+    )
+  }
+  if (child.is('query', NS_ITEMS) && (node === NS_COMMANDS || host.items)) {
+    const items = node === NS_COMMANDS ? host.commands : host.items
+    return xml(
+      'query',
+      { xmlns: NS_ITEMS },
+      ...(items ?? []).map((item) =>
+        node === NS_COMMANDS ? xml('item', { jid: to, node: item }) : xml('item', { jid: item }),
+      ),
+    )
+  }
+  return host.answer?.(child)
+}
+
+function createSilentHosts() {
+  const silent = new Set<string>()
+  const deferred: { readonly to: string; readonly reply: () => void }[] = []
+  return {
+    has: (jid: string) => silent.has(jid),
+    defer: (to: string, reply: () => void) => void deferred.push({ to, reply }),
+    /** The host sends no reply until the returned function is called, which sends all of them. */
+    silence(jid: string) {
+      silent.add(jid)
+      return () => {
+        silent.delete(jid)
+        for (const each of deferred.filter(({ to }) => to === jid)) {
+          deferred.splice(deferred.indexOf(each), 1)
+          each.reply()
+        }
+      }
+    },
+  }
+}
+
+/**
+ * Creates a function that collects from the server with one source.
+ *
+ * @param named The hosts in the configuration.
+ */
 export function collectorOf(
   server: ReturnType<typeof serverOf>,
   source: HostSource,

@@ -1,4 +1,4 @@
-// A server of XEP-0114 that does what a test tells it, right or wrong.
+// A scripted server for external components (XEP-0114), which can also behave incorrectly.
 
 import xml, { type Element } from '@xmpp/xml'
 import { createHash } from 'node:crypto'
@@ -13,26 +13,26 @@ export type FakeLink = {
   readonly header: Promise<Element>
   /** The component's next element after the header, its handshake included. */
   next(): Promise<Element>
-  /** All that the component has sent so far. */
+  /** Everything that the component has sent so far. */
   received(): string
   send(data: string | Buffer): void
-  /** Sends our stream header; its id salts the handshake. */
+  /** Sends the server's stream header; its id salts the handshake. */
   open(id?: string): void
-  /** Takes the component in: both headers, a right handshake, and its answer. */
+  /** Accepts the component: exchanges headers, and checks and answers the handshake. */
   accept(): Promise<void>
   /** Ends the stream with an error, as Prosody does. */
   refuse(condition: string, text?: string): void
-  /** Resolves when the connection is gone. */
+  /** Resolves when the connection is closed. */
   readonly closed: Promise<void>
 }
 
 export type FakeServer = {
   readonly port: number
-  /** For `service`. */
+  /** The URL for the option `service`. */
   readonly service: string
-  /** The next connection. */
+  /** Waits for the next connection. */
   link(): Promise<FakeLink>
-  /** Stops listening and cuts every connection. */
+  /** Stops listening and closes every connection. */
   close(): Promise<void>
 }
 
@@ -44,8 +44,8 @@ type Answer = (element: Element) => string | undefined | Promise<string | undefi
  * Listens on a free port of 127.0.0.1 until the test ends.
  *
  * @param options.secret Default: `secret`.
- * @param options.answer When given, each connection is taken in, and each element that comes is
- *   given to it; the text it returns is sent. When absent, the test drives each link itself.
+ * @param options.answer When given, the server accepts each connection, passes each received element to this
+ *   function, and sends the returned text. Otherwise the test controls each link.
  */
 export async function startFakeServer(
   t: Pick<TestContext, 'after'>,

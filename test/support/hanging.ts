@@ -1,4 +1,4 @@
-/** A test file for the test of interrupts: it starts what tests start, says so, and never ends. */
+/** A test file for the test of interrupts: it starts all kinds of programs, reports that, and never ends. */
 
 import { test } from 'node:test'
 import { withChromium } from './chromium.js'
@@ -6,7 +6,7 @@ import { withExporterFor } from './exporter.js'
 import { withPrometheus } from './prometheus.js'
 import { withProsody } from './prosody.js'
 
-test('hangs', async (t) => {
+test('a test that never ends', async (t) => {
   const prosody = await withProsody(t, { version: '13.0.1' })
   const exporter = await withExporterFor(t, prosody)
   const jobs = [{ name: 'exporter', target: `${exporter.url}/metrics` }]

@@ -1,4 +1,4 @@
-/** A machine without the repository: a clean Debian under a systemd and on a network of its own. */
+/** A machine without the repository: a clean Debian with systemd and its own network. */
 
 import { appendFile, cp, mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
@@ -8,20 +8,20 @@ import { inRoot } from './setup/root-directory.js'
 import { bootSystemd } from './setup/systemd.js'
 
 export type Machine = {
-  /** Writes a file there, for everybody to read unless told otherwise. */
+  /** Writes a file on the machine; by default, every user can read it. */
   write(path: string, text: string, mode?: number): Promise<void>
   append(path: string, text: string): Promise<void>
-  /** Commands as root types them; what they wrote. They have to succeed. */
+  /** Runs shell commands as root; returns their output. Throws when they fail. */
   shell(commands: string, input?: string): Promise<string>
-  /** What to run so that a program of this machine is in that one's network. */
+  /** Returns a command that runs a program of the host in the network of the machine. */
   outside(command: readonly string[]): Promise<string[]>
 }
 
 const ENV = ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin', 'HOME=/root', 'LC_ALL=C']
 
 /**
- * @param prepare What is done before it is cut off from the network: files to bring, by name, and a
- *   command of root's in `/root`, which may ask npm's registry.
+ * @param prepare Steps before the machine loses its network: files to copy to `/root`, the npm to install, and a
+ *   command that root runs in `/root` and that can use npm's registry.
  */
 export async function withMachine(
   t: { after(end: () => Promise<void>): void },
@@ -39,7 +39,7 @@ export async function withMachine(
     await mkdir(join(root, dirname(path)), { recursive: true })
     await writeFile(join(root, path), text, { mode })
   }
-  // Whoever sits there says yes, and takes no more than is needed.
+  // apt asks no questions and installs only required packages.
   const apt = 'APT::Get::Assume-Yes "true";\nAPT::Install-Recommends "false";\n'
   await write('etc/apt/apt.conf.d/test', apt)
   await write('etc/hostname', `${name}\n`)

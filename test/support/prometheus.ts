@@ -14,13 +14,13 @@ type Cleanup = Pick<TestContext, 'after'>
 
 export type Job = {
   readonly name: string
-  /** e.g. `http://127.0.0.1:9347/metrics`; with `discovery` what tells the targets, e.g. `…/sd`. */
+  /** A scrape URL, for example `http://127.0.0.1:9347/metrics`. With `discovery`, the URL of the target list (`…/sd`). */
   readonly target: string
-  /** Asks `target` for its targets once a second. */
+  /** Whether `target` is an HTTP service discovery URL, which is read once a second. */
   readonly discovery?: boolean
-  /** The format it must ask for. Default: what this Prometheus asks for by itself. */
+  /** The format that Prometheus requests. Default: the default of this Prometheus. */
   readonly format?: 'text' | 'openmetrics' | 'protobuf'
-  /** More YAML lines for the job, without indentation. */
+  /** Additional YAML lines of the job, without indentation. */
   readonly extra?: readonly string[]
 }
 
@@ -36,21 +36,21 @@ export type History = {
 
 export type RunningPrometheus = {
   readonly url: string
-  /** An instant query. */
+  /** Runs an instant query. */
   query(promql: string): Promise<QueryResult[]>
-  /** Each series of a selector with its samples of the last hour, times in seconds. */
+  /** Returns each series of a selector with its samples of the last hour; times are in seconds. */
   history(selector: string): Promise<History[]>
-  /** A query evaluated again and again, from the first time to the last; seconds. */
+  /** Runs a range query; times are in seconds. */
   range(promql: string, times: { from: number; to: number; step: number }): Promise<History[]>
-  /** Everything stored for a job at its last scrape, but for what Prometheus adds (`up`, `scrape_*`). */
+  /** Returns the samples of the last scrape of a job, without those that Prometheus adds (`up`, `scrape_*`). */
   samples(job: string): Promise<QueryResult[]>
-  /** Waits until a job was scraped `count` times more, each of them well. */
+  /** Waits for `count` more successful scrapes of a job; throws when a scrape fails. */
   scrapes(job: string, count: number): Promise<void>
-  /** Of a family, as it was scraped. */
+  /** Returns the metadata of a metric family. */
   metadata(metric: string): Promise<{ type: string; help: string; unit: string }[]>
-  /** Those that are pending or fire. */
+  /** Returns the pending and firing alerts. */
   alerts(): Promise<Alert[]>
-  /** Of a job, as they are now. */
+  /** Returns the current targets of a job. */
   targets(job: string): Promise<Target[]>
   log(): string
   stop(): Promise<void>
@@ -81,42 +81,29 @@ const PROTOCOL = {
   protobuf: 'PrometheusProto',
 }
 
+export type PrometheusOptions = {
+  readonly major: Major
+  readonly jobs: readonly Job[]
+  readonly intervalMs?: number
+  /** Timeout of a scrape. Default: the interval. */
+  readonly timeoutMs?: number
+  /** Names for `--enable-feature`. */
+  readonly features?: readonly string[]
+  /** Text of a rule file; the evaluation interval is the scrape interval. */
+  readonly rules?: string
+}
+
+/** Starts a Prometheus that stops after the test. */
 export async function withPrometheus(
   t: Cleanup,
-  options: {
-    readonly major: Major
-    readonly jobs: readonly Job[]
-    readonly intervalMs?: number
-    /** How long a scrape may take. Default: the interval. */
-    readonly timeoutMs?: number
-    /** For `--enable-feature`. */
-    readonly features?: readonly string[]
-    /** A file of rules, as text; they are evaluated at the interval of the scrapes. */
-    readonly rules?: string
-  },
+  options: PrometheusOptions,
 ): Promise<RunningPrometheus> {
   const { prometheus } = await findPrometheus(options.major)
   const directory = await temporaryDirectory('prosody-exporter-prometheus')
   t.after(() => directory.remove())
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
-  const jobs = await Promise.all(options.jobs.map((job) => jobConfig(t, options.major, job)))
-  const { intervalMs = 1000, timeoutMs = intervalMs } = options
-  const file = join(directory.path, 'prometheus.yml')
-  if (options.rules !== undefined) await writeFile(join(directory.path, 'rules.yml'), options.rules)
-  await writeFile(
-    file,
-    [
-      'global:',
-      `  scrape_interval: ${intervalMs}ms`,
-      `  scrape_timeout: ${timeoutMs}ms`,
-      `  evaluation_interval: ${intervalMs}ms`,
-      ...(options.rules === undefined ? [] : ['rule_files: [rules.yml]']),
-      'scrape_configs:',
-      ...jobs.flat(),
-      '',
-    ].join('\n'),
-  )
+  const file = await writePrometheusConfig(t, directory.path, options)
   const child = launch(prometheus, [
     `--config.file=${file}`,
     `--storage.tsdb.path=${join(directory.path, 'data')}`,
@@ -124,32 +111,6 @@ export async function withPrometheus(
     ...(options.features ?? []).map((feature) => `--enable-feature=${feature}`),
   ])
   t.after(() => child.stop())
-
-  const ask = async (path: string): Promise<unknown> => {
-    const response = await fetch(`${url}/api/v1/${path}`)
-    const { data, error } = (await response.json()) as { data: unknown; error?: string }
-    if (error !== undefined) throw new Error(`Prometheus on ${path}: ${error}`)
-    return data
-  }
-  const query = async (promql: string): Promise<QueryResult[]> => {
-    type Data = { result: { metric: Record<string, string>; value: [number, string] }[] }
-    const { result } = (await ask(`query?query=${encodeURIComponent(promql)}`)) as Data
-    return result.map(({ metric, value }) => ({ labels: metric, value: readFloat(value[1]) }))
-  }
-  const matrix = async (path: string): Promise<History[]> => {
-    type Data = { result: { metric: Record<string, string>; values: [number, string][] }[] }
-    const { result } = (await ask(path)) as Data
-    return result.map(({ metric, values }) => ({
-      labels: metric,
-      samples: values.map(([at, value]) => ({ at, value: readFloat(value) })),
-    }))
-  }
-  const targets = async (job: string): Promise<Target[]> => {
-    const { activeTargets } = (await ask('targets?state=active')) as { activeTargets: Target[] }
-    return activeTargets.filter(({ labels }) => labels.job === job)
-  }
-  const target = async (job: string): Promise<Target | undefined> => (await targets(job))[0]
-
   await until(
     async () => {
       if (!child.running()) throw new Error(`Prometheus ended: ${child.output().slice(-2000)}`)
@@ -158,14 +119,72 @@ export async function withPrometheus(
     },
     { what: 'Prometheus is ready' },
   )
+  const api = createApiClient(url)
   return {
     url,
-    query,
-    targets,
-    alerts: async () => ((await ask('alerts')) as { alerts: Alert[] }).alerts,
-    history: (selector) => matrix(`query?query=${encodeURIComponent(`${selector}[1h]`)}`),
+    ...api,
+    samples: (job) => samplesOfJob(api, job),
+    scrapes: (job, count) => waitForScrapes(api, job, count),
+    log: () => child.output(),
+    stop: () => child.stop(),
+  }
+}
+
+/** Writes `prometheus.yml` and the rule file; returns the path of the first. */
+async function writePrometheusConfig(
+  t: Cleanup,
+  directory: string,
+  { major, jobs, intervalMs = 1000, timeoutMs = intervalMs, rules }: PrometheusOptions,
+): Promise<string> {
+  const scrapeConfigs = await Promise.all(jobs.map((job) => jobConfig(t, major, job)))
+  const file = join(directory, 'prometheus.yml')
+  if (rules !== undefined) await writeFile(join(directory, 'rules.yml'), rules)
+  await writeFile(
+    file,
+    [
+      'global:',
+      `  scrape_interval: ${intervalMs}ms`,
+      `  scrape_timeout: ${timeoutMs}ms`,
+      `  evaluation_interval: ${intervalMs}ms`,
+      ...(rules === undefined ? [] : ['rule_files: [rules.yml]']),
+      'scrape_configs:',
+      ...scrapeConfigs.flat(),
+      '',
+    ].join('\n'),
+  )
+  return file
+}
+
+type ApiClient = Pick<
+  RunningPrometheus,
+  'query' | 'history' | 'range' | 'metadata' | 'alerts' | 'targets'
+>
+
+/** @see https://prometheus.io/docs/prometheus/latest/querying/api/ */
+function createApiClient(url: string): ApiClient {
+  const get = async (path: string): Promise<unknown> => {
+    const response = await fetch(`${url}/api/v1/${path}`)
+    const { data, error } = (await response.json()) as { data: unknown; error?: string }
+    if (error !== undefined) throw new Error(`Prometheus on ${path}: ${error}`)
+    return data
+  }
+  const getMatrix = async (path: string): Promise<History[]> => {
+    type Data = { result: { metric: Record<string, string>; values: [number, string][] }[] }
+    const { result } = (await get(path)) as Data
+    return result.map(({ metric, values }) => ({
+      labels: metric,
+      samples: values.map(([at, value]) => ({ at, value: readFloat(value) })),
+    }))
+  }
+  return {
+    async query(promql) {
+      type Data = { result: { metric: Record<string, string>; value: [number, string] }[] }
+      const { result } = (await get(`query?query=${encodeURIComponent(promql)}`)) as Data
+      return result.map(({ metric, value }) => ({ labels: metric, value: readFloat(value[1]) }))
+    },
+    history: (selector) => getMatrix(`query?query=${encodeURIComponent(`${selector}[1h]`)}`),
     range: (promql, { from, to, step }) =>
-      matrix(
+      getMatrix(
         `query_range?${new URLSearchParams({
           query: promql,
           start: String(from),
@@ -173,52 +192,58 @@ export async function withPrometheus(
           step: String(step),
         }).toString()}`,
       ),
-    async samples(job) {
-      let all: QueryResult[] = []
-      await until(
-        async () => {
-          all = await query(`{job=${JSON.stringify(job)}}`)
-          // On a busy machine a scrape can exceed its deadline. Then Prometheus stores `up 0` and
-          // nothing else, or the exporter's response lacks the series of some collectors.
-          const values = (name: string) =>
-            all.filter(({ labels }) => labels.__name__ === name).map(({ value }) => value)
-          const success = values('prosody_exporter_collector_success')
-          return [...values('up'), ...success].every((value) => value === 1) && success.length > 0
-        },
-        { what: `samples of ${job}` },
-      )
-      return all.filter(({ labels }) => !/^(up$|scrape_)/.test(labels.__name__ ?? ''))
-    },
-    async scrapes(job, count) {
-      let seen = 0
-      let last = (await target(job))?.lastScrape
-      await until(
-        async () => {
-          const now = await target(job)
-          // Prometheus looks for targets five seconds after its start, whatever its settings.
-          if (now === undefined) return false
-          // A scrape that took too long is that of a busy machine.
-          if (now.health === 'down' && /deadline exceeded/.test(now.lastError)) return false
-          if (now.health === 'down') throw new Error(`scrape of ${job} failed: ${now.lastError}`)
-          if (now.health === 'up' && now.lastScrape !== last) {
-            last = now.lastScrape
-            seen += 1
-          }
-          return seen >= count
-        },
-        { what: `${count} scrapes of ${job}` },
-      )
-    },
     async metadata(metric) {
-      const found = (await ask(`metadata?metric=${encodeURIComponent(metric)}`)) as Record<
+      const found = (await get(`metadata?metric=${encodeURIComponent(metric)}`)) as Record<
         string,
         { type: string; help: string; unit: string }[]
       >
       return found[metric] ?? []
     },
-    log: () => child.output(),
-    stop: () => child.stop(),
+    alerts: async () => ((await get('alerts')) as { alerts: Alert[] }).alerts,
+    async targets(job) {
+      const { activeTargets } = (await get('targets?state=active')) as { activeTargets: Target[] }
+      return activeTargets.filter(({ labels }) => labels.job === job)
+    },
   }
+}
+
+async function samplesOfJob(api: ApiClient, job: string): Promise<QueryResult[]> {
+  let all: QueryResult[] = []
+  await until(
+    async () => {
+      all = await api.query(`{job=${JSON.stringify(job)}}`)
+      // On a busy machine a scrape can exceed its deadline. Then Prometheus stores `up 0` and
+      // nothing else, or the exporter's response lacks the series of some collectors.
+      const values = (name: string) =>
+        all.filter(({ labels }) => labels.__name__ === name).map(({ value }) => value)
+      const success = values('prosody_exporter_collector_success')
+      return [...values('up'), ...success].every((value) => value === 1) && success.length > 0
+    },
+    { what: `samples of ${job}` },
+  )
+  return all.filter(({ labels }) => !/^(up$|scrape_)/.test(labels.__name__ ?? ''))
+}
+
+async function waitForScrapes(api: ApiClient, job: string, count: number): Promise<void> {
+  const currentTarget = async (): Promise<Target | undefined> => (await api.targets(job))[0]
+  let seen = 0
+  let last = (await currentTarget())?.lastScrape
+  await until(
+    async () => {
+      const target = await currentTarget()
+      // Prometheus loads its targets five seconds after it starts, whatever its settings.
+      if (target === undefined) return false
+      // On a busy machine a scrape can exceed its deadline.
+      if (target.health === 'down' && /deadline exceeded/.test(target.lastError)) return false
+      if (target.health === 'down') throw new Error(`scrape of ${job} failed: ${target.lastError}`)
+      if (target.health === 'up' && target.lastScrape !== last) {
+        last = target.lastScrape
+        seen += 1
+      }
+      return seen >= count
+    },
+    { what: `${count} scrapes of ${job}` },
+  )
 }
 
 async function jobConfig(t: Cleanup, major: Major, job: Job): Promise<string[]> {
@@ -228,11 +253,11 @@ async function jobConfig(t: Cleanup, major: Major, job: Job): Promise<string[]> 
       '  http_sd_configs:',
       `  - url: ${JSON.stringify(job.target)}`,
       '    refresh_interval: 1s',
-      // Discovery and scrape each have settings of their own.
+      // The lines apply to the discovery requests and to the scrapes.
       ...(job.extra ?? []).flatMap((line) => [`    ${line}`, `  ${line}`]),
     ]
   }
-  // Prometheus before 2.49 has no scrape_protocols: the header is set by a forwarder on the way.
+  // Prometheus before 2.49 has no scrape_protocols. There, a forwarding server sets the header.
   const forwarded = job.format !== undefined && major === '2'
   const { host, pathname, search } = new URL(job.target)
   const address = forwarded ? await forward(t, job.target, ACCEPT[job.format]) : host
@@ -251,7 +276,7 @@ async function jobConfig(t: Cleanup, major: Major, job: Job): Promise<string[]> 
   ]
 }
 
-/** A server on loopback that passes each GET on with another Accept header; its `host:port`. */
+/** Starts a server that forwards each GET with another Accept header; returns its `host:port`. */
 async function forward(t: Cleanup, target: string, accept: string): Promise<string> {
   const server = createServer((incoming, outgoing) => {
     const url = new URL(incoming.url ?? '/', target)
@@ -275,7 +300,7 @@ async function forward(t: Cleanup, target: string, accept: string): Promise<stri
   return `127.0.0.1:${port}`
 }
 
-/** Runs `promtool check metrics`; exit code 3 means that it found something to say. */
+/** Runs `promtool check metrics`. Exit code 3 means that it reported problems. */
 export async function checkMetrics(
   major: Major,
   exposition: string | Uint8Array,

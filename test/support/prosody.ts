@@ -7,21 +7,21 @@ import { startProsody } from './setup/prosody.js'
 
 export { legacyVersion, prosodyVersions }
 
-/** Those with a metric registry, and the one without. */
+/** The version without a metric registry, and the versions with one. */
 export const everyVersion = [legacyVersion, ...prosodyVersions] as const
 export type Version = (typeof everyVersion)[number]
 
-/** `newest`: the latest that Debian has. */
+/** `newest` is the latest version in Debian. */
 export type ProsodyVersion = Version | 'newest'
 
 type Started = Awaited<ReturnType<typeof startProsody>>
 
-/** A Lua expression, as text, for each option: `{ statistics_interval: '"manual"' }`. */
+/** A Lua expression as text for each option, for example `{ statistics_interval: '"manual"' }`. */
 export type LuaOptions = Readonly<Record<string, string | undefined>>
 
 export type ComponentSection = {
   readonly domain: string
-  /** The module behind it, e.g. `muc`; without one it is an external component. */
+  /** The module of the component, for example `muc`; without a module it is an external component. */
   readonly module?: string
   readonly options?: LuaOptions
 }
@@ -33,17 +33,17 @@ export type ProsodyConfig = {
   readonly users?: Readonly<Record<string, string>>
   /** Domains of components with mod_adhoc_statistics; their secret is `secret`. Default: two. */
   readonly statsDomains?: readonly string[]
-  /** Options for each of them, besides the secret and `modules_enabled`. */
+  /** Options of each of these components, in addition to the secret and `modules_enabled`. */
   readonly statsOptions?: LuaOptions
-  /** Global modules besides the usual ones. */
+  /** Global modules in addition to the usual ones. */
   readonly modules?: readonly string[]
-  /** Components besides the MUC service `rooms.<first host>`. */
+  /** Components in addition to the MUC service `rooms.<first host>`. */
   readonly components?: readonly ComponentSection[]
-  /** Global options, replacing the defaults: a Lua expression each, `undefined` leaves one out. */
+  /** Global options that replace the defaults: Lua expressions, or `undefined` to omit an option. */
   readonly globals?: LuaOptions
-  /** Searched before the repository's own. */
+  /** Plugin paths that come before the repository's own. */
   readonly pluginPaths?: readonly string[]
-  /** Lua text put before and after everything else. */
+  /** Lua text before and after the rest of the configuration. */
   readonly extraGlobal?: string
   readonly extra?: string
   readonly logLevel?: 'debug' | 'info' | 'warn'
@@ -51,28 +51,28 @@ export type ProsodyConfig = {
 }
 
 export type TestProsody = {
-  /** The running server; another one after each `restart`. */
+  /** The running server; each `restart` replaces it. */
   server(): Started
   readonly version: string
   readonly dir: string
   readonly ports: Started['ports']
   readonly pid: number
   readonly hosts: readonly string[]
-  /** The MUC service. */
+  /** The domain of the MUC service. */
   readonly rooms: string
   readonly statsDomains: readonly string[]
-  /** What to put in `--xmpp.service`. */
+  /** The value for `--xmpp.service`. */
   readonly service: string
   readonly secret: string
-  /** Of mod_http_openmetrics, which 0.11 doesn't have. */
+  /** The URL of mod_http_openmetrics, which 0.11 does not have. */
   readonly openmetricsUrl: string
   log(): string
   kill(signal: NodeJS.Signals): void
-  /** Ends it, keeping directory and ports for a restart. */
+  /** Stops the server; its directory and ports remain for a restart. */
   stop(): Promise<void>
-  /** Starts it again, ended or not; `changes` come over the configuration that it had. */
+  /** Restarts the server, also after `stop`; `changes` override its configuration. */
   restart(changes?: ProsodyConfig): Promise<void>
-  /** e.g. `prosodyctl('shell', 'module', 'reload', 'ping', 'one.example')`. */
+  /** Runs prosodyctl, for example `prosodyctl('shell', 'module', 'reload', 'ping', 'one.example')`. */
   prosodyctl(...args: string[]): Promise<string>
 }
 
@@ -81,10 +81,10 @@ export const SECRET = 'secret'
 const MODULES = [
   ...['disco', 'roster', 'saslauth', 'dialback', 'ping', 'version', 'uptime', 'time', 'adhoc'],
 ]
-/** New in 0.12, but for `tls`, which logs errors on 0.11 where there are no certificates. */
+/** Modules that are new in 0.12; and `tls`, which logs errors on 0.11 without certificates. */
 const NEW_MODULES = ['tls', 'http_openmetrics', 'admin_shell', 'admin_socket']
 
-/** What 0.11 does not know, or not so. */
+/** Options that differ in 0.11. */
 const LEGACY_GLOBALS: LuaOptions = { statistics_interval: '1', gc: undefined }
 
 const GLOBALS: LuaOptions = {
@@ -92,15 +92,15 @@ const GLOBALS: LuaOptions = {
   statistics_interval: '"manual"',
   gc: '{ mode = "generational" }',
   authentication: '"internal_plain"',
-  // Loopback without certificates.
+  // The tests use unencrypted connections on loopback.
   c2s_require_encryption: 'false',
   s2s_require_encryption: 'false',
   allow_unencrypted_plain_auth: 'true',
-  // Whatever Host header a request has.
+  // Requests can have any Host header.
   http_default_host: '"one.example"',
 }
 
-/** A private Prosody of that version, ended when the test is. */
+/** Starts a private Prosody of a version, which stops after the test. */
 export async function withProsody(
   t: Pick<TestContext, 'after'>,
   options: ProsodyConfig & {
@@ -176,7 +176,7 @@ const hostsOf = (config: ProsodyConfig): readonly string[] =>
 const statsDomainsOf = (config: ProsodyConfig): readonly string[] =>
   config.statsDomains ?? ['stats.one.example', 'stats.two.example']
 
-/** The whole configuration file that `withProsody` uses, but for ports and paths. */
+/** The configuration file of `withProsody`, without ports and paths. */
 export function luaConfig(config: ProsodyConfig, isLegacy = false): string {
   const hosts = hostsOf(config)
   const globals = {
@@ -223,7 +223,7 @@ const luaOptions = (options: LuaOptions): string[] =>
 async function writeAccounts(data: string, users: Readonly<Record<string, string>>) {
   for (const [jid, password] of Object.entries(users)) {
     const [user = '', host = ''] = jid.split('@')
-    // util.datamanager writes names percent-encoded, all but letters and digits.
+    // util.datamanager percent-encodes all characters of file names except letters and digits.
     const encode = (text: string) =>
       text.replace(/[^a-zA-Z0-9]/g, (sign) => `%${sign.charCodeAt(0).toString(16)}`)
     const accounts = join(data, encode(host), 'accounts')

@@ -1,15 +1,15 @@
-/** Reads delimited io.prometheus.client.MetricFamily messages, knowing nothing of how we write them. */
+/** Reads delimited io.prometheus.client.MetricFamily messages, independently of the exporter's encoder. */
 
 import assert from 'node:assert/strict'
 
 export type ProtoMetric = {
-  /** As given, so that a label given twice shows. */
+  /** A list and not an object, so that duplicate labels are visible. */
   readonly labels: readonly (readonly [name: string, value: string])[]
-  /** Of counter, gauge and untyped. */
+  /** The value of a counter, gauge or untyped metric. */
   readonly value?: number
   readonly count?: number
   readonly sum?: number
-  /** Bucket or quantile, then its value. */
+  /** Upper bounds or quantiles, each with its value. */
   readonly steps?: readonly (readonly [bound: number, value: number])[]
   readonly created?: { readonly seconds: bigint; readonly nanos: number }
   readonly timestampMs?: number
@@ -27,7 +27,7 @@ type Field = bigint | number | Uint8Array
 type Message = ReadonlyMap<number, readonly Field[]>
 
 const TYPES = ['counter', 'gauge', 'summary', 'untyped', 'histogram']
-/** The field of the Metric that has the value. */
+/** The number of the field with the value in the message Metric. */
 const VALUE = { counter: 3, gauge: 2, summary: 4, untyped: 5, histogram: 7 }
 
 export function decodeFamilies(bytes: Uint8Array): ProtoFamily[] {
@@ -102,7 +102,10 @@ function created(message: Message, field: number): Pick<ProtoMetric, 'created'> 
 
 function number(message: Message, field: number): number {
   const value = message.get(field)?.[0]
-  assert.ok(typeof value === 'number' || typeof value === 'bigint', `field ${field} is no number`)
+  assert.ok(
+    typeof value === 'number' || typeof value === 'bigint',
+    `field ${field} is not a number`,
+  )
   return Number(value)
 }
 
@@ -117,9 +120,9 @@ function assertFields(message: Message, known: readonly number[]): void {
   for (const field of message.keys()) assert.ok(known.includes(field), `field ${field} is unknown`)
 }
 
-/** The fields of a message by number; only `repeated` ones may be there twice. */
+/** Reads the fields of a message by number; only the `repeated` fields may occur several times. */
 export function readMessage(field: Field, repeated: readonly number[] = []): Message {
-  assert.ok(field instanceof Uint8Array, 'no message')
+  assert.ok(field instanceof Uint8Array, 'not a message')
   const view = new DataView(field.buffer, field.byteOffset, field.byteLength)
   const fields = new Map<number, Field[]>()
   let at = 0
@@ -148,7 +151,7 @@ export function readMessage(field: Field, repeated: readonly number[] = []): Mes
     const values = fields.get(id)
     if (!values) fields.set(id, [value])
     else {
-      assert.ok(repeated.includes(id), `field ${id} twice`)
+      assert.ok(repeated.includes(id), `duplicate field ${id}`)
       values.push(value)
     }
   }
@@ -161,10 +164,10 @@ function readVarint(bytes: Uint8Array, from: number): [value: bigint, end: numbe
     const byte = bytes[at]!
     value |= BigInt(byte & 0x7f) << BigInt(7 * (at - from))
     if (byte < 0x80) {
-      assert.ok(at === from || byte > 0, 'a varint longer than it need be')
+      assert.ok(at === from || byte > 0, 'a varint with superfluous bytes')
       assert.ok(value < 2n ** 64n, 'a varint of more than 64 bits')
       return [value, at + 1]
     }
   }
-  return assert.fail('a varint without an end')
+  return assert.fail('an unterminated varint')
 }

@@ -1,4 +1,4 @@
-/** Debian's python3-prometheus-client: a reader of both formats that is not ours, and strict. */
+/** Debian's python3-prometheus-client: a strict, independent reader of both formats. */
 
 import { findPython } from './setup/programs.js'
 import { run } from './setup/process.js'
@@ -18,7 +18,7 @@ export type ParsedFamily = {
   readonly samples: readonly ParsedSample[]
 }
 
-// JSON has no NaN and no infinity: numbers travel as Python prints them, exactly (repr).
+// JSON has no NaN and no infinity, so numbers are passed as text in Python's exact form (repr).
 const PROGRAM = `
 import json, sys
 if sys.argv[1] == 'openmetrics':
@@ -47,9 +47,9 @@ type Row = [
 ]
 
 /**
- * What the parser makes of an exposition; its names are the parser's (a counter's without `_total`).
+ * Parses an exposition with Python. The names are the parser's: a counter's name has no `_total`.
  *
- * @throws {Error} With the parser's words when it refuses.
+ * @throws {Error} With the parser's message when it rejects the exposition.
  */
 export async function parseWithPython(
   format: 'text' | 'openmetrics',
@@ -60,7 +60,8 @@ export async function parseWithPython(
     env,
     input: exposition,
   })
-  if (code !== 0) throw new Error(`python3-prometheus-client refuses it: ${output.trim()}`)
+  if (code !== 0)
+    throw new Error(`python3-prometheus-client rejects the exposition: ${output.trim()}`)
   return (JSON.parse(stdout) as Row[]).map(([name, type, help, unit, samples]) => ({
     name,
     type,

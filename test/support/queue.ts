@@ -1,11 +1,11 @@
 export type Queue<T> = {
   readonly push: (item: T) => void
-  /** The next item, or the next one that fits; what does not fit is dropped. */
+  /** Waits for the next item that `fits`; drops the items before it. */
   readonly next: (fits?: (item: T) => boolean) => Promise<T>
 }
 
 /**
- * What happened, for whoever waits for it: an event is never missed, whenever one asks.
+ * Creates a queue of events: a caller of `next` also gets events from before the call.
  *
  * @param waitMs How long `next` waits before it fails.
  */
@@ -24,7 +24,7 @@ export function createQueue<T>(waitMs = 300_000): Queue<T> {
           if (fits(item)) return item
         }
         await new Promise<void>((resolve, reject) => {
-          // So that a test that waits in vain fails, and says where.
+          // A test that waits for a missing event fails with a stack trace.
           const fail = () => {
             reject(new Error(`nothing came within ${waitMs / 1000} s`))
           }

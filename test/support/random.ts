@@ -1,11 +1,11 @@
-/** Chance that comes out the same for the same seed. */
+/** A pseudo-random generator with the same results for the same seed. */
 export type Random = {
-  /** A whole number from 0 to `end - 1`. */
+  /** An integer from 0 to `end - 1`. */
   below(end: number): number
   pick<T>(from: readonly T[]): T
 }
 
-/** mulberry32, by Tommy Ettinger (public domain). */
+/** The generator mulberry32, by Tommy Ettinger (public domain). */
 export function createRandom(seed: number): Random {
   let state = seed >>> 0
   const below = (end: number): number => {

@@ -1,4 +1,4 @@
-/** What the counters of mod_test_rates should be, and what Prometheus makes of them. */
+/** The expected increase of counters of mod_test_rates over a restart, and the increase() of Prometheus. */
 
 import { until } from './setup/process.js'
 import type { History, RunningPrometheus } from './prometheus.js'
@@ -6,19 +6,19 @@ import type { TestProsody } from './prosody.js'
 
 export type Sample = History['samples'][number]
 
-/** One life of a Prosody that counted by itself, when it has ended and the next has begun. */
+/** A stopped instance of Prosody with mod_test_rates, after the next one has started. */
 export type Ended = {
-  /** How far it came. */
-  readonly inAll: number
-  /** Samples from then on, in seconds, are the next one's. */
+  /** The final value of its counter. */
+  readonly total: number
+  /** When the next instance started, in seconds; later samples belong to it. */
   readonly at: number
 }
 
 /**
- * Ends a Prosody with mod_test_rates and starts it again, to count from `initial`.
+ * Restarts a Prosody with mod_test_rates; the new instance counts from `initial`.
  *
- * @param pause What to do between the two: at least to wait for `collection.min_age`, because that
- *   long what it said last is served on.
+ * @param pause What to do between stop and start. It must wait at least for `collection.min_age`, because the
+ *   exporter serves the last snapshot for that long.
  */
 export async function restartCounting(
   prosody: TestProsody,
@@ -27,15 +27,15 @@ export async function restartCounting(
 ): Promise<Ended> {
   const before = prosody.server()
   await prosody.stop()
-  const [, inAll] = /counted (\d+) in all/.exec(before.log()) ?? []
-  if (inAll === undefined) throw new Error(`nothing was counted: ${before.log().slice(-1000)}`)
+  const [, total] = /counted (\d+) in all/.exec(before.log()) ?? []
+  if (total === undefined) throw new Error(`nothing was counted: ${before.log().slice(-1000)}`)
   await pause()
   const at = Date.now() / 1000
   await prosody.restart({ globals: { test_rates_initial: String(initial) } })
-  return { inAll: Number(inAll), at }
+  return { total: Number(total), at }
 }
 
-/** The samples of a series from a moment on (in seconds), when there are at least so many. */
+/** Waits for at least `count` samples of a series after `since` (in seconds), and returns them. */
 export async function untilSeen(
   server: RunningPrometheus,
   selector: string,
@@ -52,15 +52,15 @@ export async function untilSeen(
 }
 
 export type Across = {
-  /** What Prometheus says, from the first sample to the last. */
+  /** The result of increase() from the first sample to the last. */
   readonly increase: number
-  /** What was counted from the first sample to the last, whoever saw it. */
+  /** The number of counted events from the first sample to the last. */
   readonly truth: number
-  /** What was counted after the last scrape before the end: nobody can know of it. */
+  /** The events after the last scrape of the stopped instance, which Prometheus cannot know. */
   readonly lost: number
 }
 
-/** increase() of a counter over samples, the first of them the ended life's, the last the next one's. */
+/** increase() of a counter over samples from before and after a restart. */
 export async function increaseAcross(
   server: RunningPrometheus,
   selector: string,
@@ -70,14 +70,14 @@ export async function increaseAcross(
   const first = samples[0]!
   const last = samples.at(-1)!
   const lastSeen = samples.filter(({ at }) => at < ended.at).at(-1)!
-  // With a sample at each end there is nothing to extrapolate but this millisecond, without which
-  // Prometheus 3 leaves the first one out.
+  // With a sample at each end of the range, Prometheus extrapolates only this millisecond. Without it,
+  // Prometheus 3 would exclude the first sample.
   const windowMs = Math.round((last.at - first.at) * 1000) + 1
   const query = `increase(${selector}[${windowMs}ms] @ ${last.at.toFixed(3)})`
   const [answer] = await server.query(query)
   return {
     increase: answer!.value,
-    truth: ended.inAll - first.value + last.value,
-    lost: ended.inAll - lastSeen.value,
+    truth: ended.total - first.value + last.value,
+    lost: ended.total - lastSeen.value,
   }
 }

@@ -1,10 +1,10 @@
-/** What the tests against real servers look at: an exposition, the exporter's log, Prosody's inside. */
+/** Helpers for tests with real servers: read expositions and logs, and run Lua in Prosody. */
 
 import type { RunningExporter } from './exporter.js'
 import type { TestProsody } from './prosody.js'
 import { until } from './setup/process.js'
 
-/** Runs Lua in Prosody, which must have the module `test_eval`; globals stay for the next call. */
+/** Runs Lua in Prosody, which must have the module `test_eval`. Global variables remain for later calls. */
 export async function evalLua(prosody: TestProsody, lua: string): Promise<string> {
   const url = `http://127.0.0.1:${prosody.ports.http}/test_eval`
   const response = await fetch(url, { method: 'POST', body: lua })
@@ -13,7 +13,7 @@ export async function evalLua(prosody: TestProsody, lua: string): Promise<string
   return text
 }
 
-/** Gives Prosody's registry so many series with long labels; it must have the module `test_eval`. */
+/** Adds many series with long labels to Prosody's registry. Prosody must have the module `test_eval`. */
 export async function floodRegistry(prosody: TestProsody, series: number): Promise<void> {
   await evalLua(
     prosody,
@@ -28,13 +28,13 @@ export async function floodRegistry(prosody: TestProsody, series: number): Promi
   )
 }
 
-/** The value of one sample of a text exposition, e.g. `xmpp_up`; undefined when it has none. */
+/** The value of a sample in a text exposition, for example of `xmpp_up`; undefined when it is missing. */
 export function sampleValue(exposition: string, sample: string): number | undefined {
   const line = exposition.split('\n').find((each) => each.startsWith(`${sample} `))
   return line === undefined ? undefined : Number(line.slice(sample.length + 1))
 }
 
-/** The lines of what the server told: all samples but our own. */
+/** The lines of all samples except the exporter's own. */
 export function serverSamples(exposition: string): string[] {
   return exposition.split('\n').filter((line) => /^(?!#|xmpp_up |prosody_exporter_)./.test(line))
 }
@@ -44,7 +44,7 @@ export type LogLine = Readonly<Record<string, unknown>> & {
   readonly message: string
 }
 
-/** What an exporter with `--log.format=json` has logged so far. */
+/** The log so far of an exporter with `--log.format=json`. */
 export function logLines(exporter: RunningExporter): LogLine[] {
   const complete = exporter.stderr().split('\n').slice(0, -1)
   return complete.map((line) => JSON.parse(line) as LogLine)
@@ -52,14 +52,14 @@ export function logLines(exporter: RunningExporter): LogLine[] {
 
 export const isComplaint = (level: string): boolean => /^(WARN|ERR|FATAL)/i.test(level)
 
-/** Those that an operator should see, each as one text without the time. */
+/** The warnings and errors in the log, each as JSON without the time. */
 export function complaints(exporter: RunningExporter): string[] {
   return logLines(exporter)
     .filter(({ level }) => isComplaint(level))
     .map((line) => JSON.stringify({ ...line, '@timestamp': undefined }))
 }
 
-/** Waits until the exporter serves what the server tells; returns that exposition. */
+/** Waits until the exporter has series of the server; returns that exposition. */
 export async function untilUp(
   exporter: RunningExporter,
   headers: Readonly<Record<string, string>> = {},
@@ -69,7 +69,7 @@ export async function untilUp(
       const { text } = await exporter.get('/metrics', headers)
       return sampleValue(text, 'xmpp_up') === 1 && serverSamples(text).length > 0 && text
     },
-    { what: "the server's series are served", everyMs: 25 },
+    { what: "the exporter has the server's series", everyMs: 25 },
   )
 }
 

@@ -13,7 +13,7 @@ import { exposedFamilies, exposedRowsSteps, hasSum } from '../../src/exposition/
 
 const UNTYPED: Partial<Record<MetricType, string>> = { info: 'gauge', unknown: 'untyped' }
 
-/** Renders text with strings alone, line by line: what the renderer's bytes must be equal to. */
+/** Renders the text formats line by line with strings. The bytes of the real encoder must be equal. */
 export function referenceText(
   families: readonly Family[],
   format: TextFormat,

@@ -1,4 +1,4 @@
-/** The Debian package under a real systemd, which applies the unit itself, beside a Prosody of ours. */
+/** The Debian package under a real systemd, which applies the unit, for tests with a Prosody of the host. */
 
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -10,19 +10,19 @@ import type { TestProsody } from './prosody.js'
 export const SECRET_FILE = '/etc/prosody-exporter/xmpp.secret'
 
 export type Service = {
-  /** The root directory, as we see it. */
+  /** The path of the root directory on the host. */
   readonly root: string
-  /** The package's path there. */
+  /** The path of the package inside the root directory. */
   readonly deb: string
-  /** Runs a program there that may fail. */
+  /** Runs a program under that systemd; it may fail. */
   readonly inside: (...command: string[]) => ReturnType<typeof run>
-  /** Runs one that has to succeed; what it wrote. */
+  /** Runs a program and returns its output; throws when it fails. */
   readonly must: (...command: string[]) => Promise<string>
   readonly journal: () => Promise<string>
   readonly property: (name: string, unit?: string) => Promise<string>
 }
 
-/** Booted, and nothing of ours installed yet. */
+/** Boots the system; the package is not installed yet. */
 export async function withService(t: { after(end: () => Promise<void>): void }): Promise<Service> {
   const ends: (() => Promise<void>)[] = []
   t.after(async () => {
@@ -51,7 +51,7 @@ export async function withService(t: { after(end: () => Promise<void>): void }):
   }
 }
 
-/** Its secret, its configuration for that Prosody, and its environment. */
+/** Writes the secret, the configuration for a Prosody, and the environment of the service. */
 export async function configure({ root }: Service, prosody: TestProsody, environment: string) {
   await writeFile(join(root, SECRET_FILE), 'secret\n', { mode: 0o600 })
   const config = join(root, 'etc/prosody-exporter/prosody-exporter.yml')
@@ -64,7 +64,7 @@ export async function configure({ root }: Service, prosody: TestProsody, environ
   await writeFile(join(root, 'etc/default/prosody-exporter'), `${environment}\n`)
 }
 
-/** Waits until it answers something; with the journal where it does not. */
+/** Waits until `ask` returns something; throws an error with the journal otherwise. */
 export async function untilAnswered<T>(
   service: Service,
   ask: () => Promise<T | undefined | false>,

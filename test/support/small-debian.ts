@@ -1,4 +1,4 @@
-/** A Debian of a test's own, in which packages are installed as root of nothing else. */
+/** A private Debian for a test, in which packages are installed without effect on the machine. */
 
 import { cp, mkdir, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
@@ -8,11 +8,11 @@ import { run, temporaryDirectory } from './setup/process.js'
 import { inRoot } from './setup/root-directory.js'
 
 export type SmallDebian = {
-  /** Its root directory, as we see it. */
+  /** The path of its root directory on the host. */
   readonly root: string
-  /** Runs a program in it that has to succeed; returns what it wrote. */
+  /** Runs a program in it and returns the output; throws when it fails. */
   run(...command: string[]): Promise<string>
-  /** Runs a program in it that may fail. */
+  /** Runs a program in it; it may fail. */
   attempt(...command: string[]): Promise<{ code: number | NodeJS.Signals; output: string }>
 }
 
@@ -27,7 +27,7 @@ export async function withSmallDebian(t: {
   const { code, output } = await run('cp', ['-a', await findSmallDebian(), root])
   if (code !== 0) throw new Error(output)
   for (const name of ['var/log', 'run']) await mkdir(join(root, name), { recursive: true })
-  // It need not outlive a power cut.
+  // dpkg need not sync its files: this system is temporary.
   await writeFile(join(root, 'etc/dpkg/dpkg.cfg.d/test'), 'force-unsafe-io\n')
   const attempt: SmallDebian['attempt'] = async (...command) => {
     const [program = '', ...args] = inRoot(root, command)
@@ -42,7 +42,7 @@ export async function withSmallDebian(t: {
       return output
     },
   }
-  // The first program that enters makes the mount points, for example that of the checkout.
+  // The first program creates the mount points, for example for the checkout.
   await debian.run('true')
   return debian
 }

@@ -15,7 +15,7 @@ export type Stopped = (typeof STOPPED)[number]
 
 export const isEncrypted = (how: Stopped) => how !== 'HTTP'
 
-/** The exporter as operators run it, on the transport; the caller ends it. */
+/** Starts the exporter as operators run it, on a transport; the caller stops it. */
 export async function startExporter(how: Stopped, prosody: TestProsody) {
   const { cert, key } = selfSigned()
   const at = (name: string) => join(prosody.dir, name)
@@ -37,7 +37,7 @@ export async function startExporter(how: Stopped, prosody: TestProsody) {
     port,
     stop: () => exporter.stop(),
     scrape: () => httpGet(url, {}, undefined, cert),
-    /** Resident memory, bytes. */
+    /** Resident memory in bytes. */
     memory: async () => {
       const status = await readFile(`/proc/${exporter.pid}/status`, 'utf8')
       return Number(/^VmRSS:\s+(\d+)/m.exec(status)![1]) * 1024
@@ -46,12 +46,12 @@ export async function startExporter(how: Stopped, prosody: TestProsody) {
 }
 
 export type StoppedClient = {
-  /** Whether the server has cut it off. */
+  /** Whether the server has closed the connection or stream. */
   isClosed(): boolean
   destroy(): void
 }
 
-/** Sends a request for `path` and reads no more than the beginning of the response. */
+/** Requests `path` and reads only the beginning of the response. */
 export async function stopReading(
   how: Stopped,
   port: number,
@@ -62,7 +62,7 @@ export async function stopReading(
   let isClosed = false
   socket.on('error', () => undefined).on('close', () => (isClosed = true))
   socket.write(how === 'HTTP/2, open window' ? openWindowRequest(path) : request(path))
-  // A stream that nobody reads takes as much as its buffer holds, then stops.
+  // A stream without a reader fills its buffer and then stops.
   const enough = how === 'HTTP/2, open window' ? 1000 : 1
   socket.on('readable', () => undefined)
   await until(() => isClosed || socket.readableLength >= enough, { what: 'a response has begun' })
@@ -90,7 +90,7 @@ async function dial(how: Stopped, port: number): Promise<Socket> {
   return socket
 }
 
-/** A stream whose window (RFC 9113 §5.2) is never opened again. */
+/** Opens a stream that does not increase its flow-control window (RFC 9113 §5.2). */
 async function closeWindow(port: number, path: string): Promise<StoppedClient> {
   const session = connectHttp2(`https://127.0.0.1:${port}`, { rejectUnauthorized: false })
   let isClosed = false
@@ -108,7 +108,7 @@ async function closeWindow(port: number, path: string): Promise<StoppedClient> {
   }
 }
 
-/** The connection's beginning and one request: both windows are as large as they can be. */
+/** The connection preface and one request, with both flow-control windows at their maximum. */
 function openWindowRequest(path: string): Buffer {
   const uint32 = (value: number) => Buffer.from(new Uint32Array([value]).buffer).swap32()
   const frame = (type: number, flags: number, stream: number, payload: Buffer) =>

@@ -1,6 +1,6 @@
 /**
- * Web configuration files, each with the verdict of the exporter toolkit: the same situations as in the toolkit's own
- * tests (`web/testdata`, `web/tls_config_test.go`) and more, in files of this project's own.
+ * Web configuration files with the verdict of the exporter-toolkit. They cover the cases of the toolkit's own tests
+ * (`web/testdata`, `web/tls_config_test.go`) and more, but the files are this project's own.
  */
 
 import { hashSync } from 'bcryptjs'
@@ -32,7 +32,7 @@ const limit = (interval: string, burst = '1') => [
   `  burst: ${burst}`,
 ]
 
-/** What is said of the files and the sections as a whole. */
+/** Cases about whole files and sections. */
 const SECTIONS: Readonly<Record<string, Verdict>> = {
   'an empty file': good(''),
   'a file of comments': good('# basic_auth_users:'),
@@ -72,12 +72,14 @@ const TLS_SECTION: Readonly<Record<string, Verdict>> = {
   ),
   'an empty key': bad('tls_server_config: {cert_file: server.crt, key: ""}'),
   'an empty name of the key': bad('tls_server_config: {cert_file: server.crt, key_file: ""}'),
-  'a certificate that is not there': bad(
-    'tls_server_config: {cert_file: none, key_file: server.key}',
+  'a missing certificate': bad('tls_server_config: {cert_file: none, key_file: server.key}'),
+  'a missing key': bad('tls_server_config: {cert_file: server.crt, key_file: none}'),
+  'a missing certificate and a missing key': bad(
+    'tls_server_config: {cert_file: none, key_file: none}',
   ),
-  'a key that is not there': bad('tls_server_config: {cert_file: server.crt, key_file: none}'),
-  'neither that is there': bad('tls_server_config: {cert_file: none, key_file: none}'),
-  'the key of another': bad('tls_server_config: {cert_file: server.crt, key_file: other.key}'),
+  'the key of another certificate': bad(
+    'tls_server_config: {cert_file: server.crt, key_file: other.key}',
+  ),
   'a key of another type': bad('tls_server_config: {cert_file: server.crt, key_file: rsa.key}'),
   'a key for a certificate': bad(
     'tls_server_config: {cert_file: server.key, key_file: server.key}',
@@ -88,7 +90,7 @@ const TLS_SECTION: Readonly<Record<string, Verdict>> = {
     'tls_server_config: {cert_file: "", key_file: "", client_auth_type: NoClientCert}',
   ),
   'only min_version': good('tls_server_config: {min_version: TLS13}'),
-  'only a min_version that there is not': bad('tls_server_config: {min_version: TLS14}'),
+  'only an unknown min_version': bad('tls_server_config: {min_version: TLS14}'),
   'only prefer_server_cipher_suites': good(
     'tls_server_config: {prefer_server_cipher_suites: false}',
   ),
@@ -96,14 +98,18 @@ const TLS_SECTION: Readonly<Record<string, Verdict>> = {
   'only cipher suites and curves': good(
     'tls_server_config: {cipher_suites: [TLS_AES_128_GCM_SHA256], curve_preferences: [X25519]}',
   ),
-  'a certificate and its name': goodTls('  cert: fish'),
-  'a key and its name': goodTls('  key: fish'),
-  'a CA and its name': goodTls(
+  'both cert and cert_file': goodTls('  cert: fish'),
+  'both key and key_file': goodTls('  key: fish'),
+  'both client_ca and client_ca_file': goodTls(
     '  client_auth_type: RequireAndVerifyClientCert',
     '  client_ca_file: ca.crt',
     '  client_ca: fish',
   ),
-  'a prefix for the names': goodTls('  min_version:', '  max_version:', '  cipher_suites:'),
+  'versions and suites without a value': goodTls(
+    '  min_version:',
+    '  max_version:',
+    '  cipher_suites:',
+  ),
   'keys without a value': goodTls(
     ...['client_auth_type', 'client_ca', 'client_ca_file', 'client_allowed_sans'].map(
       (key) => `  ${key}:`,
@@ -111,7 +117,7 @@ const TLS_SECTION: Readonly<Record<string, Verdict>> = {
     '  curve_preferences:',
     '  prefer_server_cipher_suites: ~',
   ),
-  'an unknown key after them': badTls('  passphrase: x'),
+  'an unknown key after certificate and key': badTls('  passphrase: x'),
 }
 
 const CLIENTS: Readonly<Record<string, Verdict>> = {
@@ -126,14 +132,11 @@ const CLIENTS: Readonly<Record<string, Verdict>> = {
     ].map((type) => [`${type} without a CA`, goodTls(`  client_auth_type: ${type}`)]),
   ),
   'an unknown client_auth_type': badTls('  client_auth_type: Always'),
-  'one in lower case': badTls('  client_auth_type: noclientcert'),
+  'a client_auth_type in lower case': badTls('  client_auth_type: noclientcert'),
   'a CA': goodTls('  client_auth_type: RequireAndVerifyClientCert', '  client_ca_file: ca.crt'),
   'a CA without a client_auth_type': badTls('  client_ca_file: ca.crt'),
   'a CA and NoClientCert': badTls('  client_auth_type: NoClientCert', '  client_ca_file: ca.crt'),
-  'a CA that is not there': badTls(
-    '  client_auth_type: RequestClientCert',
-    '  client_ca_file: none',
-  ),
+  'a missing CA': badTls('  client_auth_type: RequestClientCert', '  client_ca_file: none'),
   'no names': goodTls(
     '  client_auth_type: RequireAndVerifyClientCert',
     '  client_ca_file: ca.crt',
@@ -189,7 +192,7 @@ const NAMES: Readonly<Record<string, Verdict>> = {
     suites('TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA'),
     'http_server_config: {http2: off}',
   ),
-  'true in many words': goodTls('  prefer_server_cipher_suites: On'),
+  'true in another spelling': goodTls('  prefer_server_cipher_suites: On'),
   'a text for true': badTls('  prefer_server_cipher_suites: "true"'),
   'a number for true': badTls('  prefer_server_cipher_suites: 1'),
 }
@@ -335,17 +338,17 @@ const ALIASES: Readonly<Record<string, Verdict>> = {
   'a tag that makes a text of a number': bad('rate_limit: {burst: !!str 1}'),
 }
 
-/** PEM in the file itself. */
+/** Files that contain certificate and key in PEM. */
 export function inline(cert: string, key: string): Readonly<Record<string, Verdict>> {
   const section = 'tls_server_config:'
   return {
     'certificate and key in the file': good(section, ...pem('cert', cert), ...pem('key', key)),
     'the key in the file': good(section, '  cert_file: server.crt', ...pem('key', key)),
-    'a certificate that is none': bad(section, '  cert: fish', ...pem('key', key)),
+    'an invalid certificate': bad(section, '  cert: fish', ...pem('key', key)),
   }
 }
 
-/** By name: the toolkit's verdict, which is the exporter's too. */
+/** Files for which the exporter has the same verdict as the toolkit, by name. */
 export const VERDICTS: Readonly<Record<string, Verdict>> = {
   ...SECTIONS,
   ...TLS_SECTION,
@@ -357,7 +360,7 @@ export const VERDICTS: Readonly<Record<string, Verdict>> = {
   ...ALIASES,
 }
 
-/** What the toolkit takes and the exporter does not, as the README lists it. */
+/** Files that the toolkit accepts and the exporter rejects, as docs/configuration.md lists them. */
 export const STRICTER: Readonly<Record<string, readonly string[]>> = {
   'versions with which no client can connect': [
     ...TLS,
@@ -375,9 +378,9 @@ export const STRICTER: Readonly<Record<string, readonly string[]>> = {
     '  client_auth_type: RequestClientCert',
     '  client_ca: fish',
   ],
-  'a hash that was cut off': user(HASH.slice(0, -1)),
+  'a truncated hash': user(HASH.slice(0, -1)),
   'several documents': [...user(HASH), '---', 'rate_limit: {}'],
   'lines in brackets that are not indented': ['rate_limit: {', 'burst: 1', '}'],
-  'a tag of its own': ['rate_limit: {interval: !x 1s}'],
+  'an unknown tag': ['rate_limit: {interval: !x 1s}'],
   'a control character in a header': header('Content-Security-Policy', '"\\a"'),
 }

@@ -1,4 +1,4 @@
-/** What makes a server's figures move: certificates, TLS, streams that break. */
+/** Traffic that changes a server's metrics: certificates, TLS, broken streams. */
 
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
@@ -8,7 +8,7 @@ import { connect as connectTls } from 'node:tls'
 import { temporaryDirectory } from './setup/process.js'
 import { openssl } from './openssl.js'
 
-/** A directory with a self-signed certificate for each of the hosts, valid for that many days. */
+/** Creates a directory with a self-signed certificate for each host, valid for `days` days. */
 export async function makeCertificates(
   t: Pick<TestContext, 'after'>,
   hosts: readonly string[],
@@ -36,7 +36,7 @@ async function closeOf(socket: Socket, end: string) {
   await closed
 }
 
-/** Opens a stream as another server and breaks it with what is no XML. */
+/** Opens a stream as another server and breaks it with malformed XML. */
 export async function speakNonsense(port: number, host: string) {
   const socket = connect(port, '127.0.0.1')
   socket.resume().on('error', () => undefined)
@@ -45,7 +45,7 @@ export async function speakNonsense(port: number, host: string) {
   await closeOf(socket, '<a></b>')
 }
 
-/** A client that encrypts its stream, whatever the certificate, and goes. @see RFC 6120 §5.4 */
+/** Opens a client's stream, encrypts it without checking the certificate, and closes it. @see RFC 6120 §5.4 */
 export async function encryptAsClient(port: number, host: string) {
   const socket = connect(port, '127.0.0.1')
   const read = async (what: string) => {

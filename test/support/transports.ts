@@ -1,4 +1,4 @@
-/** The same requests over HTTP/1.1, HTTP/1.1 with TLS, and HTTP/2. */
+/** Sends the same requests over HTTP/1.1, HTTP/1.1 with TLS, and HTTP/2. */
 
 import { once } from 'node:events'
 import { request as requestPlain, type IncomingMessage } from 'node:http'
@@ -22,7 +22,7 @@ type Head = {
 }
 export type Got = Head & {
   readonly bytes: Buffer
-  /** Decompressed. */
+  /** The decompressed body. */
   readonly text: string
 }
 
@@ -31,15 +31,15 @@ type Opened = Head & { readonly body: Readable; readonly destroy: () => void }
 export type Transport = {
   readonly name: string
   readonly scheme: 'http' | 'https'
-  /** What `listen` needs for it. */
+  /** The gate for `listen`. */
   readonly gate: Gate | undefined
-  /** One request on a connection of its own, whose body is still to be read. */
+  /** Sends a request on a new connection; the body is not read yet. */
   readonly open: (url: string, asked?: Asked) => Promise<Opened>
-  /** A connection over which bytes of HTTP/1.1 can be sent; not with HTTP/2. */
+  /** Opens a connection for raw HTTP/1.1 bytes; undefined for HTTP/2. */
   readonly dial: ((port: number) => Promise<Socket>) | undefined
 }
 
-/** One request on a connection of its own. */
+/** Sends a request on a new connection and reads the body. */
 export async function ask({ open }: Transport, url: string, asked?: Asked): Promise<Got> {
   const { status, headers, body, destroy } = await open(url, asked)
   try {
@@ -53,7 +53,7 @@ export async function ask({ open }: Transport, url: string, asked?: Asked): Prom
 
 const certificate = selfSigned()
 
-/** Encrypts with the self-signed certificate, and lets everybody in. */
+/** Encrypts with a self-signed certificate and allows every client. */
 export const openGate = (http2: boolean): Gate => ({
   tls: { http2 },
   tlsOptions: () => certificate,
@@ -80,7 +80,7 @@ export const TRANSPORTS: readonly Transport[] = [
     scheme: 'https',
     gate: openGate(false),
     open: (url, { method = 'GET', headers = {} } = {}) =>
-      // Whatever the Host header says, the certificate is for this server.
+      // The certificate is for localhost, whatever the Host header.
       received(requestEncrypted(url, { method, headers, agent: false, ca: certificate.cert, servername: 'localhost' })), // prettier-ignore
     dial: async (port) => {
       const socket = connectTls({ port, host: '127.0.0.1', ca: certificate.cert })
@@ -116,7 +116,7 @@ async function openHttp2(
     throw new Error('closed without a response')
   })
   failed.catch(() => undefined)
-  // HTTP/2 has a pseudo-header in place of Host.
+  // HTTP/2 has a pseudo-header instead of Host.
   const { Host, ...others } = headers
   const body = session.request({
     ...others,

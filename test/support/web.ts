@@ -1,4 +1,4 @@
-/** A server with a web configuration, curl as a client that is not this project's, and a certificate authority. */
+/** A server with a web configuration file, curl as an independent client, and a certificate authority. */
 
 import { execFile } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
@@ -14,7 +14,7 @@ import { openssl } from './openssl.js'
 export const given = (text: string) =>
   ({ from: 'flag', source: '--web.config.file', text }) as const
 
-/** A server with that web configuration, on 127.0.0.1. */
+/** Starts a server with a web configuration file on 127.0.0.1. */
 export async function serve(
   t: { after(run: () => Promise<void>): void },
   config: string,
@@ -36,7 +36,7 @@ export async function serve(
   return { url: listener.urls[0]!, web, lines }
 }
 
-/** A CA, and certificates of it by name, each with its key: `NAME.crt` and `NAME.key`. */
+/** Creates a certificate authority, which issues certificates: `NAME.crt` with the key `NAME.key`. */
 export async function createAuthority(directory: string, name: string) {
   const run = (...args: string[]) => openssl(args, directory)
   const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-noenc']
@@ -53,11 +53,11 @@ export async function createAuthority(directory: string, name: string) {
 }
 
 export type Curled = {
-  /** 0, or what curl ends with when there was no response, e.g. 35 for TLS. */
+  /** The exit code of curl: 0, or the reason for a missing response, for example 35 for TLS. */
   readonly code: number
   readonly status: number
   readonly version: string
-  /** As they came, in lower case. */
+  /** The response headers, in lower case. */
   readonly headers: string
   readonly body: string
 }

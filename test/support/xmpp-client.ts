@@ -1,29 +1,29 @@
-/** A user's client and another component, each a few lines over a socket: outsiders for the tests. */
+/** Small XMPP clients for the tests: a user's client and an external component. */
 
 import xml, { type Element } from '@xmpp/xml'
 import { createHash, createHmac, pbkdf2Sync, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 
 export type XmppStream = {
-  /** What the server called the stream. */
+  /** The id that the server gave the stream. */
   id(): string
-  /** Sends text or a stanza as it is. */
+  /** Sends text or a stanza unchanged. */
   send(stanza: Element | string): void
-  /** The first stanza not yet taken that `matches`, waited for; rejects when the stream ends. */
+  /** Waits for a stanza that `matches` and takes it; rejects when the stream ends. */
   next(matches: (stanza: Element) => boolean): Promise<Element>
-  /** Forgets what came and was not taken. */
+  /** Discards the received stanzas that were not taken. */
   forget(): void
-  /** Opens the stream anew on the same connection, after SASL. @see RFC 6120 §6.4.6 */
+  /** Opens a new stream on the same connection, after SASL. @see RFC 6120 §6.4.6 */
   restart(): Promise<void>
-  /** Sends an iq and resolves its reply, a result or an error. */
+  /** Sends an iq; resolves with its reply, a result or an error. */
   iq(type: 'get' | 'set', to: string, child: Element, attrs?: Attributes): Promise<Element>
   /** Ends the connection; resolves when it is closed. */
   close(): Promise<void>
-  /** Reads nothing more until `resume`. */
+  /** Stops reading until `resume`. */
   pause(): void
   resume(): void
-  /** Loses the connection. */
+  /** Closes the connection without ending the stream. */
   destroy(): void
 }
 
@@ -35,84 +35,28 @@ async function openStream(port: number, to: string, xmlns: string): Promise<Xmpp
   const socket = connect(port, '127.0.0.1')
   await once(socket, 'connect')
   socket.setNoDelay(true).setEncoding('utf8')
-
-  const received: Element[] = []
-  let id: string | undefined
-  let ended: Error | undefined
-  const watchers = new Set<() => void>()
-  const look = () => {
-    for (const watcher of watchers) watcher()
-  }
-  let parser = new xml.Parser()
-  socket.on('data', (text) => {
-    parser.write(String(text))
-  })
-  socket.on('error', (error) => {
-    ended = error
-  })
-  socket.on('close', () => {
-    ended ??= new Error(`the server closed the stream to ${to}`)
-    look()
-  })
-
-  const until = <T>(what: string, check: () => T | undefined): Promise<T> =>
-    new Promise((resolve, reject) => {
-      const done = () => {
-        clearTimeout(timer)
-        watchers.delete(watcher)
-      }
-      const watcher = () => {
-        const answer = check()
-        if (answer !== undefined) {
-          done()
-          resolve(answer)
-        } else if (ended) {
-          done()
-          reject(ended)
-        }
-      }
-      const timer = setTimeout(() => {
-        done()
-        reject(new Error(`no ${what} from ${to} within ${TIMEOUT_MS} ms`))
-      }, TIMEOUT_MS)
-      watchers.add(watcher)
-      watcher()
-    })
+  const input = new StreamInput(socket, to)
 
   const stream: XmppStream = {
-    id: () => id ?? '',
+    id: () => input.id ?? '',
     send(stanza) {
       const text = stanza.toString()
-      // Prosody 0.12 reads 8 KB at a time. Since its fix for CVE-2023-52425 expat leaves a token that
-      // came in two reads alone until twice as much is there, so something has to follow it.
+      // Prosody 0.12 reads 8 KB at a time. Since the fix for CVE-2023-52425, expat does not parse a token
+      // that arrived in two reads until twice as many bytes have arrived. The padding provides them.
       const padding = text.length > 4096 ? ' '.repeat(2 * text.length) : ''
       socket.write(text + padding)
     },
-    next: (matches) =>
-      until('matching stanza', () => {
-        const at = received.findIndex(matches)
-        return at === -1 ? undefined : received.splice(at, 1)[0]
-      }),
+    next: (matches) => input.waitFor('matching stanza', () => input.take(matches)),
     forget() {
-      received.length = 0
+      input.received.length = 0
     },
     async restart() {
-      id = undefined
-      parser = new xml.Parser()
-      parser.on('start', (element: Element) => {
-        id = element.attrs.id ?? ''
-        look()
-      })
-      parser.on('element', (element: Element) => {
-        received.push(element)
-        look()
-      })
-      parser.on('error', (error: Error) => socket.destroy(error))
+      input.restart()
       socket.write(
         `<?xml version='1.0'?><stream:stream to='${to}' version='1.0' xmlns='${xmlns}' ` +
           `xmlns:stream='http://etherx.jabber.org/streams'>`,
       )
-      await until('stream header', () => id)
+      await input.waitFor('stream header', () => input.id)
     },
     async iq(type, to, child, attrs = {}) {
       const id = randomUUID()
@@ -133,21 +77,101 @@ async function openStream(port: number, to: string, xmlns: string): Promise<Xmpp
     destroy() {
       socket.destroy()
     },
-    async close() {
-      if (socket.closed) return
-      const closed = once(socket, 'close')
-      // Prosody closes its side in answer; one that is frozen or gone does not.
-      if (!socket.writableEnded) socket.end('</stream:stream>')
-      const timer = setTimeout(() => socket.destroy(), 1000)
-      await closed.catch(() => undefined)
-      clearTimeout(timer)
-    },
+    close: () => closeStream(socket),
   }
   await stream.restart()
   return stream
 }
 
-/** The server did not accept the password, or the secret; the connection is closed. */
+async function closeStream(socket: Socket): Promise<void> {
+  if (socket.closed) return
+  const closed = once(socket, 'close')
+  // Prosody closes its side in reply, unless it is frozen or gone.
+  if (!socket.writableEnded) socket.end('</stream:stream>')
+  const timer = setTimeout(() => socket.destroy(), 1000)
+  await closed.catch(() => undefined)
+  clearTimeout(timer)
+}
+
+/** Parses the server's side of a stream. */
+class StreamInput {
+  /** The id in the stream header; undefined until the header arrives. */
+  id: string | undefined
+  /** Received stanzas that were not taken yet. */
+  readonly received: Element[] = []
+  private readonly socket: Socket
+  private readonly to: string
+  private readonly watchers = new Set<() => void>()
+  private parser = new xml.Parser()
+  private ended: Error | undefined
+
+  constructor(socket: Socket, to: string) {
+    this.socket = socket
+    this.to = to
+    socket.on('data', (text) => {
+      this.parser.write(String(text))
+    })
+    socket.on('error', (error) => {
+      this.ended = error
+    })
+    socket.on('close', () => {
+      this.ended ??= new Error(`the server closed the stream to ${to}`)
+      this.notify()
+    })
+  }
+
+  /** Expects a new stream header. */
+  restart(): void {
+    this.id = undefined
+    this.parser = new xml.Parser()
+    this.parser.on('start', (element: Element) => {
+      this.id = element.attrs.id ?? ''
+      this.notify()
+    })
+    this.parser.on('element', (element: Element) => {
+      this.received.push(element)
+      this.notify()
+    })
+    this.parser.on('error', (error: Error) => this.socket.destroy(error))
+  }
+
+  take(matches: (stanza: Element) => boolean): Element | undefined {
+    const at = this.received.findIndex(matches)
+    return at === -1 ? undefined : this.received.splice(at, 1)[0]
+  }
+
+  /** Resolves with the result of `check` once that is defined; rejects when the stream ends. */
+  waitFor<T>(what: string, check: () => T | undefined): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const stopWatching = () => {
+        clearTimeout(timer)
+        this.watchers.delete(watcher)
+      }
+      const watcher = () => {
+        const result = check()
+        if (result !== undefined) {
+          stopWatching()
+          resolve(result)
+        } else if (this.ended) {
+          stopWatching()
+          reject(this.ended)
+        }
+      }
+      const timer = setTimeout(() => {
+        stopWatching()
+        reject(new Error(`no ${what} from ${this.to} within ${TIMEOUT_MS} ms`))
+      }, TIMEOUT_MS)
+      this.watchers.add(watcher)
+      watcher()
+    })
+  }
+
+  private notify(): void {
+    for (const watcher of this.watchers) watcher()
+  }
+}
+
+/** The server rejected the password or the secret, and the connection is closed. */
 export class LoginError extends Error {
   override name = 'LoginError'
 }
@@ -163,14 +187,14 @@ export type LoginOptions = {
   readonly port: number
   readonly jid: string
   readonly password: string
-  /** SCRAM-SHA-1, ANONYMOUS, or anything else, which is sent as PLAIN is, the default. */
+  /** SCRAM-SHA-1, ANONYMOUS or PLAIN (the default). Any other mechanism is sent with PLAIN's message. */
   readonly mechanism?: string
 }
 
 const SASL = 'urn:ietf:params:xml:ns:xmpp-sasl'
 
 /**
- * Authenticates over c2s on 127.0.0.1, without TLS; there is no resource then, and no new stream.
+ * Authenticates over c2s on 127.0.0.1, without TLS. Does not restart the stream or bind a resource.
  *
  * @throws {LoginError}
  * @see RFC 6120 §6 (SASL), RFC 4616 (PLAIN)
@@ -208,7 +232,7 @@ export async function authenticate(options: LoginOptions): Promise<XmppStream> {
 
 const base64 = (text: string) => Buffer.from(text).toString('base64')
 
-/** The client's proof, for a server that need not prove anything. @see RFC 5802 §3 */
+/** The client's final message; the server's signature is not checked. @see RFC 5802 §3 */
 function scramFinal(clientFirst: string, serverFirst: string, password: string): string {
   const [, nonce = '', salt = '', rounds] = /^r=(.*),s=(.*),i=(\d+)$/.exec(serverFirst) ?? []
   const salted = pbkdf2Sync(password, Buffer.from(salt, 'base64'), Number(rounds), 20, 'sha1')
@@ -244,7 +268,7 @@ export async function login(options: LoginOptions): Promise<XmppUser> {
       async joinRoom(room, nick) {
         const muc = xml('x', { xmlns: 'http://jabber.org/protocol/muc' })
         stream.send(xml('presence', { to: `${room}/${nick}` }, muc))
-        // XEP-0045 §7.2.2: our own presence comes last, with status 110.
+        // XEP-0045 §7.2.2: the client's own presence comes last, with status 110.
         return await stream.next(
           (stanza) =>
             stanza.name === 'presence' &&
@@ -260,7 +284,7 @@ export async function login(options: LoginOptions): Promise<XmppUser> {
 }
 
 /**
- * Connects as an external component; its stanzas need a `from`.
+ * Connects as an external component. Its stanzas need a `from`; `iq` adds it.
  *
  * @throws {LoginError}
  * @see XEP-0114 §3
@@ -287,19 +311,22 @@ export async function connectComponent(options: {
   }
 }
 
-/** The payload that runs an ad-hoc command. @see XEP-0050 §2.4.1 */
+/** The element that executes an ad-hoc command. @see XEP-0050 §2.4.1 */
 export function commandElement(node: string, ...children: readonly Element[]): Element {
   const attrs = { xmlns: 'http://jabber.org/protocol/commands', node, action: 'execute' }
   return xml('command', attrs, ...children)
 }
 
-/** The condition of an error reply, e.g. `forbidden`; undefined when it is a result. */
+/** The condition of an error reply, for example `forbidden`; undefined for a result. */
 export function errorCondition(reply: Element): string | undefined {
   if (reply.attrs.type !== 'error') return undefined
   return reply.getChild('error')?.getChildElements()[0]?.name
 }
 
-/** A phone: it is inactive, is told something important, loses its connection and comes back. */
+/**
+ * Acts like a phone: becomes inactive (XEP-0352), gets a message, loses its connection and resumes its
+ * session (XEP-0198).
+ */
 export async function sleepAndReturn(account: { port: number; jid: string; password: string }) {
   const SM = 'urn:xmpp:sm:3'
   const phone = await login(account)

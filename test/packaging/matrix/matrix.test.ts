@@ -1,6 +1,6 @@
 /**
- * Real servers of many versions, what each tells, and that the table in docs/collectors.md is the same. Run by
- * `npm run test:matrix`; with MATRIX_WRITE=1 the table is written instead.
+ * Reads real servers of many versions and compares the results with the table in docs/collectors.md.
+ * `npm run test:matrix` runs it; MATRIX_WRITE=1 writes the table instead.
  */
 
 import assert from 'node:assert/strict'
@@ -13,7 +13,7 @@ import { ejabberdVersions } from '../../support/setup/ejabberd.js'
 import { root } from '../../support/setup/process.js'
 import { legacyVersion, prosodyVersions } from '../../support/prosody.js'
 import { compareUnderTraffic } from '../../support/registry-comparison.js'
-import { readStock, type Told } from './stock.js'
+import { readStock, type StockResult } from './stock.js'
 import { withFarServer, withStockEjabberd, withStockProsody, type Rights } from './servers.js'
 import { tableOf, withoutNewest, type Row } from './table.js'
 
@@ -22,51 +22,52 @@ const PAGE = join(root, 'docs/collectors.md')
 
 for (const version of [legacyVersion, ...prosodyVersions, 'newest'] as const) {
   test(`Prosody ${version}`, async (t) => {
-    const told: Partial<Record<Rights, Told>> = {}
-    // On 0.11 test/integration/legacy.test.ts, which is a part of the matrix, compares what get_stats() holds.
+    const results: Partial<Record<Rights, StockResult>> = {}
+    // For 0.11, test/integration/legacy.test.ts compares the stats of get_stats(); the matrix runs it, too.
     if (version !== legacyVersion) await t.test('registry', (t) => compareUnderTraffic(t, version))
     for (const rights of ['none', 'admin'] as const) {
       await t.test(`rights: ${rights}`, async (t) => {
         const far = await withFarServer(t)
         const options = { version, rights, farPort: far.ports.s2s }
         const hints = rights === 'none' ? /only an admin may ask/ : undefined
-        told[rights] = await readStock(t, await withStockProsody(t, options), far, hints)
+        results[rights] = await readStock(t, await withStockProsody(t, options), far, hints)
       })
     }
-    rows.push(rowOf('Prosody', version, told))
+    rows.push(rowOf('Prosody', version, results))
   })
 }
 
 for (const version of ejabberdVersions) {
   test(`ejabberd ${version}`, async (t) => {
-    const told: Partial<Record<Rights, Told>> = {}
+    const results: Partial<Record<Rights, StockResult>> = {}
     for (const rights of rightsOf(version)) {
       await t.test(`rights: ${rights}`, async (t: TestContext) => {
         const far = await withFarServer(t)
         const options = { version, rights, farPort: far.ports.s2s }
         const hints =
           rights === 'some' ? undefined : /^ejabberd_s2s tells nothing: in ejabberd\.yml/
-        told[rights] = await readStock(t, await withStockEjabberd(t, options), far, hints)
+        results[rights] = await readStock(t, await withStockEjabberd(t, options), far, hints)
       })
     }
-    rows.push(rowOf('ejabberd', version, told))
+    rows.push(rowOf('ejabberd', version, results))
   })
 }
 
-/** mod_adhoc_api came with 25.03. */
+/** mod_adhoc_api, which grants single commands, is new in ejabberd 25.03. */
 function rightsOf(version: string): readonly Rights[] {
   return version === 'newest' ? ['none', 'some', 'admin'] : ['none', 'admin']
 }
 
-function rowOf(name: string, version: string, told: Partial<Record<Rights, Told>>): Row {
-  return { name, isNewest: version === 'newest', told }
+function rowOf(name: string, version: string, results: Partial<Record<Rights, StockResult>>): Row {
+  return { name, isNewest: version === 'newest', results }
 }
 
-test('the table in docs/collectors.md is what was found', async () => {
+test('the table in docs/collectors.md matches the results', async () => {
   const table = await prettier.format(tableOf(rows), { parser: 'markdown', printWidth: 100 })
   const between = /(<!-- matrix -->\n)([^]*?)(<!-- \/matrix -->)/
   const text = readFileSync(PAGE, 'utf8')
-  const [, , current] = between.exec(text) ?? assert.fail('docs/collectors.md has no place for it')
+  const [, , current] =
+    between.exec(text) ?? assert.fail('docs/collectors.md has no <!-- matrix --> comments')
   console.log(table)
   if (process.env['MATRIX_WRITE'] === '1') {
     const write = (_: string, before: string, _current: string, after: string) =>
@@ -76,7 +77,7 @@ test('the table in docs/collectors.md is what was found', async () => {
     assert.equal(
       withoutNewest(current!.trim()),
       withoutNewest(table.trim()),
-      'npm run test:matrix -- --write writes what was found into docs/collectors.md',
+      'Run npm run test:matrix -- --write to write the results into docs/collectors.md.',
     )
   }
 })

@@ -6,7 +6,7 @@ import { withEjabberd } from '../../support/ejabberd.js'
 import { withProsody, type ProsodyVersion, type TestProsody } from '../../support/prosody.js'
 import { evalLua } from '../../support/real.js'
 
-/** `some`: what it takes and no more, where the server can grant that; `admin`: everything. */
+/** `some`: only the required commands, when the server can grant single commands; `admin`: everything. */
 export type Rights = 'none' | 'some' | 'admin'
 
 export type Server = {
@@ -20,10 +20,10 @@ export type Server = {
 export const STATS = 'stats.one.example'
 export const USERS = { 'a@one.example': 'x', 'b@one.example': 'x', 'c@two.example': 'x' }
 
-// Two servers on loopback prove by dialback who they are (XEP-0220).
+// Without TLS, the two servers authenticate with dialback (XEP-0220).
 const GLOBALS = { s2s_allow_encryption: 'false', s2s_secure_auth: 'false' }
 
-/** far.example, a Prosody with one user, d. */
+/** Starts a Prosody for far.example with one user, d. */
 export function withFarServer(t: TestContext): Promise<TestProsody> {
   return withProsody(t, {
     version: '0.12.3',
@@ -35,7 +35,7 @@ export function withFarServer(t: TestContext): Promise<TestProsody> {
   })
 }
 
-/** Without the module: the stock tier alone. */
+/** Starts a Prosody without mod_adhoc_statistics. */
 export async function withStockProsody(
   t: TestContext,
   options: { version: ProsodyVersion; rights: Rights; farPort: number },

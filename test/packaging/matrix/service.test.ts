@@ -8,10 +8,10 @@ import { withProsody } from '../../support/prosody.js'
 import { sampleValue } from '../../support/real.js'
 import { configure, SECRET_FILE, untilAnswered, withService } from '../../support/service.js'
 
-// The package as dpkg installs it under a real systemd, which applies the unit itself: user, credential,
-// system calls, mounts, addresses. Not shown: MemoryMax and TasksMax, where the machine's control groups
-// are of version 1, and the kernel's own share of what systemd asks for on other kernels.
-test('the service runs locked down as its unit says, and reads Prosody', async (t) => {
+// Installs the package with dpkg under a real systemd, which applies the unit: user, credential, system calls,
+// mounts, addresses. The test does not check MemoryMax and TasksMax, because the machine may have control groups of
+// version 1. It also checks the behaviour of this kernel only.
+test('the service runs with the restrictions of its unit, and reads Prosody', async (t) => {
   const prosody = await withProsody(t, { version: '13.0.1' })
   const service = await withService(t)
   const { root, deb, inside, must, journal, property } = service
@@ -23,7 +23,7 @@ test('the service runs locked down as its unit says, and reads Prosody', async (
       return answer && sampleValue(answer.text, 'xmpp_up') === 1 && answer.text
     })
 
-  // Installed: enabled, and waiting for its secret without having failed.
+  // After the installation, the service is enabled. It waits for its secret and has not failed.
   await must('dpkg', '--install', deb)
   assert.equal(await property('UnitFileState'), 'enabled')
   assert.equal(await property('ActiveState'), 'inactive')
@@ -33,7 +33,7 @@ test('the service runs locked down as its unit says, and reads Prosody', async (
   const exposition = await untilUp()
   assert.equal(sampleValue(exposition, 'prosody_info{version="13.0.1"}'), 1)
 
-  // What the kernel says of it.
+  // The kernel applies the restrictions to the process.
   const pid = await property('MainPID')
   const status = await must('cat', `/proc/${pid}/status`)
   const field = (name: string) => new RegExp(`^${name}:\\s+(.*)$`, 'm').exec(status)?.[1]
@@ -46,13 +46,13 @@ test('the service runs locked down as its unit says, and reads Prosody', async (
   assert.equal(field('Seccomp'), '2')
   const namespaces = async (of: string) =>
     await must('readlink', `/proc/${of}/ns/mnt`, `/proc/${of}/ns/user`, `/proc/${of}/ns/ipc`)
-  const [theirs, ours] = [await namespaces(pid), await namespaces('1')].map((each) =>
-    each.split('\n'),
+  const [exporterNamespaces, hostNamespaces] = [await namespaces(pid), await namespaces('1')].map(
+    (each) => each.split('\n'),
   )
   for (const [at, name] of ['mnt', 'user', 'ipc'].entries())
-    assert.notEqual(theirs?.[at], ours?.[at], name)
+    assert.notEqual(exporterNamespaces?.[at], hostNamespaces?.[at], name)
 
-  // Doctor asks the service, for root only, and takes nothing from it.
+  // Doctor queries the service as root only, and does not interrupt its stream.
   const config = '--config.file=/etc/prosody-exporter/prosody-exporter.yml'
   const secretFile = `--xmpp.secret-file=${SECRET_FILE}`
   const runtime = '/run/prosody-exporter'
@@ -77,7 +77,7 @@ test('the service runs locked down as its unit says, and reads Prosody', async (
   const connects = sampleValue(await untilUp(), 'prosody_exporter_xmpp_connects_total')
   assert.equal(connects, 1)
 
-  // What it sees of the machine is read-only, but for temporary files of its own and what the kernel shows.
+  // All mounts of the service are read-only, except its own temporary files and the kernel's file systems.
   const mounts = await must('cat', `/proc/${pid}/mountinfo`)
   const writable = mounts
     .split('\n')
@@ -94,22 +94,24 @@ test('the service runs locked down as its unit says, and reads Prosody', async (
     /XMPP_SECRET_FILE=\/run\/credentials\/prosody-exporter\.service\/xmpp\.secret/,
   )
 
-  // Reload keeps the process; an upgrade replaces it; a removal ends it.
+  // A reload does not replace the process, an upgrade does, and a removal ends it.
   await must('systemctl', 'reload', 'prosody-exporter')
   assert.equal(await property('MainPID'), pid)
   await must('dpkg', '--install', deb)
   await untilUp()
   assert.notEqual(await property('MainPID'), pid)
-  // One that comes too early for the exporter to hear of it.
+  // This reload comes before the exporter can receive it.
   await must('sh', '-c', 'systemctl restart prosody-exporter; systemctl reload prosody-exporter')
   await untilUp()
   assert.doesNotMatch(await journal(), /level=(warn|error)|No control socket/i)
 
-  // Without what it needs, one line and no loop.
+  // With an empty secret, the service fails and systemd does not restart it.
   await rm(join(root, SECRET_FILE))
   await writeFile(join(root, SECRET_FILE), '', { mode: 0o600 })
   await inside('systemctl', 'restart', 'prosody-exporter')
-  await until(async () => (await property('ActiveState')) === 'failed', { what: 'it gives up' })
+  await until(async () => (await property('ActiveState')) === 'failed', {
+    what: 'the service has failed',
+  })
   assert.equal(await property('NRestarts'), '0')
   await must('dpkg', '--purge', 'prosody-exporter')
   assert.equal((await inside('test', '-e', '/etc/prosody-exporter')).code, 1)

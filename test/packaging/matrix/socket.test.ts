@@ -14,7 +14,7 @@ import { createAuthority, curl, type Curled } from '../../support/web.js'
 
 const PASSWORD = 'correct horse'
 const CONFIG = 'etc/prosody-exporter'
-/** Of curl. */
+/** Exit code of curl. */
 const CONNECTION_REFUSED = 7
 const UNIT = 'prosody-exporter.service'
 const SOCKET = 'prosody-exporter.socket'
@@ -51,7 +51,7 @@ test('the first connection to the socket starts the service, with TLS and a pass
 
   await must('dpkg', '--install', deb)
   await configure(service, prosody, 'PROSODY_EXPORTER_WEB_SYSTEMD_SOCKET=true')
-  // As the documentation has it, except for the port.
+  // The drop-in files come from the documentation, except for the port.
   const page = await readFile(join(repository, 'docs/operations.md'), 'utf8')
   const lines = blocksOf(page, 'ini').find((block) => block.includes('web.yml')) ?? ''
   await dropIn(UNIT, lines)
@@ -69,14 +69,14 @@ basic_auth_users: { prometheus: ${hashSync(PASSWORD, 4)} }
   assert.equal(await property('ActiveState'), 'inactive')
   assert.equal(await property('ActiveState', SOCKET), 'active')
 
-  // The connection is kept until the exporter takes it.
+  // systemd holds the connection until the exporter accepts it.
   const stranger = await ask()
   assert.equal(stranger.status, 401, await journal())
   assert.equal(await property('ActiveState'), 'active')
   await untilUp()
   assert.equal((await ask('--user', 'prometheus:wrong')).status, 401)
 
-  // A user of no standing reads what only root may, by systemd's hand alone.
+  // The unprivileged service reads files that only root can read, because systemd passes them as credentials.
   const pid = await property('MainPID')
   const status = await must('cat', `/proc/${pid}/status`)
   const user = Number(/^Uid:\s+(\d+)/m.exec(status)?.[1])
@@ -92,22 +92,22 @@ basic_auth_users: { prometheus: ${hashSync(PASSWORD, 4)} }
   const other = ['setpriv', '--reuid=1234', '--regid=1234', '--clear-groups', 'cat']
   assert.notEqual((await service.inside(...other, `${seen}/exporter.key`)).code, 0)
 
-  // Reload keeps the process and its connections.
+  // A reload does not replace the process.
   await must('systemctl', 'reload', UNIT)
   await untilUp()
   assert.equal(await property('MainPID'), pid)
 
-  // The port stays open through a restart: who comes meanwhile waits. Whose connection the old process had
-  // already taken, without a request, is told to connect anew. A new certificate comes with it.
-  const before = await served(port)
+  // The port stays open during a restart, so new connections wait. The old process closes a connection that it had
+  // accepted without a request, so that client reconnects. The new process uses the new certificate.
+  const before = await fingerprintOf(port)
   await issue()
-  const askAnew = async () => {
+  const askWithRetry = async () => {
     const answer = await ask(...login)
     assert.notEqual(answer.code, CONNECTION_REFUSED)
     return answer.code === 0 ? answer : await ask(...login)
   }
   const restart = must('systemctl', 'restart', UNIT)
-  const during = await Promise.all(Array.from({ length: 10 }, askAnew))
+  const during = await Promise.all(Array.from({ length: 10 }, askWithRetry))
   await restart
   assert.deepEqual(
     during.map(({ status }) => status),
@@ -115,9 +115,9 @@ basic_auth_users: { prometheus: ${hashSync(PASSWORD, 4)} }
   )
   assert.notEqual(await property('MainPID'), pid)
   await untilUp()
-  assert.notEqual(await served(port), before)
+  assert.notEqual(await fingerprintOf(port), before)
 
-  // Stopped, it is started again by who asks; without its socket nothing listens.
+  // A new connection starts the stopped service again. Without the socket unit, nothing listens.
   await must('systemctl', 'stop', UNIT)
   assert.equal(await property('ActiveState'), 'inactive')
   await untilUp()
@@ -126,8 +126,8 @@ basic_auth_users: { prometheus: ${hashSync(PASSWORD, 4)} }
   assert.equal((await ask(...login)).code, CONNECTION_REFUSED)
 })
 
-/** The certificate that is served. */
-async function served(port: number): Promise<string> {
+/** The SHA-256 fingerprint of the certificate of the exporter. */
+async function fingerprintOf(port: number): Promise<string> {
   const socket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false })
   await once(socket, 'secureConnect')
   const { fingerprint256 } = socket.getPeerCertificate()

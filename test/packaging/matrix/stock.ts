@@ -1,4 +1,4 @@
-/** What a server tells without the module, with users online, rooms open and another server linked. */
+/** The statistics of a server without the module, with online users, open rooms and a connection to another server. */
 
 import xml from '@xmpp/xml'
 import assert from 'node:assert/strict'
@@ -13,8 +13,8 @@ import { USERS, type Server } from './servers.js'
 
 const ROOMS = ['first', 'second', 'third']
 
-/** Two users on one.example and one on two.example, three rooms, messages from and to far.example. */
-async function makeUse(t: TestContext, server: Server, far: TestProsody): Promise<void> {
+/** Logs in two users on one.example and one on two.example, opens three rooms, and sends messages to and from far.example. */
+async function useServer(t: TestContext, server: Server, far: TestProsody): Promise<void> {
   const users = await Promise.all(
     Object.entries(USERS).map(([jid, password]) =>
       login({ port: server.ports.c2s, jid, password }),
@@ -39,7 +39,7 @@ async function makeUse(t: TestContext, server: Server, far: TestProsody): Promis
   }
 }
 
-/** By the series of one host; where the server tells it, it must be this number. */
+/** The expected value of each series; a server may lack the family. */
 const NUMBERS: Readonly<Record<string, number>> = {
   'xmpp_online_users{host="one.example"}': 2,
   'xmpp_online_users{host="two.example"}': 1,
@@ -56,21 +56,21 @@ const NUMBERS: Readonly<Record<string, number>> = {
   'xmpp_host_info{host="one.example",category="server",type="im"}': 1,
 }
 
-export type Told = {
-  /** As the server says it. */
+export type StockResult = {
+  /** The version that the server reports. */
   readonly version: string
-  /** Names of the families, in order. */
+  /** Names of the families, sorted. */
   readonly families: readonly string[]
 }
 
-/** Uses the server, reads it, checks every number that it tells, and that nothing is complained of. */
+/** Uses and reads the server; checks every expected value, and that the log has no warnings and only the given hint. */
 export async function readStock(
   t: TestContext,
   server: Server,
   far: TestProsody,
   hints: RegExp | undefined,
-): Promise<Told> {
-  await makeUse(t, server, far)
+): Promise<StockResult> {
+  await useServer(t, server, far)
   const hosts = ['one.example', 'two.example'].map((host) => `--xmpp.host=${host}`)
   const exporter = await withExporterFor(t, server, {
     stock: true,
@@ -78,7 +78,7 @@ export async function readStock(
     env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' },
   })
   await untilUp(exporter)
-  // The rows of what is asked for with the hosts are there now, and nothing is asked in vain again.
+  // After these scrapes, the exporter knows the hosts and no longer repeats refused requests.
   for (let i = 0; i < 3; i++) await exporter.get('/metrics')
   const { text } = await exporter.get('/metrics')
   const families = [...text.matchAll(/^# TYPE (\S+)/gm)]
@@ -100,12 +100,12 @@ export async function readStock(
   }
   assert.doesNotMatch(text, /^prosody_exporter_collector_success\{.*\} 0$/m)
   assert.deepEqual(complaints(exporter), [])
-  const told = logLines(exporter).map(({ message }) => message)
-  const said = told.filter((line) => /tells? nothing/.test(line))
-  assert.equal(said.length, hints ? 1 : 0, said.join('\n'))
-  if (hints) assert.match(said[0]!, hints)
+  const messages = logLines(exporter).map(({ message }) => message)
+  const found = messages.filter((line) => /tells? nothing/.test(line))
+  assert.equal(found.length, hints ? 1 : 0, found.join('\n'))
+  if (hints) assert.match(found[0]!, hints)
   await exporter.stop()
-  await until(() => !exporter.running(), { what: 'the exporter ends' })
+  await until(() => !exporter.running(), { what: 'the exporter has stopped' })
   const [, version] = /^xmpp_info\{host="one\.example",name="\w+",version="([^"]+)"\} 1$/m.exec(
     text,
   )!

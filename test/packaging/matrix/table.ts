@@ -1,13 +1,13 @@
-/** The table in docs/collectors.md, from what the servers returned. */
+/** Creates the table in docs/collectors.md from the results of the servers. */
 
 import type { Rights } from './servers.js'
-import type { Told } from './stock.js'
+import type { StockResult } from './stock.js'
 
 export type Row = {
   readonly name: string
-  /** Of Debian: its version is another one next month. */
+  /** Whether this is Debian's newest version, whose number changes often. */
   readonly isNewest: boolean
-  readonly told: Partial<Record<Rights, Told>>
+  readonly results: Partial<Record<Rights, StockResult>>
 }
 
 const REGISTRY: Readonly<Record<string, string>> = {
@@ -16,18 +16,18 @@ const REGISTRY: Readonly<Record<string, string>> = {
   '13.0': 'as mod_http_openmetrics',
 }
 
-/** What Debian does not have, so that no test runs it. */
+/** Rows for servers that Debian does not have, so no test runs them. */
 const NOT_RUN: readonly (readonly string[])[] = [
   [
-    // Built from its sources, outside of the project.
+    // Tested by hand with a build from source.
     'Prosody 0.10.3, by hand, Nov 2026',
     ...['what it has, [mapped](../prosody-modules/mod_adhoc_statistics/README.md)', '–', '', ''],
   ],
 ]
 
-/** What every server tells anybody is said once, below the table. */
+/** Families that every server exports without rights are listed once, below the table. */
 export function tableOf(rows: readonly Row[]): string {
-  const all = rows.flatMap(({ told }) => Object.values(told))
+  const all = rows.flatMap(({ results }) => Object.values(results))
   const common = (all[0]?.families ?? []).filter((name) =>
     all.every(({ families }) => families.includes(name)),
   )
@@ -38,11 +38,11 @@ export function tableOf(rows: readonly Row[]): string {
     'With two API commands',
     'As admin',
   ]
-  const lines = rows.map(({ name, isNewest, told }) => {
-    const { none, some, admin } = told
-    // Debian's own revision says nothing here.
+  const lines = rows.map(({ name, isNewest, results }) => {
+    const { none, some, admin } = results
+    // Debian's revision does not matter here.
     const version = none?.version.replace(/-\S+$/, '') ?? ''
-    const more = (one: Told | undefined, other: Told | undefined) =>
+    const more = (one: StockResult | undefined, other: StockResult | undefined) =>
       !one
         ? ''
         : one.families
@@ -71,7 +71,7 @@ export function tableOf(rows: readonly Row[]): string {
 
 const code = (name: string) => `\`${name}\``
 
-/** Without the numbers of the newest versions, and however wide the columns are. */
+/** Removes the numbers of the newest versions and the widths of the columns, for comparisons. */
 export function withoutNewest(table: string): string {
   return table.replace(/ [\d.]+(?=, the newest)/g, '').replace(/ +|-{2,}/g, ' ')
 }

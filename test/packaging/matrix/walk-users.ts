@@ -1,4 +1,4 @@
-/** Run in the network of the walk's machine: users of its Prosody, who come and go. */
+/** Runs in the network of the machine of walk.test.ts: users of its Prosody who log in and out. */
 
 import xml from '@xmpp/xml'
 import process from 'node:process'

@@ -1,5 +1,6 @@
-// The way of a new user with the package, a machine without the repository, and the documentation, which is read
-// from the package. Each command here is one of the documentation. Everything else is Debian's and has its own ports.
+// Follows the documentation like a new user, on a machine with the package but without the repository. The
+// documentation is read from the package, and it must contain each command here. All other programs are Debian's, on
+// their own ports.
 
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
@@ -14,9 +15,8 @@ import { blocksOf, withoutIndentation } from '../../support/pages.js'
 const HOST = 'xmpp.example.com'
 const PASSWORD = 'correct horse'
 const CONFIG = '/etc/prosody-exporter'
-/** A whole system starts on few cores. */
 
-/** Panels of what has not happened there, or is not loaded: some of their queries are without data. */
+/** Panels with a query without data, because the event has not happened or the module is not loaded. */
 const EMPTY: Readonly<Record<string, string>> = {
   Connections: 'there is no other server',
   'Outgoing: started and authenticated': 'there is no other server',
@@ -34,17 +34,17 @@ const EMPTY: Readonly<Record<string, string>> = {
 type Package = {
   readonly file: (dir: string) => Promise<string>
   readonly npm?: string
-  /** Before the machine is cut off, and after. */
+  /** A command that runs before the machine loses its network connection; `install` runs after that. */
   readonly online?: string
   readonly install: string
-  /** Of README.md and `docs`. */
+  /** The directory of README.md and `docs`. */
   readonly pages: string
   readonly rules: string
   readonly dashboard: string
-  /** The commands for the module and the service, where the package brings neither. */
+  /** The commands that install the module and the service, when the package does not contain them. */
   readonly commands: readonly RegExp[]
-  /** The hash of the password in its standard input. */
-  readonly hash: readonly [said: string, typed: string]
+  /** The documented command that hashes a password, and its variant that reads standard input. */
+  readonly hash: readonly [documented: string, typed: string]
 }
 
 const NPM_HOME = '/usr/lib/node_modules/prosody-exporter'
@@ -52,7 +52,7 @@ const NPM_HOME = '/usr/lib/node_modules/prosody-exporter'
 const PACKAGES: Readonly<Record<string, Package>> = {
   'packed tarball': {
     file: packNpm,
-    // As Node.js from elsewhere than Debian brings it along.
+    // The npm that Node.js from other sources than Debian contains.
     npm: 'npm@10',
     online: 'apt-get install nodejs && npm install --global ./prosody-exporter-*.tgz',
     install: 'npm install --global ./prosody-exporter-*.tgz',
@@ -84,47 +84,47 @@ const PACKAGES: Readonly<Record<string, Package>> = {
 
 describe('a new user with the documentation', { concurrency: false }, () => {
   for (const [name, each] of Object.entries(PACKAGES)) {
-    test(`and the ${name} comes to TLS, Prometheus, alerts and a filled dashboard`, async (t) => {
+    test(`with the ${name} sets up TLS, Prometheus, alerts and a dashboard with data`, async (t) => {
       const machine = await startMachine(t, each)
       const pages = await machine.shell(`cat ${each.pages}/README.md ${each.pages}/docs/*.md`)
       const text = withoutIndentation(pages)
-      const said = (words: string | RegExp): string => {
+      const documented = (words: string | RegExp): string => {
         const found =
           typeof words === 'string' ? text.includes(words) && words : words.exec(text)?.[0]
-        assert.ok(found, `the documentation says: ${String(words)}`)
+        assert.ok(found, `the documentation does not contain: ${String(words)}`)
         return found
       }
       const block = (language: string, of: RegExp): string => {
         const found = blocksOf(text, language).find((block) => of.test(block))
-        assert.ok(found, `the documentation has a block of ${language} with ${String(of)}`)
+        assert.ok(found, `the documentation has no ${language} block with ${String(of)}`)
         return found
       }
-      said(each.install)
-      for (const commands of each.commands) await machine.shell(said(commands))
+      documented(each.install)
+      for (const commands of each.commands) await machine.shell(documented(commands))
 
       // Prosody.
       const lines = block('lua', /statistics_interval/)
-      await machine.write(said('/etc/prosody/conf.d/prosody-exporter.cfg.lua'), lines)
+      await machine.write(documented('/etc/prosody/conf.d/prosody-exporter.cfg.lua'), lines)
       await machine.shell('prosodyctl check config')
       await machine.shell('systemctl restart prosody')
 
-      // The service, as it is.
-      const doctor = said(/^prosody-exporter doctor --config\.file=\S+$/m)
-      await machine.shell(said(/^\(umask 077; .*\/xmpp\.secret\)$/m))
+      // The service with its default configuration.
+      const doctor = documented(/^prosody-exporter doctor --config\.file=\S+$/m)
+      await machine.shell(documented(/^\(umask 077; .*\/xmpp\.secret\)$/m))
       const report = await until(() => machine.shell(doctor).catch(() => undefined), {
-        what: 'the doctor is content',
+        what: 'doctor finds no problem',
       })
       assert.match(report, /^ {2}ok +statistics +\d+ families/m)
-      await machine.shell(said(/^systemctl start prosody-exporter$/m))
+      await machine.shell(documented(/^systemctl start prosody-exporter$/m))
       await untilUp(machine, 'http://127.0.0.1:9347/metrics')
 
       // TLS and a password.
       await machine.shell(`apt-get install apache2-utils whois`)
-      await machine.shell(`cd ${CONFIG}\n${said(/^openssl req [^`]*?exporter\.crt$/m)}`)
-      const [saidHash, typedHash] = each.hash
-      said(saidHash)
+      await machine.shell(`cd ${CONFIG}\n${documented(/^openssl req [^`]*?exporter\.crt$/m)}`)
+      const [documentedHash, typedHash] = each.hash
+      documented(documentedHash)
       const user = await machine.shell(typedHash, `${PASSWORD}\n`)
-      const tls = ['cert_file: exporter.crt', 'key_file: exporter.key'].map(said)
+      const tls = ['cert_file: exporter.crt', 'key_file: exporter.key'].map(documented)
       await machine.write(
         join(CONFIG, 'web.yml'),
         `tls_server_config:\n  ${tls.join('\n  ')}\nbasic_auth_users:\n  ${user.trim()}\n`,
@@ -141,9 +141,9 @@ describe('a new user with the documentation', { concurrency: false }, () => {
 
       // Prometheus.
       const job = await machine.shell(
-        said(/^prosody-exporter doctor --config[^`]*--show\.prometheus$/m),
+        documented(/^prosody-exporter doctor --config[^`]*--show\.prometheus$/m),
       )
-      said('tls_config: { ca_file: prosody-exporter.crt }')
+      documented('tls_config: { ca_file: prosody-exporter.crt }')
       await machine.shell(`cp ${CONFIG}/exporter.crt /etc/prometheus/prosody-exporter.crt
 printf %s '${PASSWORD}' > /etc/prometheus/prosody-exporter.password
 chmod 640 /etc/prometheus/prosody-exporter.password
@@ -179,18 +179,18 @@ chgrp prometheus /etc/prometheus/prosody-exporter.password`)
           const all = await rulesOf(machine)
           return all.length > 0 && all.every(({ health }) => health !== 'unknown') && all
         },
-        { what: 'every rule was evaluated' },
+        { what: 'every rule is evaluated' },
       )
-      const isWell = (rule: Rule) => rule.health === 'ok' && rule.state !== 'firing'
+      const isHealthy = (rule: Rule) => rule.health === 'ok' && rule.state !== 'firing'
       assert.deepEqual(
-        rules.filter((rule) => !isWell(rule)),
+        rules.filter((rule) => !isHealthy(rule)),
         [],
       )
     })
   }
 })
 
-/** With Prosody, one host, its rooms and a user, and with Prometheus: what was there before us. */
+/** Starts a machine with Prosody (one host, rooms, a user) and Prometheus, as before the exporter is installed. */
 async function startMachine(t: TestContext, { file, npm, online, install }: Package) {
   const directory = await temporaryDirectory('prosody-exporter-walk')
   t.after(() => directory.remove())
@@ -224,7 +224,7 @@ Component "files.example.com" "http_file_share"
 async function untilUp(machine: Machine, ...curl: string[]) {
   const words = curl.map((word) => `'${word}'`).join(' ')
   await until(async () => /^xmpp_up 1$/m.test(await machine.shell(`curl -s ${words} || true`)), {
-    what: `it serves: ${words}`,
+    what: `the exporter is up at ${words}`,
   }).catch(async (error: unknown) => {
     const log = await machine.shell('journalctl --no-pager --unit=prosody-exporter')
     throw new Error(log, { cause: error })
@@ -242,7 +242,7 @@ async function rulesOf(machine: Machine): Promise<Rule[]> {
   return answer.groups.flatMap(({ rules }) => rules)
 }
 
-/** `undefined` while it does not answer yet. */
+/** Returns `undefined` until Prometheus answers. */
 async function askPrometheus(machine: Machine, what: 'query' | 'rules', query?: string) {
   const url = `http://127.0.0.1:9090/api/v1/${what}`
   const data = query === undefined ? [] : ['--data-urlencode', `query=${query}`]
@@ -262,7 +262,7 @@ async function askPrometheus(machine: Machine, what: 'query' | 'rules', query?: 
 }
 
 async function startUsers(machine: Machine) {
-  const script = join(root, 'test/packaging/walk-users.ts')
+  const script = join(root, 'test/packaging/matrix/walk-users.ts')
   const node = [process.execPath, '--import', 'tsx', script, 'example.com', PASSWORD]
   const [program = '', ...args] = await machine.outside(node)
   return launch(program, args, { cwd: root })

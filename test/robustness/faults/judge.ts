@@ -1,4 +1,4 @@
-/** What an exposition may say of the series of `mod_test_faults`. */
+/** Judges the series of `mod_test_faults` in an exposition. */
 
 import assert from 'node:assert/strict'
 import { sampleValue } from '../../support/real.js'
@@ -7,16 +7,17 @@ export const SERIES = 3000
 
 export type Verdict = {
   readonly up: boolean
-  /** The registry was read, and all series are there. */
+  /** Whether the exporter read the registry, with all series. */
   readonly isRead: boolean
   readonly epoch: number | undefined
   readonly step: number | undefined
 }
 
 /**
- * Throws unless it says either nothing of the server, or all of one life and one collection of it.
+ * Throws unless the exposition has either no series of the server, or all series of one collection in one
+ * epoch. An epoch is one instance of Prosody.
  *
- * @param isTrue Whether values can be trusted at all: not when bytes were changed on the way.
+ * @param isTrue Whether values can be trusted; false when the proxy corrupted XMPP bytes.
  */
 export function judge(text: string, isTrue: boolean): Verdict {
   const up = sampleValue(text, 'xmpp_up')
@@ -25,7 +26,7 @@ export function judge(text: string, isTrue: boolean): Verdict {
   assert.ok(success === 0 || (success === 1 && up === 1), `success ${success} and xmpp_up ${up}`)
   const lines = text.split('\n').filter((line) => line.startsWith('test_faults_'))
   if (success === 0) {
-    assert.equal(lines.length, 0, 'series of a registry that was not read')
+    assert.equal(lines.length, 0, 'the exposition has series of a registry that was not read')
     return { up: up === 1, isRead: false, epoch: undefined, step: undefined }
   }
   if (!isTrue) return { up: true, isRead: true, epoch: undefined, step: undefined }

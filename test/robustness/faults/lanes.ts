@@ -1,4 +1,4 @@
-/** Scenarios side by side, each lane with a Prosody of its own and a client that it must go on serving. */
+/** Runs scenarios in parallel lanes. Each lane has its own Prosody, which must continue to serve a client. */
 
 import xml from '@xmpp/xml'
 import assert from 'node:assert/strict'
@@ -14,13 +14,13 @@ export type Result = { readonly scenario: Scenario; readonly version: string } &
   { readonly outcome: Outcome } | { readonly error: unknown }
 )
 
-/** Runs all of them, whatever becomes of one; Prosody's versions take turns. */
+/** Runs all scenarios, even after one fails. The lanes use the versions of Prosody in turn. */
 export async function runAll(
   t: Pick<TestContext, 'after'>,
   scenarios: readonly Scenario[],
   onResult: (result: Result) => void,
 ): Promise<void> {
-  const left = [...scenarios]
+  const pending = [...scenarios]
   await Promise.all(
     Array.from({ length: LANES }, async (_, lane) => {
       const version = prosodyVersions[lane % prosodyVersions.length]!
@@ -29,15 +29,18 @@ export async function runAll(
         modules: ['test_faults', 'test_eval'],
         users: { 'user@one.example': 'password' },
       })
-      const enter = () =>
+      const loginClient = () =>
         login({ port: prosody.ports.c2s, jid: 'user@one.example', password: 'password' })
-      let client = await enter()
-      for (let scenario = left.shift(); scenario; scenario = left.shift()) {
+      let client = await loginClient()
+      for (let scenario = pending.shift(); scenario; scenario = pending.shift()) {
         try {
           const outcome = await runScenario(scenario, prosody, prosody.statsDomains[0]!)
-          if (scenario.doing?.what === 'kill' || scenario.doing?.what === 'restart') {
+          if (
+            scenario.prosodyChange?.kind === 'kill' ||
+            scenario.prosodyChange?.kind === 'restart'
+          ) {
             client.destroy()
-            client = await enter()
+            client = await loginClient()
           }
           const ping = xml('ping', { xmlns: 'urn:xmpp:ping' })
           const { attrs } = await client.iq('get', 'one.example', ping)
@@ -47,7 +50,7 @@ export async function runAll(
           onResult({ scenario, version, error })
           client.destroy()
           await prosody.restart()
-          client = await enter()
+          client = await loginClient()
         }
       }
       await client.close()

@@ -1,5 +1,5 @@
-// Faults by seed against real Prosodys, as many as wanted.
-// Run: npm run faults [-- COUNT [FIRST]], 500 from 1000 on by default; with a COUNT of 1 that seed alone.
+// Runs any number of random fault scenarios against real Prosody servers.
+// Run: npm run faults [-- COUNT [FIRST]]. The default is 500 seeds from 1000 on; COUNT 1 runs one seed.
 
 import process from 'node:process'
 import { until } from '../../support/setup/process.js'
@@ -31,15 +31,15 @@ try {
 }
 const outcomes = results.flatMap((result) => ('outcome' in result ? result.outcome : []))
 const recoveries = outcomes.map(({ recoveredMs }) => recoveredMs).sort((a, b) => a - b)
-const at = (share: number) => Math.round(recoveries[Math.floor((recoveries.length - 1) * share)]!)
+const quantile = (q: number) => Math.round(recoveries[Math.floor((recoveries.length - 1) * q)]!)
 const scrapes = outcomes.reduce((sum, each) => sum + each.scrapes, 0)
 const failed = results.length - outcomes.length
 console.log(
   `${results.length} scenarios, seeds ${first} to ${first + count - 1}: ${failed} failed; ${scrapes} scrapes judged; ` +
-    `right again after ${at(0.5)} ms (median), ${at(0.99)} ms (99 %), ${at(1)} ms (longest); ` +
+    `recovered after ${quantile(0.5)} ms (median), ${quantile(0.99)} ms (p99), ${quantile(1)} ms (maximum); ` +
     `${Math.round((performance.now() - startedAt) / 1000)} s`,
 )
 await until(() => process.getActiveResourcesInfo().length <= resources, {
-  what: 'no timer, socket or process is left over',
+  what: 'no timer, socket or process remains',
 })
 process.exit(failed > 0 ? 1 : 0)

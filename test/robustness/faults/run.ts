@@ -1,4 +1,4 @@
-/** Runs a scenario against a real Prosody, with our whole program in this process, and judges it. */
+/** Runs a scenario against a real Prosody, with the whole exporter in this process, and judges the scrapes. */
 
 import assert from 'node:assert/strict'
 import { connect } from 'node:net'
@@ -13,15 +13,18 @@ import type { TestProsody } from '../../support/prosody.js'
 import { evalLua } from '../../support/real.js'
 import { fairNow } from '../../support/fair-clock.js'
 import { judge, type Verdict } from './judge.js'
-import { startProxy, type Proxy } from './proxy.js'
+import { startProxy, type FaultyProxy } from './proxy.js'
 import { createRandom } from '../../support/random.js'
-import type { Scenario, Trouble } from './scenarios.js'
+import type { ProsodyChange, Scenario, Trouble } from './scenarios.js'
 import { encryption } from './tls.js'
 
-/** The product's promise: right again this long after the trouble's end. */
+/** The exporter promises correct values this long after the last fault ends. */
 const RECOVERY_MS = 5000
 const SCRAPE_TIMEOUT_S = 1
 const MARGIN_MS = 2000
+/** Faults may prevent the first complete scrape for ever, so nothing waits longer than this for it. */
+const FIRST_SCRAPE_LIMIT_MS = 1500
+const BYTES_LIMIT_MS = 4000
 
 const FIGURES = {
   ...{ cpuSeconds: 0, residentMemoryBytes: 0, startTimeSeconds: 0 },
@@ -30,7 +33,7 @@ const FIGURES = {
 
 export type Outcome = { readonly recoveredMs: number; readonly scrapes: number }
 
-/** @throws AssertionError that names what did not hold. */
+/** @throws AssertionError that names the broken expectation. */
 export async function runScenario(
   scenario: Scenario,
   prosody: TestProsody,
@@ -41,23 +44,38 @@ export async function runScenario(
   const port = await freePort()
   const http = await startProxy(port, random)
   const epochs = new Set([await epochOf(prosody)])
-  const log: Log = { debug() {}, info() {}, warn() {}, error() {} }
+  const exporter = await createExporterFor(scenario, { prosody, domain, xmppPort: xmpp.port, port })
+  const run = new ScenarioRun({ scenario, prosody, domain, port, exporter, xmpp, http, epochs })
+  try {
+    return await run.run()
+  } finally {
+    await run.stop()
+  }
+}
+
+type Exporter = ReturnType<typeof createExporter>
+
+async function createExporterFor(
+  scenario: Scenario,
+  server: { prosody: TestProsody; domain: string; xmppPort: number; port: number },
+): Promise<Exporter> {
   const flags = [
-    `--xmpp.service=xmpp://127.0.0.1:${xmpp.port}`,
-    `--xmpp.domain=${domain}`,
-    `--web.listen-address=127.0.0.1:${port}`,
+    `--xmpp.service=xmpp://127.0.0.1:${server.xmppPort}`,
+    `--xmpp.domain=${server.domain}`,
+    `--web.listen-address=127.0.0.1:${server.port}`,
     ...(scenario.tls ? [`--web.config.file=${(await encryption()).configFile}`] : []),
     ...COLLECTORS.filter(({ name }) => name !== 'registry').map(
       ({ name }) => `--no-collector.${name}`,
     ),
   ]
   const env = {
-    PROSODY_EXPORTER_XMPP_SECRET: prosody.secret,
+    PROSODY_EXPORTER_XMPP_SECRET: server.prosody.secret,
     PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0ms',
     PROSODY_EXPORTER_PAGE_INTERVAL: '0',
   }
   const config = configOf(flags, env)
-  const bridge = createExporter(config, {
+  const log: Log = { debug() {}, info() {}, warn() {}, error() {} }
+  return createExporter(config, {
     log,
     version: '0',
     readProcessUsage: () => FIGURES,
@@ -66,156 +84,211 @@ export async function runScenario(
     owner: { env: {}, uid: undefined },
     pid: process.pid,
   })
+}
 
-  const changesBytes = ({ fault }: Trouble) => fault.kind === 'corrupt'
-  // From then on what is in the store may be what the proxy made of it.
-  const isTrue = !scenario.troubles.some((each) => each.where === 'xmpp' && changesBytes(each))
-  let scrapes = 0
-  const steps = new Map<number, number>()
-  async function scrape(at = port): Promise<Verdict> {
-    const ca = scenario.tls ? (await encryption()).ca : undefined
+const changesBytes = ({ fault }: Trouble) => fault.kind === 'corrupt'
+
+type Setup = {
+  readonly scenario: Scenario
+  readonly prosody: TestProsody
+  readonly domain: string
+  /** The exporter's own port; scrapes through the proxy use the proxy's. */
+  readonly port: number
+  readonly exporter: Exporter
+  readonly xmpp: FaultyProxy
+  readonly http: FaultyProxy
+  /** The epochs of all instances of Prosody so far. */
+  readonly epochs: Set<number>
+}
+
+class ScenarioRun {
+  private readonly setup: Setup
+  /** False when the proxy corrupts XMPP bytes: from then on, the exporter may have stored corrupted values. */
+  private readonly isTrue: boolean
+  private scrapes = 0
+  /** The latest step that a scrape returned, by epoch, in order of first appearance. */
+  private readonly steps = new Map<number, number>()
+  private isOver = false
+
+  constructor(setup: Setup) {
+    this.setup = setup
+    this.isTrue = !setup.scenario.troubles.some(
+      (each) => each.where === 'xmpp' && changesBytes(each),
+    )
+  }
+
+  async run(): Promise<Outcome> {
+    const { scenario, exporter, http } = this.setup
+    for (const each of scenario.troubles.filter(({ when }) => when === 'dial')) this.begin(each)
+    await exporter.start()
+    const troubles = scenario.troubles.map((each) => this.runTrouble(each))
+    const scraping = this.scrapeUntilOver()
+    const faults = this.awaitTroublesThenChangeProsody(troubles)
+    // A failed scrape ends the run; otherwise all faults take their course.
+    await Promise.race([faults, scraping.then(() => faults)])
+    const recoveredMs = await this.recover()
+    this.isOver = true
+    await scraping
+    // The HTTP proxy had faults; now it must serve a new scraper.
+    await until(async () => (await this.scrape(http.port)).up, { what: 'a scraper is served' })
+    await this.assertStepsAreCurrent()
+    await this.assertExporterStops()
+    return { recoveredMs, scrapes: this.scrapes }
+  }
+
+  async stop(): Promise<void> {
+    this.isOver = true
+    await this.setup.exporter.stop(0)
+    await this.setup.xmpp.stop()
+    await this.setup.http.stop()
+  }
+
+  private async scrape(port = this.setup.port): Promise<Verdict> {
+    const { tls } = this.setup.scenario
+    const isDirect = port === this.setup.port
+    const ca = tls ? (await encryption()).ca : undefined
     const startedAt = fairNow()
     const headers = { 'X-Prometheus-Scrape-Timeout-Seconds': String(SCRAPE_TIMEOUT_S) }
-    const url = `${scenario.tls ? 'https' : 'http'}://127.0.0.1:${at}/metrics`
+    const url = `${tls ? 'https' : 'http'}://127.0.0.1:${port}/metrics`
     const { status, text } = await httpGet(url, headers, undefined, ca)
-    if (at === port) {
+    if (isDirect) {
       const tookMs = fairNow() - startedAt
       assert.ok(tookMs < SCRAPE_TIMEOUT_S * 1000 + MARGIN_MS, `answered after ${tookMs} ms`)
     }
     assert.equal(status, 200)
-    scrapes++
-    const verdict = judge(text, isTrue)
-    if (verdict.epoch !== undefined && at === port) {
-      const before = steps.get(verdict.epoch) ?? 0
+    this.scrapes++
+    const verdict = judge(text, this.isTrue)
+    if (verdict.epoch !== undefined && isDirect) {
+      const before = this.steps.get(verdict.epoch) ?? 0
       assert.ok(verdict.step! >= before, `step ${verdict.step} after ${before}`)
-      steps.set(verdict.epoch, verdict.step!)
+      this.steps.set(verdict.epoch, verdict.step!)
     }
     return verdict
   }
-  /** A scraper behind the proxy gets what is right or, while there is trouble, nothing whole. */
-  async function scrapeThroughProxy(): Promise<void> {
+
+  /** A scraper behind the proxy gets a correct exposition or, during faults, no complete response. */
+  private async scrapeThroughProxy(): Promise<void> {
+    const { scenario, http } = this.setup
     const isChanged =
       !scenario.tls && scenario.troubles.some((each) => each.where === 'http' && changesBytes(each))
-    const outcome = scrape(http.port).catch((error: unknown) => error)
+    const outcome = this.scrape(http.port).catch((error: unknown) => error)
     const result = await Promise.race([outcome, sleep(300)])
     if (result instanceof assert.AssertionError && !isChanged) throw result
   }
 
-  const life = { isOver: false }
-  try {
-    for (const each of scenario.troubles.filter(({ when }) => when === 'dial')) begin(each)
-    await bridge.start()
-    const ends: Promise<unknown>[] = []
-    for (const each of scenario.troubles) ends.push(trouble(each))
-    // In this order: what is at rest has been right once, unless it never gets there.
-    const scraping = (async () => {
-      while (!life.isOver) {
-        await scrape()
-        if (scenario.troubles.some(({ where }) => where === 'http')) await scrapeThroughProxy()
-        await sleep(20)
-      }
-    })()
-    const done = (async () => {
-      await Promise.all(ends)
-      if (scenario.doing) await act(scenario.doing.what, scenario.doing.forMs)
-    })()
-    await Promise.race([done, scraping.then(() => done)])
-    xmpp.heal()
-    http.heal()
-    const healedAt = fairNow()
-    epochs.add(await epochOf(prosody))
-    for (;;) {
-      const { isRead } = await scrape()
-      if (isRead) break
-      const forMs = Math.round(fairNow() - healedAt)
-      assert.ok(forMs < RECOVERY_MS, `not right ${forMs} ms after the trouble's end`)
+  private async scrapeUntilOver(): Promise<void> {
+    const hasHttpTroubles = this.setup.scenario.troubles.some(({ where }) => where === 'http')
+    while (!this.isOver) {
+      await this.scrape()
+      if (hasHttpTroubles) await this.scrapeThroughProxy()
       await sleep(20)
     }
-    const recoveredMs = fairNow() - healedAt
-    life.isOver = true
-    await scraping
-    // Whoever comes now through what was broken is served.
-    await until(async () => (await scrape(http.port)).up, { what: 'a scraper is served' })
-    // It speaks of now, and of nothing that never was.
-    const [epoch, step] = await Promise.all([epochOf(prosody), stepOf(prosody)])
-    if (isTrue) {
-      assert.deepEqual([...steps.keys()].at(-1), epoch)
-      assert.deepEqual(
-        [...steps.keys()].filter((each) => !epochs.has(each)),
-        [],
-      )
-      assert.ok(steps.get(epoch)! <= step)
-    }
-    await bridge.stop(500)
-    await until(() => xmpp.connections() === 0, { what: 'no stream is left' })
-    await assert.rejects(dial(port), 'still listens')
-    return { recoveredMs, scrapes }
-  } finally {
-    life.isOver = true
-    await bridge.stop(0)
-    await xmpp.stop()
-    await http.stop()
   }
 
-  function begin({ where, fault, direction }: Trouble): void {
-    proxyOf(where).begin(fault, direction)
+  private async awaitTroublesThenChangeProsody(troubles: readonly Promise<void>[]): Promise<void> {
+    await Promise.all(troubles)
+    const change = this.setup.scenario.prosodyChange
+    if (!change) return
+    await this.awaitFirstCompleteScrape()
+    await this.changeProsody(change.kind, change.forMs)
   }
-  function proxyOf(where: Trouble['where']): Proxy {
-    return where === 'xmpp' ? xmpp : http
-  }
-  async function trouble(each: Trouble): Promise<void> {
-    if (each.when !== 'dial') {
-      // It may never come to rest: another trouble began with the dialling.
-      await Promise.race([upOnce(), sleep(1500)])
-      if (each.when !== 'rest') {
-        const { afterBytes, of } = each.when
-        if (of === 'stream') xmpp.begin({ kind: 'reset' }, 'up')
-        await Promise.race([xmpp.passed('down', afterBytes), sleep(4000)])
-      }
-      begin(each)
+
+  /** Ends all faults and scrapes until the registry is read; returns how long that took. */
+  private async recover(): Promise<number> {
+    const { xmpp, http, epochs, prosody } = this.setup
+    xmpp.endFaults()
+    http.endFaults()
+    const endedAt = fairNow()
+    epochs.add(await epochOf(prosody))
+    while (!(await this.scrape()).isRead) {
+      const forMs = Math.round(fairNow() - endedAt)
+      assert.ok(forMs < RECOVERY_MS, `not recovered ${forMs} ms after the last fault ended`)
+      await sleep(20)
     }
-    await sleep(each.forMs)
+    return fairNow() - endedAt
   }
-  async function upOnce(): Promise<void> {
-    while (steps.size === 0 && !life.isOver) await sleep(10)
+
+  /** The scrapes showed the current epoch last, no step of the future, and no epoch that never existed. */
+  private async assertStepsAreCurrent(): Promise<void> {
+    const { prosody, epochs } = this.setup
+    const [epoch, step] = await Promise.all([epochOf(prosody), stepOf(prosody)])
+    if (!this.isTrue) return
+    const scraped = [...this.steps.keys()]
+    assert.deepEqual(scraped.at(-1), epoch)
+    assert.deepEqual(
+      scraped.filter((each) => !epochs.has(each)),
+      [],
+    )
+    assert.ok(this.steps.get(epoch)! <= step)
   }
-  async function act(what: NonNullable<Scenario['doing']>['what'], forMs: number): Promise<void> {
-    await Promise.race([upOnce(), sleep(1500)])
-    switch (what) {
+
+  private async assertExporterStops(): Promise<void> {
+    const { exporter, xmpp, port } = this.setup
+    await exporter.stop(500)
+    await until(() => xmpp.connections() === 0, { what: 'no stream remains open' })
+    await assert.rejects(dial(port), 'the exporter still listens')
+  }
+
+  private begin({ where, fault, direction }: Trouble): void {
+    this.setup[where].begin(fault, direction)
+  }
+
+  private async runTrouble(trouble: Trouble): Promise<void> {
+    const { xmpp } = this.setup
+    if (trouble.when !== 'dial') {
+      await this.awaitFirstCompleteScrape()
+      if (trouble.when !== 'idle') {
+        const { afterBytes, of } = trouble.when
+        if (of === 'stream') xmpp.begin({ kind: 'reset' }, 'up')
+        await Promise.race([xmpp.waitForBytes('down', afterBytes), sleep(BYTES_LIMIT_MS)])
+      }
+      this.begin(trouble)
+    }
+    await sleep(trouble.forMs)
+  }
+
+  private async awaitFirstCompleteScrape(): Promise<void> {
+    const firstScrape = async () => {
+      while (this.steps.size === 0 && !this.isOver) await sleep(10)
+    }
+    await Promise.race([firstScrape(), sleep(FIRST_SCRAPE_LIMIT_MS)])
+  }
+
+  private async changeProsody(kind: ProsodyChange, forMs: number): Promise<void> {
+    const { prosody, domain, xmpp, epochs } = this.setup
+    const setSecret = (secret: string) =>
+      evalLua(
+        prosody,
+        `require "core.configmanager".set("${domain}", "component_secret", "${secret}")`,
+      )
+    const manageModule = (verb: string) =>
+      evalLua(prosody, `require "core.modulemanager".${verb}("${domain}", "adhoc_statistics")`)
+    switch (kind) {
       case 'freeze':
         prosody.kill('SIGSTOP')
         await sleep(forMs)
         prosody.kill('SIGCONT')
         break
       case 'kill':
-      case 'restart': {
-        if (what === 'kill') prosody.kill('SIGKILL')
+      case 'restart':
+        if (kind === 'kill') prosody.kill('SIGKILL')
         await sleep(forMs)
         await prosody.restart()
         epochs.add(await epochOf(prosody))
         break
-      }
-      case 'change secret': {
-        const set = (secret: string) =>
-          `require "core.configmanager".set("${domain}", "component_secret", "${secret}")`
-        await evalLua(prosody, set('another'))
+      case 'change secret':
+        await setSecret('another')
         xmpp.begin({ kind: 'reset' }, 'up')
         await sleep(forMs)
-        await evalLua(prosody, set(prosody.secret))
+        await setSecret(prosody.secret)
         break
-      }
       case 'reload module':
-      case 'unload module': {
-        const lua = (verb: string) =>
-          `require "core.modulemanager".${verb}("${domain}", "adhoc_statistics")`
-        if (what === 'reload module') await evalLua(prosody, lua('reload'))
-        else {
-          await evalLua(prosody, lua('unload'))
-          await sleep(forMs)
-          await evalLua(prosody, lua('load'))
-        }
+        await manageModule('reload')
         break
-      }
+      case 'unload module':
+        await manageModule('unload')
+        await sleep(forMs)
+        await manageModule('load')
     }
   }
 }

@@ -1,109 +1,116 @@
-/** What goes wrong: where, when, for how long. Named ones, and those that a seed makes. */
+/** Scenarios: which faults occur, where, when and for how long. Some have names, others come from a seed. */
 
-import type { Direction, Fault } from './proxy.js'
 import { createRandom, type Random } from '../../support/random.js'
+import type { Direction, Fault } from './fault.js'
 
-/** What begins at some moment and is over some time later. */
+/** A fault with its start and its duration. */
 export type Trouble = {
   /** Between the exporter and Prosody, or between a scraper and the exporter. */
   readonly where: 'xmpp' | 'http'
   readonly fault: Fault
   readonly direction: Direction
   /**
-   * Before the exporter dials; when it is at rest; when so many bytes of the next collection, or of
-   * the next stream where it begins by losing that, have come from Prosody.
+   * When the fault begins: before the exporter connects (`dial`); after its first complete scrape
+   * (`idle`); or after Prosody has sent `afterBytes` bytes of the next collection (`page`), or of a new
+   * stream (`stream`; the proxy resets the current stream first).
    */
-  readonly when: 'dial' | 'rest' | { readonly afterBytes: number; readonly of: 'page' | 'stream' }
+  readonly when: 'dial' | 'idle' | { readonly afterBytes: number; readonly of: 'page' | 'stream' }
   readonly forMs: number
 }
 
-/** What is done to Prosody itself. */
-export type Doing =
+/** A change to Prosody itself. */
+export type ProsodyChange =
   'freeze' | 'kill' | 'restart' | 'reload module' | 'unload module' | 'change secret'
 
 export type Scenario = {
   readonly name: string
   readonly seed: number
-  /** Scrapers come by https. */
+  /** Whether the exporter serves HTTPS. */
   readonly tls?: boolean
   readonly troubles: readonly Trouble[]
-  readonly doing?: { readonly what: Doing; readonly forMs: number }
+  readonly prosodyChange?: { readonly kind: ProsodyChange; readonly forMs: number }
 }
 
 const BOTH = ['up', 'down'] as const
 
 const named: Omit<Scenario, 'seed'>[] = []
-function name(name: string, ...troubles: Trouble[]): void {
+function addNamed(name: string, ...troubles: Trouble[]): void {
   named.push({ name, troubles })
 }
-/** The same for scrapers in the clear and over TLS. */
-function nameOfScrapers(what: string, trouble: Omit<Trouble, 'where' | 'when'>): void {
+/** Adds a fault between scraper and exporter twice: with HTTP and with HTTPS. */
+function addNamedForScrapers(what: string, trouble: Omit<Trouble, 'where' | 'when'>): void {
   for (const tls of [false, true]) {
-    const troubles = [{ ...trouble, where: 'http', when: 'rest' } as const]
+    const troubles = [{ ...trouble, where: 'http', when: 'idle' } as const]
     named.push({ name: tls ? `${what}, over TLS` : what, tls, troubles })
   }
 }
 
 for (const direction of BOTH) {
-  const way = direction === 'up' ? 'to Prosody' : 'from Prosody'
-  const onBytes: readonly (readonly [string, Fault])[] = [
-    ['late by 300 ms', { kind: 'delay', ms: 300 }],
-    ['one by one', { kind: 'split', bytes: 1 }],
-    ['in sevens', { kind: 'split', bytes: 7 }],
+  const path = direction === 'up' ? 'to Prosody' : 'from Prosody'
+  const byteFaults: readonly (readonly [string, Fault])[] = [
+    ['delayed by 300 ms', { kind: 'delay', ms: 300 }],
+    ['sent one by one', { kind: 'split', bytes: 1 }],
+    ['sent in pieces of seven', { kind: 'split', bytes: 7 }],
     ['merged', { kind: 'merge', ms: 120 }],
     ['stalled', { kind: 'stall' }],
     ['lost', { kind: 'drop' }],
     ['corrupted', { kind: 'corrupt', every: 200 }],
     ['throttled', { kind: 'throttle', bytesPerSecond: 20_000 }],
   ]
-  for (const [what, fault] of onBytes) {
+  for (const [what, fault] of byteFaults) {
     const common = { where: 'xmpp', fault, direction, forMs: 700 } as const
-    name(`bytes ${way} ${what}, from the dialling on`, { ...common, when: 'dial' })
-    name(`bytes ${way} ${what}, at rest`, { ...common, when: 'rest' })
+    addNamed(`bytes ${path} ${what}, from the first connection on`, { ...common, when: 'dial' })
+    addNamed(`bytes ${path} ${what}, while idle`, { ...common, when: 'idle' })
     if (direction === 'down') {
       const of = 'page' as const
-      name(`bytes ${way} ${what}, within a page`, { ...common, when: { afterBytes: 900, of } })
+      addNamed(`bytes ${path} ${what}, within a page`, { ...common, when: { afterBytes: 900, of } })
     }
   }
   const ends: readonly Fault['kind'][] = ['reset', 'close', 'half-close']
   for (const kind of ends as readonly ('reset' | 'close' | 'half-close')[]) {
     const common = { where: 'xmpp', fault: { kind }, direction, forMs: 50 } as const
     if (kind === 'half-close' || direction === 'up') {
-      name(`a ${kind} ${way} at rest`, { ...common, when: 'rest' })
-      name(`a ${kind} ${way} within a page`, {
+      addNamed(`a ${kind} ${path} while idle`, { ...common, when: 'idle' })
+      addNamed(`a ${kind} ${path} within a page`, {
         ...common,
         when: { afterBytes: 900, of: 'page' },
       })
       for (const afterBytes of [10, 200, 260, 400]) {
-        name(`a ${kind} ${way} ${afterBytes} bytes into a new stream`, {
+        addNamed(`a ${kind} ${path} ${afterBytes} bytes into a new stream`, {
           ...common,
           when: { afterBytes, of: 'stream' },
         })
       }
     }
   }
-  for (const [what, fault] of onBytes.filter(([what]) => what !== 'in sevens')) {
-    nameOfScrapers(`bytes ${direction === 'up' ? 'of a scrape' : 'of an exposition'} ${what}`, {
-      ...{ fault, direction, forMs: 500 },
-    })
+  for (const [what, fault] of byteFaults.filter(([what]) => what !== 'sent in pieces of seven')) {
+    addNamedForScrapers(
+      `bytes ${direction === 'up' ? 'of a scrape' : 'of an exposition'} ${what}`,
+      {
+        ...{ fault, direction, forMs: 500 },
+      },
+    )
   }
 }
 for (const kind of ['refuse', 'silent', 'duplicate'] as const) {
   const common = { where: 'xmpp', fault: { kind }, direction: 'up', forMs: 1200 } as const
-  name(`connections to Prosody: ${kind}, from the dialling on`, { ...common, when: 'dial' })
-  name(
+  addNamed(`connections to Prosody: ${kind}, from the first connection on`, {
+    ...common,
+    when: 'dial',
+  })
+  addNamed(
     `connections to Prosody: ${kind}, after a reset`,
-    { ...common, when: 'rest' },
-    { ...common, fault: { kind: 'reset' }, when: 'rest' },
+    { ...common, when: 'idle' },
+    { ...common, fault: { kind: 'reset' }, when: 'idle' },
   )
-  nameOfScrapers(`connections of scrapers: ${kind}`, common)
+  addNamedForScrapers(`connections of scrapers: ${kind}`, common)
 }
 for (const kind of ['reset', 'close', 'half-close'] as const) {
-  nameOfScrapers(`connections of scrapers: ${kind}`, {
+  addNamedForScrapers(`connections of scrapers: ${kind}`, {
     ...{ fault: { kind }, direction: 'down', forMs: 50 },
   })
 }
-for (const [what, forMs] of [
+for (const [kind, forMs] of [
   ['freeze', 1500],
   ['kill', 300],
   ['restart', 0],
@@ -111,34 +118,40 @@ for (const [what, forMs] of [
   ['unload module', 500],
   ['change secret', 1500],
 ] as const) {
-  named.push({ name: `Prosody: ${what}`, troubles: [], doing: { what, forMs } })
+  named.push({ name: `Prosody: ${kind}`, troubles: [], prosodyChange: { kind, forMs } })
   named.push({
-    name: `Prosody: ${what}, while bytes from it come one by one`,
+    name: `Prosody: ${kind}, while its bytes arrive one by one`,
     troubles: [
       {
         ...{ where: 'xmpp', fault: { kind: 'split', bytes: 1 }, direction: 'down' },
-        ...{ when: 'rest', forMs: forMs + 300 },
+        ...{ when: 'idle', forMs: forMs + 300 },
       },
     ],
-    doing: { what, forMs },
+    prosodyChange: { kind, forMs },
   })
 }
 
 export const NAMED: readonly Scenario[] = named.map((each, seed) => ({ ...each, seed }))
 
-/** One to three troubles, and seldom something done to Prosody. */
+/** One to three faults; in about one of twelve scenarios, also a change to Prosody. */
 export function randomScenario(seed: number): Scenario {
   const random = createRandom(seed)
   const troubles = Array.from({ length: 1 + random.below(3) }, () => randomTrouble(random))
-  const what = random.pick<Doing>(['freeze', 'kill', 'restart', 'reload module', 'change secret'])
+  const kind = random.pick<ProsodyChange>([
+    'freeze',
+    'kill',
+    'restart',
+    'reload module',
+    'change secret',
+  ])
   const forMs = random.below(800)
-  const doing = random.below(12) === 0 && { doing: { what, forMs } }
+  const change = random.below(12) === 0 && { prosodyChange: { kind, forMs } }
   return {
     name: `seed ${seed}`,
     seed,
     troubles,
     tls: random.below(3) === 0,
-    ...doing,
+    ...change,
   }
 }
 
@@ -150,7 +163,7 @@ function randomTrouble(random: Random): Trouble {
     direction: random.pick(BOTH),
     when: random.pick([
       'dial',
-      'rest',
+      'idle',
       { afterBytes, of: 'page' },
       { afterBytes: afterBytes % 500, of: 'stream' },
     ] as const),

@@ -1,4 +1,4 @@
-/** What our scrape endpoint is encrypted with in the scenarios, made once in a process. */
+/** The certificate of the scrape endpoint in the scenarios, created once in each process. */
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
@@ -9,14 +9,14 @@ import { createAuthority } from '../../support/web.js'
 
 export type Encryption = { readonly configFile: string; readonly ca: string }
 
-let made: Promise<Encryption> | undefined
+let created: Promise<Encryption> | undefined
 
 export function encryption(): Promise<Encryption> {
-  made ??= makeEncryption()
-  return made
+  created ??= createEncryption()
+  return created
 }
 
-async function makeEncryption(): Promise<Encryption> {
+async function createEncryption(): Promise<Encryption> {
   const directory = mkdtempSync(join(tmpdir(), 'prosody-exporter-faults-'))
   process.once('exit', () => {
     rmSync(directory, { recursive: true })

@@ -1,5 +1,5 @@
-// Lives of the exporter against a server and a network that fail by seeds, without real time.
-// Run: npm run simulate [-- COUNT [FIRST]], 100,000 from 1 on by default; with a COUNT of 1 that seed alone.
+// Simulates the exporter against a server and a network that fail at random, without real time.
+// Run: npm run simulate [-- COUNT [FIRST]]. The default is 100,000 seeds from 1 on; COUNT 1 runs one seed.
 
 import process from 'node:process'
 import { simulate } from './scenario.js'

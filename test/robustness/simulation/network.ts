@@ -1,4 +1,4 @@
-/** Sockets in memory for the XMPP library, and a network between them and a server that fails as told. */
+/** In-memory sockets for the XMPP library, and a simulated network between them and a server. */
 
 import { EventEmitter } from 'node:events'
 import { createRequire } from 'node:module'
@@ -10,137 +10,218 @@ export type Mode =
 
 /** The server's end of a connection. */
 export type Peer = {
-  /** What the client wrote, a write each. */
+  /** Called with the text of each write of the client. */
   onData: (text: string) => void
   send(bytes: string | Buffer): void
-  /** By RST, or by FIN. */
+  /** Ends the connection by RST (`reset`) or by FIN (`close`). */
   end(kind: 'reset' | 'close'): void
 }
 
 export type Network = {
   mode: Mode
-  /** Error code of a dial that is refused. */
+  /** Error code of a refused connection. */
   refusal: string
-  /** Dials so far. */
+  /** Number of connection attempts so far. */
   dials(): number
-  /** Connections that the client has not destroyed. */
+  /** Number of connections that the client has not destroyed. */
   open(): number
   endAll(kind: 'reset' | 'close'): void
-  /** Gives the library its own sockets back. */
+  /** Restores the library's own socket class. */
   end(): void
 }
 
+/** Maximum additional delay of a message in mode `slow`. */
 const SLOW_MS = 400
+/** Delay before a stalled connection attempt is repeated, as TCP repeats its SYN. */
+const SYN_RETRY_MS = 100
 
 export function createNetwork(time: Time, random: Random, accept: (peer: Peer) => void): Network {
-  const sockets = new Set<FakeSocket>()
-  let dials = 0
-  const network: Network = {
-    mode: 'well',
-    refusal: 'ECONNREFUSED',
-    dials: () => dials,
-    open: () => sockets.size,
-    endAll(kind) {
-      for (const socket of [...sockets]) socket.peer.end(kind)
-    },
-    end: () => (tcp.prototype.Socket = original),
-  }
-
-  /** Carries something in order, when the network lets it. */
-  function createWay(lost: Mode): (deliver: () => void) => void {
-    const waiting: (() => void)[] = []
-    let isBusy = false
-    function carry(): void {
-      if (isBusy || waiting.length === 0) return
-      isBusy = true
-      const slow = network.mode === 'slow' ? random.below(SLOW_MS) : 0
-      time.after(1 + random.below(4) + slow, () => {
-        isBusy = false
-        // What is held up is tried again.
-        if (network.mode !== 'stall') waiting.shift()?.()
-        carry()
-      })
-    }
-    return (deliver) => {
-      if (network.mode === lost) return
-      waiting.push(deliver)
-      carry()
-    }
-  }
-
-  class FakeSocket extends EventEmitter {
-    writableLength = 0
-    destroyed = false
-    readonly up = createWay('drop up')
-    readonly down = createWay('drop down')
-    readonly peer: Peer = {
-      onData: () => undefined,
-      send: (bytes) => {
-        this.down(() => {
-          this.hear('data', Buffer.from(bytes))
-        })
-      },
-      end: (kind) => {
-        const signal = () => {
-          if (kind === 'close') this.hear('end')
-          else this.fail('ECONNRESET')
-        }
-        if (kind === 'reset') time.after(1, signal)
-        else this.down(signal)
-      },
-    }
-
-    connect(): void {
-      sockets.add(this)
-      dials++
-      const dial = (): void => {
-        if (this.destroyed) return
-        if (network.mode === 'refuse') this.fail(network.refusal)
-        // This dial is lost for good, as is a question to a name server that dies.
-        else if (network.mode === 'black hole') return
-        // As TCP does, which sends its SYN again.
-        else if (network.mode === 'stall') time.after(100, dial)
-        else {
-          if (network.mode !== 'silent') accept(this.peer)
-          this.hear('connect')
-        }
-      }
-      time.after(1, dial)
-    }
-    write(text: string, done?: (error?: Error) => void): boolean {
-      this.up(() => {
-        this.peer.onData(text)
-      })
-      done?.()
-      return true
-    }
-    end(): void {
-      this.destroy()
-    }
-    destroy(): void {
-      if (this.destroyed) return
-      this.destroyed = true
-      sockets.delete(this)
-      this.peer.onData('')
-      queueMicrotask(() => this.emit('close', false))
-    }
-    setNoDelay(): void {}
-    setKeepAlive(): void {}
-
-    private hear(event: string, ...args: unknown[]): void {
-      if (!this.destroyed) this.emit(event, ...args)
-    }
-    private fail(code: string): void {
-      if (this.destroyed) return
-      this.emit('error', Object.assign(new Error(code), { code }))
-      this.destroy()
-    }
-  }
-
-  // COMPAT @xmpp/connection-tcp 0.13: the class of its sockets is a property of the prototype.
+  const network = new SimulatedNetwork(time, random, accept)
+  // COMPAT @xmpp/connection-tcp 0.13: its socket class is a property of the prototype.
   const require = createRequire(import.meta.url)
   const tcp = require('@xmpp/connection-tcp') as { prototype: { Socket: unknown } }
   const original = tcp.prototype.Socket
-  tcp.prototype.Socket = FakeSocket
+  tcp.prototype.Socket = class extends SimulatedSocket {
+    constructor() {
+      super(network)
+    }
+  }
+  network.end = () => {
+    tcp.prototype.Socket = original
+  }
   return network
+}
+
+class SimulatedNetwork implements Network {
+  mode: Mode = 'well'
+  refusal = 'ECONNREFUSED'
+  readonly time: Time
+  readonly accept: (peer: Peer) => void
+  private readonly random: Random
+  private readonly sockets = new Set<SimulatedSocket>()
+  private dialCount = 0
+
+  constructor(time: Time, random: Random, accept: (peer: Peer) => void) {
+    this.time = time
+    this.random = random
+    this.accept = accept
+  }
+
+  end: () => void = () => undefined
+
+  dials(): number {
+    return this.dialCount
+  }
+
+  open(): number {
+    return this.sockets.size
+  }
+
+  endAll(kind: 'reset' | 'close'): void {
+    for (const socket of [...this.sockets]) socket.peer.end(kind)
+  }
+
+  addDial(socket: SimulatedSocket): void {
+    this.sockets.add(socket)
+    this.dialCount++
+  }
+
+  delete(socket: SimulatedSocket): void {
+    this.sockets.delete(socket)
+  }
+
+  delayMs(): number {
+    const slow = this.mode === 'slow' ? this.random.below(SLOW_MS) : 0
+    return 1 + this.random.below(4) + slow
+  }
+}
+
+/** One direction of a connection: runs deliveries in order, each after the network's delay. */
+class Channel {
+  private readonly network: SimulatedNetwork
+  private readonly lossMode: Mode
+  private readonly waiting: (() => void)[] = []
+  private isBusy = false
+
+  /** @param lossMode The mode of the network in which everything sent here is lost. */
+  constructor(network: SimulatedNetwork, lossMode: Mode) {
+    this.network = network
+    this.lossMode = lossMode
+  }
+
+  send(deliver: () => void): void {
+    if (this.network.mode === this.lossMode) return
+    this.waiting.push(deliver)
+    this.deliverNext()
+  }
+
+  private deliverNext(): void {
+    if (this.isBusy || this.waiting.length === 0) return
+    this.isBusy = true
+    this.network.time.after(this.network.delayMs(), () => {
+      this.isBusy = false
+      // While the network stalls, the delivery stays in the queue and is tried again.
+      if (this.network.mode !== 'stall') this.waiting.shift()?.()
+      this.deliverNext()
+    })
+  }
+}
+
+/** Has the part of `net.Socket` that the XMPP library uses. */
+class SimulatedSocket extends EventEmitter {
+  writableLength = 0
+  destroyed = false
+  readonly peer: Peer
+  private readonly network: SimulatedNetwork
+  private readonly up: Channel
+
+  constructor(network: SimulatedNetwork) {
+    super()
+    this.network = network
+    this.up = new Channel(network, 'drop up')
+    const down = new Channel(network, 'drop down')
+    this.peer = {
+      onData: () => undefined,
+      send: (bytes) => {
+        down.send(() => {
+          this.emitIfOpen('data', Buffer.from(bytes))
+        })
+      },
+      end: (kind) => {
+        if (kind === 'close') {
+          down.send(() => {
+            this.emitIfOpen('end')
+          })
+        } else {
+          network.time.after(1, () => {
+            this.fail('ECONNRESET')
+          })
+        }
+      },
+    }
+  }
+
+  connect(): void {
+    this.network.addDial(this)
+    this.dialLater(1)
+  }
+
+  write(text: string, done?: (error?: Error) => void): boolean {
+    this.up.send(() => {
+      this.peer.onData(text)
+    })
+    done?.()
+    return true
+  }
+
+  end(): void {
+    this.destroy()
+  }
+
+  destroy(): void {
+    if (this.destroyed) return
+    this.destroyed = true
+    this.network.delete(this)
+    this.peer.onData('')
+    queueMicrotask(() => this.emit('close', false))
+  }
+
+  setNoDelay(): void {}
+  setKeepAlive(): void {}
+
+  private dialLater(ms: number): void {
+    this.network.time.after(ms, () => {
+      if (!this.destroyed) this.dial()
+    })
+  }
+
+  private dial(): void {
+    switch (this.network.mode) {
+      case 'refuse':
+        this.fail(this.network.refusal)
+        break
+      case 'black hole':
+        // This attempt never ends, like a query to a name server that dies.
+        break
+      case 'stall':
+        this.dialLater(SYN_RETRY_MS)
+        break
+      case 'silent':
+        this.emitIfOpen('connect')
+        break
+      default:
+        this.network.accept(this.peer)
+        this.emitIfOpen('connect')
+    }
+  }
+
+  private emitIfOpen(event: string, ...args: unknown[]): void {
+    if (!this.destroyed) this.emit(event, ...args)
+  }
+
+  private fail(code: string): void {
+    if (this.destroyed) return
+    this.emit('error', Object.assign(new Error(code), { code }))
+    this.destroy()
+  }
 }

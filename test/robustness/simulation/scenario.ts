@@ -1,150 +1,198 @@
-/** One life of the exporter against a server and a network that fail by a seed, in no time at all. */
+/** Simulates the exporter against a server and a network that fail at random, without real time. */
 
 import assert from 'node:assert/strict'
 import { createRegistryCollector } from '../../../src/collectors/registry/registry.js'
 import type { Log } from '../../../src/log/log.js'
 import { createScraper } from '../../../src/scrape/scraper.js'
 import { createConnection } from '../../../src/xmpp/connection.js'
-import { createRandom } from '../../support/random.js'
+import { createRandom, type Random } from '../../support/random.js'
 import { sampleValue } from '../../support/real.js'
-import { createNetwork, type Mode } from './network.js'
-import { createTime } from './time.js'
-import { createWorld, DOMAIN, type Lie, type World } from './world.js'
+import { createNetwork, type Mode, type Network } from './network.js'
+import { DOMAIN, SimulatedServer, type Misbehaviour } from './server.js'
+import { createTime, type Time } from './time.js'
 
 const TIMEOUT_MS = 2000
 const RECOVERY_MS = 5000
 const MODES: readonly Mode[] = ['stall', 'drop up', 'drop down', 'slow', 'refuse', 'silent']
-const LIES: readonly Lie[] = [
-  ...(['twice', 'from another', 'guessed ids', 'before its turn', 'not well-formed'] as const),
+const MISBEHAVIOURS: readonly Misbehaviour[] = [
+  ...(['twice', 'from another', 'guessed ids', 'out of order', 'not well-formed'] as const),
   ...(['a DOCTYPE', 'an entity', 'too deep', 'no UTF-8', 'another namespace'] as const),
 ]
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {} }
 
+/** `script` lists the events, one a line, for a person who debugs a seed. */
 export type Outcome = { readonly scrapes: number; readonly ups: number; readonly script: string[] }
 
-/** @throws AssertionError with the script of what happened. */
+/** @throws AssertionError with the script of the events. */
 export async function simulate(seed: number): Promise<Outcome> {
-  const random = createRandom(seed)
-  const time = createTime()
-  const script: string[] = []
-  const world = createWorld(time, random)
-  const network = createNetwork(time, random, (peer) => {
-    world.accept(peer)
-  })
-  const minAgeMs = random.pick([0, 250, 1000])
-  const connection = createConnection({
-    ...{ service: 'xmpp://127.0.0.1:5347', domain: DOMAIN, secret: 'secret', version: '0' },
-    log: silent,
-    now: time.now,
-    random: () => random.below(1000) / 1000,
-    onOnline: () => void scraper.refresh(),
-  })
-  const scraper = createScraper({
-    collectors: [
-      createRegistryCollector(connection, {
-        auditEvery: 1 + random.below(5),
-        now: time.now,
-        pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
-      }),
-    ],
-    ...{
-      minAgeMs,
-      timeoutMs: TIMEOUT_MS,
-      maxSeries: 1000,
-      created: false,
-      exporterFamilies: () => [],
-    },
-    link: () => ({ connected: connection.isConnected(), connects: connection.connects() }),
-    log: silent,
-    now: time.now,
-  })
-  let scrapes = 0
-  let ups = 0
-  const under = new Set<Promise<void>>()
+  const simulation = new Simulation(createRandom(seed))
+  try {
+    await simulation.runRandomEvents()
+    await simulation.recover()
+    await simulation.assertSamplesAreCurrent()
+    await simulation.stop()
+    return simulation.outcome
+  } catch (error) {
+    const { message } = error as Error
+    const events = simulation.outcome.script.join('\n  ')
+    throw new Error(`seed ${seed}: ${message}\n  ${events}`, { cause: error })
+  } finally {
+    simulation.restoreGlobals()
+  }
+}
 
-  async function scrape(waitMs: number): Promise<boolean> {
+class Simulation {
+  readonly outcome = { scrapes: 0, ups: 0, script: [] as string[] }
+  private readonly random: Random
+  private readonly time: Time
+  private readonly server: SimulatedServer
+  private readonly network: Network
+  private readonly minAgeMs: number
+  private readonly connection: ReturnType<typeof createConnection>
+  private readonly scraper: ReturnType<typeof createScraper>
+  private readonly pendingScrapes = new Set<Promise<void>>()
+
+  constructor(random: Random) {
+    this.random = random
+    const time = createTime()
+    this.time = time
+    this.server = new SimulatedServer(time, random)
+    this.network = createNetwork(time, random, (peer) => {
+      this.server.accept(peer)
+    })
+    this.minAgeMs = random.pick([0, 250, 1000])
+    const connection = createConnection({
+      ...{ service: 'xmpp://127.0.0.1:5347', domain: DOMAIN, secret: 'secret', version: '0' },
+      log: silent,
+      now: time.now,
+      random: () => random.below(1000) / 1000,
+      onOnline: () => void this.scraper.refresh(),
+    })
+    this.connection = connection
+    this.scraper = createScraper({
+      collectors: [
+        createRegistryCollector(connection, {
+          auditEvery: 1 + random.below(5),
+          now: time.now,
+          pause: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+        }),
+      ],
+      ...{ minAgeMs: this.minAgeMs, timeoutMs: TIMEOUT_MS, maxSeries: 1000 },
+      ...{ created: false, exporterFamilies: () => [] },
+      link: () => ({ connected: connection.isConnected(), connects: connection.connects() }),
+      log: silent,
+      now: time.now,
+    })
+  }
+
+  async runRandomEvents(): Promise<void> {
+    const { random, time } = this
+    this.connection.start()
+    for (let steps = 5 + random.below(20); steps > 0; steps--) {
+      this.runRandomEvent()
+      await time.pass(random.below(random.pick([5, 100, 1500, 4000])))
+    }
+  }
+
+  /** Ends all failures and scrapes until the registry is read. */
+  async recover(): Promise<void> {
+    const { time } = this
+    this.network.mode = 'well'
+    this.server.misbehaviour = 'none'
+    this.server.hasModule = true
+    this.note('all failures end')
+    const endedAt = time.now()
+    for (;;) {
+      const scrape = this.scrape(500)
+      scrape.catch(() => undefined)
+      await time.pass(600)
+      if (await scrape) return
+      const forMs = time.now() - endedAt
+      assert.ok(forMs < RECOVERY_MS + 600, `not recovered ${forMs} ms after the last failure`)
+    }
+  }
+
+  async assertSamplesAreCurrent(): Promise<void> {
+    const { time } = this
+    // After this time, a scrape returns only what the server has now.
+    await time.pass(TIMEOUT_MS + this.minAgeMs)
+    const last = this.scraper.scrape(TIMEOUT_MS)
+    await time.pass(TIMEOUT_MS)
+    const text = Buffer.from(await (await last).exposition.bytes('text')).toString()
+    assert.deepEqual(samplesOf(text), this.server.samples())
+    await Promise.all(this.pendingScrapes)
+  }
+
+  async stop(): Promise<void> {
+    const stopped = this.connection.stop()
+    await this.time.pass(1000)
+    await stopped
+    // The scraper releases its last snapshot in this time.
+    await this.time.pass(5000)
+    assert.equal(this.network.open(), 0, 'a socket remains open')
+    assert.equal(this.time.pending(), 0, 'a timer remains')
+  }
+
+  restoreGlobals(): void {
+    this.network.end()
+    this.time.end()
+  }
+
+  private note(event: string): void {
+    this.outcome.script.push(`${this.time.now()}: ${event}`)
+  }
+
+  private runRandomEvent(): void {
+    const { random } = this
+    const event = random.below(20)
+    if (event < 6) this.server.changeValue()
+    else if (event < 12) this.startScrape(random.pick([50, 500, 2500]))
+    else if (event < 16) {
+      this.network.mode = random.below(2) === 0 ? 'well' : random.pick(MODES)
+      this.note(`mode of the network: ${this.network.mode}`)
+    } else if (event === 16) {
+      const kind = random.pick(['reset', 'close'] as const)
+      this.note(`end of all connections: ${kind}`)
+      this.network.endAll(kind)
+    } else if (event === 17) {
+      this.server.misbehaviour = random.below(2) === 0 ? 'none' : random.pick(MISBEHAVIOURS)
+      this.note(`misbehaviour of the server: ${this.server.misbehaviour}`)
+    } else if (event === 18) {
+      const change = random.pick(['replaceFamily', 'restart'] as const)
+      this.note(`change of the server: ${change}`)
+      this.server[change]()
+      if (change === 'restart') this.network.endAll('reset')
+    } else {
+      this.server.hasModule = !this.server.hasModule
+      this.note(`the module is ${this.server.hasModule ? 'loaded' : 'unloaded'}`)
+    }
+  }
+
+  /** Starts a scrape without waiting for it, so that the next events happen during the scrape. */
+  private startScrape(waitMs: number): void {
+    this.note(`a scrape that waits ${waitMs} ms`)
+    const scrape = this.scrape(waitMs).then(() => undefined)
+    scrape.catch(() => undefined)
+    this.pendingScrapes.add(scrape)
+  }
+
+  /** Scrapes and judges the exposition; returns whether it has the server's series. */
+  private async scrape(waitMs: number): Promise<boolean> {
+    const { time, connection } = this
     const startedAt = time.now()
     const wasConnected = connection.isConnected()
-    const snapshot = await scraper.scrape(waitMs)
+    const snapshot = await this.scraper.scrape(waitMs)
     const tookMs = time.now() - startedAt
     assert.ok(tookMs <= waitMs, `answered after ${tookMs} of ${waitMs} ms`)
     const text = Buffer.from(await snapshot.exposition.bytes('text')).toString()
-    scrapes++
+    this.outcome.scrapes++
     if (!wasConnected && !connection.isConnected()) assert.match(text, /^xmpp_up 0$/m)
-    const isRead = judge(text, world, startedAt - TIMEOUT_MS - minAgeMs, time.now())
-    if (isRead) ups++
+    const isRead = judge(text, this.server, {
+      since: startedAt - TIMEOUT_MS - this.minAgeMs,
+      until: time.now(),
+    })
+    if (isRead) this.outcome.ups++
     return isRead
-  }
-
-  try {
-    connection.start()
-    for (let steps = 5 + random.below(20); steps > 0; steps--) {
-      const what = random.below(20)
-      if (what < 6) world.move()
-      else if (what < 12) {
-        const waitMs = random.pick([50, 500, 2500])
-        script.push(`${time.now()}: a scrape that waits ${waitMs} ms`)
-        const one = scrape(waitMs).then(() => undefined)
-        one.catch(() => undefined)
-        under.add(one)
-      } else if (what < 16) {
-        network.mode = random.below(2) === 0 ? 'well' : random.pick(MODES)
-        script.push(`${time.now()}: the network: ${network.mode}`)
-      } else if (what === 16) {
-        const kind = random.pick(['reset', 'close'] as const)
-        script.push(`${time.now()}: all connections: ${kind}`)
-        network.endAll(kind)
-      } else if (what === 17) {
-        world.lie = random.below(2) === 0 ? 'none' : random.pick(LIES)
-        script.push(`${time.now()}: the server lies: ${world.lie}`)
-      } else if (what === 18) {
-        const change = random.pick(['replace', 'restart'] as const)
-        script.push(`${time.now()}: the server: ${change}`)
-        world[change]()
-        if (change === 'restart') network.endAll('reset')
-      } else {
-        world.hasModule = !world.hasModule
-        script.push(`${time.now()}: the module is ${world.hasModule ? 'loaded' : 'unloaded'}`)
-      }
-      await time.pass(random.below(random.pick([5, 100, 1500, 4000])))
-    }
-
-    network.mode = 'well'
-    world.lie = 'none'
-    world.hasModule = true
-    script.push(`${time.now()}: all is well again`)
-    const wellAt = time.now()
-    for (;;) {
-      const one = scrape(500)
-      one.catch(() => undefined)
-      await time.pass(600)
-      if (await one) break
-      assert.ok(
-        time.now() - wellAt < RECOVERY_MS + 600,
-        `not right ${time.now() - wellAt} ms after`,
-      )
-    }
-    // What is told now is what is there now.
-    await time.pass(TIMEOUT_MS + minAgeMs)
-    const last = scraper.scrape(TIMEOUT_MS)
-    await time.pass(TIMEOUT_MS)
-    const text = Buffer.from(await (await last).exposition.bytes('text')).toString()
-    assert.deepEqual(samplesOf(text), world.truth())
-    await Promise.all(under)
-    const stopped = connection.stop()
-    await time.pass(1000)
-    await stopped
-    // The last snapshot is let go of.
-    await time.pass(5000)
-    assert.equal(network.open(), 0, 'a socket is left')
-    assert.equal(time.pending(), 0, 'a timer is left')
-    return { scrapes, ups, script }
-  } catch (error) {
-    const { message } = error as Error
-    throw new Error(`seed ${seed}: ${message}\n  ${script.join('\n  ')}`, { cause: error })
-  } finally {
-    network.end()
-    time.end()
   }
 }
 
@@ -159,33 +207,43 @@ function samplesOf(text: string): Map<string, number> {
   )
 }
 
-/** Whether the server's series are there; throws where they are not as they were at one moment since. */
-function judge(text: string, world: World, since: number, until: number): boolean {
+/**
+ * Returns whether the exposition has the server's series. Throws unless these series, with these values,
+ * existed together at one moment of the period.
+ */
+function judge(
+  text: string,
+  server: SimulatedServer,
+  { since, until }: { since: number; until: number },
+): boolean {
   const up = sampleValue(text, 'xmpp_up')
   const success = sampleValue(text, 'prosody_exporter_collector_success{collector="registry"}')
   const samples = samplesOf(text)
   assert.ok(up === 0 || up === 1)
-  if (up === 1) assert.ok(world.answeredAt() >= since, 'up, and nothing was answered')
+  if (up === 1) assert.ok(server.answeredAt() >= since, 'xmpp_up is 1, but nothing was answered')
   if (success !== 1) {
-    assert.equal(samples.size, 0, 'series of a registry that was not read')
+    assert.equal(samples.size, 0, 'the exposition has series of a registry that was not read')
     return false
   }
   assert.equal(up, 1)
   let latestBirth = -Infinity
   let firstEnd = Infinity
   for (const [key, value] of samples) {
-    const series = world.history().get(key)
-    assert.ok(series, `${key} was never there`)
+    const series = server.history().get(key)
+    assert.ok(series, `${key} never existed`)
     const at = series.values.findIndex((each) => each.value === value)
-    assert.ok(at >= 0, `${key} never was ${value}`)
-    const next = series.values[at + 1]?.from ?? Infinity
-    assert.ok(next >= since, `${key} ${value} was true until ${next}, asked for since ${since}`)
+    assert.ok(at >= 0, `${key} never had the value ${value}`)
+    const replacedAt = series.values[at + 1]?.from ?? Infinity
+    assert.ok(
+      replacedAt >= since,
+      `${key} had the value ${value} until ${replacedAt}; the period begins at ${since}`,
+    )
     latestBirth = Math.max(latestBirth, series.born)
     firstEnd = Math.min(firstEnd, series.gone)
   }
-  assert.ok(firstEnd >= since, 'what was gone before')
-  assert.ok(latestBirth <= firstEnd, 'series of two epochs')
-  for (const [key, { born, gone }] of world.history()) {
+  assert.ok(firstEnd >= since, 'a series ended before the period')
+  assert.ok(latestBirth <= firstEnd, 'the exposition has series of two epochs')
+  for (const [key, { born, gone }] of server.history()) {
     if (born < since && gone > until) assert.ok(samples.has(key), `${key} is missing`)
   }
   return true

@@ -1,12 +1,12 @@
-/** Time that stands still but for `pass`, in place of the process's timers. */
+/** A simulated clock that replaces the process's timers. Time passes only in `pass`. */
 export type Time = {
   readonly now: () => number
   after(ms: number, run: () => void): void
-  /** Timers that are still to fire. */
+  /** Number of timers that have not fired yet. */
   pending(): number
-  /** Lets time pass; what is due runs in order, and all that it sets off at once after each. */
+  /** Lets time pass. Due timers run in order; after each, pending promises and immediates run too. */
   pass(ms: number): Promise<void>
-  /** Gives the process its own timers back. */
+  /** Restores the process's own timers. */
   end(): void
 }
 
@@ -38,7 +38,7 @@ export function createTime(): Time {
   }
   Object.assign(globalThis, fakes)
 
-  function next(): Timer | undefined {
+  function nextTimer(): Timer | undefined {
     let first: Timer | undefined
     for (const timer of timers) if (!first || timer.atMs < first.atMs) first = timer
     return first
@@ -51,7 +51,7 @@ export function createTime(): Time {
     async pass(ms) {
       const end = nowMs + ms
       await nextTurn()
-      for (let timer = next(); timer && timer.atMs <= end; timer = next()) {
+      for (let timer = nextTimer(); timer && timer.atMs <= end; timer = nextTimer()) {
         timers.delete(timer)
         nowMs = Math.max(nowMs, timer.atMs)
         timer.run()

@@ -1,5 +1,5 @@
-// Node.js loads this file into an exporter with --import. Each second it appends one line of JSON to the file
-// in SOAK_MONITOR: delays of the event loop, memory, and numbers of timers and sockets.
+// Loaded into an exporter with --import. Once a second, it appends a line of JSON with the delay of the
+// event loop, the memory and the open handles to the file in SOAK_MONITOR.
 
 import { appendFileSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
@@ -14,7 +14,7 @@ if (file !== undefined) {
     appendFileSync(
       file,
       `${JSON.stringify({
-        // In milliseconds, without the 1 ms interval of the sampling itself.
+        // In milliseconds, without the resolution of the histogram (1 ms).
         p50: delays.percentile(50) / 1e6 - 1,
         p99: delays.percentile(99) / 1e6 - 1,
         max: delays.max / 1e6 - 1,

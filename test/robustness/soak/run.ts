@@ -1,13 +1,11 @@
-// Simulates an hour of heavy load (240 scrapes of each scraper) in the given time. The load is a thousand
-// scrapers with keep-alive, slow readers, endless headers, request floods above the limits, restarts of Prosody
-// and reloads of the configuration. At the end, the test checks:
-// - memory, timers and sockets do not grow over the last half;
-// - no response is wrong, late or missing;
-// - the log has no unexpected warnings.
-// It also prints event loop delays, next to those of an idle exporter.
-// Run: npm run soak [-- minutes [scrapers]]. The default is 2 minutes and 1,000 scrapers; 60 is real time.
+// Runs the exporter for hours under load: thousands of scrapers with keep-alive, slow readers, headers
+// that never end, bursts above the request limits, restarts of Prosody and configuration reloads.
+// The load of one hour (240 scrapes of each scraper) fits into the given number of minutes.
+// At the end it checks that memory and handles are flat over the last half and that no response is wrong
+// or missing, and prints the event loop's delay beside that of an idle exporter.
+// Run: npm run soak [-- MINUTES [SCRAPERS]]. The default is 2 minutes and 1,000 scrapers.
 
-import { fork } from 'node:child_process'
+import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -15,19 +13,22 @@ import process from 'node:process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { root, run, until } from '../../support/setup/process.js'
 import { httpGet, withExporterFor } from '../../support/exporter.js'
-import { withProsody } from '../../support/prosody.js'
+import { withProsody, type TestProsody } from '../../support/prosody.js'
 import { logLines, untilUp } from '../../support/real.js'
-import type { Order, Tally } from './crowd.js'
-import { judgeFlat, type Monitored } from './judge.js'
+import type { ClientsConfig, Tally } from './clients.js'
+import { judgeTrend, type Measurement } from './trend.js'
 
 const ROUNDS = 240
 const SERIES = 2000
+const BURST_REQUESTS = 300
 const [minutes = 2, scrapers = 1000] = process.argv.slice(2).map(Number)
 const roundMs = (minutes * 60_000) / ROUNDS
 
 const ends: (() => unknown)[] = []
 const t = { after: (end: () => unknown) => ends.unshift(end) } as Parameters<typeof withProsody>[0]
 const problems: string[] = []
+
+type Exporter = Awaited<ReturnType<typeof withExporterFor>>
 
 async function soak(): Promise<void> {
   const built = await run('npm', ['run', 'build'], { cwd: root })
@@ -37,28 +38,52 @@ async function soak(): Promise<void> {
     modules: ['test_series'],
     globals: { test_series_count: String(SERIES) },
   })
-  const file = join(prosody.dir, 'exporter.yml')
-  const configure = (minAge: number) => {
-    writeFileSync(file, `collection: {min_age: ${minAge}ms}\n`)
-  }
-  configure(250)
-  const start = (name: string) =>
-    withExporterFor(t, prosody, {
-      domain: `stats.${name}.example`,
-      flags: [`--config.file=${file}`, '--log.format=json', '--web.enable-lifecycle'],
-      env: {
-        NODE_OPTIONS: `--import=${join(root, 'test/robustness/soak/monitor.js')}`,
-        SOAK_MONITOR: join(prosody.dir, `${name}.jsonl`),
-        PROSODY_EXPORTER_PAGE_INTERVAL: '1s',
-      },
-    })
-  const exporter = await start('one')
-  await start('two') // The control, which gets no requests.
+  writeConfig(prosody, 250)
+  const exporter = await startExporter(prosody, 'one')
+  // This exporter gets no scrapes: it is the idle control.
+  await startExporter(prosody, 'two')
   await untilUp(exporter)
-  const handles = () => readdirSync(`/proc/${exporter.pid}/fd`).length
-  const handlesBefore = handles()
+  const descriptorsBefore = openDescriptors(exporter)
 
-  const order: Order = {
+  const clients = startClients(exporter)
+  const burst = new Burst(exporter)
+  const restarts = await runRounds(prosody, exporter, burst)
+  const tally = await stopClients(clients)
+
+  printLoad(tally, restarts, burst)
+  printEventLoop('exporter', readMeasurements(prosody, 'one'))
+  printEventLoop('idle control', readMeasurements(prosody, 'two'))
+  checkTrends(readMeasurements(prosody, 'one'))
+  await checkDescriptors(exporter, descriptorsBefore)
+  await untilUp(exporter)
+  checkResponses(tally, burst)
+  checkLog(exporter)
+  exporter.kill('SIGTERM')
+  const code = await exporter.exited
+  if (code !== 0) problems.push(`the exporter exited with ${code}`)
+}
+
+const configFile = (prosody: TestProsody) => join(prosody.dir, 'exporter.yml')
+const monitorFile = (prosody: TestProsody, name: string) => join(prosody.dir, `${name}.jsonl`)
+
+function writeConfig(prosody: TestProsody, minAgeMs: number): void {
+  writeFileSync(configFile(prosody), `collection: {min_age: ${minAgeMs}ms}\n`)
+}
+
+function startExporter(prosody: TestProsody, name: string): Promise<Exporter> {
+  return withExporterFor(t, prosody, {
+    domain: `stats.${name}.example`,
+    flags: [`--config.file=${configFile(prosody)}`, '--log.format=json', '--web.enable-lifecycle'],
+    env: {
+      NODE_OPTIONS: `--import=${join(root, 'test/robustness/soak/monitor.js')}`,
+      SOAK_MONITOR: monitorFile(prosody, name),
+      PROSODY_EXPORTER_PAGE_INTERVAL: '1s',
+    },
+  })
+}
+
+function startClients(exporter: Exporter): ChildProcess {
+  const config: ClientsConfig = {
     port: exporter.port,
     scrapers,
     intervalMs: roundMs,
@@ -66,99 +91,141 @@ async function soak(): Promise<void> {
     slowReaders: 20,
     drippers: 100,
   }
-  const clients = fork(join(root, 'test/robustness/soak/crowd.ts'), [JSON.stringify(order)], {
-    execArgv: ['--import', 'tsx'],
-  })
+  const file = join(root, 'test/robustness/soak/clients.ts')
+  const clients = fork(file, [JSON.stringify(config)], { execArgv: ['--import', 'tsx'] })
   t.after(() => clients.kill())
-  const flood = { sent: 0, answers: new Map<number | string, number>() }
+  return clients
+}
+
+async function stopClients(clients: ChildProcess): Promise<Tally> {
+  clients.send('report')
+  const [tally] = (await once(clients, 'message')) as [Tally]
+  clients.kill()
+  await once(clients, 'exit')
+  return tally
+}
+
+/** Sends many requests at the same time from one address, and counts the responses. */
+class Burst {
+  requests = 0
+  /** Number of responses by status, or of failures by error code. */
+  readonly responses = new Map<number | string, number>()
+  private readonly exporter: Exporter
+
+  constructor(exporter: Exporter) {
+    this.exporter = exporter
+  }
+
+  send(): void {
+    for (let i = 0; i < BURST_REQUESTS; i++) {
+      this.requests++
+      // Each selection of collectors is rendered for its own request, so the request limit applies.
+      void httpGet(`${this.exporter.url}/metrics?collect[]=registry`, {}, '127.2.0.3').then(
+        ({ status }) => {
+          this.count(status)
+        },
+        (error: unknown) => {
+          const { code, message } = error as NodeJS.ErrnoException
+          this.count(code ?? message)
+        },
+      )
+    }
+  }
+
+  private count(what: number | string): void {
+    this.responses.set(what, (this.responses.get(what) ?? 0) + 1)
+  }
+}
+
+/** Restarts Prosody, reloads the configuration and sends bursts; returns the number of restarts. */
+async function runRounds(prosody: TestProsody, exporter: Exporter, burst: Burst): Promise<number> {
   let restarts = 0
-  let busy: Promise<unknown> = Promise.resolve()
+  let restarted: Promise<unknown> = Promise.resolve()
   const startedAt = performance.now()
   for (let round = 0; round < ROUNDS; round++) {
     await sleep(Math.max(0, startedAt + round * roundMs - performance.now()))
     if (round % 10 === 5) {
       restarts++
-      busy = busy.then(() => prosody.restart())
+      restarted = restarted.then(() => prosody.restart())
     }
     if (round % 15 === 3) {
-      configure(round % 30 === 3 ? 100 : 250)
+      writeConfig(prosody, round % 30 === 3 ? 100 : 250)
       if (round % 2 === 0) exporter.kill('SIGHUP')
       else void fetch(`${exporter.url}/-/reload`, { method: 'POST' }).catch(() => undefined)
     }
-    if (round % 20 === 12) {
-      // A request with a selection of collectors is rendered separately, so the request limits count it.
-      for (let i = 0; i < 300; i++) {
-        flood.sent++
-        // All requests of the flood come from one client address.
-        void httpGet(`${exporter.url}/metrics?collect[]=registry`, {}, '127.2.0.3').then(
-          ({ status }) => flood.answers.set(status, (flood.answers.get(status) ?? 0) + 1),
-          (error: unknown) => {
-            const { code, message } = error as NodeJS.ErrnoException
-            const what = code ?? message
-            flood.answers.set(what, (flood.answers.get(what) ?? 0) + 1)
-          },
-        )
-      }
-    }
+    if (round % 20 === 12) burst.send()
   }
-  await busy
-  clients.send('report')
-  const [tally] = (await once(clients, 'message')) as [Tally]
-  clients.kill()
-  await once(clients, 'exit')
+  await restarted
+  return restarts
+}
 
-  const read = (name: string) =>
-    readFileSync(join(prosody.dir, `${name}.jsonl`), 'utf8')
-      .trim()
-      .split('\n')
-      .map((line) => JSON.parse(line) as Monitored)
-  const [loaded, idle] = [read('one'), read('two')]
-  const answered = Object.values(tally.answers).reduce((sum, n) => sum + n, 0)
+function readMeasurements(prosody: TestProsody, name: string): Measurement[] {
+  return readFileSync(monitorFile(prosody, name), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Measurement)
+}
+
+function printLoad(tally: Tally, restarts: number, burst: Burst): void {
+  const total = Object.values(tally.responses).reduce((sum, n) => sum + n, 0)
+  const byResult = [...burst.responses].map(([what, n]) => `${n} × ${what}`).join(', ')
   console.log(
-    `${minutes} minutes, ${scrapers} scrapers, ${answered} responses ${JSON.stringify(tally.answers)}, the slowest after ${(tally.longestMs / 1000).toFixed(2)} s; refused ${tally.refused}, late ${tally.late}`,
+    `${minutes} minutes, ${scrapers} scrapers, ${total} responses ${JSON.stringify(tally.responses)}, ` +
+      `the longest after ${(tally.longestMs / 1000).toFixed(2)} s; refused ${tally.refused}, late ${tally.late}`,
   )
-  console.log(`checked responses: ${tally.up} up with all series, ${tally.down} down with none`)
   console.log(
-    `Prosody restarted ${restarts} times; flood of ${flood.sent} requests: ${shown(flood.answers)}`,
+    `checked expositions: ${tally.up} up with every series, ${tally.down} down with none\n` +
+      `Prosody restarted ${restarts} times; bursts of ${burst.requests} requests in all: ${byResult}`,
   )
+}
+
+function printEventLoop(name: string, measurements: readonly Measurement[]): void {
   const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1]!
-  for (const [name, lines] of [['exporter', loaded] as const, ['idle control', idle] as const]) {
-    const of = (key: 'p50' | 'p99' | 'max') => lines.map((line) => line[key])
-    console.log(
-      `event loop of the ${name}: delay p50 ${median(of('p50')).toFixed(2)} ms, p99 ${median(of('p99')).toFixed(1)} ms (medians of seconds), longest ${Math.max(...of('max')).toFixed(0)} ms`,
-    )
-  }
+  const valuesOf = (key: 'p50' | 'p99' | 'max') => measurements.map((each) => each[key])
+  console.log(
+    `event loop of the ${name}: delay p50 ${median(valuesOf('p50')).toFixed(2)} ms, ` +
+      `p99 ${median(valuesOf('p99')).toFixed(1)} ms (medians of seconds), ` +
+      `maximum ${Math.max(...valuesOf('max')).toFixed(0)} ms`,
+  )
+}
+
+function checkTrends(measurements: readonly Measurement[]): void {
   for (const key of ['rss', 'timers', 'sockets'] as const) {
-    const { text, isFlat } = judgeFlat(loaded.map((line) => line[key]))
+    const { text, isFlat } = judgeTrend(measurements.map((each) => each[key]))
     console.log(`${key}: ${text}`)
     if (!isFlat) problems.push(`${key} grows: ${text}`)
   }
-
-  await until(() => handles() <= handlesBefore, {
-    what: `at most ${handlesBefore} open file descriptors, as before the test`,
-  }).catch((error: unknown) => problems.push(`${String(error)}; now ${handles()} are open`))
-  await untilUp(exporter)
-  problems.push(...tally.wrong)
-  if (tally.late > 0) problems.push(`${tally.late} scrapes got no response within their timeout`)
-  if (tally.refused > 0) problems.push(`${tally.refused} scrapes were refused`)
-  for (const status of Object.keys(tally.answers)) {
-    if (status !== '200') problems.push(`scrapers got the status ${status}`)
-  }
-  for (const what of flood.answers.keys()) {
-    if (what !== 200 && what !== 503) problems.push(`requests of the flood ended with ${what}`)
-  }
-  // Restarts of Prosody and reloads cause these warnings.
-  const explained = /Prosody|stream|configuration|collector|connected/
-  for (const { level, message } of logLines(exporter)) {
-    if (/^(warn|err)/i.test(level) && !explained.test(message)) problems.push(`log: ${message}`)
-  }
-  exporter.kill('SIGTERM')
-  const code = await exporter.exited
-  if (code !== 0) problems.push(`the exporter exited with code ${code}`)
 }
 
-const shown = (counts: ReadonlyMap<number | string, number>) =>
-  [...counts].map(([what, n]) => `${n} × ${what}`).join(', ')
+const openDescriptors = (exporter: Exporter) => readdirSync(`/proc/${exporter.pid}/fd`).length
+
+async function checkDescriptors(exporter: Exporter, before: number): Promise<void> {
+  await until(() => openDescriptors(exporter) <= before, {
+    what: `at most ${before} descriptors are open, as before the load`,
+  }).catch((error: unknown) =>
+    problems.push(`${String(error)}; ${openDescriptors(exporter)} are open`),
+  )
+}
+
+function checkResponses(tally: Tally, burst: Burst): void {
+  problems.push(...tally.wrong)
+  if (tally.late > 0) problems.push(`${tally.late} scrapes got no response before the next scrape`)
+  if (tally.refused > 0) problems.push(`${tally.refused} scrapes were refused`)
+  for (const status of Object.keys(tally.responses)) {
+    if (status !== '200') problems.push(`scrapers got the status ${status}`)
+  }
+  for (const what of burst.responses.keys()) {
+    if (what !== 200 && what !== 503) problems.push(`a request of a burst ended with ${what}`)
+  }
+}
+
+/** Restarts of Prosody explain warnings about the stream; other warnings are problems. */
+function checkLog(exporter: Exporter): void {
+  const expected = /Prosody|stream|configuration|collector|connected/
+  for (const { level, message } of logLines(exporter)) {
+    if (/^(warn|err)/i.test(level) && !expected.test(message)) problems.push(`log: ${message}`)
+  }
+}
 
 try {
   await soak()

@@ -29,7 +29,7 @@ function show(families: readonly Family[], format: TextFormat, options: Expositi
   return Buffer.from(render(families, format, options)).toString()
 }
 
-test('the text format has every type', () => {
+test('the text format supports every type', () => {
   assert.equal(
     show(EVERY_TYPE, 'text', CREATED),
     `# HELP build_info Build.
@@ -109,28 +109,32 @@ thing +Inf
 # EOF
 `
 
-test('OpenMetrics has every type, and the times of creation where they are known', () => {
+test('OpenMetrics supports every type, and has the known creation times', () => {
   assert.equal(show(EVERY_TYPE, 'openmetrics', CREATED), OPENMETRICS)
 })
 
 test('a family with a timestamp has it on each sample, in the unit of the format', () => {
-  const stamped = EVERY_TYPE.map((each) => ({ ...each, timestampMs: 1700000000123 }))
-  const withStamp = (text: string, stamp: string) =>
+  const families = EVERY_TYPE.map((each) => ({ ...each, timestampMs: 1700000000123 }))
+  const addTimestamp = (text: string, stamp: string) =>
     text.replaceAll(/^[^#\n].*$/gm, (line) => `${line} ${stamp}`)
-  assert.equal(show(stamped, 'text'), withStamp(show(EVERY_TYPE, 'text'), '1700000000123'))
-  assert.equal(show(stamped, 'openmetrics', CREATED), withStamp(OPENMETRICS, '1700000000.123'))
+  assert.equal(show(families, 'text'), addTimestamp(show(EVERY_TYPE, 'text'), '1700000000123'))
+  assert.equal(show(families, 'openmetrics', CREATED), addTimestamp(OPENMETRICS, '1700000000.123'))
   const [first, ...others] = EVERY_TYPE
   const mixed = show([{ ...first!, timestampMs: 1700000001000 }, ...others], 'openmetrics')
-  assert.equal(mixed.split(' 1700000001\n').length, 3, 'of its two samples, and of no others')
+  assert.equal(
+    mixed.split(' 1700000001\n').length,
+    3,
+    'a timestamp on other samples than the two of the first family',
+  )
 })
 
-test('there is room for the longest of everything, in each line of each row', () => {
+test('the buffer is large enough for the longest values, timestamps and creation times in each row', () => {
   const value = -1.2345678901234567e-308
   const [seconds, ms] = [1.2345678901234567e-308, 8_640_000_000_000_001]
   assert.equal(formatValue(value).length, 24)
   const labels = (row: number) => `host="${'é'.repeat(row % 7)}${row}"`
   const rows = Array.from({ length: 500 }, (_, row) => row)
-  const stamps = { text: ` ${ms}`, openmetrics: ` ${ms / 1000}` }
+  const timestamps = { text: ` ${ms}`, openmetrics: ` ${ms / 1000}` }
   for (const created of [true, false]) {
     for (const timestampMs of [undefined, ms]) {
       const [counter, gauge, summary] = (['counter', 'gauge', 'summary'] as const).map((type) => ({
@@ -146,16 +150,16 @@ test('there is room for the longest of everything, in each line of each row', ()
         ...(timestampMs !== undefined && { timestampMs }),
       }))
       for (const format of ['text', 'openmetrics'] as const) {
-        const end = `${timestampMs === undefined ? '' : stamps[format]}\n`
-        const birth = (name: string, row: number) =>
+        const end = `${timestampMs === undefined ? '' : timestamps[format]}\n`
+        const createdLine = (name: string, row: number) =>
           created && format === 'openmetrics'
             ? `${name}_created{${labels(row)}} ${seconds}${end}`
             : ''
-        const own = format === 'text' ? 'counter_total' : 'counter'
+        const counterName = format === 'text' ? 'counter_total' : 'counter'
         const expected = [
-          `# TYPE ${own} counter\n`,
+          `# TYPE ${counterName} counter\n`,
           ...rows.map(
-            (row) => `counter_total{${labels(row)}} ${-value}${end}${birth('counter', row)}`,
+            (row) => `counter_total{${labels(row)}} ${-value}${end}${createdLine('counter', row)}`,
           ),
           '# TYPE gauge gauge\n',
           ...rows.map((row) => `gauge{${labels(row)}} ${value}${end}`),
@@ -164,7 +168,7 @@ test('there is room for the longest of everything, in each line of each row', ()
             (row) =>
               `summary{${labels(row)},quantile="0.123456"} ${-value}${end}` +
               `summary_count{${labels(row)}} 1000000000000000${end}` +
-              `summary_sum{${labels(row)}} ${-value}${end}${birth('summary', row)}`,
+              `summary_sum{${labels(row)}} ${-value}${end}${createdLine('summary', row)}`,
           ),
           format === 'text' ? '' : '# EOF\n',
         ].join('')
@@ -175,23 +179,27 @@ test('there is room for the longest of everything, in each line of each row', ()
   }
 })
 
-test('a carriage return in a label ends no line', () => {
+test('a carriage return in a label does not end the line', () => {
   const x = family('gauge', 'x', '', [{ labels: { n: '\r# \r' }, value: 1 }])
   assert.equal(show([{ ...x, timestampMs: 1 }], 'text'), '# TYPE x gauge\nx{n="\r# \r"} 1 1\n')
 })
 
-test('the times of creation are there only when asked for', () => {
+test('creation times are exported only when they are enabled', () => {
   const without = OPENMETRICS.replaceAll(/^.*_created.*\n/gm, '')
   assert.equal(show(EVERY_TYPE, 'openmetrics'), without)
-  assert.equal(show(EVERY_TYPE, 'openmetrics', CREATED), OPENMETRICS, 'nor do they stick')
+  assert.equal(
+    show(EVERY_TYPE, 'openmetrics', CREATED),
+    OPENMETRICS,
+    'an earlier rendering changed the result',
+  )
 })
 
-test('an exposition of nothing is empty, in OpenMetrics with its end', () => {
+test('an exposition without families is empty, except for the end marker of OpenMetrics', () => {
   assert.equal(show([], 'text'), '')
   assert.equal(show([], 'openmetrics'), '# EOF\n')
 })
 
-test('a family without rows is not there', () => {
+test('a family without rows is not exported', () => {
   const empty = makeFamily({ name: 'x', type: 'gauge', help: 'Nothing.' }, [])
   assert.equal(show([empty], 'text'), '')
   assert.equal(show([empty], 'openmetrics'), '# EOF\n')
@@ -206,7 +214,7 @@ test('rows are exposed in the order of the family', () => {
   assert.equal(show([shuffled], 'text'), '# TYPE x gauge\nx{n="3"} 3\nx{n="1"} 1\n')
 })
 
-test('families are sorted by the name they have in the format, and the caller keeps his order', () => {
+test('families are sorted by their name in the format, and the input does not change', () => {
   const families = [
     family('gauge', 'a_b', '', [{ value: 1 }]),
     family('counter', 'a', '', [{ value: 2 }]),
@@ -222,7 +230,7 @@ test('families are sorted by the name they have in the format, and the caller ke
   assert.equal(families[0]!.name, 'a_b')
 })
 
-test('a unit that does not end the name, or that the type does not allow, is not shown', () => {
+test('a unit is omitted when the name does not end with it or the type does not allow it', () => {
   const units = [
     makeFamily({ name: 'a_seconds', type: 'counter', unit: 'seconds' }, [{ values: [1] }]),
     makeFamily({ name: 'b_seconds', type: 'gauge', unit: 'bytes' }, [{ values: [1] }]),
@@ -238,7 +246,7 @@ test('a unit that does not end the name, or that the type does not allow, is not
   assert.ok(!show(units, 'text').includes('UNIT'))
 })
 
-test('a row that OpenMetrics forbids is left out of OpenMetrics only', () => {
+test('a row that OpenMetrics forbids is excluded from OpenMetrics only', () => {
   const counter = makeFamily({ name: 'x', type: 'counter' }, [
     { labels: 'n="1"', values: [NaN] },
     { labels: 'n="2"', values: [2] },
@@ -250,7 +258,7 @@ test('a row that OpenMetrics forbids is left out of OpenMetrics only', () => {
   assert.equal(show([counter], 'openmetrics'), '# TYPE x counter\nx_total{n="2"} 2\n# EOF\n')
 })
 
-test('only counters, histograms and summaries have a time of creation', () => {
+test('only counters, histograms and summaries have a creation time', () => {
   for (const type of ['gauge', 'info', 'unknown'] as const) {
     const row = { values: [1], created: 7 }
     assert.ok(!show([makeFamily({ name: 'x', type }, [row])], 'openmetrics', CREATED).includes('7'))
@@ -266,7 +274,7 @@ test('a histogram of negative numbers has no sum and no count in OpenMetrics', (
   assert.equal(show([histogram], 'openmetrics', CREATED), `${buckets}x_created 7\n# EOF\n`)
 })
 
-test('of families whose names collide the later is left out where they do', () => {
+test('of families with colliding names, one is excluded from the formats in which they collide', () => {
   const families = [
     family('gauge', 'x_total', '', [{ value: 1 }]),
     family('gauge', 'x', '', [{ value: 2 }]),
@@ -276,12 +284,12 @@ test('of families whose names collide the later is left out where they do', () =
   assert.equal(show(families, 'openmetrics'), '# TYPE x counter\nx_total 3\n# EOF\n')
 })
 
-test('a counter that is called _total by its source keeps that name', () => {
+test('a counter whose source name ends with _total gets a second _total', () => {
   const counter = family('counter', 'x_total', '', [{ value: 1 }])
   assert.equal(show([counter], 'text'), '# TYPE x_total_total counter\nx_total_total 1\n')
 })
 
-test('values are the shortest that read back, integers without a point', () => {
+test('values have the shortest form that reads back, and integers have no point', () => {
   const expected: [number, string][] = [
     [0, '0'], [-0, '-0'], [1, '1'], [10, '10'], [-7, '-7'], [2147483647, '2147483647'],
     [2147483648, '2147483648'], [9007199254740993, '9007199254740992'], [1e21, '1e+21'],
@@ -315,13 +323,13 @@ test('every number reads back as itself', () => {
       const text = formatValue(number)
       assert.ok(Object.is(readNumber(text), number), text)
       const bound = formatBound(number)
-      assert.equal(readNumber(bound), number + 0, 'but -0, which no bound is')
+      assert.equal(readNumber(bound), number + 0, '-0 reads back as 0, because no bound is -0')
       assert.match(bound, /[.e]|NaN|Inf/)
     }),
   )
 })
 
-test('a store that goes on leaves the exposition of its snapshot as it is', async () => {
+test('later changes of a table do not change the exposition of its snapshot', async () => {
   const table = createTable({ name: 'x', type: 'gauge', help: '', unit: '', bounds: [] })
   table.append('n="1"')
   const exposition = createExposition([table.snapshot()], PLAIN)
@@ -334,7 +342,7 @@ test('a store that goes on leaves the exposition of its snapshot as it is', asyn
   )
 })
 
-test('an exposition renders and compresses once, and its two forms are the same', async () => {
+test('an exposition renders and compresses once, and both forms have the same content', async () => {
   const exposition = createExposition(EVERY_TYPE, CREATED)
   for (const format of ['text', 'openmetrics'] as const) {
     const bytes = await exposition.bytes(format)
@@ -347,7 +355,7 @@ test('an exposition renders and compresses once, and its two forms are the same'
   assert.equal(Buffer.from(await exposition.bytes('openmetrics')).toString(), OPENMETRICS)
 })
 
-test('families are selected by their name in either format, not by that of a sample', () => {
+test('families are selected by their name in either text format, not by the name of a sample', () => {
   const selected = (...names: string[]) =>
     Array.from(
       show(EVERY_TYPE, 'openmetrics', { ...PLAIN, names: new Set(names) }).matchAll(
@@ -362,7 +370,7 @@ test('families are selected by their name in either format, not by that of a sam
   assert.equal(selected().length, EVERY_TYPE.length)
 })
 
-/** What a reader is to find, told without the writer. */
+/** The samples that a reader must find, computed independently of the encoder. */
 function expectedSamples({ name, type, bounds }: Family, row: HostileRow): Sample[] {
   const { labels, values } = row
   const label = type === 'histogram' ? 'le' : 'quantile'
@@ -380,7 +388,7 @@ function expectedSamples({ name, type, bounds }: Family, row: HostileRow): Sampl
   ]
 }
 
-/** As Buffer writes it: half a surrogate pair is no text. */
+/** Replaces lone surrogates in label values, as Buffer does. */
 function wellFormed(samples: Sample[]): Sample[] {
   return samples.map((sample) => ({
     ...sample,
@@ -390,7 +398,7 @@ function wellFormed(samples: Sample[]): Sample[] {
   }))
 }
 
-test('whatever labels, values and help are, the text format gives the samples back', () => {
+test('the samples of the text format read back with any labels, values and help', () => {
   fc.assert(
     fc.property(hostileFamily, ({ family, rows }) => {
       const expected = rows.flatMap((row) => expectedSamples(family, row))
@@ -399,14 +407,14 @@ test('whatever labels, values and help are, the text format gives the samples ba
   )
 })
 
-test('so does OpenMetrics, without the rows it forbids', () => {
+test('the samples of OpenMetrics read back, without the rows that it forbids', () => {
   fc.assert(
     fc.property(hostileFamily, ({ family, rows }) => {
-      const kept = rows.filter(
+      const validRows = rows.filter(
         (_, row) => countInvalidRows({ ...family, order: Uint32Array.of(row) }) === 0,
       )
       const hasSum = family.type !== 'histogram' || !family.bounds.some((bound) => bound < 0)
-      const expected = kept.flatMap((row) => [
+      const expected = validRows.flatMap((row) => [
         ...expectedSamples(family, row).filter(({ name }) => hasSum || name.endsWith('_bucket')),
         ...(row.created === undefined || ['gauge', 'info', 'unknown'].includes(family.type)
           ? []

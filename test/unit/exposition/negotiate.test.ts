@@ -15,7 +15,7 @@ const PROTO_TYPE =
   'escaping=underscores'
 const PROTO_TYPE_UTF8 = PROTO_TYPE.replace('underscores', 'allow-utf-8')
 
-/** What Prometheus sends, from the tags' scrape/scrape.go and config/config.go. */
+/** The Accept headers of Prometheus, from scrape/scrape.go and config/config.go of its releases. */
 const PROMETHEUS: readonly [versions: string, accept: string, contentType: string][] = [
   [
     '2.5 to 2.33',
@@ -78,12 +78,12 @@ const PROMETHEUS: readonly [versions: string, accept: string, contentType: strin
 ]
 
 for (const [versions, accept, contentType] of PROMETHEUS) {
-  test(`Prometheus ${versions} gets what it prefers`, () => {
+  test(`Prometheus ${versions} gets the format that it prefers`, () => {
     assert.equal(negotiate(accept).contentType, contentType)
   })
 }
 
-test('the format belongs to the content type', () => {
+test('the format matches the content type', () => {
   assert.equal(negotiate('application/openmetrics-text').format, 'openmetrics')
   assert.equal(negotiate('text/plain').format, 'text')
   assert.equal(negotiate('text/plain;version=1.0.0').format, 'text')
@@ -97,43 +97,51 @@ const ACCEPT: readonly [what: string, accept: string | undefined, contentType: s
   ['a wildcard is text', '*/*', TEXT],
   ['a browser gets text', 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8', TEXT],
   ['text/* is text', 'text/*', TEXT],
-  ['OpenMetrics is not hidden by a wildcard', '*/*, application/openmetrics-text', OM_0],
+  ['a wildcard does not hide OpenMetrics', '*/*, application/openmetrics-text', OM_0],
   ['text/plain without a version is 0.0.4', 'text/plain', TEXT],
-  ['an empty version is no version', 'text/plain;version=', TEXT],
-  ['text 1.0.0 is there', 'text/plain;version=1.0.0', TEXT_1],
+  ['an empty version counts as none', 'text/plain;version=', TEXT],
+  ['text 1.0.0 is supported', 'text/plain;version=1.0.0', TEXT_1],
   ['OpenMetrics without a version is 0.0.1', 'application/openmetrics-text', OM_0],
   [
-    'a version we lack is passed over',
+    'an unsupported version is skipped',
     'application/openmetrics-text;version=2.0.0,application/openmetrics-text;version=1.0.0;q=0.1',
     OM_1,
   ],
-  ['protobuf is there', PROTO, PROTO_TYPE],
+  ['protobuf is supported', PROTO, PROTO_TYPE],
   ['the escaping of protobuf is echoed', `${PROTO};escaping=allow-utf-8`, PROTO_TYPE_UTF8],
-  ['protobuf is not hidden by a wildcard', `*/*;q=0.9,${PROTO};q=0.1`, PROTO_TYPE],
-  ['protobuf comes after what is liked better', `${PROTO};q=0.4,text/plain;q=0.5`, TEXT],
-  ['protobuf with q=0 excludes', `${PROTO};q=0,text/plain;q=0.1`, TEXT],
-  ['protobuf as text is not there', PROTO.replace('delimited', 'text'), TEXT],
-  ['protobuf without an encoding is not there', PROTO.replace(';encoding=delimited', ''), TEXT],
-  ['protobuf of another message is not there', PROTO.replace('Family', 'Point'), TEXT],
-  ['protobuf of no message is not there', 'application/vnd.google.protobuf', TEXT],
+  ['a wildcard does not hide protobuf', `*/*;q=0.9,${PROTO};q=0.1`, PROTO_TYPE],
+  ['a preferred format comes before protobuf', `${PROTO};q=0.4,text/plain;q=0.5`, TEXT],
+  ['protobuf with q=0 is excluded', `${PROTO};q=0,text/plain;q=0.1`, TEXT],
+  ['protobuf as text is not supported', PROTO.replace('delimited', 'text'), TEXT],
+  ['protobuf without an encoding is not supported', PROTO.replace(';encoding=delimited', ''), TEXT],
+  ['protobuf with another message is not supported', PROTO.replace('Family', 'Point'), TEXT],
+  ['protobuf without a message is not supported', 'application/vnd.google.protobuf', TEXT],
   [
-    'protobuf in quotes is there',
+    'protobuf with quotes is supported',
     PROTO.replace('io.prometheus.client.MetricFamily', '"io.prometheus.client.MetricFamily"'),
     PROTO_TYPE,
   ],
   ['a charset does not matter', 'application/openmetrics-text;version=1.0.0;charset=latin1', OM_1],
   ['q decides before order', 'text/plain;q=0.4, application/openmetrics-text;q=0.5', OM_0],
   ['order decides between equals', 'text/plain, application/openmetrics-text', TEXT],
-  ['q=0 excludes', 'application/openmetrics-text;q=0, text/plain;version=1.0.0;q=0.1', TEXT_1],
-  ['q=0.000 excludes', 'application/openmetrics-text;version=1.0.0;q=0.000', TEXT],
-  ['a negative q excludes', 'application/openmetrics-text;q=-1', TEXT],
-  ['a q that is no number is 1', 'text/plain;q=0.9, application/openmetrics-text;q=high', OM_0],
+  [
+    'q=0 excludes a format',
+    'application/openmetrics-text;q=0, text/plain;version=1.0.0;q=0.1',
+    TEXT_1,
+  ],
+  ['q=0.000 excludes a format', 'application/openmetrics-text;version=1.0.0;q=0.000', TEXT],
+  ['a negative q excludes a format', 'application/openmetrics-text;q=-1', TEXT],
+  [
+    'a q that is not a number counts as 1',
+    'text/plain;q=0.9, application/openmetrics-text;q=high',
+    OM_0,
+  ],
   ['case does not matter', 'Application/OpenMetrics-Text; VERSION=1.0.0; Q=0.3', OM_1],
   ['blanks do not matter', ' application/openmetrics-text ;\tversion = 1.0.0 ', OM_1],
-  ['a quoted version counts', 'application/openmetrics-text;version="1.0.0"', OM_1],
-  ['a quoted pair counts', 'application/openmetrics-text;version="1\\.0.0"', OM_1],
+  ['a quoted version is understood', 'application/openmetrics-text;version="1.0.0"', OM_1],
+  ['a quoted pair is understood', 'application/openmetrics-text;version="1\\.0.0"', OM_1],
   [
-    'separators between quotes separate nothing',
+    'separators inside quotes are ignored',
     'text/plain;x="a,application/openmetrics-text;q=1";q=0.5',
     TEXT,
   ],
@@ -149,9 +157,13 @@ const ACCEPT: readonly [what: string, accept: string | undefined, contentType: s
     'text/plain; version=0.0.4; charset=utf-8; escaping=values',
   ],
   ['an unknown escaping is ignored', 'text/plain;escaping=none', TEXT],
-  ['an escaping is no way into our headers', 'text/plain;escaping="dots\\; x=y"', TEXT],
   [
-    'an escaping holds for what follows',
+    'an escaping cannot inject text into the response header',
+    'text/plain;escaping="dots\\; x=y"',
+    TEXT,
+  ],
+  [
+    'an escaping applies to the following media types',
     'text/html;escaping=allow-utf-8,text/plain;q=0.1',
     'text/plain; version=0.0.4; charset=utf-8; escaping=allow-utf-8',
   ],
@@ -165,7 +177,7 @@ for (const [what, accept, contentType] of ACCEPT) {
   })
 }
 
-test('whatever the header, the answer is one of our content types', () => {
+test('any header results in one of the supported content types', () => {
   const word = fc.constantFrom(
     ...[
       'text/plain',
@@ -219,7 +231,7 @@ const ENCODINGS: readonly [acceptEncoding: string | undefined, gzip: boolean][] 
 ]
 
 for (const [acceptEncoding, gzip] of ENCODINGS) {
-  test(`Accept-Encoding: ${acceptEncoding ?? 'absent'} ${gzip ? 'takes' : 'refuses'} gzip`, () => {
+  test(`Accept-Encoding: ${acceptEncoding ?? 'absent'} ${gzip ? 'accepts' : 'refuses'} gzip`, () => {
     assert.equal(acceptsGzip(acceptEncoding), gzip)
   })
 }

@@ -19,9 +19,9 @@ test('a value is written in its shortest form', () => {
   for (const [value, text] of forms) assert.equal(formatValue(value), text)
 })
 
-// What Go's strconv.FormatFloat(f, 'g', -1, 64) writes, with `.0` where there is neither point nor
-// exponent: exponents from 1e6 on and below 1e-4, of two digits at least.
-test('a bound is written as the Go programs write it', () => {
+// Like Go's strconv.FormatFloat(f, 'g', -1, 64), with `.0` when there is neither a point nor an exponent. Exponents
+// are used from 1e6 on and below 1e-4, with at least two digits.
+test('a bound is written as in the Go programs of Prometheus', () => {
   const forms: readonly (readonly [number, string])[] = [
     [0, '0.0'],
     [-0, '0.0'],

@@ -25,7 +25,7 @@ function onlyMetric(family: Family): ProtoMetric {
 
 const names = (families: readonly ProtoFamily[]) => families.map(({ name }) => name)
 
-/** Each with its bytes, composed by another program from the fields that the definition names. */
+/** Families with their expected bytes, which another program encoded from the protobuf definition. */
 const GOLDEN: readonly [family: Family, hex: string][] = [
   [
     makeFamily({ name: 'hits', type: 'counter', help: 'H.' }, [
@@ -72,31 +72,31 @@ const GOLDEN: readonly [family: Family, hex: string][] = [
 ]
 
 for (const [family, hex] of GOLDEN) {
-  test(`a small ${family.type} has these bytes`, () => {
+  test(`a small ${family.type} is encoded to the expected bytes`, () => {
     assert.equal(Buffer.from(renderProtobuf([family])).toString('hex'), hex.replace(/\s/g, ''))
   })
 }
 
 test('a family with a timestamp has it on each metric', () => {
   const families = GOLDEN.map(([family]) => family)
-  const stamped = families.map((family) => ({ ...family, timestampMs: 1700000000123 }))
+  const withTimestamps = families.map((family) => ({ ...family, timestampMs: 1700000000123 }))
   const expected = decode(...families).map((family) => ({
     ...family,
     metrics: family.metrics.map((metric) => ({ ...metric, timestampMs: 1700000000123 })),
   }))
-  assert.deepEqual(decode(...stamped), expected)
+  assert.deepEqual(decode(...withTimestamps), expected)
 })
 
-test('families follow each other, sorted by their names', () => {
+test('families are sorted by name', () => {
   const decoded = decode(...GOLDEN.map(([family]) => family))
   assert.deepEqual(names(decoded), ['b_info', 'h', 'hits_total', 'mem_bytes', 's', 'u'])
 })
 
-test('nothing is no bytes', () => {
+test('an exposition without families has no bytes', () => {
   assert.equal(renderProtobuf([]).length, 0)
 })
 
-test('a family without rows is not there', () => {
+test('a family without rows is not exported', () => {
   const empty = makeFamily({ name: 'empty', type: 'gauge', help: 'Nothing.' }, [])
   assert.deepEqual(
     names(decode(empty, makeFamily({ name: 'x', type: 'gauge' }, [{ values: [1] }]))),
@@ -124,7 +124,7 @@ for (const [type, shown, name] of TYPES) {
   })
 }
 
-test('the help is as it is, and not there when there is none', () => {
+test('the help is not escaped, and is omitted when it is empty', () => {
   const helpOf = (help: string) =>
     decode(makeFamily({ name: 'x', type: 'gauge', help }, [{ values: [1] }]))[0]?.help
   assert.equal(helpOf(''), undefined)
@@ -133,7 +133,7 @@ test('the help is as it is, and not there when there is none', () => {
   assert.equal(helpOf('é'.repeat(20_000)), 'é'.repeat(20_000))
 })
 
-test('the unit is there where the name ends in it, before _total', () => {
+test('the unit is exported when the name, without _total, ends with it', () => {
   const unitOf = (name: string, unit: string, type: MetricType = 'gauge') =>
     decode(makeFamily({ name, type, unit }, [{ values: [1] }]))[0]?.unit
   assert.equal(unitOf('x_seconds', 'seconds'), 'seconds')
@@ -206,7 +206,7 @@ const CREATED: readonly [seconds: number, created: ProtoMetric['created']][] = [
 ]
 
 for (const [seconds, created] of CREATED) {
-  test(`created at ${seconds} ${created ? 'is a start timestamp' : 'is left out'}`, () => {
+  test(`created at ${seconds} ${created ? 'is exported as a start timestamp' : 'is omitted'}`, () => {
     const rows: Row[] = [{ values: [1, 2, 1], created: seconds }]
     for (const type of ['counter', 'summary', 'histogram'] as const) {
       const bounds = type === 'counter' ? [] : type === 'summary' ? [0.5] : [Infinity]
@@ -220,7 +220,7 @@ for (const [seconds, created] of CREATED) {
   })
 }
 
-test('a gauge has no start timestamp, as there is no field for it', () => {
+test('a gauge has no start timestamp, because the format has no field for it', () => {
   const gauge = makeFamily({ name: 'x', type: 'gauge' }, [{ values: [1], created: 1 }])
   assert.deepEqual(onlyMetric(gauge), { labels: [], value: 1 })
 })
@@ -256,7 +256,7 @@ test("a histogram's count may be a fraction", () => {
   })
 })
 
-test('a row whose count is none is left out, and the others stay', () => {
+test('a row whose count is not a valid number is excluded, and the others are exported', () => {
   const histogram = makeFamily({ name: 'h', type: 'histogram', bounds: [1, Infinity] }, [
     { labels: 'a="bucket"', values: [NaN, 1, 1, 1] },
     { labels: 'a="count"', values: [1, 1, 1, -1] },
@@ -278,12 +278,12 @@ test('a row whose count is none is left out, and the others stay', () => {
   }
 })
 
-test('what the text format leaves out is left out', () => {
+test('families and rows that the text format excludes are excluded', () => {
   const one: readonly Row[] = [{ values: [1] }]
-  const clashing = [
+  const colliding = [
     makeFamily({ name: 'x', type: 'counter' }, one),
     makeFamily({ name: 'x_total', type: 'gauge' }, one),
-    // Clashes in OpenMetrics only.
+    // These names collide in OpenMetrics only.
     makeFamily({ name: 'y', type: 'counter' }, one),
     makeFamily({ name: 'y', type: 'gauge' }, one),
     makeFamily({ name: 'q', type: 'summary' }, [
@@ -291,7 +291,7 @@ test('what the text format leaves out is left out', () => {
       { labels: 'other="1"', values: [1, 1] },
     ]),
   ]
-  const decoded = decode(...clashing)
+  const decoded = decode(...colliding)
   assert.deepEqual(
     decoded.map(({ name, type, metrics }) => [name, type, metrics.length]),
     [
@@ -301,20 +301,20 @@ test('what the text format leaves out is left out', () => {
       ['y_total', 'counter', 1],
     ],
   )
-  assert.deepEqual(names(decode(clashing[0]!, clashing[0]!)), ['x_total'])
+  assert.deepEqual(names(decode(colliding[0]!, colliding[0]!)), ['x_total'])
 })
 
-test('families are chosen by their names in either text format', () => {
+test('families are selected by their name in either text format', () => {
   const families = ['a', 'b', 'c'].map((name) =>
     makeFamily({ name, type: 'counter' }, [{ values: [1] }]),
   )
-  const chosen = (...asked: string[]) =>
-    names(decodeFamilies(renderProtobuf(families, new Set(asked))))
-  assert.deepEqual(chosen('a', 'c_total', 'b_created'), ['a_total', 'c_total'])
-  assert.deepEqual(chosen(), ['a_total', 'b_total', 'c_total'])
+  const selected = (...requested: string[]) =>
+    names(decodeFamilies(renderProtobuf(families, new Set(requested))))
+  assert.deepEqual(selected('a', 'c_total', 'b_created'), ['a_total', 'c_total'])
+  assert.deepEqual(selected(), ['a_total', 'b_total', 'c_total'])
 })
 
-test('rows of the store come in their order, as they were at the snapshot', () => {
+test('rows of a table are sorted, with their values at the time of the snapshot', () => {
   const table = createTable({ name: 'x', type: 'counter', help: '', unit: '', bounds: [] })
   const longest = 'host="z",what="' + 'long '.repeat(100) + '"'
   for (const labels of [longest, 'host="b"', 'host="a"']) {
@@ -352,7 +352,7 @@ const counts = fc.oneof(
   fc.constantFrom(127, 128, 2 ** 32, 2 ** 60),
 )
 
-test('whatever there is, a reader gets it back', () => {
+test('any labels, values and creation times read back', () => {
   const row = fc.record({
     labels: labelSets,
     values: fc.array(fc.double(), { minLength: 9, maxLength: 9 }),
@@ -401,7 +401,7 @@ test('whatever there is, a reader gets it back', () => {
 })
 
 for (const [type] of TYPES) {
-  test(`the room that is made for a ${type} is enough, and not much more`, () => {
+  test(`the estimated size of a ${type} is large enough and not much too large`, () => {
     const ROWS = 1000
     const bounds = { histogram: [0.1, 1, 10, Infinity], summary: [0.5, 0.9] }[type as string] ?? []
     const meta = { name: 'prosody_things', type, bounds }
@@ -410,25 +410,25 @@ for (const [type] of TYPES) {
       const values = Array.from({ length: columns }, (_, j) => 1000 * i + j)
       return { labels: `host="${i}.example.com",type="c2s"`, values }
     })
-    const born = rows.map((row) => ({ ...row, created: 1_700_000_000.5 }))
-    const plain = ['', 'What it means. '.repeat(1000)].flatMap((help) => [
+    const withCreated = rows.map((row) => ({ ...row, created: 1_700_000_000.5 }))
+    const plain = ['', 'A long text. '.repeat(1000)].flatMap((help) => [
       makeFamily({ ...meta, help }, rows),
-      makeFamily({ ...meta, help }, born),
+      makeFamily({ ...meta, help }, withCreated),
     ])
-    const stamped = plain.map((family) => ({ ...family, timestampMs: 1_700_000_000_123 }))
-    for (const family of [...plain, ...stamped]) {
+    const withTimestamps = plain.map((family) => ({ ...family, timestampMs: 1_700_000_000_123 }))
+    for (const family of [...plain, ...withTimestamps]) {
       const { length, buffer } = renderProtobuf([family])
-      const room = estimateSize(family)
-      assert.ok(room >= length)
-      assert.equal(buffer.byteLength, room)
-      // Text may have three bytes a character.
-      assert.ok(room < length * 1.6 + family.help.length * 2 + 1000)
+      const estimate = estimateSize(family)
+      assert.ok(estimate >= length)
+      assert.equal(buffer.byteLength, estimate)
+      // A character of text can have three bytes.
+      assert.ok(estimate < length * 1.6 + family.help.length * 2 + 1000)
     }
   })
 }
 
-test('labels that take more room than was thought are whole', () => {
-  // `a="",` is seven bytes here.
+test('labels that are larger than the estimate are encoded completely', () => {
+  // The encoding of `a="",` has seven bytes.
   const text = Array.from({ length: 200 }, () => 'a=""').join(',')
   for (const rows of [1, 2, 50]) {
     const family = makeFamily(
@@ -436,7 +436,10 @@ test('labels that take more room than was thought are whole', () => {
       Array.from({ length: rows }, (_, i) => ({ labels: `${text},row="${i}"`, values: [i] })),
     )
     const { length, buffer } = renderProtobuf([family])
-    assert.ok(rows < 50 || length > estimateSize(family), 'else nothing is tried here')
+    assert.ok(
+      rows < 50 || length > estimateSize(family),
+      'the estimate is large enough, so the test is useless',
+    )
     assert.ok(buffer.byteLength < length * 2 + 10_000)
     const [decoded] = decode(family)
     assert.deepEqual(
@@ -451,8 +454,8 @@ test('labels that take more room than was thought are whole', () => {
   }
 })
 
-test('a family whose length needs more or fewer bytes than expected is whole', () => {
-  // Lengths around the ends of one, two and three bytes, with an estimate that is too large or too small.
+test('a family is encoded correctly when its length field needs more or fewer bytes than estimated', () => {
+  // Lengths around the limits of one, two and three bytes, with too large and too small estimates.
   for (const help of [
     0, 1, 50, 100, 120, 127, 128, 5000, 16_000, 16_383, 16_384, 700_000, 2_097_152,
   ]) {

@@ -28,7 +28,10 @@ const PLAIN = { created: false }
 const FORMATS = ['text', 'openmetrics', 'protobuf'] as const
 const TYPES: readonly MetricType[] = ['counter', 'gauge', 'histogram', 'summary', 'info', 'unknown']
 
-/** Protobuf has no reference encoder. A copy of the families shows that no earlier rendering matters. */
+/**
+ * Compares the text formats with the reference encoder. Protobuf has none: a rendering of a copy of the
+ * families shows that earlier renderings have no effect.
+ */
 function assertReference(
   bytes: Uint8Array,
   families: readonly Family[],
@@ -38,7 +41,7 @@ function assertReference(
   const actual = Buffer.from(bytes)
   if (format === 'protobuf') {
     assert.equal(Buffer.compare(actual, render(structuredClone(families), format, options)), 0)
-    // It has the samples of text, except those whose counts no field can carry.
+    // The decoder throws for malformed bytes.
     decodeFamilies(bytes)
   } else {
     assert.equal(actual.toString(), referenceText(families, format, options))
@@ -126,7 +129,7 @@ function apply(tables: readonly Table[], lengths: number[], change: Change): voi
   else table.setMissing(row, change.isMissing)
 }
 
-test('after any changes the bytes are those of the reference, and they stay as they are', () => {
+test('after any changes, the bytes match the reference, and later changes do not affect them', () => {
   fc.assert(
     fc.property(
       fc.array(fc.constantFrom(...TYPES), { minLength: 1, maxLength: 4 }),
@@ -159,7 +162,7 @@ test('after any changes the bytes are those of the reference, and they stay as t
   )
 })
 
-/** A gauge of so many rows, and a function that sets every `every`-th of them. */
+/** A gauge with `rows` rows, and a function that sets every `every`-th row. */
 function largeTable(rows: number) {
   const table = createTable(metaOf('gauge', 'large'))
   for (let row = 0; row < rows; row++) table.append(`row="${row}"`)
@@ -169,7 +172,7 @@ function largeTable(rows: number) {
   return { table, setAll }
 }
 
-test('a family of many steps has the bytes of the reference', async () => {
+test('a family that needs many steps has the bytes of the reference', async () => {
   const { table, setAll } = largeTable(20_000)
   for (const [every, scale] of [
     [1, 1],
@@ -187,7 +190,7 @@ test('a family of many steps has the bytes of the reference', async () => {
   }
 })
 
-test('protobuf of many steps has every sample of the text format', () => {
+test('protobuf that needs many steps has every sample', () => {
   const families = [many('gauge', 20_000, (row) => row / 7), many('counter', 5, 1)]
   const [family] = decodeFamilies(render(families.slice(0, 1), 'protobuf', PLAIN))
   assert.deepEqual(
@@ -196,7 +199,7 @@ test('protobuf of many steps has every sample of the text format', () => {
   )
 })
 
-test('renderings of several snapshots do not mix, whichever takes its next step', () => {
+test('interleaved renderings of several snapshots do not affect each other', () => {
   const turns = fc.array(
     fc.oneof(
       fc.record({ scale: fc.constantFrom(1, 7, 1000, 0.1), every: fc.constantFrom(1, 3, 5000) }),
@@ -241,8 +244,8 @@ test('renderings of several snapshots do not mix, whichever takes its next step'
   )
 })
 
-test('text of any characters and any length is copied from anywhere to anywhere', () => {
-  // Characters whose bytes come closest to a NaN, and some of each length.
+test('text with any characters and length is copied between any offsets', () => {
+  // Characters with the bytes closest to a NaN, and characters of each length.
   const character = fc.constantFrom('\u007f', '\u{10ffff}', '\u{f0000}', '\u{10000}', 'a', 'ä', '€')
   const text = fc.oneof(
     fc.array(character, { maxLength: 40 }).map((all) => all.join('')),
@@ -262,7 +265,7 @@ test('text of any characters and any length is copied from anywhere to anywhere'
   )
 })
 
-test('a writer keeps its bytes while it grows, and never returns fewer than were written', () => {
+test('a growing writer does not lose bytes, and throws rather than return too few', () => {
   const out = createWriter(2)
   for (let i = 0; i < 1000; i++) {
     reserve(out, 1)
@@ -277,7 +280,7 @@ test('a writer keeps its bytes while it grows, and never returns fewer than were
   assert.throws(() => finishBytes(out), /bytes in a buffer of/)
 })
 
-test('the capacity of text is enough, so that no buffer grows', () => {
+test('the estimated capacity of text is large enough, so that no buffer grows', () => {
   const tiny = -1.2345678901234567e-100
   for (const type of TYPES) {
     for (const format of ['text', 'openmetrics'] as const) {
@@ -297,28 +300,28 @@ test('the capacity of text is enough, so that no buffer grows', () => {
   }
 })
 
-test('a step writes 64 KB, of one family or of many, in every format', () => {
+test('each step writes 64 KB, for one family or many, in every format', () => {
   const wordy = manyFamilies(90, 'h'.repeat(10_000))
   for (const families of [[many('gauge', 30_000, 1)], [many('histogram', 5000, 1)], wordy]) {
     for (const format of FORMATS) {
-      // The check of the rows has steps of its own.
-      const own = families[0]!.type === 'histogram' ? 2 : 0
+      // The validation of histogram rows needs additional steps.
+      const validation = families[0]!.type === 'histogram' ? 2 : 0
       const { turns, result } = runSteps(renderSteps(families, format, PLAIN))
       const most = Math.ceil(result.length / 65_536)
-      // No row of these, and no metadata, has more than 11,000 bytes.
+      // A step can exceed 64 KB by one row or one metadata block, which have at most 11,000 bytes here.
       const least = Math.floor(result.length / (65_536 + 11_000))
-      assert.ok(turns >= least && turns <= most + own, `${least} … ${turns} … ${most}`)
+      assert.ok(turns >= least && turns <= most + validation, `${least} … ${turns} … ${most}`)
     }
   }
 })
 
-test('work of more than 5 ms lets other work run, and less does not', async () => {
+test('work pauses for other work after 5 ms, and not before', async () => {
   for (const [stepMs, sizes] of [
     [1, [5, 5, 2]],
     [5, Array<number>(12).fill(1)],
     [0, [12]],
   ] as const) {
-    // Not from 0 on.
+    // The clock does not start at 0.
     let now = 1000
     let turn = 0
     const turnOf: number[] = []
@@ -345,7 +348,7 @@ test('work of more than 5 ms lets other work run, and less does not', async () =
   }
 })
 
-test('without a clock of its own it uses the real one', async () => {
+test('without a clock option, runInSlices uses the real clock', async () => {
   let turns = 0
   const other = setImmediate(() => turns++)
   function* work() {
@@ -356,7 +359,7 @@ test('without a clock of its own it uses the real one', async () => {
   clearImmediate(other)
 })
 
-test('nothing of a rendering stays in memory', async () => {
+test('no rendering stays in memory', async () => {
   const { setFlagsFromString } = await import('node:v8')
   const { runInNewContext } = await import('node:vm')
   setFlagsFromString('--expose_gc')

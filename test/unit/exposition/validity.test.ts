@@ -19,7 +19,7 @@ const BOUNDS = [1, 2, Infinity]
 const rowsOf = (family: Family, format: TextFormat) =>
   exposedRows(family, format) ?? runToEnd(exposedRowsSteps(family, format))
 
-/** One row: buckets (or quantile values), sum, count. */
+/** The values of a row: buckets or quantile values, then sum and count. */
 const ROWS: readonly [
   what: string,
   type: MetricType,
@@ -73,17 +73,17 @@ const ROWS: readonly [
 ]
 
 for (const [what, type, values, isValid, bounds] of ROWS) {
-  test(`OpenMetrics ${isValid ? 'has' : 'forbids'} ${what}`, () => {
+  test(`OpenMetrics ${isValid ? 'allows' : 'forbids'} ${what}`, () => {
     const family = makeFamily(
       { name: 'x', type, bounds: bounds ?? (type === 'histogram' ? BOUNDS : []) },
       [{ values }],
     )
     assert.equal(countInvalidRows(family), isValid ? 0 : 1)
-    assert.deepEqual([...rowsOf(family, 'text')], [0], 'text has it in any case')
+    assert.deepEqual([...rowsOf(family, 'text')], [0], 'the text format has the row in any case')
   })
 }
 
-test('a row is judged by its own values', () => {
+test('each row of a histogram is validated by its own values', () => {
   const family = makeFamily({ name: 'x', type: 'histogram', bounds: [1, Infinity] }, [
     { labels: 'a="1"', values: [1, 2, 3, 2] },
     { labels: 'a="2"', values: [2, 1, 3, 1] },
@@ -93,7 +93,7 @@ test('a row is judged by its own values', () => {
   assert.equal(countInvalidRows(family), 1)
 })
 
-test('each row of a summary is judged by its own quantiles', () => {
+test('each row of a summary is validated by its own quantiles', () => {
   const family = makeFamily({ name: 'x', type: 'summary', bounds: [0.5, 0.9] }, [
     { labels: 'a="1"', values: [1, 2, 3, 2] },
     { labels: 'a="2"', values: [1, -2, 3, 1] },
@@ -103,18 +103,18 @@ test('each row of a summary is judged by its own quantiles', () => {
   assert.deepEqual([...rowsOf(family, 'openmetrics')], [0, 3])
 })
 
-test('a histogram has a sum unless it counts negative numbers; all else has one', () => {
+test('a histogram has a sum unless it has negative bounds; other types always have one', () => {
   assert.equal(hasSum({ type: 'histogram', bounds: [0, 1, Infinity] }), true)
   assert.equal(hasSum({ type: 'histogram', bounds: [-0.1, 1, Infinity] }), false)
   assert.equal(hasSum({ type: 'summary', bounds: [-1] }), true)
 })
 
-test('a row that is not exposed is not counted', () => {
+test('a row that is not exported is not counted as invalid', () => {
   const family = makeFamily({ name: 'x', type: 'counter' }, [{ values: [-1] }, { values: [1] }])
   assert.equal(countInvalidRows({ ...family, order: Uint32Array.of(1) }), 0)
 })
 
-test('a row with a label of the same name as the one we add is in no format', () => {
+test('a row with a label named like the label that the format adds is in no format', () => {
   const rows = ['le="x"', 'a="1",le="2"', 'file="3"', 'a="\\",le=\\""', 'a=",le="', 'le2="1"'].map(
     (labels) => ({ labels, values: [1, 1, 1] }),
   )
@@ -141,7 +141,7 @@ function names(families: ReadonlySet<Family>): string[] {
   return Array.from(families, ({ type, name }) => `${type} ${name}`).sort()
 }
 
-/** Families, those left out of OpenMetrics, those left out of text. */
+/** Families, those excluded from OpenMetrics, and those excluded from text. */
 const COLLISIONS: readonly [
   families: readonly (readonly [MetricType, string])[],
   openMetrics: readonly string[],
@@ -256,29 +256,32 @@ const COLLISIONS: readonly [
 
 for (const [families, openMetrics, text] of COLLISIONS) {
   const title = families.map((family) => family.join(' ')).join(', ')
-  const result = openMetrics.length === 0 ? 'do not collide' : `leave out ${openMetrics.join(', ')}`
+  const result =
+    openMetrics.length === 0
+      ? 'no collision in OpenMetrics'
+      : `OpenMetrics excludes ${openMetrics.join(', ')}`
   test(`${title}: ${result}`, () => {
-    const given = families.map(([type, name]) => one(type, name))
-    for (const inSomeOrder of [given, given.toReversed()]) {
-      assert.deepEqual(names(collidingFamilies(inSomeOrder, 'openmetrics')), openMetrics)
-      assert.deepEqual(names(collidingFamilies(inSomeOrder, 'text')), text)
+    const inputs = families.map(([type, name]) => one(type, name))
+    for (const ordered of [inputs, inputs.toReversed()]) {
+      assert.deepEqual(names(collidingFamilies(ordered, 'openmetrics')), openMetrics)
+      assert.deepEqual(names(collidingFamilies(ordered, 'text')), text)
     }
   })
 }
 
-test('of two families of one name and type the first given stays', () => {
+test('of two families with the same name and type, the first is exported', () => {
   const [first, second] = [one('gauge', 'x'), one('gauge', 'x')]
   assert.deepEqual(collidingFamilies([first, second], 'openmetrics'), new Set([second]))
   assert.deepEqual(collidingFamilies([first, second], 'text'), new Set([second]))
 })
 
-test('a family does not collide with itself, nor with one without rows', () => {
+test('a family does not collide with itself or with a family without rows', () => {
   const family = one('gauge', 'x')
   const empty = makeFamily({ name: 'x', type: 'counter' }, [])
   assert.deepEqual(collidingFamilies([family, family, empty], 'openmetrics'), new Set())
 })
 
-test('a large family is looked through to its end, also where a piece of it ends', () => {
+test('all rows of a large family are validated, also at the boundaries of the steps', () => {
   const rows = Array.from({ length: 10_000 }, (_, row) => ({
     labels: `a="${row}"`,
     values: [row % 4096 === 4095 || row === 9999 ? -1 : 1],
@@ -288,7 +291,7 @@ test('a large family is looked through to its end, also where a piece of it ends
   const shown = rows.flatMap(({ values }, row) => (values[0] === 1 ? [row] : []))
   assert.deepEqual([...rowsOf(counter, 'openmetrics')], shown)
 
-  // The label's name and the quotation mark stand on both sides of the first megabyte's end.
+  // The label name and its quotation mark are on both sides of the boundary of the first megabyte.
   const value = 'v'.repeat(2 ** 20 - 'a=""'.length - 'le='.length)
   const histogram = makeFamily({ name: 'y', type: 'histogram', bounds: [Infinity] }, [
     { labels: `a="${value}"`, values: [1, 1, 1] },
@@ -309,12 +312,12 @@ function large(type: MetricType, rows: number, wrong: readonly number[] = []): F
   )
 }
 
-test('rows are looked at only where the type and the format require it', () => {
-  const isLookedAt = (type: MetricType, format: TextFormat) =>
+test('rows are validated only when the type and the format require it', () => {
+  const isValidated = (type: MetricType, format: TextFormat) =>
     exposedRows(large(type, 3, [1]), format) === undefined
   const types = ['counter', 'gauge', 'histogram', 'summary', 'info', 'unknown'] as const
   assert.deepEqual(
-    types.map((type) => [type, isLookedAt(type, 'text'), isLookedAt(type, 'openmetrics')]),
+    types.map((type) => [type, isValidated(type, 'text'), isValidated(type, 'openmetrics')]),
     [
       ['counter', false, true],
       ['gauge', false, false],
@@ -326,7 +329,7 @@ test('rows are looked at only where the type and the format require it', () => {
   )
 })
 
-test('a family of which every row is valid has its own order, found in steps of 4096', () => {
+test('a family with only valid rows is exported in its own order, after steps of 4096 rows', () => {
   for (const [type, rows, turns] of [
     ['counter', 4095, 0],
     ['counter', 4096, 1],
@@ -340,10 +343,10 @@ test('a family of which every row is valid has its own order, found in steps of 
     assert.equal(found.turns, turns, `${type} ${rows}`)
   }
   const text = runSteps(exposedRowsSteps(large('histogram', 8192), 'text'))
-  assert.equal(text.turns, 0, 'no label clashes, so no row is looked at')
+  assert.equal(text.turns, 0, 'no label collides, so no row is validated')
 })
 
-test('invalid rows are omitted wherever they are, and only from OpenMetrics', () => {
+test('invalid rows are excluded at any position, and only from OpenMetrics', () => {
   const family = large('info', 12_288, [0, 4095, 12_287])
   const { turns, result } = runSteps(exposedRowsSteps(family, 'openmetrics'))
   assert.equal(turns, 3)
@@ -354,7 +357,7 @@ test('invalid rows are omitted wherever they are, and only from OpenMetrics', ()
   assert.equal(rowsOf(large('counter', 8192, [8191]), 'openmetrics').length, 8191)
 })
 
-test('the exposed families are sorted by name, each is there once, and the input does not change', () => {
+test('the exported families are sorted by name and unique, and the input does not change', () => {
   const variants: Family[][] = []
   for (const other of ['a_total', 'a_count', 'a']) {
     for (const types of [
@@ -389,7 +392,7 @@ test('the exposed families are sorted by name, each is there once, and the input
   }
 })
 
-test('label text is searched by the megabyte', () => {
+test('label text is searched in steps of one megabyte', () => {
   const long = (megabytes: number) =>
     makeFamily({ name: 'x', type: 'histogram', bounds: [Infinity] }, [
       { labels: `a="${'v'.repeat(megabytes * 2 ** 20 - 'a=""'.length)}"`, values: [1, 1, 1] },

@@ -1,4 +1,4 @@
-// What runs elsewhere is what runs here: workflows call scripts of the repository and nothing else.
+// CI workflows run only scripts of the repository, so everybody can run the same checks.
 
 import assert from 'node:assert/strict'
 import { accessSync, chmodSync, constants, readdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -20,7 +20,7 @@ const { scripts, version } = JSON.parse(read('package.json')) as {
 }
 
 for (const file of readdirSync(join(root, '.github/workflows'))) {
-  test(`.github/workflows/${file} runs scripts of the repository only, with read access`, () => {
+  test(`.github/workflows/${file} runs only scripts of the repository, with read access`, () => {
     const { jobs, permissions } = parse(read(`.github/workflows/${file}`)) as Workflow
     assert.deepEqual(permissions, { contents: 'read' })
     for (const { run: command, uses } of Object.values(jobs).flatMap(({ steps }) => steps)) {
@@ -35,7 +35,7 @@ for (const file of readdirSync(join(root, '.github/workflows'))) {
   })
 }
 
-test('issue forms have an id for each field, once', () => {
+test('each field of an issue form has a unique id', () => {
   for (const name of ['bug_report', 'feature_request']) {
     const { body } = parse(read(`.github/ISSUE_TEMPLATE/${name}.yml`)) as {
       body: { type: string; id?: string }[]

@@ -1,5 +1,5 @@
-/** A line that `monitor.js` writes each second. */
-export type Monitored = {
+/** A line that `monitor.js` writes once a second. */
+export type Measurement = {
   /** Delay of the event loop, in milliseconds. */
   readonly p50: number
   readonly p99: number
@@ -11,10 +11,11 @@ export type Monitored = {
 }
 
 /**
- * Checks whether evenly spaced measurements grow over their last half. It fits a straight line, and compares the
- * rise of the line with the deviation of the measurements from the line.
+ * Decides whether values measured at a constant interval grow over their last half. A line is fitted to
+ * that half (least squares). The values are flat when the line rises by at most twice the standard
+ * deviation of the residuals, or by at most 5 % of the mean.
  */
-export function judgeFlat(all: readonly number[]): { isFlat: boolean; text: string } {
+export function judgeTrend(all: readonly number[]): { isFlat: boolean; text: string } {
   const values = all.slice(all.length >> 1)
   const n = values.length
   const mean = values.reduce((sum, value) => sum + value, 0) / n
