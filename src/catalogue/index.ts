@@ -20,7 +20,9 @@ export const PROSODY: readonly Area[] = [companion, server, c2s, s2s, muc, mobil
 export const AREAS: readonly Area[] = [exporter, ...PROSODY, stock, ...community]
 
 const families = AREAS.flatMap((area) => area.families)
-const byName: ReadonlyMap<string, Documented> = new Map(families.map((family) => [family.name, family]))
+const byName: ReadonlyMap<string, Documented> = new Map(
+  families.map((family) => [family.name, family]),
+)
 const patterns = families
   .filter(({ name }) => name.includes('<'))
   .map((family) => ({
@@ -34,7 +36,7 @@ export function findDocumented(name: string): Documented | undefined {
 }
 
 /** What the registry says of a family. */
-export type Described = {
+export type ReportedFamily = {
   /** As for `findDocumented`. */
   readonly name: string
   readonly type: string
@@ -47,15 +49,15 @@ export type Described = {
  * The HELP to serve for a family of the server's: its own, or ours where its own says nothing. A
  * family of a known name but another type or other labels is not the one we know.
  */
-export function helpFor(family: Described): string {
-  if (!isUseless(family)) return family.help
+export function chooseHelp(family: ReportedFamily): string {
+  if (!isUninformative(family)) return family.help
   const known = findDocumented(family.name)
-  return known && isSame(known, family) ? known.meaning : family.help
+  return known && hasSameShape(known, family) ? known.meaning : family.help
 }
 
-export function isSame(
+export function hasSameShape(
   known: Documented,
-  { type, labels }: Pick<Described, 'type' | 'labels'>,
+  { type, labels }: Pick<ReportedFamily, 'type' | 'labels'>,
 ): boolean {
   return [known, { ...known, ...known.on011 }].some(
     (shape) => shape.type === type && [...shape.labels].sort().join() === [...labels].sort().join(),
@@ -69,11 +71,11 @@ const KIND = / (?:amount|counter|rate|times|sizes|distribution)$/
  * Whether a HELP is empty or only repeats the family's name, whole or without its module, with or
  * without its unit: `mod_muc/room_hit counter`.
  */
-export function isUseless({
+export function isUninformative({
   name,
   unit,
   help,
-}: Pick<Described, 'name' | 'unit' | 'help'>): boolean {
+}: Pick<ReportedFamily, 'name' | 'unit' | 'help'>): boolean {
   const said = help.trim().replace(/\.$/, '').replace(KIND, '')
   if (said === '') return true
   const bare = name.replace(/^prosody_/, '')

@@ -9,7 +9,7 @@ import type { Family } from '../metrics/family.js'
 import { limitSeries } from '../metrics/series-limit.js'
 import {
   collectorFamilies,
-  isByCollector,
+  isCollectorFamily,
   serverFamilies,
   type CollectorOutcome,
   type LinkState,
@@ -85,13 +85,13 @@ export function createSnapshots(options: SnapshotOptions) {
     const told = toldByName.map((each) => each.told)
     const sources = firstOfEachName(told.map((each) => familiesOf(each)))
     const server = sources.flat()
-    const { kept, leftOut } = limitSeries(server.filter(isNotOurs), options.maxSeries)
+    const { remaining, omitted } = limitSeries(server.filter(isNotOurs), options.maxSeries)
     for (const { collected } of told) {
-      collected.leftOut?.forEach((series, name) => {
-        addCount(leftOut, name, series)
+      collected.omitted?.forEach((series, name) => {
+        addCount(omitted, name, series)
       })
     }
-    logLeftOut([...leftOut.keys()].join(' '), results)
+    logLeftOut([...omitted.keys()].join(' '), results)
     const invalid = new Map<string, number>()
     const count = (name: string, rows: number) => {
       if (rows > 0) addCount(invalid, name, rows)
@@ -102,8 +102,8 @@ export function createSnapshots(options: SnapshotOptions) {
       })
     }
     for (const family of server) if (!isNotOurs(family)) count(family.name, family.order.length)
-    const colliding = collidingFamilies(kept, 'openmetrics')
-    for (const family of kept) {
+    const colliding = collidingFamilies(remaining, 'openmetrics')
+    for (const family of remaining) {
       count(family.name, colliding.has(family) ? family.order.length : countInvalidRows(family))
     }
     const collection = {
@@ -117,12 +117,12 @@ export function createSnapshots(options: SnapshotOptions) {
           durationSeconds,
         })),
       invalid,
-      leftOut,
-      series: kept.reduce((sum, family) => sum + family.order.length, 0),
+      omitted,
+      series: remaining.reduce((sum, family) => sum + family.order.length, 0),
     }
     const own = [...serverFamilies(collection, options.link(), totals), ...options.own()]
-    const about = told.flatMap(({ collected }) => collected.about ?? [])
-    const families = [...kept, ...about, ...own]
+    const exporterFamilies = told.flatMap(({ collected }) => collected.exporterFamilies ?? [])
+    const families = [...remaining, ...exporterFamilies, ...own]
     return {
       up,
       families,
@@ -131,13 +131,14 @@ export function createSnapshots(options: SnapshotOptions) {
         const hidden = new Set<Family>()
         toldByName.forEach(({ name, told }, i) => {
           if (names.has(name)) return
-          for (const family of [...sources[i]!, ...(told.collected.about ?? [])]) hidden.add(family)
+          for (const family of [...sources[i]!, ...(told.collected.exporterFamilies ?? [])])
+            hidden.add(family)
         })
         const collectors = collection.collectors.filter(({ name }) => names.has(name))
         const shown = new Map(collectorFamilies(collectors).map((family) => [family.name, family]))
         return families.flatMap((family) => {
           if (hidden.has(family)) return []
-          return isByCollector(family) ? (shown.get(family.name) ?? []) : [family]
+          return isCollectorFamily(family) ? (shown.get(family.name) ?? []) : [family]
         })
       },
     }
@@ -145,7 +146,7 @@ export function createSnapshots(options: SnapshotOptions) {
 
   /** Whether the server answered anything; what was kept in memory shows nothing of it. */
   function isUp(results: readonly CollectorResult[]): boolean {
-    const shown = results.filter(({ told }) => told?.collected.isKept !== true)
+    const shown = results.filter(({ told }) => told?.collected.isFromCache !== true)
     return shown.length > 0
       ? shown.some(({ told, error }) => told !== undefined || hasAnswered(error))
       : results.length > 0 && options.link().connected
@@ -196,7 +197,7 @@ export function createSnapshots(options: SnapshotOptions) {
 }
 
 function withoutKept(result: CollectorResult): CollectorResult {
-  if (result.told?.collected.isKept !== true) return result
+  if (result.told?.collected.isFromCache !== true) return result
   const { name, isIdle, durationSeconds } = result
   return {
     name,

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import type { TestContext } from 'node:test'
 import xml from '@xmpp/xml'
-import { helpFor } from '../../src/catalogue/index.js'
+import { chooseHelp } from '../../src/catalogue/index.js'
 import {
   describedOf,
   difference,
@@ -79,7 +79,7 @@ function describe(families: readonly Family[]) {
 
 /** What the server describes, with our words where it says nothing and we know the family. */
 function describeBetter(families: readonly Family[]) {
-  return describe(families.map((family) => ({ ...family, help: helpFor(describedOf(family)) })))
+  return describe(families.map((family) => ({ ...family, help: chooseHelp(describedOf(family)) })))
 }
 
 export function valueOf(families: readonly Family[], name: string): number | undefined {

@@ -5,9 +5,9 @@ import {
   AREAS,
   findDocumented,
   headingOf,
-  helpFor,
-  isSame,
-  type Described,
+  chooseHelp,
+  hasSameShape,
+  type ReportedFamily,
 } from '../../../src/catalogue/index.js'
 import { stock } from '../../../src/catalogue/stock-families.js'
 import { components } from '../../../src/collectors/components.js'
@@ -49,7 +49,7 @@ test('every family about ourselves is documented, in the words of its HELP', () 
         endedAtSeconds: 1,
         collectors: [{ name: 'ping', success: true, durationSeconds: 1 }],
         invalid: new Map([['x', 1]]),
-        leftOut: new Map([['x', 1]]),
+        omitted: new Map([['x', 1]]),
         series: 1,
       },
       { connected: true, connects: 1 },
@@ -73,7 +73,7 @@ test('every family about ourselves is documented, in the words of its HELP', () 
     const known = findDocumented(name)
     assert.ok(known, `${name}: document it in src/catalogue/exporter-families.ts`)
     const names = Array.from(labelsOf(labels, 0).matchAll(/(\w+)="/g), ([, label]) => label!)
-    assert.ok(isSame(known, { type, labels: names }), `${name}: ${type} of ${names.join()}`)
+    assert.ok(hasSameShape(known, { type, labels: names }), `${name}: ${type} of ${names.join()}`)
     assert.equal(known.meaning, help, name)
   }
   assert.ok(findDocumented(upFamily([]).name))
@@ -98,7 +98,7 @@ test('every family of a collector is documented, in the words of its HELP', () =
 })
 
 describe('the HELP that is served', () => {
-  const family = (changes: Partial<Described> = {}): Described => ({
+  const family = (changes: Partial<ReportedFamily> = {}): ReportedFamily => ({
     name: 'prosody_mod_muc__room_hit',
     type: 'counter',
     unit: '',
@@ -114,10 +114,10 @@ describe('the HELP that is served', () => {
       ...['', ' ', 'mod_muc/room_hit counter', 'mod_muc/room_hit', 'room_hit', 'room_hit counter'],
       ...['mod_muc__room_hit.', 'mod_muc/room_hit rate'],
     ]) {
-      assert.equal(helpFor(family({ help })), OURS, JSON.stringify(help))
+      assert.equal(chooseHelp(family({ help })), OURS, JSON.stringify(help))
     }
     const sizes = { ...bytes, type: 'histogram', help: 'mod_http_file_share/upload sizes' }
-    assert.equal(helpFor(family(sizes)), 'Size of files that were uploaded.')
+    assert.equal(chooseHelp(family(sizes)), 'Size of files that were uploaded.')
   })
 
   test('is the server’s where it says anything else', () => {
@@ -125,7 +125,7 @@ describe('the HELP that is served', () => {
       ...['Rooms found', 'room_hit of all rooms', 'mod_muc/room_miss counter', 'counter of rooms'],
       'mod_muc/room_hit times; the sum is an estimate',
     ]) {
-      assert.equal(helpFor(family({ help })), help)
+      assert.equal(chooseHelp(family({ help })), help)
     }
   })
 
@@ -137,7 +137,7 @@ describe('the HELP that is served', () => {
       { labels: [] },
       { labels: ['host', 'room'] },
     ]) {
-      assert.equal(helpFor(family(changes)), family(changes).help)
+      assert.equal(chooseHelp(family(changes)), family(changes).help)
     }
   })
 
@@ -145,7 +145,7 @@ describe('the HELP that is served', () => {
     const name = 'prosody_mod_measure_storage__accounts_keyval_get_seconds'
     const changes = { name, type: 'histogram', unit: 'seconds', help: '' }
     assert.equal(
-      helpFor(family(changes)),
+      chooseHelp(family(changes)),
       'Time that this operation on this store took (mod_measure_storage).',
     )
   })

@@ -352,7 +352,7 @@ test('a collector that is slow takes from a hasty scrape only its own series', a
 })
 
 test('the server is up when it answered anything, and what is from memory shows nothing', async (t) => {
-  const kept = () => Promise.resolve({ families: FAMILIES, isKept: true })
+  const kept = () => Promise.resolve({ families: FAMILIES, isFromCache: true })
   const bodyOf = async (told: Parameters<typeof tellerOf>[1], connected = true) => {
     const body = await text(await tellerOf(t, told, connected).scraper.scrape(1000))
     t.mock.timers.reset()
@@ -370,7 +370,7 @@ test('the server is up when it answered anything, and what is from memory shows 
   assert.match(await bodyOf({ kept }, false), /^xmpp_up 0$/m)
 })
 
-const idle = () => Promise.resolve({ isIdle: true, isKept: true })
+const idle = () => Promise.resolve({ isIdle: true, isFromCache: true })
 const failuresOf = (body: string) =>
   body.match(/(?<=^prosody_exporter_collection_failures_total)\{.* [^0]\d*$/gm) ?? []
 
@@ -511,12 +511,12 @@ test('over the limit whole families are left out, the largest first, each named'
 
 test('of two families of one name that are left out all series are counted', () => {
   const two = [1, 2].map((value) => family('gauge', 'twice', '', [{ value }]))
-  assert.deepEqual([...limitSeries(two, 0).leftOut], [['twice', 2]])
+  assert.deepEqual([...limitSeries(two, 0).omitted], [['twice', 2]])
 })
 
 test('within the limit nothing is left out', () => {
-  const { kept, leftOut } = limitSeries(FAMILIES, 1)
-  assert.equal(kept, FAMILIES)
-  assert.equal(leftOut.size, 0)
+  const { remaining, omitted } = limitSeries(FAMILIES, 1)
+  assert.equal(remaining, FAMILIES)
+  assert.equal(omitted.size, 0)
   mock.reset()
 })

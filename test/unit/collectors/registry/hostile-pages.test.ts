@@ -62,17 +62,21 @@ const lies: readonly (readonly [what: string, lie: Lie, expected: RegExp])[] = [
   [
     'a value of a series never told',
     lines(() => '1\t5\n'),
-    /the id of a series told before|an id from 4 to 6/,
+    /the id of a series defined before|an id from 4 to 6/,
   ],
-  ['a series of a family never told', line('S\t3\t77\t\tz\t1'), /the id of a family told before/],
+  [
+    'a series of a family never told',
+    line('S\t3\t77\t\tz\t1'),
+    /the number of a family defined before/,
+  ],
   ['a family of no type', line('F\t9\tnumber\tx\t\t\t0'), /a family line/],
   ['a family of an inherited type', line('F\t9\tconstructor\tx\t\t\t0'), /a family line/],
   ['a family of the type __proto__', line('F\t9\t__proto__\tx\t\t\t0'), /a family line/],
   ['a family that is cut off', line('F\t9\tgauge\tx'), /a family line/],
-  ['more labels than there are', line(`${F}3\ta`), /names of labels/],
-  ['minus one label', line(`${F}-1\ta\tb`), /names of labels/],
-  ['half a label', line(`${F}0.5\ta`), /names of labels/],
-  ['labels that are no number', line(`${F}x\ta`), /names of labels/],
+  ['more labels than there are', line(`${F}3\ta`), /as many label names/],
+  ['minus one label', line(`${F}-1\ta\tb`), /as many label names/],
+  ['half a label', line(`${F}0.5\ta`), /as many label names/],
+  ['labels that are no number', line(`${F}x\ta`), /as many label names/],
   ['a value that is long to read', line(`1\t${'1'.repeat(400_000)}x`), /a number, got "1{79}…/],
   [
     'a line of a megabyte',
@@ -106,7 +110,7 @@ function liar() {
   }
   const collector = createRegistryCollector(connection)
   const collect = () => collector.collect({ timeoutMs: 1000 })
-  const about = async () => (await collect()).about ?? []
+  const about = async () => (await collect()).exporterFamilies ?? []
   const samples = async () => {
     const { families } = await collect()
     const text = Buffer.from(render(families, 'text', { created: false })).toString()
@@ -151,7 +155,7 @@ test('a server whose epoch is another one in each page is given up, not asked fo
   tell(({ attrs }) => {
     attrs['epoch'] = String(epoch++)
   })
-  await assert.rejects(samples(), /one epoch for a whole run, got a new one each time/)
+  await assert.rejects(samples(), /one epoch for all pages, got a new one in each attempt/)
   assert.ok(epoch < 120, `${epoch - 100} pages`)
 })
 
@@ -231,7 +235,7 @@ test('of many more series than are served the largest families are not kept, and
   const connection = model.connect(() => 'answered')
   const collector = createRegistryCollector(connection, { filter, auditEvery: 3, pause: noPause })
   const collect = async () => {
-    const { families, leftOut } = await collector.collect({ timeoutMs: 20_000 })
+    const { families, omitted: leftOut } = await collector.collect({ timeoutMs: 20_000 })
     const kept = families.map(({ name, length, labels }) => [name, length, labels.bytes.length])
     return { kept, leftOut: [...leftOut!] }
   }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
   createSeriesBudget,
-  omittedSeries,
+  countOmittedSeries,
   EMPTY_BUDGET,
   type BudgetedTable,
 } from '../../../../src/collectors/registry/registry-budget.js'
@@ -22,9 +22,10 @@ function add(
   labels = '',
 ): void {
   for (let row = 0; row < rows; row++)
-    if (room.addRow(family, labels)) family.table.append(`${row}`)
+    if (room.tryAddRow(family, labels)) family.table.append(`${row}`)
 }
-const names = (families: readonly BudgetedTable[]) => Object.fromEntries(omittedSeries(families))
+const names = (families: readonly BudgetedTable[]) =>
+  Object.fromEntries(countOmittedSeries(families))
 
 test('there is room for twice as many as are served, and for a hundred thousand besides', () => {
   const room = createSeriesBudget(1000)
@@ -33,10 +34,10 @@ test('there is room for twice as many as are served, and for a hundred thousand 
   add(room, a, 2000)
   add(room, b, 99_998)
   add(room, c, 2)
-  room.make(all)
+  room.enforce(all)
   assert.deepEqual(names(all), {})
   add(room, c, 1)
-  room.make(all)
+  room.enforce(all)
   // The largest goes, with all that was kept of it, and what comes of it is counted.
   assert.deepEqual(names(all), { b: 99_998 })
   assert.equal(b.table.snapshot().length, 0)
@@ -46,10 +47,10 @@ test('there is room for twice as many as are served, and for a hundred thousand 
   assert.equal(b.table.snapshot().length, 0)
   // What it took is free again.
   add(room, c, 99_997)
-  room.make(all)
+  room.enforce(all)
   assert.deepEqual(names(all), { b: 100_000 })
   add(room, c, 1)
-  room.make(all)
+  room.enforce(all)
   assert.deepEqual(names(all), { b: 100_000, c: 100_001 })
 })
 
@@ -60,8 +61,8 @@ test('long labels and many values take more room, and so do families', () => {
     const family = keeping('x', bounds)
     for (;;) {
       add(room, family, 1000, labels)
-      room.make([family])
-      if (family.isLeftOut) return family.rows - 1000
+      room.enforce([family])
+      if (family.isOmitted) return family.rows - 1000
     }
   }
   assert.equal(kept('x'.repeat(503)), 100_000)
@@ -78,11 +79,11 @@ test('long labels and many values take more room, and so do families', () => {
   ] as const) {
     const room = createSeriesBudget(0)
     for (let i = 0; i < most; i++) room.addFamily(length)
-    room.make([])
+    room.enforce([])
     room.addFamily(length)
     assert.throws(
       () => {
-        room.make([keeping('x')])
+        room.enforce([keeping('x')])
       },
       (error) =>
         error instanceof DecodeError && /limits\.series .*, got 1 families/.test(error.message),
@@ -95,7 +96,7 @@ test('without a limit there is room for anything', () => {
   const family = keeping('x')
   for (let i = 0; i < 1000; i++) room.addFamily(1e9)
   add(room, family, 300_000)
-  room.make([family])
+  room.enforce([family])
   assert.deepEqual(names([family]), {})
 })
 
@@ -105,6 +106,6 @@ test('of two families of one name the series that there was no room for are adde
   add(room, both[0]!, 150_000)
   add(room, both[1]!, 120_000)
   add(room, both[2]!, 10)
-  room.make(both)
+  room.enforce(both)
   assert.deepEqual(names(both), { x: 270_000 })
 })

@@ -18,7 +18,7 @@ function seriesOf({ families }: Collected): Map<string, number> {
   return series
 }
 
-function mismatchesOf({ about = [] }: Collected): number {
+function mismatchesOf({ exporterFamilies: about = [] }: Collected): number {
   return about.find(({ name }) => name === 'prosody_exporter_audit_mismatches')!.values[0]!
 }
 
