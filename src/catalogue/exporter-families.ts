@@ -85,7 +85,11 @@ export const exporter: Area = {
       "Number of series whose cached value differed from Prosody's in a periodic self-check.",
       { watch: 'Alert on any increase. It is a bug in the exporter; please report it.' },
     ),
-    gauge('prosody_exporter_build_info', 'version', 'Version of prosody-exporter; always 1.'),
+    gauge(
+      'prosody_exporter_build_info',
+      'version',
+      'Version of prosody-exporter, with the constant value 1.',
+    ),
     gauge(
       'prosody_exporter_config_last_reload_successful',
       '',

@@ -136,9 +136,12 @@ export function processFamilies(
   reload: ReloadState,
 ): Family[] {
   return [
-    family('gauge', `${PREFIX}_build_info`, 'Version of prosody-exporter; always 1.', [
-      { labels: { version }, value: 1 },
-    ]),
+    family(
+      'gauge',
+      `${PREFIX}_build_info`,
+      'Version of prosody-exporter, with the constant value 1.',
+      [{ labels: { version }, value: 1 }],
+    ),
     gauge(
       'config_last_reload_successful',
       'Whether the last configuration reload was successful.',
