@@ -11,12 +11,12 @@ const ANSWER = fc
   .tuple(fc.integer({ min: 1, max: 30 }), fc.integer({ min: 0, max: 30 }), fc.nat(5))
   .map(([first, length, change]) => ({
     first,
-    // As after the last page of a run.
+    // The last page of a run includes all later ids.
     last: length === 30 ? Infinity : first + length,
     change,
   }))
 
-test('each id has the change number of the last answer about it, and neighbours differ', () => {
+test('each id has the change number of the last answer about it, and adjacent cursors differ', () => {
   fc.assert(
     fc.property(fc.array(ANSWER, { maxLength: 20 }), (answers) => {
       const expected = Array<number>(100).fill(0)
@@ -40,7 +40,7 @@ test('each id has the change number of the last answer about it, and neighbours 
   )
 })
 
-test('a request says what the ids from its first on have', () => {
+test('a request has the change numbers of the ids from its first id on', () => {
   let cursors = advanceCursors(INITIAL_CURSORS, { first: 1, last: 700, change: 41 })
   cursors = advanceCursors(cursors, { first: 701, last: 1900, change: 42 })
   cursors = advanceCursors(cursors, { first: 1901, last: Infinity, change: 43 })
@@ -49,7 +49,7 @@ test('a request says what the ids from its first on have', () => {
   assert.equal(formatSince(INITIAL_CURSORS, 5), '0')
 })
 
-test('a request stays small however many pages there were', () => {
+test('a request has a limited size after any number of pages', () => {
   let cursors = INITIAL_CURSORS
   for (let i = 0; i < 5000; i++) {
     cursors = advanceCursors(cursors, { first: 1 + i * 200, last: 200 + i * 200, change: i + 1 })
