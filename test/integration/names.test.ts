@@ -106,7 +106,7 @@ test(`on ${legacyVersion} exactly the series of mod_prometheus are served, of ev
     1,
     'one of two that are one series there',
   )
-  assert.equal(exporter.stderr().split('come to the same series of prosody_test;').length, 2)
+  assert.equal(exporter.stderr().split('result in the same series of prosody_test.').length, 2)
 })
 
 /** What a family is called elsewhere, by a simple rule. */
