@@ -72,7 +72,7 @@ export const registryPage: Target = {
 
 async function collect(collector: Collector): Promise<void> {
   try {
-    const { families, about } = await collector.collect({ timeoutMs: 10_000 })
+    const { families, exporterFamilies: about } = await collector.collect({ timeoutMs: 10_000 })
     await checkExposition([...families, ...(about ?? [])])
   } catch (error) {
     checkRefusal([CollectorError, DecodeError, CommandError, LinkError, StanzaError], error)

@@ -26,13 +26,13 @@ export function webFamilies(state: ReturnType<WebAccess['state']>): Family[] {
     family(
       'gauge',
       `${name}_successful`,
-      'Whether the web configuration file and what it names are as they were last read (1), or could not be read and those before go on (0).',
+      'Whether the last reload of the web configuration file was successful.',
       [{ value: Number(state.isSuccessful) }],
     ),
     family(
       'gauge',
       `${name}_success_timestamp_seconds`,
-      'When the web configuration file was last read with success.',
+      'Unix time of the last successful reload of the web configuration file.',
       [{ value: state.lastSuccessSeconds }],
     ),
   ]

@@ -8,28 +8,28 @@ export const c2s: Area = {
     gauge(
       'prosody_mod_c2s__connections',
       'host type ip_family',
-      'Client connections over TCP or WebSocket, by host, state (c2s_unauthed before the login, c2s_unbound before there is a resource, then c2s) and IP family.',
+      'Number of client connections over TCP or WebSocket, by host, state and IP family.',
       {
         since: '0.11',
         on011: { labels: [] },
         watch:
-          'A sudden fall is a network fault or a restart; many `c2s_unauthed` are clients that fail to log in, or an attack.',
+          '`type` is `c2s_unauthed` before the login, `c2s_unbound` before the client has a resource, then `c2s`. A sudden fall means a network fault or a restart. Many `c2s_unauthed` mean that clients fail to log in, or an attack.',
         defect:
-          'Sessions of BOSH are not among them, nor those that wait to be resumed. Before the stream names its host, `host` is empty. A host whose last client left keeps its series, at 0.',
+          'BOSH sessions and sessions that wait to be resumed are not included. Until the client has named its host, `host` is empty. A host without clients keeps its series, with the value 0.',
       },
     ),
-    gauge('prosody_mod_c2s__ipv6', '', 'Established client connections over IPv6.', {
+    gauge('prosody_mod_c2s__ipv6', '', 'Number of established client connections over IPv6.', {
       since: '0.11',
       until: '0.11',
-      watch: 'Later versions have `ip_family` of `prosody_mod_c2s__connections`.',
+      watch: 'In later versions, use the label `ip_family` of `prosody_mod_c2s__connections`.',
     }),
     counter(
       'prosody_mod_c2s__encrypted',
       'protocol cipher',
-      'Client connections that were encrypted, by TLS version and cipher.',
+      'Number of client connections that were encrypted, by TLS version and cipher.',
       {
-        watch: 'Clients that still use an old TLS version, before you turn it off.',
-        defect: 'A pair of version and cipher comes into being with its first connection.',
+        watch: 'Before you turn off an old TLS version, check whether clients still use it.',
+        defect: 'The series of a TLS version and cipher starts to exist with its first connection.',
       },
     ),
   ],

@@ -9,51 +9,56 @@ import {
 
 const processes: readonly Documented[] = [
   counter('process_cpu_seconds', '', 'CPU time that Prosody has used (mod_measure_process).', {
-    watch: '`rate()` near 1: the only thread is busy all the time.',
+    watch: 'If `rate()` is near 1, the single thread of Prosody is always busy.',
   }),
-  gauge('process_resident_memory_bytes', '', "Prosody's resident memory (mod_measure_process).", {
-    watch: 'A climb over days.',
+  gauge('process_resident_memory_bytes', '', 'Resident memory of Prosody (mod_measure_process).', {
+    watch: 'Look for a rise over days.',
   }),
-  gauge('process_virtual_memory_bytes', '', "Prosody's virtual memory (mod_measure_process)."),
-  gauge('process_open_fds', '', 'File descriptors that Prosody has open (mod_measure_process).', {
-    watch: 'Against the limit: each connection is one.',
-  }),
+  gauge('process_virtual_memory_bytes', '', 'Virtual memory of Prosody (mod_measure_process).'),
+  gauge(
+    'process_open_fds',
+    '',
+    'Number of open file descriptors of Prosody (mod_measure_process).',
+    {
+      watch: 'Compare it with the limit: each connection needs one.',
+    },
+  ),
   gauge(
     'process_max_fds',
     '',
-    'Most file descriptors that Prosody may open (mod_measure_process).',
-    { defect: 'It is the hard limit; Prosody fails at the soft limit, which may be lower.' },
+    'Maximum number of open file descriptors of Prosody (mod_measure_process).',
+    { defect: 'The value is the hard limit. Prosody fails at the soft limit, which may be lower.' },
   ),
   gauge('lua_heap_bytes', '', 'Memory of the objects that Lua manages (mod_measure_lua).', {
-    watch: 'A saw-tooth is the garbage collector; look at its lowest points.',
+    watch: 'The garbage collector causes a saw-tooth curve. Look at its lowest points.',
   }),
-  counter('lua_info', 'version', 'Version of Lua; always 1 (mod_measure_lua).', {
-    defect: 'It is a counter, and so called `lua_info_total`.',
+  counter('lua_info', 'version', 'Version of Lua, with the constant value 1 (mod_measure_lua).', {
+    defect: 'It is a counter, so its name is `lua_info_total`.',
   }),
   gauge(
     'malloc_heap_allocated_bytes',
     'mode',
-    'Memory that the C library has from the system, by how it got it (mod_measure_malloc).',
+    'Memory that the C library allocated from the system, by method (mod_measure_malloc).',
   ),
   gauge('malloc_heap_used_bytes', '', 'Memory in use by Prosody (mod_measure_malloc).'),
   gauge(
     'malloc_heap_unused_bytes',
     '',
     'Unused memory that the C library holds (mod_measure_malloc).',
-    { watch: 'Much of it: fragmentation, not a leak.' },
+    { watch: 'If it is large, memory is fragmented; it is not a leak.' },
   ),
   gauge(
     'malloc_heap_returnable_bytes',
     '',
-    'Memory that the C library could give back to the system (mod_measure_malloc).',
+    'Memory that the C library could return to the system (mod_measure_malloc).',
   ),
   gauge('prosody_memory_lua', '', 'Memory of the objects that Lua manages (mod_measure_memory).'),
-  gauge('prosody_memory_total', '', "Prosody's virtual memory (mod_measure_memory)."),
-  gauge('prosody_memory_rss', '', "Prosody's resident memory (mod_measure_memory)."),
-  gauge('prosody_cpu_percent', '', 'CPU that Prosody uses, in percent (mod_measure_cpu).'),
+  gauge('prosody_memory_total', '', 'Virtual memory of Prosody (mod_measure_memory).'),
+  gauge('prosody_memory_rss', '', 'Resident memory of Prosody (mod_measure_memory).'),
+  gauge('prosody_cpu_percent', '', 'CPU usage of Prosody, in percent (mod_measure_cpu).'),
   counter('prosody_cpu_clock', '', 'CPU time that Prosody has used (mod_measure_cpu).', {
     defect:
-      'Each collection adds the whole time again, so that it grows with the square of it. Use mod_measure_process.',
+      'Each collection adds the whole CPU time again, so the value grows with the square of the time. Use mod_measure_process.',
   }),
 ]
 
@@ -62,23 +67,26 @@ const clients: readonly Documented[] = [
     gauge(
       `prosody_client_presence_${show}`,
       '',
-      `Sessions whose presence is ${show} (mod_measure_client_presence).`,
+      `Number of sessions whose presence is ${show} (mod_measure_client_presence).`,
     ),
   ),
   gauge(
     'prosody_client_identities_<identity>',
     '',
-    'Sessions whose client says it is of this kind (mod_measure_client_identities).',
+    'Number of sessions whose client reports this identity (mod_measure_client_identities).',
     {
-      defect: 'Clients choose the names: the number of families has no bound. See `registry.drop`.',
+      defect:
+        'Clients choose the names, so the number of families is unlimited. See `registry.drop`.',
     },
   ),
   gauge(
     'prosody_client_features_<feature>',
     '',
-    'Sessions whose client offers this feature; _total: all that were looked at (mod_measure_client_features).',
+    'Number of sessions whose client supports this feature (mod_measure_client_features).',
     {
-      defect: 'Clients choose the names: the number of families has no bound. See `registry.drop`.',
+      watch: '`total` in place of the feature is the number of all examined sessions.',
+      defect:
+        'Clients choose the names, so the number of families is unlimited. See `registry.drop`.',
     },
   ),
   ...[
@@ -89,118 +97,129 @@ const clients: readonly Documented[] = [
     gauge(
       `prosody_mod_measure_active_users__active_users_${suffix}`,
       'host',
-      `Users who were online in the last ${time} (mod_measure_active_users).`,
+      `Number of users who were online in the last ${time} (mod_measure_active_users).`,
       {
-        defect: 'Counted about once an hour in one pass over all users, which blocks Prosody.',
+        defect:
+          'About once an hour, the module counts all users in one pass, which blocks Prosody.',
       },
     ),
   ),
   counter(
     'prosody_mod_measure_registration__user_registering',
     'host',
-    'Registrations that were begun (mod_measure_registration).',
+    'Number of registrations started (mod_measure_registration).',
   ),
   counter(
     'prosody_mod_measure_registration__user_registered',
     'host',
-    'Accounts that were registered (mod_measure_registration).',
-    { watch: 'A sudden rate: spammers.' },
+    'Number of accounts registered (mod_measure_registration).',
+    { watch: 'A sudden rise may be due to spammers.' },
   ),
 ]
 
 const STANZAS_DEFECT =
-  'Each stanza is counted once for every host on which the module is loaded: take the `max`, not the `sum`, over `host`. Ours is `xmpp_stanzas_total`.'
+  'Each stanza counts once for every host that loads the module. Take the `max` over `host`, not the `sum`, or use `xmpp_stanzas_total`.'
 
 const traffic: readonly Documented[] = [
   counter(
     'prosody_mod_measure_stanza_counts__received',
     'host session_type stanza_kind',
-    'Stanzas received, by type of the stream and kind (mod_measure_stanza_counts).',
+    'Number of stanzas received, by type of the stream and kind (mod_measure_stanza_counts).',
     { defect: STANZAS_DEFECT, on011: { labels: ['session_type', 'stanza_kind'] } },
   ),
   counter(
     'prosody_mod_measure_stanza_counts__sent',
     'host session_type stanza_kind',
-    'Stanzas sent, by type of the stream and kind (mod_measure_stanza_counts).',
+    'Number of stanzas sent, by type of the stream and kind (mod_measure_stanza_counts).',
     { defect: STANZAS_DEFECT, on011: { labels: ['session_type', 'stanza_kind'] } },
   ),
   ...[
-    ['message', 'Messages, those without a text too'],
-    ['plain', 'Messages with a text and no encryption'],
-    ['openpgp', 'Messages encrypted with OpenPGP (XEP-0027)'],
-    ['otr', 'Messages encrypted with OTR'],
-    ['ox', 'Messages encrypted with OpenPGP (XEP-0373)'],
-    ['omemo', 'Messages encrypted with OMEMO'],
-    ['encrypted', 'Messages encrypted in any of these ways'],
-  ].map(([name, words]) =>
+    ['message', 'Number of messages, with or without a text'],
+    ['plain', 'Number of messages with a text and no encryption'],
+    ['openpgp', 'Number of messages encrypted with OpenPGP (XEP-0027)'],
+    ['otr', 'Number of messages encrypted with OTR'],
+    ['ox', 'Number of messages encrypted with OpenPGP (XEP-0373)'],
+    ['omemo', 'Number of messages encrypted with OMEMO'],
+    ['encrypted', 'Number of messages encrypted in any of these ways'],
+  ].map(([name, meaning]) =>
     counter(
       `prosody_mod_measure_message_e2ee__${name}`,
       'host',
-      `${words} (mod_measure_message_e2ee).`,
+      `${meaning} (mod_measure_message_e2ee).`,
     ),
   ),
   histogram(
     'prosody_mod_measure_message_length__bytes_bytes',
     'host',
-    'Length of the text of messages (mod_measure_message_length).',
+    'Length of the texts of messages (mod_measure_message_length).',
   ),
   summary(
     'prosody_mod_measure_message_length__lines',
     'host',
-    'Lines in the text of messages (mod_measure_message_length).',
+    'Number of lines in the texts of messages (mod_measure_message_length).',
   ),
   summary(
     'prosody_mod_measure_message_length__words',
     'host',
-    'Words in the text of messages (mod_measure_message_length).',
+    'Number of words in the texts of messages (mod_measure_message_length).',
   ),
 ]
 
 const rooms: readonly Documented[] = [
-  ['total', 'Rooms in memory'],
-  ['hidden', 'Rooms in memory that no list shows'],
-  ['persistent', 'Rooms in memory that stay when the last occupant leaves'],
-  ['passwd', 'Rooms in memory with a password'],
-  ['archiving', 'Rooms in memory that keep an archive'],
-].map(([name, words]) =>
-  gauge(`prosody_mod_measure_muc__${name}`, 'host', `${words} (mod_measure_muc).`),
+  ['total', 'Number of rooms in memory'],
+  ['hidden', 'Number of hidden rooms in memory'],
+  ['persistent', 'Number of persistent rooms in memory'],
+  ['passwd', 'Number of rooms in memory with a password'],
+  ['archiving', 'Number of rooms in memory with an archive'],
+].map(([name, meaning]) =>
+  gauge(`prosody_mod_measure_muc__${name}`, 'host', `${meaning} (mod_measure_muc).`),
 )
 
 const inside: readonly Documented[] = [
   gauge(
     'prosody_module_status',
     'host module',
-    'State that a module reports: 0 core, 1 information, 2 warning, 3 error (mod_measure_modules).',
+    'Status of a module: 0 core, 1 information, 2 warning, 3 error (mod_measure_modules).',
     { watch: 'Alert on 3.' },
   ),
   histogram(
     'prosody_mod_measure_storage__<store>_<type>_<operation>_seconds',
     'host',
-    'Time that this operation on this store took (mod_measure_storage).',
+    'Duration of this operation on this store (mod_measure_storage).',
     {
-      watch: 'What is slow here is slow for everybody: storage is used on the only thread.',
+      watch:
+        'A slow operation delays all users, because Prosody accesses storage in its single thread.',
       defect:
-        'A family for each store and operation; `measure_storage_tagged_metric` is lost on 0.12.',
+        'Each store and operation has its own family. On 0.12, `measure_storage_tagged_metric` has no effect.',
     },
   ),
   ...['debug', 'info', 'warn', 'error'].map((level) =>
-    counter(`prosody_mod_log_rate__log_${level}`, '', `Lines logged as ${level} (mod_log_rate).`),
+    counter(
+      `prosody_mod_log_rate__log_${level}`,
+      '',
+      `Number of log lines with the level ${level} (mod_log_rate).`,
+    ),
   ),
   counter(
     'prosody_mod_log_slow_events__slow_events',
     '',
-    'Events that took longer than log_slow_events_threshold, half a second by default (mod_log_slow_events).',
-    { watch: 'Any: Prosody was blocked for that time. Its log names the event.' },
+    'Number of events that took longer than log_slow_events_threshold (mod_log_slow_events).',
+    {
+      watch:
+        'Alert on any increase: the event blocked Prosody for that time, by default half a second or more. The log of Prosody names the event.',
+    },
   ),
   histogram(
     'prosody_mod_http_upload__slot_bytes',
     'host',
-    'Size of files that users asked to upload (mod_http_upload, which mod_http_file_share replaces).',
+    'Size of the files that users requested to upload (mod_http_upload).',
+    { watch: 'Use mod_http_file_share instead.' },
   ),
   histogram(
     'prosody_mod_http_upload__upload_bytes',
     'host',
-    'Size of files that were uploaded (mod_http_upload, which mod_http_file_share replaces).',
+    'Size of the uploaded files (mod_http_upload).',
+    { watch: 'Use mod_http_file_share instead.' },
   ),
 ]
 
@@ -208,49 +227,49 @@ const jitsi: readonly Documented[] = [
   counter(
     'prosody_mod_auth_token__success',
     'host',
-    "Logins with a token that was right (Jitsi's mod_auth_token).",
+    "Number of logins with a valid token (Jitsi's mod_auth_token).",
   ),
   counter(
     'prosody_mod_auth_token__verify_fail',
     'host',
-    "Logins with a token that was wrong (Jitsi's mod_auth_token).",
-    { watch: 'A rise: clocks, keys, or attempts to log in.' },
+    "Number of logins with an invalid token (Jitsi's mod_auth_token).",
+    { watch: 'A rise can have its cause in clocks, in keys, or in attempts to guess a token.' },
   ),
   counter(
     'prosody_mod_token_verification__fail',
     'host',
-    "Rooms that a token did not open (Jitsi's mod_token_verification).",
+    "Number of attempts to enter a room that the token did not allow (Jitsi's mod_token_verification).",
   ),
   gauge(
     'prosody_mod_muc_census__leaked_rooms',
     'host',
-    "Rooms without occupants that are still there (Jitsi's mod_muc_census).",
-    { defect: 'Known only after a request for `/room-census`.' },
+    "Number of rooms in memory without occupants (Jitsi's mod_muc_census).",
+    { defect: 'The value is updated only by a request for `/room-census`.' },
   ),
   ...[
-    ['pre_fetch_fail', 'Keys for tokens that could not be fetched'],
-    ['verify_fail', 'Logins with a token that was wrong'],
-    ['success', 'Logins with a token that was right'],
-    ['ban', 'Logins of who is banned'],
-    ['post_auth_fail', 'Logins that failed after the token was found right'],
-  ].map(([name, words]) =>
+    ['pre_fetch_fail', 'Number of public keys that could not be fetched'],
+    ['verify_fail', 'Number of logins with an invalid token'],
+    ['success', 'Number of logins with a valid token'],
+    ['ban', 'Number of login attempts by banned users'],
+    ['post_auth_fail', 'Number of logins that failed after the token was validated'],
+  ].map(([name, meaning]) =>
     counter(
       `prosody_mod_auth_hybrid_matrix_token__${name}`,
       'host',
-      `${words} (Jitsi's mod_auth_hybrid_matrix_token).`,
+      `${meaning} (Jitsi's mod_auth_hybrid_matrix_token).`,
     ),
   ),
 ]
 
 const from =
-  'Modules of the [Prosody community](https://modules.prosody.im); each line names its own.'
+  'Modules of the [Prosody community](https://modules.prosody.im). Each text names its module.'
 
 export const community: readonly Area[] = [
   { title: 'Community modules: the process', from, since: '0.12', families: processes },
   { title: 'Community modules: clients and users', from, since: '0.12', families: clients },
   { title: 'Community modules: traffic', from, since: '0.12', families: traffic },
   { title: 'Community modules: rooms', from, since: '0.12', families: rooms },
-  { title: 'Community modules: inside the server', from, since: '0.12', families: inside },
+  { title: 'Community modules: internals', from, since: '0.12', families: inside },
   {
     title: "Jitsi's modules",
     from: 'Modules of [Jitsi Meet](https://jitsi.org).',

@@ -2,104 +2,143 @@ import { counter, gauge, type Area } from './documented-family.js'
 
 export const exporter: Area = {
   title: 'prosody-exporter itself',
-  from: 'About the exporter, and the state of each server; always available while it runs.',
+  from: 'Metrics about the exporter and the state of each server. They are always available while the exporter runs.',
   since: 'any server',
   families: [
-    gauge(
-      'xmpp_up',
-      '',
-      'Whether the server answered for this collection (1) or not (0); what a single source could not tell shows in prosody_exporter_collector_success.',
-      {
-        watch: 'Alert on 0. With several servers, `/metrics` has it with the label `server`.',
-      },
-    ),
-    gauge(
-      'prosody_exporter_collector_success',
-      'collector',
-      'Whether the collector succeeded; a collector that no host can answer is missing.',
-      { watch: 'Alert on 0 while `xmpp_up` is 1; the log says why.' },
-    ),
+    gauge('xmpp_up', '', 'Whether the server answered the last collection.', {
+      watch:
+        'Alert on 0. `prosody_exporter_collector_success` shows the failure of a single collector. With several servers, `/metrics` has `xmpp_up` with the label `server`.',
+    }),
+    gauge('prosody_exporter_collector_success', 'collector', 'Whether the collector succeeded.', {
+      watch:
+        'Alert on 0 while `xmpp_up` is 1; the log has the reason. A collector that no host can answer has no series.',
+    }),
     gauge(
       'prosody_exporter_collector_duration_seconds',
       'collector',
-      'Time that the collector took for this snapshot.',
-      { watch: "Near `collection.timeout` or Prometheus's scrape time-out." },
+      'Duration of the collection by this collector, in seconds.',
+      { watch: "Values near `collection.timeout` or Prometheus's `scrape_timeout`." },
     ),
     gauge(
       'prosody_exporter_snapshot_timestamp_seconds',
       '',
-      'When the statistics in this snapshot were collected; the oldest, where some are served on (serve_stale_for).',
-      { watch: '`time() - …` is the age of the snapshot.' },
+      'Unix time when the oldest statistics in this snapshot were collected.',
+      {
+        watch:
+          '`time() - …` is the age of the snapshot. With `collection.serve_stale_for`, some statistics can be older than others.',
+      },
     ),
-    gauge('prosody_exporter_snapshot_series', '', "Series of the server's in this snapshot.", {
-      watch: 'Against `limits.series`.',
-    }),
+    gauge(
+      'prosody_exporter_snapshot_series',
+      '',
+      'Number of series collected from the server in this snapshot.',
+      { watch: 'Compare it with `limits.series`.' },
+    ),
     gauge(
       'prosody_exporter_samples_invalid',
       'family',
-      'Series that a format forbids or that hold no number, left out where they are forbidden.',
-      { watch: 'A module that counts wrongly; `family` names it.' },
+      'Number of series that an exposition format forbids or that have no number, by family.',
+      {
+        watch:
+          'A value means that a module counts wrongly; `family` names the metric. The exporter omits such a series from the formats that forbid it.',
+      },
     ),
     gauge(
       'prosody_exporter_series_left_out',
       'family',
-      'Series of a family that was left out as a whole, because of limits.series.',
-      { watch: 'Alert on any.' },
+      'Number of series of each family that is omitted because of limits.series.',
+      { watch: 'Alert if the metric exists.' },
     ),
-    gauge('prosody_exporter_xmpp_connected', '', 'Whether the component stream is up.'),
-    counter('prosody_exporter_xmpp_connects', '', 'Component streams that came up.', {
-      watch:
-        'A rise without a restart of the server: two components use one domain, or the link fails.',
-    }),
-    counter('prosody_exporter_collections', '', 'Collections that ended, failed ones too.'),
+    gauge('prosody_exporter_xmpp_connected', '', 'Whether the component stream is established.'),
+    counter(
+      'prosody_exporter_xmpp_connects',
+      '',
+      'Number of times the component stream was established.',
+      {
+        watch:
+          'A rise without a restart of the server means that two components use one domain, or that the connection fails.',
+      },
+    ),
+    counter(
+      'prosody_exporter_collections',
+      '',
+      'Number of completed collections, including failed ones.',
+    ),
     counter(
       'prosody_exporter_collection_failures',
       'reason',
-      'Failures of collectors, by reason; a lost link counts once for all of them.',
+      'Number of failures of collectors, by reason.',
+      { watch: 'The log has the details. A lost connection counts once for all collectors.' },
     ),
     gauge(
       'prosody_exporter_registry_updated_timestamp_seconds',
       '',
-      'When Prosody last collected its statistics, by its own clock; counters that modules increment are newer.',
-      { watch: 'Older than `statistics_interval`: Prosody stopped to collect.' },
+      'Unix time when Prosody last collected its statistics, by its own clock.',
+      {
+        watch:
+          'If the time is older than `statistics_interval`, Prosody stopped collecting. Counters that modules increment are newer.',
+      },
     ),
     counter(
       'prosody_exporter_audit_mismatches',
       '',
-      'Series of which a full reading, made now and then for comparison, told something else than what was kept.',
-      { watch: 'Alert on any: it is a bug of the exporter, please report it.' },
+      "Number of series whose cached value differed from Prosody's in a periodic self-check.",
+      { watch: 'Alert on any increase. It is a bug in the exporter; please report it.' },
     ),
-    gauge('prosody_exporter_build_info', 'version', 'Version of prosody-exporter; always 1.'),
+    gauge(
+      'prosody_exporter_build_info',
+      'version',
+      'Version of prosody-exporter, with the constant value 1.',
+    ),
     gauge(
       'prosody_exporter_config_last_reload_successful',
       '',
-      'Whether the configuration is as it was last read (1), or could not be read and is the one before (0).',
-      { watch: 'Alert on 0.' },
+      'Whether the last configuration reload was successful.',
+      { watch: 'Alert on 0: the exporter continues with the previous configuration.' },
     ),
     gauge(
       'prosody_exporter_config_last_reload_success_timestamp_seconds',
       '',
-      'When the configuration was last read with success.',
+      'Unix time of the last successful configuration reload.',
     ),
     gauge(
       'prosody_exporter_web_config_last_reload_successful',
       '',
-      'Whether the web configuration file and what it names are as they were last read (1), or could not be read and those before go on (0).',
-      { watch: 'Alert on 0: a certificate may run out.' },
+      'Whether the last reload of the web configuration file was successful.',
+      {
+        watch:
+          'Alert on 0: the exporter continues with the previous certificate, which may expire. It is also 0 if a file that the web configuration names could not be loaded.',
+      },
     ),
     gauge(
       'prosody_exporter_web_config_last_reload_success_timestamp_seconds',
       '',
-      'When the web configuration file was last read with success.',
+      'Unix time of the last successful reload of the web configuration file.',
     ),
-    counter('prosody_exporter_process_cpu_seconds', '', 'CPU time that this process has used.'),
-    gauge('prosody_exporter_process_resident_memory_bytes', '', 'Resident memory of this process.'),
+    counter(
+      'prosody_exporter_process_cpu_seconds',
+      '',
+      'CPU time that the exporter has used, in seconds.',
+    ),
+    gauge(
+      'prosody_exporter_process_resident_memory_bytes',
+      '',
+      'Resident memory of the exporter, in bytes.',
+    ),
     gauge(
       'prosody_exporter_process_start_time_seconds',
       '',
-      'When this process started, in seconds since 1970.',
+      'Start time of the exporter, in seconds since 1970.',
     ),
-    gauge('prosody_exporter_process_open_fds', '', 'Open file descriptors of this process.'),
-    gauge('prosody_exporter_process_max_fds', '', 'Most file descriptors this process may open.'),
+    gauge(
+      'prosody_exporter_process_open_fds',
+      '',
+      'Number of open file descriptors of the exporter.',
+    ),
+    gauge(
+      'prosody_exporter_process_max_fds',
+      '',
+      'Maximum number of open file descriptors of the exporter.',
+    ),
   ],
 }

@@ -13,14 +13,16 @@ import { storage } from './storage-families.js'
 
 export { headingOf, type Area, type Documented } from './documented-family.js'
 
-/** What a Prosody with our module keeps, of its own modules. */
+/** The families of a Prosody that has the companion module and the modules of its own distribution. */
 export const PROSODY: readonly Area[] = [companion, server, c2s, s2s, muc, mobile, http, storage]
 
-/** In the order in which docs/metrics.md has them. */
+/** All areas, in the order of docs/metrics.md. */
 export const AREAS: readonly Area[] = [exporter, ...PROSODY, stock, ...community]
 
 const families = AREAS.flatMap((area) => area.families)
-const byName: ReadonlyMap<string, Documented> = new Map(families.map((family) => [family.name, family]))
+const byName: ReadonlyMap<string, Documented> = new Map(
+  families.map((family) => [family.name, family]),
+)
 const patterns = families
   .filter(({ name }) => name.includes('<'))
   .map((family) => ({
@@ -28,14 +30,14 @@ const patterns = families
     family,
   }))
 
-/** @param name As OpenMetrics has it: a counter's without `_total`. */
+/** @param name The name in OpenMetrics: without `_total` for a counter. */
 export function findDocumented(name: string): Documented | undefined {
   return byName.get(name) ?? patterns.find(({ pattern }) => pattern.test(name))?.family
 }
 
-/** What the registry says of a family. */
-export type Described = {
-  /** As for `findDocumented`. */
+/** A family as the server reports it. */
+export type ReportedFamily = {
+  /** The name in OpenMetrics, see `findDocumented`. */
   readonly name: string
   readonly type: string
   readonly unit: string
@@ -44,40 +46,41 @@ export type Described = {
 }
 
 /**
- * The HELP to serve for a family of the server's: its own, or ours where its own says nothing. A
- * family of a known name but another type or other labels is not the one we know.
+ * Returns the HELP text to serve for a family of the server: the server's text, or the catalogue's text
+ * if the server's one is uninformative. A family with a documented name but another type or other
+ * labels is not the documented one.
  */
-export function helpFor(family: Described): string {
-  if (!isUseless(family)) return family.help
+export function chooseHelp(family: ReportedFamily): string {
+  if (!isUninformative(family)) return family.help
   const known = findDocumented(family.name)
-  return known && isSame(known, family) ? known.meaning : family.help
+  return known && hasSameShape(known, family) ? known.meaning : family.help
 }
 
-export function isSame(
+export function hasSameShape(
   known: Documented,
-  { type, labels }: Pick<Described, 'type' | 'labels'>,
+  { type, labels }: Pick<ReportedFamily, 'type' | 'labels'>,
 ): boolean {
   return [known, { ...known, ...known.on011 }].some(
     (shape) => shape.type === type && [...shape.labels].sort().join() === [...labels].sort().join(),
   )
 }
 
-// What module:measure puts behind the name (core.statsmanager, legacy_metric_wrappers).
-const KIND = / (?:amount|counter|rate|times|sizes|distribution)$/
+// The words that module:measure adds to the name (core.statsmanager, legacy_metric_wrappers).
+const KIND_SUFFIX = / (?:amount|counter|rate|times|sizes|distribution)$/
 
 /**
- * Whether a HELP is empty or only repeats the family's name, whole or without its module, with or
- * without its unit: `mod_muc/room_hit counter`.
+ * Whether a HELP text is empty or only repeats the family's name, with or without its module and unit:
+ * `mod_muc/room_hit counter`.
  */
-export function isUseless({
+export function isUninformative({
   name,
   unit,
   help,
-}: Pick<Described, 'name' | 'unit' | 'help'>): boolean {
-  const said = help.trim().replace(/\.$/, '').replace(KIND, '')
-  if (said === '') return true
+}: Pick<ReportedFamily, 'name' | 'unit' | 'help'>): boolean {
+  const text = help.trim().replace(/\.$/, '').replace(KIND_SUFFIX, '')
+  if (text === '') return true
   const bare = name.replace(/^prosody_/, '')
   const names = [bare, bare.replace(/^.*__/, '')]
-  const written = said.replaceAll('/', '__').replace(/\W/g, '_')
-  return names.some((each) => each === written || each === `${written}_${unit}`)
+  const escaped = text.replaceAll('/', '__').replace(/\W/g, '_')
+  return names.some((each) => each === escaped || each === `${escaped}_${unit}`)
 }

@@ -26,7 +26,7 @@ See [Names for older dashboards](migrating.md#names-for-older-dashboards) for th
 **Labels.** \`host\` is the VirtualHost or component. A series that exists stays until Prosody restarts.
 `
 
-/** docs/metrics.md, whole. */
+/** Returns the whole text of docs/metrics.md. */
 export function metricsDocument(): string {
   const areas = AREAS.map(({ title, from, since, families }) =>
     [`## ${title}`, from, ...families.map((family) => section(family, since))].join('\n\n'),
@@ -54,17 +54,17 @@ function section(family: Documented, areaSince: string): string {
     ...(defect === undefined ? [] : [`- **Known defect:** ${defect}`]),
   ].join('\n')
   return [
-    `### ${code(headingOf(family))}`,
-    prose(meaning),
+    `### ${formatCode(headingOf(family))}`,
+    formatMeaning(meaning),
     `${facts.join(' · ')}${legacy === '' ? '' : `; on 0.11 ${legacy}`}.`,
     ...(notes === '' ? [] : [notes]),
   ].join('\n\n')
 }
 
-const code = (text: string) => `\`${text}\``
+const formatCode = (text: string) => `\`${text}\``
 
 function labelsText(labels: readonly string[]): string {
-  return labels.length === 0 ? 'no labels' : `labels ${labels.map(code).join(', ')}`
+  return labels.length === 0 ? 'no labels' : `labels ${labels.map(formatCode).join(', ')}`
 }
 
 function presence(since: string, until: string | undefined): string {
@@ -78,12 +78,12 @@ function unitOf({ name }: Documented): string {
   return unit === undefined ? '' : `in ${unit}`
 }
 
-/** A sentence that is HELP too, and so has no Markdown: names in it are code. */
-function prose(text: string): string {
-  return text.replace(/\w*_\w+/g, code)
+/** Formats the names in a meaning as code. Meanings have no Markdown, because they are HELP texts too. */
+function formatMeaning(text: string): string {
+  return text.replace(/\w*_\w+/g, formatCode)
 }
 
-// As GitHub makes it of a heading.
+// The anchor that GitHub generates for a heading.
 function anchorOf(title: string): string {
   return title
     .toLowerCase()

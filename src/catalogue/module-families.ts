@@ -1,8 +1,8 @@
 import { counter, gauge, histogram, type Area } from './documented-family.js'
 
 export const companion: Area = {
-  title: 'What Prosody does not count (mod_adhoc_statistics)',
-  from: 'The [companion module](../prosody-modules/mod_adhoc_statistics/README.md) counts these, the same on each version; `adhoc_statistics_counts` chooses.',
+  title: 'Additional metrics (mod_adhoc_statistics)',
+  from: 'The [companion module](../prosody-modules/mod_adhoc_statistics/README.md) counts these in the same way on each version of Prosody. `adhoc_statistics_counts` selects them.',
   since: '0.11',
   families: [
     counter(
@@ -10,20 +10,22 @@ export const companion: Area = {
       'host mechanism',
       'Number of successful client authentications, by SASL mechanism.',
       {
-        watch: 'A sudden rise after a quiet time: everybody comes back after a fault.',
+        watch: 'A sudden rise after a quiet time means that many clients return after a fault.',
       },
     ),
     counter(
       'xmpp_login_failures',
       'host mechanism',
       'Number of SASL exchanges that the server ended with a failure, by mechanism.',
-      { watch: 'A rise against `xmpp_logins_total`: a client may be guessing passwords.' },
+      {
+        watch: 'If it rises compared with `xmpp_logins_total`, a client may be guessing passwords.',
+      },
     ),
     counter(
       'xmpp_stanzas',
       'host from kind',
       'Number of stanzas received from clients, other servers and external components, each counted once.',
-      { watch: 'Messages of `from="server"` that jump: spam from elsewhere.' },
+      { watch: 'A sudden rise of messages with `from="server"` may be spam from other servers.' },
     ),
     gauge(
       'xmpp_client_connections',
@@ -37,12 +39,12 @@ export const companion: Area = {
       {
         watch: 'The first panel of a dashboard.',
         defect:
-          'Without the module a list of at most 200 is counted: beyond it the number is missing and the collector `users` has failed.',
+          'Without the module, the exporter counts a list of at most 200 users. Above that, the metric is missing and the collector `users` fails.',
       },
     ),
     gauge('xmpp_registered_users', 'host', 'Number of registered accounts.', {
       defect:
-        'From the module by default only with the internal storage, and up to five minutes old: with SQL one long query would hold everybody up.',
+        'By default, the module counts accounts only with the internal storage, because one long SQL query would block Prosody. The value can be up to five minutes old.',
     }),
     gauge('xmpp_muc_live_rooms', 'host', 'Number of rooms in memory, including hidden rooms.', {
       defect: 'Persistent rooms without occupants are not counted.',
@@ -57,16 +59,17 @@ export const companion: Area = {
       'host',
       "Expiry time of the host's certificate, as Prosody last loaded it, in seconds since 1970.",
       {
-        watch: 'Alert at less than two weeks: `… - time() < 14 * 86400`.',
+        watch:
+          'Alert at less than two weeks: `xmpp_certificate_expiry_timestamp_seconds - time() < 14 * 86400`.',
         defect:
-          'Renewed and not reloaded is still the old one, as it is for clients. Certificates in directories other than those of `certificates` and `ssl` are not found.',
+          'A renewed certificate counts only after Prosody has loaded it; until then clients see the old one too. The module finds only certificates in the directories of `certificates` and `ssl`.',
       },
     ),
     gauge(
       'xmpp_start_time_seconds',
       'host',
       'Start time of the server, in seconds since 1970; without the module, rounded to a second (XEP-0012).',
-      { watch: '`changes(…[1d])`: restarts.' },
+      { watch: '`changes(xmpp_start_time_seconds[1d])` is the number of restarts in a day.' },
     ),
     histogram(
       'xmpp_loop_lag_seconds',
@@ -74,7 +77,7 @@ export const companion: Area = {
       "Time for which Prosody's single thread was blocked, measured once per second.",
       {
         watch:
-          'Values above 0.1: something blocks the only thread, such as storage or statistics over HTTP.',
+          'If there are values above 0.1, something blocks the single thread, for example storage or statistics over HTTP.',
       },
     ),
   ],

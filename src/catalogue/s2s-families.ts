@@ -1,7 +1,6 @@
 import { counter, gauge, type Area } from './documented-family.js'
 
-const LAZY =
-  'Series come into being with their first event, which `increase()` therefore does not see.'
+const LAZY = 'A series starts to exist with its first event, so `increase()` misses that event.'
 
 export const s2s: Area = {
   title: 'Other servers (mod_s2s)',
@@ -11,87 +10,104 @@ export const s2s: Area = {
     gauge(
       'prosody_mod_s2s__connections_inbound',
       'host type ip_family',
-      'Incoming connections of other servers, by host, state (s2sin, or s2sin_unauthed before authentication) and IP family.',
+      'Number of incoming connections from other servers, by host, state and IP family.',
       {
-        watch: 'Many `s2sin_unauthed` that stay: authentication fails, see `closed` and `checked`.',
+        watch:
+          '`type` is `s2sin_unauthed` before authentication, then `s2sin`. If many `s2sin_unauthed` stay, authentication fails: see `closed` and `checked`.',
       },
     ),
     gauge(
       'prosody_mod_s2s__connections_outbound',
       'host type ip_family',
-      'Outgoing connections to other servers, by host, state (s2sout, or s2sout_unauthed before authentication) and IP family.',
-      { watch: '`s2sout_unauthed` that stay are servers that cannot be reached.' },
+      'Number of outgoing connections to other servers, by host, state and IP family.',
+      {
+        watch:
+          '`type` is `s2sout_unauthed` before authentication, then `s2sout`. Connections that stay `s2sout_unauthed` are to servers that Prosody cannot reach.',
+      },
     ),
-    gauge('prosody_mod_s2s__connections', '', 'Connections with other servers, both directions.', {
+    gauge(
+      'prosody_mod_s2s__connections',
+      '',
+      'Number of connections with other servers, in both directions.',
+      {
+        since: '0.11',
+        until: '0.11',
+        watch: 'Later versions have one family for each direction.',
+      },
+    ),
+    gauge('prosody_mod_s2s__ipv6', '', 'Number of connections with other servers over IPv6.', {
       since: '0.11',
       until: '0.11',
-      watch: 'Later it is two families, by direction.',
-    }),
-    gauge('prosody_mod_s2s__ipv6', '', 'Connections with other servers over IPv6.', {
-      since: '0.11',
-      until: '0.11',
-      watch: 'Later versions have `ip_family` of those two.',
+      watch:
+        'In later versions, use the label `ip_family` of `prosody_mod_s2s__connections_inbound` and `_outbound`.',
     }),
     counter(
       'prosody_mod_s2s__accepted_tcp',
       '',
-      'TCP connections that were accepted on the port for other servers.',
-      { watch: 'Far more than `authenticated`: something other than an XMPP server connects.' },
+      'Number of TCP connections accepted on the port for other servers.',
+      {
+        watch: 'If it is far more than `authenticated`, clients that are not XMPP servers connect.',
+      },
     ),
     counter(
       'prosody_mod_s2s__authenticated',
       'host direction mechanism',
-      'Connections with other servers that were authenticated, by direction and mechanism (SASL or dialback).',
+      'Number of authenticated connections with other servers, by direction and mechanism (SASL or dialback).',
       {
-        watch: 'The share of `dialback`: servers without a valid certificate.',
-        defect: `Its own HELP says incoming, but it counts both directions. ${LAZY}`,
+        watch: 'Servers that use `dialback` have no valid certificate.',
+        defect: `The HELP text of Prosody says incoming, but the metric counts both directions. ${LAZY}`,
       },
     ),
-    counter('prosody_mod_s2s__initiated', 'host', 'Outgoing connections that were begun.', {
+    counter('prosody_mod_s2s__initiated', 'host', 'Number of outgoing connections started.', {
       watch:
-        'Far more than `authenticated{direction="outgoing"}`: other servers cannot be reached.',
+        'If it is far more than `authenticated{direction="outgoing"}`, Prosody cannot reach other servers.',
       defect: LAZY,
     }),
     counter(
       'prosody_mod_s2s__closed',
       'host direction error',
-      'Connections with other servers that were closed, by direction and reason: a stream error, or :remote-choice or :local-choice for an orderly end.',
+      'Number of closed connections with other servers, by direction and reason.',
       {
-        watch: 'Any `error` that does not begin with a colon, as a rate.',
-        defect: `\`host\` is \`:unknown\` where the other server named no host of this one. ${LAZY}`,
+        watch:
+          '`error` is a stream error, or `:remote-choice` or `:local-choice` after an orderly end. Look at the rate of errors that do not start with a colon.',
+        defect: `\`host\` is \`:unknown\` if the other server named no host of this server. ${LAZY}`,
       },
     ),
     counter(
       'prosody_mod_s2s__encrypted',
       'protocol cipher',
-      'Connections with other servers that were encrypted, by TLS version and cipher.',
-      { watch: 'Servers that still use an old TLS version, before you turn it off.', defect: LAZY },
+      'Number of encrypted connections with other servers, by TLS version and cipher.',
+      {
+        watch: 'Before you turn off an old TLS version, check whether servers still use it.',
+        defect: LAZY,
+      },
     ),
     counter(
       'prosody_mod_s2s_auth_certs__checked',
       'chain identity',
-      'Certificates of other servers that were checked, by whether their chain and the name in them are valid, invalid or unknown.',
+      'Number of checked certificates of other servers, by the validity of their chain and of their name.',
       {
-        watch: 'A rising share of `chain="invalid"`: authorities are missing on this machine.',
+        watch:
+          'Both labels are `valid`, `invalid` or `unknown`. If the share of `chain="invalid"` rises, certificate authorities are missing on this machine.',
         defect: LAZY,
       },
     ),
     counter(
       'prosody_mod_s2s_bidi__offers_sent',
       'host',
-      'Incoming connections on which we offered to use them in both directions.',
+      'Number of incoming connections for which this server offered bidirectional use.',
       { since: '13.0', defect: LAZY },
     ),
     counter(
       'prosody_mod_s2s_bidi__offers_recv',
       'host',
-      'Incoming connections that the other server asked to use in both directions, as we had offered.',
+      'Number of incoming connections whose other server accepted bidirectional use.',
       { since: '13.0', defect: LAZY },
     ),
     counter(
       'prosody_mod_s2s_bidi__offers_taken',
       'host',
-      'Outgoing connections that are used in both directions, as the other server offered.',
+      'Number of outgoing connections for which this server accepted bidirectional use.',
       { since: '13.0', defect: LAZY },
     ),
   ],

@@ -4,59 +4,59 @@ const ON_011 = { type: 'summary' } as const
 
 export const server: Area = {
   title: 'Prosody itself',
-  from: 'Always there with `statistics = "internal"`.',
+  from: 'These exist if Prosody has `statistics = "internal"`.',
   since: '0.12',
   families: [
-    gauge('prosody_info', 'version', 'Version of Prosody; always 1.', {
+    gauge('prosody_info', 'version', 'Version of Prosody, with the constant value 1.', {
       since: '13.0',
-      watch: 'Join it to other series by `group_left(version)` to see what an upgrade changed.',
+      watch: 'Join it to other series with `group_left(version)` to see the effect of an upgrade.',
     }),
     histogram(
       'prosody_stats_collection_seconds',
       '',
-      'Time that Prosody was busy with one collection of its statistics, during which Prosody is blocked.',
+      'Duration of one collection of statistics, during which Prosody is blocked.',
       {
         since: '0.11',
         on011: ON_011,
         watch:
-          'More than some 10 ms: a module that walks all sessions or rooms at each collection.',
+          'If it is more than some 10 ms, a module iterates over all sessions or rooms at each collection.',
         defect:
-          'On 0.11 the sum is an estimate from a sample, and the count is that of the intervals.',
+          'On 0.11, the sum is an estimate from a sample, and the count is the number of intervals.',
       },
     ),
     histogram(
       'prosody_stats_processing_seconds',
       '',
-      'Time that Prosody took to pass the collected statistics on.',
+      'Duration of passing on the collected statistics.',
       {
         since: '0.11',
         on011: ON_011,
-        watch: 'Near nothing with `statistics = "internal"`.',
+        watch: 'It is nearly 0 with `statistics = "internal"`.',
         defect:
-          'With `statistics_interval = "manual"` it says nothing about rendering for a scrape.',
+          'With `statistics_interval = "manual"`, it does not include the rendering for a scrape.',
       },
     ),
     histogram(
       'prosody_dns_seconds',
       'qclass qtype',
-      'Time that DNS lookups took, by class and type of the record; those answered from a cache are among them.',
+      'Duration of DNS lookups, including lookups answered from a cache, by class and type of the record.',
       {
         since: '13.0',
         watch:
-          'A high quantile above a second: the resolver is slow, and so is each new connection with another server.',
+          'If a high quantile is above a second, the resolver is slow, and delays each new connection with another server.',
       },
     ),
     ...['collection', 'processing'].flatMap((step) =>
       [
-        ['average', 'on average'],
-        ['min', 'at least'],
-        ['max', 'at most'],
-      ].map(([field, words]) =>
+        ['average', 'Average'],
+        ['min', 'Shortest'],
+        ['max', 'Longest'],
+      ].map(([field, word]) =>
         gauge(
           `prosody_stats_${step}_seconds_${field}`,
           '',
-          `Time that the ${step} of statistics took ${words} in the last interval.`,
-          { since: '0.11', until: '0.11', defect: 'Of a sample of them.' },
+          `${word} duration of the ${step} of statistics in the last interval.`,
+          { since: '0.11', until: '0.11', defect: 'The value is from a sample.' },
         ),
       ),
     ),

@@ -17,15 +17,15 @@ export type Collected = {
   /** What the server told. */
   readonly families: readonly Family[]
   /** Families of our own about this collection, named `prosody_exporter_…`. */
-  readonly about?: readonly Family[]
+  readonly exporterFamilies?: readonly Family[]
   /** Series that could not be taken over, by name of their family. */
   readonly invalid: ReadonlyMap<string, number>
   /** Series that there was no room to keep, by name of their family: `limits.series`. */
-  readonly leftOut?: ReadonlyMap<string, number>
+  readonly omitted?: ReadonlyMap<string, number>
   /** Why a part is missing; the collection counts as failed and the rest is served. */
   readonly failure?: unknown
   /** All of it is from memory: it does not show that the server is there. Default: false. */
-  readonly isKept?: boolean
+  readonly isFromCache?: boolean
   /** It asked nobody, or nobody offers what it asks for: nothing is exported of it. Default: false. */
   readonly isIdle?: boolean
 }

@@ -103,7 +103,7 @@ export function createHostCollector(
           .map((meta) => toFamily(meta, told))
           .filter(({ length }) => length > 0),
         invalid: new Map(),
-        isKept: answers === 0,
+        isFromCache: answers === 0,
         isIdle: told.length === 0 && !failed,
         ...(failed && { failure: failed.reason as unknown }),
       }

@@ -3,7 +3,9 @@ import { removedCollector } from '../collectors/index.js'
 import { ConfigError } from '../errors.js'
 import { SETTINGS, variableName, type Setting } from './settings.js'
 
-const BY_NAME: ReadonlyMap<string, Setting> = new Map(SETTINGS.map((setting) => [setting.name, setting]))
+const BY_NAME: ReadonlyMap<string, Setting> = new Map(
+  SETTINGS.map((setting) => [setting.name, setting]),
+)
 
 /** A value and who gave it: `source` is `--flag`, a variable's name, a place in the file or `default`. */
 export type Given = {

@@ -34,7 +34,12 @@ export function readTextFile({ source, text: path }: Given, limits: FileLimits):
   }
 }
 
-const IS_NO_FILE: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'ERR_INVALID_ARG_VALUE'])
+const IS_NO_FILE: ReadonlySet<string> = new Set([
+  'ENOENT',
+  'ENOTDIR',
+  'ENAMETOOLONG',
+  'ERR_INVALID_ARG_VALUE',
+])
 
 function noSecretFile(path: string): string {
   const directory = dirname(path)

@@ -15,8 +15,8 @@ export type CollectionSummary = {
   readonly endedAtSeconds: number
   readonly collectors: readonly CollectorOutcome[]
   readonly invalid: ReadonlyMap<string, number>
-  /** The families omitted because of `limits.series`, with the number of their series. */
-  readonly leftOut: ReadonlyMap<string, number>
+  /** The number of series of each family that is omitted because of `limits.series`. */
+  readonly omitted: ReadonlyMap<string, number>
   readonly series: number
 }
 
@@ -28,7 +28,7 @@ export type CollectorOutcome = {
 
 export type LinkState = { readonly connected: boolean; readonly connects: number }
 
-/** Totals since the exporter started. */
+/** Totals since the start of the exporter. */
 export type CollectionTotals = {
   readonly collections: number
   readonly failures: ReadonlyMap<string, number>
@@ -36,7 +36,7 @@ export type CollectionTotals = {
 
 const PREFIX = 'prosody_exporter'
 
-/** The outcome of the last reading of the configuration. The first one succeeded, or the exporter would not run. */
+/** The outcome of the last configuration reload. The first load succeeded, or the exporter would not run. */
 export type ReloadState = {
   readonly isSuccessful: boolean
   readonly lastSuccessSeconds: number
@@ -53,29 +53,41 @@ export function serverFamilies(
     ...collectorFamilies(collection.collectors),
     gauge(
       'snapshot_timestamp_seconds',
-      'When the statistics in this snapshot were collected; the oldest, where some are served on (serve_stale_for).',
+      'Unix time when the oldest statistics in this snapshot were collected.',
       collection.endedAtSeconds,
     ),
-    gauge('snapshot_series', "Series of the server's in this snapshot.", collection.series),
+    gauge(
+      'snapshot_series',
+      'Number of series collected from the server in this snapshot.',
+      collection.series,
+    ),
     family(
       'gauge',
       `${PREFIX}_samples_invalid`,
-      'Series that a format forbids or that hold no number, left out where they are forbidden.',
+      'Number of series that an exposition format forbids or that have no number, by family.',
       byLabel('family', collection.invalid),
     ),
     family(
       'gauge',
       `${PREFIX}_series_left_out`,
-      'Series of a family that was left out as a whole, because of limits.series.',
-      byLabel('family', collection.leftOut),
+      'Number of series of each family that is omitted because of limits.series.',
+      byLabel('family', collection.omitted),
     ),
-    gauge('xmpp_connected', 'Whether the component stream is up.', Number(link.connected)),
-    counter('xmpp_connects', 'Component streams that came up.', link.connects),
-    counter('collections', 'Collections that ended, failed ones too.', totals.collections),
+    gauge('xmpp_connected', 'Whether the component stream is established.', Number(link.connected)),
+    counter(
+      'xmpp_connects',
+      'Number of times the component stream was established.',
+      link.connects,
+    ),
+    counter(
+      'collections',
+      'Number of completed collections, including failed ones.',
+      totals.collections,
+    ),
     family(
       'counter',
       `${PREFIX}_collection_failures`,
-      'Failures of collectors, by reason; a lost link counts once for all of them.',
+      'Number of failures of collectors, by reason.',
       byLabel('reason', totals.failures),
     ),
   ].filter(isNotEmpty)
@@ -90,7 +102,7 @@ export function collectorFamilies(collectors: readonly CollectorOutcome[]): Fami
     family(
       'gauge',
       SUCCESS,
-      'Whether the collector succeeded; a collector that no host can answer is missing.',
+      'Whether the collector succeeded.',
       byLabel(
         'collector',
         collectors.map((c) => [c.name, Number(c.success)]),
@@ -99,7 +111,7 @@ export function collectorFamilies(collectors: readonly CollectorOutcome[]): Fami
     family(
       'gauge',
       DURATION,
-      'Time that the collector took for this snapshot.',
+      'Duration of the collection by this collector, in seconds.',
       byLabel(
         'collector',
         collectors.map((c) => [c.name, c.durationSeconds]),
@@ -109,7 +121,7 @@ export function collectorFamilies(collectors: readonly CollectorOutcome[]): Fami
 }
 
 /** Whether the family is one of `collectorFamilies`. */
-export function isByCollector({ name }: Family): boolean {
+export function isCollectorFamily({ name }: Family): boolean {
   return name === SUCCESS || name === DURATION
 }
 
@@ -124,17 +136,20 @@ export function processFamilies(
   reload: ReloadState,
 ): Family[] {
   return [
-    family('gauge', `${PREFIX}_build_info`, 'Version of prosody-exporter; always 1.', [
-      { labels: { version }, value: 1 },
-    ]),
+    family(
+      'gauge',
+      `${PREFIX}_build_info`,
+      'Version of prosody-exporter, with the constant value 1.',
+      [{ labels: { version }, value: 1 }],
+    ),
     gauge(
       'config_last_reload_successful',
-      'Whether the configuration is as it was last read (1), or could not be read and is the one before (0).',
+      'Whether the last configuration reload was successful.',
       Number(reload.isSuccessful),
     ),
     gauge(
       'config_last_reload_success_timestamp_seconds',
-      'When the configuration was last read with success.',
+      'Unix time of the last successful configuration reload.',
       reload.lastSuccessSeconds,
     ),
     ...(usage ? usageFamilies(usage) : []),
@@ -143,34 +158,36 @@ export function processFamilies(
 
 function usageFamilies(usage: ProcessUsage): Family[] {
   return [
-    counter('process_cpu_seconds', 'CPU time that this process has used.', usage.cpuSeconds),
+    counter(
+      'process_cpu_seconds',
+      'CPU time that the exporter has used, in seconds.',
+      usage.cpuSeconds,
+    ),
     gauge(
       'process_resident_memory_bytes',
-      'Resident memory of this process.',
+      'Resident memory of the exporter, in bytes.',
       usage.residentMemoryBytes,
     ),
     gauge(
       'process_start_time_seconds',
-      'When this process started, in seconds since 1970.',
+      'Start time of the exporter, in seconds since 1970.',
       usage.startTimeSeconds,
     ),
-    gauge('process_open_fds', 'Open file descriptors of this process.', usage.openFds),
-    gauge('process_max_fds', 'Most file descriptors this process may open.', usage.maxFds),
+    gauge('process_open_fds', 'Number of open file descriptors of the exporter.', usage.openFds),
+    gauge(
+      'process_max_fds',
+      'Maximum number of open file descriptors of the exporter.',
+      usage.maxFds,
+    ),
   ]
 }
 
 /** Returns the family that shows which of several servers answer. */
 export function upFamily(up: Iterable<readonly [string, number]>): Family {
-  return family(
-    'gauge',
-    'xmpp_up',
-    'Whether the stream to the server is up and its last collection was answered (1) or not (0).',
-    byLabel('server', up),
-  )
+  return family('gauge', 'xmpp_up', UP_HELP, byLabel('server', up))
 }
 
-const UP_HELP =
-  'Whether the server answered for this collection (1) or not (0); what a single source could not tell shows in prosody_exporter_collector_success.'
+const UP_HELP = 'Whether the server answered the last collection.'
 
 const gauge = (name: string, help: string, value: number | undefined) =>
   family('gauge', `${PREFIX}_${name}`, help, value === undefined ? [] : [{ value }])

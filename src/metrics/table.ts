@@ -22,7 +22,7 @@ export type Table = {
   set(row: number, column: number, value: number): void
   /** Sets when the row's metric was created, in seconds since 1970; NaN: unknown. */
   setCreated(row: number, seconds: number): void
-  /** Omits the row from the snapshots, or includes it again. What the source did not report is missing. */
+  /** Omits the row from the snapshots, or includes it again. A row is missing if the source did not report it. */
   setMissing(row: number, missing: boolean): void
   /** Sorts the new rows in by label text. The cost is that of the new rows, so call it for a few at a time. */
   settle(): void
@@ -170,7 +170,7 @@ function mergeRows(
   firstNew: number,
 ): Uint32Array<ArrayBuffer> {
   const added = Uint32Array.from({ length: columns.length - firstNew }, (_, i) => firstNew + i)
-  // Of two rows with the same labels the first one stays.
+  // If two rows have the same labels, the first one stays.
   added.sort((a, b) => compareLabels(columns, a, b) || a - b)
   const merged = new Uint32Array(order.length + added.length)
   let from = 0

@@ -8,7 +8,7 @@ import { addCount } from '../metrics/counts.js'
 import type { Family } from '../metrics/family.js'
 import {
   collectorFamilies,
-  isByCollector,
+  isCollectorFamily,
   serverFamilies,
   type CollectionTotals,
   type CollectorOutcome,
@@ -67,12 +67,12 @@ export function createSnapshotBuilder(options: SnapshotOptions) {
     const results = isUp ? allResults : allResults.map(rejectCachedOutput)
     const sources = selectSources(results)
     const collected = sources.flatMap(({ families }) => families)
-    const { kept: served, leftOut: omitted } = limitSeries(
+    const { remaining: served, omitted } = limitSeries(
       collected.filter((family) => !isReserved(family)),
       maxSeries,
     )
     for (const { output } of sources) {
-      output.collected.leftOut?.forEach((series, name) => {
+      output.collected.omitted?.forEach((series, name) => {
         addCount(omitted, name, series)
       })
     }
@@ -83,12 +83,12 @@ export function createSnapshotBuilder(options: SnapshotOptions) {
       endedAtSeconds: Math.min(Date.now() / 1000, ...endTimes),
       collectors: listOutcomes(results),
       invalid: countInvalidSeries(sources, served),
-      leftOut: omitted,
+      omitted,
       series: served.reduce((sum, family) => sum + family.order.length, 0),
     }
     const families = [
       ...served,
-      ...sources.flatMap(({ output }) => output.collected.about ?? []),
+      ...sources.flatMap(({ output }) => output.collected.exporterFamilies ?? []),
       ...serverFamilies(collection, options.link(), totals),
       ...options.exporterFamilies(),
     ]
@@ -103,7 +103,7 @@ export function createSnapshotBuilder(options: SnapshotOptions) {
 
   /** Whether the server answered any collector. Cached output is no answer. */
   function isServerUp(results: readonly CollectorResult[]): boolean {
-    const queried = results.filter(({ output }) => output?.collected.isKept !== true)
+    const queried = results.filter(({ output }) => output?.collected.isFromCache !== true)
     return queried.length > 0
       ? queried.some(({ output, error }) => output !== undefined || hasAnswered(error))
       : results.length > 0 && options.link().connected
@@ -136,7 +136,7 @@ export function createSnapshotBuilder(options: SnapshotOptions) {
 
 /** Cached output does not describe a server that does not answer: the collector has failed. */
 function rejectCachedOutput(result: CollectorResult): CollectorResult {
-  if (result.output?.collected.isKept !== true) return result
+  if (result.output?.collected.isFromCache !== true) return result
   const { name, isIdle, durationSeconds } = result
   return {
     name,
@@ -207,13 +207,13 @@ function filterFamilies(
   for (const source of sources) {
     if (names.has(source.name)) continue
     for (const family of source.families) hidden.add(family)
-    for (const family of source.output.collected.about ?? []) hidden.add(family)
+    for (const family of source.output.collected.exporterFamilies ?? []) hidden.add(family)
   }
   const shown = collectorFamilies(outcomes.filter(({ name }) => names.has(name)))
   const shownByName = new Map(shown.map((family) => [family.name, family]))
   return families.flatMap((family) => {
     if (hidden.has(family)) return []
-    return isByCollector(family) ? (shownByName.get(family.name) ?? []) : [family]
+    return isCollectorFamily(family) ? (shownByName.get(family.name) ?? []) : [family]
   })
 }
 

@@ -6,10 +6,10 @@ import { test, type TestContext } from 'node:test'
 import xml from '@xmpp/xml'
 import {
   findDocumented,
-  isSame,
-  isUseless,
+  hasSameShape,
+  isUninformative,
   PROSODY,
-  type Described,
+  type ReportedFamily,
 } from '../../src/catalogue/index.js'
 import { describedOf, readExposition } from '../support/compare.js'
 import { withExporterFor } from '../support/exporter.js'
@@ -94,7 +94,7 @@ const REGISTERED = `
   return json.encode(families)`
 
 async function readRegistered(prosody: Awaited<ReturnType<typeof startProsody>>) {
-  const families = JSON.parse(await evalLua(prosody, REGISTERED)) as Described[]
+  const families = JSON.parse(await evalLua(prosody, REGISTERED)) as ReportedFamily[]
   return families.map((family) => ({
     ...family,
     name: family.name.replaceAll('/', '__').replace(/\W/g, '_'),
@@ -102,12 +102,14 @@ async function readRegistered(prosody: Awaited<ReturnType<typeof startProsody>>)
 }
 
 /** The families that the catalogue lacks or describes differently. */
-function undocumented(families: readonly Pick<Described, 'name' | 'type' | 'labels'>[]): string[] {
+function undocumented(
+  families: readonly Pick<ReportedFamily, 'name' | 'type' | 'labels'>[],
+): string[] {
   return families.flatMap(({ name, type, labels }) => {
     const known = findDocumented(name)
     const is = `${type} ${name}{${labels.join(',')}}`
     if (!known) return [`${is}: not in src/catalogue`]
-    return isSame(known, { type, labels }) ? [] : [`${is}: another type or other labels`]
+    return hasSameShape(known, { type, labels }) ? [] : [`${is}: another type or other labels`]
   })
 }
 
@@ -133,7 +135,7 @@ for (const version of everyVersion) {
     const families = readExposition(await untilUp(exporter), 'text').map(describedOf)
     assert.deepEqual(undocumented(families), [])
     assert.deepEqual(
-      families.filter(isUseless).map(({ name }) => name),
+      families.filter(isUninformative).map(({ name }) => name),
       [],
       'each family has a useful HELP text',
     )

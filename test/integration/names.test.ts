@@ -106,7 +106,7 @@ test(`on ${legacyVersion} the exporter has exactly the series of mod_prometheus,
     1,
     'one of the two samples of a series is excluded',
   )
-  assert.equal(exporter.stderr().split('come to the same series of prosody_test;').length, 2)
+  assert.equal(exporter.stderr().split('result in the same series of prosody_test.').length, 2)
 })
 
 /** The name of a family with `single_underscore`. */

@@ -6,7 +6,7 @@ export type Row = {
   readonly created?: number
 }
 
-/** A family of any type, in the order given. */
+/** Creates a family of any type. Rows stay in the given order. */
 export function makeFamily(
   meta: Pick<Family, 'name' | 'type'> & Partial<Pick<Family, 'help' | 'unit' | 'bounds'>>,
   rows: readonly Row[],
@@ -31,27 +31,27 @@ export function makeFamily(
   }
 }
 
-/** A family `x` of so many rows; a row's value, which all that a histogram has is made of, may be told. */
+/** Creates a family `x` with `rows` rows. `value` is the value of each row; the values of a histogram row derive from it. */
 export function many(
   type: MetricType,
   rows: number,
   value: number | ((row: number) => number),
 ): Family {
   const bounds = type === 'histogram' ? [1, 2, Infinity] : []
-  const of = (row: number) => (typeof value === 'number' ? value : value(row))
+  const valueAt = (row: number) => (typeof value === 'number' ? value : value(row))
   return makeFamily(
     { name: 'x', type, bounds },
     Array.from({ length: rows }, (_, row) => ({
       labels: `row="${row}"`,
       values:
         type === 'histogram'
-          ? [of(row), of(row) * 2, of(row) * 3, of(row) / 2, of(row) * 3]
-          : [of(row)],
+          ? [valueAt(row), valueAt(row) * 2, valueAt(row) * 3, valueAt(row) / 2, valueAt(row) * 3]
+          : [valueAt(row)],
     })),
   )
 }
 
-/** So many gauges of one row each. */
+/** Creates `count` gauges with one row each. */
 export function manyFamilies(count: number, help = ''): Family[] {
   return Array.from({ length: count }, (_, i) =>
     makeFamily({ name: `x${i}`, type: 'gauge', help }, [{ values: [i] }]),

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import type { TestContext } from 'node:test'
 import xml from '@xmpp/xml'
-import { helpFor } from '../../src/catalogue/index.js'
+import { chooseHelp } from '../../src/catalogue/index.js'
 import {
   describedOf,
   difference,
@@ -24,7 +24,7 @@ import { login, LoginError, type XmppUser } from './xmpp-client.js'
 const PASSWORD = 'pw'
 export const [FIRST, SECOND] = ['stats.one.example', 'stats.two.example']
 
-/** A Prosody with modules that keep figures of all types, and two exporters. */
+/** Starts a Prosody whose modules have metrics of all types, and two exporters. */
 export async function withServer(t: TestContext, version: ProsodyVersion) {
   const prosody = await withProsody(t, {
     version,
@@ -37,7 +37,7 @@ export async function withServer(t: TestContext, version: ProsodyVersion) {
       ...['smacks', 'csi', 'csi_simple', 'mam', 'bosh', 's2s_bidi'],
       ...['test_dns', 'test_eval', 'test_registry', 'test_families'],
     ],
-    // A room can be entered by others at once.
+    // Others can enter a new room immediately.
     globals: { muc_room_locking: 'false' },
     components: [
       { domain: 'share.one.example', module: 'http_file_share' },
@@ -48,7 +48,7 @@ export async function withServer(t: TestContext, version: ProsodyVersion) {
     const exporter = await withExporterFor(t, prosody, {
       domain,
       env: {
-        // Each scrape is to be a collection of its own.
+        // Each scrape causes a collection.
         PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s',
         PROSODY_EXPORTER_EXPOSITION_CREATED: 'true',
       },
@@ -60,11 +60,11 @@ export async function withServer(t: TestContext, version: ProsodyVersion) {
   return { prosody, first, second }
 }
 
-const still = (families: readonly Family[]) => families.filter((family) => !isMoving(family))
+const unmoving = (families: readonly Family[]) => families.filter((family) => !isMoving(family))
 const moving = (families: readonly Family[]) => seriesOf(families.filter(isMoving))
 
-/** What a format has of what the server told: text has no `_created`. */
-function tellable(families: readonly Family[], format: Format): Family[] {
+/** Returns the samples that a format can have: the text format has no `_created`. */
+function selectSamples(families: readonly Family[], format: Format): Family[] {
   return families.map((family) => ({
     ...family,
     samples: family.samples.filter(
@@ -73,13 +73,15 @@ function tellable(families: readonly Family[], format: Format): Family[] {
   }))
 }
 
-function describe(families: readonly Family[]) {
+function helpByName(families: readonly Family[]) {
   return Object.fromEntries(families.map(({ name, help }) => [name, help]))
 }
 
-/** What the server describes, with our words where it says nothing and we know the family. */
-function describeBetter(families: readonly Family[]) {
-  return describe(families.map((family) => ({ ...family, help: helpFor(describedOf(family)) })))
+/** Returns the HELP texts that the exporter serves for the server's families. */
+function expectedHelp(families: readonly Family[]) {
+  return helpByName(
+    families.map((family) => ({ ...family, help: chooseHelp(describedOf(family)) })),
+  )
 }
 
 export function valueOf(families: readonly Family[], name: string): number | undefined {
@@ -87,8 +89,8 @@ export function valueOf(families: readonly Family[], name: string): number | und
 }
 
 /**
- * Compares with mod_http_openmetrics what the exporters tell, in both formats, at rest: that is when
- * the server told the same before and after.
+ * Compares the exporters with mod_http_openmetrics, in both formats. It repeats the comparison until the
+ * server's values are the same before and after.
  */
 export async function compareAll(
   prosody: TestProsody,
@@ -103,23 +105,26 @@ export async function compareAll(
       }
     }
     const after = await readServer(prosody)
-    const restless = difference(seriesOf(still(after)), seriesOf(still(before)))
-    if (Object.values(restless).flat().length > 0) continue
+    const changed = difference(seriesOf(unmoving(after)), seriesOf(unmoving(before)))
+    if (Object.values(changed).flat().length > 0) continue
 
     for (const { format, families } of reads) {
       assert.equal(valueOf(families, 'xmpp_up'), 1)
       assert.equal(valueOf(families, 'prosody_exporter_collector_success'), 1)
-      const ours = families.filter(isServerFamily)
-      const theirs = tellable(before, format)
-      assert.deepEqual(difference(seriesOf(still(ours)), seriesOf(still(theirs))), NO_DIFFERENCE)
-      assert.deepEqual(describe(ours), describeBetter(theirs))
+      const exported = families.filter(isServerFamily)
+      const expected = selectSamples(before, format)
+      assert.deepEqual(
+        difference(seriesOf(unmoving(exported)), seriesOf(unmoving(expected))),
+        NO_DIFFERENCE,
+      )
+      assert.deepEqual(helpByName(exported), expectedHelp(expected))
       if (format === 'openmetrics') {
-        for (const { name, unit } of ours) {
-          assert.equal(unit, theirs.find((family) => family.name === name)?.unit, name)
+        for (const { name, unit } of exported) {
+          assert.equal(unit, expected.find((family) => family.name === name)?.unit, name)
         }
       }
-      const [from, now] = [moving(theirs), moving(ours)]
-      const to = moving(tellable(after, format))
+      const [from, now] = [moving(expected), moving(exported)]
+      const to = moving(selectSamples(after, format))
       assert.ok(now.size > 0)
       assert.deepEqual([...now.keys()].sort(), [...from.keys()].sort())
       for (const [key, value] of now) {
@@ -128,19 +133,22 @@ export async function compareAll(
     }
     const counts = /"prosody_stats_collection_seconds_count"/
     const [key] = [...moving(before).keys()].filter((series) => counts.test(series))
-    assert.ok(moving(after).get(key!)! > moving(before).get(key!)!, 'collections are counted')
+    assert.ok(
+      moving(after).get(key!)! > moving(before).get(key!)!,
+      'Prosody counts its collections',
+    )
     return before
   }
-  throw new Error('Prosody does not come to rest')
+  throw new Error('The values of Prosody changed during each of 20 comparisons')
 }
 
-/** The registry comparison: all that mod_http_openmetrics tells under traffic, and nothing else. */
+/** Checks under traffic that the exporters serve what mod_http_openmetrics serves, and nothing else. */
 export async function compareUnderTraffic(t: TestContext, version: ProsodyVersion): Promise<void> {
   const { prosody, first, second } = await withServer(t, version)
   const idle = await compareAll(prosody, [first, second])
   const users = await makeTraffic(t, prosody)
   const busy = await compareAll(prosody, [second, first])
-  const moved = difference(seriesOf(still(busy)), seriesOf(still(idle)))
+  const moved = difference(seriesOf(unmoving(busy)), seriesOf(unmoving(idle)))
   const names = [...moved.unexpected, ...moved.different].join('\n')
   for (const expected of [
     /"prosody_mod_c2s__connections",.*\["type","c2s"\]/,
@@ -176,7 +184,7 @@ export async function compareUnderTraffic(t: TestContext, version: ProsodyVersio
   )
 }
 
-/** Moves figures of c2s, s2s, MUC, smacks, csi; the sessions that it resolves are still open. */
+/** Changes the metrics of c2s, s2s, MUC, smacks and csi. The returned sessions are still open. */
 async function makeTraffic(t: TestContext, prosody: TestProsody): Promise<XmppUser[]> {
   const port = prosody.ports.c2s
   const join = async (jid: string) => {
@@ -195,7 +203,7 @@ async function makeTraffic(t: TestContext, prosody: TestProsody): Promise<XmppUs
   client.write(streamHeader('three.example', 'jabber:client'))
   await once(client, 'data')
 
-  // Prosody 13.0 lets users of the parent host alone create rooms.
+  // In Prosody 13.0, only users of the parent host can create rooms.
   for (const [creator, guest, room] of [
     [a, c, `x@${prosody.rooms}`],
     [a, c, `y@${prosody.rooms}`],
@@ -208,7 +216,7 @@ async function makeTraffic(t: TestContext, prosody: TestProsody): Promise<XmppUs
   b.send("<enable xmlns='urn:xmpp:sm:3'/>")
   await b.next(({ name }) => name === 'enabled')
   b.send("<inactive xmlns='urn:xmpp:csi:0'/>")
-  // Answered when that has been read: mod_csi_simple then holds up nothing that came before.
+  // The reply shows that Prosody has processed the stanzas above.
   await b.iq('get', 'one.example', xml('ping', { xmlns: 'urn:xmpp:ping' }))
   a.send(xml('message', { to: b.jid, type: 'chat' }, xml('body', {}, 'for b')))
   await b.next(({ name }) => name === 'message')

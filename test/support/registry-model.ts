@@ -1,5 +1,5 @@
-// The companion module's index as a model in memory, for sequences of events that a real server
-// takes too long to go through. README of mod_adhoc_statistics is what it follows.
+// A model in memory of the companion module's index, as in the README of mod_adhoc_statistics. It is for
+// sequences of events that would take too long with a real server.
 
 import { REGISTRY_NODE } from '../../src/collectors/registry/registry.js'
 import { TimeoutError } from '../../src/errors.js'
@@ -16,144 +16,169 @@ type Metric = {
 }
 
 export type RegistryModel = {
-  /** A series of a family (numbered from 0), made if it is new. */
+  /** Sets the value of a series, which is created if it is new. Families are numbered from 0. */
   set(family: number, label: string, value: number): void
-  /** Makes so many new series at once. */
+  /** Adds `count` new series. */
   add(family: number, count: number): void
-  /** Gives the series of that id, from 0, another value. */
+  /** Changes the value of a series by its index: its id minus 1. */
   move(index: number, value: number): void
-  /** Replaces a family by one without series, as a reloaded module may: a new epoch. */
+  /** Replaces a family by one without series, as a reloaded module may. This starts a new epoch. */
   replace(family: number): void
-  /** What `set` and `replace` came to: `family{label}` to value. */
+  /** Returns the values that a complete collection must have, by `family{label}`. */
   readonly truth: () => Map<string, number>
-  /** A connection to it. `fate` is asked at each request what becomes of it. */
-  connect(fate: () => Fate): Pick<Connection, 'request' | 'domain'>
-  /** Ids a page holds at most; may change between two requests. */
+  /** Creates a connection to the model. `chooseFate` decides what happens to each request. */
+  connect(chooseFate: () => Fate): Pick<Connection, 'request' | 'domain'>
+  /** The maximum number of ids in a page. It may change between two requests. */
   pageSize: number
-  /** Breaks the promise that a change is told: to see that somebody notices. */
+  /** Makes the model omit the next change of a value, which is a bug that the audit must find. */
   forgetNextChange(): void
 }
 
 export type Fate = 'answered' | 'request lost' | 'answer lost'
 
-/** @param life Of the server; a registry of another one has another epoch. */
-export function createRegistryModel(life = ''): RegistryModel {
-  let metrics: Metric[] = []
-  let epoch = 1
-  let change = 0
-  let generations: number[] = []
-  let isForgetting = false
-
+/** @param run Distinguishes the runs of the server: each one has other epochs. */
+export function createRegistryModel(run = ''): RegistryModel {
+  const index = createIndex()
+  const generations: number[] = []
+  let epochNumber = 1
   const nameOf = (family: number) => `test_${family}_${generations[family] ?? 0}`
 
-  function read(
-    first: number,
-    last: number,
-    sinceOf: (id: number) => number,
-  ): { lines: string; last: number } {
-    change++
-    let lines = ''
-    const told = new Set<number>()
-    for (let id = first; id <= last; id++) {
-      const metric = metrics[id - 1]!
-      if (!Object.is(metric.value, metric.seen)) {
-        if (metric.seen === undefined) metric.defined = change
-        metric.seen = metric.value
-        if (!isForgetting || metric.defined === change) metric.changed = change
-        else isForgetting = false
-      }
-      const since = sinceOf(id)
-      if (metric.changed <= since) continue
-      if (metric.defined <= since) lines += `${id}\t${metric.value}\n`
-      else {
-        if (!told.has(metric.family)) {
-          lines += `F\t${metric.family}\tgauge\t${nameOf(metric.family)}\t\t\t1\tlabel\n`
-        }
-        told.add(metric.family)
-        lines += `S\t${id}\t${metric.family}\t\t${metric.label}\t${metric.value}\n`
-      }
-    }
-    return { lines, last }
+  function answer(command: Element): Element {
+    const epoch = `${run}${epochNumber}`
+    const { first, last, sinceOf } = readRequest(command, epoch)
+    const end = Math.min(last, first + model.pageSize - 1, index.size())
+    const { lines, change } = index.read(first, end, sinceOf, nameOf)
+    return createReply(
+      {
+        xmlns: REGISTRY_NODE,
+        epoch,
+        change: String(change),
+        size: String(index.size()),
+        last: String(Math.max(end, first - 1)),
+      },
+      lines,
+    )
   }
 
   const model: RegistryModel = {
     pageSize: 3,
-    set(family, label, value) {
-      const known = metrics.find((each) => each.family === family && each.label === label)
-      if (known) known.value = value
-      else metrics.push({ family, label, value, seen: undefined, changed: 0, defined: 0 })
-    },
-    add(family, count) {
-      for (; count > 0; count--) {
-        const label = `n${metrics.length}`
-        metrics.push({ family, label, value: 1, seen: undefined, changed: 0, defined: 0 })
-      }
-    },
-    move(index, value) {
-      metrics[index]!.value = value
-    },
+    set: index.set,
+    add: index.add,
+    move: index.move,
     replace(family) {
-      metrics = metrics.filter((each) => each.family !== family)
+      index.removeFamily(family)
       generations[family] = (generations[family] ?? 0) + 1
-      epoch++
+      epochNumber++
     },
     truth: () =>
-      new Map(metrics.map(({ family, label, value }) => [`${nameOf(family)}{${label}}`, value])),
-    forgetNextChange() {
-      isForgetting = true
-    },
-    connect: (fate) => ({
+      new Map(
+        index.all().map(({ family, label, value }) => [`${nameOf(family)}{${label}}`, value]),
+      ),
+    forgetNextChange: index.forgetNextChange,
+    connect: (chooseFate) => ({
       domain: 'stats.example',
       request(_type, child) {
-        const outcome = fate()
-        const lost = () => Promise.reject(new TimeoutError('no reply'))
-        if (outcome === 'request lost') return lost()
-        const answer = answerTo(child)
-        return outcome === 'answer lost' ? lost() : Promise.resolve(answer)
+        const fate = chooseFate()
+        const lose = () => Promise.reject(new TimeoutError('no reply'))
+        if (fate === 'request lost') return lose()
+        const reply = answer(child)
+        return fate === 'answer lost' ? lose() : Promise.resolve(reply)
       },
     }),
   }
+  return model
+}
 
-  function answerTo(command: Element): Element {
-    const asked = command.getChild('statistics', REGISTRY_NODE)!.attrs
-    const first = Number(asked['first'] ?? 1)
-    const isKnown = asked['epoch'] === `${life}${epoch}`
-    const cursors = (isKnown ? (asked['since'] ?? '0') : '0').split(' ').map((cursor) => {
-      const [since, last = Infinity] = cursor.split(':').map(Number)
-      return { since: since!, last }
-    })
-    const end = Math.min(
-      Number(asked['last'] ?? Infinity),
-      first + model.pageSize - 1,
-      metrics.length,
-      cursors.at(-1)!.last,
-    )
-    const { lines, last } = read(first, end, (id) => cursors.find((each) => id <= each.last)!.since)
-    return xml(
-      'iq',
-      { type: 'result' },
-      xml(
-        'command',
-        {
-          xmlns: 'http://jabber.org/protocol/commands',
-          node: REGISTRY_NODE,
-          status: 'completed',
-        },
-        xml(
-          'statistics',
-          {
-            xmlns: REGISTRY_NODE,
-            epoch: `${life}${epoch}`,
-            change: String(change),
-            size: String(metrics.length),
-            last: String(Math.max(last, first - 1)),
-          },
-          xml('lines', {}, lines),
-        ),
-      ),
-    )
+/** The metrics by id, and the change number at which each was last defined and changed. */
+function createIndex() {
+  let metrics: Metric[] = []
+  let change = 0
+  let isForgetting = false
+
+  function add(family: number, label: string, value: number): void {
+    metrics.push({ family, label, value, seen: undefined, changed: 0, defined: 0 })
   }
 
-  generations = []
-  return model
+  /** Records a change of the metric since the last answer about it. */
+  function detectChange(metric: Metric): void {
+    if (Object.is(metric.value, metric.seen)) return
+    if (metric.seen === undefined) metric.defined = change
+    metric.seen = metric.value
+    if (!isForgetting || metric.defined === change) metric.changed = change
+    else isForgetting = false
+  }
+
+  return {
+    all: () => metrics,
+    size: () => metrics.length,
+    set: (family: number, label: string, value: number): void => {
+      const known = metrics.find((each) => each.family === family && each.label === label)
+      if (known) known.value = value
+      else add(family, label, value)
+    },
+    add: (family: number, count: number): void => {
+      for (; count > 0; count--) add(family, `n${metrics.length}`, 1)
+    },
+    move: (index: number, value: number): void => {
+      metrics[index]!.value = value
+    },
+    removeFamily(family: number): void {
+      metrics = metrics.filter((each) => each.family !== family)
+    },
+    forgetNextChange: (): void => {
+      isForgetting = true
+    },
+
+    /** Returns the lines of an answer about the ids `first … last`, and its change number. */
+    read(
+      first: number,
+      last: number,
+      sinceOf: (id: number) => number,
+      nameOf: (family: number) => string,
+    ): { lines: string; change: number } {
+      change++
+      let lines = ''
+      const defined = new Set<number>()
+      for (let id = first; id <= last; id++) {
+        const metric = metrics[id - 1]!
+        const { family, label, value } = metric
+        detectChange(metric)
+        const since = sinceOf(id)
+        if (metric.changed <= since) continue
+        if (metric.defined <= since) {
+          lines += `${id}\t${value}\n`
+          continue
+        }
+        if (!defined.has(family)) lines += `F\t${family}\tgauge\t${nameOf(family)}\t\t\t1\tlabel\n`
+        defined.add(family)
+        lines += `S\t${id}\t${family}\t\t${label}\t${value}\n`
+      }
+      return { lines, change }
+    },
+  }
+}
+
+/** Returns the requested ids, and the change number that the reader has for an id. */
+function readRequest(command: Element, epoch: string) {
+  const { attrs } = command.getChild('statistics', REGISTRY_NODE)!
+  const isKnown = attrs['epoch'] === epoch
+  const cursors = (isKnown ? (attrs['since'] ?? '0') : '0').split(' ').map((cursor) => {
+    const [since, last = Infinity] = cursor.split(':').map(Number)
+    return { since: since!, last }
+  })
+  return {
+    first: Number(attrs['first'] ?? 1),
+    last: Math.min(Number(attrs['last'] ?? Infinity), cursors.at(-1)!.last),
+    sinceOf: (id: number) => cursors.find(({ last }) => id <= last)!.since,
+  }
+}
+
+function createReply(attrs: Record<string, string>, lines: string): Element {
+  const command = {
+    xmlns: 'http://jabber.org/protocol/commands',
+    node: REGISTRY_NODE,
+    status: 'completed',
+  }
+  const statistics = xml('statistics', attrs, xml('lines', {}, lines))
+  return xml('iq', { type: 'result' }, xml('command', command, statistics))
 }

@@ -1,10 +1,10 @@
-// A server whose component has the companion module, as a model: for tests of many servers.
+// Makes a fake server answer like one with the companion module: for tests with many servers.
 
 import type { Element } from '@xmpp/xml'
 import { NotHandledError } from '../../src/errors.js'
 import type { Connection } from '../../src/xmpp/connection.js'
 
-/** Answers what the exporter asks its own domain by the model; all else is not there. */
+/** Passes requests to the exporter's own domain to the model, and answers all others with service-unavailable. */
 export function answerBy(model: Pick<Connection, 'request'>) {
   return async (iq: Element): Promise<string | undefined> => {
     const { id, from, to, type } = iq.attrs

@@ -182,8 +182,8 @@ const seriesOf = ({ families }: Outcome) =>
   families.reduce((sum, { order }) => sum + order.length, 0)
 
 function updatedAt(outcome: Outcome): number | undefined {
-  const about = 'about' in outcome ? outcome.about : undefined
-  return about?.find(({ name }) => name.endsWith('_updated_timestamp_seconds'))?.values[0]
+  const families = 'exporterFamilies' in outcome ? outcome.exporterFamilies : undefined
+  return families?.find(({ name }) => name.endsWith('_updated_timestamp_seconds'))?.values[0]
 }
 
 const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error))

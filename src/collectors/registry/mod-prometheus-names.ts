@@ -1,106 +1,110 @@
 import { escapeLabelValue } from '../../metrics/family.js'
-import type { RegistrySource } from './registry-lines.js'
+import type { RegistrySource } from './registry-family.js'
 import { escapeName, unescape } from './registry-text.js'
 
-/** A series of mod_prometheus for each row of a family, or for several of its rows together. */
+/** How the rows of a source become series of mod_prometheus. Several rows can form one series. */
 export type LegacyRule = {
-  /** Name of the family. */
+  /** Name of the legacy family. */
   readonly name: string
-  /** Told as it is; or by second, or on average, since the reading before. */
+  /** The value as it is, the events per second, or the average since an earlier collection. */
   readonly kind: 'value' | 'rate' | 'average'
-  /** What it is of: rows of the same, with the same labels, are one series. */
-  readonly of: string
-  /** Rows of one series tell the same, each anew: the largest is taken, not the sum. */
-  readonly isSame: boolean
-  /** From the label text of a row that of its series; nothing where the row is no part of it. */
-  readonly labelsOf: (labels: string) => string | undefined
+  /** Identifies the statistic. Rows of one statistic with the same legacy labels form one series. */
+  readonly statistic: string
+  /** `max` if each of the rows of a series has the value of the whole series. */
+  readonly combine: 'sum' | 'max'
+  /** Converts the label text of a row; `undefined` if the row belongs to no series of this rule. */
+  readonly convertLabels: (labels: string) => string | undefined
 }
 
 export type LegacyRules = {
-  readonly figures: readonly LegacyRule[]
-  /** The figures tell all that the family does. */
-  readonly isWhole: boolean
+  readonly rules: readonly LegacyRule[]
+  /** The legacy series have all information of the source, so it needs no series under its own name. */
+  readonly isComplete: boolean
 }
 
 type Stat = {
-  /** Section and name of the statistic as Prosody 0.11 has it, without host and kind. */
+  /** Section and name of the statistic in Prosody 0.11, without host and kind. */
   readonly path: string
-  /** Of one with several figures. */
+  /** Only for a statistic with several values. */
   readonly field?: 'average' | 'min' | 'max'
-  /** It is one of 0.11's own figures, and not what the companion module adds up. */
+  /** Prosody 0.11 calculated the value for its interval; otherwise it is a total of the companion module. */
   readonly isOfInterval: boolean
 }
 
-// What 0.12 counts otherwise than 0.11 did: mod_c2s.lua and mod_s2s.lua of both, and
-// mod_measure_stanza_counts, which counts each stanza once for every host that it is loaded on.
-const CHANGED: Readonly<Record<string, readonly Changed[]>> = {
-  'mod_c2s/connections': connections('mod_c2s'),
-  'mod_s2s/connections_inbound': connections('mod_s2s'),
-  'mod_s2s/connections_outbound': connections('mod_s2s'),
-  'mod_measure_stanza_counts/received': [stanzaCounts('incoming')],
-  'mod_measure_stanza_counts/sent': [stanzaCounts('outgoing')],
+// Statistics that 0.12 counts in another way than 0.11. The sources are mod_c2s.lua and mod_s2s.lua of
+// both versions, and mod_measure_stanza_counts, which counts each stanza once for every host that
+// loads it.
+const CHANGED: Readonly<Record<string, readonly ChangedStat[]>> = {
+  'mod_c2s/connections': connectionStats('mod_c2s'),
+  'mod_s2s/connections_inbound': connectionStats('mod_s2s'),
+  'mod_s2s/connections_outbound': connectionStats('mod_s2s'),
+  'mod_measure_stanza_counts/received': [stanzaCountStat('incoming')],
+  'mod_measure_stanza_counts/sent': [stanzaCountStat('outgoing')],
 }
 
-type Changed = {
+type ChangedStat = {
   readonly section: string
-  /** Labels that it takes: with others the family is another one. */
+  /** The labels that the source must have. Without them it is another statistic. */
   readonly labels: readonly string[]
-  readonly isSame: boolean
-  /** The statistic's name; nothing where a row is no part of it. */
+  readonly combine: LegacyRule['combine']
+  /** Returns the name of the statistic in 0.11; `undefined` if the row does not belong to it. */
   readonly nameOf: (labels: ReadonlyMap<string, string>) => string | undefined
 }
 
-function connections(section: string): readonly Changed[] {
+function connectionStats(section: string): readonly ChangedStat[] {
   const labels = ['host', 'type', 'ip_family']
   const ipv6 = (row: ReadonlyMap<string, string>) =>
     row.get('ip_family') === 'ipv6' ? 'ipv6' : undefined
   return [
-    { section, labels, isSame: false, nameOf: () => 'connections' },
-    { section, labels, isSame: false, nameOf: ipv6 },
+    { section, labels, combine: 'sum', nameOf: () => 'connections' },
+    { section, labels, combine: 'sum', nameOf: ipv6 },
   ]
 }
 
-function stanzaCounts(direction: string): Changed {
+function stanzaCountStat(direction: string): ChangedStat {
   const labels = ['session_type', 'stanza_kind']
   const nameOf = (row: ReadonlyMap<string, string>) =>
     [direction, ...labels.map((label) => row.get(label) ?? '')].join('_')
-  return { section: 'stanza_counts', labels, isSame: true, nameOf }
+  return { section: 'stanza_counts', labels, combine: 'max', nameOf }
 }
 
-/** Finds the figures of each source, with what the others among them tell. */
-export function legacyRulesOf(
+/** Returns a function that finds the rules of each source. The rules depend on the other sources. */
+export function createLegacyRuleFinder(
   sources: Iterable<RegistrySource>,
 ): (source: RegistrySource) => LegacyRules {
-  const stats = new Map(Array.from(sources, (source) => [source, statOf(source)]))
-  const key = (source: RegistrySource, { path }: Stat) => JSON.stringify([path, source.labelNames])
-  const ofIntervals = new Set<string>()
-  for (const [source, stat] of stats) if (stat?.isOfInterval) ofIntervals.add(key(source, stat))
+  const stats = new Map(Array.from(sources, (source) => [source, findStat(source)]))
+  const keyOf = (source: RegistrySource, { path }: Stat) =>
+    JSON.stringify([path, source.labelNames])
+  const intervalStats = new Set<string>()
+  for (const [source, stat] of stats) {
+    if (stat?.isOfInterval) intervalStats.add(keyOf(source, stat))
+  }
 
   return (source) => {
     const stat = stats.get(source)
-    if (!stat) return { figures: [], isWhole: false }
-    const figures = changedFigures(source, stat) ?? plainFigures(source, stat)
-    if (figures.length === 0 || stat.isOfInterval) return { figures, isWhole: figures.length > 0 }
+    if (!stat) return { rules: [], isComplete: false }
+    const rules = changedRules(source, stat) ?? unchangedRules(source, stat)
+    if (rules.length === 0 || stat.isOfInterval) return { rules, isComplete: rules.length > 0 }
     const isGauge = source.table.meta.type === 'gauge'
-    // On 0.11 what mod_prometheus told is there, beside what the companion module adds up of it.
-    if (!isGauge && ofIntervals.has(key(source, stat))) return { figures: [], isWhole: true }
-    return { figures, isWhole: isGauge && isPlain(source) }
+    // On 0.11 the value that mod_prometheus exported exists. The companion module adds its total.
+    if (!isGauge && intervalStats.has(keyOf(source, stat))) return { rules: [], isComplete: true }
+    return { rules, isComplete: isGauge && isUnchanged(source) }
   }
 }
 
 /**
- * Which statistic of 0.11 a family is, or would have been. On 0.11 the help has its name (see
- * legacy.lib.lua), for the family's may have a kind put in; on 0.12 it mostly does, for what is
- * measured with `module:measure` (core.statsmanager).
+ * Returns the statistic of 0.11 that a source is, or would have been. On 0.11 the HELP text contains
+ * its name (see legacy.lib.lua), because the family's name may have the kind as a suffix. On 0.12 the
+ * HELP text of most statistics of `module:measure` contains the name too (core.statsmanager).
  */
-function statOf({ wireName, wireHelp, table }: RegistrySource): Stat | undefined {
+function findStat({ wireName, wireHelp, table }: RegistrySource): Stat | undefined {
   const name = unescape(wireName)
   if (!name.startsWith('prosody_')) return undefined
   const { unit, type } = table.meta
-  const ofInterval = INTERVAL_HELP.exec(wireHelp)
-  if (ofInterval && type === 'gauge' && name.startsWith(`prosody_${ofInterval[1]!}`)) {
-    const field = FIELDS[ofInterval[2] ?? '']
-    return { path: ofInterval[1]!, isOfInterval: true, ...(field && { field }) }
+  const interval = INTERVAL_HELP.exec(wireHelp)
+  if (interval && type === 'gauge' && name.startsWith(`prosody_${interval[1]!}`)) {
+    const field = FIELDS[interval[2] ?? '']
+    return { path: interval[1]!, isOfInterval: true, ...(field && { field }) }
   }
   const measured = MEASURED_HELP.exec(wireHelp)
   if (measured && name.startsWith(`prosody_${measured[1]!}`)) {
@@ -119,41 +123,42 @@ const FIELDS: Readonly<Record<string, 'average' | 'min' | 'max'>> = {
 }
 const MEASURED_HELP = /^(.+?) (?:amount|counter|rate|times|sizes|distribution)(?:;.*)?$/s
 
-function changedFigures(source: RegistrySource, { path }: Stat): readonly LegacyRule[] | undefined {
-  const changed = Object.hasOwn(CHANGED, path) ? CHANGED[path]! : []
-  const figures = changed
+function changedRules(source: RegistrySource, { path }: Stat): readonly LegacyRule[] | undefined {
+  const stats = Object.hasOwn(CHANGED, path) ? CHANGED[path]! : []
+  const rules = stats
     .filter(({ labels }) => labels.every((label) => source.labelNames.includes(label)))
-    .map(({ section, isSame, nameOf }): LegacyRule => {
+    .map(({ section, combine, nameOf }): LegacyRule => {
       return {
         name: `prosody_${section}`,
         kind: kindOf(source),
-        of: section,
-        isSame,
-        labelsOf: (labels) => {
-          const name = nameOf(readLabels(labels))
+        statistic: section,
+        combine,
+        convertLabels: (labels) => {
+          const name = nameOf(parseLabels(labels))
           return name === undefined ? undefined : `type="${name}"`
         },
       }
     })
-  return figures.length > 0 ? figures : undefined
+  return rules.length > 0 ? rules : undefined
 }
 
-// mod_prometheus: `^/([^/]+)/([^/]+)/(.+):(%a+)$`, else `^([^.]+)%.(.+):(%a+)$`, on which it failed.
-function plainFigures(source: RegistrySource, { path, field }: Stat): readonly LegacyRule[] {
+// mod_prometheus matched `^/([^/]+)/([^/]+)/(.+):(%a+)$`, else `^([^.]+)%.(.+):(%a+)$`. It raised an
+// error for any other name.
+function unchangedRules(source: RegistrySource, { path, field }: Stat): readonly LegacyRule[] {
   const [, section, name] = /^([^/.]+)[/.](.+)$/s.exec(path) ?? []
-  if (section === undefined || !isPlain(source)) return []
+  if (section === undefined || !isUnchanged(source)) return []
   const kind = kindOf(source)
-  const shownField = kind === 'average' ? kind : field
-  const type = `type="${escapeLabelValue(name!)}"`
-  const before = shownField === undefined ? type : `${type},field="${shownField}"`
+  const fieldLabel = kind === 'average' ? kind : field
+  const typeLabel = `type="${escapeLabelValue(name!)}"`
+  const prefix = fieldLabel === undefined ? typeLabel : `${typeLabel},field="${fieldLabel}"`
   return [
     {
       name: escapeName(`prosody_${section.replace(/^mod_(?:measure|statistics)_(?=.)/s, '')}`, '_'),
       kind,
-      of: source.wireName,
-      isSame: false,
-      // There is no label but the host.
-      labelsOf: (labels) => (labels === '' ? before : `${before},${labels}`),
+      statistic: source.wireName,
+      combine: 'sum',
+      // The row has no label except `host`, see `isUnchanged`.
+      convertLabels: (labels) => (labels === '' ? prefix : `${prefix},${labels}`),
     },
   ]
 }
@@ -164,13 +169,13 @@ function kindOf({ table }: RegistrySource): LegacyRule['kind'] {
   return type === 'counter' ? 'rate' : 'average'
 }
 
-/** What is measured as in 0.11 has no label but its host. */
-function isPlain({ labelNames }: RegistrySource): boolean {
+/** Whether the source has only labels that 0.11 had: none, or `host`. */
+function isUnchanged({ labelNames }: RegistrySource): boolean {
   return labelNames.every((label) => label === 'host')
 }
 
-/** Values stay escaped. */
-function readLabels(text: string): ReadonlyMap<string, string> {
+/** Returns the labels by name. Values stay escaped. */
+function parseLabels(text: string): ReadonlyMap<string, string> {
   const pairs = text.matchAll(/([^=,]+)="((?:\\.|[^"\\])*)"/gs)
   return new Map(Array.from(pairs, ([, name, value]) => [name!, value!]))
 }

@@ -1,125 +1,147 @@
 import { addCount } from '../../metrics/counts.js'
 import { labelsOf, width, type Family } from '../../metrics/family.js'
 import { createTable, type Table } from '../../metrics/table.js'
-import { legacyRulesOf, type LegacyRule } from './mod-prometheus-names.js'
+import { createLegacyRuleFinder, type LegacyRule } from './mod-prometheus-names.js'
 import { createWindow } from './mod-prometheus-window.js'
-import type { RegistrySource } from './registry-lines.js'
+import type { RegistrySource } from './registry-family.js'
 
-/** One series, which rows of one or more families make up. */
-type Target = { readonly table: Table; readonly row: number; readonly figure: LegacyRule }
-/** A family, with the place of each of its series by label text. */
-type Shown = { readonly table: Table; readonly places: Map<string, number> }
+/** A series with a legacy name. Rows of one or more sources form it. */
+type LegacySeries = { readonly table: Table; readonly row: number; readonly rule: LegacyRule }
 
-/** Of which series each row of a source is a part, as a place in the list of all; -1 for none. */
-type Route = { readonly figure: LegacyRule; readonly targets: number[] }
-type Plan = { readonly routes: readonly Route[]; readonly isWhole: boolean }
+/** A rule, and the legacy series of each row of its source, by index; -1 if the row has none. */
+type Mapping = { readonly rule: LegacyRule; readonly seriesOfRow: number[] }
 
-type Result = {
+type SourceMappings = { readonly mappings: readonly Mapping[]; readonly isComplete: boolean }
+
+type LegacyResult = {
   readonly families: readonly Family[]
-  /** Sources of which not all is told by an old name: they keep their own as well. */
-  readonly rest: readonly RegistrySource[]
-  /** Series that another statistic has the name and labels of, by name of their family. */
+  /** Sources whose legacy series lack some of the information. They need their own names too. */
+  readonly incomplete: readonly RegistrySource[]
+  /** The number of rows that would be a second series with the same labels, by legacy family name. */
   readonly clashes: ReadonlyMap<string, number>
 }
 
+const HELP = 'Statistics of Prosody under the names of mod_prometheus.'
+
 /**
- * The registry as mod_prometheus showed the statistics of Prosody 0.10 and 0.11:
- * `prosody_SECTION{type="NAME"}`, and `host` where a statistic was one of a host. What was an event
- * is told in events a second, and what was timed on average, in the time between two readings.
+ * Exports the registry under the names that mod_prometheus used for Prosody 0.10 and 0.11:
+ * `prosody_SECTION{type="NAME"}`, with `host` if the statistic belongs to a host. A counter becomes a
+ * number of events per second. A histogram or summary becomes an average. Both cover the time since
+ * an earlier collection.
  */
 export function createModPrometheus() {
-  const plans = new Map<RegistrySource, Plan>()
-  const shown = new Map<string, Shown>()
-  const targets: Target[] = []
-  const clashes = new Map<string, number>()
+  const mappingsOfSource = new Map<RegistrySource, SourceMappings>()
+  const legacy = createLegacySeries()
   const window = createWindow()
 
-  function plan(sources: readonly RegistrySource[]): void {
-    if (plans.size === sources.length) return
-    const find = legacyRulesOf(sources)
+  function addMappings(sources: readonly RegistrySource[]): void {
+    if (mappingsOfSource.size === sources.length) return
+    const findRules = createLegacyRuleFinder(sources)
     for (const source of sources) {
-      if (plans.has(source)) continue
-      const { figures, isWhole } = find(source)
-      plans.set(source, { routes: figures.map((figure) => ({ figure, targets: [] })), isWhole })
+      if (mappingsOfSource.has(source)) continue
+      const { rules, isComplete } = findRules(source)
+      const mappings = rules.map((rule) => ({ rule, seriesOfRow: [] }))
+      mappingsOfSource.set(source, { mappings, isComplete })
     }
-  }
-
-  function familyNamed(name: string): Shown {
-    const known = shown.get(name)
-    if (known) return known
-    const help = "mod_prometheus's figures of Prosody's statistics, by their names there."
-    const table = createTable({ name, type: 'gauge', help, unit: '', bounds: [] })
-    const family = { table, places: new Map<string, number>() }
-    shown.set(name, family)
-    return family
-  }
-
-  function placeOf(figure: LegacyRule, labels: string): number {
-    const text = figure.labelsOf(labels)
-    if (text === undefined) return -1
-    const { table, places } = familyNamed(figure.name)
-    const known = places.get(text)
-    if (known !== undefined) {
-      if (targets[known]!.figure.of === figure.of) return known
-      addCount(clashes, figure.name, 1)
-      return -1
-    }
-    places.set(text, targets.length)
-    return targets.push({ table, row: table.append(text), figure }) - 1
-  }
-
-  /** Finds the places of rows that are new. */
-  function route({ figure, targets: known }: Route, { labels, length }: Family): void {
-    while (known.length < length) {
-      known.push(placeOf(figure, labelsOf(labels, known.length)))
-    }
-  }
-
-  /** Adds a family's values to the sums and counts. */
-  function add(counted: Float64Array, { figure, targets: known }: Route, family: Family): void {
-    const { order, values } = family
-    const columns = width(family)
-    const { kind, isSame } = figure
-    for (const row of order) {
-      if (known[row]! < 0) continue
-      const at = 2 * known[row]!
-      // Sum and count are the last two values of a row that has several.
-      const end = (row + 1) * columns
-      const value = values[kind === 'average' ? end - 2 : end - 1]!
-      const before = counted[at]!
-      if (Number.isNaN(before)) counted[at] = value
-      else counted[at] = isSame ? Math.max(before, value) : before + value
-      counted[at + 1] = (counted[at + 1] || 0) + (kind === 'average' ? values[end - 1]! : 0)
-    }
-  }
-
-  function tell({ table, row, figure: { kind } }: Target, place: number, counted: Float64Array) {
-    const isThere = !Number.isNaN(counted[2 * place + 1]!)
-    const value = kind === 'value' ? counted[2 * place]! : window.valueOf(place, kind)
-    const isKnown = isThere && (kind === 'value' || !Number.isNaN(value))
-    table.setMissing(row, !isKnown)
-    if (isKnown) table.set(row, 0, value)
   }
 
   return {
-    families(sources: readonly RegistrySource[], atMs: number): Result {
-      plan(sources)
-      const all = Array.from(plans, ([source, { routes }]) =>
-        routes.map((each) => [each, source.table.snapshot()] as const),
+    families(sources: readonly RegistrySource[], atMs: number): LegacyResult {
+      addMappings(sources)
+      const mapped = Array.from(mappingsOfSource, ([source, { mappings }]) =>
+        mappings.map((mapping) => [mapping, source.table.snapshot()] as const),
       ).flat()
-      for (const [each, family] of all) route(each, family)
-      const counted = new Float64Array(2 * targets.length).fill(NaN)
-      for (const [each, family] of all) add(counted, each, family)
-      window.advance(atMs, counted)
-      targets.forEach((target, place) => {
-        tell(target, place, counted)
+      for (const [mapping, family] of mapped) mapNewRows(mapping, family, legacy)
+      const totals = new Float64Array(2 * legacy.all.length).fill(NaN)
+      for (const [mapping, family] of mapped) addToTotals(totals, mapping, family)
+      window.advance(atMs, totals)
+      legacy.all.forEach((series, index) => {
+        updateSeries(series, index, totals, window)
       })
-      const rest = sources.filter((source) => plans.get(source)?.isWhole !== true)
       return {
-        families: Array.from(shown.values(), ({ table }) => table.snapshot()),
-        rest,
-        clashes,
+        families: legacy.families(),
+        incomplete: sources.filter((source) => mappingsOfSource.get(source)?.isComplete !== true),
+        clashes: legacy.clashes,
       }
     },
   }
+}
+
+/** The legacy series in the order of their creation, with a table for each family. */
+function createLegacySeries() {
+  const familyOfName = new Map<string, { table: Table; indexOfLabels: Map<string, number> }>()
+  const all: LegacySeries[] = []
+  const clashes = new Map<string, number>()
+
+  function getFamily(name: string) {
+    const known = familyOfName.get(name)
+    if (known) return known
+    const table = createTable({ name, type: 'gauge', help: HELP, unit: '', bounds: [] })
+    const family = { table, indexOfLabels: new Map<string, number>() }
+    familyOfName.set(name, family)
+    return family
+  }
+
+  return {
+    all,
+    clashes,
+    families: () => Array.from(familyOfName.values(), ({ table }) => table.snapshot()),
+
+    /** Returns the index in `all` of the series that a row belongs to, or -1 if it belongs to none. */
+    findOrAdd(rule: LegacyRule, rowLabels: string): number {
+      const labels = rule.convertLabels(rowLabels)
+      if (labels === undefined) return -1
+      const { table, indexOfLabels } = getFamily(rule.name)
+      const known = indexOfLabels.get(labels)
+      if (known !== undefined) {
+        if (all[known]!.rule.statistic === rule.statistic) return known
+        addCount(clashes, rule.name, 1)
+        return -1
+      }
+      indexOfLabels.set(labels, all.length)
+      return all.push({ table, row: table.append(labels), rule }) - 1
+    },
+  }
+}
+
+function mapNewRows(
+  { rule, seriesOfRow }: Mapping,
+  { labels, length }: Family,
+  legacy: ReturnType<typeof createLegacySeries>,
+): void {
+  while (seriesOfRow.length < length) {
+    seriesOfRow.push(legacy.findOrAdd(rule, labelsOf(labels, seriesOfRow.length)))
+  }
+}
+
+/** Adds the rows of a family to the sum and count of each legacy series. */
+function addToTotals(totals: Float64Array, { rule, seriesOfRow }: Mapping, family: Family): void {
+  const { order, values } = family
+  const columns = width(family)
+  const { kind, combine } = rule
+  for (const row of order) {
+    if (seriesOfRow[row]! < 0) continue
+    const at = 2 * seriesOfRow[row]!
+    // In a row with several values, the sum and the count are the last two.
+    const end = (row + 1) * columns
+    const value = values[kind === 'average' ? end - 2 : end - 1]!
+    const sum = totals[at]!
+    if (Number.isNaN(sum)) totals[at] = value
+    else totals[at] = combine === 'max' ? Math.max(sum, value) : sum + value
+    totals[at + 1] = (totals[at + 1] || 0) + (kind === 'average' ? values[end - 1]! : 0)
+  }
+}
+
+/** Sets the value of a legacy series, or marks it as missing. */
+function updateSeries(
+  { table, row, rule: { kind } }: LegacySeries,
+  index: number,
+  totals: Float64Array,
+  window: ReturnType<typeof createWindow>,
+): void {
+  const hasRows = !Number.isNaN(totals[2 * index + 1]!)
+  const value = kind === 'value' ? totals[2 * index]! : window.valueOf(index, kind)
+  const isPresent = hasRows && (kind === 'value' || !Number.isNaN(value))
+  table.setMissing(row, !isPresent)
+  if (isPresent) table.set(row, 0, value)
 }

@@ -1,22 +1,24 @@
 import { NotHandledError, StanzaError } from '../../errors.js'
 import { CollectorError } from '../failure.js'
 
-/** Time ran out while the server was answering. */
-export function tooSlow(series: number): CollectorError {
+/** Returns the error for a collection whose time ran out although the server answered page after page. */
+export function createTooSlowError(series: number): CollectorError {
   return new CollectorError(
     'timeout',
-    `more than ${series} series could not be read within the collection's time-out; what was read is kept, and the next collection is quicker`,
+    `The collection timed out after ${series} series. They are cached, so the next collection takes less time. ` +
+      'If it repeats, raise collection.timeout.',
   )
 }
 
-/** The same failure with what to change and where, if somebody can. */
-export function withAdvice(error: unknown, domain: string): unknown {
+/** Returns an error that says what to change and where, or the same error if there is no advice. */
+export function addAdvice(error: unknown, domain: string): unknown {
   if (error instanceof NotHandledError) {
     return new CollectorError(
       'not_found',
-      `mod_adhoc_statistics is not loaded for the component: in prosody.cfg.lua, in the section Component "${domain}", ` +
-        'set modules_enabled = { "adhoc_statistics" } and have the module in one of plugin_paths, then restart Prosody; ' +
-        'or do without it, with --no-collector.registry',
+      'mod_adhoc_statistics is not loaded for the component. ' +
+        `Add modules_enabled = { "adhoc_statistics" } to the section Component "${domain}" in prosody.cfg.lua, ` +
+        'put the module into a directory of plugin_paths, and restart Prosody. ' +
+        'To run without the module, use --no-collector.registry.',
       { cause: error },
     )
   }
@@ -24,32 +26,32 @@ export function withAdvice(error: unknown, domain: string): unknown {
   if (error.condition === 'forbidden') {
     return new CollectorError(
       'forbidden',
-      `Prosody does not let ${domain} read statistics (${error.text}): mod_adhoc_statistics itself allows its component, ` +
-        'so another module of modules_enabled in prosody.cfg.lua forbids it',
+      `Prosody does not let ${domain} read statistics (${error.text}). mod_adhoc_statistics allows it, ` +
+        'so another module forbids it. Check modules_enabled in prosody.cfg.lua.',
       { cause: error },
     )
   }
-  // RFC 6120 §8.3.2, `wait`: to ask again at once would take more of the same; the next scrape does.
+  // RFC 6120 §8.3.2, type `wait`: an immediate retry would cause more load. The next scrape retries.
   if (error.type === 'wait' && error.condition === 'resource-constraint') {
     return new CollectorError(
       'refused',
-      `Prosody gives no more statistics for now (${error.text}): scrape it less often or from fewer exporters, ` +
-        'or raise adhoc_statistics_max_share in prosody.cfg.lua; the next scrape asks again',
+      `Prosody gives no more statistics for now (${error.text}). Scrape less often or from fewer exporters, ` +
+        'or raise adhoc_statistics_max_share in prosody.cfg.lua. The next scrape retries.',
       { cause: error },
     )
   }
-  const words = isSwitchedOff(error) ? switchedOff(error.text) : refused(error)
-  return new CollectorError('refused', words, { cause: error })
+  const message = isSwitchedOff(error)
+    ? describeSwitchedOff(error.text)
+    : `Prosody refused to give statistics: ${error.message}`
+  return new CollectorError('refused', message, { cause: error })
 }
-
-const refused = ({ message }: StanzaError) => `Prosody refused to give statistics: ${message}`
 
 function isSwitchedOff({ condition, text }: StanzaError): boolean {
   return condition === 'feature-not-implemented' && /keeps no statistics|switched off/.test(text)
 }
 
-/** @param text The module names the interval: before 0.12 it has to be a number. */
-function switchedOff(text: string): string {
+/** @param text The module's error text. It names the interval to set, which is a number before Prosody 0.12. */
+function describeSwitchedOff(text: string): string {
   const [interval = '"manual"'] = /(?<=statistics_interval = )(?:"manual"|\d+)/.exec(text) ?? []
   return (
     `Statistics are switched off in Prosody. Put statistics = "internal" and statistics_interval = ${interval} ` +

@@ -2,30 +2,35 @@ import { DecodeError } from '../../errors.js'
 import { addCount } from '../../metrics/counts.js'
 import { createTable, type Table } from '../../metrics/table.js'
 
-/** A family's series, as long as there is room for them. */
+/** A family whose series count towards the budget. */
 export type BudgetedTable = {
   table: Table
-  /** Series that are kept, or would be; and what they cost. */
+  /** The number of series of the family, stored or omitted. */
   rows: number
+  /** The cost of the stored series. */
   cost: number
-  /** There was no room: its table is empty, and stays so. */
-  isLeftOut: boolean
+  /** The family exceeded the budget: its table is empty, and stays empty. */
+  isOmitted: boolean
 }
 
-export const EMPTY_BUDGET = { rows: 0, cost: 0, isLeftOut: false }
+export const EMPTY_BUDGET = { rows: 0, cost: 0, isOmitted: false }
 
-// One is some 650 bytes, what a series costs that is served: more with long labels or many buckets. A
-// family costs besides, and one without series can't go.
+// A cost of 1 stands for some 650 bytes of memory, which is what an exported series takes. A series
+// costs more if it has long labels or many buckets. A family has a cost of its own, which the budget
+// can't get back.
 const ROW_BYTES = 512
 const LINE_BYTES = 64
 const FAMILY_COST = 4
 const SPARE_COST = 100_000
 
 /**
- * Keeps what a server tells within bounds, whatever it tells. Up to twice of what is served is kept, so
- * that mostly the largest families of all are left out, and not the largest of those told first.
+ * Limits the memory for the registry, whatever the server sends.
  *
- * @param maxSeries Default: no bounds.
+ * The budget is more than twice the limit for exported series. So in most cases all families are
+ * complete when the exporter omits the largest ones to meet that limit. A smaller budget would omit
+ * the largest of the families that Prosody happens to send first.
+ *
+ * @param maxSeries The limit for exported series. Default: no limit.
  */
 export function createSeriesBudget(maxSeries = Infinity) {
   const max = 2 * maxSeries + SPARE_COST
@@ -36,43 +41,47 @@ export function createSeriesBudget(maxSeries = Infinity) {
       cost += FAMILY_COST + Math.ceil(lineLength / LINE_BYTES)
     },
 
-    /** @returns Whether it is to be kept. */
-    addRow(family: BudgetedTable, labels: string): boolean {
+    /** Counts a series. @returns Whether the caller should store it. */
+    tryAddRow(family: BudgetedTable, labels: string): boolean {
       family.rows++
-      if (family.isLeftOut) return false
+      if (family.isOmitted) return false
       const added = 1 + Math.floor((labels.length + 8 * family.table.width) / ROW_BYTES)
       family.cost += added
       cost += added
       return true
     },
 
-    /** @throws {DecodeError} There is none left that could go. */
-    make(families: Iterable<BudgetedTable>): void {
+    /**
+     * Omits whole families, those with the highest cost first, until the rest is within the budget.
+     *
+     * @throws {DecodeError} The families without their series exceed the budget.
+     */
+    enforce(families: Iterable<BudgetedTable>): void {
       if (cost <= max) return
-      const all = [...families].sort((a, b) => b.cost - a.cost)
-      for (const family of all) {
+      const byCost = [...families].sort((a, b) => b.cost - a.cost)
+      for (const family of byCost) {
         if (cost <= max || family.cost === 0) break
         cost -= family.cost
         family.cost = 0
-        family.isLeftOut = true
+        family.isOmitted = true
         family.table = createTable({ ...family.table.meta, bounds: [] })
       }
       if (cost > max) {
         throw new DecodeError(
           'statistics',
-          'what limits.series leaves room for',
-          `${all.length} families`,
+          'no more families than limits.series allows',
+          `${byCost.length} families`,
         )
       }
     },
   }
 }
 
-/** Series that there was no room for, by name of their family. */
-export function omittedSeries(families: Iterable<BudgetedTable>): Map<string, number> {
+/** Returns the number of series of each omitted family, by family name. */
+export function countOmittedSeries(families: Iterable<BudgetedTable>): Map<string, number> {
   const counts = new Map<string, number>()
-  for (const { table, rows, isLeftOut } of families) {
-    if (isLeftOut) addCount(counts, table.meta.name, rows)
+  for (const { table, rows, isOmitted } of families) {
+    if (isOmitted) addCount(counts, table.meta.name, rows)
   }
   return counts
 }

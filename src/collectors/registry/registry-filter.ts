@@ -1,15 +1,18 @@
-/** Series that the operator does not want: a whole family, or those whose labels all match. */
+/** Series that the operator drops: a whole family, or the series of a family whose labels all match. */
 export type DropRule = {
-  /** Matches the family's name as Prometheus sees it, a counter's with or without `_total`. */
+  /** Tested against the family's name in Prometheus. For a counter, both names count: with and without `_total`. */
   readonly family: RegExp
   readonly labels: ReadonlyMap<string, RegExp>
 }
 
 export type RegistryFilter = {
   readonly drop: readonly DropRule[]
-  /** A series with a longer label value, in UTF-16 units, is left out and counted. */
+  /** A series with a longer label value, in UTF-16 code units, is omitted and counted as invalid. */
   readonly labelValueLength: number
-  /** Of many more than are served not all are kept: the largest families go. Default: no limit. */
+  /**
+   * The limit for exported series. The cache holds some more than twice as many, and the largest
+   * families are omitted above that. Default: no limit.
+   */
   readonly maxSeries?: number
 }
 

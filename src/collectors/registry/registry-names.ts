@@ -1,100 +1,109 @@
 import { addCount } from '../../metrics/counts.js'
 import type { Family } from '../../metrics/family.js'
 import { createModPrometheus } from './mod-prometheus.js'
-import type { RegistrySource } from './registry-lines.js'
+import type { RegistrySource } from './registry-family.js'
 import { escapeName } from './registry-text.js'
 
 /**
- * What the registry's families are called: as mod_http_openmetrics does, where `/` is two
- * underscores; the same with one; as mod_prometheus did on Prosody 0.10 and 0.11.
+ * The names of the registry's families: those of mod_http_openmetrics, where `/` is two underscores; the
+ * same with one underscore; those of mod_prometheus for Prosody 0.10 and 0.11.
  */
 export const NAME_SCHEMES = ['openmetrics', 'single_underscore', 'mod_prometheus'] as const
 export type NameScheme = (typeof NAME_SCHEMES)[number]
 
-// The server chooses the names, and each is a line in the log.
-const MAX_SAID = 20
+// The server chooses the names, so their number needs a limit: each one is a line in the log.
+const MAX_LOGGED_NAMES = 20
 
 /** Names for the families of one epoch of the registry. */
 export type Naming = {
   /**
-   * The families under the names that were chosen, each name once.
+   * Returns the families under the chosen names, each name once.
    *
    * @param atMs When the registry was read, in monotonic milliseconds.
    */
   families(sources: Iterable<RegistrySource>, atMs: number): readonly Family[]
-  /** Series that another one has the name of, by name of their family. */
-  leftOut(): ReadonlyMap<string, number>
+  /** Returns how many series were omitted because another one has the same name, by family name. */
+  clashes(): ReadonlyMap<string, number>
 }
 
-/** A family, and what it was made of: of one thing a second one of that name is no clash. */
+/** Two families of one name clash only if they have different origins. */
 type NamedFamily = { readonly family: Family; readonly origin: unknown }
 
 /**
- * @param say Takes one line for each name that two families want.
- * @returns Makes the naming of an epoch; nothing where the names are those that the tables have.
+ * @param advise Takes one line for each name that two families have.
+ * @returns A function that creates the naming of an epoch; `undefined` if the tables' own names are
+ *   the chosen ones.
  */
-export function createNaming(
+export function prepareNaming(
   schemes: readonly NameScheme[],
-  say: (line: string) => void,
+  advise: (line: string) => void,
 ): (() => Naming) | undefined {
   if (schemes.every((scheme) => scheme === 'openmetrics')) return undefined
-  const said = new Set<string>()
+  const loggedNames = new Set<string>()
+  const logClash = (name: string) => {
+    if (loggedNames.has(name) || loggedNames.size >= MAX_LOGGED_NAMES) return
+    loggedNames.add(name)
+    advise(
+      `exposition.names: two statistics result in the same series of ${name}. The first one is served. ` +
+        'The other one is counted in prosody_exporter_samples_invalid.',
+    )
+  }
+  return () => createNaming(schemes, logClash)
+}
 
-  return () => {
-    const rename = createRenames()
-    const modPrometheus = createModPrometheus()
-    let leftOut = new Map<string, number>()
+function createNaming(schemes: readonly NameScheme[], logClash: (name: string) => void): Naming {
+  const rename = createRenamer()
+  const modPrometheus = createModPrometheus()
+  let clashes = new Map<string, number>()
 
-    function leave(name: string, series: number): void {
-      addCount(leftOut, name, series)
-      if (said.has(name) || said.size >= MAX_SAID) return
-      said.add(name)
-      say(
-        `exposition.names: two statistics come to the same series of ${name}; the first is served, ` +
-          'the other counted in prosody_exporter_samples_invalid',
-      )
+  function addClash(name: string, series: number): void {
+    addCount(clashes, name, series)
+    logClash(name)
+  }
+
+  function* nameFamilies(
+    scheme: NameScheme,
+    sources: readonly RegistrySource[],
+    atMs: number,
+  ): Iterable<NamedFamily> {
+    const asIs = (source: RegistrySource) => ({ family: source.table.snapshot(), origin: source })
+    if (scheme === 'openmetrics') yield* sources.map(asIs)
+    else if (scheme === 'single_underscore') {
+      for (const source of sources) yield { family: rename(source), origin: source }
+    } else {
+      const { families, incomplete, clashes } = modPrometheus.families(sources, atMs)
+      for (const family of families) yield { family, origin: modPrometheus }
+      for (const [name, series] of clashes) addClash(name, series)
+      yield* incomplete.map(asIs)
     }
+  }
 
-    function* inScheme(
-      scheme: NameScheme,
-      sources: readonly RegistrySource[],
-      atMs: number,
-    ): Iterable<NamedFamily> {
-      const asIs = (source: RegistrySource) => ({ family: source.table.snapshot(), origin: source })
-      if (scheme === 'openmetrics') yield* sources.map(asIs)
-      else if (scheme === 'single_underscore') {
-        for (const source of sources) yield { family: rename(source), origin: source }
-      } else {
-        const { families, rest, clashes } = modPrometheus.families(sources, atMs)
-        for (const family of families) yield { family, origin: modPrometheus }
-        for (const [name, series] of clashes) leave(name, series)
-        yield* rest.map(asIs)
-      }
-    }
-
-    return {
-      families(given, atMs) {
-        const sources = [...given]
-        const served = new Map<string, NamedFamily>()
-        leftOut = new Map()
-        for (const scheme of schemes) {
-          for (const named of inScheme(scheme, sources, atMs)) {
-            const { name, order } = named.family
-            if (order.length === 0) continue // in nobody's way
-            const first = served.get(name)
-            if (first === undefined) served.set(name, named)
-            else if (first.origin !== named.origin) leave(name, order.length)
-          }
+  return {
+    families(given, atMs) {
+      const sources = [...given]
+      const served = new Map<string, NamedFamily>()
+      clashes = new Map()
+      for (const scheme of schemes) {
+        for (const named of nameFamilies(scheme, sources, atMs)) {
+          const { name, order } = named.family
+          // A family without series clashes with none.
+          if (order.length === 0) continue
+          const first = served.get(name)
+          if (first === undefined) served.set(name, named)
+          else if (first.origin !== named.origin) addClash(name, order.length)
         }
-        return Array.from(served.values(), ({ family }) => family)
-      },
-      leftOut: () => leftOut,
-    }
+      }
+      return Array.from(served.values(), ({ family }) => family)
+    },
+    clashes: () => clashes,
   }
 }
 
-/** Families with one underscore for `/`, which share all but their name with those of the tables. */
-function createRenames() {
+/**
+ * Returns a function that names a family with one underscore for `/`. The family shares everything
+ * except its name with the table's snapshot.
+ */
+function createRenamer() {
   const renames = new Map<RegistrySource, { from: Family; renamed: Family }>()
 
   return (source: RegistrySource): Family => {
@@ -103,8 +112,8 @@ function createRenames() {
     if (known?.from === from) return known.renamed
     const name = known?.renamed.name ?? escapeName(source.wireName, '_')
     if (name === from.name) return from
-    // The exposition remembers a family by its order: a view of the same rows is another order, and
-    // stays the same one while the rows do.
+    // The exposition identifies a family by the object `order`. So the renamed family needs its own
+    // object, which stays the same for as long as the rows do.
     const order = known?.from.order === from.order ? known.renamed.order : from.order.subarray()
     const renamed = { ...from, name, order }
     renames.set(source, { from, renamed })

@@ -7,74 +7,92 @@ import { xml } from '../../xmpp/stream.js'
 /** Command node and payload namespace of mod_adhoc_statistics. */
 export const REGISTRY_NODE = 'urn:prosody-exporter:statistics:1'
 
-// Each costs some bytes, kept or not.
+// Each id takes some bytes of memory, even if its series is not stored.
 const MAX_SIZE = 20_000_000
 
-/** What one answer told, of the ids from the first that was asked for to `last`. */
+/** The request for one page. */
+export type PageRequest = {
+  /** The epoch that the reader knows; `undefined`: none. */
+  readonly epoch: string | undefined
+  readonly first: number
+  /** Default: as many ids as fit into the answer. */
+  readonly last?: number
+  /** The change numbers of earlier answers, see `formatSince`. */
+  readonly since: string
+}
+
+/** One answer: the changes to the ids from the first requested one to `last`. */
 export type RegistryPage = {
   readonly epoch: string
   readonly change: number
+  /** The number of ids in the registry. */
   readonly size: number
   readonly last: number
+  /** When Prosody last collected, in seconds since 1970; NaN if it never did. */
   readonly updatedSeconds: number
   readonly lines: readonly string[]
 }
 
 /**
- * Asks the companion module what changed.
+ * Requests one page of changes from the companion module.
  *
- * @param asked.epoch Undefined: none is known.
- * @param asked.since Of what the reader knows, see `sinceField`.
- * @param asked.last Default: all that the answer has room for.
  * @see prosody-modules/mod_adhoc_statistics/README.md, "The exchange"
  */
 export async function requestPage(
   connection: Pick<Connection, 'request'>,
-  asked: { epoch: string | undefined; first: number; last?: number; since: string },
+  request: PageRequest,
   timeoutMs: number,
 ): Promise<RegistryPage> {
-  const request = xml('statistics', {
+  const { epoch, first, last, since } = request
+  const requestPayload = xml('statistics', {
     xmlns: REGISTRY_NODE,
-    epoch: asked.epoch,
-    first: String(asked.first),
-    last: asked.last?.toString(),
-    since: asked.since,
+    epoch,
+    first: String(first),
+    last: last?.toString(),
+    since,
   })
-  const { element } = await runCommand(connection, REGISTRY_NODE, { payload: request, timeoutMs })
+  const { element } = await runCommand(connection, REGISTRY_NODE, {
+    payload: requestPayload,
+    timeoutMs,
+  })
   const payload = element.getChild('statistics', REGISTRY_NODE)
   if (!payload) throw new DecodeError('statistics', `a payload of ${REGISTRY_NODE}`, 'none')
   const page = {
-    epoch: copyString(text(payload.attrs, 'epoch')),
-    change: whole(payload.attrs, 'change'),
-    size: whole(payload.attrs, 'size'),
-    last: whole(payload.attrs, 'last'),
+    epoch: copyString(readAttribute(payload.attrs, 'epoch')),
+    change: readWholeNumber(payload.attrs, 'change'),
+    size: readWholeNumber(payload.attrs, 'size'),
+    last: readWholeNumber(payload.attrs, 'last'),
     updatedSeconds: Number(payload.attrs['updated'] ?? NaN),
     lines: payload.getChildren('lines').map((lines) => lines.text()),
   }
-  if (page.size > MAX_SIZE) {
-    throw new DecodeError('statistics size', `at most ${MAX_SIZE}`, `${page.size}`)
-  }
-  const most = Math.min(asked.last ?? Infinity, page.size)
-  // In another epoch there may be no such id.
-  const isOfOurs = page.epoch === asked.epoch || asked.first === 1
-  if (isOfOurs && (page.last > most || page.last < Math.min(asked.first, most))) {
-    throw new DecodeError(
-      'statistics',
-      `the last id from ${asked.first} to ${most}`,
-      `${page.last}`,
-    )
-  }
+  checkIds(page, request)
   return page
 }
 
-function text(attrs: Readonly<Record<string, string>>, name: string): string {
+function checkIds(page: RegistryPage, request: PageRequest): void {
+  if (page.size > MAX_SIZE) {
+    throw new DecodeError('statistics size', `at most ${MAX_SIZE}`, `${page.size}`)
+  }
+  // After a change of epoch the requested ids may not exist. The caller starts again at id 1.
+  if (page.epoch !== request.epoch && request.first !== 1) return
+  const max = Math.min(request.last ?? Infinity, page.size)
+  if (page.last > max || page.last < Math.min(request.first, max)) {
+    throw new DecodeError(
+      'statistics',
+      `the last id from ${request.first} to ${max}`,
+      `${page.last}`,
+    )
+  }
+}
+
+function readAttribute(attrs: Readonly<Record<string, string>>, name: string): string {
   const value = attrs[name]
   if (!value) throw new DecodeError('statistics', `an attribute ${name}`, 'none')
   return value
 }
 
-function whole(attrs: Readonly<Record<string, string>>, name: string): number {
-  const value = text(attrs, name)
+function readWholeNumber(attrs: Readonly<Record<string, string>>, name: string): number {
+  const value = readAttribute(attrs, name)
   if (!/^\d{1,15}$/.test(value))
     throw new DecodeError(`statistics ${name}`, 'a whole number', value)
   return Number(value)

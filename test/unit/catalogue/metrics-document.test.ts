@@ -5,9 +5,9 @@ import {
   AREAS,
   findDocumented,
   headingOf,
-  helpFor,
-  isSame,
-  type Described,
+  chooseHelp,
+  hasSameShape,
+  type ReportedFamily,
 } from '../../../src/catalogue/index.js'
 import { stock } from '../../../src/catalogue/stock-families.js'
 import { components } from '../../../src/collectors/components.js'
@@ -28,20 +28,20 @@ import { webFamilies } from '../../../src/access/access-gate.js'
 
 const documented = AREAS.flatMap(({ families }) => families)
 
-test('docs/metrics.md has a heading for each family, by which a page can link to it', () => {
+test('docs/metrics.md has one heading for each family, so that a page can link to it', () => {
   const headings = Array.from(metricsDocument().matchAll(/^### `(.*)`$/gm), ([, name]) => name!)
   assert.deepEqual(headings, documented.map(headingOf))
   assert.equal(new Set(headings).size, headings.length, 'each once')
   for (const family of documented) assert.equal(headingOf(family), exposedName(family, 'text'))
 })
 
-test('what a family means is a sentence on one line, without Markdown, so that it can be its HELP', () => {
+test('the meaning of a family is one line that ends with a period and has no Markdown, so it can be the HELP text', () => {
   for (const { name, meaning } of documented) assert.match(meaning, /^[A-Z][^`\n]*\.$/, name)
   const notes = documented.flatMap(({ watch = 'X.', defect = 'X.' }) => [watch, defect])
   for (const note of notes) assert.match(note, /^[A-Z`][^\n]*\.$/)
 })
 
-test('every family about ourselves is documented, in the words of its HELP', () => {
+test('every family of the exporter itself is documented with its HELP text as the meaning', () => {
   const families = [
     ...serverFamilies(
       {
@@ -49,7 +49,7 @@ test('every family about ourselves is documented, in the words of its HELP', () 
         endedAtSeconds: 1,
         collectors: [{ name: 'ping', success: true, durationSeconds: 1 }],
         invalid: new Map([['x', 1]]),
-        leftOut: new Map([['x', 1]]),
+        omitted: new Map([['x', 1]]),
         series: 1,
       },
       { connected: true, connects: 1 },
@@ -73,13 +73,13 @@ test('every family about ourselves is documented, in the words of its HELP', () 
     const known = findDocumented(name)
     assert.ok(known, `${name}: document it in src/catalogue/exporter-families.ts`)
     const names = Array.from(labelsOf(labels, 0).matchAll(/(\w+)="/g), ([, label]) => label!)
-    assert.ok(isSame(known, { type, labels: names }), `${name}: ${type} of ${names.join()}`)
+    assert.ok(hasSameShape(known, { type, labels: names }), `${name}: ${type} of ${names.join()}`)
     assert.equal(known.meaning, help, name)
   }
   assert.ok(findDocumented(upFamily([]).name))
 })
 
-test('every family of a collector is documented, in the words of its HELP', () => {
+test('every family of a collector is documented with its HELP text as the meaning', () => {
   const sources = [
     ...[ping, version, createStartTime(), components, createMucRooms(), users, createS2s()],
     ...[createEjabberdS2s(() => {}), modules, serverStatistics],
@@ -88,17 +88,17 @@ test('every family of a collector is documented, in the words of its HELP', () =
     sources.map(({ name }) => name),
     COLLECTORS.map(({ name }) => name).filter((name) => name !== 'registry'),
   )
-  const ours = new Set(stock.families)
+  const stockFamilies = new Set(stock.families)
   for (const { name, help } of sources.flatMap(({ families }) => families)) {
     const known = findDocumented(name)
     assert.ok(known, `${name}: document it in src/catalogue/stock-families.ts`)
-    // The rest is the module's too, and says what both tell.
-    if (ours.has(known)) assert.equal(known.meaning, help, name)
+    // The module exports the other families too. Their meaning describes both sources.
+    if (stockFamilies.has(known)) assert.equal(known.meaning, help, name)
   }
 })
 
-describe('the HELP that is served', () => {
-  const family = (changes: Partial<Described> = {}): Described => ({
+describe('the HELP text of a family of the server', () => {
+  const family = (changes: Partial<ReportedFamily> = {}): ReportedFamily => ({
     name: 'prosody_mod_muc__room_hit',
     type: 'counter',
     unit: '',
@@ -106,30 +106,30 @@ describe('the HELP that is served', () => {
     labels: ['host'],
     ...changes,
   })
-  const OURS = 'Rooms that were looked for and were in memory.'
+  const MEANING = 'Number of room lookups that found the room in memory.'
   const bytes = { name: 'prosody_mod_http_file_share__upload_bytes', unit: 'bytes' }
 
-  test('is ours where the server has none, or only the name again', () => {
+  test('is the meaning in the catalogue if the server has no text, or only repeats the name', () => {
     for (const help of [
       ...['', ' ', 'mod_muc/room_hit counter', 'mod_muc/room_hit', 'room_hit', 'room_hit counter'],
       ...['mod_muc__room_hit.', 'mod_muc/room_hit rate'],
     ]) {
-      assert.equal(helpFor(family({ help })), OURS, JSON.stringify(help))
+      assert.equal(chooseHelp(family({ help })), MEANING, JSON.stringify(help))
     }
     const sizes = { ...bytes, type: 'histogram', help: 'mod_http_file_share/upload sizes' }
-    assert.equal(helpFor(family(sizes)), 'Size of files that were uploaded.')
+    assert.equal(chooseHelp(family(sizes)), 'Size of the uploaded files.')
   })
 
-  test('is the server’s where it says anything else', () => {
+  test('is the text of the server if it says anything else', () => {
     for (const help of [
       ...['Rooms found', 'room_hit of all rooms', 'mod_muc/room_miss counter', 'counter of rooms'],
       'mod_muc/room_hit times; the sum is an estimate',
     ]) {
-      assert.equal(helpFor(family({ help })), help)
+      assert.equal(chooseHelp(family({ help })), help)
     }
   })
 
-  test('is left as it is for a name that we do not know, or another family of a name that we know', () => {
+  test('stays the same if the name is not documented, or has another type or other labels', () => {
     for (const changes of [
       { name: 'prosody_mod_mine__room_hit', help: 'mod_mine/room_hit counter' },
       { name: 'constructor', help: '' },
@@ -137,16 +137,16 @@ describe('the HELP that is served', () => {
       { labels: [] },
       { labels: ['host', 'room'] },
     ]) {
-      assert.equal(helpFor(family(changes)), family(changes).help)
+      assert.equal(chooseHelp(family(changes)), family(changes).help)
     }
   })
 
-  test('finds a family whose name has a part that others choose', () => {
+  test('is the meaning in the catalogue also for a name with a variable part', () => {
     const name = 'prosody_mod_measure_storage__accounts_keyval_get_seconds'
     const changes = { name, type: 'histogram', unit: 'seconds', help: '' }
     assert.equal(
-      helpFor(family(changes)),
-      'Time that this operation on this store took (mod_measure_storage).',
+      chooseHelp(family(changes)),
+      'Duration of this operation on this store (mod_measure_storage).',
     )
   })
 })

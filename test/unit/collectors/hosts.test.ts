@@ -273,6 +273,6 @@ describe('the question which names are hosts of the server', () => {
 })
 
 test('a collector that finds no host is idle, and not up', async () => {
-  const { isIdle, isKept, families } = await collectorOf(serverOf({}), ping, [])()
-  assert.deepEqual([isIdle, isKept, families], [true, true, []])
+  const { isIdle, isFromCache, families } = await collectorOf(serverOf({}), ping, [])()
+  assert.deepEqual([isIdle, isFromCache, families], [true, true, []])
 })

@@ -180,9 +180,9 @@ test('hosts are searched once, and again after five minutes or on another stream
   const collect = collectorOf(server, version, ['a.example'], () => now)
   const searches = () => server.asked.filter((line) => line.includes(NS_INFO)).length
   const versions = () => server.asked.filter((line) => line.includes('jabber:iq:version')).length
-  assert.equal((await collect()).isKept, false)
+  assert.equal((await collect()).isFromCache, false)
   const again = await collect()
-  assert.equal(again.isKept, true, 'a version is not asked for each time')
+  assert.equal(again.isFromCache, true, 'a version is not asked for each time')
   assert.equal(again.samples.length, 1)
   assert.deepEqual([searches(), versions()], [1, 1])
   now = 300_000

@@ -22,8 +22,8 @@ const TYPES: readonly MetricType[] = [
   ...(['counter', 'gauge', 'histogram', 'summary', 'info', 'unknown'] as const),
 ]
 
-test('a family of ours has its samples in the order given', () => {
-  const made = family('gauge', 'ours', 'Ours.', [
+test('a family of the exporter has its samples in the given order', () => {
+  const made = family('gauge', 'test', 'Help.', [
     { labels: { host: 'b', type: 'c2s' }, value: 2 },
     { value: 1 },
     { labels: { host: 'a"\\\n' }, value: -0 },
@@ -31,7 +31,7 @@ test('a family of ours has its samples in the order given', () => {
   assert.deepEqual(
     { ...made, labels: made.order.length },
     {
-      ...{ name: 'ours', type: 'gauge', help: 'Ours.', unit: '', bounds: [], length: 3 },
+      ...{ name: 'test', type: 'gauge', help: 'Help.', unit: '', bounds: [], length: 3 },
       ...{ order: Uint32Array.of(0, 1, 2), values: Float64Array.of(2, 1, -0) },
       ...{ created: undefined, labels: 3 },
     },
@@ -42,14 +42,14 @@ test('a family of ours has its samples in the order given', () => {
   )
 })
 
-test('labels are written between quotes', () => {
+test('label values are quoted and escaped', () => {
   assert.equal(labelText({}), '')
   assert.equal(labelText({ a: '1' }), 'a="1"')
   assert.equal(labelText({ a: '1', b: 'x"y\\z\n' }), 'a="1",b="x\\"y\\\\z\\n"')
   assert.equal(escapeLabelValue('\t\r,={}'), '\t\r,={}')
 })
 
-test('a row has as many values as its type says', () => {
+test('the type and the bounds determine the number of values of a row', () => {
   const bounds = [1, 2, Infinity]
   const widths = TYPES.map((type) => [type, width({ type, bounds }), hasCounts(type)])
   assert.deepEqual(widths, [
@@ -62,7 +62,7 @@ test('a row has as many values as its type says', () => {
   ])
 })
 
-test('names of a family: on the metadata lines, taken in OpenMetrics, taken in the text format', () => {
+test('the type determines the name on metadata lines and the names that a family uses up in each format', () => {
   const names = TYPES.map((type) => {
     const x = { name: 'x', type }
     return [
@@ -82,7 +82,7 @@ test('names of a family: on the metadata lines, taken in OpenMetrics, taken in t
   assert.deepEqual([compareNames('a', 'b'), compareNames('b', 'a'), compareNames('a', 'a')], [-1, 1, 0]) // prettier-ignore
 })
 
-test('a selection contains the families of its names, by either name; an empty one contains all', () => {
+test('a selection by name contains the families with either of their names; an empty selection contains all', () => {
   const counter = { name: 'x', type: 'counter' } as const
   const gauge = { name: 'x', type: 'gauge' } as const
   const selected = (names: readonly string[] | undefined) =>
@@ -95,16 +95,16 @@ test('a selection contains the families of its names, by either name; an empty o
   assert.deepEqual(selected(['y']), [false, false])
 })
 
-test('over the limit whole families are left out, the largest first, until the rest is within it', () => {
-  const of = (name: string, rows: number) =>
+test('above the limit, whole families are omitted, the largest first, until the rest is within the limit', () => {
+  const gaugeOf = (name: string, rows: number) =>
     makeFamily(
       { name, type: 'gauge' },
       Array.from({ length: rows }, (_, i) => ({ labels: `n="${i}"`, values: [i] })),
     )
-  const all = [of('c', 3), of('a', 1), of('d', 3), of('b', 2), of('e', 0)]
+  const all = [gaugeOf('c', 3), gaugeOf('a', 1), gaugeOf('d', 3), gaugeOf('b', 2), gaugeOf('e', 0)]
   const limited = (max: number, families = all) => {
-    const { kept, leftOut } = limitSeries(families, max)
-    return [kept.map(({ name }) => name).join(''), Object.fromEntries(leftOut)]
+    const { remaining, omitted } = limitSeries(families, max)
+    return [remaining.map(({ name }) => name).join(''), Object.fromEntries(omitted)]
   }
   assert.deepEqual(limited(Infinity), ['cadbe', {}])
   assert.deepEqual(limited(9), ['cadbe', {}])
@@ -115,6 +115,6 @@ test('over the limit whole families are left out, the largest first, until the r
   assert.deepEqual(limited(1), ['ae', { b: 2, c: 3, d: 3 }])
   assert.deepEqual(limited(0), ['e', { a: 1, b: 2, c: 3, d: 3 }])
   assert.deepEqual(limited(8, all.toReversed()), ['ebda', { c: 3 }])
-  // Two families of one name.
-  assert.deepEqual(limited(1, [of('x', 2), of('x', 3), of('a', 1)]), ['a', { x: 5 }])
+  // Two families have the same name: their series are added up.
+  assert.deepEqual(limited(1, [gaugeOf('x', 2), gaugeOf('x', 3), gaugeOf('a', 1)]), ['a', { x: 5 }])
 })

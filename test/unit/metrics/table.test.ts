@@ -15,7 +15,7 @@ function rows(family: Family): [string, number][] {
   ])
 }
 
-test('rows are exposed in the order of their labels, however they come', () => {
+test('rows are exposed in the order of their labels, in whatever order they arrive', () => {
   fc.assert(
     fc.property(fc.array(fc.array(fc.string())), (batches) => {
       const table = createTable(META)
@@ -51,7 +51,7 @@ test('a snapshot never changes', () => {
   assert.equal(before.created, undefined)
 })
 
-test('a family in which nothing changed is the same object', () => {
+test('the snapshot of an unchanged table is the same object', () => {
   const table = createTable(META)
   table.append('a="1"')
   table.set(0, 0, 1)
@@ -63,7 +63,7 @@ test('a family in which nothing changed is the same object', () => {
   assert.notEqual(table.snapshot(), before)
 })
 
-test('a row that is missing is left out and comes back', () => {
+test('a missing row is omitted, and comes back when it is present again', () => {
   const table = createTable(META)
   table.append('a="1"')
   table.append('a="2"')
@@ -75,7 +75,7 @@ test('a row that is missing is left out and comes back', () => {
   assert.equal(table.leftOut(), 0)
 })
 
-test('a row can be compared: its labels, its time and its values, or that it is missing', () => {
+test('the description of a row has its labels, its time and its values, or that it is missing', () => {
   const table = createTable({ ...META, type: 'summary', bounds: [0.5] })
   table.append('a="1"')
   table.append('a="2"')
@@ -90,7 +90,7 @@ test('a row can be compared: its labels, its time and its values, or that it is 
   assert.equal(table.describe(0), '{a="1"} NaN missing')
 })
 
-test('a table that grows keeps all it had, of each row its own', () => {
+test('a table that grows keeps the data of each row', () => {
   const table = createTable({ ...META, type: 'summary', bounds: [0.5] })
   const rows = 1000
   for (let row = 0; row < rows; row++) {
@@ -114,13 +114,13 @@ test('a table that grows keeps all it had, of each row its own', () => {
   }
 })
 
-test('snapshots share what did not change, and only that', () => {
+test('snapshots share the parts that did not change, and only those', () => {
   const table = createTable(META)
   table.append('a="1"')
   table.append('a="2"')
   table.setCreated(0, 5)
   const first = table.snapshot()
-  // What says nothing new makes no new one.
+  // Setting the same values again creates no new snapshot.
   table.setCreated(0, 5)
   table.setMissing(0, false)
   table.set(0, 0, 0)
@@ -150,14 +150,14 @@ test('snapshots share what did not change, and only that', () => {
   assert.deepEqual([...table.snapshot().order], [2, 0])
 })
 
-test('a time that nobody knows makes none', () => {
+test('an unknown creation time creates no column of times', () => {
   const table = createTable(META)
   table.append('a="1"')
   table.setCreated(0, NaN)
   assert.equal(table.snapshot().created, undefined)
 })
 
-test('values of small families and of large ones are copies, whatever their number', () => {
+test('each snapshot has a copy of the values, for tables of any size', () => {
   const sizes = [1, 2, 510, 511, 512, 513, 1000, 2047, 2048, 2049]
   const tables = sizes.map((size) => {
     const table = createTable(META)
@@ -177,7 +177,7 @@ test('values of small families and of large ones are copies, whatever their numb
   assert.deepEqual(snapshots.map(({ values }) => [...values]), expected) // prettier-ignore
 })
 
-test('a second series with the same labels is left out and counted, also among those settled before', () => {
+test('a second series with the same labels is omitted and counted, also if the first one was settled before', () => {
   const table = createTable(META)
   for (const labels of ['b', 'a', 'b', 'a']) table.append(labels)
   table.settle()

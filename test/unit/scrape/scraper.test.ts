@@ -356,7 +356,7 @@ test('a scrape that times out has the series of the collectors that ended', asyn
 })
 
 test('the server is up if it answered any collector; cached series do not count as an answer', async (t) => {
-  const cached = () => Promise.resolve({ families: FAMILIES, isKept: true })
+  const cached = () => Promise.resolve({ families: FAMILIES, isFromCache: true })
   const bodyOf = async (collectors: Parameters<typeof setUpCollectors>[1], connected = true) => {
     const body = await text(await setUpCollectors(t, collectors, connected).scraper.scrape(1000))
     t.mock.timers.reset()
@@ -382,7 +382,7 @@ test('the server is up if it answered any collector; cached series do not count 
   assert.match(await bodyOf({ cached }, false), /^xmpp_up 0$/m)
 })
 
-const idle = () => Promise.resolve({ isIdle: true, isKept: true })
+const idle = () => Promise.resolve({ isIdle: true, isFromCache: true })
 const failuresOf = (body: string) =>
   body.match(/(?<=^prosody_exporter_collection_failures_total)\{.* [^0]\d*$/gm) ?? []
 
@@ -523,12 +523,12 @@ test('above the series limit, whole families are omitted and named, the largest 
 
 test('if two omitted families have one name, the series of both are counted', () => {
   const two = [1, 2].map((value) => family('gauge', 'twice', '', [{ value }]))
-  assert.deepEqual([...limitSeries(two, 0).leftOut], [['twice', 2]])
+  assert.deepEqual([...limitSeries(two, 0).omitted], [['twice', 2]])
 })
 
 test('below the series limit, nothing is omitted', () => {
   const limited = limitSeries(FAMILIES, 1)
-  assert.equal(limited.kept, FAMILIES)
-  assert.equal(limited.leftOut.size, 0)
+  assert.equal(limited.remaining, FAMILIES)
+  assert.equal(limited.omitted.size, 0)
   mock.reset()
 })

@@ -1,5 +1,5 @@
-// A server that lies in what mod_adhoc_statistics would answer: each lie is a failed collection with its
-// reason, and the next honest answer is read right, from the beginning.
+// A server that sends invalid answers in place of mod_adhoc_statistics. The collection fails and names the
+// reason. The next valid answer is read completely.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -15,7 +15,8 @@ import { render } from '../../../../src/exposition/exposition.js'
 import { xml, type Element } from '../../../../src/xmpp/stream.js'
 import { createRegistryModel } from '../../../support/registry-model.js'
 
-type Lie = (statistics: Element, asked: Element) => void
+/** Changes the payload of an answer to a request. */
+type Lie = (statistics: Element, request: Element) => void
 
 const attr =
   (name: string, value: string | undefined): Lie =>
@@ -36,11 +37,15 @@ const F = 'F\t9\tgauge\tevil\t\t\t'
 const lies: readonly (readonly [what: string, lie: Lie, expected: RegExp])[] = [
   ['no epoch', attr('epoch', undefined), /^statistics: expected an attribute epoch, got none$/],
   ['an empty epoch', attr('epoch', ''), /an attribute epoch/],
-  ['no number of changes', attr('change', undefined), /an attribute change/],
-  ['half a change', attr('change', '1.5'), /statistics change: expected a whole number, got 1\.5/],
+  ['no change number', attr('change', undefined), /an attribute change/],
+  [
+    'a fraction as change number',
+    attr('change', '1.5'),
+    /statistics change: expected a whole number, got 1\.5/,
+  ],
   ['a negative size', attr('size', '-3'), /statistics size: expected a whole number/],
-  ['a size of too many digits', attr('size', '9'.repeat(16)), /a whole number/],
-  ['a last id in another notation', attr('last', '1e2'), /a whole number/],
+  ['a size with too many digits', attr('size', '9'.repeat(16)), /a whole number/],
+  ['a last id in scientific notation', attr('last', '1e2'), /a whole number/],
   [
     'a page that ends after the last id',
     attr('last', '7'),
@@ -49,37 +54,49 @@ const lies: readonly (readonly [what: string, lie: Lie, expected: RegExp])[] = [
   ['a page that ends before it begins', attr('last', '0'), /the last id from 1 to 6, got 0/],
   [
     'pages that go backwards',
-    ({ attrs }, asked) => {
-      if (asked.attrs['first'] !== '1') attrs['last'] = '1'
+    ({ attrs }, request) => {
+      if (request.attrs['first'] !== '1') attrs['last'] = '1'
     },
     /the last id from 4 to 6, got 1/,
   ],
   ['an id before the page', line('0\t1'), /an id from 1 to 3/],
   ['an id after the page', line('6\t1'), /an id from 1 to 3/],
-  ['an id far off', line('S\t4000000000\t0\t\tz\t1'), /an id from 1 to 3/],
-  ['an id that is none', line('toString\t1'), /an id from 1 to 3/],
-  ['an id of fractions', line('1.5\t1'), /an id from 1 to 3/],
+  ['an id far above the page', line('S\t4000000000\t0\t\tz\t1'), /an id from 1 to 3/],
+  ['an id that is a property name', line('toString\t1'), /an id from 1 to 3/],
+  ['an id that is a fraction', line('1.5\t1'), /an id from 1 to 3/],
   [
-    'a value of a series never told',
+    'a value of a series that was not defined',
     lines(() => '1\t5\n'),
-    /the id of a series told before|an id from 4 to 6/,
+    /the id of a series defined before|an id from 4 to 6/,
   ],
-  ['a series of a family never told', line('S\t3\t77\t\tz\t1'), /the id of a family told before/],
-  ['a family of no type', line('F\t9\tnumber\tx\t\t\t0'), /a family line/],
-  ['a family of an inherited type', line('F\t9\tconstructor\tx\t\t\t0'), /a family line/],
+  [
+    'a series of a family that was not defined',
+    line('S\t3\t77\t\tz\t1'),
+    /the number of a family defined before/,
+  ],
+  ['a family of an unknown type', line('F\t9\tnumber\tx\t\t\t0'), /a family line/],
+  [
+    'a family whose type is an inherited property name',
+    line('F\t9\tconstructor\tx\t\t\t0'),
+    /a family line/,
+  ],
   ['a family of the type __proto__', line('F\t9\t__proto__\tx\t\t\t0'), /a family line/],
   ['a family that is cut off', line('F\t9\tgauge\tx'), /a family line/],
-  ['more labels than there are', line(`${F}3\ta`), /names of labels/],
-  ['minus one label', line(`${F}-1\ta\tb`), /names of labels/],
-  ['half a label', line(`${F}0.5\ta`), /names of labels/],
-  ['labels that are no number', line(`${F}x\ta`), /names of labels/],
-  ['a value that is long to read', line(`1\t${'1'.repeat(400_000)}x`), /a number, got "1{79}…/],
+  ['more labels than the line has', line(`${F}3\ta`), /as many label names/],
+  ['a negative number of labels', line(`${F}-1\ta\tb`), /as many label names/],
+  ['a fraction as number of labels', line(`${F}0.5\ta`), /as many label names/],
+  ['a number of labels that is not a number', line(`${F}x\ta`), /as many label names/],
+  [
+    'a long value that is not a number',
+    line(`1\t${'1'.repeat(400_000)}x`),
+    /a number, got "1{79}…/,
+  ],
   [
     'a line of a megabyte',
     line(`S\t3\t0\t\t${'x'.repeat(1e6)}\t1`),
     /at most 524288 char.*1000009/,
   ],
-  ['more series than anybody has', attr('size', '20000001'), /at most 20000000, got 20000001/],
+  ['more series than the maximum', attr('size', '20000001'), /at most 20000000, got 20000001/],
   ['a series without its label', line('S\t3\t0\t\t1'), /1 labels and 1 values/],
   ['a series with too many values', line('S\t3\t0\t\tz\t1\t2'), /1 labels and 1 values/],
   ['too many values', line('1\t1\t2'), /1 values/],
@@ -90,7 +107,7 @@ const lies: readonly (readonly [what: string, lie: Lie, expected: RegExp])[] = [
 
 const noPause = () => Promise.resolve()
 
-function liar() {
+function createLiar() {
   const model = createRegistryModel()
   for (const label of 'abcdef') model.set(label < 'd' ? 0 : 1, label, 1)
   const server = model.connect(() => 'answered')
@@ -99,14 +116,14 @@ function liar() {
     ...server,
     async request(type, child, options) {
       const reply = await server.request(type, child, options)
-      const asked = child.getChild('statistics', REGISTRY_NODE)!
-      lie?.(reply.getChild('command')!.getChild('statistics')!, asked)
+      const request = child.getChild('statistics', REGISTRY_NODE)!
+      lie?.(reply.getChild('command')!.getChild('statistics')!, request)
       return reply
     },
   }
   const collector = createRegistryCollector(connection)
   const collect = () => collector.collect({ timeoutMs: 1000 })
-  const about = async () => (await collect()).about ?? []
+  const exporterFamilies = async () => (await collect()).exporterFamilies ?? []
   const samples = async () => {
     const { families } = await collect()
     const text = Buffer.from(render(families, 'text', { created: false })).toString()
@@ -115,69 +132,69 @@ function liar() {
   return {
     model,
     samples,
-    about,
-    tell: (next: Lie | undefined) => (lie = next),
+    exporterFamilies,
+    setLie: (next: Lie | undefined) => (lie = next),
   }
 }
 
-describe('a server that tells', () => {
+describe('a server that sends', () => {
   for (const [what, lie, expected] of lies) {
     for (const when of ['at first', 'later'] as const) {
-      test(`${what}, ${when}, has told nothing`, async () => {
-        const { model, samples, tell } = liar()
+      test(`${what}, ${when}, makes the collection fail`, async () => {
+        const { model, samples, setLie } = createLiar()
         if (when === 'later') {
           await samples()
           model.set(0, 'a', 2)
         }
-        tell(lie)
+        setLie(lie)
         await assert.rejects(samples(), (error) => {
           assert.ok(error instanceof DecodeError, String(error))
           assert.equal(reasonOf(error), 'decode')
           assert.match(error.message, expected)
           return true
         })
-        tell(undefined)
-        const told = await samples()
-        assert.equal(told.length, 6)
-        assert.ok(told.includes(`test_0_0{label="a"} ${when === 'later' ? 2 : 1}`))
+        setLie(undefined)
+        const exported = await samples()
+        assert.equal(exported.length, 6)
+        assert.ok(exported.includes(`test_0_0{label="a"} ${when === 'later' ? 2 : 1}`))
       })
     }
   }
 })
 
-test('a server whose epoch is another one in each page is given up, not asked for ever', async () => {
-  const { samples, tell } = liar()
+test('a collection fails if each page has another epoch', async () => {
+  const { samples, setLie } = createLiar()
   let epoch = 100
-  tell(({ attrs }) => {
+  setLie(({ attrs }) => {
     attrs['epoch'] = String(epoch++)
   })
-  await assert.rejects(samples(), /one epoch for a whole run, got a new one each time/)
+  await assert.rejects(samples(), /one epoch for all pages, got a new one in each attempt/)
   assert.ok(epoch < 120, `${epoch - 100} pages`)
 })
 
-test('a registry that became another and smaller one between two pages is read from its beginning', async () => {
-  const { samples, tell } = liar()
+test('a registry that is replaced by a smaller one between two pages is read from the beginning', async () => {
+  const { samples, setLie } = createLiar()
   let times = 0
-  tell(({ attrs }, asked) => {
-    if (asked.attrs['first'] === '1' || times++ > 0) return
-    // Of ids that there are not the module says how far it was asked.
+  setLie(({ attrs }, request) => {
+    if (request.attrs['first'] === '1' || times++ > 0) return
+    // If the requested ids do not exist, the module returns the last requested id.
     Object.assign(attrs, { epoch: 'another', size: '2', last: '3' })
   })
   assert.equal((await samples()).length, 6)
   assert.equal(times > 0, true)
 })
 
-test('when the server last collected is told where the server tells it', async () => {
-  const { tell, about } = liar()
+test('the time of the last collection is exported if the server reports it', async () => {
+  const { setLie, exporterFamilies } = createLiar()
   const updated = async () =>
-    (await about()).find(({ name }) => name.includes('_updated_'))?.values[0]
-  tell(attr('updated', '1700000000.5'))
+    (await exporterFamilies()).find(({ name }) => name.includes('_updated_'))?.values[0]
+  setLie(attr('updated', '1700000000.5'))
   assert.equal(await updated(), 1700000000.5)
-  tell(attr('updated', undefined))
+  setLie(attr('updated', undefined))
   assert.equal(await updated(), undefined)
 })
 
-test('a page of another payload is none', async () => {
+test('a payload in another namespace is an error', async () => {
   const collector = createRegistryCollector({
     domain: 'stats.example',
     request: () => {
@@ -193,8 +210,8 @@ test('a page of another payload is none', async () => {
   )
 })
 
-test('names made to inject lines, and names of every object, come out as one sample each', async () => {
-  const { samples, tell } = liar()
+test('a name that tries to inject lines, or that every object has, results in one sample', async () => {
+  const { samples, setLie } = createLiar()
   const names = [
     '__proto__',
     'constructor',
@@ -211,19 +228,19 @@ test('names made to inject lines, and names of every object, come out as one sam
       .concat(values.map((value, i) => `S\t${i + 1}\t${i}\t\t${value}\t${i}\n`))
       .join(''),
   )
-  tell((statistics, asked) => {
-    inject(statistics, asked)
+  setLie((statistics, request) => {
+    inject(statistics, request)
     statistics.attrs['last'] = '6'
     statistics.attrs['epoch'] = 'hostile'
   })
-  const told = await samples()
-  assert.equal(told.length, 6)
-  for (const sample of told) {
+  const exported = await samples()
+  assert.equal(exported.length, 6)
+  for (const sample of exported) {
     assert.match(sample, /^[A-Za-z_][A-Za-z0-9_]*\{label="(?:[^"\\\n]|\\[\\"n])*"\} [0-5]$/)
   }
 })
 
-test('of many more series than are served the largest families are not kept, and are told by name', async () => {
+test('above the budget the largest families are not stored, and their series are counted by family name', async () => {
   const model = createRegistryModel()
   model.pageSize = 40_000
   model.set(1, 'small', 1)
@@ -231,30 +248,30 @@ test('of many more series than are served the largest families are not kept, and
   const connection = model.connect(() => 'answered')
   const collector = createRegistryCollector(connection, { filter, auditEvery: 3, pause: noPause })
   const collect = async () => {
-    const { families, leftOut } = await collector.collect({ timeoutMs: 20_000 })
-    const kept = families.map(({ name, length, labels }) => [name, length, labels.bytes.length])
-    return { kept, leftOut: [...leftOut!] }
+    const { families, omitted } = await collector.collect({ timeoutMs: 20_000 })
+    const stored = families.map(({ name, length, labels }) => [name, length, labels.bytes.length])
+    return { stored, omitted: [...omitted!] }
   }
-  // Not yet twice what is served, and what is to spare: whoever serves them looks for the largest.
+  // Above the limit for exported series, but within the budget: the snapshot omits the largest family.
   model.add(0, 80_000)
-  assert.deepEqual((await collect()).leftOut, [])
+  assert.deepEqual((await collect()).omitted, [])
   model.add(0, 160_000)
-  const told = {
-    kept: [
+  const expected = {
+    stored: [
       ['test_1_0', 1, 64],
       ['test_0_0', 0, 64],
     ],
-    leftOut: [['test_0_0', 240_000]],
+    omitted: [['test_0_0', 240_000]],
   }
-  // The third compares with a reading from nothing, and finds nothing wrong.
+  // The third collection has an audit, which finds no mismatch.
   for (let i = 1; i <= 3; i++) {
     model.move(0, i)
     model.move(100, i)
-    assert.deepEqual(await collect(), told)
+    assert.deepEqual(await collect(), expected)
   }
 })
 
-test('families for which there is no room, even without series, are no registry', () => {
+test('a registry whose families exceed the budget without any series is an error', () => {
   const tables = createRegistryTables({ ...KEEP_ALL, maxSeries: 1000 })
   for (let id = 0; id < 30_000; id++) tables.apply(`F\t${id}\tgauge\tx${id}\t\t\t0`, 1, 1)
   assert.throws(() => {

@@ -2,87 +2,88 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
   createSeriesBudget,
-  omittedSeries,
+  countOmittedSeries,
   EMPTY_BUDGET,
   type BudgetedTable,
 } from '../../../../src/collectors/registry/registry-budget.js'
 import { DecodeError } from '../../../../src/errors.js'
 import { createTable } from '../../../../src/metrics/table.js'
 
-const keeping = (name: string, bounds: readonly number[] = []): BudgetedTable => ({
+const createBudgetedTable = (name: string, bounds: readonly number[] = []): BudgetedTable => ({
   ...EMPTY_BUDGET,
   table: createTable({
     ...{ name, type: bounds.length > 0 ? 'summary' : 'gauge', help: '', unit: '', bounds },
   }),
 })
 function add(
-  room: ReturnType<typeof createSeriesBudget>,
+  budget: ReturnType<typeof createSeriesBudget>,
   family: BudgetedTable,
   rows: number,
   labels = '',
 ): void {
   for (let row = 0; row < rows; row++)
-    if (room.addRow(family, labels)) family.table.append(`${row}`)
+    if (budget.tryAddRow(family, labels)) family.table.append(`${row}`)
 }
-const names = (families: readonly BudgetedTable[]) => Object.fromEntries(omittedSeries(families))
+const omittedOf = (families: readonly BudgetedTable[]) =>
+  Object.fromEntries(countOmittedSeries(families))
 
-test('there is room for twice as many as are served, and for a hundred thousand besides', () => {
-  const room = createSeriesBudget(1000)
-  const [a, b, c] = [keeping('a'), keeping('b'), keeping('c')]
+test('the budget is twice the limit plus 100,000 series', () => {
+  const budget = createSeriesBudget(1000)
+  const [a, b, c] = [createBudgetedTable('a'), createBudgetedTable('b'), createBudgetedTable('c')]
   const all = [a, b, c]
-  add(room, a, 2000)
-  add(room, b, 99_998)
-  add(room, c, 2)
-  room.make(all)
-  assert.deepEqual(names(all), {})
-  add(room, c, 1)
-  room.make(all)
-  // The largest goes, with all that was kept of it, and what comes of it is counted.
-  assert.deepEqual(names(all), { b: 99_998 })
+  add(budget, a, 2000)
+  add(budget, b, 99_998)
+  add(budget, c, 2)
+  budget.enforce(all)
+  assert.deepEqual(omittedOf(all), {})
+  add(budget, c, 1)
+  budget.enforce(all)
+  // The largest family is omitted with all its stored series. Its later series are counted.
+  assert.deepEqual(omittedOf(all), { b: 99_998 })
   assert.equal(b.table.snapshot().length, 0)
   assert.equal(a.table.snapshot().length, 2000)
-  add(room, b, 2)
-  assert.deepEqual(names(all), { b: 100_000 })
+  add(budget, b, 2)
+  assert.deepEqual(omittedOf(all), { b: 100_000 })
   assert.equal(b.table.snapshot().length, 0)
-  // What it took is free again.
-  add(room, c, 99_997)
-  room.make(all)
-  assert.deepEqual(names(all), { b: 100_000 })
-  add(room, c, 1)
-  room.make(all)
-  assert.deepEqual(names(all), { b: 100_000, c: 100_001 })
+  // Its budget is free for others.
+  add(budget, c, 99_997)
+  budget.enforce(all)
+  assert.deepEqual(omittedOf(all), { b: 100_000 })
+  add(budget, c, 1)
+  budget.enforce(all)
+  assert.deepEqual(omittedOf(all), { b: 100_000, c: 100_001 })
 })
 
-test('long labels and many values take more room, and so do families', () => {
-  /** How many are kept before there is no room. */
-  const kept = (labels: string, bounds: readonly number[] = []) => {
-    const room = createSeriesBudget(0)
-    const family = keeping('x', bounds)
+test('long labels, many values and family lines increase the cost', () => {
+  /** Returns how many series are stored before the budget is exceeded, to a thousand. */
+  const capacityFor = (labels: string, bounds: readonly number[] = []) => {
+    const budget = createSeriesBudget(0)
+    const family = createBudgetedTable('x', bounds)
     for (;;) {
-      add(room, family, 1000, labels)
-      room.make([family])
-      if (family.isLeftOut) return family.rows - 1000
+      add(budget, family, 1000, labels)
+      budget.enforce([family])
+      if (family.isOmitted) return family.rows - 1000
     }
   }
-  assert.equal(kept('x'.repeat(503)), 100_000)
-  assert.equal(kept('x'.repeat(504)), 50_000)
-  assert.equal(kept('x'.repeat(1016)), 33_000)
+  assert.equal(capacityFor('x'.repeat(503)), 100_000)
+  assert.equal(capacityFor('x'.repeat(504)), 50_000)
+  assert.equal(capacityFor('x'.repeat(1016)), 33_000)
   const bounds = Array.from({ length: 62 }, (_, i) => i)
-  assert.equal(kept('', bounds), 50_000)
-  assert.equal(kept('', bounds.slice(1)), 100_000)
+  assert.equal(capacityFor('', bounds), 50_000)
+  assert.equal(capacityFor('', bounds.slice(1)), 100_000)
 
   for (const [length, most] of [
     [64, 20_000],
     [0, 25_000],
     [6400, 961],
   ] as const) {
-    const room = createSeriesBudget(0)
-    for (let i = 0; i < most; i++) room.addFamily(length)
-    room.make([])
-    room.addFamily(length)
+    const budget = createSeriesBudget(0)
+    for (let i = 0; i < most; i++) budget.addFamily(length)
+    budget.enforce([])
+    budget.addFamily(length)
     assert.throws(
       () => {
-        room.make([keeping('x')])
+        budget.enforce([createBudgetedTable('x')])
       },
       (error) =>
         error instanceof DecodeError && /limits\.series .*, got 1 families/.test(error.message),
@@ -90,21 +91,21 @@ test('long labels and many values take more room, and so do families', () => {
   }
 })
 
-test('without a limit there is room for anything', () => {
-  const room = createSeriesBudget()
-  const family = keeping('x')
-  for (let i = 0; i < 1000; i++) room.addFamily(1e9)
-  add(room, family, 300_000)
-  room.make([family])
-  assert.deepEqual(names([family]), {})
+test('without a limit, nothing is omitted', () => {
+  const budget = createSeriesBudget()
+  const family = createBudgetedTable('x')
+  for (let i = 0; i < 1000; i++) budget.addFamily(1e9)
+  add(budget, family, 300_000)
+  budget.enforce([family])
+  assert.deepEqual(omittedOf([family]), {})
 })
 
-test('of two families of one name the series that there was no room for are added up', () => {
-  const room = createSeriesBudget(0)
-  const both = [keeping('x'), keeping('x'), keeping('y')]
-  add(room, both[0]!, 150_000)
-  add(room, both[1]!, 120_000)
-  add(room, both[2]!, 10)
-  room.make(both)
-  assert.deepEqual(names(both), { x: 270_000 })
+test('the omitted series of families with the same name are added up', () => {
+  const budget = createSeriesBudget(0)
+  const both = [createBudgetedTable('x'), createBudgetedTable('x'), createBudgetedTable('y')]
+  add(budget, both[0]!, 150_000)
+  add(budget, both[1]!, 120_000)
+  add(budget, both[2]!, 10)
+  budget.enforce(both)
+  assert.deepEqual(omittedOf(both), { x: 270_000 })
 })

@@ -2,27 +2,27 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import {
-  FROM_NOTHING,
-  sinceField,
-  withAnswer,
+  INITIAL_CURSORS,
+  formatSince,
+  advanceCursors,
 } from '../../../../src/collectors/registry/registry-cursors.js'
 
 const ANSWER = fc
   .tuple(fc.integer({ min: 1, max: 30 }), fc.integer({ min: 0, max: 30 }), fc.nat(5))
   .map(([first, length, change]) => ({
     first,
-    // As after the last page of a run.
+    // The last page of a run includes all later ids.
     last: length === 30 ? Infinity : first + length,
     change,
   }))
 
-test('each id has the change number of the last answer about it, and neighbours differ', () => {
+test('each id has the change number of the last answer about it, and adjacent cursors differ', () => {
   fc.assert(
     fc.property(fc.array(ANSWER, { maxLength: 20 }), (answers) => {
       const expected = Array<number>(100).fill(0)
-      let cursors = FROM_NOTHING
+      let cursors = INITIAL_CURSORS
       for (const answer of answers) {
-        cursors = withAnswer(cursors, answer)
+        cursors = advanceCursors(cursors, answer)
         expected.fill(answer.change, answer.first - 1, answer.last)
       }
       const sinceOf = (id: number) => cursors.find(({ last }) => id <= last)!.since
@@ -40,20 +40,20 @@ test('each id has the change number of the last answer about it, and neighbours 
   )
 })
 
-test('a request says what the ids from its first on have', () => {
-  let cursors = withAnswer(FROM_NOTHING, { first: 1, last: 700, change: 41 })
-  cursors = withAnswer(cursors, { first: 701, last: 1900, change: 42 })
-  cursors = withAnswer(cursors, { first: 1901, last: Infinity, change: 43 })
-  assert.equal(sinceField(cursors, 1), '41:700 42:1900 43')
-  assert.equal(sinceField(cursors, 701), '42:1900 43')
-  assert.equal(sinceField(FROM_NOTHING, 5), '0')
+test('a request has the change numbers of the ids from its first id on', () => {
+  let cursors = advanceCursors(INITIAL_CURSORS, { first: 1, last: 700, change: 41 })
+  cursors = advanceCursors(cursors, { first: 701, last: 1900, change: 42 })
+  cursors = advanceCursors(cursors, { first: 1901, last: Infinity, change: 43 })
+  assert.equal(formatSince(cursors, 1), '41:700 42:1900 43')
+  assert.equal(formatSince(cursors, 701), '42:1900 43')
+  assert.equal(formatSince(INITIAL_CURSORS, 5), '0')
 })
 
-test('a request stays small however many pages there were', () => {
-  let cursors = FROM_NOTHING
+test('a request has a limited size after any number of pages', () => {
+  let cursors = INITIAL_CURSORS
   for (let i = 0; i < 5000; i++) {
-    cursors = withAnswer(cursors, { first: 1 + i * 200, last: 200 + i * 200, change: i + 1 })
+    cursors = advanceCursors(cursors, { first: 1 + i * 200, last: 200 + i * 200, change: i + 1 })
   }
-  assert.equal(sinceField(cursors, 1).split(' ').length, 200)
-  assert.ok(sinceField(cursors, 1).endsWith(' 200:40000'))
+  assert.equal(formatSince(cursors, 1).split(' ').length, 200)
+  assert.ok(formatSince(cursors, 1).endsWith(' 200:40000'))
 })

@@ -13,7 +13,7 @@ import {
 import { DecodeError } from '../../../../src/errors.js'
 import type { Family } from '../../../../src/metrics/family.js'
 
-/** Lines as the module writes them, with ` → ` for the tab. */
+/** Applies lines of the module, with ` → ` for the tab. */
 function read(...lines: string[]) {
   return readWith({}, ...lines)
 }
@@ -40,7 +40,7 @@ function rows(family: Family | undefined): Record<string, number[]> {
 
 const GAUGE = 'F → 1 → gauge → prosody_mod_c2s/connections →  → Clients → 2 → host → type'
 
-test('a family and its series become what Prometheus calls them', () => {
+test('names and labels become those of Prometheus', () => {
   const { families } = read(
     GAUGE,
     'S → 1 → 1 →  → a.example → c2s → 5',
@@ -54,13 +54,13 @@ test('a family and its series become what Prometheus calls them', () => {
   })
 })
 
-test('values alone change the series told before', () => {
+test('a line with values changes a series defined before', () => {
   const { tables } = read(GAUGE, 'S → 1 → 1 →  → a → b → 5')
   tables.apply('1\t7\n', 1, 1)
   assert.deepEqual(rows([...tables.sources()][0]!.table.snapshot()), { 'host="a",type="b"': [7] })
 })
 
-test('a histogram is sorted by its bounds, whatever order they come in, and one bound stays one', () => {
+test('a histogram is sorted by its bounds, and a repeated bound is stored once', () => {
   const { families } = read(
     'F → 1 → histogram → h →  →  → 0 → 10 → 0.1 → 10 → +Inf',
     'S → 1 → 1 → 1700000000.5 → 12.5 → 4 → 3 → 1 → 3 → 4',
@@ -70,7 +70,7 @@ test('a histogram is sorted by its bounds, whatever order they come in, and one 
   assert.equal(families[0]!.created![0], 1700000000.5)
 })
 
-test('numbers are read in every spelling of C', () => {
+test('numbers are parsed in every notation of C', () => {
   const spellings = [
     'nan',
     '-nan',
@@ -92,7 +92,7 @@ test('numbers are read in every spelling of C', () => {
   )
 })
 
-test('escapes give back the bytes, shown as valid UTF-8 and never two alike', () => {
+test('escapes are decoded to valid UTF-8, and different bytes result in different labels', () => {
   const texts: [string, string][] = [
     ['plain', 'plain'],
     ['a\\tb\\nc\\rd\\\\e\\x1b', 'a\tb\\nc\rd\\\\e\x1b'],
@@ -115,7 +115,7 @@ test('escapes give back the bytes, shown as valid UTF-8 and never two alike', ()
   assert.deepEqual(invalid, {})
 })
 
-test('what can not be shown is counted and not made up', () => {
+test('a series that cannot be exported is omitted and counted', () => {
   const { families, invalid } = read(
     GAUGE,
     'S → 1 → 1 →  → a → b → ',
@@ -130,7 +130,7 @@ test('what can not be shown is counted and not made up', () => {
   assert.deepEqual(invalid, { prosody_mod_c2s__connections: 3, twice: 1 })
 })
 
-test('a value that is a number again comes back', () => {
+test('a series is exported again when its value is a number again', () => {
   const { tables } = read(GAUGE, 'S → 1 → 1 →  → a → b → ')
   tables.apply('1\t7\n', 1, 1)
   assert.deepEqual(rows([...tables.sources()][0]!.table.snapshot()), { 'host="a",type="b"': [7] })
@@ -139,9 +139,9 @@ test('a value that is a number again comes back', () => {
 
 for (const [what, line] of Object.entries({
   'an id out of range': 'S → 101 → 1 →  → a → b → 1',
-  'an id with none before it': 'S → 99 → 1 →  → a → b → 1',
-  'an id with none before it, left out': 'X → 99 → 1',
-  'an id that is no number': 'S → x → 1 →  → a → b → 1',
+  'an id that skips ids': 'S → 99 → 1 →  → a → b → 1',
+  'an omitted series with an id that skips ids': 'X → 99 → 1',
+  'an id that is not a number': 'S → x → 1 →  → a → b → 1',
   'a prototype name as id': '__proto__ → 1',
   'a series of an unknown family': 'S → 1 → 9 →  → a → b → 1',
   'values of an unknown series': '7 → 1',
@@ -150,9 +150,9 @@ for (const [what, line] of Object.entries({
   'a value of blanks': 'S → 1 → 1 →  → a → b →  ',
   'a value in hexadecimal': 'S → 1 → 1 →  → a → b → 0x10',
   'an unknown type': 'F → 3 → stateset → s →  →  → 0',
-  'a number of labels that is none': 'F → 3 → gauge → s →  →  → many',
+  'a number of labels that is not a number': 'F → 3 → gauge → s →  →  → many',
 })) {
-  test(`${what} is an error that shows the line`, () => {
+  test(`${what} is an error that describes the line`, () => {
     assert.throws(
       () => read(GAUGE, line),
       (error) =>
@@ -161,8 +161,8 @@ for (const [what, line] of Object.entries({
   })
 }
 
-// Found by `npm run fuzz`: it was a TypeError.
-test('an escape sign at the end of a name or of a value escapes nothing', () => {
+// `npm run fuzz` found that this was a TypeError.
+test('a backslash at the end of a name or a value stands for itself', () => {
   const { families } = read(
     'F → 1 → gauge → load\\x41\\ →  →  → 1 → host',
     'S → 1 → 1 →  → \\x41\\ → 5',
@@ -173,7 +173,7 @@ test('an escape sign at the end of a name or of a value escapes nothing', () => 
 
 const TYPED = (type: string, name: string) => `F → ${type} → ${type} → ${name} →  →  → 1 → host`
 const VALUES: Readonly<Record<string, string>> = { summary: '1 → 2' }
-/** A family of each type without bounds, with a series for each host; ids from 1 on. */
+/** Lines of a family of each type, with one series for each host. Ids start at 1. */
 function families(names: Readonly<Record<string, string>>, hosts: readonly string[] = ['a']) {
   let id = 0
   return Object.entries(names).flatMap(([type, name]) => [
@@ -184,12 +184,12 @@ function families(names: Readonly<Record<string, string>>, hosts: readonly strin
 const namesOf = (list: readonly Family[]) =>
   list.filter(({ order }) => order.length > 0).map(({ name }) => name)
 
-test('a family that nobody wants is not shown, a counter by either of its names', () => {
+test('a dropped family is not exported; the rule may have either name of a counter', () => {
   const all = families({ counter: 'logins', gauge: 'clients', summary: 'sizes' }, ['a', 'b'])
   const without = (family: RegExp) => {
     const drop = [{ family, labels: new Map<string, RegExp>() }]
     const { families, invalid } = readWith({ drop }, ...all)
-    // It is not wanted, and not wrong.
+    // Dropped series are not invalid.
     assert.deepEqual(invalid, {})
     return namesOf(families)
   }
@@ -201,13 +201,13 @@ test('a family that nobody wants is not shown, a counter by either of its names'
   assert.deepEqual(without(/^other$/), ['logins', 'clients', 'sizes'])
 })
 
-test('series that nobody wants are those of which all labels match; one that is not there is empty', () => {
+test('a rule drops the series whose labels all match; a missing label is empty', () => {
   const all = families({ gauge: 'clients' }, ['a.example', 'b.example', ''])
   const shown = (labels: Readonly<Record<string, RegExp>>, family = /^clients$/) => {
     const drop = [{ family, labels: new Map(Object.entries(labels)) }]
     const { families, invalid, tables } = readWith({ drop }, ...all)
     assert.deepEqual(invalid, {})
-    // A value of what is not shown says nothing.
+    // A later value of a dropped series has no effect.
     tables.apply('1\t7\n', 1, 3)
     return Object.keys(rows(families[0]))
   }
@@ -219,7 +219,7 @@ test('series that nobody wants are those of which all labels match; one that is 
   assert.deepEqual(shown({ host: /^a/ }, /^other$/), everything)
 })
 
-test('a series whose label is too long is left out and counted, by whoever counts it', () => {
+test('a series with a label that is too long is omitted and counted, whether exporter or module finds it', () => {
   const lines = families({ gauge: 'g' }, ['12345', '123456', '😀😀', '😀😀😀'])
   const limited = readWith({ labelValueLength: 5 }, ...lines, 'X → 5 → gauge', 'X → 5 → gauge')
   assert.deepEqual(Object.keys(rows(limited.families[0])), ['host="12345"', 'host="😀😀"'])
@@ -229,13 +229,13 @@ test('a series whose label is too long is left out and counted, by whoever count
   assert.deepEqual(Object.values(rows([...tables.sources()][0]!.table.snapshot())), [[8], [1]])
   assert.deepEqual(tables.describe(2), 'gauge g not shown')
   assert.deepEqual(tables.describe(5), 'gauge g not shown')
-  // Nobody wants the family: what is left out of it is not missed.
+  // The omitted series of a dropped family are not invalid.
   const drop = [{ family: /^g$/, labels: new Map<string, RegExp>() }]
   const dropped = readWith({ drop, labelValueLength: 5 }, ...lines, 'X → 5 → gauge')
   assert.deepEqual(dropped.invalid, {})
 })
 
-test('a family that would cost Prometheus the whole scrape is left out, and its series are counted', () => {
+test('a family that would make Prometheus reject the scrape is omitted, and its series are counted', () => {
   for (const [what, family] of Object.entries({
     'no name': 'F → 1 → gauge →  →  →  → 1 → a',
     'a label without a name': 'F → 1 → gauge → g →  →  → 1 → ',
@@ -254,14 +254,14 @@ test('a family that would cost Prometheus the whole scrape is left out, and its 
   }
   for (const [what, family, values] of [
     ['no buckets', 'F → 1 → histogram → g →  →  → 1 → a', '1 → 1'],
-    ['a bound that is no number', 'F → 1 → histogram → g →  →  → 1 → a → nan', '1 → 1 → 1'],
-    ['a quantile that is no number', 'F → 1 → summary → g →  →  → 1 → a → nan', '1 → 1 → 1'],
+    ['a bound that is not a number', 'F → 1 → histogram → g →  →  → 1 → a → nan', '1 → 1 → 1'],
+    ['a quantile that is not a number', 'F → 1 → summary → g →  →  → 1 → a → nan', '1 → 1 → 1'],
   ] as const) {
     const { families, invalid } = read(family, `S → 1 → 1 →  → x → ${values}`)
     assert.deepEqual(namesOf(families), [], what)
     assert.deepEqual(invalid, { g: 1 }, what)
   }
-  // Where they do no harm.
+  // In other types, the label `le` is valid.
   assert.deepEqual(
     namesOf(
       read('F → 1 → gauge → g →  →  → 1 → le', 'S → 1 → 1 →  → x → 1').families.concat(
@@ -272,7 +272,7 @@ test('a family that would cost Prometheus the whole scrape is left out, and its 
   )
 })
 
-test('a family of more than ten labels has them all', () => {
+test('a family can have more than ten labels', () => {
   const labels = Array.from({ length: 11 }, (_, i) => `l${i}`)
   const { families } = read(
     `F → 1 → gauge → g →  →  → 11 → ${labels.join(' → ')}`,
@@ -283,7 +283,7 @@ test('a family of more than ten labels has them all', () => {
   })
 })
 
-test('thousands of series, each told and changed by its id', () => {
+test('each of thousands of series is defined and changed by its id', () => {
   const tables = createRegistryTables()
   const last = 5000
   const ids = Array.from({ length: last }, (_, i) => i + 1)
@@ -294,14 +294,14 @@ test('thousands of series, each told and changed by its id', () => {
   for (const id of ids) assert.deepEqual(shown[`n="${id}"`], [id * 2])
 })
 
-test('a bound given twice keeps the first of its counts, and what is told again replaces nothing', () => {
+test('a repeated bound keeps its first count, also when the values change', () => {
   const lines = ['F → 1 → histogram → h →  →  → 0 → 1 → 1 → +Inf']
   const { tables } = read(...lines, 'S → 1 → 1 →  → 9 → 3 → 1 → 2 → 3')
   tables.apply('1\t10\t5\t4\t77\t5\n', 1, 1)
   assert.deepEqual(rows([...tables.sources()][0]!.table.snapshot()), { '': [4, 5, 10, 5] })
 })
 
-test('what is known of an id can be compared', () => {
+test('the state of an id can be described for a comparison', () => {
   const { tables } = read(GAUGE, 'S → 1 → 1 →  → a → b → 5', 'X → 2 → 1')
   const name = 'gauge prosody_mod_c2s__connections'
   assert.equal(tables.describe(1), `${name} {host="a",type="b"} NaN 5`)
@@ -309,8 +309,8 @@ test('what is known of an id can be compared', () => {
   assert.equal(tables.describe(3), 'unknown')
 })
 
-test('what is no line is named by its kind, its id and the number of its fields, and never whole', () => {
-  const said = (line: string) => {
+test('an error about a line has its kind, its id and the number of its fields, but never the whole line', () => {
+  const messageFor = (line: string) => {
     try {
       read(GAUGE, line)
     } catch (error) {
@@ -319,20 +319,20 @@ test('what is no line is named by its kind, its id and the number of its fields,
     return undefined
   }
   assert.equal(
-    said('S → 9 → 1 →  → secret → b → 1'),
+    messageFor('S → 9 → 1 →  → secret → b → 1'),
     'statistics line: expected an id from 1 to 1, got "S" "9" and 5 more fields',
   )
   assert.equal(
-    said('x'),
+    messageFor('x'),
     'statistics line: expected an id from 1 to 100, got "x" "" and 0 more fields',
   )
   assert.equal(
-    said('S → 1 → 1 →  → a → b → secret'),
+    messageFor('S → 1 → 1 →  → a → b → secret'),
     'statistics line: expected a number, got "secret"',
   )
 })
 
-test('numbers of C are numbers, and nothing else is', () => {
+test('numbers in the notation of C are parsed, and everything else is an error', () => {
   const numbers: readonly (readonly [string, number])[] = [
     ['', NaN],
     ['0', 0],
@@ -384,7 +384,7 @@ test('numbers of C are numbers, and nothing else is', () => {
   }
 })
 
-test('text comes back as the bytes that Prosody holds', () => {
+test('escaped text is decoded to the bytes in Prosody', () => {
   const texts: readonly (readonly [string, string])[] = [
     ['', ''],
     ['plain é', 'plain é'],
@@ -402,7 +402,7 @@ test('text comes back as the bytes that Prosody holds', () => {
   for (const [text, bytes] of texts) assert.equal(unescape(text), bytes, text)
 })
 
-test('names are escaped as mod_http_openmetrics does', () => {
+test('names are escaped as in mod_http_openmetrics', () => {
   const names: readonly (readonly [string, string])[] = [
     ['prosody_mod_c2s/connections', 'prosody_mod_c2s__connections'],
     ['a.b-c:d', 'a_b_c_d'],

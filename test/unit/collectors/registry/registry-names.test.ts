@@ -3,22 +3,22 @@ import { describe, test } from 'node:test'
 import { KEEP_ALL, type DropRule } from '../../../../src/collectors/registry/registry-filter.js'
 import { createRegistryTables } from '../../../../src/collectors/registry/registry-lines.js'
 import {
-  createNaming,
+  prepareNaming,
   type NameScheme,
 } from '../../../../src/collectors/registry/registry-names.js'
 import { render } from '../../../../src/exposition/exposition.js'
 import { labelsOf, width, type Family } from '../../../../src/metrics/family.js'
 
-/** A registry as the module tells it, ` → ` for the tab, and the names that its families get. */
+/** A registry whose lines have ` → ` for the tab, and the naming of its families. */
 function registry(schemes: readonly NameScheme[], drop: readonly DropRule[] = []) {
   const tables = createRegistryTables({ ...KEEP_ALL, drop })
-  const said: string[] = []
-  const naming = createNaming(schemes, (line) => said.push(line))!()
+  const logged: string[] = []
+  const naming = prepareNaming(schemes, (line) => logged.push(line))!()
   let nowMs = 1000
   return {
     tables,
-    said,
-    tell: (...lines: string[]) => {
+    logged,
+    apply: (...lines: string[]) => {
       tables.apply(lines.map((line) => `${line.replaceAll(' → ', '\t')}\n`).join(''), 1, 1000)
       tables.settle()
     },
@@ -27,11 +27,11 @@ function registry(schemes: readonly NameScheme[], drop: readonly DropRule[] = []
     pass: (seconds: number) => {
       nowMs += seconds * 1000
     },
-    leftOut: () => Object.fromEntries(naming.leftOut()),
+    clashes: () => Object.fromEntries(naming.clashes()),
   }
 }
 
-/** Of a series with several values sum and count. */
+/** Values by series. A series with several values has only its sum and count. */
 function seriesOf(families: readonly Family[]): Record<string, number | number[]> {
   return Object.fromEntries(
     families.flatMap((family) =>
@@ -56,17 +56,17 @@ const MUC = [
 ]
 const C2S = 'F → 3 → gauge → prosody_mod_c2s/connections →  → Clients → 3 → host → type → ip_family'
 
-test("the names of mod_http_openmetrics are the tables' own", () => {
+test('the names of mod_http_openmetrics are those of the tables, so there is nothing to rename', () => {
   assert.equal(
-    createNaming(['openmetrics'], () => {}),
+    prepareNaming(['openmetrics'], () => {}),
     undefined,
   )
 })
 
 describe('single_underscore', () => {
-  test('has one underscore where there were two, and keeps the rest', () => {
-    const { tell, families } = registry(['single_underscore'])
-    tell(...MUC, 'F → 4 → gauge → lua_a__b →  →  → 0', 'S → 3 → 4 →  → 1')
+  test('replaces `/` by one underscore, and changes nothing else', () => {
+    const { apply, families } = registry(['single_underscore'])
+    apply(...MUC, 'F → 4 → gauge → lua_a__b →  →  → 0', 'S → 3 → 4 →  → 1')
     assert.deepEqual(
       families().map(({ name, type }) => [name, type]),
       [
@@ -77,9 +77,9 @@ describe('single_underscore', () => {
     )
   })
 
-  test('beside openmetrics shares all but the name, and a name that is the same is there once', () => {
-    const { tell, families } = registry(['openmetrics', 'single_underscore'])
-    tell(...MUC, 'F → 4 → gauge → prosody_info →  →  → 0', 'S → 3 → 4 →  → 1')
+  test('together with openmetrics shares everything except the name, and a name that is the same in both is served once', () => {
+    const { apply, families } = registry(['openmetrics', 'single_underscore'])
+    apply(...MUC, 'F → 4 → gauge → prosody_info →  →  → 0', 'S → 3 → 4 →  → 1')
     const [hit, room, info, hit1, room1, ...more] = families()
     assert.deepEqual(more, [])
     assert.deepEqual(
@@ -103,9 +103,9 @@ describe('single_underscore', () => {
     assert.equal(families()[3], hit1)
   })
 
-  test('is rendered from the last bytes of its own', () => {
-    const { tell, families } = registry(['openmetrics', 'single_underscore'])
-    tell(...MUC)
+  test('keeps the object `order` while only values change, so the exposition can reuse its bytes', () => {
+    const { apply, families } = registry(['openmetrics', 'single_underscore'])
+    apply(...MUC)
     const lines = () =>
       Buffer.from(render(families(), 'openmetrics', { created: false }))
         .toString()
@@ -119,44 +119,44 @@ describe('single_underscore', () => {
     ]
     assert.deepEqual(lines(), expected(5))
     const before = families()[2]!
-    tell('1 → 12')
+    apply('1 → 12')
     assert.deepEqual(lines(), expected(12))
     const after = families()[2]!
     assert.notEqual(after, before)
-    // By its order the exposition knows that only values differ.
+    // The exposition compares this object to find out that only values differ.
     assert.equal(after.order, before.order)
   })
 
-  test('of two families that come to one name the second is left out, said once and counted', () => {
-    const { tell, families, leftOut, said } = registry(['single_underscore'])
-    tell('F → 1 → gauge → a/b →  →  → 0', 'F → 2 → gauge → a_b →  →  → 1 → x', 'S → 1 → 1 →  → 1')
-    assert.deepEqual(leftOut(), {})
-    tell('S → 2 → 2 →  → p → 2', 'S → 3 → 2 →  → q → 3')
+  test('if two families get the same name, the second one is omitted, logged once and counted', () => {
+    const { apply, families, clashes, logged } = registry(['single_underscore'])
+    apply('F → 1 → gauge → a/b →  →  → 0', 'F → 2 → gauge → a_b →  →  → 1 → x', 'S → 1 → 1 →  → 1')
+    assert.deepEqual(clashes(), {})
+    apply('S → 2 → 2 →  → p → 2', 'S → 3 → 2 →  → q → 3')
     for (let i = 0; i < 2; i++) {
       assert.deepEqual(seriesOf(families()), { 'a_b{}': 1 })
-      assert.deepEqual(leftOut(), { a_b: 2 })
+      assert.deepEqual(clashes(), { a_b: 2 })
     }
-    assert.deepEqual(said, [
-      'exposition.names: two statistics come to the same series of a_b; the first is served, ' +
-        'the other counted in prosody_exporter_samples_invalid',
+    assert.deepEqual(logged, [
+      'exposition.names: two statistics result in the same series of a_b. The first one is served. ' +
+        'The other one is counted in prosody_exporter_samples_invalid.',
     ])
   })
 
-  test('a family that is dropped is in nobody’s way', () => {
+  test('a dropped family does not clash with another one', () => {
     const drop = [{ family: /^a__b$/, labels: new Map() }]
-    const { tell, series } = registry(['single_underscore'], drop)
-    tell('F → 1 → gauge → a/b →  →  → 0', 'S → 1 → 1 →  → 1')
-    tell('F → 2 → gauge → a_b →  →  → 0', 'S → 2 → 2 →  → 2')
+    const { apply, series } = registry(['single_underscore'], drop)
+    apply('F → 1 → gauge → a/b →  →  → 0', 'S → 1 → 1 →  → 1')
+    apply('F → 2 → gauge → a_b →  →  → 0', 'S → 2 → 2 →  → 2')
     assert.deepEqual(series(), { 'a_b{}': 2 })
   })
 })
 
-describe('mod_prometheus, of what Prosody 0.12 tells', () => {
-  test('adds up connections, which had no host then, and keeps what has more labels', () => {
-    const { tell, series } = registry(['mod_prometheus'])
+describe('mod_prometheus, with lines of Prosody 0.12', () => {
+  test('adds up connections, which had no host in 0.11, and also serves the families with more labels', () => {
+    const { apply, series } = registry(['mod_prometheus'])
     const s2s = (id: number, way: string) =>
       `F → ${id} → gauge → prosody_mod_s2s/connections_${way} →  → S → 3 → host → type → ip_family`
-    tell(
+    apply(
       C2S,
       s2s(4, 'inbound'),
       s2s(5, 'outbound'),
@@ -177,14 +177,14 @@ describe('mod_prometheus, of what Prosody 0.12 tells', () => {
       'prosody_mod_s2s__connections_inbound{host="a.example",type="s2sin",ip_family="ipv4"}': 10,
       'prosody_mod_s2s__connections_outbound{host="a.example",type="s2sout",ip_family="ipv6"}': 20,
     })
-    tell('1 → 0', 'S → 6 → 3 →  → c.example → c2s → ipv6 → 4')
+    apply('1 → 0', 'S → 6 → 3 →  → c.example → c2s → ipv6 → 4')
     assert.equal(series()['prosody_mod_c2s{type="connections"}'], 7)
     assert.equal(series()['prosody_mod_c2s{type="ipv6"}'], 6)
   })
 
-  test('a gauge is told by its name of old alone, wherever the name is from', () => {
-    const { tell, series } = registry(['mod_prometheus'])
-    tell(
+  test('a gauge is served under its legacy name only, whether the HELP text or the family name contains it', () => {
+    const { apply, series } = registry(['mod_prometheus'])
+    apply(
       'F → 1 → gauge → prosody_client_presence.away →  → client_presence.away amount → 0',
       'F → 2 → gauge → prosody_mod_http_file_share/total_storage_bytes → bytes → Sum → 1 → host',
       'F → 3 → gauge → prosody_mod_measure_muc/hidden →  → mod_measure_muc/hidden amount → 1 → host',
@@ -202,9 +202,9 @@ describe('mod_prometheus, of what Prosody 0.12 tells', () => {
     })
   })
 
-  test('what it had no name for keeps its own', () => {
-    const { tell, series } = registry(['mod_prometheus'])
-    tell(
+  test('a family without a legacy name keeps its own', () => {
+    const { apply, series } = registry(['mod_prometheus'])
+    apply(
       'F → 1 → counter → process_cpu_seconds → seconds →  → 0',
       'F → 2 → gauge → prosody_info →  →  → 1 → version',
       'F → 3 → counter → prosody_mod_s2s/closed →  →  → 2 → host → error',
@@ -229,40 +229,40 @@ describe('mod_prometheus, of what Prosody 0.12 tells', () => {
     assert.deepEqual(series(), expected)
   })
 
-  test('a counter is told in events a second too, over ten seconds at least', () => {
-    const { tell, series, pass } = registry(['mod_prometheus'])
+  test('a counter also becomes a number of events per second, over at least ten seconds', () => {
+    const { apply, series, pass } = registry(['mod_prometheus'])
     const rate = () => series()['prosody_mod_muc{type="room_hit",host="r.example"}']
-    tell(...MUC)
+    apply(...MUC)
     assert.equal(rate(), undefined)
     assert.equal(series()['prosody_mod_muc__room_hit_total{host="r.example"}'], 5)
     pass(15)
-    tell('1 → 35')
+    apply('1 → 35')
     assert.equal(rate(), 2)
-    // Another server asks at once: of so short a time nothing can be said.
+    // Another Prometheus server scrapes shortly after: the window is longer than this time.
     pass(0.3)
     assert.equal(rate(), 30 / 15.3)
     pass(14.7)
-    tell('1 → 50')
+    apply('1 → 50')
     assert.equal(rate(), 1)
     pass(10)
     assert.equal(rate(), 0)
   })
 
-  test('a counter that begins anew, or is new, has begun at zero', () => {
-    const { tell, series, pass } = registry(['mod_prometheus'])
-    tell(...MUC)
+  test('a counter that was reset, or is new, started at zero', () => {
+    const { apply, series, pass } = registry(['mod_prometheus'])
+    apply(...MUC)
     series()
     pass(10)
-    tell('1 → 4', 'S → 3 → 1 →  → new.example → 7')
+    apply('1 → 4', 'S → 3 → 1 →  → new.example → 7')
     const now = series()
     assert.equal(now['prosody_mod_muc{type="room_hit",host="r.example"}'], 0.4)
     assert.equal(now['prosody_mod_muc{type="room_hit",host="new.example"}'], 0.7)
   })
 
-  test('what was timed is told on average too, and keeps its buckets', () => {
-    const { tell, series, pass } = registry(['mod_prometheus'])
+  test('a histogram of durations also becomes an average, and keeps its buckets', () => {
+    const { apply, series, pass } = registry(['mod_prometheus'])
     const average = () => series()['prosody_stats{type="collection",field="average"}']
-    tell(
+    apply(
       'F → 1 → histogram → prosody_stats.collection_seconds → seconds → stats.collection times → 0 → 0.1 → +Inf',
       'S → 1 → 1 →  → 2 → 4 → 3 → 4',
     )
@@ -270,14 +270,14 @@ describe('mod_prometheus, of what Prosody 0.12 tells', () => {
     pass(10)
     assert.equal(average(), 0)
     pass(10)
-    tell('1 → 5 → 10 → 3 → 10')
+    apply('1 → 5 → 10 → 3 → 10')
     assert.equal(average(), 0.5)
     assert.deepEqual(series()['prosody_stats_collection_seconds{}'], [5, 10])
   })
 
-  test('a stanza that mod_measure_stanza_counts counted once for each host is told once', () => {
-    const { tell, series, pass } = registry(['mod_prometheus'])
-    tell(
+  test('a stanza that mod_measure_stanza_counts counted once for each host is counted once', () => {
+    const { apply, series, pass } = registry(['mod_prometheus'])
+    apply(
       'F → 1 → counter → prosody_mod_measure_stanza_counts/received →  → Stanzas → 3 → host → session_type → stanza_kind',
       'S → 1 → 1 →  → a → c2s → iq → 10',
       'S → 2 → 1 →  → b → c2s → iq → 10',
@@ -285,18 +285,18 @@ describe('mod_prometheus, of what Prosody 0.12 tells', () => {
     )
     series()
     pass(20)
-    tell('1 → 30', '2 → 30')
+    apply('1 → 30', '2 → 30')
     const { 'prosody_stanza_counts{type="incoming_c2s_iq"}': c2s, ...rest } = series()
     assert.equal(c2s, 1)
     assert.equal(rest['prosody_stanza_counts{type="incoming_s2sin_iq"}'], 0)
     assert.equal(Object.keys(rest).filter((name) => name.includes('__received_total')).length, 3)
   })
 
-  test('with openmetrics everything has its name there as well, once', () => {
+  test('together with openmetrics, each family is also served once under its openmetrics name', () => {
     const both = registry(['mod_prometheus', 'openmetrics'])
     const other = registry(['openmetrics', 'mod_prometheus'])
-    for (const { tell, pass, series } of [both, other]) {
-      tell(...MUC, C2S, 'S → 3 → 3 →  → a → c2s → ipv6 → 5')
+    for (const { apply, pass, series } of [both, other]) {
+      apply(...MUC, C2S, 'S → 3 → 3 →  → a → c2s → ipv6 → 5')
       series()
       pass(10)
       assert.deepEqual(series(), {
@@ -311,12 +311,12 @@ describe('mod_prometheus, of what Prosody 0.12 tells', () => {
     }
   })
 
-  test('a series that is gone is gone under each name', () => {
-    const { tell, series } = registry(['mod_prometheus', 'openmetrics'])
-    tell(...MUC)
-    tell('2 → ')
+  test('a series that is missing is missing under each name', () => {
+    const { apply, series } = registry(['mod_prometheus', 'openmetrics'])
+    apply(...MUC)
+    apply('2 → ')
     assert.deepEqual(Object.keys(series()), ['prosody_mod_muc__room_hit_total{host="r.example"}'])
-    tell('2 → 4')
+    apply('2 → 4')
     assert.equal(series()['prosody_mod_muc{type="live_room",host="r.example"}'], 4)
   })
 })

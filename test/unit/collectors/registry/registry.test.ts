@@ -5,7 +5,7 @@ import type { Collected } from '../../../../src/collectors/collector.js'
 import { createRegistryCollector } from '../../../../src/collectors/registry/registry.js'
 import { createRegistryModel, type Fate } from '../../../support/registry-model.js'
 
-/** `family{label}` to value, of all that a collection told. */
+/** Returns the values of a collection by `family{label}`. */
 function seriesOf({ families }: Collected): Map<string, number> {
   const series = new Map<string, number>()
   for (const { name, order, labels, values } of families) {
@@ -18,8 +18,9 @@ function seriesOf({ families }: Collected): Map<string, number> {
   return series
 }
 
-function mismatchesOf({ about = [] }: Collected): number {
-  return about.find(({ name }) => name === 'prosody_exporter_audit_mismatches')!.values[0]!
+function mismatchesOf({ exporterFamilies = [] }: Collected): number {
+  return exporterFamilies.find(({ name }) => name === 'prosody_exporter_audit_mismatches')!
+    .values[0]!
 }
 
 const sorted = (series: Map<string, number>) => [...series].sort(([a], [b]) => (a < b ? -1 : 1))
@@ -42,7 +43,7 @@ const FATES = fc.infiniteStream(
   ),
 )
 
-test('whatever happens to registry and replies, two readers end with what a full reading tells', async () => {
+test('after any changes of the registry and lost replies, two readers have the values of the server', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(STEP, { maxLength: 60 }), FATES, async (steps, fates) => {
       const model = createRegistryModel()
@@ -74,7 +75,7 @@ test('whatever happens to registry and replies, two readers end with what a full
   )
 })
 
-test('the audit finds a change that was not told, and the next collection tells it', async () => {
+test('the audit finds a change that the server did not report, and the next collection has it', async () => {
   const model = createRegistryModel()
   const reader = createRegistryCollector(
     model.connect(() => 'answered'),
@@ -90,7 +91,7 @@ test('the audit finds a change that was not told, and the next collection tells 
   assert.equal(mismatchesOf(collected), 1)
 })
 
-test('a long reading leaves the server alone between pages, while there is time', async () => {
+test('the reader of many pages pauses between them during the first half of its time', async () => {
   const model = createRegistryModel()
   model.pageSize = 1
   for (const label of 'abcdefgh') model.set(0, label, 1)
@@ -123,7 +124,7 @@ test('a long reading leaves the server alone between pages, while there is time'
     ...['pause of 7', 'page in 0.5'],
     'page in 100',
     ...['pause of 20', 'page in 9'],
-    // Half of the time is over.
+    // Half of the time is over: no more pauses.
     'page in 300',
   ])
 })
