@@ -2,14 +2,14 @@ import { COLLECTORS } from './collectors/index.js'
 import type { Config } from './config/read-config.js'
 import { formatConfig } from './config/config-text.js'
 import { createControlSockets } from './control/control-sockets.js'
-import { socketName, type Component, type Owner } from './control/socket-directories.js'
+import { getSocketName, type Component, type Owner } from './control/socket-directories.js'
 import { traceExchange } from './servers/exchange-trace.js'
 import { diagnose } from './cli/doctor/diagnose.js'
 import { ConfigError } from './errors.js'
 import { pollServers } from './history/history.js'
 import { createApp } from './http/routes.js'
 import { createStatusPage } from './page/page.js'
-import { connectionsFor, listen, type Listener } from './http/listener.js'
+import { limitConnections, listen, type Listener } from './http/listener.js'
 import { addServerRoutes } from './http/server-routes.js'
 import { withFields, type Log } from './log/log.js'
 import { limitRepeats } from './log/log-limit.js'
@@ -19,7 +19,7 @@ import { prometheusJobs } from './servers/prometheus-job.js'
 import { createMonitoredServer } from './servers/monitored-server.js'
 import { createServerSet } from './servers/server-set.js'
 import type { Snapshot } from './scrape/snapshot.js'
-import { createAccessGate, webFamilies } from './access/access-gate.js'
+import { createAccessGate, getWebConfigFamilies } from './access/access-gate.js'
 import { createWebAccess } from './access/access.js'
 
 export type Exporter = {
@@ -59,7 +59,7 @@ export function createExporter(
   const gate = web.configFile && createWebAccess(web.configFile, log)
   const own = () => [
     ...processFamilies(version, web.disableExporterMetrics ? undefined : processFigures(), reloads),
-    ...(gate ? webFamilies(gate.state()) : []),
+    ...(gate ? getWebConfigFamilies(gate.getReloadState()) : []),
   ]
   const servers = createServerSet((server, shared) =>
     createMonitoredServer(server, shared, {
@@ -79,7 +79,7 @@ export function createExporter(
     answer: async (component) => JSON.stringify(await diagnose(find(component), { version, pid })),
   })
   const find = (component: Component) =>
-    servers.all().find(({ config }) => socketName(config.xmpp) === socketName(component))
+    servers.all().find(({ config }) => getSocketName(config.xmpp) === getSocketName(component))
   const ourselves = { collectors: [], scrape: () => Promise.resolve(overview()) }
   const page = createStatusPage({
     version,
@@ -176,7 +176,7 @@ export function createExporter(
         listener = await listen(app, config.web.listenAddresses, requestLog, {
           gate: gate && createAccessGate(gate),
           socketAccess: { ...web.socketAccess, umask },
-          maxConnections: connectionsFor(processFigures().maxFds),
+          maxConnections: limitConnections(processFigures().maxFds),
         })
       } catch (error) {
         await controls.close()

@@ -51,14 +51,14 @@ export function decodeYaml<T>(source: YamlSource, decoder: Decoder<T>): Decoded<
     value,
     place(path, of = 'value') {
       let known = path
-      while (known.length > 0 && !reading.offsets.has(offsetKey(known, of)))
+      while (known.length > 0 && !reading.offsets.has(createOffsetKey(known, of)))
         known = known.slice(0, -1)
-      return source.place(reading.offsets.get(offsetKey(known, of)) ?? 0, path).source
+      return source.place(reading.offsets.get(createOffsetKey(known, of)) ?? 0, path).source
     },
   }
 }
 
-export function problemAt(
+export function createErrorAt(
   node: unknown,
   { path, reading }: DecodePosition,
   what: string,
@@ -66,8 +66,8 @@ export function problemAt(
   return new ConfigError(`${reading.source.place(startOf(node), path).source}: ${what}`)
 }
 
-export function wrongKind(expected: string, node: unknown, at: DecodePosition): ConfigError {
-  return problemAt(node, at, `expected ${expected}, got ${describeNode(node, true)}`)
+export function createKindError(expected: string, node: unknown, at: DecodePosition): ConfigError {
+  return createErrorAt(node, at, `expected ${expected}, got ${describeNode(node, true)}`)
 }
 
 /** Decodes a node, of an alias the node that it stands for. */
@@ -79,17 +79,18 @@ export function decodeNode<T>(
 ): T {
   const { reading, path } = at
   if (++reading.nodes > MAX_NODES) {
-    throw problemAt(node, at, 'expected few values, got very many by merge keys')
+    throw createErrorAt(node, at, 'expected few values, got very many by merge keys')
   }
   if (!isAlias(node)) {
-    const key = offsetKey(path, 'value')
+    const key = createOffsetKey(path, 'value')
     if (!reading.offsets.has(key)) reading.offsets.set(key, startOf(node))
     return isNull(node) ? decoder.zero(node, at) : decoder.decode(node, at, into)
   }
-  if (reading.active.has(node)) throw problemAt(node, at, 'expected a value, got one within itself')
+  if (reading.active.has(node))
+    throw createErrorAt(node, at, 'expected a value, got one within itself')
   const target = node.resolve(reading.source.document)
   if (target === undefined) {
-    throw problemAt(node, at, 'expected an anchor (&name) above the alias (*name), got none')
+    throw createErrorAt(node, at, 'expected an anchor (&name) above the alias (*name), got none')
   }
   reading.active.add(node)
   const value = decodeNode(decoder, target, at, into)
@@ -105,10 +106,10 @@ function isNull(node: unknown): boolean {
 }
 
 /** A value's text, and whether it may be another type than text: it is neither quoted nor a block. */
-export function scalarOf(node: unknown, at: DecodePosition, expected: string) {
-  if (!isScalar(node)) throw wrongKind(expected, node, at)
+export function readScalar(node: unknown, at: DecodePosition, expected: string) {
+  if (!isScalar(node)) throw createKindError(expected, node, at)
   if (node.tag !== undefined && !TAGS.includes(node.tag)) {
-    throw problemAt(node, at, 'expected a plain value, got a tag (!…) with no meaning here')
+    throw createErrorAt(node, at, 'expected a plain value, got a tag (!…) with no meaning here')
   }
   const isTyped = node.tag === undefined ? node.type === 'PLAIN' : node.tag !== STRING
   return { text: node.source ?? '', isTyped }
@@ -123,13 +124,13 @@ export function decodePairs(
 ): void {
   for (const { key, value } of node.items) {
     if (isScalar(key) && isMergeKey(key)) {
-      for (const each of mergedNodes(value, at)) onMerge(each)
+      for (const each of listMergedNodes(value, at)) onMerge(each)
       continue
     }
     const name = decodeNode(keyName, key, at, undefined)
     const place = { ...at, path: [...at.path, name] }
-    at.reading.offsets.set(offsetKey(place.path, 'key'), startOf(key))
-    at.reading.offsets.set(offsetKey(place.path, 'value'), startOf(value ?? key))
+    at.reading.offsets.set(createOffsetKey(place.path, 'key'), startOf(key))
+    at.reading.offsets.set(createOffsetKey(place.path, 'value'), startOf(value ?? key))
     onPair(name, value, place, key)
   }
 }
@@ -137,8 +138,8 @@ export function decodePairs(
 const keyName: Decoder<string> = {
   zero: () => '',
   decode(node, at) {
-    if (isScalar(node)) return scalarOf(node, at, '').text
-    throw problemAt(node, at, 'expected a name as the key, got another thing')
+    if (isScalar(node)) return readScalar(node, at, '').text
+    throw createErrorAt(node, at, 'expected a name as the key, got another thing')
   },
 }
 
@@ -147,15 +148,16 @@ function isMergeKey({ source, type, tag }: Scalar): boolean {
 }
 
 /** The last first, because the first one counts. */
-function mergedNodes(value: unknown, at: DecodePosition): unknown[] {
+function listMergedNodes(value: unknown, at: DecodePosition): unknown[] {
   const nodes: unknown[] = isSeq(value) ? [...value.items].reverse() : [value]
   for (const node of nodes) {
     const target = isAlias(node) ? node.resolve(at.reading.source.document) : node
-    if (!isMap(target)) throw wrongKind('a mapping, or a list of them, to merge (<<)', target, at)
+    if (!isMap(target))
+      throw createKindError('a mapping, or a list of them, to merge (<<)', target, at)
   }
   return nodes
 }
 
-function offsetKey(path: Path, of: 'value' | 'key'): string {
+function createOffsetKey(path: Path, of: 'value' | 'key'): string {
   return JSON.stringify([of, ...path])
 }

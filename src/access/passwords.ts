@@ -36,9 +36,9 @@ const ANY_SALT = '/'.repeat(21) + '.'
 export function createPasswords(bcrypt = createBcrypt()): Passwords {
   // Of logins that were compared, so that what is in memory is of no use elsewhere.
   const secret = randomBytes(32)
-  const right = createRecent(MAX_RIGHT)
+  const right = createRecentKeys(MAX_RIGHT)
   // Apart, so that guesses don't make right ones forgotten. A scraper with an old password sends it again and again.
-  const wrong = createRecent(MAX_WRONG)
+  const wrong = createRecentKeys(MAX_WRONG)
   const underWay = new Map<string, Promise<Verdict>>()
   const queue = createFairQueue<Login>(MAX_WAITING)
   let isComparing = false
@@ -69,7 +69,7 @@ export function createPasswords(bcrypt = createBcrypt()): Passwords {
       const same = underWay.get(key)
       if (same) return same
       const verdict = new Promise<Verdict>((resolve) => {
-        const login = { password, salts: saltsFor(hash, users), hash, end: resolve }
+        const login = { password, salts: chooseSalts(hash, users), hash, end: resolve }
         queue.add(client, user, login)?.end('busy')
         void compareAll()
       }).then((found) => {
@@ -101,20 +101,22 @@ async function compare(bcrypt: Bcrypt, { password, salts, hash }: Login): Promis
  * What a login costs is the same for every name, known or not, so that the time tells nothing about
  * names: one hash for each cost that any user's hash has, the user's own salt at its cost.
  */
-function saltsFor(hash: string | undefined, users: Users): string[] {
-  const costs = [...new Set(Array.from(users.values(), costText))].sort()
+function chooseSalts(hash: string | undefined, users: Users): string[] {
+  const costs = [...new Set(Array.from(users.values(), getCostPrefix))].sort()
   return costs.map((cost) =>
-    hash !== undefined && costText(hash) === cost ? hash.slice(0, SALT_LENGTH) : cost + ANY_SALT,
+    hash !== undefined && getCostPrefix(hash) === cost
+      ? hash.slice(0, SALT_LENGTH)
+      : cost + ANY_SALT,
   )
 }
 
 /** `$2b$10$`: all that a hash says of its cost. */
-function costText(hash: string): string {
+function getCostPrefix(hash: string): string {
   return hash.slice(0, 7)
 }
 
 /** The most recent ones: the oldest is forgotten. */
-function createRecent(max: number) {
+function createRecentKeys(max: number) {
   const keys = new Set<string>()
   return {
     has: (key: string) => keys.has(key),

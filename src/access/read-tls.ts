@@ -3,8 +3,15 @@ import { createSecureContext, type TlsOptions } from 'node:tls'
 import type { Path } from '../config/yaml.js'
 import type { ConfigError } from '../errors.js'
 import type { WebFile } from './web-schema.js'
-import type { Handshake } from './tls-handshake.js'
-import { CIPHERS, cipherText, CLIENT_AUTH, clientOptions, CURVES, VERSIONS } from './tls.js'
+import type { HandshakeTest } from './tls-handshake.js'
+import {
+  CIPHERS,
+  buildCipherList,
+  CLIENT_AUTH,
+  buildClientOptions,
+  CURVES,
+  VERSIONS,
+} from './tls.js'
 import type { ClientAuth } from './tls.js'
 
 export type TlsConfig = {
@@ -15,16 +22,20 @@ export type TlsConfig = {
 }
 
 /** A value of the file that is wrong: where, and what was expected. Never what it is. */
-export type Wrong = (path: Path, what: string, of?: 'value' | 'key') => ConfigError
+export type CreateError = (path: Path, what: string, of?: 'value' | 'key') => ConfigError
 type Named = 'min_version' | 'max_version' | 'cipher_suites' | 'curve_preferences'
 /** A file that a value names, as text. */
-export type ReadFile = (path: Path, file: string, isSecret?: boolean) => string
+export type ReadNamedFile = (path: Path, file: string, isSecret?: boolean) => string
 
 type Section = NonNullable<WebFile['tls_server_config']>
 type Pem = 'cert' | 'key' | 'client_ca'
 
 /** What the reading of a section needs of its file. */
-type Reader = { readonly wrong: Wrong; readonly read: ReadFile; readonly handshake: Handshake }
+type TlsReader = {
+  readonly wrong: CreateError
+  readonly read: ReadNamedFile
+  readonly handshake: HandshakeTest
+}
 
 const at = (key: string): Path => ['tls_server_config', key]
 /** HTTP/2 asks for one of them below TLS 1.3. @see RFC 9113 §9.2.2 */
@@ -34,9 +45,9 @@ const HTTP2_SUITES = [
 ]
 
 /** The section `tls_server_config`, with what it names. */
-export function readTls(file: WebFile, isHttp2: boolean, reader: Reader): TlsConfig | undefined {
+export function readTls(file: WebFile, isHttp2: boolean, reader: TlsReader): TlsConfig | undefined {
   const section = file.tls_server_config ?? {}
-  const settings = namedSettings(section, reader.wrong)
+  const settings = readNamedSettings(section, reader.wrong)
   // As the toolkit has it, other keys alone don't turn TLS on.
   const isOn = [
     ...PEMS.flatMap((key) => [key, `${key}_file`] as const),
@@ -44,8 +55,8 @@ export function readTls(file: WebFile, isHttp2: boolean, reader: Reader): TlsCon
   ]
   if (isOn.every((key) => (section[key] ?? '') === '')) return undefined
   const { wrong, handshake } = reader
-  const { cert, key, ca } = pems(section, reader)
-  const auth = clientAuth(section, ca !== undefined, wrong)
+  const { cert, key, ca } = readPems(section, reader)
+  const auth = readClientAuth(section, ca !== undefined, wrong)
   const { minVersion, maxVersion, suites, curves } = settings
   if (minVersion > maxVersion) {
     throw wrong(at('min_version'), 'expected no later version than max_version, got one')
@@ -64,11 +75,11 @@ export function readTls(file: WebFile, isHttp2: boolean, reader: Reader): TlsCon
     minVersion,
     maxVersion,
     honorCipherOrder: section.prefer_server_cipher_suites ?? true,
-    ciphers: cipherText(suites, minVersion),
+    ciphers: buildCipherList(suites, minVersion),
     ...(curves.length > 0 && { ecdhCurve: curves.join(':') }),
-    ...clientOptions(auth),
+    ...buildClientOptions(auth),
   }
-  check(options, { cert, key, ca }, wrong, (name) =>
+  checkWithOpenSsl(options, { cert, key, ca }, wrong, (name) =>
     at((section[`${name}_file`] ?? '') === '' ? name : `${name}_file`),
   )
   const problem = handshake(options)
@@ -85,7 +96,7 @@ export function readTls(file: WebFile, isHttp2: boolean, reader: Reader): TlsCon
 const PEMS = ['cert', 'key', 'client_ca'] as const
 
 /** The settings that have names, which are checked in a section without TLS too. */
-function namedSettings(section: Section, wrong: Wrong) {
+function readNamedSettings(section: Section, wrong: CreateError) {
   function named<T>(key: Named, names: Readonly<Record<string, T>>): T[] {
     const values = [section[key] ?? []].flat()
     return values.map((name, i) => {
@@ -103,7 +114,7 @@ function namedSettings(section: Section, wrong: Wrong) {
   return { minVersion, maxVersion, suites, curves: named('curve_preferences', CURVES) }
 }
 
-function pems(section: Section, { wrong, read }: Reader) {
+function readPems(section: Section, { wrong, read }: TlsReader) {
   function pem(key: Pem): string | undefined {
     const inline = section[key] ?? ''
     const name = section[`${key}_file`] ?? ''
@@ -118,7 +129,7 @@ function pems(section: Section, { wrong, read }: Reader) {
 }
 
 /** Without a `client_ca` the clients' certificates are those of authorities that Node.js trusts. */
-function clientAuth(section: Section, hasCa: boolean, wrong: Wrong): ClientAuth {
+function readClientAuth(section: Section, hasCa: boolean, wrong: CreateError): ClientAuth {
   const { client_auth_type: name = '' } = section
   const auth = name === '' ? 'NoClientCert' : CLIENT_AUTH.find((each) => each === name)
   if (auth === undefined) {
@@ -138,10 +149,10 @@ function clientAuth(section: Section, hasCa: boolean, wrong: Wrong): ClientAuth 
  * Whether OpenSSL takes it, each part by itself so that the message names the right one. It takes a
  * certificate and a key of different types, and then fails at each handshake: their public keys tell.
  */
-function check(
+function checkWithOpenSsl(
   options: TlsOptions,
   { cert, key, ca }: { cert: string; key: string; ca: string | undefined },
-  wrong: Wrong,
+  wrong: CreateError,
   placeOf: (key: Pem) => Path,
 ): void {
   const parts = [

@@ -6,9 +6,9 @@ import { ConfigError } from '../errors.js'
 import { readTextFile } from '../config/text-file.js'
 import type { Given } from '../config/flags.js'
 import { decodeYaml } from './decode-fields.js'
-import { handshakeProblem } from './tls-handshake.js'
+import { testHandshake } from './tls-handshake.js'
 import { webSchema, type WebFile } from './web-schema.js'
-import { readTls, type ReadFile, type TlsConfig, type Wrong } from './read-tls.js'
+import { readTls, type ReadNamedFile, type TlsConfig, type CreateError } from './read-tls.js'
 
 export type WebConfig = {
   readonly tls: TlsConfig | undefined
@@ -44,12 +44,12 @@ const HEADERS: Readonly<Record<string, readonly string[] | undefined>> = {
  *
  * @throws ConfigError for the first mistake: one line `FILE:LINE:COLUMN: KEY: expected …, got …`.
  */
-export function readWebConfig(given: Given, handshake = handshakeProblem): WebConfig {
+export function readWebConfig(given: Given, handshake = testHandshake): WebConfig {
   const files = [resolve(given.text)]
   const yaml = parseSource(given.text, readTextFile(given, { maxBytes: MAX_BYTES }))
   const { value: file, place } = decodeYaml(yaml, webSchema)
-  const wrong: Wrong = (path, what, of) => new ConfigError(`${place(path, of)}: ${what}`)
-  const read: ReadFile = (path, name, isSecret = false) => {
+  const wrong: CreateError = (path, what, of) => new ConfigError(`${place(path, of)}: ${what}`)
+  const read: ReadNamedFile = (path, name, isSecret = false) => {
     const text = resolve(dirname(resolve(given.text)), name)
     files.push(text)
     const source = place(path)
@@ -59,18 +59,18 @@ export function readWebConfig(given: Given, handshake = handshakeProblem): WebCo
   return {
     tls: readTls(file, http2, { wrong, read, handshake }),
     http2,
-    headers: headersOf(file, wrong),
-    users: usersOf(file, wrong),
+    headers: readHeaders(file, wrong),
+    users: readUsers(file, wrong),
     tokens: (file.bearer_token_files ?? []).map((name, i) =>
-      tokenOf(['bearer_token_files', i], name, wrong, read),
+      readToken(['bearer_token_files', i], name, wrong, read),
     ),
-    networks: networksOf(file, wrong),
-    rateLimit: rateLimitOf(file),
+    networks: readNetworks(file, wrong),
+    rateLimit: readRateLimit(file),
     files,
   }
 }
 
-function headersOf(file: WebFile, wrong: Wrong): [string, string][] {
+function readHeaders(file: WebFile, wrong: CreateError): [string, string][] {
   return Array.from(file.http_server_config?.headers ?? []).flatMap(([name, text]) => {
     const path = ['http_server_config', 'headers', name]
     if (!Object.hasOwn(HEADERS, name)) {
@@ -93,7 +93,7 @@ function headersOf(file: WebFile, wrong: Wrong): [string, string][] {
 }
 
 /** The names with hashes of bcryptjs. A name with a colon is in vain (RFC 7617 §2), and no mistake. */
-function usersOf(file: WebFile, wrong: Wrong): Map<string, string> {
+function readUsers(file: WebFile, wrong: CreateError): Map<string, string> {
   const users = new Map<string, string>()
   for (const [user, text] of file.basic_auth_users ?? []) {
     const [, hash] = BCRYPT.exec(text) ?? []
@@ -105,7 +105,7 @@ function usersOf(file: WebFile, wrong: Wrong): Map<string, string> {
   return users
 }
 
-function tokenOf(path: Path, name: string, wrong: Wrong, read: ReadFile): Buffer {
+function readToken(path: Path, name: string, wrong: CreateError, read: ReadNamedFile): Buffer {
   const token = read(path, name, true).replace(/\r?\n$/, '')
   // RFC 6750 §2.1, b64token.
   if (!/^[\w.~+/-]{8,4096}=*$/.test(token)) {
@@ -118,7 +118,7 @@ export function digest(text: string): Buffer {
   return createHash('sha256').update(text).digest()
 }
 
-function networksOf(file: WebFile, wrong: Wrong): BlockList | undefined {
+function readNetworks(file: WebFile, wrong: CreateError): BlockList | undefined {
   if (!file.allowed_networks) return undefined
   const list = new BlockList()
   for (const [i, text] of file.allowed_networks.entries()) {
@@ -134,7 +134,7 @@ function networksOf(file: WebFile, wrong: Wrong): BlockList | undefined {
   return list
 }
 
-function rateLimitOf({ rate_limit: limit }: WebFile): WebConfig['rateLimit'] {
+function readRateLimit({ rate_limit: limit }: WebFile): WebConfig['rateLimit'] {
   // As in Go, an interval below zero is no limit, and a burst below one lets nothing pass.
   return { intervalMs: Math.max(limit?.interval ?? 0, 0), burst: Math.max(limit?.burst ?? 0, 0) }
 }

@@ -48,13 +48,13 @@ try {
 const LIMIT_MS = 10_000
 
 /** Why no client can connect to a server with these options; `undefined` when one can. */
-export type Handshake = (options: TlsOptions) => string | undefined
+export type HandshakeTest = (options: TlsOptions) => string | undefined
 
 /**
  * Makes a TLS connection within the process, without any socket. The caller waits for it, so that what
  * it reads is either refused or in force when it returns.
  */
-export const handshakeProblem: Handshake = (options) => {
+export const testHandshake: HandshakeTest = (options) => {
   const done = new Int32Array(new SharedArrayBuffer(4))
   const { port1: port, port2: theirs } = new MessageChannel()
   const worker = new Worker(WORKER, {
@@ -76,7 +76,7 @@ export const handshakeProblem: Handshake = (options) => {
 }
 
 /** The same without doing it again for the options of the last time. */
-export function rememberLast(handshake: Handshake): Handshake {
+export function cacheLastResult(handshake: HandshakeTest): HandshakeTest {
   let last: { readonly key: string; readonly problem: string | undefined } | undefined
   return (options) => {
     const key = JSON.stringify(options)

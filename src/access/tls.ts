@@ -1,5 +1,5 @@
 import type { TlsOptions } from 'node:tls'
-import { normalizeSan, sansOf } from './sans.js'
+import { normalizeSan, readSans } from './sans.js'
 
 /** The five of Go's crypto/tls, and the old name of one of them. */
 export const CLIENT_AUTH = [
@@ -55,7 +55,7 @@ export const CIPHERS: Readonly<Record<string, string>> = {
  * @param names Go's names.
  * @param minVersion OpenSSL 3 signs no handshake of TLS 1.1 and older, unless its security level is 0.
  */
-export function cipherText(names: readonly string[], minVersion: string): string {
+export function buildCipherList(names: readonly string[], minVersion: string): string {
   if (names.length === 0)
     names = Object.keys(CIPHERS).filter((name) => /ECDHE.*(GCM|POLY)/.test(name))
   const suites = [...new Set([...TLS13_SUITES, ...names.map((name) => CIPHERS[name]!)])]
@@ -66,21 +66,21 @@ export function cipherText(names: readonly string[], minVersion: string): string
  * What Node is told about certificates of clients: to ask for one. Whether it will do `clientProblem` looks
  * at, by what the file says now, for this can't be changed while the server listens.
  */
-export function clientOptions(
+export function buildClientOptions(
   auth: ClientAuth,
 ): Pick<TlsOptions, 'requestCert' | 'rejectUnauthorized'> {
   return {
-    requestCert: asksClients(auth),
+    requestCert: shouldRequestCertificate(auth),
     rejectUnauthorized: false,
   }
 }
 
-export function asksClients(auth: ClientAuth): boolean {
+export function shouldRequestCertificate(auth: ClientAuth): boolean {
   return auth !== 'NoClientCert'
 }
 
 /** The server's end of a TLS connection, as far as it concerns the client. */
-export type Client = {
+export type TlsClient = {
   readonly authorized: boolean
   getPeerCertificate(): { readonly raw?: Uint8Array } | undefined
 }
@@ -90,8 +90,8 @@ export type Client = {
  *
  * @param allowedSans An empty list refuses every client. `undefined`: any name is right.
  */
-export function clientProblem(
-  client: Client,
+export function findClientProblem(
+  client: TlsClient,
   auth: ClientAuth,
   allowedSans: readonly string[] | undefined,
 ): string | undefined {
@@ -102,7 +102,7 @@ export function clientProblem(
   if (auth.includes('Verify') && !client.authorized) return 'its certificate is not of client_ca'
   if (allowedSans === undefined) return undefined
   const allowed = new Set(allowedSans.map(normalizeSan))
-  return sansOf(certificate).some((name) => allowed.has(name))
+  return readSans(certificate).some((name) => allowed.has(name))
     ? undefined
     : 'none of the names in its certificate is in client_allowed_sans'
 }

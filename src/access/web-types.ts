@@ -2,9 +2,9 @@ import { isMap, isSeq } from 'yaml'
 import {
   decodeNode,
   decodePairs,
-  problemAt,
-  scalarOf,
-  wrongKind,
+  createErrorAt,
+  readScalar,
+  createKindError,
   type Decoder,
   type DecodePosition,
 } from './decode-fields.js'
@@ -14,7 +14,7 @@ import { parseGoDuration, parseGoInteger } from './go-values.js'
 
 export const text: Decoder<string> = {
   zero: () => '',
-  decode: (node, at) => scalarOf(node, at, 'text').text,
+  decode: (node, at) => readScalar(node, at, 'text').text,
 }
 
 /** A text without which the default holds, also when the key has no value. */
@@ -30,19 +30,20 @@ const FALSE = /^(?:n|N|no|No|NO|false|False|FALSE|off|Off|OFF)$/
 export const flag: Decoder<boolean> = {
   zero: () => false,
   decode(node, at) {
-    const { text, isTyped } = scalarOf(node, at, 'true or false')
+    const { text, isTyped } = readScalar(node, at, 'true or false')
     if (isTyped && TRUE.test(text)) return true
     if (isTyped && FALSE.test(text)) return false
-    throw wrongKind('true or false', node, at)
+    throw createKindError('true or false', node, at)
   },
 }
 
 export const integer: Decoder<number> = {
   zero: () => 0,
   decode(node, at) {
-    const { text, isTyped } = scalarOf(node, at, 'a whole number')
+    const { text, isTyped } = readScalar(node, at, 'a whole number')
     const number = isTyped ? parseGoInteger(text) : undefined
-    if (number === undefined) throw problemAt(node, at, 'expected a whole number, got another text')
+    if (number === undefined)
+      throw createErrorAt(node, at, 'expected a whole number, got another text')
     return number
   },
 }
@@ -54,10 +55,10 @@ const NANOSECONDS = 1e6
 export const duration: Decoder<number> = {
   zero: () => 0,
   decode(node, at) {
-    const { text, isTyped } = scalarOf(node, at, DURATION)
+    const { text, isTyped } = readScalar(node, at, DURATION)
     const number = isTyped ? parseGoInteger(text) : undefined
     const ms = number === undefined ? parseGoDuration(text) : number / NANOSECONDS
-    if (ms === undefined) throw problemAt(node, at, `expected ${DURATION}, got another text`)
+    if (ms === undefined) throw createErrorAt(node, at, `expected ${DURATION}, got another text`)
     return ms
   },
 }
@@ -66,7 +67,7 @@ export function list<T>(item: Decoder<T>): Decoder<readonly T[] | undefined> {
   return {
     zero: () => undefined,
     decode(node, at) {
-      if (!isSeq(node)) throw wrongKind('a list', node, at)
+      if (!isSeq(node)) throw createKindError('a list', node, at)
       return node.items.map((each, i) =>
         decodeNode(item, each, { ...at, path: [...at.path, i] }, undefined),
       )
@@ -79,7 +80,7 @@ export function required<T>(expected: string, decoder: Decoder<T>): Decoder<T> {
   return {
     ...decoder,
     zero(node, at) {
-      throw wrongKind(expected, node, at)
+      throw createKindError(expected, node, at)
     },
   }
 }
@@ -87,14 +88,14 @@ export function required<T>(expected: string, decoder: Decoder<T>): Decoder<T> {
 /** Names of the file's own. */
 export function record<T>(value: Decoder<T>): Decoder<ReadonlyMap<string, T> | undefined> {
   function decode(node: unknown, at: DecodePosition, into: unknown): ReadonlyMap<string, T> {
-    if (!isMap(node)) throw wrongKind('a mapping', node, at)
+    if (!isMap(node)) throw createKindError('a mapping', node, at)
     const all = new Map(into as ReadonlyMap<string, T> | undefined)
     decodePairs(
       node,
       at,
       (name, child, place, key) => {
         const decoded = decodeNode(value, child, place, undefined)
-        if (all.has(name)) throw problemAt(key, place, 'expected once, got twice')
+        if (all.has(name)) throw createErrorAt(key, place, 'expected once, got twice')
         all.set(name, decoded)
       },
       (merged) => {
@@ -119,7 +120,7 @@ export function struct<F extends { readonly [K in keyof F]: Decoder<unknown> }>(
     ) as Values<F>
   const self: Decoder<Values<F>> = { zero, decode }
   function decode(node: unknown, at: DecodePosition, into: unknown): Values<F> {
-    if (!isMap(node)) throw wrongKind('a mapping', node, at)
+    if (!isMap(node)) throw createKindError('a mapping', node, at)
     const values: Record<string, unknown> = { ...(into as Values<F> | undefined) }
     const seen = new Set<string>()
     decodePairs(
@@ -128,9 +129,9 @@ export function struct<F extends { readonly [K in keyof F]: Decoder<unknown> }>(
       (name, child, place, key) => {
         if (!Object.hasOwn(fields, name)) {
           const known = Object.keys(fields).join(', ')
-          throw problemAt(key, place, `expected one of ${known}, got an unknown key`)
+          throw createErrorAt(key, place, `expected one of ${known}, got an unknown key`)
         }
-        if (seen.has(name)) throw problemAt(key, place, 'expected once, got twice')
+        if (seen.has(name)) throw createErrorAt(key, place, 'expected once, got twice')
         seen.add(name)
         values[name] = decodeNode(fields[name as keyof F], child, place, values[name])
       },

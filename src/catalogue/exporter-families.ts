@@ -84,13 +84,13 @@ export const exporter: Area = {
     gauge(
       'prosody_exporter_web_config_last_reload_successful',
       '',
-      'Whether the web configuration file and what it names are as they were last read (1), or could not be read and those before go on (0).',
+      'Whether the last reload of the web configuration file was successful.',
       { watch: 'Alert on 0: a certificate may run out.' },
     ),
     gauge(
       'prosody_exporter_web_config_last_reload_success_timestamp_seconds',
       '',
-      'When the web configuration file was last read with success.',
+      'Unix time of the last successful reload of the web configuration file.',
     ),
     counter('prosody_exporter_process_cpu_seconds', '', 'CPU time that this process has used.'),
     gauge('prosody_exporter_process_resident_memory_bytes', '', 'Resident memory of this process.'),

@@ -1,5 +1,5 @@
 import { request } from 'node:http'
-import { DIAGNOSIS_PATH } from './control-socket.js'
+import { DIAGNOSIS_PATH } from './diagnosis-server.js'
 import { findService } from './find-service.js'
 import type { Component, Owner } from './socket-directories.js'
 
@@ -25,7 +25,7 @@ export async function askService(
     )
   }
   try {
-    return await get(found.path, timeoutMs)
+    return await requestDiagnosis(found.path, timeoutMs)
   } catch (error) {
     throw new Error(
       `The service that runs here (${found.path}) did not answer: ${(error as Error).message}. ` +
@@ -35,7 +35,7 @@ export async function askService(
   }
 }
 
-function get(socketPath: string, timeoutMs: number): Promise<string> {
+function requestDiagnosis(socketPath: string, timeoutMs: number): Promise<string> {
   return new Promise((resolve, reject) => {
     const signal = AbortSignal.timeout(timeoutMs)
     const options = { socketPath, path: DIAGNOSIS_PATH, agent: false, signal }

@@ -1,10 +1,10 @@
-import { codeOf } from '../http/unix-socket.js'
+import { getErrorCode } from '../http/unix-socket.js'
 import type { Log } from '../log/log.js'
-import { openControlSocket } from './control-socket.js'
+import { startDiagnosisServer } from './diagnosis-server.js'
 import { findService } from './find-service.js'
 import {
   chooseDirectory,
-  socketName,
+  getSocketName,
   type Component,
   type Owner,
   type SocketDirectory,
@@ -56,9 +56,9 @@ export function createControlSockets(options: {
     if (found && found.state !== 'hidden') return undefined
     const how = { place, uid: owner.uid!, answer: () => answer(component) }
     try {
-      return { close: await openControlSocket(component, how) }
+      return { close: await startDiagnosisServer(component, how) }
     } catch (error) {
-      if (codeOf(error) === 'EADDRINUSE') return undefined
+      if (getErrorCode(error) === 'EADDRINUSE') return undefined
       sayOnce(`${place.path}: ${(error as Error).message}`)
       return { close: () => Promise.resolve() }
     }
@@ -91,7 +91,7 @@ export function createControlSockets(options: {
   }
 
   async function apply(): Promise<void> {
-    const wanted = new Map(components().map((each) => [socketName(each), each]))
+    const wanted = new Map(components().map((each) => [getSocketName(each), each]))
     const ended = [...controls].filter(([name]) => !wanted.has(name))
     for (const [name] of ended) controls.delete(name)
     await Promise.all(ended.map(([, control]) => control.close()))

@@ -1,11 +1,11 @@
 import { lstat } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
-import { codeOf } from '../http/unix-socket.js'
+import { getErrorCode } from '../http/unix-socket.js'
 import {
   isOwnDirectory,
-  directoriesToSearch,
-  socketName,
+  listDirectoriesToSearch,
+  getSocketName,
   type Component,
   type Owner,
   type SocketDirectory,
@@ -23,15 +23,15 @@ export async function findService(
   owner: Owner,
 ): Promise<FoundSocket | undefined> {
   let hidden: FoundSocket | undefined
-  for (const place of directoriesToSearch(owner)) {
-    const found = await look(place, socketName(component), owner.uid!)
+  for (const place of listDirectoriesToSearch(owner)) {
+    const found = await searchDirectory(place, getSocketName(component), owner.uid!)
     if (found?.state === 'hidden') hidden ??= found
     else if (found) return found
   }
   return hidden
 }
 
-async function look(
+async function searchDirectory(
   place: SocketDirectory,
   name: string,
   uid: number,
@@ -43,15 +43,15 @@ async function look(
     if (!(await lstat(path)).isSocket()) return undefined
   } catch (error) {
     // Another user's directory holds no socket of this user, for example an XDG_RUNTIME_DIR after su(1).
-    const isHidden = codeOf(error) === 'EACCES' && place.kind === 'systemd'
+    const isHidden = getErrorCode(error) === 'EACCES' && place.kind === 'systemd'
     return isHidden ? { path: place.path, state: 'hidden' } : undefined
   }
-  const state = await listenerState(path)
+  const state = await checkListener(path)
   return state === 'none' ? undefined : { path, state }
 }
 
 /** `none`: the process that made the socket is gone. */
-function listenerState(path: string): Promise<'live' | 'denied' | 'none'> {
+function checkListener(path: string): Promise<'live' | 'denied' | 'none'> {
   return new Promise((resolve) => {
     const socket = connect(path)
     socket.once('connect', () => {
@@ -59,7 +59,7 @@ function listenerState(path: string): Promise<'live' | 'denied' | 'none'> {
       resolve('live')
     })
     socket.once('error', (error) => {
-      const code = codeOf(error)
+      const code = getErrorCode(error)
       if (code === 'ECONNREFUSED' || code === 'ENOENT') resolve('none')
       // EAGAIN: so many are waiting that nobody else can.
       else resolve(code === 'EACCES' || code === 'EPERM' ? 'denied' : 'live')

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
 import { access, lstat, mkdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { codeOf } from '../http/unix-socket.js'
+import { getErrorCode } from '../http/unix-socket.js'
 import { parseService } from '../xmpp/address.js'
 
 /** A component of a server: at most one connection at a time can hold it. */
@@ -31,7 +31,7 @@ const LOOPBACK: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '::1'])
  * The name of the component's socket. A path must be short, and a domain can have 1023 bytes: it is a
  * hash. Both names of this machine give the same.
  */
-export function socketName({ service, domain }: Component): string {
+export function getSocketName({ service, domain }: Component): string {
   const { host, port } = parseService(service)
   const address = LOOPBACK.has(host) ? 'localhost' : host
   const hash = createHash('sha256').update(`${domain} ${address} ${port}`).digest('hex')
@@ -39,7 +39,7 @@ export function socketName({ service, domain }: Component): string {
 }
 
 /** Where the exporter may put its sockets, the best first. */
-function placesToUse({ env, uid }: Owner): SocketDirectory[] {
+function listUsableDirectories({ env, uid }: Owner): SocketDirectory[] {
   if (uid === undefined) return []
   // Several of them have a colon in between: systemd.exec(5).
   const [runtime = ''] = env['RUNTIME_DIRECTORY']?.split(':') ?? []
@@ -54,11 +54,11 @@ function placesToUse({ env, uid }: Owner): SocketDirectory[] {
 }
 
 /** Where a service may have put its socket, whoever started it. */
-export function directoriesToSearch(owner: Owner): SocketDirectory[] {
+export function listDirectoriesToSearch(owner: Owner): SocketDirectory[] {
   const { uid } = owner
   if (uid === undefined) return []
   const places: SocketDirectory[] = [
-    ...placesToUse(owner),
+    ...listUsableDirectories(owner),
     // Of a session to which this process does not belong, as with sudo or cron.
     { path: `/run/user/${uid}/${NAME}`, kind: 'ours' },
     // RuntimeDirectory= of prosody-exporter.service.
@@ -74,7 +74,7 @@ export function directoriesToSearch(owner: Owner): SocketDirectory[] {
  */
 export async function chooseDirectory(owner: Owner): Promise<SocketDirectory | string> {
   const problems: string[] = []
-  for (const place of placesToUse(owner)) {
+  for (const place of listUsableDirectories(owner)) {
     try {
       await prepareDirectory(place, owner.uid!)
       return place
@@ -90,12 +90,12 @@ export async function prepareDirectory(
   { path, kind }: SocketDirectory,
   uid: number,
 ): Promise<void> {
-  if (Buffer.byteLength(join(path, socketName(LONGEST))) > MAX_PATH_BYTES) {
+  if (Buffer.byteLength(join(path, getSocketName(LONGEST))) > MAX_PATH_BYTES) {
     throw new Error('the path is too long for a socket')
   }
   if (kind === 'ours') {
     await mkdir(path, { mode: 0o700 }).catch((error: unknown) => {
-      if (codeOf(error) !== 'EEXIST') throw error
+      if (getErrorCode(error) !== 'EEXIST') throw error
     })
   }
   if (!(await isOwnDirectory({ path, kind }, uid))) throw new Error('belongs to somebody else')

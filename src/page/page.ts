@@ -2,8 +2,8 @@ import type { Context, Hono } from 'hono'
 import { gzipSync } from 'node:zlib'
 import { TRACKS, type History, type Point } from '../history/history.js'
 import { acceptsGzip } from '../exposition/negotiate.js'
-import { respond, text } from '../http/routes.js'
-import { hostOf } from '../http/server-routes.js'
+import { respond, respondText } from '../http/routes.js'
+import { getRequestHost } from '../http/server-routes.js'
 import { readAssets, readReference, type Asset } from './assets.js'
 import { overviewDocument, serverDocument, type Frame, type Link } from './document.js'
 import { overviewParts, overviewText } from './overview.js'
@@ -76,7 +76,7 @@ export function createStatusPage(options: PageOptions): StatusPage {
       eventsUrl: `.${PAGE_URLS.events}${query}`,
       assets,
       links: links(server),
-      job: job(hostOf(c)),
+      job: job(getRequestHost(c)),
     }
   }
 
@@ -106,7 +106,7 @@ export function createStatusPage(options: PageOptions): StatusPage {
 
   async function serve(c: Context): Promise<Response> {
     const shown = shownIn(c)
-    if (shown === undefined) return text(404, 'There is no server of that name.')
+    if (shown === undefined) return respondText(404, 'There is no server of that name.')
     if (shown === 'all') {
       const all = overviewed()
       return document(c, overviewDocument(frame(c, overviewText(all)), overviewParts(all)))
@@ -136,13 +136,13 @@ export function createStatusPage(options: PageOptions): StatusPage {
 
   function events(c: Context): Response {
     const shown = shownIn(c)
-    if (shown === undefined) return text(404, 'There is no server of that name.')
+    if (shown === undefined) return respondText(404, 'There is no server of that name.')
     // Whoever asks for headers only gets them, and is nobody who looks on.
     if (c.req.method === 'HEAD') return respond(200, NOTHING, 'text/event-stream', {})
     const next = shown === 'all' ? ofAll : ofServer(shown.name)
     return (
       viewers.add(c, next) ??
-      text(503, 'Too many look at the page already.', { 'Retry-After': '60' })
+      respondText(503, 'Too many look at the page already.', { 'Retry-After': '60' })
     )
   }
 

@@ -15,10 +15,10 @@ import { listen } from '../../src/http/listener.js'
 import type { Log } from '../../src/log/log.js'
 import { createAccessGate } from '../../src/access/access-gate.js'
 import { createPasswords } from '../../src/access/passwords.js'
-import { rememberLast } from '../../src/access/tls-handshake.js'
+import { cacheLastResult } from '../../src/access/tls-handshake.js'
 import { createRateLimit } from '../../src/access/rate-limit.js'
 import { readWebConfig } from '../../src/access/read-web-config.js'
-import { sansOf } from '../../src/access/sans.js'
+import { readSans } from '../../src/access/sans.js'
 import { createWebAccess } from '../../src/access/access.js'
 import { configOf, problemOf, testDirectory } from '../support/config.js'
 import { openssl } from '../support/openssl.js'
@@ -256,8 +256,8 @@ for (const [what, lines] of Object.entries(UNREACHABLE)) {
       const as = ['--cert', 'prometheus.crt', '--key', 'prometheus.key']
       assert.equal((await curl(directory, '--cacert', 'ca.crt', ...as, url)).status, 200)
     }
-    assert.equal(web.state().isSuccessful, false)
-    const problems = log.filter((line) => line.includes('not read anew'))
+    assert.equal(web.getReloadState().isSuccessful, false)
+    const problems = log.filter((line) => line.includes('reload failed'))
     assert.equal(problems.length, 1)
     assert.match(problems[0]!, problem)
   })
@@ -265,7 +265,7 @@ for (const [what, lines] of Object.entries(UNREACHABLE)) {
 
 test('a test connection is made once for the same settings', () => {
   const made: (string | undefined)[] = []
-  const handshake = rememberLast(({ minVersion }) => {
+  const handshake = cacheLastResult(({ minVersion }) => {
     made.push(minVersion)
     return minVersion === 'TLSv1' ? 'no ciphers available' : undefined
   })
@@ -394,7 +394,7 @@ test('passwords and tokens let in, all else does not', async (t) => {
 })
 
 const asked = (remoteAddress: string, headers = {}) =>
-  ({ headers, socket: { remoteAddress } }) as unknown as Parameters<Gate['refusal']>[0]
+  ({ headers, socket: { remoteAddress } }) as unknown as Parameters<Gate['checkRequest']>[0]
 
 test('who was right before is answered while wrong passwords fill the queue, and those beyond it get 429', async (t) => {
   const web = createWebAccess(
@@ -404,7 +404,7 @@ test('who was right before is answered while wrong passwords fill the queue, and
   t.after(() => web.stop())
   const ask = (password: string) => {
     const authorization = `Basic ${Buffer.from(`bob:${password}`).toString('base64')}`
-    return web.refusal(asked('127.0.0.1', { authorization }))
+    return web.checkRequest(asked('127.0.0.1', { authorization }))
   }
   assert.equal(await ask(PASSWORD), undefined)
   const flood = Array.from({ length: 200 }, async (_, i) => ask(`wrong ${i}`))
@@ -523,11 +523,11 @@ test('the names of a certificate are read from the certificate itself', async ()
   await ca.issue('named', `${names},otherName:1.3.6.1.4.1.311.20.2.3;UTF8:DNS:two.example`)
   const der = (name: string) =>
     new X509Certificate(readFileSync(join(directory, `${name}.crt`))).raw
-  assert.deepEqual(sansOf(der('named')), [
+  assert.deepEqual(readSans(der('named')), [
     ...['one.example', '::1', '192.0.2.1', 'a@b.example', 'spiffe://c/d'],
   ])
   // It has no extension.
-  assert.deepEqual(sansOf(der('ca')), [])
+  assert.deepEqual(readSans(der('ca')), [])
 })
 
 for (const [list, expected] of [
@@ -635,16 +635,16 @@ test('file and certificates are read anew when they change, and what is wrong ch
   assert.equal(await ask('two'), 200)
   now += 1000
   assert.equal(await ask('two'), 200)
-  assert.equal(web.state().isSuccessful, false)
-  assert.equal(lines.filter((line) => line.includes('not read anew')).length, 1)
+  assert.equal(web.getReloadState().isSuccessful, false)
+  assert.equal(lines.filter((line) => line.includes('reload failed')).length, 1)
 
   write(...users('three'))
   assert.equal(await ask('two'), 200)
-  assert.match(lines.at(-1)!, /TLS, HTTP\/2 and NoClientCert as at the start/)
+  assert.match(lines.at(-1)!, /TLS, HTTP\/2 or client certificates were turned on or off/)
 
   write(...live, ...users('three'))
   assert.equal(await ask('three'), 200)
-  assert.equal(web.state().isSuccessful, true)
+  assert.equal(web.getReloadState().isSuccessful, true)
 })
 
 test('a file that was emptied opens nothing', async (t) => {
@@ -654,12 +654,12 @@ test('a file that was emptied opens nothing', async (t) => {
   for (const guard of guards) {
     const web = createWebAccess(given(webFile('emptied.yml', ...guard)), silent, () => now)
     t.after(() => web.stop())
-    const before = await web.refusal(asked('127.0.0.1'))
+    const before = await web.checkRequest(asked('127.0.0.1'))
     webFile('emptied.yml')
     now += 1000
-    assert.deepEqual(await web.refusal(asked('127.0.0.1')), before, guard[0])
+    assert.deepEqual(await web.checkRequest(asked('127.0.0.1')), before, guard[0])
     assert.notEqual(before, undefined)
-    assert.equal(web.state().isSuccessful, false)
+    assert.equal(web.getReloadState().isSuccessful, false)
   }
 })
 
@@ -676,9 +676,9 @@ test('requests from other networks use up nothing of the limit', async (t) => {
   const web = createWebAccess(given(webFile('limited.yml', ...text)), silent)
   t.after(() => web.stop())
   for (let i = 0; i < 3; i++) {
-    assert.equal((await web.refusal(asked('192.0.2.1')))?.status, 403)
+    assert.equal((await web.checkRequest(asked('192.0.2.1')))?.status, 403)
   }
-  assert.equal(await web.refusal(asked('10.0.0.1')), undefined)
+  assert.equal(await web.checkRequest(asked('10.0.0.1')), undefined)
 })
 
 /** Which certificate a server shows. */

@@ -56,10 +56,10 @@ const certificate = selfSigned()
 /** Encrypts with the self-signed certificate, and lets everybody in. */
 export const openGate = (http2: boolean): Gate => ({
   tls: { http2 },
-  tlsOptions: () => certificate,
-  clientProblem: () => undefined,
-  headers: () => [],
-  refusal: () => undefined,
+  getTlsOptions: () => certificate,
+  findClientProblem: () => undefined,
+  getHeaders: () => [],
+  checkRequest: () => undefined,
 })
 
 export const TRANSPORTS: readonly Transport[] = [

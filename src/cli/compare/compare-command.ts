@@ -1,8 +1,8 @@
 import { ConfigError } from '../../errors.js'
 import { createComparison } from './compare.js'
-import { readExposition, type ReadResult, type Sink } from './read-exposition.js'
-import { printable, reportText } from './compare-report.js'
-import { isHttp, request, shownUrl } from './fetch-exposition.js'
+import { readExposition, type ReadResult, type ExpositionSink } from './read-exposition.js'
+import { toPrintable, renderReport } from './compare-report.js'
+import { isHttpUrl, fetchExposition, formatUrlForMessage } from './fetch-exposition.js'
 
 const OURS = 'http://127.0.0.1:9347/metrics'
 const USAGE = 'Usage: prosody-exporter compare OLD_METRICS_URL [NEW_METRICS_URL]'
@@ -23,37 +23,38 @@ export async function compareCommand(
   }
   const [oldUrl, newUrl = OURS, ...more] = args
   if (oldUrl === undefined || more.length > 0) throw new ConfigError(USAGE)
-  const urls = { old: parse(oldUrl), new: parse(newUrl) }
+  const urls = { old: parseUrl(oldUrl), new: parseUrl(newUrl) }
   const comparison = createComparison()
   // One after the other: both make Prosody collect, and the later one has all that the first had.
-  const old = await read(urls.old, comparison.old)
-  const now = await read(urls.new, comparison.new)
+  const old = await readMetrics(urls.old, comparison.old)
+  const now = await readMetrics(urls.new, comparison.new)
   const result = comparison.result()
-  const text = reportText({ comparison: result, old, new: now })
+  const text = renderReport({ comparison: result, old, new: now })
   if (old.unreadable + now.unreadable > 0) return { text, exitCode: 2 }
   return { text, exitCode: result.isComplete ? 0 : 1 }
 }
 
-async function read(url: URL, sink: Sink): Promise<ReadResult> {
+async function readMetrics(url: URL, sink: ExpositionSink): Promise<ReadResult> {
   try {
-    const { body, isOpenMetrics } = await request(url)
+    const { body, isOpenMetrics } = await fetchExposition(url)
     const read = await readExposition(body, isOpenMetrics, sink)
     // Of a page for people, or of nothing, nothing is missing.
-    if (read.samples === 0) throw new ConfigError(`expected metrics, got no sample${first(read)}`)
+    if (read.samples === 0)
+      throw new ConfigError(`expected metrics, got no sample${quoteFirstExample(read)}`)
     return read
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
-    throw new ConfigError(`${shownUrl(url)}: ${error.message}`, { cause: error })
+    throw new ConfigError(`${formatUrlForMessage(url)}: ${error.message}`, { cause: error })
   }
 }
 
-function first({ examples }: ReadResult): string {
+function quoteFirstExample({ examples }: ReadResult): string {
   const [example] = examples
-  return example ? `; line ${example.number} is ${printable(example.line)}` : ''
+  return example ? `; line ${example.number} is ${toPrintable(example.line)}` : ''
 }
 
-function parse(text: string): URL {
+function parseUrl(text: string): URL {
   // The argument is not shown: it may have a password.
-  if (URL.canParse(text) && isHttp(new URL(text))) return new URL(text)
+  if (URL.canParse(text) && isHttpUrl(new URL(text))) return new URL(text)
   throw new ConfigError(USAGE)
 }

@@ -1,5 +1,5 @@
 import { ConfigError } from '../../errors.js'
-import type { Sink } from './read-exposition.js'
+import type { ExpositionSink } from './read-exposition.js'
 import type { ParsedSample } from './parse-sample.js'
 
 export type Comparison = {
@@ -41,8 +41,8 @@ const MAX_SERIES = 1_000_000
  * series are not compared: ours come where they are asked for.
  */
 export function createComparison(maxSeries = MAX_SERIES): {
-  readonly old: Sink
-  readonly new: Sink
+  readonly old: ExpositionSink
+  readonly new: ExpositionSink
   result(): Comparison
 } {
   const typed = new Set<string>()
@@ -50,7 +50,7 @@ export function createComparison(maxSeries = MAX_SERIES): {
     typed.add(name)
     checkCount(typed.size, maxSeries, 'metric families')
   }
-  const before = createOldSide(maxSeries)
+  const before = createOldSeries(maxSeries)
   const namesNow = new Set<string>()
   const repeated = { old: 0, new: 0 }
   return {
@@ -70,8 +70,8 @@ export function createComparison(maxSeries = MAX_SERIES): {
     },
     result() {
       const families = compareFamilies(before.series, typed)
-      const old = new Set(Array.from(before.series.keys(), (name) => familyOf(name, typed)))
-      const now = new Set(Array.from(namesNow, (name) => familyOf(name, typed)))
+      const old = new Set(Array.from(before.series.keys(), (name) => getFamilyName(name, typed)))
+      const now = new Set(Array.from(namesNow, (name) => getFamilyName(name, typed)))
       return {
         families,
         added: [...now].filter((name) => !old.has(name)).sort(),
@@ -86,7 +86,7 @@ function checkCount(count: number, limit: number, what: string): void {
   if (count > limit) throw new ConfigError(`the metrics have more than ${limit} ${what}`)
 }
 
-function createOldSide(maxSeries: number) {
+function createOldSeries(maxSeries: number) {
   /** By the samples' names, and by their labels. */
   const series = new Map<string, Map<string, OldSeries>>()
   /** Those whose labels may have been escaped twice, by what they are then. */
@@ -102,7 +102,7 @@ function createOldSide(maxSeries: number) {
       const added: OldSeries = { value }
       series.set(name, ofName.set(labels, added))
       if (labelsEscapedTwice !== undefined) {
-        const key = seriesText(name, labelsEscapedTwice)
+        const key = formatSeries(name, labelsEscapedTwice)
         const all = escapedTwice.get(key) ?? []
         all.push(added)
         escapedTwice.set(key, all)
@@ -112,7 +112,7 @@ function createOldSide(maxSeries: number) {
     /** @returns Whether it is the first sample of this series, as far as the old exposition has it. */
     find({ name, labels, value }: ParsedSample): boolean {
       if (escapedTwice.size > 0) {
-        const key = seriesText(name, labels)
+        const key = formatSeries(name, labels)
         for (const old of escapedTwice.get(key) ?? []) old.now ??= value
         escapedTwice.delete(key)
       }
@@ -133,13 +133,13 @@ function compareFamilies(
 ): FamilyComparison[] {
   const families = new Map<string, { series: number; missing: string[]; moved: number }>()
   for (const [name, ofName] of series) {
-    if (isCreated(name, typed)) continue
-    const family = familyOf(name, typed)
+    if (isStartTime(name, typed)) continue
+    const family = getFamilyName(name, typed)
     const compared = families.get(family) ?? { series: 0, missing: [], moved: 0 }
     families.set(family, compared)
     compared.series += ofName.size
     for (const [labels, { value, now }] of ofName) {
-      if (now === undefined) compared.missing.push(seriesText(name, labels))
+      if (now === undefined) compared.missing.push(formatSeries(name, labels))
       else if (!Object.is(now, value)) compared.moved++
     }
   }
@@ -149,12 +149,12 @@ function compareFamilies(
 }
 
 /** A name with a TYPE of its own is a gauge's, as `file_created`. */
-function isCreated(sample: string, typed: ReadonlySet<string>): boolean {
+function isStartTime(sample: string, typed: ReadonlySet<string>): boolean {
   return sample.endsWith('_created') && !typed.has(sample)
 }
 
 /** A family's name is that of its samples less what its type adds, so that both formats have the same. */
-function familyOf(sample: string, typed: ReadonlySet<string>): string {
+function getFamilyName(sample: string, typed: ReadonlySet<string>): string {
   const suffix = /_(total|created|bucket|sum|count|info)$/.exec(sample)?.[0] ?? ''
   const base = sample.slice(0, sample.length - suffix.length)
   // A name that is typed as it stands is a family's own, as that of a gauge `x_count`.
@@ -166,7 +166,7 @@ function familyOf(sample: string, typed: ReadonlySet<string>): string {
 }
 
 /** The series as an exposition has it. */
-function seriesText(name: string, labels: string): string {
+function formatSeries(name: string, labels: string): string {
   if (/^[a-zA-Z_:][\w:]*$/.test(name)) return `${name}{${labels}}`
   return `{"${name}"${labels === '' ? '' : `,${labels}`}}`
 }

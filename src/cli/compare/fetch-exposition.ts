@@ -22,25 +22,25 @@ export type FetchedExposition = {
  *
  * @throws {ConfigError} When there is no answer, or one that is no exposition; from `body` too.
  */
-export async function request(url: URL): Promise<FetchedExposition> {
+export async function fetchExposition(url: URL): Promise<FetchedExposition> {
   const signal = AbortSignal.timeout(BODY_S * 1000)
   let response: IncomingMessage | undefined
   try {
-    response = await follow(url, signal)
+    response = await followRedirects(url, signal)
     const type = checkHeaders(response)
     return {
       isOpenMetrics: type === 'application/openmetrics-text',
-      body: readBody(decompressed(response), signal),
+      body: readBody(decompress(response), signal),
     }
   } catch (error) {
     response?.destroy()
-    throw readable(error, signal)
+    throw toOneLineError(error, signal)
   }
 }
 
-async function follow(url: URL, signal: AbortSignal): Promise<IncomingMessage> {
-  const authorization = authorizationOf(url)
-  let at = withoutUser(url)
+async function followRedirects(url: URL, signal: AbortSignal): Promise<IncomingMessage> {
+  const authorization = buildAuthorization(url)
+  let at = removeUser(url)
   for (let count = 0; ; count++) {
     // A password is for the server that it was given for.
     const headers = at.origin === url.origin ? authorization : {}
@@ -48,10 +48,10 @@ async function follow(url: URL, signal: AbortSignal): Promise<IncomingMessage> {
     const { location } = response.headers
     if (!REDIRECTS.includes(response.statusCode) || location === undefined) return response
     response.destroy()
-    if (!URL.canParse(location, at.href) || !isHttp(new URL(location, at))) {
+    if (!URL.canParse(location, at.href) || !isHttpUrl(new URL(location, at))) {
       throw new ConfigError('the server redirects to something that is no http:// or https:// URL')
     }
-    at = withoutUser(new URL(location, at))
+    at = removeUser(new URL(location, at))
     if (count === MAX_REDIRECTS) throw new ConfigError(`more than ${MAX_REDIRECTS} redirects`)
   }
 }
@@ -94,7 +94,7 @@ function checkHeaders({ statusCode, headers }: IncomingMessage): string {
   return type
 }
 
-function decompressed(response: IncomingMessage): Readable {
+function decompress(response: IncomingMessage): Readable {
   const encoding = response.headers['content-encoding']?.toLowerCase() ?? 'identity'
   if (encoding === 'identity') return response
   if (encoding !== 'gzip') {
@@ -110,12 +110,12 @@ async function* readBody(stream: Readable, signal: AbortSignal): AsyncIterable<U
   try {
     for await (const chunk of stream) yield chunk as Uint8Array
   } catch (error) {
-    throw readable(error, signal)
+    throw toOneLineError(error, signal)
   }
 }
 
 /** What an operator can read: one line. */
-function readable(error: unknown, signal: AbortSignal): Error {
+function toOneLineError(error: unknown, signal: AbortSignal): Error {
   if (error instanceof ConfigError) return error
   if (signal.aborted) return new ConfigError(`no complete response within ${BODY_S} s`)
   const { message, code, errors, reason } = error as NodeJS.ErrnoException & {
@@ -131,7 +131,7 @@ function readable(error: unknown, signal: AbortSignal): Error {
   return new ConfigError(words.replace(/[^\x20-\x7e]+/g, ' ').trim(), { cause: error })
 }
 
-function authorizationOf({ username, password }: URL): Readonly<Record<string, string>> {
+function buildAuthorization({ username, password }: URL): Readonly<Record<string, string>> {
   if (username === '' && password === '') return {}
   let user: string
   try {
@@ -142,17 +142,17 @@ function authorizationOf({ username, password }: URL): Readonly<Record<string, s
   return { Authorization: `Basic ${Buffer.from(user).toString('base64')}` }
 }
 
-export function isHttp({ protocol }: URL): boolean {
+export function isHttpUrl({ protocol }: URL): boolean {
   return protocol === 'http:' || protocol === 'https:'
 }
 
-function withoutUser(url: URL): URL {
+function removeUser(url: URL): URL {
   const bare = new URL(url)
   bare.username = bare.password = ''
   return bare
 }
 
 /** The URL as a message may show it: without a password, and without parameters, which may be tokens. */
-export function shownUrl({ origin, pathname, search }: URL): string {
+export function formatUrlForMessage({ origin, pathname, search }: URL): string {
   return `${origin}${pathname}${search === '' ? '' : '?...'}`
 }

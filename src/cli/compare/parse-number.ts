@@ -12,7 +12,7 @@ const LONGEST = '+infinity'.length
  * A number as Prometheus reads it: as Go's ParseFloat, but neither hexadecimal nor with underscores.
  * `undefined` for anything else, and for what no double can hold.
  */
-export function readNumber(text: string): number | undefined {
+export function parseNumber(text: string): number | undefined {
   if (!DECIMAL.test(text)) {
     return text.length > LONGEST ? undefined : NOT_FINITE.get(text.toLowerCase())
   }

@@ -1,5 +1,5 @@
 import { escape, unescape } from './unescape.js'
-import { readNumber } from './parse-number.js'
+import { parseNumber } from './parse-number.js'
 
 export type ParsedSample = {
   readonly name: string
@@ -23,7 +23,7 @@ const [TAB, SPACE, QUOTE, COLON, BACKSLASH, UNDERSCORE] = [0x09, 0x20, 0x22, 0x3
  *
  * @returns `undefined` for a line that is no sample.
  */
-export function readSample(line: string): ParsedSample | undefined {
+export function parseSample(line: string): ParsedSample | undefined {
   const cursor = { line, at: 0 }
   skipBlanks(cursor)
   const bareName = takeName(cursor, ':')
@@ -37,7 +37,7 @@ export function readSample(line: string): ParsedSample | undefined {
   if (set === undefined || name === undefined) return undefined
   const value = readNumberAndTimestamp(cursor)
   if (value === undefined || !isExemplarOrEnd(cursor)) return undefined
-  return { name, value, ...labelsOf(set.labels) }
+  return { name, value, ...formatLabels(set.labels) }
 }
 
 /** Reads up to the closing brace; the opening one has been read. */
@@ -72,11 +72,11 @@ function readLabelSet(cursor: Cursor, mayHoldName: boolean): LabelSet | undefine
 /** Reads the value, and a timestamp in either format, which is not compared. */
 function readNumberAndTimestamp(cursor: Cursor): number | undefined {
   skipBlanks(cursor)
-  const value = readNumber(takeToken(cursor))
+  const value = parseNumber(takeToken(cursor))
   skipBlanks(cursor)
   if (value === undefined || cursor.at === cursor.line.length) return value
   if (cursor.line[cursor.at] === '#') return value
-  const isTimestamp = Number.isFinite(readNumber(takeToken(cursor)))
+  const isTimestamp = Number.isFinite(parseNumber(takeToken(cursor)))
   skipBlanks(cursor)
   return isTimestamp ? value : undefined
 }
@@ -91,34 +91,36 @@ function isExemplarOrEnd(cursor: Cursor): boolean {
   return cursor.at === cursor.line.length
 }
 
-function labelsOf(labels: readonly Label[]): Pick<ParsedSample, 'labels' | 'labelsEscapedTwice'> {
+function formatLabels(
+  labels: readonly Label[],
+): Pick<ParsedSample, 'labels' | 'labelsEscapedTwice'> {
   let hasEscapes = false
   const once: string[] = []
   for (const { name, value } of labels) {
     if (value.includes('\\')) hasEscapes = true
     addLabel(once, name, unescape(value))
   }
-  if (!hasEscapes) return { labels: joined(once) }
+  if (!hasEscapes) return { labels: sortAndJoin(once) }
   const twice: string[] = []
   for (const { name, value } of labels) addLabel(twice, name, unescape(unescape(value)))
-  return { labels: joined(once), labelsEscapedTwice: joined(twice) }
+  return { labels: sortAndJoin(once), labelsEscapedTwice: sortAndJoin(twice) }
 }
 
 function addLabel(texts: string[], name: string, value: string): void {
   // A label without a value is no label to Prometheus.
   if (value === '') return
   const shownName = ONLY_LABEL_NAME.test(name) ? name : `"${escape(name)}"`
-  texts.push(`${shownName}="${boundOf(name, value) ?? escape(value)}"`)
+  texts.push(`${shownName}="${normalizeBound(name, value) ?? escape(value)}"`)
 }
 
-function joined(texts: string[]): string {
+function sortAndJoin(texts: string[]): string {
   return texts.length > 1 ? texts.sort().join(',') : (texts[0] ?? '')
 }
 
 // Bounds are one number, `1` there and `1.0` here: Prometheus 3 stores them alike.
-function boundOf(name: string, value: string): string | undefined {
+function normalizeBound(name: string, value: string): string | undefined {
   if (name !== 'le' && name !== 'quantile') return undefined
-  const bound = readNumber(value)
+  const bound = parseNumber(value)
   if (bound === Infinity) return '+Inf'
   return bound === undefined || Number.isNaN(bound) ? undefined : String(bound)
 }

@@ -1,10 +1,10 @@
 import { isUtf8 } from 'node:buffer'
 import { ConfigError } from '../../errors.js'
 import { readLines } from './split-lines.js'
-import { readSample, type ParsedSample } from './parse-sample.js'
+import { parseSample, type ParsedSample } from './parse-sample.js'
 
 /** Takes what an exposition has, in its order. */
-export type Sink = {
+export type ExpositionSink = {
   /** A name that has a TYPE. */
   type(name: string): void
   sample(sample: ParsedSample): void
@@ -41,7 +41,7 @@ const NOTHING_OR_COMMENT = /^[ \t]*(?:#|$)/
 export async function readExposition(
   chunks: AsyncIterable<Uint8Array>,
   isOpenMetrics: boolean,
-  sink: Sink,
+  sink: ExpositionSink,
 ): Promise<ReadResult> {
   const examples: ReadResult['examples'][number][] = []
   const counts = { lines: 0, samples: 0, unreadable: 0, ends: 0 }
@@ -68,11 +68,11 @@ export async function readExposition(
   return { samples: counts.samples, unreadable: counts.unreadable, examples }
 }
 
-function readLine(line: string, sink: Sink): 'sample' | 'other' | 'end' | 'unreadable' {
+function readLine(line: string, sink: ExpositionSink): 'sample' | 'other' | 'end' | 'unreadable' {
   if (line === '') return 'other'
   if (/[^\0-\x7F]/.test(line) && !isUtf8(Buffer.from(line, 'latin1'))) return 'unreadable'
   if (!NOTHING_OR_COMMENT.test(line)) {
-    const sample = readSample(line)
+    const sample = parseSample(line)
     if (sample === undefined) return 'unreadable'
     sink.sample(sample)
     return 'sample'

@@ -15,7 +15,7 @@ export async function readLines(
   chunks: AsyncIterable<Uint8Array>,
   take: (line: string) => void,
 ): Promise<string> {
-  const start = createStart()
+  const start = createLineStart()
   let length = 0
   for await (const chunk of chunks) {
     length += chunk.length
@@ -34,7 +34,7 @@ export async function readLines(
 }
 
 /** The start of a line whose end is in a later chunk. */
-function createStart() {
+function createLineStart() {
   let bytes = Buffer.alloc(0)
   let length = 0
   return {

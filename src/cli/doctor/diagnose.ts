@@ -3,7 +3,7 @@ import type { MonitoredServer } from '../../servers/monitored-server.js'
 import { serverMask } from '../../log/mask.js'
 import type { Diagnosis } from './diagnosis.js'
 import { examineCollectors, type Outcome } from './examine-collectors.js'
-import { createSay, type Finding, type Say } from './findings.js'
+import { createReporter, type Finding, type Reporter } from './findings.js'
 
 // As long as a first connection may take before it has failed.
 const FIRST_MS = 12_000
@@ -23,13 +23,13 @@ export async function diagnose(
   const findings: Finding[] = []
   // A finding can quote the server.
   const mask = serverMask(server?.config.xmpp.secret ?? '')
-  const say = createSay((finding) => findings.push({ ...finding, text: mask(finding.text) }))
+  const say = createReporter((finding) => findings.push({ ...finding, text: mask(finding.text) }))
   if (server) await examineService(server, version, say)
   else say.failed('connection', 'The service is starting or stopping. Run doctor again.')
   return { version, pid, findings }
 }
 
-async function examineService(server: Diagnosed, version: string, say: Say): Promise<void> {
+async function examineService(server: Diagnosed, version: string, say: Reporter): Promise<void> {
   const { connection, scraper } = server
   const { service, domain } = server.config.xmpp
   for (let waitedMs = 0; isDialing(server) && waitedMs < FIRST_MS; waitedMs += LOOK_EVERY_MS) {

@@ -3,11 +3,11 @@ import type { Config, ServerConfig } from '../../config/read-config.js'
 import { serverMask } from '../../log/mask.js'
 import { prometheusJobs, type Access } from '../../servers/prometheus-job.js'
 import { readWebConfig } from '../../access/read-web-config.js'
-import { asksClients } from '../../access/tls.js'
+import { shouldRequestCertificate } from '../../access/tls.js'
 import type { Owner } from '../../control/socket-directories.js'
-import { consultService } from './consult.js'
-import { examine } from './examine.js'
-import { createSay } from './findings.js'
+import { consultService } from './consult-service.js'
+import { examineServer } from './examine-server.js'
+import { createReporter } from './findings.js'
 
 export const SHOW_PROSODY = '--show.prosody'
 export const SHOW_PROMETHEUS = '--show.prometheus'
@@ -35,9 +35,9 @@ export async function doctorCommand(
   { version, owner, print }: { version: string; owner: Owner; print: (line: string) => void },
 ): Promise<0 | 1> {
   const { servers } = config
-  if (shows.has(SHOW_PROSODY)) for (const server of servers) print(prosodyLines(server))
+  if (shows.has(SHOW_PROSODY)) for (const server of servers) print(renderProsodyLines(server))
   if (shows.has(SHOW_PROMETHEUS)) {
-    print(prometheusJobs(config, targetOf(config), undefined, accessOf(config)))
+    print(prometheusJobs(config, choosePrometheusTarget(config), undefined, readAccess(config)))
   }
   if (shows.size > 0) return 0
   let failures = 0
@@ -45,37 +45,37 @@ export async function doctorCommand(
     const { name, xmpp } = server
     print(`${name === xmpp.domain ? '' : `${name}: `}${xmpp.domain} at ${xmpp.service}`)
     const mask = serverMask(xmpp.secret)
-    const say = createSay(({ step, result, text }) => {
+    const say = createReporter(({ step, result, text }) => {
       if (result === 'failed') failures++
       print(`  ${SIGNS[result]} ${step.padEnd(WIDTH)} ${mask(text)}`)
     })
     const timeoutMs = COLLECTIONS * (config.collection.timeoutMs + 1000) + STEPS_MS
     const isConsulted = await consultService(server, { owner, version, timeoutMs }, say)
-    if (!isConsulted) await examine(server, version, say)
+    if (!isConsulted) await examineServer(server, version, say)
   }
   return failures === 0 ? 0 : 1
 }
 
 /** Where Prometheus finds us, if that is not where we listen. */
-function targetOf({ web: { listenAddresses } }: Config): string | undefined {
+function choosePrometheusTarget({ web: { listenAddresses } }: Config): string | undefined {
   const [first] = listenAddresses
   const isAll = first && 'port' in first && first.host === undefined
   return isAll ? `${hostname()}:${first.port}` : undefined
 }
 
-function accessOf({ web: { configFile } }: Config): Access | undefined {
+function readAccess({ web: { configFile } }: Config): Access | undefined {
   if (!configFile) return undefined
   const { tls, users, tokens } = readWebConfig(configFile)
   return {
     isEncrypted: tls !== undefined,
-    asksCertificate: tls !== undefined && asksClients(tls.auth),
+    asksCertificate: tls !== undefined && shouldRequestCertificate(tls.auth),
     user: users.keys().next().value,
     asksToken: tokens.length > 0,
   }
 }
 
 /** The lines that prosody.cfg.lua needs; the secret itself is never printed. */
-function prosodyLines({ xmpp: { domain }, collectors }: ServerConfig): string {
+function renderProsodyLines({ xmpp: { domain }, collectors }: ServerConfig): string {
   const component = `Component "${domain}"
     component_secret = "…" -- what the file of --xmpp.secret-file holds
     component_conflict_resolve = "kick_old"`

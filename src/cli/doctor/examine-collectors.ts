@@ -5,7 +5,7 @@ import { NEED_RIGHTS } from '../../collectors/rights.js'
 import { labelsOf } from '../../metrics/family.js'
 import type { Connection } from '../../xmpp/connection.js'
 import { xml } from '../../xmpp/stream.js'
-import type { Say } from './findings.js'
+import type { Reporter } from './findings.js'
 
 const STEP_MS = 10_000
 // Prosody collects for a reader every 100 ms at most, so a second reading after this is a new one.
@@ -33,12 +33,12 @@ export type Subject = {
 export async function examineCollectors(
   { connection, advice, collect }: Subject,
   version: string,
-  say: Say,
+  say: Reporter,
 ): Promise<void> {
   const outcomes = await collect()
-  const all = [...outcomes.values()].flatMap((outcome) => rowsOf(outcome))
-  const prosody = sayVersions(all, version, say)
-  const hosts = [...new Set(all.flatMap((row) => labelOf(row, 'host') ?? []))].sort()
+  const all = [...outcomes.values()].flatMap((outcome) => readRows(outcome))
+  const prosody = reportVersions(all, version, say)
+  const hosts = [...new Set(all.flatMap((row) => readLabel(row, 'host') ?? []))].sort()
   if (hosts.length > 0) say.ok('hosts', hosts.join(', '))
   else {
     say.note(
@@ -52,7 +52,7 @@ export async function examineCollectors(
   if (registry) {
     await setTimeout(NEXT_COLLECTION_MS)
     const again = registry.failure === undefined ? await collect('registry') : outcomes
-    sayRegistry(registry, again.get('registry')!, prosody, say)
+    reportRegistry(registry, again.get('registry')!, prosody, say)
   } else {
     say.note(
       'statistics',
@@ -61,7 +61,7 @@ export async function examineCollectors(
   }
   const hasModule = registry !== undefined && registry.failure === undefined
   for (const { name } of COLLECTORS) {
-    if (name !== 'registry') sayCollector(name, outcomes.get(name), hasModule, say)
+    if (name !== 'registry') reportCollector(name, outcomes.get(name), hasModule, say)
   }
   const idle = COLLECTORS.map(({ name }) => name).filter((name) => isIdle(name, outcomes.get(name)))
   if (idle.length > 0) say.note('others', `no host offers what they ask: ${idle.join(', ')}`)
@@ -71,15 +71,15 @@ export async function examineCollectors(
   await examineClock(connection, all, say)
 }
 
-function sayCollector(
+function reportCollector(
   name: string,
   outcome: Outcome | undefined,
   hasModule: boolean,
-  say: Say,
+  say: Reporter,
 ): void {
   if (!outcome) say.note(name, `off; --collector.${name} turns it on`)
-  else if (outcome.failure !== undefined) say.failed(name, messageOf(outcome.failure))
-  else if (outcome.families.length > 0) say.ok(name, `${seriesOf(outcome)} series`)
+  else if (outcome.failure !== undefined) say.failed(name, getMessage(outcome.failure))
+  else if (outcome.families.length > 0) say.ok(name, `${countSeries(outcome)} series`)
   else if (!isIdle(name, outcome)) {
     const isCounted = hasModule && COUNTED_BY_MODULE.includes(name)
     say.note(
@@ -98,10 +98,14 @@ function isIdle(name: string, outcome: Outcome | undefined): boolean {
 }
 
 /** Prosody's version, if the server runs it. */
-function sayVersions(all: readonly Row[], own: string, { ok, note }: Say): string | undefined {
+function reportVersions(
+  all: readonly Row[],
+  own: string,
+  { ok, note }: Reporter,
+): string | undefined {
   const found = all
     .filter(({ family }) => family === 'xmpp_info')
-    .map((row) => `${labelOf(row, 'name') ?? ''} ${labelOf(row, 'version') ?? ''}`)
+    .map((row) => `${readLabel(row, 'name') ?? ''} ${readLabel(row, 'version') ?? ''}`)
   const servers = [...new Set(found)]
   const ours = `prosody-exporter ${own}`
   if (servers.length > 0) ok('versions', `${servers.join(', ')}, ${ours}`)
@@ -109,21 +113,21 @@ function sayVersions(all: readonly Row[], own: string, { ok, note }: Say): strin
   return servers.map((text) => /^Prosody (\S+)/.exec(text)?.[1]).find((text) => text !== undefined)
 }
 
-function sayRegistry(
+function reportRegistry(
   first: Outcome,
   second: Outcome,
   version: string | undefined,
-  { ok, note, failed }: Say,
+  { ok, note, failed }: Reporter,
 ): void {
   if (second.failure !== undefined) {
-    failed('statistics', messageOf(second.failure))
+    failed('statistics', getMessage(second.failure))
     return
   }
-  ok('statistics', `${second.families.length} families with ${seriesOf(second)} series`)
-  const after = updatedAt(second)
+  ok('statistics', `${second.families.length} families with ${countSeries(second)} series`)
+  const after = readUpdateTime(second)
   if (after === undefined) {
     note('collection', 'Prosody has not collected yet: gauges appear after its first interval')
-  } else if (updatedAt(first) !== after) {
+  } else if (readUpdateTime(first) !== after) {
     ok('collection', 'at each reading (statistics_interval = "manual"): every value is fresh')
   } else {
     const isOld = version !== undefined && /^0\.1[01](\.|$)/.test(version)
@@ -138,12 +142,12 @@ function sayRegistry(
 }
 
 /** Compares the server's clock with ours. @see XEP-0202 §3 */
-async function examineClock(connection: Connection, all: readonly Row[], { ok, note }: Say) {
+async function examineClock(connection: Connection, all: readonly Row[], { ok, note }: Reporter) {
   const servers = all.filter(
-    (row) => row.family === 'xmpp_host_info' && labelOf(row, 'category') === 'server',
+    (row) => row.family === 'xmpp_host_info' && readLabel(row, 'category') === 'server',
   )
   for (const row of servers) {
-    const to = labelOf(row, 'host')!
+    const to = readLabel(row, 'host')!
     const askedAt = Date.now() / 1000
     const reply = await connection
       .request('get', xml('time', { xmlns: NS_TIME }), { to, timeoutMs: STEP_MS })
@@ -164,7 +168,7 @@ async function examineClock(connection: Connection, all: readonly Row[], { ok, n
 type Row = { readonly family: string; readonly labels: string }
 
 /** Of a registry of millions the first rows only: a service looks at them between its scrapes. */
-function rowsOf({ families }: Outcome): Row[] {
+function readRows({ families }: Outcome): Row[] {
   const rows: Row[] = []
   for (const { name, labels, order } of families) {
     for (const row of order.subarray(0, MAX_ROWS - rows.length)) {
@@ -174,16 +178,16 @@ function rowsOf({ families }: Outcome): Row[] {
   return rows
 }
 
-function labelOf({ labels }: Row, name: string): string | undefined {
+function readLabel({ labels }: Row, name: string): string | undefined {
   return new RegExp(`(?:^|,)${name}="((?:[^"\\\\]|\\\\.)*)"`).exec(labels)?.[1]
 }
 
-const seriesOf = ({ families }: Outcome) =>
+const countSeries = ({ families }: Outcome) =>
   families.reduce((sum, { order }) => sum + order.length, 0)
 
-function updatedAt(outcome: Outcome): number | undefined {
+function readUpdateTime(outcome: Outcome): number | undefined {
   const about = 'about' in outcome ? outcome.about : undefined
   return about?.find(({ name }) => name.endsWith('_updated_timestamp_seconds'))?.values[0]
 }
 
-const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error))
+const getMessage = (error: unknown) => (error instanceof Error ? error.message : String(error))

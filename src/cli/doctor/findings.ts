@@ -5,10 +5,10 @@ export type Finding = {
   readonly text: string
 }
 
-export type Say = Readonly<Record<Finding['result'], (step: string, text: string) => void>>
+export type Reporter = Readonly<Record<Finding['result'], (step: string, text: string) => void>>
 
 /** @param report Called for each step as it ends. */
-export function createSay(report: (finding: Finding) => void): Say {
+export function createReporter(report: (finding: Finding) => void): Reporter {
   const as = (result: Finding['result']) => (step: string, text: string) => {
     report({ step, result, text })
   }

@@ -10,7 +10,11 @@ import { launch, temporaryDirectory, until } from '../../support/setup/process.j
 import { askService } from '../../../src/control/ask-service.js'
 import { createControlSockets } from '../../../src/control/control-sockets.js'
 import { findService } from '../../../src/control/find-service.js'
-import { socketName, type Component, type Owner } from '../../../src/control/socket-directories.js'
+import {
+  getSocketName,
+  type Component,
+  type Owner,
+} from '../../../src/control/socket-directories.js'
 import type { LogLine } from '../../../src/log/log.js'
 
 const uid = process.getuid?.()
@@ -59,7 +63,7 @@ test('a socket for each component, which its owner alone may use, and nothing is
   await controls.apply(ONE, TWO)
   assert.equal((await lstat(path)).mode & 0o777, 0o700)
   const names = await readdir(path)
-  assert.deepEqual(names.sort(), [ONE, TWO].map(socketName).sort())
+  assert.deepEqual(names.sort(), [ONE, TWO].map(getSocketName).sort())
   for (const name of names) assert.equal((await lstat(join(path, name))).mode & 0o777, 0o600)
   assert.equal(await ask(ONE), 'about one.control.example')
   assert.equal(await ask(TWO), 'about two.control.example')
@@ -85,7 +89,7 @@ test('nothing but a diagnosis can be asked, and those who ask at a time share on
   })
   await begin().apply(ONE)
   const send = async (method: string, url: string) => {
-    const options = { socketPath: join(path, socketName(ONE)), method, path: url, agent: false }
+    const options = { socketPath: join(path, getSocketName(ONE)), method, path: url, agent: false }
     const [response] = (await once(request(options).end(), 'response')) as [IncomingMessage]
     return `${response.statusCode} ${await text(response)}`
   }
@@ -114,7 +118,7 @@ test('nothing but a diagnosis can be asked, and those who ask at a time share on
 test('the socket file of a process that was killed is replaced', async (t) => {
   const { path, begin, ask } = await setUp(t)
   await mkdir(path, { mode: 0o700 })
-  const file = join(path, socketName(ONE))
+  const file = join(path, getSocketName(ONE))
   const listen = `require('node:net').createServer().listen(${JSON.stringify(file)}, () => console.log('on'))`
   const killed = launch(process.execPath, ['-e', listen])
   t.after(() => killed.stop())
@@ -133,9 +137,9 @@ test('the socket of another exporter is left alone, and taken over when that one
   const { begin, ask, path } = await setUp(t)
   const [first, second] = [begin(), begin()]
   await first.apply(ONE)
-  const { ino } = await lstat(join(path, socketName(ONE)))
+  const { ino } = await lstat(join(path, getSocketName(ONE)))
   await second.apply(ONE, TWO)
-  assert.equal((await lstat(join(path, socketName(ONE)))).ino, ino)
+  assert.equal((await lstat(join(path, getSocketName(ONE)))).ino, ino)
   assert.equal(second.lines.length, 1)
   assert.match(
     second.lines[0]!,
@@ -167,7 +171,7 @@ test('the runtime directory of systemd comes first, and stays', async (t) => {
   const { begin } = await setUp(t, { owner })
   const controls = begin()
   await controls.apply(ONE)
-  assert.deepEqual(await readdir(runtime.path), [socketName(ONE)])
+  assert.deepEqual(await readdir(runtime.path), [getSocketName(ONE)])
   await controls.close()
   assert.deepEqual(await readdir(runtime.path), [])
 })
@@ -195,7 +199,7 @@ test('a directory that others could write to is neither used nor believed', asyn
 })
 
 test('the name of a socket is of the component, however its server is written', () => {
-  const name = (service: string, domain = 'd.example') => socketName({ service, domain })
+  const name = (service: string, domain = 'd.example') => getSocketName({ service, domain })
   assert.equal(name('xmpp://127.0.0.1:5347'), name('xmpp://localhost'))
   assert.equal(name('xmpp://[::1]:5347'), name('xmpp://localhost'))
   const all = [name('xmpp://localhost'), name('xmpp://localhost:1'), name('xmpp://192.0.2.1')]

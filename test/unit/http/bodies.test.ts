@@ -5,9 +5,9 @@ import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:http'
 import { afterEach, describe, test } from 'node:test'
 import { until } from '../../support/setup/process.js'
-import { createBodies } from '../../../src/http/bodies.js'
+import { createPendingBodies } from '../../../src/http/bodies.js'
 import { trackConnections } from '../../../src/http/connections.js'
-import { gatedServer, type Respond } from '../../../src/http/gated-server.js'
+import { createGatedServer, type Respond } from '../../../src/http/gated-server.js'
 import { createFakeLog } from '../../support/fake-app.js'
 import { STOPPED, stopReading, type StoppedClient } from '../../support/stopped-clients.js'
 import { ask, TRANSPORTS } from '../../support/transports.js'
@@ -42,7 +42,7 @@ for (const how of STOPPED) {
     })
 
     async function start(bodyOf: () => Uint8Array, bytes: number) {
-      const bodies = createBodies({ bytes, longest: 0, stoppedMs: 100, everyMs: 20 })
+      const bodies = createPendingBodies({ bytes, longest: 0, stoppedMs: 100, everyMs: 20 })
       const respond: Respond = (_, outgoing) => {
         const body = bodyOf()
         outgoing.writeHead(200, { 'Content-Length': String(body.length) })
@@ -50,7 +50,7 @@ for (const how of STOPPED) {
       }
       const { gate } = transport
       const server: Server = gate
-        ? gatedServer(gate, bodies.classes, respond, createFakeLog().log)
+        ? createGatedServer(gate, bodies.classes, respond, createFakeLog().log)
         : createServer(bodies.classes, respond)
       const close = trackConnections(server, 100, bodies)
       server.listen(0, '127.0.0.1')
@@ -101,7 +101,7 @@ for (const how of STOPPED) {
 
 describe('a client that takes a byte now and then', { timeout: 300_000 }, () => {
   test('is cut off like one that takes nothing', async (t) => {
-    const bodies = createBodies({ bytes: MB, longest: 0, stoppedMs: 100, everyMs: 20 })
+    const bodies = createPendingBodies({ bytes: MB, longest: 0, stoppedMs: 100, everyMs: 20 })
     const server = createServer(bodies.classes, (_, outgoing) => outgoing.end(Buffer.alloc(LENGTH)))
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
@@ -124,7 +124,7 @@ describe('a client that takes a byte now and then', { timeout: 300_000 }, () => 
 
 describe('a body in chunks', { timeout: 300_000 }, () => {
   test('of each of two requests at once keeps its order', async (t) => {
-    const bodies = createBodies()
+    const bodies = createPendingBodies()
     const server = createServer(bodies.classes, ({ url }, outgoing) => {
       const body = Buffer.alloc(MB, url === '/a' ? 'a' : 'b')
       outgoing.writeHead(200, { 'Content-Length': String(body.length) })

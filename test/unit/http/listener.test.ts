@@ -14,7 +14,7 @@ import { Hono } from 'hono'
 import { until } from '../../support/setup/process.js'
 import type { ListenAddress } from '../../../src/config/listen-address.js'
 import { listen, type Listener, type ListenerOptions } from '../../../src/http/listener.js'
-import { bindPrivately, setAccess } from '../../../src/http/unix-socket.js'
+import { bindPrivately, setSocketAccess } from '../../../src/http/unix-socket.js'
 import { createFakeApp, createFakeLog } from '../../support/fake-app.js'
 import { ask as askOver, TRANSPORTS, type Asked } from '../../support/transports.js'
 
@@ -367,8 +367,8 @@ describe('the addresses of the server', { timeout: 300_000 }, () => {
     const path = join(directory, 'none')
     const group = { id: 33, source: '--web.socket-group' }
     assert.throws(() => {
-      setAccess(path, { mode: undefined, group })
-    }, /^Error: --web\.socket-group: cannot give the socket group 33: ENOENT; run it as a member of that group/)
+      setSocketAccess(path, { mode: undefined, group })
+    }, /^Error: --web\.socket-group: cannot give the socket group 33: ENOENT; run the exporter as a member of that group/)
   })
 
   test('replaces a socket file that a dead process left', async () => {
@@ -428,7 +428,7 @@ describe('the addresses of the server', { timeout: 300_000 }, () => {
       message: 'cannot listen on 192.0.2.1:0: this machine does not have that address',
     })
     await assert.rejects(serve(createFakeApp().app, [{ ...foreign, optional: true }]), {
-      message: 'this machine has none of the addresses to listen on',
+      message: 'this machine has none of the addresses to listen on; set --web.listen-address',
     })
   })
 })

@@ -202,11 +202,11 @@ for (const transport of TRANSPORTS) {
         const response = await app.request('/metrics')
         assert.equal(response.status, 500)
         assert.equal(response.headers.get('Content-Type'), 'text/plain; charset=utf-8')
-        assert.equal(await response.text(), 'Internal error, see the log.\n')
+        assert.equal(await response.text(), 'Internal error. See the log of the exporter.\n')
         assert.deepEqual(lines, [
           {
             level: 'error',
-            message: 'a request failed',
+            message: 'request failed',
             fields: { path: '/metrics', error: 'inner workings' },
           },
         ])

@@ -324,7 +324,7 @@ describe('--web.max-requests', () => {
     assert.equal(refused.status, 503)
     assert.equal(
       await refused.text(),
-      'Limit of concurrent requests reached (2), try again later.\n',
+      'Limit of concurrent requests reached (2), set by --web.max-requests. Try again later.\n',
     )
     assert.equal((await app.request('/-/healthy')).status, 200)
     const other = status('/probe')

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { createComparison } from '../../../../src/cli/compare/compare.js'
 import { readExposition } from '../../../../src/cli/compare/read-exposition.js'
-import { reportText } from '../../../../src/cli/compare/compare-report.js'
+import { renderReport } from '../../../../src/cli/compare/compare-report.js'
 import { ConfigError } from '../../../../src/errors.js'
 
 const OLD = `# HELP a Help
@@ -26,7 +26,7 @@ async function compare(oldText: string, newText: string) {
   const old = await readExposition(once(oldText), false, comparison.old)
   const now = await readExposition(once(newText), false, comparison.new)
   const result = comparison.result()
-  return { ...result, text: reportText({ comparison: result, old, new: now }) }
+  return { ...result, text: renderReport({ comparison: result, old, new: now }) }
 }
 
 describe('compare', () => {

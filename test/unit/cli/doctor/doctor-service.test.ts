@@ -8,7 +8,7 @@ import { test, type TestContext } from 'node:test'
 import { freePort, temporaryDirectory, until } from '../../../support/setup/process.js'
 import { createControlSockets } from '../../../../src/control/control-sockets.js'
 import { findService } from '../../../../src/control/find-service.js'
-import { socketName } from '../../../../src/control/socket-directories.js'
+import { getSocketName } from '../../../../src/control/socket-directories.js'
 import { DOMAIN, runDoctor, SECRET } from '../../../support/doctor.js'
 import { runExporter, withExporter } from '../../../support/exporter.js'
 import { startFakeServer } from '../../../support/fake-server.js'
@@ -177,5 +177,5 @@ test('a service that cannot listen ends, and leaves no control socket', async (t
   })
   assert.equal(await child.exited, 1)
   const files = await readdir(join(env.XDG_RUNTIME_DIR, 'prosody-exporter'))
-  assert.deepEqual(files, [socketName({ service, domain: DOMAIN })])
+  assert.deepEqual(files, [getSocketName({ service, domain: DOMAIN })])
 })

@@ -2,7 +2,7 @@ import type { ServerConfig } from '../../config/read-config.js'
 import { askService } from '../../control/ask-service.js'
 import type { Owner } from '../../control/socket-directories.js'
 import { parseDiagnosis } from './diagnosis.js'
-import type { Finding, Say } from './findings.js'
+import type { Finding, Reporter } from './findings.js'
 
 /**
  * Reports the diagnosis of the service that holds this component. Doctor must not log in as the component
@@ -13,7 +13,7 @@ import type { Finding, Say } from './findings.js'
 export async function consultService(
   { xmpp }: ServerConfig,
   { owner, version, timeoutMs }: { owner: Owner; version: string; timeoutMs: number },
-  say: Say,
+  say: Reporter,
 ): Promise<boolean> {
   let text: string | undefined
   try {

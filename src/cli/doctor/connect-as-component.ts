@@ -5,17 +5,17 @@ import type { ServerConfig } from '../../config/read-config.js'
 import { parseService } from '../../xmpp/address.js'
 import { explain } from '../../xmpp/advice.js'
 import { createConnection, type Connection } from '../../xmpp/connection.js'
-import type { Say } from './findings.js'
+import type { Reporter } from './findings.js'
 
 const STEP_MS = 10_000
 
 type Target = ServerConfig['xmpp']
 
 /** A connection as the component, each step reported; `undefined` when one of them failed. */
-export async function reach(
+export async function connectAsComponent(
   target: Target,
   version: string,
-  { ok, failed }: Say,
+  { ok, failed }: Reporter,
 ): Promise<Connection | undefined> {
   const { host, port } = parseService(target.service)
   try {
@@ -37,7 +37,7 @@ export async function reach(
     socket.destroy()
   }
 
-  const { connection, outcome } = openLink(target, version)
+  const { connection, outcome } = startConnection(target, version)
   const problem = await outcome
   if (problem === undefined) {
     ok('login', `logged in as component ${target.domain}`)
@@ -48,7 +48,7 @@ export async function reach(
   return undefined
 }
 
-function openLink(target: Target, version: string) {
+function startConnection(target: Target, version: string) {
   let settle: (problem: string | undefined) => void = () => undefined
   const outcome = new Promise<string | undefined>((resolve) => (settle = resolve))
   const ignore = () => undefined

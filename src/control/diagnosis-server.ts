@@ -2,10 +2,10 @@ import { chmod, rmdir } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import { join } from 'node:path'
 import { bind } from '../http/listener.js'
-import { codeOf } from '../http/unix-socket.js'
+import { getErrorCode } from '../http/unix-socket.js'
 import {
   prepareDirectory,
-  socketName,
+  getSocketName,
   type Component,
   type SocketDirectory,
 } from './socket-directories.js'
@@ -28,12 +28,12 @@ export type Diagnose = () => Promise<string>
  * @returns The end: closes and removes it.
  * @throws When it cannot be created, e.g. EADDRINUSE where another process listens on it.
  */
-export async function openControlSocket(
+export async function startDiagnosisServer(
   component: Component,
   { place, uid, answer }: { place: SocketDirectory; uid: number; answer: Diagnose },
 ): Promise<() => Promise<void>> {
   const server = createDiagnosisServer(answer)
-  const path = join(place.path, socketName(component))
+  const path = join(place.path, getSocketName(component))
   for (let tries = 1; ; tries++) {
     try {
       await bind(server, { path })
@@ -42,7 +42,7 @@ export async function openControlSocket(
       await chmod(path, 0o600)
       break
     } catch (error) {
-      if (codeOf(error) !== 'ENOENT' || tries === TRIES) throw error
+      if (getErrorCode(error) !== 'ENOENT' || tries === TRIES) throw error
       await prepareDirectory(place, uid)
     }
   }
