@@ -16,11 +16,11 @@ const EXTENSIONS = 3
 const CONTEXT_SPECIFIC = 3
 
 /**
- * The subject alternative names of a certificate that `client_allowed_sans` can list: DNS names,
- * e-mail addresses, URIs and IP addresses. A name of another kind, for example an otherName, is
- * never one of them, whatever text it contains.
+ * Returns the subject alternative names of a certificate that `client_allowed_sans` can list: DNS names,
+ * e-mail addresses, URIs and IP addresses. Other kinds of names, for example an otherName, are omitted,
+ * because their text could look like a DNS name.
  *
- * @param der The certificate as it came over the wire.
+ * @param der The certificate, encoded in DER.
  * @see RFC 5280 §4.2.1.6
  */
 export function readSans(der: Uint8Array): string[] {
@@ -43,7 +43,7 @@ export function readSans(der: Uint8Array): string[] {
   })
 }
 
-/** A name as `sansOf` writes it: an IPv6 address can be written in several ways. */
+/** Returns a name in the form of `readSans`: an IPv6 address has several notations. */
 export function normalizeSan(name: string): string {
   return isIPv6(name) ? new SocketAddress({ address: name, family: 'ipv6' }).address : name
 }

@@ -10,20 +10,20 @@ import {
 } from './decode-fields.js'
 import { parseGoDuration, parseGoInteger } from './go-values.js'
 
-/** The types of the web configuration file. */
+/** Decoders for the types of the web configuration file. */
 
 export const text: Decoder<string> = {
   zero: () => '',
   decode: (node, at) => readScalar(node, at, 'text').text,
 }
 
-/** A text without which the default holds, also when the key has no value. */
+/** A text; `undefined` when the key has no value, so that the default applies. */
 export const optionalText: Decoder<string | undefined> = {
   zero: () => undefined,
   decode: text.decode,
 }
 
-// As YAML 1.1 has it.
+// The booleans of YAML 1.1.
 const TRUE = /^(?:y|Y|yes|Yes|YES|true|True|TRUE|on|On|ON)$/
 const FALSE = /^(?:n|N|no|No|NO|false|False|FALSE|off|Off|OFF)$/
 
@@ -48,10 +48,10 @@ export const integer: Decoder<number> = {
   },
 }
 
-const DURATION = 'a duration, e.g. 100ms'
+const DURATION = 'a duration, for example 100ms'
 const NANOSECONDS = 1e6
 
-/** Milliseconds. A number without a unit is nanoseconds, as in Go. */
+/** A duration in milliseconds. Like in Go, a number without a unit is in nanoseconds. */
 export const duration: Decoder<number> = {
   zero: () => 0,
   decode(node, at) {
@@ -75,7 +75,7 @@ export function list<T>(item: Decoder<T>): Decoder<readonly T[] | undefined> {
   }
 }
 
-/** One that must have its value: a list that was emptied by mistake may not let everybody in. */
+/** A key that must have a value. Otherwise a list that was emptied by mistake would let every client in. */
 export function required<T>(expected: string, decoder: Decoder<T>): Decoder<T> {
   return {
     ...decoder,
@@ -85,7 +85,7 @@ export function required<T>(expected: string, decoder: Decoder<T>): Decoder<T> {
   }
 }
 
-/** Names of the file's own. */
+/** A mapping whose keys can be any names. */
 export function record<T>(value: Decoder<T>): Decoder<ReadonlyMap<string, T> | undefined> {
   function decode(node: unknown, at: DecodePosition, into: unknown): ReadonlyMap<string, T> {
     if (!isMap(node)) throw createKindError('a mapping', node, at)
@@ -110,7 +110,7 @@ export function record<T>(value: Decoder<T>): Decoder<ReadonlyMap<string, T> | u
 
 type Values<F> = { readonly [K in keyof F]?: F[K] extends Decoder<infer T> ? T : never }
 
-/** Keys that are known; one that is missing is missing here too. */
+/** A mapping with a fixed set of keys. A missing key is missing in the result too. */
 export function struct<F extends { readonly [K in keyof F]: Decoder<unknown> }>(
   fields: F,
 ): Decoder<Values<F>> {

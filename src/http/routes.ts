@@ -115,9 +115,15 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
   }
 
   options.addRoutes?.(app, serve)
+  addHealthRoutes(app, options.isReady)
+  addFallbacks(app, options)
+  return app
+}
+
+function addHealthRoutes(app: Hono, isReady: () => boolean): void {
   app.get('/-/healthy', () => respondText(200, 'Prosody Exporter is healthy.'))
   app.get('/-/ready', () =>
-    options.isReady()
+    isReady()
       ? respondText(200, 'Prosody Exporter is ready.')
       : respondText(
           503,
@@ -125,8 +131,15 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
             'See the log, or run "prosody-exporter doctor".',
         ),
   )
+}
 
-  const home = `${options.externalPath ?? routePrefix}/`
+/** Adds what happens outside of the routes: redirects to the root, other methods, unknown paths and errors. */
+function addFallbacks(
+  app: Hono,
+  options: Pick<AppOptions<never>, 'telemetryPath' | 'routePrefix' | 'externalPath' | 'log'>,
+): void {
+  const { telemetryPath, routePrefix = '', externalPath = routePrefix, log } = options
+  const home = `${externalPath}/`
   for (const path of listRedirectPaths(routePrefix)) {
     app.get(path, () => respondText(302, `See ${home}`, { Location: home }))
   }
@@ -136,17 +149,13 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
   app.notFound((c) => {
     const Allow = methods.get(c.req.path)
     if (Allow === undefined)
-      return respondText(
-        404,
-        `Not found. The metrics are at ${options.externalPath ?? routePrefix}${telemetryPath}.`,
-      )
+      return respondText(404, `Not found. The metrics are at ${externalPath}${telemetryPath}.`)
     return c.req.method === 'OPTIONS' ? optionsResponse(Allow) : methodNotAllowed(Allow)
   })
   app.onError((error, c) => {
     log.error('request failed', { path: c.req.path, error: error.message })
     return respondText(500, 'Internal error. See the log of the exporter.')
   })
-  return app
 }
 
 /** Returns the value of the header `Allow` for each path. */
