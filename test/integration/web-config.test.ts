@@ -20,7 +20,7 @@ import { createRateLimit } from '../../src/access/rate-limit.js'
 import { readWebConfig } from '../../src/access/read-web-config.js'
 import { readSans } from '../../src/access/sans.js'
 import { createWebAccess } from '../../src/access/access.js'
-import { configOf, problemOf, testDirectory } from '../support/config.js'
+import { problemOf, testDirectory } from '../support/config.js'
 import { openssl } from '../support/openssl.js'
 import { createAuthority, curl, given, serve } from '../support/web.js'
 
@@ -325,14 +325,12 @@ test('a token that everybody may read is refused', () => {
   assert.match(message, /open\.yml:1:22: .*can be read by every user.*chmod 600/)
 })
 
-test('a file of comments sets nothing, and is checked with all the rest', () => {
+test('a file with comments only sets nothing, and an unknown key is an error', () => {
   const config = readWebConfig(given(webFile('empty.yml', '# nothing')))
   assert.equal(config.tls, undefined)
   assert.equal(config.users.size, 0)
-  const env = { PROSODY_EXPORTER_XMPP_DOMAIN: 'a.example', PROSODY_EXPORTER_XMPP_SECRET: 's' }
-  const bad = webFile('bad-flag.yml', 'x: 1')
-  const message = problemOf(() => configOf([`--web.config.file=${bad}`], env))
-  assert.match(message, /bad-flag\.yml:1:1: x: expected one of/)
+  const message = problemOf(() => readWebConfig(given(webFile('bad-key.yml', 'x: 1'))))
+  assert.match(message, /bad-key\.yml:1:1: x: expected one of/)
 })
 
 test('whatever Go can do, the whole of the format is read', () => {
