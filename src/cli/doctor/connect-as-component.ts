@@ -11,7 +11,7 @@ const STEP_MS = 10_000
 
 type Target = ServerConfig['xmpp']
 
-/** A connection as the component, each step reported; `undefined` when one of them failed. */
+/** Connects and logs in as the component, and reports each step. Returns `undefined` if a step failed. */
 export async function connectAsComponent(
   target: Target,
   version: string,
@@ -20,7 +20,7 @@ export async function connectAsComponent(
   const { host, port } = parseService(target.service)
   try {
     const addresses = await lookup(host, { all: true })
-    ok('name', `${host} is ${addresses.map(({ address }) => address).join(', ')}`)
+    ok('name', `${host} resolves to ${addresses.map(({ address }) => address).join(', ')}`)
   } catch (error) {
     failed('name', explainNetwork(error, target))
     return undefined
@@ -29,7 +29,7 @@ export async function connectAsComponent(
   const socket = connect({ host, port })
   try {
     await once(socket, 'connect', { signal: AbortSignal.timeout(STEP_MS) })
-    ok('connection', `${host}:${port} accepts connections`)
+    ok('connection', `${host}:${port} accepts TCP connections`)
   } catch (error) {
     failed('connection', explainNetwork(error, target))
     return undefined
@@ -55,7 +55,7 @@ function startConnection(target: Target, version: string) {
   const connection = createConnection({
     ...target,
     version,
-    // What keeps the stream from coming up is one line, with what to change.
+    // The first warning or error is one line that says why the login failed and what to change.
     log: { debug: ignore, info: ignore, warn: settle, error: settle },
     onOnline: () => {
       settle(undefined)

@@ -8,43 +8,44 @@ import { xml } from '../../xmpp/stream.js'
 import type { Reporter } from './findings.js'
 
 const STEP_MS = 10_000
-// Prosody collects for a reader every 100 ms at most, so a second reading after this is a new one.
+// With statistics_interval = "manual" Prosody collects at most every 100 ms. So a second request after this
+// time gets new values.
 const NEXT_COLLECTION_MS = 250
-// Prometheus itself warns of targets whose clock is off by more.
+// Prometheus also warns of a larger difference between its clock and that of a target.
 const MAX_SKEW_S = 5
 const NS_TIME = 'urn:xmpp:time'
 const MAX_ROWS = 5000
-/** What they would report is in the registry, which the module serves. */
+/** Collectors whose metrics are in the registry too, which mod_adhoc_statistics exports. */
 const COUNTED_BY_MODULE: readonly string[] = ['users', 's2s']
 
-/** What a collector returned, or why it returned nothing. */
+/** The result of a collector, or the error why it has none. */
 export type Outcome = Collected | { readonly failure: unknown; readonly families: readonly [] }
 
-/** A server that is examined, over a connection that is up. */
+/** A server to examine, with an established connection. */
 export type Subject = {
   readonly connection: Connection
-  /** Lines for a server without the module, from the collections so far. */
+  /** Returns advice for a server without mod_adhoc_statistics, from the collections so far. */
   readonly advice: () => readonly string[]
-  /** Has each collector that is on ask once, as a scrape does; `only`: that one is enough. */
+  /** Runs each enabled collector once, like a scrape; with `only`, at least the collector with that name. */
   readonly collect: (only?: string) => Promise<ReadonlyMap<string, Outcome>>
 }
 
-/** Says what came of each collector, and what is missing. */
+/** Runs the collectors and reports versions, hosts, the result of each collector, and the clock. */
 export async function examineCollectors(
   { connection, advice, collect }: Subject,
   version: string,
-  say: Reporter,
+  report: Reporter,
 ): Promise<void> {
   const outcomes = await collect()
   const all = [...outcomes.values()].flatMap((outcome) => readRows(outcome))
-  const prosody = reportVersions(all, version, say)
+  const prosody = reportVersions(all, version, report)
   const hosts = [...new Set(all.flatMap((row) => readLabel(row, 'host') ?? []))].sort()
-  if (hosts.length > 0) say.ok('hosts', hosts.join(', '))
+  if (hosts.length > 0) report.ok('hosts', hosts.join(', '))
   else {
-    say.note(
+    report.note(
       'hosts',
-      `none is known: the parent of ${connection.domain} does not list it. Name the VirtualHosts with --xmpp.host, ` +
-        'or `hosts` in the configuration file',
+      `No host found: the parent domain of ${connection.domain} does not list the component. ` +
+        'List the VirtualHosts in `hosts` of the configuration file, or with --xmpp.host.',
     )
   }
 
@@ -52,37 +53,39 @@ export async function examineCollectors(
   if (registry) {
     await setTimeout(NEXT_COLLECTION_MS)
     const again = registry.failure === undefined ? await collect('registry') : outcomes
-    reportRegistry(registry, again.get('registry')!, prosody, say)
+    reportRegistry(registry, again.get('registry')!, prosody, report)
   } else {
-    say.note(
+    report.note(
       'statistics',
-      'mod_adhoc_statistics is not asked (--no-collector.registry): all statistics come from standard commands',
+      'The registry collector is off (--no-collector.registry), so mod_adhoc_statistics is not used. ' +
+        'All metrics come from standard XMPP commands.',
     )
   }
   const hasModule = registry !== undefined && registry.failure === undefined
   for (const { name } of COLLECTORS) {
-    if (name !== 'registry') reportCollector(name, outcomes.get(name), hasModule, say)
+    if (name !== 'registry') reportCollector(name, outcomes.get(name), hasModule, report)
   }
   const idle = COLLECTORS.map(({ name }) => name).filter((name) => isIdle(name, outcomes.get(name)))
-  if (idle.length > 0) say.note('others', `no host offers what they ask: ${idle.join(', ')}`)
-  // A service may have said it long ago.
+  if (idle.length > 0)
+    report.note('others', `not used on this server: no host offers what ${idle.join(', ')} need`)
+  // A running service has logged this advice only once, perhaps long ago.
   const lacksRights = NEED_RIGHTS.some((name) => (outcomes.get(name)?.families ?? []).length === 0)
-  if (!hasModule && lacksRights) for (const line of advice()) say.note('rights', line)
-  await examineClock(connection, all, say)
+  if (!hasModule && lacksRights) for (const line of advice()) report.note('rights', line)
+  await examineClock(connection, all, report)
 }
 
 function reportCollector(
   name: string,
   outcome: Outcome | undefined,
   hasModule: boolean,
-  say: Reporter,
+  report: Reporter,
 ): void {
-  if (!outcome) say.note(name, `off; --collector.${name} turns it on`)
-  else if (outcome.failure !== undefined) say.failed(name, getMessage(outcome.failure))
-  else if (outcome.families.length > 0) say.ok(name, `${countSeries(outcome)} series`)
+  if (!outcome) report.note(name, `off; turn it on with --collector.${name}`)
+  else if (outcome.failure !== undefined) report.failed(name, getMessage(outcome.failure))
+  else if (outcome.families.length > 0) report.ok(name, `returned ${countSeries(outcome)} series`)
   else if (!isIdle(name, outcome)) {
     const isCounted = hasModule && COUNTED_BY_MODULE.includes(name)
-    say.note(
+    report.note(
       name,
       isCounted
         ? 'skipped: already counted by mod_adhoc_statistics'
@@ -91,13 +94,13 @@ function reportCollector(
   }
 }
 
-/** There was nobody to ask, mostly because it is made for the software of another server. */
+/** Whether a collector found no host to ask, usually because it is for the software of another server. */
 function isIdle(name: string, outcome: Outcome | undefined): boolean {
   if (!outcome || outcome.failure !== undefined || outcome.families.length > 0) return false
   return name !== 'registry' && !NEED_RIGHTS.includes(name)
 }
 
-/** Prosody's version, if the server runs it. */
+/** Reports the versions. Returns that of Prosody if the server runs Prosody. */
 function reportVersions(
   all: readonly Row[],
   own: string,
@@ -107,9 +110,9 @@ function reportVersions(
     .filter(({ family }) => family === 'xmpp_info')
     .map((row) => `${readLabel(row, 'name') ?? ''} ${readLabel(row, 'version') ?? ''}`)
   const servers = [...new Set(found)]
-  const ours = `prosody-exporter ${own}`
-  if (servers.length > 0) ok('versions', `${servers.join(', ')}, ${ours}`)
-  else note('versions', `${ours}; the server does not report its version`)
+  const exporter = `prosody-exporter ${own}`
+  if (servers.length > 0) ok('versions', `${servers.join(', ')}, ${exporter}`)
+  else note('versions', `${exporter}; the server does not report its version`)
   return servers.map((text) => /^Prosody (\S+)/.exec(text)?.[1]).find((text) => text !== undefined)
 }
 
@@ -126,9 +129,12 @@ function reportRegistry(
   ok('statistics', `${second.families.length} families with ${countSeries(second)} series`)
   const after = readUpdateTime(second)
   if (after === undefined) {
-    note('collection', 'Prosody has not collected yet: gauges appear after its first interval')
+    note(
+      'collection',
+      'Prosody has not updated its statistics yet. Gauges appear after the first statistics_interval.',
+    )
   } else if (readUpdateTime(first) !== after) {
-    ok('collection', 'at each reading (statistics_interval = "manual"): every value is fresh')
+    ok('collection', 'Prosody updates all values for each scrape (statistics_interval = "manual")')
   } else {
     const isOld = version !== undefined && /^0\.1[01](\.|$)/.test(version)
     note(
@@ -141,7 +147,7 @@ function reportRegistry(
   }
 }
 
-/** Compares the server's clock with ours. @see XEP-0202 §3 */
+/** Compares the clock of the server with that of this machine. @see XEP-0202 §3 */
 async function examineClock(connection: Connection, all: readonly Row[], { ok, note }: Reporter) {
   const servers = all.filter(
     (row) => row.family === 'xmpp_host_info' && readLabel(row, 'category') === 'server',
@@ -156,18 +162,24 @@ async function examineClock(connection: Connection, all: readonly Row[], { ok, n
     const seconds = Date.parse(utc ?? '') / 1000
     if (Number.isNaN(seconds)) continue
     const skew = Math.max(0, seconds - Date.now() / 1000, askedAt - seconds)
-    if (skew <= MAX_SKEW_S) ok('clock', `${to} and this machine agree`)
+    if (skew <= MAX_SKEW_S) ok('clock', `${to} and this machine have the same time`)
     else {
-      note('clock', `${to} and this machine differ by ${Math.round(skew)} s. Run NTP on both.`)
+      note(
+        'clock',
+        `The clocks of ${to} and this machine differ by ${Math.round(skew)} s. Run NTP on both.`,
+      )
     }
     return
   }
-  note('clock', 'no host reports its time (XEP-0202, "time" in modules_enabled)')
+  note(
+    'clock',
+    'not compared: no host reports its time. Add "time" to modules_enabled in prosody.cfg.lua.',
+  )
 }
 
 type Row = { readonly family: string; readonly labels: string }
 
-/** Of a registry of millions the first rows only: a service looks at them between its scrapes. */
+/** Returns at most MAX_ROWS rows: a registry can have millions, and a service reads them between scrapes. */
 function readRows({ families }: Outcome): Row[] {
   const rows: Row[] = []
   for (const { name, labels, order } of families) {

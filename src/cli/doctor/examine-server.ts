@@ -8,16 +8,16 @@ import { connectAsComponent } from './connect-as-component.js'
 
 const STEP_MS = 10_000
 
-/** Goes the whole way to a server's statistics, step by step, over a connection of its own. */
+/** Examines a server step by step over a new connection: name, port, login and collectors. */
 export async function examineServer(
   server: ServerConfig,
   version: string,
-  say: Reporter,
+  report: Reporter,
 ): Promise<void> {
-  const connection = await connectAsComponent(server.xmpp, version, say)
+  const connection = await connectAsComponent(server.xmpp, version, report)
   if (!connection) return
   try {
-    await examineCollectors(createSubject(connection, server), version, say)
+    await examineCollectors(createSubject(connection, server), version, report)
   } finally {
     await connection.stop()
   }

@@ -64,10 +64,7 @@ test('fails when the service is of a version whose answer it cannot read', async
 
 test('fails when the service cannot answer, and does not connect in its place', async (t) => {
   const { code, out } = await withAnswer(t, () => Promise.reject(new Error('out of order')))
-  assert.match(
-    out,
-    /FAILED service +The service that runs here .* did not answer: Error: out of order/,
-  )
+  assert.match(out, /FAILED service +The running service .* did not answer: Error: out of order/)
   assert.equal(code, 1)
 })
 
@@ -78,7 +75,7 @@ test('a failed step of the service fails doctor', async (t) => {
   const { code, out } = await withAnswer(t, () => Promise.resolve(answer))
   assert.match(
     out,
-    /ok +service +runs as process 42; doctor asks it\n {2}FAILED statistics +is off\n/,
+    /ok +service +runs as process 42; the results below come from it\n {2}FAILED statistics +is off\n/,
   )
   assert.equal(code, 1)
 })
@@ -107,7 +104,10 @@ async function withService(t: TestContext, service: string) {
 test("prints the service's last error when that has no stream", async (t) => {
   const { exporter, ask } = await withService(t, `xmpp://127.0.0.1:${await freePort()}`)
   const { code, out } = await ask()
-  assert.match(out, /FAILED connection +nothing listens .*\(the service's last error; it retries/)
+  assert.match(
+    out,
+    /FAILED connection +nothing listens .*\(last error of the service, which keeps retrying\)/,
+  )
   assert.equal(out.match(/\n/g)?.length, 3, out)
   assert.equal(code, 1)
   assert.ok(exporter.running())
