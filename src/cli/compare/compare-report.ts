@@ -21,7 +21,7 @@ export type Report = {
 export function renderReport(report: Report): string {
   const { families, added, repeated } = report.comparison
   const width = Math.max(6, ...listNameWidths(families))
-  const lines = [`${'family'.padEnd(width)}  series  moved  missing`]
+  const lines = [`${'family'.padEnd(width)}  series  changed  missing`]
   for (const family of families) lines.push(...renderFamily(family, width))
   if (added.length > 0) {
     const names = added.slice(0, MAX_ADDED).map(toPrintable).join(', ')
@@ -45,10 +45,13 @@ function* listNameWidths(families: readonly FamilyComparison[]): Iterable<number
   for (const { name } of families) yield Math.min(MAX_WIDTH, toPrintable(name).length)
 }
 
-function renderFamily({ name, series, moved, missing }: FamilyComparison, width: number): string[] {
+function renderFamily(
+  { name, series, changed, missing }: FamilyComparison,
+  width: number,
+): string[] {
   const counts = [
     String(series).padStart(6),
-    String(moved).padStart(5),
+    String(changed).padStart(7),
     String(missing.length).padStart(7),
   ]
   const lines = [

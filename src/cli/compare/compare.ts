@@ -19,7 +19,7 @@ export type FamilyComparison = {
   /** Series that are missing in the new exposition. */
   readonly missing: readonly string[]
   /** The number of series whose value differs, which is normal when values change over time. */
-  readonly moved: number
+  readonly changed: number
 }
 
 /** A series of the old exposition. */
@@ -135,16 +135,16 @@ function compareFamilies(
   series: ReadonlyMap<string, ReadonlyMap<string, OldSeries>>,
   typed: ReadonlySet<string>,
 ): FamilyComparison[] {
-  const families = new Map<string, { series: number; missing: string[]; moved: number }>()
+  const families = new Map<string, { series: number; missing: string[]; changed: number }>()
   for (const [name, byLabels] of series) {
     if (isStartTime(name, typed)) continue
     const family = getFamilyName(name, typed)
-    const compared = families.get(family) ?? { series: 0, missing: [], moved: 0 }
+    const compared = families.get(family) ?? { series: 0, missing: [], changed: 0 }
     families.set(family, compared)
     compared.series += byLabels.size
     for (const [labels, { value, newValue }] of byLabels) {
       if (newValue === undefined) compared.missing.push(formatSeries(name, labels))
-      else if (!Object.is(newValue, value)) compared.moved++
+      else if (!Object.is(newValue, value)) compared.changed++
     }
   }
   return Array.from(families, ([name, compared]) => ({ name, ...compared })).sort((a, b) =>

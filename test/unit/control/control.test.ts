@@ -21,7 +21,7 @@ const uid = process.getuid?.()
 const ONE: Component = { service: 'xmpp://127.0.0.1:1', domain: 'one.control.example' }
 const TWO: Component = { service: 'xmpp://127.0.0.1:1', domain: 'two.control.example' }
 
-/** Control sockets in a directory of the test's own, closed when it ends. */
+/** Creates control sockets in a temporary directory, and closes them when the test ends. */
 async function setUp(t: TestContext, how: { owner?: Owner; answer?: () => Promise<string> } = {}) {
   const dir = await temporaryDirectory('control')
   t.after(dir.remove)
@@ -57,7 +57,7 @@ async function setUp(t: TestContext, how: { owner?: Owner; answer?: () => Promis
   return { dir: dir.path, path: join(dir.path, 'prosody-exporter'), owner, begin, ask }
 }
 
-test('a socket for each component, which its owner alone may use, and nothing is left', async (t) => {
+test('each component has a socket that only its owner can use, and closing removes all files', async (t) => {
   const { dir, path, begin, ask } = await setUp(t)
   const controls = begin()
   await controls.apply(ONE, TWO)
@@ -68,7 +68,7 @@ test('a socket for each component, which its owner alone may use, and nothing is
   assert.equal(await ask(ONE), 'about one.control.example')
   assert.equal(await ask(TWO), 'about two.control.example')
 
-  // A reload: one is gone, the other goes on.
+  // A reload removes the first component. The second one stays available.
   await controls.apply(TWO)
   assert.equal(await ask(ONE), undefined)
   assert.equal(await ask(TWO), 'about two.control.example')
@@ -78,7 +78,7 @@ test('a socket for each component, which its owner alone may use, and nothing is
   assert.deepEqual(controls.lines, [])
 })
 
-test('nothing but a diagnosis can be asked, and those who ask at a time share one', async (t) => {
+test('the socket only serves a diagnosis, and concurrent requests share one', async (t) => {
   let asked = 0
   let finish: (text: string) => void = () => undefined
   const { path, begin } = await setUp(t, {
@@ -104,13 +104,13 @@ test('nothing but a diagnosis can be asked, and those who ask at a time share on
   assert.equal(asked, 0)
 
   const all = Array.from({ length: 6 }, () => send('GET', '/diagnosis'))
-  // Connections are accepted in turn: these answers show that those before them have come.
+  // Connections are accepted in order, so these responses show that the earlier requests have arrived.
   for (let i = 0; i < 3; i++) await send('GET', '/')
   finish('the answer')
   assert.deepEqual(await Promise.all(all), Array(6).fill('200 the answer'))
   assert.equal(asked, 1)
   const next = send('GET', '/diagnosis')
-  await until(() => asked === 2, { what: 'the next question' })
+  await until(() => asked === 2, { what: 'the next request' })
   finish('another answer')
   assert.equal(await next, '200 another answer')
 })
@@ -133,7 +133,7 @@ test('the socket file of a process that was killed is replaced', async (t) => {
   assert.deepEqual(controls.lines, [])
 })
 
-test('the socket of another exporter is left alone, and taken over when that one ends', async (t) => {
+test('the socket of another exporter is not replaced until that exporter ends', async (t) => {
   const { begin, ask, path } = await setUp(t)
   const [first, second] = [begin(), begin()]
   await first.apply(ONE)
@@ -150,7 +150,7 @@ test('the socket of another exporter is left alone, and taken over when that one
   assert.equal(second.lines.length, 1)
 })
 
-test('where no socket can be made one line says so, and nothing fails', async (t) => {
+test('a socket that cannot be created is logged once, and nothing fails', async (t) => {
   const { begin, ask, owner } = await setUp(t, { owner: { env: {}, uid: undefined } })
   const controls = begin()
   await controls.apply(ONE, TWO)
@@ -161,7 +161,7 @@ test('where no socket can be made one line says so, and nothing fails', async (t
   assert.equal(await findService(ONE, owner), undefined)
 })
 
-test('the runtime directory of systemd comes first, and stays', async (t) => {
+test('the runtime directory of systemd is used first, and is not removed', async (t) => {
   const runtime = await temporaryDirectory('control')
   t.after(runtime.remove)
   const owner = {
@@ -176,7 +176,7 @@ test('the runtime directory of systemd comes first, and stays', async (t) => {
   assert.deepEqual(await readdir(runtime.path), [])
 })
 
-test('a directory that others could write to is neither used nor believed', async (t) => {
+test('a directory that other users can write to is neither used nor trusted', async (t) => {
   const { dir, path, begin, ask } = await setUp(t)
   const controls = begin()
   await controls.apply(ONE)
@@ -192,13 +192,13 @@ test('a directory that others could write to is neither used nor believed', asyn
   const careful = begin()
   await careful.apply(ONE)
   assert.deepEqual(await readdir(elsewhere), [])
-  // In the next directory.
+  // The exporter used the next directory instead.
   assert.equal(await ask(ONE), 'about one.control.example')
   const found = await findService(ONE, { env: {}, uid })
   assert.equal(dirname(found!.path), `/tmp/prosody-exporter-${uid}`)
 })
 
-test('the name of a socket is of the component, however its server is written', () => {
+test('the name of a socket is the same for all notations of the server address', () => {
   const name = (service: string, domain = 'd.example') => getSocketName({ service, domain })
   assert.equal(name('xmpp://127.0.0.1:5347'), name('xmpp://localhost'))
   assert.equal(name('xmpp://[::1]:5347'), name('xmpp://localhost'))

@@ -157,7 +157,7 @@ describe('collect[] and exclude[]', { concurrency: 2 }, () => {
       ([, name]) => name,
     )
 
-  test('cut what one collection told, and leave the shared answer as it is', async (t) => {
+  test('filter the result of one collection, and do not change the shared response', async (t) => {
     const { exporter } = await setUp(t, { flags: ['--xmpp.host=one.example'] })
     const get = async (query: string) => (await exporter.get(`/metrics${query}`)).text
     const whole = collectors(await get(''))
@@ -183,12 +183,12 @@ describe('collect[] and exclude[]', { concurrency: 2 }, () => {
     assert.deepEqual(collectors(await get('')), whole)
     assert.equal(sampleValue(await get(''), 'test_0_0{label="x"}'), 5)
 
-    // What is cut may be cut by name too.
+    // collect[] and name[] can be combined.
     const named = await get('?collect[]=registry&name[]=xmpp_up&name[]=test_0_0')
     assert.deepEqual(named.match(/^[a-z]\S*/gm), ['test_0_0{label="x"}', 'xmpp_up'])
   })
 
-  test('a wrong one is 400 and tells which there are', async (t) => {
+  test('a wrong collector is 400 and lists the valid ones', async (t) => {
     const { exporter } = await setUp(t, { flags: ['--no-collector.modules'] })
     const get = async (query: string) => {
       const { status, text } = await exporter.get(`/metrics?${query}`)
@@ -211,7 +211,7 @@ describe('collect[] and exclude[]', { concurrency: 2 }, () => {
     assert.match(await get(`collect[]=${'x'.repeat(5000)}`), /^400 .{0,400}\n$/)
   })
 
-  test('a crowd with different ones is one collection', async () => {
+  test('concurrent requests with different filters share one collection', async () => {
     let asked = 0
     let release = () => {}
     const held = new Promise<void>((resolve) => {
@@ -299,14 +299,14 @@ describe('--web.max-requests', () => {
     return { app, status, releases, current }
   }
 
-  test('lets one address that is at its limit keep no other out', async (t) => {
+  test('applies to each client address separately', async (t) => {
     const { app, releases } = createHeld(1)
     const address = { host: '127.0.0.1', port: 0, optional: false }
     const listener = await listen(app, [address], silent)
     t.after(() => listener.close(0))
     const ask = (localAddress: string) => httpGet(`${listener.urls[0]!}/metrics`, {}, localAddress)
     const arrived = () => until(() => releases.length === 1, { what: 'a scrape waits' })
-    const crowd = ask('127.0.0.2')
+    const first = ask('127.0.0.2')
     await arrived()
     assert.equal((await ask('127.0.0.2')).status, 503)
     const [letGo] = releases.splice(0)
@@ -314,10 +314,10 @@ describe('--web.max-requests', () => {
     await arrived()
     letGo!()
     releases[0]!()
-    assert.deepEqual([(await crowd).status, (await scraper).status], [200, 200])
+    assert.deepEqual([(await first).status, (await scraper).status], [200, 200])
   })
 
-  test('answers 503 beyond it, to that server alone, and goes on after', async () => {
+  test('responds 503 above the limit, for this server only, and recovers afterwards', async () => {
     const { app, status, releases } = createHeld(2)
     const waiting = [status(), status()]
     const refused = await app.request('/metrics')
@@ -342,7 +342,7 @@ describe('--web.max-requests', () => {
     assert.ok((await Promise.all(waiting)).every((code) => code === 200))
   })
 
-  test('what is ready is handed out all the same', async () => {
+  test('does not apply to a current snapshot', async () => {
     const { app, status, releases, current } = createHeld(1)
     const first = app.request('/metrics')
     releases.shift()!()
@@ -356,7 +356,7 @@ describe('--web.max-requests', () => {
   })
 })
 
-test('--web.disable-exporter-metrics leaves out what this process uses, and nothing else', async (t) => {
+test('--web.disable-exporter-metrics omits the process metrics, and nothing else', async (t) => {
   const names = async (flags: readonly string[]) => {
     const { exporter } = await setUp(t, { flags })
     const { text } = await exporter.get('/metrics')
@@ -377,7 +377,7 @@ test('--web.disable-exporter-metrics leaves out what this process uses, and noth
 })
 
 describe('/config', () => {
-  test('is the configuration that runs, as YAML, the secret masked', async (t) => {
+  test('is the running configuration as YAML with a masked secret', async (t) => {
     const { exporter, server } = await setUp(t, {
       flags: [
         '--no-collector.ping',
@@ -416,7 +416,7 @@ describe('/config', () => {
     assert.deepEqual(shown.log, { level: 'info', format: 'json' })
   })
 
-  test('its sections are those of the file: read again they are the same', () => {
+  test('has the sections of the file: reading them again gives the same configuration', () => {
     const secret = join(directory, 'secret')
     writeFileSync(secret, SECRET, { mode: 0o600 })
     const first = join(directory, 'first.yml')
@@ -449,7 +449,7 @@ limits: {series: 7, label_value_length: 8}
     assert.deepEqual(plain(read(again)), plain(read(first)))
   })
 
-  test('after a reload it is the new one, and of what is not read anew the old', async (t) => {
+  test('is the new configuration after a reload, and the old one after a failed reload', async (t) => {
     const file = join(directory, 'reloaded.yml')
     writeFileSync(file, 'limits: {series: 10}\n')
     const { exporter } = await setUp(t, {
@@ -472,7 +472,7 @@ limits: {series: 7, label_value_length: 8}
   })
 })
 
-test('a server that goes is told in the log once, however often it is scraped and dialled', async (t) => {
+test('a server that stops is logged once, however often it is scraped and dialled', async (t) => {
   const { exporter, server } = await setUp(t)
   const before = logLines(exporter).length
   const told = () =>
@@ -480,7 +480,7 @@ test('a server that goes is told in the log once, however often it is scraped an
       .slice(before)
       .map(({ level, message }) => `${level} ${message.replace(/:.*/, '')}`)
   await server.close()
-  // That it is gone, and why it can't be reached.
+  // One line for the lost stream, and one for the failed reconnection.
   await until(() => told().length > 1, { what: 'it was dialled' })
   for (let i = 0; i < 10; i++) {
     assert.equal(sampleValue((await exporter.get('/metrics')).text, 'xmpp_up'), 0)
@@ -491,7 +491,7 @@ test('a server that goes is told in the log once, however often it is scraped an
 describe('--web.fail-when-down', () => {
   const FLAGS = ['--web.fail-when-down', '--web.enable-lifecycle']
 
-  test('answers 503 while the server is down, with the same body, filtered or not', async (t) => {
+  test('responds 503 with the same body while the server is down, filtered or not', async (t) => {
     const { exporter, server } = await setUp(t, { flags: FLAGS })
     const paths = ['/metrics', '/metrics?collect[]=ping', '/probe?target=stats.example']
     for (const path of paths) assert.equal((await exporter.get(path)).status, 200, path)

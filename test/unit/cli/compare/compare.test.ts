@@ -45,8 +45,8 @@ new 1
     )
     assert.equal(isComplete, true)
     assert.deepEqual(families, [
-      { name: 'a', series: 2, missing: [], moved: 1 },
-      { name: 'h', series: 3, missing: [], moved: 0 },
+      { name: 'a', series: 2, missing: [], changed: 1 },
+      { name: 'h', series: 3, missing: [], changed: 0 },
     ])
     assert.deepEqual(added, ['new'])
   })
@@ -57,8 +57,8 @@ new 1
       'h_bucket{le="1.0"} 1\nh_sum 1\n# TYPE g_count gauge\ng_count 1\n',
     )
     assert.deepEqual(families, [
-      { name: 'g_count', series: 1, missing: [], moved: 0 },
-      { name: 'h', series: 2, missing: [], moved: 0 },
+      { name: 'g_count', series: 1, missing: [], changed: 0 },
+      { name: 'h', series: 2, missing: [], changed: 0 },
     ])
     assert.deepEqual(added, [])
   })
@@ -102,7 +102,7 @@ line{a="x\ny"} 1
 
   test('compares the first of repeated samples, and counts the others', async () => {
     const { families, repeated, text } = await compare('a 1\na 2\na 3\n', 'a 1\na 4\n')
-    assert.deepEqual(families, [{ name: 'a', series: 1, missing: [], moved: 0 }])
+    assert.deepEqual(families, [{ name: 'a', series: 1, missing: [], changed: 0 }])
     assert.deepEqual(repeated, { old: 2, new: 1 })
     assert.match(
       text,
