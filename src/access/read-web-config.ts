@@ -93,7 +93,7 @@ function readHeaders(file: WebFile, wrong: CreateError): [string, string][] {
 }
 
 /**
- * Reads the users, with hashes in the form of bcryptjs. A name with a colon is accepted, but nobody can log in
+ * Reads the users, with hashes in the form of bcryptjs. A name with a colon is accepted, but no client can log in
  * with it (RFC 7617 §2).
  */
 function readUsers(file: WebFile, wrong: CreateError): Map<string, string> {

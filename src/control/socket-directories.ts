@@ -108,7 +108,7 @@ export async function prepareDirectory(
 // All names of sockets have the same length.
 const EXAMPLE: Component = { service: 'xmpp://localhost', domain: 'localhost' }
 
-/** Whether this user owns the directory, and nobody else can write to it. */
+/** Whether this user owns the directory, and no other user can write to it. */
 export async function isOwnDirectory(
   { path, kind }: SocketDirectory,
   uid: number,

@@ -114,7 +114,7 @@ test('logins beyond the queue limit are busy, and a new login is accepted', asyn
   assert.equal(await passwords.check('bob', PASSWORD, USERS, '192.0.2.1'), 'right')
   const verdicts = await Promise.all(flood)
   const count = (verdict: string) => verdicts.filter((each) => each === verdict).length
-  // The first login was being checked. Of the others, newer logins replaced the oldest ones.
+  // The first login was being checked. Newer logins replaced the oldest of the others.
   assert.deepEqual([count('busy'), count('wrong')], [172, 128])
   assert.equal(
     await passwords.check('bob', 'wrong 1', USERS, ''),

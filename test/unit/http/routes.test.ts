@@ -340,7 +340,7 @@ for (const transport of TRANSPORTS) {
     })
 
     describe('a snapshot of a server that is down', () => {
-      test('is 503 with the same body and headers, where that is asked for', async () => {
+      test('has status 503 with the same body and headers, if isFailure is set', async () => {
         const down = { exposition: exposition('down') }
         const fakes = { snapshot: down, servers: ['one'], isFailure: (s: object) => s === down }
         const { app } = createFakeApp(fakes)
@@ -361,7 +361,7 @@ for (const transport of TRANSPORTS) {
         }
       })
 
-      test('is 503 at once where it is the current one, and the next one is 200 again', async () => {
+      test('has status 503 as the current snapshot too, and the next snapshot has 200', async () => {
         const [down, up] = [{ exposition: exposition('down') }, { exposition: exposition('up') }]
         let current: { exposition: Exposition } = down
         const fakes = {

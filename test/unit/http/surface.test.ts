@@ -1,4 +1,4 @@
-// What operators expect around the metrics: paths behind a proxy, limits, filters, what runs.
+// HTTP features around the metrics: paths behind a proxy, filters, limits, /config and --web.fail-when-down.
 
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -33,7 +33,7 @@ after(() => {
   rmSync(directory, { recursive: true })
 })
 
-/** The answer of a host that describes itself, and answers pings. */
+/** The response of a host that supports service discovery and pings. */
 function answerHost({ attrs: { id, from, to }, children: [child] }: Element): string | undefined {
   if (to !== 'one.example' || typeof child !== 'object') return undefined
   const head = `<iq type='result' id='${id}' from='${to}' to='${from}'>`
@@ -45,7 +45,7 @@ function answerHost({ attrs: { id, from, to }, children: [child] }: Element): st
 
 const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 
-/** A ready exporter of a model of the module, in which `test_0_0{label="x"}` is 5. */
+/** Starts an exporter with a simulated module, in which `test_0_0{label="x"}` is 5, and waits until it is ready. */
 async function setUp(
   t: TestContext,
   { flags = [], prefix = '' }: { flags?: readonly string[]; prefix?: string } = {},
@@ -76,7 +76,7 @@ describe('behind a reverse proxy', { concurrency: 2 }, () => {
     return [routePrefix, external.origin, external.path]
   }
 
-  test('the prefix is that of the external URL, unless another is given', () => {
+  test('the default prefix is the path of the external URL', () => {
     assert.deepEqual(web(), ['', undefined, ''])
     assert.deepEqual(web('--web.route-prefix=a/b/'), ['/a/b', undefined, '/a/b'])
     const url = '--web.external-url=https://Example.org:443/prosody/'
@@ -86,7 +86,7 @@ describe('behind a reverse proxy', { concurrency: 2 }, () => {
     assert.deepEqual(web('--web.external-url=http://[::1]:1'), ['', 'http://[::1]:1', ''])
   })
 
-  test('what is no URL and no path is refused, a password in it not shown', () => {
+  test('an invalid URL or path is rejected, and the message shows no password', () => {
     const problem = (...args: string[]) => problemOf(() => configOf(args, ENV))
     for (const url of ['example.org', 'ftp://a', 'http://', 'http://a/?b', 'http://a/#b', '/a']) {
       assert.match(
@@ -106,7 +106,7 @@ describe('behind a reverse proxy', { concurrency: 2 }, () => {
     assert.match(problem('--web.max-requests=-1'), /^--web\.max-requests: expected a whole number/)
   })
 
-  test('every path is below the prefix, and the root leads there', async (t) => {
+  test('every path is below the prefix, and the root redirects there', async (t) => {
     const { exporter } = await setUp(t, {
       flags: ['--web.route-prefix=/prosody'],
       prefix: '/prosody',
@@ -127,7 +127,7 @@ describe('behind a reverse proxy', { concurrency: 2 }, () => {
     assert.deepEqual([status, headers.get('allow')], [405, 'GET, HEAD, OPTIONS'])
   })
 
-  test('service discovery tells the external URL, or the path that was asked', async (t) => {
+  test('service discovery returns the external URL, or the host of the request', async (t) => {
     const discovered = async (flags: readonly string[], prefix: string) => {
       const { exporter } = await setUp(t, { flags, prefix })
       const { text } = await exporter.get(`${prefix}/sd`, { Host: 'asked:1' })
@@ -171,7 +171,7 @@ describe('collect[] and exclude[]', { concurrency: 2 }, () => {
     assert.match(one, /^prosody_exporter_collector_duration_seconds\{collector="registry"\}/m)
 
     const two = await get('?collect[]=ping&collect[]=components&collect[]=users')
-    assert.deepEqual(collectors(two), ['components', 'ping'], 'users finds nobody to ask')
+    assert.deepEqual(collectors(two), ['components', 'ping'], 'the users collector finds no host')
     assert.doesNotMatch(two, /^test_0_0/m)
 
     const rest = await get('?exclude[]=registry')
