@@ -22,7 +22,9 @@ export async function diagnose(
   const findings: Finding[] = []
   // A finding can quote text from the server, which may contain the secret.
   const mask = serverMask(server?.config.xmpp.secret ?? '')
-  const report = createReporter((finding) => findings.push({ ...finding, text: mask(finding.text) }))
+  const report = createReporter((finding) =>
+    findings.push({ ...finding, text: mask(finding.text) }),
+  )
   if (server) await examineService(server, version, report)
   else
     report.failed(
