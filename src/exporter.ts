@@ -1,16 +1,16 @@
 import type { Hono } from 'hono'
-import { createAccessGate, webFamilies } from './access/access-gate.js'
+import { createAccessGate, getWebConfigFamilies } from './access/access-gate.js'
 import { createWebAccess, type WebAccess } from './access/access.js'
 import { diagnose } from './cli/doctor/diagnose.js'
 import { COLLECTORS } from './collectors/index.js'
 import { formatConfig } from './config/config-text.js'
 import type { Config } from './config/read-config.js'
 import { createControlSockets } from './control/control-sockets.js'
-import { socketName, type Component, type Owner } from './control/socket-directories.js'
+import { getSocketName, type Component, type Owner } from './control/socket-directories.js'
 import { ConfigError } from './errors.js'
 import { createExposition } from './exposition/exposition.js'
 import { pollServers } from './history/history.js'
-import { connectionsFor, listen, type Listener } from './http/listener.js'
+import { limitConnections, listen, type Listener } from './http/listener.js'
 import { createApp, type Serve } from './http/routes.js'
 import { addServerRoutes } from './http/server-routes.js'
 import { limitRepeats } from './log/log-limit.js'
@@ -60,7 +60,7 @@ export function createExporter(config: Config, deps: ExporterDependencies): Expo
     const usage = web.disableExporterMetrics ? undefined : deps.readProcessUsage()
     return [
       ...processFamilies(deps.version, usage, reloader.getState()),
-      ...(access ? webFamilies(access.state()) : []),
+      ...(access ? getWebConfigFamilies(access.getReloadState()) : []),
     ]
   }
   const servers = createServerSet((server, shared) =>
@@ -91,7 +91,7 @@ export function createExporter(config: Config, deps: ExporterDependencies): Expo
         listener = await listen(app, web.listenAddresses, requestLog, {
           gate: access && createAccessGate(access),
           socketAccess: { ...web.socketAccess, umask: deps.umask },
-          maxConnections: connectionsFor(deps.readProcessUsage().maxFds),
+          maxConnections: limitConnections(deps.readProcessUsage().maxFds),
         })
       } catch (error) {
         for (const feature of features) await feature.close?.()
@@ -212,7 +212,7 @@ function createServerRoutesFeature({ config, servers, reloader }: Core): Feature
 function createDoctorFeature({ deps, servers, reloader }: Core): Feature {
   const { log, version, owner, pid } = deps
   const find = (component: Component) =>
-    servers.getAll().find(({ config }) => socketName(config.xmpp) === socketName(component))
+    servers.getAll().find(({ config }) => getSocketName(config.xmpp) === getSocketName(component))
   const sockets = createControlSockets({
     owner,
     log,

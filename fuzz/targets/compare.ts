@@ -1,7 +1,7 @@
 import { createComparison } from '../../src/cli/compare/compare.js'
 import { readExposition } from '../../src/cli/compare/read-exposition.js'
-import { reportText } from '../../src/cli/compare/compare-report.js'
-import { readSample } from '../../src/cli/compare/parse-sample.js'
+import { renderReport } from '../../src/cli/compare/compare-report.js'
+import { parseSample } from '../../src/cli/compare/parse-sample.js'
 import { ConfigError } from '../../src/errors.js'
 import { checkRefusal, must, type Target } from '../target.js'
 
@@ -58,7 +58,7 @@ async function compareWithItself(body: Buffer, pieceBytes: number, isOpenMetrics
     must(old.samples === now.samples, 'both sides must have the same samples')
     const result = comparison.result()
     const missing = result.families.reduce((sum, family) => sum + family.missing.length, 0)
-    return { missing, text: reportText({ comparison: result, old, new: now }) }
+    return { missing, text: renderReport({ comparison: result, old, new: now }) }
   } catch (error) {
     checkRefusal([ConfigError], error)
     return (error as ConfigError).message
@@ -66,9 +66,9 @@ async function compareWithItself(body: Buffer, pieceBytes: number, isOpenMetrics
 }
 
 function checkSample(line: string): void {
-  const sample = readSample(line)
+  const sample = parseSample(line)
   if (sample === undefined || !/^[a-zA-Z_:][\w:]*$/.test(sample.name)) return
-  const again = readSample(`${sample.name}{${sample.labels}} ${sample.value}`)
+  const again = parseSample(`${sample.name}{${sample.labels}} ${sample.value}`)
   must(
     again !== undefined && again.labels === sample.labels,
     'labels must stay the same when read again',

@@ -133,7 +133,7 @@ export const authorization: Target = {
   async run(input) {
     web ??= startWeb()
     const header = input.toString('latin1')
-    const refusal = await web.of.refusal({
+    const refusal = await web.of.checkRequest({
       headers: { authorization: header },
       socket: { remoteAddress: '127.0.0.1' } as never,
     })

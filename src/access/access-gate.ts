@@ -1,26 +1,26 @@
 import type { Gate } from '../http/gated-server.js'
 import { family, type Family } from '../metrics/family.js'
-import { clientProblem } from './tls.js'
+import { findClientProblem } from './tls.js'
 import type { WebAccess } from './access.js'
 
-/** The web configuration as the HTTP server asks it. */
+/** Adapts the web configuration to the HTTP server. */
 export function createAccessGate(web: WebAccess): Gate {
   return {
     tls: web.tls,
-    tlsOptions: () => {
+    getTlsOptions: () => {
       web.refresh()
-      return web.currentTls()!.options
+      return web.getTls()!.options
     },
-    clientProblem: (client) => {
-      const { auth, allowedSans } = web.currentTls()!
-      return clientProblem(client, auth, allowedSans)
+    findClientProblem: (client) => {
+      const { auth, allowedSans } = web.getTls()!
+      return findClientProblem(client, auth, allowedSans)
     },
-    headers: () => web.headers(),
-    refusal: (request) => web.refusal(request),
+    getHeaders: () => web.getHeaders(),
+    checkRequest: (request) => web.checkRequest(request),
   }
 }
 
-export function webFamilies(state: ReturnType<WebAccess['state']>): Family[] {
+export function getWebConfigFamilies(state: ReturnType<WebAccess['getReloadState']>): Family[] {
   const name = 'prosody_exporter_web_config_last_reload'
   return [
     family(

@@ -3,8 +3,8 @@ import { Worker } from 'node:worker_threads'
 
 export type Bcrypt = {
   /**
-   * The password's hash with each of these salts (`$2b$10$` and 22 characters), one after another.
-   * Rejects when the thread ends before that.
+   * Hashes the password with each salt, one after another. A salt is `$2b$10$` and 22 characters.
+   * Rejects when the thread ends first.
    */
   hash(password: string, salts: readonly string[]): Promise<readonly string[]>
   stop(): Promise<void>
@@ -16,7 +16,7 @@ type Waiting = {
   readonly reject: (error: Error) => void
 }
 
-// The thread: text, because a file of its own would be one in TypeScript and another when it is built.
+// The source code of the thread. It is text, because the name of a file would differ between src/ and dist/.
 const WORKER = `
 const { parentPort, workerData } = require('node:worker_threads')
 const { hashSync } = require(workerData)
@@ -24,7 +24,7 @@ parentPort.on('message', ({ id, password, salts }) => {
   parentPort.postMessage({ id, hashes: salts.map((salt) => hashSync(password, salt)) })
 })`
 
-/** Computes bcrypt in a thread of its own: it is slow by design, and scrapes must not wait. */
+/** Computes bcrypt in a separate thread: it is slow by design, and scrapes must not wait for it. */
 export function createBcrypt(): Bcrypt {
   const waiting = new Map<number, Waiting>()
   let worker: Worker | undefined
@@ -50,7 +50,7 @@ export function createBcrypt(): Bcrypt {
     async hash(password, salts) {
       const started = (worker ??= start())
       const id = ++lastId
-      // Only while somebody waits is it a reason for the process to live.
+      // The thread keeps the process alive only while a caller waits for a hash.
       started.ref()
       try {
         return await new Promise((resolve, reject) => {

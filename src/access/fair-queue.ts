@@ -1,17 +1,17 @@
 export type FairQueue<T> = {
   /**
-   * Adds an item to the line of that name at that address.
+   * Adds an item to the line of a name at an address.
    *
-   * @returns The item that gave way because the queue is full: the oldest of the longest line.
+   * @returns The item that was dropped because the queue is full: the oldest item of the longest line.
    */
   add(address: string, name: string, item: T): T | undefined
-  /** The next item: addresses take turns, and so do the names at an address. */
+  /** Removes and returns the next item. Addresses take turns, and so do the names at an address. */
   take(): T | undefined
 }
 
-/** A queue in which nobody who sends many items delays the others for longer than one turn each. */
+/** Creates a queue in which a client with many items delays each other client by one turn only. */
 export function createFairQueue<T>(maxItems: number): FairQueue<T> {
-  // In the order of their turns.
+  // By address and name. The order of each map is the order of the turns.
   const addresses = new Map<string, Map<string, T[]>>()
   let size = 0
 
@@ -45,7 +45,7 @@ export function createFairQueue<T>(maxItems: number): FairQueue<T> {
       const [address, lines] = first
       const name = lines.keys().next().value!
       const item = removeFirst(address, name)
-      // Their next turns come after all others.
+      // The next turns of this name and address come after all others.
       moveToEnd(lines, name)
       moveToEnd(addresses, address)
       return item

@@ -1,8 +1,9 @@
-/** Texts of numbers and durations as Go reads them. */
+/** Parses numbers and durations like Go. */
 
 /**
- * A whole number of YAML as Go's yaml.v2 reads it: `10`, `0x10`, `0b1`, `010` (octal), `1_000`; of `1.5` the whole part.
- * `undefined` for anything else and beyond 64 bits.
+ * Parses a YAML integer like Go's yaml.v2: `10`, `0x10`, `0b1`, `010` (octal), `1_000`. `1.5` becomes 1.
+ *
+ * @returns `undefined` for any other text, and beyond 64 bits.
  */
 export function parseGoInteger(text: string): number | undefined {
   if (!/^[-+.\d]/.test(text)) return undefined
@@ -27,12 +28,13 @@ const UNITS_MS: Readonly<Record<string, number>> = {
   h: 3_600_000,
 }
 const PART = /(\d+\.?\d*|\.\d+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)/y
-/** Go counts nanoseconds in 64 bits. */
+// Go stores a duration as nanoseconds in 64 bits.
 const MAX_MS = 2 ** 63 / 1e6
 
 /**
- * Milliseconds of a duration as Go writes them: `1.5s`, `100us`, `1h30m`, `-1s`, a bare `0`.
+ * Parses a Go duration: `1.5s`, `100us`, `1h30m`, `-1s`, `0`.
  *
+ * @returns Milliseconds, or `undefined` for any other text.
  * @see https://pkg.go.dev/time#ParseDuration
  */
 export function parseGoDuration(text: string): number | undefined {

@@ -4,42 +4,43 @@ import { createFairQueue } from './fair-queue.js'
 
 export type Passwords = {
   /**
-   * Whether it is the password of that name; `busy` when too many others wait to know. A login that
-   * was compared before is answered without waiting.
+   * Checks the password of a user. The verdict is `busy` when too many other logins wait. The verdict on a
+   * login that was checked before comes from a cache, without a wait.
    */
   check(user: string, password: string, users: Users, client: string): Promise<Verdict>
-  /** Whether it is known already to be the right one. */
+  /** Whether the cache has this login as right. */
   isKnown(user: string, password: string, users: Users): boolean
   stop(): Promise<void>
 }
 export type Verdict = 'right' | 'wrong' | 'busy'
-/** Names and the bcrypt hashes of their passwords. */
+/** User names with the bcrypt hashes of their passwords. */
 export type Users = ReadonlyMap<string, string>
 
 type Login = {
   readonly password: string
-  /** Salts of one hash for each cost, and the hash that the user has. */
+  /** One salt for each cost that a configured hash has; see `chooseSalts`. */
   readonly salts: readonly string[]
+  /** The hash of this user; `undefined` for an unknown user. */
   readonly hash: string | undefined
   end(verdict: Verdict): void
 }
 
-// A login takes some 50 ms of the thread. More of them would wait longer than most scrapes do.
+// A check takes about 50 ms. A longer queue would take more time than most scrapes have.
 const MAX_WAITING = 128
 const MAX_RIGHT = 100
 const MAX_WRONG = 1000
-// `$2b$10$` and 22 characters of salt; 31 of the hash follow.
+// A bcrypt hash is `$2b$10$`, 22 characters of salt and 31 characters of hash.
 const SALT_LENGTH = 29
 const ANY_SALT = '/'.repeat(21) + '.'
 
-/** Compares passwords with bcrypt, one after another, and in turns: see `createFairQueue`. */
+/** Checks passwords with bcrypt, one after another, in the order of `createFairQueue`. */
 export function createPasswords(bcrypt = createBcrypt()): Passwords {
-  // Of logins that were compared, so that what is in memory is of no use elsewhere.
+  // The caches hold an HMAC of each login with this secret, which is useless outside of this process.
   const secret = randomBytes(32)
-  const right = createRecent(MAX_RIGHT)
-  // Apart, so that guesses don't make right ones forgotten. A scraper with an old password sends it again and again.
-  const wrong = createRecent(MAX_WRONG)
-  const underWay = new Map<string, Promise<Verdict>>()
+  const right = createRecentKeys(MAX_RIGHT)
+  // A separate cache, so that guesses cannot evict right logins. It serves scrapers that repeat an old password.
+  const wrong = createRecentKeys(MAX_WRONG)
+  const pending = new Map<string, Promise<Verdict>>()
   const queue = createFairQueue<Login>(MAX_WAITING)
   let isComparing = false
   let isStopped = false
@@ -53,7 +54,7 @@ export function createPasswords(bcrypt = createBcrypt()): Passwords {
     if (isComparing) return
     isComparing = true
     for (let login = queue.take(); login !== undefined; login = queue.take()) {
-      // Without a result it is neither right nor wrong, so nothing is remembered.
+      // Without a hash the login is neither right nor wrong. `busy` is not cached.
       login.end(isStopped ? 'busy' : await compare(bcrypt, login).catch(() => 'busy' as const))
     }
     isComparing = false
@@ -66,19 +67,19 @@ export function createPasswords(bcrypt = createBcrypt()): Passwords {
       const key = keyOf(user, password, hash)
       if (right.has(key)) return Promise.resolve('right')
       if (wrong.has(key)) return Promise.resolve('wrong')
-      const same = underWay.get(key)
-      if (same) return same
+      const running = pending.get(key)
+      if (running) return running
       const verdict = new Promise<Verdict>((resolve) => {
-        const login = { password, salts: saltsFor(hash, users), hash, end: resolve }
+        const login = { password, salts: chooseSalts(hash, users), hash, end: resolve }
         queue.add(client, user, login)?.end('busy')
         void compareAll()
       }).then((found) => {
-        underWay.delete(key)
+        pending.delete(key)
         if (found === 'right') right.add(key)
         if (found === 'wrong') wrong.add(key)
         return found
       })
-      underWay.set(key, verdict)
+      pending.set(key, verdict)
       return verdict
     },
     async stop() {
@@ -92,29 +93,31 @@ async function compare(bcrypt: Bcrypt, { password, salts, hash }: Login): Promis
   const hashes = await bcrypt.hash(password, salts)
   if (hash === undefined) return 'wrong'
   const computed = hashes[salts.indexOf(hash.slice(0, SALT_LENGTH))]
-  // The salt is not compared: its last character can be written in several ways.
-  const [ours, theirs] = [computed, hash].map((each) => Buffer.from(each!.slice(SALT_LENGTH)))
-  return timingSafeEqual(ours!, theirs!) ? 'right' : 'wrong'
+  // The salt is not compared: bcrypt ignores some bits of its last character.
+  const [actual, expected] = [computed, hash].map((each) => Buffer.from(each!.slice(SALT_LENGTH)))
+  return timingSafeEqual(actual!, expected!) ? 'right' : 'wrong'
 }
 
 /**
- * What a login costs is the same for every name, known or not, so that the time tells nothing about
- * names: one hash for each cost that any user's hash has, the user's own salt at its cost.
+ * Chooses the salts for a login: one for each cost that a configured hash has. The user's own salt is used for
+ * its cost. So a login takes the same time for every name, and the time does not reveal which users exist.
  */
-function saltsFor(hash: string | undefined, users: Users): string[] {
-  const costs = [...new Set(Array.from(users.values(), costText))].sort()
+function chooseSalts(hash: string | undefined, users: Users): string[] {
+  const costs = [...new Set(Array.from(users.values(), getCostPrefix))].sort()
   return costs.map((cost) =>
-    hash !== undefined && costText(hash) === cost ? hash.slice(0, SALT_LENGTH) : cost + ANY_SALT,
+    hash !== undefined && getCostPrefix(hash) === cost
+      ? hash.slice(0, SALT_LENGTH)
+      : cost + ANY_SALT,
   )
 }
 
-/** `$2b$10$`: all that a hash says of its cost. */
-function costText(hash: string): string {
+/** Returns the prefix that contains the cost, for example `$2b$10$`. */
+function getCostPrefix(hash: string): string {
   return hash.slice(0, 7)
 }
 
-/** The most recent ones: the oldest is forgotten. */
-function createRecent(max: number) {
+/** Creates a set that holds the last `max` keys. */
+function createRecentKeys(max: number) {
   const keys = new Set<string>()
   return {
     has: (key: string) => keys.has(key),

@@ -1,19 +1,19 @@
 /**
- * A token bucket that is full at first: one more request each interval, `burst` at once.
+ * Creates a token bucket. It starts full with `burst` tokens, and gets one token each interval.
  *
- * @returns Whether a request may pass, which takes a token.
+ * @returns A function that takes a token and returns true, or returns false when no token is left.
  */
 export function createRateLimit(
   { intervalMs, burst }: { readonly intervalMs: number; readonly burst: number },
   now: () => number = () => performance.now(),
 ): () => boolean {
   let tokens = burst
-  let at = now()
+  let updatedAtMs = now()
   return () => {
     if (intervalMs === 0) return true
-    const time = now()
-    tokens = Math.min(burst, tokens + (time - at) / intervalMs)
-    at = time
+    const nowMs = now()
+    tokens = Math.min(burst, tokens + (nowMs - updatedAtMs) / intervalMs)
+    updatedAtMs = nowMs
     if (tokens < 1) return false
     tokens--
     return true

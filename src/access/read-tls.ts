@@ -3,52 +3,63 @@ import { createSecureContext, type TlsOptions } from 'node:tls'
 import type { Path } from '../config/yaml.js'
 import type { ConfigError } from '../errors.js'
 import type { WebFile } from './web-schema.js'
-import type { Handshake } from './tls-handshake.js'
-import { CIPHERS, cipherText, CLIENT_AUTH, clientOptions, CURVES, VERSIONS } from './tls.js'
+import type { HandshakeTest } from './tls-handshake.js'
+import {
+  CIPHERS,
+  buildCipherList,
+  CLIENT_AUTH,
+  buildClientOptions,
+  CURVES,
+  VERSIONS,
+} from './tls.js'
 import type { ClientAuth } from './tls.js'
 
 export type TlsConfig = {
   readonly options: TlsOptions
   readonly auth: ClientAuth
-  /** `undefined`: any name is right. */
+  /** `undefined` accepts any name. */
   readonly allowedSans: readonly string[] | undefined
 }
 
-/** A value of the file that is wrong: where, and what was expected. Never what it is. */
-export type Wrong = (path: Path, what: string, of?: 'value' | 'key') => ConfigError
-type Named = 'min_version' | 'max_version' | 'cipher_suites' | 'curve_preferences'
-/** A file that a value names, as text. */
-export type ReadFile = (path: Path, file: string, isSecret?: boolean) => string
+/** Creates the error for a wrong value: its place and what was expected. The value can be a secret, so it is not shown. */
+export type CreateError = (path: Path, what: string, of?: 'value' | 'key') => ConfigError
+type EnumKey = 'min_version' | 'max_version' | 'cipher_suites' | 'curve_preferences'
+/** Reads a file that a value names. */
+export type ReadNamedFile = (path: Path, file: string, isSecret?: boolean) => string
 
 type Section = NonNullable<WebFile['tls_server_config']>
 type Pem = 'cert' | 'key' | 'client_ca'
 
-/** What the reading of a section needs of its file. */
-type Reader = { readonly wrong: Wrong; readonly read: ReadFile; readonly handshake: Handshake }
+/** What the functions of this file need from the web configuration file. */
+type TlsReader = {
+  readonly wrong: CreateError
+  readonly read: ReadNamedFile
+  readonly handshake: HandshakeTest
+}
 
 const at = (key: string): Path => ['tls_server_config', key]
-/** HTTP/2 asks for one of them below TLS 1.3. @see RFC 9113 §9.2.2 */
+/** HTTP/2 requires one of these suites below TLS 1.3. @see RFC 9113 §9.2.2 */
 const HTTP2_SUITES = [
   'TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256',
   'TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256',
 ]
 
-/** The section `tls_server_config`, with what it names. */
-export function readTls(file: WebFile, isHttp2: boolean, reader: Reader): TlsConfig | undefined {
+/** Reads the section `tls_server_config` and the files that it names; `undefined` without TLS. */
+export function readTls(file: WebFile, isHttp2: boolean, reader: TlsReader): TlsConfig | undefined {
   const section = file.tls_server_config ?? {}
-  const settings = namedSettings(section, reader.wrong)
-  // As the toolkit has it, other keys alone don't turn TLS on.
-  const isOn = [
+  const settings = readNamedSettings(section, reader.wrong)
+  // Like in exporter-toolkit, other keys alone do not turn TLS on.
+  const keysThatTurnOn = [
     ...PEMS.flatMap((key) => [key, `${key}_file`] as const),
     'client_auth_type' as const,
   ]
-  if (isOn.every((key) => (section[key] ?? '') === '')) return undefined
+  if (keysThatTurnOn.every((key) => (section[key] ?? '') === '')) return undefined
   const { wrong, handshake } = reader
-  const { cert, key, ca } = pems(section, reader)
-  const auth = clientAuth(section, ca !== undefined, wrong)
+  const { cert, key, ca } = readPems(section, reader)
+  const auth = readClientAuth(section, ca !== undefined, wrong)
   const { minVersion, maxVersion, suites, curves } = settings
   if (minVersion > maxVersion) {
-    throw wrong(at('min_version'), 'expected no later version than max_version, got one')
+    throw wrong(at('min_version'), 'expected at most max_version, got a later version')
   }
   const isHttp2Possible = suites.length === 0 || suites.some((each) => HTTP2_SUITES.includes(each))
   if (isHttp2 && minVersion < 'TLSv1.3' && !isHttp2Possible) {
@@ -64,19 +75,19 @@ export function readTls(file: WebFile, isHttp2: boolean, reader: Reader): TlsCon
     minVersion,
     maxVersion,
     honorCipherOrder: section.prefer_server_cipher_suites ?? true,
-    ciphers: cipherText(suites, minVersion),
+    ciphers: buildCipherList(suites, minVersion),
     ...(curves.length > 0 && { ecdhCurve: curves.join(':') }),
-    ...clientOptions(auth),
+    ...buildClientOptions(auth),
   }
-  check(options, { cert, key, ca }, wrong, (name) =>
+  checkWithOpenSsl(options, { cert, key, ca }, wrong, (name) =>
     at((section[`${name}_file`] ?? '') === '' ? name : `${name}_file`),
   )
   const problem = handshake(options)
   if (problem !== undefined) {
     throw wrong(
       ['tls_server_config'],
-      `expected settings with which a client can connect, got a test connection that failed (${problem}): ` +
-        'change cipher_suites, max_version or curve_preferences, or take a key of another type',
+      `expected settings with which a client can connect, got a failed test handshake (${problem}). ` +
+        'Change cipher_suites, max_version or curve_preferences, or use a key of another type.',
     )
   }
   return { options, auth, allowedSans: section.client_allowed_sans }
@@ -84,9 +95,9 @@ export function readTls(file: WebFile, isHttp2: boolean, reader: Reader): TlsCon
 
 const PEMS = ['cert', 'key', 'client_ca'] as const
 
-/** The settings that have names, which are checked in a section without TLS too. */
-function namedSettings(section: Section, wrong: Wrong) {
-  function named<T>(key: Named, names: Readonly<Record<string, T>>): T[] {
+/** Reads the settings whose values are names. They are checked even when TLS is off. */
+function readNamedSettings(section: Section, wrong: CreateError) {
+  function readNames<T>(key: EnumKey, names: Readonly<Record<string, T>>): T[] {
     const values = [section[key] ?? []].flat()
     return values.map((name, i) => {
       const path = Array.isArray(section[key]) ? [...at(key), i] : at(key)
@@ -96,18 +107,18 @@ function namedSettings(section: Section, wrong: Wrong) {
       return names[name]!
     })
   }
-  const [minVersion = 'TLSv1.2'] = named('min_version', VERSIONS)
-  const [maxVersion = 'TLSv1.3'] = named('max_version', VERSIONS)
-  named('cipher_suites', CIPHERS)
+  const [minVersion = 'TLSv1.2'] = readNames('min_version', VERSIONS)
+  const [maxVersion = 'TLSv1.3'] = readNames('max_version', VERSIONS)
+  readNames('cipher_suites', CIPHERS)
   const suites = section.cipher_suites ?? []
-  return { minVersion, maxVersion, suites, curves: named('curve_preferences', CURVES) }
+  return { minVersion, maxVersion, suites, curves: readNames('curve_preferences', CURVES) }
 }
 
-function pems(section: Section, { wrong, read }: Reader) {
+function readPems(section: Section, { wrong, read }: TlsReader) {
   function pem(key: Pem): string | undefined {
     const inline = section[key] ?? ''
     const name = section[`${key}_file`] ?? ''
-    // As the toolkit has it, of both the file counts.
+    // Like in exporter-toolkit, the file overrides the inline value.
     if (name !== '') return read(at(`${key}_file`), name)
     return inline === '' ? undefined : inline
   }
@@ -117,8 +128,8 @@ function pems(section: Section, { wrong, read }: Reader) {
   return { cert, key, ca }
 }
 
-/** Without a `client_ca` the clients' certificates are those of authorities that Node.js trusts. */
-function clientAuth(section: Section, hasCa: boolean, wrong: Wrong): ClientAuth {
+/** Reads `client_auth_type`. Without `client_ca`, Node.js accepts the certificate authorities that it trusts. */
+function readClientAuth(section: Section, hasCa: boolean, wrong: CreateError): ClientAuth {
   const { client_auth_type: name = '' } = section
   const auth = name === '' ? 'NoClientCert' : CLIENT_AUTH.find((each) => each === name)
   if (auth === undefined) {
@@ -128,27 +139,30 @@ function clientAuth(section: Section, hasCa: boolean, wrong: Wrong): ClientAuth 
     const isFile = (section.client_ca_file ?? '') !== ''
     throw wrong(
       at(isFile ? 'client_ca_file' : 'client_ca'),
-      'expected client_auth_type with it, got none',
+      'expected client_auth_type to be set with it, got none',
     )
   }
   return auth
 }
 
 /**
- * Whether OpenSSL takes it, each part by itself so that the message names the right one. It takes a
- * certificate and a key of different types, and then fails at each handshake: their public keys tell.
+ * Checks with OpenSSL each value alone, so that the message names the wrong one, and then all together.
+ * OpenSSL accepts a certificate and a key of different types, and then each handshake fails. So their public
+ * keys are compared.
+ *
+ * @throws ConfigError for the first wrong value.
  */
-function check(
+function checkWithOpenSsl(
   options: TlsOptions,
   { cert, key, ca }: { cert: string; key: string; ca: string | undefined },
-  wrong: Wrong,
+  wrong: CreateError,
   placeOf: (key: Pem) => Path,
 ): void {
   const parts = [
     ['cert', { cert }, 'a certificate in PEM'],
     ['key', { key }, 'a private key in PEM without a passphrase'],
     ['client_ca', { ca }, 'certificates in PEM'],
-    ['key', { cert, key }, 'the key of that certificate'],
+    ['key', { cert, key }, 'the private key of the certificate'],
   ] as const
   for (const [name, part, expected] of parts) {
     try {
@@ -165,7 +179,10 @@ function check(
     createSecureContext(options)
   } catch (error) {
     const { message } = error as Error
-    throw wrong(['tls_server_config'], `expected what OpenSSL takes, got: ${message}`)
+    throw wrong(
+      ['tls_server_config'],
+      `expected settings that OpenSSL accepts, got the error: ${message}`,
+    )
   }
 }
 

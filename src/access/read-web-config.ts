@@ -6,29 +6,29 @@ import { ConfigError } from '../errors.js'
 import { readTextFile } from '../config/text-file.js'
 import type { Given } from '../config/flags.js'
 import { decodeYaml } from './decode-fields.js'
-import { handshakeProblem } from './tls-handshake.js'
+import { testHandshake } from './tls-handshake.js'
 import { webSchema, type WebFile } from './web-schema.js'
-import { readTls, type ReadFile, type TlsConfig, type Wrong } from './read-tls.js'
+import { readTls, type ReadNamedFile, type TlsConfig, type CreateError } from './read-tls.js'
 
 export type WebConfig = {
   readonly tls: TlsConfig | undefined
   readonly http2: boolean
   readonly headers: readonly (readonly [name: string, value: string])[]
-  /** Names and the bcrypt hashes of their passwords. */
+  /** User names with the bcrypt hashes of their passwords. */
   readonly users: ReadonlyMap<string, string>
   /** SHA-256 of each bearer token. */
   readonly tokens: readonly Buffer[]
   readonly networks: BlockList | undefined
-  /** One request each interval, so many at once; 0: no limit. */
+  /** One more request each interval, up to `burst` in a row; an interval of 0 is no limit. */
   readonly rateLimit: { readonly intervalMs: number; readonly burst: number }
-  /** All that was read. */
+  /** All files that were read, to detect changes. */
   readonly files: readonly string[]
 }
 
 const MAX_BYTES = 1_048_576
 /**
- * A bcrypt hash as Go takes it: any minor version, which says nothing about how it is computed, and
- * whatever follows the hash is ignored, for example the end of a line.
+ * A bcrypt hash as Go accepts it: any minor version (`2a`, `2b`, `2y`), since all are computed alike here. Text
+ * after the hash is ignored, for example a newline.
  */
 const BCRYPT = /^\$2[a-z]?(\$(?:0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53})/
 const HEADERS: Readonly<Record<string, readonly string[] | undefined>> = {
@@ -40,16 +40,16 @@ const HEADERS: Readonly<Record<string, readonly string[] | undefined>> = {
 }
 
 /**
- * Reads the web configuration file and all that it names.
+ * Reads the web configuration file and the files that it names.
  *
  * @throws ConfigError for the first mistake: one line `FILE:LINE:COLUMN: KEY: expected …, got …`.
  */
-export function readWebConfig(given: Given, handshake = handshakeProblem): WebConfig {
+export function readWebConfig(given: Given, handshake = testHandshake): WebConfig {
   const files = [resolve(given.text)]
   const yaml = parseSource(given.text, readTextFile(given, { maxBytes: MAX_BYTES }))
   const { value: file, place } = decodeYaml(yaml, webSchema)
-  const wrong: Wrong = (path, what, of) => new ConfigError(`${place(path, of)}: ${what}`)
-  const read: ReadFile = (path, name, isSecret = false) => {
+  const wrong: CreateError = (path, what, of) => new ConfigError(`${place(path, of)}: ${what}`)
+  const read: ReadNamedFile = (path, name, isSecret = false) => {
     const text = resolve(dirname(resolve(given.text)), name)
     files.push(text)
     const source = place(path)
@@ -59,18 +59,18 @@ export function readWebConfig(given: Given, handshake = handshakeProblem): WebCo
   return {
     tls: readTls(file, http2, { wrong, read, handshake }),
     http2,
-    headers: headersOf(file, wrong),
-    users: usersOf(file, wrong),
+    headers: readHeaders(file, wrong),
+    users: readUsers(file, wrong),
     tokens: (file.bearer_token_files ?? []).map((name, i) =>
-      tokenOf(['bearer_token_files', i], name, wrong, read),
+      readToken(['bearer_token_files', i], name, wrong, read),
     ),
-    networks: networksOf(file, wrong),
-    rateLimit: rateLimitOf(file),
+    networks: readNetworks(file, wrong),
+    rateLimit: readRateLimit(file),
     files,
   }
 }
 
-function headersOf(file: WebFile, wrong: Wrong): [string, string][] {
+function readHeaders(file: WebFile, wrong: CreateError): [string, string][] {
   return Array.from(file.http_server_config?.headers ?? []).flatMap(([name, text]) => {
     const path = ['http_server_config', 'headers', name]
     if (!Object.hasOwn(HEADERS, name)) {
@@ -81,19 +81,22 @@ function headersOf(file: WebFile, wrong: Wrong): [string, string][] {
     if (allowed && !allowed.includes(text)) {
       throw wrong(path, `expected ${allowed.join(' or ')}, got another value`)
     }
-    // As Go sends the lines of a text.
+    // Like Go, replaces line breaks with spaces.
     const value = text.replace(/[\r\n]/g, ' ').trim()
     if (value === '') return []
     if (/[\x00-\x08\x0a-\x1f\x7f]/.test(value)) {
-      throw wrong(path, 'expected one line of printable characters, got others')
+      throw wrong(path, 'expected printable characters, got a control character')
     }
-    // Node.js sends each character as a byte.
+    // Node.js sends each character as one byte, so the text is encoded as UTF-8 first.
     return [[name, Buffer.from(value).toString('latin1')]]
   })
 }
 
-/** The names with hashes of bcryptjs. A name with a colon is in vain (RFC 7617 §2), and no mistake. */
-function usersOf(file: WebFile, wrong: Wrong): Map<string, string> {
+/**
+ * Reads the users, with hashes in the form of bcryptjs. A name with a colon is accepted, but no client can log in
+ * with it (RFC 7617 §2).
+ */
+function readUsers(file: WebFile, wrong: CreateError): Map<string, string> {
   const users = new Map<string, string>()
   for (const [user, text] of file.basic_auth_users ?? []) {
     const [, hash] = BCRYPT.exec(text) ?? []
@@ -105,7 +108,7 @@ function usersOf(file: WebFile, wrong: Wrong): Map<string, string> {
   return users
 }
 
-function tokenOf(path: Path, name: string, wrong: Wrong, read: ReadFile): Buffer {
+function readToken(path: Path, name: string, wrong: CreateError, read: ReadNamedFile): Buffer {
   const token = read(path, name, true).replace(/\r?\n$/, '')
   // RFC 6750 §2.1, b64token.
   if (!/^[\w.~+/-]{8,4096}=*$/.test(token)) {
@@ -118,7 +121,7 @@ export function digest(text: string): Buffer {
   return createHash('sha256').update(text).digest()
 }
 
-function networksOf(file: WebFile, wrong: Wrong): BlockList | undefined {
+function readNetworks(file: WebFile, wrong: CreateError): BlockList | undefined {
   if (!file.allowed_networks) return undefined
   const list = new BlockList()
   for (const [i, text] of file.allowed_networks.entries()) {
@@ -127,14 +130,17 @@ function networksOf(file: WebFile, wrong: Wrong): BlockList | undefined {
     const most = family === 6 ? 128 : 32
     const prefix = bits === undefined ? most : /^\d{1,3}$/.test(bits) ? Number(bits) : NaN
     if (family === 0 || rest !== undefined || !(prefix <= most)) {
-      throw wrong(['allowed_networks', i], 'expected an address or a network, e.g. 10.0.0.0/8')
+      throw wrong(
+        ['allowed_networks', i],
+        'expected an address or a network, for example 10.0.0.0/8',
+      )
     }
     list.addSubnet(address, prefix, family === 6 ? 'ipv6' : 'ipv4')
   }
   return list
 }
 
-function rateLimitOf({ rate_limit: limit }: WebFile): WebConfig['rateLimit'] {
-  // As in Go, an interval below zero is no limit, and a burst below one lets nothing pass.
+function readRateLimit({ rate_limit: limit }: WebFile): WebConfig['rateLimit'] {
+  // Like in Go, a negative interval is no limit, and a burst below 1 rejects every request.
   return { intervalMs: Math.max(limit?.interval ?? 0, 0), burst: Math.max(limit?.burst ?? 0, 0) }
 }

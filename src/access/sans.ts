@@ -16,43 +16,43 @@ const EXTENSIONS = 3
 const CONTEXT_SPECIFIC = 3
 
 /**
- * The subject alternative names of a certificate that `client_allowed_sans` can list: DNS names,
- * e-mail addresses, URIs and IP addresses. A name of another kind, for example an otherName, is
- * never one of them, whatever text it contains.
+ * Returns the subject alternative names of a certificate that `client_allowed_sans` can list: DNS names,
+ * e-mail addresses, URIs and IP addresses. Other kinds of names, for example an otherName, are omitted,
+ * because their text could look like a DNS name.
  *
- * @param der The certificate as it came over the wire.
+ * @param der The certificate, encoded in DER.
  * @see RFC 5280 §4.2.1.6
  */
-export function sansOf(der: Uint8Array): string[] {
-  const [toBeSigned] = partsOf(fromBER(der).result)
-  const extensions = partsOf(toBeSigned).find(
+export function readSans(der: Uint8Array): string[] {
+  const [toBeSigned] = getParts(fromBER(der).result)
+  const extensions = getParts(toBeSigned).find(
     ({ idBlock }) => idBlock.tagClass === CONTEXT_SPECIFIC && idBlock.tagNumber === EXTENSIONS,
   )
-  const extension = partsOf(partsOf(extensions)[0]).find((each) => {
-    const [id] = partsOf(each)
+  const extension = getParts(getParts(extensions)[0]).find((each) => {
+    const [id] = getParts(each)
     return id instanceof ObjectIdentifier && id.valueBlock.toString() === SUBJECT_ALT_NAME
   })
-  const value = partsOf(extension).at(-1)
+  const value = getParts(extension).at(-1)
   if (!(value instanceof OctetString)) return []
-  return partsOf(fromBER(value.valueBlock.valueHexView).result).flatMap((name) => {
+  return getParts(fromBER(value.valueBlock.valueHexView).result).flatMap((name) => {
     if (!(name instanceof Primitive)) return []
     const bytes = Buffer.from(name.valueBlock.valueHexView)
     const { tagNumber } = name.idBlock
-    if (tagNumber === IP) return ipText(bytes)
+    if (tagNumber === IP) return formatIp(bytes)
     return [EMAIL, DNS, URI].includes(tagNumber) ? bytes.toString('latin1') : []
   })
 }
 
-/** A name as `sansOf` writes it: an IPv6 address can be written in several ways. */
+/** Returns a name in the form of `readSans`: an IPv6 address has several notations. */
 export function normalizeSan(name: string): string {
   return isIPv6(name) ? new SocketAddress({ address: name, family: 'ipv6' }).address : name
 }
 
-function partsOf(block: BaseBlock | undefined): BaseBlock[] {
+function getParts(block: BaseBlock | undefined): BaseBlock[] {
   return block instanceof Constructed ? block.valueBlock.value : []
 }
 
-function ipText(bytes: Buffer): string[] {
+function formatIp(bytes: Buffer): string[] {
   if (bytes.length === 4) return [bytes.join('.')]
   if (bytes.length !== 16) return []
   const groups = bytes.toString('hex').match(/.{4}/g) ?? []

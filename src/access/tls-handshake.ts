@@ -1,8 +1,8 @@
 import type { TlsOptions } from 'node:tls'
 import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads'
 
-// The thread: text, as that of the passwords. Its client accepts whatever a server may offer, so that what
-// fails here fails with every client.
+// The source code of the thread; it is text for the same reason as in bcrypt.ts. Its client accepts every TLS
+// version and cipher, so settings that fail here fail with every client.
 const WORKER = `
 const { connect, createSecureContext, TLSSocket } = require('node:tls')
 const { Duplex } = require('node:stream')
@@ -39,34 +39,34 @@ try {
     ciphers: 'ALL:@SECLEVEL=0',
   })
   client.on('secureConnect', () => end(undefined))
-  // What the server says of it is more to the point, and comes in the same turn.
+  // The error of the server is more precise, and follows in the same turn of the event loop.
   client.on('error', (error) => setImmediate(end, reasonOf(error)))
 } catch (error) {
   end(reasonOf(error))
 }`
-// A machine that takes longer for this says nothing about the settings.
+// After this time the test passes: a slow machine does not make the settings wrong.
 const LIMIT_MS = 10_000
 
-/** Why no client can connect to a server with these options; `undefined` when one can. */
-export type Handshake = (options: TlsOptions) => string | undefined
+/** Returns why no client can connect to a server with these options; `undefined` if a client can. */
+export type HandshakeTest = (options: TlsOptions) => string | undefined
 
 /**
- * Makes a TLS connection within the process, without any socket. The caller waits for it, so that what
- * it reads is either refused or in force when it returns.
+ * Performs a TLS handshake within the process, without a socket. It blocks the calling thread, so that the
+ * caller can reject the options before it uses them.
  */
-export const handshakeProblem: Handshake = (options) => {
+export const testHandshake: HandshakeTest = (options) => {
   const done = new Int32Array(new SharedArrayBuffer(4))
-  const { port1: port, port2: theirs } = new MessageChannel()
+  const { port1: port, port2: workerPort } = new MessageChannel()
   const worker = new Worker(WORKER, {
     eval: true,
-    // This thread waits, so nothing that needs it may be loaded in the other one.
+    // No module loaders: they would need this thread, which is blocked.
     execArgv: [],
     env: {},
-    workerData: { done, options, port: theirs },
-    transferList: [theirs],
+    workerData: { done, options, port: workerPort },
+    transferList: [workerPort],
   })
   worker.unref()
-  // No way to say that it could not be started but this; the wait is over by then.
+  // Without a listener, a thread that cannot start would end the process. The timeout handles it.
   worker.on('error', () => undefined)
   const outcome = Atomics.wait(done, 0, 0, LIMIT_MS)
   const result = receiveMessageOnPort(port) as { message: string | undefined } | undefined
@@ -75,8 +75,8 @@ export const handshakeProblem: Handshake = (options) => {
   return result?.message
 }
 
-/** The same without doing it again for the options of the last time. */
-export function rememberLast(handshake: Handshake): Handshake {
+/** Wraps the test in a cache of its last result, so that unchanged options are not tested again. */
+export function cacheLastResult(handshake: HandshakeTest): HandshakeTest {
   let last: { readonly key: string; readonly problem: string | undefined } | undefined
   return (options) => {
     const key = JSON.stringify(options)

@@ -1,7 +1,7 @@
 import type { TlsOptions } from 'node:tls'
-import { normalizeSan, sansOf } from './sans.js'
+import { normalizeSan, readSans } from './sans.js'
 
-/** The five of Go's crypto/tls, and the old name of one of them. */
+/** The five types of Go's crypto/tls, and the old name `RequireClientCert`. */
 export const CLIENT_AUTH = [
   'NoClientCert',
   'RequestClientCert',
@@ -19,7 +19,7 @@ export const VERSIONS = {
   TLS13: 'TLSv1.3',
 } as const
 
-/** Go's names of curves. */
+/** OpenSSL's names of curves, by Go's names. */
 export const CURVES: Readonly<Record<string, string>> = {
   CurveP256: 'P-256',
   CurveP384: 'P-384',
@@ -33,7 +33,7 @@ const TLS13_SUITES = [
   'TLS_CHACHA20_POLY1305_SHA256',
 ]
 
-/** Go's names of cipher suites, which are IANA's, and OpenSSL's of the same. */
+/** OpenSSL's names of cipher suites, by Go's names, which are those of IANA. */
 export const CIPHERS: Readonly<Record<string, string>> = {
   ...Object.fromEntries(TLS13_SUITES.map((name) => [name, name])),
   TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA: 'ECDHE-ECDSA-AES128-SHA',
@@ -49,13 +49,13 @@ export const CIPHERS: Readonly<Record<string, string>> = {
 }
 
 /**
- * OpenSSL's list of these suites, or without any of those that Go offers by default: each with forward
- * secrecy and authenticated encryption. As in Go, the suites of TLS 1.3 cannot be chosen.
+ * Builds OpenSSL's cipher list from Go's names. Like in Go, the suites of TLS 1.3 are always included.
  *
- * @param names Go's names.
- * @param minVersion OpenSSL 3 signs no handshake of TLS 1.1 and older, unless its security level is 0.
+ * @param names If empty, all suites with forward secrecy and authenticated encryption, which are Go's default.
+ * @param minVersion Below TLS 1.2 the list sets the security level to 0, because otherwise OpenSSL 3 signs no
+ *   such handshake.
  */
-export function cipherText(names: readonly string[], minVersion: string): string {
+export function buildCipherList(names: readonly string[], minVersion: string): string {
   if (names.length === 0)
     names = Object.keys(CIPHERS).filter((name) => /ECDHE.*(GCM|POLY)/.test(name))
   const suites = [...new Set([...TLS13_SUITES, ...names.map((name) => CIPHERS[name]!)])]
@@ -63,46 +63,47 @@ export function cipherText(names: readonly string[], minVersion: string): string
 }
 
 /**
- * What Node is told about certificates of clients: to ask for one. Whether it will do `clientProblem` looks
- * at, by what the file says now, for this can't be changed while the server listens.
+ * Returns the options that request a certificate from clients. Node.js accepts any certificate, because these
+ * options cannot change while the server listens. `findClientProblem` checks it with the current settings.
  */
-export function clientOptions(
+export function buildClientOptions(
   auth: ClientAuth,
 ): Pick<TlsOptions, 'requestCert' | 'rejectUnauthorized'> {
   return {
-    requestCert: asksClients(auth),
+    requestCert: shouldRequestCertificate(auth),
     rejectUnauthorized: false,
   }
 }
 
-export function asksClients(auth: ClientAuth): boolean {
+export function shouldRequestCertificate(auth: ClientAuth): boolean {
   return auth !== 'NoClientCert'
 }
 
-/** The server's end of a TLS connection, as far as it concerns the client. */
-export type Client = {
+/** The part of a TLS connection on the server side that describes the client. */
+export type TlsClient = {
   readonly authorized: boolean
   getPeerCertificate(): { readonly raw?: Uint8Array } | undefined
 }
 
 /**
- * Why a client is refused; `undefined` when it is not.
+ * Returns why a client is rejected; `undefined` if it is accepted.
  *
- * @param allowedSans An empty list refuses every client. `undefined`: any name is right.
+ * @param allowedSans An empty list rejects every client. `undefined` accepts any name.
  */
-export function clientProblem(
-  client: Client,
+export function findClientProblem(
+  client: TlsClient,
   auth: ClientAuth,
   allowedSans: readonly string[] | undefined,
 ): string | undefined {
   if (auth === 'NoClientCert') return undefined
   const certificate = client.getPeerCertificate()?.raw
   const isNeeded = auth.startsWith('Require') || allowedSans !== undefined
-  if (certificate === undefined) return isNeeded ? 'it has no certificate' : undefined
-  if (auth.includes('Verify') && !client.authorized) return 'its certificate is not of client_ca'
+  if (certificate === undefined) return isNeeded ? 'it sent no certificate' : undefined
+  if (auth.includes('Verify') && !client.authorized)
+    return 'its certificate is invalid, or client_ca did not sign it'
   if (allowedSans === undefined) return undefined
   const allowed = new Set(allowedSans.map(normalizeSan))
-  return sansOf(certificate).some((name) => allowed.has(name))
+  return readSans(certificate).some((name) => allowed.has(name))
     ? undefined
     : 'none of the names in its certificate is in client_allowed_sans'
 }

@@ -10,10 +10,11 @@ import {
   text,
 } from './web-types.js'
 
-// Shapes only: what a value may be is checked where it is read, so that no message shows a secret.
+// This schema checks types only. read-web-config.ts and read-tls.ts check the values, and never show a secret.
 
 /**
- * The web configuration file of the Prometheus exporters, and below it what we add.
+ * The web configuration file of Prometheus exporters. `bearer_token_files` and `allowed_networks` are additions
+ * of this exporter.
  *
  * @see https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md
  */

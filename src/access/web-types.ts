@@ -2,62 +2,63 @@ import { isMap, isSeq } from 'yaml'
 import {
   decodeNode,
   decodePairs,
-  problemAt,
-  scalarOf,
-  wrongKind,
+  createErrorAt,
+  readScalar,
+  createKindError,
   type Decoder,
   type DecodePosition,
 } from './decode-fields.js'
 import { parseGoDuration, parseGoInteger } from './go-values.js'
 
-/** The types of the web configuration file. */
+/** Decoders for the types of the web configuration file. */
 
 export const text: Decoder<string> = {
   zero: () => '',
-  decode: (node, at) => scalarOf(node, at, 'text').text,
+  decode: (node, at) => readScalar(node, at, 'text').text,
 }
 
-/** A text without which the default holds, also when the key has no value. */
+/** A text; `undefined` when the key has no value, so that the default applies. */
 export const optionalText: Decoder<string | undefined> = {
   zero: () => undefined,
   decode: text.decode,
 }
 
-// As YAML 1.1 has it.
+// The booleans of YAML 1.1.
 const TRUE = /^(?:y|Y|yes|Yes|YES|true|True|TRUE|on|On|ON)$/
 const FALSE = /^(?:n|N|no|No|NO|false|False|FALSE|off|Off|OFF)$/
 
 export const flag: Decoder<boolean> = {
   zero: () => false,
   decode(node, at) {
-    const { text, isTyped } = scalarOf(node, at, 'true or false')
+    const { text, isTyped } = readScalar(node, at, 'true or false')
     if (isTyped && TRUE.test(text)) return true
     if (isTyped && FALSE.test(text)) return false
-    throw wrongKind('true or false', node, at)
+    throw createKindError('true or false', node, at)
   },
 }
 
 export const integer: Decoder<number> = {
   zero: () => 0,
   decode(node, at) {
-    const { text, isTyped } = scalarOf(node, at, 'a whole number')
+    const { text, isTyped } = readScalar(node, at, 'a whole number')
     const number = isTyped ? parseGoInteger(text) : undefined
-    if (number === undefined) throw problemAt(node, at, 'expected a whole number, got another text')
+    if (number === undefined)
+      throw createErrorAt(node, at, 'expected a whole number, got another text')
     return number
   },
 }
 
-const DURATION = 'a duration, e.g. 100ms'
+const DURATION = 'a duration, for example 100ms'
 const NANOSECONDS = 1e6
 
-/** Milliseconds. A number without a unit is nanoseconds, as in Go. */
+/** A duration in milliseconds. Like in Go, a number without a unit is in nanoseconds. */
 export const duration: Decoder<number> = {
   zero: () => 0,
   decode(node, at) {
-    const { text, isTyped } = scalarOf(node, at, DURATION)
+    const { text, isTyped } = readScalar(node, at, DURATION)
     const number = isTyped ? parseGoInteger(text) : undefined
     const ms = number === undefined ? parseGoDuration(text) : number / NANOSECONDS
-    if (ms === undefined) throw problemAt(node, at, `expected ${DURATION}, got another text`)
+    if (ms === undefined) throw createErrorAt(node, at, `expected ${DURATION}, got another text`)
     return ms
   },
 }
@@ -66,7 +67,7 @@ export function list<T>(item: Decoder<T>): Decoder<readonly T[] | undefined> {
   return {
     zero: () => undefined,
     decode(node, at) {
-      if (!isSeq(node)) throw wrongKind('a list', node, at)
+      if (!isSeq(node)) throw createKindError('a list', node, at)
       return node.items.map((each, i) =>
         decodeNode(item, each, { ...at, path: [...at.path, i] }, undefined),
       )
@@ -74,27 +75,27 @@ export function list<T>(item: Decoder<T>): Decoder<readonly T[] | undefined> {
   }
 }
 
-/** One that must have its value: a list that was emptied by mistake may not let everybody in. */
+/** A key that must have a value. Otherwise a list that was emptied by mistake would let every client in. */
 export function required<T>(expected: string, decoder: Decoder<T>): Decoder<T> {
   return {
     ...decoder,
     zero(node, at) {
-      throw wrongKind(expected, node, at)
+      throw createKindError(expected, node, at)
     },
   }
 }
 
-/** Names of the file's own. */
+/** A mapping whose keys can be any names. */
 export function record<T>(value: Decoder<T>): Decoder<ReadonlyMap<string, T> | undefined> {
   function decode(node: unknown, at: DecodePosition, into: unknown): ReadonlyMap<string, T> {
-    if (!isMap(node)) throw wrongKind('a mapping', node, at)
+    if (!isMap(node)) throw createKindError('a mapping', node, at)
     const all = new Map(into as ReadonlyMap<string, T> | undefined)
     decodePairs(
       node,
       at,
       (name, child, place, key) => {
         const decoded = decodeNode(value, child, place, undefined)
-        if (all.has(name)) throw problemAt(key, place, 'expected once, got twice')
+        if (all.has(name)) throw createErrorAt(key, place, 'expected once, got twice')
         all.set(name, decoded)
       },
       (merged) => {
@@ -109,7 +110,7 @@ export function record<T>(value: Decoder<T>): Decoder<ReadonlyMap<string, T> | u
 
 type Values<F> = { readonly [K in keyof F]?: F[K] extends Decoder<infer T> ? T : never }
 
-/** Keys that are known; one that is missing is missing here too. */
+/** A mapping with a fixed set of keys. A missing key is missing in the result too. */
 export function struct<F extends { readonly [K in keyof F]: Decoder<unknown> }>(
   fields: F,
 ): Decoder<Values<F>> {
@@ -119,7 +120,7 @@ export function struct<F extends { readonly [K in keyof F]: Decoder<unknown> }>(
     ) as Values<F>
   const self: Decoder<Values<F>> = { zero, decode }
   function decode(node: unknown, at: DecodePosition, into: unknown): Values<F> {
-    if (!isMap(node)) throw wrongKind('a mapping', node, at)
+    if (!isMap(node)) throw createKindError('a mapping', node, at)
     const values: Record<string, unknown> = { ...(into as Values<F> | undefined) }
     const seen = new Set<string>()
     decodePairs(
@@ -128,9 +129,9 @@ export function struct<F extends { readonly [K in keyof F]: Decoder<unknown> }>(
       (name, child, place, key) => {
         if (!Object.hasOwn(fields, name)) {
           const known = Object.keys(fields).join(', ')
-          throw problemAt(key, place, `expected one of ${known}, got an unknown key`)
+          throw createErrorAt(key, place, `expected one of ${known}, got an unknown key`)
         }
-        if (seen.has(name)) throw problemAt(key, place, 'expected once, got twice')
+        if (seen.has(name)) throw createErrorAt(key, place, 'expected once, got twice')
         seen.add(name)
         values[name] = decodeNode(fields[name as keyof F], child, place, values[name])
       },

@@ -1,15 +1,15 @@
 import { request } from 'node:http'
-import { DIAGNOSIS_PATH } from './control-socket.js'
+import { DIAGNOSIS_PATH } from './diagnosis-server.js'
 import { findService } from './find-service.js'
 import type { Component, Owner } from './socket-directories.js'
 
 const MAX_BYTES = 4 * 1024 * 1024
 
 /**
- * Asks the process that holds the component.
+ * Asks the running service that uses the component for a diagnosis.
  *
- * @returns Its answer as text; `undefined` when there is no such process.
- * @throws Error with one line for the operator: there is one, and it cannot be asked.
+ * @returns The response as text; `undefined` when no service uses the component.
+ * @throws Error with one line for the operator, when the service runs but cannot be asked.
  */
 export async function askService(
   component: Component,
@@ -20,22 +20,22 @@ export async function askService(
   if (found === undefined) return undefined
   if (found.state !== 'live') {
     throw new Error(
-      `${found.state === 'denied' ? 'The service runs as another user' : 'A service of another user runs here'} ` +
+      `${found.state === 'denied' ? 'The service runs as another user' : 'A service of another user seems to run'} ` +
         `(${found.path}: permission denied). Run doctor as root, or as the user of the service.`,
     )
   }
   try {
-    return await get(found.path, timeoutMs)
+    return await requestDiagnosis(found.path, timeoutMs)
   } catch (error) {
     throw new Error(
-      `The service that runs here (${found.path}) did not answer: ${(error as Error).message}. ` +
-        'See its log, and run doctor again; if it hangs, restart it.',
+      `The running service (${found.path}) did not answer: ${(error as Error).message}. ` +
+        'See its log, and run doctor again. If this repeats, restart the service.',
       { cause: error },
     )
   }
 }
 
-function get(socketPath: string, timeoutMs: number): Promise<string> {
+function requestDiagnosis(socketPath: string, timeoutMs: number): Promise<string> {
   return new Promise((resolve, reject) => {
     const signal = AbortSignal.timeout(timeoutMs)
     const options = { socketPath, path: DIAGNOSIS_PATH, agent: false, signal }
@@ -49,7 +49,7 @@ function get(socketPath: string, timeoutMs: number): Promise<string> {
       response.on('error', fail)
       response.on('data', (chunk: string) => {
         text += chunk
-        if (text.length > MAX_BYTES) response.destroy(new Error('its answer is too long'))
+        if (text.length > MAX_BYTES) response.destroy(new Error('its response is too long'))
       })
       response.on('end', () => {
         if (response.statusCode === 200) resolve(text)

@@ -1,121 +1,140 @@
-import { codeOf } from '../http/unix-socket.js'
+import { getErrorCode } from '../http/unix-socket.js'
 import type { Log } from '../log/log.js'
-import { openControlSocket } from './control-socket.js'
+import { startDiagnosisServer } from './diagnosis-server.js'
 import { findService } from './find-service.js'
 import {
   chooseDirectory,
-  socketName,
+  getSocketName,
   type Component,
   type Owner,
   type SocketDirectory,
 } from './socket-directories.js'
 
-// Another exporter holds the component: when it ends, its socket is free.
+// While another exporter holds the socket of a component, this one tries again after this time.
 const RETRY_MS = 30_000
 
 export type ControlSockets = {
-  /** Opens a socket for each component that there is now, and closes those of others. Never rejects. */
+  /** Opens a socket for each current component, and closes the sockets of all others. Never rejects. */
   apply(): Promise<void>
   close(): Promise<void>
 }
 
-type Control = { readonly close: () => Promise<void> }
-
-/**
- * The sockets through which `prosody-exporter doctor` asks this process, one for each component. Without
- * one the doctor would log in as the component itself and take the connection over, so the exporter
- * works on without them, but says so.
- *
- * @param options.components Those that the process holds at the time.
- * @param options.answer Text for the doctor about that component.
- */
-export function createControlSockets(options: {
+export type ControlSocketOptions = {
   readonly owner: Owner
   readonly log: Log
+  /** Returns the components that this process currently uses. */
   readonly components: () => readonly Component[]
+  /** Returns the diagnosis of a component, as text for doctor. */
   readonly answer: (component: Component) => Promise<string>
   readonly retryMs?: number
-}): ControlSockets {
-  const { owner, log, components, answer, retryMs = RETRY_MS } = options
-  const controls = new Map<string, Control>()
-  let last: Promise<void> = Promise.resolve()
-  let lastProblem: string | undefined
+}
 
-  /** One line, however many components there are. */
-  function sayOnce(problem: string): void {
-    if (problem === lastProblem) return
-    lastProblem = problem
-    log.info(
-      `No control socket, so that "prosody-exporter doctor" would disconnect this exporter: ${problem}. ` +
-        'Set XDG_RUNTIME_DIR, or RuntimeDirectory= of the unit, to a directory that only this user can write to.',
-    )
-  }
+type Closable = { readonly close: () => Promise<void> }
+/** Opens the socket of a component; `undefined` while another exporter has it. */
+type OpenSocket = (
+  component: Component,
+  directory: SocketDirectory,
+) => Promise<Closable | undefined>
 
-  async function open(component: Component, place: SocketDirectory): Promise<Control | undefined> {
-    const found = await findService(component, owner)
-    if (found && found.state !== 'hidden') return undefined
-    const how = { place, uid: owner.uid!, answer: () => answer(component) }
-    try {
-      return { close: await openControlSocket(component, how) }
-    } catch (error) {
-      if (codeOf(error) === 'EADDRINUSE') return undefined
-      sayOnce(`${place.path}: ${(error as Error).message}`)
-      return { close: () => Promise.resolve() }
-    }
-  }
+/**
+ * Manages the sockets through which `prosody-exporter doctor` asks this process for a diagnosis, one for each
+ * component. Without a socket, doctor logs in as the component itself and so disconnects the exporter. A
+ * missing socket is logged, but is no error.
+ */
+export function createControlSockets(options: ControlSocketOptions): ControlSockets {
+  const { owner, log, components, retryMs = RETRY_MS } = options
+  const sockets = new Map<string, Closable>()
+  const reportProblem = createProblemReporter(log)
+  const open = createOpener(options, reportProblem)
+  let queue: Promise<void> = Promise.resolve()
 
-  /** Opens it, or tries again until the other exporter is gone. */
-  async function begin(component: Component, place: SocketDirectory): Promise<Control> {
-    const control = await open(component, place)
-    if (control) return control
+  async function openOrRetry(component: Component, directory: SocketDirectory): Promise<Closable> {
+    const socket = await open(component, directory)
+    if (socket) return socket
     log.warn(
       `Another exporter on this machine uses component "${component.domain}": each disconnects the other. ` +
         'Stop one of them, or give it a component of its own.',
       { service: component.service },
     )
-    let current: Control | undefined
-    let trying: Promise<void> = Promise.resolve()
-    const timer = setInterval(() => {
-      trying = trying.then(async () => {
-        if (current === undefined) current = await open(component, place)
-        if (current) clearInterval(timer)
-      })
-    }, retryMs).unref()
-    return {
-      async close() {
-        clearInterval(timer)
-        await trying
-        await current?.close()
-      },
-    }
+    return retryUntilOpen(() => open(component, directory), retryMs)
   }
 
   async function apply(): Promise<void> {
-    const wanted = new Map(components().map((each) => [socketName(each), each]))
-    const ended = [...controls].filter(([name]) => !wanted.has(name))
-    for (const [name] of ended) controls.delete(name)
-    await Promise.all(ended.map(([, control]) => control.close()))
-    const place = await chooseDirectory(owner)
-    if (typeof place === 'string') {
-      sayOnce(place)
+    const wanted = new Map(components().map((each) => [getSocketName(each), each]))
+    const obsolete = [...sockets].filter(([name]) => !wanted.has(name))
+    for (const [name] of obsolete) sockets.delete(name)
+    await Promise.all(obsolete.map(([, socket]) => socket.close()))
+    const directory = await chooseDirectory(owner)
+    if (typeof directory === 'string') {
+      reportProblem(directory)
       return
     }
-    const opening = [...wanted].filter(([name]) => !controls.has(name))
+    const missing = [...wanted].filter(([name]) => !sockets.has(name))
     await Promise.all(
-      opening.map(async ([name, component]) => {
-        controls.set(name, await begin(component, place))
+      missing.map(async ([name, component]) => {
+        sockets.set(name, await openOrRetry(component, directory))
       }),
     )
   }
 
   async function close(): Promise<void> {
-    await Promise.all(Array.from(controls.values(), (control) => control.close()))
-    controls.clear()
+    await Promise.all(Array.from(sockets.values(), (socket) => socket.close()))
+    sockets.clear()
   }
 
-  // One after another: a reload may come while the start is under way.
+  // Calls run one after another, because a reload can come while the process still starts.
   return {
-    apply: () => (last = last.then(apply)),
-    close: () => (last = last.then(close)),
+    apply: () => (queue = queue.then(apply)),
+    close: () => (queue = queue.then(close)),
+  }
+}
+
+/** Logs a problem once, although each component can have it. */
+function createProblemReporter(log: Log): (problem: string) => void {
+  let lastProblem: string | undefined
+  return (problem) => {
+    if (problem === lastProblem) return
+    lastProblem = problem
+    log.info(
+      `No control socket (${problem}). So "prosody-exporter doctor" will disconnect this exporter while it runs. ` +
+        'Set XDG_RUNTIME_DIR, or RuntimeDirectory= of the systemd unit, to a directory that only this user can write to.',
+    )
+  }
+}
+
+function createOpener(
+  { owner, answer }: ControlSocketOptions,
+  reportProblem: (problem: string) => void,
+): OpenSocket {
+  return async (component, directory) => {
+    const found = await findService(component, owner)
+    if (found && found.state !== 'hidden') return undefined
+    const server = { directory, uid: owner.uid!, answer: () => answer(component) }
+    try {
+      return { close: await startDiagnosisServer(component, server) }
+    } catch (error) {
+      if (getErrorCode(error) === 'EADDRINUSE') return undefined
+      reportProblem(`${directory.path}: ${(error as Error).message}`)
+      return { close: () => Promise.resolve() }
+    }
+  }
+}
+
+/** Tries at each interval until the socket is open. Closing it also ends the attempts. */
+function retryUntilOpen(open: () => Promise<Closable | undefined>, retryMs: number): Closable {
+  let socket: Closable | undefined
+  let lastAttempt: Promise<void> = Promise.resolve()
+  const timer = setInterval(() => {
+    lastAttempt = lastAttempt.then(async () => {
+      if (socket === undefined) socket = await open()
+      if (socket) clearInterval(timer)
+    })
+  }, retryMs).unref()
+  return {
+    async close() {
+      clearInterval(timer)
+      await lastAttempt
+      await socket?.close()
+    },
   }
 }

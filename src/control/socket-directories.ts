@@ -2,23 +2,23 @@ import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
 import { access, lstat, mkdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { codeOf } from '../http/unix-socket.js'
+import { getErrorCode } from '../http/unix-socket.js'
 import { parseService } from '../xmpp/address.js'
 
-/** A component of a server: at most one connection at a time can hold it. */
+/** A component of an XMPP server. At most one connection can be logged in as the component. */
 export type Component = { readonly service: string; readonly domain: string }
 
 /** The user that runs this process, and its environment. */
 export type Owner = {
   readonly env: Readonly<Record<string, string | undefined>>
-  /** Undefined on a system without users of this kind: it has no control sockets either. */
+  /** Undefined on a system without numeric user IDs. Such a system has no control sockets. */
   readonly uid: number | undefined
 }
 
 export type SocketDirectory = {
   readonly path: string
-  /** `ours`: the exporter creates and removes it. `systemd`: RuntimeDirectory= of a unit. */
-  readonly kind: 'ours' | 'systemd'
+  /** `exporter`: the exporter creates and removes it. `systemd`: RuntimeDirectory= of a unit. */
+  readonly kind: 'exporter' | 'systemd'
 }
 
 const NAME = 'prosody-exporter'
@@ -28,89 +28,92 @@ const MAX_PATH_BYTES = 103
 const LOOPBACK: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '::1'])
 
 /**
- * The name of the component's socket. A path must be short, and a domain can have 1023 bytes: it is a
- * hash. Both names of this machine give the same.
+ * Returns the name of the component's socket. It is a hash, because the path must be short, and a domain can
+ * have 1023 bytes. All names of the loopback address give the same hash.
  */
-export function socketName({ service, domain }: Component): string {
+export function getSocketName({ service, domain }: Component): string {
   const { host, port } = parseService(service)
   const address = LOOPBACK.has(host) ? 'localhost' : host
   const hash = createHash('sha256').update(`${domain} ${address} ${port}`).digest('hex')
   return `${hash.slice(0, 16)}.sock`
 }
 
-/** Where the exporter may put its sockets, the best first. */
-function placesToUse({ env, uid }: Owner): SocketDirectory[] {
+/** Returns the directories in which the exporter may create its sockets, the best first. */
+function listUsableDirectories({ env, uid }: Owner): SocketDirectory[] {
   if (uid === undefined) return []
-  // Several of them have a colon in between: systemd.exec(5).
+  // systemd separates several directories with a colon: systemd.exec(5).
   const [runtime = ''] = env['RUNTIME_DIRECTORY']?.split(':') ?? []
   const session = env['XDG_RUNTIME_DIR'] ?? ''
-  const places: SocketDirectory[] = [
+  const directories: SocketDirectory[] = [
     { path: runtime, kind: 'systemd' },
-    { path: session && join(session, NAME), kind: 'ours' },
-    // Not os.tmpdir(): doctor may run with another TMPDIR than the service.
-    { path: `/tmp/${NAME}-${uid}`, kind: 'ours' },
+    { path: session && join(session, NAME), kind: 'exporter' },
+    // Not os.tmpdir(): doctor and the service can have a different TMPDIR.
+    { path: `/tmp/${NAME}-${uid}`, kind: 'exporter' },
   ]
-  return places.filter(({ path }) => path.startsWith('/'))
+  return directories.filter(({ path }) => path.startsWith('/'))
 }
 
-/** Where a service may have put its socket, whoever started it. */
-export function directoriesToSearch(owner: Owner): SocketDirectory[] {
+/** Returns the directories in which a service can have its socket, however it was started. */
+export function listDirectoriesToSearch(owner: Owner): SocketDirectory[] {
   const { uid } = owner
   if (uid === undefined) return []
-  const places: SocketDirectory[] = [
-    ...placesToUse(owner),
-    // Of a session to which this process does not belong, as with sudo or cron.
-    { path: `/run/user/${uid}/${NAME}`, kind: 'ours' },
+  const directories: SocketDirectory[] = [
+    ...listUsableDirectories(owner),
+    // XDG_RUNTIME_DIR of the user's session, for a process outside of it, for example with sudo or cron.
+    { path: `/run/user/${uid}/${NAME}`, kind: 'exporter' },
     // RuntimeDirectory= of prosody-exporter.service.
     { path: `/run/${NAME}`, kind: 'systemd' },
   ]
-  return places.filter(({ path }, at) => places.findIndex((each) => each.path === path) === at)
+  return directories.filter(
+    ({ path }, at) => directories.findIndex((each) => each.path === path) === at,
+  )
 }
 
 /**
- * A directory for the control sockets, created when it is missing.
+ * Chooses a directory for the control sockets, and creates it if it is missing.
  *
- * @returns Why there is none, as text.
+ * @returns The directory, or a text that says why none can be used.
  */
 export async function chooseDirectory(owner: Owner): Promise<SocketDirectory | string> {
   const problems: string[] = []
-  for (const place of placesToUse(owner)) {
+  for (const directory of listUsableDirectories(owner)) {
     try {
-      await prepareDirectory(place, owner.uid!)
-      return place
+      await prepareDirectory(directory, owner.uid!)
+      return directory
     } catch (error) {
-      problems.push(`${place.path}: ${(error as Error).message}`)
+      problems.push(`${directory.path}: ${(error as Error).message}`)
     }
   }
-  return problems.join('; ') || 'this system has no Unix sockets with an owner'
+  return problems.join('; ') || 'this system does not support Unix sockets with an owner'
 }
 
-/** @throws Error when nobody may create a socket there, or others could replace one. */
+/** @throws Error when this user cannot create a socket there, or other users could replace it. */
 export async function prepareDirectory(
   { path, kind }: SocketDirectory,
   uid: number,
 ): Promise<void> {
-  if (Buffer.byteLength(join(path, socketName(LONGEST))) > MAX_PATH_BYTES) {
+  if (Buffer.byteLength(join(path, getSocketName(EXAMPLE))) > MAX_PATH_BYTES) {
     throw new Error('the path is too long for a socket')
   }
-  if (kind === 'ours') {
+  if (kind === 'exporter') {
     await mkdir(path, { mode: 0o700 }).catch((error: unknown) => {
-      if (codeOf(error) !== 'EEXIST') throw error
+      if (getErrorCode(error) !== 'EEXIST') throw error
     })
   }
-  if (!(await isOwnDirectory({ path, kind }, uid))) throw new Error('belongs to somebody else')
+  if (!(await isOwnDirectory({ path, kind }, uid)))
+    throw new Error('another user owns the directory or can write to it')
   await access(path, constants.W_OK | constants.X_OK)
 }
 
-// Names of sockets are equally long.
-const LONGEST: Component = { service: 'xmpp://localhost', domain: 'localhost' }
+// All names of sockets have the same length.
+const EXAMPLE: Component = { service: 'xmpp://localhost', domain: 'localhost' }
 
-/** Whether it is a directory of this user, in which others cannot put anything. */
+/** Whether this user owns the directory, and no other user can write to it. */
 export async function isOwnDirectory(
   { path, kind }: SocketDirectory,
   uid: number,
 ): Promise<boolean> {
-  // A directory of systemd may be a symbolic link of systemd's. In /tmp it may be anybody's.
+  // Follows a symbolic link for a directory of systemd only. In /tmp any user could have created the link.
   const found = await (kind === 'systemd' ? stat : lstat)(path)
   return found.isDirectory() && found.uid === uid && (found.mode & OTHERS_MAY_WRITE) === 0
 }

@@ -4,85 +4,118 @@ import type { Socket } from 'node:net'
 import { createPageCopier } from './copy-to-pages.js'
 
 /**
- * What all bodies under way may take: so many bytes, or so many times the longest of them. A client is
- * watched for `stoppedMs` before it can be cut off.
+ * The memory limit for all pending bodies is `bytes`, or `longest` times the longest body if that is more.
+ * Progress of a client is measured over `stoppedMs`, and the limit is checked every `everyMs`.
  */
 const LIMIT = { bytes: 24 * 1024 * 1024, longest: 4, stoppedMs: 5000, everyMs: 1000 }
-// TLS encrypts, and HTTP/2 copies, all that it is handed: a client gets no more than this ahead, a TLS
-// record (RFC 8446 §5.1) or a DATA frame (RFC 9113 §6.5.2).
+// TLS and HTTP/2 copy all that they are given. So a client gets at most this much ahead: a TLS record
+// (RFC 8446 §5.1) or a DATA frame (RFC 9113 §6.5.2).
 const CHUNK_BYTES = 16 * 1024
-// What one connection holds of a body that is no longer need not be counted.
+// HTTP/1.1 bodies up to this length are sent in one write, and are not counted.
 const SHORT_BYTES = 64 * 1024
-// Plain HTTP sends the shared bytes themselves, and few writes are faster. How much of a chunk has left
-// Node.js does not say, so twelve or so tell how fast a client of a long body is.
+// Plain HTTP sends the shared bytes without a copy, and few large writes are fastest. Node.js reports
+// progress only when a chunk has left. So a long body has a dozen chunks, to measure how fast its client is.
 const PLAIN_CHUNK_BYTES = 1.25 * 1024 * 1024
 const PLAIN_CHUNKS = 12
-// What a client costs: its connection with TLS and HTTP/2, and the chunk; measured with 700 of them.
+// Memory for each client: a connection with TLS and HTTP/2, and the chunk. Measured with 700 clients.
 const CLIENT_BYTES = 160 * 1024
-// A client that would need longer than this for a whole body has as good as stopped.
+// A client so slow that a whole body would take longer than this counts as stopped.
 const SLOWEST_MS = 60_000
 
-export type AnyResponse = ServerResponse | Http2Stream
+export type ResponseOrStream = ServerResponse | Http2Stream
+type AnyServerResponse = ServerResponse | Http2ServerResponse
 
-/** A body on its way to one client; the bytes are the same for all clients of a snapshot. */
+/** A body that is being sent to one client; the bytes are the same for all clients of a snapshot. */
 type Body = {
   bytes: Uint8Array
   /** How many of the bytes have left the process. */
-  received: number
-  watched: { readonly atMs: number; readonly received: number }
+  sentBytes: number
+  /** When the progress was last measured, and `sentBytes` at that time. */
+  measured: { readonly atMs: number; readonly sentBytes: number }
   isStopped: boolean
   readonly connection: { readonly destroyed: boolean; destroy(): unknown }
 }
 
-export type Bodies = {
+/** Bodies that are being sent, the oldest first. */
+type BodyMap = Map<ResponseOrStream, Body>
+type SessionSockets = WeakMap<Http2Session, Socket>
+
+export type PendingBodies = {
   /** Options for node:http, node:https and node:http2: responses that `end` a long body in chunks. */
   readonly classes: {
     readonly ServerResponse: typeof ServerResponse
     readonly Http1ServerResponse: typeof ServerResponse
     readonly Http2ServerResponse: typeof Http2ServerResponse
   }
-  /** Carries each session of HTTP/2: a session that cannot write does not end by itself. */
-  readonly sockets: WeakMap<Http2Session, Socket>
-  /** Whether the whole body was handed over, and the client has not received all of it. */
-  isUnderway(response: AnyResponse): boolean
-  /** The size of all bodies under way, each counted once, and of what each client costs. */
+  /** The TCP socket of each HTTP/2 session, to end a session that cannot write. */
+  readonly sockets: SessionSockets
+  /** Whether the app has ended the response, and the client has not received all of the body. */
+  isUnderway(response: ResponseOrStream): boolean
+  /** Memory that all pending bodies and their clients take; a body of several clients counts once. */
   bytes(): number
   readonly close: () => void
 }
 
 /**
- * Response bodies that clients have not received yet. Each body is written in chunks, the next one when
- * the client has taken the one before: over plain HTTP, TLS and HTTP/2 alike a client that stops reading
- * costs little but the body, which other clients of the snapshot share. When all bodies under way exceed
- * the limit, clients that have stopped are cut off, the oldest first.
+ * Tracks response bodies that clients have not fully received. A body is written in chunks, the next one
+ * when the previous chunk has left the process. So over plain HTTP, TLS and HTTP/2 a client that stops
+ * reading costs little besides the body, which it shares with other clients of the snapshot. When the
+ * pending bodies exceed the limit, stopped clients are disconnected, the oldest first.
  */
-export function createBodies(limit = LIMIT): Bodies {
-  const underway = new Map<AnyResponse, Body>()
-  const sockets: Bodies['sockets'] = new WeakMap()
-  const inOwnPages = createPageCopier()
+export function createPendingBodies(limit = LIMIT): PendingBodies {
+  const bodies: BodyMap = new Map()
+  const sockets: SessionSockets = new WeakMap()
+  const timer = setInterval(() => {
+    measureProgress(bodies, limit.stoppedMs)
+    disconnectStopped(bodies, sockets, limit)
+  }, limit.everyMs).unref()
+  return {
+    classes: createResponseClasses(createSender(bodies)),
+    sockets,
+    isUnderway: (response) => bodies.has(response),
+    bytes: () => countUse(bodies).totalBytes,
+    close: () => {
+      clearInterval(timer)
+    },
+  }
+}
 
-  function send(response: ServerResponse | Http2ServerResponse, bytes: Uint8Array, end: End): void {
+/** Writes a body in chunks, and calls `end` with the last one. */
+type Send = (response: AnyServerResponse, bytes: Uint8Array, end: End) => void
+type End = (lastChunk: Uint8Array) => unknown
+
+function createSender(bodies: BodyMap): Send {
+  const copyToOwnPages = createPageCopier()
+  return (response, bytes, end) => {
     const [key, connection] =
       'stream' in response ? [response.stream, response.stream] : [response, response.req.socket]
-    const watched = { atMs: performance.now(), received: 0 }
-    const body: Body = { bytes, received: 0, watched, isStopped: false, connection }
-    underway.set(key, body)
-    key.once('close', () => underway.delete(key))
-    const size = chunkSize(response, bytes)
-    let written = 0
+    const measured = { atMs: performance.now(), sentBytes: 0 }
+    const body: Body = { bytes, sentBytes: 0, measured, isStopped: false, connection }
+    bodies.set(key, body)
+    key.once('close', () => bodies.delete(key))
+    const chunkBytes = chooseChunkBytes(response, bytes)
+    let writtenBytes = 0
     const writeNext = (error?: Error | null): void => {
       if (error || connection.destroyed) return
-      body.received = written
-      // Whoever does not take all at once may pin the bytes for long. `bytes` is not captured here.
-      if (written > 0) body.bytes = inOwnPages(body.bytes)
-      const chunk = body.bytes.subarray(written, written + size)
-      written += chunk.length
-      if (written === body.bytes.length) end(chunk)
+      body.sentBytes = writtenBytes
+      // A client that does not take the first chunk immediately may hold the bytes for long. This closure
+      // must not refer to `bytes`, so that only the copy remains in memory.
+      if (writtenBytes > 0) body.bytes = copyToOwnPages(body.bytes)
+      const chunk = body.bytes.subarray(writtenBytes, writtenBytes + chunkBytes)
+      writtenBytes += chunk.length
+      if (writtenBytes === body.bytes.length) end(chunk)
       else (response as ServerResponse).write(chunk, writeNext)
     }
     writeNext()
   }
+}
 
+function chooseChunkBytes(response: AnyServerResponse, { length }: Uint8Array): number {
+  if ('stream' in response || 'encrypted' in response.req.socket) return CHUNK_BYTES
+  return Math.max(PLAIN_CHUNK_BYTES, Math.ceil(length / PLAIN_CHUNKS))
+}
+
+function createResponseClasses(send: Send): PendingBodies['classes'] {
   class Http1Response extends ServerResponse {
     override end(chunk?: unknown, encoding?: unknown, callback?: unknown): this {
       const isLong = chunk instanceof Uint8Array && chunk.length > SHORT_BYTES
@@ -94,7 +127,7 @@ export function createBodies(limit = LIMIT): Bodies {
     }
   }
 
-  // Short bodies too: one connection has many streams.
+  // Sends short bodies in chunks too, because one connection can have many streams.
   class Http2Response extends Http2ServerResponse {
     override end(chunk?: unknown, encoding?: unknown, callback?: unknown): this {
       const end = (last: unknown) => super.end(last as never, encoding as never, callback as never)
@@ -105,80 +138,66 @@ export function createBodies(limit = LIMIT): Bodies {
     }
   }
 
-  function watch(): void {
-    const now = performance.now()
-    for (const [response, body] of underway) {
-      // A response that waits behind another one of its connection has no event "close".
-      if (body.connection.destroyed) underway.delete(response)
-      if ('session' in response) keepReading(response)
-      const { atMs, received } = body.watched
-      if (now - atMs < limit.stoppedMs) continue
-      const share = (body.received - received) / body.bytes.length
-      body.isStopped = share < (now - atMs) / SLOWEST_MS
-      body.watched = { atMs: now, received: body.received }
-    }
-    cutOffStopped()
-  }
-
-  function cutOffStopped(): void {
-    const { clients, streams, total, longest } = count()
-    const most = Math.max(limit.bytes, limit.longest * longest)
-    let held = total
-    for (const [response, { bytes, isStopped, connection }] of underway) {
-      if (held <= most) return
-      if (!isStopped) continue
-      held -= CLIENT_BYTES + (decrease(clients, bytes) === 0 ? bytes.length : 0)
-      // A stream that is destroyed has no session.
-      const session = 'session' in response ? response.session : undefined
-      connection.destroy()
-      // Other streams of the session may be those of other readers, behind a proxy.
-      if (session && decrease(streams, session) === 0) sockets.get(session)?.destroy()
-    }
-  }
-
-  function count() {
-    const clients = new Map<Uint8Array, number>()
-    const streams = new Map<Http2Session, number>()
-    let [total, longest] = [0, 0]
-    for (const [response, { bytes }] of underway) {
-      const isFirst = increase(clients, bytes) === 1
-      total += CLIENT_BYTES + (isFirst ? bytes.length : 0)
-      longest = Math.max(longest, bytes.length)
-      if ('session' in response && response.session) increase(streams, response.session)
-    }
-    return { clients, streams, total, longest }
-  }
-
-  const timer = setInterval(watch, limit.everyMs).unref()
   return {
-    classes: {
-      ServerResponse: Http1Response as never,
-      Http1ServerResponse: Http1Response as never,
-      Http2ServerResponse: Http2Response as never,
-    },
-    sockets,
-    isUnderway: (response) => underway.has(response),
-    bytes: () => count().total,
-    close: () => {
-      clearInterval(timer)
-    },
+    ServerResponse: Http1Response as never,
+    Http1ServerResponse: Http1Response as never,
+    Http2ServerResponse: Http2Response as never,
+  }
+}
+
+/** Updates `isStopped` of each body that was last measured at least `stoppedMs` ago. */
+function measureProgress(bodies: BodyMap, stoppedMs: number): void {
+  const now = performance.now()
+  for (const [response, body] of bodies) {
+    // A pipelined response that waits behind another one emits no event "close".
+    if (body.connection.destroyed) bodies.delete(response)
+    if ('session' in response) resumeReading(response)
+    const { atMs, sentBytes } = body.measured
+    if (now - atMs < stoppedMs) continue
+    const sentShare = (body.sentBytes - sentBytes) / body.bytes.length
+    body.isStopped = sentShare < (now - atMs) / SLOWEST_MS
+    body.measured = { atMs: now, sentBytes: body.sentBytes }
   }
 }
 
 /**
- * COMPAT Node.js 22 and earlier: a session that cannot write stops reading, and then does not notice that
- * its client has gone.
+ * COMPAT Node.js 22 and earlier: an HTTP/2 session that cannot write stops reading, and then does not notice
+ * that its client has disconnected.
  */
-function keepReading({ session }: Http2Stream): void {
+function resumeReading({ session }: Http2Stream): void {
   const socket = session?.socket as { _handle?: { readStart?: () => unknown } } | undefined
   socket?._handle?.readStart?.()
 }
 
-type End = (last: Uint8Array) => unknown
+function disconnectStopped(bodies: BodyMap, sockets: SessionSockets, limit: typeof LIMIT): void {
+  const { clients, streams, totalBytes, longestBytes } = countUse(bodies)
+  const maxBytes = Math.max(limit.bytes, limit.longest * longestBytes)
+  let remainingBytes = totalBytes
+  for (const [response, { bytes, isStopped, connection }] of bodies) {
+    if (remainingBytes <= maxBytes) return
+    if (!isStopped) continue
+    remainingBytes -= CLIENT_BYTES + (decrease(clients, bytes) === 0 ? bytes.length : 0)
+    // Read before destroy(): a destroyed stream has no session.
+    const session = 'session' in response ? response.session : undefined
+    connection.destroy()
+    // Behind a proxy, other streams of the session may belong to other clients, so the session ends only
+    // with its last stream.
+    if (session && decrease(streams, session) === 0) sockets.get(session)?.destroy()
+  }
+}
 
-function chunkSize(response: ServerResponse | Http2ServerResponse, { length }: Uint8Array): number {
-  if ('stream' in response || 'encrypted' in response.req.socket) return CHUNK_BYTES
-  return Math.max(PLAIN_CHUNK_BYTES, Math.ceil(length / PLAIN_CHUNKS))
+/** Counts clients of each body, pending streams of each HTTP/2 session, and memory. */
+function countUse(bodies: BodyMap) {
+  const clients = new Map<Uint8Array, number>()
+  const streams = new Map<Http2Session, number>()
+  let [totalBytes, longestBytes] = [0, 0]
+  for (const [response, { bytes }] of bodies) {
+    const isFirst = increase(clients, bytes) === 1
+    totalBytes += CLIENT_BYTES + (isFirst ? bytes.length : 0)
+    longestBytes = Math.max(longestBytes, bytes.length)
+    if ('session' in response && response.session) increase(streams, response.session)
+  }
+  return { clients, streams, totalBytes, longestBytes }
 }
 
 function increase<K>(counts: Map<K, number>, key: K, by = 1): number {

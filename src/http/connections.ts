@@ -2,115 +2,154 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Http2Session, Http2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
 import { Server as TlsServer, type TLSSocket } from 'node:tls'
-import type { AnyResponse, Bodies } from './bodies.js'
+import type { PendingBodies, ResponseOrStream } from './bodies.js'
 
-const originOf = ({ remoteAddress, remotePort }: Socket) => `${remoteAddress} ${remotePort}`
+type Connection = Socket | Http2Session
+type Bodies = Pick<PendingBodies, 'isUnderway' | 'sockets'>
 
 /**
- * Keeps book of a server's connections, unencrypted, with TLS or with HTTP/2. Over `maxConnections` the
- * one that has been without a request longest makes room for a new one, so that no crowd of idle
- * connections keeps a scraper out; nor does one that never ends its handshake or takes no answer.
+ * Limits the connections of a server, over plain HTTP, TLS and HTTP/2. When a new connection exceeds
+ * `maxConnections`, the connection that has been idle for the longest time is closed. So idle connections
+ * cannot lock a scraper out, nor can clients that never finish the TLS handshake or never read a response.
  *
- * @returns The end: accepts no more, lets requests under way finish for at most `graceMs`, then cuts
- *   them off. closeIdleConnections() would spare a connection that has not sent anything yet, which
- *   then holds the end up for the whole grace.
+ * @returns A function that closes the server: it accepts no new connection, lets pending responses
+ *   finish for at most `graceMs`, and then closes all connections. closeIdleConnections() of Node.js would
+ *   leave a connection open that has not sent anything yet.
  */
 export function trackConnections(
   server: Server,
   maxConnections: number,
-  bodies: Pick<Bodies, 'isUnderway' | 'sockets'>,
+  bodies: Bodies,
 ): (graceMs: number) => Promise<void> {
   const sockets = new Set<Socket>()
-  /** Answers under way; without any, in the order in which they came to that. */
-  const unanswered = new Map<Socket | Http2Session, Set<AnyResponse>>()
-  /** Not yet encrypted, by where they come from: their TLSSocket doesn't tell which is its own. */
-  const shaking = new Map<string, Socket>()
   let closing: Promise<void> | undefined
-
-  function keepBook(connection: Socket | Http2Session): void {
-    // Its handshake began before the end and is over now.
-    if (closing !== undefined) connection.destroy()
-    unanswered.set(connection, new Set())
-    connection.once('close', () => unanswered.delete(connection))
-  }
-
-  function keepShaking(socket: Socket): void {
-    const origin = originOf(socket)
-    // A socket file's connections have none: its permissions say who may use it.
-    if (socket.remotePort === undefined) return
-    keepBook(socket)
-    shaking.set(origin, socket)
-    socket.once('close', () => shaking.delete(origin))
-  }
-
-  function count(connection: Socket | Http2Session, answer: AnyResponse): void {
-    unanswered.get(connection)?.add(answer)
-    answer.once('close', () => {
-      const left = unanswered.get(connection)
-      if (!left) return
-      left.delete(answer)
-      if (left.size > 0) return
-      unanswered.delete(connection)
-      unanswered.set(connection, left)
+  const table = createConnectionTable({
+    onAdd(connection) {
+      // A connection whose TLS handshake ends after the server began to close.
+      if (closing !== undefined) connection.destroy()
+    },
+    onIdle(connection) {
       if (closing === undefined) return
-      if ('destroySoon' in connection) connection.destroySoon()
-      else connection.close()
-    })
-  }
-
-  const isDone = (answer: AnyResponse) => answer.writableEnded || bodies.isUnderway(answer)
-
-  function makeRoom(newest: Socket): void {
-    const all = [...unanswered]
-    // Of those that are busy one for which we have done all: its client leaves the answer lying about,
-    // or an HTTP/2 stream open.
-    const [connection] =
-      all.find(([, answers]) => answers.size === 0) ??
-      all.find(([, answers]) => [...answers].every(isDone)) ??
-      []
-    if (connection) unanswered.delete(connection)
-    ;(connection ?? newest).destroy()
-    // A session of HTTP/2 that cannot write does not end by itself.
-    if (connection && !('destroySoon' in connection)) bodies.sockets.get(connection)?.destroy()
-  }
+      if (isSession(connection)) connection.close()
+      else connection.destroySoon()
+    },
+  })
 
   server.on('connection', (socket: Socket) => {
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
-    if (sockets.size > maxConnections) makeRoom(socket)
-    if (server instanceof TlsServer) keepShaking(socket)
-    else keepBook(socket)
+    if (sockets.size > maxConnections) closeOne(table, bodies, socket)
+    if (!(server instanceof TlsServer)) table.add(socket)
   })
-  server.on('secureConnection', (socket: TLSSocket) => {
-    const plain = shaking.get(originOf(socket))
-    if (plain) unanswered.delete(plain)
-    if (socket.alpnProtocol !== 'h2') keepBook(socket)
-  })
-  server.on('session', (session: Http2Session) => {
-    const raw = shaking.get(originOf(session.socket))
-    if (raw) bodies.sockets.set(session, raw)
-    keepBook(session)
-    session.on('stream', (stream: Http2Stream) => {
-      count(session, stream)
-    })
-  })
+  if (server instanceof TlsServer) trackEncrypted(server, table, bodies)
   server.on('request', ({ socket }: IncomingMessage, outgoing: ServerResponse) => {
-    // A stream of HTTP/2: its session counts it.
-    if (unanswered.has(socket)) count(socket, outgoing)
+    // For HTTP/2 the table has the session instead of the socket.
+    if (table.pending.has(socket)) table.addResponse(socket, outgoing)
   })
 
   return (graceMs) =>
     (closing ??= new Promise((resolve) => {
-      const cutOff = setTimeout(() => {
+      const timer = setTimeout(() => {
         for (const socket of sockets) socket.destroy()
       }, graceMs)
       server.close(() => {
-        clearTimeout(cutOff)
+        clearTimeout(timer)
         resolve()
       })
-      for (const [connection, answers] of unanswered) {
-        if (answers.size === 0) connection.destroy()
-        else if (!('destroySoon' in connection)) connection.close()
+      for (const [connection, responses] of table.pending) {
+        if (responses.size === 0) connection.destroy()
+        else if (isSession(connection)) connection.close()
       }
     }))
+}
+
+type ConnectionTable = {
+  /**
+   * The pending responses of each open connection. Connections without pending responses are in the order
+   * in which they became idle.
+   */
+  readonly pending: Map<Connection, Set<ResponseOrStream>>
+  add(connection: Connection): void
+  addResponse(connection: Connection, response: ResponseOrStream): void
+}
+
+function createConnectionTable(events: {
+  onAdd(connection: Connection): void
+  onIdle(connection: Connection): void
+}): ConnectionTable {
+  const pending: ConnectionTable['pending'] = new Map()
+  return {
+    pending,
+    add(connection) {
+      events.onAdd(connection)
+      pending.set(connection, new Set())
+      connection.once('close', () => pending.delete(connection))
+    },
+    addResponse(connection, response) {
+      pending.get(connection)?.add(response)
+      response.once('close', () => {
+        const remaining = pending.get(connection)
+        if (!remaining) return
+        remaining.delete(response)
+        if (remaining.size > 0) return
+        // Moves the connection to the end: it became idle last.
+        pending.delete(connection)
+        pending.set(connection, remaining)
+        events.onIdle(connection)
+      })
+    },
+  }
+}
+
+/** Replaces the TCP socket in the table by its TLS socket or HTTP/2 session when the handshake is over. */
+function trackEncrypted(server: TlsServer, table: ConnectionTable, bodies: Bodies): void {
+  // By address and port of the client: a TLSSocket has no reference to its TCP socket.
+  const tcpSockets = new Map<string, Socket>()
+  const originOf = ({ remoteAddress, remotePort }: Socket) => `${remoteAddress} ${remotePort}`
+
+  server.on('connection', (socket: Socket) => {
+    const origin = originOf(socket)
+    // A client of a Unix socket has no port. It is tracked only after the handshake.
+    if (socket.remotePort === undefined) return
+    table.add(socket)
+    tcpSockets.set(origin, socket)
+    socket.once('close', () => tcpSockets.delete(origin))
+  })
+  server.on('secureConnection', (socket: TLSSocket) => {
+    const tcpSocket = tcpSockets.get(originOf(socket))
+    if (tcpSocket) table.pending.delete(tcpSocket)
+    if (socket.alpnProtocol !== 'h2') table.add(socket)
+  })
+  server.on('session', (session: Http2Session) => {
+    const tcpSocket = tcpSockets.get(originOf(session.socket))
+    if (tcpSocket) bodies.sockets.set(session, tcpSocket)
+    table.add(session)
+    session.on('stream', (stream: Http2Stream) => {
+      table.addResponse(session, stream)
+    })
+  })
+}
+
+/** Closes the connection that is needed least; the newest if all others have requests in progress. */
+function closeOne({ pending }: ConnectionTable, bodies: Bodies, newest: Socket): void {
+  // The exporter has written the whole response. The client does not read it, or keeps an HTTP/2 stream open.
+  const isWritten = (response: ResponseOrStream) =>
+    response.writableEnded || bodies.isUnderway(response)
+  const all = [...pending]
+  const [connection] =
+    all.find(([, responses]) => responses.size === 0) ??
+    all.find(([, responses]) => [...responses].every(isWritten)) ??
+    []
+  if (connection === undefined) {
+    newest.destroy()
+    return
+  }
+  pending.delete(connection)
+  connection.destroy()
+  // An HTTP/2 session that cannot write does not end by itself.
+  if (isSession(connection)) bodies.sockets.get(connection)?.destroy()
+}
+
+function isSession(connection: Connection): connection is Http2Session {
+  return !('destroySoon' in connection)
 }

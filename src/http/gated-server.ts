@@ -5,23 +5,26 @@ import { createServer as createTlsServer } from 'node:https'
 import type { TLSSocket, TlsOptions } from 'node:tls'
 import type { Log } from '../log/log.js'
 
-// As long as for a request's headers.
+// The same limit as for the headers of a request.
 const HANDSHAKE_MS = 5000
-// Each stream can hold a response. RFC 9113 §6.5.2 recommends no fewer; Node's default has no limit.
+// Each stream can hold a response. RFC 9113 §6.5.2 recommends at least 100; Node.js has no limit by default.
 const HTTP2 = { settings: { maxConcurrentStreams: 100 } }
 
-/** Who may connect and what is answered before the app is asked. */
+/** Decides which connections and which requests reach the app. */
 export type Gate = {
-  /** Connections are encrypted; HTTP/2 too, where the client wants it. */
+  /** Set when connections use TLS; `http2` offers HTTP/2 to the client. */
   readonly tls: { readonly http2: boolean } | undefined
-  /** Of a connection that begins now. */
-  tlsOptions(): TlsOptions
-  /** Why a client is not let in, when its connection is made, if it isn't. */
-  clientProblem(client: TLSSocket): string | undefined
-  headers(): readonly (readonly [name: string, value: string])[]
-  refusal(request: IncomingMessage): MaybePromise<Refusal | undefined>
+  /** Options for new connections. */
+  getTlsOptions(): TlsOptions
+  /** Returns why a client may not connect; called after its TLS handshake. */
+  findClientProblem(client: TLSSocket): string | undefined
+  /** Headers that every response has. */
+  getHeaders(): readonly (readonly [name: string, value: string])[]
+  /** Returns `undefined` to pass the request to the app. */
+  checkRequest(request: IncomingMessage): MaybePromise<RequestDenial | undefined>
 }
-export type Refusal = {
+/** The response to a request that may not reach the app. */
+export type RequestDenial = {
   readonly status: number
   readonly text: string
   readonly headers: Readonly<Record<string, string>>
@@ -30,100 +33,119 @@ type MaybePromise<T> = T | Promise<T>
 
 export type Respond = (incoming: IncomingMessage, outgoing: ServerResponse) => void
 
-/** A server that lets in whom the gate lets in, encrypted if it says so. */
-export function gatedServer(
+/** Creates an HTTP or HTTPS server that asks the gate about each client and each request. */
+export function createGatedServer(
   gate: Gate,
   options: ServerOptions,
   respond: Respond,
   log: Log,
 ): Server {
-  const enter: Respond = (incoming, outgoing) => {
-    for (const [name, value] of gate.headers()) outgoing.setHeader(name, value)
-    const refusal =
-      headerBytes(incoming) > (options.maxHeaderSize ?? Infinity)
-        ? { status: 431, text: 'Request header fields too large.', headers: {} }
-        : gate.refusal(incoming)
-    // As ever without a promise where there is nothing to wait for.
-    if (!(refusal instanceof Promise)) refuseOr(refusal, incoming, outgoing, respond)
-    else {
-      refusal.then(
-        (late) => {
-          refuseOr(late, incoming, outgoing, respond)
-        },
-        (error: unknown) => {
-          log.error('a request could not be checked', { error: String(error) })
-          refuseOr(
-            { status: 500, text: 'Internal error.', headers: {} },
-            incoming,
-            outgoing,
-            respond,
-          )
-        },
-      )
-    }
-  }
-  if (!gate.tls) return createServer(options, enter)
-  const all = {
+  const respondIfAllowed = createGatedRespond(gate, options, respond, log)
+  if (!gate.tls) return createServer(options, respondIfAllowed)
+  const tlsOptions = {
     ...options,
-    ...gate.tlsOptions(),
+    ...gate.getTlsOptions(),
     handshakeTimeout: HANDSHAKE_MS,
   }
-  // What HTTP/2 makes of a request is used as one of HTTP/1.1, and so is the server.
+  // Node.js gives an HTTP/2 request the interface of an HTTP/1.1 request, so one handler serves both.
   const server = gate.tls.http2
     ? (createSecureServer(
-        { ...all, ...HTTP2, allowHTTP1: true },
-        enter as never,
+        { ...tlsOptions, ...HTTP2, allowHTTP1: true },
+        respondIfAllowed as never,
       ) as unknown as Server)
-    : createTlsServer(all, enter)
+    : createTlsServer(tlsOptions, respondIfAllowed)
   // COMPAT Node.js 22 and earlier: with allowHTTP1 these options have no effect on HTTP/1.1.
   Object.assign(server, options)
-  const tls = server as ReturnType<typeof createTlsServer>
-  // Before the server's own listener, so that the connection has what is true now.
-  let current = gate.tlsOptions()
+  checkClients(server as ReturnType<typeof createTlsServer>, gate, log)
+  return server
+}
+
+function createGatedRespond(
+  gate: Gate,
+  options: ServerOptions,
+  respond: Respond,
+  log: Log,
+): Respond {
+  return (incoming, outgoing) => {
+    for (const [name, value] of gate.getHeaders()) outgoing.setHeader(name, value)
+    const denial =
+      countHeaderBytes(incoming) > (options.maxHeaderSize ?? Infinity)
+        ? {
+            status: 431,
+            text: `Request header fields too large: the limit is ${options.maxHeaderSize} bytes.`,
+            headers: {},
+          }
+        : gate.checkRequest(incoming)
+    // Without a promise where possible: most requests need no comparison of a password.
+    if (!(denial instanceof Promise)) {
+      respondOrDeny(denial, incoming, outgoing, respond)
+      return
+    }
+    denial.then(
+      (awaited) => {
+        respondOrDeny(awaited, incoming, outgoing, respond)
+      },
+      (error: unknown) => {
+        log.error('access check of a request failed', { error: String(error) })
+        const failure = {
+          status: 500,
+          text: 'Internal error: the access check failed. See the log of the exporter.',
+          headers: {},
+        }
+        respondOrDeny(failure, incoming, outgoing, respond)
+      },
+    )
+  }
+}
+
+/** Gives each new connection the current TLS options, and closes those that the gate does not accept. */
+function checkClients(tls: ReturnType<typeof createTlsServer>, gate: Gate, log: Log): void {
+  let current = gate.getTlsOptions()
+  // Before the listener of the server itself, which starts the handshake.
   tls.prependListener('connection', () => {
-    const options = gate.tlsOptions()
+    const options = gate.getTlsOptions()
     if (options !== current) tls.setSecureContext(options)
     current = options
   })
   tls.on('secureConnection', (socket) => {
-    const problem = gate.clientProblem(socket)
+    const problem = gate.findClientProblem(socket)
     if (problem === undefined) return
-    log.debug('a client was not let in', { reason: problem })
+    log.debug('closed the connection of a client', { reason: problem })
     socket.destroy()
   })
   tls.on('tlsClientError', (error) => {
-    log.debug('no TLS with a client', { reason: error.message })
+    log.debug('TLS handshake with a client failed', { reason: error.message })
   })
-  return server
 }
 
 /**
- * The size of a request's headers, for HTTP/2: node:http limits those of HTTP/1.1 itself. The setting
- * SETTINGS_MAX_HEADER_LIST_SIZE holds only after the client has acknowledged it.
+ * The size of the headers of an HTTP/2 request; 0 for HTTP/1.1, where node:http applies the limit itself.
+ * The limit SETTINGS_MAX_HEADER_LIST_SIZE is not enough: it is in force only when the client has
+ * acknowledged it.
  */
-function headerBytes({ httpVersionMajor, rawHeaders }: IncomingMessage): number {
+function countHeaderBytes({ httpVersionMajor, rawHeaders }: IncomingMessage): number {
   if (httpVersionMajor < 2) return 0
   return rawHeaders.reduce((sum, text) => sum + text.length, 0)
 }
 
-function refuseOr(
-  refusal: Refusal | undefined,
+function respondOrDeny(
+  denial: RequestDenial | undefined,
   incoming: IncomingMessage,
   outgoing: ServerResponse,
   respond: Respond,
 ): void {
-  if (!refusal) {
+  if (!denial) {
     respond(incoming, outgoing)
     return
   }
-  // What it may send on is not read.
+  // Discards the body of the request.
   incoming.resume()
-  const body = Buffer.from(`${refusal.text}\n`)
-  outgoing.writeHead(refusal.status, {
+  const body = Buffer.from(`${denial.text}\n`)
+  outgoing.writeHead(denial.status, {
     'Content-Type': 'text/plain; charset=utf-8',
     'Content-Length': String(body.length),
     'Cache-Control': 'no-store',
-    ...refusal.headers,
+    ...denial.headers,
   })
   outgoing.end(incoming.method === 'HEAD' ? undefined : body)
 }

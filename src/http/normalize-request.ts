@@ -1,15 +1,15 @@
 import type { IncomingMessage } from 'node:http'
 
-// What @hono/node-server takes as it is.
+// @hono/node-server accepts such a Host header unchanged.
 const ORDINARY_HOST = /^[a-z0-9._-]+(?::(?:[1-5]\d{4}|[1-9]\d{0,3}))?$/
-// RFC 3986 §3.2.2 and §3.2.3: an IP literal or a registered name, and a port that can be empty.
+// RFC 3986 §3.2.2 and §3.2.3: an IP literal or a registered name, and a port, which may be empty.
 const HOST = /^(\[[\da-fA-F:.]+\]|(?:[\w.~!$&'()*+,;=-]|%[\da-fA-F]{2})*)(?::(\d*))?$/
 const ABSOLUTE = /^https?:\/\/([^/?#]*)(.*)$/is
 
 /**
- * Brings a request into the form that @hono/node-server accepts. It answers 400 to some targets and Host
- * headers that are valid: an empty port, an IPv6 address that is not in its shortest form, `HTTP://`.
- * What is not valid stays as it is, and is refused.
+ * Changes a request to the form that @hono/node-server accepts. That library returns 400 for some valid
+ * targets and Host headers: an empty port, an IPv6 address that is not in its shortest form, `HTTP://`.
+ * An invalid header stays unchanged, so the library rejects it.
  */
 export function normalizeRequest(incoming: IncomingMessage): void {
   const { headers, httpVersionMajor } = incoming
@@ -18,7 +18,7 @@ export function normalizeRequest(incoming: IncomingMessage): void {
   const host = headers[name]
   if (typeof host !== 'string' || ORDINARY_HOST.test(host)) return
   const [match, hostname = '', port = ''] = HOST.exec(host) ?? []
-  if (match !== undefined) headers[name] = canonicalHost(hostname, port)
+  if (match !== undefined) headers[name] = toCanonicalHost(hostname, port)
 }
 
 /** The host of an absolute target replaces the Host header (RFC 9112 §3.2.2). */
@@ -29,8 +29,8 @@ function toOriginForm(incoming: IncomingMessage): void {
   incoming.url = rest.startsWith('/') ? rest : `/${rest}`
 }
 
-/** As a URL has it; empty for one that no URL can have. */
-function canonicalHost(hostname: string, port: string): string {
+/** Returns the host as a URL contains it, or an empty text if no URL can contain it. */
+function toCanonicalHost(hostname: string, port: string): string {
   const url = `http://${hostname}${port && `:${port}`}`
   if (hostname === '' || !URL.canParse(url)) return ''
   return `${new URL(url).hostname}${port && `:${Number(port)}`}`

@@ -1,23 +1,23 @@
-/** Counts what is under way by what is asked and who asks, so that one's crowd keeps nobody else out. */
-export type Limit = {
-  /** Its result, or `undefined`, and nothing is done, when as many as may be are under way. */
-  run<T>(asked: object, client: string, work: () => Promise<T>): Promise<T> | undefined
+/** Limits concurrent requests for each source and client, so that one client cannot lock out the others. */
+export type RequestLimit = {
+  /** Runs the work, or returns `undefined` without running it when the limit is reached. */
+  run<T>(source: object, client: string, work: () => Promise<T>): Promise<T> | undefined
 }
 
-/** @param max 0 for no limit. */
-export function createLimit(max: number): Limit {
-  const underWay = new WeakMap<object, Map<string, number>>()
+/** @param max The limit for each source and client; 0 for no limit. */
+export function createRequestLimit(max: number): RequestLimit {
+  const running = new WeakMap<object, Map<string, number>>()
   return {
-    run(asked, client, work) {
-      const clients = underWay.get(asked) ?? new Map<string, number>()
-      underWay.set(asked, clients)
-      const before = clients.get(client) ?? 0
-      if (max > 0 && before >= max) return undefined
-      clients.set(client, before + 1)
+    run(source, client, work) {
+      const clients = running.get(source) ?? new Map<string, number>()
+      running.set(source, clients)
+      const count = clients.get(client) ?? 0
+      if (max > 0 && count >= max) return undefined
+      clients.set(client, count + 1)
       return work().finally(() => {
-        const left = clients.get(client)! - 1
-        if (left === 0) clients.delete(client)
-        else clients.set(client, left)
+        const remaining = clients.get(client)! - 1
+        if (remaining === 0) clients.delete(client)
+        else clients.set(client, remaining)
       })
     },
   }

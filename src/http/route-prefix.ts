@@ -1,10 +1,10 @@
 import { getPath } from 'hono/utils/url'
 
-// What is not below the prefix. No route of ours has it: a URL's path never goes above its root.
+// Put in front of paths outside the prefix. No request can contain it: URL parsing resolves `..`.
 const OUTSIDE = '/..'
 
-/** Options for an app whose routes are all below the prefix and don't know of it. */
-export function belowPrefix(prefix: string): { getPath?: (request: Request) => string } {
+/** Returns options for an app that is reachable below the prefix only. Its routes do not contain the prefix. */
+export function createPrefixOptions(prefix: string): { getPath?: (request: Request) => string } {
   if (prefix === '') return {}
   return {
     getPath(request) {
@@ -14,7 +14,10 @@ export function belowPrefix(prefix: string): { getPath?: (request: Request) => s
   }
 }
 
-/** Routes for who asks for `/`, or leaves out the slash that the links of a page need. */
-export function beforePrefix(prefix: string): readonly string[] {
+/**
+ * Returns routes that redirect to the app: `/`, and the prefix without its final slash, which relative links
+ * need.
+ */
+export function listRedirectPaths(prefix: string): readonly string[] {
   return prefix === '' ? [] : [`${OUTSIDE}/`, `${OUTSIDE}${prefix}`]
 }

@@ -9,9 +9,9 @@ import {
   type Responses,
   type ResponseVariant,
 } from './responses.js'
-import { filteredOnce, readFilter, type Filter } from './scrape-filter.js'
-import { createLimit } from './request-limit.js'
-import { beforePrefix, belowPrefix } from './route-prefix.js'
+import { cacheFiltered, readFilter, type Filter } from './scrape-filter.js'
+import { createRequestLimit } from './request-limit.js'
+import { listRedirectPaths, createPrefixOptions } from './route-prefix.js'
 
 // Prometheus's own default for scrape_timeout.
 const DEFAULT_WAIT_MS = 10_000
@@ -19,82 +19,89 @@ const MAX_TIMEOUT_S = 600
 const TIMEOUT_HEADER = 'X-Prometheus-Scrape-Timeout-Seconds'
 const TEXT = 'text/plain; charset=utf-8'
 
-/** Always resolves, at the latest after `waitMs`. */
+/** Returns a snapshot within `waitMs`. Never rejects. */
 export type Scrape<Snapshot> = (waitMs: number) => Promise<Snapshot>
 
 export type ScrapeSource<Snapshot> = {
   readonly scrape: Scrape<Snapshot>
-  /** Names that `collect[]` and `exclude[]` may have. */
+  /** Names of collectors that `collect[]` and `exclude[]` accept. */
   readonly collectors: readonly string[]
 }
 
-/** Answers a request with an exposition. */
+/** Responds to a request with an exposition of the source. */
 export type Serve<Snapshot> = (c: Context, source: ScrapeSource<Snapshot>) => Promise<Response>
 
 export type AppOptions<Snapshot extends { readonly exposition: Exposition }> = {
   readonly telemetryPath: string
-  /** In front of every path, see `belowPrefix`. Default: none. */
+  /** Stands in front of every path, see `createPrefixOptions`. Default: none. */
   readonly routePrefix?: string
-  /** The path by which readers reach the root. Default: the prefix. */
+  /** The path under which clients reach the root, for example behind a proxy. Default: the prefix. */
   readonly externalPath?: string
-  /** Most scrapes of one source that wait at a time for one client's address; 0 for no limit. */
+  /** Maximum concurrent scrapes of one source for each client address; 0 for no limit. */
   readonly maxRequests: number
   readonly timeoutOffsetMs: number
-  /** The snapshot that a scrape gets without waiting, if there is one. */
+  /** Returns the snapshot that a scrape gets without a wait, if one is recent enough. */
   readonly current: () => Snapshot | undefined
   readonly source: () => ScrapeSource<Snapshot>
   readonly filter: (snapshot: Snapshot, filter: Filter) => Exposition
-  /** Whether the status of a snapshot is 503, with the same body. Default: never. */
+  /** Whether a response with this snapshot has status 503; its body stays the same. Default: never. */
   readonly isFailure?: (snapshot: Snapshot) => boolean
   readonly isReady: () => boolean
-  /** Adds further routes; `serve` answers one of them with an exposition, as the telemetry path does. */
+  /** Adds more routes. They can call `serve` to respond with an exposition, like the telemetry path. */
   readonly addRoutes?: (app: Hono, serve: Serve<Snapshot>) => void
   readonly log: Log
 }
 
 /**
- * The routes. Each answer is bytes with a plain record of headers, which @hono/node-server hands to
- * node:http as they are; a middleware that looks at the headers would cost half the throughput.
+ * Creates the routes. Each response consists of bytes and a plain record of headers, which @hono/node-server
+ * passes to node:http unchanged. A middleware that reads the headers would halve the throughput.
  */
 export function createApp<Snapshot extends { readonly exposition: Exposition }>(
   options: AppOptions<Snapshot>,
 ): Hono {
   const { telemetryPath, routePrefix = '', timeoutOffsetMs, log } = options
-  const app = new Hono(belowPrefix(routePrefix))
-  const limit = createLimit(options.maxRequests)
+  const app = new Hono(createPrefixOptions(routePrefix))
+  const limit = createRequestLimit(options.maxRequests)
   const responses = createResponses()
-  const filtered = filteredOnce(options.filter)
+  const filtered = cacheFiltered(options.filter)
 
-  // Synchronous where the answer is there: then it goes out as a bare node:http server's would, at
-  // little more than its cost (bench/served.ts); a promise each, and headers parsed anew, double it.
+  // Synchronous when the response is in the cache. It then costs little more than in a bare node:http server
+  // (bench/served.ts). A promise for each response, and headers that are parsed again, would double the cost.
   app.get(telemetryPath, (c) => {
-    const { incoming } = bindings(c)
+    const { incoming } = getBindings(c)
     const current = (incoming?.url ?? c.req.url).includes('?') ? undefined : options.current()
     const ready = current && responses.find(current.exposition, variantFor(c, responses))
     return ready ? send(ready) : serve(c, options.source())
   })
 
-  // promhttp's MaxRequestsInFlight, for each client. What is ready goes out at once and never counts.
+  // The limit is that of promhttp's MaxRequestsInFlight, for each client. Cached responses do not count.
   async function serve(c: Context, source: ScrapeSource<Snapshot>): Promise<Response> {
     const asked = c.req.queries()
     const filter = readFilter(
       { names: asked['name[]'], collect: asked['collect[]'], exclude: asked['exclude[]'] },
       source.collectors,
     )
-    if (typeof filter === 'string') return text(400, filter)
-    const client = bindings(c).incoming?.socket.remoteAddress ?? ''
+    if (typeof filter === 'string') return respondText(400, filter)
+    const client = getBindings(c).incoming?.socket.remoteAddress ?? ''
     return (
-      (await limit.run(source.scrape, client, () => answer(c, source.scrape, filter))) ??
-      text(503, `Limit of concurrent requests reached (${options.maxRequests}), try again later.`)
+      (await limit.run(source.scrape, client, () => respondToScrape(c, source.scrape, filter))) ??
+      respondText(
+        503,
+        `Limit of concurrent requests reached (${options.maxRequests}), set by --web.max-requests. Try again later.`,
+      )
     )
   }
 
-  async function answer(c: Context, scrape: Scrape<Snapshot>, filter: Filter): Promise<Response> {
+  async function respondToScrape(
+    c: Context,
+    scrape: Scrape<Snapshot>,
+    filter: Filter,
+  ): Promise<Response> {
     const variant = variantFor(c, responses)
     const header = c.req.header(TIMEOUT_HEADER)
     const waitMs = readWaitMs(header, timeoutOffsetMs)
     if (header !== undefined && waitMs === undefined) {
-      log.debug('ignored a scrape time-out that is no number of seconds', {
+      log.debug(`ignored an invalid ${TIMEOUT_HEADER} header`, {
         value: header.slice(0, 40),
       })
     }
@@ -108,37 +115,51 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
   }
 
   options.addRoutes?.(app, serve)
-  app.get('/-/healthy', () => text(200, 'Prosody Exporter is healthy.'))
-  app.get('/-/ready', () =>
-    options.isReady()
-      ? text(200, 'Prosody Exporter is ready.')
-      : text(
-          503,
-          'Prosody Exporter is not ready: no stream to Prosody, or no collection has succeeded yet.',
-        ),
-  )
-
-  const home = `${options.externalPath ?? routePrefix}/`
-  for (const path of beforePrefix(routePrefix)) {
-    app.get(path, () => text(302, `See ${home}`, { Location: home }))
-  }
-
-  // Here and not as app.all(path): a second handler for a path would slow each scrape.
-  const methods = allowedMethods(app)
-  app.notFound((c) => {
-    const Allow = methods.get(c.req.path)
-    if (Allow === undefined) return text(404, 'Not found.')
-    return c.req.method === 'OPTIONS' ? optionsResponse(Allow) : methodNotAllowed(Allow)
-  })
-  app.onError((error, c) => {
-    log.error('a request failed', { path: c.req.path, error: error.message })
-    return text(500, 'Internal error, see the log.')
-  })
+  addHealthRoutes(app, options.isReady)
+  addFallbacks(app, options)
   return app
 }
 
-/** The `Allow` header of each path. */
-function allowedMethods(app: Hono): ReadonlyMap<string, string> {
+function addHealthRoutes(app: Hono, isReady: () => boolean): void {
+  app.get('/-/healthy', () => respondText(200, 'Prosody Exporter is healthy.'))
+  app.get('/-/ready', () =>
+    isReady()
+      ? respondText(200, 'Prosody Exporter is ready.')
+      : respondText(
+          503,
+          'Prosody Exporter is not ready: no connection to Prosody, or no successful collection yet. ' +
+            'See the log, or run "prosody-exporter doctor".',
+        ),
+  )
+}
+
+/** Adds what happens outside of the routes: redirects to the root, other methods, unknown paths and errors. */
+function addFallbacks(
+  app: Hono,
+  options: Pick<AppOptions<never>, 'telemetryPath' | 'routePrefix' | 'externalPath' | 'log'>,
+): void {
+  const { telemetryPath, routePrefix = '', externalPath = routePrefix, log } = options
+  const home = `${externalPath}/`
+  for (const path of listRedirectPaths(routePrefix)) {
+    app.get(path, () => respondText(302, `See ${home}`, { Location: home }))
+  }
+
+  // Not app.all(path): a second handler for a path would slow down each scrape.
+  const methods = listAllowedMethods(app)
+  app.notFound((c) => {
+    const Allow = methods.get(c.req.path)
+    if (Allow === undefined)
+      return respondText(404, `Not found. The metrics are at ${externalPath}${telemetryPath}.`)
+    return c.req.method === 'OPTIONS' ? optionsResponse(Allow) : methodNotAllowed(Allow)
+  })
+  app.onError((error, c) => {
+    log.error('request failed', { path: c.req.path, error: error.message })
+    return respondText(500, 'Internal error. See the log of the exporter.')
+  })
+}
+
+/** Returns the value of the header `Allow` for each path. */
+function listAllowedMethods(app: Hono): ReadonlyMap<string, string> {
   const methods = new Map<string, string[]>()
   for (const { path, method } of app.routes) {
     const known = methods.get(path) ?? []
@@ -147,31 +168,34 @@ function allowedMethods(app: Hono): ReadonlyMap<string, string> {
   return new Map(Array.from(methods, ([path, known]) => [path, [...known, 'OPTIONS'].join(', ')]))
 }
 
-const methodNotAllowed = (Allow: string) => text(405, 'Method not allowed.', { Allow })
+const methodNotAllowed = (Allow: string) =>
+  respondText(405, `Method not allowed: expected ${Allow}.`, { Allow })
 
-// RFC 9110 §8.6: no Content-Length with 204.
+// RFC 9110 §8.6 forbids Content-Length with status 204.
 const optionsResponse = (Allow: string) =>
   new Response(null, { status: 204, headers: { Allow, 'Cache-Control': 'no-store' } })
 
-/** How long an answer to this request may take. */
-export function waitMsOf(c: Context, offsetMs: number): number {
+/** Returns how many milliseconds the response to this request may take. */
+export function getWaitMs(c: Context, offsetMs: number): number {
   return readWaitMs(c.req.header(TIMEOUT_HEADER), offsetMs) ?? DEFAULT_WAIT_MS
 }
 
-// node:http has these as they are; Hono would make a URL and all the Headers for them. There is no
-// node:http under app.request().
-export const bindings = (c: Context) => (c.env as Partial<HttpBindings> | undefined) ?? {}
+/**
+ * Returns the request and response of node:http, which are faster than the URL and the Headers that Hono
+ * creates. Empty under app.request(), which does not use node:http.
+ */
+export const getBindings = (c: Context) => (c.env as Partial<HttpBindings> | undefined) ?? {}
 
 function variantFor(c: Context, responses: Responses): ResponseVariant {
-  const { incoming } = bindings(c)
+  const { incoming } = getBindings(c)
   return incoming
     ? responses.variantOf(incoming.headers.accept, incoming.headers['accept-encoding']?.toString())
     : responses.variantOf(c.req.header('Accept'), c.req.header('Accept-Encoding'))
 }
 
 /**
- * How long a scrape may wait, by Prometheus's own time-out: that less the offset, and at least half
- * of it. `undefined` without the header, or when it is not a number between 0 and 600 s.
+ * Returns how many milliseconds a scrape may take: the timeout of Prometheus minus the offset, but at least
+ * half of the timeout. `undefined` without the header, or if it is not a number above 0 and up to 600 s.
  */
 export function readWaitMs(header: string | undefined, offsetMs: number): number | undefined {
   if (header === undefined || !/^\d{1,9}(?:\.\d{1,18})?$/.test(header)) return undefined
@@ -180,7 +204,11 @@ export function readWaitMs(header: string | undefined, offsetMs: number): number
   return Math.max(seconds * 1000 - offsetMs, seconds * 500)
 }
 
-export function text(status: number, line: string, headers: Record<string, string> = {}): Response {
+export function respondText(
+  status: number,
+  line: string,
+  headers: Record<string, string> = {},
+): Response {
   return respond(status, Buffer.from(`${line}\n`), TEXT, headers)
 }
 

@@ -1,27 +1,34 @@
 import type { Context, Hono } from 'hono'
-import { bindings, respond, text, waitMsOf, type Serve, type ScrapeSource } from './routes.js'
+import {
+  getBindings,
+  respond,
+  respondText,
+  getWaitMs,
+  type Serve,
+  type ScrapeSource,
+} from './routes.js'
 
-// For people. It asks the server whatever the age of the last collection, which `min_age` is to bound.
-const DEBUG_EVERY_MS = 1000
+// `debug=true` always starts a collection, even within `min_age`, so it has a limit of its own.
+const DEBUG_INTERVAL_MS = 1000
 
 export type ServersOptions<Snapshot> = {
   readonly timeoutOffsetMs: number
-  /** Where readers find us, if it is not where they ask. */
+  /** The public URL from --web.external-url; without an origin, the URL of each request is used. */
   readonly external: { readonly origin: string | undefined; readonly path: string }
-  /** Names of the servers that there are. */
+  /** Returns the names of the configured servers. */
   readonly names: () => readonly string[]
-  /** A scrape of that server; `undefined`: there is none of that name. */
+  /** Returns the source for a server; `undefined` if no server has this name. */
   readonly probe: (name: string) => ScrapeSource<Snapshot> | undefined
-  /** The exchange of one collection, as text. */
+  /** Starts a collection and returns all stanzas that were sent and received, as text. */
   readonly debug: (name: string, waitMs: number) => Promise<string>
-  /** The configuration that runs, without secrets. */
+  /** Returns the running configuration as YAML, without secrets. */
   readonly config: () => string
-  /** Whether the configuration could be read; `undefined`: not to be asked for here. */
+  /** Reloads the configuration and returns whether that succeeded; `undefined` if not enabled. */
   readonly reload: (() => Promise<boolean>) | undefined
 }
 
 /**
- * The routes for several servers: one at a time, which there are, and reading the configuration anew.
+ * Adds the routes for several servers: probe one server, list all servers, show and reload the configuration.
  *
  * @see https://prometheus.io/docs/guides/multi-target-exporter/
  * @see https://prometheus.io/docs/prometheus/latest/http_sd/
@@ -31,31 +38,38 @@ export function addServerRoutes<Snapshot>(
   serve: Serve<Snapshot>,
   { timeoutOffsetMs, external, names, probe, debug, config, reload }: ServersOptions<Snapshot>,
 ): void {
-  const debugged = new Map<string, number>()
+  const debuggedAtMs = new Map<string, number>()
 
   app.get('/probe', async (c) => {
     const target = c.req.query('target') ?? ''
     const source = probe(target)
     if (source === undefined) {
-      return text(400, 'Wrong target: expected ?target= and the name of a configured server.')
+      return respondText(
+        400,
+        'Wrong target: expected ?target=NAME with the name of a configured server. /sd lists the names.',
+      )
     }
     if (c.req.query('debug') !== 'true') return serve(c, source)
     const now = performance.now()
-    if (now - (debugged.get(target) ?? -Infinity) < DEBUG_EVERY_MS) {
-      return text(503, 'One exchange a second is shown, try again.', { 'Retry-After': '1' })
+    if (now - (debuggedAtMs.get(target) ?? -Infinity) < DEBUG_INTERVAL_MS) {
+      return respondText(
+        503,
+        'debug=true is limited to one request per second for each server. Try again.',
+        { 'Retry-After': '1' },
+      )
     }
-    debugged.set(target, now)
-    return text(200, await debug(target, waitMsOf(c, timeoutOffsetMs)))
+    debuggedAtMs.set(target, now)
+    return respondText(200, await debug(target, getWaitMs(c, timeoutOffsetMs)))
   })
 
-  // With these labels Prometheus needs no relabeling: it asks each target by its own path and parameter.
+  // With these labels Prometheus needs no relabeling. They give each target its path and parameter.
   app.get('/sd', (c) => {
     const origin = external.origin === undefined ? undefined : new URL(external.origin)
-    const address = origin?.host ?? hostOf(c)
-    // A host can look right and still be none, for example `xn--a`.
+    const address = origin?.host ?? getRequestHost(c)
+    // A host can match the pattern and still be invalid, for example `xn--a`.
     if (address === undefined || !URL.canParse(c.req.url))
-      return text(400, 'Wrong Host header: expected host[:port].')
-    // Whoever asked over TLS finds the targets there too.
+      return respondText(400, 'Wrong Host header: expected host[:port].')
+    // A client that sent this request over TLS reaches the targets over TLS too.
     const { protocol } = origin ?? new URL(c.req.url)
     const groups = names().map((name) => ({
       targets: [address],
@@ -72,19 +86,26 @@ export function addServerRoutes<Snapshot>(
   app.get('/config', () => respond(200, Buffer.from(config()), 'text/yaml; charset=utf-8', {}))
 
   app.on(['POST', 'PUT'], '/-/reload', async () => {
-    if (!reload) return text(403, 'Not enabled: start with --web.enable-lifecycle.')
+    if (!reload)
+      return respondText(
+        403,
+        'Reloading over HTTP is not enabled. Start the exporter with --web.enable-lifecycle.',
+      )
     return (await reload())
-      ? text(200, 'The configuration was read anew.')
-      : text(500, 'The configuration could not be read, see the log; the one before goes on.')
+      ? respondText(200, 'Configuration reloaded.')
+      : respondText(
+          500,
+          'Reload failed; keeping the previous configuration. See the log of the exporter.',
+        )
   })
 }
 
 /**
- * Where Prometheus reached the exporter, `host[:port]`: it reaches the targets there, too. HTTP/2 has
- * a pseudo-header in place of Host (RFC 9113 §8.3.1).
+ * Returns the `host[:port]` under which Prometheus reached the exporter, and so reaches the targets.
+ * HTTP/2 has the pseudo-header `:authority` in place of Host (RFC 9113 §8.3.1).
  */
-export function hostOf(c: Context): string | undefined {
-  const { incoming } = bindings(c)
+export function getRequestHost(c: Context): string | undefined {
+  const { incoming } = getBindings(c)
   const host = incoming
     ? (incoming.headers[':authority']?.toString() ?? incoming.headers.host)
     : c.req.header('Host')

@@ -3,23 +3,23 @@ import { lstat } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { octal, type SocketAccess } from '../config/socket-access.js'
 
-// With a group alone: as usual for a socket that a web server connects to.
+// When only a group is set. Usual for a socket that a web server connects to.
 const GROUP_MODE = 0o660
-const NOBODY_ELSE = 0o177
+const OWNER_ONLY_UMASK = 0o177
 
-export type AccessOptions = SocketAccess & {
-  /** Sets the umask of the process, and returns the one before: process.umask(). */
+export type SocketAccessOptions = SocketAccess & {
+  /** Sets the umask of the process and returns the previous one: process.umask(). */
   readonly umask: (mask: number) => number
 }
 
-/** Runs what binds a socket file so that, until `setAccess`, nobody but this user can connect. */
-export function bindPrivately(access: AccessOptions | undefined, bind: () => void): void {
+/** Runs `bind` so that only this user can connect to the socket file, until `setSocketAccess` is called. */
+export function bindPrivately(access: SocketAccessOptions | undefined, bind: () => void): void {
   if (access?.mode === undefined && access?.group === undefined) {
     bind()
     return
   }
-  // Node binds before listen() returns; the umask is of the whole process, and nothing runs in between.
-  const before = access.umask(NOBODY_ELSE)
+  // The umask belongs to the whole process. No other code runs meanwhile: Node.js binds before listen() returns.
+  const before = access.umask(OWNER_ONLY_UMASK)
   try {
     bind()
   } finally {
@@ -27,10 +27,11 @@ export function bindPrivately(access: AccessOptions | undefined, bind: () => voi
   }
 }
 
-/** @throws Error with a line that names the setting. */
-export function setAccess(path: string, { mode, group }: SocketAccess): void {
+/** @throws Error with one line that names the setting. */
+export function setSocketAccess(path: string, { mode, group }: SocketAccess): void {
   if (group) {
-    const advice = `run it as a member of that group (SupplementaryGroups= in a systemd unit)`
+    const advice =
+      'run the exporter as a member of that group (SupplementaryGroups= in a systemd unit)'
     change(group.source, `group ${group.id}`, advice, () => {
       lchownSync(path, -1, group.id)
     })
@@ -39,8 +40,8 @@ export function setAccess(path: string, { mode, group }: SocketAccess): void {
   if (value === undefined) return
   const source = mode?.source ?? group!.source
   change(source, `mode ${octal(value)}`, 'choose another directory for the socket', () => {
-    // chmod(2) follows a symbolic link that somebody put in place of the socket.
-    if (!lstatSync(path).isSocket()) throw new Error('it is no longer a socket')
+    // chmod(2) would follow a symbolic link that replaced the socket.
+    if (!lstatSync(path).isSocket()) throw new Error('it is not a socket any more')
     chmodSync(path, value)
   })
 }
@@ -49,14 +50,14 @@ function change(source: string, what: string, advice: string, run: () => void): 
   try {
     run()
   } catch (error) {
-    const reason = codeOf(error) === 'EPERM' ? 'not permitted' : codeOf(error)
+    const reason = getErrorCode(error) === 'EPERM' ? 'permission denied' : getErrorCode(error)
     throw new Error(`${source}: cannot give the socket ${what}: ${reason}; ${advice}`, {
       cause: error,
     })
   }
 }
 
-// Connecting to a plain file is refused too: look at what it is before it is removed.
+/** Whether it is a socket file on which no process listens. A regular file must not be removed. */
 export async function isStaleSocket(path: string): Promise<boolean> {
   if (!(await lstat(path)).isSocket()) return false
   return new Promise((resolve) => {
@@ -66,11 +67,11 @@ export async function isStaleSocket(path: string): Promise<boolean> {
       resolve(false)
     })
     socket.once('error', (error) => {
-      resolve(codeOf(error) === 'ECONNREFUSED')
+      resolve(getErrorCode(error) === 'ECONNREFUSED')
     })
   })
 }
 
-export function codeOf(error: unknown): string {
+export function getErrorCode(error: unknown): string {
   return error instanceof Error && 'code' in error ? String(error.code) : String(error)
 }

@@ -3,8 +3,8 @@ import { gzipSync } from 'node:zlib'
 import { PAGE_URLS } from '../config/page-paths.js'
 import { acceptsGzip } from '../exposition/negotiate.js'
 import { TRACKS, type History, type Point } from '../history/history.js'
-import { respond, text } from '../http/routes.js'
-import { hostOf } from '../http/server-routes.js'
+import { respond, respondText } from '../http/routes.js'
+import { getRequestHost } from '../http/server-routes.js'
 import { readAssets, readReference, type Asset } from './assets.js'
 import {
   renderOverviewDocument,
@@ -64,7 +64,7 @@ export function createStatusPage(options: PageOptions): StatusPage {
 
   async function servePage(c: Context): Promise<Response> {
     const selected = servers.select(c)
-    if (selected === undefined) return text(404, NO_SUCH_SERVER)
+    if (selected === undefined) return respondText(404, NO_SUCH_SERVER)
     const name = selected === 'all' || servers.count() === 1 ? undefined : selected.name
     const query = name === undefined ? '' : `?server=${encodeURIComponent(name)}`
     const frame = (title: string) => ({
@@ -74,7 +74,7 @@ export function createStatusPage(options: PageOptions): StatusPage {
       eventsUrl: `.${PAGE_URLS.events}${query}`,
       assets,
       links: createLinks(name, options.telemetryPath, reference),
-      job: options.job(hostOf(c)),
+      job: options.job(getRequestHost(c)),
     })
     if (selected === 'all') {
       const all = servers.listSummaries()
@@ -88,11 +88,11 @@ export function createStatusPage(options: PageOptions): StatusPage {
 
   function serveEvents(c: Context): Response {
     const selected = servers.select(c)
-    if (selected === undefined) return text(404, NO_SUCH_SERVER)
+    if (selected === undefined) return respondText(404, NO_SUCH_SERVER)
     // A HEAD request gets only headers, and is no viewer.
     if (c.req.method === 'HEAD') return respond(200, NO_BYTES, 'text/event-stream', {})
     const next = selected === 'all' ? overviewEvents : createServerEvents(selected.name)
-    return viewers.add(c, next) ?? text(503, TOO_MANY_VIEWERS, { 'Retry-After': '60' })
+    return viewers.add(c, next) ?? respondText(503, TOO_MANY_VIEWERS, { 'Retry-After': '60' })
   }
 
   const overviewEvents: NextEvents = async () => [

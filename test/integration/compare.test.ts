@@ -28,7 +28,7 @@ for (const version of prosodyVersions) {
     const exporterUrl = `${exporter.url}/metrics`
     const { code, out } = await run(prosody.openmetricsUrl, exporterUrl)
     assert.match(out, /^prosody_mod_c2s__connections +2 +0 +0$/m)
-    assert.match(out, /^All \d+ families of the old one are in the new one, with every series\.$/m)
+    assert.match(out, /^The new metrics have every series of all \d+ families\.$/m)
     assert.match(out, /^Alert on `xmpp_up == 0`, or set `web\.fail_when_down`\.$/m)
     assert.equal(code, 0)
 
@@ -68,11 +68,11 @@ test('compare stops reading a gzip bomb at its limit, needs little memory, and r
     return { code: await child.exited, out: child.stdout(), err: child.stderr() }
   }
   const series = await run('/series')
-  assert.match(series.out, /^Repeated samples in the old one: 299999\./m)
+  assert.match(series.out, /^Repeated samples in the old metrics: 299999\./m)
   assert.equal(series.code, 1)
   for (const [path, line] of [
-    ['/body', 'the metrics are longer than 256 MiB'],
-    ['/line', 'a line is longer than 16 MiB'],
+    ['/body', 'the metrics are longer than the limit of 256 MiB'],
+    ['/line', 'a line is longer than the limit of 16 MiB'],
     ['/page', `expected metrics, got no sample; line 1 is <p>${'x'.repeat(197)}`],
   ] as const) {
     const { code, out, err } = await run(path)

@@ -123,7 +123,7 @@ describe('doctor beside a service', { concurrency: 2 }, () => {
       assert.equal(lost.code, 1)
       assert.match(
         lost.out,
-        /FAILED connection .*\(the service's last error; it retries by itself\)/,
+        /FAILED connection .*\(last error of the service, which keeps retrying\)/,
       )
       assert.doesNotMatch(lost.out, /(?<!FAILED) +login/)
     })

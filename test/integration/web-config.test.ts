@@ -15,10 +15,10 @@ import { listen } from '../../src/http/listener.js'
 import type { Log } from '../../src/log/log.js'
 import { createAccessGate } from '../../src/access/access-gate.js'
 import { createPasswords } from '../../src/access/passwords.js'
-import { rememberLast } from '../../src/access/tls-handshake.js'
+import { cacheLastResult } from '../../src/access/tls-handshake.js'
 import { createRateLimit } from '../../src/access/rate-limit.js'
 import { readWebConfig } from '../../src/access/read-web-config.js'
-import { sansOf } from '../../src/access/sans.js'
+import { readSans } from '../../src/access/sans.js'
 import { createWebAccess } from '../../src/access/access.js'
 import { problemOf, testDirectory } from '../support/config.js'
 import { openssl } from '../support/openssl.js'
@@ -84,7 +84,7 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
   ],
   'a key of another type than the certificate': [
     ['tls_server_config:', '  cert_file: server.crt', '  key_file: rsa.key'],
-    '3:13: tls_server_config.key_file: expected the key of that certificate, got something else',
+    '3:13: tls_server_config.key_file: expected the private key of the certificate, got something else',
   ],
   'a missing file': [
     ['tls_server_config:', '  cert_file: nowhere.crt', '  key_file: server.key'],
@@ -100,7 +100,7 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
   ],
   'the key of another certificate': [
     ['tls_server_config:', '  cert_file: server.crt', '  key_file: other.key'],
-    '3:13: tls_server_config.key_file: expected the key of that certificate, got something else',
+    '3:13: tls_server_config.key_file: expected the private key of the certificate, got something else',
   ],
   'an invalid CA': [
     [...TLS, '  client_ca: text', '  client_auth_type: RequestClientCert'],
@@ -108,7 +108,7 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
   ],
   'a CA without a client_auth_type': [
     [...TLS, '  client_ca_file: ca.crt'],
-    '4:19: tls_server_config.client_ca_file: expected client_auth_type with it, got none',
+    '4:19: tls_server_config.client_ca_file: expected client_auth_type to be set with it, got none',
   ],
   'an unknown client_auth_type': [
     [...TLS, '  client_auth_type: Always'],
@@ -120,7 +120,7 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
   ],
   'a min_version above max_version': [
     [...TLS, '  min_version: TLS13', '  max_version: TLS12'],
-    '4:16: tls_server_config.min_version: expected no later version than max_version, got one',
+    '4:16: tls_server_config.min_version: expected at most max_version, got a later version',
   ],
   'an unknown curve': [
     [...TLS, '  curve_preferences: [X25519, secp224r1]'],
@@ -144,7 +144,7 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
   ],
   'an invalid duration': [
     ['rate_limit:', '  interval: often', '  burst: 1'],
-    '2:13: rate_limit.interval: expected a duration, e.g. 100ms, got another text',
+    '2:13: rate_limit.interval: expected a duration, for example 100ms, got another text',
   ],
   'a burst that is not a number': [
     ['rate_limit:', '  interval: 1s', '  burst: many'],
@@ -180,7 +180,7 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
   ],
   'a key that is a list': [
     ['? [rate_limit]', ': {}'],
-    '1:3: the file: expected a name as the key, got another thing',
+    '1:3: the file: expected a name as the key, got a list or a mapping',
   ],
   'an unknown tag': [
     ['rate_limit: {interval: !x 1s}'],
@@ -188,11 +188,11 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
   ],
   'a tag of another type': [
     ['rate_limit: {interval: !!binary aGVsbG8=}'],
-    '1:33: rate_limit.interval: expected a plain value, got a tag (!…) with no meaning here',
+    '1:33: rate_limit.interval: expected a value without a tag, got an unsupported tag (!…)',
   ],
   'a control character in a header': [
     ['http_server_config:', '  headers: {Content-Security-Policy: "\\a"}'],
-    '2:38: http_server_config.headers.Content-Security-Policy: expected one line of printable characters, got others',
+    '2:38: http_server_config.headers.Content-Security-Policy: expected printable characters, got a control character',
   ],
   'a token file of several lines': [
     ['bearer_token_files: [server.key]'],
@@ -200,7 +200,7 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
   ],
   'an invalid network': [
     ['allowed_networks: [10.0.0.0/33]'],
-    '1:20: allowed_networks[0]: expected an address or a network, e.g. 10.0.0.0/8',
+    '1:20: allowed_networks[0]: expected an address or a network, for example 10.0.0.0/8',
   ],
 }
 
@@ -238,7 +238,7 @@ const UNREACHABLE: Readonly<Record<string, readonly string[]>> = {
 for (const [what, lines] of Object.entries(UNREACHABLE)) {
   test(`the exporter rejects a file with ${what}, because no client could connect`, async (t) => {
     const problem =
-      /:2:3: tls_server_config: expected settings with which a client can connect, got a test connection that failed \(no (shared cipher|ciphers available|protocols available)\): change /
+      /:2:3: tls_server_config: expected settings with which a client can connect, got a failed test handshake \(no (shared cipher|ciphers available|protocols available)\)\. Change /
     const path = webFile('unreachable.yml', ...lines)
     assert.match(
       problemOf(() => readWebConfig(given(path))),
@@ -255,8 +255,8 @@ for (const [what, lines] of Object.entries(UNREACHABLE)) {
       const as = ['--cert', 'prometheus.crt', '--key', 'prometheus.key']
       assert.equal((await curl(directory, '--cacert', 'ca.crt', ...as, url)).status, 200)
     }
-    assert.equal(web.state().isSuccessful, false)
-    const problems = log.filter((line) => line.includes('not read anew'))
+    assert.equal(web.getReloadState().isSuccessful, false)
+    const problems = log.filter((line) => line.includes('reload failed'))
     assert.equal(problems.length, 1)
     assert.match(problems[0]!, problem)
   })
@@ -264,7 +264,7 @@ for (const [what, lines] of Object.entries(UNREACHABLE)) {
 
 test('the test connection is made only once for the same settings', () => {
   const attempted: (string | undefined)[] = []
-  const handshake = rememberLast(({ minVersion }) => {
+  const handshake = cacheLastResult(({ minVersion }) => {
     attempted.push(minVersion)
     return minVersion === 'TLSv1' ? 'no ciphers available' : undefined
   })
@@ -284,7 +284,7 @@ test('deeply nested merge keys are rejected', () => {
   )
   assert.match(
     problemOf(() => readWebConfig(given(path))),
-    /: rate_limit(\.burst)?: expected few values, got very many by merge keys$/,
+    /: rate_limit(\.burst)?: expected at most 100000 values, got more by merge keys/,
   )
 })
 
@@ -392,7 +392,7 @@ test('only a correct password or token gives access', async (t) => {
 })
 
 const requestFrom = (remoteAddress: string, headers = {}) =>
-  ({ headers, socket: { remoteAddress } }) as unknown as Parameters<Gate['refusal']>[0]
+  ({ headers, socket: { remoteAddress } }) as unknown as Parameters<Gate['checkRequest']>[0]
 
 test('while wrong passwords fill the queue, a client with a cached login is answered, and further clients get 429', async (t) => {
   const web = createWebAccess(
@@ -402,7 +402,7 @@ test('while wrong passwords fill the queue, a client with a cached login is answ
   t.after(() => web.stop())
   const ask = (password: string) => {
     const authorization = `Basic ${Buffer.from(`bob:${password}`).toString('base64')}`
-    return web.refusal(requestFrom('127.0.0.1', { authorization }))
+    return web.checkRequest(requestFrom('127.0.0.1', { authorization }))
   }
   assert.equal(await ask(PASSWORD), undefined)
   const flood = Array.from({ length: 200 }, async (_, i) => ask(`wrong ${i}`))
@@ -521,11 +521,11 @@ test('the names of a certificate are read from its DER encoding', async () => {
   await ca.issue('named', `${names},otherName:1.3.6.1.4.1.311.20.2.3;UTF8:DNS:two.example`)
   const der = (name: string) =>
     new X509Certificate(readFileSync(join(directory, `${name}.crt`))).raw
-  assert.deepEqual(sansOf(der('named')), [
+  assert.deepEqual(readSans(der('named')), [
     ...['one.example', '::1', '192.0.2.1', 'a@b.example', 'spiffe://c/d'],
   ])
   // This certificate has no such extension.
-  assert.deepEqual(sansOf(der('ca')), [])
+  assert.deepEqual(readSans(der('ca')), [])
 })
 
 for (const [list, expected] of [
@@ -633,16 +633,16 @@ test('file and certificates are reloaded when they change, and an invalid file c
   assert.equal(await ask('two'), 200)
   now += 1000
   assert.equal(await ask('two'), 200)
-  assert.equal(web.state().isSuccessful, false)
-  assert.equal(lines.filter((line) => line.includes('not read anew')).length, 1)
+  assert.equal(web.getReloadState().isSuccessful, false)
+  assert.equal(lines.filter((line) => line.includes('reload failed')).length, 1)
 
   write(...users('three'))
   assert.equal(await ask('two'), 200)
-  assert.match(lines.at(-1)!, /TLS, HTTP\/2 and NoClientCert as at the start/)
+  assert.match(lines.at(-1)!, /TLS, HTTP\/2 or client certificates were turned on or off/)
 
   write(...live, ...users('three'))
   assert.equal(await ask('three'), 200)
-  assert.equal(web.state().isSuccessful, true)
+  assert.equal(web.getReloadState().isSuccessful, true)
 })
 
 test('a file that becomes empty does not remove the access control', async (t) => {
@@ -652,12 +652,12 @@ test('a file that becomes empty does not remove the access control', async (t) =
   for (const guard of guards) {
     const web = createWebAccess(given(webFile('emptied.yml', ...guard)), silent, () => now)
     t.after(() => web.stop())
-    const before = await web.refusal(requestFrom('127.0.0.1'))
+    const before = await web.checkRequest(requestFrom('127.0.0.1'))
     webFile('emptied.yml')
     now += 1000
-    assert.deepEqual(await web.refusal(requestFrom('127.0.0.1')), before, guard[0])
+    assert.deepEqual(await web.checkRequest(requestFrom('127.0.0.1')), before, guard[0])
     assert.notEqual(before, undefined)
-    assert.equal(web.state().isSuccessful, false)
+    assert.equal(web.getReloadState().isSuccessful, false)
   }
 })
 
@@ -674,9 +674,9 @@ test('requests from other networks do not count for the rate limit', async (t) =
   const web = createWebAccess(given(webFile('limited.yml', ...text)), silent)
   t.after(() => web.stop())
   for (let i = 0; i < 3; i++) {
-    assert.equal((await web.refusal(requestFrom('192.0.2.1')))?.status, 403)
+    assert.equal((await web.checkRequest(requestFrom('192.0.2.1')))?.status, 403)
   }
-  assert.equal(await web.refusal(requestFrom('10.0.0.1')), undefined)
+  assert.equal(await web.checkRequest(requestFrom('10.0.0.1')), undefined)
 })
 
 /** The SHA-256 fingerprint of a server's certificate. */

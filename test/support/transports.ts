@@ -56,10 +56,10 @@ const certificate = selfSigned()
 /** Encrypts with a self-signed certificate and allows every client. */
 export const openGate = (http2: boolean): Gate => ({
   tls: { http2 },
-  tlsOptions: () => certificate,
-  clientProblem: () => undefined,
-  headers: () => [],
-  refusal: () => undefined,
+  getTlsOptions: () => certificate,
+  findClientProblem: () => undefined,
+  getHeaders: () => [],
+  checkRequest: () => undefined,
 })
 
 export const TRANSPORTS: readonly Transport[] = [

@@ -7,7 +7,7 @@ const MAX_WIDTH = 100
 const MAX_SHOWN = 300
 
 const UP_NOTE = [
-  'With the exporter, `up` says only that the exporter answers.',
+  'With the exporter, `up` only shows that the exporter is reachable.',
   'Alert on `xmpp_up == 0`, or set `web.fail_when_down`.',
 ]
 
@@ -17,78 +17,83 @@ export type Report = {
   readonly new: ReadResult
 }
 
-/** The comparison for a terminal, one line a family. */
-export function reportText(report: Report): string {
+/** Renders the comparison for a terminal, one line for each metric family. */
+export function renderReport(report: Report): string {
   const { families, added, repeated } = report.comparison
-  const width = Math.max(6, ...widths(families))
-  const lines = [`${'family'.padEnd(width)}  series  moved  missing`]
-  for (const family of families) lines.push(...familyLines(family, width))
+  const width = Math.max(6, ...listNameWidths(families))
+  const lines = [`${'family'.padEnd(width)}  series  changed  missing`]
+  for (const family of families) lines.push(...renderFamily(family, width))
   if (added.length > 0) {
-    const names = added.slice(0, MAX_ADDED).map(printable).join(', ')
-    lines.push('', `only in the new one: ${names}${andMore(added.length, MAX_ADDED)}`)
+    const names = added.slice(0, MAX_ADDED).map(toPrintable).join(', ')
+    lines.push('', `Only in the new metrics: ${names}${renderMore(added.length, MAX_ADDED)}`)
   }
-  lines.push(...unreadableLines('old', report.old), ...unreadableLines('new', report.new))
+  lines.push(...renderUnreadable('old', report.old), ...renderUnreadable('new', report.new))
   for (const side of ['old', 'new'] as const) {
     if (repeated[side] === 0) continue
-    lines.push('', `Repeated samples in the ${side} one: ${repeated[side]}. Only the first counts.`)
+    lines.push(
+      '',
+      `Repeated samples in the ${side} metrics: ${repeated[side]}. Only the first sample of a series counts.`,
+    )
   }
-  lines.push('', conclusion(report))
-  // The old one is not an exporter's, whose `up` means the same.
+  lines.push('', renderConclusion(report))
+  // Without xmpp_up, the old URL is not an exporter, and `up` had another meaning there.
   if (added.includes('xmpp_up')) lines.push('', ...UP_NOTE)
   return `${lines.join('\n')}\n`
 }
 
-function* widths(families: readonly FamilyComparison[]): Iterable<number> {
-  for (const { name } of families) yield Math.min(MAX_WIDTH, printable(name).length)
+function* listNameWidths(families: readonly FamilyComparison[]): Iterable<number> {
+  for (const { name } of families) yield Math.min(MAX_WIDTH, toPrintable(name).length)
 }
 
-function familyLines({ name, series, moved, missing }: FamilyComparison, width: number): string[] {
+function renderFamily(
+  { name, series, changed, missing }: FamilyComparison,
+  width: number,
+): string[] {
   const counts = [
     String(series).padStart(6),
-    String(moved).padStart(5),
+    String(changed).padStart(7),
     String(missing.length).padStart(7),
   ]
   const lines = [
-    [printable(name).padEnd(width), ...counts].join('  '),
-    ...missing.slice(0, MAX_MISSING).map((key) => `    missing: ${printable(key)}`),
+    [toPrintable(name).padEnd(width), ...counts].join('  '),
+    ...missing.slice(0, MAX_MISSING).map((key) => `    missing: ${toPrintable(key)}`),
   ]
   const more = missing.length - MAX_MISSING
   if (more > 0) lines.push(`    and ${more} more`)
   return lines
 }
 
-function andMore(count: number, shown: number): string {
+function renderMore(count: number, shown: number): string {
   return count > shown ? ` and ${count - shown} more` : ''
 }
 
-function unreadableLines(side: 'old' | 'new', { unreadable, examples }: ReadResult): string[] {
+function renderUnreadable(side: 'old' | 'new', { unreadable, examples }: ReadResult): string[] {
   if (unreadable === 0) return []
   return [
     '',
-    `Unreadable lines in the ${side} one: ${unreadable}`,
-    ...examples.map(({ number, line }) => `    line ${number}: ${printable(line)}`),
+    `Unreadable lines in the ${side} metrics: ${unreadable}`,
+    ...examples.map(({ number, line }) => `    line ${number}: ${toPrintable(line)}`),
     ...(unreadable > examples.length ? [`    and ${unreadable - examples.length} more`] : []),
   ]
 }
 
-function conclusion({ comparison, old, new: now }: Report): string {
+function renderConclusion({ comparison, old, new: now }: Report): string {
   const { families, isComplete } = comparison
   const lost = families.filter(({ missing }) => missing.length > 0).length
   if (!isComplete) {
-    return `Of ${lost} of ${families.length} families series are missing in the new one.`
+    return `The new metrics lack series in ${lost} of ${families.length} families.`
   }
   if (old.unreadable + now.unreadable > 0) {
-    return 'The comparison is incomplete: some lines could not be read.'
+    return 'The comparison is incomplete, because some lines could not be read.'
   }
-  return `All ${families.length} families of the old one are in the new one, with every series.`
+  return `The new metrics have every series of all ${families.length} families.`
 }
 
 /**
- * Bytes of UTF-8 as a terminal may show them: on one line, without controls, and not too long.
- *
- * A server's text could otherwise move the cursor, or turn the direction of what follows.
+ * Returns UTF-8 bytes as text for a terminal: at most MAX_SHOWN bytes on one line, with control characters
+ * escaped. Text of a server could otherwise move the cursor, or change the direction of the text that follows.
  */
-export function printable(bytes: string): string {
+export function toPrintable(bytes: string): string {
   const text = Buffer.from(bytes.slice(0, MAX_SHOWN), 'latin1').toString()
   const shown = text.replace(
     /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,

@@ -1,48 +1,48 @@
 import { ConfigError } from '../../errors.js'
-import type { Sink } from './read-exposition.js'
+import type { ExpositionSink } from './read-exposition.js'
 import type { ParsedSample } from './parse-sample.js'
 
 export type Comparison = {
-  /** Families of the old exposition, by name. */
+  /** Metric families of the old exposition, sorted by name. */
   readonly families: readonly FamilyComparison[]
-  /** Families that only the new one has. */
+  /** Names of families that only the new exposition has. */
   readonly added: readonly string[]
-  /** Samples of a series that had one already, in either exposition. */
+  /** The number of samples in each exposition whose series had a sample before. */
   readonly repeated: { readonly old: number; readonly new: number }
-  /** Nothing of the old one is missing. */
+  /** Whether the new exposition has every series of the old one. */
   readonly isComplete: boolean
 }
 
 export type FamilyComparison = {
   readonly name: string
   readonly series: number
-  /** Series that the new exposition lacks. */
+  /** Series that are missing in the new exposition. */
   readonly missing: readonly string[]
-  /** Series whose value is another one, as is to be expected of what moves. */
-  readonly moved: number
+  /** The number of series whose value differs, which is normal when values change over time. */
+  readonly changed: number
 }
 
 /** A series of the old exposition. */
 type OldSeries = {
   readonly value: number
-  /** In the new exposition. */
-  now?: number
-  /** The new exposition has the same labels, not those of labels escaped twice. */
+  /** The value in the new exposition. */
+  newValue?: number
+  /** Whether the new exposition has exactly these labels, not only the labels without a second escaping. */
   isExact?: boolean
 }
 
 const MAX_SERIES = 1_000_000
 
 /**
- * What of an old exposition is in a new one, series by series. Only the old one's series are stored: it
- * is read to its end first.
+ * Compares an old exposition with a new one, series by series. The old exposition must be added completely
+ * first, because only its series are stored.
  *
- * Series are compared by the names of their samples, which are the same in both formats. `_created`
- * series are not compared: ours come where they are asked for.
+ * Series are matched by sample names, which are the same in both text formats. `_created` series are ignored,
+ * because the exporter writes them only if that is configured.
  */
 export function createComparison(maxSeries = MAX_SERIES): {
-  readonly old: Sink
-  readonly new: Sink
+  readonly old: ExpositionSink
+  readonly new: ExpositionSink
   result(): Comparison
 } {
   const typed = new Set<string>()
@@ -50,31 +50,31 @@ export function createComparison(maxSeries = MAX_SERIES): {
     typed.add(name)
     checkCount(typed.size, maxSeries, 'metric families')
   }
-  const before = createOldSide(maxSeries)
-  const namesNow = new Set<string>()
+  const oldSeries = createOldSeries(maxSeries)
+  const newNames = new Set<string>()
   const repeated = { old: 0, new: 0 }
   return {
     old: {
       type,
       sample(sample) {
-        if (!before.add(sample)) repeated.old++
+        if (!oldSeries.add(sample)) repeated.old++
       },
     },
     new: {
       type,
       sample(sample) {
-        namesNow.add(sample.name)
-        checkCount(namesNow.size, maxSeries, 'names of metrics')
-        if (!before.find(sample)) repeated.new++
+        newNames.add(sample.name)
+        checkCount(newNames.size, maxSeries, 'metric names')
+        if (!oldSeries.match(sample)) repeated.new++
       },
     },
     result() {
-      const families = compareFamilies(before.series, typed)
-      const old = new Set(Array.from(before.series.keys(), (name) => familyOf(name, typed)))
-      const now = new Set(Array.from(namesNow, (name) => familyOf(name, typed)))
+      const families = compareFamilies(oldSeries.series, typed)
+      const old = new Set(Array.from(oldSeries.series.keys(), (name) => getFamilyName(name, typed)))
+      const current = new Set(Array.from(newNames, (name) => getFamilyName(name, typed)))
       return {
         families,
-        added: [...now].filter((name) => !old.has(name)).sort(),
+        added: [...current].filter((name) => !old.has(name)).sort(),
         repeated,
         isComplete: families.every(({ missing }) => missing.length === 0),
       }
@@ -86,40 +86,44 @@ function checkCount(count: number, limit: number, what: string): void {
   if (count > limit) throw new ConfigError(`the metrics have more than ${limit} ${what}`)
 }
 
-function createOldSide(maxSeries: number) {
-  /** By the samples' names, and by their labels. */
+function createOldSeries(maxSeries: number) {
+  /** By sample name and labels. */
   const series = new Map<string, Map<string, OldSeries>>()
-  /** Those whose labels may have been escaped twice, by what they are then. */
+  /** Series whose labels may have been escaped twice, by their name and the labels without the second escaping. */
   const escapedTwice = new Map<string, OldSeries[]>()
   let count = 0
   return {
     series,
-    /** @returns Whether the series is a new one. As in Prometheus, its first sample counts. */
+    /** @returns False for a repeated sample. Like in Prometheus, the first sample of a series counts. */
     add({ name, labels, labelsEscapedTwice, value }: ParsedSample): boolean {
-      const ofName = series.get(name) ?? new Map<string, OldSeries>()
-      if (ofName.has(labels)) return false
+      const byLabels = series.get(name) ?? new Map<string, OldSeries>()
+      if (byLabels.has(labels)) return false
       checkCount(++count, maxSeries, 'series')
       const added: OldSeries = { value }
-      series.set(name, ofName.set(labels, added))
+      series.set(name, byLabels.set(labels, added))
       if (labelsEscapedTwice !== undefined) {
-        const key = seriesText(name, labelsEscapedTwice)
+        const key = formatSeries(name, labelsEscapedTwice)
         const all = escapedTwice.get(key) ?? []
         all.push(added)
         escapedTwice.set(key, all)
       }
       return true
     },
-    /** @returns Whether it is the first sample of this series, as far as the old exposition has it. */
-    find({ name, labels, value }: ParsedSample): boolean {
+    /**
+     * Stores the new value of an old series.
+     *
+     * @returns False for a repeated sample of a series that the old exposition has.
+     */
+    match({ name, labels, value }: ParsedSample): boolean {
       if (escapedTwice.size > 0) {
-        const key = seriesText(name, labels)
-        for (const old of escapedTwice.get(key) ?? []) old.now ??= value
+        const key = formatSeries(name, labels)
+        for (const old of escapedTwice.get(key) ?? []) old.newValue ??= value
         escapedTwice.delete(key)
       }
       const old = series.get(name)?.get(labels)
       if (old?.isExact) return false
       if (old) {
-        old.now = value
+        old.newValue = value
         old.isExact = true
       }
       return true
@@ -131,16 +135,16 @@ function compareFamilies(
   series: ReadonlyMap<string, ReadonlyMap<string, OldSeries>>,
   typed: ReadonlySet<string>,
 ): FamilyComparison[] {
-  const families = new Map<string, { series: number; missing: string[]; moved: number }>()
-  for (const [name, ofName] of series) {
-    if (isCreated(name, typed)) continue
-    const family = familyOf(name, typed)
-    const compared = families.get(family) ?? { series: 0, missing: [], moved: 0 }
+  const families = new Map<string, { series: number; missing: string[]; changed: number }>()
+  for (const [name, byLabels] of series) {
+    if (isStartTime(name, typed)) continue
+    const family = getFamilyName(name, typed)
+    const compared = families.get(family) ?? { series: 0, missing: [], changed: 0 }
     families.set(family, compared)
-    compared.series += ofName.size
-    for (const [labels, { value, now }] of ofName) {
-      if (now === undefined) compared.missing.push(seriesText(name, labels))
-      else if (!Object.is(now, value)) compared.moved++
+    compared.series += byLabels.size
+    for (const [labels, { value, newValue }] of byLabels) {
+      if (newValue === undefined) compared.missing.push(formatSeries(name, labels))
+      else if (!Object.is(newValue, value)) compared.changed++
     }
   }
   return Array.from(families, ([name, compared]) => ({ name, ...compared })).sort((a, b) =>
@@ -148,16 +152,16 @@ function compareFamilies(
   )
 }
 
-/** A name with a TYPE of its own is a gauge's, as `file_created`. */
-function isCreated(sample: string, typed: ReadonlySet<string>): boolean {
+/** Whether the sample is the start time of a counter. A name with its own TYPE is a gauge, for example `file_created`. */
+function isStartTime(sample: string, typed: ReadonlySet<string>): boolean {
   return sample.endsWith('_created') && !typed.has(sample)
 }
 
-/** A family's name is that of its samples less what its type adds, so that both formats have the same. */
-function familyOf(sample: string, typed: ReadonlySet<string>): string {
+/** Returns the name of the family without the suffix of its type, so that it is the same in both formats. */
+function getFamilyName(sample: string, typed: ReadonlySet<string>): string {
   const suffix = /_(total|created|bucket|sum|count|info)$/.exec(sample)?.[0] ?? ''
   const base = sample.slice(0, sample.length - suffix.length)
-  // A name that is typed as it stands is a family's own, as that of a gauge `x_count`.
+  // A full name with its own TYPE is the name of a family, for example a gauge `x_count`.
   return suffix !== '_total' && typed.has(sample)
     ? sample
     : typed.has(base) || suffix === '_total'
@@ -165,8 +169,8 @@ function familyOf(sample: string, typed: ReadonlySet<string>): string {
       : sample
 }
 
-/** The series as an exposition has it. */
-function seriesText(name: string, labels: string): string {
+/** Returns the series in the text format. */
+function formatSeries(name: string, labels: string): string {
   if (/^[a-zA-Z_:][\w:]*$/.test(name)) return `${name}{${labels}}`
   return `{"${name}"${labels === '' ? '' : `,${labels}`}}`
 }

@@ -4,55 +4,58 @@ import { pipeline, type Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { ConfigError } from '../../errors.js'
 
-const RESPONSE_S = 30
-// A large exposition takes a slow machine a while.
-const BODY_S = 180
+const MAX_RESPONSE_S = 30
+// A slow machine needs some time for a large exposition.
+const MAX_BODY_S = 180
 const MAX_REDIRECTS = 10
 const CHUNK_BYTES = 65_536
-const REDIRECTS: readonly (number | undefined)[] = [301, 302, 303, 307, 308]
+const REDIRECT_STATUSES: readonly (number | undefined)[] = [301, 302, 303, 307, 308]
 
 export type FetchedExposition = {
   readonly isOpenMetrics: boolean
-  /** Decompressed, as it comes. */
+  /** Decompressed chunks, in the order of arrival. */
   readonly body: AsyncIterable<Uint8Array>
 }
 
 /**
- * Requests an exposition. Not with `fetch`, which takes a gzip stream that is cut off for a whole one.
+ * Requests an exposition. It does not use `fetch`, which accepts a truncated gzip stream as complete.
  *
- * @throws {ConfigError} When there is no answer, or one that is no exposition; from `body` too.
+ * @throws {ConfigError} When there is no response, or it is not an exposition. Reading `body` throws it too.
  */
-export async function request(url: URL): Promise<FetchedExposition> {
-  const signal = AbortSignal.timeout(BODY_S * 1000)
+export async function fetchExposition(url: URL): Promise<FetchedExposition> {
+  const signal = AbortSignal.timeout(MAX_BODY_S * 1000)
   let response: IncomingMessage | undefined
   try {
-    response = await follow(url, signal)
+    response = await followRedirects(url, signal)
     const type = checkHeaders(response)
     return {
       isOpenMetrics: type === 'application/openmetrics-text',
-      body: readBody(decompressed(response), signal),
+      body: readBody(decompress(response), signal),
     }
   } catch (error) {
     response?.destroy()
-    throw readable(error, signal)
+    throw toOneLineError(error, signal)
   }
 }
 
-async function follow(url: URL, signal: AbortSignal): Promise<IncomingMessage> {
-  const authorization = authorizationOf(url)
-  let at = withoutUser(url)
+async function followRedirects(url: URL, signal: AbortSignal): Promise<IncomingMessage> {
+  const authorization = buildAuthorization(url)
+  let at = removeUser(url)
   for (let count = 0; ; count++) {
-    // A password is for the server that it was given for.
+    // The password is for the server in the original URL only.
     const headers = at.origin === url.origin ? authorization : {}
     const response = await getOnce(at, headers, signal)
     const { location } = response.headers
-    if (!REDIRECTS.includes(response.statusCode) || location === undefined) return response
+    if (!REDIRECT_STATUSES.includes(response.statusCode) || location === undefined) return response
     response.destroy()
-    if (!URL.canParse(location, at.href) || !isHttp(new URL(location, at))) {
-      throw new ConfigError('the server redirects to something that is no http:// or https:// URL')
+    if (!URL.canParse(location, at.href) || !isHttpUrl(new URL(location, at))) {
+      throw new ConfigError(
+        'the server redirects to a location that is not an http:// or https:// URL',
+      )
     }
-    at = withoutUser(new URL(location, at))
-    if (count === MAX_REDIRECTS) throw new ConfigError(`more than ${MAX_REDIRECTS} redirects`)
+    at = removeUser(new URL(location, at))
+    if (count === MAX_REDIRECTS)
+      throw new ConfigError(`the server sent more than ${MAX_REDIRECTS} redirects`)
   }
 }
 
@@ -73,8 +76,8 @@ function getOnce(
       resolve(response)
     })
     const timer = setTimeout(() => {
-      sent.destroy(new ConfigError(`no response within ${RESPONSE_S} s`))
-    }, RESPONSE_S * 1000)
+      sent.destroy(new ConfigError(`no response within ${MAX_RESPONSE_S} s`))
+    }, MAX_RESPONSE_S * 1000)
     sent.on('error', (error) => {
       clearTimeout(timer)
       reject(error)
@@ -82,27 +85,30 @@ function getOnce(
   })
 }
 
-/** @returns The media type, or an empty text. */
+/** @returns The media type, or an empty text if the header is missing. */
 function checkHeaders({ statusCode, headers }: IncomingMessage): string {
-  if (statusCode !== 200) throw new ConfigError(`expected metrics, got status ${statusCode!}`)
+  if (statusCode !== 200)
+    throw new ConfigError(
+      `expected metrics, got HTTP status ${statusCode!}; check the URL, its user and password`,
+    )
   const [type = ''] = /^[\w.+/-]+/.exec(headers['content-type']?.toLowerCase() ?? '') ?? []
   if (/html|json|xml|protobuf/.test(type)) {
     throw new ConfigError(
-      `expected metrics as text, got Content-Type ${type}; give the URL of the metrics, e.g. http://127.0.0.1:5280/metrics`,
+      `expected metrics as text, got Content-Type ${type}; use the URL of the metrics, for example http://127.0.0.1:5280/metrics`,
     )
   }
   return type
 }
 
-function decompressed(response: IncomingMessage): Readable {
+function decompress(response: IncomingMessage): Readable {
   const encoding = response.headers['content-encoding']?.toLowerCase() ?? 'identity'
   if (encoding === 'identity') return response
   if (encoding !== 'gzip') {
     throw new ConfigError(
-      'the server uses a Content-Encoding that was not requested; expected gzip',
+      'the server uses a Content-Encoding that compare did not request; expected gzip',
     )
   }
-  // Errors reach the reader of the body, and when it stops, the response is closed.
+  // pipeline() passes errors to the reader of the body, and closes the response when the reader stops.
   return pipeline(response, createGunzip({ chunkSize: CHUNK_BYTES }), () => undefined)
 }
 
@@ -110,49 +116,52 @@ async function* readBody(stream: Readable, signal: AbortSignal): AsyncIterable<U
   try {
     for await (const chunk of stream) yield chunk as Uint8Array
   } catch (error) {
-    throw readable(error, signal)
+    throw toOneLineError(error, signal)
   }
 }
 
-/** What an operator can read: one line. */
-function readable(error: unknown, signal: AbortSignal): Error {
+/** Turns an error into one line for the operator. */
+function toOneLineError(error: unknown, signal: AbortSignal): Error {
   if (error instanceof ConfigError) return error
-  if (signal.aborted) return new ConfigError(`no complete response within ${BODY_S} s`)
+  if (signal.aborted) return new ConfigError(`no complete response within ${MAX_BODY_S} s`)
   const { message, code, errors, reason } = error as NodeJS.ErrnoException & {
-    /** Of each address, when there are several. */
+    /** The error of each address, when the host has several. */
     errors?: readonly Error[]
-    /** OpenSSL's, whose message has several lines. */
+    /** The short reason of OpenSSL, whose message has several lines. */
     reason?: string
   }
-  if (code === 'ECONNRESET') return new ConfigError('the connection was closed before the end')
-  if (code === 'Z_BUF_ERROR') return new ConfigError('the gzip stream is cut off')
-  const words = reason ?? errors?.map((each) => each.message).join(', ') ?? message
-  // Those of a certificate are another's words.
-  return new ConfigError(words.replace(/[^\x20-\x7e]+/g, ' ').trim(), { cause: error })
+  if (code === 'ECONNRESET')
+    return new ConfigError('the server closed the connection before the end of the response')
+  if (code === 'Z_BUF_ERROR') return new ConfigError('the gzip stream of the response is truncated')
+  const text = reason ?? errors?.map((each) => each.message).join(', ') ?? message
+  // The message can quote the certificate of the server, so it may contain control characters.
+  return new ConfigError(text.replace(/[^\x20-\x7e]+/g, ' ').trim(), { cause: error })
 }
 
-function authorizationOf({ username, password }: URL): Readonly<Record<string, string>> {
+function buildAuthorization({ username, password }: URL): Readonly<Record<string, string>> {
   if (username === '' && password === '') return {}
   let user: string
   try {
     user = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`
   } catch {
-    throw new ConfigError('the user or the password in the URL has a % that is not %25')
+    throw new ConfigError(
+      'the user or password in the URL has an invalid % escape; write a % as %25',
+    )
   }
   return { Authorization: `Basic ${Buffer.from(user).toString('base64')}` }
 }
 
-export function isHttp({ protocol }: URL): boolean {
+export function isHttpUrl({ protocol }: URL): boolean {
   return protocol === 'http:' || protocol === 'https:'
 }
 
-function withoutUser(url: URL): URL {
+function removeUser(url: URL): URL {
   const bare = new URL(url)
   bare.username = bare.password = ''
   return bare
 }
 
-/** The URL as a message may show it: without a password, and without parameters, which may be tokens. */
-export function shownUrl({ origin, pathname, search }: URL): string {
+/** Returns the URL for a message: without the password, and without parameters, which can contain tokens. */
+export function formatUrlForMessage({ origin, pathname, search }: URL): string {
   return `${origin}${pathname}${search === '' ? '' : '?...'}`
 }

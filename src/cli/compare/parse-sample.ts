@@ -1,11 +1,11 @@
 import { escape, unescape } from './unescape.js'
-import { readNumber } from './parse-number.js'
+import { parseNumber } from './parse-number.js'
 
 export type ParsedSample = {
   readonly name: string
-  /** Between the braces: sorted, escaped alike whatever the exposition escapes, no empty values. */
+  /** The text between the braces in a canonical form: sorted, same escaping everywhere, no empty values. */
   readonly labels: string
-  /** The labels if they were escaped twice, as util.openmetrics does; only where there are escapes. */
+  /** The labels without a second escaping, which Prosody's util.openmetrics adds; set only if there are escapes. */
   readonly labelsEscapedTwice?: string
   readonly value: number
 }
@@ -18,12 +18,12 @@ const ONLY_LABEL_NAME = /^[a-zA-Z_]\w*$/
 const [TAB, SPACE, QUOTE, COLON, BACKSLASH, UNDERSCORE] = [0x09, 0x20, 0x22, 0x3a, 0x5c, 0x5f]
 
 /**
- * Reads a sample of either text format, in one pass: text 0.0.4 with blanks and tabs between tokens,
- * OpenMetrics 1.0.0 with an exemplar, and names in quotes as Prometheus 3 has them.
+ * Parses a sample of either text format in one pass: text 0.0.4 with spaces and tabs between tokens,
+ * OpenMetrics 1.0.0 with an exemplar, and quoted names like in Prometheus 3.
  *
- * @returns `undefined` for a line that is no sample.
+ * @returns `undefined` for a line that is not a sample.
  */
-export function readSample(line: string): ParsedSample | undefined {
+export function parseSample(line: string): ParsedSample | undefined {
   const cursor = { line, at: 0 }
   skipBlanks(cursor)
   const bareName = takeName(cursor, ':')
@@ -31,16 +31,16 @@ export function readSample(line: string): ParsedSample | undefined {
   skipBlanks(cursor)
   let set: LabelSet | undefined = { labels: [] }
   if (takeOne(cursor, '{')) set = readLabelSet(cursor, bareName === undefined)
-  // `a1` and `a.5` have no value.
+  // Without labels, a blank must separate name and value: `a1` and `a.5` are no samples.
   else if (cursor.at === nameEnd) return undefined
   const name = bareName ?? set?.quotedName
   if (set === undefined || name === undefined) return undefined
   const value = readNumberAndTimestamp(cursor)
   if (value === undefined || !isExemplarOrEnd(cursor)) return undefined
-  return { name, value, ...labelsOf(set.labels) }
+  return { name, value, ...formatLabels(set.labels) }
 }
 
-/** Reads up to the closing brace; the opening one has been read. */
+/** Reads labels up to the closing brace. The cursor is behind the opening brace. */
 function readLabelSet(cursor: Cursor, mayHoldName: boolean): LabelSet | undefined {
   const labels: Label[] = []
   const names = new Set<string>()
@@ -60,7 +60,7 @@ function readLabelSet(cursor: Cursor, mayHoldName: boolean): LabelSet | undefine
       names.add(name)
       labels.push({ name, value })
     } else {
-      // A name in quotes without a value is the metric's.
+      // A quoted name without a value is the name of the metric.
       if (quoted === undefined || !mayHoldName || quotedName !== undefined) return undefined
       quotedName = name
     }
@@ -69,14 +69,14 @@ function readLabelSet(cursor: Cursor, mayHoldName: boolean): LabelSet | undefine
   }
 }
 
-/** Reads the value, and a timestamp in either format, which is not compared. */
+/** Reads the value, and skips a timestamp of either format. */
 function readNumberAndTimestamp(cursor: Cursor): number | undefined {
   skipBlanks(cursor)
-  const value = readNumber(takeToken(cursor))
+  const value = parseNumber(takeToken(cursor))
   skipBlanks(cursor)
   if (value === undefined || cursor.at === cursor.line.length) return value
   if (cursor.line[cursor.at] === '#') return value
-  const isTimestamp = Number.isFinite(readNumber(takeToken(cursor)))
+  const isTimestamp = Number.isFinite(parseNumber(takeToken(cursor)))
   skipBlanks(cursor)
   return isTimestamp ? value : undefined
 }
@@ -91,34 +91,36 @@ function isExemplarOrEnd(cursor: Cursor): boolean {
   return cursor.at === cursor.line.length
 }
 
-function labelsOf(labels: readonly Label[]): Pick<ParsedSample, 'labels' | 'labelsEscapedTwice'> {
+function formatLabels(
+  labels: readonly Label[],
+): Pick<ParsedSample, 'labels' | 'labelsEscapedTwice'> {
   let hasEscapes = false
   const once: string[] = []
   for (const { name, value } of labels) {
     if (value.includes('\\')) hasEscapes = true
     addLabel(once, name, unescape(value))
   }
-  if (!hasEscapes) return { labels: joined(once) }
+  if (!hasEscapes) return { labels: sortAndJoin(once) }
   const twice: string[] = []
   for (const { name, value } of labels) addLabel(twice, name, unescape(unescape(value)))
-  return { labels: joined(once), labelsEscapedTwice: joined(twice) }
+  return { labels: sortAndJoin(once), labelsEscapedTwice: sortAndJoin(twice) }
 }
 
 function addLabel(texts: string[], name: string, value: string): void {
-  // A label without a value is no label to Prometheus.
+  // To Prometheus, a label with an empty value does not exist.
   if (value === '') return
   const shownName = ONLY_LABEL_NAME.test(name) ? name : `"${escape(name)}"`
-  texts.push(`${shownName}="${boundOf(name, value) ?? escape(value)}"`)
+  texts.push(`${shownName}="${normalizeBound(name, value) ?? escape(value)}"`)
 }
 
-function joined(texts: string[]): string {
+function sortAndJoin(texts: string[]): string {
   return texts.length > 1 ? texts.sort().join(',') : (texts[0] ?? '')
 }
 
-// Bounds are one number, `1` there and `1.0` here: Prometheus 3 stores them alike.
-function boundOf(name: string, value: string): string | undefined {
+// `1` and `1.0` are the same bucket bound: Prometheus 3 stores them alike.
+function normalizeBound(name: string, value: string): string | undefined {
   if (name !== 'le' && name !== 'quantile') return undefined
-  const bound = readNumber(value)
+  const bound = parseNumber(value)
   if (bound === Infinity) return '+Inf'
   return bound === undefined || Number.isNaN(bound) ? undefined : String(bound)
 }
@@ -131,15 +133,16 @@ function isBlank(code: number): boolean {
   return code === SPACE || code === TAB
 }
 
-/** @param alsoPart A character that may be anywhere in the name, besides letters, `_` and digits. */
-function takeName(cursor: Cursor, alsoPart?: ':'): string | undefined {
+/** @param extraCharacter A character that the name may contain, besides letters, `_` and digits. */
+function takeName(cursor: Cursor, extraCharacter?: ':'): string | undefined {
   const { line, at } = cursor
   let end = at
   for (; end < line.length; end++) {
     const code = line.charCodeAt(end)
     const isDigit = code >= 0x30 && code <= 0x39
     const isLetter = (code | 0x20) >= 0x61 && (code | 0x20) <= 0x7a
-    const isPart = isLetter || code === UNDERSCORE || (code === COLON && alsoPart !== undefined)
+    const isPart =
+      isLetter || code === UNDERSCORE || (code === COLON && extraCharacter !== undefined)
     if (!isPart && (!isDigit || end === at)) break
   }
   if (end === at) return undefined
@@ -147,7 +150,7 @@ function takeName(cursor: Cursor, alsoPart?: ':'): string | undefined {
   return line.slice(at, end)
 }
 
-/** Takes all up to a blank; nothing at the end of the line. */
+/** Takes the text up to the next blank. At the end of the line that is an empty text. */
 function takeToken(cursor: Cursor): string {
   const { line, at } = cursor
   let end = at
@@ -162,11 +165,11 @@ function takeOne(cursor: Cursor, character: string): boolean {
   return true
 }
 
-/** Takes a text in quotes and returns it without them, as it is escaped. */
+/** Takes a quoted text and returns it without the quotes, still escaped. */
 function takeQuoted(cursor: Cursor): string | undefined {
   const { line, at } = cursor
   if (line[at] !== '"') return undefined
-  // No pattern: one with an alternative for escapes exhausts the stack on a long text.
+  // Not a regular expression: one that handles escapes exhausts the stack on a long text.
   let end = at + 1
   while (end < line.length && line.charCodeAt(end) !== QUOTE) {
     end += line.charCodeAt(end) === BACKSLASH ? 2 : 1

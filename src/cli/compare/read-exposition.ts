@@ -1,51 +1,51 @@
 import { isUtf8 } from 'node:buffer'
 import { ConfigError } from '../../errors.js'
 import { readLines } from './split-lines.js'
-import { readSample, type ParsedSample } from './parse-sample.js'
+import { parseSample, type ParsedSample } from './parse-sample.js'
 
-/** Takes what an exposition has, in its order. */
-export type Sink = {
-  /** A name that has a TYPE. */
+/** Receives the contents of an exposition, in its order. */
+export type ExpositionSink = {
+  /** Called with each name that has a TYPE line. */
   type(name: string): void
   sample(sample: ParsedSample): void
 }
 
 export type ReadResult = {
   readonly samples: number
-  /** Lines that are no sample, no metadata and no comment. */
+  /** The number of lines that are not a sample, metadata or a comment. */
   readonly unreadable: number
-  /** The first of them. */
+  /** The first unreadable lines. */
   readonly examples: readonly { readonly number: number; readonly line: string }[]
 }
 
 const MAX_EXAMPLES = 5
 const MAX_EXAMPLE_LENGTH = 200
 
-// A name, as it stands or in quotes.
+// A name, with or without quotes.
 const NAME = String.raw`(?:([a-zA-Z_:][\w:]*)|"((?:[^"\\]|\\.){1,1000})")`
 const TYPES = 'counter|gauge|histogram|summary|untyped|unknown|info|stateset|gaugehistogram'
 const METADATA = /^[ \t]*#[ \t]+(HELP|TYPE)[ \t]/
 const HELP = new RegExp(String.raw`^[ \t]*#[ \t]+HELP[ \t]+${NAME}(?![^ \t])`)
 const TYPE = new RegExp(String.raw`^[ \t]*#[ \t]+TYPE[ \t]+${NAME}[ \t]+(?:${TYPES})[ \t]*$`)
-const NOTHING_OR_COMMENT = /^[ \t]*(?:#|$)/
+const EMPTY_OR_COMMENT = /^[ \t]*(?:#|$)/
 
 /**
- * Reads an exposition of any of Prosody's modules or of ours, in either text format, line by line as it
- * comes. It forgives what the modules have wrong, as Prometheus does: families in any order, metadata in
- * any place; and numbers of C.
+ * Reads an exposition in either text format line by line, while it arrives. Like Prometheus, it accepts
+ * mistakes that Prosody's modules make: families in any order, metadata in any place, and numbers as C prints
+ * them.
  *
- * Strings have a character for each byte of UTF-8.
+ * Strings have one character for each byte of UTF-8.
  *
- * @throws {ConfigError} For an exposition that is cut off, or too long.
+ * @throws {ConfigError} For an exposition that is truncated or too long.
  */
 export async function readExposition(
   chunks: AsyncIterable<Uint8Array>,
   isOpenMetrics: boolean,
-  sink: Sink,
+  sink: ExpositionSink,
 ): Promise<ReadResult> {
   const examples: ReadResult['examples'][number][] = []
   const counts = { lines: 0, samples: 0, unreadable: 0, ends: 0 }
-  const take = (line: string): void => {
+  const readNext = (line: string): void => {
     counts.lines++
     const kind = isOpenMetrics && counts.ends > 0 ? 'unreadable' : readLine(line, sink)
     if (kind === 'end') counts.ends++
@@ -56,23 +56,24 @@ export async function readExposition(
       examples.push({ number: counts.lines, line: line.slice(0, MAX_EXAMPLE_LENGTH) })
     }
   }
-  const rest = await readLines(chunks, take)
+  const rest = await readLines(chunks, readNext)
   // OpenMetrics needs no line feed after `# EOF`; text 0.0.4 needs one after each line.
-  if (isOpenMetrics && rest === '# EOF') take(rest)
-  else if (rest !== '') throw new ConfigError(`the metrics are cut off in line ${counts.lines + 1}`)
+  if (isOpenMetrics && rest === '# EOF') readNext(rest)
+  else if (rest !== '')
+    throw new ConfigError(`the metrics are truncated in line ${counts.lines + 1}`)
   if (isOpenMetrics && counts.ends === 0) {
     throw new ConfigError(
-      'the metrics are cut off: OpenMetrics ends with "# EOF", and these do not',
+      'the metrics are truncated: the line "# EOF" at the end of OpenMetrics is missing',
     )
   }
   return { samples: counts.samples, unreadable: counts.unreadable, examples }
 }
 
-function readLine(line: string, sink: Sink): 'sample' | 'other' | 'end' | 'unreadable' {
+function readLine(line: string, sink: ExpositionSink): 'sample' | 'other' | 'end' | 'unreadable' {
   if (line === '') return 'other'
   if (/[^\0-\x7F]/.test(line) && !isUtf8(Buffer.from(line, 'latin1'))) return 'unreadable'
-  if (!NOTHING_OR_COMMENT.test(line)) {
-    const sample = readSample(line)
+  if (!EMPTY_OR_COMMENT.test(line)) {
+    const sample = parseSample(line)
     if (sample === undefined) return 'unreadable'
     sink.sample(sample)
     return 'sample'

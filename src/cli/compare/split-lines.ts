@@ -5,27 +5,27 @@ export const MAX_BODY_MIB = 256
 export const MAX_LINE_MIB = 16
 
 /**
- * Calls `take` for each line, without its line feed. A character of the line is a byte of the body: all
- * that separates names, labels and values is ASCII, and such strings take half the memory.
+ * Calls `onLine` with each line, without its line feed. A character of the line is one byte of the body. This
+ * halves the memory, and is safe because all separators are ASCII.
  *
- * @returns What comes after the last line feed.
+ * @returns The text after the last line feed.
  * @throws {ConfigError} As soon as the body or a line is too long.
  */
 export async function readLines(
   chunks: AsyncIterable<Uint8Array>,
-  take: (line: string) => void,
+  onLine: (line: string) => void,
 ): Promise<string> {
-  const start = createStart()
+  const start = createLineStart()
   let length = 0
   for await (const chunk of chunks) {
     length += chunk.length
     if (length > MAX_BODY_MIB * MIB) {
-      throw new ConfigError(`the metrics are longer than ${MAX_BODY_MIB} MiB`)
+      throw new ConfigError(`the metrics are longer than the limit of ${MAX_BODY_MIB} MiB`)
     }
     const text = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length).toString('latin1')
     let at = 0
     for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', at)) {
-      take(at === 0 ? start.take() + text.slice(0, end) : text.slice(at, end))
+      onLine(at === 0 ? start.take() + text.slice(0, end) : text.slice(at, end))
       at = end + 1
     }
     start.add(text.slice(at))
@@ -33,17 +33,17 @@ export async function readLines(
   return start.take()
 }
 
-/** The start of a line whose end is in a later chunk. */
-function createStart() {
+/** Stores the start of a line whose end is in a later chunk. */
+function createLineStart() {
   let bytes = Buffer.alloc(0)
   let length = 0
   return {
     add(more: string): void {
       if (length + more.length > MAX_LINE_MIB * MIB) {
-        throw new ConfigError(`a line is longer than ${MAX_LINE_MIB} MiB`)
+        throw new ConfigError(`a line is longer than the limit of ${MAX_LINE_MIB} MiB`)
       }
       if (length + more.length > bytes.length) {
-        // Twice as much each time: a line that comes byte by byte is not copied for each byte.
+        // Doubles the buffer, so that a line that arrives byte by byte is not copied for each byte.
         const larger = Buffer.alloc(2 * (length + more.length))
         bytes.copy(larger, 0, 0, length)
         bytes = larger

@@ -1,8 +1,8 @@
 const [BACKSLASH, QUOTE, LINE_FEED, N] = [0x5c, 0x22, 0x0a, 0x6e]
 
-// Bytes, not patterns: replacing millions of escapes of one label took 40 s and 2 GB.
+// Loops over bytes, because a regular expression took 40 s and 2 GB for a label with millions of escapes.
 
-/** Undoes what the text format escapes. An unknown escape stands for itself, as in Prometheus. */
+/** Decodes the escapes of the text format. Like in Prometheus, an unknown escape stays unchanged. */
 export function unescape(text: string): string {
   if (!text.includes('\\')) return text
   const from = Buffer.from(text, 'latin1')
@@ -18,7 +18,7 @@ export function unescape(text: string): string {
   return from.toString('latin1', 0, length)
 }
 
-/** Escapes a label's value, or a name in quotes. */
+/** Escapes the value of a label or a quoted name. */
 export function escape(text: string): string {
   if (!/[\\"\n]/.test(text)) return text
   const from = Buffer.from(text, 'latin1')

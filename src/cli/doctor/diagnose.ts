@@ -3,45 +3,55 @@ import type { MonitoredServer } from '../../servers/monitored-server.js'
 import { serverMask } from '../../log/mask.js'
 import type { Diagnosis } from './diagnosis.js'
 import { examineCollectors, type Outcome } from './examine-collectors.js'
-import { createSay, type Finding, type Say } from './findings.js'
+import { createReporter, type Finding, type Reporter } from './findings.js'
 
-// As long as a first connection may take before it has failed.
-const FIRST_MS = 12_000
-const LOOK_EVERY_MS = 50
+// The time after which a first connection attempt has failed.
+const FIRST_CONNECTION_MS = 12_000
+const POLL_INTERVAL_MS = 50
 
-type Diagnosed = Pick<MonitoredServer, 'config' | 'connection' | 'scraper' | 'advice'>
+type DiagnosedServer = Pick<MonitoredServer, 'config' | 'connection' | 'scraper' | 'advice'>
 
 /**
- * The service's own diagnosis of a server: the examination of `prosody-exporter doctor`, by the connection
- * and the collectors that the service has. It costs the server two or three scrapes, which other scrapes
- * share.
+ * Diagnoses a server for `prosody-exporter doctor`, with the connection and the collectors of the running
+ * service. This costs the server two or three collections, whose results other scrapes share.
  */
 export async function diagnose(
-  server: Diagnosed | undefined,
+  server: DiagnosedServer | undefined,
   { version, pid }: Pick<Diagnosis, 'version' | 'pid'>,
 ): Promise<Diagnosis> {
   const findings: Finding[] = []
-  // A finding can quote the server.
+  // A finding can quote text from the server, which may contain the secret.
   const mask = serverMask(server?.config.xmpp.secret ?? '')
-  const say = createSay((finding) => findings.push({ ...finding, text: mask(finding.text) }))
-  if (server) await examineService(server, version, say)
-  else say.failed('connection', 'The service is starting or stopping. Run doctor again.')
+  const report = createReporter((finding) =>
+    findings.push({ ...finding, text: mask(finding.text) }),
+  )
+  if (server) await examineService(server, version, report)
+  else
+    report.failed(
+      'connection',
+      'The service is starting or stopping, or has reloaded its configuration. Run doctor again.',
+    )
   return { version, pid, findings }
 }
 
-async function examineService(server: Diagnosed, version: string, say: Say): Promise<void> {
+async function examineService(
+  server: DiagnosedServer,
+  version: string,
+  report: Reporter,
+): Promise<void> {
   const { connection, scraper } = server
   const { service, domain } = server.config.xmpp
-  for (let waitedMs = 0; isDialing(server) && waitedMs < FIRST_MS; waitedMs += LOOK_EVERY_MS) {
-    await setTimeout(LOOK_EVERY_MS)
+  let waitedMs = 0
+  for (; isConnecting(server) && waitedMs < FIRST_CONNECTION_MS; waitedMs += POLL_INTERVAL_MS) {
+    await setTimeout(POLL_INTERVAL_MS)
   }
   if (!connection.isConnected()) {
-    const problem = connection.problem() ?? `no answer yet from ${service}`
-    say.failed('connection', `${problem} (the service's last error; it retries by itself)`)
+    const problem = connection.problem() ?? `No answer yet from ${service}.`
+    report.failed('connection', `${problem} (last error of the service, which keeps retrying)`)
     return
   }
-  say.ok('connection', `the service is connected to ${service}`)
-  say.ok('login', `logged in as component ${domain}`)
+  report.ok('connection', `the service is connected to ${service}`)
+  report.ok('login', `logged in as component ${domain}`)
   const collect = async () =>
     new Map<string, Outcome>(
       (await scraper.collectNext()).map(({ name, output, error }) => [
@@ -49,10 +59,10 @@ async function examineService(server: Diagnosed, version: string, say: Say): Pro
         output?.collected ?? { failure: error, families: [] },
       ]),
     )
-  await examineCollectors({ connection, advice: () => server.advice(), collect }, version, say)
+  await examineCollectors({ connection, advice: () => server.advice(), collect }, version, report)
 }
 
-/** For the first time, so that there is no error to report either. */
-function isDialing({ connection }: Diagnosed): boolean {
+/** Whether the first connection attempt still runs: there is no connection and no error yet. */
+function isConnecting({ connection }: DiagnosedServer): boolean {
   return !connection.isConnected() && connection.problem() === undefined
 }

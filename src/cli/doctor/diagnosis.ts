@@ -1,8 +1,8 @@
 import { z } from 'zod'
 
-/** What the service answers on its control socket. */
+/** The response of the service on its control socket. */
 const DIAGNOSIS = z.object({
-  /** Of the service. */
+  /** The version of the service. */
   version: z.string().max(100),
   pid: z.number(),
   findings: z.array(
@@ -12,7 +12,10 @@ const DIAGNOSIS = z.object({
 
 export type Diagnosis = Readonly<z.infer<typeof DIAGNOSIS>>
 
-/** @returns The version alone, or nothing, of a service of another version that says something else. */
+/**
+ * @returns The diagnosis. If a service of another version sends another format, only its version, which is
+ *   `undefined` if that is missing too.
+ */
 export function parseDiagnosis(text: string): Diagnosis | { readonly version: string | undefined } {
   try {
     const json: unknown = JSON.parse(text)

@@ -3,31 +3,31 @@ import type { Config, ServerConfig } from '../../config/read-config.js'
 import { serverMask } from '../../log/mask.js'
 import { formatPrometheusJobs, type PrometheusAccess } from '../../servers/prometheus-job.js'
 import { readWebConfig } from '../../access/read-web-config.js'
-import { asksClients } from '../../access/tls.js'
+import { shouldRequestCertificate } from '../../access/tls.js'
 import type { Owner } from '../../control/socket-directories.js'
-import { consultService } from './consult.js'
-import { examine } from './examine.js'
-import { createSay } from './findings.js'
+import { consultService } from './consult-service.js'
+import { examineServer } from './examine-server.js'
+import { createReporter } from './findings.js'
 
 export const SHOW_PROSODY = '--show.prosody'
 export const SHOW_PROMETHEUS = '--show.prometheus'
 
-/** Of the longest step, a collector's name. */
-const WIDTH = 17
+/** The length of the longest step, which is the name of a collector. */
+const STEP_WIDTH = 17
 
-// A service ends the collections under way before it makes two of its own; then it compares clocks.
-const COLLECTIONS = 4
-const STEPS_MS = 30_000
+// The service finishes collections that already run, and then runs two of its own. The other steps, for example
+// the comparison of clocks, have their own time.
+const MAX_COLLECTIONS = 4
+const OTHER_STEPS_MS = 30_000
 
 const SIGNS = { ok: 'ok    ', note: 'note  ', failed: 'FAILED' } as const
 
 /**
- * `prosody-exporter doctor`: goes the whole way to each server's statistics and says in plain words
- * how far it came, with what to change where it did not. Where a service holds the component it is the
- * service that goes. `--show.prosody` and `--show.prometheus`
- * print the lines that belong into their configuration instead.
+ * `prosody-exporter doctor`: checks each step from the connection to the statistics of each server. For a failed
+ * step it prints what to change. If a service already uses the component, the service runs the checks.
+ * `--show.prosody` and `--show.prometheus` print the lines for the configuration of these programs instead.
  *
- * @returns The exit code: 0 when all is well, else 1.
+ * @returns The exit code: 0 when no step failed, else 1.
  */
 export async function doctorCommand(
   config: Config,
@@ -35,9 +35,9 @@ export async function doctorCommand(
   { version, owner, print }: { version: string; owner: Owner; print: (line: string) => void },
 ): Promise<0 | 1> {
   const { servers } = config
-  if (shows.has(SHOW_PROSODY)) for (const server of servers) print(prosodyLines(server))
+  if (shows.has(SHOW_PROSODY)) for (const server of servers) print(renderProsodyLines(server))
   if (shows.has(SHOW_PROMETHEUS)) {
-    print(formatPrometheusJobs(config, targetOf(config), undefined, accessOf(config)))
+    print(formatPrometheusJobs(config, choosePrometheusTarget(config), undefined, readAccess(config)))
   }
   if (shows.size > 0) return 0
   let failures = 0
@@ -45,46 +45,46 @@ export async function doctorCommand(
     const { name, xmpp } = server
     print(`${name === xmpp.domain ? '' : `${name}: `}${xmpp.domain} at ${xmpp.service}`)
     const mask = serverMask(xmpp.secret)
-    const say = createSay(({ step, result, text }) => {
+    const report = createReporter(({ step, result, text }) => {
       if (result === 'failed') failures++
-      print(`  ${SIGNS[result]} ${step.padEnd(WIDTH)} ${mask(text)}`)
+      print(`  ${SIGNS[result]} ${step.padEnd(STEP_WIDTH)} ${mask(text)}`)
     })
-    const timeoutMs = COLLECTIONS * (config.collection.timeoutMs + 1000) + STEPS_MS
-    const isConsulted = await consultService(server, { owner, version, timeoutMs }, say)
-    if (!isConsulted) await examine(server, version, say)
+    const timeoutMs = MAX_COLLECTIONS * (config.collection.timeoutMs + 1000) + OTHER_STEPS_MS
+    const isConsulted = await consultService(server, { owner, version, timeoutMs }, report)
+    if (!isConsulted) await examineServer(server, version, report)
   }
   return failures === 0 ? 0 : 1
 }
 
-/** Where Prometheus finds us, if that is not where we listen. */
-function targetOf({ web: { listenAddresses } }: Config): string | undefined {
+/** Returns the address for Prometheus if the exporter listens on all addresses. */
+function choosePrometheusTarget({ web: { listenAddresses } }: Config): string | undefined {
   const [first] = listenAddresses
   const isAll = first && 'port' in first && first.host === undefined
   return isAll ? `${hostname()}:${first.port}` : undefined
 }
 
-function accessOf({ web: { configFile } }: Config): PrometheusAccess | undefined {
+function readAccess({ web: { configFile } }: Config): PrometheusAccess | undefined {
   if (!configFile) return undefined
   const { tls, users, tokens } = readWebConfig(configFile)
   return {
     isEncrypted: tls !== undefined,
-    requiresCertificate: tls !== undefined && asksClients(tls.auth),
+    requiresCertificate: tls !== undefined && shouldRequestCertificate(tls.auth),
     user: users.keys().next().value,
     requiresToken: tokens.length > 0,
   }
 }
 
-/** The lines that prosody.cfg.lua needs; the secret itself is never printed. */
-function prosodyLines({ xmpp: { domain }, collectors }: ServerConfig): string {
+/** Returns the lines for prosody.cfg.lua, without the secret. */
+function renderProsodyLines({ xmpp: { domain }, collectors }: ServerConfig): string {
   const component = `Component "${domain}"
-    component_secret = "…" -- what the file of --xmpp.secret-file holds
+    component_secret = "…" -- the contents of the exporter's secret file
     component_conflict_resolve = "kick_old"`
   if (collectors.get('registry') === false) return component
   return `-- in the global section, above the first VirtualHost
 statistics = "internal"
 statistics_interval = "manual" -- before 0.12: your scrape interval in seconds
 
--- at the end; mod_adhoc_statistics has to be in a directory of plugin_paths
+-- at the end; a directory in plugin_paths must contain mod_adhoc_statistics
 ${component}
     modules_enabled = { "adhoc_statistics" }`
 }

@@ -5,46 +5,47 @@ import { NEED_RIGHTS } from '../../collectors/rights.js'
 import { labelsOf } from '../../metrics/family.js'
 import type { Connection } from '../../xmpp/connection.js'
 import { xml } from '../../xmpp/stream.js'
-import type { Say } from './findings.js'
+import type { Reporter } from './findings.js'
 
 const STEP_MS = 10_000
-// Prosody collects for a reader every 100 ms at most, so a second reading after this is a new one.
+// With statistics_interval = "manual" Prosody collects at most every 100 ms. So a second request after this
+// time gets new values.
 const NEXT_COLLECTION_MS = 250
-// Prometheus itself warns of targets whose clock is off by more.
+// Prometheus also warns of a larger difference between its clock and that of a target.
 const MAX_SKEW_S = 5
 const NS_TIME = 'urn:xmpp:time'
 const MAX_ROWS = 5000
-/** What they would report is in the registry, which the module serves. */
+/** Collectors whose metrics are in the registry too, which mod_adhoc_statistics exports. */
 const COUNTED_BY_MODULE: readonly string[] = ['users', 's2s']
 
-/** What a collector returned, or why it returned nothing. */
+/** The result of a collector, or the error why it has none. */
 export type Outcome = Collected | { readonly failure: unknown; readonly families: readonly [] }
 
-/** A server that is examined, over a connection that is up. */
+/** A server to examine, with an established connection. */
 export type Subject = {
   readonly connection: Connection
-  /** Lines for a server without the module, from the collections so far. */
+  /** Returns advice for a server without mod_adhoc_statistics, from the collections so far. */
   readonly advice: () => readonly string[]
-  /** Has each collector that is on ask once, as a scrape does; `only`: that one is enough. */
+  /** Runs each enabled collector once, like a scrape; with `only`, at least the collector with that name. */
   readonly collect: (only?: string) => Promise<ReadonlyMap<string, Outcome>>
 }
 
-/** Says what came of each collector, and what is missing. */
+/** Runs the collectors and reports versions, hosts, the result of each collector, and the clock. */
 export async function examineCollectors(
   { connection, advice, collect }: Subject,
   version: string,
-  say: Say,
+  report: Reporter,
 ): Promise<void> {
   const outcomes = await collect()
-  const all = [...outcomes.values()].flatMap((outcome) => rowsOf(outcome))
-  const prosody = sayVersions(all, version, say)
-  const hosts = [...new Set(all.flatMap((row) => labelOf(row, 'host') ?? []))].sort()
-  if (hosts.length > 0) say.ok('hosts', hosts.join(', '))
+  const all = [...outcomes.values()].flatMap((outcome) => readRows(outcome))
+  const prosody = reportVersions(all, version, report)
+  const hosts = [...new Set(all.flatMap((row) => readLabel(row, 'host') ?? []))].sort()
+  if (hosts.length > 0) report.ok('hosts', hosts.join(', '))
   else {
-    say.note(
+    report.note(
       'hosts',
-      `none is known: the parent of ${connection.domain} does not list it. Name the VirtualHosts with --xmpp.host, ` +
-        'or `hosts` in the configuration file',
+      `No host found: the parent domain of ${connection.domain} does not list the component. ` +
+        'List the VirtualHosts in `hosts` of the configuration file, or with --xmpp.host.',
     )
   }
 
@@ -52,37 +53,39 @@ export async function examineCollectors(
   if (registry) {
     await setTimeout(NEXT_COLLECTION_MS)
     const again = registry.failure === undefined ? await collect('registry') : outcomes
-    sayRegistry(registry, again.get('registry')!, prosody, say)
+    reportRegistry(registry, again.get('registry')!, prosody, report)
   } else {
-    say.note(
+    report.note(
       'statistics',
-      'mod_adhoc_statistics is not asked (--no-collector.registry): all statistics come from standard commands',
+      'The registry collector is off (--no-collector.registry), so mod_adhoc_statistics is not used. ' +
+        'All metrics come from standard XMPP commands.',
     )
   }
   const hasModule = registry !== undefined && registry.failure === undefined
   for (const { name } of COLLECTORS) {
-    if (name !== 'registry') sayCollector(name, outcomes.get(name), hasModule, say)
+    if (name !== 'registry') reportCollector(name, outcomes.get(name), hasModule, report)
   }
   const idle = COLLECTORS.map(({ name }) => name).filter((name) => isIdle(name, outcomes.get(name)))
-  if (idle.length > 0) say.note('others', `no host offers what they ask: ${idle.join(', ')}`)
-  // A service may have said it long ago.
+  if (idle.length > 0)
+    report.note('others', `not used on this server: no host offers what ${idle.join(', ')} need`)
+  // A running service has logged this advice only once, perhaps long ago.
   const lacksRights = NEED_RIGHTS.some((name) => (outcomes.get(name)?.families ?? []).length === 0)
-  if (!hasModule && lacksRights) for (const line of advice()) say.note('rights', line)
-  await examineClock(connection, all, say)
+  if (!hasModule && lacksRights) for (const line of advice()) report.note('rights', line)
+  await examineClock(connection, all, report)
 }
 
-function sayCollector(
+function reportCollector(
   name: string,
   outcome: Outcome | undefined,
   hasModule: boolean,
-  say: Say,
+  report: Reporter,
 ): void {
-  if (!outcome) say.note(name, `off; --collector.${name} turns it on`)
-  else if (outcome.failure !== undefined) say.failed(name, messageOf(outcome.failure))
-  else if (outcome.families.length > 0) say.ok(name, `${seriesOf(outcome)} series`)
+  if (!outcome) report.note(name, `off; turn it on with --collector.${name}`)
+  else if (outcome.failure !== undefined) report.failed(name, getMessage(outcome.failure))
+  else if (outcome.families.length > 0) report.ok(name, `returned ${countSeries(outcome)} series`)
   else if (!isIdle(name, outcome)) {
     const isCounted = hasModule && COUNTED_BY_MODULE.includes(name)
-    say.note(
+    report.note(
       name,
       isCounted
         ? 'skipped: already counted by mod_adhoc_statistics'
@@ -91,40 +94,47 @@ function sayCollector(
   }
 }
 
-/** There was nobody to ask, mostly because it is made for the software of another server. */
+/** Whether a collector found no host to ask, usually because it is for the software of another server. */
 function isIdle(name: string, outcome: Outcome | undefined): boolean {
   if (!outcome || outcome.failure !== undefined || outcome.families.length > 0) return false
   return name !== 'registry' && !NEED_RIGHTS.includes(name)
 }
 
-/** Prosody's version, if the server runs it. */
-function sayVersions(all: readonly Row[], own: string, { ok, note }: Say): string | undefined {
+/** Reports the versions. Returns that of Prosody if the server runs Prosody. */
+function reportVersions(
+  all: readonly Row[],
+  own: string,
+  { ok, note }: Reporter,
+): string | undefined {
   const found = all
     .filter(({ family }) => family === 'xmpp_info')
-    .map((row) => `${labelOf(row, 'name') ?? ''} ${labelOf(row, 'version') ?? ''}`)
+    .map((row) => `${readLabel(row, 'name') ?? ''} ${readLabel(row, 'version') ?? ''}`)
   const servers = [...new Set(found)]
-  const ours = `prosody-exporter ${own}`
-  if (servers.length > 0) ok('versions', `${servers.join(', ')}, ${ours}`)
-  else note('versions', `${ours}; the server does not report its version`)
+  const exporter = `prosody-exporter ${own}`
+  if (servers.length > 0) ok('versions', `${servers.join(', ')}, ${exporter}`)
+  else note('versions', `${exporter}; the server does not report its version`)
   return servers.map((text) => /^Prosody (\S+)/.exec(text)?.[1]).find((text) => text !== undefined)
 }
 
-function sayRegistry(
+function reportRegistry(
   first: Outcome,
   second: Outcome,
   version: string | undefined,
-  { ok, note, failed }: Say,
+  { ok, note, failed }: Reporter,
 ): void {
   if (second.failure !== undefined) {
-    failed('statistics', messageOf(second.failure))
+    failed('statistics', getMessage(second.failure))
     return
   }
-  ok('statistics', `${second.families.length} families with ${seriesOf(second)} series`)
-  const after = updatedAt(second)
+  ok('statistics', `${second.families.length} families with ${countSeries(second)} series`)
+  const after = readUpdateTime(second)
   if (after === undefined) {
-    note('collection', 'Prosody has not collected yet: gauges appear after its first interval')
-  } else if (updatedAt(first) !== after) {
-    ok('collection', 'at each reading (statistics_interval = "manual"): every value is fresh')
+    note(
+      'collection',
+      'Prosody has not updated its statistics yet. Gauges appear after the first statistics_interval.',
+    )
+  } else if (readUpdateTime(first) !== after) {
+    ok('collection', 'Prosody updates all values for each scrape (statistics_interval = "manual")')
   } else {
     const isOld = version !== undefined && /^0\.1[01](\.|$)/.test(version)
     note(
@@ -137,13 +147,13 @@ function sayRegistry(
   }
 }
 
-/** Compares the server's clock with ours. @see XEP-0202 §3 */
-async function examineClock(connection: Connection, all: readonly Row[], { ok, note }: Say) {
+/** Compares the clock of the server with that of this machine. @see XEP-0202 §3 */
+async function examineClock(connection: Connection, all: readonly Row[], { ok, note }: Reporter) {
   const servers = all.filter(
-    (row) => row.family === 'xmpp_host_info' && labelOf(row, 'category') === 'server',
+    (row) => row.family === 'xmpp_host_info' && readLabel(row, 'category') === 'server',
   )
   for (const row of servers) {
-    const to = labelOf(row, 'host')!
+    const to = readLabel(row, 'host')!
     const askedAt = Date.now() / 1000
     const reply = await connection
       .request('get', xml('time', { xmlns: NS_TIME }), { to, timeoutMs: STEP_MS })
@@ -152,19 +162,25 @@ async function examineClock(connection: Connection, all: readonly Row[], { ok, n
     const seconds = Date.parse(utc ?? '') / 1000
     if (Number.isNaN(seconds)) continue
     const skew = Math.max(0, seconds - Date.now() / 1000, askedAt - seconds)
-    if (skew <= MAX_SKEW_S) ok('clock', `${to} and this machine agree`)
+    if (skew <= MAX_SKEW_S) ok('clock', `${to} and this machine have the same time`)
     else {
-      note('clock', `${to} and this machine differ by ${Math.round(skew)} s. Run NTP on both.`)
+      note(
+        'clock',
+        `The clocks of ${to} and this machine differ by ${Math.round(skew)} s. Run NTP on both.`,
+      )
     }
     return
   }
-  note('clock', 'no host reports its time (XEP-0202, "time" in modules_enabled)')
+  note(
+    'clock',
+    'not compared: no host reports its time. Add "time" to modules_enabled in prosody.cfg.lua.',
+  )
 }
 
 type Row = { readonly family: string; readonly labels: string }
 
-/** Of a registry of millions the first rows only: a service looks at them between its scrapes. */
-function rowsOf({ families }: Outcome): Row[] {
+/** Returns at most MAX_ROWS rows: a registry can have millions, and a service reads them between scrapes. */
+function readRows({ families }: Outcome): Row[] {
   const rows: Row[] = []
   for (const { name, labels, order } of families) {
     for (const row of order.subarray(0, MAX_ROWS - rows.length)) {
@@ -174,16 +190,16 @@ function rowsOf({ families }: Outcome): Row[] {
   return rows
 }
 
-function labelOf({ labels }: Row, name: string): string | undefined {
+function readLabel({ labels }: Row, name: string): string | undefined {
   return new RegExp(`(?:^|,)${name}="((?:[^"\\\\]|\\\\.)*)"`).exec(labels)?.[1]
 }
 
-const seriesOf = ({ families }: Outcome) =>
+const countSeries = ({ families }: Outcome) =>
   families.reduce((sum, { order }) => sum + order.length, 0)
 
-function updatedAt(outcome: Outcome): number | undefined {
+function readUpdateTime(outcome: Outcome): number | undefined {
   const families = 'exporterFamilies' in outcome ? outcome.exporterFamilies : undefined
   return families?.find(({ name }) => name.endsWith('_updated_timestamp_seconds'))?.values[0]
 }
 
-const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error))
+const getMessage = (error: unknown) => (error instanceof Error ? error.message : String(error))

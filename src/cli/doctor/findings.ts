@@ -1,16 +1,16 @@
-/** What one step found: whether it is well, in words, and where it is not what to change. */
+/** The result of one step. If it is not `ok`, the text says what to change. */
 export type Finding = {
   readonly step: string
   readonly result: 'ok' | 'note' | 'failed'
   readonly text: string
 }
 
-export type Say = Readonly<Record<Finding['result'], (step: string, text: string) => void>>
+export type Reporter = Readonly<Record<Finding['result'], (step: string, text: string) => void>>
 
-/** @param report Called for each step as it ends. */
-export function createSay(report: (finding: Finding) => void): Say {
-  const as = (result: Finding['result']) => (step: string, text: string) => {
+/** @param report Called with the result of each step when the step ends. */
+export function createReporter(report: (finding: Finding) => void): Reporter {
+  const reportAs = (result: Finding['result']) => (step: string, text: string) => {
     report({ step, result, text })
   }
-  return { ok: as('ok'), note: as('note'), failed: as('failed') }
+  return { ok: reportAs('ok'), note: reportAs('note'), failed: reportAs('failed') }
 }

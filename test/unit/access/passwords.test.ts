@@ -13,7 +13,7 @@ const range = (length: number) => Array.from({ length }, (_, i) => i)
 
 type Test = { after(run: () => Promise<void>): void }
 
-/** Passwords, and the costs of all hashes that were computed for them, in their order. */
+/** Creates a password check that records the costs of all computed hashes in order. */
 function counted(t: Test) {
   const bcrypt = createBcrypt()
   const costs: number[][] = []
@@ -28,7 +28,7 @@ function counted(t: Test) {
   return { passwords, costs }
 }
 
-test('every name costs the same work, known or not, whatever the costs of the hashes are', async (t) => {
+test('a login computes the same hashes for every name, known or not', async (t) => {
   const { passwords, costs } = counted(t)
   const users = new Map([4, 6, 5].map((cost) => [`cost${cost}`, hashSync(PASSWORD, cost)]))
   users.set('other', hashSync('other', 6))
@@ -47,7 +47,7 @@ test('every name costs the same work, known or not, whatever the costs of the ha
   ])
 })
 
-test('a login that was compared is answered without work, right or wrong', async (t) => {
+test('a repeated login computes no hash, right or wrong', async (t) => {
   const { passwords, costs } = counted(t)
   for (const [name, password, verdict] of [
     ['bob', PASSWORD, 'right'],
@@ -55,7 +55,7 @@ test('a login that was compared is answered without work, right or wrong', async
     ['eve', PASSWORD, 'wrong'],
   ] as const) {
     const twice = [0, 1].map(() => passwords.check(name, password, USERS, ''))
-    assert.equal(twice[0], twice[1], 'the same question is asked once')
+    assert.equal(twice[0], twice[1], 'concurrent logins share one check')
     assert.deepEqual(await Promise.all(twice), [verdict, verdict])
     assert.equal(await passwords.check(name, password, USERS, ''), verdict)
     assert.equal(passwords.isKnown(name, password, USERS), verdict === 'right')
@@ -66,7 +66,7 @@ test('a login that was compared is answered without work, right or wrong', async
   assert.equal(await passwords.check('bob', 'wrong', changed, ''), 'right')
 })
 
-test('a login found right before does not wait for wrong ones', async (t) => {
+test('a login that was right before does not wait for wrong logins', async (t) => {
   const { passwords, costs } = counted(t)
   assert.equal(await passwords.check('bob', PASSWORD, USERS, '192.0.2.1'), 'right')
   const flood = range(50).map((i) => passwords.check('bob', `wrong ${i}`, USERS, '192.0.2.1'))
@@ -81,7 +81,7 @@ for (const [what, name, client, turn] of [
   ['the same address and another name', 'bob', '192.0.2.1', 3],
   ['the same address and the same name', 'eve', '192.0.2.1', 101],
 ] as const) {
-  test(`the first right login from ${what} has its turn in a flood of wrong ones`, async (t) => {
+  test(`the first right login from ${what} does not wait behind all logins of a flood of wrong ones`, async (t) => {
     const { passwords, costs } = counted(t)
     const users = new Map([
       ['bob', HASH],
@@ -89,13 +89,13 @@ for (const [what, name, client, turn] of [
     ])
     const flood = range(100).map((i) => passwords.check('eve', `wrong ${i}`, users, '192.0.2.1'))
     assert.equal(await passwords.check(name, PASSWORD, users, client), 'right')
-    // One more is under way when it is told.
+    // The next check has already begun when the verdict arrives.
     assert.ok(costs.length <= turn + 1, `${costs.length} logins were compared`)
     assert.deepEqual(new Set(await Promise.all(flood)), new Set(['wrong']))
   })
 }
 
-test('a right login has its turn in a flood that never pauses, of names that it makes up', async (t) => {
+test('a right login is checked during an endless flood of wrong logins with random names', async (t) => {
   const { passwords, costs } = counted(t)
   let isOver = false
   let sent = 0
@@ -108,18 +108,22 @@ test('a right login has its turn in a flood that never pauses, of names that it 
   await Promise.all(senders)
 })
 
-test('a flood beyond the queue is told to come back, and a new login is taken', async (t) => {
+test('logins beyond the queue limit are busy, and a new login is accepted', async (t) => {
   const { passwords } = counted(t)
   const flood = range(300).map((i) => passwords.check('bob', `wrong ${i}`, USERS, '192.0.2.1'))
   assert.equal(await passwords.check('bob', PASSWORD, USERS, '192.0.2.1'), 'right')
   const verdicts = await Promise.all(flood)
   const count = (verdict: string) => verdicts.filter((each) => each === verdict).length
-  // The first was under way; the others gave way to those that came after them.
+  // The first login was being checked. Newer logins replaced the oldest of the others.
   assert.deepEqual([count('busy'), count('wrong')], [172, 128])
-  assert.equal(await passwords.check('bob', 'wrong 1', USERS, ''), 'wrong', 'it may come back')
+  assert.equal(
+    await passwords.check('bob', 'wrong 1', USERS, ''),
+    'wrong',
+    'a busy login can be repeated',
+  )
 })
 
-test('a thread that ends makes no login right or wrong', async (t) => {
+test('a login is busy, neither right nor wrong, when the thread ends', async (t) => {
   let isBroken = true
   const bcrypt = createBcrypt()
   const passwords = createPasswords({
@@ -132,7 +136,7 @@ test('a thread that ends makes no login right or wrong', async (t) => {
   assert.equal(await passwords.check('bob', PASSWORD, USERS, ''), 'right')
 })
 
-test('logins that wait at the end are answered', async () => {
+test('waiting logins get a verdict when the check stops', async () => {
   const passwords = createPasswords()
   const waiting = range(20).map((i) => passwords.check('bob', `wrong ${i}`, USERS, ''))
   await passwords.stop()
@@ -148,7 +152,7 @@ test('addresses take turns, and so do the names at an address', () => {
   assert.deepEqual(taken, ['a1', 'b1', 'c1', 'a2', 'b2', 'a1', 'b2', 'a1', undefined])
 })
 
-test('in a full queue the oldest item of the longest line gives way', () => {
+test('a full queue drops the oldest item of the longest line', () => {
   const queue = createFairQueue<string>(4)
   const add = (address: string, name: string, item: string) => queue.add(address, name, item)
   for (const item of ['1', '2', '3']) assert.equal(add('a', 'x', item), undefined)

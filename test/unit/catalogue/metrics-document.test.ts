@@ -24,7 +24,7 @@ import { version } from '../../../src/collectors/version.js'
 import { exposedName } from '../../../src/exposition/metric-names.js'
 import { labelsOf } from '../../../src/metrics/family.js'
 import { processFamilies, serverFamilies, upFamily } from '../../../src/metrics/own-families.js'
-import { webFamilies } from '../../../src/access/access-gate.js'
+import { getWebConfigFamilies } from '../../../src/access/access-gate.js'
 
 const documented = AREAS.flatMap(({ families }) => families)
 
@@ -55,7 +55,7 @@ test('every family of the exporter itself is documented with its HELP text as th
       { connected: true, connects: 1 },
       { collections: 1, failures: new Map([['timeout', 1]]) },
     ),
-    ...webFamilies({ isSuccessful: true, lastSuccessSeconds: 0 }),
+    ...getWebConfigFamilies({ isSuccessful: true, lastSuccessSeconds: 0 }),
     ...processFamilies(
       '1.0.0',
       {

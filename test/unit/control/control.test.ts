@@ -10,14 +10,18 @@ import { launch, temporaryDirectory, until } from '../../support/setup/process.j
 import { askService } from '../../../src/control/ask-service.js'
 import { createControlSockets } from '../../../src/control/control-sockets.js'
 import { findService } from '../../../src/control/find-service.js'
-import { socketName, type Component, type Owner } from '../../../src/control/socket-directories.js'
+import {
+  getSocketName,
+  type Component,
+  type Owner,
+} from '../../../src/control/socket-directories.js'
 import type { LogLine } from '../../../src/log/log.js'
 
 const uid = process.getuid?.()
 const ONE: Component = { service: 'xmpp://127.0.0.1:1', domain: 'one.control.example' }
 const TWO: Component = { service: 'xmpp://127.0.0.1:1', domain: 'two.control.example' }
 
-/** Control sockets in a directory of the test's own, closed when it ends. */
+/** Creates control sockets in a temporary directory, and closes them when the test ends. */
 async function setUp(t: TestContext, how: { owner?: Owner; answer?: () => Promise<string> } = {}) {
   const dir = await temporaryDirectory('control')
   t.after(dir.remove)
@@ -53,18 +57,18 @@ async function setUp(t: TestContext, how: { owner?: Owner; answer?: () => Promis
   return { dir: dir.path, path: join(dir.path, 'prosody-exporter'), owner, begin, ask }
 }
 
-test('a socket for each component, which its owner alone may use, and nothing is left', async (t) => {
+test('each component has a socket that only its owner can use, and closing removes all files', async (t) => {
   const { dir, path, begin, ask } = await setUp(t)
   const controls = begin()
   await controls.apply(ONE, TWO)
   assert.equal((await lstat(path)).mode & 0o777, 0o700)
   const names = await readdir(path)
-  assert.deepEqual(names.sort(), [ONE, TWO].map(socketName).sort())
+  assert.deepEqual(names.sort(), [ONE, TWO].map(getSocketName).sort())
   for (const name of names) assert.equal((await lstat(join(path, name))).mode & 0o777, 0o600)
   assert.equal(await ask(ONE), 'about one.control.example')
   assert.equal(await ask(TWO), 'about two.control.example')
 
-  // A reload: one is gone, the other goes on.
+  // A reload removes the first component. The second one stays available.
   await controls.apply(TWO)
   assert.equal(await ask(ONE), undefined)
   assert.equal(await ask(TWO), 'about two.control.example')
@@ -74,7 +78,7 @@ test('a socket for each component, which its owner alone may use, and nothing is
   assert.deepEqual(controls.lines, [])
 })
 
-test('nothing but a diagnosis can be asked, and those who ask at a time share one', async (t) => {
+test('the socket only serves a diagnosis, and concurrent requests share one', async (t) => {
   let asked = 0
   let finish: (text: string) => void = () => undefined
   const { path, begin } = await setUp(t, {
@@ -85,7 +89,7 @@ test('nothing but a diagnosis can be asked, and those who ask at a time share on
   })
   await begin().apply(ONE)
   const send = async (method: string, url: string) => {
-    const options = { socketPath: join(path, socketName(ONE)), method, path: url, agent: false }
+    const options = { socketPath: join(path, getSocketName(ONE)), method, path: url, agent: false }
     const [response] = (await once(request(options).end(), 'response')) as [IncomingMessage]
     return `${response.statusCode} ${await text(response)}`
   }
@@ -100,13 +104,13 @@ test('nothing but a diagnosis can be asked, and those who ask at a time share on
   assert.equal(asked, 0)
 
   const all = Array.from({ length: 6 }, () => send('GET', '/diagnosis'))
-  // Connections are accepted in turn: these answers show that those before them have come.
+  // Connections are accepted in order, so these responses show that the earlier requests have arrived.
   for (let i = 0; i < 3; i++) await send('GET', '/')
   finish('the answer')
   assert.deepEqual(await Promise.all(all), Array(6).fill('200 the answer'))
   assert.equal(asked, 1)
   const next = send('GET', '/diagnosis')
-  await until(() => asked === 2, { what: 'the next question' })
+  await until(() => asked === 2, { what: 'the next request' })
   finish('another answer')
   assert.equal(await next, '200 another answer')
 })
@@ -114,7 +118,7 @@ test('nothing but a diagnosis can be asked, and those who ask at a time share on
 test('the socket file of a process that was killed is replaced', async (t) => {
   const { path, begin, ask } = await setUp(t)
   await mkdir(path, { mode: 0o700 })
-  const file = join(path, socketName(ONE))
+  const file = join(path, getSocketName(ONE))
   const listen = `require('node:net').createServer().listen(${JSON.stringify(file)}, () => console.log('on'))`
   const killed = launch(process.execPath, ['-e', listen])
   t.after(() => killed.stop())
@@ -129,13 +133,13 @@ test('the socket file of a process that was killed is replaced', async (t) => {
   assert.deepEqual(controls.lines, [])
 })
 
-test('the socket of another exporter is left alone, and taken over when that one ends', async (t) => {
+test('the socket of another exporter is not replaced until that exporter ends', async (t) => {
   const { begin, ask, path } = await setUp(t)
   const [first, second] = [begin(), begin()]
   await first.apply(ONE)
-  const { ino } = await lstat(join(path, socketName(ONE)))
+  const { ino } = await lstat(join(path, getSocketName(ONE)))
   await second.apply(ONE, TWO)
-  assert.equal((await lstat(join(path, socketName(ONE)))).ino, ino)
+  assert.equal((await lstat(join(path, getSocketName(ONE)))).ino, ino)
   assert.equal(second.lines.length, 1)
   assert.match(
     second.lines[0]!,
@@ -146,7 +150,7 @@ test('the socket of another exporter is left alone, and taken over when that one
   assert.equal(second.lines.length, 1)
 })
 
-test('where no socket can be made one line says so, and nothing fails', async (t) => {
+test('a socket that cannot be created is logged once, and nothing fails', async (t) => {
   const { begin, ask, owner } = await setUp(t, { owner: { env: {}, uid: undefined } })
   const controls = begin()
   await controls.apply(ONE, TWO)
@@ -157,7 +161,7 @@ test('where no socket can be made one line says so, and nothing fails', async (t
   assert.equal(await findService(ONE, owner), undefined)
 })
 
-test('the runtime directory of systemd comes first, and stays', async (t) => {
+test('the runtime directory of systemd is used first, and is not removed', async (t) => {
   const runtime = await temporaryDirectory('control')
   t.after(runtime.remove)
   const owner = {
@@ -167,12 +171,12 @@ test('the runtime directory of systemd comes first, and stays', async (t) => {
   const { begin } = await setUp(t, { owner })
   const controls = begin()
   await controls.apply(ONE)
-  assert.deepEqual(await readdir(runtime.path), [socketName(ONE)])
+  assert.deepEqual(await readdir(runtime.path), [getSocketName(ONE)])
   await controls.close()
   assert.deepEqual(await readdir(runtime.path), [])
 })
 
-test('a directory that others could write to is neither used nor believed', async (t) => {
+test('a directory that other users can write to is neither used nor trusted', async (t) => {
   const { dir, path, begin, ask } = await setUp(t)
   const controls = begin()
   await controls.apply(ONE)
@@ -188,14 +192,14 @@ test('a directory that others could write to is neither used nor believed', asyn
   const careful = begin()
   await careful.apply(ONE)
   assert.deepEqual(await readdir(elsewhere), [])
-  // In the next directory.
+  // The exporter used the next directory instead.
   assert.equal(await ask(ONE), 'about one.control.example')
   const found = await findService(ONE, { env: {}, uid })
   assert.equal(dirname(found!.path), `/tmp/prosody-exporter-${uid}`)
 })
 
-test('the name of a socket is of the component, however its server is written', () => {
-  const name = (service: string, domain = 'd.example') => socketName({ service, domain })
+test('the name of a socket is the same for all notations of the server address', () => {
+  const name = (service: string, domain = 'd.example') => getSocketName({ service, domain })
   assert.equal(name('xmpp://127.0.0.1:5347'), name('xmpp://localhost'))
   assert.equal(name('xmpp://[::1]:5347'), name('xmpp://localhost'))
   const all = [name('xmpp://localhost'), name('xmpp://localhost:1'), name('xmpp://192.0.2.1')]

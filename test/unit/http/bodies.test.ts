@@ -5,9 +5,9 @@ import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:http'
 import { afterEach, describe, test } from 'node:test'
 import { until } from '../../support/setup/process.js'
-import { createBodies } from '../../../src/http/bodies.js'
+import { createPendingBodies } from '../../../src/http/bodies.js'
 import { trackConnections } from '../../../src/http/connections.js'
-import { gatedServer, type Respond } from '../../../src/http/gated-server.js'
+import { createGatedServer, type Respond } from '../../../src/http/gated-server.js'
 import { createFakeLog } from '../../support/fake-app.js'
 import { STOPPED, stopReading, type StoppedClient } from '../../support/stopped-clients.js'
 import { ask, TRANSPORTS } from '../../support/transports.js'
@@ -33,7 +33,7 @@ const connections = (server: Server) =>
   })
 
 for (const how of STOPPED) {
-  // The limit is for what would hang: no test waits for it.
+  // The timeout only ends a test that hangs.
   describe(`clients that stop reading over ${how}`, { timeout: 300_000 }, () => {
     const transport = TRANSPORT_OF[how]
     const ends: (() => void)[] = []
@@ -42,7 +42,7 @@ for (const how of STOPPED) {
     })
 
     async function start(bodyOf: () => Uint8Array, bytes: number) {
-      const bodies = createBodies({ bytes, longest: 0, stoppedMs: 100, everyMs: 20 })
+      const bodies = createPendingBodies({ bytes, longest: 0, stoppedMs: 100, everyMs: 20 })
       const respond: Respond = (_, outgoing) => {
         const body = bodyOf()
         outgoing.writeHead(200, { 'Content-Length': String(body.length) })
@@ -50,7 +50,7 @@ for (const how of STOPPED) {
       }
       const { gate } = transport
       const server: Server = gate
-        ? gatedServer(gate, bodies.classes, respond, createFakeLog().log)
+        ? createGatedServer(gate, bodies.classes, respond, createFakeLog().log)
         : createServer(bodies.classes, respond)
       const close = trackConnections(server, 100, bodies)
       server.listen(0, '127.0.0.1')
@@ -68,27 +68,29 @@ for (const how of STOPPED) {
       return stopped
     }
 
-    test('share one body, and are left alone below the limit', async () => {
+    test('share one body, and stay connected below the limit', async () => {
       const body = new Uint8Array(LENGTH).fill(97)
       const { bodies, port } = await start(() => body, 14 * MB)
       const clients = await stop(port)
       const all = LENGTH + COUNT * CLIENT_BYTES
-      await until(() => bodies.bytes() === all, { what: 'all have begun' })
+      await until(() => bodies.bytes() === all, { what: 'all clients have a response' })
       const { bytes } = await ask(transport, `${transport.scheme}://127.0.0.1:${port}/`)
       assert.equal(bytes.length, LENGTH)
-      // The client that read is done; the others still hold theirs.
-      await until(() => bodies.bytes() === all, { what: 'nobody was cut off' })
+      // The client that read its body has left; the others still have a pending body.
+      await until(() => bodies.bytes() === all, { what: 'no other client was disconnected' })
       for (const each of clients) each.destroy()
-      await until(() => bodies.bytes() === 0, { what: 'those who have gone hold nothing' })
+      await until(() => bodies.bytes() === 0, { what: 'disconnected clients use no memory' })
     })
 
-    test('are cut off beyond it, and others are served', async () => {
+    test('are disconnected above the limit, and other clients get a response', async () => {
       let asked = 0
       const next = () => new Uint8Array(LENGTH).fill(asked++)
       const { bodies, server, port } = await start(next, 65 * MB)
       await stop(port)
-      await until(() => asked === COUNT && bodies.bytes() <= 65 * MB, { what: 'they are cut off' })
-      assert.ok(bodies.bytes() > 50 * MB, 'no more than necessary')
+      await until(() => asked === COUNT && bodies.bytes() <= 65 * MB, {
+        what: 'stopped clients are disconnected',
+      })
+      assert.ok(bodies.bytes() > 50 * MB, 'no more clients than necessary')
       const left = Math.floor(bodies.bytes() / LENGTH)
       await until(async () => (await connections(server)) === left, {
         what: 'their connections end',
@@ -99,9 +101,9 @@ for (const how of STOPPED) {
   })
 }
 
-describe('a client that takes a byte now and then', { timeout: 300_000 }, () => {
-  test('is cut off like one that takes nothing', async (t) => {
-    const bodies = createBodies({ bytes: MB, longest: 0, stoppedMs: 100, everyMs: 20 })
+describe('a client that reads one byte now and then', { timeout: 300_000 }, () => {
+  test('is disconnected like a client that reads nothing', async (t) => {
+    const bodies = createPendingBodies({ bytes: MB, longest: 0, stoppedMs: 100, everyMs: 20 })
     const server = createServer(bodies.classes, (_, outgoing) => outgoing.end(Buffer.alloc(LENGTH)))
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
@@ -118,13 +120,13 @@ describe('a client that takes a byte now and then', { timeout: 300_000 }, () => 
     socket.on('readable', () => undefined).on('error', () => undefined)
     socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n')
     await until(() => bodies.bytes() > 0, { what: 'the response begins' })
-    await until(() => bodies.bytes() === 0, { what: 'it is cut off' })
+    await until(() => bodies.bytes() === 0, { what: 'the client is disconnected' })
   })
 })
 
 describe('a body in chunks', { timeout: 300_000 }, () => {
-  test('of each of two requests at once keeps its order', async (t) => {
-    const bodies = createBodies()
+  test('stays in order when two requests are pipelined', async (t) => {
+    const bodies = createPendingBodies()
     const server = createServer(bodies.classes, ({ url }, outgoing) => {
       const body = Buffer.alloc(MB, url === '/a' ? 'a' : 'b')
       outgoing.writeHead(200, { 'Content-Length': String(body.length) })

@@ -14,7 +14,7 @@ import { Hono } from 'hono'
 import { until } from '../../support/setup/process.js'
 import type { ListenAddress } from '../../../src/config/listen-address.js'
 import { listen, type Listener, type ListenerOptions } from '../../../src/http/listener.js'
-import { bindPrivately, setAccess } from '../../../src/http/unix-socket.js'
+import { bindPrivately, setSocketAccess } from '../../../src/http/unix-socket.js'
 import { createFakeApp, createFakeLog } from '../../support/fake-app.js'
 import { ask as askOver, TRANSPORTS, type Asked } from '../../support/transports.js'
 
@@ -40,7 +40,7 @@ async function serve(app: App, addresses = [loopback], options: ListenerOptions 
   return { ...listener, url: listener.urls[0]!, port, lines }
 }
 
-/** An app whose answer waits until it is let go. */
+/** An app whose response waits until `open` is called. */
 function createGate() {
   let open: (() => void) | undefined
   let arrived: (() => void) | undefined
@@ -56,13 +56,13 @@ function createGate() {
 }
 
 for (const transport of TRANSPORTS) {
-  // The limit is for what would hang: no test waits for it.
+  // The timeout only ends a test that hangs.
   describe(`the server over ${transport.name}`, { timeout: 300_000 }, () => {
     const serveOver = (app: App, options: ListenerOptions = {}) =>
       serve(app, [loopback], { ...options, gate: transport.gate })
     const ask = (url: string, asked?: Asked) => askOver(transport, url, asked)
 
-    test('serves the app and logs where, with the real port', async () => {
+    test('serves the app and logs the address with the actual port', async () => {
       const { url, lines, port } = await serveOver(createFakeApp().app)
       assert.ok(port > 0)
       assert.deepEqual(lines, [{ level: 'info', message: 'listening', fields: { address: url } }])
@@ -72,7 +72,7 @@ for (const transport of TRANSPORTS) {
       assert.equal(headers['content-length'], '9')
     })
 
-    test('lets a request under way finish when it closes, and no new one in', async () => {
+    test('lets a pending request finish when it closes, and accepts no new one', async () => {
       const { app, arrival, open } = createGate()
       const { url, close } = await serveOver(app)
       const waiter = ask(`${url}/metrics`)
@@ -84,7 +84,7 @@ for (const transport of TRANSPORTS) {
       await closed
     })
 
-    test('cuts off after the grace what does not finish, however often it is asked to close', async () => {
+    test('aborts pending requests after the grace time, also when close is called twice', async () => {
       const { app, arrival } = createGate()
       const { url, close } = await serveOver(app)
       const waiter = assert.rejects(ask(`${url}/metrics`))
@@ -93,7 +93,7 @@ for (const transport of TRANSPORTS) {
       await waiter
     })
 
-    test('serves bytes as they are, megabytes too', async () => {
+    test('serves a body of several megabytes completely', async () => {
       const bytes = new Uint8Array(3_000_000).fill(97)
       const app = new Hono().get(
         '/',
@@ -113,7 +113,7 @@ for (const transport of TRANSPORTS) {
       serve(app, [loopback], { ...options, gate })
     const ask = (url: string) => askOver(transport, url)
 
-    // Sends bytes and resolves all that came back, once the server has closed the connection.
+    // Sends bytes and returns the whole response when the server has closed the connection.
     async function exchange(port: number, bytes: string): Promise<string> {
       const socket = await dial!(port)
       socket.write(bytes)
@@ -129,7 +129,7 @@ for (const transport of TRANSPORTS) {
       assert.match(answer, /\r\n\r\n$/)
     })
 
-    test('answers HTTP/1.0 without Host, and 400 to HTTP/1.1 without', async () => {
+    test('accepts HTTP/1.0 without Host, and responds 400 to HTTP/1.1 without Host', async () => {
       const { port } = await serveOver(createFakeApp().app)
       assert.match(await exchange(port, 'GET /metrics HTTP/1.0\r\n\r\n'), /^HTTP\/1\.1 200 /)
       assert.match(await exchange(port, 'GET /metrics HTTP/1.1\r\n\r\n'), /^HTTP\/1\.1 400 /)
@@ -179,7 +179,7 @@ for (const transport of TRANSPORTS) {
       }
     })
 
-    test('tells of the server as a whole what OPTIONS allows', async () => {
+    test('responds to OPTIONS * with the methods of the server', async () => {
       const { port } = await serveOver(createFakeApp().app)
       const request = 'OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'
       const answer = await exchange(port, request)
@@ -187,7 +187,7 @@ for (const transport of TRANSPORTS) {
       assert.match(answer, /\r\nAllow: GET, HEAD, OPTIONS\r\n/)
     })
 
-    test('refuses TRACE, CONNECT and a method with a body without harm', async () => {
+    test('rejects TRACE, CONNECT and POST, and continues to serve', async () => {
       const { port, url } = await serveOver(createFakeApp().app)
       const close = 'Host: x\r\nConnection: close\r\n'
       assert.match(
@@ -200,7 +200,7 @@ for (const transport of TRANSPORTS) {
       assert.equal((await ask(`${url}/-/healthy`)).status, 200)
     })
 
-    test('lets the connection that has been idle longest make room for a new one', async () => {
+    test('closes the connection that has been idle for the longest time for a new one', async () => {
       const { app, arrival, open } = createGate()
       const { port, url } = await serveOver(app, { maxConnections: 3 })
       const closed: string[] = []
@@ -215,7 +215,7 @@ for (const transport of TRANSPORTS) {
       const silent = await dialAs('silent')
       const scraper = await dialAs('scraper', request('/-/healthy'))
       await once(scraper, 'data')
-      // One more each time: the silent one goes, then the scraper between two scrapes.
+      // Each new connection closes an idle one: first the silent one, then the scraper between two scrapes.
       for (const [name, socket] of [['silent', silent] as const, ['scraper', scraper] as const]) {
         const gone = once(socket.resume(), 'close')
         const next = await dialAs('next', request('/-/healthy'))
@@ -229,7 +229,7 @@ for (const transport of TRANSPORTS) {
       busy.destroy()
     })
 
-    test('refuses connections while all that it may have are busy', async () => {
+    test('rejects a new connection while all others have requests in progress', async () => {
       const { app, arrival, open } = createGate()
       const { port, url } = await serveOver(app, { maxConnections: 1 })
       const busy = await dial(port)
@@ -241,7 +241,7 @@ for (const transport of TRANSPORTS) {
       assert.equal((await ask(`${url}/-/healthy`)).status, 200)
     })
 
-    test('answers 431 to headers over 8 KiB', async () => {
+    test('responds 431 to headers above 8 KiB', async () => {
       const { port } = await serveOver(createFakeApp().app)
       const request = `GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(9000)}\r\n\r\n`
       assert.match(await exchange(port, request), /^HTTP\/1\.1 431 /)
@@ -259,7 +259,7 @@ for (const transport of TRANSPORTS) {
       socket.destroy()
     })
 
-    test('a client that leaves while it waits harms nobody', async () => {
+    test('a client that disconnects while it waits does not affect other clients', async () => {
       const { app, arrival, open } = createGate()
       const { port, url } = await serveOver(app)
       const leaver = await dial(port)
@@ -271,7 +271,7 @@ for (const transport of TRANSPORTS) {
       assert.equal((await waiter).text, 'all text\n')
     })
 
-    test('does not wait for connections that ask nothing when it closes', async () => {
+    test('does not wait for idle connections when it closes', async () => {
       const { app } = createFakeApp()
       const { port, close } = await serveOver(app)
       const silent = await dial(port)
@@ -279,7 +279,7 @@ for (const transport of TRANSPORTS) {
       const idle = await dial(port)
       idle.write('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n')
       await once(idle, 'data')
-      // The suite would run into its limit if the grace were waited for.
+      // With a wait for the grace time, the suite would exceed its timeout.
       await close(2 ** 31 - 1)
       await ended
     })
@@ -291,7 +291,7 @@ for (const transport of TRANSPORTS) {
       assert.match(await exchange(port, 'GET / HTTP/1.1\r\nHost: x\r\nX: '), /^HTTP\/1\.1 408 /)
       assert.match(await exchange(port, ''), /^HTTP\/1\.1 408 /)
       const isServed = async () => (await ask(`${url}/-/healthy`)).status === 200
-      await until(isServed, { what: 'others are served' })
+      await until(isServed, { what: 'other clients get a response' })
     })
 
     test('closes a connection whose body never ends', async () => {
@@ -320,7 +320,7 @@ describe('the addresses of the server', { timeout: 300_000 }, () => {
     assert.equal((await ask('http://x/-/healthy', { socketPath: path })).status, 200)
   })
 
-  test('removes its unix socket when it ends', async () => {
+  test('removes its Unix socket when it closes', async () => {
     const path = join(directory, 'x.sock')
     const { close } = await serve(createFakeApp().app, [{ path }])
     assert.ok(existsSync(path))
@@ -330,7 +330,7 @@ describe('the addresses of the server', { timeout: 300_000 }, () => {
 
   const modeOf = (path: string) => statSync(path).mode & 0o777
 
-  test('gives a Unix socket its mode and its group, and leaves the umask as it was', async () => {
+  test('sets mode and group of a Unix socket, and does not change the umask', async () => {
     const umask = (mask: number) => process.umask(mask)
     const before = umask(0o022)
     umask(before)
@@ -351,7 +351,7 @@ describe('the addresses of the server', { timeout: 300_000 }, () => {
     assert.equal(umask(before), before)
   })
 
-  test('lets nobody else connect to a Unix socket before it has its mode', () => {
+  test('allows no other user to connect to a Unix socket before its mode is set', () => {
     const path = join(directory, 'x.sock')
     const server = createServer()
     const umask = (mask: number) => process.umask(mask)
@@ -363,15 +363,15 @@ describe('the addresses of the server', { timeout: 300_000 }, () => {
     server.close()
   })
 
-  test('says in one line which setting of a Unix socket is not permitted', () => {
+  test('names in one line the setting of a Unix socket that failed', () => {
     const path = join(directory, 'none')
     const group = { id: 33, source: '--web.socket-group' }
     assert.throws(() => {
-      setAccess(path, { mode: undefined, group })
-    }, /^Error: --web\.socket-group: cannot give the socket group 33: ENOENT; run it as a member of that group/)
+      setSocketAccess(path, { mode: undefined, group })
+    }, /^Error: --web\.socket-group: cannot give the socket group 33: ENOENT; run the exporter as a member of that group/)
   })
 
-  test('replaces a socket file that a dead process left', async () => {
+  test('replaces a socket file whose process is gone', async () => {
     const path = join(directory, 'x.sock')
     const script = `require('node:net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`
     await once(spawn(process.execPath, ['-e', script]), 'exit')
@@ -380,7 +380,7 @@ describe('the addresses of the server', { timeout: 300_000 }, () => {
     assert.equal((await ask('http://x/-/healthy', { socketPath: path })).status, 200)
   })
 
-  test('leaves alone a socket that somebody serves, and a file that is no socket', async () => {
+  test('does not replace a socket on which a process listens, or a regular file', async () => {
     const path = join(directory, 'x.sock')
     await serve(createFakeApp().app, [{ path }])
     const file = join(directory, 'precious')
@@ -394,7 +394,7 @@ describe('the addresses of the server', { timeout: 300_000 }, () => {
     assert.equal((await ask('http://x/-/healthy', { socketPath: path })).status, 200)
   })
 
-  test('says in one line which address is in use, and then listens on none', async () => {
+  test('names in one line the address that is in use, and then listens on no address', async () => {
     const { port } = await serve(createFakeApp().app)
     const path = join(directory, 'x.sock')
     await assert.rejects(serve(createFakeApp().app, [{ path }, { ...loopback, port }]), {
@@ -403,7 +403,7 @@ describe('the addresses of the server', { timeout: 300_000 }, () => {
     assert.ok(!existsSync(path))
   })
 
-  test('a port that another server holds is not disturbed', async () => {
+  test('another server on the same port keeps working', async () => {
     const other = createServer((_, outgoing) => outgoing.end('other'))
     other.listen(0, '127.0.0.1')
     await once(other, 'listening')
@@ -413,27 +413,27 @@ describe('the addresses of the server', { timeout: 300_000 }, () => {
     other.close()
   })
 
-  // 192.0.2.0/24 is for documentation (RFC 5737): no machine has it.
+  // No machine has an address of 192.0.2.0/24, which is for documentation (RFC 5737).
   const foreign = { host: '192.0.2.1', port: 0 }
 
-  test('skips a default address that the machine lacks', async () => {
+  test('skips a default address that the machine does not have', async () => {
     const addresses = [{ ...foreign, optional: true }, loopback]
     const { urls, lines } = await serve(createFakeApp().app, addresses)
     assert.equal(urls.length, 1)
     assert.deepEqual(lines[0]?.fields, { address: '192.0.2.1:0' })
   })
 
-  test('fails on a given address that the machine lacks, or when none is left', async () => {
+  test('fails for a configured address that the machine does not have, or if no address remains', async () => {
     await assert.rejects(serve(createFakeApp().app, [loopback, { ...foreign, optional: false }]), {
       message: 'cannot listen on 192.0.2.1:0: this machine does not have that address',
     })
     await assert.rejects(serve(createFakeApp().app, [{ ...foreign, optional: true }]), {
-      message: 'this machine has none of the addresses to listen on',
+      message: 'this machine has none of the addresses to listen on; set --web.listen-address',
     })
   })
 })
 
-test('a client that ends its side after the request gets the whole body', async () => {
+test('a client that closes its sending side after the request gets the whole body', async () => {
   const body = Buffer.alloc(5_000_000, 'a')
   const app = new Hono().get('/', () => new Response(body))
   const { port } = await serve(app)
@@ -444,7 +444,7 @@ test('a client that ends its side after the request gets the whole body', async 
   assert.ok(length > body.length, `${length} bytes`)
 })
 
-test('a connection of HTTP/2 has at most 100 streams at a time', async () => {
+test('an HTTP/2 connection has at most 100 concurrent streams', async () => {
   const { gate } = TRANSPORTS.find(({ name }) => name === 'HTTP/2')!
   const { url } = await serve(createFakeApp().app, [loopback], { gate })
   const session = connectHttp2(url, { rejectUnauthorized: false })

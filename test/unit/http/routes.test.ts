@@ -9,15 +9,15 @@ import { TRANSPORTS } from '../../support/transports.js'
 
 const TIMEOUT_HEADER = 'X-Prometheus-Scrape-Timeout-Seconds'
 
-describe('the wait', () => {
-  test('is at least half of the time-out', () => {
+describe('the scrape timeout', () => {
+  test('is at least half of the header', () => {
     assert.equal(readWaitMs('2', 500), 1500)
     assert.equal(readWaitMs('2', 5000), 1000)
     assert.equal(readWaitMs('2', 0), 2000)
     assert.equal(readWaitMs('600', 0), 600_000)
   })
 
-  test('is not read from what is no sensible number of seconds', () => {
+  test('ignores a header that is not a valid number of seconds', () => {
     const texts = [
       '',
       '0',
@@ -50,7 +50,7 @@ for (const transport of TRANSPORTS) {
     }
 
     describe('the telemetry path', () => {
-      test('answers a browser with the text format, of known length', async () => {
+      test('sends a browser the text format with Content-Length', async () => {
         const response = await createFakeApp().app.request('/metrics')
         assert.equal(response.status, 200)
         assert.deepEqual(Object.fromEntries(response.headers), {
@@ -63,7 +63,7 @@ for (const transport of TRANSPORTS) {
         assert.equal(await response.text(), 'all text\n')
       })
 
-      test('answers in OpenMetrics to who accepts it', async () => {
+      test('sends OpenMetrics to a client that accepts it', async () => {
         const response = await createFakeApp().app.request('/metrics', {
           headers: { Accept: 'application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.2' },
         })
@@ -74,7 +74,7 @@ for (const transport of TRANSPORTS) {
         assert.equal(await response.text(), 'all openmetrics\n')
       })
 
-      test('answers with gzip to who accepts it, with the length of what is sent', async () => {
+      test('compresses with gzip for a client that accepts it, with the compressed length', async () => {
         const response = await createFakeApp().app.request('/metrics', {
           headers: { 'Accept-Encoding': 'gzip' },
         })
@@ -88,7 +88,7 @@ for (const transport of TRANSPORTS) {
         assert.equal(refused.headers.get('Content-Encoding'), null)
       })
 
-      test('answers HEAD with the headers of GET and no body', async () => {
+      test('responds to HEAD with the headers of GET and no body', async () => {
         const { app } = createFakeApp()
         const got = await app.request('/metrics')
         const head = await app.request('/metrics', { method: 'HEAD' })
@@ -97,7 +97,7 @@ for (const transport of TRANSPORTS) {
         assert.equal(await head.text(), '')
       })
 
-      test('is served at once from the current snapshot, each reader in his own way', async () => {
+      test('is served from the current snapshot without a scrape, in each format and encoding', async () => {
         const rendered: string[] = []
         const all = exposition('all')
         const current = {
@@ -110,7 +110,8 @@ for (const transport of TRANSPORTS) {
         const { app } = createFakeApp({
           snapshot: current,
           current: () => (isCurrent ? current : undefined),
-          scrape: () => (isCurrent ? Promise.reject(new Error('it was there')) : Promise.resolve()),
+          scrape: () =>
+            isCurrent ? Promise.reject(new Error('no scrape was needed')) : Promise.resolve(),
         })
         const readers = ['text/plain', 'application/openmetrics-text;version=1.0.0'].flatMap(
           (Accept) =>
@@ -134,7 +135,7 @@ for (const transport of TRANSPORTS) {
         assert.equal(head.headers.get('Content-Length'), '9')
       })
 
-      test('asks for the choice of a query, whatever snapshot is there', async () => {
+      test('scrapes for a request with parameters, even if a current snapshot exists', async () => {
         const current = { exposition: exposition('all') }
         const { app } = createFakeApp({ snapshot: current, current: () => current })
         assert.equal(await (await app.request('/metrics')).text(), 'all text\n')
@@ -142,7 +143,7 @@ for (const transport of TRANSPORTS) {
         assert.equal(await (await app.request('/metrics')).text(), 'all text\n')
       })
 
-      test('makes what a filter leaves of a snapshot once, in whatever order it is named', async () => {
+      test('filters a snapshot once for the same names in any order', async () => {
         const made: string[] = []
         const app = createFakeApp({
           snapshot: { exposition: exposition('all') },
@@ -152,13 +153,13 @@ for (const transport of TRANSPORTS) {
           for (let i = 0; i < 3; i++) await app.request(`/metrics?${query}`)
         }
         assert.deepEqual(made, ['a+b', 'ping'])
-        // However many are asked for, a few are kept.
+        // The cache holds only a few filters.
         for (let i = 0; i < 20; i++) await app.request(`/metrics?name[]=x${i}`)
         await app.request('/metrics?name[]=x0')
         assert.equal(made.filter((name) => name === 'x0').length, 2)
       })
 
-      test('passes on every name[] of the query, encoded or not', async () => {
+      test('uses every name[] of the query, encoded or not', async () => {
         const { app } = createFakeApp()
         const ask = async (query: string) => (await app.request(`/metrics?${query}`)).text()
         assert.equal(await ask('name[]=a&name[]=b'), 'a+b text\n')
@@ -167,7 +168,7 @@ for (const transport of TRANSPORTS) {
         assert.equal(await ask('name[]=%ZZ'), '%ZZ text\n')
       })
 
-      test('waits by the time-out header, less the offset', async () => {
+      test('waits for the time of the timeout header minus the offset', async () => {
         const { app, waits, lines } = createFakeApp()
         for (const seconds of ['10', '1', '0.5']) {
           await app.request('/metrics', { headers: { [TIMEOUT_HEADER]: seconds } })
@@ -176,7 +177,7 @@ for (const transport of TRANSPORTS) {
         assert.deepEqual(lines, [])
       })
 
-      test('waits 10 s without the header, and with one it can not read, which it logs', async () => {
+      test('waits 10 s without the header or with an invalid one, which it logs', async () => {
         const { app, waits, lines } = createFakeApp()
         await app.request('/metrics')
         assert.deepEqual(lines, [])
@@ -188,7 +189,7 @@ for (const transport of TRANSPORTS) {
         )
       })
 
-      test('may be another, and even the root', async () => {
+      test('can be another path, even the root', async () => {
         for (const telemetryPath of ['/prosody/metrics', '/']) {
           const { app } = createFakeApp({ telemetryPath })
           assert.equal(await (await app.request(telemetryPath)).text(), 'all text\n')
@@ -196,17 +197,17 @@ for (const transport of TRANSPORTS) {
         }
       })
 
-      test('answers 500 in one line when something throws, and logs it once', async () => {
+      test('responds 500 with one line when the scrape throws, and logs it once', async () => {
         const scrape = () => Promise.reject(new Error('inner workings'))
         const { app, lines } = createFakeApp({ scrape })
         const response = await app.request('/metrics')
         assert.equal(response.status, 500)
         assert.equal(response.headers.get('Content-Type'), 'text/plain; charset=utf-8')
-        assert.equal(await response.text(), 'Internal error, see the log.\n')
+        assert.equal(await response.text(), 'Internal error. See the log of the exporter.\n')
         assert.deepEqual(lines, [
           {
             level: 'error',
-            message: 'a request failed',
+            message: 'request failed',
             fields: { path: '/metrics', error: 'inner workings' },
           },
         ])
@@ -214,7 +215,7 @@ for (const transport of TRANSPORTS) {
     })
 
     describe('the other paths', () => {
-      test('/-/healthy is 200 and asks nobody', async () => {
+      test('/-/healthy is 200 and starts no scrape', async () => {
         const { app, waits } = createFakeApp({ ready: false })
         const response = await app.request('/-/healthy')
         assert.equal(response.status, 200)
@@ -222,7 +223,7 @@ for (const transport of TRANSPORTS) {
         assert.deepEqual(waits, [])
       })
 
-      test('/-/ready is 503 until ready, and asks nobody', async () => {
+      test('/-/ready is 503 until ready, and starts no scrape', async () => {
         const status = async (ready: boolean) => {
           const { app, waits } = createFakeApp({ ready })
           const response = await app.request('/-/ready')
@@ -233,7 +234,7 @@ for (const transport of TRANSPORTS) {
         assert.equal(await status(true), 200)
       })
 
-      test('an unknown one is 404 in text, whatever the method', async () => {
+      test('an unknown path is 404 as text for every method', async () => {
         const { app } = createFakeApp()
         for (const path of ['/metrics/', '/Metrics', '/metrics/x', '/-/', '/probe', '/%00']) {
           for (const method of ['GET', 'POST', 'HEAD']) {
@@ -244,7 +245,7 @@ for (const transport of TRANSPORTS) {
         }
       })
 
-      test('another method on a known one is 405 and tells what is allowed', async () => {
+      test('an unsupported method on a known path is 405 and lists the allowed methods', async () => {
         const { app, waits } = createFakeApp()
         for (const path of ['/metrics', '/-/healthy', '/-/ready']) {
           for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'PROPFIND', 'TRACE']) {
@@ -266,14 +267,14 @@ for (const transport of TRANSPORTS) {
         return [response.status, response.headers.get('Allow')]
       }
 
-      test('is 204 on every route, with what the route allows', async () => {
+      test('is 204 on every route, with the methods of the route', async () => {
         for (const path of ['/metrics', '/-/healthy', '/-/ready', '/probe', '/sd', '/config']) {
           assert.deepEqual(await options(path), [204, 'GET, HEAD, OPTIONS'], path)
         }
         assert.deepEqual(await options('/-/reload'), [204, 'POST, PUT, OPTIONS'])
       })
 
-      test('has no Content-Length, and is 404 on what is no route', async () => {
+      test('has no Content-Length, and is 404 on an unknown path', async () => {
         const { app } = createFakeApp()
         const response = await app.request('/metrics', { method: 'OPTIONS' })
         assert.equal(response.headers.get('Content-Length'), null)
@@ -301,7 +302,7 @@ for (const transport of TRANSPORTS) {
         )
       })
 
-      test('are found by every valid form of a host', async () => {
+      test('are listed for every valid form of a host', async () => {
         const hosts: Readonly<Record<string, string>> = {
           'name:': 'name',
           'NAME:9347': 'name:9347',
@@ -339,7 +340,7 @@ for (const transport of TRANSPORTS) {
     })
 
     describe('a snapshot of a server that is down', () => {
-      test('is 503 with the same body and headers, where that is asked for', async () => {
+      test('has status 503 with the same body and headers, if isFailure is set', async () => {
         const down = { exposition: exposition('down') }
         const fakes = { snapshot: down, servers: ['one'], isFailure: (s: object) => s === down }
         const { app } = createFakeApp(fakes)
@@ -360,7 +361,7 @@ for (const transport of TRANSPORTS) {
         }
       })
 
-      test('is 503 at once where it is the current one, and the next one is 200 again', async () => {
+      test('has status 503 as the current snapshot too, and the next snapshot has 200', async () => {
         const [down, up] = [{ exposition: exposition('down') }, { exposition: exposition('up') }]
         let current: { exposition: Exposition } = down
         const fakes = {

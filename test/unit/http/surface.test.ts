@@ -1,4 +1,4 @@
-// What operators expect around the metrics: paths behind a proxy, limits, filters, what runs.
+// HTTP features around the metrics: paths behind a proxy, filters, limits, /config and --web.fail-when-down.
 
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -33,7 +33,7 @@ after(() => {
   rmSync(directory, { recursive: true })
 })
 
-/** The answer of a host that describes itself, and answers pings. */
+/** The response of a host that supports service discovery and pings. */
 function answerHost({ attrs: { id, from, to }, children: [child] }: Element): string | undefined {
   if (to !== 'one.example' || typeof child !== 'object') return undefined
   const head = `<iq type='result' id='${id}' from='${to}' to='${from}'>`
@@ -45,7 +45,7 @@ function answerHost({ attrs: { id, from, to }, children: [child] }: Element): st
 
 const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 
-/** A ready exporter of a model of the module, in which `test_0_0{label="x"}` is 5. */
+/** Starts an exporter with a simulated module, in which `test_0_0{label="x"}` is 5, and waits until it is ready. */
 async function setUp(
   t: TestContext,
   { flags = [], prefix = '' }: { flags?: readonly string[]; prefix?: string } = {},
@@ -76,7 +76,7 @@ describe('behind a reverse proxy', { concurrency: 2 }, () => {
     return [routePrefix, external.origin, external.path]
   }
 
-  test('the prefix is that of the external URL, unless another is given', () => {
+  test('the default prefix is the path of the external URL', () => {
     assert.deepEqual(web(), ['', undefined, ''])
     assert.deepEqual(web('--web.route-prefix=a/b/'), ['/a/b', undefined, '/a/b'])
     const url = '--web.external-url=https://Example.org:443/prosody/'
@@ -86,7 +86,7 @@ describe('behind a reverse proxy', { concurrency: 2 }, () => {
     assert.deepEqual(web('--web.external-url=http://[::1]:1'), ['', 'http://[::1]:1', ''])
   })
 
-  test('what is no URL and no path is refused, a password in it not shown', () => {
+  test('an invalid URL or path is rejected, and the message shows no password', () => {
     const problem = (...args: string[]) => problemOf(() => configOf(args, ENV))
     for (const url of ['example.org', 'ftp://a', 'http://', 'http://a/?b', 'http://a/#b', '/a']) {
       assert.match(
@@ -106,7 +106,7 @@ describe('behind a reverse proxy', { concurrency: 2 }, () => {
     assert.match(problem('--web.max-requests=-1'), /^--web\.max-requests: expected a whole number/)
   })
 
-  test('every path is below the prefix, and the root leads there', async (t) => {
+  test('every path is below the prefix, and the root redirects there', async (t) => {
     const { exporter } = await setUp(t, {
       flags: ['--web.route-prefix=/prosody'],
       prefix: '/prosody',
@@ -127,7 +127,7 @@ describe('behind a reverse proxy', { concurrency: 2 }, () => {
     assert.deepEqual([status, headers.get('allow')], [405, 'GET, HEAD, OPTIONS'])
   })
 
-  test('service discovery tells the external URL, or the path that was asked', async (t) => {
+  test('service discovery returns the external URL, or the host of the request', async (t) => {
     const discovered = async (flags: readonly string[], prefix: string) => {
       const { exporter } = await setUp(t, { flags, prefix })
       const { text } = await exporter.get(`${prefix}/sd`, { Host: 'asked:1' })
@@ -157,7 +157,7 @@ describe('collect[] and exclude[]', { concurrency: 2 }, () => {
       ([, name]) => name,
     )
 
-  test('cut what one collection told, and leave the shared answer as it is', async (t) => {
+  test('filter the result of one collection, and do not change the shared response', async (t) => {
     const { exporter } = await setUp(t, { flags: ['--xmpp.host=one.example'] })
     const get = async (query: string) => (await exporter.get(`/metrics${query}`)).text
     const whole = collectors(await get(''))
@@ -171,7 +171,7 @@ describe('collect[] and exclude[]', { concurrency: 2 }, () => {
     assert.match(one, /^prosody_exporter_collector_duration_seconds\{collector="registry"\}/m)
 
     const two = await get('?collect[]=ping&collect[]=components&collect[]=users')
-    assert.deepEqual(collectors(two), ['components', 'ping'], 'users finds nobody to ask')
+    assert.deepEqual(collectors(two), ['components', 'ping'], 'the users collector finds no host')
     assert.doesNotMatch(two, /^test_0_0/m)
 
     const rest = await get('?exclude[]=registry')
@@ -183,12 +183,12 @@ describe('collect[] and exclude[]', { concurrency: 2 }, () => {
     assert.deepEqual(collectors(await get('')), whole)
     assert.equal(sampleValue(await get(''), 'test_0_0{label="x"}'), 5)
 
-    // What is cut may be cut by name too.
+    // collect[] and name[] can be combined.
     const named = await get('?collect[]=registry&name[]=xmpp_up&name[]=test_0_0')
     assert.deepEqual(named.match(/^[a-z]\S*/gm), ['test_0_0{label="x"}', 'xmpp_up'])
   })
 
-  test('a wrong one is 400 and tells which there are', async (t) => {
+  test('a wrong collector is 400 and lists the valid ones', async (t) => {
     const { exporter } = await setUp(t, { flags: ['--no-collector.modules'] })
     const get = async (query: string) => {
       const { status, text } = await exporter.get(`/metrics?${query}`)
@@ -211,7 +211,7 @@ describe('collect[] and exclude[]', { concurrency: 2 }, () => {
     assert.match(await get(`collect[]=${'x'.repeat(5000)}`), /^400 .{0,400}\n$/)
   })
 
-  test('a crowd with different ones is one collection', async () => {
+  test('concurrent requests with different filters share one collection', async () => {
     let asked = 0
     let release = () => {}
     const held = new Promise<void>((resolve) => {
@@ -301,14 +301,14 @@ describe('--web.max-requests', () => {
     return { app, status, releases, current }
   }
 
-  test('lets one address that is at its limit keep no other out', async (t) => {
+  test('applies to each client address separately', async (t) => {
     const { app, releases } = createHeld(1)
     const address = { host: '127.0.0.1', port: 0, optional: false }
     const listener = await listen(app, [address], silent)
     t.after(() => listener.close(0))
     const ask = (localAddress: string) => httpGet(`${listener.urls[0]!}/metrics`, {}, localAddress)
     const arrived = () => until(() => releases.length === 1, { what: 'a scrape waits' })
-    const crowd = ask('127.0.0.2')
+    const first = ask('127.0.0.2')
     await arrived()
     assert.equal((await ask('127.0.0.2')).status, 503)
     const [letGo] = releases.splice(0)
@@ -316,17 +316,17 @@ describe('--web.max-requests', () => {
     await arrived()
     letGo!()
     releases[0]!()
-    assert.deepEqual([(await crowd).status, (await scraper).status], [200, 200])
+    assert.deepEqual([(await first).status, (await scraper).status], [200, 200])
   })
 
-  test('answers 503 beyond it, to that server alone, and goes on after', async () => {
+  test('responds 503 above the limit, for this server only, and recovers afterwards', async () => {
     const { app, status, releases } = createHeld(2)
     const waiting = [status(), status()]
     const refused = await app.request('/metrics')
     assert.equal(refused.status, 503)
     assert.equal(
       await refused.text(),
-      'Limit of concurrent requests reached (2), try again later.\n',
+      'Limit of concurrent requests reached (2), set by --web.max-requests. Try again later.\n',
     )
     assert.equal((await app.request('/-/healthy')).status, 200)
     const other = status('/probe')
@@ -344,7 +344,7 @@ describe('--web.max-requests', () => {
     assert.ok((await Promise.all(waiting)).every((code) => code === 200))
   })
 
-  test('what is ready is handed out all the same', async () => {
+  test('does not apply to a current snapshot', async () => {
     const { app, status, releases, current } = createHeld(1)
     const first = app.request('/metrics')
     releases.shift()!()
@@ -358,7 +358,7 @@ describe('--web.max-requests', () => {
   })
 })
 
-test('--web.disable-exporter-metrics leaves out what this process uses, and nothing else', async (t) => {
+test('--web.disable-exporter-metrics omits the process metrics, and nothing else', async (t) => {
   const names = async (flags: readonly string[]) => {
     const { exporter } = await setUp(t, { flags })
     const { text } = await exporter.get('/metrics')
@@ -379,7 +379,7 @@ test('--web.disable-exporter-metrics leaves out what this process uses, and noth
 })
 
 describe('/config', () => {
-  test('is the configuration that runs, as YAML, the secret masked', async (t) => {
+  test('is the running configuration as YAML with a masked secret', async (t) => {
     const { exporter, server } = await setUp(t, {
       flags: [
         '--no-collector.ping',
@@ -418,7 +418,7 @@ describe('/config', () => {
     assert.deepEqual(shown.log, { level: 'info', format: 'json' })
   })
 
-  test('its sections are those of the file: read again they are the same', () => {
+  test('has the sections of the file: reading them again gives the same configuration', () => {
     const secret = join(directory, 'secret')
     writeFileSync(secret, SECRET, { mode: 0o600 })
     const first = join(directory, 'first.yml')
@@ -451,7 +451,7 @@ limits: {series: 7, label_value_length: 8}
     assert.deepEqual(plain(read(again)), plain(read(first)))
   })
 
-  test('after a reload it is the new one, and of what is not read anew the old', async (t) => {
+  test('is the new configuration after a reload, and the old one after a failed reload', async (t) => {
     const file = join(directory, 'reloaded.yml')
     writeFileSync(file, 'limits: {series: 10}\n')
     const { exporter } = await setUp(t, {
@@ -474,7 +474,7 @@ limits: {series: 7, label_value_length: 8}
   })
 })
 
-test('a server that goes is told in the log once, however often it is scraped and dialled', async (t) => {
+test('a server that stops is logged once, however often it is scraped and dialled', async (t) => {
   const { exporter, server } = await setUp(t)
   const before = logLines(exporter).length
   const told = () =>
@@ -482,7 +482,7 @@ test('a server that goes is told in the log once, however often it is scraped an
       .slice(before)
       .map(({ level, message }) => `${level} ${message.replace(/:.*/, '')}`)
   await server.close()
-  // That it is gone, and why it can't be reached.
+  // One line for the lost stream, and one for the failed reconnection.
   await until(() => told().length > 1, { what: 'it was dialled' })
   for (let i = 0; i < 10; i++) {
     assert.equal(sampleValue((await exporter.get('/metrics')).text, 'xmpp_up'), 0)
@@ -493,7 +493,7 @@ test('a server that goes is told in the log once, however often it is scraped an
 describe('--web.fail-when-down', () => {
   const FLAGS = ['--web.fail-when-down', '--web.enable-lifecycle']
 
-  test('answers 503 while the server is down, with the same body, filtered or not', async (t) => {
+  test('responds 503 with the same body while the server is down, filtered or not', async (t) => {
     const { exporter, server } = await setUp(t, { flags: FLAGS })
     const paths = ['/metrics', '/metrics?collect[]=ping', '/probe?target=stats.example']
     for (const path of paths) assert.equal((await exporter.get(path)).status, 200, path)

@@ -10,7 +10,7 @@ const TEXT = 'text/plain; version=0.0.4'
 const OPENMETRICS = 'application/openmetrics-text; version=1.0.0; charset=utf-8'
 const USAGE = 'Usage: prosody-exporter compare OLD_METRICS_URL [NEW_METRICS_URL]'
 
-/** @returns Its `host:port`. */
+/** @returns The `host:port` of the server. */
 async function withServer(t: TestContext, answer: RequestListener): Promise<string> {
   const server = createServer(answer)
   t.after(() => {
@@ -21,7 +21,7 @@ async function withServer(t: TestContext, answer: RequestListener): Promise<stri
   return `127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
-/** Fails with one line, which does not have the password of these tests. */
+/** Expects an error with one line that does not contain the password of these tests. */
 async function fails(running: Promise<unknown>, expected: RegExp | string): Promise<void> {
   await assert.rejects(running, (error) => {
     assert.ok(error instanceof ConfigError)
@@ -33,7 +33,7 @@ async function fails(running: Promise<unknown>, expected: RegExp | string): Prom
   })
 }
 
-/** Compares what the first answers with what the second does. */
+/** Compares the response of `old` with that of `now`. */
 async function run(t: TestContext, old: Answer, now: Answer = (response) => response.end('a 1\n')) {
   const host = await withServer(t, (request, response) => {
     void (request.url === '/new' ? now : old)(response)
@@ -43,7 +43,7 @@ async function run(t: TestContext, old: Answer, now: Answer = (response) => resp
 
 type Answer = (response: ServerResponse) => unknown
 
-test('compare without a URL, with three, or with something else says how it is called', async () => {
+test('compare without a URL, with three, or with another argument prints its usage', async () => {
   for (const args of [
     [],
     ['http://a/', 'http://b/', 'http://c/'],
@@ -61,7 +61,7 @@ test('compare without a URL, with three, or with something else says how it is c
   assert.equal(exitCode, 0)
 })
 
-test('compare exits with 0, with 1 for what is missing, with 2 for what it cannot read', async (t) => {
+test('compare exits with 0, with 1 for missing series, and with 2 for unreadable lines', async (t) => {
   const codes = async (old: string, now: string) =>
     (
       await run(
@@ -77,7 +77,7 @@ test('compare exits with 0, with 1 for what is missing, with 2 for what it canno
   assert.equal(await codes('a 1\n', 'b 1\n?\n'), 2)
 })
 
-test('compare takes neither a page nor an empty answer for metrics, on either side', async (t) => {
+test('compare accepts neither a web page nor an empty response, on either side', async (t) => {
   const page: Answer = (response) => response.end('<p>It works</p>\n')
   await fails(run(t, page), /\/old: expected metrics, got no sample; line 1 is <p>It works<\/p>$/)
   await fails(
@@ -91,7 +91,7 @@ test('compare takes neither a page nor an empty answer for metrics, on either si
   for (const type of ['text/html; charset=utf-8', 'application/json', 'Text/HTML']) {
     await fails(
       run(t, (response) => response.writeHead(200, { 'Content-Type': type }).end('a 1\n')),
-      /\/old: expected metrics as text, got Content-Type [a-z/]+; give the URL of the metrics/,
+      /\/old: expected metrics as text, got Content-Type [a-z/]+; use the URL of the metrics/,
     )
   }
   const protobuf = 'application/vnd.google.protobuf; encoding=delimited'
@@ -101,7 +101,7 @@ test('compare takes neither a page nor an empty answer for metrics, on either si
   )
 })
 
-test('compare reads the format that the server says', async (t) => {
+test('compare reads the format that Content-Type names', async (t) => {
   const answer =
     (type: string, body: string): Answer =>
     (response) =>
@@ -110,12 +110,12 @@ test('compare reads the format that the server says', async (t) => {
     assert.equal((await run(t, answer(type, 'a 1\n# EOF\n'))).exitCode, 0)
     assert.equal((await run(t, answer(type, 'a 1\n'))).exitCode, 0)
   }
-  // As mod_http_openmetrics says.
+  // mod_http_openmetrics sends version=0.0.4.
   for (const type of [OPENMETRICS, 'application/openmetrics-text; version=0.0.4']) {
     assert.equal((await run(t, answer(type, 'a 1\n# EOF\n'))).exitCode, 0)
     assert.equal((await run(t, answer(type, 'a 1\n# EOF'))).exitCode, 0)
     assert.equal((await run(t, answer(type, 'a 1\n# EOF\nb 1\n'))).exitCode, 2)
-    await fails(run(t, answer(type, 'a 1\n')), /\/old: the metrics are cut off: OpenMetrics ends/)
+    await fails(run(t, answer(type, 'a 1\n')), /\/old: the metrics are truncated: the line "# EOF"/)
   }
 })
 
@@ -123,16 +123,16 @@ test('compare accepts only status 200', async (t) => {
   for (const status of [201, 204, 206, 304, 400, 401, 403, 404, 500, 503]) {
     await fails(
       run(t, (response) => response.writeHead(status).end(status > 204 ? 'a 1\n' : undefined)),
-      new RegExp(`/old: expected metrics, got status ${status}`),
+      new RegExp(`/old: expected metrics, got HTTP status ${status};`),
     )
   }
 })
 
-test('compare says when an answer is cut off, however it ends', async (t) => {
+test('compare reports a truncated response, wherever it ends', async (t) => {
   const cut = (response: ServerResponse) => {
     response.write('a 1\n', () => response.destroy())
   }
-  const CLOSED = /\/old: the connection was closed before the end$/
+  const CLOSED = /\/old: the server closed the connection before the end of the response$/
   await fails(
     run(t, (response) => {
       cut(response.writeHead(200, { 'Content-Length': '1000' }))
@@ -142,21 +142,21 @@ test('compare says when an answer is cut off, however it ends', async (t) => {
   await fails(run(t, cut), CLOSED)
   await fails(
     run(t, (response) => response.destroy()),
-    /\/old: the connection was closed/,
+    /\/old: the server closed the connection/,
   )
   await fails(
     run(t, (response) => response.end('a 1\nb 12')),
-    /\/old: the metrics are cut off in line 2$/,
+    /\/old: the metrics are truncated in line 2$/,
   )
   const lines = gzipSync('a 1\n'.repeat(1000))
   for (const length of [12, lines.length - 9, lines.length - 8, lines.length - 1]) {
     const compressed: Answer = (response) =>
       response.writeHead(200, { 'Content-Encoding': 'gzip' }).end(lines.subarray(0, length))
-    await fails(run(t, compressed), /\/old: the gzip stream is cut off$/)
+    await fails(run(t, compressed), /\/old: the gzip stream of the response is truncated$/)
   }
 })
 
-test('compare decompresses gzip, and says what it cannot decompress', async (t) => {
+test('compare decompresses gzip, and reports what it cannot decompress', async (t) => {
   const encoded =
     (encoding: string, body: Uint8Array | string): Answer =>
     (response) =>
@@ -164,10 +164,13 @@ test('compare decompresses gzip, and says what it cannot decompress', async (t) 
   assert.equal((await run(t, encoded('gzip', gzipSync('a 1\n')))).exitCode, 0)
   assert.equal((await run(t, encoded('identity', 'a 1\n'))).exitCode, 0)
   await fails(run(t, encoded('gzip', 'a 1\n')), /\/old: incorrect header check$/)
-  await fails(run(t, encoded('br', 'a 1\n')), /\/old: the server uses a Content-Encoding that was/)
+  await fails(
+    run(t, encoded('br', 'a 1\n')),
+    /\/old: the server uses a Content-Encoding that compare did not request/,
+  )
 })
 
-test('compare follows redirects, and gives a password to its own server only', async (t) => {
+test('compare follows redirects, and sends the password to the original server only', async (t) => {
   const seen: (string | undefined)[] = []
   const other = await withServer(t, (request, response) => {
     seen.push(request.headers.authorization)
@@ -193,12 +196,12 @@ test('compare follows redirects, and gives a password to its own server only', a
   assert.deepEqual(seen.splice(0), [basic, basic, undefined])
   assert.equal((await from('/there')).exitCode, 0)
   assert.deepEqual(seen.splice(0), [basic, undefined, undefined])
-  await fails(from('/loop'), /\/loop: more than 10 redirects$/)
-  await fails(from('/file'), /\/file: the server redirects to something that is no http/)
-  await fails(from('/wrong'), /\/wrong: the server redirects to something that is no http/)
+  await fails(from('/loop'), /\/loop: the server sent more than 10 redirects$/)
+  await fails(from('/file'), /\/file: the server redirects to a location that is not an http/)
+  await fails(from('/wrong'), /\/wrong: the server redirects to a location that is not an http/)
 })
 
-test('compare sends a password, and shows neither it nor the parameters', async (t) => {
+test('compare sends the password, and shows neither the password nor the parameters', async (t) => {
   const host = await withServer(t, (request, response) => {
     const basic = `Basic ${Buffer.from('user:hid@den').toString('base64')}`
     const isLocked = request.url !== '/new' && request.headers.authorization !== basic
@@ -209,10 +212,10 @@ test('compare sends a password, and shows neither it nor the parameters', async 
   assert.equal((await from('user:hid%40den@')).exitCode, 0)
   await fails(
     from('user:hid%zz@'),
-    /: the user or the password in the URL has a % that is not %25$/,
+    /: the user or password in the URL has an invalid % escape; write a % as %25$/,
   )
   for (const user of ['', 'user:hidden@'])
-    await fails(from(user), /\/locked\?\.{3}: expected metrics, got status 401$/)
+    await fails(from(user), /\/locked\?\.{3}: expected metrics, got HTTP status 401;/)
 })
 
 test('compare says why it cannot connect', async (t) => {
@@ -220,12 +223,12 @@ test('compare says why it cannot connect', async (t) => {
   const port = host.split(':')[1]!
   await fails(compareCommand([`https://${host}/`]), /^https:\/\/[^ ]+\/: \S.*wrong version number/)
   await fails(compareCommand(['http://127.0.0.1:1/']), /: connect ECONNREFUSED 127\.0\.0\.1:1$/)
-  // Where localhost has two addresses, the error of both has no message of its own.
+  // If localhost has two addresses, the combined error has no message itself.
   await fails(compareCommand(['http://localhost:1/']), /: connect ECONNREFUSED/)
   assert.equal((await compareCommand([`http://${host}/`, `http://127.0.0.1:${port}/`])).exitCode, 0)
 })
 
-test('compare closes the connection to a server whose answer never ends', async (t) => {
+test('compare closes the connection to a server whose response never ends', async (t) => {
   let closed: Promise<unknown> | undefined
   const forever: Answer = (response) => {
     closed = new Promise((resolve) => response.once('close', resolve))
@@ -236,6 +239,6 @@ test('compare closes the connection to a server whose answer never ends', async 
     response.on('drain', more)
     more()
   }
-  await fails(run(t, forever), /\/old: a line is longer than 16 MiB$/)
+  await fails(run(t, forever), /\/old: a line is longer than the limit of 16 MiB$/)
   await closed
 })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { createComparison } from '../../../../src/cli/compare/compare.js'
 import { readExposition } from '../../../../src/cli/compare/read-exposition.js'
-import { reportText } from '../../../../src/cli/compare/compare-report.js'
+import { renderReport } from '../../../../src/cli/compare/compare-report.js'
 import { ConfigError } from '../../../../src/errors.js'
 
 const OLD = `# HELP a Help
@@ -26,11 +26,11 @@ async function compare(oldText: string, newText: string) {
   const old = await readExposition(once(oldText), false, comparison.old)
   const now = await readExposition(once(newText), false, comparison.new)
   const result = comparison.result()
-  return { ...result, text: reportText({ comparison: result, old, new: now }) }
+  return { ...result, text: renderReport({ comparison: result, old, new: now }) }
 }
 
 describe('compare', () => {
-  test('finds what is there under any format, order of labels, or escaping', async () => {
+  test('matches a series in any format, order of labels, or escaping', async () => {
     const { isComplete, families, added } = await compare(
       OLD,
       `# TYPE a_total counter
@@ -45,20 +45,20 @@ new 1
     )
     assert.equal(isComplete, true)
     assert.deepEqual(families, [
-      { name: 'a', series: 2, missing: [], moved: 1 },
-      { name: 'h', series: 3, missing: [], moved: 0 },
+      { name: 'a', series: 2, missing: [], changed: 1 },
+      { name: 'h', series: 3, missing: [], changed: 0 },
     ])
     assert.deepEqual(added, ['new'])
   })
 
-  test('finds a series whatever the types say, and wherever they are', async () => {
+  test('matches a series whatever its TYPE is, and wherever the TYPE line is', async () => {
     const { families, added } = await compare(
       'h_sum 1\nh_bucket{le="1"} 1\n# TYPE h histogram\ng_count 1\n',
       'h_bucket{le="1.0"} 1\nh_sum 1\n# TYPE g_count gauge\ng_count 1\n',
     )
     assert.deepEqual(families, [
-      { name: 'g_count', series: 1, missing: [], moved: 0 },
-      { name: 'h', series: 2, missing: [], moved: 0 },
+      { name: 'g_count', series: 1, missing: [], changed: 0 },
+      { name: 'h', series: 2, missing: [], changed: 0 },
     ])
     assert.deepEqual(added, [])
   })
@@ -77,18 +77,18 @@ new 1
     )
   })
 
-  test('takes a label that is escaped twice, and one that has a backslash, for what they are', async () => {
+  test('matches a label that the old exposition escapes twice, and one that has a backslash', async () => {
     const old = String.raw`twice{a="x\\\\y\\\"z"} 1
 once{a="x\\y"} 1
 other{a="x\\\\y"} 1
 line{a="x\\ny"} 1
 `
-    const ours = String.raw`twice{a="x\\y\"z"} 1
+    const exporter = String.raw`twice{a="x\\y\"z"} 1
 once{a="x\\y"} 1
 other{a="xy"} 1
 line{a="x\ny"} 1
 `
-    const { families } = await compare(old, ours)
+    const { families } = await compare(old, exporter)
     assert.deepEqual(
       families.map(({ name, missing }) => [name, missing.length]),
       [
@@ -102,36 +102,39 @@ line{a="x\ny"} 1
 
   test('compares the first of repeated samples, and counts the others', async () => {
     const { families, repeated, text } = await compare('a 1\na 2\na 3\n', 'a 1\na 4\n')
-    assert.deepEqual(families, [{ name: 'a', series: 1, missing: [], moved: 0 }])
+    assert.deepEqual(families, [{ name: 'a', series: 1, missing: [], changed: 0 }])
     assert.deepEqual(repeated, { old: 2, new: 1 })
-    assert.match(text, /^Repeated samples in the old one: 2\. Only the first counts\.$/m)
+    assert.match(
+      text,
+      /^Repeated samples in the old metrics: 2\. Only the first sample of a series counts\.$/m,
+    )
   })
 
-  test('names what is missing', async () => {
+  test('names the missing series', async () => {
     const comparison = await compare(OLD, '# TYPE a_total counter\na_total{b="2",host="x"} 1\n')
     assert.equal(comparison.isComplete, false)
     assert.match(comparison.text, /^ {4}missing: a_total\{b="1",host="x"\}$/m)
     assert.match(comparison.text, /^ {4}missing: h_sum\{\}$/m)
-    assert.match(comparison.text, /^Of 2 of 2 families series are missing/m)
+    assert.match(comparison.text, /^The new metrics lack series in 2 of 2 families\.$/m)
   })
 
-  test('names what it cannot read, and does not call the comparison complete', async () => {
+  test('shows unreadable lines, and does not call the comparison complete', async () => {
     const { text } = await compare('a 1\nb one\n', 'a 1\n<p>\n')
-    assert.match(text, /^Unreadable lines in the old one: 1\n {4}line 2: b one$/m)
-    assert.match(text, /^Unreadable lines in the new one: 1\n {4}line 2: <p>$/m)
-    assert.match(text, /^The comparison is incomplete: some lines could not be read\.$/m)
-    assert.doesNotMatch(text, /^All /m)
+    assert.match(text, /^Unreadable lines in the old metrics: 1\n {4}line 2: b one$/m)
+    assert.match(text, /^Unreadable lines in the new metrics: 1\n {4}line 2: <p>$/m)
+    assert.match(text, /^The comparison is incomplete, because some lines could not be read\.$/m)
+    assert.doesNotMatch(text, /have every series/)
   })
 
-  test('says what `up` means now, unless the old one has `xmpp_up`', async () => {
+  test('explains the new meaning of `up`, unless the old exposition has `xmpp_up`', async () => {
     const note =
-      /With the exporter, `up` says only that the exporter answers\.\nAlert on `xmpp_up == 0`, or set `web\.fail_when_down`\./
+      /With the exporter, `up` only shows that the exporter is reachable\.\nAlert on `xmpp_up == 0`, or set `web\.fail_when_down`\./
     assert.match((await compare('a 1\n', 'a 1\nxmpp_up 1\n')).text, note)
     assert.doesNotMatch((await compare('xmpp_up 1\n', 'xmpp_up 1\n')).text, note)
     assert.doesNotMatch((await compare('a 1\n', 'a 1\n')).text, note)
   })
 
-  test('shows no control characters, and no more of a long text than fits', async () => {
+  test('shows no control characters, and shortens a long text', async () => {
     const { text } = await compare(
       `a{b="\x1b[2J\x9b2J\u202Eé\u2028"} 1\nb{c="${'x'.repeat(9999)}"} 1\n\x07?\n`,
       `${'y'.repeat(9999)} 1\n`,
@@ -146,7 +149,7 @@ line{a="x\ny"} 1
     assert.match((await compare('a 1\n', `a 1\n${names}`)).text, /, n96 and 3 more$/m)
   })
 
-  test('ends with too many series, or too many names on either side', () => {
+  test('fails with too many series, metric names or families on either side', () => {
     const add = (side: 'old' | 'new', name: string, label: string) => {
       const { [side]: sink } = comparison
       sink.sample({ name, labels: `b="${label}"`, value: 1 })
@@ -163,7 +166,7 @@ line{a="x\ny"} 1
     add('new', 'b', '1')
     fails(() => {
       add('new', 'c', '1')
-    }, 'names of metrics')
+    }, 'metric names')
     comparison.old.type('a')
     comparison.new.type('b')
     fails(() => {

@@ -65,7 +65,7 @@ describe('compare counts as unreadable', () => {
   })
 })
 
-test('compare takes labels for the same however they are written', async () => {
+test('compare treats labels as equal in any order and escaping', async () => {
   const value = fc.string({ unit: fc.constantFrom('\\', '"', '\n', 'n', 'x', 'é', '\u2028') })
   await fc.assert(
     fc.asyncProperty(fc.uniqueArray(value.filter(Boolean), { maxLength: 4 }), async (values) => {
@@ -78,7 +78,7 @@ test('compare takes labels for the same however they are written', async () => {
   )
 })
 
-test('compare reads the same whatever the pieces in which an exposition comes', async () => {
+test('compare reads the same series however the exposition is split into chunks', async () => {
   const text = VALID_TEXT.map((input) => input.text).join('')
   const whole = await readSeries(text)
   for (const pieceBytes of [1, 2, 3, 7, 64]) {
@@ -86,27 +86,27 @@ test('compare reads the same whatever the pieces in which an exposition comes', 
   }
 })
 
-describe('compare refuses', () => {
-  const refuses = async (text: string, isOpenMetrics: boolean, message: RegExp) => {
+describe('compare rejects', () => {
+  const rejects = async (text: string, isOpenMetrics: boolean, message: RegExp) => {
     await assert.rejects(readSeries(text, { isOpenMetrics }), (error) => {
       assert.ok(error instanceof ConfigError)
       assert.match(error.message, message)
       return true
     })
   }
-  test('text whose last line has no end', async () => {
-    await refuses('a 1\nb 12', false, /^the metrics are cut off in line 2$/)
-    await refuses('a 1\n# HELP b', false, /^the metrics are cut off in line 2$/)
+  test('text whose last line has no line feed', async () => {
+    await rejects('a 1\nb 12', false, /^the metrics are truncated in line 2$/)
+    await rejects('a 1\n# HELP b', false, /^the metrics are truncated in line 2$/)
   })
   test('OpenMetrics without its last line', async () => {
-    await refuses('a 1\n', true, /cut off: OpenMetrics ends with "# EOF"/)
-    await refuses('a 1\n# EO', true, /cut off in line 2/)
-    await refuses('a 1\n# EOF ', true, /cut off in line 2/)
+    await rejects('a 1\n', true, /truncated: the line "# EOF" at the end of OpenMetrics is missing/)
+    await rejects('a 1\n# EO', true, /truncated in line 2/)
+    await rejects('a 1\n# EOF ', true, /truncated in line 2/)
   })
 })
 
-describe('compare reads in bounds', () => {
-  /** So many MiB, and what of them was read. */
+describe('compare limits', () => {
+  /** Repeats the piece without end. With `after`, that text ends the exposition after 15 MiB. */
   function endless(piece: string, after = '') {
     const bytes = Buffer.from(piece)
     let read = 0
@@ -133,7 +133,7 @@ describe('compare reads in bounds', () => {
     const { pieces, read, isClosed } = endless(comment)
     await assert.rejects(readExposition(pieces, false, NOTHING), {
       name: 'ConfigError',
-      message: `the metrics are longer than ${MAX_BODY_MIB} MiB`,
+      message: `the metrics are longer than the limit of ${MAX_BODY_MIB} MiB`,
     })
     assert.ok(read() <= MAX_BODY_MIB * MIB)
     assert.ok(isClosed())
@@ -143,13 +143,13 @@ describe('compare reads in bounds', () => {
     const { pieces, read, isClosed } = endless('x'.repeat(65_536))
     await assert.rejects(readExposition(pieces, false, NOTHING), {
       name: 'ConfigError',
-      message: `a line is longer than ${MAX_LINE_MIB} MiB`,
+      message: `a line is longer than the limit of ${MAX_LINE_MIB} MiB`,
     })
     assert.ok(read() <= MAX_LINE_MIB * MIB)
     assert.ok(isClosed())
   })
 
-  // Patterns exhaust the stack on some of these, and take quadratic time for others.
+  // Regular expressions exhaust the stack on some of these lines, and take quadratic time for others.
   const LONG = 15 * MIB
   for (const [what, line, isSample] of [
     ['label', `a{b="${'x'.repeat(LONG)}"} 1`, true],

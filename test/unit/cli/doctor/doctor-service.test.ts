@@ -1,4 +1,4 @@
-/** `prosody-exporter doctor` where a service holds the component: what it is told, and what it never does. */
+/** `prosody-exporter doctor` while a service uses the component: doctor asks the service, and does not log in. */
 
 import assert from 'node:assert/strict'
 import { readdir } from 'node:fs/promises'
@@ -8,13 +8,13 @@ import { test, type TestContext } from 'node:test'
 import { freePort, temporaryDirectory, until } from '../../../support/setup/process.js'
 import { createControlSockets } from '../../../../src/control/control-sockets.js'
 import { findService } from '../../../../src/control/find-service.js'
-import { socketName } from '../../../../src/control/socket-directories.js'
+import { getSocketName } from '../../../../src/control/socket-directories.js'
 import { DOMAIN, runDoctor, SECRET } from '../../../support/doctor.js'
 import { runExporter, withExporter } from '../../../support/exporter.js'
 import { startFakeServer } from '../../../support/fake-server.js'
 import { isComplaint, logLines } from '../../../support/real.js'
 
-/** A service that answers with that text, and an XMPP server that counts who dials it. */
+/** Runs doctor with a service that responds with `answer`, and checks that doctor does not connect to the server. */
 async function withAnswer(t: TestContext, answer: () => Promise<string>) {
   const dir = await temporaryDirectory('doctor')
   t.after(dir.remove)
@@ -42,7 +42,7 @@ const FINDINGS = [
   { step: 'ping', result: 'note', text: 'off' },
 ]
 
-test('says so when the service is of another version, and prints what it found', async (t) => {
+test('reports that the service has another version, and prints its findings', async (t) => {
   const answer = JSON.stringify({ version: '9.8.7', pid: 1, findings: FINDINGS, more: true })
   const { code, out } = await withAnswer(t, () => Promise.resolve(answer))
   assert.match(out, /note +service +The running service is version 9\.8\.7, and this command is/)
@@ -50,7 +50,7 @@ test('says so when the service is of another version, and prints what it found',
   assert.equal(code, 0)
 })
 
-test('fails when the service is of a version whose answer it cannot read', async (t) => {
+test('fails when it cannot read the response of a service of another version', async (t) => {
   for (const answer of ['{"version":"9.8.7","findings":"other"}', 'no JSON']) {
     const { code, out } = await withAnswer(t, () => Promise.resolve(answer))
     const version = answer.startsWith('{') ? '9\\.8\\.7' : 'unknown'
@@ -62,28 +62,25 @@ test('fails when the service is of a version whose answer it cannot read', async
   }
 })
 
-test('fails when the service cannot answer, and does not connect in its place', async (t) => {
+test('fails when the service cannot answer, and does not connect itself', async (t) => {
   const { code, out } = await withAnswer(t, () => Promise.reject(new Error('out of order')))
-  assert.match(
-    out,
-    /FAILED service +The service that runs here .* did not answer: Error: out of order/,
-  )
+  assert.match(out, /FAILED service +The running service .* did not answer: Error: out of order/)
   assert.equal(code, 1)
 })
 
-test('a failed step of the service fails doctor', async (t) => {
+test('exits with 1 when a step of the service failed', async (t) => {
   const { version } = (await import('../../../../package.json', { with: { type: 'json' } })).default
   const findings = [{ step: 'statistics', result: 'failed', text: 'is off' }]
   const answer = JSON.stringify({ version, pid: 42, findings })
   const { code, out } = await withAnswer(t, () => Promise.resolve(answer))
   assert.match(
     out,
-    /ok +service +runs as process 42; doctor asks it\n {2}FAILED statistics +is off\n/,
+    /ok +service +runs as process 42; the results below come from it\n {2}FAILED statistics +is off\n/,
   )
   assert.equal(code, 1)
 })
 
-/** A service for that XMPP server, in a directory of the test's own, and its doctor. */
+/** Starts a service for an XMPP server, with its control socket in a temporary directory. */
 async function withService(t: TestContext, service: string) {
   const dir = await temporaryDirectory('doctor')
   t.after(dir.remove)
@@ -104,16 +101,19 @@ async function withService(t: TestContext, service: string) {
   return { exporter: await start(), start, ask, env }
 }
 
-test("prints the service's last error when that has no stream", async (t) => {
+test('prints the last error of a service that is not connected', async (t) => {
   const { exporter, ask } = await withService(t, `xmpp://127.0.0.1:${await freePort()}`)
   const { code, out } = await ask()
-  assert.match(out, /FAILED connection +nothing listens .*\(the service's last error; it retries/)
+  assert.match(
+    out,
+    /FAILED connection +nothing listens .*\(last error of the service, which keeps retrying\)/,
+  )
   assert.equal(out.match(/\n/g)?.length, 3, out)
   assert.equal(code, 1)
   assert.ok(exporter.running())
 })
 
-test('prints why the server refuses the service', async (t) => {
+test('prints why the server rejects the service', async (t) => {
   let dialled = 0
   const server = await startFakeServer(t, {
     secret: 'another',
@@ -128,7 +128,7 @@ test('prints why the server refuses the service', async (t) => {
   assert.ok(dialled > 0)
 })
 
-test('connects by itself where the service has another component', async (t) => {
+test('connects itself when the service uses another component', async (t) => {
   const service = `xmpp://127.0.0.1:${await freePort()}`
   const { env } = await withService(t, service)
   const flags = [`--xmpp.service=${service}`, '--xmpp.domain=other.one.example']
@@ -137,7 +137,7 @@ test('connects by itself where the service has another component', async (t) => 
   assert.match(out, /ok +name .*\n +FAILED connection +nothing listens/)
 })
 
-test('connects by itself after the service was killed, and the next service is asked again', async (t) => {
+test('connects itself after the service was killed, and asks the next service again', async (t) => {
   const { exporter, start, ask } = await withService(t, `xmpp://127.0.0.1:${await freePort()}`)
   exporter.kill('SIGKILL')
   await exporter.exited
@@ -152,7 +152,7 @@ test('connects by itself after the service was killed, and the next service is a
   )
 })
 
-test('a second exporter of the component says so, and doctor asks the first', async (t) => {
+test('a second exporter of the component logs a warning, and doctor asks the first', async (t) => {
   const { exporter, start, ask } = await withService(t, `xmpp://127.0.0.1:${await freePort()}`)
   const second = await start()
   const warning = () =>
@@ -164,7 +164,7 @@ test('a second exporter of the component says so, and doctor asks the first', as
   assert.match(out, new RegExp(`runs as process ${exporter.pid};`))
 })
 
-test('a service that cannot listen ends, and leaves no control socket', async (t) => {
+test('a service that cannot listen exits, and leaves no control socket', async (t) => {
   const service = `xmpp://127.0.0.1:${await freePort()}`
   const { exporter, env } = await withService(t, service)
   const child = runExporter({
@@ -177,5 +177,5 @@ test('a service that cannot listen ends, and leaves no control socket', async (t
   })
   assert.equal(await child.exited, 1)
   const files = await readdir(join(env.XDG_RUNTIME_DIR, 'prosody-exporter'))
-  assert.deepEqual(files, [socketName({ service, domain: DOMAIN })])
+  assert.deepEqual(files, [getSocketName({ service, domain: DOMAIN })])
 })

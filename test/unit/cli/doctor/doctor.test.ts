@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { freePort } from '../../../support/setup/process.js'
 import { doctor } from '../../../support/doctor.js'
 
-test('finds that nothing listens, and a name without an address', async () => {
+test('reports that nothing listens, and that a host name has no address', async () => {
   const nobody = await doctor(`xmpp://127.0.0.1:${await freePort()}`)
   assert.match(nobody.out, /ok +name .*\n +FAILED connection +nothing listens/)
   assert.equal(nobody.code, 1)
@@ -13,7 +13,7 @@ test('finds that nothing listens, and a name without an address', async () => {
   assert.equal(nameless.code, 1)
 })
 
-test('prints the lines to configure', async () => {
+test('prints the lines for the configuration of Prosody and Prometheus', async () => {
   const { code, out } = await doctor('xmpp://127.0.0.1', {
     flags: ['--show.prosody', '--show.prometheus', '--web.listen-address=10.1.2.3:9999'],
   })
@@ -25,7 +25,7 @@ test('prints the lines to configure', async () => {
   assert.ok(all.out.includes(`targets: ['${hostname()}:9999']`), all.out)
 })
 
-test('says what is wrong with its own flags', async () => {
+test('reports a wrong flag', async () => {
   const { code, err } = await doctor('http://x')
   assert.match(err, /^prosody-exporter: --xmpp\.service: .*\n$/)
   assert.equal(code, 2)

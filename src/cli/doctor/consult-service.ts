@@ -2,40 +2,44 @@ import type { ServerConfig } from '../../config/read-config.js'
 import { askService } from '../../control/ask-service.js'
 import type { Owner } from '../../control/socket-directories.js'
 import { parseDiagnosis } from './diagnosis.js'
-import type { Finding, Say } from './findings.js'
+import type { Finding, Reporter } from './findings.js'
 
 /**
- * Reports the diagnosis of the service that holds this component. Doctor must not log in as the component
- * itself then: the server would disconnect the service, or refuse doctor.
+ * Reports the diagnosis of the running service that uses this component. While a service runs, doctor must
+ * not log in as the component itself: the server would disconnect the service, or reject doctor.
  *
- * @returns False when no service runs, and nothing was reported.
+ * @returns False when no service runs. Then nothing was reported.
  */
 export async function consultService(
   { xmpp }: ServerConfig,
   { owner, version, timeoutMs }: { owner: Owner; version: string; timeoutMs: number },
-  say: Say,
+  report: Reporter,
 ): Promise<boolean> {
   let text: string | undefined
   try {
     text = await askService(xmpp, owner, timeoutMs)
   } catch (error) {
-    say.failed('service', (error as Error).message)
+    report.failed('service', (error as Error).message)
     return true
   }
   if (text === undefined) return false
   const diagnosis = parseDiagnosis(text)
   const isSame = diagnosis.version === version
-  const skew =
+  const mismatch =
     `The running service is version ${diagnosis.version ?? 'unknown'}, and this command is version ${version}. ` +
     'Restart the service (systemctl restart prosody-exporter)'
   if (!('findings' in diagnosis)) {
-    say.failed('service', `${skew}, and run doctor again: its answer cannot be read.`)
+    report.failed(
+      'service',
+      `${mismatch}, and run doctor again: this version cannot read its response.`,
+    )
     return true
   }
-  if (isSame) say.ok('service', `runs as process ${diagnosis.pid}; doctor asks it`)
-  else say.note('service', `${skew} to use this version.`)
+  if (isSame)
+    report.ok('service', `runs as process ${diagnosis.pid}; the results below come from it`)
+  else report.note('service', `${mismatch} to use this version.`)
   diagnosis.findings.forEach((finding: Finding) => {
-    say[finding.result](finding.step, finding.text)
+    report[finding.result](finding.step, finding.text)
   })
   return true
 }

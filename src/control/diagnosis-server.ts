@@ -2,51 +2,51 @@ import { chmod, rmdir } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import { join } from 'node:path'
 import { bind } from '../http/listener.js'
-import { codeOf } from '../http/unix-socket.js'
+import { getErrorCode } from '../http/unix-socket.js'
 import {
   prepareDirectory,
-  socketName,
+  getSocketName,
   type Component,
   type SocketDirectory,
 } from './socket-directories.js'
 
-/** The only thing that can be asked. */
+/** The only path that the server has. */
 export const DIAGNOSIS_PATH = '/diagnosis'
 
-// Who waits shares one diagnosis, so that this is a limit for descriptors.
+// This limit saves file descriptors only: clients that wait share one diagnosis.
 const MAX_CONNECTIONS = 16
 const LIMITS = { maxHeaderSize: 4096, headersTimeout: 5000, requestTimeout: 5000 } as const
-// The last exporter of this user removes the directory, which may be just before we use it.
-const TRIES = 5
+// Another exporter of this user that stops removes the directory, perhaps just before this one uses it.
+const MAX_ATTEMPTS = 5
 
-/** Text for the doctor, about one component. */
+/** Returns the diagnosis of one component, as text for doctor. */
 export type Diagnose = () => Promise<string>
 
 /**
- * A socket for the owner of this process alone, where the doctor asks for a diagnosis.
+ * Listens on a Unix socket where doctor asks for a diagnosis. Only the user of this process can connect.
  *
- * @returns The end: closes and removes it.
- * @throws When it cannot be created, e.g. EADDRINUSE where another process listens on it.
+ * @returns A function that closes and removes the socket.
+ * @throws Error when the socket cannot be created, for example EADDRINUSE when another process listens on it.
  */
-export async function openControlSocket(
+export async function startDiagnosisServer(
   component: Component,
-  { place, uid, answer }: { place: SocketDirectory; uid: number; answer: Diagnose },
+  { directory, uid, answer }: { directory: SocketDirectory; uid: number; answer: Diagnose },
 ): Promise<() => Promise<void>> {
   const server = createDiagnosisServer(answer)
-  const path = join(place.path, socketName(component))
-  for (let tries = 1; ; tries++) {
+  const path = join(directory.path, getSocketName(component))
+  for (let attempt = 1; ; attempt++) {
     try {
       await bind(server, { path })
-      // Until here the directory's mode or the unit's UMask= kept others away: to connect takes the right
-      // to write, unix(7).
+      // To connect, a user needs write permission on the socket: unix(7). Before this line, the mode of the
+      // directory or UMask= of the unit denies it to other users.
       await chmod(path, 0o600)
       break
     } catch (error) {
-      if (codeOf(error) !== 'ENOENT' || tries === TRIES) throw error
-      await prepareDirectory(place, uid)
+      if (getErrorCode(error) !== 'ENOENT' || attempt === MAX_ATTEMPTS) throw error
+      await prepareDirectory(directory, uid)
     }
   }
-  // Accepting failed, e.g. EMFILE: the doctor says that nobody answers.
+  // Accepting a connection failed, for example with EMFILE. Doctor then reports that the service did not answer.
   server.on('error', () => undefined)
   return async () => {
     await new Promise((resolve) => {
@@ -54,8 +54,8 @@ export async function openControlSocket(
       server.close(resolve)
       server.closeAllConnections()
     })
-    // Not while another exporter has its sockets there.
-    if (place.kind === 'ours') await rmdir(place.path).catch(() => undefined)
+    // Fails while another exporter has sockets in the directory.
+    if (directory.kind === 'exporter') await rmdir(directory.path).catch(() => undefined)
   }
 }
 

@@ -3,23 +3,27 @@ import { KEEP_ALL } from '../../collectors/registry/registry-filter.js'
 import type { ServerConfig } from '../../config/read-config.js'
 import type { Connection } from '../../xmpp/connection.js'
 import { examineCollectors, type Outcome, type Subject } from './examine-collectors.js'
-import type { Say } from './findings.js'
-import { reach } from './reach.js'
+import type { Reporter } from './findings.js'
+import { connectAsComponent } from './connect-as-component.js'
 
 const STEP_MS = 10_000
 
-/** Goes the whole way to a server's statistics, step by step, over a connection of its own. */
-export async function examine(server: ServerConfig, version: string, say: Say): Promise<void> {
-  const connection = await reach(server.xmpp, version, say)
+/** Examines a server step by step over a new connection: name, port, login and collectors. */
+export async function examineServer(
+  server: ServerConfig,
+  version: string,
+  report: Reporter,
+): Promise<void> {
+  const connection = await connectAsComponent(server.xmpp, version, report)
   if (!connection) return
   try {
-    await examineCollectors(subjectOf(connection, server), version, say)
+    await examineCollectors(createSubject(connection, server), version, report)
   } finally {
     await connection.stop()
   }
 }
 
-function subjectOf(connection: Connection, server: ServerConfig): Subject {
+function createSubject(connection: Connection, server: ServerConfig): Subject {
   const advice: string[] = []
   const collectors = createCollectors(connection, {
     filter: KEEP_ALL,

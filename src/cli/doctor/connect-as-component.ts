@@ -5,22 +5,22 @@ import type { ServerConfig } from '../../config/read-config.js'
 import { parseService } from '../../xmpp/address.js'
 import { explain } from '../../xmpp/advice.js'
 import { createConnection, type Connection } from '../../xmpp/connection.js'
-import type { Say } from './findings.js'
+import type { Reporter } from './findings.js'
 
 const STEP_MS = 10_000
 
 type Target = ServerConfig['xmpp']
 
-/** A connection as the component, each step reported; `undefined` when one of them failed. */
-export async function reach(
+/** Connects and logs in as the component, and reports each step. Returns `undefined` if a step failed. */
+export async function connectAsComponent(
   target: Target,
   version: string,
-  { ok, failed }: Say,
+  { ok, failed }: Reporter,
 ): Promise<Connection | undefined> {
   const { host, port } = parseService(target.service)
   try {
     const addresses = await lookup(host, { all: true })
-    ok('name', `${host} is ${addresses.map(({ address }) => address).join(', ')}`)
+    ok('name', `${host} resolves to ${addresses.map(({ address }) => address).join(', ')}`)
   } catch (error) {
     failed('name', explainNetwork(error, target))
     return undefined
@@ -29,7 +29,7 @@ export async function reach(
   const socket = connect({ host, port })
   try {
     await once(socket, 'connect', { signal: AbortSignal.timeout(STEP_MS) })
-    ok('connection', `${host}:${port} accepts connections`)
+    ok('connection', `${host}:${port} accepts TCP connections`)
   } catch (error) {
     failed('connection', explainNetwork(error, target))
     return undefined
@@ -37,7 +37,7 @@ export async function reach(
     socket.destroy()
   }
 
-  const { connection, outcome } = openLink(target, version)
+  const { connection, outcome } = startConnection(target, version)
   const problem = await outcome
   if (problem === undefined) {
     ok('login', `logged in as component ${target.domain}`)
@@ -48,14 +48,14 @@ export async function reach(
   return undefined
 }
 
-function openLink(target: Target, version: string) {
+function startConnection(target: Target, version: string) {
   let settle: (problem: string | undefined) => void = () => undefined
   const outcome = new Promise<string | undefined>((resolve) => (settle = resolve))
   const ignore = () => undefined
   const connection = createConnection({
     ...target,
     version,
-    // What keeps the stream from coming up is one line, with what to change.
+    // The first warning or error is one line that says why the login failed and what to change.
     log: { debug: ignore, info: ignore, warn: settle, error: settle },
     onOnline: () => {
       settle(undefined)

@@ -1,0 +1,135 @@
+import { statSync } from 'node:fs'
+import { ConfigError } from '../errors.js'
+import type { Given } from '../config/flags.js'
+import type { Log } from '../log/log.js'
+import { readWebConfig, type WebConfig } from './read-web-config.js'
+import { cacheLastResult, testHandshake, type HandshakeTest } from './tls-handshake.js'
+import { shouldRequestCertificate } from './tls.js'
+
+export type WebConfigReloadState = {
+  readonly isSuccessful: boolean
+  readonly lastSuccessSeconds: number
+}
+
+export type ReloadedWebConfig = {
+  /** The last valid configuration. */
+  current(): WebConfig
+  /** Reads the files again if one of them has changed. */
+  refresh(): void
+  /** Whether the last reload succeeded, and the Unix time of the last success. */
+  getState(): WebConfigReloadState
+}
+
+// Exporter-toolkit reads the file for each request. Checking once a second whether it changed is enough.
+const CHECK_INTERVAL_MS = 1000
+
+/**
+ * Reads the web configuration file, and reloads it when it or a file that it names has changed. While the
+ * changed configuration is invalid, the previous one remains in use.
+ *
+ * @param now Milliseconds of a monotonic clock.
+ * @throws ConfigError when the configuration is invalid at the start.
+ */
+export function createReloadedWebConfig(
+  file: Given,
+  log: Log,
+  now: () => number,
+): ReloadedWebConfig {
+  const handshake = cacheLastResult(testHandshake)
+  let config = readWebConfig(file, handshake)
+  const initial = config
+  let lastFingerprint = fingerprint(config.files)
+  let lastCheckMs = now()
+  let state: WebConfigReloadState = { isSuccessful: true, lastSuccessSeconds: Date.now() / 1000 }
+  let lastProblem = ''
+
+  function reload(currentFingerprint: string): void {
+    const reloaded = readChangedConfig(file, handshake, { initial, previous: config })
+    // A file that is named for the first time was not part of the fingerprint.
+    const hasSameFiles = reloaded.files.join() === config.files.join()
+    lastFingerprint = hasSameFiles ? currentFingerprint : fingerprint(reloaded.files)
+    config = reloaded
+    lastProblem = ''
+    state = { isSuccessful: true, lastSuccessSeconds: Date.now() / 1000 }
+    log.info('web configuration reloaded', {})
+  }
+
+  return {
+    current: () => config,
+    refresh() {
+      if (now() - lastCheckMs < CHECK_INTERVAL_MS) return
+      lastCheckMs = now()
+      const currentFingerprint = fingerprint(config.files)
+      if (currentFingerprint === lastFingerprint && state.isSuccessful) return
+      lastFingerprint = currentFingerprint
+      try {
+        reload(currentFingerprint)
+      } catch (error) {
+        if (!(error instanceof ConfigError)) throw error
+        state = { ...state, isSuccessful: false }
+        if (error.message === lastProblem) return
+        lastProblem = error.message
+        log.error('web configuration reload failed; keeping the previous configuration', {
+          error: lastProblem,
+        })
+      }
+    },
+    getState: () => state,
+  }
+}
+
+/** @throws ConfigError when the file is invalid, or contains a change that requires a restart. */
+function readChangedConfig(
+  file: Given,
+  handshake: HandshakeTest,
+  { initial, previous }: { initial: WebConfig; previous: WebConfig },
+): WebConfig {
+  const changed = readWebConfig(file, handshake)
+  if (!hasSameTransport(changed, initial)) {
+    throw new ConfigError(
+      `${file.source}: TLS, HTTP/2 or client certificates were turned on or off. Restart the exporter to apply this.`,
+    )
+  }
+  // An empty file is valid, and a full disk or an editor can leave one by mistake.
+  const remaining = listRestrictions(changed)
+  const removed = listRestrictions(previous).filter((name) => !remaining.includes(name))
+  if (removed.length > 0) {
+    throw new ConfigError(
+      `${file.source}: ${removed.join(' and ')} were removed, which would let more clients in. ` +
+        'Restart the exporter to apply this.',
+    )
+  }
+  return changed
+}
+
+/** Whether a listening server can apply the change: TLS, HTTP/2 and the request for a client certificate. */
+function hasSameTransport(changed: WebConfig, initial: WebConfig): boolean {
+  if (changed.tls === undefined || initial.tls === undefined) return changed.tls === initial.tls
+  return (
+    changed.http2 === initial.http2 &&
+    shouldRequestCertificate(changed.tls.auth) === shouldRequestCertificate(initial.tls.auth)
+  )
+}
+
+/** Kinds of access restriction that the configuration has. */
+function listRestrictions({ users, tokens, networks, tls }: WebConfig): string[] {
+  return [
+    ...(users.size > 0 || tokens.length > 0 ? ['logins'] : []),
+    ...(networks ? ['allowed_networks'] : []),
+    ...(tls?.allowedSans ? ['client_allowed_sans'] : []),
+  ]
+}
+
+/** A text that differs when one of the files was changed, replaced or removed. */
+function fingerprint(files: readonly string[]): string {
+  return files
+    .map((file) => {
+      try {
+        const { ino, size, mtimeMs, ctimeMs } = statSync(file)
+        return [ino, size, mtimeMs, ctimeMs].join()
+      } catch {
+        return 'none'
+      }
+    })
+    .join(' ')
+}
