@@ -1,6 +1,6 @@
 import { COLLECTORS } from './collectors/index.js'
 import type { Config } from './config/read-config.js'
-import { formatConfig } from './config/config-text.js'
+import { formatConfig } from './config/format-config.js'
 import { createControlSockets } from './control/control-sockets.js'
 import { socketName, type Component, type Owner } from './control/socket-directories.js'
 import { traceExchange } from './servers/exchange-trace.js'

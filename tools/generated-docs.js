@@ -6,7 +6,7 @@ import * as prettier from 'prettier'
 import { parse } from 'yaml'
 import { metricsDocument } from '../src/catalogue/metrics-document.js'
 import { COLLECTORS } from '../src/collectors/index.js'
-import { schemaText } from '../src/config/file-schema.js'
+import { schemaText } from '../src/config/config-file-schema.js'
 import { SETTINGS, variableName } from '../src/config/settings.js'
 import { root } from '../test/support/setup/process.js'
 

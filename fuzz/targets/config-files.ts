@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { readConfig } from '../../src/config/read-config.js'
 import { ConfigError } from '../../src/errors.js'
-import { readSettings } from '../../src/config/flags.js'
+import { readSettings } from '../../src/config/read-settings.js'
 import { readWebConfig } from '../../src/access/read-web-config.js'
 import { must, type Target } from '../target.js'
 

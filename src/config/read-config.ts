@@ -1,14 +1,14 @@
 import type { DropRule } from '../collectors/registry/registry-filter.js'
 import { NAME_SCHEMES, type NameScheme } from '../collectors/registry/registry-names.js'
-import { readConfigFile, mergeFileSettings, type GivenDropRule } from './config-file.js'
+import { readConfigFile, mergeFileSettings, type GivenDropRule } from './read-config-file.js'
 import { readReverseProxy, type ReverseProxy } from './reverse-proxy.js'
-import { readServers, type ServerConfig } from './server-config.js'
+import { readServers, type ServerConfig } from './read-servers.js'
 import { readSocketAccess, type SocketAccess } from './socket-access.js'
 import { isTrue, wholeNumber, durationMs, requiredSetting, oneOf, valueError } from './values.js'
 import { parseDuration } from './duration.js'
 import { ConfigError } from '../errors.js'
 import { LOG_FORMATS, LOG_LEVELS, type LogLevel, type LogOptions } from '../log/log.js'
-import type { Given, Settings } from './flags.js'
+import type { Given, Settings } from './read-settings.js'
 import {
   addressText,
   openSockets,
@@ -17,7 +17,7 @@ import {
 } from './listen-address.js'
 import { PAGE_PATHS } from './page-paths.js'
 
-export type { ServerConfig } from './server-config.js'
+export type { ServerConfig } from './read-servers.js'
 
 export type Config = {
   readonly servers: readonly ServerConfig[]

@@ -2,7 +2,7 @@
 
 import { valueError } from './values.js'
 import { ConfigError } from '../errors.js'
-import type { Given } from './flags.js'
+import type { Given } from './read-settings.js'
 
 export type ReverseProxy = {
   /** In front of every path that we answer: empty, or as `/prosody`. */

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { valueError } from './values.js'
-import type { Given } from './flags.js'
+import type { Given } from './read-settings.js'
 
 const GROUP_FILE = '/etc/group'
 // chown(2): the highest number means "no change".

@@ -3,7 +3,7 @@
 import { domainToASCII } from 'node:url'
 import { parseDuration } from './duration.js'
 import { ConfigError } from '../errors.js'
-import { quote, type Given, type Settings } from './flags.js'
+import { quote, type Given, type Settings } from './read-settings.js'
 
 export function requiredSetting(settings: Settings, name: string): Given {
   const given = settings.get(name)

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { after } from 'node:test'
 import { readConfig, type Config } from '../../src/config/read-config.js'
 import { ConfigError } from '../../src/errors.js'
-import { readSettings } from '../../src/config/flags.js'
+import { readSettings } from '../../src/config/read-settings.js'
 
 /** In no message. */
 export const SECRET = 'fish-and-chips'

@@ -6,7 +6,7 @@ import { parse } from 'yaml'
 import { z } from 'zod'
 import { root } from '../../support/setup/process.js'
 import { COLLECTORS } from '../../../src/collectors/index.js'
-import { configSchema, schemaText } from '../../../src/config/file-schema.js'
+import { configSchema, schemaText } from '../../../src/config/config-file-schema.js'
 import { listed } from '../../../src/config/values.js'
 import { configOf, problemOf, SECRET, testDirectory, type Env } from '../../support/config.js'
 

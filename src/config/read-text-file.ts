@@ -1,8 +1,8 @@
 import { closeSync, existsSync, fstatSync, openSync, readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { ConfigError } from '../errors.js'
-import { quote, type Given } from './flags.js'
-import { isSecretMount } from './mount.js'
+import { quote, type Given } from './read-settings.js'
+import { isSecretMount } from './secret-mount.js'
 
 const OTHERS_MAY_READ = 0o004
 

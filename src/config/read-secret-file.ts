@@ -1,6 +1,6 @@
 import { ConfigError } from '../errors.js'
-import { readTextFile } from './text-file.js'
-import { quote, type Given } from './flags.js'
+import { readTextFile } from './read-text-file.js'
+import { quote, type Given } from './read-settings.js'
 
 const MAX_BYTES = 4096
 

@@ -13,7 +13,7 @@ import {
   type YAMLError,
 } from 'yaml'
 import { ConfigError } from '../errors.js'
-import { clip, quote } from './flags.js'
+import { clip, quote } from './read-settings.js'
 
 export type Path = readonly PropertyKey[]
 

@@ -1,12 +1,12 @@
 import { dirname, resolve } from 'node:path'
 import { COLLECTORS, removedCollector } from '../collectors/index.js'
 import { NAME_SCHEMES } from '../collectors/registry/registry-names.js'
-import { configSchema, type ConfigFile } from './file-schema.js'
+import { configSchema, type ConfigFile } from './config-file-schema.js'
 import { listed } from './values.js'
-import { parseYaml, type Path, type YamlFile } from './yaml.js'
+import { parseYaml, type Path, type YamlFile } from './parse-yaml.js'
 import { ConfigError } from '../errors.js'
-import { readTextFile } from './text-file.js'
-import type { Given, Settings } from './flags.js'
+import { readTextFile } from './read-text-file.js'
+import type { Given, Settings } from './read-settings.js'
 
 // Some ten thousand servers.
 const MAX_BYTES = 4_194_304

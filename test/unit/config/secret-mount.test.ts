@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { mountOf } from '../../../src/config/mount.js'
+import { mountOf } from '../../../src/config/secret-mount.js'
 
 // As in proc_pid_mountinfo(5): the optional fields end with a dash.
 const MOUNTS = `\

@@ -1,9 +1,9 @@
 import { COLLECTORS } from '../collectors/index.js'
-import { mergeFileSettings, type FileServer, type FileSettings } from './config-file.js'
+import { mergeFileSettings, type FileServer, type FileSettings } from './read-config-file.js'
 import { isTrue, fail, requiredSetting, readDomain, parseServiceAddress } from './values.js'
 import { ConfigError } from '../errors.js'
-import type { Given, Settings } from './flags.js'
-import { readSecretFile, withoutNewline } from './secret-file.js'
+import type { Given, Settings } from './read-settings.js'
+import { readSecretFile, withoutNewline } from './read-secret-file.js'
 import { variableName } from './settings.js'
 
 type Env = Readonly<Record<string, string | undefined>>
