@@ -37,16 +37,16 @@ export function createExporter(
   deps: {
     log: Log
     version: string
-    processFigures: () => ProcessUsage
+    processUsage: () => ProcessUsage
     umask: (mask: number) => number
     /** @throws ConfigError */
-    readConfig: () => Config
+    readConfig: () => Promise<Config>
     /** Whose doctor may ask this process. */
     owner: Owner
     pid: number
   },
 ): Exporter {
-  const { log, version, processFigures, umask, readConfig, owner, pid } = deps
+  const { log, version, processUsage, umask, readConfig, owner, pid } = deps
   const { web } = config
   // Of what a client can make happen with each request.
   const requestLog = limitRepeats(log)
@@ -58,7 +58,7 @@ export function createExporter(
 
   const gate = web.configFile && createWebAccess(web.configFile, log)
   const own = () => [
-    ...processFamilies(version, web.disableExporterMetrics ? undefined : processFigures(), reloads),
+    ...processFamilies(version, web.disableExporterMetrics ? undefined : processUsage(), reloads),
     ...(gate ? webFamilies(gate.state()) : []),
   ]
   const servers = createServerSet((server, shared) =>
@@ -150,7 +150,7 @@ export function createExporter(
     // One at a time.
     const now = reloading.then(async () => {
       try {
-        const read = readConfig()
+        const read = await readConfig()
         if (isStopping) return false
         await servers.apply(read)
         running = read
@@ -176,7 +176,7 @@ export function createExporter(
         listener = await listen(app, config.web.listenAddresses, requestLog, {
           gate: gate && createAccessGate(gate),
           socketAccess: { ...web.socketAccess, umask },
-          maxConnections: connectionsFor(processFigures().maxFds),
+          maxConnections: connectionsFor(processUsage().maxFds),
         })
       } catch (error) {
         await controls.close()

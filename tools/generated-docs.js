@@ -7,18 +7,12 @@ import { parse } from 'yaml'
 import { metricsDocument } from '../src/catalogue/metrics-document.js'
 import { COLLECTORS } from '../src/collectors/index.js'
 import { schemaText } from '../src/config/config-file-schema.js'
-import { SETTINGS, variableName } from '../src/config/settings.js'
+import { allowedText } from '../src/config/help-text.js'
+import { hasVariable, isCollectorSwitch, SETTINGS, variableName } from '../src/config/settings.js'
 import { root } from '../test/support/setup/process.js'
 
-/** The settings of a server are keys of `servers`, and flags by another name. */
-const SERVER_SETTINGS = {
-  service: 'xmpp.service',
-  domain: 'xmpp.domain',
-  secret_file: 'xmpp.secret-file',
-  hosts: 'xmpp.host',
-}
-
 /**
+ * @typedef {import('../src/config/settings.js').Setting} Setting
  * @typedef {{ description?: string, properties?: Record<string, Schema>, items?: Schema,
  *   anyOf?: Schema[] }} Schema
  * @typedef {{ alert?: string, for?: string, labels?: Record<string, string>,
@@ -74,15 +68,15 @@ async function formatted(page) {
 
 function flagsTable() {
   const flags = SETTINGS.filter(
-    ({ name, variableOnly }) => variableOnly !== true && !name.startsWith('collector.'),
+    (setting) => setting.hasFlag !== false && !isCollectorSwitch(setting),
   )
   return table(
     ['Flag', 'Environment variable', 'Default', 'Description'],
-    flags.map(({ name, value, negatable, defaults = [], help }) => [
-      code(`--${name}`),
-      value !== undefined || negatable === true ? code(variableName(name)) : '',
-      defaults.map(code).join(' and '),
-      help,
+    flags.map((setting) => [
+      code(`--${setting.name}`),
+      hasVariable(setting) ? code(variableName(setting.name)) : '',
+      defaultText(setting),
+      `${descriptionText(setting)}${setting.isRepeatable ? ' Repeatable.' : ''}`,
     ]),
   )
 }
@@ -92,13 +86,24 @@ function keysTable() {
   const parsed = JSON.parse(schemaText())
   const schema = /** @type {Schema} */ (parsed)
   return table(
-    ['Key', 'Environment variable', 'Description'],
-    keysOf(schema).map(({ key, description }) => [
-      code(key),
-      variableOf(key),
-      description.replace(/(?<=Default: )(\S+)(?=\.$)/, (value) => code(value)),
-    ]),
+    ['Key', 'Environment variable', 'Default', 'Description'],
+    keysOf(schema).map(({ key, description }) => {
+      const setting = SETTINGS.find((each) => each.key === key)
+      if (setting === undefined) return [code(key), '', '', description]
+      const variable = code(variableName(setting.name))
+      return [code(key), variable, defaultText(setting), descriptionText(setting)]
+    }),
   )
+}
+
+/** @param {Setting} setting */
+function defaultText({ defaults, defaultInWords }) {
+  return defaultInWords ?? defaults.map(code).join(' and ')
+}
+
+/** @param {Setting} setting */
+function descriptionText({ help, kind }) {
+  return [help, allowedText(kind)].filter(Boolean).join(' ')
 }
 
 /**
@@ -129,15 +134,6 @@ export function keysOf({ properties = {} }, prefix = '') {
 function filled(schema) {
   const some = schema.anyOf?.find(({ properties, items }) => properties ?? items?.properties)
   return { ...schema, ...some }
-}
-
-/** @param {string} key */
-function variableOf(key) {
-  const server = /^servers\[\]\.(.+)$/.exec(key)?.[1] ?? ''
-  const name = Object.hasOwn(SERVER_SETTINGS, server)
-    ? SERVER_SETTINGS[/** @type {keyof typeof SERVER_SETTINGS} */ (server)]
-    : key.replaceAll('_', '-')
-  return SETTINGS.some((setting) => setting.name === name) ? code(variableName(name)) : ''
 }
 
 function collectorsTable() {

@@ -1,5 +1,5 @@
-import { readDomain, parseServiceAddress } from '../../src/config/values.js'
-import { readReverseProxy } from '../../src/config/reverse-proxy.js'
+import { parseExternalUrl, parseRoutePrefix } from '../../src/config/reverse-proxy.js'
+import { parseDomain, parseServiceAddress } from '../../src/config/xmpp-address.js'
 import { parseDuration } from '../../src/config/duration.js'
 import { ConfigError } from '../../src/errors.js'
 import { readSettings } from '../../src/config/read-settings.js'
@@ -38,13 +38,13 @@ export const parsers: Target = {
         'an address as it is shown',
       )
     }
-    const domain = readDomain(text)
+    const domain = parseDomain(text)
     if (domain !== undefined) must(!/[\s@/<>&"']/u.test(domain), `a domain, not ${domain}`)
     const url = refusing([ConfigError], () => parseServiceAddress(given))
     if (url !== undefined) must(parseService(url).port > 0, 'a service that can be dialled')
     refusing([TypeError], () => parseService(text))
-    refusing([ConfigError], () => readReverseProxy(given, undefined))
-    refusing([ConfigError], () => readReverseProxy(undefined, given))
+    refusing([ConfigError], () => parseExternalUrl(given))
+    refusing([ConfigError], () => parseRoutePrefix(given))
     refusing([ConfigError], () =>
       readSettings(text.split(/\s+/), { PROSODY_EXPORTER_XMPP_HOST: text }),
     )

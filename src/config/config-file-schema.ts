@@ -1,14 +1,15 @@
 import { z } from 'zod'
-import { COLLECTORS } from '../collectors/index.js'
-import { NAME_SCHEMES } from '../collectors/registry/registry-names.js'
+import { describeSetting } from './help-text.js'
+import { listed, type Kind } from './kinds.js'
+import { SETTINGS, type Setting } from './settings.js'
 
-// Shapes and types only, so that no message can show a value that may be a secret. What a value may
-// be is checked where flags and variables are; the patterns here are for editors.
+// The schema checks types only, so that no message can show a value that may be a secret. The `parse` functions
+// of the settings check the values. The patterns are for editors.
 
-const optional = <T extends z.ZodType>(description: string, type: T) =>
+const withDescription = <T extends z.ZodType>(description: string, type: T) =>
   type.meta({ description }).optional()
 
-/** A mapping or a list: without any value, for example with all of them commented out, it is missing. */
+/** A mapping or list. Without a value, for example with all its lines commented out, it counts as missing. */
 const section = <T extends z.ZodType>(description: string, type: T) =>
   type
     .nullable()
@@ -17,42 +18,7 @@ const section = <T extends z.ZodType>(description: string, type: T) =>
     .optional()
 
 const text = (pattern?: RegExp) => z.string().meta(pattern ? { pattern: pattern.source } : {})
-
-// A bare 0 is a number in YAML, and a duration.
-const duration = () =>
-  z.union([z.literal(0), text(/^(?=.)(\d+y)?(\d+w)?(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?$/)])
-
-const nameScheme = () => z.string().meta({ enum: NAME_SCHEMES })
-
-const collectors = z.strictObject(
-  Object.fromEntries(
-    COLLECTORS.map(({ name, isOn, help }) => [
-      name,
-      optional(`${help} Default: ${String(isOn)}.`, z.boolean()),
-    ]),
-  ),
-)
-
-const server = z.strictObject({
-  name: optional(
-    'Unique name of the server in /probe and in labels. Default: its domain.',
-    text(/^[^\s]{1,100}$/),
-  ),
-  service: optional(
-    "Address of Prosody's component port. Default: xmpp://127.0.0.1:5347.",
-    text(/^[xX][mM][pP][pP]:\/\/[^@]+$/),
-  ),
-  domain: optional('Name of the component, as in its Component line.', text(/^[^@/\s]+$/)),
-  secret_file: optional(
-    "File with the component_secret, relative to this file's directory.",
-    text(/./),
-  ),
-  hosts: section(
-    "VirtualHosts to query with standard XMPP. Default: the domain's parent, with its components.",
-    z.array(text(/^[^@/\s]+$/)),
-  ),
-  collectors: section('Sources of statistics, each on (true) or off (false).', collectors),
-})
+const wholeNumber = (minimum?: number) => (minimum === undefined ? z.int() : z.int().min(minimum))
 
 const dropRule = z.strictObject({
   family: text(/./).meta({
@@ -66,97 +32,100 @@ const dropRule = z.strictObject({
   ),
 })
 
-/** The configuration file. */
+const server = z.strictObject({
+  name: withDescription(
+    'Unique name of the server in /probe and in labels. Default: its domain.',
+    text(/^[^\s]{1,100}$/),
+  ),
+  ...keysIn('servers[]'),
+  collectors: section(
+    'Sources of statistics, each on (true) or off (false).',
+    z.strictObject(keysIn('servers[].collectors')),
+  ),
+})
+
+/** The configuration file: sections of settings from the table, and the structures that are not settings. */
 export const configSchema = z
   .strictObject({
     servers: section('Servers to monitor.', z.array(server).min(1)),
-    collection: section(
-      'Time and duration of collections.',
-      z.strictObject({
-        min_age: optional(
-          'Maximum age of a snapshot that is served again, since the start of its collection. ' +
-            'At most 5s; with exposition.timestamps at most 4m. Default: 250ms.',
-          duration(),
-        ),
-        timeout: optional(
-          'Maximum duration of a collection: 100ms to 10m. Default: 10s.',
-          duration(),
-        ),
-        serve_stale_for: optional(
-          'Time to serve the last series while the server does not answer; at most 4m. Default: 0s.',
-          duration(),
-        ),
-      }),
-    ),
-    exposition: section(
-      'Content of a response.',
-      z.strictObject({
-        names: optional(
-          "Names of the registry's families, one value or a list: openmetrics (mod_http_openmetrics), " +
-            'single_underscore, mod_prometheus (Prosody 0.11). Default: openmetrics.',
-          z.union([nameScheme(), z.array(nameScheme()).min(1)]),
-        ),
-        created: optional('Adds _created lines to OpenMetrics. Default: false.', z.boolean()),
-        timestamps: optional(
-          "Gives the server's samples the time of their collection. Default: false.",
-          z.boolean(),
-        ),
-      }),
-    ),
+    collection: section('Time and duration of collections.', z.strictObject(keysIn('collection'))),
+    exposition: section('Content of a response.', z.strictObject(keysIn('exposition'))),
     registry: section(
       "Prosody's own statistics.",
       z.strictObject({ drop: section('Families and series to drop.', z.array(dropRule)) }),
     ),
-    web: section(
-      'HTTP server; read at the start only.',
-      z.strictObject({
-        fail_when_down: optional(
-          'Status 503 while the server is down: /metrics with one server, and /probe. Default: false.',
-          z.boolean(),
-        ),
-        socket_mode: optional(
-          'Permissions of the Unix sockets, octal and in quotes. Default: by the umask, or 0660 with ' +
-            'socket_group.',
-          z.union([text(/^0?[67][0-7]{2}$/), z.int()]),
-        ),
-        socket_group: optional(
-          'Group of the Unix sockets: a name or a number.',
-          z.union([text(/./), z.int().min(0)]),
-        ),
-      }),
-    ),
-    page: section(
-      'The page at /.',
-      z.strictObject({
-        interval: optional(
-          'Collect for the history on the page if no scrape did so for this time. ' +
-            '1s to 1h; 0: never. Default: 15s.',
-          duration(),
-        ),
-      }),
-    ),
-    limits: section(
-      'Upper limits.',
-      z.strictObject({
-        series: optional(
-          'Maximum number of series; the largest families are omitted first. 0: no limit. Default: 2000000.',
-          z.int().min(0),
-        ),
-        label_value_length: optional(
-          'Maximum characters of a label value; series with a longer one are omitted. 0: no limit. ' +
-            'Default: 0.',
-          z.int().min(0),
-        ),
-      }),
-    ),
+    web: section('HTTP server; read at the start only.', z.strictObject(keysIn('web'))),
+    page: section('The page at /.', z.strictObject(keysIn('page'))),
+    limits: section('Upper limits.', z.strictObject(keysIn('limits'))),
   })
   .meta({ title: 'Configuration file of prosody-exporter' })
 
-export type ConfigFile = z.infer<typeof configSchema>
+/** The types of the keys directly in a section, from the table of settings. */
+function keysIn(path: string): Record<string, z.ZodType> {
+  const types: Record<string, z.ZodType> = {}
+  for (const setting of SETTINGS) {
+    const { key = '' } = setting
+    const end = key.lastIndexOf('.')
+    if (end > 0 && key.slice(0, end) === path) types[key.slice(end + 1)] = typeOf(setting)
+  }
+  return types
+}
 
-/** JSON Schema of the configuration file, for editors: the text of `config.schema.json`. */
+function typeOf(setting: Setting): z.ZodType {
+  const { kind, isRepeatable, isListOptional } = setting
+  const description = describeSetting(setting)
+  const one = valueType(kind)
+  if (isListOptional) {
+    return withDescription(description, z.union([one, z.array(valueType(kind)).min(1)]))
+  }
+  if (isRepeatable) return section(description, z.array(one))
+  return withDescription(description, one)
+}
+
+function valueType({ type, pattern, choices, minimum }: Kind): z.ZodType {
+  switch (type) {
+    case 'boolean':
+      return z.boolean()
+    case 'number':
+      return wholeNumber(minimum)
+    case 'text or number':
+      return z.union([text(pattern), wholeNumber(minimum)])
+    case 'duration':
+      // YAML reads a bare 0 as a number.
+      return z.union([z.literal(0), text(pattern)])
+    case 'enum':
+      return z.string().meta({ enum: choices })
+    default:
+      return text(pattern)
+  }
+}
+
+type JsonSchema = {
+  readonly properties?: Readonly<Record<string, JsonSchema>>
+  readonly items?: JsonSchema
+  readonly anyOf?: readonly JsonSchema[]
+}
+
+/** @returns The keys of a mapping in the configuration file, for example `drop` for `['registry']`. */
+export function keysAt(path: readonly PropertyKey[]): string {
+  let found: JsonSchema = withoutNull(jsonSchema())
+  for (const step of path) {
+    const next = typeof step === 'number' ? found.items : found.properties?.[String(step)]
+    found = withoutNull(next ?? {})
+  }
+  return listed(Object.keys(found.properties ?? {}))
+}
+
+function withoutNull(schema: JsonSchema): JsonSchema {
+  return schema.anyOf?.find(({ properties, items }) => properties ?? items) ?? schema
+}
+
+// draft-7 is the dialect of yaml-language-server, which most editors use.
+function jsonSchema(): JsonSchema {
+  return z.toJSONSchema(configSchema, { target: 'draft-7', io: 'input' }) as JsonSchema
+}
+
+/** The text of `config.schema.json`: the JSON schema of the configuration file, for editors. */
 export function schemaText(): string {
-  // The dialect that yaml-language-server, and so most editors, know.
-  const schema = z.toJSONSchema(configSchema, { target: 'draft-7', io: 'input' })
-  return `${JSON.stringify(schema, null, 2)}\n`
+  return `${JSON.stringify(jsonSchema(), null, 2)}\n`
 }

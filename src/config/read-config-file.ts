@@ -1,48 +1,47 @@
 import { dirname, resolve } from 'node:path'
-import { COLLECTORS, removedCollector } from '../collectors/index.js'
-import { NAME_SCHEMES } from '../collectors/registry/registry-names.js'
-import { configSchema, type ConfigFile } from './config-file-schema.js'
-import { listed } from './values.js'
-import { parseYaml, type Path, type YamlFile } from './parse-yaml.js'
+import { removedCollector } from '../collectors/index.js'
 import { ConfigError } from '../errors.js'
+import { configSchema, keysAt } from './config-file-schema.js'
+import type { Given } from './given.js'
+import { expectedInFile } from './kinds.js'
+import { parseYaml, type Path, type YamlFile } from './parse-yaml.js'
+import type { GivenValues } from './read-settings.js'
 import { readTextFile } from './read-text-file.js'
-import type { Given, Settings } from './read-settings.js'
+import { SETTINGS, type Setting } from './settings.js'
 
-// Some ten thousand servers.
+// Enough for about ten thousand servers.
 const MAX_BYTES = 4_194_304
+
+export type ConfigFile = {
+  /** Settings outside of `servers`. */
+  readonly values: GivenValues
+  readonly servers: readonly FileServer[]
+  readonly drop: readonly GivenDropRule[]
+  /** The start of the file, for messages about a missing value. */
+  readonly source: string
+}
+
+export type FileServer = {
+  readonly name: Given | undefined
+  /** Settings of this server, by the names of their flags. */
+  readonly values: GivenValues
+  /** The start of the server's section, for messages about a missing value. */
+  readonly source: string
+}
 
 export type GivenDropRule = {
   readonly family: Given
   readonly labels: ReadonlyMap<string, Given>
 }
 
-type Values = ReadonlyMap<string, readonly Given[]>
-
-/** Settings of one server, by the names that they have with a single one. */
-export type FileServer = {
-  readonly name: Given | undefined
-  readonly values: Values
-  /** Where it begins, for what it lacks. */
-  readonly source: string
-}
-
-export type FileSettings = {
-  /** Single values, by the name that their setting has. */
-  readonly values: Values
-  readonly servers: readonly FileServer[]
-  readonly drop: readonly GivenDropRule[]
-  /** Where it begins, for what it lacks. */
-  readonly source: string
-}
-
 /**
- * Reads the configuration file and checks its shape; what the values may be is left to `readConfig`.
+ * Reads the configuration file, and checks its keys and types. `readConfig` checks the values.
  *
  * @throws ConfigError for the first mistake: one line `FILE:LINE:COLUMN: KEY: expected …, got …`.
  */
-export function readConfigFile(file: Given): FileSettings {
+export function readConfigFile(file: Given): ConfigFile {
   const yaml = parseYaml(file.text, readTextFile(file, { maxBytes: MAX_BYTES }))
-  // A file of comments only sets nothing.
+  // A file without any value, for example with comments only, sets nothing.
   const result = configSchema.safeParse(yaml.value ?? {})
   if (!result.success) throw firstProblem(yaml, result.error.issues)
   const given = (path: Path, text: string): Given => ({
@@ -50,14 +49,19 @@ export function readConfigFile(file: Given): FileSettings {
     source: yaml.place(path).source,
     text,
   })
-  const { servers = [], ...sections } = result.data
+  const directory = dirname(resolve(file.text))
+  const { servers = [], registry } = result.data
   return {
-    source: given([], '').source,
-    values: sectionValues(sections, given),
-    servers: servers.map((server, i) =>
-      readServer(server, ['servers', i], given, dirname(resolve(file.text))),
-    ),
-    drop: (result.data.registry?.drop ?? []).map(({ family, labels = {} }, i) => ({
+    values: readValues(result.data, { prefix: '', path: [], directory, given }),
+    servers: servers.map((server, i) => {
+      const path = ['servers', i]
+      return {
+        name: server.name === undefined ? undefined : given([...path, 'name'], server.name),
+        values: readValues(server, { prefix: 'servers[].', path, directory, given }),
+        source: given(path, '').source,
+      }
+    }),
+    drop: (registry?.drop ?? []).map(({ family, labels = {} }, i) => ({
       family: given(['registry', 'drop', i, 'family'], family),
       labels: new Map(
         Object.entries(labels).map(([name, value]) => [
@@ -66,77 +70,44 @@ export function readConfigFile(file: Given): FileSettings {
         ]),
       ),
     })),
+    source: given([], '').source,
   }
 }
 
-/** The same settings, with values of the file in place of defaults. */
-export function mergeFileSettings(
-  settings: Settings,
-  { values }: { readonly values: Values },
-): Settings {
-  const all = (name: string) => {
-    const given = settings.all(name)
-    const inFile = values.get(name)
-    return inFile === undefined || given.some(({ from }) => from !== 'default') ? given : inFile
-  }
-  return { ...settings, all, get: (name) => all(name)[0] }
+type Section = {
+  /** The start of the settings' keys: `servers[].` for the settings of a server. */
+  readonly prefix: string
+  /** Where the section is in the file. */
+  readonly path: Path
+  /** The directory of the file. */
+  readonly directory: string
+  readonly given: (path: Path, text: string) => Given
 }
 
-type Value = string | number | boolean | readonly string[]
-type ToGiven = (path: Path, text: string) => Given
-
-function sectionValues(
-  { collection = {}, exposition = {}, web = {}, page = {}, limits = {} }: ConfigFile,
-  given: ToGiven,
-): Values {
-  const values = new Map<string, readonly Given[]>()
-  const section = (name: string, keys: Readonly<Record<string, Value | undefined>>) => {
-    for (const [key, value] of Object.entries(keys)) {
-      if (value === undefined) continue
-      const all = Array.isArray(value)
-        ? value.map((each, i) => given([name, key, i], String(each)))
-        : [given([name, key], String(value))]
-      values.set(`${name}.${key.replaceAll('_', '-')}`, all)
+function readValues(section: unknown, { prefix, path, directory, given }: Section): GivenValues {
+  const found = new Map<string, readonly Given[]>()
+  for (const { name, key, kind } of SETTINGS) {
+    if (!key?.startsWith(prefix)) continue
+    const steps = key.slice(prefix.length).split('.')
+    const value = steps.reduce(valueOfKey, section)
+    if (value === undefined) continue
+    const place = [...path, ...steps]
+    const toGiven = (each: unknown, at: Path) => {
+      const text = String(each)
+      // An empty path stays empty, and does not become the directory.
+      return given(at, kind.type === 'path' && text !== '' ? resolve(directory, text) : text)
     }
+    const all = Array.isArray(value)
+      ? value.map((each, i) => toGiven(each, [...place, i]))
+      : [toGiven(value, place)]
+    found.set(name, all)
   }
-  section('collection', collection)
-  section('exposition', exposition)
-  section('web', web)
-  section('page', page)
-  section('limits', limits)
-  return values
+  return found
 }
 
-function readServer(
-  server: NonNullable<ConfigFile['servers']>[number],
-  path: Path,
-  given: ToGiven,
-  directory: string,
-): FileServer {
-  const values = new Map<string, readonly Given[]>()
-  const set = (name: string, key: string, value: string | undefined) => {
-    if (value !== undefined) values.set(name, [given([...path, key], value)])
-  }
-  const { name, secret_file: secretFile, hosts, collectors = {} } = server
-  set('xmpp.service', 'service', server.service)
-  set('xmpp.domain', 'domain', server.domain)
-  // An empty path is not the directory.
-  set('xmpp.secret-file', 'secret_file', secretFile && resolve(directory, secretFile))
-  if (hosts) {
-    values.set(
-      'xmpp.host',
-      hosts.map((host, i) => given([...path, 'hosts', i], host)),
-    )
-  }
-  for (const [collector, isOn] of Object.entries(collectors)) {
-    const place = [...path, 'collectors', collector]
-    if (isOn !== undefined) values.set(`collector.${collector}`, [given(place, String(isOn))])
-  }
-  return {
-    name: name === undefined ? undefined : given([...path, 'name'], name),
-    values,
-    source: given(path, '').source,
-  }
+function valueOfKey(section: unknown, key: string): unknown {
+  const isSection = typeof section === 'object' && section !== null && Object.hasOwn(section, key)
+  return isSection ? (section as Record<string, unknown>)[key] : undefined
 }
 
 type Issue = NonNullable<ReturnType<typeof configSchema.safeParse>['error']>['issues'][number]
@@ -153,7 +124,7 @@ function firstProblem(yaml: YamlFile, issues: readonly Issue[]): ConfigError {
   return new ConfigError(problems[0]!.message)
 }
 
-/** Of what may be one or a list of it: the member of the list. */
+/** Where the problem is; in a list that could also be a single value, the element with the problem. */
 function pathOf(issue: Issue): Path {
   if (issue.code !== 'invalid_union') return issue.path
   const inner = issue.errors.flat().find(({ path }) => path.length > 0)
@@ -162,54 +133,47 @@ function pathOf(issue: Issue): Path {
 
 function describe(yaml: YamlFile, issue: Issue): string {
   const { path } = issue
-  if (path.join('.') === 'exposition.names') {
-    const got = issue.code === 'too_small' ? 'an empty list' : yaml.shown(pathOf(issue), false)
-    return `expected ${listed(NAME_SCHEMES)}, or a list of them, got ${got}`
-  }
-  if (/^web\.socket_/.test(path.join('.'))) {
-    return `expected text or a whole number, got ${yaml.shown(path, false)}`
-  }
-  if (issue.code === 'unrecognized_keys') return unknownKey(issue.keys[0]!, path)
+  if (issue.code === 'unrecognized_keys') return describeUnknownKey(issue.keys[0]!, path)
   if (issue.code === 'invalid_key') return 'expected the name of a label, got another'
-  if (issue.code === 'too_small' && issue.origin === 'array') return 'expected a server, got none'
+  const setting = findByPath(path)
+  if (setting) return describeValue(yaml, issue, setting)
+  if (issue.code === 'too_small') return 'expected a server, got none'
   const expected = issue.code === 'invalid_type' ? issue.expected : issue.code
-  return `expected ${KINDS[expected] ?? expected}, got ${yaml.shown(path, MAY_BE_SECRET.includes(expected))}`
+  return `expected ${STRUCTURES[expected] ?? expected}, got ${yaml.shown(path, true)}`
 }
 
-const MAY_BE_SECRET = ['object', 'record', 'array', 'string']
-
-const KINDS: Readonly<Record<string, string>> = {
+const STRUCTURES: Readonly<Record<string, string>> = {
   object: 'a mapping',
   record: 'a mapping',
   array: 'a list',
   string: 'text',
-  boolean: 'true or false',
-  int: 'a whole number, 0 for no limit',
-  number: 'a whole number, 0 for no limit',
-  too_small: 'a whole number, 0 for no limit',
-  too_big: 'a whole number, 0 for no limit',
-  invalid_union: 'a duration, e.g. 250ms or 1m30s',
 }
 
-const KEYS: Readonly<Record<string, string>> = {
-  '': 'servers, collection, exposition, registry, web, page or limits',
-  servers: 'name, service, domain, secret_file, hosts or collectors',
-  'servers.collectors': listed(COLLECTORS.map(({ name }) => name)),
-  collection: 'min_age, timeout or serve_stale_for',
-  exposition: 'names, created or timestamps',
-  registry: 'drop',
-  'registry.drop': 'family or labels',
-  web: 'fail_when_down, socket_mode or socket_group',
-  page: 'interval',
-  limits: 'series or label_value_length',
+function describeValue(yaml: YamlFile, issue: Issue, setting: Setting): string {
+  const { kind, isRepeatable, isListOptional } = setting
+  const isElement = typeof issue.path.at(-1) === 'number'
+  const mayBeSecret = kind.type === 'text' || kind.type === 'path'
+  if (isRepeatable && !isListOptional && !isElement) {
+    return `expected a list, got ${yaml.shown(issue.path, mayBeSecret)}`
+  }
+  const expected = `${expectedInFile(kind)}${isListOptional ? ', or a list of them' : ''}`
+  const isEmptyList = issue.code === 'too_small' && issue.origin === 'array'
+  const got = isEmptyList ? 'an empty list' : yaml.shown(pathOf(issue), mayBeSecret)
+  return `expected ${expected}, got ${got}`
 }
 
-function unknownKey(key: string, path: readonly PropertyKey[]): string {
+/** The setting at a path such as `['servers', 0, 'hosts', 1]`; `undefined` for a section. */
+function findByPath(path: readonly PropertyKey[]): Setting | undefined {
+  const text = path.map((step) => (typeof step === 'number' ? '[]' : `.${String(step)}`)).join('')
+  const key = text.replace(/^\./, '').replace(/\[\]$/, '')
+  return SETTINGS.find((setting) => setting.key === key)
+}
+
+function describeUnknownKey(key: string, path: readonly PropertyKey[]): string {
   if (/secret|passw|token/i.test(key)) {
     return 'expected secret_file, which names a file, got a secret in this one'
   }
-  const section = path.filter((step) => typeof step === 'string').join('.')
-  const removed = section === 'servers.collectors' ? removedCollector(key) : undefined
-  if (removed !== undefined) return removed
-  return `expected ${KEYS[section] ?? 'a known key'}, got an unknown key`
+  const isCollector = path[0] === 'servers' && path.at(-1) === 'collectors'
+  const advice = isCollector ? removedCollector(key) : undefined
+  return advice ?? `expected ${keysAt(path)}, got an unknown key`
 }

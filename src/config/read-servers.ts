@@ -1,134 +1,131 @@
 import { COLLECTORS } from '../collectors/index.js'
-import { mergeFileSettings, type FileServer, type FileSettings } from './read-config-file.js'
-import { isTrue, fail, requiredSetting, readDomain, parseServiceAddress } from './values.js'
 import { ConfigError } from '../errors.js'
-import type { Given, Settings } from './read-settings.js'
-import { readSecretFile, withoutNewline } from './read-secret-file.js'
+import { valueError, type Given } from './given.js'
+import type { ConfigFile, FileServer } from './read-config-file.js'
+import { readSecretFile } from './read-secret-file.js'
+import { findGiven, mergeFileValues, readValue, type Settings } from './read-settings.js'
 import { variableName } from './settings.js'
 
-type Env = Readonly<Record<string, string | undefined>>
-
 export type ServerConfig = {
-  /** How `/probe`, the log and labels name it. */
+  /** The name in `/probe`, in the log and in labels. */
   readonly name: string
   readonly xmpp: { readonly service: string; readonly domain: string; readonly secret: string }
-  /** None: the domain's parent and its components. */
+  /** Empty: the parent of the domain, and its components. */
   readonly hosts: readonly string[]
   readonly collectors: ReadonlyMap<string, boolean>
 }
 
-/** What flags and environment tell of one server, and can't of several. */
-const OF_ONE = ['xmpp.service', 'xmpp.domain', 'xmpp.secret-file', 'xmpp.host']
-const SECRET_VARIABLE = variableName('xmpp.secret')
+/** Settings that flags and variables can only set for a single server. */
+const SINGLE_SERVER_SETTINGS = [
+  'xmpp.service',
+  'xmpp.domain',
+  'xmpp.secret-file',
+  'xmpp.secret',
+  'xmpp.host',
+] as const
 
-/** The servers of the file, or the one that flags and environment tell of. */
-export function readServers(
-  settings: Settings,
-  file: Pick<FileSettings, 'servers' | 'source'> | undefined,
-  env: Env,
-): ServerConfig[] {
-  const servers = file?.servers ?? []
-  if (servers.length < 2) {
-    const nothing = { name: undefined, values: new Map(), source: file?.source }
-    return [readServer(settings, servers[0] ?? nothing, env)]
+/** Reads the servers of the file, or the single server of flags and variables. @throws ConfigError */
+export function readServers(settings: Settings, file: ConfigFile | undefined): ServerConfig[] {
+  const [first, ...more] = file?.servers ?? []
+  if (first === undefined) {
+    return [readServer(settings, { name: undefined, values: new Map(), source: file?.source })]
   }
-  const given = OF_ONE.flatMap((name) => settings.all(name)).find(({ from }) => from !== 'default')
-  const source = given?.source ?? (env[SECRET_VARIABLE] ? SECRET_VARIABLE : undefined)
-  if (source !== undefined) {
-    throw new ConfigError(
-      `${source}: expected with one server only, and the file has ${servers.length}`,
-    )
-  }
+  if (more.length === 0) return [readServer(settings, first)]
+  return readSeveralServers(settings, [first, ...more])
+}
+
+function readSeveralServers(settings: Settings, servers: readonly FileServer[]): ServerConfig[] {
+  refuseSingleServerSettings(settings, servers.length)
   const names = new Set<string>()
   const components = new Set<string>()
   return servers.map((server) => {
-    for (const [name, key] of [
-      ['xmpp.domain', 'domain'],
-      ['xmpp.secret-file', 'secret_file'],
-    ] as const) {
-      if (!server.values.has(name)) {
-        throw new ConfigError(`${server.source}: expected a ${key}, got none`)
-      }
-    }
-    const read = readServer(settings, server, env)
+    refuseMissingKeys(server)
+    const read = readServer(settings, server)
+    const domain = server.values.get('xmpp.domain')![0]!
     if (names.has(read.name)) {
-      const twice = server.name ?? server.values.get('xmpp.domain')![0]!
-      fail(twice, server.name ? 'each name once' : 'a name, since another server has this domain')
+      throw server.name
+        ? valueError(server.name, 'each name once')
+        : valueError(domain, 'a name, since another server has this domain')
     }
     names.add(read.name)
-    // Each would cost the other its stream, for ever where the server lets the newer one win.
+    // Two streams of one component would disconnect each other again and again.
     const component = `${read.xmpp.domain} ${read.xmpp.service}`
-    if (components.has(component)) {
-      fail(server.values.get('xmpp.domain')![0]!, 'each domain of a service once')
-    }
+    if (components.has(component)) throw valueError(domain, 'each domain of a service once')
     components.add(component)
     return read
   })
 }
 
-/** What a server is read from: a section of the file, or flags and environment alone. */
-type InFile = Omit<FileServer, 'source'> & { readonly source: string | undefined }
+function refuseSingleServerSettings(settings: Settings, count: number): void {
+  const given = SINGLE_SERVER_SETTINGS.flatMap((name) => settings.all(name)).find(
+    ({ from }) => from !== 'default',
+  )
+  if (given === undefined) return
+  throw new ConfigError(
+    `${given.source}: expected with one server only, and the file has ${count} servers`,
+  )
+}
 
-function readServer(all: Settings, inFile: InFile, env: Env): ServerConfig {
-  const settings = mergeFileSettings(all, inFile)
-  const { name, source } = inFile
-  const xmpp = {
-    service: parseServiceAddress(requiredSetting(settings, 'xmpp.service')),
-    domain: domain(settings.get('xmpp.domain'), source),
-    secret: secret(settings.get('xmpp.secret-file'), source, env),
+function refuseMissingKeys({ values, source }: FileServer): void {
+  for (const [name, key] of [
+    ['xmpp.domain', 'domain'],
+    ['xmpp.secret-file', 'secret_file'],
+  ] as const) {
+    if (!values.has(name)) throw new ConfigError(`${source}: expected a ${key}, got none`)
   }
+}
+
+/** A server of the file. `source` is `undefined` if there is no file. */
+type ServerInFile = Omit<FileServer, 'source'> & { readonly source: string | undefined }
+
+function readServer(common: Settings, { name, values, source }: ServerInFile): ServerConfig {
+  const settings = mergeFileValues(common, values)
+  const service = readValue(settings, 'xmpp.service')
+  const domain = readValue(settings, 'xmpp.domain') ?? refuseMissingDomain(source)
+  const secret = readSecret(settings, source)
   return {
-    name: name === undefined ? xmpp.domain : serverName(name),
-    xmpp,
-    hosts: settings.all('xmpp.host').map(host),
+    name: name === undefined ? domain : readServerName(name),
+    xmpp: { service, domain, secret },
+    hosts: readValue(settings, 'xmpp.host'),
     collectors: new Map(
-      COLLECTORS.map(({ name }) => [name, isTrue(requiredSetting(settings, `collector.${name}`))]),
+      COLLECTORS.map((collector) => [
+        collector.name,
+        readValue(settings, `collector.${collector.name}`),
+      ]),
     ),
   }
 }
 
-// It is a label's value and a part of a URL.
-function serverName(given: Given): string {
+// The name is the value of a label and a part of URLs.
+function readServerName(given: Given): string {
   if (/^[^\s\p{C}]{1,100}$/u.test(given.text)) return given.text
-  return fail(given, 'a name of 1 to 100 characters without spaces')
+  throw valueError(given, 'a name of 1 to 100 characters without spaces')
 }
 
-function domain(given: Given | undefined, source: string | undefined): string {
-  if (given === undefined) {
-    if (source) throw new ConfigError(`${source}: expected a domain (or --xmpp.domain), got none`)
-    throw new ConfigError(
-      `--xmpp.domain (or ${variableName('xmpp.domain')}): ` +
-        "expected the component's domain, e.g. stats.example.com, got none",
-    )
+function refuseMissingDomain(source: string | undefined): never {
+  if (source !== undefined) {
+    throw new ConfigError(`${source}: expected a domain (or --xmpp.domain), got none`)
   }
-  return (
-    readDomain(given.text) ??
-    fail(given, "the component's domain, e.g. stats.example.com, without @ or /")
+  throw new ConfigError(
+    '--xmpp.domain is not set, so there is no server to monitor. Set --xmpp.domain and ' +
+      '--xmpp.secret-file, or --config.file=FILE. See --help.',
   )
 }
 
-function host(given: Given): string {
-  return readDomain(given.text) ?? fail(given, 'a host, e.g. example.com, without @ or /')
-}
-
-function secret(file: Given | undefined, source: string | undefined, env: Env): string {
-  const variable = SECRET_VARIABLE
-  const inVariable = withoutNewline(env[variable] ?? '')
-  if (file === undefined || (file.from === 'file' && inVariable !== '')) {
-    if (inVariable === '') {
-      throw new ConfigError(
-        source
-          ? `${source}: expected a secret_file (or --xmpp.secret-file, or ${variable}), got none`
-          : `--xmpp.secret-file (or ${variable}): expected the component_secret, got none`,
-      )
-    }
-    if (/[\r\n\0]/.test(inVariable)) {
-      throw new ConfigError(`${variable}: expected one line, got several`)
-    }
-    return inVariable
-  }
-  if (inVariable !== '' && file.from === 'variable') {
+/** Reads the secret. A flag overrides the variable with the secret, and that variable overrides the file. */
+function readSecret(settings: Settings, source: string | undefined): string {
+  const file = findGiven(settings, 'xmpp.secret-file')
+  if (file?.from === 'flag') return readSecretFile(file)
+  const variable = variableName('xmpp.secret')
+  const secret = readValue(settings, 'xmpp.secret') ?? ''
+  if (secret !== '' && file?.from === 'variable') {
     throw new ConfigError(`${variable}: expected this or ${file.source}, got both`)
   }
-  return readSecretFile(file)
+  if (secret !== '') return secret
+  if (file !== undefined) return readSecretFile(file)
+  throw new ConfigError(
+    source === undefined
+      ? `--xmpp.secret-file (or ${variable}): expected the component_secret, got none`
+      : `${source}: expected a secret_file (or --xmpp.secret-file, or ${variable}), got none`,
+  )
 }

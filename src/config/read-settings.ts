@@ -1,70 +1,105 @@
 import { parseArgs } from 'node:util'
 import { removedCollector } from '../collectors/index.js'
 import { ConfigError } from '../errors.js'
-import { SETTINGS, variableName, type Setting } from './settings.js'
+import type { Given } from './given.js'
+import { clip, quote } from './quote.js'
+import {
+  findSetting,
+  isCollectorSwitch,
+  SETTINGS,
+  variableName,
+  type Setting,
+  type SettingName,
+  type ValueOf,
+} from './settings.js'
 
-const BY_NAME: ReadonlyMap<string, Setting> = new Map(SETTINGS.map((setting) => [setting.name, setting]))
+export type Env = Readonly<Record<string, string | undefined>>
 
-/** A value and who gave it: `source` is `--flag`, a variable's name, a place in the file or `default`. */
-export type Given = {
-  readonly from: 'flag' | 'variable' | 'file' | 'default'
-  readonly source: string
-  readonly text: string
-}
+/** Texts of values, by the name of their setting. */
+export type GivenValues = ReadonlyMap<string, readonly Given[]>
 
 export type Settings = {
+  /** Whether the flag is on the command line. */
   isSet(name: 'help' | 'version' | 'config.check'): boolean
-  /** The flag's value, else the variable's, else the default; `undefined` where there is none. */
-  get(name: string): Given | undefined
-  all(name: string): readonly Given[]
+  /** The texts of the flag, else of the variable, else of the file, else the defaults. */
+  all(name: SettingName): readonly Given[]
 }
 
 /**
- * Reads command line and environment. An empty variable counts as unset; variables that we do not
- * know are left alone, since Kubernetes sets some of this prefix for a service of our name.
+ * Reads the command line and the environment, without checking values. An empty variable is ignored. So is a
+ * variable with an unknown name: for a service named prosody-exporter, Kubernetes sets PROSODY_EXPORTER_PORT
+ * and others.
  *
- * @throws ConfigError for what is no flag of ours, lacks its value or is given twice.
+ * @throws ConfigError for an unknown flag, for a flag without its value and for a flag given twice.
  */
-export function readSettings(
-  args: readonly string[],
-  env: Readonly<Record<string, string | undefined>>,
-): Settings {
+export function readSettings(args: readonly string[], env: Env): Settings {
   const flags = readFlags(args)
-  refuseRemoved(env)
-  const all = (name: string): readonly Given[] => {
-    const inFlags = flags.get(name)
-    if (inFlags !== undefined) return inFlags
-    const { repeatable, defaults = [] } = BY_NAME.get(name) ?? {}
-    const text = env[variableName(name)] ?? ''
-    if (text === '') return defaults.map((each) => given('default', 'default', each))
-    const texts = repeatable === true ? text.split(',').map((each) => each.trim()) : [text]
-    return texts.map((each) => given('variable', variableName(name), each))
+  refuseRemovedCollectors(env)
+  return {
+    isSet: (name) => flags.has(name),
+    all: (name) => flags.get(name) ?? readVariable(name, env) ?? defaultsOf(name),
   }
-  return { isSet: (name) => flags.has(name), get: (name) => all(name)[0], all }
 }
 
-/** @throws ConfigError for the switch of a collector that earlier versions had. */
-function refuseRemoved(env: Readonly<Record<string, string | undefined>>): void {
+/** Adds the values of the configuration file, which override defaults only. */
+export function mergeFileValues(settings: Settings, values: GivenValues): Settings {
+  const all = (name: SettingName) => {
+    const given = settings.all(name)
+    const hasOverride = given.some(({ from }) => from !== 'default')
+    return hasOverride ? given : (values.get(name) ?? given)
+  }
+  return { ...settings, all }
+}
+
+/** The text of a setting that is not repeatable; `undefined` if it is not set and has no default. */
+export function findGiven(settings: Settings, name: SettingName): Given | undefined {
+  return settings.all(name)[0]
+}
+
+/**
+ * Reads and checks the value of a setting, or the list of values of a repeatable setting.
+ *
+ * @throws ConfigError for an invalid value.
+ */
+export function readValue<N extends SettingName>(settings: Settings, name: N): ValueOf<N> {
+  const { kind, isRepeatable } = findSetting(name)!
+  const values = settings.all(name).map(kind.parse)
+  return (isRepeatable ? values : values[0]) as ValueOf<N>
+}
+
+function readVariable(name: string, env: Env): readonly Given[] | undefined {
+  const source = variableName(name)
+  const text = env[source] ?? ''
+  if (text === '') return undefined
+  const isRepeatable = findSetting(name)?.isRepeatable ?? false
+  const texts = isRepeatable ? text.split(',').map((each) => each.trim()) : [text]
+  return texts.map((each) => ({ from: 'variable', source, text: each }))
+}
+
+function defaultsOf(name: string): readonly Given[] {
+  const { defaults } = findSetting(name)!
+  return defaults.map((text) => ({ from: 'default', source: 'default', text }))
+}
+
+function refuseRemovedCollectors(env: Env): void {
   const prefix = variableName('collector.')
   for (const [variable, text = ''] of Object.entries(env)) {
     if (text === '' || !variable.startsWith(prefix)) continue
-    const removed = removedCollector(variable.slice(prefix.length).toLowerCase())
-    if (removed !== undefined) throw new ConfigError(`${variable}: ${removed}`)
+    const advice = removedCollector(variable.slice(prefix.length).toLowerCase())
+    if (advice !== undefined) throw new ConfigError(`${variable}: ${advice}`)
   }
-}
-
-function given(from: Given['from'], source: string, text: string): Given {
-  return { from, source, text }
 }
 
 function readFlags(args: readonly string[]): Map<string, Given[]> {
   const found = new Map<string, Given[]>()
-  const flags = SETTINGS.filter((setting) => setting.variableOnly !== true)
   const { tokens } = parseArgs({
-    // The Prometheus family takes -flag for --flag.
+    // Prometheus and its exporters accept -flag for --flag.
     args: args.map((arg) => (/^-[a-z]/i.test(arg) ? `-${arg}` : arg)),
     options: Object.fromEntries(
-      flags.map(({ name, value }) => [name, { type: value === undefined ? 'boolean' : 'string' }]),
+      SETTINGS.filter(isFlag).map((setting) => [
+        setting.name,
+        { type: takesValue(setting) ? 'string' : 'boolean' },
+      ]),
     ),
     strict: false,
     tokens: true,
@@ -74,69 +109,71 @@ function readFlags(args: readonly string[]): Map<string, Given[]> {
     if (token.kind === 'positional') {
       throw new ConfigError(`unexpected argument ${quote(token.value)}: expected only flags`)
     }
-    const isNegative = BY_NAME.get(token.name.replace(/^no-/, ''))?.negatable === true
-    const given = token.name === 'h' ? 'help' : token.name
-    const name = isNegative ? given.replace(/^no-/, '') : given
-    const flag = flags.find((each) => each.name === name)
-    if (flag === undefined) throw unknownFlag(given)
-    const value = takeValue(flag, token.value, token.inlineValue === true)
-    const before = found.get(name) ?? []
-    const isValue = flag.value !== undefined || flag.negatable === true
-    if (before.length > 0 && isValue && flag.repeatable !== true) {
-      throw new ConfigError(`--${name}: expected one value, got several`)
+    const { setting, given } = readFlag(token)
+    const earlier = found.get(setting.name) ?? []
+    if (earlier.length > 0 && setting.kind.type !== 'action' && !setting.isRepeatable) {
+      throw new ConfigError(`--${setting.name}: expected one value, got several`)
     }
-    const text = flag.negatable === true ? String(given === name) : value
-    found.set(name, [...before, { from: 'flag', source: `--${given}`, text }])
+    found.set(setting.name, [...earlier, given])
   }
   return found
 }
 
-function takeValue(flag: Setting, value: string | undefined, inline: boolean): string {
-  if (flag.value === undefined) {
-    if (value !== undefined) throw new ConfigError(`--${flag.name}: expected no value, got one`)
+type FlagToken = {
+  readonly name: string
+  readonly value: string | undefined
+  readonly inlineValue: boolean | undefined
+}
+
+function readFlag(token: FlagToken): { setting: Setting; given: Given } {
+  const flag = token.name === 'h' ? 'help' : token.name
+  const positive = flag.replace(/^no-/, '')
+  const isNegated = positive !== flag && findSetting(positive)?.kind.type === 'boolean'
+  const setting = findSetting(isNegated ? positive : flag)
+  if (setting === undefined || !isFlag(setting)) throw unknownFlag(flag)
+  const value = takeValue(setting, token)
+  const text = setting.kind.type === 'boolean' ? String(!isNegated) : value
+  return { setting, given: { from: 'flag', source: `--${flag}`, text } }
+}
+
+function isFlag({ hasFlag }: Setting): boolean {
+  return hasFlag !== false
+}
+
+function takesValue({ kind }: Setting): boolean {
+  return kind.type !== 'action' && kind.type !== 'boolean'
+}
+
+function takeValue(setting: Setting, { value, inlineValue }: FlagToken): string {
+  const { name, kind } = setting
+  if (!takesValue(setting)) {
+    if (value !== undefined) throw new ConfigError(`--${name}: expected no value, got one`)
     return ''
   }
-  // `--log.level --web.listen-address=:1`: the next flag is not a value.
-  if (value === undefined || (!inline && /^--?[a-z]/i.test(value))) {
-    throw new ConfigError(`--${flag.name}: expected a value (${flag.value}), got none`)
+  // In `--log.level --web.listen-address=:1`, the next flag is not the value.
+  if (value === undefined || (inlineValue !== true && /^--?[a-z]/i.test(value))) {
+    throw new ConfigError(`--${name}: expected a value (${kind.placeholder}), got none`)
   }
   return value
 }
 
-// Names only: what follows an unknown flag may be a secret.
+// The message has only the name: the value of an unknown flag can be a secret.
 function unknownFlag(name: string): ConfigError {
   if (/secret|passw|token/i.test(name)) {
     return new ConfigError(
-      `--${clip(name)}: a secret is never a flag, every user of the machine can see those; ` +
-        'expected --xmpp.secret-file or PROSODY_EXPORTER_XMPP_SECRET',
+      `--${clip(name)}: a secret is never a flag, because every user of the machine can see flags; ` +
+        'set --xmpp.secret-file or PROSODY_EXPORTER_XMPP_SECRET',
     )
   }
   const [, collector] = /^(?:no-)?collector\.(.*)$/.exec(name) ?? []
-  const removed = collector && removedCollector(collector)
-  if (removed) return new ConfigError(`--${name}: ${removed}`)
+  const advice = collector && removedCollector(collector)
+  if (advice) return new ConfigError(`--${name}: ${advice}`)
   if (collector !== undefined) {
-    const known = SETTINGS.map((each) => each.name).filter((each) => each.startsWith('collector.'))
-    return new ConfigError(`--${clip(name)}: unknown collector, expected --${known.join(', --')}`)
+    const known = SETTINGS.filter(isCollectorSwitch).map((each) => `--${each.name}`)
+    return new ConfigError(`--${clip(name)}: unknown collector, expected ${known.join(', ')}`)
   }
-  const variable = BY_NAME.get(name)
+  const hint = findSetting(name)
     ? `expected the file of --config.file or the environment variable ${variableName(name)}`
     : 'see --help'
-  return new ConfigError(`--${clip(name)}: unknown flag, ${variable}`)
-}
-
-/** A value as an error message shows it: one line, quoted, not long. */
-export function quote(text: string): string {
-  return JSON.stringify(clip(text)).replace(UNSEEN, hexadecimal)
-}
-
-// What JSON leaves as it is and a terminal obeys: DEL, C1, ends of lines, changes of direction.
-const UNSEEN = /[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g
-
-function hexadecimal(character: string): string {
-  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
-}
-
-/** Not longer than an error message can show. */
-export function clip(text: string): string {
-  return text.length > 80 ? `${text.slice(0, 80)}…` : text
+  return new ConfigError(`--${clip(name)}: unknown flag, ${hint}`)
 }

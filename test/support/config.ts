@@ -5,6 +5,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after } from 'node:test'
+import { readConfigFile } from '../../src/config/read-config-file.js'
 import { readConfig, type Config } from '../../src/config/read-config.js'
 import { ConfigError } from '../../src/errors.js'
 import { readSettings } from '../../src/config/read-settings.js'
@@ -29,9 +30,12 @@ export function testDirectory() {
   return { path, file }
 }
 
-/** As the program reads it. */
-export const configOf = (args: readonly string[], env: Env): Config =>
-  readConfig(readSettings(args, env), env)
+/** Reads the configuration as the program does. */
+export function configOf(args: readonly string[], env: Env): Config {
+  const settings = readSettings(args, env)
+  const [path] = settings.all('config.file')
+  return readConfig(settings, { file: path && readConfigFile(path), env })
+}
 
 /** The ConfigError's message, which is one line without the secret. */
 export function problemOf(run: () => unknown): string {

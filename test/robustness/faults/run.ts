@@ -60,9 +60,9 @@ export async function runScenario(
   const bridge = createExporter(config, {
     log,
     version: '0',
-    processFigures: () => FIGURES,
+    processUsage: () => FIGURES,
     umask: () => 0o022,
-    readConfig: () => config,
+    readConfig: () => Promise.resolve(config),
     owner: { env: {}, uid: undefined },
     pid: process.pid,
   })

@@ -7,7 +7,7 @@ import { z } from 'zod'
 import { root } from '../../support/setup/process.js'
 import { COLLECTORS } from '../../../src/collectors/index.js'
 import { configSchema, schemaText } from '../../../src/config/config-file-schema.js'
-import { listed } from '../../../src/config/values.js'
+import { listed } from '../../../src/config/kinds.js'
 import { configOf, problemOf, SECRET, testDirectory, type Env } from '../../support/config.js'
 
 const { path: directory, file } = testDirectory()

@@ -6,7 +6,7 @@ import type { Config } from '../../../src/config/read-config.js'
 import { parseDuration } from '../../../src/config/duration.js'
 import { COLLECTORS } from '../../../src/collectors/index.js'
 import { addressText, parseListenAddress } from '../../../src/config/listen-address.js'
-import { helpText } from '../../../src/config/settings.js'
+import { helpText } from '../../../src/config/help-text.js'
 import { configOf, problemOf, SECRET, testDirectory, type Env } from '../../support/config.js'
 
 const ENV = {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { mountOf } from '../../../src/config/secret-mount.js'
+import { findMount } from '../../../src/config/secret-mount.js'
 
 // As in proc_pid_mountinfo(5): the optional fields end with a dash.
 const MOUNTS = `\
@@ -24,7 +24,7 @@ test('the mount of a file is the innermost, and of two with one mount point the 
     ['/srv/file', '/srv/file', 'ext4', true],
   ] as const
   for (const [path, point, type, isReadOnly] of cases) {
-    assert.deepEqual(mountOf(path, MOUNTS), { point, type, isReadOnly }, path)
+    assert.deepEqual(findMount(path, MOUNTS), { point, type, isReadOnly }, path)
   }
-  assert.equal(mountOf('/etc/secret', ''), undefined)
+  assert.equal(findMount('/etc/secret', ''), undefined)
 })

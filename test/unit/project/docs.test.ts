@@ -56,13 +56,13 @@ describe('links', () => {
 
 describe('names', () => {
   const flags = new Set([
-    ...SETTINGS.filter(({ variableOnly }) => variableOnly !== true).map(({ name }) => name),
-    ...SETTINGS.filter(({ negatable }) => negatable === true).map(({ name }) => `no-${name}`),
+    ...SETTINGS.filter(({ hasFlag }) => hasFlag !== false).map(({ name }) => name),
+    ...SETTINGS.filter(({ kind }) => kind.type === 'boolean').map(({ name }) => `no-${name}`),
     ...['show.prosody', 'show.prometheus', 'collector.NAME', 'no-collector.NAME'],
   ])
   const variables = new Set([
     ...SETTINGS.map(({ name }) => variableName(name)),
-    ...['PROSODY_EXPORTER_XMPP_SECRET', 'PROSODY_EXPORTER_COLLECTOR_NAME'],
+    'PROSODY_EXPORTER_COLLECTOR_NAME',
   ])
   const keys = new Set(
     keysOf(JSON.parse(schemaText()) as Parameters<typeof keysOf>[0]).map(({ key }) => key),
