@@ -37,7 +37,7 @@ export function createExporter(
   deps: {
     log: Log
     version: string
-    processUsage: () => ProcessUsage
+    readProcessUsage: () => ProcessUsage
     umask: (mask: number) => number
     /** @throws ConfigError */
     readConfig: () => Promise<Config>
@@ -46,7 +46,7 @@ export function createExporter(
     pid: number
   },
 ): Exporter {
-  const { log, version, processUsage, umask, readConfig, owner, pid } = deps
+  const { log, version, readProcessUsage, umask, readConfig, owner, pid } = deps
   const { web } = config
   // Of what a client can make happen with each request.
   const requestLog = limitRepeats(log)
@@ -58,7 +58,7 @@ export function createExporter(
 
   const gate = web.configFile && createWebAccess(web.configFile, log)
   const own = () => [
-    ...processFamilies(version, web.disableExporterMetrics ? undefined : processUsage(), reloads),
+    ...processFamilies(version, web.disableExporterMetrics ? undefined : readProcessUsage(), reloads),
     ...(gate ? webFamilies(gate.state()) : []),
   ]
   const servers = createServerSet((server, shared) =>
@@ -176,7 +176,7 @@ export function createExporter(
         listener = await listen(app, config.web.listenAddresses, requestLog, {
           gate: gate && createAccessGate(gate),
           socketAccess: { ...web.socketAccess, umask },
-          maxConnections: connectionsFor(processUsage().maxFds),
+          maxConnections: connectionsFor(readProcessUsage().maxFds),
         })
       } catch (error) {
         await controls.close()

@@ -110,7 +110,7 @@ async function serve(config: Config, read: () => Promise<Config>): Promise<void>
   const exporter = createExporter(config, {
     log,
     version,
-    processUsage: createProcessUsage(),
+    readProcessUsage: createProcessUsageReader(),
     umask: (mask) => process.umask(mask),
     readConfig: read,
     owner,
@@ -152,7 +152,7 @@ function readVersion(): string {
 }
 
 /** @returns A function that measures the resources of this process, at most every 250 ms. */
-function createProcessUsage(): () => ProcessUsage {
+function createProcessUsageReader(): () => ProcessUsage {
   const startTimeSeconds = Date.now() / 1000 - process.uptime()
   const maxFds = readMaxFds()
   const measure = (): ProcessUsage => {

@@ -1,4 +1,4 @@
-/** What the tests of the configuration share: a directory, a secret, and what is said of a mistake. */
+/** Helpers for tests of the configuration: a directory, a secret, and the message for a mistake. */
 
 import assert from 'node:assert/strict'
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -10,12 +10,12 @@ import { readConfig, type Config } from '../../src/config/read-config.js'
 import { ConfigError } from '../../src/errors.js'
 import { readSettings } from '../../src/config/read-settings.js'
 
-/** In no message. */
+/** No message may contain it. */
 export const SECRET = 'fish-and-chips'
 
 export type Env = Readonly<Record<string, string>>
 
-/** A directory, removed after the tests of the file, and what writes a file into it. */
+/** Creates a directory, and returns it with a function that writes a file into it. It is removed after the tests. */
 export function testDirectory() {
   const path = mkdtempSync(join(tmpdir(), 'prosody-exporter-config-'))
   after(() => {
@@ -37,7 +37,7 @@ export function configOf(args: readonly string[], env: Env): Config {
   return readConfig(settings, { file: path && readConfigFile(path), env })
 }
 
-/** The ConfigError's message, which is one line without the secret. */
+/** Runs a function that throws a ConfigError. @returns The message, which must be one line without the secret. */
 export function problemOf(run: () => unknown): string {
   let message = ''
   assert.throws(run, (error) => {

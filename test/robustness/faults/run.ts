@@ -60,7 +60,7 @@ export async function runScenario(
   const bridge = createExporter(config, {
     log,
     version: '0',
-    processUsage: () => FIGURES,
+    readProcessUsage: () => FIGURES,
     umask: () => 0o022,
     readConfig: () => Promise.resolve(config),
     owner: { env: {}, uid: undefined },
