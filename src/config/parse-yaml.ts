@@ -24,8 +24,8 @@ export type YamlFile = {
   readonly value: unknown
   /** The place of a value or of its key. If it is missing, the place of the nearest key above it. */
   place(path: Path, of?: 'value' | 'key'): YamlPosition
-  /** The value for an error message, on one line. With `hideText`, a text or number is only named as such. */
-  shown(path: Path, hideText: boolean): string
+  /** The value for an error message, on one line. With `isTextHidden`, a text is `text` and a number `a number`. */
+  describe(path: Path, isTextHidden: boolean): string
 }
 
 /** A parsed document, with the names of its places for messages. */
@@ -55,7 +55,7 @@ export function parseSource(name: string, text: string): YamlSource {
   )
   return {
     document,
-    place: (offset, path) => ({ offset, source: at(offset, keyText(path)) }),
+    place: (offset, path) => ({ offset, source: at(offset, formatPath(path)) }),
   }
 }
 
@@ -68,7 +68,7 @@ export function parseSource(name: string, text: string): YamlSource {
  */
 export function parseYaml(name: string, text: string): YamlFile {
   const { document, place } = parseSource(name, text)
-  refuseAmbiguous(
+  refuseAliasesAndDuplicates(
     document,
     (node, path, problem) => new ConfigError(`${place(startOf(node), path).source}: ${problem}`),
   )
@@ -78,9 +78,9 @@ export function parseYaml(name: string, text: string): YamlFile {
       const { key, value } = find(document, path)
       return place(startOf(of === 'key' ? (key ?? value) : (value ?? key)), path)
     },
-    shown(path, hideText) {
+    describe(path, isTextHidden) {
       const { value, isMissing } = find(document, path)
-      return isMissing === true ? 'nothing' : describeNode(value, hideText)
+      return isMissing === true ? 'nothing' : describeNode(value, isTextHidden)
     },
   }
 }
@@ -94,35 +94,35 @@ function parse(
     // The pretty errors of the library quote the file, and the quote could be a secret.
     const options = { lineCounter, prettyErrors: false, uniqueKeys: false, version: '1.2' } as const
     const document = parseDocument(text, options)
-    const [wrong] = [...document.errors, ...document.warnings].sort((a, b) => a.pos[0] - b.pos[0])
-    if (wrong === undefined) return document
+    const [mistake] = [...document.errors, ...document.warnings].sort((a, b) => a.pos[0] - b.pos[0])
+    if (mistake === undefined) return document
     // The library reports an unclosed bracket with the code of a wrong indentation.
-    const code = wrong.message.startsWith('Flow ') ? 'UNCLOSED' : wrong.code
-    const [expected, got] = PROBLEMS[code] ?? ['valid YAML', describeCode(wrong)]
-    throw problem(wrong.pos[0], `expected ${expected}, got ${got}`)
+    const code = mistake.message.startsWith('Flow ') ? 'UNCLOSED' : mistake.code
+    const [expected, got] = PROBLEMS[code] ?? ['valid YAML', describeCode(mistake)]
+    throw problem(mistake.pos[0], `expected ${expected}, got ${got}`)
   } catch (error) {
-    if (error instanceof RangeError) throw problem(0, 'expected few levels, got very many')
+    if (error instanceof RangeError) throw problem(0, 'expected fewer nested levels, got too many')
     throw error
   }
 }
 
 const PROBLEMS: Readonly<Record<string, readonly [string, string]>> = {
   TAB_AS_INDENT: ['spaces', 'a tab'],
-  UNCLOSED: ['the } or ] that ends what { or [ began, all between them indented', 'none'],
-  BAD_INDENT: ['an indentation that fits what is above', 'another'],
-  BLOCK_AS_IMPLICIT_KEY: ['one "key: value" in a line', 'two'],
+  UNCLOSED: ['a closing } or ] and indented lines before it', 'none'],
+  BAD_INDENT: ['an indentation that matches the lines above', 'another'],
+  BLOCK_AS_IMPLICIT_KEY: ['one "key: value" on a line', 'two'],
   MULTIPLE_DOCS: ['one document', 'several'],
-  TAG_RESOLVE_FAILED: ['a plain value', 'a tag (!…) with no meaning here'],
+  TAG_RESOLVE_FAILED: ['a value without a tag', 'an unsupported tag (!…)'],
   BAD_SCALAR_START: ['a value, in quotes if it starts with one of @ ` %', 'one without quotes'],
   BAD_DQ_ESCAPE: ['an escape sequence of YAML between double quotes', 'another'],
-  MISSING_CHAR: ['a key with its colon, or the end of a quote or bracket', 'none'],
+  MISSING_CHAR: ['a colon after the key, or a closing quote or bracket', 'none'],
 }
 
 function describeCode({ code }: YAMLError): string {
   return code.toLowerCase().replaceAll('_', ' ')
 }
 
-function refuseAmbiguous(
+function refuseAliasesAndDuplicates(
   document: Document,
   problem: (node: unknown, path: Path, what: string) => ConfigError,
 ): void {
@@ -138,7 +138,7 @@ function refuseAmbiguous(
         if (isAlias(key)) continue // the Alias visitor refuses it
         // A `!!binary` key is not a name, and a warning of the library would show its text.
         if (!isScalar(key) || ArrayBuffer.isView(key.value))
-          throw problem(key, path, 'expected a name as the key, got another thing')
+          throw problem(key, path, 'expected a name as the key, got another value')
         const name = String(key.value)
         if (seen.has(name)) throw problem(key, [...path, name], 'expected once, got twice')
         seen.add(name)
@@ -180,7 +180,7 @@ export function startOf(node: unknown): number {
   return (node as Partial<Node> | null | undefined)?.range?.[0] ?? 0
 }
 
-function keyText(path: Path): string {
+function formatPath(path: Path): string {
   const keys = path.map((step) => {
     if (typeof step === 'number') return `[${step}]`
     const name = String(step)
@@ -189,12 +189,12 @@ function keyText(path: Path): string {
   return clip(keys.join('').replace(/^\./, '')) || 'the file'
 }
 
-/** The value of a node for an error message, on one line. With `hideText`, a text or number is only named as such. */
-export function describeNode(node: unknown, hideText: boolean): string {
+/** The value of a node for an error message, on one line. With `isTextHidden`, a text is `text` and a number `a number`. */
+export function describeNode(node: unknown, isTextHidden: boolean): string {
   if (isCollection(node)) return isSeq(node) ? 'a list' : 'a mapping'
   const value = isScalar(node) ? node.value : null
   if (value === null || value === undefined) return 'nothing'
-  if (typeof value === 'string') return hideText ? 'text' : quote(value)
+  if (typeof value === 'string') return isTextHidden ? 'text' : quote(value)
   if (typeof value === 'boolean') return String(value)
-  return hideText || typeof value !== 'number' ? 'a number' : String(value)
+  return isTextHidden || typeof value !== 'number' ? 'a number' : String(value)
 }

@@ -43,7 +43,7 @@ export function readConfigFile(file: Given): ConfigFile {
   const yaml = parseYaml(file.text, readTextFile(file, { maxBytes: MAX_BYTES }))
   // A file without any value, for example with comments only, sets nothing.
   const result = configSchema.safeParse(yaml.value ?? {})
-  if (!result.success) throw firstProblem(yaml, result.error.issues)
+  if (!result.success) throw firstMistake(yaml, result.error.issues)
   const given = (path: Path, text: string): Given => ({
     from: 'file',
     source: yaml.place(path).source,
@@ -112,16 +112,16 @@ function valueOfKey(section: unknown, key: string): unknown {
 
 type Issue = NonNullable<ReturnType<typeof configSchema.safeParse>['error']>['issues'][number]
 
-function firstProblem(yaml: YamlFile, issues: readonly Issue[]): ConfigError {
-  const problems = issues.map((issue) => {
+function firstMistake(yaml: YamlFile, issues: readonly Issue[]): ConfigError {
+  const mistakes = issues.map((issue) => {
     const isUnknown = issue.code === 'unrecognized_keys'
     const path = isUnknown ? [...issue.path, issue.keys[0]!] : pathOf(issue)
     const isKey = isUnknown || issue.code === 'invalid_key'
     const { offset, source } = yaml.place(path, isKey ? 'key' : 'value')
-    return { offset, message: `${source}: ${describe(yaml, issue)}` }
+    return { offset, message: `${source}: ${describeIssue(yaml, issue)}` }
   })
-  problems.sort((a, b) => a.offset - b.offset)
-  return new ConfigError(problems[0]!.message)
+  mistakes.sort((a, b) => a.offset - b.offset)
+  return new ConfigError(mistakes[0]!.message)
 }
 
 /** Where the problem is; in a list that could also be a single value, the element with the problem. */
@@ -131,7 +131,7 @@ function pathOf(issue: Issue): Path {
   return [...issue.path, ...(inner?.path ?? [])]
 }
 
-function describe(yaml: YamlFile, issue: Issue): string {
+function describeIssue(yaml: YamlFile, issue: Issue): string {
   const { path } = issue
   if (issue.code === 'unrecognized_keys') return describeUnknownKey(issue.keys[0]!, path)
   if (issue.code === 'invalid_key') return 'expected the name of a label, got another'
@@ -139,7 +139,7 @@ function describe(yaml: YamlFile, issue: Issue): string {
   if (setting) return describeValue(yaml, issue, setting)
   if (issue.code === 'too_small') return 'expected a server, got none'
   const expected = issue.code === 'invalid_type' ? issue.expected : issue.code
-  return `expected ${STRUCTURES[expected] ?? expected}, got ${yaml.shown(path, true)}`
+  return `expected ${STRUCTURES[expected] ?? expected}, got ${yaml.describe(path, true)}`
 }
 
 const STRUCTURES: Readonly<Record<string, string>> = {
@@ -152,13 +152,13 @@ const STRUCTURES: Readonly<Record<string, string>> = {
 function describeValue(yaml: YamlFile, issue: Issue, setting: Setting): string {
   const { kind, isRepeatable, isListOptional } = setting
   const isElement = typeof issue.path.at(-1) === 'number'
-  const mayBeSecret = kind.type === 'text' || kind.type === 'path'
+  const canBeSecret = kind.type === 'text' || kind.type === 'path'
   if (isRepeatable && !isListOptional && !isElement) {
-    return `expected a list, got ${yaml.shown(issue.path, mayBeSecret)}`
+    return `expected a list, got ${yaml.describe(issue.path, canBeSecret)}`
   }
   const expected = `${expectedInFile(kind)}${isListOptional ? ', or a list of them' : ''}`
   const isEmptyList = issue.code === 'too_small' && issue.origin === 'array'
-  const got = isEmptyList ? 'an empty list' : yaml.shown(pathOf(issue), mayBeSecret)
+  const got = isEmptyList ? 'an empty list' : yaml.describe(pathOf(issue), canBeSecret)
   return `expected ${expected}, got ${got}`
 }
 
@@ -171,7 +171,7 @@ function findByPath(path: readonly PropertyKey[]): Setting | undefined {
 
 function describeUnknownKey(key: string, path: readonly PropertyKey[]): string {
   if (/secret|passw|token/i.test(key)) {
-    return 'expected secret_file, which names a file, got a secret in this one'
+    return 'expected secret_file with the name of a file, got a secret in the configuration file'
   }
   const isCollector = path[0] === 'servers' && path.at(-1) === 'collectors'
   const advice = isCollector ? removedCollector(key) : undefined

@@ -11,7 +11,6 @@ import {
   mergeFileValues,
   readValue,
   type Env,
-  type GivenValues,
   type Settings,
 } from './read-settings.js'
 import { combineProxySettings, type ReverseProxy } from './reverse-proxy.js'
@@ -57,7 +56,7 @@ export type Config = {
 /** Without timestamps, the error of rate() is the age of a snapshot divided by the window. */
 const MAX_AGE_WITHOUT_TIMESTAMPS_MS = 5000
 
-const NO_FILE: GivenValues = new Map()
+const NO_VALUES: ReadonlyMap<string, readonly Given[]> = new Map()
 
 /**
  * Checks all settings, and reads the secret files.
@@ -72,7 +71,7 @@ export function readConfig(
   given: Settings,
   { file, env, pid }: { file: ConfigFile | undefined; env: Env; pid?: number | undefined },
 ): Config {
-  const settings = mergeFileValues(given, file?.values ?? NO_FILE)
+  const settings = mergeFileValues(given, file?.values ?? NO_VALUES)
   return {
     servers: readServers(settings, file),
     web: readWeb(settings, env, pid),

@@ -37,7 +37,7 @@ const CASES: readonly (readonly [string, string, string])[] = [
   [
     'a file that ends in the middle of a line',
     GOOD.slice(0, GOOD.indexOf('two.example')),
-    '5:32: YAML: expected the } or ] that ends what { or [ began, all between them indented, got none',
+    '5:32: YAML: expected a closing } or ] and indented lines before it, got none',
   ],
   [
     'a file that ends between two lines',
@@ -78,7 +78,7 @@ const CASES: readonly (readonly [string, string, string])[] = [
   [
     'the secret itself',
     GOOD.replace('secret_file: good.secret\n', `secret: ${SECRET}\n`),
-    '4:5: servers[0].secret: expected secret_file, which names a file, got a secret in this one',
+    '4:5: servers[0].secret: expected secret_file with the name of a file, got a secret in the configuration file',
   ],
   [
     'an unknown collector',

@@ -220,7 +220,7 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …:', 
     [
       'a secret in the file',
       `servers:\n  - secret: ${SECRET}`,
-      '2:5: servers[0].secret: expected secret_file, which names a file, got a secret in this one',
+      '2:5: servers[0].secret: expected secret_file with the name of a file, got a secret in the configuration file',
     ],
     [
       'a key that is a property of JavaScript objects',
@@ -384,7 +384,7 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …:', 
     [
       'a list as a key',
       '? [a]\n: 1',
-      '1:3: the file: expected a name as the key, got another thing',
+      '1:3: the file: expected a name as the key, got another value',
     ],
     [
       'an alias',
@@ -395,7 +395,7 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …:', 
     [
       'an unclosed quote',
       `servers: [{domain: "${SECRET}`,
-      '1:35: YAML: expected a key with its colon, or the end of a quote or bracket, got none',
+      '1:35: YAML: expected a colon after the key, or a closing quote or bracket, got none',
     ],
     [
       'two documents',
@@ -405,12 +405,12 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …:', 
     [
       'a tag',
       'limits: {series: !many 1}',
-      '1:18: YAML: expected a plain value, got a tag (!…) with no meaning here',
+      '1:18: YAML: expected a value without a tag, got an unsupported tag (!…)',
     ],
     [
       'two keys on one line',
       `servers: domain: ${SECRET}`,
-      '1:10: YAML: expected one "key: value" in a line, got two',
+      '1:10: YAML: expected one "key: value" on a line, got two',
     ],
   ]
   for (const [name, yaml, expected] of cases) {
@@ -652,6 +652,6 @@ test('control characters and direction characters of a key are shown as numbers'
 test('a !!binary key is refused', () => {
   assert.equal(
     problem('? !!binary aGVsbG8=\n: 1\n').split(': ').at(-1),
-    'expected a name as the key, got another thing',
+    'expected a name as the key, got another value',
   )
 })

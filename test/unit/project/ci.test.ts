@@ -1,4 +1,4 @@
-// What runs elsewhere is what runs here: workflows call scripts of the repository and nothing else.
+// Workflows only call scripts of the repository, so that everyone can run the same commands.
 
 import assert from 'node:assert/strict'
 import { accessSync, chmodSync, constants, readdirSync, readFileSync, writeFileSync } from 'node:fs'

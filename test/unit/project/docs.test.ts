@@ -22,18 +22,18 @@ const PAGES = [
     .map((name) => `docs/${name}`),
   'prosody-modules/mod_adhoc_statistics/README.md',
 ]
-/** The changelog names what no longer exists, and metrics.md what other modules have. */
+/** Pages whose names must exist. The changelog names removed things, and metrics.md the metrics of other modules. */
 const CURRENT = PAGES.filter((page) => !/CHANGELOG|docs\/metrics/.test(page))
 
 for (const [page, text] of await generatedPages()) {
-  test(`${page} is what npm run docs writes`, () => {
+  test(`${page} is up to date (npm run docs writes it)`, () => {
     assert.equal(read(page), text)
   })
 }
 
 describe('links', () => {
   for (const page of PAGES) {
-    test(`of ${page} lead to a file and a heading that exist`, () => {
+    test(`of ${page} lead to existing files and headings`, () => {
       for (const link of linksOf(read(page))) {
         const [path = '', anchor] = link.split('#')
         const target = path === '' ? page : relative(root, resolve(root, dirname(page), path))
@@ -74,7 +74,7 @@ describe('names', () => {
     const inline = Array.from(withoutBlocks(text).matchAll(/`([^`]+)`/g), ([, code]) => code!)
 
     test(`of flags and variables in ${page} exist`, () => {
-      // Flags of other programs have no dot, and begin otherwise.
+      // Flags of other programs do not start with these sections.
       const named = text.matchAll(/--((?:no-)?(?:config|xmpp|web|collector|log|show)\.[\w.-]*\w)/g)
       for (const [, flag] of named) assert.ok(flags.has(flag!), `--${flag}`)
       for (const [variable] of text.matchAll(/PROSODY_EXPORTER_[A-Z_]*[A-Z]/g)) {
@@ -124,7 +124,7 @@ describe('the messages under Troubleshooting', () => {
   const [, part = ''] = /<!-- messages -->([^]*)<!-- \/messages -->/.exec(page) ?? []
   const quotes = Array.from(part.matchAll(/^#### (`+) ?(.*?) ?\1$/gm), ([, , quote]) => quote!)
   const escaped = (text: string) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
-  /** `…` is whatever the message has there. */
+  /** In a quoted message, `…` stands for any text. */
   const patternOf = (quote: string, between: string) =>
     quote
       .split('…')
@@ -132,7 +132,7 @@ describe('the messages under Troubleshooting', () => {
       .join(between)
   const source = sourceText()
 
-  test('are those of the source', () => {
+  test('exist in the source', () => {
     assert.ok(quotes.length > 35)
     for (const quote of quotes) {
       const pattern = patternOf(quote.replaceAll('`', ''), '[^\\n]{0,150}?')
@@ -146,7 +146,7 @@ describe('the messages under Troubleshooting', () => {
     }
   })
 
-  test('are all that explain the end of a stream', () => {
+  test('include every explanation of the end of a stream', () => {
     const known = quotes.map((quote) => new RegExp(`^${patternOf(quote, '.*?')}`))
     for (const end of streamEnds()) {
       for (const wasOnline of [true, false]) {
@@ -161,7 +161,7 @@ describe('the messages under Troubleshooting', () => {
   })
 })
 
-/** Relative links of a page, without those in code. */
+/** The relative links of a page, except links in code. */
 function linksOf(page: string): string[] {
   const text = withoutBlocks(page).replace(/`[^`]*`/g, '')
   return [
@@ -173,7 +173,7 @@ function linksOf(page: string): string[] {
     .filter((link) => !/^\w+:/.test(link))
 }
 
-/** As GitHub makes them of headings. */
+/** The anchors that GitHub creates for the headings of a page. */
 function anchorsOf(page: string): Set<string> {
   const anchors = new Map<string, number>()
   const found = new Set<string>()
@@ -189,7 +189,7 @@ function anchorsOf(page: string): Set<string> {
   return found
 }
 
-/** All of src/, with strings that are put together as one. */
+/** The source of src/, with concatenated strings joined. */
 function sourceText(): string {
   const files = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
   return files
@@ -201,7 +201,7 @@ function sourceText(): string {
     .replaceAll("\\'", "'")
 }
 
-/** Every way in which a stream can end that has words of its own. */
+/** Each end of a stream that has its own explanation. */
 function streamEnds(): Parameters<typeof explain>[0][] {
   const conditions = {
     refused: [
