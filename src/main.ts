@@ -70,8 +70,8 @@ async function serveOrCheck(): Promise<void> {
   const { readSettings } = await import('./config/read-settings.js')
   const settings = readSettings(args, process.env)
   if (settings.isSet('help')) {
-    const { helpText } = await import('./config/help-text.js')
-    process.stdout.write(helpText())
+    const { formatHelp } = await import('./config/format-help.js')
+    process.stdout.write(formatHelp())
   } else if (settings.isSet('config.check')) {
     invalidConfigExitCode = EXIT_FAILED_CHECK
     await readChecked(settings)

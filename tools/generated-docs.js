@@ -6,9 +6,9 @@ import * as prettier from 'prettier'
 import { parse } from 'yaml'
 import { metricsDocument } from '../src/catalogue/metrics-document.js'
 import { COLLECTORS } from '../src/collectors/index.js'
-import { schemaText } from '../src/config/config-file-schema.js'
-import { allowedText } from '../src/config/help-text.js'
-import { hasVariable, isCollectorSwitch, SETTINGS, variableName } from '../src/config/settings.js'
+import { formatJsonSchema } from '../src/config/config-file-schema.js'
+import { describeAllowed } from '../src/config/format-help.js'
+import { hasVariable, isCollectorSwitch, SETTINGS, toVariableName } from '../src/config/settings.js'
 import { root } from '../test/support/setup/process.js'
 
 /**
@@ -74,7 +74,7 @@ function flagsTable() {
     ['Flag', 'Environment variable', 'Default', 'Description'],
     flags.map((setting) => [
       code(`--${setting.name}`),
-      hasVariable(setting) ? code(variableName(setting.name)) : '',
+      hasVariable(setting) ? code(toVariableName(setting.name)) : '',
       defaultText(setting),
       `${descriptionText(setting)}${setting.isRepeatable ? ' Repeatable.' : ''}`,
     ]),
@@ -83,14 +83,14 @@ function flagsTable() {
 
 function keysTable() {
   /** @type {unknown} */
-  const parsed = JSON.parse(schemaText())
+  const parsed = JSON.parse(formatJsonSchema())
   const schema = /** @type {Schema} */ (parsed)
   return table(
     ['Key', 'Environment variable', 'Default', 'Description'],
     keysOf(schema).map(({ key, description }) => {
       const setting = SETTINGS.find((each) => each.key === key)
       if (setting === undefined) return [code(key), '', '', description]
-      const variable = code(variableName(setting.name))
+      const variable = code(toVariableName(setting.name))
       return [code(key), variable, defaultText(setting), descriptionText(setting)]
     }),
   )
@@ -103,7 +103,7 @@ function defaultText({ defaults, defaultInWords }) {
 
 /** @param {Setting} setting */
 function descriptionText({ help, kind }) {
-  return [help, allowedText(kind)].filter(Boolean).join(' ')
+  return [help, describeAllowed(kind)].filter(Boolean).join(' ')
 }
 
 /**

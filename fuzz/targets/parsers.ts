@@ -4,7 +4,7 @@ import { parseDuration } from '../../src/config/duration.js'
 import { ConfigError } from '../../src/errors.js'
 import { readSettings } from '../../src/config/read-settings.js'
 import { readWaitMs } from '../../src/http/routes.js'
-import { addressText, parseListenAddress } from '../../src/config/listen-address.js'
+import { formatAddress, parseListenAddress } from '../../src/config/listen-address.js'
 import { parseService } from '../../src/xmpp/address.js'
 import { oneLine } from '../../src/xmpp/stream-end.js'
 import { must, refusing, type Target } from '../target.js'
@@ -34,7 +34,7 @@ export const parsers: Target = {
     const address = parseListenAddress(text, false)
     if (address) {
       must(
-        parseListenAddress(addressText(address), false) !== undefined,
+        parseListenAddress(formatAddress(address), false) !== undefined,
         'an address as it is shown',
       )
     }

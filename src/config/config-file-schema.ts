@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { describeSetting } from './help-text.js'
-import { listed, type Kind } from './kinds.js'
+import { describeSetting } from './format-help.js'
+import { joinWithOr, type Kind } from './kinds.js'
 import { SETTINGS, type Setting } from './settings.js'
 
 // The schema checks types only, so that no message can show a value that may be a secret. The `parse` functions
@@ -37,10 +37,10 @@ const server = z.strictObject({
     'Unique name of the server in /probe and in labels. Default: its domain.',
     text(/^[^\s]{1,100}$/),
   ),
-  ...keysIn('servers[]'),
+  ...buildKeys('servers[]'),
   collectors: section(
     'Sources of statistics, each on (true) or off (false).',
-    z.strictObject(keysIn('servers[].collectors')),
+    z.strictObject(buildKeys('servers[].collectors')),
   ),
 })
 
@@ -48,41 +48,44 @@ const server = z.strictObject({
 export const configSchema = z
   .strictObject({
     servers: section('Servers to monitor.', z.array(server).min(1)),
-    collection: section('Time and duration of collections.', z.strictObject(keysIn('collection'))),
-    exposition: section('Content of a response.', z.strictObject(keysIn('exposition'))),
+    collection: section(
+      'Time and duration of collections.',
+      z.strictObject(buildKeys('collection')),
+    ),
+    exposition: section('Content of a response.', z.strictObject(buildKeys('exposition'))),
     registry: section(
       "Prosody's own statistics.",
       z.strictObject({ drop: section('Families and series to drop.', z.array(dropRule)) }),
     ),
-    web: section('HTTP server; read at the start only.', z.strictObject(keysIn('web'))),
-    page: section('The page at /.', z.strictObject(keysIn('page'))),
-    limits: section('Upper limits.', z.strictObject(keysIn('limits'))),
+    web: section('HTTP server; read at the start only.', z.strictObject(buildKeys('web'))),
+    page: section('The page at /.', z.strictObject(buildKeys('page'))),
+    limits: section('Upper limits.', z.strictObject(buildKeys('limits'))),
   })
   .meta({ title: 'Configuration file of prosody-exporter' })
 
 /** The types of the keys directly in a section, from the table of settings. */
-function keysIn(path: string): Record<string, z.ZodType> {
+function buildKeys(path: string): Record<string, z.ZodType> {
   const types: Record<string, z.ZodType> = {}
   for (const setting of SETTINGS) {
     const { key = '' } = setting
     const end = key.lastIndexOf('.')
-    if (end > 0 && key.slice(0, end) === path) types[key.slice(end + 1)] = typeOf(setting)
+    if (end > 0 && key.slice(0, end) === path) types[key.slice(end + 1)] = buildType(setting)
   }
   return types
 }
 
-function typeOf(setting: Setting): z.ZodType {
+function buildType(setting: Setting): z.ZodType {
   const { kind, isRepeatable, isListOptional } = setting
   const description = describeSetting(setting)
-  const one = valueType(kind)
+  const one = buildValueType(kind)
   if (isListOptional) {
-    return withDescription(description, z.union([one, z.array(valueType(kind)).min(1)]))
+    return withDescription(description, z.union([one, z.array(buildValueType(kind)).min(1)]))
   }
   if (isRepeatable) return section(description, z.array(one))
   return withDescription(description, one)
 }
 
-function valueType({ type, pattern, choices, minimum }: Kind): z.ZodType {
+function buildValueType({ type, pattern, choices, minimum }: Kind): z.ZodType {
   switch (type) {
     case 'boolean':
       return z.boolean()
@@ -107,13 +110,13 @@ type JsonSchema = {
 }
 
 /** @returns The keys of a mapping in the configuration file, for example `drop` for `['registry']`. */
-export function keysAt(path: readonly PropertyKey[]): string {
+export function listKeysAt(path: readonly PropertyKey[]): string {
   let found: JsonSchema = withoutNull(jsonSchema())
   for (const step of path) {
     const next = typeof step === 'number' ? found.items : found.properties?.[String(step)]
     found = withoutNull(next ?? {})
   }
-  return listed(Object.keys(found.properties ?? {}))
+  return joinWithOr(Object.keys(found.properties ?? {}))
 }
 
 function withoutNull(schema: JsonSchema): JsonSchema {
@@ -126,6 +129,6 @@ function jsonSchema(): JsonSchema {
 }
 
 /** The text of `config.schema.json`: the JSON schema of the configuration file, for editors. */
-export function schemaText(): string {
+export function formatJsonSchema(): string {
   return `${JSON.stringify(jsonSchema(), null, 2)}\n`
 }

@@ -2,8 +2,8 @@ import { stringify } from 'yaml'
 import type { DropRule } from '../collectors/registry/registry-filter.js'
 import type { Config, ServerConfig } from './read-config.js'
 import { formatDuration } from './duration.js'
-import { addressText } from './listen-address.js'
-import { octal, type SocketAccess } from './socket-access.js'
+import { formatAddress } from './listen-address.js'
+import { formatMode, type SocketAccess } from './socket-access.js'
 
 /**
  * Formats the current configuration as YAML, with all defaults: the sections of the file, and the settings that
@@ -27,7 +27,7 @@ export function formatConfig(config: Config): string {
     page: { interval: formatDuration(page.intervalMs) },
     limits: { series: limits.series, label_value_length: limits.labelValueLength },
     web: {
-      listen_address: web.listenAddresses.map(addressText),
+      listen_address: web.listenAddresses.map(formatAddress),
       telemetry_path: web.telemetryPath,
       config_file: web.configFile?.text,
       external_url: web.external.origin && `${web.external.origin}${web.external.path}`,
@@ -45,7 +45,7 @@ export function formatConfig(config: Config): string {
 
 function formatSocketAccess({ mode, group }: SocketAccess) {
   return {
-    ...(mode && { socket_mode: octal(mode.value) }),
+    ...(mode && { socket_mode: formatMode(mode.value) }),
     ...(group && { socket_group: group.id }),
   }
 }

@@ -39,7 +39,7 @@ export const LIMIT: Kind<number> = {
   minimum: 0,
   parse(given) {
     if (/^\d{1,15}$/.test(given.text)) return Number(given.text)
-    throw valueError(given, expectedInFile(LIMIT))
+    throw valueError(given, describeExpected(LIMIT))
   },
 }
 
@@ -81,7 +81,7 @@ export function duration(range: {
     pattern: /^(?=.)(\d+y)?(\d+w)?(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?$/,
     parse(given) {
       const ms = parseDuration(given.text)
-      if (ms === undefined) throw valueError(given, expectedInFile(kind))
+      if (ms === undefined) throw valueError(given, describeExpected(kind))
       const isInRange = (isZeroAllowed && ms === 0) || (ms >= minMs && ms <= maxMs)
       if (!isInRange) throw valueError(given, reason ? `${allowed} (${reason})` : allowed)
       return ms
@@ -100,7 +100,7 @@ export function oneOf<T extends string>(
     type: 'enum',
     placeholder,
     choices,
-    allowed: listed(choices),
+    allowed: joinWithOr(choices),
     parse: (given) => parseChoice(given, choices, isCaseIgnored),
   }
 }
@@ -125,12 +125,12 @@ export function textOrNumber<T>(
 }
 
 /** What an error message expects when the value in the configuration file has another type. */
-export function expectedInFile({ type, choices = [] }: Kind): string {
+export function describeExpected({ type, choices = [] }: Kind): string {
   if (type === 'boolean') return 'true or false'
   if (type === 'duration') return 'a duration, e.g. 250ms or 1m30s'
   if (type === 'number') return 'a whole number, 0 for no limit'
   if (type === 'text or number') return 'text or a whole number'
-  return type === 'enum' ? listed(choices) : 'text'
+  return type === 'enum' ? joinWithOr(choices) : 'text'
 }
 
 function parseChoice<T extends string>(
@@ -140,12 +140,12 @@ function parseChoice<T extends string>(
 ): T {
   const text = isCaseIgnored ? given.text.toLowerCase() : given.text
   const choice = choices.find((each) => each === text)
-  if (choice === undefined) throw valueError(given, listed(choices))
+  if (choice === undefined) throw valueError(given, joinWithOr(choices))
   return choice
 }
 
 /** Formats a list as `a, b or c`. */
-export function listed(texts: readonly string[]): string {
+export function joinWithOr(texts: readonly string[]): string {
   const last = texts.at(-1) ?? ''
   return texts.length < 2 ? last : `${texts.slice(0, -1).join(', ')} or ${last}`
 }

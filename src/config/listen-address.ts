@@ -62,7 +62,7 @@ export function findOpenSockets(
 }
 
 /** Formats an address in the form of the command line. */
-export function addressText(address: ListenAddress): string {
+export function formatAddress(address: ListenAddress): string {
   if ('fd' in address) return `socket ${address.fd} of systemd`
   if ('path' in address) return `unix:${address.path}`
   const host = address.host ?? ''

@@ -128,12 +128,12 @@ function refuseAliasesAndDuplicates(
 ): void {
   visit(document, {
     Alias: (key, node, parents) => {
-      const path = [...pathOf(parents), ...(typeof key === 'number' ? [key] : [])]
+      const path = [...buildPath(parents), ...(typeof key === 'number' ? [key] : [])]
       throw problem(node, path, 'expected a value, got an alias (*…)')
     },
     Map: (index, map, parents) => {
       const seen = new Set<string>()
-      const path = [...pathOf(parents), ...(typeof index === 'number' ? [index] : [])]
+      const path = [...buildPath(parents), ...(typeof index === 'number' ? [index] : [])]
       for (const { key } of map.items) {
         if (isAlias(key)) continue // the Alias visitor refuses it
         // A `!!binary` key is not a name, and a warning of the library would show its text.
@@ -148,7 +148,7 @@ function refuseAliasesAndDuplicates(
 }
 
 // The keys and indexes that lead to a node. The path includes the node's own key, but not its own index.
-function pathOf(parents: readonly unknown[]): PropertyKey[] {
+function buildPath(parents: readonly unknown[]): PropertyKey[] {
   return parents.flatMap((parent, i): PropertyKey[] => {
     const below = parents[i + 1]
     if (isSeq(parent) && below !== undefined) return [parent.items.indexOf(below)]

@@ -1,9 +1,9 @@
 import { dirname, resolve } from 'node:path'
 import { removedCollector } from '../collectors/index.js'
 import { ConfigError } from '../errors.js'
-import { configSchema, keysAt } from './config-file-schema.js'
+import { configSchema, listKeysAt } from './config-file-schema.js'
 import type { Given } from './given.js'
-import { expectedInFile } from './kinds.js'
+import { describeExpected } from './kinds.js'
 import { parseYaml, type Path, type YamlFile } from './parse-yaml.js'
 import type { GivenValues } from './read-settings.js'
 import { readTextFile } from './read-text-file.js'
@@ -89,7 +89,7 @@ function readValues(section: unknown, { prefix, path, directory, given }: Sectio
   for (const { name, key, kind } of SETTINGS) {
     if (!key?.startsWith(prefix)) continue
     const steps = key.slice(prefix.length).split('.')
-    const value = steps.reduce(valueOfKey, section)
+    const value = steps.reduce(getValue, section)
     if (value === undefined) continue
     const place = [...path, ...steps]
     const toGiven = (each: unknown, at: Path) => {
@@ -105,7 +105,7 @@ function readValues(section: unknown, { prefix, path, directory, given }: Sectio
   return found
 }
 
-function valueOfKey(section: unknown, key: string): unknown {
+function getValue(section: unknown, key: string): unknown {
   const isSection = typeof section === 'object' && section !== null && Object.hasOwn(section, key)
   return isSection ? (section as Record<string, unknown>)[key] : undefined
 }
@@ -115,7 +115,7 @@ type Issue = NonNullable<ReturnType<typeof configSchema.safeParse>['error']>['is
 function firstMistake(yaml: YamlFile, issues: readonly Issue[]): ConfigError {
   const mistakes = issues.map((issue) => {
     const isUnknown = issue.code === 'unrecognized_keys'
-    const path = isUnknown ? [...issue.path, issue.keys[0]!] : pathOf(issue)
+    const path = isUnknown ? [...issue.path, issue.keys[0]!] : findPath(issue)
     const isKey = isUnknown || issue.code === 'invalid_key'
     const { offset, source } = yaml.place(path, isKey ? 'key' : 'value')
     return { offset, message: `${source}: ${describeIssue(yaml, issue)}` }
@@ -125,7 +125,7 @@ function firstMistake(yaml: YamlFile, issues: readonly Issue[]): ConfigError {
 }
 
 /** Where the problem is; in a list that could also be a single value, the element with the problem. */
-function pathOf(issue: Issue): Path {
+function findPath(issue: Issue): Path {
   if (issue.code !== 'invalid_union') return issue.path
   const inner = issue.errors.flat().find(({ path }) => path.length > 0)
   return [...issue.path, ...(inner?.path ?? [])]
@@ -156,9 +156,9 @@ function describeValue(yaml: YamlFile, issue: Issue, setting: Setting): string {
   if (isRepeatable && !isListOptional && !isElement) {
     return `expected a list, got ${yaml.describe(issue.path, canBeSecret)}`
   }
-  const expected = `${expectedInFile(kind)}${isListOptional ? ', or a list of them' : ''}`
+  const expected = `${describeExpected(kind)}${isListOptional ? ', or a list of them' : ''}`
   const isEmptyList = issue.code === 'too_small' && issue.origin === 'array'
-  const got = isEmptyList ? 'an empty list' : yaml.describe(pathOf(issue), canBeSecret)
+  const got = isEmptyList ? 'an empty list' : yaml.describe(findPath(issue), canBeSecret)
   return `expected ${expected}, got ${got}`
 }
 
@@ -175,5 +175,5 @@ function describeUnknownKey(key: string, path: readonly PropertyKey[]): string {
   }
   const isCollector = path[0] === 'servers' && path.at(-1) === 'collectors'
   const advice = isCollector ? removedCollector(key) : undefined
-  return advice ?? `expected ${keysAt(path)}, got an unknown key`
+  return advice ?? `expected ${listKeysAt(path)}, got an unknown key`
 }

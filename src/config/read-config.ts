@@ -3,16 +3,10 @@ import type { NameScheme } from '../collectors/registry/registry-names.js'
 import { ConfigError } from '../errors.js'
 import type { LogOptions } from '../log/log.js'
 import { valueError, type Given } from './given.js'
-import { addressText, findOpenSockets, type ListenAddress } from './listen-address.js'
+import { formatAddress, findOpenSockets, type ListenAddress } from './listen-address.js'
 import type { ConfigFile, GivenDropRule } from './read-config-file.js'
 import { readServers, type ServerConfig } from './read-servers.js'
-import {
-  findGiven,
-  mergeFileValues,
-  readValue,
-  type Env,
-  type Settings,
-} from './read-settings.js'
+import { findGiven, mergeFileValues, readValue, type Env, type Settings } from './read-settings.js'
 import { combineProxySettings, type ReverseProxy } from './reverse-proxy.js'
 import type { SettingName } from './settings.js'
 import type { SocketAccess } from './socket-access.js'
@@ -135,7 +129,7 @@ function readListenAddresses(
     )
   }
   const addresses = readValue(settings, 'web.listen-address')
-  const texts = addresses.map(addressText)
+  const texts = addresses.map(formatAddress)
   // Port 0 is any free port, so the same text can be two addresses.
   const comparable = texts.map((text, i) => (text.endsWith(':0') ? i : text))
   refuseDuplicate(settings, 'web.listen-address', comparable, 'each address once')

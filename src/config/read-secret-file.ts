@@ -12,7 +12,7 @@ const MAX_BYTES = 4096
  */
 export function readSecretFile(file: Given): string {
   const problem = (what: string) => new ConfigError(`${file.source}: ${quote(file.text)} ${what}`)
-  const secret = withoutNewline(readTextFile(file, { maxBytes: MAX_BYTES, isSecret: true }))
+  const secret = removeFinalNewline(readTextFile(file, { maxBytes: MAX_BYTES, isSecret: true }))
   if (secret === '') throw problem('is empty: expected the component_secret')
   if (/[\r\n\0]/.test(secret)) throw problem('holds several lines: expected the component_secret')
   return secret
@@ -20,12 +20,12 @@ export function readSecretFile(file: Given): string {
 
 /** Reads the secret from a variable, without the newline at its end. @throws ConfigError, without the secret. */
 export function parseSecret({ source, text }: Given): string {
-  const secret = withoutNewline(text)
+  const secret = removeFinalNewline(text)
   if (/[\r\n\0]/.test(secret)) throw new ConfigError(`${source}: expected one line, got several`)
   return secret
 }
 
 // Editors and `echo` end a file with a newline, and so does a variable that is filled from a file.
-function withoutNewline(text: string): string {
+function removeFinalNewline(text: string): string {
   return text.replace(/\r?\n$/, '')
 }

@@ -4,7 +4,7 @@ import { valueError, type Given } from './given.js'
 import type { ConfigFile, FileServer } from './read-config-file.js'
 import { readSecretFile } from './read-secret-file.js'
 import { findGiven, mergeFileValues, readValue, type Settings } from './read-settings.js'
-import { variableName } from './settings.js'
+import { toVariableName } from './settings.js'
 
 export type ServerConfig = {
   /** The name in `/probe`, in the log and in labels. */
@@ -116,7 +116,7 @@ function refuseMissingDomain(source: string | undefined): never {
 function readSecret(settings: Settings, source: string | undefined): string {
   const file = findGiven(settings, 'xmpp.secret-file')
   if (file?.from === 'flag') return readSecretFile(file)
-  const variable = variableName('xmpp.secret')
+  const variable = toVariableName('xmpp.secret')
   const secret = readValue(settings, 'xmpp.secret') ?? ''
   if (secret !== '' && file?.from === 'variable') {
     throw new ConfigError(`${variable}: expected this or ${file.source}, got both`)

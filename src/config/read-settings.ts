@@ -7,7 +7,7 @@ import {
   findSetting,
   isCollectorSwitch,
   SETTINGS,
-  variableName,
+  toVariableName,
   type Setting,
   type SettingName,
   type ValueOf,
@@ -37,7 +37,7 @@ export function readSettings(args: readonly string[], env: Env): Settings {
   refuseRemovedCollectors(env)
   return {
     isSet: (name) => flags.has(name),
-    all: (name) => flags.get(name) ?? readVariable(name, env) ?? defaultsOf(name),
+    all: (name) => flags.get(name) ?? readVariable(name, env) ?? readDefaults(name),
   }
 }
 
@@ -68,7 +68,7 @@ export function readValue<N extends SettingName>(settings: Settings, name: N): V
 }
 
 function readVariable(name: string, env: Env): readonly Given[] | undefined {
-  const source = variableName(name)
+  const source = toVariableName(name)
   const text = env[source] ?? ''
   if (text === '') return undefined
   const isRepeatable = findSetting(name)?.isRepeatable ?? false
@@ -76,13 +76,13 @@ function readVariable(name: string, env: Env): readonly Given[] | undefined {
   return texts.map((each) => ({ from: 'variable', source, text: each }))
 }
 
-function defaultsOf(name: string): readonly Given[] {
+function readDefaults(name: string): readonly Given[] {
   const { defaults } = findSetting(name)!
   return defaults.map((text) => ({ from: 'default', source: 'default', text }))
 }
 
 function refuseRemovedCollectors(env: Env): void {
-  const prefix = variableName('collector.')
+  const prefix = toVariableName('collector.')
   for (const [variable, text = ''] of Object.entries(env)) {
     if (text === '' || !variable.startsWith(prefix)) continue
     const advice = removedCollector(variable.slice(prefix.length).toLowerCase())
@@ -130,7 +130,7 @@ function readFlag(token: FlagToken): { setting: Setting; given: Given } {
   const positive = flag.replace(/^no-/, '')
   const isNegated = positive !== flag && findSetting(positive)?.kind.type === 'boolean'
   const setting = findSetting(isNegated ? positive : flag)
-  if (setting === undefined || !isFlag(setting)) throw unknownFlag(flag)
+  if (setting === undefined || !isFlag(setting)) throw unknownFlagError(flag)
   const value = takeValue(setting, token)
   const text = setting.kind.type === 'boolean' ? String(!isNegated) : value
   return { setting, given: { from: 'flag', source: `--${flag}`, text } }
@@ -158,7 +158,7 @@ function takeValue(setting: Setting, { value, inlineValue }: FlagToken): string 
 }
 
 // The message has only the name: the value of an unknown flag can be a secret.
-function unknownFlag(name: string): ConfigError {
+function unknownFlagError(name: string): ConfigError {
   if (/secret|passw|token/i.test(name)) {
     return new ConfigError(
       `--${clip(name)}: a secret is never a flag, because every user of the machine can see flags; ` +
@@ -173,7 +173,7 @@ function unknownFlag(name: string): ConfigError {
     return new ConfigError(`--${clip(name)}: unknown collector, expected ${known.join(', ')}`)
   }
   const hint = findSetting(name)
-    ? `expected the file of --config.file or the environment variable ${variableName(name)}`
+    ? `expected the file of --config.file or the environment variable ${toVariableName(name)}`
     : 'see --help'
   return new ConfigError(`--${clip(name)}: unknown flag, ${hint}`)
 }

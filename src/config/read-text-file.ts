@@ -29,7 +29,7 @@ export function readTextFile({ source, text: path }: Given, limits: FileLimits):
     if (error instanceof ConfigError) throw error
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
     if (limits.isSecret === true && MISSING_FILE.has(code)) {
-      throw new ConfigError(`${source}: ${missingSecretFile(path)}`)
+      throw new ConfigError(`${source}: ${describeMissingSecretFile(path)}`)
     }
     throw problem(`cannot be read: ${REASONS[code] ?? code}`)
   }
@@ -42,7 +42,7 @@ const MISSING_FILE: ReadonlySet<string> = new Set([
   'ERR_INVALID_ARG_VALUE',
 ])
 
-function missingSecretFile(path: string): string {
+function describeMissingSecretFile(path: string): string {
   const directory = dirname(path)
   const where = existsSync(directory) ? ` in ${quote(directory)}` : ''
   return `there is no such file${where}; expected the path of a file (not shown here, since it may be the secret itself)`

@@ -248,9 +248,9 @@ export const SETTINGS: readonly Setting[] = [
 
 function toSetting(
   name: SettingName,
-  { default: ofDefault = [], ...definition }: SettingDefinition,
+  { default: defaults = [], ...definition }: SettingDefinition,
 ): Setting {
-  return { ...definition, name, defaults: [ofDefault].flat() }
+  return { ...definition, name, defaults: [defaults].flat() }
 }
 
 const BY_NAME: ReadonlyMap<string, Setting> = new Map(
@@ -275,7 +275,7 @@ type DefinedValue<D> = D extends { readonly kind: Kind<infer T> }
   : never
 
 /** @returns The variable of a setting: `PROSODY_EXPORTER_LOG_LEVEL` for `log.level`. */
-export function variableName(name: string): string {
+export function toVariableName(name: string): string {
   return `PROSODY_EXPORTER_${name.replace(/[.-]/g, '_').toUpperCase()}`
 }
 

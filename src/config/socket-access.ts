@@ -53,4 +53,4 @@ function readGroupFile(): string {
 }
 
 /** Formats a mode for chmod(1), for example `0660`. */
-export const octal = (mode: number) => mode.toString(8).padStart(4, '0')
+export const formatMode = (mode: number) => mode.toString(8).padStart(4, '0')

@@ -6,7 +6,7 @@ import type { Log } from '../log/log.js'
 import { createBodies, type Bodies } from './bodies.js'
 import { trackConnections } from './connections.js'
 import { gatedServer, type Gate, type Respond } from './gated-server.js'
-import { addressText, type ListenAddress } from '../config/listen-address.js'
+import { formatAddress, type ListenAddress } from '../config/listen-address.js'
 import { normalizeRequest } from './normalize-request.js'
 import {
   bindPrivately,
@@ -120,10 +120,10 @@ async function listenOn(
     const code = codeOf(error)
     const lacking = code === 'EADDRNOTAVAIL' || code === 'EAFNOSUPPORT'
     if (lacking && 'port' in address && address.optional) {
-      log.info('this machine lacks a default address, skipped', { address: addressText(address) })
+      log.info('this machine lacks a default address, skipped', { address: formatAddress(address) })
       return undefined
     }
-    throw new Error(`cannot listen on ${addressText(address)}: ${REASONS[code] ?? code}`, {
+    throw new Error(`cannot listen on ${formatAddress(address)}: ${REASONS[code] ?? code}`, {
       cause: error,
     })
   }

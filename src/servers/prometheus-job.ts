@@ -1,5 +1,5 @@
 import type { Config } from '../config/read-config.js'
-import { addressText } from '../config/listen-address.js'
+import { formatAddress } from '../config/listen-address.js'
 
 /** What the web configuration file asks of Prometheus. */
 export type Access = {
@@ -19,7 +19,7 @@ export type Access = {
  */
 export function prometheusJobs(
   { servers, web }: Pick<Config, 'servers' | 'web'>,
-  target: string = addressText(web.listenAddresses[0]!),
+  target: string = formatAddress(web.listenAddresses[0]!),
   base: string = web.routePrefix,
   access: Access = { isEncrypted: false },
 ): string {

@@ -6,8 +6,8 @@ import { parse } from 'yaml'
 import { z } from 'zod'
 import { root } from '../../support/setup/process.js'
 import { COLLECTORS } from '../../../src/collectors/index.js'
-import { configSchema, schemaText } from '../../../src/config/config-file-schema.js'
-import { listed } from '../../../src/config/kinds.js'
+import { configSchema, formatJsonSchema } from '../../../src/config/config-file-schema.js'
+import { joinWithOr } from '../../../src/config/kinds.js'
 import { configOf, problemOf, SECRET, testDirectory, type Env } from '../../support/config.js'
 
 const { path: directory, file } = testDirectory()
@@ -200,7 +200,7 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …:', 
     [
       'an unknown collector',
       'servers:\n  - collectors: {ping: true, pong: true}',
-      `2:30: servers[0].collectors.pong: expected ${listed(COLLECTORS.map(({ name }) => name))}, got an unknown key`,
+      `2:30: servers[0].collectors.pong: expected ${joinWithOr(COLLECTORS.map(({ name }) => name))}, got an unknown key`,
     ],
     [
       'a removed collector',
@@ -571,7 +571,7 @@ describe('the JSON schema for editors', () => {
   const editor = z.fromJSONSchema(JSON.parse(shipped) as Parameters<typeof z.fromJSONSchema>[0])
 
   test('is up to date (npm run schema writes it)', () => {
-    assert.equal(shipped, schemaText())
+    assert.equal(shipped, formatJsonSchema())
   })
 
   test('accepts the example, as the exporter does', () => {

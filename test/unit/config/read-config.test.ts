@@ -5,8 +5,8 @@ import { describe, test } from 'node:test'
 import type { Config } from '../../../src/config/read-config.js'
 import { parseDuration } from '../../../src/config/duration.js'
 import { COLLECTORS } from '../../../src/collectors/index.js'
-import { addressText, parseListenAddress } from '../../../src/config/listen-address.js'
-import { helpText } from '../../../src/config/help-text.js'
+import { formatAddress, parseListenAddress } from '../../../src/config/listen-address.js'
+import { formatHelp } from '../../../src/config/format-help.js'
 import { configOf, problemOf, SECRET, testDirectory, type Env } from '../../support/config.js'
 
 const ENV = {
@@ -503,7 +503,7 @@ describe('listen addresses', () => {
     for (const text of ['127.0.0.1:9347', '[::1]:9347', ':9347', 'a-b.c:0', 'unix:/run/x.sock']) {
       const address = parseListenAddress(text, false)
       assert.ok(address, text)
-      assert.equal(addressText(address), text)
+      assert.equal(formatAddress(address), text)
     }
   })
 
@@ -538,7 +538,7 @@ describe('durations', () => {
 })
 
 test('the help has the default and the variable of each important flag', () => {
-  const help = helpText()
+  const help = formatHelp()
   for (const [flag, preset] of [
     ['xmpp.service', 'xmpp://127.0.0.1:5347'],
     ['xmpp.domain', 'Required'],

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { keysAt } from '../../../src/config/config-file-schema.js'
+import { listKeysAt } from '../../../src/config/config-file-schema.js'
 import { SETTINGS } from '../../../src/config/settings.js'
 
 describe('each setting of the table', () => {
@@ -21,7 +21,7 @@ describe('each setting of the table', () => {
       const path = key
         .split('.')
         .flatMap((step) => (step === 'servers[]' ? ['servers', 0] : [step]))
-      const known = keysAt(path.slice(0, -1)).split(/, | or /)
+      const known = listKeysAt(path.slice(0, -1)).split(/, | or /)
       assert.ok(known.includes(String(path.at(-1))), known.join(' '))
     })
   }

@@ -8,8 +8,8 @@ import { parse } from 'yaml'
 import { generatedPages, keysOf } from '../../../tools/generated-docs.js'
 import { root } from '../../support/setup/process.js'
 import { findDocumented } from '../../../src/catalogue/index.js'
-import { configSchema, schemaText } from '../../../src/config/config-file-schema.js'
-import { SETTINGS, variableName } from '../../../src/config/settings.js'
+import { configSchema, formatJsonSchema } from '../../../src/config/config-file-schema.js'
+import { SETTINGS, toVariableName } from '../../../src/config/settings.js'
 import { explain } from '../../../src/xmpp/advice.js'
 import { blocksOf, withoutBlocks } from '../../support/pages.js'
 
@@ -61,11 +61,11 @@ describe('names', () => {
     ...['show.prosody', 'show.prometheus', 'collector.NAME', 'no-collector.NAME'],
   ])
   const variables = new Set([
-    ...SETTINGS.map(({ name }) => variableName(name)),
+    ...SETTINGS.map(({ name }) => toVariableName(name)),
     'PROSODY_EXPORTER_COLLECTOR_NAME',
   ])
   const keys = new Set(
-    keysOf(JSON.parse(schemaText()) as Parameters<typeof keysOf>[0]).map(({ key }) => key),
+    keysOf(JSON.parse(formatJsonSchema()) as Parameters<typeof keysOf>[0]).map(({ key }) => key),
   )
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
 

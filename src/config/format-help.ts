@@ -1,10 +1,16 @@
-import { hasVariable, isCollectorSwitch, SETTINGS, variableName, type Setting } from './settings.js'
+import {
+  hasVariable,
+  isCollectorSwitch,
+  SETTINGS,
+  toVariableName,
+  type Setting,
+} from './settings.js'
 
 const WIDTH = 98
 const INDENT = ' '.repeat(6)
 
 /** The text of `--help`. */
-export function helpText(): string {
+export function formatHelp(): string {
   const collectors = SETTINGS.filter(isCollectorSwitch)
   const others = SETTINGS.filter((setting) => !isCollectorSwitch(setting))
   return [
@@ -13,14 +19,14 @@ export function helpText(): string {
     '',
     'Flags. The flag overrides the environment variable below it. In the variable of a repeatable',
     'flag, separate several values with commas:',
-    ...others.filter(({ hasFlag }) => hasFlag !== false).map(flagEntry),
+    ...others.filter(({ hasFlag }) => hasFlag !== false).map(formatFlag),
     '',
     'Collectors. --collector.NAME turns one on, and --no-collector.NAME turns it off. The variable',
     'PROSODY_EXPORTER_COLLECTOR_NAME is true or false:',
-    ...collectors.map(collectorEntry),
+    ...collectors.map(formatCollector),
     '',
     'Settings without a flag. The variable overrides the configuration file:',
-    ...others.filter(({ hasFlag }) => hasFlag === false).map(variableEntry),
+    ...others.filter(({ hasFlag }) => hasFlag === false).map(formatVariable),
     '',
   ].join('\n')
 }
@@ -28,34 +34,36 @@ export function helpText(): string {
 /** The help of a setting, with the allowed values and the default, for `--help` and the JSON schema. */
 export function describeSetting({ help, kind, defaults, defaultInWords }: Setting): string {
   const byDefault = defaultInWords ?? defaults.join(' and ')
-  return [help, allowedText(kind), byDefault && `Default: ${byDefault}.`].filter(Boolean).join(' ')
+  return [help, describeAllowed(kind), byDefault && `Default: ${byDefault}.`]
+    .filter(Boolean)
+    .join(' ')
 }
 
 /** The allowed values as a sentence; empty for a kind that needs none. */
-export function allowedText({ allowed }: Setting['kind']): string {
+export function describeAllowed({ allowed }: Setting['kind']): string {
   return allowed === undefined ? '' : `Allowed: ${allowed}.`
 }
 
-function flagEntry(setting: Setting): string {
+function formatFlag(setting: Setting): string {
   const { name, kind, isRepeatable } = setting
   const hasValue = kind.type !== 'action' && kind.type !== 'boolean'
   return [
     hasValue ? `  --${name}=${kind.placeholder}` : `  --${name}`,
     ...wrap(`${describeSetting(setting)}${isRepeatable ? ' Repeatable.' : ''}`),
-    ...(hasVariable(setting) ? [`${INDENT}${variableName(name)}`] : []),
+    ...(hasVariable(setting) ? [`${INDENT}${toVariableName(name)}`] : []),
   ].join('\n')
 }
 
-function variableEntry(setting: Setting): string {
+function formatVariable(setting: Setting): string {
   const { name, kind, isRepeatable } = setting
   const several = isRepeatable ? ' Separate several values with commas.' : ''
   return [
-    `  ${variableName(name)}=${kind.placeholder}`,
+    `  ${toVariableName(name)}=${kind.placeholder}`,
     ...wrap(`${describeSetting(setting)}${several}`),
   ].join('\n')
 }
 
-function collectorEntry({ name, help, defaults }: Setting): string {
+function formatCollector({ name, help, defaults }: Setting): string {
   const isOff = defaults[0] === 'false'
   return [
     `  ${name.replace('collector.', '')}`,
