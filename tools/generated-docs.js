@@ -8,7 +8,13 @@ import { metricsDocument } from '../src/catalogue/metrics-document.js'
 import { COLLECTORS } from '../src/collectors/index.js'
 import { formatJsonSchema } from '../src/config/config-file-schema.js'
 import { describeAllowed } from '../src/config/format-help.js'
-import { hasVariable, isCollectorSwitch, SETTINGS, toVariableName } from '../src/config/settings.js'
+import {
+  hasVariable,
+  isCollectorSwitch,
+  isFlag,
+  SETTINGS,
+  toVariableName,
+} from '../src/config/settings.js'
 import { root } from '../test/support/setup/process.js'
 
 /**
@@ -67,9 +73,7 @@ async function formatted(page) {
 }
 
 function flagsTable() {
-  const flags = SETTINGS.filter(
-    (setting) => setting.hasFlag !== false && !isCollectorSwitch(setting),
-  )
+  const flags = SETTINGS.filter((setting) => isFlag(setting) && !isCollectorSwitch(setting))
   return table(
     ['Flag', 'Environment variable', 'Default', 'Description'],
     flags.map((setting) => [

@@ -1,7 +1,9 @@
 import {
   hasVariable,
   isCollectorSwitch,
+  isFlag,
   SETTINGS,
+  takesValue,
   toVariableName,
   type Setting,
 } from './settings.js'
@@ -19,14 +21,14 @@ export function formatHelp(): string {
     '',
     'Flags. The flag overrides the environment variable below it. In the variable of a repeatable',
     'flag, separate several values with commas:',
-    ...others.filter(({ hasFlag }) => hasFlag !== false).map(formatFlag),
+    ...others.filter(isFlag).map(formatFlag),
     '',
     'Collectors. --collector.NAME turns one on, and --no-collector.NAME turns it off. The variable',
     'PROSODY_EXPORTER_COLLECTOR_NAME is true or false:',
     ...collectors.map(formatCollector),
     '',
     'Settings without a flag. The variable overrides the configuration file:',
-    ...others.filter(({ hasFlag }) => hasFlag === false).map(formatVariable),
+    ...others.filter((setting) => !isFlag(setting)).map(formatVariable),
     '',
   ].join('\n')
 }
@@ -46,9 +48,8 @@ export function describeAllowed({ allowed }: Setting['kind']): string {
 
 function formatFlag(setting: Setting): string {
   const { name, kind, isRepeatable } = setting
-  const hasValue = kind.type !== 'action' && kind.type !== 'boolean'
   return [
-    hasValue ? `  --${name}=${kind.placeholder}` : `  --${name}`,
+    takesValue(setting) ? `  --${name}=${kind.placeholder}` : `  --${name}`,
     ...wrap(`${describeSetting(setting)}${isRepeatable ? ' Repeatable.' : ''}`),
     ...(hasVariable(setting) ? [`${INDENT}${toVariableName(name)}`] : []),
   ].join('\n')

@@ -43,7 +43,7 @@ export function readConfigFile(file: Given): ConfigFile {
   const yaml = parseYaml(file.text, readTextFile(file, { maxBytes: MAX_BYTES }))
   // A file without any value, for example with comments only, sets nothing.
   const result = configSchema.safeParse(yaml.value ?? {})
-  if (!result.success) throw firstMistake(yaml, result.error.issues)
+  if (!result.success) throw findFirstMistake(yaml, result.error.issues)
   const given = (path: Path, text: string): Given => ({
     from: 'file',
     source: yaml.place(path).source,
@@ -112,7 +112,7 @@ function getValue(section: unknown, key: string): unknown {
 
 type Issue = NonNullable<ReturnType<typeof configSchema.safeParse>['error']>['issues'][number]
 
-function firstMistake(yaml: YamlFile, issues: readonly Issue[]): ConfigError {
+function findFirstMistake(yaml: YamlFile, issues: readonly Issue[]): ConfigError {
   const mistakes = issues.map((issue) => {
     const isUnknown = issue.code === 'unrecognized_keys'
     const path = isUnknown ? [...issue.path, issue.keys[0]!] : findPath(issue)

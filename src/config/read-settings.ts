@@ -6,7 +6,9 @@ import { clip, quote } from './quote.js'
 import {
   findSetting,
   isCollectorSwitch,
+  isFlag,
   SETTINGS,
+  takesValue,
   toVariableName,
   type Setting,
   type SettingName,
@@ -134,14 +136,6 @@ function readFlag(token: FlagToken): { setting: Setting; given: Given } {
   const value = takeValue(setting, token)
   const text = setting.kind.type === 'boolean' ? String(!isNegated) : value
   return { setting, given: { from: 'flag', source: `--${flag}`, text } }
-}
-
-function isFlag({ hasFlag }: Setting): boolean {
-  return hasFlag !== false
-}
-
-function takesValue({ kind }: Setting): boolean {
-  return kind.type !== 'action' && kind.type !== 'boolean'
 }
 
 function takeValue(setting: Setting, { value, inlineValue }: FlagToken): string {

@@ -279,6 +279,12 @@ export function toVariableName(name: string): string {
   return `PROSODY_EXPORTER_${name.replace(/[.-]/g, '_').toUpperCase()}`
 }
 
+/** @returns Whether the setting is a flag. */
+export const isFlag = ({ hasFlag }: Setting) => hasFlag !== false
+
+/** @returns Whether the flag needs a value, as in `--log.level=info`. */
+export const takesValue = ({ kind }: Setting) => kind.type !== 'action' && kind.type !== 'boolean'
+
 /** @returns Whether an environment variable can set it. */
 export const hasVariable = ({ kind }: Setting) => kind.type !== 'action'
 

@@ -9,7 +9,7 @@ import { generatedPages, keysOf } from '../../../tools/generated-docs.js'
 import { root } from '../../support/setup/process.js'
 import { findDocumented } from '../../../src/catalogue/index.js'
 import { configSchema, formatJsonSchema } from '../../../src/config/config-file-schema.js'
-import { SETTINGS, toVariableName } from '../../../src/config/settings.js'
+import { isFlag, SETTINGS, toVariableName } from '../../../src/config/settings.js'
 import { explain } from '../../../src/xmpp/advice.js'
 import { blocksOf, withoutBlocks } from '../../support/pages.js'
 
@@ -56,7 +56,7 @@ describe('links', () => {
 
 describe('names', () => {
   const flags = new Set([
-    ...SETTINGS.filter(({ hasFlag }) => hasFlag !== false).map(({ name }) => name),
+    ...SETTINGS.filter(isFlag).map(({ name }) => name),
     ...SETTINGS.filter(({ kind }) => kind.type === 'boolean').map(({ name }) => `no-${name}`),
     ...['show.prosody', 'show.prometheus', 'collector.NAME', 'no-collector.NAME'],
   ])
