@@ -11,7 +11,7 @@ const OTHERS_CAN_WRITE = 0o022
 
 /**
  * Whether a file is mounted in the way that containers mount secrets. Docker and Kubernetes give such a file the
- * mode 0444, on a read-only mount or in memory. The exporter accepts that mode there: nobody can replace the
+ * mode 0444, on a read-only mount or in memory. The exporter accepts that mode there: no other user can replace the
  * file, and everyone who can see the mount is allowed to read it.
  */
 export function isSecretMount(path: string): boolean {
