@@ -58,7 +58,11 @@ export function createExporter(
 
   const gate = web.configFile && createWebAccess(web.configFile, log)
   const own = () => [
-    ...processFamilies(version, web.disableExporterMetrics ? undefined : readProcessUsage(), reloads),
+    ...processFamilies(
+      version,
+      web.disableExporterMetrics ? undefined : readProcessUsage(),
+      reloads,
+    ),
     ...(gate ? webFamilies(gate.state()) : []),
   ]
   const servers = createServerSet((server, shared) =>
