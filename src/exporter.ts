@@ -3,7 +3,7 @@ import { createAccessGate, getWebConfigFamilies } from './access/access-gate.js'
 import { createWebAccess, type WebAccess } from './access/access.js'
 import { diagnose } from './cli/doctor/diagnose.js'
 import { COLLECTORS } from './collectors/index.js'
-import { formatConfig } from './config/config-text.js'
+import { formatConfig } from './config/format-config.js'
 import type { Config } from './config/read-config.js'
 import { createControlSockets } from './control/control-sockets.js'
 import { getSocketName, type Component, type Owner } from './control/socket-directories.js'
@@ -44,7 +44,7 @@ export type ExporterDependencies = {
   readonly readProcessUsage: () => ProcessUsage
   readonly umask: (mask: number) => number
   /** @throws ConfigError */
-  readonly readConfig: () => Config
+  readonly readConfig: () => Promise<Config>
   /** The user whose `prosody-exporter doctor` may query this process. */
   readonly owner: Owner
   readonly pid: number
@@ -284,7 +284,7 @@ function createReloader(
 
   async function reloadNow(): Promise<boolean> {
     try {
-      const config = readConfig()
+      const config = await readConfig()
       if (isStopped) return false
       await servers.apply(config)
       current = config

@@ -1,95 +1,122 @@
 #!/usr/bin/env node
-/** The edge to the process: command line, environment, signals and exit codes. */
+/**
+ * The entry point, and the only file that uses `process`: command line, environment, signals and exit codes.
+ * Each command imports only the modules that it needs, so that `--version` and `--help` are fast.
+ */
 import { readdirSync, readFileSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
-import { createExporter } from './exporter.js'
-import { readWebConfig } from './access/read-web-config.js'
-import { compareCommand } from './cli/compare/compare-command.js'
-import { readConfig, type Config } from './config/read-config.js'
-import { doctorCommand, SHOW_PROMETHEUS, SHOW_PROSODY } from './cli/doctor/doctor-command.js'
+import type { Config } from './config/read-config.js'
+import type { Settings } from './config/read-settings.js'
 import { ConfigError } from './errors.js'
-import { readSettings, type Settings } from './config/flags.js'
-import { createLogger } from './log/logger.js'
 import type { ProcessUsage } from './metrics/own-families.js'
-import { helpText } from './config/settings.js'
 
 const GRACE_MS = 5000
-// With a thousand connections to list, figures for each of a thousand scrapes would take seconds.
-const FIGURES_AGE_MS = 250
-const WRONG_OPTION = 2
-const WRONG_IN_CHECK = 1
+// Counting a thousand open descriptors for each of a thousand scrapes would take seconds.
+const MAX_USAGE_AGE_MS = 250
+const EXIT_INVALID_CONFIG = 2
+const EXIT_FAILED_CHECK = 1
 
-// Who reads our log may go away before us: that is no reason to end.
+// The exporter continues when the reader of its output or log is gone (EPIPE).
 process.stderr.on('error', () => undefined)
 process.stdout.on('error', () => undefined)
 
 const version = readVersion()
 const owner = { env: process.env, uid: process.geteuid?.() }
-let codeWhenWrong = WRONG_OPTION
-const [command, ...operands] = process.argv.slice(2)
+let invalidConfigExitCode = EXIT_INVALID_CONFIG
+const args = process.argv.slice(2)
 try {
-  if (command === 'compare') {
-    const { text, exitCode } = await compareCommand(operands)
-    process.stdout.write(text)
-    process.exitCode = exitCode
-  } else if (command === 'doctor') await doctor(operands)
-  else await serve()
+  await runCommand()
 } catch (error) {
   if (!(error instanceof ConfigError)) throw error
   process.stderr.write(`prosody-exporter: ${error.message}\n`)
-  process.exitCode = codeWhenWrong
+  process.exitCode = invalidConfigExitCode
 }
 
-async function doctor(args: readonly string[]): Promise<void> {
+async function runCommand(): Promise<void> {
+  const [command, ...operands] = args
+  if (command === 'compare') await compare(operands)
+  else if (command === 'doctor') await doctor(operands)
+  else if (args.some((arg) => /^--?version$/.test(arg))) printVersion()
+  else await serveOrCheck()
+}
+
+function printVersion(): void {
+  process.stdout.write(`prosody-exporter ${version}\n`)
+}
+
+async function compare(operands: readonly string[]): Promise<void> {
+  const { compareCommand } = await import('./cli/compare/compare-command.js')
+  const { text, exitCode } = await compareCommand(operands)
+  process.stdout.write(text)
+  process.exitCode = exitCode
+}
+
+async function doctor(operands: readonly string[]): Promise<void> {
+  const { doctorCommand, SHOW_PROMETHEUS, SHOW_PROSODY } =
+    await import('./cli/doctor/doctor-command.js')
+  const { readSettings } = await import('./config/read-settings.js')
   const isShow = (arg: string) => arg === SHOW_PROSODY || arg === SHOW_PROMETHEUS
   const settings = readSettings(
-    args.filter((arg) => !isShow(arg)),
+    operands.filter((arg) => !isShow(arg)),
     process.env,
   )
   const print = (line: string) => process.stdout.write(`${line}\n`)
-  process.exitCode = await doctorCommand(readChecked(settings), new Set(args.filter(isShow)), {
-    version,
-    owner,
-    print,
-  })
+  const shows = new Set(operands.filter(isShow))
+  const config = await readChecked(settings)
+  process.exitCode = await doctorCommand(config, shows, { version, owner, print })
 }
 
-/** Reads the configuration, and checks the web configuration file that it names. */
-function readChecked(settings: Settings, pid?: number): Config {
-  const config = readConfig(settings, process.env, pid)
-  if (config.web.configFile) readWebConfig(config.web.configFile)
-  return config
-}
-
-async function serve(): Promise<void> {
-  const settings = readSettings(process.argv.slice(2), process.env)
-  const isCheck = settings.isSet('config.check')
-  if (isCheck) codeWhenWrong = WRONG_IN_CHECK
-  if (settings.isSet('help')) process.stdout.write(helpText())
-  else if (settings.isSet('version')) process.stdout.write(`prosody-exporter ${version}\n`)
-  else {
-    const read = () => readChecked(settings, isCheck ? undefined : process.pid)
-    const config = read()
-    if (isCheck) process.stdout.write('prosody-exporter: the configuration is valid\n')
-    else await run(config, read)
+async function serveOrCheck(): Promise<void> {
+  const { readSettings } = await import('./config/read-settings.js')
+  const settings = readSettings(args, process.env)
+  if (settings.isSet('help')) {
+    const { formatHelp } = await import('./config/format-help.js')
+    process.stdout.write(formatHelp())
+  } else if (settings.isSet('config.check')) {
+    invalidConfigExitCode = EXIT_FAILED_CHECK
+    await readChecked(settings)
+    process.stdout.write('prosody-exporter: the configuration is valid\n')
+  } else {
+    const read = () => readChecked(settings, process.pid)
+    await serve(await read(), read)
   }
 }
 
-async function run(config: Config, read: () => Config): Promise<void> {
-  // V8 lets garbage grow to as much as what lives before it looks. What lives here is replaced at each
-  // scrape: with a thousand servers that is 150 MB more, to save some hundredths of a core.
+/**
+ * Reads the configuration and the files that it names, and checks the web configuration file.
+ *
+ * @param pid The process that will listen. Default: none.
+ * @throws ConfigError
+ */
+async function readChecked(settings: Settings, pid?: number): Promise<Config> {
+  const { readConfig } = await import('./config/read-config.js')
+  const [path] = settings.all('config.file')
+  let file
+  // The YAML parser is imported only for a file.
+  if (path) file = (await import('./config/read-config-file.js')).readConfigFile(path)
+  const config = readConfig(settings, { file, env: process.env, pid })
+  const { configFile } = config.web
+  if (configFile) (await import('./access/read-web-config.js')).readWebConfig(configFile)
+  return config
+}
+
+async function serve(config: Config, read: () => Promise<Config>): Promise<void> {
+  const { createExporter } = await import('./exporter.js')
+  const { createLogger } = await import('./log/logger.js')
+  // By default, V8 lets garbage grow to the size of the live objects. The exporter replaces most objects with
+  // each scrape, so with a thousand servers that costs 150 MB and saves only some hundredths of a core.
   setFlagsFromString('--heap-growing-percent=20')
   const log = createLogger(config.log, (line) => process.stderr.write(line))
-  const bridge = createExporter(config, {
+  const exporter = createExporter(config, {
     log,
     version,
-    readProcessUsage: createProcessFigures(),
+    readProcessUsage: createProcessUsageReader(),
     umask: (mask) => process.umask(mask),
     readConfig: read,
     owner,
     pid: process.pid,
   })
-  let stopping = false
+  let isStopping = false
 
   const crash = (error: unknown) => {
     const { message, stack } = error instanceof Error ? error : new Error(String(error))
@@ -100,19 +127,19 @@ async function run(config: Config, read: () => Config): Promise<void> {
   process.on('unhandledRejection', crash)
 
   const stop = (signal: NodeJS.Signals) => {
-    if (stopping) process.exit(1)
-    stopping = true
+    if (isStopping) process.exit(1)
+    isStopping = true
     log.info('stopping', { signal })
-    // The last resort when something does not end within its bound.
+    // Ends the process even if stopping takes longer than it should.
     setTimeout(() => process.exit(1), 2 * GRACE_MS).unref()
-    bridge.stop(GRACE_MS).then(() => process.exit(0), crash)
+    exporter.stop(GRACE_MS).then(() => process.exit(0), crash)
   }
   process.on('SIGTERM', stop)
   process.on('SIGINT', stop)
-  process.on('SIGHUP', () => void bridge.reload())
+  process.on('SIGHUP', () => void exporter.reload())
 
   try {
-    await bridge.start()
+    await exporter.start()
   } catch (error) {
     log.error('cannot start', { error: error instanceof Error ? error.message : String(error) })
     process.exit(1)
@@ -124,10 +151,11 @@ function readVersion(): string {
   return (JSON.parse(file) as { version: string }).version
 }
 
-function createProcessFigures(): () => ProcessUsage {
+/** @returns A function that measures the resources of this process, at most every 250 ms. */
+function createProcessUsageReader(): () => ProcessUsage {
   const startTimeSeconds = Date.now() / 1000 - process.uptime()
   const maxFds = readMaxFds()
-  const read = (): ProcessUsage => {
+  const measure = (): ProcessUsage => {
     const { user, system } = process.cpuUsage()
     return {
       cpuSeconds: (user + system) / 1e6,
@@ -137,20 +165,20 @@ function createProcessFigures(): () => ProcessUsage {
       maxFds,
     }
   }
-  let last = read()
-  let readAt = performance.now()
+  let last = measure()
+  let measuredAt = performance.now()
   return () => {
-    if (performance.now() - readAt < FIGURES_AGE_MS) return last
-    last = read()
-    readAt = performance.now()
+    if (performance.now() - measuredAt < MAX_USAGE_AGE_MS) return last
+    last = measure()
+    measuredAt = performance.now()
     return last
   }
 }
 
-// Only Linux tells these two.
+// Only Linux has these two files.
 function countOpenFds(): number | undefined {
   try {
-    return readdirSync('/proc/self/fd').length - 1 // less the one that lists them
+    return readdirSync('/proc/self/fd').length - 1 // one of them lists this directory
   } catch {
     return undefined
   }

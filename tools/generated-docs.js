@@ -6,19 +6,19 @@ import * as prettier from 'prettier'
 import { parse } from 'yaml'
 import { metricsDocument } from '../src/catalogue/metrics-document.js'
 import { COLLECTORS } from '../src/collectors/index.js'
-import { schemaText } from '../src/config/file-schema.js'
-import { SETTINGS, variableName } from '../src/config/settings.js'
+import { formatJsonSchema } from '../src/config/config-file-schema.js'
+import { describeAllowed } from '../src/config/format-help.js'
+import {
+  hasVariable,
+  isCollectorSwitch,
+  isFlag,
+  SETTINGS,
+  toVariableName,
+} from '../src/config/settings.js'
 import { root } from '../test/support/setup/process.js'
 
-/** Keys of `servers` and the flags with the same meaning, whose names differ. */
-const SERVER_SETTINGS = {
-  service: 'xmpp.service',
-  domain: 'xmpp.domain',
-  secret_file: 'xmpp.secret-file',
-  hosts: 'xmpp.host',
-}
-
 /**
+ * @typedef {import('../src/config/settings.js').Setting} Setting
  * @typedef {{ description?: string, properties?: Record<string, Schema>, items?: Schema,
  *   anyOf?: Schema[] }} Schema
  * @typedef {{ alert?: string, for?: string, labels?: Record<string, string>,
@@ -73,32 +73,41 @@ async function formatted(page) {
 }
 
 function flagsTable() {
-  const flags = SETTINGS.filter(
-    ({ name, variableOnly }) => variableOnly !== true && !name.startsWith('collector.'),
-  )
+  const flags = SETTINGS.filter((setting) => isFlag(setting) && !isCollectorSwitch(setting))
   return table(
     ['Flag', 'Environment variable', 'Default', 'Description'],
-    flags.map(({ name, value, negatable, defaults = [], help }) => [
-      code(`--${name}`),
-      value !== undefined || negatable === true ? code(variableName(name)) : '',
-      defaults.map(code).join(' and '),
-      help,
+    flags.map((setting) => [
+      code(`--${setting.name}`),
+      hasVariable(setting) ? code(toVariableName(setting.name)) : '',
+      defaultText(setting),
+      `${descriptionText(setting)}${setting.isRepeatable ? ' Repeatable.' : ''}`,
     ]),
   )
 }
 
 function keysTable() {
   /** @type {unknown} */
-  const parsed = JSON.parse(schemaText())
+  const parsed = JSON.parse(formatJsonSchema())
   const schema = /** @type {Schema} */ (parsed)
   return table(
-    ['Key', 'Environment variable', 'Description'],
-    keysOf(schema).map(({ key, description }) => [
-      code(key),
-      variableOf(key),
-      description.replace(/(?<=Default: )(\S+)(?=\.$)/, (value) => code(value)),
-    ]),
+    ['Key', 'Environment variable', 'Default', 'Description'],
+    keysOf(schema).map(({ key, description }) => {
+      const setting = SETTINGS.find((each) => each.key === key)
+      if (setting === undefined) return [code(key), '', '', description]
+      const variable = code(toVariableName(setting.name))
+      return [code(key), variable, defaultText(setting), descriptionText(setting)]
+    }),
   )
+}
+
+/** @param {Setting} setting */
+function defaultText({ defaults, defaultInWords }) {
+  return defaultInWords ?? defaults.map(code).join(' and ')
+}
+
+/** @param {Setting} setting */
+function descriptionText({ help, kind }) {
+  return [help, describeAllowed(kind)].filter(Boolean).join(' ')
 }
 
 /**
@@ -129,15 +138,6 @@ export function keysOf({ properties = {} }, prefix = '') {
 function filled(schema) {
   const some = schema.anyOf?.find(({ properties, items }) => properties ?? items?.properties)
   return { ...schema, ...some }
-}
-
-/** @param {string} key */
-function variableOf(key) {
-  const server = /^servers\[\]\.(.+)$/.exec(key)?.[1] ?? ''
-  const name = Object.hasOwn(SERVER_SETTINGS, server)
-    ? SERVER_SETTINGS[/** @type {keyof typeof SERVER_SETTINGS} */ (server)]
-    : key.replaceAll('_', '-')
-  return SETTINGS.some((setting) => setting.name === name) ? code(variableName(name)) : ''
 }
 
 function collectorsTable() {

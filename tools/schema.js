@@ -2,7 +2,7 @@
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { schemaText } from '../src/config/file-schema.js'
+import { formatJsonSchema } from '../src/config/config-file-schema.js'
 import { root } from '../test/support/setup/process.js'
 
-writeFileSync(join(root, 'config.schema.json'), schemaText())
+writeFileSync(join(root, 'config.schema.json'), formatJsonSchema())

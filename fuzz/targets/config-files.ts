@@ -1,9 +1,10 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { readConfigFile } from '../../src/config/read-config-file.js'
 import { readConfig } from '../../src/config/read-config.js'
 import { ConfigError } from '../../src/errors.js'
-import { readSettings } from '../../src/config/flags.js'
+import { readSettings } from '../../src/config/read-settings.js'
 import { readWebConfig } from '../../src/access/read-web-config.js'
 import { must, type Target } from '../target.js'
 
@@ -85,9 +86,10 @@ export const config: Target = {
     ],
   ],
   run(input) {
-    checkFile('config.yml', input, (file) =>
-      readConfig(readSettings([`--config.file=${file}`], ENV), ENV),
-    )
+    checkFile('config.yml', input, (text) => {
+      const file = readConfigFile({ from: 'flag', source: '--config.file', text })
+      readConfig(readSettings([], ENV), { file, env: ENV })
+    })
   },
   stop,
 }

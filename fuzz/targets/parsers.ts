@@ -1,10 +1,10 @@
-import { readDomain, parseServiceAddress } from '../../src/config/values.js'
-import { readReverseProxy } from '../../src/config/reverse-proxy.js'
+import { parseExternalUrl, parseRoutePrefix } from '../../src/config/reverse-proxy.js'
+import { parseDomain, parseServiceAddress } from '../../src/config/xmpp-address.js'
 import { parseDuration } from '../../src/config/duration.js'
 import { ConfigError } from '../../src/errors.js'
-import { readSettings } from '../../src/config/flags.js'
+import { readSettings } from '../../src/config/read-settings.js'
 import { readWaitMs } from '../../src/http/routes.js'
-import { addressText, parseListenAddress } from '../../src/config/listen-address.js'
+import { formatAddress, parseListenAddress } from '../../src/config/listen-address.js'
 import { parseService } from '../../src/xmpp/address.js'
 import { oneLine } from '../../src/xmpp/stream-end.js'
 import { must, refusing, type Target } from '../target.js'
@@ -40,18 +40,18 @@ export const parsers: Target = {
     const address = parseListenAddress(text, false)
     if (address) {
       must(
-        parseListenAddress(addressText(address), false) !== undefined,
+        parseListenAddress(formatAddress(address), false) !== undefined,
         'the text of an address must be a valid address',
       )
     }
-    const domain = readDomain(text)
+    const domain = parseDomain(text)
     if (domain !== undefined)
       must(!/[\s@/<>&"']/u.test(domain), `a domain must not have special characters: ${domain}`)
     const url = refusing([ConfigError], () => parseServiceAddress(given))
     if (url !== undefined) must(parseService(url).port > 0, 'a service must have a port')
     refusing([TypeError], () => parseService(text))
-    refusing([ConfigError], () => readReverseProxy(given, undefined))
-    refusing([ConfigError], () => readReverseProxy(undefined, given))
+    refusing([ConfigError], () => parseExternalUrl(given))
+    refusing([ConfigError], () => parseRoutePrefix(given))
     refusing([ConfigError], () =>
       readSettings(text.split(/\s+/), { PROSODY_EXPORTER_XMPP_HOST: text }),
     )

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { timingSafeEqual } from 'node:crypto'
 import { isIPv6 } from 'node:net'
-import type { Given } from '../config/flags.js'
+import type { Given } from '../config/given.js'
 import type { Log } from '../log/log.js'
 import { createPasswords, type Passwords } from './passwords.js'
 import { createRateLimit } from './rate-limit.js'

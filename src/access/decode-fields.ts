@@ -1,5 +1,5 @@
 import { isAlias, isMap, isScalar, isSeq, type Alias, type Scalar, type YAMLMap } from 'yaml'
-import { describeNode, startOf, type Path, type YamlSource } from '../config/yaml.js'
+import { describeNode, startOf, type Path, type YamlSource } from '../config/parse-yaml.js'
 import { ConfigError } from '../errors.js'
 
 // Decodes YAML by the expected type, like exporter-toolkit with Go's yaml.v2 in strict mode. For example, `1`

@@ -1,6 +1,6 @@
 import { createPublicKey, X509Certificate } from 'node:crypto'
 import { createSecureContext, type TlsOptions } from 'node:tls'
-import type { Path } from '../config/yaml.js'
+import type { Path } from '../config/parse-yaml.js'
 import type { ConfigError } from '../errors.js'
 import type { WebFile } from './web-schema.js'
 import type { HandshakeTest } from './tls-handshake.js'

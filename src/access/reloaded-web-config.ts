@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs'
 import { ConfigError } from '../errors.js'
-import type { Given } from '../config/flags.js'
+import type { Given } from '../config/given.js'
 import type { Log } from '../log/log.js'
 import { readWebConfig, type WebConfig } from './read-web-config.js'
 import { cacheLastResult, testHandshake, type HandshakeTest } from './tls-handshake.js'

@@ -1,33 +1,41 @@
 import { isIPv6 } from 'node:net'
+import { valueError, type Given } from './given.js'
 
 export type ListenAddress = InternetAddress | UnixAddress | OpenSocket
 
 export type InternetAddress = {
-  /** Without brackets; `undefined` for every address of the machine. */
+  /** Without brackets; `undefined` means all addresses of the machine. */
   readonly host: string | undefined
-  /** 0 for any free port. */
+  /** 0 means any free port. */
   readonly port: number
-  /** A machine that lacks this address goes without. */
+  /** The exporter skips the address if the machine does not have it. */
   readonly optional: boolean
 }
 
 export type UnixAddress = { readonly path: string }
 
-/** One that systemd listens on already, by its descriptor. */
+/** A file descriptor of a socket that systemd opened. */
 export type OpenSocket = { readonly fd: number }
 
 // sd_listen_fds(3): the first descriptor.
 const FIRST_FD = 3
-// sun_path holds 108 bytes with the closing NUL: unix(7).
+// unix(7): sun_path holds 108 bytes, with the null byte at the end.
 const MAX_PATH_BYTES = 107
 const INTERNET = /^(?:\[([^\]]+)\]|([\w.-]*)):(\d{1,5})$/
 
-/** Reads `host:port`, `[::1]:9347`, `:9347` or `unix:/run/x.sock`; `undefined` for anything else. */
+/** Reads one `--web.listen-address`. A default address is optional. @throws ConfigError */
+export function readListenAddress(given: Given): ListenAddress {
+  const address = parseListenAddress(given.text, given.from === 'default')
+  if (address !== undefined) return address
+  throw valueError(given, 'host:port, [IPv6]:port, :port or unix:/path')
+}
+
+/** Parses `host:port`, `[::1]:9347`, `:9347` or `unix:/run/x.sock`. @returns `undefined` for another text. */
 export function parseListenAddress(text: string, optional: boolean): ListenAddress | undefined {
   if (text.startsWith('unix:')) {
     const path = text.slice('unix:'.length)
-    const usable = path.startsWith('/') && !path.includes('\0') && !path.endsWith('/')
-    return usable && Buffer.byteLength(path) <= MAX_PATH_BYTES ? { path } : undefined
+    const isFile = path.startsWith('/') && !path.includes('\0') && !path.endsWith('/')
+    return isFile && Buffer.byteLength(path) <= MAX_PATH_BYTES ? { path } : undefined
   }
   const [match, inBrackets, name, digits] = INTERNET.exec(text) ?? []
   if (match === undefined || (inBrackets !== undefined && !isIPv6(inBrackets))) return undefined
@@ -38,13 +46,13 @@ export function parseListenAddress(text: string, optional: boolean): ListenAddre
 }
 
 /**
- * The sockets that systemd hands to this process.
+ * Finds the sockets that systemd opened for this process.
  *
- * @param env Its `LISTEN_FDS` is the number of them, `LISTEN_PID` whose they are.
- * @returns `undefined` if there are none for us.
+ * @param env `LISTEN_FDS` is the number of sockets, and `LISTEN_PID` the process that they are for.
+ * @returns `undefined` if there are none for this process.
  * @see sd_listen_fds(3)
  */
-export function openSockets(
+export function findOpenSockets(
   env: Readonly<Record<string, string | undefined>>,
   pid: number,
 ): OpenSocket[] | undefined {
@@ -53,8 +61,8 @@ export function openSockets(
   return Array.from({ length: count }, (_, i) => ({ fd: FIRST_FD + i }))
 }
 
-/** The address as it is written on the command line. */
-export function addressText(address: ListenAddress): string {
+/** Formats an address in the form of the command line. */
+export function formatAddress(address: ListenAddress): string {
   if ('fd' in address) return `socket ${address.fd} of systemd`
   if ('path' in address) return `unix:${address.path}`
   const host = address.host ?? ''

@@ -1,6 +1,6 @@
 const BASE = '/-/page'
 
-/** What the page is made of, besides itself. */
+/** The paths of the files and events that the page at `/` loads. */
 export const PAGE_URLS = {
   events: `${BASE}/events`,
   script: `${BASE}/page.js`,

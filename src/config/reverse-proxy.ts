@@ -1,25 +1,31 @@
-/** Where we are behind a reverse proxy, as blackbox_exporter and Prometheus take it. */
+/** The address of the exporter behind a reverse proxy, configured as in blackbox_exporter and Prometheus. */
 
-import { valueError } from './values.js'
 import { ConfigError } from '../errors.js'
-import type { Given } from './flags.js'
+import { valueError, type Given } from './given.js'
 
 export type ReverseProxy = {
-  /** In front of every path that we answer: empty, or as `/prosody`. */
+  /** The prefix of every path that the exporter serves: empty, or for example `/prosody`. */
   readonly routePrefix: string
-  /** Where readers find us: the path in front of ours, and the origin if it is told. */
-  readonly external: { readonly origin: string | undefined; readonly path: string }
+  /** The public address: the prefix of every path, and the origin if it is configured. */
+  readonly external: ExternalUrl
 }
 
-/** The path of the URL is the prefix of our own too, unless another is given: `/` for none. */
-export function readReverseProxy(url: Given | undefined, prefix: Given | undefined): ReverseProxy {
-  const external = url && externalUrl(url)
-  const routePrefix = prefix ? path(prefix, prefix.text) : (external?.path ?? '')
-  return { routePrefix, external: external ?? { origin: undefined, path: routePrefix } }
+type ExternalUrl = { readonly origin: string | undefined; readonly path: string }
+
+/**
+ * Combines `--web.external-url` and `--web.route-prefix`. Each of them defaults to the path of the other.
+ */
+export function combineProxySettings(
+  external: ExternalUrl | undefined,
+  routePrefix: string | undefined,
+): ReverseProxy {
+  const prefix = routePrefix ?? external?.path ?? ''
+  return { routePrefix: prefix, external: external ?? { origin: undefined, path: prefix } }
 }
 
-function externalUrl(given: Given): ReverseProxy['external'] {
-  // A URL with a password in it is not shown.
+/** Parses the public URL. @throws ConfigError */
+export function parseExternalUrl(given: Given): ExternalUrl {
+  // The text before the @ can be a password, so the message does not show the URL.
   if (given.text.includes('@')) {
     throw new ConfigError(
       `${given.source}: expected http[s]://host[:port][/path], got a URL with a user in it`,
@@ -28,13 +34,19 @@ function externalUrl(given: Given): ReverseProxy['external'] {
   const url = URL.canParse(given.text) ? new URL(given.text) : undefined
   const isPlain = /^https?:\/\/[^/?#\\\s]+(?:\/[^?#\\\s]*)?$/i.test(given.text)
   if (!url || !isPlain) throw valueError(given, 'http[s]://host[:port][/path]')
-  return { origin: url.origin, path: path(given, url.pathname) }
+  return { origin: url.origin, path: parsePath(given, url.pathname) }
 }
 
-/** `/a/b` of `a/b/`, and nothing of `/`. No character that a URL gives a meaning. */
-function path(given: Given, text: string): string {
+/** Parses the prefix of all routes; `/` means none. @throws ConfigError */
+export function parseRoutePrefix(given: Given): string {
+  return parsePath(given, given.text)
+}
+
+/** @returns A path without a slash at its end, for example `/a/b` for `a/b/`; empty for `/`. */
+function parsePath(given: Given, text: string): string {
   const parts = text.replace(/^\/+|\/+$/g, '').split('/')
   if (parts.length === 1 && parts[0] === '') return ''
+  // Other characters have a meaning in a route pattern or in a URL.
   if (!parts.every((part) => /^[\w.~-]+$/.test(part) && !/^\.\.?$/.test(part))) {
     throw valueError(given, 'a path with only letters, digits and . _ ~ - /')
   }

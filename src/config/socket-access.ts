@@ -1,57 +1,50 @@
 import { readFileSync } from 'node:fs'
-import { valueError } from './values.js'
-import type { Given } from './flags.js'
+import { valueError, type Given } from './given.js'
 
 const GROUP_FILE = '/etc/group'
 // chown(2): the highest number means "no change".
 const MAX_GROUP_ID = 2 ** 32 - 2
 
-/** The permissions of the Unix sockets. `source` names the setting in messages. */
+type SocketMode = { readonly value: number; readonly source: string }
+type SocketGroup = { readonly id: number; readonly source: string }
+
+/** The permissions of the Unix sockets on which the exporter listens. `source` names the setting in messages. */
 export type SocketAccess = {
-  readonly mode: { readonly value: number; readonly source: string } | undefined
-  readonly group: { readonly id: number; readonly source: string } | undefined
+  readonly mode: SocketMode | undefined
+  readonly group: SocketGroup | undefined
 }
 
-/** Reads the mode and the group of the Unix sockets on which the exporter listens. */
-export function readSocketAccess(mode: Given | undefined, group: Given | undefined): SocketAccess {
-  return {
-    mode: mode && { value: readMode(mode), source: mode.source },
-    group: group && { id: readGroup(group), source: group.source },
-  }
+/**
+ * Parses an octal mode. A mode without quotes in YAML, such as `0o660`, arrives here as the decimal number 432.
+ * It is refused, because the owner could not write.
+ *
+ * @throws ConfigError
+ */
+export function parseSocketMode(given: Given): SocketMode {
+  const value = /^0?[0-7]{3}$/.test(given.text) ? parseInt(given.text, 8) : 0
+  if ((value & 0o600) === 0o600) return { value, source: given.source }
+  throw valueError(given, 'an octal mode that lets the owner read and write, e.g. 0660')
 }
 
-// Each way to write 0o660 in YAML without quotes but 660 and 0660 is the number 432, which no owner
-// would want as a mode.
-function readMode(given: Given): number {
-  const mode = /^0?[0-7]{3}$/.test(given.text) ? parseInt(given.text, 8) : 0
-  if ((mode & 0o600) !== 0o600) {
-    throw valueError(given, 'an octal mode that lets the owner read and write, e.g. 0660')
-  }
-  return mode
-}
-
-function readGroup(given: Given): number {
-  if (/^\d{1,10}$/.test(given.text)) {
-    const id = Number(given.text)
-    if (id <= MAX_GROUP_ID) return id
-  }
-  return groupId(given.text) ?? fail(given)
-}
-
-function fail(given: Given): never {
+/** Parses the name of a group in `/etc/group`, or the number of a group. @throws ConfigError */
+export function parseSocketGroup(given: Given): SocketGroup {
+  const { source, text } = given
+  const number = /^\d{1,10}$/.test(text) ? Number(text) : Infinity
+  const id = number <= MAX_GROUP_ID ? number : findGroupId(text)
+  if (id !== undefined) return { id, source }
   throw valueError(given, `the name of a group in ${GROUP_FILE}, or the number of a group`)
 }
 
-/** Node.js has no getgrnam(3). A group of a directory service is given as its number. */
-function groupId(name: string): number | undefined {
-  for (const line of readGroups().split('\n')) {
+// Node.js has no getgrnam(3). For a group of a directory service, operators set the number.
+function findGroupId(name: string): number | undefined {
+  for (const line of readGroupFile().split('\n')) {
     const [each, , id] = line.split(':')
     if (each === name && name !== '' && /^\d+$/.test(id ?? '')) return Number(id)
   }
   return undefined
 }
 
-function readGroups(): string {
+function readGroupFile(): string {
   try {
     return readFileSync(GROUP_FILE, 'utf8')
   } catch {
@@ -59,5 +52,5 @@ function readGroups(): string {
   }
 }
 
-/** Formats a mode as chmod(1) takes it, for example `0660`. */
-export const octal = (mode: number) => mode.toString(8).padStart(4, '0')
+/** Formats a mode for chmod(1), for example `0660`. */
+export const formatMode = (mode: number) => mode.toString(8).padStart(4, '0')

@@ -6,7 +6,7 @@ import type { Log } from '../log/log.js'
 import { createPendingBodies, type PendingBodies } from './bodies.js'
 import { trackConnections } from './connections.js'
 import { createGatedServer, type Gate, type Respond } from './gated-server.js'
-import { addressText, type ListenAddress } from '../config/listen-address.js'
+import { formatAddress, type ListenAddress } from '../config/listen-address.js'
 import { normalizeRequest } from './normalize-request.js'
 import {
   bindPrivately,
@@ -126,11 +126,11 @@ async function listenOn(
     const isMissing = code === 'EADDRNOTAVAIL' || code === 'EAFNOSUPPORT'
     if (isMissing && 'port' in address && address.optional) {
       log.info('skipped a default address that this machine does not have', {
-        address: addressText(address),
+        address: formatAddress(address),
       })
       return undefined
     }
-    throw new Error(`cannot listen on ${addressText(address)}: ${REASONS[code] ?? code}`, {
+    throw new Error(`cannot listen on ${formatAddress(address)}: ${REASONS[code] ?? code}`, {
       cause: error,
     })
   }

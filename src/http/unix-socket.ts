@@ -1,7 +1,7 @@
 import { chmodSync, lchownSync, lstatSync } from 'node:fs'
 import { lstat } from 'node:fs/promises'
 import { connect } from 'node:net'
-import { octal, type SocketAccess } from '../config/socket-access.js'
+import { formatMode, type SocketAccess } from '../config/socket-access.js'
 
 // When only a group is set. Usual for a socket that a web server connects to.
 const GROUP_MODE = 0o660
@@ -39,7 +39,7 @@ export function setSocketAccess(path: string, { mode, group }: SocketAccess): vo
   const value = mode?.value ?? (group ? GROUP_MODE : undefined)
   if (value === undefined) return
   const source = mode?.source ?? group!.source
-  change(source, `mode ${octal(value)}`, 'choose another directory for the socket', () => {
+  change(source, `mode ${formatMode(value)}`, 'choose another directory for the socket', () => {
     // chmod(2) would follow a symbolic link that replaced the socket.
     if (!lstatSync(path).isSocket()) throw new Error('it is not a socket any more')
     chmodSync(path, value)

@@ -1,5 +1,5 @@
 import type { Config } from '../config/read-config.js'
-import { addressText } from '../config/listen-address.js'
+import { formatAddress } from '../config/listen-address.js'
 
 /** What Prometheus needs to scrape the exporter, as the web configuration file requires. */
 export type PrometheusAccess = {
@@ -19,7 +19,7 @@ export type PrometheusAccess = {
  */
 export function formatPrometheusJobs(
   { servers, web }: Pick<Config, 'servers' | 'web'>,
-  target: string = addressText(web.listenAddresses[0]!),
+  target: string = formatAddress(web.listenAddresses[0]!),
   base: string = web.routePrefix,
   access: PrometheusAccess = { isEncrypted: false },
 ): string {

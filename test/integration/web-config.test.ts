@@ -72,7 +72,7 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
   ],
   'broken YAML': [
     ['basic_auth_users: {'],
-    '2:1: YAML: expected the } or ] that ends what { or [ began, all between them indented, got none',
+    '2:1: YAML: expected a closing } or ] and indented lines before it, got none',
   ],
   'no key': [
     ['tls_server_config:', '  cert_file: server.crt'],
@@ -184,7 +184,7 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
   ],
   'an unknown tag': [
     ['rate_limit: {interval: !x 1s}'],
-    '1:24: YAML: expected a plain value, got a tag (!…) with no meaning here',
+    '1:24: YAML: expected a value without a tag, got an unsupported tag (!…)',
   ],
   'a tag of another type': [
     ['rate_limit: {interval: !!binary aGVsbG8=}'],

@@ -1,20 +1,21 @@
-/** Helpers for tests of the configuration: a directory, a secret, and the message of an error. */
+/** Helpers for tests of the configuration: a directory, a secret, and the message for a mistake. */
 
 import assert from 'node:assert/strict'
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after } from 'node:test'
+import { readConfigFile } from '../../src/config/read-config-file.js'
 import { readConfig, type Config } from '../../src/config/read-config.js'
 import { ConfigError } from '../../src/errors.js'
-import { readSettings } from '../../src/config/flags.js'
+import { readSettings } from '../../src/config/read-settings.js'
 
-/** A secret that no error message may contain. */
+/** No message may contain it. */
 export const SECRET = 'fish-and-chips'
 
 export type Env = Readonly<Record<string, string>>
 
-/** Creates a directory, which is removed after the tests of the file, and a function that writes files to it. */
+/** Creates a directory, and returns it with a function that writes a file into it. It is removed after the tests. */
 export function testDirectory() {
   const path = mkdtempSync(join(tmpdir(), 'prosody-exporter-config-'))
   after(() => {
@@ -29,11 +30,14 @@ export function testDirectory() {
   return { path, file }
 }
 
-/** Reads the configuration like the program. */
-export const configOf = (args: readonly string[], env: Env): Config =>
-  readConfig(readSettings(args, env), env)
+/** Reads the configuration as the program does. */
+export function configOf(args: readonly string[], env: Env): Config {
+  const settings = readSettings(args, env)
+  const [path] = settings.all('config.file')
+  return readConfig(settings, { file: path && readConfigFile(path), env })
+}
 
-/** The message of the ConfigError that `run` throws; asserts that it is one line without the secret. */
+/** Runs a function that throws a ConfigError. @returns The message, which must be one line without the secret. */
 export function problemOf(run: () => unknown): string {
   let message = ''
   assert.throws(run, (error) => {

@@ -37,8 +37,8 @@ function start(args: string[], env: Env = {}, preload: string[] = []) {
   return child
 }
 
-async function run(args: string[], env: Env = {}) {
-  const child = start(args, env)
+async function run(args: string[], env: Env = {}, preload: string[] = []) {
+  const child = start(args, env, preload)
   const [stdout, stderr] = await Promise.all([
     readText(child.stdout),
     readText(child.stderr),
@@ -47,7 +47,7 @@ async function run(args: string[], env: Env = {}) {
   return { code: child.exitCode, stdout, stderr }
 }
 
-test('--help prints the flags and --version the version, whatever else is wrong', async () => {
+test('--help prints the flags and --version the version, even with an invalid value', async () => {
   const { version } = JSON.parse(
     readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
   ) as { version: string }
@@ -62,7 +62,40 @@ test('--help prints the flags and --version the version, whatever else is wrong'
   assert.deepEqual(printed, { code: 0, stdout: `prosody-exporter ${version}\n`, stderr: '' })
 })
 
-test('a wrong option is one line on stderr and exit code 2, without the secret', async () => {
+test('--version, --help and --config.check import neither the YAML parser nor the HTTP server', async () => {
+  const dataUrl = (code: string) => `data:text/javascript,${encodeURIComponent(code)}`
+  // Writes the URL of each imported module to stderr.
+  const hooks = dataUrl(`import { writeSync } from 'node:fs'
+    export function load(url, context, next) {
+      writeSync(2, url + '\\n')
+      return next(url, context)
+    }`)
+  const preload = dataUrl(
+    `import { register } from 'node:module'; register(${JSON.stringify(hooks)})`,
+  )
+  const importsOf = async (...args: string[]) => {
+    const { code, stderr } = await run(args, secretAnd({}), [preload])
+    assert.equal(code, 0, stderr)
+    return stderr.split('\n').filter((line) => line.startsWith('file:'))
+  }
+  const domain = `--xmpp.domain=${DOMAIN}`
+  const [version, help, check] = await Promise.all([
+    importsOf('--version'),
+    importsOf('--help'),
+    importsOf('--config.check', domain),
+  ])
+  const packages = /node_modules\/(?:yaml|zod|hono|@hono|@logtape|asn1js)\//
+  for (const imported of [version, help, check]) {
+    assert.ok(imported.some((url) => /main\.[jt]s$/.test(url)))
+    assert.deepEqual(
+      imported.filter((url) => packages.test(url)),
+      [],
+    )
+  }
+  assert.ok(version.length < 10, version.join('\n'))
+})
+
+test('an invalid option causes one line on stderr without the secret, and exit code 2', async () => {
   const open = join(directory, 'open')
   writeFileSync(open, SECRET, { mode: 0o644 })
   const lines = join(directory, 'lines')
@@ -91,7 +124,7 @@ test('a wrong option is one line on stderr and exit code 2, without the secret',
   )
 })
 
-test('--config.check says in one line whether all is right, the secret file too: 0 or 1', async () => {
+test('--config.check prints one line about the configuration and the secret file, and exits with 0 or 1', async () => {
   const secretFile = join(directory, 'check-secret')
   writeFileSync(secretFile, `${SECRET}\n`, { mode: 0o600 })
   const open = join(directory, 'check-open')
@@ -124,11 +157,11 @@ function secretAnd(env: Env): Env {
   return { PROSODY_EXPORTER_XMPP_SECRET: SECRET, ...env }
 }
 
-// The limit is for what would hang: no test waits for it.
+// Only a test that hangs reaches the time limit.
 describe('the running process', { timeout: 300_000 }, () => {
   let server: Server
   let sockets: Socket[]
-  /** The component is linked and asked something. */
+  /** Resolves when the component is connected and the server has received a request. */
   let asked: Promise<void>
   beforeEach(async () => {
     sockets = []
@@ -148,7 +181,7 @@ describe('the running process', { timeout: 300_000 }, () => {
     await once(server, 'close')
   })
 
-  /** A server that lets every component in (XEP-0114 §3) and answers nothing after that. */
+  /** Accepts the handshake of every component (XEP-0114 §3), and answers nothing else. */
   function answerHandshake(socket: Socket, onIq: () => void) {
     socket.setEncoding('utf8')
     socket.on('data', (data: string) => {
@@ -197,8 +230,8 @@ describe('the running process', { timeout: 300_000 }, () => {
     return response.statusCode
   }
 
-  // Asks for metrics that are long in coming, and resolves once the process has the request: one
-  // connection's requests are read together and answered in their order.
+  // Requests metrics that take long, and resolves when the process has received the request. Both requests of the
+  // connection arrive together, so the response to the first one shows that the second one has arrived.
   async function hang(url: string, timeoutSeconds: number) {
     const { hostname, port } = new URL(url)
     const socket = connect(Number(port), hostname)
@@ -213,7 +246,7 @@ describe('the running process', { timeout: 300_000 }, () => {
     return { socket, answer: whole }
   }
 
-  test('serves, and ends with 0 on SIGTERM and on SIGINT', async () => {
+  test('exits with 0 on SIGTERM and on SIGINT', async () => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       const { child, url, lines } = await startServing(['--log.level=debug'])
       assert.equal(await statusOf(`${url}/-/healthy`), 200)
@@ -224,7 +257,7 @@ describe('the running process', { timeout: 300_000 }, () => {
     }
   })
 
-  test('answers the scrape under way before it ends', async () => {
+  test('responds to a running scrape before it exits', async () => {
     const { child, url, logged } = await startServing()
     await asked
     const { socket, answer } = await hang(url, 1)
@@ -236,7 +269,7 @@ describe('the running process', { timeout: 300_000 }, () => {
     socket.destroy()
   })
 
-  test('ends with 1 at once on a second signal', async () => {
+  test('exits with 1 immediately on a second signal', async () => {
     const { child, url, logged } = await startServing()
     await asked
     const { socket } = await hang(url, 60)
@@ -248,12 +281,12 @@ describe('the running process', { timeout: 300_000 }, () => {
     socket.destroy()
   })
 
-  test('goes on when nobody reads its log any more', async () => {
+  test('continues when the reader of its log is gone', async () => {
     const { child, url } = await startServing(['--log.level=debug'], [], {
       PROSODY_EXPORTER_COLLECTION_TIMEOUT: '100ms',
     })
     child.stderr.destroy()
-    // A line at debug.
+    // The invalid header causes a line at the level debug.
     const garbage = { 'X-Prometheus-Scrape-Timeout-Seconds': 'soon' }
     assert.equal(await statusOf(`${url}/metrics`, garbage), 200)
     assert.equal(await statusOf(`${url}/-/healthy`), 200)
@@ -262,7 +295,7 @@ describe('the running process', { timeout: 300_000 }, () => {
     assert.equal(child.exitCode, 0)
   })
 
-  test('says in one line that its address is in use, and ends with 1', async () => {
+  test('logs in one line that its address is in use, and exits with 1', async () => {
     const { port } = server.address() as AddressInfo
     const { code, stdout, stderr } = await run(
       [`--xmpp.domain=${DOMAIN}`, `--web.listen-address=127.0.0.1:${port}`],
@@ -274,7 +307,7 @@ describe('the running process', { timeout: 300_000 }, () => {
     assert.ok(stderr.includes(`cannot listen on 127.0.0.1:${port}: the address is in use`), stderr)
   })
 
-  test('logs what nobody caught in one line, and ends with 1', async () => {
+  test('logs an uncaught error in one line, and exits with 1', async () => {
     const throwing = `data:text/javascript,process.once('SIGUSR2',()=>{throw new Error('boom')})`
     const rejecting = `data:text/javascript,process.once('SIGUSR2',()=>{Promise.reject(new Error('boom'))})`
     for (const preload of [throwing, rejecting]) {

@@ -37,7 +37,9 @@ export async function doctorCommand(
   const { servers } = config
   if (shows.has(SHOW_PROSODY)) for (const server of servers) print(renderProsodyLines(server))
   if (shows.has(SHOW_PROMETHEUS)) {
-    print(formatPrometheusJobs(config, choosePrometheusTarget(config), undefined, readAccess(config)))
+    print(
+      formatPrometheusJobs(config, choosePrometheusTarget(config), undefined, readAccess(config)),
+    )
   }
   if (shows.size > 0) return 0
   let failures = 0

@@ -80,7 +80,7 @@ async function createExporterFor(
     version: '0',
     readProcessUsage: () => FIGURES,
     umask: () => 0o022,
-    readConfig: () => config,
+    readConfig: () => Promise.resolve(config),
     owner: { env: {}, uid: undefined },
     pid: process.pid,
   })

@@ -5,8 +5,8 @@ import { describe, test } from 'node:test'
 import type { Config } from '../../../src/config/read-config.js'
 import { parseDuration } from '../../../src/config/duration.js'
 import { COLLECTORS } from '../../../src/collectors/index.js'
-import { addressText, parseListenAddress } from '../../../src/config/listen-address.js'
-import { helpText } from '../../../src/config/settings.js'
+import { formatAddress, parseListenAddress } from '../../../src/config/listen-address.js'
+import { formatHelp } from '../../../src/config/format-help.js'
 import { configOf, problemOf, SECRET, testDirectory, type Env } from '../../support/config.js'
 
 const ENV = {
@@ -18,8 +18,8 @@ const { path: directory, file } = testDirectory()
 const config = (args: string[], env: Env = {}) => configOf(args, { ...ENV, ...env })
 const problem = (args: string[], env: Env = {}) => problemOf(() => config(args, env))
 
-describe('what is not given has its default', () => {
-  test('every setting', () => {
+describe('defaults and overrides', () => {
+  test('a setting that is not set has its default', () => {
     assert.deepEqual(config([]), {
       servers: [
         {
@@ -54,7 +54,7 @@ describe('what is not given has its default', () => {
     })
   })
 
-  test('each collector, until a flag or a variable says otherwise', () => {
+  test('a flag or a variable turns a collector on or off', () => {
     const on = (args: string[], env = {}) => config(args, env).servers[0]!.collectors
     assert.equal(on(['--no-collector.ping']).get('ping'), false)
     assert.equal(on(['--collector.server_statistics']).get('server_statistics'), true)
@@ -72,7 +72,7 @@ describe('what is not given has its default', () => {
     assert.equal(twice, '--collector.ping: expected one value, got several')
   })
 
-  test('a collector that was removed is one line that says what to do, wherever it is set', () => {
+  test('the message for a removed collector names the setting and says what to do', () => {
     const line = (source: string, name: string) =>
       `${source}: the collector ${name} was removed, because it was never tested with the real server. Remove the setting.`
     for (const name of ['openfire', 'tigase']) {
@@ -85,17 +85,17 @@ describe('what is not given has its default', () => {
     }
   })
 
-  test('hosts: none, or those of flags, in small letters', () => {
+  test('hosts are read from repeated flags, in small letters', () => {
     const { hosts } = config(['--xmpp.host=A.example', '--xmpp.host=b.example']).servers[0]!
     assert.deepEqual(hosts, ['a.example', 'b.example'])
     assert.match(problem(['--xmpp.host=a@b']), /^--xmpp\.host: expected a host, e\.g\. example/)
   })
 
-  test('an empty variable counts as unset', () => {
+  test('an empty variable is ignored', () => {
     assert.equal(config([], { PROSODY_EXPORTER_LOG_LEVEL: '' }).log.level, 'info')
   })
 
-  test('variables that Kubernetes sets for a service named prosody-exporter are left alone', () => {
+  test('variables that Kubernetes sets for a service named prosody-exporter are ignored', () => {
     config([], {
       PROSODY_EXPORTER_SERVICE_HOST: '10.0.0.1',
       PROSODY_EXPORTER_PORT: 'tcp://10.0.0.1:9347',
@@ -104,7 +104,7 @@ describe('what is not given has its default', () => {
 })
 
 describe('flags and variables', () => {
-  test('a flag takes its value after = or as the next word, with one dash or two', () => {
+  test('a flag starts with one or two dashes, and its value follows = or is the next argument', () => {
     for (const args of [
       ['--log.level=warn'],
       ['--log.level', 'warn'],
@@ -115,7 +115,7 @@ describe('flags and variables', () => {
     }
   })
 
-  test('each flag has its variable, and the flag wins', () => {
+  test('a flag overrides its variable', () => {
     const cases: [string, string, string, (from: Config) => unknown][] = [
       ['xmpp.service', 'xmpp://a:1', 'xmpp://b:2', (from) => from.servers[0]!.xmpp.service],
       ['xmpp.domain', 'a.example', 'b.example', (from) => from.servers[0]!.xmpp.domain],
@@ -134,7 +134,7 @@ describe('flags and variables', () => {
     }
   })
 
-  test('a wrong variable is named only where it counts', () => {
+  test('an invalid variable is an error only if no flag overrides it', () => {
     const wrong = { PROSODY_EXPORTER_LOG_LEVEL: 'loud' }
     assert.equal(config(['--log.level=warn'], wrong).log.level, 'warn')
     assert.equal(config(['--log.level=WARN'], wrong).log.level, 'warn')
@@ -144,7 +144,7 @@ describe('flags and variables', () => {
     )
   })
 
-  test('what only a variable sets', () => {
+  test('settings without a flag are read from variables', () => {
     const set = config([], {
       PROSODY_EXPORTER_COLLECTION_MIN_AGE: '1s',
       PROSODY_EXPORTER_COLLECTION_TIMEOUT: '1m',
@@ -169,7 +169,7 @@ describe('flags and variables', () => {
     assert.deepEqual(set.limits, { series: 0, labelValueLength: 200 })
   })
 
-  test('listen addresses are repeated as flags and separated by commas in the variable', () => {
+  test('several listen addresses are repeated flags, or a variable with commas', () => {
     const expected = [
       { host: undefined, port: 0, optional: false },
       { host: '::1', port: 9347, optional: false },
@@ -182,7 +182,7 @@ describe('flags and variables', () => {
     assert.deepEqual(config([], variable).web.listenAddresses, expected)
   })
 
-  test('a domain is compared as Prosody compares it, in small letters', () => {
+  test('a domain is converted to small letters, as in Prosody', () => {
     assert.equal(
       config(['--xmpp.domain=Stats.Bücher.EXAMPLE']).servers[0]!.xmpp.domain,
       'stats.bücher.example',
@@ -190,26 +190,41 @@ describe('flags and variables', () => {
   })
 })
 
-describe('a mistake is one line that names the flag or variable, what was expected and what came', () => {
+describe('a mistake is one line with the flag or variable, the expected value and the given value:', () => {
   const cases: [string, string[], Record<string, string>, string][] = [
     ['an unknown flag', ['--xmpp.domian=a'], {}, '--xmpp.domian: unknown flag, see --help'],
     ['a flag of a later release', ['--web.later=a'], {}, '--web.later: unknown flag, see --help'],
     [
-      'a flag for what has only a variable',
+      'a flag for a setting that has only a variable',
       ['--limits.series=5'],
       {},
       '--limits.series: unknown flag, expected the file of --config.file or the environment variable PROSODY_EXPORTER_LIMITS_SERIES',
     ],
-    ['no flag at all', ['metrics'], {}, 'unexpected argument "metrics": expected only flags'],
-    ['a word after --', ['--', 'a'], {}, 'unexpected argument "a": expected only flags'],
-    ['no value', ['--log.level'], {}, '--log.level: expected a value (LEVEL), got none'],
+    [
+      'an argument that is not a flag',
+      ['metrics'],
+      {},
+      'unexpected argument "metrics": expected only flags',
+    ],
+    ['an argument after --', ['--', 'a'], {}, 'unexpected argument "a": expected only flags'],
+    [
+      'a flag without its value',
+      ['--log.level'],
+      {},
+      '--log.level: expected a value (LEVEL), got none',
+    ],
     [
       'a flag in place of a value',
       ['--log.level', '--log.format=json'],
       {},
       '--log.level: expected a value (LEVEL), got none',
     ],
-    ['a value for a switch', ['--version=3'], {}, '--version: expected no value, got one'],
+    [
+      'a value for a flag that has none',
+      ['--version=3'],
+      {},
+      '--version: expected no value, got one',
+    ],
     [
       'a flag given twice',
       ['--log.level=info', '--log.level=warn'],
@@ -217,12 +232,17 @@ describe('a mistake is one line that names the flag or variable, what was expect
       '--log.level: expected one value, got several',
     ],
     [
-      'an unknown level',
+      'an unknown log level',
       ['--log.level=VERBOSE'],
       {},
       '--log.level: expected debug, info, warn or error, got "VERBOSE"',
     ],
-    ['a format', ['--log.format=xml'], {}, '--log.format: expected logfmt or json, got "xml"'],
+    [
+      'an unknown log format',
+      ['--log.format=xml'],
+      {},
+      '--log.format: expected logfmt or json, got "xml"',
+    ],
     [
       'a newline in a value',
       ['--log.format=a\nb'],
@@ -239,7 +259,7 @@ describe('a mistake is one line that names the flag or variable, what was expect
       'no domain',
       [],
       { PROSODY_EXPORTER_XMPP_DOMAIN: '' },
-      "--xmpp.domain (or PROSODY_EXPORTER_XMPP_DOMAIN): expected the component's domain, e.g. stats.example.com, got none",
+      '--xmpp.domain is not set, so there is no server to monitor. Set --xmpp.domain and --xmpp.secret-file, or --config.file=FILE. See --help.',
     ],
     [
       'xmpps',
@@ -254,7 +274,7 @@ describe('a mistake is one line that names the flag or variable, what was expect
       '--xmpp.service: expected xmpp:// in front of host[:port], got "localhost:5347"',
     ],
     [
-      'a password in the URL, which is not shown',
+      'a password in the URL',
       [`--xmpp.service=xmpp://stats:${SECRET}@h`],
       {},
       '--xmpp.service: expected xmpp://host[:port], got a URL with a user in it',
@@ -266,25 +286,25 @@ describe('a mistake is one line that names the flag or variable, what was expect
       '--web.telemetry-path: expected a path that starts with / and has only letters, digits and . _ ~ - /, got "metrics"',
     ],
     [
-      'a telemetry path of the page',
+      'a telemetry path that the page uses',
       ['--web.telemetry-path=/-/page/events'],
       {},
-      '--web.telemetry-path: expected a path that is none of the page at /, got "/-/page/events"',
+      '--web.telemetry-path: expected a path that the page at / does not use, got "/-/page/events"',
     ],
     [
-      'a telemetry path of ours',
+      'a telemetry path that is reserved',
       ['--web.telemetry-path=/-/ready'],
       {},
       '--web.telemetry-path: expected a path other than /-/healthy, /-/ready, /-/reload, /config, /probe, /sd, got "/-/ready"',
     ],
     [
-      'an address',
+      'an invalid listen address',
       ['--web.listen-address=9347'],
       {},
       '--web.listen-address: expected host:port, [IPv6]:port, :port or unix:/path, got "9347"',
     ],
     [
-      'an address given twice',
+      'a duplicate listen address',
       ['--web.listen-address=:1', '--web.listen-address=:1'],
       {},
       '--web.listen-address: expected each address once, got ":1"',
@@ -302,13 +322,13 @@ describe('a mistake is one line that names the flag or variable, what was expect
       '--timeout-offset: expected seconds, e.g. 0.5, or a duration, e.g. 500ms, got "-1"',
     ],
     [
-      'a min_age that would spoil rate()',
+      'a min_age that makes rate() wrong',
       [],
       { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '5001ms' },
-      'PROSODY_EXPORTER_COLLECTION_MIN_AGE: expected at most 5s without exposition.timestamps (rate() errs by min_age divided by its window), got "5001ms"',
+      'PROSODY_EXPORTER_COLLECTION_MIN_AGE: expected at most 5s without exposition.timestamps (the error of rate() is min_age divided by its window), got "5001ms"',
     ],
     [
-      'a way of naming that there is not, of several',
+      'an unknown naming scheme among several',
       [],
       { PROSODY_EXPORTER_EXPOSITION_NAMES: 'openmetrics,mod_prom' },
       'PROSODY_EXPORTER_EXPOSITION_NAMES: expected openmetrics, single_underscore or mod_prometheus, got "mod_prom"',
@@ -320,19 +340,19 @@ describe('a mistake is one line that names the flag or variable, what was expect
       'PROSODY_EXPORTER_COLLECTION_TIMEOUT: expected a duration, e.g. 250ms or 1m30s, got "10"',
     ],
     [
-      'a collection time-out that no timer can keep',
+      'a collection timeout that is too long',
       [],
       { PROSODY_EXPORTER_COLLECTION_TIMEOUT: '30d' },
       'PROSODY_EXPORTER_COLLECTION_TIMEOUT: expected 100ms to 10m, got "30d"',
     ],
     [
-      'a bool',
+      'a value that is not true or false',
       [],
       { PROSODY_EXPORTER_EXPOSITION_CREATED: 'yes' },
       'PROSODY_EXPORTER_EXPOSITION_CREATED: expected true or false, got "yes"',
     ],
     [
-      'a number',
+      'a number with an exponent',
       [],
       { PROSODY_EXPORTER_LIMITS_SERIES: '1e5' },
       'PROSODY_EXPORTER_LIMITS_SERIES: expected a whole number, 0 for no limit, got "1e5"',
@@ -344,14 +364,14 @@ describe('a mistake is one line that names the flag or variable, what was expect
     })
   }
 
-  test('what is no domain', () => {
+  test('an invalid domain', () => {
     const long = `${'a'.repeat(60)}.`.repeat(20)
     for (const text of ['', ' ', 'a b', 'me@a.example', 'a.example/x', '.a', 'a.', 'a..b', long]) {
       assert.match(problem([`--xmpp.domain=${text}`]), /^--xmpp\.domain: expected the component's/)
     }
   })
 
-  test('what is no component port', () => {
+  test('an invalid address of the component port', () => {
     const texts = ['', 'xmpp://', 'xmpp://:1', 'http://h', 'xmpp://h:0', 'xmpp://h:65536']
     for (const text of [...texts, 'xmpp://h:x', 'xmpp://h/path', 'xmpp://h?q', 'xmpp://h#f']) {
       assert.match(
@@ -364,7 +384,7 @@ describe('a mistake is one line that names the flag or variable, what was expect
 })
 
 describe('the component port', () => {
-  test('is passed on as host and port', () => {
+  test('is normalized', () => {
     for (const [text, expected] of [
       ['xmpp://localhost', 'xmpp://localhost'],
       ['XMPP://Prosody_1:5348/', 'xmpp://prosody_1:5348'],
@@ -378,30 +398,30 @@ describe('the component port', () => {
 describe('the secret', () => {
   const NONE = { PROSODY_EXPORTER_XMPP_SECRET: '' }
 
-  test('is a file without the newline that ends it', () => {
+  test('is the text of the file without the newline at its end', () => {
     const read = (content: string) =>
       config([`--xmpp.secret-file=${file('good', content)}`], NONE).servers[0]!.xmpp.secret
     assert.equal(read('s3cret'), 's3cret')
     assert.equal(read('s3cret\n'), 's3cret')
     assert.equal(read('s3cret\r\n'), 's3cret')
-    assert.equal(read(' s3cret \n'), ' s3cret ', 'blanks belong to it')
+    assert.equal(read(' s3cret \n'), ' s3cret ', 'spaces belong to the secret')
   })
 
-  test('in a file of the command line wins over the one in the environment', () => {
+  test('in the file of a flag overrides the secret in the variable', () => {
     assert.equal(
       config([`--xmpp.secret-file=${file('wins', 'other')}`]).servers[0]!.xmpp.secret,
       'other',
     )
   })
 
-  test('twice in the environment is refused', () => {
+  test('in two variables is refused', () => {
     assert.equal(
       problem([], { PROSODY_EXPORTER_XMPP_SECRET_FILE: file('both', SECRET) }),
       'PROSODY_EXPORTER_XMPP_SECRET: expected this or PROSODY_EXPORTER_XMPP_SECRET_FILE, got both',
     )
   })
 
-  test('is asked for', () => {
+  test('is required', () => {
     assert.equal(
       problem([], NONE),
       '--xmpp.secret-file (or PROSODY_EXPORTER_XMPP_SECRET): expected the component_secret, got none',
@@ -411,12 +431,15 @@ describe('the secret', () => {
   test('is refused as a flag, with the reason', () => {
     for (const flag of ['xmpp.secret', 'xmpp.password', 'secret']) {
       for (const args of [[`--${flag}=${SECRET}`], [`-${flag}`, SECRET]]) {
-        assert.match(problem(args), new RegExp(`^--${flag}: a secret is never a flag, every user`))
+        assert.match(
+          problem(args),
+          new RegExp(`^--${flag}: a secret is never a flag, because every user`),
+        )
       }
     }
   })
 
-  test('in a variable loses the newline at its end, and may have no other', () => {
+  test('in a variable loses the newline at its end, and cannot contain another', () => {
     for (const end of ['\n', '\r\n']) {
       const { servers } = config([], { PROSODY_EXPORTER_XMPP_SECRET: `${SECRET}${end}` })
       assert.equal(servers[0]!.xmpp.secret, SECRET)
@@ -428,7 +451,7 @@ describe('the secret', () => {
     assert.match(problem([], { PROSODY_EXPORTER_XMPP_SECRET: '\r\n' }), /got none$/)
   })
 
-  test('in place of the name of its file is not shown', () => {
+  test('is not shown if it is written in place of the file name', () => {
     const hint = 'expected the path of a file (not shown here, since it may be the secret itself)'
     const cases = [
       [SECRET, ` in "."`],
@@ -445,7 +468,7 @@ describe('the secret', () => {
     }
   })
 
-  test('in a file that can not be used is refused with what is wrong', () => {
+  test('in an unusable file is refused with the reason', () => {
     const cases: [string, string][] = [
       [directory, 'cannot be read: it is a directory'],
       ['/dev/zero', 'cannot be read: it is not a file'],
@@ -469,22 +492,22 @@ describe('the secret', () => {
     }
   })
 
-  test('may be readable by a group, as service managers set it', () => {
+  test('can be in a file that a group can read, as service managers create it', () => {
     const path = file('group', SECRET, 0o440)
     assert.equal(config([`--xmpp.secret-file=${path}`], NONE).servers[0]!.xmpp.secret, SECRET)
   })
 })
 
 describe('listen addresses', () => {
-  test('are read and written the same', () => {
+  test('are formatted as they are parsed', () => {
     for (const text of ['127.0.0.1:9347', '[::1]:9347', ':9347', 'a-b.c:0', 'unix:/run/x.sock']) {
       const address = parseListenAddress(text, false)
       assert.ok(address, text)
-      assert.equal(addressText(address), text)
+      assert.equal(formatAddress(address), text)
     }
   })
 
-  test('are nothing else', () => {
+  test('with another text are invalid', () => {
     const long = `unix:/${'x'.repeat(107)}`
     const texts = ['', ':', '9347', ':65536', '::1:9347', '[a]:1', '[::1]', 'a b:1', 'h:1x', 'h:-1']
     for (const text of [...texts, 'unix:', 'unix:x.sock', 'unix:/run/', long]) {
@@ -494,7 +517,7 @@ describe('listen addresses', () => {
 })
 
 describe('durations', () => {
-  test('are read as Prometheus writes them', () => {
+  test('have the format of Prometheus', () => {
     for (const [text, ms] of [
       ['0', 0],
       ['0s', 0],
@@ -507,15 +530,15 @@ describe('durations', () => {
     }
   })
 
-  test('are nothing else', () => {
+  test('with another text are invalid', () => {
     for (const text of ['', '1', '-1s', '1.5s', '1s1m', ' 1s', '1S', '1s ', '99999999999y']) {
       assert.equal(parseDuration(text), undefined, text)
     }
   })
 })
 
-test('the help names every flag of the contract with its default and variable', () => {
-  const help = helpText()
+test('the help has the default and the variable of each important flag', () => {
+  const help = formatHelp()
   for (const [flag, preset] of [
     ['xmpp.service', 'xmpp://127.0.0.1:5347'],
     ['xmpp.domain', 'Required'],
@@ -527,17 +550,18 @@ test('the help names every flag of the contract with its default and variable', 
     ['log.format', 'logfmt'],
   ] as const) {
     const entry = help.split('\n  --').find((each) => each.startsWith(`${flag}=`)) ?? ''
-    assert.ok(entry.includes(preset), flag)
+    const onOneLine = entry.replace(/\s+/g, ' ')
+    assert.ok(onOneLine.includes(preset), flag)
     const variable = `PROSODY_EXPORTER_${flag.toUpperCase().replace(/[.-]/g, '_')}`
     assert.ok(entry.includes(variable), flag)
   }
   assert.ok(help.split('\n').every((line) => line.length <= 100))
 })
 
-describe('who may connect to a Unix socket', () => {
+describe('the access to Unix sockets', () => {
   const access = (...args: string[]) => config(args).web.socketAccess
 
-  test('is an octal mode and a group, by name or number', () => {
+  test('is an octal mode, and a group by name or number', () => {
     for (const text of ['0660', '660']) {
       const source = '--web.socket-mode'
       assert.deepEqual(access(`${source}=${text}`).mode, { value: 0o660, source })
@@ -553,7 +577,7 @@ describe('who may connect to a Unix socket', () => {
     })
   })
 
-  test('is refused where it is none', () => {
+  test('with an invalid mode or group is refused', () => {
     for (const mode of ['', '66', '0888', '10660', 'rw', '0460', '0060', '432', '1660']) {
       assert.match(
         problem([`--web.socket-mode=${mode}`]),

@@ -1,4 +1,4 @@
-// CI workflows run only scripts of the repository, so everybody can run the same checks.
+// Workflows only call scripts of the repository, so that everyone can run the same commands.
 
 import assert from 'node:assert/strict'
 import { accessSync, chmodSync, constants, readdirSync, readFileSync, writeFileSync } from 'node:fs'

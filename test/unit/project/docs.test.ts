@@ -8,8 +8,8 @@ import { parse } from 'yaml'
 import { generatedPages, keysOf } from '../../../tools/generated-docs.js'
 import { root } from '../../support/setup/process.js'
 import { findDocumented } from '../../../src/catalogue/index.js'
-import { configSchema, schemaText } from '../../../src/config/file-schema.js'
-import { SETTINGS, variableName } from '../../../src/config/settings.js'
+import { configSchema, formatJsonSchema } from '../../../src/config/config-file-schema.js'
+import { isFlag, SETTINGS, toVariableName } from '../../../src/config/settings.js'
 import { explain } from '../../../src/xmpp/advice.js'
 import { blocksOf, withoutBlocks } from '../../support/pages.js'
 
@@ -22,18 +22,18 @@ const PAGES = [
     .map((name) => `docs/${name}`),
   'prosody-modules/mod_adhoc_statistics/README.md',
 ]
-/** Pages that name only existing flags and keys: not the changelog, and not metrics.md with metrics of other modules. */
+/** Pages whose names must exist. The changelog names removed things, and metrics.md the metrics of other modules. */
 const CURRENT = PAGES.filter((page) => !/CHANGELOG|docs\/metrics/.test(page))
 
 for (const [page, text] of await generatedPages()) {
-  test(`${page} is what npm run docs writes`, () => {
+  test(`${page} is up to date (npm run docs writes it)`, () => {
     assert.equal(read(page), text)
   })
 }
 
 describe('links', () => {
   for (const page of PAGES) {
-    test(`of ${page} lead to a file and a heading that exist`, () => {
+    test(`of ${page} lead to existing files and headings`, () => {
       for (const link of linksOf(read(page))) {
         const [path = '', anchor] = link.split('#')
         const target = path === '' ? page : relative(root, resolve(root, dirname(page), path))
@@ -56,16 +56,16 @@ describe('links', () => {
 
 describe('names', () => {
   const flags = new Set([
-    ...SETTINGS.filter(({ variableOnly }) => variableOnly !== true).map(({ name }) => name),
-    ...SETTINGS.filter(({ negatable }) => negatable === true).map(({ name }) => `no-${name}`),
+    ...SETTINGS.filter(isFlag).map(({ name }) => name),
+    ...SETTINGS.filter(({ kind }) => kind.type === 'boolean').map(({ name }) => `no-${name}`),
     ...['show.prosody', 'show.prometheus', 'collector.NAME', 'no-collector.NAME'],
   ])
   const variables = new Set([
-    ...SETTINGS.map(({ name }) => variableName(name)),
-    ...['PROSODY_EXPORTER_XMPP_SECRET', 'PROSODY_EXPORTER_COLLECTOR_NAME'],
+    ...SETTINGS.map(({ name }) => toVariableName(name)),
+    'PROSODY_EXPORTER_COLLECTOR_NAME',
   ])
   const keys = new Set(
-    keysOf(JSON.parse(schemaText()) as Parameters<typeof keysOf>[0]).map(({ key }) => key),
+    keysOf(JSON.parse(formatJsonSchema()) as Parameters<typeof keysOf>[0]).map(({ key }) => key),
   )
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
 
@@ -74,7 +74,7 @@ describe('names', () => {
     const inline = Array.from(withoutBlocks(text).matchAll(/`([^`]+)`/g), ([, code]) => code!)
 
     test(`of flags and variables in ${page} exist`, () => {
-      // Flags of other programs have no dot and other beginnings.
+      // Flags of other programs do not start with these sections.
       const named = text.matchAll(/--((?:no-)?(?:config|xmpp|web|collector|log|show)\.[\w.-]*\w)/g)
       for (const [, flag] of named) assert.ok(flags.has(flag!), `--${flag}`)
       for (const [variable] of text.matchAll(/PROSODY_EXPORTER_[A-Z_]*[A-Z]/g)) {
@@ -124,7 +124,7 @@ describe('the messages under Troubleshooting', () => {
   const [, part = ''] = /<!-- messages -->([^]*)<!-- \/messages -->/.exec(page) ?? []
   const quotes = Array.from(part.matchAll(/^#### (`+) ?(.*?) ?\1$/gm), ([, , quote]) => quote!)
   const escaped = (text: string) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
-  /** Converts a quoted message to a pattern; `…` stands for any text. */
+  /** In a quoted message, `…` stands for any text. */
   const patternOf = (quote: string, between: string) =>
     quote
       .split('…')
@@ -132,7 +132,7 @@ describe('the messages under Troubleshooting', () => {
       .join(between)
   const source = sourceText()
 
-  test('are in the source', () => {
+  test('exist in the source', () => {
     assert.ok(quotes.length > 35)
     for (const quote of quotes) {
       const pattern = patternOf(quote.replaceAll('`', ''), '[^\\n]{0,150}?')
@@ -146,7 +146,7 @@ describe('the messages under Troubleshooting', () => {
     }
   })
 
-  test('include every message about the end of a stream', () => {
+  test('include every explanation of the end of a stream', () => {
     const known = quotes.map((quote) => new RegExp(`^${patternOf(quote, '.*?')}`))
     for (const end of streamEnds()) {
       for (const wasOnline of [true, false]) {
@@ -161,7 +161,7 @@ describe('the messages under Troubleshooting', () => {
   })
 })
 
-/** Relative links of a page, without those in code. */
+/** The relative links of a page, except links in code. */
 function linksOf(page: string): string[] {
   const text = withoutBlocks(page).replace(/`[^`]*`/g, '')
   return [
@@ -189,7 +189,7 @@ function anchorsOf(page: string): Set<string> {
   return found
 }
 
-/** The text of all files in src/; concatenated strings are joined. */
+/** The source of src/, with concatenated strings joined. */
 function sourceText(): string {
   const files = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
   return files
@@ -201,7 +201,7 @@ function sourceText(): string {
     .replaceAll("\\'", "'")
 }
 
-/** Every kind of end of a stream that has its own message. */
+/** Each end of a stream that has its own explanation. */
 function streamEnds(): Parameters<typeof explain>[0][] {
   const conditions = {
     refused: [

@@ -18,7 +18,7 @@ test('the README has at most 150 lines and 10 KB', () => {
   assert.ok(Buffer.byteLength(readme) <= 10_000)
 })
 
-test('docs/collectors.md lists the series, the source and the required rights of every collector', () => {
+test('docs/collectors.md lists the series, the source and the rights of every collector', () => {
   const [, table = ''] =
     /<!-- collector-sources -->([^]*)<!-- \/collector-sources -->/.exec(
       read('docs/collectors.md'),
@@ -45,7 +45,7 @@ test('docs/architecture.md explains every dependency', () => {
   )
 })
 
-test('each runtime dependency is locked by its hash and has no install script', () => {
+test('each package that is installed with the exporter is locked by a hash and has no install script', () => {
   type Locked = { dev?: true; hasInstallScript?: true; integrity?: string }
   const { packages } = JSON.parse(read('package-lock.json')) as {
     packages: Record<string, Locked>
@@ -59,7 +59,7 @@ test('each runtime dependency is locked by its hash and has no install script', 
 })
 
 for (const page of ['README.md', 'docs/install.md']) {
-  test(`the lines for Prosody in ${page} match the example file`, () => {
+  test(`the lines for Prosody in ${page} are in the example`, () => {
     const [, block = ''] = /```lua\n([^]*?)```/.exec(read(page)) ?? []
     const lines = block.split('\n').map((line) => line.trim())
     const given = lines.filter((line) => line && !line.startsWith('--'))

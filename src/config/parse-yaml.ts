@@ -13,22 +13,22 @@ import {
   type YAMLError,
 } from 'yaml'
 import { ConfigError } from '../errors.js'
-import { clip, quote } from './flags.js'
+import { clip, quote } from './quote.js'
 
 export type Path = readonly PropertyKey[]
 
-/** `source` is `FILE:LINE:COLUMN: KEY`; `offset` tells which of two comes first. */
+/** A place in the file. `source` is `FILE:LINE:COLUMN: KEY`; `offset` counts the characters before the place. */
 export type YamlPosition = { readonly offset: number; readonly source: string }
 
 export type YamlFile = {
   readonly value: unknown
-  /** Where a value is, or its key, or the nearest that there is above it. */
+  /** The place of a value or of its key. If it is missing, the place of the nearest key above it. */
   place(path: Path, of?: 'value' | 'key'): YamlPosition
-  /** What is there as an error message shows it: one line; of a text only its kind, if asked. */
-  shown(path: Path, hideText: boolean): string
+  /** The value for an error message, on one line. With `isTextHidden`, a text is `text` and a number `a number`. */
+  describe(path: Path, isTextHidden: boolean): string
 }
 
-/** A parsed document, and how a message names a place in it. */
+/** A parsed document, with the names of its places for messages. */
 export type YamlSource = {
   readonly document: Document
   /** `FILE:LINE:COLUMN: KEY`. */
@@ -36,15 +36,15 @@ export type YamlSource = {
 }
 
 /**
- * Parses YAML without a look at what the values are.
+ * Parses YAML, without checking its values.
  *
- * @param name The file as messages name it.
- * @throws ConfigError for broken YAML, without any value of the file.
+ * @param name The name of the file for messages.
+ * @throws ConfigError for invalid YAML. The message has no value of the file.
  */
 export function parseSource(name: string, text: string): YamlSource {
   const lines = new LineCounter()
   const at = (offset: number, key: string) => {
-    // An empty file has no line yet.
+    // In an empty file, the line and the column are 0.
     const { line, col } = lines.linePos(offset)
     return `${name}:${Math.max(line, 1)}:${Math.max(col, 1)}: ${key}`
   }
@@ -55,19 +55,20 @@ export function parseSource(name: string, text: string): YamlSource {
   )
   return {
     document,
-    place: (offset, path) => ({ offset, source: at(offset, keyText(path)) }),
+    place: (offset, path) => ({ offset, source: at(offset, formatPath(path)) }),
   }
 }
 
 /**
- * Reads YAML 1.2, each value with its place. Aliases are refused: a file of this size needs none.
+ * Reads YAML 1.2 with the place of each value. Aliases are refused, because the configuration file does not
+ * need them.
  *
- * @param name The file as messages name it.
- * @throws ConfigError for broken YAML and for a key given twice, without any value of the file.
+ * @param name The name of the file for messages.
+ * @throws ConfigError for invalid YAML, an alias and a duplicate key. The message has no value of the file.
  */
 export function parseYaml(name: string, text: string): YamlFile {
   const { document, place } = parseSource(name, text)
-  refuseAmbiguous(
+  refuseAliasesAndDuplicates(
     document,
     (node, path, problem) => new ConfigError(`${place(startOf(node), path).source}: ${problem}`),
   )
@@ -77,9 +78,9 @@ export function parseYaml(name: string, text: string): YamlFile {
       const { key, value } = find(document, path)
       return place(startOf(of === 'key' ? (key ?? value) : (value ?? key)), path)
     },
-    shown(path, hideText) {
+    describe(path, isTextHidden) {
       const { value, isMissing } = find(document, path)
-      return isMissing === true ? 'nothing' : describeNode(value, hideText)
+      return isMissing === true ? 'nothing' : describeNode(value, isTextHidden)
     },
   }
 }
@@ -90,54 +91,54 @@ function parse(
   problem: (offset: number, what: string) => ConfigError,
 ): Document {
   try {
-    // Their messages may show a piece of the file, and that may be of a secret.
+    // The pretty errors of the library quote the file, and the quote could be a secret.
     const options = { lineCounter, prettyErrors: false, uniqueKeys: false, version: '1.2' } as const
     const document = parseDocument(text, options)
-    const [wrong] = [...document.errors, ...document.warnings].sort((a, b) => a.pos[0] - b.pos[0])
-    if (wrong === undefined) return document
-    // A bracket that is never closed has the code of a wrong indentation.
-    const code = wrong.message.startsWith('Flow ') ? 'UNCLOSED' : wrong.code
-    const [expected, got] = PROBLEMS[code] ?? ['valid YAML', describeCode(wrong)]
-    throw problem(wrong.pos[0], `expected ${expected}, got ${got}`)
+    const [mistake] = [...document.errors, ...document.warnings].sort((a, b) => a.pos[0] - b.pos[0])
+    if (mistake === undefined) return document
+    // The library reports an unclosed bracket with the code of a wrong indentation.
+    const code = mistake.message.startsWith('Flow ') ? 'UNCLOSED' : mistake.code
+    const [expected, got] = PROBLEMS[code] ?? ['valid YAML', describeCode(mistake)]
+    throw problem(mistake.pos[0], `expected ${expected}, got ${got}`)
   } catch (error) {
-    if (error instanceof RangeError) throw problem(0, 'expected few levels, got very many')
+    if (error instanceof RangeError) throw problem(0, 'expected fewer nested levels, got too many')
     throw error
   }
 }
 
 const PROBLEMS: Readonly<Record<string, readonly [string, string]>> = {
   TAB_AS_INDENT: ['spaces', 'a tab'],
-  UNCLOSED: ['the } or ] that ends what { or [ began, all between them indented', 'none'],
-  BAD_INDENT: ['an indentation that fits what is above', 'another'],
-  BLOCK_AS_IMPLICIT_KEY: ['one "key: value" in a line', 'two'],
+  UNCLOSED: ['a closing } or ] and indented lines before it', 'none'],
+  BAD_INDENT: ['an indentation that matches the lines above', 'another'],
+  BLOCK_AS_IMPLICIT_KEY: ['one "key: value" on a line', 'two'],
   MULTIPLE_DOCS: ['one document', 'several'],
-  TAG_RESOLVE_FAILED: ['a plain value', 'a tag (!…) with no meaning here'],
+  TAG_RESOLVE_FAILED: ['a value without a tag', 'an unsupported tag (!…)'],
   BAD_SCALAR_START: ['a value, in quotes if it starts with one of @ ` %', 'one without quotes'],
   BAD_DQ_ESCAPE: ['an escape sequence of YAML between double quotes', 'another'],
-  MISSING_CHAR: ['a key with its colon, or the end of a quote or bracket', 'none'],
+  MISSING_CHAR: ['a colon after the key, or a closing quote or bracket', 'none'],
 }
 
 function describeCode({ code }: YAMLError): string {
   return code.toLowerCase().replaceAll('_', ' ')
 }
 
-function refuseAmbiguous(
+function refuseAliasesAndDuplicates(
   document: Document,
   problem: (node: unknown, path: Path, what: string) => ConfigError,
 ): void {
   visit(document, {
     Alias: (key, node, parents) => {
-      const path = [...pathOf(parents), ...(typeof key === 'number' ? [key] : [])]
+      const path = [...buildPath(parents), ...(typeof key === 'number' ? [key] : [])]
       throw problem(node, path, 'expected a value, got an alias (*…)')
     },
     Map: (index, map, parents) => {
       const seen = new Set<string>()
-      const path = [...pathOf(parents), ...(typeof index === 'number' ? [index] : [])]
+      const path = [...buildPath(parents), ...(typeof index === 'number' ? [index] : [])]
       for (const { key } of map.items) {
-        if (isAlias(key)) continue // refused by itself
-        // A key of `!!binary` is no name: the library would show its text in a warning.
+        if (isAlias(key)) continue // the Alias visitor refuses it
+        // A `!!binary` key is not a name, and a warning of the library would show its text.
         if (!isScalar(key) || ArrayBuffer.isView(key.value))
-          throw problem(key, path, 'expected a name as the key, got another thing')
+          throw problem(key, path, 'expected a name as the key, got another value')
         const name = String(key.value)
         if (seen.has(name)) throw problem(key, [...path, name], 'expected once, got twice')
         seen.add(name)
@@ -146,8 +147,8 @@ function refuseAmbiguous(
   })
 }
 
-// Keys and indexes on the way down to a node; of the node itself only the key is among them.
-function pathOf(parents: readonly unknown[]): PropertyKey[] {
+// The keys and indexes that lead to a node. The path includes the node's own key, but not its own index.
+function buildPath(parents: readonly unknown[]): PropertyKey[] {
   return parents.flatMap((parent, i): PropertyKey[] => {
     const below = parents[i + 1]
     if (isSeq(parent) && below !== undefined) return [parent.items.indexOf(below)]
@@ -164,7 +165,7 @@ function find(document: Document, path: Path): FoundNode {
     const { value } = found
     if (isMap(value)) {
       const pair = value.items.find(({ key }) => isScalar(key) && String(key.value) === step)
-      // A key that is missing is told of where it should be.
+      // The place of a missing key is the mapping that should have it.
       if (pair === undefined) return { ...found, isMissing: true }
       found = { key: pair.key, value: pair.value }
     } else if (isSeq(value) && value.items[Number(step)] !== undefined) {
@@ -174,12 +175,12 @@ function find(document: Document, path: Path): FoundNode {
   return found
 }
 
-/** Where a node begins. */
+/** The offset of a node's first character. */
 export function startOf(node: unknown): number {
   return (node as Partial<Node> | null | undefined)?.range?.[0] ?? 0
 }
 
-function keyText(path: Path): string {
+function formatPath(path: Path): string {
   const keys = path.map((step) => {
     if (typeof step === 'number') return `[${step}]`
     const name = String(step)
@@ -188,12 +189,12 @@ function keyText(path: Path): string {
   return clip(keys.join('').replace(/^\./, '')) || 'the file'
 }
 
-/** What a node is, as a message shows it: one line; of a text only its kind, if asked. */
-export function describeNode(node: unknown, hideText: boolean): string {
+/** The value of a node for an error message, on one line. With `isTextHidden`, a text is `text` and a number `a number`. */
+export function describeNode(node: unknown, isTextHidden: boolean): string {
   if (isCollection(node)) return isSeq(node) ? 'a list' : 'a mapping'
   const value = isScalar(node) ? node.value : null
   if (value === null || value === undefined) return 'nothing'
-  if (typeof value === 'string') return hideText ? 'text' : quote(value)
+  if (typeof value === 'string') return isTextHidden ? 'text' : quote(value)
   if (typeof value === 'boolean') return String(value)
-  return hideText || typeof value !== 'number' ? 'a number' : String(value)
+  return isTextHidden || typeof value !== 'number' ? 'a number' : String(value)
 }

@@ -1,47 +1,48 @@
 import { closeSync, existsSync, fstatSync, openSync, readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { ConfigError } from '../errors.js'
-import { quote, type Given } from './flags.js'
-import { isSecretMount } from './mount.js'
+import type { Given } from './given.js'
+import { quote } from './quote.js'
+import { isSecretMount } from './secret-mount.js'
 
-const OTHERS_MAY_READ = 0o004
+const OTHERS_CAN_READ = 0o004
 
 export type FileLimits = {
   readonly maxBytes: number
   /**
-   * Refuses a file that every user of the machine may read, and does not show the name of a missing
-   * file, which may be the secret itself. Default: false.
+   * Refuses a file that every user of the machine can read. The message for a missing file does not show the
+   * name, because an operator may have written the secret in its place. Default: false.
    */
   readonly isSecret?: boolean
 }
 
 /**
- * The text of a file that a setting names; a pipe will do as well.
+ * Reads the text of the file that a setting names. The file can be a named pipe.
  *
- * @throws ConfigError, one line that names setting and file, when it can't be read or is too long.
+ * @throws ConfigError, one line that names the setting and the file, if the file is not readable or too long.
  */
 export function readTextFile({ source, text: path }: Given, limits: FileLimits): string {
   const problem = (what: string) => new ConfigError(`${source}: ${quote(path)} ${what}`)
   try {
-    return read(path, limits, problem)
+    return readChecked(path, limits, problem)
   } catch (error) {
     if (error instanceof ConfigError) throw error
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
-    if (limits.isSecret === true && IS_NO_FILE.has(code)) {
-      throw new ConfigError(`${source}: ${noSecretFile(path)}`)
+    if (limits.isSecret === true && MISSING_FILE.has(code)) {
+      throw new ConfigError(`${source}: ${describeMissingSecretFile(path)}`)
     }
     throw problem(`cannot be read: ${REASONS[code] ?? code}`)
   }
 }
 
-const IS_NO_FILE: ReadonlySet<string> = new Set([
+const MISSING_FILE: ReadonlySet<string> = new Set([
   'ENOENT',
   'ENOTDIR',
   'ENAMETOOLONG',
   'ERR_INVALID_ARG_VALUE',
 ])
 
-function noSecretFile(path: string): string {
+function describeMissingSecretFile(path: string): string {
   const directory = dirname(path)
   const where = existsSync(directory) ? ` in ${quote(directory)}` : ''
   return `there is no such file${where}; expected the path of a file (not shown here, since it may be the secret itself)`
@@ -51,11 +52,11 @@ const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file',
   EACCES: 'this user may not read it',
   EISDIR: 'it is a directory',
-  ENOTDIR: 'a part of its path is no directory',
+  ENOTDIR: 'a part of its path is not a directory',
 }
 
-// Looks at the opened file, so that what was checked is what is read.
-function read(
+// Checks the open file and not its path, because another file can replace the path before the read.
+function readChecked(
   path: string,
   { maxBytes, isSecret = false }: FileLimits,
   problem: (what: string) => ConfigError,
@@ -65,7 +66,7 @@ function read(
     const stat = fstatSync(file)
     if (stat.isDirectory()) throw problem('cannot be read: it is a directory')
     if (!stat.isFile() && !stat.isFIFO()) throw problem('cannot be read: it is not a file')
-    if (isSecret && (stat.mode & OTHERS_MAY_READ) !== 0 && !isSecretMount(path)) {
+    if (isSecret && (stat.mode & OTHERS_CAN_READ) !== 0 && !isSecretMount(path)) {
       throw problem(
         'can be read by every user of the machine: run chmod 600 on it, or in a container mount it read-only',
       )

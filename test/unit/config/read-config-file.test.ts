@@ -6,8 +6,8 @@ import { parse } from 'yaml'
 import { z } from 'zod'
 import { root } from '../../support/setup/process.js'
 import { COLLECTORS } from '../../../src/collectors/index.js'
-import { configSchema, schemaText } from '../../../src/config/file-schema.js'
-import { listed } from '../../../src/config/values.js'
+import { configSchema, formatJsonSchema } from '../../../src/config/config-file-schema.js'
+import { joinWithOr } from '../../../src/config/kinds.js'
 import { configOf, problemOf, SECRET, testDirectory, type Env } from '../../support/config.js'
 
 const { path: directory, file } = testDirectory()
@@ -19,14 +19,14 @@ function config(yaml: string, args: string[] = [], env: Env = ENV) {
   return configOf([`--config.file=${FILE}`, ...args], env)
 }
 
-/** What is wrong, without the name of the file. */
+/** The error message, without the name of the file. */
 function problem(yaml: string, args: string[] = [], env: Env = ENV): string {
   const message = problemOf(() => config(yaml, args, env))
   assert.ok(message.startsWith(`${FILE}:`), message)
   return message.slice(FILE.length + 1)
 }
 
-describe('the file', () => {
+describe('the configuration file', () => {
   test('sets every value', () => {
     writeFileSync(join(directory, 'stats.secret'), `${SECRET}\n`, { mode: 0o600 })
     const yaml = `
@@ -82,7 +82,7 @@ limits: { series: 5, label_value_length: 1e3 }
     ])
   })
 
-  test('that is empty, or has comments only, leaves the defaults', () => {
+  test('has no effect if it is empty or has only comments', () => {
     const defaults = configOf([], ENV)
     for (const yaml of ['', '# nothing\n', '---\n', '\uFEFF{}', 'registry: {}']) {
       assert.deepEqual(config(yaml), defaults, JSON.stringify(yaml))
@@ -97,7 +97,7 @@ limits: { series: 5, label_value_length: 1e3 }
     assert.deepEqual(defaults.limits, { series: 2_000_000, labelValueLength: 0 })
   })
 
-  test('may have sections whose values are all commented out', () => {
+  test('can have sections whose lines are all commented out', () => {
     const defaults = configOf([], ENV)
     const sections = ['servers', 'collection', 'exposition', 'registry', 'page', 'limits']
     const yaml = sections.map((section) => `${section}:\n  # all of it\n`).join('')
@@ -114,7 +114,7 @@ limits: { series: 5, label_value_length: 1e3 }
     assert.equal(registry.drop[0]!.labels.size, 0)
   })
 
-  test('loses to the environment, and both lose to flags', () => {
+  test('is overridden by variables, and both by flags', () => {
     const yaml =
       'servers: [{domain: file.example, service: xmpp://file}]\ncollection: {min_age: 1s}\n'
     const env = { PROSODY_EXPORTER_XMPP_SECRET: SECRET }
@@ -131,10 +131,10 @@ limits: { series: 5, label_value_length: 1e3 }
     const minAge = (value: string) =>
       config(yaml, [], { ...ENV, PROSODY_EXPORTER_COLLECTION_MIN_AGE: value }).collection.minAgeMs
     assert.equal(minAge('2s'), 2000)
-    assert.equal(minAge(''), 1000, 'an empty variable is unset')
+    assert.equal(minAge(''), 1000, 'an empty variable is ignored')
   })
 
-  test('may be named by a variable', () => {
+  test('can be named by a variable', () => {
     writeFileSync(FILE, 'limits: {series: 7}')
     const env = { ...ENV, PROSODY_EXPORTER_CONFIG_FILE: FILE }
     assert.equal(configOf([], env).limits.series, 7)
@@ -145,7 +145,7 @@ limits: { series: 5, label_value_length: 1e3 }
     writeFileSync(join(directory, 'secrets/a'), 'a', { mode: 0o600 })
     const yaml = 'servers: [{domain: a.example, secret_file: secrets/a}]'
     assert.equal(config(yaml, [], {}).servers[0]!.xmpp.secret, 'a')
-    assert.equal(config(yaml).servers[0]!.xmpp.secret, SECRET, 'the variable wins over it')
+    assert.equal(config(yaml).servers[0]!.xmpp.secret, SECRET, 'the variable overrides the file')
     assert.equal(
       config(yaml.replace('secrets', `${directory}/secrets`), [], {}).servers[0]!.xmpp.secret,
       'a',
@@ -158,21 +158,21 @@ limits: { series: 5, label_value_length: 1e3 }
     )
   })
 
-  test('takes a bare 0 for a duration', () => {
+  test('accepts a bare 0 as a duration', () => {
     assert.equal(config('collection: {min_age: 0}').collection.minAgeMs, 0)
     const stamped = config('collection: {min_age: 4m}\nexposition: {timestamps: true}')
     assert.equal(stamped.collection.minAgeMs, 240_000)
   })
 })
 
-describe('what is dropped', () => {
+describe('an expression of registry.drop', () => {
   const rule = (family: string) =>
     config(`registry: {drop: [{family: ${JSON.stringify(family)}}]}`).registry.drop[0]!.family
 
-  test('matches the whole name, also with alternatives', () => {
+  test('matches the whole name, even with alternatives', () => {
     assert.ok(rule('a|b').test('a') && rule('a|b').test('b'))
     assert.ok(!rule('a|b').test('ab') && !rule('a').test('a\n'))
-    assert.ok(rule('a.*').test('a\nb'), 'a dot is any character')
+    assert.ok(rule('a.*').test('a\nb'), 'a dot matches any character')
   })
 
   test('ignores case after (?i)', () => {
@@ -180,7 +180,7 @@ describe('what is dropped', () => {
   })
 })
 
-describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …', () => {
+describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …:', () => {
   const cases: [string, string, string][] = [
     [
       'an unknown key',
@@ -200,48 +200,52 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …', (
     [
       'an unknown collector',
       'servers:\n  - collectors: {ping: true, pong: true}',
-      `2:30: servers[0].collectors.pong: expected ${listed(COLLECTORS.map(({ name }) => name))}, got an unknown key`,
+      `2:30: servers[0].collectors.pong: expected ${joinWithOr(COLLECTORS.map(({ name }) => name))}, got an unknown key`,
     ],
     [
-      'a collector that was removed',
+      'a removed collector',
       'servers:\n  - collectors: {ping: true, tigase: false}',
       '2:30: servers[0].collectors.tigase: the collector tigase was removed, because it was never tested with the real server. Remove the setting.',
     ],
     [
-      'a collector that is neither on nor off',
+      'a collector with a number',
       'servers:\n  - collectors: {ping: 1}',
       '2:24: servers[0].collectors.ping: expected true or false, got 1',
     ],
     [
-      'a host that is none',
+      'an invalid host',
       'servers:\n  - hosts: [a.example, a@b.example]',
       '2:24: servers[0].hosts[1]: expected a host, e.g. example.com, without @ or /, got "a@b.example"',
     ],
     [
       'a secret in the file',
       `servers:\n  - secret: ${SECRET}`,
-      '2:5: servers[0].secret: expected secret_file, which names a file, got a secret in this one',
+      '2:5: servers[0].secret: expected secret_file with the name of a file, got a secret in the configuration file',
     ],
     [
-      'a key that JavaScript knows',
+      'a key that is a property of JavaScript objects',
       '__proto__: {}',
       '1:1: __proto__: expected servers, collection, exposition, registry, web, page or limits, got an unknown key',
     ],
     [
-      'the first of several',
+      'the first of several mistakes',
       'limits: {series: x}\ncollection: {min_age: true}',
       '1:18: limits.series: expected a whole number, 0 for no limit, got "x"',
     ],
-    ['only a text', SECRET, '1:1: the file: expected a mapping, got text'],
-    ['a list', '- a', '1:1: the file: expected a mapping, got a list'],
+    ['a text in place of the sections', SECRET, '1:1: the file: expected a mapping, got text'],
+    ['a list in place of the sections', '- a', '1:1: the file: expected a mapping, got a list'],
     [
-      'a value with nothing in it',
+      'a key without a value',
       'limits:\n  series:\n',
       '2:10: limits.series: expected a whole number, 0 for no limit, got nothing',
     ],
-    ['a secret in a wrong place', `servers: ${SECRET}`, '1:10: servers: expected a list, got text'],
     [
-      'a number for a text',
+      'a secret in place of the servers',
+      `servers: ${SECRET}`,
+      '1:10: servers: expected a list, got text',
+    ],
+    [
+      'a number in place of a text',
       'servers: [{domain: 5}]',
       '1:20: servers[0].domain: expected text, got a number',
     ],
@@ -257,27 +261,27 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …', (
       '1:23: collection.timeout: expected a duration, e.g. 250ms or 1m30s, got 10',
     ],
     [
-      'a text that is no duration',
+      'a text that is not a duration',
       'collection: {timeout: 10 s}',
       '1:23: collection.timeout: expected a duration, e.g. 250ms or 1m30s, got "10 s"',
     ],
     [
-      'a min_age that would spoil rate()',
+      'a min_age that makes rate() wrong',
       'collection: {min_age: 5001ms}',
-      '1:23: collection.min_age: expected at most 5s without exposition.timestamps (rate() errs by min_age divided by its window), got "5001ms"',
+      '1:23: collection.min_age: expected at most 5s without exposition.timestamps (the error of rate() is min_age divided by its window), got "5001ms"',
     ],
     [
-      'a min_age that Prometheus would see gaps with',
+      'a min_age that causes gaps in Prometheus',
       'collection: {min_age: 241s}\nexposition: {timestamps: true}',
       '1:23: collection.min_age: expected at most 4m (Prometheus forgets a series after 5m), got "241s"',
     ],
     [
-      'series served for too long',
+      'a serve_stale_for that is too long',
       'collection: {serve_stale_for: 241s}',
       '1:31: collection.serve_stale_for: expected at most 4m (Prometheus forgets a series after 5m), got "241s"',
     ],
     [
-      'a page that would ask without end',
+      'a page.interval that is too short',
       'page: {interval: 999ms}',
       '1:18: page.interval: expected 0, or 1s to 1h, got "999ms"',
     ],
@@ -287,37 +291,37 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …', (
       '1:8: page.title: expected interval, got an unknown key',
     ],
     [
-      'a way of naming that there is not',
+      'an unknown naming scheme',
       'exposition: {names: prometheus}',
       '1:21: exposition.names: expected openmetrics, single_underscore or mod_prometheus, got "prometheus"',
     ],
     [
-      'one in a list',
+      'an unknown naming scheme in a list',
       'exposition:\n  names:\n    - openmetrics\n    - mod-prometheus',
       '4:7: exposition.names[1]: expected openmetrics, single_underscore or mod_prometheus, got "mod-prometheus"',
     ],
     [
-      'one twice',
+      'a duplicate naming scheme',
       'exposition: {names: [openmetrics, openmetrics]}',
-      '1:35: exposition.names[1]: expected each way of naming once, got "openmetrics"',
+      '1:35: exposition.names[1]: expected each naming scheme once, got "openmetrics"',
     ],
     [
-      'no way of naming',
+      'an empty list of naming schemes',
       'exposition: {names: []}',
       '1:21: exposition.names: expected openmetrics, single_underscore or mod_prometheus, or a list of them, got an empty list',
     ],
     [
-      'a number for a way of naming',
+      'a number in place of a naming scheme',
       'exposition: {names: [openmetrics, 3]}',
       '1:35: exposition.names[1]: expected openmetrics, single_underscore or mod_prometheus, or a list of them, got 3',
     ],
     [
-      'a switch for each way of naming',
+      'a mapping in place of a naming scheme',
       'exposition: {names: {openmetrics: true}}',
       '1:21: exposition.names: expected openmetrics, single_underscore or mod_prometheus, or a list of them, got a mapping',
     ],
     [
-      'a yes',
+      'yes in place of true',
       'exposition: {created: yes}',
       '1:23: exposition.created: expected true or false, got "yes"',
     ],
@@ -337,7 +341,7 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …', (
       '1:30: limits.label_value_length: expected a whole number, 0 for no limit, got 1.5',
     ],
     [
-      'a number beyond all numbers',
+      'a number that is too large',
       'limits: {series: 1e20}',
       '1:18: limits.series: expected a whole number, 0 for no limit, got 100000000000000000000',
     ],
@@ -347,40 +351,40 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …', (
       '3:7: registry.drop[0].family: expected text, got nothing',
     ],
     [
-      'a rule that is a text',
+      'a text in place of a rule',
       'registry: {drop: [a]}',
       '1:19: registry.drop[0]: expected a mapping, got text',
     ],
     [
-      'a broken expression',
+      'an invalid expression',
       'registry: {drop: [{family: a)|(b}]}',
       '1:28: registry.drop[0].family: expected a regular expression, got "a)|(b"',
     ],
     [
-      'a broken expression for a label',
+      'an invalid expression for a label',
       'registry: {drop: [{family: a, labels: {host: "["}}]}',
       '1:46: registry.drop[0].labels.host: expected a regular expression, got "["',
     ],
     [
-      'what is no name of a label',
+      'an invalid name of a label',
       'registry: {drop: [{family: a, labels: {a b: c}}]}',
       '1:40: registry.drop[0].labels."a b": expected the name of a label, got another',
     ],
     [
-      'a key given twice',
+      'a duplicate key',
       'collection:\n  min_age: 1s\n  min_age: 2s\n',
       '3:3: collection.min_age: expected once, got twice',
     ],
     [
-      'a key given twice in a list',
+      'a duplicate key in a list',
       'servers:\n  - domain: a\n    domain: b\n',
       '3:5: servers[0].domain: expected once, got twice',
     ],
-    ['a section given twice', 'limits: {}\nlimits: {}', '2:1: limits: expected once, got twice'],
+    ['a duplicate section', 'limits: {}\nlimits: {}', '2:1: limits: expected once, got twice'],
     [
-      'a key that is a list',
+      'a list as a key',
       '? [a]\n: 1',
-      '1:3: the file: expected a name as the key, got another thing',
+      '1:3: the file: expected a name as the key, got another value',
     ],
     [
       'an alias',
@@ -389,9 +393,9 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …', (
     ],
     ['a tab', 'limits:\n\tseries: 1', '2:1: YAML: expected spaces, got a tab'],
     [
-      'an unfinished quote',
+      'an unclosed quote',
       `servers: [{domain: "${SECRET}`,
-      '1:35: YAML: expected a key with its colon, or the end of a quote or bracket, got none',
+      '1:35: YAML: expected a colon after the key, or a closing quote or bracket, got none',
     ],
     [
       'two documents',
@@ -401,12 +405,12 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …', (
     [
       'a tag',
       'limits: {series: !many 1}',
-      '1:18: YAML: expected a plain value, got a tag (!…) with no meaning here',
+      '1:18: YAML: expected a value without a tag, got an unsupported tag (!…)',
     ],
     [
-      'two keys in a line',
+      'two keys on one line',
       `servers: domain: ${SECRET}`,
-      '1:10: YAML: expected one "key: value" in a line, got two',
+      '1:10: YAML: expected one "key: value" on a line, got two',
     ],
   ]
   for (const [name, yaml, expected] of cases) {
@@ -415,7 +419,7 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …', (
     })
   }
 
-  test('broken YAML never shows what is in it', () => {
+  test('the message for invalid YAML never shows a value', () => {
     const breaks = [
       '"\\',
       '@',
@@ -441,13 +445,13 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …', (
     }
   })
 
-  test('a file that nests without end', () => {
+  test('a file with very deep nesting', () => {
     for (const yaml of ['['.repeat(10_000), '{a: '.repeat(10_000), '- '.repeat(10_000)]) {
       assert.match(problem(yaml), /^1:\d+: .*: expected /)
     }
   })
 
-  test('a file that can not be read', () => {
+  test('a file that cannot be read', () => {
     const missing = join(directory, 'none.yml')
     const read = (path: string) => problemOf(() => configOf([`--config.file=${path}`], ENV))
     assert.equal(read(missing), `--config.file: "${missing}" cannot be read: there is no such file`)
@@ -462,7 +466,7 @@ describe('several servers', () => {
   - {domain: stats.b.example, service: xmpp://b, secret_file: both.secret, hosts: [b.example]}
 `
 
-  test('are each their own, by the name that they have or their domain', () => {
+  test('have their own settings, and are named by their name or their domain', () => {
     file('both.secret')
     const { servers } = config(two, ['--no-collector.users'], {})
     assert.deepEqual(
@@ -474,59 +478,59 @@ describe('several servers', () => {
     )
     const on = (name: string) => servers.map(({ collectors }) => collectors.get(name))
     assert.deepEqual(on('ping'), [false, true])
-    assert.deepEqual(on('users'), [false, false], 'a flag is for all of them')
+    assert.deepEqual(on('users'), [false, false], 'a flag applies to all servers')
   })
 
   const secondSecret = (name: string) => two.replace('both.secret, hosts', `${name}, hosts`)
   const ofSecret = (name: string) => `3:63: servers[1].secret_file: "${join(directory, name)}"`
   const cases: [string, string, string][] = [
     [
-      'a name twice',
+      'a duplicate name',
       two.replace('{domain: stats.b', '{name: a, domain: stats.b'),
       '3:12: servers[1].name: expected each name once, got "a"',
     ],
     [
-      'a domain twice, and no names',
+      'a duplicate domain and no names',
       two.replaceAll('stats.b', 'stats.a').replace('name: a, ', ''),
       '3:14: servers[1].domain: expected a name, since another server has this domain, got "stats.a.example"',
     ],
     [
-      'a name that is none',
+      'an invalid name',
       two.replace('name: a', 'name: "a b"'),
       '2:12: servers[0].name: expected a name of 1 to 100 characters without spaces, got "a b"',
     ],
     [
-      'no domain',
+      'a missing domain',
       two.replace('domain: stats.b.example, ', ''),
       '3:5: servers[1]: expected a domain, got none',
     ],
     [
-      'no secret file',
+      'a missing key secret_file',
       two.replace(', secret_file: both.secret, hosts', ', hosts'),
       '3:5: servers[1]: expected a secret_file, got none',
     ],
     [
-      'a secret file that is missing',
+      'a secret file that does not exist',
       secondSecret('none.secret'),
       `3:63: servers[1].secret_file: there is no such file in "${directory}"; expected the path of a file (not shown here, since it may be the secret itself)`,
     ],
     [
-      'a secret file that everybody may read',
+      'a secret file that every user can read',
       secondSecret('open.secret'),
       `${ofSecret('open.secret')} can be read by every user of the machine: run chmod 600 on it, or in a container mount it read-only`,
     ],
   ]
   for (const [name, yaml, expected] of cases) {
-    test(`but not with ${name}`, () => {
+    test(`are refused with ${name}`, () => {
       file('both.secret')
       file('open.secret', SECRET, 0o604)
       assert.equal(problem(yaml, [], {}), expected)
     })
   }
 
-  test('but not with flags or variables that are of one', () => {
+  test('are refused with a flag or variable for a single server', () => {
     file('both.secret')
-    const expected = 'expected with one server only, and the file has 2'
+    const expected = 'expected with one server only, and the file has 2 servers'
     const message = (args: string[], env: Env) => problemOf(() => config(two, args, env))
     assert.equal(message(['--xmpp.domain=c'], {}), `--xmpp.domain: ${expected}`)
     for (const name of ['XMPP_SECRET', 'XMPP_SERVICE', 'XMPP_HOST']) {
@@ -539,7 +543,7 @@ describe('several servers', () => {
 describe('the section web', () => {
   const web = (yaml: string) => config(`web: { ${yaml} }`).web
 
-  test('has what its flags have, and the flag wins', () => {
+  test('has the settings of its flags, and the flag overrides it', () => {
     assert.equal(web('fail_when_down: true').failWhenDown, true)
     const yaml = 'web: { fail_when_down: true }'
     assert.equal(config(yaml, ['--no-web.fail-when-down']).web.failWhenDown, false)
@@ -551,8 +555,8 @@ describe('the section web', () => {
     }
   })
 
-  test('takes no number that is another one in octal', () => {
-    // 0o660 is 432 once it is read.
+  test('refuses an octal number without quotes', () => {
+    // The YAML parser returns 432 for 0o660.
     const expected = 'expected an octal mode that lets the owner read and write, e.g. 0660'
     assert.equal(
       problem('web: { socket_mode: 0o660 }'),
@@ -561,13 +565,13 @@ describe('the section web', () => {
   })
 })
 
-describe('the JSON Schema for editors', () => {
+describe('the JSON schema for editors', () => {
   const shipped = readFileSync(join(root, 'config.schema.json'), 'utf8')
   const example = readFileSync(join(root, 'prosody-exporter.example.yml'), 'utf8')
   const editor = z.fromJSONSchema(JSON.parse(shipped) as Parameters<typeof z.fromJSONSchema>[0])
 
-  test('is the one of the code (npm run schema writes it)', () => {
-    assert.equal(shipped, schemaText())
+  test('is up to date (npm run schema writes it)', () => {
+    assert.equal(shipped, formatJsonSchema())
   })
 
   test('accepts the example, as the exporter does', () => {
@@ -604,14 +608,14 @@ describe('the JSON Schema for editors', () => {
     }
   })
 
-  test('says of every key what it does', () => {
+  test('describes every key', () => {
     for (const description of shipped.matchAll(/"description": "([^"]*)"/g)) {
       assert.match(description[1]!, /\.$/)
     }
     assert.ok(Array.from(shipped.matchAll(/"description"/g)).length >= 18)
   })
 
-  test('is packed, and so is the example', () => {
+  test('is in the package, with the example', () => {
     const text = readFileSync(join(root, 'package.json'), 'utf8')
     const { files } = JSON.parse(text) as { files: string[] }
     assert.ok(files.includes('config.schema.json'))
@@ -619,7 +623,7 @@ describe('the JSON Schema for editors', () => {
   })
 })
 
-test('the example gives the defaults, and what it has commented out is valid too', () => {
+test('the example has the defaults, and its commented lines are valid', () => {
   const yaml = readFileSync(join(root, 'prosody-exporter.example.yml'), 'utf8')
   const defaults = configOf([], ENV)
   const { servers, ...rest } = config(yaml)
@@ -639,15 +643,15 @@ test('the example gives the defaults, and what it has commented out is valid too
   )
 })
 
-// Found by `npm run fuzz`: JSON leaves them as they are, and a terminal does what they say.
-test('control characters of a key, and those that turn the line round, are shown as their numbers', () => {
+// Found by `npm run fuzz`: JSON.stringify leaves these characters as they are, and a terminal obeys them.
+test('control characters and direction characters of a key are shown as numbers', () => {
   assert.ok(problem('"\x7f\x9b\u202e": 1\n').startsWith('1:1: "\\u007f\\u009b\\u202e": expected '))
 })
 
 // Found by `npm run fuzz`: the library showed the key's bytes in a warning on stderr.
-test('a key of !!binary is no name', () => {
+test('a !!binary key is refused', () => {
   assert.equal(
     problem('? !!binary aGVsbG8=\n: 1\n').split(': ').at(-1),
-    'expected a name as the key, got another thing',
+    'expected a name as the key, got another value',
   )
 })

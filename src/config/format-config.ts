@@ -1,32 +1,33 @@
 import { stringify } from 'yaml'
 import type { DropRule } from '../collectors/registry/registry-filter.js'
 import type { Config, ServerConfig } from './read-config.js'
-import { addressText } from './listen-address.js'
-import { octal, type SocketAccess } from './socket-access.js'
+import { formatDuration } from './duration.js'
+import { formatAddress } from './listen-address.js'
+import { formatMode, type SocketAccess } from './socket-access.js'
 
 /**
- * The configuration that runs, as YAML for people: the sections of the file with every default, then
- * what has flags only. Each key is named here, so that nothing secret can be shown by being added.
+ * Formats the current configuration as YAML, with all defaults: the sections of the file, and the settings that
+ * are not in the file. Each key is listed here, so that a new setting with a secret is not shown by accident.
  */
 export function formatConfig(config: Config): string {
   const { collection, exposition, registry, page, limits, web } = config
   return stringify({
-    servers: config.servers.map(serverText),
+    servers: config.servers.map(formatServer),
     collection: {
-      min_age: durationText(collection.minAgeMs),
-      timeout: durationText(collection.timeoutMs),
-      serve_stale_for: durationText(collection.serveStaleForMs),
+      min_age: formatDuration(collection.minAgeMs),
+      timeout: formatDuration(collection.timeoutMs),
+      serve_stale_for: formatDuration(collection.serveStaleForMs),
     },
     exposition: {
       names: exposition.names,
       created: exposition.created,
       timestamps: exposition.timestamps,
     },
-    registry: { drop: registry.drop.map(ruleText) },
-    page: { interval: durationText(page.intervalMs) },
+    registry: { drop: registry.drop.map(formatDropRule) },
+    page: { interval: formatDuration(page.intervalMs) },
     limits: { series: limits.series, label_value_length: limits.labelValueLength },
     web: {
-      listen_address: web.listenAddresses.map(addressText),
+      listen_address: web.listenAddresses.map(formatAddress),
       telemetry_path: web.telemetryPath,
       config_file: web.configFile?.text,
       external_url: web.external.origin && `${web.external.origin}${web.external.path}`,
@@ -34,22 +35,22 @@ export function formatConfig(config: Config): string {
       max_requests: web.maxRequests,
       disable_exporter_metrics: web.disableExporterMetrics,
       fail_when_down: web.failWhenDown,
-      ...socketText(web.socketAccess),
+      ...formatSocketAccess(web.socketAccess),
       enable_lifecycle: web.enableLifecycle,
     },
-    timeout_offset: durationText(config.timeoutOffsetMs),
+    timeout_offset: formatDuration(config.timeoutOffsetMs),
     log: { level: config.log.level, format: config.log.format },
   })
 }
 
-function socketText({ mode, group }: SocketAccess) {
+function formatSocketAccess({ mode, group }: SocketAccess) {
   return {
-    ...(mode && { socket_mode: octal(mode.value) }),
+    ...(mode && { socket_mode: formatMode(mode.value) }),
     ...(group && { socket_group: group.id }),
   }
 }
 
-function serverText({ name, xmpp, hosts, collectors }: ServerConfig) {
+function formatServer({ name, xmpp, hosts, collectors }: ServerConfig) {
   return {
     name,
     service: xmpp.service,
@@ -60,21 +61,17 @@ function serverText({ name, xmpp, hosts, collectors }: ServerConfig) {
   }
 }
 
-function ruleText({ family, labels }: DropRule) {
+function formatDropRule({ family, labels }: DropRule) {
   return {
-    family: patternText(family),
+    family: formatPattern(family),
     ...(labels.size > 0 && {
-      labels: Object.fromEntries(Array.from(labels, ([name, p]) => [name, patternText(p)])),
+      labels: Object.fromEntries(Array.from(labels, ([name, p]) => [name, formatPattern(p)])),
     }),
   }
 }
 
-/** As it was given: `wholeMatch` in config.ts put brackets around it. */
-function patternText({ source, flags }: RegExp): string {
+/** The expression as the operator wrote it: `parsePattern` in read-config.ts put it into a group. */
+function formatPattern({ source, flags }: RegExp): string {
   const text = source.replace(/^\^\(\?:|\)\$$/g, '')
   return flags.includes('i') ? `(?i)${text}` : text
-}
-
-function durationText(ms: number): string {
-  return ms % 1000 === 0 ? `${ms / 1000}s` : `${ms}ms`
 }

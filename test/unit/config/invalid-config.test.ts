@@ -1,5 +1,5 @@
-// Every way in which an operator gets the configuration file wrong, as the program itself says it:
-// when it starts, and when it reads the file anew.
+// The messages of the real program for each kind of mistake in the configuration file: at the start, and at a
+// reload.
 
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
@@ -21,23 +21,23 @@ const GOOD = `servers:
 `
 const noFile = `there is no such file in ${JSON.stringify(directory)}`
 
-/** What is wrong, the file, and what is said of it behind the file's name. */
+/** The mistake, the file, and the message after the name of the file. */
 const CASES: readonly (readonly [string, string, string])[] = [
   ['an unknown key', GOOD.replace('secret_file', 'secret_fil'), '4:5: servers[0].secret_fil: '],
   [
-    'a value of another kind',
+    'a value of another type',
     `${GOOD}limits: { series: many }\n`,
     '6:19: limits.series: expected a whole number, 0 for no limit, got "many"',
   ],
   [
-    'a value that may not be',
+    'a value out of range',
     `${GOOD}collection:\n  min_age: 1h\n`,
     '7:12: collection.min_age: expected at most 4m (Prometheus forgets a series after 5m), got "1h"',
   ],
   [
     'a file that ends in the middle of a line',
     GOOD.slice(0, GOOD.indexOf('two.example')),
-    '5:32: YAML: expected the } or ] that ends what { or [ began, all between them indented, got none',
+    '5:32: YAML: expected a closing } or ] and indented lines before it, got none',
   ],
   [
     'a file that ends between two lines',
@@ -51,34 +51,34 @@ const CASES: readonly (readonly [string, string, string])[] = [
   ],
   ['an empty file', '', '1:1: the file: expected a domain (or --xmpp.domain), got none'],
   [
-    'a name twice',
+    'a duplicate name',
     GOOD.replace('two,', 'one,'),
     '5:13: servers[1].name: expected each name once, got "one"',
   ],
   [
-    'a component twice',
+    'a duplicate component',
     GOOD.replace('stats.two', 'stats.one'),
     '5:26: servers[1].domain: expected each domain of a service once, got "stats.one.example"',
   ],
   [
-    'a secret file that is missing',
+    'a secret file that does not exist',
     GOOD.replace('good', 'none'),
     `4:18: servers[0].secret_file: ${noFile}`,
   ],
   [
-    'a secret file that is missing, of a single server',
+    'a single server whose secret file does not exist',
     GOOD.slice(0, GOOD.indexOf('  - { name: two')).replace('good', 'none'),
     `4:18: servers[0].secret_file: ${noFile}`,
   ],
   [
-    'a secret file that everybody may read',
+    'a secret file that every user can read',
     GOOD.replace('good', 'open'),
     `4:18: servers[0].secret_file: ${openSecret} can be read by every user of the machine: run chmod 600 on it, or in a container mount it read-only`,
   ],
   [
     'the secret itself',
     GOOD.replace('secret_file: good.secret\n', `secret: ${SECRET}\n`),
-    '4:5: servers[0].secret: expected secret_file, which names a file, got a secret in this one',
+    '4:5: servers[0].secret: expected secret_file with the name of a file, got a secret in the configuration file',
   ],
   [
     'an unknown collector',
@@ -89,7 +89,7 @@ const CASES: readonly (readonly [string, string, string])[] = [
 
 describe('a configuration file with', { concurrency: 2 }, () => {
   for (const [i, [what, yaml, expected]] of CASES.entries()) {
-    test(`${what} is one line with its place, and exit code 2`, async () => {
+    test(`${what} causes one line with the place, and exit code 2`, async () => {
       const file = writeTestFile(`${i}.yml`, yaml)
       const child = runExporter({ flags: [`--config.file=${file}`] })
       assert.equal(await child.exited, 2)
@@ -100,7 +100,7 @@ describe('a configuration file with', { concurrency: 2 }, () => {
     })
   }
 
-  test('any of these, read anew, is that line once, and all goes on as it was', async (t) => {
+  test('any of these mistakes at a reload causes the same line once, and the exporter keeps its configuration', async (t) => {
     const service = `service: 'xmpp://127.0.0.1:${await freePort()}', `
     const good = GOOD.replace('{ name', `{ ${service}name`)
     const file = writeTestFile('reloaded.yml', good)
@@ -127,7 +127,7 @@ describe('a configuration file with', { concurrency: 2 }, () => {
     }
     writeFileSync(file, good)
     exporter.kill('SIGHUP')
-    await until(async () => (await state()).wasRead === 1, { what: 'a good one is taken' })
+    await until(async () => (await state()).wasRead === 1, { what: 'a valid file is loaded' })
     assert.ok(!exporter.stderr().includes(SECRET))
   })
 })

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { mountOf } from '../../../src/config/mount.js'
+import { findMount } from '../../../src/config/secret-mount.js'
 
-// As in proc_pid_mountinfo(5): the optional fields end with a dash.
+// The format of proc_pid_mountinfo(5). A dash ends the optional fields.
 const MOUNTS = `\
 21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
 22 21 0:20 / /run rw,nosuid shared:2 - tmpfs tmpfs rw,size=1024k
@@ -13,7 +13,7 @@ const MOUNTS = `\
 27 21 8:5 /one /srv/file ro - ext4 /dev/sde rw
 `
 
-test('the mount of a file is the innermost, and of two with one mount point the later', () => {
+test('a file belongs to the innermost mount, and to the later of two mounts at one mount point', () => {
   const cases = [
     ['/etc/secret', '/', 'ext4', false],
     ['/run/secret', '/run', 'tmpfs', false],
@@ -24,7 +24,7 @@ test('the mount of a file is the innermost, and of two with one mount point the 
     ['/srv/file', '/srv/file', 'ext4', true],
   ] as const
   for (const [path, point, type, isReadOnly] of cases) {
-    assert.deepEqual(mountOf(path, MOUNTS), { point, type, isReadOnly }, path)
+    assert.deepEqual(findMount(path, MOUNTS), { point, type, isReadOnly }, path)
   }
-  assert.equal(mountOf('/etc/secret', ''), undefined)
+  assert.equal(findMount('/etc/secret', ''), undefined)
 })

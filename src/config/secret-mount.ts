@@ -7,46 +7,46 @@ export type Mount = {
   readonly isReadOnly: boolean
 }
 
-const OTHERS_MAY_WRITE = 0o022
+const OTHERS_CAN_WRITE = 0o022
 
 /**
- * Whether a secret with this path can be readable by everyone, because it is mounted the way that
- * containers mount secrets: Docker and Kubernetes give such files the mode 0444, on a read-only mount
- * or in memory. Nobody can replace the file there, and whoever can see the mount may read it.
+ * Whether a file is mounted in the way that containers mount secrets. Docker and Kubernetes give such a file the
+ * mode 0444, on a read-only mount or in memory. The exporter accepts that mode there: no other user can replace the
+ * file, and everyone who can see the mount is allowed to read it.
  */
 export function isSecretMount(path: string): boolean {
   try {
     const file = realpathSync(path)
     const mounts = readFileSync('/proc/self/mountinfo', 'utf8')
     const directory = dirname(file)
-    const isClosed =
-      (statSync(directory).mode & OTHERS_MAY_WRITE) === 0 ||
-      mountOf(directory, mounts)?.isReadOnly === true
-    const mount = mountOf(file, mounts)
-    // Under ProtectSystem= of systemd every file system is read-only. A secret has a mount of its own.
+    const isProtected =
+      (statSync(directory).mode & OTHERS_CAN_WRITE) === 0 ||
+      findMount(directory, mounts)?.isReadOnly === true
+    const mount = findMount(file, mounts)
+    // With ProtectSystem= of systemd, every file system is read-only. Only a mount for the secret itself counts.
     const isOwnMount = [file, directory, dirname(directory)].some(
       (path) => path !== '/' && path === mount?.point,
     )
-    return isClosed && isOwnMount && (mount?.isReadOnly === true || mount?.type === 'tmpfs')
+    return isProtected && isOwnMount && (mount?.isReadOnly === true || mount?.type === 'tmpfs')
   } catch {
-    // Not Linux, or the file is gone.
+    // The system is not Linux, or the file is gone.
     return false
   }
 }
 
 /**
- * The mount that a file is on.
+ * Finds the mount that holds a file.
  *
  * @param path Absolute, without symbolic links.
  * @param mounts The text of `/proc/self/mountinfo`, see proc_pid_mountinfo(5).
  */
-export function mountOf(path: string, mounts: string): Mount | undefined {
+export function findMount(path: string, mounts: string): Mount | undefined {
   let found: Mount | undefined
   for (const line of mounts.split('\n')) {
     const [mount = '', filesystem = ''] = line.split(' - ')
-    const [, , , , point, options = ''] = mount.split(' ').map(unescaped)
+    const [, , , , point, options = ''] = mount.split(' ').map(unescapeField)
     if (point === undefined || !isWithin(path, point)) continue
-    // A later line covers an earlier one with the same mount point.
+    // A later mount hides an earlier one at the same mount point.
     if (found && found.point.length > point.length) continue
     const [type = '', , superOptions = ''] = filesystem.split(' ')
     const isReadOnly = [options, superOptions].some((text) => text.split(',').includes('ro'))
@@ -59,8 +59,8 @@ function isWithin(path: string, directory: string): boolean {
   return path === directory || path.startsWith(directory === '/' ? '/' : `${directory}/`)
 }
 
-/** Blanks and backslashes are written as `\040`. */
-function unescaped(text: string): string {
+// The kernel writes a space as `\040`, and a backslash as `\134`.
+function unescapeField(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, octal: string) =>
     String.fromCharCode(parseInt(octal, 8)),
   )

@@ -1,0 +1,15 @@
+import { ConfigError } from '../errors.js'
+import { quote } from './quote.js'
+
+/** The text of a setting, and where the operator wrote it. */
+export type Given = {
+  readonly from: 'flag' | 'variable' | 'file' | 'default'
+  /** The place for error messages: `--flag`, a variable's name, `FILE:LINE:COLUMN: KEY` or `default`. */
+  readonly source: string
+  readonly text: string
+}
+
+/** @returns The error `SOURCE: expected …, got "TEXT"`. */
+export function valueError({ source, text }: Given, expected: string): ConfigError {
+  return new ConfigError(`${source}: expected ${expected}, got ${quote(text)}`)
+}

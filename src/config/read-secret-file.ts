@@ -1,0 +1,31 @@
+import { ConfigError } from '../errors.js'
+import type { Given } from './given.js'
+import { quote } from './quote.js'
+import { readTextFile } from './read-text-file.js'
+
+const MAX_BYTES = 4096
+
+/**
+ * Reads the secret from a file, without the newline at its end.
+ *
+ * @throws ConfigError if the file is not readable, if other users can read it, or if it is not one line.
+ */
+export function readSecretFile(file: Given): string {
+  const problem = (what: string) => new ConfigError(`${file.source}: ${quote(file.text)} ${what}`)
+  const secret = removeFinalNewline(readTextFile(file, { maxBytes: MAX_BYTES, isSecret: true }))
+  if (secret === '') throw problem('is empty: expected the component_secret')
+  if (/[\r\n\0]/.test(secret)) throw problem('holds several lines: expected the component_secret')
+  return secret
+}
+
+/** Reads the secret from a variable, without the newline at its end. @throws ConfigError, without the secret. */
+export function parseSecret({ source, text }: Given): string {
+  const secret = removeFinalNewline(text)
+  if (/[\r\n\0]/.test(secret)) throw new ConfigError(`${source}: expected one line, got several`)
+  return secret
+}
+
+// Editors and `echo` end a file with a newline, and so does a variable that is filled from a file.
+function removeFinalNewline(text: string): string {
+  return text.replace(/\r?\n$/, '')
+}

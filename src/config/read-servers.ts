@@ -1,0 +1,131 @@
+import { COLLECTORS } from '../collectors/index.js'
+import { ConfigError } from '../errors.js'
+import { valueError, type Given } from './given.js'
+import type { ConfigFile, FileServer } from './read-config-file.js'
+import { readSecretFile } from './read-secret-file.js'
+import { findGiven, mergeFileValues, readValue, type Settings } from './read-settings.js'
+import { toVariableName } from './settings.js'
+
+export type ServerConfig = {
+  /** The name in `/probe`, in the log and in labels. */
+  readonly name: string
+  readonly xmpp: { readonly service: string; readonly domain: string; readonly secret: string }
+  /** Empty: the parent of the domain, and its components. */
+  readonly hosts: readonly string[]
+  readonly collectors: ReadonlyMap<string, boolean>
+}
+
+/** Settings that flags and variables can only set for a single server. */
+const SINGLE_SERVER_SETTINGS = [
+  'xmpp.service',
+  'xmpp.domain',
+  'xmpp.secret-file',
+  'xmpp.secret',
+  'xmpp.host',
+] as const
+
+/** Reads the servers of the file, or the single server of flags and variables. @throws ConfigError */
+export function readServers(settings: Settings, file: ConfigFile | undefined): ServerConfig[] {
+  const [first, ...more] = file?.servers ?? []
+  if (first === undefined) {
+    return [readServer(settings, { name: undefined, values: new Map(), source: file?.source })]
+  }
+  if (more.length === 0) return [readServer(settings, first)]
+  return readSeveralServers(settings, [first, ...more])
+}
+
+function readSeveralServers(settings: Settings, servers: readonly FileServer[]): ServerConfig[] {
+  refuseSingleServerSettings(settings, servers.length)
+  const names = new Set<string>()
+  const components = new Set<string>()
+  return servers.map((server) => {
+    refuseMissingKeys(server)
+    const read = readServer(settings, server)
+    const domain = server.values.get('xmpp.domain')![0]!
+    if (names.has(read.name)) {
+      throw server.name
+        ? valueError(server.name, 'each name once')
+        : valueError(domain, 'a name, since another server has this domain')
+    }
+    names.add(read.name)
+    // Two streams of one component would disconnect each other again and again.
+    const component = `${read.xmpp.domain} ${read.xmpp.service}`
+    if (components.has(component)) throw valueError(domain, 'each domain of a service once')
+    components.add(component)
+    return read
+  })
+}
+
+function refuseSingleServerSettings(settings: Settings, count: number): void {
+  const given = SINGLE_SERVER_SETTINGS.flatMap((name) => settings.all(name)).find(
+    ({ from }) => from !== 'default',
+  )
+  if (given === undefined) return
+  throw new ConfigError(
+    `${given.source}: expected with one server only, and the file has ${count} servers`,
+  )
+}
+
+function refuseMissingKeys({ values, source }: FileServer): void {
+  for (const [name, key] of [
+    ['xmpp.domain', 'domain'],
+    ['xmpp.secret-file', 'secret_file'],
+  ] as const) {
+    if (!values.has(name)) throw new ConfigError(`${source}: expected a ${key}, got none`)
+  }
+}
+
+/** A server of the file. `source` is `undefined` if there is no file. */
+type ServerInFile = Omit<FileServer, 'source'> & { readonly source: string | undefined }
+
+function readServer(common: Settings, { name, values, source }: ServerInFile): ServerConfig {
+  const settings = mergeFileValues(common, values)
+  const service = readValue(settings, 'xmpp.service')
+  const domain = readValue(settings, 'xmpp.domain') ?? refuseMissingDomain(source)
+  const secret = readSecret(settings, source)
+  return {
+    name: name === undefined ? domain : readServerName(name),
+    xmpp: { service, domain, secret },
+    hosts: readValue(settings, 'xmpp.host'),
+    collectors: new Map(
+      COLLECTORS.map((collector) => [
+        collector.name,
+        readValue(settings, `collector.${collector.name}`),
+      ]),
+    ),
+  }
+}
+
+// The name is the value of a label and a part of URLs.
+function readServerName(given: Given): string {
+  if (/^[^\s\p{C}]{1,100}$/u.test(given.text)) return given.text
+  throw valueError(given, 'a name of 1 to 100 characters without spaces')
+}
+
+function refuseMissingDomain(source: string | undefined): never {
+  if (source !== undefined) {
+    throw new ConfigError(`${source}: expected a domain (or --xmpp.domain), got none`)
+  }
+  throw new ConfigError(
+    '--xmpp.domain is not set, so there is no server to monitor. Set --xmpp.domain and ' +
+      '--xmpp.secret-file, or --config.file=FILE. See --help.',
+  )
+}
+
+/** Reads the secret. A flag overrides the variable with the secret, and that variable overrides the file. */
+function readSecret(settings: Settings, source: string | undefined): string {
+  const file = findGiven(settings, 'xmpp.secret-file')
+  if (file?.from === 'flag') return readSecretFile(file)
+  const variable = toVariableName('xmpp.secret')
+  const secret = readValue(settings, 'xmpp.secret') ?? ''
+  if (secret !== '' && file?.from === 'variable') {
+    throw new ConfigError(`${variable}: expected this or ${file.source}, got both`)
+  }
+  if (secret !== '') return secret
+  if (file !== undefined) return readSecretFile(file)
+  throw new ConfigError(
+    source === undefined
+      ? `--xmpp.secret-file (or ${variable}): expected the component_secret, got none`
+      : `${source}: expected a secret_file (or --xmpp.secret-file, or ${variable}), got none`,
+  )
+}
