@@ -2,16 +2,15 @@
 /** The edge to the process: command line, environment, signals and exit codes. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
-import { createExporter } from './exporter.js'
 import { readWebConfig } from './access/read-web-config.js'
-import { compareCommand } from './cli/compare/compare-command.js'
 import { readConfig, type Config } from './config/read-config.js'
-import { doctorCommand, SHOW_PROMETHEUS, SHOW_PROSODY } from './cli/doctor/doctor-command.js'
 import { ConfigError } from './errors.js'
 import { readSettings, type Settings } from './config/flags.js'
 import { createLogger } from './log/logger.js'
 import type { ProcessUsage } from './metrics/own-families.js'
 import { helpText } from './config/settings.js'
+
+// The exporter and the commands are imported where they start, so that --help and --config.check load little.
 
 const GRACE_MS = 5000
 // With a thousand connections to list, figures for each of a thousand scrapes would take seconds.
@@ -29,6 +28,7 @@ let codeWhenWrong = WRONG_OPTION
 const [command, ...operands] = process.argv.slice(2)
 try {
   if (command === 'compare') {
+    const { compareCommand } = await import('./cli/compare/compare-command.js')
     const { text, exitCode } = await compareCommand(operands)
     process.stdout.write(text)
     process.exitCode = exitCode
@@ -41,6 +41,8 @@ try {
 }
 
 async function doctor(args: readonly string[]): Promise<void> {
+  const { doctorCommand, SHOW_PROMETHEUS, SHOW_PROSODY } =
+    await import('./cli/doctor/doctor-command.js')
   const isShow = (arg: string) => arg === SHOW_PROSODY || arg === SHOW_PROMETHEUS
   const settings = readSettings(
     args.filter((arg) => !isShow(arg)),
@@ -76,6 +78,7 @@ async function serve(): Promise<void> {
 }
 
 async function run(config: Config, read: () => Config): Promise<void> {
+  const { createExporter } = await import('./exporter.js')
   // V8 lets garbage grow to as much as what lives before it looks. What lives here is replaced at each
   // scrape: with a thousand servers that is 150 MB more, to save some hundredths of a core.
   setFlagsFromString('--heap-growing-percent=20')

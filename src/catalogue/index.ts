@@ -8,7 +8,6 @@ import { mobile } from './mobile-families.js'
 import { muc } from './muc-families.js'
 import { s2s } from './s2s-families.js'
 import { server } from './server-families.js'
-import { stock } from './stock-families.js'
 import { storage } from './storage-families.js'
 
 export { headingOf, type Area, type Documented } from './documented-family.js'
@@ -16,11 +15,12 @@ export { headingOf, type Area, type Documented } from './documented-family.js'
 /** What a Prosody with our module keeps, of its own modules. */
 export const PROSODY: readonly Area[] = [companion, server, c2s, s2s, muc, mobile, http, storage]
 
-/** In the order in which docs/metrics.md has them. */
-export const AREAS: readonly Area[] = [exporter, ...PROSODY, stock, ...community]
+export { community as COMMUNITY, exporter as EXPORTER }
 
-const families = AREAS.flatMap((area) => area.families)
-const byName: ReadonlyMap<string, Documented> = new Map(families.map((family) => [family.name, family]))
+const families = [exporter, ...PROSODY, ...community].flatMap((area) => area.families)
+const byName: ReadonlyMap<string, Documented> = new Map(
+  families.map((family) => [family.name, family]),
+)
 const patterns = families
   .filter(({ name }) => name.includes('<'))
   .map((family) => ({
@@ -31,6 +31,13 @@ const patterns = families
 /** @param name As OpenMetrics has it: a counter's without `_total`. */
 export function findDocumented(name: string): Documented | undefined {
   return byName.get(name) ?? patterns.find(({ pattern }) => pattern.test(name))?.family
+}
+
+/** @throws {Error} The catalogue has no such family. */
+export function getDocumented(name: string): Documented {
+  const family = byName.get(name)
+  if (!family) throw new Error(`${name} is not in src/catalogue`)
+  return family
 }
 
 /** What the registry says of a family. */

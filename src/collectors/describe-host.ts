@@ -2,7 +2,7 @@ import { LinkError } from '../errors.js'
 import { copyString } from '../metrics/copy-string.js'
 import type { Connection } from '../xmpp/connection.js'
 import { NS_COMMANDS, NS_DISCO_INFO, NS_DISCO_ITEMS } from '../xmpp/namespaces.js'
-import { xml, type Element } from '../xmpp/stream.js'
+import { xml, type Element } from '../xmpp/xml.js'
 import type { CollectorError } from './failure.js'
 
 // A host that lists more than this lists users or rooms.

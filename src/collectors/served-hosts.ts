@@ -2,7 +2,7 @@ import { CommandError, DecodeError, NotHandledError, StanzaError } from '../erro
 import { copyString } from '../metrics/copy-string.js'
 import { runCommand } from '../xmpp/ad-hoc-command.js'
 import type { Connection } from '../xmpp/connection.js'
-import { xml } from '../xmpp/stream.js'
+import { xml } from '../xmpp/xml.js'
 import { REGISTRY_NODE } from './registry/registry-page.js'
 
 // The module reads 8 KB of names.

@@ -1,4 +1,4 @@
-import type { Host } from './hosts.js'
+import type { Host } from './describe-host.js'
 
 /** Servers that are not Prosody, by how the name begins that they give themselves. */
 const OTHERS = ['ejabberd', 'Openfire', 'Tigase'] as const

@@ -1,6 +1,6 @@
 import { dirname, resolve } from 'node:path'
 import { COLLECTORS, removedCollector } from '../collectors/index.js'
-import { NAME_SCHEMES } from '../collectors/registry/registry-names.js'
+import { NAME_SCHEMES } from '../collectors/registry/name-schemes.js'
 import { configSchema, type ConfigFile } from './file-schema.js'
 import { listed } from './values.js'
 import { parseYaml, type Path, type YamlFile } from './yaml.js'

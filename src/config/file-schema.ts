@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { COLLECTORS } from '../collectors/index.js'
-import { NAME_SCHEMES } from '../collectors/registry/registry-names.js'
+import { NAME_SCHEMES } from '../collectors/registry/name-schemes.js'
 
 // Shapes and types only, so that no message can show a value that may be a secret. What a value may
 // be is checked where flags and variables are; the patterns here are for editors.

@@ -1,5 +1,5 @@
 import type { DropRule } from '../collectors/registry/registry-filter.js'
-import { NAME_SCHEMES, type NameScheme } from '../collectors/registry/registry-names.js'
+import { NAME_SCHEMES, type NameScheme } from '../collectors/registry/name-schemes.js'
 import { readConfigFile, mergeFileSettings, type GivenDropRule } from './config-file.js'
 import { readReverseProxy, type ReverseProxy } from './reverse-proxy.js'
 import { readServers, type ServerConfig } from './server-config.js'

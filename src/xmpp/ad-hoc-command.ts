@@ -4,7 +4,7 @@ import { CommandError } from '../errors.js'
 import type { Connection } from './connection.js'
 import { readDataForm, type DataForm } from './data-form.js'
 import { NS_COMMANDS, NS_DATA_FORM } from './namespaces.js'
-import { xml, type Element } from './stream.js'
+import { xml, type Element } from './xml.js'
 
 export type CommandResult = {
   readonly status: 'completed'

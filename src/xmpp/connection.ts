@@ -10,7 +10,8 @@ import { realTime, type Schedule } from './schedule.js'
 import { createSilenceWatch } from './silence.js'
 import { answerIq, type Command } from './service.js'
 import { readError } from './stanza-error.js'
-import { openStream, xml, type Element, type Stream, type StreamOptions } from './stream.js'
+import { openStream, type Stream, type StreamOptions } from './stream.js'
+import { xml, type Element } from './xml.js'
 import { kindOf, type StreamEnd } from './stream-end.js'
 
 const STOP_GRACE_MS = 500

@@ -2,7 +2,7 @@
 
 import { DecodeError } from '../errors.js'
 import { NS_DATA_FORM } from './namespaces.js'
-import { xml, type Element } from './stream.js'
+import { xml, type Element } from './xml.js'
 
 const FORM_TYPES = ['form', 'submit', 'cancel', 'result'] as const
 

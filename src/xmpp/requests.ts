@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { LinkError, TimeoutError } from '../errors.js'
-import type { Element } from './stream.js'
+import type { Element } from './xml.js'
 
 type Pending = {
   readonly to: string

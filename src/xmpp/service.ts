@@ -2,7 +2,7 @@
 // commands of XEP-0050 (1.3.0). A component's host in Prosody has neither mod_disco nor mod_ping.
 
 import { NS_COMMANDS, NS_DATA_FORM, NS_DISCO_INFO, NS_DISCO_ITEMS, NS_PING } from './namespaces.js'
-import { xml, type Element } from './stream.js'
+import { xml, type Element } from './xml.js'
 
 const NS_STANZAS = 'urn:ietf:params:xml:ns:xmpp-stanzas'
 const NS_VERSION = 'jabber:iq:version'

@@ -1,5 +1,5 @@
 import { StanzaError } from '../errors.js'
-import type { Element } from './stream.js'
+import type { Element } from './xml.js'
 
 const NS_STANZAS = 'urn:ietf:params:xml:ns:xmpp-stanzas'
 

@@ -87,7 +87,7 @@ describe('doctor', { concurrency: 2 }, () => {
       const { service } = await start(t, { statsOptions: { modules_enabled: undefined } })
       const { code, out } = await doctor(service)
       assert.equal(code, 1)
-      assert.match(out, /note +rights +users, s2s, modules tell nothing: .*admins = \{ "/)
+      assert.match(out, /note +rights +users, s2s, modules: no data, .*admins = \{ "/)
       assert.equal(stepsOf(out)['muc_rooms'], 'ok')
     })
 

@@ -1,10 +1,15 @@
 /** Hosts of a server that say what they are told to, for the stock tier's sources. */
 
-import { createHostCollector, type HostSource } from '../../src/collectors/host-collector.js'
+import assert from 'node:assert/strict'
+import type {
+  CollectorContext,
+  CollectorDefinition,
+} from '../../src/collectors/collector-definition.js'
+import { createHostCollector } from '../../src/collectors/host-collector.js'
 import { createHosts } from '../../src/collectors/hosts.js'
 import { StanzaError, TimeoutError } from '../../src/errors.js'
 import { render } from '../../src/exposition/exposition.js'
-import { xml, type Element } from '../../src/xmpp/stream.js'
+import { xml, type Element } from '../../src/xmpp/xml.js'
 
 export const NS_COMMANDS = 'http://jabber.org/protocol/commands'
 export const NS_INFO = 'http://jabber.org/protocol/disco#info'
@@ -121,15 +126,23 @@ export function serverOf(
   }
 }
 
-/** Collects from it with one source; named are the hosts of the configuration. */
+/**
+ * Returns a function that collects from the server with one collector that queries hosts.
+ *
+ * @param named The configured hosts.
+ */
 export function collectorOf(
   server: ReturnType<typeof serverOf>,
-  source: HostSource,
+  definition: CollectorDefinition,
   named: readonly string[] = ['a.example'],
   now?: () => number,
 ) {
   const hosts = createHosts(server.connection, { named, ...(now && { now }) })
-  const collector = createHostCollector(server.connection, hosts, source, now)
+  const context: Pick<CollectorContext, 'queryHosts' | 'onApiRefused'> = {
+    queryHosts: (source) => createHostCollector(server.connection, hosts, definition, source, now),
+    onApiRefused: () => assert.fail('the API commands are refused'),
+  }
+  const collector = definition.create(context as CollectorContext)
   return async () => {
     const collected = await collector.collect({ timeoutMs: 10_000 })
     const text = Buffer.from(render(collected.families, 'text', { created: false })).toString()

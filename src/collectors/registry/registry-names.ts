@@ -1,15 +1,9 @@
 import { addCount } from '../../metrics/counts.js'
 import type { Family } from '../../metrics/family.js'
 import { createModPrometheus } from './mod-prometheus.js'
+import type { NameScheme } from './name-schemes.js'
 import type { RegistrySource } from './registry-lines.js'
 import { escapeName } from './registry-text.js'
-
-/**
- * What the registry's families are called: as mod_http_openmetrics does, where `/` is two
- * underscores; the same with one; as mod_prometheus did on Prosody 0.10 and 0.11.
- */
-export const NAME_SCHEMES = ['openmetrics', 'single_underscore', 'mod_prometheus'] as const
-export type NameScheme = (typeof NAME_SCHEMES)[number]
 
 // The server chooses the names, and each is a line in the log.
 const MAX_SAID = 20

@@ -2,12 +2,11 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { createHostCollector } from '../../../src/collectors/host-collector.js'
 import { createHosts } from '../../../src/collectors/hosts.js'
 import { ping } from '../../../src/collectors/ping.js'
 import { askServedHosts } from '../../../src/collectors/served-hosts.js'
 import { LinkError, NotHandledError, StanzaError, TimeoutError } from '../../../src/errors.js'
-import { xml, type Element } from '../../../src/xmpp/stream.js'
+import { xml, type Element } from '../../../src/xmpp/xml.js'
 import { collectorOf, completed, form, IM, serverOf } from '../../support/fake-hosts.js'
 import { createClock } from '../../support/clock.js'
 
@@ -155,9 +154,7 @@ describe('a host that does not answer a question', () => {
       (ms, end) => void clock.schedule(ms, end),
     )
     const named = ['a.example', 'b.example']
-    const hosts = createHosts(server.connection, { named, ...clock })
-    const collector = createHostCollector(server.connection, hosts, ping, clock.now)
-    const collect = () => collector.collect({ timeoutMs: 10_000 })
+    const collect = collectorOf(server, ping, named, clock.now)
     const pings = (jid: string) =>
       server.asked.filter((line) => line.startsWith(jid) && line.includes('ping')).length
     return { clock, server, collect, pings }

@@ -3,18 +3,18 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { createEjabberdS2s } from '../../../src/collectors/ejabberd-s2s.js'
+import { ejabberdS2s } from '../../../src/collectors/ejabberd-s2s.js'
 import { reasonOf, type Reason } from '../../../src/collectors/failure.js'
-import type { HostSource } from '../../../src/collectors/host-collector.js'
+import type { CollectorDefinition } from '../../../src/collectors/collector-definition.js'
 import { createListGuard } from '../../../src/collectors/list-guard.js'
 import { modules } from '../../../src/collectors/modules.js'
-import { createMucRooms } from '../../../src/collectors/muc-rooms.js'
-import { createS2s } from '../../../src/collectors/s2s.js'
+import { mucRooms } from '../../../src/collectors/muc-rooms.js'
+import { s2s } from '../../../src/collectors/s2s.js'
 import { serverStatistics } from '../../../src/collectors/server-statistics.js'
-import { createStartTime } from '../../../src/collectors/start-time.js'
+import { startTime } from '../../../src/collectors/start-time.js'
 import { users } from '../../../src/collectors/users.js'
 import { LinkError, StanzaError, TimeoutError } from '../../../src/errors.js'
-import { xml, type Element } from '../../../src/xmpp/stream.js'
+import { xml, type Element } from '../../../src/xmpp/xml.js'
 import {
   collectorOf,
   completed,
@@ -34,7 +34,7 @@ const ITEMS = 'http://jabber.org/protocol/disco#items'
 const server = (name = 'Prosody') => [['server', 'im', name]] as const
 
 /** What a source says of a host that answers so. */
-async function told(source: HostSource, host: Omit<FakeHost, 'answer'>, answer: Answer) {
+async function told(source: CollectorDefinition, host: Omit<FakeHost, 'answer'>, answer: Answer) {
   const fake = serverOf({ 'a.example': { ...host, answer: () => answer } })
   return await collectorOf(fake, source)()
 }
@@ -44,7 +44,7 @@ const REGISTERED = 'get-registered-users-num'
 const registered = (...values: string[]) =>
   completed(`${ADMIN}${REGISTERED}`, form('registeredusersnum', values))
 const last = (seconds?: string) => xml('query', { xmlns: LAST, seconds })
-const startTime = { identities: server(), features: [LAST] }
+const withUptime = { identities: server(), features: [LAST] }
 const command = (node: string, child?: Element) => completed(node, child ?? xml('note', {}, 'no'))
 const rooms = { identities: [['conference', 'text']] as const, features: [MUC] }
 const S2S = `${PROSODY}s2s#list`
@@ -53,7 +53,7 @@ const ONLINE = `${ADMIN}get-online-users-list`
 
 const failures: readonly (readonly [
   what: string,
-  source: HostSource,
+  source: CollectorDefinition,
   host: Omit<FakeHost, 'answer'>,
   answer: Answer,
   reason: Reason,
@@ -97,7 +97,7 @@ const failures: readonly (readonly [
   ],
   [
     'connections without the field',
-    createS2s(),
+    s2s,
     { identities: server(), commands: [S2S] },
     completed(S2S, form('another', ['a'])),
     'decode',
@@ -115,15 +115,15 @@ const failures: readonly (readonly [
     (seconds) =>
       [
         `an uptime of ${JSON.stringify(seconds)}`,
-        createStartTime(),
         startTime,
+        withUptime,
         last(seconds),
         'decode',
         /whole seconds/,
       ] as const,
   ),
-  ['no uptime', createStartTime(), startTime, last(), 'decode', /, got none$/],
-  ['rooms without a list', createMucRooms(), rooms, xml('x', {}), 'decode', /a list of items/],
+  ['no uptime', startTime, withUptime, last(), 'decode', /, got none$/],
+  ['rooms without a list', mucRooms, rooms, xml('x', {}), 'decode', /a list of items/],
 ]
 
 describe('the stock tier fails at', () => {
@@ -141,7 +141,12 @@ const statistics = { identities: server(), features: [STATS] }
 const stat = (...stats: Readonly<Record<string, string>>[]) =>
   xml('query', { xmlns: STATS }, ...stats.map((attrs) => xml('stat', attrs)))
 
-const missing: readonly (readonly [string, HostSource, Omit<FakeHost, 'answer'>, Answer])[] = [
+const missing: readonly (readonly [
+  string,
+  CollectorDefinition,
+  Omit<FakeHost, 'answer'>,
+  Answer,
+])[] = [
   ['statistics of no name', serverStatistics, statistics, stat({ value: '1' }, { name: '' })],
   ['statistics that are none', serverStatistics, statistics, xml('nothing', {})],
   [
@@ -169,10 +174,7 @@ test('ejabberd whose command fails otherwise than by refusing is asked again', a
       answer: () => new TimeoutError('no answer in time'),
     },
   })
-  const collect = collectorOf(
-    fake,
-    createEjabberdS2s(() => assert.fail('refused')),
-  )
+  const collect = collectorOf(fake, ejabberdS2s)
   for (let i = 0; i < 2; i++) await assert.rejects(collect(), TimeoutError)
 })
 

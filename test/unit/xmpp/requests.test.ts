@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { LinkError } from '../../../src/errors.js'
 import { createRequests } from '../../../src/xmpp/requests.js'
-import { xml, type Element } from '../../../src/xmpp/stream.js'
+import { xml, type Element } from '../../../src/xmpp/xml.js'
 
 test('of the probes that are never answered one is kept', () => {
   const requests = createRequests()
