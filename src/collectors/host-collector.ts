@@ -136,7 +136,7 @@ function countReplies() {
   return {
     count: () => count,
     /** Counts the reply when it arrives. An error of the server is a reply too. */
-    async counted<T>(reply: Promise<T>): Promise<T> {
+    counted: async <T>(reply: Promise<T>): Promise<T> => {
       try {
         const result = await reply
         count++
