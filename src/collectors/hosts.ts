@@ -71,15 +71,7 @@ export function createHosts(
   }
 
   function startSearch(): Search {
-    const started: Search = {
-      connects: connection.connects(),
-      startedMs: now(),
-      found: new Map(),
-      isShown: false,
-      isOver: false,
-      againMs: SEARCH_AGAIN_MS,
-      ended: Promise.resolve(),
-    }
+    const started = newSearch(connection.connects(), now())
     const ended = explore(started).then(
       () => {
         started.isOver = true
@@ -146,6 +138,18 @@ export function createHosts(
       if (!current.isShown) show(current)
       return shown ?? []
     },
+  }
+}
+
+function newSearch(connects: number, startedMs: number): Search {
+  return {
+    connects,
+    startedMs,
+    found: new Map(),
+    isShown: false,
+    isOver: false,
+    againMs: SEARCH_AGAIN_MS,
+    ended: Promise.resolve(),
   }
 }
 

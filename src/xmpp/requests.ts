@@ -47,7 +47,7 @@ export function createRequests() {
       const owed = [...pending.values()].filter((each) => each.to === to)
       probeId = add(to, (outcome) => {
         if (outcome instanceof LinkError) return
-        for (const { settle } of owed) settle(new TimeoutError('the answer was lost on the way'))
+        for (const { settle } of owed) settle(new TimeoutError('the reply was lost'))
       })
       return probeId
     },

@@ -148,7 +148,7 @@ test('for a server that asks and never reads no answers are kept', async (t) => 
     connection.request('get', xml('a', {}, 'x'.repeat(20e6)), { timeoutMs: 1000 }),
     LinkError,
   )
-  assert.match(connection.problem() ?? '', /takes nothing of what we send/)
+  assert.match(connection.problem() ?? '', /does not read what the exporter sends/)
 })
 
 test('our own request that comes back is not handled, and we do not answer it ourselves', async (t) => {
@@ -202,7 +202,7 @@ test('an impatient request does not make a busy server a dead link: 5 s of silen
   assert.equal(connection.isConnected(), true)
   clock.advance(1)
   assert.equal(connection.isConnected(), false)
-  assert.match((await log.next(isProblem)).message, /no answer came/)
+  assert.match((await log.next(isProblem)).message, /did not respond in time \(no reply\)/)
 })
 
 test('a time-out during which something else arrived leaves the link alone', async (t) => {
@@ -236,7 +236,10 @@ test('a reply that stops half-way is a dead link: it is dialled again, and other
   await once(link.socket, 'data')
   clock.advance(10_000)
   await rejected
-  assert.match((await log.next(isProblem)).message, /dead: a stanza stopped half-way/)
+  assert.match(
+    (await log.next(isProblem)).message,
+    /did not respond in time \(the last stanza is incomplete\)/,
+  )
   await link.closed
   clock.advance(200)
   await accept()
@@ -265,7 +268,7 @@ for (const [where, text] of Object.entries(CUT_SHORT)) {
     clock.advance(1000)
     link.send((await link.next()).toString())
     await rejected
-    assert.match((await log.next(isProblem)).message, /were lost or changed/)
+    assert.match((await log.next(isProblem)).message, /was lost or corrupted/)
   })
 }
 
@@ -293,9 +296,7 @@ test('after a second of silence the server is asked for a sign of life; when tha
   const link = await accept()
   await online()
   const lost = [1, 2].map(() => connection.request('get', ping(), { timeoutMs: 10_000 }))
-  const rejected = Promise.all(
-    lost.map((request) => assert.rejects(request, /the answer was lost on the way/)),
-  )
+  const rejected = Promise.all(lost.map((request) => assert.rejects(request, /the reply was lost/)))
   // Somebody else's, who answers when it likes.
   const slow = connection.request('get', ping(), { to: 'example.com', timeoutMs: 10_000 })
   const asked = [await link.next(), await link.next(), await link.next()]
@@ -443,10 +444,10 @@ test('a problem is logged once, again when it changes, and again after the strea
       .filter(({ level }) => level !== 'debug')
       .map(({ level, message }) => `${level} ${message.slice(0, 25)}`),
     [
-      'error Prosody refused our secre',
+      'error Prosody rejected the secr',
       'error Prosody has no external c',
       'info connected to Prosody as s',
-      'warn lost the stream: Prosody ',
+      'warn Disconnected. Prosody clo',
       'error Prosody has no external c',
       'info connected to Prosody as s',
     ],
@@ -472,7 +473,7 @@ for (const [what, text] of Object.entries(NO_COMPONENT_PORT)) {
     const link = await server.link()
     await link.header
     link.send(text)
-    assert.match((await log.next(isProblem)).message, /^there is no component port at xmpp:/)
+    assert.match((await log.next(isProblem)).message, /^xmpp:.* is not a Prosody component port/)
     await link.closed
     assert.doesNotMatch(link.received(), /handshake/)
   })
@@ -487,7 +488,10 @@ test('Prosody that goes away and comes back is found again within seconds', asyn
   await log.next(isProblem)
   assert.ok(clock.nextMs() <= 250)
   clock.advance(250)
-  assert.match((await log.next(isProblem)).message, /^nothing listens at /)
+  assert.match(
+    (await log.next(isProblem)).message,
+    /^Prosody stopped \(connection to xmpp:.* refused\); retrying\./,
+  )
   const again = await startFakeServer(t, { port: server.port })
   clock.advance(3000)
   await (await again.link()).accept()
@@ -526,22 +530,26 @@ test('in real time a request times out by itself', async (t) => {
 })
 
 const ADVICE: readonly [StreamEnd['kind'], string, RegExp][] = [
-  ['refused', 'not-authorized', /component_secret of Component "d" in prosody\.cfg\.lua/],
-  ['refused', 'host-unknown', /add Component "d".*or correct --xmpp\.domain/],
+  [
+    'refused',
+    'not-authorized',
+    /component_secret in the Component "d" section of prosody\.cfg\.lua/,
+  ],
+  ['refused', 'host-unknown', /Add a Component "d" section.*or correct --xmpp\.domain/],
   ['refused', 'conflict', /second exporter.*component_conflict_resolve = "kick_old"/],
   ['refused', 'invalid-from', /--xmpp\.domain/],
   ['refused', 'invalid-namespace', /component_ports/],
   ['refused', 'policy-violation', /policy-violation/],
-  ['network', 'ECONNREFUSED', /is Prosody running.*component_ports.*--xmpp\.service/],
+  ['network', 'ECONNREFUSED', /Check that Prosody runs.*component_ports.*--xmpp\.service/],
   ['network', 'ENOTFOUND', /host name in --xmpp\.service/],
   ['network', 'EAI_AGAIN', /host name in --xmpp\.service/],
   ['network', 'EHOSTUNREACH', /firewall/],
-  ['network', 'ECONNRESET', /broke: ECONNRESET/],
+  ['network', 'ECONNRESET', /failed \(ECONNRESET\)/],
   ['timeout', 'connect', /firewall.*--xmpp\.service/],
   ['timeout', 'header', /component_ports/],
-  ['timeout', 'handshake', /handshake/],
+  ['timeout', 'handshake', /did not answer the login/],
   ['protocol', '', /component port/],
-  ['closed', '', /before we were accepted/],
+  ['closed', '', /before the login/],
 ]
 
 test('each way not to come online has its advice, on one line', () => {
@@ -555,6 +563,13 @@ test('each way not to come online has its advice, on one line', () => {
   assert.ok(new Set(lines).size >= lines.length - 2)
 })
 
+test('a refused connection says that Prosody stopped only if the exporter was connected before', () => {
+  const end = { kind: 'network', condition: 'ECONNREFUSED', text: '' } as const
+  const context = { service: 'xmpp://s', domain: 'd', wasOnline: false }
+  assert.match(explain(end, context), /^Cannot connect to Prosody at xmpp:/)
+  assert.match(explain(end, { ...context, hasConnected: true }), /^Prosody stopped /)
+})
+
 test('what is unusual about a rejected secret is named, and the secret is not', () => {
   const cases: [string, RegExp][] = [
     ['\uFEFFzqsh', /byte order mark/],
@@ -562,7 +577,7 @@ test('what is unusual about a rejected secret is named, and the secret is not', 
     ['zqsh\u00a0', /starts or ends with a blank/],
     ['zq\u00efsh', /characters other than printable ASCII/],
     ['zq\tsh', /characters other than printable ASCII/],
-    ['zq sh', /PROSODY_EXPORTER_XMPP_SECRET\)$/],
+    ['zq sh', /PROSODY_EXPORTER_XMPP_SECRET\)\.$/],
   ]
   for (const [secret, expected] of cases) {
     const where = { service: 'xmpp://s', domain: 'd', secret, wasOnline: false }

@@ -30,6 +30,6 @@ test('the answer of a probe ends what was asked of the same address before it, a
   requests.settleAll(new LinkError('lost'))
   assert.deepEqual(
     told.map(([name, outcome]) => `${name}: ${(outcome as Error).message}`),
-    ['before: the answer was lost on the way', 'another: lost', 'after: lost'],
+    ['before: the reply was lost', 'another: lost', 'after: lost'],
   )
 })

@@ -107,7 +107,7 @@ async function withService(t: TestContext, service: string) {
 test("prints the service's last error when that has no stream", async (t) => {
   const { exporter, ask } = await withService(t, `xmpp://127.0.0.1:${await freePort()}`)
   const { code, out } = await ask()
-  assert.match(out, /FAILED connection +nothing listens .*\(the service's last error; it retries/)
+  assert.match(out, /FAILED connection +Cannot connect to Prosody .*\(the service's last error; it retries/)
   assert.equal(out.match(/\n/g)?.length, 3, out)
   assert.equal(code, 1)
   assert.ok(exporter.running())
@@ -134,7 +134,7 @@ test('connects by itself where the service has another component', async (t) => 
   const flags = [`--xmpp.service=${service}`, '--xmpp.domain=other.one.example']
   const { out } = await runDoctor(flags, env)
   assert.doesNotMatch(out, / service /)
-  assert.match(out, /ok +name .*\n +FAILED connection +nothing listens/)
+  assert.match(out, /ok +name .*\n +FAILED connection +Cannot connect to Prosody/)
 })
 
 test('connects by itself after the service was killed, and the next service is asked again', async (t) => {
@@ -142,7 +142,7 @@ test('connects by itself after the service was killed, and the next service is a
   exporter.kill('SIGKILL')
   await exporter.exited
   const alone = await ask()
-  assert.match(alone.out, /ok +name .*\n +FAILED connection +nothing listens/)
+  assert.match(alone.out, /ok +name .*\n +FAILED connection +Cannot connect to Prosody/)
   const next = await start()
   const beside = await ask()
   assert.match(beside.out, new RegExp(`ok +service +runs as process ${next.pid}`))
