@@ -13,8 +13,8 @@ export type Roots = {
 }
 
 /**
- * Returns which of the names are hosts of this server; undefined if the server cannot tell, because it does not
- * have mod_adhoc_statistics.
+ * Returns which of the names are hosts of this server; undefined if that is unknown, because the server does
+ * not have mod_adhoc_statistics.
  */
 export type AskServed = (names: readonly string[]) => Promise<ReadonlySet<string> | undefined>
 
@@ -68,7 +68,7 @@ export function createRootFinder(
     }
     const roots = wanted.filter((name) => served.has(name))
     return {
-      // Of the parents only the first, which is the nearest.
+      // The first parent is the nearest one.
       roots: named.length > 0 ? roots : roots.slice(0, 1),
       absent: named.filter((name) => !served.has(name)),
       select: selectServed,

@@ -24,7 +24,7 @@ export type Hosts = {
 export type HostsOptions = {
   /** The configured hosts, in lower case. Empty: the nearest parent of the component's domain that is a host. */
   readonly named: readonly string[]
-  /** Default: the server cannot tell. */
+  /** Default: a function that returns undefined. */
   readonly served?: AskServed
   /** Called after each search. */
   readonly onFound?: (hosts: readonly Host[]) => void

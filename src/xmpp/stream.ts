@@ -289,7 +289,7 @@ function createReader(options: StreamOptions, entity: Entity, phases: Phases) {
 /**
  * Makes the server send the rest of a stanza. Prosody leaves Nagle's algorithm on and writes 8 KB at a time. Therefore,
  * the rest of a longer stanza waits 44 ms for the delayed acknowledgement of this machine. Data that the exporter sends
- * carries the acknowledgement at once, and white space between stanzas has no meaning (RFC 6120 §4.6.1).
+ * carries the acknowledgement immediately, and white space between stanzas has no meaning (RFC 6120 §4.6.1).
  */
 function hurry({ socket }: Entity): void {
   if (socket?.writableLength === 0) socket.write(' ')

@@ -1,4 +1,4 @@
-// ejabberd's refusals, which a test does not get from a real one on demand.
+// Refusals of ejabberd, which a real server does not produce on demand.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -48,7 +48,7 @@ const read = (source: HostSource, host: Host, ask: Ask) => {
   return source.read(host, ask)
 }
 
-test('ejabberd is asked for its connections with an empty form, and not again when it refuses', async () => {
+test('the commands of ejabberd are sent with an empty form, and not repeated after a refusal', async () => {
   let refusals = 0
   const source = createEjabberdS2sSource(() => refusals++)
   const host = hostOf('ejabberd', {})
@@ -69,18 +69,18 @@ test('ejabberd is asked for its connections with an empty form, and not again wh
   assert.deepEqual(await read(source, host, denied.ask), [])
   assert.equal(refusals, 1)
   assert.ok(!source.appliesTo(host))
-  assert.ok(source.appliesTo(hostOf('ejabberd', {})), 'when the hosts are found anew')
+  assert.ok(source.appliesTo(hostOf('ejabberd', {})), 'after the next search for hosts')
   assert.ok(!source.appliesTo(hostOf('Prosody', {})))
 })
 
-test('a number of users that a server lists and does not have is missing, and the others are told', async () => {
+test('a listed command that the server does not have is skipped, and the other numbers are exported', async () => {
   const [online, disabled] = ['online', 'disabled'].map((what) => `${ADMIN}#get-${what}-users-num`)
   const host = hostOf('ejabberd', { commands: [online!, disabled!] })
   const { ask } = askOf({ [online!]: { onlineusersnum: '4' } })
   assert.deepEqual(await read(usersSource, host, ask), [{ family: 'xmpp_online_users', value: 4 }])
 })
 
-test('without commands the numbers of users are those of XEP-0039, where the server has them', async () => {
+test('without commands the numbers of users come from XEP-0039', async () => {
   const NS = 'http://jabber.org/protocol/stats'
   const host = hostOf('ejabberd', { features: [NS] })
   const stats = [

@@ -1,5 +1,5 @@
-// The stock tier against answers that no server should give: each is a failure with its reason, or
-// missing; never a number that nobody told.
+// The collectors of standard XMPP against invalid replies. Each is a failure with its reason, or a missing sample, and
+// never a wrong number.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -33,8 +33,12 @@ const ITEMS = 'http://jabber.org/protocol/disco#items'
 
 const server = (name = 'Prosody') => [['server', 'im', name]] as const
 
-/** What a source says of a host that answers so. */
-async function told(source: CollectorDefinition, host: Omit<FakeHost, 'answer'>, answer: Answer) {
+/** Collects from a host that gives this answer. */
+async function collectFrom(
+  source: CollectorDefinition,
+  host: Omit<FakeHost, 'answer'>,
+  answer: Answer,
+) {
   const fake = serverOf({ 'a.example': { ...host, answer: () => answer } })
   return await collectorOf(fake, source)()
 }
@@ -126,10 +130,10 @@ const failures: readonly (readonly [
   ['rooms without a list', mucRooms, rooms, xml('x', {}), 'decode', /a list of items/],
 ]
 
-describe('the stock tier fails at', () => {
+describe('the collectors of standard XMPP fail at', () => {
   for (const [what, source, host, answer, reason, says] of failures) {
     test(what, async () => {
-      const { samples, failure } = await told(source, host, answer)
+      const { samples, failure } = await collectFrom(source, host, answer)
       assert.deepEqual(samples, [])
       assert.equal(reasonOf(failure), reason)
       assert.match((failure as Error).message, says)
@@ -157,17 +161,17 @@ const missing: readonly (readonly [
   ],
 ]
 
-describe('nothing is told of', () => {
+describe('no sample is exported for', () => {
   for (const [what, source, host, answer] of missing) {
     test(what, async () => {
-      const { samples, failure } = await told(source, host, answer)
+      const { samples, failure } = await collectFrom(source, host, answer)
       assert.deepEqual(samples, [])
       assert.equal(failure, undefined)
     })
   }
 })
 
-test('ejabberd whose command fails otherwise than by refusing is asked again', async () => {
+test('an API command that fails without a refusal is repeated', async () => {
   const fake = serverOf({
     'a.example': {
       identities: server('ejabberd'),
@@ -178,7 +182,7 @@ test('ejabberd whose command fails otherwise than by refusing is asked again', a
   for (let i = 0; i < 2; i++) await assert.rejects(collect(), TimeoutError)
 })
 
-test('items without an address, or of resources and users, are no hosts', async () => {
+test('items without an address, resources and users are not hosts', async () => {
   const items = ['', 'A.example/resource', 'user@a.example']
   const fake = serverOf({
     'a.example': {
@@ -197,7 +201,7 @@ test('items without an address, or of resources and users, are no hosts', async 
 describe('a list that may be too long', () => {
   const lost = (error: Error) => () => Promise.reject(error)
 
-  test('is not asked for again for an hour after the stream was lost twice over it', async () => {
+  test('is not requested again for an hour after the stream was lost twice', async () => {
     let time = 0
     const guard = createListGuard('rooms', () => time)
     const read = (ask: () => Promise<{ items: number }>) => guard.read('a.example', ask)
@@ -210,7 +214,7 @@ describe('a list that may be too long', () => {
     assert.deepEqual(await read(() => Promise.resolve({ items: 3 })), { items: 3 })
   })
 
-  test('is asked for again at once where the server only refused it in between', async () => {
+  test('is requested again immediately if the server only refused it in between', async () => {
     const guard = createListGuard('rooms', () => 0)
     const read = (ask: () => Promise<{ items: number }>) => guard.read('a.example', ask)
     const refused = new StanzaError('not-allowed', 'cancel', '')
@@ -220,7 +224,7 @@ describe('a list that may be too long', () => {
     assert.deepEqual(await read(() => Promise.resolve({ items: 3 })), { items: 3 })
   })
 
-  test('is told once and then not asked for, for an hour, when it was very long', async () => {
+  test('is exported once and then not requested for an hour, if it is too long', async () => {
     const guard = createListGuard('rooms', () => 0)
     const read = (ask: () => Promise<{ items: number }>) => guard.read('a.example', ask)
     assert.deepEqual(await read(() => Promise.resolve({ items: 5001 })), { items: 5001 })

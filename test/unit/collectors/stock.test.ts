@@ -1,4 +1,4 @@
-// The stock tier against servers that say what they are told to.
+// The collectors of standard XMPP against fake servers.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -31,7 +31,7 @@ const NS_ADMIN = 'http://jabber.org/protocol/admin'
 const S2S = 'http://prosody.im/protocol/s2s#list'
 const ONLINE = `${NS_ADMIN}#get-online-users-list`
 
-test('s2s connections are counted by direction and security, whatever flags there are', async () => {
+test('s2s connections are counted by direction and security, whatever other flags exist', async () => {
   const lines = [
     '-> plain.example [s2sout1] ()',
     '<- plain.example [s2sin2] (dialback)',
@@ -64,7 +64,7 @@ test('s2s connections are counted by direction and security, whatever flags ther
   assert.equal(samples.length, 12, 'those that are not there are 0')
 })
 
-test('a line of another kind fails, and says nothing of what is in it', async () => {
+test('a line of an unknown form fails, and the error does not quote it', async () => {
   const server = serverOf({
     'a.example': {
       ...IM,
@@ -77,7 +77,7 @@ test('a line of another kind fails, and says nothing of what is in it', async ()
   assert.deepEqual(samples, [])
 })
 
-test('a list that reached its max_items is a failure and not a number, for its host alone', async () => {
+test('a list with max_items entries is a failure for its host only, and not a number', async () => {
   const list = (length: number) =>
     completed(ONLINE, form('onlineuserjids', length === 0 ? [''] : Array(length).fill('x')))
   const server = serverOf({
@@ -99,7 +99,7 @@ test('a list that reached its max_items is a failure and not a number, for its h
   ])
 })
 
-test('numbers of XEP-0133 are asked for by name, and the list is then left alone', async () => {
+test('the number commands of XEP-0133 are used if they exist, and not the list', async () => {
   const node = (name: string) => `${NS_ADMIN}#get-${name}-num`
   const numbers = new Map([
     [node('registered-users'), ['registeredusersnum', '12']],
@@ -141,7 +141,7 @@ test('a command that answers `executing` is cancelled', async () => {
   )
 })
 
-test('a host that is named and not there fails components, and nothing else', async () => {
+test('a configured host that does not exist fails only the collector components', async () => {
   const server = serverOf({
     'a.example': { ...IM, features: ['urn:xmpp:ping'], answer: () => xml('x') },
   })
@@ -173,7 +173,7 @@ test("the parent's domain is asked by itself only where it lists our own", async
   assert.deepEqual(elsewhere.asked, [`example get query ${NS_ITEMS}`])
 })
 
-test('hosts are searched once, and again after five minutes or on another stream', async () => {
+test('hosts are searched once, and again after five minutes or on a new stream', async () => {
   let now = 0
   const server = serverOf({
     'a.example': { ...IM, features: ['jabber:iq:version'], answer: () => xml('query') },
@@ -187,7 +187,7 @@ test('hosts are searched once, and again after five minutes or on another stream
   assert.equal(again.samples.length, 1)
   assert.deepEqual([searches(), versions()], [1, 1])
   now = 300_000
-  assert.equal((await collect()).samples.length, 1, 'what is known is served meanwhile')
+  assert.equal((await collect()).samples.length, 1, 'the cached values are served meanwhile')
   await new Promise((resolve) => setImmediate(resolve))
   await collect()
   assert.deepEqual([searches(), versions()], [2, 2])
@@ -198,7 +198,7 @@ test('hosts are searched once, and again after five minutes or on another stream
   await assert.rejects(collect(), LinkError)
 })
 
-test('a host that hangs makes its collector fail, and leaves the others their series', async () => {
+test('a host that hangs fails the collector, and the series of the others are exported', async () => {
   const pong = { ...IM, features: ['urn:xmpp:ping'] }
   const server = serverOf({
     'a.example': { ...pong, answer: () => new TimeoutError('no reply') },
@@ -210,7 +210,7 @@ test('a host that hangs makes its collector fail, and leaves the others their se
   await assert.rejects(collectorOf(server, ping, ['a.example'])(), TimeoutError)
 })
 
-test('public rooms are counted by the server where it can, and never listed for long', async () => {
+test('public rooms are counted by the server if possible, and long lists are not repeated', async () => {
   let items = 0
   let set: Child | undefined
   let lost = false
@@ -256,7 +256,7 @@ test('public rooms are counted by the server where it can, and never listed for 
   assert.match(String((await losing()).failure), /did not return its rooms, 2 times in a row/)
 })
 
-test('the start is the same one, however the seconds fall', async () => {
+test('the start time does not change with rounded seconds', async () => {
   let seconds = 100
   let now = 1_000_000_000
   const source = createStartTimeSource(() => now)

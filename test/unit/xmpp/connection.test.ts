@@ -19,7 +19,7 @@ const ping = () => xml('ping', { xmlns: 'urn:xmpp:ping' })
 const attrs = (id: string, type: string, from: string) =>
   `id="${id}" type="${type}" from="${from}" to="${DOMAIN}"`
 
-/** Something that is answered: what was sent before it has been dealt with by then. */
+/** Sends a request and waits for its answer. By then, everything sent before has been handled. */
 async function settle(link: FakeLink): Promise<void> {
   link.send(`<iq ${attrs('settle', 'get', 'a@b')}><ping xmlns="urn:xmpp:ping"/></iq>`)
   const { id, type } = (await link.next()).attrs
@@ -45,7 +45,7 @@ test('a request resolves with the whole reply stanza, and leaves no timer', asyn
   assert.equal(clock.pending(), 0)
 })
 
-test('a reply counts only with the id asked and from the address asked, and once', async (t) => {
+test('a reply is accepted only once, with the id and from the address of the request', async (t) => {
   const { connection, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -64,7 +64,7 @@ test('a reply counts only with the id asked and from the address asked, and once
   await settle(link)
 })
 
-test('ids cannot be guessed and are never used again', async (t) => {
+test('ids cannot be guessed and are never reused', async (t) => {
   const { connection, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -110,7 +110,7 @@ test('an error reply is a StanzaError with condition, type and text', async (t) 
   assert.equal(message, `${condition}: ${text}`)
 })
 
-test('for a server that asks and never reads no answers are kept', async (t) => {
+test('answers do not accumulate for a server that sends requests and never reads', async (t) => {
   const { connection, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -143,7 +143,7 @@ test('for a server that asks and never reads no answers are kept', async (t) => 
   const got = link.socket.bytesRead - before
   assert.ok(got > 0 && got < 20e6, `${got} bytes`)
   assert.ok(connection.isConnected())
-  // What we ask ourselves is not dropped: then the stream is.
+  // The exporter does not drop its own requests. It ends the stream instead.
   await assert.rejects(
     connection.request('get', xml('a', {}, 'x'.repeat(20e6)), { timeoutMs: 1000 }),
     LinkError,
@@ -151,7 +151,7 @@ test('for a server that asks and never reads no answers are kept', async (t) => 
   assert.match(connection.problem() ?? '', /does not read what the exporter sends/)
 })
 
-test('our own request that comes back is not handled, and we do not answer it ourselves', async (t) => {
+test('a request that comes back is NotHandledError, and the exporter does not answer it', async (t) => {
   const { connection, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -164,7 +164,7 @@ test('our own request that comes back is not handled, and we do not answer it ou
   await settle(link)
 })
 
-test('a request to another domain cannot be ended by an iq from ours', async (t) => {
+test('an iq from the domain of the component does not settle a request to another domain', async (t) => {
   const { connection, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -190,7 +190,7 @@ test('a late reply is dropped', async (t) => {
   assert.equal(connection.isConnected(), true)
 })
 
-test('an impatient request does not make a busy server a dead link: 5 s of silence do', async (t) => {
+test('a stream ends after 5 s of silence, even if the time-out of the request is shorter', async (t) => {
   const { clock, connection, log, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -205,7 +205,7 @@ test('an impatient request does not make a busy server a dead link: 5 s of silen
   assert.match((await log.next(isProblem)).message, /did not respond in time \(no reply\)/)
 })
 
-test('a time-out during which something else arrived leaves the link alone', async (t) => {
+test('a time-out does not end a stream on which another element arrived', async (t) => {
   const { clock, connection, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -218,7 +218,7 @@ test('a time-out during which something else arrived leaves the link alone', asy
   assert.equal(connection.isConnected(), true)
 })
 
-test('a reply that stops half-way is a dead link: it is dialled again, and other requests fail at once', async (t) => {
+test('an incomplete reply ends the stream: the exporter reconnects, and other requests fail immediately', async (t) => {
   const { clock, connection, log, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -232,7 +232,7 @@ test('a reply that stops half-way is a dead link: it is dialled again, and other
   link.send('<iq type="result"><a>text')
   link.send(`<x ${attrs((await link.next()).attrs['id']!, 'result', DOMAIN)}/>`.repeat(3))
   link.send('the end')
-  // Our space says that it has come.
+  // The space that the exporter sends shows that the data has arrived.
   await once(link.socket, 'data')
   clock.advance(10_000)
   await rejected
@@ -253,7 +253,7 @@ const CUT_SHORT: Readonly<Record<string, string>> = {
 }
 
 for (const [where, text] of Object.entries(CUT_SHORT)) {
-  test(`two signs of life that came within a stanza, in ${where}: bytes were lost`, async (t) => {
+  test(`replies to two probes inside an incomplete stanza, in ${where}, show that data was lost`, async (t) => {
     const { clock, connection, log, accept, online } = await connectTo(t)
     const link = await accept()
     await online()
@@ -272,7 +272,7 @@ for (const [where, text] of Object.entries(CUT_SHORT)) {
   })
 }
 
-test('a stanza that takes long to arrive is whole when its end has come, whatever follows it', async (t) => {
+test('a stanza that arrives slowly is complete when its end has arrived, whatever follows it', async (t) => {
   const { clock, connection, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -291,13 +291,13 @@ test('a stanza that takes long to arrive is whole when its end has come, whateve
   assert.equal(connection.isConnected(), true)
 })
 
-test('after a second of silence the server is asked for a sign of life; when that comes first, answers were lost', async (t) => {
+test('after a second of silence the exporter sends a probe; if its reply is first, earlier replies were lost', async (t) => {
   const { clock, connection, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
   const lost = [1, 2].map(() => connection.request('get', ping(), { timeoutMs: 10_000 }))
   const rejected = Promise.all(lost.map((request) => assert.rejects(request, /the reply was lost/)))
-  // Somebody else's, who answers when it likes.
+  // A request to another address, which may be answered at any time.
   const slow = connection.request('get', ping(), { to: 'example.com', timeoutMs: 10_000 })
   const asked = [await link.next(), await link.next(), await link.next()]
   clock.advance(1000)
@@ -312,7 +312,7 @@ test('after a second of silence the server is asked for a sign of life; when tha
   assert.equal(connection.isConnected(), true)
 })
 
-test('a server that answers late answers in order, and nothing was lost', async (t) => {
+test('late replies in order show that nothing was lost', async (t) => {
   const { clock, connection, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -333,7 +333,7 @@ const TOO_MUCH: Readonly<Record<string, string>> = {
 }
 
 for (const [what, text] of Object.entries(TOO_MUCH)) {
-  test(`a stanza of too much ${what} ends the stream`, async (t) => {
+  test(`a stanza with too many ${what} ends the stream`, async (t) => {
     const { connection, log, accept, online } = await connectTo(t, {
       limits: { bytes: 2000, elements: 100 },
     })
@@ -349,7 +349,7 @@ for (const [what, text] of Object.entries(TOO_MUCH)) {
   })
 }
 
-test('a stanza that is too deep is dropped: anybody may nest, and nobody ends our stream', async (t) => {
+test('a stanza that is nested too deeply is dropped and does not end the stream', async (t) => {
   const { connection, lines, accept, online } = await connectTo(t, { limits: { depth: 10 } })
   const link = await accept()
   await online()
@@ -367,7 +367,7 @@ test('a stanza that is too deep is dropped: anybody may nest, and nobody ends ou
   assert.equal(lines.filter(isProblem).length, 0)
 })
 
-test('each chunk that leaves a stanza unfinished is answered with one space, no other is', async (t) => {
+test('the exporter sends one space for each chunk that leaves a stanza incomplete, and for no other', async (t) => {
   const { accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -382,7 +382,7 @@ test('each chunk that leaves a stanza unfinished is answered with one space, no 
   assert.match(link.received().slice(before), /^ {4}<iq /)
 })
 
-test('a request with a character that XML forbids is a TypeError, and the stream lives', async (t) => {
+test('a request with a character that XML forbids is a TypeError, and the stream continues', async (t) => {
   const { connection, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -396,7 +396,7 @@ test('a request with a character that XML forbids is a TypeError, and the stream
   assert.equal(connection.connects(), 1)
 })
 
-test('messages, presence and results of others are not answered', async (t) => {
+test('messages, presence and unexpected results are not answered', async (t) => {
   const { accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -418,7 +418,7 @@ test('a stanza in the same chunk as the handshake is answered', async (t) => {
   assert.equal((await link.next()).attrs['id'], '1')
 })
 
-test('a problem is logged once, again when it changes, and again after the stream was up', async (t) => {
+test('a problem is logged once, again when it changes, and again after the stream was online', async (t) => {
   const { server, clock, lines, log, accept, online } = await connectTo(t)
   const refuse = async (condition: string) => {
     const link = await server.link()
@@ -454,7 +454,7 @@ test('a problem is logged once, again when it changes, and again after the strea
   )
 })
 
-test('a wrong secret is told as such, and shown nowhere', async (t) => {
+test('a wrong secret is reported, and never shown', async (t) => {
   const secret = 'a-secret-of-ours'
   const { lines, log, accept } = await connectTo(t, { secret })
   await accept()
@@ -468,7 +468,7 @@ const NO_COMPONENT_PORT: Readonly<Record<string, string>> = {
 }
 
 for (const [what, text] of Object.entries(NO_COMPONENT_PORT)) {
-  test(`${what} in place of the component port is told as such, and never given a digest`, async (t) => {
+  test(`${what} instead of the component port is reported, and never gets a digest`, async (t) => {
     const { server, log } = await connectTo(t)
     const link = await server.link()
     await link.header
@@ -479,7 +479,7 @@ for (const [what, text] of Object.entries(NO_COMPONENT_PORT)) {
   })
 }
 
-test('Prosody that goes away and comes back is found again within seconds', async (t) => {
+test('the exporter reconnects within seconds after Prosody stops and starts', async (t) => {
   const { server, clock, connection, log, accept, online } = await connectTo(t)
   await accept()
   await online()
@@ -499,7 +499,7 @@ test('Prosody that goes away and comes back is found again within seconds', asyn
   assert.equal(connection.connects(), 2)
 })
 
-test('stop() ends requests under way at once, and may be called twice', async (t) => {
+test('stop() fails pending requests immediately, and may be called twice', async (t) => {
   const { connection, clock, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -513,7 +513,7 @@ test('stop() ends requests under way at once, and may be called twice', async (t
   assert.equal(clock.pending(), 0)
 })
 
-test('stop() between two tries ends the tries', async (t) => {
+test('stop() between two tries cancels the next try', async (t) => {
   const { server, clock, connection, log } = await connectTo(t)
   const link = await server.link()
   link.socket.destroy()
@@ -552,7 +552,7 @@ const ADVICE: readonly [StreamEnd['kind'], string, RegExp][] = [
   ['closed', '', /before the login/],
 ]
 
-test('each way not to come online has its advice, on one line', () => {
+test('each reason for a failed connection has advice on one line', () => {
   const lines = ADVICE.map(([kind, condition, expected]) => {
     const where = { service: 'xmpp://s', domain: 'd', wasOnline: false }
     const line = explain({ kind, condition, text: '' }, where)
@@ -570,7 +570,7 @@ test('a refused connection says that Prosody stopped only if the exporter was co
   assert.match(explain(end, { ...context, hasConnected: true }), /^Prosody stopped /)
 })
 
-test('what is unusual about a rejected secret is named, and the secret is not', () => {
+test('the message about a rejected secret names what is unusual about it, and never shows it', () => {
   const cases: [string, RegExp][] = [
     ['\uFEFFzqsh', /byte order mark/],
     [' zqsh', /starts or ends with a blank/],
@@ -618,7 +618,7 @@ for (const chance of [0, 0.5, 0.999]) {
     })
   }
 
-  test(`at chance ${chance}: the first try after a link is quick, and a link resets the rest`, () => {
+  test(`at chance ${chance}: the first try after a stream is quick, and a stream resets the pauses`, () => {
     const { clock, next } = backoff()
     for (let i = 0; i < 50; i++) {
       clock.advance(next(end('refused', 'conflict'), undefined))
@@ -627,7 +627,7 @@ for (const chance of [0, 0.5, 0.999]) {
     assert.ok(next(end('refused', 'conflict'), undefined) <= 3000)
   })
 
-  test(`at chance ${chance}: links that last a moment only, or are kicked, are not dialled in a hurry`, () => {
+  test(`at chance ${chance}: short or evicted streams are not followed by quick tries`, () => {
     const { next } = backoff()
     assert.ok(next(end('closed', ''), 10) <= 250)
     for (let i = 0; i < 5; i++) next(end('closed', ''), 10)
@@ -644,13 +644,13 @@ for (const chance of [0, 0.5, 0.999]) {
   })
 }
 
-test('a service is a host and a port, IPv6 too', () => {
+test('a service is a host and a port, also with IPv6', () => {
   assert.deepEqual(parseService('xmpp://localhost'), { host: 'localhost', port: 5347 })
   assert.deepEqual(parseService('xmpp://10.0.0.1:1234'), { host: '10.0.0.1', port: 1234 })
   assert.deepEqual(parseService('xmpp://[fd00::2]:1234'), { host: 'fd00::2', port: 1234 })
 })
 
-test('input is given on up to its last tag, and loses nothing', () => {
+test('input is passed on up to its last tag, without loss', () => {
   const input = createInput()
   const push = (text: string) => input.push(Buffer.from(text))
   assert.equal(push('<a>te'), '<a>')
