@@ -107,7 +107,10 @@ async function withService(t: TestContext, service: string) {
 test("prints the service's last error when that has no stream", async (t) => {
   const { exporter, ask } = await withService(t, `xmpp://127.0.0.1:${await freePort()}`)
   const { code, out } = await ask()
-  assert.match(out, /FAILED connection +Cannot connect to Prosody .*\(the service's last error; it retries/)
+  assert.match(
+    out,
+    /FAILED connection +Cannot connect to Prosody .*\(the service's last error; it retries/,
+  )
   assert.equal(out.match(/\n/g)?.length, 3, out)
   assert.equal(code, 1)
   assert.ok(exporter.running())
