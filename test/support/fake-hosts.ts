@@ -1,4 +1,4 @@
-/** Hosts of a server that say what they are told to, for the stock tier's sources. */
+/** A fake server with hosts that give fixed answers, for the collectors that query hosts. */
 
 import assert from 'node:assert/strict'
 import type {
