@@ -9,7 +9,7 @@
 import process from 'node:process'
 import { createRegistryCollector, REGISTRY_NODE } from '../src/collectors/registry/registry.js'
 import type { Connection } from '../src/xmpp/connection.js'
-import { xml } from '../src/xmpp/stream.js'
+import { xml } from '../src/xmpp/xml.js'
 import { createScraper } from '../src/scrape/scraper.js'
 import { note, parameters, report } from './figure.js'
 

@@ -1,11 +1,11 @@
-/** What can go wrong, each kind by its own class: the scrape turns them into reasons, the log into advice. */
+/** The errors of the exporter. Each kind has its own class, from which the reason of a failed collection derives. */
 
-/** A wrong flag, environment variable or file; `message` is one line that names it. Exit code 2. */
+/** A flag, an environment variable or a file is wrong. The message is one line that names it. Exit code 2. */
 export class ConfigError extends Error {
   override name = 'ConfigError'
 }
 
-/** There is no stream to the server, or it was lost while a request was under way. */
+/** There is no stream to the server, or it was lost before the reply to a request. */
 export class LinkError extends Error {
   override name = 'LinkError'
 }
@@ -22,9 +22,9 @@ export class TimeoutError extends Error {
  */
 export class StanzaError extends Error {
   override name = 'StanzaError'
-  /** The defined condition, e.g. `forbidden`. */
+  /** The defined condition, for example `forbidden`. */
   readonly condition: string
-  /** The server's own words, cut when they are many; empty when it gave none. */
+  /** The text of the server, shortened; empty if there is none. */
   readonly text: string
   constructor(
     condition: string,
@@ -32,19 +32,20 @@ export class StanzaError extends Error {
     readonly type: string,
     text: string,
   ) {
-    const [what, words] = [brief(condition), brief(text)]
-    super(words === '' ? what : `${what}: ${words}`)
-    this.condition = what
-    this.text = words
+    const shortCondition = shorten(condition)
+    const shortText = shorten(text)
+    super(shortText === '' ? shortCondition : `${shortCondition}: ${shortText}`)
+    this.condition = shortCondition
+    this.text = shortText
   }
 }
 
-/** The iq that we sent to our own domain came back to us: nobody on the server handles it. */
+/** A request to the component's own domain came back to the exporter, because no module of the server handles it. */
 export class NotHandledError extends Error {
   override name = 'NotHandledError'
 }
 
-/** An answer arrived but is not what the protocol says. */
+/** A reply violates its protocol. */
 export class DecodeError extends Error {
   override name = 'DecodeError'
   constructor(what: string, expected: string, got: string) {
@@ -52,12 +53,12 @@ export class DecodeError extends Error {
   }
 }
 
-/** What a command answered instead of its result. */
+/** How the reply to a command differs from a result. */
 export type CommandFailure =
   'no-command' | 'wrong-node' | 'bad-status' | 'needs-input' | 'canceled' | 'error-note'
 
 /**
- * An ad-hoc command was answered, but not with its result.
+ * The reply to an ad-hoc command is not a result.
  *
  * @see XEP-0050 §2.4, §3.3
  */
@@ -68,14 +69,16 @@ export class CommandError extends Error {
     readonly failure: CommandFailure,
     detail: string,
   ) {
-    super(`command ${node}: ${brief(detail)}`)
+    super(`command ${node}: ${shorten(detail)}`)
   }
 }
 
-// Errors are logged and searched for names, and a server may write as much as a stanza holds.
-const MAX_WORDS = 1000
+// Errors are logged, and searched for names to mask. The text of a server can be as long as a stanza.
+const MAX_TEXT_LENGTH = 1000
 
-/** A server's words, cut, and a copy that does not hold the stanza. */
-function brief(text: string): string {
-  return text.length > MAX_WORDS ? `${Buffer.from(text.slice(0, MAX_WORDS)).toString()}…` : text
+/** Shortens a text of the server, and copies it if it is long, so that the stanza is not kept in memory. */
+function shorten(text: string): string {
+  return text.length > MAX_TEXT_LENGTH
+    ? `${Buffer.from(text.slice(0, MAX_TEXT_LENGTH)).toString()}…`
+    : text
 }

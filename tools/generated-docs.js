@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import * as prettier from 'prettier'
 import { parse } from 'yaml'
 import { metricsDocument } from '../src/catalogue/metrics-document.js'
+import { AREAS } from '../src/collectors/documentation.js'
 import { COLLECTORS } from '../src/collectors/index.js'
 import { formatJsonSchema } from '../src/config/config-file-schema.js'
 import { describeAllowed } from '../src/config/format-help.js'
@@ -30,6 +31,7 @@ const TABLES = {
   flags: flagsTable,
   keys: keysTable,
   collectors: collectorsTable,
+  sources: sourcesTable,
   alerts: alertsTable,
 }
 
@@ -39,7 +41,7 @@ const TABLES = {
  * @returns {Promise<Map<string, string>>} The texts by path, relative to the root.
  */
 export async function generatedPages() {
-  const pages = new Map([['docs/metrics.md', await formatted(metricsDocument())]])
+  const pages = new Map([['docs/metrics.md', await formatted(metricsDocument(AREAS))]])
   for (const file of await readdir(join(root, 'docs'))) {
     const path = `docs/${file}`
     if (!file.endsWith('.md') || pages.has(path)) continue
@@ -145,6 +147,23 @@ function collectorsTable() {
     ['Collector', 'Default', 'Description'],
     COLLECTORS.map(({ name, isOn, help }) => [code(name), isOn ? 'on' : 'off', help]),
   )
+}
+
+function sourcesTable() {
+  return table(
+    ['Collector', 'Series', 'Source', 'Rights'],
+    COLLECTORS.map(({ name, families, source, rights }) => [
+      code(name),
+      families.map(seriesOf).join(', ') || 'The registry of Prosody',
+      source,
+      rights,
+    ]),
+  )
+}
+
+/** @param {{ name: string, labels: readonly string[] }} family */
+function seriesOf({ name, labels }) {
+  return code(`${name}{${labels.join(',')}}`)
 }
 
 async function alertsTable() {

@@ -1,6 +1,6 @@
 import { Socket } from 'node:net'
 import { openStream } from '../../src/xmpp/stream.js'
-import type { Element } from '../../src/xmpp/stream.js'
+import type { Element } from '../../src/xmpp/xml.js'
 import { must, type Target } from '../target.js'
 
 const HEADER =

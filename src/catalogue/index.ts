@@ -8,7 +8,6 @@ import { mobile } from './mobile-families.js'
 import { muc } from './muc-families.js'
 import { s2s } from './s2s-families.js'
 import { server } from './server-families.js'
-import { stock } from './stock-families.js'
 import { storage } from './storage-families.js'
 
 export { headingOf, type Area, type Documented } from './documented-family.js'
@@ -16,10 +15,9 @@ export { headingOf, type Area, type Documented } from './documented-family.js'
 /** The families of a Prosody that has the companion module and the modules of its own distribution. */
 export const PROSODY: readonly Area[] = [companion, server, c2s, s2s, muc, mobile, http, storage]
 
-/** All areas, in the order of docs/metrics.md. */
-export const AREAS: readonly Area[] = [exporter, ...PROSODY, stock, ...community]
+export { community as COMMUNITY, exporter as EXPORTER }
 
-const families = AREAS.flatMap((area) => area.families)
+const families = [exporter, ...PROSODY, ...community].flatMap((area) => area.families)
 const byName: ReadonlyMap<string, Documented> = new Map(
   families.map((family) => [family.name, family]),
 )
@@ -33,6 +31,13 @@ const patterns = families
 /** @param name The name in OpenMetrics: without `_total` for a counter. */
 export function findDocumented(name: string): Documented | undefined {
   return byName.get(name) ?? patterns.find(({ pattern }) => pattern.test(name))?.family
+}
+
+/** @throws {Error} The catalogue has no such family. */
+export function getDocumented(name: string): Documented {
+  const family = byName.get(name)
+  if (!family) throw new Error(`${name} is not in src/catalogue`)
+  return family
 }
 
 /** A family as the server reports it. */

@@ -1,8 +1,8 @@
-import { AREAS, headingOf, type Documented } from './index.js'
+import { headingOf, type Area, type Documented } from './index.js'
 
 const INTRODUCTION = `# Metrics
 
-<!-- Written by \`npm run docs\` from src/catalogue. -->
+<!-- Written by \`npm run docs\` from src/catalogue and src/collectors. -->
 
 This page describes every metric family of Prosody 0.11 to 13.0, the well-known community modules, other servers and
 prosody-exporter itself. For each one it has the meaning, the type, the labels, the unit, and the first version. **Watch** says
@@ -26,19 +26,19 @@ See [Names for older dashboards](migrating.md#names-for-older-dashboards) for th
 **Labels.** \`host\` is the VirtualHost or component. A series that exists stays until Prosody restarts.
 `
 
-/** Returns the whole text of docs/metrics.md. */
-export function metricsDocument(): string {
-  const areas = AREAS.map(({ title, from, since, families }) =>
+/** Returns the text of docs/metrics.md. */
+export function metricsDocument(areas: readonly Area[]): string {
+  const sections = areas.map(({ title, from, since, families }) =>
     [`## ${title}`, from, ...families.map((family) => section(family, since))].join('\n\n'),
   )
   const contents = [
     '| Area | Families |',
     '| --- | --- |',
-    ...AREAS.map(
+    ...areas.map(
       ({ title, families }) => `| [${title}](#${anchorOf(title)}) | ${families.length} |`,
     ),
   ].join('\n')
-  return [INTRODUCTION, contents, '', areas.join('\n\n'), ''].join('\n')
+  return [INTRODUCTION, contents, '', sections.join('\n\n'), ''].join('\n')
 }
 
 function section(family: Documented, areaSince: string): string {

@@ -1,31 +1,31 @@
 import type { Family } from '../metrics/family.js'
 
-/** One source of statistics. To add one, write a file beside this and name it in `index.ts`. */
+/** A source of statistics. CONTRIBUTING.md, "Add a collector", describes how to add one. */
 export type Collector = {
-  /** Value of the label `collector` on our own metrics. */
+  /** Value of the label `collector` of the exporter's own metrics. */
   readonly name: string
   /**
-   * Asks the source and resolves its metric families.
+   * Reads the source and returns its metric families.
    *
-   * @param options.timeoutMs Milliseconds the whole collection may take.
-   * @throws Whatever `src/errors.ts` has; `CollectorError` (failure.ts) where there is advice to give.
+   * @param options.timeoutMs Maximum duration of the collection, in milliseconds.
+   * @throws An error of `src/errors.ts`, or a `CollectorError` (failure.ts) that advises the operator.
    */
   collect(options: { readonly timeoutMs: number }): Promise<Collected>
 }
 
 export type Collected = {
-  /** What the server told. */
+  /** The families of the server. */
   readonly families: readonly Family[]
-  /** Families of our own about this collection, named `prosody_exporter_…`. */
+  /** Families about this collection, named `prosody_exporter_…`. */
   readonly exporterFamilies?: readonly Family[]
-  /** Series that could not be taken over, by name of their family. */
+  /** The number of invalid series, by the name of their family. */
   readonly invalid: ReadonlyMap<string, number>
-  /** Series that there was no room to keep, by name of their family: `limits.series`. */
+  /** The number of series omitted because of `limits.series`, by the name of their family. */
   readonly omitted?: ReadonlyMap<string, number>
-  /** Why a part is missing; the collection counts as failed and the rest is served. */
+  /** Why a part is missing. The collection counts as failed, and the rest is served. */
   readonly failure?: unknown
-  /** All of it is from memory: it does not show that the server is there. Default: false. */
+  /** Whether all families are cached, so that they do not show that the server answers. Default: false. */
   readonly isFromCache?: boolean
-  /** It asked nobody, or nobody offers what it asks for: nothing is exported of it. Default: false. */
+  /** Whether no host supports the request. If so, nothing is exported about the collector. Default: false. */
   readonly isIdle?: boolean
 }

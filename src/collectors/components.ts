@@ -1,27 +1,39 @@
-import type { HostSource } from './host-collector.js'
+import { gauge } from '../catalogue/documented-family.js'
+import type { CollectorDefinition } from './collector-definition.js'
+
+const FAMILY = 'xmpp_host_info'
 
 /**
- * What the hosts and components of the server are, by their own description. A host that is named
- * and not there is a failure here, and nowhere else.
+ * Exports the category and the type with which each host and component describes itself. A configured host
+ * that does not exist fails this collector, and no other one.
  *
  * @see XEP-0030 §3.1
  */
-export const components: HostSource = {
+export const components: CollectorDefinition = {
   name: 'components',
+  isOn: true,
+  help: 'Category and type of each host and component (XEP-0030).',
+  source: 'XEP-0030',
+  rights: 'none',
   families: [
-    {
-      name: 'xmpp_host_info',
-      help: 'Category and type of each host and component of the server; always 1.',
-    },
+    gauge(
+      FAMILY,
+      'host category type',
+      'Category and type of each host and component of the server; always 1.',
+      { watch: 'A component without a series is not connected.' },
+    ),
   ],
-  appliesTo: ({ identities, problem }) => identities.length > 0 || problem !== undefined,
-  read: ({ identities, problem }) => {
-    if (problem) return Promise.reject(problem)
-    const seen = new Map(
-      identities.map(({ category, type }) => [`${category}/${type}`, { category, type }]),
-    )
-    return Promise.resolve(
-      [...seen.values()].map((labels) => ({ family: 'xmpp_host_info', labels, value: 1 })),
-    )
-  },
+  create: ({ queryHosts }) =>
+    queryHosts({
+      appliesTo: ({ identities, problem }) => identities.length > 0 || problem !== undefined,
+      read: ({ identities, problem }) => {
+        if (problem) return Promise.reject(problem)
+        const distinct = new Map(
+          identities.map(({ category, type }) => [`${category}/${type}`, { category, type }]),
+        )
+        return Promise.resolve(
+          [...distinct.values()].map((labels) => ({ family: FAMILY, labels, value: 1 })),
+        )
+      },
+    }),
 }

@@ -7,7 +7,7 @@ import {
   TimeoutError,
 } from '../errors.js'
 
-/** Why a collection failed, as `prosody_exporter_collection_failures_total{reason}` tells it. */
+/** The values of the label `reason` of `prosody_exporter_collection_failures_total`. */
 export const REASONS = [
   'link',
   'timeout',
@@ -21,8 +21,8 @@ export const REASONS = [
 export type Reason = (typeof REASONS)[number]
 
 /**
- * Reasons that may pass by themselves. Their counters start at 0, so that increase() shows the first
- * failure; the others last until somebody changes a configuration, and are exported from then on.
+ * Reasons that can disappear without a change of the configuration. Their counters start at 0, so that increase()
+ * shows the first failure. The counter of any other reason is exported from its first failure on.
  */
 export const PASSING_REASONS: readonly Reason[] = [
   'link',
@@ -32,7 +32,7 @@ export const PASSING_REASONS: readonly Reason[] = [
   'internal',
 ]
 
-/** A collection failed for a reason that somebody can mend: the message says what to change and where. */
+/** A collection failed for a reason that the operator can fix. The message says what to change, and where. */
 export class CollectorError extends Error {
   override name = 'CollectorError'
   constructor(
@@ -44,7 +44,7 @@ export class CollectorError extends Error {
   }
 }
 
-/** Whether the server was there to answer, whatever it said. */
+/** Whether the server answered, even if with an error. */
 export function hasAnswered(error: unknown): boolean {
   if (error instanceof CollectorError) return hasAnswered(error.cause)
   return !(error instanceof LinkError || error instanceof TimeoutError)

@@ -1,41 +1,46 @@
+import type { Documented } from '../catalogue/index.js'
 import { LinkError } from '../errors.js'
 import { family, type Family, type Sample } from '../metrics/family.js'
 import { runCommand, type CommandResult } from '../xmpp/ad-hoc-command.js'
 import type { Connection } from '../xmpp/connection.js'
 import { submitForm } from '../xmpp/data-form.js'
 import { NS_ADMIN } from '../xmpp/namespaces.js'
-import type { Element } from '../xmpp/stream.js'
-import type { Collector } from './collector.js'
+import type { Element } from '../xmpp/xml.js'
+import type { Collected, Collector } from './collector.js'
+import type { Host } from './describe-host.js'
 import { hasAnswered } from './failure.js'
-import type { Host, Hosts } from './hosts.js'
+import type { Hosts } from './hosts.js'
 import { createSilentHosts, timeLeft } from './silent-hosts.js'
 
-/** A question that is put to each host that can answer it; one file each beside this one. */
+/** A request that is sent to each host that supports it. */
 export type HostSource = {
-  /** Of the collector: `--collector.NAME`. */
-  readonly name: string
-  /** What it tells changes with the host's configuration only, and is asked for as often as that. */
+  /**
+   * Whether the values change only with the configuration of the host. If so, they are cached until the next
+   * search for hosts. Default: false.
+   */
   readonly isSteady?: boolean
-  readonly families: readonly HostFamily[]
   appliesTo(host: Host): boolean
-  /** @throws What `Ask` throws, or CollectorError; it concerns this host alone. */
+  /** @throws What `Ask` throws, or CollectorError. The failure concerns this host only. */
   read(host: Host, ask: Ask): Promise<readonly HostSample[]>
 }
 
-export type HostFamily = { readonly name: string; readonly help: string }
-
-/** A sample of one of the source's families, without the label `host`, which is added. */
+/** A sample of a family of the collector. The label `host` is added automatically. */
 export type HostSample = {
   readonly family: string
   readonly value: number
   readonly labels?: Readonly<Record<string, string>>
 }
 
-/** Puts questions to one host within the collection's time. */
+/** Sends requests to one host, within the time-out of the collection. */
 export type Ask = {
-  /** An iq of type `get` with that child; its reply. */
+  /** Sends an iq of type `get` with this child, and returns the reply. */
   iq(child: Element): Promise<Element>
-  /** An ad-hoc command, with a form sent along where it takes one at once. Default: of XEP-0133. */
+  /**
+   * Runs an ad-hoc command.
+   *
+   * @param form Fields of a form that is sent with the request, for commands that accept one immediately.
+   * @param formType Its FORM_TYPE; null for a form without. Default: the one of XEP-0133.
+   */
   command(
     node: string,
     form?: Readonly<Record<string, string>>,
@@ -43,80 +48,112 @@ export type Ask = {
   ): Promise<CommandResult>
 }
 
-// A scrape waits for the slowest of all: a host that hangs must not make it late for the others.
+// A scrape waits for the slowest host, so a host that hangs must not delay the scrape of the others for long.
 const MAX_TIMEOUT_MS = 3000
 
+type HostReading = HostSample & { readonly host: string }
+
 /**
- * A collector that asks all hosts at once. What some of them did not answer is missing, and makes the
- * collection a failure that still has the rest.
+ * Creates a collector that queries all hosts concurrently. If some hosts fail, their samples are missing and the
+ * collection fails, but it still returns the samples of the others.
  */
 export function createHostCollector(
   connection: Pick<Connection, 'request' | 'isConnected' | 'connects'>,
   hosts: Hosts,
+  { name, families }: { readonly name: string; readonly families: readonly Documented[] },
   source: HostSource,
   now: () => number = () => performance.now(),
 ): Collector {
-  // What steady sources told of each host, for as long as the same hosts are known.
-  let kept = new Map<string, readonly HostReading[]>()
-  let keptOf: readonly Host[] | undefined
-  const silent = createSilentHosts(() => connection.connects(), now)
+  // The samples of a steady source by host, for as long as the list of hosts stays the same.
+  let cache = new Map<string, readonly HostReading[]>()
+  let cachedHosts: readonly Host[] | undefined
+  const silentHosts = createSilentHosts(() => connection.connects(), now)
+
+  async function readHost(
+    host: Host,
+    list: readonly Host[],
+    left: () => number,
+    counted: ReplyCounter['counted'],
+  ): Promise<readonly HostReading[]> {
+    const cached = cache.get(host.jid)
+    if (cached) return cached
+    const readings = await silentHosts.read(host.jid, left, async (left) => {
+      const samples = await source.read(host, createAsk(connection, host, left, counted))
+      return samples.map((sample) => ({ host: host.jid, ...sample }))
+    })
+    if (source.isSteady === true && cachedHosts === list) cache.set(host.jid, readings)
+    return readings
+  }
 
   return {
-    name: source.name,
+    name,
 
     async collect({ timeoutMs }) {
       const left = timeLeft(now, Math.min(timeoutMs, MAX_TIMEOUT_MS))
-      if (!connection.isConnected()) throw new LinkError('no stream to the server')
-      // No `await` where it isn't needed: the order of the collectors is that of their questions.
-      const all = hosts.known() ?? (await hosts.list(left()))
-      if (keptOf !== all) kept = new Map()
-      keptOf = all
-      let answers = 0
-      const counted = async <T>(reply: Promise<T>): Promise<T> => {
-        try {
-          const answer = await reply
-          answers++
-          return answer
-        } catch (error) {
-          if (hasAnswered(error)) answers++
-          throw error
-        }
-      }
-      const read = async (host: Host): Promise<readonly HostReading[]> => {
-        const known = kept.get(host.jid)
-        if (known) return known
-        const told = await silent.read(host.jid, left, async (left) => {
-          const readings = await source.read(host, createAsk(connection, host, left, counted))
-          return readings.map((reading) => ({ host: host.jid, ...reading }))
-        })
-        if (source.isSteady === true && keptOf === all) kept.set(host.jid, told)
-        return told
-      }
+      if (!connection.isConnected()) throw new LinkError('not connected to the server')
+      // No `await` if the hosts are known: collectors start in their order, and so send their requests in it.
+      const list = hosts.known() ?? (await hosts.list(left()))
+      if (cachedHosts !== list) cache = new Map()
+      cachedHosts = list
+      const replies = countReplies()
       const results = await Promise.allSettled(
-        all.filter((host) => source.appliesTo(host)).map(read),
+        list
+          .filter((host) => source.appliesTo(host))
+          .map((host) => readHost(host, list, left, replies.counted)),
       )
-      const failed = results.find((result) => result.status === 'rejected')
-      const told = results.flatMap((result) => (result.status === 'fulfilled' ? result.value : []))
-      if (failed && answers === 0 && !hasAnswered(failed.reason)) throw failed.reason
-      return {
-        families: source.families
-          .map((meta) => toFamily(meta, told))
-          .filter(({ length }) => length > 0),
-        invalid: new Map(),
-        isFromCache: answers === 0,
-        isIdle: told.length === 0 && !failed,
-        ...(failed && { failure: failed.reason as unknown }),
+      return toCollected(families, results, replies.count())
+    },
+  }
+}
+
+/**
+ * @param replies How many requests the server answered, also with an error.
+ * @throws The first failure, if the server answered no request.
+ */
+function toCollected(
+  families: readonly Documented[],
+  results: readonly PromiseSettledResult<readonly HostReading[]>[],
+  replies: number,
+): Collected {
+  const failed = results.find((result) => result.status === 'rejected')
+  const readings = results.flatMap((result) => (result.status === 'fulfilled' ? result.value : []))
+  if (failed && replies === 0 && !hasAnswered(failed.reason)) throw failed.reason
+  return {
+    families: families
+      .map((documented) => toFamily(documented, readings))
+      .filter(({ length }) => length > 0),
+    invalid: new Map(),
+    isFromCache: replies === 0,
+    isIdle: readings.length === 0 && !failed,
+    ...(failed && { failure: failed.reason as unknown }),
+  }
+}
+
+type ReplyCounter = ReturnType<typeof countReplies>
+
+function countReplies() {
+  let count = 0
+  return {
+    count: () => count,
+    /** Counts the reply when it arrives. An error of the server is a reply too. */
+    counted: async <T>(reply: Promise<T>): Promise<T> => {
+      try {
+        const result = await reply
+        count++
+        return result
+      } catch (error) {
+        if (hasAnswered(error)) count++
+        throw error
       }
     },
   }
 }
 
-/** @param counted Told of each reply as it comes. */
 function createAsk(
   connection: Pick<Connection, 'request'>,
   { jid }: Host,
   left: () => number,
-  counted: <T>(reply: Promise<T>) => Promise<T>,
+  counted: ReplyCounter['counted'],
 ): Ask {
   return {
     iq: (child) => counted(connection.request('get', child, { to: jid, timeoutMs: left() })),
@@ -131,11 +168,9 @@ function createAsk(
   }
 }
 
-type HostReading = HostSample & { readonly host: string }
-
-function toFamily({ name, help }: HostFamily, readings: readonly HostReading[]): Family {
+function toFamily({ name, meaning }: Documented, readings: readonly HostReading[]): Family {
   const samples = readings
     .filter((reading) => reading.family === name)
     .map(({ host, labels, value }): Sample => ({ labels: { host, ...labels }, value }))
-  return family('gauge', name, help, samples)
+  return family('gauge', name, meaning, samples)
 }

@@ -3,64 +3,56 @@ import type { Connection } from '../xmpp/connection.js'
 import { realTime, type Schedule } from '../xmpp/schedule.js'
 import { describeHost, itemsOf, type Host } from './describe-host.js'
 import { CollectorError } from './failure.js'
+import { createRootFinder, type AskServed, type Roots } from './host-roots.js'
 
-export type { Host } from './describe-host.js'
-
-// What a server offers changes when its configuration does, which mostly comes with a new stream.
-const KEEP_MS = 300_000
-// A host was silent.
-const KEEP_PARTIAL_MS = 60_000
+// Hosts change their features with the configuration of the server. Then the server mostly ends the stream.
+const SEARCH_AGAIN_MS = 300_000
+// The same, if a host did not answer.
+const SEARCH_PARTIAL_AGAIN_MS = 60_000
 
 export type Hosts = {
-  /** The hosts to ask, while they are known. */
+  /** Returns the hosts to query; undefined until a search on this stream has found them. */
   known(): readonly Host[] | undefined
   /**
-   * The same, in the order of their names. The first search on a stream is waited for, and hosts that
-   * do not answer it within half of that time are left to it. Callers share one search.
+   * Returns the hosts, sorted by name. It waits for the first search on a stream, but at most half of the time-out.
+   * The search continues in the background for hosts that have not answered by then. Concurrent calls share one
+   * search.
    */
   list(timeoutMs: number): Promise<readonly Host[]>
 }
 
 export type HostsOptions = {
-  /** In lower case. Default: the nearest parent of the component's domain that this server has. */
+  /** The configured hosts, in lower case. Empty: the nearest parent of the component's domain that is a host. */
   readonly named: readonly string[]
-  /** Which of these names are hosts of this server. Default, and undefined: that is not known. */
-  readonly served?: (names: readonly string[]) => Promise<ReadonlySet<string> | undefined>
-  /** After each search. */
+  /** Default: a function that returns undefined. */
+  readonly served?: AskServed
+  /** Called after each search. */
   readonly onFound?: (hosts: readonly Host[]) => void
   /** Monotonic milliseconds. */
   readonly now?: () => number
   readonly schedule?: Schedule
 }
 
-/** A search, which goes on in the background for as long as a host is silent. */
+/** A search for hosts. It continues in the background until each host has answered or timed out. */
 type Search = {
   readonly connects: number
   readonly startedMs: number
   readonly found: Map<string, Host>
-  /** Collections no longer wait for it. */
+  /** Whether the hosts found so far are in use, and later ones are added as they answer. */
   isShown: boolean
   isOver: boolean
-  keepMs: number
+  /** Time from the start of this search to the next one. */
+  againMs: number
   readonly ended: Promise<void>
 }
 
-type Roots = {
-  readonly roots: readonly string[]
-  readonly select: (items: readonly string[], root: string) => string[] | Promise<string[]>
-}
-
-const NO_ROOTS: Roots = { roots: [], select: () => [] }
-const subdomains: Roots['select'] = (items, root) =>
-  items.filter((name) => name.endsWith(`.${root}`))
-
 /**
- * Finds the hosts to ask: those that are named, or the component's parent, and the components that
- * they list, with what each is able to. A stream searches again after five minutes; after one where a
- * host was silent.
+ * Finds the hosts to query: the configured ones or the parent of the component's domain, and the components that
+ * they list. On each stream, the search is repeated every five minutes, or every minute if a host did not answer.
  *
- * Nobody is asked who may be another server: Prosody would connect to it. The module says which names
- * the server has; without it the parent is tried once a stream, and asked further if it lists us.
+ * The exporter queries hosts of this server only, because Prosody would connect to any other one. The module
+ * reports which names are hosts. Without the module, the exporter queries the parent once per stream, and continues
+ * only if the parent lists the component.
  */
 export function createHosts(
   connection: Pick<Connection, 'domain' | 'request' | 'connects'>,
@@ -68,107 +60,53 @@ export function createHosts(
 ): Hosts {
   const { named, served = () => Promise.resolve(undefined), onFound } = options
   const { now = () => performance.now(), schedule = realTime } = options
+  const findRoots = createRootFinder(connection, named, served)
   let search: Search | undefined
   let shown: readonly Host[] | undefined
-  // What the guess on this stream came to.
-  let guess: { readonly connects: number; readonly items: Promise<string[]> } | undefined
-
-  /** Hosts to begin with, and which of the names that one of them lists are hosts of this server. */
-  async function findRoots(found: Search['found']): Promise<Roots> {
-    const { domain } = connection
-    const wanted = named.length > 0 ? named : parentsOf(domain)
-    const here = await served(wanted)
-    if (!here) return named.length > 0 ? { roots: named, select: subdomains } : await guessParent()
-    for (const jid of named.filter((name) => !here.has(name))) {
-      found.set(jid, missing(jid, 'this server has no such host'))
-    }
-    const roots = wanted.filter((name) => here.has(name))
-    return {
-      // The first parent is the nearest.
-      roots: named.length > 0 ? roots : roots.slice(0, 1),
-      select: async (items) => {
-        if (items.length === 0) return []
-        const all = await served(items)
-        if (!all)
-          throw new CollectorError('refused', 'the module no longer says which hosts there are')
-        return items.filter((name) => all.has(name))
-      },
-    }
-  }
-
-  /** Without the module: `example.com` of `stats.example.com` is ours if it lists us. */
-  async function guessParent(): Promise<Roots> {
-    const connects = connection.connects()
-    const [parent] = parentsOf(connection.domain)
-    if (parent === undefined) return NO_ROOTS
-    if (guess?.connects !== connects) {
-      guess = { connects, items: itemsOf(connection, parent) }
-    }
-    const items = await guess.items
-    return items.includes(connection.domain) ? { roots: [parent], select: subdomains } : NO_ROOTS
-  }
-
-  /** A host, and then what it lists: the ones that are silent keep no others waiting. */
-  async function explore({ roots, select }: Roots, describe: (jid: string) => Promise<void>) {
-    const listed = async (root: string) => {
-      const items = await select(await itemsOf(connection, root), root)
-      await Promise.all(items.map(describe))
-    }
-    await Promise.all(roots.flatMap((root) => [describe(root), listed(root)]))
-  }
-
-  function begin(): Search {
-    const found = new Map<string, Host>()
-    const asked = new Set([connection.domain])
-    const describe = async (jid: string) => {
-      if (asked.has(jid)) return
-      asked.add(jid)
-      // Until it answers.
-      if (named.includes(jid)) found.set(jid, missing(jid, 'no answer yet'))
-      const host = await describeHost(connection, jid)
-      if (host instanceof TimeoutError) begun.keepMs = KEEP_PARTIAL_MS
-      // Its collectors continue to fail until it answers, or until the next stream.
-      const before = shown?.find((each) => each.jid === jid)
-      if (!(host instanceof Error)) found.set(jid, host)
-      else if (host instanceof TimeoutError && before) found.set(jid, before)
-      else if (named.includes(jid)) found.set(jid, missing(jid, host.message))
-      if (begun.isShown) show(begun)
-    }
-    const begun: Search = {
-      connects: connection.connects(),
-      startedMs: now(),
-      found,
-      isShown: false,
-      isOver: false,
-      keepMs: KEEP_MS,
-      ended: Promise.resolve(),
-    }
-    const ended = findRoots(found)
-      .then((roots) => explore(roots, describe))
-      .then(
-        () => {
-          end(begun)
-        },
-        (error: unknown) => {
-          // The link is lost, or our own domain did not answer: the next collection asks again.
-          if (search === begun) search = undefined
-          throw error
-        },
-      )
-    return Object.assign(begun, { ended })
-  }
-
-  function end(ended: Search): void {
-    ended.isOver = true
-    if (search !== ended) return
-    show(ended)
-    onFound?.(shown!)
-  }
 
   function show(from: Search): void {
     if (search !== from) return
     from.isShown = true
     shown = [...from.found.values()].sort((a, b) => (a.jid < b.jid ? -1 : 1))
+  }
+
+  function startSearch(): Search {
+    const started = newSearch(connection.connects(), now())
+    const ended = explore(started).then(
+      () => {
+        started.isOver = true
+        if (search !== started) return
+        show(started)
+        onFound?.(shown!)
+      },
+      (error: unknown) => {
+        // The stream was lost, or the component's domain did not answer. The next collection starts a new search.
+        if (search === started) search = undefined
+        throw error
+      },
+    )
+    return Object.assign(started, { ended })
+  }
+
+  async function explore(current: Search): Promise<void> {
+    const roots = await findRoots()
+    for (const jid of roots.absent) {
+      current.found.set(jid, missingHost(jid, 'this server has no such host'))
+    }
+    await forEachHost(connection, roots, (jid) => describe(current, jid))
+  }
+
+  async function describe(current: Search, jid: string): Promise<void> {
+    const { found } = current
+    if (named.includes(jid)) found.set(jid, missingHost(jid, 'no answer yet'))
+    const host = await describeHost(connection, jid)
+    const previous = shown?.find((each) => each.jid === jid)
+    if (host instanceof TimeoutError) current.againMs = SEARCH_PARTIAL_AGAIN_MS
+    if (!(host instanceof Error)) found.set(jid, host)
+    // A host that was found before stays in use. Its collectors fail until it answers, or until the next stream.
+    else if (host instanceof TimeoutError && previous) found.set(jid, previous)
+    else if (named.includes(jid)) found.set(jid, missingHost(jid, host.message))
+    if (current.isShown) show(current)
   }
 
   function isOfThisStream(): boolean {
@@ -177,11 +115,10 @@ export function createHosts(
 
   function known(): readonly Host[] | undefined {
     if (!search || !isOfThisStream()) return undefined
-    if (search.isOver && now() - search.startedMs >= search.keepMs) {
-      // The hosts that are known are asked meanwhile.
-      search = begin()
+    if (search.isOver && now() - search.startedMs >= search.againMs) {
+      // Until the new search ends, the hosts of the previous one are in use.
+      search = startSearch()
       search.ended.catch(() => {})
-      return shown
     }
     return shown
   }
@@ -193,19 +130,51 @@ export function createHosts(
       if (hosts) return hosts
       if (!search || !isOfThisStream()) {
         shown = undefined
-        search = begin()
+        search = startSearch()
       }
-      const mine = search
-      // Half, so that there is time left to ask the hosts that answer.
-      await within(schedule, timeoutMs / 2, mine.ended)
-      if (!mine.isShown) show(mine)
+      const current = search
+      // Half of the time-out, so that time is left to query the hosts that have answered.
+      await waitAtMost(schedule, timeoutMs / 2, current.ended)
+      if (!current.isShown) show(current)
       return shown ?? []
     },
   }
 }
 
-/** Resolves when the promise does, or after so long; rejects if it does so before. */
-async function within(schedule: Schedule, ms: number, promise: Promise<void>): Promise<void> {
+function newSearch(connects: number, startedMs: number): Search {
+  return {
+    connects,
+    startedMs,
+    found: new Map(),
+    isShown: false,
+    isOver: false,
+    againMs: SEARCH_AGAIN_MS,
+    ended: Promise.resolve(),
+  }
+}
+
+/** Visits the roots and their items, each host once, except the component itself. */
+async function forEachHost(
+  connection: Pick<Connection, 'domain' | 'request'>,
+  { roots, select }: Roots,
+  visit: (jid: string) => Promise<void>,
+): Promise<void> {
+  const visited = new Set([connection.domain])
+  const visitOnce = async (jid: string) => {
+    if (visited.has(jid)) return
+    visited.add(jid)
+    await visit(jid)
+  }
+  const visitItems = async (root: string) => {
+    const items = await select(await itemsOf(connection, root), root)
+    await Promise.all(items.map(visitOnce))
+  }
+  // Concurrently, so that a silent host does not delay the others.
+  await Promise.all(roots.flatMap((root) => [visitOnce(root), visitItems(root)]))
+}
+
+/** Waits until the promise settles, but at most so many milliseconds. Rejects if the promise does. */
+async function waitAtMost(schedule: Schedule, ms: number, promise: Promise<void>): Promise<void> {
   let cancel = () => {}
   const time = new Promise<void>((resolve) => {
     cancel = schedule(ms, resolve)
@@ -215,16 +184,11 @@ async function within(schedule: Schedule, ms: number, promise: Promise<void>): P
   })
 }
 
-function missing(jid: string, why: string): Host {
+/** A configured host that has not described itself. The collector `components` fails with its problem. */
+function missingHost(jid: string, why: string): Host {
   const problem = new CollectorError(
     'not_found',
-    `${jid} of \`hosts\` does not say what it is (${why}): expected a VirtualHost or Component of this server`,
+    `${jid} of \`hosts\` does not describe itself (${why}). Name a VirtualHost or Component of this server.`,
   )
   return { jid, identities: [], features: new Set(), commands: new Set(), problem }
-}
-
-/** The domains above it, the nearest first. */
-function parentsOf(domain: string): string[] {
-  const labels = domain.split('.')
-  return labels.slice(1).map((_, i) => labels.slice(i + 1).join('.'))
 }

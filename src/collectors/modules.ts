@@ -1,23 +1,34 @@
+import { gauge } from '../catalogue/documented-family.js'
 import { DecodeError } from '../errors.js'
-import type { HostSource } from './host-collector.js'
+import type { CollectorDefinition } from './collector-definition.js'
 
 const NODE = 'http://prosody.im/protocol/modules#list'
 const FAMILY = 'prosody_module_loaded'
 
-/** Modules that each of Prosody's hosts has loaded, by its mod_admin_adhoc. */
-export const modules: HostSource = {
+/** Lists the modules that each host of Prosody has loaded, by the command of mod_admin_adhoc. */
+export const modules: CollectorDefinition = {
   name: 'modules',
-  isSteady: true,
+  isOn: true,
+  help: 'Loaded modules (Prosody); requires admin rights.',
+  source: 'mod_admin_adhoc',
+  rights: 'admin',
+  adminCommand: NODE,
   families: [
-    { name: FAMILY, help: 'A module is loaded on the host; always 1. Up to five minutes old.' },
+    gauge(FAMILY, 'host module', 'Modules that are loaded on the host; always 1.', {
+      defect: 'Up to five minutes old.',
+    }),
   ],
-  appliesTo: ({ commands }) => commands.has(NODE),
-  async read(_, ask) {
-    const { form } = await ask.command(NODE)
-    const names = form?.fields.get('modules')?.values
-    if (!names) throw new DecodeError('modules#list', 'a field modules', 'none')
-    return [...new Set(names)]
-      .filter((module) => module !== '')
-      .map((module) => ({ family: FAMILY, labels: { module }, value: 1 }))
-  },
+  create: ({ queryHosts }) =>
+    queryHosts({
+      isSteady: true,
+      appliesTo: ({ commands }) => commands.has(NODE),
+      async read(_, ask) {
+        const { form } = await ask.command(NODE)
+        const names = form?.fields.get('modules')?.values
+        if (!names) throw new DecodeError('modules#list', 'a field modules', 'none')
+        return [...new Set(names)]
+          .filter((module) => module !== '')
+          .map((module) => ({ family: FAMILY, labels: { module }, value: 1 }))
+      },
+    }),
 }

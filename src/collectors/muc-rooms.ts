@@ -1,38 +1,54 @@
+import { gauge } from '../catalogue/documented-family.js'
 import { DecodeError } from '../errors.js'
 import { NS_DISCO_ITEMS } from '../xmpp/namespaces.js'
-import { xml } from '../xmpp/stream.js'
+import { xml } from '../xmpp/xml.js'
+import type { CollectorDefinition } from './collector-definition.js'
 import type { HostSource } from './host-collector.js'
 import { createListGuard } from './list-guard.js'
 
 const NS_MUC = 'http://jabber.org/protocol/muc'
 const NS_RSM = 'http://jabber.org/protocol/rsm'
+const FAMILY = 'xmpp_muc_rooms'
 
 /**
- * Public rooms of each MUC service: where it can page its list (XEP-0059) only their number is asked
- * for, else the list, of which nothing is kept.
+ * Counts the public rooms of each MUC service. If the service can page its list (XEP-0059), it returns only
+ * their number. Otherwise it returns the list, and the collector counts its items.
  *
  * @see XEP-0045 §6.3; XEP-0059 §2.7 Getting the Item Count
  */
-export function createMucRooms(): HostSource {
+export const mucRooms: CollectorDefinition = {
+  name: 'muc_rooms',
+  isOn: true,
+  help: 'Public rooms of each MUC service (XEP-0045).',
+  source: 'XEP-0045',
+  rights: 'none',
+  families: [
+    gauge(FAMILY, 'host', 'Number of public rooms of a MUC service.', {
+      defect:
+        'Hidden rooms are not included. A list of more than 5,000 rooms is not requested again for an hour.',
+    }),
+  ],
+  create: ({ queryHosts }) => queryHosts(createMucRoomsSource()),
+}
+
+function createMucRoomsSource(): HostSource {
   const guard = createListGuard('rooms')
   return {
-    name: 'muc_rooms',
-    families: [{ name: 'xmpp_muc_rooms', help: 'Public rooms of a MUC service.' }],
     appliesTo: ({ features, identities }) =>
       features.has(NS_MUC) && identities.some(({ category }) => category === 'conference'),
     async read({ jid }, ask) {
-      const count = xml('set', { xmlns: NS_RSM }, xml('max', {}, '0'))
-      const { items, counted } = await guard.read(jid, async () => {
-        const reply = await ask.iq(xml('query', { xmlns: NS_DISCO_ITEMS }, count))
+      const emptyPage = xml('set', { xmlns: NS_RSM }, xml('max', {}, '0'))
+      const { items, count } = await guard.read(jid, async () => {
+        const reply = await ask.iq(xml('query', { xmlns: NS_DISCO_ITEMS }, emptyPage))
         const query = reply.getChild('query', NS_DISCO_ITEMS)
         if (!query) throw new DecodeError('disco#items', 'a list of items', 'none')
         return {
           items: query.getChildren('item', NS_DISCO_ITEMS).length,
-          counted: query.getChild('set', NS_RSM)?.getChildText('count', NS_RSM) ?? '',
+          count: query.getChild('set', NS_RSM)?.getChildText('count', NS_RSM) ?? '',
         }
       })
-      const value = items === 0 && /^\d{1,9}$/.test(counted) ? Number(counted) : items
-      return [{ family: 'xmpp_muc_rooms', value }]
+      const value = items === 0 && /^\d{1,9}$/.test(count) ? Number(count) : items
+      return [{ family: FAMILY, value }]
     },
   }
 }

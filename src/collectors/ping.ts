@@ -1,17 +1,30 @@
+import { gauge } from '../catalogue/documented-family.js'
 import { NS_PING } from '../xmpp/namespaces.js'
-import { xml } from '../xmpp/stream.js'
-import type { HostSource } from './host-collector.js'
+import { xml } from '../xmpp/xml.js'
+import type { CollectorDefinition } from './collector-definition.js'
 
-/** How long each host takes to answer at all. @see XEP-0199 §4.2 */
-export const ping: HostSource = {
+/** Measures how long each host takes to answer. @see XEP-0199 §4.2 */
+export const ping: CollectorDefinition = {
   name: 'ping',
+  isOn: true,
+  help: 'Time that each host takes to answer (XEP-0199).',
+  source: 'XEP-0199',
+  rights: 'none',
   families: [
-    { name: 'xmpp_ping_seconds', help: 'Time from a ping to its answer, over our own stream.' },
+    gauge(
+      'xmpp_ping_seconds',
+      'host',
+      'Time from a ping to its reply, over the stream of the exporter.',
+      { watch: 'The host answers no request faster than this.' },
+    ),
   ],
-  appliesTo: ({ features }) => features.has(NS_PING),
-  async read(_, ask) {
-    const startedAt = performance.now()
-    await ask.iq(xml('ping', { xmlns: NS_PING }))
-    return [{ family: 'xmpp_ping_seconds', value: (performance.now() - startedAt) / 1000 }]
-  },
+  create: ({ queryHosts }) =>
+    queryHosts({
+      appliesTo: ({ features }) => features.has(NS_PING),
+      async read(_, ask) {
+        const startedAt = performance.now()
+        await ask.iq(xml('ping', { xmlns: NS_PING }))
+        return [{ family: 'xmpp_ping_seconds', value: (performance.now() - startedAt) / 1000 }]
+      },
+    }),
 }

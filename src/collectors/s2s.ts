@@ -1,6 +1,8 @@
+import { gauge } from '../catalogue/documented-family.js'
 import { DecodeError } from '../errors.js'
 import { addCount } from '../metrics/counts.js'
-import type { HostSource } from './host-collector.js'
+import type { CollectorDefinition } from './collector-definition.js'
+import type { HostSample, HostSource } from './host-collector.js'
 import { createListGuard } from './list-guard.js'
 
 const NODE = 'http://prosody.im/protocol/s2s#list'
@@ -9,19 +11,33 @@ const DIRECTIONS = { '<-': 'in', '->': 'out' } as const
 const SECURITIES = ['verified', 'encrypted', 'plain'] as const
 
 /**
- * Connections with other servers, counted from the list that Prosody's mod_admin_adhoc gives of each
- * host: its own numbers, `num_in` and `num_out`, are those of all hosts.
+ * Counts the connections with other servers in the list that mod_admin_adhoc returns for each host. The
+ * command also returns the numbers `num_in` and `num_out`, but they are totals of all hosts.
  */
-export function createS2s(): HostSource {
+export const s2s: CollectorDefinition = {
+  name: 's2s',
+  isOn: true,
+  help: 'Connections with other servers (Prosody); requires admin rights.',
+  source: 'mod_admin_adhoc',
+  rights: 'admin',
+  adminCommand: NODE,
+  families: [
+    gauge(
+      FAMILY,
+      'host direction security',
+      'Number of connections with other servers, including those being established, by direction and security.',
+      {
+        watch:
+          '`security="plain"` where no connection may be unencrypted. `verified` means encrypted with a valid certificate.',
+      },
+    ),
+  ],
+  create: ({ queryHosts }) => queryHosts(createS2sSource()),
+}
+
+function createS2sSource(): HostSource {
   const guard = createListGuard('connections')
   return {
-    name: 's2s',
-    families: [
-      {
-        name: FAMILY,
-        help: 'Connections with other servers by direction and security, including those being established; verified means encrypted with a valid certificate.',
-      },
-    ],
     appliesTo: ({ commands }) => commands.has(NODE),
     async read({ jid }, ask) {
       const { lines } = await guard.read(jid, async () => {
@@ -30,25 +46,27 @@ export function createS2s(): HostSource {
         if (!lines) throw new DecodeError('s2s#list', 'a field sessions', 'none')
         return { lines, items: lines.length }
       })
-      const counts = new Map<string, number>()
-      for (const line of lines) {
-        // e.g. ` <- remote.example [s2sin55d0c] (authenticated, encrypted)`; one empty line for none
-        const [, arrow, flags] = /^\s*(<-|->) .* \(([^()]*)\)$/.exec(line) ?? []
-        if (line.trim() === '') continue
-        if (arrow === undefined)
-          throw new DecodeError('s2s#list', 'a line with -> or <-', 'another')
-        const key = `${arrow} ${securityOf(new Set(flags!.split(', ')))}`
-        addCount(counts, key, 1)
-      }
-      return Object.entries(DIRECTIONS).flatMap(([arrow, direction]) =>
-        SECURITIES.map((security) => ({
-          family: FAMILY,
-          labels: { direction, security },
-          value: counts.get(`${arrow} ${security}`) ?? 0,
-        })),
-      )
+      return countConnections(lines)
     },
   }
+}
+
+/** @param lines For example ` <- remote.example [s2sin55d0c] (authenticated, encrypted)`; empty without any. */
+function countConnections(lines: readonly string[]): HostSample[] {
+  const counts = new Map<string, number>()
+  for (const line of lines) {
+    if (line.trim() === '') continue
+    const [, arrow, flags] = /^\s*(<-|->) .* \(([^()]*)\)$/.exec(line) ?? []
+    if (arrow === undefined) throw new DecodeError('s2s#list', 'a line with -> or <-', 'another')
+    addCount(counts, `${arrow} ${securityOf(new Set(flags!.split(', ')))}`, 1)
+  }
+  return Object.entries(DIRECTIONS).flatMap(([arrow, direction]) =>
+    SECURITIES.map((security) => ({
+      family: FAMILY,
+      labels: { direction, security },
+      value: counts.get(`${arrow} ${security}`) ?? 0,
+    })),
+  )
 }
 
 function securityOf(flags: ReadonlySet<string>): (typeof SECURITIES)[number] {

@@ -2,19 +2,19 @@ import { CommandError, DecodeError, NotHandledError, StanzaError } from '../erro
 import { copyString } from '../metrics/copy-string.js'
 import { runCommand } from '../xmpp/ad-hoc-command.js'
 import type { Connection } from '../xmpp/connection.js'
-import { xml } from '../xmpp/stream.js'
+import { xml } from '../xmpp/xml.js'
 import { REGISTRY_NODE } from './registry/registry-page.js'
 
-// The module reads 8 KB of names.
+// The module accepts 8 KB of names.
 const MAX_NAMES_LENGTH = 8000
 const ANSWER_MS = 10_000
 
 /**
- * Asks the companion module which of these names are hosts of this server: a question to any other
- * name would make Prosody connect to that server.
+ * Asks mod_adhoc_statistics which of the names are hosts of this server. A request to any other name would make
+ * Prosody connect to another server.
  *
- * @returns Undefined without the module, or with one that does not know the question.
- * @throws {LinkError | TimeoutError | StanzaError} The last one for a refusal that passes.
+ * @returns Undefined without the module, or with a version that does not support the request.
+ * @throws {LinkError | TimeoutError | StanzaError} StanzaError for a temporary refusal only.
  * @see prosody-modules/mod_adhoc_statistics/README.md, "Hosts"
  */
 export async function askServedHosts(
@@ -39,14 +39,15 @@ export async function askServedHosts(
 }
 
 function isRefusal(error: unknown): boolean {
-  // A busy server, or a fault in the module, says nothing about what the module knows (RFC 6120 §8.3.2).
-  if (error instanceof StanzaError && isPassing(error)) return false
+  // A busy server, or an error in the module, does not show whether the module supports the request
+  // (RFC 6120 §8.3.2).
+  if (error instanceof StanzaError && isTemporary(error)) return false
   return [NotHandledError, StanzaError, CommandError, DecodeError].some(
     (each) => error instanceof each,
   )
 }
 
-function isPassing({ type, condition }: StanzaError): boolean {
+function isTemporary({ type, condition }: StanzaError): boolean {
   return type === 'wait' || condition === 'internal-server-error'
 }
 

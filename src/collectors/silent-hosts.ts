@@ -1,31 +1,32 @@
 import { LinkError, TimeoutError } from '../errors.js'
 
-// Longer than that a host is not waited for once it was found silent or slow.
+// A host that was silent counts as recovered if it answers within this time.
 const PROMPT_MS = 3000
-// A server that hangs for longer than that loses its stream, and on the next one all is tried again.
-const PATIENCE_MS = 10_000
+// If the whole server hangs for longer, the exporter ends the stream, and queries all hosts on the next one.
+const BACKGROUND_TIMEOUT_MS = 10_000
 const PAUSE_MS = 60_000
 
-/** Reads one host, with a function for the milliseconds that are left. */
+/** Reads one host. `left` returns the milliseconds until the time-out. */
 export type ReadHost<T> = (left: () => number) => Promise<T>
 
 /**
- * Keeps a host that does not answer from making every scrape late: after one time-out it is asked in
- * the background only, once a minute, until it answers promptly. Another stream begins from nothing.
+ * Prevents a silent host from delaying every scrape. After a time-out, the host is queried only in the background,
+ * once per minute, until it answers in time. A new stream clears all of this.
  */
 export function createSilentHosts(connects: () => number, now: () => number) {
+  /** The silent hosts, each with the time of its next query and the stream on which it was silent. */
   const silent = new Map<string, { readonly connects: number; readonly untilMs: number }>()
 
-  function leave(jid: string, untilMs: number): void {
+  function pauseUntil(jid: string, untilMs: number): void {
     silent.set(jid, { connects: connects(), untilMs })
   }
 
-  async function askInBackground(jid: string, read: ReadHost<unknown>): Promise<void> {
-    leave(jid, Infinity)
-    // Twice: the first may have waited for a server that hung, and not for this host.
+  async function queryInBackground(jid: string, read: ReadHost<unknown>): Promise<void> {
+    pauseUntil(jid, Infinity)
+    // Twice, because the whole server may have hung during the first query.
     for (let tries = 0; tries < 2; tries++) {
       const startedAt = now()
-      const error: unknown = await read(timeLeft(now, PATIENCE_MS)).then(
+      const error: unknown = await read(timeLeft(now, BACKGROUND_TIMEOUT_MS)).then(
         () => undefined,
         (reason: unknown) => reason,
       )
@@ -36,36 +37,38 @@ export function createSilentHosts(connects: () => number, now: () => number) {
         return
       }
     }
-    leave(jid, now() + PAUSE_MS)
+    pauseUntil(jid, now() + PAUSE_MS)
   }
 
   return {
     /**
-     * @param left Throws TimeoutError when the time is up.
-     * @throws {TimeoutError} It did not answer, now or before.
+     * @param left Throws TimeoutError after the time-out.
+     * @throws {TimeoutError} The host does not answer, or did not answer before and is paused.
      */
     async read<T>(jid: string, left: () => number, read: ReadHost<T>): Promise<T> {
       const known = silent.get(jid)
       if (known?.connects === connects()) {
-        if (now() >= known.untilMs) void askInBackground(jid, read)
-        throw new TimeoutError(`${jid} did not answer; it is asked again once a minute`)
+        if (now() >= known.untilMs) void queryInBackground(jid, read)
+        throw new TimeoutError(
+          `${jid} did not answer. The exporter queries it again once per minute.`,
+        )
       }
       try {
         return await read(left)
       } catch (error) {
-        if (error instanceof TimeoutError) void askInBackground(jid, read)
+        if (error instanceof TimeoutError) void queryInBackground(jid, read)
         throw error
       }
     },
   }
 }
 
-/** Milliseconds that are left of so many from now on; throws TimeoutError when there are none. */
+/** Starts a time-out. The returned function returns the milliseconds that are left, or throws TimeoutError. */
 export function timeLeft(now: () => number, ms: number): () => number {
   const deadline = now() + ms
   return () => {
     const left = deadline - now()
     if (left > 0) return left
-    throw new TimeoutError(`no end within ${Math.round(ms)} ms`)
+    throw new TimeoutError(`not finished within ${Math.round(ms)} ms`)
   }
 }

@@ -1,13 +1,16 @@
-import type { Host } from './hosts.js'
+import type { Host } from './describe-host.js'
 
-/** Servers that are not Prosody, by how the name begins that they give themselves. */
-const OTHERS = ['ejabberd', 'Openfire', 'Tigase'] as const
+/** Beginnings of the names of other servers, as they report them. */
+const OTHER_SERVERS = ['ejabberd', 'Openfire', 'Tigase'] as const
 
-/** Whether a host says that it is that server. @see XEP-0030 §3.1 */
-export function isSoftware({ identities }: Host, software: (typeof OTHERS)[number]): boolean {
+/** Whether a host reports that it runs this software. @see XEP-0030 §3.1 */
+export function isSoftware(
+  { identities }: Host,
+  software: (typeof OTHER_SERVERS)[number],
+): boolean {
   return identities.some(({ category, name }) => category === 'server' && name.startsWith(software))
 }
 
 export function isOtherThanProsody(host: Host): boolean {
-  return OTHERS.some((software) => isSoftware(host, software))
+  return OTHER_SERVERS.some((software) => isSoftware(host, software))
 }

@@ -1,31 +1,39 @@
+import { getDocumented } from '../catalogue/index.js'
 import { DecodeError } from '../errors.js'
-import { xml } from '../xmpp/stream.js'
+import { xml } from '../xmpp/xml.js'
+import type { CollectorDefinition } from './collector-definition.js'
 import type { HostSource } from './host-collector.js'
 
 const NS_LAST = 'jabber:iq:last'
-// The server tells whole seconds, and the answer takes its time: the same start looks different.
+// The server reports whole seconds, and the reply takes time. Therefore, the same start differs by some seconds.
 const SAME_START_S = 3
 
-/** When each host was started, by its uptime. @see XEP-0012 §4 */
-export function createStartTime(now: () => number = Date.now): HostSource {
-  const known = new Map<string, number>()
+/** Derives the start time of each host from its uptime. @see XEP-0012 §4 */
+export const startTime: CollectorDefinition = {
+  name: 'start_time',
+  isOn: true,
+  help: 'When each host was started (XEP-0012).',
+  source: 'XEP-0012 (mod_uptime)',
+  rights: 'none',
+  families: [getDocumented('xmpp_start_time_seconds')],
+  create: ({ queryHosts }) => queryHosts(createStartTimeSource()),
+}
+
+export function createStartTimeSource(now: () => number = Date.now): HostSource {
+  const startTimes = new Map<string, number>()
   return {
-    name: 'start_time',
-    // With a server that starts anew our stream is another one, and then it is asked again.
+    // A restart of the server ends the stream, and the next stream clears the cached values.
     isSteady: true,
-    families: [
-      { name: 'xmpp_start_time_seconds', help: 'When the host was started, in Unix time.' },
-    ],
     appliesTo: ({ features, identities }) =>
       features.has(NS_LAST) && identities.some(({ category }) => category === 'server'),
     async read({ jid }, ask) {
       const reply = await ask.iq(xml('query', { xmlns: NS_LAST }))
       const seconds = reply.getChild('query', NS_LAST)?.attrs['seconds'] ?? 'none'
       if (!/^\d{1,12}$/.test(seconds)) throw new DecodeError('uptime', 'whole seconds', seconds)
-      const started = Math.round(now() / 1000) - Number(seconds)
-      const before = known.get(jid) ?? -Infinity
-      if (Math.abs(started - before) > SAME_START_S) known.set(jid, started)
-      return [{ family: 'xmpp_start_time_seconds', value: known.get(jid)! }]
+      const startedAt = Math.round(now() / 1000) - Number(seconds)
+      const previous = startTimes.get(jid) ?? -Infinity
+      if (Math.abs(startedAt - previous) > SAME_START_S) startTimes.set(jid, startedAt)
+      return [{ family: 'xmpp_start_time_seconds', value: startTimes.get(jid)! }]
     },
   }
 }

@@ -1,5 +1,5 @@
 import type { DropRule } from '../collectors/registry/registry-filter.js'
-import type { NameScheme } from '../collectors/registry/registry-names.js'
+import type { NameScheme } from '../collectors/registry/name-schemes.js'
 import { ConfigError } from '../errors.js'
 import type { LogOptions } from '../log/log.js'
 import { valueError, type Given } from './given.js'

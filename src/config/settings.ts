@@ -1,7 +1,7 @@
 /** The table of all settings. Flags, variables, YAML keys, `--help`, the schema and the docs come from it. */
 
 import { COLLECTORS } from '../collectors/index.js'
-import { NAME_SCHEMES } from '../collectors/registry/registry-names.js'
+import { NAME_SCHEMES } from '../collectors/registry/name-schemes.js'
 import { LOG_FORMATS, LOG_LEVELS } from '../log/log.js'
 import { ACTION, BOOLEAN, duration, FILE, LIMIT, oneOf, SECONDS, text } from './kinds.js'
 import { textOrNumber, type Kind } from './kinds.js'

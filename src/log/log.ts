@@ -1,4 +1,4 @@
-/** A structured log line: a message for people and fields for machines. Never given a secret. */
+/** A structured log: each line has a message for people and fields for machines. Never pass a secret. */
 export type Log = {
   readonly debug: LogLine
   readonly info: LogLine
@@ -9,7 +9,7 @@ export type Log = {
 export type Fields = Readonly<Record<string, unknown>>
 export type LogLine = (message: string, fields?: Fields) => void
 
-/** The same log, with these fields in each line. */
+/** Returns a log that adds these fields to each line. */
 export function withFields(log: Log, fields: () => Fields): Log {
   const line =
     (level: keyof Log): LogLine =>

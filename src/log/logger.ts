@@ -16,7 +16,7 @@ const TAPE_LEVELS: Readonly<Record<LogLevel, TapeLevel>> = {
   error: 'error',
 }
 
-/** As the log library writes levels in logfmt, and as Prometheus 3 and its exporters do. */
+/** The names of the levels in logfmt, as Prometheus 3 and its exporters write them. */
 const LEVEL_NAMES: Readonly<Record<TapeLevel, string>> = {
   trace: 'DEBUG',
   debug: 'DEBUG',
@@ -28,14 +28,14 @@ const LEVEL_NAMES: Readonly<Record<TapeLevel, string>> = {
 
 function createLogfmtFormatter(): (record: LogRecord) => string {
   const format = getLogfmtFormatter()
-  // The level is the second field, and the time before it has no blank.
+  // The level is the second field. The first one, the time, has no blank.
   return (record) => format(record).replace(/ level=\w+/, ` level=${LEVEL_NAMES[record.level]}`)
 }
 
 /**
- * Sets up logging for this process, one line per record; the latest call wins.
+ * Configures the log of this process. A later call replaces the configuration.
  *
- * @param write Takes each line with its newline.
+ * @param write Takes one line per record, with its newline.
  */
 export function createLogger(options: LogOptions, write: (line: string) => void): Log {
   const format =
@@ -58,7 +58,7 @@ export function createLogger(options: LogOptions, write: (line: string) => void)
   const line =
     (level: TapeLevel): LogLine =>
     (message, fields = {}) => {
-      // Not logger.info(): that fills in `{…}` in messages, and ours may quote a server's words.
+      // Not logger.info(), because it replaces `{…}` in messages, which can contain texts of a server.
       logger.emit({
         level,
         message: [message],

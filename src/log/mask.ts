@@ -1,22 +1,22 @@
 import { DecodeError } from '../errors.js'
 import type { Fields, Log, LogLine } from './log.js'
 
-/** Replaces what must not be shown. */
+/** Replaces parts of a text that must not be shown. */
 export type Mask = (text: string) => string
 
 const MAX_REASON = 2000
 
-/** What stands in place of a masked text. */
+/** Replaces each masked part. */
 const MASKED = '…'
 
 /**
- * A mask for one secret. A server can repeat the secret, for example in the text of an error.
+ * Creates a mask for a secret. A server can repeat the secret, for example in the text of an error.
  *
- * @returns Masks each form that the secret can have: as it is, in XML text, in an XML attribute.
+ * @returns A mask for each form of the secret: unchanged, in XML text, and in an XML attribute.
  */
 export function secretMask(secret: string): Mask {
   if (secret === '') return (text) => text
-  // The longest form first: the shorter ones can be a part of it.
+  // The longest form first, because a shorter one can be a part of it.
   const forms = new Set([escaped(secret, /[&<>"']/g), escaped(secret, /[&<>]/g), secret])
   return (text) => [...forms].reduce((rest, form) => rest.replaceAll(form, MASKED), text)
 }
@@ -26,20 +26,20 @@ export function secretMask(secret: string): Mask {
  * `…@example.com`. (RFC 7622 §3.1)
  */
 export const maskJids: Mask = (text) =>
-  // Starting at the beginning of a word only: otherwise a long word takes quadratic time.
+  // Matches start at the beginning of a word only. Otherwise a long word would take quadratic time.
   text.replace(
     /(?<![^\s<>"'@/])[^\s<>"'@/]+@([^\s<>"'@/]+)(?:\/[^\s<>"']*[^\s<>"'),.:;])?/g,
     `${MASKED}@$1`,
   )
 
-/** A mask for what people may read of a server: neither its secret nor the names in JIDs. */
+/** Creates a mask for texts that other people can read. It masks the secret and the names in JIDs. */
 export function serverMask(secret: string): Mask {
   const maskSecret = secretMask(secret)
   return (text) => maskJids(maskSecret(text))
 }
 
 /**
- * The same log with its lines masked: the secret at every level, the names in JIDs above debug.
+ * Returns a log that masks the secret at every level, and the names in JIDs above debug.
  */
 export function withMask(log: Log, secret: string): Log {
   const [maskSecret, maskAll] = [secretMask(secret), serverMask(secret)]
@@ -74,8 +74,8 @@ function escaped(text: string, characters: RegExp): string {
 }
 
 /**
- * Why something failed, without the secret and without personal data: the names in JIDs, IP addresses
- * except those of this machine, and values that could not be decoded.
+ * Returns the reason of a failure without the secret and personal data. Personal data are names in JIDs, IP addresses
+ * except loopback, and values that could not be decoded.
  */
 export function reasonText(error: unknown, maskSecret: Mask): string {
   if (error instanceof DecodeError) return error.message.replace(/, got .*/s, '; see the log')

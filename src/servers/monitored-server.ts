@@ -1,4 +1,4 @@
-import { createCollectors } from '../collectors/index.js'
+import { createCollectors } from '../collectors/create-collectors.js'
 import { REGISTRY_NODE } from '../collectors/registry/registry.js'
 import type { Config, ServerConfig } from '../config/read-config.js'
 import { createHistory, type History } from '../history/history.js'

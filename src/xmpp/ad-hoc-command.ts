@@ -1,34 +1,34 @@
-// XEP-0050: Ad-Hoc Commands, version 1.3.0: the requester's side, for commands that need at most one form.
+// XEP-0050: Ad-Hoc Commands, version 1.3.0. The requester, for commands that need at most one form.
 
 import { CommandError } from '../errors.js'
 import type { Connection } from './connection.js'
 import { readDataForm, type DataForm } from './data-form.js'
 import { NS_COMMANDS, NS_DATA_FORM } from './namespaces.js'
-import { xml, type Element } from './stream.js'
+import { xml, type Element } from './xml.js'
 
 export type CommandResult = {
   readonly status: 'completed'
-  /** `<command/>` itself, for a payload of one's own. */
+  /** The whole `<command/>`, for payloads other than a form. */
   readonly element: Element
   readonly notes: readonly { readonly type: string; readonly text: string }[]
   readonly form: DataForm | undefined
 }
 
 /**
- * Runs a command to completion and returns its answer.
+ * Runs a command to completion and returns its result.
  *
- * One that asks for input gets the form; without a form, or when it asks again, it is cancelled and
- * fails, so that the server keeps no session for us (Prosody keeps them for ever). Strings of the
- * result are cut out of the stanza, and V8 keeps the whole stanza for each: copy what you keep longer.
+ * If the command asks for input, it gets the payload. Without a payload, or if the command asks again, it is cancelled
+ * and fails. Otherwise Prosody would keep its session forever. The strings of the result are slices of the stanza, and
+ * V8 keeps the whole stanza for each: copy the strings that you store.
  *
- * @param options.to Whose command it is. Default: the connection's own domain.
- * @param options.payload Sent along with the request, for servers that read it at once, and in answer to
- *   the server's own form, for those that don't (Prosody before 0.12).
+ * @param options.to The JID of the command. Default: the domain of the connection.
+ * @param options.payload Sent with the request, for servers that read it immediately, and in reply to the form of the
+ *   server, for servers that do not (Prosody before 0.12).
  * @param options.timeoutMs Milliseconds to wait for the result.
- * @throws {CommandError} The answer is not the command's result; `failure` says how.
- * @throws {DecodeError} The answer's form is malformed.
- * @throws {StanzaError} The server refused, e.g. `forbidden`, or `item-not-found`.
- * @throws What `request` throws: LinkError, TimeoutError, NotHandledError.
+ * @throws {CommandError} The reply is not a result; see `failure`.
+ * @throws {DecodeError} The form in the reply is malformed.
+ * @throws {StanzaError} The server refused, for example with `forbidden` or `item-not-found`.
+ * @throws {LinkError | TimeoutError | NotHandledError} See `Connection.request`.
  * @see XEP-0050 §2.4.1 Simple Execution, §2.4.2 Multiple Stages, §2.4.3 Canceling, §3.3
  */
 export async function runCommand(
@@ -40,8 +40,12 @@ export async function runCommand(
   const fail = (failure: CommandError['failure'], detail: string) =>
     new CommandError(node, failure, detail)
 
-  /** `<command/>` of the answer. */
-  async function act(attrs: Readonly<Record<string, string>>, payload?: Element, ms = timeoutMs) {
+  /** Sends an action, and returns the `<command/>` of the reply. */
+  async function sendAction(
+    attrs: Readonly<Record<string, string>>,
+    payload?: Element,
+    ms = timeoutMs,
+  ) {
     const request = xml('command', { xmlns: NS_COMMANDS, node, ...attrs }, payload)
     const options = { ...(to !== undefined && { to }), timeoutMs: ms }
     const reply = await connection.request('set', request, options)
@@ -52,17 +56,16 @@ export async function runCommand(
     throw fail('wrong-node', `the answer is of another command, ${answered ?? 'without a name'}`)
   }
 
-  let element = await act({ action: 'execute' }, payload)
+  let element = await sendAction({ action: 'execute' }, payload)
   const { sessionid } = element.attrs
   const isExecuting = () => element.attrs['status'] === 'executing'
   if (payload && sessionid && isExecuting()) {
     const leftMs = Math.max(startedAt + timeoutMs - performance.now(), 1)
-    element = await act({ action: 'complete', sessionid }, payload, leftMs)
+    element = await sendAction({ action: 'complete', sessionid }, payload, leftMs)
   }
   if (isExecuting()) {
-    // Nobody waits for it: the caller has its failure already, and a server that does not answer
-    // this keeps a session and nothing more.
-    if (sessionid) act({ action: 'cancel', sessionid }).catch(() => {})
+    // Not awaited, because the command has failed anyway. Without an answer, the server only keeps the session.
+    if (sessionid) sendAction({ action: 'cancel', sessionid }).catch(() => {})
     throw fail('needs-input', 'it asks for input')
   }
   const { status } = element.attrs

@@ -1,108 +1,123 @@
 import type { StreamEnd } from './stream-end.js'
 
-const COMPONENT_PORT =
-  '--xmpp.service must name one of component_ports in prosody.cfg.lua (5347 unless set)'
+const COMPONENT_PORTS = 'component_ports in prosody.cfg.lua (default 5347)'
+
+export type AdviceContext = {
+  readonly service: string
+  readonly domain: string
+  /** Whether the stream that ended was online. */
+  readonly wasOnline: boolean
+  /** Whether any stream was online since the exporter started. Default: `wasOnline`. */
+  readonly hasConnected?: boolean
+  /** Never shown. */
+  readonly secret?: string
+}
 
 /**
- * One line for the operator: what happened to the stream, and what to change in which file.
+ * Returns one line for the operator: what happened to the stream, why, and what to change in which file.
  *
- * Equal problems give equal lines, so that a line can be logged once.
- *
- * @see XEP-0114 §3, RFC 6120 §4.9.3 and Prosody's mod_component for the stream errors
+ * Equal problems have equal lines, so that a line can be logged once.
  */
-export function explain(
-  end: StreamEnd,
-  {
-    service,
-    domain,
-    wasOnline,
-    secret = '',
-  }: {
-    service: string
-    domain: string
-    wasOnline: boolean
-    /** Never shown. */
-    secret?: string
-  },
-): string {
-  const section = `Component "${domain}" in prosody.cfg.lua`
-  const said = end.text === '' ? end.condition : `${end.condition} (${end.text})`
-
+export function explain(end: StreamEnd, context: AdviceContext): string {
+  const { service, wasOnline } = context
   switch (end.kind) {
     case 'refused':
-      switch (end.condition) {
-        case 'not-authorized':
-          return `Prosody refused our secret: component_secret of ${section} must be set, and be the same as in the file of --xmpp.secret-file (or PROSODY_EXPORTER_XMPP_SECRET)${noteOn(secret)}`
-        case 'host-unknown':
-          return `Prosody has no external component "${domain}": add ${section} (a name in lower case that no VirtualHost has, no module behind it), with a component_secret, and restart Prosody; or correct --xmpp.domain`
-        case 'conflict':
-          return wasOnline
-            ? `another program logged in as component "${domain}". This is normal for a few seconds after a restart. If it repeats, a second exporter uses this component: give each its own.`
-            : `Another program is logged in as component "${domain}": a second exporter, or the previous connection, which Prosody still keeps. Give each exporter its own component. With component_conflict_resolve = "kick_old" in ${section} the newest connection wins.`
-        case 'invalid-from':
-          return `Prosody refused our address: --xmpp.domain must be the very name of ${section}, in lower case`
-        case 'invalid-namespace':
-          return notComponentPort(service)
-        case 'system-shutdown':
-          return 'Prosody is shutting down'
-        default:
-          return `Prosody closed the stream: ${said}`
-      }
+      return explainStreamError(end, context)
     case 'network':
-      switch (end.condition) {
-        case 'ECONNREFUSED':
-          return `nothing listens at ${service}: is Prosody running, has its prosody.cfg.lua a section Component "${domain}" (without one it opens no component port), and do component_ports and component_interfaces there fit --xmpp.service?`
-        case 'ENOTFOUND':
-        case 'EAI_AGAIN':
-          return `the host name in --xmpp.service ${service} has no address (${end.condition}): correct it, or the name server`
-        case 'ETIMEDOUT':
-        case 'EHOSTUNREACH':
-        case 'ENETUNREACH':
-          return wasOnline
-            ? `the network to ${service} is down (${end.condition})`
-            : unreachable(service)
-        default:
-          return `the connection to ${service} broke: ${end.condition}`
-      }
+      return explainNetworkError(end, context)
     case 'timeout':
-      switch (end.condition) {
-        case 'connect':
-          return unreachable(service)
-        case 'header':
-          return `${service} takes connections but says nothing: Prosody hangs, or this is no component port; ${COMPONENT_PORT}`
-        case 'handshake':
-          return `Prosody at ${service} did not answer our handshake: it hangs, see its log`
-        case 'unread':
-          return `Prosody at ${service} talks, and takes nothing of what we send`
-        case 'lost':
-          return `bytes from ${service} were lost or changed on their way`
-        default:
-          return `the stream to ${service} was dead: ${end.text || 'no answer came'}`
-      }
+      return explainTimeout(end, service)
     case 'protocol':
       return wasOnline
-        ? `Prosody sent what we cannot read: ${end.text}`
-        : `${notComponentPort(service)} (${end.text})`
+        ? `Prosody sent data that the exporter cannot read (${end.text}); reconnecting.`
+        : notComponentPort(service, end.text)
     case 'closed':
       return wasOnline
-        ? 'Prosody closed the stream'
-        : `${service} closed the connection before we were accepted: is Prosody starting or stopping?`
+        ? 'Prosody closed the connection; reconnecting.'
+        : `${service} closed the connection before the login. Prosody may be starting or stopping; retrying.`
     case 'stopped':
-      return 'the exporter is stopping'
+      return 'The exporter is stopping.'
   }
 }
 
-function notComponentPort(service: string): string {
-  return `there is no component port at ${service}; ${COMPONENT_PORT}`
+/** @see XEP-0114 §3, RFC 6120 §4.9.3, and mod_component of Prosody */
+function explainStreamError(
+  { condition, text }: StreamEnd,
+  { service, domain, wasOnline, secret = '' }: AdviceContext,
+): string {
+  const section = `the Component "${domain}" section of prosody.cfg.lua`
+  switch (condition) {
+    case 'not-authorized':
+      return `Prosody rejected the secret. Set component_secret in ${section} to the contents of --xmpp.secret-file (or PROSODY_EXPORTER_XMPP_SECRET).${noteOn(secret)}`
+    case 'host-unknown':
+      return `Prosody has no external component "${domain}". Add a Component "${domain}" section with a component_secret to prosody.cfg.lua and restart Prosody, or correct --xmpp.domain. The name must be in lower case, differ from every VirtualHost, and have no module behind it.`
+    case 'conflict':
+      return wasOnline
+        ? `Another program logged in as component "${domain}". This is normal for a few seconds after a restart. If it repeats, two exporters share one component: give each its own.`
+        : `Another program is logged in as component "${domain}": a second exporter, or the previous connection of this one. Give each exporter its own component. With component_conflict_resolve = "kick_old" in ${section}, the newest connection wins.`
+    case 'invalid-from':
+      return `Prosody rejected the component name. Set --xmpp.domain to the exact name in ${section}, in lower case.`
+    case 'invalid-namespace':
+      return notComponentPort(service)
+    case 'system-shutdown':
+      return 'Prosody is shutting down; reconnecting.'
+    default:
+      return `Prosody closed the stream: ${text === '' ? condition : `${condition} (${text})`}. See the log of Prosody.`
+  }
+}
+
+function explainNetworkError(
+  { condition }: StreamEnd,
+  { service, domain, wasOnline, hasConnected = wasOnline }: AdviceContext,
+): string {
+  switch (condition) {
+    case 'ECONNREFUSED':
+      return hasConnected
+        ? `Prosody stopped (connection to ${service} refused); retrying. See: systemctl status prosody`
+        : `Cannot connect to Prosody at ${service} (connection refused). Check that Prosody runs, that prosody.cfg.lua has Component "${domain}", and that component_ports and component_interfaces match --xmpp.service.`
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return `The host name in --xmpp.service ${service} has no address (${condition}). Correct it, or the name server.`
+    case 'ETIMEDOUT':
+    case 'EHOSTUNREACH':
+    case 'ENETUNREACH':
+      return wasOnline
+        ? `The network to ${service} is down (${condition}); reconnecting.`
+        : unreachable(service)
+    default:
+      return `The connection to ${service} failed (${condition}); reconnecting.`
+  }
+}
+
+function explainTimeout({ condition, text }: StreamEnd, service: string): string {
+  switch (condition) {
+    case 'connect':
+      return unreachable(service)
+    case 'header':
+      return `${service} accepts connections but sends nothing. Prosody hangs, or this is not a component port: set --xmpp.service to a port listed in ${COMPONENT_PORTS}.`
+    case 'handshake':
+      return `Prosody at ${service} did not answer the login. See its log, and check CPU and storage.`
+    case 'unread':
+      return `Prosody at ${service} sends data but does not read what the exporter sends; reconnecting.`
+    case 'lost':
+      return `Data from ${service} was lost or corrupted; reconnecting.`
+    default:
+      return `Prosody at ${service} did not respond in time (${text || 'no reply'}); reconnecting.`
+  }
+}
+
+function notComponentPort(service: string, detail = ''): string {
+  const details = detail === '' ? '' : ` (${detail})`
+  return `${service} is not a Prosody component port${details}. Set --xmpp.service to a port listed in ${COMPONENT_PORTS}.`
 }
 
 function unreachable(service: string): string {
-  return `no connection to ${service}: the host is down or a firewall is between; check --xmpp.service, and component_interfaces in prosody.cfg.lua`
+  return `Cannot reach ${service}: the host is down, or a firewall drops the connection. Check --xmpp.service, and component_interfaces in prosody.cfg.lua.`
 }
 
-/** What is unusual about a rejected secret: usually it came there by mistake, and nobody can see it. */
+/** Names what is unusual about a rejected secret. Usually it is a mistake, and is invisible in an editor. */
 function noteOn(secret: string): string {
-  const note = (what: string) => `. Note: the exporter's secret ${what}`
+  const note = (what: string) => ` Note: the secret of the exporter ${what}.`
   if (secret.startsWith('\uFEFF')) return note('starts with a byte order mark (U+FEFF)')
   if (secret.trim() !== secret) return note('starts or ends with a blank')
   if (/[^ -~]/.test(secret)) return note('contains characters other than printable ASCII')

@@ -1,7 +1,7 @@
 import type { StreamEnd } from './stream-end.js'
 
 const STEADY_MS = 10_000
-// With the dial that follows this is less than 5 s after the server's return, later less than 10 s.
+// Reconnecting includes a dial, so it takes less than 5 s after the return of the server, or 10 s in a long outage.
 const LONGEST_MS = 3000
 const LONG_OUTAGE_MS = 600_000
 const LONGEST_LATER_MS = 8000
@@ -11,20 +11,20 @@ const SETTLED_MS = 300_000
 
 export type Backoff = {
   /**
-   * How long to wait before the next try, in milliseconds, jitter included.
+   * Returns the time to wait before the next try, in milliseconds, with jitter.
    *
-   * @param onlineMs How long the stream was online; absent when it never was.
+   * @param onlineMs How long the stream was online; undefined if it never was.
    */
   readonly next: (end: StreamEnd, onlineMs: number | undefined) => number
 }
 
 /**
- * When to dial again: immediately after a stream that was online, then at most every 3 s; at most every
- * 8 s in an outage of more than ten minutes. Whatever the reason is, somebody may fix it any moment.
+ * Decides when to reconnect: almost immediately after a stream that was online, then at least every 3 s. In an outage
+ * of more than ten minutes, at least every 8 s. The reason does not matter, because an operator can fix it at any time.
  *
- * Only a stream that the server ended for a newer one of the same component (`conflict`, with
- * `kick_old`) is dialled ever more rarely, up to once a minute: two exporters of one component would
- * evict each other without a pause. A `conflict` in place of a stream evicts nobody.
+ * The exception is a stream that the server ended for a newer one of the same component (`conflict`, with `kick_old`).
+ * Then the pauses grow to a minute. Otherwise two exporters of one component would evict each other without a pause. A
+ * `conflict` before the login evicts no other stream.
  */
 export function createBackoff({
   now,
@@ -35,8 +35,9 @@ export function createBackoff({
 }): Backoff {
   let tries = 0
   let outageSinceMs = now()
-  // Streams in a row that were online for a moment only, and that were evicted.
+  // Consecutive streams that were online for a short time only.
   let flaps = 0
+  // Consecutive streams that another one of the component evicted.
   let evictions = 0
 
   const upTo = (ms: number) => ms * (0.5 + 0.5 * random())
@@ -56,7 +57,7 @@ export function createBackoff({
   return {
     next(end, onlineMs) {
       if (onlineMs !== undefined) return afterOnline(end, onlineMs)
-      // The time-out was a wait already.
+      // The exporter has already waited for the time-out.
       if (end.kind === 'timeout') return upTo(500)
       const isLong = now() - outageSinceMs >= LONG_OUTAGE_MS
       return doubled(500, tries++, isLong ? LONGEST_LATER_MS : LONGEST_MS)

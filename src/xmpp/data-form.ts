@@ -2,7 +2,7 @@
 
 import { DecodeError } from '../errors.js'
 import { NS_DATA_FORM } from './namespaces.js'
-import { xml, type Element } from './stream.js'
+import { xml, type Element } from './xml.js'
 
 const FORM_TYPES = ['form', 'submit', 'cancel', 'result'] as const
 
@@ -10,11 +10,11 @@ export type DataForm = {
   readonly type: (typeof FORM_TYPES)[number]
   readonly title: string
   readonly instructions: string
-  /** By `var`, in the form's order; `fixed` fields without one are left out. */
+  /** By `var`, in the order of the form, without `fixed` fields that have no `var`. */
   readonly fields: ReadonlyMap<string, FormField>
-  /** The columns of `items`; empty when the form has no table. */
+  /** The columns of `items`; empty if the form has no table. */
   readonly columns: ReadonlyMap<string, FormField>
-  /** The rows of the table: each its values by `var`. */
+  /** The rows of the table, each with its values by `var`. */
   readonly items: readonly ReadonlyMap<string, readonly string[]>[]
 }
 
@@ -26,12 +26,11 @@ export type FormField = {
 }
 
 /**
- * A form as the server wrote it.
+ * Reads a form of the server.
  *
- * Its strings are cut out of the stanza, and V8 keeps the whole stanza for each: copy what you keep
- * longer than the answer.
+ * The strings are slices of the stanza, and V8 keeps the whole stanza for each: copy the strings that you store.
  *
- * @throws {DecodeError} It is not a form, or one without what §3 requires.
+ * @throws {DecodeError} The element is not a form, or lacks what §3 requires.
  */
 export function readDataForm(x: Element): DataForm {
   if (x.getName() !== 'x' || x.getNS() !== NS_DATA_FORM) {
@@ -68,7 +67,7 @@ function readFields(parent: Element): Map<string, FormField> {
   const fields = new Map<string, FormField>()
   for (const element of parent.getChildren('field', NS_DATA_FORM)) {
     const { var: name, type = 'text-single', label = '' } = element.attrs
-    // §3.2: only a field of type `fixed` may do without a name, and a name is there once.
+    // §3.2: only a field of type `fixed` may have no name, and names are unique.
     if (!name && type === 'fixed') continue
     if (!name) throw new DecodeError('data form field', 'a var', 'none')
     if (fields.has(name)) throw new DecodeError('data form field', 'each var once', name)
@@ -79,9 +78,9 @@ function readFields(parent: Element): Map<string, FormField> {
 }
 
 /**
- * A form filled in by a program that knows it.
+ * Creates a form to submit.
  *
- * @param formType The form's FORM_TYPE; null for a form that has none.
+ * @param formType The FORM_TYPE of the form; null for a form without.
  * @see XEP-0068 §3.1
  */
 export function submitForm(

@@ -2,25 +2,25 @@ import { StringDecoder } from 'node:string_decoder'
 
 export type Input = {
   /**
-   * The text that can be parsed now; empty when the chunk completes no tag.
+   * Returns the text that can be parsed now; empty if the chunk completes no tag.
    *
-   * @throws Error The text has what XMPP forbids, see `RESTRICTED`.
+   * @throws Error The text has XML that XMPP forbids, see `RESTRICTED`.
    */
   push(chunk: Buffer): string
-  /** Whether a piece of a tag or of text, not only white space, is kept for later. */
+  /** Whether the buffer has more than white space: a part of a tag or of a text. */
   hasTail(): boolean
 }
 
-// Comments, document types and entities (RFC 6120 §11.1). ltx takes what follows for a part of them,
-// all of it, and would say nothing any more.
+// Comments, document types and entities (RFC 6120 §11.1). ltx would take all the data that follows for a part of them, and
+// never report another element.
 const RESTRICTED = /<!(?!\[CDATA\[)/
 
 /**
- * Bytes of a socket as text for the parser.
+ * Decodes the bytes of a socket for the parser.
  *
- * - A character that two chunks share arrives whole (the library decodes each chunk alone).
- * - What follows the last `>` can complete no tag, so it is kept until its tag is whole: on a chunk
- *   that ends inside a text, ltx searches its `<` anew for every character (64 KB: 27 ms).
+ * - A character that is split over two chunks is decoded correctly. The library decodes each chunk separately.
+ * - The text after the last `>` completes no tag, so it is buffered until the next `>`. If a chunk ends inside a text, ltx
+ *   would search the `<` again for every character (64 KB: 27 ms).
  */
 export function createInput(): Input {
   const decoder = new StringDecoder('utf8')

@@ -1,7 +1,7 @@
-/** Runs something once, later; what it returns calls that off. Tests hand in a clock of their own. */
+/** Runs a function once, after the delay. Returns a function that cancels it. Tests use their own clock. */
 export type Schedule = (delayMs: number, run: () => void) => () => void
 
-// Above this, Node's timers fire at once.
+// With a longer delay, timers of Node.js fire immediately.
 const LONGEST_MS = 2 ** 31 - 1
 
 export const realTime: Schedule = (delayMs, run) => {

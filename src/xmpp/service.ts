@@ -1,8 +1,8 @@
-// What we answer for our own domain: XEP-0030 (2.5), XEP-0092 (1.1), XEP-0199 (2.0), and the list of
-// commands of XEP-0050 (1.3.0). A component's host in Prosody has neither mod_disco nor mod_ping.
+// The answers of the exporter for the component's domain: XEP-0030 (2.5), XEP-0092 (1.1), XEP-0199 (2.0), and the list of
+// commands of XEP-0050 (1.3.0). The host of a component in Prosody has neither mod_disco nor mod_ping.
 
 import { NS_COMMANDS, NS_DATA_FORM, NS_DISCO_INFO, NS_DISCO_ITEMS, NS_PING } from './namespaces.js'
-import { xml, type Element } from './stream.js'
+import { xml, type Element } from './xml.js'
 
 const NS_STANZAS = 'urn:ietf:params:xml:ns:xmpp-stanzas'
 const NS_VERSION = 'jabber:iq:version'
@@ -14,15 +14,15 @@ export type Command = { readonly node: string; readonly name: string }
 export type ServiceOptions = {
   readonly domain: string
   readonly version: string
-  /** Shown to people's clients; the server's module answers them before they reach us. */
+  /** Listed for XMPP clients. The module of the server answers these commands before they reach the exporter. */
   readonly commands: readonly Command[]
 }
 
 /**
- * The answer to an iq that somebody sent us, or `undefined` where there is none to give.
+ * Returns the answer to an iq; undefined if it must not be answered.
  *
- * @see RFC 6120 §8.2.3: each get and set is answered; §8.4: what we do not know gets
- *   `service-unavailable`; a result or an error is never answered
+ * @see RFC 6120 §8.2.3: each get and set is answered, and a result or an error never; §8.4: an unknown request gets
+ *   `service-unavailable`
  */
 export function answerIq(iq: Element, options: ServiceOptions): Element | undefined {
   const { from, to, id, type } = iq.attrs
@@ -43,7 +43,7 @@ function answerGet(child: Element, { domain, version, commands }: ServiceOptions
   const { node } = child.attrs
   if (child.is('ping', NS_PING)) return undefined
   if (child.is('query', NS_VERSION)) {
-    // XEP-0092 §5: no <os/>; it is nobody's business.
+    // Without <os/>, for security (XEP-0092 §5).
     return xml('query', { xmlns: NS_VERSION }, xml('name', {}, NAME), xml('version', {}, version))
   }
   if (child.is('query', NS_DISCO_INFO)) {

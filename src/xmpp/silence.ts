@@ -1,15 +1,15 @@
 import type { Schedule } from './schedule.js'
 import type { Stream } from './stream.js'
 
-/** A stream that owes an answer and delivers nothing for so long is asked for a sign of life. */
+// While a stream owes a reply and no element arrives, the exporter sends a probe at this interval.
 const PROBE_MS = 1000
 
 export type SilenceOptions = {
   readonly schedule: Schedule
   /**
-   * Asks for a sign of life.
+   * Sends a probe.
    *
-   * @returns An unguessable text that the answer to it holds.
+   * @returns An unguessable text that its reply contains.
    */
   readonly probe: () => string
 }
@@ -17,20 +17,21 @@ export type SilenceOptions = {
 type Watched = Pick<Stream, 'elements' | 'end'>
 
 /**
- * Watches that a stream which owes an answer delivers something, and ends it otherwise.
+ * Ends a stream that owes a reply and delivers no element.
  *
- * Patience alone would take as long as the busiest server is silent. So it is asked for a sign of life
- * each second. Two of them that arrived, and no element that was complete, are the end: bytes were lost
- * or changed, and all that comes is taken for a part of what they cut short. However slow the link, a
- * whole stream is never taken for that: the first answer has an end before the second has a beginning.
+ * A time limit alone would have to be as long as the longest pause of a busy server. Therefore, the exporter also sends
+ * a probe each second. If the text of two replies to probes arrives, but no complete element, data was lost or
+ * corrupted: the parser takes everything for a part of an incomplete stanza. This cannot happen on an intact stream,
+ * however slow it is, because the first reply is complete before the second one begins.
  */
 export function createSilenceWatch({ schedule, probe }: SilenceOptions) {
-  // Of the present stream, what to call off.
+  // The functions that forget the replies that the current stream owes.
   const owed = new Set<() => void>()
-  // Of the present silence: texts that are still to come, how many came, and the end of what came.
+  // Since the last complete element: the texts of probes without a reply, the number of replies, and the end of the data.
   let awaited: string[] = []
   let heard = 0
   let tail = ''
+  // The number of elements at that time.
   let before = 0
   let cancelTick = () => {}
 
@@ -65,8 +66,10 @@ export function createSilenceWatch({ schedule, probe }: SilenceOptions) {
 
   return {
     /**
-     * @param endMs A stream that delivers nothing for so long is dead.
-     * @returns To call when the answer has come.
+     * Watches the stream until a reply has arrived.
+     *
+     * @param endMs The stream ends if it delivers no element for this time.
+     * @returns A function to call when the reply has arrived.
      */
     watch(stream: Watched, endMs: number): () => void {
       const atFirst = stream.elements()
@@ -86,7 +89,7 @@ export function createSilenceWatch({ schedule, probe }: SilenceOptions) {
       owed.add(forget)
       return forget
     },
-    /** Bytes arrived, and the elements that they complete are counted. */
+    /** Called with each chunk of data, after its complete elements are counted. */
     hear(stream: Watched, chunk: Buffer): void {
       if (awaited.length === 0) return
       if (stream.elements() !== before) {

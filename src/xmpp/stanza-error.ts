@@ -1,10 +1,10 @@
 import { StanzaError } from '../errors.js'
-import type { Element } from './stream.js'
+import type { Element } from './xml.js'
 
 const NS_STANZAS = 'urn:ietf:params:xml:ns:xmpp-stanzas'
 
 /**
- * What an iq of type `error` says; what it leaves out is `undefined-condition`, `cancel` and empty.
+ * Reads an iq of type `error`. The defaults are `undefined-condition`, `cancel` and an empty text.
  *
  * @see RFC 6120 §8.3.2
  */

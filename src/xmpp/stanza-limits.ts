@@ -6,25 +6,25 @@ export type StanzaLimits = {
   readonly depth: number
 }
 
-/** So that no server can fill the memory, and no sender the stack. Bytes give or take a chunk. */
+/** Limits that protect the memory and the stack. The bytes are exact to one chunk. */
 const LIMITS: StanzaLimits = { bytes: 16 * 1024 * 1024, elements: 500_000, depth: 64 }
 
 /**
- * Measures the stanza that is arriving.
+ * Measures the stanza that is being received.
  *
- * Too many bytes or elements end the stream: they could be without end. One that is too deep is only
- * dropped: servers pass on whatever a user nests within their size, and no user may end our stream.
+ * Too many bytes or elements end the stream, because the stanza may never end. A stanza that is nested too deeply is only
+ * dropped, because servers forward the stanzas of users, and a user must not be able to end the stream.
  */
 export function createStanzaLimits(changed: Partial<StanzaLimits> = {}) {
   const limits = { ...LIMITS, ...changed }
-  // The stream's own element is the first level.
+  // The root element of the stream is the first level.
   let depth = 0
   let bytes = 0
   let elements = 0
   let isTooDeep = false
 
   return {
-    /** @param sax Tells each start and end of an element; throws out of its `write`. */
+    /** @param sax Emits the start and the end of each element. An error thrown here leaves its `write`. */
     watch(sax: EventEmitter): void {
       sax.on('startElement', () => {
         if (++depth > limits.depth) isTooDeep = true
@@ -32,22 +32,22 @@ export function createStanzaLimits(changed: Partial<StanzaLimits> = {}) {
       })
       sax.on('endElement', () => depth--)
     },
-    /** Before it is parsed: a stanza that ends in it ends the count. */
+    /** Adds a chunk. Call it before the chunk is parsed, because the end of a stanza resets the count. */
     add(chunk: Buffer): void {
       bytes += chunk.length
     },
-    /** @throws Error What is left unfinished has more than a stanza may have. */
+    /** @throws Error The unfinished stanza has too many bytes. */
     check(): void {
       if (bytes > limits.bytes) throw new Error(`a stanza of more than ${limits.bytes} bytes`)
     },
-    /** Whether a stanza has begun and not ended. */
+    /** Whether a stanza has begun but not ended. */
     isUnfinished: () => depth > 1,
-    /** The stanza has ended. @returns Whether it may be looked at. */
+    /** Resets the counts at the end of a stanza. @returns Whether the stanza is within the limits. */
     finish(): boolean {
-      const isFine = !isTooDeep
+      const isAccepted = !isTooDeep
       bytes = elements = 0
       isTooDeep = false
-      return isFine
+      return isAccepted
     },
   }
 }

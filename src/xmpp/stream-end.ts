@@ -1,17 +1,17 @@
 /** Why a stream ended. */
 export type StreamEnd = {
   /**
-   * `refused`: a stream error of the server's; `network`: the socket's; `timeout`: ours;
-   * `protocol`: what came is no XMPP, or more than we take; `closed`, `stopped`: by the server, by us.
+   * `refused`: the server sent a stream error. `network`: an error of the socket. `timeout`: the exporter waited too long.
+   * `protocol`: the data is no XMPP, or exceeds a limit. `closed`: by the server. `stopped`: by the exporter.
    */
   readonly kind: 'refused' | 'network' | 'timeout' | 'protocol' | 'closed' | 'stopped'
-  /** The stream error's condition, the socket's error code, or what did not come in time. */
+  /** The condition of the stream error, the code of the socket error, or the phase that took too long. */
   readonly condition: string
-  /** The other side's own words, on one line of at most 200 characters; may be empty. */
+  /** The text of the server or the library, on one line of at most 200 characters; may be empty. */
   readonly text: string
 }
 
-// RFC 6120 §4.9.3 and XEP-0114: all others are one kind.
+// RFC 6120 §4.9.3 and XEP-0114. All other conditions are one kind.
 const CONDITIONS: ReadonlySet<string> = new Set([
   ...['bad-format', 'bad-namespace-prefix', 'conflict', 'connection-timeout', 'host-gone'],
   ...['host-unknown', 'improper-addressing', 'internal-server-error', 'invalid-from'],
@@ -21,13 +21,13 @@ const CONDITIONS: ReadonlySet<string> = new Set([
   ...['unsupported-feature', 'unsupported-stanza-type', 'unsupported-version'],
 ])
 
-/** A key for the kind of an end, which the server cannot choose freely. */
+/** Returns a key for the kind of an end. The server cannot create new keys. */
 export function kindOf({ kind, condition }: StreamEnd, wasOnline: boolean): string {
-  const isOurs = kind !== 'refused' || CONDITIONS.has(condition)
-  return [wasOnline ? 'lost' : 'none', kind, isOurs ? condition : 'another'].join(' ')
+  const isKnown = kind !== 'refused' || CONDITIONS.has(condition)
+  return [wasOnline ? 'lost' : 'none', kind, isKnown ? condition : 'another'].join(' ')
 }
 
-/** A server's words for a log: on one line, short, and a copy that does not hold the stanza. */
+/** Shortens a text of the server to one line, and copies it, so that the stanza is not kept in memory. */
 export function oneLine(text: string): string {
   return Buffer.from(text.slice(0, 200).replace(/\s+/g, ' ')).toString()
 }

@@ -1,5 +1,5 @@
-// Types for the calls we make: the packages ship none. What begins with `_`, and `parser`, are
-// internals of @xmpp/component 0.13.1; test/unit/xmpp/xmpp-traps.test.ts holds them in place.
+// Types for the used parts of the packages, which have no types. `parser` and names that begin with `_` are internals of
+// @xmpp/component 0.13.1. test/unit/xmpp/xmpp-traps.test.ts checks that they work.
 
 declare module '@xmpp/xml' {
   import type { EventEmitter } from 'node:events'
@@ -24,7 +24,7 @@ declare module '@xmpp/xml' {
   }
 
   class Parser extends EventEmitter {
-    /** ltx's own, below: it tells each start and end of an element. */
+    /** The parser of ltx. It emits the start and the end of each element. */
     parser: EventEmitter
     root: Element | null
     write(data: string): void
@@ -51,7 +51,7 @@ declare module '@xmpp/component' {
   import type { Element, Parser } from '@xmpp/xml'
 
   type Component = EventEmitter & {
-    /** How long the library waits for a stream header or an answer before `error`, milliseconds. */
+    /** How long the library waits for a stream header or a reply before it emits `error`, in milliseconds. */
     timeout: number
     socket: Socket | null
     parser: Parser | null

@@ -104,7 +104,7 @@ describe('doctor beside a service', { concurrency: 2 }, () => {
       const beside = await ask()
       assert.equal(beside.code, 1)
       assert.match(beside.out, /FAILED statistics .*modules_enabled = \{ "adhoc_statistics" \}/)
-      assert.match(beside.out, /note +rights +users, s2s, modules tell nothing/)
+      assert.match(beside.out, /note +rights +users, s2s, modules: no data/)
       assert.deepEqual(stepsOf(beside.out), stepsOf(alone.out))
 
       // Prosody loads the module, so the advice no longer applies.

@@ -26,7 +26,7 @@ const STATS = 'stats.one.example'
 const SECRET = 'xyzzy-plugh-42-"\\\\'
 const WRONG_SECRET = 'frobozz-magic-43'
 const COMMAND = 'iq/host/http://jabber.org/protocol/commands:command'
-const LOST = /"message":"lost the stream/
+const LOST = /"message":"Disconnected\./
 
 type Version = (typeof prosodyVersions)[number]
 

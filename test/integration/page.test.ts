@@ -93,7 +93,7 @@ describe('the page in Chromium', { concurrency: 2 }, () => {
     await tab.evaluate('globalThis.isStillThere = true')
     await prosody.stop()
     await tab.until(has('h1', 'The server does not answer'))
-    await tab.until(has('#about .reason', 'listens at xmpp:'), 'the reason')
+    await tab.until(has('#about .reason', 'Prosody stopped'), 'the reason')
     await tab.until(has('#sources', 'registry failed'))
     assert.equal(
       await tab.evaluate('document.title'),
@@ -208,7 +208,7 @@ describe('the page in Chromium', { concurrency: 2 }, () => {
     await tab.resize(360)
     await tab.open(`${exporter.url}/`)
     await tab.until(has('h1', '1 of 2 servers are up'))
-    await tab.until(has('#servers', 'gone – does not answer: nothing listens'))
+    await tab.until(has('#servers', 'gone – does not answer: Cannot connect to Prosody'))
     assert.deepEqual(await accessibilityProblems(tab), [])
     assert.equal(await tab.evaluate('document.documentElement.scrollWidth > innerWidth'), false)
     await tab.evaluate(`document.querySelector('#servers a').click()`)

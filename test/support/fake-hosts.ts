@@ -1,10 +1,15 @@
-/** Fake hosts of a server, with scripted replies, for the collectors that need no module. */
+/** A fake server with hosts that give fixed answers, for the collectors that query hosts. */
 
-import { createHostCollector, type HostSource } from '../../src/collectors/host-collector.js'
+import assert from 'node:assert/strict'
+import type {
+  CollectorContext,
+  CollectorDefinition,
+} from '../../src/collectors/collector-definition.js'
+import { createHostCollector } from '../../src/collectors/host-collector.js'
 import { createHosts } from '../../src/collectors/hosts.js'
 import { StanzaError, TimeoutError } from '../../src/errors.js'
 import { render } from '../../src/exposition/exposition.js'
-import { xml, type Element } from '../../src/xmpp/stream.js'
+import { xml, type Element } from '../../src/xmpp/xml.js'
 
 export const NS_COMMANDS = 'http://jabber.org/protocol/commands'
 export const NS_INFO = 'http://jabber.org/protocol/disco#info'
@@ -132,18 +137,22 @@ function createSilentHosts() {
 }
 
 /**
- * Creates a function that collects from the server with one source.
+ * Returns a function that collects from the server with one collector that queries hosts.
  *
- * @param named The hosts in the configuration.
+ * @param named The configured hosts.
  */
 export function collectorOf(
   server: ReturnType<typeof serverOf>,
-  source: HostSource,
+  definition: CollectorDefinition,
   named: readonly string[] = ['a.example'],
   now?: () => number,
 ) {
   const hosts = createHosts(server.connection, { named, ...(now && { now }) })
-  const collector = createHostCollector(server.connection, hosts, source, now)
+  const context: Pick<CollectorContext, 'queryHosts' | 'onApiRefused'> = {
+    queryHosts: (source) => createHostCollector(server.connection, hosts, definition, source, now),
+    onApiRefused: () => assert.fail('the API commands are refused'),
+  }
+  const collector = definition.create(context as CollectorContext)
   return async () => {
     const collected = await collector.collect({ timeoutMs: 10_000 })
     const text = Buffer.from(render(collected.families, 'text', { created: false })).toString()

@@ -4,7 +4,7 @@
 import { REGISTRY_NODE } from '../../src/collectors/registry/registry.js'
 import { TimeoutError } from '../../src/errors.js'
 import type { Connection } from '../../src/xmpp/connection.js'
-import { xml, type Element } from '../../src/xmpp/stream.js'
+import { xml, type Element } from '../../src/xmpp/xml.js'
 
 type Metric = {
   readonly family: number

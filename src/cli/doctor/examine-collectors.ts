@@ -1,10 +1,9 @@
 import { setTimeout } from 'node:timers/promises'
 import type { Collected } from '../../collectors/collector.js'
 import { COLLECTORS } from '../../collectors/index.js'
-import { NEED_RIGHTS } from '../../collectors/rights.js'
 import { labelsOf } from '../../metrics/family.js'
 import type { Connection } from '../../xmpp/connection.js'
-import { xml } from '../../xmpp/stream.js'
+import { xml } from '../../xmpp/xml.js'
 import type { Reporter } from './findings.js'
 
 const STEP_MS = 10_000
@@ -15,6 +14,10 @@ const NEXT_COLLECTION_MS = 250
 const MAX_SKEW_S = 5
 const NS_TIME = 'urn:xmpp:time'
 const MAX_ROWS = 5000
+/** The collectors that need admin rights on Prosody. */
+const NEED_RIGHTS = COLLECTORS.filter(({ adminCommand }) => adminCommand !== undefined).map(
+  ({ name }) => name,
+)
 /** Collectors whose metrics are in the registry too, which mod_adhoc_statistics exports. */
 const COUNTED_BY_MODULE: readonly string[] = ['users', 's2s']
 

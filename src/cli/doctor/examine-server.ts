@@ -1,4 +1,4 @@
-import { createCollectors } from '../../collectors/index.js'
+import { createCollectors } from '../../collectors/create-collectors.js'
 import { KEEP_ALL } from '../../collectors/registry/registry-filter.js'
 import type { ServerConfig } from '../../config/read-config.js'
 import type { Connection } from '../../xmpp/connection.js'

@@ -1,15 +1,9 @@
 import { addCount } from '../../metrics/counts.js'
 import type { Family } from '../../metrics/family.js'
 import { createModPrometheus } from './mod-prometheus.js'
+import type { NameScheme } from './name-schemes.js'
 import type { RegistrySource } from './registry-family.js'
 import { escapeName } from './registry-text.js'
-
-/**
- * The names of the registry's families: those of mod_http_openmetrics, where `/` is two underscores; the
- * same with one underscore; those of mod_prometheus for Prosody 0.10 and 0.11.
- */
-export const NAME_SCHEMES = ['openmetrics', 'single_underscore', 'mod_prometheus'] as const
-export type NameScheme = (typeof NAME_SCHEMES)[number]
 
 // The server chooses the names, so their number needs a limit: each one is a line in the log.
 const MAX_LOGGED_NAMES = 20

@@ -2,7 +2,7 @@ import { DecodeError } from '../../errors.js'
 import { copyString } from '../../metrics/copy-string.js'
 import { runCommand } from '../../xmpp/ad-hoc-command.js'
 import type { Connection } from '../../xmpp/connection.js'
-import { xml } from '../../xmpp/stream.js'
+import { xml } from '../../xmpp/xml.js'
 
 /** Command node and payload namespace of mod_adhoc_statistics. */
 export const REGISTRY_NODE = 'urn:prosody-exporter:statistics:1'

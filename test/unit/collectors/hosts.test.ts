@@ -2,12 +2,11 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { createHostCollector } from '../../../src/collectors/host-collector.js'
 import { createHosts } from '../../../src/collectors/hosts.js'
 import { ping } from '../../../src/collectors/ping.js'
 import { askServedHosts } from '../../../src/collectors/served-hosts.js'
 import { LinkError, NotHandledError, StanzaError, TimeoutError } from '../../../src/errors.js'
-import { xml, type Element } from '../../../src/xmpp/stream.js'
+import { xml, type Element } from '../../../src/xmpp/xml.js'
 import { collectorOf, completed, form, IM, serverOf } from '../../support/fake-hosts.js'
 import { createClock } from '../../support/clock.js'
 
@@ -44,7 +43,7 @@ function setUp(
 const jids = (hosts: readonly { jid: string }[] | undefined) => hosts?.map(({ jid }) => jid)
 
 describe('with the module', () => {
-  test('the nearest parent that the server has is asked, and of what it lists only hosts of the server', async () => {
+  test('the nearest parent that is a host is queried, and those of its items that are hosts of the server', async () => {
     const items = ['rooms.example', 'elsewhere.test', 'external.example']
     const { found, questions, asked } = setUp(
       { example: { ...IM, items }, 'rooms.example': PONG, 'external.example': PONG },
@@ -55,7 +54,7 @@ describe('with the module', () => {
     assert.deepEqual(asked().sort(), ['example', 'external.example', 'rooms.example'])
   })
 
-  test('a component that was found and is silent later is still known after the next search', async () => {
+  test('a component that was found and is silent later stays known after the next search', async () => {
     const { found, server, clock } = setUp(
       { example: { ...IM, items: ['rooms.example'] }, 'rooms.example': PONG },
       { served: ['example', 'rooms.example'] },
@@ -71,13 +70,13 @@ describe('with the module', () => {
     assert.deepEqual(jids(found.known()), ['example', 'rooms.example'])
   })
 
-  test('no host is asked where the server has no parent of the component', async () => {
+  test('no host is queried if no parent of the component is a host of the server', async () => {
     const { found, asked } = setUp({}, { served: ['another.test'] })
     assert.deepEqual(await found.list(1000), [])
     assert.deepEqual(asked(), [])
   })
 
-  test('a host that is named and of another server is a problem, and not asked', async () => {
+  test('a configured host of another server is a problem, and is not queried', async () => {
     const { found, asked } = setUp({}, { named: ['typo.example'], served: [] })
     const [host] = await found.list(1000)
     assert.match(host!.problem!.message, /^typo\.example of `hosts` .*this server has no such host/)
@@ -86,7 +85,7 @@ describe('with the module', () => {
 })
 
 describe('without the module', () => {
-  test('the parent is tried once a stream, however long it is silent', async () => {
+  test('the parent is queried once per stream, however long it is silent', async () => {
     const { found, server, clock } = setUp({})
     server.silence('example')
     const first = found.list(3000)
@@ -94,7 +93,7 @@ describe('without the module', () => {
     clock.advance(1500)
     assert.deepEqual(await first, [], 'half of the time it is waited for')
     for (let scrapes = 0; scrapes < 100; scrapes++) {
-      assert.deepEqual(found.known(), [], 'it keeps nobody waiting any more')
+      assert.deepEqual(found.known(), [], 'later collections do not wait for it')
       clock.advance(15_000)
       await settle()
     }
@@ -107,7 +106,7 @@ describe('without the module', () => {
     assert.equal(server.asked.length, 2)
   })
 
-  test('a parent that lists the component is asked, and its subdomains only', async () => {
+  test('if the parent lists the component, it and its subdomains are queried', async () => {
     const items = ['stats.example', 'rooms.example', 'elsewhere.test']
     const { found, asked } = setUp({ example: { ...IM, items }, 'rooms.example': PONG })
     assert.deepEqual(jids(await found.list(1000)), ['example', 'rooms.example'])
@@ -115,8 +114,8 @@ describe('without the module', () => {
   })
 })
 
-describe('a host that is silent when the hosts are looked for', () => {
-  test('leaves the others to be asked, and comes when it answers', async () => {
+describe('a host that is silent during the search', () => {
+  test('does not delay the others, and is added when it answers', async () => {
     const named = ['a.example', 'b.example']
     const { found, server, clock } = setUp({ 'a.example': PONG, 'b.example': PONG }, { named })
     const speak = server.silence('b.example')
@@ -134,7 +133,7 @@ describe('a host that is silent when the hosts are looked for', () => {
     )
   })
 
-  test('is not waited for either when it is silent later', async () => {
+  test('does not delay the others if it is silent in a later search', async () => {
     const { found, server, clock } = setUp({ 'a.example': PONG }, { named: ['a.example'] })
     await found.list(3000)
     server.silence('a.example')
@@ -147,7 +146,7 @@ describe('a host that is silent when the hosts are looked for', () => {
   })
 })
 
-describe('a host that does not answer a question', () => {
+describe('a host that does not answer a request', () => {
   function setUpPing() {
     const clock = createClock()
     const server = serverOf(
@@ -155,15 +154,13 @@ describe('a host that does not answer a question', () => {
       (ms, end) => void clock.schedule(ms, end),
     )
     const named = ['a.example', 'b.example']
-    const hosts = createHosts(server.connection, { named, ...clock })
-    const collector = createHostCollector(server.connection, hosts, ping, clock.now)
-    const collect = () => collector.collect({ timeoutMs: 10_000 })
+    const collect = collectorOf(server, ping, named, clock.now)
     const pings = (jid: string) =>
       server.asked.filter((line) => line.startsWith(jid) && line.includes('ping')).length
     return { clock, server, collect, pings }
   }
 
-  test('makes one collection late, and is then asked once a minute, in the background', async () => {
+  test('delays one collection, and is then queried once per minute in the background', async () => {
     const { clock, server, collect, pings } = setUpPing()
     await collect()
     const speak = server.silence('b.example')
@@ -190,7 +187,7 @@ describe('a host that does not answer a question', () => {
     assert.equal(families[0]!.length, 2)
   })
 
-  test('is asked again in the next collection where the whole server was silent and answers again', async () => {
+  test('is queried in the next collection if the whole server was silent and answers again', async () => {
     const { clock, server, collect } = setUpPing()
     await collect()
     const speak = [server.silence('a.example'), server.silence('b.example')]
@@ -205,7 +202,7 @@ describe('a host that does not answer a question', () => {
     assert.equal((await collect()).failure, undefined)
   })
 
-  test('is asked as any other on the next stream', async () => {
+  test('is queried normally on the next stream', async () => {
     const { clock, server, collect } = setUpPing()
     await collect()
     const speak = server.silence('b.example')
@@ -219,7 +216,7 @@ describe('a host that does not answer a question', () => {
   })
 })
 
-describe('the question which names are hosts of the server', () => {
+describe('the request which names are hosts of the server', () => {
   const ask = (reply: (child: Element) => Element | Error, names = ['a.example', 'b.test']) => {
     const texts: string[] = []
     const connection = {
@@ -241,7 +238,7 @@ describe('the question which names are hosts of the server', () => {
     assert.deepEqual(texts, ['a.example b.test'])
   })
 
-  test('is not known to a module of an earlier version, nor to a server without it', async () => {
+  test('is not supported by an earlier version of the module, nor without the module', async () => {
     const old = ask(() => completed(NODE, form('statistics', ['x'])))
     assert.equal(await old.answer, undefined)
     for (const error of [new NotHandledError('none'), new StanzaError('forbidden', 'auth', '')]) {
@@ -249,7 +246,7 @@ describe('the question which names are hosts of the server', () => {
     }
   })
 
-  test('has no answer where the link is lost, the server is silent, or a refusal passes', async () => {
+  test('fails if the stream is lost, the server is silent, or the refusal is temporary', async () => {
     for (const error of [
       new LinkError('lost'),
       new TimeoutError('late'),
@@ -260,7 +257,7 @@ describe('the question which names are hosts of the server', () => {
     }
   })
 
-  test('is put in parts where the names are more than the module reads', async () => {
+  test('is split if the module does not accept all names at once', async () => {
     const names = Array.from({ length: 1000 }, (_, i) => `host-${i}.example.com`)
     const { answer, texts } = ask(
       (child) => completed(NODE, xml('hosts', { xmlns: NODE }, child.getChildText('hosts', NODE)!)),

@@ -1,14 +1,14 @@
-// ejabberd's refusals, which a test does not get from a real one on demand.
+// Refusals of ejabberd, which a real server does not produce on demand.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createEjabberdS2s } from '../../../src/collectors/ejabberd-s2s.js'
+import { createEjabberdS2sSource } from '../../../src/collectors/ejabberd-s2s.js'
 import type { Ask, HostSource } from '../../../src/collectors/host-collector.js'
-import type { Host } from '../../../src/collectors/hosts.js'
-import { users } from '../../../src/collectors/users.js'
+import type { Host } from '../../../src/collectors/describe-host.js'
+import { usersSource } from '../../../src/collectors/users.js'
 import { StanzaError } from '../../../src/errors.js'
 import { readDataForm } from '../../../src/xmpp/data-form.js'
-import { xml, type Element } from '../../../src/xmpp/stream.js'
+import { xml, type Element } from '../../../src/xmpp/xml.js'
 
 const ADMIN = 'http://jabber.org/protocol/admin'
 
@@ -48,9 +48,9 @@ const read = (source: HostSource, host: Host, ask: Ask) => {
   return source.read(host, ask)
 }
 
-test('ejabberd is asked for its connections with an empty form, and not again when it refuses', async () => {
+test('the commands of ejabberd are sent with an empty form, and not repeated after a refusal', async () => {
   let refusals = 0
-  const source = createEjabberdS2s(() => refusals++)
+  const source = createEjabberdS2sSource(() => refusals++)
   const host = hostOf('ejabberd', {})
   const granted = askOf({
     'api-commands/incoming_s2s_number': { s2s_incoming: '3' },
@@ -69,18 +69,18 @@ test('ejabberd is asked for its connections with an empty form, and not again wh
   assert.deepEqual(await read(source, host, denied.ask), [])
   assert.equal(refusals, 1)
   assert.ok(!source.appliesTo(host))
-  assert.ok(source.appliesTo(hostOf('ejabberd', {})), 'when the hosts are found anew')
+  assert.ok(source.appliesTo(hostOf('ejabberd', {})), 'after the next search for hosts')
   assert.ok(!source.appliesTo(hostOf('Prosody', {})))
 })
 
-test('a number of users that a server lists and does not have is missing, and the others are told', async () => {
+test('a listed command that the server does not have is skipped, and the other numbers are exported', async () => {
   const [online, disabled] = ['online', 'disabled'].map((what) => `${ADMIN}#get-${what}-users-num`)
   const host = hostOf('ejabberd', { commands: [online!, disabled!] })
   const { ask } = askOf({ [online!]: { onlineusersnum: '4' } })
-  assert.deepEqual(await read(users, host, ask), [{ family: 'xmpp_online_users', value: 4 }])
+  assert.deepEqual(await read(usersSource, host, ask), [{ family: 'xmpp_online_users', value: 4 }])
 })
 
-test('without commands the numbers of users are those of XEP-0039, where the server has them', async () => {
+test('without commands the numbers of users come from XEP-0039', async () => {
   const NS = 'http://jabber.org/protocol/stats'
   const host = hostOf('ejabberd', { features: [NS] })
   const stats = [
@@ -95,6 +95,6 @@ test('without commands the numbers of users are those of XEP-0039, where the ser
     )
     return Promise.resolve(xml('iq', {}, xml('query', { xmlns: NS }, ...stats)))
   }
-  const told = await read(users, host, { ...askOf({}).ask, iq })
+  const told = await read(usersSource, host, { ...askOf({}).ask, iq })
   assert.deepEqual(told, [{ family: 'xmpp_online_users', value: 4 }])
 })

@@ -1,20 +1,20 @@
-// The stock tier against answers that no server should give: each is a failure with its reason, or
-// missing; never a number that nobody told.
+// The collectors of standard XMPP against invalid replies. Each is a failure with its reason, or a missing sample, and
+// never a wrong number.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { createEjabberdS2s } from '../../../src/collectors/ejabberd-s2s.js'
+import { ejabberdS2s } from '../../../src/collectors/ejabberd-s2s.js'
 import { reasonOf, type Reason } from '../../../src/collectors/failure.js'
-import type { HostSource } from '../../../src/collectors/host-collector.js'
+import type { CollectorDefinition } from '../../../src/collectors/collector-definition.js'
 import { createListGuard } from '../../../src/collectors/list-guard.js'
 import { modules } from '../../../src/collectors/modules.js'
-import { createMucRooms } from '../../../src/collectors/muc-rooms.js'
-import { createS2s } from '../../../src/collectors/s2s.js'
+import { mucRooms } from '../../../src/collectors/muc-rooms.js'
+import { s2s } from '../../../src/collectors/s2s.js'
 import { serverStatistics } from '../../../src/collectors/server-statistics.js'
-import { createStartTime } from '../../../src/collectors/start-time.js'
+import { startTime } from '../../../src/collectors/start-time.js'
 import { users } from '../../../src/collectors/users.js'
 import { LinkError, StanzaError, TimeoutError } from '../../../src/errors.js'
-import { xml, type Element } from '../../../src/xmpp/stream.js'
+import { xml, type Element } from '../../../src/xmpp/xml.js'
 import {
   collectorOf,
   completed,
@@ -33,8 +33,12 @@ const ITEMS = 'http://jabber.org/protocol/disco#items'
 
 const server = (name = 'Prosody') => [['server', 'im', name]] as const
 
-/** What a source says of a host that answers so. */
-async function told(source: HostSource, host: Omit<FakeHost, 'answer'>, answer: Answer) {
+/** Collects from a host that gives this answer. */
+async function collectFrom(
+  source: CollectorDefinition,
+  host: Omit<FakeHost, 'answer'>,
+  answer: Answer,
+) {
   const fake = serverOf({ 'a.example': { ...host, answer: () => answer } })
   return await collectorOf(fake, source)()
 }
@@ -44,7 +48,7 @@ const REGISTERED = 'get-registered-users-num'
 const registered = (...values: string[]) =>
   completed(`${ADMIN}${REGISTERED}`, form('registeredusersnum', values))
 const last = (seconds?: string) => xml('query', { xmlns: LAST, seconds })
-const startTime = { identities: server(), features: [LAST] }
+const withUptime = { identities: server(), features: [LAST] }
 const command = (node: string, child?: Element) => completed(node, child ?? xml('note', {}, 'no'))
 const rooms = { identities: [['conference', 'text']] as const, features: [MUC] }
 const S2S = `${PROSODY}s2s#list`
@@ -53,7 +57,7 @@ const ONLINE = `${ADMIN}get-online-users-list`
 
 const failures: readonly (readonly [
   what: string,
-  source: HostSource,
+  source: CollectorDefinition,
   host: Omit<FakeHost, 'answer'>,
   answer: Answer,
   reason: Reason,
@@ -97,7 +101,7 @@ const failures: readonly (readonly [
   ],
   [
     'connections without the field',
-    createS2s(),
+    s2s,
     { identities: server(), commands: [S2S] },
     completed(S2S, form('another', ['a'])),
     'decode',
@@ -115,21 +119,21 @@ const failures: readonly (readonly [
     (seconds) =>
       [
         `an uptime of ${JSON.stringify(seconds)}`,
-        createStartTime(),
         startTime,
+        withUptime,
         last(seconds),
         'decode',
         /whole seconds/,
       ] as const,
   ),
-  ['no uptime', createStartTime(), startTime, last(), 'decode', /, got none$/],
-  ['rooms without a list', createMucRooms(), rooms, xml('x', {}), 'decode', /a list of items/],
+  ['no uptime', startTime, withUptime, last(), 'decode', /, got none$/],
+  ['rooms without a list', mucRooms, rooms, xml('x', {}), 'decode', /a list of items/],
 ]
 
-describe('the stock tier fails at', () => {
+describe('the collectors of standard XMPP fail at', () => {
   for (const [what, source, host, answer, reason, says] of failures) {
     test(what, async () => {
-      const { samples, failure } = await told(source, host, answer)
+      const { samples, failure } = await collectFrom(source, host, answer)
       assert.deepEqual(samples, [])
       assert.equal(reasonOf(failure), reason)
       assert.match((failure as Error).message, says)
@@ -141,7 +145,12 @@ const statistics = { identities: server(), features: [STATS] }
 const stat = (...stats: Readonly<Record<string, string>>[]) =>
   xml('query', { xmlns: STATS }, ...stats.map((attrs) => xml('stat', attrs)))
 
-const missing: readonly (readonly [string, HostSource, Omit<FakeHost, 'answer'>, Answer])[] = [
+const missing: readonly (readonly [
+  string,
+  CollectorDefinition,
+  Omit<FakeHost, 'answer'>,
+  Answer,
+])[] = [
   ['statistics of no name', serverStatistics, statistics, stat({ value: '1' }, { name: '' })],
   ['statistics that are none', serverStatistics, statistics, xml('nothing', {})],
   [
@@ -152,31 +161,28 @@ const missing: readonly (readonly [string, HostSource, Omit<FakeHost, 'answer'>,
   ],
 ]
 
-describe('nothing is told of', () => {
+describe('no sample is exported for', () => {
   for (const [what, source, host, answer] of missing) {
     test(what, async () => {
-      const { samples, failure } = await told(source, host, answer)
+      const { samples, failure } = await collectFrom(source, host, answer)
       assert.deepEqual(samples, [])
       assert.equal(failure, undefined)
     })
   }
 })
 
-test('ejabberd whose command fails otherwise than by refusing is asked again', async () => {
+test('an API command that fails without a refusal is repeated', async () => {
   const fake = serverOf({
     'a.example': {
       identities: server('ejabberd'),
       answer: () => new TimeoutError('no answer in time'),
     },
   })
-  const collect = collectorOf(
-    fake,
-    createEjabberdS2s(() => assert.fail('refused')),
-  )
+  const collect = collectorOf(fake, ejabberdS2s)
   for (let i = 0; i < 2; i++) await assert.rejects(collect(), TimeoutError)
 })
 
-test('items without an address, or of resources and users, are no hosts', async () => {
+test('items without an address, resources and users are not hosts', async () => {
   const items = ['', 'A.example/resource', 'user@a.example']
   const fake = serverOf({
     'a.example': {
@@ -195,7 +201,7 @@ test('items without an address, or of resources and users, are no hosts', async 
 describe('a list that may be too long', () => {
   const lost = (error: Error) => () => Promise.reject(error)
 
-  test('is not asked for again for an hour after the stream was lost twice over it', async () => {
+  test('is not requested again for an hour after the stream was lost twice', async () => {
     let time = 0
     const guard = createListGuard('rooms', () => time)
     const read = (ask: () => Promise<{ items: number }>) => guard.read('a.example', ask)
@@ -203,12 +209,12 @@ describe('a list that may be too long', () => {
       await assert.rejects(read(lost(error)), error)
     }
     const never = () => assert.fail('asked')
-    await assert.rejects(read(never), /did not tell its rooms, 2 times in a row.*within the hour/)
+    await assert.rejects(read(never), /did not return its rooms, 2 times in a row.*within an hour/)
     time += 3_600_000
     assert.deepEqual(await read(() => Promise.resolve({ items: 3 })), { items: 3 })
   })
 
-  test('is asked for again at once where the server only refused it in between', async () => {
+  test('is requested again immediately if the server only refused it in between', async () => {
     const guard = createListGuard('rooms', () => 0)
     const read = (ask: () => Promise<{ items: number }>) => guard.read('a.example', ask)
     const refused = new StanzaError('not-allowed', 'cancel', '')
@@ -218,13 +224,13 @@ describe('a list that may be too long', () => {
     assert.deepEqual(await read(() => Promise.resolve({ items: 3 })), { items: 3 })
   })
 
-  test('is told once and then not asked for, for an hour, when it was very long', async () => {
+  test('is exported once and then not requested for an hour, if it is too long', async () => {
     const guard = createListGuard('rooms', () => 0)
     const read = (ask: () => Promise<{ items: number }>) => guard.read('a.example', ask)
     assert.deepEqual(await read(() => Promise.resolve({ items: 5001 })), { items: 5001 })
     await assert.rejects(
       read(() => assert.fail('asked')),
-      /listed 5001 rooms, and 5000 is the most/,
+      /listed 5001 rooms, more than the maximum of 5000/,
     )
   })
 })

@@ -29,7 +29,7 @@ function recorder() {
   return { log, shown: () => lines.filter(({ level }) => level !== 'debug'), lines }
 }
 
-describe('the log of one thing', () => {
+describe('the log of one problem', () => {
   function setUp() {
     const clock = createClock()
     const { log, shown } = recorder()
@@ -43,7 +43,7 @@ describe('the log of one thing', () => {
     return { clock, shown, said, fail, recover }
   }
 
-  test('has a line when a problem begins, one when it becomes another, and one when all is right', () => {
+  test('has a line when a problem begins, one when it changes to another, and one at the recovery', () => {
     const { clock, said, fail, recover } = setUp()
     for (const kind of ['a', 'a', 'b', 'b']) {
       fail(kind)
@@ -54,7 +54,7 @@ describe('the log of one thing', () => {
     assert.deepEqual(said(), ['a', 'b', 'recovered'])
   })
 
-  test('has a line a minute at most of a problem that comes and goes, with the number of those between', () => {
+  test('has at most one line per minute about an intermittent problem, with the number of suppressed lines', () => {
     const { clock, shown, said, fail, recover } = setUp()
     for (let i = 0; i < 8; i++) {
       fail('a')
@@ -69,7 +69,7 @@ describe('the log of one thing', () => {
     )
   })
 
-  test('ends with the truth: a problem that came back and stays is told when its minute is over', () => {
+  test('logs a problem that came back and stays when its minute is over', () => {
     const { clock, said, fail, recover } = setUp()
     fail('a')
     recover()
@@ -81,7 +81,7 @@ describe('the log of one thing', () => {
     assert.deepEqual(said(), ['a', 'recovered', 'a', 'recovered'])
   })
 
-  test('tells another detail of the same kind more and more rarely', () => {
+  test('logs changed details of the same kind at growing intervals', () => {
     const { clock, said, fail } = setUp()
     for (let seconds = 0; seconds < 86_400; seconds += 15) {
       fail('a', `at ${seconds} s`)
@@ -92,7 +92,7 @@ describe('the log of one thing', () => {
   })
 })
 
-test('what clients do writes a line a minute for each message, and all with debug', () => {
+test('events of clients write one line per minute for each message, and all of them at debug', () => {
   const clock = createClock()
   const { log, lines, shown } = recorder()
   const limited = limitRepeats(log, clock.now)
@@ -170,7 +170,7 @@ describe('six hours of scrapes write few lines', () => {
     })
   }
 
-  test('a line a minute for each of two reasons that alternate', async (t) => {
+  test('one line per minute for each of two reasons that alternate', async (t) => {
     const { shown } = await scrapeOften(
       t,
       (i) => (i % 2 ? new CollectorError('forbidden', 'a') : new CollectorError('refused', 'b')),
@@ -179,7 +179,7 @@ describe('six hours of scrapes write few lines', () => {
     assert.equal(shown <= 2 * 30 + 2, true, `${shown} lines`)
   })
 
-  test('two lines a minute when every second scrape fails', async (t) => {
+  test('two lines per minute if every second scrape fails', async (t) => {
     const { shown } = await scrapeOften(
       t,
       (i) => (i % 2 ? undefined : new CollectorError('refused', '')),
@@ -188,7 +188,7 @@ describe('six hours of scrapes write few lines', () => {
     assert.equal(shown <= 2 * 30 + 2, true, `${shown} lines`)
   })
 
-  test('when other families are over limits.series each time', async (t) => {
+  test('if other families exceed limits.series each time', async (t) => {
     t.mock.timers.enable({ apis: ['setTimeout', 'Date'] })
     const clock = createClock()
     const { log, shown } = recorder()
@@ -215,7 +215,7 @@ describe('six hours of scrapes write few lines', () => {
   })
 })
 
-describe('dials write few lines', () => {
+describe('reconnections write few lines', () => {
   const dials = 60
   async function dial(t: TestContext, refuse: (i: number) => readonly [string, string?]) {
     const { server, clock, lines, log } = await connectTo(t)
@@ -232,19 +232,19 @@ describe('dials write few lines', () => {
     }
   }
 
-  test('when the server says something else each time', async (t) => {
+  test('if the text of the server changes each time', async (t) => {
     const { all, shown } = await dial(t, (i) => ['policy-violation', `attempt ${i}`])
     assert.equal(all, dials)
     // Sixty dials take three minutes.
     assert.equal(shown.length <= 4, true, shown.join('\n'))
   })
 
-  test('when the condition is another each time', async (t) => {
+  test('if the condition changes each time', async (t) => {
     const { shown } = await dial(t, (i) => [`x-condition-${i}`])
     assert.equal(shown.length <= 4, true, shown.join('\n'))
   })
 
-  test('when two reasons alternate', async (t) => {
+  test('if two reasons alternate', async (t) => {
     const { shown } = await dial(t, (i) => [i % 2 ? 'conflict' : 'host-unknown'])
     assert.equal(shown.length <= 8, true, shown.join('\n'))
   })

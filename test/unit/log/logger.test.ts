@@ -40,7 +40,7 @@ test('a line in JSON has its fields beside the message', () => {
   })
 })
 
-test('a level lets through itself and what is worse', () => {
+test('a level logs itself and the more severe levels', () => {
   for (const [level, expected] of [
     ['debug', ['debug', 'info', 'warn', 'error']],
     ['info', ['info', 'warn', 'error']],
@@ -54,7 +54,7 @@ test('a level lets through itself and what is worse', () => {
   }
 })
 
-test('whatever a server says stays one line, and braces are not filled in', () => {
+test('a text of a server stays one line, and its braces are not replaced', () => {
   for (const format of ['logfmt', 'json'] as const) {
     const { log, lines } = createRecorder('info', format)
     log.info('it said {secret}\nlevel=error', { secret: 'a\nb', braces: '{{x}}' })

@@ -11,12 +11,12 @@ const SECRET = `fish&chips'"`
 
 describe('a mask for the secret', () => {
   const mask = secretMask(SECRET)
-  test('covers every form that XML gives it', () => {
+  test('covers every form that the secret has in XML', () => {
     const forms = [SECRET, `fish&amp;chips'"`, 'fish&amp;chips&apos;&quot;']
     for (const form of forms) assert.equal(mask(`a ${form} b ${form}`), 'a … b …')
   })
 
-  test('of nothing masks nothing', () => {
+  test('of an empty secret masks nothing', () => {
     assert.equal(secretMask('')('abc'), 'abc')
   })
 })
@@ -52,7 +52,7 @@ test('a masked log hides the secret at every level, and names in JIDs above debu
   ])
 })
 
-test('a server that repeats the secret and names a person brings neither into the log or the page', async (t) => {
+test('a secret and a name in a text of the server appear neither in the log nor on the page', async (t) => {
   const said = `fish&amp;chips'" of juliet@a.example/balcony`
   let streams = 0
   const server = await startFakeServer(t, {

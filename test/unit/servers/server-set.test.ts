@@ -84,7 +84,7 @@ describe('several servers', { concurrency: 2 }, () => {
     assert.doesNotMatch(text, /^test_|collector/m)
     assert.equal(sampleValue(await probe('s1'), 'xmpp_up'), 0)
     assert.equal((await exporter.get('/-/ready')).status, 200)
-    const lost = logLines(exporter).filter(({ message }) => /lost the stream/.test(message))
+    const lost = logLines(exporter).filter(({ message }) => /^Disconnected\./.test(message))
     assert.deepEqual(
       lost.map(({ server }) => server),
       ['s1'],

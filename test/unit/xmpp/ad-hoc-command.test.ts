@@ -8,7 +8,7 @@ import { submitForm } from '../../../src/xmpp/data-form.js'
 const NS = 'http://jabber.org/protocol/commands'
 const NODE = 'urn:node'
 
-/** A server that answers each request with the next of the texts, and what it was asked. */
+/** A server that answers each request with the next text, and the requests that it received. */
 function server(...answers: (string | Error)[]) {
   const asked: { type: string; child: string; options: { to?: string; timeoutMs: number } }[] = []
   return {
@@ -32,7 +32,7 @@ const completed = (content = '') =>
   command(`node="${NODE}" status="completed" sessionid="s"`, content)
 const timeoutMs = 1000
 
-test('a completed command gives its notes, its form and its own payload', async () => {
+test('a completed command returns its notes, its form and its payload', async () => {
   const connection = server(
     completed(
       '<note type="warn">careful</note><note>fine</note>' +
@@ -57,7 +57,7 @@ test('a completed command gives its notes, its form and its own payload', async 
   ])
 })
 
-test('a command is sent to whom it is asked, with its form', async () => {
+test('a command is sent to the given address, with its form', async () => {
   const connection = server(completed())
   const payload = submitForm('urn:type', { a: '1' })
   const result = await runCommand(connection, NODE, { to: 'example.com', payload, timeoutMs: 5 })
@@ -100,7 +100,7 @@ for (const [what, [answer, failure, message]] of Object.entries(FAILURES)) {
   })
 }
 
-test('a command that asks for input is cancelled, and fails without waiting for that', async () => {
+test('a command that asks for input is cancelled, and fails without waiting for the cancellation', async () => {
   for (const answer of [command(`node="${NODE}" status="canceled"`), new Error('no answer')]) {
     const executing = command(`node="${NODE}" status="executing" sessionid="s1"`)
     const connection = server(executing, answer)
@@ -114,7 +114,7 @@ test('a command that asks for input is cancelled, and fails without waiting for 
   }
 })
 
-test('a command that asks for input gets the form that there is, once', async () => {
+test('a command that asks for input gets the payload once', async () => {
   const executing = command(`node="${NODE}" status="executing" sessionid="s1"`)
   const form = submitForm('urn:type', { a: '1' })
   const connection = server(executing, completed('<note>done</note>'))
@@ -138,18 +138,18 @@ test('a command that asks for input gets the form that there is, once', async ()
   )
 })
 
-test('a session without an id cannot be cancelled, so it is not tried', async () => {
+test('a session without an id is not cancelled', async () => {
   const connection = server(command(`node="${NODE}" status="executing"`))
   await assert.rejects(runCommand(connection, NODE, { timeoutMs }), { failure: 'needs-input' })
   assert.equal(connection.asked.length, 1)
 })
 
-test('a malformed form in the answer is a DecodeError', async () => {
+test('a malformed form in the reply is a DecodeError', async () => {
   const connection = server(completed('<x xmlns="jabber:x:data" type="nonsense"/>'))
   await assert.rejects(runCommand(connection, NODE, { timeoutMs }), DecodeError)
 })
 
-test('what the server refuses comes through as it is', async () => {
+test('an error of the server is passed on unchanged', async () => {
   const forbidden = new StanzaError('forbidden', 'auth', 'no')
   await assert.rejects(runCommand(server(forbidden), NODE, { timeoutMs }), forbidden)
 })

@@ -19,7 +19,7 @@ const ping = () => xml('ping', { xmlns: 'urn:xmpp:ping' })
 const attrs = (id: string, type: string, from: string) =>
   `id="${id}" type="${type}" from="${from}" to="${DOMAIN}"`
 
-/** Something that is answered: what was sent before it has been dealt with by then. */
+/** Sends a request and waits for its answer. By then, everything sent before has been handled. */
 async function settle(link: FakeLink): Promise<void> {
   link.send(`<iq ${attrs('settle', 'get', 'a@b')}><ping xmlns="urn:xmpp:ping"/></iq>`)
   const { id, type } = (await link.next()).attrs
@@ -45,7 +45,7 @@ test('a request resolves with the whole reply stanza, and leaves no timer', asyn
   assert.equal(clock.pending(), 0)
 })
 
-test('a reply counts only with the id asked and from the address asked, and once', async (t) => {
+test('a reply is accepted only once, with the id and from the address of the request', async (t) => {
   const { connection, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -64,7 +64,7 @@ test('a reply counts only with the id asked and from the address asked, and once
   await settle(link)
 })
 
-test('ids cannot be guessed and are never used again', async (t) => {
+test('ids cannot be guessed and are never reused', async (t) => {
   const { connection, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -110,7 +110,7 @@ test('an error reply is a StanzaError with condition, type and text', async (t) 
   assert.equal(message, `${condition}: ${text}`)
 })
 
-test('for a server that asks and never reads no answers are kept', async (t) => {
+test('answers do not accumulate for a server that sends requests and never reads', async (t) => {
   const { connection, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -143,15 +143,15 @@ test('for a server that asks and never reads no answers are kept', async (t) => 
   const got = link.socket.bytesRead - before
   assert.ok(got > 0 && got < 20e6, `${got} bytes`)
   assert.ok(connection.isConnected())
-  // What we ask ourselves is not dropped: then the stream is.
+  // The exporter does not drop its own requests. It ends the stream instead.
   await assert.rejects(
     connection.request('get', xml('a', {}, 'x'.repeat(20e6)), { timeoutMs: 1000 }),
     LinkError,
   )
-  assert.match(connection.problem() ?? '', /takes nothing of what we send/)
+  assert.match(connection.problem() ?? '', /does not read what the exporter sends/)
 })
 
-test('our own request that comes back is not handled, and we do not answer it ourselves', async (t) => {
+test('a request that comes back is NotHandledError, and the exporter does not answer it', async (t) => {
   const { connection, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -164,7 +164,7 @@ test('our own request that comes back is not handled, and we do not answer it ou
   await settle(link)
 })
 
-test('a request to another domain cannot be ended by an iq from ours', async (t) => {
+test('an iq from the domain of the component does not settle a request to another domain', async (t) => {
   const { connection, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -190,7 +190,7 @@ test('a late reply is dropped', async (t) => {
   assert.equal(connection.isConnected(), true)
 })
 
-test('an impatient request does not make a busy server a dead link: 5 s of silence do', async (t) => {
+test('a stream ends after 5 s of silence, even if the time-out of the request is shorter', async (t) => {
   const { clock, connection, log, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -202,10 +202,10 @@ test('an impatient request does not make a busy server a dead link: 5 s of silen
   assert.equal(connection.isConnected(), true)
   clock.advance(1)
   assert.equal(connection.isConnected(), false)
-  assert.match((await log.next(isProblem)).message, /no answer came/)
+  assert.match((await log.next(isProblem)).message, /did not respond in time \(no reply\)/)
 })
 
-test('a time-out during which something else arrived leaves the link alone', async (t) => {
+test('a time-out does not end a stream on which another element arrived', async (t) => {
   const { clock, connection, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -218,7 +218,7 @@ test('a time-out during which something else arrived leaves the link alone', asy
   assert.equal(connection.isConnected(), true)
 })
 
-test('a reply that stops half-way is a dead link: it is dialled again, and other requests fail at once', async (t) => {
+test('an incomplete reply ends the stream: the exporter reconnects, and other requests fail immediately', async (t) => {
   const { clock, connection, log, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -232,11 +232,14 @@ test('a reply that stops half-way is a dead link: it is dialled again, and other
   link.send('<iq type="result"><a>text')
   link.send(`<x ${attrs((await link.next()).attrs['id']!, 'result', DOMAIN)}/>`.repeat(3))
   link.send('the end')
-  // Our space says that it has come.
+  // The space that the exporter sends shows that the data has arrived.
   await once(link.socket, 'data')
   clock.advance(10_000)
   await rejected
-  assert.match((await log.next(isProblem)).message, /dead: a stanza stopped half-way/)
+  assert.match(
+    (await log.next(isProblem)).message,
+    /did not respond in time \(the last stanza is incomplete\)/,
+  )
   await link.closed
   clock.advance(200)
   await accept()
@@ -250,7 +253,7 @@ const CUT_SHORT: Readonly<Record<string, string>> = {
 }
 
 for (const [where, text] of Object.entries(CUT_SHORT)) {
-  test(`two signs of life that came within a stanza, in ${where}: bytes were lost`, async (t) => {
+  test(`replies to two probes inside an incomplete stanza, in ${where}, show that data was lost`, async (t) => {
     const { clock, connection, log, accept, online } = await connectTo(t)
     const link = await accept()
     await online()
@@ -265,11 +268,11 @@ for (const [where, text] of Object.entries(CUT_SHORT)) {
     clock.advance(1000)
     link.send((await link.next()).toString())
     await rejected
-    assert.match((await log.next(isProblem)).message, /were lost or changed/)
+    assert.match((await log.next(isProblem)).message, /was lost or corrupted/)
   })
 }
 
-test('a stanza that takes long to arrive is whole when its end has come, whatever follows it', async (t) => {
+test('a stanza that arrives slowly is complete when its end has arrived, whatever follows it', async (t) => {
   const { clock, connection, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -288,15 +291,13 @@ test('a stanza that takes long to arrive is whole when its end has come, whateve
   assert.equal(connection.isConnected(), true)
 })
 
-test('after a second of silence the server is asked for a sign of life; when that comes first, answers were lost', async (t) => {
+test('after a second of silence the exporter sends a probe; if its reply is first, earlier replies were lost', async (t) => {
   const { clock, connection, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
   const lost = [1, 2].map(() => connection.request('get', ping(), { timeoutMs: 10_000 }))
-  const rejected = Promise.all(
-    lost.map((request) => assert.rejects(request, /the answer was lost on the way/)),
-  )
-  // Somebody else's, who answers when it likes.
+  const rejected = Promise.all(lost.map((request) => assert.rejects(request, /the reply was lost/)))
+  // A request to another address, which may be answered at any time.
   const slow = connection.request('get', ping(), { to: 'example.com', timeoutMs: 10_000 })
   const asked = [await link.next(), await link.next(), await link.next()]
   clock.advance(1000)
@@ -311,7 +312,7 @@ test('after a second of silence the server is asked for a sign of life; when tha
   assert.equal(connection.isConnected(), true)
 })
 
-test('a server that answers late answers in order, and nothing was lost', async (t) => {
+test('late replies in order show that nothing was lost', async (t) => {
   const { clock, connection, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -332,7 +333,7 @@ const TOO_MUCH: Readonly<Record<string, string>> = {
 }
 
 for (const [what, text] of Object.entries(TOO_MUCH)) {
-  test(`a stanza of too much ${what} ends the stream`, async (t) => {
+  test(`a stanza with too many ${what} ends the stream`, async (t) => {
     const { connection, log, accept, online } = await connectTo(t, {
       limits: { bytes: 2000, elements: 100 },
     })
@@ -348,7 +349,7 @@ for (const [what, text] of Object.entries(TOO_MUCH)) {
   })
 }
 
-test('a stanza that is too deep is dropped: anybody may nest, and nobody ends our stream', async (t) => {
+test('a stanza that is nested too deeply is dropped and does not end the stream', async (t) => {
   const { connection, lines, accept, online } = await connectTo(t, { limits: { depth: 10 } })
   const link = await accept()
   await online()
@@ -366,7 +367,7 @@ test('a stanza that is too deep is dropped: anybody may nest, and nobody ends ou
   assert.equal(lines.filter(isProblem).length, 0)
 })
 
-test('each chunk that leaves a stanza unfinished is answered with one space, no other is', async (t) => {
+test('the exporter sends one space for each chunk that leaves a stanza incomplete, and for no other', async (t) => {
   const { accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -381,7 +382,7 @@ test('each chunk that leaves a stanza unfinished is answered with one space, no 
   assert.match(link.received().slice(before), /^ {4}<iq /)
 })
 
-test('a request with a character that XML forbids is a TypeError, and the stream lives', async (t) => {
+test('a request with a character that XML forbids is a TypeError, and the stream continues', async (t) => {
   const { connection, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -395,7 +396,7 @@ test('a request with a character that XML forbids is a TypeError, and the stream
   assert.equal(connection.connects(), 1)
 })
 
-test('messages, presence and results of others are not answered', async (t) => {
+test('messages, presence and unexpected results are not answered', async (t) => {
   const { accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -417,7 +418,7 @@ test('a stanza in the same chunk as the handshake is answered', async (t) => {
   assert.equal((await link.next()).attrs['id'], '1')
 })
 
-test('a problem is logged once, again when it changes, and again after the stream was up', async (t) => {
+test('a problem is logged once, again when it changes, and again after the stream was online', async (t) => {
   const { server, clock, lines, log, accept, online } = await connectTo(t)
   const refuse = async (condition: string) => {
     const link = await server.link()
@@ -443,17 +444,17 @@ test('a problem is logged once, again when it changes, and again after the strea
       .filter(({ level }) => level !== 'debug')
       .map(({ level, message }) => `${level} ${message.slice(0, 25)}`),
     [
-      'error Prosody refused our secre',
+      'error Prosody rejected the secr',
       'error Prosody has no external c',
       'info connected to Prosody as s',
-      'warn lost the stream: Prosody ',
+      'warn Disconnected. Prosody clo',
       'error Prosody has no external c',
       'info connected to Prosody as s',
     ],
   )
 })
 
-test('a wrong secret is told as such, and shown nowhere', async (t) => {
+test('a wrong secret is reported, and never shown', async (t) => {
   const secret = 'a-secret-of-ours'
   const { lines, log, accept } = await connectTo(t, { secret })
   await accept()
@@ -467,18 +468,18 @@ const NO_COMPONENT_PORT: Readonly<Record<string, string>> = {
 }
 
 for (const [what, text] of Object.entries(NO_COMPONENT_PORT)) {
-  test(`${what} in place of the component port is told as such, and never given a digest`, async (t) => {
+  test(`${what} instead of the component port is reported, and never gets a digest`, async (t) => {
     const { server, log } = await connectTo(t)
     const link = await server.link()
     await link.header
     link.send(text)
-    assert.match((await log.next(isProblem)).message, /^there is no component port at xmpp:/)
+    assert.match((await log.next(isProblem)).message, /^xmpp:.* is not a Prosody component port/)
     await link.closed
     assert.doesNotMatch(link.received(), /handshake/)
   })
 }
 
-test('Prosody that goes away and comes back is found again within seconds', async (t) => {
+test('the exporter reconnects within seconds after Prosody stops and starts', async (t) => {
   const { server, clock, connection, log, accept, online } = await connectTo(t)
   await accept()
   await online()
@@ -487,7 +488,10 @@ test('Prosody that goes away and comes back is found again within seconds', asyn
   await log.next(isProblem)
   assert.ok(clock.nextMs() <= 250)
   clock.advance(250)
-  assert.match((await log.next(isProblem)).message, /^nothing listens at /)
+  assert.match(
+    (await log.next(isProblem)).message,
+    /^Prosody stopped \(connection to xmpp:.* refused\); retrying\./,
+  )
   const again = await startFakeServer(t, { port: server.port })
   clock.advance(3000)
   await (await again.link()).accept()
@@ -495,7 +499,7 @@ test('Prosody that goes away and comes back is found again within seconds', asyn
   assert.equal(connection.connects(), 2)
 })
 
-test('stop() ends requests under way at once, and may be called twice', async (t) => {
+test('stop() fails pending requests immediately, and may be called twice', async (t) => {
   const { connection, clock, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -509,7 +513,7 @@ test('stop() ends requests under way at once, and may be called twice', async (t
   assert.equal(clock.pending(), 0)
 })
 
-test('stop() between two tries ends the tries', async (t) => {
+test('stop() between two tries cancels the next try', async (t) => {
   const { server, clock, connection, log } = await connectTo(t)
   const link = await server.link()
   link.socket.destroy()
@@ -526,25 +530,29 @@ test('in real time a request times out by itself', async (t) => {
 })
 
 const ADVICE: readonly [StreamEnd['kind'], string, RegExp][] = [
-  ['refused', 'not-authorized', /component_secret of Component "d" in prosody\.cfg\.lua/],
-  ['refused', 'host-unknown', /add Component "d".*or correct --xmpp\.domain/],
+  [
+    'refused',
+    'not-authorized',
+    /component_secret in the Component "d" section of prosody\.cfg\.lua/,
+  ],
+  ['refused', 'host-unknown', /Add a Component "d" section.*or correct --xmpp\.domain/],
   ['refused', 'conflict', /second exporter.*component_conflict_resolve = "kick_old"/],
   ['refused', 'invalid-from', /--xmpp\.domain/],
   ['refused', 'invalid-namespace', /component_ports/],
   ['refused', 'policy-violation', /policy-violation/],
-  ['network', 'ECONNREFUSED', /is Prosody running.*component_ports.*--xmpp\.service/],
+  ['network', 'ECONNREFUSED', /Check that Prosody runs.*component_ports.*--xmpp\.service/],
   ['network', 'ENOTFOUND', /host name in --xmpp\.service/],
   ['network', 'EAI_AGAIN', /host name in --xmpp\.service/],
   ['network', 'EHOSTUNREACH', /firewall/],
-  ['network', 'ECONNRESET', /broke: ECONNRESET/],
+  ['network', 'ECONNRESET', /failed \(ECONNRESET\)/],
   ['timeout', 'connect', /firewall.*--xmpp\.service/],
   ['timeout', 'header', /component_ports/],
-  ['timeout', 'handshake', /handshake/],
+  ['timeout', 'handshake', /did not answer the login/],
   ['protocol', '', /component port/],
-  ['closed', '', /before we were accepted/],
+  ['closed', '', /before the login/],
 ]
 
-test('each way not to come online has its advice, on one line', () => {
+test('each reason for a failed connection has advice on one line', () => {
   const lines = ADVICE.map(([kind, condition, expected]) => {
     const where = { service: 'xmpp://s', domain: 'd', wasOnline: false }
     const line = explain({ kind, condition, text: '' }, where)
@@ -555,14 +563,21 @@ test('each way not to come online has its advice, on one line', () => {
   assert.ok(new Set(lines).size >= lines.length - 2)
 })
 
-test('what is unusual about a rejected secret is named, and the secret is not', () => {
+test('a refused connection says that Prosody stopped only if the exporter was connected before', () => {
+  const end = { kind: 'network', condition: 'ECONNREFUSED', text: '' } as const
+  const context = { service: 'xmpp://s', domain: 'd', wasOnline: false }
+  assert.match(explain(end, context), /^Cannot connect to Prosody at xmpp:/)
+  assert.match(explain(end, { ...context, hasConnected: true }), /^Prosody stopped /)
+})
+
+test('the message about a rejected secret names what is unusual about it, and never shows it', () => {
   const cases: [string, RegExp][] = [
     ['\uFEFFzqsh', /byte order mark/],
     [' zqsh', /starts or ends with a blank/],
     ['zqsh\u00a0', /starts or ends with a blank/],
     ['zq\u00efsh', /characters other than printable ASCII/],
     ['zq\tsh', /characters other than printable ASCII/],
-    ['zq sh', /PROSODY_EXPORTER_XMPP_SECRET\)$/],
+    ['zq sh', /PROSODY_EXPORTER_XMPP_SECRET\)\.$/],
   ]
   for (const [secret, expected] of cases) {
     const where = { service: 'xmpp://s', domain: 'd', secret, wasOnline: false }
@@ -603,7 +618,7 @@ for (const chance of [0, 0.5, 0.999]) {
     })
   }
 
-  test(`at chance ${chance}: the first try after a link is quick, and a link resets the rest`, () => {
+  test(`at chance ${chance}: the first try after a stream is quick, and a stream resets the pauses`, () => {
     const { clock, next } = backoff()
     for (let i = 0; i < 50; i++) {
       clock.advance(next(end('refused', 'conflict'), undefined))
@@ -612,7 +627,7 @@ for (const chance of [0, 0.5, 0.999]) {
     assert.ok(next(end('refused', 'conflict'), undefined) <= 3000)
   })
 
-  test(`at chance ${chance}: links that last a moment only, or are kicked, are not dialled in a hurry`, () => {
+  test(`at chance ${chance}: short or evicted streams are not followed by quick tries`, () => {
     const { next } = backoff()
     assert.ok(next(end('closed', ''), 10) <= 250)
     for (let i = 0; i < 5; i++) next(end('closed', ''), 10)
@@ -629,13 +644,13 @@ for (const chance of [0, 0.5, 0.999]) {
   })
 }
 
-test('a service is a host and a port, IPv6 too', () => {
+test('a service is a host and a port, also with IPv6', () => {
   assert.deepEqual(parseService('xmpp://localhost'), { host: 'localhost', port: 5347 })
   assert.deepEqual(parseService('xmpp://10.0.0.1:1234'), { host: '10.0.0.1', port: 1234 })
   assert.deepEqual(parseService('xmpp://[fd00::2]:1234'), { host: 'fd00::2', port: 1234 })
 })
 
-test('input is given on up to its last tag, and loses nothing', () => {
+test('input is passed on up to its last tag, without loss', () => {
   const input = createInput()
   const push = (text: string) => input.push(Buffer.from(text))
   assert.equal(push('<a>te'), '<a>')

@@ -16,7 +16,7 @@ function parse(text: string): Element {
 const form = (content: string, type = 'result') =>
   parse(`<x xmlns="jabber:x:data" type="${type}">${content}</x>`)
 
-test('a result form gives its fields, each with all of its values', () => {
+test('a result form has its fields, each with all of its values', () => {
   const read = readDataForm(
     form(`
       <title>A title</title><instructions>One</instructions><instructions>Two</instructions>
@@ -40,7 +40,7 @@ test('a result form gives its fields, each with all of its values', () => {
   assert.equal(read.columns.size, 0)
 })
 
-test('a table gives its columns and its rows', () => {
+test('a table has its columns and its rows', () => {
   const read = readDataForm(
     form(`
       <reported><field var="a" type="jid-single" label="A"/><field var="b"/></reported>
@@ -61,7 +61,7 @@ test('a table gives its columns and its rows', () => {
   )
 })
 
-test('names that JavaScript objects have of their own are names like others', () => {
+test('field names like constructor are ordinary names', () => {
   const read = readDataForm(form('<field var="__proto__"><value>1</value></field>'))
   assert.deepEqual(read.fields.get('__proto__')?.values, ['1'])
   assert.equal(read.fields.get('constructor'), undefined)
@@ -105,11 +105,11 @@ for (const [what, [x, message]] of Object.entries(MALFORMED)) {
   })
 }
 
-test('an element without a namespace is none, and is named', () => {
+test('an element without a namespace is no form, and the error names it', () => {
   assert.throws(() => readDataForm(xml('x', {})), /got <x xmlns=''\/>$/)
 })
 
-test('what is of another namespace inside of a form is not read', () => {
+test('elements of another namespace inside a form are ignored', () => {
   const read = readDataForm(
     form('<field xmlns="urn:other" var="a"/><title xmlns="urn:other">no</title>'),
   )

@@ -2,16 +2,16 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { LinkError } from '../../../src/errors.js'
 import { createRequests } from '../../../src/xmpp/requests.js'
-import { xml, type Element } from '../../../src/xmpp/stream.js'
+import { xml, type Element } from '../../../src/xmpp/xml.js'
 
-test('of the probes that are never answered one is kept', () => {
+test('only the last unanswered probe is stored', () => {
   const requests = createRequests()
   const probes = Array.from({ length: 100 }, () => requests.addProbe('stats.example'))
   assert.equal(probes.filter((id) => requests.get(id)).length, 1)
   assert.ok(requests.get(probes[99]!))
 })
 
-test('the answer of a probe ends what was asked of the same address before it, a lost link does not', () => {
+test('the reply to a probe fails earlier requests to the same address, a lost stream does not', () => {
   const requests = createRequests()
   const told: [string, Element | Error][] = []
   const ask = (name: string, to: string) =>
@@ -30,6 +30,6 @@ test('the answer of a probe ends what was asked of the same address before it, a
   requests.settleAll(new LinkError('lost'))
   assert.deepEqual(
     told.map(([name, outcome]) => `${name}: ${(outcome as Error).message}`),
-    ['before: the answer was lost on the way', 'another: lost', 'after: lost'],
+    ['before: the reply was lost', 'another: lost', 'after: lost'],
   )
 })

@@ -36,7 +36,7 @@ test('a ping is answered with an empty result', () => {
   )
 })
 
-test('disco#info tells what we are and what we answer', () => {
+test('disco#info returns the identity and the features of the exporter', () => {
   assert.equal(
     answer(query(INFO)),
     result(
@@ -47,7 +47,7 @@ test('disco#info tells what we are and what we answer', () => {
   )
 })
 
-test('disco lists our commands, and tells of each that it is one', () => {
+test('disco lists the commands, and each describes itself as a command', () => {
   assert.equal(
     answer(query(ITEMS, NS_COMMANDS)),
     result(
@@ -62,7 +62,7 @@ test('disco lists our commands, and tells of each that it is one', () => {
   assert.equal(answer(query(ITEMS, 'other')), refusal('cancel', 'item-not-found'))
 })
 
-test('the version is told, the operating system is not', () => {
+test('the version is returned, the operating system is not', () => {
   assert.equal(
     answer(query('jabber:iq:version')),
     result(
@@ -71,7 +71,7 @@ test('the version is told, the operating system is not', () => {
   )
 })
 
-test('what we do not know, and what is asked of others at our domain, is service-unavailable', () => {
+test('unknown requests, and requests to other addresses of the domain, get service-unavailable', () => {
   const unavailable = refusal('cancel', 'service-unavailable')
   assert.equal(answer(query('jabber:iq:last')), unavailable)
   assert.equal(answer({ name: 'ping', xmlns: 'urn:other' }), unavailable)
@@ -79,7 +79,7 @@ test('what we do not know, and what is asked of others at our domain, is service
   assert.match(answer(query(INFO), { to: `a@${DOMAIN}` })!, /<service-unavailable /)
 })
 
-test('a malformed request is a bad-request, and a reply is never answered', () => {
+test('a malformed request gets bad-request, and a reply is never answered', () => {
   const bad = refusal('modify', 'bad-request')
   assert.equal(answer(undefined), bad)
   assert.equal(answer(query(INFO), { type: 'query' }), bad)

@@ -16,7 +16,7 @@ const isProblem = ({ level }: LogEntry) => level === 'error' || level === 'warn'
 const ping = () => xml('ping', { xmlns: 'urn:xmpp:ping' })
 const noLog = { debug() {}, info() {}, warn() {}, error() {} }
 
-test('trap 1: a service that is no xmpp:// address is refused at once, not left connecting', () => {
+test('trap 1: a service that is no xmpp:// address is refused immediately, and not dialled', () => {
   for (const service of ['xmpps://127.0.0.1', '127.0.0.1:5347', 'xmpp://', 'http://127.0.0.1']) {
     assert.throws(
       () => createConnection({ service, domain: DOMAIN, secret: 's', version: '1', log: noLog }),
@@ -25,14 +25,14 @@ test('trap 1: a service that is no xmpp:// address is refused at once, not left 
   }
 })
 
-test('trap 2: how long a stream may take to come up is ours to say: 3 s', async (t) => {
+test('trap 2: opening a stream takes at most 3 s', async (t) => {
   const { server, clock, log } = await connectTo(t)
   const link = await server.link()
   await link.header
   assert.equal(clock.nextMs(), 3000)
   clock.advance(3000)
   await link.closed
-  assert.match((await log.next(isProblem)).message, /says nothing/)
+  assert.match((await log.next(isProblem)).message, /sends nothing/)
 })
 
 test('trap 3: a refused connection does not end the process', async (t) => {
@@ -42,20 +42,23 @@ test('trap 3: a refused connection does not end the process', async (t) => {
   closed.close()
   await once(closed, 'close')
   const { log } = await connectTo(t, { service: `xmpp://127.0.0.1:${port}` })
-  assert.match((await log.next(isProblem)).message, /^nothing listens at .*component_ports/)
+  assert.match(
+    (await log.next(isProblem)).message,
+    /^Cannot connect to Prosody at .*component_ports/,
+  )
 })
 
-test('trap 4: a reset while the stream opens rejects nothing unheard, and is dialled again', async (t) => {
+test('trap 4: after a reset while the stream opens, no rejection is unhandled and the exporter reconnects', async (t) => {
   const { server, clock, log, accept, online } = await connectTo(t)
   const link = await server.link()
   link.socket.resetAndDestroy()
-  assert.match((await log.next(isProblem)).message, /broke|closed/)
+  assert.match((await log.next(isProblem)).message, /failed|closed/)
   clock.advance(3000)
   await accept()
   await online()
 })
 
-test('trap 5: a server that accepts and says nothing is given up, and dialled again', async (t) => {
+test('trap 5: the exporter reconnects to a server that accepts and sends nothing', async (t) => {
   const { server, clock, log, accept, online } = await connectTo(t)
   const link = await server.link()
   await link.header
@@ -67,7 +70,7 @@ test('trap 5: a server that accepts and says nothing is given up, and dialled ag
   await online()
 })
 
-test('trap 6: so is one that falls silent when we come back to it', async (t) => {
+test('trap 6: the exporter reconnects to a server that sends nothing after a reconnection', async (t) => {
   const { server, clock, connection, log, accept, online } = await connectTo(t)
   const first = await accept()
   await online()
@@ -84,21 +87,21 @@ test('trap 6: so is one that falls silent when we come back to it', async (t) =>
   assert.equal(connection.connects(), 2)
 })
 
-test('trap 7: a handshake that is never answered is given up, and dialled again', async (t) => {
+test('trap 7: the exporter reconnects after a handshake without an answer', async (t) => {
   const { server, clock, connection, log, accept, online } = await connectTo(t)
   const link = await server.link()
   await link.header
   link.open()
   assert.equal((await link.next()).name, 'handshake')
   clock.advance(3000)
-  assert.match((await log.next(isProblem)).message, /did not answer our handshake/)
+  assert.match((await log.next(isProblem)).message, /did not answer the login/)
   assert.equal(connection.isConnected(), false)
   clock.advance(3000)
   await accept()
   await online()
 })
 
-test('trap 8: no try follows another after exactly a second, and online means authenticated', async (t) => {
+test('trap 8: pauses between tries vary, and online means authenticated', async (t) => {
   const delays = new Set<number>()
   const { server, clock, connection, log } = await connectTo(t, { random: () => 0.3 })
   for (let i = 0; i < 5; i++) {
@@ -116,7 +119,7 @@ test('trap 8: no try follows another after exactly a second, and online means au
   assert.equal(connection.connects(), 0)
 })
 
-test('trap 9: after stop() nothing comes online, even when it was dialling', async (t) => {
+test('trap 9: after stop() no stream comes online, even if one was being opened', async (t) => {
   const { server, clock, connection } = await connectTo(t)
   const link = await server.link()
   await connection.stop()
@@ -127,7 +130,7 @@ test('trap 9: after stop() nothing comes online, even when it was dialling', asy
   assert.equal(clock.pending(), 0)
 })
 
-test('trap 9: after stop() on a server that hung, nothing comes online', async (t) => {
+test('trap 9: after stop() on a server that hung, no stream comes online', async (t) => {
   const { server, clock, connection, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -159,7 +162,7 @@ test('trap 10: stop() takes no longer than a second on a hung server, and leaves
   assert.equal(clock.pending(), 0)
 })
 
-test('trap 10: stop() ends the stream politely and waits no longer than the server', async (t) => {
+test('trap 10: stop() closes the stream, and waits only until the server has closed it', async (t) => {
   const { clock, connection, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -169,7 +172,7 @@ test('trap 10: stop() ends the stream politely and waits no longer than the serv
   assert.equal(clock.pending(), 0)
 })
 
-test('trap 11: a link on which nothing arrives any more is dialled again', async (t) => {
+test('trap 11: the exporter reconnects when no data arrives any more', async (t) => {
   const { clock, connection, log, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -178,7 +181,7 @@ test('trap 11: a link on which nothing arrives any more is dialled again', async
   await link.next()
   clock.advance(10_000)
   await rejected
-  assert.match((await log.next(isProblem)).message, /was dead/)
+  assert.match((await log.next(isProblem)).message, /did not respond in time/)
   await link.closed
   clock.advance(200)
   await accept()
@@ -186,7 +189,7 @@ test('trap 11: a link on which nothing arrives any more is dialled again', async
   assert.equal(connection.connects(), 2)
 })
 
-test('trap 12: requests under way fail at once when the stream is lost', async (t) => {
+test('trap 12: pending requests fail immediately when the stream is lost', async (t) => {
   const { clock, connection, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -200,7 +203,7 @@ test('trap 12: requests under way fail at once when the stream is lost', async (
   assert.equal(clock.pending(), 1)
 })
 
-test('trap 13: a request without a stream fails at once, and says why', async (t) => {
+test('trap 13: a request without a stream fails immediately, with the reason', async (t) => {
   const { server, connection, log } = await connectTo(t)
   await assert.rejects(connection.request('get', ping(), { timeoutMs: 1000 }), LinkError)
   const link = await server.link()
@@ -215,7 +218,7 @@ test('trap 13: a request without a stream fails at once, and says why', async (t
   })
 })
 
-test('trap 14: a character that is split over chunks arrives whole', async (t) => {
+test('trap 14: a character that is split over chunks is decoded correctly', async (t) => {
   const { connection, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -288,7 +291,7 @@ test('trap 16: more bytes after malformed XML, or after the end of the stream, d
   assert.equal(connection.connects(), 3)
 })
 
-test('trap 17: what nobody answers for us we answer: ping, disco, version; anything else is an error', async (t) => {
+test('trap 17: the exporter answers ping, disco and version, and any other request with an error', async (t) => {
   const { accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -307,7 +310,7 @@ test('trap 17: what nobody answers for us we answer: ping, disco, version; anyth
   assert.match(await ask('<query xmlns="jabber:iq:last"/>'), /^error .*<service-unavailable /)
 })
 
-test('trap 18: what is left of an old try cannot end a new stream', async (t) => {
+test('trap 18: leftovers of an old try do not end a new stream', async (t) => {
   const { server, clock, connection, log, accept, online } = await connectTo(t)
   const silent = await server.link()
   await silent.header
@@ -323,7 +326,7 @@ test('trap 18: what is left of an old try cannot end a new stream', async (t) =>
   assert.equal(connection.connects(), 1)
 })
 
-test('trap 19: our own half-dead link answers conflict: tried again within 3 s, with advice once', async (t) => {
+test('trap 19: after a conflict with the previous stream the exporter retries within 3 s, and advises once', async (t) => {
   const { server, clock, lines, log, accept, online } = await connectTo(t)
   for (let i = 0; i < 5; i++) {
     const link = await server.link()
@@ -349,7 +352,7 @@ test('a secret with characters outside of ASCII is hashed as the server hashes i
   await online()
 })
 
-test('the internals of @xmpp/component that we rely on are there', async (t) => {
+test('the used internals of @xmpp/component exist', async (t) => {
   const server = createServer((socket) => socket.on('error', () => {})).listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.after(() => server.close())
@@ -371,8 +374,8 @@ test('the internals of @xmpp/component that we rely on are there', async (t) => 
   entity._onData = (chunk) => (data += chunk.toString())
   entity.socketParameters = () => ({ host: '127.0.0.1', port })
   const accepted = once(server, 'connection')
-  const connected = entity.connect('ours alone decides')
-  assert.ok(entity.socket, 'the socket is there at once')
+  const connected = entity.connect('only the time-out of the exporter counts')
+  assert.ok(entity.socket, 'the socket exists immediately')
   await connected
   const opened = entity.open({ domain: DOMAIN })
   opened.catch(() => {})

@@ -106,7 +106,7 @@ test('prints the last error of a service that is not connected', async (t) => {
   const { code, out } = await ask()
   assert.match(
     out,
-    /FAILED connection +nothing listens .*\(last error of the service, which keeps retrying\)/,
+    /FAILED connection +Cannot connect to Prosody .*\(last error of the service, which keeps retrying\)/,
   )
   assert.equal(out.match(/\n/g)?.length, 3, out)
   assert.equal(code, 1)
@@ -134,7 +134,7 @@ test('connects itself when the service uses another component', async (t) => {
   const flags = [`--xmpp.service=${service}`, '--xmpp.domain=other.one.example']
   const { out } = await runDoctor(flags, env)
   assert.doesNotMatch(out, / service /)
-  assert.match(out, /ok +name .*\n +FAILED connection +nothing listens/)
+  assert.match(out, /ok +name .*\n +FAILED connection +Cannot connect to Prosody/)
 })
 
 test('connects itself after the service was killed, and asks the next service again', async (t) => {
@@ -142,7 +142,7 @@ test('connects itself after the service was killed, and asks the next service ag
   exporter.kill('SIGKILL')
   await exporter.exited
   const alone = await ask()
-  assert.match(alone.out, /ok +name .*\n +FAILED connection +nothing listens/)
+  assert.match(alone.out, /ok +name .*\n +FAILED connection +Cannot connect to Prosody/)
   const next = await start()
   const beside = await ask()
   assert.match(beside.out, new RegExp(`ok +service +runs as process ${next.pid}`))

@@ -12,7 +12,7 @@ import {
 } from '../../../../src/collectors/registry/registry.js'
 import { DecodeError } from '../../../../src/errors.js'
 import { render } from '../../../../src/exposition/exposition.js'
-import { xml, type Element } from '../../../../src/xmpp/stream.js'
+import { xml, type Element } from '../../../../src/xmpp/xml.js'
 import { createRegistryModel } from '../../../support/registry-model.js'
 
 /** Changes the payload of an answer to a request. */

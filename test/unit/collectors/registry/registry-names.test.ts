@@ -1,11 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import type { NameScheme } from '../../../../src/collectors/registry/name-schemes.js'
 import { KEEP_ALL, type DropRule } from '../../../../src/collectors/registry/registry-filter.js'
 import { createRegistryTables } from '../../../../src/collectors/registry/registry-lines.js'
-import {
-  prepareNaming,
-  type NameScheme,
-} from '../../../../src/collectors/registry/registry-names.js'
+import { prepareNaming } from '../../../../src/collectors/registry/registry-names.js'
 import { render } from '../../../../src/exposition/exposition.js'
 import { labelsOf, width, type Family } from '../../../../src/metrics/family.js'
 

@@ -1,0 +1,50 @@
+import type { Connection } from '../xmpp/connection.js'
+import type { Collector } from './collector.js'
+import { createHostCollector } from './host-collector.js'
+import { createHosts } from './hosts.js'
+import { COLLECTORS } from './index.js'
+import { createRegistryCollector } from './registry/registry.js'
+import type { RegistryFilter } from './registry/registry-filter.js'
+import type { NameScheme } from './registry/name-schemes.js'
+import { createRightsAdvice } from './rights.js'
+import { askServedHosts } from './served-hosts.js'
+
+export type CollectorsOptions = {
+  readonly filter: RegistryFilter
+  /** Naming schemes of the registry's families. Each family is exported once per scheme. */
+  readonly names: readonly NameScheme[]
+  /** Domains of the server. Empty: the parent of the component's domain, with the components that it lists. */
+  readonly hosts: readonly string[]
+  /** Whether a collector is on, by its name. The definition decides about collectors that are missing here. */
+  readonly enabled: ReadonlyMap<string, boolean>
+  /** Takes a line of advice for the operator. */
+  readonly advise: (line: string) => void
+}
+
+/** Creates the collectors of one server that are on, in the order of `COLLECTORS`. */
+export function createCollectors(
+  connection: Connection,
+  { filter, names, hosts: named, enabled, advise }: CollectorsOptions,
+): readonly Collector[] {
+  const definitions = COLLECTORS.filter(({ name, isOn }) => enabled.get(name) ?? isOn)
+  const rights = createRightsAdvice(connection.domain, definitions, advise)
+  const hosts = createHosts(connection, {
+    named,
+    served: (jids) => askServedHosts(connection, jids),
+    onFound: rights.found,
+  })
+  return definitions.map((definition) =>
+    definition.create({
+      connection,
+      onApiRefused: rights.apiRefused,
+      readRegistry: () =>
+        createRegistryCollector(connection, {
+          filter,
+          names,
+          advise,
+          onMissing: rights.moduleIsMissing,
+        }),
+      queryHosts: (source) => createHostCollector(connection, hosts, definition, source),
+    }),
+  )
+}

@@ -1,0 +1,62 @@
+import type { Log } from '../log/log.js'
+import { createProblemLog } from '../log/log-limit.js'
+import { explain } from './advice.js'
+import { kindOf, type StreamEnd } from './stream-end.js'
+
+export type LinkStatusOptions = {
+  readonly service: string
+  readonly domain: string
+  readonly secret: string
+  readonly log: Log
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+}
+
+/** Whether there is a stream, since when, and why not. Logs each change. */
+export function createLinkStatus({ service, domain, secret, log, now }: LinkStatusOptions) {
+  const problems = createProblemLog(log, now)
+  let connects = 0
+  let onlineAtMs: number | undefined
+  let lostAtMs: number | undefined
+  let problem: string | undefined
+
+  return {
+    connects: () => connects,
+    problem: () => problem,
+
+    online(): void {
+      onlineAtMs = now()
+      connects++
+      const away = lostAtMs === undefined ? {} : { away_seconds: toSeconds(onlineAtMs - lostAtMs) }
+      const message = `connected to Prosody as ${domain}`
+      if (problem === undefined) log.info(message, { service })
+      else problems.recovered(message, { service, ...away })
+      problem = undefined
+    },
+
+    /** @returns How long the stream was online, in milliseconds; undefined if it never was. */
+    ended(end: StreamEnd): number | undefined {
+      const onlineMs = onlineAtMs === undefined ? undefined : now() - onlineAtMs
+      const wasOnline = onlineMs !== undefined
+      if (wasOnline) lostAtMs = now()
+      onlineAtMs = undefined
+      const hasConnected = connects > 0
+      problem = explain(end, { service, domain, secret, wasOnline, hasConnected })
+      const { kind, condition } = end
+      const fields = { service, reason: kind, ...(condition && { condition }) }
+      const isWritten = problems.problem({
+        kind: kindOf(end, wasOnline),
+        level: wasOnline ? 'warn' : 'error',
+        message: wasOnline ? `Disconnected. ${problem}` : problem,
+        fields,
+        detail: problem,
+      })
+      if (!isWritten) log.debug('still no stream', { ...fields, problem })
+      return onlineMs
+    },
+  }
+}
+
+function toSeconds(ms: number): number {
+  return Math.round(ms / 100) / 10
+}
