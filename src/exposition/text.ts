@@ -1,23 +1,15 @@
-import type { Family, MetricType } from '../metrics/family.js'
-import { hasCounts, width } from '../metrics/family.js'
+import { hasCounts, width, type Family } from '../metrics/family.js'
 import {
   copyText,
   MAX_UTF8_BYTES,
   viewOf,
   reserve,
-  writeText,
   type ByteWriter,
   type FamilyEncoder,
 } from './bytes.js'
-import { exposedName, type TextFormat } from './metric-names.js'
+import type { TextFormat } from './metric-names.js'
 import { formatValue, putValue } from './number.js'
-import {
-  addRowTexts,
-  CREATED,
-  createRowTemplate,
-  rowTextsOf,
-  type RowTemplate,
-} from './row-texts.js'
+import { addRow, CREATED, getFamilyText, type FamilyText } from './family-text.js'
 
 // The longest is for example `-1.2345678901234567e-100`.
 const VALUE_BYTES = 24
@@ -29,15 +21,6 @@ const SUFFIX_BYTES = 11
 const ADDED_LABEL_BYTES = 12 + VALUE_BYTES
 // `# HELP`, `# TYPE` and `# UNIT` without the names.
 const METADATA_BYTES = 80
-
-const TYPE_NAMES: Readonly<Record<MetricType, string>> = {
-  counter: 'counter',
-  gauge: 'gauge',
-  histogram: 'histogram',
-  summary: 'summary',
-  info: 'gauge',
-  unknown: 'untyped',
-}
 
 /**
  * Encodes a family in the text format 0.0.4 or in OpenMetrics 1.0.0.
@@ -51,15 +34,16 @@ export function createTextEncoder(
   format: TextFormat,
   withCreated: boolean,
 ): FamilyEncoder {
-  const template = createRowTemplate(family, format, withCreated)
-  const end = viewOf(Buffer.from(lineEnd(family, format)))
+  const text = getFamilyText(family, format, withCreated)
+  const lineEnd = viewOf(Buffer.from(formatLineEnd(family, format)))
   return {
     writeStart(out) {
-      writeText(out, metadataOf(family, format))
-      reserve(out, rowCapacity(family))
+      const { metadata } = text
+      reserve(out, metadata.byteLength + rowCapacity(family))
+      out.length = copyText(out.view, out.length, metadata, 0, metadata.byteLength)
     },
     writeRows(out, rows, first, byteLimit) {
-      return writeRows(out, family, template, end, rows, first, byteLimit)
+      return writeRows(out, family, text, lineEnd, rows, first, byteLimit)
     },
     writeEnd() {
       // Nothing stands between two families.
@@ -85,32 +69,12 @@ function rowCapacity(family: Family): number {
   return lines * (order.length * lineBytes + (labels.ends[length - 1] ?? 0))
 }
 
-/** The lines before the family's rows. */
-function metadataOf(family: Family, format: TextFormat): string {
-  const { type, unit, help } = family
-  const name = exposedName(family, format)
-  if (format === 'text') {
-    const helpLine = help === '' ? '' : `# HELP ${name} ${escapeHelp(help)}\n`
-    return `${helpLine}# TYPE ${name} ${TYPE_NAMES[type]}\n`
-  }
-  const hasUnit = unit !== '' && type !== 'info' && name.endsWith(`_${unit}`)
-  const unitLine = hasUnit ? `# UNIT ${name} ${unit}\n` : ''
-  // Only OpenMetrics escapes the quotation mark here (ABNF, `escaped-string`).
-  const helpText = escapeHelp(help).replaceAll('"', '\\"')
-  const helpLine = help === '' ? '' : `# HELP ${name} ${helpText}\n`
-  return `# TYPE ${name} ${type}\n${unitLine}${helpLine}`
-}
-
-function escapeHelp(help: string): string {
-  return help.replaceAll('\\', '\\\\').replaceAll('\n', '\\n')
-}
-
 /**
  * What follows a value: the family's timestamp, if it has one, and a line feed.
  *
  * @see Prometheus text format 0.0.4: milliseconds; OpenMetrics 1.0.0, Timestamps: seconds
  */
-function lineEnd({ timestampMs }: Family, format: TextFormat): string {
+function formatLineEnd({ timestampMs }: Family, format: TextFormat): string {
   if (timestampMs === undefined) return '\n'
   return ` ${formatValue(format === 'text' ? timestampMs : timestampMs / 1000)}\n`
 }
@@ -119,17 +83,15 @@ function lineEnd({ timestampMs }: Family, format: TextFormat): string {
 function writeRows(
   out: ByteWriter,
   family: Family,
-  template: RowTemplate,
+  text: FamilyText,
   lineEnd: DataView,
   rows: Uint32Array,
   first: number,
   byteLimit: number,
 ): number {
   const { values, created, labels } = family
-  const { samples } = template
   const valuesPerRow = width(family)
-  const texts = rowTextsOf(family, template)
-  const { starts, ends, view: textView } = texts
+  const { samples, starts, ends, view: textView } = text
   const labelView = viewOf(labels.bytes)
   const { view } = out
   let at = out.length
@@ -137,7 +99,7 @@ function writeRows(
   for (; next < rows.length && at < byteLimit; next++) {
     const row = rows[next]!
     const firstText = row * samples.length
-    if (ends[firstText] === 0) addRowTexts(texts, template, row, labelView, labels.ends)
+    if (ends[firstText] === 0) addRow(text, row, labelView, labels.ends)
     let start = starts[row]!
     for (let i = 0; i < samples.length; i++) {
       const { column } = samples[i]!

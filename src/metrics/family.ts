@@ -28,25 +28,10 @@ export type Family = {
   /** When the values were read, in whole milliseconds since 1970. If present, each sample shows it. */
   readonly timestampMs?: number
   /**
-   * What a text format has before each value, by format and name. The snapshots of a table share the cache.
-   * If it is missing, nothing is cached.
+   * A cache of the text formats, see exposition/family-text.ts. The snapshots of a table share it. If it is
+   * missing, nothing is cached.
    */
-  readonly rowTexts?: Map<string, RowTexts>
-}
-
-/**
- * The text before each value of a row, for example `name{host="a"} `. A row is added when it is first
- * written, and never changes.
- */
-export type RowTexts = {
-  /** The texts of a row are next to each other. */
-  view: DataView
-  /** Number of bytes that are written. */
-  length: number
-  /** Where the first text of each row begins. */
-  starts: Uint32Array
-  /** Where each text ends, by `row × samples + sample`; 0: the row has not been added. */
-  ends: Uint32Array
+  readonly textCache?: Map<string, unknown>
 }
 
 /** The label text of all rows in one buffer of UTF-8: row `i` is `bytes[ends[i - 1] ?? 0 … ends[i]]`. */

@@ -1,4 +1,4 @@
-import type { Family, LabelText, RowTexts } from './family.js'
+import type { Family, LabelText } from './family.js'
 import { labelStart, width } from './family.js'
 
 export type FamilyMeta = Pick<Family, 'name' | 'type' | 'help' | 'unit' | 'bounds'>
@@ -50,7 +50,7 @@ type Columns = {
 
 export function createTable(meta: FamilyMeta): Table {
   const columns = createColumns(width(meta))
-  const rowTexts = new Map<string, RowTexts>()
+  const textCache = new Map<string, unknown>()
   let settled = 0
   let order = new Uint32Array(0)
   let duplicates = 0
@@ -122,7 +122,7 @@ export function createTable(meta: FamilyMeta): Table {
         labels,
         values: values.slice(0, length * columns.width),
         created,
-        rowTexts,
+        textCache,
       })
     },
   }
