@@ -1,6 +1,6 @@
 /** A million series with names and labels like those of Prosody, for the exporter and for prom-client. */
 
-import { labelText } from '../src/metrics/family.js'
+import { labelText } from '../src/metrics/labels.js'
 import { createTable, type Table } from '../src/metrics/table.js'
 
 export const nameOf = (family: number) => `prosody_mod_test_series_${family}`

@@ -8,7 +8,7 @@ import { once } from 'node:events'
 import process from 'node:process'
 import { Counter, Registry } from 'prom-client'
 import { createExposition } from '../src/exposition/exposition.js'
-import { labelText } from '../src/metrics/family.js'
+import { labelText } from '../src/metrics/labels.js'
 import { createTable, type Table } from '../src/metrics/table.js'
 import { note, parameters, report, shown, spread, timesOf } from './figure.js'
 

@@ -1,9 +1,8 @@
 import type { Hono } from 'hono'
 import { createAccessGate, getWebConfigFamilies } from './access/access-gate.js'
-import { createWebAccess, type WebAccess } from './access/access.js'
-import { diagnose } from './cli/doctor/diagnose.js'
+import type { WebAccess } from './access/access.js'
 import { COLLECTORS } from './collectors/index.js'
-import { formatConfig } from './config/format-config.js'
+import type { Given } from './config/given.js'
 import type { Config } from './config/read-config.js'
 import { createControlSockets } from './control/control-sockets.js'
 import { getSocketName, type Component, type Owner } from './control/socket-directories.js'
@@ -48,14 +47,22 @@ export type ExporterDependencies = {
   /** The user whose `prosody-exporter doctor` may query this process. */
   readonly owner: Owner
   readonly pid: number
+  /** The directory of main.js. The files of the page are below it. */
+  readonly directory: URL
 }
 
-/** Creates all parts of the exporter and connects them. */
-export function createExporter(config: Config, deps: ExporterDependencies): Exporter {
+/**
+ * Creates all parts of the exporter and connects them. Parts with large packages, which few exporters use or
+ * use often, are imported when they are needed: they would take memory all the time.
+ */
+export async function createExporter(
+  config: Config,
+  deps: ExporterDependencies,
+): Promise<Exporter> {
   const { web } = config
   // A client could fill the log, because each of its requests can cause a message.
   const requestLog = limitRepeats(deps.log)
-  const access = web.configFile && createWebAccess(web.configFile, deps.log)
+  const access = web.configFile && (await loadWebAccess(web.configFile, deps.log))
   const exporterFamilies = () => {
     const usage = web.disableExporterMetrics ? undefined : deps.readProcessUsage()
     return [
@@ -115,6 +122,11 @@ export function createExporter(config: Config, deps: ExporterDependencies): Expo
   }
 }
 
+async function loadWebAccess(file: Given, log: Log): Promise<WebAccess> {
+  const { createWebAccess } = await import('./access/access.js')
+  return createWebAccess(file, log)
+}
+
 /** The parts that features may use. */
 type Core = {
   /** The configuration at the start. A reload does not change the settings of the process. */
@@ -158,6 +170,7 @@ function createPageFeature({ config, deps, access, servers }: Core): Feature {
   const { web, collection } = config
   const page = createStatusPage({
     version: deps.version,
+    directory: deps.directory,
     telemetryPath: web.telemetryPath,
     servers: () => servers.getAll().map(({ config: { name }, history }) => ({ name, history })),
     collectors: COLLECTORS,
@@ -201,7 +214,10 @@ function createServerRoutesFeature({ config, servers, reloader }: Core): Feature
         names: () => servers.getAll().map((server) => server.config.name),
         probe: (name) => servers.get(name)?.scraper,
         debug: (name, waitMs) => traceExchange(servers.get(name)!, waitMs),
-        config: () => formatConfig({ ...reloader.getConfig(), web, log, timeoutOffsetMs }),
+        config: async () => {
+          const { formatConfig } = await import('./config/format-config.js')
+          return formatConfig({ ...reloader.getConfig(), web, log, timeoutOffsetMs })
+        },
         reload: web.enableLifecycle ? reloader.reload : undefined,
       })
     },
@@ -217,7 +233,10 @@ function createDoctorFeature({ deps, servers, reloader }: Core): Feature {
     owner,
     log,
     components: () => reloader.getConfig().servers.map(({ xmpp }) => xmpp),
-    answer: async (component) => JSON.stringify(await diagnose(find(component), { version, pid })),
+    answer: async (component) => {
+      const { diagnose } = await import('./cli/doctor/diagnose.js')
+      return JSON.stringify(await diagnose(find(component), { version, pid }))
+    },
   })
   return { applyConfig: () => sockets.apply(), close: () => sockets.close() }
 }

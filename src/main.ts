@@ -107,7 +107,7 @@ async function serve(config: Config, read: () => Promise<Config>): Promise<void>
   // each scrape, so with a thousand servers that costs 150 MB and saves only some hundredths of a core.
   setFlagsFromString('--heap-growing-percent=20')
   const log = createLogger(config.log, (line) => process.stderr.write(line))
-  const exporter = createExporter(config, {
+  const exporter = await createExporter(config, {
     log,
     version,
     readProcessUsage: createProcessUsageReader(),
@@ -115,6 +115,7 @@ async function serve(config: Config, read: () => Promise<Config>): Promise<void>
     readConfig: read,
     owner,
     pid: process.pid,
+    directory: new URL('./', import.meta.url),
   })
   let isStopping = false
 

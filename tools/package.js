@@ -31,7 +31,7 @@ export async function packNpm(dir) {
   for (const name of [...names, 'package.json', 'README.md', 'LICENSE']) {
     await cp(join(root, name), join(source, name), { recursive: true })
   }
-  for (const name of ['src', 'tools', 'tsconfig.json', 'tsconfig.build.json']) {
+  for (const name of ['src', 'tools']) {
     await cp(join(root, name), join(source, name), { recursive: true })
   }
   await symlink(join(root, 'node_modules'), join(source, 'node_modules'))

@@ -1,5 +1,6 @@
 import type { Family, MetricType } from '../../src/metrics/family.js'
-import { escapeLabelValue, width } from '../../src/metrics/family.js'
+import { width } from '../../src/metrics/family.js'
+import { escapeLabelValue } from '../../src/metrics/labels.js'
 import { compareNames } from '../../src/exposition/metric-names.js'
 import { formatBound } from '../../src/exposition/number.js'
 import { createTable } from '../../src/metrics/table.js'

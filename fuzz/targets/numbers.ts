@@ -1,6 +1,6 @@
 import { escapeName, parseNumber, unescape } from '../../src/collectors/registry/registry-text.js'
 import { DecodeError } from '../../src/errors.js'
-import { escapeLabelValue } from '../../src/metrics/family.js'
+import { escapeLabelValue } from '../../src/metrics/labels.js'
 import { formatBound, formatValue } from '../../src/exposition/number.js'
 import { must, refusing, type Target } from '../target.js'
 

@@ -30,7 +30,7 @@ const app = createApp({
       names: () => NAMES,
       probe: (name) => (NAMES.includes(name) ? source : undefined),
       debug: () => Promise.resolve('shown'),
-      config: () => 'a: b\n',
+      config: () => Promise.resolve('a: b\n'),
       reload: undefined,
     })
   },

@@ -1,4 +1,5 @@
-import { hasCounts, labelStart, type Family, type MetricType } from '../metrics/family.js'
+import { hasCounts, type Family, type MetricType } from '../metrics/family.js'
+import { labelStart } from '../metrics/labels.js'
 import { copyText, viewOf } from './bytes.js'
 import { exposedName, type TextFormat } from './metric-names.js'
 import { formatBound } from './number.js'

@@ -1,5 +1,6 @@
 import type { Family, MetricType } from '../metrics/family.js'
-import { hasCounts, labelStart, width } from '../metrics/family.js'
+import { hasCounts, width } from '../metrics/family.js'
+import { labelStart } from '../metrics/labels.js'
 import { reserve, type ByteWriter, type FamilyEncoder } from './bytes.js'
 import { exposedName } from './metric-names.js'
 import {

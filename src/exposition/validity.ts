@@ -1,5 +1,6 @@
 import type { Family } from '../metrics/family.js'
-import { hasCounts, labelsOf, slabOf, width } from '../metrics/family.js'
+import { hasCounts, width } from '../metrics/family.js'
+import { labelsOf, slabOf } from '../metrics/labels.js'
 import { compareNames, exposedName, takenNames, type TextFormat } from './metric-names.js'
 import { runToEnd, type Steps } from './slices.js'
 

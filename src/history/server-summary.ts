@@ -1,6 +1,7 @@
 import { reasonText, type Mask } from '../log/mask.js'
 import { addCount } from '../metrics/counts.js'
-import { labelsOf, type Family } from '../metrics/family.js'
+import { type Family } from '../metrics/family.js'
+import { labelsOf } from '../metrics/labels.js'
 import type { CollectorResult } from '../scrape/collector-result.js'
 import type { Collection } from '../scrape/scraper.js'
 

@@ -22,7 +22,7 @@ export type ServersOptions<Snapshot> = {
   /** Starts a collection and returns all stanzas that were sent and received, as text. */
   readonly debug: (name: string, waitMs: number) => Promise<string>
   /** Returns the running configuration as YAML, without secrets. */
-  readonly config: () => string
+  readonly config: () => Promise<string>
   /** Reloads the configuration and returns whether that succeeded; `undefined` if not enabled. */
   readonly reload: (() => Promise<boolean>) | undefined
 }
@@ -83,7 +83,9 @@ export function addServerRoutes<Snapshot>(
     return respond(200, Buffer.from(JSON.stringify(groups)), 'application/json', {})
   })
 
-  app.get('/config', () => respond(200, Buffer.from(config()), 'text/yaml; charset=utf-8', {}))
+  app.get('/config', async () =>
+    respond(200, Buffer.from(await config()), 'text/yaml; charset=utf-8', {}),
+  )
 
   app.on(['POST', 'PUT'], '/-/reload', async () => {
     if (!reload)

@@ -1,3 +1,5 @@
+import { labelText, type LabelText } from './labels.js'
+
 /**
  * The metric families of a snapshot: immutable and columnar, so that a million series are a few
  * arrays and not a million objects.
@@ -34,27 +36,6 @@ export type Family = {
   readonly textCache?: Map<string, unknown>
 }
 
-/** The label text of all rows in one buffer of UTF-8: row `i` is `bytes[ends[i - 1] ?? 0 … ends[i]]`. */
-export type LabelText = {
-  readonly bytes: Uint8Array
-  readonly ends: Uint32Array
-}
-
-/** Returns where the label text of a row begins in the buffer. */
-export function labelStart(ends: Uint32Array, row: number): number {
-  return row === 0 ? 0 : ends[row - 1]!
-}
-
-/** Returns the whole buffer without copying it. */
-export function slabOf({ bytes }: LabelText): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-}
-
-/** Returns the label text of one row. */
-export function labelsOf(labels: LabelText, row: number): string {
-  return slabOf(labels).toString('utf8', labelStart(labels.ends, row), labels.ends[row])
-}
-
 /**
  * Returns the number of values of a row: one for counter, gauge, info and unknown. A histogram has its
  * cumulative bucket counts in the order of `bounds`, then sum, then count; a summary has its quantile
@@ -67,18 +48,6 @@ export function width(family: Pick<Family, 'type' | 'bounds'>): number {
 /** Whether a row is several samples: a count of observations, their sum, and buckets or quantiles. */
 export function hasCounts(type: MetricType): type is 'histogram' | 'summary' {
   return type === 'histogram' || type === 'summary'
-}
-
-/** Escapes a label value as both text formats do. */
-export function escapeLabelValue(value: string): string {
-  return value.replace(/[\\"\n]/g, (c) => (c === '\n' ? '\\n' : `\\${c}`))
-}
-
-/** Returns `host="a",type="b"` for `{host: 'a', type: 'b'}`. Label names are not escaped. */
-export function labelText(labels: Readonly<Record<string, string>>): string {
-  return Object.entries(labels)
-    .map(([name, value]) => `${name}="${escapeLabelValue(value)}"`)
-    .join(',')
 }
 
 export type Sample = { readonly labels?: Readonly<Record<string, string>>; readonly value: number }

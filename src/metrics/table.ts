@@ -1,5 +1,7 @@
-import type { Family, LabelText } from './family.js'
-import { labelStart, width } from './family.js'
+import type { Family } from './family.js'
+import type { LabelText } from './labels.js'
+import { width } from './family.js'
+import { labelStart } from './labels.js'
 
 export type FamilyMeta = Pick<Family, 'name' | 'type' | 'help' | 'unit' | 'bounds'>
 

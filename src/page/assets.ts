@@ -15,25 +15,26 @@ export type Asset = {
   readonly gzipped: Uint8Array<ArrayBuffer>
 }
 
-const resolveFile = (file: string) => fileURLToPath(new URL(file, import.meta.url))
 const resolvePackageFile = (file: string) => createRequire(import.meta.url).resolve(file)
 
-export function readAssets() {
+/** @param directory That of main.js: `src/` or `dist/`. */
+export function readAssets(directory: URL) {
+  const resolveFile = (file: string) => fileURLToPath(new URL(`page/client/${file}`, directory))
   const uplot = {
     script: resolvePackageFile('uplot/dist/uPlot.iife.min.js'),
     style: resolvePackageFile('uplot/dist/uPlot.min.css'),
   }
   return {
-    script: readAsset(PAGE_URLS.script, 'text/javascript', resolveFile('client/page.js')),
+    script: readAsset(PAGE_URLS.script, 'text/javascript', resolveFile('page.js')),
     charts: readAsset(PAGE_URLS.charts, 'text/javascript', uplot.script),
-    style: readAsset(PAGE_URLS.style, 'text/css', uplot.style, resolveFile('client/page.css')),
-    icon: readAsset(PAGE_URLS.icon, 'image/svg+xml', resolveFile('client/icon.svg')),
+    style: readAsset(PAGE_URLS.style, 'text/css', uplot.style, resolveFile('page.css')),
+    icon: readAsset(PAGE_URLS.icon, 'image/svg+xml', resolveFile('icon.svg')),
   }
 }
 
 /** Reads docs/metrics.md, which explains each metric family. Packages have it beside `dist`. */
-export function readReference(): Asset | undefined {
-  const file = resolveFile('../../docs/metrics.md')
+export function readReference(directory: URL): Asset | undefined {
+  const file = fileURLToPath(new URL('../docs/metrics.md', directory))
   return existsSync(file) ? readAsset(PAGE_URLS.reference, 'text/plain', file) : undefined
 }
 

@@ -20,6 +20,8 @@ import type { Html } from './words.js'
 export type PageServer = { readonly name: string; readonly history: History }
 
 export type PageOptions = {
+  /** The directory of main.js, for the files of the page. */
+  readonly directory: URL
   readonly version: string
   readonly telemetryPath: string
   readonly servers: () => readonly PageServer[]
@@ -58,8 +60,8 @@ const TOO_MANY_VIEWERS = 'Too many viewers have the page open. Try again later.'
  */
 export function createStatusPage(options: PageOptions): StatusPage {
   const servers = createServerSelection(options.servers)
-  const assets = readAssets()
-  const reference = readReference()
+  const assets = readAssets(options.directory)
+  const reference = readReference(options.directory)
   const viewers = createViewers()
 
   async function servePage(c: Context): Promise<Response> {

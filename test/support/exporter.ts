@@ -119,12 +119,18 @@ export function withExporterFor(
   })
 }
 
+/** The arguments of Node.js that start the program from its source. */
+export const SOURCE: readonly string[] = [
+  ...['--import', import.meta.resolve('tsx')],
+  join(root, 'src/main.ts'),
+]
+
 /**
  * The arguments of Node.js that start the program: the build in `dist/`, as operators run it. With
  * PROSODY_EXPORTER_TEST_SOURCE, it is the source, so that coverage can be measured.
  */
 export const PROGRAM: readonly string[] = process.env['PROSODY_EXPORTER_TEST_SOURCE']
-  ? ['--import', import.meta.resolve('tsx'), join(root, 'src/main.ts')]
+  ? SOURCE
   : [join(root, 'dist/main.js')]
 
 /** Starts the exporter with exactly these flags; the caller stops it. */

@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { labelText, width, type Family, type MetricType } from '../../src/metrics/family.js'
+import { width, type Family, type MetricType } from '../../src/metrics/family.js'
+import { labelText } from '../../src/metrics/labels.js'
 import { makeFamily } from './families.js'
 
 /** A family of each type. */

@@ -79,7 +79,7 @@ export function createFakeApp(fakes: Partial<Fakes> = {}) {
         names: () => servers,
         probe: (name) => (servers.includes(name) ? source : undefined),
         debug: () => Promise.resolve('exchange'),
-        config: () => 'a: b\n',
+        config: () => Promise.resolve('a: b\n'),
         reload: () => Promise.resolve(true),
       })
     },

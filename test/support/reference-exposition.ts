@@ -1,10 +1,5 @@
-import {
-  hasCounts,
-  labelsOf,
-  width,
-  type Family,
-  type MetricType,
-} from '../../src/metrics/family.js'
+import { hasCounts, width, type Family, type MetricType } from '../../src/metrics/family.js'
+import { labelsOf } from '../../src/metrics/labels.js'
 import type { ExpositionOptions } from '../../src/exposition/exposition.js'
 import { exposedName, isSelected, type TextFormat } from '../../src/exposition/metric-names.js'
 import { formatBound, formatValue } from '../../src/exposition/number.js'

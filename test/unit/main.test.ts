@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { text as readText } from 'node:stream/consumers'
 import { after, afterEach, beforeEach, describe, test } from 'node:test'
-import { PROGRAM } from '../support/exporter.js'
+import { PROGRAM, SOURCE } from '../support/exporter.js'
 
 const SECRET = 'fish-and-chips'
 const DOMAIN = 'stats.example'
@@ -26,9 +26,8 @@ after(() => {
 
 type Env = Record<string, string>
 
-function start(args: string[], env: Env = {}, preload: string[] = []) {
-  const imports = preload.flatMap((each) => ['--import', each])
-  const child = spawn(process.execPath, [...imports, ...PROGRAM, ...args], {
+function start(args: string[], env: Env = {}, program = PROGRAM) {
+  const child = spawn(process.execPath, [...program, ...args], {
     // Killed, it leaves its control socket behind.
     env: { PATH: process.env['PATH'], XDG_RUNTIME_DIR: directory, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -37,8 +36,8 @@ function start(args: string[], env: Env = {}, preload: string[] = []) {
   return child
 }
 
-async function run(args: string[], env: Env = {}, preload: string[] = []) {
-  const child = start(args, env, preload)
+async function run(args: string[], env: Env = {}, program = PROGRAM) {
+  const child = start(args, env, program)
   const [stdout, stderr] = await Promise.all([
     readText(child.stdout),
     readText(child.stderr),
@@ -74,7 +73,8 @@ test('--version, --help and --config.check import neither the YAML parser nor th
     `import { register } from 'node:module'; register(${JSON.stringify(hooks)})`,
   )
   const importsOf = async (...args: string[]) => {
-    const { code, stderr } = await run(args, secretAnd({}), [preload])
+    // The source, because the build bundles the modules.
+    const { code, stderr } = await run(args, secretAnd({}), ['--import', preload, ...SOURCE])
     assert.equal(code, 0, stderr)
     return stderr.split('\n').filter((line) => line.startsWith('file:'))
   }
@@ -92,7 +92,8 @@ test('--version, --help and --config.check import neither the YAML parser nor th
       [],
     )
   }
-  assert.ok(version.length < 10, version.join('\n'))
+  const modules = version.filter((url) => url.includes('/src/'))
+  assert.ok(modules.length < 10, modules.join('\n'))
 })
 
 test('an invalid option causes one line on stderr without the secret, and exit code 2', async () => {

@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import type { Collected } from '../../collectors/collector.js'
 import { COLLECTORS } from '../../collectors/index.js'
-import { labelsOf } from '../../metrics/family.js'
+import { labelsOf } from '../../metrics/labels.js'
 import type { Connection } from '../../xmpp/connection.js'
 import { xml } from '../../xmpp/xml.js'
 import type { Reporter } from './findings.js'

@@ -1,4 +1,4 @@
-import { escapeLabelValue } from '../../metrics/family.js'
+import { escapeLabelValue } from '../../metrics/labels.js'
 import type { RegistrySource } from './registry-family.js'
 import { escapeName, unescape } from './registry-text.js'
 

@@ -1,5 +1,6 @@
 import { addCount } from '../../metrics/counts.js'
-import { labelsOf, width, type Family } from '../../metrics/family.js'
+import { width, type Family } from '../../metrics/family.js'
+import { labelsOf } from '../../metrics/labels.js'
 import { createTable, type Table } from '../../metrics/table.js'
 import { createLegacyRuleFinder, type LegacyRule } from './mod-prometheus-names.js'
 import { createWindow } from './mod-prometheus-window.js'

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createExporter } from '../../../src/exporter.js'
+import { createExporter, type Exporter } from '../../../src/exporter.js'
 import { COLLECTORS } from '../../../src/collectors/index.js'
 import type { Log } from '../../../src/log/log.js'
 import { freePort, until } from '../../support/setup/process.js'
@@ -53,8 +53,6 @@ export async function runScenario(
   }
 }
 
-type Exporter = ReturnType<typeof createExporter>
-
 async function createExporterFor(
   scenario: Scenario,
   server: { prosody: TestProsody; domain: string; xmppPort: number; port: number },
@@ -83,6 +81,7 @@ async function createExporterFor(
     readConfig: () => Promise.resolve(config),
     owner: { env: {}, uid: undefined },
     pid: process.pid,
+    directory: new URL('../../../src/', import.meta.url),
   })
 }
 

@@ -31,7 +31,7 @@ export async function installPackages(say) {
 export async function build(say) {
   const sources = await readdir(join(root, 'src'), { recursive: true })
   const inputs = [...sources.map((name) => join('src', name)), 'tsconfig.json']
-  inputs.push('tsconfig.build.json', 'package.json')
+  inputs.push('tools/build.js', 'package.json')
   const changed = Math.max(...(await Promise.all(inputs.map(modified))))
   // The build writes this file last, so a failed build does not count.
   if ((await modified('dist/page/client/icon.svg')) > changed) return

@@ -11,7 +11,7 @@ import {
 import { AREAS } from '../../../src/collectors/documentation.js'
 import { COLLECTORS } from '../../../src/collectors/index.js'
 import { exposedName } from '../../../src/exposition/metric-names.js'
-import { labelsOf } from '../../../src/metrics/family.js'
+import { labelsOf } from '../../../src/metrics/labels.js'
 import { processFamilies, serverFamilies, upFamily } from '../../../src/metrics/own-families.js'
 import { getWebConfigFamilies } from '../../../src/access/access-gate.js'
 

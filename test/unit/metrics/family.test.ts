@@ -1,14 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import {
-  escapeLabelValue,
-  family,
-  hasCounts,
-  labelsOf,
-  labelText,
-  width,
-  type MetricType,
-} from '../../../src/metrics/family.js'
+import { family, hasCounts, width, type MetricType } from '../../../src/metrics/family.js'
+import { escapeLabelValue, labelsOf, labelText } from '../../../src/metrics/labels.js'
 import { limitSeries } from '../../../src/metrics/series-limit.js'
 import {
   compareNames,

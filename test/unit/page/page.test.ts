@@ -54,6 +54,7 @@ describe('the page', () => {
     const app = new Hono()
     const page = createStatusPage({
       version: '1.2.3',
+      directory: new URL('../../../src/', import.meta.url),
       telemetryPath: '/some/metrics',
       servers: () => servers,
       collectors: [

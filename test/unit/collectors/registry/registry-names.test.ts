@@ -5,7 +5,8 @@ import { KEEP_ALL, type DropRule } from '../../../../src/collectors/registry/reg
 import { createRegistryTables } from '../../../../src/collectors/registry/registry-lines.js'
 import { prepareNaming } from '../../../../src/collectors/registry/registry-names.js'
 import { render } from '../../../../src/exposition/exposition.js'
-import { labelsOf, width, type Family } from '../../../../src/metrics/family.js'
+import { width, type Family } from '../../../../src/metrics/family.js'
+import { labelsOf } from '../../../../src/metrics/labels.js'
 
 /** A registry whose lines have ` → ` for the tab, and the naming of its families. */
 function registry(schemes: readonly NameScheme[], drop: readonly DropRule[] = []) {
