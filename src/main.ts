@@ -101,11 +101,9 @@ async function readChecked(settings: Settings, pid?: number): Promise<Config> {
 }
 
 async function serve(config: Config, read: () => Promise<Config>): Promise<void> {
+  limitHeapGrowth()
   const { createExporter } = await import('./exporter.js')
   const { createLogger } = await import('./log/logger.js')
-  // By default, V8 lets garbage grow to the size of the live objects. The exporter replaces most objects with
-  // each scrape, so with a thousand servers that costs 150 MB and saves only some hundredths of a core.
-  setFlagsFromString('--heap-growing-percent=20')
   const log = createLogger(config.log, (line) => process.stderr.write(line))
   const exporter = await createExporter(config, {
     log,
@@ -145,6 +143,16 @@ async function serve(config: Config, read: () => Promise<Config>): Promise<void>
     log.error('cannot start', { error: error instanceof Error ? error.message : String(error) })
     process.exit(1)
   }
+}
+
+/**
+ * Keeps garbage small, because the exporter replaces most of its objects with each scrape. By default, V8 lets
+ * the heap grow to twice the size of the live objects, and the space for new objects to 16 MB. That costs 5 to
+ * 30 MB, and 150 MB with a thousand servers. It saves some hundredths of a core.
+ */
+function limitHeapGrowth(): void {
+  setFlagsFromString('--heap-growing-percent=20')
+  setFlagsFromString('--semi-space-growth-factor=1')
 }
 
 function readVersion(): string {
