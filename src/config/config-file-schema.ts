@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod/mini'
 import { describeSetting } from './format-help.js'
 import { joinWithOr, type Kind } from './kinds.js'
 import { SETTINGS, type Setting } from './settings.js'
@@ -6,29 +6,37 @@ import { SETTINGS, type Setting } from './settings.js'
 // The schema checks types only, so that no message can show a value that may be a secret. The `parse` functions
 // of the settings check the values. The patterns are for editors.
 
-const withDescription = <T extends z.ZodType>(description: string, type: T) =>
-  type.meta({ description }).optional()
+function withDescription<T extends z.ZodMiniType>(description: string, type: T) {
+  const schema = z.optional(type)
+  z.globalRegistry.add(schema, { description })
+  return schema
+}
 
 /** A mapping or list. Without a value, for example with all its lines commented out, it counts as missing. */
-const section = <T extends z.ZodType>(description: string, type: T) =>
-  type
-    .nullable()
-    .transform((value) => value ?? undefined)
-    .meta({ description })
-    .optional()
+const section = <T extends z.ZodMiniType>(description: string, type: T) =>
+  withDescription(
+    description,
+    z.pipe(
+      z.nullable(type),
+      z.transform((value) => value ?? undefined),
+    ),
+  )
 
-const text = (pattern?: RegExp) => z.string().meta(pattern ? { pattern: pattern.source } : {})
-const wholeNumber = (minimum?: number) => (minimum === undefined ? z.int() : z.int().min(minimum))
+const text = (pattern?: RegExp) =>
+  z.string().register(z.globalRegistry, pattern ? { pattern: pattern.source } : {})
+const wholeNumber = (minimum?: number) =>
+  minimum === undefined ? z.int() : z.int().check(z.minimum(minimum))
 
 const dropRule = z.strictObject({
-  family: text(/./).meta({
+  family: z.string().register(z.globalRegistry, {
+    pattern: '.',
     description:
       'Regular expression for the whole name of the family; for a counter with or without _total.',
   }),
   labels: section(
     'Label names, each with a regular expression for the whole value. A series is dropped if all ' +
       'match; a missing label is empty. Default: the whole family.',
-    z.record(z.string().regex(/^[a-zA-Z_][a-zA-Z0-9_]*$/), z.string()),
+    z.record(z.string().check(z.regex(/^[a-zA-Z_][a-zA-Z0-9_]*$/)), z.string()),
   ),
 })
 
@@ -47,7 +55,7 @@ const server = z.strictObject({
 /** The configuration file: sections of settings from the table, and the structures that are not settings. */
 export const configSchema = z
   .strictObject({
-    servers: section('Servers to monitor.', z.array(server).min(1)),
+    servers: section('Servers to monitor.', z.array(server).check(z.minLength(1))),
     collection: section(
       'Time and duration of collections.',
       z.strictObject(buildKeys('collection')),
@@ -61,11 +69,11 @@ export const configSchema = z
     page: section('The page at /.', z.strictObject(buildKeys('page'))),
     limits: section('Upper limits.', z.strictObject(buildKeys('limits'))),
   })
-  .meta({ title: 'Configuration file of prosody-exporter' })
+  .register(z.globalRegistry, { title: 'Configuration file of prosody-exporter' })
 
 /** The types of the keys directly in a section, from the table of settings. */
-function buildKeys(path: string): Record<string, z.ZodType> {
-  const types: Record<string, z.ZodType> = {}
+function buildKeys(path: string): Record<string, z.ZodMiniType> {
+  const types: Record<string, z.ZodMiniType> = {}
   for (const setting of SETTINGS) {
     const { key = '' } = setting
     const end = key.lastIndexOf('.')
@@ -74,18 +82,21 @@ function buildKeys(path: string): Record<string, z.ZodType> {
   return types
 }
 
-function buildType(setting: Setting): z.ZodType {
+function buildType(setting: Setting): z.ZodMiniType {
   const { kind, isRepeatable, isListOptional } = setting
   const description = describeSetting(setting)
   const one = buildValueType(kind)
   if (isListOptional) {
-    return withDescription(description, z.union([one, z.array(buildValueType(kind)).min(1)]))
+    return withDescription(
+      description,
+      z.union([one, z.array(buildValueType(kind)).check(z.minLength(1))]),
+    )
   }
   if (isRepeatable) return section(description, z.array(one))
   return withDescription(description, one)
 }
 
-function buildValueType({ type, pattern, choices, minimum }: Kind): z.ZodType {
+function buildValueType({ type, pattern, choices, minimum }: Kind): z.ZodMiniType {
   switch (type) {
     case 'boolean':
       return z.boolean()
@@ -97,7 +108,7 @@ function buildValueType({ type, pattern, choices, minimum }: Kind): z.ZodType {
       // YAML reads a bare 0 as a number.
       return z.union([z.literal(0), text(pattern)])
     case 'enum':
-      return z.string().meta({ enum: choices })
+      return z.string().register(z.globalRegistry, { enum: choices })
     default:
       return text(pattern)
   }

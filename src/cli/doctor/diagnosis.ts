@@ -1,9 +1,9 @@
-import { z } from 'zod'
+import * as z from 'zod/mini'
 
 /** The response of the service on its control socket. */
 const DIAGNOSIS = z.object({
   /** The version of the service. */
-  version: z.string().max(100),
+  version: z.string().check(z.maxLength(100)),
   pid: z.number(),
   findings: z.array(
     z.object({ step: z.string(), result: z.enum(['ok', 'note', 'failed']), text: z.string() }),
@@ -21,7 +21,7 @@ export function parseDiagnosis(text: string): Diagnosis | { readonly version: st
     const json: unknown = JSON.parse(text)
     const whole = DIAGNOSIS.safeParse(json)
     if (whole.success) return whole.data
-    return { version: DIAGNOSIS.pick({ version: true }).safeParse(json).data?.version }
+    return { version: z.pick(DIAGNOSIS, { version: true }).safeParse(json).data?.version }
   } catch {
     return { version: undefined }
   }
