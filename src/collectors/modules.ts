@@ -5,7 +5,7 @@ import type { CollectorDefinition } from './collector-definition.js'
 const NODE = 'http://prosody.im/protocol/modules#list'
 const FAMILY = 'prosody_module_loaded'
 
-/** Lists the modules that each host of Prosody has loaded, by the command of mod_admin_adhoc. */
+/** Lists the modules that each host of Prosody has loaded. A command of mod_admin_adhoc returns the list. */
 export const modules: CollectorDefinition = {
   name: 'modules',
   isOn: true,

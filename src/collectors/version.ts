@@ -3,7 +3,8 @@ import { xml } from '../xmpp/xml.js'
 import type { CollectorDefinition } from './collector-definition.js'
 
 const NS_VERSION = 'jabber:iq:version'
-// Both texts are label values. A longer text is not a name or version.
+// The name and the version become label values. Each is cut off after 100 characters, because a longer text is not a
+// name or a version.
 const MAX_LENGTH = 100
 
 /** Reads the name and the version of the software of each host. @see XEP-0092 §3 */
