@@ -16,7 +16,7 @@ const DIRECTIONS = { in: 'incoming', out: 'outgoing' } as const
 export const ejabberdS2s: CollectorDefinition = {
   name: 'ejabberd_s2s',
   isOn: true,
-  help: 'Connections with other servers (ejabberd); requires two API commands.',
+  help: 'Connections of the ejabberd node with other servers; requires permission for two API commands.',
   source: 'mod_adhoc_api of ejabberd',
   rights: 'two [API commands](#ejabberd)',
   families: [
@@ -25,7 +25,8 @@ export const ejabberdS2s: CollectorDefinition = {
       'host direction',
       'Number of connections of the whole ejabberd node with other servers, by direction.',
       {
-        defect: 'Each host has the number of the node. Take the `max`, not the `sum`, over `host`.',
+        defect:
+          'Each host has the number of the whole node. So take the `max` over `host`, not the `sum`.',
       },
     ),
   ],

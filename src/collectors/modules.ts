@@ -9,13 +9,13 @@ const FAMILY = 'prosody_module_loaded'
 export const modules: CollectorDefinition = {
   name: 'modules',
   isOn: true,
-  help: 'Loaded modules (Prosody); requires admin rights.',
+  help: 'Modules that each Prosody host has loaded; requires admin rights.',
   source: 'mod_admin_adhoc',
   rights: 'admin',
   adminCommand: NODE,
   families: [
     gauge(FAMILY, 'host module', 'Modules that are loaded on the host; always 1.', {
-      defect: 'Up to five minutes old.',
+      defect: 'The series can be up to five minutes old.',
     }),
   ],
   create: ({ queryHosts }) =>

@@ -15,7 +15,7 @@ export const ping: CollectorDefinition = {
       'xmpp_ping_seconds',
       'host',
       'Time from a ping to its reply, over the stream of the exporter.',
-      { watch: 'The host answers no request faster than this.' },
+      { watch: 'The host answers no request of the exporter faster than this.' },
     ),
   ],
   create: ({ queryHosts }) =>

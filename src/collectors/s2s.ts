@@ -17,7 +17,7 @@ const SECURITIES = ['verified', 'encrypted', 'plain'] as const
 export const s2s: CollectorDefinition = {
   name: 's2s',
   isOn: true,
-  help: 'Connections with other servers (Prosody); requires admin rights.',
+  help: 'Connections of each Prosody host with other servers; requires admin rights.',
   source: 'mod_admin_adhoc',
   rights: 'admin',
   adminCommand: NODE,
@@ -28,7 +28,7 @@ export const s2s: CollectorDefinition = {
       'Number of connections with other servers, including those being established, by direction and security.',
       {
         watch:
-          '`security="plain"` where no connection may be unencrypted. `verified` means encrypted with a valid certificate.',
+          '`security="plain"` counts unencrypted connections. `verified` means encrypted with a valid certificate.',
       },
     ),
   ],

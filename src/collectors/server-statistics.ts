@@ -18,7 +18,7 @@ const MAX_STATISTICS = 100
 export const serverStatistics: CollectorDefinition = {
   name: 'server_statistics',
   isOn: false,
-  help: 'Statistics under the names of the server (XEP-0039).',
+  help: 'Statistics of each host under the names that the server uses (XEP-0039).',
   source: 'XEP-0039',
   rights: 'none',
   families: [
@@ -27,7 +27,8 @@ export const serverStatistics: CollectorDefinition = {
       'host name units',
       'Statistic of XEP-0039, under the name that the server uses.',
       {
-        defect: 'Off by default. Only the name shows whether the statistic is a counter.',
+        defect:
+          'The collector is off by default. Only the name of a statistic shows whether it is a counter.',
       },
     ),
   ],

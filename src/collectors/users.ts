@@ -39,7 +39,7 @@ const STATISTICS: ReadonlyMap<string, (typeof NUMBERS)[number][0]> = new Map([
 export const users: CollectorDefinition = {
   name: 'users',
   isOn: true,
-  help: 'Numbers of users (XEP-0133); requires rights.',
+  help: 'Numbers of users of each host (XEP-0133); requires admin rights on Prosody.',
   source: 'XEP-0133; on ejabberd XEP-0039',
   rights: 'admin; on ejabberd none',
   adminCommand: ONLINE_LIST,

@@ -11,12 +11,12 @@ const MAX_LENGTH = 100
 export const version: CollectorDefinition = {
   name: 'version',
   isOn: true,
-  help: 'Name and version of the software (XEP-0092).',
+  help: 'Name and version of the software of each host (XEP-0092).',
   source: 'XEP-0092',
   rights: 'none',
   families: [
     gauge('xmpp_info', 'host name version', 'Name and version of the host software; always 1.', {
-      defect: 'Up to five minutes old.',
+      defect: 'The series can be up to five minutes old.',
     }),
   ],
   create: ({ queryHosts }) =>
