@@ -111,6 +111,8 @@ export function createHostCollector(
 }
 
 /**
+ * Builds the result of a collection from the results of the hosts.
+ *
  * @param replies How many requests of the collection the server answered. An error stanza is an answer.
  * @throws The first failure, if the server answered no request of the collection.
  */

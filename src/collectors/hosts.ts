@@ -184,8 +184,8 @@ async function forEachHost(
 }
 
 /**
- * Waits until the promise settles, but at most `ms` milliseconds. If the promise rejects in that time, so does the
- * wait.
+ * Waits until the promise settles, but at most `ms` milliseconds. If the promise rejects in that time, this function
+ * rejects too.
  */
 async function waitAtMost(schedule: Schedule, ms: number, promise: Promise<void>): Promise<void> {
   let cancel = () => {}

@@ -37,5 +37,5 @@ const REMOVED = ['openfire', 'tigase']
 /** Returns an error text for the setting of a collector in `REMOVED`, or undefined for any other name. */
 export function removedCollector(name: string): string | undefined {
   if (!REMOVED.includes(name)) return undefined
-  return `the collector ${name} was removed, because it was never tested with the real server. Remove the setting.`
+  return `the collector ${name} was removed, because it was never tested with a real ${name} server. Remove the setting.`
 }

@@ -51,9 +51,9 @@ export function createRightsAdvice(
       if (hasAdvisedApi) return
       hasAdvisedApi = true
       advise(
-        'ejabberd_s2s: no data, because ejabberd refuses the API commands. In ejabberd.yml (25.03 or later) load ' +
+        'ejabberd_s2s: no data, because ejabberd refuses the API commands. Use ejabberd 25.03 or later. In ejabberd.yml, load ' +
           `mod_adhoc_api, and allow incoming_s2s_number and outgoing_s2s_number in api_permissions for an acl with server: ${domain}. ` +
-          'Or use --no-collector.ejabberd_s2s.',
+          'Or turn the collector off with --no-collector.ejabberd_s2s.',
       )
     },
   }

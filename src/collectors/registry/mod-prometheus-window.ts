@@ -1,7 +1,4 @@
-/**
- * The totals of all series at one moment. Series `i` has its sum in `values[2 * i]` and its count in `values[2 * i +
- * 1]`.
- */
+/** The totals at one moment. Index `2 * i` of `values` is the sum of series `i`, and the next index is its count. */
 type Totals = { readonly atMs: number; readonly values: Float64Array }
 
 // The shortest window for a rate. Several Prometheus servers may scrape shortly after each other, and the time

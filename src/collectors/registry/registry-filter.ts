@@ -10,7 +10,7 @@ export type DropRule = {
 
 export type RegistryFilter = {
   readonly drop: readonly DropRule[]
-  /** A series with a longer label value, in UTF-16 code units, is omitted and counted as invalid. */
+  /** The maximum length of a label value in UTF-16 code units. A series with a longer value is counted as invalid. */
   readonly labelValueLength: number
   /**
    * The maximum number of exported series (setting `limits.series`). The cache can have slightly more than twice as

@@ -238,7 +238,6 @@ function setValues(
     if (text === '') isMissing = true
     else if (columns[i]! >= 0) table.set(row, columns[i]!, parseNumber(text))
   }
-  // An empty field means that the value in Prosody is not a number. Such a series is not exported, instead of a wrong
-  // 0.
+  // An empty field means that the value in Prosody is not a number. Such a series is omitted, because 0 would be wrong.
   table.setMissing(row, isMissing)
 }

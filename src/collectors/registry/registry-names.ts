@@ -9,7 +9,10 @@ import { escapeName } from './registry-text.js'
 // could fill the log.
 const MAX_LOGGED_NAMES = 20
 
-/** Gives the configured names to the families of the registry. Each epoch of the registry has its own object. */
+/**
+ * Gives the configured names to the families of Prosody's registry. The exporter creates a new `Naming` when Prosody
+ * has restarted or a module of Prosody has replaced a family, because the families are new then.
+ */
 export type Naming = {
   /**
    * Returns the families under the configured names. Two families of the result never have the same name.

@@ -13,11 +13,13 @@ import { requestPage, type PageRequest, type RegistryPage } from './registry-pag
 const PAGES_WITHOUT_PAUSE = 4
 const MAX_PAUSE_MS = 20
 
-// An update starts again if the epoch of the registry changes during it. It fails after 4 attempts.
+// An update starts again if the ids of the series become invalid during it, that is, if the epoch of the registry
+// changes. The update fails after 4 attempts.
 const MAX_ATTEMPTS = 4
 
 /**
- * The cache of Prosody's registry. It is valid for one epoch, and is discarded when the server reports another epoch.
+ * The cache of Prosody's registry. It is valid for one epoch, which is the time in which the ids of the series stay
+ * valid. The epoch changes when Prosody restarts or a module replaces a family. Then the exporter discards the cache.
  */
 export type RegistryCache = {
   readonly epoch: string

@@ -164,7 +164,7 @@ test('if a configured host does not exist, the collector components fails and th
   assert.equal(pinged.samples.length, 1)
 })
 
-test("the exporter queries the parent's items further only if the parent lists the exporter's domain", async () => {
+test("the exporter queries the hosts below its parent domain only if the parent lists the exporter's domain", async () => {
   const room = { identities: [['conference', 'text']] } as const
   const listing = serverOf({
     example: { ...IM, items: ['rooms.example', 'stats.example', 'gone.example', 'user@example'] },
