@@ -4,40 +4,40 @@ import type { Collector } from './collector.js'
 import type { HostSource } from './host-collector.js'
 
 /**
- * Everything about one collector. The flags, the YAML keys, the documentation and the doctor derive from it.
+ * The description of one collector. Flags, YAML keys, documentation and the command `doctor` use it.
  *
- * The configuration loads all definitions, even for `--help`. Therefore, the file of a definition imports little,
- * and the context provides the code that is expensive to load.
+ * The exporter loads the definitions of all collectors even for `--help`. Therefore, the file of a definition
+ * imports little. `CollectorContext` provides the code that takes long to load.
  */
 export type CollectorDefinition = {
   /** Name of the flag `--collector.NAME` and value of the label `collector`. */
   readonly name: string
-  /** Whether the collector is on if the configuration does not mention it. */
+  /** Whether the collector runs if the configuration does not turn it on or off. */
   readonly isOn: boolean
-  /** One sentence for `--help`, config.schema.json, the page and docs/collectors.md. */
+  /** One sentence about the collector for `--help`, config.schema.json, the status page and docs/collectors.md. */
   readonly help: string
-  /** The extension or the module of the server that answers the requests, in Markdown. */
+  /** The XMPP extension or server module that answers the requests of the collector, in Markdown. */
   readonly source: string
-  /** The rights that the exporter needs on the server, in Markdown. */
+  /** The rights on the XMPP server that the exporter needs for this collector, in Markdown. */
   readonly rights: string
-  /** Node of the ad-hoc command that Prosody lists for admins only, if the collector needs admin rights. */
+  /** Node of the ad-hoc command that this collector runs and that Prosody lists for admins only. */
   readonly adminCommand?: string
   /**
-   * The exported families. Their meaning is the HELP text. Empty for the registry, which exports whatever
-   * Prosody has.
+   * The metric families that the collector exports. The field `meaning` of a family is its HELP text. The list is
+   * empty for the collector `registry`, which exports all families that Prosody has.
    */
   readonly families: readonly Documented[]
-  /** Creates the collector for one server. */
+  /** Creates the collector for one monitored XMPP server. */
   readonly create: (context: CollectorContext) => Collector
 }
 
-/** What a collector can use to read its server. */
+/** The connection and the functions that a collector can use to read its XMPP server. */
 export type CollectorContext = {
   readonly connection: Connection
-  /** Called when ejabberd refuses the API commands. */
+  /** A collector calls this function when ejabberd refuses its API commands. */
   readonly onApiRefused: () => void
-  /** Creates a collector that queries each host to which the source applies. */
+  /** Creates a collector that queries each host for which `source.appliesTo` returns true. */
   readonly queryHosts: (source: HostSource) => Collector
-  /** Creates the collector that reads the registry of Prosody. */
+  /** Creates the collector that reads the statistics registry of Prosody. */
   readonly readRegistry: () => Collector
 }

@@ -1,31 +1,40 @@
 import type { Family } from '../metrics/family.js'
 
-/** A source of statistics. CONTRIBUTING.md, "Add a collector", describes how to add one. */
+/** Reads statistics from one XMPP server. CONTRIBUTING.md, "Add a collector", describes how to add a collector. */
 export type Collector = {
   /** Value of the label `collector` of the exporter's own metrics. */
   readonly name: string
   /**
-   * Reads the source and returns its metric families.
+   * Reads the statistics and returns them as metric families.
    *
-   * @param options.timeoutMs Maximum duration of the collection, in milliseconds.
+   * @param options.timeoutMs The time in milliseconds after which the collection fails.
    * @throws An error of `src/errors.ts`, or a `CollectorError` (failure.ts) that advises the operator.
    */
   collect(options: { readonly timeoutMs: number }): Promise<Collected>
 }
 
 export type Collected = {
-  /** The families of the server. */
+  /** The families that describe the XMPP server. */
   readonly families: readonly Family[]
-  /** Families about this collection, named `prosody_exporter_…`. */
+  /** Families that describe this collection. Their names begin with `prosody_exporter_`. */
   readonly exporterFamilies?: readonly Family[]
-  /** The number of invalid series, by the name of their family. */
+  /** For each family name, the number of series that are not exported because they are invalid. */
   readonly invalid: ReadonlyMap<string, number>
-  /** The number of series omitted because of `limits.series`, by the name of their family. */
+  /** For each family name, the number of series that are not exported because of the setting `limits.series`. */
   readonly omitted?: ReadonlyMap<string, number>
-  /** Why a part is missing. The collection counts as failed, and the rest is served. */
+  /**
+   * The error because of which some samples are missing. The collection counts as failed, but the exporter serves
+   * `families`.
+   */
   readonly failure?: unknown
-  /** Whether all families are cached, so that they do not show that the server answers. Default: false. */
+  /**
+   * Whether the collection received no reply from the server, so its families do not show that the server answers.
+   * Default: false.
+   */
   readonly isFromCache?: boolean
-  /** Whether no host supports the request. If so, nothing is exported about the collector. Default: false. */
+  /**
+   * Whether the collector found nothing to export and had no failure, for example because no host supports its request.
+   * The exporter then exports no metrics about this collector. Default: false.
+   */
   readonly isIdle?: boolean
 }

@@ -4,8 +4,8 @@ import type { CollectorDefinition } from './collector-definition.js'
 const FAMILY = 'xmpp_host_info'
 
 /**
- * Exports the category and the type with which each host and component describes itself. A configured host
- * that does not exist fails this collector, and no other one.
+ * Exports the category and the type that each host and component reports about itself. If the setting `hosts` names a
+ * host that does not exist, the collector `components` fails. The other collectors do not.
  *
  * @see XEP-0030 §3.1
  */

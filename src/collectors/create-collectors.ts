@@ -11,17 +11,20 @@ import { askServedHosts } from './served-hosts.js'
 
 export type CollectorsOptions = {
   readonly filter: RegistryFilter
-  /** Naming schemes of the registry's families. Each family is exported once per scheme. */
+  /** The naming schemes for families of Prosody's registry. Each family is exported under its name of each scheme. */
   readonly names: readonly NameScheme[]
-  /** Domains of the server. Empty: the parent of the component's domain, with the components that it lists. */
+  /**
+   * The hosts that the operator configured. If the list is empty, the exporter queries the parent of the component's
+   * domain, and the components that this parent lists.
+   */
   readonly hosts: readonly string[]
-  /** Whether a collector is on, by its name. The definition decides about collectors that are missing here. */
+  /** Whether a collector is on, by its name. For a collector without an entry, `CollectorDefinition.isOn` applies. */
   readonly enabled: ReadonlyMap<string, boolean>
-  /** Takes a line of advice for the operator. */
+  /** Gives one line of advice to the operator. */
   readonly advise: (line: string) => void
 }
 
-/** Creates the collectors of one server that are on, in the order of `COLLECTORS`. */
+/** Creates the enabled collectors of one monitored server, in the order of `COLLECTORS`. */
 export function createCollectors(
   connection: Connection,
   { filter, names, hosts: named, enabled, advise }: CollectorsOptions,

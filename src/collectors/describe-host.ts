@@ -5,11 +5,11 @@ import { NS_COMMANDS, NS_DISCO_INFO, NS_DISCO_ITEMS } from '../xmpp/namespaces.j
 import { xml, type Element } from '../xmpp/xml.js'
 import type { CollectorError } from './failure.js'
 
-// A host with more items lists users or rooms, not hosts.
+// If a host lists more than 200 items, they are users or rooms. The exporter ignores items after the 200th.
 const MAX_ITEMS = 200
-// In bytes: RFC 7622 §3.2.
+// RFC 7622 §3.2: a domain has at most 1023 bytes.
 const MAX_DOMAIN = 1023
-// A scrape does not wait that long. It waits with a time-out of its own.
+// The time-out of one request about a host. A scrape does not wait for it, because `Hosts.list` has a shorter time-out.
 const REPLY_MS = 10_000
 
 export type Identity = { readonly category: string; readonly type: string; readonly name: string }
@@ -19,15 +19,15 @@ export type Host = {
   readonly jid: string
   readonly identities: readonly Identity[]
   readonly features: ReadonlySet<string>
-  /** Nodes of the ad-hoc commands that the host lists, which are those that the exporter may run. */
+  /** Nodes of the ad-hoc commands that the host lists. A host lists the commands that it lets the exporter run. */
   readonly commands: ReadonlySet<string>
-  /** Why the host, which is configured, has not described itself. */
+  /** Why a configured host has not described itself to the exporter. It is undefined if the host has done so. */
   readonly problem?: CollectorError
 }
 
 type Requester = Pick<Connection, 'request'>
 
-/** Returns the element `query` of the reply, or an error if the host does not exist or does not answer. */
+/** Returns the element `query` of the reply, or an error if the host does not exist, refuses, or does not answer. */
 async function queryDisco(
   connection: Requester,
   to: string,
@@ -45,9 +45,9 @@ async function queryDisco(
 }
 
 /**
- * Returns the domains that a host lists; none if it returns an error.
+ * Returns the domains that a host lists, or an empty list if the host does not answer or answers with an error.
  *
- * @throws {LinkError}
+ * @throws {LinkError} The stream to the server is lost.
  * @see XEP-0030 §4
  */
 export async function itemsOf(connection: Requester, jid: string): Promise<string[]> {
@@ -63,9 +63,10 @@ export async function itemsOf(connection: Requester, jid: string): Promise<strin
 }
 
 /**
- * Returns the identities, features and commands of a host, or an error if it does not describe itself.
+ * Requests the identities, features and ad-hoc commands of a host. If the host refuses or does not answer, the
+ * function returns the error.
  *
- * @throws {LinkError}
+ * @throws {LinkError} The stream to the server is lost.
  * @see XEP-0030 §3; XEP-0050 §2.2
  */
 export async function describeHost(connection: Requester, jid: string): Promise<Host | Error> {

@@ -1,9 +1,10 @@
-/** The areas of docs/metrics.md. Their families come from the catalogue and from the collectors. */
-
 import { COMMUNITY, EXPORTER, findDocumented, PROSODY, type Area } from '../catalogue/index.js'
 import { COLLECTORS } from './index.js'
 
-/** The families that collectors define. The catalogue has the families that mod_adhoc_statistics exports too. */
+/**
+ * The families that are defined only in src/collectors. A family that mod_adhoc_statistics exports too is in the
+ * catalogue.
+ */
 const withoutModule: Area = {
   title: 'Any server, without the module',
   from: 'From each host, by standard commands and XEPs. The [list of collectors](collectors.md#list-of-collectors) has the requirements of each. `xmpp_online_users`, `xmpp_registered_users` and `xmpp_start_time_seconds` are also collected this way.',
@@ -13,5 +14,5 @@ const withoutModule: Area = {
   ),
 }
 
-/** All areas, in the order of docs/metrics.md. */
+/** The sections of docs/metrics.md, in their order. */
 export const AREAS: readonly Area[] = [EXPORTER, ...PROSODY, withoutModule, ...COMMUNITY]

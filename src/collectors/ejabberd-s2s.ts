@@ -9,13 +9,14 @@ const FAMILY = 'ejabberd_s2s_connections'
 const DIRECTIONS = { in: 'incoming', out: 'outgoing' } as const
 
 /**
- * Reads the number of connections of the ejabberd node with other servers. Two of its API commands return it;
- * mod_adhoc_api runs them for the clients that `api_permissions` allows.
+ * Reads how many connections the ejabberd node has with other servers. The API commands `incoming_s2s_number` and
+ * `outgoing_s2s_number` return the numbers. mod_adhoc_api of ejabberd runs them as ad-hoc commands for the clients that
+ * the setting `api_permissions` of ejabberd allows.
  */
 export const ejabberdS2s: CollectorDefinition = {
   name: 'ejabberd_s2s',
   isOn: true,
-  help: 'Connections with other servers (ejabberd); requires two API commands.',
+  help: 'Connections of the ejabberd node with other servers; requires permission for two API commands.',
   source: 'mod_adhoc_api of ejabberd',
   rights: 'two [API commands](#ejabberd)',
   families: [
@@ -24,7 +25,8 @@ export const ejabberdS2s: CollectorDefinition = {
       'host direction',
       'Number of connections of the whole ejabberd node with other servers, by direction.',
       {
-        defect: 'Each host has the number of the node. Take the `max`, not the `sum`, over `host`.',
+        defect:
+          'Each host has the number of the whole node. So take the `max` over `host`, not the `sum`.',
       },
     ),
   ],
@@ -32,8 +34,8 @@ export const ejabberdS2s: CollectorDefinition = {
 }
 
 /**
- * ejabberd does not list the API commands without further rights. Therefore, the source tries them once after
- * each search for hosts.
+ * Without admin rights, ejabberd does not list the API commands that the exporter can run. Therefore, the exporter runs
+ * them without looking at the list. After a refusal, it does not run them again until the next search for hosts.
  */
 export function createEjabberdS2sSource(onRefused: () => void): HostSource {
   const refusing = new WeakSet<Host>()
@@ -61,10 +63,11 @@ export function createEjabberdS2sSource(onRefused: () => void): HostSource {
 /** Returns undefined if ejabberd refuses the command. */
 async function readNumber(ask: Ask, node: string, field: string): Promise<number | undefined> {
   try {
-    // With a form, even an empty one, ejabberd runs the command immediately. Without a form it asks for one.
-    // It takes FORM_TYPE for an argument of the command, and crashes.
+    // ejabberd runs an API command immediately if the request has a form, even an empty one. It would reply to a
+    // request without a form by asking for a form. The form has no FORM_TYPE, because ejabberd would use that field as
+    // an argument of the API command, and the command would crash.
     const { form } = await ask.command(node, {}, null)
-    // Without the right, ejabberd names the field `error`.
+    // If the exporter has no right to run the command, the reply has a field `error` instead of the number.
     const text = form?.fields.get(field)?.values[0] ?? ''
     return /^\d{1,9}$/.test(text) ? Number(text) : undefined
   } catch (error) {

@@ -21,8 +21,9 @@ export const REASONS = [
 export type Reason = (typeof REASONS)[number]
 
 /**
- * Reasons that can disappear without a change of the configuration. Their counters start at 0, so that increase()
- * shows the first failure. The counter of any other reason is exported from its first failure on.
+ * Reasons for failed collections that can disappear without a change of the configuration. The exporter exports their
+ * counters from the start with the value 0, so that increase() in Prometheus counts the first failure. The counter of
+ * any other reason is exported after its first failure.
  */
 export const PASSING_REASONS: readonly Reason[] = [
   'link',
@@ -32,7 +33,7 @@ export const PASSING_REASONS: readonly Reason[] = [
   'internal',
 ]
 
-/** A collection failed for a reason that the operator can fix. The message says what to change, and where. */
+/** The error of a collection that failed for a reason that the operator can fix. The message says how to fix it. */
 export class CollectorError extends Error {
   override name = 'CollectorError'
   constructor(
@@ -44,7 +45,7 @@ export class CollectorError extends Error {
   }
 }
 
-/** Whether the server answered, even if with an error. */
+/** Whether this error of a request means that the server answered, for example with an error stanza. */
 export function hasAnswered(error: unknown): boolean {
   if (error instanceof CollectorError) return hasAnswered(error.cause)
   return !(error instanceof LinkError || error instanceof TimeoutError)

@@ -12,34 +12,36 @@ import { hasAnswered } from './failure.js'
 import type { Hosts } from './hosts.js'
 import { createSilentHosts, timeLeft } from './silent-hosts.js'
 
-/** A request that is sent to each host that supports it. */
+/** Reads the samples of one collector from a host. The collector does this for each host that supports the request. */
 export type HostSource = {
   /**
-   * Whether the values change only with the configuration of the host. If so, they are cached until the next
-   * search for hosts. Default: false.
+   * Whether the values stay the same as long as nobody changes the configuration of the host. If so, the collector
+   * caches them until the next search for hosts. Default: false.
    */
   readonly isSteady?: boolean
   appliesTo(host: Host): boolean
-  /** @throws What `Ask` throws, or CollectorError. The failure concerns this host only. */
+  /** @throws The errors of `Ask`, or CollectorError. The samples of the other hosts are still exported. */
   read(host: Host, ask: Ask): Promise<readonly HostSample[]>
 }
 
-/** A sample of a family of the collector. The label `host` is added automatically. */
+/** A sample of one host, without the label `host`. `createHostCollector` adds this label. */
 export type HostSample = {
   readonly family: string
   readonly value: number
   readonly labels?: Readonly<Record<string, string>>
 }
 
-/** Sends requests to one host, within the time-out of the collection. */
+/** Functions that send requests to one host. A request fails when the time for the collection is over. */
 export type Ask = {
-  /** Sends an iq of type `get` with this child, and returns the reply. */
+  /** Sends an iq stanza of type `get` with this child element, and returns the reply. */
   iq(child: Element): Promise<Element>
   /**
-   * Runs an ad-hoc command.
+   * Runs an ad-hoc command on the host.
    *
-   * @param form Fields of a form that is sent with the request, for commands that accept one immediately.
-   * @param formType Its FORM_TYPE; null for a form without. Default: the one of XEP-0133.
+   * @param form The fields of a form in the first request, for a command that accepts a form there. Without this
+   *   argument, the request has no form.
+   * @param formType The FORM_TYPE of the form, or null for a form without FORM_TYPE. Default: the FORM_TYPE of
+   *   XEP-0133.
    */
   command(
     node: string,
@@ -48,14 +50,15 @@ export type Ask = {
   ): Promise<CommandResult>
 }
 
-// A scrape waits for the slowest host, so a host that hangs must not delay the scrape of the others for long.
+// The longest time that a collection waits for a host. A scrape waits for the slowest host, so a host that hangs
+// delays the samples of all other hosts.
 const MAX_TIMEOUT_MS = 3000
 
 type HostReading = HostSample & { readonly host: string }
 
 /**
- * Creates a collector that queries all hosts concurrently. If some hosts fail, their samples are missing and the
- * collection fails, but it still returns the samples of the others.
+ * Creates a collector that queries all hosts concurrently. If a host does not answer or answers with an error, the
+ * collection counts as failed, and returns the samples of the other hosts.
  */
 export function createHostCollector(
   connection: Pick<Connection, 'request' | 'isConnected' | 'connects'>,
@@ -64,7 +67,7 @@ export function createHostCollector(
   source: HostSource,
   now: () => number = () => performance.now(),
 ): Collector {
-  // The samples of a steady source by host, for as long as the list of hosts stays the same.
+  // The cached samples of each host if `source.isSteady` is true. The next search for hosts clears the cache.
   let cache = new Map<string, readonly HostReading[]>()
   let cachedHosts: readonly Host[] | undefined
   const silentHosts = createSilentHosts(() => connection.connects(), now)
@@ -91,7 +94,8 @@ export function createHostCollector(
     async collect({ timeoutMs }) {
       const left = timeLeft(now, Math.min(timeoutMs, MAX_TIMEOUT_MS))
       if (!connection.isConnected()) throw new LinkError('not connected to the server')
-      // No `await` if the hosts are known: collectors start in their order, and so send their requests in it.
+      // If the hosts are known, there is no `await` before the requests. So all collectors send their requests in the
+      // order in which they start.
       const list = hosts.known() ?? (await hosts.list(left()))
       if (cachedHosts !== list) cache = new Map()
       cachedHosts = list
@@ -107,8 +111,10 @@ export function createHostCollector(
 }
 
 /**
- * @param replies How many requests the server answered, also with an error.
- * @throws The first failure, if the server answered no request.
+ * Builds the result of a collection from the results of the hosts.
+ *
+ * @param replies How many requests of the collection the server answered. An error stanza is an answer.
+ * @throws The first failure, if the server answered no request of the collection.
  */
 function toCollected(
   families: readonly Documented[],
@@ -135,7 +141,7 @@ function countReplies() {
   let count = 0
   return {
     count: () => count,
-    /** Counts the reply when it arrives. An error of the server is a reply too. */
+    /** Waits for a reply and counts it. An error stanza of the server counts as a reply. */
     counted: async <T>(reply: Promise<T>): Promise<T> => {
       try {
         const result = await reply

@@ -2,19 +2,19 @@ import type { Connection } from '../xmpp/connection.js'
 import { itemsOf } from './describe-host.js'
 import { CollectorError } from './failure.js'
 
-/** Where a search for hosts starts. */
+/** The hosts at which a search for hosts starts. */
 export type Roots = {
-  /** Hosts of this server. Their lists of items have the other hosts. */
+  /** Hosts of this server. The search finds the other hosts in the item lists (XEP-0030) of these hosts. */
   readonly roots: readonly string[]
-  /** The configured names that are not hosts of this server. */
+  /** The names in the setting `hosts` that are not hosts of this server. */
   readonly absent: readonly string[]
-  /** Selects the items of a root that are hosts of this server. */
+  /** Returns those items of the host `root` that are hosts of this server. */
   readonly select: (items: readonly string[], root: string) => string[] | Promise<string[]>
 }
 
 /**
- * Returns which of the names are hosts of this server; undefined if that is unknown, because the server does
- * not have mod_adhoc_statistics.
+ * Asks mod_adhoc_statistics which of the names are hosts of this server. The result is undefined if the server does not
+ * have this module.
  */
 export type AskServed = (names: readonly string[]) => Promise<ReadonlySet<string> | undefined>
 
@@ -23,8 +23,8 @@ const selectSubdomains: Roots['select'] = (items, root) =>
   items.filter((name) => name.endsWith(`.${root}`))
 
 /**
- * Creates a function that finds the roots of a search: the configured hosts, or else the nearest parent of the
- * component's domain that is a host.
+ * Creates a function that returns the hosts at which a search for hosts starts. These are the configured hosts. If no
+ * host is configured, the search starts at the nearest parent of the component's domain that is a host.
  *
  * @param named The configured hosts, in lower case.
  */
@@ -33,10 +33,13 @@ export function createRootFinder(
   named: readonly string[],
   askServed: AskServed,
 ): () => Promise<Roots> {
-  // The items of the parent. They are requested once per stream.
+  // The items that the parent of the component's domain lists. The exporter requests them once per stream.
   let parentItems: { readonly connects: number; readonly items: Promise<string[]> } | undefined
 
-  /** Without the module, the parent is a host of this server if it lists the component. */
+  /**
+   * Finds the first host without mod_adhoc_statistics. The parent of the component's domain is a host of this server
+   * if it lists the component.
+   */
   async function guessParent(): Promise<Roots> {
     const connects = connection.connects()
     const [parent] = parentsOf(connection.domain)
@@ -53,7 +56,11 @@ export function createRootFinder(
     if (items.length === 0) return []
     const served = await askServed(items)
     if (!served) {
-      throw new CollectorError('refused', 'mod_adhoc_statistics no longer reports the hosts')
+      throw new CollectorError(
+        'refused',
+        'mod_adhoc_statistics stopped reporting which hosts exist while the exporter searched for hosts. ' +
+          'The next scrape searches again. If it repeats, check whether the module is loaded for the component.',
+      )
     }
     return items.filter((name) => served.has(name))
   }
@@ -68,7 +75,7 @@ export function createRootFinder(
     }
     const roots = wanted.filter((name) => served.has(name))
     return {
-      // The first parent is the nearest one.
+      // `parentsOf` returns the nearest parent first.
       roots: named.length > 0 ? roots : roots.slice(0, 1),
       absent: named.filter((name) => !served.has(name)),
       select: selectServed,
@@ -76,7 +83,7 @@ export function createRootFinder(
   }
 }
 
-/** Returns the parent domains, the nearest first. */
+/** Returns the parent domains of a domain. For `a.b.example`, these are `b.example` and `example`, in this order. */
 function parentsOf(domain: string): string[] {
   const labels = domain.split('.')
   return labels.slice(1).map((_, i) => labels.slice(i + 1).join('.'))

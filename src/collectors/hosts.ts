@@ -5,40 +5,48 @@ import { describeHost, itemsOf, type Host } from './describe-host.js'
 import { CollectorError } from './failure.js'
 import { createRootFinder, type AskServed, type Roots } from './host-roots.js'
 
-// Hosts change their features with the configuration of the server. Then the server mostly ends the stream.
+// The time from one search for hosts to the next one on the same stream. It can be long, because the set of hosts
+// changes only with the configuration of the server, and most such changes need a restart, after which a new stream
+// starts.
 const SEARCH_AGAIN_MS = 300_000
-// The same, if a host did not answer.
+// The time from one search for hosts to the next one if a host did not answer in the first one.
 const SEARCH_PARTIAL_AGAIN_MS = 60_000
 
 export type Hosts = {
-  /** Returns the hosts to query; undefined until a search on this stream has found them. */
+  /** Returns the hosts to query, or undefined if no search on the current stream has found hosts yet. */
   known(): readonly Host[] | undefined
   /**
-   * Returns the hosts, sorted by name. It waits for the first search on a stream, but at most half of the time-out.
-   * The search continues in the background for hosts that have not answered by then. Concurrent calls share one
-   * search.
+   * Returns the hosts to query, sorted by name. This function waits for the first search on a stream, but at most half
+   * of `timeoutMs`. Then the search continues in the background for the hosts that have not answered. Concurrent calls
+   * share one search.
    */
   list(timeoutMs: number): Promise<readonly Host[]>
 }
 
 export type HostsOptions = {
-  /** The configured hosts, in lower case. Empty: the nearest parent of the component's domain that is a host. */
+  /**
+   * The configured hosts, in lower case. If the list is empty, the search starts at the nearest parent of the
+   * component's domain that is a host.
+   */
   readonly named: readonly string[]
-  /** Default: a function that returns undefined. */
+  /** Asks mod_adhoc_statistics which names are hosts. By default, the search works as if the module did not exist. */
   readonly served?: AskServed
-  /** Called after each search. */
+  /** Receives the hosts after each search. */
   readonly onFound?: (hosts: readonly Host[]) => void
-  /** Monotonic milliseconds. */
+  /** Returns monotonic milliseconds. */
   readonly now?: () => number
   readonly schedule?: Schedule
 }
 
-/** A search for hosts. It continues in the background until each host has answered or timed out. */
+/** A search for hosts. A search continues in the background until each host has answered or timed out. */
 type Search = {
   readonly connects: number
   readonly startedMs: number
   readonly found: Map<string, Host>
-  /** Whether the hosts found so far are in use, and later ones are added as they answer. */
+  /**
+   * Whether the collectors already query the hosts that this search has found. If so, each further host is added when
+   * it answers.
+   */
   isShown: boolean
   isOver: boolean
   /** Time from the start of this search to the next one. */
@@ -47,12 +55,13 @@ type Search = {
 }
 
 /**
- * Finds the hosts to query: the configured ones or the parent of the component's domain, and the components that
- * they list. On each stream, the search is repeated every five minutes, or every minute if a host did not answer.
+ * Finds the hosts that the exporter queries. These are the configured hosts, or else the parent of the component's
+ * domain, and the components that these hosts list. On each stream, the search is repeated every five minutes, or every
+ * minute if a host did not answer.
  *
- * The exporter queries hosts of this server only, because Prosody would connect to any other one. The module
- * reports which names are hosts. Without the module, the exporter queries the parent once per stream, and continues
- * only if the parent lists the component.
+ * The exporter must not query a host of another server, because Prosody would then connect to that server.
+ * mod_adhoc_statistics reports which names are hosts of this server. Without this module, the exporter queries the
+ * parent once per stream. It queries further hosts only if the parent lists the component.
  */
 export function createHosts(
   connection: Pick<Connection, 'domain' | 'request' | 'connects'>,
@@ -80,7 +89,7 @@ export function createHosts(
         onFound?.(shown!)
       },
       (error: unknown) => {
-        // The stream was lost, or the component's domain did not answer. The next collection starts a new search.
+        // The search failed, for example because the stream was lost. The next collection starts a new search.
         if (search === started) search = undefined
         throw error
       },
@@ -103,7 +112,8 @@ export function createHosts(
     const previous = shown?.find((each) => each.jid === jid)
     if (host instanceof TimeoutError) current.againMs = SEARCH_PARTIAL_AGAIN_MS
     if (!(host instanceof Error)) found.set(jid, host)
-    // A host that was found before stays in use. Its collectors fail until it answers, or until the next stream.
+    // A host that an earlier search found, and that no longer answers, is still queried. So the collectors fail until
+    // the host answers, or until the next stream.
     else if (host instanceof TimeoutError && previous) found.set(jid, previous)
     else if (named.includes(jid)) found.set(jid, missingHost(jid, host.message))
     if (current.isShown) show(current)
@@ -116,7 +126,7 @@ export function createHosts(
   function known(): readonly Host[] | undefined {
     if (!search || !isOfThisStream()) return undefined
     if (search.isOver && now() - search.startedMs >= search.againMs) {
-      // Until the new search ends, the hosts of the previous one are in use.
+      // The collectors query the hosts of the previous search until the new search ends.
       search = startSearch()
       search.ended.catch(() => {})
     }
@@ -133,7 +143,7 @@ export function createHosts(
         search = startSearch()
       }
       const current = search
-      // Half of the time-out, so that time is left to query the hosts that have answered.
+      // The search gets half of the time-out. The other half is for the queries to the hosts that it finds.
       await waitAtMost(schedule, timeoutMs / 2, current.ended)
       if (!current.isShown) show(current)
       return shown ?? []
@@ -153,7 +163,7 @@ function newSearch(connects: number, startedMs: number): Search {
   }
 }
 
-/** Visits the roots and their items, each host once, except the component itself. */
+/** Calls `visit` once for each root and for each selected item of a root, but not for the component itself. */
 async function forEachHost(
   connection: Pick<Connection, 'domain' | 'request'>,
   { roots, select }: Roots,
@@ -169,11 +179,14 @@ async function forEachHost(
     const items = await select(await itemsOf(connection, root), root)
     await Promise.all(items.map(visitOnce))
   }
-  // Concurrently, so that a silent host does not delay the others.
+  // The visits run concurrently, so that a host that does not answer does not delay the others.
   await Promise.all(roots.flatMap((root) => [visitOnce(root), visitItems(root)]))
 }
 
-/** Waits until the promise settles, but at most so many milliseconds. Rejects if the promise does. */
+/**
+ * Waits until the promise settles, but at most `ms` milliseconds. If the promise rejects in that time, this function
+ * rejects too.
+ */
 async function waitAtMost(schedule: Schedule, ms: number, promise: Promise<void>): Promise<void> {
   let cancel = () => {}
   const time = new Promise<void>((resolve) => {
@@ -184,7 +197,7 @@ async function waitAtMost(schedule: Schedule, ms: number, promise: Promise<void>
   })
 }
 
-/** A configured host that has not described itself. The collector `components` fails with its problem. */
+/** Creates the entry for a configured host that has not described itself. It makes the collector `components` fail. */
 function missingHost(jid: string, why: string): Host {
   const problem = new CollectorError(
     'not_found',

@@ -12,11 +12,12 @@ import { users } from './users.js'
 import { version } from './version.js'
 
 /**
- * All collectors, in the order of their requests. If two collectors return the same family, the exporter serves
- * the one of the first. Therefore, the registry is before the collectors that use standard XMPP.
+ * All collectors, in the order in which they send their requests. If two collectors return a family of the same name,
+ * the exporter serves the family of the first one. Therefore, the collector `registry` is before the collectors that
+ * use standard XMPP extensions.
  */
 export const COLLECTORS: readonly CollectorDefinition[] = [
-  // First, so that the ping does not wait for other requests of the exporter.
+  // The collector `ping` is first, so that its requests do not wait for other requests of the exporter.
   ping,
   registry,
   version,
@@ -30,11 +31,11 @@ export const COLLECTORS: readonly CollectorDefinition[] = [
   serverStatistics,
 ]
 
-/** Names of collectors that earlier versions had. */
+/** Names of collectors that existed only in earlier versions of the exporter. */
 const REMOVED = ['openfire', 'tigase']
 
-/** Returns what to do with a setting of a collector that earlier versions had; undefined for any other name. */
+/** Returns an error text for the setting of a collector in `REMOVED`, or undefined for any other name. */
 export function removedCollector(name: string): string | undefined {
   if (!REMOVED.includes(name)) return undefined
-  return `the collector ${name} was removed, because it was never tested with the real server. Remove the setting.`
+  return `the collector ${name} was removed, because it was never tested with a real ${name} server. Remove the setting.`
 }

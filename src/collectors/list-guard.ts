@@ -1,27 +1,29 @@
 import { LinkError, TimeoutError } from '../errors.js'
 import { CollectorError } from './failure.js'
 
-// About 500 KB. Prosody 13.0 cuts a reply at 4 MiB, which makes the stream useless.
+// A reply with 5000 items has about 500 KB. That is far below the 4 MiB at which Prosody 13.0 cuts off a reply. After
+// such a cut, the stream is useless.
 const MAX_ITEMS = 5000
 const WAIT_MS = 3_600_000
-// A single loss can be a restart of the server.
+// The guard blocks a list after two lost replies in a row, because a restart of the server can cause a single loss.
 const MAX_LOST = 2
 
 type Known = { lost: number; why?: string; untilMs: number }
 
 /**
- * Protects the server and the stream from lists without a limit. After a list that was too long, or that repeatedly
- * ended with a lost stream or a time-out, the list of that host is not requested again for an hour.
+ * Protects the server and the stream from requests for very long lists. If the list of a host has more than 5000 items,
+ * or if two requests for it in a row end with a lost stream or a time-out, the list is not requested again for an hour.
  *
- * @param what The items of the list, for messages.
+ * @param what A plural noun for the items of the list in error messages, for example `rooms`.
  */
 export function createListGuard(what: string, now: () => number = () => performance.now()) {
   const known = new Map<string, Known>()
   return {
     /**
-     * Requests the list of a host by `ask`, which returns the number of its items.
+     * Calls `ask` to request the list of a host. The result of `ask` has the number of items in the list.
      *
-     * @throws {CollectorError} The list is not requested now.
+     * @throws {CollectorError} The list is blocked for an hour, so `ask` was not called.
+     * @throws The error of `ask`.
      */
     async read<T extends { readonly items: number }>(jid: string, ask: () => Promise<T>) {
       const { lost = 0, why, untilMs = 0 } = known.get(jid) ?? {}

@@ -5,17 +5,17 @@ import type { CollectorDefinition } from './collector-definition.js'
 const NODE = 'http://prosody.im/protocol/modules#list'
 const FAMILY = 'prosody_module_loaded'
 
-/** Lists the modules that each host of Prosody has loaded, by the command of mod_admin_adhoc. */
+/** Lists the modules that each host of Prosody has loaded. A command of mod_admin_adhoc returns the list. */
 export const modules: CollectorDefinition = {
   name: 'modules',
   isOn: true,
-  help: 'Loaded modules (Prosody); requires admin rights.',
+  help: 'Modules that each Prosody host has loaded; requires admin rights.',
   source: 'mod_admin_adhoc',
   rights: 'admin',
   adminCommand: NODE,
   families: [
     gauge(FAMILY, 'host module', 'Modules that are loaded on the host; always 1.', {
-      defect: 'Up to five minutes old.',
+      defect: 'The series can be up to five minutes old.',
     }),
   ],
   create: ({ queryHosts }) =>

@@ -11,8 +11,8 @@ const NS_RSM = 'http://jabber.org/protocol/rsm'
 const FAMILY = 'xmpp_muc_rooms'
 
 /**
- * Counts the public rooms of each MUC service. If the service can page its list (XEP-0059), it returns only
- * their number. Otherwise it returns the list, and the collector counts its items.
+ * Counts the public rooms of each MUC service. A service that supports paged lists (XEP-0059) replies with the number
+ * of rooms and without the list. Any other service replies with the list, and the collector counts the rooms in it.
  *
  * @see XEP-0045 §6.3; XEP-0059 §2.7 Getting the Item Count
  */

@@ -3,7 +3,7 @@ import { NS_PING } from '../xmpp/namespaces.js'
 import { xml } from '../xmpp/xml.js'
 import type { CollectorDefinition } from './collector-definition.js'
 
-/** Measures how long each host takes to answer. @see XEP-0199 §4.2 */
+/** Measures how long each host takes to answer a ping. @see XEP-0199 §4.2 */
 export const ping: CollectorDefinition = {
   name: 'ping',
   isOn: true,
@@ -15,7 +15,7 @@ export const ping: CollectorDefinition = {
       'xmpp_ping_seconds',
       'host',
       'Time from a ping to its reply, over the stream of the exporter.',
-      { watch: 'The host answers no request faster than this.' },
+      { watch: 'The host answers no request of the exporter faster than this.' },
     ),
   ],
   create: ({ queryHosts }) =>

@@ -3,10 +3,13 @@ import type { Host } from './describe-host.js'
 import { isOtherThanProsody } from './software.js'
 
 /**
- * Advises the operator once which collectors would work with admin rights, if Prosody has neither these rights
- * for the exporter nor mod_adhoc_statistics.
+ * Creates an adviser about missing rights. If the exporter has no admin rights on Prosody, and mod_adhoc_statistics is
+ * missing too, the adviser names once the collectors that need admin rights. If ejabberd refuses the API commands, the
+ * adviser says once how to allow them.
  *
+ * @param domain The domain of the exporter's component.
  * @param definitions The collectors that are on.
+ * @param advise Gives one line of advice to the operator.
  */
 export function createRightsAdvice(
   domain: string,
@@ -29,9 +32,9 @@ export function createRightsAdvice(
     hasAdvisedRights = true
     advise(
       `${needAdmin.map(({ name }) => name).join(', ')}: no data, because Prosody answers these requests for admins only. ` +
-        'Use mod_adhoc_statistics, which needs no rights. ' +
+        'Load mod_adhoc_statistics for the component. It needs no admin rights. ' +
         `Or add "admin_adhoc" to modules_enabled, and admins = { "${domain}" } to the VirtualHost section of ` +
-        "prosody.cfg.lua; then anyone with the component's secret can create and delete users.",
+        "prosody.cfg.lua. Then anyone who knows the component's secret can create and delete users.",
     )
   }
 
@@ -48,9 +51,9 @@ export function createRightsAdvice(
       if (hasAdvisedApi) return
       hasAdvisedApi = true
       advise(
-        'ejabberd_s2s: no data, because ejabberd refuses the API commands. In ejabberd.yml (25.03 or later) load ' +
+        'ejabberd_s2s: no data, because ejabberd refuses the API commands. Use ejabberd 25.03 or later. In ejabberd.yml, load ' +
           `mod_adhoc_api, and allow incoming_s2s_number and outgoing_s2s_number in api_permissions for an acl with server: ${domain}. ` +
-          'Or use --no-collector.ejabberd_s2s.',
+          'Or turn the collector off with --no-collector.ejabberd_s2s.',
       )
     },
   }

@@ -11,13 +11,13 @@ const DIRECTIONS = { '<-': 'in', '->': 'out' } as const
 const SECURITIES = ['verified', 'encrypted', 'plain'] as const
 
 /**
- * Counts the connections with other servers in the list that mod_admin_adhoc returns for each host. The
- * command also returns the numbers `num_in` and `num_out`, but they are totals of all hosts.
+ * Counts the connections with other servers in the list that mod_admin_adhoc of Prosody returns for each host. The
+ * reply also has the numbers `num_in` and `num_out`. They are not used, because they are totals of all hosts.
  */
 export const s2s: CollectorDefinition = {
   name: 's2s',
   isOn: true,
-  help: 'Connections with other servers (Prosody); requires admin rights.',
+  help: 'Connections of each Prosody host with other servers; requires admin rights.',
   source: 'mod_admin_adhoc',
   rights: 'admin',
   adminCommand: NODE,
@@ -28,7 +28,7 @@ export const s2s: CollectorDefinition = {
       'Number of connections with other servers, including those being established, by direction and security.',
       {
         watch:
-          '`security="plain"` where no connection may be unencrypted. `verified` means encrypted with a valid certificate.',
+          '`security="plain"` counts unencrypted connections. `verified` means encrypted with a valid certificate.',
       },
     ),
   ],
@@ -51,13 +51,14 @@ function createS2sSource(): HostSource {
   }
 }
 
-/** @param lines For example ` <- remote.example [s2sin55d0c] (authenticated, encrypted)`; empty without any. */
+/** @param lines One text per connection, for example ` <- remote.example [s2sin55d0c] (authenticated, encrypted)`. */
 function countConnections(lines: readonly string[]): HostSample[] {
   const counts = new Map<string, number>()
   for (const line of lines) {
     if (line.trim() === '') continue
     const [, arrow, flags] = /^\s*(<-|->) .* \(([^()]*)\)$/.exec(line) ?? []
-    if (arrow === undefined) throw new DecodeError('s2s#list', 'a line with -> or <-', 'another')
+    if (arrow === undefined)
+      throw new DecodeError('s2s#list', 'a line with -> or <-', 'another line')
     addCount(counts, `${arrow} ${securityOf(new Set(flags!.split(', ')))}`, 1)
   }
   return Object.entries(DIRECTIONS).flatMap(([arrow, direction]) =>

@@ -5,16 +5,17 @@ import type { Connection } from '../xmpp/connection.js'
 import { xml } from '../xmpp/xml.js'
 import { REGISTRY_NODE } from './registry/registry-page.js'
 
-// The module accepts 8 KB of names.
+// mod_adhoc_statistics accepts at most 8 KB of host names in one request.
 const MAX_NAMES_LENGTH = 8000
 const ANSWER_MS = 10_000
 
 /**
- * Asks mod_adhoc_statistics which of the names are hosts of this server. A request to any other name would make
- * Prosody connect to another server.
+ * Asks mod_adhoc_statistics which of the names are hosts of this server. The exporter queries only these hosts, because
+ * a request to any other name would make Prosody connect to another server.
  *
- * @returns Undefined without the module, or with a version that does not support the request.
- * @throws {LinkError | TimeoutError | StanzaError} StanzaError for a temporary refusal only.
+ * @returns The names that are hosts of this server, or undefined if the server does not have mod_adhoc_statistics or
+ *   has a version of it that does not support this request.
+ * @throws {LinkError | TimeoutError | StanzaError} StanzaError is thrown only if the server refuses temporarily.
  * @see prosody-modules/mod_adhoc_statistics/README.md, "Hosts"
  */
 export async function askServedHosts(
@@ -39,8 +40,8 @@ export async function askServedHosts(
 }
 
 function isRefusal(error: unknown): boolean {
-  // A busy server, or an error in the module, does not show whether the module supports the request
-  // (RFC 6120 §8.3.2).
+  // If the server is busy (RFC 6120 §8.3.2), or if an error occurs in mod_adhoc_statistics, the exporter does not know
+  // whether the module supports the request. So it repeats the request later.
   if (error instanceof StanzaError && isTemporary(error)) return false
   return [NotHandledError, StanzaError, CommandError, DecodeError].some(
     (each) => error instanceof each,

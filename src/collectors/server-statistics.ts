@@ -9,15 +9,16 @@ const FAMILY = 'xmpp_statistic'
 const MAX_STATISTICS = 100
 
 /**
- * Exports the statistics of XEP-0039 under the names of the server. The first request returns the names, the
- * second one the values. A statistic that the server refuses, or whose value is not a number, is missing.
+ * Exports the statistics of XEP-0039. The label `name` has the name that the server uses. The first request returns the
+ * names of the statistics, and the second request returns their values. A statistic that the server refuses, or whose
+ * value is not a number, is not exported.
  *
- * @see XEP-0039 §3; the XEP has an attribute `units`, and some servers write `unit`
+ * @see XEP-0039 §3
  */
 export const serverStatistics: CollectorDefinition = {
   name: 'server_statistics',
   isOn: false,
-  help: 'Statistics under the names of the server (XEP-0039).',
+  help: 'Statistics of each host under the names that the server uses (XEP-0039).',
   source: 'XEP-0039',
   rights: 'none',
   families: [
@@ -26,7 +27,8 @@ export const serverStatistics: CollectorDefinition = {
       'host name units',
       'Statistic of XEP-0039, under the name that the server uses.',
       {
-        defect: 'Off by default. Only the name shows whether the statistic is a counter.',
+        defect:
+          'The collector is off by default. Only the name of a statistic shows whether it is a counter.',
       },
     ),
   ],
@@ -50,13 +52,14 @@ export const serverStatistics: CollectorDefinition = {
     }),
 }
 
-/** Reads the values of the named statistics. A statistic that the server cannot report is missing. */
+/** Reads the values of the named statistics (XEP-0039). The result lacks a statistic that the server cannot report. */
 export async function readStatistics(ask: Ask, names: readonly string[]) {
   const stats = names.map((name) => xml('stat', { name }))
   const reply = await ask.iq(xml('query', { xmlns: NS_STATS }, stats))
   return statsOf(reply).flatMap(({ attrs }) => {
+    // XEP-0039 calls the attribute `units`. Some servers call it `unit`.
     const { name = '', units = attrs['unit'] ?? '', value = '' } = attrs
-    // XEP-0039 §3: an unavailable statistic has an error instead of a value.
+    // XEP-0039 §3: an unavailable statistic has a child element `error` and no value.
     return /^-?\d+(\.\d+)?$/.test(value) ? [{ name, units, value: Number(value) }] : []
   })
 }

@@ -1,9 +1,9 @@
 import type { Host } from './describe-host.js'
 
-/** Beginnings of the names of other servers, as they report them. */
+/** The names with which XMPP servers other than Prosody report themselves begin with these words. */
 const OTHER_SERVERS = ['ejabberd', 'Openfire', 'Tigase'] as const
 
-/** Whether a host reports that it runs this software. @see XEP-0030 §3.1 */
+/** Whether the host reports a server name that begins with this word. @see XEP-0030 §3.1 */
 export function isSoftware(
   { identities }: Host,
   software: (typeof OTHER_SERVERS)[number],

@@ -5,10 +5,11 @@ import type { CollectorDefinition } from './collector-definition.js'
 import type { HostSource } from './host-collector.js'
 
 const NS_LAST = 'jabber:iq:last'
-// The server reports whole seconds, and the reply takes time. Therefore, the same start differs by some seconds.
+// Start times that differ by at most 3 seconds belong to the same start of the server. The server reports its uptime in
+// whole seconds, and the reply takes time, so the calculated start time varies.
 const SAME_START_S = 3
 
-/** Derives the start time of each host from its uptime. @see XEP-0012 §4 */
+/** Calculates the start time of each host from the uptime that the host reports. @see XEP-0012 §4 */
 export const startTime: CollectorDefinition = {
   name: 'start_time',
   isOn: true,
@@ -22,7 +23,7 @@ export const startTime: CollectorDefinition = {
 export function createStartTimeSource(now: () => number = Date.now): HostSource {
   const startTimes = new Map<string, number>()
   return {
-    // A restart of the server ends the stream, and the next stream clears the cached values.
+    // The start time can be cached, because a restart of the server ends the stream, and a new stream clears the cache.
     isSteady: true,
     appliesTo: ({ features, identities }) =>
       features.has(NS_LAST) && identities.some(({ category }) => category === 'server'),

@@ -8,10 +8,15 @@ import type { Ask, HostSource, HostSample } from './host-collector.js'
 import { NS_STATS, readStatistics } from './server-statistics.js'
 
 const ONLINE_LIST = `${NS_ADMIN}#get-online-users-list`
-// The largest number that the form of Prosody offers, except `all`.
+// The longest list of online users that the exporter requests. The form of Prosody also offers `all`, without a limit.
 const MAX_ITEMS = 200
 
-/** The commands that return one number: family, command, and the field with the number. @see XEP-0133 §4.15 to §4.21 */
+/**
+ * Ad-hoc commands that return one number. Each entry has the exported family, the name of the command, and the field of
+ * the reply that has the number.
+ *
+ * @see XEP-0133 §4.15 to §4.21
+ */
 const NUMBERS = [
   ['xmpp_registered_users', 'get-registered-users-num', 'registeredusersnum'],
   ['xmpp_disabled_users', 'get-disabled-users-num', 'disabledusersnum'],
@@ -20,20 +25,21 @@ const NUMBERS = [
   ['xmpp_idle_users', 'get-idle-users-num', 'idleusersnum'],
 ] as const
 
-/** The families by the names of XEP-0039. ejabberd reports these statistics to everyone. */
+/** The exported family for each statistic name of XEP-0039. ejabberd reports these statistics to every client. */
 const STATISTICS: ReadonlyMap<string, (typeof NUMBERS)[number][0]> = new Map([
   ['users/online', 'xmpp_online_users'],
   ['users/total', 'xmpp_registered_users'],
 ])
 
 /**
- * Exports the numbers of users of each host. Prosody has no command for the number of online users, so the
- * collector counts the list of online users. If the list is cut, the collector fails and exports no number.
+ * Exports the numbers of users of each host. Prosody has no command for the number of online users, so the collector
+ * requests a list of at most 200 online users and counts it. If the list has 200 entries, it may be incomplete. Then
+ * the collector fails for this host and exports none of its numbers.
  */
 export const users: CollectorDefinition = {
   name: 'users',
   isOn: true,
-  help: 'Numbers of users (XEP-0133); requires rights.',
+  help: 'Numbers of users of each host (XEP-0133); requires admin rights on Prosody.',
   source: 'XEP-0133; on ejabberd XEP-0039',
   rights: 'admin; on ejabberd none',
   adminCommand: ONLINE_LIST,
@@ -64,7 +70,7 @@ export const usersSource: HostSource = {
     const available = NUMBERS.filter(([, command]) => commands.has(`${NS_ADMIN}#${command}`))
     if (available.length === 0 && !commands.has(ONLINE_LIST)) return await readFromStatistics(ask)
     const samples: HostSample[] = []
-    // One command after the other, because each costs time of the server.
+    // The commands run one after the other, so that they do not all occupy the server at the same time.
     for (const [family, command, field] of available) {
       const value = await readNumber(ask, `${NS_ADMIN}#${command}`, field)
       if (value !== undefined) samples.push({ family, value })
@@ -85,7 +91,10 @@ async function readFromStatistics(ask: Ask): Promise<HostSample[]> {
   })
 }
 
-/** Returns undefined if the server lists the command but does not have it. ejabberd 26.07 lists such a command. */
+/**
+ * Runs a command that returns one number. The result is undefined if the server answers `item-not-found`. ejabberd
+ * 26.07 lists a command that it then answers this way.
+ */
 async function readNumber(ask: Ask, node: string, field: string): Promise<number | undefined> {
   const result = await ask.command(node).catch((error: unknown) => {
     if (error instanceof StanzaError && error.condition === 'item-not-found') return undefined
@@ -106,7 +115,7 @@ async function countOnline(jid: string, ask: Ask): Promise<number> {
   if (count < MAX_ITEMS) return count
   throw new CollectorError(
     'too_many',
-    `${jid} has ${MAX_ITEMS} users online or more, and Prosody lists at most ${MAX_ITEMS}. ` +
-      'Load mod_adhoc_statistics, which counts all of them.',
+    `${jid} has ${MAX_ITEMS} users online or more, and the exporter requests a list of at most ${MAX_ITEMS} users. ` +
+      'So the numbers of users of this host are missing. Load mod_adhoc_statistics, which counts all users.',
   )
 }

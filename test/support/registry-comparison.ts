@@ -24,7 +24,7 @@ import { login, LoginError, type XmppUser } from './xmpp-client.js'
 const PASSWORD = 'pw'
 export const [FIRST, SECOND] = ['stats.one.example', 'stats.two.example']
 
-/** Starts a Prosody whose modules have metrics of all types, and two exporters. */
+/** Starts a Prosody with modules that have metrics of all types, and two exporters that collect from it. */
 export async function withServer(t: TestContext, version: ProsodyVersion) {
   const prosody = await withProsody(t, {
     version,
@@ -37,7 +37,7 @@ export async function withServer(t: TestContext, version: ProsodyVersion) {
       ...['smacks', 'csi', 'csi_simple', 'mam', 'bosh', 's2s_bidi'],
       ...['test_dns', 'test_eval', 'test_registry', 'test_families'],
     ],
-    // Others can enter a new room immediately.
+    // Without room locking, other users can enter a new room immediately.
     globals: { muc_room_locking: 'false' },
     components: [
       { domain: 'share.one.example', module: 'http_file_share' },
@@ -48,7 +48,7 @@ export async function withServer(t: TestContext, version: ProsodyVersion) {
     const exporter = await withExporterFor(t, prosody, {
       domain,
       env: {
-        // Each scrape causes a collection.
+        // With a minimum age of 0, each scrape causes a collection.
         PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s',
         PROSODY_EXPORTER_EXPOSITION_CREATED: 'true',
       },
@@ -63,7 +63,7 @@ export async function withServer(t: TestContext, version: ProsodyVersion) {
 const unmoving = (families: readonly Family[]) => families.filter((family) => !isMoving(family))
 const moving = (families: readonly Family[]) => seriesOf(families.filter(isMoving))
 
-/** Returns the samples that a format can have: the text format has no `_created`. */
+/** Returns the families with only those samples that the format can have. The text format has no `_created` samples. */
 function selectSamples(families: readonly Family[], format: Format): Family[] {
   return families.map((family) => ({
     ...family,
@@ -77,7 +77,7 @@ function helpByName(families: readonly Family[]) {
   return Object.fromEntries(families.map(({ name, help }) => [name, help]))
 }
 
-/** Returns the HELP texts that the exporter serves for the server's families. */
+/** Returns the HELP text that the exporter should serve for each of Prosody's families. */
 function expectedHelp(families: readonly Family[]) {
   return helpByName(
     families.map((family) => ({ ...family, help: chooseHelp(describedOf(family)) })),
@@ -89,8 +89,10 @@ export function valueOf(families: readonly Family[], name: string): number | und
 }
 
 /**
- * Compares the exporters with mod_http_openmetrics, in both formats. It repeats the comparison until the
- * server's values are the same before and after.
+ * Asserts that each exporter serves what mod_http_openmetrics serves, in both formats. This function reads
+ * mod_http_openmetrics before and after the exporters. If a value changed in between, it compares again.
+ *
+ * @returns The families of mod_http_openmetrics.
  */
 export async function compareAll(
   prosody: TestProsody,
@@ -128,21 +130,26 @@ export async function compareAll(
       assert.ok(now.size > 0)
       assert.deepEqual([...now.keys()].sort(), [...from.keys()].sort())
       for (const [key, value] of now) {
-        assert.ok(from.get(key)! <= value && value <= to.get(key)!, `${key} ${value} between`)
+        assert.ok(
+          from.get(key)! <= value && value <= to.get(key)!,
+          `${key}: the exporter serves ${value}, which is not between the values of Prosody before and after`,
+        )
       }
     }
     const counts = /"prosody_stats_collection_seconds_count"/
     const [key] = [...moving(before).keys()].filter((series) => counts.test(series))
     assert.ok(
       moving(after).get(key!)! > moving(before).get(key!)!,
-      'Prosody counts its collections',
+      'the number of collections that Prosody reports has increased',
     )
     return before
   }
-  throw new Error('The values of Prosody changed during each of 20 comparisons')
+  throw new Error(
+    'The metrics of Prosody changed during each of 20 attempts to compare them with the exporters',
+  )
 }
 
-/** Checks under traffic that the exporters serve what mod_http_openmetrics serves, and nothing else. */
+/** Asserts before, during and after XMPP traffic that the exporters serve exactly what mod_http_openmetrics serves. */
 export async function compareUnderTraffic(t: TestContext, version: ProsodyVersion): Promise<void> {
   const { prosody, first, second } = await withServer(t, version)
   const idle = await compareAll(prosody, [first, second])
@@ -184,7 +191,11 @@ export async function compareUnderTraffic(t: TestContext, version: ProsodyVersio
   )
 }
 
-/** Changes the metrics of c2s, s2s, MUC, smacks and csi. The returned sessions are still open. */
+/**
+ * Creates XMPP traffic that changes the metrics of mod_c2s, mod_s2s, mod_muc, mod_smacks and mod_csi_simple.
+ *
+ * @returns The sessions of the users, which are still open.
+ */
 async function makeTraffic(t: TestContext, prosody: TestProsody): Promise<XmppUser[]> {
   const port = prosody.ports.c2s
   const join = async (jid: string) => {
@@ -197,13 +208,13 @@ async function makeTraffic(t: TestContext, prosody: TestProsody): Promise<XmppUs
   for (const jid of ['a@one.example', 'c@two.example', 'nobody@three.example']) {
     await assert.rejects(login({ port, jid, password: 'wrong' }), LoginError)
   }
-  // A client that has not logged in.
+  // This connection stays a client that has not logged in, so Prosody counts it as `c2s_unauthed`.
   const client = connect(port, '127.0.0.1')
   t.after(() => client.destroy())
   client.write(streamHeader('three.example', 'jabber:client'))
   await once(client, 'data')
 
-  // In Prosody 13.0, only users of the parent host can create rooms.
+  // The creator of each room is a user of the parent host, because Prosody 13.0 does not let other users create rooms.
   for (const [creator, guest, room] of [
     [a, c, `x@${prosody.rooms}`],
     [a, c, `y@${prosody.rooms}`],
@@ -216,7 +227,7 @@ async function makeTraffic(t: TestContext, prosody: TestProsody): Promise<XmppUs
   b.send("<enable xmlns='urn:xmpp:sm:3'/>")
   await b.next(({ name }) => name === 'enabled')
   b.send("<inactive xmlns='urn:xmpp:csi:0'/>")
-  // The reply shows that Prosody has processed the stanzas above.
+  // The reply to this ping shows that Prosody has processed the stanzas that user b sent before.
   await b.iq('get', 'one.example', xml('ping', { xmlns: 'urn:xmpp:ping' }))
   a.send(xml('message', { to: b.jid, type: 'chat' }, xml('body', {}, 'for b')))
   await b.next(({ name }) => name === 'message')

@@ -1,5 +1,5 @@
-// A model in memory of the companion module's index, as in the README of mod_adhoc_statistics. It is for
-// sequences of events that would take too long with a real server.
+// A model of mod_adhoc_statistics that runs in memory. It answers requests as the README of mod_adhoc_statistics
+// specifies. Tests use it for sequences of events that would take too long with a real server.
 
 import { REGISTRY_NODE } from '../../src/collectors/registry/registry.js'
 import { TimeoutError } from '../../src/errors.js'
@@ -16,27 +16,27 @@ type Metric = {
 }
 
 export type RegistryModel = {
-  /** Sets the value of a series, which is created if it is new. Families are numbered from 0. */
+  /** Sets the value of a series. A new series is created. The number of the first family is 0. */
   set(family: number, label: string, value: number): void
-  /** Adds `count` new series. */
+  /** Adds `count` new series to a family. */
   add(family: number, count: number): void
-  /** Changes the value of a series by its index: its id minus 1. */
+  /** Changes the value of the series with the id `index + 1`. */
   move(index: number, value: number): void
-  /** Replaces a family by one without series, as a reloaded module may. This starts a new epoch. */
+  /** Replaces a family by one without series, as the reload of a Prosody module can do. This starts a new epoch. */
   replace(family: number): void
-  /** Returns the values that a complete collection must have, by `family{label}`. */
+  /** Returns the values that a complete collection must have. The keys have the form `family{label}`. */
   readonly truth: () => Map<string, number>
-  /** Creates a connection to the model. `chooseFate` decides what happens to each request. */
+  /** Creates a connection to the model. The function `chooseFate` decides for each request whether it is answered. */
   connect(chooseFate: () => Fate): Pick<Connection, 'request' | 'domain'>
-  /** The maximum number of ids in a page. It may change between two requests. */
+  /** The maximum number of series ids in one reply. A test can change it between two requests. */
   pageSize: number
-  /** Makes the model omit the next change of a value, which is a bug that the audit must find. */
+  /** Makes the model not report the next changed value. The audit of the collector must find this fault. */
   forgetNextChange(): void
 }
 
 export type Fate = 'answered' | 'request lost' | 'answer lost'
 
-/** @param run Distinguishes the runs of the server: each one has other epochs. */
+/** @param run The first part of each epoch. Each start of a simulated server needs another text here. */
 export function createRegistryModel(run = ''): RegistryModel {
   const index = createIndex()
   const generations: number[] = []
@@ -89,7 +89,7 @@ export function createRegistryModel(run = ''): RegistryModel {
   return model
 }
 
-/** The metrics by id, and the change number at which each was last defined and changed. */
+/** Stores the metrics by id. For each metric, it stores the change numbers of its definition and of its last change. */
 function createIndex() {
   let metrics: Metric[] = []
   let change = 0
@@ -99,7 +99,7 @@ function createIndex() {
     metrics.push({ family, label, value, seen: undefined, changed: 0, defined: 0 })
   }
 
-  /** Records a change of the metric since the last answer about it. */
+  /** Updates the change number of the metric if its value differs from the value at the previous reply about it. */
   function detectChange(metric: Metric): void {
     if (Object.is(metric.value, metric.seen)) return
     if (metric.seen === undefined) metric.defined = change
@@ -129,7 +129,7 @@ function createIndex() {
       isForgetting = true
     },
 
-    /** Returns the lines of an answer about the ids `first … last`, and its change number. */
+    /** Returns the lines of a reply about the ids `first … last`, and the change number of the reply. */
     read(
       first: number,
       last: number,
@@ -158,7 +158,7 @@ function createIndex() {
   }
 }
 
-/** Returns the requested ids, and the change number that the reader has for an id. */
+/** Reads a request. `sinceOf` returns the change number up to which the exporter has read the series with an id. */
 function readRequest(command: Element, epoch: string) {
   const { attrs } = command.getChild('statistics', REGISTRY_NODE)!
   const isKnown = attrs['epoch'] === epoch

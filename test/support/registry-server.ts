@@ -1,10 +1,11 @@
-// Makes a fake server answer like one with the companion module: for tests with many servers.
-
 import type { Element } from '@xmpp/xml'
 import { NotHandledError } from '../../src/errors.js'
 import type { Connection } from '../../src/xmpp/connection.js'
 
-/** Passes requests to the exporter's own domain to the model, and answers all others with service-unavailable. */
+/**
+ * Returns a function that answers iq stanzas like a server with mod_adhoc_statistics. The model answers ad-hoc
+ * commands to the exporter's own domain. The reply to every other request is the error `service-unavailable`.
+ */
 export function answerBy(model: Pick<Connection, 'request'>) {
   return async (iq: Element): Promise<string | undefined> => {
     const { id, from, to, type } = iq.attrs

@@ -1,15 +1,16 @@
-/** Random steps that change Prosody's registry, as Lua code for mod_test_registry. */
-
 type Type = 'counter' | 'gauge' | 'histogram' | 'summary'
 
+/** Several steps that change Prosody's registry before the exporters collect. */
 export type Batch = {
+  /** Lua code for Prosody that calls functions of mod_test_registry. */
   readonly lua: string
+  /** The number of steps. */
   readonly count: number
-  /** The domains on which the companion module is loaded after the batch. */
+  /** The component domains on which mod_adhoc_statistics is loaded after the batch. */
   readonly loaded: readonly string[]
-  /** The domains whose exporters read after the batch, in this order. */
+  /** The domains of the exporters that collect after the batch, in this order. */
   readonly readers: readonly string[]
-  /** Whether the test should compare the exporters with the server after the batch. */
+  /** Whether the test should compare the exporters with mod_http_openmetrics after the batch. */
   readonly shouldCompare: boolean
 }
 
@@ -26,17 +27,21 @@ const RELOADED = ['smacks', 'csi_simple', 'mam', 'test_families']
 type FamilyShape = { readonly type: Type; readonly labels: readonly string[] }
 
 /**
- * Creates steps that depend on the seed only. Each family has a name of its own, so no two families
- * clash in any format. Each value is possible for its type.
+ * Creates random steps that change Prosody's registry. The same seed always results in the same steps. The names of the
+ * families are chosen so that no two families clash in any exposition format. Each value is valid for the metric type.
  */
 export function registrySteps(
   seed: number,
   options: { readonly domains: readonly string[]; readonly hosts: readonly string[] },
 ): {
+  /** Returns a batch of at most `most` steps. */
   next(most: number): Batch
-  /** Returns steps for many short calls while the exporters read, so that values change between two pages. */
+  /**
+   * Returns Lua code for `count` separate calls. The test runs them while the exporters collect, so that values change
+   * between two pages of a collection.
+   */
   many(count: number): string[]
-  /** Returns the step that loads the companion module on each domain where it is not loaded. */
+  /** Returns Lua code that loads mod_adhoc_statistics on each domain where it is not loaded. */
   loadAll(): string
 } {
   const random = createRandom(seed)
@@ -74,7 +79,7 @@ export function registrySteps(
   }
 }
 
-/** Steps that declare families and change their values. */
+/** Creates functions that return the Lua code of a step. These steps declare families and change their values. */
 function createFamilySteps({ next, below, pick }: Random) {
   const families = new Map<string, FamilyShape>()
   let revision = 0
@@ -103,7 +108,7 @@ function createFamilySteps({ next, below, pick }: Random) {
       case 'gauge':
         return next() < 0.5 ? ['set', pick(GAUGE_VALUES)] : ['add', `${next() * 100 - 50}`]
       case 'counter':
-        // Sometimes the counter goes back, to a lower value or to 0.
+        // Some steps set the counter to a lower value or reset it to 0.
         if (next() < 0.15) return ['set', `${below(3)}`]
         return next() < 0.1 ? ['reset', 'nil'] : ['add', next() < 0.5 ? '1' : `${next()}`]
       case 'histogram':
@@ -118,14 +123,14 @@ function createFamilySteps({ next, below, pick }: Random) {
     moveMany: () => `T.move_many(${1 + below(2500)}, ${1 + below(100)}, ${next()})`,
     moveReplaced: () => `T.move_replaced("${revision++}")`,
 
-    /** Declares a family with the same type and labels again: Prosody keeps the existing one. */
+    /** Declares an existing family again with the same type and labels. Prosody does not replace such a family. */
     declareAgain(): string {
       if (families.size === 0) return move()
       const [name, family] = pick([...families])
       return declaration(name, family, `Said again, revision ${revision++}`)
     },
 
-    /** Reloads a module that measures something. mod_test_families gets other families. */
+    /** Reloads a module that has metrics. If it is mod_test_families, it has other families after the reload. */
     reload(hosts: readonly string[]): string {
       const name = pick(RELOADED)
       const reloading = `assert(M.reload("${pick(hosts)}", "${name}"))`
@@ -148,7 +153,7 @@ function createFamilySteps({ next, below, pick }: Random) {
   }
 }
 
-/** Steps that load, reload and unload the companion module. */
+/** Creates functions that return the Lua code of a step. These steps load, reload or unload mod_adhoc_statistics. */
 function createModuleSteps({ next, pick }: Random, domains: readonly string[]) {
   const loaded = new Set(domains)
   const load = (domain: string) => `assert(M.load("${domain}", "adhoc_statistics"))`
@@ -157,7 +162,10 @@ function createModuleSteps({ next, pick }: Random, domains: readonly string[]) {
     loaded: () => [...loaded],
     loadMissing: () => domains.filter((domain) => !loaded.has(domain)).map(load),
 
-    /** @returns `undefined` instead of a step that would unload the last one. */
+    /**
+     * Returns a step that loads, reloads or unloads the module on a random domain. The result is undefined if the
+     * step would unload the module from the only domain that has it.
+     */
     toggle(): string | undefined {
       const domain = pick(domains)
       if (!loaded.has(domain)) {
@@ -178,7 +186,7 @@ function luaList(values: readonly string[]): string {
   return `{ ${values.map(lua).join(', ')} }`
 }
 
-/** Writes any text as a Lua string. */
+/** Returns a Lua string literal for any text. */
 function lua(text: string): string {
   const bytes = Array.from(Buffer.from(text), (byte) => `\\${String(byte).padStart(3, '0')}`)
   return `"${bytes.join('')}"`
@@ -192,7 +200,10 @@ function createRandom(seed: number) {
   return { next, below, pick: <T>(from: readonly T[]): T => from[below(from.length)]! }
 }
 
-/** Tommy Ettinger's Mulberry32: numbers from 0 to below 1 that depend on the seed only. */
+/**
+ * Creates a generator of pseudorandom numbers from 0 to below 1. The same seed always results in the same numbers. The
+ * algorithm is Mulberry32 by Tommy Ettinger.
+ */
 function mulberry32(seed: number): () => number {
   let state = seed
   return () => {

@@ -2,38 +2,51 @@ import { escapeLabelValue } from '../../metrics/labels.js'
 import type { RegistrySource } from './registry-family.js'
 import { escapeName, unescape } from './registry-text.js'
 
-/** How the rows of a source become series of mod_prometheus. Several rows can form one series. */
+/**
+ * How the rows of one family of Prosody's registry become series under the names of mod_prometheus (legacy names). One
+ * legacy series can combine several rows, for example the connections of all hosts.
+ */
 export type LegacyRule = {
-  /** Name of the legacy family. */
+  /** The name of the family in mod_prometheus. */
   readonly name: string
-  /** The value as it is, the events per second, or the average since an earlier collection. */
+  /**
+   * What the legacy series shows: the value of the rows, their events per second, or the average of their events.
+   * Rate and average cover the time since an earlier collection.
+   */
   readonly kind: 'value' | 'rate' | 'average'
-  /** Identifies the statistic. Rows of one statistic with the same legacy labels form one series. */
+  /**
+   * Identifies the statistic of Prosody. Rows of one statistic that get the same legacy labels form one legacy
+   * series.
+   */
   readonly statistic: string
-  /** `max` if each of the rows of a series has the value of the whole series. */
+  /**
+   * How the values of several rows result in the value of their legacy series. `max` is for rows that all have the
+   * value of the whole series. Otherwise the values are added up.
+   */
   readonly combine: 'sum' | 'max'
-  /** Converts the label text of a row; `undefined` if the row belongs to no series of this rule. */
+  /** Converts the label text of a row to the legacy label text, or returns undefined if the rule excludes the row. */
   readonly convertLabels: (labels: string) => string | undefined
 }
 
 export type LegacyRules = {
   readonly rules: readonly LegacyRule[]
-  /** The legacy series have all information of the source, so it needs no series under its own name. */
+  /** Whether the legacy series have all information of the family, so that it is not served under its own name. */
   readonly isComplete: boolean
 }
 
+/** A statistic of Prosody 0.11 that a family of the registry has or continues. */
 type Stat = {
   /** Section and name of the statistic in Prosody 0.11, without host and kind. */
   readonly path: string
-  /** Only for a statistic with several values. */
+  /** The value of mod_prometheus's label `field`. It is missing for a statistic with a single value. */
   readonly field?: 'average' | 'min' | 'max'
-  /** Prosody 0.11 calculated the value for its interval; otherwise it is a total of the companion module. */
+  /** True for a value that Prosody 0.11 calculated for its last interval. False for a total of mod_adhoc_statistics. */
   readonly isOfInterval: boolean
 }
 
-// Statistics that 0.12 counts in another way than 0.11. The sources are mod_c2s.lua and mod_s2s.lua of
-// both versions, and mod_measure_stanza_counts, which counts each stanza once for every host that
-// loads it.
+// Statistics that Prosody 0.12 counts in another way than Prosody 0.11, by their path in 0.12. They are in
+// mod_c2s.lua and mod_s2s.lua of these two versions of Prosody, and in mod_measure_stanza_counts. On 0.12,
+// mod_measure_stanza_counts counts each stanza once for every host that loads the module.
 const CHANGED: Readonly<Record<string, readonly ChangedStat[]>> = {
   'mod_c2s/connections': connectionStats('mod_c2s'),
   'mod_s2s/connections_inbound': connectionStats('mod_s2s'),
@@ -44,10 +57,10 @@ const CHANGED: Readonly<Record<string, readonly ChangedStat[]>> = {
 
 type ChangedStat = {
   readonly section: string
-  /** The labels that the source must have. Without them it is another statistic. */
+  /** The labels that the family must have. A family that lacks one of them is another statistic. */
   readonly labels: readonly string[]
   readonly combine: LegacyRule['combine']
-  /** Returns the name of the statistic in 0.11; `undefined` if the row does not belong to it. */
+  /** Returns the name of the statistic in Prosody 0.11, or undefined for a row that does not belong to it. */
   readonly nameOf: (labels: ReadonlyMap<string, string>) => string | undefined
 }
 
@@ -68,7 +81,10 @@ function stanzaCountStat(direction: string): ChangedStat {
   return { section: 'stanza_counts', labels, combine: 'max', nameOf }
 }
 
-/** Returns a function that finds the rules of each source. The rules depend on the other sources. */
+/**
+ * Returns a function that finds the rules for one of the families in `sources`. It needs all families of the registry,
+ * because on Prosody 0.11 two families can describe the same statistic.
+ */
 export function createLegacyRuleFinder(
   sources: Iterable<RegistrySource>,
 ): (source: RegistrySource) => LegacyRules {
@@ -86,16 +102,18 @@ export function createLegacyRuleFinder(
     const rules = changedRules(source, stat) ?? unchangedRules(source, stat)
     if (rules.length === 0 || stat.isOfInterval) return { rules, isComplete: rules.length > 0 }
     const isGauge = source.table.meta.type === 'gauge'
-    // On 0.11 the value that mod_prometheus exported exists. The companion module adds its total.
+    // On Prosody 0.11, another family has the value that mod_prometheus exported. This family is the total that
+    // mod_adhoc_statistics adds, so it gets no legacy series.
     if (!isGauge && intervalStats.has(keyOf(source, stat))) return { rules: [], isComplete: true }
     return { rules, isComplete: isGauge && isUnchanged(source) }
   }
 }
 
 /**
- * Returns the statistic of 0.11 that a source is, or would have been. On 0.11 the HELP text contains
- * its name (see legacy.lib.lua), because the family's name may have the kind as a suffix. On 0.12 the
- * HELP text of most statistics of `module:measure` contains the name too (core.statsmanager).
+ * Returns the statistic of Prosody 0.11 that corresponds to a family, or undefined if there is none. On Prosody 0.11,
+ * the name of the statistic is in the HELP text of the family (see legacy.lib.lua of mod_adhoc_statistics), because
+ * the family name can have a suffix for the kind of statistic. On Prosody 0.12, core.statsmanager puts the name into
+ * the HELP text of most statistics that modules create with `module:measure`.
  */
 function findStat({ wireName, wireHelp, table }: RegistrySource): Stat | undefined {
   const name = unescape(wireName)
@@ -142,8 +160,9 @@ function changedRules(source: RegistrySource, { path }: Stat): readonly LegacyRu
   return rules.length > 0 ? rules : undefined
 }
 
-// mod_prometheus matched `^/([^/]+)/([^/]+)/(.+):(%a+)$`, else `^([^.]+)%.(.+):(%a+)$`. It raised an
-// error for any other name.
+// Splits the name of a statistic into section and name like mod_prometheus, which used the Lua patterns
+// `^/([^/]+)/([^/]+)/(.+):(%a+)$` and `^([^.]+)%.(.+):(%a+)$`. It could not export a statistic with any other name,
+// so such a statistic gets no rule.
 function unchangedRules(source: RegistrySource, { path, field }: Stat): readonly LegacyRule[] {
   const [, section, name] = /^([^/.]+)[/.](.+)$/s.exec(path) ?? []
   if (section === undefined || !isUnchanged(source)) return []
@@ -157,7 +176,7 @@ function unchangedRules(source: RegistrySource, { path, field }: Stat): readonly
       kind,
       statistic: source.wireName,
       combine: 'sum',
-      // The row has no label except `host`, see `isUnchanged`.
+      // The label text of the row is empty or has only the label `host`, because `isUnchanged` returned true.
       convertLabels: (labels) => (labels === '' ? prefix : `${prefix},${labels}`),
     },
   ]
@@ -169,12 +188,12 @@ function kindOf({ table }: RegistrySource): LegacyRule['kind'] {
   return type === 'counter' ? 'rate' : 'average'
 }
 
-/** Whether the source has only labels that 0.11 had: none, or `host`. */
+/** Whether the family has no label except `host`. Statistics of Prosody 0.11 have no other label. */
 function isUnchanged({ labelNames }: RegistrySource): boolean {
   return labelNames.every((label) => label === 'host')
 }
 
-/** Returns the labels by name. Values stay escaped. */
+/** Returns the labels of a label text by name. The values are still escaped. */
 function parseLabels(text: string): ReadonlyMap<string, string> {
   const pairs = text.matchAll(/([^=,]+)="((?:\\.|[^"\\])*)"/gs)
   return new Map(Array.from(pairs, ([, name, value]) => [name!, value!]))

@@ -6,29 +6,29 @@ import { createLegacyRuleFinder, type LegacyRule } from './mod-prometheus-names.
 import { createWindow } from './mod-prometheus-window.js'
 import type { RegistrySource } from './registry-family.js'
 
-/** A series with a legacy name. Rows of one or more sources form it. */
+/** A series under a name of mod_prometheus (legacy name). It combines rows of one or more families of the registry. */
 type LegacySeries = { readonly table: Table; readonly row: number; readonly rule: LegacyRule }
 
-/** A rule, and the legacy series of each row of its source, by index; -1 if the row has none. */
+/** A rule, and for each row of a family the index of its legacy series, or -1 for a row without a legacy series. */
 type Mapping = { readonly rule: LegacyRule; readonly seriesOfRow: number[] }
 
 type SourceMappings = { readonly mappings: readonly Mapping[]; readonly isComplete: boolean }
 
 type LegacyResult = {
   readonly families: readonly Family[]
-  /** Sources whose legacy series lack some of the information. They need their own names too. */
+  /** Families whose legacy series lack some information. They are also served under their own names. */
   readonly incomplete: readonly RegistrySource[]
-  /** The number of rows that would be a second series with the same labels, by legacy family name. */
+  /** For each legacy family name, the number of rows that are not served because another series has the same labels. */
   readonly clashes: ReadonlyMap<string, number>
 }
 
 const HELP = 'Statistics of Prosody under the names of mod_prometheus.'
 
 /**
- * Exports the registry under the names that mod_prometheus used for Prosody 0.10 and 0.11:
- * `prosody_SECTION{type="NAME"}`, with `host` if the statistic belongs to a host. A counter becomes a
- * number of events per second. A histogram or summary becomes an average. Both cover the time since
- * an earlier collection.
+ * Exports Prosody's registry under the names that mod_prometheus used for Prosody 0.10 and 0.11. A series is named
+ * `prosody_SECTION{type="NAME"}`, and has a label `host` if the statistic belongs to a host. A counter becomes a rate
+ * per second, and a histogram or summary becomes an average. Rates and averages cover the time since an earlier
+ * collection.
  */
 export function createModPrometheus() {
   const mappingsOfSource = new Map<RegistrySource, SourceMappings>()
@@ -68,7 +68,7 @@ export function createModPrometheus() {
   }
 }
 
-/** The legacy series in the order of their creation, with a table for each family. */
+/** Stores all legacy series in the order of their creation, and a table for each legacy family. */
 function createLegacySeries() {
   const familyOfName = new Map<string, { table: Table; indexOfLabels: Map<string, number> }>()
   const all: LegacySeries[] = []
@@ -88,7 +88,7 @@ function createLegacySeries() {
     clashes,
     families: () => Array.from(familyOfName.values(), ({ table }) => table.snapshot()),
 
-    /** Returns the index in `all` of the series that a row belongs to, or -1 if it belongs to none. */
+    /** Returns the index in `all` of the legacy series of a row, or -1 if the row has no legacy series. */
     findOrAdd(rule: LegacyRule, rowLabels: string): number {
       const labels = rule.convertLabels(rowLabels)
       if (labels === undefined) return -1
@@ -115,7 +115,7 @@ function mapNewRows(
   }
 }
 
-/** Adds the rows of a family to the sum and count of each legacy series. */
+/** Adds the values of the rows of a family to the totals of their legacy series. */
 function addToTotals(totals: Float64Array, { rule, seriesOfRow }: Mapping, family: Family): void {
   const { order, values } = family
   const columns = width(family)
@@ -123,7 +123,7 @@ function addToTotals(totals: Float64Array, { rule, seriesOfRow }: Mapping, famil
   for (const row of order) {
     if (seriesOfRow[row]! < 0) continue
     const at = 2 * seriesOfRow[row]!
-    // In a row with several values, the sum and the count are the last two.
+    // The last two values of a histogram or summary row are its sum and its count.
     const end = (row + 1) * columns
     const value = values[kind === 'average' ? end - 2 : end - 1]!
     const sum = totals[at]!

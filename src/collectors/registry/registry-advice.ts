@@ -1,16 +1,16 @@
 import { NotHandledError, StanzaError } from '../../errors.js'
 import { CollectorError } from '../failure.js'
 
-/** Returns the error for a collection whose time ran out although the server answered page after page. */
+/** Creates the error for a collection that timed out although the server answered its first requests. */
 export function createTooSlowError(series: number): CollectorError {
   return new CollectorError(
     'timeout',
     `The collection timed out after ${series} series. They are cached, so the next collection takes less time. ` +
-      'If it repeats, raise collection.timeout.',
+      'If this error repeats, raise collection.timeout.',
   )
 }
 
-/** Returns an error that says what to change and where, or the same error if there is no advice. */
+/** Returns an error that advises the operator, or returns `error` itself if the exporter has no advice for it. */
 export function addAdvice(error: unknown, domain: string): unknown {
   if (error instanceof NotHandledError) {
     return new CollectorError(
@@ -26,17 +26,17 @@ export function addAdvice(error: unknown, domain: string): unknown {
   if (error.condition === 'forbidden') {
     return new CollectorError(
       'forbidden',
-      `Prosody does not let ${domain} read statistics (${error.text}). mod_adhoc_statistics allows it, ` +
-        'so another module forbids it. Check modules_enabled in prosody.cfg.lua.',
+      `Prosody does not let ${domain} read statistics (${error.text}). mod_adhoc_statistics allows its own component to ` +
+        'read them, so another module refused the request. Check modules_enabled in prosody.cfg.lua.',
       { cause: error },
     )
   }
-  // RFC 6120 §8.3.2, type `wait`: an immediate retry would cause more load. The next scrape retries.
+  // RFC 6120 §8.3.2: the error type `wait` asks the exporter to retry later. The next scrape retries the request.
   if (error.type === 'wait' && error.condition === 'resource-constraint') {
     return new CollectorError(
       'refused',
-      `Prosody gives no more statistics for now (${error.text}). Scrape less often or from fewer exporters, ` +
-        'or raise adhoc_statistics_max_share in prosody.cfg.lua. The next scrape retries.',
+      `Prosody gives no more statistics for now (${error.text}). The next scrape retries. If this error repeats, scrape ` +
+        'less often or from fewer exporters, or raise adhoc_statistics_max_share in prosody.cfg.lua.',
       { cause: error },
     )
   }
@@ -50,7 +50,10 @@ function isSwitchedOff({ condition, text }: StanzaError): boolean {
   return condition === 'feature-not-implemented' && /keeps no statistics|switched off/.test(text)
 }
 
-/** @param text The module's error text. It names the interval to set, which is a number before Prosody 0.12. */
+/**
+ * @param text The error text of mod_adhoc_statistics. It has the value for `statistics_interval`, which is a number
+ *   before Prosody 0.12 and `"manual"` since then.
+ */
 function describeSwitchedOff(text: string): string {
   const [interval = '"manual"'] = /(?<=statistics_interval = )(?:"manual"|\d+)/.exec(text) ?? []
   return (

@@ -1,19 +1,21 @@
 import type { RegistryFilter } from './registry-filter.js'
 import { createRegistryTables, type RegistryTables } from './registry-lines.js'
 
-/** The lines of an answer about the ids up to `last`. */
+/** The text lines of one reply of mod_adhoc_statistics. `last` is the last series id that the reply is about. */
 export type RegistryAnswer = { readonly last: number; readonly lines: readonly string[] }
 
 /**
- * Compares a full answer about some ids with the cached values of these ids.
+ * Compares the cached values of some series with a full reply, which has the values of all these series in Prosody.
  *
- * Values change between two requests. So the reader requests the full answer first, and then the
- * changes since its last run. Ids in the second answer are not compared, because it is unknown
- * whether they changed before or after the full answer.
+ * Values can change between two requests. So the caller requests the full reply first, and then the changes since the
+ * last update of the cache. A series that is in the changes is not compared, because it may have changed after the
+ * full reply.
  *
- * @param full The answer to a request from change number 0.
- * @param changes The answer with all changes since the last run. The caller has applied it to `tables`.
- * @returns The number of ids whose values differ.
+ * @param tables The cache. The caller has already applied `changes` to it.
+ * @param first The first series id that both replies are about.
+ * @param full The reply to a request with change number 0, which returns the values of all series.
+ * @param changes The reply to a request for the changes since the last update of the cache.
+ * @returns The number of series whose cached value differs.
  */
 export function countMismatches(
   tables: RegistryTables,

@@ -2,35 +2,35 @@ import { DecodeError } from '../../errors.js'
 import { addCount } from '../../metrics/counts.js'
 import { createTable, type Table } from '../../metrics/table.js'
 
-/** A family whose series count towards the budget. */
+/** A metric family and the cost of its series. `createSeriesBudget` limits the sum of the costs of all families. */
 export type BudgetedTable = {
   table: Table
-  /** The number of series of the family, stored or omitted. */
+  /** The number of series that the server sent for the family. It includes series that are not stored. */
   rows: number
-  /** The cost of the stored series. */
+  /** The memory cost of the stored series. A short series costs 1. */
   cost: number
-  /** The family exceeded the budget: its table is empty, and stays empty. */
+  /** Whether the family was omitted because the cache had too many series. Its table is then empty and stays empty. */
   isOmitted: boolean
 }
 
 export const EMPTY_BUDGET = { rows: 0, cost: 0, isOmitted: false }
 
-// A cost of 1 stands for some 650 bytes of memory, which is what an exported series takes. A series
-// costs more if it has long labels or many buckets. A family has a cost of its own, which the budget
-// can't get back.
+// A cost of 1 stands for about 650 bytes of memory, which an exported series with short labels takes. A series with
+// long labels or many buckets costs more. In addition, each family costs at least FAMILY_COST. This cost remains when
+// the series of the family are omitted.
 const ROW_BYTES = 512
 const LINE_BYTES = 64
 const FAMILY_COST = 4
 const SPARE_COST = 100_000
 
 /**
- * Limits the memory for the registry, whatever the server sends.
+ * Limits the memory for the cached series of Prosody's registry, even if the server sends millions of series.
  *
- * The budget is more than twice the limit for exported series. So in most cases all families are
- * complete when the exporter omits the largest ones to meet that limit. A smaller budget would omit
- * the largest of the families that Prosody happens to send first.
+ * The cache may have more than twice as many series as the exporter exports. So in most cases, the cache has all
+ * series of all families when the snapshot omits the largest families because of `limits.series`. With a smaller
+ * cache, the exporter would omit the largest of those families that Prosody happens to send first.
  *
- * @param maxSeries The limit for exported series. Default: no limit.
+ * @param maxSeries The maximum number of exported series (setting `limits.series`). Default: no limit.
  */
 export function createSeriesBudget(maxSeries = Infinity) {
   const max = 2 * maxSeries + SPARE_COST
@@ -41,7 +41,7 @@ export function createSeriesBudget(maxSeries = Infinity) {
       cost += FAMILY_COST + Math.ceil(lineLength / LINE_BYTES)
     },
 
-    /** Counts a series. @returns Whether the caller should store it. */
+    /** Counts a new series of the family. @returns Whether the caller should store the series. */
     tryAddRow(family: BudgetedTable, labels: string): boolean {
       family.rows++
       if (family.isOmitted) return false
@@ -52,9 +52,10 @@ export function createSeriesBudget(maxSeries = Infinity) {
     },
 
     /**
-     * Omits whole families, those with the highest cost first, until the rest is within the budget.
+     * If the total cost is above the maximum, this function omits whole families, the most expensive one first, until
+     * the total cost of the others is below the maximum.
      *
-     * @throws {DecodeError} The families without their series exceed the budget.
+     * @throws {DecodeError} The cost of the families is above the maximum even without their series.
      */
     enforce(families: Iterable<BudgetedTable>): void {
       if (cost <= max) return
@@ -77,7 +78,7 @@ export function createSeriesBudget(maxSeries = Infinity) {
   }
 }
 
-/** Returns the number of series of each omitted family, by family name. */
+/** Returns for each name of an omitted family the number of its series. */
 export function countOmittedSeries(families: Iterable<BudgetedTable>): Map<string, number> {
   const counts = new Map<string, number>()
   for (const { table, rows, isOmitted } of families) {

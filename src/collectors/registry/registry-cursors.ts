@@ -1,20 +1,22 @@
 /**
- * The change number up to which each id was read. `since` holds for the ids after the previous entry's
- * `last`, up to its own `last`. Entries are in ascending order. The last entry has `last: Infinity`,
- * and so includes new ids.
+ * The change number up to which the exporter has read each series. A cursor describes a range of series ids: it
+ * starts after the `last` of the previous cursor and ends at its own `last`. The exporter has all changes up to the
+ * change number `since` for these ids. Cursors are in ascending order of their ids. The last cursor has `last:
+ * Infinity`, so that it includes ids of future series.
  *
  * @see prosody-modules/mod_adhoc_statistics/README.md, "Model"
  */
 export type Cursors = readonly Cursor[]
 type Cursor = { readonly last: number; readonly since: number }
 
-/** The cursors of a reader that has read nothing. */
+/** The cursors of a reader that has not read any series yet. */
 export const INITIAL_CURSORS: Cursors = [{ last: Infinity, since: 0 }]
 
-// Limits the size of a request. The first run over a million series results in some 2,000 cursors.
+// The maximum number of cursors in a request. Without this limit, a request could become too long for
+// mod_adhoc_statistics: the first update of a million series results in about 2,000 cursors.
 const MAX_CURSORS = 200
 
-/** Returns the attribute `since` of a request that starts at the id `first`: `41:700 42:1900 43`. */
+/** Returns the attribute `since` of a request that starts at the id `first`, for example `41:700 42:1900 43`. */
 export function formatSince(cursors: Cursors, first: number): string {
   return cursors
     .filter(({ last }) => last >= first)
@@ -23,7 +25,10 @@ export function formatSince(cursors: Cursors, first: number): string {
     .join(' ')
 }
 
-/** Returns the cursors after an answer with the change number `change` for the ids `first … last`. */
+/**
+ * Returns the cursors that result from `cursors` and a reply with the change number `change` for the ids `first …
+ * last`.
+ */
 export function advanceCursors(
   cursors: Cursors,
   { first, last, change }: { first: number; last: number; change: number },

@@ -3,7 +3,7 @@ import type { CollectorDefinition } from '../collector-definition.js'
 export const registry: CollectorDefinition = {
   name: 'registry',
   isOn: true,
-  help: "Prosody's whole statistics registry, by mod_adhoc_statistics.",
+  help: 'All statistics in the registry of Prosody; requires mod_adhoc_statistics.',
   source: 'mod_adhoc_statistics',
   rights: 'none',
   families: [],

@@ -8,27 +8,32 @@ import { EMPTY_BUDGET, type BudgetedTable } from './registry-budget.js'
 import type { DropRule, RegistryFilter } from './registry-filter.js'
 import { escapeName, readBounds, unescape } from './registry-text.js'
 
-/** A family of the registry. It stays the same object for as long as the epoch lasts. */
+/**
+ * A metric family of Prosody's registry. There is one such object per family until the epoch of the registry changes.
+ */
 export type RegistrySource = {
   readonly table: Table
-  /** The family's name in Prosody, as the module writes it: with `/`, `.` and the unit. */
+  /** The name of the family as mod_adhoc_statistics sends it. It has the unit, and can contain `/` and `.`. */
   readonly wireName: string
-  /** The family's HELP text in Prosody. The table has the catalogue's text if this one is uninformative. */
+  /**
+   * The HELP text of the family in Prosody. The exporter may serve another text: if this one is uninformative, the
+   * table has the text of src/catalogue.
+   */
   readonly wireHelp: string
   readonly labelNames: readonly string[]
 }
 
 export type RegistryFamily = RegistrySource &
   BudgetedTable & {
-    /** The matching drop rules that have conditions on labels. */
+    /** The drop rules with label patterns whose family pattern matches this family. */
     readonly labelRules: readonly DropRule[]
-    /** Column of each value of a line, -1 for a value that is not stored (a repeated bound). */
+    /** The table column of each value of a line, or -1 for a value that is not stored because its bound is repeated. */
     readonly columns: readonly number[]
-    /** A drop rule without labels matches: no series of the family is exported. */
+    /** Whether a drop rule without label patterns matches the family, so that none of its series is exported. */
     readonly isDropped: boolean
-    /** Prometheus would refuse the family: its series are not exported, but counted as invalid. */
+    /** Whether Prometheus would reject the family. Its series are not exported, but counted as invalid. */
     readonly isInvalid: boolean
-    /** The number of series that can't be exported. */
+    /** The number of series of this family that are not exported because they are invalid. */
     invalidSeries: number
   }
 
@@ -39,7 +44,11 @@ const TYPES: Readonly<Record<string, MetricType>> = {
   summary: 'summary',
 }
 
-/** @throws {DecodeError} The line has too few fields or an unknown type. */
+/**
+ * Checks the line that defines a family.
+ *
+ * @throws {DecodeError} The line has too few fields or an unknown metric type.
+ */
 export function checkFamilyLine(fields: readonly string[]): void {
   const [, , type, , , , labelCount] = fields
   if (labelCount === undefined || !Object.hasOwn(TYPES, type!)) {
@@ -47,7 +56,7 @@ export function checkFamilyLine(fields: readonly string[]): void {
   }
 }
 
-/** Creates a family from its line, which `checkFamilyLine` has accepted. */
+/** Creates a family from the line that defines it. The caller has checked the line with `checkFamilyLine`. */
 export function createRegistryFamily(
   fields: readonly string[],
   filter: RegistryFilter,
@@ -88,8 +97,8 @@ export function createRegistryFamily(
   }
 }
 
-// Prometheus rejects the whole scrape for a repeated label name, an empty one, or `__name__`. In a
-// histogram, `le` is the label of the buckets.
+// Prometheus rejects a whole scrape if a label name is repeated or empty, or if it is `__name__`. A histogram cannot
+// have a label `le`, because `le` is the label of its buckets.
 function hasInvalidLabels(type: MetricType, labelNames: readonly string[]): boolean {
   return (
     labelNames.includes('') ||
@@ -107,10 +116,10 @@ function hasInvalidBounds(type: MetricType, bounds: readonly number[]): boolean 
 export const FIRST_LABEL = 4
 
 /**
- * Returns the label text of a series.
+ * Returns the label text of a series, or undefined for a series that is dropped or invalid. An invalid series is
+ * counted in `family.invalidSeries`.
  *
- * @param fields The fields of its line.
- * @returns `undefined` for a series that is not exported. If it can't be exported, it is counted.
+ * @param fields The fields of the line that defines the series.
  */
 export function encodeLabels(
   family: RegistryFamily,
@@ -125,15 +134,15 @@ export function encodeLabels(
     return undefined
   }
   const matches = ({ labels }: DropRule) =>
-    // In Prometheus, a missing label is the same as an empty one.
+    // A label that the family does not have matches like an empty label, as in Prometheus.
     [...labels].every(([name, pattern]) => pattern.test(values[labelNames.indexOf(name)] ?? ''))
   if (labelRules.some(matches)) return undefined
   return values.map((value, i) => `${labelNames[i]!}="${escapeLabelValue(value)}"`).join(',')
 }
 
 /**
- * Returns the error for a line that can't be decoded. Its message does not contain the whole line,
- * because errors are logged, and label values may be names of users or rooms.
+ * Creates the error for an invalid line of mod_adhoc_statistics. The message does not quote the whole line, because the
+ * exporter logs the message, and label values can be names of users or rooms.
  */
 export function lineError(
   expected: string,

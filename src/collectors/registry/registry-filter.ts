@@ -1,17 +1,20 @@
-/** Series that the operator drops: a whole family, or the series of a family whose labels all match. */
+/**
+ * A rule of the operator that drops series of the families that match `family`. A series is dropped if all patterns of
+ * `labels` match its label values. A rule without labels drops the whole family.
+ */
 export type DropRule = {
-  /** Tested against the family's name in Prometheus. For a counter, both names count: with and without `_total`. */
+  /** Tested against the Prometheus name of the family. For a counter, the name with or without `_total` can match. */
   readonly family: RegExp
   readonly labels: ReadonlyMap<string, RegExp>
 }
 
 export type RegistryFilter = {
   readonly drop: readonly DropRule[]
-  /** A series with a longer label value, in UTF-16 code units, is omitted and counted as invalid. */
+  /** The maximum length of a label value in UTF-16 code units. A series with a longer value is counted as invalid. */
   readonly labelValueLength: number
   /**
-   * The limit for exported series. The cache holds some more than twice as many, and the largest
-   * families are omitted above that. Default: no limit.
+   * The maximum number of exported series (setting `limits.series`). The cache can have slightly more than twice as
+   * many series. If the server sends more, the cache omits the largest families. Default: no limit.
    */
   readonly maxSeries?: number
 }

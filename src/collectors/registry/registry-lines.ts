@@ -14,37 +14,44 @@ import { KEEP_ALL, type RegistryFilter } from './registry-filter.js'
 import { parseNumber } from './registry-text.js'
 
 /**
- * The cached registry: tables that the lines of the companion module fill.
+ * The cache of Prosody's registry. It has a table for each metric family. The text lines that mod_adhoc_statistics
+ * sends define the families and set their values.
  *
  * @see prosody-modules/mod_adhoc_statistics/README.md, "Lines"
  */
 export type RegistryTables = {
   /**
-   * Applies the lines of one answer.
+   * Stores the families and values of the text lines of one reply. The reply is about the series ids `first … last`.
    *
    * @throws {DecodeError} A line is invalid, or has an id outside of `first … last`.
    */
   apply(lines: string, first: number, last: number): void
   /**
-   * Sorts new series into their tables, and omits the largest families if the budget is exceeded. Call
-   * it after each answer.
+   * Sorts new series into their tables. If the cache has too many series, this function omits the largest families.
+   * Call it after each reply.
    *
-   * @throws {DecodeError} The families exceed the budget even without their series.
+   * @throws {DecodeError} The server sent so many families that the limit is exceeded even without any series.
    */
   settle(): void
   readonly sources: () => Iterable<RegistrySource>
-  /** Returns the state of one id as text, to compare two caches; `undefined` if its family is omitted. */
+  /**
+   * Returns the values of the series with this id as text, so that an audit can compare two caches. The result is
+   * undefined if the family of the series is omitted.
+   */
   describe(id: number): string | undefined
   /**
-   * Counts the series that can't be exported, by name of their family. The reason is a value that is
-   * not a number, a label value that is too long, or labels that are invalid or not unique.
+   * Returns for each family name the number of invalid series, which are not exported. A series is invalid if its
+   * value is not a number, a label value is too long, its labels are invalid, or another series has the same labels.
    */
   invalid(): Map<string, number>
-  /** Counts the series of the families that exceeded the budget, by name of their family. */
+  /**
+   * Returns for each family name the number of series that are omitted because the cache would have too many series.
+   */
   omitted(): Map<string, number>
 }
 
-// The module omits a series or family with more than 32 KB of labels or bounds. Values come on top of that.
+// The maximum length of a line. mod_adhoc_statistics omits a series with more than 32 KB of labels, and a family with
+// more than 32 KB of names and bounds. The values of a series make its line longer than its labels.
 const MAX_LINE_LENGTH = 512 * 1024
 
 export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): RegistryTables {
@@ -55,7 +62,7 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
   function addFamily(fields: readonly string[], lineLength: number): void {
     checkFamilyLine(fields)
     const number = fields[1]!
-    // Each answer repeats the families of its new series.
+    // The family is known already: a reply with new series repeats the lines of their families.
     if (families.has(number)) return
     families.set(copyString(number), createRegistryFamily(fields, filter))
     budget.addFamily(lineLength)
@@ -74,14 +81,18 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
     setValues(family, row, fields, valuesAt)
   }
 
-  /** @returns The row of a new series, or -1 if it is not stored. */
+  /**
+   * Stores a new series in the table of its family.
+   *
+   * @returns The row in the table, or -1 for a series that is not stored.
+   */
   function addRow(family: RegistryFamily, fields: readonly string[]): number {
     const labels = encodeLabels(family, fields, filter)
     if (labels === undefined || !budget.tryAddRow(family, labels)) return -1
     return family.table.append(labels)
   }
 
-  /** Applies the line of a series that the module omitted, because its text is too long. */
+  /** Counts a series as invalid that mod_adhoc_statistics did not send, because its labels or bounds are too long. */
   function applyTooLong(fields: readonly string[], id: number): void {
     const family = findFamily(families, fields)
     if (index.familyOf(id) !== family && !family.isDropped) family.invalidSeries++
@@ -90,7 +101,7 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
 
   function applyValues(fields: readonly string[], id: number): void {
     const family = index.familyOf(id)
-    if (!family) throw lineError('the id of a series defined before', fields)
+    if (!family) throw lineError('the id of a series that an earlier line defines', fields)
     setValues(family, index.rowOf(id), fields, 1)
   }
 
@@ -143,11 +154,14 @@ function findFamily(
   fields: readonly string[],
 ): RegistryFamily {
   const family = families.get(fields[2] ?? '')
-  if (!family) throw lineError('the number of a family defined before', fields)
+  if (!family) throw lineError('the number of a family that an earlier line defines', fields)
   return family
 }
 
-/** The family and the row of each id, in two arrays: a series costs two small numbers and no object. */
+/**
+ * Stores the family and the table row of each series id in two arrays, which need less memory than one object per
+ * series.
+ */
 function createSeriesIndex() {
   const families: (RegistryFamily | undefined)[] = []
   let rows = new Int32Array(1024)
@@ -155,16 +169,16 @@ function createSeriesIndex() {
 
   return {
     /**
-     * The highest id that a definition may have. Definitions come in the order of their ids. An id far
-     * above would make the arrays grow for all ids below it.
+     * Returns the highest id that the next new series may have. The server defines series in the order of their ids. An
+     * invalid id far above would make the arrays grow for all ids below it.
      */
     nextId: () => nextId,
-    /** Sets the first id, unless there are ids already. */
+    /** Sets the id that the first series may have. This function has no effect if the index has ids already. */
     start(id: number): void {
       nextId ||= id
     },
     familyOf: (id: number) => families[id],
-    /** Only for an id with a family; -1 if its series is not stored. */
+    /** Returns the table row of a series, or -1 for a series that is not stored. The id must have a family. */
     rowOf: (id: number) => rows[id]!,
     set(id: number, family: RegistryFamily, row: number): void {
       if (id >= rows.length) {
@@ -201,7 +215,13 @@ function readId(fields: readonly string[], at: number, first: number, last: numb
   return id
 }
 
-/** @param row -1 for a series that is not stored. Its values are only checked for their number. */
+/**
+ * Sets the values of a series to those of a line.
+ *
+ * @param row The row of the series in its table, or -1 for a series that is not stored. For such a series, this
+ *   function only checks how many values the line has.
+ * @param valuesAt The index of the first value in `fields`.
+ */
 function setValues(
   { table, columns, isOmitted }: RegistryFamily,
   row: number,
@@ -218,6 +238,6 @@ function setValues(
     if (text === '') isMissing = true
     else if (columns[i]! >= 0) table.set(row, columns[i]!, parseNumber(text))
   }
-  // Prosody has a value that is not a number. It is missing, not 0.
+  // An empty field means that the value in Prosody is not a number. Such a series is omitted, because 0 would be wrong.
   table.setMissing(row, isMissing)
 }

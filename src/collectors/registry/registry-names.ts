@@ -5,28 +5,34 @@ import type { NameScheme } from './name-schemes.js'
 import type { RegistrySource } from './registry-family.js'
 import { escapeName } from './registry-text.js'
 
-// The server chooses the names, so their number needs a limit: each one is a line in the log.
+// The number of name clashes that are logged, each in one line. The server chooses the names, so without this limit it
+// could fill the log.
 const MAX_LOGGED_NAMES = 20
 
-/** Names for the families of one epoch of the registry. */
+/**
+ * Gives the configured names to the families of Prosody's registry. The exporter creates a new `Naming` when Prosody
+ * has restarted or a module of Prosody has replaced a family, because the families are new then.
+ */
 export type Naming = {
   /**
-   * Returns the families under the chosen names, each name once.
+   * Returns the families under the configured names. Two families of the result never have the same name.
    *
-   * @param atMs When the registry was read, in monotonic milliseconds.
+   * @param atMs The time when the registry was read, in monotonic milliseconds.
    */
   families(sources: Iterable<RegistrySource>, atMs: number): readonly Family[]
-  /** Returns how many series were omitted because another one has the same name, by family name. */
+  /** Returns for each family name the number of series that are omitted because another family has the same name. */
   clashes(): ReadonlyMap<string, number>
 }
 
-/** Two families of one name clash only if they have different origins. */
+/** A family and the object that it was made from. Two families of one name clash only if their origins differ. */
 type NamedFamily = { readonly family: Family; readonly origin: unknown }
 
 /**
- * @param advise Takes one line for each name that two families have.
- * @returns A function that creates the naming of an epoch; `undefined` if the tables' own names are
- *   the chosen ones.
+ * Prepares the naming of the families.
+ *
+ * @param advise Gives the operator one line of advice for each name that two families have.
+ * @returns A function that creates the naming for one epoch of the registry, or undefined if the only scheme is
+ *   `openmetrics`. The tables of the registry already have the names of this scheme.
  */
 export function prepareNaming(
   schemes: readonly NameScheme[],
@@ -38,8 +44,9 @@ export function prepareNaming(
     if (loggedNames.has(name) || loggedNames.size >= MAX_LOGGED_NAMES) return
     loggedNames.add(name)
     advise(
-      `exposition.names: two statistics result in the same series of ${name}. The first one is served. ` +
-        'The other one is counted in prosody_exporter_samples_invalid.',
+      `exposition.names: two statistics of Prosody result in the same series of ${name}. The exporter serves the first ` +
+        'statistic, and counts the series of the other one in prosody_exporter_samples_invalid. ' +
+        'If openmetrics is the first of exposition.names, both are served.',
     )
   }
   return () => createNaming(schemes, logClash)
@@ -80,7 +87,7 @@ function createNaming(schemes: readonly NameScheme[], logClash: (name: string) =
       for (const scheme of schemes) {
         for (const named of nameFamilies(scheme, sources, atMs)) {
           const { name, order } = named.family
-          // A family without series clashes with none.
+          // A family without series is not served, so it does not occupy its name.
           if (order.length === 0) continue
           const first = served.get(name)
           if (first === undefined) served.set(name, named)
@@ -94,8 +101,8 @@ function createNaming(schemes: readonly NameScheme[], logClash: (name: string) =
 }
 
 /**
- * Returns a function that names a family with one underscore for `/`. The family shares everything
- * except its name with the table's snapshot.
+ * Returns a function that renames a family for the scheme `single_underscore`. The renamed family shares its labels and
+ * values with the snapshot of its table, so it needs little memory.
  */
 function createRenamer() {
   const renames = new Map<RegistrySource, { from: Family; renamed: Family }>()
@@ -106,8 +113,8 @@ function createRenamer() {
     if (known?.from === from) return known.renamed
     const name = known?.renamed.name ?? escapeName(source.wireName, '_')
     if (name === from.name) return from
-    // The exposition identifies a family by the object `order`. So the renamed family needs its own
-    // object, which stays the same for as long as the rows do.
+    // The exposition caches text for each object `order`. So the renamed family needs its own `order`, which must
+    // stay the same object as long as the rows of the family stay the same.
     const order = known?.from.order === from.order ? known.renamed.order : from.order.subarray()
     const renamed = { ...from, name, order }
     renames.set(source, { from, renamed })

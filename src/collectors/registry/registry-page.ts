@@ -4,37 +4,40 @@ import { runCommand } from '../../xmpp/ad-hoc-command.js'
 import type { Connection } from '../../xmpp/connection.js'
 import { xml } from '../../xmpp/xml.js'
 
-/** Command node and payload namespace of mod_adhoc_statistics. */
+/** The node of the ad-hoc command of mod_adhoc_statistics, which is also the namespace of its payloads. */
 export const REGISTRY_NODE = 'urn:prosody-exporter:statistics:1'
 
-// Each id takes some bytes of memory, even if its series is not stored.
+// The maximum number of series ids that the exporter accepts. An id takes some bytes of memory even if its series is
+// not stored.
 const MAX_SIZE = 20_000_000
 
-/** The request for one page. */
+/** A request to mod_adhoc_statistics for one page: the changes to a range of series ids. */
 export type PageRequest = {
-  /** The epoch that the reader knows; `undefined`: none. */
+  /** The epoch of the cached series, or undefined if the exporter has no cached series. */
   readonly epoch: string | undefined
   readonly first: number
-  /** Default: as many ids as fit into the answer. */
+  /** The last requested id. By default, mod_adhoc_statistics decides where the page ends. */
   readonly last?: number
-  /** The change numbers of earlier answers, see `formatSince`. */
+  /** The change numbers up to which the exporter has read the series, in the format of `formatSince`. */
   readonly since: string
 }
 
-/** One answer: the changes to the ids from the first requested one to `last`. */
+/** One page of the registry: a reply with the changes to the series ids from `PageRequest.first` to `last`. */
 export type RegistryPage = {
+  /** Identifies the numbering of the series. It changes when Prosody restarts or a module replaces a family. */
   readonly epoch: string
+  /** The change number up to which the exporter has all changes to the ids of this page. */
   readonly change: number
-  /** The number of ids in the registry. */
+  /** The number of series ids in the registry. */
   readonly size: number
   readonly last: number
-  /** When Prosody last collected, in seconds since 1970; NaN if it never did. */
+  /** The time when Prosody last collected its statistics, in seconds since 1970. NaN if it has not collected yet. */
   readonly updatedSeconds: number
   readonly lines: readonly string[]
 }
 
 /**
- * Requests one page of changes from the companion module.
+ * Requests one page of the registry from mod_adhoc_statistics.
  *
  * @see prosody-modules/mod_adhoc_statistics/README.md, "The exchange"
  */
@@ -73,13 +76,14 @@ function checkIds(page: RegistryPage, request: PageRequest): void {
   if (page.size > MAX_SIZE) {
     throw new DecodeError('statistics size', `at most ${MAX_SIZE}`, `${page.size}`)
   }
-  // After a change of epoch the requested ids may not exist. The caller starts again at id 1.
+  // If the epoch has changed, the requested ids may no longer exist. The caller discards the page and starts again at
+  // id 1.
   if (page.epoch !== request.epoch && request.first !== 1) return
   const max = Math.min(request.last ?? Infinity, page.size)
   if (page.last > max || page.last < Math.min(request.first, max)) {
     throw new DecodeError(
       'statistics',
-      `the last id from ${request.first} to ${max}`,
+      `the last id of the page from ${request.first} to ${max}`,
       `${page.last}`,
     )
   }

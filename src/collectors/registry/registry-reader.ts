@@ -8,39 +8,47 @@ import { createRegistryTables, type RegistryTables } from './registry-lines.js'
 import type { Naming } from './registry-names.js'
 import { requestPage, type PageRequest, type RegistryPage } from './registry-page.js'
 
-// Prosody is blocked while it builds a page. So after the first few pages, the reader pauses between two
-// pages for as long as the last one took, up to a limit.
+// Prosody serves no other client while it builds a page of the registry. So after the first 4 pages of an update, the
+// reader pauses before each further page. A pause is as long as the previous page took, but at most 20 ms.
 const PAGES_WITHOUT_PAUSE = 4
 const MAX_PAUSE_MS = 20
 
+// An update starts again if the ids of the series become invalid during it, that is, if the epoch of the registry
+// changes. The update fails after 4 attempts.
 const MAX_ATTEMPTS = 4
 
-/** The cached registry of one epoch. */
+/**
+ * The cache of Prosody's registry. It is valid for one epoch, which is the time in which the ids of the series stay
+ * valid. The epoch changes when Prosody restarts or a module replaces a family. Then the exporter discards the cache.
+ */
 export type RegistryCache = {
   readonly epoch: string
   readonly tables: RegistryTables
-  /** `undefined`: families have the names of their tables. */
+  /** Gives the configured names to the families. If it is undefined, the families have the names of their tables. */
   readonly naming: Naming | undefined
   cursors: Cursors
-  /** The first id of the next audit. */
+  /** The id of the first series that the next audit compares. */
   auditFrom: number
+  /**
+   * The time when Prosody last collected its statistics, in seconds since 1970. NaN if Prosody has not collected yet.
+   */
   updatedSeconds: number
 }
 
 export type ReaderOptions = {
   readonly filter: RegistryFilter | undefined
-  /** Creates the naming of an epoch; `undefined`: families have the names of their tables. */
+  /** Creates the naming for a new epoch. If it is undefined, the families have the names of their tables. */
   readonly createNaming: (() => Naming) | undefined
   readonly clock: Clock
 }
 
 type Clock = {
-  /** Monotonic milliseconds. */
+  /** Returns monotonic milliseconds. */
   readonly now: () => number
   readonly pause: (ms: number) => Promise<void>
 }
 
-/** Keeps a cache of Prosody's registry up to date. A deadline is in the monotonic milliseconds of the clock. */
+/** Creates a reader that caches Prosody's registry. Each `deadline` is a time of `clock.now`. */
 export function createRegistryReader(
   connection: Pick<Connection, 'request'>,
   options: ReaderOptions,
@@ -60,7 +68,7 @@ export function createRegistryReader(
     )
   }
 
-  /** Reads all changes. @returns `undefined` if the epoch changed in the middle. */
+  /** Reads all changes since the previous update. @returns `undefined` if the epoch changed during this update. */
   async function tryUpdate(deadline: number): Promise<RegistryCache | undefined> {
     const paced = createPacedRequests((first) => requestChanges(first, deadline), deadline, clock)
     let first = 1
@@ -69,14 +77,14 @@ export function createRegistryReader(
       const page = await nextPage
       if (page.epoch !== cache?.epoch) {
         cache = undefined
-        // The answer to a request from id 1 is complete. A later page lacks the ids before it.
+        // A page of a new epoch can be used only if it starts at id 1. Otherwise the series before it are missing.
         if (first > 1) return undefined
         cache = createCache(page.epoch, options)
       }
       if (first === 1) cache.updatedSeconds = page.updatedSeconds
       const isLast = page.last >= page.size
       if (!isLast) {
-        // Prosody builds the next page while this one is decoded.
+        // The next page is requested before `page` is decoded, so that Prosody builds it in the meantime.
         nextPage = paced.request(page.last + 1)
         nextPage.catch(() => {})
       }
@@ -87,7 +95,10 @@ export function createRegistryReader(
   }
 
   return {
-    /** Reads all changes, and starts again if the epoch changes. A result never mixes two epochs. */
+    /**
+     * Reads all changes since the previous update, and returns the updated cache. If the epoch changes during the
+     * update, the update starts again, so that the cache never mixes two epochs.
+     */
     async update(deadline: number): Promise<RegistryCache> {
       for (let attempt = 1; ; attempt++) {
         const updated = await tryUpdate(deadline)
@@ -96,7 +107,7 @@ export function createRegistryReader(
           throw new DecodeError(
             'statistics',
             'one epoch for all pages',
-            'a new one in each attempt',
+            `a change of the epoch in each of ${MAX_ATTEMPTS} attempts`,
           )
         }
         await clock.pause(0)
@@ -104,10 +115,11 @@ export function createRegistryReader(
     },
 
     /**
-     * Requests one page from change number 0, and compares it with the cache. Each call takes the page
-     * after the previous one. So the audit checks the whole exchange while the exporter runs.
+     * Requests one page with the values of all its series, and compares it with the cache. The next call audits the
+     * next page. So in the course of time, the audits check that the exporter has not missed any change of the
+     * registry.
      *
-     * @returns The number of series that differ.
+     * @returns The number of series whose cached value differs.
      */
     async audit(deadline: number): Promise<number> {
       const audited = cache
@@ -123,7 +135,7 @@ export function createRegistryReader(
       return countMismatches(audited.tables, first, full, changes, filter)
     },
 
-    /** Forgets the cache, so that the next update reads everything. */
+    /** Discards the cache, so that the next update reads the whole registry. */
     reset(): void {
       cache = undefined
     },
@@ -141,7 +153,7 @@ function createCache(epoch: string, { filter, createNaming }: ReaderOptions): Re
   }
 }
 
-/** Creates the requests for the pages of one update, with pauses in between. */
+/** Creates a function that requests the pages of one update one after the other, with pauses between them. */
 function createPacedRequests(
   requestPageFrom: (first: number) => Promise<RegistryPage>,
   deadline: number,
@@ -149,11 +161,11 @@ function createPacedRequests(
 ) {
   let pages = 0
   let requestedAt = now()
-  // There are no pauses in the second half of the time.
+  // In the second half of the time for the update, there are no more pauses, so that the update can still succeed.
   const pauseUntil = (requestedAt + deadline) / 2
 
   return {
-    /** Requests the page that starts at the id `first`. The previous page must have arrived. */
+    /** Requests the page that starts at the id `first`. Call this function only after the previous page has arrived. */
     async request(first: number): Promise<RegistryPage> {
       const answeredAt = now()
       const mayPause = pages >= PAGES_WITHOUT_PAUSE && answeredAt < pauseUntil
@@ -164,7 +176,8 @@ function createPacedRequests(
       try {
         return await requestPageFrom(first)
       } catch (error) {
-        // The server has answered page after page, so it is up. Only the time was too short.
+        // The server answered the earlier pages, so it is up. The time-out means that the time was too short for all
+        // pages.
         const isTooSlow =
           error instanceof TimeoutError && first > 1 && deadline - requestedAt < 1000
         throw isTooSlow ? createTooSlowError(first - 1) : error
@@ -176,7 +189,8 @@ function createPacedRequests(
 function applyPage(cache: RegistryCache, first: number, page: RegistryPage): void {
   for (const lines of page.lines) cache.tables.apply(lines, first, page.last)
   cache.tables.settle()
-  // New series get ids at the end, so the last change number is valid for them too.
+  // New series get ids after the existing ones. So the change number of the last page is also stored for all ids that
+  // do not exist yet.
   const last = page.last >= page.size ? Infinity : page.last
   cache.cursors = advanceCursors(cache.cursors, { first, last, change: page.change })
 }

@@ -2,16 +2,15 @@ import { isUtf8 } from 'node:buffer'
 import { DecodeError } from '../../errors.js'
 import type { MetricType } from '../../metrics/family.js'
 
-// Decodes numbers, names and strings in the text format of the companion module.
-
-// Each digit matches in only one way. If a digit could match in two ways, the search through a value of
-// a million digits would take hours.
+// In this pattern, there is only one way to match each digit. A pattern with two ways could take hours for a value
+// with a million digits.
 const DECIMAL = /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?$/i
 const SPECIAL = /^([+-]?)(?:(inf(?:inity)?)|nan(?:\(\w*\))?)$/i
 
 /**
- * Parses a number as C's printf writes it, including `-nan` and `inf`. Returns NaN for an empty text.
- * `Number()` is more lenient: it parses ` ` as 0 and `0x10` as 16.
+ * Parses a number in the notation of C's printf, including `-nan` and `inf`. The result for an empty text is NaN.
+ * This function does not use `Number()` alone, because `Number()` accepts invalid texts: ` ` becomes 0 and `0x10`
+ * becomes 16.
  *
  * @throws {DecodeError} The text is not a number.
  */
@@ -24,7 +23,10 @@ export function parseNumber(text: string): number {
   return special[1] === '-' ? -Infinity : Infinity
 }
 
-/** Decodes the module's escapes. Bytes that are not valid UTF-8 become U+FFFD and two digits, see `decodeUtf8`. */
+/**
+ * Decodes the backslash escapes in a text of mod_adhoc_statistics. Each byte that is not valid UTF-8 becomes U+FFFD
+ * and two hexadecimal digits, see `decodeUtf8`.
+ */
 export function unescape(text: string): string {
   if (!text.includes('\\')) return text.includes('\uFFFD') ? decodeUtf8(Buffer.from(text)) : text
   if (!/\\x|\uFFFD/.test(text)) return text.replace(/\\(.)/g, (_, c: string) => CONTROLS[c] ?? c)
@@ -53,9 +55,9 @@ const CONTROLS: Readonly<Record<string, string>> = { t: '\t', n: '\n', r: '\r' }
 const CONTROL_BYTES: Readonly<Record<string, number>> = { t: 9, n: 10, r: 13 }
 
 /**
- * Converts bytes to a valid string. A byte that belongs to no character becomes U+FFFD and two
- * hexadecimal digits. So does each byte of a U+FFFD in the input, so that different bytes never result
- * in the same string.
+ * Converts bytes to a string of valid Unicode. Each byte that is not part of a valid UTF-8 character becomes U+FFFD
+ * and two hexadecimal digits. If the bytes contain the character U+FFFD itself, its three bytes are converted in the
+ * same way. So two different byte sequences never result in the same string.
  */
 function decodeUtf8(bytes: Buffer): string {
   const text = bytes.toString('utf8')
@@ -74,7 +76,9 @@ function decodeUtf8(bytes: Buffer): string {
   return decoded + bytes.toString('utf8', start)
 }
 
-/** Returns the length in bytes of the character that starts at `at`; 0 for an invalid one and for U+FFFD. */
+/**
+ * Returns the length in bytes of the UTF-8 character at index `at`. The result is 0 for invalid bytes and for U+FFFD.
+ */
 function measureCharacter(bytes: Buffer, at: number): number {
   const first = bytes[at]!
   if (first < 0x80) return 1
@@ -86,8 +90,8 @@ function measureCharacter(bytes: Buffer, at: number): number {
 const REPLACEMENT = Buffer.from('\uFFFD')
 
 /**
- * Converts a name from the module's text to a Prometheus name, as mod_http_openmetrics does. `/` becomes
- * two underscores. Each byte that Prometheus forbids becomes one underscore, so `é` becomes two.
+ * Converts a name in a text of mod_adhoc_statistics to a Prometheus name, as mod_http_openmetrics does. Each `/`
+ * becomes `slash`. Each other byte that Prometheus forbids becomes one underscore, so `é` becomes two underscores.
  */
 export function escapeName(text: string, slash = '__'): string {
   return unescapeToBytes(text)
@@ -98,18 +102,18 @@ export function escapeName(text: string, slash = '__'): string {
 }
 
 /**
- * Parses the bounds of a family and sorts them. The server may have them in any order. Each count is
- * cumulative up to its own bound, so the counts can be sorted with the bounds.
+ * Parses the bucket bounds of a family and sorts them, because the server may send them in any order. The counts of the
+ * buckets can be sorted in the same way, because each count is cumulative up to the bound of its bucket.
  *
- * @returns The bounds in ascending order, and for each value of a line its column in the table. The
- *   column is -1 for a value that is not stored, because its bound is a repetition.
+ * @returns The bounds in ascending order, and for each value in the line of a series its column in the table. The
+ *   column is -1 for a value that is not stored because its bound is repeated.
  */
 export function readBounds(type: MetricType, texts: readonly string[]) {
   if (type === 'counter' || type === 'gauge') return { bounds: [], columns: [0] }
   const parsed = texts.map(parseNumber)
   const bounds = [...new Set(parsed)].sort((a, b) => a - b)
   const freeColumns = new Map(bounds.map((bound, column) => [bound, column]))
-  // A line has sum and count, then the buckets. A table has the buckets first.
+  // The line of a series has its sum, its count and then its buckets. The columns of a table have the buckets first.
   const columns = [bounds.length, bounds.length + 1]
   for (const bound of parsed) {
     columns.push(freeColumns.get(bound) ?? -1)

@@ -14,25 +14,26 @@ export { REGISTRY_NODE } from './registry-page.js'
 
 export type RegistryOptions = {
   readonly filter?: RegistryFilter
-  /** Default: the names of mod_http_openmetrics. */
+  /** The naming schemes of the exported families. Default: the names of mod_http_openmetrics. */
   readonly names?: readonly NameScheme[]
-  /** Takes a line for the operator about names that two families have. */
+  /** Gives the operator one line of advice if two families have the same name. */
   readonly advise?: (line: string) => void
-  /** The number of collections from one audit to the next. Default: 20. */
+  /** The number of collections from one audit of the cache to the next one. Default: 20. */
   readonly auditEvery?: number
-  /** Called whenever the exporter's own domain turns out to lack the module. */
+  /** Called after each collection that failed because mod_adhoc_statistics is not loaded for the component. */
   readonly onMissing?: () => void
-  /** Monotonic milliseconds. */
+  /** Returns monotonic milliseconds. */
   readonly now?: () => number
   readonly pause?: (ms: number) => Promise<void>
 }
 
 /**
- * Collects Prosody's whole statistics registry with the companion module's command on the exporter's own
- * domain.
+ * Creates the collector that reads Prosody's whole statistics registry. It runs the ad-hoc command of
+ * mod_adhoc_statistics on the exporter's own domain.
  *
- * A collection requests what changed since each id was last read. A lost answer costs nothing, because
- * the server stores no state for the exporter: the next collection sends the same request.
+ * The collector caches the registry, and a collection requests only the changes since the previous collection. If a
+ * reply is lost, the next collection repeats the request. The server stores no state for the exporter, so no change
+ * is missed.
  */
 export function createRegistryCollector(
   connection: Pick<Connection, 'request' | 'domain'>,
@@ -46,7 +47,8 @@ export function createRegistryCollector(
   let mismatches = 0
 
   async function audit(deadline: number): Promise<void> {
-    // An audit without an answer in time is no failure of the collection. A later audit takes its page.
+    // If the server does not answer the request of an audit, or refuses it, the collection does not fail. A later audit
+    // compares the same page.
     const count = await reader.audit(deadline).catch((error: unknown) => {
       if (error instanceof DecodeError) throw error
       return 0
@@ -54,9 +56,9 @@ export function createRegistryCollector(
     mismatches += count
     if (count > 0) {
       throw new DecodeError(
-        'audit',
-        'cached values as in a full answer',
-        `${count} series that differ`,
+        'audit of the cached series',
+        'the values that Prosody has now',
+        `${count} series with another value`,
       )
     }
   }
@@ -68,12 +70,12 @@ export function createRegistryCollector(
       const startedAt = now()
       let cache: RegistryCache
       try {
-        // The audit comes first. A request from id 1 makes Prosody collect again, and the values of one
-        // update must come from one collection.
+        // The audit comes before the update. The request of an audit can make Prosody collect its statistics again,
+        // and all pages of one update must have values of the same collection in Prosody.
         if (++collections % auditEvery === 0) await audit(startedAt + timeoutMs / 2)
         cache = await reader.update(startedAt + timeoutMs)
       } catch (error) {
-        // The cache may have only a part of the answer: read everything next time.
+        // An invalid reply may have changed only a part of the cache. So the next collection reads the whole registry.
         if (error instanceof DecodeError) reader.reset()
         if (error instanceof NotHandledError) onMissing?.()
         throw addAdvice(error, connection.domain)

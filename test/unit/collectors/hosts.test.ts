@@ -1,4 +1,5 @@
-// Whom the exporter asks: hosts of its own server, and none that keeps the others waiting.
+// Tests of the search for hosts. The exporter must query only hosts of its own server, and a host that does not
+// answer must not delay the others.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -13,10 +14,15 @@ import { createClock } from '../../support/clock.js'
 const NODE = 'urn:prosody-exporter:statistics:1'
 const PONG = { ...IM, features: ['urn:xmpp:ping'], answer: () => xml('x') }
 
-/** All that promises have to do by now. */
+/** Waits until all callbacks of settled promises have run. */
 const settle = () => new Promise((resolve) => setImmediate(resolve))
 
-/** The hosts of a server, by a clock that is set by hand. */
+/**
+ * Creates a fake server and the search for its hosts, with a clock that only the test advances.
+ *
+ * @param options.named The configured hosts.
+ * @param options.served The names that mod_adhoc_statistics reports as hosts. By default, the module is missing.
+ */
 function setUp(
   hosts: Parameters<typeof serverOf>[0],
   options: { named?: readonly string[]; served?: readonly string[] } = {},
@@ -42,8 +48,8 @@ function setUp(
 
 const jids = (hosts: readonly { jid: string }[] | undefined) => hosts?.map(({ jid }) => jid)
 
-describe('with the module', () => {
-  test('the nearest parent that is a host is queried, and those of its items that are hosts of the server', async () => {
+describe('the search for hosts with mod_adhoc_statistics', () => {
+  test('the search queries the nearest parent of the component that is a host, and the items of this parent that are hosts', async () => {
     const items = ['rooms.example', 'elsewhere.test', 'external.example']
     const { found, questions, asked } = setUp(
       { example: { ...IM, items }, 'rooms.example': PONG, 'external.example': PONG },
@@ -54,14 +60,14 @@ describe('with the module', () => {
     assert.deepEqual(asked().sort(), ['example', 'external.example', 'rooms.example'])
   })
 
-  test('a component that was found and is silent later stays known after the next search', async () => {
+  test('a component that does not answer a later search is still known after that search', async () => {
     const { found, server, clock } = setUp(
       { example: { ...IM, items: ['rooms.example'] }, 'rooms.example': PONG },
       { served: ['example', 'rooms.example'] },
     )
     assert.deepEqual(jids(await found.list(1000)), ['example', 'rooms.example'])
     server.silence('rooms.example')
-    // The search is repeated after five minutes.
+    // After five minutes, the next call of `known` starts another search.
     clock.advance(300_000)
     found.known()
     await settle()
@@ -70,13 +76,13 @@ describe('with the module', () => {
     assert.deepEqual(jids(found.known()), ['example', 'rooms.example'])
   })
 
-  test('no host is queried if no parent of the component is a host of the server', async () => {
+  test('the search queries no host if no parent of the component is a host of the server', async () => {
     const { found, asked } = setUp({}, { served: ['another.test'] })
     assert.deepEqual(await found.list(1000), [])
     assert.deepEqual(asked(), [])
   })
 
-  test('a configured host of another server is a problem, and is not queried', async () => {
+  test('the search reports a problem for a configured host of another server, and does not query it', async () => {
     const { found, asked } = setUp({}, { named: ['typo.example'], served: [] })
     const [host] = await found.list(1000)
     assert.match(host!.problem!.message, /^typo\.example of `hosts` .*this server has no such host/)
@@ -84,16 +90,16 @@ describe('with the module', () => {
   })
 })
 
-describe('without the module', () => {
-  test('the parent is queried once per stream, however long it is silent', async () => {
+describe('the search for hosts without mod_adhoc_statistics', () => {
+  test('the search queries the parent of the component once per stream, even if the parent never answers', async () => {
     const { found, server, clock } = setUp({})
     server.silence('example')
     const first = found.list(3000)
     await settle()
     clock.advance(1500)
-    assert.deepEqual(await first, [], 'half of the time it is waited for')
+    assert.deepEqual(await first, [], 'the first collection waits for half of its time-out')
     for (let scrapes = 0; scrapes < 100; scrapes++) {
-      assert.deepEqual(found.known(), [], 'later collections do not wait for it')
+      assert.deepEqual(found.known(), [], 'later collections do not wait for the parent')
       clock.advance(15_000)
       await settle()
     }
@@ -106,7 +112,7 @@ describe('without the module', () => {
     assert.equal(server.asked.length, 2)
   })
 
-  test('if the parent lists the component, it and its subdomains are queried', async () => {
+  test('if the parent lists the component, the search queries the parent and the listed subdomains of the parent', async () => {
     const items = ['stats.example', 'rooms.example', 'elsewhere.test']
     const { found, asked } = setUp({ example: { ...IM, items }, 'rooms.example': PONG })
     assert.deepEqual(jids(await found.list(1000)), ['example', 'rooms.example'])
@@ -114,8 +120,8 @@ describe('without the module', () => {
   })
 })
 
-describe('a host that is silent during the search', () => {
-  test('does not delay the others, and is added when it answers', async () => {
+describe('the search for hosts if a host does not answer', () => {
+  test('a host that does not answer the search does not delay the others, and is added when it answers', async () => {
     const named = ['a.example', 'b.example']
     const { found, server, clock } = setUp({ 'a.example': PONG, 'b.example': PONG }, { named })
     const speak = server.silence('b.example')
@@ -133,7 +139,7 @@ describe('a host that is silent during the search', () => {
     )
   })
 
-  test('does not delay the others if it is silent in a later search', async () => {
+  test('a host that does not answer a later search does not delay the others', async () => {
     const { found, server, clock } = setUp({ 'a.example': PONG }, { named: ['a.example'] })
     await found.list(3000)
     server.silence('a.example')
@@ -141,12 +147,12 @@ describe('a host that is silent during the search', () => {
     clock.advance(300_000)
     assert.deepEqual(jids(found.known()), ['a.example'])
     await settle()
-    assert.ok(server.asked.length > length, 'it is searched for again')
+    assert.ok(server.asked.length > length, 'the host is queried again')
     assert.deepEqual(jids(found.known()), ['a.example'])
   })
 })
 
-describe('a host that does not answer a request', () => {
+describe('collections if a host does not answer', () => {
   function setUpPing() {
     const clock = createClock()
     const server = serverOf(
@@ -160,7 +166,7 @@ describe('a host that does not answer a request', () => {
     return { clock, server, collect, pings }
   }
 
-  test('delays one collection, and is then queried once per minute in the background', async () => {
+  test('a host that does not answer delays one collection, and is then queried once per minute in the background', async () => {
     const { clock, server, collect, pings } = setUpPing()
     await collect()
     const speak = server.silence('b.example')
@@ -170,7 +176,7 @@ describe('a host that does not answer a request', () => {
     assert.match(String((await late).failure), /TimeoutError/)
     const before = pings('b.example')
     for (let seconds = 0; seconds < 280; seconds += 15) {
-      // It resolves without the clock.
+      // This collection ends although the clock does not advance, so it does not wait for b.example.
       const { failure, families } = await collect()
       assert.match(String(failure), /TimeoutError/)
       assert.equal(families[0]!.length, 1)
@@ -187,7 +193,7 @@ describe('a host that does not answer a request', () => {
     assert.equal(families[0]!.length, 2)
   })
 
-  test('is queried in the next collection if the whole server was silent and answers again', async () => {
+  test('if the whole server stops answering for some seconds, the next collection queries all hosts', async () => {
     const { clock, server, collect } = setUpPing()
     await collect()
     const speak = [server.silence('a.example'), server.silence('b.example')]
@@ -195,14 +201,14 @@ describe('a host that does not answer a request', () => {
     await settle()
     clock.advance(3000)
     await late
-    // The questions in the background are on their way.
+    // By now, the exporter has sent background queries to both hosts.
     clock.advance(4000)
     for (const each of speak) each()
     await settle()
     assert.equal((await collect()).failure, undefined)
   })
 
-  test('is queried normally on the next stream', async () => {
+  test('a host that did not answer is queried in the first collection of the next stream', async () => {
     const { clock, server, collect } = setUpPing()
     await collect()
     const speak = server.silence('b.example')
@@ -216,7 +222,7 @@ describe('a host that does not answer a request', () => {
   })
 })
 
-describe('the request which names are hosts of the server', () => {
+describe('askServedHosts', () => {
   const ask = (reply: (child: Element) => Element | Error, names = ['a.example', 'b.test']) => {
     const texts: string[] = []
     const connection = {
@@ -231,14 +237,14 @@ describe('the request which names are hosts of the server', () => {
     return { answer: askServedHosts(connection, names), texts }
   }
 
-  test('is answered by the module', async () => {
+  test('askServedHosts returns the names that mod_adhoc_statistics reports as hosts', async () => {
     const hosts = xml('hosts', { xmlns: NODE }, 'a.example')
     const { answer, texts } = ask(() => completed(NODE, hosts))
     assert.deepEqual([...(await answer)!], ['a.example'])
     assert.deepEqual(texts, ['a.example b.test'])
   })
 
-  test('is not supported by an earlier version of the module, nor without the module', async () => {
+  test('askServedHosts returns undefined without mod_adhoc_statistics, and with an earlier version of it', async () => {
     const old = ask(() => completed(NODE, form('statistics', ['x'])))
     assert.equal(await old.answer, undefined)
     for (const error of [new NotHandledError('none'), new StanzaError('forbidden', 'auth', '')]) {
@@ -246,7 +252,7 @@ describe('the request which names are hosts of the server', () => {
     }
   })
 
-  test('fails if the stream is lost, the server is silent, or the refusal is temporary', async () => {
+  test('askServedHosts fails if the stream is lost, the server does not answer, or the server refuses temporarily', async () => {
     for (const error of [
       new LinkError('lost'),
       new TimeoutError('late'),
@@ -257,7 +263,7 @@ describe('the request which names are hosts of the server', () => {
     }
   })
 
-  test('is split if the module does not accept all names at once', async () => {
+  test('askServedHosts sends several requests if the names are too long for one request', async () => {
     const names = Array.from({ length: 1000 }, (_, i) => `host-${i}.example.com`)
     const { answer, texts } = ask(
       (child) => completed(NODE, xml('hosts', { xmlns: NODE }, child.getChildText('hosts', NODE)!)),
@@ -269,7 +275,7 @@ describe('the request which names are hosts of the server', () => {
   })
 })
 
-test('a collector that finds no host is idle, and not up', async () => {
+test('a collector that finds no host is idle, and counts as not having received a reply', async () => {
   const { isIdle, isFromCache, families } = await collectorOf(serverOf({}), ping, [])()
   assert.deepEqual([isIdle, isFromCache, families], [true, true, []])
 })

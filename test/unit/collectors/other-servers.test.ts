@@ -1,4 +1,4 @@
-// Refusals of ejabberd, which a real server does not produce on demand.
+// Tests of replies of ejabberd that are hard to get from a real ejabberd, for example refusals.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -23,7 +23,10 @@ function hostOf(name: string, { commands = [] as string[], features = [] as stri
 
 type Fields = Readonly<Record<string, string>>
 
-/** Asks of a host that answers commands with these fields, or refuses. */
+/**
+ * Creates the `Ask` of a fake host. The host answers an ad-hoc command with these form fields, or with this error. It
+ * refuses every other request.
+ */
 function askOf(answers: Readonly<Record<string, Fields | Error>>) {
   const asked: string[] = []
   const ask: Ask = {
@@ -48,7 +51,7 @@ const read = (source: HostSource, host: Host, ask: Ask) => {
   return source.read(host, ask)
 }
 
-test('the commands of ejabberd are sent with an empty form, and not repeated after a refusal', async () => {
+test('the collector ejabberd_s2s sends API commands with an empty form, and does not repeat them after a refusal', async () => {
   let refusals = 0
   const source = createEjabberdS2sSource(() => refusals++)
   const host = hostOf('ejabberd', {})
@@ -69,18 +72,21 @@ test('the commands of ejabberd are sent with an empty form, and not repeated aft
   assert.deepEqual(await read(source, host, denied.ask), [])
   assert.equal(refusals, 1)
   assert.ok(!source.appliesTo(host))
-  assert.ok(source.appliesTo(hostOf('ejabberd', {})), 'after the next search for hosts')
+  assert.ok(
+    source.appliesTo(hostOf('ejabberd', {})),
+    'the commands are sent again after the next search for hosts',
+  )
   assert.ok(!source.appliesTo(hostOf('Prosody', {})))
 })
 
-test('a listed command that the server does not have is skipped, and the other numbers are exported', async () => {
+test('the collector users skips a command that the server lists but does not have, and exports the other numbers', async () => {
   const [online, disabled] = ['online', 'disabled'].map((what) => `${ADMIN}#get-${what}-users-num`)
   const host = hostOf('ejabberd', { commands: [online!, disabled!] })
   const { ask } = askOf({ [online!]: { onlineusersnum: '4' } })
   assert.deepEqual(await read(usersSource, host, ask), [{ family: 'xmpp_online_users', value: 4 }])
 })
 
-test('without commands the numbers of users come from XEP-0039', async () => {
+test('the collector users reads XEP-0039 statistics if the host lists no commands for numbers of users', async () => {
   const NS = 'http://jabber.org/protocol/stats'
   const host = hostOf('ejabberd', { features: [NS] })
   const stats = [

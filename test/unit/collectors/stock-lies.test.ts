@@ -1,5 +1,5 @@
-// The collectors of standard XMPP against invalid replies. Each is a failure with its reason, or a missing sample, and
-// never a wrong number.
+// Tests of the collectors that use standard XMPP extensions, against servers with invalid replies. An invalid reply
+// must make the collection fail, or leave out a sample. It must never result in a wrong number.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -33,7 +33,7 @@ const ITEMS = 'http://jabber.org/protocol/disco#items'
 
 const server = (name = 'Prosody') => [['server', 'im', name]] as const
 
-/** Collects from a host that gives this answer. */
+/** Collects from a fake host that gives this answer to each request of the collector. */
 async function collectFrom(
   source: CollectorDefinition,
   host: Omit<FakeHost, 'answer'>,
@@ -66,7 +66,7 @@ const failures: readonly (readonly [
   ...(['-1', '1.5', '1e3', 'NaN', '', ' ', '٣', '9'.repeat(16), '1,000', '0x10'] as const).map(
     (text) =>
       [
-        `${JSON.stringify(text)} registered users`,
+        `a number of registered users of ${JSON.stringify(text)}`,
         users,
         num(REGISTERED),
         registered(text),
@@ -74,9 +74,16 @@ const failures: readonly (readonly [
         /a number in registeredusersnum/,
       ] as const,
   ),
-  ['a number without its field', users, num(REGISTERED), registered(), 'decode', /, got none$/],
   [
-    'a number without a form',
+    'a number of registered users without its field',
+    users,
+    num(REGISTERED),
+    registered(),
+    'decode',
+    /, got none$/,
+  ],
+  [
+    'a number of registered users without a form',
     users,
     num(REGISTERED),
     command(`${ADMIN}${REGISTERED}`),
@@ -84,7 +91,7 @@ const failures: readonly (readonly [
     /, got none$/,
   ],
   [
-    'a number that is refused',
+    'an error instead of the number of registered users',
     users,
     num(REGISTERED),
     new StanzaError('internal-server-error', 'wait', ''),
@@ -92,7 +99,7 @@ const failures: readonly (readonly [
     /internal-server-error/,
   ],
   [
-    'users online without the field',
+    'a list of online users without its field',
     users,
     { identities: server(), commands: [ONLINE] },
     completed(ONLINE, form('another', ['a'])),
@@ -100,7 +107,7 @@ const failures: readonly (readonly [
     /onlineuserjids/,
   ],
   [
-    'connections without the field',
+    'a list of connections without its field',
     s2s,
     { identities: server(), commands: [S2S] },
     completed(S2S, form('another', ['a'])),
@@ -108,7 +115,7 @@ const failures: readonly (readonly [
     /a field sessions/,
   ],
   [
-    'modules without the field',
+    'a list of modules without its field',
     modules,
     { identities: server(), commands: [MODULES] },
     completed(MODULES, form('another', ['a'])),
@@ -126,13 +133,13 @@ const failures: readonly (readonly [
         /whole seconds/,
       ] as const,
   ),
-  ['no uptime', startTime, withUptime, last(), 'decode', /, got none$/],
-  ['rooms without a list', mucRooms, rooms, xml('x', {}), 'decode', /a list of items/],
+  ['a reply without an uptime', startTime, withUptime, last(), 'decode', /, got none$/],
+  ['a reply without a list of rooms', mucRooms, rooms, xml('x', {}), 'decode', /a list of items/],
 ]
 
-describe('the collectors of standard XMPP fail at', () => {
+describe('collectors fail after invalid replies', () => {
   for (const [what, source, host, answer, reason, says] of failures) {
-    test(what, async () => {
+    test(`the collector ${source.name} fails if the server sends ${what}`, async () => {
       const { samples, failure } = await collectFrom(source, host, answer)
       assert.deepEqual(samples, [])
       assert.equal(reasonOf(failure), reason)
@@ -151,19 +158,19 @@ const missing: readonly (readonly [
   Omit<FakeHost, 'answer'>,
   Answer,
 ])[] = [
-  ['statistics of no name', serverStatistics, statistics, stat({ value: '1' }, { name: '' })],
-  ['statistics that are none', serverStatistics, statistics, xml('nothing', {})],
+  ['statistics without a name', serverStatistics, statistics, stat({ value: '1' }, { name: '' })],
+  ['a reply without statistics', serverStatistics, statistics, xml('nothing', {})],
   [
-    'statistics that are no numbers',
+    'statistics whose values are not plain numbers',
     serverStatistics,
     statistics,
     stat({ name: 'a', value: '1e9' }, { name: 'b' }, { name: 'c', value: 'Infinity' }),
   ],
 ]
 
-describe('no sample is exported for', () => {
+describe('collectors leave out invalid statistics', () => {
   for (const [what, source, host, answer] of missing) {
-    test(what, async () => {
+    test(`the collector ${source.name} exports no sample and does not fail if the server sends ${what}`, async () => {
       const { samples, failure } = await collectFrom(source, host, answer)
       assert.deepEqual(samples, [])
       assert.equal(failure, undefined)
@@ -171,7 +178,7 @@ describe('no sample is exported for', () => {
   }
 })
 
-test('an API command that fails without a refusal is repeated', async () => {
+test('the collector ejabberd_s2s sends an API command again after a time-out', async () => {
   const fake = serverOf({
     'a.example': {
       identities: server('ejabberd'),
@@ -182,7 +189,7 @@ test('an API command that fails without a refusal is repeated', async () => {
   for (let i = 0; i < 2; i++) await assert.rejects(collect(), TimeoutError)
 })
 
-test('items without an address, resources and users are not hosts', async () => {
+test('items without an address, and addresses of users or resources, are not queried as hosts', async () => {
   const items = ['', 'A.example/resource', 'user@a.example']
   const fake = serverOf({
     'a.example': {
@@ -198,10 +205,10 @@ test('items without an address, resources and users are not hosts', async () => 
   )
 })
 
-describe('a list that may be too long', () => {
+describe('createListGuard', () => {
   const lost = (error: Error) => () => Promise.reject(error)
 
-  test('is not requested again for an hour after the stream was lost twice', async () => {
+  test('a list is not requested again for an hour after two lost replies in a row', async () => {
     let time = 0
     const guard = createListGuard('rooms', () => time)
     const read = (ask: () => Promise<{ items: number }>) => guard.read('a.example', ask)
@@ -214,7 +221,7 @@ describe('a list that may be too long', () => {
     assert.deepEqual(await read(() => Promise.resolve({ items: 3 })), { items: 3 })
   })
 
-  test('is requested again immediately if the server only refused it in between', async () => {
+  test('a list is not blocked if the server refused one request between two lost replies', async () => {
     const guard = createListGuard('rooms', () => 0)
     const read = (ask: () => Promise<{ items: number }>) => guard.read('a.example', ask)
     const refused = new StanzaError('not-allowed', 'cancel', '')
@@ -224,7 +231,7 @@ describe('a list that may be too long', () => {
     assert.deepEqual(await read(() => Promise.resolve({ items: 3 })), { items: 3 })
   })
 
-  test('is exported once and then not requested for an hour, if it is too long', async () => {
+  test('a list that is too long is counted once, and then not requested again', async () => {
     const guard = createListGuard('rooms', () => 0)
     const read = (ask: () => Promise<{ items: number }>) => guard.read('a.example', ask)
     assert.deepEqual(await read(() => Promise.resolve({ items: 5001 })), { items: 5001 })

@@ -1,4 +1,4 @@
-// The collectors of standard XMPP against fake servers.
+// Tests of the collectors that use standard XMPP extensions or stock modules of Prosody, against fake servers.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -31,7 +31,7 @@ const NS_ADMIN = 'http://jabber.org/protocol/admin'
 const S2S = 'http://prosody.im/protocol/s2s#list'
 const ONLINE = `${NS_ADMIN}#get-online-users-list`
 
-test('s2s connections are counted by direction and security, whatever other flags exist', async () => {
+test('the collector s2s counts connections by direction and security, and ignores other flags of a connection', async () => {
   const lines = [
     '-> plain.example [s2sout1] ()',
     '<- plain.example [s2sin2] (dialback)',
@@ -61,10 +61,14 @@ test('s2s connections are counted by direction and security, whatever other flag
       'xmpp_s2s_connections{host="a.example",direction="out",security="plain"} 1',
     ],
   )
-  assert.equal(samples.length, 12, 'those that are not there are 0')
+  assert.equal(
+    samples.length,
+    12,
+    'combinations without a connection are exported with the value 0',
+  )
 })
 
-test('a line of an unknown form fails, and the error does not quote it', async () => {
+test('the collector s2s fails if a line of the list has an unknown format, and the error does not quote the line', async () => {
   const server = serverOf({
     'a.example': {
       ...IM,
@@ -73,11 +77,14 @@ test('a line of an unknown form fails, and the error does not quote it', async (
     },
   })
   const { failure, samples } = await collectorOf(server, s2s)()
-  assert.match(String(failure), /DecodeError: s2s#list: expected a line with -> or <-, got another/)
+  assert.match(
+    String(failure),
+    /DecodeError: s2s#list: expected a line with -> or <-, got another line/,
+  )
   assert.deepEqual(samples, [])
 })
 
-test('a list with max_items entries is a failure for its host only, and not a number', async () => {
+test('if a host lists 200 online users, the collector users fails, and exports only the numbers of the other hosts', async () => {
   const list = (length: number) =>
     completed(ONLINE, form('onlineuserjids', length === 0 ? [''] : Array(length).fill('x')))
   const server = serverOf({
@@ -99,7 +106,7 @@ test('a list with max_items entries is a failure for its host only, and not a nu
   ])
 })
 
-test('the number commands of XEP-0133 are used if they exist, and not the list', async () => {
+test('the collector users does not request the list of online users if the host has commands for the numbers', async () => {
   const node = (name: string) => `${NS_ADMIN}#get-${name}-num`
   const numbers = new Map([
     [node('registered-users'), ['registeredusersnum', '12']],
@@ -123,7 +130,7 @@ test('the number commands of XEP-0133 are used if they exist, and not the list',
   assert.ok(!server.asked.some((line) => line.includes(ONLINE)))
 })
 
-test('a command that answers `executing` is cancelled', async () => {
+test('a collector cancels an ad-hoc command that replies with the status `executing`', async () => {
   const node = 'http://prosody.im/protocol/modules#list'
   const server = serverOf({
     'a.example': {
@@ -141,7 +148,7 @@ test('a command that answers `executing` is cancelled', async () => {
   )
 })
 
-test('a configured host that does not exist fails only the collector components', async () => {
+test('if a configured host does not exist, the collector components fails and the collector ping does not', async () => {
   const server = serverOf({
     'a.example': { ...IM, features: ['urn:xmpp:ping'], answer: () => xml('x') },
   })
@@ -157,13 +164,13 @@ test('a configured host that does not exist fails only the collector components'
   assert.equal(pinged.samples.length, 1)
 })
 
-test("the parent's domain is asked by itself only where it lists our own", async () => {
+test("the exporter queries the hosts below its parent domain only if the parent lists the exporter's domain", async () => {
   const room = { identities: [['conference', 'text']] } as const
-  const ours = serverOf({
+  const listing = serverOf({
     example: { ...IM, items: ['rooms.example', 'stats.example', 'gone.example', 'user@example'] },
     'rooms.example': room,
   })
-  const { samples } = await collectorOf(ours, components, [])()
+  const { samples } = await collectorOf(listing, components, [])()
   assert.deepEqual(samples, [
     'xmpp_host_info{host="example",category="server",type="im"} 1',
     'xmpp_host_info{host="rooms.example",category="conference",type="text"} 1',
@@ -173,7 +180,7 @@ test("the parent's domain is asked by itself only where it lists our own", async
   assert.deepEqual(elsewhere.asked, [`example get query ${NS_ITEMS}`])
 })
 
-test('hosts are searched once, and again after five minutes or on a new stream', async () => {
+test('the exporter searches for hosts once per stream, and again after five minutes', async () => {
   let now = 0
   const server = serverOf({
     'a.example': { ...IM, features: ['jabber:iq:version'], answer: () => xml('query') },
@@ -183,11 +190,11 @@ test('hosts are searched once, and again after five minutes or on a new stream',
   const versions = () => server.asked.filter((line) => line.includes('jabber:iq:version')).length
   assert.equal((await collect()).isFromCache, false)
   const again = await collect()
-  assert.equal(again.isFromCache, true, 'a version is not asked for each time')
+  assert.equal(again.isFromCache, true, 'the second collection requests no version')
   assert.equal(again.samples.length, 1)
   assert.deepEqual([searches(), versions()], [1, 1])
   now = 300_000
-  assert.equal((await collect()).samples.length, 1, 'the cached values are served meanwhile')
+  assert.equal((await collect()).samples.length, 1, 'cached values are served during the search')
   await new Promise((resolve) => setImmediate(resolve))
   await collect()
   assert.deepEqual([searches(), versions()], [2, 2])
@@ -198,7 +205,7 @@ test('hosts are searched once, and again after five minutes or on a new stream',
   await assert.rejects(collect(), LinkError)
 })
 
-test('a host that hangs fails the collector, and the series of the others are exported', async () => {
+test('if a host does not answer, the collector fails, and the series of the other hosts are exported', async () => {
   const pong = { ...IM, features: ['urn:xmpp:ping'] }
   const server = serverOf({
     'a.example': { ...pong, answer: () => new TimeoutError('no reply') },
@@ -210,7 +217,7 @@ test('a host that hangs fails the collector, and the series of the others are ex
   await assert.rejects(collectorOf(server, ping, ['a.example'])(), TimeoutError)
 })
 
-test('public rooms are counted by the server if possible, and long lists are not repeated', async () => {
+test('the collector muc_rooms uses the count of the server if it has one, and does not request a long list again', async () => {
   let items = 0
   let set: Child | undefined
   let lost = false
@@ -245,7 +252,7 @@ test('public rooms are counted by the server if possible, and long lists are not
   const asked = server.asked.length
   const { failure } = await collect()
   assert.match(String(failure), /rooms\.example listed 5001 rooms, more than the maximum of 5000/)
-  assert.equal(server.asked.length, asked, 'not even asked')
+  assert.equal(server.asked.length, asked, 'no request is sent')
 
   items = 0
   const losing = collectorOf(server, mucRooms, ['rooms.example'])
@@ -256,7 +263,7 @@ test('public rooms are counted by the server if possible, and long lists are not
   assert.match(String((await losing()).failure), /did not return its rooms, 2 times in a row/)
 })
 
-test('the start time does not change with rounded seconds', async () => {
+test('the start time stays the same if the uptime in whole seconds varies by rounding', async () => {
   let seconds = 100
   let now = 1_000_000_000
   const source = createStartTimeSource(() => now)
@@ -285,7 +292,7 @@ test('the start time does not change with rounded seconds', async () => {
   assert.deepEqual(await read(), [1_000_070])
 })
 
-test("a server's own statistics are asked for by the names that it gives", async () => {
+test('the collector server_statistics requests the statistics that the server names, and leaves out those with an error', async () => {
   const NS = 'http://jabber.org/protocol/stats'
   const server = serverOf({
     'a.example': {
@@ -312,7 +319,7 @@ test("a server's own statistics are asked for by the names that it gives", async
   ])
 })
 
-test('the advice about admin rights is given once, if Prosody has neither the rights nor the module', () => {
+test('the exporter advises once about admin rights if it has neither admin rights nor mod_adhoc_statistics', () => {
   const lines: string[] = []
   const host = (commands: string[]) => ({
     jid: 'a.example',

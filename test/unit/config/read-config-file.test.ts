@@ -205,7 +205,7 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …:', 
     [
       'a removed collector',
       'servers:\n  - collectors: {ping: true, tigase: false}',
-      '2:30: servers[0].collectors.tigase: the collector tigase was removed, because it was never tested with the real server. Remove the setting.',
+      '2:30: servers[0].collectors.tigase: the collector tigase was removed, because it was never tested with a real tigase server. Remove the setting.',
     ],
     [
       'a collector with a number',

@@ -74,7 +74,7 @@ describe('defaults and overrides', () => {
 
   test('the message for a removed collector names the setting and says what to do', () => {
     const line = (source: string, name: string) =>
-      `${source}: the collector ${name} was removed, because it was never tested with the real server. Remove the setting.`
+      `${source}: the collector ${name} was removed, because it was never tested with a real ${name} server. Remove the setting.`
     for (const name of ['openfire', 'tigase']) {
       for (const flag of [`--collector.${name}`, `--no-collector.${name}`]) {
         assert.equal(problem([flag]), line(flag, name))

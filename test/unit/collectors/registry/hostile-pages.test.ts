@@ -1,5 +1,6 @@
-// A server that sends invalid answers in place of mod_adhoc_statistics. The collection fails and names the
-// reason. The next valid answer is read completely.
+// These tests run the collector `registry` against a server that sends invalid replies instead of those of
+// mod_adhoc_statistics. The collection fails with an error that names the reason. After the next valid reply, all
+// series have the right values.
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -15,7 +16,7 @@ import { render } from '../../../../src/exposition/exposition.js'
 import { xml, type Element } from '../../../../src/xmpp/xml.js'
 import { createRegistryModel } from '../../../support/registry-model.js'
 
-/** Changes the payload of an answer to a request. */
+/** Makes a valid reply invalid: changes its payload `statistics`. */
 type Lie = (statistics: Element, request: Element) => void
 
 const attr =
@@ -49,15 +50,19 @@ const lies: readonly (readonly [what: string, lie: Lie, expected: RegExp])[] = [
   [
     'a page that ends after the last id',
     attr('last', '7'),
-    /^statistics: expected the last id from 1 to 6, got 7$/,
+    /^statistics: expected the last id of the page from 1 to 6, got 7$/,
   ],
-  ['a page that ends before it begins', attr('last', '0'), /the last id from 1 to 6, got 0/],
+  [
+    'a page that ends before it begins',
+    attr('last', '0'),
+    /the last id of the page from 1 to 6, got 0/,
+  ],
   [
     'pages that go backwards',
     ({ attrs }, request) => {
       if (request.attrs['first'] !== '1') attrs['last'] = '1'
     },
-    /the last id from 4 to 6, got 1/,
+    /the last id of the page from 4 to 6, got 1/,
   ],
   ['an id before the page', line('0\t1'), /an id from 1 to 3/],
   ['an id after the page', line('6\t1'), /an id from 1 to 3/],
@@ -67,12 +72,12 @@ const lies: readonly (readonly [what: string, lie: Lie, expected: RegExp])[] = [
   [
     'a value of a series that was not defined',
     lines(() => '1\t5\n'),
-    /the id of a series defined before|an id from 4 to 6/,
+    /the id of a series that an earlier line defines|an id from 4 to 6/,
   ],
   [
     'a series of a family that was not defined',
     line('S\t3\t77\t\tz\t1'),
-    /the number of a family defined before/,
+    /the number of a family that an earlier line defines/,
   ],
   ['a family of an unknown type', line('F\t9\tnumber\tx\t\t\t0'), /a family line/],
   [
@@ -81,11 +86,15 @@ const lies: readonly (readonly [what: string, lie: Lie, expected: RegExp])[] = [
     /a family line/,
   ],
   ['a family of the type __proto__', line('F\t9\t__proto__\tx\t\t\t0'), /a family line/],
-  ['a family that is cut off', line('F\t9\tgauge\tx'), /a family line/],
-  ['more labels than the line has', line(`${F}3\ta`), /as many label names/],
-  ['a negative number of labels', line(`${F}-1\ta\tb`), /as many label names/],
-  ['a fraction as number of labels', line(`${F}0.5\ta`), /as many label names/],
-  ['a number of labels that is not a number', line(`${F}x\ta`), /as many label names/],
+  ['a family line that is cut off', line('F\t9\tgauge\tx'), /a family line/],
+  [
+    'a family that announces more labels than its line has',
+    line(`${F}3\ta`),
+    /as many label names/,
+  ],
+  ['a family with a negative number of labels', line(`${F}-1\ta\tb`), /as many label names/],
+  ['a family with a fraction as number of labels', line(`${F}0.5\ta`), /as many label names/],
+  ['a family with a text as number of labels', line(`${F}x\ta`), /as many label names/],
   [
     'a long value that is not a number',
     line(`1\t${'1'.repeat(400_000)}x`),
@@ -97,9 +106,9 @@ const lies: readonly (readonly [what: string, lie: Lie, expected: RegExp])[] = [
     /at most 524288 char.*1000009/,
   ],
   ['more series than the maximum', attr('size', '20000001'), /at most 20000000, got 20000001/],
-  ['a series without its label', line('S\t3\t0\t\t1'), /1 labels and 1 values/],
+  ['a series without its label value', line('S\t3\t0\t\t1'), /1 labels and 1 values/],
   ['a series with too many values', line('S\t3\t0\t\tz\t1\t2'), /1 labels and 1 values/],
-  ['too many values', line('1\t1\t2'), /1 values/],
+  ['two values for a gauge', line('1\t1\t2'), /1 values/],
   ...['0x10', ' 1', '1 ', '1_000', '1,5', '--1', '٣', 'Infinit', 'nan()x', 'true', '1e', '.'].map(
     (text) => [`the value ${JSON.stringify(text)}`, line(`1\t${text}`), /a number/] as const,
   ),
@@ -137,12 +146,12 @@ function createLiar() {
   }
 }
 
-describe('a server that sends', () => {
+describe('invalid replies to the collector registry', () => {
   for (const [what, lie, expected] of lies) {
-    for (const when of ['at first', 'later'] as const) {
-      test(`${what}, ${when}, makes the collection fail`, async () => {
+    for (const when of ['first', 'second'] as const) {
+      test(`the ${when} collection fails if the server sends ${what}`, async () => {
         const { model, samples, setLie } = createLiar()
-        if (when === 'later') {
+        if (when === 'second') {
           await samples()
           model.set(0, 'a', 2)
         }
@@ -156,35 +165,38 @@ describe('a server that sends', () => {
         setLie(undefined)
         const exported = await samples()
         assert.equal(exported.length, 6)
-        assert.ok(exported.includes(`test_0_0{label="a"} ${when === 'later' ? 2 : 1}`))
+        assert.ok(exported.includes(`test_0_0{label="a"} ${when === 'second' ? 2 : 1}`))
       })
     }
   }
 })
 
-test('a collection fails if each page has another epoch', async () => {
+test('a collection fails if each page of the registry has another epoch', async () => {
   const { samples, setLie } = createLiar()
   let epoch = 100
   setLie(({ attrs }) => {
     attrs['epoch'] = String(epoch++)
   })
-  await assert.rejects(samples(), /one epoch for all pages, got a new one in each attempt/)
+  await assert.rejects(
+    samples(),
+    /one epoch for all pages, got a change of the epoch in each of 4 attempts/,
+  )
   assert.ok(epoch < 120, `${epoch - 100} pages`)
 })
 
-test('a registry that is replaced by a smaller one between two pages is read from the beginning', async () => {
+test('if the registry is replaced by a smaller one between two pages, the collector reads it again from the first series', async () => {
   const { samples, setLie } = createLiar()
   let times = 0
   setLie(({ attrs }, request) => {
     if (request.attrs['first'] === '1' || times++ > 0) return
-    // If the requested ids do not exist, the module returns the last requested id.
+    // If the requested ids do not exist, mod_adhoc_statistics sets `last` to the id before the first requested one.
     Object.assign(attrs, { epoch: 'another', size: '2', last: '3' })
   })
   assert.equal((await samples()).length, 6)
   assert.equal(times > 0, true)
 })
 
-test('the time of the last collection is exported if the server reports it', async () => {
+test('the time when Prosody last collected its statistics is exported if the server reports it', async () => {
   const { setLie, exporterFamilies } = createLiar()
   const updated = async () =>
     (await exporterFamilies()).find(({ name }) => name.includes('_updated_'))?.values[0]
@@ -194,7 +206,7 @@ test('the time of the last collection is exported if the server reports it', asy
   assert.equal(await updated(), undefined)
 })
 
-test('a payload in another namespace is an error', async () => {
+test('a reply with a payload in another namespace makes the collection fail', async () => {
   const collector = createRegistryCollector({
     domain: 'stats.example',
     request: () => {
@@ -210,7 +222,7 @@ test('a payload in another namespace is an error', async () => {
   )
 })
 
-test('a name that tries to inject lines, or that every object has, results in one sample', async () => {
+test('a family name or label value that contains line feeds, or is a property name of all objects, results in one valid sample', async () => {
   const { samples, setLie } = createLiar()
   const names = [
     '__proto__',
@@ -240,7 +252,7 @@ test('a name that tries to inject lines, or that every object has, results in on
   }
 })
 
-test('above the budget the largest families are not stored, and their series are counted by family name', async () => {
+test('if the server sends too many series, the largest families are not stored, and their series are counted by family name', async () => {
   const model = createRegistryModel()
   model.pageSize = 40_000
   model.set(1, 'small', 1)
@@ -252,7 +264,8 @@ test('above the budget the largest families are not stored, and their series are
     const stored = families.map(({ name, length, labels }) => [name, length, labels.bytes.length])
     return { stored, omitted: [...omitted!] }
   }
-  // Above the limit for exported series, but within the budget: the snapshot omits the largest family.
+  // These series are more than the 1,000 that may be exported, but fewer than the cache can store. The snapshot omits
+  // families later, so the collector omits none.
   model.add(0, 80_000)
   assert.deepEqual((await collect()).omitted, [])
   model.add(0, 160_000)
@@ -263,7 +276,7 @@ test('above the budget the largest families are not stored, and their series are
     ],
     omitted: [['test_0_0', 240_000]],
   }
-  // The third collection has an audit, which finds no mismatch.
+  // Every third collection has an audit of the cache. The audit finds no mismatch in spite of the omitted family.
   for (let i = 1; i <= 3; i++) {
     model.move(0, i)
     model.move(100, i)
@@ -271,7 +284,7 @@ test('above the budget the largest families are not stored, and their series are
   }
 })
 
-test('a registry whose families exceed the budget without any series is an error', () => {
+test('a registry with so many families that they exceed the memory limit without any series is an error', () => {
   const tables = createRegistryTables({ ...KEEP_ALL, maxSeries: 1000 })
   for (let id = 0; id < 30_000; id++) tables.apply(`F\t${id}\tgauge\tx${id}\t\t\t0`, 1, 1)
   assert.throws(() => {

@@ -5,11 +5,14 @@ import { KEEP_ALL } from '../../../../src/collectors/registry/registry-filter.js
 import { createRegistryTables } from '../../../../src/collectors/registry/registry-lines.js'
 
 const FAMILY = 'F\t1\tgauge\tload\t\t\t1\thost'
-/** Lines of one family's series with these values, from the id `first` on; `null` for an omitted series. */
+/**
+ * Returns the lines that define a family and its series with these values. The first series has the id `first`. The
+ * value `null` stands for a series that mod_adhoc_statistics omits because its labels are too long.
+ */
 const series = (values: readonly (number | null)[], first = 1) =>
   `${[FAMILY, ...values.map((value, i) => (value === null ? `X\t${first + i}\t1` : `S\t${first + i}\t1\t\th${first + i}\t${value}`))].join('\n')}\n`
 
-/** Counts the mismatches between cached values, a full answer, and the changes in the meantime. */
+/** Counts the mismatches between cached values and a full reply. Series in the changes `since` are not compared. */
 function count(
   cached: readonly (number | null)[],
   full: { last: number; lines: readonly string[] },
@@ -24,42 +27,43 @@ function count(
 }
 const NOTHING = { last: 1000, lines: [] }
 
-test('a full answer with the cached values has no mismatch', () => {
+test('an audit finds no mismatch if the full reply has the cached values', () => {
   assert.equal(count([1, 2, 3], { last: 3, lines: [series([1, 2, 3])] }, NOTHING), 0)
   assert.equal(count([1, null, 3], { last: 3, lines: [series([1, null, 3])] }, NOTHING), 0)
 })
 
-test('each id that differs counts, including the first and the last one', () => {
+test('an audit counts each series whose value differs, including the first and the last series', () => {
   assert.equal(count([1, 2, 3], { last: 3, lines: [series([9, 2, 3])] }, NOTHING), 1)
   assert.equal(count([1, 2, 3], { last: 3, lines: [series([1, 2, 9])] }, NOTHING), 1)
   assert.equal(count([1, 2, 3], { last: 3, lines: [series([9, 8, 7])] }, NOTHING), 3)
-  // The full answer omits a cached series, lacks it, or has one that the cache lacks.
+  // A series is a mismatch if the full reply marks it as omitted, if the full reply lacks it, or if the cache lacks it.
   assert.equal(count([1, 2, 3], { last: 3, lines: [series([1, null, 3])] }, NOTHING), 1)
   assert.equal(count([1, 2, 3], { last: 3, lines: [series([1, 2])] }, NOTHING), 1)
   assert.equal(count([1, 2], { last: 3, lines: [series([1, 2, 3])] }, NOTHING), 1)
 })
 
-test('ids after the end of either answer are not compared', () => {
+test('an audit does not compare series ids after the end of the full reply or of the reply with the changes', () => {
   assert.equal(count([1, 2, 3], { last: 2, lines: [series([1, 2])] }, NOTHING), 0)
   assert.equal(count([1, 2, 3], { last: 3, lines: [series([1, 2, 9])] }, { last: 2, lines: [] }), 0)
-  // A page that starts at id 5 has no lower ids.
+  // An audit of a page that starts at id 5 does not compare lower ids.
   assert.equal(count([5, 6], { last: 6, lines: [series([5, 6], 5)] }, NOTHING, 5), 0)
 })
 
-test('an id that changed in the meantime is not compared, with any number of digits and any kind of line', () => {
+test('an audit does not compare a series that changed after the full reply, whatever its id and the kind of its line', () => {
   const values = Array.from({ length: 12 }, (_, i) => i)
   const full = { last: 12, lines: [series(values)] }
-  // The last series changed after the full answer, or was defined again.
+  // The last series got another value, or was defined again, after the full reply.
   assert.equal(count(values, full, { last: 12, lines: ['12\t99\n'] }), 0)
   assert.equal(count(values, full, { last: 12, lines: [`${FAMILY}\nX\t12\t1\n`] }), 0)
   assert.equal(count(values, full, { last: 12, lines: ['3\t7\n12\t99\n', '11\t8\n'] }), 0)
-  // Only the id field of a line is an id.
+  // The audit does not mistake a value, a family number or a label in the changes for a series id. So it still finds
+  // that the series with the id 5 differs.
   const off = { last: 12, lines: [series(values.with(4, 77))] }
   assert.equal(count(values, off, { last: 12, lines: ['1\t5\n'] }), 1)
   assert.equal(count(values, off, { last: 12, lines: [`${FAMILY}\nS\t1\t1\t\th5\t1\n`] }), 1)
 })
 
-test('the full answer is read with the same filter', () => {
+test('an audit applies the drop rules of the cache to the full reply too', () => {
   const filter = { ...KEEP_ALL, drop: [{ family: /^load$/, labels: new Map([['host', /^h2$/]]) }] }
   const tables = createRegistryTables(filter)
   tables.apply(series([1, 2, 3]), 1, 3)

@@ -27,7 +27,7 @@ function add(
 const omittedOf = (families: readonly BudgetedTable[]) =>
   Object.fromEntries(countOmittedSeries(families))
 
-test('the budget is twice the limit plus 100,000 series', () => {
+test('the cache can store twice the limit for exported series plus 100,000 series', () => {
   const budget = createSeriesBudget(1000)
   const [a, b, c] = [createBudgetedTable('a'), createBudgetedTable('b'), createBudgetedTable('c')]
   const all = [a, b, c]
@@ -38,14 +38,15 @@ test('the budget is twice the limit plus 100,000 series', () => {
   assert.deepEqual(omittedOf(all), {})
   add(budget, c, 1)
   budget.enforce(all)
-  // The largest family is omitted with all its stored series. Its later series are counted.
+  // One series too many makes the cache omit its largest family, b, with all stored series. Further series of b are
+  // only counted.
   assert.deepEqual(omittedOf(all), { b: 99_998 })
   assert.equal(b.table.snapshot().length, 0)
   assert.equal(a.table.snapshot().length, 2000)
   add(budget, b, 2)
   assert.deepEqual(omittedOf(all), { b: 100_000 })
   assert.equal(b.table.snapshot().length, 0)
-  // Its budget is free for others.
+  // Other families can use the memory that the omitted family b used before.
   add(budget, c, 99_997)
   budget.enforce(all)
   assert.deepEqual(omittedOf(all), { b: 100_000 })
@@ -54,8 +55,8 @@ test('the budget is twice the limit plus 100,000 series', () => {
   assert.deepEqual(omittedOf(all), { b: 100_000, c: 100_001 })
 })
 
-test('long labels, many values and family lines increase the cost', () => {
-  /** Returns how many series are stored before the budget is exceeded, to a thousand. */
+test('a series with long labels or many values, and a family with a long line, cost more memory', () => {
+  /** Returns how many series of this kind the cache can store, rounded down to a thousand. */
   const capacityFor = (labels: string, bounds: readonly number[] = []) => {
     const budget = createSeriesBudget(0)
     const family = createBudgetedTable('x', bounds)
@@ -91,7 +92,7 @@ test('long labels, many values and family lines increase the cost', () => {
   }
 })
 
-test('without a limit, nothing is omitted', () => {
+test('without a limit for exported series, the cache omits no family', () => {
   const budget = createSeriesBudget()
   const family = createBudgetedTable('x')
   for (let i = 0; i < 1000; i++) budget.addFamily(1e9)

@@ -11,12 +11,12 @@ const ANSWER = fc
   .tuple(fc.integer({ min: 1, max: 30 }), fc.integer({ min: 0, max: 30 }), fc.nat(5))
   .map(([first, length, change]) => ({
     first,
-    // The last page of a run includes all later ids.
+    // The last page of an update also sets the change number of all ids that do not exist yet.
     last: length === 30 ? Infinity : first + length,
     change,
   }))
 
-test('each id has the change number of the last answer about it, and adjacent cursors differ', () => {
+test('each series id has the change number of the last reply about it, and adjacent cursors have different change numbers', () => {
   fc.assert(
     fc.property(fc.array(ANSWER, { maxLength: 20 }), (answers) => {
       const expected = Array<number>(100).fill(0)
@@ -40,7 +40,7 @@ test('each id has the change number of the last answer about it, and adjacent cu
   )
 })
 
-test('a request has the change numbers of the ids from its first id on', () => {
+test('a request for a page has only the change numbers of the ids from its first id on', () => {
   let cursors = advanceCursors(INITIAL_CURSORS, { first: 1, last: 700, change: 41 })
   cursors = advanceCursors(cursors, { first: 701, last: 1900, change: 42 })
   cursors = advanceCursors(cursors, { first: 1901, last: Infinity, change: 43 })
@@ -49,7 +49,7 @@ test('a request has the change numbers of the ids from its first id on', () => {
   assert.equal(formatSince(INITIAL_CURSORS, 5), '0')
 })
 
-test('a request has a limited size after any number of pages', () => {
+test('a request for a page has at most 200 change numbers, however many pages were read before', () => {
   let cursors = INITIAL_CURSORS
   for (let i = 0; i < 5000; i++) {
     cursors = advanceCursors(cursors, { first: 1 + i * 200, last: 200 + i * 200, change: i + 1 })

@@ -13,7 +13,7 @@ import {
 import { DecodeError } from '../../../../src/errors.js'
 import type { Family } from '../../../../src/metrics/family.js'
 
-/** Applies lines of the module, with ` → ` for the tab. */
+/** Applies lines of mod_adhoc_statistics to an empty registry cache. In the lines, ` → ` stands for the tab. */
 function read(...lines: string[]) {
   return readWith({}, ...lines)
 }
@@ -40,7 +40,7 @@ function rows(family: Family | undefined): Record<string, number[]> {
 
 const GAUGE = 'F → 1 → gauge → prosody_mod_c2s/connections →  → Clients → 2 → host → type'
 
-test('names and labels become those of Prometheus', () => {
+test('names of families and labels of series are converted to those of Prometheus', () => {
   const { families } = read(
     GAUGE,
     'S → 1 → 1 →  → a.example → c2s → 5',
@@ -54,13 +54,13 @@ test('names and labels become those of Prometheus', () => {
   })
 })
 
-test('a line with values changes a series defined before', () => {
+test('a line with an id and a value changes the value of a series that an earlier line defined', () => {
   const { tables } = read(GAUGE, 'S → 1 → 1 →  → a → b → 5')
   tables.apply('1\t7\n', 1, 1)
   assert.deepEqual(rows([...tables.sources()][0]!.table.snapshot()), { 'host="a",type="b"': [7] })
 })
 
-test('a histogram is sorted by its bounds, and a repeated bound is stored once', () => {
+test('the buckets of a histogram are sorted by their bounds, and a repeated bound is stored once', () => {
   const { families } = read(
     'F → 1 → histogram → h →  →  → 0 → 10 → 0.1 → 10 → +Inf',
     'S → 1 → 1 → 1700000000.5 → 12.5 → 4 → 3 → 1 → 3 → 4',
@@ -70,7 +70,7 @@ test('a histogram is sorted by its bounds, and a repeated bound is stored once',
   assert.equal(families[0]!.created![0], 1700000000.5)
 })
 
-test('numbers are parsed in every notation of C', () => {
+test('values in every notation of C are parsed', () => {
   const spellings = [
     'nan',
     '-nan',
@@ -92,7 +92,7 @@ test('numbers are parsed in every notation of C', () => {
   )
 })
 
-test('escapes are decoded to valid UTF-8, and different bytes result in different labels', () => {
+test('escaped label values are decoded to valid UTF-8, and different bytes result in different label values', () => {
   const texts: [string, string][] = [
     ['plain', 'plain'],
     ['a\\tb\\nc\\rd\\\\e\\x1b', 'a\tb\\nc\rd\\\\e\x1b'],
@@ -115,7 +115,7 @@ test('escapes are decoded to valid UTF-8, and different bytes result in differen
   assert.deepEqual(invalid, {})
 })
 
-test('a series that cannot be exported is omitted and counted', () => {
+test('a series that cannot be exported is omitted and counted as invalid', () => {
   const { families, invalid } = read(
     GAUGE,
     'S → 1 → 1 →  → a → b → ',
@@ -130,7 +130,7 @@ test('a series that cannot be exported is omitted and counted', () => {
   assert.deepEqual(invalid, { prosody_mod_c2s__connections: 3, twice: 1 })
 })
 
-test('a series is exported again when its value is a number again', () => {
+test('a series whose value was not a number is exported when its value becomes a number', () => {
   const { tables } = read(GAUGE, 'S → 1 → 1 →  → a → b → ')
   tables.apply('1\t7\n', 1, 1)
   assert.deepEqual(rows([...tables.sources()][0]!.table.snapshot()), { 'host="a",type="b"': [7] })
@@ -152,7 +152,7 @@ for (const [what, line] of Object.entries({
   'an unknown type': 'F → 3 → stateset → s →  →  → 0',
   'a number of labels that is not a number': 'F → 3 → gauge → s →  →  → many',
 })) {
-  test(`${what} is an error that describes the line`, () => {
+  test(`${what} in a line of mod_adhoc_statistics is an error that describes the line`, () => {
     assert.throws(
       () => read(GAUGE, line),
       (error) =>
@@ -161,8 +161,8 @@ for (const [what, line] of Object.entries({
   })
 }
 
-// `npm run fuzz` found that this was a TypeError.
-test('a backslash at the end of a name or a value stands for itself', () => {
+// `npm run fuzz` found that a backslash at the end of a text caused a TypeError.
+test('a backslash at the end of a family name or a label value stands for itself', () => {
   const { families } = read(
     'F → 1 → gauge → load\\x41\\ →  →  → 1 → host',
     'S → 1 → 1 →  → \\x41\\ → 5',
@@ -173,7 +173,10 @@ test('a backslash at the end of a name or a value stands for itself', () => {
 
 const TYPED = (type: string, name: string) => `F → ${type} → ${type} → ${name} →  →  → 1 → host`
 const VALUES: Readonly<Record<string, string>> = { summary: '1 → 2' }
-/** Lines of a family of each type, with one series for each host. Ids start at 1. */
+/**
+ * Returns the lines of one family per entry of `names` (type and name), with one series for each host. Series ids
+ * start at 1.
+ */
 function families(names: Readonly<Record<string, string>>, hosts: readonly string[] = ['a']) {
   let id = 0
   return Object.entries(names).flatMap(([type, name]) => [
@@ -184,12 +187,12 @@ function families(names: Readonly<Record<string, string>>, hosts: readonly strin
 const namesOf = (list: readonly Family[]) =>
   list.filter(({ order }) => order.length > 0).map(({ name }) => name)
 
-test('a dropped family is not exported; the rule may have either name of a counter', () => {
+test('a drop rule without labels drops the whole family, and can name a counter with or without _total', () => {
   const all = families({ counter: 'logins', gauge: 'clients', summary: 'sizes' }, ['a', 'b'])
   const without = (family: RegExp) => {
     const drop = [{ family, labels: new Map<string, RegExp>() }]
     const { families, invalid } = readWith({ drop }, ...all)
-    // Dropped series are not invalid.
+    // Dropped series are not counted as invalid.
     assert.deepEqual(invalid, {})
     return namesOf(families)
   }
@@ -201,13 +204,13 @@ test('a dropped family is not exported; the rule may have either name of a count
   assert.deepEqual(without(/^other$/), ['logins', 'clients', 'sizes'])
 })
 
-test('a rule drops the series whose labels all match; a missing label is empty', () => {
+test('a drop rule with labels drops the series whose labels all match, and treats a missing label as empty', () => {
   const all = families({ gauge: 'clients' }, ['a.example', 'b.example', ''])
   const shown = (labels: Readonly<Record<string, RegExp>>, family = /^clients$/) => {
     const drop = [{ family, labels: new Map(Object.entries(labels)) }]
     const { families, invalid, tables } = readWith({ drop }, ...all)
     assert.deepEqual(invalid, {})
-    // A later value of a dropped series has no effect.
+    // A new value for the dropped series with the id 1 has no effect.
     tables.apply('1\t7\n', 1, 3)
     return Object.keys(rows(families[0]))
   }
@@ -219,7 +222,7 @@ test('a rule drops the series whose labels all match; a missing label is empty',
   assert.deepEqual(shown({ host: /^a/ }, /^other$/), everything)
 })
 
-test('a series with a label that is too long is omitted and counted, whether exporter or module finds it', () => {
+test('a series with a label value that is too long for the exporter or for mod_adhoc_statistics is omitted and counted as invalid', () => {
   const lines = families({ gauge: 'g' }, ['12345', '123456', '😀😀', '😀😀😀'])
   const limited = readWith({ labelValueLength: 5 }, ...lines, 'X → 5 → gauge', 'X → 5 → gauge')
   assert.deepEqual(Object.keys(rows(limited.families[0])), ['host="12345"', 'host="😀😀"'])
@@ -229,13 +232,13 @@ test('a series with a label that is too long is omitted and counted, whether exp
   assert.deepEqual(Object.values(rows([...tables.sources()][0]!.table.snapshot())), [[8], [1]])
   assert.deepEqual(tables.describe(2), 'gauge g not shown')
   assert.deepEqual(tables.describe(5), 'gauge g not shown')
-  // The omitted series of a dropped family are not invalid.
+  // A series with a label value that is too long is not counted as invalid if its family is dropped.
   const drop = [{ family: /^g$/, labels: new Map<string, RegExp>() }]
   const dropped = readWith({ drop, labelValueLength: 5 }, ...lines, 'X → 5 → gauge')
   assert.deepEqual(dropped.invalid, {})
 })
 
-test('a family that would make Prometheus reject the scrape is omitted, and its series are counted', () => {
+test('a family that would make Prometheus reject the scrape is omitted, and its series are counted as invalid', () => {
   for (const [what, family] of Object.entries({
     'no name': 'F → 1 → gauge →  →  →  → 1 → a',
     'a label without a name': 'F → 1 → gauge → g →  →  → 1 → ',
@@ -261,7 +264,7 @@ test('a family that would make Prometheus reject the scrape is omitted, and its 
     assert.deepEqual(namesOf(families), [], what)
     assert.deepEqual(invalid, { g: 1 }, what)
   }
-  // In other types, the label `le` is valid.
+  // A gauge or a summary can have a label `le`.
   assert.deepEqual(
     namesOf(
       read('F → 1 → gauge → g →  →  → 1 → le', 'S → 1 → 1 →  → x → 1').families.concat(
@@ -283,7 +286,7 @@ test('a family can have more than ten labels', () => {
   })
 })
 
-test('each of thousands of series is defined and changed by its id', () => {
+test('5,000 series are defined, and then changed by their ids', () => {
   const tables = createRegistryTables()
   const last = 5000
   const ids = Array.from({ length: last }, (_, i) => i + 1)
@@ -294,14 +297,14 @@ test('each of thousands of series is defined and changed by its id', () => {
   for (const id of ids) assert.deepEqual(shown[`n="${id}"`], [id * 2])
 })
 
-test('a repeated bound keeps its first count, also when the values change', () => {
+test('of two histogram buckets with the same bound, the first count is stored, also when the values change', () => {
   const lines = ['F → 1 → histogram → h →  →  → 0 → 1 → 1 → +Inf']
   const { tables } = read(...lines, 'S → 1 → 1 →  → 9 → 3 → 1 → 2 → 3')
   tables.apply('1\t10\t5\t4\t77\t5\n', 1, 1)
   assert.deepEqual(rows([...tables.sources()][0]!.table.snapshot()), { '': [4, 5, 10, 5] })
 })
 
-test('the state of an id can be described for a comparison', () => {
+test('the cached state of a series can be described as text for an audit', () => {
   const { tables } = read(GAUGE, 'S → 1 → 1 →  → a → b → 5', 'X → 2 → 1')
   const name = 'gauge prosody_mod_c2s__connections'
   assert.equal(tables.describe(1), `${name} {host="a",type="b"} NaN 5`)
@@ -309,7 +312,7 @@ test('the state of an id can be described for a comparison', () => {
   assert.equal(tables.describe(3), 'unknown')
 })
 
-test('an error about a line has its kind, its id and the number of its fields, but never the whole line', () => {
+test('an error about an invalid line has the kind, the id and the number of fields of the line, but never the whole line', () => {
   const messageFor = (line: string) => {
     try {
       read(GAUGE, line)
@@ -332,7 +335,7 @@ test('an error about a line has its kind, its id and the number of its fields, b
   )
 })
 
-test('numbers in the notation of C are parsed, and everything else is an error', () => {
+test('parseNumber accepts numbers in the notation of C, and throws DecodeError for every other text', () => {
   const numbers: readonly (readonly [string, number])[] = [
     ['', NaN],
     ['0', 0],
@@ -384,7 +387,7 @@ test('numbers in the notation of C are parsed, and everything else is an error',
   }
 })
 
-test('escaped text is decoded to the bytes in Prosody', () => {
+test('unescape decodes a text of mod_adhoc_statistics to the bytes that it has in Prosody', () => {
   const texts: readonly (readonly [string, string])[] = [
     ['', ''],
     ['plain é', 'plain é'],
@@ -402,7 +405,7 @@ test('escaped text is decoded to the bytes in Prosody', () => {
   for (const [text, bytes] of texts) assert.equal(unescape(text), bytes, text)
 })
 
-test('names are escaped as in mod_http_openmetrics', () => {
+test('escapeName converts names as mod_http_openmetrics does', () => {
   const names: readonly (readonly [string, string])[] = [
     ['prosody_mod_c2s/connections', 'prosody_mod_c2s__connections'],
     ['a.b-c:d', 'a_b_c_d'],

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { KEEP_ALL } from '../../../../src/collectors/registry/registry-filter.js'
 import { createRegistryTables } from '../../../../src/collectors/registry/registry-lines.js'
 
-test('of 1.2 million series in many pages, the tables store no more than the budget', () => {
+test('if the server sends 1.2 million series, the tables never store more than twice the series limit plus 110,000', () => {
   const [families, perFamily, pageSize, maxSeries] = [3, 400_000, 10_000, 100_000]
   const tables = createRegistryTables({ ...KEEP_ALL, maxSeries })
   let id = 0

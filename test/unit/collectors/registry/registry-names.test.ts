@@ -8,7 +8,10 @@ import { render } from '../../../../src/exposition/exposition.js'
 import { width, type Family } from '../../../../src/metrics/family.js'
 import { labelsOf } from '../../../../src/metrics/labels.js'
 
-/** A registry whose lines have ` → ` for the tab, and the naming of its families. */
+/**
+ * Creates an empty registry cache and the naming of its families. In the lines for `apply`, ` → ` stands for the tab
+ * of the text format of mod_adhoc_statistics.
+ */
 function registry(schemes: readonly NameScheme[], drop: readonly DropRule[] = []) {
   const tables = createRegistryTables({ ...KEEP_ALL, drop })
   const logged: string[] = []
@@ -30,7 +33,7 @@ function registry(schemes: readonly NameScheme[], drop: readonly DropRule[] = []
   }
 }
 
-/** Values by series. A series with several values has only its sum and count. */
+/** Returns the value of each series. For a histogram or summary, the result has only the sum and the count. */
 function seriesOf(families: readonly Family[]): Record<string, number | number[]> {
   return Object.fromEntries(
     families.flatMap((family) =>
@@ -55,7 +58,7 @@ const MUC = [
 ]
 const C2S = 'F → 3 → gauge → prosody_mod_c2s/connections →  → Clients → 3 → host → type → ip_family'
 
-test('the names of mod_http_openmetrics are those of the tables, so there is nothing to rename', () => {
+test('the naming scheme openmetrics needs no renaming, because the tables have its names', () => {
   assert.equal(
     prepareNaming(['openmetrics'], () => {}),
     undefined,
@@ -63,7 +66,7 @@ test('the names of mod_http_openmetrics are those of the tables, so there is not
 })
 
 describe('single_underscore', () => {
-  test('replaces `/` by one underscore, and changes nothing else', () => {
+  test('the scheme single_underscore replaces `/` in a name by one underscore, and changes nothing else', () => {
     const { apply, families } = registry(['single_underscore'])
     apply(...MUC, 'F → 4 → gauge → lua_a__b →  →  → 0', 'S → 3 → 4 →  → 1')
     assert.deepEqual(
@@ -76,7 +79,7 @@ describe('single_underscore', () => {
     )
   })
 
-  test('together with openmetrics shares everything except the name, and a name that is the same in both is served once', () => {
+  test('a family under its single_underscore name shares its data with the openmetrics one, and is served once if both names are the same', () => {
     const { apply, families } = registry(['openmetrics', 'single_underscore'])
     apply(...MUC, 'F → 4 → gauge → prosody_info →  →  → 0', 'S → 3 → 4 →  → 1')
     const [hit, room, info, hit1, room1, ...more] = families()
@@ -102,7 +105,7 @@ describe('single_underscore', () => {
     assert.equal(families()[3], hit1)
   })
 
-  test('keeps the object `order` while only values change, so the exposition can reuse its bytes', () => {
+  test('a renamed family keeps the object `order` while only values change, so the exposition can reuse cached text', () => {
     const { apply, families } = registry(['openmetrics', 'single_underscore'])
     apply(...MUC)
     const lines = () =>
@@ -122,11 +125,11 @@ describe('single_underscore', () => {
     assert.deepEqual(lines(), expected(12))
     const after = families()[2]!
     assert.notEqual(after, before)
-    // The exposition compares this object to find out that only values differ.
+    // The exposition compares the object `order` of two snapshots to find out that only values differ.
     assert.equal(after.order, before.order)
   })
 
-  test('if two families get the same name, the second one is omitted, logged once and counted', () => {
+  test('if two families get the same name, the second family is omitted, logged once, and counted', () => {
     const { apply, families, clashes, logged } = registry(['single_underscore'])
     apply('F → 1 → gauge → a/b →  →  → 0', 'F → 2 → gauge → a_b →  →  → 1 → x', 'S → 1 → 1 →  → 1')
     assert.deepEqual(clashes(), {})
@@ -136,12 +139,13 @@ describe('single_underscore', () => {
       assert.deepEqual(clashes(), { a_b: 2 })
     }
     assert.deepEqual(logged, [
-      'exposition.names: two statistics result in the same series of a_b. The first one is served. ' +
-        'The other one is counted in prosody_exporter_samples_invalid.',
+      'exposition.names: two statistics of Prosody result in the same series of a_b. The exporter serves the first ' +
+        'statistic, and counts the series of the other one in prosody_exporter_samples_invalid. ' +
+        'If openmetrics is the first of exposition.names, both are served.',
     ])
   })
 
-  test('a dropped family does not clash with another one', () => {
+  test('a dropped family does not clash with another family of the same name', () => {
     const drop = [{ family: /^a__b$/, labels: new Map() }]
     const { apply, series } = registry(['single_underscore'], drop)
     apply('F → 1 → gauge → a/b →  →  → 0', 'S → 1 → 1 →  → 1')
@@ -150,8 +154,8 @@ describe('single_underscore', () => {
   })
 })
 
-describe('mod_prometheus, with lines of Prosody 0.12', () => {
-  test('adds up connections, which had no host in 0.11, and also serves the families with more labels', () => {
+describe('the scheme mod_prometheus with statistics of Prosody 0.12', () => {
+  test('connections of all hosts are added up under the mod_prometheus name, and the openmetrics families are served too', () => {
     const { apply, series } = registry(['mod_prometheus'])
     const s2s = (id: number, way: string) =>
       `F → ${id} → gauge → prosody_mod_s2s/connections_${way} →  → S → 3 → host → type → ip_family`
@@ -181,7 +185,7 @@ describe('mod_prometheus, with lines of Prosody 0.12', () => {
     assert.equal(series()['prosody_mod_c2s{type="ipv6"}'], 6)
   })
 
-  test('a gauge is served under its legacy name only, whether the HELP text or the family name contains it', () => {
+  test('a gauge is served only under its mod_prometheus name, which its HELP text or its family name contains', () => {
     const { apply, series } = registry(['mod_prometheus'])
     apply(
       'F → 1 → gauge → prosody_client_presence.away →  → client_presence.away amount → 0',
@@ -201,7 +205,7 @@ describe('mod_prometheus, with lines of Prosody 0.12', () => {
     })
   })
 
-  test('a family without a legacy name keeps its own', () => {
+  test('a family without a mod_prometheus name is served under its openmetrics name', () => {
     const { apply, series } = registry(['mod_prometheus'])
     apply(
       'F → 1 → counter → process_cpu_seconds → seconds →  → 0',
@@ -228,7 +232,7 @@ describe('mod_prometheus, with lines of Prosody 0.12', () => {
     assert.deepEqual(series(), expected)
   })
 
-  test('a counter also becomes a number of events per second, over at least ten seconds', () => {
+  test('a counter is also served as a rate per second over at least ten seconds', () => {
     const { apply, series, pass } = registry(['mod_prometheus'])
     const rate = () => series()['prosody_mod_muc{type="room_hit",host="r.example"}']
     apply(...MUC)
@@ -237,7 +241,7 @@ describe('mod_prometheus, with lines of Prosody 0.12', () => {
     pass(15)
     apply('1 → 35')
     assert.equal(rate(), 2)
-    // Another Prometheus server scrapes shortly after: the window is longer than this time.
+    // A second Prometheus server scrapes 0.3 seconds after the first one. Its rate covers the last 15.3 seconds.
     pass(0.3)
     assert.equal(rate(), 30 / 15.3)
     pass(14.7)
@@ -247,7 +251,7 @@ describe('mod_prometheus, with lines of Prosody 0.12', () => {
     assert.equal(rate(), 0)
   })
 
-  test('a counter that was reset, or is new, started at zero', () => {
+  test('the rate of a counter that was reset or is new counts from zero', () => {
     const { apply, series, pass } = registry(['mod_prometheus'])
     apply(...MUC)
     series()
@@ -258,7 +262,7 @@ describe('mod_prometheus, with lines of Prosody 0.12', () => {
     assert.equal(now['prosody_mod_muc{type="room_hit",host="new.example"}'], 0.7)
   })
 
-  test('a histogram of durations also becomes an average, and keeps its buckets', () => {
+  test('a histogram of durations is served as an average, and also with its buckets', () => {
     const { apply, series, pass } = registry(['mod_prometheus'])
     const average = () => series()['prosody_stats{type="collection",field="average"}']
     apply(
@@ -274,7 +278,7 @@ describe('mod_prometheus, with lines of Prosody 0.12', () => {
     assert.deepEqual(series()['prosody_stats_collection_seconds{}'], [5, 10])
   })
 
-  test('a stanza that mod_measure_stanza_counts counted once for each host is counted once', () => {
+  test('a stanza that mod_measure_stanza_counts counts for each host is counted once under the mod_prometheus name', () => {
     const { apply, series, pass } = registry(['mod_prometheus'])
     apply(
       'F → 1 → counter → prosody_mod_measure_stanza_counts/received →  → Stanzas → 3 → host → session_type → stanza_kind',
@@ -291,7 +295,7 @@ describe('mod_prometheus, with lines of Prosody 0.12', () => {
     assert.equal(Object.keys(rest).filter((name) => name.includes('__received_total')).length, 3)
   })
 
-  test('together with openmetrics, each family is also served once under its openmetrics name', () => {
+  test('with the schemes mod_prometheus and openmetrics, each family is served once under its openmetrics name', () => {
     const both = registry(['mod_prometheus', 'openmetrics'])
     const other = registry(['openmetrics', 'mod_prometheus'])
     for (const { apply, pass, series } of [both, other]) {
@@ -310,7 +314,7 @@ describe('mod_prometheus, with lines of Prosody 0.12', () => {
     }
   })
 
-  test('a series that is missing is missing under each name', () => {
+  test('a series without a value is missing under the names of both schemes', () => {
     const { apply, series } = registry(['mod_prometheus', 'openmetrics'])
     apply(...MUC)
     apply('2 → ')

@@ -5,7 +5,7 @@ import type { Collected } from '../../../../src/collectors/collector.js'
 import { createRegistryCollector } from '../../../../src/collectors/registry/registry.js'
 import { createRegistryModel, type Fate } from '../../../support/registry-model.js'
 
-/** Returns the values of a collection by `family{label}`. */
+/** Returns the value of each collected series. The keys have the form `family{label}`. */
 function seriesOf({ families }: Collected): Map<string, number> {
   const series = new Map<string, number>()
   for (const { name, order, labels, values } of families) {
@@ -43,7 +43,7 @@ const FATES = fc.infiniteStream(
   ),
 )
 
-test('after any changes of the registry and lost replies, two readers have the values of the server', async () => {
+test('two collectors have the values of the server after random changes of the registry and random lost replies', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(STEP, { maxLength: 60 }), FATES, async (steps, fates) => {
       const model = createRegistryModel()
@@ -75,7 +75,7 @@ test('after any changes of the registry and lost replies, two readers have the v
   )
 })
 
-test('the audit finds a change that the server did not report, and the next collection has it', async () => {
+test('the audit finds a changed value that the server did not report, and the next collection returns the right value', async () => {
   const model = createRegistryModel()
   const reader = createRegistryCollector(
     model.connect(() => 'answered'),
@@ -85,13 +85,16 @@ test('the audit finds a change that the server did not report, and the next coll
   await reader.collect({ timeoutMs: 1000 })
   model.forgetNextChange()
   model.set(0, 'b', 2)
-  await assert.rejects(reader.collect({ timeoutMs: 1000 }), /audit: expected .*, got 1 series/)
+  await assert.rejects(
+    reader.collect({ timeoutMs: 1000 }),
+    /audit of the cached series: expected .*, got 1 series/,
+  )
   const collected = await reader.collect({ timeoutMs: 1000 })
   assert.deepEqual(sorted(seriesOf(collected)), sorted(model.truth()))
   assert.equal(mismatchesOf(collected), 1)
 })
 
-test('the reader of many pages pauses between them during the first half of its time', async () => {
+test('a collection of many pages pauses between pages during the first half of its time-out', async () => {
   const model = createRegistryModel()
   model.pageSize = 1
   for (const label of 'abcdefgh') model.set(0, label, 1)
@@ -124,7 +127,7 @@ test('the reader of many pages pauses between them during the first half of its 
     ...['pause of 7', 'page in 0.5'],
     'page in 100',
     ...['pause of 20', 'page in 9'],
-    // Half of the time is over: no more pauses.
+    // Half of the time-out of 300 ms is over, so the collector requests the last page without a pause.
     'page in 300',
   ])
 })
