@@ -30,6 +30,6 @@ test('the reply to a probe fails earlier requests to the same address, a lost st
   requests.settleAll(new LinkError('lost'))
   assert.deepEqual(
     told.map(([name, outcome]) => `${name}: ${(outcome as Error).message}`),
-    ['before: the reply was lost', 'another: lost', 'after: lost'],
+    ['before: the reply to this request was lost', 'another: lost', 'after: lost'],
   )
 })
