@@ -18,7 +18,8 @@ export type CommandResult = {
  * Runs an ad-hoc command to completion and returns its result.
  *
  * If the command asks for input, this function submits the payload. Without a payload, or if the command asks a second
- * time, this function cancels the command and throws. Prosody stores the session of a command forever if nobody cancels it.
+ * time, this function cancels the command and throws. Prosody stores the session of a command forever if nobody cancels
+ * it.
  *
  * The strings of the result are slices of the stanza's text, and each slice keeps the whole text in memory. Copy the
  * strings that you store.

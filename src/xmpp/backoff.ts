@@ -1,7 +1,7 @@
 import type { StreamEnd } from './stream-end.js'
 
-// With pauses of at most 3 s, the exporter is online within 5 s after the server returns. After a long outage, with pauses
-// of at most 8 s, the exporter is online within 10 s after the server returns.
+// With pauses of at most 3 s, the exporter is online within 5 s after the server returns. After a long outage, with
+// pauses of at most 8 s, the exporter is online within 10 s after the server returns.
 const LONGEST_PAUSE_MS = 3000
 const LONG_OUTAGE_MS = 600_000
 const LONGEST_PAUSE_IN_LONG_OUTAGE_MS = 8000
@@ -22,9 +22,9 @@ export type Backoff = {
 }
 
 /**
- * Decides when the exporter reconnects: almost immediately after a stream that was online, then at least every 3 s. In an
- * outage of more than ten minutes, it reconnects at least every 8 s. The pauses do not depend on the reason of a failure,
- * because an operator can fix any problem at any time.
+ * Decides when the exporter reconnects: almost immediately after a stream that was online, then at least every 3 s. In
+ * an outage of more than ten minutes, it reconnects at least every 8 s. The pauses do not depend on the reason of a
+ * failure, because an operator can fix any problem at any time.
  *
  * The exception is an eviction: Prosody with `component_conflict_resolve = "kick_old"` ends an online stream with
  * `conflict`, because another program logged in as the same component. After evictions the pauses grow to a minute.

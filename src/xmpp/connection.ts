@@ -69,8 +69,8 @@ export type ConnectionOptions = {
   readonly onOnline?: () => void
   /**
    * If a request waits for its reply and no element arrives for this many milliseconds, the exporter ends the stream. A
-   * longer time-out of the request extends this time. A shorter time-out does not reduce it, because a busy Prosody can be
-   * silent for seconds. Default: 5000.
+   * longer time-out of the request extends this time. A shorter time-out does not reduce it, because a busy Prosody can
+   * be silent for seconds. Default: 5000.
    */
   readonly silenceMs?: number
   readonly limits?: StreamOptions['limits']

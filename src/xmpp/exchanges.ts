@@ -25,8 +25,8 @@ type RequestToSend = {
 }
 
 /**
- * Sends the requests of the exporter, and matches replies with them. If the server is silent although a request waits for
- * its reply, the stream ends.
+ * Sends the requests of the exporter, and matches replies with them. If the server is silent although a request waits
+ * for its reply, the stream ends.
  */
 export function createExchanges({ domain, schedule, silenceMs, send }: ExchangesOptions) {
   const requests = createRequests()

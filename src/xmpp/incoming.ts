@@ -21,9 +21,10 @@ export function createIncomingHandler(options: ServiceOptions, requests: Request
   }
 
   /**
-   * Only the exporter sends stanzas from the component's domain. Therefore, a request from this domain is a request of the
-   * exporter that came back, because no module of the server handles it. The exporter does not answer such a request with
-   * `service-unavailable`. Otherwise it would receive its own answer, and take it for an answer of the server.
+   * Only the exporter sends stanzas from the component's domain. Therefore, a request from this domain is a request of
+   * the exporter that came back, because no module of the server handles it. The exporter does not answer such a
+   * request with `service-unavailable`. Otherwise it would receive its own answer, and take it for an answer of the
+   * server.
    */
   function settleReturned(iq: Element): void {
     const request = requests.get(iq.attrs['id'] ?? '')
@@ -37,8 +38,8 @@ export function createIncomingHandler(options: ServiceOptions, requests: Request
     try {
       if (reply) stream?.send(reply)
     } catch (error) {
-      // The answer repeats the id of the request. If the id has control characters, `send` throws: XML forbids them, but
-      // the parser accepts them.
+      // The answer repeats the id of the request. If the id has control characters, `send` throws: XML forbids them,
+      // but the parser accepts them.
       log.debug('cannot answer an iq stanza', { reason: (error as Error).message })
     }
   }

@@ -11,17 +11,17 @@ export type Input = {
   hasTail(): boolean
 }
 
-// Comments, document types and entity declarations, which XMPP forbids (RFC 6120 §11.1). The parser, ltx, treats all data
-// after such a declaration as a part of it, and never reports another element.
+// Comments, document types and entity declarations, which XMPP forbids (RFC 6120 §11.1). The parser, ltx, treats all
+// data after such a declaration as a part of it, and never reports another element.
 const RESTRICTED = /<!(?!\[CDATA\[)/
 
 /**
  * Decodes the bytes of a socket for the parser.
  *
- * - A character whose bytes arrive in two chunks is decoded correctly. The XMPP library decodes each chunk separately, and
- *   corrupts such a character.
- * - The text after the last `>` is buffered until the next `>` arrives. The parser, ltx, is slow if its input ends inside a
- *   text, because it searches for the next `<` again at each character. A text of 64 KB takes 27 ms.
+ * - A character whose bytes arrive in two chunks is decoded correctly. The XMPP library decodes each chunk separately,
+ * and corrupts such a character.
+ * - The text after the last `>` is buffered until the next `>` arrives. The parser, ltx, is slow if its input ends
+ * inside a text, because it searches for the next `<` again at each character. A text of 64 KB takes 27 ms.
  */
 export function createInput(): Input {
   const decoder = new StringDecoder('utf8')

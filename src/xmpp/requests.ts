@@ -42,9 +42,9 @@ export function createRequests() {
       for (const { settle } of [...pending.values()]) settle(error)
     },
     /**
-     * Adds a probe: a request to an address that replies in order. When a reply to the probe arrives, even an error, the
-     * missing replies to earlier requests to this address are lost, so these requests fail. A new probe replaces the
-     * previous one, because the previous one may never get a reply.
+     * Adds a probe: a request to an address that replies in order. When a reply to the probe arrives, even an error,
+     * the missing replies to earlier requests to this address are lost, so these requests fail. A new probe replaces
+     * the previous one, because the previous one may never get a reply.
      */
     addProbe(to: string): string {
       pending.delete(probeId)

@@ -1,6 +1,6 @@
-// Answers requests to the component's domain: service discovery (XEP-0030, version 2.5), software version (XEP-0092, 1.1),
-// ping (XEP-0199, 2.0), and the list of ad-hoc commands (XEP-0050, 1.3.0). The exporter has to answer them, because Prosody
-// loads neither mod_disco nor mod_ping for a component.
+// Answers requests to the component's domain: service discovery (XEP-0030, version 2.5), software version (XEP-0092,
+// 1.1), ping (XEP-0199, 2.0), and the list of ad-hoc commands (XEP-0050, 1.3.0). The exporter has to answer them,
+// because Prosody loads neither mod_disco nor mod_ping for a component.
 
 import { NS_COMMANDS, NS_DATA_FORM, NS_DISCO_INFO, NS_DISCO_ITEMS, NS_PING } from './namespaces.js'
 import { xml, type Element } from './xml.js'
@@ -23,8 +23,8 @@ export type ServiceOptions = {
 }
 
 /**
- * Returns the answer to an iq of the type `get` or `set`. Returns undefined for an iq of the type `result` or `error`, and
- * for an iq without a sender, because these must not be answered.
+ * Returns the answer to an iq of the type `get` or `set`. Returns undefined for an iq of the type `result` or `error`,
+ * and for an iq without a sender, because these must not be answered.
  *
  * @see RFC 6120 §8.2.3 (iq semantics), §8.4 (an unknown request gets `service-unavailable`)
  */

@@ -19,10 +19,11 @@ type Watched = Pick<Stream, 'elements' | 'end'>
 /**
  * Ends a stream that delivers no element although a request waits for its reply.
  *
- * A time limit alone would have to be as long as the longest pause of a busy server. Therefore, the exporter also sends a
- * probe each second. If the ids of two probes arrive, but the parser reports no complete element, the stream ends: data was
- * lost or corrupted, and the parser takes the replies for a part of an incomplete stanza. An intact stream cannot deliver
- * two ids without an element, even if it is slow, because the first reply is complete before the second one begins.
+ * A time limit alone would have to be as long as the longest pause of a busy server. Therefore, the exporter also sends
+ * a probe each second. If the ids of two probes arrive, but the parser reports no complete element, the stream ends:
+ * data was lost or corrupted, and the parser takes the replies for a part of an incomplete stanza. An intact stream
+ * cannot deliver two ids without an element, even if it is slow, because the first reply is complete before the second
+ * one begins.
  */
 export function createSilenceWatch({ schedule, probe }: SilenceOptions) {
   // One function for each reply that the current stream still owes. The function stops the wait for this reply.

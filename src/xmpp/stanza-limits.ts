@@ -6,14 +6,17 @@ export type StanzaLimits = {
   readonly depth: number
 }
 
-/** The limits of one stanza, which protect the memory and the stack. The limit of bytes has a tolerance of one chunk. */
+/**
+ * The limits of one stanza, which protect the memory and the stack. The limit of bytes has a tolerance of one chunk.
+ */
 const LIMITS: StanzaLimits = { bytes: 16 * 1024 * 1024, elements: 500_000, depth: 64 }
 
 /**
  * Measures the stanza that the exporter is receiving.
  *
  * A stanza with too many bytes or elements ends the stream, because the stanza may never be complete. A stanza that is
- * nested too deeply is only dropped: servers forward the stanzas of users, and a user must not be able to end the stream.
+ * nested too deeply is only dropped: servers forward the stanzas of users, and a user must not be able to end the
+ * stream.
  */
 export function createStanzaLimits(changed: Partial<StanzaLimits> = {}) {
   const limits = { ...LIMITS, ...changed }
@@ -37,7 +40,9 @@ export function createStanzaLimits(changed: Partial<StanzaLimits> = {}) {
       })
       sax.on('endElement', () => depth--)
     },
-    /** Counts the bytes of a chunk. Call it before the chunk is parsed, because the end of a stanza resets the count. */
+    /**
+     * Counts the bytes of a chunk. Call it before the chunk is parsed, because the end of a stanza resets the count.
+     */
     add(chunk: Buffer): void {
       bytes += chunk.length
     },

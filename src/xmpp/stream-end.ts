@@ -1,9 +1,9 @@
 /** Why a stream ended. */
 export type StreamEnd = {
   /**
-   * `refused`: the server sent a stream error. `network`: the socket had an error. `timeout`: the exporter waited too long.
-   * `protocol`: the received data is not XMPP, or exceeds a limit. `closed`: the server closed the stream. `stopped`: the
-   * exporter closed the stream.
+   * `refused`: the server sent a stream error. `network`: the socket had an error. `timeout`: the exporter waited too
+   * long. `protocol`: the received data is not XMPP, or exceeds a limit. `closed`: the server closed the stream.
+   * `stopped`: the exporter closed the stream.
    */
   readonly kind: 'refused' | 'network' | 'timeout' | 'protocol' | 'closed' | 'stopped'
   /** The condition of the stream error, the code of the socket error, or the phase that took too long. */
@@ -12,7 +12,8 @@ export type StreamEnd = {
   readonly text: string
 }
 
-// The conditions of stream errors that RFC 6120 §4.9.3 and XEP-0114 define. `kindOf` treats all other conditions as one.
+// The conditions of stream errors that RFC 6120 §4.9.3 and XEP-0114 define. `kindOf` treats all other conditions as
+// one.
 const CONDITIONS: ReadonlySet<string> = new Set([
   ...['bad-format', 'bad-namespace-prefix', 'conflict', 'connection-timeout', 'host-gone'],
   ...['host-unknown', 'improper-addressing', 'internal-server-error', 'invalid-from'],
@@ -28,7 +29,10 @@ export function kindOf({ kind, condition }: StreamEnd, wasOnline: boolean): stri
   return [wasOnline ? 'lost' : 'none', kind, isKnown ? condition : 'another'].join(' ')
 }
 
-/** Shortens a text to one line of 200 characters. The result is a copy, because a slice keeps the whole stanza in memory. */
+/**
+ * Shortens a text to one line of 200 characters. The result is a copy, because a slice keeps the whole stanza in
+ * memory.
+ */
 export function oneLine(text: string): string {
   return Buffer.from(text.slice(0, 200).replace(/\s+/g, ' ')).toString()
 }

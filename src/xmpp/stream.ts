@@ -1,8 +1,8 @@
 // Opens one stream with the Jabber Component Protocol (XEP-0114, version 1.6).
 //
-// Each TCP connection has its own Component object of the library @xmpp/component. The exporter uses only the dialling, the
-// stream header, the handshake and the parser of the library. With the library's reconnection, time-outs, iq matching and
-// error handling, a stream could hang forever, come back after stop(), or end the process.
+// Each TCP connection has its own Component object of the library @xmpp/component. The exporter uses only the dialling,
+// the stream header, the handshake and the parser of the library. With the library's reconnection, time-outs, iq
+// matching and error handling, a stream could hang forever, come back after stop(), or end the process.
 
 import { isIP } from 'node:net'
 import { component } from '@xmpp/component'
@@ -17,8 +17,8 @@ import type { Element } from './xml.js'
 const NS_COMPONENT = 'jabber:component:accept'
 const NS_STREAM = 'http://etherx.jabber.org/streams'
 
-// Characters that XML forbids (XML 1.0 §2.2). The serializer, ltx, does not reject them, and a server that receives them
-// closes the stream.
+// Characters that XML forbids (XML 1.0 §2.2). The serializer, ltx, does not reject them, and a server that receives
+// them closes the stream.
 const FORBIDDEN = /[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/u
 
 export type StreamOptions = {
@@ -56,8 +56,8 @@ export type Stream = {
    */
   send(element: Element): void
   /**
-   * Closes an online stream, and waits up to `graceMs` milliseconds for the server to close it too. A stream that is not
-   * online ends immediately.
+   * Closes an online stream, and waits up to `graceMs` milliseconds for the server to close it too. A stream that is
+   * not online ends immediately.
    */
   close(graceMs: number): void
   /** Ends the stream immediately. */
@@ -104,8 +104,8 @@ export function openStream(options: StreamOptions): Stream {
   entity.socket?.once('lookup', () => {
     if (phases.current() === 'connect') phases.limit(CONNECT_MS)
   })
-  // A destroyed socket can emit an error after the library has removed its listener. Without this listener, the error would
-  // end the process.
+  // A destroyed socket can emit an error after the library has removed its listener. Without this listener, the error
+  // would end the process.
   entity.socket?.on('error', () => {})
 
   return {
@@ -190,9 +190,9 @@ function createEntity({ service, domain, secret }: StreamOptions, phases: Phases
   const entity = component({
     service,
     domain,
-    // The library calls this function when the stream header of the server has arrived. COMPAT @xmpp/component 0.13: The
-    // library hashes the secret as Latin-1, and Prosody hashes the secret as UTF-8. Therefore, this function passes a text
-    // whose Latin-1 bytes are the UTF-8 bytes of the secret.
+    // The library calls this function when the stream header of the server has arrived. COMPAT @xmpp/component 0.13:
+    // The library hashes the secret as Latin-1, and Prosody hashes the secret as UTF-8. Therefore, this function passes
+    // a text whose Latin-1 bytes are the UTF-8 bytes of the secret.
     password: async (authenticate) => {
       const root = entity.parser?.root
       if (root?.is('stream', NS_STREAM) !== true || root.attrs['xmlns'] !== NS_COMPONENT) {
@@ -213,7 +213,8 @@ function createEntity({ service, domain, secret }: StreamOptions, phases: Phases
   // This removes the iq matching of the library. It accepts a reply from any sender that knows the id, stores requests
   // forever, and throws if an address is not a JID.
   entity.removeAllListeners('element')
-  // The time-outs of the library are so long that they never fire: the time limits of the phases end the stream earlier.
+  // The time-outs of the library are so long that they never fire: the time limits of the phases end the stream
+  // earlier.
   entity.timeout = 600_000
   entity.on('error', phases.fail)
   entity.on('disconnect', onClose)

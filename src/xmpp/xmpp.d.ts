@@ -1,6 +1,6 @@
-// Types for the parts of @xmpp/xml and @xmpp/component that the exporter uses. Both packages have no types. `parser` and
-// names that begin with `_` are internals of @xmpp/component 0.13.1. test/unit/xmpp/xmpp-traps.test.ts checks that these
-// internals work.
+// Types for the parts of @xmpp/xml and @xmpp/component that the exporter uses. Both packages have no types. `parser`
+// and names that begin with `_` are internals of @xmpp/component 0.13.1. test/unit/xmpp/xmpp-traps.test.ts checks that
+// these internals work.
 
 declare module '@xmpp/xml' {
   import type { EventEmitter } from 'node:events'
