@@ -55,8 +55,8 @@ export type ProblemLog = {
 export function createProblemLog(log: Log, now: Now): ProblemLog {
   const allow = createKindLimit(now)
   let current: string | undefined
-  // The details and the time of the last logged line about the current problem, and the number of repeated lines about
-  // it.
+  // The last logged line about the current problem. `repeats` is the number of lines about this problem after the
+  // first.
   let written:
     { readonly detail: string; readonly atMs: number; readonly repeats: number } | undefined
   let isLoggedSinceRecovery = false

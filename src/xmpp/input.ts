@@ -19,9 +19,9 @@ const RESTRICTED = /<!(?!\[CDATA\[)/
  * Decodes the bytes of a socket for the parser.
  *
  * - A character whose bytes arrive in two chunks is decoded correctly. The XMPP library decodes each chunk separately,
- * and corrupts such a character.
+ *   and corrupts such a character.
  * - The text after the last `>` is buffered until the next `>` arrives. The parser, ltx, is slow if its input ends
- * inside a text, because it searches for the next `<` again at each character. A text of 64 KB takes 27 ms.
+ *   inside a text, because it searches for the next `<` again at each character. A text of 64 KB takes 27 ms.
  */
 export function createInput(): Input {
   const decoder = new StringDecoder('utf8')

@@ -28,7 +28,7 @@ describe('the summary of a collection', () => {
     assert.deepEqual(summary.shares, [
       { title: 'Clients by IP family', parts: toParts({ IPv4: 5, IPv6: 2 }) },
       { title: 'Clients by state', parts: toParts({ 'logged in': 6, 'not logged in': 1 }) },
-      { title: 'Client TLS versions since start', parts: toParts({ 'TLSv1.3': 9 }) },
+      { title: 'TLS versions of clients since Prosody started', parts: toParts({ 'TLSv1.3': 9 }) },
       { title: 'Server connections by security', parts: toParts({ 'certificate verified': 5 }) },
       { title: 'Server connections by IP family', parts: toParts({ IPv6: 5 }) },
     ])
