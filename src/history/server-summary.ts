@@ -95,8 +95,8 @@ type RowReader = (name: string) => readonly Row[] | undefined
 function createRowReader(families: readonly Family[]): RowReader {
   const byName = new Map(families.map((family) => [family.name, family]))
   return (name) => {
-    // Names as in `prosody_mod_c2s__connections` have two underscores with the setting `exposition.names: openmetrics`.
-    // With other values of this setting, they have one underscore.
+    // With `exposition.names: openmetrics`, the family `prosody_mod_c2s__connections` has two underscores after the name
+    // of the module. Otherwise it has one underscore.
     const family = byName.get(name) ?? byName.get(name.replace('__', '_'))
     return family && toRows(family)
   }

@@ -240,7 +240,8 @@ function createOmissionLog(log: Log, now: () => number) {
           )
         return
       }
-      const message = 'the server has more series than limits.series; the largest families are omitted'
+      const message =
+        'the server has more series than limits.series; the largest families are omitted'
       const fields = { families: names }
       const problem = { kind: 'over', level: 'warn', message, fields, detail: names } as const
       if (!problems.problem(problem)) log.debug(message, fields)

@@ -35,7 +35,7 @@ describe('the summary of a collection', () => {
     assert.deepEqual(summary.values, { users: 4, clients: 6, serversIn: 5, serversOut: 0 })
   })
 
-  test('finds families whose names have one underscore after the module', () => {
+  test('finds families whose names have one underscore after the name of the module', () => {
     const families = [gauge('prosody_mod_c2s_connections', [connectionLabels('c2s', 'ipv4'), 7])]
     assert.equal(summarize(createCollection({ families }), START_MS).values.clients, 7)
   })
@@ -82,7 +82,7 @@ describe('the summary of a collection', () => {
   })
 
   test('shortens a very long error', () => {
-    // A regular expression that backtracks would take hours.
+    // The mask must not use a regular expression that backtracks, because it would take hours for this text.
     const error = new Error(`no ${'a'.repeat(300_000)}`)
     const { problem } = summarize(createFailedCollection(error), START_MS)
     assert.match(problem!, /^no a{1000}/)
