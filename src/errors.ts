@@ -1,34 +1,39 @@
-/** The errors of the exporter. Each kind has its own class, from which the reason of a failed collection derives. */
+/**
+ * The classes of errors. The class of an error determines the reason that a failed collection has in logs and metrics.
+ */
 
-/** A flag, an environment variable or a file is wrong. The message is one line that names it. Exit code 2. */
+/**
+ * A flag, an environment variable or a file is invalid. The message is one line that names the invalid setting. At the
+ * start, this error ends the exporter with exit code 2.
+ */
 export class ConfigError extends Error {
   override name = 'ConfigError'
 }
 
-/** There is no stream to the server, or it was lost before the reply to a request. */
+/** The exporter is not connected to the server, or the stream ended before the reply to a request. */
 export class LinkError extends Error {
   override name = 'LinkError'
 }
 
-/** The server did not answer in time. */
+/** The server did not reply to a request in time. */
 export class TimeoutError extends Error {
   override name = 'TimeoutError'
 }
 
 /**
- * The server answered with an error stanza.
+ * The server replied to a request with an error stanza.
  *
  * @see RFC 6120 §8.3
  */
 export class StanzaError extends Error {
   override name = 'StanzaError'
-  /** The defined condition, for example `forbidden`. */
+  /** The error condition that RFC 6120 §8.3.3 defines, for example `forbidden`. */
   readonly condition: string
-  /** The text of the server, shortened; empty if there is none. */
+  /** The error text of the server, shortened to 1000 characters. Empty if the error has no text. */
   readonly text: string
   constructor(
     condition: string,
-    /** `auth`, `cancel`, `continue`, `modify` or `wait`. */
+    /** The error type: `auth`, `cancel`, `continue`, `modify` or `wait`. */
     readonly type: string,
     text: string,
   ) {
@@ -53,7 +58,7 @@ export class DecodeError extends Error {
   }
 }
 
-/** How the reply to a command differs from a result. */
+/** Why the reply to an ad-hoc command is not a result. */
 export type CommandFailure =
   'no-command' | 'wrong-node' | 'bad-status' | 'needs-input' | 'canceled' | 'error-note'
 
@@ -73,10 +78,11 @@ export class CommandError extends Error {
   }
 }
 
-// Errors are logged, and searched for names to mask. The text of a server can be as long as a stanza.
+// A text from the server can be as long as a stanza. Error messages are logged and searched for names to mask, so the
+// limit keeps both fast.
 const MAX_TEXT_LENGTH = 1000
 
-/** Shortens a text of the server, and copies it if it is long, so that the stanza is not kept in memory. */
+/** Shortens a text from the server. A shortened text is a copy, because a slice keeps the whole stanza in memory. */
 function shorten(text: string): string {
   return text.length > MAX_TEXT_LENGTH
     ? `${Buffer.from(text.slice(0, MAX_TEXT_LENGTH)).toString()}…`

@@ -29,11 +29,17 @@ import { formatPrometheusJobs } from './servers/prometheus-job.js'
 import { createServerSet, type ServerSet } from './servers/server-set.js'
 
 export type Exporter = {
-  /** Starts to listen and to connect to the servers. It does not wait for the servers. */
+  /** Starts to listen, and starts the connections to the servers. Does not wait until the servers answer. */
   start(): Promise<void>
-  /** Reloads the configuration. If it is invalid: resolves false and keeps the previous configuration. */
+  /**
+   * Reloads the configuration. If the new configuration is invalid, resolves to false, and the previous one stays in
+   * use.
+   */
   reload(): Promise<boolean>
-  /** Gives running requests `graceMs` to end, then closes everything. */
+  /**
+   * Waits up to `graceMs` milliseconds for running HTTP requests, then closes the listener and all connections to
+   * servers.
+   */
   stop(graceMs: number): Promise<void>
 }
 
@@ -44,23 +50,23 @@ export type ExporterDependencies = {
   readonly umask: (mask: number) => number
   /** @throws ConfigError */
   readonly readConfig: () => Promise<Config>
-  /** The user whose `prosody-exporter doctor` may query this process. */
+  /** The operating system user who may query this process with `prosody-exporter doctor`. */
   readonly owner: Owner
   readonly pid: number
-  /** The directory of main.js. The files of the page are below it. */
+  /** The directory of main.js. A subdirectory contains the files of the status page. */
   readonly directory: URL
 }
 
 /**
- * Creates all parts of the exporter and connects them. Parts with large packages, which few exporters use or
- * use often, are imported when they are needed: they would take memory all the time.
+ * Creates all parts of the exporter and connects them. Parts that depend on large packages and are rarely used, such as
+ * `prosody-exporter doctor`, are imported at their first use, to save memory.
  */
 export async function createExporter(
   config: Config,
   deps: ExporterDependencies,
 ): Promise<Exporter> {
   const { web } = config
-  // A client could fill the log, because each of its requests can cause a message.
+  // Each HTTP request can cause a message. The limit prevents that a client fills the log.
   const requestLog = limitRepeats(deps.log)
   const access = web.configFile && (await loadWebAccess(web.configFile, deps.log))
   const exporterFamilies = () => {
@@ -74,7 +80,7 @@ export async function createExporter(
     createMonitoredServer(server, shared, {
       version: deps.version,
       log: withFields(deps.log, () => (servers.getOnly() ? {} : { server: server.name })),
-      // With several servers, only the telemetry path has the metrics about this process.
+      // With several servers, the telemetry path returns the metrics about this process, and the probes do not.
       exporterFamilies: () => (servers.getOnly() ? exporterFamilies() : []),
       onSummary: () => {
         for (const feature of features) feature.onSummary?.()
@@ -92,7 +98,7 @@ export async function createExporter(
 
   return {
     async start() {
-      // Not awaited yet: with a thousand servers it takes a second.
+      // For a thousand servers, applyToFeatures() takes a second. The listener opens at the same time.
       const applying = applyToFeatures()
       try {
         listener = await listen(app, web.listenAddresses, requestLog, {
@@ -127,9 +133,9 @@ async function loadWebAccess(file: Given, log: Log): Promise<WebAccess> {
   return createWebAccess(file, log)
 }
 
-/** The parts that features may use. */
+/** The parts of the exporter that optional features may use. */
 type Core = {
-  /** The configuration at the start. A reload does not change the settings of the process. */
+  /** The configuration at the start. Its settings of this process, such as the listen address, are not reloaded. */
   readonly config: Config
   readonly deps: ExporterDependencies
   readonly access: WebAccess | undefined
@@ -139,33 +145,33 @@ type Core = {
   readonly exporterFamilies: () => readonly Family[]
 }
 
-/** An optional part of the exporter. */
+/** An optional part of the exporter, for example the status page. */
 type Feature = {
   /** Adds routes to the web server. */
   readonly addRoutes?: (app: Hono, serve: Serve<Snapshot>) => void
-  /** Runs at the start, while the listener opens, and after each reload. */
+  /** Called at the start, while the listener opens, and after each reload of the configuration. */
   readonly applyConfig?: () => Promise<void>
-  /** Runs at the end of the start, when the exporter listens. */
+  /** Called once, when the exporter listens and its connections to the servers have started. */
   readonly start?: () => void
-  /** Runs when a server has a new summary. */
+  /** Called when the history of a server has a new summary. */
   readonly onSummary?: () => void
-  /** Runs before the listener closes. It ends responses that would not end by themselves. */
+  /** Called before the listener closes. Ends responses that would not end by themselves, such as event streams. */
   readonly stop?: () => void
-  /** Runs after the servers have stopped, or when the exporter cannot listen. */
+  /** Called when the connections to the servers have stopped, or when the exporter cannot listen. */
   readonly close?: () => Promise<void>
 }
 
-/** The one place where optional features register. */
+/** Creates all optional features. Add a new feature to this list. */
 function registerFeatures(core: Core): readonly Feature[] {
   return [
-    // The page is at `/`, unless the metrics are there.
+    // The status page has the path `/`. With the telemetry path `/`, there is no status page.
     ...(core.config.web.telemetryPath === '/' ? [] : [createPageFeature(core)]),
     createServerRoutesFeature(core),
     createDoctorFeature(core),
   ]
 }
 
-/** The status page, and the polling that fills its charts. */
+/** Creates the status page, and polls the servers for the charts of the page. */
 function createPageFeature({ config, deps, access, servers }: Core): Feature {
   const { web, collection } = config
   const page = createStatusPage({
@@ -203,7 +209,7 @@ function createPageFeature({ config, deps, access, servers }: Core): Feature {
   }
 }
 
-/** `/probe` and `/sd` for several servers, `/config` and `/-/reload`. */
+/** Creates the HTTP routes `/probe` and `/sd` for several servers, `/config` and `/-/reload`. */
 function createServerRoutesFeature({ config, servers, reloader }: Core): Feature {
   const { web, log, timeoutOffsetMs } = config
   return {
@@ -224,7 +230,7 @@ function createServerRoutesFeature({ config, servers, reloader }: Core): Feature
   }
 }
 
-/** The control sockets, through which `prosody-exporter doctor` queries this process. */
+/** Creates the control sockets, through which `prosody-exporter doctor` queries this process. */
 function createDoctorFeature({ deps, servers, reloader }: Core): Feature {
   const { log, version, owner, pid } = deps
   const find = (component: Component) =>
@@ -241,7 +247,7 @@ function createDoctorFeature({ deps, servers, reloader }: Core): Feature {
   return { applyConfig: () => sockets.apply(), close: () => sockets.close() }
 }
 
-/** Creates the web application: the telemetry path, the health checks, and the routes of the features. */
+/** Creates the web application with the telemetry path, the health checks, and the routes of the optional features. */
 function createMetricsApp(core: Core, features: readonly Feature[], requestLog: Log): Hono {
   const { servers, reloader } = core
   const { web, timeoutOffsetMs } = core.config
@@ -272,8 +278,8 @@ function createMetricsApp(core: Core, features: readonly Feature[], requestLog: 
 }
 
 /**
- * With several servers, the telemetry path has the metrics about this process and `xmpp_up` of each
- * server. A server that is down does not make this scrape fail.
+ * Creates the snapshot that the telemetry path returns with several servers: the metrics about this process, and
+ * `xmpp_up` of each server. A server that is down does not make the scrape of the telemetry path fail.
  */
 function createOverviewSnapshot({ servers, reloader, exporterFamilies }: Core): Snapshot {
   const up = servers.getAll().map((server) => [server.config.name, Number(server.isUp())] as const)
@@ -289,7 +295,7 @@ function createOverviewSnapshot({ servers, reloader, exporterFamilies }: Core): 
 
 type Reloader = ReturnType<typeof createReloader>
 
-/** Holds the configuration, and reloads it on request, one reload at a time. */
+/** Stores the current configuration and reloads it on request. Reloads run one after the other. */
 function createReloader(
   initial: Config,
   { log, readConfig }: ExporterDependencies,
@@ -328,9 +334,9 @@ function createReloader(
       last = reload.catch(() => undefined)
       return reload
     },
-    /** Resolves when no reload is running any longer. */
+    /** Resolves when the running reload, if any, has ended. */
     waitForReload: () => last,
-    /** Later reloads do nothing. */
+    /** Makes later calls of `reload` do nothing. */
     stop: () => {
       isStopped = true
     },

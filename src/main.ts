@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * The entry point, and the only file that uses `process`: command line, environment, signals and exit codes.
- * Each command imports only the modules that it needs, so that `--version` and `--help` are fast.
+ * The entry point of the exporter. Only this file uses `process`: the command line, the environment, signals and exit
+ * codes. Each command imports only the modules that it needs, so that `--version` and `--help` are fast.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
@@ -11,12 +11,13 @@ import { ConfigError } from './errors.js'
 import type { ProcessUsage } from './metrics/own-families.js'
 
 const GRACE_MS = 5000
-// Counting a thousand open descriptors for each of a thousand scrapes would take seconds.
+// The resource usage of this process is measured again after 250 ms at the earliest. To count a thousand open file
+// descriptors for each of a thousand concurrent scrapes would take seconds.
 const MAX_USAGE_AGE_MS = 250
 const EXIT_INVALID_CONFIG = 2
 const EXIT_FAILED_CHECK = 1
 
-// The exporter continues when the reader of its output or log is gone (EPIPE).
+// Ignores the error EPIPE. The exporter continues when the program that reads its output or its log has ended.
 process.stderr.on('error', () => undefined)
 process.stdout.on('error', () => undefined)
 
@@ -85,14 +86,14 @@ async function serveOrCheck(): Promise<void> {
 /**
  * Reads the configuration and the files that it names, and checks the web configuration file.
  *
- * @param pid The process that will listen. Default: none.
+ * @param pid The id of the process that will listen. Omit it if the command only checks the configuration.
  * @throws ConfigError
  */
 async function readChecked(settings: Settings, pid?: number): Promise<Config> {
   const { readConfig } = await import('./config/read-config.js')
   const [path] = settings.all('config.file')
   let file
-  // The YAML parser is imported only for a file.
+  // The YAML parser is imported only if there is a configuration file.
   if (path) file = (await import('./config/read-config-file.js')).readConfigFile(path)
   const config = readConfig(settings, { file, env: process.env, pid })
   const { configFile } = config.web
@@ -119,7 +120,10 @@ async function serve(config: Config, read: () => Promise<Config>): Promise<void>
 
   const crash = (error: unknown) => {
     const { message, stack } = error instanceof Error ? error : new Error(String(error))
-    log.error('unexpected error, this is a bug', { error: message, stack })
+    log.error('unexpected error; this is a bug in the exporter, please report it', {
+      error: message,
+      stack,
+    })
     process.exit(1)
   }
   process.on('uncaughtException', crash)
@@ -129,7 +133,7 @@ async function serve(config: Config, read: () => Promise<Config>): Promise<void>
     if (isStopping) process.exit(1)
     isStopping = true
     log.info('stopping', { signal })
-    // Ends the process even if stopping takes longer than it should.
+    // This timer ends the process if `exporter.stop` takes twice as long as intended.
     setTimeout(() => process.exit(1), 2 * GRACE_MS).unref()
     exporter.stop(GRACE_MS).then(() => process.exit(0), crash)
   }
@@ -140,7 +144,9 @@ async function serve(config: Config, read: () => Promise<Config>): Promise<void>
   try {
     await exporter.start()
   } catch (error) {
-    log.error('cannot start', { error: error instanceof Error ? error.message : String(error) })
+    log.error('the exporter cannot start', {
+      error: error instanceof Error ? error.message : String(error),
+    })
     process.exit(1)
   }
 }
@@ -160,7 +166,7 @@ function readVersion(): string {
   return (JSON.parse(file) as { version: string }).version
 }
 
-/** @returns A function that measures the resources of this process, at most every 250 ms. */
+/** @returns A function that returns the resource usage of this process. The values are at most 250 ms old. */
 function createProcessUsageReader(): () => ProcessUsage {
   const startTimeSeconds = Date.now() / 1000 - process.uptime()
   const maxFds = readMaxFds()
@@ -184,15 +190,16 @@ function createProcessUsageReader(): () => ProcessUsage {
   }
 }
 
-// Only Linux has these two files.
+// Returns undefined on systems other than Linux, which do not have /proc/self/fd.
 function countOpenFds(): number | undefined {
   try {
-    return readdirSync('/proc/self/fd').length - 1 // one of them lists this directory
+    return readdirSync('/proc/self/fd').length - 1 // without the descriptor that lists this directory
   } catch {
     return undefined
   }
 }
 
+// Returns undefined on systems other than Linux, which do not have /proc/self/limits.
 function readMaxFds(): number | undefined {
   try {
     const [, soft] =

@@ -1,6 +1,6 @@
 import type { ServerSummary, SummaryValues } from './server-summary.js'
 
-/** The values that the page plots. Counters are plotted as rates since the previous point. */
+/** The names of the values that the status page plots. For counters, it plots the rate since the previous point. */
 export const TRACKS = [
   ...(['clients', 'serversIn', 'serversOut'] as const),
   ...(['messages', 'presences', 'iqs', 'logins', 'loginFailures'] as const),
@@ -10,35 +10,44 @@ export type Track = (typeof TRACKS)[number]
 
 export type Point = { readonly atMs: number } & Partial<Record<Track, number>>
 
-// Four hours at one point per 15 s. They take 45 KB per server, so 45 MB for a thousand servers.
+// At one point per 15 s, 960 points are four hours. They take 45 KB per server, so 45 MB for a thousand servers.
 const MAX_POINTS = 960
-/** The shortest time between two points, as a share of the interval. */
+/** The shortest time between two points, as a share of the polling interval. */
 const MIN_SPACING = 0.5
-/** A collection is due after this many intervals: a scrape at the same interval comes first and is used. */
+/**
+ * The exporter polls a server after 1.1 intervals without a point. If Prometheus scrapes at the same interval, its
+ * scrapes come first and add the points, so the exporter does not poll.
+ */
 const DUE_AFTER_INTERVALS = 1.1
-/** The interval that sets the shortest time between two points if the exporter does not poll. */
+/** If the exporter does not poll, this interval determines the shortest time between two points. */
 const UNPOLLED_INTERVAL_MS = 15_000
 
 export type History = {
-  /** The last summary; `undefined` before the first one. */
+  /** Returns the last summary that was added; `undefined` before the first summary. */
   getLatest(): ServerSummary | undefined
-  /** Whether to add a summary now: the last one is old enough, or `isUp` has changed. */
+  /** Whether a new summary should be added now: the last summary is old enough, or `isUp` has changed since. */
   shouldAdd(isUp: boolean): boolean
   add(summary: ServerSummary): void
-  /** The number of points that were ever added, including those that were overwritten since. */
+  /** Returns the number of points that were added since the start, including points that newer points overwrote. */
   countPoints(): number
-  /** Returns the stored points, oldest first, without the first `from` of all that were ever added. Default: 0. */
+  /**
+   * Returns the stored points, the oldest first.
+   *
+   * @param from The number of the first point to return. Points are numbered from 0 since the start. Default: 0.
+   */
   getPoints(from?: number): Point[]
-  /** Whether the exporter should collect now, because no scrape has caused a collection for an interval. */
+  /** Whether the exporter should poll the server now, because no scrape has added a point for more than an interval. */
   isDue(): boolean
 }
 
 type TimedValues = { readonly values: SummaryValues; readonly atMs: number }
 
 /**
- * Stores the last hours of one server in memory, so that the page has charts without a Prometheus server.
+ * Stores values of one server of the last hours in memory, so that the status page has charts without a Prometheus
+ * server.
  *
- * @param options.intervalMs Milliseconds between two points. 0: the exporter does not poll; only scrapes add points.
+ * @param options.intervalMs The polling interval in milliseconds. With 0, the exporter does not poll, and only scrapes
+ *   add points.
  */
 export function createHistory({
   intervalMs,
@@ -47,7 +56,7 @@ export function createHistory({
 }: {
   readonly intervalMs: number
   readonly maxPoints?: number
-  /** Monotonic milliseconds. */
+  /** Returns the time in monotonic milliseconds. */
   readonly now?: () => number
 }): History {
   const times = new Float64Array(maxPoints)
@@ -69,7 +78,7 @@ export function createHistory({
       const atMs = (addedAtMs = now())
       latest = summary
       const point = computePoint({ values: summary.values, atMs }, previous)
-      // Rates are not computed across an outage, because the time of the increase is unknown.
+      // A rate across an outage would be wrong, because the time at which the counter increased is unknown.
       previous = summary.isUp ? { values: summary.values, atMs } : undefined
       const at = count++ % maxPoints
       times[at] = summary.atMs
@@ -99,7 +108,7 @@ function computePoint(
   { values, atMs }: TimedValues,
   previous: TimedValues | undefined,
 ): Partial<Record<Track, number | undefined>> {
-  // A counter that is lower than before was reset.
+  // If a counter is lower than at the previous point, it was reset, and its increase is unknown.
   const increase = (name: keyof SummaryValues) => {
     const [from, to] = [previous?.values[name], values[name]]
     return from === undefined || to === undefined || to < from ? undefined : to - from
@@ -126,13 +135,13 @@ function computePoint(
 export type PolledServer = { readonly history: History; readonly collect: () => Promise<unknown> }
 
 const TICK_MS = 500
-/** Polling of all servers is spread over at least this many ticks, so that they are not polled together. */
+/** In one tick, the exporter starts to poll at most a twentieth of the servers, so that not all are polled together. */
 const SPREAD_TICKS = 20
 
 /**
- * Polls each server whose history is due.
+ * Polls each server to whose history no scrape has added a point for more than an interval.
  *
- * @returns Stops the polling.
+ * @returns A function that stops the polling.
  */
 export function pollServers(servers: () => readonly PolledServer[]): () => void {
   const collecting = new Set<History>()

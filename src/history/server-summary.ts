@@ -5,30 +5,30 @@ import { labelsOf } from '../metrics/labels.js'
 import type { CollectorResult } from '../scrape/collector-result.js'
 import type { Collection } from '../scrape/scraper.js'
 
-/** The result of one collection as the page shows it: a few values, and no personal data. */
+/** A summary of one collection for the status page. It has a few values, and no personal data. */
 export type ServerSummary = {
   readonly atMs: number
   readonly isUp: boolean
-  /** Why the server did not answer; `undefined` if it did. */
+  /** Why the server did not answer; `undefined` if the server answered. */
   readonly problem: string | undefined
-  /** For example `Prosody 13.0.1`. */
+  /** Names and versions of the server software, for example `Prosody 13.0.1`. */
   readonly software: readonly string[]
   readonly startedAtMs: number | undefined
-  /** The hosts with the most users and connections, at most `MAX_HOSTS`. */
+  /** The hosts with the most users and connections: at most 50. */
   readonly hosts: readonly HostSummary[]
-  /** The number of hosts that are not in `hosts`. */
+  /** The number of hosts of the server that are not in the list `hosts`. */
   readonly omittedHosts: number
   readonly shares: readonly Share[]
   readonly values: SummaryValues
   readonly sources: readonly SourceState[]
 }
 
-/** A value is absent if the server does not report it. */
+/** The values of one host. A value is absent if the server does not report it. */
 export type HostSummary = { readonly host: string } & Partial<
   Record<'users' | 'clients' | 'serversIn' | 'serversOut', number>
 >
 
-/** The parts of a total, for example the number of clients of each IP family. */
+/** How a total splits into parts, for example the number of clients of each IP family. */
 export type Share = { readonly title: string; readonly parts: readonly SharePart[] }
 export type SharePart = { readonly name: string; readonly count: number }
 
@@ -36,10 +36,10 @@ export type SharePart = { readonly name: string; readonly count: number }
 export type SummaryValues = Partial<Record<SummaryValueName, number>>
 export type SummaryValueName =
   | ('users' | 'clients' | 'serversIn' | 'serversOut' | 'pingSeconds')
-  // Counters since the server started.
+  // The values from `messages` to `lagCount` are counters since the server started.
   | ('messages' | 'presences' | 'iqs' | 'logins' | 'loginFailures' | 'lagSum' | 'lagCount')
 
-/** The result of one collector. */
+/** The state of one collector after a collection. */
 export type SourceState = {
   readonly name: string
   /** `idle`: the collector succeeded and returned no series. */
@@ -49,14 +49,16 @@ export type SourceState = {
   readonly durationSeconds: number
 }
 
-// The limits keep the page short: each update sends the lists to every viewer.
+// The lists of a summary are short, because each update of the status page sends them to every viewer.
 const MAX_HOSTS = 50
 const MAX_SOFTWARE = 20
 const MAX_PARTS = 20
 
 /**
- * @param options.problem Why the stream is down, if that is known.
- * @param options.maskSecret Masks the secret in error texts, which can quote the server. Default: no mask.
+ * Creates the summary of a collection.
+ *
+ * @param options.problem Why the exporter is not connected to the server, if the reason is known.
+ * @param options.maskSecret Masks the secret of the component in error texts. Default: error texts are not masked.
  */
 export function summarize(
   { isUp, families, results }: Collection,
@@ -72,9 +74,9 @@ export function summarize(
   return {
     atMs,
     isUp,
-    problem: isUp ? undefined : describe(problem ?? firstError ?? 'no answer'),
+    problem: isUp ? undefined : describe(problem ?? firstError ?? 'the server did not answer'),
     software: readSoftware(readRows),
-    // Hosts that a reload of Prosody adds start later than the server.
+    // The earliest start time is that of the server. Hosts that a reload of Prosody adds have a later start time.
     startedAtMs: findExtreme(
       Math.min,
       readRows('xmpp_start_time_seconds')?.map(({ value }) => value * 1000),
@@ -93,7 +95,8 @@ type RowReader = (name: string) => readonly Row[] | undefined
 function createRowReader(families: readonly Family[]): RowReader {
   const byName = new Map(families.map((family) => [family.name, family]))
   return (name) => {
-    // After the module name, mod_http_openmetrics has two underscores and other `exposition.names` have one.
+    // With `exposition.names: openmetrics`, the family `prosody_mod_c2s__connections` has two underscores after the name
+    // of the module. Otherwise it has one underscore.
     const family = byName.get(name) ?? byName.get(name.replace('__', '_'))
     return family && toRows(family)
   }
@@ -133,7 +136,12 @@ function summarizeShares(
   return [
     summarizeShare('Clients by IP family', c2s, 'ip_family', IP_FAMILIES),
     summarizeShare('Clients by state', c2s, 'type', CLIENT_STATES),
-    summarizeShare('Client TLS versions since start', encrypted, 'protocol', new Map()),
+    summarizeShare(
+      'TLS versions of clients since Prosody started',
+      encrypted,
+      'protocol',
+      new Map(),
+    ),
     summarizeShare('Server connections by security', s2s, 'security', SECURITIES),
     summarizeShare('Server connections by IP family', serverStreams, 'ip_family', IP_FAMILIES),
   ].flatMap((share) => share ?? [])
@@ -190,7 +198,7 @@ const SECURITIES: ReadonlyMap<string, string> = new Map([
   ['plain', 'not encrypted'],
 ])
 
-/** A series. Its labels stay one text, because to parse those of thousands of hosts takes too long. */
+/** A series. Its labels are not parsed, because to parse the labels of thousands of hosts takes too long. */
 type Row = { readonly labels: string; readonly value: number }
 
 function toRows(family: Family): Row[] {
@@ -203,7 +211,7 @@ function toRows(family: Family): Row[] {
 
 function findLabel(labels: string, name: string): string | undefined {
   const key = `${name}="`
-  // This cannot match inside of a value, because each quote there has a backslash in front.
+  // The search for `name="` cannot match inside a label value, because quotes in label values are escaped.
   const at = labels.startsWith(key) ? 0 : labels.indexOf(`,${key}`) + 1
   if (at === 0 && !labels.startsWith(key)) return undefined
   const start = at + key.length
@@ -217,11 +225,11 @@ function findLabel(labels: string, name: string): string | undefined {
 }
 
 const addUp = (rows: readonly Row[] | undefined) => rows?.reduce((sum, { value }) => sum + value, 0)
-// `Math.min(...values)` would overflow the stack: there can be more than 100,000 values.
+// `Math.min(...values)` would overflow the stack, because a family can have more than 100,000 values.
 const findExtreme = (choose: (a: number, b: number) => number, values: readonly number[] = []) =>
   values.length > 0 ? values.reduce((a, b) => choose(a, b)) : undefined
 
-/** The sum and the count are the last two values in the row of a histogram. */
+/** Returns the sum and the count of a histogram with one series. They are the last two values of its row. */
 function getSumAndCount({ values, length }: Family) {
   return length === 1 ? { lagSum: values.at(-2), lagCount: values.at(-1) } : {}
 }
@@ -234,7 +242,7 @@ function keepFinite(
   )
 }
 
-/** Adds up the series of each host, and sorts the hosts by size. */
+/** Adds up the series of each host, and sorts the hosts by their number of users and connections, the largest first. */
 function summarizeHosts(
   columns: Readonly<Record<string, readonly Row[] | undefined>>,
 ): HostSummary[] {
@@ -249,7 +257,8 @@ function summarizeHosts(
   }
   const size = (values: Record<string, number>) =>
     Object.values(values).reduce((sum, value) => sum + value, 0)
-  // Prosody counts a connection under an empty host until the host is known.
+  // Prosody counts a connection with an empty host name until its host is known. An empty host without connections is
+  // omitted.
   if (Object.values(hosts.get('') ?? {}).every((value) => value === 0)) hosts.delete('')
   return Array.from(hosts)
     .sort(([a, x], [b, y]) => size(y) - size(x) || (a < b ? -1 : 1))
@@ -257,9 +266,9 @@ function summarizeHosts(
 }
 
 /**
- * Returns the sum of the series for each value of the label.
+ * Adds up the series for each value of a label.
  *
- * @param names Names to show for values of the label. Another value is shown as it is.
+ * @param names The texts to show instead of values of the label. A value that is not in this map is shown unchanged.
  */
 function summarizeShare(
   title: string,

@@ -1,15 +1,18 @@
 import type { Fields, Log } from './log.js'
 
-// Each incident is logged, but a message that repeats at every scrape or dial does not fill the disk.
+// A message that repeats at every scrape or reconnection must not fill the disk. Therefore, the log has at most one
+// line per minute about a kind of problem. If the details of one problem change again and again, the pause grows to one
+// hour.
 const PAUSE_MS = 60_000
 const LONGEST_PAUSE_MS = 3_600_000
 
 type Now = () => number
 
 /**
- * Creates a function that allows one line of each kind per minute.
+ * Creates a function that allows one log line of each kind per minute.
  *
- * @returns The number of suppressed lines since the last allowed one; undefined if this line is suppressed.
+ * @returns A function that returns undefined if the line has to be suppressed. Otherwise it returns how many lines of
+ *   this kind were suppressed since the last allowed line.
  */
 function createKindLimit(now: Now): (kind: string) => number | undefined {
   const kinds = new Map<string, { readonly atMs: number; suppressed: number }>()
@@ -28,40 +31,40 @@ const withCount = (fields: Fields, suppressed: number): Fields =>
   suppressed > 0 ? { ...fields, suppressed } : fields
 
 export type Problem = {
-  /** A key from a limited set. A text of the peer would make the set unlimited. */
+  /** What kind of problem this is. Memory is used for each kind, so do not use texts from a server as kinds. */
   readonly kind: string
   readonly level: 'warn' | 'error'
   readonly message: string
   readonly fields: Fields
-  /** The details of the problem. If they change, they are logged again. Default: empty. */
+  /** The details of the problem. If the details change, the problem is logged again. Default: empty. */
   readonly detail?: string
 }
 
 export type ProblemLog = {
-  /** @returns Whether the problem was logged. If not, the caller logs it at the level debug. */
+  /** @returns Whether this function logged the problem. If not, the caller logs the problem at the level debug. */
   problem(problem: Problem): boolean
-  /** Logs that the problem is over, at the level info if the problem was logged. */
+  /** Logs that the problem is over. The level is info if the problem was logged, and debug otherwise. */
   recovered(message: string, fields: Fields): void
 }
 
 /**
- * Creates a log for the problems of one stream or collector. It logs the beginning of a problem, at most once per minute
- * for each kind, and the recovery. If the details of the same problem change, it logs them after one minute, then two,
- * up to an hour. The field `suppressed` is the number of suppressed lines. The level debug has all lines.
+ * Creates a log for the problems of one stream or one collector. It logs the beginning of a problem, at most once per
+ * minute for each kind, and the recovery. If only the details of a problem change, it logs them again after one minute,
+ * then after two minutes, up to an hour. The field `suppressed` has the number of suppressed lines.
  */
 export function createProblemLog(log: Log, now: Now): ProblemLog {
   const allow = createKindLimit(now)
   let current: string | undefined
-  // The last line about the current kind, and the number of earlier ones.
+  // The last logged line about the current problem. `repeats` is the number of lines about this problem after the
+  // first.
   let written:
-    { readonly detail: string; readonly atMs: number; readonly times: number } | undefined
-  // Whether a line was written since the last recovery.
-  let isOpen = false
+    { readonly detail: string; readonly atMs: number; readonly repeats: number } | undefined
+  let isLoggedSinceRecovery = false
 
-  /** Whether the log already has this problem, or its details changed too soon. */
+  /** Whether the current problem was logged with the same details, or so recently that new details have to wait. */
   function isLogged(detail: string): boolean {
     if (!written) return false
-    const pauseMs = Math.min(PAUSE_MS * 2 ** written.times, LONGEST_PAUSE_MS)
+    const pauseMs = Math.min(PAUSE_MS * 2 ** written.repeats, LONGEST_PAUSE_MS)
     return detail === written.detail || now() - written.atMs < pauseMs
   }
 
@@ -72,23 +75,23 @@ export function createProblemLog(log: Log, now: Now): ProblemLog {
       if (isLogged(detail)) return false
       const suppressed = allow(kind)
       if (suppressed === undefined) return false
-      written = { detail, atMs: now(), times: (written?.times ?? -1) + 1 }
-      isOpen = true
+      written = { detail, atMs: now(), repeats: (written?.repeats ?? -1) + 1 }
+      isLoggedSinceRecovery = true
       log[level](message, withCount(fields, suppressed))
       return true
     },
     recovered(message, fields) {
-      if (current !== undefined) log[isOpen ? 'info' : 'debug'](message, fields)
+      if (current !== undefined) log[isLoggedSinceRecovery ? 'info' : 'debug'](message, fields)
       current = undefined
       written = undefined
-      isOpen = false
+      isLoggedSinceRecovery = false
     },
   }
 }
 
 /**
- * Limits warnings and errors to one per minute for each message, for events that a client can cause with every request.
- * Suppressed lines have the level debug.
+ * Returns a log that writes each warning and each error at most once per minute, for messages that an HTTP client can
+ * cause with every request. The other lines are logged at the level debug.
  */
 export function limitRepeats(log: Log, now: Now = () => performance.now()): Log {
   const allow = createKindLimit(now)

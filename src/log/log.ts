@@ -1,4 +1,4 @@
-/** A structured log: each line has a message for people and fields for machines. Never pass a secret. */
+/** A structured log. Each line has a message for people and fields for programs. Never log a secret. */
 export type Log = {
   readonly debug: LogLine
   readonly info: LogLine
@@ -9,7 +9,7 @@ export type Log = {
 export type Fields = Readonly<Record<string, unknown>>
 export type LogLine = (message: string, fields?: Fields) => void
 
-/** Returns a log that adds these fields to each line. */
+/** Returns a log that adds the result of `fields` to the fields of each line. */
 export function withFields(log: Log, fields: () => Fields): Log {
   const line =
     (level: keyof Log): LogLine =>

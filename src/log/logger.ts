@@ -16,7 +16,7 @@ const TAPE_LEVELS: Readonly<Record<LogLevel, TapeLevel>> = {
   error: 'error',
 }
 
-/** The names of the levels in logfmt, as Prometheus 3 and its exporters write them. */
+/** The names of the log levels in the format logfmt. Prometheus 3 and its exporters use the same names. */
 const LEVEL_NAMES: Readonly<Record<TapeLevel, string>> = {
   trace: 'DEBUG',
   debug: 'DEBUG',
@@ -28,14 +28,14 @@ const LEVEL_NAMES: Readonly<Record<TapeLevel, string>> = {
 
 function createLogfmtFormatter(): (record: LogRecord) => string {
   const format = getLogfmtFormatter()
-  // The level is the second field. The first one, the time, has no blank.
+  // Only the level matches: it is the second field, and the first field is a time without blanks.
   return (record) => format(record).replace(/ level=\w+/, ` level=${LEVEL_NAMES[record.level]}`)
 }
 
 /**
- * Configures the log of this process. A later call replaces the configuration.
+ * Creates the log of this process. A second call also changes the level and the format of the first log.
  *
- * @param write Takes one line per record, with its newline.
+ * @param write Called with each log line, including its newline.
  */
 export function createLogger(options: LogOptions, write: (line: string) => void): Log {
   const format =
@@ -58,7 +58,8 @@ export function createLogger(options: LogOptions, write: (line: string) => void)
   const line =
     (level: TapeLevel): LogLine =>
     (message, fields = {}) => {
-      // Not logger.info(), because it replaces `{…}` in messages, which can contain texts of a server.
+      // logger.info() would replace `{…}` in the message. A message can contain texts of a server, so it is not a
+      // template.
       logger.emit({
         level,
         message: [message],

@@ -1,24 +1,22 @@
 import { DecodeError } from '../errors.js'
 import type { Fields, Log, LogLine } from './log.js'
 
-/** Replaces parts of a text that must not be shown. */
+/** A function that replaces the parts of a text that must not be shown. */
 export type Mask = (text: string) => string
 
 const MAX_REASON = 2000
 
-/** Replaces each masked part. */
-const MASKED = '…'
+const REPLACEMENT = '…'
 
 /**
- * Creates a mask for a secret. A server can repeat the secret, for example in the text of an error.
- *
- * @returns A mask for each form of the secret: unchanged, in XML text, and in an XML attribute.
+ * Creates a mask for the secret of a component, because a server can repeat the secret, for example in the text of an
+ * error. The mask replaces the secret in each form: unchanged, escaped in an XML text, and escaped in an XML attribute.
  */
 export function secretMask(secret: string): Mask {
   if (secret === '') return (text) => text
-  // The longest form first, because a shorter one can be a part of it.
+  // The longest form of the secret is replaced first, because a shorter form can be a part of it.
   const forms = new Set([escaped(secret, /[&<>"']/g), escaped(secret, /[&<>]/g), secret])
-  return (text) => [...forms].reduce((rest, form) => rest.replaceAll(form, MASKED), text)
+  return (text) => [...forms].reduce((rest, form) => rest.replaceAll(form, REPLACEMENT), text)
 }
 
 /**
@@ -26,21 +24,20 @@ export function secretMask(secret: string): Mask {
  * `…@example.com`. (RFC 7622 §3.1)
  */
 export const maskJids: Mask = (text) =>
-  // Matches start at the beginning of a word only. Otherwise a long word would take quadratic time.
+  // The lookbehind makes matches start only at the beginning of a word. Otherwise a long word would take quadratic
+  // time.
   text.replace(
     /(?<![^\s<>"'@/])[^\s<>"'@/]+@([^\s<>"'@/]+)(?:\/[^\s<>"']*[^\s<>"'),.:;])?/g,
-    `${MASKED}@$1`,
+    `${REPLACEMENT}@$1`,
   )
 
-/** Creates a mask for texts that other people can read. It masks the secret and the names in JIDs. */
+/** Creates a mask for texts that people other than the operator can read. It masks the secret and the names in JIDs. */
 export function serverMask(secret: string): Mask {
   const maskSecret = secretMask(secret)
   return (text) => maskJids(maskSecret(text))
 }
 
-/**
- * Returns a log that masks the secret at every level, and the names in JIDs above debug.
- */
+/** Returns a log that masks the secret at every level. At the levels above debug, it also masks the names in JIDs. */
 export function withMask(log: Log, secret: string): Log {
   const [maskSecret, maskAll] = [secretMask(secret), serverMask(secret)]
   const line = (level: keyof Log): LogLine => {
@@ -74,8 +71,8 @@ function escaped(text: string, characters: RegExp): string {
 }
 
 /**
- * Returns the reason of a failure without the secret and personal data. Personal data are names in JIDs, IP addresses
- * except loopback, and values that could not be decoded.
+ * Returns the message of an error without the secret and personal data. Personal data are names in JIDs, IP addresses
+ * other than 127.0.0.0/8, and values that could not be decoded.
  */
 export function reasonText(error: unknown, maskSecret: Mask): string {
   if (error instanceof DecodeError) return error.message.replace(/, got .*/s, '; see the log')

@@ -4,13 +4,13 @@ import { TimeoutError } from '../errors.js'
 import type { CollectorResult } from './collector-result.js'
 import { settleWithin } from './settle-within.js'
 
-// A collector has to end within `timeoutMs`. The runner waits a little longer and then gives up, because
-// a collector that never ends would block all further collections.
+// A collector has to end within `timeoutMs`. After one more second, the runner stops waiting for the collector.
+// Otherwise a collector that never ends would block all further collections.
 const GRACE_MS = 1000
 
-/** Runs collectors, and remembers which of them are idle: there is nothing on the server for them to query. */
+/** Runs collectors, and stores which collectors are idle. For an idle collector, the server has nothing to query. */
 export function createCollectorRunner(timeoutMs: number, now: () => number) {
-  // Names of the collectors that were idle when the server last answered.
+  // The names of the collectors that were idle when the server last answered.
   const idle = new Set<string>()
 
   async function collect(collector: Collector) {
@@ -19,7 +19,7 @@ export function createCollectorRunner(timeoutMs: number, now: () => number) {
     })
   }
 
-  /** Never rejects. */
+  /** Runs one collector. An error of the collector becomes a part of the result, so the promise never rejects. */
   async function run(collector: Collector): Promise<CollectorResult> {
     const { name } = collector
     const startedAtMs = now()
@@ -46,7 +46,7 @@ export function createCollectorRunner(timeoutMs: number, now: () => number) {
     /**
      * Runs the collectors concurrently. Never rejects.
      *
-     * @param resultsSoFar Gets the result of each collector as soon as the collector ends.
+     * @param resultsSoFar A map to which the result of each collector is added as soon as the collector ends.
      */
     runAll: (collectors: readonly Collector[], resultsSoFar: Map<string, CollectorResult>) =>
       Promise.all(

@@ -4,11 +4,14 @@ import { createProblemLog } from '../log/log-limit.js'
 import { addCount } from '../metrics/counts.js'
 import type { CollectorResult } from './collector-result.js'
 
-/** Counts the failures of these collectors by reason, and logs each failure once until it is over. */
+/**
+ * Counts the failures of the collectors by reason. Logs the beginning and the end of each failure, and not each scrape.
+ */
 export function createFailureLog(names: readonly string[], log: Log, now: () => number) {
   const counts = new Map<string, number>(PASSING_REASONS.map((reason) => [reason, 0]))
   const problems = new Map(names.map((name) => [name, createProblemLog(log, now)] as const))
-  // When the server does not answer, all collectors time out. That is logged once and not per collector.
+  // If the server does not answer, all collectors time out. The log has one line about this outage, and not one line
+  // per collector.
   let isOutageLogged = false
 
   function report(results: readonly CollectorResult[], isUp: boolean): void {
@@ -31,9 +34,9 @@ export function createFailureLog(names: readonly string[], log: Log, now: () => 
   }
 
   /**
-   * Logs the failure, at level debug if `isQuiet` or if it is logged already.
+   * Logs a failure. The level is debug if `isQuiet` is true or if the failure was already logged at a higher level.
    *
-   * @returns Whether it was logged above level debug.
+   * @returns Whether the failure was logged above the level debug.
    */
   function logFailure(
     collector: string,
@@ -44,13 +47,13 @@ export function createFailureLog(names: readonly string[], log: Log, now: () => 
     const text = error instanceof Error ? error.message : String(error)
     const message = 'collector failed'
     const fields = { collector, reason, error: text }
-    // The connection logs itself why the stream is down. A problem that was logged before the stream was
-    // lost may still exist afterwards, so it is not replaced by this one.
+    // The module xmpp/connection.ts logs why the stream is down, so this failure is not reported to `problems`.
+    // Otherwise an older problem that still exists after the reconnection would be logged again.
     if (isQuiet || reason === 'link') {
       log.debug(message, fields)
       return false
     }
-    // The text of a time-out contains durations that differ each time, so it is not compared.
+    // The text of a time-out contains a duration, which can differ each time. With an empty detail, it is logged once.
     const detail = reason === 'timeout' ? '' : text
     const problem = { kind: reason, level: 'warn', message, fields, detail } as const
     const isLogged = problems.get(collector)!.problem(problem)
@@ -60,7 +63,7 @@ export function createFailureLog(names: readonly string[], log: Log, now: () => 
 
   return {
     report,
-    /** The number of failures since the start, by reason. */
+    /** The number of failures since the exporter started, by reason. */
     counts: counts as ReadonlyMap<string, number>,
   }
 }

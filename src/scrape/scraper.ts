@@ -11,29 +11,32 @@ import { createSnapshotBuilder, type Snapshot, type SnapshotOptions } from './sn
 export type { Snapshot } from './snapshot.js'
 
 export type Scraper = {
-  /** Names of the collectors that run in each collection. */
+  /** The names of the collectors, which all run in each collection. */
   readonly collectors: readonly string[]
   /** Returns the cached snapshot, unless it has expired or a collection is running. */
   findCached(): Snapshot | undefined
-  /** Resolves the cached snapshot or a new one, at the latest after `waitMs`. Never rejects. */
+  /**
+   * Resolves to the cached snapshot, or to the snapshot of a new or running collection. After `waitMs` milliseconds, it
+   * resolves to a snapshot of the collectors that have ended. Never rejects.
+   */
   readonly scrape: (waitMs: number) => Promise<Snapshot>
-  /** Like `scrape`, but ignores the cached snapshot. */
+  /** Does the same as `scrape`, but never returns the cached snapshot. */
   collectNow(waitMs: number): Promise<Snapshot>
-  /** Starts a collection or joins the running one, and waits for its end. */
+  /** Waits for the end of the running collection. If no collection is running, starts one. */
   refresh(): Promise<Snapshot>
-  /** Resolves the results of a collection that starts after this call. */
+  /** Resolves to the results of a collection that starts after this call. */
   collectNext(): Promise<readonly CollectorResult[]>
-  /** Whether any collection has succeeded. */
+  /** Whether at least one collection has succeeded since the start. */
   hasSucceeded(): boolean
-  /** Whether the server answered the last collection; `undefined` before the first one ends. */
+  /** Whether the server answered during the last collection; `undefined` before the first collection has ended. */
   wasUp(): boolean | undefined
 }
 
 export type ScraperOptions = SnapshotOptions & {
   readonly collectors: readonly Collector[]
-  /** For how long a snapshot is served again, from the start of its collection. Milliseconds. */
+  /** How many milliseconds after the start of its collection a snapshot may still be served. */
   readonly minAgeMs: number
-  /** The longest time that a collection may take. Milliseconds. */
+  /** The longest time that a collection may take, in milliseconds. */
   readonly timeoutMs: number
   /** Called at the end of each collection. */
   readonly onCollection?: (collection: Collection) => void
@@ -41,21 +44,21 @@ export type ScraperOptions = SnapshotOptions & {
 
 /** A collection that has ended. */
 export type Collection = {
-  /** Whether the server answered. */
+  /** Whether the server answered during the collection. */
   readonly isUp: boolean
   readonly families: readonly Family[]
   readonly results: readonly CollectorResult[]
 }
 
-// `minAgeMs` can be minutes. A snapshot with a failed collector must not be served for that long.
+// `minAgeMs` can be minutes. A snapshot in which a collector failed is served for at most five seconds.
 const MAX_FAILED_AGE_MS = 5000
 
 type RunningCollection = {
   readonly promise: Promise<Snapshot>
   readonly startedAt: number
-  /** The results so far, by collector. */
+  /** The results of the collectors that have ended, by the name of the collector. */
   readonly results: Map<string, CollectorResult>
-  /** The last snapshot of unfinished results, and how many results it contains. */
+  /** The last snapshot of this collection before its end, and the number of results in this snapshot. */
   partial?: { readonly snapshot: Snapshot; readonly resultCount: number }
 }
 
@@ -100,11 +103,11 @@ export function createScraper(options: ScraperOptions): Scraper {
     return snapshot
   }
 
-  /** Returns a snapshot of the results so far, for a scrape that cannot wait for the end of the collection. */
+  /** Returns a snapshot of the collectors that have ended, for a scrape that cannot wait for the whole collection. */
   function buildPartialSnapshot(collection: RunningCollection): Snapshot {
     const { results, startedAt, partial } = collection
     if (partial?.resultCount === results.size) return partial.snapshot
-    const error = new TimeoutError('the scrape ended before the collection')
+    const error = new TimeoutError('the scrape timed out before the collector ended')
     const durationSeconds = (now() - startedAt) / 1000
     const snapshot = snapshots.build(
       names.map(
@@ -135,7 +138,7 @@ export function createScraper(options: ScraperOptions): Scraper {
     refresh: () => (running ?? startCollection()).promise,
     async collectNext() {
       await running?.promise
-      // Meanwhile a scrape may have started the next collection.
+      // Since the end of the running collection, a scrape may have started the next collection.
       const next = running ?? startCollection()
       await next.promise
       return [...next.results.values()]

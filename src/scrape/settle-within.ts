@@ -1,4 +1,6 @@
-/** Settles like the promise or, after this many milliseconds, like `onTimeout`. It leaves no timer behind. */
+/**
+ * Settles like `promise`. After `ms` milliseconds without a result, settles like `onTimeout`. Leaves no timer behind.
+ */
 export async function settleWithin<T>(
   ms: number,
   promise: Promise<T>,

@@ -2,7 +2,7 @@ import type { Snapshot } from './snapshot.js'
 
 type CachedSnapshot = {
   readonly snapshot: Snapshot
-  /** Monotonic milliseconds. */
+  /** The time of expiry, in monotonic milliseconds. */
   readonly expiresAtMs: number
   readonly wasConnected: boolean
 }
@@ -19,11 +19,12 @@ export function createSnapshotCache(isConnected: () => boolean, now: () => numbe
   return {
     store(snapshot: Snapshot, expiresAtMs: number): void {
       cached = { snapshot, expiresAtMs, wasConnected: isConnected() }
-      // The previous timer would hold the previous snapshot in memory.
+      // The timer of the previous snapshot would keep this snapshot in memory.
       clearTimeout(expiry)
-      // A slow collection can end after its snapshot has expired. Node 26 warns about a negative delay.
+      // The age of a snapshot counts from the start of its collection, so a slow collection can return an expired
+      // snapshot. Then the delay must not be negative, because Node.js 26 warns about negative delays.
       const leftMs = Math.max(0, expiresAtMs - now())
-      // With a thousand servers, expired snapshots would occupy much memory.
+      // The timer removes an expired snapshot, because expired snapshots of a thousand servers would take much memory.
       expiry = setTimeout(() => {
         cached = undefined
       }, leftMs).unref()
@@ -31,7 +32,8 @@ export function createSnapshotCache(isConnected: () => boolean, now: () => numbe
 
     find(): Snapshot | undefined {
       if (!cached || now() >= cached.expiresAtMs) return undefined
-      // With a long `min_age`, a snapshot could say that the server is up long after the stream was lost.
+      // When the stream goes up or down, the cached snapshot is no longer served. Otherwise, with a long `min_age`, its
+      // `xmpp_up` could be 1 long after the stream was lost.
       return cached.wasConnected === isConnected() ? cached.snapshot : undefined
     },
   }

@@ -18,13 +18,13 @@ import { limitSeries } from '../metrics/series-limit.js'
 import type { CollectorOutput, CollectorResult } from './collector-result.js'
 import { createRetainedOutputs } from './retained-outputs.js'
 
-/** The content of a response: the state at one moment, with the exporter's own metrics. It never changes. */
+/** The immutable content of a response to a scrape: the series of one collection and the exporter's own metrics. */
 export type Snapshot = {
-  /** Whether the server answered: the value of `xmpp_up`. */
+  /** Whether the server answered. `xmpp_up` has this value. */
   readonly isUp: boolean
   readonly families: readonly Family[]
   readonly exposition: Exposition
-  /** Returns `families` without those of the other collectors. It collects nothing. */
+  /** Returns `families` without the families of the collectors that are not in `names`. Starts no collection. */
   readonly filterByCollectors: (names: ReadonlySet<string>) => readonly Family[]
 }
 
@@ -33,17 +33,17 @@ export type SnapshotOptions = {
   /** Returns the metrics about this process. Each snapshot contains them. */
   readonly exporterFamilies: () => readonly Family[]
   /**
-   * When the server does not answer, the last series of each collector are served for this long, with
-   * `xmpp_up` 0. Milliseconds. Default: 0, because a gap is better than a false flat line.
+   * How many milliseconds the last series of each collector are served while the server does not answer. In this time,
+   * `xmpp_up` is 0. Default: 0, because a gap in a chart is better than a false flat line.
    */
   readonly serveStaleForMs?: number
   readonly created: boolean
-  /** Whether each sample of the server has the time at which its collection started. Default: false. */
+  /** Whether each sample from the server has a timestamp: the time at which its collection started. Default: false. */
   readonly timestamps?: boolean
-  /** Above this number of series, whole families are omitted, the largest first. */
+  /** The limit on the number of series. Above this limit, whole families are omitted, the largest first. */
   readonly maxSeries: number
   readonly log: Log
-  /** Monotonic milliseconds. */
+  /** Returns the time in monotonic milliseconds. */
   readonly now?: () => number
 }
 
@@ -51,11 +51,11 @@ export type SnapshotOptions = {
 type Source = {
   readonly name: string
   readonly output: CollectorOutput
-  /** Its families, without those that an earlier collector has too. */
+  /** The families of this collector, without families that an earlier collector returned too. */
   readonly families: readonly Family[]
 }
 
-/** Builds snapshots from the results of the collectors of one server, in the order of the collectors. */
+/** Builds snapshots from the results of the collectors of one server. Families are in the order of the collectors. */
 export function createSnapshotBuilder(options: SnapshotOptions) {
   const { log, maxSeries, timestamps = false, now = () => performance.now() } = options
   const retained = createRetainedOutputs(options.serveStaleForMs ?? 0, now)
@@ -101,7 +101,9 @@ export function createSnapshotBuilder(options: SnapshotOptions) {
     }
   }
 
-  /** Whether the server answered any collector. Cached output is no answer. */
+  /**
+   * Whether the server answered at least one collector. An output that a collector took from its cache is no answer.
+   */
   function isServerUp(results: readonly CollectorResult[]): boolean {
     const queried = results.filter(({ output }) => output?.collected.isFromCache !== true)
     return queried.length > 0
@@ -114,8 +116,8 @@ export function createSnapshotBuilder(options: SnapshotOptions) {
     return results.flatMap((result) => {
       const output = retained.findOutput(result)
       if (!output) return []
-      // Two collectors can return the same family, for example the module and an ad-hoc command. The
-      // first one is served.
+      // Two collectors can return the same family, for example one from mod_adhoc_statistics and one from another
+      // ad-hoc command. The family of the first collector is served.
       const families = output.collected.families.filter(({ name }) => !names.has(name))
       for (const { name } of families) names.add(name)
       return [{ name: result.name, output, families: addTimestamps(families, output) }]
@@ -134,7 +136,10 @@ export function createSnapshotBuilder(options: SnapshotOptions) {
   return { build, isServerUp }
 }
 
-/** Cached output does not describe a server that does not answer: the collector has failed. */
+/**
+ * Returns a failure instead of an output that a collector took from its cache. Use this function if the server did not
+ * answer, because then the cache does not describe the server.
+ */
 function rejectCachedOutput(result: CollectorResult): CollectorResult {
   if (result.output?.collected.isFromCache !== true) return result
   const { name, isIdle, durationSeconds } = result
@@ -147,8 +152,8 @@ function rejectCachedOutput(result: CollectorResult): CollectorResult {
 }
 
 /**
- * Whether only the exporter may export a family of this name. A family of the server with such a name is
- * omitted, or the exposition would contain two families of one name.
+ * Whether the name of a family is reserved for the exporter's own metrics. A family from the server with such a name is
+ * omitted. Otherwise the exposition would contain two families with the same name.
  */
 function isReserved({ name }: Family): boolean {
   return name === 'xmpp_up' || name.startsWith('prosody_exporter_')
@@ -165,9 +170,9 @@ function listOutcomes(results: readonly CollectorResult[]): readonly CollectorOu
 }
 
 /**
- * The number of invalid series of each family.
+ * Counts the invalid series of each family, by the name of the family.
  *
- * @param served The families in the snapshot.
+ * @param served The families from the server that the snapshot contains.
  */
 function countInvalidSeries(
   sources: readonly Source[],
@@ -217,21 +222,26 @@ function filterFamilies(
   })
 }
 
-/** Logs once when families are omitted, and once when none is omitted any longer. */
+/** Logs once when families are omitted because of the series limit, and once when all families are served again. */
 function createOmissionLog(log: Log, now: () => number) {
   const problems = createProblemLog(log, now)
   return {
-    /** @param names Names of the omitted families, separated by spaces. */
+    /** @param names The names of the omitted families, separated by spaces. */
     report(names: string, results: readonly CollectorResult[]): void {
       if (names === '') {
-        // When a collector failed, the large family may only be missing.
+        // If a collector failed, the large family may only be missing, so the problem may not be over.
         const isComplete = results.every(
           ({ output, error, isIdle }) => isIdle || (output && !error),
         )
-        if (isComplete) problems.recovered('within limits.series: no family is omitted', {})
+        if (isComplete)
+          problems.recovered(
+            'the number of series is within limits.series again; no family is omitted',
+            {},
+          )
         return
       }
-      const message = 'over limits.series: families omitted'
+      const message =
+        'the server has more series than limits.series; the largest families are omitted'
       const fields = { families: names }
       const problem = { kind: 'over', level: 'warn', message, fields, detail: names } as const
       if (!problems.problem(problem)) log.debug(message, fields)

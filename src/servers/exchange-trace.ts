@@ -2,14 +2,13 @@ import { render } from '../exposition/exposition.js'
 import { serverMask } from '../log/mask.js'
 import type { MonitoredServer } from './monitored-server.js'
 
-// Characters.
-const MAX_STANZA_LENGTH = 2000
+const MAX_STANZA_CHARACTERS = 2000
 const MAX_STANZAS = 400
 
 /**
- * Collects from the server now, and describes the collection as text for people. First comes each stanza
- * that was sent or received, then the exporter's own metrics about the collectors. The secret and the
- * names of users and rooms are masked, and long stanzas are shortened.
+ * Collects from the server now, and returns a text about this collection for people. The text has the requests that
+ * were sent and the stanzas that were received, and then the exporter's own metrics about the collectors. The secret
+ * and the names of users and rooms are masked, and long stanzas are shortened.
  */
 export async function traceExchange(
   { config, connection, scraper }: MonitoredServer,
@@ -23,11 +22,11 @@ export async function traceExchange(
   let stanzas = 0
   const stop = connection.trace((way, stanza) => {
     if (++stanzas > MAX_STANZAS) return
-    // Shortened before masking too, to limit the work. This cuts behind the part that is shown, because
-    // the mask does not recognize half a secret or half a name.
-    const masked = mask(stanza.slice(0, 2 * MAX_STANZA_LENGTH + secret.length))
+    // The stanza is shortened before and after masking. The first cut limits the work of the mask. It keeps more than
+    // is shown, because the mask does not recognize half of a secret or half of a name.
+    const masked = mask(stanza.slice(0, 2 * MAX_STANZA_CHARACTERS + secret.length))
     const text =
-      masked.length > MAX_STANZA_LENGTH ? `${masked.slice(0, MAX_STANZA_LENGTH)}…` : masked
+      masked.length > MAX_STANZA_CHARACTERS ? `${masked.slice(0, MAX_STANZA_CHARACTERS)}…` : masked
     const at = `${Math.round(now() - startedAt)} ms`
     lines.push(`${at} ${way === 'sent' ? '→' : '←'} ${text}`)
   })

@@ -9,17 +9,17 @@ import { summarize } from '../history/server-summary.js'
 import { createScraper, type Scraper } from '../scrape/scraper.js'
 import { createConnection, type Connection } from '../xmpp/connection.js'
 
-/** One monitored server with its own stream, collectors, snapshots and history. Servers share no state. */
+/** One monitored server with its own stream, collectors, snapshots and history. Monitored servers share no state. */
 export type MonitoredServer = {
   readonly config: ServerConfig
   readonly connection: Connection
   readonly scraper: Scraper
   readonly history: History
-  /** Returns what the collectors advise the operator to change, one line each. */
+  /** Returns the advice of the collectors to the operator. Each element is one line, and says what to change. */
   advice(): readonly string[]
-  /** Whether the stream is up and any collection has succeeded. */
+  /** Whether the stream to the server is online and at least one collection has succeeded. */
   isReady(): boolean
-  /** Whether the stream is up and the server answered the last collection. */
+  /** Whether the stream to the server is online and the server answered during the last collection. */
   isUp(): boolean
 }
 
@@ -29,10 +29,10 @@ export type SharedConfig = Pick<
   'collection' | 'exposition' | 'registry' | 'page' | 'limits'
 >
 
-// The lines contain names that the server sends, so their number must have a limit.
+// The lines of advice contain names that the server sends, so the server could cause any number of lines.
 const MAX_ADVICE = 20
 
-/** Creates the connection, the collectors and the scraper of a server. `connection.start` starts them. */
+/** Creates the connection, the collectors and the scraper of a server. Call `connection.start` to start them. */
 export function createMonitoredServer(
   config: ServerConfig,
   { collection, exposition, registry, page, limits }: SharedConfig,
@@ -55,7 +55,7 @@ export function createMonitoredServer(
     version,
     log,
     commands: [{ node: REGISTRY_NODE, name: 'Statistics for Prometheus' }],
-    // Collects immediately, so that the exporter is ready and knows the registry before the first scrape.
+    // The exporter collects immediately after each login, so that it is ready before the first scrape.
     onOnline: () => void scraper.refresh(),
   })
   const scraper = createScraper({

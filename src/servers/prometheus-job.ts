@@ -1,21 +1,21 @@
 import type { Config } from '../config/read-config.js'
 import { formatAddress } from '../config/listen-address.js'
 
-/** What Prometheus needs to scrape the exporter, as the web configuration file requires. */
+/** How Prometheus has to connect and log in to the exporter, according to the web configuration file. */
 export type PrometheusAccess = {
   readonly isEncrypted: boolean
   readonly requiresCertificate?: boolean
-  /** The user that logs in with a password; `undefined` if no password is required. */
+  /** The name of the user that logs in with a password; `undefined` if no password is required. */
   readonly user?: string | undefined
   readonly requiresToken?: boolean
 }
 
 /**
- * Formats the jobs for prometheus.yml.
+ * Formats the jobs for prometheus.yml that scrape the exporter. File names in the jobs are relative to prometheus.yml.
  *
- * @param target The address of the exporter for Prometheus. Default: the first listen address.
- * @param base The path prefix at that address. Default: the route prefix.
- * @param access Default: neither TLS nor a login. The file names in the jobs are relative to prometheus.yml.
+ * @param target The host and port at which Prometheus reaches the exporter. Default: the first listen address.
+ * @param base The path prefix of the exporter at this address. Default: the route prefix.
+ * @param access How Prometheus has to connect and log in. Default: with neither TLS nor a login.
  */
 export function formatPrometheusJobs(
   { servers, web }: Pick<Config, 'servers' | 'web'>,
@@ -56,7 +56,7 @@ function formatAccess({
   const files = requiresCertificate ? ', cert_file: prometheus.crt, key_file: prometheus.key' : ''
   const password = 'password_file: prosody-exporter.password'
   return [
-    // Without ca_file, Prometheus trusts the certificate authorities of the system.
+    // ca_file is necessary for a self-signed certificate. Without it, Prometheus trusts only the system's authorities.
     ...(isEncrypted ? [`tls_config: { ca_file: prosody-exporter.crt${files} }`] : []),
     ...(user === undefined
       ? []

@@ -5,12 +5,12 @@ import type { MonitoredServer, SharedConfig } from './monitored-server.js'
 export type ServerSet = {
   get(name: string): MonitoredServer | undefined
   getAll(): readonly MonitoredServer[]
-  /** Returns the server if there is exactly one. */
+  /** Returns the server if the configuration has exactly one server, otherwise undefined. */
   getOnly(): MonitoredServer | undefined
   /**
-   * Starts, replaces and stops servers so that they match the configuration. Servers whose configuration
-   * did not change continue. Old connections stop before new ones start, because both log in as the same
-   * component.
+   * Starts, replaces and stops connections to servers, so that they match the configuration. A server whose
+   * configuration did not change is not affected. The old connection to a server stops before its new connection
+   * starts, because both log in as the same component.
    */
   apply(config: Config): Promise<void>
   stop(): Promise<void>

@@ -1,4 +1,4 @@
-// XEP-0050: Ad-Hoc Commands, version 1.3.0. The requester, for commands that need at most one form.
+// The requester of XEP-0050 (Ad-Hoc Commands, version 1.3.0). It supports commands that ask for at most one form.
 
 import { CommandError } from '../errors.js'
 import type { Connection } from './connection.js'
@@ -8,26 +8,29 @@ import { xml, type Element } from './xml.js'
 
 export type CommandResult = {
   readonly status: 'completed'
-  /** The whole `<command/>`, for payloads other than a form. */
+  /** The whole `<command/>` of the reply. It can contain payloads other than a form. */
   readonly element: Element
   readonly notes: readonly { readonly type: string; readonly text: string }[]
   readonly form: DataForm | undefined
 }
 
 /**
- * Runs a command to completion and returns its result.
+ * Runs an ad-hoc command to completion and returns its result.
  *
- * If the command asks for input, it gets the payload. Without a payload, or if the command asks again, it is cancelled
- * and fails. Otherwise Prosody would keep its session forever. The strings of the result are slices of the stanza, and
- * V8 keeps the whole stanza for each: copy the strings that you store.
+ * If the command asks for input, this function submits the payload. Without a payload, or if the command asks a second
+ * time, this function cancels the command and throws. Prosody stores the session of a command forever if nobody cancels
+ * it.
  *
- * @param options.to The JID of the command. Default: the domain of the connection.
- * @param options.payload Sent with the request, for servers that read it immediately, and in reply to the form of the
- *   server, for servers that do not (Prosody before 0.12).
+ * The strings of the result are slices of the stanza's text, and each slice keeps the whole text in memory. Copy the
+ * strings that you store.
+ *
+ * @param options.to The JID of the entity that offers the command. Default: the component's own domain.
+ * @param options.payload The form to submit. Prosody 0.12 and later read it from the first request. Prosody before 0.12
+ *   first sends an empty form, and this function then submits the payload.
  * @param options.timeoutMs Milliseconds to wait for the result.
- * @throws {CommandError} The reply is not a result; see `failure`.
+ * @throws {CommandError} The reply is not the result of the command. The field `failure` of the error says why.
  * @throws {DecodeError} The form in the reply is malformed.
- * @throws {StanzaError} The server refused, for example with `forbidden` or `item-not-found`.
+ * @throws {StanzaError} The server refused the command, for example with `forbidden` or `item-not-found`.
  * @throws {LinkError | TimeoutError | NotHandledError} See `Connection.request`.
  * @see XEP-0050 §2.4.1 Simple Execution, §2.4.2 Multiple Stages, §2.4.3 Canceling, §3.3
  */
@@ -40,7 +43,7 @@ export async function runCommand(
   const fail = (failure: CommandError['failure'], detail: string) =>
     new CommandError(node, failure, detail)
 
-  /** Sends an action, and returns the `<command/>` of the reply. */
+  /** Sends a request with an action such as `execute` or `cancel`, and returns the `<command/>` of the reply. */
   async function sendAction(
     attrs: Readonly<Record<string, string>>,
     payload?: Element,
@@ -50,10 +53,10 @@ export async function runCommand(
     const options = { ...(to !== undefined && { to }), timeoutMs: ms }
     const reply = await connection.request('set', request, options)
     const element = reply.getChild('command', NS_COMMANDS)
-    if (!element) throw fail('no-command', 'the answer has no <command/>')
-    const { node: answered } = element.attrs
-    if (answered === node) return element
-    throw fail('wrong-node', `the answer is of another command, ${answered ?? 'without a name'}`)
+    if (!element) throw fail('no-command', 'the reply has no <command/>')
+    const { node: repliedNode } = element.attrs
+    if (repliedNode === node) return element
+    throw fail('wrong-node', `the reply names another command: ${repliedNode ?? 'none'}`)
   }
 
   let element = await sendAction({ action: 'execute' }, payload)
@@ -64,21 +67,23 @@ export async function runCommand(
     element = await sendAction({ action: 'complete', sessionid }, payload, leftMs)
   }
   if (isExecuting()) {
-    // Not awaited, because the command has failed anyway. Without an answer, the server only keeps the session.
+    // The reply to `cancel` is not awaited, because the command has failed in any case. If the server does not handle
+    // `cancel`, the only effect is that the session of the command remains in the server.
     if (sessionid) sendAction({ action: 'cancel', sessionid }).catch(() => {})
-    throw fail('needs-input', 'it asks for input')
+    throw fail('needs-input', 'the command asks for input that the exporter does not have')
   }
   const { status } = element.attrs
-  if (status === 'canceled') throw fail('canceled', 'the server cancelled it')
+  if (status === 'canceled') throw fail('canceled', 'the server canceled the command')
   if (status !== 'completed') {
-    throw fail('bad-status', `the answer's status is ${status ?? 'missing'}`)
+    throw fail('bad-status', `the status in the reply is ${status ?? 'missing'}`)
   }
 
   const notes = element
     .getChildren('note', NS_COMMANDS)
     .map((note) => ({ type: note.attrs['type'] ?? 'info', text: note.text() }))
   const failed = notes.find((note) => note.type === 'error')
-  if (failed) throw fail('error-note', failed.text || 'it failed without a reason')
+  if (failed)
+    throw fail('error-note', failed.text || 'the command failed, and the server gave no reason')
 
   const x = element.getChild('x', NS_DATA_FORM)
   return { status, element, notes, form: x && readDataForm(x) }

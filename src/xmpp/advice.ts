@@ -5,18 +5,18 @@ const COMPONENT_PORTS = 'component_ports in prosody.cfg.lua (default 5347)'
 export type AdviceContext = {
   readonly service: string
   readonly domain: string
-  /** Whether the stream that ended was online. */
+  /** Whether the login had succeeded before the stream ended. */
   readonly wasOnline: boolean
-  /** Whether any stream was online since the exporter started. Default: `wasOnline`. */
+  /** Whether any login has succeeded since the exporter started. Default: the value of `wasOnline`. */
   readonly hasConnected?: boolean
-  /** Never shown. */
+  /** The secret of the component. The advice can describe the secret, and never quotes it. */
   readonly secret?: string
 }
 
 /**
  * Returns one line for the operator: what happened to the stream, why, and what to change in which file.
  *
- * Equal problems have equal lines, so that a line can be logged once.
+ * Equal problems give equal lines, so that the caller can recognize a problem that it has already logged.
  */
 export function explain(end: StreamEnd, context: AdviceContext): string {
   const { service, wasOnline } = context
@@ -40,7 +40,7 @@ export function explain(end: StreamEnd, context: AdviceContext): string {
   }
 }
 
-/** @see XEP-0114 §3, RFC 6120 §4.9.3, and mod_component of Prosody */
+/** @see XEP-0114 §3, RFC 6120 §4.9.3, and mod_component of Prosody, which define the conditions of stream errors */
 function explainStreamError(
   { condition, text }: StreamEnd,
   { service, domain, wasOnline, secret = '' }: AdviceContext,
@@ -48,9 +48,9 @@ function explainStreamError(
   const section = `the Component "${domain}" section of prosody.cfg.lua`
   switch (condition) {
     case 'not-authorized':
-      return `Prosody rejected the secret. Set component_secret in ${section} to the contents of --xmpp.secret-file (or PROSODY_EXPORTER_XMPP_SECRET).${noteOn(secret)}`
+      return `Prosody rejected the secret. Set component_secret in ${section} to the contents of --xmpp.secret-file (or PROSODY_EXPORTER_XMPP_SECRET).${describeUnusualSecret(secret)}`
     case 'host-unknown':
-      return `Prosody has no external component "${domain}". Add a Component "${domain}" section with a component_secret to prosody.cfg.lua and restart Prosody, or correct --xmpp.domain. The name must be in lower case, differ from every VirtualHost, and have no module behind it.`
+      return `Prosody has no external component "${domain}". Add a Component "${domain}" section with a component_secret to prosody.cfg.lua and restart Prosody, or correct --xmpp.domain. The name of the section must be in lower case and differ from every VirtualHost, and no module name may follow it.`
     case 'conflict':
       return wasOnline
         ? `Another program logged in as component "${domain}". This is normal for a few seconds after a restart. If it repeats, two exporters share one component: give each its own.`
@@ -77,7 +77,7 @@ function explainNetworkError(
         : `Cannot connect to Prosody at ${service} (connection refused). Check that Prosody runs, that prosody.cfg.lua has Component "${domain}", and that component_ports and component_interfaces match --xmpp.service.`
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
-      return `The host name in --xmpp.service ${service} has no address (${condition}). Correct it, or the name server.`
+      return `The host name in --xmpp.service ${service} has no address (${condition}). Correct the host name, its DNS entry, or the name server of this machine.`
     case 'ETIMEDOUT':
     case 'EHOSTUNREACH':
     case 'ENETUNREACH':
@@ -96,7 +96,7 @@ function explainTimeout({ condition, text }: StreamEnd, service: string): string
     case 'header':
       return `${service} accepts connections but sends nothing. Prosody hangs, or this is not a component port: set --xmpp.service to a port listed in ${COMPONENT_PORTS}.`
     case 'handshake':
-      return `Prosody at ${service} did not answer the login. See its log, and check CPU and storage.`
+      return `Prosody at ${service} did not answer the login. See the log of Prosody, and check the CPU and storage of its machine.`
     case 'unread':
       return `Prosody at ${service} sends data but does not read what the exporter sends; reconnecting.`
     case 'lost':
@@ -115,11 +115,19 @@ function unreachable(service: string): string {
   return `Cannot reach ${service}: the host is down, or a firewall drops the connection. Check --xmpp.service, and component_interfaces in prosody.cfg.lua.`
 }
 
-/** Names what is unusual about a rejected secret. Usually it is a mistake, and is invisible in an editor. */
-function noteOn(secret: string): string {
-  const note = (what: string) => ` Note: the secret of the exporter ${what}.`
-  if (secret.startsWith('\uFEFF')) return note('starts with a byte order mark (U+FEFF)')
-  if (secret.trim() !== secret) return note('starts or ends with a blank')
-  if (/[^ -~]/.test(secret)) return note('contains characters other than printable ASCII')
+/**
+ * Returns a note if a rejected secret contains characters that are invisible in an editor or outside of ASCII. Usually
+ * such characters are a mistake.
+ */
+function describeUnusualSecret(secret: string): string {
+  if (secret.startsWith('\uFEFF')) {
+    return ' Note: the secret of the exporter starts with a byte order mark (U+FEFF).'
+  }
+  if (secret.trim() !== secret) {
+    return ' Note: the secret of the exporter starts or ends with a blank.'
+  }
+  if (/[^ -~]/.test(secret)) {
+    return ' Note: the secret of the exporter contains characters other than printable ASCII.'
+  }
   return ''
 }

@@ -1,30 +1,35 @@
 import type { StreamEnd } from './stream-end.js'
 
-const STEADY_MS = 10_000
-// Reconnecting includes a dial, so it takes less than 5 s after the return of the server, or 10 s in a long outage.
-const LONGEST_MS = 3000
+// With pauses of at most 3 s, the exporter is online within 5 s after the server returns. After a long outage, with
+// pauses of at most 8 s, the exporter is online within 10 s after the server returns.
+const LONGEST_PAUSE_MS = 3000
 const LONG_OUTAGE_MS = 600_000
-const LONGEST_LATER_MS = 8000
-const FIRST_EVICTION_MS = 3000
-const LONGEST_EVICTED_MS = 60_000
-const SETTLED_MS = 300_000
+const LONGEST_PAUSE_IN_LONG_OUTAGE_MS = 8000
+const FIRST_PAUSE_AFTER_EVICTION_MS = 3000
+const LONGEST_PAUSE_AFTER_EVICTION_MS = 60_000
+// After a stream that was online for at least 10 s, the pause is at most 200 ms again.
+const STEADY_STREAM_MS = 10_000
+// After a stream that was online for at least five minutes, the pause after an eviction is at most 3 s again.
+const SETTLED_STREAM_MS = 300_000
 
 export type Backoff = {
   /**
-   * Returns the time to wait before the next try, in milliseconds, with jitter.
+   * Returns the time to wait before the next attempt to connect, in milliseconds, with jitter.
    *
-   * @param onlineMs How long the stream was online; undefined if it never was.
+   * @param onlineMs How many milliseconds the ended stream was online; undefined if its login did not succeed.
    */
   readonly next: (end: StreamEnd, onlineMs: number | undefined) => number
 }
 
 /**
- * Decides when to reconnect: almost immediately after a stream that was online, then at least every 3 s. In an outage
- * of more than ten minutes, at least every 8 s. The reason does not matter, because an operator can fix it at any time.
+ * Decides when the exporter reconnects: almost immediately after a stream that was online, then at least every 3 s. In
+ * an outage of more than ten minutes, it reconnects at least every 8 s. The pauses do not depend on the reason of a
+ * failure, because an operator can fix any problem at any time.
  *
- * The exception is a stream that the server ended for a newer one of the same component (`conflict`, with `kick_old`).
- * Then the pauses grow to a minute. Otherwise two exporters of one component would evict each other without a pause. A
- * `conflict` before the login evicts no other stream.
+ * The exception is an eviction: Prosody with `component_conflict_resolve = "kick_old"` ends an online stream with
+ * `conflict`, because another program logged in as the same component. After evictions the pauses grow to a minute.
+ * Otherwise two exporters of one component would evict each other without a pause. A `conflict` before the login is not
+ * an eviction.
  */
 export function createBackoff({
   now,
@@ -35,9 +40,7 @@ export function createBackoff({
 }): Backoff {
   let tries = 0
   let outageSinceMs = now()
-  // Consecutive streams that were online for a short time only.
-  let flaps = 0
-  // Consecutive streams that another one of the component evicted.
+  let shortStreams = 0
   let evictions = 0
 
   const upTo = (ms: number) => ms * (0.5 + 0.5 * random())
@@ -47,20 +50,20 @@ export function createBackoff({
   function afterOnline(end: StreamEnd, onlineMs: number): number {
     tries = 0
     outageSinceMs = now()
-    if (onlineMs >= STEADY_MS) flaps = 0
-    if (onlineMs >= SETTLED_MS) evictions = 0
+    if (onlineMs >= STEADY_STREAM_MS) shortStreams = 0
+    if (onlineMs >= SETTLED_STREAM_MS) evictions = 0
     return end.condition === 'conflict'
-      ? doubled(FIRST_EVICTION_MS, evictions++, LONGEST_EVICTED_MS)
-      : doubled(200, flaps++, LONGEST_MS)
+      ? doubled(FIRST_PAUSE_AFTER_EVICTION_MS, evictions++, LONGEST_PAUSE_AFTER_EVICTION_MS)
+      : doubled(200, shortStreams++, LONGEST_PAUSE_MS)
   }
 
   return {
     next(end, onlineMs) {
       if (onlineMs !== undefined) return afterOnline(end, onlineMs)
-      // The exporter has already waited for the time-out.
+      // A time-out has already taken seconds, so the pause after it is short.
       if (end.kind === 'timeout') return upTo(500)
       const isLong = now() - outageSinceMs >= LONG_OUTAGE_MS
-      return doubled(500, tries++, isLong ? LONGEST_LATER_MS : LONGEST_MS)
+      return doubled(500, tries++, isLong ? LONGEST_PAUSE_IN_LONG_OUTAGE_MS : LONGEST_PAUSE_MS)
     },
   }
 }

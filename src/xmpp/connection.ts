@@ -14,28 +14,36 @@ const STOP_GRACE_MS = 500
 
 export type Connection = {
   readonly domain: string
-  /** Connects, and reconnects after each failure, until `stop`. */
+  /** Connects to the server, and reconnects after each failure, until `stop` is called. */
   start(): void
-  /** Closes the stream within a second. The connection cannot be started again. */
+  /** Closes the stream within a second. Afterwards, `start` has no effect. */
   stop(): Promise<void>
   isConnected(): boolean
-  /** Returns why there is no stream, and what to change; undefined while there is one or before the first failure. */
+  /**
+   * Returns one line that says why the exporter is not connected, and what the operator can change. Returns undefined
+   * while it is connected and before the first failure.
+   */
   problem(): string | undefined
-  /** Returns the number of times the stream was established. */
+  /** Returns the number of logins that have succeeded. */
   connects(): number
-  /** Passes each stanza as text, without the handshake, until the returned function is called. */
+  /**
+   * Calls `watch` with the text of each request that the exporter sends and of each stanza that it receives after the
+   * login. This ends when the returned function is called.
+   */
   trace(watch: Watch): () => void
   /**
-   * Sends an iq with one child, and returns the whole reply.
+   * Sends an iq with one child element, and returns the whole reply stanza.
    *
-   * Only a reply from `to` is accepted. The address is compared as a string, so write the JID as the server does, in
-   * lower case. Another entity can know the id, but the server does not let it forge the address (RFC 6120 §8.1.2.1).
+   * A reply is accepted only if its sender is equal to `to`, as a string. Therefore, write `to` as the server does, in
+   * lower case. Another entity can know the id of a request, but the server does not let this entity forge its own
+   * address (RFC 6120 §8.1.2.1).
    *
-   * @param options.to Default: the component's domain, where modules of the server answer before the exporter.
-   * @param options.timeoutMs Milliseconds to wait for the reply. If no element arrives for `silenceMs` or this time,
-   *   whichever is longer, the exporter ends the stream and reconnects.
-   * @throws {LinkError} There is no stream, it was lost before the reply, or `stop` was called.
-   * @throws {TimeoutError} The reply did not arrive in time. A later reply is dropped.
+   * @param options.to The recipient of the request. Default: the component's own domain, to which modules of the server
+   *   reply before the request reaches the exporter.
+   * @param options.timeoutMs Milliseconds to wait for the reply. If no element arrives for this time, and for at least
+   *   `ConnectionOptions.silenceMs`, the exporter also ends the stream and reconnects.
+   * @throws {LinkError} The exporter is not connected, the stream ended before the reply, or `stop` was called.
+   * @throws {TimeoutError} The reply did not arrive in time. A reply that arrives later is dropped.
    * @throws {StanzaError} The reply is an error.
    * @throws {NotHandledError} The request came back to the exporter, because no module of the server handles it.
    */
@@ -55,27 +63,27 @@ export type ConnectionOptions = {
   readonly secret: string
   readonly version: string
   readonly log: Log
-  /** The commands that disco#items lists for the component's domain. Default: none. */
+  /** The ad-hoc commands that service discovery lists for the component's domain. Default: none. */
   readonly commands?: readonly Command[]
-  /** Called each time the stream is established. */
+  /** Called after each login that succeeded. */
   readonly onOnline?: () => void
   /**
-   * Minimum time without any element, in milliseconds, after which a stream with an unanswered request is ended. A
-   * request with a shorter time-out does not shorten it, because a busy Prosody can be silent for seconds.
-   * Default: 5000.
+   * If a request waits for its reply and no element arrives for this many milliseconds, the exporter ends the stream. A
+   * longer time-out of the request extends this time. A shorter time-out does not reduce it, because a busy Prosody can
+   * be silent for seconds. Default: 5000.
    */
   readonly silenceMs?: number
   readonly limits?: StreamOptions['limits']
-  /** Timers; replaced in tests, like `now` and `random`. */
+  /** Starts timers. Tests replace this function, `now` and `random`. */
   readonly schedule?: Schedule
   readonly now?: () => number
   readonly random?: () => number
 }
 
 /**
- * Creates the stream of a component to its server. It reconnects until `stop`.
+ * Creates the connection of a component to its server. Call `start` to connect.
  *
- * @throws {TypeError} `service` is no address of a component port.
+ * @throws {TypeError} `service` is not an address `xmpp://host[:port]`.
  */
 export function createConnection(options: ConnectionOptions): Connection {
   const { service, domain, secret, version, log, commands = [], silenceMs = 5000 } = options

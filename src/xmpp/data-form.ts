@@ -1,4 +1,4 @@
-// XEP-0004: Data Forms, version 2.13.
+// Reads and creates data forms (XEP-0004: Data Forms, version 2.13).
 
 import { DecodeError } from '../errors.js'
 import { NS_DATA_FORM } from './namespaces.js'
@@ -10,27 +10,28 @@ export type DataForm = {
   readonly type: (typeof FORM_TYPES)[number]
   readonly title: string
   readonly instructions: string
-  /** By `var`, in the order of the form, without `fixed` fields that have no `var`. */
+  /** The fields by name (`var`), in the order of the form. Fields of the type `fixed` without a name are omitted. */
   readonly fields: ReadonlyMap<string, FormField>
-  /** The columns of `items`; empty if the form has no table. */
+  /** The columns of the table in the form, by name. Empty if the form has no table. */
   readonly columns: ReadonlyMap<string, FormField>
-  /** The rows of the table, each with its values by `var`. */
+  /** The rows of the table in the form. A row has the values of each column, by the name of the column. */
   readonly items: readonly ReadonlyMap<string, readonly string[]>[]
 }
 
 export type FormField = {
-  /** `text-single` unless the form says otherwise (§3.3). */
+  /** The type of the field. A field without a type has the type `text-single` (XEP-0004 §3.3). */
   readonly type: string
   readonly label: string
   readonly values: readonly string[]
 }
 
 /**
- * Reads a form of the server.
+ * Reads a data form from a stanza.
  *
- * The strings are slices of the stanza, and V8 keeps the whole stanza for each: copy the strings that you store.
+ * The strings of the result are slices of the stanza's text, and each slice keeps the whole text in memory. Copy the
+ * strings that you store.
  *
- * @throws {DecodeError} The element is not a form, or lacks what §3 requires.
+ * @throws {DecodeError} The element is not a data form, or violates XEP-0004 §3.
  */
 export function readDataForm(x: Element): DataForm {
   if (x.getName() !== 'x' || x.getNS() !== NS_DATA_FORM) {
@@ -67,7 +68,7 @@ function readFields(parent: Element): Map<string, FormField> {
   const fields = new Map<string, FormField>()
   for (const element of parent.getChildren('field', NS_DATA_FORM)) {
     const { var: name, type = 'text-single', label = '' } = element.attrs
-    // §3.2: only a field of type `fixed` may have no name, and names are unique.
+    // XEP-0004 §3.2: Every field has a unique name (`var`). Only a field of the type `fixed` may have no name.
     if (!name && type === 'fixed') continue
     if (!name) throw new DecodeError('data form field', 'a var', 'none')
     if (fields.has(name)) throw new DecodeError('data form field', 'each var once', name)
@@ -78,9 +79,9 @@ function readFields(parent: Element): Map<string, FormField> {
 }
 
 /**
- * Creates a form to submit.
+ * Creates a data form to submit.
  *
- * @param formType The FORM_TYPE of the form; null for a form without.
+ * @param formType The value of the hidden field FORM_TYPE. With null, the form does not have this field.
  * @see XEP-0068 §3.1
  */
 export function submitForm(

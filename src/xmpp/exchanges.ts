@@ -6,33 +6,36 @@ import { createSilenceWatch } from './silence.js'
 import type { Stream } from './stream.js'
 import { xml, type Element } from './xml.js'
 
-// Bytes of requests that the server has not read. Without a limit, they would accumulate if the server never reads.
-const MAX_UNREAD = 4 * 1024 * 1024
+// If the server does not read, requests accumulate in the memory of the exporter. Above this limit, the stream ends.
+const MAX_UNREAD_BYTES = 4 * 1024 * 1024
 
 export type ExchangesOptions = {
   readonly domain: string
   readonly schedule: Schedule
   /** See `ConnectionOptions`. */
   readonly silenceMs: number
-  /** Sends an iq on the current stream. */
   readonly send: (iq: Element) => void
 }
 
-type Exchange = {
+type RequestToSend = {
   readonly type: 'get' | 'set'
   readonly child: Element
   readonly to: string
   readonly timeoutMs: number
 }
 
-/** The requests of the exporter and their replies. Ends a stream that owes a reply and is silent. */
+/**
+ * Sends the requests of the exporter, and matches replies with them. If the server is silent although a request waits
+ * for its reply, the stream ends.
+ */
 export function createExchanges({ domain, schedule, silenceMs, send }: ExchangesOptions) {
   const requests = createRequests()
   const silence = createSilenceWatch({ schedule, probe })
 
   /**
-   * Sends a ping to the component's own domain. If no module of the server answers it, the ping comes back. The server
-   * answers requests to this domain in order. Therefore, a reply to the ping shows that earlier replies were lost.
+   * Sends a ping to the component's own domain, and returns its id. If no module of the server handles the ping, the
+   * server sends the ping itself to the exporter. The server handles requests to this domain in order. Therefore, if a
+   * reply to the ping or the ping itself arrives, the missing replies to earlier requests were lost.
    */
   function probe(): string {
     const id = requests.addProbe(domain)
@@ -42,21 +45,21 @@ export function createExchanges({ domain, schedule, silenceMs, send }: Exchanges
 
   return {
     requests,
-    /** Called with each chunk of data. */
+    /** Takes each chunk of data that the stream receives, to detect lost replies. */
     hear: (stream: Stream, chunk: Buffer): void => {
       silence.hear(stream, chunk)
     },
 
-    /** Fails all requests. */
+    /** Ends all requests that wait for a reply with this error. */
     dropAll(error: Error): void {
       silence.stop()
       requests.settleAll(error)
     },
 
-    /** Sends a request on this stream, and calls back once, with the reply or an error. */
+    /** Sends a request on the stream `current`, and calls `onOutcome` once, with the reply or an error. */
     begin(
       current: Stream,
-      { type, child, to, timeoutMs }: Exchange,
+      { type, child, to, timeoutMs }: RequestToSend,
       onOutcome: (outcome: Element | Error) => void,
     ): void {
       const id = requests.add(to, (outcome) => {
@@ -65,14 +68,14 @@ export function createExchanges({ domain, schedule, silenceMs, send }: Exchanges
         onOutcome(outcome)
       })
       const cancelTimeout = schedule(timeoutMs, () => {
-        // Without cancelWatch(): the stream still owes the reply.
+        // This does not call cancelWatch(): the reply is still expected, and a silent stream has to end.
         requests.forget(id)
         onOutcome(new TimeoutError(`no reply from ${to} within ${Math.round(timeoutMs)} ms`))
       })
       const cancelWatch = silence.watch(current, Math.max(timeoutMs, silenceMs))
       try {
         send(xml('iq', { type, id, from: domain, to }, child))
-        if (current.unsent() > MAX_UNREAD) current.end('timeout', 'unread')
+        if (current.unsent() > MAX_UNREAD_BYTES) current.end('timeout', 'unread')
       } catch (error) {
         requests.get(id)?.settle(error as Error)
       }

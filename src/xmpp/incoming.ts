@@ -6,10 +6,11 @@ import { readError } from './stanza-error.js'
 import type { Stream } from './stream.js'
 import type { Element } from './xml.js'
 
-// If the server reads too slowly, incoming requests get no answer. Otherwise the answers would accumulate here.
-const MAX_UNSENT = 256 * 1024
+// If the server reads slowly, answers accumulate in the memory of the exporter. Above this limit, the exporter does not
+// answer requests.
+const MAX_UNSENT_BYTES = 256 * 1024
 
-/** Creates a function that handles a stanza of the server: a reply to a request, or a request to answer. */
+/** Creates a function that handles each stanza from the server: it passes on replies, and answers requests. */
 export function createIncomingHandler(options: ServiceOptions, requests: Requests, log: Log) {
   const { domain } = options
 
@@ -20,24 +21,26 @@ export function createIncomingHandler(options: ServiceOptions, requests: Request
   }
 
   /**
-   * Only the exporter sends from its domain. Therefore, a request from there is one of its own, which no module of the
-   * server handles. The exporter does not answer it, because it would take the `service-unavailable` for an answer of
-   * the server.
+   * Only the exporter sends stanzas from the component's domain. Therefore, a request from this domain is a request of
+   * the exporter that came back, because no module of the server handles it. The exporter does not answer such a
+   * request with `service-unavailable`. Otherwise it would receive its own answer, and take it for an answer of the
+   * server.
    */
   function settleReturned(iq: Element): void {
     const request = requests.get(iq.attrs['id'] ?? '')
     if (request?.to !== domain) return
-    request.settle(new NotHandledError(`nothing on the server handles requests to ${domain}`))
+    request.settle(new NotHandledError(`no module of the server handles this request to ${domain}`))
   }
 
   function answer(iq: Element, stream: Stream | undefined): void {
-    if (stream && stream.unsent() > MAX_UNSENT) return
+    if (stream && stream.unsent() > MAX_UNSENT_BYTES) return
     const reply = answerIq(iq, options)
     try {
       if (reply) stream?.send(reply)
     } catch (error) {
-      // The answer repeats the id, which can have control characters: the parser accepts them, but XML forbids them.
-      log.debug('cannot answer an iq', { reason: (error as Error).message })
+      // The answer repeats the id of the request. If the id has control characters, `send` throws: XML forbids them,
+      // but the parser accepts them.
+      log.debug('cannot answer an iq stanza', { reason: (error as Error).message })
     }
   }
 

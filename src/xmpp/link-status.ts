@@ -8,11 +8,11 @@ export type LinkStatusOptions = {
   readonly domain: string
   readonly secret: string
   readonly log: Log
-  /** Monotonic milliseconds. */
+  /** Returns the time in monotonic milliseconds. */
   readonly now: () => number
 }
 
-/** Whether there is a stream, since when, and why not. Logs each change. */
+/** Tracks whether the exporter is connected to the server, since when, and why not. Logs each change. */
 export function createLinkStatus({ service, domain, secret, log, now }: LinkStatusOptions) {
   const problems = createProblemLog(log, now)
   let connects = 0
@@ -34,7 +34,7 @@ export function createLinkStatus({ service, domain, secret, log, now }: LinkStat
       problem = undefined
     },
 
-    /** @returns How long the stream was online, in milliseconds; undefined if it never was. */
+    /** @returns How many milliseconds the ended stream was online; undefined if its login did not succeed. */
     ended(end: StreamEnd): number | undefined {
       const onlineMs = onlineAtMs === undefined ? undefined : now() - onlineAtMs
       const wasOnline = onlineMs !== undefined

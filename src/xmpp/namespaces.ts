@@ -6,7 +6,7 @@ export const NS_DISCO_INFO = 'http://jabber.org/protocol/disco#info'
 export const NS_DISCO_ITEMS = 'http://jabber.org/protocol/disco#items'
 /** XEP-0050 */
 export const NS_COMMANDS = 'http://jabber.org/protocol/commands'
-/** XEP-0133. A command node is this, `#`, and the name of the command. */
+/** XEP-0133. The node of an admin command is this namespace, `#`, and the name of the command. */
 export const NS_ADMIN = 'http://jabber.org/protocol/admin'
 /** XEP-0199 */
 export const NS_PING = 'urn:xmpp:ping'

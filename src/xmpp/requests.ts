@@ -7,16 +7,20 @@ type Pending = {
   readonly settle: (outcome: Element | Error) => void
 }
 
-/** The requests without a reply, by id. */
+/** The requests that wait for a reply, by id. */
 export type Requests = ReturnType<typeof createRequests>
 
 export function createRequests() {
   const pending = new Map<string, Pending>()
   let probeId = ''
 
-  /** @param settle Called once, with the reply or an error. */
+  /**
+   * Adds a request and returns its id.
+   *
+   * @param settle Called with the reply or an error, at most once.
+   */
   function add(to: string, settle: Pending['settle']): string {
-    // The id must be unguessable (RFC 6120 §8.1.3).
+    // RFC 6120 §8.1.3: The id of a stanza should be unpredictable.
     const id = randomUUID()
     pending.set(id, {
       to,
@@ -30,7 +34,7 @@ export function createRequests() {
   return {
     add,
     get: (id: string) => pending.get(id),
-    /** Removes a request. A later reply is dropped. */
+    /** Removes a request. A reply that arrives later is dropped. */
     forget(id: string): void {
       pending.delete(id)
     },
@@ -38,15 +42,17 @@ export function createRequests() {
       for (const { settle } of [...pending.values()]) settle(error)
     },
     /**
-     * Adds a request whose reply, even an error, shows that the replies to earlier requests to this address were lost.
-     * The address must answer in order. The previous probe is removed, because it may never get a reply.
+     * Adds a probe: a request to an address that replies in order. When a reply to the probe arrives, even an error,
+     * the missing replies to earlier requests to this address are lost, so these requests fail. A new probe replaces
+     * the previous one, because the previous one may never get a reply.
      */
     addProbe(to: string): string {
       pending.delete(probeId)
       const owed = [...pending.values()].filter((each) => each.to === to)
       probeId = add(to, (outcome) => {
         if (outcome instanceof LinkError) return
-        for (const { settle } of owed) settle(new TimeoutError('the reply was lost'))
+        for (const { settle } of owed)
+          settle(new TimeoutError('the reply to this request was lost'))
       })
       return probeId
     },

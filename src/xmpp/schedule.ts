@@ -1,7 +1,7 @@
-/** Runs a function once, after the delay. Returns a function that cancels it. Tests use their own clock. */
+/** Calls `run` once, after the delay. Returns a function that cancels the call. Tests use a simulated clock. */
 export type Schedule = (delayMs: number, run: () => void) => () => void
 
-// With a longer delay, timers of Node.js fire immediately.
+// The longest delay of a timer in Node.js. A timer with a longer delay fires immediately.
 const LONGEST_MS = 2 ** 31 - 1
 
 export const realTime: Schedule = (delayMs, run) => {

@@ -1,5 +1,6 @@
-// The answers of the exporter for the component's domain: XEP-0030 (2.5), XEP-0092 (1.1), XEP-0199 (2.0), and the list of
-// commands of XEP-0050 (1.3.0). The host of a component in Prosody has neither mod_disco nor mod_ping.
+// Answers requests to the component's domain: service discovery (XEP-0030, version 2.5), software version (XEP-0092,
+// 1.1), ping (XEP-0199, 2.0), and the list of ad-hoc commands (XEP-0050, 1.3.0). The exporter has to answer them,
+// because Prosody loads neither mod_disco nor mod_ping for a component.
 
 import { NS_COMMANDS, NS_DATA_FORM, NS_DISCO_INFO, NS_DISCO_ITEMS, NS_PING } from './namespaces.js'
 import { xml, type Element } from './xml.js'
@@ -14,15 +15,18 @@ export type Command = { readonly node: string; readonly name: string }
 export type ServiceOptions = {
   readonly domain: string
   readonly version: string
-  /** Listed for XMPP clients. The module of the server answers these commands before they reach the exporter. */
+  /**
+   * The ad-hoc commands that service discovery lists for XMPP clients. mod_adhoc_statistics in Prosody handles these
+   * commands, so they do not reach the exporter.
+   */
   readonly commands: readonly Command[]
 }
 
 /**
- * Returns the answer to an iq; undefined if it must not be answered.
+ * Returns the answer to an iq of the type `get` or `set`. Returns undefined for an iq of the type `result` or `error`,
+ * and for an iq without a sender, because these must not be answered.
  *
- * @see RFC 6120 §8.2.3: each get and set is answered, and a result or an error never; §8.4: an unknown request gets
- *   `service-unavailable`
+ * @see RFC 6120 §8.2.3 (iq semantics), §8.4 (an unknown request gets `service-unavailable`)
  */
 export function answerIq(iq: Element, options: ServiceOptions): Element | undefined {
   const { from, to, id, type } = iq.attrs
@@ -43,7 +47,7 @@ function answerGet(child: Element, { domain, version, commands }: ServiceOptions
   const { node } = child.attrs
   if (child.is('ping', NS_PING)) return undefined
   if (child.is('query', NS_VERSION)) {
-    // Without <os/>, for security (XEP-0092 §5).
+    // The answer has no <os/>, because the name of the operating system helps attackers (XEP-0092 §5).
     return xml('query', { xmlns: NS_VERSION }, xml('name', {}, NAME), xml('version', {}, version))
   }
   if (child.is('query', NS_DISCO_INFO)) {
@@ -72,7 +76,7 @@ function discoInfo(node: string | undefined, commands: readonly Command[]): Info
   const identity = (category: string, type: string, name: string) =>
     ['identity', { category, type, name }] as const
 
-  // XMPP registrar, "component": `stats` collects statistics of a server.
+  // In the XMPP registry of identities, type `stats` of category `component` is a component that collects statistics.
   if (!node) return [identity('component', 'stats', NAME), ...features(FEATURES)]
   if (node === NS_COMMANDS) {
     return [identity('automation', 'command-list', 'Commands'), ...features([NS_COMMANDS])]

@@ -1,15 +1,15 @@
 import type { Schedule } from './schedule.js'
 import type { Stream } from './stream.js'
 
-// While a stream owes a reply and no element arrives, the exporter sends a probe at this interval.
+// The interval at which the exporter sends probes while a request waits for its reply and no element arrives.
 const PROBE_MS = 1000
 
 export type SilenceOptions = {
   readonly schedule: Schedule
   /**
-   * Sends a probe.
+   * Sends a probe: a small request to the server.
    *
-   * @returns An unguessable text that its reply contains.
+   * @returns The unguessable id of the probe. The reply to the probe contains this id.
    */
   readonly probe: () => string
 }
@@ -17,38 +17,41 @@ export type SilenceOptions = {
 type Watched = Pick<Stream, 'elements' | 'end'>
 
 /**
- * Ends a stream that owes a reply and delivers no element.
+ * Ends a stream that delivers no element although a request waits for its reply.
  *
  * A time limit alone would have to be as long as the longest pause of a busy server. Therefore, the exporter also sends
- * a probe each second. If the text of two replies to probes arrives, but no complete element, data was lost or
- * corrupted: the parser takes everything for a part of an incomplete stanza. This cannot happen on an intact stream,
- * however slow it is, because the first reply is complete before the second one begins.
+ * a probe each second. If the ids of two probes arrive, but the parser reports no complete element, the stream ends:
+ * data was lost or corrupted, and the parser takes the replies for a part of an incomplete stanza. An intact stream
+ * cannot deliver two ids without an element, even if it is slow, because the first reply is complete before the second
+ * one begins.
  */
 export function createSilenceWatch({ schedule, probe }: SilenceOptions) {
-  // The functions that forget the replies that the current stream owes.
+  // One function for each reply that the current stream still owes. The function stops the wait for this reply.
   const owed = new Set<() => void>()
-  // Since the last complete element: the texts of probes without a reply, the number of replies, and the end of the data.
-  let awaited: string[] = []
-  let heard = 0
+  // The ids of probes that were sent after the last complete element, and that have not been received.
+  let missingIds: string[] = []
+  // The number of ids of probes that were received after the last complete element.
+  let receivedIds = 0
+  // The last 64 characters that were received: a part of an id can be at their end.
   let tail = ''
-  // The number of elements at that time.
-  let before = 0
+  // The number of complete elements when the state above was reset.
+  let elementsAtReset = 0
   let cancelTick = () => {}
 
   function forgetProbes(): void {
-    awaited = []
-    heard = 0
+    missingIds = []
+    receivedIds = 0
     tail = ''
   }
 
   function listen(stream: Watched): void {
     forgetProbes()
-    before = stream.elements()
+    elementsAtReset = stream.elements()
   }
 
   function tick(stream: Watched): void {
     cancelTick = schedule(PROBE_MS, () => {
-      if (stream.elements() === before) awaited.push(probe())
+      if (stream.elements() === elementsAtReset) missingIds.push(probe())
       else listen(stream)
       tick(stream)
     })
@@ -66,10 +69,10 @@ export function createSilenceWatch({ schedule, probe }: SilenceOptions) {
 
   return {
     /**
-     * Watches the stream until a reply has arrived.
+     * Watches the stream while a request waits for its reply.
      *
-     * @param endMs The stream ends if it delivers no element for this time.
-     * @returns A function to call when the reply has arrived.
+     * @param endMs If the stream delivers no element for this many milliseconds, it ends.
+     * @returns A function that stops the watch. Call it when the reply has arrived.
      */
     watch(stream: Watched, endMs: number): () => void {
       const atFirst = stream.elements()
@@ -89,19 +92,19 @@ export function createSilenceWatch({ schedule, probe }: SilenceOptions) {
       owed.add(forget)
       return forget
     },
-    /** Called with each chunk of data, after its complete elements are counted. */
+    /** Looks for ids of probes in a chunk of data. Call it after the complete elements of the chunk are counted. */
     hear(stream: Watched, chunk: Buffer): void {
-      if (awaited.length === 0) return
-      if (stream.elements() !== before) {
+      if (missingIds.length === 0) return
+      if (stream.elements() !== elementsAtReset) {
         listen(stream)
         return
       }
       const text = tail + chunk.toString('latin1')
-      const missing = awaited.filter((each) => !text.includes(each))
-      heard += awaited.length - missing.length
-      awaited = missing
+      const missing = missingIds.filter((each) => !text.includes(each))
+      receivedIds += missingIds.length - missing.length
+      missingIds = missing
       tail = text.slice(-64)
-      if (heard >= 2) end(stream, 'lost')
+      if (receivedIds >= 2) end(stream, 'lost')
     },
     stop,
   }

@@ -4,7 +4,8 @@ import type { Element } from './xml.js'
 const NS_STANZAS = 'urn:ietf:params:xml:ns:xmpp-stanzas'
 
 /**
- * Reads an iq of type `error`. The defaults are `undefined-condition`, `cancel` and an empty text.
+ * Reads the condition, the type and the text of an iq of the type `error`. Their defaults are `undefined-condition`,
+ * `cancel` and an empty text.
  *
  * @see RFC 6120 §8.3.2
  */

@@ -6,33 +6,43 @@ export type StanzaLimits = {
   readonly depth: number
 }
 
-/** Limits that protect the memory and the stack. The bytes are exact to one chunk. */
+/**
+ * The limits of one stanza, which protect the memory and the stack. The limit of bytes has a tolerance of one chunk.
+ */
 const LIMITS: StanzaLimits = { bytes: 16 * 1024 * 1024, elements: 500_000, depth: 64 }
 
 /**
- * Measures the stanza that is being received.
+ * Measures the stanza that the exporter is receiving.
  *
- * Too many bytes or elements end the stream, because the stanza may never end. A stanza that is nested too deeply is only
- * dropped, because servers forward the stanzas of users, and a user must not be able to end the stream.
+ * A stanza with too many bytes or elements ends the stream, because the stanza may never be complete. A stanza that is
+ * nested too deeply is only dropped: servers forward the stanzas of users, and a user must not be able to end the
+ * stream.
  */
 export function createStanzaLimits(changed: Partial<StanzaLimits> = {}) {
   const limits = { ...LIMITS, ...changed }
-  // The root element of the stream is the first level.
+  // The depth of the element that the parser is reading. The root element of the stream has depth 1.
   let depth = 0
   let bytes = 0
   let elements = 0
   let isTooDeep = false
 
   return {
-    /** @param sax Emits the start and the end of each element. An error thrown here leaves its `write`. */
+    /**
+     * Counts the elements that a parser reads.
+     *
+     * @param sax The parser. Its `write` throws the errors that this function throws in handlers of its events.
+     */
     watch(sax: EventEmitter): void {
       sax.on('startElement', () => {
         if (++depth > limits.depth) isTooDeep = true
-        if (++elements > limits.elements) throw new Error(`more than ${limits.elements} elements`)
+        if (++elements > limits.elements)
+          throw new Error(`a stanza of more than ${limits.elements} elements`)
       })
       sax.on('endElement', () => depth--)
     },
-    /** Adds a chunk. Call it before the chunk is parsed, because the end of a stanza resets the count. */
+    /**
+     * Counts the bytes of a chunk. Call it before the chunk is parsed, because the end of a stanza resets the count.
+     */
     add(chunk: Buffer): void {
       bytes += chunk.length
     },
@@ -42,7 +52,7 @@ export function createStanzaLimits(changed: Partial<StanzaLimits> = {}) {
     },
     /** Whether a stanza has begun but not ended. */
     isUnfinished: () => depth > 1,
-    /** Resets the counts at the end of a stanza. @returns Whether the stanza is within the limits. */
+    /** Resets the counts at the end of a stanza. @returns Whether the nesting of the stanza is within the limit. */
     finish(): boolean {
       const isAccepted = !isTooDeep
       bytes = elements = 0

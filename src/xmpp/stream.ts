@@ -1,8 +1,8 @@
-// XEP-0114: Jabber Component Protocol, version 1.6.
+// Opens one stream with the Jabber Component Protocol (XEP-0114, version 1.6).
 //
-// Each TCP connection has its own Component object of the library. The exporter uses only its dialling, stream header,
-// handshake and parser. With its reconnection, time-outs, iq matching and error handling, a stream can hang
-// forever, come back after stop(), or end the process.
+// Each TCP connection has its own Component object of the library @xmpp/component. The exporter uses only the dialling,
+// the stream header, the handshake and the parser of the library. With the library's reconnection, time-outs, iq
+// matching and error handling, a stream could hang forever, come back after stop(), or end the process.
 
 import { isIP } from 'node:net'
 import { component } from '@xmpp/component'
@@ -17,8 +17,8 @@ import type { Element } from './xml.js'
 const NS_COMPONENT = 'jabber:component:accept'
 const NS_STREAM = 'http://etherx.jabber.org/streams'
 
-// Characters that XML forbids (XML 1.0 §2.2). ltx escapes markup but sends them unchanged, and the server would close
-// the stream.
+// Characters that XML forbids (XML 1.0 §2.2). The serializer, ltx, does not reject them, and a server that receives
+// them closes the stream.
 const FORBIDDEN = /[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/u
 
 export type StreamOptions = {
@@ -26,34 +26,39 @@ export type StreamOptions = {
   readonly domain: string
   readonly secret: string
   readonly schedule: Schedule
-  /** Called when the server has accepted the login, and `send` works. */
+  /** Called when the server has accepted the login. From then on, `send` works. */
   readonly onOnline: () => void
   /** Called with each complete element after the login, except stream errors. */
   readonly onElement: (element: Element) => void
-  /** Called with each chunk of data, after `onElement` for its elements. */
+  /** Called with each chunk of data, after `onElement` was called for each element that the chunk completes. */
   readonly onData?: (chunk: Buffer) => void
   readonly limits?: Partial<StanzaLimits>
 }
 
-// For the address of the host; an unreachable name server costs 5 s of it.
+// The time limit of the DNS lookup. If the first name server is unreachable, the system tries the second one after 5 s.
 const LOOKUP_MS = 8000
-// For the TCP connection; long enough for two lost SYNs.
+// The time limit of the TCP connection. It is long enough for two lost SYN packets.
 const CONNECT_MS = 4000
-// For the stream header and the handshake together.
+// The time limit of the stream header and the handshake together.
 const OPEN_MS = 3000
 
 export type Stream = {
   isOnline(): boolean
-  /** Returns the number of bytes that wait until the server reads. */
+  /** Returns the number of bytes that wait in this process until the server reads. */
   unsent(): number
   /** Returns the number of complete elements received so far. */
   elements(): number
   /**
-   * @throws {LinkError} Not online.
+   * Sends an element to the server.
+   *
+   * @throws {LinkError} The stream is not online.
    * @throws {TypeError} The element has a character that XML forbids.
    */
   send(element: Element): void
-  /** Closes the stream, and ends it after `graceMs` without an answer. Ends it immediately if it is not online. */
+  /**
+   * Closes an online stream, and waits up to `graceMs` milliseconds for the server to close it too. A stream that is
+   * not online ends immediately.
+   */
   close(graceMs: number): void
   /** Ends the stream immediately. */
   end(kind: StreamEnd['kind'], condition: string): void
@@ -65,18 +70,18 @@ type Entity = ReturnType<typeof component>
 type Phases = ReturnType<typeof createPhases>
 
 /**
- * Dials the server. The stream ends with its TCP connection, and is not reopened.
+ * Connects to the server and logs in. When the stream has ended, it is not opened again.
  *
- * Whatever the server sends, only `send` throws, and nothing rejects.
+ * Data from the server never causes an exception or a rejection. Malformed data ends the stream.
  *
- * @throws {TypeError} `service` is no address of a component port.
+ * @throws {TypeError} `service` is not an address `xmpp://host[:port]`.
  */
 export function openStream(options: StreamOptions): Stream {
   const { service, domain, schedule } = options
   const address = parseService(service)
   const phases = createPhases(schedule, () => {
     entity.socket?.destroy()
-    // Settles the promises of the library, whose timers would stay otherwise.
+    // This event settles the promises of the library. Otherwise their timers would remain.
     entity.emit('error', new LinkError('the stream has ended'))
   })
   const entity = createEntity(options, phases)
@@ -88,7 +93,7 @@ export function openStream(options: StreamOptions): Stream {
     .connect(service)
     .then(() => {
       if (phases.current() === 'ended') return
-      // open() creates the parser immediately, and then waits for the header of the server.
+      // open() creates the parser before it returns. Its promise waits for the stream header of the server.
       const opened = entity.open({ domain })
       reader.watchParser()
       return opened
@@ -99,7 +104,8 @@ export function openStream(options: StreamOptions): Stream {
   entity.socket?.once('lookup', () => {
     if (phases.current() === 'connect') phases.limit(CONNECT_MS)
   })
-  // A destroyed socket can emit another error after the library has removed its listener.
+  // A destroyed socket can emit an error after the library has removed its listener. Without this listener, the error
+  // would end the process.
   entity.socket?.on('error', () => {})
 
   return {
@@ -109,7 +115,7 @@ export function openStream(options: StreamOptions): Stream {
     closed: phases.closed,
 
     send(element) {
-      if (phases.current() !== 'online') throw new LinkError('there is no stream')
+      if (phases.current() !== 'online') throw new LinkError('the stream is not online')
       const text = element.toString()
       if (FORBIDDEN.test(text)) {
         throw new TypeError(`<${element.name}/> has a character that XML forbids`)
@@ -134,7 +140,7 @@ export function openStream(options: StreamOptions): Stream {
 type Phase = 'connect' | 'header' | 'handshake' | 'online' | 'closing' | 'ended'
 
 /**
- * The phases of one stream, and the time limit of the current one.
+ * Tracks the phase of one stream, and ends the stream if the time limit of the phase has passed.
  *
  * @param onEnd Called once, when the stream ends.
  */
@@ -159,15 +165,14 @@ function createPhases(schedule: Schedule, onEnd: () => void) {
     enter(next: Phase): void {
       phase = next
     },
-    /** Ends the stream after this time. Replaces the previous limit. */
+    /** Ends the stream after `ms` milliseconds. This time limit replaces the previous time limit. */
     limit(ms: number): void {
       cancelLimit()
       cancelLimit = schedule(ms, () => {
         end('timeout', phase)
       })
     },
-    /** Removes the limit. */
-    unlimit(): void {
+    removeLimit(): void {
       cancelLimit()
     },
     end,
@@ -180,21 +185,22 @@ function createPhases(schedule: Schedule, onEnd: () => void) {
   }
 }
 
-/** Creates the component of the library, without the features that the exporter does not use. */
+/** Creates a Component object of the library, and turns off the features that the exporter does not use. */
 function createEntity({ service, domain, secret }: StreamOptions, phases: Phases): Entity {
   const entity = component({
     service,
     domain,
-    // The library calls this at the stream header of the server. COMPAT @xmpp/component 0.13: it hashes the characters
-    // of id and secret as Latin-1. With the UTF-8 bytes of the secret as Latin-1 characters, the digest is right.
+    // The library calls this function when the stream header of the server has arrived. COMPAT @xmpp/component 0.13:
+    // The library hashes the secret as Latin-1, and Prosody hashes the secret as UTF-8. Therefore, this function passes
+    // a text whose Latin-1 bytes are the UTF-8 bytes of the secret.
     password: async (authenticate) => {
       const root = entity.parser?.root
       if (root?.is('stream', NS_STREAM) !== true || root.attrs['xmlns'] !== NS_COMPONENT) {
-        // Immediately, because a stream error of the other protocol can follow, which would mislead.
-        phases.end('protocol', 'header', 'it sends the stream header of another protocol')
+        // The stream ends before the stream error of the other protocol arrives, because its advice would be wrong.
+        phases.end('protocol', 'header', 'the stream header is of another protocol')
         return
       }
-      // Without an id, a stream error follows.
+      // A stream header without an id means that the server rejects the stream. The stream error follows.
       if (!root.attrs['id']) return
       phases.enter('handshake')
       await authenticate(Buffer.from(secret).toString('latin1'))
@@ -204,14 +210,15 @@ function createEntity({ service, domain, secret }: StreamOptions, phases: Phases
     phases.end('closed')
   }
   entity.reconnect.stop()
-  // The iq matching of the library takes a reply from anyone who guesses the id, stores requests forever, and throws on
-  // an address that is no JID.
+  // This removes the iq matching of the library. It accepts a reply from any sender that knows the id, stores requests
+  // forever, and throws if an address is not a JID.
   entity.removeAllListeners('element')
-  // The time-outs of the library never fire: the limits of the phases end the stream before.
+  // The time-outs of the library are so long that they never fire: the time limits of the phases end the stream
+  // earlier.
   entity.timeout = 600_000
   entity.on('error', phases.fail)
   entity.on('disconnect', onClose)
-  // Emitted at </stream:stream>.
+  // The library emits `close` when the server has sent </stream:stream>.
   entity.on('close', onClose)
   entity.on('connect', () => {
     if (phases.current() === 'ended') return
@@ -224,7 +231,7 @@ function createEntity({ service, domain, secret }: StreamOptions, phases: Phases
   return entity
 }
 
-/** Reads the data of the server into elements, and passes them on. */
+/** Parses the data of the server, and passes each complete element on. */
 function createReader(options: StreamOptions, entity: Entity, phases: Phases) {
   const limits = createStanzaLimits(options.limits)
   const input = createInput()
@@ -232,12 +239,12 @@ function createReader(options: StreamOptions, entity: Entity, phases: Phases) {
   const isUnfinished = () => limits.isUnfinished() || input.hasTail()
 
   entity._onParserError = (error) => {
-    // Leaves the parser immediately, for the catch in _onData.
+    // The exception leaves the parser immediately, and `_onData` catches it.
     throw error
   }
 
   entity._onData = (chunk) => {
-    // A server can send data after </stream:stream>, when there is no parser any more.
+    // A server can send data after </stream:stream>, when the library has removed the parser.
     if (phases.current() === 'ended' || !entity.parser) return
     limits.add(chunk)
     try {
@@ -255,7 +262,7 @@ function createReader(options: StreamOptions, entity: Entity, phases: Phases) {
     if (phases.current() === 'ended') return
     complete++
     const isAccepted = limits.finish()
-    // Otherwise white space between stanzas would accumulate in the root element of the stream.
+    // White space between stanzas becomes a child of the stream's root element. It would accumulate in memory.
     if (entity.parser?.root) entity.parser.root.children = []
     if (isAccepted) handle(element)
   }
@@ -269,8 +276,8 @@ function createReader(options: StreamOptions, entity: Entity, phases: Phases) {
       options.onElement(element)
     } else if (phases.current() === 'handshake' && element.getName() === 'handshake') {
       phases.enter('online')
-      phases.unlimit()
-      // The library waits for this element, too.
+      phases.removeLimit()
+      // The login function of the library waits for the `<handshake/>` element, too.
       entity.emit('element', element)
       options.onOnline()
     }
@@ -279,7 +286,7 @@ function createReader(options: StreamOptions, entity: Entity, phases: Phases) {
   return {
     isUnfinished,
     elements: () => complete,
-    /** Starts to measure the stanzas that the parser reads. */
+    /** Starts to apply the stanza limits to the current parser. */
     watchParser(): void {
       if (entity.parser) limits.watch(entity.parser.parser)
     },
@@ -287,9 +294,10 @@ function createReader(options: StreamOptions, entity: Entity, phases: Phases) {
 }
 
 /**
- * Makes the server send the rest of a stanza. Prosody leaves Nagle's algorithm on and writes 8 KB at a time. Therefore,
- * the rest of a longer stanza waits 44 ms for the delayed acknowledgement of this machine. Data that the exporter sends
- * carries the acknowledgement immediately, and white space between stanzas has no meaning (RFC 6120 §4.6.1).
+ * Sends a space, so that the server sends the rest of a stanza without a delay. Prosody leaves Nagle's algorithm on and
+ * writes 8 KB at a time. Therefore, it sends the rest of a longer stanza only after a TCP acknowledgement, which Linux
+ * delays by 44 ms. The space carries the acknowledgement immediately. White space between stanzas has no meaning
+ * (RFC 6120 §4.6.1).
  */
 function hurry({ socket }: Entity): void {
   if (socket?.writableLength === 0) socket.write(' ')

@@ -1,5 +1,6 @@
-// Types for the used parts of the packages, which have no types. `parser` and names that begin with `_` are internals of
-// @xmpp/component 0.13.1. test/unit/xmpp/xmpp-traps.test.ts checks that they work.
+// Types for the parts of @xmpp/xml and @xmpp/component that the exporter uses. Both packages have no types. `parser`
+// and names that begin with `_` are internals of @xmpp/component 0.13.1. test/unit/xmpp/xmpp-traps.test.ts checks that
+// these internals work.
 
 declare module '@xmpp/xml' {
   import type { EventEmitter } from 'node:events'
@@ -10,7 +11,7 @@ declare module '@xmpp/xml' {
     parent: Element | null
     attrs: Record<string, string>
     children: (Element | string)[]
-    /** Without a prefix. */
+    /** Returns the name of the element without the namespace prefix. */
     getName(): string
     getNS(): string | undefined
     is(name: string, xmlns?: string): boolean

@@ -28,7 +28,7 @@ type Env = Record<string, string>
 
 function start(args: string[], env: Env = {}, program = PROGRAM) {
   const child = spawn(process.execPath, [...program, ...args], {
-    // Killed, it leaves its control socket behind.
+    // A killed exporter does not remove its control socket, so the socket is in a directory of this test.
     env: { PATH: process.env['PATH'], XDG_RUNTIME_DIR: directory, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -63,7 +63,7 @@ test('--help prints the flags and --version the version, even with an invalid va
 
 test('--version, --help and --config.check import neither the YAML parser nor the HTTP server', async () => {
   const dataUrl = (code: string) => `data:text/javascript,${encodeURIComponent(code)}`
-  // Writes the URL of each imported module to stderr.
+  // This loader hook writes the URL of each imported module to stderr.
   const hooks = dataUrl(`import { writeSync } from 'node:fs'
     export function load(url, context, next) {
       writeSync(2, url + '\\n')
@@ -73,7 +73,7 @@ test('--version, --help and --config.check import neither the YAML parser nor th
     `import { register } from 'node:module'; register(${JSON.stringify(hooks)})`,
   )
   const importsOf = async (...args: string[]) => {
-    // The source, because the build bundles the modules.
+    // The test runs the source, because the build bundles all modules into a few files.
     const { code, stderr } = await run(args, secretAnd({}), ['--import', preload, ...SOURCE])
     assert.equal(code, 0, stderr)
     return stderr.split('\n').filter((line) => line.startsWith('file:'))
@@ -158,7 +158,7 @@ function secretAnd(env: Env): Env {
   return { PROSODY_EXPORTER_XMPP_SECRET: SECRET, ...env }
 }
 
-// Only a test that hangs reaches the time limit.
+// The time limit of 300 s ends only a test that hangs.
 describe('the running process', { timeout: 300_000 }, () => {
   let server: Server
   let sockets: Socket[]
@@ -182,7 +182,7 @@ describe('the running process', { timeout: 300_000 }, () => {
     await once(server, 'close')
   })
 
-  /** Accepts the handshake of every component (XEP-0114 §3), and answers nothing else. */
+  /** Acts as a server that accepts the handshake of every component (XEP-0114 §3), and replies to no request. */
   function answerHandshake(socket: Socket, onIq: () => void) {
     socket.setEncoding('utf8')
     socket.on('data', (data: string) => {
@@ -231,8 +231,8 @@ describe('the running process', { timeout: 300_000 }, () => {
     return response.statusCode
   }
 
-  // Requests metrics that take long, and resolves when the process has received the request. Both requests of the
-  // connection arrive together, so the response to the first one shows that the second one has arrived.
+  // Sends a scrape that takes long, and resolves when the exporter has received it. A request for /-/healthy is sent in
+  // the same packet before the scrape. Its response shows that the scrape has also arrived.
   async function hang(url: string, timeoutSeconds: number) {
     const { hostname, port } = new URL(url)
     const socket = connect(Number(port), hostname)
@@ -287,7 +287,7 @@ describe('the running process', { timeout: 300_000 }, () => {
       PROSODY_EXPORTER_COLLECTION_TIMEOUT: '100ms',
     })
     child.stderr.destroy()
-    // The invalid header causes a line at the level debug.
+    // The exporter logs the invalid header at the level debug, although nobody reads its log.
     const garbage = { 'X-Prometheus-Scrape-Timeout-Seconds': 'soon' }
     assert.equal(await statusOf(`${url}/metrics`, garbage), 200)
     assert.equal(await statusOf(`${url}/-/healthy`), 200)

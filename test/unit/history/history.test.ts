@@ -13,7 +13,7 @@ import {
   START_MS,
 } from '../../support/summary-families.js'
 
-/** A history with a clock that the test sets. `addAt` adds a summary of these families, if it should be added. */
+/** Creates a history with a simulated clock. `addAt` adds a summary of these families if `shouldAdd` returns true. */
 function setUp(intervalMs = 15_000, maxPoints?: number) {
   let nowMs = 0
   const history = createHistory({
@@ -32,7 +32,7 @@ function setUp(intervalMs = 15_000, maxPoints?: number) {
 describe('the history', () => {
   const logins = (count: number) => [counter('xmpp_logins', [{ host: HOST }, count])]
 
-  test('has rates of counters, but none across a reset or an outage', () => {
+  test('has the rates of counters, except across a reset or an outage', () => {
     const { history, addAt } = setUp()
     addAt(0, logins(100))
     addAt(15_000, logins(110))
@@ -74,7 +74,7 @@ describe('the history', () => {
     assert.deepEqual(times(10), [])
   })
 
-  test('ignores collections that follow too soon, unless the server went up or down', () => {
+  test('ignores a collection soon after the previous point, unless the server went up or down', () => {
     const { history, addAt } = setUp()
     addAt(0)
     addAt(7000)
@@ -88,7 +88,7 @@ describe('the history', () => {
     assert.equal(history.getLatest()!.isUp, true)
   })
 
-  test('is due after an interval without a collection, and never due if the interval is 0', () => {
+  test('is due for polling after an interval without a collection, and never if the interval is 0', () => {
     const { history, addAt, setTime } = setUp()
     assert.equal(history.isDue(), true)
     addAt(0)

@@ -28,14 +28,14 @@ describe('the summary of a collection', () => {
     assert.deepEqual(summary.shares, [
       { title: 'Clients by IP family', parts: toParts({ IPv4: 5, IPv6: 2 }) },
       { title: 'Clients by state', parts: toParts({ 'logged in': 6, 'not logged in': 1 }) },
-      { title: 'Client TLS versions since start', parts: toParts({ 'TLSv1.3': 9 }) },
+      { title: 'TLS versions of clients since Prosody started', parts: toParts({ 'TLSv1.3': 9 }) },
       { title: 'Server connections by security', parts: toParts({ 'certificate verified': 5 }) },
       { title: 'Server connections by IP family', parts: toParts({ IPv6: 5 }) },
     ])
     assert.deepEqual(summary.values, { users: 4, clients: 6, serversIn: 5, serversOut: 0 })
   })
 
-  test('finds families whose names have one underscore after the module', () => {
+  test('finds families whose names have one underscore after the name of the module', () => {
     const families = [gauge('prosody_mod_c2s_connections', [connectionLabels('c2s', 'ipv4'), 7])]
     assert.equal(summarize(createCollection({ families }), START_MS).values.clients, 7)
   })
@@ -82,7 +82,7 @@ describe('the summary of a collection', () => {
   })
 
   test('shortens a very long error', () => {
-    // A regular expression that backtracks would take hours.
+    // The mask must not use a regular expression that backtracks, because it would take hours for this text.
     const error = new Error(`no ${'a'.repeat(300_000)}`)
     const { problem } = summarize(createFailedCollection(error), START_MS)
     assert.match(problem!, /^no a{1000}/)

@@ -1,4 +1,4 @@
-// How many lines trouble that lasts writes.
+// Tests how many log lines the exporter writes about problems that last or repeat.
 
 import assert from 'node:assert/strict'
 import { describe, test, type TestContext } from 'node:test'
@@ -43,7 +43,7 @@ describe('the log of one problem', () => {
     return { clock, shown, said, fail, recover }
   }
 
-  test('has a line when a problem begins, one when it changes to another, and one at the recovery', () => {
+  test('has one line when a problem begins, one when another problem replaces it, and one at the recovery', () => {
     const { clock, said, fail, recover } = setUp()
     for (const kind of ['a', 'a', 'b', 'b']) {
       fail(kind)
@@ -69,7 +69,7 @@ describe('the log of one problem', () => {
     )
   })
 
-  test('logs a problem that came back and stays when its minute is over', () => {
+  test('logs a problem that returned within a minute and lasts, when the minute is over', () => {
     const { clock, said, fail, recover } = setUp()
     fail('a')
     recover()
@@ -92,7 +92,7 @@ describe('the log of one problem', () => {
   })
 })
 
-test('events of clients write one line per minute for each message, and all of them at debug', () => {
+test('limitRepeats writes each warning and error once per minute, and the other lines at the level debug', () => {
   const clock = createClock()
   const { log, lines, shown } = recorder()
   const limited = limitRepeats(log, clock.now)
@@ -112,13 +112,16 @@ describe('six hours of scrapes write few lines', () => {
   const LENGTH_S = 6 * 3600
   const INTERVAL_S = 60
   const texts: Readonly<Record<string, (i: number) => Error | undefined>> = {
-    'when the text differs each time': (i) =>
+    'when the error text of the server differs each time': (i) =>
       new StanzaError('undefined-condition', 'cancel', `${i}`),
-    'when the reason of the server differs each time': (i) =>
+    'when the error condition of the server differs each time': (i) =>
       new StanzaError(`x-${i}`, 'cancel', ''),
-    'when what could not be read differs each time': (i) => new DecodeError('page', 'a', `${i}`),
-    'when a time-out differs each time': (i) => new TimeoutError(`no reply within ${i} ms`),
-    'when there is an error with another text': (i) => new CollectorError('forbidden', `${i}`),
+    'when the value that could not be decoded differs each time': (i) =>
+      new DecodeError('page', 'a', `${i}`),
+    'when the duration in the text of a time-out differs each time': (i) =>
+      new TimeoutError(`no reply within ${i} ms`),
+    'when the text of a collector error differs each time': (i) =>
+      new CollectorError('forbidden', `${i}`),
   }
   async function scrapeOften(
     t: TestContext,
@@ -166,11 +169,11 @@ describe('six hours of scrapes write few lines', () => {
     test(what, async (t) => {
       const { shown, failures, scrapes } = await scrapeOften(t, error, INTERVAL_S)
       assert.equal(shown <= 14, true, `${shown} lines`)
-      assert.equal(failures, scrapes, 'debug has all')
+      assert.equal(failures, scrapes, 'the level debug has a line for each failure')
     })
   }
 
-  test('one line per minute for each of two reasons that alternate', async (t) => {
+  test('when two reasons alternate: one line per minute for each reason', async (t) => {
     const { shown } = await scrapeOften(
       t,
       (i) => (i % 2 ? new CollectorError('forbidden', 'a') : new CollectorError('refused', 'b')),
@@ -179,7 +182,7 @@ describe('six hours of scrapes write few lines', () => {
     assert.equal(shown <= 2 * 30 + 2, true, `${shown} lines`)
   })
 
-  test('two lines per minute if every second scrape fails', async (t) => {
+  test('when every second scrape fails: two lines per minute', async (t) => {
     const { shown } = await scrapeOften(
       t,
       (i) => (i % 2 ? undefined : new CollectorError('refused', '')),
@@ -188,7 +191,7 @@ describe('six hours of scrapes write few lines', () => {
     assert.equal(shown <= 2 * 30 + 2, true, `${shown} lines`)
   })
 
-  test('if other families exceed limits.series each time', async (t) => {
+  test('when different families exceed limits.series each time', async (t) => {
     t.mock.timers.enable({ apis: ['setTimeout', 'Date'] })
     const clock = createClock()
     const { log, shown } = recorder()
@@ -232,19 +235,19 @@ describe('reconnections write few lines', () => {
     }
   }
 
-  test('if the text of the server changes each time', async (t) => {
+  test('when the error text of the server changes each time', async (t) => {
     const { all, shown } = await dial(t, (i) => ['policy-violation', `attempt ${i}`])
     assert.equal(all, dials)
-    // Sixty dials take three minutes.
+    // Sixty attempts to connect take three minutes, and the log may have one line per minute.
     assert.equal(shown.length <= 4, true, shown.join('\n'))
   })
 
-  test('if the condition changes each time', async (t) => {
+  test('when the error condition changes each time', async (t) => {
     const { shown } = await dial(t, (i) => [`x-condition-${i}`])
     assert.equal(shown.length <= 4, true, shown.join('\n'))
   })
 
-  test('if two reasons alternate', async (t) => {
+  test('when two error conditions alternate', async (t) => {
     const { shown } = await dial(t, (i) => [i % 2 ? 'conflict' : 'host-unknown'])
     assert.equal(shown.length <= 8, true, shown.join('\n'))
   })

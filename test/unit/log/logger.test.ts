@@ -18,7 +18,7 @@ test('a line in logfmt has time, level, message and fields', () => {
   )
 })
 
-test('levels in logfmt are those of Prometheus 3', () => {
+test('log levels in logfmt have the names that Prometheus 3 uses', () => {
   const { log, lines } = createRecorder('debug', 'logfmt')
   for (const each of ['debug', 'info', 'warn', 'error'] as const) log[each]('said level=info')
   assert.deepEqual(
@@ -40,7 +40,7 @@ test('a line in JSON has its fields beside the message', () => {
   })
 })
 
-test('a level logs itself and the more severe levels', () => {
+test('with a log level, lines of this level and of more severe levels are logged', () => {
   for (const [level, expected] of [
     ['debug', ['debug', 'info', 'warn', 'error']],
     ['info', ['info', 'warn', 'error']],
@@ -54,7 +54,7 @@ test('a level logs itself and the more severe levels', () => {
   }
 })
 
-test('a text of a server stays one line, and its braces are not replaced', () => {
+test('a message with a text of a server is one line, and braces in the text are not replaced', () => {
   for (const format of ['logfmt', 'json'] as const) {
     const { log, lines } = createRecorder('info', format)
     log.info('it said {secret}\nlevel=error', { secret: 'a\nb', braces: '{{x}}' })

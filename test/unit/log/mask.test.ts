@@ -9,19 +9,19 @@ import { startFakeServer } from '../../support/fake-server.js'
 
 const SECRET = `fish&chips'"`
 
-describe('a mask for the secret', () => {
+describe('the mask for a secret', () => {
   const mask = secretMask(SECRET)
-  test('covers every form that the secret has in XML', () => {
+  test('replaces every form that the secret has in XML', () => {
     const forms = [SECRET, `fish&amp;chips'"`, 'fish&amp;chips&apos;&quot;']
     for (const form of forms) assert.equal(mask(`a ${form} b ${form}`), 'a … b …')
   })
 
-  test('of an empty secret masks nothing', () => {
+  test('changes nothing if the secret is empty', () => {
     assert.equal(secretMask('')('abc'), 'abc')
   })
 })
 
-test('JIDs are shown without the names of persons and rooms', () => {
+test('maskJids removes the names of persons and rooms from JIDs', () => {
   const cases = [
     ['juliet@a.example/balcony is gone', '…@a.example is gone'],
     ['<from="den@rooms.a.example/me">', '<from="…@rooms.a.example">'],
@@ -59,7 +59,7 @@ test('a secret and a name in a text of the server appear neither in the log nor 
     secret: SECRET,
     answer: ({ attrs: { id, to, from } }) => {
       streams++
-      // First each question is refused, then the stream ends.
+      // The server refuses the first requests, and then ends the stream with an error.
       return streams < 20
         ? `<iq type="error" id="${id}" from="${to}" to="${from}"><error type="cancel">` +
             `<forbidden xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/>` +
@@ -83,13 +83,14 @@ test('a secret and a name in a text of the server appear neither in the log nor 
     async () =>
       /collector=registry reason=forbidden error=.*\(… of …@a\.example\)/.test(await look()),
     {
-      what: 'a refused question in the log',
+      what: 'the log has a refused request',
     },
   )
   await until(async () => /undefined-condition \(… of …@a\.example\)/.test(await look()), {
-    what: 'the end of the stream in the log',
+    what: 'the log has the end of the stream',
   })
-  // First doctor asks the exporter, then it connects by itself.
+  // First, `prosody-exporter doctor` queries the running exporter. When the exporter has stopped, doctor connects
+  // itself.
   for (const say of [() => undefined, () => exporter.stop()]) {
     await say()
     streams = 0

@@ -13,7 +13,7 @@ type Call = { resolve: (families: readonly Family[]) => void; reject: (error: Er
 
 const START = 1_700_000_000_000
 
-/** A scraper with one collector and a clock. The test ends each call of the collector, and sets the time. */
+/** Creates a scraper with one collector and a simulated clock. The test settles each call of the collector. */
 function setUp(
   t: TestContext,
   options: {
@@ -141,7 +141,7 @@ test('a snapshot is released when there is a newer one, even before it expires',
   }
   const first = await collect()
   const second = await collect()
-  // The target of a new WeakRef cannot be collected until the end of the current job.
+  // The garbage collector keeps the target of a new WeakRef until the end of the current job of the event loop.
   await new Promise(setImmediate)
   collectGarbage()
   assert.equal(first.deref(), undefined)
@@ -162,7 +162,7 @@ test('a cached snapshot is not served after the stream is lost', async (t) => {
   const next = scraper.scrape(1000)
   calls[1]!.reject(new LinkError('no stream'))
   assert.match(await text(await next), /^xmpp_up 0$/m)
-  // The snapshot of the failed collection is cached too.
+  // The snapshot of a failed collection is also cached.
   assert.equal(scraper.findCached(), await next)
 })
 
@@ -190,7 +190,7 @@ test('series disappear when a later collection fails', async (t) => {
   assert.match(body, /^prosody_exporter_collections_total 5$/m)
 })
 
-test('with serve_stale_for, old series are served for that long while the server is silent and xmpp_up is 0', async (t) => {
+test('while the server is silent, old series are served for serve_stale_for, and xmpp_up is 0', async (t) => {
   const { scraper, calls, pass } = setUp(t, { serveStaleForMs: 60_000 })
   const fail = async (error: Error) => {
     const failing = scraper.scrape(1000)
@@ -245,7 +245,7 @@ test('a snapshot of a failed collection is cached for at most 5 s', async (t) =>
   assert.equal(await scraper.scrape(1000), whole)
 })
 
-test('with serve_stale_for, an error that the server sends ends its old series', async (t) => {
+test('with serve_stale_for, old series disappear when the server replies with an error', async (t) => {
   const { scraper, calls, pass } = setUp(t, { serveStaleForMs: 60_000 })
   const first = scraper.scrape(1000)
   calls[0]!.resolve(FAMILIES)
@@ -267,7 +267,7 @@ test('a collector that never ends does not block later collections', async (t) =
   assert.match(await text(await second), /^xmpp_up 1$/m)
 })
 
-/** A scraper with these collectors, by name. */
+/** Creates a scraper with these collectors. The keys are the names of the collectors. */
 function setUpCollectors(
   t: TestContext,
   collectOf: Readonly<Record<string, () => Promise<Partial<Collected>>>>,
@@ -290,7 +290,7 @@ const gauge = (name: string, value: number) => family('gauge', name, 'Help', [{ 
 const never = () => new Promise<Partial<Collected>>(() => {})
 const fails = (error: Error) => () => Promise.reject(error)
 
-test('with serve_stale_for, a snapshot never has series of two runs of the server', async (t) => {
+test('with serve_stale_for, a snapshot never has series from before and after a restart of the server', async (t) => {
   const { options, pass } = setUp(t, { serveStaleForMs: 60_000 })
   let run = 1
   let registry = () => Promise.resolve({ families: [gauge('run_of_registry', run)] })
@@ -322,7 +322,7 @@ test('with serve_stale_for, a snapshot never has series of two runs of the serve
   assert.doesNotMatch(body, /^run_of_registry /m)
 })
 
-test('a collector that returns only a part has failed: the part is served and the failure is logged once', async (t) => {
+test('a collector that returns a partial output has failed: the output is served, and the failure is logged once', async (t) => {
   const failure = new CollectorError('too_many', 'too many users')
   const { scraper, warnings, pass } = setUpCollectors(t, {
     some: () => Promise.resolve({ families: FAMILIES, failure }),
@@ -415,7 +415,7 @@ test('a collector that was idle has failed when the server refuses it', async (t
   assert.match(await text(await scraper.scrape(1000)), /success\{collector="some"\} 0$/m)
 })
 
-test('an idle collector has no metrics in a scrape that times out either', async (t) => {
+test('an idle collector has no metrics about itself in a scrape that times out', async (t) => {
   let collect = idle as () => Promise<Partial<Collected>>
   const { scraper, pass } = setUpCollectors(t, { idle: () => collect(), busy: never })
   const first = scraper.scrape(500)
@@ -521,7 +521,7 @@ test('above the series limit, whole families are omitted and named, the largest 
   assert.equal(warnings.length, 1)
 })
 
-test('if two omitted families have one name, the series of both are counted', () => {
+test('if two omitted families have the same name, the series of both are counted', () => {
   const two = [1, 2].map((value) => family('gauge', 'twice', '', [{ value }]))
   assert.deepEqual([...limitSeries(two, 0).omitted], [['twice', 2]])
 })

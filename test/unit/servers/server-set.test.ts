@@ -1,4 +1,4 @@
-// One exporter with several servers. Each server is a model of Prosody with the module.
+// Tests one exporter that monitors several servers. Each server is a model of Prosody with mod_adhoc_statistics.
 
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -21,7 +21,10 @@ writeFileSync(join(directory, 'secret'), SECRET, { mode: 0o600 })
 
 let files = 0
 
-/** One model server per value, named `s0`, `s1` and so on, and an exporter that has all of them in its file. */
+/**
+ * Starts one model server for each value, named `s0`, `s1` and so on, and an exporter whose configuration file has all
+ * these servers.
+ */
 async function setUp(t: TestContext, values: readonly number[], flags: readonly string[] = []) {
   const file = join(directory, `${files++}.yml`)
   const servers = await Promise.all(
@@ -127,7 +130,7 @@ describe('several servers', { concurrency: 2 }, () => {
     const requests = Array.from({ length: 20 }, () => exporter.get('/probe?target=s0&debug=true'))
     const answers = await Promise.all(requests)
     const shown = answers.filter(({ status }) => status === 200)
-    // Each of these requests starts a collection, so they are limited to one per second.
+    // Each request with debug=true starts a collection. Therefore, the exporter limits them to one per second.
     const refused = answers.filter(({ status }) => status === 503)
     assert.ok(shown.length >= 1 && refused.length >= 1)
     assert.equal(shown.length + refused.length, 20)
@@ -151,7 +154,7 @@ describe('several servers', { concurrency: 2 }, () => {
       sampleValue(await probe(name), 'prosody_exporter_xmpp_connects_total')
     const post = (path: string) => fetch(`${exporter.url}${path}`, { method: 'POST' })
 
-    // s0 does not change, s1 gets another set of collectors, and s2 gets another name.
+    // The new configuration does not change s0, changes the collectors of s1, and renames s2 to `new`.
     write(yamlOf(0), yamlOf(1).replace('}', ', collectors: {ping: false}}'), yamlOf(2, 'new'))
     assert.equal((await post('/-/reload')).status, 200)
     for (const name of ['s1', 'new']) await untilUp(name)

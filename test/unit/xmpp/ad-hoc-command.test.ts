@@ -8,7 +8,9 @@ import { submitForm } from '../../../src/xmpp/data-form.js'
 const NS = 'http://jabber.org/protocol/commands'
 const NODE = 'urn:node'
 
-/** A server that answers each request with the next text, and the requests that it received. */
+/**
+ * Creates a fake connection that replies to each request with the next text, and that stores the requests in `asked`.
+ */
 function server(...answers: (string | Error)[]) {
   const asked: { type: string; child: string; options: { to?: string; timeoutMs: number } }[] = []
   return {
@@ -57,7 +59,7 @@ test('a completed command returns its notes, its form and its payload', async ()
   ])
 })
 
-test('a command is sent to the given address, with its form', async () => {
+test('a command is sent to the JID in `to`, with the form in `payload`', async () => {
   const connection = server(completed())
   const payload = submitForm('urn:type', { a: '1' })
   const result = await runCommand(connection, NODE, { to: 'example.com', payload, timeoutMs: 5 })
@@ -75,20 +77,20 @@ const FAILURES: Readonly<Record<string, [string, CommandError['failure'], RegExp
     /has no <command\/>/,
   ],
   'of another command': [command('node="other" status="completed"'), 'wrong-node', /other/],
-  'without a node': [command('status="completed"'), 'wrong-node', /without a name/],
+  'without a node': [command('status="completed"'), 'wrong-node', /names another command: none/],
   'without a status': [command(`node="${NODE}"`), 'bad-status', /missing/],
   'of an unknown status': [command(`node="${NODE}" status="done"`), 'bad-status', /done/],
-  'that is cancelled': [command(`node="${NODE}" status="canceled"`), 'canceled', /cancelled/],
+  'that is canceled': [command(`node="${NODE}" status="canceled"`), 'canceled', /canceled/],
   'with an error note': [
     completed('<note>so far</note><note type="error">no disk</note>'),
     'error-note',
     /no disk/,
   ],
-  'with an empty error note': [completed('<note type="error"/>'), 'error-note', /without a reason/],
+  'with an empty error note': [completed('<note type="error"/>'), 'error-note', /gave no reason/],
 }
 
 for (const [what, [answer, failure, message]] of Object.entries(FAILURES)) {
-  test(`an answer ${what} is a CommandError: ${failure}`, async () => {
+  test(`a reply ${what} causes a CommandError: ${failure}`, async () => {
     const connection = server(answer)
     await assert.rejects(runCommand(connection, NODE, { timeoutMs }), (error) => {
       assert.ok(error instanceof CommandError)
@@ -100,7 +102,7 @@ for (const [what, [answer, failure, message]] of Object.entries(FAILURES)) {
   })
 }
 
-test('a command that asks for input is cancelled, and fails without waiting for the cancellation', async () => {
+test('a command that asks for input is canceled, and fails before the reply to `cancel`', async () => {
   for (const answer of [command(`node="${NODE}" status="canceled"`), new Error('no answer')]) {
     const executing = command(`node="${NODE}" status="executing" sessionid="s1"`)
     const connection = server(executing, answer)
@@ -114,7 +116,7 @@ test('a command that asks for input is cancelled, and fails without waiting for 
   }
 })
 
-test('a command that asks for input gets the payload once', async () => {
+test('a command that asks for input gets the payload once, and is canceled if it asks again', async () => {
   const executing = command(`node="${NODE}" status="executing" sessionid="s1"`)
   const form = submitForm('urn:type', { a: '1' })
   const connection = server(executing, completed('<note>done</note>'))
@@ -138,7 +140,7 @@ test('a command that asks for input gets the payload once', async () => {
   )
 })
 
-test('a session without an id is not cancelled', async () => {
+test('a command without a session id is not canceled', async () => {
   const connection = server(command(`node="${NODE}" status="executing"`))
   await assert.rejects(runCommand(connection, NODE, { timeoutMs }), { failure: 'needs-input' })
   assert.equal(connection.asked.length, 1)
@@ -149,7 +151,7 @@ test('a malformed form in the reply is a DecodeError', async () => {
   await assert.rejects(runCommand(connection, NODE, { timeoutMs }), DecodeError)
 })
 
-test('an error of the server is passed on unchanged', async () => {
+test('runCommand throws an error of the connection unchanged', async () => {
   const forbidden = new StanzaError('forbidden', 'auth', 'no')
   await assert.rejects(runCommand(server(forbidden), NODE, { timeoutMs }), forbidden)
 })

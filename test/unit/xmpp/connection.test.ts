@@ -19,7 +19,7 @@ const ping = () => xml('ping', { xmlns: 'urn:xmpp:ping' })
 const attrs = (id: string, type: string, from: string) =>
   `id="${id}" type="${type}" from="${from}" to="${DOMAIN}"`
 
-/** Sends a request and waits for its answer. By then, everything sent before has been handled. */
+/** Sends a ping to the exporter and waits for the answer. Then the exporter has handled all earlier stanzas, too. */
 async function settle(link: FakeLink): Promise<void> {
   link.send(`<iq ${attrs('settle', 'get', 'a@b')}><ping xmlns="urn:xmpp:ping"/></iq>`)
   const { id, type } = (await link.next()).attrs
@@ -64,7 +64,7 @@ test('a reply is accepted only once, with the id and from the address of the req
   await settle(link)
 })
 
-test('ids cannot be guessed and are never reused', async (t) => {
+test('the ids of requests cannot be guessed and are never reused', async (t) => {
   const { connection, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -77,7 +77,7 @@ test('ids cannot be guessed and are never reused', async (t) => {
   for (const id of ids) assert.match(id, /^[0-9a-f-]{36}$/)
 })
 
-test('an error reply is a StanzaError with condition, type and text', async (t) => {
+test('an error reply causes a StanzaError with the condition, the type and the text of the reply', async (t) => {
   const { connection, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -99,7 +99,7 @@ test('an error reply is a StanzaError with condition, type and text', async (t) 
   const undefinedCondition = ['undefined-condition', 'cancel', '', 'undefined-condition']
   assert.deepEqual(await ask('<error/>'), undefinedCondition)
   assert.deepEqual(await ask(''), undefinedCondition)
-  // It is logged, and shown to people.
+  // Condition and text appear in the log and on the status page, so a long error is shortened.
   const [condition, , text, message] = await ask(
     `<error><${'c'.repeat(1e6)} ${ns}/><text ${ns}>${'t'.repeat(1e6)}</text></error>`,
   )
@@ -125,12 +125,12 @@ test('answers do not accumulate for a server that sends requests and never reads
   for (let i = 0; i < COUNT; i += 100) {
     if (!link.socket.write(ask.repeat(100))) await once(link.socket, 'drain')
   }
-  await until(() => asked === COUNT, { what: 'all was read' })
+  await until(() => asked === COUNT, { what: 'the exporter has read all requests' })
   const before = link.socket.bytesRead
   link.socket.resume()
   let sofar = before
   await until(() => link.socket.bytesRead > before, { what: 'the first bytes arrive' })
-  // All that is on its way has arrived when nothing more does.
+  // After half a second without new bytes, all answers have arrived.
   await until(
     () => {
       const isStill = link.socket.bytesRead === sofar
@@ -139,11 +139,12 @@ test('answers do not accumulate for a server that sends requests and never reads
     },
     { what: 'no more bytes arrive', everyMs: 500 },
   )
-  // What the system's buffers hold, of 60 MB.
+  // Without the limit, the answers would have 60 MB. Only answers that fit into the limit and the socket buffers
+  // arrive.
   const got = link.socket.bytesRead - before
   assert.ok(got > 0 && got < 20e6, `${got} bytes`)
   assert.ok(connection.isConnected())
-  // The exporter does not drop its own requests. It ends the stream instead.
+  // A request of the exporter is not dropped. If the server does not read it, the stream ends.
   await assert.rejects(
     connection.request('get', xml('a', {}, 'x'.repeat(20e6)), { timeoutMs: 1000 }),
     LinkError,
@@ -151,7 +152,7 @@ test('answers do not accumulate for a server that sends requests and never reads
   assert.match(connection.problem() ?? '', /does not read what the exporter sends/)
 })
 
-test('a request that comes back is NotHandledError, and the exporter does not answer it', async (t) => {
+test('a request that comes back causes a NotHandledError, and the exporter does not answer it', async (t) => {
   const { connection, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -159,7 +160,7 @@ test('a request that comes back is NotHandledError, and the exporter does not an
   const sent = await link.next()
   link.send(sent.toString())
   await assert.rejects(request, NotHandledError)
-  // So does one that came back too late.
+  // The exporter also does not answer a request that comes back after it has been settled.
   link.send(sent.toString())
   await settle(link)
 })
@@ -232,7 +233,7 @@ test('an incomplete reply ends the stream: the exporter reconnects, and other re
   link.send('<iq type="result"><a>text')
   link.send(`<x ${attrs((await link.next()).attrs['id']!, 'result', DOMAIN)}/>`.repeat(3))
   link.send('the end')
-  // The space that the exporter sends shows that the data has arrived.
+  // The exporter sends a space when the incomplete stanza has arrived.
   await once(link.socket, 'data')
   clock.advance(10_000)
   await rejected
@@ -272,7 +273,7 @@ for (const [where, text] of Object.entries(CUT_SHORT)) {
   })
 }
 
-test('a stanza that arrives slowly is complete when its end has arrived, whatever follows it', async (t) => {
+test('a stanza that arrives slowly is accepted, even if replies to probes follow it in the same chunk', async (t) => {
   const { clock, connection, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -296,15 +297,17 @@ test('after a second of silence the exporter sends a probe; if its reply is firs
   const link = await accept()
   await online()
   const lost = [1, 2].map(() => connection.request('get', ping(), { timeoutMs: 10_000 }))
-  const rejected = Promise.all(lost.map((request) => assert.rejects(request, /the reply was lost/)))
-  // A request to another address, which may be answered at any time.
+  const rejected = Promise.all(
+    lost.map((request) => assert.rejects(request, /reply to this request was lost/)),
+  )
+  // The request to another address does not fail, because the server may reply to it at any time.
   const slow = connection.request('get', ping(), { to: 'example.com', timeoutMs: 10_000 })
   const asked = [await link.next(), await link.next(), await link.next()]
   clock.advance(1000)
   const probe = await link.next()
   assert.ok(probe.getChild('ping', 'urn:xmpp:ping'))
   assert.equal(probe.attrs['to'], DOMAIN)
-  // As it comes back where nothing on the server takes it.
+  // A server without a module that handles the ping sends the ping back to the exporter.
   link.send(probe.toString())
   await rejected
   link.send(`<iq ${attrs(asked[2]!.attrs['id']!, 'result', 'example.com')}/>`)
@@ -312,7 +315,7 @@ test('after a second of silence the exporter sends a probe; if its reply is firs
   assert.equal(connection.isConnected(), true)
 })
 
-test('late replies in order show that nothing was lost', async (t) => {
+test('a request succeeds if its late reply arrives before the reply to a later probe', async (t) => {
   const { clock, connection, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -339,7 +342,7 @@ for (const [what, text] of Object.entries(TOO_MUCH)) {
     })
     const link = await accept()
     await online()
-    // Many small ones are fine: the limits are for each.
+    // Many small stanzas do not exceed the limits, because the limits apply to each stanza separately.
     link.send('<message><body>hello</body></message>'.repeat(200))
     await settle(link)
     link.send(text)
@@ -382,7 +385,7 @@ test('the exporter sends one space for each chunk that leaves a stanza incomplet
   assert.match(link.received().slice(before), /^ {4}<iq /)
 })
 
-test('a request with a character that XML forbids is a TypeError, and the stream continues', async (t) => {
+test('a request with a character that XML forbids causes a TypeError, and the stream continues', async (t) => {
   const { connection, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -390,7 +393,7 @@ test('a request with a character that XML forbids is a TypeError, and the stream
     const request = connection.request('get', xml('a', {}, text), { timeoutMs: 1000 })
     await assert.rejects(request, TypeError)
   }
-  // Nor can we be made to repeat one.
+  // The answer to this request would repeat the forbidden character in the id, so the exporter sends no answer.
   link.send(`<iq ${attrs('\x01', 'get', 'a@b')}><ping xmlns="urn:xmpp:ping"/></iq>`)
   await settle(link)
   assert.equal(connection.connects(), 1)
@@ -454,12 +457,12 @@ test('a problem is logged once, again when it changes, and again after the strea
   )
 })
 
-test('a wrong secret is reported, and never shown', async (t) => {
-  const secret = 'a-secret-of-ours'
+test('the log reports a wrong secret, and never contains the secret', async (t) => {
+  const secret = 'a-private-secret'
   const { lines, log, accept } = await connectTo(t, { secret })
   await accept()
   assert.match((await log.next(isProblem)).message, /component_secret.*--xmpp\.secret-file/)
-  assert.doesNotMatch(JSON.stringify(lines), /a-secret-of-ours/)
+  assert.doesNotMatch(JSON.stringify(lines), /a-private-secret/)
 })
 
 const NO_COMPONENT_PORT: Readonly<Record<string, string>> = {
@@ -468,7 +471,7 @@ const NO_COMPONENT_PORT: Readonly<Record<string, string>> = {
 }
 
 for (const [what, text] of Object.entries(NO_COMPONENT_PORT)) {
-  test(`${what} instead of the component port is reported, and never gets a digest`, async (t) => {
+  test(`${what} instead of a component port is reported, and the exporter does not send the login`, async (t) => {
     const { server, log } = await connectTo(t)
     const link = await server.link()
     await link.header
@@ -513,7 +516,7 @@ test('stop() fails pending requests immediately, and may be called twice', async
   assert.equal(clock.pending(), 0)
 })
 
-test('stop() between two tries cancels the next try', async (t) => {
+test('stop() between two attempts to connect cancels the next attempt', async (t) => {
   const { server, clock, connection, log } = await connectTo(t)
   const link = await server.link()
   link.socket.destroy()
@@ -522,7 +525,7 @@ test('stop() between two tries cancels the next try', async (t) => {
   assert.equal(clock.pending(), 0)
 })
 
-test('in real time a request times out by itself', async (t) => {
+test('with real timers, a request without a reply times out', async (t) => {
   const { connection, accept, online } = await connectTo(t, { schedule: realTime })
   await accept()
   await online()
@@ -570,7 +573,7 @@ test('a refused connection says that Prosody stopped only if the exporter was co
   assert.match(explain(end, { ...context, hasConnected: true }), /^Prosody stopped /)
 })
 
-test('the message about a rejected secret names what is unusual about it, and never shows it', () => {
+test('the message about a rejected secret describes its unusual characters, and never contains the secret', () => {
   const cases: [string, RegExp][] = [
     ['\uFEFFzqsh', /byte order mark/],
     [' zqsh', /starts or ends with a blank/],
@@ -606,7 +609,7 @@ for (const chance of [0, 0.5, 0.999]) {
   ]
   for (const each of ends) {
     const what = `${each.kind} ${each.condition}`
-    test(`at chance ${chance}: ${what} is tried every 3 s for ten minutes, then every 8 s`, () => {
+    test(`with random() = ${chance}, after ${what} the exporter retries every 3 s for ten minutes, then every 8 s`, () => {
       const { clock, next } = backoff()
       for (let elapsedMs = 0; elapsedMs < 3_600_000;) {
         const delayMs = next(each, undefined)
@@ -618,7 +621,7 @@ for (const chance of [0, 0.5, 0.999]) {
     })
   }
 
-  test(`at chance ${chance}: the first try after a stream is quick, and a stream resets the pauses`, () => {
+  test(`with random() = ${chance}, the first attempt after an online stream is quick, and the later pauses are short again`, () => {
     const { clock, next } = backoff()
     for (let i = 0; i < 50; i++) {
       clock.advance(next(end('refused', 'conflict'), undefined))
@@ -627,7 +630,7 @@ for (const chance of [0, 0.5, 0.999]) {
     assert.ok(next(end('refused', 'conflict'), undefined) <= 3000)
   })
 
-  test(`at chance ${chance}: short or evicted streams are not followed by quick tries`, () => {
+  test(`with random() = ${chance}, repeated short or evicted streams are not followed by quick attempts to connect`, () => {
     const { next } = backoff()
     assert.ok(next(end('closed', ''), 10) <= 250)
     for (let i = 0; i < 5; i++) next(end('closed', ''), 10)
@@ -640,17 +643,21 @@ for (const chance of [0, 0.5, 0.999]) {
     for (let i = 0; i < 5; i++) evicted()
     const later = evicted()
     assert.equal(later >= 30_000 && later <= 60_000, true, `${later}`)
-    assert.equal(next(end('refused', 'conflict'), 300_000) <= 3000, true, 'it had settled')
+    assert.equal(
+      next(end('refused', 'conflict'), 300_000) <= 3000,
+      true,
+      'the stream was online for five minutes',
+    )
   })
 }
 
-test('a service is a host and a port, also with IPv6', () => {
+test('parseService returns the host and the port, also for an IPv6 address', () => {
   assert.deepEqual(parseService('xmpp://localhost'), { host: 'localhost', port: 5347 })
   assert.deepEqual(parseService('xmpp://10.0.0.1:1234'), { host: '10.0.0.1', port: 1234 })
   assert.deepEqual(parseService('xmpp://[fd00::2]:1234'), { host: 'fd00::2', port: 1234 })
 })
 
-test('input is passed on up to its last tag, without loss', () => {
+test('createInput passes data on up to its last `>`, and loses no data', () => {
   const input = createInput()
   const push = (text: string) => input.push(Buffer.from(text))
   assert.equal(push('<a>te'), '<a>')

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { DecodeError } from '../../../src/errors.js'
 import { readDataForm, submitForm } from '../../../src/xmpp/data-form.js'
 
-/** As it comes from a stream: inside of a stanza, whose namespace is not the form's. */
+/** Parses a form inside an iq stanza, as on a stream, where the stanza has another namespace than the form. */
 function parse(text: string): Element {
   const parser = new xml.Parser()
   let stanza: Element | undefined
@@ -61,7 +61,7 @@ test('a table has its columns and its rows', () => {
   )
 })
 
-test('field names like constructor are ordinary names', () => {
+test('fields can have names of JavaScript properties, such as `constructor`', () => {
   const read = readDataForm(form('<field var="__proto__"><value>1</value></field>'))
   assert.deepEqual(read.fields.get('__proto__')?.values, ['1'])
   assert.equal(read.fields.get('constructor'), undefined)
@@ -97,7 +97,7 @@ const MALFORMED: Readonly<Record<string, [Element, RegExp]>> = {
 }
 
 for (const [what, [x, message]] of Object.entries(MALFORMED)) {
-  test(`a form ${what} is a DecodeError`, () => {
+  test(`a form ${what} causes a DecodeError`, () => {
     assert.throws(
       () => readDataForm(x),
       (error) => error instanceof DecodeError && message.test(error.message),
@@ -105,7 +105,7 @@ for (const [what, [x, message]] of Object.entries(MALFORMED)) {
   })
 }
 
-test('an element without a namespace is no form, and the error names it', () => {
+test('an element without a namespace is not a form, and the error message contains the element', () => {
   assert.throws(() => readDataForm(xml('x', {})), /got <x xmlns=''\/>$/)
 })
 

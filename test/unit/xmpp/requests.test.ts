@@ -4,14 +4,14 @@ import { LinkError } from '../../../src/errors.js'
 import { createRequests } from '../../../src/xmpp/requests.js'
 import { xml, type Element } from '../../../src/xmpp/xml.js'
 
-test('only the last unanswered probe is stored', () => {
+test('a new probe replaces the previous probe that has no reply', () => {
   const requests = createRequests()
   const probes = Array.from({ length: 100 }, () => requests.addProbe('stats.example'))
   assert.equal(probes.filter((id) => requests.get(id)).length, 1)
   assert.ok(requests.get(probes[99]!))
 })
 
-test('the reply to a probe fails earlier requests to the same address, a lost stream does not', () => {
+test('the reply to a probe makes earlier requests to the same address fail; a lost stream does not', () => {
   const requests = createRequests()
   const told: [string, Element | Error][] = []
   const ask = (name: string, to: string) =>
@@ -30,6 +30,6 @@ test('the reply to a probe fails earlier requests to the same address, a lost st
   requests.settleAll(new LinkError('lost'))
   assert.deepEqual(
     told.map(([name, outcome]) => `${name}: ${(outcome as Error).message}`),
-    ['before: the reply was lost', 'another: lost', 'after: lost'],
+    ['before: the reply to this request was lost', 'another: lost', 'after: lost'],
   )
 })

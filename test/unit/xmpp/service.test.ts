@@ -47,7 +47,7 @@ test('disco#info returns the identity and the features of the exporter', () => {
   )
 })
 
-test('disco lists the commands, and each describes itself as a command', () => {
+test('disco#items lists the commands, and disco#info describes each node as a command', () => {
   assert.equal(
     answer(query(ITEMS, NS_COMMANDS)),
     result(
@@ -62,7 +62,7 @@ test('disco lists the commands, and each describes itself as a command', () => {
   assert.equal(answer(query(ITEMS, 'other')), refusal('cancel', 'item-not-found'))
 })
 
-test('the version is returned, the operating system is not', () => {
+test('the answer to a version request has the version of the exporter, and not the operating system', () => {
   assert.equal(
     answer(query('jabber:iq:version')),
     result(

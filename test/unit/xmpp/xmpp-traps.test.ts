@@ -1,5 +1,5 @@
-// The known traps of @xmpp/component 0.13.1, each with the promise that we do not fall into it.
-// A test also fails on any uncaught exception or unhandled rejection while it runs.
+// Each test shows that a known fault of @xmpp/component 0.13.1 ("trap") does not affect the exporter. A test also fails
+// on any uncaught exception or unhandled rejection while it runs.
 
 import { component } from '@xmpp/component'
 import xml from '@xmpp/xml'
@@ -16,7 +16,7 @@ const isProblem = ({ level }: LogEntry) => level === 'error' || level === 'warn'
 const ping = () => xml('ping', { xmlns: 'urn:xmpp:ping' })
 const noLog = { debug() {}, info() {}, warn() {}, error() {} }
 
-test('trap 1: a service that is no xmpp:// address is refused immediately, and not dialled', () => {
+test('trap 1: createConnection throws immediately if `service` is not an xmpp:// address', () => {
   for (const service of ['xmpps://127.0.0.1', '127.0.0.1:5347', 'xmpp://', 'http://127.0.0.1']) {
     assert.throws(
       () => createConnection({ service, domain: DOMAIN, secret: 's', version: '1', log: noLog }),
@@ -101,7 +101,7 @@ test('trap 7: the exporter reconnects after a handshake without an answer', asyn
   await online()
 })
 
-test('trap 8: pauses between tries vary, and online means authenticated', async (t) => {
+test('trap 8: pauses between attempts to connect grow, and a stream is online only after the login', async (t) => {
   const delays = new Set<number>()
   const { server, clock, connection, log } = await connectTo(t, { random: () => 0.3 })
   for (let i = 0; i < 5; i++) {
@@ -119,7 +119,7 @@ test('trap 8: pauses between tries vary, and online means authenticated', async 
   assert.equal(connection.connects(), 0)
 })
 
-test('trap 9: after stop() no stream comes online, even if one was being opened', async (t) => {
+test('trap 9: after stop() no stream comes online, even if a stream was being opened', async (t) => {
   const { server, clock, connection } = await connectTo(t)
   const link = await server.link()
   await connection.stop()
@@ -162,7 +162,7 @@ test('trap 10: stop() takes no longer than a second on a hung server, and leaves
   assert.equal(clock.pending(), 0)
 })
 
-test('trap 10: stop() closes the stream, and waits only until the server has closed it', async (t) => {
+test('trap 10: stop() closes the stream, and resolves as soon as the server has closed it too', async (t) => {
   const { clock, connection, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -199,7 +199,7 @@ test('trap 12: pending requests fail immediately when the stream is lost', async
   await link.next()
   link.socket.destroy()
   await rejected
-  // Only the redial is left.
+  // The only pending timer is the timer of the next attempt to connect.
   assert.equal(clock.pending(), 1)
 })
 
@@ -246,7 +246,7 @@ const UNREADABLE: Readonly<Record<string, string>> = {
 }
 
 for (const [what, text] of Object.entries(UNREADABLE)) {
-  test(`trap 15: ${what} ends that stream, not the process`, async (t) => {
+  test(`trap 15: ${what} ends the stream, and not the process`, async (t) => {
     const { clock, connection, log, accept, online } = await connectTo(t)
     const link = await accept()
     await online()
@@ -261,7 +261,7 @@ for (const [what, text] of Object.entries(UNREADABLE)) {
   })
 }
 
-test('trap 15: an address that is no JID does no harm', async (t) => {
+test('trap 15: a stanza with an address that is not a JID is answered and does not end the stream', async (t) => {
   const { connection, accept, online } = await connectTo(t)
   const link = await accept()
   await online()
@@ -272,7 +272,7 @@ test('trap 15: an address that is no JID does no harm', async (t) => {
   assert.equal(connection.connects(), 1)
 })
 
-test('trap 16: more bytes after malformed XML, or after the end of the stream, do no harm', async (t) => {
+test('trap 16: bytes after malformed XML, or after the end of the stream, are ignored', async (t) => {
   const { clock, connection, log, accept, online } = await connectTo(t)
   for (const end of ['</b>', '</stream:stream>']) {
     const link = await accept()
@@ -310,7 +310,7 @@ test('trap 17: the exporter answers ping, disco and version, and any other reque
   assert.match(await ask('<query xmlns="jabber:iq:last"/>'), /^error .*<service-unavailable /)
 })
 
-test('trap 18: leftovers of an old try do not end a new stream', async (t) => {
+test('trap 18: timers and events of an earlier attempt to connect do not end a new stream', async (t) => {
   const { server, clock, connection, log, accept, online } = await connectTo(t)
   const silent = await server.link()
   await silent.header
@@ -326,7 +326,7 @@ test('trap 18: leftovers of an old try do not end a new stream', async (t) => {
   assert.equal(connection.connects(), 1)
 })
 
-test('trap 19: after a conflict with the previous stream the exporter retries within 3 s, and advises once', async (t) => {
+test('trap 19: after a conflict with its previous stream, the exporter retries within 3 s and logs its advice once', async (t) => {
   const { server, clock, lines, log, accept, online } = await connectTo(t)
   for (let i = 0; i < 5; i++) {
     const link = await server.link()
@@ -345,14 +345,14 @@ test('trap 19: after a conflict with the previous stream the exporter retries wi
   assert.match(problems[0]!, /component_conflict_resolve = "kick_old"/)
 })
 
-test('a secret with characters outside of ASCII is hashed as the server hashes it', async (t) => {
+test('a secret with characters outside of ASCII is hashed as UTF-8, as Prosody does', async (t) => {
   const server = await startFakeServer(t, { secret: 'pässwörd €' })
   const { accept, online } = await connectTo(t, { server, secret: 'pässwörd €' })
   await accept()
   await online()
 })
 
-test('the used internals of @xmpp/component exist', async (t) => {
+test('the internals of @xmpp/component that the exporter uses exist', async (t) => {
   const server = createServer((socket) => socket.on('error', () => {})).listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.after(() => server.close())
@@ -379,7 +379,7 @@ test('the used internals of @xmpp/component exist', async (t) => {
   await connected
   const opened = entity.open({ domain: DOMAIN })
   opened.catch(() => {})
-  assert.ok(entity.parser, 'so is the parser')
+  assert.ok(entity.parser, 'the parser exists immediately')
   const starts: unknown[] = []
   entity.parser.parser.on('startElement', (name) => starts.push(name))
   entity.parser.write('<a><b>')
