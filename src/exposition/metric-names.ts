@@ -25,7 +25,7 @@ const TEXT_SUFFIXES: Readonly<Partial<Record<MetricType, readonly string[]>>> = 
  * samples, `x_total`, and an info is a gauge `x_info`. A counter that its source calls `x_total`
  * keeps that name and is exposed as `x_total_total`, as in mod_http_openmetrics.
  */
-export function exposedName(
+export function getExposedName(
   { name, type }: Pick<Family, 'name' | 'type'>,
   format: TextFormat,
 ): string {
@@ -43,7 +43,7 @@ export function isSelected(
   names: ReadonlySet<string> | undefined,
 ): boolean {
   if (names === undefined || names.size === 0) return true
-  return names.has(exposedName(family, 'text')) || names.has(family.name)
+  return names.has(getExposedName(family, 'text')) || names.has(family.name)
 }
 
 /**
@@ -51,8 +51,11 @@ export function isSelected(
  * family's type reserves, whether or not a sample has the name; in the text format these are the
  * names of its samples.
  */
-export function takenNames(family: Pick<Family, 'name' | 'type'>, format: TextFormat): string[] {
-  const name = exposedName(family, format)
+export function listTakenNames(
+  family: Pick<Family, 'name' | 'type'>,
+  format: TextFormat,
+): string[] {
+  const name = getExposedName(family, format)
   const suffixes = (format === 'text' ? TEXT_SUFFIXES : OPENMETRICS_SUFFIXES)[family.type] ?? []
   return [name, ...suffixes.map((suffix) => name + suffix)]
 }

@@ -36,7 +36,7 @@ export function negotiate(accept: string | undefined): Negotiated {
       return { format: match.format, contentType: `${match.contentType}; escaping=${escaping}` }
     }
   }
-  return { format: 'text', contentType: `${textType('0.0.4')}; escaping=${escaping}` }
+  return { format: 'text', contentType: `${formatTextType('0.0.4')}; escaping=${escaping}` }
 }
 
 /**
@@ -70,7 +70,7 @@ function matchClause(
     // 1.0.0 is 0.0.4 with names in quotes, which the exported names never need.
     const given = version || '0.0.4'
     if (given === '1.0.0' || given === '0.0.4') {
-      return { format: 'text', contentType: textType(given) }
+      return { format: 'text', contentType: formatTextType(given) }
     }
   }
   // Prometheus asks for the delimited encoding. The two text encodings are not supported.
@@ -82,7 +82,7 @@ function matchClause(
   return undefined
 }
 
-function textType(version: string): string {
+function formatTextType(version: string): string {
   return `text/plain; version=${version}; charset=utf-8`
 }
 
@@ -91,7 +91,7 @@ function parseList(header: string): Clause[] {
   return split(header, ',').map((clause) => {
     const [value = '', ...rest] = split(clause, ';')
     const params = new Map(rest.map(parseParameter))
-    return { value: value.trim().toLowerCase(), q: quality(params.get('q')), params }
+    return { value: value.trim().toLowerCase(), q: parseQuality(params.get('q')), params }
   })
 }
 
@@ -103,7 +103,7 @@ function parseParameter(text: string): [name: string, value: string] {
 }
 
 /** Parses `q`. Anything but a number counts as 1, as in goautoneg, whose parser expfmt uses. */
-function quality(text = ''): number {
+function parseQuality(text = ''): number {
   return /^-?(?:\d+\.?\d*|\.\d+)$/.test(text) ? Number(text) : 1
 }
 

@@ -46,7 +46,7 @@ export function putValue(target: DataView, at: number, value: number): number {
 }
 
 function putInteger(target: DataView, start: number, integer: number): number {
-  const end = start + digitsOf(integer)
+  const end = start + countDigits(integer)
   let at = end
   let rest = integer
   while (rest >= 10) {
@@ -59,7 +59,7 @@ function putInteger(target: DataView, start: number, integer: number): number {
   return end
 }
 
-function digitsOf(integer: number): number {
+function countDigits(integer: number): number {
   let count = 1
   for (let limit = 10; integer >= limit; limit *= 10) count++
   return count

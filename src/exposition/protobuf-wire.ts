@@ -12,7 +12,7 @@ const VARINT = 0
 const DOUBLE = 1
 export const LENGTH_DELIMITED = 2
 
-export function tagOf(field: number, wireType: number): number {
+export function encodeTag(field: number, wireType: number): number {
   return field * 8 + wireType
 }
 
@@ -25,7 +25,7 @@ const STRING_OVERHEAD = 8
  * @returns What `closeField` needs.
  */
 export function openField(out: ByteWriter, field: number): number {
-  out.bytes[out.length++] = tagOf(field, LENGTH_DELIMITED)
+  out.bytes[out.length++] = encodeTag(field, LENGTH_DELIMITED)
   return out.length++
 }
 
@@ -68,7 +68,7 @@ export function putLength(
     bytes[start] = size
     return end
   }
-  const shift = varintSize(size) - lengthBytes
+  const shift = countVarintBytes(size) - lengthBytes
   if (shift !== 0) bytes.copyWithin(content + shift, content, end)
   putVarint(bytes, start, size)
   return end + shift
@@ -82,18 +82,18 @@ export function writeString(out: ByteWriter, field: number, text: string): void 
 }
 
 export function writeUint(out: ByteWriter, field: number, value: number): void {
-  out.bytes[out.length] = tagOf(field, VARINT)
+  out.bytes[out.length] = encodeTag(field, VARINT)
   out.length = putVarint(out.bytes, out.length + 1, value)
 }
 
 export function writeDouble(out: ByteWriter, field: number, value: number): void {
-  out.bytes[out.length] = tagOf(field, DOUBLE)
+  out.bytes[out.length] = encodeTag(field, DOUBLE)
   out.view.setFloat64(out.length + 1, value, true)
   out.length += 9
 }
 
 /** The number of bytes of a number of variable length. */
-export function varintSize(value: number): number {
+export function countVarintBytes(value: number): number {
   let size = 1
   for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) size++
   return size

@@ -1,8 +1,8 @@
 import type { Family, MetricType } from '../metrics/family.js'
-import { hasCounts, width } from '../metrics/family.js'
-import { labelStart } from '../metrics/labels.js'
+import { isDistribution, countValuesPerRow } from '../metrics/family.js'
+import { getLabelStart } from '../metrics/labels.js'
 import { reserve, type ByteWriter, type FamilyEncoder } from './bytes.js'
-import { exposedName } from './metric-names.js'
+import { getExposedName } from './metric-names.js'
 import {
   closeField,
   closeMessage,
@@ -10,16 +10,16 @@ import {
   openField,
   openMessage,
   putLength,
-  tagOf,
-  varintSize,
+  encodeTag,
+  countVarintBytes,
   writeDouble,
   writeString,
   writeUint,
 } from './protobuf-wire.js'
 
-const LABEL_TAG = tagOf(1, LENGTH_DELIMITED)
-const LABEL_NAME_TAG = tagOf(1, LENGTH_DELIMITED)
-const LABEL_VALUE_TAG = tagOf(2, LENGTH_DELIMITED)
+const LABEL_TAG = encodeTag(1, LENGTH_DELIMITED)
+const LABEL_NAME_TAG = encodeTag(1, LENGTH_DELIMITED)
+const LABEL_VALUE_TAG = encodeTag(2, LENGTH_DELIMITED)
 const EQUALS = 0x3d
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
@@ -55,15 +55,15 @@ const TYPES: Readonly<Record<MetricType, readonly [type: number, field: number]>
  */
 export function createProtobufEncoder(family: Family): FamilyEncoder {
   const { type, help, unit } = family
-  const lengthBytes = varintSize(estimateSize(family))
-  const isEncodable = rowFilter(family)
+  const lengthBytes = countVarintBytes(estimateProtobufSize(family))
+  const isEncodable = createRowFilter(family)
   let start = 0
   let hasRows = false
   return {
     writeStart(out) {
       reserve(out, LENGTH_MARGIN)
       start = openMessage(out, lengthBytes)
-      writeString(out, 1, exposedName(family, 'text'))
+      writeString(out, 1, getExposedName(family, 'text'))
       if (help !== '') writeString(out, 2, help)
       reserve(out, ROW_MARGIN)
       writeUint(out, 3, TYPES[type][0])
@@ -93,23 +93,23 @@ export function createProtobufEncoder(family: Family): FamilyEncoder {
 }
 
 /** An estimate that mostly suffices, so that a large buffer is not copied while it grows. */
-export function estimateSize(family: Family): number {
+export function estimateProtobufSize(family: Family): number {
   const { type, help, name, labels, length, order } = family
-  const perValue = hasCounts(type) ? 22 : 12
+  const perValue = isDistribution(type) ? 22 : 12
   const labelBytes = ((labels.ends[length - 1] ?? 0) / Math.max(length, 1)) * 1.3
   const perRow =
     labelBytes +
     8 +
-    width(family) * perValue +
+    countValuesPerRow(family) * perValue +
     (family.created ? 14 : 0) +
     (family.timestampMs ? 7 : 0)
   return Math.ceil(order.length * perRow) + 3 * (help.length + name.length) + 4 * ROW_MARGIN
 }
 
 /** Returns whether the counts of a row have a field; `undefined` if every row can be encoded. */
-function rowFilter(family: Family): ((row: number) => boolean) | undefined {
+function createRowFilter(family: Family): ((row: number) => boolean) | undefined {
   const { type, bounds, values } = family
-  const columns = width(family)
+  const columns = countValuesPerRow(family)
   const count = bounds.length + 1
   if (type === 'summary') return (row) => isUint(values[row * columns + count]!)
   if (type !== 'histogram') return undefined
@@ -129,8 +129,8 @@ function isUint(value: number): boolean {
 /** Writes a Metric: the labels of a row, its value and, if the family has one, its timestamp. */
 function writeMetric(out: ByteWriter, family: Family, row: number): void {
   const { type, labels, timestampMs } = family
-  const columns = width(family)
-  const from = labelStart(labels.ends, row)
+  const columns = countValuesPerRow(family)
+  const from = getLabelStart(labels.ends, row)
   const to = labels.ends[row]!
   // `a="",` is seven bytes in protobuf, and no text grows by more.
   reserve(out, 2 * (to - from) + columns * BUCKET_MARGIN + ROW_MARGIN)
@@ -138,7 +138,7 @@ function writeMetric(out: ByteWriter, family: Family, row: number): void {
   writeLabels(out, labels.bytes, from, to)
   const value = openField(out, TYPES[type][1])
   const created = family.created ? family.created[row]! : NaN
-  if (hasCounts(type)) writeCounts(out, family, row * columns, created)
+  if (isDistribution(type)) writeCounts(out, family, row * columns, created)
   else {
     writeDouble(out, 1, family.values[row]!)
     if (type === 'counter') writeTimestamp(out, 3, created)

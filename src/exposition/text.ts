@@ -1,8 +1,8 @@
-import { hasCounts, width, type Family } from '../metrics/family.js'
+import { isDistribution, countValuesPerRow, type Family } from '../metrics/family.js'
 import {
   copyText,
   MAX_UTF8_BYTES,
-  viewOf,
+  createView,
   reserve,
   type ByteWriter,
   type FamilyEncoder,
@@ -35,11 +35,11 @@ export function createTextEncoder(
   withCreated: boolean,
 ): FamilyEncoder {
   const text = getFamilyText(family, format, withCreated)
-  const lineEnd = viewOf(Buffer.from(formatLineEnd(family, format)))
+  const lineEnd = createView(Buffer.from(formatLineEnd(family, format)))
   return {
     writeStart(out) {
       const { metadata } = text
-      reserve(out, metadata.byteLength + rowCapacity(family))
+      reserve(out, metadata.byteLength + computeRowCapacity(family))
       out.length = copyText(out.view, out.length, metadata, 0, metadata.byteLength)
     },
     writeRows(out, rows, first, byteLimit) {
@@ -52,18 +52,20 @@ export function createTextEncoder(
 }
 
 /** Returns the number of bytes that a family needs at most in a text format. */
-export function textCapacity(family: Family): number {
+export function computeTextCapacity(family: Family): number {
   const { name, help } = family
   // Each character of the help text may become an escape or three bytes.
-  return METADATA_BYTES + 3 * name.length + MAX_UTF8_BYTES * 2 * help.length + rowCapacity(family)
+  return (
+    METADATA_BYTES + 3 * name.length + MAX_UTF8_BYTES * 2 * help.length + computeRowCapacity(family)
+  )
 }
 
 /** Returns the number of bytes that all rows need at most, whatever their values are. */
-function rowCapacity(family: Family): number {
+function computeRowCapacity(family: Family): number {
   const { name, type, bounds, length, labels, order, created, timestampMs } = family
   // The buckets or quantiles, `_count` and `_sum`; and `_created`.
-  const lines = (hasCounts(type) ? bounds.length + 2 : 1) + (created ? 1 : 0)
-  const addedLabel = hasCounts(type) ? ADDED_LABEL_BYTES : 0
+  const lines = (isDistribution(type) ? bounds.length + 2 : 1) + (created ? 1 : 0)
+  const addedLabel = isDistribution(type) ? ADDED_LABEL_BYTES : 0
   const end = timestampMs === undefined ? 1 : TIMESTAMP_BYTES
   const lineBytes = name.length + SUFFIX_BYTES + addedLabel + VALUE_BYTES + end
   return lines * (order.length * lineBytes + (labels.ends[length - 1] ?? 0))
@@ -90,9 +92,9 @@ function writeRows(
   byteLimit: number,
 ): number {
   const { values, created, labels } = family
-  const valuesPerRow = width(family)
+  const valuesPerRow = countValuesPerRow(family)
   const { samples, starts, ends, view: textView } = text
-  const labelView = viewOf(labels.bytes)
+  const labelView = createView(labels.bytes)
   const { view } = out
   let at = out.length
   let next = first

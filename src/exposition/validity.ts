@@ -1,7 +1,7 @@
 import type { Family } from '../metrics/family.js'
-import { hasCounts, width } from '../metrics/family.js'
-import { labelsOf, slabOf } from '../metrics/labels.js'
-import { compareNames, exposedName, takenNames, type TextFormat } from './metric-names.js'
+import { isDistribution, countValuesPerRow } from '../metrics/family.js'
+import { getLabels, getLabelBytes } from '../metrics/labels.js'
+import { compareNames, getExposedName, listTakenNames, type TextFormat } from './metric-names.js'
 import { runToEnd, type Steps } from './slices.js'
 
 type RowCheck = (row: number) => boolean
@@ -17,34 +17,34 @@ const SEARCH_BYTES = 1 << 20
  * @see OpenMetrics 1.0.0, Metric Types; client_python 0.16 `openmetrics/parser.py`
  */
 export function countInvalidRows(family: Family): number {
-  const rows = exposedRows(family, 'openmetrics')
-  return family.order.length - (rows ?? runToEnd(exposedRowsSteps(family, 'openmetrics'))).length
+  const rows = getRowsIfAllExposed(family, 'openmetrics')
+  return family.order.length - (rows ?? runToEnd(findExposedRows(family, 'openmetrics'))).length
 }
 
 /** Returns all rows of a family of which the format carries every row; `undefined` if that depends on the rows. */
-export function exposedRows(family: Family, format: TextFormat): Uint32Array | undefined {
+export function getRowsIfAllExposed(family: Family, format: TextFormat): Uint32Array | undefined {
   const { type, order } = family
   if (type === 'gauge' || type === 'unknown') return order
-  return format === 'text' && !hasCounts(type) ? order : undefined
+  return format === 'text' && !isDistribution(type) ? order : undefined
 }
 
 /** Returns the rows that the format can carry, in the order in which they are exposed. */
-export function* exposedRowsSteps(family: Family, format: TextFormat): Steps<Uint32Array> {
-  const hasClash = yield* labelClash(family)
+export function* findExposedRows(family: Family, format: TextFormat): Steps<Uint32Array> {
+  const hasClash = yield* createClashCheck(family)
   // Prometheus refuses the whole scrape, in either format, for a label that is twice on one line.
-  const rows = hasClash ? yield* rowsWhere(family.order, (row) => !hasClash(row)) : family.order
-  return format === 'text' ? rows : yield* rowsWhere(rows, rowCheck(family))
+  const rows = hasClash ? yield* filterRows(family.order, (row) => !hasClash(row)) : family.order
+  return format === 'text' ? rows : yield* filterRows(rows, createRowCheck(family))
 }
 
 /**
  * Returns the families that a format exposes, sorted by their exposed name. A family that is given
  * twice is exposed once.
  */
-export function exposedFamilies(families: readonly Family[], format: TextFormat): Family[] {
-  const colliding = collidingFamilies(families, format)
+export function listExposedFamilies(families: readonly Family[], format: TextFormat): Family[] {
+  const colliding = findCollidingFamilies(families, format)
   return Array.from(new Set(families))
     .filter((family) => !colliding.has(family))
-    .map((family) => ({ family, name: exposedName(family, format) }))
+    .map((family) => ({ family, name: getExposedName(family, format) }))
     .sort((a, b) => compareNames(a.name, b.name))
     .map(({ family }) => family)
 }
@@ -61,7 +61,7 @@ export function exposedFamilies(families: readonly Family[], format: TextFormat)
  *
  * @see OpenMetrics 1.0.0, MetricFamily, Suffixes: no "potential clash for sample metric names"
  */
-export function collidingFamilies(
+export function findCollidingFamilies(
   families: readonly Family[],
   format: TextFormat,
 ): ReadonlySet<Family> {
@@ -71,7 +71,7 @@ export function collidingFamilies(
     .filter(({ order }) => order.length > 0)
     .sort((a, b) => compareNames(a.name, b.name) || compareNames(a.type, b.type))
   for (const family of inOrder) {
-    const names = takenNames(family, format)
+    const names = listTakenNames(family, format)
     if (names.some((name) => taken.has(name))) colliding.add(family)
     // The names of an omitted family stay taken. That way OpenMetrics omits whatever text omits.
     for (const name of names) taken.add(name)
@@ -80,7 +80,7 @@ export function collidingFamilies(
 }
 
 /** Returns the rows that pass the check; the same array if all of them do. */
-function* rowsWhere(rows: Uint32Array, isIncluded: RowCheck): Steps<Uint32Array> {
+function* filterRows(rows: Uint32Array, isIncluded: RowCheck): Steps<Uint32Array> {
   let included: Uint32Array | undefined
   let length = 0
   for (let i = 0; i < rows.length; i++) {
@@ -97,7 +97,7 @@ function* rowsWhere(rows: Uint32Array, isIncluded: RowCheck): Steps<Uint32Array>
 }
 
 /** Returns the check whether OpenMetrics can carry a row. */
-function rowCheck(family: Family): RowCheck {
+function createRowCheck(family: Family): RowCheck {
   const { type, values } = family
   switch (type) {
     case 'counter':
@@ -105,22 +105,22 @@ function rowCheck(family: Family): RowCheck {
     case 'info':
       return (row) => values[row] === 1
     case 'histogram':
-      return histogramCheck(family)
+      return createHistogramCheck(family)
     case 'summary':
-      return summaryCheck(family)
+      return createSummaryCheck(family)
     case 'gauge':
     case 'unknown':
       return () => true
   }
 }
 
-function histogramCheck(family: Family): RowCheck {
+function createHistogramCheck(family: Family): RowCheck {
   const { bounds, values } = family
-  const columns = width(family)
+  const columns = countValuesPerRow(family)
   const last = bounds.length - 1
   if (bounds[last] !== Infinity || !isAscending(bounds)) return () => false
   // Without a `_sum` its value does not matter.
-  const needsSum = hasSum(family)
+  const needsSum = hasSumAndCount(family)
   return (row) => {
     const at = row * columns
     for (let i = 0; i <= last; i++) {
@@ -132,9 +132,9 @@ function histogramCheck(family: Family): RowCheck {
   }
 }
 
-function summaryCheck(family: Family): RowCheck {
+function createSummaryCheck(family: Family): RowCheck {
   const { bounds, values } = family
-  const columns = width(family)
+  const columns = countValuesPerRow(family)
   const isOutside = bounds.some((quantile) => !(quantile >= 0 && quantile <= 1))
   if (isOutside || !isAscending(bounds)) return () => false
   return (row) => {
@@ -151,7 +151,7 @@ function summaryCheck(family: Family): RowCheck {
  *
  * @see OpenMetrics 1.0.0, Histogram: no Sum with negative buckets; `_count` if and only if `_sum`
  */
-export function hasSum({ type, bounds }: Pick<Family, 'type' | 'bounds'>): boolean {
+export function hasSumAndCount({ type, bounds }: Pick<Family, 'type' | 'bounds'>): boolean {
   return type !== 'histogram' || bounds.every((bound) => bound >= 0)
 }
 
@@ -167,21 +167,21 @@ function isAscending(bounds: readonly number[]): boolean {
  * Returns the check whether a row already has the label that the format adds to each bucket or
  * quantile; `undefined` if no row has it.
  */
-function* labelClash({ type, labels }: Family): Steps<RowCheck | undefined> {
-  if (!hasCounts(type)) return undefined
+function* createClashCheck({ type, labels }: Family): Steps<RowCheck | undefined> {
+  if (!isDistribution(type)) return undefined
   const added = type === 'histogram' ? 'le' : 'quantile'
   const text = `${added}="`
-  const slab = slabOf(labels)
+  const slab = getLabelBytes(labels)
   for (let start = 0; start < slab.length; start += SEARCH_BYTES) {
     if (start > 0) yield
     // A match that the end of a piece cuts in two is whole in this one.
     if (slab.subarray(start, start + SEARCH_BYTES + text.length).includes(text)) {
-      return (row) => labelNames(labelsOf(labels, row)).includes(added)
+      return (row) => parseLabelNames(getLabels(labels, row)).includes(added)
     }
   }
   return undefined
 }
 
-function labelNames(labels: string): string[] {
+function parseLabelNames(labels: string): string[] {
   return Array.from(labels.matchAll(/([^=,]+)="(?:\\.|[^"\\])*"/gs), ([, name]) => name!)
 }

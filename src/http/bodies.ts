@@ -50,7 +50,7 @@ export type PendingBodies = {
   /** The TCP socket of each HTTP/2 session, to end a session that cannot write. */
   readonly sockets: SessionSockets
   /** Whether the app has ended the response, and the client has not received all of the body. */
-  isUnderway(response: ResponseOrStream): boolean
+  isPending(response: ResponseOrStream): boolean
   /** Memory that all pending bodies and their clients take; a body of several clients counts once. */
   bytes(): number
   readonly close: () => void
@@ -72,7 +72,7 @@ export function createPendingBodies(limit = LIMIT): PendingBodies {
   return {
     classes: createResponseClasses(createSender(bodies)),
     sockets,
-    isUnderway: (response) => bodies.has(response),
+    isPending: (response) => bodies.has(response),
     bytes: () => countUse(bodies).totalBytes,
     close: () => {
       clearInterval(timer)

@@ -5,7 +5,7 @@ import { Server as TlsServer, type TLSSocket } from 'node:tls'
 import type { PendingBodies, ResponseOrStream } from './bodies.js'
 
 type Connection = Socket | Http2Session
-type Bodies = Pick<PendingBodies, 'isUnderway' | 'sockets'>
+type Bodies = Pick<PendingBodies, 'isPending' | 'sockets'>
 
 /**
  * Limits the connections of a server, over plain HTTP, TLS and HTTP/2. When a new connection exceeds
@@ -38,7 +38,7 @@ export function trackConnections(
   server.on('connection', (socket: Socket) => {
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
-    if (sockets.size > maxConnections) closeOne(table, bodies, socket)
+    if (sockets.size > maxConnections) closeLeastNeeded(table, bodies, socket)
     if (!(server instanceof TlsServer)) table.add(socket)
   })
   if (server instanceof TlsServer) trackEncrypted(server, table, bodies)
@@ -131,10 +131,10 @@ function trackEncrypted(server: TlsServer, table: ConnectionTable, bodies: Bodie
 }
 
 /** Closes the connection that is needed least; the newest if all others have requests in progress. */
-function closeOne({ pending }: ConnectionTable, bodies: Bodies, newest: Socket): void {
+function closeLeastNeeded({ pending }: ConnectionTable, bodies: Bodies, newest: Socket): void {
   // The exporter has written the whole response. The client does not read it, or keeps an HTTP/2 stream open.
   const isWritten = (response: ResponseOrStream) =>
-    response.writableEnded || bodies.isUnderway(response)
+    response.writableEnded || bodies.isPending(response)
   const all = [...pending]
   const [connection] =
     all.find(([, responses]) => responses.size === 0) ??

@@ -89,7 +89,7 @@ export async function listen(
 }
 
 /** @returns The connection limit for each address of a process that may have `maxFds` open files. */
-export function limitConnections(maxFds = Infinity): number {
+export function chooseConnectionLimit(maxFds = Infinity): number {
   // The two default addresses use at most half. The rest is for XMPP connections and files.
   return Math.min(Math.max(Math.floor(maxFds / 4), 1), MAX_CONNECTIONS)
 }

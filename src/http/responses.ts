@@ -13,7 +13,7 @@ export type ResponseVariant = Negotiated & { readonly isCompressed: boolean }
 
 /** The responses of each exposition, built once for each variant and dropped with the exposition. */
 export type Responses = {
-  variantOf(accept: string | undefined, acceptEncoding: string | undefined): ResponseVariant
+  chooseVariant(accept: string | undefined, acceptEncoding: string | undefined): ResponseVariant
   /** Returns the response if it has been built. */
   find(exposition: Exposition, variant: ResponseVariant): ExpositionResponse | undefined
   build(
@@ -27,13 +27,13 @@ export type Responses = {
 const MAX_CACHED_HEADERS = 32
 
 export function createResponses(): Responses {
-  const negotiateCached = cached(negotiate)
-  const acceptsGzipCached = cached(acceptsGzip)
+  const negotiateCached = cacheByHeader(negotiate)
+  const acceptsGzipCached = cacheByHeader(acceptsGzip)
   // By content type: there are few of them, however many Accept headers lead to them.
   const plain = new WeakMap<Exposition, Map<string, ExpositionResponse>>()
   const compressed = new WeakMap<Exposition, Map<string, ExpositionResponse>>()
   return {
-    variantOf(accept, acceptEncoding) {
+    chooseVariant(accept, acceptEncoding) {
       const { format, contentType } = negotiateCached(accept)
       return { format, contentType, isCompressed: acceptsGzipCached(acceptEncoding) }
     },
@@ -54,7 +54,7 @@ async function buildResponse(
   { format, contentType, isCompressed }: ResponseVariant,
 ): Promise<Omit<ExpositionResponse, 'status'>> {
   const bytes = isCompressed ? await exposition.gzip(format) : await exposition.bytes(format)
-  const headers = headersOf(bytes, contentType, {
+  const headers = createHeaders(bytes, contentType, {
     ...(isCompressed && { 'Content-Encoding': 'gzip' }),
     Vary: 'Accept, Accept-Encoding',
   })
@@ -62,7 +62,7 @@ async function buildResponse(
 }
 
 /** Returns the headers of a body. They include Content-Length: a response to HEAD has no body. */
-export function headersOf(
+export function createHeaders(
   bytes: Uint8Array,
   contentType: string,
   headers: Readonly<Record<string, string>>,
@@ -77,7 +77,9 @@ export function headersOf(
 }
 
 /** Returns the same function of a header, with a cache of its latest results. */
-function cached<T>(read: (header: string | undefined) => T): (header: string | undefined) => T {
+function cacheByHeader<T>(
+  read: (header: string | undefined) => T,
+): (header: string | undefined) => T {
   const results = new Map<string | undefined, T>()
   return (header) => {
     const known = results.get(header)

@@ -4,12 +4,12 @@ import type { Log } from '../log/log.js'
 import type { Exposition } from '../exposition/exposition.js'
 import {
   createResponses,
-  headersOf,
+  createHeaders,
   type ExpositionResponse,
   type Responses,
   type ResponseVariant,
 } from './responses.js'
-import { cacheFiltered, readFilter, type Filter } from './scrape-filter.js'
+import { cacheFilterResults, readFilter, type Filter } from './scrape-filter.js'
 import { createRequestLimit } from './request-limit.js'
 import { listRedirectPaths, createPrefixOptions } from './route-prefix.js'
 
@@ -63,14 +63,14 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
   const app = new Hono(createPrefixOptions(routePrefix))
   const limit = createRequestLimit(options.maxRequests)
   const responses = createResponses()
-  const filtered = cacheFiltered(options.filter)
+  const filtered = cacheFilterResults(options.filter)
 
   // Synchronous when the response is in the cache. It then costs little more than in a bare node:http server
   // (bench/served.ts). A promise for each response, and headers that are parsed again, would double the cost.
   app.get(telemetryPath, (c) => {
     const { incoming } = getBindings(c)
     const current = (incoming?.url ?? c.req.url).includes('?') ? undefined : options.current()
-    const ready = current && responses.find(current.exposition, variantFor(c, responses))
+    const ready = current && responses.find(current.exposition, chooseVariantFor(c, responses))
     return ready ? send(ready) : serve(c, options.source())
   })
 
@@ -97,7 +97,7 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
     scrape: Scrape<Snapshot>,
     filter: Filter,
   ): Promise<Response> {
-    const variant = variantFor(c, responses)
+    const variant = chooseVariantFor(c, responses)
     const header = c.req.header(TIMEOUT_HEADER)
     const waitMs = readWaitMs(header, timeoutOffsetMs)
     if (header !== undefined && waitMs === undefined) {
@@ -186,11 +186,14 @@ export function getWaitMs(c: Context, offsetMs: number): number {
  */
 export const getBindings = (c: Context) => (c.env as Partial<HttpBindings> | undefined) ?? {}
 
-function variantFor(c: Context, responses: Responses): ResponseVariant {
+function chooseVariantFor(c: Context, responses: Responses): ResponseVariant {
   const { incoming } = getBindings(c)
   return incoming
-    ? responses.variantOf(incoming.headers.accept, incoming.headers['accept-encoding']?.toString())
-    : responses.variantOf(c.req.header('Accept'), c.req.header('Accept-Encoding'))
+    ? responses.chooseVariant(
+        incoming.headers.accept,
+        incoming.headers['accept-encoding']?.toString(),
+      )
+    : responses.chooseVariant(c.req.header('Accept'), c.req.header('Accept-Encoding'))
 }
 
 /**
@@ -218,7 +221,7 @@ export function respond(
   contentType: string,
   headers: Record<string, string>,
 ): Response {
-  return new Response(bytes, { status, headers: headersOf(bytes, contentType, headers) })
+  return new Response(bytes, { status, headers: createHeaders(bytes, contentType, headers) })
 }
 
 function send({ status, bytes, headers }: ExpositionResponse): Response {

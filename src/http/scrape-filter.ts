@@ -36,7 +36,7 @@ export function readFilter(
 }
 
 /** Wraps `filterSnapshot` in a cache, which holds the results of a snapshot until the snapshot is garbage. */
-export function cacheFiltered<Snapshot extends object, Filtered>(
+export function cacheFilterResults<Snapshot extends object, Filtered>(
   filterSnapshot: (snapshot: Snapshot, filter: Filter) => Filtered,
 ): (snapshot: Snapshot, filter: Filter) => Filtered {
   const cache = new WeakMap<Snapshot, Map<string, Filtered>>()

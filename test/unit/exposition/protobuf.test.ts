@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { width, type Family, type MetricType } from '../../../src/metrics/family.js'
-import { labelText } from '../../../src/metrics/labels.js'
+import { countValuesPerRow, type Family, type MetricType } from '../../../src/metrics/family.js'
+import { formatLabels } from '../../../src/metrics/labels.js'
 import { render } from '../../../src/exposition/exposition.js'
-import { estimateSize } from '../../../src/exposition/protobuf.js'
+import { estimateProtobufSize } from '../../../src/exposition/protobuf.js'
 import { createTable } from '../../../src/metrics/table.js'
 import { makeFamily, type Row } from '../../support/families.js'
 import { decodeFamilies, type ProtoFamily, type ProtoMetric } from '../../support/protobuf.js'
@@ -117,7 +117,7 @@ const TYPES: readonly [MetricType, shown: string, name: string][] = [
 for (const [type, shown, name] of TYPES) {
   test(`${type} is a ${shown} named ${name}`, () => {
     const bounds = type === 'histogram' ? [Infinity] : []
-    const values = Array.from({ length: width({ type, bounds }) }, () => 1)
+    const values = Array.from({ length: countValuesPerRow({ type, bounds }) }, () => 1)
     const [decoded] = decode(makeFamily({ name: 'x', type, bounds, help: 'H\n"\\' }, [{ values }]))
     assert.equal(decoded?.type, shown)
     assert.equal(decoded.name, name)
@@ -214,7 +214,7 @@ for (const [seconds, created] of CREATED) {
       const meta = { name: 'x', type, bounds }
       const made = makeFamily(
         meta,
-        rows.map((row) => ({ ...row, values: row.values.slice(0, width(meta)) })),
+        rows.map((row) => ({ ...row, values: row.values.slice(0, countValuesPerRow(meta)) })),
       )
       assert.deepEqual(onlyMetric(made).created, created)
     }
@@ -372,7 +372,7 @@ test('any labels, values and creation times read back', () => {
       const made = makeFamily(
         meta,
         rows.map((row) => ({
-          labels: labelText(Object.fromEntries(row.labels)),
+          labels: formatLabels(Object.fromEntries(row.labels)),
           values: hasSteps ? [...steps(row), row.values[7]!, row.counts[8]!] : [row.values[0]!],
           ...(row.micros !== undefined && { created: row.micros / 1e6 }),
         })),
@@ -406,7 +406,7 @@ for (const [type] of TYPES) {
     const ROWS = 1000
     const bounds = { histogram: [0.1, 1, 10, Infinity], summary: [0.5, 0.9] }[type as string] ?? []
     const meta = { name: 'prosody_things', type, bounds }
-    const columns = width({ type, bounds })
+    const columns = countValuesPerRow({ type, bounds })
     const rows = Array.from({ length: ROWS }, (_, i): Row => {
       const values = Array.from({ length: columns }, (_, j) => 1000 * i + j)
       return { labels: `host="${i}.example.com",type="c2s"`, values }
@@ -419,7 +419,7 @@ for (const [type] of TYPES) {
     const withTimestamps = plain.map((family) => ({ ...family, timestampMs: 1_700_000_000_123 }))
     for (const family of [...plain, ...withTimestamps]) {
       const { length, buffer } = renderProtobuf([family])
-      const estimate = estimateSize(family)
+      const estimate = estimateProtobufSize(family)
       assert.ok(estimate >= length)
       assert.equal(buffer.byteLength, estimate)
       // A character of text can have three bytes.
@@ -438,7 +438,7 @@ test('labels that are larger than the estimate are encoded completely', () => {
     )
     const { length, buffer } = renderProtobuf([family])
     assert.ok(
-      rows < 50 || length > estimateSize(family),
+      rows < 50 || length > estimateProtobufSize(family),
       'the estimate is large enough, so the test is useless',
     )
     assert.ok(buffer.byteLength < length * 2 + 10_000)

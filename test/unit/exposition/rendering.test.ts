@@ -6,19 +6,19 @@ import {
   createWriter,
   finishBytes,
   reserve,
-  viewOf,
+  createView,
 } from '../../../src/exposition/bytes.js'
 import {
   createExposition,
   render,
-  renderSteps,
+  renderInSteps,
   type ExpositionOptions,
 } from '../../../src/exposition/exposition.js'
 import type { ExpositionFormat } from '../../../src/exposition/negotiate.js'
 import { runInSlices, type Steps } from '../../../src/exposition/slices.js'
-import { textCapacity } from '../../../src/exposition/text.js'
+import { computeTextCapacity } from '../../../src/exposition/text.js'
 import { type Family, type MetricType } from '../../../src/metrics/family.js'
-import { labelsOf } from '../../../src/metrics/labels.js'
+import { getLabels } from '../../../src/metrics/labels.js'
 import { createTable, type FamilyMeta, type Table } from '../../../src/metrics/table.js'
 import { many, manyFamilies } from '../../support/families.js'
 import { decodeFamilies } from '../../support/protobuf.js'
@@ -125,7 +125,7 @@ function apply(tables: readonly Table[], lengths: number[], change: Change): voi
   }
   if (lengths[at] === 0) return
   const row = change.row % lengths[at]!
-  if (change.do === 'set') table.set(row, change.column % table.width, change.value)
+  if (change.do === 'set') table.set(row, change.column % table.valuesPerRow, change.value)
   else if (change.do === 'created') table.setCreated(row, change.value)
   else table.setMissing(row, change.isMissing)
 }
@@ -233,7 +233,7 @@ test('interleaved renderings of several snapshots do not affect each other', () 
         } else if ('format' in turn) {
           const { format, old } = turn
           const families = snapshots[Math.min(old, snapshots.length - 1)]!
-          running.push({ steps: renderSteps(families, format, PLAIN), families, format })
+          running.push({ steps: renderInSteps(families, format, PLAIN), families, format })
         } else if (running.length > 0) run(turn.running % running.length, turn.steps)
       }
       while (running.length > 0) run(0, Infinity)
@@ -257,7 +257,7 @@ test('text with any characters and length is copied between any offsets', () => 
       const bytes = Buffer.from(text)
       const source = Buffer.concat([Buffer.alloc(from, 0xff), bytes, Buffer.alloc(9, 0xff)])
       const target = Buffer.alloc(to + bytes.length + 9, 0x2e)
-      const end = copyText(viewOf(target), to, viewOf(source), from, from + bytes.length)
+      const end = copyText(createView(target), to, createView(source), from, from + bytes.length)
       assert.equal(end, to + bytes.length)
       const expected = Buffer.concat([Buffer.alloc(to, 0x2e), bytes, Buffer.alloc(9, 0x2e)])
       assert.deepEqual(target, expected)
@@ -295,7 +295,7 @@ test('the estimated capacity of text is large enough, so that no buffer grows', 
         }
         const end = format === 'openmetrics' ? 3 * '# EOF\n'.length : 0
         const { buffer } = render([family], format, { created: true })
-        assert.equal(buffer.byteLength, textCapacity(family) + end, `${type} ${format}`)
+        assert.equal(buffer.byteLength, computeTextCapacity(family) + end, `${type} ${format}`)
       }
     }
   }
@@ -307,7 +307,7 @@ test('each step writes 64 KB, for one family or many, in every format', () => {
     for (const format of FORMATS) {
       // The validation of histogram rows needs additional steps.
       const validation = families[0]!.type === 'histogram' ? 2 : 0
-      const { turns, result } = runSteps(renderSteps(families, format, PLAIN))
+      const { turns, result } = runSteps(renderInSteps(families, format, PLAIN))
       const most = Math.ceil(result.length / 65_536)
       // A step can exceed 64 KB by one row or one metadata block, which have at most 11,000 bytes here.
       const least = Math.floor(result.length / (65_536 + 11_000))
@@ -382,5 +382,5 @@ test('no rendering stays in memory', async () => {
     references.map((each) => each.deref()),
     [undefined, undefined, undefined],
   )
-  assert.equal(labelsOf(table.snapshot().labels, 7), 'row="7"')
+  assert.equal(getLabels(table.snapshot().labels, 7), 'row="7"')
 })

@@ -1,15 +1,19 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Family, MetricType } from '../../../src/metrics/family.js'
-import { compareNames, exposedName, type TextFormat } from '../../../src/exposition/metric-names.js'
+import {
+  compareNames,
+  getExposedName,
+  type TextFormat,
+} from '../../../src/exposition/metric-names.js'
 import { runToEnd } from '../../../src/exposition/slices.js'
 import {
-  collidingFamilies,
+  findCollidingFamilies,
   countInvalidRows,
-  exposedFamilies,
-  exposedRows,
-  exposedRowsSteps,
-  hasSum,
+  listExposedFamilies,
+  getRowsIfAllExposed,
+  findExposedRows,
+  hasSumAndCount,
 } from '../../../src/exposition/validity.js'
 import { makeFamily } from '../../support/families.js'
 import { runSteps } from '../../support/steps.js'
@@ -17,7 +21,7 @@ import { runSteps } from '../../support/steps.js'
 const BOUNDS = [1, 2, Infinity]
 
 const rowsOf = (family: Family, format: TextFormat) =>
-  exposedRows(family, format) ?? runToEnd(exposedRowsSteps(family, format))
+  getRowsIfAllExposed(family, format) ?? runToEnd(findExposedRows(family, format))
 
 /** The values of a row: buckets or quantile values, then sum and count. */
 const ROWS: readonly [
@@ -104,9 +108,9 @@ test('each row of a summary is validated by its own quantiles', () => {
 })
 
 test('a histogram has a sum unless it has negative bounds; other types always have one', () => {
-  assert.equal(hasSum({ type: 'histogram', bounds: [0, 1, Infinity] }), true)
-  assert.equal(hasSum({ type: 'histogram', bounds: [-0.1, 1, Infinity] }), false)
-  assert.equal(hasSum({ type: 'summary', bounds: [-1] }), true)
+  assert.equal(hasSumAndCount({ type: 'histogram', bounds: [0, 1, Infinity] }), true)
+  assert.equal(hasSumAndCount({ type: 'histogram', bounds: [-0.1, 1, Infinity] }), false)
+  assert.equal(hasSumAndCount({ type: 'summary', bounds: [-1] }), true)
 })
 
 test('a row that is not exported is not counted as invalid', () => {
@@ -263,22 +267,22 @@ for (const [families, openMetrics, text] of COLLISIONS) {
   test(`${title}: ${result}`, () => {
     const inputs = families.map(([type, name]) => one(type, name))
     for (const ordered of [inputs, inputs.toReversed()]) {
-      assert.deepEqual(names(collidingFamilies(ordered, 'openmetrics')), openMetrics)
-      assert.deepEqual(names(collidingFamilies(ordered, 'text')), text)
+      assert.deepEqual(names(findCollidingFamilies(ordered, 'openmetrics')), openMetrics)
+      assert.deepEqual(names(findCollidingFamilies(ordered, 'text')), text)
     }
   })
 }
 
 test('of two families with the same name and type, the first is exported', () => {
   const [first, second] = [one('gauge', 'x'), one('gauge', 'x')]
-  assert.deepEqual(collidingFamilies([first, second], 'openmetrics'), new Set([second]))
-  assert.deepEqual(collidingFamilies([first, second], 'text'), new Set([second]))
+  assert.deepEqual(findCollidingFamilies([first, second], 'openmetrics'), new Set([second]))
+  assert.deepEqual(findCollidingFamilies([first, second], 'text'), new Set([second]))
 })
 
 test('a family does not collide with itself or with a family without rows', () => {
   const family = one('gauge', 'x')
   const empty = makeFamily({ name: 'x', type: 'counter' }, [])
-  assert.deepEqual(collidingFamilies([family, family, empty], 'openmetrics'), new Set())
+  assert.deepEqual(findCollidingFamilies([family, family, empty], 'openmetrics'), new Set())
 })
 
 test('all rows of a large family are validated, also at the boundaries of the steps', () => {
@@ -314,7 +318,7 @@ function large(type: MetricType, rows: number, wrong: readonly number[] = []): F
 
 test('rows are validated only when the type and the format require it', () => {
   const isValidated = (type: MetricType, format: TextFormat) =>
-    exposedRows(large(type, 3, [1]), format) === undefined
+    getRowsIfAllExposed(large(type, 3, [1]), format) === undefined
   const types = ['counter', 'gauge', 'histogram', 'summary', 'info', 'unknown'] as const
   assert.deepEqual(
     types.map((type) => [type, isValidated(type, 'text'), isValidated(type, 'openmetrics')]),
@@ -338,17 +342,17 @@ test('a family with only valid rows is exported in its own order, after steps of
     ['histogram', 8192, 2],
   ] as const) {
     const family = large(type, rows)
-    const found = runSteps(exposedRowsSteps(family, 'openmetrics'))
+    const found = runSteps(findExposedRows(family, 'openmetrics'))
     assert.equal(found.result, family.order)
     assert.equal(found.turns, turns, `${type} ${rows}`)
   }
-  const text = runSteps(exposedRowsSteps(large('histogram', 8192), 'text'))
+  const text = runSteps(findExposedRows(large('histogram', 8192), 'text'))
   assert.equal(text.turns, 0, 'no label collides, so no row is validated')
 })
 
 test('invalid rows are excluded at any position, and only from OpenMetrics', () => {
   const family = large('info', 12_288, [0, 4095, 12_287])
-  const { turns, result } = runSteps(exposedRowsSteps(family, 'openmetrics'))
+  const { turns, result } = runSteps(findExposedRows(family, 'openmetrics'))
   assert.equal(turns, 3)
   assert.equal(result.length, 12_285)
   assert.equal(result[0], 1)
@@ -381,9 +385,9 @@ test('the exported families are sorted by name and unique, and the input does no
   for (const format of ['text', 'openmetrics'] as const) {
     for (const families of variants) {
       const before = [...families]
-      const exposed = exposedFamilies(families, format)
-      const colliding = collidingFamilies(families, format)
-      const name = (family: Family) => exposedName(family, format)
+      const exposed = listExposedFamilies(families, format)
+      const colliding = findCollidingFamilies(families, format)
+      const name = (family: Family) => getExposedName(family, format)
       assert.deepEqual(new Set(exposed), new Set(families.filter((each) => !colliding.has(each))))
       assert.equal(exposed.length, new Set(exposed).size)
       assert.deepEqual(exposed.map(name), exposed.map(name).sort(compareNames))
@@ -397,7 +401,7 @@ test('label text is searched in steps of one megabyte', () => {
     makeFamily({ name: 'x', type: 'histogram', bounds: [Infinity] }, [
       { labels: `a="${'v'.repeat(megabytes * 2 ** 20 - 'a=""'.length)}"`, values: [1, 1, 1] },
     ])
-  assert.equal(runSteps(exposedRowsSteps(long(1), 'text')).turns, 0)
-  assert.equal(runSteps(exposedRowsSteps(long(2), 'text')).turns, 1)
-  assert.equal(runSteps(exposedRowsSteps(long(3), 'text')).turns, 2)
+  assert.equal(runSteps(findExposedRows(long(1), 'text')).turns, 0)
+  assert.equal(runSteps(findExposedRows(long(2), 'text')).turns, 1)
+  assert.equal(runSteps(findExposedRows(long(3), 'text')).turns, 2)
 })

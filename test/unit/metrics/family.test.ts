@@ -1,13 +1,18 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { family, hasCounts, width, type MetricType } from '../../../src/metrics/family.js'
-import { escapeLabelValue, labelsOf, labelText } from '../../../src/metrics/labels.js'
+import {
+  family,
+  isDistribution,
+  countValuesPerRow,
+  type MetricType,
+} from '../../../src/metrics/family.js'
+import { escapeLabelValue, getLabels, formatLabels } from '../../../src/metrics/labels.js'
 import { limitSeries } from '../../../src/metrics/series-limit.js'
 import {
   compareNames,
-  exposedName,
+  getExposedName,
   isSelected,
-  takenNames,
+  listTakenNames,
 } from '../../../src/exposition/metric-names.js'
 import { makeFamily } from '../../support/families.js'
 
@@ -30,21 +35,25 @@ test('a family of the exporter has its samples in the given order', () => {
     },
   )
   assert.deepEqual(
-    Array.from(made.order, (row) => labelsOf(made.labels, row)),
+    Array.from(made.order, (row) => getLabels(made.labels, row)),
     ['host="b",type="c2s"', '', 'host="a\\"\\\\\\n"'],
   )
 })
 
 test('label values are quoted and escaped', () => {
-  assert.equal(labelText({}), '')
-  assert.equal(labelText({ a: '1' }), 'a="1"')
-  assert.equal(labelText({ a: '1', b: 'x"y\\z\n' }), 'a="1",b="x\\"y\\\\z\\n"')
+  assert.equal(formatLabels({}), '')
+  assert.equal(formatLabels({ a: '1' }), 'a="1"')
+  assert.equal(formatLabels({ a: '1', b: 'x"y\\z\n' }), 'a="1",b="x\\"y\\\\z\\n"')
   assert.equal(escapeLabelValue('\t\r,={}'), '\t\r,={}')
 })
 
 test('the type and the bounds determine the number of values of a row', () => {
   const bounds = [1, 2, Infinity]
-  const widths = TYPES.map((type) => [type, width({ type, bounds }), hasCounts(type)])
+  const widths = TYPES.map((type) => [
+    type,
+    countValuesPerRow({ type, bounds }),
+    isDistribution(type),
+  ])
   assert.deepEqual(widths, [
     ['counter', 1, false],
     ['gauge', 1, false],
@@ -59,8 +68,8 @@ test('the type determines the name on metadata lines and the names that a family
   const names = TYPES.map((type) => {
     const x = { name: 'x', type }
     return [
-      ...[exposedName(x, 'text'), exposedName(x, 'openmetrics')],
-      ...[takenNames(x, 'openmetrics').join(' '), takenNames(x, 'text').join(' ')],
+      ...[getExposedName(x, 'text'), getExposedName(x, 'openmetrics')],
+      ...[listTakenNames(x, 'openmetrics').join(' '), listTakenNames(x, 'text').join(' ')],
     ]
   })
   assert.deepEqual(names, [

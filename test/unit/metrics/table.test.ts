@@ -28,11 +28,11 @@ test('rows are exposed in the order of their labels, in whatever order they arri
           if (!first.has(labels)) first.set(labels, row)
           row++
         }
-        table.settle()
+        table.sortNewRows()
       }
       const expected = [...first].sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
       assert.deepEqual(rows(table.snapshot()), expected)
-      assert.equal(table.leftOut(), row - first.size)
+      assert.equal(table.countOmittedRows(), row - first.size)
     }),
   )
 })
@@ -57,7 +57,7 @@ test('the snapshot of an unchanged table is the same object', () => {
   table.set(0, 0, 1)
   const before = table.snapshot()
   table.set(0, 0, 1)
-  table.settle()
+  table.sortNewRows()
   assert.equal(table.snapshot(), before)
   table.set(0, 0, -0)
   assert.notEqual(table.snapshot(), before)
@@ -69,10 +69,10 @@ test('a missing row is omitted, and comes back when it is present again', () => 
   table.append('a="2"')
   table.setMissing(0, true)
   assert.deepEqual(rows(table.snapshot()), [['a="2"', 0]])
-  assert.equal(table.leftOut(), 1)
+  assert.equal(table.countOmittedRows(), 1)
   table.setMissing(0, false)
   assert.equal(table.snapshot().order.length, 2)
-  assert.equal(table.leftOut(), 0)
+  assert.equal(table.countOmittedRows(), 0)
 })
 
 test('the description of a row has its labels, its time and its values, or that it is missing', () => {
@@ -80,7 +80,7 @@ test('the description of a row has its labels, its time and its values, or that 
   table.append('a="1"')
   table.append('a="2"')
   for (const [column, value] of [1, 2, 3].entries()) table.set(1, column, value)
-  assert.equal(table.width, 3)
+  assert.equal(table.valuesPerRow, 3)
   assert.equal(table.describe(0), '{a="1"} NaN 0 0 0')
   assert.equal(table.describe(1), '{a="2"} NaN 1 2 3')
   table.setCreated(1, 17.5)
@@ -99,11 +99,11 @@ test('a table that grows keeps the data of each row', () => {
     if (row % 3 === 0) table.setCreated(row, row)
     if (row % 5 === 0) table.setMissing(row, true)
   }
-  table.settle()
+  table.sortNewRows()
   const { order, values, created, length, labels } = table.snapshot()
   assert.equal(length, rows)
   assert.equal(order.length, 800)
-  assert.equal(table.leftOut(), 200)
+  assert.equal(table.countOmittedRows(), 200)
   assert.equal(created?.length, rows)
   assert.equal(values.length, rows * 3)
   assert.equal(labels.ends[rows - 1], rows * 'a="0000"'.length)
@@ -180,9 +180,9 @@ test('each snapshot has a copy of the values, for tables of any size', () => {
 test('a second series with the same labels is omitted and counted, also if the first one was settled before', () => {
   const table = createTable(META)
   for (const labels of ['b', 'a', 'b', 'a']) table.append(labels)
-  table.settle()
+  table.sortNewRows()
   assert.deepEqual([...table.snapshot().order], [1, 0])
-  assert.equal(table.leftOut(), 2)
+  assert.equal(table.countOmittedRows(), 2)
   for (const labels of ['c', 'a', '', 'c', 'b']) table.append(labels)
   for (let row = 0; row < 9; row++) table.set(row, 0, row)
   assert.deepEqual(rows(table.snapshot()), [
@@ -191,5 +191,5 @@ test('a second series with the same labels is omitted and counted, also if the f
     ['b', 0],
     ['c', 4],
   ])
-  assert.equal(table.leftOut(), 5)
+  assert.equal(table.countOmittedRows(), 5)
 })
