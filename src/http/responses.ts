@@ -1,21 +1,22 @@
 import type { Exposition } from '../exposition/exposition.js'
 import { acceptsGzip, negotiate, type Negotiated } from '../exposition/negotiate.js'
 
-/** The status, the body and the headers of a response, as @hono/node-server hands them to node:http. */
+/** The status, body and headers of a response. @hono/node-server passes them to node:http without a change. */
 export type ExpositionResponse = {
   readonly status: number
   readonly bytes: Uint8Array<ArrayBuffer>
   readonly headers: Readonly<Record<string, string>>
 }
 
-/** All that a response depends on in the headers of its request. */
+/** The format and compression of a response. The headers of the request determine both. */
 export type ResponseVariant = Negotiated & { readonly isCompressed: boolean }
 
-/** The responses of each exposition, built once for each variant and dropped with the exposition. */
+/** A cache of responses. Each exposition has one response for each variant, which is garbage with the exposition. */
 export type Responses = {
   chooseVariant(accept: string | undefined, acceptEncoding: string | undefined): ResponseVariant
-  /** Returns the response if it has been built. */
+  /** Returns the cached response; `undefined` if `build` has not built it. */
   find(exposition: Exposition, variant: ResponseVariant): ExpositionResponse | undefined
+  /** Builds a response and adds it to the cache. */
   build(
     exposition: Exposition,
     variant: ResponseVariant,
@@ -23,13 +24,13 @@ export type Responses = {
   ): Promise<ExpositionResponse>
 }
 
-// Scrapers send few different headers. A hostile client may send any number of them.
+// Scrapers send few different Accept headers. The limit keeps the cache small if a hostile client sends many.
 const MAX_CACHED_HEADERS = 32
 
 export function createResponses(): Responses {
   const negotiateCached = cacheByHeader(negotiate)
   const acceptsGzipCached = cacheByHeader(acceptsGzip)
-  // By content type: there are few of them, however many Accept headers lead to them.
+  // The key of each map is the content type. There are few content types, even with many different Accept headers.
   const plain = new WeakMap<Exposition, Map<string, ExpositionResponse>>()
   const compressed = new WeakMap<Exposition, Map<string, ExpositionResponse>>()
   return {
@@ -61,7 +62,7 @@ async function buildResponse(
   return { bytes, headers }
 }
 
-/** Returns the headers of a body. They include Content-Length: a response to HEAD has no body. */
+/** Creates the headers of a response. They include Content-Length, because node:http cannot compute it for a response to HEAD. */
 export function createHeaders(
   bytes: Uint8Array,
   contentType: string,
@@ -76,7 +77,7 @@ export function createHeaders(
   }
 }
 
-/** Returns the same function of a header, with a cache of its latest results. */
+/** Wraps a function of a header value in a cache of its results. */
 function cacheByHeader<T>(
   read: (header: string | undefined) => T,
 ): (header: string | undefined) => T {

@@ -16,7 +16,7 @@ export type CollectionSummary = {
   readonly up: boolean
   readonly endedAtSeconds: number
   readonly collectors: readonly CollectorOutcome[]
-  /** The number of series with an invalid value or type, by family name; see the metric `samples_invalid`. */
+  /** The number of series of each family that at least one exposition format omits because they are invalid. */
   readonly invalid: ReadonlyMap<string, number>
   /** The number of series of each family that `limits.series` omits, by family name. */
   readonly omitted: ReadonlyMap<string, number>

@@ -24,7 +24,7 @@ export type Table = {
   set(row: number, column: number, value: number): void
   /** Sets when the metric of a row was created, in seconds since 1970. NaN means that the time is unknown. */
   setCreated(row: number, seconds: number): void
-  /** Records whether the source failed to report a row this time. Snapshots omit missing rows. */
+  /** Sets whether a row is missing, which means that the source did not report it. Snapshots omit missing rows. */
   setMissing(row: number, missing: boolean): void
   /** Inserts the rows that were added since the last call into the order of the label texts. */
   sortNewRows(): void
