@@ -132,9 +132,11 @@ async function listenOn(
       })
       return undefined
     }
-    throw new Error(`cannot listen on ${formatAddress(address)}: ${REASONS[code] ?? code}`, {
-      cause: error,
-    })
+    const reason = REASONS[code] ?? code
+    throw new Error(
+      `cannot listen on ${formatAddress(address)}: ${reason}; check --web.listen-address`,
+      { cause: error },
+    )
   }
   if ('path' in address && socketAccess) {
     try {

@@ -91,7 +91,7 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
       (await limit.run(source.scrape, client, () => respondToScrape(c, source.scrape, filter))) ??
       respondText(
         503,
-        `Too many concurrent requests from your address: --web.max-requests allows ${options.maxRequests}. Try again later.`,
+        `Limit of concurrent requests reached: --web.max-requests allows ${options.maxRequests} from each address. Try again later.`,
       )
     )
   }

@@ -67,7 +67,7 @@ export function createServerFamilies(
     family(
       'gauge',
       `${PREFIX}_samples_invalid`,
-      'Number of series that an exposition format forbids or that have no number, by family.',
+      'Number of invalid series of each family, which at least one exposition format omits.',
       byLabel('family', collection.invalid),
     ),
     family(

@@ -387,7 +387,7 @@ describe('the addresses of the server', { timeout: 300_000 }, () => {
     writeFileSync(file, 'data')
     for (const taken of [path, file]) {
       await assert.rejects(serve(createFakeApp().app, [{ path: taken }]), {
-        message: `cannot listen on unix:${taken}: the address is in use`,
+        message: `cannot listen on unix:${taken}: the address is in use; check --web.listen-address`,
       })
       assert.ok(existsSync(taken))
     }
@@ -398,7 +398,7 @@ describe('the addresses of the server', { timeout: 300_000 }, () => {
     const { port } = await serve(createFakeApp().app)
     const path = join(directory, 'x.sock')
     await assert.rejects(serve(createFakeApp().app, [{ path }, { ...loopback, port }]), {
-      message: `cannot listen on 127.0.0.1:${port}: the address is in use`,
+      message: `cannot listen on 127.0.0.1:${port}: the address is in use; check --web.listen-address`,
     })
     assert.ok(!existsSync(path))
   })
@@ -425,7 +425,8 @@ describe('the addresses of the server', { timeout: 300_000 }, () => {
 
   test('fails for a configured address that the machine does not have, or if no address remains', async () => {
     await assert.rejects(serve(createFakeApp().app, [loopback, { ...foreign, optional: false }]), {
-      message: 'cannot listen on 192.0.2.1:0: this machine does not have that address',
+      message:
+        'cannot listen on 192.0.2.1:0: this machine does not have that address; check --web.listen-address',
     })
     await assert.rejects(serve(createFakeApp().app, [{ ...foreign, optional: true }]), {
       message: 'this machine has none of the addresses to listen on; set --web.listen-address',

@@ -203,7 +203,10 @@ for (const transport of TRANSPORTS) {
         const response = await app.request('/metrics')
         assert.equal(response.status, 500)
         assert.equal(response.headers.get('Content-Type'), 'text/plain; charset=utf-8')
-        assert.equal(await response.text(), 'Internal error. See the log of the exporter.\n')
+        assert.equal(
+          await response.text(),
+          'Internal error: the request failed. See the log of the exporter.\n',
+        )
         assert.deepEqual(lines, [
           {
             level: 'error',

@@ -326,7 +326,7 @@ describe('--web.max-requests', () => {
     assert.equal(refused.status, 503)
     assert.equal(
       await refused.text(),
-      'Limit of concurrent requests reached (2), set by --web.max-requests. Try again later.\n',
+      'Limit of concurrent requests reached: --web.max-requests allows 2 from each address. Try again later.\n',
     )
     assert.equal((await app.request('/-/healthy')).status, 200)
     const other = status('/probe')
