@@ -16,11 +16,17 @@ export type AccessDenial = {
   readonly headers: Readonly<Record<string, string>>
 }
 
-/** The response to a denied request; `undefined` if the request is allowed. It is a promise only if bcrypt must check a password. */
+/**
+ * The response to a denied request; `undefined` if the request is allowed. It is a promise only if bcrypt must
+ * check a password.
+ */
 type Decision = AccessDenial | undefined | Promise<AccessDenial | undefined>
 
 export type WebAccess = {
-  /** `undefined` for connections without TLS. `http2` says whether clients can use HTTP/2. Only a restart changes both. */
+  /**
+   * `undefined` for connections without TLS. `http2` says whether clients can use HTTP/2. Only a restart
+   * changes both.
+   */
   readonly tls: { readonly http2: boolean } | undefined
   /** Returns the current TLS configuration; `undefined` without TLS. A reload can change it. */
   getTls(): TlsConfig | undefined
@@ -36,8 +42,8 @@ export type WebAccess = {
 const REALM = 'realm="prosody-exporter"'
 
 /**
- * Applies the settings of the web configuration file: TLS, headers, networks, rate limit, passwords and tokens. The file
- * is reloaded when it changes, see `createReloadedWebConfig`.
+ * Applies the settings of the web configuration file: TLS, headers, networks, rate limit, passwords and tokens.
+ * The file is reloaded when it changes, see `createReloadedWebConfig`.
  *
  * @param now Returns the time of a monotonic clock in milliseconds.
  * @throws ConfigError when the configuration is invalid at the start.
@@ -61,7 +67,8 @@ export function createWebAccess(
     checkRequest({ headers, socket }) {
       reloaded.refresh()
       const config = reloaded.current()
-      // The network is checked before the rate limit, so that clients of other networks cannot use up the rate limit.
+      // The network is checked before the rate limit, so that clients of other networks cannot use up the rate
+      // limit.
       if (config.networks && !isInside(config.networks, socket.remoteAddress)) {
         return {
           status: 403,
@@ -82,8 +89,8 @@ export function createWebAccess(
 }
 
 /**
- * Applies the configured rate limit with a token bucket. A reload that does not change `rate_limit` does not refill the
- * bucket.
+ * Applies the configured rate limit with a token bucket. A reload that does not change `rate_limit` does not
+ * refill the bucket.
  */
 function createConfiguredRateLimit(
   getSetting: () => WebConfig['rateLimit'],
@@ -112,7 +119,8 @@ function authenticate(
   const [, scheme = '', credentials = ''] = /^(\w+) +(\S+) *$/.exec(authorization) ?? []
   if (scheme.toLowerCase() === 'bearer') {
     const given = digest(credentials)
-    // The given token is compared with every configured token, so that the time does not reveal which one matches.
+    // The given token is compared with every configured token, so that the time does not reveal which one
+    // matches.
     const isRight = tokens.map((token) => timingSafeEqual(token, given)).includes(true)
     return isRight ? undefined : createUnauthorized(config)
   }
@@ -133,10 +141,11 @@ function authenticate(
 }
 
 function isInside(networks: NonNullable<WebConfig['networks']>, address: string | undefined) {
-  // A client of a Unix socket has no address, so it is allowed. The permissions of the socket file decide who can connect.
+  // A client of a Unix socket has no address, so it is allowed. The permissions of the socket file decide who
+  // can connect.
   if (address === undefined || address === '') return true
-  // On a socket for both IPv6 and IPv4, the address of an IPv4 client is for example ::ffff:192.0.2.1. A link-local
-  // address ends with a zone, for example %eth0.
+  // On a socket for both IPv6 and IPv4, the address of an IPv4 client is for example ::ffff:192.0.2.1. A
+  // link-local address ends with a zone, for example %eth0.
   const plain = address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '')
   return networks.check(plain, isIPv6(plain) ? 'ipv6' : 'ipv4')
 }

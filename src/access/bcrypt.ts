@@ -3,8 +3,8 @@ import { Worker } from 'node:worker_threads'
 
 export type Bcrypt = {
   /**
-   * Hashes the password with each salt. A salt is for example `$2b$10$` and 22 characters. The promise rejects if the
-   * bcrypt thread ends before the result.
+   * Hashes the password with each salt. A salt is for example `$2b$10$` and 22 characters. The promise rejects
+   * if the bcrypt thread ends before the result.
    */
   hash(password: string, salts: readonly string[]): Promise<readonly string[]>
   stop(): Promise<void>
@@ -16,8 +16,8 @@ type Waiting = {
   readonly reject: (error: Error) => void
 }
 
-// The source code of the bcrypt thread. It is text instead of a file, because the path of a file would differ between
-// src/ and dist/.
+// The source code of the bcrypt thread. It is text instead of a file, because the path of a file would differ
+// between src/ and dist/.
 const WORKER = `
 const { parentPort, workerData } = require('node:worker_threads')
 const { hashSync } = require(workerData)

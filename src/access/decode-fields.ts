@@ -2,14 +2,17 @@ import { isAlias, isMap, isScalar, isSeq, type Alias, type Scalar, type YAMLMap 
 import { describeNode, startOf, type Path, type YamlSource } from '../config/parse-yaml.js'
 import { ConfigError } from '../errors.js'
 
-// This file decodes YAML by the expected type, like exporter-toolkit with Go's yaml.v2 in strict mode. For example, `1`
-// is a text where a text is expected, `yes` means true, and a key without a value has Go's zero value: an empty text,
-// 0 or false.
+// This file decodes YAML by the expected type, like exporter-toolkit with Go's yaml.v2 in strict mode. For
+// example, `1` is a text where a text is expected, `yes` means true, and a key without a value has Go's zero
+// value: an empty text, 0 or false.
 
 export type Decoder<T> = {
   /** Returns the result for a key without a value, which is Go's zero value: an empty text, 0 or false. */
   readonly zero: (node: unknown, at: DecodePosition) => T
-  /** @param into The value that an earlier merge key (`<<`) set. A decoder of a mapping adds its pairs to this value. */
+  /**
+   * @param into The value that an earlier merge key (`<<`) set. A decoder of a mapping adds its pairs to this
+   *   value.
+   */
   readonly decode: (node: unknown, at: DecodePosition, into: unknown) => T
 }
 
@@ -31,20 +34,23 @@ type DecodeState = {
 export type Decoded<T> = {
   readonly value: T
   /**
-   * Returns `FILE:LINE:COLUMN: KEY` for the value or the key at a path. If the file does not contain the path, the line
-   * and column are those of its nearest parent in the file.
+   * Returns `FILE:LINE:COLUMN: KEY` for the value or the key at a path. If the file does not contain the path,
+   * the line and column are those of its nearest parent in the file.
    */
   readonly place: (path: Path, of?: 'value' | 'key') => string
 }
 
-// The limit on decoded values. A short YAML file with nested merge keys or aliases can expand to any number of values.
+// The limit on decoded values. A short YAML file with nested merge keys or aliases can expand to any number of
+// values.
 const MAX_NODES = 100_000
 
 const STRING = 'tag:yaml.org,2002:str'
 const NULL = 'tag:yaml.org,2002:null'
 const TAGS = [STRING, NULL, ...['bool', 'int', 'float'].map((each) => `tag:yaml.org,2002:${each}`)]
 
-/** @throws ConfigError for the first wrong value. The message has its place in the file, and what was expected. */
+/**
+ * @throws ConfigError for the first wrong value. The message has its place in the file, and what was expected.
+ */
 export function decodeYaml<T>(source: YamlSource, decoder: Decoder<T>): Decoded<T> {
   const state: DecodeState = {
     source,
@@ -119,8 +125,8 @@ function isNull(node: unknown): boolean {
 }
 
 /**
- * Returns the text of a scalar. `isTyped` is false if the scalar can only be a text, because it is quoted, is a block or
- * has the tag `!!str`.
+ * Returns the text of a scalar. `isTyped` is false if the scalar can only be a text, because it is quoted, is a
+ * block or has the tag `!!str`.
  */
 export function readScalar(node: unknown, at: DecodePosition, expected: string) {
   if (!isScalar(node)) throw createKindError(expected, node, at)
@@ -132,8 +138,8 @@ export function readScalar(node: unknown, at: DecodePosition, expected: string) 
 }
 
 /**
- * Calls `onPair` for each pair of a mapping, and `onMerge` for each mapping that a merge key (`<<`) adds, in the order of
- * the file, like Go's yaml.v2.
+ * Calls `onPair` for each pair of a mapping, and `onMerge` for each mapping that a merge key (`<<`) adds, in
+ * the order of the file, like Go's yaml.v2.
  */
 export function decodePairs(
   node: YAMLMap,
@@ -167,8 +173,8 @@ function isMergeKey({ source, type, tag }: Scalar): boolean {
 }
 
 /**
- * Returns the mappings that a merge key (`<<`) adds, in reverse order. In YAML the first mapping of a list overrides the
- * others, so it must be decoded last.
+ * Returns the mappings that a merge key (`<<`) adds, in reverse order. In YAML the first mapping of a list
+ * overrides the others, so it must be decoded last.
  */
 function listMergedNodes(value: unknown, at: DecodePosition): unknown[] {
   const nodes: unknown[] = isSeq(value) ? [...value.items].reverse() : [value]

@@ -1,13 +1,13 @@
 /**
- * A queue in which addresses take turns, and in the turns of an address, its names. The items of one name at one address
- * are a line: the oldest item is taken first.
+ * A queue in which addresses take turns, and in the turns of an address, its names. The items of one name at
+ * one address are a line: the oldest item is taken first.
  */
 export type FairQueue<T> = {
   /**
    * Adds an item to the line of a name at an address.
    *
-   * @returns The item that was dropped because the queue is full; `undefined` if none was dropped. It is the oldest item
-   *   of the longest line at the address with the most items.
+   * @returns The item that was dropped because the queue is full; `undefined` if none was dropped. It is the
+   *   oldest item of the longest line at the address with the most items.
    */
   add(address: string, name: string, item: T): T | undefined
   /** Removes and returns the next item; `undefined` if the queue is empty. */
@@ -16,7 +16,8 @@ export type FairQueue<T> = {
 
 /** Creates a queue in which a client address with many items delays each other address by one item only. */
 export function createFairQueue<T>(maxItems: number): FairQueue<T> {
-  // The items by address and name. The order of the keys of each map is the order in which they have their turns.
+  // The items by address and name. The order of the keys of each map is the order in which they have their
+  // turns.
   const addresses = new Map<string, Map<string, T[]>>()
   let size = 0
 

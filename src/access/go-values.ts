@@ -1,6 +1,6 @@
 /**
- * Parses a YAML integer like Go's yaml.v2, for example `10`, `0x10`, `0b1`, `010` (octal) or `1_000`. A fraction is
- * truncated, so `1.5` becomes 1.
+ * Parses a YAML integer like Go's yaml.v2, for example `10`, `0x10`, `0b1`, `010` (octal) or `1_000`. A
+ * fraction is truncated, so `1.5` becomes 1.
  *
  * @returns `undefined` if the text is no number, or the number does not fit in 64 bits.
  */

@@ -4,8 +4,8 @@ import { createFairQueue } from './fair-queue.js'
 
 export type Passwords = {
   /**
-   * Checks the password of a user. The verdict is `busy` if too many logins wait for a check. The verdict on a login
-   * that was recently checked comes from a cache without a wait.
+   * Checks the password of a user. The verdict is `busy` if too many logins wait for a check. The verdict on a
+   * login that was recently checked comes from a cache without a wait.
    */
   check(user: string, password: string, users: Users, client: string): Promise<Verdict>
   /** Whether the cache contains the verdict `right` for this user and password. */
@@ -25,8 +25,8 @@ type Login = {
   end(verdict: Verdict): void
 }
 
-// The maximum number of logins that wait for a check. A check takes about 50 ms, so the last login waits for more than
-// 6 s. Most scrapes time out after 10 s.
+// The maximum number of logins that wait for a check. A check takes about 50 ms, so the last login waits for
+// more than 6 s. Most scrapes time out after 10 s.
 const MAX_WAITING = 128
 // The numbers of logins in the two caches of verdicts.
 const MAX_RIGHT = 100
@@ -35,13 +35,17 @@ const MAX_WRONG = 1000
 const SALT_LENGTH = 29
 const ANY_SALT = '/'.repeat(21) + '.'
 
-/** Checks passwords with bcrypt, one at a time. Client addresses and user names take turns, see `createFairQueue`. */
+/**
+ * Checks passwords with bcrypt, one at a time. Client addresses and user names take turns, see
+ * `createFairQueue`.
+ */
 export function createPasswords(bcrypt = createBcrypt()): Passwords {
-  // The caches contain an HMAC of each login instead of the password. Without this random secret, the HMACs are useless.
+  // The caches contain an HMAC of each login instead of the password. Without this random secret, the HMACs are
+  // useless.
   const secret = randomBytes(32)
   const right = createRecentKeys(MAX_RIGHT)
-  // Wrong logins have a separate cache, so that guessed passwords do not evict right logins. This cache gives a fast
-  // verdict to a scraper that repeats an old password.
+  // Wrong logins have a separate cache, so that guessed passwords do not evict right logins. This cache gives a
+  // fast verdict to a scraper that repeats an old password.
   const wrong = createRecentKeys(MAX_WRONG)
   const pending = new Map<string, Promise<Verdict>>()
   const queue = createFairQueue<Login>(MAX_WAITING)
@@ -96,16 +100,16 @@ async function compare(bcrypt: Bcrypt, { password, salts, hash }: Login): Promis
   const hashes = await bcrypt.hash(password, salts)
   if (hash === undefined) return 'wrong'
   const computed = hashes[salts.indexOf(hash.slice(0, SALT_LENGTH))]
-  // Only the hashes after the salts are compared. The salts can differ in some bits of their last character, which
-  // bcrypt ignores.
+  // Only the hashes after the salts are compared. The salts can differ in some bits of their last character,
+  // which bcrypt ignores.
   const [actual, expected] = [computed, hash].map((each) => Buffer.from(each!.slice(SALT_LENGTH)))
   return timingSafeEqual(actual!, expected!) ? 'right' : 'wrong'
 }
 
 /**
- * Chooses the salts for a login: one salt for each cost that occurs in the configured hashes. For the cost of the user's
- * own hash, it is the salt of this hash. So a login takes the same time for every user name, and the time does not
- * reveal which users exist.
+ * Chooses the salts for a login: one salt for each cost that occurs in the configured hashes. For the cost of
+ * the user's own hash, it is the salt of this hash. So a login takes the same time for every user name, and the
+ * time does not reveal which users exist.
  */
 function chooseSalts(hash: string | undefined, users: Users): string[] {
   const costs = [...new Set(Array.from(users.values(), getCostPrefix))].sort()

@@ -1,6 +1,6 @@
 /**
- * Creates a token bucket for requests. The bucket starts with `burst` tokens, which is also its maximum, and gets one
- * token every `intervalMs`. An interval of 0 means no limit.
+ * Creates a token bucket for requests. The bucket starts with `burst` tokens, which is also its maximum, and
+ * gets one token every `intervalMs`. An interval of 0 means no limit.
  *
  * @returns A function that takes a token and returns true, or returns false if the bucket is empty.
  */

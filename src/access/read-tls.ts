@@ -21,7 +21,10 @@ export type TlsConfig = {
   readonly allowedSans: readonly string[] | undefined
 }
 
-/** Creates the error for a wrong value. The message has its place and what was expected, but not the value, which can be a secret. */
+/**
+ * Creates the error for a wrong value. The message has its place and what was expected, but not the value,
+ * which can be a secret.
+ */
 export type CreateError = (path: Path, what: string, of?: 'value' | 'key') => ConfigError
 type EnumKey = 'min_version' | 'max_version' | 'cipher_suites' | 'curve_preferences'
 /** Reads a file whose name is the value at `path` in the web configuration file. */
@@ -44,11 +47,15 @@ const HTTP2_SUITES = [
   'TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256',
 ]
 
-/** Reads `tls_server_config` of the web configuration file, and the files that it names. Returns `undefined` without TLS. */
+/**
+ * Reads `tls_server_config` of the web configuration file, and the files that it names. Returns `undefined`
+ * without TLS.
+ */
 export function readTls(file: WebFile, isHttp2: boolean, reader: TlsReader): TlsConfig | undefined {
   const section = file.tls_server_config ?? {}
   const settings = readNamedSettings(section, reader.wrong)
-  // TLS is on if at least one of these keys has a value, like in exporter-toolkit. The other keys do not turn it on.
+  // TLS is on if at least one of these keys has a value, like in exporter-toolkit. The other keys do not turn
+  // it on.
   const keysThatTurnOn = [
     ...PEMS.flatMap((key) => [key, `${key}_file`] as const),
     'client_auth_type' as const,
@@ -118,7 +125,8 @@ function readPems(section: Section, { wrong, read }: TlsReader) {
   function pem(key: Pem): string | undefined {
     const inline = section[key] ?? ''
     const name = section[`${key}_file`] ?? ''
-    // If both are set, for example cert_file and cert, the file overrides the inline value, like in exporter-toolkit.
+    // If both are set, for example cert_file and cert, the file overrides the inline value, like in
+    // exporter-toolkit.
     if (name !== '') return read(at(`${key}_file`), name)
     return inline === '' ? undefined : inline
   }
@@ -129,8 +137,8 @@ function readPems(section: Section, { wrong, read }: TlsReader) {
 }
 
 /**
- * Reads `client_auth_type`. If it is set without `client_ca`, client certificates are verified with the certificate
- * authorities that Node.js trusts by default.
+ * Reads `client_auth_type`. If it is set without `client_ca`, client certificates are verified with the
+ * certificate authorities that Node.js trusts by default.
  */
 function readClientAuth(section: Section, hasCa: boolean, wrong: CreateError): ClientAuth {
   const { client_auth_type: name = '' } = section
@@ -149,9 +157,9 @@ function readClientAuth(section: Section, hasCa: boolean, wrong: CreateError): C
 }
 
 /**
- * Checks with OpenSSL each certificate and key alone, so that the error message names the wrong one, and then all TLS
- * options together. OpenSSL accepts a certificate and a key of different types, with which every handshake fails. So the
- * public keys of both are compared.
+ * Checks with OpenSSL each certificate and key alone, so that the error message names the wrong one, and then
+ * all TLS options together. OpenSSL accepts a certificate and a key of different types, with which every
+ * handshake fails. So the public keys of both are compared.
  *
  * @throws ConfigError for the first wrong value.
  */

@@ -28,8 +28,8 @@ export type WebConfig = {
 
 const MAX_BYTES = 1_048_576
 /**
- * Matches a bcrypt hash that Go accepts. The minor version (`2a`, `2b`, `2y`) has no effect on the computed hash, so any
- * is allowed. Text after the hash, for example a newline, is ignored.
+ * Matches a bcrypt hash that Go accepts. The minor version (`2a`, `2b`, `2y`) has no effect on the computed
+ * hash, so any is allowed. Text after the hash, for example a newline, is ignored.
  */
 const BCRYPT = /^\$2[a-z]?(\$(?:0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53})/
 // The response headers that can be set, with their allowed values. `undefined` allows any value.
@@ -89,15 +89,15 @@ function readHeaders(file: WebFile, wrong: CreateError): [string, string][] {
     if (/[\x00-\x08\x0a-\x1f\x7f]/.test(value)) {
       throw wrong(path, 'expected printable characters, got a control character')
     }
-    // Node.js sends each character of a header value as one byte. So the value must have one character for each byte of
-    // its UTF-8 encoding.
+    // Node.js sends each character of a header value as one byte. So the value must have one character for each
+    // byte of its UTF-8 encoding.
     return [[name, Buffer.from(value).toString('latin1')]]
   })
 }
 
 /**
- * Reads the users and the bcrypt hashes of their passwords. A user name with a colon is accepted, but no client can log
- * in with it (RFC 7617 §2).
+ * Reads the users and the bcrypt hashes of their passwords. A user name with a colon is accepted, but no client
+ * can log in with it (RFC 7617 §2).
  */
 function readUsers(file: WebFile, wrong: CreateError): Map<string, string> {
   const users = new Map<string, string>()

@@ -24,8 +24,8 @@ export type ReloadedWebConfig = {
 const CHECK_INTERVAL_MS = 1000
 
 /**
- * Reads the web configuration file. Calls of `refresh` reload it when it, or a file that it names, has changed. If the
- * changed configuration is invalid, the previous configuration stays in use.
+ * Reads the web configuration file. Calls of `refresh` reload it when it, or a file that it names, has changed.
+ * If the changed configuration is invalid, the previous configuration stays in use.
  *
  * @param now Returns the time of a monotonic clock in milliseconds.
  * @throws ConfigError when the configuration is invalid at the start.
@@ -78,7 +78,9 @@ export function createReloadedWebConfig(
   }
 }
 
-/** @throws ConfigError if the web configuration file is invalid, or contains a change that requires a restart. */
+/**
+ * @throws ConfigError if the web configuration file is invalid, or contains a change that requires a restart.
+ */
 function readChangedConfig(
   file: Given,
   handshake: HandshakeTest,
@@ -90,8 +92,8 @@ function readChangedConfig(
       `${file.source}: TLS, HTTP/2 or client certificates were turned on or off. Restart the exporter to apply this.`,
     )
   }
-  // A reload must not remove access restrictions. An empty web configuration file is valid, and a full disk or an editor
-  // can produce an empty file by mistake.
+  // A reload must not remove access restrictions. An empty web configuration file is valid, and a full disk or
+  // an editor can produce an empty file by mistake.
   const remaining = listRestrictions(changed)
   const removed = listRestrictions(previous).filter((name) => !remaining.includes(name))
   if (removed.length > 0) {
@@ -104,8 +106,8 @@ function readChangedConfig(
 }
 
 /**
- * Whether both configurations agree on the use of TLS, HTTP/2 and client certificates. A listening server cannot change
- * these.
+ * Whether both configurations agree on the use of TLS, HTTP/2 and client certificates. A listening server
+ * cannot change these.
  */
 function hasSameTransport(changed: WebConfig, initial: WebConfig): boolean {
   if (changed.tls === undefined || initial.tls === undefined) return changed.tls === initial.tls

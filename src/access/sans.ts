@@ -43,7 +43,10 @@ export function readSans(der: Uint8Array): string[] {
   })
 }
 
-/** Returns an IPv6 address in its canonical notation, in which `readSans` returns addresses. Other names stay unchanged. */
+/**
+ * Returns an IPv6 address in its canonical notation, in which `readSans` returns addresses. Other names stay
+ * unchanged.
+ */
 export function normalizeSan(name: string): string {
   return isIPv6(name) ? new SocketAddress({ address: name, family: 'ipv6' }).address : name
 }

@@ -1,9 +1,9 @@
 import type { TlsOptions } from 'node:tls'
 import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads'
 
-// The source code of the thread that performs a test handshake. It is text instead of a file, because the path of a file
-// would differ between src/ and dist/. The client accepts every TLS version and cipher, so server settings that fail
-// with this client fail with every client.
+// The source code of the thread that performs a test handshake. It is text instead of a file, because the path
+// of a file would differ between src/ and dist/. The client accepts every TLS version and cipher, so server
+// settings that fail with this client fail with every client.
 const WORKER = `
 const { connect, createSecureContext, TLSSocket } = require('node:tls')
 const { Duplex } = require('node:stream')
@@ -45,31 +45,34 @@ try {
 } catch (error) {
   end(reasonOf(error))
 }`
-// A test handshake that takes longer than 10 s counts as successful, because the machine is slow and the settings can be
-// right.
+// A test handshake that takes longer than 10 s counts as successful, because the machine is slow and the
+// settings can be right.
 const LIMIT_MS = 10_000
 
-/** Returns why no client can connect to a server with these TLS options; `undefined` if a client can connect. */
+/**
+ * Returns why no client can connect to a server with these TLS options; `undefined` if a client can connect.
+ */
 export type HandshakeTest = (options: TlsOptions) => string | undefined
 
 /**
- * Performs a TLS handshake within the process, without a network socket. The function blocks until the result is known,
- * because reading the web configuration file is synchronous.
+ * Performs a TLS handshake within the process, without a network socket. The function blocks until the result
+ * is known, because reading the web configuration file is synchronous.
  */
 export const testHandshake: HandshakeTest = (options) => {
   const done = new Int32Array(new SharedArrayBuffer(4))
   const { port1: port, port2: workerPort } = new MessageChannel()
   const worker = new Worker(WORKER, {
     eval: true,
-    // The thread runs without the module loaders of the process, because these need the calling thread, which is blocked.
+    // The thread runs without the module loaders of the process, because these need the calling thread, which
+    // is blocked.
     execArgv: [],
     env: {},
     workerData: { done, options, port: workerPort },
     transferList: [workerPort],
   })
   worker.unref()
-  // Without this listener, an error at the start of the thread would end the process. After such an error, Atomics.wait
-  // times out.
+  // Without this listener, an error at the start of the thread would end the process. After such an error,
+  // Atomics.wait times out.
   worker.on('error', () => undefined)
   const outcome = Atomics.wait(done, 0, 0, LIMIT_MS)
   const result = receiveMessageOnPort(port) as { message: string | undefined } | undefined

@@ -1,7 +1,10 @@
 import type { TlsOptions } from 'node:tls'
 import { normalizeSan, readSans } from './sans.js'
 
-/** The values of `client_auth_type`: the five of Go's crypto/tls, and `RequireClientCert`, an old name of `RequireAnyClientCert`. */
+/**
+ * The values of `client_auth_type`: the five of Go's crypto/tls, and `RequireClientCert`, an old name of
+ * `RequireAnyClientCert`.
+ */
 export const CLIENT_AUTH = [
   'NoClientCert',
   'RequestClientCert',
@@ -51,10 +54,10 @@ export const CIPHERS: Readonly<Record<string, string>> = {
 /**
  * Builds a cipher list for OpenSSL. Like in Go, the list always contains the cipher suites of TLS 1.3.
  *
- * @param names The names of cipher suites in Go. If empty, the list contains all cipher suites with forward secrecy and
- *   authenticated encryption, which are the default of Go.
- * @param minVersion If this is a version below TLS 1.2, the list sets the security level to 0. Otherwise OpenSSL 3 would
- *   reject handshakes with TLS 1.0 and 1.1.
+ * @param names The names of cipher suites in Go. If empty, the list contains all cipher suites with forward
+ *   secrecy and authenticated encryption, which are the default of Go.
+ * @param minVersion If this is a version below TLS 1.2, the list sets the security level to 0. Otherwise
+ *   OpenSSL 3 would reject handshakes with TLS 1.0 and 1.1.
  */
 export function buildCipherList(names: readonly string[], minVersion: string): string {
   if (names.length === 0)
@@ -64,8 +67,9 @@ export function buildCipherList(names: readonly string[], minVersion: string): s
 }
 
 /**
- * Builds the TLS options that request a certificate from clients. With these options, Node.js accepts any certificate.
- * `findClientProblem` then checks the certificate with the current settings, which can change while the server listens.
+ * Builds the TLS options that request a certificate from clients. With these options, Node.js accepts any
+ * certificate. `findClientProblem` then checks the certificate with the current settings, which can change
+ * while the server listens.
  */
 export function buildClientOptions(
   auth: ClientAuth,
@@ -89,8 +93,8 @@ export type TlsClient = {
 /**
  * Returns why a client is rejected; `undefined` if the client is accepted.
  *
- * @param allowedSans The names of which the client certificate must have one. An empty list rejects every client.
- *   `undefined` allows a certificate with any names.
+ * @param allowedSans The names of which the client certificate must have one. An empty list rejects every
+ *   client. `undefined` allows a certificate with any names.
  */
 export function findClientProblem(
   client: TlsClient,

@@ -15,7 +15,9 @@ export const text: Decoder<string> = {
   decode: (node, at) => readScalar(node, at, 'text').text,
 }
 
-/** Decodes a text. A key without a value is `undefined` instead of an empty text, so that the default applies. */
+/**
+ * Decodes a text. A key without a value is `undefined` instead of an empty text, so that the default applies.
+ */
 export const optionalText: Decoder<string | undefined> = {
   zero: () => undefined,
   decode: text.decode,
@@ -74,8 +76,8 @@ export function list<T>(item: Decoder<T>): Decoder<readonly T[] | undefined> {
 }
 
 /**
- * Wraps a decoder so that a key without a value is an error. Otherwise a list of tokens or networks whose entries were
- * removed by mistake would let every client in.
+ * Wraps a decoder so that a key without a value is an error. Otherwise a list of tokens or networks whose
+ * entries were removed by mistake would let every client in.
  */
 export function required<T>(expected: string, decoder: Decoder<T>): Decoder<T> {
   return {
@@ -111,7 +113,10 @@ export function record<T>(value: Decoder<T>): Decoder<ReadonlyMap<string, T> | u
 
 type Values<F> = { readonly [K in keyof F]?: F[K] extends Decoder<infer T> ? T : never }
 
-/** Creates a decoder of a mapping that can have only the given keys. A key that is missing in the file is missing in the result. */
+/**
+ * Creates a decoder of a mapping that can have only the given keys. A key that is missing in the file is
+ * missing in the result.
+ */
 export function struct<F extends { readonly [K in keyof F]: Decoder<unknown> }>(
   fields: F,
 ): Decoder<Values<F>> {

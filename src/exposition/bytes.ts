@@ -9,7 +9,10 @@ export type ByteWriter = {
   length: number
 }
 
-/** Encodes one family in one format. Call `writeStart`, then `writeRows` until all rows are written, then `writeEnd`. */
+/**
+ * Encodes one family in one format. Call `writeStart`, then `writeRows` until all rows are written, then
+ * `writeEnd`.
+ */
 export type FamilyEncoder = {
   writeStart(out: ByteWriter): void
   /**
@@ -30,8 +33,8 @@ export const MAX_UTF8_BYTES = 3
  * memory to a large buffer only when the buffer is written, page by page.
  */
 export function createWriter(capacity: number): ByteWriter {
-  // This object must not be created with a spread. V8 drops the hidden class of an object with a spread together
-  // with the object, and then compiles the encoders again for each exposition.
+  // This object must not be created with a spread. V8 drops the hidden class of an object with a spread
+  // together with the object, and then compiles the encoders again for each exposition.
   const { bytes, view } = allocate(capacity)
   return { bytes, view, length: 0 }
 }
@@ -64,12 +67,12 @@ export function writeText(out: ByteWriter, text: string): void {
 }
 
 /**
- * Copies UTF-8 text from `source[start … end]` to `target[at]`, and returns the position after the copy. For the
- * length of a label set, this function is several times as fast as a loop over bytes. It is also faster than
- * `TypedArray.set`, which needs a new typed array for each call.
+ * Copies UTF-8 text from `source[start … end]` to `target[at]`, and returns the position after the copy. For
+ * the length of a label set, this function is several times as fast as a loop over bytes. It is also faster
+ * than `TypedArray.set`, which needs a new typed array for each call.
  *
- * The function copies eight bytes as one double. JavaScript keeps the bits of every double except NaN. Eight bytes
- * of UTF-8 are never a NaN, which ends with a byte from 0xF0 on and a byte 0x7F or 0xFF.
+ * The function copies eight bytes as one double. JavaScript keeps the bits of every double except NaN. Eight
+ * bytes of UTF-8 are never a NaN, which ends with a byte from 0xF0 on and a byte 0x7F or 0xFF.
  */
 export function copyText(
   target: DataView,

@@ -13,17 +13,18 @@ export type ExpositionOptions = {
   /** Adds a `_created` sample to each row whose creation time is known. Only OpenMetrics has such samples. */
   readonly created: boolean
   /**
-   * Names of the families to expose, like `name[]` of client_golang's promhttp. Without this set, or with an empty
-   * one, all families are exposed. A family matches by its name in the text format, where a counter has the suffix
-   * `_total`, or by its name in OpenMetrics. The name of a single sample, like `x_bucket`, matches no family.
+   * Names of the families to expose, like `name[]` of client_golang's promhttp. Without this set, or with an
+   * empty one, all families are exposed. A family matches by its name in the text format, where a counter has
+   * the suffix `_total`, or by its name in OpenMetrics. The name of a single sample, like `x_bucket`, matches
+   * no family.
    */
   readonly names?: ReadonlySet<string>
 }
 
 export type Exposition = {
   /**
-   * Renders the exposition in slices of a few milliseconds. Each format is rendered once: later calls return the
-   * same bytes, which callers must not change.
+   * Renders the exposition in slices of a few milliseconds. Each format is rendered once: later calls return
+   * the same bytes, which callers must not change.
    */
   bytes(format: ExpositionFormat): Promise<Uint8Array<ArrayBuffer>>
   /** Compresses the result of `bytes`. Each format is compressed once. */
@@ -71,8 +72,8 @@ export function render(
 }
 
 /**
- * Renders the families, sorted by their exposed name. The rows and families that the format forbids are omitted,
- * see validity.ts. A family without exposed rows has no metadata lines either, as in client_golang
+ * Renders the families, sorted by their exposed name. The rows and families that the format forbids are
+ * omitted, see validity.ts. A family without exposed rows has no metadata lines either, as in client_golang
  * (`NormalizeMetricFamilies`).
  */
 export function* renderInSteps(
@@ -82,8 +83,8 @@ export function* renderInSteps(
 ): Steps<Uint8Array<ArrayBuffer>> {
   // Protobuf has the same names and the same exposed rows as the text format.
   const textFormat = format === 'protobuf' ? 'text' : format
-  // Families with colliding names are omitted before the selection by name. So a selection never contains a family
-  // that the whole exposition omits.
+  // Families with colliding names are omitted before the selection by name. So a selection never contains a
+  // family that the whole exposition omits.
   const exposed = listExposedFamilies(families, textFormat).filter((each) =>
     isSelected(each, names),
   )

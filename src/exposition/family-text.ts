@@ -6,9 +6,9 @@ import { formatBound } from './number.js'
 import { hasSumAndCount } from './validity.js'
 
 /**
- * The text of a family in one text format, without the values. It consists of the metadata lines and of the text
- * before each value, for example `name{host="a"} `. The texts of a row are added when the row is first rendered,
- * and never change.
+ * The text of a family in one text format, without the values. It consists of the metadata lines and of the
+ * text before each value, for example `name{host="a"} `. The texts of a row are added when the row is first
+ * rendered, and never change.
  */
 export type FamilyText = {
   /** The lines `# HELP`, `# TYPE` and `# UNIT`. */
@@ -23,8 +23,8 @@ export type FamilyText = {
   /** The position in `view` at which the first text of each row begins. */
   starts: Uint32Array
   /**
-   * The position in `view` at which each text ends. The index is `row × samples.length + sample`. The position is
-   * 0 if the texts of the row have not been added.
+   * The position in `view` at which each text ends. The index is `row × samples.length + sample`. The position
+   * is 0 if the texts of the row have not been added.
    */
   ends: Uint32Array
 }
@@ -36,7 +36,10 @@ type SampleTemplate = {
   readonly headTo: number
   /** From `headTo` to `tailTo` is the text between the label text and the value: `} `, or `,le="0.5"} `. */
   readonly tailTo: number
-  /** From `tailTo` to `unlabelledTo` is the text before the value of a row without labels: `name `, or `name{le="0.5"} `. */
+  /**
+   * From `tailTo` to `unlabelledTo` is the text before the value of a row without labels: `name `, or
+   * `name{le="0.5"} `.
+   */
   readonly unlabelledTo: number
   /** The index of the sample's value among the values of a row, or `CREATED` for the creation time. */
   readonly column: number
@@ -57,8 +60,8 @@ const TYPE_NAMES: Readonly<Record<MetricType, string>> = {
 }
 
 /**
- * Returns the text of a family, with capacity for all of its rows. The text comes from the cache of the family, if
- * the family has a cache and the cache has the text.
+ * Returns the text of a family, with capacity for all of its rows. The text comes from the cache of the family,
+ * if the family has a cache and the cache has the text.
  *
  * @param withCreated Adds `_created` samples. The Prometheus text format ignores this parameter.
  */
@@ -170,7 +173,10 @@ function addSample(draft: TemplateDraft, name: string, column: number, label = '
   draft.samples.push({ headFrom, headTo, tailTo, unlabelledTo, column })
 }
 
-/** Whether OpenMetrics allows a `_created` sample for the type. A sample `x_created` of a gauge `x` would be another family. */
+/**
+ * Whether OpenMetrics allows a `_created` sample for the type. A sample `x_created` of a gauge `x` would be
+ * another family.
+ */
 function canHaveCreated(type: MetricType): boolean {
   return type === 'counter' || isDistribution(type)
 }
@@ -185,7 +191,8 @@ function formatMetadata(family: Family, format: TextFormat): string {
   }
   const hasUnit = unit !== '' && type !== 'info' && name.endsWith(`_${unit}`)
   const unitLine = hasUnit ? `# UNIT ${name} ${unit}\n` : ''
-  // OpenMetrics escapes quotation marks in the help text (ABNF, `escaped-string`); the Prometheus text format does not.
+  // OpenMetrics escapes quotation marks in the help text (ABNF, `escaped-string`); the Prometheus text format
+  // does not.
   const helpText = escapeHelp(help).replaceAll('"', '\\"')
   const helpLine = help === '' ? '' : `# HELP ${name} ${helpText}\n`
   return `# TYPE ${name} ${type}\n${unitLine}${helpLine}`

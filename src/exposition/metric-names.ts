@@ -3,8 +3,8 @@ import type { Family, MetricType } from '../metrics/family.js'
 /** The Prometheus text format 0.0.4, or OpenMetrics 1.0.0. */
 export type TextFormat = 'text' | 'openmetrics'
 
-// The suffixes that each type reserves in OpenMetrics 1.0.0 ("Text format", "MetricFamily types"). Each type also
-// reserves the name of the family without a suffix.
+// The suffixes that each type reserves in OpenMetrics 1.0.0 ("Text format", "MetricFamily types"). Each type
+// also reserves the name of the family without a suffix.
 const OPENMETRICS_SUFFIXES: Readonly<Record<MetricType, readonly string[]>> = {
   counter: ['_total', '_created'],
   gauge: [],
@@ -22,8 +22,8 @@ const TEXT_SUFFIXES: Readonly<Partial<Record<MetricType, readonly string[]>>> = 
 /**
  * Returns the name of a family on its lines `# HELP`, `# TYPE` and `# UNIT`.
  *
- * In the Prometheus text format, a counter family has the name of its samples, `x_total`, and an info family is a
- * gauge named `x_info`. If a counter is called `x_total` in Prosody, it is exposed as `x_total_total`, as in
+ * In the Prometheus text format, a counter family has the name of its samples, `x_total`, and an info family is
+ * a gauge named `x_info`. If a counter is called `x_total` in Prosody, it is exposed as `x_total_total`, as in
  * mod_http_openmetrics.
  */
 export function getExposedName(
@@ -36,8 +36,8 @@ export function getExposedName(
 }
 
 /**
- * Whether `names` contains the name of the family in the Prometheus text format or in OpenMetrics. An undefined or
- * empty `names` selects every family.
+ * Whether `names` contains the name of the family in the Prometheus text format or in OpenMetrics. An undefined
+ * or empty `names` selects every family.
  */
 export function isSelected(
   family: Pick<Family, 'name' | 'type'>,
@@ -48,9 +48,9 @@ export function isSelected(
 }
 
 /**
- * Returns the names that no other family may use. In OpenMetrics, these are all names that the type of the family
- * reserves, even if no sample has such a name. In the Prometheus text format, these are the name of the family and
- * the names of its samples.
+ * Returns the names that no other family may use. In OpenMetrics, these are all names that the type of the
+ * family reserves, even if no sample has such a name. In the Prometheus text format, these are the name of the
+ * family and the names of its samples.
  */
 export function listTakenNames(
   family: Pick<Family, 'name' | 'type'>,

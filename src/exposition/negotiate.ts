@@ -5,7 +5,9 @@ export type ExpositionFormat = TextFormat | 'protobuf'
 
 export type Negotiated = {
   readonly format: ExpositionFormat
-  /** The value of the header Content-Type. Prometheus 3 rejects a response whose media type it does not know. */
+  /**
+   * The value of the header Content-Type. Prometheus 3 rejects a response whose media type it does not know.
+   */
   readonly contentType: string
 }
 
@@ -14,13 +16,14 @@ const PROTOBUF = 'application/vnd.google.protobuf'
 /** One alternative of a header like Accept, for example `text/plain;version=0.0.4;q=0.5`. */
 type Clause = { readonly value: string; readonly q: number; readonly params: Map<string, string> }
 
-// The escaping schemes of Prometheus. All exported names are ASCII names that no scheme changes, so the Content-Type
-// can state whichever scheme the client requested.
+// The escaping schemes of Prometheus. All exported names are ASCII names that no scheme changes, so the
+// Content-Type can state whichever scheme the client requested.
 const ESCAPINGS: ReadonlySet<string> = new Set(['allow-utf-8', 'underscores', 'dots', 'values'])
 
 /**
- * Chooses the format that an Accept header prefers. If the header is missing, malformed, or has only wildcards and
- * unknown formats, the choice is the text format 0.0.4. The exporter never responds with status 406 (Not Acceptable).
+ * Chooses the format that an Accept header prefers. If the header is missing, malformed, or has only wildcards
+ * and unknown formats, the choice is the text format 0.0.4. The exporter never responds with status 406 (Not
+ * Acceptable).
  *
  * @see prometheus/common expfmt `NegotiateAccept`; RFC 9110 §12.5.1
  */
@@ -42,8 +45,8 @@ export function negotiate(accept: string | undefined): Negotiated {
 }
 
 /**
- * Whether the header Accept-Encoding allows gzip and does not prefer an uncompressed response. A response to a request
- * without this header is not compressed, because the client may be a person with curl.
+ * Whether the header Accept-Encoding allows gzip and does not prefer an uncompressed response. A response to a
+ * request without this header is not compressed, because the client may be a person with curl.
  *
  * @see RFC 9110 §12.5.3 Accept-Encoding
  */
@@ -54,15 +57,18 @@ export function acceptsGzip(acceptEncoding: string | undefined): boolean {
   return gzip > 0 && gzip >= (qs.get('identity') ?? 0)
 }
 
-/** Returns the format for one clause of an Accept header. The `contentType` of the result lacks the parameter `escaping`. */
+/**
+ * Returns the format for one clause of an Accept header. The `contentType` of the result lacks the parameter
+ * `escaping`.
+ */
 function matchClause(
   mediaType: string,
   params: ReadonlyMap<string, string>,
 ): Negotiated | undefined {
   const version = params.get('version') ?? ''
   if (mediaType === 'application/openmetrics-text') {
-    // Without a version, the client gets OpenMetrics 0.0.1, as in the expfmt package of Prometheus. The exporter
-    // renders the same bytes for OpenMetrics 0.0.1 and 1.0.0.
+    // Without a version, the client gets OpenMetrics 0.0.1, as in the expfmt package of Prometheus. The
+    // exporter renders the same bytes for OpenMetrics 0.0.1 and 1.0.0.
     const given = version || '0.0.1'
     if (given === '1.0.0' || given === '0.0.1') {
       const contentType = `application/openmetrics-text; version=${given}; charset=utf-8`
@@ -76,7 +82,8 @@ function matchClause(
       return { format: 'text', contentType: formatTextType(given) }
     }
   }
-  // Prometheus requests protobuf with the encoding `delimited`. The encodings `text` and `compact-text` are not supported.
+  // Prometheus requests protobuf with the encoding `delimited`. The encodings `text` and `compact-text` are not
+  // supported.
   const isMetricFamily = params.get('proto') === 'io.prometheus.client.metricfamily'
   if (mediaType === PROTOBUF && isMetricFamily && params.get('encoding') === 'delimited') {
     const contentType = `${PROTOBUF}; proto=io.prometheus.client.MetricFamily; encoding=delimited`
@@ -105,7 +112,10 @@ function parseParameter(text: string): [name: string, value: string] {
   return [name.trim().toLowerCase(), (unquoted ?? value).toLowerCase()]
 }
 
-/** Parses the parameter `q`. A value that is not a number counts as 1, as in the goautoneg package that Prometheus uses. */
+/**
+ * Parses the parameter `q`. A value that is not a number counts as 1, as in the goautoneg package that
+ * Prometheus uses.
+ */
 function parseQuality(text = ''): number {
   return /^-?(?:\d+\.?\d*|\.\d+)$/.test(text) ? Number(text) : 1
 }

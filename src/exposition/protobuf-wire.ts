@@ -1,7 +1,7 @@
 import { MAX_UTF8_BYTES, reserve, type ByteWriter } from './bytes.js'
 
-// These functions write the wire format of protobuf, see https://protobuf.dev/programming-guides/encoding/. Only
-// `writeString` reserves capacity. Before the other functions write, their caller must reserve it.
+// These functions write the wire format of protobuf, see https://protobuf.dev/programming-guides/encoding/.
+// Only `writeString` reserves capacity. Before the other functions write, their caller must reserve it.
 
 // Three wire types of protobuf. A wire type says how the value of a field is encoded.
 const VARINT = 0
@@ -42,14 +42,17 @@ export function openMessage(out: ByteWriter, lengthBytes: number): number {
   return start
 }
 
-/** Ends a message that `openMessage` began, and writes its length. Moves the content if the length needs more or fewer than `lengthBytes` bytes. */
+/**
+ * Ends a message that `openMessage` began, and writes its length. Moves the content if the length needs more or
+ * fewer than `lengthBytes` bytes.
+ */
 export function closeMessage(out: ByteWriter, start: number, lengthBytes: number): void {
   out.length = putLength(out.bytes, start, lengthBytes, out.length)
 }
 
 /**
- * Writes the length of the content between `start + lengthBytes` and `end` at the position `start`. Moves the content
- * if its length needs more or fewer than `lengthBytes` bytes.
+ * Writes the length of the content between `start + lengthBytes` and `end` at the position `start`. Moves the
+ * content if its length needs more or fewer than `lengthBytes` bytes.
  *
  * @returns The position after the content.
  */

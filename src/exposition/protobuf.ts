@@ -33,7 +33,10 @@ const BUCKET_MARGIN = 24
 // The largest number of bytes of the length of a message.
 const LENGTH_MARGIN = 5
 
-/** The number of each type in the protobuf enum MetricType, and the number of the field of Metric that has the value. */
+/**
+ * The number of each type in the protobuf enum MetricType, and the number of the field of Metric that has the
+ * value.
+ */
 const TYPES: Readonly<Record<MetricType, readonly [type: number, field: number]>> = {
   counter: [0, 3],
   gauge: [1, 2],
@@ -45,9 +48,10 @@ const TYPES: Readonly<Record<MetricType, readonly [type: number, field: number]>
 }
 
 /**
- * Encodes a family as a message `io.prometheus.client.MetricFamily` with its length before it. The names, types and
- * rows are those of the Prometheus text format. Rows whose count is NaN or negative, or a fraction in a summary, are
- * omitted, because no field of the message can contain such a count. A known creation time becomes a start timestamp.
+ * Encodes a family as a message `io.prometheus.client.MetricFamily` with its length before it. The names, types
+ * and rows are those of the Prometheus text format. Rows whose count is NaN or negative, or a fraction in a
+ * summary, are omitted, because no field of the message can contain such a count. A known creation time becomes
+ * a start timestamp.
  *
  * @see prometheus/client_model `io/prometheus/client/metrics.proto`; prometheus/prometheus
  *   `prompb/io/prometheus/client/metrics.proto` for `unit`
@@ -91,7 +95,10 @@ export function createProtobufEncoder(family: Family): FamilyEncoder {
   }
 }
 
-/** Estimates how many bytes the encoded family needs. With a good estimate, a large buffer is rarely copied to grow. */
+/**
+ * Estimates how many bytes the encoded family needs. With a good estimate, a large buffer is rarely copied to
+ * grow.
+ */
 export function estimateProtobufSize(family: Family): number {
   const { type, help, name, labels, length, order } = family
   const perValue = isDistribution(type) ? 22 : 12
@@ -105,7 +112,10 @@ export function estimateProtobufSize(family: Family): number {
   return Math.ceil(order.length * perRow) + 3 * (help.length + name.length) + 4 * ROW_MARGIN
 }
 
-/** Returns a function that tells whether protobuf can encode the counts of a row; `undefined` if it can encode every row. */
+/**
+ * Returns a function that tells whether protobuf can encode the counts of a row; `undefined` if it can encode
+ * every row.
+ */
 function createRowFilter(family: Family): ((row: number) => boolean) | undefined {
   const { type, bounds, values } = family
   const columns = countValuesPerRow(family)
@@ -125,13 +135,16 @@ function isUint(value: number): boolean {
   return value >= 0 && value < 2 ** 64 && Number.isInteger(value)
 }
 
-/** Writes a row as a message Metric: its labels, its value and, if the family has a timestamp, this timestamp. */
+/**
+ * Writes a row as a message Metric: its labels, its value and, if the family has a timestamp, this timestamp.
+ */
 function writeMetric(out: ByteWriter, family: Family, row: number): void {
   const { type, labels, timestampMs } = family
   const columns = countValuesPerRow(family)
   const from = getLabelStart(labels.ends, row)
   const to = labels.ends[row]!
-  // Protobuf needs less than twice the bytes of the label text. The worst case is `a="",`, whose five bytes become seven.
+  // Protobuf needs less than twice the bytes of the label text. The worst case is `a="",`, whose five bytes
+  // become seven.
   reserve(out, 2 * (to - from) + columns * BUCKET_MARGIN + ROW_MARGIN)
   const metric = openField(out, 4)
   writeLabels(out, labels.bytes, from, to)
@@ -167,7 +180,10 @@ function writeCounts(out: ByteWriter, family: Family, at: number, created: numbe
   writeTimestamp(out, isHistogram ? 15 : 4, created)
 }
 
-/** Writes an integer to the given field. Writes a fraction to field 4, which is `sample_count_float` or `cumulative_count_float`. */
+/**
+ * Writes an integer to the given field. Writes a fraction to field 4, which is `sample_count_float` or
+ * `cumulative_count_float`.
+ */
 function writeCount(out: ByteWriter, field: number, value: number): void {
   if (isUint(value)) writeUint(out, field, value)
   else writeDouble(out, 4, value)
@@ -176,8 +192,8 @@ function writeCount(out: ByteWriter, field: number, value: number): void {
 /** Writes a google.protobuf.Timestamp. Times before 1970 or after the year 9999, and NaN, are omitted. */
 function writeTimestamp(out: ByteWriter, field: number, seconds: number): void {
   if (!(seconds >= 0 && seconds < 253_402_300_800)) return
-  // A time that ends with .123 s can be slightly less as a double. Without rounding to microseconds it would be written
-  // as .122999 s, which Prometheus truncates to .122 s.
+  // A time that ends with .123 s can be slightly less as a double. Without rounding to microseconds it would be
+  // written as .122999 s, which Prometheus truncates to .122 s.
   const micros = Math.round(seconds * 1e6)
   const whole = Math.floor(micros / 1e6)
   const timestamp = openField(out, field)
@@ -187,8 +203,8 @@ function writeTimestamp(out: ByteWriter, field: number, seconds: number): void {
 }
 
 /**
- * Writes the label text of a row as LabelPair messages, and replaces its escape sequences. Encoding labels takes most
- * of the time of an exposition, so this function uses local variables and no helper for each byte.
+ * Writes the label text of a row as LabelPair messages, and replaces its escape sequences. Encoding labels
+ * takes most of the time of an exposition, so this function uses local variables and no helper for each byte.
  */
 function writeLabels(out: ByteWriter, text: Uint8Array, start: number, end: number): void {
   const { bytes } = out

@@ -19,7 +19,8 @@ const TIMESTAMP_BYTES = VALUE_BYTES + 2
 const SUFFIX_BYTES = 11
 // The largest number of bytes that a label `le` or `quantile` adds to a sample.
 const ADDED_LABEL_BYTES = 12 + VALUE_BYTES
-// At least the bytes of the lines `# HELP`, `# TYPE` and `# UNIT` without the name and the help text of the family.
+// At least the bytes of the lines `# HELP`, `# TYPE` and `# UNIT` without the name and the help text of the
+// family.
 const METADATA_BYTES = 80
 
 /**
@@ -54,16 +55,20 @@ export function createTextEncoder(
 /** Returns a number of bytes that suffices for the family in both text formats. */
 export function computeTextCapacity(family: Family): number {
   const { name, help } = family
-  // Each character of the help text can become an escape sequence of two characters, or up to three bytes of UTF-8.
+  // Each character of the help text can become an escape sequence of two characters, or up to three bytes of
+  // UTF-8.
   return (
     METADATA_BYTES + 3 * name.length + MAX_UTF8_BYTES * 2 * help.length + computeRowCapacity(family)
   )
 }
 
-/** Returns a number of bytes that suffices for the exposed rows of the family, independently of their values. */
+/**
+ * Returns a number of bytes that suffices for the exposed rows of the family, independently of their values.
+ */
 function computeRowCapacity(family: Family): number {
   const { name, type, bounds, length, labels, order, created, timestampMs } = family
-  // Each row of a histogram or summary has a line for each bucket or quantile, and one each for `_count` and `_sum`.
+  // Each row of a histogram or summary has a line for each bucket or quantile, and one each for `_count` and
+  // `_sum`.
   const lines = (isDistribution(type) ? bounds.length + 2 : 1) + (created ? 1 : 0)
   const addedLabel = isDistribution(type) ? ADDED_LABEL_BYTES : 0
   const end = timestampMs === undefined ? 1 : TIMESTAMP_BYTES
@@ -72,8 +77,9 @@ function computeRowCapacity(family: Family): number {
 }
 
 /**
- * Formats the text after a value: the timestamp of the family, if it has one, and a line feed. The unit of a timestamp
- * is milliseconds in the Prometheus text format 0.0.4, and seconds in OpenMetrics 1.0.0 ("Timestamps").
+ * Formats the text after a value: the timestamp of the family, if it has one, and a line feed. The unit of a
+ * timestamp is milliseconds in the Prometheus text format 0.0.4, and seconds in OpenMetrics 1.0.0
+ * ("Timestamps").
  */
 function formatLineEnd({ timestampMs }: Family, format: TextFormat): string {
   if (timestampMs === undefined) return '\n'

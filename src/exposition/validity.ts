@@ -10,9 +10,9 @@ const ROWS_PER_STEP = 4096
 const SEARCH_BYTES = 1 << 20
 
 /**
- * Counts the rows that OpenMetrics forbids: a counter, count or sum that is NaN or negative, buckets that are not whole
- * numbers in ascending order, a `_count` that differs from the bucket for +Inf, an info whose value is not 1, and a
- * row with two labels of the same name. The Prometheus text format forbids only the last kind.
+ * Counts the rows that OpenMetrics forbids: a counter, count or sum that is NaN or negative, buckets that are
+ * not whole numbers in ascending order, a `_count` that differs from the bucket for +Inf, an info whose value
+ * is not 1, and a row with two labels of the same name. The Prometheus text format forbids only the last kind.
  *
  * @see OpenMetrics 1.0.0, Metric Types; client_python 0.16 `openmetrics/parser.py`
  */
@@ -22,8 +22,8 @@ export function countInvalidRows(family: Family): number {
 }
 
 /**
- * Returns all rows of the family if its type alone guarantees that the format allows every row. Otherwise returns
- * `undefined`, and `findExposedRows` must check each row.
+ * Returns all rows of the family if its type alone guarantees that the format allows every row. Otherwise
+ * returns `undefined`, and `findExposedRows` must check each row.
  */
 export function getRowsIfAllExposed(family: Family, format: TextFormat): Uint32Array | undefined {
   const { type, order } = family
@@ -31,18 +31,21 @@ export function getRowsIfAllExposed(family: Family, format: TextFormat): Uint32A
   return format === 'text' && !isDistribution(type) ? order : undefined
 }
 
-/** Checks each row of the family and returns those that the format allows, in the order in which they are exposed. */
+/**
+ * Checks each row of the family and returns those that the format allows, in the order in which they are
+ * exposed.
+ */
 export function* findExposedRows(family: Family, format: TextFormat): Steps<Uint32Array> {
   const hasClash = yield* createClashCheck(family)
-  // In both text formats, Prometheus rejects the whole scrape if a sample has the same label twice. So a row that has
-  // its own label `le` or `quantile` is omitted if the format adds such a label.
+  // In both text formats, Prometheus rejects the whole scrape if a sample has the same label twice. So a row
+  // that has its own label `le` or `quantile` is omitted if the format adds such a label.
   const rows = hasClash ? yield* filterRows(family.order, (row) => !hasClash(row)) : family.order
   return format === 'text' ? rows : yield* filterRows(rows, createRowCheck(family))
 }
 
 /**
- * Returns the families that a format exposes, sorted by their exposed name. If `families` contains the same object
- * twice, the result contains it once.
+ * Returns the families that a format exposes, sorted by their exposed name. If `families` contains the same
+ * object twice, the result contains it once.
  */
 export function listExposedFamilies(families: readonly Family[], format: TextFormat): Family[] {
   const colliding = findCollidingFamilies(families, format)
@@ -54,13 +57,15 @@ export function listExposedFamilies(families: readonly Family[], format: TextFor
 }
 
 /**
- * Returns the families that a format omits because another family has one of their names. Of two such families, the
- * one that sorts first by name, then by type, then by the given order is exposed. A family without rows prevents no
- * other family. The result does not depend on values, so that a family does not appear and disappear with its values.
+ * Returns the families that a format omits because another family has one of their names. Of two such families,
+ * the one that sorts first by name, then by type, then by the given order is exposed. A family without rows
+ * prevents no other family. The result does not depend on values, so that a family does not appear and
+ * disappear with its values.
  *
- * In OpenMetrics, for example a gauge `x_count` collides with a summary `x`, and a gauge `x` with a counter `x`. In the
- * Prometheus text format, fewer families collide. For example, a gauge `x_total` beside a counter `x` would repeat the
- * line `# TYPE x_total`. Prometheus could reject the whole scrape if colliding families were exposed.
+ * In OpenMetrics, for example a gauge `x_count` collides with a summary `x`, and a gauge `x` with a counter
+ * `x`. In the Prometheus text format, fewer families collide. For example, a gauge `x_total` beside a counter
+ * `x` would repeat the line `# TYPE x_total`. Prometheus could reject the whole scrape if colliding families
+ * were exposed.
  *
  * @see OpenMetrics 1.0.0, MetricFamily, Suffixes: no "potential clash for sample metric names"
  */
@@ -149,8 +154,8 @@ function createSummaryCheck(family: Family): RowCheck {
 }
 
 /**
- * Whether OpenMetrics allows `_sum` and `_count` for the family. OpenMetrics forbids both for a histogram with negative
- * bounds, because its sum can decrease.
+ * Whether OpenMetrics allows `_sum` and `_count` for the family. OpenMetrics forbids both for a histogram with
+ * negative bounds, because its sum can decrease.
  *
  * @see OpenMetrics 1.0.0, Histogram: no Sum with negative buckets; `_count` if and only if `_sum`
  */
@@ -167,8 +172,8 @@ function isAscending(bounds: readonly number[]): boolean {
 }
 
 /**
- * Creates the check whether a row has a label with the same name as the label that the format adds to each bucket or
- * quantile: `le` or `quantile`. Returns `undefined` if no row has such a label.
+ * Creates the check whether a row has a label with the same name as the label that the format adds to each
+ * bucket or quantile: `le` or `quantile`. Returns `undefined` if no row has such a label.
  */
 function* createClashCheck({ type, labels }: Family): Steps<RowCheck | undefined> {
   if (!isDistribution(type)) return undefined

@@ -4,23 +4,24 @@ import type { Socket } from 'node:net'
 import { createPageCopier } from './copy-to-pages.js'
 
 /**
- * The memory limit for all response bodies that are being sent is `bytes`, or `longest` times the size of the longest
- * body if that is more. The limit is checked every `everyMs`. Whether a client has stopped reading is decided by
- * its progress over `stoppedMs`.
+ * The memory limit for all response bodies that are being sent is `bytes`, or `longest` times the size of the
+ * longest body if that is more. The limit is checked every `everyMs`. Whether a client has stopped reading is
+ * decided by its progress over `stoppedMs`.
  */
 const LIMIT = { bytes: 24 * 1024 * 1024, longest: 4, stoppedMs: 5000, everyMs: 1000 }
-// TLS and HTTP/2 connections copy each chunk that is written. Chunks of 16 KiB keep these copies small. 16 KiB is the
-// maximum size of a TLS record (RFC 8446 §5.1) and the default maximum size of a DATA frame (RFC 9113 §6.5.2).
+// TLS and HTTP/2 connections copy each chunk that is written. Chunks of 16 KiB keep these copies small. 16 KiB
+// is the maximum size of a TLS record (RFC 8446 §5.1) and the default maximum size of a DATA frame (RFC 9113
+// §6.5.2).
 const CHUNK_BYTES = 16 * 1024
 // HTTP/1.1 bodies of at most 64 KiB are sent in one write, and do not count towards the memory limit.
 const SHORT_BYTES = 64 * 1024
-// Over plain HTTP, Node.js sends the shared bytes without a copy, and few large chunks are fastest. Node.js reports
-// progress only when a chunk has been sent. So a body longer than 15 MiB has twelve chunks, which suffices to measure
-// how fast its client reads.
+// Over plain HTTP, Node.js sends the shared bytes without a copy, and few large chunks are fastest. Node.js
+// reports progress only when a chunk has been sent. So a body longer than 15 MiB has twelve chunks, which
+// suffices to measure how fast its client reads.
 const PLAIN_CHUNK_BYTES = 1.25 * 1024 * 1024
 const PLAIN_CHUNKS = 12
-// The memory that each client needs besides the body: a connection with TLS and HTTP/2, and a chunk. This size was
-// measured with 700 clients.
+// The memory that each client needs besides the body: a connection with TLS and HTTP/2, and a chunk. This size
+// was measured with 700 clients.
 const CLIENT_BYTES = 160 * 1024
 // A client that would need more than a minute to read the whole body is treated as if it had stopped reading.
 const SLOWEST_MS = 60_000
@@ -45,7 +46,10 @@ type BodyMap = Map<ResponseOrStream, Body>
 type SessionSockets = WeakMap<Http2Session, Socket>
 
 export type PendingBodies = {
-  /** Options for servers of node:http, node:https and node:http2. With these classes, `response.end(body)` sends a long body in chunks. */
+  /**
+   * Options for servers of node:http, node:https and node:http2. With these classes, `response.end(body)` sends
+   * a long body in chunks.
+   */
   readonly classes: {
     readonly ServerResponse: typeof ServerResponse
     readonly Http1ServerResponse: typeof ServerResponse
@@ -55,16 +59,18 @@ export type PendingBodies = {
   readonly sockets: SessionSockets
   /** Whether the app has ended the response, but not all of its body has been sent to the client. */
   isPending(response: ResponseOrStream): boolean
-  /** Returns the memory that all bodies and their clients need. A body that several clients share counts once. */
+  /**
+   * Returns the memory that all bodies and their clients need. A body that several clients share counts once.
+   */
   bytes(): number
   readonly close: () => void
 }
 
 /**
- * Sends response bodies in chunks and limits the memory for them. A chunk is written when the previous chunk has left
- * the process. So a client that stops reading needs little memory besides the body, which all clients of the same
- * snapshot share. When the bodies exceed the memory limit, clients that have stopped reading are disconnected.
- * The client whose response began first is disconnected first.
+ * Sends response bodies in chunks and limits the memory for them. A chunk is written when the previous chunk
+ * has left the process. So a client that stops reading needs little memory besides the body, which all clients
+ * of the same snapshot share. When the bodies exceed the memory limit, clients that have stopped reading are
+ * disconnected. The client whose response began first is disconnected first.
  */
 export function createPendingBodies(limit = LIMIT): PendingBodies {
   const bodies: BodyMap = new Map()
@@ -102,8 +108,8 @@ function createSender(bodies: BodyMap): Send {
     const writeNext = (error?: Error | null): void => {
       if (error || connection.destroyed) return
       body.sentBytes = writtenBytes
-      // If one chunk is not enough, the client may need the body for a long time, so the body is copied to memory
-      // pages of its own. This closure must not refer to `bytes`, so that only the copy stays in memory.
+      // If one chunk is not enough, the client may need the body for a long time, so the body is copied to
+      // memory pages of its own. This closure must not refer to `bytes`, so that only the copy stays in memory.
       if (writtenBytes > 0) body.bytes = copyToOwnPages(body.bytes)
       const chunk = body.bytes.subarray(writtenBytes, writtenBytes + chunkBytes)
       writtenBytes += chunk.length
@@ -153,7 +159,8 @@ function createResponseClasses(send: Send): PendingBodies['classes'] {
 function measureProgress(bodies: BodyMap, stoppedMs: number): void {
   const now = performance.now()
   for (const [response, body] of bodies) {
-    // A pipelined HTTP/1.1 response that waits for an earlier response emits no event "close", so it is deleted here.
+    // A pipelined HTTP/1.1 response that waits for an earlier response emits no event "close", so it is deleted
+    // here.
     if (body.connection.destroyed) bodies.delete(response)
     if ('session' in response) resumeReading(response)
     const { atMs, sentBytes } = body.measured
@@ -165,8 +172,8 @@ function measureProgress(bodies: BodyMap, stoppedMs: number): void {
 }
 
 /**
- * COMPAT Node.js 22 and earlier: an HTTP/2 session that cannot write stops reading, and then does not notice that its
- * client has disconnected. This function starts reading again.
+ * COMPAT Node.js 22 and earlier: an HTTP/2 session that cannot write stops reading, and then does not notice
+ * that its client has disconnected. This function starts reading again.
  */
 function resumeReading({ session }: Http2Stream): void {
   const socket = session?.socket as { _handle?: { readStart?: () => unknown } } | undefined
@@ -184,13 +191,16 @@ function disconnectStopped(bodies: BodyMap, sockets: SessionSockets, limit: type
     // The session must be read before destroy(), because a destroyed stream has no session.
     const session = 'session' in response ? response.session : undefined
     connection.destroy()
-    // The streams of one session can belong to different clients behind a proxy. So the session is ended only with its
-    // last stream that sends a body.
+    // The streams of one session can belong to different clients behind a proxy. So the session is ended only
+    // with its last stream that sends a body.
     if (session && decrease(streams, session) === 0) sockets.get(session)?.destroy()
   }
 }
 
-/** Counts the clients of each body, the streams of each HTTP/2 session that send a body, and the memory of all bodies. */
+/**
+ * Counts the clients of each body, the streams of each HTTP/2 session that send a body, and the memory of all
+ * bodies.
+ */
 function countUse(bodies: BodyMap) {
   const clients = new Map<Uint8Array, number>()
   const streams = new Map<Http2Session, number>()

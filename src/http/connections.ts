@@ -8,13 +8,13 @@ type Connection = Socket | Http2Session
 type Bodies = Pick<PendingBodies, 'isPending' | 'sockets'>
 
 /**
- * Limits the connections of a server. When a new connection exceeds `maxConnections`, the connection that has been idle
- * for the longest time is closed. So clients with idle connections cannot lock out a scraper. Neither can clients that
- * never finish the TLS handshake, or never read a response.
+ * Limits the connections of a server. When a new connection exceeds `maxConnections`, the connection that has
+ * been idle for the longest time is closed. So clients with idle connections cannot lock out a scraper. Neither
+ * can clients that never finish the TLS handshake, or never read a response.
  *
- * @returns A function that closes the server. The server then accepts no new connection, lets responses finish for at
- *   most `graceMs`, and closes all connections. closeIdleConnections() of Node.js would not close a connection on which
- *   the client has not sent anything yet.
+ * @returns A function that closes the server. The server then accepts no new connection, lets responses finish
+ *   for at most `graceMs`, and closes all connections. closeIdleConnections() of Node.js would not close a
+ *   connection on which the client has not sent anything yet.
  */
 export function trackConnections(
   server: Server,
@@ -43,7 +43,8 @@ export function trackConnections(
   })
   if (server instanceof TlsServer) trackEncrypted(server, table, bodies)
   server.on('request', ({ socket }: IncomingMessage, outgoing: ServerResponse) => {
-    // For HTTP/2, the table contains the session instead of the socket, and `trackEncrypted` adds its responses.
+    // For HTTP/2, the table contains the session instead of the socket, and `trackEncrypted` adds its
+    // responses.
     if (table.pending.has(socket)) table.addResponse(socket, outgoing)
   })
 
@@ -65,8 +66,8 @@ export function trackConnections(
 
 type ConnectionTable = {
   /**
-   * The unfinished responses of each open connection. A connection without any is idle. Idle connections are in the
-   * order in which they became idle.
+   * The unfinished responses of each open connection. A connection without any is idle. Idle connections are in
+   * the order in which they became idle.
    */
   readonly pending: Map<Connection, Set<ResponseOrStream>>
   add(connection: Connection): void
@@ -101,7 +102,10 @@ function createConnectionTable(events: {
   }
 }
 
-/** Adds each TCP socket to the table, and replaces it by its TLS socket or HTTP/2 session after the TLS handshake. */
+/**
+ * Adds each TCP socket to the table, and replaces it by its TLS socket or HTTP/2 session after the TLS
+ * handshake.
+ */
 function trackEncrypted(server: TlsServer, table: ConnectionTable, bodies: Bodies): void {
   // The key is the address and port of the client, because a TLSSocket has no reference to its TCP socket.
   const tcpSockets = new Map<string, Socket>()
@@ -109,7 +113,8 @@ function trackEncrypted(server: TlsServer, table: ConnectionTable, bodies: Bodie
 
   server.on('connection', (socket: Socket) => {
     const origin = formatOrigin(socket)
-    // A client of a Unix socket has no port, so its connection is added to the table only after the TLS handshake.
+    // A client of a Unix socket has no port, so its connection is added to the table only after the TLS
+    // handshake.
     if (socket.remotePort === undefined) return
     table.add(socket)
     tcpSockets.set(origin, socket)
@@ -131,11 +136,12 @@ function trackEncrypted(server: TlsServer, table: ConnectionTable, bodies: Bodie
 }
 
 /**
- * Closes one connection: the one that has been idle for the longest time, or else one whose responses the exporter has
- * all ended, or else the newest one.
+ * Closes one connection: the one that has been idle for the longest time, or else one whose responses the
+ * exporter has all ended, or else the newest one.
  */
 function closeLeastNeeded({ pending }: ConnectionTable, bodies: Bodies, newest: Socket): void {
-  // A response that the exporter has ended is unfinished if its client does not read it or keeps an HTTP/2 stream open.
+  // A response that the exporter has ended is unfinished if its client does not read it or keeps an HTTP/2
+  // stream open.
   const isWritten = (response: ResponseOrStream) =>
     response.writableEnded || bodies.isPending(response)
   const all = [...pending]

@@ -7,8 +7,8 @@ import type { Log } from '../log/log.js'
 
 // A client has 5 s for the TLS handshake, and 5 s for the headers of a request.
 const HANDSHAKE_MS = 5000
-// Limits the streams of an HTTP/2 connection, because each stream can hold a response in memory. RFC 9113 §6.5.2
-// recommends a limit of at least 100. By default Node.js has no limit.
+// Limits the streams of an HTTP/2 connection, because each stream can hold a response in memory. RFC 9113
+// §6.5.2 recommends a limit of at least 100. By default Node.js has no limit.
 const HTTP2 = { settings: { maxConcurrentStreams: 100 } }
 
 /** Decides which connections and which requests are accepted, and sets the TLS options. */
@@ -17,7 +17,10 @@ export type Gate = {
   readonly tls: { readonly http2: boolean } | undefined
   /** Returns the TLS options for new connections. */
   getTlsOptions(): TlsOptions
-  /** Returns why the connection of a client must be closed; `undefined` to accept it. Called after the TLS handshake. */
+  /**
+   * Returns why the connection of a client must be closed; `undefined` to accept it. Called after the TLS
+   * handshake.
+   */
   findClientProblem(client: TLSSocket): string | undefined
   /** Returns the headers that are added to every response. */
   getHeaders(): readonly (readonly [name: string, value: string])[]
@@ -100,7 +103,9 @@ function createGatedRespond(
   }
 }
 
-/** Applies the current TLS options to each new connection, and closes connections that the gate does not accept. */
+/**
+ * Applies the current TLS options to each new connection, and closes connections that the gate does not accept.
+ */
 function checkClients(tls: ReturnType<typeof createTlsServer>, gate: Gate, log: Log): void {
   let current = gate.getTlsOptions()
   // This listener must run before the server's own listener, which starts the TLS handshake.
@@ -121,9 +126,9 @@ function checkClients(tls: ReturnType<typeof createTlsServer>, gate: Gate, log: 
 }
 
 /**
- * Returns the size of the headers of an HTTP/2 request. Returns 0 for HTTP/1.1, where node:http applies the size limit.
- * The HTTP/2 setting SETTINGS_MAX_HEADER_LIST_SIZE does not suffice, because it applies only after the client has
- * acknowledged it.
+ * Returns the size of the headers of an HTTP/2 request. Returns 0 for HTTP/1.1, where node:http applies the
+ * size limit. The HTTP/2 setting SETTINGS_MAX_HEADER_LIST_SIZE does not suffice, because it applies only after
+ * the client has acknowledged it.
  */
 function countHeaderBytes({ httpVersionMajor, rawHeaders }: IncomingMessage): number {
   if (httpVersionMajor < 2) return 0

@@ -24,23 +24,32 @@ export type ServerTimeouts = Pick<
 const TIMEOUTS: ServerTimeouts = {
   headersTimeout: 5000,
   requestTimeout: 30_000,
-  // An idle connection stays open for 75 s, which is longer than the usual scrape interval of 15 or 60 s. With the 5 s
-  // of Node.js, each scrape would need a new connection, or fail because it uses a connection that is being closed.
+  // An idle connection stays open for 75 s, which is longer than the usual scrape interval of 15 or 60 s. With
+  // the 5 s of Node.js, each scrape would need a new connection, or fail because it uses a connection that is
+  // being closed.
   keepAliveTimeout: 75_000,
   connectionsCheckingInterval: 1000,
 }
 const MAX_HEADER_BYTES = 8192
 const MAX_CONNECTIONS = 1024
-// A connection without any data for 11 min is closed, because a client that does not read its response keeps the
-// snapshot in memory. A scrape takes at most 10 min.
+// A connection without any data for 11 min is closed, because a client that does not read its response keeps
+// the snapshot in memory. A scrape takes at most 10 min.
 const SILENCE_MS = 660_000
 
 export type ListenerOptions = {
-  /** Sets TLS and decides which requests are accepted. By default, the server accepts all requests over plain HTTP. */
+  /**
+   * Sets TLS and decides which requests are accepted. By default, the server accepts all requests over plain
+   * HTTP.
+   */
   readonly gate?: Gate | undefined
-  /** The maximum number of connections of each address. A connection above it closes an idle one. Default: 1024. */
+  /**
+   * The maximum number of connections of each address. A connection above it closes an idle one. Default: 1024.
+   */
   readonly maxConnections?: number
-  /** Timeouts in milliseconds, see node:http. By default, 5 s for the headers, 30 s for a request, and 75 s of idle time. */
+  /**
+   * Timeouts in milliseconds, see node:http. By default, 5 s for the headers, 30 s for a request, and 75 s of
+   * idle time.
+   */
   readonly timeouts?: ServerTimeouts
   /** The mode and group of Unix sockets. By default, the umask and the user of the process determine them. */
   readonly socketAccess?: SocketAccessOptions
@@ -49,13 +58,15 @@ export type ListenerOptions = {
 export type Listener = {
   /** The URL of each address. For an address with port 0, the URL has the port that the system chose. */
   readonly urls: readonly string[]
-  /** Stops accepting connections, lets requests finish for at most `graceMs`, and then closes all connections. */
+  /**
+   * Stops accepting connections, lets requests finish for at most `graceMs`, and then closes all connections.
+   */
   readonly close: (graceMs: number) => Promise<void>
 }
 
 /**
- * Serves the app on every address. Skips an optional address that this machine does not have. Replaces a socket file on
- * which no process listens.
+ * Serves the app on every address. Skips an optional address that this machine does not have. Replaces a socket
+ * file on which no process listens.
  *
  * @throws Error with one line that names the address on which the server cannot listen. All other addresses are
  *   closed before.
@@ -89,7 +100,10 @@ export async function listen(
   return { urls: open.map(({ url }) => url), close }
 }
 
-/** Returns the connection limit for each listen address, so that a process with at most `maxFds` open files keeps working. */
+/**
+ * Returns the connection limit for each listen address, so that a process with at most `maxFds` open files
+ * keeps working.
+ */
 export function chooseConnectionLimit(maxFds = Infinity): number {
   // The connections of the two default addresses use at most half of the open files. The other half is for XMPP
   // connections and files.
@@ -208,7 +222,8 @@ function startListening(
   })
 }
 
-// `OPTIONS *` requests the methods of the whole server (RFC 9112 §3.2.4). @hono/node-server rejects the target `*`.
+// `OPTIONS *` requests the methods of the whole server (RFC 9112 §3.2.4). @hono/node-server rejects the target
+// `*`.
 function respondToServerOptions(outgoing: ServerResponse): void {
   outgoing.writeHead(204, { Allow: 'GET, HEAD, OPTIONS', 'Cache-Control': 'no-store' })
   outgoing.end()

@@ -2,14 +2,15 @@ import type { IncomingMessage } from 'node:http'
 
 // @hono/node-server accepts each Host header that matches this pattern, so it needs no change.
 const ORDINARY_HOST = /^[a-z0-9._-]+(?::(?:[1-5]\d{4}|[1-9]\d{0,3}))?$/
-// A valid host is an IP literal or a registered name, and a port that can be empty (RFC 3986 §3.2.2 and §3.2.3).
+// A valid host is an IP literal or a registered name, and a port that can be empty (RFC 3986 §3.2.2 and
+// §3.2.3).
 const HOST = /^(\[[\da-fA-F:.]+\]|(?:[\w.~!$&'()*+,;=-]|%[\da-fA-F]{2})*)(?::(\d*))?$/
 const ABSOLUTE = /^https?:\/\/([^/?#]*)(.*)$/is
 
 /**
- * Changes a request to a form that @hono/node-server accepts. Without this change, the library responds 400 to some
- * valid targets and Host headers: an empty port, an IPv6 address that is not in its shortest form, or `HTTP://` in
- * upper case. An invalid Host header stays invalid, so that the library rejects the request.
+ * Changes a request to a form that @hono/node-server accepts. Without this change, the library responds 400 to
+ * some valid targets and Host headers: an empty port, an IPv6 address that is not in its shortest form, or
+ * `HTTP://` in upper case. An invalid Host header stays invalid, so that the library rejects the request.
  */
 export function normalizeRequest(incoming: IncomingMessage): void {
   const { headers, httpVersionMajor } = incoming
@@ -29,7 +30,10 @@ function toOriginForm(incoming: IncomingMessage): void {
   incoming.url = rest.startsWith('/') ? rest : `/${rest}`
 }
 
-/** Returns the host and port in the form in which a parsed URL contains them, or an empty text if they are invalid. */
+/**
+ * Returns the host and port in the form in which a parsed URL contains them, or an empty text if they are
+ * invalid.
+ */
 function toCanonicalHost(hostname: string, port: string): string {
   const url = `http://${hostname}${port && `:${port}`}`
   if (hostname === '' || !URL.canParse(url)) return ''

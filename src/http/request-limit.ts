@@ -1,8 +1,10 @@
-/** Limits the concurrent requests of each client to each server, so that one client cannot lock out the others. */
+/**
+ * Limits the concurrent requests of each client to each server, so that one client cannot lock out the others.
+ */
 export type RequestLimit = {
   /**
-   * Calls `work` and returns its result. If the client has reached its limit for the source, returns `undefined`
-   * without calling `work`.
+   * Calls `work` and returns its result. If the client has reached its limit for the source, returns
+   * `undefined` without calling `work`.
    */
   run<T>(source: object, client: string, work: () => Promise<T>): Promise<T> | undefined
 }

@@ -11,7 +11,10 @@ export type ExpositionResponse = {
 /** The format and compression of a response. The headers of the request determine both. */
 export type ResponseVariant = Negotiated & { readonly isCompressed: boolean }
 
-/** A cache of responses. Each exposition has one response for each variant, which is garbage with the exposition. */
+/**
+ * A cache of responses. Each exposition has one response for each variant, which is garbage with the
+ * exposition.
+ */
 export type Responses = {
   chooseVariant(accept: string | undefined, acceptEncoding: string | undefined): ResponseVariant
   /** Returns the cached response; `undefined` if `build` has not built it. */
@@ -30,7 +33,8 @@ const MAX_CACHED_HEADERS = 32
 export function createResponses(): Responses {
   const negotiateCached = cacheByHeader(negotiate)
   const acceptsGzipCached = cacheByHeader(acceptsGzip)
-  // The key of each map is the content type. There are few content types, even with many different Accept headers.
+  // The key of each map is the content type. There are few content types, even with many different Accept
+  // headers.
   const plain = new WeakMap<Exposition, Map<string, ExpositionResponse>>()
   const compressed = new WeakMap<Exposition, Map<string, ExpositionResponse>>()
   return {
@@ -62,7 +66,10 @@ async function buildResponse(
   return { bytes, headers }
 }
 
-/** Creates the headers of a response. They include Content-Length, because node:http cannot compute it for a response to HEAD. */
+/**
+ * Creates the headers of a response. They include Content-Length, because node:http cannot compute it for a
+ * response to HEAD.
+ */
 export function createHeaders(
   bytes: Uint8Array,
   contentType: string,

@@ -35,7 +35,10 @@ export type AppOptions<Snapshot extends { readonly exposition: Exposition }> = {
   readonly telemetryPath: string
   /** The prefix of every path, from --web.route-prefix. By default, paths have no prefix. */
   readonly routePrefix?: string
-  /** The path at which clients reach the root of the app, for example behind a reverse proxy. Default: `routePrefix`. */
+  /**
+   * The path at which clients reach the root of the app, for example behind a reverse proxy. Default:
+   * `routePrefix`.
+   */
   readonly externalPath?: string
   /** The maximum number of concurrent scrapes of a source by one client address. 0 means no limit. */
   readonly maxRequests: number
@@ -46,18 +49,25 @@ export type AppOptions<Snapshot extends { readonly exposition: Exposition }> = {
   readonly source: () => ScrapeSource<Snapshot>
   /** Returns the exposition of the part of the snapshot that the filter selects. */
   readonly filter: (snapshot: Snapshot, filter: Filter) => Exposition
-  /** Whether the response with this snapshot has status 503 instead of 200. By default, the status is always 200. */
+  /**
+   * Whether the response with this snapshot has status 503 instead of 200. By default, the status is always
+   * 200.
+   */
   readonly isFailure?: (snapshot: Snapshot) => boolean
   readonly isReady: () => boolean
-  /** Adds routes to the app. These routes can call `serve` to respond with an exposition, like the telemetry path. */
+  /**
+   * Adds routes to the app. These routes can call `serve` to respond with an exposition, like the telemetry
+   * path.
+   */
   readonly addRoutes?: (app: Hono, serve: Serve<Snapshot>) => void
   readonly log: Log
 }
 
 /**
- * Creates the app with all routes. The body of each response is bytes, and its headers are a plain object, which
- * @hono/node-server passes to node:http unchanged. A middleware that reads the headers of responses would halve the
- * throughput.
+ * Creates the app with all routes. The body of each response is bytes, and its headers are a plain object,
+ * which
+ * @hono/node-server passes to node:http unchanged. A middleware that reads the headers of responses would halve
+ *   the throughput.
  */
 export function createApp<Snapshot extends { readonly exposition: Exposition }>(
   options: AppOptions<Snapshot>,
@@ -68,8 +78,8 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
   const responses = createResponses()
   const filtered = cacheFilterResults(options.filter)
 
-  // This handler returns a cached response without a promise. A cached response takes little more time than in a
-  // server of node:http alone, see bench/served.ts. A promise for each response would double this time.
+  // This handler returns a cached response without a promise. A cached response takes little more time than in
+  // a server of node:http alone, see bench/served.ts. A promise for each response would double this time.
   app.get(telemetryPath, (c) => {
     const { incoming } = getBindings(c)
     const current = (incoming?.url ?? c.req.url).includes('?') ? undefined : options.current()
@@ -77,8 +87,8 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
     return ready ? send(ready) : serve(c, options.source())
   })
 
-  // `maxRequests` limits the concurrent scrapes of each client, like MaxRequestsInFlight of promhttp. Cached responses
-  // do not count.
+  // `maxRequests` limits the concurrent scrapes of each client, like MaxRequestsInFlight of promhttp. Cached
+  // responses do not count.
   async function serve(c: Context, source: ScrapeSource<Snapshot>): Promise<Response> {
     const asked = c.req.queries()
     const filter = readFilter(
@@ -137,7 +147,9 @@ function addHealthRoutes(app: Hono, isReady: () => boolean): void {
   )
 }
 
-/** Adds redirects to the root, and the responses to unsupported methods, unknown paths and unexpected errors. */
+/**
+ * Adds redirects to the root, and the responses to unsupported methods, unknown paths and unexpected errors.
+ */
 function addFallbacks(
   app: Hono,
   options: Pick<AppOptions<never>, 'telemetryPath' | 'routePrefix' | 'externalPath' | 'log'>,
@@ -148,8 +160,8 @@ function addFallbacks(
     app.get(path, () => respondText(302, `See ${home}`, { Location: home }))
   }
 
-  // Unsupported methods are handled here instead of with app.all(path), because a second handler for a path would slow
-  // down each scrape.
+  // Unsupported methods are handled here instead of with app.all(path), because a second handler for a path
+  // would slow down each scrape.
   const methods = listAllowedMethods(app)
   app.notFound((c) => {
     const Allow = methods.get(c.req.path)
@@ -186,8 +198,8 @@ export function getWaitMs(c: Context, offsetMs: number): number {
 }
 
 /**
- * Returns the request and response objects of node:http. Reading them is faster than reading the objects that Hono
- * creates. In tests with app.request(), which does not use node:http, the result is empty.
+ * Returns the request and response objects of node:http. Reading them is faster than reading the objects that
+ * Hono creates. In tests with app.request(), which does not use node:http, the result is empty.
  */
 export const getBindings = (c: Context) => (c.env as Partial<HttpBindings> | undefined) ?? {}
 
@@ -202,9 +214,9 @@ function chooseVariantFor(c: Context, responses: Responses): ResponseVariant {
 }
 
 /**
- * Returns how many milliseconds a scrape can take: the timeout in the header of Prometheus minus the offset, but at
- * least half of the timeout. Returns `undefined` if the header is missing, or is not a number of seconds above 0 and at
- * most 600.
+ * Returns how many milliseconds a scrape can take: the timeout in the header of Prometheus minus the offset,
+ * but at least half of the timeout. Returns `undefined` if the header is missing, or is not a number of seconds
+ * above 0 and at most 600.
  */
 export function readWaitMs(header: string | undefined, offsetMs: number): number | undefined {
   if (header === undefined || !/^\d{1,9}(?:\.\d{1,18})?$/.test(header)) return undefined

@@ -11,7 +11,8 @@ export type Filter = {
 }
 
 /**
- * Reads the query parameters `name[]`, `collect[]` and `exclude[]`, which work as in client_golang and node_exporter.
+ * Reads the query parameters `name[]`, `collect[]` and `exclude[]`, which work as in client_golang and
+ * node_exporter.
  *
  * @param known The names of the enabled collectors.
  * @returns The filter, or a message of one line that says which parameter is wrong.
@@ -36,7 +37,9 @@ export function readFilter(
   }
 }
 
-/** Wraps `filterSnapshot` in a cache. The cached results for a snapshot stay in memory as long as the snapshot. */
+/**
+ * Wraps `filterSnapshot` in a cache. The cached results for a snapshot stay in memory as long as the snapshot.
+ */
 export function cacheFilterResults<Snapshot extends object, Filtered>(
   filterSnapshot: (snapshot: Snapshot, filter: Filter) => Filtered,
 ): (snapshot: Snapshot, filter: Filter) => Filtered {

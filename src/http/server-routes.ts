@@ -8,13 +8,16 @@ import {
   type ScrapeSource,
 } from './routes.js'
 
-// A request with `debug=true` always starts a collection, even if the latest snapshot is recent. So each server accepts
-// only one such request per second.
+// A request with `debug=true` always starts a collection, even if the latest snapshot is recent. So each server
+// accepts only one such request per second.
 const DEBUG_INTERVAL_MS = 1000
 
 export type ServersOptions<Snapshot> = {
   readonly timeoutOffsetMs: number
-  /** The origin and path of --web.external-url. If `origin` is undefined, /sd uses the host and scheme of the request. */
+  /**
+   * The origin and path of --web.external-url. If `origin` is undefined, /sd uses the host and scheme of the
+   * request.
+   */
   readonly external: { readonly origin: string | undefined; readonly path: string }
   /** Returns the names of the configured servers. */
   readonly names: () => readonly string[]
@@ -24,7 +27,9 @@ export type ServersOptions<Snapshot> = {
   readonly debug: (name: string, waitMs: number) => Promise<string>
   /** Returns the running configuration as YAML, without secrets. */
   readonly config: () => Promise<string>
-  /** Reloads the configuration and returns whether that succeeded; `undefined` without --web.enable-lifecycle. */
+  /**
+   * Reloads the configuration and returns whether that succeeded; `undefined` without --web.enable-lifecycle.
+   */
   readonly reload: (() => Promise<boolean>) | undefined
 }
 
@@ -104,8 +109,8 @@ export function addServerRoutes<Snapshot>(
 }
 
 /**
- * Returns the `host[:port]` at which the client reached the exporter; `undefined` if the Host header is invalid. HTTP/2
- * has the pseudo-header `:authority` instead of Host (RFC 9113 §8.3.1).
+ * Returns the `host[:port]` at which the client reached the exporter; `undefined` if the Host header is
+ * invalid. HTTP/2 has the pseudo-header `:authority` instead of Host (RFC 9113 §8.3.1).
  */
 export function getRequestHost(c: Context): string | undefined {
   const { incoming } = getBindings(c)

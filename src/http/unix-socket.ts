@@ -12,14 +12,17 @@ export type SocketAccessOptions = SocketAccess & {
   readonly umask: (mask: number) => number
 }
 
-/** Calls `bind` with a umask that lets only the user of this process connect to the new socket file. `setSocketAccess` then lets others connect. */
+/**
+ * Calls `bind` with a umask that lets only the user of this process connect to the new socket file.
+ * `setSocketAccess` then lets others connect.
+ */
 export function bindPrivately(access: SocketAccessOptions | undefined, bind: () => void): void {
   if (access?.mode === undefined && access?.group === undefined) {
     bind()
     return
   }
-  // The umask applies to the whole process. No other code runs with it, because Node.js creates the socket file before
-  // listen() returns.
+  // The umask applies to the whole process. No other code runs with it, because Node.js creates the socket file
+  // before listen() returns.
   const before = access.umask(OWNER_ONLY_UMASK)
   try {
     bind()
@@ -58,7 +61,9 @@ function change(source: string, what: string, advice: string, run: () => void): 
   }
 }
 
-/** Whether the path is a socket file on which no process listens. Only such a file can be removed without harm. */
+/**
+ * Whether the path is a socket file on which no process listens. Only such a file can be removed without harm.
+ */
 export async function isStaleSocket(path: string): Promise<boolean> {
   if (!(await lstat(path)).isSocket()) return false
   return new Promise((resolve) => {

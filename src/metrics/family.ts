@@ -12,18 +12,26 @@ export type Family = {
   readonly name: string
   readonly type: MetricType
   readonly help: string
-  /** The base unit, for example `seconds`, or an empty text. Formats show the unit only if `name` ends with it. */
+  /**
+   * The base unit, for example `seconds`, or an empty text. Formats show the unit only if `name` ends with it.
+   */
   readonly unit: string
   /**
-   * For a histogram, the upper bounds of its buckets in ascending order; the last one is +Inf. For a summary, its
-   * quantiles in ascending order. Empty for the other types.
+   * For a histogram, the upper bounds of its buckets in ascending order; the last one is +Inf. For a summary,
+   * its quantiles in ascending order. Empty for the other types.
    */
   readonly bounds: readonly number[]
   /** The number of rows, including those that are not exposed. The rows have the numbers `0 … length - 1`. */
   readonly length: number
-  /** The numbers of the exposed rows, in the order of the exposition. Snapshots of a table share this array while only values change. */
+  /**
+   * The numbers of the exposed rows, in the order of the exposition. Snapshots of a table share this array
+   * while only values change.
+   */
   readonly order: Uint32Array
-  /** The label text of each row, for example `host="a",type="b"`. The label text of a row without labels is empty. */
+  /**
+   * The label text of each row, for example `host="a",type="b"`. The label text of a row without labels is
+   * empty.
+   */
   readonly labels: LabelText
   /** The values of all rows, row by row. `countValuesPerRow` returns how many values each row has. */
   readonly values: Float64Array
@@ -32,7 +40,10 @@ export type Family = {
    * `undefined` if the source reports the time for no row.
    */
   readonly created: Float64Array | undefined
-  /** When the values were read, in whole milliseconds since 1970. If present, each sample is exposed with this timestamp. */
+  /**
+   * When the values were read, in whole milliseconds since 1970. If present, each sample is exposed with this
+   * timestamp.
+   */
   readonly timestampMs?: number
   /**
    * Caches the text that exposition/family-text.ts creates for this family. All snapshots of a table share one
@@ -50,7 +61,9 @@ export function countValuesPerRow(family: Pick<Family, 'type' | 'bounds'>): numb
   return isDistribution(family.type) ? family.bounds.length + 2 : 1
 }
 
-/** Whether a row of this type has several samples: buckets or quantiles, and the sum and count of observations. */
+/**
+ * Whether a row of this type has several samples: buckets or quantiles, and the sum and count of observations.
+ */
 export function isDistribution(type: MetricType): type is 'histogram' | 'summary' {
   return type === 'histogram' || type === 'summary'
 }

@@ -1,6 +1,8 @@
 // A label text is what the text formats write between the braces of a sample, for example `host="a",type="b"`.
 
-/** Escapes backslashes, quotation marks and line feeds, as the Prometheus text format and OpenMetrics require. */
+/**
+ * Escapes backslashes, quotation marks and line feeds, as the Prometheus text format and OpenMetrics require.
+ */
 export function escapeLabelValue(value: string): string {
   return value.replace(/[\\"\n]/g, (c) => (c === '\n' ? '\\n' : `\\${c}`))
 }
@@ -12,7 +14,10 @@ export function formatLabels(labels: Readonly<Record<string, string>>): string {
     .join(',')
 }
 
-/** The label texts of all rows of a family in one UTF-8 buffer. That of row `i` is `bytes[ends[i - 1] ?? 0 … ends[i]]`. */
+/**
+ * The label texts of all rows of a family in one UTF-8 buffer. That of row `i` is `bytes[ends[i - 1] ?? 0 …
+ * ends[i]]`.
+ */
 export type LabelText = {
   readonly bytes: Uint8Array
   readonly ends: Uint32Array

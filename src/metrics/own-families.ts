@@ -31,7 +31,9 @@ export type CollectorOutcome = {
 
 export type LinkState = { readonly connected: boolean; readonly connects: number }
 
-/** How many collections of a server have ended, and how many collectors have failed, since the exporter started. */
+/**
+ * How many collections of a server have ended, and how many collectors have failed, since the exporter started.
+ */
 export type CollectionTotals = {
   readonly collections: number
   readonly failures: ReadonlyMap<string, number>
@@ -185,7 +187,9 @@ function createUsageFamilies(usage: ProcessUsage): Family[] {
   ]
 }
 
-/** Creates the family that shows for each of several monitored servers whether it answered the last collection. */
+/**
+ * Creates the family that shows for each of several monitored servers whether it answered the last collection.
+ */
 export function createUpFamily(up: Iterable<readonly [string, number]>): Family {
   return family('gauge', 'xmpp_up', UP_HELP, byLabel('server', up))
 }

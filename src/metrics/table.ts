@@ -7,8 +7,8 @@ export type FamilyMeta = Pick<Family, 'name' | 'type' | 'help' | 'unit' | 'bound
 
 /**
  * Collects the rows of one metric family. A table consists of columns of numbers, and of one buffer with the
- * label text of all rows. So a row needs little memory, and no string of the stanza that contained the row stays
- * in memory.
+ * label text of all rows. So a row needs little memory, and no string of the stanza that contained the row
+ * stays in memory.
  */
 export type Table = {
   readonly meta: FamilyMeta
@@ -24,7 +24,9 @@ export type Table = {
   set(row: number, column: number, value: number): void
   /** Sets when the metric of a row was created, in seconds since 1970. NaN means that the time is unknown. */
   setCreated(row: number, seconds: number): void
-  /** Sets whether a row is missing, which means that the source did not report it. Snapshots omit missing rows. */
+  /**
+   * Sets whether a row is missing, which means that the source did not report it. Snapshots omit missing rows.
+   */
   setMissing(row: number, missing: boolean): void
   /** Inserts the rows that were added since the last call into the order of the label texts. */
   sortNewRows(): void
@@ -32,11 +34,15 @@ export type Table = {
   describe(row: number): string
   /** Returns how many rows the snapshots omit: missing rows, and rows whose labels an earlier row has. */
   countOmittedRows(): number
-  /** Returns an immutable copy of the current family. Calls without a change in between return the same object. */
+  /**
+   * Returns an immutable copy of the current family. Calls without a change in between return the same object.
+   */
   snapshot(): Family
 }
 
-/** All rows of a table, in the order in which they were added. The arrays have room for more than `length` rows. */
+/**
+ * All rows of a table, in the order in which they were added. The arrays have room for more than `length` rows.
+ */
 type Columns = {
   readonly valuesPerRow: number
   length: number
@@ -111,8 +117,8 @@ export function createTable(meta: FamilyMeta): Table {
       exposedOrder ??= missingCount > 0 ? order.filter((row) => !missing?.[row]) : order
       labels ??= { bytes, ends }
       created ??= columns.created?.slice(0, length)
-      // The snapshot copies the values, because they change in the table. It shares the label texts, which do not
-      // change. The fields of `meta` are listed one by one, because a spread is slower.
+      // The snapshot copies the values, because they change in the table. It shares the label texts, which do
+      // not change. The fields of `meta` are listed one by one, because a spread is slower.
       return (snapshot ??= {
         name: meta.name,
         type: meta.type,
@@ -166,8 +172,8 @@ function grow(columns: Columns): void {
 }
 
 /**
- * Returns the rows of `order` and all rows from number `firstNew` on, sorted by label text. Of several rows with
- * the same labels, only the first one is included.
+ * Returns the rows of `order` and all rows from number `firstNew` on, sorted by label text. Of several rows
+ * with the same labels, only the first one is included.
  */
 function mergeRows(
   columns: Columns,
@@ -195,7 +201,10 @@ function mergeRows(
   return merged.subarray(0, to + order.length - from)
 }
 
-/** Returns the position at which the row must be inserted into `order`, or -1 if `order` has a row with the same labels. */
+/**
+ * Returns the position at which the row must be inserted into `order`, or -1 if `order` has a row with the same
+ * labels.
+ */
 function findPlace(columns: Columns, order: Uint32Array, row: number): number {
   let low = 0
   let high = order.length

@@ -5,7 +5,10 @@ import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { PAGE_URLS } from '../config/page-paths.js'
 
-/** A static file of the status page. Browsers can cache the file forever, because its URL contains a hash of its content. */
+/**
+ * A static file of the status page. Browsers can cache the file forever, because its URL contains a hash of its
+ * content.
+ */
 export type Asset = {
   readonly path: string
   /** The URL of the file, relative to the URL of the status page. */
@@ -32,7 +35,9 @@ export function readAssets(directory: URL) {
   }
 }
 
-/** Reads docs/metrics.md, which explains each metric family. Returns `undefined` if this file is not installed. */
+/**
+ * Reads docs/metrics.md, which explains each metric family. Returns `undefined` if this file is not installed.
+ */
 export function readReference(directory: URL): Asset | undefined {
   const file = fileURLToPath(new URL('../docs/metrics.md', directory))
   return existsSync(file) ? readAsset(PAGE_URLS.reference, 'text/plain', file) : undefined

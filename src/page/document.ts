@@ -10,11 +10,17 @@ export type PageParts = Readonly<Record<string, Html>>
 export type PageFrame = {
   readonly version: string
   readonly title: string
-  /** The name of the server that the page shows; `undefined` on the overview, or if only one server is configured. */
+  /**
+   * The name of the server that the page shows; `undefined` on the overview, or if only one server is
+   * configured.
+   */
   readonly server: string | undefined
   readonly eventsUrl: string
   readonly assets: Readonly<Record<'script' | 'charts' | 'style' | 'icon', Asset>>
-  /** The links of the page. Their URLs are relative, because a reverse proxy can serve the exporter under another path. */
+  /**
+   * The links of the page. Their URLs are relative, because a reverse proxy can serve the exporter under
+   * another path.
+   */
   readonly links: readonly Link[]
   /** The lines that the reader must add to prometheus.yml to scrape the exporter. */
   readonly job: string

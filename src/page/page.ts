@@ -27,7 +27,10 @@ export type PageOptions = {
   readonly servers: () => readonly PageServer[]
   /** All collectors of the exporter, including disabled ones. */
   readonly collectors: readonly CollectorHelp[]
-  /** Formats the lines that the reader must add to prometheus.yml. `target` is the address at which the browser reached the exporter. */
+  /**
+   * Formats the lines that the reader must add to prometheus.yml. `target` is the address at which the browser
+   * reached the exporter.
+   */
   readonly job: (target: string | undefined) => string
 }
 
@@ -56,8 +59,8 @@ const NO_SUCH_SERVER =
 const TOO_MANY_VIEWERS = 'Too many viewers have the page open. Try again later.'
 
 /**
- * Creates the status page at `/`. The page shows only summaries of the metrics, which contain no personal data. All its
- * URLs are relative, so that the page works behind a reverse proxy that serves it under another path.
+ * Creates the status page at `/`. The page shows only summaries of the metrics, which contain no personal data.
+ * All its URLs are relative, so that the page works behind a reverse proxy that serves it under another path.
  */
 export function createStatusPage(options: PageOptions): StatusPage {
   const servers = createServerSelection(options.servers)
@@ -102,13 +105,16 @@ export function createStatusPage(options: PageOptions): StatusPage {
     await createPartsEvent(renderOverviewParts(servers.listSummaries())),
   ]
 
-  /** The first event for a viewer has the whole history of the server. Each later event has only the new points. */
+  /**
+   * The first event for a viewer has the whole history of the server. Each later event has only the new points.
+   */
   function createServerEvents(name: string): NextEvents {
     let sent: { readonly history: History; readonly count: number } | undefined
     return async () => {
       const history = servers.find(name)?.history
       if (!history) return undefined
-      // A reload of the configuration can replace the history of the server. Then the whole new history is sent.
+      // A reload of the configuration can replace the history of the server. Then the whole new history is
+      // sent.
       const isSameHistory = sent?.history === history
       const points = history.getPoints(isSameHistory ? sent!.count : 0)
       sent = { history, count: history.countPoints() }
@@ -142,8 +148,8 @@ function createServerSelection(servers: () => readonly PageServer[]) {
       servers().map(({ name, history }) => ({ name, summary: history.getLatest() })),
 
     /**
-     * Returns the server that the query parameter `server` names; `undefined` if no server has this name. Without this
-     * parameter, returns the server if only one is configured, and otherwise `all`.
+     * Returns the server that the query parameter `server` names; `undefined` if no server has this name.
+     * Without this parameter, returns the server if only one is configured, and otherwise `all`.
      */
     select(c: Context): PageServer | 'all' | undefined {
       const name = c.req.query('server')
@@ -154,7 +160,10 @@ function createServerSelection(servers: () => readonly PageServer[]) {
   }
 }
 
-/** @param server The name of the server that the page shows; `undefined` on the overview, or if only one server is configured. */
+/**
+ * @param server The name of the server that the page shows; `undefined` on the overview, or if only one server
+ *   is configured.
+ */
 function createLinks(
   server: string | undefined,
   telemetryPath: string,
@@ -201,7 +210,10 @@ async function createPartsEvent(parts: PageParts): Promise<Event> {
   return { event: 'parts', data: JSON.stringify(texts) }
 }
 
-/** Converts points to the form that the chart library expects: a column of times in seconds, and a column for each track. */
+/**
+ * Converts points to the form that the chart library expects: a column of times in seconds, and a column for
+ * each track.
+ */
 function toColumns(points: readonly Point[]) {
   const column = (track: (typeof TRACKS)[number]) =>
     points.map((point) => {

@@ -16,8 +16,8 @@ import {
 export type CollectorHelp = { readonly name: string; readonly help: string }
 
 /**
- * Renders the parts of the page of one server that change while the page is open. The first page and each update use this
- * function.
+ * Renders the parts of the page of one server that change while the page is open. The first page and each
+ * update use this function.
  *
  * @param collectors All collectors of the exporter, including disabled ones.
  */
@@ -207,7 +207,8 @@ function renderSources(
   const enabled = new Set(sources.map(({ name }) => name))
   const idle = sources.filter(({ state }) => state === 'idle').map(({ name }) => name)
   const disabled = collectors.map(({ name }) => name).filter((name) => !enabled.has(name))
-  // While the server does not answer, all collectors fail for the same reason, which is shown at the top of the page.
+  // While the server does not answer, all collectors fail for the same reason, which is shown at the top of the
+  // page.
   const reasonOf = ({ reason }: SourceState) => (isUp ? reason : undefined)
   return html`<ul class="sources">
       ${sources

@@ -7,15 +7,22 @@ export type Event = { readonly event: string; readonly data: string }
 /** Returns the events that one viewer has not received yet; `undefined` ends the event stream of the viewer. */
 export type NextEvents = () => Promise<readonly Event[] | undefined>
 
-// The maximum number of viewers. Each viewer needs a connection, and after each collection the exporter renders the page
-// for each viewer.
+// The maximum number of viewers. Each viewer needs a connection, and after each collection the exporter renders
+// the page for each viewer.
 const MAX_VIEWERS = 32
-// The shortest time between two updates of a viewer. With several servers, many collections can end within a second.
+// The shortest time between two updates of a viewer. With several servers, many collections can end within a
+// second.
 const GAP_MS = 1000
 
-/** The browsers that have the status page open. A browser gets an update only after it has read the previous one. */
+/**
+ * The browsers that have the status page open. A browser gets an update only after it has read the previous
+ * one.
+ */
 export type Viewers = {
-  /** Returns a response with an event stream for a new viewer; `undefined` if there are too many viewers, or after `close`. */
+  /**
+   * Returns a response with an event stream for a new viewer; `undefined` if there are too many viewers, or
+   * after `close`.
+   */
   add(c: Context, next: NextEvents): Response | undefined
   /** Sends new events to all viewers. */
   readonly wake: () => void
@@ -55,8 +62,8 @@ export function createViewers(maxViewers = MAX_VIEWERS, gapMs = GAP_MS): Viewers
           hasNews = false
           const events = await next()
           if (!events) break
-          // The promise of writeSSE() resolves only when the connection accepts more data. So nothing is rendered for a
-          // browser that does not read.
+          // The promise of writeSSE() resolves only when the connection accepts more data. So nothing is
+          // rendered for a browser that does not read.
           for (const event of events) await stream.writeSSE(event)
           await sleep(gapMs, undefined, { signal: ended.signal }).catch(() => undefined)
         }
@@ -64,8 +71,8 @@ export function createViewers(maxViewers = MAX_VIEWERS, gapMs = GAP_MS): Viewers
         viewers.delete(viewer)
       }
     })
-    // The response of streamSSE() has a header `Connection`, which HTTP/2 forbids (RFC 9113 §8.2.2). So only its body is
-    // used.
+    // The response of streamSSE() has a header `Connection`, which HTTP/2 forbids (RFC 9113 §8.2.2). So only
+    // its body is used.
     return new Response(body, {
       headers: {
         'Content-Type': 'text/event-stream',

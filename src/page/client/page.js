@@ -1,5 +1,5 @@
-// This script runs on the status page. It draws the charts, applies server-sent events, and copies the lines for
-// prometheus.yml.
+// This script runs on the status page. It draws the charts, applies server-sent events, and copies the lines
+// for prometheus.yml.
 
 /**
  * The script of the chart library uPlot runs before this script, and defines this global variable.
@@ -9,8 +9,8 @@
 const { uPlot } = /** @type {any} */ (globalThis)
 
 /**
- * The points of all charts: a column of times in seconds, and a column of values for each track, for example `clients`.
- * All columns have the same length.
+ * The points of all charts: a column of times in seconds, and a column of values for each track, for example
+ * `clients`. All columns have the same length.
  *
  * @typedef {{ times: number[] } & Record<string, (number | null)[] | undefined>} Columns
  */
@@ -50,8 +50,8 @@ const charts = [.../** @type {NodeListOf<HTMLElement>} */ (document.querySelecto
 )
 
 /**
- * Creates the chart in an element with the class `plot`. The element has the names of its tracks as attributes. For the
- * keyboard and screen readers, the element is a slider.
+ * Creates the chart in an element with the class `plot`. The element has the names of its tracks as attributes.
+ * For the keyboard and screen readers, the element is a slider.
  *
  * @param {HTMLElement} plot
  */
@@ -204,8 +204,8 @@ function appendPoints(added) {
 }
 
 /**
- * Changes the children of the node `current` to those of `updated`. Unchanged nodes stay in the page, so that they keep the
- * keyboard focus and selected text.
+ * Changes the children of the node `current` to those of `updated`. Unchanged nodes stay in the page, so that
+ * they keep the keyboard focus and selected text.
  *
  * @param {ParentNode & Node} current
  * @param {ParentNode & Node} updated
@@ -299,8 +299,8 @@ function showCopyButton() {
       await navigator.clipboard.writeText(job.textContent)
       button.textContent = 'Copied'
     } catch {
-      // A page can use the clipboard only if it was loaded over TLS or from the machine of the browser. Otherwise the
-      // text is selected, so that the reader can copy it.
+      // A page can use the clipboard only if it was loaded over TLS or from the machine of the browser.
+      // Otherwise the text is selected, so that the reader can copy it.
       getSelection()?.selectAllChildren(job)
       button.textContent = 'Selected. Press Ctrl+C.'
     }

@@ -23,7 +23,10 @@ const BOUNDS = [1, 2, Infinity]
 const rowsOf = (family: Family, format: TextFormat) =>
   getRowsIfAllExposed(family, format) ?? runToEnd(findExposedRows(family, format))
 
-/** The values of a row: buckets or quantile values, then sum and count. */
+/**
+ * The values of one row. For a histogram or summary, these are the buckets or quantile values, then sum and
+ * count.
+ */
 const ROWS: readonly [
   what: string,
   type: MetricType,
@@ -46,8 +49,8 @@ const ROWS: readonly [
   ['a histogram', 'histogram', [1, 2, 3, 4.5, 3], true],
   ['a histogram whose sum is infinite', 'histogram', [1, 2, 3, Infinity, 3], true],
   ['a histogram whose count is not its +Inf bucket', 'histogram', [1, 2, 3, 4.5, 4], false],
-  ['a histogram with buckets that fall', 'histogram', [2, 1, 3, 4.5, 3], false],
-  ['a histogram with half an observation', 'histogram', [0.5, 2, 3, 4.5, 3], false],
+  ['a histogram whose bucket counts decrease', 'histogram', [2, 1, 3, 4.5, 3], false],
+  ['a histogram whose bucket count is a fraction', 'histogram', [0.5, 2, 3, 4.5, 3], false],
   ['a histogram with a NaN bucket', 'histogram', [1, NaN, 3, 4.5, 3], false],
   ['a histogram with infinite buckets', 'histogram', [1, 2, Infinity, 4.5, Infinity], false],
   ['a histogram with a negative bucket', 'histogram', [-1, 2, 3, 4.5, 3], false],
@@ -55,24 +58,36 @@ const ROWS: readonly [
   ['a histogram with a NaN sum', 'histogram', [1, 2, 3, NaN, 3], false],
   ['a histogram with a NaN count', 'histogram', [1, 2, 3, 4.5, NaN], false],
   ['a histogram of negative numbers', 'histogram', [1, 2, 3, -4.5, 3], true, [-1, 0, Infinity]],
-  ['a histogram without +Inf', 'histogram', [1, 2, 3, 4.5, 3], false, [1, 2, 3]],
+  ['a histogram without a bucket for +Inf', 'histogram', [1, 2, 3, 4.5, 3], false, [1, 2, 3]],
   ['a histogram without buckets', 'histogram', [4.5, 3], false, []],
   ['a histogram with bounds out of order', 'histogram', [1, 2, 3, 4.5, 3], false, [2, 1, Infinity]],
-  ['a histogram with a bound twice', 'histogram', [1, 2, 3, 4.5, 3], false, [1, 1, Infinity]],
+  [
+    'a histogram with the same bound twice',
+    'histogram',
+    [1, 2, 3, 4.5, 3],
+    false,
+    [1, 1, Infinity],
+  ],
   ['a histogram with a NaN bound', 'histogram', [1, 2, 3, 4.5, 3], false, [1, NaN, Infinity]],
   ['a summary', 'summary', [1, 2, 4.5, 3], true, [0.5, 0.9]],
   ['a summary without quantiles', 'summary', [4.5, 3], true, []],
-  ['a summary of nothing', 'summary', [NaN, NaN, 0, 0], true, [0, 1]],
+  ['a summary without observations', 'summary', [NaN, NaN, 0, 0], true, [0, 1]],
   ['a summary with a negative quantile value', 'summary', [-1, 2, 4.5, 3], false, [0.5, 0.9]],
   ['a summary with a negative sum', 'summary', [1, 2, -4.5, 3], false, [0.5, 0.9]],
   ['a summary with a NaN sum', 'summary', [1, 2, NaN, 3], false, [0.5, 0.9]],
-  ['a summary with half an observation', 'summary', [1, 2, 4.5, 2.5], false, [0.5, 0.9]],
+  ['a summary whose count is a fraction', 'summary', [1, 2, 4.5, 2.5], false, [0.5, 0.9]],
   ['a summary with a negative count', 'summary', [1, 2, 4.5, -3], false, [0.5, 0.9]],
   ['a summary with a NaN count', 'summary', [1, 2, 4.5, NaN], false, [0.5, 0.9]],
   ['a summary with a quantile over 1', 'summary', [1, 2, 4.5, 3], false, [0.5, 99]],
   ['a summary with a negative quantile', 'summary', [1, 2, 4.5, 3], false, [-0.5, 0.9]],
   ['a summary of zeros', 'summary', [0, 0, 0, 0], true, [0, 1]],
-  ['a histogram from 0 on', 'histogram', [0, 2, 3, -4.5, 3], false, [0, 1, Infinity]],
+  [
+    'a negative sum of a histogram whose lowest bound is 0',
+    'histogram',
+    [0, 2, 3, -4.5, 3],
+    false,
+    [0, 1, Infinity],
+  ],
   ['a summary with a NaN quantile', 'summary', [1, 2, 4.5, 3], false, [NaN, 0.9]],
 ]
 
@@ -87,7 +102,7 @@ for (const [what, type, values, isValid, bounds] of ROWS) {
   })
 }
 
-test('each row of a histogram is validated by its own values', () => {
+test('each row of a histogram is checked with its own values', () => {
   const family = makeFamily({ name: 'x', type: 'histogram', bounds: [1, Infinity] }, [
     { labels: 'a="1"', values: [1, 2, 3, 2] },
     { labels: 'a="2"', values: [2, 1, 3, 1] },
@@ -97,7 +112,7 @@ test('each row of a histogram is validated by its own values', () => {
   assert.equal(countInvalidRows(family), 1)
 })
 
-test('each row of a summary is validated by its own quantiles', () => {
+test('each row of a summary is checked with its own quantile values', () => {
   const family = makeFamily({ name: 'x', type: 'summary', bounds: [0.5, 0.9] }, [
     { labels: 'a="1"', values: [1, 2, 3, 2] },
     { labels: 'a="2"', values: [1, -2, 3, 1] },
@@ -107,18 +122,18 @@ test('each row of a summary is validated by its own quantiles', () => {
   assert.deepEqual([...rowsOf(family, 'openmetrics')], [0, 3])
 })
 
-test('a histogram has a sum unless it has negative bounds; other types always have one', () => {
+test('a histogram has a sum and a count unless it has negative bounds, and a summary always has both', () => {
   assert.equal(hasSumAndCount({ type: 'histogram', bounds: [0, 1, Infinity] }), true)
   assert.equal(hasSumAndCount({ type: 'histogram', bounds: [-0.1, 1, Infinity] }), false)
   assert.equal(hasSumAndCount({ type: 'summary', bounds: [-1] }), true)
 })
 
-test('a row that is not exported is not counted as invalid', () => {
+test('a missing row of a table is not counted as invalid', () => {
   const family = makeFamily({ name: 'x', type: 'counter' }, [{ values: [-1] }, { values: [1] }])
   assert.equal(countInvalidRows({ ...family, order: Uint32Array.of(1) }), 0)
 })
 
-test('a row with a label named like the label that the format adds is in no format', () => {
+test('a row that already has the label le or quantile that a format would add is in no format', () => {
   const rows = ['le="x"', 'a="1",le="2"', 'file="3"', 'a="\\",le=\\""', 'a=",le="', 'le2="1"'].map(
     (labels) => ({ labels, values: [1, 1, 1] }),
   )
@@ -145,7 +160,10 @@ function names(families: ReadonlySet<Family>): string[] {
   return Array.from(families, ({ type, name }) => `${type} ${name}`).sort()
 }
 
-/** Families, those excluded from OpenMetrics, and those excluded from text. */
+/**
+ * Each case has a title, families, the families excluded from OpenMetrics, and those excluded from the text
+ * format.
+ */
 const COLLISIONS: readonly [
   families: readonly (readonly [MetricType, string])[],
   openMetrics: readonly string[],
@@ -273,19 +291,19 @@ for (const [families, openMetrics, text] of COLLISIONS) {
   })
 }
 
-test('of two families with the same name and type, the first is exported', () => {
+test('of two families with the same name and type, the first one is exposed', () => {
   const [first, second] = [one('gauge', 'x'), one('gauge', 'x')]
   assert.deepEqual(findCollidingFamilies([first, second], 'openmetrics'), new Set([second]))
   assert.deepEqual(findCollidingFamilies([first, second], 'text'), new Set([second]))
 })
 
-test('a family does not collide with itself or with a family without rows', () => {
+test('the names of a family do not collide with those of itself or of a family without rows', () => {
   const family = one('gauge', 'x')
   const empty = makeFamily({ name: 'x', type: 'counter' }, [])
   assert.deepEqual(findCollidingFamilies([family, family, empty], 'openmetrics'), new Set())
 })
 
-test('all rows of a large family are validated, also at the boundaries of the steps', () => {
+test('all rows of a large family are checked, also at the boundaries between steps', () => {
   const rows = Array.from({ length: 10_000 }, (_, row) => ({
     labels: `a="${row}"`,
     values: [row % 4096 === 4095 || row === 9999 ? -1 : 1],
@@ -295,7 +313,8 @@ test('all rows of a large family are validated, also at the boundaries of the st
   const shown = rows.flatMap(({ values }, row) => (values[0] === 1 ? [row] : []))
   assert.deepEqual([...rowsOf(counter, 'openmetrics')], shown)
 
-  // The label name and its quotation mark are on both sides of the boundary of the first megabyte.
+  // The label name `le` is before the boundary of the first megabyte of label text, and its quotation mark
+  // after it.
   const value = 'v'.repeat(2 ** 20 - 'a=""'.length - 'le='.length)
   const histogram = makeFamily({ name: 'y', type: 'histogram', bounds: [Infinity] }, [
     { labels: `a="${value}"`, values: [1, 1, 1] },
@@ -316,7 +335,7 @@ function large(type: MetricType, rows: number, wrong: readonly number[] = []): F
   )
 }
 
-test('rows are validated only when the type and the format require it', () => {
+test('rows are checked only if the type of the family and the format require it', () => {
   const isValidated = (type: MetricType, format: TextFormat) =>
     getRowsIfAllExposed(large(type, 3, [1]), format) === undefined
   const types = ['counter', 'gauge', 'histogram', 'summary', 'info', 'unknown'] as const
@@ -333,7 +352,7 @@ test('rows are validated only when the type and the format require it', () => {
   )
 })
 
-test('a family with only valid rows is exported in its own order, after steps of 4096 rows', () => {
+test('a family with only valid rows is exposed in its own order, and is checked in steps of 4096 rows', () => {
   for (const [type, rows, turns] of [
     ['counter', 4095, 0],
     ['counter', 4096, 1],
@@ -350,7 +369,7 @@ test('a family with only valid rows is exported in its own order, after steps of
   assert.equal(text.turns, 0, 'no label collides, so no row is validated')
 })
 
-test('invalid rows are excluded at any position, and only from OpenMetrics', () => {
+test('an invalid row at any position is excluded, and only from OpenMetrics', () => {
   const family = large('info', 12_288, [0, 4095, 12_287])
   const { turns, result } = runSteps(findExposedRows(family, 'openmetrics'))
   assert.equal(turns, 3)
@@ -361,7 +380,7 @@ test('invalid rows are excluded at any position, and only from OpenMetrics', () 
   assert.equal(rowsOf(large('counter', 8192, [8191]), 'openmetrics').length, 8191)
 })
 
-test('the exported families are sorted by name and unique, and the input does not change', () => {
+test('the exposed families are sorted by name and unique, and the input array does not change', () => {
   const variants: Family[][] = []
   for (const other of ['a_total', 'a_count', 'a']) {
     for (const types of [
@@ -396,7 +415,7 @@ test('the exported families are sorted by name and unique, and the input does no
   }
 })
 
-test('label text is searched in steps of one megabyte', () => {
+test('the label text of a family is searched for le or quantile in steps of one megabyte', () => {
   const long = (megabytes: number) =>
     makeFamily({ name: 'x', type: 'histogram', bounds: [Infinity] }, [
       { labels: `a="${'v'.repeat(megabytes * 2 ** 20 - 'a=""'.length)}"`, values: [1, 1, 1] },

@@ -20,7 +20,7 @@ const TYPES: readonly MetricType[] = [
   ...(['counter', 'gauge', 'histogram', 'summary', 'info', 'unknown'] as const),
 ]
 
-test('a family of the exporter has its samples in the given order', () => {
+test('a family created with `family` exposes its samples in the given order', () => {
   const made = family('gauge', 'test', 'Help.', [
     { labels: { host: 'b', type: 'c2s' }, value: 2 },
     { value: 1 },
@@ -40,14 +40,14 @@ test('a family of the exporter has its samples in the given order', () => {
   )
 })
 
-test('label values are quoted and escaped', () => {
+test('a label text has quoted and escaped label values', () => {
   assert.equal(formatLabels({}), '')
   assert.equal(formatLabels({ a: '1' }), 'a="1"')
   assert.equal(formatLabels({ a: '1', b: 'x"y\\z\n' }), 'a="1",b="x\\"y\\\\z\\n"')
   assert.equal(escapeLabelValue('\t\r,={}'), '\t\r,={}')
 })
 
-test('the type and the bounds determine the number of values of a row', () => {
+test('the type and the bounds of a family determine how many values each row has', () => {
   const bounds = [1, 2, Infinity]
   const widths = TYPES.map((type) => [
     type,
@@ -64,7 +64,7 @@ test('the type and the bounds determine the number of values of a row', () => {
   ])
 })
 
-test('the type determines the name on metadata lines and the names that a family uses up in each format', () => {
+test('the type of a family determines its exposed name and the names that no other family may use, in each text format', () => {
   const names = TYPES.map((type) => {
     const x = { name: 'x', type }
     return [
@@ -84,7 +84,7 @@ test('the type determines the name on metadata lines and the names that a family
   assert.deepEqual([compareNames('a', 'b'), compareNames('b', 'a'), compareNames('a', 'a')], [-1, 1, 0]) // prettier-ignore
 })
 
-test('a selection by name contains the families with either of their names; an empty selection contains all', () => {
+test('a selection by name matches the name in either text format, and an empty selection matches all families', () => {
   const counter = { name: 'x', type: 'counter' } as const
   const gauge = { name: 'x', type: 'gauge' } as const
   const selected = (names: readonly string[] | undefined) =>
@@ -97,7 +97,7 @@ test('a selection by name contains the families with either of their names; an e
   assert.deepEqual(selected(['y']), [false, false])
 })
 
-test('above the limit, whole families are omitted, the largest first, until the rest is within the limit', () => {
+test('above the series limit, whole families are omitted, the largest first, until the remaining series are within the limit', () => {
   const gaugeOf = (name: string, rows: number) =>
     makeFamily(
       { name, type: 'gauge' },
@@ -117,6 +117,6 @@ test('above the limit, whole families are omitted, the largest first, until the 
   assert.deepEqual(limited(1), ['ae', { b: 2, c: 3, d: 3 }])
   assert.deepEqual(limited(0), ['e', { a: 1, b: 2, c: 3, d: 3 }])
   assert.deepEqual(limited(8, all.toReversed()), ['ebda', { c: 3 }])
-  // Two families have the same name: their series are added up.
+  // The omitted series of two families with the same name are added up.
   assert.deepEqual(limited(1, [gaugeOf('x', 2), gaugeOf('x', 3), gaugeOf('a', 1)]), ['a', { x: 5 }])
 })

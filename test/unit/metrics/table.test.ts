@@ -6,7 +6,7 @@ import { createTable } from '../../../src/metrics/table.js'
 
 const META = { name: 'test', type: 'gauge', help: '', unit: '', bounds: [] } as const
 
-/** Label text and value of each row that is exposed, in order. */
+/** Returns the label text and the first value of each exposed row, in the order of exposition. */
 function rows(family: Family): [string, number][] {
   const { bytes, ends } = family.labels
   return Array.from(family.order, (row) => [
@@ -15,7 +15,7 @@ function rows(family: Family): [string, number][] {
   ])
 }
 
-test('rows are exposed in the order of their labels, in whatever order they arrive', () => {
+test('a table exposes its rows sorted by label text, whatever the order in which they were added', () => {
   fc.assert(
     fc.property(fc.array(fc.array(fc.string())), (batches) => {
       const table = createTable(META)
@@ -37,7 +37,7 @@ test('rows are exposed in the order of their labels, in whatever order they arri
   )
 })
 
-test('a snapshot never changes', () => {
+test('a snapshot of a table never changes', () => {
   const table = createTable(META)
   table.append('a="1"')
   table.set(0, 0, 1)
@@ -63,7 +63,7 @@ test('the snapshot of an unchanged table is the same object', () => {
   assert.notEqual(table.snapshot(), before)
 })
 
-test('a missing row is omitted, and comes back when it is present again', () => {
+test('a snapshot omits a missing row, and includes the row when it is no longer missing', () => {
   const table = createTable(META)
   table.append('a="1"')
   table.append('a="2"')
@@ -75,7 +75,7 @@ test('a missing row is omitted, and comes back when it is present again', () => 
   assert.equal(table.countOmittedRows(), 0)
 })
 
-test('the description of a row has its labels, its time and its values, or that it is missing', () => {
+test('the description of a row has its labels, its creation time, and its values or the word missing', () => {
   const table = createTable({ ...META, type: 'summary', bounds: [0.5] })
   table.append('a="1"')
   table.append('a="2"')
@@ -114,7 +114,7 @@ test('a table that grows keeps the data of each row', () => {
   }
 })
 
-test('snapshots share the parts that did not change, and only those', () => {
+test('consecutive snapshots of a table share the arrays that did not change, and only those', () => {
   const table = createTable(META)
   table.append('a="1"')
   table.append('a="2"')
@@ -150,14 +150,14 @@ test('snapshots share the parts that did not change, and only those', () => {
   assert.deepEqual([...table.snapshot().order], [2, 0])
 })
 
-test('an unknown creation time creates no column of times', () => {
+test('setting an unknown creation time creates no column of creation times', () => {
   const table = createTable(META)
   table.append('a="1"')
   table.setCreated(0, NaN)
   assert.equal(table.snapshot().created, undefined)
 })
 
-test('each snapshot has a copy of the values, for tables of any size', () => {
+test('each snapshot of a table has its own copy of the values, for tables of any size', () => {
   const sizes = [1, 2, 510, 511, 512, 513, 1000, 2047, 2048, 2049]
   const tables = sizes.map((size) => {
     const table = createTable(META)
@@ -177,7 +177,7 @@ test('each snapshot has a copy of the values, for tables of any size', () => {
   assert.deepEqual(snapshots.map(({ values }) => [...values]), expected) // prettier-ignore
 })
 
-test('a second series with the same labels is omitted and counted, also if the first one was settled before', () => {
+test('a second row with the same labels is omitted and counted, also if the first row was sorted earlier', () => {
   const table = createTable(META)
   for (const labels of ['b', 'a', 'b', 'a']) table.append(labels)
   table.sortNewRows()
