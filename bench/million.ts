@@ -1,6 +1,6 @@
 /** A million series with names and labels like those of Prosody, for the exporter and for prom-client. */
 
-import { labelText } from '../src/metrics/labels.js'
+import { formatLabels } from '../src/metrics/labels.js'
 import { createTable, type Table } from '../src/metrics/table.js'
 
 export const nameOf = (family: number) => `prosody_mod_test_series_${family}`
@@ -23,12 +23,12 @@ export function createTables(families: number, rows: number): Table[] {
       bounds: [],
     })
     for (let row = 0; row < rows; row++) {
-      table.append(labelText(labelsOf(row)))
+      table.append(formatLabels(labelsOf(row)))
       table.set(row, 0, valueOf(row, 0))
       // The collector does the same after each page of a full read.
-      if (row % 1000 === 999) table.settle()
+      if (row % 1000 === 999) table.sortNewRows()
     }
-    table.settle()
+    table.sortNewRows()
     return table
   })
 }

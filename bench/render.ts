@@ -8,7 +8,7 @@ import { once } from 'node:events'
 import process from 'node:process'
 import { Counter, Registry } from 'prom-client'
 import { createExposition } from '../src/exposition/exposition.js'
-import { labelText } from '../src/metrics/labels.js'
+import { formatLabels } from '../src/metrics/labels.js'
 import { createTable, type Table } from '../src/metrics/table.js'
 import { note, parameters, report, shown, spread, timesOf } from './figure.js'
 
@@ -77,10 +77,10 @@ function createExporterSide(): Side & { readonly gzipMs: () => Promise<string> }
       const meta = { name: name(f), type: 'counter', help: 'A test series.' } as const
       const table = createTable({ ...meta, unit: '', bounds: [] })
       column.forEach((value, row) => {
-        table.append(labelText(labelsOf(row)))
+        table.append(formatLabels(labelsOf(row)))
         table.set(row, 0, value)
       })
-      table.settle()
+      table.sortNewRows()
       return table
     })
   let tables: Table[] = createTables()

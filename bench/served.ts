@@ -12,7 +12,7 @@ import { connect, type AddressInfo, type Socket } from 'node:net'
 import { buffer as readBytes } from 'node:stream/consumers'
 import { createApp } from '../src/http/routes.js'
 import { listen } from '../src/http/listener.js'
-import { labelText } from '../src/metrics/labels.js'
+import { formatLabels } from '../src/metrics/labels.js'
 import { createTable } from '../src/metrics/table.js'
 import { createScraper } from '../src/scrape/scraper.js'
 import { cpuMs, parameters, report, shown, spread, timesOf } from './figure.js'
@@ -54,7 +54,7 @@ function createFilledScraper(series: number) {
   })
   for (let i = 0; i < series; i++) {
     const labels = { host: `host${i % 10}.example.com`, type: 'c2s', ip_family: `series-${i}` }
-    table.set(table.append(labelText(labels)), 0, i * 997)
+    table.set(table.append(formatLabels(labels)), 0, i * 997)
   }
   const collected = { families: [table.snapshot()], invalid: new Map<string, number>() }
   return createScraper({

@@ -9,15 +9,15 @@ import { getSocketName, type Component, type Owner } from './control/socket-dire
 import { ConfigError } from './errors.js'
 import { createExposition } from './exposition/exposition.js'
 import { pollServers } from './history/history.js'
-import { limitConnections, listen, type Listener } from './http/listener.js'
+import { chooseConnectionLimit, listen, type Listener } from './http/listener.js'
 import { createApp, type Serve } from './http/routes.js'
 import { addServerRoutes } from './http/server-routes.js'
 import { limitRepeats } from './log/log-limit.js'
 import { withFields, type Log } from './log/log.js'
 import type { Family } from './metrics/family.js'
 import {
-  processFamilies,
-  upFamily,
+  createProcessFamilies,
+  createUpFamily,
   type ProcessUsage,
   type ReloadState,
 } from './metrics/own-families.js'
@@ -72,7 +72,7 @@ export async function createExporter(
   const exporterFamilies = () => {
     const usage = web.disableExporterMetrics ? undefined : deps.readProcessUsage()
     return [
-      ...processFamilies(deps.version, usage, reloader.getState()),
+      ...createProcessFamilies(deps.version, usage, reloader.getState()),
       ...(access ? getWebConfigFamilies(access.getReloadState()) : []),
     ]
   }
@@ -104,7 +104,7 @@ export async function createExporter(
         listener = await listen(app, web.listenAddresses, requestLog, {
           gate: access && createAccessGate(access),
           socketAccess: { ...web.socketAccess, umask: deps.umask },
-          maxConnections: limitConnections(deps.readProcessUsage().maxFds),
+          maxConnections: chooseConnectionLimit(deps.readProcessUsage().maxFds),
         })
       } catch (error) {
         for (const feature of features) await feature.close?.()
@@ -283,7 +283,7 @@ function createMetricsApp(core: Core, features: readonly Feature[], requestLog: 
  */
 function createOverviewSnapshot({ servers, reloader, exporterFamilies }: Core): Snapshot {
   const up = servers.getAll().map((server) => [server.config.name, Number(server.isUp())] as const)
-  const families = [upFamily(up), ...exporterFamilies()]
+  const families = [createUpFamily(up), ...exporterFamilies()]
   const { created } = reloader.getConfig().exposition
   return {
     isUp: true,

@@ -1,5 +1,5 @@
 import type { Family, MetricType } from '../../src/metrics/family.js'
-import { width } from '../../src/metrics/family.js'
+import { countValuesPerRow } from '../../src/metrics/family.js'
 import { escapeLabelValue } from '../../src/metrics/labels.js'
 import { compareNames } from '../../src/exposition/metric-names.js'
 import { formatBound } from '../../src/exposition/number.js'
@@ -143,7 +143,7 @@ function makeFamily(choices: Choices, expected: Expected): Family {
       .join(',')
     const row = table.append(text)
     const values: number[] = []
-    for (let column = 0; column < width({ type, bounds }); column++) {
+    for (let column = 0; column < countValuesPerRow({ type, bounds }); column++) {
       const value = choices.below(4) === 0 ? choices.double() : choices.pick(VALUES)
       table.set(row, column, value)
       values.push(value)

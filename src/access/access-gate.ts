@@ -3,7 +3,7 @@ import { family, type Family } from '../metrics/family.js'
 import { findClientProblem } from './tls.js'
 import type { WebAccess } from './access.js'
 
-/** Adapts the web configuration to the HTTP server. */
+/** Creates a gate that lets the HTTP server apply the web configuration file. */
 export function createAccessGate(web: WebAccess): Gate {
   return {
     tls: web.tls,

@@ -9,25 +9,31 @@ import type { TlsConfig } from './read-tls.js'
 import { digest, type WebConfig } from './read-web-config.js'
 import { createReloadedWebConfig, type WebConfigReloadState } from './reloaded-web-config.js'
 
-/** The response to a request that may not reach the app. */
+/** The response to a request that the web configuration file does not allow. */
 export type AccessDenial = {
   readonly status: 401 | 403 | 429
   readonly text: string
   readonly headers: Readonly<Record<string, string>>
 }
 
-/** `undefined` allows the request. A promise only when bcrypt has to compare a password. */
+/**
+ * The response to a denied request; `undefined` if the request is allowed. It is a promise only if bcrypt must
+ * check a password.
+ */
 type Decision = AccessDenial | undefined | Promise<AccessDenial | undefined>
 
 export type WebAccess = {
-  /** Whether connections use TLS and may use HTTP/2. Only a restart changes this. */
+  /**
+   * `undefined` for connections without TLS. `http2` says whether clients can use HTTP/2. Only a restart
+   * changes both.
+   */
   readonly tls: { readonly http2: boolean } | undefined
-  /** The current TLS configuration: certificates may have changed since the last connection. */
+  /** Returns the current TLS configuration; `undefined` without TLS. A reload can change it. */
   getTls(): TlsConfig | undefined
-  /** Headers that every response has. */
+  /** Returns the headers that are added to every response. */
   getHeaders(): readonly (readonly [string, string])[]
   checkRequest(request: Pick<IncomingMessage, 'headers' | 'socket'>): Decision
-  /** Reads the web configuration file and the files that it names again, if one of them has changed. */
+  /** Reloads the web configuration file if it, or a file that it names, has changed. */
   refresh(): void
   getReloadState(): WebConfigReloadState
   stop(): Promise<void>
@@ -36,10 +42,10 @@ export type WebAccess = {
 const REALM = 'realm="prosody-exporter"'
 
 /**
- * Applies the web configuration file: TLS, headers, networks, rate limit, passwords and tokens. The file is
- * reloaded when it changes; see `createReloadedWebConfig`.
+ * Applies the settings of the web configuration file: TLS, headers, networks, rate limit, passwords and tokens.
+ * The file is reloaded when it changes, see `createReloadedWebConfig`.
  *
- * @param now Milliseconds of a monotonic clock.
+ * @param now Returns the time of a monotonic clock in milliseconds.
  * @throws ConfigError when the configuration is invalid at the start.
  */
 export function createWebAccess(
@@ -61,7 +67,8 @@ export function createWebAccess(
     checkRequest({ headers, socket }) {
       reloaded.refresh()
       const config = reloaded.current()
-      // Before the rate limit, so that other networks cannot use it up.
+      // The network is checked before the rate limit, so that clients of other networks cannot use up the rate
+      // limit.
       if (config.networks && !isInside(config.networks, socket.remoteAddress)) {
         return {
           status: 403,
@@ -81,7 +88,10 @@ export function createWebAccess(
   }
 }
 
-/** Applies the configured rate limit. A reload that leaves the limit unchanged does not refill the bucket. */
+/**
+ * Applies the configured rate limit with a token bucket. A reload that does not change `rate_limit` does not
+ * refill the bucket.
+ */
 function createConfiguredRateLimit(
   getSetting: () => WebConfig['rateLimit'],
   now: () => number,
@@ -109,7 +119,8 @@ function authenticate(
   const [, scheme = '', credentials = ''] = /^(\w+) +(\S+) *$/.exec(authorization) ?? []
   if (scheme.toLowerCase() === 'bearer') {
     const given = digest(credentials)
-    // Compares with every token, so that the time does not depend on which one matches.
+    // The given token is compared with every configured token, so that the time does not reveal which one
+    // matches.
     const isRight = tokens.map((token) => timingSafeEqual(token, given)).includes(true)
     return isRight ? undefined : createUnauthorized(config)
   }
@@ -122,15 +133,19 @@ function authenticate(
   return passwords.check(user, password, users, client).then((verdict) => {
     if (verdict === 'right') return undefined
     return verdict === 'busy'
-      ? createTooManyRequests('Too many logins: passwords wait to be checked. Try again later.')
+      ? createTooManyRequests(
+          'Too many logins: the queue of passwords to check is full. Try again later.',
+        )
       : createUnauthorized(config)
   })
 }
 
 function isInside(networks: NonNullable<WebConfig['networks']>, address: string | undefined) {
-  // A client of a Unix socket has no address. The permissions of the socket decide who may use it.
+  // A client of a Unix socket has no address, so it is allowed. The permissions of the socket file decide who
+  // can connect.
   if (address === undefined || address === '') return true
-  // A socket for IPv6 and IPv4 shows an IPv4 client as ::ffff:192.0.2.1. A link-local address has a zone (%eth0).
+  // On a socket for both IPv6 and IPv4, the address of an IPv4 client is for example ::ffff:192.0.2.1. A
+  // link-local address ends with a zone, for example %eth0.
   const plain = address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '')
   return networks.check(plain, isIPv6(plain) ? 'ipv6' : 'ipv4')
 }

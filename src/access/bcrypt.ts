@@ -3,8 +3,8 @@ import { Worker } from 'node:worker_threads'
 
 export type Bcrypt = {
   /**
-   * Hashes the password with each salt, one after another. A salt is `$2b$10$` and 22 characters.
-   * Rejects when the thread ends first.
+   * Hashes the password with each salt. A salt is for example `$2b$10$` and 22 characters. The promise rejects
+   * if the bcrypt thread ends before the result.
    */
   hash(password: string, salts: readonly string[]): Promise<readonly string[]>
   stop(): Promise<void>
@@ -16,7 +16,8 @@ type Waiting = {
   readonly reject: (error: Error) => void
 }
 
-// The source code of the thread. It is text, because the name of a file would differ between src/ and dist/.
+// The source code of the bcrypt thread. It is text instead of a file, because the path of a file would differ
+// between src/ and dist/.
 const WORKER = `
 const { parentPort, workerData } = require('node:worker_threads')
 const { hashSync } = require(workerData)
@@ -24,7 +25,7 @@ parentPort.on('message', ({ id, password, salts }) => {
   parentPort.postMessage({ id, hashes: salts.map((salt) => hashSync(password, salt)) })
 })`
 
-/** Computes bcrypt in a separate thread: it is slow by design, and scrapes must not wait for it. */
+/** Computes bcrypt hashes in a separate thread. Bcrypt is slow by design, and must not block the event loop. */
 export function createBcrypt(): Bcrypt {
   const waiting = new Map<number, Waiting>()
   let worker: Worker | undefined
@@ -50,7 +51,7 @@ export function createBcrypt(): Bcrypt {
     async hash(password, salts) {
       const started = (worker ??= start())
       const id = ++lastId
-      // The thread keeps the process alive only while a caller waits for a hash.
+      // ref() and unref() let the thread keep the process alive only while a caller waits for a hash.
       started.ref()
       try {
         return await new Promise((resolve, reject) => {

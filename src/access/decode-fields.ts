@@ -2,17 +2,21 @@ import { isAlias, isMap, isScalar, isSeq, type Alias, type Scalar, type YAMLMap 
 import { describeNode, startOf, type Path, type YamlSource } from '../config/parse-yaml.js'
 import { ConfigError } from '../errors.js'
 
-// Decodes YAML by the expected type, like exporter-toolkit with Go's yaml.v2 in strict mode. For example, `1`
-// is a text where a text is expected, `yes` is true, and a key without a value has Go's zero value.
+// This file decodes YAML by the expected type, like exporter-toolkit with Go's yaml.v2 in strict mode. For
+// example, `1` is a text where a text is expected, `yes` means true, and a key without a value has Go's zero
+// value: an empty text, 0 or false.
 
 export type Decoder<T> = {
-  /** Returns the value for a key without a value: Go's zero value. */
+  /** Returns the result for a key without a value, which is Go's zero value: an empty text, 0 or false. */
   readonly zero: (node: unknown, at: DecodePosition) => T
-  /** @param into The value that an earlier merge key set. A mapping adds its pairs to it. */
+  /**
+   * @param into The value that an earlier merge key (`<<`) set. A decoder of a mapping adds its pairs to this
+   *   value.
+   */
   readonly decode: (node: unknown, at: DecodePosition, into: unknown) => T
 }
 
-/** The position of the decoder in the document. */
+/** The position of the decoder in the YAML document. */
 export type DecodePosition = {
   readonly path: Path
   readonly state: DecodeState
@@ -20,26 +24,33 @@ export type DecodePosition = {
 
 type DecodeState = {
   readonly source: YamlSource
+  /** The offset of each key and each value in the source, by the result of `createOffsetKey`. */
   readonly offsets: Map<string, number>
-  /** The aliases that are being resolved, to detect a cycle. */
+  /** The YAML aliases that are being resolved. An alias that occurs within its own value is an error. */
   readonly activeAliases: Set<Alias>
   nodeCount: number
 }
 
 export type Decoded<T> = {
   readonly value: T
-  /** Returns `FILE:LINE:COLUMN: KEY` of a value or its key, or of the nearest parent that the file has. */
+  /**
+   * Returns `FILE:LINE:COLUMN: KEY` for the value or the key at a path. If the file does not contain the path,
+   * the line and column are those of its nearest parent in the file.
+   */
   readonly place: (path: Path, of?: 'value' | 'key') => string
 }
 
-// Merge keys can be nested, so a short file can expand to any number of values.
+// The limit on decoded values. A short YAML file with nested merge keys or aliases can expand to any number of
+// values.
 const MAX_NODES = 100_000
 
 const STRING = 'tag:yaml.org,2002:str'
 const NULL = 'tag:yaml.org,2002:null'
 const TAGS = [STRING, NULL, ...['bool', 'int', 'float'].map((each) => `tag:yaml.org,2002:${each}`)]
 
-/** @throws ConfigError for the first wrong value, with its place and what was expected. */
+/**
+ * @throws ConfigError for the first wrong value. The message has its place in the file, and what was expected.
+ */
 export function decodeYaml<T>(source: YamlSource, decoder: Decoder<T>): Decoded<T> {
   const state: DecodeState = {
     source,
@@ -48,7 +59,7 @@ export function decodeYaml<T>(source: YamlSource, decoder: Decoder<T>): Decoded<
     nodeCount: 0,
   }
   const root = source.document.contents
-  // A file with comments only is valid.
+  // An empty file, and a file with comments only, are valid.
   const value = isNull(root) ? ({} as T) : decodeNode(decoder, root, { path: [], state }, undefined)
   return {
     value,
@@ -74,7 +85,7 @@ export function createKindError(expected: string, node: unknown, at: DecodePosit
   return createErrorAt(node, at, `expected ${expected}, got ${describeNode(node, true)}`)
 }
 
-/** Decodes a node; for an alias, the node that it refers to. */
+/** Decodes a YAML node. If the node is an alias, decodes the node to which the alias refers. */
 export function decodeNode<T>(
   decoder: Decoder<T>,
   node: unknown,
@@ -95,7 +106,7 @@ export function decodeNode<T>(
     return isNull(node) ? decoder.zero(node, at) : decoder.decode(node, at, into)
   }
   if (state.activeAliases.has(node))
-    throw createErrorAt(node, at, 'expected a value, got one within itself')
+    throw createErrorAt(node, at, 'expected a value, got an alias (*name) within its own value')
   const target = node.resolve(state.source.document)
   if (target === undefined) {
     throw createErrorAt(node, at, 'expected an anchor (&name) above the alias (*name), got none')
@@ -113,7 +124,10 @@ function isNull(node: unknown): boolean {
   return node.type === 'PLAIN' && /^(?:|~|null|Null|NULL)$/.test(node.source ?? '')
 }
 
-/** Returns the text of a value, and whether it can have another type than text: no quotes and no block. */
+/**
+ * Returns the text of a scalar. `isTyped` is false if the scalar can only be a text, because it is quoted, is a
+ * block or has the tag `!!str`.
+ */
 export function readScalar(node: unknown, at: DecodePosition, expected: string) {
   if (!isScalar(node)) throw createKindError(expected, node, at)
   if (node.tag !== undefined && !TAGS.includes(node.tag)) {
@@ -123,7 +137,10 @@ export function readScalar(node: unknown, at: DecodePosition, expected: string) 
   return { text: node.source ?? '', isTyped }
 }
 
-/** Calls `onPair` or `onMerge` for each pair of a mapping, in the order of the file, like yaml.v2. */
+/**
+ * Calls `onPair` for each pair of a mapping, and `onMerge` for each mapping that a merge key (`<<`) adds, in
+ * the order of the file, like Go's yaml.v2.
+ */
 export function decodePairs(
   node: YAMLMap,
   at: DecodePosition,
@@ -155,7 +172,10 @@ function isMergeKey({ source, type, tag }: Scalar): boolean {
   return source === '<<' && tag === undefined && type === 'PLAIN'
 }
 
-/** Returns the merged nodes in reverse order: the first one overrides the others, so it is decoded last. */
+/**
+ * Returns the mappings that a merge key (`<<`) adds, in reverse order. In YAML the first mapping of a list
+ * overrides the others, so it must be decoded last.
+ */
 function listMergedNodes(value: unknown, at: DecodePosition): unknown[] {
   const nodes: unknown[] = isSeq(value) ? [...value.items].reverse() : [value]
   for (const node of nodes) {

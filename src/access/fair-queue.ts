@@ -1,17 +1,23 @@
+/**
+ * A queue in which addresses take turns, and in the turns of an address, its names. The items of one name at
+ * one address are a line: the oldest item is taken first.
+ */
 export type FairQueue<T> = {
   /**
    * Adds an item to the line of a name at an address.
    *
-   * @returns The item that was dropped because the queue is full: the oldest item of the longest line.
+   * @returns The item that was dropped because the queue is full; `undefined` if none was dropped. It is the
+   *   oldest item of the longest line at the address with the most items.
    */
   add(address: string, name: string, item: T): T | undefined
-  /** Removes and returns the next item. Addresses take turns, and so do the names at an address. */
+  /** Removes and returns the next item; `undefined` if the queue is empty. */
   take(): T | undefined
 }
 
-/** Creates a queue in which a client with many items delays each other client by one turn only. */
+/** Creates a queue in which a client address with many items delays each other address by one item only. */
 export function createFairQueue<T>(maxItems: number): FairQueue<T> {
-  // By address and name. The order of each map is the order of the turns.
+  // The items by address and name. The order of the keys of each map is the order in which they have their
+  // turns.
   const addresses = new Map<string, Map<string, T[]>>()
   let size = 0
 
@@ -45,7 +51,7 @@ export function createFairQueue<T>(maxItems: number): FairQueue<T> {
       const [address, lines] = first
       const name = lines.keys().next().value!
       const item = removeFirst(address, name)
-      // The next turns of this name and address come after all others.
+      // The next turn of this address is after those of all other addresses; the same applies to the name.
       moveToEnd(lines, name)
       moveToEnd(addresses, address)
       return item

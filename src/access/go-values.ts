@@ -1,9 +1,8 @@
-/** Parses numbers and durations like Go. */
-
 /**
- * Parses a YAML integer like Go's yaml.v2: `10`, `0x10`, `0b1`, `010` (octal), `1_000`. `1.5` becomes 1.
+ * Parses a YAML integer like Go's yaml.v2, for example `10`, `0x10`, `0b1`, `010` (octal) or `1_000`. A
+ * fraction is truncated, so `1.5` becomes 1.
  *
- * @returns `undefined` for any other text, and beyond 64 bits.
+ * @returns `undefined` if the text is no number, or the number does not fit in 64 bits.
  */
 export function parseGoInteger(text: string): number | undefined {
   if (!/^[-+.\d]/.test(text)) return undefined
@@ -32,9 +31,9 @@ const PART = /(\d+\.?\d*|\.\d+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)/y
 const MAX_MS = 2 ** 63 / 1e6
 
 /**
- * Parses a Go duration: `1.5s`, `100us`, `1h30m`, `-1s`, `0`.
+ * Parses a duration like Go, for example `1.5s`, `100us`, `1h30m`, `-1s` or `0`.
  *
- * @returns Milliseconds, or `undefined` for any other text.
+ * @returns The duration in milliseconds; `undefined` if the text is not a valid duration.
  * @see https://pkg.go.dev/time#ParseDuration
  */
 export function parseGoDuration(text: string): number | undefined {

@@ -4,11 +4,11 @@ import { createFairQueue } from './fair-queue.js'
 
 export type Passwords = {
   /**
-   * Checks the password of a user. The verdict is `busy` when too many other logins wait. The verdict on a
-   * login that was checked before comes from a cache, without a wait.
+   * Checks the password of a user. The verdict is `busy` if too many logins wait for a check. The verdict on a
+   * login that was recently checked comes from a cache without a wait.
    */
   check(user: string, password: string, users: Users, client: string): Promise<Verdict>
-  /** Whether the cache has this login as right. */
+  /** Whether the cache contains the verdict `right` for this user and password. */
   isKnown(user: string, password: string, users: Users): boolean
   stop(): Promise<void>
 }
@@ -18,27 +18,34 @@ export type Users = ReadonlyMap<string, string>
 
 type Login = {
   readonly password: string
-  /** One salt for each cost that a configured hash has; see `chooseSalts`. */
+  /** The salts with which the password must be hashed, see `chooseSalts`. */
   readonly salts: readonly string[]
-  /** The hash of this user; `undefined` for an unknown user. */
+  /** The configured bcrypt hash of the user; `undefined` for an unknown user. */
   readonly hash: string | undefined
   end(verdict: Verdict): void
 }
 
-// A check takes about 50 ms. A longer queue would take more time than most scrapes have.
+// The maximum number of logins that wait for a check. A check takes about 50 ms, so the last login waits for
+// more than 6 s. Most scrapes time out after 10 s.
 const MAX_WAITING = 128
+// The numbers of logins in the two caches of verdicts.
 const MAX_RIGHT = 100
 const MAX_WRONG = 1000
 // A bcrypt hash is `$2b$10$`, 22 characters of salt and 31 characters of hash.
 const SALT_LENGTH = 29
 const ANY_SALT = '/'.repeat(21) + '.'
 
-/** Checks passwords with bcrypt, one after another, in the order of `createFairQueue`. */
+/**
+ * Checks passwords with bcrypt, one at a time. Client addresses and user names take turns, see
+ * `createFairQueue`.
+ */
 export function createPasswords(bcrypt = createBcrypt()): Passwords {
-  // The caches hold an HMAC of each login with this secret, which is useless outside of this process.
+  // The caches contain an HMAC of each login instead of the password. Without this random secret, the HMACs are
+  // useless.
   const secret = randomBytes(32)
   const right = createRecentKeys(MAX_RIGHT)
-  // A separate cache, so that guesses cannot evict right logins. It serves scrapers that repeat an old password.
+  // Wrong logins have a separate cache, so that guessed passwords do not evict right logins. This cache gives a
+  // fast verdict to a scraper that repeats an old password.
   const wrong = createRecentKeys(MAX_WRONG)
   const pending = new Map<string, Promise<Verdict>>()
   const queue = createFairQueue<Login>(MAX_WAITING)
@@ -54,7 +61,7 @@ export function createPasswords(bcrypt = createBcrypt()): Passwords {
     if (isComparing) return
     isComparing = true
     for (let login = queue.take(); login !== undefined; login = queue.take()) {
-      // Without a hash the login is neither right nor wrong. `busy` is not cached.
+      // If bcrypt computes no hash, because its thread ended, the verdict is `busy`, which is not cached.
       login.end(isStopped ? 'busy' : await compare(bcrypt, login).catch(() => 'busy' as const))
     }
     isComparing = false
@@ -93,14 +100,16 @@ async function compare(bcrypt: Bcrypt, { password, salts, hash }: Login): Promis
   const hashes = await bcrypt.hash(password, salts)
   if (hash === undefined) return 'wrong'
   const computed = hashes[salts.indexOf(hash.slice(0, SALT_LENGTH))]
-  // The salt is not compared: bcrypt ignores some bits of its last character.
+  // Only the hashes after the salts are compared. The salts can differ in some bits of their last character,
+  // which bcrypt ignores.
   const [actual, expected] = [computed, hash].map((each) => Buffer.from(each!.slice(SALT_LENGTH)))
   return timingSafeEqual(actual!, expected!) ? 'right' : 'wrong'
 }
 
 /**
- * Chooses the salts for a login: one for each cost that a configured hash has. The user's own salt is used for
- * its cost. So a login takes the same time for every name, and the time does not reveal which users exist.
+ * Chooses the salts for a login: one salt for each cost that occurs in the configured hashes. For the cost of
+ * the user's own hash, it is the salt of this hash. So a login takes the same time for every user name, and the
+ * time does not reveal which users exist.
  */
 function chooseSalts(hash: string | undefined, users: Users): string[] {
   const costs = [...new Set(Array.from(users.values(), getCostPrefix))].sort()
@@ -111,12 +120,12 @@ function chooseSalts(hash: string | undefined, users: Users): string[] {
   )
 }
 
-/** Returns the prefix that contains the cost, for example `$2b$10$`. */
+/** Returns the first part of a bcrypt hash, which contains the cost, for example `$2b$10$`. */
 function getCostPrefix(hash: string): string {
   return hash.slice(0, 7)
 }
 
-/** Creates a set that holds the last `max` keys. */
+/** Creates a set that contains the `max` keys that were added last. */
 function createRecentKeys(max: number) {
   const keys = new Set<string>()
   return {

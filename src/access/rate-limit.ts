@@ -1,7 +1,8 @@
 /**
- * Creates a token bucket. It starts full with `burst` tokens, and gets one token each interval.
+ * Creates a token bucket for requests. The bucket starts with `burst` tokens, which is also its maximum, and
+ * gets one token every `intervalMs`. An interval of 0 means no limit.
  *
- * @returns A function that takes a token and returns true, or returns false when no token is left.
+ * @returns A function that takes a token and returns true, or returns false if the bucket is empty.
  */
 export function createRateLimit(
   { intervalMs, burst }: { readonly intervalMs: number; readonly burst: number },

@@ -17,14 +17,17 @@ import type { ClientAuth } from './tls.js'
 export type TlsConfig = {
   readonly options: TlsOptions
   readonly auth: ClientAuth
-  /** `undefined` accepts any name. */
+  /** The names of which a client certificate must have one; `undefined` allows a certificate with any names. */
   readonly allowedSans: readonly string[] | undefined
 }
 
-/** Creates the error for a wrong value: its place and what was expected. The value can be a secret, so it is not shown. */
+/**
+ * Creates the error for a wrong value. The message has its place and what was expected, but not the value,
+ * which can be a secret.
+ */
 export type CreateError = (path: Path, what: string, of?: 'value' | 'key') => ConfigError
 type EnumKey = 'min_version' | 'max_version' | 'cipher_suites' | 'curve_preferences'
-/** Reads a file that a value names. */
+/** Reads a file whose name is the value at `path` in the web configuration file. */
 export type ReadNamedFile = (path: Path, file: string, isSecret?: boolean) => string
 
 type Section = NonNullable<WebFile['tls_server_config']>
@@ -38,17 +41,21 @@ type TlsReader = {
 }
 
 const at = (key: string): Path => ['tls_server_config', key]
-/** HTTP/2 requires one of these suites below TLS 1.3. @see RFC 9113 §9.2.2 */
+/** With TLS 1.2, HTTP/2 requires one of these cipher suites (RFC 9113 §9.2.2). */
 const HTTP2_SUITES = [
   'TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256',
   'TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256',
 ]
 
-/** Reads the section `tls_server_config` and the files that it names; `undefined` without TLS. */
+/**
+ * Reads `tls_server_config` of the web configuration file, and the files that it names. Returns `undefined`
+ * without TLS.
+ */
 export function readTls(file: WebFile, isHttp2: boolean, reader: TlsReader): TlsConfig | undefined {
   const section = file.tls_server_config ?? {}
   const settings = readNamedSettings(section, reader.wrong)
-  // Like in exporter-toolkit, other keys alone do not turn TLS on.
+  // TLS is on if at least one of these keys has a value, like in exporter-toolkit. The other keys do not turn
+  // it on.
   const keysThatTurnOn = [
     ...PEMS.flatMap((key) => [key, `${key}_file`] as const),
     'client_auth_type' as const,
@@ -95,7 +102,7 @@ export function readTls(file: WebFile, isHttp2: boolean, reader: TlsReader): Tls
 
 const PEMS = ['cert', 'key', 'client_ca'] as const
 
-/** Reads the settings whose values are names. They are checked even when TLS is off. */
+/** Reads the TLS versions, cipher suites and curves. Their names are checked even if TLS is off. */
 function readNamedSettings(section: Section, wrong: CreateError) {
   function readNames<T>(key: EnumKey, names: Readonly<Record<string, T>>): T[] {
     const values = [section[key] ?? []].flat()
@@ -118,7 +125,8 @@ function readPems(section: Section, { wrong, read }: TlsReader) {
   function pem(key: Pem): string | undefined {
     const inline = section[key] ?? ''
     const name = section[`${key}_file`] ?? ''
-    // Like in exporter-toolkit, the file overrides the inline value.
+    // If both are set, for example cert_file and cert, the file overrides the inline value, like in
+    // exporter-toolkit.
     if (name !== '') return read(at(`${key}_file`), name)
     return inline === '' ? undefined : inline
   }
@@ -128,7 +136,10 @@ function readPems(section: Section, { wrong, read }: TlsReader) {
   return { cert, key, ca }
 }
 
-/** Reads `client_auth_type`. Without `client_ca`, Node.js accepts the certificate authorities that it trusts. */
+/**
+ * Reads `client_auth_type`. If it is set without `client_ca`, client certificates are verified with the
+ * certificate authorities that Node.js trusts by default.
+ */
 function readClientAuth(section: Section, hasCa: boolean, wrong: CreateError): ClientAuth {
   const { client_auth_type: name = '' } = section
   const auth = name === '' ? 'NoClientCert' : CLIENT_AUTH.find((each) => each === name)
@@ -139,16 +150,16 @@ function readClientAuth(section: Section, hasCa: boolean, wrong: CreateError): C
     const isFile = (section.client_ca_file ?? '') !== ''
     throw wrong(
       at(isFile ? 'client_ca_file' : 'client_ca'),
-      'expected client_auth_type to be set with it, got none',
+      'expected client_auth_type to be set together with client_ca, got none',
     )
   }
   return auth
 }
 
 /**
- * Checks with OpenSSL each value alone, so that the message names the wrong one, and then all together.
- * OpenSSL accepts a certificate and a key of different types, and then each handshake fails. So their public
- * keys are compared.
+ * Checks with OpenSSL each certificate and key alone, so that the error message names the wrong one, and then
+ * all TLS options together. OpenSSL accepts a certificate and a key of different types, with which every
+ * handshake fails. So the public keys of both are compared.
  *
  * @throws ConfigError for the first wrong value.
  */

@@ -18,19 +18,21 @@ export type WebConfig = {
   readonly users: ReadonlyMap<string, string>
   /** SHA-256 of each bearer token. */
   readonly tokens: readonly Buffer[]
+  /** The networks whose clients are allowed; `undefined` allows all. */
   readonly networks: BlockList | undefined
-  /** One more request each interval, up to `burst` in a row; an interval of 0 is no limit. */
+  /** Allows one request per interval, and up to `burst` requests at once. An interval of 0 means no limit. */
   readonly rateLimit: { readonly intervalMs: number; readonly burst: number }
-  /** All files that were read, to detect changes. */
+  /** The web configuration file and all files that it names. A change of one of them causes a reload. */
   readonly files: readonly string[]
 }
 
 const MAX_BYTES = 1_048_576
 /**
- * A bcrypt hash as Go accepts it: any minor version (`2a`, `2b`, `2y`), since all are computed alike here. Text
- * after the hash is ignored, for example a newline.
+ * Matches a bcrypt hash that Go accepts. The minor version (`2a`, `2b`, `2y`) has no effect on the computed
+ * hash, so any is allowed. Text after the hash, for example a newline, is ignored.
  */
 const BCRYPT = /^\$2[a-z]?(\$(?:0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53})/
+// The response headers that can be set, with their allowed values. `undefined` allows any value.
 const HEADERS: Readonly<Record<string, readonly string[] | undefined>> = {
   'Strict-Transport-Security': undefined,
   'X-Content-Type-Options': ['nosniff'],
@@ -81,20 +83,21 @@ function readHeaders(file: WebFile, wrong: CreateError): [string, string][] {
     if (allowed && !allowed.includes(text)) {
       throw wrong(path, `expected ${allowed.join(' or ')}, got another value`)
     }
-    // Like Go, replaces line breaks with spaces.
+    // Line breaks in a header value become spaces, like in Go.
     const value = text.replace(/[\r\n]/g, ' ').trim()
     if (value === '') return []
     if (/[\x00-\x08\x0a-\x1f\x7f]/.test(value)) {
       throw wrong(path, 'expected printable characters, got a control character')
     }
-    // Node.js sends each character as one byte, so the text is encoded as UTF-8 first.
+    // Node.js sends each character of a header value as one byte. So the value must have one character for each
+    // byte of its UTF-8 encoding.
     return [[name, Buffer.from(value).toString('latin1')]]
   })
 }
 
 /**
- * Reads the users, with hashes in the form of bcryptjs. A name with a colon is accepted, but no client can log in
- * with it (RFC 7617 §2).
+ * Reads the users and the bcrypt hashes of their passwords. A user name with a colon is accepted, but no client
+ * can log in with it (RFC 7617 §2).
  */
 function readUsers(file: WebFile, wrong: CreateError): Map<string, string> {
   const users = new Map<string, string>()
@@ -110,9 +113,12 @@ function readUsers(file: WebFile, wrong: CreateError): Map<string, string> {
 
 function readToken(path: Path, name: string, wrong: CreateError, read: ReadNamedFile): Buffer {
   const token = read(path, name, true).replace(/\r?\n$/, '')
-  // RFC 6750 §2.1, b64token.
+  // These are the characters of a bearer token, `b64token` in RFC 6750 §2.1.
   if (!/^[\w.~+/-]{8,4096}=*$/.test(token)) {
-    throw wrong(path, 'expected a file with one token: 8 or more of A-Z a-z 0-9 . _ ~ + / -')
+    throw wrong(
+      path,
+      'expected a file with one token of at least 8 characters (A-Z a-z 0-9 . _ ~ + / -), got other content',
+    )
   }
   return digest(token)
 }
@@ -132,7 +138,7 @@ function readNetworks(file: WebFile, wrong: CreateError): BlockList | undefined 
     if (family === 0 || rest !== undefined || !(prefix <= most)) {
       throw wrong(
         ['allowed_networks', i],
-        'expected an address or a network, for example 10.0.0.0/8',
+        'expected an IP address or a network, for example 10.0.0.0/8, got another text',
       )
     }
     list.addSubnet(address, prefix, family === 6 ? 'ipv6' : 'ipv4')
@@ -141,6 +147,6 @@ function readNetworks(file: WebFile, wrong: CreateError): BlockList | undefined 
 }
 
 function readRateLimit({ rate_limit: limit }: WebFile): WebConfig['rateLimit'] {
-  // Like in Go, a negative interval is no limit, and a burst below 1 rejects every request.
+  // Like in exporter-toolkit, a negative interval means no limit, and a burst below 1 rejects every request.
   return { intervalMs: Math.max(limit?.interval ?? 0, 0), burst: Math.max(limit?.burst ?? 0, 0) }
 }

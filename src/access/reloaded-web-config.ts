@@ -12,22 +12,22 @@ export type WebConfigReloadState = {
 }
 
 export type ReloadedWebConfig = {
-  /** The last valid configuration. */
+  /** Returns the last valid configuration. */
   current(): WebConfig
-  /** Reads the files again if one of them has changed. */
+  /** Reloads the web configuration file if it, or a file that it names, has changed. */
   refresh(): void
-  /** Whether the last reload succeeded, and the Unix time of the last success. */
+  /** Returns whether the last reload succeeded, and the Unix time of the last successful one. */
   getState(): WebConfigReloadState
 }
 
-// Exporter-toolkit reads the file for each request. Checking once a second whether it changed is enough.
+// The files are checked for changes at most once per second. Exporter-toolkit reads them for each request.
 const CHECK_INTERVAL_MS = 1000
 
 /**
- * Reads the web configuration file, and reloads it when it or a file that it names has changed. While the
- * changed configuration is invalid, the previous one remains in use.
+ * Reads the web configuration file. Calls of `refresh` reload it when it, or a file that it names, has changed.
+ * If the changed configuration is invalid, the previous configuration stays in use.
  *
- * @param now Milliseconds of a monotonic clock.
+ * @param now Returns the time of a monotonic clock in milliseconds.
  * @throws ConfigError when the configuration is invalid at the start.
  */
 export function createReloadedWebConfig(
@@ -45,7 +45,7 @@ export function createReloadedWebConfig(
 
   function reload(currentFingerprint: string): void {
     const reloaded = readChangedConfig(file, handshake, { initial, previous: config })
-    // A file that is named for the first time was not part of the fingerprint.
+    // If the changed configuration names other files, `currentFingerprint` does not cover them.
     const hasSameFiles = reloaded.files.join() === config.files.join()
     lastFingerprint = hasSameFiles ? currentFingerprint : fingerprint(reloaded.files)
     config = reloaded
@@ -78,7 +78,9 @@ export function createReloadedWebConfig(
   }
 }
 
-/** @throws ConfigError when the file is invalid, or contains a change that requires a restart. */
+/**
+ * @throws ConfigError if the web configuration file is invalid, or contains a change that requires a restart.
+ */
 function readChangedConfig(
   file: Given,
   handshake: HandshakeTest,
@@ -90,7 +92,8 @@ function readChangedConfig(
       `${file.source}: TLS, HTTP/2 or client certificates were turned on or off. Restart the exporter to apply this.`,
     )
   }
-  // An empty file is valid, and a full disk or an editor can leave one by mistake.
+  // A reload must not remove access restrictions. An empty web configuration file is valid, and a full disk or
+  // an editor can produce an empty file by mistake.
   const remaining = listRestrictions(changed)
   const removed = listRestrictions(previous).filter((name) => !remaining.includes(name))
   if (removed.length > 0) {
@@ -102,7 +105,10 @@ function readChangedConfig(
   return changed
 }
 
-/** Whether a listening server can apply the change: TLS, HTTP/2 and the request for a client certificate. */
+/**
+ * Whether both configurations agree on the use of TLS, HTTP/2 and client certificates. A listening server
+ * cannot change these.
+ */
 function hasSameTransport(changed: WebConfig, initial: WebConfig): boolean {
   if (changed.tls === undefined || initial.tls === undefined) return changed.tls === initial.tls
   return (
@@ -111,7 +117,7 @@ function hasSameTransport(changed: WebConfig, initial: WebConfig): boolean {
   )
 }
 
-/** Kinds of access restriction that the configuration has. */
+/** Lists the kinds of access restriction in a configuration, with the names that an error message shows. */
 function listRestrictions({ users, tokens, networks, tls }: WebConfig): string[] {
   return [
     ...(users.size > 0 || tokens.length > 0 ? ['logins'] : []),
@@ -120,7 +126,7 @@ function listRestrictions({ users, tokens, networks, tls }: WebConfig): string[]
   ]
 }
 
-/** A text that differs when one of the files was changed, replaced or removed. */
+/** Returns a text that changes when one of the files is changed, replaced or removed. */
 function fingerprint(files: readonly string[]): string {
   return files
     .map((file) => {

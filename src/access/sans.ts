@@ -9,9 +9,9 @@ import {
 } from 'asn1js'
 
 const SUBJECT_ALT_NAME = '2.5.29.17'
-/** Tags of a GeneralName. @see RFC 5280 §4.2.1.6 */
+/** The tag numbers of the kinds of GeneralName that a certificate can contain (RFC 5280 §4.2.1.6). */
 const [EMAIL, DNS, URI, IP] = [1, 2, 6, 7]
-/** The tag of the extensions in a certificate. @see RFC 5280 §4.1 */
+/** The tag number of the extensions in a certificate (RFC 5280 §4.1). */
 const EXTENSIONS = 3
 const CONTEXT_SPECIFIC = 3
 
@@ -43,7 +43,10 @@ export function readSans(der: Uint8Array): string[] {
   })
 }
 
-/** Returns a name in the form of `readSans`: an IPv6 address has several notations. */
+/**
+ * Returns an IPv6 address in its canonical notation, in which `readSans` returns addresses. Other names stay
+ * unchanged.
+ */
 export function normalizeSan(name: string): string {
   return isIPv6(name) ? new SocketAddress({ address: name, family: 'ipv6' }).address : name
 }

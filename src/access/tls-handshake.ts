@@ -1,8 +1,9 @@
 import type { TlsOptions } from 'node:tls'
 import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads'
 
-// The source code of the thread; it is text for the same reason as in bcrypt.ts. Its client accepts every TLS
-// version and cipher, so settings that fail here fail with every client.
+// The source code of the thread that performs a test handshake. It is text instead of a file, because the path
+// of a file would differ between src/ and dist/. The client accepts every TLS version and cipher, so server
+// settings that fail with this client fail with every client.
 const WORKER = `
 const { connect, createSecureContext, TLSSocket } = require('node:tls')
 const { Duplex } = require('node:stream')
@@ -39,34 +40,39 @@ try {
     ciphers: 'ALL:@SECLEVEL=0',
   })
   client.on('secureConnect', () => end(undefined))
-  // The error of the server is more precise, and follows in the same turn of the event loop.
+  // If the server also fails in this turn of the event loop, its error is reported, because it is more precise.
   client.on('error', (error) => setImmediate(end, reasonOf(error)))
 } catch (error) {
   end(reasonOf(error))
 }`
-// After this time the test passes: a slow machine does not make the settings wrong.
+// A test handshake that takes longer than 10 s counts as successful, because the machine is slow and the
+// settings can be right.
 const LIMIT_MS = 10_000
 
-/** Returns why no client can connect to a server with these options; `undefined` if a client can. */
+/**
+ * Returns why no client can connect to a server with these TLS options; `undefined` if a client can connect.
+ */
 export type HandshakeTest = (options: TlsOptions) => string | undefined
 
 /**
- * Performs a TLS handshake within the process, without a socket. It blocks the calling thread, so that the
- * caller can reject the options before it uses them.
+ * Performs a TLS handshake within the process, without a network socket. The function blocks until the result
+ * is known, because reading the web configuration file is synchronous.
  */
 export const testHandshake: HandshakeTest = (options) => {
   const done = new Int32Array(new SharedArrayBuffer(4))
   const { port1: port, port2: workerPort } = new MessageChannel()
   const worker = new Worker(WORKER, {
     eval: true,
-    // No module loaders: they would need this thread, which is blocked.
+    // The thread runs without the module loaders of the process, because these need the calling thread, which
+    // is blocked.
     execArgv: [],
     env: {},
     workerData: { done, options, port: workerPort },
     transferList: [workerPort],
   })
   worker.unref()
-  // Without a listener, a thread that cannot start would end the process. The timeout handles it.
+  // Without this listener, an error at the start of the thread would end the process. After such an error,
+  // Atomics.wait times out.
   worker.on('error', () => undefined)
   const outcome = Atomics.wait(done, 0, 0, LIMIT_MS)
   const result = receiveMessageOnPort(port) as { message: string | undefined } | undefined
@@ -75,7 +81,7 @@ export const testHandshake: HandshakeTest = (options) => {
   return result?.message
 }
 
-/** Wraps the test in a cache of its last result, so that unchanged options are not tested again. */
+/** Wraps a handshake test in a cache of its last result, so that unchanged TLS options are not tested again. */
 export function cacheLastResult(handshake: HandshakeTest): HandshakeTest {
   let last: { readonly key: string; readonly problem: string | undefined } | undefined
   return (options) => {

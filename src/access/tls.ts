@@ -1,7 +1,10 @@
 import type { TlsOptions } from 'node:tls'
 import { normalizeSan, readSans } from './sans.js'
 
-/** The five types of Go's crypto/tls, and the old name `RequireClientCert`. */
+/**
+ * The values of `client_auth_type`: the five of Go's crypto/tls, and `RequireClientCert`, an old name of
+ * `RequireAnyClientCert`.
+ */
 export const CLIENT_AUTH = [
   'NoClientCert',
   'RequestClientCert',
@@ -19,7 +22,7 @@ export const VERSIONS = {
   TLS13: 'TLSv1.3',
 } as const
 
-/** OpenSSL's names of curves, by Go's names. */
+/** The names of curves in OpenSSL, by their names in Go. */
 export const CURVES: Readonly<Record<string, string>> = {
   CurveP256: 'P-256',
   CurveP384: 'P-384',
@@ -33,7 +36,7 @@ const TLS13_SUITES = [
   'TLS_CHACHA20_POLY1305_SHA256',
 ]
 
-/** OpenSSL's names of cipher suites, by Go's names, which are those of IANA. */
+/** The names of cipher suites in OpenSSL, by their names in Go, which are the names of IANA. */
 export const CIPHERS: Readonly<Record<string, string>> = {
   ...Object.fromEntries(TLS13_SUITES.map((name) => [name, name])),
   TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA: 'ECDHE-ECDSA-AES128-SHA',
@@ -49,11 +52,12 @@ export const CIPHERS: Readonly<Record<string, string>> = {
 }
 
 /**
- * Builds OpenSSL's cipher list from Go's names. Like in Go, the suites of TLS 1.3 are always included.
+ * Builds a cipher list for OpenSSL. Like in Go, the list always contains the cipher suites of TLS 1.3.
  *
- * @param names If empty, all suites with forward secrecy and authenticated encryption, which are Go's default.
- * @param minVersion Below TLS 1.2 the list sets the security level to 0, because otherwise OpenSSL 3 signs no
- *   such handshake.
+ * @param names The names of cipher suites in Go. If empty, the list contains all cipher suites with forward
+ *   secrecy and authenticated encryption, which are the default of Go.
+ * @param minVersion If this is a version below TLS 1.2, the list sets the security level to 0. Otherwise
+ *   OpenSSL 3 would reject handshakes with TLS 1.0 and 1.1.
  */
 export function buildCipherList(names: readonly string[], minVersion: string): string {
   if (names.length === 0)
@@ -63,8 +67,9 @@ export function buildCipherList(names: readonly string[], minVersion: string): s
 }
 
 /**
- * Returns the options that request a certificate from clients. Node.js accepts any certificate, because these
- * options cannot change while the server listens. `findClientProblem` checks it with the current settings.
+ * Builds the TLS options that request a certificate from clients. With these options, Node.js accepts any
+ * certificate. `findClientProblem` then checks the certificate with the current settings, which can change
+ * while the server listens.
  */
 export function buildClientOptions(
   auth: ClientAuth,
@@ -79,16 +84,17 @@ export function shouldRequestCertificate(auth: ClientAuth): boolean {
   return auth !== 'NoClientCert'
 }
 
-/** The part of a TLS connection on the server side that describes the client. */
+/** The properties of a TLSSocket on the server side that describe the client. */
 export type TlsClient = {
   readonly authorized: boolean
   getPeerCertificate(): { readonly raw?: Uint8Array } | undefined
 }
 
 /**
- * Returns why a client is rejected; `undefined` if it is accepted.
+ * Returns why a client is rejected; `undefined` if the client is accepted.
  *
- * @param allowedSans An empty list rejects every client. `undefined` accepts any name.
+ * @param allowedSans The names of which the client certificate must have one. An empty list rejects every
+ *   client. `undefined` allows a certificate with any names.
  */
 export function findClientProblem(
   client: TlsClient,

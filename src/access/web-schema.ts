@@ -10,7 +10,7 @@ import {
   text,
 } from './web-types.js'
 
-// This schema checks types only. read-web-config.ts and read-tls.ts check the values, and never show a secret.
+// This schema checks only the types of values. read-web-config.ts and read-tls.ts check the values themselves.
 
 /**
  * The web configuration file of Prometheus exporters. `bearer_token_files` and `allowed_networks` are additions

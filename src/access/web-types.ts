@@ -10,20 +10,20 @@ import {
 } from './decode-fields.js'
 import { parseGoDuration, parseGoInteger } from './go-values.js'
 
-/** Decoders for the types of the web configuration file. */
-
 export const text: Decoder<string> = {
   zero: () => '',
   decode: (node, at) => readScalar(node, at, 'text').text,
 }
 
-/** A text; `undefined` when the key has no value, so that the default applies. */
+/**
+ * Decodes a text. A key without a value is `undefined` instead of an empty text, so that the default applies.
+ */
 export const optionalText: Decoder<string | undefined> = {
   zero: () => undefined,
   decode: text.decode,
 }
 
-// The booleans of YAML 1.1.
+// These are all spellings of the booleans of YAML 1.1.
 const TRUE = /^(?:y|Y|yes|Yes|YES|true|True|TRUE|on|On|ON)$/
 const FALSE = /^(?:n|N|no|No|NO|false|False|FALSE|off|Off|OFF)$/
 
@@ -51,7 +51,7 @@ export const integer: Decoder<number> = {
 const DURATION = 'a duration, for example 100ms'
 const NANOSECONDS = 1e6
 
-/** A duration in milliseconds. Like in Go, a number without a unit is in nanoseconds. */
+/** Decodes a duration, in milliseconds. Like in Go, a number without a unit is a number of nanoseconds. */
 export const duration: Decoder<number> = {
   zero: () => 0,
   decode(node, at) {
@@ -75,7 +75,10 @@ export function list<T>(item: Decoder<T>): Decoder<readonly T[] | undefined> {
   }
 }
 
-/** A key that must have a value. Otherwise a list that was emptied by mistake would let every client in. */
+/**
+ * Wraps a decoder so that a key without a value is an error. Otherwise a list of tokens or networks whose
+ * entries were removed by mistake would let every client in.
+ */
 export function required<T>(expected: string, decoder: Decoder<T>): Decoder<T> {
   return {
     ...decoder,
@@ -85,7 +88,7 @@ export function required<T>(expected: string, decoder: Decoder<T>): Decoder<T> {
   }
 }
 
-/** A mapping whose keys can be any names. */
+/** Creates a decoder of a mapping that can have any keys. All values have the same type. */
 export function record<T>(value: Decoder<T>): Decoder<ReadonlyMap<string, T> | undefined> {
   function decode(node: unknown, at: DecodePosition, into: unknown): ReadonlyMap<string, T> {
     if (!isMap(node)) throw createKindError('a mapping', node, at)
@@ -110,7 +113,10 @@ export function record<T>(value: Decoder<T>): Decoder<ReadonlyMap<string, T> | u
 
 type Values<F> = { readonly [K in keyof F]?: F[K] extends Decoder<infer T> ? T : never }
 
-/** A mapping with a fixed set of keys. A missing key is missing in the result too. */
+/**
+ * Creates a decoder of a mapping that can have only the given keys. A key that is missing in the file is
+ * missing in the result.
+ */
 export function struct<F extends { readonly [K in keyof F]: Decoder<unknown> }>(
   fields: F,
 ): Decoder<Values<F>> {

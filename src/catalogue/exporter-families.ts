@@ -37,7 +37,7 @@ export const exporter: Area = {
     gauge(
       'prosody_exporter_samples_invalid',
       'family',
-      'Number of series that an exposition format forbids or that have no number, by family.',
+      'Number of invalid series of each family, which at least one exposition format omits.',
       {
         watch:
           'A value means that a module counts wrongly; `family` names the metric. The exporter omits such a series from the formats that forbid it.',

@@ -1,46 +1,53 @@
-import { hasCounts, type Family, type MetricType } from '../metrics/family.js'
-import { labelStart } from '../metrics/labels.js'
-import { copyText, viewOf } from './bytes.js'
-import { exposedName, type TextFormat } from './metric-names.js'
+import { isDistribution, type Family, type MetricType } from '../metrics/family.js'
+import { getLabelStart } from '../metrics/labels.js'
+import { copyText, createView } from './bytes.js'
+import { getExposedName, type TextFormat } from './metric-names.js'
 import { formatBound } from './number.js'
-import { hasSum } from './validity.js'
+import { hasSumAndCount } from './validity.js'
 
 /**
- * All text of a family in a text format but the values: the metadata, and the text before each value, for
- * example `name{host="a"} `. A row is added when it is first written, and never changes.
+ * The text of a family in one text format, without the values. It consists of the metadata lines and of the
+ * text before each value, for example `name{host="a"} `. The texts of a row are added when the row is first
+ * rendered, and never change.
  */
 export type FamilyText = {
-  /** The lines before the rows. */
+  /** The lines `# HELP`, `# TYPE` and `# UNIT`. */
   readonly metadata: DataView
   readonly samples: readonly SampleTemplate[]
-  /** The texts to which the positions in `samples` refer. */
+  /** The text into which the positions in `samples` point. */
   readonly template: DataView
-  /** The texts before the values. Those of a row are next to each other. */
+  /** The texts before the values. The texts of all samples of a row are next to each other. */
   view: DataView
-  /** Number of bytes that are written in `view`. */
+  /** The number of bytes of `view` that are written. The rest is spare capacity. */
   length: number
-  /** Where the first text of each row begins. */
+  /** The position in `view` at which the first text of each row begins. */
   starts: Uint32Array
-  /** Where each text ends, by `row × samples + sample`; 0: the row has not been added. */
+  /**
+   * The position in `view` at which each text ends. The index is `row × samples.length + sample`. The position
+   * is 0 if the texts of the row have not been added.
+   */
   ends: Uint32Array
 }
 
-/** A sample that each row of a family has. */
+/** Describes one sample that each row of a family has. The positions refer to `FamilyText.template`. */
 type SampleTemplate = {
-  /** Before the label set: `name{`. */
+  /** From `headFrom` to `headTo` is the text before the label text: `name{`. */
   readonly headFrom: number
   readonly headTo: number
-  /** Between the label set and the value: `} `, or `,le="0.5"} `. */
+  /** From `headTo` to `tailTo` is the text between the label text and the value: `} `, or `,le="0.5"} `. */
   readonly tailTo: number
-  /** Everything before the value in a row without labels: `name `, or `name{le="0.5"} `. */
+  /**
+   * From `tailTo` to `unlabelledTo` is the text before the value of a row without labels: `name `, or
+   * `name{le="0.5"} `.
+   */
   readonly unlabelledTo: number
-  /** The position of the value among the row's values, or `CREATED`. */
+  /** The index of the sample's value among the values of a row, or `CREATED` for the creation time. */
   readonly column: number
 }
 
-/** The column of `_created`, whose values are the family's times of creation. */
+/** The column of a `_created` sample. Its values are in `Family.created` instead of `Family.values`. */
 export const CREATED = -1
-// Rows are added to most tables now and then; spare capacity saves a copy each time.
+// A text that must grow gets 25 % spare capacity, because copying the text for each new row would be slow.
 const GROWTH = 1.25
 
 const TYPE_NAMES: Readonly<Record<MetricType, string>> = {
@@ -53,9 +60,10 @@ const TYPE_NAMES: Readonly<Record<MetricType, string>> = {
 }
 
 /**
- * Returns the cached text of a family, with capacity for all of its rows. Without a cache it is new.
+ * Returns the text of a family, with capacity for all of its rows. The text comes from the cache of the family,
+ * if the family has a cache and the cache has the text.
  *
- * @param withCreated Adds `_created` samples; OpenMetrics only.
+ * @param withCreated Adds `_created` samples. The Prometheus text format ignores this parameter.
  */
 export function getFamilyText(
   family: Family,
@@ -65,7 +73,7 @@ export function getFamilyText(
   const { name, type, created, length, labels, textCache } = family
   const hasCreated =
     withCreated && format === 'openmetrics' && created !== undefined && canHaveCreated(type)
-  // A table can be exposed under several names.
+  // Families that share a cache can differ in their name, so the name is part of the key.
   const key = `${hasCreated ? 'created' : format} ${name}`
   const text =
     (textCache?.get(key) as FamilyText | undefined) ?? createFamilyText(family, format, hasCreated)
@@ -79,7 +87,7 @@ export function getFamilyText(
   return text
 }
 
-/** Adds the texts of one row. The capacity must suffice, see `getFamilyText`. */
+/** Adds the texts of one row. `getFamilyText` has reserved the capacity for them. */
 export function addRow(
   text: FamilyText,
   row: number,
@@ -87,7 +95,7 @@ export function addRow(
   labelEnds: Uint32Array,
 ): void {
   const { samples, template, view } = text
-  const [from, to] = [labelStart(labelEnds, row), labelEnds[row]!]
+  const [from, to] = [getLabelStart(labelEnds, row), labelEnds[row]!]
   let at = text.length
   text.starts[row] = at
   for (const [i, sample] of samples.entries()) {
@@ -107,7 +115,7 @@ function grow(text: FamilyText, rows: number, samples: number, bytes: number): v
   const factor = text.length === 0 ? 1 : GROWTH
   const { buffer, byteOffset } = text.view
   const written = new Uint8Array(buffer, byteOffset, text.length)
-  text.view = viewOf(copyInto(Buffer.allocUnsafeSlow(Math.ceil(bytes * factor)), written))
+  text.view = createView(copyInto(Buffer.allocUnsafeSlow(Math.ceil(bytes * factor)), written))
   text.starts = copyInto(new Uint32Array(Math.ceil(rows * factor)), text.starts)
   text.ends = copyInto(new Uint32Array(Math.ceil(samples * factor)), text.ends)
 }
@@ -123,27 +131,27 @@ function copyInto<T extends { set(from: ArrayLike<number>): void }>(
 function createFamilyText(family: Family, format: TextFormat, hasCreated: boolean): FamilyText {
   const { name, type, bounds } = family
   const draft: TemplateDraft = { text: '', samples: [] }
-  if (hasCounts(type)) {
+  if (isDistribution(type)) {
     const main = type === 'histogram' ? `${name}_bucket` : name
     const label = type === 'histogram' ? 'le' : 'quantile'
     for (const [column, bound] of bounds.entries()) {
       addSample(draft, main, column, `${label}="${formatBound(bound)}"`)
     }
-    if (format === 'text' || hasSum(family)) {
+    if (format === 'text' || hasSumAndCount(family)) {
       addSample(draft, `${name}_count`, bounds.length + 1)
       addSample(draft, `${name}_sum`, bounds.length)
     }
   } else {
-    // The samples of a counter and of an info have their suffix in both formats.
-    addSample(draft, exposedName(family, 'text'), 0)
+    // In both text formats, the sample of a counter ends with `_total`, and the sample of an info with `_info`.
+    addSample(draft, getExposedName(family, 'text'), 0)
   }
-  // OpenMetrics groups samples by metric: the `_created` of a row is next to its other samples.
+  // OpenMetrics requires that all samples of a row, including `_created`, are next to each other.
   if (hasCreated) addSample(draft, `${name}_created`, CREATED)
   return {
-    metadata: viewOf(Buffer.from(formatMetadata(family, format))),
+    metadata: createView(Buffer.from(formatMetadata(family, format))),
     samples: draft.samples,
-    template: viewOf(Buffer.from(draft.text)),
-    view: viewOf(Buffer.alloc(0)),
+    template: createView(Buffer.from(draft.text)),
+    view: createView(Buffer.alloc(0)),
     length: 0,
     starts: new Uint32Array(0),
     ends: new Uint32Array(0),
@@ -152,7 +160,7 @@ function createFamilyText(family: Family, format: TextFormat, hasCreated: boolea
 
 type TemplateDraft = { text: string; readonly samples: SampleTemplate[] }
 
-/** Adds a sample; its texts are ASCII, so the position of a character is that of its byte. */
+/** Adds a sample to the draft. All texts are ASCII, so a position in characters is also a position in bytes. */
 function addSample(draft: TemplateDraft, name: string, column: number, label = ''): void {
   const head = `${name}{`
   const tail = label === '' ? '} ' : `,${label}} `
@@ -165,22 +173,26 @@ function addSample(draft: TemplateDraft, name: string, column: number, label = '
   draft.samples.push({ headFrom, headTo, tailTo, unlabelledTo, column })
 }
 
-/** In OpenMetrics a gauge's `_created` would be a family of its own. */
+/**
+ * Whether OpenMetrics allows a `_created` sample for the type. A sample `x_created` of a gauge `x` would be
+ * another family.
+ */
 function canHaveCreated(type: MetricType): boolean {
-  return type === 'counter' || hasCounts(type)
+  return type === 'counter' || isDistribution(type)
 }
 
-/** Formats the lines before the family's rows. */
+/** Formats the lines `# HELP`, `# TYPE` and `# UNIT` of a family. */
 function formatMetadata(family: Family, format: TextFormat): string {
   const { type, unit, help } = family
-  const name = exposedName(family, format)
+  const name = getExposedName(family, format)
   if (format === 'text') {
     const helpLine = help === '' ? '' : `# HELP ${name} ${escapeHelp(help)}\n`
     return `${helpLine}# TYPE ${name} ${TYPE_NAMES[type]}\n`
   }
   const hasUnit = unit !== '' && type !== 'info' && name.endsWith(`_${unit}`)
   const unitLine = hasUnit ? `# UNIT ${name} ${unit}\n` : ''
-  // Only OpenMetrics escapes the quotation mark here (ABNF, `escaped-string`).
+  // OpenMetrics escapes quotation marks in the help text (ABNF, `escaped-string`); the Prometheus text format
+  // does not.
   const helpText = escapeHelp(help).replaceAll('"', '\\"')
   const helpLine = help === '' ? '' : `# HELP ${name} ${helpText}\n`
   return `# TYPE ${name} ${type}\n${unitLine}${helpLine}`

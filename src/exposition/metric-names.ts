@@ -3,7 +3,8 @@ import type { Family, MetricType } from '../metrics/family.js'
 /** The Prometheus text format 0.0.4, or OpenMetrics 1.0.0. */
 export type TextFormat = 'text' | 'openmetrics'
 
-// OpenMetrics 1.0.0, Text format, MetricFamily types. Each type also reserves the family's own name.
+// The suffixes that each type reserves in OpenMetrics 1.0.0 ("Text format", "MetricFamily types"). Each type
+// also reserves the name of the family without a suffix.
 const OPENMETRICS_SUFFIXES: Readonly<Record<MetricType, readonly string[]>> = {
   counter: ['_total', '_created'],
   gauge: [],
@@ -19,13 +20,13 @@ const TEXT_SUFFIXES: Readonly<Partial<Record<MetricType, readonly string[]>>> = 
 }
 
 /**
- * Returns the name on the family's metadata lines.
+ * Returns the name of a family on its lines `# HELP`, `# TYPE` and `# UNIT`.
  *
- * The text format has no suffix rules of its own: a counter's family there has the name of its
- * samples, `x_total`, and an info is a gauge `x_info`. A counter that its source calls `x_total`
- * keeps that name and is exposed as `x_total_total`, as in mod_http_openmetrics.
+ * In the Prometheus text format, a counter family has the name of its samples, `x_total`, and an info family is
+ * a gauge named `x_info`. If a counter is called `x_total` in Prosody, it is exposed as `x_total_total`, as in
+ * mod_http_openmetrics.
  */
-export function exposedName(
+export function getExposedName(
   { name, type }: Pick<Family, 'name' | 'type'>,
   format: TextFormat,
 ): string {
@@ -35,29 +36,32 @@ export function exposedName(
 }
 
 /**
- * Whether a selection by name contains the family: by its name in the text format or in OpenMetrics.
- * No selection, or an empty one, contains every family.
+ * Whether `names` contains the name of the family in the Prometheus text format or in OpenMetrics. An undefined
+ * or empty `names` selects every family.
  */
 export function isSelected(
   family: Pick<Family, 'name' | 'type'>,
   names: ReadonlySet<string> | undefined,
 ): boolean {
   if (names === undefined || names.size === 0) return true
-  return names.has(exposedName(family, 'text')) || names.has(family.name)
+  return names.has(getExposedName(family, 'text')) || names.has(family.name)
 }
 
 /**
- * Returns the names that a family takes in a format. In OpenMetrics these are all names that the
- * family's type reserves, whether or not a sample has the name; in the text format these are the
- * names of its samples.
+ * Returns the names that no other family may use. In OpenMetrics, these are all names that the type of the
+ * family reserves, even if no sample has such a name. In the Prometheus text format, these are the name of the
+ * family and the names of its samples.
  */
-export function takenNames(family: Pick<Family, 'name' | 'type'>, format: TextFormat): string[] {
-  const name = exposedName(family, format)
+export function listTakenNames(
+  family: Pick<Family, 'name' | 'type'>,
+  format: TextFormat,
+): string[] {
+  const name = getExposedName(family, format)
   const suffixes = (format === 'text' ? TEXT_SUFFIXES : OPENMETRICS_SUFFIXES)[family.type] ?? []
   return [name, ...suffixes.map((suffix) => name + suffix)]
 }
 
-/** Compares ASCII names, independently of the locale. */
+/** Compares names by their UTF-16 code units, so that the order of families does not depend on the locale. */
 export function compareNames(a: string, b: string): number {
   return a < b ? -1 : Number(a > b)
 }

@@ -1,24 +1,29 @@
 import type { TextFormat } from './metric-names.js'
 
-/** A text format, or delimited protobuf. */
+/** A text format, or protobuf messages with a length before each. */
 export type ExpositionFormat = TextFormat | 'protobuf'
 
 export type Negotiated = {
   readonly format: ExpositionFormat
-  /** The whole header: Prometheus 3 refuses a scrape whose media type it does not know. */
+  /**
+   * The value of the header Content-Type. Prometheus 3 rejects a response whose media type it does not know.
+   */
   readonly contentType: string
 }
 
 const PROTOBUF = 'application/vnd.google.protobuf'
 
+/** One alternative of a header like Accept, for example `text/plain;version=0.0.4;q=0.5`. */
 type Clause = { readonly value: string; readonly q: number; readonly params: Map<string, string> }
 
-// The exported names need no escaping. Echoing any scheme is therefore correct.
+// The escaping schemes of Prometheus. All exported names are ASCII names that no scheme changes, so the
+// Content-Type can state whichever scheme the client requested.
 const ESCAPINGS: ReadonlySet<string> = new Set(['allow-utf-8', 'underscores', 'dots', 'values'])
 
 /**
- * Returns the format that an Accept header prefers. It is text 0.0.4 for unknown formats, wildcards,
- * garbage and a missing header. The exporter never responds 406: a client can report that it got text.
+ * Chooses the format that an Accept header prefers. If the header is missing, malformed, or has only wildcards
+ * and unknown formats, the choice is the text format 0.0.4. The exporter never responds with status 406 (Not
+ * Acceptable).
  *
  * @see prometheus/common expfmt `NegotiateAccept`; RFC 9110 §12.5.1
  */
@@ -28,7 +33,7 @@ export function negotiate(accept: string | undefined): Negotiated {
     .filter(({ q }) => q > 0)
     .sort((a, b) => b.q - a.q)
   for (const { value, params } of clauses) {
-    // As in expfmt, the scheme also applies to the clauses that follow. No client sends two schemes.
+    // An escaping scheme also applies to the clauses after it, as in the expfmt package of Prometheus.
     const asked = params.get('escaping') ?? ''
     if (ESCAPINGS.has(asked)) escaping = asked
     const match = matchClause(value, params)
@@ -36,30 +41,34 @@ export function negotiate(accept: string | undefined): Negotiated {
       return { format: match.format, contentType: `${match.contentType}; escaping=${escaping}` }
     }
   }
-  return { format: 'text', contentType: `${textType('0.0.4')}; escaping=${escaping}` }
+  return { format: 'text', contentType: `${formatTextType('0.0.4')}; escaping=${escaping}` }
 }
 
 /**
- * Whether the client accepts gzip and does not prefer no compression. Without a header the response is
- * not compressed: the client may be a person with curl.
+ * Whether the header Accept-Encoding allows gzip and does not prefer an uncompressed response. A response to a
+ * request without this header is not compressed, because the client may be a person with curl.
  *
  * @see RFC 9110 §12.5.3 Accept-Encoding
  */
 export function acceptsGzip(acceptEncoding: string | undefined): boolean {
   const qs = new Map(parseList(acceptEncoding ?? '').map(({ value, q }) => [value, q]))
-  // RFC 9110 §8.4.1.3: x-gzip is gzip.
+  // Recipients must treat `x-gzip` like `gzip` (RFC 9110 §8.4.1.3).
   const gzip = qs.get('gzip') ?? qs.get('x-gzip') ?? qs.get('*') ?? 0
   return gzip > 0 && gzip >= (qs.get('identity') ?? 0)
 }
 
-/** Returns the format of a clause; its content type has no escaping yet. */
+/**
+ * Returns the format for one clause of an Accept header. The `contentType` of the result lacks the parameter
+ * `escaping`.
+ */
 function matchClause(
   mediaType: string,
   params: ReadonlyMap<string, string>,
 ): Negotiated | undefined {
   const version = params.get('version') ?? ''
   if (mediaType === 'application/openmetrics-text') {
-    // Without a version expfmt assumes 0.0.1. The exporter renders both versions alike.
+    // Without a version, the client gets OpenMetrics 0.0.1, as in the expfmt package of Prometheus. The
+    // exporter renders the same bytes for OpenMetrics 0.0.1 and 1.0.0.
     const given = version || '0.0.1'
     if (given === '1.0.0' || given === '0.0.1') {
       const contentType = `application/openmetrics-text; version=${given}; charset=utf-8`
@@ -67,13 +76,14 @@ function matchClause(
     }
   }
   if (mediaType === 'text/plain') {
-    // 1.0.0 is 0.0.4 with names in quotes, which the exported names never need.
+    // The text format 1.0.0 differs from 0.0.4 only in quoted names. No exported name needs quotes.
     const given = version || '0.0.4'
     if (given === '1.0.0' || given === '0.0.4') {
-      return { format: 'text', contentType: textType(given) }
+      return { format: 'text', contentType: formatTextType(given) }
     }
   }
-  // Prometheus asks for the delimited encoding. The two text encodings are not supported.
+  // Prometheus requests protobuf with the encoding `delimited`. The encodings `text` and `compact-text` are not
+  // supported.
   const isMetricFamily = params.get('proto') === 'io.prometheus.client.metricfamily'
   if (mediaType === PROTOBUF && isMetricFamily && params.get('encoding') === 'delimited') {
     const contentType = `${PROTOBUF}; proto=io.prometheus.client.MetricFamily; encoding=delimited`
@@ -82,16 +92,16 @@ function matchClause(
   return undefined
 }
 
-function textType(version: string): string {
+function formatTextType(version: string): string {
   return `text/plain; version=${version}; charset=utf-8`
 }
 
-/** Parses the clauses of a header like Accept. If a parameter is given twice, the last one counts. */
+/** Parses the clauses of a header like Accept. If a clause has a parameter twice, the last value applies. */
 function parseList(header: string): Clause[] {
   return split(header, ',').map((clause) => {
     const [value = '', ...rest] = split(clause, ';')
     const params = new Map(rest.map(parseParameter))
-    return { value: value.trim().toLowerCase(), q: quality(params.get('q')), params }
+    return { value: value.trim().toLowerCase(), q: parseQuality(params.get('q')), params }
   })
 }
 
@@ -102,12 +112,15 @@ function parseParameter(text: string): [name: string, value: string] {
   return [name.trim().toLowerCase(), (unquoted ?? value).toLowerCase()]
 }
 
-/** Parses `q`. Anything but a number counts as 1, as in goautoneg, whose parser expfmt uses. */
-function quality(text = ''): number {
+/**
+ * Parses the parameter `q`. A value that is not a number counts as 1, as in the goautoneg package that
+ * Prometheus uses.
+ */
+function parseQuality(text = ''): number {
   return /^-?(?:\d+\.?\d*|\.\d+)$/.test(text) ? Number(text) : 1
 }
 
-/** Splits at separators outside of quotation marks, in time linear in the text's length. */
+/** Splits a header at separators outside of quotation marks. The time is linear in the length of the header. */
 function split(text: string, separator: ',' | ';'): string[] {
   const part =
     separator === ',' ? /(?:[^,"]|"(?:\\.|[^"\\])*"?)+/gs : /(?:[^;"]|"(?:\\.|[^"\\])*"?)+/gs

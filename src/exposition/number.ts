@@ -1,15 +1,17 @@
 const ZERO = 0x30
-// `00` to `99`: two digits at a time need half the divisions.
+// The two ASCII digits of each number from `00` to `99`. Writing two digits at a time needs half as many
+// divisions.
 const DIGIT_PAIRS = Uint16Array.from(
   { length: 100 },
   (_, i) => ((ZERO + Math.floor(i / 10)) << 8) | (ZERO + (i % 10)),
 )
 
 /**
- * Formats a value in the shortest form that reads back as the same number: `1`, `0.1`, `1e-7`, `NaN`,
- * `+Inf`, `-Inf`, `-0`; an integer has no point. The value of `_created` too, so that it loses nothing.
+ * Formats the value of a sample in the shortest form that a parser reads as the same number: `1`, `0.1`,
+ * `1e-7`, `NaN`, `+Inf`, `-Inf`, `-0`. An integer has no decimal point.
  *
- * @see Prometheus text format 0.0.4: values as Go's ParseFloat reads them; OpenMetrics 1.0.0 ABNF, `number`
+ * @see Prometheus text format 0.0.4, whose values are those of Go's ParseFloat; OpenMetrics 1.0.0 ABNF,
+ *   `number`
  */
 export function formatValue(value: number): string {
   if (value === Infinity) return '+Inf'
@@ -18,16 +20,17 @@ export function formatValue(value: number): string {
 }
 
 /**
- * Formats an `le` or `quantile`: `1.0`, `0.005`, `100000.0`, `1e+06`, `1e-05`, `+Inf`. It is the same
- * in every format: for Prometheus 2 `le="1"` and `le="1.0"` are two series.
+ * Formats the value of a label `le` or `quantile`, for example `1.0`, `0.005`, `100000.0`, `1e+06`, `1e-05`,
+ * `+Inf`. Both text formats use this function, because `le="1"` and `le="1.0"` are two series in Prometheus 2.
  *
- * @see OpenMetrics 1.0.0, Numbers, "Considerations: Canonical Numbers": Go's `%g`, then `.0`
+ * @see OpenMetrics 1.0.0, "Considerations: Canonical Numbers": the result of Go's `%g`, with `.0` after an
+ *   integer
  */
 export function formatBound(value: number): string {
   if (value === 0) return '0.0'
   if (!Number.isFinite(value)) return formatValue(value)
-  // Go's %g has an exponent of two digits below 1e-4 and from 1e6 on, where JavaScript has none
-  // before 1e-7 and 1e21. Both take the same shortest digits.
+  // Go's %g writes an exponent of at least two digits for numbers below 1e-4 and from 1e6 on. JavaScript writes
+  // an exponent only for numbers below 1e-6 and from 1e21 on. Both choose the same digits for the mantissa.
   const [mantissa, exponent] = value.toExponential().split('e') as [string, string]
   const power = Number(exponent)
   if (power < -4 || power >= 6) {
@@ -37,7 +40,10 @@ export function formatBound(value: number): string {
   return plain.includes('.') ? plain : `${plain}.0`
 }
 
-/** Writes what `formatValue` returns and returns where it ends. An integer from 1 to 2³¹ needs no string. */
+/**
+ * Writes the text of `formatValue` at the position `at`, and returns the position after the text. For an
+ * integer between 0 and 2³¹, no string is created.
+ */
 export function putValue(target: DataView, at: number, value: number): number {
   if ((value | 0) === value && value > 0) return putInteger(target, at, value)
   const text = formatValue(value)
@@ -46,7 +52,7 @@ export function putValue(target: DataView, at: number, value: number): number {
 }
 
 function putInteger(target: DataView, start: number, integer: number): number {
-  const end = start + digitsOf(integer)
+  const end = start + countDigits(integer)
   let at = end
   let rest = integer
   while (rest >= 10) {
@@ -59,7 +65,7 @@ function putInteger(target: DataView, start: number, integer: number): number {
   return end
 }
 
-function digitsOf(integer: number): number {
+function countDigits(integer: number): number {
   let count = 1
   for (let limit = 10; integer >= limit; limit *= 10) count++
   return count

@@ -1,8 +1,8 @@
 import type { Family, MetricType } from '../metrics/family.js'
-import { hasCounts, width } from '../metrics/family.js'
-import { labelStart } from '../metrics/labels.js'
+import { isDistribution, countValuesPerRow } from '../metrics/family.js'
+import { getLabelStart } from '../metrics/labels.js'
 import { reserve, type ByteWriter, type FamilyEncoder } from './bytes.js'
-import { exposedName } from './metric-names.js'
+import { getExposedName } from './metric-names.js'
 import {
   closeField,
   closeMessage,
@@ -10,60 +10,63 @@ import {
   openField,
   openMessage,
   putLength,
-  tagOf,
-  varintSize,
+  encodeTag,
+  countVarintBytes,
   writeDouble,
   writeString,
   writeUint,
 } from './protobuf-wire.js'
 
-const LABEL_TAG = tagOf(1, LENGTH_DELIMITED)
-const LABEL_NAME_TAG = tagOf(1, LENGTH_DELIMITED)
-const LABEL_VALUE_TAG = tagOf(2, LENGTH_DELIMITED)
+const LABEL_TAG = encodeTag(1, LENGTH_DELIMITED)
+const LABEL_NAME_TAG = encodeTag(1, LENGTH_DELIMITED)
+const LABEL_VALUE_TAG = encodeTag(2, LENGTH_DELIMITED)
 const EQUALS = 0x3d
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
 const LETTER_N = 0x6e
 const NEWLINE = 0x0a
 
-// The fields of one row, and the bytes by which the lengths of its messages may grow; the same for
-// a bucket or a quantile.
+// A number of bytes that suffices for one row without its labels and without its buckets or quantiles.
 const ROW_MARGIN = 96
+// A number of bytes that suffices for one bucket or quantile.
 const BUCKET_MARGIN = 24
-// The longest length of a message.
+// The largest number of bytes of the length of a message.
 const LENGTH_MARGIN = 5
 
-/** The MetricType, and the field of the Metric that has its value. */
+/**
+ * The number of each type in the protobuf enum MetricType, and the number of the field of Metric that has the
+ * value.
+ */
 const TYPES: Readonly<Record<MetricType, readonly [type: number, field: number]>> = {
   counter: [0, 3],
   gauge: [1, 2],
   summary: [2, 4],
   unknown: [3, 5],
   histogram: [4, 7],
-  // Protobuf has no info type. As in the text format an info is a gauge.
+  // The protobuf format has no type for an info, so an info becomes a gauge, as in the Prometheus text format.
   info: [1, 2],
 }
 
 /**
- * Encodes a family as an `io.prometheus.client.MetricFamily` message with its length before it.
- * Names, types and rows are those of the text format, except for counts that no field can carry:
- * NaN, a negative count, a fraction in a summary. Start timestamps are present wherever the source
- * reports them.
+ * Encodes a family as a message `io.prometheus.client.MetricFamily` with its length before it. The names, types
+ * and rows are those of the Prometheus text format. Rows whose count is NaN or negative, or a fraction in a
+ * summary, are omitted, because no field of the message can contain such a count. A known creation time becomes
+ * a start timestamp.
  *
  * @see prometheus/client_model `io/prometheus/client/metrics.proto`; prometheus/prometheus
  *   `prompb/io/prometheus/client/metrics.proto` for `unit`
  */
 export function createProtobufEncoder(family: Family): FamilyEncoder {
   const { type, help, unit } = family
-  const lengthBytes = varintSize(estimateSize(family))
-  const isEncodable = rowFilter(family)
+  const lengthBytes = countVarintBytes(estimateProtobufSize(family))
+  const isEncodable = createRowFilter(family)
   let start = 0
   let hasRows = false
   return {
     writeStart(out) {
       reserve(out, LENGTH_MARGIN)
       start = openMessage(out, lengthBytes)
-      writeString(out, 1, exposedName(family, 'text'))
+      writeString(out, 1, getExposedName(family, 'text'))
       if (help !== '') writeString(out, 2, help)
       reserve(out, ROW_MARGIN)
       writeUint(out, 3, TYPES[type][0])
@@ -83,7 +86,7 @@ export function createProtobufEncoder(family: Family): FamilyEncoder {
         out.length = start
         return
       }
-      // As in OpenMetrics: Prometheus refuses the scrape for a unit that does not end the name.
+      // Prometheus rejects the whole scrape if the name of a family does not end with its unit.
       const hasUnit = unit !== '' && type !== 'info' && family.name.endsWith(`_${unit}`)
       if (hasUnit) writeString(out, 5, unit)
       reserve(out, LENGTH_MARGIN)
@@ -92,30 +95,36 @@ export function createProtobufEncoder(family: Family): FamilyEncoder {
   }
 }
 
-/** An estimate that mostly suffices, so that a large buffer is not copied while it grows. */
-export function estimateSize(family: Family): number {
+/**
+ * Estimates how many bytes the encoded family needs. With a good estimate, a large buffer is rarely copied to
+ * grow.
+ */
+export function estimateProtobufSize(family: Family): number {
   const { type, help, name, labels, length, order } = family
-  const perValue = hasCounts(type) ? 22 : 12
+  const perValue = isDistribution(type) ? 22 : 12
   const labelBytes = ((labels.ends[length - 1] ?? 0) / Math.max(length, 1)) * 1.3
   const perRow =
     labelBytes +
     8 +
-    width(family) * perValue +
+    countValuesPerRow(family) * perValue +
     (family.created ? 14 : 0) +
     (family.timestampMs ? 7 : 0)
   return Math.ceil(order.length * perRow) + 3 * (help.length + name.length) + 4 * ROW_MARGIN
 }
 
-/** Returns whether the counts of a row have a field; `undefined` if every row can be encoded. */
-function rowFilter(family: Family): ((row: number) => boolean) | undefined {
+/**
+ * Returns a function that tells whether protobuf can encode the counts of a row; `undefined` if it can encode
+ * every row.
+ */
+function createRowFilter(family: Family): ((row: number) => boolean) | undefined {
   const { type, bounds, values } = family
-  const columns = width(family)
+  const columns = countValuesPerRow(family)
   const count = bounds.length + 1
   if (type === 'summary') return (row) => isUint(values[row * columns + count]!)
   if (type !== 'histogram') return undefined
   return (row) => {
     const at = row * columns
-    // A histogram's count may be a fraction.
+    // Protobuf has a field for a fractional count of a histogram, so a fraction is no reason to omit the row.
     if (!(values[at + count]! >= 0)) return false
     for (let i = 0; i < bounds.length; i++) if (!(values[at + i]! >= 0)) return false
     return true
@@ -126,19 +135,22 @@ function isUint(value: number): boolean {
   return value >= 0 && value < 2 ** 64 && Number.isInteger(value)
 }
 
-/** Writes a Metric: the labels of a row, its value and, if the family has one, its timestamp. */
+/**
+ * Writes a row as a message Metric: its labels, its value and, if the family has a timestamp, this timestamp.
+ */
 function writeMetric(out: ByteWriter, family: Family, row: number): void {
   const { type, labels, timestampMs } = family
-  const columns = width(family)
-  const from = labelStart(labels.ends, row)
+  const columns = countValuesPerRow(family)
+  const from = getLabelStart(labels.ends, row)
   const to = labels.ends[row]!
-  // `a="",` is seven bytes in protobuf, and no text grows by more.
+  // Protobuf needs less than twice the bytes of the label text. The worst case is `a="",`, whose five bytes
+  // become seven.
   reserve(out, 2 * (to - from) + columns * BUCKET_MARGIN + ROW_MARGIN)
   const metric = openField(out, 4)
   writeLabels(out, labels.bytes, from, to)
   const value = openField(out, TYPES[type][1])
   const created = family.created ? family.created[row]! : NaN
-  if (hasCounts(type)) writeCounts(out, family, row * columns, created)
+  if (isDistribution(type)) writeCounts(out, family, row * columns, created)
   else {
     writeDouble(out, 1, family.values[row]!)
     if (type === 'counter') writeTimestamp(out, 3, created)
@@ -148,7 +160,7 @@ function writeMetric(out: ByteWriter, family: Family, row: number): void {
   closeField(out, metric)
 }
 
-/** Writes the fields of a Histogram or a Summary, whose values begin at `values[at]`. */
+/** Writes the fields of a message Histogram or Summary. The values of the row begin at `family.values[at]`. */
 function writeCounts(out: ByteWriter, family: Family, at: number, created: number): void {
   const { type, bounds, values } = family
   const isHistogram = type === 'histogram'
@@ -168,17 +180,20 @@ function writeCounts(out: ByteWriter, family: Family, at: number, created: numbe
   writeTimestamp(out, isHistogram ? 15 : 4, created)
 }
 
-/** Writes `sample_count` or `cumulative_count`, or for a fraction the field of that name with `_float`. */
+/**
+ * Writes an integer to the given field. Writes a fraction to field 4, which is `sample_count_float` or
+ * `cumulative_count_float`.
+ */
 function writeCount(out: ByteWriter, field: number, value: number): void {
   if (isUint(value)) writeUint(out, field, value)
   else writeDouble(out, 4, value)
 }
 
-/** Writes a google.protobuf.Timestamp. It ends with the year 9999; nothing before 1970 is written. */
+/** Writes a google.protobuf.Timestamp. Times before 1970 or after the year 9999, and NaN, are omitted. */
 function writeTimestamp(out: ByteWriter, field: number, seconds: number): void {
   if (!(seconds >= 0 && seconds < 253_402_300_800)) return
-  // A double has microseconds at best. Without rounding x.123 s becomes x.122999 s, which Prometheus
-  // truncates.
+  // A time that ends with .123 s can be slightly less as a double. Without rounding to microseconds it would be
+  // written as .122999 s, which Prometheus truncates to .122 s.
   const micros = Math.round(seconds * 1e6)
   const whole = Math.floor(micros / 1e6)
   const timestamp = openField(out, field)
@@ -188,8 +203,8 @@ function writeTimestamp(out: ByteWriter, field: number, seconds: number): void {
 }
 
 /**
- * Writes the label text as LabelPair messages, without its escapes. This is most of the work of an
- * exposition, hence the local variables.
+ * Writes the label text of a row as LabelPair messages, and replaces its escape sequences. Encoding labels
+ * takes most of the time of an exposition, so this function uses local variables and no helper for each byte.
  */
 function writeLabels(out: ByteWriter, text: Uint8Array, start: number, end: number): void {
   const { bytes } = out
@@ -204,7 +219,7 @@ function writeLabels(out: ByteWriter, text: Uint8Array, start: number, end: numb
     bytes[at] = LABEL_VALUE_TAG
     const value = at + 1
     at += 2
-    i += 2 // the equals sign and the quotation mark
+    i += 2 // Skips the equals sign and the opening quotation mark.
     for (; i < end && text[i] !== QUOTE; i++) {
       let byte = text[i]!
       if (byte === BACKSLASH) {
@@ -215,7 +230,7 @@ function writeLabels(out: ByteWriter, text: Uint8Array, start: number, end: numb
     }
     at = putLength(bytes, value, 1, at)
     at = putLength(bytes, pair, 1, at)
-    i += 2 // the quotation mark and the comma
+    i += 2 // Skips the closing quotation mark and the comma.
   }
   out.length = at
 }

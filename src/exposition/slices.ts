@@ -1,12 +1,19 @@
 import { setImmediate } from 'node:timers/promises'
 
-/** Work in steps of well below a millisecond each. Other work can run between any two of them. */
+/**
+ * Work that is divided into steps. Each step takes well below a millisecond, and other work can run between two
+ * steps.
+ */
 export type Steps<T> = Generator<undefined, T>
 
-// With one more step and the rest of the program, the event loop still responds within 10 ms.
+// A slice ends with the first step that ends after 5 ms. So the event loop can react to other events within 10
+// ms.
 const SLICE_MS = 5
 
-/** Runs the work in slices of a few milliseconds and lets the event loop run between them. */
+/**
+ * Runs the work in slices of a few milliseconds, and lets the event loop process other events between the
+ * slices.
+ */
 export async function runInSlices<T>(
   steps: Steps<T>,
   now: () => number = () => performance.now(),
@@ -21,7 +28,7 @@ export async function runInSlices<T>(
   }
 }
 
-/** Runs the work to its end without a pause. */
+/** Runs all steps of the work without letting the event loop process other events in between. */
 export function runToEnd<T>(steps: Steps<T>): T {
   for (;;) {
     const { done, value } = steps.next()

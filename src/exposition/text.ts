@@ -1,8 +1,8 @@
-import { hasCounts, width, type Family } from '../metrics/family.js'
+import { isDistribution, countValuesPerRow, type Family } from '../metrics/family.js'
 import {
   copyText,
   MAX_UTF8_BYTES,
-  viewOf,
+  createView,
   reserve,
   type ByteWriter,
   type FamilyEncoder,
@@ -11,21 +11,22 @@ import type { TextFormat } from './metric-names.js'
 import { formatValue, putValue } from './number.js'
 import { addRow, CREATED, getFamilyText, type FamilyText } from './family-text.js'
 
-// The longest is for example `-1.2345678901234567e-100`.
+// The largest number of characters of a value, for example `-1.2345678901234567e-100`.
 const VALUE_BYTES = 24
-// A timestamp with the space before it and the line feed.
+// The largest number of bytes of a timestamp, with the space before it and the line feed after it.
 const TIMESTAMP_BYTES = VALUE_BYTES + 2
-// The longest suffix, `_created`, and `{} `.
+// The bytes of the longest suffix of a sample name, `_created`, and of `{} `.
 const SUFFIX_BYTES = 11
-// `,quantile=""` and a bound.
+// The largest number of bytes that a label `le` or `quantile` adds to a sample.
 const ADDED_LABEL_BYTES = 12 + VALUE_BYTES
-// `# HELP`, `# TYPE` and `# UNIT` without the names.
+// At least the bytes of the lines `# HELP`, `# TYPE` and `# UNIT` without the name and the help text of the
+// family.
 const METADATA_BYTES = 80
 
 /**
  * Encodes a family in the text format 0.0.4 or in OpenMetrics 1.0.0.
  *
- * @param withCreated Adds `_created` samples; OpenMetrics only.
+ * @param withCreated Adds `_created` samples. The Prometheus text format ignores this parameter.
  * @see https://prometheus.io/docs/instrumenting/exposition_formats/
  * @see OpenMetrics 1.0.0, Text format
  */
@@ -35,51 +36,57 @@ export function createTextEncoder(
   withCreated: boolean,
 ): FamilyEncoder {
   const text = getFamilyText(family, format, withCreated)
-  const lineEnd = viewOf(Buffer.from(formatLineEnd(family, format)))
+  const lineEnd = createView(Buffer.from(formatLineEnd(family, format)))
   return {
     writeStart(out) {
       const { metadata } = text
-      reserve(out, metadata.byteLength + rowCapacity(family))
+      reserve(out, metadata.byteLength + computeRowCapacity(family))
       out.length = copyText(out.view, out.length, metadata, 0, metadata.byteLength)
     },
     writeRows(out, rows, first, byteLimit) {
       return writeRows(out, family, text, lineEnd, rows, first, byteLimit)
     },
     writeEnd() {
-      // Nothing stands between two families.
+      // Text formats need nothing between two families.
     },
   }
 }
 
-/** Returns the number of bytes that a family needs at most in a text format. */
-export function textCapacity(family: Family): number {
+/** Returns a number of bytes that suffices for the family in both text formats. */
+export function computeTextCapacity(family: Family): number {
   const { name, help } = family
-  // Each character of the help text may become an escape or three bytes.
-  return METADATA_BYTES + 3 * name.length + MAX_UTF8_BYTES * 2 * help.length + rowCapacity(family)
+  // Each character of the help text can become an escape sequence of two characters, or up to three bytes of
+  // UTF-8.
+  return (
+    METADATA_BYTES + 3 * name.length + MAX_UTF8_BYTES * 2 * help.length + computeRowCapacity(family)
+  )
 }
 
-/** Returns the number of bytes that all rows need at most, whatever their values are. */
-function rowCapacity(family: Family): number {
+/**
+ * Returns a number of bytes that suffices for the exposed rows of the family, independently of their values.
+ */
+function computeRowCapacity(family: Family): number {
   const { name, type, bounds, length, labels, order, created, timestampMs } = family
-  // The buckets or quantiles, `_count` and `_sum`; and `_created`.
-  const lines = (hasCounts(type) ? bounds.length + 2 : 1) + (created ? 1 : 0)
-  const addedLabel = hasCounts(type) ? ADDED_LABEL_BYTES : 0
+  // Each row of a histogram or summary has a line for each bucket or quantile, and one each for `_count` and
+  // `_sum`.
+  const lines = (isDistribution(type) ? bounds.length + 2 : 1) + (created ? 1 : 0)
+  const addedLabel = isDistribution(type) ? ADDED_LABEL_BYTES : 0
   const end = timestampMs === undefined ? 1 : TIMESTAMP_BYTES
   const lineBytes = name.length + SUFFIX_BYTES + addedLabel + VALUE_BYTES + end
   return lines * (order.length * lineBytes + (labels.ends[length - 1] ?? 0))
 }
 
 /**
- * What follows a value: the family's timestamp, if it has one, and a line feed.
- *
- * @see Prometheus text format 0.0.4: milliseconds; OpenMetrics 1.0.0, Timestamps: seconds
+ * Formats the text after a value: the timestamp of the family, if it has one, and a line feed. The unit of a
+ * timestamp is milliseconds in the Prometheus text format 0.0.4, and seconds in OpenMetrics 1.0.0
+ * ("Timestamps").
  */
 function formatLineEnd({ timestampMs }: Family, format: TextFormat): string {
   if (timestampMs === undefined) return '\n'
   return ` ${formatValue(format === 'text' ? timestampMs : timestampMs / 1000)}\n`
 }
 
-/** Writes rows from `rows[first]` until `out` is `byteLimit` bytes long; returns the next index. */
+/** Implements `writeRows` of `FamilyEncoder`. */
 function writeRows(
   out: ByteWriter,
   family: Family,
@@ -90,9 +97,9 @@ function writeRows(
   byteLimit: number,
 ): number {
   const { values, created, labels } = family
-  const valuesPerRow = width(family)
+  const valuesPerRow = countValuesPerRow(family)
   const { samples, starts, ends, view: textView } = text
-  const labelView = viewOf(labels.bytes)
+  const labelView = createView(labels.bytes)
   const { view } = out
   let at = out.length
   let next = first

@@ -1,7 +1,7 @@
 import { reasonText, type Mask } from '../log/mask.js'
 import { addCount } from '../metrics/counts.js'
 import { type Family } from '../metrics/family.js'
-import { labelsOf } from '../metrics/labels.js'
+import { getLabels } from '../metrics/labels.js'
 import type { CollectorResult } from '../scrape/collector-result.js'
 import type { Collection } from '../scrape/scraper.js'
 
@@ -204,7 +204,7 @@ type Row = { readonly labels: string; readonly value: number }
 function toRows(family: Family): Row[] {
   const width = family.values.length / Math.max(family.length, 1)
   return Array.from(family.order, (row) => ({
-    labels: labelsOf(family.labels, row),
+    labels: getLabels(family.labels, row),
     value: family.values[row * width]!,
   }))
 }

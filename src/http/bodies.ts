@@ -4,22 +4,26 @@ import type { Socket } from 'node:net'
 import { createPageCopier } from './copy-to-pages.js'
 
 /**
- * The memory limit for all pending bodies is `bytes`, or `longest` times the longest body if that is more.
- * Progress of a client is measured over `stoppedMs`, and the limit is checked every `everyMs`.
+ * The memory limit for all response bodies that are being sent is `bytes`, or `longest` times the size of the
+ * longest body if that is more. The limit is checked every `everyMs`. Whether a client has stopped reading is
+ * decided by its progress over `stoppedMs`.
  */
 const LIMIT = { bytes: 24 * 1024 * 1024, longest: 4, stoppedMs: 5000, everyMs: 1000 }
-// TLS and HTTP/2 copy all that they are given. So a client gets at most this much ahead: a TLS record
-// (RFC 8446 §5.1) or a DATA frame (RFC 9113 §6.5.2).
+// TLS and HTTP/2 connections copy each chunk that is written. Chunks of 16 KiB keep these copies small. 16 KiB
+// is the maximum size of a TLS record (RFC 8446 §5.1) and the default maximum size of a DATA frame (RFC 9113
+// §6.5.2).
 const CHUNK_BYTES = 16 * 1024
-// HTTP/1.1 bodies up to this length are sent in one write, and are not counted.
+// HTTP/1.1 bodies of at most 64 KiB are sent in one write, and do not count towards the memory limit.
 const SHORT_BYTES = 64 * 1024
-// Plain HTTP sends the shared bytes without a copy, and few large writes are fastest. Node.js reports
-// progress only when a chunk has left. So a long body has a dozen chunks, to measure how fast its client is.
+// Over plain HTTP, Node.js sends the shared bytes without a copy, and few large chunks are fastest. Node.js
+// reports progress only when a chunk has been sent. So a body longer than 15 MiB has twelve chunks, which
+// suffices to measure how fast its client reads.
 const PLAIN_CHUNK_BYTES = 1.25 * 1024 * 1024
 const PLAIN_CHUNKS = 12
-// Memory for each client: a connection with TLS and HTTP/2, and the chunk. Measured with 700 clients.
+// The memory that each client needs besides the body: a connection with TLS and HTTP/2, and a chunk. This size
+// was measured with 700 clients.
 const CLIENT_BYTES = 160 * 1024
-// A client so slow that a whole body would take longer than this counts as stopped.
+// A client that would need more than a minute to read the whole body is treated as if it had stopped reading.
 const SLOWEST_MS = 60_000
 
 export type ResponseOrStream = ServerResponse | Http2Stream
@@ -28,39 +32,45 @@ type AnyServerResponse = ServerResponse | Http2ServerResponse
 /** A body that is being sent to one client; the bytes are the same for all clients of a snapshot. */
 type Body = {
   bytes: Uint8Array
-  /** How many of the bytes have left the process. */
+  /** How many bytes of the body have left the process. */
   sentBytes: number
   /** When the progress was last measured, and `sentBytes` at that time. */
   measured: { readonly atMs: number; readonly sentBytes: number }
+  /** Whether the client has stopped reading, or reads too slowly. */
   isStopped: boolean
   readonly connection: { readonly destroyed: boolean; destroy(): unknown }
 }
 
-/** Bodies that are being sent, the oldest first. */
+/** The bodies that are being sent, by response. The order is that in which the responses began. */
 type BodyMap = Map<ResponseOrStream, Body>
 type SessionSockets = WeakMap<Http2Session, Socket>
 
 export type PendingBodies = {
-  /** Options for node:http, node:https and node:http2: responses that `end` a long body in chunks. */
+  /**
+   * Options for servers of node:http, node:https and node:http2. With these classes, `response.end(body)` sends
+   * a long body in chunks.
+   */
   readonly classes: {
     readonly ServerResponse: typeof ServerResponse
     readonly Http1ServerResponse: typeof ServerResponse
     readonly Http2ServerResponse: typeof Http2ServerResponse
   }
-  /** The TCP socket of each HTTP/2 session, to end a session that cannot write. */
+  /** The TCP socket of each HTTP/2 session. Only destroying this socket ends a session that cannot write. */
   readonly sockets: SessionSockets
-  /** Whether the app has ended the response, and the client has not received all of the body. */
-  isUnderway(response: ResponseOrStream): boolean
-  /** Memory that all pending bodies and their clients take; a body of several clients counts once. */
+  /** Whether the app has ended the response, but not all of its body has been sent to the client. */
+  isPending(response: ResponseOrStream): boolean
+  /**
+   * Returns the memory that all bodies and their clients need. A body that several clients share counts once.
+   */
   bytes(): number
   readonly close: () => void
 }
 
 /**
- * Tracks response bodies that clients have not fully received. A body is written in chunks, the next one
- * when the previous chunk has left the process. So over plain HTTP, TLS and HTTP/2 a client that stops
- * reading costs little besides the body, which it shares with other clients of the snapshot. When the
- * pending bodies exceed the limit, stopped clients are disconnected, the oldest first.
+ * Sends response bodies in chunks and limits the memory for them. A chunk is written when the previous chunk
+ * has left the process. So a client that stops reading needs little memory besides the body, which all clients
+ * of the same snapshot share. When the bodies exceed the memory limit, clients that have stopped reading are
+ * disconnected. The client whose response began first is disconnected first.
  */
 export function createPendingBodies(limit = LIMIT): PendingBodies {
   const bodies: BodyMap = new Map()
@@ -72,7 +82,7 @@ export function createPendingBodies(limit = LIMIT): PendingBodies {
   return {
     classes: createResponseClasses(createSender(bodies)),
     sockets,
-    isUnderway: (response) => bodies.has(response),
+    isPending: (response) => bodies.has(response),
     bytes: () => countUse(bodies).totalBytes,
     close: () => {
       clearInterval(timer)
@@ -80,7 +90,7 @@ export function createPendingBodies(limit = LIMIT): PendingBodies {
   }
 }
 
-/** Writes a body in chunks, and calls `end` with the last one. */
+/** Writes a body in chunks, and calls `end` with the last chunk. */
 type Send = (response: AnyServerResponse, bytes: Uint8Array, end: End) => void
 type End = (lastChunk: Uint8Array) => unknown
 
@@ -98,8 +108,8 @@ function createSender(bodies: BodyMap): Send {
     const writeNext = (error?: Error | null): void => {
       if (error || connection.destroyed) return
       body.sentBytes = writtenBytes
-      // A client that does not take the first chunk immediately may hold the bytes for long. This closure
-      // must not refer to `bytes`, so that only the copy remains in memory.
+      // If one chunk is not enough, the client may need the body for a long time, so the body is copied to
+      // memory pages of its own. This closure must not refer to `bytes`, so that only the copy stays in memory.
       if (writtenBytes > 0) body.bytes = copyToOwnPages(body.bytes)
       const chunk = body.bytes.subarray(writtenBytes, writtenBytes + chunkBytes)
       writtenBytes += chunk.length
@@ -127,7 +137,7 @@ function createResponseClasses(send: Send): PendingBodies['classes'] {
     }
   }
 
-  // Sends short bodies in chunks too, because one connection can have many streams.
+  // Over HTTP/2, short bodies are sent in chunks too, because one connection can have many streams.
   class Http2Response extends Http2ServerResponse {
     override end(chunk?: unknown, encoding?: unknown, callback?: unknown): this {
       const end = (last: unknown) => super.end(last as never, encoding as never, callback as never)
@@ -149,7 +159,8 @@ function createResponseClasses(send: Send): PendingBodies['classes'] {
 function measureProgress(bodies: BodyMap, stoppedMs: number): void {
   const now = performance.now()
   for (const [response, body] of bodies) {
-    // A pipelined response that waits behind another one emits no event "close".
+    // A pipelined HTTP/1.1 response that waits for an earlier response emits no event "close", so it is deleted
+    // here.
     if (body.connection.destroyed) bodies.delete(response)
     if ('session' in response) resumeReading(response)
     const { atMs, sentBytes } = body.measured
@@ -162,7 +173,7 @@ function measureProgress(bodies: BodyMap, stoppedMs: number): void {
 
 /**
  * COMPAT Node.js 22 and earlier: an HTTP/2 session that cannot write stops reading, and then does not notice
- * that its client has disconnected.
+ * that its client has disconnected. This function starts reading again.
  */
 function resumeReading({ session }: Http2Stream): void {
   const socket = session?.socket as { _handle?: { readStart?: () => unknown } } | undefined
@@ -177,16 +188,19 @@ function disconnectStopped(bodies: BodyMap, sockets: SessionSockets, limit: type
     if (remainingBytes <= maxBytes) return
     if (!isStopped) continue
     remainingBytes -= CLIENT_BYTES + (decrease(clients, bytes) === 0 ? bytes.length : 0)
-    // Read before destroy(): a destroyed stream has no session.
+    // The session must be read before destroy(), because a destroyed stream has no session.
     const session = 'session' in response ? response.session : undefined
     connection.destroy()
-    // Behind a proxy, other streams of the session may belong to other clients, so the session ends only
-    // with its last stream.
+    // The streams of one session can belong to different clients behind a proxy. So the session is ended only
+    // with its last stream that sends a body.
     if (session && decrease(streams, session) === 0) sockets.get(session)?.destroy()
   }
 }
 
-/** Counts clients of each body, pending streams of each HTTP/2 session, and memory. */
+/**
+ * Counts the clients of each body, the streams of each HTTP/2 session that send a body, and the memory of all
+ * bodies.
+ */
 function countUse(bodies: BodyMap) {
   const clients = new Map<Uint8Array, number>()
   const streams = new Map<Http2Session, number>()

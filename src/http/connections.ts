@@ -5,16 +5,16 @@ import { Server as TlsServer, type TLSSocket } from 'node:tls'
 import type { PendingBodies, ResponseOrStream } from './bodies.js'
 
 type Connection = Socket | Http2Session
-type Bodies = Pick<PendingBodies, 'isUnderway' | 'sockets'>
+type Bodies = Pick<PendingBodies, 'isPending' | 'sockets'>
 
 /**
- * Limits the connections of a server, over plain HTTP, TLS and HTTP/2. When a new connection exceeds
- * `maxConnections`, the connection that has been idle for the longest time is closed. So idle connections
- * cannot lock a scraper out, nor can clients that never finish the TLS handshake or never read a response.
+ * Limits the connections of a server. When a new connection exceeds `maxConnections`, the connection that has
+ * been idle for the longest time is closed. So clients with idle connections cannot lock out a scraper. Neither
+ * can clients that never finish the TLS handshake, or never read a response.
  *
- * @returns A function that closes the server: it accepts no new connection, lets pending responses
- *   finish for at most `graceMs`, and then closes all connections. closeIdleConnections() of Node.js would
- *   leave a connection open that has not sent anything yet.
+ * @returns A function that closes the server. The server then accepts no new connection, lets responses finish
+ *   for at most `graceMs`, and closes all connections. closeIdleConnections() of Node.js would not close a
+ *   connection on which the client has not sent anything yet.
  */
 export function trackConnections(
   server: Server,
@@ -25,7 +25,7 @@ export function trackConnections(
   let closing: Promise<void> | undefined
   const table = createConnectionTable({
     onAdd(connection) {
-      // A connection whose TLS handshake ends after the server began to close.
+      // A TLS handshake can end after the server began to close.
       if (closing !== undefined) connection.destroy()
     },
     onIdle(connection) {
@@ -38,12 +38,13 @@ export function trackConnections(
   server.on('connection', (socket: Socket) => {
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
-    if (sockets.size > maxConnections) closeOne(table, bodies, socket)
+    if (sockets.size > maxConnections) closeLeastNeeded(table, bodies, socket)
     if (!(server instanceof TlsServer)) table.add(socket)
   })
   if (server instanceof TlsServer) trackEncrypted(server, table, bodies)
   server.on('request', ({ socket }: IncomingMessage, outgoing: ServerResponse) => {
-    // For HTTP/2 the table has the session instead of the socket.
+    // For HTTP/2, the table contains the session instead of the socket, and `trackEncrypted` adds its
+    // responses.
     if (table.pending.has(socket)) table.addResponse(socket, outgoing)
   })
 
@@ -65,8 +66,8 @@ export function trackConnections(
 
 type ConnectionTable = {
   /**
-   * The pending responses of each open connection. Connections without pending responses are in the order
-   * in which they became idle.
+   * The unfinished responses of each open connection. A connection without any is idle. Idle connections are in
+   * the order in which they became idle.
    */
   readonly pending: Map<Connection, Set<ResponseOrStream>>
   add(connection: Connection): void
@@ -92,7 +93,7 @@ function createConnectionTable(events: {
         if (!remaining) return
         remaining.delete(response)
         if (remaining.size > 0) return
-        // Moves the connection to the end: it became idle last.
+        // The connection has just become idle, so it moves to the end of the order.
         pending.delete(connection)
         pending.set(connection, remaining)
         events.onIdle(connection)
@@ -101,27 +102,31 @@ function createConnectionTable(events: {
   }
 }
 
-/** Replaces the TCP socket in the table by its TLS socket or HTTP/2 session when the handshake is over. */
+/**
+ * Adds each TCP socket to the table, and replaces it by its TLS socket or HTTP/2 session after the TLS
+ * handshake.
+ */
 function trackEncrypted(server: TlsServer, table: ConnectionTable, bodies: Bodies): void {
-  // By address and port of the client: a TLSSocket has no reference to its TCP socket.
+  // The key is the address and port of the client, because a TLSSocket has no reference to its TCP socket.
   const tcpSockets = new Map<string, Socket>()
-  const originOf = ({ remoteAddress, remotePort }: Socket) => `${remoteAddress} ${remotePort}`
+  const formatOrigin = ({ remoteAddress, remotePort }: Socket) => `${remoteAddress} ${remotePort}`
 
   server.on('connection', (socket: Socket) => {
-    const origin = originOf(socket)
-    // A client of a Unix socket has no port. It is tracked only after the handshake.
+    const origin = formatOrigin(socket)
+    // A client of a Unix socket has no port, so its connection is added to the table only after the TLS
+    // handshake.
     if (socket.remotePort === undefined) return
     table.add(socket)
     tcpSockets.set(origin, socket)
     socket.once('close', () => tcpSockets.delete(origin))
   })
   server.on('secureConnection', (socket: TLSSocket) => {
-    const tcpSocket = tcpSockets.get(originOf(socket))
+    const tcpSocket = tcpSockets.get(formatOrigin(socket))
     if (tcpSocket) table.pending.delete(tcpSocket)
     if (socket.alpnProtocol !== 'h2') table.add(socket)
   })
   server.on('session', (session: Http2Session) => {
-    const tcpSocket = tcpSockets.get(originOf(session.socket))
+    const tcpSocket = tcpSockets.get(formatOrigin(session.socket))
     if (tcpSocket) bodies.sockets.set(session, tcpSocket)
     table.add(session)
     session.on('stream', (stream: Http2Stream) => {
@@ -130,11 +135,15 @@ function trackEncrypted(server: TlsServer, table: ConnectionTable, bodies: Bodie
   })
 }
 
-/** Closes the connection that is needed least; the newest if all others have requests in progress. */
-function closeOne({ pending }: ConnectionTable, bodies: Bodies, newest: Socket): void {
-  // The exporter has written the whole response. The client does not read it, or keeps an HTTP/2 stream open.
+/**
+ * Closes one connection: the one that has been idle for the longest time, or else one whose responses the
+ * exporter has all ended, or else the newest one.
+ */
+function closeLeastNeeded({ pending }: ConnectionTable, bodies: Bodies, newest: Socket): void {
+  // A response that the exporter has ended is unfinished if its client does not read it or keeps an HTTP/2
+  // stream open.
   const isWritten = (response: ResponseOrStream) =>
-    response.writableEnded || bodies.isUnderway(response)
+    response.writableEnded || bodies.isPending(response)
   const all = [...pending]
   const [connection] =
     all.find(([, responses]) => responses.size === 0) ??
@@ -146,7 +155,7 @@ function closeOne({ pending }: ConnectionTable, bodies: Bodies, newest: Socket):
   }
   pending.delete(connection)
   connection.destroy()
-  // An HTTP/2 session that cannot write does not end by itself.
+  // destroy() does not end an HTTP/2 session that cannot write, so its TCP socket is destroyed too.
   if (isSession(connection)) bodies.sockets.get(connection)?.destroy()
 }
 

@@ -1,10 +1,12 @@
-// A copy of a shorter array is not worth its cost. A longer array has its own pages already: mallopt(3).
+// Copying an array shorter than 256 KiB costs more than it saves. malloc() gives an array longer than 32 MiB
+// memory pages of its own, see M_MMAP_THRESHOLD in mallopt(3).
 const [MIN_BYTES, MAX_BYTES] = [256 * 1024, 32 * 1024 * 1024]
 
 /**
- * Returns a function that copies an array into memory pages of its own, once for each array. These pages
- * return to the system when the copy is garbage. A block of malloc() often does not: a small block behind it
- * that is still in use holds it. That adds up where stopped clients hold one exposition after another.
+ * Returns a function that copies an array into memory pages of its own. Each array is copied once. The
+ * operating system gets these pages back when the copy is garbage. It often does not get back the memory of the
+ * original array, because a small block of malloc() after the array is still in use. This memory would add up
+ * when many clients stop reading.
  */
 export function createPageCopier(): (bytes: Uint8Array) => Uint8Array {
   const copies = new WeakMap<Uint8Array, Uint8Array>()
@@ -17,7 +19,8 @@ export function createPageCopier(): (bytes: Uint8Array) => Uint8Array {
   }
 }
 
-// V8 reserves whole pages for a resizable buffer. COMPAT: the types of Node.js 20 lack the option.
+// V8 reserves whole memory pages for a resizable ArrayBuffer. COMPAT: the types of Node.js 20 lack
+// `maxByteLength`.
 const ResizableBuffer = ArrayBuffer as new (
   size: number,
   options: { maxByteLength: number },

@@ -5,25 +5,29 @@ import { createServer as createTlsServer } from 'node:https'
 import type { TLSSocket, TlsOptions } from 'node:tls'
 import type { Log } from '../log/log.js'
 
-// The same limit as for the headers of a request.
+// A client has 5 s for the TLS handshake, and 5 s for the headers of a request.
 const HANDSHAKE_MS = 5000
-// Each stream can hold a response. RFC 9113 §6.5.2 recommends at least 100; Node.js has no limit by default.
+// Limits the streams of an HTTP/2 connection, because each stream can hold a response in memory. RFC 9113
+// §6.5.2 recommends a limit of at least 100. By default Node.js has no limit.
 const HTTP2 = { settings: { maxConcurrentStreams: 100 } }
 
-/** Decides which connections and which requests reach the app. */
+/** Decides which connections and which requests are accepted, and sets the TLS options. */
 export type Gate = {
-  /** Set when connections use TLS; `http2` offers HTTP/2 to the client. */
+  /** `undefined` for connections without TLS. `http2` says whether clients can use HTTP/2. */
   readonly tls: { readonly http2: boolean } | undefined
-  /** Options for new connections. */
+  /** Returns the TLS options for new connections. */
   getTlsOptions(): TlsOptions
-  /** Returns why a client may not connect; called after its TLS handshake. */
+  /**
+   * Returns why the connection of a client must be closed; `undefined` to accept it. Called after the TLS
+   * handshake.
+   */
   findClientProblem(client: TLSSocket): string | undefined
-  /** Headers that every response has. */
+  /** Returns the headers that are added to every response. */
   getHeaders(): readonly (readonly [name: string, value: string])[]
-  /** Returns `undefined` to pass the request to the app. */
+  /** Returns the response to a request that is denied; `undefined` to let the app respond. */
   checkRequest(request: IncomingMessage): MaybePromise<RequestDenial | undefined>
 }
-/** The response to a request that may not reach the app. */
+/** The response to a request that the gate denies. */
 export type RequestDenial = {
   readonly status: number
   readonly text: string
@@ -33,7 +37,7 @@ type MaybePromise<T> = T | Promise<T>
 
 export type Respond = (incoming: IncomingMessage, outgoing: ServerResponse) => void
 
-/** Creates an HTTP or HTTPS server that asks the gate about each client and each request. */
+/** Creates an HTTP or HTTPS server that lets the gate check each client certificate and each request. */
 export function createGatedServer(
   gate: Gate,
   options: ServerOptions,
@@ -54,7 +58,8 @@ export function createGatedServer(
         respondIfAllowed as never,
       ) as unknown as Server)
     : createTlsServer(tlsOptions, respondIfAllowed)
-  // COMPAT Node.js 22 and earlier: with allowHTTP1 these options have no effect on HTTP/1.1.
+  // COMPAT Node.js 22 and earlier: createSecureServer() with allowHTTP1 does not apply the options to HTTP/1.1
+  // connections, so they are set on the server.
   Object.assign(server, options)
   checkClients(server as ReturnType<typeof createTlsServer>, gate, log)
   return server
@@ -76,7 +81,7 @@ function createGatedRespond(
             headers: {},
           }
         : gate.checkRequest(incoming)
-    // Without a promise where possible: most requests need no comparison of a password.
+    // Most checks return a result without a promise, and waiting for a promise would slow down these requests.
     if (!(denial instanceof Promise)) {
       respondOrDeny(denial, incoming, outgoing, respond)
       return
@@ -98,10 +103,12 @@ function createGatedRespond(
   }
 }
 
-/** Gives each new connection the current TLS options, and closes those that the gate does not accept. */
+/**
+ * Applies the current TLS options to each new connection, and closes connections that the gate does not accept.
+ */
 function checkClients(tls: ReturnType<typeof createTlsServer>, gate: Gate, log: Log): void {
   let current = gate.getTlsOptions()
-  // Before the listener of the server itself, which starts the handshake.
+  // This listener must run before the server's own listener, which starts the TLS handshake.
   tls.prependListener('connection', () => {
     const options = gate.getTlsOptions()
     if (options !== current) tls.setSecureContext(options)
@@ -119,9 +126,9 @@ function checkClients(tls: ReturnType<typeof createTlsServer>, gate: Gate, log: 
 }
 
 /**
- * The size of the headers of an HTTP/2 request; 0 for HTTP/1.1, where node:http applies the limit itself.
- * The limit SETTINGS_MAX_HEADER_LIST_SIZE is not enough: it is in force only when the client has
- * acknowledged it.
+ * Returns the size of the headers of an HTTP/2 request. Returns 0 for HTTP/1.1, where node:http applies the
+ * size limit. The HTTP/2 setting SETTINGS_MAX_HEADER_LIST_SIZE does not suffice, because it applies only after
+ * the client has acknowledged it.
  */
 function countHeaderBytes({ httpVersionMajor, rawHeaders }: IncomingMessage): number {
   if (httpVersionMajor < 2) return 0
@@ -138,7 +145,7 @@ function respondOrDeny(
     respond(incoming, outgoing)
     return
   }
-  // Discards the body of the request.
+  // Reads and discards the body of the request.
   incoming.resume()
   const body = Buffer.from(`${denial.text}\n`)
   outgoing.writeHead(denial.status, {

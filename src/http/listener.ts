@@ -24,40 +24,52 @@ export type ServerTimeouts = Pick<
 const TIMEOUTS: ServerTimeouts = {
   headersTimeout: 5000,
   requestTimeout: 30_000,
-  // Longer than a scrape interval. With the 5 s of Node.js each scrape needs a new connection, or uses one
-  // just as the server closes it.
+  // An idle connection stays open for 75 s, which is longer than the usual scrape interval of 15 or 60 s. With
+  // the 5 s of Node.js, each scrape would need a new connection, or fail because it uses a connection that is
+  // being closed.
   keepAliveTimeout: 75_000,
   connectionsCheckingInterval: 1000,
 }
 const MAX_HEADER_BYTES = 8192
 const MAX_CONNECTIONS = 1024
-// A client that does not read holds its snapshot in memory. Longer than the longest scrape, 10 min.
+// A connection without any data for 11 min is closed, because a client that does not read its response keeps
+// the snapshot in memory. A scrape takes at most 10 min.
 const SILENCE_MS = 660_000
 
 export type ListenerOptions = {
-  /** Default: plain HTTP for everybody. */
+  /**
+   * Sets TLS and decides which requests are accepted. By default, the server accepts all requests over plain
+   * HTTP.
+   */
   readonly gate?: Gate | undefined
-  /** The limit for each address; above it, an idle connection is closed. Default: 1024. */
+  /**
+   * The maximum number of connections of each address. A connection above it closes an idle one. Default: 1024.
+   */
   readonly maxConnections?: number
-  /** Milliseconds, see node:http. Default: 5 s for headers, 30 s for a request, 75 s idle. */
+  /**
+   * Timeouts in milliseconds, see node:http. By default, 5 s for the headers, 30 s for a request, and 75 s of
+   * idle time.
+   */
   readonly timeouts?: ServerTimeouts
-  /** Mode and group of Unix sockets. Default: as the umask says. */
+  /** The mode and group of Unix sockets. By default, the umask and the user of the process determine them. */
   readonly socketAccess?: SocketAccessOptions
 }
 
 export type Listener = {
-  /** The URLs of all addresses, with the actual port. */
+  /** The URL of each address. For an address with port 0, the URL has the port that the system chose. */
   readonly urls: readonly string[]
-  /** Accepts no new connection, lets pending requests finish for at most `graceMs`, then aborts them. */
+  /**
+   * Stops accepting connections, lets requests finish for at most `graceMs`, and then closes all connections.
+   */
   readonly close: (graceMs: number) => Promise<void>
 }
 
 /**
- * Serves the app on every address.
+ * Serves the app on every address. Skips an optional address that this machine does not have. Replaces a socket
+ * file on which no process listens.
  *
- * Skips an optional address that this machine does not have. Replaces a socket file whose process is gone.
- *
- * @throws Error with one line that names the address. Then no address stays open.
+ * @throws Error with one line that names the address on which the server cannot listen. All other addresses are
+ *   closed before.
  */
 export async function listen(
   app: { fetch(request: Request, env?: object): Response | Promise<Response> },
@@ -88,9 +100,13 @@ export async function listen(
   return { urls: open.map(({ url }) => url), close }
 }
 
-/** @returns The connection limit for each address of a process that may have `maxFds` open files. */
-export function limitConnections(maxFds = Infinity): number {
-  // The two default addresses use at most half. The rest is for XMPP connections and files.
+/**
+ * Returns the connection limit for each listen address, so that a process with at most `maxFds` open files
+ * keeps working.
+ */
+export function chooseConnectionLimit(maxFds = Infinity): number {
+  // The connections of the two default addresses use at most half of the open files. The other half is for XMPP
+  // connections and files.
   return Math.min(Math.max(Math.floor(maxFds / 4), 1), MAX_CONNECTIONS)
 }
 
@@ -130,9 +146,11 @@ async function listenOn(
       })
       return undefined
     }
-    throw new Error(`cannot listen on ${formatAddress(address)}: ${REASONS[code] ?? code}`, {
-      cause: error,
-    })
+    const reason = REASONS[code] ?? code
+    throw new Error(
+      `cannot listen on ${formatAddress(address)}: ${reason}; check --web.listen-address`,
+      { cause: error },
+    )
   }
   if ('path' in address && socketAccess) {
     try {
@@ -157,14 +175,18 @@ const REASONS: Readonly<Record<string, string>> = {
   ENOTFOUND: 'the host name is unknown',
 }
 
-/** Replaces a socket file whose process is gone. When a process listens on it, the error is EADDRINUSE. */
+/**
+ * Makes the server listen on the address. Replaces a socket file on which no process listens.
+ *
+ * @throws Error with the code EADDRINUSE if a process listens on the socket file.
+ */
 export async function bind(
   server: Server,
   address: ListenAddress,
   access?: SocketAccessOptions,
 ): Promise<void> {
   if ('fd' in address) {
-    // Node.js accepts `fd`, but its types lack it.
+    // Node.js accepts the option `fd`, but the type ListenOptions lacks it.
     await startListening(server, address as ListenOptions)
     return
   }
@@ -200,7 +222,8 @@ function startListening(
   })
 }
 
-// `OPTIONS *` asks about the whole server (RFC 9112 §3.2.4). @hono/node-server rejects this target.
+// `OPTIONS *` requests the methods of the whole server (RFC 9112 §3.2.4). @hono/node-server rejects the target
+// `*`.
 function respondToServerOptions(outgoing: ServerResponse): void {
   outgoing.writeHead(204, { Allow: 'GET, HEAD, OPTIONS', 'Cache-Control': 'no-store' })
   outgoing.end()

@@ -1,15 +1,16 @@
 import type { IncomingMessage } from 'node:http'
 
-// @hono/node-server accepts such a Host header unchanged.
+// @hono/node-server accepts each Host header that matches this pattern, so it needs no change.
 const ORDINARY_HOST = /^[a-z0-9._-]+(?::(?:[1-5]\d{4}|[1-9]\d{0,3}))?$/
-// RFC 3986 §3.2.2 and §3.2.3: an IP literal or a registered name, and a port, which may be empty.
+// A valid host is an IP literal or a registered name, and a port that can be empty (RFC 3986 §3.2.2 and
+// §3.2.3).
 const HOST = /^(\[[\da-fA-F:.]+\]|(?:[\w.~!$&'()*+,;=-]|%[\da-fA-F]{2})*)(?::(\d*))?$/
 const ABSOLUTE = /^https?:\/\/([^/?#]*)(.*)$/is
 
 /**
- * Changes a request to the form that @hono/node-server accepts. That library returns 400 for some valid
- * targets and Host headers: an empty port, an IPv6 address that is not in its shortest form, `HTTP://`.
- * An invalid header stays unchanged, so the library rejects it.
+ * Changes a request to a form that @hono/node-server accepts. Without this change, the library responds 400 to
+ * some valid targets and Host headers: an empty port, an IPv6 address that is not in its shortest form, or
+ * `HTTP://` in upper case. An invalid Host header stays invalid, so that the library rejects the request.
  */
 export function normalizeRequest(incoming: IncomingMessage): void {
   const { headers, httpVersionMajor } = incoming
@@ -21,7 +22,7 @@ export function normalizeRequest(incoming: IncomingMessage): void {
   if (match !== undefined) headers[name] = toCanonicalHost(hostname, port)
 }
 
-/** The host of an absolute target replaces the Host header (RFC 9112 §3.2.2). */
+/** Replaces an absolute target by its path, and the Host header by the host of the target (RFC 9112 §3.2.2). */
 function toOriginForm(incoming: IncomingMessage): void {
   const [, authority, rest = ''] = ABSOLUTE.exec(incoming.url ?? '') ?? []
   if (authority === undefined) return
@@ -29,7 +30,10 @@ function toOriginForm(incoming: IncomingMessage): void {
   incoming.url = rest.startsWith('/') ? rest : `/${rest}`
 }
 
-/** Returns the host as a URL contains it, or an empty text if no URL can contain it. */
+/**
+ * Returns the host and port in the form in which a parsed URL contains them, or an empty text if they are
+ * invalid.
+ */
 function toCanonicalHost(hostname: string, port: string): string {
   const url = `http://${hostname}${port && `:${port}`}`
   if (hostname === '' || !URL.canParse(url)) return ''

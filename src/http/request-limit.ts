@@ -1,10 +1,15 @@
-/** Limits concurrent requests for each source and client, so that one client cannot lock out the others. */
+/**
+ * Limits the concurrent requests of each client to each server, so that one client cannot lock out the others.
+ */
 export type RequestLimit = {
-  /** Runs the work, or returns `undefined` without running it when the limit is reached. */
+  /**
+   * Calls `work` and returns its result. If the client has reached its limit for the source, returns
+   * `undefined` without calling `work`.
+   */
   run<T>(source: object, client: string, work: () => Promise<T>): Promise<T> | undefined
 }
 
-/** @param max The limit for each source and client; 0 for no limit. */
+/** @param max The maximum number of concurrent requests of a client to a source. 0 means no limit. */
 export function createRequestLimit(max: number): RequestLimit {
   const running = new WeakMap<object, Map<string, number>>()
   return {

@@ -1,21 +1,25 @@
 import type { Exposition } from '../exposition/exposition.js'
 import { acceptsGzip, negotiate, type Negotiated } from '../exposition/negotiate.js'
 
-/** The status, the body and the headers of a response, as @hono/node-server hands them to node:http. */
+/** The status, body and headers of a response. @hono/node-server passes them to node:http without a change. */
 export type ExpositionResponse = {
   readonly status: number
   readonly bytes: Uint8Array<ArrayBuffer>
   readonly headers: Readonly<Record<string, string>>
 }
 
-/** All that a response depends on in the headers of its request. */
+/** The format and compression of a response. The headers of the request determine both. */
 export type ResponseVariant = Negotiated & { readonly isCompressed: boolean }
 
-/** The responses of each exposition, built once for each variant and dropped with the exposition. */
+/**
+ * A cache of responses. Each exposition has one response for each variant, which is garbage with the
+ * exposition.
+ */
 export type Responses = {
-  variantOf(accept: string | undefined, acceptEncoding: string | undefined): ResponseVariant
-  /** Returns the response if it has been built. */
+  chooseVariant(accept: string | undefined, acceptEncoding: string | undefined): ResponseVariant
+  /** Returns the cached response; `undefined` if `build` has not built it. */
   find(exposition: Exposition, variant: ResponseVariant): ExpositionResponse | undefined
+  /** Builds a response and adds it to the cache. */
   build(
     exposition: Exposition,
     variant: ResponseVariant,
@@ -23,17 +27,18 @@ export type Responses = {
   ): Promise<ExpositionResponse>
 }
 
-// Scrapers send few different headers. A hostile client may send any number of them.
+// Scrapers send few different Accept headers. The limit keeps the cache small if a hostile client sends many.
 const MAX_CACHED_HEADERS = 32
 
 export function createResponses(): Responses {
-  const negotiateCached = cached(negotiate)
-  const acceptsGzipCached = cached(acceptsGzip)
-  // By content type: there are few of them, however many Accept headers lead to them.
+  const negotiateCached = cacheByHeader(negotiate)
+  const acceptsGzipCached = cacheByHeader(acceptsGzip)
+  // The key of each map is the content type. There are few content types, even with many different Accept
+  // headers.
   const plain = new WeakMap<Exposition, Map<string, ExpositionResponse>>()
   const compressed = new WeakMap<Exposition, Map<string, ExpositionResponse>>()
   return {
-    variantOf(accept, acceptEncoding) {
+    chooseVariant(accept, acceptEncoding) {
       const { format, contentType } = negotiateCached(accept)
       return { format, contentType, isCompressed: acceptsGzipCached(acceptEncoding) }
     },
@@ -54,15 +59,18 @@ async function buildResponse(
   { format, contentType, isCompressed }: ResponseVariant,
 ): Promise<Omit<ExpositionResponse, 'status'>> {
   const bytes = isCompressed ? await exposition.gzip(format) : await exposition.bytes(format)
-  const headers = headersOf(bytes, contentType, {
+  const headers = createHeaders(bytes, contentType, {
     ...(isCompressed && { 'Content-Encoding': 'gzip' }),
     Vary: 'Accept, Accept-Encoding',
   })
   return { bytes, headers }
 }
 
-/** Returns the headers of a body. They include Content-Length: a response to HEAD has no body. */
-export function headersOf(
+/**
+ * Creates the headers of a response. They include Content-Length, because node:http cannot compute it for a
+ * response to HEAD.
+ */
+export function createHeaders(
   bytes: Uint8Array,
   contentType: string,
   headers: Readonly<Record<string, string>>,
@@ -76,8 +84,10 @@ export function headersOf(
   }
 }
 
-/** Returns the same function of a header, with a cache of its latest results. */
-function cached<T>(read: (header: string | undefined) => T): (header: string | undefined) => T {
+/** Wraps a function of a header value in a cache of its results. */
+function cacheByHeader<T>(
+  read: (header: string | undefined) => T,
+): (header: string | undefined) => T {
   const results = new Map<string | undefined, T>()
   return (header) => {
     const known = results.get(header)

@@ -1,9 +1,13 @@
 import { getPath } from 'hono/utils/url'
 
-// Put in front of paths outside the prefix. No request can contain it: URL parsing resolves `..`.
+// Paths outside of the prefix get this prefix, which matches no route. No requested path can contain it,
+// because parsing a URL resolves `..`.
 const OUTSIDE = '/..'
 
-/** Returns options for an app that is reachable below the prefix only. Its routes do not contain the prefix. */
+/**
+ * Returns Hono options for an app that clients reach below the prefix only. The routes of the app do not
+ * contain the prefix.
+ */
 export function createPrefixOptions(prefix: string): { getPath?: (request: Request) => string } {
   if (prefix === '') return {}
   return {
@@ -15,8 +19,8 @@ export function createPrefixOptions(prefix: string): { getPath?: (request: Reque
 }
 
 /**
- * Returns routes that redirect to the app: `/`, and the prefix without its final slash, which relative links
- * need.
+ * Returns the routes that must redirect to the prefix with a final slash: `/`, and the prefix without the
+ * slash. The relative links of the status page work only with the slash.
  */
 export function listRedirectPaths(prefix: string): readonly string[] {
   return prefix === '' ? [] : [`${OUTSIDE}/`, `${OUTSIDE}${prefix}`]

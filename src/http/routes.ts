@@ -4,57 +4,70 @@ import type { Log } from '../log/log.js'
 import type { Exposition } from '../exposition/exposition.js'
 import {
   createResponses,
-  headersOf,
+  createHeaders,
   type ExpositionResponse,
   type Responses,
   type ResponseVariant,
 } from './responses.js'
-import { cacheFiltered, readFilter, type Filter } from './scrape-filter.js'
+import { cacheFilterResults, readFilter, type Filter } from './scrape-filter.js'
 import { createRequestLimit } from './request-limit.js'
 import { listRedirectPaths, createPrefixOptions } from './route-prefix.js'
 
-// Prometheus's own default for scrape_timeout.
+// The default of scrape_timeout in Prometheus. It applies to requests without a timeout header.
 const DEFAULT_WAIT_MS = 10_000
 const MAX_TIMEOUT_S = 600
 const TIMEOUT_HEADER = 'X-Prometheus-Scrape-Timeout-Seconds'
 const TEXT = 'text/plain; charset=utf-8'
 
-/** Returns a snapshot within `waitMs`. Never rejects. */
+/** Returns a snapshot within `waitMs`. The promise never rejects. */
 export type Scrape<Snapshot> = (waitMs: number) => Promise<Snapshot>
 
 export type ScrapeSource<Snapshot> = {
   readonly scrape: Scrape<Snapshot>
-  /** Names of collectors that `collect[]` and `exclude[]` accept. */
+  /** The names of the collectors that the query parameters `collect[]` and `exclude[]` accept. */
   readonly collectors: readonly string[]
 }
 
-/** Responds to a request with an exposition of the source. */
+/** Responds to a request with an exposition of the snapshot that `source` returns. */
 export type Serve<Snapshot> = (c: Context, source: ScrapeSource<Snapshot>) => Promise<Response>
 
 export type AppOptions<Snapshot extends { readonly exposition: Exposition }> = {
   readonly telemetryPath: string
-  /** Stands in front of every path, see `createPrefixOptions`. Default: none. */
+  /** The prefix of every path, from --web.route-prefix. By default, paths have no prefix. */
   readonly routePrefix?: string
-  /** The path under which clients reach the root, for example behind a proxy. Default: the prefix. */
+  /**
+   * The path at which clients reach the root of the app, for example behind a reverse proxy. Default:
+   * `routePrefix`.
+   */
   readonly externalPath?: string
-  /** Maximum concurrent scrapes of one source for each client address; 0 for no limit. */
+  /** The maximum number of concurrent scrapes of a source by one client address. 0 means no limit. */
   readonly maxRequests: number
+  /** How much earlier than the scrape timeout of Prometheus the exporter responds, in milliseconds. */
   readonly timeoutOffsetMs: number
-  /** Returns the snapshot that a scrape gets without a wait, if one is recent enough. */
+  /** Returns the latest snapshot if it is recent enough to be served without a new collection. */
   readonly current: () => Snapshot | undefined
   readonly source: () => ScrapeSource<Snapshot>
+  /** Returns the exposition of the part of the snapshot that the filter selects. */
   readonly filter: (snapshot: Snapshot, filter: Filter) => Exposition
-  /** Whether a response with this snapshot has status 503; its body stays the same. Default: never. */
+  /**
+   * Whether the response with this snapshot has status 503 instead of 200. By default, the status is always
+   * 200.
+   */
   readonly isFailure?: (snapshot: Snapshot) => boolean
   readonly isReady: () => boolean
-  /** Adds more routes. They can call `serve` to respond with an exposition, like the telemetry path. */
+  /**
+   * Adds routes to the app. These routes can call `serve` to respond with an exposition, like the telemetry
+   * path.
+   */
   readonly addRoutes?: (app: Hono, serve: Serve<Snapshot>) => void
   readonly log: Log
 }
 
 /**
- * Creates the routes. Each response consists of bytes and a plain record of headers, which @hono/node-server
- * passes to node:http unchanged. A middleware that reads the headers would halve the throughput.
+ * Creates the app with all routes. The body of each response is bytes, and its headers are a plain object,
+ * which
+ * @hono/node-server passes to node:http unchanged. A middleware that reads the headers of responses would halve
+ *   the throughput.
  */
 export function createApp<Snapshot extends { readonly exposition: Exposition }>(
   options: AppOptions<Snapshot>,
@@ -63,18 +76,19 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
   const app = new Hono(createPrefixOptions(routePrefix))
   const limit = createRequestLimit(options.maxRequests)
   const responses = createResponses()
-  const filtered = cacheFiltered(options.filter)
+  const filtered = cacheFilterResults(options.filter)
 
-  // Synchronous when the response is in the cache. It then costs little more than in a bare node:http server
-  // (bench/served.ts). A promise for each response, and headers that are parsed again, would double the cost.
+  // This handler returns a cached response without a promise. A cached response takes little more time than in
+  // a server of node:http alone, see bench/served.ts. A promise for each response would double this time.
   app.get(telemetryPath, (c) => {
     const { incoming } = getBindings(c)
     const current = (incoming?.url ?? c.req.url).includes('?') ? undefined : options.current()
-    const ready = current && responses.find(current.exposition, variantFor(c, responses))
+    const ready = current && responses.find(current.exposition, chooseVariantFor(c, responses))
     return ready ? send(ready) : serve(c, options.source())
   })
 
-  // The limit is that of promhttp's MaxRequestsInFlight, for each client. Cached responses do not count.
+  // `maxRequests` limits the concurrent scrapes of each client, like MaxRequestsInFlight of promhttp. Cached
+  // responses do not count.
   async function serve(c: Context, source: ScrapeSource<Snapshot>): Promise<Response> {
     const asked = c.req.queries()
     const filter = readFilter(
@@ -87,7 +101,7 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
       (await limit.run(source.scrape, client, () => respondToScrape(c, source.scrape, filter))) ??
       respondText(
         503,
-        `Limit of concurrent requests reached (${options.maxRequests}), set by --web.max-requests. Try again later.`,
+        `Limit of concurrent requests reached: --web.max-requests allows ${options.maxRequests} from each address. Try again later.`,
       )
     )
   }
@@ -97,7 +111,7 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
     scrape: Scrape<Snapshot>,
     filter: Filter,
   ): Promise<Response> {
-    const variant = variantFor(c, responses)
+    const variant = chooseVariantFor(c, responses)
     const header = c.req.header(TIMEOUT_HEADER)
     const waitMs = readWaitMs(header, timeoutOffsetMs)
     if (header !== undefined && waitMs === undefined) {
@@ -133,7 +147,9 @@ function addHealthRoutes(app: Hono, isReady: () => boolean): void {
   )
 }
 
-/** Adds what happens outside of the routes: redirects to the root, other methods, unknown paths and errors. */
+/**
+ * Adds redirects to the root, and the responses to unsupported methods, unknown paths and unexpected errors.
+ */
 function addFallbacks(
   app: Hono,
   options: Pick<AppOptions<never>, 'telemetryPath' | 'routePrefix' | 'externalPath' | 'log'>,
@@ -144,7 +160,8 @@ function addFallbacks(
     app.get(path, () => respondText(302, `See ${home}`, { Location: home }))
   }
 
-  // Not app.all(path): a second handler for a path would slow down each scrape.
+  // Unsupported methods are handled here instead of with app.all(path), because a second handler for a path
+  // would slow down each scrape.
   const methods = listAllowedMethods(app)
   app.notFound((c) => {
     const Allow = methods.get(c.req.path)
@@ -154,11 +171,11 @@ function addFallbacks(
   })
   app.onError((error, c) => {
     log.error('request failed', { path: c.req.path, error: error.message })
-    return respondText(500, 'Internal error. See the log of the exporter.')
+    return respondText(500, 'Internal error: the request failed. See the log of the exporter.')
   })
 }
 
-/** Returns the value of the header `Allow` for each path. */
+/** Returns the value of the response header `Allow` for each path. */
 function listAllowedMethods(app: Hono): ReadonlyMap<string, string> {
   const methods = new Map<string, string[]>()
   for (const { path, method } of app.routes) {
@@ -175,27 +192,31 @@ const methodNotAllowed = (Allow: string) =>
 const optionsResponse = (Allow: string) =>
   new Response(null, { status: 204, headers: { Allow, 'Cache-Control': 'no-store' } })
 
-/** Returns how many milliseconds the response to this request may take. */
+/** Returns how many milliseconds the response to this request can take before Prometheus gives up. */
 export function getWaitMs(c: Context, offsetMs: number): number {
   return readWaitMs(c.req.header(TIMEOUT_HEADER), offsetMs) ?? DEFAULT_WAIT_MS
 }
 
 /**
- * Returns the request and response of node:http, which are faster than the URL and the Headers that Hono
- * creates. Empty under app.request(), which does not use node:http.
+ * Returns the request and response objects of node:http. Reading them is faster than reading the objects that
+ * Hono creates. In tests with app.request(), which does not use node:http, the result is empty.
  */
 export const getBindings = (c: Context) => (c.env as Partial<HttpBindings> | undefined) ?? {}
 
-function variantFor(c: Context, responses: Responses): ResponseVariant {
+function chooseVariantFor(c: Context, responses: Responses): ResponseVariant {
   const { incoming } = getBindings(c)
   return incoming
-    ? responses.variantOf(incoming.headers.accept, incoming.headers['accept-encoding']?.toString())
-    : responses.variantOf(c.req.header('Accept'), c.req.header('Accept-Encoding'))
+    ? responses.chooseVariant(
+        incoming.headers.accept,
+        incoming.headers['accept-encoding']?.toString(),
+      )
+    : responses.chooseVariant(c.req.header('Accept'), c.req.header('Accept-Encoding'))
 }
 
 /**
- * Returns how many milliseconds a scrape may take: the timeout of Prometheus minus the offset, but at least
- * half of the timeout. `undefined` without the header, or if it is not a number above 0 and up to 600 s.
+ * Returns how many milliseconds a scrape can take: the timeout in the header of Prometheus minus the offset,
+ * but at least half of the timeout. Returns `undefined` if the header is missing, or is not a number of seconds
+ * above 0 and at most 600.
  */
 export function readWaitMs(header: string | undefined, offsetMs: number): number | undefined {
   if (header === undefined || !/^\d{1,9}(?:\.\d{1,18})?$/.test(header)) return undefined
@@ -218,7 +239,7 @@ export function respond(
   contentType: string,
   headers: Record<string, string>,
 ): Response {
-  return new Response(bytes, { status, headers: headersOf(bytes, contentType, headers) })
+  return new Response(bytes, { status, headers: createHeaders(bytes, contentType, headers) })
 }
 
 function send({ status, bytes, headers }: ExpositionResponse): Response {

@@ -1,19 +1,21 @@
 const MAX_QUOTED_LENGTH = 80
-// Scrapers use few different filters. A hostile client can send any number.
+// Scrapers use few different filters. The limit keeps the cache small if a hostile client sends many.
 const MAX_CACHED = 8
 
-/** The requested part of a snapshot; `undefined` requests all. */
+/** The part of a snapshot that a request selects. */
 export type Filter = {
-  /** Names of metric families. */
+  /** The names of the selected metric families; `undefined` selects all families. */
   readonly names: ReadonlySet<string> | undefined
+  /** The names of the selected collectors; `undefined` selects all collectors. */
   readonly collectors: ReadonlySet<string> | undefined
 }
 
 /**
- * Reads the parameters `name[]`, `collect[]` and `exclude[]`, which work as in client_golang and node_exporter.
+ * Reads the query parameters `name[]`, `collect[]` and `exclude[]`, which work as in client_golang and
+ * node_exporter.
  *
- * @param known Names of the collectors that are on.
- * @returns The filter, or one line that says which parameter is wrong.
+ * @param known The names of the enabled collectors.
+ * @returns The filter, or a message of one line that says which parameter is wrong.
  */
 export function readFilter(
   { names, collect, exclude }: Readonly<Record<string, readonly string[] | undefined>>,
@@ -35,8 +37,10 @@ export function readFilter(
   }
 }
 
-/** Wraps `filterSnapshot` in a cache, which holds the results of a snapshot until the snapshot is garbage. */
-export function cacheFiltered<Snapshot extends object, Filtered>(
+/**
+ * Wraps `filterSnapshot` in a cache. The cached results for a snapshot stay in memory as long as the snapshot.
+ */
+export function cacheFilterResults<Snapshot extends object, Filtered>(
   filterSnapshot: (snapshot: Snapshot, filter: Filter) => Filtered,
 ): (snapshot: Snapshot, filter: Filter) => Filtered {
   const cache = new WeakMap<Snapshot, Map<string, Filtered>>()

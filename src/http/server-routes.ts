@@ -8,27 +8,33 @@ import {
   type ScrapeSource,
 } from './routes.js'
 
-// `debug=true` always starts a collection, even within `min_age`, so it has a limit of its own.
+// A request with `debug=true` always starts a collection, even if the latest snapshot is recent. So each server
+// accepts only one such request per second.
 const DEBUG_INTERVAL_MS = 1000
 
 export type ServersOptions<Snapshot> = {
   readonly timeoutOffsetMs: number
-  /** The public URL from --web.external-url; without an origin, the URL of each request is used. */
+  /**
+   * The origin and path of --web.external-url. If `origin` is undefined, /sd uses the host and scheme of the
+   * request.
+   */
   readonly external: { readonly origin: string | undefined; readonly path: string }
   /** Returns the names of the configured servers. */
   readonly names: () => readonly string[]
-  /** Returns the source for a server; `undefined` if no server has this name. */
+  /** Returns the source of snapshots of a server; `undefined` if no server has this name. */
   readonly probe: (name: string) => ScrapeSource<Snapshot> | undefined
-  /** Starts a collection and returns all stanzas that were sent and received, as text. */
+  /** Starts a collection from a server, and returns as text all stanzas that it sent and received. */
   readonly debug: (name: string, waitMs: number) => Promise<string>
   /** Returns the running configuration as YAML, without secrets. */
   readonly config: () => Promise<string>
-  /** Reloads the configuration and returns whether that succeeded; `undefined` if not enabled. */
+  /**
+   * Reloads the configuration and returns whether that succeeded; `undefined` without --web.enable-lifecycle.
+   */
   readonly reload: (() => Promise<boolean>) | undefined
 }
 
 /**
- * Adds the routes for several servers: probe one server, list all servers, show and reload the configuration.
+ * Adds the routes /probe, /sd, /config and /-/reload, which are useful with several servers.
  *
  * @see https://prometheus.io/docs/guides/multi-target-exporter/
  * @see https://prometheus.io/docs/prometheus/latest/http_sd/
@@ -54,7 +60,7 @@ export function addServerRoutes<Snapshot>(
     if (now - (debuggedAtMs.get(target) ?? -Infinity) < DEBUG_INTERVAL_MS) {
       return respondText(
         503,
-        'debug=true is limited to one request per second for each server. Try again.',
+        'Too many requests: debug=true is limited to one request per second for each server. Try again later.',
         { 'Retry-After': '1' },
       )
     }
@@ -62,14 +68,14 @@ export function addServerRoutes<Snapshot>(
     return respondText(200, await debug(target, getWaitMs(c, timeoutOffsetMs)))
   })
 
-  // With these labels Prometheus needs no relabeling. They give each target its path and parameter.
+  // The labels give each target its path and its parameter `target`, so that Prometheus needs no relabeling.
   app.get('/sd', (c) => {
     const origin = external.origin === undefined ? undefined : new URL(external.origin)
     const address = origin?.host ?? getRequestHost(c)
-    // A host can match the pattern and still be invalid, for example `xn--a`.
+    // A host that matches the pattern of `getRequestHost` can be invalid, for example `xn--a`.
     if (address === undefined || !URL.canParse(c.req.url))
       return respondText(400, 'Wrong Host header: expected host[:port].')
-    // A client that sent this request over TLS reaches the targets over TLS too.
+    // If this request came over TLS, Prometheus must use TLS for the targets too.
     const { protocol } = origin ?? new URL(c.req.url)
     const groups = names().map((name) => ({
       targets: [address],
@@ -103,8 +109,8 @@ export function addServerRoutes<Snapshot>(
 }
 
 /**
- * Returns the `host[:port]` under which Prometheus reached the exporter, and so reaches the targets.
- * HTTP/2 has the pseudo-header `:authority` in place of Host (RFC 9113 §8.3.1).
+ * Returns the `host[:port]` at which the client reached the exporter; `undefined` if the Host header is
+ * invalid. HTTP/2 has the pseudo-header `:authority` instead of Host (RFC 9113 §8.3.1).
  */
 export function getRequestHost(c: Context): string | undefined {
   const { incoming } = getBindings(c)

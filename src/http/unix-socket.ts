@@ -3,7 +3,7 @@ import { lstat } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { formatMode, type SocketAccess } from '../config/socket-access.js'
 
-// When only a group is set. Usual for a socket that a web server connects to.
+// The mode of a socket for which only a group is configured. It lets the user and the group connect.
 const GROUP_MODE = 0o660
 const OWNER_ONLY_UMASK = 0o177
 
@@ -12,13 +12,17 @@ export type SocketAccessOptions = SocketAccess & {
   readonly umask: (mask: number) => number
 }
 
-/** Runs `bind` so that only this user can connect to the socket file, until `setSocketAccess` is called. */
+/**
+ * Calls `bind` with a umask that lets only the user of this process connect to the new socket file.
+ * `setSocketAccess` then lets others connect.
+ */
 export function bindPrivately(access: SocketAccessOptions | undefined, bind: () => void): void {
   if (access?.mode === undefined && access?.group === undefined) {
     bind()
     return
   }
-  // The umask belongs to the whole process. No other code runs meanwhile: Node.js binds before listen() returns.
+  // The umask applies to the whole process. No other code runs with it, because Node.js creates the socket file
+  // before listen() returns.
   const before = access.umask(OWNER_ONLY_UMASK)
   try {
     bind()
@@ -27,7 +31,7 @@ export function bindPrivately(access: SocketAccessOptions | undefined, bind: () 
   }
 }
 
-/** @throws Error with one line that names the setting. */
+/** @throws Error with one line that names the setting of the mode or group that cannot be applied. */
 export function setSocketAccess(path: string, { mode, group }: SocketAccess): void {
   if (group) {
     const advice =
@@ -40,7 +44,7 @@ export function setSocketAccess(path: string, { mode, group }: SocketAccess): vo
   if (value === undefined) return
   const source = mode?.source ?? group!.source
   change(source, `mode ${formatMode(value)}`, 'choose another directory for the socket', () => {
-    // chmod(2) would follow a symbolic link that replaced the socket.
+    // chmod(2) follows symbolic links, so it must not run if a symbolic link has replaced the socket.
     if (!lstatSync(path).isSocket()) throw new Error('it is not a socket any more')
     chmodSync(path, value)
   })
@@ -57,7 +61,9 @@ function change(source: string, what: string, advice: string, run: () => void): 
   }
 }
 
-/** Whether it is a socket file on which no process listens. A regular file must not be removed. */
+/**
+ * Whether the path is a socket file on which no process listens. Only such a file can be removed without harm.
+ */
 export async function isStaleSocket(path: string): Promise<boolean> {
   if (!(await lstat(path)).isSocket()) return false
   return new Promise((resolve) => {

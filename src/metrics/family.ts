@@ -1,65 +1,83 @@
-import { labelText, type LabelText } from './labels.js'
+import { formatLabels, type LabelText } from './labels.js'
 
-/**
- * The metric families of a snapshot: immutable and columnar, so that a million series are a few
- * arrays and not a million objects.
- *
- * @see OpenMetrics 1.0.0 §3 Data Model
- */
+/** @see OpenMetrics 1.0.0 §3 Data Model */
 export type MetricType = 'counter' | 'gauge' | 'histogram' | 'summary' | 'info' | 'unknown'
 
+/**
+ * One metric family of a snapshot. A family is immutable. It stores its series in columns, so that a million
+ * series need a few arrays instead of a million objects. A row is one series.
+ */
 export type Family = {
-  /** Without `_total` or `_info`; matches `[a-zA-Z_:][a-zA-Z0-9_:]*`. */
+  /** The name of the family without `_total` or `_info`. The name matches `[a-zA-Z_:][a-zA-Z0-9_:]*`. */
   readonly name: string
   readonly type: MetricType
   readonly help: string
-  /** Base unit, e.g. `seconds`; empty for none. Shown only where `name` ends in `_unit`. */
+  /**
+   * The base unit, for example `seconds`, or an empty text. Formats show the unit only if `name` ends with it.
+   */
   readonly unit: string
-  /** Histogram: upper bounds, ascending, the last is +Inf. Summary: quantiles, ascending. Else empty. */
+  /**
+   * For a histogram, the upper bounds of its buckets in ascending order; the last one is +Inf. For a summary,
+   * its quantiles in ascending order. Empty for the other types.
+   */
   readonly bounds: readonly number[]
-  /** Number of series. Rows below are `0 … length - 1`. */
+  /** The number of rows, including those that are not exposed. The rows have the numbers `0 … length - 1`. */
   readonly length: number
-  /** The exposed rows in their order. The snapshots of a table share it while only values change. */
+  /**
+   * The numbers of the exposed rows, in the order of the exposition. Snapshots of a table share this array
+   * while only values change.
+   */
   readonly order: Uint32Array
-  /** The label text of each row as between the braces, for example `host="a",type="b"`; may be empty. */
+  /**
+   * The label text of each row, for example `host="a",type="b"`. The label text of a row without labels is
+   * empty.
+   */
   readonly labels: LabelText
-  /** `length × width(family)` values, row by row. */
+  /** The values of all rows, row by row. `countValuesPerRow` returns how many values each row has. */
   readonly values: Float64Array
-  /** Seconds since 1970 for each row, NaN if the source does not report it; `undefined`: for no row. */
+  /**
+   * When the metric of each row was created, in seconds since 1970; NaN if the source does not report the time.
+   * `undefined` if the source reports the time for no row.
+   */
   readonly created: Float64Array | undefined
-  /** When the values were read, in whole milliseconds since 1970. If present, each sample shows it. */
+  /**
+   * When the values were read, in whole milliseconds since 1970. If present, each sample is exposed with this
+   * timestamp.
+   */
   readonly timestampMs?: number
   /**
-   * A cache of the text formats, see exposition/family-text.ts. The snapshots of a table share it. If it is
-   * missing, nothing is cached.
+   * Caches the text that exposition/family-text.ts creates for this family. All snapshots of a table share one
+   * cache. The text of a family without this field is not cached.
    */
   readonly textCache?: Map<string, unknown>
 }
 
 /**
- * Returns the number of values of a row: one for counter, gauge, info and unknown. A histogram has its
- * cumulative bucket counts in the order of `bounds`, then sum, then count; a summary has its quantile
- * values, then sum, then count.
+ * Returns the number of values of a row. A counter, gauge, info or unknown has one value. A histogram has its
+ * cumulative bucket counts in the order of `bounds`, then its sum, then its count. A summary has its quantile
+ * values, then its sum, then its count.
  */
-export function width(family: Pick<Family, 'type' | 'bounds'>): number {
-  return hasCounts(family.type) ? family.bounds.length + 2 : 1
+export function countValuesPerRow(family: Pick<Family, 'type' | 'bounds'>): number {
+  return isDistribution(family.type) ? family.bounds.length + 2 : 1
 }
 
-/** Whether a row is several samples: a count of observations, their sum, and buckets or quantiles. */
-export function hasCounts(type: MetricType): type is 'histogram' | 'summary' {
+/**
+ * Whether a row of this type has several samples: buckets or quantiles, and the sum and count of observations.
+ */
+export function isDistribution(type: MetricType): type is 'histogram' | 'summary' {
   return type === 'histogram' || type === 'summary'
 }
 
 export type Sample = { readonly labels?: Readonly<Record<string, string>>; readonly value: number }
 
-/** Creates a family of few series, in the given order. */
+/** Creates a family that exposes the samples in the given order. For many series, `createTable` is cheaper. */
 export function family(
   type: 'counter' | 'gauge',
   name: string,
   help: string,
   samples: readonly Sample[],
 ): Family {
-  const texts = samples.map(({ labels }) => Buffer.from(labelText(labels ?? {})))
+  const texts = samples.map(({ labels }) => Buffer.from(formatLabels(labels ?? {})))
   let end = 0
   return {
     name,

@@ -1,21 +1,24 @@
 import { family, type Family } from './family.js'
 
-/** What the operating system reports about the exporter's process; `undefined`: it reports nothing. */
+/** What the operating system reports about the process of the exporter. */
 export type ProcessUsage = {
   readonly cpuSeconds: number
   readonly residentMemoryBytes: number
   readonly startTimeSeconds: number
+  /** Open file descriptors; `undefined` if the operating system does not report them. */
   readonly openFds: number | undefined
+  /** The limit on open file descriptors; `undefined` if the operating system reports no limit. */
   readonly maxFds: number | undefined
 }
 
-/** The outcome of one collection, for the exporter's own metrics. */
+/** The outcome of one collection from a server. The exporter creates its metrics about the server from it. */
 export type CollectionSummary = {
   readonly up: boolean
   readonly endedAtSeconds: number
   readonly collectors: readonly CollectorOutcome[]
+  /** The number of series of each family that at least one exposition format omits because they are invalid. */
   readonly invalid: ReadonlyMap<string, number>
-  /** The number of series of each family that is omitted because of `limits.series`. */
+  /** The number of series of each family that `limits.series` omits, by family name. */
   readonly omitted: ReadonlyMap<string, number>
   readonly series: number
 }
@@ -28,7 +31,9 @@ export type CollectorOutcome = {
 
 export type LinkState = { readonly connected: boolean; readonly connects: number }
 
-/** Totals since the start of the exporter. */
+/**
+ * How many collections of a server have ended, and how many collectors have failed, since the exporter started.
+ */
 export type CollectionTotals = {
   readonly collections: number
   readonly failures: ReadonlyMap<string, number>
@@ -36,21 +41,21 @@ export type CollectionTotals = {
 
 const PREFIX = 'prosody_exporter'
 
-/** The outcome of the last configuration reload. The first load succeeded, or the exporter would not run. */
+/** The outcome of the last configuration reload, or of the start of the exporter if no reload has happened. */
 export type ReloadState = {
   readonly isSuccessful: boolean
   readonly lastSuccessSeconds: number
 }
 
-/** Returns the families about one server, at the end of a collection. */
-export function serverFamilies(
+/** Creates the families with the outcome of a collection from one server and the state of its connection. */
+export function createServerFamilies(
   collection: CollectionSummary,
   link: LinkState,
   totals: CollectionTotals,
 ): Family[] {
   return [
     family('gauge', 'xmpp_up', UP_HELP, [{ value: Number(collection.up) }]),
-    ...collectorFamilies(collection.collectors),
+    ...createCollectorFamilies(collection.collectors),
     gauge(
       'snapshot_timestamp_seconds',
       'Unix time when the oldest statistics in this snapshot were collected.',
@@ -64,7 +69,7 @@ export function serverFamilies(
     family(
       'gauge',
       `${PREFIX}_samples_invalid`,
-      'Number of series that an exposition format forbids or that have no number, by family.',
+      'Number of invalid series of each family, which at least one exposition format omits.',
       byLabel('family', collection.invalid),
     ),
     family(
@@ -96,8 +101,8 @@ export function serverFamilies(
 const SUCCESS = `${PREFIX}_collector_success`
 const DURATION = `${PREFIX}_collector_duration_seconds`
 
-/** Returns the families about each collector. */
-export function collectorFamilies(collectors: readonly CollectorOutcome[]): Family[] {
+/** Creates the families with the success and the duration of each collector. */
+export function createCollectorFamilies(collectors: readonly CollectorOutcome[]): Family[] {
   return [
     family(
       'gauge',
@@ -120,17 +125,17 @@ export function collectorFamilies(collectors: readonly CollectorOutcome[]): Fami
   ].filter(isNotEmpty)
 }
 
-/** Whether the family is one of `collectorFamilies`. */
+/** Whether `createCollectorFamilies` created the family. */
 export function isCollectorFamily({ name }: Family): boolean {
   return name === SUCCESS || name === DURATION
 }
 
 /**
- * Returns the families about this process, whatever servers it monitors.
+ * Creates the families about the exporter itself, which do not depend on the monitored servers.
  *
- * @param usage `undefined` with --web.disable-exporter-metrics.
+ * @param usage `undefined` omits the families about the process, as --web.disable-exporter-metrics does.
  */
-export function processFamilies(
+export function createProcessFamilies(
   version: string,
   usage: ProcessUsage | undefined,
   reload: ReloadState,
@@ -152,11 +157,11 @@ export function processFamilies(
       'Unix time of the last successful configuration reload.',
       reload.lastSuccessSeconds,
     ),
-    ...(usage ? usageFamilies(usage) : []),
+    ...(usage ? createUsageFamilies(usage) : []),
   ].filter(isNotEmpty)
 }
 
-function usageFamilies(usage: ProcessUsage): Family[] {
+function createUsageFamilies(usage: ProcessUsage): Family[] {
   return [
     counter(
       'process_cpu_seconds',
@@ -182,8 +187,10 @@ function usageFamilies(usage: ProcessUsage): Family[] {
   ]
 }
 
-/** Returns the family that shows which of several servers answer. */
-export function upFamily(up: Iterable<readonly [string, number]>): Family {
+/**
+ * Creates the family that shows for each of several monitored servers whether it answered the last collection.
+ */
+export function createUpFamily(up: Iterable<readonly [string, number]>): Family {
   return family('gauge', 'xmpp_up', UP_HELP, byLabel('server', up))
 }
 

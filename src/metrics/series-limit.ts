@@ -1,7 +1,7 @@
 import { addCount } from './counts.js'
 import type { Family } from './family.js'
 
-/** Omits whole families, the largest first, until the remaining ones have at most `max` series. */
+/** Omits whole families, the largest first, until the remaining families have at most `max` series in total. */
 export function limitSeries(families: readonly Family[], max: number) {
   const omitted = new Map<string, number>()
   let total = families.reduce((sum, family) => sum + family.order.length, 0)
@@ -13,7 +13,7 @@ export function limitSeries(families: readonly Family[], max: number) {
   for (const family of bySize) {
     if (total <= max) break
     omittedFamilies.add(family)
-    // Colliding families have the same name.
+    // Several families can have the same name, so their series are added up.
     addCount(omitted, family.name, family.order.length)
     total -= family.order.length
   }

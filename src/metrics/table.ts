@@ -1,48 +1,54 @@
 import type { Family } from './family.js'
 import type { LabelText } from './labels.js'
-import { width } from './family.js'
-import { labelStart } from './labels.js'
+import { countValuesPerRow } from './family.js'
+import { getLabelStart } from './labels.js'
 
 export type FamilyMeta = Pick<Family, 'name' | 'type' | 'help' | 'unit' | 'bounds'>
 
 /**
- * The rows of one metric family while it grows: columns of numbers, and one buffer with the text of
- * all labels. A series costs its label text and a few numbers, and no string of the stanza that it
- * came from stays in memory.
+ * Collects the rows of one metric family. A table consists of columns of numbers, and of one buffer with the
+ * label text of all rows. So a row needs little memory, and no string of the stanza that contained the row
+ * stays in memory.
  */
 export type Table = {
   readonly meta: FamilyMeta
-  /** The number of values of a row, see `width` in family.ts. */
-  readonly width: number
+  readonly valuesPerRow: number
   /**
-   * Adds a row. It is exposed only after `settle` has sorted it in.
+   * Adds a row. Snapshots expose the row once `sortNewRows` has sorted it.
    *
-   * @param labels The label text as between the braces; copied.
+   * @param labels The label text, for example `host="a",type="b"`. The table copies the text.
+   * @returns The number of the row.
    */
   append(labels: string): number
-  /** Sets one value of a row; `column` counts from 0 to `width - 1`. */
+  /** Sets one value of a row. `column` is from 0 to `valuesPerRow - 1`. */
   set(row: number, column: number, value: number): void
-  /** Sets when the row's metric was created, in seconds since 1970; NaN: unknown. */
+  /** Sets when the metric of a row was created, in seconds since 1970. NaN means that the time is unknown. */
   setCreated(row: number, seconds: number): void
-  /** Omits the row from the snapshots, or includes it again. A row is missing if the source did not report it. */
+  /**
+   * Sets whether a row is missing, which means that the source did not report it. Snapshots omit missing rows.
+   */
   setMissing(row: number, missing: boolean): void
-  /** Sorts the new rows in by label text. The cost is that of the new rows, so call it for a few at a time. */
-  settle(): void
-  /** Returns the labels and values of one row as text, to compare them with another result. */
+  /** Inserts the rows that were added since the last call into the order of the label texts. */
+  sortNewRows(): void
+  /** Returns the labels, creation time and values of a row as text, so that two results can be compared. */
   describe(row: number): string
-  /** The number of omitted rows: those that are missing, and second series with the same labels. */
-  leftOut(): number
-  /** Returns the family as it is now, immutable; the same object until something changes. */
+  /** Returns how many rows the snapshots omit: missing rows, and rows whose labels an earlier row has. */
+  countOmittedRows(): number
+  /**
+   * Returns an immutable copy of the current family. Calls without a change in between return the same object.
+   */
   snapshot(): Family
 }
 
-/** All rows, in the order of their arrival. The arrays are longer than `length`. */
+/**
+ * All rows of a table, in the order in which they were added. The arrays have room for more than `length` rows.
+ */
 type Columns = {
-  readonly width: number
+  readonly valuesPerRow: number
   length: number
-  /** The label text of all rows. It is only ever appended to. */
+  /** The label texts of all rows. Written bytes never change, because snapshots share this buffer. */
   bytes: Buffer<ArrayBuffer>
-  /** Where the label text of each row ends. */
+  /** The position in `bytes` at which the label text of each row ends. */
   ends: Uint32Array<ArrayBuffer>
   values: Float64Array<ArrayBuffer>
   created: Float64Array<ArrayBuffer> | undefined
@@ -51,18 +57,18 @@ type Columns = {
 }
 
 export function createTable(meta: FamilyMeta): Table {
-  const columns = createColumns(width(meta))
+  const columns = createColumns(countValuesPerRow(meta))
   const textCache = new Map<string, unknown>()
   let settled = 0
   let order = new Uint32Array(0)
   let duplicates = 0
-  // What consecutive snapshots share until it changes.
+  // Consecutive snapshots share each of these objects until its content changes.
   let snapshot: Family | undefined
   let exposedOrder: Uint32Array | undefined
   let labels: LabelText | undefined
   let created: Float64Array | undefined
 
-  function settle(): void {
+  function sortNewRows(): void {
     const { length } = columns
     if (settled === length) return
     const merged = mergeRows(columns, order, settled)
@@ -74,11 +80,11 @@ export function createTable(meta: FamilyMeta): Table {
 
   return {
     meta,
-    width: columns.width,
+    valuesPerRow: columns.valuesPerRow,
     append: (text) => appendRow(columns, text),
 
     set(row, column, value) {
-      const at = row * columns.width + column
+      const at = row * columns.valuesPerRow + column
       if (Object.is(columns.values[at], value)) return
       columns.values[at] = value
       snapshot = undefined
@@ -101,18 +107,18 @@ export function createTable(meta: FamilyMeta): Table {
       snapshot = exposedOrder = undefined
     },
 
-    settle,
+    sortNewRows,
     describe: (row) => describeRow(columns, row),
-    leftOut: () => duplicates + columns.missingCount,
+    countOmittedRows: () => duplicates + columns.missingCount,
 
     snapshot() {
-      settle()
+      sortNewRows()
       const { length, bytes, ends, values, missing, missingCount } = columns
       exposedOrder ??= missingCount > 0 ? order.filter((row) => !missing?.[row]) : order
       labels ??= { bytes, ends }
       created ??= columns.created?.slice(0, length)
-      // The label text is shared. The values of a row change, so they are copied. Spreading `meta`
-      // would cost more than copying a few values.
+      // The snapshot copies the values, because they change in the table. It shares the label texts, which do
+      // not change. The fields of `meta` are listed one by one, because a spread is slower.
       return (snapshot ??= {
         name: meta.name,
         type: meta.type,
@@ -122,7 +128,7 @@ export function createTable(meta: FamilyMeta): Table {
         length,
         order: exposedOrder,
         labels,
-        values: values.slice(0, length * columns.width),
+        values: values.slice(0, length * columns.valuesPerRow),
         created,
         textCache,
       })
@@ -130,13 +136,13 @@ export function createTable(meta: FamilyMeta): Table {
   }
 }
 
-function createColumns(rowWidth: number): Columns {
+function createColumns(valuesPerRow: number): Columns {
   return {
-    width: rowWidth,
+    valuesPerRow,
     length: 0,
     bytes: Buffer.alloc(64),
     ends: new Uint32Array(4),
-    values: new Float64Array(4 * rowWidth),
+    values: new Float64Array(4 * valuesPerRow),
     created: undefined,
     missing: undefined,
     missingCount: 0,
@@ -146,7 +152,7 @@ function createColumns(rowWidth: number): Columns {
 function appendRow(columns: Columns, labels: string): number {
   if (columns.length === columns.ends.length) grow(columns)
   const { length, bytes } = columns
-  const start = labelStart(columns.ends, length)
+  const start = getLabelStart(columns.ends, length)
   const end = start + Buffer.byteLength(labels)
   if (end > bytes.length) {
     columns.bytes = copyInto(Buffer.allocUnsafeSlow(Math.max(end, bytes.length * 2)), bytes)
@@ -160,19 +166,22 @@ function grow(columns: Columns): void {
   const { ends, values, created, missing } = columns
   const capacity = ends.length * 2
   columns.ends = copyInto(new Uint32Array(capacity), ends)
-  columns.values = copyInto(new Float64Array(capacity * columns.width), values)
+  columns.values = copyInto(new Float64Array(capacity * columns.valuesPerRow), values)
   if (created) columns.created = copyInto(new Float64Array(capacity).fill(NaN), created)
   if (missing) columns.missing = copyInto(new Uint8Array(capacity), missing)
 }
 
-/** Returns the rows of `order` and the rows from `firstNew` on, sorted by their labels, each label set once. */
+/**
+ * Returns the rows of `order` and all rows from number `firstNew` on, sorted by label text. Of several rows
+ * with the same labels, only the first one is included.
+ */
 function mergeRows(
   columns: Columns,
   order: Uint32Array<ArrayBuffer>,
   firstNew: number,
 ): Uint32Array<ArrayBuffer> {
   const added = Uint32Array.from({ length: columns.length - firstNew }, (_, i) => firstNew + i)
-  // If two rows have the same labels, the first one stays.
+  // Rows with the same labels are sorted by their number, so that the loop keeps the row that was added first.
   added.sort((a, b) => compareLabels(columns, a, b) || a - b)
   const merged = new Uint32Array(order.length + added.length)
   let from = 0
@@ -180,7 +189,7 @@ function mergeRows(
   let previous = -1
   for (const row of added) {
     const isRepeated = previous >= 0 && compareLabels(columns, previous, row) === 0
-    const place = isRepeated ? -1 : placeOf(columns, order, row)
+    const place = isRepeated ? -1 : findPlace(columns, order, row)
     if (place < 0) continue
     merged.set(order.subarray(from, place), to)
     to += place - from
@@ -192,8 +201,11 @@ function mergeRows(
   return merged.subarray(0, to + order.length - from)
 }
 
-/** Returns where in `order` the row belongs, or -1 if a row with the same labels is there. */
-function placeOf(columns: Columns, order: Uint32Array, row: number): number {
+/**
+ * Returns the position at which the row must be inserted into `order`, or -1 if `order` has a row with the same
+ * labels.
+ */
+function findPlace(columns: Columns, order: Uint32Array, row: number): number {
   let low = 0
   let high = order.length
   while (low < high) {
@@ -207,13 +219,13 @@ function placeOf(columns: Columns, order: Uint32Array, row: number): number {
 }
 
 function compareLabels({ bytes, ends }: Columns, a: number, b: number): number {
-  return bytes.compare(bytes, labelStart(ends, b), ends[b], labelStart(ends, a), ends[a])
+  return bytes.compare(bytes, getLabelStart(ends, b), ends[b], getLabelStart(ends, a), ends[a])
 }
 
 function describeRow(columns: Columns, row: number): string {
   const { bytes, ends, values, created, missing } = columns
-  const labels = bytes.toString('utf8', labelStart(ends, row), ends[row])
-  const numbers = values.subarray(row * columns.width, (row + 1) * columns.width)
+  const labels = bytes.toString('utf8', getLabelStart(ends, row), ends[row])
+  const numbers = values.subarray(row * columns.valuesPerRow, (row + 1) * columns.valuesPerRow)
   return `{${labels}} ${created?.[row] ?? NaN} ${missing?.[row] ? 'missing' : numbers.join(' ')}`
 }
 

@@ -5,10 +5,13 @@ import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { PAGE_URLS } from '../config/page-paths.js'
 
-/** A file of the page. Browsers may cache it forever, because its URL contains a hash of its content. */
+/**
+ * A static file of the status page. Browsers can cache the file forever, because its URL contains a hash of its
+ * content.
+ */
 export type Asset = {
   readonly path: string
-  /** Relative to the page. */
+  /** The URL of the file, relative to the URL of the status page. */
   readonly url: string
   readonly contentType: string
   readonly bytes: Uint8Array<ArrayBuffer>
@@ -17,7 +20,7 @@ export type Asset = {
 
 const resolvePackageFile = (file: string) => createRequire(import.meta.url).resolve(file)
 
-/** @param directory That of main.js: `src/` or `dist/`. */
+/** @param directory The directory that contains main.js: `src/` or `dist/`. */
 export function readAssets(directory: URL) {
   const resolveFile = (file: string) => fileURLToPath(new URL(`page/client/${file}`, directory))
   const uplot = {
@@ -32,7 +35,9 @@ export function readAssets(directory: URL) {
   }
 }
 
-/** Reads docs/metrics.md, which explains each metric family. Packages have it beside `dist`. */
+/**
+ * Reads docs/metrics.md, which explains each metric family. Returns `undefined` if this file is not installed.
+ */
 export function readReference(directory: URL): Asset | undefined {
   const file = fileURLToPath(new URL('../docs/metrics.md', directory))
   return existsSync(file) ? readAsset(PAGE_URLS.reference, 'text/plain', file) : undefined

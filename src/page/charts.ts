@@ -3,7 +3,7 @@ import type { Track } from '../history/history.js'
 export type Chart = {
   readonly id: string
   readonly title: string
-  /** The unit of all values in the chart; empty for a count. */
+  /** The unit of all values in the chart. It is empty if the values are counts. */
   readonly unit: string
   readonly lines: readonly { readonly track: Track; readonly name: string }[]
 }

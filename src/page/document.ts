@@ -3,26 +3,32 @@ import type { Asset } from './assets.js'
 import { CHARTS } from './charts.js'
 import type { Html } from './words.js'
 
-/** The parts of the page that change, by the id of their element. */
+/** The parts of the status page that change while it is open. The key is the id of the HTML element. */
 export type PageParts = Readonly<Record<string, Html>>
 
-/** The rest of the page, which does not change while it is open. */
+/** The values in the parts of the status page that do not change while it is open. */
 export type PageFrame = {
   readonly version: string
   readonly title: string
-  /** The name of the server; `undefined` on the overview, or if there is only one server. */
+  /**
+   * The name of the server that the page shows; `undefined` on the overview, or if only one server is
+   * configured.
+   */
   readonly server: string | undefined
   readonly eventsUrl: string
   readonly assets: Readonly<Record<'script' | 'charts' | 'style' | 'icon', Asset>>
-  /** Relative URLs, because a reverse proxy may serve the exporter under another path. */
+  /**
+   * The links of the page. Their URLs are relative, because a reverse proxy can serve the exporter under
+   * another path.
+   */
   readonly links: readonly Link[]
-  /** The lines for prometheus.yml. */
+  /** The lines that the reader must add to prometheus.yml to scrape the exporter. */
   readonly job: string
 }
 
 export type Link = { readonly href: string; readonly text: string; readonly description: string }
 
-/** An element whose content client/page.js updates. */
+/** Renders an element whose content the script client/page.js updates. */
 const renderPart = (parts: PageParts, id: string) => html`<div id="${id}">${parts[id]}</div>`
 
 export function renderServerDocument(frame: PageFrame, parts: PageParts): Html {

@@ -10,7 +10,7 @@ export type OverviewServer = {
   readonly summary: ServerSummary | undefined
 }
 
-/** Renders the parts of the overview of several servers that change. */
+/** Renders the parts of the overview page of several servers that change while the page is open. */
 export function renderOverviewParts(servers: readonly OverviewServer[]): PageParts {
   const up = countUp(servers)
   const state = up === servers.length ? 'up' : up === 0 ? 'down' : 'unknown'
@@ -31,7 +31,7 @@ export function renderOverviewParts(servers: readonly OverviewServer[]): PagePar
   }
 }
 
-/** For example `2 of 3 servers are up`. */
+/** Returns the title of the overview page, for example `2 of 3 servers are up`. */
 export function describeOverview(servers: readonly OverviewServer[]): string {
   const up = countUp(servers)
   return up === servers.length

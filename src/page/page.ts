@@ -20,26 +20,29 @@ import type { Html } from './words.js'
 export type PageServer = { readonly name: string; readonly history: History }
 
 export type PageOptions = {
-  /** The directory of main.js, for the files of the page. */
+  /** The directory that contains main.js: `src/` or `dist/`. The files of the page are below it. */
   readonly directory: URL
   readonly version: string
   readonly telemetryPath: string
   readonly servers: () => readonly PageServer[]
-  /** All collectors that exist, including disabled ones. */
+  /** All collectors of the exporter, including disabled ones. */
   readonly collectors: readonly CollectorHelp[]
-  /** Formats the lines for prometheus.yml. `target` is the address at which the reader reached the exporter. */
+  /**
+   * Formats the lines that the reader must add to prometheus.yml. `target` is the address at which the browser
+   * reached the exporter.
+   */
   readonly job: (target: string | undefined) => string
 }
 
 export type StatusPage = {
   addTo(app: Hono): void
-  /** Updates open pages. To be called when a server has a new summary. */
+  /** Updates all open pages. Call this function when a server has a new summary. */
   readonly notify: () => void
-  /** Ends all updates and accepts no more viewers. */
+  /** Ends the event streams of all open pages, and rejects new ones. */
   readonly close: () => void
 }
 
-// The page loads only what the exporter serves, and has no inline scripts or styles.
+// The policy lets the page load only files of the exporter, and forbids inline scripts and styles.
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -51,12 +54,13 @@ const CONTENT_SECURITY_POLICY = [
   "frame-ancestors 'none'",
 ].join('; ')
 
-const NO_SUCH_SERVER = 'No configured server has this name.'
+const NO_SUCH_SERVER =
+  'Wrong server: expected ?server=NAME with the name of a configured server. /sd lists the names.'
 const TOO_MANY_VIEWERS = 'Too many viewers have the page open. Try again later.'
 
 /**
- * The status page for people at `/`. It shows only summaries, which contain no personal data. All its URLs
- * are relative, so that it works behind a reverse proxy that adds a path.
+ * Creates the status page at `/`. The page shows only summaries of the metrics, which contain no personal data.
+ * All its URLs are relative, so that the page works behind a reverse proxy that serves it under another path.
  */
 export function createStatusPage(options: PageOptions): StatusPage {
   const servers = createServerSelection(options.servers)
@@ -91,7 +95,7 @@ export function createStatusPage(options: PageOptions): StatusPage {
   function serveEvents(c: Context): Response {
     const selected = servers.select(c)
     if (selected === undefined) return respondText(404, NO_SUCH_SERVER)
-    // A HEAD request gets only headers, and is no viewer.
+    // The response to a HEAD request has only headers, so it does not count as a viewer.
     if (c.req.method === 'HEAD') return respond(200, NO_BYTES, 'text/event-stream', {})
     const next = selected === 'all' ? overviewEvents : createServerEvents(selected.name)
     return viewers.add(c, next) ?? respondText(503, TOO_MANY_VIEWERS, { 'Retry-After': '60' })
@@ -101,13 +105,16 @@ export function createStatusPage(options: PageOptions): StatusPage {
     await createPartsEvent(renderOverviewParts(servers.listSummaries())),
   ]
 
-  /** The first event has the whole history. Later ones have only the points that were added since. */
+  /**
+   * The first event for a viewer has the whole history of the server. Each later event has only the new points.
+   */
   function createServerEvents(name: string): NextEvents {
     let sent: { readonly history: History; readonly count: number } | undefined
     return async () => {
       const history = servers.find(name)?.history
       if (!history) return undefined
-      // A reload of the configuration can replace the server and its history.
+      // A reload of the configuration can replace the history of the server. Then the whole new history is
+      // sent.
       const isSameHistory = sent?.history === history
       const points = history.getPoints(isSameHistory ? sent!.count : 0)
       sent = { history, count: history.countPoints() }
@@ -141,8 +148,8 @@ function createServerSelection(servers: () => readonly PageServer[]) {
       servers().map(({ name, history }) => ({ name, summary: history.getLatest() })),
 
     /**
-     * Returns the server that the query parameter `server` names; `undefined` if there is none of this
-     * name. Without the parameter, returns the only server, or `all` if there are several.
+     * Returns the server that the query parameter `server` names; `undefined` if no server has this name.
+     * Without this parameter, returns the server if only one is configured, and otherwise `all`.
      */
     select(c: Context): PageServer | 'all' | undefined {
       const name = c.req.query('server')
@@ -153,7 +160,10 @@ function createServerSelection(servers: () => readonly PageServer[]) {
   }
 }
 
-/** @param server The name of the server; `undefined` on the overview, or if there is only one server. */
+/**
+ * @param server The name of the server that the page shows; `undefined` on the overview, or if only one server
+ *   is configured.
+ */
 function createLinks(
   server: string | undefined,
   telemetryPath: string,
@@ -200,7 +210,10 @@ async function createPartsEvent(parts: PageParts): Promise<Event> {
   return { event: 'parts', data: JSON.stringify(texts) }
 }
 
-/** The points as the chart library expects them: a column of times in seconds, and one for each track. */
+/**
+ * Converts points to the form that the chart library expects: a column of times in seconds, and a column for
+ * each track.
+ */
 function toColumns(points: readonly Point[]) {
   const column = (track: (typeof TRACKS)[number]) =>
     points.map((point) => {

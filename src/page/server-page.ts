@@ -16,10 +16,10 @@ import {
 export type CollectorHelp = { readonly name: string; readonly help: string }
 
 /**
- * Renders the parts of the page of one server that change. The first page and each update are rendered
- * by this function, so they agree.
+ * Renders the parts of the page of one server that change while the page is open. The first page and each
+ * update use this function.
  *
- * @param collectors All collectors that exist, including disabled ones.
+ * @param collectors All collectors of the exporter, including disabled ones.
  */
 export function renderServerParts(
   history: Pick<History, 'getLatest' | 'getPoints'>,
@@ -40,14 +40,14 @@ export function renderServerParts(
   }
 }
 
-/** For example `Prosody is up`. */
+/** Returns the title of the page of one server, for example `Prosody is up`. */
 export function describeState(summary: ServerSummary | undefined): string {
   if (!summary) return 'No data yet'
   const name = summary.software[0]?.replace(/ \S*$/, '') ?? 'The server'
   return summary.isUp ? `${name} is up` : 'The server does not answer'
 }
 
-/** The CSS class for the state of the server. */
+/** Returns the CSS class that selects the colour for the state of a server. */
 export const getStateClass = (summary: ServerSummary | undefined) =>
   summary === undefined ? 'unknown' : summary.isUp ? 'up' : 'down'
 
@@ -94,10 +94,10 @@ function renderValues(summary: ServerSummary | undefined, lastPoint: Point | und
   </dl>`
 }
 
-/** The text in place of a chart without values. */
+/** Explains why a chart has no values. This text is shown instead of the chart. */
 function explainMissing(summary: ServerSummary | undefined, points: readonly Point[]): string {
   const registry = summary?.sources.find(({ name }) => name === 'registry')
-  // A rate needs two points.
+  // The exporter computes a rate from two points. With fewer points, a chart of rates has no values yet.
   if (!summary?.isUp || registry?.state === 'works' || points.length < 2) return 'No data yet.'
   return 'Not available: the exporter has no data from mod_adhoc_statistics.'
 }
@@ -207,7 +207,8 @@ function renderSources(
   const enabled = new Set(sources.map(({ name }) => name))
   const idle = sources.filter(({ state }) => state === 'idle').map(({ name }) => name)
   const disabled = collectors.map(({ name }) => name).filter((name) => !enabled.has(name))
-  // While the server does not answer, all collectors fail for the reason at the top of the page.
+  // While the server does not answer, all collectors fail for the same reason, which is shown at the top of the
+  // page.
   const reasonOf = ({ reason }: SourceState) => (isUp ? reason : undefined)
   return html`<ul class="sources">
       ${sources

@@ -2,23 +2,31 @@ import type { Context } from 'hono'
 import { streamSSE } from 'hono/streaming'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** A server-sent event. */
+/** A server-sent event of the status page. */
 export type Event = { readonly event: string; readonly data: string }
-/** Returns what is new for one viewer; `undefined` ends the stream of events. */
+/** Returns the events that one viewer has not received yet; `undefined` ends the event stream of the viewer. */
 export type NextEvents = () => Promise<readonly Event[] | undefined>
 
-// Each viewer occupies a connection, and the exporter renders a page for each viewer after each collection.
+// The maximum number of viewers. Each viewer needs a connection, and after each collection the exporter renders
+// the page for each viewer.
 const MAX_VIEWERS = 32
-// The least time between two updates of a viewer: with several servers, many collections can end together.
+// The shortest time between two updates of a viewer. With several servers, many collections can end within a
+// second.
 const GAP_MS = 1000
 
-/** The browsers that have the page open. Each gets updates only as fast as it reads them. */
+/**
+ * The browsers that have the status page open. A browser gets an update only after it has read the previous
+ * one.
+ */
 export type Viewers = {
-  /** Returns an endless response with events; `undefined` if there are too many viewers, or after `close`. */
+  /**
+   * Returns a response with an event stream for a new viewer; `undefined` if there are too many viewers, or
+   * after `close`.
+   */
   add(c: Context, next: NextEvents): Response | undefined
-  /** Sends what is new to all viewers. */
+  /** Sends new events to all viewers. */
   readonly wake: () => void
-  /** Ends all responses and accepts no more viewers. */
+  /** Ends the event streams of all viewers, and rejects new viewers. */
   readonly close: () => void
   readonly count: () => number
 }
@@ -54,7 +62,8 @@ export function createViewers(maxViewers = MAX_VIEWERS, gapMs = GAP_MS): Viewers
           hasNews = false
           const events = await next()
           if (!events) break
-          // Resolves when the browser has read the event.
+          // The promise of writeSSE() resolves only when the connection accepts more data. So nothing is
+          // rendered for a browser that does not read.
           for (const event of events) await stream.writeSSE(event)
           await sleep(gapMs, undefined, { signal: ended.signal }).catch(() => undefined)
         }
@@ -62,7 +71,8 @@ export function createViewers(maxViewers = MAX_VIEWERS, gapMs = GAP_MS): Viewers
         viewers.delete(viewer)
       }
     })
-    // streamSSE sets a `Connection` header, which is an error in HTTP/2 (RFC 9113 §8.2.2).
+    // The response of streamSSE() has a header `Connection`, which HTTP/2 forbids (RFC 9113 §8.2.2). So only
+    // its body is used.
     return new Response(body, {
       headers: {
         'Content-Type': 'text/event-stream',

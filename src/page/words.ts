@@ -1,19 +1,19 @@
 import { html } from 'hono/html'
 
-/** The result of Hono's `html`, which escapes all values in the template. */
+/** The result of a template with Hono's `html`, which escapes all values in the template. */
 export type Html = ReturnType<typeof html>
 
 const NUMBER = new Intl.NumberFormat('en', { maximumFractionDigits: 2 })
 const LARGE_NUMBER = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
 
-/** Rounds to a few digits, so that the value is easy to read. An unknown value is a dash. */
+/** Formats a number with a few digits, so that it is easy to read. An unknown number becomes a dash. */
 export function formatNumber(value: number | undefined): string {
   if (value === undefined) return '–'
   if (Math.abs(value) >= 100) return LARGE_NUMBER.format(value)
   return NUMBER.format(Math.abs(value) >= 10 ? Math.round(value * 10) / 10 : value)
 }
 
-/** `1 server`, `2 servers` */
+/** Formats a count and its noun, for example `1 server` or `2 servers`. */
 export function formatCount(count: number, noun: string): string {
   return `${formatNumber(count)} ${noun}${count === 1 ? '' : 's'}`
 }
@@ -24,7 +24,7 @@ const UNITS = [
   ['minute', 60],
 ] as const
 
-/** `3 days 2 hours`: at most two units. */
+/** Formats a duration with at most two units, for example `3 days 2 hours`. */
 export function formatDuration(ms: number): string {
   let seconds = Math.max(Math.floor(ms / 1000), 0)
   const parts: string[] = []
@@ -37,19 +37,19 @@ export function formatDuration(ms: number): string {
   return parts.length > 0 ? parts.slice(0, 2).join(' ') : 'less than a minute'
 }
 
-/** Date and time in UTC. The client script replaces it with the local time of the reader. */
+/** Renders a date and time in UTC. The script client/page.js replaces it with the local time of the reader. */
 export function formatDateTime(ms: number): Html {
   const iso = new Date(ms).toISOString()
   return html`<time datetime="${iso}">${iso.slice(0, 16).replace('T', ' ')} UTC</time>`
 }
 
-/** Time of day in UTC. The client script replaces it with the local time of the reader. */
+/** Renders a time of day in UTC. The script client/page.js replaces it with the local time of the reader. */
 export function formatTime(ms: number): Html {
   const iso = new Date(ms).toISOString()
   return html`<time data-clock datetime="${iso}">${iso.slice(11, 19)} UTC</time>`
 }
 
-/** `12 ms`, `1.2 s` */
+/** Formats a short duration, for example `12 ms` or `1.2 s`. */
 export function formatElapsed(seconds: number): string {
   return seconds < 1
     ? `${formatNumber(Math.ceil(seconds * 1000))} ms`

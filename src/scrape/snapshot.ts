@@ -1,15 +1,15 @@
 import { hasAnswered } from '../collectors/failure.js'
 import { TimeoutError } from '../errors.js'
 import { createExposition, type Exposition } from '../exposition/exposition.js'
-import { collidingFamilies, countInvalidRows } from '../exposition/validity.js'
+import { findCollidingFamilies, countInvalidRows } from '../exposition/validity.js'
 import type { Log } from '../log/log.js'
 import { createProblemLog } from '../log/log-limit.js'
 import { addCount } from '../metrics/counts.js'
 import type { Family } from '../metrics/family.js'
 import {
-  collectorFamilies,
+  createCollectorFamilies,
   isCollectorFamily,
-  serverFamilies,
+  createServerFamilies,
   type CollectionTotals,
   type CollectorOutcome,
   type LinkState,
@@ -89,7 +89,7 @@ export function createSnapshotBuilder(options: SnapshotOptions) {
     const families = [
       ...served,
       ...sources.flatMap(({ output }) => output.collected.exporterFamilies ?? []),
-      ...serverFamilies(collection, options.link(), totals),
+      ...createServerFamilies(collection, options.link(), totals),
       ...options.exporterFamilies(),
     ]
     return {
@@ -188,7 +188,7 @@ function countInvalidSeries(
     })
     for (const family of families) if (isReserved(family)) add(family.name, family.order.length)
   }
-  const colliding = collidingFamilies(served, 'openmetrics')
+  const colliding = findCollidingFamilies(served, 'openmetrics')
   for (const family of served) {
     add(family.name, colliding.has(family) ? family.order.length : countInvalidRows(family))
   }
@@ -214,7 +214,7 @@ function filterFamilies(
     for (const family of source.families) hidden.add(family)
     for (const family of source.output.collected.exporterFamilies ?? []) hidden.add(family)
   }
-  const shown = collectorFamilies(outcomes.filter(({ name }) => names.has(name)))
+  const shown = createCollectorFamilies(outcomes.filter(({ name }) => names.has(name)))
   const shownByName = new Map(shown.map((family) => [family.name, family]))
   return families.flatMap((family) => {
     if (hidden.has(family)) return []

@@ -108,7 +108,7 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
   ],
   'a CA without a client_auth_type': [
     [...TLS, '  client_ca_file: ca.crt'],
-    '4:19: tls_server_config.client_ca_file: expected client_auth_type to be set with it, got none',
+    '4:19: tls_server_config.client_ca_file: expected client_auth_type to be set together with client_ca, got none',
   ],
   'an unknown client_auth_type': [
     [...TLS, '  client_auth_type: Always'],
@@ -164,7 +164,7 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
   ],
   'a merge key of itself': [
     ['rate_limit: &limit {<<: *limit}'],
-    '1:25: rate_limit: expected a value, got one within itself',
+    '1:25: rate_limit: expected a value, got an alias (*name) within its own value',
   ],
   'a merge key of a text': [
     ['rate_limit: {<<: 1s}'],
@@ -196,11 +196,11 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
   ],
   'a token file of several lines': [
     ['bearer_token_files: [server.key]'],
-    '1:22: bearer_token_files[0]: expected a file with one token: 8 or more of A-Z a-z 0-9 . _ ~ + / -',
+    '1:22: bearer_token_files[0]: expected a file with one token of at least 8 characters (A-Z a-z 0-9 . _ ~ + / -), got other content',
   ],
   'an invalid network': [
     ['allowed_networks: [10.0.0.0/33]'],
-    '1:20: allowed_networks[0]: expected an address or a network, for example 10.0.0.0/8',
+    '1:20: allowed_networks[0]: expected an IP address or a network, for example 10.0.0.0/8, got another text',
   ],
 }
 

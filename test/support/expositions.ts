@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { width, type Family, type MetricType } from '../../src/metrics/family.js'
-import { labelText } from '../../src/metrics/labels.js'
+import { countValuesPerRow, type Family, type MetricType } from '../../src/metrics/family.js'
+import { formatLabels } from '../../src/metrics/labels.js'
 import { makeFamily } from './families.js'
 
 /** A family of each type. */
@@ -146,7 +146,7 @@ export const hostileFamily = fc
         rows: fc.uniqueArray(
           fc.record({
             labels: fc.dictionary(fc.constantFrom('a', 'b', '_c1'), hostileText),
-            values: valuesFor(type, width({ type, bounds })),
+            values: valuesFor(type, countValuesPerRow({ type, bounds })),
             created: fc.option(fc.double({ min: 0, noNaN: true, noDefaultInfinity: true }), {
               nil: undefined,
             }),
@@ -162,7 +162,7 @@ export const hostileFamily = fc
     family: makeFamily(
       meta,
       rows.map(({ labels, values, created }) => ({
-        labels: labelText(labels),
+        labels: formatLabels(labels),
         values,
         ...(created === undefined ? {} : { created }),
       })),

@@ -1,10 +1,19 @@
-import { hasCounts, width, type Family, type MetricType } from '../../src/metrics/family.js'
-import { labelsOf } from '../../src/metrics/labels.js'
+import {
+  isDistribution,
+  countValuesPerRow,
+  type Family,
+  type MetricType,
+} from '../../src/metrics/family.js'
+import { getLabels } from '../../src/metrics/labels.js'
 import type { ExpositionOptions } from '../../src/exposition/exposition.js'
-import { exposedName, isSelected, type TextFormat } from '../../src/exposition/metric-names.js'
+import { getExposedName, isSelected, type TextFormat } from '../../src/exposition/metric-names.js'
 import { formatBound, formatValue } from '../../src/exposition/number.js'
 import { runToEnd } from '../../src/exposition/slices.js'
-import { exposedFamilies, exposedRowsSteps, hasSum } from '../../src/exposition/validity.js'
+import {
+  listExposedFamilies,
+  findExposedRows,
+  hasSumAndCount,
+} from '../../src/exposition/validity.js'
 
 const UNTYPED: Partial<Record<MetricType, string>> = { info: 'gauge', unknown: 'untyped' }
 
@@ -14,10 +23,10 @@ export function referenceText(
   format: TextFormat,
   { created, names }: ExpositionOptions,
 ): string {
-  const lines = exposedFamilies(families, format)
+  const lines = listExposedFamilies(families, format)
     .filter((family) => isSelected(family, names))
     .flatMap((family) => {
-      const rows = Array.from(runToEnd(exposedRowsSteps(family, format)))
+      const rows = Array.from(runToEnd(findExposedRows(family, format)))
       const samples = rows.flatMap((row) => samplesOf(family, row, format, created))
       return rows.length > 0 ? [...metadataOf(family, format), ...samples] : []
     })
@@ -26,7 +35,7 @@ export function referenceText(
 
 function metadataOf(family: Family, format: TextFormat): string[] {
   const { type, unit } = family
-  const name = exposedName(family, format)
+  const name = getExposedName(family, format)
   const help = family.help.split('\\').join('\\\\').split('\n').join('\\n')
   if (format === 'text') {
     return [
@@ -45,7 +54,7 @@ function metadataOf(family: Family, format: TextFormat): string[] {
 
 function samplesOf(family: Family, row: number, format: TextFormat, created: boolean): string[] {
   const { name, type, bounds, values, timestampMs } = family
-  const own = labelsOf(family.labels, row)
+  const own = getLabels(family.labels, row)
   const time = timestampMs === undefined ? [] : [timestampMs / (format === 'text' ? 1 : 1000)]
   const line = (sample: string, value: number, label = '') => {
     const labels = [own, label].filter((text) => text !== '').join(',')
@@ -55,15 +64,15 @@ function samplesOf(family: Family, row: number, format: TextFormat, created: boo
   const seconds = family.created?.[row] ?? NaN
   const hasCreated = created && format === 'openmetrics' && Number.isFinite(seconds)
   const createdLines = hasCreated ? [line(`${name}_created`, seconds)] : []
-  const at = row * width(family)
-  if (!hasCounts(type)) {
-    const sample = line(exposedName(family, 'text'), values[at]!)
+  const at = row * countValuesPerRow(family)
+  if (!isDistribution(type)) {
+    const sample = line(getExposedName(family, 'text'), values[at]!)
     return [sample, ...(type === 'counter' ? createdLines : [])]
   }
   const [main, label] = type === 'histogram' ? [`${name}_bucket`, 'le'] : [name, 'quantile']
   return [
     ...bounds.map((bound, i) => line(main, values[at + i]!, `${label}="${formatBound(bound)}"`)),
-    ...(format === 'text' || hasSum(family)
+    ...(format === 'text' || hasSumAndCount(family)
       ? [
           line(`${name}_count`, values[at + bounds.length + 1]!),
           line(`${name}_sum`, values[at + bounds.length]!),

@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import type { Collected } from '../../collectors/collector.js'
 import { COLLECTORS } from '../../collectors/index.js'
-import { labelsOf } from '../../metrics/labels.js'
+import { getLabels } from '../../metrics/labels.js'
 import type { Connection } from '../../xmpp/connection.js'
 import { xml } from '../../xmpp/xml.js'
 import type { Reporter } from './findings.js'
@@ -187,7 +187,7 @@ function readRows({ families }: Outcome): Row[] {
   const rows: Row[] = []
   for (const { name, labels, order } of families) {
     for (const row of order.subarray(0, MAX_ROWS - rows.length)) {
-      rows.push({ family: name, labels: labelsOf(labels, row) })
+      rows.push({ family: name, labels: getLabels(labels, row) })
     }
   }
   return rows

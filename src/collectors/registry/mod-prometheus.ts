@@ -1,6 +1,6 @@
 import { addCount } from '../../metrics/counts.js'
-import { width, type Family } from '../../metrics/family.js'
-import { labelsOf } from '../../metrics/labels.js'
+import { countValuesPerRow, type Family } from '../../metrics/family.js'
+import { getLabels } from '../../metrics/labels.js'
 import { createTable, type Table } from '../../metrics/table.js'
 import { createLegacyRuleFinder, type LegacyRule } from './mod-prometheus-names.js'
 import { createWindow } from './mod-prometheus-window.js'
@@ -111,14 +111,14 @@ function mapNewRows(
   legacy: ReturnType<typeof createLegacySeries>,
 ): void {
   while (seriesOfRow.length < length) {
-    seriesOfRow.push(legacy.findOrAdd(rule, labelsOf(labels, seriesOfRow.length)))
+    seriesOfRow.push(legacy.findOrAdd(rule, getLabels(labels, seriesOfRow.length)))
   }
 }
 
 /** Adds the values of the rows of a family to the totals of their legacy series. */
 function addToTotals(totals: Float64Array, { rule, seriesOfRow }: Mapping, family: Family): void {
   const { order, values } = family
-  const columns = width(family)
+  const columns = countValuesPerRow(family)
   const { kind, combine } = rule
   for (const row of order) {
     if (seriesOfRow[row]! < 0) continue

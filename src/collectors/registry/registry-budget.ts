@@ -45,7 +45,7 @@ export function createSeriesBudget(maxSeries = Infinity) {
     tryAddRow(family: BudgetedTable, labels: string): boolean {
       family.rows++
       if (family.isOmitted) return false
-      const added = 1 + Math.floor((labels.length + 8 * family.table.width) / ROW_BYTES)
+      const added = 1 + Math.floor((labels.length + 8 * family.table.valuesPerRow) / ROW_BYTES)
       family.cost += added
       cost += added
       return true

@@ -130,7 +130,7 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
 
     settle() {
       budget.enforce(families.values())
-      for (const { table } of families.values()) table.settle()
+      for (const { table } of families.values()) table.sortNewRows()
     },
 
     sources: function* () {
@@ -201,7 +201,7 @@ function describeSeries({ table }: RegistryFamily, row: number): string {
 function countInvalidSeries(families: Iterable<RegistryFamily>): Map<string, number> {
   const counts = new Map<string, number>()
   for (const { table, invalidSeries } of families) {
-    const count = table.leftOut() + invalidSeries
+    const count = table.countOmittedRows() + invalidSeries
     if (count > 0) addCount(counts, table.meta.name, count)
   }
   return counts

@@ -1,25 +1,27 @@
-/** The client script of the page: draws charts, applies server-sent events, and copies the job for Prometheus. */
+// This script runs on the status page. It draws the charts, applies server-sent events, and copies the lines
+// for prometheus.yml.
 
 /**
- * The script of uPlot runs before this one and defines a global variable.
+ * The script of the chart library uPlot runs before this script, and defines this global variable.
  *
  * @type {{ uPlot: typeof import('uplot') }}
  */
 const { uPlot } = /** @type {any} */ (globalThis)
 
 /**
- * A column of times in seconds, and a column of values for each track. All have the same length.
+ * The points of all charts: a column of times in seconds, and a column of values for each track, for example
+ * `clients`. All columns have the same length.
  *
  * @typedef {{ times: number[] } & Record<string, (number | null)[] | undefined>} Columns
  */
 
-// The same limit as in src/history/history.ts.
+// The page keeps as many points as the exporter does in src/history/history.ts.
 const MAX_POINTS = 960
-/** The shortest time that a chart shows, in seconds. */
+/** The shortest period that a chart shows, in seconds. */
 const MIN_SPAN_S = 300
-/** In pixels. */
+/** The height of a chart, in pixels. */
 const CHART_HEIGHT = 150
-/** By how many points each key moves the cursor of a chart. */
+/** The number of points by which each key moves the cursor of a chart. */
 const KEY_STEPS = new Map([
   ['ArrowLeft', -1],
   ['ArrowDown', -1],
@@ -48,8 +50,8 @@ const charts = [.../** @type {NodeListOf<HTMLElement>} */ (document.querySelecto
 )
 
 /**
- * Creates the chart of a `.plot` element. The element names its tracks, and works as a slider for the
- * keyboard and for screen readers.
+ * Creates the chart in an element with the class `plot`. The element has the names of its tracks as attributes.
+ * For the keyboard and screen readers, the element is a slider.
  *
  * @param {HTMLElement} plot
  */
@@ -116,7 +118,7 @@ function createChart(plot) {
       chart.setData([history.times, ...known.map((track) => history[track] ?? [])])
       showCursor(chart)
     },
-    /** `draw` then creates the chart again, in the current colours. */
+    /** Removes the chart. The next call of `draw` creates it again with the current colours of the page. */
     destroy() {
       chart?.destroy()
       chart = undefined
@@ -125,8 +127,8 @@ function createChart(plot) {
 }
 
 /**
- * @param {number} width In pixels.
- * @param {number[]} lines Numbers of the lines, which select their colours in page.css.
+ * @param {number} width The width of the chart, in pixels.
+ * @param {number[]} lines The number of each line, which selects its colour in page.css.
  * @param {(u: import('uplot')) => void} onCursor
  * @returns {import('uplot').Options}
  */
@@ -168,7 +170,7 @@ function createChartOptions(width, lines, onCursor) {
       {},
       ...lines.map((line, i) => ({
         stroke: colour(`--line-${line}`),
-        // Only the area below the first line is filled.
+        // Only the area below the first line of a chart is filled.
         ...(i === 0 && { fill: `${colour('--line-1')}14` }),
         width: 1.75,
         points: { show: false },
@@ -202,8 +204,8 @@ function appendPoints(added) {
 }
 
 /**
- * Changes the children of a node to those of another one. Nodes that are alike stay, because the keyboard
- * focus or selected text may be in them.
+ * Changes the children of the node `current` to those of `updated`. Unchanged nodes stay in the page, so that
+ * they keep the keyboard focus and selected text.
  *
  * @param {ParentNode & Node} current
  * @param {ParentNode & Node} updated
@@ -283,7 +285,7 @@ function connect() {
   source.onerror = () => {
     link.textContent = 'No connection to the exporter. Retrying.'
     link.className = 'lost'
-    // After an error status, the browser does not reconnect by itself.
+    // The browser does not reconnect after a response with an error status, so this script does.
     if (source.readyState === EventSource.CLOSED) setTimeout(connect, RETRY_MS)
   }
 }
@@ -297,7 +299,8 @@ function showCopyButton() {
       await navigator.clipboard.writeText(job.textContent)
       button.textContent = 'Copied'
     } catch {
-      // Browsers give the clipboard only to pages that were loaded over TLS or from this machine.
+      // A page can use the clipboard only if it was loaded over TLS or from the machine of the browser.
+      // Otherwise the text is selected, so that the reader can copy it.
       getSelection()?.selectAllChildren(job)
       button.textContent = 'Selected. Press Ctrl+C.'
     }

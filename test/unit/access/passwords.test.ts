@@ -6,7 +6,7 @@ import { createFairQueue } from '../../../src/access/fair-queue.js'
 import { createPasswords } from '../../../src/access/passwords.js'
 
 const PASSWORD = 'correct horse'
-// The lowest cost that bcrypt has.
+// The lowest cost of bcrypt keeps these tests fast.
 const HASH = hashSync(PASSWORD, 4)
 const USERS = new Map([['bob', HASH]])
 const range = (length: number) => Array.from({ length }, (_, i) => i)
@@ -28,7 +28,7 @@ function counted(t: Test) {
   return { passwords, costs }
 }
 
-test('a login computes the same hashes for every name, known or not', async (t) => {
+test('a login computes hashes of the same costs for every user name, known or not', async (t) => {
   const { passwords, costs } = counted(t)
   const users = new Map([4, 6, 5].map((cost) => [`cost${cost}`, hashSync(PASSWORD, cost)]))
   users.set('other', hashSync('other', 6))
@@ -47,7 +47,7 @@ test('a login computes the same hashes for every name, known or not', async (t) 
   ])
 })
 
-test('a repeated login computes no hash, right or wrong', async (t) => {
+test('a repeated login, right or wrong, computes no hash', async (t) => {
   const { passwords, costs } = counted(t)
   for (const [name, password, verdict] of [
     ['bob', PASSWORD, 'right'],
@@ -89,7 +89,7 @@ for (const [what, name, client, turn] of [
     ])
     const flood = range(100).map((i) => passwords.check('eve', `wrong ${i}`, users, '192.0.2.1'))
     assert.equal(await passwords.check(name, PASSWORD, users, client), 'right')
-    // The next check has already begun when the verdict arrives.
+    // When the verdict arrives, the check of the next login has already begun, so one more hash is computed.
     assert.ok(costs.length <= turn + 1, `${costs.length} logins were compared`)
     assert.deepEqual(new Set(await Promise.all(flood)), new Set(['wrong']))
   })
@@ -108,13 +108,14 @@ test('a right login is checked during an endless flood of wrong logins with rand
   await Promise.all(senders)
 })
 
-test('logins beyond the queue limit are busy, and a new login is accepted', async (t) => {
+test('above the queue limit, the oldest logins are busy, and a new login is accepted', async (t) => {
   const { passwords } = counted(t)
   const flood = range(300).map((i) => passwords.check('bob', `wrong ${i}`, USERS, '192.0.2.1'))
   assert.equal(await passwords.check('bob', PASSWORD, USERS, '192.0.2.1'), 'right')
   const verdicts = await Promise.all(flood)
   const count = (verdict: string) => verdicts.filter((each) => each === verdict).length
-  // The first login was being checked. Newer logins replaced the oldest of the others.
+  // The first login is not busy, because it was being checked. Of the waiting logins, newer ones replaced the
+  // oldest.
   assert.deepEqual([count('busy'), count('wrong')], [172, 128])
   assert.equal(
     await passwords.check('bob', 'wrong 1', USERS, ''),
@@ -123,7 +124,7 @@ test('logins beyond the queue limit are busy, and a new login is accepted', asyn
   )
 })
 
-test('a login is busy, neither right nor wrong, when the thread ends', async (t) => {
+test('a login is busy, neither right nor wrong, if the bcrypt thread ends', async (t) => {
   let isBroken = true
   const bcrypt = createBcrypt()
   const passwords = createPasswords({
@@ -136,14 +137,14 @@ test('a login is busy, neither right nor wrong, when the thread ends', async (t)
   assert.equal(await passwords.check('bob', PASSWORD, USERS, ''), 'right')
 })
 
-test('waiting logins get a verdict when the check stops', async () => {
+test('waiting logins get a verdict when the password check stops', async () => {
   const passwords = createPasswords()
   const waiting = range(20).map((i) => passwords.check('bob', `wrong ${i}`, USERS, ''))
   await passwords.stop()
   for (const verdict of await Promise.all(waiting)) assert.match(verdict, /^(busy|wrong)$/)
 })
 
-test('addresses take turns, and so do the names at an address', () => {
+test('in a fair queue, addresses take turns, and so do the names at an address', () => {
   const queue = createFairQueue<string>(100)
   for (const item of ['a1', 'a1', 'a2', 'a1', 'b1', 'b2', 'b2', 'c1']) {
     assert.equal(queue.add(item.slice(0, 1), item.slice(1), item), undefined)
@@ -152,7 +153,7 @@ test('addresses take turns, and so do the names at an address', () => {
   assert.deepEqual(taken, ['a1', 'b1', 'c1', 'a2', 'b2', 'a1', 'b2', 'a1', undefined])
 })
 
-test('a full queue drops the oldest item of the longest line', () => {
+test('a full fair queue drops the oldest item of the longest line', () => {
   const queue = createFairQueue<string>(4)
   const add = (address: string, name: string, item: string) => queue.add(address, name, item)
   for (const item of ['1', '2', '3']) assert.equal(add('a', 'x', item), undefined)

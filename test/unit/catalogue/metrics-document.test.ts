@@ -10,9 +10,13 @@ import {
 } from '../../../src/catalogue/index.js'
 import { AREAS } from '../../../src/collectors/documentation.js'
 import { COLLECTORS } from '../../../src/collectors/index.js'
-import { exposedName } from '../../../src/exposition/metric-names.js'
-import { labelsOf } from '../../../src/metrics/labels.js'
-import { processFamilies, serverFamilies, upFamily } from '../../../src/metrics/own-families.js'
+import { getExposedName } from '../../../src/exposition/metric-names.js'
+import { getLabels } from '../../../src/metrics/labels.js'
+import {
+  createProcessFamilies,
+  createServerFamilies,
+  createUpFamily,
+} from '../../../src/metrics/own-families.js'
 import { getWebConfigFamilies } from '../../../src/access/access-gate.js'
 
 const documented = AREAS.flatMap(({ families }) => families)
@@ -24,7 +28,7 @@ test('docs/metrics.md has a heading for each family, by which a page can link to
   )
   assert.deepEqual(headings, documented.map(headingOf))
   assert.equal(new Set(headings).size, headings.length, 'each once')
-  for (const family of documented) assert.equal(headingOf(family), exposedName(family, 'text'))
+  for (const family of documented) assert.equal(headingOf(family), getExposedName(family, 'text'))
 })
 
 test('the meaning of a family is one line that ends with a period and has no Markdown, so it can be the HELP text', () => {
@@ -35,7 +39,7 @@ test('the meaning of a family is one line that ends with a period and has no Mar
 
 test('every family of the exporter itself is documented with its HELP text as the meaning', () => {
   const families = [
-    ...serverFamilies(
+    ...createServerFamilies(
       {
         up: true,
         endedAtSeconds: 1,
@@ -48,7 +52,7 @@ test('every family of the exporter itself is documented with its HELP text as th
       { collections: 1, failures: new Map([['timeout', 1]]) },
     ),
     ...getWebConfigFamilies({ isSuccessful: true, lastSuccessSeconds: 0 }),
-    ...processFamilies(
+    ...createProcessFamilies(
       '1.0.0',
       {
         cpuSeconds: 1,
@@ -64,11 +68,11 @@ test('every family of the exporter itself is documented with its HELP text as th
   for (const { name, type, help, labels } of families) {
     const known = findDocumented(name)
     assert.ok(known, `${name}: document it in src/catalogue/exporter-families.ts`)
-    const names = Array.from(labelsOf(labels, 0).matchAll(/(\w+)="/g), ([, label]) => label!)
+    const names = Array.from(getLabels(labels, 0).matchAll(/(\w+)="/g), ([, label]) => label!)
     assert.ok(hasSameShape(known, { type, labels: names }), `${name}: ${type} of ${names.join()}`)
     assert.equal(known.meaning, help, name)
   }
-  assert.ok(findDocumented(upFamily([]).name))
+  assert.ok(findDocumented(createUpFamily([]).name))
 })
 
 test('each family of a collector is documented once', () => {

@@ -29,7 +29,7 @@ function show(families: readonly Family[], format: TextFormat, options: Expositi
   return Buffer.from(render(families, format, options)).toString()
 }
 
-test('the text format supports every type', () => {
+test('the Prometheus text format supports every metric type', () => {
   assert.equal(
     show(EVERY_TYPE, 'text', CREATED),
     `# HELP build_info Build.
@@ -109,11 +109,11 @@ thing +Inf
 # EOF
 `
 
-test('OpenMetrics supports every type, and has the known creation times', () => {
+test('OpenMetrics supports every metric type, and has a _created sample for each known creation time', () => {
   assert.equal(show(EVERY_TYPE, 'openmetrics', CREATED), OPENMETRICS)
 })
 
-test('a family with a timestamp has it on each sample, in the unit of the format', () => {
+test('the timestamp of a family is on each of its samples, in the unit of the text format', () => {
   const families = EVERY_TYPE.map((each) => ({ ...each, timestampMs: 1700000000123 }))
   const addTimestamp = (text: string, stamp: string) =>
     text.replaceAll(/^[^#\n].*$/gm, (line) => `${line} ${stamp}`)
@@ -128,7 +128,7 @@ test('a family with a timestamp has it on each sample, in the unit of the format
   )
 })
 
-test('the buffer is large enough for the longest values, timestamps and creation times in each row', () => {
+test('the initial buffer is large enough for rows with the longest values, timestamps and creation times', () => {
   const value = -1.2345678901234567e-308
   const [seconds, ms] = [1.2345678901234567e-308, 8_640_000_000_000_001]
   assert.equal(formatValue(value).length, 24)
@@ -179,12 +179,12 @@ test('the buffer is large enough for the longest values, timestamps and creation
   }
 })
 
-test('a carriage return in a label does not end the line', () => {
+test('a carriage return in a label value does not end the line of the sample', () => {
   const x = family('gauge', 'x', '', [{ labels: { n: '\r# \r' }, value: 1 }])
   assert.equal(show([{ ...x, timestampMs: 1 }], 'text'), '# TYPE x gauge\nx{n="\r# \r"} 1 1\n')
 })
 
-test('creation times are exported only when they are enabled', () => {
+test('_created samples are exposed only if the option created is set', () => {
   const without = OPENMETRICS.replaceAll(/^.*_created.*\n/gm, '')
   assert.equal(show(EVERY_TYPE, 'openmetrics'), without)
   assert.equal(
@@ -199,7 +199,7 @@ test('an exposition without families is empty, except for the end marker of Open
   assert.equal(show([], 'openmetrics'), '# EOF\n')
 })
 
-test('a family without rows is not exported', () => {
+test('a family without rows has no lines in an exposition', () => {
   const empty = makeFamily({ name: 'x', type: 'gauge', help: 'Nothing.' }, [])
   assert.equal(show([empty], 'text'), '')
   assert.equal(show([empty], 'openmetrics'), '# EOF\n')
@@ -214,7 +214,7 @@ test('rows are exposed in the order of the family', () => {
   assert.equal(show([shuffled], 'text'), '# TYPE x gauge\nx{n="3"} 3\nx{n="1"} 1\n')
 })
 
-test('families are sorted by their name in the format, and the input does not change', () => {
+test('an exposition has the families sorted by their exposed name, and the input array does not change', () => {
   const families = [
     family('gauge', 'a_b', '', [{ value: 1 }]),
     family('counter', 'a', '', [{ value: 2 }]),
@@ -230,7 +230,7 @@ test('families are sorted by their name in the format, and the input does not ch
   assert.equal(families[0]!.name, 'a_b')
 })
 
-test('a unit is omitted when the name does not end with it or the type does not allow it', () => {
+test('OpenMetrics omits the unit of a family whose name does not end with it, or whose type forbids units', () => {
   const units = [
     makeFamily({ name: 'a_seconds', type: 'counter', unit: 'seconds' }, [{ values: [1] }]),
     makeFamily({ name: 'b_seconds', type: 'gauge', unit: 'bytes' }, [{ values: [1] }]),
@@ -258,7 +258,7 @@ test('a row that OpenMetrics forbids is excluded from OpenMetrics only', () => {
   assert.equal(show([counter], 'openmetrics'), '# TYPE x counter\nx_total{n="2"} 2\n# EOF\n')
 })
 
-test('only counters, histograms and summaries have a creation time', () => {
+test('only counters, histograms and summaries have _created samples', () => {
   for (const type of ['gauge', 'info', 'unknown'] as const) {
     const row = { values: [1], created: 7 }
     assert.ok(!show([makeFamily({ name: 'x', type }, [row])], 'openmetrics', CREATED).includes('7'))
@@ -274,7 +274,7 @@ test('a histogram of negative numbers has no sum and no count in OpenMetrics', (
   assert.equal(show([histogram], 'openmetrics', CREATED), `${buckets}x_created 7\n# EOF\n`)
 })
 
-test('of families with colliding names, one is excluded from the formats in which they collide', () => {
+test('of two families with colliding names, one is excluded from each format in which they collide', () => {
   const families = [
     family('gauge', 'x_total', '', [{ value: 1 }]),
     family('gauge', 'x', '', [{ value: 2 }]),
@@ -284,12 +284,12 @@ test('of families with colliding names, one is excluded from the formats in whic
   assert.equal(show(families, 'openmetrics'), '# TYPE x counter\nx_total 3\n# EOF\n')
 })
 
-test('a counter whose source name ends with _total gets a second _total', () => {
+test('a counter whose name in Prosody ends with _total is exposed with a second _total', () => {
   const counter = family('counter', 'x_total', '', [{ value: 1 }])
   assert.equal(show([counter], 'text'), '# TYPE x_total_total counter\nx_total_total 1\n')
 })
 
-test('values have the shortest form that reads back, and integers have no point', () => {
+test('sample values have the shortest form that a parser reads as the same number, and integers have no decimal point', () => {
   const expected: [number, string][] = [
     [0, '0'], [-0, '-0'], [1, '1'], [10, '10'], [-7, '-7'], [2147483647, '2147483647'],
     [2147483648, '2147483648'], [9007199254740993, '9007199254740992'], [1e21, '1e+21'],
@@ -306,7 +306,7 @@ test('values have the shortest form that reads back, and integers have no point'
   }
 })
 
-test('bounds are written as Go writes them', () => {
+test('values of the labels le and quantile are formatted as in Go', () => {
   const expected: [number, string][] = [
     [0, '0.0'], [-0, '0.0'], [1, '1.0'], [10, '10.0'], [-1, '-1.0'], [0.5, '0.5'], [0.001, '0.001'],
     [0.0001, '0.0001'], [0.00001, '1e-05'], [1e-7, '1e-07'], [1e-10, '1e-10'], [100000, '100000.0'],
@@ -317,7 +317,7 @@ test('bounds are written as Go writes them', () => {
   for (const [bound, text] of expected) assert.equal(formatBound(bound), text)
 })
 
-test('every number reads back as itself', () => {
+test('a parser reads every formatted number as the same number', () => {
   fc.assert(
     fc.property(fc.double(), (number) => {
       const text = formatValue(number)
@@ -335,14 +335,14 @@ test('later changes of a table do not change the exposition of its snapshot', as
   const exposition = createExposition([table.snapshot()], PLAIN)
   table.set(0, 0, 5)
   table.append('n="2"')
-  table.settle()
+  table.sortNewRows()
   assert.equal(
     Buffer.from(await exposition.bytes('text')).toString(),
     '# TYPE x gauge\nx{n="1"} 0\n',
   )
 })
 
-test('an exposition renders and compresses once, and both forms have the same content', async () => {
+test('an exposition renders and compresses each format once, and the compressed bytes have the same content', async () => {
   const exposition = createExposition(EVERY_TYPE, CREATED)
   for (const format of ['text', 'openmetrics'] as const) {
     const bytes = await exposition.bytes(format)
@@ -355,7 +355,7 @@ test('an exposition renders and compresses once, and both forms have the same co
   assert.equal(Buffer.from(await exposition.bytes('openmetrics')).toString(), OPENMETRICS)
 })
 
-test('families are selected by their name in either text format, not by the name of a sample', () => {
+test('the option names selects a family by its name in either text format, not by the name of a sample', () => {
   const selected = (...names: string[]) =>
     Array.from(
       show(EVERY_TYPE, 'openmetrics', { ...PLAIN, names: new Set(names) }).matchAll(
@@ -370,7 +370,7 @@ test('families are selected by their name in either text format, not by the name
   assert.equal(selected().length, EVERY_TYPE.length)
 })
 
-/** The samples that a reader must find, computed independently of the encoder. */
+/** Computes the samples that a parser must find in an exposition, without using the encoder. */
 function expectedSamples({ name, type, bounds }: Family, row: HostileRow): Sample[] {
   const { labels, values } = row
   const label = type === 'histogram' ? 'le' : 'quantile'
@@ -388,7 +388,7 @@ function expectedSamples({ name, type, bounds }: Family, row: HostileRow): Sampl
   ]
 }
 
-/** Replaces lone surrogates in label values, as Buffer does. */
+/** Replaces lone surrogates in label values by U+FFFD, as Buffer does when it encodes UTF-8. */
 function wellFormed(samples: Sample[]): Sample[] {
   return samples.map((sample) => ({
     ...sample,
@@ -398,7 +398,7 @@ function wellFormed(samples: Sample[]): Sample[] {
   }))
 }
 
-test('the samples of the text format read back with any labels, values and help', () => {
+test('a parser of the Prometheus text format finds all samples, with any labels, values and help texts', () => {
   fc.assert(
     fc.property(hostileFamily, ({ family, rows }) => {
       const expected = rows.flatMap((row) => expectedSamples(family, row))
@@ -407,7 +407,7 @@ test('the samples of the text format read back with any labels, values and help'
   )
 })
 
-test('the samples of OpenMetrics read back, without the rows that it forbids', () => {
+test('a parser of OpenMetrics finds all samples, except those of rows that OpenMetrics forbids', () => {
   fc.assert(
     fc.property(hostileFamily, ({ family, rows }) => {
       const validRows = rows.filter(

@@ -15,7 +15,7 @@ const PROTO_TYPE =
   'escaping=underscores'
 const PROTO_TYPE_UTF8 = PROTO_TYPE.replace('underscores', 'allow-utf-8')
 
-/** The Accept headers of Prometheus, from scrape/scrape.go and config/config.go of its releases. */
+/** The Accept headers that releases of Prometheus send, from their scrape/scrape.go and config/config.go. */
 const PROMETHEUS: readonly [versions: string, accept: string, contentType: string][] = [
   [
     '2.5 to 2.33',
@@ -78,12 +78,12 @@ const PROMETHEUS: readonly [versions: string, accept: string, contentType: strin
 ]
 
 for (const [versions, accept, contentType] of PROMETHEUS) {
-  test(`Prometheus ${versions} gets the format that it prefers`, () => {
+  test(`Prometheus ${versions} gets the exposition format that it prefers`, () => {
     assert.equal(negotiate(accept).contentType, contentType)
   })
 }
 
-test('the format matches the content type', () => {
+test('the negotiated format matches the negotiated content type', () => {
   assert.equal(negotiate('application/openmetrics-text').format, 'openmetrics')
   assert.equal(negotiate('text/plain').format, 'text')
   assert.equal(negotiate('text/plain;version=1.0.0').format, 'text')
@@ -92,13 +92,13 @@ test('the format matches the content type', () => {
 })
 
 const ACCEPT: readonly [what: string, accept: string | undefined, contentType: string][] = [
-  ['no header is text', undefined, TEXT],
-  ['an empty header is text', '', TEXT],
-  ['a wildcard is text', '*/*', TEXT],
+  ['a missing header results in text', undefined, TEXT],
+  ['an empty header results in text', '', TEXT],
+  ['a wildcard results in text', '*/*', TEXT],
   ['a browser gets text', 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8', TEXT],
-  ['text/* is text', 'text/*', TEXT],
-  ['a wildcard does not hide OpenMetrics', '*/*, application/openmetrics-text', OM_0],
-  ['text/plain without a version is 0.0.4', 'text/plain', TEXT],
+  ['text/* results in text', 'text/*', TEXT],
+  ['OpenMetrics is preferred to an earlier wildcard', '*/*, application/openmetrics-text', OM_0],
+  ['text/plain without a version results in version 0.0.4', 'text/plain', TEXT],
   ['an empty version counts as none', 'text/plain;version=', TEXT],
   ['text 1.0.0 is supported', 'text/plain;version=1.0.0', TEXT_1],
   ['OpenMetrics without a version is 0.0.1', 'application/openmetrics-text', OM_0],
@@ -108,9 +108,13 @@ const ACCEPT: readonly [what: string, accept: string | undefined, contentType: s
     OM_1,
   ],
   ['protobuf is supported', PROTO, PROTO_TYPE],
-  ['the escaping of protobuf is echoed', `${PROTO};escaping=allow-utf-8`, PROTO_TYPE_UTF8],
-  ['a wildcard does not hide protobuf', `*/*;q=0.9,${PROTO};q=0.1`, PROTO_TYPE],
-  ['a preferred format comes before protobuf', `${PROTO};q=0.4,text/plain;q=0.5`, TEXT],
+  [
+    'the Content-Type of protobuf has the requested escaping',
+    `${PROTO};escaping=allow-utf-8`,
+    PROTO_TYPE_UTF8,
+  ],
+  ['protobuf is preferred to a wildcard with a higher q', `*/*;q=0.9,${PROTO};q=0.1`, PROTO_TYPE],
+  ['text with a higher q is preferred to protobuf', `${PROTO};q=0.4,text/plain;q=0.5`, TEXT],
   ['protobuf with q=0 is excluded', `${PROTO};q=0,text/plain;q=0.1`, TEXT],
   ['protobuf as text is not supported', PROTO.replace('delimited', 'text'), TEXT],
   ['protobuf without an encoding is not supported', PROTO.replace(';encoding=delimited', ''), TEXT],
@@ -121,9 +125,17 @@ const ACCEPT: readonly [what: string, accept: string | undefined, contentType: s
     PROTO.replace('io.prometheus.client.MetricFamily', '"io.prometheus.client.MetricFamily"'),
     PROTO_TYPE,
   ],
-  ['a charset does not matter', 'application/openmetrics-text;version=1.0.0;charset=latin1', OM_1],
-  ['q decides before order', 'text/plain;q=0.4, application/openmetrics-text;q=0.5', OM_0],
-  ['order decides between equals', 'text/plain, application/openmetrics-text', TEXT],
+  ['a charset has no effect', 'application/openmetrics-text;version=1.0.0;charset=latin1', OM_1],
+  [
+    'the format with the highest q is chosen',
+    'text/plain;q=0.4, application/openmetrics-text;q=0.5',
+    OM_0,
+  ],
+  [
+    'of formats with the same q, the first is chosen',
+    'text/plain, application/openmetrics-text',
+    TEXT,
+  ],
   [
     'q=0 excludes a format',
     'application/openmetrics-text;q=0, text/plain;version=1.0.0;q=0.1',
@@ -136,16 +148,24 @@ const ACCEPT: readonly [what: string, accept: string | undefined, contentType: s
     'text/plain;q=0.9, application/openmetrics-text;q=high',
     OM_0,
   ],
-  ['case does not matter', 'Application/OpenMetrics-Text; VERSION=1.0.0; Q=0.3', OM_1],
-  ['blanks do not matter', ' application/openmetrics-text ;\tversion = 1.0.0 ', OM_1],
-  ['a quoted version is understood', 'application/openmetrics-text;version="1.0.0"', OM_1],
-  ['a quoted pair is understood', 'application/openmetrics-text;version="1\\.0.0"', OM_1],
+  [
+    'upper and lower case have the same meaning',
+    'Application/OpenMetrics-Text; VERSION=1.0.0; Q=0.3',
+    OM_1,
+  ],
+  ['blanks have no effect', ' application/openmetrics-text ;\tversion = 1.0.0 ', OM_1],
+  ['a version can be in quotation marks', 'application/openmetrics-text;version="1.0.0"', OM_1],
+  [
+    'a quoted version can have a character with a backslash',
+    'application/openmetrics-text;version="1\\.0.0"',
+    OM_1,
+  ],
   [
     'separators inside quotes are ignored',
     'text/plain;x="a,application/openmetrics-text;q=1";q=0.5',
     TEXT,
   ],
-  ['the last of two versions counts', 'text/plain;version=9;version=1.0.0', TEXT_1],
+  ['of two versions in a clause, the last applies', 'text/plain;version=9;version=1.0.0', TEXT_1],
   [
     'every escaping scheme is echoed',
     'text/plain;escaping=dots',
@@ -167,8 +187,12 @@ const ACCEPT: readonly [what: string, accept: string | undefined, contentType: s
     'text/html;escaping=allow-utf-8,text/plain;q=0.1',
     'text/plain; version=0.0.4; charset=utf-8; escaping=allow-utf-8',
   ],
-  ['garbage is text', ',;=,"; q=, /,*;q', TEXT],
-  ['an open quotation is text', 'application/openmetrics-text;version="1.0.0', TEXT],
+  ['a malformed header results in text', ',;=,"; q=, /,*;q', TEXT],
+  [
+    'a missing closing quotation mark results in text',
+    'application/openmetrics-text;version="1.0.0',
+    TEXT,
+  ],
 ]
 
 for (const [what, accept, contentType] of ACCEPT) {
@@ -177,7 +201,7 @@ for (const [what, accept, contentType] of ACCEPT) {
   })
 }
 
-test('any header results in one of the supported content types', () => {
+test('any Accept header results in one of the supported content types', () => {
   const word = fc.constantFrom(
     ...[
       'text/plain',

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { formatBound, formatValue } from '../../../src/exposition/number.js'
 
-test('a value is written in its shortest form', () => {
+test('a sample value is written in the shortest form that a parser reads as the same number', () => {
   const forms: readonly (readonly [number, string])[] = [
     [0, '0'],
     [-0, '-0'],
@@ -19,9 +19,9 @@ test('a value is written in its shortest form', () => {
   for (const [value, text] of forms) assert.equal(formatValue(value), text)
 })
 
-// Like Go's strconv.FormatFloat(f, 'g', -1, 64), with `.0` when there is neither a point nor an exponent. Exponents
-// are used from 1e6 on and below 1e-4, with at least two digits.
-test('a bound is written as in the Go programs of Prometheus', () => {
+// The expected texts are those of Go's strconv.FormatFloat(f, 'g', -1, 64), with `.0` after an integer without
+// exponent. Go writes an exponent of at least two digits for numbers from 1e6 on and below 1e-4.
+test('the value of a label le or quantile is formatted as in the Go programs of Prometheus', () => {
   const forms: readonly (readonly [number, string])[] = [
     [0, '0.0'],
     [-0, '0.0'],

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { width, type Family, type MetricType } from '../../../src/metrics/family.js'
-import { labelText } from '../../../src/metrics/labels.js'
+import { countValuesPerRow, type Family, type MetricType } from '../../../src/metrics/family.js'
+import { formatLabels } from '../../../src/metrics/labels.js'
 import { render } from '../../../src/exposition/exposition.js'
-import { estimateSize } from '../../../src/exposition/protobuf.js'
+import { estimateProtobufSize } from '../../../src/exposition/protobuf.js'
 import { createTable } from '../../../src/metrics/table.js'
 import { makeFamily, type Row } from '../../support/families.js'
 import { decodeFamilies, type ProtoFamily, type ProtoMetric } from '../../support/protobuf.js'
@@ -73,12 +73,12 @@ const GOLDEN: readonly [family: Family, hex: string][] = [
 ]
 
 for (const [family, hex] of GOLDEN) {
-  test(`a small ${family.type} is encoded to the expected bytes`, () => {
+  test(`a small ${family.type} is encoded to the expected protobuf bytes`, () => {
     assert.equal(Buffer.from(renderProtobuf([family])).toString('hex'), hex.replace(/\s/g, ''))
   })
 }
 
-test('a family with a timestamp has it on each metric', () => {
+test('in protobuf, the timestamp of a family is on each of its metrics', () => {
   const families = GOLDEN.map(([family]) => family)
   const withTimestamps = families.map((family) => ({ ...family, timestampMs: 1700000000123 }))
   const expected = decode(...families).map((family) => ({
@@ -88,16 +88,16 @@ test('a family with a timestamp has it on each metric', () => {
   assert.deepEqual(decode(...withTimestamps), expected)
 })
 
-test('families are sorted by name', () => {
+test('a protobuf exposition has the families sorted by their exposed name', () => {
   const decoded = decode(...GOLDEN.map(([family]) => family))
   assert.deepEqual(names(decoded), ['b_info', 'h', 'hits_total', 'mem_bytes', 's', 'u'])
 })
 
-test('an exposition without families has no bytes', () => {
+test('a protobuf exposition without families has no bytes', () => {
   assert.equal(renderProtobuf([]).length, 0)
 })
 
-test('a family without rows is not exported', () => {
+test('a family without rows has no message in a protobuf exposition', () => {
   const empty = makeFamily({ name: 'empty', type: 'gauge', help: 'Nothing.' }, [])
   assert.deepEqual(
     names(decode(empty, makeFamily({ name: 'x', type: 'gauge' }, [{ values: [1] }]))),
@@ -115,9 +115,9 @@ const TYPES: readonly [MetricType, shown: string, name: string][] = [
 ]
 
 for (const [type, shown, name] of TYPES) {
-  test(`${type} is a ${shown} named ${name}`, () => {
+  test(`a family of type ${type} is a ${shown} named ${name} in protobuf`, () => {
     const bounds = type === 'histogram' ? [Infinity] : []
-    const values = Array.from({ length: width({ type, bounds }) }, () => 1)
+    const values = Array.from({ length: countValuesPerRow({ type, bounds }) }, () => 1)
     const [decoded] = decode(makeFamily({ name: 'x', type, bounds, help: 'H\n"\\' }, [{ values }]))
     assert.equal(decoded?.type, shown)
     assert.equal(decoded.name, name)
@@ -125,7 +125,7 @@ for (const [type, shown, name] of TYPES) {
   })
 }
 
-test('the help is not escaped, and is omitted when it is empty', () => {
+test('the help text in protobuf is not escaped, and an empty one is omitted', () => {
   const helpOf = (help: string) =>
     decode(makeFamily({ name: 'x', type: 'gauge', help }, [{ values: [1] }]))[0]?.help
   assert.equal(helpOf(''), undefined)
@@ -134,7 +134,7 @@ test('the help is not escaped, and is omitted when it is empty', () => {
   assert.equal(helpOf('é'.repeat(20_000)), 'é'.repeat(20_000))
 })
 
-test('the unit is exported when the name, without _total, ends with it', () => {
+test('protobuf has the unit of a family whose name, without _total, ends with it', () => {
   const unitOf = (name: string, unit: string, type: MetricType = 'gauge') =>
     decode(makeFamily({ name, type, unit }, [{ values: [1] }]))[0]?.unit
   assert.equal(unitOf('x_seconds', 'seconds'), 'seconds')
@@ -179,14 +179,14 @@ const LABELS: readonly [text: string, labels: ProtoMetric['labels']][] = [
 ]
 
 for (const [labels, expected] of LABELS) {
-  test(`labels {${labels.slice(0, 30)}} are read back`, () => {
+  test(`a protobuf decoder reads back the labels {${labels.slice(0, 30)}}`, () => {
     const metric = onlyMetric(makeFamily({ name: 'x', type: 'gauge' }, [{ labels, values: [7] }]))
     assert.deepEqual(metric, { labels: expected, value: 7 })
   })
 }
 
 for (const value of [0, -0, NaN, Infinity, -Infinity, 5e-324, 2 ** 53 + 2, 1e308]) {
-  test(`the value ${Object.is(value, -0) ? '-0' : value} is read back`, () => {
+  test(`a protobuf decoder reads back the value ${Object.is(value, -0) ? '-0' : value}`, () => {
     for (const type of ['counter', 'gauge', 'unknown', 'info'] as const) {
       assert.equal(onlyMetric(makeFamily({ name: 'x', type }, [{ values: [value] }])).value, value)
     }
@@ -207,26 +207,26 @@ const CREATED: readonly [seconds: number, created: ProtoMetric['created']][] = [
 ]
 
 for (const [seconds, created] of CREATED) {
-  test(`created at ${seconds} ${created ? 'is exported as a start timestamp' : 'is omitted'}`, () => {
+  test(`the creation time ${seconds} ${created ? 'is exported as a start timestamp' : 'is omitted'}`, () => {
     const rows: Row[] = [{ values: [1, 2, 1], created: seconds }]
     for (const type of ['counter', 'summary', 'histogram'] as const) {
       const bounds = type === 'counter' ? [] : type === 'summary' ? [0.5] : [Infinity]
       const meta = { name: 'x', type, bounds }
       const made = makeFamily(
         meta,
-        rows.map((row) => ({ ...row, values: row.values.slice(0, width(meta)) })),
+        rows.map((row) => ({ ...row, values: row.values.slice(0, countValuesPerRow(meta)) })),
       )
       assert.deepEqual(onlyMetric(made).created, created)
     }
   })
 }
 
-test('a gauge has no start timestamp, because the format has no field for it', () => {
+test('a gauge has no start timestamp in protobuf, because the format has no field for it', () => {
   const gauge = makeFamily({ name: 'x', type: 'gauge' }, [{ values: [1], created: 1 }])
   assert.deepEqual(onlyMetric(gauge), { labels: [], value: 1 })
 })
 
-test('counts of more than 32 bits are read back', () => {
+test('a protobuf decoder reads back counts of more than 32 bits', () => {
   const count = 2 ** 53 + 2
   const made = makeFamily({ name: 'x', type: 'histogram', bounds: [1, Infinity] }, [
     { values: [2 ** 40 + 1, count, 0.5, count] },
@@ -242,7 +242,7 @@ test('counts of more than 32 bits are read back', () => {
   })
 })
 
-test("a histogram's count may be a fraction", () => {
+test('the count of a histogram in protobuf can be a fraction', () => {
   const made = makeFamily({ name: 'x', type: 'histogram', bounds: [1, Infinity] }, [
     { values: [0.5, 1, 3, 1.5] },
   ])
@@ -257,7 +257,7 @@ test("a histogram's count may be a fraction", () => {
   })
 })
 
-test('a row whose count is not a valid number is excluded, and the others are exported', () => {
+test('protobuf excludes a row whose count is not a valid number, and has the other rows of the family', () => {
   const histogram = makeFamily({ name: 'h', type: 'histogram', bounds: [1, Infinity] }, [
     { labels: 'a="bucket"', values: [NaN, 1, 1, 1] },
     { labels: 'a="count"', values: [1, 1, 1, -1] },
@@ -279,12 +279,12 @@ test('a row whose count is not a valid number is excluded, and the others are ex
   }
 })
 
-test('families and rows that the text format excludes are excluded', () => {
+test('protobuf excludes the families and rows that the Prometheus text format excludes', () => {
   const one: readonly Row[] = [{ values: [1] }]
   const colliding = [
     makeFamily({ name: 'x', type: 'counter' }, one),
     makeFamily({ name: 'x_total', type: 'gauge' }, one),
-    // These names collide in OpenMetrics only.
+    // The names of these two families collide only in OpenMetrics, so protobuf has both.
     makeFamily({ name: 'y', type: 'counter' }, one),
     makeFamily({ name: 'y', type: 'gauge' }, one),
     makeFamily({ name: 'q', type: 'summary' }, [
@@ -305,7 +305,7 @@ test('families and rows that the text format excludes are excluded', () => {
   assert.deepEqual(names(decode(colliding[0]!, colliding[0]!)), ['x_total'])
 })
 
-test('families are selected by their name in either text format', () => {
+test('a protobuf exposition selects a family by its name in either text format', () => {
   const families = ['a', 'b', 'c'].map((name) =>
     makeFamily({ name, type: 'counter' }, [{ values: [1] }]),
   )
@@ -315,7 +315,7 @@ test('families are selected by their name in either text format', () => {
   assert.deepEqual(selected(), ['a_total', 'b_total', 'c_total'])
 })
 
-test('rows of a table are sorted, with their values at the time of the snapshot', () => {
+test('a protobuf exposition has the rows of a table sorted, with their values at the time of the snapshot', () => {
   const table = createTable({ name: 'x', type: 'counter', help: '', unit: '', bounds: [] })
   const longest = 'host="z",what="' + 'long '.repeat(100) + '"'
   for (const labels of [longest, 'host="b"', 'host="a"']) {
@@ -353,7 +353,7 @@ const counts = fc.oneof(
   fc.constantFrom(127, 128, 2 ** 32, 2 ** 60),
 )
 
-test('any labels, values and creation times read back', () => {
+test('a protobuf decoder reads back any labels, values and creation times', () => {
   const row = fc.record({
     labels: labelSets,
     values: fc.array(fc.double(), { minLength: 9, maxLength: 9 }),
@@ -372,7 +372,7 @@ test('any labels, values and creation times read back', () => {
       const made = makeFamily(
         meta,
         rows.map((row) => ({
-          labels: labelText(Object.fromEntries(row.labels)),
+          labels: formatLabels(Object.fromEntries(row.labels)),
           values: hasSteps ? [...steps(row), row.values[7]!, row.counts[8]!] : [row.values[0]!],
           ...(row.micros !== undefined && { created: row.micros / 1e6 }),
         })),
@@ -402,11 +402,11 @@ test('any labels, values and creation times read back', () => {
 })
 
 for (const [type] of TYPES) {
-  test(`the estimated size of a ${type} is large enough and not much too large`, () => {
+  test(`the estimated protobuf size of a ${type} is large enough and not much too large`, () => {
     const ROWS = 1000
     const bounds = { histogram: [0.1, 1, 10, Infinity], summary: [0.5, 0.9] }[type as string] ?? []
     const meta = { name: 'prosody_things', type, bounds }
-    const columns = width({ type, bounds })
+    const columns = countValuesPerRow({ type, bounds })
     const rows = Array.from({ length: ROWS }, (_, i): Row => {
       const values = Array.from({ length: columns }, (_, j) => 1000 * i + j)
       return { labels: `host="${i}.example.com",type="c2s"`, values }
@@ -419,17 +419,17 @@ for (const [type] of TYPES) {
     const withTimestamps = plain.map((family) => ({ ...family, timestampMs: 1_700_000_000_123 }))
     for (const family of [...plain, ...withTimestamps]) {
       const { length, buffer } = renderProtobuf([family])
-      const estimate = estimateSize(family)
+      const estimate = estimateProtobufSize(family)
       assert.ok(estimate >= length)
       assert.equal(buffer.byteLength, estimate)
-      // A character of text can have three bytes.
+      // In the estimate, each character of the name and help text counts as three bytes of UTF-8.
       assert.ok(estimate < length * 1.6 + family.help.length * 2 + 1000)
     }
   })
 }
 
-test('labels that are larger than the estimate are encoded completely', () => {
-  // The encoding of `a="",` has seven bytes.
+test('protobuf labels that are larger than the estimated size are encoded completely', () => {
+  // The label text `a="",` has five bytes, and its protobuf encoding has seven, so the buffer must grow.
   const text = Array.from({ length: 200 }, () => 'a=""').join(',')
   for (const rows of [1, 2, 50]) {
     const family = makeFamily(
@@ -438,7 +438,7 @@ test('labels that are larger than the estimate are encoded completely', () => {
     )
     const { length, buffer } = renderProtobuf([family])
     assert.ok(
-      rows < 50 || length > estimateSize(family),
+      rows < 50 || length > estimateProtobufSize(family),
       'the estimate is large enough, so the test is useless',
     )
     assert.ok(buffer.byteLength < length * 2 + 10_000)
@@ -455,8 +455,9 @@ test('labels that are larger than the estimate are encoded completely', () => {
   }
 })
 
-test('a family is encoded correctly when its length field needs more or fewer bytes than estimated', () => {
-  // Lengths around the limits of one, two and three bytes, with too large and too small estimates.
+test('a protobuf family is encoded correctly if its length needs more or fewer bytes than estimated', () => {
+  // The lengths of these messages are near the largest numbers of one, two and three varint bytes. The
+  // estimated sizes are too large or too small.
   for (const help of [
     0, 1, 50, 100, 120, 127, 128, 5000, 16_000, 16_383, 16_384, 700_000, 2_097_152,
   ]) {

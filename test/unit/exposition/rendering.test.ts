@@ -6,19 +6,19 @@ import {
   createWriter,
   finishBytes,
   reserve,
-  viewOf,
+  createView,
 } from '../../../src/exposition/bytes.js'
 import {
   createExposition,
   render,
-  renderSteps,
+  renderInSteps,
   type ExpositionOptions,
 } from '../../../src/exposition/exposition.js'
 import type { ExpositionFormat } from '../../../src/exposition/negotiate.js'
 import { runInSlices, type Steps } from '../../../src/exposition/slices.js'
-import { textCapacity } from '../../../src/exposition/text.js'
+import { computeTextCapacity } from '../../../src/exposition/text.js'
 import { type Family, type MetricType } from '../../../src/metrics/family.js'
-import { labelsOf } from '../../../src/metrics/labels.js'
+import { getLabels } from '../../../src/metrics/labels.js'
 import { createTable, type FamilyMeta, type Table } from '../../../src/metrics/table.js'
 import { many, manyFamilies } from '../../support/families.js'
 import { decodeFamilies } from '../../support/protobuf.js'
@@ -30,8 +30,8 @@ const FORMATS = ['text', 'openmetrics', 'protobuf'] as const
 const TYPES: readonly MetricType[] = ['counter', 'gauge', 'histogram', 'summary', 'info', 'unknown']
 
 /**
- * Compares the text formats with the reference encoder. Protobuf has none: a rendering of a copy of the
- * families shows that earlier renderings have no effect.
+ * Compares the text formats with the reference encoder. Protobuf has no reference encoder, so it is compared
+ * with a rendering of a copy of the families. That comparison shows that earlier renderings have no effect.
  */
 function assertReference(
   bytes: Uint8Array,
@@ -42,7 +42,7 @@ function assertReference(
   const actual = Buffer.from(bytes)
   if (format === 'protobuf') {
     assert.equal(Buffer.compare(actual, render(structuredClone(families), format, options)), 0)
-    // The decoder throws for malformed bytes.
+    // The protobuf decoder throws an error if the bytes are malformed.
     decodeFamilies(bytes)
   } else {
     assert.equal(actual.toString(), referenceText(families, format, options))
@@ -125,12 +125,12 @@ function apply(tables: readonly Table[], lengths: number[], change: Change): voi
   }
   if (lengths[at] === 0) return
   const row = change.row % lengths[at]!
-  if (change.do === 'set') table.set(row, change.column % table.width, change.value)
+  if (change.do === 'set') table.set(row, change.column % table.valuesPerRow, change.value)
   else if (change.do === 'created') table.setCreated(row, change.value)
   else table.setMissing(row, change.isMissing)
 }
 
-test('after any changes, the bytes match the reference, and later changes do not affect them', () => {
+test('after any changes of a table, an exposition matches the reference encoder, and later changes do not affect it', () => {
   fc.assert(
     fc.property(
       fc.array(fc.constantFrom(...TYPES), { minLength: 1, maxLength: 4 }),
@@ -163,7 +163,7 @@ test('after any changes, the bytes match the reference, and later changes do not
   )
 })
 
-/** A gauge with `rows` rows, and a function that sets every `every`-th row. */
+/** Creates a gauge with `rows` rows, and a function that sets the value of every `every`-th row. */
 function largeTable(rows: number) {
   const table = createTable(metaOf('gauge', 'large'))
   for (let row = 0; row < rows; row++) table.append(`row="${row}"`)
@@ -173,7 +173,7 @@ function largeTable(rows: number) {
   return { table, setAll }
 }
 
-test('a family that needs many steps has the bytes of the reference', async () => {
+test('a family that is rendered in many steps has the same bytes as with the reference encoder', async () => {
   const { table, setAll } = largeTable(20_000)
   for (const [every, scale] of [
     [1, 1],
@@ -191,7 +191,7 @@ test('a family that needs many steps has the bytes of the reference', async () =
   }
 })
 
-test('protobuf that needs many steps has every sample', () => {
+test('a protobuf exposition that is rendered in many steps has every sample', () => {
   const families = [many('gauge', 20_000, (row) => row / 7), many('counter', 5, 1)]
   const [family] = decodeFamilies(render(families.slice(0, 1), 'protobuf', PLAIN))
   assert.deepEqual(
@@ -233,7 +233,7 @@ test('interleaved renderings of several snapshots do not affect each other', () 
         } else if ('format' in turn) {
           const { format, old } = turn
           const families = snapshots[Math.min(old, snapshots.length - 1)]!
-          running.push({ steps: renderSteps(families, format, PLAIN), families, format })
+          running.push({ steps: renderInSteps(families, format, PLAIN), families, format })
         } else if (running.length > 0) run(turn.running % running.length, turn.steps)
       }
       while (running.length > 0) run(0, Infinity)
@@ -245,8 +245,8 @@ test('interleaved renderings of several snapshots do not affect each other', () 
   )
 })
 
-test('text with any characters and length is copied between any offsets', () => {
-  // Characters with the bytes closest to a NaN, and characters of each length.
+test('copyText copies text with any characters and length between any offsets', () => {
+  // The characters are one of each UTF-8 length, and those whose bytes are closest to a NaN.
   const character = fc.constantFrom('\u007f', '\u{10ffff}', '\u{f0000}', '\u{10000}', 'a', 'ä', '€')
   const text = fc.oneof(
     fc.array(character, { maxLength: 40 }).map((all) => all.join('')),
@@ -257,7 +257,7 @@ test('text with any characters and length is copied between any offsets', () => 
       const bytes = Buffer.from(text)
       const source = Buffer.concat([Buffer.alloc(from, 0xff), bytes, Buffer.alloc(9, 0xff)])
       const target = Buffer.alloc(to + bytes.length + 9, 0x2e)
-      const end = copyText(viewOf(target), to, viewOf(source), from, from + bytes.length)
+      const end = copyText(createView(target), to, createView(source), from, from + bytes.length)
       assert.equal(end, to + bytes.length)
       const expected = Buffer.concat([Buffer.alloc(to, 0x2e), bytes, Buffer.alloc(9, 0x2e)])
       assert.deepEqual(target, expected)
@@ -266,7 +266,7 @@ test('text with any characters and length is copied between any offsets', () => 
   )
 })
 
-test('a growing writer does not lose bytes, and throws rather than return too few', () => {
+test('a byte writer that grows loses no bytes, and finishBytes throws if bytes were written past the end', () => {
   const out = createWriter(2)
   for (let i = 0; i < 1000; i++) {
     reserve(out, 1)
@@ -281,7 +281,7 @@ test('a growing writer does not lose bytes, and throws rather than return too fe
   assert.throws(() => finishBytes(out), /bytes in a buffer of/)
 })
 
-test('the estimated capacity of text is large enough, so that no buffer grows', () => {
+test('the computed capacity of a text exposition is large enough, so that its buffer does not grow', () => {
   const tiny = -1.2345678901234567e-100
   for (const type of TYPES) {
     for (const format of ['text', 'openmetrics'] as const) {
@@ -295,34 +295,35 @@ test('the estimated capacity of text is large enough, so that no buffer grows', 
         }
         const end = format === 'openmetrics' ? 3 * '# EOF\n'.length : 0
         const { buffer } = render([family], format, { created: true })
-        assert.equal(buffer.byteLength, textCapacity(family) + end, `${type} ${format}`)
+        assert.equal(buffer.byteLength, computeTextCapacity(family) + end, `${type} ${format}`)
       }
     }
   }
 })
 
-test('each step writes 64 KB, for one family or many, in every format', () => {
+test('each step of a rendering writes 64 KB, for one family or many, in every format', () => {
   const wordy = manyFamilies(90, 'h'.repeat(10_000))
   for (const families of [[many('gauge', 30_000, 1)], [many('histogram', 5000, 1)], wordy]) {
     for (const format of FORMATS) {
-      // The validation of histogram rows needs additional steps.
+      // Checking the rows of a histogram takes steps that write nothing.
       const validation = families[0]!.type === 'histogram' ? 2 : 0
-      const { turns, result } = runSteps(renderSteps(families, format, PLAIN))
+      const { turns, result } = runSteps(renderInSteps(families, format, PLAIN))
       const most = Math.ceil(result.length / 65_536)
-      // A step can exceed 64 KB by one row or one metadata block, which have at most 11,000 bytes here.
+      // A step can exceed 64 KB by one row or by the metadata of one family. In this test, both have at most
+      // 11,000 bytes.
       const least = Math.floor(result.length / (65_536 + 11_000))
       assert.ok(turns >= least && turns <= most + validation, `${least} … ${turns} … ${most}`)
     }
   }
 })
 
-test('work pauses for other work after 5 ms, and not before', async () => {
+test('runInSlices lets other work run after 5 ms, and not before', async () => {
   for (const [stepMs, sizes] of [
     [1, [5, 5, 2]],
     [5, Array<number>(12).fill(1)],
     [0, [12]],
   ] as const) {
-    // The clock does not start at 0.
+    // The fake clock starts at 1000, because the time of a real clock does not start at 0 either.
     let now = 1000
     let turn = 0
     const turnOf: number[] = []
@@ -360,7 +361,7 @@ test('without a clock option, runInSlices uses the real clock', async () => {
   clearImmediate(other)
 })
 
-test('no rendering stays in memory', async () => {
+test('a rendered exposition does not stay in memory', async () => {
   const { setFlagsFromString } = await import('node:v8')
   const { runInNewContext } = await import('node:vm')
   setFlagsFromString('--expose_gc')
@@ -373,7 +374,8 @@ test('no rendering stays in memory', async () => {
     return Promise.all(FORMATS.map(async (format) => new WeakRef(await exposition.bytes(format))))
   }
   const references = await rendered()
-  // A WeakRef holds its target until the current turn of the event loop ends.
+  // A WeakRef keeps its target in memory until the current turn of the event loop ends, so the test waits for
+  // the next turn.
   for (let i = 0; i < 20 && references.some((each) => each.deref() !== undefined); i++) {
     await new Promise(setImmediate)
     gc()
@@ -382,5 +384,5 @@ test('no rendering stays in memory', async () => {
     references.map((each) => each.deref()),
     [undefined, undefined, undefined],
   )
-  assert.equal(labelsOf(table.snapshot().labels, 7), 'row="7"')
+  assert.equal(getLabels(table.snapshot().labels, 7), 'row="7"')
 })

@@ -1,15 +1,19 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Family, MetricType } from '../../../src/metrics/family.js'
-import { compareNames, exposedName, type TextFormat } from '../../../src/exposition/metric-names.js'
+import {
+  compareNames,
+  getExposedName,
+  type TextFormat,
+} from '../../../src/exposition/metric-names.js'
 import { runToEnd } from '../../../src/exposition/slices.js'
 import {
-  collidingFamilies,
+  findCollidingFamilies,
   countInvalidRows,
-  exposedFamilies,
-  exposedRows,
-  exposedRowsSteps,
-  hasSum,
+  listExposedFamilies,
+  getRowsIfAllExposed,
+  findExposedRows,
+  hasSumAndCount,
 } from '../../../src/exposition/validity.js'
 import { makeFamily } from '../../support/families.js'
 import { runSteps } from '../../support/steps.js'
@@ -17,9 +21,12 @@ import { runSteps } from '../../support/steps.js'
 const BOUNDS = [1, 2, Infinity]
 
 const rowsOf = (family: Family, format: TextFormat) =>
-  exposedRows(family, format) ?? runToEnd(exposedRowsSteps(family, format))
+  getRowsIfAllExposed(family, format) ?? runToEnd(findExposedRows(family, format))
 
-/** The values of a row: buckets or quantile values, then sum and count. */
+/**
+ * The values of one row. For a histogram or summary, these are the buckets or quantile values, then sum and
+ * count.
+ */
 const ROWS: readonly [
   what: string,
   type: MetricType,
@@ -42,8 +49,8 @@ const ROWS: readonly [
   ['a histogram', 'histogram', [1, 2, 3, 4.5, 3], true],
   ['a histogram whose sum is infinite', 'histogram', [1, 2, 3, Infinity, 3], true],
   ['a histogram whose count is not its +Inf bucket', 'histogram', [1, 2, 3, 4.5, 4], false],
-  ['a histogram with buckets that fall', 'histogram', [2, 1, 3, 4.5, 3], false],
-  ['a histogram with half an observation', 'histogram', [0.5, 2, 3, 4.5, 3], false],
+  ['a histogram whose bucket counts decrease', 'histogram', [2, 1, 3, 4.5, 3], false],
+  ['a histogram whose bucket count is a fraction', 'histogram', [0.5, 2, 3, 4.5, 3], false],
   ['a histogram with a NaN bucket', 'histogram', [1, NaN, 3, 4.5, 3], false],
   ['a histogram with infinite buckets', 'histogram', [1, 2, Infinity, 4.5, Infinity], false],
   ['a histogram with a negative bucket', 'histogram', [-1, 2, 3, 4.5, 3], false],
@@ -51,24 +58,36 @@ const ROWS: readonly [
   ['a histogram with a NaN sum', 'histogram', [1, 2, 3, NaN, 3], false],
   ['a histogram with a NaN count', 'histogram', [1, 2, 3, 4.5, NaN], false],
   ['a histogram of negative numbers', 'histogram', [1, 2, 3, -4.5, 3], true, [-1, 0, Infinity]],
-  ['a histogram without +Inf', 'histogram', [1, 2, 3, 4.5, 3], false, [1, 2, 3]],
+  ['a histogram without a bucket for +Inf', 'histogram', [1, 2, 3, 4.5, 3], false, [1, 2, 3]],
   ['a histogram without buckets', 'histogram', [4.5, 3], false, []],
   ['a histogram with bounds out of order', 'histogram', [1, 2, 3, 4.5, 3], false, [2, 1, Infinity]],
-  ['a histogram with a bound twice', 'histogram', [1, 2, 3, 4.5, 3], false, [1, 1, Infinity]],
+  [
+    'a histogram with the same bound twice',
+    'histogram',
+    [1, 2, 3, 4.5, 3],
+    false,
+    [1, 1, Infinity],
+  ],
   ['a histogram with a NaN bound', 'histogram', [1, 2, 3, 4.5, 3], false, [1, NaN, Infinity]],
   ['a summary', 'summary', [1, 2, 4.5, 3], true, [0.5, 0.9]],
   ['a summary without quantiles', 'summary', [4.5, 3], true, []],
-  ['a summary of nothing', 'summary', [NaN, NaN, 0, 0], true, [0, 1]],
+  ['a summary without observations', 'summary', [NaN, NaN, 0, 0], true, [0, 1]],
   ['a summary with a negative quantile value', 'summary', [-1, 2, 4.5, 3], false, [0.5, 0.9]],
   ['a summary with a negative sum', 'summary', [1, 2, -4.5, 3], false, [0.5, 0.9]],
   ['a summary with a NaN sum', 'summary', [1, 2, NaN, 3], false, [0.5, 0.9]],
-  ['a summary with half an observation', 'summary', [1, 2, 4.5, 2.5], false, [0.5, 0.9]],
+  ['a summary whose count is a fraction', 'summary', [1, 2, 4.5, 2.5], false, [0.5, 0.9]],
   ['a summary with a negative count', 'summary', [1, 2, 4.5, -3], false, [0.5, 0.9]],
   ['a summary with a NaN count', 'summary', [1, 2, 4.5, NaN], false, [0.5, 0.9]],
   ['a summary with a quantile over 1', 'summary', [1, 2, 4.5, 3], false, [0.5, 99]],
   ['a summary with a negative quantile', 'summary', [1, 2, 4.5, 3], false, [-0.5, 0.9]],
   ['a summary of zeros', 'summary', [0, 0, 0, 0], true, [0, 1]],
-  ['a histogram from 0 on', 'histogram', [0, 2, 3, -4.5, 3], false, [0, 1, Infinity]],
+  [
+    'a negative sum of a histogram whose lowest bound is 0',
+    'histogram',
+    [0, 2, 3, -4.5, 3],
+    false,
+    [0, 1, Infinity],
+  ],
   ['a summary with a NaN quantile', 'summary', [1, 2, 4.5, 3], false, [NaN, 0.9]],
 ]
 
@@ -83,7 +102,7 @@ for (const [what, type, values, isValid, bounds] of ROWS) {
   })
 }
 
-test('each row of a histogram is validated by its own values', () => {
+test('each row of a histogram is checked with its own values', () => {
   const family = makeFamily({ name: 'x', type: 'histogram', bounds: [1, Infinity] }, [
     { labels: 'a="1"', values: [1, 2, 3, 2] },
     { labels: 'a="2"', values: [2, 1, 3, 1] },
@@ -93,7 +112,7 @@ test('each row of a histogram is validated by its own values', () => {
   assert.equal(countInvalidRows(family), 1)
 })
 
-test('each row of a summary is validated by its own quantiles', () => {
+test('each row of a summary is checked with its own quantile values', () => {
   const family = makeFamily({ name: 'x', type: 'summary', bounds: [0.5, 0.9] }, [
     { labels: 'a="1"', values: [1, 2, 3, 2] },
     { labels: 'a="2"', values: [1, -2, 3, 1] },
@@ -103,18 +122,18 @@ test('each row of a summary is validated by its own quantiles', () => {
   assert.deepEqual([...rowsOf(family, 'openmetrics')], [0, 3])
 })
 
-test('a histogram has a sum unless it has negative bounds; other types always have one', () => {
-  assert.equal(hasSum({ type: 'histogram', bounds: [0, 1, Infinity] }), true)
-  assert.equal(hasSum({ type: 'histogram', bounds: [-0.1, 1, Infinity] }), false)
-  assert.equal(hasSum({ type: 'summary', bounds: [-1] }), true)
+test('a histogram has a sum and a count unless it has negative bounds, and a summary always has both', () => {
+  assert.equal(hasSumAndCount({ type: 'histogram', bounds: [0, 1, Infinity] }), true)
+  assert.equal(hasSumAndCount({ type: 'histogram', bounds: [-0.1, 1, Infinity] }), false)
+  assert.equal(hasSumAndCount({ type: 'summary', bounds: [-1] }), true)
 })
 
-test('a row that is not exported is not counted as invalid', () => {
+test('a missing row of a table is not counted as invalid', () => {
   const family = makeFamily({ name: 'x', type: 'counter' }, [{ values: [-1] }, { values: [1] }])
   assert.equal(countInvalidRows({ ...family, order: Uint32Array.of(1) }), 0)
 })
 
-test('a row with a label named like the label that the format adds is in no format', () => {
+test('a row that already has the label le or quantile that a format would add is in no format', () => {
   const rows = ['le="x"', 'a="1",le="2"', 'file="3"', 'a="\\",le=\\""', 'a=",le="', 'le2="1"'].map(
     (labels) => ({ labels, values: [1, 1, 1] }),
   )
@@ -141,7 +160,10 @@ function names(families: ReadonlySet<Family>): string[] {
   return Array.from(families, ({ type, name }) => `${type} ${name}`).sort()
 }
 
-/** Families, those excluded from OpenMetrics, and those excluded from text. */
+/**
+ * Each case has a title, families, the families excluded from OpenMetrics, and those excluded from the text
+ * format.
+ */
 const COLLISIONS: readonly [
   families: readonly (readonly [MetricType, string])[],
   openMetrics: readonly string[],
@@ -263,25 +285,25 @@ for (const [families, openMetrics, text] of COLLISIONS) {
   test(`${title}: ${result}`, () => {
     const inputs = families.map(([type, name]) => one(type, name))
     for (const ordered of [inputs, inputs.toReversed()]) {
-      assert.deepEqual(names(collidingFamilies(ordered, 'openmetrics')), openMetrics)
-      assert.deepEqual(names(collidingFamilies(ordered, 'text')), text)
+      assert.deepEqual(names(findCollidingFamilies(ordered, 'openmetrics')), openMetrics)
+      assert.deepEqual(names(findCollidingFamilies(ordered, 'text')), text)
     }
   })
 }
 
-test('of two families with the same name and type, the first is exported', () => {
+test('of two families with the same name and type, the first one is exposed', () => {
   const [first, second] = [one('gauge', 'x'), one('gauge', 'x')]
-  assert.deepEqual(collidingFamilies([first, second], 'openmetrics'), new Set([second]))
-  assert.deepEqual(collidingFamilies([first, second], 'text'), new Set([second]))
+  assert.deepEqual(findCollidingFamilies([first, second], 'openmetrics'), new Set([second]))
+  assert.deepEqual(findCollidingFamilies([first, second], 'text'), new Set([second]))
 })
 
-test('a family does not collide with itself or with a family without rows', () => {
+test('the names of a family do not collide with those of itself or of a family without rows', () => {
   const family = one('gauge', 'x')
   const empty = makeFamily({ name: 'x', type: 'counter' }, [])
-  assert.deepEqual(collidingFamilies([family, family, empty], 'openmetrics'), new Set())
+  assert.deepEqual(findCollidingFamilies([family, family, empty], 'openmetrics'), new Set())
 })
 
-test('all rows of a large family are validated, also at the boundaries of the steps', () => {
+test('all rows of a large family are checked, also at the boundaries between steps', () => {
   const rows = Array.from({ length: 10_000 }, (_, row) => ({
     labels: `a="${row}"`,
     values: [row % 4096 === 4095 || row === 9999 ? -1 : 1],
@@ -291,7 +313,8 @@ test('all rows of a large family are validated, also at the boundaries of the st
   const shown = rows.flatMap(({ values }, row) => (values[0] === 1 ? [row] : []))
   assert.deepEqual([...rowsOf(counter, 'openmetrics')], shown)
 
-  // The label name and its quotation mark are on both sides of the boundary of the first megabyte.
+  // The label name `le` is before the boundary of the first megabyte of label text, and its quotation mark
+  // after it.
   const value = 'v'.repeat(2 ** 20 - 'a=""'.length - 'le='.length)
   const histogram = makeFamily({ name: 'y', type: 'histogram', bounds: [Infinity] }, [
     { labels: `a="${value}"`, values: [1, 1, 1] },
@@ -312,9 +335,9 @@ function large(type: MetricType, rows: number, wrong: readonly number[] = []): F
   )
 }
 
-test('rows are validated only when the type and the format require it', () => {
+test('rows are checked only if the type of the family and the format require it', () => {
   const isValidated = (type: MetricType, format: TextFormat) =>
-    exposedRows(large(type, 3, [1]), format) === undefined
+    getRowsIfAllExposed(large(type, 3, [1]), format) === undefined
   const types = ['counter', 'gauge', 'histogram', 'summary', 'info', 'unknown'] as const
   assert.deepEqual(
     types.map((type) => [type, isValidated(type, 'text'), isValidated(type, 'openmetrics')]),
@@ -329,7 +352,7 @@ test('rows are validated only when the type and the format require it', () => {
   )
 })
 
-test('a family with only valid rows is exported in its own order, after steps of 4096 rows', () => {
+test('a family with only valid rows is exposed in its own order, and is checked in steps of 4096 rows', () => {
   for (const [type, rows, turns] of [
     ['counter', 4095, 0],
     ['counter', 4096, 1],
@@ -338,17 +361,17 @@ test('a family with only valid rows is exported in its own order, after steps of
     ['histogram', 8192, 2],
   ] as const) {
     const family = large(type, rows)
-    const found = runSteps(exposedRowsSteps(family, 'openmetrics'))
+    const found = runSteps(findExposedRows(family, 'openmetrics'))
     assert.equal(found.result, family.order)
     assert.equal(found.turns, turns, `${type} ${rows}`)
   }
-  const text = runSteps(exposedRowsSteps(large('histogram', 8192), 'text'))
+  const text = runSteps(findExposedRows(large('histogram', 8192), 'text'))
   assert.equal(text.turns, 0, 'no label collides, so no row is validated')
 })
 
-test('invalid rows are excluded at any position, and only from OpenMetrics', () => {
+test('an invalid row at any position is excluded, and only from OpenMetrics', () => {
   const family = large('info', 12_288, [0, 4095, 12_287])
-  const { turns, result } = runSteps(exposedRowsSteps(family, 'openmetrics'))
+  const { turns, result } = runSteps(findExposedRows(family, 'openmetrics'))
   assert.equal(turns, 3)
   assert.equal(result.length, 12_285)
   assert.equal(result[0], 1)
@@ -357,7 +380,7 @@ test('invalid rows are excluded at any position, and only from OpenMetrics', () 
   assert.equal(rowsOf(large('counter', 8192, [8191]), 'openmetrics').length, 8191)
 })
 
-test('the exported families are sorted by name and unique, and the input does not change', () => {
+test('the exposed families are sorted by name and unique, and the input array does not change', () => {
   const variants: Family[][] = []
   for (const other of ['a_total', 'a_count', 'a']) {
     for (const types of [
@@ -381,9 +404,9 @@ test('the exported families are sorted by name and unique, and the input does no
   for (const format of ['text', 'openmetrics'] as const) {
     for (const families of variants) {
       const before = [...families]
-      const exposed = exposedFamilies(families, format)
-      const colliding = collidingFamilies(families, format)
-      const name = (family: Family) => exposedName(family, format)
+      const exposed = listExposedFamilies(families, format)
+      const colliding = findCollidingFamilies(families, format)
+      const name = (family: Family) => getExposedName(family, format)
       assert.deepEqual(new Set(exposed), new Set(families.filter((each) => !colliding.has(each))))
       assert.equal(exposed.length, new Set(exposed).size)
       assert.deepEqual(exposed.map(name), exposed.map(name).sort(compareNames))
@@ -392,12 +415,12 @@ test('the exported families are sorted by name and unique, and the input does no
   }
 })
 
-test('label text is searched in steps of one megabyte', () => {
+test('the label text of a family is searched for le or quantile in steps of one megabyte', () => {
   const long = (megabytes: number) =>
     makeFamily({ name: 'x', type: 'histogram', bounds: [Infinity] }, [
       { labels: `a="${'v'.repeat(megabytes * 2 ** 20 - 'a=""'.length)}"`, values: [1, 1, 1] },
     ])
-  assert.equal(runSteps(exposedRowsSteps(long(1), 'text')).turns, 0)
-  assert.equal(runSteps(exposedRowsSteps(long(2), 'text')).turns, 1)
-  assert.equal(runSteps(exposedRowsSteps(long(3), 'text')).turns, 2)
+  assert.equal(runSteps(findExposedRows(long(1), 'text')).turns, 0)
+  assert.equal(runSteps(findExposedRows(long(2), 'text')).turns, 1)
+  assert.equal(runSteps(findExposedRows(long(3), 'text')).turns, 2)
 })

@@ -14,7 +14,8 @@ import { ask, TRANSPORTS } from '../../support/transports.js'
 
 const MB = 1024 * 1024
 const COUNT = 20
-// More than the kernel's buffers hold.
+// The body is larger than the socket buffers of the kernel, so it cannot be sent to a client that does not
+// read.
 const LENGTH = 10 * MB
 const CLIENT_BYTES = 160 * 1024
 const [PLAIN, TLS, HTTP2] = TRANSPORTS
@@ -33,7 +34,7 @@ const connections = (server: Server) =>
   })
 
 for (const how of STOPPED) {
-  // The timeout only ends a test that hangs.
+  // The timeout of 5 minutes only ends a test that hangs.
   describe(`clients that stop reading over ${how}`, { timeout: 300_000 }, () => {
     const transport = TRANSPORT_OF[how]
     const ends: (() => void)[] = []
@@ -68,7 +69,7 @@ for (const how of STOPPED) {
       return stopped
     }
 
-    test('share one body, and stay connected below the limit', async () => {
+    test('clients that stop reading share one body, and stay connected below the memory limit', async () => {
       const body = new Uint8Array(LENGTH).fill(97)
       const { bodies, port } = await start(() => body, 14 * MB)
       const clients = await stop(port)
@@ -76,13 +77,13 @@ for (const how of STOPPED) {
       await until(() => bodies.bytes() === all, { what: 'all clients have a response' })
       const { bytes } = await ask(transport, `${transport.scheme}://127.0.0.1:${port}/`)
       assert.equal(bytes.length, LENGTH)
-      // The client that read its body has left; the others still have a pending body.
+      // One client has read its whole body and disconnected. The other clients still have a pending body.
       await until(() => bodies.bytes() === all, { what: 'no other client was disconnected' })
       for (const each of clients) each.destroy()
       await until(() => bodies.bytes() === 0, { what: 'disconnected clients use no memory' })
     })
 
-    test('are disconnected above the limit, and other clients get a response', async () => {
+    test('clients that stop reading are disconnected above the memory limit, and other clients get a response', async () => {
       let asked = 0
       const next = () => new Uint8Array(LENGTH).fill(asked++)
       const { bodies, server, port } = await start(next, 65 * MB)
@@ -101,8 +102,8 @@ for (const how of STOPPED) {
   })
 }
 
-describe('a client that reads one byte now and then', { timeout: 300_000 }, () => {
-  test('is disconnected like a client that reads nothing', async (t) => {
+describe('a slow client', { timeout: 300_000 }, () => {
+  test('a client that reads one byte now and then is disconnected like a client that reads nothing', async (t) => {
     const bodies = createPendingBodies({ bytes: MB, longest: 0, stoppedMs: 100, everyMs: 20 })
     const server = createServer(bodies.classes, (_, outgoing) => outgoing.end(Buffer.alloc(LENGTH)))
     server.listen(0, '127.0.0.1')
@@ -125,7 +126,7 @@ describe('a client that reads one byte now and then', { timeout: 300_000 }, () =
 })
 
 describe('a body in chunks', { timeout: 300_000 }, () => {
-  test('stays in order when two requests are pipelined', async (t) => {
+  test('the bodies of two pipelined requests are sent in order', async (t) => {
     const bodies = createPendingBodies()
     const server = createServer(bodies.classes, ({ url }, outgoing) => {
       const body = Buffer.alloc(MB, url === '/a' ? 'a' : 'b')

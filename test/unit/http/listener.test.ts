@@ -40,7 +40,7 @@ async function serve(app: App, addresses = [loopback], options: ListenerOptions 
   return { ...listener, url: listener.urls[0]!, port, lines }
 }
 
-/** An app whose response waits until `open` is called. */
+/** Creates an app that responds only after `open` is called. */
 function createGate() {
   let open: (() => void) | undefined
   let arrived: (() => void) | undefined
@@ -56,13 +56,13 @@ function createGate() {
 }
 
 for (const transport of TRANSPORTS) {
-  // The timeout only ends a test that hangs.
+  // The timeout of 5 minutes only ends a test that hangs.
   describe(`the server over ${transport.name}`, { timeout: 300_000 }, () => {
     const serveOver = (app: App, options: ListenerOptions = {}) =>
       serve(app, [loopback], { ...options, gate: transport.gate })
     const ask = (url: string, asked?: Asked) => askOver(transport, url, asked)
 
-    test('serves the app and logs the address with the actual port', async () => {
+    test('the server serves the app and logs its address with the actual port', async () => {
       const { url, lines, port } = await serveOver(createFakeApp().app)
       assert.ok(port > 0)
       assert.deepEqual(lines, [{ level: 'info', message: 'listening', fields: { address: url } }])
@@ -72,7 +72,7 @@ for (const transport of TRANSPORTS) {
       assert.equal(headers['content-length'], '9')
     })
 
-    test('lets a pending request finish when it closes, and accepts no new one', async () => {
+    test('a closing server lets a request in progress finish, and accepts no new one', async () => {
       const { app, arrival, open } = createGate()
       const { url, close } = await serveOver(app)
       const waiter = ask(`${url}/metrics`)
@@ -84,7 +84,7 @@ for (const transport of TRANSPORTS) {
       await closed
     })
 
-    test('aborts pending requests after the grace time, also when close is called twice', async () => {
+    test('a closing server aborts requests after the grace time, also if close is called twice', async () => {
       const { app, arrival } = createGate()
       const { url, close } = await serveOver(app)
       const waiter = assert.rejects(ask(`${url}/metrics`))
@@ -93,7 +93,7 @@ for (const transport of TRANSPORTS) {
       await waiter
     })
 
-    test('serves a body of several megabytes completely', async () => {
+    test('the server sends a body of several megabytes completely', async () => {
       const bytes = new Uint8Array(3_000_000).fill(97)
       const app = new Hono().get(
         '/',
@@ -113,14 +113,14 @@ for (const transport of TRANSPORTS) {
       serve(app, [loopback], { ...options, gate })
     const ask = (url: string) => askOver(transport, url)
 
-    // Sends bytes and returns the whole response when the server has closed the connection.
+    // Sends bytes to the server, and returns the whole response when the server has closed the connection.
     async function exchange(port: number, bytes: string): Promise<string> {
       const socket = await dial!(port)
       socket.write(bytes)
       return readText(socket)
     }
 
-    test('answers HEAD with Content-Length and no body', async () => {
+    test('the response to HEAD has Content-Length and no body', async () => {
       const { port } = await serveOver(createFakeApp().app)
       const request = 'HEAD /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'
       const answer = await exchange(port, request)
@@ -129,14 +129,14 @@ for (const transport of TRANSPORTS) {
       assert.match(answer, /\r\n\r\n$/)
     })
 
-    test('accepts HTTP/1.0 without Host, and responds 400 to HTTP/1.1 without Host', async () => {
+    test('the server accepts HTTP/1.0 without Host, and responds 400 to HTTP/1.1 without Host', async () => {
       const { port } = await serveOver(createFakeApp().app)
       assert.match(await exchange(port, 'GET /metrics HTTP/1.0\r\n\r\n'), /^HTTP\/1\.1 200 /)
       assert.match(await exchange(port, 'GET /metrics HTTP/1.1\r\n\r\n'), /^HTTP\/1\.1 400 /)
       assert.match(await exchange(port, 'nonsense\r\n\r\n'), /^HTTP\/1\.1 400 /)
     })
 
-    test('accepts every valid form of a target and of a host', async () => {
+    test('the server accepts every valid form of a request target and of a Host header', async () => {
       const { port } = await serveOver(createFakeApp({ servers: ['one'] }).app)
       const get = (target: string, host: string) =>
         exchange(port, `GET ${target} HTTP/1.1\r\n${host}\r\nConnection: close\r\n\r\n`)
@@ -179,7 +179,7 @@ for (const transport of TRANSPORTS) {
       }
     })
 
-    test('responds to OPTIONS * with the methods of the server', async () => {
+    test('the response to OPTIONS * lists the methods of the server', async () => {
       const { port } = await serveOver(createFakeApp().app)
       const request = 'OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'
       const answer = await exchange(port, request)
@@ -187,7 +187,7 @@ for (const transport of TRANSPORTS) {
       assert.match(answer, /\r\nAllow: GET, HEAD, OPTIONS\r\n/)
     })
 
-    test('rejects TRACE, CONNECT and POST, and continues to serve', async () => {
+    test('the server rejects TRACE, CONNECT and POST, and continues to serve other requests', async () => {
       const { port, url } = await serveOver(createFakeApp().app)
       const close = 'Host: x\r\nConnection: close\r\n'
       assert.match(
@@ -200,7 +200,7 @@ for (const transport of TRANSPORTS) {
       assert.equal((await ask(`${url}/-/healthy`)).status, 200)
     })
 
-    test('closes the connection that has been idle for the longest time for a new one', async () => {
+    test('above the connection limit, a new connection closes the one that has been idle for the longest time', async () => {
       const { app, arrival, open } = createGate()
       const { port, url } = await serveOver(app, { maxConnections: 3 })
       const closed: string[] = []
@@ -215,7 +215,8 @@ for (const transport of TRANSPORTS) {
       const silent = await dialAs('silent')
       const scraper = await dialAs('scraper', request('/-/healthy'))
       await once(scraper, 'data')
-      // Each new connection closes an idle one: first the silent one, then the scraper between two scrapes.
+      // Each new connection closes an idle one: first that of the silent client, then that of the scraper,
+      // which is idle between two scrapes.
       for (const [name, socket] of [['silent', silent] as const, ['scraper', scraper] as const]) {
         const gone = once(socket.resume(), 'close')
         const next = await dialAs('next', request('/-/healthy'))
@@ -229,7 +230,7 @@ for (const transport of TRANSPORTS) {
       busy.destroy()
     })
 
-    test('rejects a new connection while all others have requests in progress', async () => {
+    test('above the connection limit, a new connection is rejected if all others have requests in progress', async () => {
       const { app, arrival, open } = createGate()
       const { port, url } = await serveOver(app, { maxConnections: 1 })
       const busy = await dial(port)
@@ -241,13 +242,13 @@ for (const transport of TRANSPORTS) {
       assert.equal((await ask(`${url}/-/healthy`)).status, 200)
     })
 
-    test('responds 431 to headers above 8 KiB', async () => {
+    test('the server responds 431 to request headers above 8 KiB', async () => {
       const { port } = await serveOver(createFakeApp().app)
       const request = `GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(9000)}\r\n\r\n`
       assert.match(await exchange(port, request), /^HTTP\/1\.1 431 /)
     })
 
-    test('keeps a connection open between scrapes', async () => {
+    test('the server keeps a connection open between scrapes', async () => {
       const { port } = await serveOver(createFakeApp().app)
       const socket = await dial(port)
       for (let i = 0; i < 2; i++) {
@@ -259,7 +260,7 @@ for (const transport of TRANSPORTS) {
       socket.destroy()
     })
 
-    test('a client that disconnects while it waits does not affect other clients', async () => {
+    test('a client that disconnects before its response does not affect other clients', async () => {
       const { app, arrival, open } = createGate()
       const { port, url } = await serveOver(app)
       const leaver = await dial(port)
@@ -271,7 +272,7 @@ for (const transport of TRANSPORTS) {
       assert.equal((await waiter).text, 'all text\n')
     })
 
-    test('does not wait for idle connections when it closes', async () => {
+    test('a closing server does not wait for idle connections', async () => {
       const { app } = createFakeApp()
       const { port, close } = await serveOver(app)
       const silent = await dial(port)
@@ -279,14 +280,14 @@ for (const transport of TRANSPORTS) {
       const idle = await dial(port)
       idle.write('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n')
       await once(idle, 'data')
-      // With a wait for the grace time, the suite would exceed its timeout.
+      // The grace time is longer than the timeout of this test, so the test fails if the server waits for it.
       await close(2 ** 31 - 1)
       await ended
     })
 
     const hasty = { headersTimeout: 50, requestTimeout: 50, connectionsCheckingInterval: 10 }
 
-    test('closes a connection whose headers never end, or never begin', async () => {
+    test('the server closes a connection whose request headers never begin or never end', async () => {
       const { port, url } = await serveOver(createFakeApp().app, { timeouts: hasty })
       assert.match(await exchange(port, 'GET / HTTP/1.1\r\nHost: x\r\nX: '), /^HTTP\/1\.1 408 /)
       assert.match(await exchange(port, ''), /^HTTP\/1\.1 408 /)
@@ -294,7 +295,7 @@ for (const transport of TRANSPORTS) {
       await until(isServed, { what: 'other clients get a response' })
     })
 
-    test('closes a connection whose body never ends', async () => {
+    test('the server closes a connection whose request body never ends', async () => {
       const late = new Hono().post('/', async (c) => c.text(await c.req.text().catch(() => '')))
       const { port } = await serveOver(late, {
         timeouts: { ...hasty, headersTimeout: 40 },
@@ -311,7 +312,7 @@ describe('the addresses of the server', { timeout: 300_000 }, () => {
     return { status: response.statusCode, body: await readText(response) }
   }
 
-  test('serves on several addresses', async () => {
+  test('one app is served on several addresses', async () => {
     const path = join(directory, 'x.sock')
     const { urls } = await serve(createFakeApp().app, [loopback, loopback, { path }])
     assert.equal(new Set(urls).size, 3)
@@ -320,7 +321,7 @@ describe('the addresses of the server', { timeout: 300_000 }, () => {
     assert.equal((await ask('http://x/-/healthy', { socketPath: path })).status, 200)
   })
 
-  test('removes its Unix socket when it closes', async () => {
+  test('a closing server removes its Unix socket', async () => {
     const path = join(directory, 'x.sock')
     const { close } = await serve(createFakeApp().app, [{ path }])
     assert.ok(existsSync(path))
@@ -330,7 +331,7 @@ describe('the addresses of the server', { timeout: 300_000 }, () => {
 
   const modeOf = (path: string) => statSync(path).mode & 0o777
 
-  test('sets mode and group of a Unix socket, and does not change the umask', async () => {
+  test('the mode and group of a Unix socket are set as configured, without changing the umask', async () => {
     const umask = (mask: number) => process.umask(mask)
     const before = umask(0o022)
     umask(before)
@@ -351,7 +352,7 @@ describe('the addresses of the server', { timeout: 300_000 }, () => {
     assert.equal(umask(before), before)
   })
 
-  test('allows no other user to connect to a Unix socket before its mode is set', () => {
+  test('no other user can connect to a Unix socket before its mode is set', () => {
     const path = join(directory, 'x.sock')
     const server = createServer()
     const umask = (mask: number) => process.umask(mask)
@@ -363,7 +364,7 @@ describe('the addresses of the server', { timeout: 300_000 }, () => {
     server.close()
   })
 
-  test('names in one line the setting of a Unix socket that failed', () => {
+  test('an error names in one line the mode or group setting of a Unix socket that cannot be applied', () => {
     const path = join(directory, 'none')
     const group = { id: 33, source: '--web.socket-group' }
     assert.throws(() => {
@@ -371,7 +372,7 @@ describe('the addresses of the server', { timeout: 300_000 }, () => {
     }, /^Error: --web\.socket-group: cannot give the socket group 33: ENOENT; run the exporter as a member of that group/)
   })
 
-  test('replaces a socket file whose process is gone', async () => {
+  test('the server replaces a socket file on which no process listens', async () => {
     const path = join(directory, 'x.sock')
     const script = `require('node:net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`
     await once(spawn(process.execPath, ['-e', script]), 'exit')
@@ -380,30 +381,30 @@ describe('the addresses of the server', { timeout: 300_000 }, () => {
     assert.equal((await ask('http://x/-/healthy', { socketPath: path })).status, 200)
   })
 
-  test('does not replace a socket on which a process listens, or a regular file', async () => {
+  test('the server does not replace a socket file on which a process listens, or a regular file', async () => {
     const path = join(directory, 'x.sock')
     await serve(createFakeApp().app, [{ path }])
     const file = join(directory, 'precious')
     writeFileSync(file, 'data')
     for (const taken of [path, file]) {
       await assert.rejects(serve(createFakeApp().app, [{ path: taken }]), {
-        message: `cannot listen on unix:${taken}: the address is in use`,
+        message: `cannot listen on unix:${taken}: the address is in use; check --web.listen-address`,
       })
       assert.ok(existsSync(taken))
     }
     assert.equal((await ask('http://x/-/healthy', { socketPath: path })).status, 200)
   })
 
-  test('names in one line the address that is in use, and then listens on no address', async () => {
+  test('if an address is in use, the error names it in one line, and the server listens on no address', async () => {
     const { port } = await serve(createFakeApp().app)
     const path = join(directory, 'x.sock')
     await assert.rejects(serve(createFakeApp().app, [{ path }, { ...loopback, port }]), {
-      message: `cannot listen on 127.0.0.1:${port}: the address is in use`,
+      message: `cannot listen on 127.0.0.1:${port}: the address is in use; check --web.listen-address`,
     })
     assert.ok(!existsSync(path))
   })
 
-  test('another server on the same port keeps working', async () => {
+  test('a failed start does not disturb another server on the same port', async () => {
     const other = createServer((_, outgoing) => outgoing.end('other'))
     other.listen(0, '127.0.0.1')
     await once(other, 'listening')
@@ -413,19 +414,20 @@ describe('the addresses of the server', { timeout: 300_000 }, () => {
     other.close()
   })
 
-  // No machine has an address of 192.0.2.0/24, which is for documentation (RFC 5737).
+  // No machine has an address of the network 192.0.2.0/24, which is reserved for documentation (RFC 5737).
   const foreign = { host: '192.0.2.1', port: 0 }
 
-  test('skips a default address that the machine does not have', async () => {
+  test('a default address that the machine does not have is skipped', async () => {
     const addresses = [{ ...foreign, optional: true }, loopback]
     const { urls, lines } = await serve(createFakeApp().app, addresses)
     assert.equal(urls.length, 1)
     assert.deepEqual(lines[0]?.fields, { address: '192.0.2.1:0' })
   })
 
-  test('fails for a configured address that the machine does not have, or if no address remains', async () => {
+  test('the start fails if the machine does not have a configured address, or has none of the default addresses', async () => {
     await assert.rejects(serve(createFakeApp().app, [loopback, { ...foreign, optional: false }]), {
-      message: 'cannot listen on 192.0.2.1:0: this machine does not have that address',
+      message:
+        'cannot listen on 192.0.2.1:0: this machine does not have that address; check --web.listen-address',
     })
     await assert.rejects(serve(createFakeApp().app, [{ ...foreign, optional: true }]), {
       message: 'this machine has none of the addresses to listen on; set --web.listen-address',

@@ -10,14 +10,14 @@ import { TRANSPORTS } from '../../support/transports.js'
 const TIMEOUT_HEADER = 'X-Prometheus-Scrape-Timeout-Seconds'
 
 describe('the scrape timeout', () => {
-  test('is at least half of the header', () => {
+  test('a scrape can take at least half of the timeout in the header', () => {
     assert.equal(readWaitMs('2', 500), 1500)
     assert.equal(readWaitMs('2', 5000), 1000)
     assert.equal(readWaitMs('2', 0), 2000)
     assert.equal(readWaitMs('600', 0), 600_000)
   })
 
-  test('ignores a header that is not a valid number of seconds', () => {
+  test('a timeout header that is not a valid number of seconds is ignored', () => {
     const texts = [
       '',
       '0',
@@ -50,7 +50,7 @@ for (const transport of TRANSPORTS) {
     }
 
     describe('the telemetry path', () => {
-      test('sends a browser the text format with Content-Length', async () => {
+      test('a browser gets the Prometheus text format with Content-Length', async () => {
         const response = await createFakeApp().app.request('/metrics')
         assert.equal(response.status, 200)
         assert.deepEqual(Object.fromEntries(response.headers), {
@@ -63,7 +63,7 @@ for (const transport of TRANSPORTS) {
         assert.equal(await response.text(), 'all text\n')
       })
 
-      test('sends OpenMetrics to a client that accepts it', async () => {
+      test('a client that accepts OpenMetrics gets OpenMetrics', async () => {
         const response = await createFakeApp().app.request('/metrics', {
           headers: { Accept: 'application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.2' },
         })
@@ -74,7 +74,7 @@ for (const transport of TRANSPORTS) {
         assert.equal(await response.text(), 'all openmetrics\n')
       })
 
-      test('compresses with gzip for a client that accepts it, with the compressed length', async () => {
+      test('a client that accepts gzip gets a compressed body, whose length is in Content-Length', async () => {
         const response = await createFakeApp().app.request('/metrics', {
           headers: { 'Accept-Encoding': 'gzip' },
         })
@@ -88,7 +88,7 @@ for (const transport of TRANSPORTS) {
         assert.equal(refused.headers.get('Content-Encoding'), null)
       })
 
-      test('responds to HEAD with the headers of GET and no body', async () => {
+      test('the response to HEAD has the headers of GET and no body', async () => {
         const { app } = createFakeApp()
         const got = await app.request('/metrics')
         const head = await app.request('/metrics', { method: 'HEAD' })
@@ -97,7 +97,7 @@ for (const transport of TRANSPORTS) {
         assert.equal(await head.text(), '')
       })
 
-      test('is served from the current snapshot without a scrape, in each format and encoding', async () => {
+      test('metrics are served from the current snapshot without a scrape, in each format and encoding', async () => {
         const rendered: string[] = []
         const all = exposition('all')
         const current = {
@@ -135,7 +135,7 @@ for (const transport of TRANSPORTS) {
         assert.equal(head.headers.get('Content-Length'), '9')
       })
 
-      test('scrapes for a request with parameters, even if a current snapshot exists', async () => {
+      test('a request with query parameters starts a scrape, even if a current snapshot exists', async () => {
         const current = { exposition: exposition('all') }
         const { app } = createFakeApp({ snapshot: current, current: () => current })
         assert.equal(await (await app.request('/metrics')).text(), 'all text\n')
@@ -143,7 +143,7 @@ for (const transport of TRANSPORTS) {
         assert.equal(await (await app.request('/metrics')).text(), 'all text\n')
       })
 
-      test('filters a snapshot once for the same names in any order', async () => {
+      test('a snapshot is filtered once for the same names in any order', async () => {
         const made: string[] = []
         const app = createFakeApp({
           snapshot: { exposition: exposition('all') },
@@ -153,13 +153,13 @@ for (const transport of TRANSPORTS) {
           for (let i = 0; i < 3; i++) await app.request(`/metrics?${query}`)
         }
         assert.deepEqual(made, ['a+b', 'ping'])
-        // The cache holds only a few filters.
+        // The cache of filter results has room for only a few filters.
         for (let i = 0; i < 20; i++) await app.request(`/metrics?name[]=x${i}`)
         await app.request('/metrics?name[]=x0')
         assert.equal(made.filter((name) => name === 'x0').length, 2)
       })
 
-      test('uses every name[] of the query, encoded or not', async () => {
+      test('every parameter name[] of the query is used, percent-encoded or not', async () => {
         const { app } = createFakeApp()
         const ask = async (query: string) => (await app.request(`/metrics?${query}`)).text()
         assert.equal(await ask('name[]=a&name[]=b'), 'a+b text\n')
@@ -168,7 +168,7 @@ for (const transport of TRANSPORTS) {
         assert.equal(await ask('name[]=%ZZ'), '%ZZ text\n')
       })
 
-      test('waits for the time of the timeout header minus the offset', async () => {
+      test('a scrape can take the timeout in the header minus the offset', async () => {
         const { app, waits, lines } = createFakeApp()
         for (const seconds of ['10', '1', '0.5']) {
           await app.request('/metrics', { headers: { [TIMEOUT_HEADER]: seconds } })
@@ -177,7 +177,7 @@ for (const transport of TRANSPORTS) {
         assert.deepEqual(lines, [])
       })
 
-      test('waits 10 s without the header or with an invalid one, which it logs', async () => {
+      test('a scrape can take 10 s without a timeout header, or with an invalid one, which is logged', async () => {
         const { app, waits, lines } = createFakeApp()
         await app.request('/metrics')
         assert.deepEqual(lines, [])
@@ -189,7 +189,7 @@ for (const transport of TRANSPORTS) {
         )
       })
 
-      test('can be another path, even the root', async () => {
+      test('the telemetry path can be any path, even the root', async () => {
         for (const telemetryPath of ['/prosody/metrics', '/']) {
           const { app } = createFakeApp({ telemetryPath })
           assert.equal(await (await app.request(telemetryPath)).text(), 'all text\n')
@@ -197,13 +197,16 @@ for (const transport of TRANSPORTS) {
         }
       })
 
-      test('responds 500 with one line when the scrape throws, and logs it once', async () => {
+      test('if a scrape throws an error, the response is 500 with one line, and the error is logged once', async () => {
         const scrape = () => Promise.reject(new Error('inner workings'))
         const { app, lines } = createFakeApp({ scrape })
         const response = await app.request('/metrics')
         assert.equal(response.status, 500)
         assert.equal(response.headers.get('Content-Type'), 'text/plain; charset=utf-8')
-        assert.equal(await response.text(), 'Internal error. See the log of the exporter.\n')
+        assert.equal(
+          await response.text(),
+          'Internal error: the request failed. See the log of the exporter.\n',
+        )
         assert.deepEqual(lines, [
           {
             level: 'error',
@@ -267,14 +270,14 @@ for (const transport of TRANSPORTS) {
         return [response.status, response.headers.get('Allow')]
       }
 
-      test('is 204 on every route, with the methods of the route', async () => {
+      test('the response to OPTIONS is 204 on every route, and lists the methods of the route', async () => {
         for (const path of ['/metrics', '/-/healthy', '/-/ready', '/probe', '/sd', '/config']) {
           assert.deepEqual(await options(path), [204, 'GET, HEAD, OPTIONS'], path)
         }
         assert.deepEqual(await options('/-/reload'), [204, 'POST, PUT, OPTIONS'])
       })
 
-      test('has no Content-Length, and is 404 on an unknown path', async () => {
+      test('the response to OPTIONS has no Content-Length, and is 404 on an unknown path', async () => {
         const { app } = createFakeApp()
         const response = await app.request('/metrics', { method: 'OPTIONS' })
         assert.equal(response.headers.get('Content-Length'), null)
@@ -290,7 +293,7 @@ for (const transport of TRANSPORTS) {
         return (await response.json()) as { targets: string[]; labels: Record<string, string> }[]
       }
 
-      test('are listed with the host and the scheme of the request', async () => {
+      test('/sd lists the servers with the host and the scheme of the request', async () => {
         const groups = await list({ Host: 'stats.example:9347' })
         const scheme = transport.scheme === 'https' ? { __scheme__: 'https' } : {}
         assert.deepEqual(
@@ -302,7 +305,7 @@ for (const transport of TRANSPORTS) {
         )
       })
 
-      test('are listed for every valid form of a host', async () => {
+      test('/sd accepts every valid form of the Host header', async () => {
         const hosts: Readonly<Record<string, string>> = {
           'name:': 'name',
           'NAME:9347': 'name:9347',
@@ -318,7 +321,7 @@ for (const transport of TRANSPORTS) {
         }
       })
 
-      test('are probed by name', async () => {
+      test('/probe serves the metrics of the server that the parameter target names', async () => {
         const { app } = createFakeApp({ servers: ['one', 'a b'] })
         for (const query of ['target=one', 'target=a%20b', 'target=a+b', 'target=one&debug=true']) {
           assert.equal((await app.request(`/probe?${query}`)).status, 200, query)
@@ -326,7 +329,7 @@ for (const transport of TRANSPORTS) {
         assert.equal((await app.request('/probe?target=none')).status, 400)
       })
 
-      test('have their configuration reloaded by POST and PUT only', async () => {
+      test('/-/reload reloads the configuration for POST and PUT only', async () => {
         const { app } = createFakeApp({ servers: [] })
         for (const method of ['POST', 'PUT']) {
           assert.equal((await app.request('/-/reload', { method })).status, 200)
@@ -340,7 +343,7 @@ for (const transport of TRANSPORTS) {
     })
 
     describe('a snapshot of a server that is down', () => {
-      test('has status 503 with the same body and headers, if isFailure is set', async () => {
+      test('the response with a snapshot of a failed server has status 503 and the same body and headers, if isFailure is set', async () => {
         const down = { exposition: exposition('down') }
         const fakes = { snapshot: down, servers: ['one'], isFailure: (s: object) => s === down }
         const { app } = createFakeApp(fakes)
@@ -361,7 +364,7 @@ for (const transport of TRANSPORTS) {
         }
       })
 
-      test('has status 503 as the current snapshot too, and the next snapshot has 200', async () => {
+      test('a current snapshot of a failed server is served with status 503, and the next snapshot with 200', async () => {
         const [down, up] = [{ exposition: exposition('down') }, { exposition: exposition('up') }]
         let current: { exposition: Exposition } = down
         const fakes = {

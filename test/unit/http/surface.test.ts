@@ -1,4 +1,5 @@
-// HTTP features around the metrics: paths behind a proxy, filters, limits, /config and --web.fail-when-down.
+// These tests cover HTTP features of the exporter: paths behind a proxy, filters, limits, /config and
+// --web.fail-when-down.
 
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -33,7 +34,7 @@ after(() => {
   rmSync(directory, { recursive: true })
 })
 
-/** The response of a host that supports service discovery and pings. */
+/** Responds like an XMPP host that supports service discovery and pings. */
 function answerHost({ attrs: { id, from, to }, children: [child] }: Element): string | undefined {
   if (to !== 'one.example' || typeof child !== 'object') return undefined
   const head = `<iq type='result' id='${id}' from='${to}' to='${from}'>`
@@ -45,7 +46,9 @@ function answerHost({ attrs: { id, from, to }, children: [child] }: Element): st
 
 const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
 
-/** Starts an exporter with a simulated module, in which `test_0_0{label="x"}` is 5, and waits until it is ready. */
+/**
+ * Starts an exporter with a simulated module, in which `test_0_0{label="x"}` is 5, and waits until it is ready.
+ */
 async function setUp(
   t: TestContext,
   { flags = [], prefix = '' }: { flags?: readonly string[]; prefix?: string } = {},
@@ -76,7 +79,7 @@ describe('behind a reverse proxy', { concurrency: 2 }, () => {
     return [routePrefix, external.origin, external.path]
   }
 
-  test('the default prefix is the path of the external URL', () => {
+  test('the route prefix is by default the path of the external URL', () => {
     assert.deepEqual(web(), ['', undefined, ''])
     assert.deepEqual(web('--web.route-prefix=a/b/'), ['/a/b', undefined, '/a/b'])
     const url = '--web.external-url=https://Example.org:443/prosody/'
@@ -86,7 +89,7 @@ describe('behind a reverse proxy', { concurrency: 2 }, () => {
     assert.deepEqual(web('--web.external-url=http://[::1]:1'), ['', 'http://[::1]:1', ''])
   })
 
-  test('an invalid URL or path is rejected, and the message shows no password', () => {
+  test('an invalid external URL or route prefix is rejected, and the message shows no password', () => {
     const problem = (...args: string[]) => problemOf(() => configOf(args, ENV))
     for (const url of ['example.org', 'ftp://a', 'http://', 'http://a/?b', 'http://a/#b', '/a']) {
       assert.match(
@@ -106,7 +109,7 @@ describe('behind a reverse proxy', { concurrency: 2 }, () => {
     assert.match(problem('--web.max-requests=-1'), /^--web\.max-requests: expected a whole number/)
   })
 
-  test('every path is below the prefix, and the root redirects there', async (t) => {
+  test('every path is below the route prefix, and the root redirects to the prefix', async (t) => {
     const { exporter } = await setUp(t, {
       flags: ['--web.route-prefix=/prosody'],
       prefix: '/prosody',
@@ -127,7 +130,7 @@ describe('behind a reverse proxy', { concurrency: 2 }, () => {
     assert.deepEqual([status, headers.get('allow')], [405, 'GET, HEAD, OPTIONS'])
   })
 
-  test('service discovery returns the external URL, or the host of the request', async (t) => {
+  test('/sd returns the host of the external URL, or else the host of the request', async (t) => {
     const discovered = async (flags: readonly string[], prefix: string) => {
       const { exporter } = await setUp(t, { flags, prefix })
       const { text } = await exporter.get(`${prefix}/sd`, { Host: 'asked:1' })
@@ -157,7 +160,7 @@ describe('collect[] and exclude[]', { concurrency: 2 }, () => {
       ([, name]) => name,
     )
 
-  test('filter the result of one collection, and do not change the shared response', async (t) => {
+  test('collect[] and exclude[] filter the result of one collection, and do not change the response to other requests', async (t) => {
     const { exporter } = await setUp(t, { flags: ['--xmpp.host=one.example'] })
     const get = async (query: string) => (await exporter.get(`/metrics${query}`)).text
     const whole = collectors(await get(''))
@@ -183,12 +186,12 @@ describe('collect[] and exclude[]', { concurrency: 2 }, () => {
     assert.deepEqual(collectors(await get('')), whole)
     assert.equal(sampleValue(await get(''), 'test_0_0{label="x"}'), 5)
 
-    // collect[] and name[] can be combined.
+    // A request can have both collect[] and name[].
     const named = await get('?collect[]=registry&name[]=xmpp_up&name[]=test_0_0')
     assert.deepEqual(named.match(/^[a-z]\S*/gm), ['test_0_0{label="x"}', 'xmpp_up'])
   })
 
-  test('a wrong collector is 400 and lists the valid ones', async (t) => {
+  test('an unknown collector in collect[] is responded to with 400 and a list of the valid ones', async (t) => {
     const { exporter } = await setUp(t, { flags: ['--no-collector.modules'] })
     const get = async (query: string) => {
       const { status, text } = await exporter.get(`/metrics?${query}`)
@@ -301,7 +304,7 @@ describe('--web.max-requests', () => {
     return { app, status, releases, current }
   }
 
-  test('applies to each client address separately', async (t) => {
+  test('--web.max-requests applies to each client address separately', async (t) => {
     const { app, releases } = createHeld(1)
     const address = { host: '127.0.0.1', port: 0, optional: false }
     const listener = await listen(app, [address], silent)
@@ -319,14 +322,14 @@ describe('--web.max-requests', () => {
     assert.deepEqual([(await first).status, (await scraper).status], [200, 200])
   })
 
-  test('responds 503 above the limit, for this server only, and recovers afterwards', async () => {
+  test('above --web.max-requests, only requests to the same server get 503, until earlier requests end', async () => {
     const { app, status, releases } = createHeld(2)
     const waiting = [status(), status()]
     const refused = await app.request('/metrics')
     assert.equal(refused.status, 503)
     assert.equal(
       await refused.text(),
-      'Limit of concurrent requests reached (2), set by --web.max-requests. Try again later.\n',
+      'Limit of concurrent requests reached: --web.max-requests allows 2 from each address. Try again later.\n',
     )
     assert.equal((await app.request('/-/healthy')).status, 200)
     const other = status('/probe')
@@ -337,14 +340,14 @@ describe('--web.max-requests', () => {
     assert.equal(await again, 200)
   })
 
-  test('0 is no limit', async () => {
+  test('--web.max-requests 0 means no limit', async () => {
     const { status, releases } = createHeld(0)
     const waiting = Array.from({ length: 100 }, () => status())
     for (const release of releases) release()
     assert.ok((await Promise.all(waiting)).every((code) => code === 200))
   })
 
-  test('does not apply to a current snapshot', async () => {
+  test('--web.max-requests does not apply to requests for a current snapshot', async () => {
     const { app, status, releases, current } = createHeld(1)
     const first = app.request('/metrics')
     releases.shift()!()
@@ -379,7 +382,7 @@ test('--web.disable-exporter-metrics omits the process metrics, and nothing else
 })
 
 describe('/config', () => {
-  test('is the running configuration as YAML with a masked secret', async (t) => {
+  test('/config returns the running configuration as YAML with a masked secret', async (t) => {
     const { exporter, server } = await setUp(t, {
       flags: [
         '--no-collector.ping',
@@ -418,7 +421,7 @@ describe('/config', () => {
     assert.deepEqual(shown.log, { level: 'info', format: 'json' })
   })
 
-  test('has the sections of the file: reading them again gives the same configuration', () => {
+  test('the YAML of /config, read as a configuration file, gives the same configuration', () => {
     const secret = join(directory, 'secret')
     writeFileSync(secret, SECRET, { mode: 0o600 })
     const first = join(directory, 'first.yml')
@@ -451,7 +454,7 @@ limits: {series: 7, label_value_length: 8}
     assert.deepEqual(plain(read(again)), plain(read(first)))
   })
 
-  test('is the new configuration after a reload, and the old one after a failed reload', async (t) => {
+  test('/config returns the new configuration after a reload, and the old one after a failed reload', async (t) => {
     const file = join(directory, 'reloaded.yml')
     writeFileSync(file, 'limits: {series: 10}\n')
     const { exporter } = await setUp(t, {
@@ -474,7 +477,7 @@ limits: {series: 7, label_value_length: 8}
   })
 })
 
-test('a server that stops is logged once, however often it is scraped and dialled', async (t) => {
+test('a server that stops is logged once, however often it is scraped and the exporter reconnects', async (t) => {
   const { exporter, server } = await setUp(t)
   const before = logLines(exporter).length
   const told = () =>
@@ -482,7 +485,7 @@ test('a server that stops is logged once, however often it is scraped and dialle
       .slice(before)
       .map(({ level, message }) => `${level} ${message.replace(/[.(].*/, '').trim()}`)
   await server.close()
-  // One line for the lost stream, and one for the failed reconnection.
+  // One log line is about the lost stream, and one is about the failed reconnection.
   await until(() => told().length > 1, { what: 'it was dialled' })
   for (let i = 0; i < 10; i++) {
     assert.equal(sampleValue((await exporter.get('/metrics')).text, 'xmpp_up'), 0)
@@ -493,7 +496,7 @@ test('a server that stops is logged once, however often it is scraped and dialle
 describe('--web.fail-when-down', () => {
   const FLAGS = ['--web.fail-when-down', '--web.enable-lifecycle']
 
-  test('responds 503 with the same body while the server is down, filtered or not', async (t) => {
+  test('with --web.fail-when-down, the status is 503 with the same body while the server is down, filtered or not', async (t) => {
     const { exporter, server } = await setUp(t, { flags: FLAGS })
     const paths = ['/metrics', '/metrics?collect[]=ping', '/probe?target=stats.example']
     for (const path of paths) assert.equal((await exporter.get(path)).status, 200, path)
@@ -509,7 +512,7 @@ describe('--web.fail-when-down', () => {
     assert.equal((await exporter.get('/-/healthy')).status, 200)
   })
 
-  test('leaves /metrics of several servers at 200', async (t) => {
+  test('with --web.fail-when-down and several servers, /metrics has status 200', async (t) => {
     const secret = join(directory, 'several.secret')
     writeFileSync(secret, SECRET, { mode: 0o600 })
     const file = join(directory, 'several.yml')

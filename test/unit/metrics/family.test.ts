@@ -1,13 +1,18 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { family, hasCounts, width, type MetricType } from '../../../src/metrics/family.js'
-import { escapeLabelValue, labelsOf, labelText } from '../../../src/metrics/labels.js'
+import {
+  family,
+  isDistribution,
+  countValuesPerRow,
+  type MetricType,
+} from '../../../src/metrics/family.js'
+import { escapeLabelValue, getLabels, formatLabels } from '../../../src/metrics/labels.js'
 import { limitSeries } from '../../../src/metrics/series-limit.js'
 import {
   compareNames,
-  exposedName,
+  getExposedName,
   isSelected,
-  takenNames,
+  listTakenNames,
 } from '../../../src/exposition/metric-names.js'
 import { makeFamily } from '../../support/families.js'
 
@@ -15,7 +20,7 @@ const TYPES: readonly MetricType[] = [
   ...(['counter', 'gauge', 'histogram', 'summary', 'info', 'unknown'] as const),
 ]
 
-test('a family of the exporter has its samples in the given order', () => {
+test('a family created with `family` exposes its samples in the given order', () => {
   const made = family('gauge', 'test', 'Help.', [
     { labels: { host: 'b', type: 'c2s' }, value: 2 },
     { value: 1 },
@@ -30,21 +35,25 @@ test('a family of the exporter has its samples in the given order', () => {
     },
   )
   assert.deepEqual(
-    Array.from(made.order, (row) => labelsOf(made.labels, row)),
+    Array.from(made.order, (row) => getLabels(made.labels, row)),
     ['host="b",type="c2s"', '', 'host="a\\"\\\\\\n"'],
   )
 })
 
-test('label values are quoted and escaped', () => {
-  assert.equal(labelText({}), '')
-  assert.equal(labelText({ a: '1' }), 'a="1"')
-  assert.equal(labelText({ a: '1', b: 'x"y\\z\n' }), 'a="1",b="x\\"y\\\\z\\n"')
+test('a label text has quoted and escaped label values', () => {
+  assert.equal(formatLabels({}), '')
+  assert.equal(formatLabels({ a: '1' }), 'a="1"')
+  assert.equal(formatLabels({ a: '1', b: 'x"y\\z\n' }), 'a="1",b="x\\"y\\\\z\\n"')
   assert.equal(escapeLabelValue('\t\r,={}'), '\t\r,={}')
 })
 
-test('the type and the bounds determine the number of values of a row', () => {
+test('the type and the bounds of a family determine how many values each row has', () => {
   const bounds = [1, 2, Infinity]
-  const widths = TYPES.map((type) => [type, width({ type, bounds }), hasCounts(type)])
+  const widths = TYPES.map((type) => [
+    type,
+    countValuesPerRow({ type, bounds }),
+    isDistribution(type),
+  ])
   assert.deepEqual(widths, [
     ['counter', 1, false],
     ['gauge', 1, false],
@@ -55,12 +64,12 @@ test('the type and the bounds determine the number of values of a row', () => {
   ])
 })
 
-test('the type determines the name on metadata lines and the names that a family uses up in each format', () => {
+test('the type of a family determines its exposed name and the names that no other family may use, in each text format', () => {
   const names = TYPES.map((type) => {
     const x = { name: 'x', type }
     return [
-      ...[exposedName(x, 'text'), exposedName(x, 'openmetrics')],
-      ...[takenNames(x, 'openmetrics').join(' '), takenNames(x, 'text').join(' ')],
+      ...[getExposedName(x, 'text'), getExposedName(x, 'openmetrics')],
+      ...[listTakenNames(x, 'openmetrics').join(' '), listTakenNames(x, 'text').join(' ')],
     ]
   })
   assert.deepEqual(names, [
@@ -75,7 +84,7 @@ test('the type determines the name on metadata lines and the names that a family
   assert.deepEqual([compareNames('a', 'b'), compareNames('b', 'a'), compareNames('a', 'a')], [-1, 1, 0]) // prettier-ignore
 })
 
-test('a selection by name contains the families with either of their names; an empty selection contains all', () => {
+test('a selection by name matches the name in either text format, and an empty selection matches all families', () => {
   const counter = { name: 'x', type: 'counter' } as const
   const gauge = { name: 'x', type: 'gauge' } as const
   const selected = (names: readonly string[] | undefined) =>
@@ -88,7 +97,7 @@ test('a selection by name contains the families with either of their names; an e
   assert.deepEqual(selected(['y']), [false, false])
 })
 
-test('above the limit, whole families are omitted, the largest first, until the rest is within the limit', () => {
+test('above the series limit, whole families are omitted, the largest first, until the remaining series are within the limit', () => {
   const gaugeOf = (name: string, rows: number) =>
     makeFamily(
       { name, type: 'gauge' },
@@ -108,6 +117,6 @@ test('above the limit, whole families are omitted, the largest first, until the 
   assert.deepEqual(limited(1), ['ae', { b: 2, c: 3, d: 3 }])
   assert.deepEqual(limited(0), ['e', { a: 1, b: 2, c: 3, d: 3 }])
   assert.deepEqual(limited(8, all.toReversed()), ['ebda', { c: 3 }])
-  // Two families have the same name: their series are added up.
+  // The omitted series of two families with the same name are added up.
   assert.deepEqual(limited(1, [gaugeOf('x', 2), gaugeOf('x', 3), gaugeOf('a', 1)]), ['a', { x: 5 }])
 })

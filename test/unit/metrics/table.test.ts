@@ -6,7 +6,7 @@ import { createTable } from '../../../src/metrics/table.js'
 
 const META = { name: 'test', type: 'gauge', help: '', unit: '', bounds: [] } as const
 
-/** Label text and value of each row that is exposed, in order. */
+/** Returns the label text and the first value of each exposed row, in the order of exposition. */
 function rows(family: Family): [string, number][] {
   const { bytes, ends } = family.labels
   return Array.from(family.order, (row) => [
@@ -15,7 +15,7 @@ function rows(family: Family): [string, number][] {
   ])
 }
 
-test('rows are exposed in the order of their labels, in whatever order they arrive', () => {
+test('a table exposes its rows sorted by label text, whatever the order in which they were added', () => {
   fc.assert(
     fc.property(fc.array(fc.array(fc.string())), (batches) => {
       const table = createTable(META)
@@ -28,16 +28,16 @@ test('rows are exposed in the order of their labels, in whatever order they arri
           if (!first.has(labels)) first.set(labels, row)
           row++
         }
-        table.settle()
+        table.sortNewRows()
       }
       const expected = [...first].sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
       assert.deepEqual(rows(table.snapshot()), expected)
-      assert.equal(table.leftOut(), row - first.size)
+      assert.equal(table.countOmittedRows(), row - first.size)
     }),
   )
 })
 
-test('a snapshot never changes', () => {
+test('a snapshot of a table never changes', () => {
   const table = createTable(META)
   table.append('a="1"')
   table.set(0, 0, 1)
@@ -57,30 +57,30 @@ test('the snapshot of an unchanged table is the same object', () => {
   table.set(0, 0, 1)
   const before = table.snapshot()
   table.set(0, 0, 1)
-  table.settle()
+  table.sortNewRows()
   assert.equal(table.snapshot(), before)
   table.set(0, 0, -0)
   assert.notEqual(table.snapshot(), before)
 })
 
-test('a missing row is omitted, and comes back when it is present again', () => {
+test('a snapshot omits a missing row, and includes the row when it is no longer missing', () => {
   const table = createTable(META)
   table.append('a="1"')
   table.append('a="2"')
   table.setMissing(0, true)
   assert.deepEqual(rows(table.snapshot()), [['a="2"', 0]])
-  assert.equal(table.leftOut(), 1)
+  assert.equal(table.countOmittedRows(), 1)
   table.setMissing(0, false)
   assert.equal(table.snapshot().order.length, 2)
-  assert.equal(table.leftOut(), 0)
+  assert.equal(table.countOmittedRows(), 0)
 })
 
-test('the description of a row has its labels, its time and its values, or that it is missing', () => {
+test('the description of a row has its labels, its creation time, and its values or the word missing', () => {
   const table = createTable({ ...META, type: 'summary', bounds: [0.5] })
   table.append('a="1"')
   table.append('a="2"')
   for (const [column, value] of [1, 2, 3].entries()) table.set(1, column, value)
-  assert.equal(table.width, 3)
+  assert.equal(table.valuesPerRow, 3)
   assert.equal(table.describe(0), '{a="1"} NaN 0 0 0')
   assert.equal(table.describe(1), '{a="2"} NaN 1 2 3')
   table.setCreated(1, 17.5)
@@ -99,11 +99,11 @@ test('a table that grows keeps the data of each row', () => {
     if (row % 3 === 0) table.setCreated(row, row)
     if (row % 5 === 0) table.setMissing(row, true)
   }
-  table.settle()
+  table.sortNewRows()
   const { order, values, created, length, labels } = table.snapshot()
   assert.equal(length, rows)
   assert.equal(order.length, 800)
-  assert.equal(table.leftOut(), 200)
+  assert.equal(table.countOmittedRows(), 200)
   assert.equal(created?.length, rows)
   assert.equal(values.length, rows * 3)
   assert.equal(labels.ends[rows - 1], rows * 'a="0000"'.length)
@@ -114,7 +114,7 @@ test('a table that grows keeps the data of each row', () => {
   }
 })
 
-test('snapshots share the parts that did not change, and only those', () => {
+test('consecutive snapshots of a table share the arrays that did not change, and only those', () => {
   const table = createTable(META)
   table.append('a="1"')
   table.append('a="2"')
@@ -150,14 +150,14 @@ test('snapshots share the parts that did not change, and only those', () => {
   assert.deepEqual([...table.snapshot().order], [2, 0])
 })
 
-test('an unknown creation time creates no column of times', () => {
+test('setting an unknown creation time creates no column of creation times', () => {
   const table = createTable(META)
   table.append('a="1"')
   table.setCreated(0, NaN)
   assert.equal(table.snapshot().created, undefined)
 })
 
-test('each snapshot has a copy of the values, for tables of any size', () => {
+test('each snapshot of a table has its own copy of the values, for tables of any size', () => {
   const sizes = [1, 2, 510, 511, 512, 513, 1000, 2047, 2048, 2049]
   const tables = sizes.map((size) => {
     const table = createTable(META)
@@ -177,12 +177,12 @@ test('each snapshot has a copy of the values, for tables of any size', () => {
   assert.deepEqual(snapshots.map(({ values }) => [...values]), expected) // prettier-ignore
 })
 
-test('a second series with the same labels is omitted and counted, also if the first one was settled before', () => {
+test('a second row with the same labels is omitted and counted, also if the first row was sorted earlier', () => {
   const table = createTable(META)
   for (const labels of ['b', 'a', 'b', 'a']) table.append(labels)
-  table.settle()
+  table.sortNewRows()
   assert.deepEqual([...table.snapshot().order], [1, 0])
-  assert.equal(table.leftOut(), 2)
+  assert.equal(table.countOmittedRows(), 2)
   for (const labels of ['c', 'a', '', 'c', 'b']) table.append(labels)
   for (let row = 0; row < 9; row++) table.set(row, 0, row)
   assert.deepEqual(rows(table.snapshot()), [
@@ -191,5 +191,5 @@ test('a second series with the same labels is omitted and counted, also if the f
     ['b', 0],
     ['c', 4],
   ])
-  assert.equal(table.leftOut(), 5)
+  assert.equal(table.countOmittedRows(), 5)
 })

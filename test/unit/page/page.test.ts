@@ -71,7 +71,7 @@ describe('the page', () => {
 
   const one = (history = historyOf(works)) => setUp([{ name: 'main', history }])
 
-  test('shows whether the server is up, since when, and the result of each collector', async () => {
+  test('the page shows whether the server is up, since when, and the result of each collector', async () => {
     const page = textOf(await one().read('/'))
     assert.match(
       page,
@@ -87,7 +87,7 @@ describe('the page', () => {
     assert.match(page, /Disabled: other\./)
   })
 
-  test('shows why the server does not answer', async () => {
+  test('the page shows why the server does not answer', async () => {
     const down = summarize(
       createFailedCollection(new LinkError('no stream to xmpp://prosody:5347')),
       START_MS,
@@ -98,7 +98,7 @@ describe('the page', () => {
     assert.match(textOf(await one(historyOf()).read('/')), /No data yet/)
   })
 
-  test('explains charts without values', async () => {
+  test('the page explains why a chart has no values', async () => {
     const withState = (isWorking: boolean) =>
       summarize(
         createCollection({
@@ -132,14 +132,14 @@ describe('the page', () => {
     }
   })
 
-  test('has only relative links, and loads only what the exporter serves', async () => {
+  test('the page has only relative links, and loads only files of the exporter', async () => {
     const { get, read } = one()
     const page = await read('/')
     const links = Array.from(page.matchAll(/(?:href|src)="([^"]*)"/g), ([, link]) => link!)
     assert.ok(links.includes('./some/metrics') && links.includes('./-/ready'))
     for (const link of links) assert.match(link, /^\.\//)
     const assets = links.filter((link) => link.includes('?v='))
-    // Script, charts, style and icon. docs/metrics.md is optional.
+    // The page loads its script, the chart library, its style and its icon. docs/metrics.md can be missing.
     assert.ok(new Set(assets).size >= 4)
     for (const link of assets) {
       const response = await get(link.slice(1))
@@ -150,7 +150,7 @@ describe('the page', () => {
     assert.match(textOf(page), /scrape &lt;none&gt;/)
   })
 
-  test('forbids inline code and other origins', async () => {
+  test('the content security policy forbids inline code and other origins', async () => {
     const { headers } = await one().get('/')
     const policy = headers.get('Content-Security-Policy')!
     assert.match(policy, /^default-src 'none'; script-src 'self'; style-src 'self';/)
@@ -158,7 +158,7 @@ describe('the page', () => {
     assert.equal(headers.get('Cache-Control'), 'no-store')
   })
 
-  test('shows the address of the request as the target for Prometheus', async () => {
+  test('the page shows the address of the request as the target for Prometheus', async () => {
     const init = { headers: { Host: 'stats.example:9347' } }
     const page = await (await one().get('/', init)).text()
     assert.match(page, /scrape &lt;stats\.example:9347&gt;/)
@@ -166,10 +166,10 @@ describe('the page', () => {
     assert.match(odd, /scrape &lt;none&gt;/)
   })
 
-  test('is compressed if the client accepts that, and takes at most 100 KB with all its files', async () => {
+  test('the page is compressed for a client that accepts gzip, and has at most 100 KB with all its files', async () => {
     let nowMs = 0
     const history = createHistory({ intervalMs: 15_000, now: () => (nowMs += 15_000) })
-    // A full history, whose values have many digits.
+    // The history has the maximum number of points, whose values have many digits.
     for (let i = 0; i < 1000; i++) {
       const random = (name: string, labels: Labels = { host: HOST }) =>
         counter(name, [labels, i * 1e4 + Math.random() * 1e4])
@@ -208,7 +208,7 @@ describe('the page', () => {
 
   for (const { name, gate, open } of TRANSPORTS) {
     test(
-      `streams events over ${name}, ends them on close, and does not count HEAD requests as viewers`,
+      `the page streams events over ${name}, ends them on close, and does not count HEAD requests as viewers`,
       { timeout: 300_000 },
       async () => {
         const { app, page } = one()
@@ -235,7 +235,7 @@ describe('the page', () => {
     )
   }
 
-  test('has a page for each of several servers, and an overview', async () => {
+  test('several servers have a page each, and an overview', async () => {
     const down = summarize(createFailedCollection(new LinkError('no stream')), START_MS)
     const { get, read } = setUp([
       { name: 'a b&c', history: historyOf(works) },
@@ -256,7 +256,7 @@ describe('the page', () => {
     }
   })
 
-  /** The text of the page, without tags. */
+  /** Returns the text of the page without HTML tags. */
   const textOf = (page: string) =>
     page
       .replace(/<[^>]*>/g, ' ')

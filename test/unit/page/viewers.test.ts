@@ -4,7 +4,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { Hono, type Context } from 'hono'
 import { createViewers } from '../../../src/page/viewers.js'
 
-/** An app whose page has two viewers at most. A viewer gets what is in `pending`. */
+/** Creates an app whose status page can have at most two viewers. A viewer gets the events in `pending`. */
 function setUp() {
   const app = new Hono()
   const pending: string[] = ['one']
@@ -28,7 +28,7 @@ function readerOf(response: Response) {
 }
 
 describe('viewers', () => {
-  test('get the first events immediately, and more when something is new', async () => {
+  test('a viewer gets the first events immediately, and more events after wake is called', async () => {
     const { app, pending, viewers } = setUp()
     const reader = readerOf(await app.request('/'))
     assert.equal(await reader.next(), 'event: e\ndata: one\n\n')
@@ -40,7 +40,7 @@ describe('viewers', () => {
     assert.equal(viewers.count(), 0)
   })
 
-  test('are limited in number, and one that leaves makes a place free', async () => {
+  test('the number of viewers is limited, and a viewer that disconnects makes room for another', async () => {
     const { app, viewers } = setUp()
     const first = readerOf(await app.request('/'))
     await app.request('/')
@@ -54,7 +54,7 @@ describe('viewers', () => {
     assert.equal((await app.request('/')).status, 503)
   })
 
-  test('that read nothing cause no further rendering', async () => {
+  test('nothing is rendered for a viewer that does not read', async () => {
     const { app, viewers, pending } = setUp()
     const reader = readerOf(await app.request('/'))
     await turn()

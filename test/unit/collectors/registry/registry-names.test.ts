@@ -5,8 +5,8 @@ import { KEEP_ALL, type DropRule } from '../../../../src/collectors/registry/reg
 import { createRegistryTables } from '../../../../src/collectors/registry/registry-lines.js'
 import { prepareNaming } from '../../../../src/collectors/registry/registry-names.js'
 import { render } from '../../../../src/exposition/exposition.js'
-import { width, type Family } from '../../../../src/metrics/family.js'
-import { labelsOf } from '../../../../src/metrics/labels.js'
+import { countValuesPerRow, type Family } from '../../../../src/metrics/family.js'
+import { getLabels } from '../../../../src/metrics/labels.js'
 
 /**
  * Creates an empty registry cache and the naming of its families. In the lines for `apply`, ` → ` stands for the tab
@@ -38,12 +38,12 @@ function seriesOf(families: readonly Family[]): Record<string, number | number[]
   return Object.fromEntries(
     families.flatMap((family) =>
       Array.from(family.order, (row) => {
-        const end = (row + 1) * width(family)
+        const end = (row + 1) * countValuesPerRow(family)
         const values = Array.from(
-          family.values.subarray(Math.max(end - 2, row * width(family)), end),
+          family.values.subarray(Math.max(end - 2, row * countValuesPerRow(family)), end),
         )
         const suffix = family.type === 'counter' ? '_total' : ''
-        const name = `${family.name}${suffix}{${labelsOf(family.labels, row)}}`
+        const name = `${family.name}${suffix}{${getLabels(family.labels, row)}}`
         return [name, values.length === 1 ? values[0]! : values] as const
       }),
     ),
