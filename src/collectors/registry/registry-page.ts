@@ -36,7 +36,7 @@ export type RegistryPage = {
 /**
  * Requests one page of changes from the companion module.
  *
- * @see prosody-modules/mod_adhoc_statistics/README.md, "The exchange"
+ * @see prosody-modules/mod_adhoc_statistics/README.md, "Requests and replies"
  */
 export async function requestPage(
   connection: Pick<Connection, 'request'>,
