@@ -42,16 +42,16 @@ const USERS = /** @type {const} */ (['root', 'builder'])
 
 /** The test files that run in each system. They use each downloaded program, and each way to download one. */
 const TESTS = [
-  'test/integration/setup.test.ts', // Prosody 0.12 and 13.0
-  'test/integration/names.test.ts', // Prosody 0.11
-  'test/integration/lua.test.ts', // luacheck
-  'test/integration/legacy-double.test.ts', // Lua 5.1
-  'test/integration/prefix-and-filters.test.ts', // Prometheus 2 and 3
-  'test/integration/page.test.ts', // Chromium
-  'test/integration/web-config.test.ts', // curl and openssl
-  'test/integration/exposition-reader.test.ts', // Python
-  'test/integration/exhaustion.test.ts', // faketime
-  'test/packaging/debian.test.ts', // a small Debian
+  'test/integration/setup.test.ts', // downloads Prosody 0.12 and 13.0
+  'test/integration/names.test.ts', // downloads Prosody 0.11
+  'test/integration/lua.test.ts', // downloads luacheck
+  'test/integration/legacy-double.test.ts', // downloads Lua 5.1
+  'test/integration/prefix-and-filters.test.ts', // downloads Prometheus 2 and 3
+  'test/integration/page.test.ts', // downloads Chromium
+  'test/integration/web-config.test.ts', // downloads curl and openssl
+  'test/integration/exposition-reader.test.ts', // downloads Python and its Prometheus client
+  'test/integration/exhaustion.test.ts', // downloads faketime
+  'test/packaging/debian.test.ts', // downloads a small Debian
 ]
 
 // This shell script enters a Debian system. It uses pivot_root(2), because a process inside of a chroot(2) cannot

@@ -66,9 +66,9 @@ local function get_unsent_bytes(conn)
 	if type(buffer) == "string" then
 		return #buffer;
 	elseif type(buffer) == "table" and buffer.length then
-		return buffer:length(); -- util.dbuffer
+		return buffer:length(); -- the buffer is a util.dbuffer
 	elseif conn.writebufferlen then
-		return conn.writebufferlen; -- net.server_event
+		return conn.writebufferlen; -- the backend is net.server_event
 	elseif type(buffer) == "table" then
 		-- COMPAT net.server_epoll before Prosody 13.0 stores unsent data as a list of strings.
 		local bytes = 0;

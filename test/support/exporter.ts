@@ -43,7 +43,7 @@ export async function withExporter(
      */
     readonly env?: Readonly<Record<string, string>>
     readonly port?: number
-    /** The value of `--web.route-prefix`. Default: none. */
+    /** The value of `--web.route-prefix`. Without it, the exporter gets no such flag. */
     readonly prefix?: string
     /** A shell script that starts the exporter, for example `ulimit -n 64; exec "$@"`. */
     readonly script?: string
@@ -96,7 +96,7 @@ export function withExporterFor(
     readonly flags?: readonly string[]
     readonly env?: Readonly<Record<string, string>>
     readonly port?: number
-    /** The value of `--web.route-prefix`. Default: none. */
+    /** The value of `--web.route-prefix`. Without it, the exporter gets no such flag. */
     readonly prefix?: string
     /**
      * Whether the exporter runs all collectors that are on by default. Without this option, it runs only the

@@ -6,9 +6,9 @@ local gauge = metric("gauge", "test_hostile_label", "", "Label values that need 
 local label_values = {
 	'quote"', "back\\slash", "trailing\\", "new\nline", "tab\there", "nul\0byte", "esc\27[31m", "carriage\rreturn",
 	"\\n", "\\x41", "\\t",
-	"\239\191\191", -- U+FFFF
-	"\239\191\190", -- U+FFFE
-	"\239\191\189", -- U+FFFD
+	"\239\191\191", -- the character U+FFFF
+	"\239\191\190", -- the character U+FFFE
+	"\239\191\189", -- the character U+FFFD
 	"emoji \240\159\152\128", "\127del", "",
 	"invalid \255\254", "invalid \195", "invalid \195(", "surrogate \237\160\128", "overlong \192\175",
 	"\239\191\189ff", "\255", -- an exporter that escapes invalid bytes as U+FFFD and hex digits makes these two values equal
