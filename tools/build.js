@@ -1,7 +1,7 @@
 /**
- * `npm run build`: bundles the program into `dist/`. Bundles start three times as fast as some 300 separate files and
- * need a fifth less memory. Each `import()` becomes a file of its own, which is loaded when it is needed.
- * The types are checked by `npm run check`.
+ * `npm run build`: bundles the exporter into `dist/`. A bundle starts three times as fast as some 300 separate files,
+ * and needs a fifth less memory. Each module that the source loads with `import()` becomes a separate file, which
+ * is loaded only when it is needed. This script does not check types; `npm run check` does.
  */
 
 import { build } from 'esbuild'
@@ -21,9 +21,9 @@ await build({
   format: 'esm',
   platform: 'node',
   target: 'node20',
-  // Comments with licences stay, at the end of each file.
+  // License comments of the dependencies are kept, at the end of each file.
   legalComments: 'eof',
-  // The CommonJS packages among the dependencies need `require`.
+  // Some dependencies are CommonJS packages, which need the function `require`.
   banner: {
     js: `import { createRequire as createNodeRequire } from 'node:module'
 const require = createNodeRequire(import.meta.url)`,
@@ -31,7 +31,8 @@ const require = createNodeRequire(import.meta.url)`,
   logLevel: 'warning',
 })
 await chmod(join(dist, 'main.js'), 0o755)
-// Last, so that a failed build does not count as up to date: see test/support/setup/dependencies.js.
+// These files are copied last. dependencies.js considers `dist/` up to date only if icon.svg is new, so after a
+// failed build it builds again.
 for (const file of ['page.js', 'page.css', 'icon.svg']) {
   await cp(join(root, 'src/page/client', file), join(dist, 'page/client', file))
 }

@@ -1,4 +1,7 @@
-/** `npm publish` runs this script first. It fails if package.json does not name a real owner. */
+/**
+ * `npm publish` runs this script first. The script fails if package.json still has placeholders instead of a real
+ * author and repository.
+ */
 
 import { join } from 'node:path'
 import process from 'node:process'

@@ -1,7 +1,7 @@
 /**
- * `npm run check`: checks types, lint rules and format. The linter takes as long as all other checks, so it runs
- * concurrently. Results of types and format are cached in `.cache`. Lint results are not, because a changed type
- * can cause a problem in another file.
+ * `npm run check`: checks types, lint rules and format. The linter runs concurrently with the other checks, because
+ * it takes as long as all of them. Results of the type and format checks are cached in `.cache`. Lint results are not
+ * cached, because a changed type can cause a lint error in another file.
  */
 
 import { join } from 'node:path'
@@ -19,7 +19,7 @@ const REST = [
 async function check([program = '', ...args]) {
   const bin = join(root, 'node_modules/.bin', program)
   const { code, output } = await run(bin, args, { cwd: root })
-  // Also show warnings of the linter.
+  // The output is also shown if the command succeeds, because it may contain warnings of the linter.
   if (code !== 0 || program === 'eslint') process.stderr.write(output)
   if (code === 0) return
   console.error(`${program} ${args.join(' ')} failed.`)

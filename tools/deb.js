@@ -1,4 +1,7 @@
-/** `npm run deb [-- DIRECTORY]`: builds the Debian package in DIRECTORY, by default the current directory. */
+/**
+ * `npm run deb [-- DIRECTORY]`: builds the Debian package of the exporter in DIRECTORY, by default in the current
+ * directory.
+ */
 
 import { cp } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'

@@ -1,4 +1,7 @@
-/** Generates pages and tables of docs/ from the catalogue, the settings, the schema and the alerting rules. */
+/**
+ * Generates pages and tables of docs/ from the metrics catalogue, the settings, the JSON Schema of the configuration
+ * file, and the alerting rules.
+ */
 
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -26,7 +29,10 @@ import { root } from '../test/support/setup/process.js'
  *   annotations?: Record<string, string> }} Rule
  */
 
-/** The tables by the name in their markers, for example `<!-- flags -->` and `<!-- /flags -->`. */
+/**
+ * The functions that generate tables. The keys are the names of the tables in the markers of a page, for example
+ * `<!-- flags -->` and `<!-- /flags -->`.
+ */
 const TABLES = {
   flags: flagsTable,
   keys: keysTable,
@@ -36,9 +42,9 @@ const TABLES = {
 }
 
 /**
- * Generates the current text of every page with generated content.
+ * Generates the text of every page in docs/ that has generated content.
  *
- * @returns {Promise<Map<string, string>>} The texts by path, relative to the root.
+ * @returns {Promise<Map<string, string>>} The texts of the pages. The keys are paths relative to the root.
  */
 export async function generatedPages() {
   const pages = new Map([['docs/metrics.md', await formatted(metricsDocument(AREAS))]])
@@ -123,7 +129,7 @@ export function keysOf({ properties = {} }, prefix = '') {
   return Object.entries(properties).flatMap(([name, either]) => {
     const schema = filled(either)
     const key = `${prefix}${name}`
-    // The collectors have their own table.
+    // The keys of the collectors are not listed one by one, because docs/ has a separate table of collectors.
     if (name === 'collectors') return [{ key, description: schema.description ?? '' }]
     if (schema.properties) return keysOf(schema, `${key}.`)
     const own = { key, description: schema.description ?? '' }
@@ -132,7 +138,8 @@ export function keysOf({ properties = {} }, prefix = '') {
 }
 
 /**
- * A section can be empty (null). Returns its schema for the case that it has values.
+ * In the configuration file, a section can be empty (null). Returns that alternative of the section's schema that
+ * describes its keys.
  *
  * @param {Schema} schema
  * @returns {Schema}

@@ -1,7 +1,7 @@
 /**
- * `roots.js` runs this script inside of a Debian with its own processes and temporary files. The script runs
- * `npm start` and then `npm test` with the given files in the checkout. Neither may leave a process or a temporary
- * file.
+ * `roots.js` runs this script inside of a separate Debian system with its own processes and temporary files. The
+ * script runs `npm start` and then `npm test` with the given test files in a checkout of the repository. It fails if
+ * one of them leaves a process or a temporary file behind.
  */
 
 import assert from 'node:assert/strict'
@@ -15,14 +15,15 @@ const { CHECKOUT: cwd } = process.env
 
 async function assertNothingLeft() {
   const own = new Set(['1', String(process.pid)])
-  // Processes that end with their parent need a moment.
+  // A process that ends because its parent has ended needs a moment for that.
   const processes = () =>
     readdirSync('/proc').filter((name) => /^\d+$/.test(name) && !own.has(name))
   for (let tries = 0; processes().length > 0 && tries < 100; tries++) await delay(100)
-  assert.deepEqual(processes(), [], 'npm left a process behind')
-  // Node.js 22 and later caches compiled code of npm and TypeScript in this directory.
+  assert.deepEqual(processes(), [], 'npm start or npm test left a process behind')
+  // The directory node-compile-cache is ignored, because Node.js 22 and later caches compiled code of npm and
+  // TypeScript there.
   const files = readdirSync('/tmp').filter((name) => name !== 'node-compile-cache')
-  assert.deepEqual(files, [], 'npm left a temporary file behind')
+  assert.deepEqual(files, [], 'npm start or npm test left a temporary file behind')
 }
 
 async function start() {
@@ -49,7 +50,7 @@ async function start() {
   const exposition = await (await fetch(url)).text()
   assert.match(exposition, /^xmpp_up 1$/m)
   assert.match(exposition, /^prosody_(?!exporter_)/m)
-  // Signals the whole group, as a terminal does at Ctrl-C.
+  // The signal goes to the whole process group, as with Ctrl-C in a terminal.
   process.kill(-(child.pid ?? 0), 'SIGINT')
   await exited
   await assertNothingLeft()

@@ -1,7 +1,7 @@
 /**
- * `npm run test:matrix`: tests real servers of many versions, and compares their statistics with the table in
- * docs/collectors.md. `-- --write` writes the table. It also tests the service, and the installation by a new user,
- * under a real systemd.
+ * `npm run test:matrix`: tests the exporter with many versions of real XMPP servers, and compares the metrics of each
+ * server with the table in docs/collectors.md. With `-- --write`, it writes that table. It also tests the systemd
+ * service, and the installation by a new user, under a real systemd.
  */
 
 import process from 'node:process'
@@ -28,7 +28,7 @@ async function matrix(args) {
   await findCleanDebian(USERS_DEBIAN, say)
   for (const version of ejabberdVersions) await findEjabberd(version, say)
   if (args.includes('--write')) process.env['MATRIX_WRITE'] = '1'
-  // Run one file at a time, because each starts many servers.
+  // Only one test file runs at a time, because each test file starts many servers.
   const options = ['--concurrency=1', ...args.filter((arg) => arg.startsWith('--test-'))]
   return await runFiles(
     [

@@ -1,4 +1,4 @@
-/** Texts that Debian requires in a package: the copyright file and the manual page. */
+/** Writes the texts that Debian requires in a package: the copyright file and the manual page. */
 
 import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -14,7 +14,7 @@ export async function readJson(path) {
 }
 
 /**
- * Writes the copyright file, with the license of the package and of each bundled npm package.
+ * Returns the text of the copyright file. It has the license of the exporter and of each bundled npm package.
  *
  * @param {string} home
  * @see https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
@@ -61,7 +61,7 @@ async function packagesIn(modules) {
 }
 
 /**
- * Writes the manual page from the text of `--help` and a list of files.
+ * Returns the manual page. It consists of the text of `--help` and a list of files.
  *
  * @param {string} help
  * @param {string} version

@@ -1,4 +1,4 @@
-/** Builds the npm package, and the Debian package from the same files. */
+/** Builds the npm package of the exporter, and the Debian package from the same files. */
 
 import { chmod, cp, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
@@ -19,7 +19,8 @@ async function must(command, args, options) {
 }
 
 /**
- * Builds the tarball that npm publishes. The build runs in a copy and does not change `dist/`.
+ * Builds the tarball that `npm publish` uploads. The build runs in a copy of the repository, so it does not change
+ * `dist/`.
  *
  * @param {string} dir The target directory.
  * @returns {Promise<string>} The path of the tarball.
@@ -47,7 +48,7 @@ export async function packNpm(dir) {
  * Debian requires for a service.
  *
  * @param {string} dir The target directory.
- * @returns {Promise<string>} The path of the package.
+ * @returns {Promise<string>} The path of the Debian package.
  */
 export async function packDebian(dir) {
   const stage = join(dir, 'stage')
@@ -79,7 +80,8 @@ export async function packDebian(dir) {
   for (const name of ['prosody-example.cfg.lua', 'prosody-exporter.example.yml']) {
     await move(join(home, name), `${doc}/examples/${name}`)
   }
-  // Files for programs are not in /usr/share/doc, because Debian in a container may lack that directory.
+  // Files that programs read are not in /usr/share/doc, because Debian systems in containers often leave out that
+  // directory.
   const share = 'usr/share/prosody-exporter'
   await move(join(home, 'config.schema.json'), `${share}/config.schema.json`)
   for (const name of ['prometheus/prosody-exporter.yml', 'prometheus/rules.yml', 'grafana']) {
@@ -115,7 +117,7 @@ export async function packDebian(dir) {
 }
 
 /**
- * Copies the production dependencies that `npm ci` installed in the checkout.
+ * Copies the production dependencies into the package. `npm ci` installed them in the checkout.
  *
  * @param {string} home
  */
@@ -128,15 +130,15 @@ async function copyDependencies(home) {
       filter: (from) => !relative(path, from).split('/').includes('node_modules'),
     })
   }
-  // Removes type declarations and source maps, which are half of the size.
+  // Type declarations and source maps are removed, because they are half of the size of the dependencies.
   for (const name of await readdir(modules, { recursive: true })) {
     if (/\.[cm]?ts$|\.map$/.test(name)) await rm(join(modules, name))
   }
 }
 
 /**
- * Makes the program use Debian's Node.js. The first `node` in PATH may be another one, on which the package does not
- * depend.
+ * Makes the exporter run with Debian's Node.js, on which the package depends. The first `node` in PATH may be another
+ * installation.
  *
  * @param {string} main
  */
@@ -146,7 +148,10 @@ async function useDebiansNode(main) {
   await chmod(main, 0o755)
 }
 
-/** The date of the last commit, so that builds of the same commit give the same package. */
+/**
+ * Returns the date of the last commit. All files in the package have this date, so that builds of the same commit
+ * give the same package.
+ */
 async function commitDate() {
   const given = process.env.SOURCE_DATE_EPOCH
   const { code, stdout } = await run('git', ['log', '-1', '--format=%ct'], { cwd: root })
@@ -176,7 +181,7 @@ async function build(stage, { dir, version, maintainer, date }) {
     stage,
   ])
   await writeFile(join(target, 'md5sums'), sums)
-  // Sets permissions that do not depend on the umask or the checkout.
+  // The permissions of all files are set, because otherwise they depend on the umask and on the checkout.
   await must('chmod', ['-R', 'u=rwX,go=rX', stage])
   for (const name of ['postinst', 'prerm', 'postrm']) await chmod(join(target, name), 0o755)
   const file = join(dir, `prosody-exporter_${version}_all.deb`)

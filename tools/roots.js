@@ -1,9 +1,10 @@
 /**
- * `npm run test:setup`: tests the set-up on machines with fewer or more installed packages. It runs in several Debian
- * systems, in each as root and as an ordinary user. A fresh checkout runs `npm start`, and one test for each program
- * that the tests download. Needs root.
+ * `npm run test:setup`: tests whether a fresh checkout of the repository works on machines with few and with many
+ * installed packages. The script creates several Debian systems. In each, as root and as an ordinary user, it runs
+ * `npm start`, and one test for each program that the tests download. Needs root.
  *
- * `-- NAME …` selects the systems whose names contain one of these. `--whole` runs the complete `npm test` in each.
+ * With `-- NAME …`, it uses only the systems whose names contain one of the given names. With `--whole`, it runs the
+ * complete `npm test` in each system.
  */
 
 import { existsSync } from 'node:fs'
@@ -22,10 +23,10 @@ import {
   temporaryDirectory,
 } from '../test/support/setup/process.js'
 
-// The packages of debootstrap's smallest variant.
+// These packages are those of debootstrap's smallest variant.
 const BASE = ['?essential', 'apt', 'debian-archive-keyring', 'mount', 'passwd', 'login']
 
-/** The Debian systems. Node.js comes from npm. */
+/** The Debian systems in which the script runs. Node.js is not a Debian package there; it is installed with npm. */
 const MACHINES = [
   { name: 'bookworm-bare', suite: 'bookworm', installed: BASE, node: '20' },
   {
@@ -39,22 +40,23 @@ const MACHINES = [
 
 const USERS = /** @type {const} */ (['root', 'builder'])
 
-/** One test for each downloaded program and each way to download it. */
+/** The test files that run in each system. They use each downloaded program, and each way to download one. */
 const TESTS = [
-  'test/integration/setup.test.ts', // Prosody 0.12 and 13.0
-  'test/integration/names.test.ts', // Prosody 0.11
-  'test/integration/lua.test.ts', // luacheck
-  'test/integration/legacy-double.test.ts', // Lua 5.1
-  'test/integration/prefix-and-filters.test.ts', // Prometheus 2 and 3
-  'test/integration/page.test.ts', // Chromium
-  'test/integration/web-config.test.ts', // curl and openssl
-  'test/integration/exposition-reader.test.ts', // Python
-  'test/integration/exhaustion.test.ts', // faketime
-  'test/packaging/debian.test.ts', // a small Debian
+  'test/integration/setup.test.ts', // downloads Prosody 0.12 and 13.0
+  'test/integration/names.test.ts', // downloads Prosody 0.11
+  'test/integration/lua.test.ts', // downloads luacheck
+  'test/integration/legacy-double.test.ts', // downloads Lua 5.1
+  'test/integration/prefix-and-filters.test.ts', // downloads Prometheus 2 and 3
+  'test/integration/page.test.ts', // downloads Chromium
+  'test/integration/web-config.test.ts', // downloads curl and openssl
+  'test/integration/exposition-reader.test.ts', // downloads Python and its Prometheus client
+  'test/integration/exhaustion.test.ts', // downloads faketime
+  'test/packaging/debian.test.ts', // downloads a small Debian
 ]
 
-// Uses pivot_root(2), because a process inside of a chroot(2) cannot create user namespaces. The system uses the network
-// of the machine, but has its own processes and temporary files. So in-root.js can detect what npm leaves behind.
+// This shell script enters a Debian system. It uses pivot_root(2), because a process inside of a chroot(2) cannot
+// create user namespaces. The system shares the network with the machine, but has its own processes and temporary
+// files, so in-root.js can detect those that npm leaves behind.
 const ENTER = `
 set -e
 root=$1 user=$2; shift 2
@@ -94,7 +96,8 @@ async function prepare({ name, suite, installed, node }) {
   const local = join(root, 'usr/local')
   if (!existsSync(join(local, 'bin/npm'))) {
     say(`${name}: installing Node.js ${node} and npm …`)
-    // An install script of the package `node` downloads Node.js for the architecture of the machine.
+    // The npm package `node` installs Node.js: its install script downloads Node.js for the architecture of the
+    // machine.
     const packages = [`node@${node}`, `npm@10`]
     const options = ['--no-save', '--no-audit', '--prefix', join(local, 'lib')]
     await must('npm', ['install', ...options, ...packages])
@@ -137,7 +140,7 @@ async function enter(root, user, command) {
   return await child.exited
 }
 
-/** Writes the files of the last commit, as `git clone` does. @param {string} target */
+/** Writes the files of the last commit to `target`, as `git clone` does. @param {string} target */
 async function checkOut(target) {
   await rm(target, { recursive: true, force: true })
   await mkdir(target, { recursive: true })
@@ -160,7 +163,9 @@ async function test(args) {
     ({ name }) => names.length === 0 || names.some((part) => name.includes(part)),
   )
   if (chosen.length === 0) {
-    throw new SetupError(`Expected one of ${MACHINES.map(({ name }) => name).join(', ')}.`)
+    throw new SetupError(
+      `No Debian system has such a name. Use one of these: ${MACHINES.map(({ name }) => name).join(', ')}.`,
+    )
   }
   /** @type {string[]} */
   const failed = []

@@ -1,6 +1,6 @@
 /**
- * Runs the given test files, each in its own process and several concurrently, and prints the slowest files.
- * `tools/test.js` starts this script.
+ * Runs the given test files, and prints which of them took longest. Each file runs in its own process, and several
+ * files run concurrently. `tools/test.js` starts this script.
  */
 
 import { availableParallelism } from 'node:os'
@@ -10,10 +10,13 @@ import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
 import { root } from '../test/support/setup/process.js'
 
-/** Ends a test file that hangs. No test depends on the value. */
+/** A test file that hangs is ended after this time. No test depends on the value. */
 const FILE_TIMEOUT_MS = 40 * 60_000
 
-/** The longest files start first, so that none of them runs alone at the end. */
+/**
+ * The names of the test files that take longest. They start first, so that none of them still runs when all others
+ * have ended.
+ */
 const LONGEST = ['alerts', 'registry', 'faults', 'outage', 'prometheus', 'runaway', 'rates']
 
 const args = process.argv.slice(2)
@@ -26,7 +29,7 @@ const isLong = (/** @type {string} */ file) => LONGEST.includes(basename(file, '
 const files = args.filter((arg) => !arg.startsWith('--'))
 const ordered = [...files.filter(isLong), ...files.filter((file) => !isLong(file))]
 
-/** Total duration of the tests of each file, in milliseconds. @type {Map<string, number>} */
+/** The total duration of the tests in each file, in milliseconds. @type {Map<string, number>} */
 const durations = new Map()
 
 /** @param {import('node:test').EventData.TestPass | import('node:test').EventData.TestFail} event */
@@ -49,12 +52,12 @@ stream.on('test:fail', (event) => {
 stream.pipe(new spec()).pipe(process.stdout)
 stream.once('end', () => {
   if (durations.size === 0) {
-    console.error('No test ran.')
+    console.error('No test ran, because no test in the given files has a name that matches.')
     process.exitCode = 1
   }
   const slowest = [...durations].sort(([, a], [, b]) => b - a).slice(0, 10)
   process.once('exit', () => {
-    console.log('Slowest files, by the time in their tests:')
+    console.log('The slowest test files, with the total duration of their tests:')
     for (const [file, ms] of slowest) {
       console.log(`${(ms / 1000).toFixed(1).padStart(8)} s  ${relative(root, file)}`)
     }

@@ -1,4 +1,4 @@
-/** Runs test files, and cleans up when they end or are interrupted. */
+/** Runs test files with run-tests.js. When the tests end or are interrupted, cleans up what they left behind. */
 
 import { spawn } from 'node:child_process'
 import { mkdir, readdir, readFile } from 'node:fs/promises'
@@ -8,15 +8,17 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { onEnd, root, signalGroup, temporaryDirectory } from '../test/support/setup/process.js'
 
 /**
- * Runs test files. In any case, it leaves no process and no temporary file behind.
+ * Runs test files. When this function returns, no process and no temporary file of the tests is left, even after an
+ * interrupt.
  *
  * @param {readonly string[]} files
  * @param {readonly string[]} options Options of run-tests.js.
- * @param {() => void} onStarted Called when this function handles signals itself.
+ * @param {() => void} onStarted Called when this function has begun to handle signals itself.
  * @returns {Promise<number>} The exit code.
  */
 export async function runFiles(files, options, onStarted) {
-  // The name is short because the directory contains sockets, whose paths have at most 107 bytes (unix(7)).
+  // The name of the temporary directory is short, because it contains sockets, whose paths may have at most 107 bytes
+  // (unix(7)).
   const directory = await temporaryDirectory('petest')
   const ports = join(directory.path, 'ports')
   await mkdir(ports)
@@ -29,11 +31,13 @@ export async function runFiles(files, options, onStarted) {
       env: {
         ...process.env,
         TMPDIR: directory.path,
-        // The directory of control sockets. A killed exporter does not remove its socket.
+        // Exporters create their control sockets in this directory. It is temporary because a killed exporter does
+        // not remove its socket.
         XDG_RUNTIME_DIR: directory.path,
         PETEST_PORTS: ports,
       },
-      // Starts a process group, so that Ctrl-C reaches only this process, which then ends the whole group.
+      // The tests run in their own process group. So Ctrl-C reaches only this process, which then ends the whole
+      // group.
       detached: true,
     },
   )
@@ -62,8 +66,8 @@ export async function runFiles(files, options, onStarted) {
 }
 
 /**
- * Terminates all processes of a group. Programs that tests start in other groups end with their parents (`launch` in
- * process.js).
+ * Terminates all processes of a process group. Programs that tests start in other process groups end with their
+ * parents (see `launch` in process.js).
  *
  * @param {number} group
  */
@@ -76,18 +80,19 @@ async function endGroup(group) {
 }
 
 /**
- * Checks whether the group has a process that is not a zombie. Zombies remain forever if PID 1 does not reap
- * processes, as in some containers.
+ * Checks whether a process group has a process that is not a zombie. In some containers, zombies remain forever,
+ * because PID 1 does not reap processes.
  *
  * @param {number} group
  */
 async function hasLiving(group) {
   const ids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name))
-  // Without /proc (macOS), only the result of the signal shows whether the group has processes.
+  // On systems without /proc (macOS), only the result of the signal shows whether the group has processes.
   if (ids.length === 0) return true
   const living = ids.map(async (id) => {
     const text = await readFile(`/proc/${id}/stat`, 'utf8').catch(() => '')
-    // The process name is in parentheses and can contain any character. State, parent and group follow (proc(5)).
+    // In /proc/PID/stat, the process name is in parentheses and can contain any character. The state, the parent and
+    // the process group follow it (proc(5)).
     const [state, , itsGroup] = text.slice(text.lastIndexOf(')') + 2).split(' ')
     return Number(itsGroup) === group && state !== 'Z'
   })

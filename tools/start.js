@@ -1,6 +1,7 @@
 /**
- * `npm start`: starts a private Prosody on loopback with prosody-example.cfg.lua, and an exporter that reads it. The
- * arguments are flags of the exporter. Ctrl-C stops both and removes all temporary files.
+ * `npm start`: starts a private Prosody on loopback with the configuration prosody-example.cfg.lua, and an exporter
+ * for it. The arguments of this script are passed to the exporter as flags. Ctrl-C stops both programs and removes
+ * all temporary files.
  */
 
 import { readFile } from 'node:fs/promises'
@@ -19,13 +20,13 @@ const say = (line) => {
   console.log(`[start] ${line}`)
 }
 
-/** Functions that stop the programs, in this order. @type {(() => Promise<void>)[]} */
+/** Functions that stop the exporter and Prosody. They are called in this order. @type {(() => Promise<void>)[]} */
 const stops = []
 let stopping = false
 
 /** @param {number} code */
 async function end(code) {
-  // At a second Ctrl-C, exit without waiting. The remaining programs are killed when this process exits.
+  // A second Ctrl-C ends this process without waiting. Programs that still run are killed when this process exits.
   if (stopping) process.exit(1)
   stopping = true
   for (const stop of stops) await stop()
@@ -66,7 +67,8 @@ async function start(flags) {
       ...flags,
     ],
     {
-      // The secret is never an argument, because every user of the machine can read arguments.
+      // The secret is passed in the environment and not as an argument, because every user of the machine can read
+      // arguments.
       env: { ...process.env, PROSODY_EXPORTER_XMPP_SECRET: secret },
       detached: true,
       onOutput: (text) => process.stderr.write(text),
@@ -88,7 +90,7 @@ async function start(flags) {
   say(`Ready: ${url}/metrics for Prometheus, ${url}/ for your browser. Press Ctrl-C to stop.`)
 }
 
-/** Reads name and secret of the component in the example configuration. */
+/** Reads the domain and the secret of the exporter's component from the example configuration. */
 async function readExample() {
   const text = await readFile(example, 'utf8')
   const section =

@@ -1,10 +1,10 @@
 /**
- * `npm test`: installs missing npm packages, checks types, lint rules and format, and runs every test.
- * `npm run test:unit`: runs only the tests that need nothing except the npm packages and loopback.
+ * `npm test`: installs missing npm packages, checks types, lint rules and format, and runs all tests. `npm run
+ * test:unit` runs only the tests that need nothing except the npm packages and loopback.
  *
- * With files (`npm test -- test/integration/page.test.ts`), it runs only these, without the checks.
- * `--test-name-pattern=PATTERN` is passed to the test runner of Node.js. A test downloads a program when it first
- * uses it.
+ * With file names (`npm test -- test/integration/page.test.ts`), the script runs only these test files, without the
+ * checks. `--test-name-pattern=PATTERN` is passed to the test runner of Node.js. A program that a test needs is
+ * downloaded when a test first uses it.
  */
 
 import { readdir } from 'node:fs/promises'
@@ -15,10 +15,10 @@ import { onEnd, root, SetupError } from '../test/support/setup/process.js'
 import { runFiles } from './runner.js'
 import { build, installPackages, npm } from '../test/support/setup/dependencies.js'
 
-/** Tests of many versions and of complete systems, which `npm run test:matrix` runs. */
+/** The directory with tests of many server versions and of complete systems. Only `npm run test:matrix` runs them. */
 const MATRIX = 'test/packaging/matrix'
 
-/** Tests outside of test/unit that need no more than the unit tests. */
+/** Test files outside of test/unit that need no more programs than the unit tests. */
 const LIKE_UNIT = ['test/robustness/simulation.test.ts']
 
 /**
@@ -55,7 +55,7 @@ async function test(args) {
 }
 
 /**
- * Prepares everything that the tests need.
+ * Installs packages, checks the code, downloads programs and builds `dist/`, as far as the tests to run need that.
  *
  * @param {readonly string[]} args
  * @returns {Promise<string[] | number>} The files to run, or the exit code of a failed check.
@@ -66,7 +66,8 @@ async function prepare(args) {
     say('Checking types, lint rules and format (npm run check) …')
     const code = await npm('run', '--silent', 'check')
     if (code !== 0) return code
-    // Downloads come first, so that no test waits for them, and an unreachable archive gives one clear message.
+    // All downloads happen before the tests, so that no test waits for them. If an archive cannot be reached, the
+    // script prints one clear message instead of many failed tests.
     await fetchAll(say)
   }
   await build(say)

@@ -1,22 +1,22 @@
--- Counts the registered users: iterates over the names of all accounts, in short slices.
+-- Counts the registered users of each host. It iterates over the names of all accounts, in short slices of time.
 
 local usermanager = require "core.usermanager";
 local storagemanager = require "core.storagemanager";
 local time = require "util.time";
 local timer = module:require "timer";
--- COMPAT new in Prosody 0.12
+-- COMPAT util.time.monotonic() is new in Prosody 0.12.
 local now = time.monotonic or time.now;
 local hosts = prosody.hosts;
 
--- Seconds. A slice and the pause after it use at most one fiftieth of Prosody's time.
+-- Both values are in seconds. With them, counting accounts uses at most one fiftieth of Prosody's time.
 local slice_time, slice_pause = 0.002, 0.1;
--- Seconds between the end of a count of all hosts and the next one.
+-- When the accounts of all hosts are counted, the next count starts after this number of seconds.
 local count_pause = 300;
--- Number of names between two looks at the clock.
+-- The code checks after this number of account names whether the slice is over.
 local clock_stride = 32;
 
--- Whether the names can be read in slices. The internal storage returns them one by one, as it reads a directory.
--- SQL selects all names in one query, which blocks Prosody.
+-- Whether the account names of a host can be read in slices. The internal storage returns names one by one while it
+-- reads a directory. SQL storage selects all names in one query, which blocks Prosody.
 local function can_be_sliced(host)
 	local provider = hosts[host].users;
 	if not provider or not tostring(provider.name):find("^internal_") then
@@ -30,7 +30,7 @@ local function count_accounts(scope, is_named)
 	local family = scope.metric("gauge", "xmpp_registered_users", "", "Number of registered accounts.", { "host" });
 	local queue, current, task = {}, nil, nil;
 
-	-- Starts with the next host in the queue whose accounts can be counted; returns nil if there is none.
+	-- Starts to count the next host in the queue whose accounts can be counted. Returns nil if no such host is left.
 	local function start_next_host()
 		while queue[1] do
 			local host = table.remove(queue);
@@ -75,7 +75,7 @@ local function count_accounts(scope, is_named)
 		return count_pause;
 	end
 	local function start()
-		-- With an empty queue, run() counts nothing and only fills the queue.
+		-- The queue is empty here, so run() counts no accounts and only puts the hosts into the queue.
 		run();
 		task = timer.add_task(0, run);
 	end

@@ -1,4 +1,4 @@
--- Metrics of the process: start time, loop lag, and expiry of certificates.
+-- Measures the start time of Prosody, the lag of its main loop, and the expiry times of certificates.
 
 local certmanager = require "core.certmanager";
 local configmanager = require "core.configmanager";
@@ -6,11 +6,11 @@ local parse_datetime = require "util.datetime".parse;
 local resolve_path = require "util.paths".resolve_relative_path;
 local time = require "util.time";
 local timer = module:require "timer";
--- COMPAT new in Prosody 0.12
+-- COMPAT util.time.monotonic() is new in Prosody 0.12.
 local now = time.monotonic or time.now;
 local hosts = prosody.hosts;
 
--- External components are excluded, because each has its own start time.
+-- Sets the start time for all hosts except external components, which are other processes with their own start times.
 local function count_start_time(scope)
 	local family = scope.metric("gauge", "xmpp_start_time_seconds", "",
 		"Start time of the server, in seconds since 1970.", { "host" });
@@ -35,7 +35,7 @@ local function count_loop_lag(scope)
 	local due;
 	local task = timer.add_task(lag_interval, function ()
 		local started = now();
-		-- While Prosody starts, timers are late by the time of the start, which is not counted.
+		-- `due` is nil until Prosody has started: timers that are late because of the start are not counted.
 		if due then lag:sample(math.max(0, started - due)); end
 		due = prosody.start_time and started + lag_interval;
 		return lag_interval;
@@ -45,7 +45,8 @@ end
 
 local months = { Jan = 1, Feb = 2, Mar = 3, Apr = 4, May = 5, Jun = 6, Jul = 7, Aug = 8, Sep = 9, Oct = 10, Nov = 11, Dec = 12 };
 
--- Returns the file with the certificate that clients of a host get. It searches like mod_tls and certmanager.
+-- Returns the path of the certificate that Prosody sends to clients of a host. The search order is that of mod_tls and
+-- core.certmanager.
 local function find_certificate_file(host)
 	local parent = host:match("%.(.*)$");
 	for _, place in ipairs { { host, "c2s_ssl" }, { parent, "c2s_ssl" }, { host, "ssl" }, { parent, "ssl" }, { "*", "c2s_ssl" }, { "*", "ssl" } } do
@@ -58,26 +59,26 @@ local function find_certificate_file(host)
 	local found;
 	if certmanager.find_host_cert then
 		found = certmanager.find_host_cert(host);
-	else -- COMPAT before 0.12
+	else -- COMPAT find_host_cert() is new in Prosody 0.12.
 		found = select(3, certmanager.create_context(host, "server"));
 	end
 	return found and found.certificate;
 end
 
--- Returns the expiry time of the first certificate in the file. That is the certificate of the host; those of its
--- authorities follow.
+-- Returns the expiry time of the first certificate in a PEM file. The first certificate is that of the host; the
+-- certificates of its authorities follow.
 local function read_expiry(file)
 	local f = assert(io.open(file));
 	local pem = f:read("*a");
 	f:close();
 	local text = assert(require "ssl".loadcertificate(pem)):notafter();
-	-- OpenSSL's format, for example "Nov  2 21:23:35 2026 GMT"
+	-- notafter() returns a time in the format of OpenSSL, for example "Nov  2 21:23:35 2026 GMT".
 	local month, day, clock, year = text:match("^(%a+) +(%d+) ([%d:]+) (%d+) GMT$");
 	return assert(parse_datetime(("%s-%02d-%02dT%sZ"):format(year, months[month], tonumber(day), clock)));
 end
 
--- Certificates are read when Prosody reads them: at the start, and when its configuration is reloaded. If a certificate
--- was renewed but not reloaded, clients still get the old one, so the metric has the old time.
+-- Reads each certificate when Prosody reads it: at the start, and when the configuration is reloaded. If a certificate
+-- was renewed on disk but not reloaded, clients still get the old certificate, so the metric has the old expiry time.
 local function count_certificates(scope)
 	local family = scope.metric("gauge", "xmpp_certificate_expiry_timestamp_seconds", "",
 		"Expiry time of the host's certificate, as Prosody last loaded it, in seconds since 1970.", { "host" });
@@ -96,7 +97,7 @@ local function count_certificates(scope)
 		known[host] = true;
 		read(host);
 	end);
-	-- Runs after the handler of certmanager, which searches for certificates again.
+	-- The low priority makes this handler run after that of core.certmanager, which searches for certificates again.
 	scope.hook("config-reloaded", function ()
 		for host in pairs(known) do
 			if hosts[host] then read(host); end

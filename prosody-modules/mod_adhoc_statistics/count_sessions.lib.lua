@@ -1,17 +1,19 @@
--- Counts connected clients, online users, rooms and their occupants.
+-- Counts connected clients, online users, MUC rooms and the occupants of these rooms.
 
 local hosts = prosody.hosts;
 
 local function no_rooms() end
 
--- Counts with events, because a walk over 10,000 sessions takes 10 ms.
+-- Counts clients and users by events of Prosody, because iterating over 10,000 sessions at each collection would take
+-- 10 ms.
 local function count_clients(scope)
 	local connections = scope.metric("gauge", "xmpp_client_connections", "",
 		"Number of connected clients with a resource, over TCP, WebSocket or BOSH.", { "host" });
 	local users = scope.metric("gauge", "xmpp_online_users", "",
 		"Number of users with at least one session, including sessions that wait to be resumed.", { "host" });
-	-- By host. Sessions without a connection, which mod_smacks keeps for a resumption, are checked at each update. They
-	-- are few, and no single event marks the end of that state.
+	-- The key of these tables is the host. `hibernating` has the sessions that mod_smacks keeps without a connection until
+	-- the client resumes them. There are few such sessions. They are checked at each collection, because no single event
+	-- is fired when a session stops hibernating.
 	local sessions, online, hibernating = {}, {}, {};
 
 	scope.each_host(function (host, host_session, hook)
@@ -38,7 +40,7 @@ local function count_clients(scope)
 			hibernating[host][event.origin] = true;
 		end, scope.highest_priority);
 	end);
-	-- A host that is removed has no more sessions.
+	-- When a host is removed from Prosody, its gauges must become 0.
 	scope.hook("host-deactivated", function (host)
 		if sessions[host] then
 			sessions[host], online[host], hibernating[host] = 0, 0, {};
@@ -60,14 +62,14 @@ local function count_clients(scope)
 	end);
 end
 
--- Returns an iterator over the rooms of a host that mod_muc has in memory, or nil. rawget is necessary: a module's
--- environment inherits _G, and util.startup logs a warning when an unknown name is read there.
+-- Returns an iterator over the rooms of a host that mod_muc has in memory, or nil if the host has no mod_muc. rawget is
+-- necessary: a module's environment inherits _G, and Prosody logs a warning when code reads an unknown name in _G.
 local function iterate_live_rooms(host)
 	local muc = hosts[host] and hosts[host].modules.muc;
 	if not muc then return nil; end
 	local iterate = rawget(muc, "live_rooms");
 	if iterate then return iterate(); end
-	-- COMPAT Prosody 0.10 has a table of rooms by JID
+	-- COMPAT In Prosody 0.10, mod_muc has a table of rooms by JID instead of live_rooms().
 	local rooms = rawget(muc, "rooms");
 	if type(rooms) ~= "table" then return nil; end
 	local jid, room;
@@ -77,7 +79,7 @@ local function iterate_live_rooms(host)
 	end
 end
 
--- Counts only rooms in memory. mod_muc keeps up to muc_room_cache_size of them there, 100 by default.
+-- Counts only the rooms that mod_muc keeps in memory: at most muc_room_cache_size of each host, by default 100.
 local function count_rooms(scope)
 	local rooms = scope.metric("gauge", "xmpp_muc_live_rooms", "",
 		"Number of rooms in memory, including hidden rooms.", { "host" });

@@ -1,4 +1,4 @@
--- Counts logins, and stanzas on the stream on which they arrive.
+-- Counts logins of clients, and the stanzas that Prosody receives.
 
 local filters = require "util.filters";
 local usermanager = require "core.usermanager";
@@ -7,15 +7,16 @@ local hosts = prosody.hosts;
 
 local kinds = { "message", "presence", "iq" };
 
--- COMPAT before 0.12 the filter also gets the unavailable presence that mod_presence creates for a lost connection.
+-- COMPAT Before Prosody 0.12, a filter for received stanzas also gets the unavailable presence that mod_presence creates
+-- when a client's connection is lost. No client sent that presence, so it must not be counted.
 local is_before_0_12 = not require "core.statsmanager".metric;
 local function is_presence_of_lost_client(stanza, session)
 	return stanza.attr.type == "unavailable" and session.type == "c2s" and not prosody.full_sessions[session.full_jid];
 end
 
--- A filter counts each stanza on the stream that delivers it. So a stanza counts once, even if a module copies it,
--- rewrites it or routes it again later. Streams of external components have no filters, so their stanzas are counted
--- when they are routed.
+-- Counts each received stanza with a filter of the stream on which it arrives. So a stanza counts once, even if a module
+-- later copies, rewrites or routes it again. The streams of external components have no filters, so the stanzas of
+-- components are counted when Prosody routes them.
 local function count_stanzas(scope)
 	local family = scope.metric("counter", "xmpp_stanzas", "",
 		"Number of stanzas received from clients, other servers and external components, each counted once.",
@@ -33,7 +34,7 @@ local function count_stanzas(scope)
 	local by_type = { c2s = from_clients; s2sin = from_servers; s2sout = from_servers };
 	local function count_in(stanza, session)
 		local by_host = by_type[session.type];
-		-- COMPAT before 0.12 the session of an incoming server has no host
+		-- COMPAT Before Prosody 0.12, the session of an incoming server connection has `to_host` instead of `host`.
 		local by_kind = by_host and by_host[session.host or session.to_host];
 		if by_kind and not stanza.attr.xmlns then
 			local metric = by_kind[stanza.name];
@@ -52,8 +53,9 @@ local function count_stanzas(scope)
 
 		local function count_routed(event)
 			local origin = event.origin;
-			-- Only the session of an external component has a connection; other origins of this type are hosts
-			-- that send for modules. A component's stanzas to itself are requests for statistics, and don't count.
+			-- An origin of type "component" without a connection is a host from which a module sends, and not an
+			-- external component. Stanzas of a component to its own address are requests for statistics and are not
+			-- counted.
 			if origin and origin.type == "component" and origin.conn
 			and (origin.host ~= host or event.to_host) then
 				local by_kind = from_components[origin.host];
@@ -66,7 +68,7 @@ local function count_stanzas(scope)
 				hook(kind..to, count_routed, scope.highest_priority);
 			end
 		end
-		hook("route/remote", count_routed, scope.highest_priority); -- only these events have a to_host
+		hook("route/remote", count_routed, scope.highest_priority); -- only events route/remote have the field to_host
 	end);
 
 	local function add_filter(session)
@@ -101,8 +103,8 @@ local function count_stanzas(scope)
 	end);
 end
 
--- Returns a set of the SASL mechanisms that mod_saslauth offers to clients. The set is empty if the authentication
--- provider can't list its mechanisms without a client.
+-- Returns the set of SASL mechanisms that mod_saslauth offers to clients of a host. The set is empty if the
+-- authentication provider of the host lists its mechanisms only for a connected client.
 local function find_mechanisms(host)
 	local session = { type = "c2s_unauthed"; host = host; log = function () end; send = function () end };
 	local ok, handler = pcall(usermanager.get_sasl_handler, host, session);
@@ -133,8 +135,7 @@ local function count_logins(scope)
 		end
 		local function new_handler(family)
 			return function (event)
-				-- An exchange begins when the client selects one of the server's mechanisms, so a client can't
-				-- create label values.
+				-- `selected` is a mechanism that the server offers, so a client can't create new label values.
 				local handler = event.session.sasl_handler;
 				family:with_labels(host, handler and handler.selected or "unknown"):add(1);
 			end

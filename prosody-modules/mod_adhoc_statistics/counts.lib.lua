@@ -1,24 +1,24 @@
--- Additional metrics, which Prosody itself does not have: logins, stanzas, online users and others. They are metric
--- families in Prosody's own registry. README.md lists them.
+-- Starts and stops the counters of the additional metrics: logins, stanzas, online users and others, which Prosody
+-- itself does not count. The counters put them into Prosody's metric registry. README.md lists these metrics.
 --
--- They describe the process, not the component that loads the module, so all instances together count each event
--- once. The instances share a table. Whenever an instance is loaded or unloaded, its code removes all hooks, and adds
--- those that the loaded instances want. Counters are stored in the registry and keep their values.
+-- The metrics describe the whole Prosody process, so all instances of mod_adhoc_statistics together count each event
+-- once. Whenever an instance is loaded or unloaded, it removes the event handlers of all counters, and starts the
+-- counters that the loaded instances want. The metrics keep their values, because the registry stores them.
 
 local log = require "util.logger".init("adhoc_statistics");
 local hosts, prosody_events = prosody.hosts, prosody.events;
 
--- Handlers with this priority run before any handler that may end an event.
+-- An event handler with this priority runs before any handler that may stop the processing of the event.
 local highest_priority = 1e6;
 
--- Name in adhoc_statistics_counts -> function (scope, is_named), which starts to count. See new_scope();
--- is_named is true if the option contains the name.
+-- Maps each name in the option adhoc_statistics_counts to a function (scope, is_named), which starts to count. `scope`
+-- is a result of new_scope(). `is_named` is true if the option contains the name, and false if the option is not set.
 local counters = {};
 for _, lib in ipairs { "count_stanzas", "count_sessions", "count_accounts", "count_server" } do
-	-- If a library can't be loaded on some version of Prosody, its own statistics must stay readable.
+	-- If some version of Prosody can't load one of these libraries, only its counters are missing.
 	local ok, found = pcall(module.require, module, lib);
 	if not ok then
-		log("error", "Could not load %s: %s", lib, found);
+		log("error", "Could not load %s.lib.lua, so some additional metrics are missing: %s", lib, found);
 		found = {};
 	end
 	for name, count in pairs(found) do
@@ -26,12 +26,11 @@ for _, lib in ipairs { "count_stanzas", "count_sessions", "count_accounts", "cou
 	end
 end
 
--- Creates a scope: the hooks and handlers of the counters between a start and a stop, and what removes them again.
+-- Creates a scope. Counters register their event handlers and timers through it, and scope.stop() removes all of them.
 local function new_scope(metric)
 	local scope = { metric = metric; log = log; highest_priority = highest_priority };
 	local undo, undo_for_host, host_handlers, update_handlers = {}, {}, {}, {};
 
-	-- Calls f at scope.stop().
 	function scope.on_stop(f)
 		undo[#undo + 1] = f;
 	end
@@ -41,7 +40,7 @@ local function new_scope(metric)
 		scope.on_stop(function () prosody_events.remove_handler(name, handler); end);
 	end
 
-	-- Calls update() at each collection, to set gauges.
+	-- Registers a function that sets gauges each time Prosody collects its statistics.
 	function scope.on_update(update)
 		update_handlers[#update_handlers + 1] = update;
 	end
@@ -55,8 +54,8 @@ local function new_scope(metric)
 		end);
 	end
 
-	-- Calls handler(host, host_session, hook) for each host, now and when another is added.
-	-- hook(event, handler, priority) hooks an event of that host.
+	-- Calls handler(host, host_session, hook) now for each host of Prosody, and later for each host that is added.
+	-- hook(event, handler, priority) adds a handler for an event of that host.
 	function scope.each_host(handler)
 		host_handlers[#host_handlers + 1] = handler;
 		for host in pairs(hosts) do
@@ -64,8 +63,8 @@ local function new_scope(metric)
 		end
 	end
 
-	-- Runs after the modules of the host are loaded. Among them may be an instance of this module, which stops this
-	-- scope and starts a new one. Prosody still calls the handlers of the stopped scope for this event.
+	-- This handler runs after the modules of the new host are loaded. If mod_adhoc_statistics is one of them, it has just
+	-- stopped this scope and started a new one. Prosody still calls this handler once, so the handler checks is_stopped.
 	scope.hook("host-activated", function (host)
 		if scope.is_stopped then return; end
 		for _, handler in ipairs(host_handlers) do
@@ -76,13 +75,13 @@ local function new_scope(metric)
 		undo_for_host[host] = nil;
 	end);
 
-	-- After an error, the other handlers must still run.
+	-- Sets all gauges. If one function fails, the others still run.
 	function scope.update()
 		for _, update in ipairs(update_handlers) do
 			local ok, err = pcall(update);
 			if not ok and err ~= scope.error then
 				scope.error = err;
-				log("error", "Updating additional metrics failed: %s", err);
+				log("error", "Updating the additional metrics failed, so some gauges are outdated: %s", err);
 			end
 		end
 	end
@@ -98,7 +97,7 @@ local function new_scope(metric)
 	return scope;
 end
 
--- Shared by all instances of the module in this process. The table is freed with the last instance.
+-- All instances of mod_adhoc_statistics in a Prosody process share this table. Prosody frees it with the last instance.
 local process = module:shared("/*/adhoc_statistics/counts");
 process.instances = process.instances or {};
 
@@ -119,7 +118,7 @@ local function restart(metric)
 		if is_wanted then
 			local ok, err = pcall(count, scope, is_named);
 			if not ok then
-				log("error", "Could not start counting %s: %s", name, err);
+				log("error", "Could not start to count %s, so the metrics of this name are missing: %s", name, err);
 			end
 		end
 	end
@@ -128,13 +127,14 @@ local function restart(metric)
 	end
 end
 
--- metric(type, name, unit, description, label_keys, extra) returns a family, and registers it if necessary.
+-- Starts the counters that this instance of the module wants. `metric` is a function (type, name, unit, description,
+-- label_keys, extra) that returns a metric family, and registers the family if necessary.
 local function start(metric)
 	local names = module:get_option_set("adhoc_statistics_counts");
 	if names then
 		for name in names:items() do
 			if not counters[name] then
-				module:log("warn", "Ignoring unknown name %q in adhoc_statistics_counts", name);
+				module:log("warn", "Ignoring the unknown name %q in the option adhoc_statistics_counts; the module's README.md lists the names", name);
 			end
 		end
 	end

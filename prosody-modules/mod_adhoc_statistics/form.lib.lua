@@ -1,4 +1,5 @@
--- The data form for people with a chat client: the first 500 metrics in the order of their ids, sorted by name.
+-- Builds the data form that a person sees who runs the ad-hoc command in a chat client. The form has the first 500
+-- metrics in the order of their ids, sorted by name.
 
 local dataforms_new = require "util.dataforms".new;
 local text_lib = module:require "text";
@@ -7,7 +8,7 @@ local max_lines = 500;
 
 local layout = dataforms_new {
 	title = "Statistics of this server";
-	instructions = "Values that Prosody and its modules measure. Where a name has / here, Prometheus has __.";
+	instructions = "The metrics of Prosody and its modules, with their values. The character / in a name is __ in Prometheus.";
 	{ name = "updated"; type = "text-single"; label = "Last collection" };
 	{ name = "statistics"; type = "text-multi"; label = "Statistics" };
 };
@@ -31,7 +32,7 @@ local function build(index)
 	end
 	table.sort(lines);
 	if index.size > max_lines then
-		lines[#lines + 1] = string.format("… and %d more", index.size - max_lines);
+		lines[#lines + 1] = string.format("… and %d more metrics", index.size - max_lines);
 	end
 	return layout:form({
 		updated = index.updated and os.date("!%Y-%m-%dT%H:%M:%SZ", math.floor(index.updated)) or "never";

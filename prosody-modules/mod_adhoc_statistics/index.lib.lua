@@ -1,12 +1,14 @@
--- The index of Prosody's metric registry. Every metric has a number (its id) within an epoch, and every change has a
--- place in one sequence of change numbers. So a reader that sends its last change number gets only later changes.
+-- The index of Prosody's metric registry. Every metric has a number (its id), which is valid until the epoch of the
+-- index changes. Every change of a metric has a number too. A reader sends the number of the last change that it knows,
+-- and gets only later changes.
 --
--- A process has one index. It is a field of the registry, and all instances of the module share it. util.openmetrics
--- is wrapped once and never unwrapped: if one instance restored the original functions, the index of the others would
--- miss new metrics. The wrappers look up the index at each call. So after a reload, the new code continues with a
--- complete index, without a new epoch and without a walk over the registry.
+-- A Prosody process has one index. It is a field of the metric registry, and all instances of mod_adhoc_statistics
+-- share it. This library wraps functions of util.openmetrics once, and never restores the originals: if one instance
+-- restored them, the index would miss the metrics that other instances need. The wrappers look up the index at each
+-- call. So when the module is reloaded, the new code continues with the existing index.
 --
--- The terms are those of util.openmetrics: a metric family has metrics, one for each set of label values.
+-- The words family, metric and label have the same meaning as in util.openmetrics: a metric family has one metric for
+-- each set of label values.
 
 local new_id = require "util.uuid".generate;
 local text = module:require "text";
@@ -17,18 +19,19 @@ local type = type;
 local m_max, m_min, s_format, t_concat = math.max, math.min, string.format, table.concat;
 local unpack = table.unpack or unpack; -- luacheck: ignore 113 143
 
--- Increase this when the fields of the index change. An index with another layout is rebuilt.
+-- Increase this number when you change the fields of the index. After a reload, an index that older code built with
+-- another number is replaced by a new one.
 local layout = 3;
 
--- Bytes after which a help text is cut off. Prosody's own help texts are one sentence each.
+-- A help text is cut off after this number of bytes. The help texts of Prosody itself are shorter: one sentence each.
 local max_help = 4096;
--- Bytes of labels above which a series is omitted, so that one line can't fill a whole reply. If the line of a family
--- (names of labels, bounds) is longer than this, all its series are omitted.
+-- A series with more than this number of bytes of labels is omitted, so that one line can't fill a whole reply. If the
+-- line that describes a family (name, label names, bucket bounds) is longer, all series of the family are omitted.
 local max_text = 32768;
--- Number of ids between two looks at the clock. If nothing changed, reading them takes some 50 µs.
+-- index:read() checks the time after this number of ids. It reads 256 unchanged metrics in some 50 µs.
 local clock_stride = 256;
--- Number of value lines that one string.format writes. A single line has up to 40 bytes, so Lua would add it to its
--- table of short strings, which takes longer.
+-- One call of string.format writes this number of value lines. That is faster than one call for each line, because a
+-- line has up to 40 bytes, and Lua stores every string of that length in a table of short strings.
 local batch_size = 32;
 local value_line = "%d\t%.14g\n";
 local batch_format = value_line:rep(batch_size);
@@ -36,7 +39,8 @@ local batch_format = value_line:rep(batch_size);
 local index_mt = {};
 index_mt.__index = index_mt;
 
--- Stands in `last_value` for a metric that was never read. NaN is unequal to every value, including nil and false.
+-- The entry in `last_value` for a metric that was never read. It is NaN, which is unequal to every value of a metric,
+-- so the first read of the metric always finds a change.
 local never_read = 0/0;
 
 local function new_index(registry)
@@ -44,19 +48,19 @@ local function new_index(registry)
 		layout = layout;
 		registry = registry;
 		epoch = new_id();
-		-- latest change number; each page gets the next one
+		-- the latest change number; each page of statistics that is built increases it by 1
 		change = 0;
-		-- ids are 1..size; the tables below are indexed by id
+		-- the number of metrics; their ids are 1..size, and the keys of the tables from metric to defined_at are ids
 		size = 0;
 		metric = {};
-		family = {}; -- the family's record in families[]
-		labels = {}; -- escaped label values, each after a tab; false if they are too long
-		last_value = {}; -- value (counter, gauge) or _count (histogram, summary) when last read
+		family = {}; -- the record of the metric's family, from `families`
+		labels = {}; -- the label values, escaped, with a tab before each; false if they are too long
+		last_value = {}; -- at the last read: value of a counter or gauge, _count of a histogram or summary
 		last_sum = {};
 		last_created = {};
-		changed_at = {}; -- change number at which a different value was found
-		defined_at = {}; -- change number at which the series was new, or had a different _created
-		-- metric family object -> record with id, name, line, …
+		changed_at = {}; -- the change number of the page that last found a different value
+		defined_at = {}; -- the change number of the page that first had the metric or last found a different _created
+		-- maps each metric family object to its record: id, name, line and others
 		families = {};
 		last_family_id = 0;
 	}, index_mt);
@@ -68,7 +72,7 @@ end
 
 function index_mt:add_metric(family, metric, label_values)
 	local record = self.families[family];
-	if not record then return; end -- the family was replaced and is no longer in the registry
+	if not record then return; end -- the metric's family was replaced and is no longer in the registry
 	local values, length = {}, 0;
 	-- Copy the label values now: util.openmetrics appends the metric to this table later.
 	for i = 1, record.label_count do
@@ -92,7 +96,7 @@ function index_mt:add_family(name, family, has_metrics)
 		family = family;
 		label_count = #label_keys;
 		has_count = family.type_ == "histogram" or family.type_ == "summary";
-		line = nil; -- set by format_family_line() when first needed
+		line = nil; -- format_family_line() sets this field when a page first needs it
 	};
 	if #label_keys == 0 then
 		self:add_metric(family, family.data, {});
@@ -103,8 +107,8 @@ function index_mt:add_family(name, family, has_metrics)
 	end
 end
 
--- Called when the registry has replaced a family with one of another type or with other labels. Changes can't express
--- that, so a new epoch makes the readers start again.
+-- Called when a module has replaced a metric family with one of another type or with other labels. Change numbers can't
+-- express a removal. So the index starts a new epoch, and all readers read all series again.
 function index_mt:drop_family(family)
 	local record = self.families[family];
 	if not record then return; end
@@ -114,8 +118,8 @@ function index_mt:drop_family(family)
 	self.epoch = new_id();
 end
 
--- Removes the series of dropped families, so that ids have no gaps. A reload may drop many families, so this is done
--- once, when the next request arrives.
+-- Removes the metrics of replaced families, so that ids have no gaps. This is called when a request arrives, and not by
+-- drop_family(), because the reload of a module may replace many families.
 function index_mt:remove_dropped()
 	if not self.has_dropped then return; end
 	self.has_dropped = false;
@@ -140,7 +144,8 @@ function index_mt:remove_dropped()
 	self.size = new_size;
 end
 
--- Sets record.line: F, id, type, name, unit, help, number of labels, names of labels, upper bounds of a histogram.
+-- Sets record.line to the line that describes the family. Its fields are F, id, type, name, unit, help, number of
+-- labels, label names, and the upper bounds of a histogram.
 local function format_family_line(record, metric)
 	local family = record.family;
 	local fields = {
@@ -160,8 +165,8 @@ local function format_family_line(record, metric)
 	end
 end
 
--- Returns the values of one metric, separated by tabs. It does not use iter_samples(), which yields nothing with the
--- statsd provider and allocates memory.
+-- Returns the values of one metric, separated by tabs. The values are not read with iter_samples(), because that
+-- allocates memory, and returns nothing with statistics = "statsd".
 local function format_values(record, metric)
 	if not record.has_count then
 		return format_number(metric.value);
@@ -173,7 +178,8 @@ local function format_values(record, metric)
 	return t_concat(values, "\t");
 end
 
--- Returns the lines that define a series. The line of its family comes first, unless `defined_families` has it already.
+-- Returns the line that defines a series. Before it comes the line of the family, unless the family is in
+-- `defined_families`, the set of the families whose lines are already in the page.
 function index_mt:format_definition(id, defined_families)
 	local record, metric = self.family[id], self.metric[id];
 	local family_line = "";
@@ -197,21 +203,22 @@ function index_mt:format_definition(id, defined_families)
 	return family_line.."S\t"..id.."\t"..record.id.."\t"..created..labels.."\t"..value.."\n";
 end
 
--- Reads the ids first..last, and puts a line into `buffer` for each series that changed after the reader's cursor.
--- Cursors are { last id, change number, last id, change number, … }. After every `element_size` bytes, this calls
--- flush(number of lines). The page ends early if `flush` or `is_over` returns true. Returns the last id read.
+-- Builds a page of statistics: reads the metrics with the ids first..last, and puts a line into `buffer` for each one
+-- that changed after the change number in the request. `known_changes` has these change numbers and the id up to which
+-- each is valid: { last id, change number, last id, change number, … }. After every `element_size` bytes, this function
+-- calls flush(number of lines). The page ends early if `flush` or `is_over` returns true. Returns the last id read.
 --
--- It allocates nothing for a metric that did not change, because the longest pauses of Prosody come from its garbage
--- collector.
-function index_mt:read(first, last, cursors, buffer, element_size, flush, is_over)
+-- This function allocates no memory for a metric that did not change, because the garbage collector causes the longest
+-- pauses of Prosody.
+function index_mt:read(first, last, known_changes, buffer, element_size, flush, is_over)
 	local change = self.change + 1;
 	self.change = change;
 	local metrics, last_value, last_sum, last_created = self.metric, self.last_value, self.last_sum, self.last_created;
 	local changed_at, defined_at, labels = self.changed_at, self.defined_at, self.labels;
 	local defined_families, is_full, last_read = {}, false, first - 1;
 	local count, bytes, pending, values = 0, 0, 0, {};
-	for c = 1, #cursors, 2 do
-		local upto, since = m_min(cursors[c], last), cursors[c + 1];
+	for c = 1, #known_changes, 2 do
+		local upto, since = m_min(known_changes[c], last), known_changes[c + 1];
 		for id = last_read + 1, upto do
 			local metric = metrics[id];
 			local value, sum = metric.value, nil;
@@ -280,7 +287,7 @@ local function wrap(registry)
 		return registered;
 	end
 
-	-- All families share one metatable, which util.openmetrics does not export.
+	-- The metatable of all metric families is reached through a family, because util.openmetrics does not export it.
 	local new_metric_registry = require "util.openmetrics".new_metric_registry;
 	local any_family = new_metric_registry({ gauge = function () return {}; end }):gauge("any");
 	local family_mt = getmetatable(any_family);
@@ -293,10 +300,10 @@ local function wrap(registry)
 	end
 end
 
--- Returns the index of this process. The first call builds it.
+-- Returns the index of this Prosody process. The first call builds the index.
 local function get_index(registry)
 	local index = registry.adhoc_statistics;
-	-- The registry in legacy_registry.lib.lua updates the index by itself.
+	-- A registry of legacy_registry.lib.lua needs no wrappers, because it adds new metrics to the index itself.
 	if not index and not registry.is_legacy then
 		wrap(registry);
 	end

@@ -1,9 +1,10 @@
--- Adds up the statistics of Prosody 0.10 and 0.11, which have no metric registry. There core.statsmanager collects
--- every statistics_interval seconds, and each time starts rates and durations again from 0. This library adds their
--- values to metrics in a registry of this module (legacy_registry.lib.lua).
+-- Adds up the statistics of Prosody 0.10 and 0.11, which have no metric registry. In these versions, core.statsmanager
+-- collects every statistics_interval seconds, and each time starts rates and durations again from 0. This library adds
+-- the collected values to metrics in a registry of mod_adhoc_statistics (legacy_registry.lib.lua).
 --
--- The names are those that 0.12 uses for metrics made with module:measure (legacy_metric_wrappers in its
--- core.statsmanager): "prosody_", the name of the stat, and a unit. README.md has the table.
+-- A stat is a value that Prosody 0.10 and 0.11 measure, with a name such as "/host/mod_name/stat:kind". The metric has
+-- the name that Prosody 0.12 gives to metrics made with module:measure (legacy_metric_wrappers in core.statsmanager):
+-- "prosody_", the name of the stat, and a unit. README.md has a table of these names.
 
 local logger = require "util.logger".init("adhoc_statistics");
 local registry_lib = module:require "legacy_registry";
@@ -11,12 +12,13 @@ local registry_lib = module:require "legacy_registry";
 local ipairs, pairs, tostring = ipairs, pairs, tostring;
 local t_concat, t_sort, unpack = table.concat, table.sort, table.unpack or unpack; -- luacheck: ignore 113 143
 
--- Increase the number when the fields of the state change. State with another layout is replaced.
+-- Increase the number in this text when you change the fields of the state of this library. After a reload, a state that
+-- older code created with another layout is replaced.
 local layout = "1/"..registry_lib.layout;
 
--- For each kind of stat: the metric type in 0.12, and the word for the kind in the help of 0.12. All other kinds are
--- gauges. prosody-exporter parses these words in a description, and "in the last interval of statistics", so they must
--- not change.
+-- For each kind of stat: the type of its metric, and the word for the kind in the help text, both as in Prosody 0.12.
+-- Stats of other kinds become gauges. prosody-exporter searches help texts for these words and for "in the last interval
+-- of statistics", so the texts must not change.
 local kinds = {
 	rate = { type = "counter", word = "counter" };
 	duration = { type = "summary", word = "times" };
@@ -26,13 +28,14 @@ local kinds = {
 
 local no_extra = {};
 
--- prosody-exporter looks for "switched off" and for the value of statistics_interval.
+-- prosody-exporter searches this error message for "switched off" and for the value of statistics_interval.
 local switched_off = 'Statistics are switched off in Prosody: set statistics = "internal" and statistics_interval = 15 '
 	.."in the global section of prosody.cfg.lua, above the first VirtualHost, and restart Prosody";
 local not_collected = "Prosody has not collected statistics yet: before 0.12 it collects every statistics_interval "
 	..'seconds, and values can be read only with statistics = "internal"';
 
--- In 0.12, mod_measure_stanza_counts has labels for these parts of the name.
+-- On Prosody 0.12, the metrics of mod_measure_stanza_counts have labels for the session type and the stanza kind. On
+-- 0.11, both are parts of the stat's name, for example "stanza_counts.incoming_c2s_message".
 local directions = { incoming = "received"; outgoing = "sent" };
 local function relabel(name)
 	local direction, session_type, stanza_kind = name:match("^stanza_counts%.(%l+)_(%w+)_(%w+)$");
@@ -42,8 +45,8 @@ local function relabel(name)
 	end
 end
 
--- Parses the name of a stat: "/host/mod_name/stat:kind", in which the host * means no host, or "any.name:kind".
--- Returns kind, name, label keys and label values.
+-- Parses the name of a stat: "/host/mod_name/stat:kind" or "any.name:kind". The host * means that the stat belongs to no
+-- host. Returns kind, name, label keys and label values.
 local function parse(stat)
 	local path, kind = stat:match("^(.*):(%a+)$");
 	path = path or stat;
@@ -56,8 +59,8 @@ local function parse(stat)
 	return kind, new_name or name, label_keys or {}, label_values or {};
 end
 
--- Returns the metric with this name and these labels. Returns nil if another stat has that metric, or if the family
--- has another type or other label keys.
+-- Creates the metric with the given name and the labels in `spec`. Returns nil if another stat already uses that metric,
+-- or if the metric family of that name has another type or other label keys.
 local function try_metric(self, name, spec)
 	local full_name = spec.unit ~= "" and name.."_"..spec.unit or name;
 	local key = full_name.."\0"..t_concat(spec.label_values, "\0");
@@ -68,24 +71,27 @@ local function try_metric(self, name, spec)
 	return family:with_labels(unpack(spec.label_values));
 end
 
--- Two stats may want the same name, for example "a:amount" and "a:rate". Then the second one gets its kind as a suffix.
+-- Creates a metric for a stat. If another stat already uses the name (for example "a:amount" and "a:rate"), the name of
+-- the new metric gets the stat's kind as a suffix.
 local function new_metric(self, stat, name, kind, suffix, spec)
 	local metric = try_metric(self, "prosody_"..name..suffix, spec)
 		or try_metric(self, "prosody_"..name.."_"..tostring(kind)..suffix, spec);
 	if not metric then
-		logger("warn", "Not exporting %s: other statistics have its possible names", stat);
+		logger("warn", "Not exporting the statistic %s, because other statistics already use both names that its metric could have", stat);
 	end
 	return metric or { value = 0; _sum = 0; _count = 0 };
 end
 
--- Creates the metrics of a stat: `value` for its current value, and others for its count, sum, minimum and maximum.
+-- Creates the metrics of a stat. Every stat has a metric for its current value. Depending on its kind, a stat also has
+-- metrics for its count, sum, minimum and maximum.
 local function create_metrics(self, stat, extra)
 	local kind, name, label_keys, label_values = parse(stat);
-	-- A third-party statistics provider may have no counts. Then there is nothing to add up.
+	-- If the statistics provider does not count events, as a third-party provider may do, the stat becomes a gauge.
 	local spec = extra and extra.count and kinds[kind] or { type = "gauge", word = "amount" };
 	local unit = spec.type == "summary" and extra.units or "";
 	local function metric(type_, suffix, description)
-		-- A unit must end the name. Before a suffix such as "_min", it is only a part of the name.
+		-- The registry appends a unit at the end of the name. For a metric with a suffix such as "_min", the unit is put
+		-- before the suffix here, and the registry gets no unit.
 		local is_plain = suffix == "";
 		return new_metric(self, stat, name, kind, (is_plain or unit == "") and suffix or "_"..unit..suffix, {
 			type = type_;
@@ -113,14 +119,14 @@ local function create_metrics(self, stat, extra)
 	return record;
 end
 
--- Adds the values that statsmanager collected. `now` is nil if it collected before this module listened. Events of that
--- interval are not counted, because events of earlier intervals are not counted either.
+-- Adds the values that core.statsmanager collected to the metrics. `now` is the time of the collection. It is nil if
+-- Prosody collected before this module was loaded; then the metrics get the current values, but no events are counted.
 local function update(self, collected, extras, now)
 	local new = {};
 	for stat in pairs(collected) do
 		if not self.stats[stat] then new[#new + 1] = stat; end
 	end
-	-- If two stats want the same name, the order decides which one gets it.
+	-- With a fixed order, it is always the same one of two stats of the same name that gets its kind as a suffix.
 	t_sort(new);
 	for _, stat in ipairs(new) do
 		self.stats[stat] = create_metrics(self, stat, extras[stat]);
@@ -135,7 +141,8 @@ local function update(self, collected, extras, now)
 			local summary = record.summary;
 			summary._count = summary._count + count;
 			record.unsampled = record.unsampled + count;
-			-- An event that began in this interval may end, and be sampled, in the next one.
+			-- If no event of an interval was sampled, its events are added to the sum in the next interval with a sample: an
+			-- event that begins in one interval may end, and be sampled, in the next one.
 			if extra.average and (extra.sample_count or 0) > 0 then
 				summary._sum = summary._sum + extra.average * record.unsampled;
 				record.unsampled = 0;
@@ -151,12 +158,15 @@ local function update(self, collected, extras, now)
 	end
 end
 
--- Returns the registry of this process, or nil and a text that names the options to set. The first call creates it.
+-- Returns the metric registry for this Prosody process. The first call creates it. If statistics are switched off in
+-- Prosody, returns nil and an error message that names the options to set.
 --
--- The state is a field of statsmanager, and one handler updates it, however many instances of the module are loaded.
--- A reloaded module replaces the code and misses no event.
+-- The state of this library is a field of core.statsmanager. One handler of "stats-updated" updates it, even if several
+-- instances of mod_adhoc_statistics are loaded. A reload of the module replaces the code that the handler calls, so no
+-- collection is missed.
 local function get_registry(statsman, time_now)
-	-- If statistics are switched off, measure() accepts any kind; otherwise it raises an error for an unknown one.
+	-- If statistics are switched off, measure() accepts any kind of stat. Otherwise it raises an error for an unknown
+	-- kind.
 	if pcall(statsman.measure, "no such kind", "adhoc_statistics") then
 		return nil, switched_off;
 	end
@@ -164,7 +174,7 @@ local function get_registry(statsman, time_now)
 	if not state then
 		prosody.events.add_handler("stats-updated", function (event)
 			local current = statsman.adhoc_statistics;
-			-- Without pcall, an error here would stop statsmanager from ever collecting again.
+			-- pcall is necessary because after an error in this handler, core.statsmanager would never collect again.
 			local ok, err = pcall(current.update, current, event.stats, event.stats_extra, time_now());
 			if not ok then
 				current.registry.failure = "Reading the collected statistics failed, see Prosody's log";
@@ -176,8 +186,8 @@ local function get_registry(statsman, time_now)
 		state = {
 			layout = layout;
 			registry = registry_lib.new_registry(time_now);
-			stats = {}; -- name of a stat -> its metrics, see create_metrics()
-			taken = {}; -- name of a family and label values -> true
+			stats = {}; -- maps the name of each stat to its metrics, which create_metrics() returned
+			taken = {}; -- a set of the metrics that stats use: each key is the name of a family and label values
 			listening_since = time_now();
 		};
 		statsman.adhoc_statistics = state;

@@ -1,10 +1,12 @@
--- A metric registry for Prosody before 0.12. It has the part of util.openmetrics (Prosody 0.12) that index.lib.lua
--- and the counters use, with the same names. It adds new families and metrics to the index immediately.
+-- A metric registry for Prosody 0.10 and 0.11, which have none. It provides those functions and fields of
+-- util.openmetrics (Prosody 0.12) that index.lib.lua and the counters of additional metrics use. It adds new metric
+-- families and metrics to the index immediately.
 
 local ipairs, select, setmetatable, tostring = ipairs, select, setmetatable, tostring;
 local s_format, t_concat = string.format, table.concat;
 
--- Increase this when the fields of the registry change. A registry with another layout is replaced.
+-- Increase this number when you change the fields of the registry. After a reload, a registry that older code created
+-- with another number is replaced.
 local layout = 1;
 
 local metric_mt = {};
@@ -20,7 +22,7 @@ end
 
 function metric_mt:sample(value)
 	self._sum, self._count = self._sum + value, self._count + 1;
-	-- Bucket counts are cumulative.
+	-- The count of a bucket includes the samples of all lower buckets.
 	for _, bucket in ipairs(self) do
 		if value <= bucket.threshold then bucket.count = bucket.count + 1; end
 	end
@@ -78,7 +80,8 @@ end
 local registry_mt = {};
 registry_mt.__index = registry_mt;
 
--- Returns the family with this name, type and label keys; or nil, and whether another family has the name.
+-- Returns the metric family with the given name, type and label keys. If it does not exist, returns nil, and whether a
+-- family of that name has another type or other label keys.
 function registry_mt:find(type_, name, label_keys)
 	local family = self.families[name];
 	if not family then return nil, false; end
@@ -88,8 +91,8 @@ function registry_mt:find(type_, name, label_keys)
 	return nil, true;
 end
 
--- Like metric() of core.statsmanager: returns an existing family, and replaces one of the same name that has another
--- type or other label keys.
+-- Does the same as metric() of core.statsmanager in Prosody 0.12: returns an existing family, or registers a new one. A
+-- new family replaces a family of the same name that has another type or other label keys.
 function registry_mt:metric(type_, name, unit, description, label_keys, extra)
 	unit, label_keys = unit or "", label_keys or {};
 	local full_name = unit ~= "" and name.."_"..unit or name;
@@ -102,7 +105,7 @@ function registry_mt:metric(type_, name, unit, description, label_keys, extra)
 		description = description;
 		label_keys = label_keys;
 		buckets = type_ == "histogram" and extra and extra.buckets or {};
-		entries = {}; -- { values, metric } each
+		entries = {}; -- a list of { values = label values; metric = metric }
 		by_labels = {};
 	}, family_mt);
 	if #label_keys == 0 then family.data = new_metric(family, self.time_now()); end

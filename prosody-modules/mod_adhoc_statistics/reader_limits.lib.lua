@@ -3,30 +3,30 @@
 local m_max, m_min = math.max, math.min;
 local ipairs, pcall, type = ipairs, pcall, type;
 
--- Seconds that an account holds at most, so that readers may use them in a burst. The first run over 100,000 series
--- takes 0.3 s on a small server, and there may be several readers.
+-- An account holds at most this number of seconds of Prosody's time, which readers may use at once. The first read of
+-- 100,000 series takes 0.3 s on a small server, and several readers may do that at the same time.
 local max_burst = 5;
--- Bytes of unsent answers on a connection above which requests are refused. A reader that waits for each page
--- leaves at most 48 KB unsent.
+-- A request is refused while the reader's connection has more than this number of bytes of unsent answers. A reader
+-- that waits for each page before it requests the next one has at most 48 KB of unsent answers.
 local max_unsent = 512 * 1024;
 
--- Adds the time that an account earned since the last call, at `rate` seconds per second and up to `max`.
--- Returns the balance.
+-- Adds to a time account what it earned since the last call: `rate` seconds per second, up to a balance of `max`
+-- seconds. Returns the balance.
 local function refill(account, now, rate, max)
-	-- The clock may be set back.
+	-- m_max() is necessary because the system clock can be set back.
 	account.left = m_min(max, (account.left or max) + m_max(0, now - (account.at or now)) * rate);
 	account.at = now;
 	return account.left;
 end
 
--- The shared account of all readers, the account of this reader, and the number of readers.
+-- Returns the shared time account of all readers, the account of this reader, and the number of readers.
 local function get_accounts(index, reader)
 	local accounts = index.accounts;
 	if not accounts then
 		accounts = { all = {}; readers = {}; count = 0 };
 		index.accounts = accounts;
 	end
-	-- The table stays small: only readers with access get an account, and the configuration names them.
+	-- The table of accounts stays small, because only readers that the configuration of Prosody names get an account.
 	if not accounts.readers[reader] then
 		accounts.readers[reader] = {};
 		accounts.count = accounts.count + 1;
@@ -34,12 +34,13 @@ local function get_accounts(index, reader)
 	return accounts.all, accounts.readers[reader], accounts.count;
 end
 
--- Returns the accounts to charge if the reader may use time now, or nil. All readers together get `share` seconds
--- per second. Each reader also has an account of its own with an equal part of that. It is used when the shared
--- account is empty, so that one greedy reader can't lock out the others.
+-- Decides whether a reader's request is answered now. If it is, returns the time accounts to charge; otherwise nil. All
+-- readers together get `share` seconds of Prosody's time per second. Each reader also has an account of its own with an
+-- equal part of `share`. It is used when the shared account is empty, so that a reader that sends requests all the time
+-- can't lock out the others.
 --
--- A run that has begun may go into debt, up to the size of a burst. So when many readers compete, some of them
--- always finish their runs.
+-- A request that starts to read all metrics (`is_start`) needs a positive balance. A request that continues such a read
+-- may put the account into debt, up to max_burst seconds. So when many readers compete, some of them always finish.
 local function admit(index, reader, share, now, is_start)
 	local all, own, count = get_accounts(index, reader);
 	local max_debt = is_start and 0 or max_burst;
@@ -58,18 +59,18 @@ local function charge(accounts, seconds)
 	end
 end
 
--- Bytes that wait to be sent on a connection. Each network backend (net.server) stores them in its own way.
--- Returns 0 for an unknown backend.
+-- Returns the number of bytes that wait to be sent on a connection. Each network backend (net.server) stores them in
+-- its own way. For an unknown backend, the result is 0.
 local function get_unsent_bytes(conn)
 	local buffer = conn.writebuffer;
 	if type(buffer) == "string" then
 		return #buffer;
 	elseif type(buffer) == "table" and buffer.length then
-		return buffer:length(); -- util.dbuffer
+		return buffer:length(); -- the buffer is a util.dbuffer
 	elseif conn.writebufferlen then
-		return conn.writebufferlen; -- net.server_event
+		return conn.writebufferlen; -- the backend is net.server_event
 	elseif type(buffer) == "table" then
-		-- COMPAT net.server_epoll before 13.0 has a list of strings
+		-- COMPAT net.server_epoll before Prosody 13.0 stores unsent data as a list of strings.
 		local bytes = 0;
 		for _, part in ipairs(buffer) do
 			bytes = bytes + #part;
@@ -77,12 +78,12 @@ local function get_unsent_bytes(conn)
 		end
 		return bytes;
 	end
-	-- COMPAT net.server_select, the default before 0.12
+	-- COMPAT bufferlen() is a method of net.server_select, the default backend before Prosody 0.12.
 	return conn.bufferlen and conn:bufferlen() or 0;
 end
 
--- Whether so much is unsent that the peer can't be reading. Prosody itself closes such a connection only after
--- three minutes, or at 32 MB (13.0).
+-- Whether a connection has so many unsent bytes that the reader must have stopped reading. Prosody 13.0 itself closes
+-- such a connection only after three minutes, or when 32 MB are unsent.
 local function has_unread_answers(conn)
 	if not conn then return false; end
 	local ok, bytes = pcall(get_unsent_bytes, conn);

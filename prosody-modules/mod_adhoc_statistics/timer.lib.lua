@@ -1,4 +1,4 @@
--- util.timer with a stop() that works on every version of Prosody.
+-- Provides add_task() of util.timer, and a stop() that works on every version of Prosody.
 
 local timer = require "util.timer";
 
@@ -6,7 +6,8 @@ if timer.stop then
 	return { add_task = timer.add_task; stop = timer.stop };
 end
 
--- COMPAT Prosody 0.10 can't stop a task. A stopped task runs once more, but skips its callback and is not repeated.
+-- COMPAT Prosody 0.10 can't stop a timer task. So a stopped task still runs once, but does not call its callback and is
+-- not repeated.
 local function add_task(delay, callback)
 	local task = {};
 	timer.add_task(delay, function (now)

@@ -1,23 +1,24 @@
--- Limits the time that requests may use in one turn of Prosody's main loop. Prosody reads each connection once in a
--- turn, and has one thread: while it answers one connection, all others wait. One turn may bring hundreds of requests.
+-- Limits the time that requests for statistics may use in one turn of Prosody's main loop. Prosody reads each connection
+-- once in a turn, and has one thread: while it answers requests of one connection, all others wait. A reader may send
+-- hundreds of requests that arrive in one turn.
 
 local time = require "util.time";
 local timer = module:require "timer";
--- COMPAT new in Prosody 0.12
+-- COMPAT util.time.monotonic() is new in Prosody 0.12.
 local now = time.monotonic or time.now;
 
 local m_abs, os_clock = math.abs, os.clock;
 
--- Seconds of Prosody's time that all readers together may use in one turn. A page takes 0.002.
+-- All readers together may use this number of seconds in one turn of the main loop. A page of statistics takes 0.002 s.
 local max_used = 0.005;
--- Seconds of CPU time after which a new turn begins in any case. Otherwise a turn ends when timers run, and
--- net.server_epoll runs no timers as long as any connection is readable.
+-- This library detects the end of a turn with a timer. net.server_epoll runs no timers as long as any connection is
+-- readable, so after this number of seconds of CPU time the library assumes that a new turn has begun.
 local max_turn_time = 0.1;
--- Seconds. If the component's next request comes later than this after the last answer, the component waited for
--- that answer, and did not send both requests together.
+-- If the component's next request arrives more than this number of seconds after the last answer, the component waited
+-- for that answer, and did not send both requests together.
 local min_gap = 0.0005;
 
--- Shared by all instances of the module in this process. The table is freed with the last instance.
+-- All instances of mod_adhoc_statistics in a Prosody process share this table. Prosody frees it with the last instance.
 local turn = module:shared("/*/adhoc_statistics/turn");
 turn.used = turn.used or 0;
 
@@ -32,11 +33,11 @@ local function on_timer()
 	turn.is_timed = false;
 end
 
--- Whether a request may be answered in this turn. A component that waits for each answer is always admitted.
--- Requests over the limit are refused, because they cannot wait for the next turn: the exporter considers a request
--- lost when a later request is answered first, and other readers would not know why they wait.
+-- Whether a request may be answered in the current turn of the main loop. The result is always true for a component
+-- that waits for each answer before it sends the next request. The caller must refuse a request over the limit, and not
+-- delay it: prosody-exporter considers a request lost if a later request is answered first.
 --
--- answered_at: time of the last answer to the component; nil for any other reader.
+-- `answered_at` is the time of the last answer to the component. It is nil if the request comes from another reader.
 local function admit(answered_at)
 	if not turn.is_timed then
 		turn.is_timed = true;

@@ -503,7 +503,10 @@ for (const version of everyVersion) {
       statsOptions: { adhoc_statistics_counts: '{ "rooms", "nonsense" }' },
     })
     assert.deepEqual(await families(prosody), ['xmpp_muc_live_rooms', 'xmpp_muc_occupants'])
-    assert.match(prosody.log(), /Ignoring unknown name "nonsense" in adhoc_statistics_counts/)
+    assert.match(
+      prosody.log(),
+      /Ignoring the unknown name "nonsense" in the option adhoc_statistics_counts/,
+    )
     await prosody.restart({ statsOptions: { adhoc_statistics_counts: '{}' } })
     assert.deepEqual(await families(prosody), [])
     await evalLua(

@@ -126,7 +126,7 @@ test('a stat without an available name is logged, and the others are still expor
     print((ask {}))`)
   const warned = lines.filter((line) => line.startsWith('adhoc_statistics\t'))
   assert.deepEqual(warned, [
-    'adhoc_statistics\twarn\tNot exporting x.y:rate: other statistics have its possible names',
+    'adhoc_statistics\twarn\tNot exporting the statistic x.y:rate, because other statistics already use both names that its metric could have',
   ])
   assert.deepEqual(
     lines.filter((line) => line.startsWith('S')).map((line) => line.split('\t').at(-1)),

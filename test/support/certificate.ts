@@ -1,8 +1,8 @@
-/** Creates a self-signed certificate without openssl, because the unit tests use no other programs. */
+/** Creates self-signed certificates without openssl, because the unit tests must run no other programs. */
 
 import { generateKeyPairSync, sign, X509Certificate } from 'node:crypto'
 
-/** Encodes a value in DER (X.690): type, length, content. */
+/** Encodes an ASN.1 value in DER (X.690): its type, the length of its content, and the content. */
 function der(tag: number, ...parts: readonly Buffer[]): Buffer {
   const content = Buffer.concat(parts)
   const { length } = content
@@ -21,7 +21,9 @@ const SUBJECT_ALT_NAME = oid('551d11')
 const COMMON_NAME = oid('550403')
 const DAY_MS = 86_400_000
 
-/** A certificate for 127.0.0.1 and localhost, and its key, in PEM (RFC 5280 §4.1). */
+/**
+ * Creates a self-signed certificate for 127.0.0.1 and localhost, and its private key, both in PEM (RFC 5280 §4.1).
+ */
 export function selfSigned(): { readonly cert: string; readonly key: string } {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const name = sequence(der(0x31, sequence(COMMON_NAME, utf8('prosody-exporter test'))))

@@ -1,4 +1,4 @@
-/** A real browser, controlled through the DevTools protocol. */
+/** Runs a real browser for tests of the page, and controls it through the DevTools protocol. */
 
 import CDP from 'chrome-remote-interface'
 import { writeFile } from 'node:fs/promises'
@@ -9,20 +9,24 @@ import { launch, temporaryDirectory, until } from './setup/process.js'
 
 export type Tab = {
   readonly cdp: CDP.Client
-  /** Evaluates an expression in the page and awaits its promise. */
+  /** Evaluates a JavaScript expression in the page. If the result is a promise, awaits it. */
   evaluate<T>(expression: string): Promise<T>
   open(url: string): Promise<void>
-  /** Waits until the expression is true in the page. */
+  /**
+   * Waits until a JavaScript expression is true in the page. `what` describes the expression in the error message.
+   */
   until(expression: string, what?: string): Promise<void>
-  /** Sets the size of the screen. */
+  /** Sets the size of the emulated screen, in CSS pixels. */
   resize(width: number, height?: number): Promise<void>
-  /** Sets the preferred color scheme to dark or light. */
+  /** Makes the browser report that the user prefers dark colors, or light colors. */
   dark(isDark: boolean): Promise<void>
   press(key: string, code?: number): Promise<void>
   screenshot(full?: boolean): Promise<Buffer>
-  /** Console messages, log entries of the browser and exceptions of the page so far. */
+  /** All console messages, log entries of the browser and JavaScript exceptions since the tab was opened. */
   readonly complaints: string[]
-  /** The requests of the page so far, with the received bytes before decompression. */
+  /**
+   * All requests of the page since the tab was opened. `bytes` is the number of received bytes before decompression.
+   */
   readonly requests: { url: string; id: string; bytes: number }[]
 }
 
@@ -30,7 +34,7 @@ export type Tab = {
 export async function withChromium(t: Pick<TestContext, 'after'>): Promise<() => Promise<Tab>> {
   const { command, env, fonts } = await findChromium()
   const profile = await temporaryDirectory('prosody-exporter-chromium')
-  // With the same fonts on every machine, screenshots are comparable.
+  // The browser uses fonts from a Debian package, so that screenshots of different machines are comparable.
   const fontconfig = join(profile.path, 'fonts.conf')
   await writeFile(
     fontconfig,
@@ -44,9 +48,9 @@ export async function withChromium(t: Pick<TestContext, 'after'>): Promise<() =>
     command,
     [
       ...['--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'],
-      // The browser must not connect to other servers.
+      // This prevents connections of the browser to other servers.
       ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
-      // A tab behind another tab must continue to run.
+      // These flags keep the timers of a tab running while another tab is in front of it.
       ...['--disable-backgrounding-occluded-windows', '--disable-renderer-backgrounding'],
       ...['--no-first-run', '--no-default-browser-check', '--hide-scrollbars'],
       ...[`--user-data-dir=${profile.path}`, '--remote-debugging-port=0', 'about:blank'],
@@ -98,7 +102,7 @@ async function openTab(t: Pick<TestContext, 'after'>, port: number): Promise<Tab
   }
 }
 
-/** Collects console messages, log entries of the browser and exceptions of the page. */
+/** Adds console messages, log entries of the browser and JavaScript exceptions of the page to `complaints`. */
 function recordComplaints(cdp: CDP.Client): string[] {
   const complaints: string[] = []
   cdp.on('Log.entryAdded', ({ entry }) => complaints.push(`${entry.level}: ${entry.text}`))
@@ -135,7 +139,7 @@ async function evaluateIn<T>(cdp: CDP.Client, expression: string): Promise<T> {
   return result.value as T
 }
 
-/** Navigation, display settings, keys and screenshots of a tab. */
+/** Creates the functions for navigation, display settings, keys and screenshots of a tab. */
 function inputAndOutputOf(
   cdp: CDP.Client,
 ): Pick<Tab, 'open' | 'resize' | 'dark' | 'press' | 'screenshot'> {

@@ -3,15 +3,15 @@ import type { Schedule } from '../../src/xmpp/schedule.js'
 export type Clock = {
   readonly now: () => number
   readonly schedule: Schedule
-  /** Lets time pass and runs the due timers in order. */
+  /** Advances the time, and runs the timers that become due in the order of their times. */
   advance(ms: number): void
-  /** Number of timers that have not fired yet. */
+  /** The number of timers that have not fired yet. */
   pending(): number
-  /** Milliseconds until the next timer; NaN without timers. */
+  /** The milliseconds until the next timer fires; NaN if no timer is set. */
   nextMs(): number
 }
 
-/** Creates a clock whose time passes only when a test advances it. */
+/** Creates a clock for tests. Its time passes only when a test calls `advance`. */
 export function createClock(): Clock {
   const timers = new Set<{ atMs: number; run: () => void }>()
   let nowMs = 1_000_000

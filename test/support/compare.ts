@@ -1,6 +1,7 @@
 /**
- * Readers of expositions that are independent of the exporter, and a comparison of two expositions. The reader for
- * mod_http_openmetrics accepts its defects; the reader for the exporter is strict.
+ * Readers of expositions that share no code with the exporter, and a comparison of two expositions. The reader for
+ * mod_http_openmetrics accepts the known defects of that module. The readers for the exporter's formats accept only
+ * valid expositions.
  */
 
 import assert from 'node:assert/strict'
@@ -16,7 +17,7 @@ export type Sample = {
 }
 
 export type Family = {
-  /** The name without `_total`, in every format. */
+  /** The name of the metric family. In every format, the name of a counter has no `_total`. */
   readonly name: string
   readonly type: string
   readonly help: string
@@ -25,7 +26,7 @@ export type Family = {
 }
 
 type Dialect = {
-  /** The suffix of a counter's name on its metadata lines. */
+  /** The suffix that the name of a counter has in TYPE, HELP and UNIT lines. */
   readonly counterSuffix: '' | '_total'
   readonly readLabel: (text: string) => string
   readonly readHelp: (text: string) => string
@@ -36,17 +37,17 @@ const DIALECTS: Readonly<Record<'text' | 'openmetrics' | 'prosody', Dialect>> = 
   text: {
     counterSuffix: '_total',
     readLabel: unescape,
-    // Text format 0.0.4: quotation marks are not escaped in a HELP line.
+    // In the text format 0.0.4, quotation marks in a HELP line are not escaped.
     readHelp: (text) => unescape(text.replaceAll('"', '\\"')),
     readValue,
   },
   openmetrics: { counterSuffix: '', readLabel: unescape, readHelp: unescape, readValue },
   prosody: {
     counterSuffix: '',
-    // util.openmetrics escapes a label value twice, in repr_labels and in repr_label.
+    // Prosody's util.openmetrics escapes a label value twice: in repr_labels and again in repr_label.
     readLabel: (text) => unescape(unescape(text)),
     readHelp: (text) => unescape(text.replaceAll('"', '\\"')),
-    // Numbers have the format of C's %.17g.
+    // Prosody writes numbers in the format of C's %.17g, for example `nan` and `inf`.
     readValue: (text) => readValue(CNUMBERS[text] ?? text),
   },
 }
@@ -59,10 +60,10 @@ const CNUMBERS: Readonly<Record<string, string>> = {
 }
 
 /**
- * Reads the families with samples of an exposition.
+ * Reads an exposition and returns those metric families that have samples.
  *
- * @param dialect `prosody` is the output of mod_http_openmetrics: it escapes labels twice, has UNIT lines without a
- *   unit, C's numbers, and families in any order or without samples.
+ * @param dialect `prosody` is the output of mod_http_openmetrics. It escapes labels twice, has UNIT lines without a
+ *   unit, numbers in the format of C, families without samples, and families in any order.
  * @throws {Error} For a line that is invalid in the dialect.
  */
 export function readExposition(text: string, dialect: keyof typeof DIALECTS): Family[] {
@@ -81,14 +82,14 @@ export function readExposition(text: string, dialect: keyof typeof DIALECTS): Fa
       metadata[keyword] = rest
       if (keyword !== 'TYPE') {
         const family = families.at(-1)
-        // In OpenMetrics, the TYPE line comes first.
+        // In OpenMetrics, the TYPE line of a family comes before its HELP and UNIT lines.
         if (dialect === 'openmetrics' && family?.samples.length === 0) {
           families[families.length - 1] = { ...family, ...describe(metadata, readHelp) }
         }
         continue
       }
       const suffix = rest === 'counter' ? counterSuffix : ''
-      assert.ok(name.endsWith(suffix), `${line}: expected a name in ${suffix}`)
+      assert.ok(name.endsWith(suffix), `${line}: expected a name that ends with ${suffix}`)
       families.push({
         name: name.slice(0, name.length - suffix.length),
         type: rest,
@@ -99,7 +100,8 @@ export function readExposition(text: string, dialect: keyof typeof DIALECTS): Fa
     }
     const [, sample, labels, value] = /^([a-zA-Z_]\w*)(?:\{(.+)\})? (\S+)$/s.exec(line) ?? []
     const family = families.at(-1)
-    if (sample === undefined || value === undefined || !family) throw new Error(`line: ${line}`)
+    if (sample === undefined || value === undefined || !family)
+      throw new Error(`invalid line: ${line}`)
     assert.ok(sample.startsWith(family.name), `${line}: expected a sample of ${family.name}`)
     family.samples.push({
       name: sample,
@@ -119,7 +121,7 @@ function readLabels(text: string | undefined, readLabel: (text: string) => strin
   const label = /([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"(,|$)/sy
   for (let rest = text !== undefined; rest;) {
     const match = label.exec(text ?? '')
-    if (!match) throw new Error(`labels: ${text}`)
+    if (!match) throw new Error(`invalid labels: ${text}`)
     const [, name = '', value = '', comma] = match
     assert.ok(!(name in labels), `label ${name} is given twice: ${text}`)
     labels[name] = readLabel(value)
@@ -133,7 +135,7 @@ function unescape(text: string): string {
   return text.replace(/\\(.?)|"/gs, (sequence, sign: string | undefined) => {
     if (sign === 'n') return '\n'
     if (sign === '\\' || sign === '"') return sign
-    throw new Error(`${sequence} in ${JSON.stringify(text)}`)
+    throw new Error(`unknown escape sequence ${sequence} in ${JSON.stringify(text)}`)
   })
 }
 
@@ -145,10 +147,13 @@ function readValue(text: string): number {
   return Number(text)
 }
 
-/** A text that identifies a series by family, type, sample name and labels, in the same form for each exporter. */
+/**
+ * Returns a text that identifies a series by family, type, sample name and labels. Expositions of Prosody and of the
+ * exporter give the same text for the same series.
+ */
 export function seriesKey(family: Pick<Family, 'name' | 'type'>, sample: Sample): string {
   const labels = Object.entries(sample.labels)
-    // Prosody writes le="1", and the exporter le="1.0".
+    // The label `le` is compared as a number, because Prosody writes le="1" and the exporter writes le="1.0".
     .map(([name, value]) => [
       name,
       family.type === 'histogram' && name === 'le' ? String(readValue(value)) : value,
@@ -157,7 +162,11 @@ export function seriesKey(family: Pick<Family, 'name' | 'type'>, sample: Sample)
   return JSON.stringify([family.name, family.type, sample.name, labels])
 }
 
-/** The values of all series by `seriesKey`. @throws {Error} For a duplicate series. */
+/**
+ * Returns the values of all series. The keys are the results of `seriesKey`.
+ *
+ * @throws {Error} For a duplicate series.
+ */
 export function seriesOf(families: readonly Family[]): Map<string, number> {
   const series = new Map<string, number>()
   for (const family of families) {
@@ -170,7 +179,7 @@ export function seriesOf(families: readonly Family[]): Map<string, number> {
   return series
 }
 
-/** Reads mod_http_openmetrics of a test's Prosody. */
+/** Reads the exposition that mod_http_openmetrics of a test's Prosody serves. */
 export async function readServer(prosody: { readonly openmetricsUrl: string }): Promise<Family[]> {
   const response = await fetch(prosody.openmetricsUrl)
   assert.equal(response.status, 200)
@@ -185,7 +194,10 @@ export type Difference = {
 
 export const NO_DIFFERENCE: Difference = { missing: [], unexpected: [], different: [] }
 
-/** Compares the series and values of two expositions, with Object.is: NaN equals NaN, but -0 does not equal 0. */
+/**
+ * Compares the series and values of two expositions. Values are compared with Object.is: NaN equals NaN, but -0 does
+ * not equal 0.
+ */
 export function difference(
   actual: ReadonlyMap<string, number>,
   expected: ReadonlyMap<string, number>,
@@ -200,18 +212,21 @@ export function difference(
   }
 }
 
-/** Converts a family to the form that the catalogue of metrics checks, with the label names of its series. */
+/**
+ * Converts a metric family to the form that the tests of the metrics catalogue compare, with all label names of its
+ * series.
+ */
 export function describedOf({ samples, ...meta }: Family) {
   const names = samples.flatMap(({ labels }) => Object.keys(labels))
   return { ...meta, labels: [...new Set(names)].filter((name) => name !== 'le') }
 }
 
-/** Whether a family comes from Prosody and not from the exporter. */
+/** Whether a metric family comes from Prosody, and not from the exporter itself. */
 export function isServerFamily({ name }: Pick<Family, 'name'>): boolean {
   return name !== 'xmpp_up' && !name.startsWith('prosody_exporter_')
 }
 
-/** Whether the values of a family change with each collection or each second. */
+/** Whether the values of a metric family change even in an idle Prosody: at each collection, or every second. */
 export function isMovingFamily({ name }: Pick<Family, 'name'>): boolean {
   return name.startsWith('prosody_stats_') || name === 'xmpp_loop_lag_seconds'
 }
@@ -221,7 +236,9 @@ const ACCEPT: Readonly<Record<Format, string>> = {
   openmetrics: 'application/openmetrics-text;version=1.0.0',
 }
 
-/** Reads an exporter in one format; asserts that this reader and Debian's Python client agree. */
+/**
+ * Reads the exporter's exposition in one format. Asserts that Debian's Python client reads the same samples from it.
+ */
 export async function readExporter(exporter: RunningExporter, format: Format): Promise<Family[]> {
   const { status, headers, body, text } = await exporter.get('/metrics', { accept: ACCEPT[format] })
   assert.equal(status, 200)
@@ -239,7 +256,8 @@ function comparable(families: readonly Pick<Family, 'help' | 'samples'>[]): stri
         JSON.stringify([
           name,
           Object.entries(labels).sort(),
-          // -0 becomes 0, because Debian's OpenMetrics reader parses it as an integer.
+          // String() converts -0 to "0". This is necessary because Debian's OpenMetrics reader parses -0 as the
+          // integer 0.
           String(value),
           help,
         ]),

@@ -10,12 +10,14 @@ import { readConfig, type Config } from '../../src/config/read-config.js'
 import { ConfigError } from '../../src/errors.js'
 import { readSettings } from '../../src/config/read-settings.js'
 
-/** No message may contain it. */
+/** The secret of the component in these tests. No error message may contain this secret. */
 export const SECRET = 'fish-and-chips'
 
 export type Env = Readonly<Record<string, string>>
 
-/** Creates a directory, and returns it with a function that writes a file into it. It is removed after the tests. */
+/**
+ * Creates a directory that is removed after the tests. Returns its path, and a function that writes a file into it.
+ */
 export function testDirectory() {
   const path = mkdtempSync(join(tmpdir(), 'prosody-exporter-config-'))
   after(() => {
@@ -30,14 +32,19 @@ export function testDirectory() {
   return { path, file }
 }
 
-/** Reads the configuration as the program does. */
+/** Reads the exporter's configuration in the same way as the program does. */
 export function configOf(args: readonly string[], env: Env): Config {
   const settings = readSettings(args, env)
   const [path] = settings.all('config.file')
   return readConfig(settings, { file: path && readConfigFile(path), env })
 }
 
-/** Runs a function that throws a ConfigError. @returns The message, which must be one line without the secret. */
+/**
+ * Runs a function that must throw a ConfigError. Asserts that the error message is one line and does not contain the
+ * secret.
+ *
+ * @returns The error message.
+ */
 export function problemOf(run: () => unknown): string {
   let message = ''
   assert.throws(run, (error) => {

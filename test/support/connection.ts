@@ -15,19 +15,19 @@ export type Setup = {
   readonly server: FakeServer
   readonly clock: Clock
   readonly connection: Connection
-  /** Every line logged so far. */
+  /** All lines that the connection has logged so far. */
   readonly lines: LogEntry[]
-  /** A queue of the logged lines. */
+  /** A queue of the logged lines, with which a test waits for a line. */
   readonly log: Queue<LogEntry>
-  /** Resolves when a stream comes online. */
+  /** Resolves when the connection next has an authenticated stream. */
   readonly online: () => Promise<unknown>
-  /** Accepts the next connection. */
+  /** Waits for the next connection to the fake server, and accepts the handshake of the component. */
   readonly accept: () => Promise<FakeLink>
 }
 
 export const DOMAIN = 'stats.example'
 
-/** Starts a connection to a fake server, with a clock that the test advances. */
+/** Starts an XMPP connection to a fake server. Its timers use a clock that the test advances. */
 export async function connectTo(
   t: Pick<TestContext, 'after'>,
   options: Partial<ConnectionOptions> & { readonly server?: FakeServer } = {},

@@ -1,4 +1,4 @@
-/** The panels and queries of a Grafana dashboard. */
+/** Reads the panels and queries of a Grafana dashboard. */
 
 import assert from 'node:assert/strict'
 
@@ -29,7 +29,7 @@ export type Dashboard = {
   readonly annotations: { readonly list: readonly { readonly expr?: string }[] }
 }
 
-/** The panels of a dashboard, without the rows that group them. */
+/** Returns the panels of a dashboard, without the rows that only group panels. */
 export const panelsOf = ({ panels }: Dashboard): Panel[] =>
   panels.filter(({ type }) => type !== 'row')
 
@@ -38,7 +38,10 @@ export const queriesOf = (dashboard: Dashboard): { title: string; expr: string }
     targets.map(({ expr }) => ({ title, expr })),
   )
 
-/** Replaces Grafana's variables in a query: the server as given, and all hosts. */
+/**
+ * Replaces Grafana's variables in a query: the variable for the server with the given server, and the variable for
+ * hosts with a pattern that matches every host.
+ */
 export function withVariables(expr: string, server: string): string {
   const all = expr
     .replaceAll('$__rate_interval', '5m')

@@ -1,4 +1,4 @@
-/** Runs `prosody-exporter doctor` and asserts that the output does not contain the secret. */
+/** Runs `prosody-exporter doctor`, and asserts that its output does not contain the secret. */
 
 import assert from 'node:assert/strict'
 import { runExporter } from './exporter.js'

@@ -4,18 +4,18 @@ import { freePorts } from './setup/process.js'
 
 export type EjabberdConfig = {
   readonly version: EjabberdVersion
-  /** `user@host` → password. */
+  /** The accounts to create. A key is the JID of an account, and its value is the password. */
   readonly users: Readonly<Record<string, string>>
-  /** Options of ejabberd.yml and modules, in addition to the usual ones. */
+  /** Options of ejabberd.yml, and modules, in addition to those that every test's ejabberd has. */
   readonly options?: object
   readonly modules?: object
-  /** The s2s port of far.example on 127.0.0.1. */
+  /** The port on 127.0.0.1 to which ejabberd connects for the domain far.example. */
   readonly farPort?: number
 }
 
 const SECRET = 'secret'
 
-/** Starts a private ejabberd with one.example and two.example, which stops after the test. */
+/** Starts a private ejabberd with the hosts one.example and two.example. The server stops after the test. */
 export async function withEjabberd(t: Pick<TestContext, 'after'>, config: EjabberdConfig) {
   const [c2s = 0, s2s = 0, component = 0] = await freePorts(3)
   const listen = { ip: '127.0.0.1' }
@@ -39,7 +39,7 @@ export async function withEjabberd(t: Pick<TestContext, 'after'>, config: Ejabbe
       modules: {
         ...{ mod_adhoc: {}, mod_disco: {}, mod_last: {}, mod_ping: {}, mod_roster: {} },
         ...{ mod_stats: {}, mod_version: {}, mod_s2s_dialback: {}, mod_configure: {} },
-        // The service `conference.HOST` of each host.
+        // With mod_muc, each host has a MUC service with the domain `conference.HOST`.
         mod_muc: { access_create: 'all' },
         ...config.modules,
       },

@@ -8,7 +8,7 @@ import { COLLECTORS } from '../../src/collectors/index.js'
 import { freePort, launch, root, until } from './setup/process.js'
 
 export type RunningExporter = {
-  /** The URL without a path, for example `http://127.0.0.1:40123`. */
+  /** The URL of the exporter without a path, for example `http://127.0.0.1:40123`. */
   readonly url: string
   readonly port: number
   readonly pid: number
@@ -18,7 +18,7 @@ export type RunningExporter = {
   kill(signal: NodeJS.Signals): void
   readonly exited: Promise<number | NodeJS.Signals>
   stop(): Promise<void>
-  /** Requests a path with GET; the body is not decompressed. */
+  /** Sends a GET request for a path. The body of the answer is not decompressed. */
   get(path: string, headers?: Readonly<Record<string, string>>): Promise<Answer>
 }
 
@@ -26,20 +26,24 @@ export type Answer = {
   readonly status: number
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
   readonly body: Buffer
-  /** The body as text. */
   readonly text: string
 }
 
-/** Starts the exporter on a free port and waits until it answers HTTP. It stops after the test. */
+/**
+ * Starts the exporter on a free port, and waits until it answers HTTP requests. The exporter stops after the test.
+ */
 export async function withExporter(
   t: Pick<TestContext, 'after'>,
   options: {
-    /** Flags in addition to the listen address. */
+    /** Command-line flags of the exporter, in addition to `--web.listen-address`. */
     readonly flags?: readonly string[]
-    /** The environment; of the test's own environment, only PATH, HOME and XDG_RUNTIME_DIR are added. */
+    /**
+     * Environment variables of the exporter. Of the variables of the test process, the exporter gets only PATH, HOME
+     * and XDG_RUNTIME_DIR.
+     */
     readonly env?: Readonly<Record<string, string>>
     readonly port?: number
-    /** The value of `--web.route-prefix`. Default: none. */
+    /** The value of `--web.route-prefix`. Without it, the exporter gets no such flag. */
     readonly prefix?: string
     /** A shell script that starts the exporter, for example `ulimit -n 64; exec "$@"`. */
     readonly script?: string
@@ -47,7 +51,7 @@ export async function withExporter(
 ): Promise<RunningExporter> {
   const port = options.port ?? (await freePort())
   const flags = [`--web.listen-address=127.0.0.1:${port}`, ...(options.flags ?? [])]
-  // The page must not collect, so that only the test causes collections.
+  // With an interval of 0, the exporter's page causes no collections, so only the test causes them.
   const env = { PROSODY_EXPORTER_PAGE_INTERVAL: '0', ...options.env }
   const child = runExporter({ ...options, flags, env })
   t.after(() => child.stop())
@@ -77,7 +81,9 @@ export async function withExporter(
   }
 }
 
-/** Like `withExporter`, with the flags and the secret for a component of a test's Prosody. */
+/**
+ * Starts the exporter as `withExporter` does, with flags and a secret for one of the components of a test's Prosody.
+ */
 export function withExporterFor(
   t: Pick<TestContext, 'after'>,
   prosody: {
@@ -90,9 +96,12 @@ export function withExporterFor(
     readonly flags?: readonly string[]
     readonly env?: Readonly<Record<string, string>>
     readonly port?: number
-    /** The value of `--web.route-prefix`. Default: none. */
+    /** The value of `--web.route-prefix`. Without it, the exporter gets no such flag. */
     readonly prefix?: string
-    /** Whether all default collectors are on. Default: only the collector `registry`. */
+    /**
+     * Whether the exporter runs all collectors that are on by default. Without this option, it runs only the
+     * collector `registry`.
+     */
     readonly stock?: boolean
     /** A shell script that starts the exporter, for example `ulimit -n 64; exec "$@"`. */
     readonly script?: string
@@ -119,21 +128,21 @@ export function withExporterFor(
   })
 }
 
-/** The arguments of Node.js that start the program from its source. */
+/** The arguments with which Node.js runs the exporter from its TypeScript source. */
 export const SOURCE: readonly string[] = [
   ...['--import', import.meta.resolve('tsx')],
   join(root, 'src/main.ts'),
 ]
 
 /**
- * The arguments of Node.js that start the program: the build in `dist/`, as operators run it. With
- * PROSODY_EXPORTER_TEST_SOURCE, it is the source, so that coverage can be measured.
+ * The arguments with which Node.js runs the exporter. They run the build in `dist/`, as operators do. If the
+ * environment variable PROSODY_EXPORTER_TEST_SOURCE is set, they run the source, so that coverage can be measured.
  */
 export const PROGRAM: readonly string[] = process.env['PROSODY_EXPORTER_TEST_SOURCE']
   ? SOURCE
   : [join(root, 'dist/main.js')]
 
-/** Starts the exporter with exactly these flags; the caller stops it. */
+/** Starts the exporter with only the given flags. The caller must stop it. */
 export function runExporter(options: {
   readonly flags?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
@@ -149,13 +158,13 @@ export function runExporter(options: {
   return launch(command, rest, { cwd: root, env: { PATH, HOME, XDG_RUNTIME_DIR, ...options.env } })
 }
 
-/** Sends a GET on a new connection; the body is not decompressed. */
+/** Sends a GET request on a new connection. The body of the answer is not decompressed. */
 export async function httpGet(
   url: string,
   headers: Readonly<Record<string, string>> = {},
-  /** The source address of the connection, for example `127.0.0.2`. */
+  /** The local IP address from which the connection is made, for example `127.0.0.2`. */
   localAddress?: string,
-  /** The certificate authority to trust, in PEM. */
+  /** The certificate of the authority that the client trusts, in PEM. */
   ca?: string,
 ): Promise<Answer> {
   const options = {

@@ -1,21 +1,24 @@
 /**
- * Valid and invalid expositions in the Prometheus text format 0.0.4 and in OpenMetrics 1.0.0. All valid inputs of a
- * format have different series, so together they form a valid exposition.
+ * Valid and invalid expositions in the Prometheus text format 0.0.4 and in OpenMetrics 1.0.0. No two valid inputs of
+ * a format have the same series, so together they form a valid exposition.
  */
 
 export type ValidInput = {
   readonly what: string
   readonly text: string
-  /** The series, with sorted labels, and their values. */
+  /** The values of all series of the input. The labels in the keys are sorted by name. */
   readonly series: Readonly<Record<string, number>>
-  /** Set when Prometheus 3 deviates from the specification for this input. */
+  /**
+   * Set if Prometheus 3 does not read this valid input as the specification says: it refuses the input, or reads
+   * other series.
+   */
   readonly prometheus?: 'refuses' | 'misreads'
 }
 
 export type InvalidInput = {
   readonly what: string
   readonly text: string | Uint8Array
-  /** Set when Prometheus 3 accepts this invalid input. */
+  /** Set if Prometheus 3 accepts this input, which is invalid by the specification. */
   readonly isAcceptedByPrometheus?: true
 }
 
@@ -41,7 +44,7 @@ export const VALID_TEXT: readonly ValidInput[] = [
   valid('a colon in a name', ':rule:sum 3\n', { ':rule:sum{}': 3 }),
   valid('several blanks', 'blanks   4\n', { 'blanks{}': 4 }),
   valid('tabs', 'tabs{a="b"}\t \t5\t\n', { 'tabs{a="b"}': 5 }),
-  // Prometheus treats these blanks as part of the name.
+  // Prometheus 3 reads leading blanks as part of the name of the metric.
   valid('leading blanks', ' \tleading 5\n', { 'leading{}': 5 }, { prometheus: 'misreads' }),
   valid('trailing blanks', 'trailing{a="b"} 6   \n', { 'trailing{a="b"}': 6 }),
   valid('blanks in a label set', 'spaced { a = "b" , c\t=\t"d" , } 7\n', {
@@ -141,7 +144,7 @@ export const INVALID_TEXT: readonly InvalidInput[] = [
   invalid('a name without a value', 'a\n'),
   invalid('a name that starts with a digit', '1a 1\n'),
   invalid('a name with a dot', 'a.b 1\n'),
-  // Prometheus reads `a` with the value .5 here.
+  // Prometheus 3 reads `a.5` as the metric `a` with the value .5.
   invalid('no blank before the value', 'a.5\n', ACCEPTED),
   invalid('a word as a value', 'a one\n'),
   invalid('a hexadecimal value', 'a 0x10\n'),
@@ -258,7 +261,7 @@ export const VALID_OPENMETRICS: readonly ValidInput[] = [
   }),
 ]
 
-/** Inputs without `# EOF`; the tests add it. */
+/** Invalid OpenMetrics expositions without the last line `# EOF`, which the tests add. */
 export const INVALID_OPENMETRICS: readonly InvalidInput[] = [
   invalid('words', 'It works!\n'),
   invalid('a name without a value', 'a\n'),

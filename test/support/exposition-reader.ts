@@ -1,11 +1,13 @@
 import { readExposition, type ReadResult } from '../../src/cli/compare/read-exposition.js'
 
 export type ReadSeries = ReadResult & {
-  /** The series in their order; the keys have the form `name{label="value"}`. */
+  /** The values of the series, in the order of the exposition. The keys have the form `name{label="value"}`. */
   readonly series: readonly (readonly [key: string, value: number])[]
 }
 
-/** Reads an exposition with the reader of `compare`, in pieces of `pieceBytes` bytes. */
+/**
+ * Reads an exposition with the reader of `prosody-exporter compare`, which gets it in pieces of `pieceBytes` bytes.
+ */
 export async function readSeries(
   exposition: string | Uint8Array,
   { isOpenMetrics = false, pieceBytes = Infinity } = {},

@@ -1,4 +1,7 @@
-/** Families for tests of rendering, both ordinary and hostile, and a reader of the text formats. */
+/**
+ * Metric families for tests of rendering, with ordinary names and values and with hostile ones; and a reader of the
+ * text formats.
+ */
 
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
@@ -6,7 +9,7 @@ import { countValuesPerRow, type Family, type MetricType } from '../../src/metri
 import { formatLabels } from '../../src/metrics/labels.js'
 import { makeFamily } from './families.js'
 
-/** A family of each type. */
+/** A list of metric families with each metric type. */
 export const EVERY_TYPE: readonly Family[] = [
   makeFamily({ name: 'requests', type: 'counter', help: 'Requests "so far".' }, [
     { labels: 'host="a"', values: [1027], created: 1700000000.123 },
@@ -36,19 +39,20 @@ export const EVERY_TYPE: readonly Family[] = [
   makeFamily({ name: 'thing', type: 'unknown' }, [{ values: [Infinity] }]),
 ]
 
-// This reader is independent of the encoder: one regular expression reads a line.
+// The reader in this file shares no code with the exporter's encoder. This regular expression matches a line with a
+// sample.
 const SAMPLE = /^([a-zA-Z_:][\w:]*)(?:\{((?:[a-zA-Z_]\w*="(?:[^"\\\n]|\\[\\"n])*",?)*)\})? (\S+)$/
 const LABEL = /([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"/g
 
 export type Sample = { name: string; labels: Record<string, string>; value: number }
 
-/** Parses a value of the text formats. */
+/** Parses the value of a sample in the text format or in OpenMetrics. */
 export function readNumber(text: string): number {
   if (text === '+Inf') return Infinity
   return text === '-Inf' ? -Infinity : Number(text)
 }
 
-/** Reads the samples of a text exposition, in their order. */
+/** Reads the samples of an exposition in the text format or in OpenMetrics, in the order of their lines. */
 export function readSamples(text: string): Sample[] {
   assert.ok(text === '' || text.endsWith('\n'))
   const lines = text.split('\n').slice(0, -1)
@@ -72,7 +76,7 @@ export type HostileRow = {
   created: number | undefined
 }
 
-// Any text; half of it consists of parts with a meaning in the formats.
+// Generates arbitrary text. Half of the texts consist of characters that have a meaning in the exposition formats.
 const hostileText = fc.oneof(
   fc.string({ unit: 'binary' }),
   fc
@@ -99,7 +103,10 @@ const hostileText = fc.oneof(
 )
 const number = fc.oneof(fc.double(), fc.integer({ min: -3, max: 1e6 }), fc.constantFrom(NaN, -0))
 
-/** The values of a row. Most rows of histograms and summaries are valid, so that OpenMetrics includes them. */
+/**
+ * Generates the values of a row. Most rows of histograms and summaries are valid, because the encoder leaves out
+ * invalid ones in OpenMetrics.
+ */
 function valuesFor(type: MetricType, columns: number): fc.Arbitrary<number[]> {
   if (type === 'info')
     return fc.array(fc.oneof(fc.constant(1), number), { minLength: 1, maxLength: 1 })
@@ -122,7 +129,7 @@ const BOUNDS = {
   summary: fc.constantFrom([], [0, 0.5, 0.99, 1], [0.5, 2]),
 }
 
-/** A family with arbitrary names, labels, values and help text. */
+/** Generates a metric family with arbitrary names, labels, values and help text. */
 export const hostileFamily = fc
   .constantFrom<MetricType>('counter', 'gauge', 'histogram', 'summary', 'info', 'unknown')
   .chain((type) =>
@@ -151,7 +158,7 @@ export const hostileFamily = fc
               nil: undefined,
             }),
           }),
-          // No duplicate series, in any order of the labels.
+          // The generator creates no two series with equal labels, even if the labels are in another order.
           { selector: ({ labels }) => JSON.stringify(Object.entries(labels).sort()), maxLength: 5 },
         ),
       }),

@@ -1,11 +1,11 @@
 /**
- * A clock for time limits that must hold on slow and busy machines. It slows down in proportion to the speed of the
- * machine, compared with the machine on which the limits were set.
+ * A clock for time limits in tests that must also hold on slow and busy machines. On a machine that is slower than
+ * the machine on which the limits were set, this clock runs more slowly by the same factor.
  */
 
 import { Worker } from 'node:worker_threads'
 
-// The clock runs in its own thread, so a blocked event loop of this process counts as elapsed time.
+// The clock runs in its own thread, so it also counts the time in which the event loop of this process is blocked.
 const ticks = new Int32Array(new SharedArrayBuffer(4))
 const worker = new Worker(
   `const { workerData: ms } = require('node:worker_threads')

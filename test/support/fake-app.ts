@@ -1,4 +1,4 @@
-/** The HTTP app with a scripted source of expositions, over any transport. */
+/** Creates the HTTP app of the exporter with expositions that a test provides, and serves it over any transport. */
 
 import { gzipSync } from 'node:zlib'
 import type { Hono } from 'hono'
@@ -36,11 +36,13 @@ type Fakes = {
   maxRequests: number
   ready: boolean
   snapshot: { exposition: Exposition }
-  /** Called for each applied filter. */
+  /**
+   * Called when the app filters an exposition. `names` has the requested collectors and metric names, joined by `+`.
+   */
   filtered: (names: string) => void
   current: () => { exposition: Exposition } | undefined
   scrape: (waitMs: number) => Promise<void>
-  /** Names of the servers; adds the routes for several servers. */
+  /** The names of the XMPP servers. If set, the app also has the routes for several servers. */
   servers: readonly string[]
   isFailure: (snapshot: { exposition: Exposition }) => boolean
 }
@@ -88,11 +90,11 @@ export function createFakeApp(fakes: Partial<Fakes> = {}) {
   return { app, waits, lines }
 }
 
-/** Headers that the transport adds to each response. */
+/** HTTP headers that Node.js adds to each response. */
 const TRANSPORT_HEADERS = ['date', 'connection', 'keep-alive', ':status']
 
 /**
- * Serves apps over a transport; each starts to listen at its first request.
+ * Serves apps over a transport. An app begins to listen when a test sends the first request to it.
  *
  * @returns `over`, which wraps an app in an object with the same `request`, and `close`.
  */

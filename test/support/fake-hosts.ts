@@ -1,4 +1,4 @@
-/** A fake server with hosts that give fixed answers, for the collectors that query hosts. */
+/** A fake XMPP server whose hosts give fixed answers, for tests of the collectors that query hosts. */
 
 import assert from 'node:assert/strict'
 import type {
@@ -16,10 +16,16 @@ export const NS_INFO = 'http://jabber.org/protocol/disco#info'
 export const NS_ITEMS = 'http://jabber.org/protocol/disco#items'
 
 export type Child = ReturnType<typeof xml>
-/** Child of the reply, or the error of the request. With `undefined`, the reply is item-not-found. */
+/**
+ * What a fake host answers: the child element of the reply, or the error with which the request fails. With
+ * `undefined`, the request fails with item-not-found.
+ */
 export type Answer = Child | Error | undefined
 export type FakeHost = {
-  /** Category, type and name. */
+  /**
+   * The identities in the host's answer to service discovery (XEP-0030). Each has a category, a type and an optional
+   * name.
+   */
   readonly identities?: readonly (readonly [string, string, string?])[]
   readonly features?: readonly string[]
   readonly commands?: readonly string[]
@@ -38,15 +44,15 @@ export const completed = (node: string, x: Child) =>
   xml('command', { xmlns: NS_COMMANDS, node, status: 'completed', sessionid: '1' }, x)
 
 /**
- * Creates a server with these hosts.
+ * Creates a fake server with the given hosts. The keys are the JIDs of the hosts.
  *
- * @param onTimeout Called for each request to a silent host, with its timeout and a function that ends it.
+ * @param onTimeout Called for each request to a host that does not answer. `end` makes the request time out.
  */
 export function serverOf(
   hosts: Readonly<Record<string, FakeHost>>,
   onTimeout?: (timeoutMs: number, end: () => void) => void,
 ) {
-  /** The requests so far, in order. */
+  /** All requests that the fake hosts have received, in their order. */
   const asked: string[] = []
   let connects = 1
   let connected = true
@@ -87,7 +93,10 @@ export function serverOf(
   }
 }
 
-/** Answers service discovery (XEP-0030) from the host's description, and the rest with its `answer`. */
+/**
+ * Answers service discovery (XEP-0030) from the description of the host. For any other request, calls the function
+ * `answer` of the host.
+ */
 function replyOf(host: FakeHost | undefined, to: string, child: Element): Answer {
   if (!host) return undefined
   const { node } = child.attrs
@@ -122,7 +131,7 @@ function createSilentHosts() {
   return {
     has: (jid: string) => silent.has(jid),
     defer: (to: string, reply: () => void) => void deferred.push({ to, reply }),
-    /** The host sends no reply until the returned function is called, which sends all of them. */
+    /** Makes a host send no replies. When the returned function is called, the host sends all delayed replies. */
     silence(jid: string) {
       silent.add(jid)
       return () => {
@@ -137,9 +146,9 @@ function createSilentHosts() {
 }
 
 /**
- * Returns a function that collects from the server with one collector that queries hosts.
+ * Returns a function that runs one collection of a collector that queries the hosts of the fake server.
  *
- * @param named The configured hosts.
+ * @param named The hosts in the exporter's configuration.
  */
 export function collectorOf(
   server: ReturnType<typeof serverOf>,

@@ -1,4 +1,4 @@
-// A scripted server for external components (XEP-0114), which can also behave incorrectly.
+// A fake XMPP server for external components (XEP-0114), which a test can also make behave incorrectly.
 
 import xml, { type Element } from '@xmpp/xml'
 import { createHash } from 'node:crypto'
@@ -9,30 +9,34 @@ import { createQueue } from './queue.js'
 
 export type FakeLink = {
   readonly socket: Socket
-  /** Resolves with the component's stream header. */
+  /** Resolves with the stream header that the component sends. */
   readonly header: Promise<Element>
-  /** The component's next element after the header, its handshake included. */
+  /**
+   * Waits for the next element that the component sends after its stream header. The handshake is such an element
+   * too.
+   */
   next(): Promise<Element>
   /** Everything that the component has sent so far. */
   received(): string
   send(data: string | Buffer): void
-  /** Sends the server's stream header; its id salts the handshake. */
+  /** Sends the stream header of the server. The component hashes `id` together with its secret in the handshake. */
   open(id?: string): void
-  /** Accepts the component: exchanges headers, and checks and answers the handshake. */
+  /**
+   * Accepts the component: waits for its stream header, sends the header of the server, and answers the handshake.
+   */
   accept(): Promise<void>
-  /** Ends the stream with an error, as Prosody does. */
+  /** Sends a stream error, and closes the connection, as Prosody does. */
   refuse(condition: string, text?: string): void
-  /** Resolves when the connection is closed. */
   readonly closed: Promise<void>
 }
 
 export type FakeServer = {
   readonly port: number
-  /** The URL for the option `service`. */
+  /** The URL of this server for the exporter's setting `xmpp.service`. */
   readonly service: string
-  /** Waits for the next connection. */
+  /** Waits for the next connection of a component. */
   link(): Promise<FakeLink>
-  /** Stops listening and closes every connection. */
+  /** Stops listening, and closes every connection. */
   close(): Promise<void>
 }
 
@@ -41,11 +45,11 @@ const NS_STREAMS = 'urn:ietf:params:xml:ns:xmpp-streams'
 type Answer = (element: Element) => string | undefined | Promise<string | undefined>
 
 /**
- * Listens on a free port of 127.0.0.1 until the test ends.
+ * Starts the fake server on a free port of 127.0.0.1. The server stops after the test.
  *
- * @param options.secret Default: `secret`.
- * @param options.answer When given, the server accepts each connection, passes each received element to this
- *   function, and sends the returned text. Otherwise the test controls each link.
+ * @param options.secret The secret that the component must have, by default `secret`.
+ * @param options.answer With this function, the server accepts each connection, passes each received element to the
+ *   function, and sends the text that it returns. Without it, the test itself answers on each connection.
  */
 export async function startFakeServer(
   t: Pick<TestContext, 'after'>,

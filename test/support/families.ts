@@ -6,7 +6,7 @@ export type Row = {
   readonly created?: number
 }
 
-/** Creates a family of any type. Rows stay in the given order. */
+/** Creates a metric family of any type. The rows keep the given order. */
 export function makeFamily(
   meta: Pick<Family, 'name' | 'type'> & Partial<Pick<Family, 'help' | 'unit' | 'bounds'>>,
   rows: readonly Row[],
@@ -31,7 +31,10 @@ export function makeFamily(
   }
 }
 
-/** Creates a family `x` with `rows` rows. `value` is the value of each row; the values of a histogram row derive from it. */
+/**
+ * Creates a metric family `x` with the given number of rows. `value` is the value of each row. For a histogram,
+ * bucket counts, sum and count are calculated from `value`.
+ */
 export function many(
   type: MetricType,
   rows: number,
@@ -51,7 +54,7 @@ export function many(
   )
 }
 
-/** Creates `count` gauges with one row each. */
+/** Creates `count` metric families of type gauge with one row each. */
 export function manyFamilies(count: number, help = ''): Family[] {
   return Array.from({ length: count }, (_, i) =>
     makeFamily({ name: `x${i}`, type: 'gauge', help }, [{ values: [i] }]),

@@ -1,4 +1,7 @@
-/** A test file for the test of interrupts: it starts all kinds of programs, reports that, and never ends. */
+/**
+ * A test file that the test of interrupts runs. It starts all kinds of programs that tests start, prints a line when
+ * they run, and never ends.
+ */
 
 import { test } from 'node:test'
 import { withChromium } from './chromium.js'

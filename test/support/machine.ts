@@ -1,4 +1,6 @@
-/** A machine without the repository: a clean Debian with systemd and its own network. */
+/**
+ * Starts a machine of a new user for a test: a clean Debian with systemd and its own network, without the repository.
+ */
 
 import { appendFile, cp, mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
@@ -8,19 +10,19 @@ import { inRoot } from './setup/root-directory.js'
 import { bootSystemd } from './setup/systemd.js'
 
 export type Machine = {
-  /** Writes a file on the machine; by default, every user can read it. */
+  /** Writes a file on the machine. By default, every user of the machine can read the file. */
   write(path: string, text: string, mode?: number): Promise<void>
   append(path: string, text: string): Promise<void>
-  /** Runs shell commands as root; returns their output. Throws when they fail. */
+  /** Runs shell commands as root on the machine, and returns their output. Throws an error if a command fails. */
   shell(commands: string, input?: string): Promise<string>
-  /** Returns a command that runs a program of the host in the network of the machine. */
+  /** Returns a command that runs a program of the host, but in the network of the machine. */
   outside(command: readonly string[]): Promise<string[]>
 }
 
 const ENV = ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin', 'HOME=/root', 'LC_ALL=C']
 
 /**
- * @param prepare Steps before the machine loses its network: files to copy to `/root`, the npm to install, and a
+ * @param prepare Steps that run while the machine still has a network: files to copy to `/root`, the npm to install, and a files to copy to `/root`, the npm to install, and a
  *   command that root runs in `/root` and that can use npm's registry.
  */
 export async function withMachine(
@@ -39,7 +41,7 @@ export async function withMachine(
     await mkdir(join(root, dirname(path)), { recursive: true })
     await writeFile(join(root, path), text, { mode })
   }
-  // apt asks no questions and installs only required packages.
+  // These settings make apt ask no questions and install only required packages.
   const apt = 'APT::Get::Assume-Yes "true";\nAPT::Install-Recommends "false";\n'
   await write('etc/apt/apt.conf.d/test', apt)
   await write('etc/hostname', `${name}\n`)

@@ -1,20 +1,20 @@
-/** Helpers for tests that read Markdown pages. */
+/** Reads code blocks from Markdown pages, for tests of the documentation. */
 
 const BLOCK = /^( *)```(\w*)\n([^]*?)^ *```$/gm
 
-/** Removes the code blocks. */
+/** Returns the text of a Markdown page without its code blocks. */
 export function withoutBlocks(page: string): string {
   return page.replace(BLOCK, '')
 }
 
-/** The code blocks in a language, without their indentation in lists. */
+/** Returns the code blocks of a Markdown page in one language, without the indentation of blocks in lists. */
 export function blocksOf(page: string, language: string): string[] {
   return Array.from(withoutIndentation(page).matchAll(BLOCK), ([, , name, text = '']) =>
     name === language ? text : '',
   ).filter((text) => text !== '')
 }
 
-/** Removes the indentation that code blocks in lists have. */
+/** Removes the indentation of a code block in a list. */
 export function withoutIndentation(page: string): string {
   return page.replace(BLOCK, (block, indent: string) =>
     block.replaceAll(new RegExp(`^${indent}`, 'gm'), ''),

@@ -1,4 +1,4 @@
-/** Real Prometheus servers on loopback, 2.42 and 3.x, and their promtool. */
+/** Starts real Prometheus servers on loopback, in the versions 2.42 and 3.x, and runs their promtool. */
 
 import { writeFile } from 'node:fs/promises'
 import { createServer, request } from 'node:http'
@@ -14,13 +14,19 @@ type Cleanup = Pick<TestContext, 'after'>
 
 export type Job = {
   readonly name: string
-  /** A scrape URL, for example `http://127.0.0.1:9347/metrics`. With `discovery`, the URL of the target list (`…/sd`). */
+  /**
+   * The URL that Prometheus scrapes, for example `http://127.0.0.1:9347/metrics`. With `discovery`, the URL of the
+   * HTTP service discovery (`…/sd`).
+   */
   readonly target: string
-  /** Whether `target` is an HTTP service discovery URL, which is read once a second. */
+  /** Whether `target` is the URL of an HTTP service discovery, which Prometheus then reads once a second. */
   readonly discovery?: boolean
-  /** The format that Prometheus requests. Default: the default of this Prometheus. */
+  /**
+   * The exposition format that Prometheus requests. Without it, Prometheus requests the formats that this version
+   * requests by default.
+   */
   readonly format?: 'text' | 'openmetrics' | 'protobuf'
-  /** Additional YAML lines of the job, without indentation. */
+  /** Additional YAML lines for the scrape configuration of the job, without indentation. */
   readonly extra?: readonly string[]
 }
 
@@ -38,15 +44,17 @@ export type RunningPrometheus = {
   readonly url: string
   /** Runs an instant query. */
   query(promql: string): Promise<QueryResult[]>
-  /** Returns each series of a selector with its samples of the last hour; times are in seconds. */
+  /** Returns each series that matches a selector, with its samples of the last hour. Times are in seconds. */
   history(selector: string): Promise<History[]>
-  /** Runs a range query; times are in seconds. */
+  /** Runs a range query. Times are in seconds. */
   range(promql: string, times: { from: number; to: number; step: number }): Promise<History[]>
-  /** Returns the samples of the last scrape of a job, without those that Prometheus adds (`up`, `scrape_*`). */
+  /**
+   * Returns the samples of the last scrape of a job, without the series that Prometheus itself adds (`up`,
+   * `scrape_*`).
+   */
   samples(job: string): Promise<QueryResult[]>
-  /** Waits for `count` more successful scrapes of a job; throws when a scrape fails. */
+  /** Waits for `count` more successful scrapes of a job. Throws an error if a scrape fails. */
   scrapes(job: string, count: number): Promise<void>
-  /** Returns the metadata of a metric family. */
   metadata(metric: string): Promise<{ type: string; help: string; unit: string }[]>
   /** Returns the pending and firing alerts. */
   alerts(): Promise<Alert[]>
@@ -85,15 +93,15 @@ export type PrometheusOptions = {
   readonly major: Major
   readonly jobs: readonly Job[]
   readonly intervalMs?: number
-  /** Timeout of a scrape. Default: the interval. */
+  /** The timeout of a scrape. By default, it is as long as the scrape interval. */
   readonly timeoutMs?: number
-  /** Names for `--enable-feature`. */
+  /** The names of Prometheus features that `--enable-feature` switches on. */
   readonly features?: readonly string[]
-  /** Text of a rule file; the evaluation interval is the scrape interval. */
+  /** The text of a rule file. Prometheus evaluates the rules at the scrape interval. */
   readonly rules?: string
 }
 
-/** Starts a Prometheus that stops after the test. */
+/** Starts a Prometheus server, which stops after the test. */
 export async function withPrometheus(
   t: Cleanup,
   options: PrometheusOptions,
@@ -130,7 +138,7 @@ export async function withPrometheus(
   }
 }
 
-/** Writes `prometheus.yml` and the rule file; returns the path of the first. */
+/** Writes `prometheus.yml` and the rule file. Returns the path of `prometheus.yml`. */
 async function writePrometheusConfig(
   t: Cleanup,
   directory: string,
@@ -212,14 +220,14 @@ async function samplesOfJob(api: ApiClient, job: string): Promise<QueryResult[]>
   await until(
     async () => {
       all = await api.query(`{job=${JSON.stringify(job)}}`)
-      // On a busy machine a scrape can exceed its deadline. Then Prometheus stores `up 0` and
-      // nothing else, or the exporter's response lacks the series of some collectors.
+      // On a busy machine, a scrape can exceed its deadline. Then Prometheus stores only `up 0`, or the exporter's
+      // response lacks the series of some collectors. In both cases the next scrape is awaited.
       const values = (name: string) =>
         all.filter(({ labels }) => labels.__name__ === name).map(({ value }) => value)
       const success = values('prosody_exporter_collector_success')
       return [...values('up'), ...success].every((value) => value === 1) && success.length > 0
     },
-    { what: `samples of ${job}` },
+    { what: `a complete scrape of the job ${job}` },
   )
   return all.filter(({ labels }) => !/^(up$|scrape_)/.test(labels.__name__ ?? ''))
 }
@@ -231,18 +239,19 @@ async function waitForScrapes(api: ApiClient, job: string, count: number): Promi
   await until(
     async () => {
       const target = await currentTarget()
-      // Prometheus loads its targets five seconds after it starts, whatever its settings.
+      // Prometheus loads its targets five seconds after it starts. No setting changes this delay.
       if (target === undefined) return false
-      // On a busy machine a scrape can exceed its deadline.
+      // On a busy machine, a scrape can exceed its deadline. Such a failed scrape is ignored.
       if (target.health === 'down' && /deadline exceeded/.test(target.lastError)) return false
-      if (target.health === 'down') throw new Error(`scrape of ${job} failed: ${target.lastError}`)
+      if (target.health === 'down')
+        throw new Error(`a scrape of the job ${job} failed: ${target.lastError}`)
       if (target.health === 'up' && target.lastScrape !== last) {
         last = target.lastScrape
         seen += 1
       }
       return seen >= count
     },
-    { what: `${count} scrapes of ${job}` },
+    { what: `${count} successful scrapes of the job ${job}` },
   )
 }
 
@@ -253,11 +262,11 @@ async function jobConfig(t: Cleanup, major: Major, job: Job): Promise<string[]> 
       '  http_sd_configs:',
       `  - url: ${JSON.stringify(job.target)}`,
       '    refresh_interval: 1s',
-      // The lines apply to the discovery requests and to the scrapes.
+      // The additional YAML lines apply to the requests of the service discovery and to the scrapes.
       ...(job.extra ?? []).flatMap((line) => [`    ${line}`, `  ${line}`]),
     ]
   }
-  // Prometheus before 2.49 has no scrape_protocols. There, a forwarding server sets the header.
+  // Prometheus before 2.49 has no scrape_protocols. For these versions, a forwarding server sets the Accept header.
   const forwarded = job.format !== undefined && major === '2'
   const { host, pathname, search } = new URL(job.target)
   const address = forwarded ? await forward(t, job.target, ACCEPT[job.format]) : host
@@ -276,7 +285,10 @@ async function jobConfig(t: Cleanup, major: Major, job: Job): Promise<string[]> 
   ]
 }
 
-/** Starts a server that forwards each GET with another Accept header; returns its `host:port`. */
+/**
+ * Starts an HTTP server that forwards each GET request to `target` with another Accept header. Returns its
+ * `host:port`.
+ */
 async function forward(t: Cleanup, target: string, accept: string): Promise<string> {
   const server = createServer((incoming, outgoing) => {
     const url = new URL(incoming.url ?? '/', target)
@@ -300,7 +312,7 @@ async function forward(t: Cleanup, target: string, accept: string): Promise<stri
   return `127.0.0.1:${port}`
 }
 
-/** Runs `promtool check metrics`. Exit code 3 means that it reported problems. */
+/** Runs `promtool check metrics`. The exit code 3 means that promtool reported problems in the exposition. */
 export async function checkMetrics(
   major: Major,
   exposition: string | Uint8Array,

@@ -1,8 +1,8 @@
--- The hosts, clients, rooms and timers of the test double of Prosody 0.10 (prosody-0.10.lua). It has only the parts that
--- the counters of mod_adhoc_statistics use.
+-- The hosts, clients, rooms and timers of the test double of Prosody 0.10 (prosody-0.10.lua). This file has only the
+-- parts of Prosody that the additional metrics of mod_adhoc_statistics use.
 local clock = ...;
 
--- util.events: calls handlers by descending priority, until one returns a value.
+-- Replaces util.events. An event calls its handlers by descending priority, until a handler returns a value.
 local function new_events()
 	local handlers = {};
 	local events = { _handlers = handlers };
@@ -32,7 +32,7 @@ prosody = {
 	full_sessions = {}; incoming_s2s = {}; start_time = clock.now;
 };
 
--- util.filters
+-- Replaces util.filters.
 local filters, filter_hooks = {}, {};
 function filters.add_filter(session, type, callback)
 	session.filters = session.filters or {};
@@ -48,7 +48,8 @@ function filters.remove_filter(session, type, callback) remove(session.filters[t
 function filters.add_filter_hook(callback) table.insert(filter_hooks, callback); end
 function filters.remove_filter_hook(callback) remove(filter_hooks, callback); end
 
--- util.timer: tick() runs the tasks that are due. As in 0.10, add_task() returns nothing and there is no stop().
+-- Replaces util.timer. Tasks run when tick() is called, if they are due. As in Prosody 0.10, add_task() returns nothing
+-- and stop() does not exist.
 local tasks = {};
 local timer = {};
 function timer.add_task(delay, callback)
@@ -75,7 +76,7 @@ local function add_host(name, accounts)
 	prosody.events.fire_event("host-activated", name);
 end
 
--- mod_muc: the rooms are a global of the module, whose environment inherits _G.
+-- Replaces mod_muc. The table of rooms is a global variable of the module, whose environment inherits _G.
 local function add_rooms(name, rooms)
 	add_host(name);
 	local host = prosody.hosts[name];
@@ -83,7 +84,8 @@ local function add_rooms(name, rooms)
 	host.modules.muc = setmetatable({ rooms = rooms }, { __index = _G });
 end
 
--- A client that has selected a SASL mechanism. Its methods do the work of mod_saslauth, core.sessionmanager and mod_c2s.
+-- Creates the session of a client that has selected a SASL mechanism. Its methods fire the events that mod_saslauth,
+-- core.sessionmanager and mod_c2s fire in Prosody.
 local client_mt = {};
 client_mt.__index = client_mt;
 local function connect(host, mechanism)

@@ -1,20 +1,22 @@
--- A test double of Prosody 0.10 for Lua 5.1, because Debian has no package of that version. It has only the parts that
--- mod_adhoc_statistics uses. Its behavior was observed on 2026-11-27, when 0.10.0 and 0.10.3 were built from source and
--- run with the module.
+-- A test double of Prosody 0.10 for Lua 5.1, because Debian has no package of Prosody 0.10. The test double has only the
+-- parts of Prosody that mod_adhoc_statistics uses. It behaves like Prosody 0.10.0 and 0.10.3, which were built from
+-- source and run with mod_adhoc_statistics on 2026-11-27.
 --
 --   lua5.1 prosody-0.10.lua DIRECTORY_OF_THE_MODULE [off | counts] < scenario.lua
 --
--- With `off`, statistics are switched off. With `counts`, the module counts its additional metrics. The scenario can use
--- `measure`, `collect`, `ask`, `reload`, `clock`, `add_host`, `add_rooms`, `connect` and `tick`.
+-- With `off`, statistics are switched off in Prosody. With `counts`, mod_adhoc_statistics counts its additional metrics.
+-- The scenario is a Lua program of a test. It can use `measure`, `collect`, `ask`, `reload`, `clock`, `add_host`,
+-- `add_rooms`, `connect` and `tick`.
 local directory, mode = arg[1], arg[2];
 
 local clock = { now = 1000 };
 local function gettime() return clock.now; end
 
--- This file also sets the global `prosody`.
+-- prosody-0.10-hosts.lua sets the global variable `prosody`.
 local server = assert(loadfile((arg[0]:gsub("%.lua$", "-hosts.lua"))))(clock);
 
--- util.statistics: amounts and counters keep their value; the other kinds restart when their getter is called.
+-- Replaces util.statistics. Amounts and counters keep their value. Statistics of other kinds restart from 0 when their
+-- value is read.
 local getters = {};
 local kinds = {};
 function kinds.amount(name, initial)
@@ -67,7 +69,7 @@ kinds.distribution = distribution("distribution");
 kinds.sizes = distribution("size", "bytes");
 kinds.times = distribution("duration", "seconds");
 
--- core.statsmanager
+-- Replaces core.statsmanager.
 local stats, changed, extras = {}, {}, {};
 local function measure(kind, name)
 	return assert(kinds[kind], "unknown stat type: "..kind)(name);
@@ -89,7 +91,7 @@ local statsmanager = {
 	get = function (name) return stats[name], extras[name]; end;
 };
 
--- util.stanza
+-- Replaces util.stanza.
 local stanza_mt = {};
 stanza_mt.__index = stanza_mt;
 local function stanza(name, attr)
@@ -139,7 +141,7 @@ function stanza_mt:get_child(name)
 	return self:childtags(name)();
 end
 
--- util.set
+-- Replaces util.set.
 local set_mt = {};
 set_mt.__index = set_mt;
 local function new_set(list)
@@ -155,7 +157,7 @@ end
 function set_mt:contains(item) return self._items[item] ~= nil; end
 function set_mt:items() return pairs(self._items); end
 
--- As in 0.10, there is no util.openmetrics, and util.time has no monotonic clock.
+-- As in Prosody 0.10, util.openmetrics does not exist, and util.time has no monotonic clock.
 local libraries = {
 	["core.statsmanager"] = statsmanager;
 	["util.dataforms"] = { new = function (layout) return layout; end };
@@ -183,7 +185,7 @@ for _, list in ipairs { libraries, server.libraries } do
 end
 package.path, package.cpath = "", "";
 
--- core.moduleapi and core.modulemanager, for a single component
+-- Replaces core.moduleapi and core.modulemanager for a Prosody with one component.
 local command_event = "host/http://jabber.org/protocol/commands:command";
 local events, unload = server.new_events(), nil;
 local shared = {};
@@ -209,7 +211,7 @@ local function load_module()
 		hook_global = function (_, event, handler) prosody.events.add_handler(event, handler); end;
 		depends = function () end;
 	};
-	-- mod_adhoc hooks iq/ in 0.10, and iq-set/ from 0.11 on.
+	-- mod_adhoc handles events that begin with iq/ in Prosody 0.10, and with iq-set/ in later versions.
 	function module:provides(_, command)
 		self:hook("iq/"..command_event, function (event)
 			if event.stanza.attr.type == "set" then command.handler(); end
@@ -235,16 +237,17 @@ local function load_module()
 	end
 end
 
--- Sends a request of the component. Returns the lines and the attributes of the page, or the text of the error.
+-- Sends a request for statistics from the component. Returns the lines and the attributes of the page of statistics, or
+-- the text of the error.
 local function ask(request)
 	local iq = stanza("iq", { type = "set", id = "1", from = "stats.one.example", to = "stats.one.example" });
 	iq:tag("command", { node = "urn:prosody-exporter:statistics:1" }):tag("statistics", request);
 	local answer;
 	local origin = { type = "component", host = "stats.one.example", conn = {}, send = function (reply) answer = reply; end };
 	local data = { origin = origin, stanza = iq };
-	-- fired by mod_iq
+	-- In Prosody, mod_iq fires these two events.
 	assert(events.fire_event("iq/"..command_event, data) or events.fire_event("iq-set/"..command_event, data));
-	-- The next turn of the main loop.
+	-- Runs the timers, as the next turn of Prosody's main loop does.
 	server.tick(0);
 	if type(answer) == "table" then return answer:get_child("error"):get_child("text")[1]; end
 	local attr, lines = {}, {};
@@ -253,7 +256,7 @@ local function ask(request)
 	return table.concat(lines), attr;
 end
 
--- util.startup warns about undefined globals
+-- As util.startup does in Prosody, logs a warning when code reads an undefined global variable.
 setmetatable(_G, { __index = function (_, name)
 	print("general", "warn", "Attempt to read a non-existent global '"..tostring(name).."'");
 end });

@@ -7,43 +7,55 @@ import { startProsody } from './setup/prosody.js'
 
 export { legacyVersion, prosodyVersions }
 
-/** The version without a metric registry, and the versions with one. */
+/** The versions of Prosody that tests run: one without a metric registry, and those with a registry. */
 export const everyVersion = [legacyVersion, ...prosodyVersions] as const
 export type Version = (typeof everyVersion)[number]
 
-/** `newest` is the latest version in Debian. */
+/** A version of Prosody that tests can start. `newest` is the latest version in Debian. */
 export type ProsodyVersion = Version | 'newest'
 
 type Started = Awaited<ReturnType<typeof startProsody>>
 
-/** A Lua expression as text for each option, for example `{ statistics_interval: '"manual"' }`. */
+/**
+ * Options of Prosody's configuration. Each value is a Lua expression as text, for example `{ statistics_interval:
+ * '"manual"' }`.
+ */
 export type LuaOptions = Readonly<Record<string, string | undefined>>
 
 export type ComponentSection = {
   readonly domain: string
-  /** The module of the component, for example `muc`; without a module it is an external component. */
+  /** The module of the component, for example `muc`. Without a module, the component is external. */
   readonly module?: string
   readonly options?: LuaOptions
 }
 
 export type ProsodyConfig = {
-  /** VirtualHosts. Default: `one.example`, `two.example`. */
+  /** The domains of the VirtualHosts. By default, these are `one.example` and `two.example`. */
   readonly hosts?: readonly string[]
-  /** `user@host` → password; written as accounts of `internal_plain`. */
+  /**
+   * The accounts of the server. A key is the JID of an account, and its value is the password. The accounts are
+   * stored with `internal_plain`.
+   */
   readonly users?: Readonly<Record<string, string>>
-  /** Domains of components with mod_adhoc_statistics; their secret is `secret`. Default: two. */
+  /**
+   * The domains of external components with mod_adhoc_statistics. Their secret is `secret`. By default, there are
+   * two.
+   */
   readonly statsDomains?: readonly string[]
-  /** Options of each of these components, in addition to the secret and `modules_enabled`. */
+  /**
+   * Options in the section of each component with mod_adhoc_statistics, in addition to the secret and
+   * `modules_enabled`.
+   */
   readonly statsOptions?: LuaOptions
-  /** Global modules in addition to the usual ones. */
+  /** Modules to load on all hosts, in addition to those that every test's Prosody has. */
   readonly modules?: readonly string[]
-  /** Components in addition to the MUC service `rooms.<first host>`. */
+  /** Components in addition to those with mod_adhoc_statistics and the MUC service `rooms.<first host>`. */
   readonly components?: readonly ComponentSection[]
-  /** Global options that replace the defaults: Lua expressions, or `undefined` to omit an option. */
+  /** Global options that replace the defaults of the tests. The value `undefined` removes an option. */
   readonly globals?: LuaOptions
-  /** Plugin paths that come before the repository's own. */
+  /** Directories in which Prosody looks for modules before it looks in those of the repository. */
   readonly pluginPaths?: readonly string[]
-  /** Lua text before and after the rest of the configuration. */
+  /** Lua text that comes before the rest of the configuration (`extraGlobal`) or after it (`extra`). */
   readonly extraGlobal?: string
   readonly extra?: string
   readonly logLevel?: 'debug' | 'info' | 'warn'
@@ -51,26 +63,26 @@ export type ProsodyConfig = {
 }
 
 export type TestProsody = {
-  /** The running server; each `restart` replaces it. */
+  /** The running server process. Each `restart` replaces it by a new one. */
   server(): Started
   readonly version: string
   readonly dir: string
   readonly ports: Started['ports']
   readonly pid: number
   readonly hosts: readonly string[]
-  /** The domain of the MUC service. */
+  /** The domain of the server's MUC service. */
   readonly rooms: string
   readonly statsDomains: readonly string[]
-  /** The value for `--xmpp.service`. */
+  /** The value of `--xmpp.service` with which an exporter connects to this server. */
   readonly service: string
   readonly secret: string
-  /** The URL of mod_http_openmetrics, which 0.11 does not have. */
+  /** The URL of the metrics that mod_http_openmetrics serves. Prosody 0.11 does not have that module. */
   readonly openmetricsUrl: string
   log(): string
   kill(signal: NodeJS.Signals): void
-  /** Stops the server; its directory and ports remain for a restart. */
+  /** Stops the server. Its directory and its ports stay reserved for a restart. */
   stop(): Promise<void>
-  /** Restarts the server, also after `stop`; `changes` override its configuration. */
+  /** Restarts the server, or starts it after `stop`. `changes` override its configuration. */
   restart(changes?: ProsodyConfig): Promise<void>
   /** Runs prosodyctl, for example `prosodyctl('shell', 'module', 'reload', 'ping', 'one.example')`. */
   prosodyctl(...args: string[]): Promise<string>
@@ -81,10 +93,13 @@ export const SECRET = 'secret'
 const MODULES = [
   ...['disco', 'roster', 'saslauth', 'dialback', 'ping', 'version', 'uptime', 'time', 'adhoc'],
 ]
-/** Modules that are new in 0.12; and `tls`, which logs errors on 0.11 without certificates. */
+/**
+ * Modules that only 0.12 and later versions load: modules that are new in 0.12, and `tls`, which logs errors on 0.11
+ * if there are no certificates.
+ */
 const NEW_MODULES = ['tls', 'http_openmetrics', 'admin_shell', 'admin_socket']
 
-/** Options that differ in 0.11. */
+/** Options that have other values on Prosody 0.11. */
 const LEGACY_GLOBALS: LuaOptions = { statistics_interval: '1', gc: undefined }
 
 const GLOBALS: LuaOptions = {
@@ -92,15 +107,15 @@ const GLOBALS: LuaOptions = {
   statistics_interval: '"manual"',
   gc: '{ mode = "generational" }',
   authentication: '"internal_plain"',
-  // The tests use unencrypted connections on loopback.
+  // Clients and servers may connect without TLS, because tests connect over loopback.
   c2s_require_encryption: 'false',
   s2s_require_encryption: 'false',
   allow_unencrypted_plain_auth: 'true',
-  // Requests can have any Host header.
+  // With this option, Prosody answers HTTP requests with any Host header.
   http_default_host: '"one.example"',
 }
 
-/** Starts a private Prosody of a version, which stops after the test. */
+/** Starts a private Prosody, which stops after the test. */
 export async function withProsody(
   t: Pick<TestContext, 'after'>,
   options: ProsodyConfig & {
@@ -176,7 +191,7 @@ const hostsOf = (config: ProsodyConfig): readonly string[] =>
 const statsDomainsOf = (config: ProsodyConfig): readonly string[] =>
   config.statsDomains ?? ['stats.one.example', 'stats.two.example']
 
-/** The configuration file of `withProsody`, without ports and paths. */
+/** Returns the configuration file for `withProsody`. startProsody() adds the ports and paths. */
 export function luaConfig(config: ProsodyConfig, isLegacy = false): string {
   const hosts = hostsOf(config)
   const globals = {
@@ -223,7 +238,7 @@ const luaOptions = (options: LuaOptions): string[] =>
 async function writeAccounts(data: string, users: Readonly<Record<string, string>>) {
   for (const [jid, password] of Object.entries(users)) {
     const [user = '', host = ''] = jid.split('@')
-    // util.datamanager percent-encodes all characters of file names except letters and digits.
+    // In file names, Prosody's util.datamanager percent-encodes all characters except letters and digits.
     const encode = (text: string) =>
       text.replace(/[^a-zA-Z0-9]/g, (sign) => `%${sign.charCodeAt(0).toString(16)}`)
     const accounts = join(data, encode(host), 'accounts')

@@ -1,15 +1,18 @@
-/** Reads delimited io.prometheus.client.MetricFamily messages, independently of the exporter's encoder. */
+/**
+ * Reads an exposition of delimited io.prometheus.client.MetricFamily messages. The reader shares no code with the
+ * exporter's encoder.
+ */
 
 import assert from 'node:assert/strict'
 
 export type ProtoMetric = {
-  /** A list and not an object, so that duplicate labels are visible. */
+  /** The labels as a list of names and values. In an object, duplicate labels would not be visible. */
   readonly labels: readonly (readonly [name: string, value: string])[]
   /** The value of a counter, gauge or untyped metric. */
   readonly value?: number
   readonly count?: number
   readonly sum?: number
-  /** Upper bounds or quantiles, each with its value. */
+  /** The upper bounds of a histogram or the quantiles of a summary, each with its value. */
   readonly steps?: readonly (readonly [bound: number, value: number])[]
   readonly created?: { readonly seconds: bigint; readonly nanos: number }
   readonly timestampMs?: number
@@ -27,7 +30,7 @@ type Field = bigint | number | Uint8Array
 type Message = ReadonlyMap<number, readonly Field[]>
 
 const TYPES = ['counter', 'gauge', 'summary', 'untyped', 'histogram']
-/** The number of the field with the value in the message Metric. */
+/** For each metric type, the number of the field in the message Metric that has the value. */
 const VALUE = { counter: 3, gauge: 2, summary: 4, untyped: 5, histogram: 7 }
 
 export function decodeFamilies(bytes: Uint8Array): ProtoFamily[] {
@@ -35,7 +38,7 @@ export function decodeFamilies(bytes: Uint8Array): ProtoFamily[] {
   for (let at = 0; at < bytes.length;) {
     const [size, start] = readVarint(bytes, at)
     at = start + Number(size)
-    assert.ok(at <= bytes.length, 'a message is cut off')
+    assert.ok(at <= bytes.length, 'a message ends before its stated length')
     families.push(readFamily(readMessage(bytes.subarray(start, at), [4])))
   }
   return families
@@ -44,9 +47,9 @@ export function decodeFamilies(bytes: Uint8Array): ProtoFamily[] {
 function readFamily(message: Message): ProtoFamily {
   assertFields(message, [1, 2, 3, 4, 5])
   const type = TYPES[Number(message.get(3)?.[0])]
-  assert.ok(type !== undefined && type in VALUE, 'no type')
+  assert.ok(type !== undefined && type in VALUE, 'a MetricFamily has no type, or an unknown type')
   return {
-    name: text(message, 1) ?? assert.fail('no name'),
+    name: text(message, 1) ?? assert.fail('a MetricFamily has no name'),
     help: text(message, 2),
     type,
     unit: text(message, 5),
@@ -63,7 +66,10 @@ function readMetric(field: Field, type: keyof typeof VALUE): ProtoMetric {
     assertFields(pair, [1, 2])
     return [text(pair, 1) ?? assert.fail(), text(pair, 2) ?? assert.fail()] as const
   })
-  const value = readMessage(metric.get(VALUE[type])?.[0] ?? assert.fail('no value'), [3])
+  const value = readMessage(
+    metric.get(VALUE[type])?.[0] ?? assert.fail('a Metric has no value of the type of its family'),
+    [3],
+  )
   if (type === 'gauge' || type === 'untyped') {
     assertFields(value, [1])
     return { labels, value: number(value, 1), ...timestamp }
@@ -120,9 +126,11 @@ function assertFields(message: Message, known: readonly number[]): void {
   for (const field of message.keys()) assert.ok(known.includes(field), `field ${field} is unknown`)
 }
 
-/** Reads the fields of a message by number; only the `repeated` fields may occur several times. */
+/**
+ * Reads the fields of a message. The keys are field numbers. Only the fields in `repeated` may occur several times.
+ */
 export function readMessage(field: Field, repeated: readonly number[] = []): Message {
-  assert.ok(field instanceof Uint8Array, 'not a message')
+  assert.ok(field instanceof Uint8Array, 'the field of a message is not length-delimited')
   const view = new DataView(field.buffer, field.byteOffset, field.byteLength)
   const fields = new Map<number, Field[]>()
   let at = 0
@@ -141,17 +149,17 @@ export function readMessage(field: Field, repeated: readonly number[] = []): Mes
       case 2n: {
         const [size, from] = readVarint(field, start)
         at = from + Number(size)
-        assert.ok(at <= field.length, 'a field is cut off')
+        assert.ok(at <= field.length, 'a field ends before its stated length')
         value = field.subarray(from, at)
         break
       }
       default:
-        assert.fail(`wire type ${key & 7n}`)
+        assert.fail(`a field has the unsupported wire type ${key & 7n}`)
     }
     const values = fields.get(id)
     if (!values) fields.set(id, [value])
     else {
-      assert.ok(repeated.includes(id), `duplicate field ${id}`)
+      assert.ok(repeated.includes(id), `the field ${id} occurs twice in a message`)
       values.push(value)
     }
   }

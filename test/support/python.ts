@@ -1,4 +1,7 @@
-/** Debian's python3-prometheus-client: a strict, independent reader of both formats. */
+/**
+ * Parses expositions with Debian's python3-prometheus-client: a strict parser of both text formats, which shares no
+ * code with the exporter.
+ */
 
 import { findPython } from './setup/programs.js'
 import { run } from './setup/process.js'
@@ -18,7 +21,7 @@ export type ParsedFamily = {
   readonly samples: readonly ParsedSample[]
 }
 
-// JSON has no NaN and no infinity, so numbers are passed as text in Python's exact form (repr).
+// The Python program prints numbers as text in Python's exact form (repr), because JSON has no NaN and no infinity.
 const PROGRAM = `
 import json, sys
 if sys.argv[1] == 'openmetrics':
@@ -47,9 +50,10 @@ type Row = [
 ]
 
 /**
- * Parses an exposition with Python. The names are the parser's: a counter's name has no `_total`.
+ * Parses an exposition with Python. Names of metric families are those of the Python parser: the name of a counter
+ * has no `_total`.
  *
- * @throws {Error} With the parser's message when it rejects the exposition.
+ * @throws {Error} The parser rejects the exposition. The message is that of the parser.
  */
 export async function parseWithPython(
   format: 'text' | 'openmetrics',

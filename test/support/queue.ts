@@ -1,13 +1,13 @@
 export type Queue<T> = {
   readonly push: (item: T) => void
-  /** Waits for the next item that `fits`; drops the items before it. */
+  /** Waits for the next item for which `fits` returns true, and takes it. Drops all items before it. */
   readonly next: (fits?: (item: T) => boolean) => Promise<T>
 }
 
 /**
- * Creates a queue of events: a caller of `next` also gets events from before the call.
+ * Creates a queue of events for tests. `next` also returns events that happened before it was called.
  *
- * @param waitMs How long `next` waits before it fails.
+ * @param waitMs The number of milliseconds after which `next` fails if no item comes.
  */
 export function createQueue<T>(waitMs = 300_000): Queue<T> {
   const items: T[] = []
@@ -24,9 +24,9 @@ export function createQueue<T>(waitMs = 300_000): Queue<T> {
           if (fits(item)) return item
         }
         await new Promise<void>((resolve, reject) => {
-          // A test that waits for a missing event fails with a stack trace.
+          // With this timeout, a test whose event does not happen fails with a stack trace instead of hanging.
           const fail = () => {
-            reject(new Error(`nothing came within ${waitMs / 1000} s`))
+            reject(new Error(`the expected event did not happen within ${waitMs / 1000} s`))
           }
           const timer = waitMs === Infinity ? undefined : setTimeout(fail, waitMs)
           wake = () => {

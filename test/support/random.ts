@@ -1,11 +1,11 @@
-/** A pseudo-random generator with the same results for the same seed. */
+/** A pseudo-random number generator. The same seed always gives the same numbers. */
 export type Random = {
-  /** An integer from 0 to `end - 1`. */
+  /** Returns an integer from 0 to `end - 1`. */
   below(end: number): number
   pick<T>(from: readonly T[]): T
 }
 
-/** The generator mulberry32, by Tommy Ettinger (public domain). */
+/** Creates a generator with the algorithm mulberry32, by Tommy Ettinger (public domain). */
 export function createRandom(seed: number): Random {
   let state = seed >>> 0
   const below = (end: number): number => {

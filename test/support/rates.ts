@@ -1,4 +1,7 @@
-/** The expected increase of counters of mod_test_rates over a restart, and the increase() of Prometheus. */
+/**
+ * Compares the increase() that Prometheus calculates for a counter of mod_test_rates over a restart of Prosody with
+ * the true increase.
+ */
 
 import { until } from './setup/process.js'
 import type { History, RunningPrometheus } from './prometheus.js'
@@ -6,18 +9,20 @@ import type { TestProsody } from './prosody.js'
 
 export type Sample = History['samples'][number]
 
-/** A stopped instance of Prosody with mod_test_rates, after the next one has started. */
+/** What a test knows about a stopped Prosody with mod_test_rates, after the next Prosody has started. */
 export type Ended = {
-  /** The final value of its counter. */
+  /** The final value of the counter test_rates_counted in the stopped Prosody. */
   readonly total: number
-  /** When the next instance started, in seconds; later samples belong to it. */
+  /**
+   * The time in seconds at which the next Prosody was started. Samples after this time come from the next Prosody.
+   */
   readonly at: number
 }
 
 /**
- * Restarts a Prosody with mod_test_rates; the new instance counts from `initial`.
+ * Restarts a Prosody with mod_test_rates. The counters of the new process start at `initial`.
  *
- * @param pause What to do between stop and start. It must wait at least for `collection.min_age`, because the
+ * @param pause What the test does while Prosody is stopped. It must wait at least for `collection.min_age`, because the wait at least for `collection.min_age`, because the
  *   exporter serves the last snapshot for that long.
  */
 export async function restartCounting(
@@ -28,7 +33,10 @@ export async function restartCounting(
   const before = prosody.server()
   await prosody.stop()
   const [, total] = /counted (\d+) in all/.exec(before.log()) ?? []
-  if (total === undefined) throw new Error(`nothing was counted: ${before.log().slice(-1000)}`)
+  if (total === undefined)
+    throw new Error(
+      `the log of Prosody has no final value of test_rates_counted: ${before.log().slice(-1000)}`,
+    )
   await pause()
   const at = Date.now() / 1000
   await prosody.restart({ globals: { test_rates_initial: String(initial) } })
@@ -52,15 +60,15 @@ export async function untilSeen(
 }
 
 export type Across = {
-  /** The result of increase() from the first sample to the last. */
+  /** The result of Prometheus's increase() from the first sample of the counter to the last. */
   readonly increase: number
-  /** The number of counted events from the first sample to the last. */
+  /** The number of events that Prosody really counted from the first sample to the last. */
   readonly truth: number
-  /** The events after the last scrape of the stopped instance, which Prometheus cannot know. */
+  /** The number of events that Prosody counted between the last scrape and its stop. Prometheus cannot know them. */
   readonly lost: number
 }
 
-/** increase() of a counter over samples from before and after a restart. */
+/** Queries Prometheus for the increase() of a counter over samples from before and after a restart of Prosody. */
 export async function increaseAcross(
   server: RunningPrometheus,
   selector: string,
@@ -70,8 +78,8 @@ export async function increaseAcross(
   const first = samples[0]!
   const last = samples.at(-1)!
   const lastSeen = samples.filter(({ at }) => at < ended.at).at(-1)!
-  // With a sample at each end of the range, Prometheus extrapolates only this millisecond. Without it,
-  // Prometheus 3 would exclude the first sample.
+  // The range begins one millisecond before the first sample, because Prometheus 3 excludes a sample at the beginning
+  // of a range. With samples at both ends, increase() extrapolates by that millisecond only.
   const windowMs = Math.round((last.at - first.at) * 1000) + 1
   const query = `increase(${selector}[${windowMs}ms] @ ${last.at.toFixed(3)})`
   const [answer] = await server.query(query)

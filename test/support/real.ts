@@ -1,19 +1,22 @@
-/** Helpers for tests with real servers: read expositions and logs, and run Lua in Prosody. */
+/** Reads expositions and logs in tests with real servers, and runs Lua code in Prosody. */
 
 import type { RunningExporter } from './exporter.js'
 import type { TestProsody } from './prosody.js'
 import { until } from './setup/process.js'
 
-/** Runs Lua in Prosody, which must have the module `test_eval`. Global variables remain for later calls. */
+/**
+ * Runs Lua code in a Prosody with the module `test_eval`, and returns its result. Global variables of the code remain
+ * for later calls.
+ */
 export async function evalLua(prosody: TestProsody, lua: string): Promise<string> {
   const url = `http://127.0.0.1:${prosody.ports.http}/test_eval`
   const response = await fetch(url, { method: 'POST', body: lua })
   const text = await response.text()
-  if (!response.ok) throw new Error(`Lua in Prosody: ${text}`)
+  if (!response.ok) throw new Error(`Lua code failed in Prosody: ${text}`)
   return text
 }
 
-/** Adds many series with long labels to Prosody's registry. Prosody must have the module `test_eval`. */
+/** Adds many series with long labels to the metric registry of a Prosody with the module `test_eval`. */
 export async function floodRegistry(prosody: TestProsody, series: number): Promise<void> {
   await evalLua(
     prosody,
@@ -28,13 +31,16 @@ export async function floodRegistry(prosody: TestProsody, series: number): Promi
   )
 }
 
-/** The value of a sample in a text exposition, for example of `xmpp_up`; undefined when it is missing. */
+/**
+ * Returns the value of a sample in a text exposition, for example of `xmpp_up`. Returns undefined if the sample is
+ * missing.
+ */
 export function sampleValue(exposition: string, sample: string): number | undefined {
   const line = exposition.split('\n').find((each) => each.startsWith(`${sample} `))
   return line === undefined ? undefined : Number(line.slice(sample.length + 1))
 }
 
-/** The lines of all samples except the exporter's own. */
+/** Returns the lines of an exposition that have samples from the XMPP server, and not from the exporter itself. */
 export function serverSamples(exposition: string): string[] {
   return exposition.split('\n').filter((line) => /^(?!#|xmpp_up |prosody_exporter_)./.test(line))
 }
@@ -44,7 +50,7 @@ export type LogLine = Readonly<Record<string, unknown>> & {
   readonly message: string
 }
 
-/** The log so far of an exporter with `--log.format=json`. */
+/** Returns the lines that an exporter with `--log.format=json` has logged so far. */
 export function logLines(exporter: RunningExporter): LogLine[] {
   const complete = exporter.stderr().split('\n').slice(0, -1)
   return complete.map((line) => JSON.parse(line) as LogLine)
@@ -52,14 +58,14 @@ export function logLines(exporter: RunningExporter): LogLine[] {
 
 export const isComplaint = (level: string): boolean => /^(WARN|ERR|FATAL)/i.test(level)
 
-/** The warnings and errors in the log, each as JSON without the time. */
+/** Returns the warnings and errors that the exporter has logged, each as JSON without its time. */
 export function complaints(exporter: RunningExporter): string[] {
   return logLines(exporter)
     .filter(({ level }) => isComplaint(level))
     .map((line) => JSON.stringify({ ...line, '@timestamp': undefined }))
 }
 
-/** Waits until the exporter has series of the server; returns that exposition. */
+/** Waits until the exporter serves series of the XMPP server. Returns that exposition. */
 export async function untilUp(
   exporter: RunningExporter,
   headers: Readonly<Record<string, string>> = {},
@@ -73,7 +79,7 @@ export async function untilUp(
   )
 }
 
-/** Waits until `/-/ready` answers with that status. */
+/** Waits until the exporter's path `/-/ready` answers with the given HTTP status. */
 export async function untilReady(exporter: RunningExporter, status: 200 | 503) {
   await until(async () => (await exporter.get('/-/ready')).status === status, {
     what: `/-/ready answers ${status}`,

@@ -17,7 +17,10 @@ import {
 
 const UNTYPED: Partial<Record<MetricType, string>> = { info: 'gauge', unknown: 'untyped' }
 
-/** Renders the text formats line by line with strings. The bytes of the real encoder must be equal. */
+/**
+ * Renders the text format and OpenMetrics line by line with strings, in a simple way. Tests require that the
+ * exporter's encoder gives the same bytes.
+ */
 export function referenceText(
   families: readonly Family[],
   format: TextFormat,

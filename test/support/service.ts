@@ -1,4 +1,6 @@
-/** The Debian package under a real systemd, which applies the unit, for tests with a Prosody of the host. */
+/**
+ * Installs the exporter's Debian package under a real systemd, which starts the service for a Prosody on the host.
+ */
 
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -10,19 +12,19 @@ import type { TestProsody } from './prosody.js'
 export const SECRET_FILE = '/etc/prosody-exporter/xmpp.secret'
 
 export type Service = {
-  /** The path of the root directory on the host. */
+  /** The path of the system's root directory on the host. */
   readonly root: string
-  /** The path of the package inside the root directory. */
+  /** The path of the exporter's Debian package, as programs in the system see it. */
   readonly deb: string
-  /** Runs a program under that systemd; it may fail. */
+  /** Runs a program in the system. The result has the exit code if the program fails. */
   readonly inside: (...command: string[]) => ReturnType<typeof run>
-  /** Runs a program and returns its output; throws when it fails. */
+  /** Runs a program in the system and returns its output. Throws an error if the program fails. */
   readonly must: (...command: string[]) => Promise<string>
   readonly journal: () => Promise<string>
   readonly property: (name: string, unit?: string) => Promise<string>
 }
 
-/** Boots the system; the package is not installed yet. */
+/** Boots a small Debian with systemd. The exporter's package is in its root directory, but not installed yet. */
 export async function withService(t: { after(end: () => Promise<void>): void }): Promise<Service> {
   const ends: (() => Promise<void>)[] = []
   t.after(async () => {
@@ -51,7 +53,9 @@ export async function withService(t: { after(end: () => Promise<void>): void }):
   }
 }
 
-/** Writes the secret, the configuration for a Prosody, and the environment of the service. */
+/**
+ * Writes the files of the service: the secret, the configuration for a test's Prosody, and the environment variables.
+ */
 export async function configure({ root }: Service, prosody: TestProsody, environment: string) {
   await writeFile(join(root, SECRET_FILE), 'secret\n', { mode: 0o600 })
   const config = join(root, 'etc/prosody-exporter/prosody-exporter.yml')
@@ -64,7 +68,7 @@ export async function configure({ root }: Service, prosody: TestProsody, environ
   await writeFile(join(root, 'etc/default/prosody-exporter'), `${environment}\n`)
 }
 
-/** Waits until `ask` returns something; throws an error with the journal otherwise. */
+/** Waits until `ask` returns a value. If it does not, throws an error with the journal of the service. */
 export async function untilAnswered<T>(
   service: Service,
   ask: () => Promise<T | undefined | false>,

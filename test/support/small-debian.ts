@@ -1,4 +1,4 @@
-/** A private Debian for a test, in which packages are installed without effect on the machine. */
+/** Creates a small Debian for a test. The test can install packages in it without effect on the machine. */
 
 import { cp, mkdir, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
@@ -8,11 +8,11 @@ import { run, temporaryDirectory } from './setup/process.js'
 import { inRoot } from './setup/root-directory.js'
 
 export type SmallDebian = {
-  /** The path of its root directory on the host. */
+  /** The path of the Debian's root directory on the host. */
   readonly root: string
-  /** Runs a program in it and returns the output; throws when it fails. */
+  /** Runs a program in the Debian and returns its output. Throws an error if the program fails. */
   run(...command: string[]): Promise<string>
-  /** Runs a program in it; it may fail. */
+  /** Runs a program in the Debian. The result has the exit code if the program fails. */
   attempt(...command: string[]): Promise<{ code: number | NodeJS.Signals; output: string }>
 }
 
@@ -27,7 +27,7 @@ export async function withSmallDebian(t: {
   const { code, output } = await run('cp', ['-a', await findSmallDebian(), root])
   if (code !== 0) throw new Error(output)
   for (const name of ['var/log', 'run']) await mkdir(join(root, name), { recursive: true })
-  // dpkg need not sync its files: this system is temporary.
+  // The setting makes dpkg faster: it does not sync files to disk, which this temporary system does not need.
   await writeFile(join(root, 'etc/dpkg/dpkg.cfg.d/test'), 'force-unsafe-io\n')
   const attempt: SmallDebian['attempt'] = async (...command) => {
     const [program = '', ...args] = inRoot(root, command)
@@ -42,12 +42,12 @@ export async function withSmallDebian(t: {
       return output
     },
   }
-  // The first program creates the mount points, for example for the checkout.
+  // The first program that runs in the root directory creates the mount points, for example for the checkout.
   await debian.run('true')
   return debian
 }
 
-/** Builds the Debian package and puts it into the root; returns its path there. */
+/** Builds the exporter's Debian package and copies it into the root directory. Returns its path in the Debian. */
 export async function putPackage({ root }: SmallDebian): Promise<string> {
   const directory = await temporaryDirectory('prosody-exporter-deb')
   const file = await packDebian(directory.path)

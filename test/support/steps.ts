@@ -1,6 +1,8 @@
 import type { Steps } from '../../src/exposition/slices.js'
 
-/** Runs work to its end; returns how often it paused, and its result. */
+/**
+ * Runs work that is divided into steps to its end. Returns the number of pauses between the steps, and the result.
+ */
 export function runSteps<T>(work: Steps<T>): { turns: number; result: T } {
   for (let turns = 0; ; turns++) {
     const { done, value } = work.next()

@@ -1,4 +1,4 @@
-/** Clients that request the metrics and then stop reading, over each transport. */
+/** HTTP clients that request the metrics and then stop reading the response, over each transport. */
 
 import { readFile, writeFile } from 'node:fs/promises'
 import { connect as connectHttp2 } from 'node:http2'
@@ -15,7 +15,7 @@ export type Stopped = (typeof STOPPED)[number]
 
 export const isEncrypted = (how: Stopped) => how !== 'HTTP'
 
-/** Starts the exporter as operators run it, on a transport; the caller stops it. */
+/** Starts the exporter as operators run it. It serves the transport of the client. The caller must stop it. */
 export async function startExporter(how: Stopped, prosody: TestProsody) {
   const { cert, key } = selfSigned()
   const at = (name: string) => join(prosody.dir, name)
@@ -37,7 +37,7 @@ export async function startExporter(how: Stopped, prosody: TestProsody) {
     port,
     stop: () => exporter.stop(),
     scrape: () => httpGet(url, {}, undefined, cert),
-    /** Resident memory in bytes. */
+    /** Returns the resident memory of the exporter in bytes. */
     memory: async () => {
       const status = await readFile(`/proc/${exporter.pid}/status`, 'utf8')
       return Number(/^VmRSS:\s+(\d+)/m.exec(status)![1]) * 1024
@@ -46,12 +46,12 @@ export async function startExporter(how: Stopped, prosody: TestProsody) {
 }
 
 export type StoppedClient = {
-  /** Whether the server has closed the connection or stream. */
+  /** Whether the exporter has closed the connection or the HTTP/2 stream. */
   isClosed(): boolean
   destroy(): void
 }
 
-/** Requests `path` and reads only the beginning of the response. */
+/** Sends a request for `path` and reads only the beginning of the response. */
 export async function stopReading(
   how: Stopped,
   port: number,
@@ -62,7 +62,7 @@ export async function stopReading(
   let isClosed = false
   socket.on('error', () => undefined).on('close', () => (isClosed = true))
   socket.write(how === 'HTTP/2, open window' ? openWindowRequest(path) : request(path))
-  // A stream without a reader fills its buffer and then stops.
+  // The socket is not read. Node.js fills the buffer of the socket and then receives no more data.
   const enough = how === 'HTTP/2, open window' ? 1000 : 1
   socket.on('readable', () => undefined)
   await until(() => isClosed || socket.readableLength >= enough, { what: 'a response has begun' })
@@ -90,7 +90,10 @@ async function dial(how: Stopped, port: number): Promise<Socket> {
   return socket
 }
 
-/** Opens a stream that does not increase its flow-control window (RFC 9113 §5.2). */
+/**
+ * Sends a request over HTTP/2 and does not read the response, so the flow-control window of the stream closes (RFC
+ * 9113 §5.2).
+ */
 async function closeWindow(port: number, path: string): Promise<StoppedClient> {
   const session = connectHttp2(`https://127.0.0.1:${port}`, { rejectUnauthorized: false })
   let isClosed = false
@@ -108,7 +111,10 @@ async function closeWindow(port: number, path: string): Promise<StoppedClient> {
   }
 }
 
-/** The connection preface and one request, with both flow-control windows at their maximum. */
+/**
+ * Returns the bytes of an HTTP/2 connection preface and one request. The windows of the connection and of the stream
+ * have their maximum size, so flow control does not stop the server.
+ */
 function openWindowRequest(path: string): Buffer {
   const uint32 = (value: number) => Buffer.from(new Uint32Array([value]).buffer).swap32()
   const frame = (type: number, flags: number, stream: number, payload: Buffer) =>
@@ -123,10 +129,12 @@ function openWindowRequest(path: string): Buffer {
   const most = 2 ** 31 - 1
   return Buffer.concat([
     Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
-    // SETTINGS_INITIAL_WINDOW_SIZE, WINDOW_UPDATE of the connection, HEADERS (RFC 9113 §6).
+    // These frames are SETTINGS with SETTINGS_INITIAL_WINDOW_SIZE, WINDOW_UPDATE for the connection, and HEADERS (RFC
+    // 9113 §6).
     frame(4, 0, 0, Buffer.concat([Buffer.from([0, 4]), uint32(most)])),
     frame(8, 0, 0, uint32(most - 65_535)),
-    // GET, https, :path, :authority (RFC 7541, appendix A); END_STREAM and END_HEADERS.
+    // The header block has GET, https, :path and :authority (RFC 7541, appendix A). The flags are END_STREAM and
+    // END_HEADERS.
     frame(1, 5, 1, Buffer.concat([Buffer.from([0x82, 0x87]), literal(4, path), literal(1, 'x')])),
   ])
 }

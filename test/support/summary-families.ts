@@ -1,9 +1,9 @@
-/** Families and collections of a small server, for tests of the summary, the history and the page. */
+/** Metric families and collections of a small XMPP server, for tests of the summary, the history and the page. */
 
 import { family, type Family } from '../../src/metrics/family.js'
 import type { Collection } from '../../src/scrape/scraper.js'
 
-/** When the collections end. */
+/** The time at which the collections of the tests end. */
 export const START_MS = Date.UTC(2026, 0, 1)
 
 export const HOST = 'a.example'
@@ -23,7 +23,7 @@ export const counter = (name: string, ...rows: readonly (readonly [Labels, numbe
   type: 'counter',
 })
 
-/** Labels of a connection as Prosody's registry has them. */
+/** Returns the labels that a connection has in Prosody's metrics. */
 export const connectionLabels = (type: string, ip_family: string) => ({
   host: HOST,
   type,
@@ -53,7 +53,7 @@ export const createCollection = (changes: Partial<Collection> = {}): Collection 
   ...changes,
 })
 
-/** A collection of a server that does not answer. */
+/** Creates a collection of an XMPP server that does not answer. */
 export const createFailedCollection = (error: unknown): Collection => ({
   isUp: false,
   families: [],

@@ -4,7 +4,7 @@ import { connect, createServer } from 'node:net'
 import type { TestContext } from 'node:test'
 import { freePort } from './setup/process.js'
 
-/** Starts a proxy to Prosody's component port that records everything the exporter sends. */
+/** Starts a proxy in front of Prosody's component port. The proxy records everything that the exporter sends. */
 export async function startTap(t: Pick<TestContext, 'after'>, componentPort: number) {
   const stanzas: Element[] = []
   let bytes = ''

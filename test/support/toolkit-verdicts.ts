@@ -1,6 +1,7 @@
 /**
- * Web configuration files with the verdict of the exporter-toolkit. They cover the cases of the toolkit's own tests
- * (`web/testdata`, `web/tls_config_test.go`) and more, but the files are this project's own.
+ * Web configuration files, each with the verdict of Prometheus's exporter-toolkit: valid or invalid. They cover the
+ * cases of the toolkit's own tests (`web/testdata`, `web/tls_config_test.go`) and more. No file is copied from the
+ * toolkit.
  */
 
 import { hashSync } from 'bcryptjs'
@@ -32,7 +33,7 @@ const limit = (interval: string, burst = '1') => [
   `  burst: ${burst}`,
 ]
 
-/** Cases about whole files and sections. */
+/** Files that test the syntax of whole files and of their sections. */
 const SECTIONS: Readonly<Record<string, Verdict>> = {
   'an empty file': good(''),
   'a file of comments': good('# basic_auth_users:'),
@@ -338,7 +339,7 @@ const ALIASES: Readonly<Record<string, Verdict>> = {
   'a tag that makes a text of a number': bad('rate_limit: {burst: !!str 1}'),
 }
 
-/** Files that contain certificate and key in PEM. */
+/** Web configuration files that contain the certificate and the key themselves, in PEM. */
 export function inline(cert: string, key: string): Readonly<Record<string, Verdict>> {
   const section = 'tls_server_config:'
   return {
@@ -348,7 +349,10 @@ export function inline(cert: string, key: string): Readonly<Record<string, Verdi
   }
 }
 
-/** Files for which the exporter has the same verdict as the toolkit, by name. */
+/**
+ * Web configuration files for which the exporter has the same verdict as the exporter-toolkit. The keys are names of
+ * test cases.
+ */
 export const VERDICTS: Readonly<Record<string, Verdict>> = {
   ...SECTIONS,
   ...TLS_SECTION,
@@ -360,7 +364,10 @@ export const VERDICTS: Readonly<Record<string, Verdict>> = {
   ...ALIASES,
 }
 
-/** Files that the toolkit accepts and the exporter rejects, as docs/configuration.md lists them. */
+/**
+ * Web configuration files that the exporter-toolkit accepts and the exporter rejects. docs/configuration.md lists
+ * these cases.
+ */
 export const STRICTER: Readonly<Record<string, readonly string[]>> = {
   'versions with which no client can connect': [
     ...TLS,

@@ -1,4 +1,7 @@
-/** Traffic that changes a server's metrics: certificates, TLS, broken streams. */
+/**
+ * Creates traffic that changes an XMPP server's metrics: encrypted connections and broken streams, and the
+ * certificates for them.
+ */
 
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
@@ -8,7 +11,7 @@ import { connect as connectTls } from 'node:tls'
 import { temporaryDirectory } from './setup/process.js'
 import { openssl } from './openssl.js'
 
-/** Creates a directory with a self-signed certificate for each host, valid for `days` days. */
+/** Creates a directory with a self-signed certificate for each host. The certificates are valid for `days` days. */
 export async function makeCertificates(
   t: Pick<TestContext, 'after'>,
   hosts: readonly string[],
@@ -36,7 +39,7 @@ async function closeOf(socket: Socket, end: string) {
   await closed
 }
 
-/** Opens a stream as another server and breaks it with malformed XML. */
+/** Opens a stream to the XMPP server as a remote server does, and breaks the stream with malformed XML. */
 export async function speakNonsense(port: number, host: string) {
   const socket = connect(port, '127.0.0.1')
   socket.resume().on('error', () => undefined)
@@ -45,7 +48,11 @@ export async function speakNonsense(port: number, host: string) {
   await closeOf(socket, '<a></b>')
 }
 
-/** Opens a client's stream, encrypts it without checking the certificate, and closes it. @see RFC 6120 §5.4 */
+/**
+ * Opens a stream as a client does, encrypts it without checking the server's certificate, and closes it.
+ *
+ * @see RFC 6120 §5.4
+ */
 export async function encryptAsClient(port: number, host: string) {
   const socket = connect(port, '127.0.0.1')
   const read = async (what: string) => {

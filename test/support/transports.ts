@@ -1,4 +1,4 @@
-/** Sends the same requests over HTTP/1.1, HTTP/1.1 with TLS, and HTTP/2. */
+/** Sends HTTP requests over each transport: HTTP/1.1, HTTP/1.1 with TLS, and HTTP/2. */
 
 import { once } from 'node:events'
 import { request as requestPlain, type IncomingMessage } from 'node:http'
@@ -22,7 +22,7 @@ type Head = {
 }
 export type Got = Head & {
   readonly bytes: Buffer
-  /** The decompressed body. */
+  /** The body of the response as text, decompressed if it has Content-Encoding gzip. */
   readonly text: string
 }
 
@@ -31,15 +31,15 @@ type Opened = Head & { readonly body: Readable; readonly destroy: () => void }
 export type Transport = {
   readonly name: string
   readonly scheme: 'http' | 'https'
-  /** The gate for `listen`. */
+  /** The access gate with which a server must `listen` for this transport; undefined for unencrypted HTTP. */
   readonly gate: Gate | undefined
-  /** Sends a request on a new connection; the body is not read yet. */
+  /** Sends a request on a new connection. Resolves when the response headers arrive; the caller reads the body. */
   readonly open: (url: string, asked?: Asked) => Promise<Opened>
-  /** Opens a connection for raw HTTP/1.1 bytes; undefined for HTTP/2. */
+  /** Opens a connection on which a test sends raw bytes of HTTP/1.1. It is undefined for HTTP/2. */
   readonly dial: ((port: number) => Promise<Socket>) | undefined
 }
 
-/** Sends a request on a new connection and reads the body. */
+/** Sends a request on a new connection, and reads the response with its body. */
 export async function ask({ open }: Transport, url: string, asked?: Asked): Promise<Got> {
   const { status, headers, body, destroy } = await open(url, asked)
   try {
@@ -53,7 +53,7 @@ export async function ask({ open }: Transport, url: string, asked?: Asked): Prom
 
 const certificate = selfSigned()
 
-/** Encrypts with a self-signed certificate and allows every client. */
+/** Creates an access gate for `listen` that encrypts with a self-signed certificate and allows every client. */
 export const openGate = (http2: boolean): Gate => ({
   tls: { http2 },
   getTlsOptions: () => certificate,
@@ -80,7 +80,7 @@ export const TRANSPORTS: readonly Transport[] = [
     scheme: 'https',
     gate: openGate(false),
     open: (url, { method = 'GET', headers = {} } = {}) =>
-      // The certificate is for localhost, whatever the Host header.
+      // Without `servername`, Node.js would check the certificate, which is for localhost, against the Host header.
       received(requestEncrypted(url, { method, headers, agent: false, ca: certificate.cert, servername: 'localhost' })), // prettier-ignore
     dial: async (port) => {
       const socket = connectTls({ port, host: '127.0.0.1', ca: certificate.cert })
@@ -113,10 +113,10 @@ async function openHttp2(
   const { origin, pathname, search } = new URL(url)
   const session = connectHttp2(origin, { ca: certificate.cert })
   const failed = once(session, 'close').then(() => {
-    throw new Error('closed without a response')
+    throw new Error('the server closed the HTTP/2 connection without a response')
   })
   failed.catch(() => undefined)
-  // HTTP/2 has a pseudo-header instead of Host.
+  // HTTP/2 has the pseudo-header `:authority` instead of the header Host.
   const { Host, ...others } = headers
   const body = session.request({
     ...others,

@@ -1,4 +1,7 @@
-/** A server with a web configuration file, curl as an independent client, and a certificate authority. */
+/**
+ * Starts servers with a web configuration file, runs curl as a client that shares no code with the exporter, and
+ * creates a certificate authority.
+ */
 
 import { execFile } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
@@ -14,7 +17,7 @@ import { openssl } from './openssl.js'
 export const given = (text: string) =>
   ({ from: 'flag', source: '--web.config.file', text }) as const
 
-/** Starts a server with a web configuration file on 127.0.0.1. */
+/** Starts an HTTP server on 127.0.0.1 with the given web configuration file. The server stops after the test. */
 export async function serve(
   t: { after(run: () => Promise<void>): void },
   config: string,
@@ -36,7 +39,9 @@ export async function serve(
   return { url: listener.urls[0]!, web, lines }
 }
 
-/** Creates a certificate authority, which issues certificates: `NAME.crt` with the key `NAME.key`. */
+/**
+ * Creates a certificate authority. The certificates that it issues are the files `NAME.crt` with the key `NAME.key`.
+ */
 export async function createAuthority(directory: string, name: string) {
   const run = (...args: string[]) => openssl(args, directory)
   const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-noenc']
@@ -53,7 +58,10 @@ export async function createAuthority(directory: string, name: string) {
 }
 
 export type Curled = {
-  /** The exit code of curl: 0, or the reason for a missing response, for example 35 for TLS. */
+  /**
+   * The exit code of curl. It is 0 if a response arrived, and otherwise tells why none arrived, for example 35 for a
+   * TLS error.
+   */
   readonly code: number
   readonly status: number
   readonly version: string

@@ -1,4 +1,4 @@
-/** Small XMPP clients for the tests: a user's client and an external component. */
+/** Small XMPP clients for tests: a client of a user, and an external component. */
 
 import xml, { type Element } from '@xmpp/xml'
 import { createHash, createHmac, pbkdf2Sync, randomUUID } from 'node:crypto'
@@ -6,21 +6,24 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 
 export type XmppStream = {
-  /** The id that the server gave the stream. */
+  /** The id in the stream header that the server sent. */
   id(): string
   /** Sends text or a stanza unchanged. */
   send(stanza: Element | string): void
-  /** Waits for a stanza that `matches` and takes it; rejects when the stream ends. */
+  /**
+   * Waits for a stanza for which `matches` returns true, and removes it from the received stanzas. Rejects if the
+   * stream ends.
+   */
   next(matches: (stanza: Element) => boolean): Promise<Element>
-  /** Discards the received stanzas that were not taken. */
+  /** Discards the received stanzas that `next` has not returned. */
   forget(): void
-  /** Opens a new stream on the same connection, after SASL. @see RFC 6120 §6.4.6 */
+  /** Opens a new stream on the same connection, as a client must do after SASL. @see RFC 6120 §6.4.6 */
   restart(): Promise<void>
-  /** Sends an iq; resolves with its reply, a result or an error. */
+  /** Sends an iq stanza. Resolves with its reply, which can be a result or an error. */
   iq(type: 'get' | 'set', to: string, child: Element, attrs?: Attributes): Promise<Element>
-  /** Ends the connection; resolves when it is closed. */
+  /** Ends the stream and the connection. Resolves when the connection is closed. */
   close(): Promise<void>
-  /** Stops reading until `resume`. */
+  /** Stops reading from the connection until `resume` is called. */
   pause(): void
   resume(): void
   /** Closes the connection without ending the stream. */
@@ -41,8 +44,8 @@ async function openStream(port: number, to: string, xmlns: string): Promise<Xmpp
     id: () => input.id ?? '',
     send(stanza) {
       const text = stanza.toString()
-      // Prosody 0.12 reads 8 KB at a time. Since the fix for CVE-2023-52425, expat does not parse a token
-      // that arrived in two reads until twice as many bytes have arrived. The padding provides them.
+      // The padding is necessary because Prosody 0.12 reads 8 KB at a time. Since the fix for CVE-2023-52425, expat
+      // parses a token that arrived in two reads only when twice as many bytes have arrived.
       const padding = text.length > 4096 ? ' '.repeat(2 * text.length) : ''
       socket.write(text + padding)
     },
@@ -86,18 +89,19 @@ async function openStream(port: number, to: string, xmlns: string): Promise<Xmpp
 async function closeStream(socket: Socket): Promise<void> {
   if (socket.closed) return
   const closed = once(socket, 'close')
-  // Prosody closes its side in reply, unless it is frozen or gone.
+  // Prosody closes its side of the connection when it reads the end of the stream. If it does not within one second,
+  // for example because a test stopped the process, the client closes the connection.
   if (!socket.writableEnded) socket.end('</stream:stream>')
   const timer = setTimeout(() => socket.destroy(), 1000)
   await closed.catch(() => undefined)
   clearTimeout(timer)
 }
 
-/** Parses the server's side of a stream. */
+/** Parses what the server sends on a stream. */
 class StreamInput {
-  /** The id in the stream header; undefined until the header arrives. */
+  /** The id in the server's stream header. It is undefined until the header arrives. */
   id: string | undefined
-  /** Received stanzas that were not taken yet. */
+  /** The received stanzas that no call of `take` has returned yet. */
   readonly received: Element[] = []
   private readonly socket: Socket
   private readonly to: string
@@ -120,7 +124,7 @@ class StreamInput {
     })
   }
 
-  /** Expects a new stream header. */
+  /** Prepares for a new stream: the next element from the server is a stream header. */
   restart(): void {
     this.id = undefined
     this.parser = new xml.Parser()
@@ -140,7 +144,10 @@ class StreamInput {
     return at === -1 ? undefined : this.received.splice(at, 1)[0]
   }
 
-  /** Resolves with the result of `check` once that is defined; rejects when the stream ends. */
+  /**
+   * Calls `check` whenever data arrives, and resolves with its first result that is not undefined. Rejects if the
+   * stream ends.
+   */
   waitFor<T>(what: string, check: () => T | undefined): Promise<T> {
     return new Promise((resolve, reject) => {
       const stopWatching = () => {
@@ -159,7 +166,7 @@ class StreamInput {
       }
       const timer = setTimeout(() => {
         stopWatching()
-        reject(new Error(`no ${what} from ${this.to} within ${TIMEOUT_MS} ms`))
+        reject(new Error(`no ${what} arrived from ${this.to} within ${TIMEOUT_MS} ms`))
       }, TIMEOUT_MS)
       this.watchers.add(watcher)
       watcher()
@@ -171,15 +178,15 @@ class StreamInput {
   }
 }
 
-/** The server rejected the password or the secret, and the connection is closed. */
+/** The error of a failed login: the server rejected the password or the secret, and the connection is closed. */
 export class LoginError extends Error {
   override name = 'LoginError'
 }
 
 export type XmppUser = XmppStream & {
-  /** The full JID that the server gave. */
+  /** The full JID that the server assigned to the client. */
   readonly jid: string
-  /** Joins a room, which must admit it. */
+  /** Joins a MUC room. Resolves with the presence that confirms the join. */
   joinRoom(room: string, nick: string): Promise<Element>
 }
 
@@ -187,14 +194,18 @@ export type LoginOptions = {
   readonly port: number
   readonly jid: string
   readonly password: string
-  /** SCRAM-SHA-1, ANONYMOUS or PLAIN (the default). Any other mechanism is sent with PLAIN's message. */
+  /**
+   * The SASL mechanism: SCRAM-SHA-1, ANONYMOUS or PLAIN. PLAIN is the default. For any other mechanism, the client
+   * sends the message of PLAIN.
+   */
   readonly mechanism?: string
 }
 
 const SASL = 'urn:ietf:params:xml:ns:xmpp-sasl'
 
 /**
- * Authenticates over c2s on 127.0.0.1, without TLS. Does not restart the stream or bind a resource.
+ * Authenticates a client over c2s on 127.0.0.1, without TLS. Does not restart the stream and does not bind a
+ * resource.
  *
  * @throws {LoginError}
  * @see RFC 6120 §6 (SASL), RFC 4616 (PLAIN)
@@ -232,7 +243,11 @@ export async function authenticate(options: LoginOptions): Promise<XmppStream> {
 
 const base64 = (text: string) => Buffer.from(text).toString('base64')
 
-/** The client's final message; the server's signature is not checked. @see RFC 5802 §3 */
+/**
+ * Returns the final message of the client for SCRAM. The client does not check the server's signature.
+ *
+ * @see RFC 5802 §3
+ */
 function scramFinal(clientFirst: string, serverFirst: string, password: string): string {
   const [, nonce = '', salt = '', rounds] = /^r=(.*),s=(.*),i=(\d+)$/.exec(serverFirst) ?? []
   const salted = pbkdf2Sync(password, Buffer.from(salt, 'base64'), Number(rounds), 20, 'sha1')
@@ -246,7 +261,7 @@ function scramFinal(clientFirst: string, serverFirst: string, password: string):
 }
 
 /**
- * Logs in over c2s on 127.0.0.1, without TLS.
+ * Logs a client in over c2s on 127.0.0.1, without TLS, and binds a resource.
  *
  * @throws {LoginError}
  * @see RFC 6120 §7 (resource binding)
@@ -268,7 +283,7 @@ export async function login(options: LoginOptions): Promise<XmppUser> {
       async joinRoom(room, nick) {
         const muc = xml('x', { xmlns: 'http://jabber.org/protocol/muc' })
         stream.send(xml('presence', { to: `${room}/${nick}` }, muc))
-        // XEP-0045 §7.2.2: the client's own presence comes last, with status 110.
+        // A room sends the client's own presence last, with status code 110 (XEP-0045 §7.2.2).
         return await stream.next(
           (stanza) =>
             stanza.name === 'presence' &&
@@ -284,7 +299,7 @@ export async function login(options: LoginOptions): Promise<XmppUser> {
 }
 
 /**
- * Connects as an external component. Its stanzas need a `from`; `iq` adds it.
+ * Connects as an external component. A component's stanzas need the attribute `from`, which only `iq` adds by itself.
  *
  * @throws {LoginError}
  * @see XEP-0114 §3
@@ -311,20 +326,20 @@ export async function connectComponent(options: {
   }
 }
 
-/** The element that executes an ad-hoc command. @see XEP-0050 §2.4.1 */
+/** Returns the element that executes an ad-hoc command. @see XEP-0050 §2.4.1 */
 export function commandElement(node: string, ...children: readonly Element[]): Element {
   const attrs = { xmlns: 'http://jabber.org/protocol/commands', node, action: 'execute' }
   return xml('command', attrs, ...children)
 }
 
-/** The condition of an error reply, for example `forbidden`; undefined for a result. */
+/** Returns the condition of an error reply, for example `forbidden`. Returns undefined if the reply is a result. */
 export function errorCondition(reply: Element): string | undefined {
   if (reply.attrs.type !== 'error') return undefined
   return reply.getChild('error')?.getChildElements()[0]?.name
 }
 
 /**
- * Acts like a phone: becomes inactive (XEP-0352), gets a message, loses its connection and resumes its
+ * Acts like the client on a phone: becomes inactive (XEP-0352), gets a message, loses its connection and resumes its
  * session (XEP-0198).
  */
 export async function sleepAndReturn(account: { port: number; jid: string; password: string }) {

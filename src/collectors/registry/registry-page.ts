@@ -39,7 +39,7 @@ export type RegistryPage = {
 /**
  * Requests one page of the registry from mod_adhoc_statistics.
  *
- * @see prosody-modules/mod_adhoc_statistics/README.md, "The exchange"
+ * @see prosody-modules/mod_adhoc_statistics/README.md, "Requests and replies"
  */
 export async function requestPage(
   connection: Pick<Connection, 'request'>,

@@ -1,9 +1,10 @@
--- Test only: lets a benchmark separate the cost of mod_adhoc_statistics from everything else in Prosody.
+-- A Prosody module for benchmarks: measures how much time and memory mod_adhoc_statistics uses, separately from
+-- everything else in Prosody.
 --
--- It registers `test_control_series` counters in `test_control_families` families. At every stats-update, one counter
--- in ten increases. POST /test_control runs one of the commands below, for example to increase counters without a
--- collection, to allocate garbage, or to report the cost of each page, with the garbage collector running or stopped.
--- Use this only in a private Prosody on loopback, and never install it.
+-- The module registers `test_control_series` counters in `test_control_families` metric families. At every stats-update,
+-- one counter in ten increases. POST /test_control runs a command, for example to increase counters without a
+-- collection, to allocate garbage, or to report the time and memory of each page of statistics, with the garbage
+-- collector running or stopped. Use this module only in a private Prosody on loopback, and never install it.
 module:set_global();
 module:depends("http");
 local json = require "util.json";
@@ -31,8 +32,9 @@ local function move()
 end
 module:hook_global("stats-update", move);
 
--- Allocates the same kinds of objects as a page: short strings, the text of an element, a few small tables.
-local garbage_unit, serial = 0, 0; -- bytes of one make_garbage(); number of its last line
+-- Allocates the same kinds of objects as mod_adhoc_statistics allocates for a page: short strings, the text of an XML
+-- element, a few small tables.
+local garbage_unit, serial = 0, 0; -- the bytes that one call of make_garbage() allocates; the number of its last line
 local function make_garbage()
 	local lines = {};
 	for i = 1, 100 do
@@ -46,7 +48,7 @@ local function allocate(bytes)
 	for _ = 1, bytes / garbage_unit do make_garbage(); end
 end
 
--- Returns the kilobytes that `work` allocates. The garbage collector is stopped meanwhile.
+-- Returns the kilobytes that the function `work` allocates. The garbage collector is stopped while `work` runs.
 local function measure_allocation(work)
 	collectgarbage("stop");
 	local before = collectgarbage("count");
@@ -58,9 +60,10 @@ end
 measure_allocation(make_garbage);
 garbage_unit = measure_allocation(make_garbage) * 1024;
 
--- Milliseconds of CPU and kilobytes allocated, for each page since the last report. `turns` includes the writing of the
--- stanza to the stream, and `pages` does not. The milliseconds exclude collections. The kilobytes are correct only while
--- the garbage collector is stopped; collector_in_pages(0) stops it for each page.
+-- Both lists have the milliseconds of CPU time and the allocated kilobytes of each page since the last command `pages`.
+-- `turns` includes the writing of the reply to the stream, and `pages` does not. The milliseconds do not include the
+-- collection of Prosody's statistics. The kilobytes are correct only if the garbage collector is stopped, which the
+-- command `collector_in_pages 0` does for each page.
 local pages, turns = {}, {};
 local is_gc_stopped_in_pages, collect_ms = false, 0;
 
@@ -99,7 +102,7 @@ function statsman.collect(...)
 	return result;
 end
 
--- Returned by a command that sends its response itself, later.
+-- A command returns this value if it sends its HTTP response itself, later.
 local responds_later = {};
 
 local commands = {};
@@ -110,8 +113,8 @@ end
 
 function commands.move() move(); end
 
--- Increases counters, then allocates `kilobytes` of garbage as pages do: in `portions` equal portions, one every
--- `interval` seconds. Responds after the last portion.
+-- Increases counters. Then allocates `kilobytes` of garbage in `portions` equal portions, one every `interval` seconds,
+-- as the pages of one read of all metrics do. Responds after the last portion.
 function commands.move_and_allocate(response, kilobytes, portions, interval)
 	move();
 	local left = portions;
@@ -124,10 +127,10 @@ function commands.move_and_allocate(response, kilobytes, portions, interval)
 	return responds_later;
 end
 
--- `stop` stops the garbage collector. `start` returns the kilobytes allocated since then, and restarts the collector.
--- It also switches the generational mode off and on again. Otherwise, in Lua 5.4, nothing would be collected after the
--- full collection of `stop` until the heap has doubled, and then everything in one pause. A server does that for a while
--- after its start, but not in the long run.
+-- The command `stop` stops the garbage collector. The command `start` returns the kilobytes allocated since `stop`, and
+-- restarts the collector. It also switches the generational mode off and on again. Otherwise the collector of Lua 5.4
+-- would free nothing after the full collection of `stop` until the heap has doubled, and then free everything in one
+-- pause. A Prosody that has run for a long time has no such pauses.
 local stopped_at;
 function commands.stop()
 	collectgarbage();

@@ -1,6 +1,6 @@
--- Test only: registers the metrics of some community modules for which dashboards exist, with the same calls of
--- Prosody. The repository can't contain the source of those modules: mod_measure_stanza_counts, mod_measure_process,
--- mod_measure_client_presence, and mod_auth_token of Jitsi. Only stanzas are really counted; other values are fixed.
+-- A Prosody module for tests: registers the metrics of some community modules for which Grafana dashboards exist. These
+-- are mod_measure_stanza_counts, mod_measure_process, mod_measure_client_presence, and mod_auth_token of Jitsi, whose
+-- sources the repository can't contain. Only the counters of stanzas really count. The other metrics have fixed values.
 local statsman = require "core.statsmanager";
 local filters = require "util.filters";
 local measure, metric = statsman.measure, statsman.metric;
@@ -15,7 +15,7 @@ if metric then
 		local family = metric("counter", name, "", "", { "host", (table.unpack or unpack)(labels) }); -- luacheck: ignore 113 143
 		return family:with_partial_label(module.host);
 	end
-	-- These modules call module:measure(name, "rate").
+	-- mod_auth_token and its token verification create these metrics with module:measure(name, "rate").
 	for _, name in ipairs { "success", "verify_fail" } do
 		measure("rate", "mod_auth_token/"..name, nil, "host", module.host);
 	end
@@ -36,7 +36,8 @@ else
 	end
 end
 
--- The hook applies to all hosts of the process, so an instance on each of several hosts counts every stanza.
+-- The filter hook applies to the sessions of all hosts. If this module is loaded on several hosts, each instance counts
+-- every stanza.
 filters.add_filter_hook(function (session)
 	filters.add_filter(session, "stanzas/in", function (stanza)
 		if not stanza.attr.xmlns then count(session.type, stanza.name); end

@@ -1,5 +1,5 @@
--- Test only: POST /test_eval runs the body as Lua code inside Prosody, and responds with its result. Use this only in a
--- private Prosody on loopback, and never install it.
+-- A Prosody module for tests: POST /test_eval runs the body of the request as Lua code inside Prosody, and responds with
+-- the result of the code. Use this module only in a private Prosody on loopback, and never install it.
 module:set_global();
 module:depends("http");
 

@@ -1,12 +1,13 @@
--- Test only: registers series whose values identify the run of the server and the collection, so that a test can check
--- what a reader exports. Series i changes at every k-th stats-update, k = i % 5 + 1, to `epoch * 1000000 + step`.
+-- A Prosody module for tests: registers series whose values tell a test which process of Prosody set them, and at which
+-- collection. `epoch` identifies the process, and `step` counts the collections. Series number i changes at every k-th
+-- collection to `epoch * 1000000 + step`, where k is i % 5 + 1.
 module:set_global();
 local metric = require "core.statsmanager".metric;
 local now = require "util.time".now;
 
 local count = module:get_option_number("test_faults_count", 3000);
 local epoch, step = math.floor(now() * 100) % 1e7, 0;
--- Read by tests through mod_test_eval.
+-- Tests read this table through mod_test_eval.
 prosody.test_faults = { epoch = epoch };
 
 local families = {

@@ -1,4 +1,4 @@
--- Test only: registers metrics that no module should have, but that the registry accepts.
+-- A Prosody module for tests: registers metrics that no module should have, but that Prosody's metric registry accepts.
 module:set_global();
 local metric = require "core.statsmanager".metric;
 
@@ -6,12 +6,12 @@ local gauge = metric("gauge", "test_hostile_label", "", "Label values that need 
 local label_values = {
 	'quote"', "back\\slash", "trailing\\", "new\nline", "tab\there", "nul\0byte", "esc\27[31m", "carriage\rreturn",
 	"\\n", "\\x41", "\\t",
-	"\239\191\191", -- U+FFFF
-	"\239\191\190", -- U+FFFE
-	"\239\191\189", -- U+FFFD
+	"\239\191\191", -- the character U+FFFF
+	"\239\191\190", -- the character U+FFFE
+	"\239\191\189", -- the character U+FFFD
 	"emoji \240\159\152\128", "\127del", "",
 	"invalid \255\254", "invalid \195", "invalid \195(", "surrogate \237\160\128", "overlong \192\175",
-	"\239\191\189ff", "\255", -- a careless exporter could show the second one like the first one
+	"\239\191\189ff", "\255", -- an exporter that escapes invalid bytes as U+FFFD and hex digits makes these two values equal
 	"<&>'\"", "]]>", "{}", ",", "=", "a=\"b\"", "# HELP x y", "\n# EOF\n", "__proto__", "constructor",
 	string.rep("long ", 2048),
 	5, "5", 5.5, 0, "0", true,
@@ -51,7 +51,7 @@ local buckets = {};
 for i = 1, 20000 do buckets[i] = i; end
 metric("histogram", "test_hostile_many_buckets", "", "Longer than a reply can be", {}, { buckets = buckets });
 
--- Families that have the same name, or samples with the same name, once their names are escaped
+-- The escaped names of these metric families are equal, or a family has the name of another family's sample.
 metric("gauge", "test_hostile_twin/a", "", "First"):with_labels():set(9);
 metric("counter", "test_hostile_twin__a", "", "Second"):with_labels():add(10);
 metric("gauge", "test_hostile_clash_total", "", "Same name as the sample of the counter"):with_labels():set(11);

@@ -1,5 +1,6 @@
--- Test only: registers a stat of every kind of Prosody 0.11, with ordinary and unusual names. `prosody.test_legacy` has
--- the functions that measure them, and one that makes Prosody collect immediately.
+-- A Prosody module for tests: registers statistics of every kind that Prosody 0.11 has, with ordinary and unusual names.
+-- `prosody.test_legacy` has the functions that measure these statistics, and a function that makes Prosody collect them
+-- immediately.
 module:set_global();
 
 local measure = require "core.statsmanager".measure;
@@ -15,13 +16,13 @@ m.times = measure("times", "/two.example/mod_test_legacy/times");
 m.sizes = measure("sizes", "memory.lua");
 m.distribution = measure("distribution", "/mod_test_legacy/queue");
 m.odd = measure("amount", 'test.odd "\195\169\\ http://a/b');
--- In each of these two pairs, both stats map to the same metric name.
+-- same_amount and same_rate have the same metric name, and so have both and one_both.
 m.same_amount = measure("amount", "test.same");
 m.same_rate = measure("rate", "test.same");
 m.both = module:measure("both", "amount");
 m.one_both = measure("amount", "/one.example/mod_test_legacy/both");
 
--- Calls the handler with which core.statsmanager collects for the first time.
+-- Makes Prosody collect its statistics, by calling the handler that core.statsmanager has for the event server-started.
 function m.collect()
 	for _, handler in ipairs(prosody.events._handlers["server-started"]) do
 		if debug.getinfo(handler, "S").source:match("core/statsmanager%.lua$") then
@@ -31,7 +32,7 @@ function m.collect()
 	error("core.statsmanager has no handler of server-started");
 end
 
--- Returns everything that get_stats() returns, with one line for each stat.
+-- Returns the values of all statistics as text, with one line for each statistic of core.statsmanager.get_stats().
 function m.dump()
 	local stats, _, extras = require "core.statsmanager".get_stats();
 	local lines = {};

@@ -1,6 +1,7 @@
--- Test only: two counters that increase by exactly `test_rates_rate` per second. One increases by itself, like counters
--- of stanzas and logins. The other is set at stats-update, like metrics of the process. Both start with
--- `test_rates_initial`. When Prosody stops, the log has the final value of the first one.
+-- A Prosody module for tests: registers two counters that start at `test_rates_initial` and increase by exactly
+-- `test_rates_rate` per second. test_rates_counted increases all the time, like a counter of stanzas. test_rates_set is
+-- set when Prosody collects its statistics, like a counter of CPU time. When Prosody stops, the module logs the final
+-- value of test_rates_counted.
 module:set_global();
 local now = require "util.time".now;
 local statsman = require "core.statsmanager";
@@ -8,8 +9,8 @@ local timer = require "util.timer";
 
 local rate = module:get_option_number("test_rates_rate", 1000);
 local initial = module:get_option_number("test_rates_initial", 0);
--- The test scales all times down by this factor, so the pause of mod_adhoc_statistics between two collections is scaled
--- too.
+-- The pause between two collections of mod_adhoc_statistics, in seconds. Tests of rates divide all times by
+-- `test_rates_scale`, so this pause is divided too.
 local pause = 0.1 / module:get_option_number("test_rates_scale", 1);
 local tick = 0.002;
 
@@ -18,7 +19,7 @@ local function declare(type_, name, help)
 end
 local counted = declare("counter", "counted", "Increases by itself");
 local set = declare("counter", "set", "Set at stats-update");
--- These two show to which time the values of the counters belong.
+-- From these two gauges, a test calculates the time to which the values of the counters belong.
 local started_at = declare("gauge", "started_at", "When both counters began, in seconds");
 local counted_then = declare("gauge", "counted_then", "Value of test_rates_counted at the last stats-update");
 

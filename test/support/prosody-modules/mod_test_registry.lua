@@ -1,4 +1,5 @@
--- Test only: `prosody.test_registry` has functions that change the statistics registry, and that return its contents.
+-- A Prosody module for tests: `prosody.test_registry` has functions that change Prosody's metric registry, and functions
+-- that return its contents.
 module:set_global();
 local array = require "util.array";
 local json = require "util.json";
@@ -8,7 +9,8 @@ local registry = statsman.get_metric_registry();
 local exports = {};
 prosody.test_registry = exports;
 
--- The current family of each name, and the families that were replaced. Modules may still use replaced families.
+-- `declared` maps each name to its current metric family. `replaced` is a list of the families that were replaced in the
+-- registry, which a Prosody module may still use.
 local declared, replaced = {}, {};
 
 function exports.declare(type_, name, help, labels, buckets)
@@ -25,7 +27,7 @@ function exports.move(name, labels, method, value)
 	metric[method](metric, value);
 end
 
--- Changes enough series for several pages of the companion module.
+-- Changes so many series that mod_adhoc_statistics needs several pages for them.
 function exports.move_many(first, step, value)
 	local family = statsman.metric("gauge", "prosody_test_step_many", "", "Many series", { "shard" });
 	for i = first, 2500, step do
@@ -33,7 +35,8 @@ function exports.move_many(first, step, value)
 	end
 end
 
--- Changes series of families that are no longer in the registry. With a new `value`, the series are new.
+-- Changes series of metric families that are no longer in the registry. The label values are `value`, so a call with a
+-- new `value` creates new series.
 function exports.move_replaced(value)
 	for _, family in ipairs(replaced) do
 		local labels = {};
@@ -53,7 +56,8 @@ local function to_exact_text(value)
 	return (math.type(number) == "integer" and "%d" or "%.17g"):format(number);
 end
 
--- Returns the registry as JSON: names, labels and help as hexadecimal digits, numbers as text.
+-- Returns the contents of the registry as JSON. Names, labels and help texts are written as hexadecimal digits, and
+-- numbers as text.
 function exports.dump()
 	local families = {};
 	for name, family in pairs(registry.families) do
@@ -79,7 +83,8 @@ function exports.dump()
 	return json.encode(array(families));
 end
 
--- Returns the text that mod_http_openmetrics would serve for these families, or its error.
+-- Returns the text that mod_http_openmetrics serves for the named metric families. If rendering fails, returns
+-- "error: " and the error message.
 function exports.render(...)
 	local families = {};
 	for _, name in ipairs { ... } do families[name] = registry.families[name]; end

@@ -1,5 +1,6 @@
--- Test only: registers `test_series_count` counters in `test_series_families` families with three labels each. At every
--- collection, the share `test_series_moving` of them increases, by default one in ten.
+-- A Prosody module for tests: registers `test_series_count` counters in `test_series_families` metric families with three
+-- labels each. At every collection, a part of the counters increases: `test_series_moving`, by default 0.1, which means
+-- one counter in ten.
 module:set_global();
 local count = module:get_option_number("test_series_count", 1000);
 local family_count = module:get_option_number("test_series_families", 10);

@@ -13,13 +13,14 @@ import { inRoot } from './root-directory.js'
 
 /**
  * @typedef {object} CleanDebian
- * @property {string} name Name of the directory below `.cache`, before the hash.
+ * @property {string} name The first part of the name of the directory below `.cache`. A hash follows it.
  * @property {string} suite
  * @property {readonly string[]} installed
- * @property {readonly string[]} [onHand] Packages that `apt-get install` can install without a network.
+ * @property {readonly string[]} [onHand] Packages that are not installed, but that
+ *   `apt-get install` can install without a network.
  */
 
-/** The machine of a new user. @type {CleanDebian} */
+/** The Debian of a new user's machine, on which tests install the exporter. @type {CleanDebian} */
 export const USERS_DEBIAN = {
   name: 'clean-trixie',
   suite: 'trixie',
@@ -53,7 +54,7 @@ export async function findCleanDebian(
     await install(partial, await fetch(wanted, archives))
     if (onHand.length > 0) await fetch({ ...wanted, packages: [...installed, ...onHand] }, archives)
     else await rm(archives, { recursive: true })
-    // Copy the package lists of apt, so that the machine needs no `apt-get update`.
+    // With a copy of apt's package lists, the machine does not need `apt-get update`, for which it has no network.
     const state = aptState(wanted)
     await cp(join(state, 'lists'), join(partial, 'var/lib/apt/lists'), { recursive: true })
     const sources = 'etc/apt/sources.list.d'
@@ -80,8 +81,8 @@ async function fetch(wanted, archives) {
 }
 
 /**
- * Unpacks all packages, so that dpkg exists. Then dpkg installs them. The packages that the scripts of all other
- * packages need come first.
+ * Installs packages into an empty root directory. First unpacks all packages, so that dpkg exists there. Then dpkg
+ * installs them: first the packages that the scripts of the other packages need, then the others.
  *
  * @param {string} root
  * @param {readonly string[]} names
@@ -105,9 +106,10 @@ async function install(root, names) {
     await mkdir(join(root, 'var/lib/dpkg', name), { recursive: true })
   }
   await writeFile(join(root, 'var/lib/dpkg/status'), '')
-  // The system need not survive a power failure, so dpkg does not need to sync.
+  // The setting makes dpkg faster: it does not sync files to disk, because this system need not survive a power
+  // failure.
   await writeFile(join(root, 'etc/dpkg/dpkg.cfg.d/test'), 'force-unsafe-io\n')
-  // Prevents packages from starting their services. @see policy-rc.d(8)
+  // This policy-rc.d(8) prevents packages from starting their services when they are installed.
   const policy = join(root, 'usr/sbin/policy-rc.d')
   await writeFile(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 })
   for (const part of [first.sort().reverse(), names]) {

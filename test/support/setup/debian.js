@@ -1,8 +1,8 @@
 /**
- * Downloads Debian packages with a private apt state, and unpacks them below `.cache/`.
+ * Downloads Debian packages with apt, whose state is in a private directory, and unpacks them below `.cache/`.
  *
- * Nothing is installed, so no root is needed and no maintainer script runs. The machine gets no service, no user
- * and no public port, and an installed Prosody is not touched.
+ * Nothing is installed, so no root is needed and no maintainer script runs. The machine gets no service, no user and
+ * no public port. An installed Prosody is not touched.
  */
 
 import { createHash } from 'node:crypto'
@@ -26,17 +26,17 @@ export const cache = join(root, '.cache')
  */
 
 /**
- * One entry of apt's sources: a line, or a stanza in deb822 form.
+ * One entry of apt's sources: a line of a `.list` file, or a stanza of a `.sources` file in deb822 form.
  *
  * @typedef {object} Source
  * @property {'list' | 'sources'} form
  * @property {readonly string[]} suites
- * @property {(suites: readonly string[]) => string} write The entry with other suites.
+ * @property {(suites: readonly string[]) => string} write Returns the text of the entry with other suites.
  */
 
 /**
- * Selects the entries of Debian's own archive from the apt sources of the machine. It recognizes them by suite
- * and component (`bookworm main`), not by host, because a mirror can have any name.
+ * Selects the entries of Debian's own archive from the apt sources of the machine. Such entries are recognized by
+ * suite and component (`bookworm main`), and not by host name, because a mirror can have any name.
  *
  * @param {'list' | 'sources'} form
  * @param {string} text
@@ -101,7 +101,7 @@ function readStanzas(text) {
 }
 
 /**
- * Writes apt sources for `suite`. With `withBase`, they include the suites of the machine.
+ * Returns apt sources for `suite`. With `withBase`, they also include the suites of the machine's own release.
  *
  * @param {readonly Source[]} sources
  * @param {{ suite: string, codename: string, withBase: boolean }} wanted
@@ -113,7 +113,8 @@ export function sourcesFor(sources, { suite, codename, withBase }) {
     const isMain = source.suites.some((name) => !/[-/]/.test(name))
     const suites = new Set(withBase ? source.suites : [])
     if (isMain) suites.add(suite)
-    // The suites of the security archive have other names, but belong to the same release.
+    // The entries for the security archive have suites with other names, such as `bookworm-security`, but belong to
+    // the same release.
     if (!withBase && suite === codename) source.suites.forEach((name) => suites.add(name))
     if (suites.size > 0) files[source.form] += source.write([...suites])
   }
@@ -153,7 +154,8 @@ async function machineSources() {
 export async function unpack(name, wanted, say = () => undefined) {
   const { packages, suite, dependencies } = wanted
   const isRoot = dependencies === 'all'
-  // The hash changes if another version of this code or another release of the machine would unpack other files.
+  // The directory name contains this hash. It changes if a new version of this code, or another release of the
+  // machine, unpacks other files.
   const hash = hashOf([packages, dependencies, isRoot ? '' : await baseSuite()])
   const target = join(cache, `${name}-${suite}-${hash}`)
   if (existsSync(target)) return target
@@ -184,7 +186,7 @@ export async function unpack(name, wanted, say = () => undefined) {
 }
 
 /**
- * A short hash for the name of a directory in `.cache`.
+ * Returns a short hash for the name of a directory in `.cache`.
  *
  * @param {unknown} content Everything on which the content of the directory depends.
  */
@@ -193,9 +195,9 @@ export function hashOf(content) {
 }
 
 /**
- * Creates the files and links that the package base-files would create. Since trixie, packages have no files
- * outside of `/usr`. In older releases, directories of packages replace these links. Host names come from
- * `/etc/hosts` only, not from DNS.
+ * Creates the files and links that Debian's package base-files would create. Since trixie, other packages have no
+ * files outside of `/usr`, so links such as `/lib` are needed. In older releases, directories of packages replace
+ * these links. Host names are resolved with `/etc/hosts` only, not with DNS.
  *
  * @param {string} root
  */
@@ -212,7 +214,8 @@ async function makeRoot(root) {
 }
 
 /**
- * Writes the database of dpkg, so that tests can install further packages into the root directory.
+ * Writes the database of dpkg with the unpacked packages, so that tests can install further packages into the root
+ * directory.
  *
  * @param {string} root
  * @param {readonly string[]} debs
@@ -227,8 +230,8 @@ async function recordInstalled(root, debs) {
 }
 
 /**
- * The download settings of the machine, for example proxies, as lines of apt.conf. Hooks are excluded, because they
- * would change the machine.
+ * Returns the download settings of the machine's apt, for example proxies, as lines of apt.conf. Hooks are excluded,
+ * because they would change the machine.
  *
  * @returns {Promise<string[]>}
  */
@@ -239,7 +242,7 @@ export async function acquireSettings() {
 }
 
 /**
- * The directory of apt's package lists and sources for these packages.
+ * Returns the directory with the package lists and sources of apt for the given packages.
  *
  * @param {Unpackable} wanted
  */
@@ -268,7 +271,7 @@ export async function download({ packages, suite, dependencies }, advice) {
   await writeFile(join(parts, 'debian.sources'), files.sources)
 
   const conf = join(state, 'apt.conf')
-  // apt treats the packages in this file as installed.
+  // apt considers the packages in this status file installed, so it does not download them.
   const status = join(state, 'status')
   const installed = await readFile('/var/lib/dpkg/status', 'utf8')
   await writeFile(status, dependencies === 'all' ? '' : essentialPackages(installed))
@@ -301,9 +304,10 @@ export async function download({ packages, suite, dependencies }, advice) {
   await (dependencies !== 'none'
     ? apt(
         ...['install', '--download-only', '--no-install-recommends', '--yes'],
-        // Use the machine's own release with its security updates, as operators do.
+        // From the machine's own release, apt takes packages with security updates, as on an operator's machine. For
+        // any other release, it takes packages from that suite only.
         ...(isOwnRelease ? [] : ['--target-release', suite]),
-        // A pattern (apt-patterns(7)) cannot name a suite.
+        // A pattern (apt-patterns(7)) begins with `?` and cannot be combined with a suite.
         ...packages.map((name) =>
           name.startsWith('?') || isOwnRelease ? name : `${name}/${suite}`,
         ),
@@ -314,7 +318,8 @@ export async function download({ packages, suite, dependencies }, advice) {
 }
 
 /**
- * Selects the packages that every Debian of a release has: the essential packages and their dependencies.
+ * Selects the entries of the packages that every Debian of a release has: the essential packages and their
+ * dependencies.
  *
  * @param {string} status The text of `/var/lib/dpkg/status`.
  * @returns {string}
@@ -323,14 +328,15 @@ export function essentialPackages(status) {
   const entries = status.split(/\n\n+/).flatMap((text) => {
     const field = (/** @type {string} */ name) =>
       new RegExp(`^${name}: (.*)$`, 'm').exec(text)?.[1] ?? ''
-    // An entry remains if a package was removed without its configuration.
+    // If a package was removed without its configuration, dpkg keeps an entry that is not "installed".
     if (!/ installed$/.test(field('Status'))) return []
     const names = [field('Package'), ...packageNames(field('Provides')).flat()]
     const needs = packageNames(`${field('Pre-Depends')}, ${field('Depends')}`)
     return [{ text, names, needs, isEssential: field('Essential') === 'yes' }]
   })
   const found = new Set(entries.filter(({ isEssential }) => isEssential))
-  // The iteration of a Set includes elements added meanwhile, so the loop ends when all dependencies are found.
+  // A loop over a Set also visits elements that are added during the loop, so it ends when all dependencies are
+  // found.
   for (const { needs } of found) {
     for (const alternatives of needs) {
       const has = (/** @type {string} */ name) =>
@@ -345,7 +351,7 @@ export function essentialPackages(status) {
 }
 
 /**
- * @param {string} relations For example `libc6 (>= 2.36), perl:any | perl-base`.
+ * @param {string} relations Dependencies of a package, for example `libc6 (>= 2.36), perl:any | perl-base`.
  * @returns {string[][]} The names of each alternative, without versions and architectures.
  */
 function packageNames(relations) {
@@ -360,17 +366,21 @@ function lastLine(text) {
   return text.trimEnd().split('\n').at(-1) ?? ''
 }
 
-/** Waits until no other process downloads or unpacks packages. Only one may use the apt lists at a time. */
+/**
+ * Takes the lock for `.cache`: waits until no other process downloads or unpacks packages, because only one process
+ * may use the package lists of apt at a time.
+ */
 export async function lock() {
   const path = join(cache, 'lock')
   await mkdir(cache, { recursive: true })
-  // One directory for each call, because tests of one process can download concurrently.
+  // Each call creates its own directory, because tests of one process can download concurrently.
   const own = await mkdtemp(`${path}.`)
   await writeFile(join(own, 'pid'), String(process.pid))
   await until(
     async () => {
       try {
-        // The rename is atomic, so a lock always names its owner. The rename fails if the lock exists.
+        // The rename is atomic, so a lock always contains the pid of its owner. The rename fails if another process
+        // holds the lock.
         await rename(own, path)
         return true
       } catch (error) {
@@ -385,7 +395,7 @@ export async function lock() {
       }
     },
     {
-      what: `another process is downloading packages; if not, remove ${path}`,
+      what: `the end of another process that downloads packages. If no such process runs, remove ${path}.`,
       timeoutMs: 900_000,
       everyMs: 200,
     },
@@ -405,7 +415,8 @@ async function readOwner(path) {
  */
 async function breakLock(path, owner, aside) {
   await rename(path, aside).catch(() => undefined)
-  // Another process may have broken the lock earlier and may hold it now. Then this process restores it.
+  // If another process has broken the lock earlier, the lock may have a new owner. Then this process puts the lock
+  // back.
   if ((await readOwner(aside)) === owner) await rm(aside, { recursive: true, force: true })
   else await rename(aside, path).catch(() => undefined)
 }

@@ -12,7 +12,7 @@ import { root, runAttached, SetupError } from './process.js'
  * @throws {SetupError}
  */
 export async function installPackages(say) {
-  // npm writes this file last, so an interrupted installation does not count.
+  // npm writes .package-lock.json last, so after an interrupted installation the file is missing or old.
   const installed = await modified('node_modules/.package-lock.json')
   if (installed >= (await modified('package-lock.json'))) return
   say('Installing npm packages (npm ci) …')
@@ -22,8 +22,8 @@ export async function installPackages(say) {
 }
 
 /**
- * Compiles `src/` to `dist/` if `dist/` is not up to date. An up-to-date `dist/` is not touched, because running
- * programs may use it.
+ * Builds `dist/` from `src/` if `dist/` is not up to date. An up-to-date `dist/` is not touched, because running
+ * programs may use its files.
  *
  * @param {(line: string) => void} say
  * @throws {SetupError}
@@ -33,7 +33,7 @@ export async function build(say) {
   const inputs = [...sources.map((name) => join('src', name)), 'tsconfig.json']
   inputs.push('tools/build.js', 'package.json')
   const changed = Math.max(...(await Promise.all(inputs.map(modified))))
-  // The build writes this file last, so a failed build does not count.
+  // The build writes icon.svg last, so after a failed build the file is missing or old.
   if ((await modified('dist/page/client/icon.svg')) > changed) return
   say('Building dist/ (npm run build) …')
   if ((await npm('run', '--silent', 'build')) !== 0) throw new SetupError('The build failed.')

@@ -1,6 +1,6 @@
 /**
- * A private ejabberd on loopback, unpacked with its own Erlang and its own directory. It has no node name, so Erlang
- * needs no port mapper (epmd) and other Erlang nodes cannot connect to it.
+ * Starts a private ejabberd on loopback from unpacked packages, with its own Erlang and its own directory. It has no
+ * Erlang node name, so it needs no port mapper (epmd), and other Erlang nodes cannot connect to it.
  */
 
 import { mkdir, readdir, writeFile } from 'node:fs/promises'
@@ -10,7 +10,9 @@ import { unpack } from './debian.js'
 import { launch, SetupError, temporaryDirectory, until } from './process.js'
 import { inRoot } from './root-directory.js'
 
-/** The versions of Debian 12 and Debian 13, and the latest. */
+/**
+ * The versions of ejabberd that the tests run: those of Debian 12 and Debian 13, and the latest version in Debian.
+ */
 export const ejabberdVersions = /** @type {const} */ (['23.01', '24.12', 'newest'])
 
 /** @typedef {(typeof ejabberdVersions)[number]} EjabberdVersion */
@@ -23,7 +25,7 @@ const SUITES = { 23.01: 'bookworm', 24.12: 'trixie', newest: 'sid' }
  * @returns {Promise<string>} The root directory.
  */
 export function findEjabberd(version, say) {
-  // Erlang starts programs through a shell.
+  // The package dash provides the shell through which Erlang starts programs.
   const packages = ['ejabberd', 'dash']
   return unpack('ejabberd', { packages, suite: SUITES[version], dependencies: 'all' }, say)
 }
@@ -34,7 +36,8 @@ export function findEjabberd(version, say) {
  * @param {object} options
  * @param {EjabberdVersion} options.version
  * @param {object} options.config The content of ejabberd.yml, written as JSON, which is valid YAML.
- * @param {Readonly<Record<string, string>>} options.users `user@host` → password.
+ * @param {Readonly<Record<string, string>>} options.users The accounts to create. A key is the JID of an account,
+ *   and its value is the password.
  */
 export async function startEjabberd({ version, config, users }) {
   const root = await findEjabberd(version)
@@ -43,7 +46,7 @@ export async function startEjabberd({ version, config, users }) {
   try {
     await mkdir(join(dir, 'data'))
     await writeFile(join(dir, 'ejabberd.yml'), JSON.stringify(config))
-    // Configures Erlang's own resolver, which ejabberd uses for SRV records.
+    // This file configures Erlang's own DNS resolver, which ejabberd uses for SRV records.
     await writeFile(join(dir, 'inetrc'), '{lookup, [file]}.\n')
     const bin = await binaryDirectory(root)
     const args = [
@@ -53,14 +56,14 @@ export async function startEjabberd({ version, config, users }) {
     const [command = '', ...rest] = inRoot(root, [`${bin}/erlexec`, ...args])
     const child = launch(command, rest, {
       cwd: dir,
-      // The variables that Erlang's start script and ejabberdctl set.
+      // Erlang's start script and ejabberdctl normally set these environment variables.
       env: {
         ...{ PATH: process.env.PATH, HOME: dir, ROOTDIR: '/usr/lib/erlang', BINDIR: bin },
         ...{ EMU: 'beam', PROGNAME: 'erl', ERL_CRASH_DUMP: '/dev/null' },
         ...{ ERL_LIBS: await libraryDirectory(root), ERL_INETRC: join(dir, 'inetrc') },
         ...{ EJABBERD_CONFIG_PATH: join(dir, 'ejabberd.yml') },
         ...{ EJABBERD_LOG_PATH: join(dir, 'ejabberd.log'), SCRIPT_DIR: '/usr/sbin' },
-        // Only Erlang 25 needs this flag. Later versions accept it.
+        // ejabberd needs this flag on Erlang 25. Later versions of Erlang accept the flag, but do not need it.
         ERL_FLAGS: '-enable-feature maybe_expr',
       },
     })
@@ -98,13 +101,13 @@ async function binaryDirectory(root) {
   return `/usr/lib/erlang/${runtime}/bin`
 }
 
-/** The directory in which Debian installs the libraries of ejabberd. @param {string} root */
+/** Returns the directory in which Debian installs the libraries of ejabberd. @param {string} root */
 async function libraryDirectory(root) {
   const names = await readdir(join(root, 'usr/lib'))
   return `/usr/lib/${names.find((name) => name.includes('-linux-')) ?? ''}`
 }
 
-/** Erlang code that creates the accounts. @param {Readonly<Record<string, string>>} users */
+/** Returns Erlang code that creates the accounts. @param {Readonly<Record<string, string>>} users */
 function registerAll(users) {
   const calls = Object.entries(users).map(([jid, password]) => {
     const words = [...jid.split('@'), password].map((word) => `<<"${word}">>`)

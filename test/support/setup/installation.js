@@ -1,4 +1,4 @@
-/** Finds a Prosody, installed on the machine or unpacked in `.cache`, and the command that runs it. */
+/** Finds a Prosody that is installed on the machine or unpacked in `.cache`, and the command that runs it. */
 
 import { existsSync } from 'node:fs'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
@@ -8,10 +8,10 @@ import { baseSuite, unpack } from './debian.js'
 import { run } from './process.js'
 import { inRoot } from './root-directory.js'
 
-/** The versions that the tests run against. @type {readonly ['0.12.3', '13.0.1']} */
+/** The versions of Prosody with a metric registry that the tests run. @type {readonly ['0.12.3', '13.0.1']} */
 export const prosodyVersions = ['0.12.3', '13.0.1']
 
-/** A version without a metric registry, for tests of such versions. @type {'0.11.9'} */
+/** A version of Prosody without a metric registry. @type {'0.11.9'} */
 export const legacyVersion = '0.11.9'
 
 /**
@@ -24,8 +24,8 @@ export const legacyVersion = '0.11.9'
  * @property {readonly string[]} command The command that starts the Lua interpreter.
  * @property {NodeJS.ProcessEnv} env
  * @property {string} script The path of the `prosody` script.
- * @property {string} root The directory with the unpacked files; `''` for an installed Prosody.
- * @property {string} inside The path of `root` as the program sees it.
+ * @property {string} root The directory with the unpacked files. It is `''` for an installed Prosody.
+ * @property {string} inside The path of the directory `root`, as the started program sees it.
  */
 
 /**
@@ -61,7 +61,7 @@ export async function findProsody(version, say) {
  * @returns {Promise<Installation>}
  */
 async function findInRoot(suite, say) {
-  // Prosody and Erlang start programs through a shell.
+  // The package dash provides the shell through which Prosody starts programs.
   const packages = ['prosody', 'dash']
   const root = await unpack('prosody', { packages, suite, dependencies: 'all' }, say)
   return {
@@ -84,14 +84,15 @@ async function suiteOf(version) {
 }
 
 /**
- * The environment in which Lua loads modules below `root` only. Modules of the machine could have other versions.
+ * Returns the environment variables with which Lua loads modules only from below `root`. Lua modules of the machine
+ * could have other versions.
  *
  * @param {string} root
  * @param {'5.1' | '5.2' | '5.4'} number The version of Lua.
  * @returns {Promise<NodeJS.ProcessEnv>}
  */
 async function luaEnvironment(root, number) {
-  // A variable such as LUA_PATH_5_4 would override LUA_PATH.
+  // All LUA_ variables are removed, because a variable such as LUA_PATH_5_4 would override LUA_PATH.
   const others = Object.entries(process.env).filter(([name]) => !name.startsWith('LUA_'))
   const libraries = await libraryDirectories(root)
   const share = `${root}/usr/share/lua/${number}`
@@ -105,7 +106,8 @@ async function luaEnvironment(root, number) {
 
 /** @param {string} root */
 export async function libraryDirectories(root) {
-  // Before bookworm, some packages have libraries in /lib. Unpacked packages have no link from /lib to /usr/lib.
+  // In releases before bookworm, some packages have libraries in /lib. In a directory with unpacked packages, /lib is
+  // no link to /usr/lib, so both directories are searched.
   const parents = [join(root, 'usr/lib'), join(root, 'lib')]
   const found = await Promise.all(
     parents.map(async (parent) => {
@@ -117,8 +119,8 @@ export async function libraryDirectories(root) {
 }
 
 /**
- * The command that runs `prosody` or `prosodyctl`. The packaged scripts contain absolute paths, so this writes a copy
- * with the paths of the unpacked directory.
+ * Returns the command that runs `prosody` or `prosodyctl`. The packaged scripts contain absolute paths, so a copy of
+ * the script with the paths of the unpacked directory is written to `dir`.
  *
  * @param {Installation} installation
  * @param {'prosody' | 'prosodyctl'} name
@@ -142,7 +144,7 @@ export async function commandFor({ root, inside, command, script }, name, dir) {
 }
 
 /**
- * Runs Debian's luacheck on Lua sources.
+ * Runs luacheck from a Debian package on Lua sources.
  *
  * @param {readonly string[]} args
  */
@@ -152,7 +154,8 @@ export async function luacheck(args) {
 }
 
 /**
- * Runs Lua 5.1, which the oldest supported Prosody uses. The package of luacheck depends on it.
+ * Runs Lua 5.1, which the oldest supported Prosody uses. It is among the unpacked packages of luacheck, which depends
+ * on it.
  *
  * @param {readonly string[]} args
  * @param {string} [input] The standard input.

@@ -1,4 +1,7 @@
-/** Child processes, free ports and temporary directories for the scripts and the tests. */
+/**
+ * Starts child processes, and finds free ports and temporary directories, for the tests and for the scripts in
+ * tools/.
+ */
 
 import { spawn } from 'node:child_process'
 import { randomInt } from 'node:crypto'
@@ -11,10 +14,10 @@ import process from 'node:process'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
-/** The root of the repository. */
+/** The path of the root directory of the repository. */
 export const root = fileURLToPath(new URL('../../..', import.meta.url)).replace(/\/$/, '')
 
-/** An error that the developer can fix. `message` is one line that says how. */
+/** An error that the developer can fix. `message` is one line that says how to fix it. */
 export class SetupError extends Error {
   /** @override */
   name = 'SetupError'
@@ -23,11 +26,11 @@ export class SetupError extends Error {
 /**
  * @typedef {object} Child
  * @property {number} pid
- * @property {() => string} output Output so far: stdout and stderr in the order in which they arrived.
+ * @property {() => string} output Returns the output so far: stdout and stderr in the order in which they arrived.
  * @property {() => string} stdout
  * @property {() => string} stderr
  * @property {() => boolean} running
- * @property {Promise<number | NodeJS.Signals>} exited The exit code, or the signal that terminated it.
+ * @property {Promise<number | NodeJS.Signals>} exited The exit code of the program, or the signal that terminated it.
  * @property {(signal: NodeJS.Signals) => void} kill
  * @property {(graceMs?: number) => Promise<void>} stop Sends SIGTERM, and SIGKILL after `graceMs` (5 s).
  */
@@ -38,7 +41,7 @@ const leftovers = new Set()
 /**
  * Registers a clean-up function, which runs when this process exits.
  *
- * @param {() => void} clean Must be synchronous.
+ * @param {() => void} clean The function must be synchronous.
  * @returns {() => void} Unregisters the function.
  */
 function atExit(clean) {
@@ -51,12 +54,13 @@ function atExit(clean) {
 }
 
 function cleanLeftovers() {
-  // Run in reverse order: stop a program before removing the directory to which it writes.
+  // The clean-up functions run in reverse order, so that a program stops before the directory to which it writes is
+  // removed.
   for (const clean of [...leftovers].reverse()) {
     try {
       clean()
     } catch {
-      // One failure must not prevent the other clean-ups.
+      // If one clean-up function fails, the others must still run.
     }
   }
 }
@@ -72,8 +76,9 @@ function cleanLeftovers() {
  * @returns {Child}
  */
 export function launch(command, args, options = {}) {
-  // A test runner can kill this process, which then cannot clean up. With setpriv(1) of util-linux, the kernel
-  // kills the child in that case. setpriv execs the program, so the pid is that of the program.
+  // If the test runner kills this process, it cannot stop its children. With setpriv(1) of util-linux, the kernel
+  // kills the child in that case. setpriv(1) replaces itself by the program, so `child.pid` is the pid of the
+  // program.
   const wrapped = existsSync('/usr/bin/setpriv')
     ? ['/usr/bin/setpriv', '--pdeathsig', 'KILL', '--', command, ...args]
     : [command, ...args]
@@ -83,7 +88,8 @@ export function launch(command, args, options = {}) {
     stdio: ['pipe', 'pipe', 'pipe'],
     detached: options.detached ?? false,
   })
-  // Ignores the error if the program closes its standard input early. The exit code shows real failures.
+  // An error of the standard input is ignored, because a program may close it early. The exit code shows real
+  // failures.
   child.stdin.on('error', () => undefined)
   child.stdin.end(options.input)
   let output = ''
@@ -131,7 +137,7 @@ export function launch(command, args, options = {}) {
     },
     async stop(graceMs = 5000) {
       if (!running) return
-      // A process stopped by SIGSTOP handles SIGTERM only after SIGCONT.
+      // SIGCONT is necessary because a process that SIGSTOP has stopped does not handle SIGTERM.
       child.kill('SIGTERM')
       child.kill('SIGCONT')
       const timer = setTimeout(() => child.kill('SIGKILL'), graceMs)
@@ -150,7 +156,8 @@ export function launch(command, args, options = {}) {
 export function onEnd(callback) {
   const signals = /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])
   for (const signal of signals) process.on(signal, callback)
-  // npm sends SIGTERM to the shell between npm and this process. The shell ends without passing it on.
+  // The end of the parent process must be detected, because npm sends SIGTERM only to the shell between npm and this
+  // process. The shell ends without passing the signal on.
   const parent = process.ppid
   const timer = setInterval(() => {
     if (process.ppid === parent) return
@@ -172,7 +179,7 @@ export function onEnd(callback) {
  * @returns {boolean} Whether the group has any process.
  */
 export function signalGroup(group, signal) {
-  // 0 would be the group of this process.
+  // The group 0 is excluded, because it means the process group of this process.
   if (group <= 1) return false
   try {
     return process.kill(-group, signal)
@@ -196,8 +203,8 @@ export async function run(command, args, options = {}) {
 }
 
 /**
- * Runs a program in the terminal of this process, in its own process group. Ctrl-C reaches only this process,
- * and the whole group is terminated when this process exits.
+ * Runs a program that uses the terminal of this process, but has its own process group. Ctrl-C reaches only this
+ * process, which terminates the whole group when it exits.
  *
  * @param {string} command
  * @param {readonly string[]} args
@@ -220,15 +227,15 @@ export function runAttached(command, args) {
   })
 }
 
-// The range is below the ports that Linux uses for outgoing connections (ip_local_port_range). Otherwise an
-// outgoing connection could take a port after it is found free and before a program listens on it.
+// Free ports are searched in a range below the ports that Linux uses for outgoing connections (ip_local_port_range).
+// Otherwise an outgoing connection could take a port after it was found free and before a program listens on it.
 const FIRST_PORT = 10_240
 const LAST_PORT = 32_767
 /** @type {Set<number>} */
 const handedOut = new Set()
 
 /**
- * Finds distinct free TCP ports of 127.0.0.1. It returns no port twice.
+ * Finds free TCP ports of 127.0.0.1. Every port is returned only once in the life of this process.
  *
  * @param {number} count
  * @returns {Promise<number[]>}
@@ -247,11 +254,11 @@ export async function freePorts(count) {
 }
 
 /**
- * Reserves a port among the processes of one test run, because another process may have chosen the port without
- * listening on it yet. runner.js creates the directory for that.
+ * Reserves a port for this process among all processes that runner.js started. Another process may have chosen the
+ * same port without listening on it yet. The reservation is a file in a directory that runner.js creates.
  *
  * @param {number} port
- * @returns {boolean} Whether the port is reserved now, or no test run is active.
+ * @returns {boolean} Whether this process may use the port. Without runner.js, the result is always true.
  */
 function reserve(port) {
   const { PETEST_PORTS: directory } = process.env
@@ -286,7 +293,7 @@ export async function freePort() {
 }
 
 /**
- * The environment variables that npm needs to reach its registry and to check certificates.
+ * Returns the environment variables that npm needs to reach its registry and to check certificates.
  *
  * @returns {NodeJS.ProcessEnv}
  */
@@ -295,30 +302,35 @@ export function networkEnvironment() {
   return Object.fromEntries(Object.entries(process.env).filter(([key]) => name.test(key)))
 }
 
-/** Much longer than any wait, even on a slow and busy machine. It ends only a test that hangs. */
+/**
+ * The default timeout of `until`, in milliseconds. It is much longer than any wait on a slow and busy machine, so
+ * only a test that hangs reaches it.
+ */
 const UNTIL_TIMEOUT_MS = 5 * 60_000
 
 /**
- * Calls `check` every `everyMs` until it returns a truthy value.
+ * Calls `check` every `everyMs` milliseconds until it returns a truthy value, and returns that value.
  *
  * @template T
  * @param {() => T | Promise<T>} check
  * @param {{ what: string, timeoutMs?: number, everyMs?: number }} options
  * @returns {Promise<Exclude<NonNullable<T>, false>>}
- * @throws {Error} After `timeoutMs` (default 5 minutes). The message has `what`.
+ * @throws {Error} If `check` returns no truthy value within `timeoutMs` milliseconds (by default, 5 minutes).
+ *   The message contains `what`.
  */
 export async function until(check, { what, timeoutMs = UNTIL_TIMEOUT_MS, everyMs = 50 }) {
   const end = Date.now() + timeoutMs
   for (;;) {
     const answer = await check()
     if (answer) return /** @type {Exclude<NonNullable<T>, false>} */ (answer)
-    if (Date.now() > end) throw new Error(`Timeout after ${timeoutMs} ms: ${what}`)
+    if (Date.now() > end)
+      throw new Error(`Timeout: waited ${timeoutMs} ms in vain for this: ${what}`)
     await delay(everyMs)
   }
 }
 
 /**
- * Creates a directory that exists until `remove` is called or this process exits.
+ * Creates a temporary directory that exists until `remove` is called or this process exits.
  *
  * @param {string} prefix
  * @returns {Promise<{ path: string, remove: () => Promise<void> }>}

@@ -1,4 +1,6 @@
-/** Finds the real programs that the tests run, each in the Debian suite that has the required version. */
+/**
+ * Finds the real programs that the tests run. Each is downloaded from the Debian suite that has the required version.
+ */
 
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -18,9 +20,10 @@ import {
 export const prometheusVersions = ['2', '3']
 
 /**
- * @param {'2' | '3'} major 2 is version 2.42 of bookworm; 3 is the version of the first suite that has 3.
+ * @param {'2' | '3'} major The major version: 2 for the version 2.42 of bookworm, or 3 for the version of
+ *   the first suite that has Prometheus 3.
  * @param {Say} [say]
- * @returns {Promise<{ prometheus: string, promtool: string }>} Paths of static programs.
+ * @returns {Promise<{ prometheus: string, promtool: string }>} The paths of both programs, which need no libraries.
  */
 export async function findPrometheus(major, say) {
   const wanted =
@@ -38,13 +41,13 @@ export async function findPrometheus(major, say) {
 /**
  * @typedef {object} Program
  * @property {string} command
- * @property {NodeJS.ProcessEnv} env The environment in which the program finds its libraries.
+ * @property {NodeJS.ProcessEnv} env The environment variables with which the program finds its libraries.
  */
 
 /**
- * Finds a program in packages of the machine's own release.
+ * Finds a program in Debian packages of the machine's own release.
  *
- * @param {string} path For example `usr/bin/curl`.
+ * @param {string} path The path of the program in the package, for example `usr/bin/curl`.
  * @param {readonly string[]} packages
  * @param {Say} [say]
  * @returns {Promise<Program & { root: string }>} `root` is the directory with the unpacked packages.
@@ -59,7 +62,7 @@ async function findProgram(path, packages, say) {
 }
 
 /**
- * Finds Debian's Python with its Prometheus client.
+ * Finds Python and its Prometheus client in Debian packages.
  *
  * @param {Say} [say]
  * @returns {Promise<Program>}
@@ -93,7 +96,7 @@ export async function findOpenssl(say) {
 
 /**
  * @param {Say} [say]
- * @returns {Promise<string>} The path of a library for LD_PRELOAD, which changes the clock of a program.
+ * @returns {Promise<string>} The path of libfaketime, a library for LD_PRELOAD that changes the clock of a program.
  */
 export async function findFaketime(say) {
   const wanted = {
@@ -102,13 +105,13 @@ export async function findFaketime(say) {
     dependencies: /** @type {const} */ ('none'),
   }
   const libraries = join(await unpack('faketime', wanted, say), 'usr/lib')
-  // The library is below a directory with the name of the architecture.
+  // The library is in a directory whose name contains the architecture of the machine.
   const [kind = ''] = await readdir(libraries)
   return join(libraries, kind, 'faketime/libfaketime.so.1')
 }
 
 /**
- * Finds a small Debian with systemd, Node.js and dpkg, in the first release whose Node.js the exporter supports.
+ * Finds a small Debian with systemd, Node.js and dpkg. Its release is the first whose Node.js the exporter supports.
  *
  * @param {Say} [say]
  * @returns {Promise<string>} The root directory.
@@ -121,14 +124,14 @@ export function findSmallDebian(say) {
 }
 
 /**
- * Finds the browser for the tests of the page. An installed browser could have any version.
+ * Finds Chromium in a Debian package, for the tests of the page. An installed browser could have any version.
  *
  * @param {Say} [say]
  * @returns {Promise<Program & { fonts: string }>}
  */
 export async function findChromium(say) {
   const packages = ['chromium', 'fonts-inter', 'fonts-dejavu-core']
-  // The script in /usr/bin reads settings from /etc.
+  // The binary is run directly, because the script in /usr/bin reads settings from the machine's /etc.
   const { root, command, env } = await findProgram('usr/lib/chromium/chromium', packages, say)
   const libraries = await libraryDirectories(root)
   return {
@@ -142,7 +145,7 @@ export async function findChromium(say) {
 }
 
 /**
- * Downloads everything that the tests need, so that no test waits for the network.
+ * Downloads all programs that the tests need, so that no test waits for the network.
  *
  * @param {Say} say
  */
@@ -159,7 +162,7 @@ export async function fetchAll(say) {
 }
 
 /**
- * Lists the files in a directory whose names have this ending, in order.
+ * Returns the names of the files in a directory that have the given ending, in alphabetical order.
  *
  * @param {string} directory
  * @param {string} ending

@@ -1,6 +1,6 @@
 /**
- * Starts a private Prosody on loopback: an unpacked or installed server with its own directory, ports and
- * configuration. It does not touch a Prosody that runs on the machine, nor its files and ports.
+ * Starts a private Prosody on loopback. The server is an unpacked or installed Prosody with its own directory, ports
+ * and configuration. It does not touch a Prosody that runs on the machine, nor the files and ports of that Prosody.
  */
 
 import { mkdir, writeFile } from 'node:fs/promises'
@@ -26,7 +26,7 @@ import { freePorts, launch, run, SetupError, temporaryDirectory, until } from '.
  * @property {string} dir The private directory with `data/`, `server.cfg.lua` and `prosody.cfg.lua`.
  * @property {number} pid
  * @property {Ports} ports
- * @property {() => string} log The log so far.
+ * @property {() => string} log Returns what Prosody has logged so far.
  * @property {() => Promise<void>} stop Stops Prosody, and removes the temporary directory of this process.
  * @property {(signal: NodeJS.Signals) => void} kill
  * @property {Promise<number | NodeJS.Signals>} exited
@@ -36,22 +36,24 @@ import { freePorts, launch, run, SetupError, temporaryDirectory, until } from '.
  */
 
 /**
- * Starts a Prosody and waits until its component port answers.
+ * Starts a private Prosody, and waits until it answers on its port for components.
  *
- * Prosody reads the given configuration unchanged. Afterwards, ports, addresses, paths and log are set to private
- * ones, so any configuration can run without a public port. The caller must not load modules that open ports of
- * other kinds.
+ * Prosody reads the given configuration unchanged. After it, Prosody reads private values for ports, addresses, paths
+ * and the log. So any configuration can run without a public port, except one that loads modules with ports of other
+ * kinds than `Ports` has.
  *
  * @param {object} options
  * @param {ProsodyVersion} options.version
  * @param {string} options.config Lua text, as in prosody.cfg.lua.
- * @param {string} [options.dir] A directory that `stop()` does not remove. Default: a temporary directory.
- * @param {Ports} [options.ports] Default: free ports.
- * @param {readonly string[]} [options.pluginPaths] Replaces `plugin_paths` of the configuration.
- * @param {'debug' | 'info' | 'warn'} [options.logLevel] Default: `info`.
+ * @param {string} [options.dir] The directory of the server, which `stop()` does not remove. Without this option,
+ *   it is a temporary directory, which `stop()` removes.
+ * @param {Ports} [options.ports] The ports of the server. Without this option, free ports are used.
+ * @param {readonly string[]} [options.pluginPaths] The directories for `plugin_paths`. They replace those in the
+ *   configuration.
+ * @param {'debug' | 'info' | 'warn'} [options.logLevel] The level of Prosody's log, by default `info`.
  * @param {NodeJS.ProcessEnv} [options.env] Additional environment variables.
  * @param {(line: string) => void} [options.say] Called before a download.
- * @param {boolean} [options.detached] See `launch`.
+ * @param {boolean} [options.detached] Whether Prosody gets its own process group, so that Ctrl-C does not reach it.
  * @returns {Promise<Prosody>}
  * @throws {SetupError} If no Prosody is available, or if it does not start.
  */
@@ -120,8 +122,9 @@ export async function startProsody(options) {
 }
 
 /**
- * Checks whether Prosody's event loop runs. The kernel accepts connections while Prosody still loads modules, so this
- * opens a stream. The stream names no host, so Prosody rejects it immediately (RFC 6120 §4.9.3.7).
+ * Checks whether Prosody's event loop runs. An accepted connection does not show that, because the kernel accepts
+ * connections while Prosody still loads modules. So this function opens a stream. The stream names no host, so
+ * Prosody rejects it immediately (RFC 6120 §4.9.3.7).
  *
  * @param {number} port
  * @returns {Promise<boolean>}
@@ -157,8 +160,9 @@ const SERVICES = ['c2s', 's2s', 'component', 'http', 'https', 'proxy65', 'consol
 const DIRECT_TLS = ['c2s_direct_tls', 's2s_direct_tls', 'legacy_ssl']
 
 /**
- * Writes a configuration that includes the given one and then sets private values. The last value of an option
- * wins, and each file starts in the global section (core/configmanager.lua, `parser.load`).
+ * Writes a configuration file that includes the caller's configuration and then sets private values for ports, paths
+ * and the log. The last value of an option wins, and each file starts in the global section (core/configmanager.lua,
+ * `parser.load`).
  *
  * @param {string} dir
  * @param {Ports} ports
@@ -191,8 +195,8 @@ function wrapperConfig(dir, ports, logLevel = 'info', pluginPaths) {
 }
 
 /**
- * The lines of Prosody's output that can explain why it exited: the last errors, or without errors the end of the
- * output. For example, Prosody prints a text about a missing library between lines of `*`.
+ * Returns the lines of Prosody's output that can explain why it exited. These are the last errors, or the end of the
+ * output if it has no errors. For example, Prosody prints a text about a missing library between lines of `*`.
  *
  * @param {string} output
  */

@@ -1,6 +1,6 @@
 /**
- * Boots a real systemd in a root directory, with its own namespaces and its own control group. It shares only the
- * network with the machine, or not even the network. Needs root.
+ * Boots a real systemd in a root directory, with its own namespaces and its own control group. With the machine it
+ * shares only the network, or nothing if it has its own network. Needs root.
  */
 
 import { readFile } from 'node:fs/promises'
@@ -8,7 +8,8 @@ import { tmpdir } from 'node:os'
 import process from 'node:process'
 import { launch, run, SetupError, until } from './process.js'
 
-// Creates the control group in the complete hierarchy. systemd then sees this group as the root of the hierarchy.
+// This shell script creates the control group in the complete hierarchy of the machine. systemd then sees this control group
+// as the root of the hierarchy.
 const IN_GROUP = `
 set -e
 root=$1 group=$2 boot=$3; shift 3
@@ -20,7 +21,7 @@ echo $$ > "$root/sys/fs/cgroup/$group/cgroup.procs"
 umount "$root/sys/fs/cgroup"
 exec unshare --cgroup --pid --ipc --uts "$@" --fork --kill-child sh -c "$boot" sh "$root"`
 
-// /proc/sys and /sys are read-only, so that systemd cannot change settings of the machine.
+// This shell script starts systemd. It mounts /proc/sys and /sys read-only, so that systemd cannot change settings of the machine.
 const BOOT = `
 set -e
 cd "$1"
@@ -57,9 +58,9 @@ mount -t cgroup2 cgroup2 "$1"
 find "$1/$2" -depth -type d -exec rmdir {} +`
 
 /**
- * Starts systemd, and resolves when it has reached its target.
+ * Starts systemd, and resolves when systemd has started all units of its default target.
  *
- * @param {string} root The root directory. systemd changes it.
+ * @param {string} root The root directory. systemd changes files in it.
  * @param {{ network?: 'machine' | 'own' }} [options] `own` is a separate network with only a loopback interface, so
  *   all ports are free. Default: `machine`.
  */
@@ -75,12 +76,16 @@ export async function bootSystemd(root, { network = 'machine' } = {}) {
     const pid = Number.parseInt(await readFile(path, 'utf8'), 10)
     return ['nsenter', `--target=${pid}`, which, '--', ...command]
   }
-  /** @param {readonly string[]} command @param {string} [input] The complete standard input. */
+  /** @param {readonly string[]} command @param {string} [input] The complete standard input of the program. */
   const inside = async (command, input) => {
     const [program = '', ...args] = await enter('--all', command)
     return await run(program, args, input === undefined ? {} : { input })
   }
-  /** The command that runs a program of the machine in the network of systemd. @param {readonly string[]} command */
+  /**
+   * Returns the command that runs a program of the machine in the network of systemd.
+   *
+   * @param {readonly string[]} command
+   */
   const outside = (command) => enter('--net', command)
   const stop = async () => {
     started.kill('SIGKILL')
