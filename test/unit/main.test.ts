@@ -209,15 +209,16 @@ describe('the running process', { timeout: 300_000 }, () => {
         ...args,
       ],
       secretAnd(env),
-      preload,
+      [...preload.flatMap((url) => ['--import', url]), ...PROGRAM],
     )
     const lines: string[] = []
     const seen = (message: string) => lines.find((line) => line.includes(`"message":"${message}"`))
     const reader = createInterface(child.stderr).on('line', (line) => lines.push(line))
+    const logEnded = once(reader, 'close').then(() => true)
     const logged = async (message: string): Promise<LogLine> => {
       while (seen(message) === undefined) {
-        await Promise.race([once(reader, 'line'), once(reader, 'close')])
-        if (child.exitCode !== null) assert.fail(`ended before "${message}": ${lines.join('\n')}`)
+        const hasEnded = await Promise.race([once(reader, 'line').then(() => false), logEnded])
+        if (hasEnded) assert.fail(`the log ended before "${message}": ${lines.join('\n')}`)
       }
       return JSON.parse(seen(message)!) as LogLine
     }
