@@ -52,7 +52,7 @@ export function createControlSockets(options: ControlSocketOptions): ControlSock
     const socket = await open(component, directory)
     if (socket) return socket
     log.warn(
-      `Another exporter on this machine uses component "${component.domain}" too, so each disconnects the other. ` +
+      `Another exporter on this machine uses component "${component.domain}": each disconnects the other from Prosody. ` +
         'Stop one of the two exporters, or configure a component for each of them.',
       { service: component.service },
     )

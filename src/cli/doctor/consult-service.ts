@@ -38,7 +38,7 @@ export async function consultService(
   if (isSame)
     report.ok(
       'service',
-      `the exporter runs as process ${diagnosis.pid}, which made the following checks`,
+      `runs as process ${diagnosis.pid}; this process made the checks in the lines below`,
     )
   else report.note('service', `${mismatch} to use this version.`)
   diagnosis.findings.forEach((finding: Finding) => {
