@@ -2,7 +2,7 @@ import { counter, gauge, type Area } from './documented-family.js'
 
 export const c2s: Area = {
   title: 'Clients (mod_c2s)',
-  from: 'mod_c2s, loaded by default.',
+  from: 'The module mod_c2s, which Prosody loads by default.',
   since: '0.12',
   families: [
     gauge(
@@ -21,7 +21,8 @@ export const c2s: Area = {
     gauge('prosody_mod_c2s__ipv6', '', 'Number of established client connections over IPv6.', {
       since: '0.11',
       until: '0.11',
-      watch: 'In later versions, use the label `ip_family` of `prosody_mod_c2s__connections`.',
+      watch:
+        'In Prosody 0.12 and later, use the label `ip_family` of `prosody_mod_c2s__connections`.',
     }),
     counter(
       'prosody_mod_c2s__encrypted',
@@ -29,7 +30,8 @@ export const c2s: Area = {
       'Number of client connections that were encrypted, by TLS version and cipher.',
       {
         watch: 'Before you turn off an old TLS version, check whether clients still use it.',
-        defect: 'The series of a TLS version and cipher starts to exist with its first connection.',
+        defect:
+          'Prosody creates the series of a TLS version and cipher with the first connection that uses them.',
       },
     ),
   ],

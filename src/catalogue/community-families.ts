@@ -12,7 +12,7 @@ const processes: readonly Documented[] = [
     watch: 'If `rate()` is near 1, the single thread of Prosody is always busy.',
   }),
   gauge('process_resident_memory_bytes', '', 'Resident memory of Prosody (mod_measure_process).', {
-    watch: 'Look for a rise over days.',
+    watch: 'If it rises over days, a module may have a memory leak.',
   }),
   gauge('process_virtual_memory_bytes', '', 'Virtual memory of Prosody (mod_measure_process).'),
   gauge(
@@ -20,14 +20,17 @@ const processes: readonly Documented[] = [
     '',
     'Number of open file descriptors of Prosody (mod_measure_process).',
     {
-      watch: 'Compare it with the limit: each connection needs one.',
+      watch: 'Compare it with the limit of the system: each connection needs one file descriptor.',
     },
   ),
   gauge(
     'process_max_fds',
     '',
     'Maximum number of open file descriptors of Prosody (mod_measure_process).',
-    { defect: 'The value is the hard limit. Prosody fails at the soft limit, which may be lower.' },
+    {
+      defect:
+        'The value is the hard limit. Prosody cannot open more file descriptors than the soft limit, which may be lower.',
+    },
   ),
   gauge('lua_heap_bytes', '', 'Memory of the objects that Lua manages (mod_measure_lua).', {
     watch: 'The garbage collector causes a saw-tooth curve. Look at its lowest points.',
@@ -45,7 +48,7 @@ const processes: readonly Documented[] = [
     'malloc_heap_unused_bytes',
     '',
     'Unused memory that the C library holds (mod_measure_malloc).',
-    { watch: 'If it is large, memory is fragmented; it is not a leak.' },
+    { watch: 'If it is large, the memory is fragmented. It is not a sign of a memory leak.' },
   ),
   gauge(
     'malloc_heap_returnable_bytes',
@@ -84,7 +87,7 @@ const clients: readonly Documented[] = [
     '',
     'Number of sessions whose client supports this feature (mod_measure_client_features).',
     {
-      watch: '`total` in place of the feature is the number of all examined sessions.',
+      watch: 'The family `prosody_client_features_total` is the number of all examined sessions.',
       defect:
         'Clients choose the names, so the number of families is unlimited. See `registry.drop`.',
     },
@@ -140,7 +143,7 @@ const traffic: readonly Documented[] = [
     ['otr', 'Number of messages encrypted with OTR'],
     ['ox', 'Number of messages encrypted with OpenPGP (XEP-0373)'],
     ['omemo', 'Number of messages encrypted with OMEMO'],
-    ['encrypted', 'Number of messages encrypted in any of these ways'],
+    ['encrypted', 'Number of messages encrypted with OpenPGP, OTR or OMEMO'],
   ].map(([name, meaning]) =>
     counter(
       `prosody_mod_measure_message_e2ee__${name}`,
@@ -179,13 +182,16 @@ const inside: readonly Documented[] = [
   gauge(
     'prosody_module_status',
     'host module',
-    'Status of a module: 0 core, 1 information, 2 warning, 3 error (mod_measure_modules).',
-    { watch: 'Alert on 3.' },
+    'Status that a module of Prosody reports: 0 for core, 1 for info, 2 for warn, 3 for error (mod_measure_modules).',
+    {
+      watch:
+        'Alert on 3. The value 0 is for a module that was loaded and has not reported a status.',
+    },
   ),
   histogram(
     'prosody_mod_measure_storage__<store>_<type>_<operation>_seconds',
     'host',
-    'Duration of this operation on this store (mod_measure_storage).',
+    'Duration of one operation on one store of Prosody (mod_measure_storage).',
     {
       watch:
         'A slow operation delays all users, because Prosody accesses storage in its single thread.',
@@ -213,13 +219,13 @@ const inside: readonly Documented[] = [
     'prosody_mod_http_upload__slot_bytes',
     'host',
     'Size of the files that users requested to upload (mod_http_upload).',
-    { watch: 'Use mod_http_file_share instead.' },
+    { watch: 'Replace mod_http_upload with mod_http_file_share.' },
   ),
   histogram(
     'prosody_mod_http_upload__upload_bytes',
     'host',
     'Size of the uploaded files (mod_http_upload).',
-    { watch: 'Use mod_http_file_share instead.' },
+    { watch: 'Replace mod_http_upload with mod_http_file_share.' },
   ),
 ]
 
@@ -262,7 +268,7 @@ const jitsi: readonly Documented[] = [
 ]
 
 const from =
-  'Modules of the [Prosody community](https://modules.prosody.im). Each text names its module.'
+  'Modules of the [Prosody community](https://modules.prosody.im). Each description names the module in brackets.'
 
 export const community: readonly Area[] = [
   { title: 'Community modules: the process', from, since: '0.12', families: processes },

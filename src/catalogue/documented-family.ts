@@ -1,33 +1,33 @@
-/** What is known of a metric family, for people: docs/metrics.md and the HELP of what is served. */
+/** The description of a metric family, from which docs/metrics.md and HELP texts are made. */
 export type Documented = Shape & {
   /**
-   * As OpenMetrics has it: with its unit, a counter's without `_total`. A part `<x>` stands for
-   * names that come from the server or its users.
+   * The name in OpenMetrics, with its unit. The name of a counter has no `_total`. A part `<x>` stands for a part
+   * of the name that comes from the server or its users.
    */
   readonly name: string
-  /** A sentence, on one line: it may become the family's HELP. */
+  /** The meaning of the value, as one sentence on one line, because it can become the HELP text of the family. */
   readonly meaning: string
-  /** Of Prosody, if nothing else is named. */
+  /** The first version of Prosody that has the family. If it does not start with a digit, any text about servers. */
   readonly since?: string
-  /** The last version that has it, if not the latest one. */
+  /** The last version of Prosody that has the family. Missing if the latest version has it. */
   readonly until?: string
-  /** What an operator does with it. */
+  /** What an operator should look for in the values of the family. */
   readonly watch?: string
-  /** What is wrong with it at its source. */
+  /** In which way Prosody or its module returns wrong or surprising values. */
   readonly defect?: string
-  /** How it looks on Prosody 0.11 where that is otherwise: there the companion module adds it up. */
+  /** The type and labels on Prosody 0.11, where they differ, because mod_adhoc_statistics computes the family there. */
   readonly on011?: Partial<Shape>
 }
 
 type Shape = {
   readonly type: 'counter' | 'gauge' | 'histogram' | 'summary'
-  /** Besides `le`. */
+  /** The label names, without `le` and `quantile`. */
   readonly labels: readonly string[]
 }
 
 export type Area = {
   readonly title: string
-  /** Where the families come from, in Markdown. */
+  /** Which modules the families come from, in Markdown. */
   readonly from: string
   readonly since: string
   readonly families: readonly Documented[]
@@ -41,13 +41,13 @@ const make =
     return { name, type, labels: labels === '' ? [] : labels.split(' '), meaning, ...more }
   }
 
-/** A family of that type; its labels are separated by spaces. */
+/** Describes a counter. `labels` has the label names, separated by spaces. */
 export const counter = make('counter')
 export const gauge = make('gauge')
 export const histogram = make('histogram')
 export const summary = make('summary')
 
-/** The name on the text format's TYPE line, which is also the anchor in docs/metrics.md. */
+/** Returns the name of a family on the TYPE line of the text format. It is also the heading in docs/metrics.md. */
 export function headingOf({ name, type }: Pick<Documented, 'name' | 'type'>): string {
   return type === 'counter' ? `${name}_total` : name
 }

@@ -7,17 +7,20 @@ export const exporter: Area = {
   families: [
     gauge('xmpp_up', '', 'Whether the server answered the last collection.', {
       watch:
-        'Alert on 0. `prosody_exporter_collector_success` shows the failure of a single collector. With several servers, `/metrics` has `xmpp_up` with the label `server`.',
+        'Alert on 0. `prosody_exporter_collector_success` shows the failure of a single collector. If one exporter monitors several servers, `xmpp_up` at `/metrics` has the label `server`.',
     }),
     gauge('prosody_exporter_collector_success', 'collector', 'Whether the collector succeeded.', {
       watch:
-        'Alert on 0 while `xmpp_up` is 1; the log has the reason. A collector that no host can answer has no series.',
+        'Alert on 0 while `xmpp_up` is 1. The log of the exporter has the reason. If no host of the server can answer a collector, the collector has no series.',
     }),
     gauge(
       'prosody_exporter_collector_duration_seconds',
       'collector',
       'Duration of the collection by this collector, in seconds.',
-      { watch: "Values near `collection.timeout` or Prometheus's `scrape_timeout`." },
+      {
+        watch:
+          "If values are near `collection.timeout` or Prometheus's `scrape_timeout`, raise these settings.",
+      },
     ),
     gauge(
       'prosody_exporter_snapshot_timestamp_seconds',
@@ -25,7 +28,7 @@ export const exporter: Area = {
       'Unix time when the oldest statistics in this snapshot were collected.',
       {
         watch:
-          '`time() - …` is the age of the snapshot. With `collection.serve_stale_for`, some statistics can be older than others.',
+          '`time() - prosody_exporter_snapshot_timestamp_seconds` is the age of the oldest statistics. With `collection.serve_stale_for`, some statistics of a snapshot can be older than others.',
       },
     ),
     gauge(
@@ -40,7 +43,7 @@ export const exporter: Area = {
       'Number of invalid series of each family, which at least one exposition format omits.',
       {
         watch:
-          'A value means that a module counts wrongly; `family` names the metric. The exporter omits such a series from the formats that forbid it.',
+          'If the metric exists, a module of Prosody returns wrong values for the metric in the label `family`. The exporter omits these series from the formats that forbid them.',
       },
     ),
     gauge(
@@ -56,7 +59,7 @@ export const exporter: Area = {
       'Number of times the component stream was established.',
       {
         watch:
-          'A rise without a restart of the server means that two components use one domain, or that the connection fails.',
+          'If it rises without a restart of Prosody, two exporters use the same component, or the network connection fails.',
       },
     ),
     counter(
@@ -68,7 +71,10 @@ export const exporter: Area = {
       'prosody_exporter_collection_failures',
       'reason',
       'Number of failures of collectors, by reason.',
-      { watch: 'The log has the details. A lost connection counts once for all collectors.' },
+      {
+        watch:
+          'The log of the exporter has the details. A lost connection counts as one failure, not as one for each collector.',
+      },
     ),
     gauge(
       'prosody_exporter_registry_updated_timestamp_seconds',
@@ -76,14 +82,14 @@ export const exporter: Area = {
       'Unix time when Prosody last collected its statistics, by its own clock.',
       {
         watch:
-          'If the time is older than `statistics_interval`, Prosody stopped collecting. Counters that modules increment are newer.',
+          'If the time is older than `statistics_interval`, Prosody stopped collecting. Counters that a module of Prosody increments at each event are current all the same.',
       },
     ),
     counter(
       'prosody_exporter_audit_mismatches',
       '',
       "Number of series whose cached value differed from Prosody's in a periodic self-check.",
-      { watch: 'Alert on any increase. It is a bug in the exporter; please report it.' },
+      { watch: 'Alert on any increase. Each one is a bug in the exporter; please report the bug.' },
     ),
     gauge(
       'prosody_exporter_build_info',

@@ -16,7 +16,7 @@ export const http: Area = {
       'Number of BOSH sessions without a waiting request.',
       {
         watch:
-          'If there are many compared with the active ones, clients disappear without ending their sessions.',
+          'If there are many compared with `prosody_mod_bosh__active_sessions`, clients disappear without ending their sessions.',
       },
     ),
     counter('prosody_mod_bosh__new_sid', '', 'Number of BOSH sessions started.'),
@@ -32,7 +32,7 @@ export const http: Area = {
       'prosody_mod_bosh__bad_host',
       '',
       'Number of BOSH sessions refused because their host is missing, unknown or not for clients.',
-      { watch: 'A client or a proxy has a wrong configuration.' },
+      { watch: 'If it rises, a client or a proxy has a wrong configuration.' },
     ),
     counter(
       'prosody_mod_bosh__bad_sid',
@@ -40,7 +40,7 @@ export const http: Area = {
       'Number of BOSH requests for sessions that do not exist.',
       {
         watch:
-          'A few after a restart are normal. If they continue, a proxy sends the requests of one session to several servers.',
+          'Some of these requests are normal after a restart of Prosody. If they continue, a proxy sends the requests of one session to several servers.',
       },
     ),
     gauge(

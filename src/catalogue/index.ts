@@ -12,7 +12,7 @@ import { storage } from './storage-families.js'
 
 export { headingOf, type Area, type Documented } from './documented-family.js'
 
-/** The families of a Prosody that has the companion module and the modules of its own distribution. */
+/** The families of mod_adhoc_statistics, of Prosody itself, and of the modules that are distributed with Prosody. */
 export const PROSODY: readonly Area[] = [companion, server, c2s, s2s, muc, mobile, http, storage]
 
 export { community as COMMUNITY, exporter as EXPORTER }
@@ -28,21 +28,21 @@ const patterns = families
     family,
   }))
 
-/** @param name The name in OpenMetrics: without `_total` for a counter. */
+/** @param name The name of the family in OpenMetrics: without `_total` for a counter. */
 export function findDocumented(name: string): Documented | undefined {
   return byName.get(name) ?? patterns.find(({ pattern }) => pattern.test(name))?.family
 }
 
-/** @throws {Error} The catalogue has no such family. */
+/** @throws {Error} if the catalogue has no family with this name. */
 export function getDocumented(name: string): Documented {
   const family = byName.get(name)
   if (!family) throw new Error(`${name} is not in src/catalogue`)
   return family
 }
 
-/** A family as the server reports it. */
+/** A metric family as an XMPP server reports it. */
 export type ReportedFamily = {
-  /** The name in OpenMetrics, see `findDocumented`. */
+  /** The name of the family in OpenMetrics: without `_total` for a counter. */
   readonly name: string
   readonly type: string
   readonly unit: string
@@ -51,9 +51,9 @@ export type ReportedFamily = {
 }
 
 /**
- * Returns the HELP text to serve for a family of the server: the server's text, or the catalogue's text
- * if the server's one is uninformative. A family with a documented name but another type or other
- * labels is not the documented one.
+ * Returns the HELP text that the exporter serves for a family of an XMPP server. It is the text of the server. If
+ * that text is uninformative, it is the text of the catalogue, provided that the type and the labels are those in
+ * the catalogue. Otherwise the family is another one with the same name.
  */
 export function chooseHelp(family: ReportedFamily): string {
   if (!isUninformative(family)) return family.help
@@ -70,12 +70,13 @@ export function hasSameShape(
   )
 }
 
-// The words that module:measure adds to the name (core.statsmanager, legacy_metric_wrappers).
+// Prosody's function `module:measure` builds a HELP text from the name of the metric and one of these words
+// (core.statsmanager, legacy_metric_wrappers).
 const KIND_SUFFIX = / (?:amount|counter|rate|times|sizes|distribution)$/
 
 /**
- * Whether a HELP text is empty or only repeats the family's name, with or without its module and unit:
- * `mod_muc/room_hit counter`.
+ * Returns whether a HELP text is empty or only repeats the name of the family, with or without the name of the module
+ * and the unit. An example is `mod_muc/room_hit counter`.
  */
 export function isUninformative({
   name,

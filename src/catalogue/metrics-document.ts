@@ -4,26 +4,29 @@ const INTRODUCTION = `# Metrics
 
 <!-- Written by \`npm run docs\` from src/catalogue and src/collectors. -->
 
-This page describes every metric family of Prosody 0.11 to 13.0, the well-known community modules, other servers and
-prosody-exporter itself. For each one it has the meaning, the type, the labels, the unit, and the first version. **Watch** says
-what an operator should look at. **Known defect** says what is wrong with it at its source.
+This page describes the metric families of Prosody 0.11 to 13.0, of well-known community modules, of other XMPP servers and of
+prosody-exporter itself. For each family it has the meaning, the type, the labels, the unit, and the first version of Prosody that
+has the family. **Watch** says what an operator should look for. **Known defect** says which values of the family are wrong or
+surprising, because Prosody or its module counts them so.
 
-Names are those of the text format. A counter ends in \`_total\`. A histogram has \`_bucket\`, \`_sum\` and \`_count\`. The
-unit is the end of the name. Families of other modules are exported too, although this page does not list them.
+The names are those in the text format. The name of a counter ends in \`_total\`. A histogram consists of series whose names end in
+\`_bucket\`, \`_sum\` and \`_count\`. If a family has a unit, its name ends in the unit. The exporter also exports the families of
+modules that this page does not list.
 
-**HELP.** The HELP text of Prosody is often empty, or only repeats the name (\`mod_muc/room_hit counter\`). In that case
-the exporter serves the sentence of this page as HELP. Any other HELP text stays as it is.
+**HELP texts.** The HELP text that Prosody has for a family is often empty, or only repeats the name (\`mod_muc/room_hit counter\`). In
+that case, the exporter serves the meaning on this page as the HELP text. The exporter serves any other HELP text unchanged.
 
-**Older names.** \`exposition.names\` can serve the names that other modules used:
+**Older names.** With the setting \`exposition.names\`, the exporter can also serve these naming schemes:
 
-- \`single_underscore\` writes one underscore where a name here has two: \`prosody_mod_c2s__connections\` is
-  \`prosody_mod_c2s_connections\`.
-- \`mod_prometheus\` serves the names of Prosody 0.10 and 0.11. For example, \`prosody_mod_muc__room_hit_total\` is
-  \`prosody_mod_muc{type="room_hit"}\`, a gauge of events per second.
+- \`single_underscore\`: each name on this page, with one underscore instead of two. For example, \`prosody_mod_c2s__connections\`
+  becomes \`prosody_mod_c2s_connections\`.
+- \`mod_prometheus\`: the names of the module mod_prometheus for Prosody 0.10 and 0.11. For example,
+  \`prosody_mod_muc__room_hit_total\` becomes \`prosody_mod_muc{type="room_hit"}\`, a gauge of events per second.
 
 See [Names for older dashboards](migrating.md#names-for-older-dashboards) for the rules.
 
-**Labels.** \`host\` is the VirtualHost or component. A series that exists stays until Prosody restarts.
+**Labels.** The label \`host\` is the name of a VirtualHost or component. A series of Prosody, once created, exists until Prosody
+restarts.
 `
 
 /** Returns the text of docs/metrics.md. */
@@ -72,7 +75,7 @@ function presence(since: string, until: string | undefined): string {
   return `Prosody ${since} ${until === since ? 'only' : 'and later'}`
 }
 
-// OpenMetrics 1.0.0, Units and Base Units.
+// The units are those of OpenMetrics 1.0.0, section "Units and Base Units".
 function unitOf({ name }: Documented): string {
   const unit = /_(seconds|bytes|percent)(?:_(?:average|min|max))?$/.exec(name)?.[1]
   return unit === undefined ? '' : `in ${unit}`
@@ -83,7 +86,7 @@ function formatMeaning(text: string): string {
   return text.replace(/\w*_\w+/g, formatCode)
 }
 
-// The anchor that GitHub generates for a heading.
+// Returns the anchor that GitHub generates for a heading.
 function anchorOf(title: string): string {
   return title
     .toLowerCase()

@@ -27,15 +27,19 @@ export const mobile: Area = {
       'host',
       'Time that a session was without a connection before it was resumed.',
       {
-        watch: 'If most values are near `smacks_hibernation_time`, raise it.',
-        defect: 'The buckets of 0.12 (up to 10 minutes) and 13.0 (up to a day) differ.',
+        watch: 'If most values are near `smacks_hibernation_time`, raise that setting.',
+        defect:
+          'The histogram buckets of Prosody 0.12 (up to 10 minutes) and 13.0 (up to a day) differ.',
       },
     ),
     counter(
       'prosody_mod_smacks__tx_queued_stanzas',
       'host',
-      'Number of stanzas added to the queue of unacknowledged stanzas.',
-      { watch: 'Its rate is about the rate of all stanzas to clients with stream management.' },
+      'Number of stanzas sent to clients with stream management; each one waits for an acknowledgement by the client.',
+      {
+        watch:
+          'The rate of this counter is about the rate of all stanzas to clients with stream management.',
+      },
     ),
     histogram(
       'prosody_mod_smacks__tx_acked_stanzas',
@@ -45,17 +49,17 @@ export const mobile: Area = {
     histogram(
       'prosody_mod_smacks__tx_dropped_stanzas',
       'host',
-      'Number of unacknowledged stanzas in the queue when a session ended.',
+      'Number of stanzas that the client had not acknowledged when its session ended.',
       {
         watch:
-          'If `_sum` rises, stanzas do not reach clients. Messages among them go to the offline storage of the user, or bounce.',
+          'If `_sum` rises, stanzas do not reach clients. Prosody then stores messages for the user, or returns them to the sender.',
       },
     ),
     counter(
       'prosody_mod_csi__changes_events',
       'host csi_state',
       'Number of times that clients reported to be active or inactive.',
-      { since: '13.0', defect: 'A series starts to exist with its first event.' },
+      { since: '13.0', defect: 'Prosody creates a series with its first event.' },
     ),
     gauge(
       'prosody_mod_csi__state_sessions',
@@ -70,7 +74,10 @@ export const mobile: Area = {
       'prosody_mod_csi_simple__buffer_hold_seconds',
       'host',
       'Time that stanzas for an inactive client were held.',
-      { watch: 'If most times are short, something keeps waking phones. See `flushes` by reason.' },
+      {
+        watch:
+          'If most times are short, something keeps waking phones. `prosody_mod_csi_simple__flushes_total` shows the reasons.',
+      },
     ),
     counter(
       'prosody_mod_csi_simple__flushes',
@@ -78,7 +85,7 @@ export const mobile: Area = {
       'Number of times that Prosody sent the held stanzas of an inactive client, by reason.',
       {
         watch: 'Look for the most frequent reason: each flush costs battery on a phone.',
-        defect: 'A series starts to exist with its first event.',
+        defect: 'Prosody creates a series with its first event.',
       },
     ),
     histogram(

@@ -2,7 +2,7 @@ import { counter, gauge, histogram, type Area } from './documented-family.js'
 
 export const companion: Area = {
   title: 'Additional metrics (mod_adhoc_statistics)',
-  from: 'The [companion module](../prosody-modules/mod_adhoc_statistics/README.md) counts these in the same way on each version of Prosody. `adhoc_statistics_counts` selects them.',
+  from: 'The module [mod_adhoc_statistics](../prosody-modules/mod_adhoc_statistics/README.md) counts these metrics in the same way on each version of Prosody. Its setting `adhoc_statistics_counts` selects the metrics.',
   since: '0.11',
   families: [
     counter(
@@ -35,16 +35,16 @@ export const companion: Area = {
     gauge(
       'xmpp_online_users',
       'host',
-      'Number of users with at least one session; with the module, including sessions that wait to be resumed.',
+      'Number of users with at least one session; with mod_adhoc_statistics, including sessions that wait to be resumed.',
       {
-        watch: 'The first panel of a dashboard.',
+        watch: 'If it falls suddenly, clients lost their connections.',
         defect:
-          'Without the module, the exporter counts a list of at most 200 users. Above that, the metric is missing and the collector `users` fails.',
+          'Without mod_adhoc_statistics, the exporter counts a list that Prosody cuts at 200 users. With 200 users or more, the metric is missing and the collector `users` fails.',
       },
     ),
     gauge('xmpp_registered_users', 'host', 'Number of registered accounts.', {
       defect:
-        'By default, the module counts accounts only with the internal storage, because one long SQL query would block Prosody. The value can be up to five minutes old.',
+        'By default, mod_adhoc_statistics counts accounts only in the internal storage, because one long SQL query would block Prosody. The value can be up to five minutes old.',
     }),
     gauge('xmpp_muc_live_rooms', 'host', 'Number of rooms in memory, including hidden rooms.', {
       defect: 'Persistent rooms without occupants are not counted.',
@@ -62,13 +62,13 @@ export const companion: Area = {
         watch:
           'Alert at less than two weeks: `xmpp_certificate_expiry_timestamp_seconds - time() < 14 * 86400`.',
         defect:
-          'A renewed certificate counts only after Prosody has loaded it; until then clients see the old one too. The module finds only certificates in the directories of `certificates` and `ssl`.',
+          'The value changes only after Prosody has loaded a renewed certificate; until then, clients also get the old certificate. mod_adhoc_statistics finds only certificates in the places that the settings `certificates` and `ssl` name.',
       },
     ),
     gauge(
       'xmpp_start_time_seconds',
       'host',
-      'Start time of the server, in seconds since 1970; without the module, rounded to a second (XEP-0012).',
+      'Start time of the server, in seconds since 1970; without mod_adhoc_statistics, rounded to a second (XEP-0012).',
       { watch: '`changes(xmpp_start_time_seconds[1d])` is the number of restarts in a day.' },
     ),
     histogram(
@@ -77,7 +77,7 @@ export const companion: Area = {
       "Time for which Prosody's single thread was blocked, measured once per second.",
       {
         watch:
-          'If there are values above 0.1, something blocks the single thread, for example storage or statistics over HTTP.',
+          'If values are above 0.1, something blocks the single thread of Prosody, for example slow storage or mod_http_openmetrics.',
       },
     ),
   ],

@@ -2,13 +2,13 @@ import { counter, gauge, type Area } from './documented-family.js'
 
 export const muc: Area = {
   title: 'Rooms (mod_muc)',
-  from: 'Each `Component "…" "muc"`.',
+  from: 'Each component of Prosody with the line `Component "…" "muc"`.',
   since: '0.12',
   families: [
     gauge('prosody_mod_muc__live_room', 'host', 'Number of rooms in memory.', {
       watch: 'If it rises steadily on a server with temporary rooms, occupants never leave them.',
       defect:
-        'It does not include all rooms: persistent rooms without occupants may be only on disk (see `muc_room_cache_size`).',
+        'The value does not include all rooms: persistent rooms without occupants may be only on disk (see `muc_room_cache_size`).',
     }),
     counter(
       'prosody_mod_muc__room_hit',
@@ -25,13 +25,13 @@ export const muc: Area = {
       {
         since: '0.11',
         watch:
-          'If there are many compared with `room_hit`, `muc_room_cache_size` is too small, or a client guesses names.',
+          'If there are many compared with `prosody_mod_muc__room_hit_total`, `muc_room_cache_size` is too small, or a client guesses names of rooms.',
       },
     ),
     counter(
       'prosody_mod_muc__room_eviction',
       'host',
-      'Number of rooms removed from memory because there were more than muc_room_cache_size.',
+      'Number of rooms removed from memory because more than muc_room_cache_size rooms were in memory.',
       { since: '0.11', watch: 'If the rate is steady, raise `muc_room_cache_size`.' },
     ),
     ...['hit', 'miss', 'eviction'].map((event) =>

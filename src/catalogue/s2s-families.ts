@@ -1,6 +1,6 @@
 import { counter, gauge, type Area } from './documented-family.js'
 
-const LAZY = 'A series starts to exist with its first event, so `increase()` misses that event.'
+const LAZY = 'Prosody creates a series with its first event, so `increase()` misses this event.'
 
 export const s2s: Area = {
   title: 'Other servers (mod_s2s)',
@@ -13,7 +13,7 @@ export const s2s: Area = {
       'Number of incoming connections from other servers, by host, state and IP family.',
       {
         watch:
-          '`type` is `s2sin_unauthed` before authentication, then `s2sin`. If many `s2sin_unauthed` stay, authentication fails: see `closed` and `checked`.',
+          '`type` is `s2sin_unauthed` before authentication, then `s2sin`. If many connections stay `s2sin_unauthed`, authentication fails. `prosody_mod_s2s__closed_total` and `prosody_mod_s2s_auth_certs__checked_total` show why.',
       },
     ),
     gauge(
@@ -32,21 +32,22 @@ export const s2s: Area = {
       {
         since: '0.11',
         until: '0.11',
-        watch: 'Later versions have one family for each direction.',
+        watch: 'Prosody 0.12 and later have one family for each direction.',
       },
     ),
     gauge('prosody_mod_s2s__ipv6', '', 'Number of connections with other servers over IPv6.', {
       since: '0.11',
       until: '0.11',
       watch:
-        'In later versions, use the label `ip_family` of `prosody_mod_s2s__connections_inbound` and `_outbound`.',
+        'In Prosody 0.12 and later, use the label `ip_family` of `prosody_mod_s2s__connections_inbound` and `_outbound`.',
     }),
     counter(
       'prosody_mod_s2s__accepted_tcp',
       '',
       'Number of TCP connections accepted on the port for other servers.',
       {
-        watch: 'If it is far more than `authenticated`, clients that are not XMPP servers connect.',
+        watch:
+          'If it is far more than `prosody_mod_s2s__authenticated_total`, programs that are not XMPP servers connect to the port.',
       },
     ),
     counter(
@@ -60,7 +61,7 @@ export const s2s: Area = {
     ),
     counter('prosody_mod_s2s__initiated', 'host', 'Number of outgoing connections started.', {
       watch:
-        'If it is far more than `authenticated{direction="outgoing"}`, Prosody cannot reach other servers.',
+        'If it is far more than `prosody_mod_s2s__authenticated_total{direction="outgoing"}`, Prosody cannot reach other servers.',
       defect: LAZY,
     }),
     counter(

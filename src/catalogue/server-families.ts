@@ -4,7 +4,7 @@ const ON_011 = { type: 'summary' } as const
 
 export const server: Area = {
   title: 'Prosody itself',
-  from: 'These exist if Prosody has `statistics = "internal"`.',
+  from: 'Prosody has these metrics if `prosody.cfg.lua` contains `statistics = "internal"`.',
   since: '0.12',
   families: [
     gauge('prosody_info', 'version', 'Version of Prosody, with the constant value 1.', {
@@ -19,21 +19,21 @@ export const server: Area = {
         since: '0.11',
         on011: ON_011,
         watch:
-          'If it is more than some 10 ms, a module iterates over all sessions or rooms at each collection.',
+          'If it is more than about 10 ms, a module iterates over all sessions or rooms at each collection.',
         defect:
-          'On 0.11, the sum is an estimate from a sample, and the count is the number of intervals.',
+          'On 0.11, the sum is an estimate from a sample of the collections, and the count is the number of statistics intervals.',
       },
     ),
     histogram(
       'prosody_stats_processing_seconds',
       '',
-      'Duration of passing on the collected statistics.',
+      'Duration of the processing that follows each collection of statistics.',
       {
         since: '0.11',
         on011: ON_011,
         watch: 'It is nearly 0 with `statistics = "internal"`.',
         defect:
-          'With `statistics_interval = "manual"`, it does not include the rendering for a scrape.',
+          'With `statistics_interval = "manual"`, the duration does not include the rendering of metrics for a scrape.',
       },
     ),
     histogram(
@@ -56,7 +56,11 @@ export const server: Area = {
           `prosody_stats_${step}_seconds_${field}`,
           '',
           `${word} duration of the ${step} of statistics in the last interval.`,
-          { since: '0.11', until: '0.11', defect: 'The value is from a sample.' },
+          {
+            since: '0.11',
+            until: '0.11',
+            defect: 'Prosody computes the value from a sample of the durations.',
+          },
         ),
       ),
     ),

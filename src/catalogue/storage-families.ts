@@ -20,7 +20,7 @@ export const storage: Area = {
     counter(
       'prosody_mod_storage_sql__item_count_cache_hit',
       'host',
-      'Number of times that the item count of an archive was cached.',
+      'Number of times that the item count of an archive was found in the cache.',
     ),
     counter(
       'prosody_mod_storage_sql__item_count_cache_miss',
@@ -28,7 +28,7 @@ export const storage: Area = {
       'Number of times that the database had to count the items of an archive.',
       {
         watch:
-          'If there are many compared with the hits, raise `storage_archive_item_limit_cache_size`.',
+          'If there are many compared with `prosody_mod_storage_sql__item_count_cache_hit_total`, raise `storage_archive_item_limit_cache_size`.',
       },
     ),
     histogram(

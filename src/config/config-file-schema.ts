@@ -12,7 +12,10 @@ function withDescription<T extends z.ZodMiniType>(description: string, type: T) 
   return schema
 }
 
-/** A mapping or list. Without a value, for example with all its lines commented out, it counts as missing. */
+/**
+ * A mapping or list in the configuration file. A section without a value, for example with all its lines commented
+ * out, counts as missing.
+ */
 const section = <T extends z.ZodMiniType>(description: string, type: T) =>
   withDescription(
     description,
@@ -31,47 +34,66 @@ const dropRule = z.strictObject({
   family: z.string().register(z.globalRegistry, {
     pattern: '.',
     description:
-      'Regular expression for the whole name of the family; for a counter with or without _total.',
+      'Regular expression that must match the whole name of the metric family. The name of a counter ' +
+      'matches with and without _total.',
   }),
   labels: section(
-    'Label names, each with a regular expression for the whole value. A series is dropped if all ' +
-      'match; a missing label is empty. Default: the whole family.',
+    'Label names, each with a regular expression that must match the whole label value. The exporter drops ' +
+      'the series for which all of them match; a missing label counts as empty. Without labels, it drops the ' +
+      'whole family.',
     z.record(z.string().check(z.regex(/^[a-zA-Z_][a-zA-Z0-9_]*$/)), z.string()),
   ),
 })
 
 const server = z.strictObject({
   name: withDescription(
-    'Unique name of the server in /probe and in labels. Default: its domain.',
+    'Unique name of the XMPP server in /probe, /sd and labels. Default: the domain of the component.',
     text(/^[^\s]{1,100}$/),
   ),
   ...buildKeys('servers[]'),
   collectors: section(
-    'Sources of statistics, each on (true) or off (false).',
+    'Collectors, the sources of statistics: the name of each one with true (on) or false (off).',
     z.strictObject(buildKeys('servers[].collectors')),
   ),
 })
 
-/** The configuration file: sections of settings from the table, and the structures that are not settings. */
+/** The schema of the configuration file. The keys of settings come from `SETTINGS`. */
 export const configSchema = z
   .strictObject({
-    servers: section('Servers to monitor.', z.array(server).check(z.minLength(1))),
+    servers: section(
+      'XMPP servers that the exporter monitors.',
+      z.array(server).check(z.minLength(1)),
+    ),
     collection: section(
-      'Time and duration of collections.',
+      'When the exporter collects statistics, and for how long.',
       z.strictObject(buildKeys('collection')),
     ),
-    exposition: section('Content of a response.', z.strictObject(buildKeys('exposition'))),
-    registry: section(
-      "Prosody's own statistics.",
-      z.strictObject({ drop: section('Families and series to drop.', z.array(dropRule)) }),
+    exposition: section(
+      'Names and timestamps in the responses to scrapes.',
+      z.strictObject(buildKeys('exposition')),
     ),
-    web: section('HTTP server; read at the start only.', z.strictObject(buildKeys('web'))),
-    page: section('The page at /.', z.strictObject(buildKeys('page'))),
-    limits: section('Upper limits.', z.strictObject(buildKeys('limits'))),
+    registry: section(
+      "Metric families from Prosody's own statistics, the registry.",
+      z.strictObject({
+        drop: section(
+          'Metric families and series that the exporter does not serve.',
+          z.array(dropRule),
+        ),
+      }),
+    ),
+    web: section(
+      'HTTP server of the exporter. Changes in this section need a restart of the exporter.',
+      z.strictObject(buildKeys('web')),
+    ),
+    page: section('Status page of the exporter at /.', z.strictObject(buildKeys('page'))),
+    limits: section(
+      'Upper limits for the series of one XMPP server.',
+      z.strictObject(buildKeys('limits')),
+    ),
   })
   .register(z.globalRegistry, { title: 'Configuration file of prosody-exporter' })
 
-/** The types of the keys directly in a section, from the table of settings. */
+/** Returns the types of the keys that `SETTINGS` has directly in a section, for example in `limits`. */
 function buildKeys(path: string): Record<string, z.ZodMiniType> {
   const types: Record<string, z.ZodMiniType> = {}
   for (const setting of SETTINGS) {
@@ -105,7 +127,7 @@ function buildValueType({ type, pattern, choices, minimum }: Kind): z.ZodMiniTyp
     case 'text or number':
       return z.union([text(pattern), wholeNumber(minimum)])
     case 'duration':
-      // YAML reads a bare 0 as a number.
+      // YAML reads a 0 without a unit as a number, and `0` is a valid duration.
       return z.union([z.literal(0), text(pattern)])
     case 'enum':
       return z.string().register(z.globalRegistry, { enum: choices })
@@ -120,7 +142,7 @@ type JsonSchema = {
   readonly anyOf?: readonly JsonSchema[]
 }
 
-/** @returns The keys of a mapping in the configuration file, for example `drop` for `['registry']`. */
+/** @returns The keys that a mapping of the configuration file can have, for example `drop` for `['registry']`. */
 export function listKeysAt(path: readonly PropertyKey[]): string {
   let found: JsonSchema = withoutNull(jsonSchema())
   for (const step of path) {
@@ -134,12 +156,12 @@ function withoutNull(schema: JsonSchema): JsonSchema {
   return schema.anyOf?.find(({ properties, items }) => properties ?? items) ?? schema
 }
 
-// draft-7 is the dialect of yaml-language-server, which most editors use.
+// Most editors check YAML with yaml-language-server, which reads draft-7 of JSON Schema.
 function jsonSchema(): JsonSchema {
   return z.toJSONSchema(configSchema, { target: 'draft-7', io: 'input' }) as JsonSchema
 }
 
-/** The text of `config.schema.json`: the JSON schema of the configuration file, for editors. */
+/** Returns the text of `config.schema.json`, the JSON schema with which editors check the configuration file. */
 export function formatJsonSchema(): string {
   return `${JSON.stringify(jsonSchema(), null, 2)}\n`
 }

@@ -6,8 +6,8 @@ import { formatAddress } from './listen-address.js'
 import { formatMode, type SocketAccess } from './socket-access.js'
 
 /**
- * Formats the current configuration as YAML, with all defaults: the sections of the file, and the settings that
- * are not in the file. Each key is listed here, so that a new setting with a secret is not shown by accident.
+ * Formats the current configuration as YAML, with all defaults. It also has the settings that the configuration file
+ * cannot have. This function lists every key, so that a new setting with a secret is not shown by accident.
  */
 export function formatConfig(config: Config): string {
   const { collection, exposition, registry, page, limits, web } = config
@@ -70,7 +70,7 @@ function formatDropRule({ family, labels }: DropRule) {
   }
 }
 
-/** The expression as the operator wrote it: `parsePattern` in read-config.ts put it into a group. */
+/** Returns the regular expression as the operator wrote it, before `parsePattern` in read-config.ts put it into a group. */
 function formatPattern({ source, flags }: RegExp): string {
   const text = source.replace(/^\^\(\?:|\)\$$/g, '')
   return flags.includes('i') ? `(?i)${text}` : text

@@ -19,21 +19,22 @@ export function formatHelp(): string {
     'Usage: prosody-exporter --xmpp.domain=JID --xmpp.secret-file=FILE [flags]',
     '       prosody-exporter --config.file=FILE [flags]',
     '',
-    'Flags. The flag overrides the environment variable below it. In the variable of a repeatable',
-    'flag, separate several values with commas:',
+    'Flags. Each flag overrides the environment variable that is shown below its description. In the',
+    'environment variable of a repeatable flag, separate the values with commas:',
     ...others.filter(isFlag).map(formatFlag),
     '',
-    'Collectors. --collector.NAME turns one on, and --no-collector.NAME turns it off. The variable',
-    'PROSODY_EXPORTER_COLLECTOR_NAME is true or false:',
+    'Collectors, the sources of statistics. --collector.NAME turns a collector on, and',
+    '--no-collector.NAME turns it off. So does the environment variable',
+    'PROSODY_EXPORTER_COLLECTOR_NAME with the value true or false:',
     ...collectors.map(formatCollector),
     '',
-    'Settings without a flag. The variable overrides the configuration file:',
+    'Settings without a flag. The environment variable overrides the configuration file:',
     ...others.filter((setting) => !isFlag(setting)).map(formatVariable),
     '',
   ].join('\n')
 }
 
-/** The help of a setting, with the allowed values and the default, for `--help` and the JSON schema. */
+/** Describes a setting for `--help` and the JSON schema: its help text, the allowed values and the default. */
 export function describeSetting({ help, kind, defaults, defaultInWords }: Setting): string {
   const byDefault = defaultInWords ?? defaults.join(' and ')
   return [help, describeAllowed(kind), byDefault && `Default: ${byDefault}.`]
@@ -41,7 +42,7 @@ export function describeSetting({ help, kind, defaults, defaultInWords }: Settin
     .join(' ')
 }
 
-/** The allowed values as a sentence; empty for a kind that needs none. */
+/** Formats the allowed values as a sentence. The text is empty for a kind whose values need no list. */
 export function describeAllowed({ allowed }: Setting['kind']): string {
   return allowed === undefined ? '' : `Allowed: ${allowed}.`
 }
@@ -57,7 +58,7 @@ function formatFlag(setting: Setting): string {
 
 function formatVariable(setting: Setting): string {
   const { name, kind, isRepeatable } = setting
-  const several = isRepeatable ? ' Separate several values with commas.' : ''
+  const several = isRepeatable ? ' Separate the values with commas.' : ''
   return [
     `  ${toVariableName(name)}=${kind.placeholder}`,
     ...wrap(`${describeSetting(setting)}${several}`),
@@ -74,7 +75,7 @@ function formatCollector({ name, help, defaults }: Setting): string {
 
 function wrap(text: string): string[] {
   const lines: string[] = []
-  // A default stays on the line of the word before it.
+  // A line break between "Default:" and the value would make the default hard to find.
   for (const word of text.split(/(?<!Default:) /)) {
     const line = lines.at(-1)
     if (line === undefined || line.length + 1 + word.length > WIDTH) lines.push(`${INDENT}${word}`)

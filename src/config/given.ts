@@ -1,10 +1,10 @@
 import { ConfigError } from '../errors.js'
 import { quote } from './quote.js'
 
-/** The text of a setting, and where the operator wrote it. */
+/** The text that a setting was given, and where the operator wrote it. */
 export type Given = {
   readonly from: 'flag' | 'variable' | 'file' | 'default'
-  /** The place for error messages: `--flag`, a variable's name, `FILE:LINE:COLUMN: KEY` or `default`. */
+  /** The start of error messages: `--flag`, an environment variable, `FILE:LINE:COLUMN: KEY` or `default`. */
   readonly source: string
   readonly text: string
 }

@@ -1,12 +1,12 @@
-/** The kinds of values that settings have: how each is written, checked and converted. */
+/** The kinds of values that settings have. A kind defines how a value is written, checked and converted. */
 
 import { parseDuration } from './duration.js'
 import { valueError, type Given } from './given.js'
 
 export type Kind<T = unknown> = {
   /**
-   * The type of the value in YAML. An `action` is a flag without a value, such as `--help`; the
-   * configuration file has none. A `path` in the configuration file is relative to that file.
+   * The type of the value in YAML. An `action` is a flag without a value, such as `--help`, and is not allowed in
+   * the configuration file. A `path` in the configuration file is relative to the directory of that file.
    */
   readonly type:
     'action' | 'boolean' | 'duration' | 'enum' | 'number' | 'path' | 'text' | 'text or number'
@@ -14,11 +14,11 @@ export type Kind<T = unknown> = {
   readonly placeholder: string
   /** Converts the text of the value. @throws ConfigError for an invalid value. */
   readonly parse: (given: Given) => T
-  /** The values of an `enum`. */
+  /** The allowed values of an `enum`. */
   readonly choices?: readonly string[]
   /** The allowed values in words, for example `100ms to 10m`. */
   readonly allowed?: string
-  /** For editors: texts that the JSON schema accepts. Only `parse` decides what is valid. */
+  /** The texts that the JSON schema accepts in an editor. The exporter itself checks values with `parse` only. */
   readonly pattern?: RegExp
   /** The smallest number that the JSON schema accepts. */
   readonly minimum?: number
@@ -32,7 +32,7 @@ export const BOOLEAN: Kind<boolean> = {
   parse: (given) => parseChoice(given, ['true', 'false']) === 'true',
 }
 
-/** A whole number from 0; 0 means no limit. */
+/** An upper limit: a whole number of at most 15 digits. 0 means no limit. */
 export const LIMIT: Kind<number> = {
   type: 'number',
   placeholder: 'NUMBER',
@@ -43,7 +43,6 @@ export const LIMIT: Kind<number> = {
   },
 }
 
-/** The name of a file. */
 export const FILE: Kind<string> = {
   type: 'path',
   placeholder: 'FILE',
@@ -51,7 +50,7 @@ export const FILE: Kind<string> = {
   parse: ({ text }) => text,
 }
 
-/** Seconds without a unit, or a duration, in milliseconds. */
+/** A time, written as seconds without a unit (`0.5`) or as a duration (`500ms`). The value is in milliseconds. */
 export const SECONDS: Kind<number> = {
   type: 'text',
   placeholder: 'SECONDS',
@@ -63,7 +62,10 @@ export const SECONDS: Kind<number> = {
   },
 }
 
-/** A duration within a range, in milliseconds. `reason` explains the range in the error message. */
+/**
+ * A duration between `min` (default 0) and `max`, such as `250ms`. The value is in milliseconds. The error message
+ * shows `reason` as the reason for the range.
+ */
 export function duration(range: {
   readonly min?: string
   readonly max: string
@@ -90,7 +92,6 @@ export function duration(range: {
   return kind
 }
 
-/** One of several texts. */
 export function oneOf<T extends string>(
   placeholder: string,
   choices: readonly T[],
@@ -105,7 +106,7 @@ export function oneOf<T extends string>(
   }
 }
 
-/** A text that `parse` checks. */
+/** A text that `parse` checks and converts. `pattern` is for the JSON schema only. */
 export function text<T>(
   placeholder: string,
   parse: (given: Given) => T,
@@ -114,7 +115,7 @@ export function text<T>(
   return { type: 'text', placeholder, parse, ...(pattern && { pattern }) }
 }
 
-/** A text that `parse` checks; in YAML it can also be a number. */
+/** A text that `parse` checks and converts. In YAML, the value can also be a number, such as a group number. */
 export function textOrNumber<T>(
   placeholder: string,
   parse: (given: Given) => T,
@@ -124,7 +125,7 @@ export function textOrNumber<T>(
   return minimum === undefined ? kind : { ...kind, minimum }
 }
 
-/** What an error message expects when the value in the configuration file has another type. */
+/** Describes the values of a kind for the error message about a value of another type: `expected …`. */
 export function describeExpected({ type, choices = [] }: Kind): string {
   if (type === 'boolean') return 'true or false'
   if (type === 'duration') return 'a duration, e.g. 250ms or 1m30s'

@@ -4,11 +4,11 @@ import { valueError, type Given } from './given.js'
 export type ListenAddress = InternetAddress | UnixAddress | OpenSocket
 
 export type InternetAddress = {
-  /** Without brackets; `undefined` means all addresses of the machine. */
+  /** A host name or IP address, without brackets. `undefined` means all addresses of the machine. */
   readonly host: string | undefined
-  /** 0 means any free port. */
+  /** The TCP port. 0 means any free port. */
   readonly port: number
-  /** The exporter skips the address if the machine does not have it. */
+  /** Whether the exporter skips this address if the machine does not have it. */
   readonly optional: boolean
 }
 
@@ -17,20 +17,20 @@ export type UnixAddress = { readonly path: string }
 /** A file descriptor of a socket that systemd opened. */
 export type OpenSocket = { readonly fd: number }
 
-// sd_listen_fds(3): the first descriptor.
+// The number of the first descriptor that systemd passes to a process: sd_listen_fds(3).
 const FIRST_FD = 3
 // unix(7): sun_path holds 108 bytes, with the null byte at the end.
 const MAX_PATH_BYTES = 107
 const INTERNET = /^(?:\[([^\]]+)\]|([\w.-]*)):(\d{1,5})$/
 
-/** Reads one `--web.listen-address`. A default address is optional. @throws ConfigError */
+/** Reads one `--web.listen-address`. An address that is a default is optional. @throws ConfigError */
 export function readListenAddress(given: Given): ListenAddress {
   const address = parseListenAddress(given.text, given.from === 'default')
   if (address !== undefined) return address
   throw valueError(given, 'host:port, [IPv6]:port, :port or unix:/path')
 }
 
-/** Parses `host:port`, `[::1]:9347`, `:9347` or `unix:/run/x.sock`. @returns `undefined` for another text. */
+/** Parses `host:port`, `[::1]:9347`, `:9347` or `unix:/run/x.sock`. @returns `undefined` for any other text. */
 export function parseListenAddress(text: string, optional: boolean): ListenAddress | undefined {
   if (text.startsWith('unix:')) {
     const path = text.slice('unix:'.length)
@@ -48,8 +48,9 @@ export function parseListenAddress(text: string, optional: boolean): ListenAddre
 /**
  * Finds the sockets that systemd opened for this process.
  *
- * @param env `LISTEN_FDS` is the number of sockets, and `LISTEN_PID` the process that they are for.
- * @returns `undefined` if there are none for this process.
+ * @param env In the environment, `LISTEN_FDS` is the number of sockets. `LISTEN_PID` is the ID of the process for
+ *   which systemd opened them.
+ * @returns `undefined` if systemd opened no sockets for the process `pid`.
  * @see sd_listen_fds(3)
  */
 export function findOpenSockets(
@@ -61,7 +62,7 @@ export function findOpenSockets(
   return Array.from({ length: count }, (_, i) => ({ fd: FIRST_FD + i }))
 }
 
-/** Formats an address in the form of the command line. */
+/** Formats an address as it is written in `--web.listen-address`. A socket of systemd gets a description. */
 export function formatAddress(address: ListenAddress): string {
   if ('fd' in address) return `socket ${address.fd} of systemd`
   if ('path' in address) return `unix:${address.path}`

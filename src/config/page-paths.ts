@@ -1,6 +1,6 @@
 const BASE = '/-/page'
 
-/** The paths of the files and events that the page at `/` loads. */
+/** The paths of the files and of the event stream that the page at `/` loads. */
 export const PAGE_URLS = {
   events: `${BASE}/events`,
   script: `${BASE}/page.js`,

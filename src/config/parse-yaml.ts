@@ -17,21 +17,24 @@ import { clip, quote } from './quote.js'
 
 export type Path = readonly PropertyKey[]
 
-/** A place in the file. `source` is `FILE:LINE:COLUMN: KEY`; `offset` counts the characters before the place. */
+/** A position in a YAML file. `source` is `FILE:LINE:COLUMN: KEY`; `offset` counts the characters before the position. */
 export type YamlPosition = { readonly offset: number; readonly source: string }
 
 export type YamlFile = {
   readonly value: unknown
-  /** The place of a value or of its key. If it is missing, the place of the nearest key above it. */
+  /** Returns the position of a value or of its key. A missing value has the position of the mapping around it. */
   place(path: Path, of?: 'value' | 'key'): YamlPosition
-  /** The value for an error message, on one line. With `isTextHidden`, a text is `text` and a number `a number`. */
+  /**
+   * Describes a value for an error message, on one line. With `isTextHidden`, the result is `text` for any text and
+   * `a number` for any number, because the value may be a secret.
+   */
   describe(path: Path, isTextHidden: boolean): string
 }
 
-/** A parsed document, with the names of its places for messages. */
+/** A parsed YAML document, with a function that formats positions for error messages. */
 export type YamlSource = {
   readonly document: Document
-  /** `FILE:LINE:COLUMN: KEY`. */
+  /** Returns the position of an offset. `path` is the KEY in `FILE:LINE:COLUMN: KEY`. */
   readonly place: (offset: number, path: Path) => YamlPosition
 }
 
@@ -39,12 +42,12 @@ export type YamlSource = {
  * Parses YAML, without checking its values.
  *
  * @param name The name of the file for messages.
- * @throws ConfigError for invalid YAML. The message has no value of the file.
+ * @throws ConfigError for invalid YAML. The message contains no value of the file.
  */
 export function parseSource(name: string, text: string): YamlSource {
   const lines = new LineCounter()
   const at = (offset: number, key: string) => {
-    // In an empty file, the line and the column are 0.
+    // For an empty file, the YAML library returns line 0 and column 0.
     const { line, col } = lines.linePos(offset)
     return `${name}:${Math.max(line, 1)}:${Math.max(col, 1)}: ${key}`
   }
@@ -60,11 +63,11 @@ export function parseSource(name: string, text: string): YamlSource {
 }
 
 /**
- * Reads YAML 1.2 with the place of each value. Aliases are refused, because the configuration file does not
- * need them.
+ * Reads YAML 1.2 with the position of each value. Aliases (`*name`) are refused, because no configuration file needs
+ * them.
  *
  * @param name The name of the file for messages.
- * @throws ConfigError for invalid YAML, an alias and a duplicate key. The message has no value of the file.
+ * @throws ConfigError for invalid YAML, an alias and a duplicate key. The message contains no value of the file.
  */
 export function parseYaml(name: string, text: string): YamlFile {
   const { document, place } = parseSource(name, text)
@@ -91,12 +94,12 @@ function parse(
   problem: (offset: number, what: string) => ConfigError,
 ): Document {
   try {
-    // The pretty errors of the library quote the file, and the quote could be a secret.
+    // The option `prettyErrors` of the library would quote a part of the file, which could be a secret.
     const options = { lineCounter, prettyErrors: false, uniqueKeys: false, version: '1.2' } as const
     const document = parseDocument(text, options)
     const [mistake] = [...document.errors, ...document.warnings].sort((a, b) => a.pos[0] - b.pos[0])
     if (mistake === undefined) return document
-    // The library reports an unclosed bracket with the code of a wrong indentation.
+    // The library reports a missing closing bracket with BAD_INDENT, the code of a wrong indentation.
     const code = mistake.message.startsWith('Flow ') ? 'UNCLOSED' : mistake.code
     const [expected, got] = PROBLEMS[code] ?? ['valid YAML', describeCode(mistake)]
     throw problem(mistake.pos[0], `expected ${expected}, got ${got}`)
@@ -109,12 +112,18 @@ function parse(
 const PROBLEMS: Readonly<Record<string, readonly [string, string]>> = {
   TAB_AS_INDENT: ['spaces', 'a tab'],
   UNCLOSED: ['a closing } or ] and indented lines before it', 'none'],
-  BAD_INDENT: ['an indentation that matches the lines above', 'another'],
-  BLOCK_AS_IMPLICIT_KEY: ['one "key: value" on a line', 'two'],
-  MULTIPLE_DOCS: ['one document', 'several'],
+  BAD_INDENT: ['an indentation that matches the lines above', 'another indentation'],
+  BLOCK_AS_IMPLICIT_KEY: ['one "key: value" on each line', 'two on one line'],
+  MULTIPLE_DOCS: ['one YAML document', 'several documents'],
   TAG_RESOLVE_FAILED: ['a value without a tag', 'an unsupported tag (!…)'],
-  BAD_SCALAR_START: ['a value, in quotes if it starts with one of @ ` %', 'one without quotes'],
-  BAD_DQ_ESCAPE: ['an escape sequence of YAML between double quotes', 'another'],
+  BAD_SCALAR_START: [
+    'a value in quotes, because it starts with @, ` or %',
+    'a value without quotes',
+  ],
+  BAD_DQ_ESCAPE: [
+    'an escape sequence that YAML has, such as \\n',
+    'an unknown escape sequence in double quotes',
+  ],
   MISSING_CHAR: ['a colon after the key, or a closing quote or bracket', 'none'],
 }
 
@@ -135,8 +144,8 @@ function refuseAliasesAndDuplicates(
       const seen = new Set<string>()
       const path = [...buildPath(parents), ...(typeof index === 'number' ? [index] : [])]
       for (const { key } of map.items) {
-        if (isAlias(key)) continue // the Alias visitor refuses it
-        // A `!!binary` key is not a name, and a warning of the library would show its text.
+        if (isAlias(key)) continue // the function `Alias` above refuses an alias as a key
+        // A `!!binary` key is refused here, because `toJS` of the library would print its text in a warning.
         if (!isScalar(key) || ArrayBuffer.isView(key.value))
           throw problem(key, path, 'expected a name as the key, got another value')
         const name = String(key.value)
@@ -147,7 +156,7 @@ function refuseAliasesAndDuplicates(
   })
 }
 
-// The keys and indexes that lead to a node. The path includes the node's own key, but not its own index.
+// Returns the keys and indexes that lead to a node. The path includes the node's own key, but not its own index.
 function buildPath(parents: readonly unknown[]): PropertyKey[] {
   return parents.flatMap((parent, i): PropertyKey[] => {
     const below = parents[i + 1]
@@ -165,7 +174,7 @@ function find(document: Document, path: Path): FoundNode {
     const { value } = found
     if (isMap(value)) {
       const pair = value.items.find(({ key }) => isScalar(key) && String(key.value) === step)
-      // The place of a missing key is the mapping that should have it.
+      // A missing key gets the position of the mapping that should have the key.
       if (pair === undefined) return { ...found, isMissing: true }
       found = { key: pair.key, value: pair.value }
     } else if (isSeq(value) && value.items[Number(step)] !== undefined) {
@@ -175,7 +184,7 @@ function find(document: Document, path: Path): FoundNode {
   return found
 }
 
-/** The offset of a node's first character. */
+/** Returns the number of characters before a node in the YAML text. */
 export function startOf(node: unknown): number {
   return (node as Partial<Node> | null | undefined)?.range?.[0] ?? 0
 }
@@ -189,7 +198,10 @@ function formatPath(path: Path): string {
   return clip(keys.join('').replace(/^\./, '')) || 'the file'
 }
 
-/** The value of a node for an error message, on one line. With `isTextHidden`, a text is `text` and a number `a number`. */
+/**
+ * Describes the value of a node for an error message, on one line. With `isTextHidden`, the result is `text` for any
+ * text and `a number` for any number, because the value may be a secret.
+ */
 export function describeNode(node: unknown, isTextHidden: boolean): string {
   if (isCollection(node)) return isSeq(node) ? 'a list' : 'a mapping'
   const value = isScalar(node) ? node.value : null

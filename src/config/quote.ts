@@ -1,4 +1,4 @@
-// JSON.stringify leaves these characters as they are, and a terminal obeys them: DEL, C1 control
+// Characters that JSON.stringify does not escape but that change the output of a terminal: DEL, C1 control
 // characters, line separators and changes of the text direction.
 const CONTROL_CHARACTERS = /[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g
 

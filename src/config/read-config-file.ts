@@ -9,23 +9,23 @@ import type { GivenValues } from './read-settings.js'
 import { readTextFile } from './read-text-file.js'
 import { SETTINGS, type Setting } from './settings.js'
 
-// Enough for about ten thousand servers.
+// A configuration file of 4 MiB has room for about ten thousand servers.
 const MAX_BYTES = 4_194_304
 
 export type ConfigFile = {
-  /** Settings outside of `servers`. */
+  /** The settings in the file that are not in its section `servers`. */
   readonly values: GivenValues
   readonly servers: readonly FileServer[]
   readonly drop: readonly GivenDropRule[]
-  /** The start of the file, for messages about a missing value. */
+  /** The position of the file's start, for messages about a missing value: `FILE:1:1: the file`. */
   readonly source: string
 }
 
 export type FileServer = {
   readonly name: Given | undefined
-  /** Settings of this server, by the names of their flags. */
+  /** The settings of this server, by their names in `SETTINGS`. */
   readonly values: GivenValues
-  /** The start of the server's section, for messages about a missing value. */
+  /** The position of the server's section, for messages about a missing value. */
   readonly source: string
 }
 
@@ -75,11 +75,11 @@ export function readConfigFile(file: Given): ConfigFile {
 }
 
 type Section = {
-  /** The start of the settings' keys: `servers[].` for the settings of a server. */
+  /** What the keys in `SETTINGS` start with for this section: `servers[].` for the settings of a server. */
   readonly prefix: string
-  /** Where the section is in the file. */
+  /** The keys and indexes that lead to the section in the file. */
   readonly path: Path
-  /** The directory of the file. */
+  /** The directory of the configuration file, to which its paths are relative. */
   readonly directory: string
   readonly given: (path: Path, text: string) => Given
 }
@@ -94,7 +94,7 @@ function readValues(section: unknown, { prefix, path, directory, given }: Sectio
     const place = [...path, ...steps]
     const toGiven = (each: unknown, at: Path) => {
       const text = String(each)
-      // An empty path stays empty, and does not become the directory.
+      // `resolve` would turn an empty path into the name of the directory.
       return given(at, kind.type === 'path' && text !== '' ? resolve(directory, text) : text)
     }
     const all = Array.isArray(value)
@@ -124,7 +124,7 @@ function findFirstMistake(yaml: YamlFile, issues: readonly Issue[]): ConfigError
   return new ConfigError(mistakes[0]!.message)
 }
 
-/** Where the problem is; in a list that could also be a single value, the element with the problem. */
+/** Returns the path of the invalid value. In a list that could also be a single value, that is the invalid element. */
 function findPath(issue: Issue): Path {
   if (issue.code !== 'invalid_union') return issue.path
   const inner = issue.errors.flat().find(({ path }) => path.length > 0)
@@ -134,10 +134,11 @@ function findPath(issue: Issue): Path {
 function describeIssue(yaml: YamlFile, issue: Issue): string {
   const { path } = issue
   if (issue.code === 'unrecognized_keys') return describeUnknownKey(issue.keys[0]!, path)
-  if (issue.code === 'invalid_key') return 'expected the name of a label, got another'
+  if (issue.code === 'invalid_key')
+    return 'expected a label name (letters, digits and _), got another name'
   const setting = findByPath(path)
   if (setting) return describeValue(yaml, issue, setting)
-  if (issue.code === 'too_small') return 'expected a server, got none'
+  if (issue.code === 'too_small') return 'expected at least one server, got an empty list'
   const expected = issue.code === 'invalid_type' ? issue.expected : issue.code
   return `expected ${STRUCTURES[expected] ?? expected}, got ${yaml.describe(path, true)}`
 }
@@ -162,7 +163,7 @@ function describeValue(yaml: YamlFile, issue: Issue, setting: Setting): string {
   return `expected ${expected}, got ${got}`
 }
 
-/** The setting at a path such as `['servers', 0, 'hosts', 1]`; `undefined` for a section. */
+/** Returns the setting at a path such as `['servers', 0, 'hosts', 1]`; `undefined` for the path of a section. */
 function findByPath(path: readonly PropertyKey[]): Setting | undefined {
   const text = path.map((step) => (typeof step === 'number' ? '[]' : `.${String(step)}`)).join('')
   const key = text.replace(/^\./, '').replace(/\[\]$/, '')
@@ -171,7 +172,7 @@ function findByPath(path: readonly PropertyKey[]): Setting | undefined {
 
 function describeUnknownKey(key: string, path: readonly PropertyKey[]): string {
   if (/secret|passw|token/i.test(key)) {
-    return 'expected secret_file with the name of a file, got a secret in the configuration file'
+    return 'expected the key secret_file with the name of a file, got a secret in the configuration file'
   }
   const isCollector = path[0] === 'servers' && path.at(-1) === 'collectors'
   const advice = isCollector ? removedCollector(key) : undefined

@@ -18,20 +18,20 @@ export type Config = {
   readonly web: ReverseProxy & {
     readonly listenAddresses: readonly ListenAddress[]
     readonly telemetryPath: string
-    /** 0 means no limit. */
+    /** Maximum number of waiting scrapes from one client address. 0 means no limit. */
     readonly maxRequests: number
     readonly disableExporterMetrics: boolean
     readonly failWhenDown: boolean
     readonly socketAccess: SocketAccess
     readonly enableLifecycle: boolean
-    /** The name of the web configuration file. `readConfig` does not read it. */
+    /** The name of the web configuration file, which `readConfig` does not read. */
     readonly configFile: Given | undefined
   }
   readonly timeoutOffsetMs: number
   readonly collection: {
     readonly minAgeMs: number
     readonly timeoutMs: number
-    /** 0 means never. */
+    /** 0 means that the series of a server that does not answer are never served. */
     readonly serveStaleForMs: number
   }
   readonly exposition: {
@@ -40,14 +40,17 @@ export type Config = {
     readonly timestamps: boolean
   }
   readonly registry: { readonly drop: readonly DropRule[] }
-  /** 0 means that nothing is collected for the page. */
+  /** 0 means that the exporter never collects for the page. */
   readonly page: { readonly intervalMs: number }
-  /** 0 means no limit. */
+  /** For each of the two limits, 0 means no limit. */
   readonly limits: { readonly series: number; readonly labelValueLength: number }
   readonly log: LogOptions
 }
 
-/** Without timestamps, the error of rate() is the age of a snapshot divided by the window. */
+/**
+ * The largest `collection.min_age` without `exposition.timestamps`. Without timestamps, an old snapshot makes the
+ * result of PromQL's rate() wrong, by up to the age of the snapshot divided by the window of rate().
+ */
 const MAX_AGE_WITHOUT_TIMESTAMPS_MS = 5000
 
 const NO_VALUES: ReadonlyMap<string, readonly Given[]> = new Map()
@@ -55,11 +58,11 @@ const NO_VALUES: ReadonlyMap<string, readonly Given[]> = new Map()
 /**
  * Checks all settings, and reads the secret files.
  *
- * @param given The settings of the command line and the environment, which override the file.
+ * @param given The settings of the command line and the environment, which override the configuration file.
  * @param sources.file The configuration file, as `readConfigFile` returns it.
- * @param sources.env For the sockets that systemd opened.
- * @param sources.pid The process that will listen. Default: none, and the sockets of systemd are not used.
- * @throws ConfigError for the first mistake: one line, without the secret.
+ * @param sources.env The environment, whose LISTEN_FDS and LISTEN_PID describe the sockets that systemd opened.
+ * @param sources.pid The ID of the process that will listen. Without it, the sockets of systemd are not used.
+ * @throws ConfigError for the first mistake. The message is one line that never contains the secret.
  */
 export function readConfig(
   given: Settings,
@@ -113,7 +116,7 @@ function readWeb(settings: Settings, env: Env, pid: number | undefined): Config[
   }
 }
 
-/** Reads the listen addresses, or with `--web.systemd-socket` finds the sockets that systemd opened. */
+/** Returns the listen addresses. With `--web.systemd-socket`, these are the sockets that systemd opened. */
 function readListenAddresses(
   settings: Settings,
   env: Env,
@@ -124,13 +127,13 @@ function readListenAddresses(
     if (sockets) return sockets
     const { source } = findGiven(settings, 'web.systemd-socket')!
     throw new ConfigError(
-      `${source}: expected sockets of systemd, got none: start the exporter with its socket unit ` +
-        '(LISTEN_FDS, LISTEN_PID)',
+      `${source}: expected sockets of systemd, got none (LISTEN_FDS, LISTEN_PID). ` +
+        'Start prosody-exporter.socket, or remove this setting',
     )
   }
   const addresses = readValue(settings, 'web.listen-address')
   const texts = addresses.map(formatAddress)
-  // Port 0 is any free port, so the same text can be two addresses.
+  // Port 0 stands for any free port, so `localhost:0` given twice means two ports and is no duplicate.
   const comparable = texts.map((text, i) => (text.endsWith(':0') ? i : text))
   refuseDuplicate(settings, 'web.listen-address', comparable, 'each address once')
   return addresses
@@ -158,7 +161,7 @@ function readMinAge(settings: Settings): number {
   if (ms <= MAX_AGE_WITHOUT_TIMESTAMPS_MS || hasTimestamps) return ms
   throw valueError(
     findGiven(settings, 'collection.min-age')!,
-    'at most 5s without exposition.timestamps (the error of rate() is min_age divided by its window)',
+    'at most 5s without exposition.timestamps (min_age divided by the window of rate() is the error of rate())',
   )
 }
 
@@ -169,13 +172,13 @@ function readDropRule({ family, labels }: GivenDropRule): DropRule {
   }
 }
 
-// As in Prometheus's relabeling, the whole text must match, and `.` is any character. `(?i)` at the start is a
-// flag in JavaScript.
+// An expression works as in Prometheus's relabeling: it must match the whole text, and `.` matches any character.
+// JavaScript does not know `(?i)` at the start of an expression, so it becomes the flag `i`.
 function parsePattern(given: Given): RegExp {
   const pattern = given.text.replace(/^\(\?i\)/, '')
   const flags = pattern === given.text ? 'su' : 'isu'
   try {
-    new RegExp(pattern, flags) // `a)|(b` is invalid, but would be valid in the group below
+    new RegExp(pattern, flags) // `a)|(b` is an invalid expression, but `^(?:a)|(b)$` would be valid
     return new RegExp(`^(?:${pattern})$`, flags)
   } catch {
     throw valueError(given, 'a regular expression')

@@ -8,7 +8,7 @@ const MAX_BYTES = 4096
 /**
  * Reads the secret from a file, without the newline at its end.
  *
- * @throws ConfigError if the file is not readable, if other users can read it, or if it is not one line.
+ * @throws ConfigError if the file is not readable, if every user can read it, or if it is not exactly one line.
  */
 export function readSecretFile(file: Given): string {
   const problem = (what: string) => new ConfigError(`${file.source}: ${quote(file.text)} ${what}`)
@@ -18,14 +18,18 @@ export function readSecretFile(file: Given): string {
   return secret
 }
 
-/** Reads the secret from a variable, without the newline at its end. @throws ConfigError, without the secret. */
+/**
+ * Reads the secret from an environment variable, without the newline at its end.
+ *
+ * @throws ConfigError, whose message does not contain the secret.
+ */
 export function parseSecret({ source, text }: Given): string {
   const secret = removeFinalNewline(text)
   if (/[\r\n\0]/.test(secret)) throw new ConfigError(`${source}: expected one line, got several`)
   return secret
 }
 
-// Editors and `echo` end a file with a newline, and so does a variable that is filled from a file.
+// Editors and `echo` add a newline to the end of a file, which then is also in a variable with the file's text.
 function removeFinalNewline(text: string): string {
   return text.replace(/\r?\n$/, '')
 }

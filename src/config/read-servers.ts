@@ -7,15 +7,15 @@ import { findGiven, mergeFileValues, readValue, type Settings } from './read-set
 import { toVariableName } from './settings.js'
 
 export type ServerConfig = {
-  /** The name in `/probe`, in the log and in labels. */
+  /** The name of the server in `/probe`, in the log and in labels. */
   readonly name: string
   readonly xmpp: { readonly service: string; readonly domain: string; readonly secret: string }
-  /** Empty: the parent of the domain, and its components. */
+  /** The VirtualHosts to query. If the list is empty, the exporter queries the parent of the component's domain. */
   readonly hosts: readonly string[]
   readonly collectors: ReadonlyMap<string, boolean>
 }
 
-/** Settings that flags and variables can only set for a single server. */
+/** Settings that flags and environment variables can set only if the configuration file has at most one server. */
 const SINGLE_SERVER_SETTINGS = [
   'xmpp.service',
   'xmpp.domain',
@@ -24,7 +24,11 @@ const SINGLE_SERVER_SETTINGS = [
   'xmpp.host',
 ] as const
 
-/** Reads the servers of the file, or the single server of flags and variables. @throws ConfigError */
+/**
+ * Reads the servers of the configuration file. Without a file, flags and environment variables set a single server.
+ *
+ * @throws ConfigError
+ */
 export function readServers(settings: Settings, file: ConfigFile | undefined): ServerConfig[] {
   const [first, ...more] = file?.servers ?? []
   if (first === undefined) {
@@ -48,9 +52,9 @@ function readSeveralServers(settings: Settings, servers: readonly FileServer[]):
         : valueError(domain, 'a name, since another server has this domain')
     }
     names.add(read.name)
-    // Two streams of one component would disconnect each other again and again.
+    // Prosody allows one stream for each component, so two streams would disconnect each other again and again.
     const component = `${read.xmpp.domain} ${read.xmpp.service}`
-    if (components.has(component)) throw valueError(domain, 'each domain of a service once')
+    if (components.has(component)) throw valueError(domain, 'each domain once for each service')
     components.add(component)
     return read
   })
@@ -62,7 +66,7 @@ function refuseSingleServerSettings(settings: Settings, count: number): void {
   )
   if (given === undefined) return
   throw new ConfigError(
-    `${given.source}: expected with one server only, and the file has ${count} servers`,
+    `${given.source}: expected this setting with one server only, but the configuration file has ${count} servers`,
   )
 }
 
@@ -75,7 +79,7 @@ function refuseMissingKeys({ values, source }: FileServer): void {
   }
 }
 
-/** A server of the file. `source` is `undefined` if there is no file. */
+/** A server of the configuration file. `source` is `undefined` if there is no configuration file. */
 type ServerInFile = Omit<FileServer, 'source'> & { readonly source: string | undefined }
 
 function readServer(common: Settings, { name, values, source }: ServerInFile): ServerConfig {
@@ -96,7 +100,7 @@ function readServer(common: Settings, { name, values, source }: ServerInFile): S
   }
 }
 
-// The name is the value of a label and a part of URLs.
+// Spaces and control characters are refused, because the name of a server is a label value and a part of URLs.
 function readServerName(given: Given): string {
   if (/^[^\s\p{C}]{1,100}$/u.test(given.text)) return given.text
   throw valueError(given, 'a name of 1 to 100 characters without spaces')
@@ -112,14 +116,19 @@ function refuseMissingDomain(source: string | undefined): never {
   )
 }
 
-/** Reads the secret. A flag overrides the variable with the secret, and that variable overrides the file. */
+/**
+ * Reads the secret of the component from the first source that has one: the flag --xmpp.secret-file, an environment
+ * variable, the configuration file.
+ */
 function readSecret(settings: Settings, source: string | undefined): string {
   const file = findGiven(settings, 'xmpp.secret-file')
   if (file?.from === 'flag') return readSecretFile(file)
   const variable = toVariableName('xmpp.secret')
   const secret = readValue(settings, 'xmpp.secret') ?? ''
   if (secret !== '' && file?.from === 'variable') {
-    throw new ConfigError(`${variable}: expected this or ${file.source}, got both`)
+    throw new ConfigError(
+      `${variable}: expected only this variable or only ${file.source}, got both`,
+    )
   }
   if (secret !== '') return secret
   if (file !== undefined) return readSecretFile(file)

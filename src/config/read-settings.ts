@@ -17,20 +17,23 @@ import {
 
 export type Env = Readonly<Record<string, string | undefined>>
 
-/** Texts of values, by the name of their setting. */
+/** The texts that settings were given, by the name of the setting. A repeatable setting has several. */
 export type GivenValues = ReadonlyMap<string, readonly Given[]>
 
 export type Settings = {
   /** Whether the flag is on the command line. */
   isSet(name: 'help' | 'version' | 'config.check'): boolean
-  /** The texts of the flag, else of the variable, else of the file, else the defaults. */
+  /**
+   * Returns the texts of a setting from the first source that has any: the flag, the environment variable, the
+   * configuration file, the defaults.
+   */
   all(name: SettingName): readonly Given[]
 }
 
 /**
- * Reads the command line and the environment, without checking values. An empty variable is ignored. So is a
- * variable with an unknown name: for a service named prosody-exporter, Kubernetes sets PROSODY_EXPORTER_PORT
- * and others.
+ * Reads the command line and the environment, without checking values. Empty environment variables are ignored.
+ * Variables with an unknown name are ignored too, because Kubernetes sets PROSODY_EXPORTER_PORT and others for a
+ * service that is named prosody-exporter.
  *
  * @throws ConfigError for an unknown flag, for a flag without its value and for a flag given twice.
  */
@@ -43,7 +46,7 @@ export function readSettings(args: readonly string[], env: Env): Settings {
   }
 }
 
-/** Adds the values of the configuration file, which override defaults only. */
+/** Adds the values of the configuration file. They override defaults, but neither flags nor environment variables. */
 export function mergeFileValues(settings: Settings, values: GivenValues): Settings {
   const all = (name: SettingName) => {
     const given = settings.all(name)
@@ -53,7 +56,7 @@ export function mergeFileValues(settings: Settings, values: GivenValues): Settin
   return { ...settings, all }
 }
 
-/** The text of a setting that is not repeatable; `undefined` if it is not set and has no default. */
+/** Returns the text of a setting that is not repeatable; `undefined` if it is not set and has no default. */
 export function findGiven(settings: Settings, name: SettingName): Given | undefined {
   return settings.all(name)[0]
 }
@@ -95,7 +98,7 @@ function refuseRemovedCollectors(env: Env): void {
 function readFlags(args: readonly string[]): Map<string, Given[]> {
   const found = new Map<string, Given[]>()
   const { tokens } = parseArgs({
-    // Prometheus and its exporters accept -flag for --flag.
+    // A flag can start with one dash, as in Prometheus and its exporters.
     args: args.map((arg) => (/^-[a-z]/i.test(arg) ? `-${arg}` : arg)),
     options: Object.fromEntries(
       SETTINGS.filter(isFlag).map((setting) => [
@@ -144,19 +147,19 @@ function takeValue(setting: Setting, { value, inlineValue }: FlagToken): string 
     if (value !== undefined) throw new ConfigError(`--${name}: expected no value, got one`)
     return ''
   }
-  // In `--log.level --web.listen-address=:1`, the next flag is not the value.
+  // In `--log.level --web.listen-address=:1`, the second flag is not the value of the first.
   if (value === undefined || (inlineValue !== true && /^--?[a-z]/i.test(value))) {
     throw new ConfigError(`--${name}: expected a value (${kind.placeholder}), got none`)
   }
   return value
 }
 
-// The message has only the name: the value of an unknown flag can be a secret.
+// The message shows only the name of the unknown flag, because the value can be a secret.
 function unknownFlagError(name: string): ConfigError {
   if (/secret|passw|token/i.test(name)) {
     return new ConfigError(
       `--${clip(name)}: a secret is never a flag, because every user of the machine can see flags; ` +
-        'set --xmpp.secret-file or PROSODY_EXPORTER_XMPP_SECRET',
+        'set --xmpp.secret-file or the environment variable PROSODY_EXPORTER_XMPP_SECRET',
     )
   }
   const [, collector] = /^(?:no-)?collector\.(.*)$/.exec(name) ?? []
@@ -167,7 +170,7 @@ function unknownFlagError(name: string): ConfigError {
     return new ConfigError(`--${clip(name)}: unknown collector, expected ${known.join(', ')}`)
   }
   const hint = findSetting(name)
-    ? `expected the file of --config.file or the environment variable ${toVariableName(name)}`
+    ? `set it in the configuration file, or with the environment variable ${toVariableName(name)}`
     : 'see --help'
   return new ConfigError(`--${clip(name)}: unknown flag, ${hint}`)
 }

@@ -10,8 +10,8 @@ const OTHERS_CAN_READ = 0o004
 export type FileLimits = {
   readonly maxBytes: number
   /**
-   * Refuses a file that every user of the machine can read. The message for a missing file does not show the
-   * name, because an operator may have written the secret in its place. Default: false.
+   * Whether the file contains a secret. Then a file that every user of the machine can read is refused. The message
+   * about a missing file does not show the given name, because it may be the secret itself. Default: false.
    */
   readonly isSecret?: boolean
 }
@@ -19,7 +19,7 @@ export type FileLimits = {
 /**
  * Reads the text of the file that a setting names. The file can be a named pipe.
  *
- * @throws ConfigError, one line that names the setting and the file, if the file is not readable or too long.
+ * @throws ConfigError if the file is not readable or too long. The message is one line that names the setting.
  */
 export function readTextFile({ source, text: path }: Given, limits: FileLimits): string {
   const problem = (what: string) => new ConfigError(`${source}: ${quote(path)} ${what}`)
@@ -55,7 +55,8 @@ const REASONS: Readonly<Record<string, string>> = {
   ENOTDIR: 'a part of its path is not a directory',
 }
 
-// Checks the open file and not its path, because another file can replace the path before the read.
+// Checks the opened file and not its path, because another file could be moved to the path before this function
+// reads it.
 function readChecked(
   path: string,
   { maxBytes, isSecret = false }: FileLimits,
@@ -68,7 +69,7 @@ function readChecked(
     if (!stat.isFile() && !stat.isFIFO()) throw problem('cannot be read: it is not a file')
     if (isSecret && (stat.mode & OTHERS_CAN_READ) !== 0 && !isSecretMount(path)) {
       throw problem(
-        'can be read by every user of the machine: run chmod 600 on it, or in a container mount it read-only',
+        'can be read by every user of the machine: run chmod 600 on the file, or in a container mount it read-only',
       )
     }
     if (stat.size > maxBytes) throw problem(`is too long: expected at most ${maxBytes} bytes`)

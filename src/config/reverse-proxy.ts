@@ -6,14 +6,14 @@ import { valueError, type Given } from './given.js'
 export type ReverseProxy = {
   /** The prefix of every path that the exporter serves: empty, or for example `/prosody`. */
   readonly routePrefix: string
-  /** The public address: the prefix of every path, and the origin if it is configured. */
+  /** The public address of the exporter: its path, and its origin if `--web.external-url` is set. */
   readonly external: ExternalUrl
 }
 
 type ExternalUrl = { readonly origin: string | undefined; readonly path: string }
 
 /**
- * Combines `--web.external-url` and `--web.route-prefix`. Each of them defaults to the path of the other.
+ * Combines `--web.external-url` and `--web.route-prefix`. If only one of them is set, the other has the same path.
  */
 export function combineProxySettings(
   external: ExternalUrl | undefined,
@@ -23,7 +23,7 @@ export function combineProxySettings(
   return { routePrefix: prefix, external: external ?? { origin: undefined, path: prefix } }
 }
 
-/** Parses the public URL. @throws ConfigError */
+/** Parses `--web.external-url`. @throws ConfigError */
 export function parseExternalUrl(given: Given): ExternalUrl {
   // The text before the @ can be a password, so the message does not show the URL.
   if (given.text.includes('@')) {
@@ -37,7 +37,7 @@ export function parseExternalUrl(given: Given): ExternalUrl {
   return { origin: url.origin, path: parsePath(given, url.pathname) }
 }
 
-/** Parses the prefix of all routes; `/` means none. @throws ConfigError */
+/** Parses `--web.route-prefix`. A prefix of `/` means no prefix. @throws ConfigError */
 export function parseRoutePrefix(given: Given): string {
   return parsePath(given, given.text)
 }
@@ -46,7 +46,7 @@ export function parseRoutePrefix(given: Given): string {
 function parsePath(given: Given, text: string): string {
   const parts = text.replace(/^\/+|\/+$/g, '').split('/')
   if (parts.length === 1 && parts[0] === '') return ''
-  // Other characters have a meaning in a route pattern or in a URL.
+  // All other characters are refused, because some have a meaning in a route pattern or in a URL.
   if (!parts.every((part) => /^[\w.~-]+$/.test(part) && !/^\.\.?$/.test(part))) {
     throw valueError(given, 'a path with only letters, digits and . _ ~ - /')
   }

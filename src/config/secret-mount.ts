@@ -10,9 +10,9 @@ export type Mount = {
 const OTHERS_CAN_WRITE = 0o022
 
 /**
- * Whether a file is mounted in the way that containers mount secrets. Docker and Kubernetes give such a file the
- * mode 0444, on a read-only mount or in memory. The exporter accepts that mode there: no other user can replace the
- * file, and everyone who can see the mount is allowed to read it.
+ * Returns whether a file is mounted in the way that containers mount secrets. Docker and Kubernetes give a secret the
+ * mode 0444, on a read-only mount or on a tmpfs. The exporter accepts the mode 0444 on such a mount, because no other
+ * user can replace the file, and everyone who can see the mount is allowed to read it.
  */
 export function isSecretMount(path: string): boolean {
   try {
@@ -23,13 +23,14 @@ export function isSecretMount(path: string): boolean {
       (statSync(directory).mode & OTHERS_CAN_WRITE) === 0 ||
       findMount(directory, mounts)?.isReadOnly === true
     const mount = findMount(file, mounts)
-    // With ProtectSystem= of systemd, every file system is read-only. Only a mount for the secret itself counts.
+    // With ProtectSystem= of systemd, every file system is read-only. So only a mount of the file, of its directory
+    // or of the directory above counts.
     const isOwnMount = [file, directory, dirname(directory)].some(
       (path) => path !== '/' && path === mount?.point,
     )
     return isProtected && isOwnMount && (mount?.isReadOnly === true || mount?.type === 'tmpfs')
   } catch {
-    // The system is not Linux, or the file is gone.
+    // This line is reached on a system without /proc, or if the file does not exist.
     return false
   }
 }
@@ -37,7 +38,7 @@ export function isSecretMount(path: string): boolean {
 /**
  * Finds the mount that holds a file.
  *
- * @param path Absolute, without symbolic links.
+ * @param path An absolute path without symbolic links.
  * @param mounts The text of `/proc/self/mountinfo`, see proc_pid_mountinfo(5).
  */
 export function findMount(path: string, mounts: string): Mount | undefined {

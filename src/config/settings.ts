@@ -13,23 +13,26 @@ import { parseTelemetryPath } from './telemetry-path.js'
 import { parseComponentDomain, parseHost, parseServiceAddress } from './xmpp-address.js'
 
 type SettingDefinition = {
-  /** The type of the value, with its range. */
+  /** The type and the range of the setting's value. */
   readonly kind: Kind
   readonly default?: string | readonly string[]
-  /** For a default that depends on other settings: what `--help` and the docs say. */
+  /** The default in words, if it depends on other settings. `--help` and the docs show this text. */
   readonly defaultInWords?: string
-  /** For `--help`, the JSON schema and the docs. These add the allowed values and the default. */
+  /** The description in `--help`, the JSON schema and the docs, which add the allowed values and the default. */
   readonly help: string
-  /** Default: true. Without a flag, the setting has a variable. */
+  /** False for a setting that only an environment variable or the configuration file can set. */
   readonly hasFlag?: false
   /**
-   * The key in the configuration file. Below `servers[]` it is set for each server.
-   * Default: the file cannot have the setting.
+   * The key in the configuration file. A key that starts with `servers[].` belongs to one server.
+   * A setting without `key` cannot be in the configuration file.
    */
   readonly key?: string
-  /** Repeat the flag, separate the values in the variable with commas, or write a list in YAML. */
+  /**
+   * Whether the setting has several values: in repeated flags, separated by commas in the environment variable,
+   * or in a YAML list.
+   */
   readonly isRepeatable?: true
-  /** In YAML, one value can stand alone, without a list. */
+  /** Whether a repeatable setting with one value can be written in YAML without a list. */
   readonly isListOptional?: true
 }
 
@@ -38,11 +41,11 @@ const STALENESS = 'Prometheus forgets a series after 5m'
 const DEFINITIONS = {
   'config.file': {
     kind: FILE,
-    help: 'Configuration file (YAML). Variables override it, and flags override both.',
+    help: 'Configuration file (YAML). Environment variables override the file, and flags override both.',
   },
   'config.check': {
     kind: ACTION,
-    help: 'Check flags, variables and files, then exit with 0 (valid) or 1 (invalid).',
+    help: 'Check flags, environment variables and all files, then exit with 0 (valid) or 1 (invalid).',
   },
   'xmpp.service': {
     kind: text('URL', parseServiceAddress, /^[xX][mM][pP][pP]:\/\/[^@]+$/),
@@ -53,102 +56,103 @@ const DEFINITIONS = {
   'xmpp.domain': {
     kind: text('JID', parseComponentDomain, /^[^@/\s]+$/),
     key: 'servers[].domain',
-    help: 'Domain of the component, as in its Component line in prosody.cfg.lua. Required.',
+    help: 'Domain of the component, as in the Component line of prosody.cfg.lua. Required.',
   },
   'xmpp.secret-file': {
     kind: FILE,
     key: 'servers[].secret_file',
     help:
-      'File with the component_secret. In YAML, the path is relative to the YAML file. ' +
-      'PROSODY_EXPORTER_XMPP_SECRET can hold the secret instead.',
+      'File that contains the component_secret of prosody.cfg.lua. In the configuration file, the path is ' +
+      'relative to the directory of that file. The environment variable PROSODY_EXPORTER_XMPP_SECRET can ' +
+      'contain the secret itself instead.',
   },
   'xmpp.secret': {
     kind: text('SECRET', parseSecret),
     hasFlag: false,
-    help: 'The component_secret itself.',
+    help: 'The component_secret of prosody.cfg.lua itself, instead of the name of a file.',
   },
   'xmpp.host': {
     kind: text('HOST', parseHost, /^[^@/\s]+$/),
-    defaultInWords: "the domain's parent, with its components",
+    defaultInWords: "the parent of the component's domain",
     isRepeatable: true,
     key: 'servers[].hosts',
-    help: 'VirtualHosts to query with standard XMPP.',
+    help: 'VirtualHosts that the exporter queries with standard XMPP, together with the components that they list.',
   },
   'web.listen-address': {
     kind: text('ADDRESS', readListenAddress),
     default: ['127.0.0.1:9347', '[::1]:9347'],
     isRepeatable: true,
-    help: 'Addresses to listen on: host:port, :port or unix:/path.',
+    help: 'Addresses on which the exporter listens for HTTP: host:port, :port or unix:/path.',
   },
   'web.telemetry-path': {
     kind: text('PATH', parseTelemetryPath),
     default: '/metrics',
-    help: 'Path of the metrics.',
+    help: 'HTTP path of the metrics.',
   },
   'web.systemd-socket': {
     kind: BOOLEAN,
     default: 'false',
-    help: 'Listen on the sockets that systemd opened, and on no others.',
+    help: 'Listen on the sockets that systemd opened for the exporter, and ignore --web.listen-address.',
   },
   'web.socket-mode': {
     kind: textOrNumber('MODE', parseSocketMode, { pattern: /^0?[67][0-7]{2}$/ }),
-    defaultInWords: 'by the umask, or 0660 with a group',
+    defaultInWords: '0660 with a socket group, else decided by the umask',
     key: 'web.socket_mode',
-    help: 'Permissions of the Unix sockets, octal, e.g. 0660. In YAML, write it in quotes.',
+    help: 'Octal permissions of the Unix sockets on which the exporter listens, e.g. 0660. In YAML, write the number in quotes.',
   },
   'web.socket-group': {
     kind: textOrNumber('GROUP', parseSocketGroup, { pattern: /./, minimum: 0 }),
     key: 'web.socket_group',
-    help: 'Group of the Unix sockets: a name or a number.',
+    help: 'Group of the Unix sockets on which the exporter listens: a name or a number.',
   },
   'web.config.file': {
     kind: FILE,
-    help: 'Web configuration file (YAML): TLS, passwords, headers, rate limit.',
+    help: 'Web configuration file (YAML) with TLS, passwords, HTTP headers and the rate limit.',
   },
   'web.external-url': {
     kind: text('URL', parseExternalUrl),
-    help: 'Public URL behind a proxy, e.g. https://example.org/prosody.',
+    help: 'Public URL of the exporter behind a reverse proxy, e.g. https://example.org/prosody.',
   },
   'web.route-prefix': {
     kind: text('PATH', parseRoutePrefix),
     defaultInWords: 'the path of --web.external-url',
-    help: 'Prefix of every path.',
+    help: 'Prefix of every HTTP path of the exporter.',
   },
   'web.max-requests': {
     kind: LIMIT,
     default: '40',
-    help: 'Maximum waiting scrapes per client address; more get status 503. 0 means no limit.',
+    help: 'Maximum number of scrapes from one client address that wait for a collection. Further scrapes get status 503. 0 means no limit.',
   },
   'web.disable-exporter-metrics': {
     kind: BOOLEAN,
     default: 'false',
-    help: 'Omit the metrics about this process, prosody_exporter_process_*.',
+    help: "Omit the metrics about the exporter's own process, prosody_exporter_process_*.",
   },
   'web.fail-when-down': {
     kind: BOOLEAN,
     default: 'false',
     key: 'web.fail_when_down',
-    help: 'Respond with status 503 while the server is down: /metrics with one server, and /probe.',
+    help: 'Respond to /probe, and with a single server also to /metrics, with status 503 while the XMPP server does not answer.',
   },
   'web.enable-lifecycle': {
     kind: BOOLEAN,
     default: 'false',
-    help: 'Reload the configuration at POST /-/reload, as at SIGHUP.',
+    help: 'Allow HTTP clients to reload the configuration with POST /-/reload, as SIGHUP does.',
   },
   'timeout-offset': {
     kind: SECONDS,
     default: '0.5',
-    help: 'Seconds to respond before the scrape timeout of Prometheus, capped at half of it.',
+    help: 'Number of seconds before the scrape timeout of Prometheus at which the exporter responds, at most half of that timeout.',
   },
   'log.level': {
     kind: oneOf('LEVEL', LOG_LEVELS, { isCaseIgnored: true }),
     default: 'info',
-    help: 'Lowest level of the log.',
+    help: 'Lowest level of the lines that are logged.',
   },
   'log.format': {
     kind: oneOf('FORMAT', LOG_FORMATS),
     default: 'logfmt',
-    help: 'Format of the log, on standard error.',
+    help: 'Format of the log, which the exporter writes to standard error.',
   },
   'collection.min-age': {
     kind: duration({ max: '4m', reason: STALENESS }),
@@ -156,22 +160,22 @@ const DEFINITIONS = {
     hasFlag: false,
     key: 'collection.min_age',
     help:
-      'Maximum age of a snapshot that is served again, since the start of its collection. ' +
-      'More than 5s requires exposition.timestamps.',
+      'The exporter serves a snapshot again if its collection started at most this long ago. ' +
+      'A value above 5s requires exposition.timestamps.',
   },
   'collection.timeout': {
     kind: duration({ min: '100ms', max: '10m' }),
     default: '10s',
     hasFlag: false,
     key: 'collection.timeout',
-    help: 'Maximum duration of a collection.',
+    help: 'Maximum duration of one collection from an XMPP server.',
   },
   'collection.serve-stale-for': {
     kind: duration({ max: '4m', reason: STALENESS }),
     default: '0s',
     hasFlag: false,
     key: 'collection.serve_stale_for',
-    help: 'Time to serve the last series while the server does not answer.',
+    help: 'How long the exporter serves the last collected series of an XMPP server that does not answer.',
   },
   'exposition.names': {
     kind: oneOf('SCHEME', NAME_SCHEMES),
@@ -181,49 +185,50 @@ const DEFINITIONS = {
     isListOptional: true,
     key: 'exposition.names',
     help:
-      "How to name the registry's families: as mod_http_openmetrics does (openmetrics), with single " +
-      'underscores, or as Prosody 0.11 does (mod_prometheus). With several, a family has all names.',
+      "Naming scheme of the metric families from Prosody's registry: the names of mod_http_openmetrics " +
+      '(openmetrics), the same names with single underscores, or the names of mod_prometheus. With several ' +
+      'schemes, the exporter serves each series under each name.',
   },
   'exposition.created': {
     kind: BOOLEAN,
     default: 'false',
     hasFlag: false,
     key: 'exposition.created',
-    help: 'Add _created lines to OpenMetrics.',
+    help: 'Add the creation time of each counter, histogram and summary to OpenMetrics responses, as _created lines.',
   },
   'exposition.timestamps': {
     kind: BOOLEAN,
     default: 'false',
     hasFlag: false,
     key: 'exposition.timestamps',
-    help: "Give the server's samples the time of their collection.",
+    help: 'Add to each sample of an XMPP server the time when its collection started.',
   },
   'page.interval': {
     kind: duration({ min: '1s', max: '1h', isZeroAllowed: true }),
     default: '15s',
     hasFlag: false,
     key: 'page.interval',
-    help: 'Collect for the history on the page if no scrape did so for this time. 0 means never.',
+    help: 'If no scrape starts a collection for this long, the exporter collects for the charts of its page. 0 means that it never collects for the page.',
   },
   'limits.series': {
     kind: LIMIT,
     default: '2000000',
     hasFlag: false,
     key: 'limits.series',
-    help: 'Maximum number of series; the largest families are omitted first. 0 means no limit.',
+    help: 'Maximum number of series of one XMPP server. Above it, the exporter omits whole families, the largest first. 0 means no limit.',
   },
   'limits.label-value-length': {
     kind: LIMIT,
     default: '0',
     hasFlag: false,
     key: 'limits.label_value_length',
-    help: 'Maximum characters of a label value; longer series are omitted. 0 means no limit.',
+    help: 'Maximum number of characters in a label value. The exporter omits series with longer values. 0 means no limit.',
   },
-  version: { kind: ACTION, help: 'Print the name and the version.' },
+  version: { kind: ACTION, help: 'Print the name and the version of the exporter.' },
   help: { kind: ACTION, help: 'Print this help.' },
 } satisfies Readonly<Record<string, SettingDefinition>>
 
-/** `log.level` is the flag `--log.level` and the variable `PROSODY_EXPORTER_LOG_LEVEL`. */
+/** A setting of the exporter. Its name `log.level` stands for `--log.level` and `PROSODY_EXPORTER_LOG_LEVEL`. */
 export type Setting = Omit<SettingDefinition, 'default'> & {
   readonly name: SettingName
   readonly defaults: readonly string[]
@@ -261,7 +266,7 @@ export function findSetting(name: string): Setting | undefined {
   return BY_NAME.get(name)
 }
 
-/** The type of a setting's value, for example `number` for a duration. */
+/** The TypeScript type of a setting's value, for example `number` for a duration. */
 export type ValueOf<N extends SettingName> = N extends DefinedName
   ? DefinedValue<(typeof DEFINITIONS)[N]>
   : boolean
@@ -274,19 +279,18 @@ type DefinedValue<D> = D extends { readonly kind: Kind<infer T> }
       : T | undefined
   : never
 
-/** @returns The variable of a setting: `PROSODY_EXPORTER_LOG_LEVEL` for `log.level`. */
+/** @returns The environment variable of a setting: `PROSODY_EXPORTER_LOG_LEVEL` for `log.level`. */
 export function toVariableName(name: string): string {
   return `PROSODY_EXPORTER_${name.replace(/[.-]/g, '_').toUpperCase()}`
 }
 
-/** @returns Whether the setting is a flag. */
 export const isFlag = ({ hasFlag }: Setting) => hasFlag !== false
 
-/** @returns Whether the flag needs a value, as in `--log.level=info`. */
+/** @returns Whether the flag of the setting needs a value, as in `--log.level=info`. */
 export const takesValue = ({ kind }: Setting) => kind.type !== 'action' && kind.type !== 'boolean'
 
-/** @returns Whether an environment variable can set it. */
+/** @returns Whether the setting has an environment variable. */
 export const hasVariable = ({ kind }: Setting) => kind.type !== 'action'
 
-/** @returns Whether it is the switch of a collector, which `--help` and the docs list separately. */
+/** @returns Whether the setting turns a collector on or off. `--help` and the docs list such settings separately. */
 export const isCollectorSwitch = ({ name }: Setting) => name.startsWith('collector.')

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { valueError, type Given } from './given.js'
 
 const GROUP_FILE = '/etc/group'
-// chown(2): the highest number means "no change".
+// For chown(2), the group number 2^32 - 1 means "no change", so it cannot be the number of a group.
 const MAX_GROUP_ID = 2 ** 32 - 2
 
 type SocketMode = { readonly value: number; readonly source: string }
@@ -15,8 +15,8 @@ export type SocketAccess = {
 }
 
 /**
- * Parses an octal mode. A mode without quotes in YAML, such as `0o660`, arrives here as the decimal number 432.
- * It is refused, because the owner could not write.
+ * Parses an octal mode that lets the owner read and write. YAML reads `0o660` without quotes as the decimal number
+ * 432. This function refuses `432`, because an owner with the octal mode 432 could not write.
  *
  * @throws ConfigError
  */
@@ -35,7 +35,8 @@ export function parseSocketGroup(given: Given): SocketGroup {
   throw valueError(given, `the name of a group in ${GROUP_FILE}, or the number of a group`)
 }
 
-// Node.js has no getgrnam(3). For a group of a directory service, operators set the number.
+// Node.js has no getgrnam(3), so the name of a group is looked up in /etc/group only. Operators set the number of
+// a group that only a directory service (LDAP) knows.
 function findGroupId(name: string): number | undefined {
   for (const line of readGroupFile().split('\n')) {
     const [each, , id] = line.split(':')

@@ -3,10 +3,10 @@ import { PAGE_PATHS } from './page-paths.js'
 
 const RESERVED_PATHS = ['/-/healthy', '/-/ready', '/-/reload', '/config', '/probe', '/sd']
 
-/** Parses the path of the metrics. @throws ConfigError */
+/** Parses `--web.telemetry-path`, the path of the metrics. @throws ConfigError */
 export function parseTelemetryPath(given: Given): string {
   const { text } = given
-  // Other characters have a meaning in a route pattern or in a URL.
+  // All other characters are refused, because some have a meaning in a route pattern or in a URL.
   if (!/^(?:\/|(?:\/[\w.~-]+)+)$/.test(text)) {
     throw valueError(given, 'a path that starts with / and has only letters, digits and . _ ~ - /')
   }

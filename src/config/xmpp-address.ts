@@ -41,13 +41,13 @@ export function parseComponentDomain(given: Given): string {
 export function parseHost(given: Given): string {
   const host = parseDomain(given.text)
   if (host !== undefined) return host
-  throw valueError(given, 'a host, e.g. example.com, without @ or /')
+  throw valueError(given, 'the domain of a VirtualHost, e.g. example.com, without @ or /')
 }
 
 /**
- * Parses the domain part of a JID, except an IP address: Prosody names hosts and components by domain.
+ * Parses the domain part of a JID. An IP address is refused, because Prosody names hosts and components by domain.
  *
- * @returns The domain as Prosody compares it, in small letters; `undefined` for an invalid one.
+ * @returns The domain in small letters, as Prosody compares domains; `undefined` for an invalid domain.
  * @see RFC 7622 §3.2
  */
 export function parseDomain(text: string): string | undefined {

@@ -3,13 +3,13 @@ import { DIAGNOSIS_PATH } from './diagnosis-server.js'
 import { findService } from './find-service.js'
 import type { Component, Owner } from './socket-directories.js'
 
-const MAX_BYTES = 4 * 1024 * 1024
+const MAX_RESPONSE_LENGTH = 4 * 1024 * 1024
 
 /**
- * Asks the running service that uses the component for a diagnosis.
+ * Asks the running exporter that uses the component for a diagnosis, over its control socket.
  *
- * @returns The response as text; `undefined` when no service uses the component.
- * @throws Error with one line for the operator, when the service runs but cannot be asked.
+ * @returns The diagnosis as text; `undefined` when no running exporter has a control socket for the component.
+ * @throws Error with one line for the operator, when an exporter runs but does not give a diagnosis.
  */
 export async function askService(
   component: Component,
@@ -49,7 +49,8 @@ function requestDiagnosis(socketPath: string, timeoutMs: number): Promise<string
       response.on('error', fail)
       response.on('data', (chunk: string) => {
         text += chunk
-        if (text.length > MAX_BYTES) response.destroy(new Error('its response is too long'))
+        if (text.length > MAX_RESPONSE_LENGTH)
+          response.destroy(new Error('its response is too long'))
       })
       response.on('end', () => {
         if (response.statusCode === 200) resolve(text)

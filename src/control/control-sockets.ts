@@ -10,11 +10,11 @@ import {
   type SocketDirectory,
 } from './socket-directories.js'
 
-// While another exporter holds the socket of a component, this one tries again after this time.
+// The interval of attempts to open the control socket of a component that another exporter on this machine has open.
 const RETRY_MS = 30_000
 
 export type ControlSockets = {
-  /** Opens a socket for each current component, and closes the sockets of all others. Never rejects. */
+  /** Opens a control socket for each current component, and closes the sockets of former components. Never rejects. */
   apply(): Promise<void>
   close(): Promise<void>
 }
@@ -30,16 +30,16 @@ export type ControlSocketOptions = {
 }
 
 type Closable = { readonly close: () => Promise<void> }
-/** Opens the socket of a component; `undefined` while another exporter has it. */
+/** Opens the control socket of a component. The result is `undefined` while another exporter has this socket open. */
 type OpenSocket = (
   component: Component,
   directory: SocketDirectory,
 ) => Promise<Closable | undefined>
 
 /**
- * Manages the sockets through which `prosody-exporter doctor` asks this process for a diagnosis, one for each
- * component. Without a socket, doctor logs in as the component itself and so disconnects the exporter. A
- * missing socket is logged, but is no error.
+ * Manages the control sockets, one for each component. Through a control socket, `prosody-exporter doctor` asks this
+ * process for a diagnosis. Without a control socket, doctor logs in as the component itself and so disconnects the
+ * exporter. If a control socket cannot be opened, that is logged, and the exporter runs without it.
  */
 export function createControlSockets(options: ControlSocketOptions): ControlSockets {
   const { owner, log, components, retryMs = RETRY_MS } = options
@@ -52,8 +52,8 @@ export function createControlSockets(options: ControlSocketOptions): ControlSock
     const socket = await open(component, directory)
     if (socket) return socket
     log.warn(
-      `Another exporter on this machine uses component "${component.domain}": each disconnects the other. ` +
-        'Stop one of them, or give it a component of its own.',
+      `Another exporter on this machine uses component "${component.domain}": each disconnects the other from Prosody. ` +
+        'Stop one of the two exporters, or configure a component for each of them.',
       { service: component.service },
     )
     return retryUntilOpen(() => open(component, directory), retryMs)
@@ -82,22 +82,22 @@ export function createControlSockets(options: ControlSocketOptions): ControlSock
     sockets.clear()
   }
 
-  // Calls run one after another, because a reload can come while the process still starts.
+  // `apply` and `close` run one after another, because a reload can start while the first `apply` still runs.
   return {
     apply: () => (queue = queue.then(apply)),
     close: () => (queue = queue.then(close)),
   }
 }
 
-/** Logs a problem once, although each component can have it. */
+/** Returns a function that logs a problem, but not again for each component that has the same problem. */
 function createProblemReporter(log: Log): (problem: string) => void {
   let lastProblem: string | undefined
   return (problem) => {
     if (problem === lastProblem) return
     lastProblem = problem
     log.info(
-      `No control socket (${problem}). So "prosody-exporter doctor" will disconnect this exporter while it runs. ` +
-        'Set XDG_RUNTIME_DIR, or RuntimeDirectory= of the systemd unit, to a directory that only this user can write to.',
+      `No control socket (${problem}). So "prosody-exporter doctor" disconnects this exporter from Prosody while doctor runs. ` +
+        'Set XDG_RUNTIME_DIR, or RuntimeDirectory= of the systemd unit, to a directory in which only the user of the exporter can write.',
     )
   }
 }
@@ -120,7 +120,7 @@ function createOpener(
   }
 }
 
-/** Tries at each interval until the socket is open. Closing it also ends the attempts. */
+/** Tries to open the socket every `retryMs` until that succeeds. `close` of the result also ends the attempts. */
 function retryUntilOpen(open: () => Promise<Closable | undefined>, retryMs: number): Closable {
   let socket: Closable | undefined
   let lastAttempt: Promise<void> = Promise.resolve()

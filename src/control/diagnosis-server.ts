@@ -10,23 +10,26 @@ import {
   type SocketDirectory,
 } from './socket-directories.js'
 
-/** The only path that the server has. */
+/** The only HTTP path that the diagnosis server serves. */
 export const DIAGNOSIS_PATH = '/diagnosis'
 
-// This limit saves file descriptors only: clients that wait share one diagnosis.
+// The limit on connections to the control socket is for file descriptors. Clients cannot cause more work by more
+// connections, because all clients that wait share one diagnosis.
 const MAX_CONNECTIONS = 16
 const LIMITS = { maxHeaderSize: 4096, headersTimeout: 5000, requestTimeout: 5000 } as const
-// Another exporter of this user that stops removes the directory, perhaps just before this one uses it.
+// How often the server tries to create its socket. Another exporter of the same user removes the directory when it
+// stops, which can happen just before this process creates its socket there.
 const MAX_ATTEMPTS = 5
 
-/** Returns the diagnosis of one component, as text for doctor. */
+/** Returns the diagnosis of one component, as JSON text for doctor. */
 export type Diagnose = () => Promise<string>
 
 /**
- * Listens on a Unix socket where doctor asks for a diagnosis. Only the user of this process can connect.
+ * Listens on the control socket of a component, a Unix socket on which doctor asks for a diagnosis. Only root and the
+ * user of this process can connect.
  *
  * @returns A function that closes and removes the socket.
- * @throws Error when the socket cannot be created, for example EADDRINUSE when another process listens on it.
+ * @throws Error when the socket cannot be created. Its code is EADDRINUSE when another process listens on the socket.
  */
 export async function startDiagnosisServer(
   component: Component,
@@ -37,8 +40,8 @@ export async function startDiagnosisServer(
   for (let attempt = 1; ; attempt++) {
     try {
       await bind(server, { path })
-      // To connect, a user needs write permission on the socket: unix(7). Before this line, the mode of the
-      // directory or UMask= of the unit denies it to other users.
+      // A user who connects to a socket needs write permission for it: unix(7). Until chmod has run, the mode of the
+      // directory or UMask= of the systemd unit denies this permission to other users.
       await chmod(path, 0o600)
       break
     } catch (error) {
@@ -46,15 +49,16 @@ export async function startDiagnosisServer(
       await prepareDirectory(directory, uid)
     }
   }
-  // Accepting a connection failed, for example with EMFILE. Doctor then reports that the service did not answer.
+  // The server emits `error` when it cannot accept a connection, for example because of EMFILE. Doctor then reports
+  // that the service did not answer, so the error needs no log line.
   server.on('error', () => undefined)
   return async () => {
     await new Promise((resolve) => {
-      // Node.js removes the socket file.
+      // `close` of Node.js also removes the socket file.
       server.close(resolve)
       server.closeAllConnections()
     })
-    // Fails while another exporter has sockets in the directory.
+    // `rmdir` fails while another exporter has sockets in the directory. Then that exporter removes the directory.
     if (directory.kind === 'exporter') await rmdir(directory.path).catch(() => undefined)
   }
 }

@@ -12,12 +12,13 @@ import {
 } from './socket-directories.js'
 
 /**
- * `live`: a process listens on the socket. `denied`: a process listens, but this user may not connect.
- * `hidden`: `path` is a directory that this user may not search.
+ * A control socket, or a directory that may contain one. `live`: a process listens on the socket `path`. `denied`: a
+ * process listens on the socket `path`, but this user may not connect. `hidden`: `path` is a directory in which this
+ * user may not look for sockets.
  */
 export type FoundSocket = { readonly path: string; readonly state: 'live' | 'denied' | 'hidden' }
 
-/** Finds the control socket of the process that uses the component; `undefined` if there is none. */
+/** Finds the control socket of the exporter that uses the component; `undefined` if no running exporter has one. */
 export async function findService(
   component: Component,
   owner: Owner,
@@ -38,12 +39,13 @@ async function searchDirectory(
 ): Promise<FoundSocket | undefined> {
   const path = join(directory.path, name)
   try {
-    // Any user can create a directory with this name in /tmp. Only root creates directories in /run.
+    // In /tmp, any user can create a directory with the name that exporters use, so its owner is checked. In /run,
+    // only root can create directories.
     if (directory.kind === 'exporter' && !(await isOwnDirectory(directory, uid))) return undefined
     if (!(await lstat(path)).isSocket()) return undefined
   } catch (error) {
-    // A directory that exporters create holds sockets of its owner only. If it belongs to another user, for
-    // example XDG_RUNTIME_DIR after su(1), it is not relevant.
+    // A directory of the kind `exporter` has only sockets of its owner. So a directory of another user is ignored, for
+    // example one in the XDG_RUNTIME_DIR that su(1) leaves in the environment.
     const isHidden = getErrorCode(error) === 'EACCES' && directory.kind === 'systemd'
     return isHidden ? { path: directory.path, state: 'hidden' } : undefined
   }
@@ -51,7 +53,7 @@ async function searchDirectory(
   return state === 'none' ? undefined : { path, state }
 }
 
-/** @returns `none` if the process that created the socket is gone. */
+/** Returns whether a process listens on the socket. `none`: the process that created the socket has ended. */
 function checkListener(path: string): Promise<'live' | 'denied' | 'none'> {
   return new Promise((resolve) => {
     const socket = connect(path)
@@ -62,7 +64,7 @@ function checkListener(path: string): Promise<'live' | 'denied' | 'none'> {
     socket.once('error', (error) => {
       const code = getErrorCode(error)
       if (code === 'ECONNREFUSED' || code === 'ENOENT') resolve('none')
-      // Another error means that a process listens, for example EAGAIN: its queue of connections is full.
+      // Any other error shows that a process listens. For example, EAGAIN means that too many connections wait.
       else resolve(code === 'EACCES' || code === 'EPERM' ? 'denied' : 'live')
     })
   })

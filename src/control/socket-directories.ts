@@ -5,31 +5,32 @@ import { join } from 'node:path'
 import { getErrorCode } from '../http/unix-socket.js'
 import { parseService } from '../xmpp/address.js'
 
-/** A component of an XMPP server. At most one connection can be logged in as the component. */
+/** A component of an XMPP server. At most one client can be logged in as a component at a time. */
 export type Component = { readonly service: string; readonly domain: string }
 
 /** The user that runs this process, and its environment. */
 export type Owner = {
   readonly env: Readonly<Record<string, string | undefined>>
-  /** Undefined on a system without numeric user IDs. Such a system has no control sockets. */
+  /** The numeric user ID. On a system without numeric user IDs it is `undefined`, and there are no control sockets. */
   readonly uid: number | undefined
 }
 
 export type SocketDirectory = {
   readonly path: string
-  /** `exporter`: the exporter creates and removes it. `systemd`: RuntimeDirectory= of a unit. */
+  /** Who creates and removes the directory. For `systemd`, it is the RuntimeDirectory= of a unit. */
   readonly kind: 'exporter' | 'systemd'
 }
 
 const NAME = 'prosody-exporter'
 const OTHERS_MAY_WRITE = 0o022
-// sun_path with its closing NUL: 108 bytes on Linux (unix(7)), 104 on BSD and macOS.
+// The path of a Unix socket can have 107 bytes on Linux (unix(7)), and 103 bytes on BSD and macOS.
 const MAX_PATH_BYTES = 103
 const LOOPBACK: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '::1'])
 
 /**
- * Returns the name of the component's socket. It is a hash, because the path must be short, and a domain can
- * have 1023 bytes. All names of the loopback address give the same hash.
+ * Returns the file name of the control socket of a component. The name is a hash of domain and address, because the
+ * path of a socket must be short, and a domain can have 1023 bytes. `localhost`, `127.0.0.1` and `::1` result in the
+ * same hash.
  */
 export function getSocketName({ service, domain }: Component): string {
   const { host, port } = parseService(service)
@@ -38,30 +39,30 @@ export function getSocketName({ service, domain }: Component): string {
   return `${hash.slice(0, 16)}.sock`
 }
 
-/** Returns the directories in which the exporter may create its sockets, the best first. */
+/** Returns the directories in which the exporter can create its control sockets, in the order of preference. */
 function listUsableDirectories({ env, uid }: Owner): SocketDirectory[] {
   if (uid === undefined) return []
-  // systemd separates several directories with a colon: systemd.exec(5).
+  // RUNTIME_DIRECTORY has several directories, separated by colons, if the unit has several: systemd.exec(5).
   const [runtime = ''] = env['RUNTIME_DIRECTORY']?.split(':') ?? []
   const session = env['XDG_RUNTIME_DIR'] ?? ''
   const directories: SocketDirectory[] = [
     { path: runtime, kind: 'systemd' },
     { path: session && join(session, NAME), kind: 'exporter' },
-    // Not os.tmpdir(): doctor and the service can have a different TMPDIR.
+    // /tmp and not os.tmpdir(), because TMPDIR of doctor and TMPDIR of the service can differ.
     { path: `/tmp/${NAME}-${uid}`, kind: 'exporter' },
   ]
   return directories.filter(({ path }) => path.startsWith('/'))
 }
 
-/** Returns the directories in which a service can have its socket, however it was started. */
+/** Returns all directories in which a running exporter can have its control socket, however it was started. */
 export function listDirectoriesToSearch(owner: Owner): SocketDirectory[] {
   const { uid } = owner
   if (uid === undefined) return []
   const directories: SocketDirectory[] = [
     ...listUsableDirectories(owner),
-    // XDG_RUNTIME_DIR of the user's session, for a process outside of it, for example with sudo or cron.
+    // XDG_RUNTIME_DIR in a session of the user. A doctor that sudo or cron starts does not have this variable.
     { path: `/run/user/${uid}/${NAME}`, kind: 'exporter' },
-    // RuntimeDirectory= of prosody-exporter.service.
+    // The RuntimeDirectory= of prosody-exporter.service.
     { path: `/run/${NAME}`, kind: 'systemd' },
   ]
   return directories.filter(
@@ -72,7 +73,7 @@ export function listDirectoriesToSearch(owner: Owner): SocketDirectory[] {
 /**
  * Chooses a directory for the control sockets, and creates it if it is missing.
  *
- * @returns The directory, or a text that says why none can be used.
+ * @returns The directory, or a text that says why no directory can be used.
  */
 export async function chooseDirectory(owner: Owner): Promise<SocketDirectory | string> {
   const problems: string[] = []
@@ -87,7 +88,11 @@ export async function chooseDirectory(owner: Owner): Promise<SocketDirectory | s
   return problems.join('; ') || 'this system does not support Unix sockets with an owner'
 }
 
-/** @throws Error when this user cannot create a socket there, or other users could replace it. */
+/**
+ * Creates the directory if it is missing, and checks it.
+ *
+ * @throws Error when this user cannot create a socket in the directory, or when other users could replace the socket.
+ */
 export async function prepareDirectory(
   { path, kind }: SocketDirectory,
   uid: number,
@@ -105,15 +110,15 @@ export async function prepareDirectory(
   await access(path, constants.W_OK | constants.X_OK)
 }
 
-// All names of sockets have the same length.
+// A component to compute the length of a socket's name, which is the same for all components.
 const EXAMPLE: Component = { service: 'xmpp://localhost', domain: 'localhost' }
 
-/** Whether this user owns the directory, and no other user can write to it. */
+/** Returns whether this user owns the directory, and no other user can write to it. */
 export async function isOwnDirectory(
   { path, kind }: SocketDirectory,
   uid: number,
 ): Promise<boolean> {
-  // Follows a symbolic link for a directory of systemd only. In /tmp any user could have created the link.
+  // A symbolic link is followed only for a directory of systemd. In /tmp, any user could have created the link.
   const found = await (kind === 'systemd' ? stat : lstat)(path)
   return found.isDirectory() && found.uid === uid && (found.mode & OTHERS_MAY_WRITE) === 0
 }

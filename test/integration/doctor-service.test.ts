@@ -123,7 +123,7 @@ describe('doctor beside a service', { concurrency: 2 }, () => {
       assert.equal(lost.code, 1)
       assert.match(
         lost.out,
-        /FAILED connection .*\(last error of the service, which keeps retrying\)/,
+        /FAILED connection .*\(This is the last error of the service, which tries again and again\.\)/,
       )
       assert.doesNotMatch(lost.out, /(?<!FAILED) +login/)
     })

@@ -60,8 +60,8 @@ describe('doctor', { concurrency: 2 }, () => {
       )
       assert.match(out, new RegExp(`ok +versions +Prosody ${version}, prosody-exporter \\d`))
       assert.match(out, /ok +hosts +one\.example, rooms\.one\.example/)
-      assert.match(out, /note +users +skipped: already counted by mod_adhoc_statistics/)
-      assert.match(out, /note +modules +skipped: requires admin rights on a host/)
+      assert.match(out, /note +users +not used: mod_adhoc_statistics already counts these values/)
+      assert.match(out, /note +modules +not used: requires admin rights on a host/)
       assert.match(
         out,
         /note +server_statistics +off; turn it on with --collector\.server_statistics/,

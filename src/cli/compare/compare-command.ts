@@ -11,9 +11,9 @@ const USAGE = 'Usage: prosody-exporter compare OLD_METRICS_URL [NEW_METRICS_URL]
  * `prosody-exporter compare OLD_METRICS_URL [NEW_METRICS_URL]`: shows for each metric family which series of the
  * old URL are missing at the new URL.
  *
- * @returns The text to print and the exit code: 0 when no series is missing, 1 when series are missing, 2 when
- *   some lines could not be read.
- * @throws {ConfigError} For a wrong URL, or one that does not return metrics. The exit code is then 2.
+ * @returns The text to print, and the exit code: 0 when no series is missing, 1 when series are missing, 2 when
+ *   some lines of the metrics could not be read.
+ * @throws {ConfigError} for an invalid URL, and for a URL that does not return metrics. The command then exits with 2.
  */
 export async function compareCommand(
   args: readonly string[],
@@ -28,7 +28,8 @@ export async function compareCommand(
   if (oldUrl === undefined || more.length > 0) throw new ConfigError(USAGE)
   const urls = { old: parseUrl(oldUrl), new: parseUrl(newUrl) }
   const comparison = createComparison()
-  // The old URL first: series that appear in between are then only in the new exposition, and none is missing.
+  // The old URL is read first. A series that appears between the two requests is then only in the new exposition, and
+  // does not count as missing.
   const old = await readMetrics(urls.old, comparison.old)
   const now = await readMetrics(urls.new, comparison.new)
   const result = comparison.result()
@@ -41,7 +42,7 @@ async function readMetrics(url: URL, sink: ExpositionSink): Promise<ReadResult> 
   try {
     const { body, isOpenMetrics } = await fetchExposition(url)
     const read = await readExposition(body, isOpenMetrics, sink)
-    // A web page or an empty response has no series, so no series would be missing.
+    // Without this check, a web page or an empty response at the old URL would have no missing series.
     if (read.samples === 0)
       throw new ConfigError(`expected metrics, got no sample${quoteFirstExample(read)}`)
     return read
@@ -57,7 +58,7 @@ function quoteFirstExample({ examples }: ReadResult): string {
 }
 
 function parseUrl(text: string): URL {
-  // The message does not show the argument, which can contain a password.
+  // The message does not show the invalid URL, which can contain a password.
   if (URL.canParse(text) && isHttpUrl(new URL(text))) return new URL(text)
   throw new ConfigError(USAGE)
 }

@@ -36,7 +36,7 @@ export function renderReport(report: Report): string {
     )
   }
   lines.push('', renderConclusion(report))
-  // Without xmpp_up, the old URL is not an exporter, and `up` had another meaning there.
+  // If only the new metrics have xmpp_up, the old URL was Prosody itself, where `up` showed whether Prosody runs.
   if (added.includes('xmpp_up')) lines.push('', ...UP_NOTE)
   return `${lines.join('\n')}\n`
 }
@@ -90,8 +90,8 @@ function renderConclusion({ comparison, old, new: now }: Report): string {
 }
 
 /**
- * Returns UTF-8 bytes as text for a terminal: at most MAX_SHOWN bytes on one line, with control characters
- * escaped. Text of a server could otherwise move the cursor, or change the direction of the text that follows.
+ * Formats UTF-8 bytes for a terminal: at most MAX_SHOWN bytes on one line, with control characters escaped. Control
+ * characters in the text of a server could move the cursor of the terminal, or change the text direction.
  */
 export function toPrintable(bytes: string): string {
   const text = Buffer.from(bytes.slice(0, MAX_SHOWN), 'latin1').toString()

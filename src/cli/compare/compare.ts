@@ -7,7 +7,7 @@ export type Comparison = {
   readonly families: readonly FamilyComparison[]
   /** Names of families that only the new exposition has. */
   readonly added: readonly string[]
-  /** The number of samples in each exposition whose series had a sample before. */
+  /** For each exposition, the number of samples whose series already had a sample in the same exposition. */
   readonly repeated: { readonly old: number; readonly new: number }
   /** Whether the new exposition has every series of the old one. */
   readonly isComplete: boolean
@@ -16,26 +16,26 @@ export type Comparison = {
 export type FamilyComparison = {
   readonly name: string
   readonly series: number
-  /** Series that are missing in the new exposition. */
+  /** The series of the old exposition that the new exposition does not have. */
   readonly missing: readonly string[]
-  /** The number of series whose value differs, which is normal when values change over time. */
+  /** The number of series with different values in the two expositions. Values normally change over time. */
   readonly changed: number
 }
 
 /** A series of the old exposition. */
 type OldSeries = {
   readonly value: number
-  /** The value in the new exposition. */
+  /** The value of the series in the new exposition; missing if the new exposition does not have the series. */
   newValue?: number
-  /** Whether the new exposition has exactly these labels, not only the labels without a second escaping. */
+  /** Whether the new exposition has the series with the same label values, without removing a second escaping. */
   isExact?: boolean
 }
 
 const MAX_SERIES = 1_000_000
 
 /**
- * Compares an old exposition with a new one, series by series. The old exposition must be added completely
- * first, because only its series are stored.
+ * Compares an old exposition with a new one, series by series. The old exposition must be added completely before the
+ * new one, because only series of the old exposition are stored.
  *
  * Series are matched by sample names, which are the same in both text formats. `_created` series are ignored,
  * because the exporter writes them only if that is configured.
@@ -87,14 +87,14 @@ function checkCount(count: number, limit: number, what: string): void {
 }
 
 function createOldSeries(maxSeries: number) {
-  /** By sample name and labels. */
+  /** The series of the old exposition, by sample name and then by labels. */
   const series = new Map<string, Map<string, OldSeries>>()
   /** Series whose labels may have been escaped twice, by their name and the labels without the second escaping. */
   const escapedTwice = new Map<string, OldSeries[]>()
   let count = 0
   return {
     series,
-    /** @returns False for a repeated sample. Like in Prometheus, the first sample of a series counts. */
+    /** @returns False if the series already has a sample. As in Prometheus, the first sample of a series counts. */
     add({ name, labels, labelsEscapedTwice, value }: ParsedSample): boolean {
       const byLabels = series.get(name) ?? new Map<string, OldSeries>()
       if (byLabels.has(labels)) return false
@@ -112,7 +112,7 @@ function createOldSeries(maxSeries: number) {
     /**
      * Stores the new value of an old series.
      *
-     * @returns False for a repeated sample of a series that the old exposition has.
+     * @returns False if the series already has a value from the new exposition.
      */
     match({ name, labels, value }: ParsedSample): boolean {
       if (escapedTwice.size > 0) {
@@ -152,7 +152,10 @@ function compareFamilies(
   )
 }
 
-/** Whether the sample is the start time of a counter. A name with its own TYPE is a gauge, for example `file_created`. */
+/**
+ * Returns whether the sample is the start time of a counter, which ends in `_created`. A name with its own TYPE line
+ * is a metric instead, for example a gauge `file_created`.
+ */
 function isStartTime(sample: string, typed: ReadonlySet<string>): boolean {
   return sample.endsWith('_created') && !typed.has(sample)
 }
@@ -161,7 +164,7 @@ function isStartTime(sample: string, typed: ReadonlySet<string>): boolean {
 function getFamilyName(sample: string, typed: ReadonlySet<string>): string {
   const suffix = /_(total|created|bucket|sum|count|info)$/.exec(sample)?.[0] ?? ''
   const base = sample.slice(0, sample.length - suffix.length)
-  // A full name with its own TYPE is the name of a family, for example a gauge `x_count`.
+  // A name with its own TYPE line is the name of a family, for example a gauge `x_count`.
   return suffix !== '_total' && typed.has(sample)
     ? sample
     : typed.has(base) || suffix === '_total'
@@ -169,7 +172,7 @@ function getFamilyName(sample: string, typed: ReadonlySet<string>): string {
       : sample
 }
 
-/** Returns the series in the text format. */
+/** Formats the name and the labels of a series as in the text format. */
 function formatSeries(name: string, labels: string): string {
   if (/^[a-zA-Z_:][\w:]*$/.test(name)) return `${name}{${labels}}`
   return `{"${name}"${labels === '' ? '' : `,${labels}`}}`

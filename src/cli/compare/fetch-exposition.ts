@@ -5,7 +5,7 @@ import { createGunzip } from 'node:zlib'
 import { ConfigError } from '../../errors.js'
 
 const MAX_RESPONSE_S = 30
-// A slow machine needs some time for a large exposition.
+// The limit for the time until the end of a response. A slow machine needs some time for a large exposition.
 const MAX_BODY_S = 180
 const MAX_REDIRECTS = 10
 const CHUNK_BYTES = 65_536
@@ -13,14 +13,15 @@ const REDIRECT_STATUSES: readonly (number | undefined)[] = [301, 302, 303, 307, 
 
 export type FetchedExposition = {
   readonly isOpenMetrics: boolean
-  /** Decompressed chunks, in the order of arrival. */
+  /** The decompressed chunks of the response, in the order of arrival. */
   readonly body: AsyncIterable<Uint8Array>
 }
 
 /**
- * Requests an exposition. It does not use `fetch`, which accepts a truncated gzip stream as complete.
+ * Requests an exposition. This function does not use `fetch`, which accepts a truncated gzip stream as complete.
  *
- * @throws {ConfigError} When there is no response, or it is not an exposition. Reading `body` throws it too.
+ * @throws {ConfigError} when there is no response, or the response is not an exposition. Reading `body` can throw a
+ *   ConfigError too.
  */
 export async function fetchExposition(url: URL): Promise<FetchedExposition> {
   const signal = AbortSignal.timeout(MAX_BODY_S * 1000)
@@ -42,7 +43,7 @@ async function followRedirects(url: URL, signal: AbortSignal): Promise<IncomingM
   const authorization = buildAuthorization(url)
   let at = removeUser(url)
   for (let count = 0; ; count++) {
-    // The password is for the server in the original URL only.
+    // After a redirect to another server, the password is not sent, because it is for the server in the given URL.
     const headers = at.origin === url.origin ? authorization : {}
     const response = await getOnce(at, headers, signal)
     const { location } = response.headers
@@ -125,16 +126,16 @@ function toOneLineError(error: unknown, signal: AbortSignal): Error {
   if (error instanceof ConfigError) return error
   if (signal.aborted) return new ConfigError(`no complete response within ${MAX_BODY_S} s`)
   const { message, code, errors, reason } = error as NodeJS.ErrnoException & {
-    /** The error of each address, when the host has several. */
+    /** The errors of the connection attempts, when the host has several addresses. */
     errors?: readonly Error[]
-    /** The short reason of OpenSSL, whose message has several lines. */
+    /** The short reason of a TLS error from OpenSSL, whose `message` has several lines. */
     reason?: string
   }
   if (code === 'ECONNRESET')
     return new ConfigError('the server closed the connection before the end of the response')
   if (code === 'Z_BUF_ERROR') return new ConfigError('the gzip stream of the response is truncated')
   const text = reason ?? errors?.map((each) => each.message).join(', ') ?? message
-  // The message can quote the certificate of the server, so it may contain control characters.
+  // The message of a TLS error can quote the certificate of the server, which may contain control characters.
   return new ConfigError(text.replace(/[^\x20-\x7e]+/g, ' ').trim(), { cause: error })
 }
 

@@ -1,6 +1,6 @@
 const DECIMAL = /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?$/
 
-// mod_http_openmetrics writes `-nan`, which is the output of C's printf.
+// `-nan` is how C's printf, and therefore mod_http_openmetrics, can write NaN.
 const NOT_FINITE: ReadonlyMap<string, number> = new Map([
   ...['inf', '+inf', 'infinity', '+infinity'].map((text) => [text, Infinity] as const),
   ...['-inf', '-infinity'].map((text) => [text, -Infinity] as const),
@@ -11,7 +11,7 @@ const MAX_NAME_LENGTH = '+infinity'.length
 /**
  * Parses a number like Prometheus: with Go's ParseFloat, but without hexadecimal numbers and underscores.
  *
- * @returns `undefined` for any other text, and for a number beyond the range of a double.
+ * @returns `undefined` for a text that is not a number, and for a number beyond the range of a double.
  */
 export function parseNumber(text: string): number | undefined {
   if (!DECIMAL.test(text)) {

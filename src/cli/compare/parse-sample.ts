@@ -3,9 +3,12 @@ import { parseNumber } from './parse-number.js'
 
 export type ParsedSample = {
   readonly name: string
-  /** The text between the braces in a canonical form: sorted, same escaping everywhere, no empty values. */
+  /** The labels in a canonical form: sorted, with uniform escaping, and without labels that have an empty value. */
   readonly labels: string
-  /** The labels without a second escaping, which Prosody's util.openmetrics adds; set only if there are escapes. */
+  /**
+   * The labels after their values are unescaped a second time, because util.openmetrics of Prosody escapes label values
+   * twice. Missing if no label value has an escape.
+   */
   readonly labelsEscapedTwice?: string
   readonly value: number
 }
@@ -40,7 +43,7 @@ export function parseSample(line: string): ParsedSample | undefined {
   return { name, value, ...formatLabels(set.labels) }
 }
 
-/** Reads labels up to the closing brace. The cursor is behind the opening brace. */
+/** Reads labels up to the closing brace. The cursor must be behind the opening brace. */
 function readLabelSet(cursor: Cursor, mayHoldName: boolean): LabelSet | undefined {
   const labels: Label[] = []
   const names = new Set<string>()
@@ -107,7 +110,7 @@ function formatLabels(
 }
 
 function addLabel(texts: string[], name: string, value: string): void {
-  // To Prometheus, a label with an empty value does not exist.
+  // For Prometheus, a label with an empty value is the same as no label.
   if (value === '') return
   const shownName = ONLY_LABEL_NAME.test(name) ? name : `"${escape(name)}"`
   texts.push(`${shownName}="${normalizeBound(name, value) ?? escape(value)}"`)
@@ -117,7 +120,7 @@ function sortAndJoin(texts: string[]): string {
   return texts.length > 1 ? texts.sort().join(',') : (texts[0] ?? '')
 }
 
-// `1` and `1.0` are the same bucket bound: Prometheus 3 stores them alike.
+// The bucket bounds `1` and `1.0` are equal, and Prometheus 3 stores them in the same form.
 function normalizeBound(name: string, value: string): string | undefined {
   if (name !== 'le' && name !== 'quantile') return undefined
   const bound = parseNumber(value)
@@ -150,7 +153,7 @@ function takeName(cursor: Cursor, extraCharacter?: ':'): string | undefined {
   return line.slice(at, end)
 }
 
-/** Takes the text up to the next blank. At the end of the line that is an empty text. */
+/** Takes the text up to the next blank. At the end of the line, the result is an empty text. */
 function takeToken(cursor: Cursor): string {
   const { line, at } = cursor
   let end = at
@@ -169,7 +172,7 @@ function takeOne(cursor: Cursor, character: string): boolean {
 function takeQuoted(cursor: Cursor): string | undefined {
   const { line, at } = cursor
   if (line[at] !== '"') return undefined
-  // Not a regular expression: one that handles escapes exhausts the stack on a long text.
+  // This loop replaces a regular expression, which exhausts the stack on a long text with escapes.
   let end = at + 1
   while (end < line.length && line.charCodeAt(end) !== QUOTE) {
     end += line.charCodeAt(end) === BACKSLASH ? 2 : 1

@@ -3,7 +3,7 @@ import { ConfigError } from '../../errors.js'
 import { readLines } from './split-lines.js'
 import { parseSample, type ParsedSample } from './parse-sample.js'
 
-/** Receives the contents of an exposition, in its order. */
+/** Receives the TYPE lines and samples of an exposition, in the order of the lines. */
 export type ExpositionSink = {
   /** Called with each name that has a TYPE line. */
   type(name: string): void
@@ -21,7 +21,7 @@ export type ReadResult = {
 const MAX_EXAMPLES = 5
 const MAX_EXAMPLE_LENGTH = 200
 
-// A name, with or without quotes.
+// Matches the name of a metric family, with or without quotes.
 const NAME = String.raw`(?:([a-zA-Z_:][\w:]*)|"((?:[^"\\]|\\.){1,1000})")`
 const TYPES = 'counter|gauge|histogram|summary|untyped|unknown|info|stateset|gaugehistogram'
 const METADATA = /^[ \t]*#[ \t]+(HELP|TYPE)[ \t]/
@@ -34,9 +34,9 @@ const EMPTY_OR_COMMENT = /^[ \t]*(?:#|$)/
  * mistakes that Prosody's modules make: families in any order, metadata in any place, and numbers as C prints
  * them.
  *
- * Strings have one character for each byte of UTF-8.
+ * The strings that `sink` receives have one character for each byte of the UTF-8 text.
  *
- * @throws {ConfigError} For an exposition that is truncated or too long.
+ * @throws {ConfigError} for an exposition that is truncated or too long.
  */
 export async function readExposition(
   chunks: AsyncIterable<Uint8Array>,
@@ -57,7 +57,7 @@ export async function readExposition(
     }
   }
   const rest = await readLines(chunks, readNext)
-  // OpenMetrics needs no line feed after `# EOF`; text 0.0.4 needs one after each line.
+  // Each line must end with a line feed, except for `# EOF` at the end of OpenMetrics.
   if (isOpenMetrics && rest === '# EOF') readNext(rest)
   else if (rest !== '')
     throw new ConfigError(`the metrics are truncated in line ${counts.lines + 1}`)

@@ -5,11 +5,11 @@ export const MAX_BODY_MIB = 256
 export const MAX_LINE_MIB = 16
 
 /**
- * Calls `onLine` with each line, without its line feed. A character of the line is one byte of the body. This
- * halves the memory, and is safe because all separators are ASCII.
+ * Calls `onLine` with each line, without its line feed. Each character of the line is one byte of the body, which takes
+ * half the memory of decoded text. The bytes can be searched for separators, because all separators are ASCII.
  *
  * @returns The text after the last line feed.
- * @throws {ConfigError} As soon as the body or a line is too long.
+ * @throws {ConfigError} as soon as the body or a line is too long.
  */
 export async function readLines(
   chunks: AsyncIterable<Uint8Array>,
@@ -43,7 +43,7 @@ function createLineStart() {
         throw new ConfigError(`a line is longer than the limit of ${MAX_LINE_MIB} MiB`)
       }
       if (length + more.length > bytes.length) {
-        // Doubles the buffer, so that a line that arrives byte by byte is not copied for each byte.
+        // The buffer is doubled, so that a line that arrives byte by byte is not copied for each byte.
         const larger = Buffer.alloc(2 * (length + more.length))
         bytes.copy(larger, 0, 0, length)
         bytes = larger

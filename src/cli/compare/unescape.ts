@@ -1,8 +1,9 @@
 const [BACKSLASH, QUOTE, LINE_FEED, N] = [0x5c, 0x22, 0x0a, 0x6e]
 
-// Loops over bytes, because a regular expression took 40 s and 2 GB for a label with millions of escapes.
+// Both functions loop over bytes, because a regular expression took 40 s and 2 GB of memory for a label value with
+// millions of escapes.
 
-/** Decodes the escapes of the text format. Like in Prometheus, an unknown escape stays unchanged. */
+/** Decodes the escapes of the text format. As in Prometheus, an unknown escape sequence stays unchanged. */
 export function unescape(text: string): string {
   if (!text.includes('\\')) return text
   const from = Buffer.from(text, 'latin1')

@@ -11,7 +11,7 @@ const STEP_MS = 10_000
 
 type Target = ServerConfig['xmpp']
 
-/** Connects and logs in as the component, and reports each step. Returns `undefined` if a step failed. */
+/** Connects to the server, logs in as the component, and reports each step. Returns `undefined` if a step failed. */
 export async function connectAsComponent(
   target: Target,
   version: string,
@@ -55,7 +55,7 @@ function startConnection(target: Target, version: string) {
   const connection = createConnection({
     ...target,
     version,
-    // The first warning or error is one line that says why the login failed and what to change.
+    // The first warning or error that the connection logs says why the login failed and what to change.
     log: { debug: ignore, info: ignore, warn: settle, error: settle },
     onOnline: () => {
       settle(undefined)

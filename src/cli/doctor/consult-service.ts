@@ -5,10 +5,10 @@ import { parseDiagnosis } from './diagnosis.js'
 import type { Finding, Reporter } from './findings.js'
 
 /**
- * Reports the diagnosis of the running service that uses this component. While a service runs, doctor must
- * not log in as the component itself: the server would disconnect the service, or reject doctor.
+ * Reports the diagnosis of the running exporter that uses this component ("the service"). While it runs, doctor must
+ * not log in as the component itself: the XMPP server would disconnect the service, or reject doctor.
  *
- * @returns False when no service runs. Then nothing was reported.
+ * @returns False when no running exporter uses the component. Then nothing was reported.
  */
 export async function consultService(
   { xmpp }: ServerConfig,
@@ -31,12 +31,15 @@ export async function consultService(
   if (!('findings' in diagnosis)) {
     report.failed(
       'service',
-      `${mismatch}, and run doctor again: this version cannot read its response.`,
+      `${mismatch}, and run doctor again: this version of doctor cannot read the response of the service.`,
     )
     return true
   }
   if (isSame)
-    report.ok('service', `runs as process ${diagnosis.pid}; the results below come from it`)
+    report.ok(
+      'service',
+      `runs as process ${diagnosis.pid}; this process made the checks in the lines below`,
+    )
   else report.note('service', `${mismatch} to use this version.`)
   diagnosis.findings.forEach((finding: Finding) => {
     report[finding.result](finding.step, finding.text)

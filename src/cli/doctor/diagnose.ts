@@ -5,7 +5,7 @@ import type { Diagnosis } from './diagnosis.js'
 import { examineCollectors, type Outcome } from './examine-collectors.js'
 import { createReporter, type Finding, type Reporter } from './findings.js'
 
-// The time after which a first connection attempt has failed.
+// After this time, a first connection attempt that still runs counts as failed.
 const FIRST_CONNECTION_MS = 12_000
 const POLL_INTERVAL_MS = 50
 
@@ -13,7 +13,7 @@ type DiagnosedServer = Pick<MonitoredServer, 'config' | 'connection' | 'scraper'
 
 /**
  * Diagnoses a server for `prosody-exporter doctor`, with the connection and the collectors of the running
- * service. This costs the server two or three collections, whose results other scrapes share.
+ * service. This causes two or three collections from the server, whose results are also served to scrapes.
  */
 export async function diagnose(
   server: DiagnosedServer | undefined,
@@ -47,7 +47,10 @@ async function examineService(
   }
   if (!connection.isConnected()) {
     const problem = connection.problem() ?? `No answer yet from ${service}.`
-    report.failed('connection', `${problem} (last error of the service, which keeps retrying)`)
+    report.failed(
+      'connection',
+      `${problem} (This is the last error of the service, which tries again and again.)`,
+    )
     return
   }
   report.ok('connection', `the service is connected to ${service}`)
@@ -62,7 +65,7 @@ async function examineService(
   await examineCollectors({ connection, advice: () => server.advice(), collect }, version, report)
 }
 
-/** Whether the first connection attempt still runs: there is no connection and no error yet. */
+/** Returns whether the first connection attempt still runs, so that there is neither a connection nor an error. */
 function isConnecting({ connection }: DiagnosedServer): boolean {
   return !connection.isConnected() && connection.problem() === undefined
 }

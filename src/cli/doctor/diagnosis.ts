@@ -1,8 +1,8 @@
 import * as z from 'zod/mini'
 
-/** The response of the service on its control socket. */
+/** The format of the JSON with which the running exporter answers doctor on its control socket. */
 const DIAGNOSIS = z.object({
-  /** The version of the service. */
+  /** The version of the running exporter. */
   version: z.string().check(z.maxLength(100)),
   pid: z.number(),
   findings: z.array(
@@ -13,8 +13,8 @@ const DIAGNOSIS = z.object({
 export type Diagnosis = Readonly<z.infer<typeof DIAGNOSIS>>
 
 /**
- * @returns The diagnosis. If a service of another version sends another format, only its version, which is
- *   `undefined` if that is missing too.
+ * @returns The diagnosis. If an exporter of another version sends another format, the result has only the version of
+ *   that exporter, or `undefined` if the version is missing too.
  */
 export function parseDiagnosis(text: string): Diagnosis | { readonly version: string | undefined } {
   try {

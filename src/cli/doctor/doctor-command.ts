@@ -12,20 +12,20 @@ import { createReporter } from './findings.js'
 export const SHOW_PROSODY = '--show.prosody'
 export const SHOW_PROMETHEUS = '--show.prometheus'
 
-/** The length of the longest step, which is the name of a collector. */
+/** The width of the column with the step, whose longest value is the name of a collector. */
 const STEP_WIDTH = 17
 
-// The service finishes collections that already run, and then runs two of its own. The other steps, for example
-// the comparison of clocks, have their own time.
+// The running exporter answers doctor after at most four collections: those that already run, and two more. The
+// other checks, for example the comparison of clocks, take at most OTHER_STEPS_MS.
 const MAX_COLLECTIONS = 4
 const OTHER_STEPS_MS = 30_000
 
 const SIGNS = { ok: 'ok    ', note: 'note  ', failed: 'FAILED' } as const
 
 /**
- * `prosody-exporter doctor`: checks each step from the connection to the statistics of each server. For a failed
- * step it prints what to change. If a service already uses the component, the service runs the checks.
- * `--show.prosody` and `--show.prometheus` print the lines for the configuration of these programs instead.
+ * `prosody-exporter doctor`: checks each step from the connection to the statistics of each server. For a step that
+ * fails, it prints what to change. If a running exporter uses the component, that exporter makes the checks.
+ * With `--show.prosody` or `--show.prometheus`, it instead prints lines for the configuration of that program.
  *
  * @returns The exit code: 0 when no step failed, else 1.
  */
@@ -58,7 +58,7 @@ export async function doctorCommand(
   return failures === 0 ? 0 : 1
 }
 
-/** Returns the address for Prometheus if the exporter listens on all addresses. */
+/** Returns the address under which Prometheus reaches an exporter that listens on all addresses. */
 function choosePrometheusTarget({ web: { listenAddresses } }: Config): string | undefined {
   const [first] = listenAddresses
   const isAll = first && 'port' in first && first.host === undefined

@@ -7,29 +7,29 @@ import { xml } from '../../xmpp/xml.js'
 import type { Reporter } from './findings.js'
 
 const STEP_MS = 10_000
-// With statistics_interval = "manual" Prosody collects at most every 100 ms. So a second request after this
-// time gets new values.
+// The time between two requests for statistics. With statistics_interval = "manual", Prosody collects at most every
+// 100 ms, so the second request gets values from a new collection.
 const NEXT_COLLECTION_MS = 250
-// Prometheus also warns of a larger difference between its clock and that of a target.
+// Above this difference between the clocks of the server and of this machine, doctor prints a note.
 const MAX_SKEW_S = 5
 const NS_TIME = 'urn:xmpp:time'
 const MAX_ROWS = 5000
-/** The collectors that need admin rights on Prosody. */
+/** The names of the collectors that need admin rights on Prosody. */
 const NEED_RIGHTS = COLLECTORS.filter(({ adminCommand }) => adminCommand !== undefined).map(
   ({ name }) => name,
 )
-/** Collectors whose metrics are in the registry too, which mod_adhoc_statistics exports. */
+/** The names of collectors whose metrics mod_adhoc_statistics exports too. */
 const COUNTED_BY_MODULE: readonly string[] = ['users', 's2s']
 
-/** The result of a collector, or the error why it has none. */
+/** The result of a collector, or the error with which the collector failed. */
 export type Outcome = Collected | { readonly failure: unknown; readonly families: readonly [] }
 
 /** A server to examine, with an established connection. */
 export type Subject = {
   readonly connection: Connection
-  /** Returns advice for a server without mod_adhoc_statistics, from the collections so far. */
+  /** Returns the advice that the collectors gave so far for a server without mod_adhoc_statistics. */
   readonly advice: () => readonly string[]
-  /** Runs each enabled collector once, like a scrape; with `only`, at least the collector with that name. */
+  /** Runs each enabled collector once, like a scrape. With `only`, it may run just the collector with that name. */
   readonly collect: (only?: string) => Promise<ReadonlyMap<string, Outcome>>
 }
 
@@ -71,7 +71,7 @@ export async function examineCollectors(
   const idle = COLLECTORS.map(({ name }) => name).filter((name) => isIdle(name, outcomes.get(name)))
   if (idle.length > 0)
     report.note('others', `not used on this server: no host offers what ${idle.join(', ')} need`)
-  // A running service has logged this advice only once, perhaps long ago.
+  // Doctor repeats the advice of the collectors, because a running exporter logs it only once, perhaps long ago.
   const lacksRights = NEED_RIGHTS.some((name) => (outcomes.get(name)?.families ?? []).length === 0)
   if (!hasModule && lacksRights) for (const line of advice()) report.note('rights', line)
   await examineClock(connection, all, report)
@@ -91,19 +91,19 @@ function reportCollector(
     report.note(
       name,
       isCounted
-        ? 'skipped: already counted by mod_adhoc_statistics'
-        : 'skipped: requires admin rights on a host',
+        ? 'not used: mod_adhoc_statistics already counts these values'
+        : 'not used: requires admin rights on a host',
     )
   }
 }
 
-/** Whether a collector found no host to ask, usually because it is for the software of another server. */
+/** Returns whether a collector found no host to query, usually because it is for another server software. */
 function isIdle(name: string, outcome: Outcome | undefined): boolean {
   if (!outcome || outcome.failure !== undefined || outcome.families.length > 0) return false
   return name !== 'registry' && !NEED_RIGHTS.includes(name)
 }
 
-/** Reports the versions. Returns that of Prosody if the server runs Prosody. */
+/** Reports the versions of the server and the exporter. Returns the version of Prosody if the server is Prosody. */
 function reportVersions(
   all: readonly Row[],
   own: string,
@@ -142,7 +142,7 @@ function reportRegistry(
     const isOld = version !== undefined && /^0\.1[01](\.|$)/.test(version)
     note(
       'collection',
-      'Some values can be up to one statistics_interval (default 60 s) old. ' +
+      'Some values are up to one statistics_interval old (default: 60 s). ' +
         (isOld
           ? `Prosody ${version} has no "manual": set statistics_interval to your scrape interval, in seconds, and restart Prosody.`
           : 'For fresh values set statistics_interval = "manual" in the global section of prosody.cfg.lua and restart Prosody.'),
@@ -182,7 +182,7 @@ async function examineClock(connection: Connection, all: readonly Row[], { ok, n
 
 type Row = { readonly family: string; readonly labels: string }
 
-/** Returns at most MAX_ROWS rows: a registry can have millions, and a service reads them between scrapes. */
+/** Returns at most MAX_ROWS rows. A registry can have millions, and reading all would delay scrapes of a running exporter. */
 function readRows({ families }: Outcome): Row[] {
   const rows: Row[] = []
   for (const { name, labels, order } of families) {

@@ -1,4 +1,4 @@
-/** The result of one step. If it is not `ok`, the text says what to change. */
+/** The result of one check of doctor. If the result is not `ok`, the text says what to change. */
 export type Finding = {
   readonly step: string
   readonly result: 'ok' | 'note' | 'failed'
@@ -7,7 +7,7 @@ export type Finding = {
 
 export type Reporter = Readonly<Record<Finding['result'], (step: string, text: string) => void>>
 
-/** @param report Called with the result of each step when the step ends. */
+/** @param report Called with the result of each check of doctor. */
 export function createReporter(report: (finding: Finding) => void): Reporter {
   const reportAs = (result: Finding['result']) => (step: string, text: string) => {
     report({ step, result, text })

@@ -131,7 +131,7 @@ describe('the HELP text of a family of the server', () => {
     const changes = { name, type: 'histogram', unit: 'seconds', help: '' }
     assert.equal(
       chooseHelp(family(changes)),
-      'Duration of this operation on this store (mod_measure_storage).',
+      'Duration of one operation on one store of Prosody (mod_measure_storage).',
     )
   })
 })

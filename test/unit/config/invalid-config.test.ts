@@ -58,7 +58,7 @@ const CASES: readonly (readonly [string, string, string])[] = [
   [
     'a duplicate component',
     GOOD.replace('stats.two', 'stats.one'),
-    '5:26: servers[1].domain: expected each domain of a service once, got "stats.one.example"',
+    '5:26: servers[1].domain: expected each domain once for each service, got "stats.one.example"',
   ],
   [
     'a secret file that does not exist',
@@ -73,12 +73,12 @@ const CASES: readonly (readonly [string, string, string])[] = [
   [
     'a secret file that every user can read',
     GOOD.replace('good', 'open'),
-    `4:18: servers[0].secret_file: ${openSecret} can be read by every user of the machine: run chmod 600 on it, or in a container mount it read-only`,
+    `4:18: servers[0].secret_file: ${openSecret} can be read by every user of the machine: run chmod 600 on the file, or in a container mount it read-only`,
   ],
   [
     'the secret itself',
     GOOD.replace('secret_file: good.secret\n', `secret: ${SECRET}\n`),
-    '4:5: servers[0].secret: expected secret_file with the name of a file, got a secret in the configuration file',
+    '4:5: servers[0].secret: expected the key secret_file with the name of a file, got a secret in the configuration file',
   ],
   [
     'an unknown collector',

@@ -154,7 +154,7 @@ limits: { series: 5, label_value_length: 1e3 }
     const open = join(directory, 'secrets/open')
     assert.equal(
       problem(yaml.replace('secrets/a', 'secrets/open'), [], {}),
-      `1:44: servers[0].secret_file: "${open}" can be read by every user of the machine: run chmod 600 on it, or in a container mount it read-only`,
+      `1:44: servers[0].secret_file: "${open}" can be read by every user of the machine: run chmod 600 on the file, or in a container mount it read-only`,
     )
   })
 
@@ -215,12 +215,12 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …:', 
     [
       'an invalid host',
       'servers:\n  - hosts: [a.example, a@b.example]',
-      '2:24: servers[0].hosts[1]: expected a host, e.g. example.com, without @ or /, got "a@b.example"',
+      '2:24: servers[0].hosts[1]: expected the domain of a VirtualHost, e.g. example.com, without @ or /, got "a@b.example"',
     ],
     [
       'a secret in the file',
       `servers:\n  - secret: ${SECRET}`,
-      '2:5: servers[0].secret: expected secret_file with the name of a file, got a secret in the configuration file',
+      '2:5: servers[0].secret: expected the key secret_file with the name of a file, got a secret in the configuration file',
     ],
     [
       'a key that is a property of JavaScript objects',
@@ -249,7 +249,7 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …:', 
       'servers: [{domain: 5}]',
       '1:20: servers[0].domain: expected text, got a number',
     ],
-    ['no server', 'servers: []', '1:10: servers: expected a server, got none'],
+    ['no server', 'servers: []', '1:10: servers: expected at least one server, got an empty list'],
     [
       'a password in the URL',
       `servers: [{service: "xmpp://a:${SECRET}@b"}]`,
@@ -268,7 +268,7 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …:', 
     [
       'a min_age that makes rate() wrong',
       'collection: {min_age: 5001ms}',
-      '1:23: collection.min_age: expected at most 5s without exposition.timestamps (the error of rate() is min_age divided by its window), got "5001ms"',
+      '1:23: collection.min_age: expected at most 5s without exposition.timestamps (min_age divided by the window of rate() is the error of rate()), got "5001ms"',
     ],
     [
       'a min_age that causes gaps in Prometheus',
@@ -368,7 +368,7 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …:', 
     [
       'an invalid name of a label',
       'registry: {drop: [{family: a, labels: {a b: c}}]}',
-      '1:40: registry.drop[0].labels."a b": expected the name of a label, got another',
+      '1:40: registry.drop[0].labels."a b": expected a label name (letters, digits and _), got another name',
     ],
     [
       'a duplicate key',
@@ -400,7 +400,7 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …:', 
     [
       'two documents',
       'limits: {}\n---\nlimits: {}',
-      '2:1: YAML: expected one document, got several',
+      '2:1: YAML: expected one YAML document, got several documents',
     ],
     [
       'a tag',
@@ -410,7 +410,7 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …:', 
     [
       'two keys on one line',
       `servers: domain: ${SECRET}`,
-      '1:10: YAML: expected one "key: value" on a line, got two',
+      '1:10: YAML: expected one "key: value" on each line, got two on one line',
     ],
   ]
   for (const [name, yaml, expected] of cases) {
@@ -517,7 +517,7 @@ describe('several servers', () => {
     [
       'a secret file that every user can read',
       secondSecret('open.secret'),
-      `${ofSecret('open.secret')} can be read by every user of the machine: run chmod 600 on it, or in a container mount it read-only`,
+      `${ofSecret('open.secret')} can be read by every user of the machine: run chmod 600 on the file, or in a container mount it read-only`,
     ],
   ]
   for (const [name, yaml, expected] of cases) {
@@ -530,7 +530,8 @@ describe('several servers', () => {
 
   test('are refused with a flag or variable for a single server', () => {
     file('both.secret')
-    const expected = 'expected with one server only, and the file has 2 servers'
+    const expected =
+      'expected this setting with one server only, but the configuration file has 2 servers'
     const message = (args: string[], env: Env) => problemOf(() => config(two, args, env))
     assert.equal(message(['--xmpp.domain=c'], {}), `--xmpp.domain: ${expected}`)
     for (const name of ['XMPP_SECRET', 'XMPP_SERVICE', 'XMPP_HOST']) {

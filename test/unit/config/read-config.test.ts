@@ -88,7 +88,7 @@ describe('defaults and overrides', () => {
   test('hosts are read from repeated flags, in small letters', () => {
     const { hosts } = config(['--xmpp.host=A.example', '--xmpp.host=b.example']).servers[0]!
     assert.deepEqual(hosts, ['a.example', 'b.example'])
-    assert.match(problem(['--xmpp.host=a@b']), /^--xmpp\.host: expected a host, e\.g\. example/)
+    assert.match(problem(['--xmpp.host=a@b']), /^--xmpp\.host: expected the domain of a VirtualHost, e\.g\. example/)
   })
 
   test('an empty variable is ignored', () => {
@@ -198,7 +198,7 @@ describe('a mistake is one line with the flag or variable, the expected value an
       'a flag for a setting that has only a variable',
       ['--limits.series=5'],
       {},
-      '--limits.series: unknown flag, expected the file of --config.file or the environment variable PROSODY_EXPORTER_LIMITS_SERIES',
+      '--limits.series: unknown flag, set it in the configuration file, or with the environment variable PROSODY_EXPORTER_LIMITS_SERIES',
     ],
     [
       'an argument that is not a flag',
@@ -325,7 +325,7 @@ describe('a mistake is one line with the flag or variable, the expected value an
       'a min_age that makes rate() wrong',
       [],
       { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '5001ms' },
-      'PROSODY_EXPORTER_COLLECTION_MIN_AGE: expected at most 5s without exposition.timestamps (the error of rate() is min_age divided by its window), got "5001ms"',
+      'PROSODY_EXPORTER_COLLECTION_MIN_AGE: expected at most 5s without exposition.timestamps (min_age divided by the window of rate() is the error of rate()), got "5001ms"',
     ],
     [
       'an unknown naming scheme among several',
@@ -417,7 +417,7 @@ describe('the secret', () => {
   test('in two variables is refused', () => {
     assert.equal(
       problem([], { PROSODY_EXPORTER_XMPP_SECRET_FILE: file('both', SECRET) }),
-      'PROSODY_EXPORTER_XMPP_SECRET: expected this or PROSODY_EXPORTER_XMPP_SECRET_FILE, got both',
+      'PROSODY_EXPORTER_XMPP_SECRET: expected only this variable or only PROSODY_EXPORTER_XMPP_SECRET_FILE, got both',
     )
   })
 
@@ -481,7 +481,7 @@ describe('the secret', () => {
       [file('long', 'x'.repeat(5000)), 'is too long: expected at most 4096 bytes'],
       [
         file('open', SECRET, 0o604),
-        'can be read by every user of the machine: run chmod 600 on it, or in a container mount it read-only',
+        'can be read by every user of the machine: run chmod 600 on the file, or in a container mount it read-only',
       ],
     ]
     for (const [path, what] of cases) {

@@ -75,7 +75,7 @@ test('exits with 1 when a step of the service failed', async (t) => {
   const { code, out } = await withAnswer(t, () => Promise.resolve(answer))
   assert.match(
     out,
-    /ok +service +runs as process 42; the results below come from it\n {2}FAILED statistics +is off\n/,
+    /ok +service +runs as process 42; this process made the checks in the lines below\n {2}FAILED statistics +is off\n/,
   )
   assert.equal(code, 1)
 })
@@ -106,7 +106,7 @@ test('prints the last error of a service that is not connected', async (t) => {
   const { code, out } = await ask()
   assert.match(
     out,
-    /FAILED connection +Cannot connect to Prosody .*\(last error of the service, which keeps retrying\)/,
+    /FAILED connection +Cannot connect to Prosody .*\(This is the last error of the service, which tries again and again\.\)/,
   )
   assert.equal(out.match(/\n/g)?.length, 3, out)
   assert.equal(code, 1)
