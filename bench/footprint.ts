@@ -58,7 +58,7 @@ async function measureMemory(t: Test): Promise<void> {
   const exporterMb = spread([residentMb(exporter.pid)])
   const nodeMb = spread([residentMb(bare.pid!)])
   report({
-    what: `Resident memory after ${SCRAPES} scrapes of ${SERIES} series, against a bare Node.js`,
+    what: `Resident memory after ${SCRAPES} scrapes of ${SERIES} series, against Node.js without a program`,
     ratio: timesOf(exporterMb, nodeMb),
     exporter: `${exporterMb.median.toFixed(1)} MB`,
     peer: `${nodeMb.median.toFixed(1)} MB`,

@@ -19,7 +19,7 @@ type Test = Parameters<typeof withProsody>[0]
 export type Version = (typeof prosodyVersions)[number]
 export type Gc = keyof typeof GC
 
-/** Values of Prosody's setting `gc`. `advised` is the one in prosody-example.cfg.lua. */
+/** Values of Prosody's setting `gc`. `advised` is the value in prosody-example.cfg.lua. */
 export const GC = {
   default: undefined,
   generational: '{ mode = "generational" }',
@@ -31,13 +31,13 @@ export type Stretch = {
   readonly during: readonly number[]
   readonly after: readonly number[]
   readonly cpuMs: number
-  /** Time for which Prosody waited for a CPU because of other load on the machine. */
+  /** How long Prosody waited for a CPU because of other load on the machine. */
   readonly delayMs: number
-  /** Duration of the work alone; the stretch also includes the time afterwards. */
+  /** Duration of the work, without the time afterwards in which pings continue. */
   readonly workMs: number
 }
 
-/** The garbage of one read of the statistics: size, number of pages, and duration. */
+/** The size of the garbage that one read of the statistics leaves, the number of pages read, and the duration. */
 export type Garbage = { readonly kilobytes: number; readonly pages: number; readonly ms: number }
 
 /**
@@ -46,7 +46,10 @@ export type Garbage = { readonly kilobytes: number; readonly pages: number; read
  */
 export type Pages = { readonly pages: readonly PageCost[]; readonly turns: readonly PageCost[] }
 
-/** CPU time and allocated memory. `kilobytes` is exact only while the garbage collector is stopped. */
+/**
+ * The CPU time and the allocated memory for one page of the statistics. `kilobytes` is exact only while Lua's garbage
+ * collector is stopped.
+ */
 export type PageCost = { readonly ms: number; readonly kilobytes: number }
 
 const PINGER = 'pinger.example'
@@ -55,7 +58,7 @@ const PINGER = 'pinger.example'
 const STRETCH_MS = 600
 const AFTERWARDS_MS = 300
 
-/** Prosody 13.0 cuts the response of mod_http_openmetrics at 4 MiB. That response still counts as a scrape. */
+/** Requests `url`. Ignores errors, because Prosody 13.0 cuts the response of mod_http_openmetrics at 4 MiB. */
 const getAll = (url: string) => httpGet(url).catch(() => undefined)
 
 /** Sends a command to mod_test_control of a Prosody, and returns the JSON of the response. */
@@ -117,7 +120,7 @@ async function measureStretch(
   }
 }
 
-/** Measures the garbage of one read, with the pinger and the garbage collector stopped. */
+/** Measures the garbage of one read of the statistics. Meanwhile, the pinger and Lua's garbage collector pause. */
 async function measureGarbage(
   pinger: Pinger,
   control: Control,
@@ -176,12 +179,15 @@ export async function startServer(
     readAll: reader.readAll,
     startExporter,
     scrapeOpenMetrics: () => getAll(prosody.openmetricsUrl),
-    /** Changes the values, and then waits for `ms` milliseconds. */
+    /** Changes the values of one series in ten, and then waits for `ms` milliseconds. */
     move: async (ms: number) => {
       await control('move')
       await sleep(ms)
     },
-    /** Changes the values and allocates as much garbage as a read, in as many portions and over the same time. */
+    /**
+     * Changes the values of one series in ten. Then allocates as much garbage as a read of the statistics, in as many
+     * portions as the read had pages, and over the same time.
+     */
     moveAndAllocate: ({ kilobytes, pages: portions, ms }: Garbage) =>
       control('move_and_allocate', Math.round(kilobytes), portions, ms / portions / 1000),
   }
