@@ -1,4 +1,5 @@
-// Prosody forwards stanzas for unknown domains to other servers, so the exporter must not send any to them.
+// Tests that the exporter sends stanzas only to hosts of its Prosody. Prosody would forward a stanza for another domain
+// to another server.
 
 import assert from 'node:assert/strict'
 import { describe, test, type TestContext } from 'node:test'
@@ -14,7 +15,10 @@ import { startTap } from '../support/tap.js'
 
 const SCRAPES = 10
 
-/** Scrapes a Prosody and counts the stanzas to each domain, in all (`asked`) and for the scrapes alone. */
+/**
+ * Scrapes a Prosody and counts the stanzas of the exporter to each domain. `perScrape` has only the stanzas during the
+ * scrapes, and `asked` has the domains of all stanzas.
+ */
 async function scrape(t: TestContext, prosody: TestProsody, flags: readonly string[] = []) {
   const tap = await startTap(t, prosody.ports.component)
   const exporter = await withExporterFor(
@@ -38,7 +42,7 @@ async function scrape(t: TestContext, prosody: TestProsody, flags: readonly stri
   return { text, asked: Object.keys(count()).sort(), perScrape: count(before) }
 }
 
-/** Lines of Prosody's log about a connection to another server. */
+/** Returns the lines of Prosody's log about connections to other servers. */
 const attempts = (prosody: TestProsody) =>
   prosody
     .log()
@@ -96,7 +100,7 @@ for (const version of everyVersion) {
         assert.equal(scraped.perScrape[own], SCRAPES, 'one page of the registry for each scrape')
         for (const jid of asked) {
           if (jid === own) continue
-          // A ping, or a request for the number of rooms.
+          // For each scrape, a host gets one ping or one request for the number of rooms.
           assert.equal(scraped.perScrape[jid], SCRAPES, jid)
         }
         assert.deepEqual(attempts(prosody), [])
@@ -104,7 +108,7 @@ for (const version of everyVersion) {
     }
   })
 
-  test(`without the module in Prosody ${version}, the exporter queries the parent domain once`, async (t) => {
+  test(`without mod_adhoc_statistics in Prosody ${version}, the exporter queries the parent of its domain once`, async (t) => {
     const prosody = await withProsody(t, {
       version,
       logLevel: 'debug',
@@ -121,6 +125,10 @@ for (const version of everyVersion) {
     for (let i = 0; i < SCRAPES; i++) await exporter.get('/metrics')
     const guesses = tap.stanzas().filter(({ attrs }) => attrs['to'] === 'internal')
     assert.equal(guesses.length, 1)
-    assert.notDeepEqual(attempts(prosody), [], 'the log has no attempt to connect to the parent')
+    assert.notDeepEqual(
+      attempts(prosody),
+      [],
+      'the log of Prosody shows an attempt to connect to the parent domain',
+    )
   })
 }

@@ -1,6 +1,6 @@
 /**
- * Readers that request statistics without end: how much of Prosody's single thread and memory they use, and
- * whether clients and other readers are affected.
+ * Tests components and users that request statistics without end (runaway readers). Their requests may use only a share
+ * of Prosody's single thread, little memory, and must not affect other clients.
  */
 
 import xml, { type Element } from '@xmpp/xml'
@@ -36,7 +36,7 @@ const form = commandElement(
   xml('x', { xmlns: 'jabber:x:data', type: 'submit' }, ...'abcdefghij'.split('').map(field)),
 )
 
-/** Many and huge cursors, out of range and out of order, as long as a request may be. */
+/** Values of the attribute `since` with many numbers, huge numbers, or numbers out of order, up to the size limit. */
 const ODD_CURSORS = [
   '1 '.repeat(4000),
   '123456789012:123456789012 '.repeat(300),
@@ -44,7 +44,7 @@ const ODD_CURSORS = [
   `999999999999999:${SERIES} `.repeat(200),
 ]
 
-/** The most expensive valid and invalid requests. */
+/** The valid and invalid requests for which Prosody needs the most time. */
 const HOSTILE: readonly Element[] = [
   page({ first: '1', since: '0' }),
   page({ first: '2', since: '0' }),
@@ -76,9 +76,9 @@ async function startProsody(
   const connect = (domain: string, secret = prosody.secret) =>
     connectComponent({ port: prosody.ports.component, domain, secret })
   const runaway = await connect(RUNAWAY)
-  // On 0.11, the series exist after the first collection.
+  // On Prosody 0.11, the series exist only after the first collection.
   await until(async () => Number((await sizeOf(runaway)) ?? 0) > SERIES, {
-    what: 'the series exist',
+    what: `Prosody has more than ${SERIES} series`,
   })
   const jid = 'user@one.example'
   const user = await login({ port: prosody.ports.c2s, jid, password: 'pw' })
@@ -90,7 +90,7 @@ async function sizeOf(stream: XmppStream): Promise<string | undefined> {
   return reply.getChild('command')?.getChild('statistics')?.attrs['size']
 }
 
-/** Runs Lua with access to the time accounts of the readers. */
+/** Runs Lua code in Prosody that can read and set how much time the module still allows each client (its account). */
 const evalOnAccounts = (prosody: TestProsody, lua: string) =>
   evalLua(
     prosody,
@@ -108,7 +108,7 @@ async function accountOf(prosody: TestProsody): Promise<{ left: number; at: numb
   return { left: left!, at: at! }
 }
 
-/** Sets the remaining time of all readers together, and of each reader. */
+/** Sets the remaining time of all clients of the module together, and of each client. */
 const setAccounts = (prosody: TestProsody, seconds: number) =>
   evalOnAccounts(
     prosody,
@@ -118,7 +118,7 @@ const setAccounts = (prosody: TestProsody, seconds: number) =>
 
 let lastId = 0
 
-/** Sends all requests without waiting; resolves with the number of replies by error condition, or `result`. */
+/** Sends all requests without waiting. Returns the number of replies for each error condition, and for `result`. */
 async function flood(
   stream: XmppStream,
   { from, to }: { from: (id: number) => string; to: string },
@@ -142,25 +142,28 @@ async function flood(
 const floodAsRunaway = (stream: XmppStream, requests: readonly Element[]) =>
   flood(stream, { from: () => RUNAWAY, to: RUNAWAY }, requests)
 
-/** Repeats the requests up to `count`. */
+/** Returns `count` requests by repeating the given requests. */
 const times = (count: number, requests: readonly Element[]): Element[] =>
   Array.from({ length: count }, (_, i) => requests[i % requests.length]!)
 
-/** Memory of Prosody's Lua state, in kilobytes. */
+/** Returns the memory of Prosody's Lua state after garbage collection, in kilobytes. */
 async function heapOf(prosody: TestProsody): Promise<number> {
   const lua = 'for _ = 1, 3 do collectgarbage() end return collectgarbage("count")'
   return Number(await evalLua(prosody, lua))
 }
 
 for (const version of everyVersion) {
-  test(`a runaway reader gets only its share of Prosody ${version}, and other readers are served`, async (t) => {
+  test(`a runaway reader uses only its share of the time of Prosody ${version}, and other readers still get statistics`, async (t) => {
     const share = 0.1
     const { prosody, runaway, user, connect } = await startProsody(t, version, `${share}`)
     const other = await connect(STATS)
     await other.iq('set', STATS, page({ last: '1' }))
     await other.close()
 
-    /** Floods in each round, with `meanwhile` in parallel; asserts that most pings overtake the flood. */
+    /**
+     * In each round, sends many statistics requests, and runs `meanwhile` at the same time. Asserts that Prosody answers
+     * most pings before it has answered all these requests.
+     */
     const floodWhile = async (rounds: number, meanwhile: () => Promise<unknown>) => {
       let [ahead, refused] = [0, 0]
       for (let round = 0; round < rounds; round++) {
@@ -171,22 +174,25 @@ for (const version of everyVersion) {
         await meanwhile()
         refused += (await flooding).get('resource-constraint') ?? 0
       }
-      assert.ok(ahead > rounds / 2, `${ahead} of ${rounds} pings overtook the flood`)
+      assert.ok(
+        ahead > rounds / 2,
+        `only ${ahead} of ${rounds} pings got a reply before the last statistics request`,
+      )
       return refused
     }
-    // As after an hour of requests: the readers have used up their time.
+    // The readers have no time left, as after an hour of requests.
     await setAccounts(prosody, -5)
     await floodAsRunaway(runaway, HOSTILE)
     const before = await accountOf(prosody)
     const refused = await floodWhile(10, () => Promise.resolve())
-    // The number depends on the duration of the flood; the used time is checked below.
-    assert.ok(refused > 0, `${refused} of 4,000 are refused`)
+    // How many requests are refused depends on how long the requests take. The used time is checked below.
+    assert.ok(refused > 0, `Prosody refused ${refused} of 4,000 requests`)
     const after = await accountOf(prosody)
     const elapsed = after.at - before.at
     const used = share * elapsed - (after.left - before.left)
     t.diagnostic(`4,000 requests took ${used} s of ${elapsed} s`)
-    // The last page may exceed the remaining time.
-    assert.ok(used < share * elapsed * 1.2 + 0.05, `${used} s of ${elapsed} s`)
+    // The module may exceed the remaining time with the last page, so the limit here is a little higher.
+    assert.ok(used < share * elapsed * 1.2 + 0.05, `the reader used ${used} s of ${elapsed} s`)
 
     await evalOnAccounts(
       prosody,
@@ -198,7 +204,7 @@ for (const version of everyVersion) {
     await floodWhile(5, async () => {
       const { text } = await exporter.get('/metrics')
       const success = 'prosody_exporter_collector_success{collector="registry"}'
-      assert.equal(sampleValue(text, success), 1, 'another reader was not served')
+      assert.equal(sampleValue(text, success), 1, 'another reader got no statistics')
     })
 
     for (let i = 0; i < 3; i++) user.send(xml('message', { to: 'user@one.example' }))
@@ -208,7 +214,7 @@ for (const version of everyVersion) {
         const sample = 'xmpp_stanzas_total{host="one.example",from="client",kind="message"}'
         return sampleValue(text, sample) === 3 && text
       },
-      { what: 'the exporter has the stanzas of clients' },
+      { what: 'the exporter exports the number of stanzas of clients' },
     )
     assert.equal(text.match(/^prosody_test_flood|^test_flood/gm)?.length, SERIES)
     assert.equal(sampleValue(text, 'prosody_exporter_audit_mismatches_total'), 0)
