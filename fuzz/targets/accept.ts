@@ -26,7 +26,7 @@ export const accept: Target = {
   run(input) {
     const header = input.toString('latin1')
     const { format, contentType } = negotiate(header)
-    must(TYPE.test(contentType), `the content type must be one of the exporter: ${contentType}`)
+    must(TYPE.test(contentType), `the exporter must not send this content type: ${contentType}`)
     must(
       contentType.startsWith(BEGINS[format]),
       `the content type must fit ${format}: ${contentType}`,

@@ -55,7 +55,10 @@ async function compareWithItself(body: Buffer, pieceBytes: number, isOpenMetrics
   try {
     const old = await readExposition(pieces(), isOpenMetrics, comparison.old)
     const now = await readExposition(pieces(), isOpenMetrics, comparison.new)
-    must(old.samples === now.samples, 'both sides must have the same samples')
+    must(
+      old.samples === now.samples,
+      'an exposition must have the same number of samples as itself',
+    )
     const result = comparison.result()
     const missing = result.families.reduce((sum, family) => sum + family.missing.length, 0)
     return { missing, text: renderReport({ comparison: result, old, new: now }) }

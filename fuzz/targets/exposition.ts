@@ -57,7 +57,7 @@ export const exposition: Target = {
         const may = expected.get(keyOf(name, labels)) ?? []
         must(
           may.some((one) => Object.is(one, value)),
-          `a sample must be in the table: ${name} ${value}`,
+          `no table has this sample: ${name} ${value}`,
         )
       }
     }

@@ -149,7 +149,7 @@ export const authorization: Target = {
       scheme.toLowerCase() === 'bearer'
         ? credentials === TOKEN
         : Buffer.from(credentials, 'base64').toString() === `alice:${PASSWORD}`
-    if (refusal === undefined) must(isRight, `access must need right credentials: ${header}`)
+    if (refusal === undefined) must(isRight, `wrong credentials must not give access: ${header}`)
   },
   async stop() {
     const started = web

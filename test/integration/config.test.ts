@@ -63,7 +63,7 @@ limits: { series: 140 }
         )
         const { text } = await exporter.get('/metrics')
         const stamp = /^test_series_1_total\{.*\} \S+ (\d{13})$/m.exec(text)?.[1]
-        assert.ok(stamp, 'no timestamp in milliseconds')
+        assert.ok(stamp, 'the sample has a timestamp in milliseconds')
         const prometheus = await withPrometheus(t, {
           major,
           jobs: [{ name: 'prosody', target: `${exporter.url}/metrics`, format }],

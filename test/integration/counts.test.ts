@@ -481,7 +481,9 @@ for (const version of everyVersion) {
         samples?.find(({ name }) => name === `xmpp_loop_lag_seconds_${suffix}`)?.value ?? NaN
       return { count: value('count'), sum: value('sum') }
     }
-    await until(async () => (await lag()).count > 0, { what: 'a timer fired' })
+    await until(async () => (await lag()).count > 0, {
+      what: 'the module has measured the lag of the event loop',
+    })
     const before = await lag()
     // This code blocks Prosody for 1.5 s. The module measures the lag with a timer every second, so the timer is late.
     await evalLua(prosody, 'local till = os.clock() + 1.5 repeat until os.clock() > till')
@@ -490,9 +492,12 @@ for (const version of everyVersion) {
         const now = await lag()
         return now.count > before.count && now
       },
-      { what: 'a timer fired' },
+      { what: 'the module has measured the lag of the event loop' },
     )
-    assert.ok(after.sum - before.sum >= 0.4, `${after.sum - before.sum}`)
+    assert.ok(
+      after.sum - before.sum >= 0.4,
+      `the lag increased by only ${after.sum - before.sum} s`,
+    )
   })
 
   test(`adhoc_statistics_counts selects what all instances of mod_adhoc_statistics count (Prosody ${version})`, async (t) => {
@@ -517,7 +522,7 @@ for (const version of everyVersion) {
     assert.deepEqual(await families(prosody), ['xmpp_login_failures', 'xmpp_logins'])
   })
 
-  test(`when the last instance is unloaded, no hook remains (${version})`, async (t) => {
+  test(`after the last instance of mod_adhoc_statistics is unloaded, none of its hooks remains (Prosody ${version})`, async (t) => {
     const prosody = await startProsody(t, version)
     const user = await login({
       port: prosody.ports.c2s,
@@ -545,10 +550,11 @@ for (const version of everyVersion) {
         end
         return count`,
       )
-    // Hooks on the start of the server are removed after it and do not return with a reload.
+    // The module removes its hooks for the start of Prosody after the start. A reload does not add them again. So the
+    // test counts the hooks after a reload.
     await reloadAll(prosody)
     const before = Number(await countHooks())
-    assert.ok(before > 50, `${before}`)
+    assert.ok(before > 50, `the module has only ${before} hooks`)
     await reloadAll(prosody)
     assert.equal(Number(await countHooks()), before)
     await evalLua(

@@ -121,26 +121,26 @@ describe('doctor', { concurrency: 2 }, () => {
     const wrong: readonly (readonly [string, ProsodyConfig, { secret?: string }, RegExp])[] = [
       ['a wrong secret', {}, { secret: 'not the one' }, /FAILED login .*component_secret/],
       [
-        'no such component',
+        'a domain without a component',
         { statsDomains: ['other.example'] },
         {},
         /FAILED login .*Component "stats\.one\.example"/,
       ],
       [
-        'no module',
+        'no mod_adhoc_statistics',
         { statsOptions: { modules_enabled: undefined } },
         {},
         /FAILED statistics .*modules_enabled = \{ "adhoc_statistics" \}/,
       ],
       [
-        'no statistics',
+        'statistics switched off',
         { globals: { statistics: undefined, statistics_interval: undefined } },
         {},
         /FAILED statistics +Statistics are switched off in Prosody\. Put statistics = "internal"/,
       ],
     ]
     for (const [what, config, options, line] of wrong) {
-      test(`doctor finds ${what} with Prosody ${version}`, async (t) => {
+      test(`doctor reports the problem "${what}" with Prosody ${version}`, async (t) => {
         const { service } = await start(t, config)
         const { code, out, err } = await doctor(service, options)
         assert.match(out, line)

@@ -71,7 +71,7 @@ test('the exporter works when the clock is set back by an hour and then forward 
     assert.equal(sampleValue(text, 'xmpp_up'), 1)
     assert.equal(sampleValue(text, 'test_steps_total'), step + 1)
   }
-  assert.equal(connections(), 1, 'the exporter did not reconnect')
+  assert.equal(connections(), 1, 'the exporter keeps its connection')
 })
 
 test('HTTP connections cannot use up the file descriptors that the exporter needs for Prosody and for a scrape', async (t) => {

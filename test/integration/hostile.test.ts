@@ -242,7 +242,10 @@ function expectedSeries(
           each.family === name && (each.type ?? type) === type && (each.label ?? first) === first,
       )
       if (reason) {
-        assert.ok(!matched.has(reason), `${name} ${first} matches more than one series`)
+        assert.ok(
+          !matched.has(reason),
+          `the entry of EXCLUSIONS for ${name} ${first} matches more than one series`,
+        )
         matched.add(reason)
         if (reason.from === 'both' || reason.from === format) continue
       }

@@ -56,12 +56,12 @@ const cases: readonly (readonly [
   flags?: readonly string[],
 ])[] = [
   [
-    'a parent of the parent',
+    'only the parent of the parent of the exporter’s domain is a host',
     { hosts: ['example.com'], statsDomains: ['stats.xmpp.example.com'] },
     ['example.com', 'rooms.example.com', 'stats.xmpp.example.com'],
   ],
   [
-    'a disabled parent',
+    'the parent of the exporter’s domain is a disabled host',
     {
       statsDomains: ['stats.off.example'],
       extra: 'VirtualHost "off.example"\n  enabled = false',
@@ -69,12 +69,12 @@ const cases: readonly (readonly [
     ['stats.off.example'],
   ],
   [
-    'a parent that is no host at all',
+    'the parent of the exporter’s domain is not a host',
     { hosts: ['example.com'], statsDomains: ['metrics.internal'] },
     ['metrics.internal'],
   ],
   [
-    'a parent that lists services elsewhere',
+    'the parent of the exporter’s domain lists a service of another server',
     {
       statsDomains: ['stats.one.example'],
       globals: { disco_items: '{ { "elsewhere.test"; "of others" } }' },
@@ -82,7 +82,7 @@ const cases: readonly (readonly [
     ['one.example', 'rooms.one.example', 'stats.one.example'],
   ],
   [
-    'a host that the configuration misspells',
+    '--xmpp.host has a misspelled host name',
     { statsDomains: ['stats.one.example'] },
     ['one.example', 'rooms.one.example', 'stats.one.example'],
     ['--xmpp.host=one.example', '--xmpp.host=typo.one.example'],
@@ -90,17 +90,21 @@ const cases: readonly (readonly [
 ]
 
 for (const version of everyVersion) {
-  describe(`Prosody ${version} connects to no other server`, { concurrency: 2 }, () => {
+  describe(`stanzas to hosts of Prosody ${version} only`, { concurrency: 2 }, () => {
     for (const [what, config, asked, flags] of cases) {
-      test(`with ${what}`, async (t) => {
+      test(`the exporter causes no connection of Prosody ${version} to another server if ${what}`, async (t) => {
         const prosody = await withProsody(t, { version, logLevel: 'debug', ...config })
         const scraped = await scrape(t, prosody, flags)
         assert.deepEqual(scraped.asked, asked)
         const own = prosody.statsDomains[0]!
-        assert.equal(scraped.perScrape[own], SCRAPES, 'one page of the registry for each scrape')
+        assert.equal(
+          scraped.perScrape[own],
+          SCRAPES,
+          'each scrape requests one page of the registry',
+        )
         for (const jid of asked) {
           if (jid === own) continue
-          // For each scrape, a host gets one ping or one request for the number of rooms.
+          // For each scrape, a server host gets one ping, and a room host gets one request for its number of rooms.
           assert.equal(scraped.perScrape[jid], SCRAPES, jid)
         }
         assert.deepEqual(attempts(prosody), [])

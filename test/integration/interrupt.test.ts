@@ -55,7 +55,7 @@ for (const [what, interrupt] of [
     assert.ok(child.running(), child.output())
     const all = processTree(child.pid, await readParents())
     // The processes are npm, its shell, tools/test.js, the test runner of Node.js, the test, and its four programs.
-    assert.ok(all.length >= 9, `${all.length} processes`)
+    assert.ok(all.length >= 9, `only ${all.length} processes run`)
     assert.notDeepEqual(await readdir(join(directory.path)), [])
 
     await interrupt(all)

@@ -86,7 +86,7 @@ test('if statistics are off, the log and the reply each have one line with the r
     assert.match(line, /statistics = "internal" and statistics_interval = 15/)
 })
 
-test('an unknown statistics provider is read, and a failing one causes an error reply and a log line (double of Prosody 0.10)', async () => {
+test('the module exports statistics with unknown kinds of names, and answers invalid statistics with an error and one log line (double of Prosody 0.10)', async () => {
   const lines = await run(`
     local function updated(stats, extras)
       prosody.events.fire_event("stats-updated", { stats = stats, stats_extra = extras })

@@ -261,7 +261,10 @@ test(`while Prosody ${version} collects at its own interval, a counter never dec
     const { text } = await exporter.get('/metrics')
     const now = sampleValue(text, rate)
     if (now === undefined) assert.fail(text)
-    assert.ok(before <= now && now <= events, `${before} ${now} ${events}`)
+    assert.ok(
+      before <= now && now <= events,
+      `the counter is ${now}; it was ${before}, and ${events} events have happened`,
+    )
     before = now
     times.add(sampleValue(text, updated)!)
   }
@@ -339,7 +342,11 @@ const PROBLEMS: readonly (readonly [string, ProsodyConfig, RegExp])[] = [
     },
     SET,
   ],
-  ['the module is missing', { statsOptions: { modules_enabled: undefined } }, /modules_enabled/],
+  [
+    'mod_adhoc_statistics is not loaded',
+    { statsOptions: { modules_enabled: undefined } },
+    /modules_enabled/,
+  ],
 ]
 for (const [what, config, advice] of PROBLEMS) {
   test(`when ${what}, one log line of the exporter says what to change (Prosody ${version})`, async (t) => {

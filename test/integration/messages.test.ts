@@ -74,7 +74,7 @@ async function untilTried(log: () => string, pattern: RegExp, tries: number): Pr
   const count = () => log().match(new RegExp(pattern, 'g'))?.length ?? 0
   const before = count()
   await until(() => count() >= before + tries, {
-    what: `the log has ${tries} more lines with ${pattern.source}`,
+    what: `the log has ${tries} more matches of ${pattern.source}`,
   })
 }
 
@@ -104,7 +104,8 @@ function assertOneComplaint(exporter: RunningExporter, ...words: readonly (strin
 }
 
 function assertHas(line: string, word: string | RegExp): void {
-  if (typeof word === 'string') assert.ok(line.includes(word), `${word} in ${line}`)
+  if (typeof word === 'string')
+    assert.ok(line.includes(word), `${word} must be in the log line: ${line}`)
   else assert.match(line, word)
 }
 
@@ -217,17 +218,17 @@ for (const version of prosodyVersions) {
 
     const off: readonly (readonly [string, ProsodyConfig, readonly string[]])[] = [
       [
-        'the module is missing',
+        'mod_adhoc_statistics is not loaded',
         { statsOptions: { modules_enabled: undefined } },
         ['modules_enabled', 'adhoc_statistics', 'plugin_paths', STATS],
       ],
       [
-        'statistics are off',
+        'statistics of Prosody are off',
         globals({ statistics: undefined, statistics_interval: undefined }),
         ['statistics = ', 'statistics_interval'],
       ],
       [
-        'only the interval of statistics is set',
+        'statistics_interval of Prosody is set without statistics',
         globals({ statistics: undefined }),
         ['statistics = ', 'statistics_interval'],
       ],
@@ -236,10 +237,12 @@ for (const version of prosodyVersions) {
       test(`one log line says what to change when ${what}`, async (t) => {
         const prosody = await startProsody(t, version, config)
         const exporter = await startExporter(t, prosody)
-        await until(() => complaints(exporter).length > 0, { what: 'a line in the log' })
+        await until(() => complaints(exporter).length > 0, {
+          what: 'the exporter has logged a problem',
+        })
         await assertFails(exporter, 1)
         assertOneComplaint(exporter, ...words)
-        // After a new stream, the same problem is not logged again.
+        // After the exporter has reconnected, it must not log the same problem again.
         await breakStream(prosody, exporter)
         await assertFails(exporter, 1)
         const about = complaints(exporter).filter((line) => !LOST.test(line))
@@ -260,7 +263,9 @@ for (const version of prosodyVersions) {
         end, 1000)`,
       )
       const exporter = await startExporter(t, prosody)
-      await until(() => complaints(exporter).length > 0, { what: 'a line in the log' })
+      await until(() => complaints(exporter).length > 0, {
+        what: 'the exporter has logged a problem',
+      })
       await assertFails(exporter, 1)
       assertOneComplaint(exporter, 'modules_enabled', STATS, 'not you')
     })
@@ -269,7 +274,9 @@ for (const version of prosodyVersions) {
       const config = globals({ statistics: undefined })
       const prosody = await startProsody(t, version, config)
       const exporter = await startExporter(t, prosody)
-      await until(() => complaints(exporter).length > 0, { what: 'a line in the log' })
+      await until(() => complaints(exporter).length > 0, {
+        what: 'the exporter has logged a problem',
+      })
       await prosody.restart(globals({}))
       await untilUp(exporter)
       const about = logLines(exporter).filter(({ collector }) => collector === 'registry')

@@ -105,7 +105,7 @@ test(`on ${legacyVersion} the exporter has exactly the series of mod_prometheus,
   assert.equal(
     sampleValue(text, 'prosody_exporter_samples_invalid{family="prosody_test"}'),
     1,
-    'one of the two samples of a series is excluded',
+    'the exporter excludes one of the two samples of a series',
   )
   assert.equal(exporter.stderr().split('result in the same series of prosody_test.').length, 2)
 })

@@ -56,8 +56,8 @@ test('Grafana 10 can read the dashboard, and each panel has a description, a uni
     ],
   )
   for (const { title, description, fieldConfig, gridPos, targets = [] } of panels) {
-    assert.ok((description?.length ?? 0) >= 5, `${title}: no description`)
-    assert.ok(fieldConfig?.defaults.unit, `${title}: no unit`)
+    assert.ok((description?.length ?? 0) >= 5, `the panel "${title}" has a description`)
+    assert.ok(fieldConfig?.defaults.unit, `the panel "${title}" has a unit`)
     assert.ok(gridPos.x + gridPos.w <= 24, title)
     assert.ok(targets.length > 0, title)
     if (targets.length > 1) {
@@ -70,7 +70,7 @@ test('Grafana 10 can read the dashboard, and each panel has a description, a uni
   const cells = panels.flatMap(({ gridPos: { x, y, w, h } }) =>
     Array.from({ length: w * h }, (_, i) => `${x + (i % w)} ${y + Math.floor(i / w)}`),
   )
-  assert.equal(new Set(cells).size, cells.length, 'panels overlap')
+  assert.equal(new Set(cells).size, cells.length, 'no two panels overlap')
   // Every panel must use a variable as its data source, so that the dashboard works with any name of the data source.
   const sources = Array.from(
     text.matchAll(/"datasource": \{[^}]*"uid": "([^"]*)"/g),
@@ -197,7 +197,7 @@ describe('the queries of the Grafana dashboard', { concurrency: 2 }, () => {
             assert.deepEqual(
               await prometheus.query(query),
               [],
-              `${title}: has data, contrary to the table WITHOUT`,
+              `the panel "${title}" has data, although WITHOUT says that it has none`,
             )
             continue
           }
@@ -206,7 +206,7 @@ describe('the queries of the Grafana dashboard', { concurrency: 2 }, () => {
               const results = await prometheus.query(query)
               return results.some(({ value }) => Number.isFinite(value)) && results
             },
-            { what: `data for "${title}": ${query}` },
+            { what: `the query of the panel "${title}" has data: ${query}` },
           )
           assert.ok(
             found.every(({ value }) => !(value < 0)),
@@ -231,7 +231,7 @@ describe('the queries of the Grafana dashboard', { concurrency: 2 }, () => {
       assert.deepEqual(servers, [instance, limited, 'one', 'two'].sort())
       const hosts = await valuesOf(prometheus, variables.get('host')!, 'one')
       for (const host of [HOST, near.rooms])
-        assert.ok(hosts.includes(host), `${host} of ${hosts.join()}`)
+        assert.ok(hosts.includes(host), `the hosts ${hosts.join()} do not include ${host}`)
       assert.ok(!hosts.includes(FAR))
     })
   }

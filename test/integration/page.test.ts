@@ -121,7 +121,7 @@ describe('the status page in Chromium', { concurrency: 2 }, () => {
     await tab.until(`document.querySelectorAll('canvas').length >= 3`)
     const bytes = tab.requests.reduce((sum, request) => sum + request.bytes, 0)
     const [document = { bytes: 0 }] = tab.requests
-    assert.ok(document.bytes > 1000 && bytes < 100_000, `${bytes} bytes`)
+    assert.ok(document.bytes > 1000 && bytes < 100_000, `the page has ${bytes} bytes`)
     t.diagnostic(`first load ${bytes} bytes`)
 
     const backgrounds = new Set<string>()
@@ -157,7 +157,11 @@ describe('the status page in Chromium', { concurrency: 2 }, () => {
         await tab.press('Tab', 9)
         reached.push(await focused())
         const outline = 'getComputedStyle(document.activeElement).outlineStyle'
-        assert.equal(await tab.evaluate(outline), 'solid', `${reached.at(-1)} shows the focus`)
+        assert.equal(
+          await tab.evaluate(outline),
+          'solid',
+          `${reached.at(-1)} has a visible outline when it has the focus`,
+        )
         if (reached.at(-1) === name) return
       }
       assert.fail(`${name} is not among ${reached.join(', ')}`)

@@ -125,7 +125,7 @@ describe('scrapes by a real Prometheus', { concurrency: 2 }, () => {
             { code: 0, output: '', stdout: undefined },
           )
           const { code, output } = await checkMetrics(major, text)
-          assert.ok(code === 0 || code === 3, `${code}: ${output}`)
+          assert.ok(code === 0 || code === 3, `promtool exited with ${code}: ${output}`)
         }
       }
     })

@@ -56,7 +56,7 @@ function seriesOf(samples: readonly QueryResult[]): Record<string, number> {
 
 function firstOf(history: readonly History[], name: string): History['samples'][number][] {
   const found = history.filter(({ labels }) => labels['__name__'] === name)
-  assert.ok(found.length > 0, `no samples of ${name} are stored`)
+  assert.ok(found.length > 0, `Prometheus has stored no samples of ${name}`)
   return found.map(({ samples }) => samples[0]!)
 }
 
@@ -118,8 +118,11 @@ describe('the protobuf format', { concurrency: 2 }, () => {
           'test_created_histogram_bucket',
         ]) {
           for (const { at, value } of firstOf(history, name)) {
-            assert.equal(value, 0, `${name} of ${job}`)
-            assert.ok(Math.abs(at - created) < 0.002, `${name} of ${job} at ${at}, not ${created}`)
+            assert.equal(value, 0, `the first sample of ${name} in the job ${job} has the value 0`)
+            assert.ok(
+              Math.abs(at - created) < 0.002,
+              `the first sample of ${name} in the job ${job} has the time ${at} instead of ${created}`,
+            )
           }
         }
         // A gauge has no creation time, so Prometheus does not add a sample with the value 0.

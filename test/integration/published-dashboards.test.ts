@@ -19,7 +19,7 @@ type Dashboard = {
 
 const DASHBOARDS: readonly Dashboard[] = [
   {
-    what: 'of Jitsi (docker-jitsi-meet)',
+    what: 'for Jitsi (docker-jitsi-meet)',
     names: 'openmetrics',
     on: prosodyVersions,
     queries: [
@@ -43,7 +43,7 @@ const DASHBOARDS: readonly Dashboard[] = [
     ],
   },
   {
-    what: 'with single underscores',
+    what: 'with single underscores in metric names',
     names: 'single_underscore',
     on: prosodyVersions,
     queries: [
@@ -115,7 +115,8 @@ describe('published Grafana dashboards', { concurrency: 2 }, () => {
             },
             { what: `Prometheus has a result for ${query}` },
           )
-          for (const { value } of found) assert.ok(value >= 0, `${query}: ${value}`)
+          for (const { value } of found)
+            assert.ok(value >= 0, `the query ${query} has the value ${value}`)
         }
       })
     }

@@ -65,11 +65,11 @@ describe('rate() and increase() in real Prometheus servers', { concurrency: 2 },
           const age = at - setAt
           assert.ok(
             age <= MIN_AGE_SECONDS + ROUNDED_SECONDS,
-            `a value was set ${age} s before its scrape`,
+            `Prosody set a value ${age} s before the scrape that returned it`,
           )
           assert.ok(
             counted >= countedThen,
-            'a counter was read before the values that are set at collection time',
+            'the counter was read before the counter that is set at stats-update',
           )
         }
         for (const [i, { counted }] of scrapes.slice(1).entries()) {

@@ -190,7 +190,7 @@ for (const version of everyVersion) {
     const after = await accountOf(prosody)
     const elapsed = after.at - before.at
     const used = share * elapsed - (after.left - before.left)
-    t.diagnostic(`4,000 requests took ${used} s of ${elapsed} s`)
+    t.diagnostic(`4,000 requests took ${used} s of CPU time in ${elapsed} s`)
     // The module may exceed the remaining time with the last page, so the limit here is a little higher.
     assert.ok(used < share * elapsed * 1.2 + 0.05, `the reader used ${used} s of ${elapsed} s`)
 
@@ -225,15 +225,16 @@ for (const version of everyVersion) {
     await Promise.all([runaway.close(), user.close()])
   })
 
-  test(`the module of Prosody ${version} charges readers for at least a third of the CPU time of a request`, async (t) => {
+  test(`mod_adhoc_statistics counts at least a third of the CPU time of a request for adhoc_statistics_max_share (Prosody ${version})`, async (t) => {
     const { prosody, runaway, user } = await startProsody(t, version, '0.01')
-    // These requests do not start at the first id, because collections have a limit of their own.
+    // These requests do not start at the first id. A request with the first id starts a collection, for which other
+    // limits apply.
     for (const request of [page({ first: '2' }), form]) {
       let [took, counted] = [0, 0]
       for (let i = 0; i < 20; i++) {
         await setAccounts(prosody, 4)
         const before = cpuMs(prosody.pid)
-        // The requests are sequential, because some concurrent requests would be refused.
+        // The requests come one after another, because Prosody would refuse some of several simultaneous requests.
         for (let j = 0; j < 5; j++) {
           const reply = await runaway.iq('set', RUNAWAY, request)
           assert.equal(reply.attrs['type'], 'result', reply.toString())
@@ -241,13 +242,13 @@ for (const version of everyVersion) {
         took += cpuMs(prosody.pid) - before
         counted += 1000 * (4 - (await accountOf(prosody)).left)
       }
-      t.diagnostic(`${counted} of ${took} ms`)
-      assert.ok(counted > took / 3, `${counted} of ${took} ms`)
+      t.diagnostic(`the module counted ${counted} of ${took} ms`)
+      assert.ok(counted > took / 3, `the module counted ${counted} of ${took} ms`)
     }
     await Promise.all([runaway.close(), user.close()])
   })
 
-  test(`memory of Prosody ${version} does not grow with requests or with unread answers`, async (t) => {
+  test(`the memory of Prosody ${version} does not grow with the number of statistics requests, and stays small with unread replies`, async (t) => {
     const { prosody, runaway, user, connect } = await startProsody(t, version, '0.1')
     const stranger = await connect(OTHER, 'x')
     const round = async () => {
@@ -263,8 +264,8 @@ for (const version of everyVersion) {
     await round()
     await round()
     const grown = (await heapOf(prosody)) - before
-    t.diagnostic(`after 4,200 more requests: ${grown} KB`)
-    assert.ok(grown < 256, `${grown} KB`)
+    t.diagnostic(`the memory of Prosody grew by ${grown} KB with 4,200 more requests`)
+    assert.ok(grown < 256, `the memory of Prosody grew by ${grown} KB`)
 
     await setAccounts(prosody, 5)
     const size = (await runaway.iq('set', RUNAWAY, page({}))).toString().length
@@ -273,8 +274,8 @@ for (const version of everyVersion) {
     runaway.send(xml('message', { from: RUNAWAY, to: user.jid }))
     await user.next(({ name }) => name === 'message')
     const unread = (await heapOf(prosody)) - before
-    t.diagnostic(`with 700 answers of ${size} bytes unread: ${unread} KB`)
-    assert.ok(unread < 4096, `${unread} KB`)
+    t.diagnostic(`700 unread replies of ${size} bytes use ${unread} KB of memory`)
+    assert.ok(unread < 4096, `unread replies use ${unread} KB of memory`)
     runaway.resume()
     const answers = await asking
     t.diagnostic(JSON.stringify([...answers]))
@@ -283,7 +284,7 @@ for (const version of everyVersion) {
     await Promise.all([runaway.close(), stranger.close(), user.close()])
   })
 
-  test(`refusing a reader without access costs Prosody ${version} little, and leaves no account or log line`, async (t) => {
+  test(`Prosody ${version} refuses statistics to clients without access quickly, and stores and logs nothing about them`, async (t) => {
     const { prosody, runaway, user, connect } = await startProsody(t, version, '0.25')
     const stranger = await connect(OTHER, 'x')
     const trace = async () => ({
@@ -311,15 +312,20 @@ for (const version of everyVersion) {
       assert.deepEqual(refused.answers, [['forbidden', 1000]])
       const answered = await cost('one.example', pings)
       assert.deepEqual(answered.answers, [['result', 1000]])
-      t.diagnostic(`1,000 refusals ${refused.took} ms, 1,000 pings as long ${answered.took} ms`)
-      assert.ok(refused.took < 2 * answered.took, `${refused.took} against ${answered.took} ms`)
+      t.diagnostic(
+        `1,000 refusals took ${refused.took} ms, 1,000 pings of the same size ${answered.took} ms`,
+      )
+      assert.ok(
+        refused.took < 2 * answered.took,
+        `refusing took ${refused.took} ms, and answering pings took ${answered.took} ms`,
+      )
     }
-    assert.ok(ahead > 2, `${ahead} of 4 pings overtook the flood`)
+    assert.ok(ahead > 2, `only ${ahead} of 4 pings got a reply before the last statistics request`)
     assert.deepEqual(await trace(), before)
     await Promise.all([bystander.close(), runaway.close(), stranger.close(), user.close()])
   })
 
-  test(`Prosody ${version} serves all of many readers that begin concurrently`, async (t) => {
+  test(`Prosody ${version} gives all statistics to each of many readers that start at the same time`, async (t) => {
     const domains = Array.from({ length: 10 }, (_, i) => `stats${i}.one.example`)
     const { runaway, user, connect } = await startProsody(t, version, undefined, [
       RUNAWAY,
@@ -332,7 +338,7 @@ for (const version of everyVersion) {
         while (last < size) {
           const reply = await reader.iq('set', domain, page({ first: `${last + 1}` }))
           const { attrs } = reply.getChild('command')?.getChild('statistics') ?? {}
-          assert.ok(attrs, `after ${last} of ${size}: ${errorCondition(reply)}`)
+          assert.ok(attrs, `a reader got ${errorCondition(reply)} after ${last} of ${size} series`)
           last = Number(attrs['last'])
           size = Number(attrs['size'])
         }
@@ -340,7 +346,7 @@ for (const version of everyVersion) {
         return last
       }),
     )
-    for (const last of lasts) assert.ok(last > SERIES, `${last}`)
+    for (const last of lasts) assert.ok(last > SERIES, `a reader got only ${last} series`)
     await Promise.all([runaway.close(), user.close()])
   })
 }

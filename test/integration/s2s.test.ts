@@ -121,7 +121,11 @@ for (const version of everyVersion) {
           /^xmpp_s2s_connections\{host="(.*)",direction="(.*)",security="(.*)"\} (\d+)$/.exec(line)
         return found ? [[found.slice(1, 4).join(' '), Number(found[4])] as const] : []
       })
-      assert.equal(samples.length, 2 * 3 * NEAR.length, 'a count of 0 is exported, too')
+      assert.equal(
+        samples.length,
+        2 * 3 * NEAR.length,
+        'the exporter also exports numbers that are 0',
+      )
       return Object.fromEntries(samples.filter(([, count]) => count > 0))
     }
     const users = new Map([...near.users, ...far.users])

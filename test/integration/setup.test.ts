@@ -55,8 +55,9 @@ test('npm start exports metrics of a real Prosody, and leaves no process and no 
   child.kill('SIGINT')
   const [code] = (await exited) as [number | null]
   assert.equal(code, 0)
-  assert.ok(!existsSync(dir), 'the private directory remains')
-  for (const pid of children) assert.ok(!existsSync(`/proc/${pid}`), 'a child process remains')
+  assert.ok(!existsSync(dir), 'the private directory has been removed')
+  for (const pid of children)
+    assert.ok(!existsSync(`/proc/${pid}`), 'all child processes have ended')
   await assert.rejects(fetch(url))
 })
 

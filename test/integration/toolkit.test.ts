@@ -60,7 +60,11 @@ async function toolkitProblems(): Promise<Map<string, string | undefined>> {
   return new Map(
     FILES.map(({ name, path }) => {
       const [, verdict] = output.split(`${path} `)
-      assert.match(verdict ?? '', /^(?:SUCCESS|FAILED)/, `${name}: ${output.slice(0, 500)}`)
+      assert.match(
+        verdict ?? '',
+        /^(?:SUCCESS|FAILED)/,
+        `promtool has no result for ${name}: ${output.slice(0, 500)}`,
+      )
       return [name, verdict!.startsWith('FAILED') ? verdict!.split('\n/')[0] : undefined]
     }),
   )
@@ -263,7 +267,7 @@ test('the response headers have the values in the web configuration file', async
       'x-xss-protection: 1',
       "content-security-policy: default-src 'self'",
     ]) {
-      assert.ok(headers.includes(`${line}\r\n`), `${line} in ${headers}`)
+      assert.ok(headers.includes(`${line}\r\n`), `the headers must include ${line}: ${headers}`)
     }
   }
 })
@@ -322,7 +326,9 @@ test('without client_ca, the exporter accepts client certificates of the authori
   const url = `https://127.0.0.1:${port}/-/healthy`
   const ask = async (...args: string[]) =>
     (await curl(directory, '--cacert', 'ca.crt', ...args, url)).status
-  await until(async () => (await ask(...as('client'))) === 200, { what: 'the exporter answers' })
+  await until(async () => (await ask(...as('client'))) === 200, {
+    what: 'the exporter accepts the client certificate',
+  })
   assert.equal(await ask(...as('mallory')), 0)
   assert.equal(await ask(), 0)
 })

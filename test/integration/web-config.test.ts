@@ -62,11 +62,11 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
     ['tls_config: {}'],
     '1:1: tls_config: expected one of tls_server_config, http_server_config, basic_auth_users, rate_limit, bearer_token_files, allowed_networks, got an unknown key',
   ],
-  'an unknown key of a section': [
+  'an unknown key in a mapping': [
     ['rate_limit:', '  bursts: 1'],
     '2:3: rate_limit.bursts: expected one of interval, burst, got an unknown key',
   ],
-  'a list for a section': [
+  'a list instead of a mapping': [
     ['tls_server_config: []'],
     '1:20: tls_server_config: expected a mapping, got a list',
   ],
@@ -74,7 +74,7 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
     ['basic_auth_users: {'],
     '2:1: YAML: expected a closing } or ] and indented lines before it, got none',
   ],
-  'no key': [
+  'no private key': [
     ['tls_server_config:', '  cert_file: server.crt'],
     '2:3: tls_server_config.key_file: expected key or key_file, got neither',
   ],
@@ -82,7 +82,7 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
     ['tls_server_config:', '  key_file: server.key'],
     '2:3: tls_server_config.cert_file: expected cert or cert_file, got neither',
   ],
-  'a key of another type than the certificate': [
+  'a private key of another type than the certificate': [
     ['tls_server_config:', '  cert_file: server.crt', '  key_file: rsa.key'],
     '3:13: tls_server_config.key_file: expected the private key of the certificate, got something else',
   ],
@@ -94,11 +94,11 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
     ['tls_server_config:', '  cert_file: token', '  key_file: server.key'],
     '2:14: tls_server_config.cert_file: expected a certificate in PEM, got something else',
   ],
-  'an invalid key': [
+  'an invalid private key': [
     ['tls_server_config:', '  cert_file: server.crt', '  key: text'],
     '3:8: tls_server_config.key: expected a private key in PEM without a passphrase, got something else',
   ],
-  'the key of another certificate': [
+  'the private key of another certificate': [
     ['tls_server_config:', '  cert_file: server.crt', '  key_file: other.key'],
     '3:13: tls_server_config.key_file: expected the private key of the certificate, got something else',
   ],
@@ -114,7 +114,7 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
     [...TLS, '  client_auth_type: Always'],
     '4:21: tls_server_config.client_auth_type: expected one of NoClientCert, RequestClientCert, RequireAnyClientCert, RequireClientCert, VerifyClientCertIfGiven, RequireAndVerifyClientCert, got another',
   ],
-  'an unknown version': [
+  'an unknown TLS version': [
     [...TLS, '  min_version: SSL30'],
     '4:16: tls_server_config.min_version: expected one of TLS10, TLS11, TLS12, TLS13, got another',
   ],
@@ -126,7 +126,7 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
     [...TLS, '  curve_preferences: [X25519, secp224r1]'],
     '4:31: tls_server_config.curve_preferences[1]: expected one of CurveP256, CurveP384, CurveP521, X25519, got another',
   ],
-  'a header that is not one of the five': [
+  'a response header that the format does not allow': [
     ['http_server_config:', '  headers:', '    Server: x'],
     '3:5: http_server_config.headers.Server: expected one of Strict-Transport-Security, X-Content-Type-Options, X-Frame-Options, X-XSS-Protection, Content-Security-Policy, got another header',
   ],
@@ -150,11 +150,11 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
     ['rate_limit:', '  interval: 1s', '  burst: many'],
     '3:10: rate_limit.burst: expected a whole number, got another text',
   ],
-  'a list of the exporter without a value': [
+  'an extension of the exporter whose list has no value': [
     ['allowed_networks:', '  # - 10.0.0.0/8'],
     '1:18: allowed_networks: expected a list, got nothing',
   ],
-  'HTTP/2 without a required suite': [
+  'HTTP/2 without the cipher suite that it requires': [
     [...TLS, '  cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384]'],
     '4:18: tls_server_config.cipher_suites: expected TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 or TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 (or http2: false), got neither',
   ],
@@ -162,11 +162,11 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
     ['basic_auth_users:', '  bob: *hash'],
     '2:8: basic_auth_users.bob: expected an anchor (&name) above the alias (*name), got none',
   ],
-  'a merge key of itself': [
+  'a merge key that refers to itself': [
     ['rate_limit: &limit {<<: *limit}'],
     '1:25: rate_limit: expected a value, got one within itself',
   ],
-  'a merge key of a text': [
+  'a merge key that refers to a text': [
     ['rate_limit: {<<: 1s}'],
     '1:18: rate_limit: expected a mapping, or a list of them, to merge (<<), got text',
   ],
@@ -174,7 +174,7 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
     ['rate_limit: {burst: 1, burst: 2}'],
     '1:24: rate_limit.burst: expected once, got twice',
   ],
-  'a name that a merge key has, too': [
+  'a user name that a merge key has too': [
     ['basic_auth_users:', `  bob: ${HASH}`, `  <<: {bob: ${HASH}}`],
     '3:8: basic_auth_users.bob: expected once, got twice',
   ],
@@ -182,11 +182,11 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
     ['? [rate_limit]', ': {}'],
     '1:3: the file: expected a name as the key, got a list or a mapping',
   ],
-  'an unknown tag': [
+  'an unknown YAML tag': [
     ['rate_limit: {interval: !x 1s}'],
     '1:24: YAML: expected a value without a tag, got an unsupported tag (!…)',
   ],
-  'a tag of another type': [
+  'a YAML tag of another type than the value': [
     ['rate_limit: {interval: !!binary aGVsbG8=}'],
     '1:33: rate_limit.interval: expected a value without a tag, got an unsupported tag (!…)',
   ],
@@ -216,20 +216,24 @@ for (const [what, [lines, expected]] of Object.entries(BAD)) {
 
 /** Settings with which no client can connect, because the cipher suites, TLS versions and key do not fit together. */
 const UNREACHABLE: Readonly<Record<string, readonly string[]>> = {
-  'an old version without its suites': [...TLS, '  min_version: TLS10', '  max_version: TLS11'],
-  'an old version with the suites of a new one': [
+  'an old TLS version without cipher suites for it': [
+    ...TLS,
+    '  min_version: TLS10',
+    '  max_version: TLS11',
+  ],
+  'an old TLS version with cipher suites of a new version': [
     ...[...TLS, '  min_version: TLS11', '  max_version: TLS11'],
     '  cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256]',
   ],
-  'suites of TLS 1.3 without TLS 1.3': [
+  'cipher suites of TLS 1.3 without TLS 1.3': [
     ...[...TLS, '  max_version: TLS12', '  cipher_suites: [TLS_AES_128_GCM_SHA256]'],
     'http_server_config: {http2: false}',
   ],
-  'suites for a key of another type': [
+  'cipher suites for a private key of another type': [
     ...[...TLS, '  max_version: TLS12'],
     '  cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]',
   ],
-  'suites for a key of another type, with client certificates': [
+  'cipher suites for a private key of another type, and client certificates': [
     ...[...TLS, '  max_version: TLS12', '  client_auth_type: RequireAnyClientCert'],
     '  cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]',
   ],
@@ -406,7 +410,7 @@ test('while many wrong passwords wait for a check, a client with a cached correc
   }
   assert.equal(await ask(PASSWORD), undefined)
   const flood = Array.from({ length: 200 }, async (_, i) => ask(`wrong ${i}`))
-  assert.equal(ask(PASSWORD), undefined, 'the cached login is not answered immediately')
+  assert.equal(ask(PASSWORD), undefined, 'a request with a cached password is accepted immediately')
   const refusals = await Promise.all(flood)
   const statuses = refusals.map((refusal) => refusal?.status)
   assert.deepEqual([...new Set(statuses)].sort(), [401, 429])
@@ -626,7 +630,7 @@ test('the exporter applies a changed web configuration file or certificate, and 
   assert.equal(await ask('one'), 200)
   const before = await certificateOf(url)
   install('other')
-  assert.notEqual(await certificateOf(url), before, 'the old certificate is still used')
+  assert.notEqual(await certificateOf(url), before, 'the exporter uses the new certificate')
 
   write(...live, ...users('two'))
   assert.equal(await ask('two'), 200)

@@ -82,7 +82,7 @@ test('the Containerfile builds from the files that it copies, and the result run
   for (const step of [...build, ...image]) await runStep(step)
   const last = (word: string) => image.findLast((step) => step.word === word)?.rest ?? ''
   const [, user = ''] = /^([1-9]\d+):\1$/.exec(last('USER')) ?? []
-  assert.ok(user, 'USER is not a number, or is root')
+  assert.ok(user, 'USER in the Containerfile is a number other than 0')
 
   // In the image, the exporter listens on all addresses. The test uses a free port instead of the port of the image.
   assert.equal(env['PROSODY_EXPORTER_WEB_LISTEN_ADDRESS'], `:${last('EXPOSE')}`)

@@ -143,7 +143,7 @@ describe('after an outage, the exporter reconnects within 5 s, or 10 s if the ou
             assert.equal(
               connection.isConnected(),
               false,
-              'the exporter is connected during the outage',
+              'the exporter has no stream during the outage',
             )
             const dials = network.dials() - before
             // The exporter may try to connect once in 1.5 s on average, and once in 4 s after ten minutes.

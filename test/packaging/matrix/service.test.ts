@@ -38,7 +38,10 @@ test('the service runs with the restrictions of its unit, and reads Prosody', as
   const status = await must('cat', `/proc/${pid}/status`)
   const field = (name: string) => new RegExp(`^${name}:\\s+(.*)$`, 'm').exec(status)?.[1]
   const [user = '0'] = field('Uid')?.split('\t') ?? []
-  assert.ok(Number(user) >= 61184 && Number(user) <= 65519, `a dynamic user: ${user}`)
+  assert.ok(
+    Number(user) >= 61184 && Number(user) <= 65519,
+    `the user ${user} of the service is a dynamic user`,
+  )
   for (const name of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb']) {
     assert.equal(Number.parseInt(field(name) ?? '1', 16), 0, name)
   }

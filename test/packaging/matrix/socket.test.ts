@@ -80,7 +80,7 @@ basic_auth_users: { prometheus: ${hashSync(PASSWORD, 4)} }
   const pid = await property('MainPID')
   const status = await must('cat', `/proc/${pid}/status`)
   const user = Number(/^Uid:\s+(\d+)/m.exec(status)?.[1])
-  assert.ok(user >= 61184 && user <= 65519, `a dynamic user: ${user}`)
+  assert.ok(user >= 61184 && user <= 65519, `the user ${user} of the service is a dynamic user`)
   const seen = `/proc/${pid}/root/run/credentials/${UNIT}`
   const files = await must('find', seen, '-type', 'f', '-printf', '%f %m\n')
   assert.deepEqual(files.trim().split('\n').sort(), [

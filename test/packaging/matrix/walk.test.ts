@@ -34,7 +34,10 @@ const EMPTY: Readonly<Record<string, string>> = {
 type Package = {
   readonly file: (dir: string) => Promise<string>
   readonly npm?: string
-  /** A command that needs the Internet. After it, the machine loses its connection, and then `install` runs. */
+  /**
+   * The command that installs the package while the machine has an Internet connection. If it is missing, `install`
+   * installs the package later, without a connection.
+   */
   readonly online?: string
   readonly install: string
   /** The directory on the machine that contains README.md and the directory `docs`. */
@@ -102,13 +105,13 @@ describe('a new user with the documentation', { concurrency: false }, () => {
       documented(each.install)
       for (const commands of each.commands) await machine.shell(documented(commands))
 
-      // Prosody.
+      // The test configures Prosody as documented.
       const lines = block('lua', /statistics_interval/)
       await machine.write(documented('/etc/prosody/conf.d/prosody-exporter.cfg.lua'), lines)
       await machine.shell('prosodyctl check config')
       await machine.shell('systemctl restart prosody')
 
-      // The service with its default configuration.
+      // The test starts the service with its default configuration.
       const doctor = documented(/^prosody-exporter doctor --config\.file=\S+$/m)
       await machine.shell(documented(/^\(umask 077; .*\/xmpp\.secret\)$/m))
       const report = await until(() => machine.shell(doctor).catch(() => undefined), {
@@ -118,7 +121,7 @@ describe('a new user with the documentation', { concurrency: false }, () => {
       await machine.shell(documented(/^systemctl start prosody-exporter$/m))
       await untilUp(machine, 'http://127.0.0.1:9347/metrics')
 
-      // TLS and a password.
+      // The test turns on TLS and a password for the exporter.
       await machine.shell(`apt-get install apache2-utils whois`)
       await machine.shell(`cd ${CONFIG}\n${documented(/^openssl req [^`]*?exporter\.crt$/m)}`)
       const [documentedHash, typedHash] = each.hash
@@ -139,7 +142,7 @@ describe('a new user with the documentation', { concurrency: false }, () => {
       const refused = await machine.shell(`curl -si ${curl.join(' ')} ${target} | head -1`)
       assert.match(refused, / 401/)
 
-      // Prometheus.
+      // The test adds the job that doctor prints to Prometheus.
       const job = await machine.shell(
         documented(/^prosody-exporter doctor --config[^`]*--show\.prometheus$/m),
       )
@@ -158,7 +161,7 @@ chgrp prometheus /etc/prometheus/prosody-exporter.password`)
         what: 'Prometheus has scraped the exporter',
       })
 
-      // The dashboard.
+      // The queries of the dashboard must have data while users log in and out.
       const dashboard = JSON.parse(await machine.shell(`cat ${each.dashboard}`)) as Dashboard
       const users = await startUsers(machine)
       t.after(() => users.stop())
@@ -166,20 +169,21 @@ chgrp prometheus /etc/prometheus/prosody-exporter.password`)
       for (const { title, expr } of queriesOf(dashboard)) {
         const query = withVariables(expr, '.*')
         const has = async () => (await ask(machine, query)).length > 0
-        if (!(title in EMPTY)) await until(has, { what: `data for "${title}": ${query}` })
+        if (!(title in EMPTY))
+          await until(has, { what: `the query of the panel "${title}" has data: ${query}` })
         else if (!(await has())) empty.add(title)
       }
       assert.deepEqual([...empty].sort(), Object.keys(EMPTY).sort())
 
       assert.ok(users.running(), users.output())
 
-      // The alerts.
+      // Prometheus must accept the alert rules, and no alert may fire.
       const rules = await until(
         async () => {
           const all = await rulesOf(machine)
           return all.length > 0 && all.every(({ health }) => health !== 'unknown') && all
         },
-        { what: 'every rule is evaluated' },
+        { what: 'Prometheus has evaluated every alert rule' },
       )
       const isHealthy = (rule: Rule) => rule.health === 'ok' && rule.state !== 'firing'
       assert.deepEqual(

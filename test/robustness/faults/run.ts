@@ -241,7 +241,10 @@ class ScenarioRun {
     await until(() => xmpp.connections() === 0, {
       what: 'the exporter has closed its connection to Prosody',
     })
-    await assert.rejects(dial(port), 'the exporter still accepts HTTP connections')
+    await assert.rejects(
+      dial(port),
+      'the exporter accepts no HTTP connections after it has stopped',
+    )
   }
 
   private begin({ where, fault, direction }: Trouble): void {

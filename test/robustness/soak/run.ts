@@ -225,8 +225,7 @@ function checkResponses(tally: Tally, burst: Burst): void {
 
 /** Reports warnings in the log as problems, except warnings that a restart of Prosody or a reload can cause. */
 function checkLog(exporter: Exporter): void {
-  const expected =
-    /Prosody|stream|configuration|collector|connected|[Cc]onnection to|network to|timed out/
+  const expected = /Prosody|stream|configuration|collector|connected|[Cc]onnection to|network to/
   for (const { level, message } of logLines(exporter)) {
     if (/^(warn|err)/i.test(level) && !expected.test(message))
       problems.push(`unexpected log message: ${message}`)
