@@ -1,6 +1,7 @@
-// Measures the CPU time of Prosody for one collection, and the duration of a fresh scrape. The peer is
-// mod_http_openmetrics on the same server with the same registry. One series in ten changes between two
-// collections. Rounds of both alternate. Each result is a ratio of medians, with 10th and 90th percentile.
+// Measures the CPU time of Prosody for one collection, and the duration of a scrape that waits for a new
+// collection. The peer is mod_http_openmetrics on the same server with the same registry. One series in ten
+// changes between two collections. Scrapes of the exporter and of the peer alternate. Each result is a ratio
+// of medians, and shows the 10th and 90th percentile of the exporter and of the peer.
 // Run: node --import tsx bench/collection.ts [--markdown] [version …] [series …]
 
 import { once } from 'node:events'
@@ -9,36 +10,39 @@ import { connect, createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from '../test/support/setup/process.js'
 import { withExporterFor } from '../test/support/exporter.js'
-import { prosodyVersions, withProsody } from '../test/support/prosody.js'
+import { prosodyVersions, withProsody, type TestProsody } from '../test/support/prosody.js'
 import { cpuMs, parameters, partOf, report, shown, spread, type Spread } from './figure.js'
 import { startReader } from './reader.js'
 
 type Test = Parameters<typeof withProsody>[0]
+type Exporter = Awaited<ReturnType<typeof withExporterFor>>
+/** The CPU time of Prosody, and the duration and size of the response. */
 type Cost = { readonly cpuMs: number; readonly ms: number; readonly bytes: number }
 
 const given = parameters.map(Number).filter((number) => number > 0)
 const sizes = given.length > 0 ? given : [300, 10_000, 100_000]
 const chosenVersions = prosodyVersions.filter((version) => parameters.includes(version))
 const versions = chosenVersions.length > 0 ? chosenVersions : prosodyVersions
-// A scrape of mod_http_openmetrics at 100,000 takes seconds.
+// With 100,000 series, a scrape of mod_http_openmetrics takes seconds, so there are fewer rounds.
 const roundsFor = (series: number) => (series > 20_000 ? 9 : 50)
 const fullRoundsFor = (series: number) => (series > 20_000 ? 5 : 15)
-// Three scrapers with the same interval, a third of the interval apart. That is longer than the default
-// min_age of 250 ms, so the exporter collects for each scrape.
+// Three scrapers with the same interval scrape a third of the interval apart. The 300 ms between two scrapes
+// are longer than the default min_age of 250 ms, so the exporter collects for each scrape.
 const SCRAPERS = 3
 const PHASE_MS = 300
 const SCRAPERS_SERIES = 10_000
 const SCRAPERS_ROUNDS = 15
-// mod_adhoc_statistics collects at most every 100 ms. The other 50 ms are for work after a response.
+// mod_adhoc_statistics collects at most every 100 ms. In the other 50 ms, Prosody finishes its work for the
+// previous response.
 const PAUSE_MS = 150
-// Prosody 13.0 cuts a response at 4 MiB and then neither completes nor closes it.
+// Prosody 13.0 cuts an HTTP response at 4 MiB and leaves the connection open, so the request needs a timeout.
 const PEER_TIMEOUT_MS = 12_000
 const agent = new Agent({ keepAlive: true })
 
 /**
  * Sends a GET request on a keep-alive connection, as Prometheus does.
  *
- * @returns Duration and body size; `ms` is Infinity if the response was cut.
+ * @returns The duration and the size of the body. `ms` is Infinity if Prosody cut the response.
  */
 async function get(url: string): Promise<{ ms: number; bytes: number }> {
   const started = performance.now()
@@ -73,6 +77,77 @@ async function startTap(t: Test, componentPort: number) {
   return { service: `xmpp://127.0.0.1:${port}`, bytes: () => bytes }
 }
 
+/** Measures the CPU time of Prosody during `work`, and passes on the duration and size from `work`. */
+async function measureCost(
+  prosody: TestProsody,
+  work: () => Promise<{ ms: number; bytes: number }>,
+): Promise<Cost> {
+  await sleep(PAUSE_MS)
+  const before = cpuMs(prosody.pid)
+  const { ms, bytes } = await work()
+  await sleep(20)
+  return { cpuMs: cpuMs(prosody.pid) - before, ms, bytes }
+}
+
+const untilReady = async (exporter: Exporter) => {
+  while ((await exporter.get('/-/ready')).status !== 200) await sleep(100)
+}
+
+/** Alternates scrapes of the exporter with scrapes of mod_http_openmetrics. */
+async function measureScrapes(t: Test, prosody: TestProsody, series: number) {
+  const tap = await startTap(t, prosody.ports.component)
+  const exporter = await withExporterFor(
+    t,
+    { ...prosody, service: tap.service, statsDomains: prosody.statsDomains },
+    { env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' } },
+  )
+  await untilReady(exporter)
+  const exporterCosts: Cost[] = []
+  const peerCosts: Cost[] = []
+  const streamBytes: number[] = []
+  for (let i = 0; i < roundsFor(series); i++) {
+    const bytes = tap.bytes()
+    exporterCosts.push(await measureCost(prosody, () => get(`${exporter.url}/metrics`)))
+    streamBytes.push(tap.bytes() - bytes)
+    peerCosts.push(await measureCost(prosody, () => get(prosody.openmetricsUrl)))
+  }
+  return { exporterCosts, peerCosts, streamBytes }
+}
+
+/**
+ * Measures reads of the whole registry. They do not alternate with scrapes of mod_http_openmetrics, because
+ * such a scrape leaves garbage in Prosody. Lua would collect that garbage during the next read of the
+ * registry, so the read would seem too expensive.
+ */
+async function measureFullReads(prosody: TestProsody, series: number): Promise<Cost[]> {
+  const costs: Cost[] = []
+  const reader = await startReader(prosody)
+  const readAll = () => reader.readAll().then(() => ({ ms: 0, bytes: 0 }))
+  for (let i = 0; i < fullRoundsFor(series); i++) costs.push(await measureCost(prosody, readAll))
+  await reader.stop()
+  return costs
+}
+
+/** Alternates three scrapers of the exporter with three scrapers of mod_http_openmetrics. */
+async function measureScrapers(t: Test, prosody: TestProsody) {
+  const exporter = await withExporterFor(t, prosody, { domain: prosody.statsDomains[1]! })
+  await untilReady(exporter)
+  const scrapeFromAll = async (target: string) => {
+    for (let i = 0; i < SCRAPERS; i++) {
+      await get(target)
+      await sleep(PHASE_MS)
+    }
+    return { ms: 0, bytes: 0 }
+  }
+  const exporterCosts: Cost[] = []
+  const peerCosts: Cost[] = []
+  for (let i = 0; i < SCRAPERS_ROUNDS; i++) {
+    exporterCosts.push(await measureCost(prosody, () => scrapeFromAll(`${exporter.url}/metrics`)))
+    peerCosts.push(await measureCost(prosody, () => scrapeFromAll(prosody.openmetricsUrl)))
+  }
+  return { exporterCosts, peerCosts }
+}
+
 async function measure(t: Test, version: (typeof prosodyVersions)[number], series: number) {
   const families = Math.max(10, series / 100)
   const prosody = await withProsody(t, {
@@ -80,59 +155,9 @@ async function measure(t: Test, version: (typeof prosodyVersions)[number], serie
     modules: ['test_series'],
     globals: { test_series_count: `${series}`, test_series_families: `${families}` },
   })
-  const tap = await startTap(t, prosody.ports.component)
-  const exporter = await withExporterFor(
-    t,
-    { ...prosody, service: tap.service, statsDomains: prosody.statsDomains },
-    { env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' } },
-  )
-  while ((await exporter.get('/-/ready')).status !== 200) await sleep(100)
-
-  const costOf = async (work: () => Promise<{ ms: number; bytes: number }>): Promise<Cost> => {
-    await sleep(PAUSE_MS)
-    const before = cpuMs(prosody.pid)
-    const { ms, bytes } = await work()
-    await sleep(20)
-    return { cpuMs: cpuMs(prosody.pid) - before, ms, bytes }
-  }
-
-  const exporterCosts: Cost[] = []
-  const peerCosts: Cost[] = []
-  const onStream: number[] = []
-  for (let i = 0; i < roundsFor(series); i++) {
-    const bytes = tap.bytes()
-    exporterCosts.push(await costOf(() => get(`${exporter.url}/metrics`)))
-    onStream.push(tap.bytes() - bytes)
-    peerCosts.push(await costOf(() => get(prosody.openmetricsUrl)))
-  }
-
-  // Full reads do not alternate with scrapes of mod_http_openmetrics. Such a scrape leaves garbage, which
-  // Lua would collect during the next full read, so the read would look too expensive.
-  const full: Cost[] = []
-  const reader = await startReader(prosody)
-  const readAll = () => reader.readAll().then(() => ({ ms: 0, bytes: 0 }))
-  for (let i = 0; i < fullRoundsFor(series); i++) full.push(await costOf(readAll))
-  await reader.stop()
-
-  const shared: Cost[] = []
-  const each: Cost[] = []
-  if (series === SCRAPERS_SERIES) {
-    const other = await withExporterFor(t, prosody, {
-      domain: prosody.statsDomains[1]!,
-    })
-    while ((await other.get('/-/ready')).status !== 200) await sleep(100)
-    const scrapeFromAll = async (target: string) => {
-      for (let i = 0; i < SCRAPERS; i++) {
-        await get(target)
-        await sleep(PHASE_MS)
-      }
-      return { ms: 0, bytes: 0 }
-    }
-    for (let i = 0; i < SCRAPERS_ROUNDS; i++) {
-      shared.push(await costOf(() => scrapeFromAll(`${other.url}/metrics`)))
-      each.push(await costOf(() => scrapeFromAll(prosody.openmetricsUrl)))
-    }
-  }
+  const { exporterCosts, peerCosts, streamBytes } = await measureScrapes(t, prosody, series)
+  const fullCosts = await measureFullReads(prosody, series)
+  const scrapers = series === SCRAPERS_SERIES ? await measureScrapers(t, prosody) : undefined
 
   const spreadOf = (costs: readonly Cost[], what: keyof Cost) =>
     spread(costs.map((cost) => cost[what]))
@@ -144,25 +169,18 @@ async function measure(t: Test, version: (typeof prosodyVersions)[number], serie
       peer: peerSpread.median === Infinity ? 'cut at 4 MiB' : shown(peerSpread, unit),
     })
   }
-  reportCost(
-    "Prosody's CPU for one collection",
-    spreadOf(exporterCosts, 'cpuMs'),
-    spreadOf(peerCosts, 'cpuMs'),
-    'ms',
-  )
-  reportCost(
-    "Prosody's CPU for the first, full collection",
-    spreadOf(full, 'cpuMs'),
-    spreadOf(peerCosts, 'cpuMs'),
-    'ms',
-  )
-  if (shared.length > 0) {
+  const reportCpu = (what: string, exporter: readonly Cost[], peer: readonly Cost[]) => {
     reportCost(
-      "Prosody's CPU for three scrapers out of phase",
-      spreadOf(shared, 'cpuMs'),
-      spreadOf(each, 'cpuMs'),
+      `Prosody's CPU for ${what}`,
+      spreadOf(exporter, 'cpuMs'),
+      spreadOf(peer, 'cpuMs'),
       'ms',
     )
+  }
+  reportCpu('one collection', exporterCosts, peerCosts)
+  reportCpu('the first, full collection', fullCosts, peerCosts)
+  if (scrapers) {
+    reportCpu('three scrapers out of phase', scrapers.exporterCosts, scrapers.peerCosts)
   }
   reportCost(
     'a fresh scrape, end to end',
@@ -172,7 +190,7 @@ async function measure(t: Test, version: (typeof prosodyVersions)[number], serie
   )
   reportCost(
     "XMPP stream against the exposition's bytes",
-    spread(onStream),
+    spread(streamBytes),
     spreadOf(exporterCosts, 'bytes'),
     'B',
   )

@@ -1,7 +1,8 @@
 // Measures the CPU time that counting in mod_adhoc_statistics costs Prosody:
-// - a conversation with all counters, against the same conversation without counters. Both run on one server
-//   in many short turns, because the CPU time per message drifts by more than counting costs;
-// - the gauges at a collection, with many clients online.
+// - for a conversation: with all counters, and without counters. Both alternate on one server in many short
+//   turns, because the CPU time per message drifts by more than the counters cost;
+// - for one stanza: the handlers that count, compared with routing and answering a ping;
+// - for one collection with many clients online: the gauges of the module, compared with those of mod_c2s.
 // Run: node --import tsx bench/counts.ts [--markdown] [messages]
 
 import xml from '@xmpp/xml'
@@ -15,11 +16,11 @@ type Test = Parameters<typeof withProsody>[0]
 const messages = Number(parameters[0] ?? 5000)
 const ROUNDS = 7
 const TURNS = 30
-// Messages in one write. This number fits into Prosody's buffers, so the sender never waits.
+// Number of messages in one write. That many fit into Prosody's buffers, so the sender never waits.
 const BATCH = 500
 const CLIENTS = 10_000
 
-/** Turns all counters on or off, and reloads the module for that. */
+/** Turns all counters on or off, and reloads the module so that it reads the changed setting. */
 async function setCounting(prosody: TestProsody, counting: boolean): Promise<void> {
   await evalLua(
     prosody,
@@ -50,37 +51,31 @@ async function converse(from: XmppUser, to: XmppUser, jid: string, type: string,
   }
 }
 
-async function measure(t: Test, version: (typeof prosodyVersions)[number]) {
-  const prosody = await withProsody(t, {
-    version,
-    modules: ['test_eval'],
-    users: { 'a@one.example': 'pw', 'b@one.example': 'pw' },
-    globals: { muc_room_locking: 'false' },
-    logLevel: 'warn',
-  })
-  const join = (jid: string) => login({ port: prosody.ports.c2s, jid, password: 'pw' })
-  const [a, b] = await Promise.all(['a@one.example', 'b@one.example'].map(join))
-  if (!a || !b) throw new Error('The two users are not online')
-
+async function measureConversation(prosody: TestProsody, from: XmppUser, to: XmppUser) {
   const on: number[] = []
   const off: number[] = []
   for (let turn = 0; turn < TURNS * 2; turn++) {
-    // On, off, off, on: the order within a pair alternates too.
+    // The turns are on, off, off, on, so that neither mode always comes first in its pair.
     const isOn = turn % 4 === 0 || turn % 4 === 3
     await setCounting(prosody, isOn)
-    await converse(a, b, b.jid, 'chat', BATCH * 2)
+    await converse(from, to, to.jid, 'chat', BATCH * 2)
     const before = cpuMs(prosody.pid)
-    await converse(a, b, b.jid, 'chat', messages)
+    await converse(from, to, to.jid, 'chat', messages)
     ;(isOn ? on : off).push(((cpuMs(prosody.pid) - before) * 1000) / messages)
   }
   report({
-    what: `Prosody ${version}: Prosody's CPU for a message, with the counters of mod_adhoc_statistics`,
+    what: `Prosody ${prosody.version}: Prosody's CPU for a message, with the counters of mod_adhoc_statistics`,
     ratio: partOf(spread(on), spread(off)),
     exporter: shown(spread(on), 'µs'),
     peer: `${shown(spread(off), 'µs')} without`,
   })
+}
 
-  // The difference above is smaller than its noise. So this part measures the added handlers alone.
+/**
+ * Measures the handlers for counting alone, because the difference between conversations with and without
+ * counters is smaller than its noise.
+ */
+async function measureHandlers(prosody: TestProsody, jid: string) {
   await setCounting(prosody, true)
   const added: number[] = []
   const routed: number[] = []
@@ -88,7 +83,7 @@ async function measure(t: Test, version: (typeof prosodyVersions)[number]) {
     const times = await evalLua(
       prosody,
       `local st = require "util.stanza"
-      local session = assert(prosody.full_sessions["${a.jid}"])
+      local session = assert(prosody.full_sessions["${jid}"])
       local function per_call(f, ...)
         local started = os.clock()
         for i = 1, 100000 do f(...) end
@@ -111,28 +106,32 @@ async function measure(t: Test, version: (typeof prosodyVersions)[number]) {
     routed.push(routedUs)
   }
   report({
-    what: `Prosody ${version}: counting one stanza`,
+    what: `Prosody ${prosody.version}: counting one stanza`,
     ratio: partOf(spread(added), spread(routed)),
     exporter: shown(spread(added), 'µs'),
     peer: `${shown(spread(routed), 'µs')} to route and answer a ping`,
   })
+}
 
-  // The sessions are fake. Only the number and the size of their tables matter.
-  const timeGauges = async (module: string, rounds: number) => {
-    const lua = `local now, times = os.clock, {}
-      for i = 1, ${rounds} do
-        local handlers = prosody.events.get_handlers("stats-update")
-        local total, started = 0, 0
-        for _, handler in ipairs(handlers) do
-          if debug.getinfo(handler, "S").source:find("${module}", 1, true) then
-            started = now() handler() total = total + now() - started
-          end
+/** Times the handlers of the event stats-update that belong to `module`, in milliseconds. */
+async function timeGauges(prosody: TestProsody, module: string, rounds: number) {
+  const lua = `local now, times = os.clock, {}
+    for i = 1, ${rounds} do
+      local handlers = prosody.events.get_handlers("stats-update")
+      local total, started = 0, 0
+      for _, handler in ipairs(handlers) do
+        if debug.getinfo(handler, "S").source:find("${module}", 1, true) then
+          started = now() handler() total = total + now() - started
         end
-        times[i] = ("%.3f"):format(total * 1000)
       end
-      return table.concat(times, " ")`
-    return (await evalLua(prosody, lua)).split(' ').map(Number)
-  }
+      times[i] = ("%.3f"):format(total * 1000)
+    end
+    return table.concat(times, " ")`
+  return (await evalLua(prosody, lua)).split(' ').map(Number)
+}
+
+/** Measures the gauges with fake sessions: only the number and the size of the tables of sessions matter. */
+async function measureGauges(prosody: TestProsody) {
   await evalLua(
     prosody,
     `local host = prosody.hosts["one.example"]
@@ -145,14 +144,31 @@ async function measure(t: Test, version: (typeof prosodyVersions)[number]) {
     end`,
   )
   await setCounting(prosody, true)
-  const countMs = await timeGauges('mod_adhoc_statistics/count', 50)
-  const c2sMs = await timeGauges('mod_c2s', 50)
+  const countMs = await timeGauges(prosody, 'mod_adhoc_statistics/count', 50)
+  const c2sMs = await timeGauges(prosody, 'mod_c2s', 50)
   report({
-    what: `Prosody ${version}, ${CLIENTS.toLocaleString('en')} clients: gauges at a collection`,
+    what: `Prosody ${prosody.version}, ${CLIENTS.toLocaleString('en')} clients: gauges at a collection`,
     ratio: partOf(spread(countMs), spread(c2sMs)),
     exporter: shown(spread(countMs), 'ms'),
     peer: `${shown(spread(c2sMs), 'ms')} of mod_c2s`,
   })
+}
+
+async function measure(t: Test, version: (typeof prosodyVersions)[number]) {
+  const prosody = await withProsody(t, {
+    version,
+    modules: ['test_eval'],
+    users: { 'a@one.example': 'pw', 'b@one.example': 'pw' },
+    globals: { muc_room_locking: 'false' },
+    logLevel: 'warn',
+  })
+  const join = (jid: string) => login({ port: prosody.ports.c2s, jid, password: 'pw' })
+  const [a, b] = await Promise.all(['a@one.example', 'b@one.example'].map(join))
+  if (!a || !b) throw new Error('The two users are not online')
+
+  await measureConversation(prosody, a, b)
+  await measureHandlers(prosody, a.jid)
+  await measureGauges(prosody)
 }
 
 for (const version of prosodyVersions) {

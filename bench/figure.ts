@@ -1,4 +1,7 @@
-/** The output of benchmarks: one line for each measurement, a ratio against a named peer of the same run. */
+/**
+ * Prints the results of the benchmarks. A result is one line with the ratio of two medians: of the exporter, and of
+ * the program with which the benchmark compares it (the peer).
+ */
 
 import { readdirSync, readFileSync } from 'node:fs'
 import process from 'node:process'
@@ -6,22 +9,22 @@ import process from 'node:process'
 export type Measurement = {
   /** The set-up and the measured quantity: `Prosody 0.12.3, 10,000 series: CPU for one collection`. */
   readonly what: string
-  /** The exporter against the peer: `1/25`, `17 times`. */
+  /** The exporter's value divided by the peer's, as text: `1/25`, `17 times`. */
   readonly ratio: string
   readonly exporter: string
-  /** Includes the name of the peer if `what` does not name it. */
+  /** The peer's value as text. The text includes the name of the peer if `what` does not name it. */
   readonly peer: string
 }
 
-/** 10th percentile, median and 90th percentile. */
+/** The 10th percentile, the median and the 90th percentile of the measured values. */
 export type Spread = { readonly low: number; readonly median: number; readonly high: number }
 
 const markdown = process.argv.includes('--markdown')
 
-/** The arguments of the command line, without options. */
+/** The arguments of the command line that do not start with `-`. */
 export const parameters = process.argv.slice(2).filter((arg) => !arg.startsWith('-'))
 
-/** Prints a measurement, as a table row with `--markdown`. */
+/** Prints a measurement. With `--markdown` on the command line, it is a row of a table. */
 export function report({ what, ratio, exporter, peer }: Measurement): void {
   console.log(
     markdown
@@ -30,7 +33,7 @@ export function report({ what, ratio, exporter, peer }: Measurement): void {
   )
 }
 
-/** Prints a remark on the measurements that follow; nothing with `--markdown`. */
+/** Prints a remark about the measurements. With `--markdown` on the command line, prints nothing. */
 export function note(text: string): void {
   if (!markdown) console.log(`# ${text}`)
 }
@@ -49,14 +52,14 @@ export function shown({ low, median, high }: Spread, unit: string): string {
   return `${short(median)} ${unit} (${short(low)} … ${short(high)})`
 }
 
-/** The median of the exporter as a fraction of the median of the peer: `1/25`. */
+/** Formats the median of the exporter as a fraction of the median of the peer: `1/25`. */
 export function partOf(exporter: Spread, peer: Spread): string {
   const factor = peer.median / exporter.median
   if (factor === Infinity) return 'the peer did not finish'
   return factor >= 1 ? `1/${factor.toFixed(factor >= 10 ? 0 : 1)}` : (1 / factor).toFixed(2)
 }
 
-/** The median of the exporter as a multiple of the median of the peer: `1.08 times`. */
+/** Formats the median of the exporter as a multiple of the median of the peer: `1.08 times`. */
 export function timesOf(exporter: Spread, peer: Spread): string {
   const factor = exporter.median / peer.median
   return `${factor >= 10 ? factor.toFixed(0) : factor.toPrecision(3)} times`
@@ -64,7 +67,7 @@ export function timesOf(exporter: Spread, peer: Spread): string {
 
 /**
  * Milliseconds of CPU time that the current threads of a process have used, with nanosecond precision.
- * The time of threads that have ended is missing.
+ * The sum does not include the CPU time of threads that have ended.
  *
  * @see proc(5), schedstat
  */

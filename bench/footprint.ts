@@ -1,5 +1,5 @@
-// What the process itself takes: resident memory after 1,000 scrapes of 300 series, and the time of the
-// commands that only print something, each as a ratio to a bare Node.js in the same run.
+// Measures the resident memory of the exporter after 1,000 scrapes of 300 series, and the duration of the
+// commands `--version` and `--config.check`. Each result is a ratio to a Node.js process without a program.
 // Run: node --import tsx bench/footprint.ts [--markdown]
 
 import { spawn, spawnSync } from 'node:child_process'
@@ -15,6 +15,8 @@ import { withExporterFor } from '../test/support/exporter.js'
 import { prosodyVersions, withProsody } from '../test/support/prosody.js'
 import { note, report, shown, spread, timesOf } from './figure.js'
 
+type Test = Parameters<typeof withProsody>[0]
+
 const SERIES = 300
 const SCRAPES = 1000
 const RUNS = 15
@@ -25,7 +27,7 @@ function residentMb(pid: number): number {
   return Number(kb) / 1024
 }
 
-/** Scrapes one after another, as Prometheus 3 does: OpenMetrics with gzip, over one connection. */
+/** Sends the scrapes one after another, as Prometheus 3 does: OpenMetrics with gzip, over one connection. */
 async function scrape(url: string, times: number): Promise<void> {
   const agent = new Agent({ keepAlive: true })
   const headers = {
@@ -40,7 +42,7 @@ async function scrape(url: string, times: number): Promise<void> {
   agent.destroy()
 }
 
-async function measureMemory(t: Parameters<typeof withProsody>[0]): Promise<void> {
+async function measureMemory(t: Test): Promise<void> {
   const prosody = await withProsody(t, {
     version: prosodyVersions.at(-1)!,
     modules: ['test_series'],
@@ -53,12 +55,13 @@ async function measureMemory(t: Parameters<typeof withProsody>[0]): Promise<void
   const bare = spawn(process.execPath, ['-e', 'setInterval(() => undefined, 1000)'])
   t.after(() => bare.kill())
   await scrape(`${exporter.url}/metrics`, SCRAPES)
-  const [ours, theirs] = [spread([residentMb(exporter.pid)]), spread([residentMb(bare.pid!)])]
+  const exporterMb = spread([residentMb(exporter.pid)])
+  const nodeMb = spread([residentMb(bare.pid!)])
   report({
-    what: `Resident memory after ${SCRAPES} scrapes of ${SERIES} series, against a bare Node.js`,
-    ratio: timesOf(ours, theirs),
-    exporter: `${ours.median.toFixed(1)} MB`,
-    peer: `${theirs.median.toFixed(1)} MB`,
+    what: `Resident memory after ${SCRAPES} scrapes of ${SERIES} series, against Node.js without a program`,
+    ratio: timesOf(exporterMb, nodeMb),
+    exporter: `${exporterMb.median.toFixed(1)} MB`,
+    peer: `${nodeMb.median.toFixed(1)} MB`,
   })
 }
 
@@ -70,17 +73,19 @@ function runMs(args: readonly string[]): number {
 }
 
 function measureCommand(what: string, args: readonly string[]): void {
-  const times: { ours: number[]; bare: number[] } = { ours: [], bare: [] }
+  const exporterTimes: number[] = []
+  const nodeTimes: number[] = []
   for (let i = 0; i < RUNS; i++) {
-    times.bare.push(runMs(['-e', '0']))
-    times.ours.push(runMs([main, ...args]))
+    nodeTimes.push(runMs(['-e', '0']))
+    exporterTimes.push(runMs([main, ...args]))
   }
-  const [ours, bare] = [spread(times.ours), spread(times.bare)]
+  const exporterMs = spread(exporterTimes)
+  const nodeMs = spread(nodeTimes)
   report({
     what: `Time of ${what}, against \`node -e 0\``,
-    ratio: timesOf(ours, bare),
-    exporter: shown(ours, 'ms'),
-    peer: shown(bare, 'ms'),
+    ratio: timesOf(exporterMs, nodeMs),
+    exporter: shown(exporterMs, 'ms'),
+    peer: shown(nodeMs, 'ms'),
   })
 }
 
@@ -95,8 +100,9 @@ function measureCommands(): void {
 }
 
 const cleanup: (() => unknown)[] = []
+const t = { after: (f: () => unknown) => cleanup.unshift(f) } as unknown as Test
 try {
-  await measureMemory({ after: (f: () => unknown) => cleanup.unshift(f) } as never)
+  await measureMemory(t)
 } finally {
   for (const f of cleanup) await f()
 }

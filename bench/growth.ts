@@ -1,9 +1,10 @@
-// Measures how much memory grows over a day of collections, with 10,000 series in 100 families.
-// One value in ten changes at each collection. At every second collection, two of the 100 families are
-// replaced, which starts a new epoch and causes a full read. The other collections read changes only.
-// Each snapshot is rendered as text, OpenMetrics or protobuf in turn, half of them with gzip.
-// Each result is the growth after the first 500 collections (least squares), against the spread of memory
-// within the first 500.
+// Measures how much the memory of the exporter grows over a day of collections (one every 15 s), with 10,000
+// series in 100 families. One value in ten changes at each collection. At every second collection, two of the
+// 100 families are replaced. That starts a new epoch of the registry, so the exporter reads all series. At the
+// other collections, the exporter reads only the changed values. The snapshots are rendered as text,
+// OpenMetrics and protobuf in turn, and half of them are compressed with gzip.
+// Each result compares two values: the growth after the first 500 collections, by least squares, and the
+// difference between the largest and the smallest value within the first 500 collections.
 // Run: node --expose-gc --import tsx bench/growth.ts [--markdown] [collections]
 
 import process from 'node:process'
@@ -26,7 +27,10 @@ type Point = { readonly collection: number; readonly heap: number; readonly rss:
 const { gc } = globalThis
 if (!gc) throw new Error('Run this benchmark with --expose-gc')
 
-/** A stand-in for the connection to mod_adhoc_statistics, for one reader that collects after each `move()`. */
+/**
+ * Creates a stand-in for the connection to mod_adhoc_statistics. It supports one client, which must collect once
+ * after each call of `move()`.
+ */
 function createSource() {
   const values = Array.from({ length: FAMILIES * ROWS }, (_, i) => i)
   const generations = new Array<number>(FAMILIES).fill(0)
@@ -111,7 +115,7 @@ for (let i = 1; i <= COLLECTIONS; i++) {
   await new Promise(setImmediate)
   gc()
   const { heapUsed, external, rss } = process.memoryUsage()
-  // `external` includes the array buffers.
+  // In process.memoryUsage(), `external` already includes `arrayBuffers`.
   points.push({ collection: i, heap: (heapUsed + external) / 1e6, rss: rss / 1e6 })
 }
 if (warnings.length > 0) throw new Error(warnings.join('; '))
@@ -126,14 +130,14 @@ for (const [what, of] of [
   const growth = slope(late, of) * (COLLECTIONS - FIRST)
   const noise = Math.max(...early) - Math.min(...early)
   report({
-    what: `A day of 10,000 series, ${what}: growth after collection ${FIRST} against the spread before`,
+    what: `A day of 10,000 series, ${what}: growth after collection ${FIRST}, against the variation before`,
     ratio: `${(growth / noise).toFixed(2)} times`,
     exporter: `${growth.toFixed(2)} MB on ${of(late[0]!).toFixed(1)} MB`,
     peer: `${noise.toFixed(2)} MB`,
   })
 }
 
-/** Slope of the least-squares line through the points, per collection. */
+/** Returns the slope of the least-squares line through the points, per collection. */
 function slope(of: readonly Point[], value: (point: Point) => number): number {
   const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length
   const x = mean(of.map(({ collection }) => collection))

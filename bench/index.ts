@@ -1,5 +1,6 @@
-// Runs all benchmarks one after another, each in its own process. Each measurement is one line: a ratio of
-// medians against a named peer of the same run, with the 10th and 90th percentile of both.
+// Runs all benchmarks one after another, each in its own process. Each measurement is one line: the ratio of the
+// exporter's median to the median of another program that the same benchmark measures (the peer). The line also
+// has the 10th and 90th percentile of both.
 // Run: npm run bench [-- --markdown] [name …], on a machine without other load.
 
 import { spawn } from 'node:child_process'
@@ -25,7 +26,7 @@ const ALL = [
 ]
 const markdown = process.argv.includes('--markdown')
 
-// The benchmarks start the exporter from dist/.
+// The benchmarks start the exporter from dist/, so this script builds dist/ first.
 const built = await run('npm', ['run', '--silent', 'build'])
 if (built.code !== 0) throw new Error(built.output)
 if (markdown) console.log('| Measurement | Ratio | prosody-exporter | Peer |\n|---|---:|---:|---:|')

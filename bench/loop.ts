@@ -1,6 +1,6 @@
-// Measures how long the exporter blocks its event loop while it renders and compresses a million series. They are
-// in 1,000 families, in 10 or in one. The value is the longest time between two calls of a 1 ms timer. The peer is the
-// same process when it is idle. Each case runs in its own process.
+// Measures how long the exporter blocks its event loop while it renders and compresses a million series. The
+// series are in 1,000 families, in 10 families, or in one. Each result is the longest time between two calls of a
+// 1 ms timer, compared with the same process when it is idle. Each number of families has its own process.
 // Run: node --import tsx bench/loop.ts [rounds]
 
 import { spawn } from 'node:child_process'

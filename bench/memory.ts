@@ -1,6 +1,7 @@
-// Measures the peak resident memory of 1,000,000 series while snapshots change and are served. The memory of
-// a process that only loads the same modules is subtracted. The peer is prom-client. Each case runs in its own
-// process. Run: node --import tsx bench/memory.ts [rounds]
+// Measures the peak resident memory of a process that renders snapshots of 1,000,000 series, while the values
+// change. The benchmark subtracts the memory of a process that only loads the same modules. The peer is
+// prom-client. Each set of formats runs in its own process.
+// Run: node --import tsx bench/memory.ts [rounds]
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -19,22 +20,22 @@ const SERIES = FAMILIES * ROWS
 const ROUNDS = Number(parameters[0] ?? 8)
 const child = process.argv.indexOf('--child')
 
-/** Peak resident memory of this process, in kilobytes. @see proc(5), VmHWM */
+/** Returns the peak resident memory of this process, in kilobytes. @see proc(5), VmHWM */
 function peakOfThis(): number {
   const text = readFileSync('/proc/self/status', 'utf8')
   return Number(/^VmHWM:\s+(\d+) kB/m.exec(text)![1])
 }
 
 /**
- * Renders changing snapshots in these formats. Simulates a slow client: the bytes of the first format of the
- * previous snapshot stay in memory while the next snapshot is rendered.
+ * Renders changing snapshots in the given formats. To simulate a slow client, the bytes of the previous snapshot in
+ * the first format stay in memory while the next snapshot is rendered.
  */
 async function serve(formats: readonly ExpositionFormat[], zipped: boolean): Promise<void> {
   const tables = createTables(FAMILIES, ROWS)
   let held: Uint8Array | undefined
   let last: Exposition | undefined
   for (let round = 1; round <= ROUNDS; round++) {
-    // All values change in every fourth round, and one in ten in the others.
+    // In every fourth round, all values change. In the other rounds, one value in ten changes.
     change(tables, ROWS, round % 4 === 0 ? 1 : 10, round)
     const families = tables.map((table) => table.snapshot())
     last = createExposition(families, { created: false })
@@ -44,7 +45,7 @@ async function serve(formats: readonly ExpositionFormat[], zipped: boolean): Pro
       next ??= bytes
       if (zipped) await last.gzip(format)
     }
-    // Read the held bytes, so that the garbage collector cannot free them earlier.
+    // This check reads the bytes of the previous snapshot, so that the garbage collector cannot free them earlier.
     if (held && held[0] !== '#'.charCodeAt(0))
       throw new Error('The held bytes are not an exposition')
     held = next
@@ -115,7 +116,7 @@ if (child >= 0) {
     if (kB === undefined) throw new Error(`${work} failed`)
     const exporterBytes = bytesEach(kB, SERIES)
     report({
-      what: `Peak memory per series, 1,000,000 series served across changes, ${what}`,
+      what: `Peak memory per series, 1,000,000 series with changing values, ${what}`,
       ratio: `1/${(peerBytes / exporterBytes).toFixed(1)}`,
       exporter: `${exporterBytes.toFixed(0)} B`,
       peer: `${peerBytes.toFixed(0)} B, ${peer}`,

@@ -9,7 +9,7 @@ export const labelsOf = (row: number) => ({
   type: row % 2 ? 'c2s' : 's2s',
   ip_family: `ipv6-${row}`,
 })
-/** Whole numbers; one series in ten has fractions. */
+/** Returns the value of a series in a round: a fraction for one series in ten, else a whole number. */
 export const valueOf = (row: number, round: number) =>
   row % 10 === 3 ? (row + round) / 7 : row + 10_000 + round * 17
 
@@ -25,7 +25,7 @@ export function createTables(families: number, rows: number): Table[] {
     for (let row = 0; row < rows; row++) {
       table.append(formatLabels(labelsOf(row)))
       table.set(row, 0, valueOf(row, 0))
-      // The collector does the same after each page of a full read.
+      // The registry collector also sorts the new rows after each page of statistics. Here a page has 1,000 rows.
       if (row % 1000 === 999) table.sortNewRows()
     }
     table.sortNewRows()
@@ -33,7 +33,7 @@ export function createTables(families: number, rows: number): Table[] {
   })
 }
 
-/** Changes one of `every` values in each table. */
+/** In each table, changes one of `every` values: with 10, every tenth. */
 export function change(tables: readonly Table[], rows: number, every: number, round: number): void {
   for (const table of tables) {
     for (let row = round % every; row < rows; row += every) table.set(row, 0, valueOf(row, round))

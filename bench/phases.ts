@@ -1,27 +1,26 @@
 /**
- * Prometheus computes the phase at which it scrapes a target from the labels of the target
- * (scrape/target.go, `offset`). The benchmark needs the worst phases. So a scout Prometheus scrapes each target
- * under many job names for a moment, and the benchmark uses the names with the worst phases.
+ * Finds job names with which Prometheus scrapes a target at the times that bench/rates.ts needs: each scraper 40 ms
+ * after another. Prometheus derives the time within the scrape interval from the labels of the target
+ * (scrape/target.go, `offset`), including the job name. So a separate Prometheus, the scout, first scrapes each
+ * target under many job names. The benchmark then uses the names with the best times.
  */
 
 import type { TestContext } from 'node:test'
 import { until } from '../test/support/setup/process.js'
 import { withPrometheus, type Job } from '../test/support/prometheus.js'
 
-/**
- * One target and the intervals of its scrapers. Each scraper shall scrape `LATE_MS` after the previous one.
- */
+/** A target, and the intervals of its scrapers. Each scraper shall scrape 40 ms after the previous scraper. */
 export type Meeting = {
   readonly name: string
   readonly target: string
   readonly intervalsMs: readonly number[]
 }
 
-// With more names, the scout itself would be late.
+// With more job names, the scout Prometheus would send its scrapes late, so their times would be wrong.
 const NAMES = 20
 const LATE_MS = 40
 
-/** The job for Prometheus that scrapes a target at this interval, under this name. */
+/** Returns the Prometheus job that scrapes the target at the given interval, under the name of the target. */
 export const jobOf = (
   { name, target }: { readonly name: string; readonly target: string },
   intervalMs: number,
@@ -32,7 +31,10 @@ export const jobOf = (
   extra: [`scrape_interval: ${intervalMs}ms`, `scrape_timeout: ${timeoutMs}ms`],
 })
 
-/** Finds job names with the wanted phases: for each meeting one name per interval, in the same order. */
+/**
+ * Finds job names with which the scrapers of each target follow each other by 40 ms. Returns, for each target, one
+ * name for each of its intervals, in the order of the intervals.
+ */
 export async function namesThatMeet(
   meetings: readonly Meeting[],
   timeoutMs: number,
@@ -86,8 +88,8 @@ const greatestCommonDivisor = (a: number, b: number): number =>
   b === 0 ? a : greatestCommonDivisor(b, a % b)
 
 /**
- * Chooses one name for each interval, in pairs from the last interval to the first. So the most frequent
- * scrapers, which are last, come closest to `LATE_MS`.
+ * Chooses one job name for each interval, from the last interval to the first. So the delay between the two most
+ * frequent scrapers, which are the last two, comes closest to 40 ms.
  */
 function chooseNames(
   choices: readonly (readonly Choice[])[],

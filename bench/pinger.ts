@@ -1,6 +1,6 @@
 // A component that pings Prosody every millisecond (XEP-0199) and reports how long it waited for each result.
-// It runs in its own process. Its arguments are port, domain, secret and the host to ping. The parent process
-// stops it.
+// The component runs in its own process, which ends when the parent process disconnects. The arguments are the
+// component port, the domain of the component, its secret, and the host to ping.
 
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
@@ -30,7 +30,8 @@ async function until(pattern: RegExp): Promise<RegExpExecArray> {
   }
 }
 
-// Matches plain text instead of parsing XML, to stay fast when a thousand results arrive together.
+// The code searches for ids in the text instead of parsing XML. So it stays fast when Prosody, after a pause,
+// answers 1,000 pings together.
 let waits: number[] = []
 const sentAt: number[] = []
 let answered = 0
@@ -39,7 +40,7 @@ socket.on('data', (chunk: string) => {
   const now = performance.now()
   const parts = (rest + chunk).split("id='p")
   for (const part of parts.slice(1, -1)) answer(part, now)
-  // A chunk can end within an id.
+  // A chunk of the stream can end within the id of a ping, so the last id must have its closing quote.
   const last = parts.length > 1 ? parts.at(-1)! : ''
   if (last.includes("'")) {
     answer(last, now)
@@ -58,7 +59,7 @@ setInterval(() => {
   )
 }, 1)
 
-/** Each message ends an interval. The response is the list of waits of all pings in it, in milliseconds. */
+/** For each message of the parent process, sends the waits of all pings since the previous message, in milliseconds. */
 process.on('message', () => {
   const sent = sentAt.length
   const settle = () => {

@@ -1,12 +1,13 @@
-// Measures the error of rate() in real Prometheus servers: two (15 s and 10 s) and three (15, 30 and 60 s).
-// All times are scaled down 1:5. rate() covers four and five scrape intervals, and is evaluated twice a second.
-// It reads two counters with a known rate: one counts by itself, and one is set at stats-update.
-// The scrapers of prosody-exporter arrive 40 ms (scaled) after one another. That is about the worst case: the
-// later scraper usually gets the snapshot of the earlier one.
+// Measures the error of rate() when two Prometheus servers (scrape intervals 15 s and 10 s) or three (15, 30 and
+// 60 s) scrape the same target. All times are scaled down 1:5. The windows of rate() are four and five scrape
+// intervals, and the benchmark evaluates rate() twice a second. The true rates of two counters are known: one
+// counts by itself, and one is set at Prosody's event stats-update.
+// Each Prometheus server scrapes prosody-exporter 40 ms (scaled) after another one. That is about the worst case,
+// because the exporter usually serves the later server from the snapshot of the earlier one.
 //
-// The measurement adds an error of its own. Prometheus stamps a sample with the scheduled time of the scrape,
-// within 2 ms, and the counter counts every 2 ms. Together that is 0.07 % of the shortest window, and more on
-// a busy machine.
+// The measurement adds an error of its own. The timestamp of a sample is the scheduled time of the scrape, which
+// differs from the real time by up to 2 ms, and the counter counts every 2 ms. Together that is 0.07 % of the
+// shortest window, and more on a busy machine.
 // Run: node --import tsx bench/rates.ts [minutes of unscaled time]. 10 minutes take about 3 real minutes.
 
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -23,11 +24,14 @@ const SCALE = 5
 const RATE = 1000
 const RUN_MS = (Number(parameters[0] ?? 10) * 60_000) / SCALE
 const TIMEOUT_MS = 10_000 / SCALE
-/** Windows of rate(), in scrape intervals: the minimum of Grafana's $__rate_interval, and one interval more. */
+/**
+ * The windows of rate(), in scrape intervals. The minimum of Grafana's $__rate_interval is four intervals, and the
+ * second window is one interval longer.
+ */
 const WINDOWS = [4, 5]
 const STEP_SECONDS = 0.5
 
-/** Scrape intervals in milliseconds, unscaled, in the order in which the scrapers arrive. */
+/** The unscaled scrape intervals in milliseconds, in the order in which the Prometheus servers scrape a target. */
 const GROUPS = {
   'two servers (15 s, 10 s)': [10_000, 15_000],
   'three servers (15, 30, 60 s)': [60_000, 30_000, 15_000],
@@ -37,7 +41,7 @@ const VALUES = {
   set: 'a counter set at stats-update',
 } as const
 const EXPORTER = 'prosody-exporter'
-/** `statistics_interval`, unscaled. */
+/** The values of Prosody's setting `statistics_interval`; the seconds are unscaled. */
 const PEERS = {
   'mod_http_openmetrics, "manual"': '"manual"',
   'mod_http_openmetrics, 15 s': 15,
@@ -46,7 +50,7 @@ const PEERS = {
 
 type Group = keyof typeof GROUPS
 type Value = keyof typeof VALUES
-/** One target, its scrapers, and how its statistics are collected. */
+/** A target and its scrapers. `mode` is the name of the exporter, with the `statistics_interval` of Prosody. */
 type Measured = Meeting & { readonly mode: string; readonly group: Group }
 
 const groups = Object.keys(GROUPS) as Group[]
@@ -65,8 +69,8 @@ async function startProsody(t: Test, version: Version, interval: string | number
 }
 
 /**
- * Starts the targets. The exporter has its own Prosody for each group, so that a collection for a scraper of
- * one group does not serve the other group.
+ * Starts a Prosody for each target. The exporter has one target for each group of scrapers, so that it does not
+ * serve the scrapers of one group from a snapshot that it collected for the other group.
  */
 async function startTargets(t: Test, version: Version): Promise<Measured[]> {
   const exporterTargets = groups.map(async (group, i) => {
@@ -88,7 +92,7 @@ async function startTargets(t: Test, version: Version): Promise<Measured[]> {
   return [...(await Promise.all(exporterTargets)), ...(await Promise.all(peerTargets)).flat()]
 }
 
-/** Relative errors of rate() in percent, at each step after the first complete window. */
+/** Returns the relative errors of rate() in percent, for every half second after the first complete window. */
 async function errorsOf(
   server: RunningPrometheus,
   job: string,
@@ -100,9 +104,13 @@ async function errorsOf(
   const to = samples.at(-1)!.at
   const errors: number[] = []
   for (const window of WINDOWS) {
-    // Skips one more interval, because rate() extrapolates in the first window of a counter near 0.
+    // The evaluation starts one interval after the first complete window. In the first window, the counter is near
+    // 0, and rate() extrapolates only back to 0.
     const from = samples[0]!.at + ((window + 1) * intervalMs) / 1000
-    if (from > to) throw new Error('The run is shorter than a window of the longest interval')
+    if (from > to)
+      throw new Error(
+        'The measurement was shorter than a window of rate(). Measure for more minutes.',
+      )
     const query = `rate(${selector}[${window * intervalMs}ms])`
     const [rates] = await server.range(query, { from, to, step: STEP_SECONDS })
     const missing = Math.floor((to - from) / STEP_SECONDS) + 1 - (rates?.samples.length ?? 0)
@@ -119,7 +127,7 @@ async function measure(t: Test): Promise<void> {
   const names = await namesThatMeet(exporterTargets, TIMEOUT_MS)
   const nameOf = (target: Measured, i: number) => names.get(target)?.[i] ?? target.name
 
-  // One Prometheus server for each interval of each group, with all targets of the group.
+  // Each interval of each group has one Prometheus server, which scrapes all targets of the group.
   const scrapers = await Promise.all(
     groups.flatMap((group) =>
       intervalsOf(group).map(async (intervalMs, i) => {

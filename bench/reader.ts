@@ -1,4 +1,4 @@
-/** Reads all statistics without earlier state each time, on its own component stream. */
+/** Reads all statistics from Prosody, on its own component stream. No read reuses the results of an earlier read. */
 
 import { createRegistryCollector } from '../src/collectors/registry/registry.js'
 import { createConnection } from '../src/xmpp/connection.js'
@@ -7,7 +7,7 @@ import type { TestProsody } from '../test/support/prosody.js'
 const TIMEOUT_MS = 30_000
 const silent = () => {}
 
-/** Returns once the component stream is established. `stop` closes the stream. */
+/** Starts a component stream, and returns when Prosody has accepted the component. `stop` closes the stream. */
 export async function startReader({ service, secret, statsDomains }: TestProsody) {
   let online = () => {}
   const isOnline = new Promise<void>((resolve) => (online = resolve))

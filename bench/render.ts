@@ -1,6 +1,7 @@
-// Compares the rendering time with prom-client: 1,000 families of 100 series with 3 labels, with fractions in
-// one series of ten. Each side runs in its own process, so that neither collects the garbage of the other. Both
-// make the same changes, and their rounds alternate. Compression is measured separately.
+// Compares the time for rendering an exposition with the time of prom-client. Both render 1,000 families of 100
+// series with 3 labels, and one series in ten has fractions. Both make the same changes, and their rounds
+// alternate. Each has its own process, so that neither has to collect the garbage of the other. The benchmark
+// measures the compression of the exposition separately.
 // Run: node --import tsx bench/render.ts [rounds]
 
 import { spawn, type ChildProcess } from 'node:child_process'
@@ -18,19 +19,19 @@ const ROUNDS = Number(parameters[0] ?? 15)
 const WARM_UP = 4
 
 const SCENES = {
-  first: 'first rendering of a filled store',
+  first: 'first rendering, with nothing cached',
   all: 'all values changed',
   tenth: '10 % of the values changed, in all families',
   none: 'nothing changed',
 } as const
 type Scene = keyof typeof SCENES
-/** In each scene, one of this many values changes; 0 means none. */
+/** How many values change before a rendering: 10 means one value in ten, 1 means all, and 0 means none. */
 const EVERY: Readonly<Record<Scene, number>> = { first: 0, all: 1, tenth: 10, none: 0 }
 
-/** One of the two implementations to compare. */
+/** The exporter or prom-client, with the operations that the benchmark needs. */
 type Side = {
   readonly set: (family: number, row: number, value: number) => void
-  /** Discards all that is cached from earlier renderings. */
+  /** Discards everything that earlier renderings cached. */
   readonly reset: () => void
   readonly render: () => Promise<unknown>
 }
@@ -44,7 +45,7 @@ const labelsOf = (row: number) => ({
 
 let seed = 1
 /**
- * Returns the same sequence of random numbers in every process.
+ * Returns a pseudo-random number from 0 to 1. The sequence of numbers is the same in every process.
  *
  * @see Park and Miller, "Random number generators", 1988
  */
@@ -53,14 +54,14 @@ function random(): number {
   return seed / 2147483647
 }
 
-/** An increment of a counter: a whole number, or a fraction in one series of ten. */
+/** Returns a random increment of a counter: a fraction for one series in ten, else a whole number. */
 const stepOf = (row: number) => (row % 10 === 3 ? random() : 1 + Math.floor(random() * 50))
 
 const values = Array.from({ length: FAMILIES }, () =>
   Array.from({ length: ROWS }, (_, row) => stepOf(row) * 1000),
 )
 
-/** Changes one of `every` values in each family, chosen at random. */
+/** In each family, changes one value, chosen at random, of each group of `every` values. */
 function change({ set }: Side, every: number): void {
   for (let f = 0; f < FAMILIES; f++) {
     for (let first = 0; first < ROWS && every > 0; first += every) {
@@ -120,7 +121,7 @@ function createPeerSide(): Side {
     })
     return counter
   })
-  // prom-client can only increment a counter, so this side needs the previous values.
+  // prom-client can only increment a counter, so the increment is computed from the previous value.
   const before = values.map((column) => [...column])
   return {
     set: (f, row, value) => {
@@ -138,7 +139,7 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
   return performance.now() - startedAt
 }
 
-/** For each scene that the parent sends, renders it and replies with the duration in milliseconds. */
+/** For each scene that the parent process sends, changes values, renders, and replies with the milliseconds. */
 function serve(side: Side): void {
   process.on('message', (scene: Scene) => {
     if (scene === 'first') side.reset()
@@ -162,7 +163,7 @@ async function compare(): Promise<void> {
   for (const [scene, what] of Object.entries(SCENES) as [Scene, string][]) {
     const times = new Map([exporterChild, peerChild].map((child) => [child, [] as number[]]))
     for (let round = 0; round < ROUNDS + WARM_UP; round++) {
-      // The order alternates too.
+      // The first of the two processes also alternates from round to round.
       for (const child of round % 2 ? [exporterChild, peerChild] : [peerChild, exporterChild]) {
         const ms = await ask(child, scene)
         if (round >= WARM_UP) times.get(child)!.push(ms)

@@ -1,8 +1,10 @@
 // Measures the error of increase() across a restart of Prosody, in real Prometheus servers. Times are scaled
-// down 1:5, except the restart itself. The benchmark compares increase() with the true count. Increments after
-// the last scrape before the restart are lost for every exporter, so they are subtracted. There are two restarts:
-// - after a long run of Prosody, which a high initial count simulates;
-// - after a short run. The next run starts with a higher count, so no scraped value decreases.
+// down 1:5, except the duration of the restart. The benchmark compares increase() with the true count. No exporter
+// can export the increments between the last scrape and the restart, so the benchmark subtracts them. It tests
+// two restarts:
+// - After the first restart, the counter starts at 0. It started at 1,000,000 before, as if Prosody had run long.
+// - After the second restart, the counter starts at 500,000, which is more than before. So no scraped value
+//   decreases, and Prometheus cannot detect the restart from the values.
 // Run: node --import tsx bench/restart.ts
 
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -30,7 +32,7 @@ const SERVERS = [
     features: [CREATED],
   },
 ] as const
-/** The value of the counter at each of the three starts of Prosody. */
+/** The initial value of the counter at each of the three starts of Prosody. */
 const INITIAL = [1_000_000, 0, 500_000] as const
 const RESTARTS = ['after a long run', 'with a higher count before the first scrape'] as const
 
@@ -99,7 +101,10 @@ async function measure(t: Test): Promise<void> {
   }
 }
 
-/** The error of increase() without lost increments, as a share of the true count. */
+/**
+ * Formats the error of increase() in percent of the true count, without the increments between the last scrape and
+ * the restart.
+ */
 const share = ({ increase, truth, lost }: Across) =>
   `${Math.abs(((truth - increase - lost) / truth) * 100).toFixed(2)} %`
 

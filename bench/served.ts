@@ -1,8 +1,9 @@
-// Measures the CPU time of a scrape that the exporter serves from a snapshot. The peer is a bare node:http
-// server that reads the same two request headers, and responds with the same bytes and the same headers.
-// The value is the CPU time of the server process per request, by the kernel's accounting. That includes the
-// compiler and the garbage collector. All requests use one keep-alive connection, with the headers of
-// Prometheus 2 and 3 in turn. A round has many short turns of each, so that other load affects both equally.
+// Measures the CPU time of a scrape that the exporter serves from a cached snapshot. The peer is a minimal
+// node:http server that reads the same two request headers, and responds with the same bytes and the same headers.
+// Each result is the CPU time of the server process per request, as the kernel counts it. It includes the compiler
+// and the garbage collector. All requests use one keep-alive connection, with the headers of Prometheus 2 and of
+// Prometheus 3 in turn. In a round, the exporter and the peer alternate 20 times, so that other load on the
+// machine affects both equally.
 // Run: node --import tsx bench/served.ts [--markdown] [rounds]
 
 import { fork, type ChildProcess } from 'node:child_process'
@@ -26,14 +27,14 @@ const CASES: readonly Case[] = [
   { what: '1 MB', series: 10_600, requests: 1000 },
 ]
 const ENCODINGS = ['identity', 'gzip'] as const
-// The default headers of Prometheus 2.42 and 3.5.
+// The default Accept headers of Prometheus 2.42 and 3.5.
 const ACCEPTS = [
   'application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1',
   'application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1',
 ]
 const TYPES = ['text/plain', 'application/openmetrics-text;version=1.0.0']
 const WARM_UP = 3
-/** Turns of each server in a round. */
+/** How often the exporter and the peer alternate in a round. */
 const TURNS = 20
 const silent = () => undefined
 const log = { debug: silent, info: silent, warn: silent, error: silent }
@@ -43,7 +44,10 @@ if (role === 'exporter') await serveExporter()
 else if (role === 'bare') await serveBare(JSON.parse(parameters[1]!) as Ports)
 else await measure(Number(role ?? 7))
 
-/** Creates a scraper as the exporter does. Its one collector has `series` series, and collects only once. */
+/**
+ * Creates a scraper as the exporter does, with one collector that returns `series` series. The minimum age of a
+ * snapshot is so high that the scraper collects only once.
+ */
 function createFilledScraper(series: number) {
   const table = createTable({
     name: 'prosody_mod_test_series',
@@ -69,7 +73,7 @@ function createFilledScraper(series: number) {
   })
 }
 
-/** Runs the exporter in a child process, on one port for each case, and sends the ports to the parent. */
+/** Serves each size of the exposition on its own port, with the code of the exporter. Sends the ports to the parent. */
 async function serveExporter(): Promise<void> {
   const ports: Record<string, number> = {}
   for (const { what, series } of CASES) {
@@ -91,7 +95,10 @@ async function serveExporter(): Promise<void> {
   process.send!(ports)
 }
 
-/** Runs the bare server in a child process. It responds with the bytes and headers of the exporter. */
+/**
+ * Serves the bytes and headers of the exporter with a minimal node:http server, on one port for each size. Sends the
+ * ports to the parent.
+ */
 async function serveBare(exporter: Ports): Promise<void> {
   const ports: Record<string, number> = {}
   for (const { what } of CASES) {
@@ -126,7 +133,7 @@ async function serveBare(exporter: Ports): Promise<void> {
   process.send!(ports)
 }
 
-/** Chooses the available media type with the highest q, in the simplest way that fits this benchmark. */
+/** Returns the type in `TYPES` with the highest q in an Accept header. Understands only the headers in `ACCEPTS`. */
 function chooseType(accept = ''): string {
   let best = 'text/plain'
   let highest = 0
@@ -139,7 +146,7 @@ function chooseType(accept = ''): string {
 }
 
 type Reader = {
-  /** Sends this many requests, one after another. @returns Size of a body in bytes. */
+  /** Sends the given number of requests, one after another. @returns The size of the last body in bytes. */
   read(requests: number): Promise<number>
   end(): void
 }
@@ -185,7 +192,10 @@ function ask(socket: Socket, text: string): Promise<number> {
   })
 }
 
-/** Starts a server without the options of this process, except the one that TypeScript needs. */
+/**
+ * Starts this file in a child process, as the exporter or as the peer. The child process gets no options of Node.js
+ * except the one that loads TypeScript.
+ */
 async function start(...args: string[]): Promise<{ child: ChildProcess; ports: Ports }> {
   const child = fork(import.meta.filename, args, { execArgv: ['--import', 'tsx'] })
   const [ports] = (await once(child, 'message')) as [Ports]
@@ -208,7 +218,7 @@ async function measure(rounds: number): Promise<void> {
         for (let round = 0; round < WARM_UP + rounds; round++) {
           const spent = new Map(servers.map((server) => [server, 0]))
           for (let turn = 0; turn < TURNS; turn++) {
-            // The order alternates too.
+            // The first of the two servers also alternates from turn to turn.
             for (const server of turn % 2 ? servers : servers.toReversed()) {
               const before = cpuMs(server.child.pid!)
               lengths.add(await readers.get(server)!.read(requests / TURNS))
@@ -225,7 +235,7 @@ async function measure(rounds: number): Promise<void> {
         const exporterSpread = spread(costs.get(exporter)!)
         const peerSpread = spread(costs.get(bare)!)
         report({
-          what: `A scrape from the snapshot, ${what}${encoding === 'gzip' ? ', gzip' : ''} (${length!.toLocaleString('en')} B): CPU of the server against bare node:http`,
+          what: `A scrape from the snapshot, ${what}${encoding === 'gzip' ? ', gzip' : ''} (${length!.toLocaleString('en')} B): CPU of the server against a minimal node:http server`,
           ratio: timesOf(exporterSpread, peerSpread),
           exporter: shown(exporterSpread, 'µs'),
           peer: shown(peerSpread, 'µs'),

@@ -1,7 +1,8 @@
-// The simulated servers of bench/servers.ts, in their own process. Each listens on a port and speaks the
-// protocol of mod_adhoc_statistics. One series in ten changes every second. The process sends its ports to the
-// parent. Then the parent orders how many servers flap (lose their connections) and how many hang.
-// Arguments: number of servers, number of series of each.
+// Simulates the XMPP servers of bench/servers.ts in one process. Each server listens on its own port and speaks the
+// protocol of mod_adhoc_statistics. One series in ten changes every second. The process sends the list of ports to
+// the parent process. Then the parent sends how many servers shall lose their connection every 10 s (flapping) and
+// how many shall never respond (hanging).
+// Arguments: the number of servers, and the number of series of each server.
 
 import type { Socket } from 'node:net'
 import process from 'node:process'
@@ -29,7 +30,8 @@ for (let i = 0; i < count; i++) {
     {
       secret: 'secret',
       answer: async (iq) => {
-        // The servers after the flapping ones hang: they read requests but never respond.
+        // The first servers are the flapping servers, and the next servers are the hanging servers. A hanging server
+        // reads requests but never responds.
         const hangs = i >= order.flapping && i < order.flapping + order.hanging
         return hangs ? undefined : await answer(iq)
       },
@@ -50,7 +52,7 @@ for (let round = 0; ; round++) {
   for (const model of models) {
     for (let j = round % 10; j < series; j += 10) model.move(j, round)
   }
-  // Each flapping server loses its connection once in ten seconds, a tenth of the servers each second.
+  // A tenth of the flapping servers lose their connections each second, so each server loses one every 10 s.
   const share = FLAP_MS / 1000
   for (let i = round % share; i < order.flapping; i += share) sockets[i]?.destroy()
   await sleep(Math.max(0, 1000 - (performance.now() - startedAt)))

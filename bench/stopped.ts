@@ -1,5 +1,6 @@
-// Measures the memory of the exporter with many clients that stop reading, over each transport: before they
-// connect, while they are connected, and after they have disconnected and two more scrapes.
+// Measures the memory of the exporter with many clients that stop reading the response, over each transport. The
+// memory is measured three times: before the clients connect, while they are connected, and at the end. At the
+// end, the clients have disconnected and the exporter has served two more scrapes.
 // Run: node --import tsx bench/stopped.ts [clients] [series] [transport …], after npm run build
 
 import type { TestContext } from 'node:test'
@@ -81,7 +82,8 @@ async function measure(how: Stopped, prosody: TestProsody) {
       if (one.up) good++
     }
     const took = performance.now() - begin
-    // Scrape for longer than the exporter waits before it disconnects clients that do not read (5 s).
+    // The exporter disconnects a client that reads nothing for 5 s. The scrapes continue for 25 s, so that this
+    // happens during them.
     const endMs = performance.now() + 25_000
     while (performance.now() < endMs) {
       asked++

@@ -1,14 +1,14 @@
-/** Decodes structured values from bytes, so that a small change of an input causes a small change of values. */
+/** Decodes values from the bytes of an input. A small change of the bytes changes few of the values. */
 export type Choices = {
   below(end: number): number
   pick<T>(from: readonly T[]): T
-  /** At most `most` bytes, decoded as UTF-8. */
+  /** Returns a text from at most `most` bytes of the input, decoded as UTF-8. */
   text(most: number): string
   double(): number
   isEmpty(): boolean
 }
 
-/** After the last byte of `input`, every value is 0 or empty. */
+/** Creates a decoder for `input`. After the last byte of `input`, it returns 0, empty texts, and first choices. */
 export function choicesOf(input: Buffer): Choices {
   let at = 0
   const byte = () => input[at++] ?? 0

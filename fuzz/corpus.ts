@@ -7,7 +7,7 @@ const CORPUS = join(import.meta.dirname, 'corpus')
 
 export type Entry = { readonly file: string; readonly input: Buffer }
 
-/** Reads the saved inputs of a target in the repository, in the order of their file names. */
+/** Reads the inputs of a target from `fuzz/corpus`, in the order of their file names. */
 export function readCorpus(target: Target): Entry[] {
   const directory = join(CORPUS, target.name)
   if (!existsSync(directory)) return []
@@ -16,7 +16,7 @@ export function readCorpus(target: Target): Entry[] {
     .map((name) => ({ file: `${target.name}/${name}`, input: readFileSync(join(directory, name)) }))
 }
 
-/** Saves an input in the corpus. @returns The file name, relative to `fuzz/corpus`. */
+/** Saves an input in `fuzz/corpus`. @returns The file name, relative to `fuzz/corpus`. */
 export function keep(target: Target, what: string, input: Uint8Array): string {
   const digest = createHash('sha256').update(input).digest('hex').slice(0, 8)
   const file = `${target.name}/${what}-${digest}`

@@ -1,11 +1,11 @@
 import { Session, type Profiler } from 'node:inspector'
 
 export type Coverage = {
-  /** Returns the code places that ran for the first time since the last call. */
+  /** Returns the code blocks that ran since the last call of `take`, and never before. */
   take(): string[]
-  /** The number of places seen so far, for `forgetSince`. */
+  /** Returns the number of code blocks that have run so far. It is the argument for `forgetSince`. */
   mark(): number
-  /** Forgets the places that were first seen after `mark`, so that they count as new again. */
+  /** Forgets the code blocks that first ran after `mark`, so that `take` returns them when they run again. */
   forgetSince(mark: number): void
   stop(): void
 }
@@ -16,7 +16,7 @@ export function startCoverage(): Coverage {
   session.connect()
   const post = (method: string, params: object = {}): unknown => {
     let result: unknown
-    // Session.post calls the callback synchronously.
+    // Session.post of node:inspector calls its callback before it returns.
     session.post(method, params, (error, answer) => {
       if (error) throw error
       result = answer

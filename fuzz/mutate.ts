@@ -2,7 +2,7 @@ import type { Random } from '../test/support/random.js'
 
 const MAX_LENGTH = 4096
 
-// Words that are difficult for parsers of any language.
+// These words often expose errors in parsers, whatever language they parse.
 const WORDS = [
   ...['__proto__', 'constructor', 'toString', 'hasOwnProperty', '', '\0', '\n', '\r\n', '\t', ' '],
   ...['NaN', '-nan', 'inf', '+Inf', '-0', '0x10', '1e309', '5e-324', '1_000', '٣', '9007199254740993'],
@@ -24,7 +24,7 @@ function splice(input: Buffer, at: number, removed: number, put: Uint8Array): Bu
   return Buffer.concat([input.subarray(0, at), put, input.subarray(at + removed)])
 }
 
-/** Selects a random range of the input, usually a short one. */
+/** Selects a random range of the input, usually of at most 8 bytes. */
 function piece(input: Buffer, random: Random): [at: number, length: number] {
   const at = random.below(input.length + 1)
   const most = random.below(4) === 0 ? input.length - at : Math.min(8, input.length - at)
@@ -69,7 +69,7 @@ const MUTATIONS: readonly Mutation[] = [
     return splice(input, random.below(input.length + 1), 0, other.subarray(at, at + length))
   },
   function number(input, random) {
-    // Replaces a number of the input with a number that differs by at most 1, or with a difficult word.
+    // One number in the input becomes a number that differs by at most 1, or one of `WORDS`.
     const found = [...input.toString('latin1').matchAll(/\d+/g)]
     const [match] = found.length > 0 ? [random.pick(found)] : []
     if (!match) return input

@@ -1,4 +1,7 @@
-/** An independent strict parser: Debian's python3-prometheus-client, in one process for all requests. */
+/**
+ * Parses expositions with Debian's python3-prometheus-client, a strict parser that shares no code with the exporter.
+ * One Python process serves all requests.
+ */
 
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -6,7 +9,7 @@ import { createInterface, type Interface } from 'node:readline'
 import { findPython } from '../test/support/setup/programs.js'
 
 export type PythonAnswer = {
-  /** The error, if the parser rejects the text. */
+  /** The error message if the Python parser rejects the exposition. */
   readonly refusal?: string
   readonly samples: readonly (readonly [
     name: string,

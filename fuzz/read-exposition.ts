@@ -1,4 +1,4 @@
-/** A strict reader of both text formats. It shares no code with the writer in `src/`. */
+/** Parses expositions in the text format and in OpenMetrics strictly. It shares no code with the exporter in `src/`. */
 
 import { must } from './target.js'
 
@@ -29,7 +29,7 @@ const SUFFIXES: Readonly<Record<string, readonly string[]>> = {
   info: ['_info'],
 }
 
-/** @throws {Finding} The text violates the format. */
+/** @throws {Finding} The exposition violates the format. */
 export function readText(bytes: Uint8Array, format: 'text' | 'openmetrics'): ReadFamily[] {
   const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
   must(text === '' || text.endsWith('\n'), 'the last line must end with a line feed')

@@ -3,8 +3,8 @@
  * inputs of the corpus. Inputs that reach new code are mutated further; `--keep` saves them in the corpus.
  * Each target runs in its own thread.
  *
- * The fuzzer reduces the input of a finding and writes it to `fuzz/corpus/TARGET/`. With findings, the exit code
- * is 1.
+ * A finding is an input with which a target fails. The fuzzer shortens the input as long as the failure stays the
+ * same, and writes it to `fuzz/corpus/TARGET/`. If there are findings, the exit code is 1.
  */
 
 import process from 'node:process'
@@ -15,10 +15,12 @@ import type { Target } from './target.js'
 import { TARGETS } from './targets/index.js'
 import type { Order, Report } from './worker.js'
 
-// An input takes about a millisecond. The rest is a margin for slow and busy machines.
+// A target that works on one input for 30 s hangs. Usually an input takes about 1 ms, so even a slow and busy machine
+// needs less time.
 const HANG_MS = 30_000
 const SHARED_BYTES = 65_536
-// A worker thread in Node.js 20 does not inherit the TypeScript loader of the main thread.
+// In Node.js 20, a worker thread does not inherit the TypeScript loader of the main thread. So the thread registers
+// the loader again.
 const WORKER = `
 import('tsx/esm/api').then(({ register }) => {
   register()

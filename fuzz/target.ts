@@ -1,19 +1,22 @@
-/** Code that processes bytes from outside, and the properties that must hold for any bytes. */
+/** A part of the exporter that processes bytes from outside, and a check that must hold for any bytes. */
 export type Target = {
   readonly name: string
-  /** Share of the inputs relative to other targets. Use a lower weight if an input takes longer. */
+  /**
+   * Determines how many of the inputs the target gets, relative to the weights of the other targets. A target that
+   * takes longer for an input needs a lower weight.
+   */
   readonly weight: number
-  /** Initial inputs, in addition to the corpus. */
+  /** Inputs with which the fuzzer starts, in addition to the files in `fuzz/corpus`. */
   readonly seeds: readonly (string | Uint8Array)[]
   /** Words of the input language, which the fuzzer inserts at random positions. */
   readonly words: readonly string[]
-  /** Throws or rejects if a property does not hold for this input. */
+  /** Processes an input, and throws or rejects if the target fails. */
   readonly run: (input: Buffer) => void | Promise<void>
-  /** Releases the resources of the target. */
+  /** Releases sockets, timers and other resources of the target. */
   readonly stop?: () => void | Promise<void>
 }
 
-/** A violated property. Any other error is a crash of the tested code. */
+/** A check of `must` failed. An error of any other class is a crash of the tested code. */
 export class Finding extends Error {
   override name = 'Finding'
 }
@@ -28,7 +31,7 @@ export function must(holds: boolean, what: string): asserts holds {
   if (!holds) throw new Finding(what)
 }
 
-/** Calls a function that may reject its input with errors of these classes, but with no others. */
+/** Calls `run`, which may throw errors of the given classes. Any other error is a crash of the tested code. */
 export function refusing<T>(
   kinds: readonly (abstract new (...args: never[]) => Error)[],
   run: () => T,
@@ -41,7 +44,7 @@ export function refusing<T>(
   }
 }
 
-/** Rethrows an error that is not an instance of one of these classes. */
+/** Throws `error` again if it is not an instance of one of the given classes. */
 export function checkRefusal(
   kinds: readonly (abstract new (...args: never[]) => Error)[],
   error: unknown,

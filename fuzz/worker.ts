@@ -17,7 +17,10 @@ export type Order = {
   readonly seconds: number
   /** Whether inputs that reach new code are written to the corpus. */
   readonly shouldKeep: boolean
-  /** The number of inputs (4 bytes), the length of the current input (4 bytes), and its bytes. */
+  /**
+   * Memory that the worker thread shares with the main thread: the number of inputs so far (4 bytes), the length of
+   * the current input (4 bytes), and the bytes of the current input.
+   */
   readonly shared: SharedArrayBuffer
 }
 
@@ -44,7 +47,8 @@ async function fuzz(target: Target, order: Order): Promise<Report> {
   const coverage = startCoverage()
   const findings = new Map<string, { file: string; error: string }>()
   const endsAt = performance.now() + order.seconds * 1000
-  // Coverage guides only the first part of the run: reading it takes 0.1 s, and recording slows down all code.
+  // V8's code coverage selects inputs only in the first quarter of the time. Reading the coverage takes 0.1 s, and
+  // recording it slows down all code.
   const guidedUntil = performance.now() + Math.min(order.seconds * 250, MAX_GUIDED_MS)
   let inputs = 0
   let places = 0
@@ -77,8 +81,8 @@ async function fuzz(target: Target, order: Order): Promise<Report> {
   }
 
   /**
-   * Finds the inputs of a batch that reach new code, by bisection. Reading the coverage takes as long as many
-   * inputs, so reading it after each input would be too slow.
+   * Finds the inputs of a batch that reach new code, by bisection. Reading the code coverage takes as long as running
+   * many inputs, so reading it after each input would be too slow.
    */
   async function searchNewCode(batch: readonly Buffer[], mark: number): Promise<void> {
     for (const input of batch) await run(input)
@@ -106,7 +110,7 @@ async function fuzz(target: Target, order: Order): Promise<Report> {
       mutate(random.pick(corpus), random, corpus, words),
     )
     await runAll(batch)
-    // Lets pending callbacks of the inputs run, because they may throw too.
+    // The inputs can leave pending callbacks, which can also throw. They run before the next batch of inputs.
     await setImmediate()
     inputs += batch.length
     const rate = batch.length / (performance.now() - startedAt)
@@ -122,7 +126,10 @@ async function fuzz(target: Target, order: Order): Promise<Report> {
   return { inputs, places, corpus: corpus.length, findings: [...findings.values()] }
 }
 
-/** Identifies the cause of an error by class, message without details, and location, to group findings. */
+/**
+ * Returns a text that is equal for errors with the same cause: the class, the message without details, and the
+ * location in the code. The fuzzer reports only one finding for each cause.
+ */
 function causeOf(error: unknown): string {
   if (!(error instanceof Error)) return 'not an Error'
   const where = /\/((?:src|fuzz|node_modules)\/[^:\s]+):(\d+)/.exec(error.stack ?? '')

@@ -1,6 +1,6 @@
 import xml, { type Element } from '@xmpp/xml'
 
-/** Parses the text as the content of one element, and returns the children before the first syntax error. */
+/** Parses `text` as the content of one XML element, and returns the child elements before the first syntax error. */
 export function parseChildren(text: string): Element[] {
   const children: Element[] = []
   const parser = new xml.Parser()
@@ -11,7 +11,7 @@ export function parseChildren(text: string): Element[] {
   try {
     parser.write(`<stream xmlns='jabber:component:accept'>${text}`)
   } catch (error) {
-    // A syntax error is fine here. The target `stream` tests the parser.
+    // An input may have a syntax error, because the fuzz target `stream` already tests the XML parser.
     if (!(error instanceof Error)) throw error
   }
   return children

@@ -5,7 +5,7 @@ const TYPE =
   /^(?:text\/plain; version=(?:0\.0\.4|1\.0\.0); charset=utf-8|application\/openmetrics-text; version=(?:0\.0\.1|1\.0\.0); charset=utf-8|application\/vnd\.google\.protobuf; proto=io\.prometheus\.client\.MetricFamily; encoding=delimited); escaping=(?:allow-utf-8|underscores|dots|values)$/
 const BEGINS = { text: 'text/', openmetrics: 'application/o', protobuf: 'application/v' }
 
-/** Any `Accept` and `Accept-Encoding` leads to a content type of the exporter that fits the format. */
+/** Uses the input as the headers `Accept` and `Accept-Encoding`. The content type must fit the chosen format. */
 export const accept: Target = {
   name: 'accept',
   weight: 12,
@@ -26,7 +26,7 @@ export const accept: Target = {
   run(input) {
     const header = input.toString('latin1')
     const { format, contentType } = negotiate(header)
-    must(TYPE.test(contentType), `the content type must be one of the exporter: ${contentType}`)
+    must(TYPE.test(contentType), `the exporter must not send this content type: ${contentType}`)
     must(
       contentType.startsWith(BEGINS[format]),
       `the content type must fit ${format}: ${contentType}`,

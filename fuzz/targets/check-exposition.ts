@@ -12,13 +12,13 @@ export type Read = {
   readonly protobuf: readonly ProtoFamily[]
 }
 
-// Python is slow, so it reads only one of 200 expositions. The reader in read-exposition.ts reads all.
+// The Python parser is slow, so it reads only one of 200 expositions. read-exposition.ts reads all of them.
 const PYTHON_EVERY = 200
 let rendered = 0
 
 /**
- * Renders the families in each format, and reads the results with independent readers. A patched rendering must
- * equal a new one.
+ * Renders the families as text, OpenMetrics and protobuf. Reads the results with parsers that share no code with the
+ * exporter, and throws if a parser rejects a result.
  */
 export async function checkExposition(families: readonly Family[]): Promise<Read> {
   const created = families.length % 2 === 1

@@ -6,10 +6,10 @@ import { ConfigError } from '../../src/errors.js'
 import { checkRefusal, must, type Target } from '../target.js'
 
 /**
- * Expositions of other exporters, for the command `compare`:
- * - the result does not depend on the chunks in which the input arrives;
- * - an exposition compared with itself has no missing series;
- * - a sample that is written and read again stays the same.
+ * Gives expositions of other exporters to the code of the command `compare`, and checks:
+ * - The result does not depend on the chunks in which the exposition arrives.
+ * - An exposition compared with itself has no missing series.
+ * - A sample that is written and read again stays the same.
  */
 export const compare: Target = {
   name: 'compare',
@@ -44,7 +44,7 @@ export const compare: Target = {
   },
 }
 
-/** @returns The number of missing series and the report, or the message of the error. */
+/** @returns The number of missing series and the report, or the error message if `compare` rejects the exposition. */
 async function compareWithItself(body: Buffer, pieceBytes: number, isOpenMetrics: boolean) {
   async function* pieces() {
     for (let at = 0; at < body.length; at += pieceBytes) {
@@ -55,7 +55,10 @@ async function compareWithItself(body: Buffer, pieceBytes: number, isOpenMetrics
   try {
     const old = await readExposition(pieces(), isOpenMetrics, comparison.old)
     const now = await readExposition(pieces(), isOpenMetrics, comparison.new)
-    must(old.samples === now.samples, 'both sides must have the same samples')
+    must(
+      old.samples === now.samples,
+      'an exposition must have the same number of samples as itself',
+    )
     const result = comparison.result()
     const missing = result.families.reduce((sum, family) => sum + family.missing.length, 0)
     return { missing, text: renderReport({ comparison: result, old, new: now }) }
@@ -73,6 +76,6 @@ function checkSample(line: string): void {
     again !== undefined && again.labels === sample.labels,
     'labels must stay the same when read again',
   )
-  // Adding 0 turns -0 into 0, because JavaScript writes -0 as 0.
+  // JavaScript writes -0 as 0, so -0 and 0 count as the same value. Adding 0 turns -0 into 0.
   must(Object.is(again.value + 0, sample.value + 0), 'the value must stay the same when read again')
 }

@@ -49,7 +49,7 @@ const YAML_WORDS = [
 const HASH = `$2y$04$${'a'.repeat(53)}`
 let directory: string | undefined
 
-/** The configuration file. It must give settings, or an error of one line with the position. */
+/** Reads the input as a configuration file. The result must be settings, or an error of one line with the position. */
 export const config: Target = {
   name: 'config',
   weight: 0.5,
@@ -94,7 +94,10 @@ export const config: Target = {
   stop,
 }
 
-/** The web configuration file. It must give settings, or an error of one line with the position. */
+/**
+ * Reads the input as a web configuration file. The result must be settings, or an error of one line with the
+ * position.
+ */
 export const webConfig: Target = {
   name: 'web-config',
   weight: 0.7,

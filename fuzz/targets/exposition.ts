@@ -31,10 +31,10 @@ const HISTOGRAM_BOUNDS = [
 ]
 const QUANTILES = [[], [0.5], [0, 0.5, 1], [0.99, 2]]
 
-/** The possible values of each sample, by name and labels. */
+/** The values that each sample can have, by its name and labels. */
 type Expected = Map<string, number[]>
 
-/** Families with hostile names, labels and values. Readers must read each rendered sample unchanged. */
+/** Renders families with hostile names, labels and values. Parsers must read each sample with its original value. */
 export const exposition: Target = {
   name: 'exposition',
   weight: 8,
@@ -53,11 +53,11 @@ export const exposition: Target = {
     const read = await checkExposition(families)
     for (const { samples } of [...read.text, ...read.openmetrics]) {
       for (const { name, labels, value } of samples) {
-        // Only one of several families with the same name is rendered, so a sample can have several values.
+        // Of several families with the same name, the exporter renders only one. So each of their values is allowed.
         const may = expected.get(keyOf(name, labels)) ?? []
         must(
           may.some((one) => Object.is(one, value)),
-          `a sample must be in the table: ${name} ${value}`,
+          `no table has this sample: ${name} ${value}`,
         )
       }
     }
@@ -77,7 +77,7 @@ function keyOf(name: string, labels: ReadonlyMap<string, string>): string {
 
 type Sample = readonly [name: string, labels: readonly (readonly [string, string])[], value: number]
 
-/** The samples that a reader must find for a row, computed without the code of the writer. */
+/** Returns the samples that a parser must find for one row of a table, without using the code of the exporter. */
 function samplesOf(
   name: string,
   type: MetricType,
@@ -132,7 +132,7 @@ function makeFamily(choices: Choices, expected: Expected): Family {
   const help = choices.text(20)
   const table = createTable({ name, type, bounds, unit, help })
   for (let rows = choices.below(5); rows > 0; rows--) {
-    // The decoder has each label name once, in a fixed order, so this does too.
+    // The exporter's decoder returns each label name once, in a fixed order. So the test does the same.
     const labels = new Map<string, string>()
     for (let count = choices.below(4); count > 0; count--) {
       labels.set(choices.pick(LABELS), choices.text(12))

@@ -5,8 +5,8 @@ import { formatBound, formatValue } from '../../src/exposition/number.js'
 import { must, refusing, type Target } from '../target.js'
 
 /**
- * Numbers in unusual spellings, names and escaped texts. They must be read as Prometheus and C read them, or be
- * rejected.
+ * Parses numbers in unusual spellings, names and escaped texts. The exporter must read them as Prometheus and the C
+ * library do, or reject them.
  */
 export const numbers: Target = {
   name: 'numbers',

@@ -9,7 +9,7 @@ import { parseService } from '../../src/xmpp/address.js'
 import { oneLine } from '../../src/xmpp/stream-end.js'
 import { must, refusing, type Target } from '../target.js'
 
-/** Durations, addresses, domains, URLs and flags. They must give a valid value, or a ConfigError. */
+/** Parses durations, addresses, domains, URLs and flags. A parser must return a valid value or throw a ConfigError. */
 export const parsers: Target = {
   name: 'parsers',
   weight: 10,

@@ -18,7 +18,10 @@ const LINES = [
   '1\t18',
 ]
 
-/** Successive pages of registry lines. They must give tables and valid expositions, or a DecodeError. */
+/**
+ * Decodes successive pages of lines from the statistics registry. The pages must lead to tables with valid
+ * expositions, or to a DecodeError.
+ */
 export const registryLines: Target = {
   name: 'registry-lines',
   weight: 8,

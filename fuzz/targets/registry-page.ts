@@ -11,7 +11,7 @@ const page = (attrs: string, ...lines: string[]) =>
 const FIRST = 'F\t1\tcounter\ta/b\t\tHelp &amp;.\t1\thost\nS\t1\t1\t\texample.com\t5'
 const MORE = 'F\t2\thistogram\td\ts\t\t0\t1\tinf\nS\t2\t2\t1.5\t7\t2\t1\t2'
 
-/** The pages that the registry command returns, over up to three collections. */
+/** Collects up to three times from a server that returns the input as pages of the statistics registry. */
 export const registryPage: Target = {
   name: 'registry-page',
   weight: 2,
@@ -51,7 +51,7 @@ export const registryPage: Target = {
     const pages = parseChildren(input.toString())
     const request = () => {
       const payload = pages.shift()
-      if (!payload) return Promise.reject(new LinkError('no more pages'))
+      if (!payload) return Promise.reject(new LinkError('the input has no more pages'))
       const [iq] = parseChildren(
         `<iq type='result'><command xmlns='http://jabber.org/protocol/commands' node='${REGISTRY_NODE}' status='completed'/></iq>`,
       )

@@ -37,7 +37,10 @@ const app = createApp({
   log: LOG,
 })
 
-/** A request target and headers, one per line. The status must be an intended one, never 500. */
+/**
+ * Sends an HTTP request to the exporter. The first line of the input is the request target, and each other line is a
+ * header. The status of the response must be one that the exporter documents, never 500.
+ */
 export const requests: Target = {
   name: 'requests',
   weight: 4,
@@ -85,15 +88,15 @@ export const requests: Target = {
       try {
         headers.set(line.slice(0, colon), line.slice(colon + 1))
       } catch {
-        // node:http rejects such a header before the exporter sees the request.
+        // `Headers` rejects this header. In a real server, node:http also rejects it before the exporter's code runs.
       }
     }
     const request = requestOf(target, headers)
     if (!request) return
     const response = await app.fetch(request)
     const { status } = response
-    // The status is 503 if `debug=true` is requested more than once a second.
-    must([200, 400, 404, 405, 403, 503].includes(status), `the status must be intended: ${status}`)
+    // If requests have `debug=true` more often than once a second, the status is 503.
+    must([200, 400, 404, 405, 403, 503].includes(status), `the exporter must not send ${status}`)
     const body = await response.arrayBuffer()
     const length = response.headers.get('content-length')
     must(
@@ -118,7 +121,7 @@ const TOKEN = 'abcdefgh-token'
 const basic = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`
 let web: { readonly of: WebAccess; readonly directory: string } | undefined
 
-/** An `Authorization` header gives access only with the right password or token. */
+/** Uses the input as the header `Authorization`. It may give access only with the right password or token. */
 export const authorization: Target = {
   name: 'authorization',
   weight: 1,
@@ -146,7 +149,7 @@ export const authorization: Target = {
       scheme.toLowerCase() === 'bearer'
         ? credentials === TOKEN
         : Buffer.from(credentials, 'base64').toString() === `alice:${PASSWORD}`
-    if (refusal === undefined) must(isRight, `access must need right credentials: ${header}`)
+    if (refusal === undefined) must(isRight, `wrong credentials must not give access: ${header}`)
   },
   async stop() {
     const started = web

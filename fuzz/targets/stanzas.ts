@@ -17,8 +17,8 @@ const ERROR =
 const OPTIONS = { domain: 'd', version: '1', commands: [{ node: 'constructor', name: 'n' }] }
 
 /**
- * Data forms, stanza errors, results of commands, and IQ requests to the exporter. Each must give a value or an
- * error of the exporter's own classes.
+ * Decodes data forms, stanza errors, results of commands, and IQ requests to the exporter. Decoding must return a
+ * value or throw one of the exporter's own error classes.
  */
 export const stanzas: Target = {
   name: 'stanzas',

@@ -9,7 +9,8 @@ const LIMITS = { bytes: 20_000, depth: 16, elements: 200 }
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
 
 /**
- * Any bytes from the server, in any chunks. The stream must not throw. It continues, or ends once with a reason.
+ * Gives any bytes from the server, in any chunks, to a component stream. The stream must not throw. It either
+ * continues or ends once with a reason.
  */
 export const stream: Target = {
   name: 'stream',
@@ -50,7 +51,7 @@ export const stream: Target = {
     const socket = await withoutNetwork(() => open())
     const seen: string[] = []
     const before = socket.stream
-    // The first byte determines the size of the chunks.
+    // The first byte of the input determines the size of the chunks.
     const size = ((input[0] ?? 0) % 64) + 1
     const bytes = input[0] === 0x3c ? input : input.subarray(1)
     for (let at = 0; at < bytes.length; at += size) {
@@ -91,7 +92,10 @@ function open() {
   return { stream, elements }
 }
 
-/** Starts a stream on a socket without a network connection, which is faster. The test injects the bytes. */
+/**
+ * Starts a stream on a socket that has no network connection. This is faster than a real connection, and the target
+ * injects the bytes from the server.
+ */
 async function withoutNetwork<T>(start: () => T): Promise<T & { socket: Socket }> {
   const connect = Object.getOwnPropertyDescriptor(Socket.prototype, 'connect')!
   let made: Socket | undefined

@@ -29,7 +29,7 @@ const USERS = {
 }
 
 const MANY = 20_000
-/** Bodies that a server forwards: well-formed, and within its own size limit. */
+/** Unusual XML in stanzas that Prosody forwards, because it is well-formed and below Prosody's size limit. */
 const ODD_BODIES: Readonly<Record<string, string>> = {
   'deep nesting': '<a>'.repeat(MANY) + '</a>'.repeat(MANY),
   'many elements': '<a/>'.repeat(MANY),
@@ -59,7 +59,7 @@ function startProsody(t: TestContext, version: (typeof prosodyVersions)[number])
   })
 }
 
-/** The command as the exporter sends it, as a person's client sends it, and with a list of host names. */
+/** Returns the command as the exporter sends it, as a chat client sends it, and with a list of host names. */
 function commands(): Element[] {
   return [
     pageCommand({ first: '1', since: '0' }),
@@ -83,7 +83,7 @@ function assertForbidden(reply: Element): void {
   assert.doesNotMatch(reply.toString(), /prosody_|\bmod_c2s/)
 }
 
-/** Sends each command from each of these addresses; without addresses, from the stream's own address. */
+/** Asserts that Prosody refuses each command from each address, or without addresses from the stream's own address. */
 async function assertAllForbidden(stream: XmppStream, ...addresses: readonly string[]) {
   for (const command of commands()) {
     if (addresses.length === 0) assertForbidden(await stream.iq('set', STATS, command))
@@ -92,7 +92,7 @@ async function assertAllForbidden(stream: XmppStream, ...addresses: readonly str
 }
 
 for (const version of prosodyVersions) {
-  test(`a user with access gets the names that are hosts of Prosody ${version}, from at most 8 KB of names`, async (t) => {
+  test(`Prosody ${version} tells a user with access which names in a list are its hosts, for lists of up to 8 KB`, async (t) => {
     const prosody = await startProsody(t, version)
     const user = await login({ port: prosody.ports.c2s, jid: 'ops@one.example', password: 'pw' })
     const hosts = async (names: string) => {
@@ -100,7 +100,7 @@ for (const version of prosodyVersions) {
       const command = reply.getChild('command', NS_COMMANDS)
       return command?.getChildText('hosts', REGISTRY_NODE) ?? errorCondition(reply)
     }
-    // VirtualHosts, an internal component, and external ones that are not connected.
+    // The hosts are VirtualHosts, an internal component, and external components that are not connected.
     const existing = ['one.example', 'rooms.one.example', OTHER, STATS]
     const unknown = ['example', 'typo.one.example', 'user@one.example', '%', '__index']
     assert.equal(await hosts([...existing, ...unknown].join(' \n')), existing.join(' '))
@@ -110,9 +110,10 @@ for (const version of prosodyVersions) {
     await user.close()
   })
 
-  test(`the component gets the hosts of Prosody ${version} even when a collection has used up the time of the turn`, async (t) => {
+  test(`the exporter's component gets the host names of Prosody ${version}, even after a collection that took very long`, async (t) => {
     const prosody = await startProsody(t, version)
-    // This collection takes longer than the time that all readers together may use in one turn.
+    // This collection takes longer than the time limit that all clients of the module share in one turn of Prosody's
+    // event loop.
     await evalLua(
       prosody,
       `module:hook_global("stats-update", function ()
@@ -135,10 +136,11 @@ for (const version of prosodyVersions) {
     await component.close()
   })
 
-  test(`only its own component may request statistics from Prosody ${version}`, async (t) => {
+  test(`Prosody ${version} refuses statistics to users, admins and other components, but not to the exporter's component`, async (t) => {
     const prosody = await startProsody(t, version)
     const { c2s, component } = prosody.ports
-    // Without and with a connected exporter: when the component is absent, another module answers.
+    // The test runs without an exporter and with one. While no exporter is connected, another module of Prosody
+    // answers stanzas to the domain of the component.
     for (const exporter of [undefined, await withExporterFor(t, prosody)]) {
       if (exporter) await untilReady(exporter, 200)
       for (const jid of ['user@one.example', 'admin@one.example', 'user@two.example']) {
@@ -149,7 +151,7 @@ for (const version of prosodyVersions) {
       const other = await connectComponent({ port: component, domain: OTHER, secret: 'x' })
       await assertAllForbidden(other, OTHER, `someone@${OTHER}`)
       await other.close()
-      // This component may send from any address, also the exporter's and the allowed user's.
+      // Prosody allows this component to send from any address, even that of the exporter or of the user with access.
       const lax = await connectComponent({ port: component, domain: LAX, secret: 'x' })
       await assertAllForbidden(lax, LAX, STATS, `x@${STATS}`, 'ops@one.example', 'one.example')
       await lax.close()
@@ -162,7 +164,7 @@ for (const version of prosodyVersions) {
     }
   })
 
-  test(`Prosody ${version} answers its own component only when the request is from the bare domain`, async (t) => {
+  test(`Prosody ${version} answers the exporter's component only if the sender of the request is the bare domain`, async (t) => {
     const prosody = await startProsody(t, version)
     const { component } = prosody.ports
     const own = await connectComponent({ port: component, domain: STATS, secret: prosody.secret })
@@ -176,7 +178,7 @@ for (const version of prosodyVersions) {
     await own.close()
   })
 
-  test(`Prosody ${version} answers invalid fields with bad-request`, async (t) => {
+  test(`Prosody ${version} answers a statistics request with invalid attributes with bad-request`, async (t) => {
     const prosody = await startProsody(t, version)
     const { component } = prosody.ports
     const own = await connectComponent({ port: component, domain: STATS, secret: prosody.secret })
@@ -191,7 +193,7 @@ for (const version of prosodyVersions) {
       const condition = errorCondition(await ask(fields))
       assert.equal(condition, 'bad-request', JSON.stringify(fields).slice(0, 40))
     }
-    // More numbers than needed, numbers out of order, and ids that do not exist.
+    // Requests are valid even with more numbers in `since` than needed, unordered numbers, or ids that do not exist.
     const right = [
       { since: '123456789012:123456789012 '.repeat(300) },
       { since: '0:5 0:3 0:900000 0' },
@@ -202,7 +204,7 @@ for (const version of prosodyVersions) {
     await own.close()
   })
 
-  test(`Prosody ${version} sends a complete answer whatever the id of the request`, async (t) => {
+  test(`Prosody ${version} sends a complete reply to a statistics request with any id attribute`, async (t) => {
     const prosody = await startProsody(t, version)
     const { component } = prosody.ports
     const own = await connectComponent({ port: component, domain: STATS, secret: prosody.secret })
@@ -219,7 +221,7 @@ for (const version of prosodyVersions) {
       assert.equal(command?.attrs['status'], 'completed')
       const statistics = command.getChild('statistics', REGISTRY_NODE)
       assert.equal(statistics?.getChildElements().at(-1)?.name, 'lines')
-      // A time limit decides where a page ends, so `last` can be any id.
+      // The module ends a page after a time limit, so `last` can be the id of any series.
       assert.ok(Number(statistics.attrs['last']) >= 1)
     }
     await own.close()
@@ -227,7 +229,7 @@ for (const version of prosodyVersions) {
 
   test(`Prosody ${version} refuses statistics to another server`, async (t) => {
     const prosody = await startProsody(t, version)
-    // A session like those that mod_s2s creates after it has authenticated the other server.
+    // The session is like a session that mod_s2s creates after it has authenticated another server.
     const ask = (from: string) =>
       evalLua(
         prosody,
@@ -244,13 +246,14 @@ for (const version of prosodyVersions) {
     for (const from of ['far.example', 'user@far.example/x']) {
       assert.match(await ask(from), /type='auth'.*<forbidden/)
     }
-    // RFC 6120 §13.5.2: the other server must not send from the exporter's address.
+    // RFC 6120 §13.5.2: Prosody must not accept stanzas of another server with the exporter's address as sender.
     assert.equal(await ask(STATS), 'closed')
   })
 
-  test(`Prosody ${version} answers a module that sends the request from the component's address`, async (t) => {
+  test(`Prosody ${version} answers a statistics request that a Prosody module sends from the address of the component`, async (t) => {
     const prosody = await startProsody(t, version)
-    // The origin is the host itself: its type is that of a component's stream, but it accepts only stanzas.
+    // For a request of a module, Prosody uses the host as the session (origin). The host has the type of a component
+    // stream, but its `send` function accepts only stanzas and no text.
     const reply = await evalLua(
       prosody,
       `local st = require "util.stanza"
@@ -290,7 +293,7 @@ for (const version of prosodyVersions) {
     await ops.close()
   })
 
-  test(`Prosody ${version} does not show a person a family that a collection has replaced`, async (t) => {
+  test(`a user of Prosody ${version} does not see a metric family that has been replaced by a new one of the same name`, async (t) => {
     const prosody = await startProsody(t, version)
     await evalLua(
       prosody,
@@ -307,7 +310,7 @@ for (const version of prosodyVersions) {
     await ops.close()
   })
 
-  test(`a client connected to Prosody ${version} discovers the exporter and its features`, async (t) => {
+  test(`a client of Prosody ${version} finds the exporter and its features by service discovery`, async (t) => {
     const prosody = await startProsody(t, version)
     const exporter = await withExporterFor(t, prosody)
     await untilReady(exporter, 200)
@@ -349,7 +352,8 @@ for (const version of prosodyVersions) {
         user.send(`<${kind} to="${STATS}">${body}</${kind}>`)
       }
       user.send(`<iq to="${STATS}" type="get" id="${what}">${body}</iq>`)
-      // Stanzas to the exporter's domain arrive in order, so the reply comes after the odd ones.
+      // Stanzas to the exporter's domain arrive in order. So after this reply, the exporter has also handled the
+      // unusual stanza before the ping.
       const pong = await user.iq('get', STATS, xml('ping', { xmlns: 'urn:xmpp:ping' }))
       assert.equal(pong.attrs['type'], 'result', what)
     }
@@ -358,7 +362,7 @@ for (const version of prosodyVersions) {
     await user.close()
   })
 
-  test(`HTTP requests cause no other stanzas than collections to Prosody ${version}`, async (t) => {
+  test(`whatever HTTP requests it gets, the exporter sends Prosody ${version} only collection requests`, async (t) => {
     const prosody = await startProsody(t, version)
     const tap = await startTap(t, prosody.ports.component)
     const exporter = await withExporterFor(t, { ...sectionOf(prosody), service: tap.service })

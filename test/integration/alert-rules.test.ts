@@ -1,4 +1,4 @@
-// The Prometheus alert rules: promtool accepts them, and each alert has its texts and its tests.
+// Tests the alert rules in deploy/prometheus: promtool accepts them, and each alert has a description and tests.
 
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
@@ -32,7 +32,7 @@ const alerts = (read('rules.yml') as Rules).groups
   .filter(({ alert }) => alert !== undefined)
 
 for (const major of prometheusVersions) {
-  test(`promtool ${major} accepts the rules, and their tests pass`, async () => {
+  test(`promtool ${major} accepts the alert rules, and their tests pass`, async () => {
     const { promtool } = await findPrometheus(major)
     for (const args of [
       ['check', 'rules', '--lint-fatal', join(FOLDER, 'rules.yml')],
@@ -57,7 +57,7 @@ test('each alert has a severity, a waiting time, and a description with advice',
   }
 })
 
-test('for each alert, one test expects that it fires and another that it does not', () => {
+test('for each alert, one promtool test expects that it fires and another that it does not', () => {
   const cases = (read('rules.test.yml') as Tests).tests.flatMap((each) => each.alert_rule_test)
   for (const { alert } of alerts) {
     const casesOfAlert = cases.filter(({ alertname }) => alertname === alert)

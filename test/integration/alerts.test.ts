@@ -1,6 +1,7 @@
-// Raises each alert of deploy/prometheus/rules.yml in a real Prometheus: a real Prosody has the problem, and
-// the exporter reads it. Only the times of the rules are shorter than in production.
-// ProsodyAuditMismatch is missing here, because only a defect of the exporter raises it; promtool tests it.
+// Tests that each alert of deploy/prometheus/rules.yml fires in a real Prometheus when a real Prosody has the problem.
+// Only the times in the rules are shorter than in production.
+// ProsodyAuditMismatch is missing here, because only a defect of the exporter causes it. rules.test.yml tests that
+// alert.
 
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -19,7 +20,7 @@ const HOST = 'one.example'
 const [OTHER, BARE] = ['stats.two.example', 'bare.one.example']
 const JID = `user@${HOST}`
 
-/** The rules, with each `for` and each range divided by `times`. */
+/** Returns the alert rules. Each `for` and the range of each query is divided by `times`. */
 function shortenRules(times: number): string {
   const units: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000 }
   const short = (number: string, unit: string) => `${(Number(number) * units[unit]!) / times}ms`
@@ -31,7 +32,7 @@ function shortenRules(times: number): string {
     .replace(/\[(\d+)([mh])\]/g, (_, n: string, u: string) => `[${short(n, u)}]`)
 }
 
-/** Starts a Prometheus with the rules; each exporter is the only target of its job. */
+/** Starts a Prometheus with the alert rules, and with one job for each exporter. */
 async function startWatching(
   t: TestContext,
   { exporters, times }: { exporters: Readonly<Record<string, RunningExporter>>; times: number },
@@ -49,7 +50,7 @@ async function startWatching(
   return {
     ...prometheus,
     firing,
-    /** Waits until the alert fires with these labels. */
+    /** Waits until the alert fires with the given labels. */
     async untilFires(alert: string, labels: Readonly<Record<string, string>> = {}) {
       await until(
         async () =>
@@ -79,9 +80,9 @@ function repeat(t: TestContext, everyMs: number, act: () => Promise<unknown>) {
   return stop
 }
 
-describe('in a real Prometheus', { concurrency: 3 }, () => {
+describe('alerts in a real Prometheus', { concurrency: 3 }, () => {
   for (const version of prosodyVersions) {
-    test(`Prosody ${version} raises the alerts about certificates, limits, configuration and availability`, async (t) => {
+    test(`the alerts about certificates, limits, configuration and availability fire for problems of Prosody ${version}`, async (t) => {
       const prosody = await withProsody(t, {
         version,
         hosts: [HOST],
@@ -93,7 +94,7 @@ describe('in a real Prometheus', { concurrency: 3 }, () => {
       const file = join(path, 'exporter.yml')
       writeFileSync(file, 'collection: {min_age: 0s}\n')
       const good = await withExporterFor(t, prosody, { flags: [`--config.file=${file}`] })
-      // This component does not have the module.
+      // The component of this exporter does not have mod_adhoc_statistics.
       const bare = await withExporterFor(t, prosody, { domain: BARE })
       const limited = await withExporterFor(t, prosody, {
         domain: OTHER,
@@ -119,7 +120,7 @@ describe('in a real Prometheus', { concurrency: 3 }, () => {
             .filter(({ labels }) => labels.job === 'prosody' || labels.server !== undefined)
             .map(({ labels }) => labels.alertname),
         )
-      // Everything else is healthy.
+      // Apart from its certificate, Prosody has no problem yet, so no other alert may fire.
       assert.deepEqual(
         await names(),
         new Set(['ProsodyCertificateExpires', 'ProsodyCertificateExpiresSoon']),
@@ -136,7 +137,7 @@ describe('in a real Prometheus', { concurrency: 3 }, () => {
         prometheus.untilFires('ProsodyComponentLinkLost', { job: 'prosody' }),
       ])
       await until(async () => (await prometheus.firing('ProsodyCollectionFailing')).length === 0, {
-        what: 'no alert for the collectors of a server that is down',
+        what: 'no alert about collectors fires for a server that is down',
       })
 
       await prosody.restart()
@@ -147,7 +148,7 @@ describe('in a real Prometheus', { concurrency: 3 }, () => {
       await prometheus.untilFires('ProsodyExporterDown', { job: 'prosody' })
     })
 
-    test(`Prosody ${version} raises the alerts about logins and connections between servers`, async (t) => {
+    test(`the alerts about logins and connections between servers fire for problems of Prosody ${version}`, async (t) => {
       const prosody = await withProsody(t, {
         version,
         hosts: [HOST],
@@ -161,8 +162,8 @@ describe('in a real Prometheus', { concurrency: 3 }, () => {
       t.after(() => user.close())
 
       repeat(t, 200, () => authenticate({ port, jid: JID, password: 'wrong' }))
-      // Each message goes to another server, which refuses connections. Prosody does not immediately
-      // reconnect to a server that has failed.
+      // Each message goes to a different server, and all these servers refuse connections. With only one server,
+      // Prosody would not immediately try to connect again.
       let i = 0
       repeat(t, 200, () => {
         user.send(xml('message', { to: `x@gone${i++}.example` }, xml('body', {}, 'text')))
@@ -179,12 +180,13 @@ describe('in a real Prometheus', { concurrency: 3 }, () => {
       ])
     })
 
-    test(`Prosody ${version} raises the alerts about a slow event loop and restarts`, async (t) => {
+    test(`the alerts about a slow event loop and restarts fire for problems of Prosody ${version}`, async (t) => {
       const prosody = await withProsody(t, { version, hosts: [HOST], modules: ['test_eval'] })
       const exporter = await withExporterFor(t, prosody)
       await untilReady(exporter, 200)
       const prometheus = await startWatching(t, { exporters: { prosody: exporter }, times: 30 })
-      // Prosody's timer fires once a second, so this delays it by at least 0.6 s.
+      // The timer that measures the event loop fires once a second. So blocking Prosody for this long delays the timer
+      // by at least 0.6 s.
       const stopBlocking = repeat(t, 2000, () =>
         evalLua(
           prosody,
@@ -207,8 +209,8 @@ describe('in a real Prometheus', { concurrency: 3 }, () => {
       const startedAt = performance.now()
       await restart(prometheus)
       const restartMs = performance.now() - startedAt
-      // The alert fires for more than 4 new streams in 15 minutes. The shortened range must be long enough
-      // for more than 4 restarts on this machine.
+      // The alert about restarts fires for more than 4 new streams in 15 minutes. The shortened range must be long
+      // enough for more than 4 restarts of Prosody on the machine that runs the test.
       const times = Math.min(30, 900_000 / (7 * restartMs))
       const patient = await startWatching(t, { exporters: { prosody: exporter }, times })
       await until(

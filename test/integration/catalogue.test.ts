@@ -1,5 +1,5 @@
-// The catalogue and docs/metrics.md contain every family that real servers export. All bundled modules are
-// loaded, and clients cause traffic.
+// Tests that the catalogue, and so docs/metrics.md, contains every metric family that real Prosody servers export. All
+// bundled modules are loaded, and clients cause traffic.
 
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
@@ -20,7 +20,7 @@ import { login, LoginError } from '../support/xmpp-client.js'
 const STATS = 'stats.one.example'
 const PASSWORD = 'pw'
 
-/** Bundled modules that measure something, or whose hooks do, and that need no other programs. */
+/** The modules of Prosody that add metrics or change their values, and that need no other programs. */
 const MODULES = [
   ...['admin_adhoc', 'bosh', 'carbons', 'csi_simple', 'mam', 'pep', 'presence', 'websocket'],
   ...['blocklist', 'bookmarks', 'private', 'vcard', 'limits', 'announce', 'motd', 'posix'],
@@ -51,7 +51,7 @@ async function startProsody(t: TestContext, version: Version) {
   return prosody
 }
 
-/** Causes at least one event of each kind that Prosody measures. */
+/** Causes at least one event of each kind that Prosody counts or measures. */
 async function causeTraffic(prosody: Awaited<ReturnType<typeof startProsody>>, version: Version) {
   const { ports } = prosody
   const [a, b] = await Promise.all(
@@ -71,16 +71,16 @@ async function causeTraffic(prosody: Awaited<ReturnType<typeof startProsody>>, v
   b!.send(xml('message', { to: a!.jid, type: 'chat' }, xml('body', {}, 'x')))
   a!.send(xml('active', { xmlns: 'urn:xmpp:csi:0' }))
   await a!.next(({ name }) => name === 'message')
-  // No server listens there, so Prosody starts a connection and closes it.
+  // No server listens for refused.example, so Prosody starts a connection to another server and closes it.
   b!.send(xml('message', { to: 'x@refused.example', type: 'chat', id: 'refused' }))
   await b!.next(({ attrs }) => attrs.id === 'refused' && attrs.type === 'error')
-  // A BOSH request with an invalid session.
+  // This BOSH request has an invalid session id, so Prosody counts an error.
   const body = "<body xmlns='http://jabber.org/protocol/httpbind' rid='1' sid='none'/>"
   await fetch(`http://127.0.0.1:${ports.http}/http-bind`, { method: 'POST', body })
   return [a!, b!]
 }
 
-/** Returns all families of the registry as JSON, including those without series. */
+/** Lua code that returns all families of the registry as JSON, even families without series. */
 const REGISTERED = `
   -- mod_storage_sql registers its metrics before it connects, so it does not need the real LuaDBI.
   package.preload.DBI = function () return { Drivers = function () return {} end } end
@@ -101,7 +101,7 @@ async function readRegistered(prosody: Awaited<ReturnType<typeof startProsody>>)
   }))
 }
 
-/** The families that the catalogue lacks or describes differently. */
+/** Returns the families that are missing in the catalogue, or that have another type or other labels there. */
 function undocumented(
   families: readonly Pick<ReportedFamily, 'name' | 'type' | 'labels'>[],
 ): string[] {
@@ -113,7 +113,7 @@ function undocumented(
   })
 }
 
-/** Names of the families that this version has according to the catalogue. */
+/** Returns the names of the families that a version of Prosody has according to the catalogue. */
 function expected(version: Version): string[] {
   const major = parseFloat(version)
   return PROSODY.flatMap((area) =>
@@ -142,10 +142,14 @@ for (const version of everyVersion) {
     const known = new Set(PROSODY.flatMap((area) => area.families.map(({ name }) => name)))
     const served = families.map(({ name }) => name).filter((name) => known.has(name))
     const unexpected = served.filter((name) => !expected(version).includes(name))
-    assert.deepEqual(unexpected, [], 'families that this version should not have')
+    assert.deepEqual(
+      unexpected,
+      [],
+      'Prosody has no families that the catalogue lists only for other versions',
+    )
     assert.ok(served.length > 25)
 
-    // Families without series, too. Prosody 0.11 has no registry.
+    // The registry also has the families without series. Prosody 0.11 has no registry.
     if (version === legacyVersion) return
     const all = await readRegistered(prosody)
     assert.deepEqual(undocumented(all), [])

@@ -9,7 +9,7 @@ import { untilReady } from '../support/real.js'
 import { login } from '../support/xmpp-client.js'
 
 for (const version of prosodyVersions) {
-  test(`compare shows that the exporter has all series of mod_http_openmetrics with Prosody ${version}`, async (t) => {
+  test(`the command compare finds all series of mod_http_openmetrics in the exporter, with Prosody ${version}`, async (t) => {
     const jid = 'user@one.example'
     const prosody = await withProsody(t, {
       version,
@@ -43,7 +43,7 @@ for (const version of prosodyVersions) {
   })
 }
 
-test('compare stops reading a gzip bomb at its limit, needs little memory, and reports it in one line', async (t) => {
+test('the command compare stops reading a gzip bomb at its size limit, needs little memory, and prints one line', async (t) => {
   const MIB = 1024 * 1024
   const bombs: Record<string, { piece: Buffer; count: number }> = {
     '/series': { piece: gzipSync(`a{b="c"} ${'1'.repeat(300)}\n`.repeat(3000)), count: 100 },

@@ -23,7 +23,7 @@ const countOf = (text: string, pattern: RegExp) => text.match(pattern)?.length ?
 
 describe('the configuration file, with a real Prosody', { concurrency: 2 }, () => {
   for (const version of prosodyVersions) {
-    test(`the exporter excludes dropped families and those above the limit, and names them, with Prosody ${version}`, async (t) => {
+    test(`with Prosody ${version}, the exporter excludes families that the configuration drops, and names families that it excludes because of the series limit`, async (t) => {
       const { exporter } = await startBoth(
         t,
         version,
@@ -39,7 +39,7 @@ limits: { series: 140 }
       assert.equal(countOf(text, /test_series_1/g), 0)
       assert.equal(countOf(text, /^test_series_2_total\{host="host[5-9]\.example\.com"/gm), 50)
       assert.equal(countOf(text, /^test_series_2_total\{/gm), 50)
-      // The exporter excludes the largest remaining family; then the others are within the limit.
+      // The exporter excludes the largest family. Without it, the number of series is within the limit.
       assert.equal(countOf(text, /^test_series_3_total/gm), 0)
       assert.deepEqual(text.match(/^prosody_exporter_series_left_out\{.*/gm), [
         'prosody_exporter_series_left_out{family="test_series_3"} 100',
@@ -55,7 +55,7 @@ limits: { series: 140 }
   for (const major of prometheusVersions) {
     for (const format of ['text', 'openmetrics', 'protobuf'] as const) {
       if (major === '2' && format === 'protobuf') continue // Prometheus 2 does not request protobuf by default.
-      test(`the exporter gives Prometheus ${major} the time of the collection in ${format}`, async (t) => {
+      test(`with exposition.timestamps, Prometheus ${major} stores samples from ${format} with the time of the collection`, async (t) => {
         const { exporter } = await startBoth(
           t,
           '0.12.3',
@@ -63,7 +63,7 @@ limits: { series: 140 }
         )
         const { text } = await exporter.get('/metrics')
         const stamp = /^test_series_1_total\{.*\} \S+ (\d{13})$/m.exec(text)?.[1]
-        assert.ok(stamp, 'no timestamp in milliseconds')
+        assert.ok(stamp, 'the sample has a timestamp in milliseconds')
         const prometheus = await withPrometheus(t, {
           major,
           jobs: [{ name: 'prosody', target: `${exporter.url}/metrics`, format }],
@@ -79,14 +79,14 @@ limits: { series: 140 }
             )
           }
         }
-        // The exporter's own samples have no timestamp: each scrape adds one.
+        // The samples about the exporter have no timestamp, so Prometheus stores them with the time of each scrape.
         const [up] = await prometheus.history('xmpp_up')
         assert.ok(up!.samples.length >= 4)
       })
     }
   }
 
-  test('with timestamps, Prometheus sees series end only when track_timestamps_staleness is set', async (t) => {
+  test('with exposition.timestamps, Prometheus ends removed series immediately only if track_timestamps_staleness is set', async (t) => {
     const { prosody, exporter } = await startBoth(
       t,
       '13.0.1',
@@ -108,7 +108,7 @@ limits: { series: 140 }
     assert.equal(await countSeries('default'), 100)
     await prosody.stop()
     await until(async () => (await countSeries('tracking')) === 0, {
-      what: 'the series have ended',
+      what: 'the removed series have ended in Prometheus',
     })
     await prometheus.scrapes('default', 2)
     assert.equal(await countSeries('default'), 100)

@@ -38,11 +38,11 @@ const USERS = ['a@one.example', 'b@one.example', 'offline@one.example', 'c@two.e
 
 type Counts = Readonly<Record<string, number>>
 
-/** mod_smacks came with 0.12. */
+/** Returns whether a version of Prosody has mod_smacks. It was added in Prosody 0.12. */
 const hasSmacks = (version: Version) => version !== legacyVersion
 
 type CountedProsody = TestProsody & {
-  /** Reads the current families. */
+  /** Collects the statistics of Prosody, and returns the metric families. */
   families(): Promise<Family[]>
 }
 
@@ -62,12 +62,12 @@ async function startProsody(
     ...config,
     globals: {
       muc_room_locking: 'false',
-      // Prosody collects once when it starts, and then when the test requests it.
+      // With this long interval, Prosody 0.11 collects once when it starts, and then only when the test requests it.
       ...(isLegacy && { statistics_interval: '3600' }),
       ...config.globals,
     },
   })
-  // Prosody 0.11 has no mod_http_openmetrics, so an exporter reads the families.
+  // Prosody 0.11 has no mod_http_openmetrics, so the test reads the families through an exporter.
   const exporter = isLegacy
     ? await withExporterFor(t, prosody, { env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' } })
     : undefined
@@ -81,7 +81,7 @@ async function startProsody(
   }
 }
 
-/** The values of a family by the values of their labels, for example `one.example client iq`. */
+/** Returns the values of a family. A key has the label values of a series, for example `one.example client iq`. */
 async function readCounts(prosody: CountedProsody, family: string): Promise<Counts> {
   const families = await prosody.families()
   seriesOf(families)
@@ -96,7 +96,7 @@ async function readCounts(prosody: CountedProsody, family: string): Promise<Coun
 const nonZero = (counts: Counts) =>
   Object.fromEntries(Object.entries(counts).filter(([, value]) => value !== 0))
 
-/** Reloads, unloads and loads the module on both components, in different orders. */
+/** Reloads, unloads and loads mod_adhoc_statistics on both components, in different orders. */
 async function reloadAll(prosody: TestProsody): Promise<void> {
   await evalLua(
     prosody,
@@ -116,12 +116,12 @@ const ping = () => xml('ping', { xmlns: 'urn:xmpp:ping' })
 const message = (to: string, attrs: Readonly<Record<string, string>> = {}) =>
   xml('message', { to, type: 'chat', ...attrs }, xml('body', {}, 'text'))
 
-/** Sends a ping; resolves when the server has read everything that was sent before. */
+/** Sends a ping. The reply shows that the server has handled all earlier stanzas of the user. */
 const settle = (user: XmppUser, host = user.jid.replace(/.*@|\/.*/g, '')) =>
   user.iq('get', host, ping())
 
 for (const version of everyVersion) {
-  test(`series with known labels exist with the value 0 from the start (${version})`, async (t) => {
+  test(`series whose labels are known in advance have the value 0 from the start of Prosody ${version}`, async (t) => {
     const prosody = await startProsody(t, version)
     const stanzas = await readCounts(prosody, 'xmpp_stanzas')
     const kinds = ['iq', 'message', 'presence']
@@ -150,7 +150,7 @@ for (const version of everyVersion) {
     }
   })
 
-  test(`each login and each failure is counted once, by mechanism (${version})`, async (t) => {
+  test(`mod_adhoc_statistics counts each login and each failed login once, by SASL mechanism (Prosody ${version})`, async (t) => {
     const prosody = await startProsody(t, version, {
       extra: 'VirtualHost "anonymous.example"\n  authentication = "anonymous"',
     })
@@ -169,14 +169,14 @@ for (const version of everyVersion) {
       }
       const nobody = { port, jid: 'nobody@one.example', password: '', mechanism: 'SCRAM-SHA-1' }
       await assert.rejects(login(nobody), LoginError)
-      // The server rejects the mechanism before an exchange begins.
+      // Prosody rejects an unknown SASL mechanism immediately, and the module counts a failed login.
       for (const mechanism of ['DIGEST-MD5', 'MADE-UP', 'x"\\']) {
         const refused = { port, jid: 'a@one.example', password: PASSWORD, mechanism }
         await assert.rejects(login(refused), LoginError)
       }
       const anonymous = { port, jid: '@anonymous.example', password: '', mechanism: 'ANONYMOUS' }
       await (await login(anonymous)).close()
-      // This client logs in but binds no resource.
+      // This client authenticates but binds no resource.
       await (await authenticate(anonymous)).close()
     }
     const expected = (times: number) => ({
@@ -204,7 +204,7 @@ for (const version of everyVersion) {
     assert.deepEqual(await counted(), expected(2))
   })
 
-  test(`each stanza of a client is counted once, wherever it goes (${version})`, async (t) => {
+  test(`mod_adhoc_statistics counts each stanza of a client once, with any recipient (Prosody ${version})`, async (t) => {
     const prosody = await startProsody(t, version)
     const { c2s: port } = prosody.ports
     const join = async (jid: string) => {
@@ -216,7 +216,7 @@ for (const version of everyVersion) {
       ['a@one.example', 'b@one.example', 'c@two.example'].map(join),
     )
     assert.ok(a && b && c)
-    // The clients have only logged in; the stanzas of a login are not counted.
+    // The clients have only logged in, and the module does not count the stanzas of a login.
     assert.deepEqual(nonZero(await readCounts(prosody, 'xmpp_stanzas')), {})
 
     const converse = async () => {
@@ -226,7 +226,7 @@ for (const version of everyVersion) {
       await b.next(({ name }) => name === 'presence')
       await b.iq('set', 'b@one.example', xml('enable', { xmlns: 'urn:xmpp:carbons:2' }))
 
-      // To a session, an account, another host, an unknown account, an offline account and a host.
+      // The recipients are a session, an account, another host, an unknown account, an offline account and a host.
       for (const to of [
         b.jid,
         'b@one.example',
@@ -243,12 +243,12 @@ for (const version of everyVersion) {
       c.send(message('not a jid/@'))
       c.send(message('a@one.example'))
 
-      // To a room, which sends it to its three occupants.
+      // A message to a room counts once, although the room sends it to three occupants.
       const room = `room@${prosody.rooms}`
       for (const user of [a, b, c]) await user.joinRoom(room, `nick-${user.jid.slice(0, 1)}`)
       a.send(message(room, { type: 'groupchat' }))
       await c.next(({ attrs }) => attrs.type === 'groupchat')
-      // A private message through the room.
+      // A private message to an occupant goes through the room.
       a.send(message(`${room}/nick-c`))
       await c.next(({ attrs }) => attrs.type === 'chat' && attrs.from === `${room}/nick-a`)
 
@@ -256,20 +256,21 @@ for (const version of everyVersion) {
       await settle(b)
       await settle(c)
       await a.iq('get', 'rooms.one.example', ping())
-      // Another client answers this iq; its answer is counted, too.
+      // Another client answers this iq, and the module also counts the reply.
       const asked = a.iq('get', b.jid, ping())
       const { attrs } = await b.next(({ name }) => name === 'iq')
       b.send(xml('iq', { type: 'result', to: attrs.from, id: attrs.id }))
       await asked
       if (!hasSmacks(version)) return
-      // These elements are not stanzas (XEP-0198).
+      // The elements of stream management (XEP-0198) are not stanzas, so the module must not count them.
       c.send("<enable xmlns='urn:xmpp:sm:3'/>")
       await c.next(({ name }) => name === 'enabled')
       c.send("<r xmlns='urn:xmpp:sm:3'/>")
       await c.next(({ name }) => name === 'a')
     }
     await converse()
-    // This element has the name of a stanza but another namespace. The server ends the stream.
+    // This element has the name of a stanza but another namespace. Prosody ends the stream and the module must not count
+    // the element.
     b.send("<message xmlns='urn:example:other'/>")
     await assert.rejects(b.next(() => false))
     const clients = {
@@ -282,7 +283,7 @@ for (const version of everyVersion) {
     }
     assert.deepEqual(nonZero(await readCounts(prosody, 'xmpp_stanzas')), clients)
 
-    // Sessions that are older than the module are counted as well.
+    // After a reload, the module also counts the stanzas of sessions that began before the reload.
     await reloadAll(prosody)
     a.send(message(c.jid))
     await c.next(({ name, attrs }) => name === 'message' && attrs.from === a.jid)
@@ -291,7 +292,8 @@ for (const version of everyVersion) {
       'one.example client message': 10,
     })
 
-    // The server sends unavailable presences for closed connections; they are not counted as the clients'.
+    // Prosody sends unavailable presences for clients that disconnect. The module must not count them as stanzas of the
+    // clients.
     await Promise.all([a.close(), c.close()])
     assert.deepEqual(nonZero(await readCounts(prosody, 'xmpp_stanzas')), {
       ...clients,
@@ -299,8 +301,8 @@ for (const version of everyVersion) {
     })
   })
 
-  test(`stanzas from other servers and from components are counted once, at the receiving host (${version})`, async (t) => {
-    // The hosts have no certificates.
+  test(`mod_adhoc_statistics counts stanzas of other servers and of components once, at the receiving host (Prosody ${version})`, async (t) => {
+    // The hosts have no certificates, so the two servers connect without TLS.
     const globals = { s2s_allow_encryption: 'false', s2s_secure_auth: 'false' }
     const near = await startProsody(t, version, {
       globals,
@@ -335,7 +337,7 @@ for (const version of everyVersion) {
       await receive(a, d.jid)
       a.send(message(d.jid))
       await receive(d, a.jid)
-      // The user joins a room on the other server, which sends presences and the subject back.
+      // The user joins a room on the other server, and the room sends presences and its subject.
       await d.joinRoom(`room@${near.rooms}`, 'nick')
       await receive(d, `room@${near.rooms}`)
       d.send(message('gateway.example'))
@@ -348,7 +350,7 @@ for (const version of everyVersion) {
       await receive(d, from)
       gateway.send(xml('presence', { from, to: 'a@one.example', type: 'subscribe' }))
       assert.equal((await gateway.iq('get', 'two.example', ping())).attrs.type, 'result')
-      // An iq to the component itself, as the exporter sends, is not counted.
+      // The module must not count an iq of a component to itself, because the exporter sends such requests.
       gateway.send(xml('iq', { type: 'get', from, to: 'gateway.example', id: 'own' }, ping()))
       await gateway.next(({ attrs }) => attrs.id === 'own')
     }
@@ -378,7 +380,7 @@ for (const version of everyVersion) {
     assert.deepEqual(await incoming(near), expected(2))
   })
 
-  test(`the gauges match the current clients, users, rooms and occupants (${version})`, async (t) => {
+  test(`the gauges of mod_adhoc_statistics have the current numbers of clients, users, rooms and occupants (Prosody ${version})`, async (t) => {
     const prosody = await startProsody(t, version)
     const { c2s: port } = prosody.ports
     const state = async () => ({
@@ -418,24 +420,24 @@ for (const version of everyVersion) {
     }
     resuming.destroy()
     await until(async () => (await state()).connections['one.example'] === 2, {
-      what: 'the connection is no longer counted',
+      what: 'the number of clients does not include the closed connection',
     })
     assert.equal((await state()).users['one.example'], canResume ? 2 : 1)
     await Promise.all([a.close(), secondA.close(), c.close()])
     await until(async () => (await state()).occupants[prosody.rooms] === undefined, {
-      what: 'the occupants are no longer counted',
+      what: 'the number of occupants does not include the clients that disconnected',
     })
     assert.deepEqual(await state(), { ...nothing, users: canResume ? { 'one.example': 1 } : {} })
   })
 
-  test(`accounts, start times and certificate expiry match the server (${version})`, async (t) => {
+  test(`the numbers of accounts, the start times and the expiry times of certificates are those of Prosody ${version}`, async (t) => {
     const before = Math.floor(Date.now() / 1000)
     const prosody = await startProsody(t, version)
     const registered = async () => {
       const counts = await readCounts(prosody, 'xmpp_registered_users')
       return Object.keys(counts).length === 2 && counts
     }
-    assert.deepEqual(await until(registered, { what: 'accounts are counted' }), {
+    assert.deepEqual(await until(registered, { what: 'the numbers of accounts are exported' }), {
       'one.example': 3,
       'two.example': 1,
     })
@@ -463,14 +465,14 @@ for (const version of everyVersion) {
     const reload = () => evalLua(prosody, 'prosody.reload_config()')
     await reload()
     assert.ok(isAbout((await certificates())['one.example'], first))
-    // The file has a new certificate, but Prosody still uses the old one.
+    // The file has a new certificate. Until a reload, Prosody uses the old certificate, so the expiry time stays.
     const second = await createCertificate('one.example', 90)
     assert.ok(isAbout((await certificates())['one.example'], first))
     await reload()
     assert.ok(isAbout((await certificates())['one.example'], second))
   })
 
-  test(`xmpp_loop_lag_seconds contains the time for which Prosody was blocked (${version})`, async (t) => {
+  test(`xmpp_loop_lag_seconds contains the time for which the event loop of Prosody ${version} was blocked`, async (t) => {
     const prosody = await startProsody(t, version)
     const lag = async () => {
       const families = await prosody.families()
@@ -479,21 +481,26 @@ for (const version of everyVersion) {
         samples?.find(({ name }) => name === `xmpp_loop_lag_seconds_${suffix}`)?.value ?? NaN
       return { count: value('count'), sum: value('sum') }
     }
-    await until(async () => (await lag()).count > 0, { what: 'a timer fired' })
+    await until(async () => (await lag()).count > 0, {
+      what: 'the module has measured the lag of the event loop',
+    })
     const before = await lag()
-    // Longer than the interval of the timer, so that the timer is late.
+    // This code blocks Prosody for 1.5 s. The module measures the lag with a timer every second, so the timer is late.
     await evalLua(prosody, 'local till = os.clock() + 1.5 repeat until os.clock() > till')
     const after = await until(
       async () => {
         const now = await lag()
         return now.count > before.count && now
       },
-      { what: 'a timer fired' },
+      { what: 'the module has measured the lag of the event loop' },
     )
-    assert.ok(after.sum - before.sum >= 0.4, `${after.sum - before.sum}`)
+    assert.ok(
+      after.sum - before.sum >= 0.4,
+      `the lag increased by only ${after.sum - before.sum} s`,
+    )
   })
 
-  test(`adhoc_statistics_counts selects what is counted, for all instances together (${version})`, async (t) => {
+  test(`adhoc_statistics_counts selects what all instances of mod_adhoc_statistics count (Prosody ${version})`, async (t) => {
     const families = async (prosody: CountedProsody) =>
       (await prosody.families())
         .map(({ name }) => name)
@@ -518,7 +525,7 @@ for (const version of everyVersion) {
     assert.deepEqual(await families(prosody), ['xmpp_login_failures', 'xmpp_logins'])
   })
 
-  test(`when the last instance is unloaded, no hook remains (${version})`, async (t) => {
+  test(`after the last instance of mod_adhoc_statistics is unloaded, none of its hooks remains (Prosody ${version})`, async (t) => {
     const prosody = await startProsody(t, version)
     const user = await login({
       port: prosody.ports.c2s,
@@ -546,10 +553,11 @@ for (const version of everyVersion) {
         end
         return count`,
       )
-    // Hooks on the start of the server are removed after it and do not return with a reload.
+    // The module removes its hooks for the start of Prosody after the start. A reload does not add them again. So the
+    // test counts the hooks after a reload.
     await reloadAll(prosody)
     const before = Number(await countHooks())
-    assert.ok(before > 50, `${before}`)
+    assert.ok(before > 50, `the module has only ${before} hooks`)
     await reloadAll(prosody)
     assert.equal(Number(await countHooks()), before)
     await evalLua(

@@ -1,4 +1,7 @@
-/** `prosody-exporter doctor` beside a running service: it finds the same problems and does not disturb scrapes. */
+/**
+ * Tests `prosody-exporter doctor` while the exporter runs as a service. Doctor must find the same problems as without
+ * the service, and must not disturb scrapes.
+ */
 
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -12,13 +15,13 @@ import { complaints, sampleValue, untilUp } from '../support/real.js'
 const RUNS = 10
 const SCRAPE_EVERY_MS = 200
 
-/** Each step with its result, without the steps that occur only with or only without a service. */
+/** Reads the output of doctor. Returns each step with its result, except the steps that depend on a running service. */
 const stepsOf = (out: string) =>
   [...out.matchAll(/^ {2}(ok|note|FAILED) +(\w+)/gm)]
     .map(([, result, step]) => `${step} ${result}`)
     .filter((step) => !/^(service|name) /.test(step))
 
-/** Scrapes until `stop`, which returns the values of all scrapes. */
+/** Scrapes the exporter again and again until `stop` is called. `stop` returns the different values in all scrapes. */
 function startScraping(exporter: RunningExporter) {
   const values = {
     up: new Set<unknown>(),
@@ -48,12 +51,13 @@ function startScraping(exporter: RunningExporter) {
   }
 }
 
-describe('doctor beside a service', { concurrency: 2 }, () => {
+describe('doctor while the exporter runs as a service', { concurrency: 2 }, () => {
   for (const version of everyVersion) {
     const start = async (t: TestContext, config: ProsodyConfig = {}) => {
       const prosody = await withProsody(t, {
         version,
-        // Prosody 0.11 collects on its own schedule. It does so only once here, so each run finds the same.
+        // Prosody 0.11 collects at its own interval. With a long interval, it collects only once, so each run of doctor
+        // finds the same statistics.
         ...(version === legacyVersion && { globals: { statistics_interval: '3600' } }),
         ...config,
         statsOptions: { component_secret: `"${SECRET}"`, ...config.statsOptions },
@@ -67,7 +71,7 @@ describe('doctor beside a service', { concurrency: 2 }, () => {
       return { prosody, exporter, ask: () => doctor(prosody.service) }
     }
 
-    test(`${RUNS} runs during scrapes of Prosody ${version} do not interrupt the service's stream`, async (t) => {
+    test(`${RUNS} runs of doctor during scrapes do not interrupt the service's stream to Prosody ${version}`, async (t) => {
       const { exporter: startExporter, ask } = await start(t)
       const alone = await ask()
       const exporter = await startExporter()
@@ -88,7 +92,7 @@ describe('doctor beside a service', { concurrency: 2 }, () => {
       assert.deepEqual(complaints(exporter), [])
     })
 
-    test(`doctor finds the same problems of Prosody ${version} as without a service`, async (t) => {
+    test(`doctor finds the same problems of Prosody ${version} with and without a running service`, async (t) => {
       const {
         exporter: startExporter,
         ask,
@@ -107,14 +111,14 @@ describe('doctor beside a service', { concurrency: 2 }, () => {
       assert.match(beside.out, /note +rights +users, s2s, modules: no data/)
       assert.deepEqual(stepsOf(beside.out), stepsOf(alone.out))
 
-      // Prosody loads the module, so the advice no longer applies.
+      // After this restart, Prosody loads mod_adhoc_statistics, so doctor must not advise to load it.
       await prosody.restart({ statsOptions: { component_secret: `"${SECRET}"` } })
       await untilUp(exporter)
       const after = await ask()
       assert.equal(after.code, 0, after.out)
       assert.doesNotMatch(after.out, /note +rights/)
 
-      // Without a stream, doctor reports the last error of the service.
+      // While the service has no stream to Prosody, doctor reports the last error of the service.
       await prosody.stop()
       await until(async () => (await exporter.get('/-/ready')).status === 503, {
         what: 'the service has lost its stream',

@@ -10,15 +10,15 @@ import { COLLECTORS } from '../../src/collectors/index.js'
 import { everyVersion, legacyVersion, withProsody, type ProsodyConfig } from '../support/prosody.js'
 import { createAuthority } from '../support/web.js'
 
-/** Collectors for servers other than Prosody. */
+/** The collectors that work only with servers other than Prosody. */
 const OTHER_SERVERS = ['ejabberd_s2s']
-/** The result of each collector for a Prosody with the module and without admin rights. */
+/** What doctor reports about each collector, for a Prosody with mod_adhoc_statistics and without admin rights. */
 const COLLECTOR_STEPS = Object.fromEntries(
   COLLECTORS.filter(({ name }) => name !== 'registry' && !OTHER_SERVERS.includes(name)).map(
     ({ name, isOn, adminCommand }) => [name, isOn && adminCommand === undefined ? 'ok' : 'note'],
   ),
 )
-/** Returns the result of each step by its name. */
+/** Reads the output of doctor, and returns the result of each step by the name of the step. */
 const stepsOf = (out: string): Readonly<Record<string, string>> =>
   Object.fromEntries(
     [...out.matchAll(/^ {2}(ok|note|FAILED) +(\w+)/gm)].map(
@@ -68,13 +68,13 @@ describe('doctor', { concurrency: 2 }, () => {
       )
     })
 
-    test(`without the module, doctor checks the statistics that Prosody ${version} gives to an admin`, async (t) => {
+    test(`without mod_adhoc_statistics, doctor checks the statistics that Prosody ${version} gives to an admin`, async (t) => {
       const { service } = await start(t, {
         modules: ['admin_adhoc'],
         globals: {
           admins: `{ "${DOMAIN}" }`,
           statistics: undefined,
-          // mod_s2s would look up the unknown host in DNS.
+          // The module s2s is off, because it would look up the unknown host in DNS, which can take long.
           modules_disabled: '{ "s2s" }',
         },
         statsOptions: { modules_enabled: undefined },
@@ -98,7 +98,7 @@ describe('doctor', { concurrency: 2 }, () => {
       )
     })
 
-    test(`without module and rights, doctor says what Prosody ${version} needs for each collector`, async (t) => {
+    test(`without mod_adhoc_statistics and admin rights, doctor says what Prosody ${version} needs for each collector`, async (t) => {
       const { service } = await start(t, { statsOptions: { modules_enabled: undefined } })
       const { code, out } = await doctor(service)
       assert.equal(code, 1)
@@ -121,26 +121,26 @@ describe('doctor', { concurrency: 2 }, () => {
     const wrong: readonly (readonly [string, ProsodyConfig, { secret?: string }, RegExp])[] = [
       ['a wrong secret', {}, { secret: 'not the one' }, /FAILED login .*component_secret/],
       [
-        'no such component',
+        'a domain without a component',
         { statsDomains: ['other.example'] },
         {},
         /FAILED login .*Component "stats\.one\.example"/,
       ],
       [
-        'no module',
+        'no mod_adhoc_statistics',
         { statsOptions: { modules_enabled: undefined } },
         {},
         /FAILED statistics .*modules_enabled = \{ "adhoc_statistics" \}/,
       ],
       [
-        'no statistics',
+        'statistics switched off',
         { globals: { statistics: undefined, statistics_interval: undefined } },
         {},
         /FAILED statistics +Statistics are switched off in Prosody\. Put statistics = "internal"/,
       ],
     ]
     for (const [what, config, options, line] of wrong) {
-      test(`doctor finds ${what} with Prosody ${version}`, async (t) => {
+      test(`doctor reports the problem "${what}" with Prosody ${version}`, async (t) => {
         const { service } = await start(t, config)
         const { code, out, err } = await doctor(service, options)
         assert.match(out, line)
@@ -151,7 +151,7 @@ describe('doctor', { concurrency: 2 }, () => {
     }
   }
 
-  test('the printed job has the TLS and authentication settings that the web configuration file requires', async (t) => {
+  test('the Prometheus job that doctor prints has the TLS and authentication settings that the web configuration file requires', async (t) => {
     const { path, remove } = await temporaryDirectory('prosody-exporter-doctor')
     t.after(remove)
     await createAuthority(path, 'exporter')
@@ -185,7 +185,8 @@ describe('doctor', { concurrency: 2 }, () => {
       /^    authorization: { credentials_file: prosody-exporter\.token }$/m,
     )
 
-    // With several servers, both jobs and the service discovery need the TLS settings.
+    // With several servers, doctor prints two jobs, one of them with service discovery. All three parts need the TLS
+    // settings.
     await writeFile(join(path, 'secret'), SECRET, { mode: 0o600 })
     const servers = ['one', 'two'].map(
       (name) => `  - { name: ${name}, domain: ${name}.example, secret_file: secret }\n`,
@@ -204,7 +205,7 @@ describe('doctor', { concurrency: 2 }, () => {
     assert.equal(checked.code, 0, checked.output)
   })
 
-  test('doctor checks each server in the configuration file, even when one fails', async (t) => {
+  test('doctor checks each server in the configuration file, even if the checks of one server fail', async (t) => {
     const { service } = await withProsody(t, {
       version: everyVersion[1],
       statsOptions: { component_secret: `"${SECRET}"` },

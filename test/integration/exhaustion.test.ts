@@ -12,7 +12,7 @@ import { evalLua, logLines, sampleValue, serverSamples, untilUp } from '../suppo
 
 const NOW = { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0ms' }
 
-test('with a full disk, the exporter works but cannot log', async (t) => {
+test('the exporter continues to work when it cannot write its log, because the disk is full', async (t) => {
   const prosody = await withProsody(t, { version: '13.0.1' })
   const exporter = await withExporterFor(t, prosody, {
     flags: ['--log.level=debug'],
@@ -20,7 +20,7 @@ test('with a full disk, the exporter works but cannot log', async (t) => {
     script: 'exec "$@" >/dev/full 2>/dev/full',
   })
   await untilUp(exporter)
-  // The exporter logs each outage, but it cannot write the log.
+  // A restart of Prosody causes log messages, which the exporter cannot write.
   await prosody.restart()
   await untilUp(exporter)
   assert.equal(exporter.stderr(), '')
@@ -42,7 +42,8 @@ test('the exporter works when the clock is set back by an hour and then forward 
       LD_PRELOAD: await findFaketime(),
       FAKETIME_TIMESTAMP_FILE: clock,
       FAKETIME_NO_CACHE: '1',
-      // Setting the clock does not change the kernel's monotonic clock.
+      // When an administrator sets the clock, the kernel's monotonic clock stays the same. This setting of libfaketime
+      // has the same effect.
       DONT_FAKE_MONOTONIC: '1',
     },
   })
@@ -58,7 +59,7 @@ test('the exporter works when the clock is set back by an hour and then forward 
   for (const [step, offset] of ['-1h', '+1d', '+0'].entries()) {
     await set(offset)
     const hours = { '-1h': -1, '+1d': 24, '+0': 0 }[offset]!
-    // Node caches the value of its Date header for a second.
+    // The test reads the clock of the exporter from the Date header, which Node.js caches for a second.
     await until(
       async () => Math.abs(Date.now() + hours * 3_600_000 - (await readClock())) < 60_000,
       {
@@ -70,10 +71,10 @@ test('the exporter works when the clock is set back by an hour and then forward 
     assert.equal(sampleValue(text, 'xmpp_up'), 1)
     assert.equal(sampleValue(text, 'test_steps_total'), step + 1)
   }
-  assert.equal(connections(), 1, 'the exporter did not reconnect')
+  assert.equal(connections(), 1, 'the exporter keeps its connection')
 })
 
-test('HTTP connections cannot use up the descriptors that the stream and a scrape need', async (t) => {
+test('HTTP connections cannot use up the file descriptors that the exporter needs for Prosody and for a scrape', async (t) => {
   const prosody = await withProsody(t, { version: '13.0.1' })
   const exporter = await withExporterFor(t, prosody, {
     flags: ['--log.format=json'],
@@ -87,7 +88,7 @@ test('HTTP connections cannot use up the descriptors that the stream and a scrap
   })
   for (const socket of sockets) socket.on('error', () => undefined)
   await Promise.all(sockets.map((socket) => once(socket, 'connect')))
-  // The exporter needs a descriptor to reconnect to Prosody.
+  // After a restart of Prosody, the exporter needs a file descriptor to reconnect.
   await prosody.restart()
   const text = await untilUp(exporter)
   assert.equal(sampleValue(text, 'prosody_exporter_process_max_fds'), 128)
@@ -95,7 +96,7 @@ test('HTTP connections cannot use up the descriptors that the stream and a scrap
   assert.ok(exporter.running())
 })
 
-test('with a small heap, the exporter serves 20,000 series to many clients concurrently', async (t) => {
+test('with a small heap, the exporter serves 20,000 series to many clients at the same time', async (t) => {
   const prosody = await withProsody(t, {
     version: '13.0.1',
     modules: ['test_series'],

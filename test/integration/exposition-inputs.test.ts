@@ -46,7 +46,7 @@ function separateInvalid(
   })
 }
 
-test('Prometheus reads the valid inputs of compare’s tests with the same values, and rejects the invalid ones', async (t) => {
+test('Prometheus accepts and rejects the same expositions as the command compare, and reads the same values', async (t) => {
   const valid = [joinValid('text', VALID_TEXT), joinValid('openmetrics', VALID_OPENMETRICS)]
   const refusedAlone = [...VALID_TEXT, ...VALID_OPENMETRICS]
     .filter(({ prometheus }) => prometheus === 'refuses')
@@ -71,7 +71,7 @@ test('Prometheus reads the valid inputs of compare’s tests with the same value
     name: `job${i}`,
     target: `http://127.0.0.1:${port}/${i}`,
     format,
-    // Prometheus does not store samples with timestamps as old as these.
+    // The expositions have old timestamps, and Prometheus would not store samples with them.
     extra: ['honor_timestamps: false'],
   }))
   const prometheus = await withPrometheus(t, { major: '3', jobs, intervalMs: 5000 })
@@ -81,10 +81,10 @@ test('Prometheus reads the valid inputs of compare’s tests with the same value
     await until(
       async () => {
         answer = (await prometheus.targets(`job${i}`))[0] ?? answer
-        // On a busy machine a scrape can exceed its deadline.
+        // On a busy machine, a scrape can exceed its timeout. Then the test waits for the next scrape.
         return answer.health !== 'unknown' && !answer.lastError.includes('deadline exceeded')
       },
-      { what: `a scrape of ${expositions[i]!.what}` },
+      { what: `Prometheus has scraped the exposition "${expositions[i]!.what}"` },
     )
     return answer
   }
@@ -108,7 +108,7 @@ test('Prometheus reads the valid inputs of compare’s tests with the same value
   )
 })
 
-/** The key of a series in the tables of inputs. */
+/** Returns the name and labels of a series as one text, as in the tables of expositions. */
 function keyOf({ __name__: name = '', ...labels }: Readonly<Record<string, string>>): string {
   const quoted = (text: string) =>
     `"${text.replace(/[\\"\n]/g, (c) => (c === '\n' ? '\\n' : `\\${c}`))}"`

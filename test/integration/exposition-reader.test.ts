@@ -7,10 +7,10 @@ import { parseWithPython } from '../support/python.js'
 
 const CREATED = { created: true }
 
-test('Debian’s strict Python client library reads every exposition with the intended values', async () => {
+test('Debian’s strict python3-prometheus-client reads every exposition with the original values', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(hostileFamily, { minLength: 30, maxLength: 60 }), async (hostile) => {
-      // The names are mostly different, because the exporter excludes families with colliding names.
+      // The number makes most names different. The exporter excludes a family whose name another family already has.
       const families = hostile.map(({ family }, i) => ({
         ...family,
         name: `${family.name}${i % 25}`,
@@ -23,7 +23,7 @@ test('Debian’s strict Python client library reads every exposition with the in
           samples.map(({ name, labels, value }) => ({ name, labels, value })),
         )
         const expected = readSamples(Buffer.from(bytes).toString())
-        // Python's int('-0') is 0.
+        // The Python parser reads -0 as the integer 0. Adding 0 turns -0 into 0.
         for (const sample of expected) sample.value += 0
         if (format === 'openmetrics') assert.deepEqual(samples, expected)
         else assert.equal(samples.length, expected.length)

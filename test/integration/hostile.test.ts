@@ -15,7 +15,10 @@ import { prosodyVersions, withProsody, type TestProsody } from '../support/proso
 import { parseWithPython } from '../support/python.js'
 import { evalLua, untilReady } from '../support/real.js'
 
-/** A family in the dump of mod_test_registry: texts as hexadecimal digits, numbers as Lua's `%d` or `%.17g`. */
+/**
+ * A metric family in the output of mod_test_registry. Texts are hexadecimal digits, and numbers are in Lua's format
+ * `%d` or `%.17g`.
+ */
 type DumpedFamily = {
   readonly name: string
   readonly type: string
@@ -36,16 +39,16 @@ type DumpedMetric = {
 
 type Exclusion = {
   readonly family: string
-  /** Needed when two families have the same name. */
+  /** The type of the family. An entry has it only if two families have the same name. */
   readonly type?: string
-  /** The value of the series' first label; missing for a family with one series. */
+  /** The value of the first label of the series. A family with only one series has no such value here. */
   readonly label?: string
   readonly from: 'openmetrics' | 'both'
 }
 
 const LONG = 'x'.repeat(33_000)
 
-// Series in addition to those of mod_test_hostile, created before the first scrape.
+// This Lua code creates more series than mod_test_hostile, before the first scrape.
 const MORE = `
 local T = prosody.test_registry
 T.declare("gauge", "test_hostile_no_number", "Values of other types", { "which" })
@@ -64,50 +67,51 @@ T.declare("gauge", "test_hostile_escapes", "Escaped characters", { "value" })
 T.move("test_hostile_escapes", { 'a"b\\\\c\\nd' }, "set", 1)
 `
 
-// Each entry is one series that is excluded and counted in prosody_exporter_samples_invalid.
+// Each entry is one series that the exporter excludes and counts in prosody_exporter_samples_invalid. `from` says in
+// which formats.
 const EXCLUSIONS: readonly Exclusion[] = [
-  // The value is not a number.
+  // The exporter excludes series whose value is not a number.
   { family: 'test_hostile_number', label: 'nothing', from: 'both' },
   { family: 'test_hostile_counter', label: 'nothing', from: 'both' },
   { family: 'test_hostile_no_number', label: 'false', from: 'both' },
   { family: 'test_hostile_no_number', label: 'true', from: 'both' },
   { family: 'test_hostile_no_number', label: 'nil', from: 'both' },
   { family: 'test_hostile_no_number', label: 'table', from: 'both' },
-  // OpenMetrics 1.0.0, Counter: not NaN, not negative.
+  // OpenMetrics 1.0.0, Counter: the value of a counter must not be NaN or negative.
   { family: 'test_hostile_counter', label: 'nan', from: 'openmetrics' },
   { family: 'test_hostile_counter', label: 'minus-nan', from: 'openmetrics' },
   { family: 'test_hostile_counter', label: 'minus-inf', from: 'openmetrics' },
   { family: 'test_hostile_counter', label: 'negative', from: 'openmetrics' },
-  // The sum of a summary must not be NaN or negative either.
+  // OpenMetrics 1.0.0, Summary: the sum of a summary must not be NaN or negative.
   { family: 'test_hostile_summary_bytes', label: 'nan', from: 'openmetrics' },
   { family: 'test_hostile_summary_bytes', label: 'negative', from: 'openmetrics' },
-  // A NaN is in no bucket, so the bucket +Inf does not equal the count.
+  // An observed NaN is in no bucket of a histogram. So the bucket +Inf differs from the count, which OpenMetrics forbids.
   { family: 'test_hostile_nan_sample', label: 'nan', from: 'openmetrics' },
   // Prometheus rejects the whole scrape when a series has a label twice.
   { family: 'test_hostile_same_labels', from: 'both' },
   { family: 'test_hostile_le', from: 'both' },
   { family: 'test_hostile_quantile', from: 'both' },
-  // Prometheus rejects the whole scrape for these names.
+  // Prometheus rejects the whole scrape if the exposition has a name like those of the following families.
   { family: 'test_hostile_own_name', from: 'both' },
   { family: 'test_hostile_nameless_label', from: 'both' },
   { family: '', from: 'both' },
-  // More than 32 KB of bucket bounds; Prosody 13.0 would close the stream.
+  // With more than 32 KB of bucket bounds in one line, Prosody 13.0 would close the stream.
   { family: 'test_hostile_many_buckets', from: 'both' },
-  // More than 32 KB of labels; see the README of the module.
+  // mod_adhoc_statistics excludes a series with more than 32 KB of labels (see the README of the module).
   { family: 'test_hostile_long', label: LONG, from: 'both' },
-  // OpenMetrics 1.0.0, Suffixes: the counter test_hostile_twin__a already has this name.
+  // OpenMetrics 1.0.0, Suffixes: a gauge must not have the name of the counter test_hostile_twin__a.
   { family: 'test_hostile_twin__a', type: 'gauge', from: 'openmetrics' },
-  // The counter test_hostile_clash already has the first name, and the count of the summary
-  // test_hostile_summed the second. In text, too, a TYPE line or a sample would occur twice.
+  // The counter test_hostile_clash already has a sample test_hostile_clash_total, and the summary test_hostile_summed a
+  // sample test_hostile_summed_count. So even in the text format, a TYPE line or a sample would occur twice.
   { family: 'test_hostile_clash_total', from: 'both' },
   { family: 'test_hostile_summed_count', from: 'both' },
-  // The exporter's own families have these names.
+  // The exporter has families with these names itself.
   { family: 'xmpp_up', from: 'both' },
   { family: 'prosody_exporter_build_info', from: 'both' },
 ]
 
 for (const version of prosodyVersions) {
-  test(`hostile series are exported with the values and labels in Prosody's registry (${version})`, async (t) => {
+  test(`the exporter exports hostile series with the values and labels in the registry of Prosody ${version}`, async (t) => {
     const prosody = await withProsody(t, {
       version,
       modules: ['test_eval', 'test_registry', 'test_hostile'],
@@ -122,7 +126,7 @@ for (const version of prosodyVersions) {
     await untilReady(exporter, 200)
     await compare(prosody, exporter, EXCLUSIONS)
 
-    // A series appears when its value becomes a number, and disappears when it no longer is one.
+    // A series must appear when its value becomes a number, and disappear when its value is not a number any more.
     await evalLua(
       prosody,
       `local number = require "core.statsmanager".get_metric_registry().families.test_hostile_number
@@ -137,7 +141,7 @@ for (const version of prosodyVersions) {
     await compare(prosody, exporter, changed)
   })
 
-  test(`mod_http_openmetrics renders hostile series wrongly (${version})`, async (t) => {
+  test(`mod_http_openmetrics of Prosody ${version} renders hostile series wrongly, unlike the exporter`, async (t) => {
     const prosody = await withProsody(t, {
       version,
       modules: ['test_eval', 'test_registry', 'test_hostile'],
@@ -146,19 +150,19 @@ for (const version of prosodyVersions) {
     const render = (family: string) =>
       evalLua(prosody, `return prosody.test_registry.render("${family}")`)
 
-    // A single label that is a number, or a value that is not one, makes the whole response fail.
+    // If one label value is a number, or one sample value is not a number, mod_http_openmetrics fails completely.
     assert.equal((await fetch(prosody.openmetricsUrl)).status, 500)
     assert.match(
       await render('test_hostile_label'),
       /^error: .*attempt to index a (number|boolean)/,
     )
     assert.match(await render('test_hostile_number'), /^error: .*number expected, got string/)
-    // Other families are rendered as invalid OpenMetrics …
+    // mod_http_openmetrics renders these families as invalid OpenMetrics.
     assert.match(await render('test_hostile_summary_bytes'), /_sum\{which="nan"\} -?nan$/m)
     for (const family of ['test_hostile_unsorted', 'test_hostile_summary_bytes']) {
       await assert.rejects(parseWithPython('openmetrics', await render(family)), family)
     }
-    // … or with other values.
+    // mod_http_openmetrics renders the label of this family with another value.
     const [escapes] = await parseWithPython('openmetrics', await render('test_hostile_escapes'))
     assert.equal(escapes?.samples[0]?.labels.value, String.raw`a\"b\\c\nd`)
   })
@@ -217,8 +221,8 @@ async function compare(
 }
 
 /**
- * The series that a format must have, with their allowed values by `seriesKey`. `twice` has the family's
- * name for each series with the same labels as another series.
+ * Returns the series that an exposition in the format must have, with their allowed values, by `seriesKey`. `twice`
+ * has the name of the family for each series with the same labels as another series.
  */
 function expectedSeries(
   dumped: readonly DumpedFamily[],
@@ -238,7 +242,10 @@ function expectedSeries(
           each.family === name && (each.type ?? type) === type && (each.label ?? first) === first,
       )
       if (reason) {
-        assert.ok(!matched.has(reason), `${name} ${first} matches more than one series`)
+        assert.ok(
+          !matched.has(reason),
+          `the entry of EXCLUSIONS for ${name} ${first} matches more than one series`,
+        )
         matched.add(reason)
         if (reason.from === 'both' || reason.from === format) continue
       }
@@ -276,10 +283,11 @@ function samplesOf(
     format === 'openmetrics' && created !== 'none' ? [sample('_created', created)] : []
   if (type === 'gauge') return [sample('', value)]
   if (type === 'counter') return [sample('_total', value), ...createdSamples]
-  // Equal bounds have the same count.
+  // Bounds that are equal as text have the same count, so the exposition has them only once.
   const bounds = new Map(buckets.map(([bound, times]) => [shownText(bound), times]))
   const bucketSamples = [...bounds].map(([le, times]) => sample('_bucket', times, { le }))
-  // OpenMetrics 1.0.0, Histogram: with negative buckets there must be no sum, and without it no count.
+  // OpenMetrics 1.0.0, Histogram: a histogram with negative buckets must not have a sum. Without a sum, it must not have
+  // a count.
   const isSumless =
     format === 'openmetrics' && [...bounds.keys()].some((bound) => bound.startsWith('-'))
   const sums = isSumless ? [] : [sample('_sum', sum), sample('_count', count)]
@@ -294,7 +302,7 @@ function nearest(text: string): number {
   return Number(text)
 }
 
-/** Escapes a name like `escape_name` in util.openmetrics, byte by byte. */
+/** Escapes the bytes of a name as the function `escape_name` in Prosody's util.openmetrics does. */
 function shownName(hex: string): string {
   return Buffer.from(hex, 'hex')
     .toString('latin1')
@@ -303,7 +311,7 @@ function shownName(hex: string): string {
     .replace(/^(?=[^A-Za-z_])/, '_')
 }
 
-// RFC 3629 §4, for bytes that are decoded as Latin-1.
+// Matches one valid UTF-8 sequence (RFC 3629 §4) in a text whose characters are bytes.
 const UTF8 =
   /[\x00-\x7f]|[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|\xed[\x80-\x9f][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}/y
 

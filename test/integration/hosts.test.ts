@@ -1,4 +1,5 @@
-// Prosody forwards stanzas for unknown domains to other servers, so the exporter must not send any to them.
+// Tests that the exporter sends stanzas only to hosts of its Prosody. Prosody would forward a stanza for another domain
+// to another server.
 
 import assert from 'node:assert/strict'
 import { describe, test, type TestContext } from 'node:test'
@@ -14,7 +15,10 @@ import { startTap } from '../support/tap.js'
 
 const SCRAPES = 10
 
-/** Scrapes a Prosody and counts the stanzas to each domain, in all (`asked`) and for the scrapes alone. */
+/**
+ * Scrapes a Prosody and counts the stanzas of the exporter to each domain. `perScrape` has only the stanzas during the
+ * scrapes, and `asked` has the domains of all stanzas.
+ */
 async function scrape(t: TestContext, prosody: TestProsody, flags: readonly string[] = []) {
   const tap = await startTap(t, prosody.ports.component)
   const exporter = await withExporterFor(
@@ -38,7 +42,7 @@ async function scrape(t: TestContext, prosody: TestProsody, flags: readonly stri
   return { text, asked: Object.keys(count()).sort(), perScrape: count(before) }
 }
 
-/** Lines of Prosody's log about a connection to another server. */
+/** Returns the lines of Prosody's log about connections to other servers. */
 const attempts = (prosody: TestProsody) =>
   prosody
     .log()
@@ -52,12 +56,12 @@ const cases: readonly (readonly [
   flags?: readonly string[],
 ])[] = [
   [
-    'a parent of the parent',
+    'only the parent of the parent of the exporter’s domain is a host',
     { hosts: ['example.com'], statsDomains: ['stats.xmpp.example.com'] },
     ['example.com', 'rooms.example.com', 'stats.xmpp.example.com'],
   ],
   [
-    'a disabled parent',
+    'the parent of the exporter’s domain is a disabled host',
     {
       statsDomains: ['stats.off.example'],
       extra: 'VirtualHost "off.example"\n  enabled = false',
@@ -65,12 +69,12 @@ const cases: readonly (readonly [
     ['stats.off.example'],
   ],
   [
-    'a parent that is no host at all',
+    'the parent of the exporter’s domain is not a host',
     { hosts: ['example.com'], statsDomains: ['metrics.internal'] },
     ['metrics.internal'],
   ],
   [
-    'a parent that lists services elsewhere',
+    'the parent of the exporter’s domain lists a service of another server',
     {
       statsDomains: ['stats.one.example'],
       globals: { disco_items: '{ { "elsewhere.test"; "of others" } }' },
@@ -78,7 +82,7 @@ const cases: readonly (readonly [
     ['one.example', 'rooms.one.example', 'stats.one.example'],
   ],
   [
-    'a host that the configuration misspells',
+    '--xmpp.host has a misspelled host name',
     { statsDomains: ['stats.one.example'] },
     ['one.example', 'rooms.one.example', 'stats.one.example'],
     ['--xmpp.host=one.example', '--xmpp.host=typo.one.example'],
@@ -86,17 +90,21 @@ const cases: readonly (readonly [
 ]
 
 for (const version of everyVersion) {
-  describe(`Prosody ${version} connects to no other server`, { concurrency: 2 }, () => {
+  describe(`stanzas to hosts of Prosody ${version} only`, { concurrency: 2 }, () => {
     for (const [what, config, asked, flags] of cases) {
-      test(`with ${what}`, async (t) => {
+      test(`the exporter causes no connection of Prosody ${version} to another server if ${what}`, async (t) => {
         const prosody = await withProsody(t, { version, logLevel: 'debug', ...config })
         const scraped = await scrape(t, prosody, flags)
         assert.deepEqual(scraped.asked, asked)
         const own = prosody.statsDomains[0]!
-        assert.equal(scraped.perScrape[own], SCRAPES, 'one page of the registry for each scrape')
+        assert.equal(
+          scraped.perScrape[own],
+          SCRAPES,
+          'each scrape requests one page of the registry',
+        )
         for (const jid of asked) {
           if (jid === own) continue
-          // A ping, or a request for the number of rooms.
+          // For each scrape, a server host gets one ping, and a room host gets one request for its number of rooms.
           assert.equal(scraped.perScrape[jid], SCRAPES, jid)
         }
         assert.deepEqual(attempts(prosody), [])
@@ -104,7 +112,7 @@ for (const version of everyVersion) {
     }
   })
 
-  test(`without the module in Prosody ${version}, the exporter queries the parent domain once`, async (t) => {
+  test(`without mod_adhoc_statistics in Prosody ${version}, the exporter queries the parent of its domain once`, async (t) => {
     const prosody = await withProsody(t, {
       version,
       logLevel: 'debug',
@@ -121,6 +129,10 @@ for (const version of everyVersion) {
     for (let i = 0; i < SCRAPES; i++) await exporter.get('/metrics')
     const guesses = tap.stanzas().filter(({ attrs }) => attrs['to'] === 'internal')
     assert.equal(guesses.length, 1)
-    assert.notDeepEqual(attempts(prosody), [], 'the log has no attempt to connect to the parent')
+    assert.notDeepEqual(
+      attempts(prosody),
+      [],
+      'the log of Prosody shows an attempt to connect to the parent domain',
+    )
   })
 }

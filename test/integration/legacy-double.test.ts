@@ -7,7 +7,7 @@ import { root } from '../support/setup/process.js'
 const DOUBLE = join(root, 'test/support/prosody-0.10.lua')
 const MODULE = join(root, 'prosody-modules/mod_adhoc_statistics')
 
-/** Runs a scenario in the test double of Prosody 0.10 (`prosody-0.10.lua`); returns its output by line. */
+/** Runs a Lua scenario in `prosody-0.10.lua`, a test double of Prosody 0.10. Returns the lines of its output. */
 async function run(scenario: string, ...mode: string[]): Promise<string[]> {
   const { code, output } = await lua51([DOUBLE, MODULE, ...mode], scenario)
   assert.equal(code, 0, output)
@@ -50,12 +50,12 @@ test('under Lua 5.1, the module adds up counters that Prosody resets (double of 
     }
   }
   assert.deepEqual(Object.fromEntries(series), {
-    // Each array: time of creation, labels, values.
+    // Each array has the creation time, the label values and the sample values of a series.
     'counter prosody_mod_muc/room_hit': ['1000', 'rooms.one.example', '30'],
     'gauge prosody_mod_muc/room_hit_per_second': ['', 'rooms.one.example', '7.5'],
     'gauge prosody_mod_c2s/connections': ['', '3'],
-    // The module estimates the sum from the sampled values of each interval: 1 event with 100; 11 events with
-    // the samples 100, 200 and 200; 11 events with the samples 100, 300 and 300.
+    // Prosody 0.10 stores only a few values of each interval, so the module estimates the sum as mean × events. Here:
+    // 1 event with the value 100, 11 events with the values 100, 200 and 200, and 11 with the values 100, 300 and 300.
     'summary prosody_memory.lua_bytes': ['1000', `${100 + (500 / 3) * 11 + (700 / 3) * 11}`, '23'],
     'gauge prosody_memory.lua_bytes_average': ['', (700 / 3).toPrecision(17)],
     'gauge prosody_memory.lua_bytes_min': ['', '100'],
@@ -79,14 +79,14 @@ test('under Lua 5.1, the module adds up counters that Prosody resets (double of 
   assert.ok(!('summary prosody_test.taking_seconds' in changed))
 })
 
-test('with statistics off, the log at the start and the reply say so in one line each (double of Prosody 0.10)', async () => {
+test('if statistics are off, the log and the reply each have one line with the required settings (double of Prosody 0.10)', async () => {
   const lines = await run('print((ask {}))', 'off')
   assert.equal(lines.length, 2)
   for (const line of lines)
     assert.match(line, /statistics = "internal" and statistics_interval = 15/)
 })
 
-test('unknown or failing statistics providers break nothing (double of Prosody 0.10)', async () => {
+test('the module exports statistics with unknown kinds of names, and answers invalid statistics with an error and one log line (double of Prosody 0.10)', async () => {
   const lines = await run(`
     local function updated(stats, extras)
       prosody.events.fire_event("stats-updated", { stats = stats, stats_extra = extras })
@@ -115,7 +115,7 @@ test('unknown or failing statistics providers break nothing (double of Prosody 0
   assert.equal(lines.at(-1), '3')
 })
 
-test('a stat without an available name is logged, and the others are still exported (double of Prosody 0.10)', async () => {
+test('a stat whose metric names are all taken is logged, and the other stats are exported (double of Prosody 0.10)', async () => {
   const lines = await run(`
     local stats = { ["x.y:amount"] = 1, ["x.y_rate:amount"] = 2 }
     local extras = { ["x.y:rate"] = { count = 3 } }
@@ -134,7 +134,7 @@ test('a stat without an available name is logged, and the others are still expor
   )
 })
 
-test('the registry for old versions accepts the same family types as that of 0.12 (double of Prosody 0.10)', async () => {
+test('the metric registry for Prosody versions before 0.12 accepts the same family types as Prosody 0.12 (double of Prosody 0.10)', async () => {
   const lines = await run(`
     collect()
     local registry = require "core.statsmanager".adhoc_statistics.registry
@@ -161,7 +161,7 @@ test('the registry for old versions accepts the same family types as that of 0.1
   assert.match(lines.at(-1) ?? '', /^false\tfalse\t.*number of labels/)
 })
 
-/** The values of the module's own counts in a printed page, by name and labels. */
+/** Returns the values of the families `xmpp_…` that the module counts itself, from the lines of a page. */
 function readCounts(lines: readonly string[]): Readonly<Record<string, string>> {
   const names = new Map<string, string>()
   const counts: Record<string, string> = {}
@@ -179,7 +179,7 @@ function readCounts(lines: readonly string[]): Readonly<Record<string, string>> 
   return counts
 }
 
-test('logins, stanzas, clients, users, rooms and accounts are counted once, even with reloads (double of Prosody 0.10)', async () => {
+test('the module counts logins, stanzas, clients, users, rooms and accounts once, even when it is reloaded (double of Prosody 0.10)', async () => {
   const lines = await run(
     `
     add_host("one.example", { a = true, b = true, c = true })

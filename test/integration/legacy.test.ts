@@ -41,7 +41,7 @@ type Stat = {
   readonly unit: string
 }
 
-/** Parses the dump of mod_test_legacy; the keys are Prosody's names, for example "/*\/mod_c2s/connections:amount". */
+/** Parses the output of mod_test_legacy. The keys are Prosody's names, for example "/*\/mod_c2s/connections:amount". */
 function readDump(text: string): Map<string, Stat> {
   return new Map(
     text.split('\n').map((line) => {
@@ -53,7 +53,7 @@ function readDump(text: string): Map<string, Stat> {
   )
 }
 
-/** Count and sum of each stat over all collections. */
+/** The number of events and the sum of the values of each stat, over all collections. */
 type Totals = Map<string, { count: number; sum: number; pending: number }>
 
 function addUp(totals: Totals, stats: ReadonlyMap<string, Stat>): void {
@@ -69,7 +69,7 @@ function addUp(totals: Totals, stats: ReadonlyMap<string, Stat>): void {
   }
 }
 
-// The expected series of each stat, as the README of the module documents them.
+/** Returns the series that the exporter must have for each stat, as the README of mod_adhoc_statistics documents. */
 function expectedSeries(stats: ReadonlyMap<string, Stat>, totals: Totals): Map<string, number> {
   const series = new Map<string, number>()
   for (const [stat, { value, min, max, unit }] of stats) {
@@ -97,13 +97,16 @@ function expectedSeries(stats: ReadonlyMap<string, Stat>, totals: Totals): Map<s
 
 const STANZAS = 'stanza_counts.incoming_c2s_message:rate'
 
-/** Stats whose usual name is taken, and one that has the name and labels of Prosody 0.12. */
+/**
+ * The metric names of stats that do not get their usual name. For most, another stat has the usual name. One stat gets
+ * the name and labels that it has in Prosody 0.12.
+ */
 const OTHER_NAMES: Readonly<Record<string, string>> = {
   'test.same:rate': 'prosody_test.same_rate',
   '/one.example/mod_test_legacy/both:amount': 'prosody_mod_test_legacy/both_amount',
   [STANZAS]: 'prosody_mod_measure_stanza_counts/received',
 }
-/** The per-second gauge of this stat has the usual name, because that name is not taken. */
+/** The gauge with the events per second of test.same has the usual name, because no other stat has that name. */
 const PLAIN_NAMES: Readonly<Record<string, string>> = { 'test.same:rate': 'prosody_test.same' }
 
 function nameOf(stat: string) {
@@ -126,10 +129,13 @@ function escape(name: string): string {
   return bytes.replaceAll('/', '__').replace(/\W/g, '_')
 }
 
-/** Reads the series without `_created`; asserts that each counter and summary has it in OpenMetrics. */
+/**
+ * Reads the series, without the samples `_created`. Asserts that in OpenMetrics, each counter and summary has a sample
+ * `_created`.
+ */
 async function readServer(exporter: RunningExporter, format: Format, sinceSeconds: number) {
   const read = await readExporter(exporter, format)
-  // counts.test.ts tests the module's own counts.
+  // The families `xmpp_…`, which mod_adhoc_statistics counts itself, are not compared here. counts.test.ts tests them.
   const families = read.filter((each) => isServerFamily(each) && !each.name.startsWith('xmpp_'))
   return seriesOf(
     families.map((family) => {
@@ -142,10 +148,10 @@ async function readServer(exporter: RunningExporter, format: Format, sinceSecond
   )
 }
 
-test(`every stat of get_stats() in ${version} is exported, and counters that it resets are added up`, async (t) => {
+test(`every stat of get_stats() in Prosody ${version} is exported, and counters that Prosody resets are added up`, async (t) => {
   const sinceSeconds = Math.floor(Date.now() / 1000)
   const prosody = await startProsody(t, {
-    // Prosody collects once when it starts, and then when the test requests it.
+    // With this long interval, Prosody collects once when it starts, and then only when the test requests a collection.
     globals: { statistics_interval: '3600', muc_room_locking: 'false' },
   })
   const totals: Totals = new Map()
@@ -186,7 +192,7 @@ test(`every stat of get_stats() in ${version} is exported, and counters that it 
   const moves = [
     'for i = 1, 7 do m.rate() m.times()() end m.sizes(4096) m.counter(3) m.amount(-1.5)',
     'm.rate() m.stanza() m.stanza() m.no_stanza() m.same_rate() m.same_amount(4)',
-    // This measurement begins in one interval and ends in the next.
+    // The measurement `m.unfinished` begins in one collection interval and ends in the next.
     'for i = 1, 12 do m.distribution(i * i) m.other_rate() end m.unfinished = m.times()',
     '',
     'm.unfinished() m.both(5) m.one_both(6) m.odd(1/3) for i = 1, 1000 do m.rate() m.sizes(i) end',
@@ -197,7 +203,7 @@ test(`every stat of get_stats() in ${version} is exported, and counters that it 
       await a.joinRoom(`y@${prosody.rooms}`, 'a')
     }
     if (i === 3) {
-      // The module must not miss an event or count one twice while it is reloaded or not loaded.
+      // While one instance of the module is reloaded or not loaded, the other must count each event exactly once.
       await evalLua(
         prosody,
         `local modules = require "core.modulemanager"
@@ -213,7 +219,7 @@ test(`every stat of get_stats() in ${version} is exported, and counters that it 
       )
     }
     await evalLua(prosody, `local m = prosody.test_legacy ${lua} m.collect()`)
-    // The exporters take turns, so each reads the changes of two intervals.
+    // The two exporters collect in turn, so each reads the changes of two intervals.
     await compare(await dump(), [i % 2])
   }
   await compare(await read())
@@ -242,7 +248,7 @@ test(`every stat of get_stats() in ${version} is exported, and counters that it 
   assert.doesNotMatch(prosody.log(), COMPLAINT)
 })
 
-test(`while ${version} collects on its own schedule, a counter never falls and ends at the number of events`, async (t) => {
+test(`while Prosody ${version} collects at its own interval, a counter never decreases and finally has the number of events`, async (t) => {
   const prosody = await startProsody(t, { globals: { statistics_interval: '1' } })
   const exporter = await withExporterFor(t, prosody, { env: FRESH })
   await untilReady(exporter, 200)
@@ -255,7 +261,10 @@ test(`while ${version} collects on its own schedule, a counter never falls and e
     const { text } = await exporter.get('/metrics')
     const now = sampleValue(text, rate)
     if (now === undefined) assert.fail(text)
-    assert.ok(before <= now && now <= events, `${before} ${now} ${events}`)
+    assert.ok(
+      before <= now && now <= events,
+      `the counter is ${now}; it was ${before}, and ${events} events have happened`,
+    )
     before = now
     times.add(sampleValue(text, updated)!)
   }
@@ -266,18 +275,18 @@ test(`while ${version} collects on its own schedule, a counter never falls and e
       await read()
       return times.size > 3
     },
-    { what: 'three collections', everyMs: 20 },
+    { what: 'Prosody has collected three times', everyMs: 20 },
   )
   await until(
     async () => {
       await read()
       return before === events
     },
-    { what: 'every event is counted' },
+    { what: 'the counter has the number of events' },
   )
 })
 
-test(`only its own component may request statistics from ${version}`, async (t) => {
+test(`Prosody ${version} gives statistics only to the exporter's component with the bare domain as sender`, async (t) => {
   const lax = 'lax.example'
   const prosody = await startProsody(t, {
     globals: { admins: '{ "admin@one.example" }' },
@@ -333,16 +342,22 @@ const PROBLEMS: readonly (readonly [string, ProsodyConfig, RegExp])[] = [
     },
     SET,
   ],
-  ['the module is missing', { statsOptions: { modules_enabled: undefined } }, /modules_enabled/],
+  [
+    'mod_adhoc_statistics is not loaded',
+    { statsOptions: { modules_enabled: undefined } },
+    /modules_enabled/,
+  ],
 ]
 for (const [what, config, advice] of PROBLEMS) {
-  test(`when ${what}, one line says what to change (${version})`, async (t) => {
+  test(`when ${what}, one log line of the exporter says what to change (Prosody ${version})`, async (t) => {
     const prosody = await startProsody(t, config)
     const exporter = await withExporterFor(t, prosody, {
       env: FRESH,
       flags: ['--log.format=json'],
     })
-    await until(() => complaints(exporter).length > 0, { what: 'a line in the log' })
+    await until(() => complaints(exporter).length > 0, {
+      what: 'the exporter has logged a problem',
+    })
     for (let i = 0; i < 2; i++) {
       const { text } = await exporter.get('/metrics')
       assert.equal(sampleValue(text, 'xmpp_up'), 1)

@@ -5,7 +5,7 @@ import { luacheck } from '../support/setup/installation.js'
 import { filesIn } from '../support/setup/programs.js'
 import { root } from '../support/setup/process.js'
 
-test('luacheck finds no problem in the companion module', async () => {
+test('luacheck finds no problem in mod_adhoc_statistics', async () => {
   const modules = join(root, 'prosody-modules')
   const config = join(modules, '.luacheckrc')
   const { code, output } = await luacheck(['--config', config, '--no-color', modules])

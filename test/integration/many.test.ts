@@ -1,4 +1,4 @@
-// One exporter reads ten real Prosody servers, which a real Prometheus discovers through /sd.
+// Tests one exporter with ten real Prosody servers, which a real Prometheus discovers through /sd.
 
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
@@ -13,13 +13,13 @@ import { login } from '../support/xmpp-client.js'
 const SERVERS = Array.from({ length: 10 }, (_, i) => ({
   name: `s${i}`,
   host: `host${i}.example`,
-  // Neighboring servers have different numbers, so a mix-up of their values would be visible.
+  // Consecutive servers have different numbers of clients, so the test notices if the exporter mixes up their values.
   clients: 1 + (i % 3),
   version: prosodyVersions[i % prosodyVersions.length]!,
 }))
 const CONNECTIONS = 'sum by (instance, host) (prosody_mod_c2s__connections)'
 
-test('a real Prometheus discovers ten real Prosody servers through /sd and reads each', async (t) => {
+test('a real Prometheus discovers ten Prosody servers through /sd and stores the statistics of each server', async (t) => {
   const { path: directory, remove } = await temporaryDirectory('prosody-exporter-many')
   t.after(remove)
   writeFileSync(join(directory, 'secret'), SECRET, { mode: 0o600 })
@@ -57,7 +57,7 @@ test('a real Prometheus discovers ten real Prosody servers through /sd and reads
     intervalMs: 1000,
   })
 
-  /** The value of a query for each server, by the server's name. */
+  /** Returns the result of a query for each server, by the name of the server. */
   const valuesOf = async (promql: string) =>
     Object.fromEntries(
       (await prometheus.query(promql)).map(({ labels, value }) => [labels.instance ?? '', value]),
@@ -83,7 +83,7 @@ test('a real Prometheus discovers ten real Prosody servers through /sd and reads
       },
       { what, everyMs: 250 },
     ).catch(async () => {
-      // Report the last value instead of the timeout.
+      // After a timeout, this assertion shows the difference to the wanted value.
       assert.deepEqual(await read(), wanted)
     })
 
@@ -108,7 +108,7 @@ test('a real Prometheus discovers ten real Prosody servers through /sd and reads
     async () => (await connections()).map(({ name }) => name),
     allExcept(4),
   )
-  // The target is still up: the exporter answers for a server that is down.
+  // The target of a server that is down stays healthy in Prometheus, because the exporter still answers the scrape.
   assert.deepEqual(await scrapedTargets(), allNames)
 
   writeServers(allExcept(7))

@@ -44,7 +44,7 @@ function startProsody(
     ...config,
     statsOptions: {
       component_secret: JSON.stringify(SECRET),
-      // Use Prosody's default.
+      // The test uses Prosody's default for component_conflict_resolve.
       component_conflict_resolve: undefined,
       ...statsOptions,
     },
@@ -63,20 +63,22 @@ function startExporter(
     {
       ...(options.domain !== undefined && { domain: options.domain }),
       flags: ['--log.format=json', '--log.level=debug', ...(options.flags ?? [])],
-      // Each scrape causes a collection.
+      // With a minimum age of 0, each scrape causes a collection.
       env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0ms' },
     },
   )
 }
 
-/** Waits until the log has `tries` more matches of the pattern. */
+/** Waits until the log has `tries` more matches of the pattern than now. */
 async function untilTried(log: () => string, pattern: RegExp, tries: number): Promise<void> {
   const count = () => log().match(new RegExp(pattern, 'g'))?.length ?? 0
   const before = count()
-  await until(() => count() >= before + tries, { what: `${tries} more attempts` })
+  await until(() => count() >= before + tries, {
+    what: `the log has ${tries} more matches of ${pattern.source}`,
+  })
 }
 
-/** Scrapes several times; asserts that each scrape is a new collection, which fails. */
+/** Scrapes several times, and asserts that each scrape causes a new collection, which fails. */
 async function assertFails(exporter: RunningExporter, up: 0 | 1, scrapes = 3): Promise<void> {
   const { text } = await exporter.get('/metrics')
   for (let i = 1; i <= scrapes; i++) {
@@ -91,9 +93,9 @@ async function assertFails(exporter: RunningExporter, up: 0 | 1, scrapes = 3): P
   assert.equal((await exporter.get('/-/ready')).status, 503)
 }
 
-/** Asserts that the operator sees one line, which names the problem and the file to change. */
+/** Asserts that the exporter logs one line about the problem, with prosody.cfg.lua and the given words. */
 function assertOneComplaint(exporter: RunningExporter, ...words: readonly (string | RegExp)[]) {
-  // When both exporters run on one machine, the control socket reports the conflict, too.
+  // If two exporters on one machine use the same component, the control socket causes another line about the conflict.
   const lines = complaints(exporter).filter(
     (line) => !/Another exporter on this machine/.test(line),
   )
@@ -102,11 +104,12 @@ function assertOneComplaint(exporter: RunningExporter, ...words: readonly (strin
 }
 
 function assertHas(line: string, word: string | RegExp): void {
-  if (typeof word === 'string') assert.ok(line.includes(word), `${word} in ${line}`)
+  if (typeof word === 'string')
+    assert.ok(line.includes(word), `${word} must be in the log line: ${line}`)
   else assert.match(line, word)
 }
 
-/** Asserts that the secret is not in the pages, the command line or the log. */
+/** Asserts that the HTTP responses, the command line and the log of the exporter do not contain the secret. */
 async function assertSecretHidden(exporter: RunningExporter, secret: string): Promise<void> {
   const pages = ['/metrics', '/', '/-/ready', '/-/healthy', '/nowhere']
   const texts = await Promise.all(pages.map(async (path) => (await exporter.get(path)).text))
@@ -114,14 +117,14 @@ async function assertSecretHidden(exporter: RunningExporter, secret: string): Pr
   assert.match(cmdline, /xmpp\.domain/)
   assert.ok(logLines(exporter).length > 0)
   for (const text of [...texts, cmdline, exporter.stderr(), exporter.stdout()]) {
-    // In the JSON log, the secret would be escaped.
+    // In a JSON log, special characters of the secret would be escaped. So the test searches for both forms.
     for (const form of [secret, JSON.stringify(secret).slice(1, -1)]) {
       assert.ok(!text.includes(form), text)
     }
   }
 }
 
-/** Makes Prosody close the stream; scrapes until the exporter has reconnected. */
+/** Makes Prosody close the stream, and scrapes until the exporter has reconnected. */
 async function breakStream(prosody: TestProsody, exporter: RunningExporter): Promise<void> {
   const connects = async () =>
     sampleValue((await exporter.get('/metrics')).text, 'prosody_exporter_xmpp_connects_total')!
@@ -132,12 +135,14 @@ async function breakStream(prosody: TestProsody, exporter: RunningExporter): Pro
       session:close()
     end`,
   )
-  await until(async () => (await connects()) > before, { what: 'a new stream' })
+  await until(async () => (await connects()) > before, {
+    what: 'the exporter has reconnected',
+  })
 }
 
 for (const version of prosodyVersions) {
-  describe(`with Prosody ${version}, one line says what to change`, { concurrency: 4 }, () => {
-    test('when the secret is wrong', async (t) => {
+  describe(`log messages about problems with Prosody ${version}`, { concurrency: 4 }, () => {
+    test('one log line says what to change when the secret is wrong', async (t) => {
       const prosody = await startProsody(t, version)
       const exporter = await startExporter(t, prosody, { secret: WRONG_SECRET })
       await untilTried(() => prosody.log(), /Component authentication failed/, 4)
@@ -151,7 +156,7 @@ for (const version of prosodyVersions) {
       ["a virtual host's", 'one.example'],
       ["an inner component's", 'rooms.one.example'],
     ] as const) {
-      test(`when the domain is ${which}`, async (t) => {
+      test(`one log line says what to change when the domain of the component is ${which}`, async (t) => {
         const prosody = await startProsody(t, version)
         const exporter = await startExporter(t, prosody, { domain })
         const refused =
@@ -164,7 +169,7 @@ for (const version of prosodyVersions) {
       })
     }
 
-    test('when the component section has no secret', async (t) => {
+    test('one log line says what to change when the Component section in prosody.cfg.lua has no secret', async (t) => {
       const prosody = await startProsody(t, version, {
         statsOptions: { component_secret: undefined },
       })
@@ -174,7 +179,7 @@ for (const version of prosodyVersions) {
       assertOneComplaint(exporter, 'component_secret', STATS)
     })
 
-    test('when another connection uses the domain', async (t) => {
+    test('one log line says what to change when another exporter uses the same component domain', async (t) => {
       const prosody = await startProsody(t, version)
       const first = await startExporter(t, prosody)
       await untilReady(first, 200)
@@ -183,7 +188,7 @@ for (const version of prosodyVersions) {
       await assertFails(second, 0)
       assertOneComplaint(second, 'component_conflict_resolve', STATS)
       assert.match(second.stderr(), /Another exporter on this machine uses component/)
-      // The first exporter is not disturbed.
+      // The first exporter keeps its stream and logs no problem.
       const { text } = await first.get('/metrics')
       assert.equal(sampleValue(text, 'prosody_exporter_xmpp_connects_total'), 1)
       assert.equal(sampleValue(text, collected), 1)
@@ -193,7 +198,7 @@ for (const version of prosodyVersions) {
       await untilUp(second)
     })
 
-    test('when nothing listens at the address', async (t) => {
+    test('one log line says what to change when no server listens at the address in --xmpp.service', async (t) => {
       const prosody = await startProsody(t, version)
       const service = `xmpp://127.0.0.1:${await freePort()}`
       const exporter = await startExporter(t, prosody, { service })
@@ -202,7 +207,7 @@ for (const version of prosodyVersions) {
       assertOneComplaint(exporter, service, 'xmpp.service', 'component_ports', STATS)
     })
 
-    test('when the port belongs to another service of Prosody', async (t) => {
+    test('one log line says what to change when --xmpp.service has the port of another Prosody service', async (t) => {
       const prosody = await startProsody(t, version)
       const service = `xmpp://127.0.0.1:${prosody.ports.c2s}`
       const exporter = await startExporter(t, prosody, { service })
@@ -213,29 +218,31 @@ for (const version of prosodyVersions) {
 
     const off: readonly (readonly [string, ProsodyConfig, readonly string[]])[] = [
       [
-        'the module is missing',
+        'mod_adhoc_statistics is not loaded',
         { statsOptions: { modules_enabled: undefined } },
         ['modules_enabled', 'adhoc_statistics', 'plugin_paths', STATS],
       ],
       [
-        'statistics are off',
+        'statistics of Prosody are off',
         globals({ statistics: undefined, statistics_interval: undefined }),
         ['statistics = ', 'statistics_interval'],
       ],
       [
-        'only the interval of statistics is set',
+        'statistics_interval of Prosody is set without statistics',
         globals({ statistics: undefined }),
         ['statistics = ', 'statistics_interval'],
       ],
     ]
     for (const [what, config, words] of off) {
-      test(`when ${what}`, async (t) => {
+      test(`one log line says what to change when ${what}`, async (t) => {
         const prosody = await startProsody(t, version, config)
         const exporter = await startExporter(t, prosody)
-        await until(() => complaints(exporter).length > 0, { what: 'a line in the log' })
+        await until(() => complaints(exporter).length > 0, {
+          what: 'the exporter has logged a problem',
+        })
         await assertFails(exporter, 1)
         assertOneComplaint(exporter, ...words)
-        // After a new stream, the same problem is not logged again.
+        // After the exporter has reconnected, it must not log the same problem again.
         await breakStream(prosody, exporter)
         await assertFails(exporter, 1)
         const about = complaints(exporter).filter((line) => !LOST.test(line))
@@ -244,9 +251,9 @@ for (const version of prosodyVersions) {
       })
     }
 
-    test('when the component is not allowed', async (t) => {
+    test('one log line says what to change when Prosody does not allow the component to request statistics', async (t) => {
       const prosody = await startProsody(t, version)
-      // Like a module that restricts commands.
+      // This hook refuses the command, like a Prosody module that restricts commands.
       await evalLua(
         prosody,
         `local st = require "util.stanza"
@@ -256,16 +263,20 @@ for (const version of prosodyVersions) {
         end, 1000)`,
       )
       const exporter = await startExporter(t, prosody)
-      await until(() => complaints(exporter).length > 0, { what: 'a line in the log' })
+      await until(() => complaints(exporter).length > 0, {
+        what: 'the exporter has logged a problem',
+      })
       await assertFails(exporter, 1)
       assertOneComplaint(exporter, 'modules_enabled', STATS, 'not you')
     })
 
-    test('and when the problem is fixed, another line says so', async (t) => {
+    test('when a problem is fixed, the exporter logs that the collector recovered', async (t) => {
       const config = globals({ statistics: undefined })
       const prosody = await startProsody(t, version, config)
       const exporter = await startExporter(t, prosody)
-      await until(() => complaints(exporter).length > 0, { what: 'a line in the log' })
+      await until(() => complaints(exporter).length > 0, {
+        what: 'the exporter has logged a problem',
+      })
       await prosody.restart(globals({}))
       await untilUp(exporter)
       const about = logLines(exporter).filter(({ collector }) => collector === 'registry')
@@ -276,11 +287,11 @@ for (const version of prosodyVersions) {
       )
     })
 
-    test('and the secret is not visible anywhere', async (t) => {
+    test('the secret is not in the HTTP responses, the command line or the log of the exporter', async (t) => {
       const prosody = await startProsody(t, version)
       const file = join(prosody.dir, 'secret')
       await writeFile(file, `${SECRET}\n`, { mode: 0o600 })
-      // The environment variable is empty, and the flag names the file.
+      // The environment variable with the secret is empty, so the exporter reads the secret from the file.
       const flags = [`--xmpp.secret-file=${file}`]
       const exporter = await startExporter(t, prosody, { secret: '', flags })
       await untilReady(exporter, 200)

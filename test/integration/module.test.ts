@@ -9,7 +9,7 @@ import { evalLua, untilReady } from '../support/real.js'
 const FRESH = { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' }
 
 for (const version of prosodyVersions) {
-  test(`with the statsd provider, the exporter has all series that Prosody stores (${version})`, async (t) => {
+  test(`with the statsd provider, the exporter has all series that Prosody ${version} stores`, async (t) => {
     const prosody = await withProsody(t, {
       version,
       modules: ['test_eval'],
@@ -35,7 +35,7 @@ for (const version of prosodyVersions) {
     assert.match(text, /^prosody_exporter_samples_invalid\{family="test_summary"\} 1$/m)
   })
 
-  test(`when a stats-update handler of a module fails, no old values are exported (${version})`, async (t) => {
+  test(`when a stats-update handler of a module fails, the exporter exports no old values of Prosody ${version}`, async (t) => {
     const prosody = await withProsody(t, { version, modules: ['test_eval'] })
     const exporter = await withExporterFor(t, prosody, { env: FRESH })
     await untilReady(exporter, 200)
@@ -45,9 +45,10 @@ for (const version of prosodyVersions) {
       prosody.events.add_handler("stats-update", prosody.test_broken, 1000)`,
     )
     const isFailing = /^prosody_exporter_collector_success\{collector="registry"\} 0$/m
-    // The module collects at most once every 100 ms, so the next scrapes can have older values.
+    // mod_adhoc_statistics collects at most once every 100 ms. So the first scrapes can have values from before the
+    // handler failed.
     await until(async () => isFailing.test((await exporter.get('/metrics')).text), {
-      what: 'the collector fails',
+      what: 'the registry collector fails',
     })
     for (let i = 0; i < 3; i++) {
       const { text } = await exporter.get('/metrics')
@@ -61,11 +62,11 @@ for (const version of prosodyVersions) {
     await evalLua(prosody, 'prosody.events.remove_handler("stats-update", prosody.test_broken)')
     await until(
       async () => /^prosody_stats_collection/m.test((await exporter.get('/metrics')).text),
-      { what: 'the collector recovers' },
+      { what: 'the registry collector succeeds again' },
     )
   })
 
-  test(`readers over their share are refused at the start of a collection and served later (${version})`, async (t) => {
+  test(`an exporter above adhoc_statistics_max_share is refused at the start of a collection, and gets statistics later (Prosody ${version})`, async (t) => {
     const prosody = await withProsody(t, {
       version,
       modules: ['test_eval', 'test_series'],
@@ -74,7 +75,8 @@ for (const version of prosodyVersions) {
     })
     const first = await withExporterFor(t, prosody, { env: FRESH })
     await untilReady(first, 200)
-    // As if readers had used up their time.
+    // The remaining time is set below 0, as if earlier requests had used more time than adhoc_statistics_max_share
+    // allows.
     await evalLua(
       prosody,
       `local index = require "core.statsmanager".get_metric_registry().adhoc_statistics
@@ -90,13 +92,14 @@ for (const version of prosodyVersions) {
       `local index = require "core.statsmanager".get_metric_registry().adhoc_statistics
       index.accounts.all.left = 0.0001`,
     )
-    // This collection needs more time than is left, but it is not interrupted.
+    // The next collection needs more time than remains. The module must not refuse the later pages of a collection
+    // that it has begun to answer.
     const served = await first.get('/metrics')
     assert.match(served.text, /^prosody_exporter_collector_success\{collector="registry"\} 1$/m)
     assert.match(served.text, /_failures_total\{reason="refused"\} 1$/m)
   })
 
-  test(`an invalid option value is logged and ignored (${version})`, async (t) => {
+  test(`mod_adhoc_statistics logs and ignores invalid values of its options (Prosody ${version})`, async (t) => {
     for (const [option, value] of [
       ['adhoc_statistics_max_share', '25'],
       ['adhoc_statistics_max_share', '"a quarter"'],
@@ -113,7 +116,7 @@ for (const version of prosodyVersions) {
     }
   })
 
-  test(`the time to send a page counts as reading time (${version})`, async (t) => {
+  test(`the time for sending a page of statistics counts for adhoc_statistics_max_share (Prosody ${version})`, async (t) => {
     const prosody = await withProsody(t, { version, modules: ['test_eval'] })
     const domain = prosody.statsDomains[0]!
     const left = await evalLua(
@@ -135,7 +138,7 @@ for (const version of prosodyVersions) {
     assert.ok(Number(left) <= 4.8, left)
   })
 
-  test(`a selection with name[] has no line that the full exposition lacks (${version})`, async (t) => {
+  test(`an exposition with the parameter name[] has only lines of the full exposition (Prosody ${version})`, async (t) => {
     const prosody = await withProsody(t, { version, modules: ['test_hostile'] })
     const exporter = await withExporterFor(t, prosody, {
       env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '5s' },

@@ -20,9 +20,9 @@ const FRESH = { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' }
 const named = (names: string) => ({ ...FRESH, PROSODY_EXPORTER_EXPOSITION_NAMES: names })
 
 /**
- * The sample name and labels of a stat of get_stats() in mod_prometheus (2021, its last version before
- * 0.12). It fails on a stat without a section.
- * It drops the host of a stat with several values, but the exporter does not.
+ * Returns the sample name and labels that mod_prometheus gives to a stat of get_stats(). The code follows the version
+ * of 2021, the last one before Prosody 0.12. mod_prometheus fails on a stat without a section. It drops the host of a
+ * stat with several values, but the exporter keeps the host.
  */
 function modPrometheus(stat: string) {
   const ofModule = /^\/([^/]+)\/([^/]+)\/(.+):[a-z]+$/is.exec(stat)
@@ -43,7 +43,7 @@ test(`on ${legacyVersion} the exporter has exactly the series of mod_prometheus,
     version: legacyVersion,
     users: { 'a@one.example': 'pw' },
     modules: ['test_eval', 'test_legacy'],
-    // Prosody collects only when the test requests it.
+    // With this long interval, Prosody collects only when the test requests a collection.
     globals: { statistics_interval: '3600', muc_room_locking: 'false' },
     statsOptions: { adhoc_statistics_counts: '{}' },
   })
@@ -80,7 +80,8 @@ test(`on ${legacyVersion} the exporter has exactly the series of mod_prometheus,
           { name: shown.name, type: 'gauge' },
           { name: shown.name, labels, value: 0 },
         )
-        // test.same is an amount and a rate: two samples of one series, of which Prometheus stores one.
+        // mod_prometheus writes test.same as an amount and as a rate. These are two samples of the same series, and
+        // Prometheus stores only one of them.
         if (!wanted.has(key) || stat === 'test.same:amount') expected.set(key, number!)
         wanted.add(key)
       }
@@ -104,16 +105,16 @@ test(`on ${legacyVersion} the exporter has exactly the series of mod_prometheus,
   assert.equal(
     sampleValue(text, 'prosody_exporter_samples_invalid{family="prosody_test"}'),
     1,
-    'one of the two samples of a series is excluded',
+    'the exporter excludes one of the two samples of a series',
   )
   assert.equal(exporter.stderr().split('result in the same series of prosody_test.').length, 2)
 })
 
-/** The name of a family with `single_underscore`. */
+/** Returns the name that a family gets with the value `single_underscore` of `exposition.names`. */
 const singleUnderscore = (name: string) => name.replace(/^(prosody_mod_.+?)__/, '$1_')
 
 for (const version of prosodyVersions) {
-  test(`a dashboard for 0.11 works with ${version}, and every series is still exported`, async (t) => {
+  test(`with all values of exposition.names, a dashboard for Prosody 0.11 works with ${version}, and every series has its new name too`, async (t) => {
     const statsDomains = ['stats.one.example', 'stats.two.example', 'stats.three.example']
     const prosody = await withProsody(t, {
       version,
@@ -139,7 +140,7 @@ for (const version of prosodyVersions) {
         const { text } = await old!.get('/metrics')
         return sampleValue(text, `prosody_mod_muc${room}`) === 1 && text
       },
-      { what: 'the room is counted' },
+      { what: 'the exposition contains the open room' },
     )
     assert.equal(sampleValue(text, 'prosody_mod_c2s{type="connections"}'), 1)
     assert.equal(sampleValue(text, 'prosody_mod_c2s{type="ipv6"}'), 0)
@@ -166,7 +167,7 @@ for (const version of prosodyVersions) {
           const singleKey = seriesKey({ ...family, name: singleUnderscore(family.name) }, renamed)
           assert.equal(ofAll.get(singleKey), sample.value, singleKey)
           if (ofOld.has(key)) continue
-          // Only gauges are missing: they have an old name with the same value.
+          // Without its new name, a series must be a gauge that has an old name with the same value.
           assert.equal(family.type, 'gauge', key)
           const [, section = '', type = ''] = /^(prosody_mod_.+?)__(.+)$/.exec(family.name) ?? []
           const oldType = family.unit === '' ? type : type.replace(`_${family.unit}`, '')

@@ -18,11 +18,11 @@ import {
   untilUp,
 } from '../support/real.js'
 
-/** The exporter promises correct values this long after Prosody returns. */
+/** Within 5 s after Prosody is back, the exporter must export correct values. */
 const RECOVERY_MS = 5000
 /** The header that Prometheus sends for a scrape_timeout of one second. */
 const ONE_SECOND = { 'X-Prometheus-Scrape-Timeout-Seconds': '1' }
-// Both are longer than the timeout of a collection (10 s).
+// How long Prosody is frozen. Both times are longer than the timeout of a collection (10 s).
 const FREEZE_MS = { '0.12.3': 15_000, '13.0.1': 60_000 }
 
 type Version = (typeof prosodyVersions)[number]
@@ -38,7 +38,7 @@ async function startBoth(t: TestContext, version: Version, options = {}) {
 function startExporter(t: TestContext, prosody: TestProsody): Promise<RunningExporter> {
   return withExporterFor(t, prosody, {
     flags: ['--log.format=json', '--log.level=debug'],
-    // Each scrape causes a collection.
+    // With a minimum age of 0, each scrape causes a collection.
     env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0ms' },
   })
 }
@@ -50,27 +50,29 @@ function assertDown({ status, text }: Answer): void {
   assert.deepEqual(serverSamples(text), [])
 }
 
-/** Scrapes with a short timeout until the server is up; asserts that this takes less than RECOVERY_MS. */
+/** Scrapes with a timeout of 1 s until `xmpp_up` is 1. Asserts that this takes less than 5 s. */
 async function assertRecovers(t: TestContext, exporter: RunningExporter): Promise<string> {
   const startedAt = fairNow()
   const text = await untilUp(exporter, ONE_SECOND)
   const tookMs = fairNow() - startedAt
   t.diagnostic(`recovered in ${tookMs} ms`)
-  assert.ok(tookMs < RECOVERY_MS, `recovered in ${tookMs} ms`)
+  assert.ok(tookMs < RECOVERY_MS, `the exporter recovered only after ${tookMs} ms`)
   assert.equal(sampleValue(text, 'prosody_exporter_collector_success{collector="registry"}'), 1)
   assert.equal((await exporter.get('/-/ready')).status, 200)
   return text
 }
 
-/** Waits for more failed attempts to connect, so that the pause between attempts is at its longest. */
+/** Waits until the exporter has failed to connect `tries` more times. Later, it waits longer between attempts. */
 async function untilAttempted(exporter: RunningExporter, tries: number): Promise<void> {
   const count = () =>
     logLines(exporter).filter(({ message }) => message === 'still no stream').length
   const before = count()
-  await until(() => count() >= before + tries, { what: `${tries} more attempts` })
+  await until(() => count() >= before + tries, {
+    what: `the exporter has failed to connect ${tries} more times`,
+  })
 }
 
-/** Asserts that each problem is logged once in each outage, not at every attempt or scrape. */
+/** Asserts that the exporter logs each problem only once in an outage, not at every scrape or attempt to connect. */
 function assertNothingLoggedTwice(exporter: RunningExporter): void {
   const outages: string[][] = [[]]
   for (const { level, message } of logLines(exporter)) {
@@ -82,11 +84,11 @@ function assertNothingLoggedTwice(exporter: RunningExporter): void {
 }
 
 describe('an outage of Prosody', { concurrency: 2 }, () => {
-  // The version with the long freeze comes first, so that it runs in parallel to the other tests.
+  // Prosody 13.0 comes first, because it is frozen for 60 s. Meanwhile, the other tests run.
   for (const version of [...prosodyVersions].reverse()) {
-    test(`Prosody ${version} frozen for ${FREEZE_MS[version] / 1000} s is soon reported as down, and soon as up afterwards`, async (t) => {
-      // One version has the default component_conflict_resolve: the exporter's old, half-open connection
-      // must not prevent a new one.
+    test(`when Prosody ${version} is frozen for ${FREEZE_MS[version] / 1000} s, xmpp_up is 0 within the scrape timeout, and 1 within 5 s after the end`, async (t) => {
+      // Prosody 0.12.3 has the default value of component_conflict_resolve. With that value, the old, half-open
+      // connection of the exporter must not prevent a new connection.
       const statsOptions = version === '0.12.3' ? { component_conflict_resolve: undefined } : {}
       const { prosody, exporter } = await startBoth(t, version, { statsOptions })
       prosody.kill('SIGSTOP')
@@ -100,7 +102,7 @@ describe('an outage of Prosody', { concurrency: 2 }, () => {
         const startedAt = fairNow()
         assertDown(await exporter.get('/metrics', ONE_SECOND))
         const tookMs = fairNow() - startedAt
-        assert.ok(tookMs < 1000, `answered a scrape of one second after ${tookMs} ms`)
+        assert.ok(tookMs < 1000, `a scrape with a timeout of 1 s took ${tookMs} ms`)
         await delay(Math.max(0, 1000 - tookMs))
       }
       assertDown(await patient)
@@ -113,7 +115,7 @@ describe('an outage of Prosody', { concurrency: 2 }, () => {
   }
 
   for (const version of prosodyVersions) {
-    test(`Prosody ${version} killed and restarted with another registry has no old series`, async (t) => {
+    test(`when Prosody ${version} is killed and restarts with other series, the exporter does not export the old series`, async (t) => {
       const { prosody, exporter } = await startBoth(t, version)
       const before = await exporter.get('/metrics')
       assert.match(before.text, /host="rooms\.one\.example"/)
@@ -139,7 +141,7 @@ describe('an outage of Prosody', { concurrency: 2 }, () => {
       assert.equal(synthetic.length, 3000)
       assert.equal(sampleValue(after, 'prosody_exporter_xmpp_connects_total'), 2)
 
-      // An orderly restart, with fewer series.
+      // This restart is orderly, and Prosody has fewer series afterwards.
       await prosody.restart({ hosts: ['six.example'], modules: ['test_eval'], globals: {} })
       const last = await assertRecovers(t, exporter)
       assert.match(last, /host="rooms\.six\.example"/)
@@ -147,7 +149,7 @@ describe('an outage of Prosody', { concurrency: 2 }, () => {
       assertNothingLoggedTwice(exporter)
     })
 
-    test(`Prosody ${version} started after the exporter is found`, async (t) => {
+    test(`the exporter connects to a Prosody ${version} that starts after the exporter`, async (t) => {
       const prosody = await withProsody(t, { version, modules: ['test_eval'] })
       await prosody.stop()
       const exporter = await startExporter(t, prosody)
@@ -164,7 +166,7 @@ describe('an outage of Prosody', { concurrency: 2 }, () => {
       assert.match(lines[0]!, /prosody\.cfg\.lua/)
     })
 
-    test(`an exporter that was frozen during a restart of Prosody ${version} exports only the new series`, async (t) => {
+    test(`an exporter that was frozen during a restart of Prosody ${version} exports only series from after the restart`, async (t) => {
       const { prosody, exporter } = await startBoth(t, version)
       t.after(() => {
         exporter.kill('SIGCONT')
@@ -182,7 +184,7 @@ describe('an outage of Prosody', { concurrency: 2 }, () => {
       assertNothingLoggedTwice(exporter)
     })
 
-    test(`32 concurrent scrapes cause one collection of Prosody ${version}, even when clients disconnect`, async (t) => {
+    test(`32 simultaneous scrapes cause one collection of Prosody ${version}, even if some clients disconnect`, async (t) => {
       const { prosody, exporter } = await startBoth(t, version)
       await evalLua(
         prosody,
@@ -196,7 +198,8 @@ describe('an outage of Prosody', { concurrency: 2 }, () => {
       const { text } = await exporter.get('/metrics')
       const before = sampleValue(text, collections)!
       assert.equal(await evalLua(prosody, 'return commands'), '1')
-      // The module collects at most once every 100 ms. Without this reset, it could hide a second collection.
+      // mod_adhoc_statistics collects at most once every 100 ms. Without this reset of its last collection time, the
+      // module could answer a second request without a second collection.
       await evalLua(
         prosody,
         `updates, commands = 0, 0
@@ -216,7 +219,7 @@ describe('an outage of Prosody', { concurrency: 2 }, () => {
           return { socket, closed: once(socket, 'close'), received: () => received }
         }),
       )
-      // The exporter answers this request after it has read the earlier ones.
+      // The exporter answers this request only after it has read the requests of all 32 clients.
       assert.equal((await exporter.get('/-/healthy')).status, 200)
       const [leaving, staying] = [clients.slice(0, 12), clients.slice(12)]
       for (const { socket } of leaving) socket.destroy()

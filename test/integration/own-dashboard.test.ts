@@ -1,5 +1,5 @@
-// Runs every query of deploy/grafana/prosody.json in a real Prometheus. It scrapes a real Prosody with all the
-// traffic that the dashboard shows: as the only server at /metrics, and as one of several.
+// Runs every query of deploy/grafana/prosody.json in a real Prometheus. Prometheus scrapes a real Prosody with all the
+// traffic that the dashboard shows: once as the only server of an exporter, and once as one of several servers.
 
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -31,7 +31,7 @@ const HOST = 'one.example'
 const FAR = 'far.example'
 const ALL = '.*'
 
-/** Queries without data: a part of the query, and the reason. */
+/** The queries that have no data with a version of Prosody. A key is a part of the query, and the value is the reason. */
 const WITHOUT: Readonly<Record<Version, Readonly<Record<string, string>>>> = {
   '0.12.3': {
     prosody_mod_csi__state_sessions: 'new in 13.0',
@@ -42,7 +42,7 @@ const WITHOUT: Readonly<Record<Version, Readonly<Record<string, string>>>> = {
   },
 }
 
-/** Only the exporter with a low limit has this metric. */
+/** Only the exporter with a low series limit exports this metric, because it excludes families. */
 const LIMITED = 'prosody_exporter_series_left_out'
 
 test('Grafana 10 can read the dashboard, and each panel has a description, a unit and legends', () => {
@@ -56,8 +56,8 @@ test('Grafana 10 can read the dashboard, and each panel has a description, a uni
     ],
   )
   for (const { title, description, fieldConfig, gridPos, targets = [] } of panels) {
-    assert.ok((description?.length ?? 0) >= 5, `${title}: no description`)
-    assert.ok(fieldConfig?.defaults.unit, `${title}: no unit`)
+    assert.ok((description?.length ?? 0) >= 5, `the panel "${title}" has a description`)
+    assert.ok(fieldConfig?.defaults.unit, `the panel "${title}" has a unit`)
     assert.ok(gridPos.x + gridPos.w <= 24, title)
     assert.ok(targets.length > 0, title)
     if (targets.length > 1) {
@@ -70,8 +70,8 @@ test('Grafana 10 can read the dashboard, and each panel has a description, a uni
   const cells = panels.flatMap(({ gridPos: { x, y, w, h } }) =>
     Array.from({ length: w * h }, (_, i) => `${x + (i % w)} ${y + Math.floor(i / w)}`),
   )
-  assert.equal(new Set(cells).size, cells.length, 'panels overlap')
-  // Every data source is a variable, so its name in Grafana does not matter.
+  assert.equal(new Set(cells).size, cells.length, 'no two panels overlap')
+  // Every panel must use a variable as its data source, so that the dashboard works with any name of the data source.
   const sources = Array.from(
     text.matchAll(/"datasource": \{[^}]*"uid": "([^"]*)"/g),
     ([, uid]) => uid,
@@ -79,7 +79,7 @@ test('Grafana 10 can read the dashboard, and each panel has a description, a uni
   assert.deepEqual([...new Set(sources)].sort(), ['${datasource}', '-- Grafana --'].sort())
 })
 
-/** Starts two servers that can reach each other; the first has every module that the dashboard shows. */
+/** Starts two Prosody servers that can connect to each other. The first has every module that the dashboard shows. */
 async function startServers(t: TestContext, version: Version) {
   const start = async (host: string, modules: readonly string[]) =>
     await withProsody(t, {
@@ -101,7 +101,7 @@ async function startServers(t: TestContext, version: Version) {
     evalLua(prosody, `prosody.test_dns_ports = { ["${host}"] = ${ports.s2s} }`)
   await setAddress(near, FAR, far)
   await setAddress(far, HOST, near)
-  // A value that the formats forbid.
+  // The formats forbid a negative counter, so the exporter counts this sample as invalid.
   await evalLua(
     near,
     'require "core.statsmanager".metric("counter", "test_negative", "", "", {}):with_labels():set(-1)',
@@ -111,7 +111,7 @@ async function startServers(t: TestContext, version: Version) {
 
 const body = xml('body', {}, 'text')
 
-/** Causes each event that the dashboard shows. */
+/** Causes each kind of event that the dashboard shows, for example logins, messages and failures. */
 async function makeTraffic(t: TestContext, near: TestProsody, far: TestProsody) {
   const port = near.ports.c2s
   const account = { port, jid: `user@${HOST}`, password: 'pw' }
@@ -136,7 +136,7 @@ async function talk(from: XmppUser, to: XmppUser) {
   await to.next(({ name, attrs }) => name === 'message' && attrs.from === from.jid)
 }
 
-/** Starts Prometheus with exporters of the first server alone, of both servers, and with a low limit. */
+/** Starts Prometheus with three exporters: for the first Prosody, for both, and for the first with a low series limit. */
 async function startPrometheus(t: TestContext, near: TestProsody, far: TestProsody) {
   const { path, remove } = await temporaryDirectory('prosody-exporter-dashboard')
   t.after(remove)
@@ -169,7 +169,7 @@ async function startPrometheus(t: TestContext, near: TestProsody, far: TestProso
   return { prometheus, instance: new URL(single.url).host, limited: new URL(limited.url).host }
 }
 
-/** The values that Grafana offers for a variable. */
+/** Returns the values that Grafana offers for a variable of the dashboard. */
 async function valuesOf(prometheus: RunningPrometheus, { query }: Variable, server: string) {
   const found = /^label_values\((.+), (\w+)\)$/.exec(query.query)
   assert.ok(found, `the test does not support this query of a variable: ${query.query}`)
@@ -178,11 +178,12 @@ async function valuesOf(prometheus: RunningPrometheus, { query }: Variable, serv
   return results.map(({ labels }) => labels[label]).sort()
 }
 
-describe('each query of the dashboard', { concurrency: 2 }, () => {
+describe('the queries of the Grafana dashboard', { concurrency: 2 }, () => {
   for (const version of prosodyVersions) {
-    test(`has data where Prosody ${version} has the metric`, async (t) => {
+    test(`each query of the Grafana dashboard has data if Prosody ${version} has the metric`, async (t) => {
       const { near, far } = await startServers(t, version)
-      // Some series exist only after an event, and a rate needs two samples.
+      // The traffic comes before and after the start of Prometheus. Some series exist only after an event, and a rate
+      // needs two samples with an event between them.
       await makeTraffic(t, near, far)
       const { prometheus, instance, limited } = await startPrometheus(t, near, far)
       await makeTraffic(t, near, far)
@@ -196,7 +197,7 @@ describe('each query of the dashboard', { concurrency: 2 }, () => {
             assert.deepEqual(
               await prometheus.query(query),
               [],
-              `${title}: has data, contrary to the table WITHOUT`,
+              `the panel "${title}" has data, although WITHOUT says that it has none`,
             )
             continue
           }
@@ -205,7 +206,7 @@ describe('each query of the dashboard', { concurrency: 2 }, () => {
               const results = await prometheus.query(query)
               return results.some(({ value }) => Number.isFinite(value)) && results
             },
-            { what: `data for "${title}": ${query}` },
+            { what: `the query of the panel "${title}" has data: ${query}` },
           )
           assert.ok(
             found.every(({ value }) => !(value < 0)),
@@ -220,7 +221,8 @@ describe('each query of the dashboard', { concurrency: 2 }, () => {
         )
       }
       for (const { expr } of dashboard.annotations.list) {
-        // Nothing has restarted, so there are no annotations; this only checks that the query is valid.
+        // The annotations of the dashboard show restarts, and nothing has restarted. So this request only checks that the
+        // query is valid.
         if (expr !== undefined) await prometheus.query(withVariables(expr, ALL))
       }
 
@@ -229,7 +231,7 @@ describe('each query of the dashboard', { concurrency: 2 }, () => {
       assert.deepEqual(servers, [instance, limited, 'one', 'two'].sort())
       const hosts = await valuesOf(prometheus, variables.get('host')!, 'one')
       for (const host of [HOST, near.rooms])
-        assert.ok(hosts.includes(host), `${host} of ${hosts.join()}`)
+        assert.ok(hosts.includes(host), `the hosts ${hosts.join()} do not include ${host}`)
       assert.ok(!hosts.includes(FAR))
     })
   }

@@ -1,4 +1,4 @@
-// The status page in a real Chromium, with real Prosody servers and real clients.
+// Tests the status page of the exporter in a real Chromium, with real Prosody servers and real XMPP clients.
 
 import assert from 'node:assert/strict'
 import { readFileSync, writeFileSync } from 'node:fs'
@@ -21,7 +21,7 @@ const textOf = (selector: string) =>
 const has = (selector: string, text: string) =>
   `${textOf(selector)}.includes(${JSON.stringify(text)})`
 
-/** The violations that axe finds, as text. */
+/** Returns the accessibility problems that the program axe finds in the page, as text. */
 async function accessibilityProblems(tab: Tab): Promise<string[]> {
   await tab.evaluate(AXE)
   return await tab.evaluate(
@@ -30,7 +30,7 @@ async function accessibilityProblems(tab: Tab): Promise<string[]> {
   )
 }
 
-describe('the page in Chromium', { concurrency: 2 }, () => {
+describe('the status page in Chromium', { concurrency: 2 }, () => {
   let openTab: () => Promise<Tab>
   const ends: (() => unknown)[] = []
   before(async () => {
@@ -48,7 +48,7 @@ describe('the page in Chromium', { concurrency: 2 }, () => {
     return { prosody, exporter, tab }
   }
 
-  /** Asserts that the console is empty and that every request went to the exporter. */
+  /** Asserts that the browser logged no message and that every request of the page went to the exporter. */
   function assertQuiet(tab: Tab, exporter: RunningExporter): void {
     assert.deepEqual(tab.complaints, [])
     const elsewhere = tab.requests.filter(({ url }) => !url.startsWith(`${exporter.url}/`))
@@ -56,7 +56,7 @@ describe('the page in Chromium', { concurrency: 2 }, () => {
   }
 
   for (const version of prosodyVersions) {
-    test(`the page shows the state of Prosody ${version} and its changes`, async (t) => {
+    test(`the status page shows the state of Prosody ${version} and its changes`, async (t) => {
       const { prosody, exporter, tab } = await setUp(t, version)
       await tab.open(`${exporter.url}/`)
       await tab.until(has('h1', 'Prosody is up'))
@@ -86,7 +86,7 @@ describe('the page in Chromium', { concurrency: 2 }, () => {
     })
   }
 
-  test('the page shows when the server stops, the reason, and when it returns, without a reload', async (t) => {
+  test('without a reload, the status page shows that Prosody has stopped, the reason, and that Prosody is back', async (t) => {
     const { prosody, exporter, tab } = await setUp(t, '13.0.1')
     await tab.open(`${exporter.url}/`)
     await tab.until(has('h1', 'Prosody is up'))
@@ -106,7 +106,7 @@ describe('the page in Chromium', { concurrency: 2 }, () => {
     assert.equal(await tab.evaluate('globalThis.isStillThere'), true)
     assertQuiet(tab, exporter)
 
-    // The exporter itself stops despite the open page, and the page reconnects after a restart.
+    // The exporter stops even though the status page is open. The page reconnects when the exporter runs again.
     await exporter.stop()
     assert.equal(await exporter.exited, 0)
     await tab.until(has('#link', 'No connection to the exporter'))
@@ -114,14 +114,14 @@ describe('the page in Chromium', { concurrency: 2 }, () => {
     await tab.until(has('#link', 'Live'))
   })
 
-  test('the page works in light and dark, wide and narrow, is accessible, and is small', async (t) => {
+  test('the status page is accessible and needs no horizontal scrolling in light and dark mode at all widths, and is below 100 KB', async (t) => {
     const { exporter, tab } = await setUp(t, '0.12.3')
     await tab.resize(1100)
     await tab.open(`${exporter.url}/`)
     await tab.until(`document.querySelectorAll('canvas').length >= 3`)
     const bytes = tab.requests.reduce((sum, request) => sum + request.bytes, 0)
     const [document = { bytes: 0 }] = tab.requests
-    assert.ok(document.bytes > 1000 && bytes < 100_000, `${bytes} bytes`)
+    assert.ok(document.bytes > 1000 && bytes < 100_000, `the page has ${bytes} bytes`)
     t.diagnostic(`first load ${bytes} bytes`)
 
     const backgrounds = new Set<string>()
@@ -143,7 +143,7 @@ describe('the page in Chromium', { concurrency: 2 }, () => {
     assertQuiet(tab, exporter)
   })
 
-  test('the page works with the keyboard alone', async (t) => {
+  test('every control of the status page works with the keyboard', async (t) => {
     const { exporter, tab } = await setUp(t, '13.0.1')
     await tab.open(`${exporter.url}/`)
     await tab.until(`document.querySelector('.plot')?.ariaValueMax > 1`, 'a few points')
@@ -157,7 +157,11 @@ describe('the page in Chromium', { concurrency: 2 }, () => {
         await tab.press('Tab', 9)
         reached.push(await focused())
         const outline = 'getComputedStyle(document.activeElement).outlineStyle'
-        assert.equal(await tab.evaluate(outline), 'solid', `${reached.at(-1)} shows the focus`)
+        assert.equal(
+          await tab.evaluate(outline),
+          'solid',
+          `${reached.at(-1)} has a visible outline when it has the focus`,
+        )
         if (reached.at(-1) === name) return
       }
       assert.fail(`${name} is not among ${reached.join(', ')}`)
@@ -173,7 +177,7 @@ describe('the page in Chromium', { concurrency: 2 }, () => {
     await tab.press('ArrowLeft', 37)
     assert.equal(await moment(), first)
 
-    // The focus stays during an update of the page.
+    // The focus must stay on the same element when the page updates its contents.
     const before = await tab.evaluate<string>(textOf('#about'))
     await tab.until(`${textOf('#about')} !== ${JSON.stringify(before)}`, 'something new')
     assert.equal(await focused(), reached.at(-1))
@@ -184,7 +188,7 @@ describe('the page in Chromium', { concurrency: 2 }, () => {
     assertQuiet(tab, exporter)
   })
 
-  test('the page lists several servers and has a page for each', async (t) => {
+  test('with several servers, the status page lists them and links to a page for each server', async (t) => {
     const { prosody, tab } = await setUp(t, '13.0.1')
     const file = join(prosody.dir, 'exporter.yml')
     const gone = await freePort()
@@ -200,7 +204,7 @@ describe('the page in Chromium', { concurrency: 2 }, () => {
         'page: { interval: 1s }',
       ].join('\n'),
     )
-    // The servers come from the file, not from the helper's flags.
+    // The servers come from the configuration file, so the test starts the exporter without flags for a server.
     const exporter = await withExporter(t, {
       flags: [`--config.file=${file}`],
       env: FAST,

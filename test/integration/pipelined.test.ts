@@ -1,6 +1,6 @@
 /**
- * Many sessions of an account with access to statistics send many requests each, without waiting for replies.
- * The test measures how long other clients wait, because Prosody's main loop handles one stanza at a time.
+ * Tests many sessions of an account with access to statistics that send many requests without waiting for replies.
+ * Prosody handles one stanza at a time, so the test measures how long another client waits.
  */
 
 import xml, { type Element } from '@xmpp/xml'
@@ -26,9 +26,9 @@ const ping = { type: 'get', to: 'one.example', child: PING } as const
 const page = { type: 'set', to: STATS, child: PAGE } as const
 
 /**
- * Sends pings one after the other, from before `send` until after `isDone`; returns the milliseconds of the
- * longest. It counts Prosody's CPU time: Prosody is busy all the time, and other load on the machine does
- * not count.
+ * Sends pings one after the other, from before `send` until after `isDone`. Returns the milliseconds of the longest
+ * ping, in CPU time of Prosody. Prosody is busy all the time, and with CPU time, other load on the machine has no
+ * effect.
  */
 async function longestPing(
   pid: number,
@@ -37,7 +37,7 @@ async function longestPing(
   isDone: () => boolean,
 ): Promise<number> {
   let longest = 0
-  // Prosody may answer some requests after later stanzas, so the pings continue for a while.
+  // Prosody may answer some statistics requests later than stanzas that came after them. So 20 more pings follow.
   for (let left = 20; left > 0;) {
     const started = cpuMs(pid)
     const pong = user.iq('get', 'one.example', PING)
@@ -53,9 +53,9 @@ async function longestPing(
 let lastId = 0
 
 /**
- * All sessions send all of their requests concurrently.
+ * Sends all requests of all sessions at the same time, while `user` sends pings.
  *
- * @returns The longest wait of `user` in milliseconds, and the answers.
+ * @returns The longest wait of `user` in milliseconds, and the replies to the requests.
  */
 async function burst(
   pid: number,
@@ -68,10 +68,11 @@ async function burst(
     const stanzas = Array.from({ length: REQUESTS }, () =>
       xml('iq', { type, to, id: `r${++lastId}` }, child).toString(),
     )
-    // The server handles the stanzas of a session in order, so this message marks the end.
+    // Prosody handles the stanzas of a session in order. So when `user` gets this message, Prosody has handled all
+    // requests of the session.
     return [...stanzas, xml('message', { to: user.jid, id: 'sent' }).toString()].join('')
   })
-  // This process reads the answers only later, so that it sees the answers to the pings in time.
+  // The test reads the replies to the requests later, so that it can read the replies to the pings without delay.
   for (const session of sessions) session.pause()
   let handled = 0
   const waiting = sessions.map(async () => {
@@ -98,7 +99,7 @@ const median = (values: readonly number[]) =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!
 
 for (const version of everyVersion) {
-  test(`many concurrent requests block Prosody ${version} at most three times as long as pings, and the exporter is served`, async (t) => {
+  test(`many simultaneous statistics requests block Prosody ${version} at most three times as long as pings, and the exporter still gets statistics`, async (t) => {
     const prosody = await withProsody(t, {
       version,
       modules: ['test_eval'],
@@ -141,7 +142,10 @@ for (const version of everyVersion) {
     t.diagnostic(JSON.stringify(blocked))
     t.diagnostic(`${count} pings ${pings} ms, ${count} requests ${pages} ms; ${results} answered`)
     assert.ok(results > 0)
-    assert.ok(pages <= 3 * pings, `${pages} ms with requests, ${pings} ms with pings`)
+    assert.ok(
+      pages <= 3 * pings,
+      `the longest ping took ${pages} ms with statistics requests, and ${pings} ms with other pings`,
+    )
     await Promise.all([user, ...sessions].map((stream) => stream.close()))
   })
 }

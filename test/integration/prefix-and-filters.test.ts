@@ -5,9 +5,9 @@ import { withExporterFor } from '../support/exporter.js'
 import { prometheusVersions, withPrometheus } from '../support/prometheus.js'
 import { prosodyVersions, withProsody } from '../support/prosody.js'
 
-describe('a real Prometheus', { concurrency: 2 }, () => {
+describe('path prefixes and filters with a real Prometheus', { concurrency: 2 }, () => {
   for (const major of prometheusVersions) {
-    test(`${major} scrapes below a path prefix, and with collect[] and exclude[]`, async (t) => {
+    test(`Prometheus ${major} scrapes an exporter with a path prefix, and with the parameters collect[] and exclude[]`, async (t) => {
       const prosody = await withProsody(t, { version: prosodyVersions.at(-1)! })
       const prefix = '/some/where'
       const exporter = await withExporterFor(t, prosody, {

@@ -17,7 +17,7 @@ type Format = (typeof FORMATS)[number]
 type Version = (typeof prosodyVersions)[number]
 type Sample = { readonly labels: Readonly<Record<string, string>>; readonly value: number }
 
-/** Starts a server with some traffic, and its exporter. The user stays logged in. */
+/** Starts a Prosody and its exporter, and causes some traffic. One user stays logged in. */
 async function startBoth(t: TestContext, version: Version, modules: readonly string[] = []) {
   const jid = 'user@one.example'
   const prosody = await withProsody(t, { version, modules, users: { [jid]: 'pw' } })
@@ -30,7 +30,7 @@ async function startBoth(t: TestContext, version: Version, modules: readonly str
   return exporter
 }
 
-/** The series of a scrape with their values, sorted. */
+/** Returns the series of a scrape with their values, sorted by name and labels. */
 function seriesOf(samples: readonly Sample[], format: Format): Map<string, string> {
   const series = samples.map(({ labels, value }) => {
     const pairs = Object.entries(labels)
@@ -39,7 +39,7 @@ function seriesOf(samples: readonly Sample[], format: Format): Map<string, strin
       // Prometheus 3 normalizes the bounds of buckets.
       .map(([name, text]) => [name, name === 'le' ? boundOf(text) : text])
       .sort(([a = ''], [b = '']) => (a < b ? -1 : 1))
-    // Python's OpenMetrics parser reads -0 as an integer, which loses the sign.
+    // Python's OpenMetrics parser reads -0 as the integer 0, so the sign of 0 counts only in the text format.
     const isSigned = format === 'text' && Object.is(value, -0)
     return [JSON.stringify(pairs), isSigned ? '-0' : String(value)] as const
   })
@@ -62,7 +62,7 @@ async function scrapeDirectly(exporter: RunningExporter, format: Format): Promis
   )
 }
 
-/** Whether each collection changes the series. */
+/** Returns whether the value of the series changes at each collection. */
 const isMoving = (key: string): boolean =>
   /"__name__","(prosody_(exporter|stats)_(?!build_info|samples_invalid)|xmpp_loop_lag_)/.test(key)
 
@@ -73,17 +73,17 @@ function assertSame(stored: Map<string, string>, direct: Map<string, string>): v
   assert.deepEqual(constant(stored), constant(direct))
 }
 
-describe('a real Prometheus', { concurrency: 2 }, () => {
+describe('scrapes by a real Prometheus', { concurrency: 2 }, () => {
   for (const version of prosodyVersions) {
     for (const major of prometheusVersions) {
       for (const modules of [[], ['test_hostile']]) {
         const what = modules.length > 0 ? ' with a hostile module' : ''
-        test(`${major} stores exactly the exposition of Prosody ${version}${what}`, async (t) => {
+        test(`Prometheus ${major} stores exactly the series in the exposition of Prosody ${version}${what}`, async (t) => {
           const exporter = await startBoth(t, version, modules)
           const target = `${exporter.url}/metrics`
           const prometheus = await withPrometheus(t, {
             major,
-            // One job with the default format, and one for each format.
+            // The first job uses the default format of Prometheus. Each other job requests one format.
             jobs: [
               { name: 'default', target },
               ...FORMATS.map((format) => ({ name: format, target, format })),
@@ -106,7 +106,7 @@ describe('a real Prometheus', { concurrency: 2 }, () => {
       }
     }
 
-    test(`and its promtool find no problem with the exporter's own metrics beside those of Prosody ${version}`, async (t) => {
+    test(`Prometheus and its promtool find no problem with the exporter's own metrics, with Prosody ${version}`, async (t) => {
       const [plain, hostile] = await Promise.all([
         startBoth(t, version),
         startBoth(t, version, ['test_hostile']),
@@ -125,7 +125,7 @@ describe('a real Prometheus', { concurrency: 2 }, () => {
             { code: 0, output: '', stdout: undefined },
           )
           const { code, output } = await checkMetrics(major, text)
-          assert.ok(code === 0 || code === 3, `${code}: ${output}`)
+          assert.ok(code === 0 || code === 3, `promtool exited with ${code}: ${output}`)
         }
       }
     })

@@ -15,7 +15,7 @@ import { evalLua, untilReady } from '../support/real.js'
 const PROTOBUF =
   'application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited'
 
-/** Creates a metric of each type with a creation time, and a gauge, which has none. */
+/** Lua code that creates a metric of each type that has a creation time, and a gauge, which has no creation time. */
 const DECLARE = `
   local metric = require "core.statsmanager".metric
   local function declare(type_, name, extra)
@@ -38,7 +38,7 @@ async function startBoth(
   return { prosody, exporter }
 }
 
-/** The series with their values, without the series that each collection changes. */
+/** Returns the series with their values, without the series whose values change at each collection. */
 function seriesOf(samples: readonly QueryResult[]): Record<string, number> {
   const series = samples
     .filter(
@@ -56,14 +56,14 @@ function seriesOf(samples: readonly QueryResult[]): Record<string, number> {
 
 function firstOf(history: readonly History[], name: string): History['samples'][number][] {
   const found = history.filter(({ labels }) => labels['__name__'] === name)
-  assert.ok(found.length > 0, `no samples of ${name} are stored`)
+  assert.ok(found.length > 0, `Prometheus has stored no samples of ${name}`)
   return found.map(({ samples }) => samples[0]!)
 }
 
-describe('delimited protobuf', { concurrency: 2 }, () => {
+describe('the protobuf format', { concurrency: 2 }, () => {
   for (const version of prosodyVersions) {
     for (const major of prometheusVersions) {
-      test(`Prometheus ${major} stores the same from protobuf as from text, with Prosody ${version}`, async (t) => {
+      test(`Prometheus ${major} stores the same series from protobuf as from the text format, with Prosody ${version}`, async (t) => {
         const { exporter } = await startBoth(t, version, ['test_hostile'])
         const target = `${exporter.url}/metrics`
         const jobs = (['text', 'protobuf'] as const).map((format) => ({
@@ -91,7 +91,7 @@ describe('delimited protobuf', { concurrency: 2 }, () => {
       })
     }
 
-    test(`Prometheus 3 stores the creation times of counters of Prosody ${version} as zero samples`, async (t) => {
+    test(`Prometheus 3 stores a sample with the value 0 at the creation time of each counter of Prosody ${version}`, async (t) => {
       const { prosody, exporter } = await startBoth(t, version, ['test_eval'])
       const created = Number(await evalLua(prosody, DECLARE))
       const target = `${exporter.url}/metrics`
@@ -99,7 +99,7 @@ describe('delimited protobuf', { concurrency: 2 }, () => {
         major: '3',
         features: ['created-timestamp-zero-ingestion'],
         jobs: [
-          // With this feature, Prometheus requests protobuf by default.
+          // With the feature created-timestamp-zero-ingestion, Prometheus requests protobuf by default.
           { name: 'default', target },
           { name: 'protobuf', target, format: 'protobuf' },
           { name: 'text', target, format: 'text' },
@@ -118,11 +118,14 @@ describe('delimited protobuf', { concurrency: 2 }, () => {
           'test_created_histogram_bucket',
         ]) {
           for (const { at, value } of firstOf(history, name)) {
-            assert.equal(value, 0, `${name} of ${job}`)
-            assert.ok(Math.abs(at - created) < 0.002, `${name} of ${job} at ${at}, not ${created}`)
+            assert.equal(value, 0, `the first sample of ${name} in the job ${job} has the value 0`)
+            assert.ok(
+              Math.abs(at - created) < 0.002,
+              `the first sample of ${name} in the job ${job} has the time ${at} instead of ${created}`,
+            )
           }
         }
-        // A gauge has no creation time, so Prometheus adds no zero sample.
+        // A gauge has no creation time, so Prometheus does not add a sample with the value 0.
         assert.equal(firstOf(history, 'test_created_gauge')[0]?.value, 5)
         const counter = history.find(
           ({ labels }) => labels['__name__'] === 'test_created_counter_total',
@@ -134,7 +137,7 @@ describe('delimited protobuf', { concurrency: 2 }, () => {
     })
   }
 
-  test('the response has the right content type, and is compressed on request', async (t) => {
+  test('a protobuf response has the content type of protobuf, and is compressed if the client accepts gzip', async (t) => {
     const { exporter } = await startBoth(t, prosodyVersions[0], [])
     const plain = await exporter.get('/metrics', { Accept: PROTOBUF })
     assert.equal(

@@ -10,16 +10,16 @@ import { login } from '../support/xmpp-client.js'
 
 type Dashboard = {
   readonly what: string
-  /** The value of `exposition.names`. */
+  /** The value of the setting `exposition.names`. */
   readonly names: string
   readonly on: readonly (typeof legacyVersion | (typeof prosodyVersions)[number])[]
-  /** Every query of the dashboard; its variables are replaced. */
+  /** Every query of the dashboard, with values instead of the variables. */
   readonly queries: readonly string[]
 }
 
 const DASHBOARDS: readonly Dashboard[] = [
   {
-    what: 'of Jitsi (docker-jitsi-meet)',
+    what: 'for Jitsi (docker-jitsi-meet)',
     names: 'openmetrics',
     on: prosodyVersions,
     queries: [
@@ -37,13 +37,13 @@ const DASHBOARDS: readonly Dashboard[] = [
       'sum(prosody_mod_muc__room_miss_total{host!~"internal-muc.*"})by(host)',
       'sum(prosody_mod_bosh__bad_sid_total)',
       'sum(prosody_mod_bosh__new_sid_total)',
-      // Panels of many dashboards.
+      // Many dashboards have panels with these metrics of a process.
       'rate(process_cpu_seconds_total{job="prosody"}[5m])',
       'process_resident_memory_bytes{job="prosody"}',
     ],
   },
   {
-    what: 'with single underscores',
+    what: 'with single underscores in metric names',
     names: 'single_underscore',
     on: prosodyVersions,
     queries: [
@@ -74,7 +74,7 @@ const DASHBOARDS: readonly Dashboard[] = [
   },
 ]
 
-/** Starts a server with some traffic and the modules that the dashboards show. */
+/** Starts a Prosody with the modules that the dashboards show, and causes some traffic. */
 async function startProsody(t: TestContext, version: Dashboard['on'][number]) {
   const isLegacy = version === legacyVersion
   const jid = 'user@one.example'
@@ -93,10 +93,10 @@ async function startProsody(t: TestContext, version: Dashboard['on'][number]) {
   return prosody
 }
 
-describe('a published dashboard', { concurrency: 2 }, () => {
+describe('published Grafana dashboards', { concurrency: 2 }, () => {
   for (const { what, names, on, queries } of DASHBOARDS) {
     for (const version of on) {
-      test(`${what} gets data for every query, with Prosody ${version}`, async (t) => {
+      test(`every query of the published dashboard ${what} has data with Prosody ${version}`, async (t) => {
         const prosody = await startProsody(t, version)
         const exporter = await withExporterFor(t, prosody, {
           env: { PROSODY_EXPORTER_EXPOSITION_NAMES: names },
@@ -113,9 +113,10 @@ describe('a published dashboard', { concurrency: 2 }, () => {
               const results = await prometheus.query(query)
               return results.length > 0 && results
             },
-            { what: `a result of ${query}` },
+            { what: `Prometheus has a result for ${query}` },
           )
-          for (const { value } of found) assert.ok(value >= 0, `${query}: ${value}`)
+          for (const { value } of found)
+            assert.ok(value >= 0, `the query ${query} has the value ${value}`)
         }
       })
     }

@@ -12,7 +12,7 @@ type Version = (typeof prosodyVersions)[number]
 const RATE = 1000
 /** The default of `collection.min_age`. */
 const MIN_AGE_SECONDS = 0.25
-// Prometheus aligns timestamps by up to 2 ms, and Prosody's times have a resolution of 1 ms.
+// The tolerance for rounded times: Prometheus moves timestamps by up to 2 ms, and Prosody's times are exact to 1 ms.
 const ROUNDED_SECONDS = 0.004
 const COUNTED = 'test_rates_counted_total'
 
@@ -27,7 +27,7 @@ async function startBoth(t: TestContext, version: Version, globals: LuaOptions =
   return { prosody, exporter, jobs: [{ name: 'prosody', target: `${exporter.url}/metrics` }] }
 }
 
-/** The stored samples of mod_test_rates, grouped by scrape. */
+/** Returns the samples of mod_test_rates that Prometheus stored, with one object for each scrape. */
 async function scrapesOf(server: RunningPrometheus) {
   const history = await server.history('{__name__=~"test_rates_.*"}')
   const scrapes = new Map<number, Record<string, number>>()
@@ -40,7 +40,7 @@ async function scrapesOf(server: RunningPrometheus) {
     at,
     counted: values[COUNTED]!,
     countedThen: values['test_rates_counted_then']!,
-    /** When Prosody's collection set the values that are set at collection time. */
+    /** The time of the Prosody collection that set the counter `test_rates_set_total`. */
     setAt: values['test_rates_started_at']! + values['test_rates_set_total']! / RATE,
   }))
 }
@@ -48,10 +48,10 @@ async function scrapesOf(server: RunningPrometheus) {
 describe('rate() and increase() in real Prometheus servers', { concurrency: 2 }, () => {
   for (const version of prosodyVersions) {
     // The error of rate() depends on the age of the values. docs/performance.md has the formula for the error
-    // that min_age allows, and bench/rates.ts measures it.
-    test(`two servers get no value of Prosody ${version} that is older than min_age, counted or set at collection time`, async (t) => {
+    // that min_age allows, and bench/rates.ts measures the error.
+    test(`two Prometheus servers get no value of Prosody ${version} that is older than min_age`, async (t) => {
       const { jobs } = await startBoth(t, version)
-      // With these intervals, the servers scrape sometimes concurrently and sometimes alternately.
+      // With these intervals, the two Prometheus servers sometimes scrape at the same time and sometimes alternately.
       const servers = await Promise.all([
         withPrometheus(t, { major: '2', jobs, intervalMs: 700 }),
         withPrometheus(t, { major: '3', jobs, intervalMs: 500 }),
@@ -65,20 +65,20 @@ describe('rate() and increase() in real Prometheus servers', { concurrency: 2 },
           const age = at - setAt
           assert.ok(
             age <= MIN_AGE_SECONDS + ROUNDED_SECONDS,
-            `a value was set ${age} s before its scrape`,
+            `Prosody set a value ${age} s before the scrape that returned it`,
           )
           assert.ok(
             counted >= countedThen,
-            'a counter was read before the values that are set at collection time',
+            'the counter was read before the counter that is set at stats-update',
           )
         }
         for (const [i, { counted }] of scrapes.slice(1).entries()) {
-          assert.ok(counted >= scrapes[i]!.counted, 'a counter fell')
+          assert.ok(counted >= scrapes[i]!.counted, 'the value of a counter decreased')
         }
       }
     })
 
-    test(`with a numeric interval, counters of Prosody ${version} are current, but values set at collection time are not`, async (t) => {
+    test(`with a numeric statistics_interval of Prosody ${version}, counters are current, but values set at stats-update are from the last interval`, async (t) => {
       for (const collect of ['"auto"', '"always"']) {
         const { exporter } = await startBoth(t, version, {
           statistics_interval: '3600',
@@ -91,7 +91,7 @@ describe('rate() and increase() in real Prometheus servers', { concurrency: 2 },
             const text = await scrape()
             return sampleValue(text, COUNTED)! > sampleValue(before, COUNTED)! && text
           },
-          { what: 'another value is served' },
+          { what: 'a scrape returns a changed value' },
         )
         const set = (text: string) => sampleValue(text, 'test_rates_set_total')!
         if (collect === '"auto"') assert.equal(set(after), set(before))
@@ -99,7 +99,7 @@ describe('rate() and increase() in real Prometheus servers', { concurrency: 2 },
       }
     })
 
-    test(`increase() over restarts of Prosody ${version} misses only events that no scrape saw`, async (t) => {
+    test(`increase() over restarts of Prosody ${version} misses only events after the last scrape before a restart`, async (t) => {
       const { prosody, jobs } = await startBoth(t, version, { test_rates_initial: '1000000' })
       const [plain, created] = await Promise.all([
         withPrometheus(t, { major: '2', jobs }),
@@ -118,7 +118,7 @@ describe('rate() and increase() in real Prometheus servers', { concurrency: 2 },
             const answers = await Promise.all(servers.map((server) => server.query('xmpp_up == 0')))
             return answers.every(({ length }) => length === 1)
           },
-          { what: 'each server has seen that Prosody is down' },
+          { what: 'each Prometheus server has stored xmpp_up 0' },
         )
       const assertIncrease = async (
         server: RunningPrometheus,
@@ -128,12 +128,13 @@ describe('rate() and increase() in real Prometheus servers', { concurrency: 2 },
         const { increase, truth, lost } = await increaseAcross(server, COUNTED, ended, samples)
         t.diagnostic(`increase() ${increase} of ${truth}, ${lost} lost`)
         assert.ok(lost >= 0)
-        // increase() extrapolates one millisecond of the range.
+        // The range for increase() is 1 ms longer than the time between the samples, and increase() extrapolates to it.
         const extrapolated = truth * (0.001 / (samples.at(-1)!.at - samples[0]!.at))
         assert.ok(Math.abs(increase - (truth - lost)) <= extrapolated + 1)
       }
 
-      // The restarted server counts from 0. A falling value is a reset, with or without creation times.
+      // After the first restart, the counter starts at 0. Prometheus detects the reset from the lower value, with or
+      // without creation times.
       await seenSince(0)
       const first = await restartCounting(prosody, 0, untilSeenDown)
       const seen = await seenSince(first.at)
@@ -147,7 +148,8 @@ describe('rate() and increase() in real Prometheus servers', { concurrency: 2 },
       const ofFirstInstance = seen.flat().filter(({ value }) => value >= 1_000_000)
       assert.deepEqual(ofFirstInstance, [])
 
-      // At the first scrape, the new counter is already above the old one. Only its creation time shows the reset.
+      // After the second restart, the counter is higher than before at the first scrape. So Prometheus can detect the
+      // reset only from the creation time.
       const second = await restartCounting(prosody, 100_000, untilSeenDown)
       await seenSince(second.at)
       const since = first.at

@@ -16,12 +16,12 @@ import { registrySteps } from '../support/registry-steps.js'
 const isStepped = ({ name }: Family) => /test_(step|families)/.test(name)
 
 for (const version of prosodyVersions) {
-  test(`under traffic, both formats have exactly the series of mod_http_openmetrics (${version})`, async (t) => {
+  test(`during traffic, the text format and OpenMetrics have exactly the series of mod_http_openmetrics (Prosody ${version})`, async (t) => {
     await compareUnderTraffic(t, version)
   })
 
   for (const seed of [1, 2, 3]) {
-    test(`two exporters have the same series as the server after 200 random steps, seed ${seed} (${version})`, async (t) => {
+    test(`two exporters have the same series as Prosody ${version} during 200 random changes of the registry (seed ${seed})`, async (t) => {
       const { prosody, first, second } = await withServer(t, version)
       const exporters = { [FIRST]: first, [SECOND]: second }
       const steps = registrySteps(seed, { domains: [FIRST, SECOND], hosts: prosody.hosts })
@@ -45,7 +45,9 @@ for (const version of prosodyVersions) {
             ...readable.map((each) => runInTurn(Array(10), () => each.get('/metrics'))),
           ])
           const compared = await compareAll(prosody, readable).catch((error: unknown) => {
-            throw new Error(`at step ${done} of seed ${seed}`, { cause: error })
+            throw new Error(`the test failed at step ${done} with the seed ${seed}`, {
+              cause: error,
+            })
           })
           for (const family of compared.filter(isStepped)) types.add(family.type)
         }

@@ -19,9 +19,9 @@ type FrontMatter = {
   readonly rockspec: { readonly build: { readonly modules: Readonly<Record<string, string>> } }
 }
 
-// Prosody's community repository builds a rock from a module, and `prosodyctl install` unpacks it. The rock has the
-// module's own file and the files that the README lists, under the names in that list (as for mod_firewall).
-test('the module works in the layout of prosodyctl install, with the files that its README lists', async (t) => {
+// Prosody's community repository builds a rock (a package of LuaRocks) from a module, and `prosodyctl install` unpacks
+// the rock. The rock has the main file of the module and the files that the README lists, under the names in that list.
+test('mod_adhoc_statistics works in the layout of prosodyctl install, with the files that its README lists', async (t) => {
   const text = await readFile(join(source, 'README.md'), 'utf8')
   const [, yaml = ''] = /^---\n([^]*?)\n\.\.\.\n/.exec(text) ?? []
   const { labels, summary, rockspec } = parse(yaml) as FrontMatter

@@ -1,6 +1,6 @@
 /**
- * Readers that request statistics without end: how much of Prosody's single thread and memory they use, and
- * whether clients and other readers are affected.
+ * Tests components and users that request statistics without end (runaway readers). Their requests may use only a share
+ * of Prosody's single thread, little memory, and must not affect other clients.
  */
 
 import xml, { type Element } from '@xmpp/xml'
@@ -36,7 +36,7 @@ const form = commandElement(
   xml('x', { xmlns: 'jabber:x:data', type: 'submit' }, ...'abcdefghij'.split('').map(field)),
 )
 
-/** Many and huge cursors, out of range and out of order, as long as a request may be. */
+/** Values of the attribute `since` with many numbers, huge numbers, or numbers out of order, up to the size limit. */
 const ODD_CURSORS = [
   '1 '.repeat(4000),
   '123456789012:123456789012 '.repeat(300),
@@ -44,7 +44,7 @@ const ODD_CURSORS = [
   `999999999999999:${SERIES} `.repeat(200),
 ]
 
-/** The most expensive valid and invalid requests. */
+/** The valid and invalid requests for which Prosody needs the most time. */
 const HOSTILE: readonly Element[] = [
   page({ first: '1', since: '0' }),
   page({ first: '2', since: '0' }),
@@ -76,9 +76,9 @@ async function startProsody(
   const connect = (domain: string, secret = prosody.secret) =>
     connectComponent({ port: prosody.ports.component, domain, secret })
   const runaway = await connect(RUNAWAY)
-  // On 0.11, the series exist after the first collection.
+  // On Prosody 0.11, the series exist only after the first collection.
   await until(async () => Number((await sizeOf(runaway)) ?? 0) > SERIES, {
-    what: 'the series exist',
+    what: `Prosody has more than ${SERIES} series`,
   })
   const jid = 'user@one.example'
   const user = await login({ port: prosody.ports.c2s, jid, password: 'pw' })
@@ -90,7 +90,7 @@ async function sizeOf(stream: XmppStream): Promise<string | undefined> {
   return reply.getChild('command')?.getChild('statistics')?.attrs['size']
 }
 
-/** Runs Lua with access to the time accounts of the readers. */
+/** Runs Lua code in Prosody that can read and set how much time the module still allows each client (its account). */
 const evalOnAccounts = (prosody: TestProsody, lua: string) =>
   evalLua(
     prosody,
@@ -108,7 +108,7 @@ async function accountOf(prosody: TestProsody): Promise<{ left: number; at: numb
   return { left: left!, at: at! }
 }
 
-/** Sets the remaining time of all readers together, and of each reader. */
+/** Sets the remaining time of all clients of the module together, and of each client. */
 const setAccounts = (prosody: TestProsody, seconds: number) =>
   evalOnAccounts(
     prosody,
@@ -118,7 +118,7 @@ const setAccounts = (prosody: TestProsody, seconds: number) =>
 
 let lastId = 0
 
-/** Sends all requests without waiting; resolves with the number of replies by error condition, or `result`. */
+/** Sends all requests without waiting. Returns the number of replies for each error condition, and for `result`. */
 async function flood(
   stream: XmppStream,
   { from, to }: { from: (id: number) => string; to: string },
@@ -142,25 +142,28 @@ async function flood(
 const floodAsRunaway = (stream: XmppStream, requests: readonly Element[]) =>
   flood(stream, { from: () => RUNAWAY, to: RUNAWAY }, requests)
 
-/** Repeats the requests up to `count`. */
+/** Returns `count` requests by repeating the given requests. */
 const times = (count: number, requests: readonly Element[]): Element[] =>
   Array.from({ length: count }, (_, i) => requests[i % requests.length]!)
 
-/** Memory of Prosody's Lua state, in kilobytes. */
+/** Returns the memory of Prosody's Lua state after garbage collection, in kilobytes. */
 async function heapOf(prosody: TestProsody): Promise<number> {
   const lua = 'for _ = 1, 3 do collectgarbage() end return collectgarbage("count")'
   return Number(await evalLua(prosody, lua))
 }
 
 for (const version of everyVersion) {
-  test(`a runaway reader gets only its share of Prosody ${version}, and other readers are served`, async (t) => {
+  test(`a runaway reader uses only its share of the time of Prosody ${version}, and other readers still get statistics`, async (t) => {
     const share = 0.1
     const { prosody, runaway, user, connect } = await startProsody(t, version, `${share}`)
     const other = await connect(STATS)
     await other.iq('set', STATS, page({ last: '1' }))
     await other.close()
 
-    /** Floods in each round, with `meanwhile` in parallel; asserts that most pings overtake the flood. */
+    /**
+     * In each round, sends many statistics requests, and runs `meanwhile` at the same time. Asserts that Prosody answers
+     * most pings before it has answered all these requests.
+     */
     const floodWhile = async (rounds: number, meanwhile: () => Promise<unknown>) => {
       let [ahead, refused] = [0, 0]
       for (let round = 0; round < rounds; round++) {
@@ -171,22 +174,25 @@ for (const version of everyVersion) {
         await meanwhile()
         refused += (await flooding).get('resource-constraint') ?? 0
       }
-      assert.ok(ahead > rounds / 2, `${ahead} of ${rounds} pings overtook the flood`)
+      assert.ok(
+        ahead > rounds / 2,
+        `only ${ahead} of ${rounds} pings got a reply before the last statistics request`,
+      )
       return refused
     }
-    // As after an hour of requests: the readers have used up their time.
+    // The readers have no time left, as after an hour of requests.
     await setAccounts(prosody, -5)
     await floodAsRunaway(runaway, HOSTILE)
     const before = await accountOf(prosody)
     const refused = await floodWhile(10, () => Promise.resolve())
-    // The number depends on the duration of the flood; the used time is checked below.
-    assert.ok(refused > 0, `${refused} of 4,000 are refused`)
+    // How many requests are refused depends on how long the requests take. The used time is checked below.
+    assert.ok(refused > 0, `Prosody refused ${refused} of 4,000 requests`)
     const after = await accountOf(prosody)
     const elapsed = after.at - before.at
     const used = share * elapsed - (after.left - before.left)
-    t.diagnostic(`4,000 requests took ${used} s of ${elapsed} s`)
-    // The last page may exceed the remaining time.
-    assert.ok(used < share * elapsed * 1.2 + 0.05, `${used} s of ${elapsed} s`)
+    t.diagnostic(`4,000 requests took ${used} s of CPU time in ${elapsed} s`)
+    // The module may exceed the remaining time with the last page, so the limit here is a little higher.
+    assert.ok(used < share * elapsed * 1.2 + 0.05, `the reader used ${used} s of ${elapsed} s`)
 
     await evalOnAccounts(
       prosody,
@@ -198,7 +204,7 @@ for (const version of everyVersion) {
     await floodWhile(5, async () => {
       const { text } = await exporter.get('/metrics')
       const success = 'prosody_exporter_collector_success{collector="registry"}'
-      assert.equal(sampleValue(text, success), 1, 'another reader was not served')
+      assert.equal(sampleValue(text, success), 1, 'another reader got no statistics')
     })
 
     for (let i = 0; i < 3; i++) user.send(xml('message', { to: 'user@one.example' }))
@@ -208,7 +214,7 @@ for (const version of everyVersion) {
         const sample = 'xmpp_stanzas_total{host="one.example",from="client",kind="message"}'
         return sampleValue(text, sample) === 3 && text
       },
-      { what: 'the exporter has the stanzas of clients' },
+      { what: 'the exporter exports the number of stanzas of clients' },
     )
     assert.equal(text.match(/^prosody_test_flood|^test_flood/gm)?.length, SERIES)
     assert.equal(sampleValue(text, 'prosody_exporter_audit_mismatches_total'), 0)
@@ -219,15 +225,16 @@ for (const version of everyVersion) {
     await Promise.all([runaway.close(), user.close()])
   })
 
-  test(`the module of Prosody ${version} charges readers for at least a third of the CPU time of a request`, async (t) => {
+  test(`mod_adhoc_statistics counts at least a third of the CPU time of a request for adhoc_statistics_max_share (Prosody ${version})`, async (t) => {
     const { prosody, runaway, user } = await startProsody(t, version, '0.01')
-    // These requests do not start at the first id, because collections have a limit of their own.
+    // These requests do not start at the first id. A request with the first id starts a collection, for which other
+    // limits apply.
     for (const request of [page({ first: '2' }), form]) {
       let [took, counted] = [0, 0]
       for (let i = 0; i < 20; i++) {
         await setAccounts(prosody, 4)
         const before = cpuMs(prosody.pid)
-        // The requests are sequential, because some concurrent requests would be refused.
+        // The requests come one after another, because Prosody would refuse some of several simultaneous requests.
         for (let j = 0; j < 5; j++) {
           const reply = await runaway.iq('set', RUNAWAY, request)
           assert.equal(reply.attrs['type'], 'result', reply.toString())
@@ -235,13 +242,13 @@ for (const version of everyVersion) {
         took += cpuMs(prosody.pid) - before
         counted += 1000 * (4 - (await accountOf(prosody)).left)
       }
-      t.diagnostic(`${counted} of ${took} ms`)
-      assert.ok(counted > took / 3, `${counted} of ${took} ms`)
+      t.diagnostic(`the module counted ${counted} of ${took} ms`)
+      assert.ok(counted > took / 3, `the module counted ${counted} of ${took} ms`)
     }
     await Promise.all([runaway.close(), user.close()])
   })
 
-  test(`memory of Prosody ${version} does not grow with requests or with unread answers`, async (t) => {
+  test(`the memory of Prosody ${version} does not grow with the number of statistics requests, and stays small with unread replies`, async (t) => {
     const { prosody, runaway, user, connect } = await startProsody(t, version, '0.1')
     const stranger = await connect(OTHER, 'x')
     const round = async () => {
@@ -257,8 +264,8 @@ for (const version of everyVersion) {
     await round()
     await round()
     const grown = (await heapOf(prosody)) - before
-    t.diagnostic(`after 4,200 more requests: ${grown} KB`)
-    assert.ok(grown < 256, `${grown} KB`)
+    t.diagnostic(`the memory of Prosody grew by ${grown} KB with 4,200 more requests`)
+    assert.ok(grown < 256, `the memory of Prosody grew by ${grown} KB`)
 
     await setAccounts(prosody, 5)
     const size = (await runaway.iq('set', RUNAWAY, page({}))).toString().length
@@ -267,8 +274,8 @@ for (const version of everyVersion) {
     runaway.send(xml('message', { from: RUNAWAY, to: user.jid }))
     await user.next(({ name }) => name === 'message')
     const unread = (await heapOf(prosody)) - before
-    t.diagnostic(`with 700 answers of ${size} bytes unread: ${unread} KB`)
-    assert.ok(unread < 4096, `${unread} KB`)
+    t.diagnostic(`700 unread replies of ${size} bytes use ${unread} KB of memory`)
+    assert.ok(unread < 4096, `unread replies use ${unread} KB of memory`)
     runaway.resume()
     const answers = await asking
     t.diagnostic(JSON.stringify([...answers]))
@@ -277,7 +284,7 @@ for (const version of everyVersion) {
     await Promise.all([runaway.close(), stranger.close(), user.close()])
   })
 
-  test(`refusing a reader without access costs Prosody ${version} little, and leaves no account or log line`, async (t) => {
+  test(`Prosody ${version} refuses statistics to clients without access quickly, and stores and logs nothing about them`, async (t) => {
     const { prosody, runaway, user, connect } = await startProsody(t, version, '0.25')
     const stranger = await connect(OTHER, 'x')
     const trace = async () => ({
@@ -305,15 +312,20 @@ for (const version of everyVersion) {
       assert.deepEqual(refused.answers, [['forbidden', 1000]])
       const answered = await cost('one.example', pings)
       assert.deepEqual(answered.answers, [['result', 1000]])
-      t.diagnostic(`1,000 refusals ${refused.took} ms, 1,000 pings as long ${answered.took} ms`)
-      assert.ok(refused.took < 2 * answered.took, `${refused.took} against ${answered.took} ms`)
+      t.diagnostic(
+        `1,000 refusals took ${refused.took} ms, 1,000 pings of the same size ${answered.took} ms`,
+      )
+      assert.ok(
+        refused.took < 2 * answered.took,
+        `refusing took ${refused.took} ms, and answering pings took ${answered.took} ms`,
+      )
     }
-    assert.ok(ahead > 2, `${ahead} of 4 pings overtook the flood`)
+    assert.ok(ahead > 2, `only ${ahead} of 4 pings got a reply before the last statistics request`)
     assert.deepEqual(await trace(), before)
     await Promise.all([bystander.close(), runaway.close(), stranger.close(), user.close()])
   })
 
-  test(`Prosody ${version} serves all of many readers that begin concurrently`, async (t) => {
+  test(`Prosody ${version} gives all statistics to each of many readers that start at the same time`, async (t) => {
     const domains = Array.from({ length: 10 }, (_, i) => `stats${i}.one.example`)
     const { runaway, user, connect } = await startProsody(t, version, undefined, [
       RUNAWAY,
@@ -326,7 +338,7 @@ for (const version of everyVersion) {
         while (last < size) {
           const reply = await reader.iq('set', domain, page({ first: `${last + 1}` }))
           const { attrs } = reply.getChild('command')?.getChild('statistics') ?? {}
-          assert.ok(attrs, `after ${last} of ${size}: ${errorCondition(reply)}`)
+          assert.ok(attrs, `a reader got ${errorCondition(reply)} after ${last} of ${size} series`)
           last = Number(attrs['last'])
           size = Number(attrs['size'])
         }
@@ -334,7 +346,7 @@ for (const version of everyVersion) {
         return last
       }),
     )
-    for (const last of lasts) assert.ok(last > SERIES, `${last}`)
+    for (const last of lasts) assert.ok(last > SERIES, `a reader got only ${last} series`)
     await Promise.all([runaway.close(), user.close()])
   })
 }

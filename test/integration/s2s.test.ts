@@ -1,4 +1,4 @@
-// The collector `s2s` with two real servers that are connected to each other.
+// Tests the collector `s2s` with two real Prosody servers that are connected to each other.
 
 import xml from '@xmpp/xml'
 import assert from 'node:assert/strict'
@@ -21,10 +21,14 @@ import { login, type XmppUser } from '../support/xmpp-client.js'
 const STATS = 'stats.one.example'
 const PASSWORD = 'pw'
 const NEAR = ['one.example', 'two.example']
-// GOOD has a certificate of a trusted authority, SELF a self-signed one, and PLAIN none, so no TLS.
+// GOOD has a certificate of a trusted authority. SELF has a self-signed certificate. PLAIN has no certificate, so its
+// connections do not use TLS.
 const [GOOD, SELF, PLAIN] = ['good.example', 'self.example', 'plain.example']
 
-/** Creates a directory with the authority `ca.crt`, and with certificates for hosts: signed by it, and self-signed. */
+/**
+ * Creates a directory with the certificate authority `ca.crt`. The authority signs the certificates of the hosts
+ * `signed`, and the hosts `own` get self-signed certificates.
+ */
 async function makeCertificates(t: TestContext, signed: readonly string[], own: readonly string[]) {
   const { path, remove } = await temporaryDirectory('prosody-exporter-certs')
   t.after(remove)
@@ -47,7 +51,7 @@ async function makeCertificates(t: TestContext, signed: readonly string[], own: 
   return path
 }
 
-/** Starts a server with these hosts and a user `u` on each. */
+/** Starts a Prosody with the given hosts, and with a user `u` on each host. */
 async function startServer(
   t: TestContext,
   version: Version,
@@ -110,14 +114,18 @@ for (const version of everyVersion) {
         ],
       },
     )
-    /** The current counts above 0; a key is, for example, `one.example in plain`. */
+    /** Returns the numbers of connections above 0. A key is, for example, `one.example in plain`. */
     const connections = async () => {
       const samples = serverSamples(await untilUp(exporter)).flatMap((line) => {
         const found =
           /^xmpp_s2s_connections\{host="(.*)",direction="(.*)",security="(.*)"\} (\d+)$/.exec(line)
         return found ? [[found.slice(1, 4).join(' '), Number(found[4])] as const] : []
       })
-      assert.equal(samples.length, 2 * 3 * NEAR.length, 'a count of 0 is exported, too')
+      assert.equal(
+        samples.length,
+        2 * 3 * NEAR.length,
+        'the exporter also exports numbers that are 0',
+      )
       return Object.fromEntries(samples.filter(([, count]) => count > 0))
     }
     const users = new Map([...near.users, ...far.users])
@@ -135,7 +143,8 @@ for (const version of everyVersion) {
       'two.example out verified': 1,
       'one.example in verified': 1,
     })
-    // Each server authenticates with a connection in the other direction (XEP-0220), which also carries the reply.
+    // With dialback (XEP-0220), each server opens a connection in the other direction for the authentication. The same
+    // connection carries the reply.
     for (const host of [SELF, PLAIN]) {
       await send('one.example', host)
       await send(host, 'one.example')
@@ -157,7 +166,7 @@ for (const version of everyVersion) {
 
     await far.prosody.stop()
     await until(async () => Object.keys(await connections()).length === 0, {
-      what: 'no connection is counted',
+      what: 'the exporter reports 0 connections',
     })
     assert.deepEqual(complaints(exporter), [])
   })

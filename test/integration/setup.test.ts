@@ -11,7 +11,7 @@ import { prosodyVersions } from '../support/setup/installation.js'
 import { startProsody } from '../support/setup/prosody.js'
 
 for (const version of prosodyVersions) {
-  test(`the example configuration starts on ${version} and listens on loopback only`, async (t) => {
+  test(`Prosody ${version} starts with prosody-example.cfg.lua and listens only on loopback addresses`, async (t) => {
     const prosody = await startProsody({
       version,
       config: `Include ${JSON.stringify(join(root, 'prosody-example.cfg.lua'))}`,
@@ -28,11 +28,11 @@ for (const version of prosodyVersions) {
       [component, c2s, s2s].map((port) => `127.0.0.1:${port}`).sort(),
     )
     await prosody.stop()
-    assert.ok(!existsSync(prosody.dir), 'the directory of Prosody remains')
+    assert.ok(!existsSync(prosody.dir), 'the directory of Prosody has been removed')
   })
 }
 
-test('npm start exports metrics of a real Prosody, and an interrupt leaves no process or directory', async (t) => {
+test('npm start exports metrics of a real Prosody, and leaves no process and no directory after an interrupt', async (t) => {
   const child = spawn(process.execPath, [join(root, 'tools/start.js')], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
@@ -55,12 +55,13 @@ test('npm start exports metrics of a real Prosody, and an interrupt leaves no pr
   child.kill('SIGINT')
   const [code] = (await exited) as [number | null]
   assert.equal(code, 0)
-  assert.ok(!existsSync(dir), 'the private directory remains')
-  for (const pid of children) assert.ok(!existsSync(`/proc/${pid}`), 'a child process remains')
+  assert.ok(!existsSync(dir), 'the private directory has been removed')
+  for (const pid of children)
+    assert.ok(!existsSync(`/proc/${pid}`), 'all child processes have ended')
   await assert.rejects(fetch(url))
 })
 
-/** The TCP addresses on which a process listens, as `a.b.c.d:port`; IPv6 addresses in hexadecimal. */
+/** Returns the TCP addresses on which a process listens, as `a.b.c.d:port`. IPv6 addresses are in hexadecimal. */
 async function listeningAddresses(pid: number): Promise<string[]> {
   const descriptors = await readdir(`/proc/${pid}/fd`)
   const links = await Promise.all(
@@ -76,7 +77,7 @@ async function listeningAddresses(pid: number): Promise<string[]> {
       const fields = line.trim().split(/\s+/)
       if (fields[3] !== LISTEN || !inodes.has(fields[9] ?? '')) return []
       const [address = '', port = ''] = (fields[1] ?? '').split(':')
-      // The kernel prints an IPv4 address as a little-endian word.
+      // In /proc/net/tcp, the kernel writes an IPv4 address as a little-endian number in hexadecimal.
       const bytes = address.length === 8 ? [...Buffer.from(address, 'hex')].reverse() : [address]
       return `${bytes.join('.')}:${parseInt(port, 16)}`
     }),

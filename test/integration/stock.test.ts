@@ -12,7 +12,7 @@ import { login } from '../support/xmpp-client.js'
 const STATS = 'stats.one.example'
 const USERS = { 'a@one.example': 'x', 'b@one.example': 'x', 'c@two.example': 'x' }
 
-/** A Prosody without the module, two users on its first host and one on its second. */
+/** Starts a Prosody without mod_adhoc_statistics. Two users log in on its first host, and one on its second host. */
 async function startProsody(t: TestContext, version: Version, config: ProsodyConfig = {}) {
   const prosody = await withProsody(t, {
     version,
@@ -39,17 +39,17 @@ async function startProsody(t: TestContext, version: Version, config: ProsodyCon
 const ON_BY_DEFAULT = COLLECTORS.filter(({ isOn }) => isOn).map(({ name }) => name)
 const HOSTS = ['--xmpp.host=one.example', '--xmpp.host=two.example']
 
-/** Collectors that are idle on a Prosody where the exporter is no admin. */
+/** The collectors that do nothing with a Prosody on which the exporter is no admin. */
 const IDLE = COLLECTORS.filter(({ adminCommand }) => adminCommand !== undefined)
   .map(({ name }) => name)
   .concat('ejabberd_s2s')
 
-/** Whether a collector succeeded (1) or not (0), from an exposition; undefined when it is idle. */
+/** Returns 1 if a collector succeeded, 0 if it failed, and `undefined` if it did not run. */
 const success = (text: string, name: string) =>
   sampleValue(text, `prosody_exporter_collector_success{collector="${name}"}`)
 
 for (const version of everyVersion) {
-  test(`with a plain Prosody ${version}, the exporter has few metrics about itself, and none about idle collectors`, async (t) => {
+  test(`with a Prosody ${version} with default settings, the exporter has few metrics about itself, and none about collectors that do not run`, async (t) => {
     const prosody = await withProsody(t, { version })
     const exporter = await withExporterFor(t, prosody, { stock: true })
     const text = await until(
@@ -58,10 +58,13 @@ for (const version of everyVersion) {
         // Before 0.12, Prosody has no statistics until its first collection.
         return success(text, 'registry') === 1 && text
       },
-      { what: 'the registry is exported' },
+      { what: 'the exposition contains the statistics registry' },
     )
     const own = text.split('\n').filter((line) => line.startsWith('prosody_exporter_'))
-    assert.ok(own.length <= 35, `${own.length}:\n${own.join('\n')}`)
+    assert.ok(
+      own.length <= 35,
+      `the exporter has ${own.length} series about itself:\n${own.join('\n')}`,
+    )
     for (const name of ON_BY_DEFAULT) {
       const expected = IDLE.includes(name) ? [] : ['duration_seconds', 'success']
       assert.deepEqual(
@@ -75,7 +78,7 @@ for (const version of everyVersion) {
     }
   })
 
-  test(`without the module, an admin gets all statistics that Prosody ${version} itself provides`, async (t) => {
+  test(`without mod_adhoc_statistics, an exporter with admin rights exports all statistics that Prosody ${version} provides`, async (t) => {
     const before = Math.floor(Date.now() / 1000)
     const { prosody, user } = await startProsody(t, version, {
       globals: { admins: `{ "${STATS}" }` },
@@ -93,7 +96,7 @@ for (const version of everyVersion) {
     assert.equal(value('xmpp_online_users{host="one.example"}'), 2)
     assert.equal(value('xmpp_online_users{host="two.example"}'), 1)
     assert.equal(value('xmpp_muc_rooms{host="rooms.one.example"}'), 3)
-    // s2s.test.ts tests counts above 0.
+    // No other server is connected here, so all counts are 0. s2s.test.ts tests counts above 0.
     const s2s = serverSamples(text).filter((line) => line.startsWith('xmpp_s2s_connections'))
     assert.equal(s2s.length, 2 * 3 * HOSTS.length)
     assert.ok(s2s.every((line) => line.endsWith(' 0')))
@@ -117,7 +120,7 @@ for (const version of everyVersion) {
         const answer = await exporter.get('/metrics')
         return sampleValue(answer.text, 'xmpp_online_users{host="one.example"}') === 1
       },
-      { what: 'the user who logged out is no longer counted' },
+      { what: 'the number of online users does not include the user who logged out' },
     )
     assert.equal(complaints(exporter).length, 1, complaints(exporter).join('\n'))
     assert.match(
@@ -127,7 +130,7 @@ for (const version of everyVersion) {
     assert.ok(!logLines(exporter).some(({ message }) => /for admins only/.test(message)))
   })
 
-  test(`an admin of one VirtualHost of Prosody ${version} gets all statistics of that host`, async (t) => {
+  test(`without mod_adhoc_statistics, an exporter with admin rights on one VirtualHost of Prosody ${version} exports all statistics of that host`, async (t) => {
     const { prosody } = await startProsody(t, version, {
       extra: `VirtualHost "one.example"\n  admins = { "${STATS}" }`,
     })
@@ -150,11 +153,12 @@ for (const version of everyVersion) {
     assert.deepEqual(complaints(exporter), [])
   })
 
-  test(`without module and rights, Prosody ${version} returns only public statistics, and one log line says so`, async (t) => {
+  test(`without mod_adhoc_statistics and admin rights, the exporter exports only public statistics of Prosody ${version} and logs one line about it`, async (t) => {
     const { prosody, user } = await startProsody(t, version)
     await openRoom(user, `only@${prosody.rooms}`)
     const tap = await startTap(t, prosody.ports.component)
-    // Without `hosts`, the exporter queries the parent of its domain and the services that it lists.
+    // Without the setting `hosts`, the exporter queries the parent domain of its own domain, and the services that
+    // the parent domain lists.
     const exporter = await withExporterFor(
       t,
       { ...prosody, service: tap.service },
@@ -180,8 +184,8 @@ for (const version of everyVersion) {
     for (let i = 0; i < scrapes; i++) {
       assert.equal((await exporter.get('/metrics')).status, 200)
     }
-    assert.deepEqual(logLines(exporter), lines, 'the exporter logged more lines')
-    assert.equal(prosody.log(), logged, 'Prosody logged more lines')
+    assert.deepEqual(logLines(exporter), lines, 'the exporter logs no more lines')
+    assert.equal(prosody.log(), logged, 'Prosody logs no more lines')
     const questions = new Map<string, number>()
     for (const { name, attrs, children } of tap.stanzas().slice(asked)) {
       const [child] = children
@@ -194,10 +198,10 @@ for (const version of everyVersion) {
       {
         'get one.example ping urn:xmpp:ping': scrapes,
         'get rooms.one.example query http://jabber.org/protocol/disco#items': scrapes,
-        // To the exporter's own domain: checks whether the module has been loaded.
+        // With this request to its own domain, the exporter checks at each scrape whether the module has been loaded.
         [`set ${STATS} command http://jabber.org/protocol/commands`]: scrapes,
       },
-      'the exporter repeated a refused request',
+      'the exporter does not repeat a refused request',
     )
     const messages = lines.map(({ message }) => message)
     assert.equal(messages.filter((line) => /for admins only/.test(line)).length, 1)
@@ -205,8 +209,8 @@ for (const version of everyVersion) {
     assert.equal((await exporter.get('/-/ready')).status, 200)
   })
 
-  test(`a host that Prosody ${version} does not have causes one log line, and the others are exported`, async (t) => {
-    // mod_s2s would look up the unknown host in DNS, which can take long.
+  test(`if the setting hosts has a name that Prosody ${version} does not have, the exporter logs one line and exports the other hosts`, async (t) => {
+    // The module s2s is off, because it would look up the unknown host in DNS, which can take long.
     const globals = { modules_disabled: '{ "s2s" }' }
     const { prosody } = await startProsody(t, version, { globals })
     const exporter = await withExporterFor(t, prosody, {

@@ -34,7 +34,7 @@ const FILES = [
   path: file(`verdict-${i}.yml`, `${lines.join('\n')}\n`, 0o644),
 }))
 
-/** The exporter's error for a file; `undefined` when it accepts the file. */
+/** Returns the error of the exporter for a web configuration file, or `undefined` if the exporter accepts the file. */
 function problemOf(path: string): string | undefined {
   try {
     readWebConfig(given(path))
@@ -45,7 +45,10 @@ function problemOf(path: string): string | undefined {
   }
 }
 
-/** The errors of the exporter-toolkit in Debian's Prometheus, by the name of the file. */
+/**
+ * Returns the errors of Prometheus's exporter-toolkit for each web configuration file, by the name of the file. The
+ * toolkit is part of Debian's promtool.
+ */
 async function toolkitProblems(): Promise<Map<string, string | undefined>> {
   const { promtool } = await findPrometheus('3')
   const paths = FILES.map(({ path }) => path)
@@ -57,13 +60,17 @@ async function toolkitProblems(): Promise<Map<string, string | undefined>> {
   return new Map(
     FILES.map(({ name, path }) => {
       const [, verdict] = output.split(`${path} `)
-      assert.match(verdict ?? '', /^(?:SUCCESS|FAILED)/, `${name}: ${output.slice(0, 500)}`)
+      assert.match(
+        verdict ?? '',
+        /^(?:SUCCESS|FAILED)/,
+        `promtool has no result for ${name}: ${output.slice(0, 500)}`,
+      )
       return [name, verdict!.startsWith('FAILED') ? verdict!.split('\n/')[0] : undefined]
     }),
   )
 }
 
-test('the exporter and the toolkit accept and reject the same files', async () => {
+test('the exporter and the exporter-toolkit accept and reject the same web configuration files', async () => {
   const toolkit = await toolkitProblems()
   const verdicts = FILES.map(({ name, path }) => {
     const expected = Object.hasOwn(ALL, name) ? ALL[name]!.isGood : undefined
@@ -104,7 +111,7 @@ const USERS = [
   ),
 ]
 
-/** The lines of the file, the arguments of curl, and the expected status; 0 for no response. */
+/** A web configuration file, a request with curl, and the expected status. The status 0 means no response. */
 type Exchange = [lines: readonly string[], args: readonly string[], status: number]
 
 const REQUESTS: Readonly<Record<string, Exchange>> = {
@@ -217,7 +224,7 @@ const REQUESTS: Readonly<Record<string, Exchange>> = {
 }
 
 for (const [name, [lines, args, status]] of Object.entries(REQUESTS)) {
-  test(`${name}: ${status === 0 ? 'no response' : status}`, async (t) => {
+  test(`a request in the case "${name}" gets ${status === 0 ? 'no response' : `the status ${status}`}`, async (t) => {
     const { url } = await serve(t, webFile('served.yml', ...lines))
     const to = args.includes('--http0.9') ? url.replace('https:', 'http:') : url
     const answer = await curl(directory, '--cacert', 'ca.crt', ...args, to)
@@ -226,7 +233,7 @@ for (const [name, [lines, args, status]] of Object.entries(REQUESTS)) {
   })
 }
 
-test('prefer_server_cipher_suites decides whether the server or the client chooses the suite', async (t) => {
+test('prefer_server_cipher_suites decides whether the server or the client chooses the cipher suite', async (t) => {
   const order = ['AES_256_GCM_SHA384', 'AES_128_GCM_SHA256']
   for (const [prefers, chosen] of [
     ['true', 'ECDHE-ECDSA-AES256-GCM-SHA384'],
@@ -246,7 +253,7 @@ test('prefer_server_cipher_suites decides whether the server or the client choos
   }
 })
 
-test('response headers have the values in the file', async (t) => {
+test('the response headers have the values in the web configuration file', async (t) => {
   const { lines } = VERDICTS['every header']!
   const block = ['    Strict-Transport-Security: >', '      max-age=1;', '      preload']
   const all = lines.map((line) => (line.includes('Strict') ? block.join('\n') : line))
@@ -260,12 +267,12 @@ test('response headers have the values in the file', async (t) => {
       'x-xss-protection: 1',
       "content-security-policy: default-src 'self'",
     ]) {
-      assert.ok(headers.includes(`${line}\r\n`), `${line} in ${headers}`)
+      assert.ok(headers.includes(`${line}\r\n`), `the headers must include ${line}: ${headers}`)
     }
   }
 })
 
-test('150 correct and 150 wrong concurrent logins get the right result', async (t) => {
+test('of 300 simultaneous requests, those with the correct password get 200, and those with a wrong password get 401', async (t) => {
   const { url } = await serve(t, webFile('users.yml', ...USERS))
   const login = async (user: string, password: string) => {
     const authorization = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
@@ -279,7 +286,7 @@ test('150 correct and 150 wrong concurrent logins get the right result', async (
   const statuses = await Promise.all(all)
   assert.ok(statuses.every((status, i) => status === (i % 2 === 0 ? 200 : 401)))
 
-  // CVE-2022-46146: the cached result of one login must not apply to another.
+  // CVE-2022-46146: the cached result of one user name and password must not apply to another user name and password.
   const [, hash = ''] = /alice: (\S+)/.exec(USERS.join('\n')) ?? []
   for (const [user, password] of [
     ['fakeuser', 'fakepassword'],
@@ -292,7 +299,7 @@ test('150 correct and 150 wrong concurrent logins get the right result', async (
   }
 })
 
-test('a file that allows no client can be changed to one that does', async (t) => {
+test('after a web configuration file that allows no client, a changed file that allows clients applies', async (t) => {
   let now = 0
   const write = (type: string) => {
     now += 1000
@@ -304,7 +311,7 @@ test('a file that allows no client can be changed to one that does', async (t) =
   assert.equal((await curl(directory, '--cacert', 'ca.crt', url)).status, 200)
 })
 
-test('without client_ca, a certificate of an authority that Node.js trusts is accepted', async (t) => {
+test('without client_ca, the exporter accepts client certificates of the authorities that Node.js trusts', async (t) => {
   const config = webFile('roots.yml', ...TLS, authType('RequireAndVerifyClientCert'))
   const port = await freePort()
   const exporter = runExporter({
@@ -319,7 +326,9 @@ test('without client_ca, a certificate of an authority that Node.js trusts is ac
   const url = `https://127.0.0.1:${port}/-/healthy`
   const ask = async (...args: string[]) =>
     (await curl(directory, '--cacert', 'ca.crt', ...args, url)).status
-  await until(async () => (await ask(...as('client'))) === 200, { what: 'the exporter answers' })
+  await until(async () => (await ask(...as('client'))) === 200, {
+    what: 'the exporter accepts the client certificate',
+  })
   assert.equal(await ask(...as('mallory')), 0)
   assert.equal(await ask(), 0)
 })

@@ -11,7 +11,7 @@ const MODULE = 'mod_adhoc_statistics'
 
 type Edit = readonly [file: string, from: string, to: string]
 
-/** Copies the module with these edits, and returns the directory to search for it. */
+/** Copies mod_adhoc_statistics with the given edits. Returns the directory in which Prosody finds the copy. */
 async function editedModule(t: TestContext, edits: readonly Edit[]): Promise<string> {
   const directory = await temporaryDirectory('prosody-exporter-module')
   t.after(() => directory.remove())
@@ -20,13 +20,13 @@ async function editedModule(t: TestContext, edits: readonly Edit[]): Promise<str
   for (const [file, from, to] of edits) {
     const path = join(copy, file)
     const text = await readFile(path, 'utf8')
-    assert.ok(text.includes(from), `${file} contains: ${from}`)
+    assert.ok(text.includes(from), `${file} does not contain the text to replace: ${from}`)
     await writeFile(path, text.replaceAll(from, to))
   }
   return directory.path
 }
 
-/** A Prosody with the edited module, and the exposition of this exporter. */
+/** Starts a Prosody with the edited module and an exporter. Returns the exposition of the exporter. */
 async function expositionWith(t: TestContext, version: Version, edits: readonly Edit[]) {
   const pluginPaths = [await editedModule(t, edits)]
   const prosody = await withProsody(t, { version, pluginPaths })
@@ -49,7 +49,7 @@ function assertComplete({ hosts }: TestProsody, text: string): void {
 
 for (const version of everyVersion) {
   suite(`Prosody ${version}`, { concurrency: true }, () => {
-    test('an older module that cannot say which names are hosts: everything is exported', async (t) => {
+    test('the exporter exports everything with an older mod_adhoc_statistics, which cannot say which names are hosts', async (t) => {
       const { prosody, text } = await expositionWith(t, version, [
         [`${MODULE}.lua`, 'local hosts = stanza.tags[1]:get_child("hosts", node);', 'local hosts;'],
         [
@@ -61,7 +61,7 @@ for (const version of everyVersion) {
       assertComplete(prosody, text)
     })
 
-    test('a newer module with more attributes and options: everything is exported', async (t) => {
+    test('the exporter exports everything with a newer mod_adhoc_statistics, which has more attributes and options', async (t) => {
       const { prosody, text } = await expositionWith(t, version, [
         ['page.lib.lua', 'attr.epoch = index.epoch;', 'attr.epoch = index.epoch; attr.era = "2";'],
         [
@@ -73,14 +73,15 @@ for (const version of everyVersion) {
       assertComplete(prosody, text)
     })
 
-    test('an upgrade of the running module replaces the state of the older one', async (t) => {
+    test('when mod_adhoc_statistics is upgraded in a running Prosody, the new version replaces the state of the old version', async (t) => {
       const prosody = await withProsody(t, { version, modules: ['test_eval'] })
       const exporter = await withExporterFor(t, prosody, {
         flags: ['--log.format=json'],
         env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' },
       })
       const before = serverSamples(await untilUp(exporter)).map(nameOf)
-      // The fields that the older version had in place of today's are unknown, so the state has none.
+      // An older version stored other fields in its state, and the new version does not know them. To simulate that, the
+      // state here has no fields.
       await evalLua(
         prosody,
         `local statsman = require "core.statsmanager"

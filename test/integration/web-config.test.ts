@@ -62,11 +62,11 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
     ['tls_config: {}'],
     '1:1: tls_config: expected one of tls_server_config, http_server_config, basic_auth_users, rate_limit, bearer_token_files, allowed_networks, got an unknown key',
   ],
-  'an unknown key of a section': [
+  'an unknown key in a mapping': [
     ['rate_limit:', '  bursts: 1'],
     '2:3: rate_limit.bursts: expected one of interval, burst, got an unknown key',
   ],
-  'a list for a section': [
+  'a list instead of a mapping': [
     ['tls_server_config: []'],
     '1:20: tls_server_config: expected a mapping, got a list',
   ],
@@ -74,7 +74,7 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
     ['basic_auth_users: {'],
     '2:1: YAML: expected a closing } or ] and indented lines before it, got none',
   ],
-  'no key': [
+  'no private key': [
     ['tls_server_config:', '  cert_file: server.crt'],
     '2:3: tls_server_config.key_file: expected key or key_file, got neither',
   ],
@@ -82,7 +82,7 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
     ['tls_server_config:', '  key_file: server.key'],
     '2:3: tls_server_config.cert_file: expected cert or cert_file, got neither',
   ],
-  'a key of another type than the certificate': [
+  'a private key of another type than the certificate': [
     ['tls_server_config:', '  cert_file: server.crt', '  key_file: rsa.key'],
     '3:13: tls_server_config.key_file: expected the private key of the certificate, got something else',
   ],
@@ -94,11 +94,11 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
     ['tls_server_config:', '  cert_file: token', '  key_file: server.key'],
     '2:14: tls_server_config.cert_file: expected a certificate in PEM, got something else',
   ],
-  'an invalid key': [
+  'an invalid private key': [
     ['tls_server_config:', '  cert_file: server.crt', '  key: text'],
     '3:8: tls_server_config.key: expected a private key in PEM without a passphrase, got something else',
   ],
-  'the key of another certificate': [
+  'the private key of another certificate': [
     ['tls_server_config:', '  cert_file: server.crt', '  key_file: other.key'],
     '3:13: tls_server_config.key_file: expected the private key of the certificate, got something else',
   ],
@@ -114,7 +114,7 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
     [...TLS, '  client_auth_type: Always'],
     '4:21: tls_server_config.client_auth_type: expected one of NoClientCert, RequestClientCert, RequireAnyClientCert, RequireClientCert, VerifyClientCertIfGiven, RequireAndVerifyClientCert, got another',
   ],
-  'an unknown version': [
+  'an unknown TLS version': [
     [...TLS, '  min_version: SSL30'],
     '4:16: tls_server_config.min_version: expected one of TLS10, TLS11, TLS12, TLS13, got another',
   ],
@@ -126,7 +126,7 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
     [...TLS, '  curve_preferences: [X25519, secp224r1]'],
     '4:31: tls_server_config.curve_preferences[1]: expected one of CurveP256, CurveP384, CurveP521, X25519, got another',
   ],
-  'a header that is not one of the five': [
+  'a response header that the format does not allow': [
     ['http_server_config:', '  headers:', '    Server: x'],
     '3:5: http_server_config.headers.Server: expected one of Strict-Transport-Security, X-Content-Type-Options, X-Frame-Options, X-XSS-Protection, Content-Security-Policy, got another header',
   ],
@@ -150,11 +150,11 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
     ['rate_limit:', '  interval: 1s', '  burst: many'],
     '3:10: rate_limit.burst: expected a whole number, got another text',
   ],
-  'a list of the exporter without a value': [
+  'an extension of the exporter whose list has no value': [
     ['allowed_networks:', '  # - 10.0.0.0/8'],
     '1:18: allowed_networks: expected a list, got nothing',
   ],
-  'HTTP/2 without a required suite': [
+  'HTTP/2 without the cipher suite that it requires': [
     [...TLS, '  cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384]'],
     '4:18: tls_server_config.cipher_suites: expected TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 or TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 (or http2: false), got neither',
   ],
@@ -162,11 +162,11 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
     ['basic_auth_users:', '  bob: *hash'],
     '2:8: basic_auth_users.bob: expected an anchor (&name) above the alias (*name), got none',
   ],
-  'a merge key of itself': [
+  'a merge key that refers to itself': [
     ['rate_limit: &limit {<<: *limit}'],
     '1:25: rate_limit: expected a value, got an alias (*name) within its own value',
   ],
-  'a merge key of a text': [
+  'a merge key that refers to a text': [
     ['rate_limit: {<<: 1s}'],
     '1:18: rate_limit: expected a mapping, or a list of them, to merge (<<), got text',
   ],
@@ -174,7 +174,7 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
     ['rate_limit: {burst: 1, burst: 2}'],
     '1:24: rate_limit.burst: expected once, got twice',
   ],
-  'a name that a merge key has, too': [
+  'a user name that a merge key has too': [
     ['basic_auth_users:', `  bob: ${HASH}`, `  <<: {bob: ${HASH}}`],
     '3:8: basic_auth_users.bob: expected once, got twice',
   ],
@@ -182,11 +182,11 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
     ['? [rate_limit]', ': {}'],
     '1:3: the file: expected a name as the key, got a list or a mapping',
   ],
-  'an unknown tag': [
+  'an unknown YAML tag': [
     ['rate_limit: {interval: !x 1s}'],
     '1:24: YAML: expected a value without a tag, got an unsupported tag (!…)',
   ],
-  'a tag of another type': [
+  'a YAML tag of another type than the value': [
     ['rate_limit: {interval: !!binary aGVsbG8=}'],
     '1:33: rate_limit.interval: expected a value without a tag, got an unsupported tag (!…)',
   ],
@@ -205,7 +205,7 @@ const BAD: Readonly<Record<string, [lines: string[], expected: string]>> = {
 }
 
 for (const [what, [lines, expected]] of Object.entries(BAD)) {
-  test(`${what} causes a one-line error with its position`, () => {
+  test(`a web configuration file with ${what} causes an error of one line with the position`, () => {
     const path = webFile('bad.yml', ...lines)
     assert.equal(
       problemOf(() => readWebConfig(given(path))),
@@ -214,29 +214,33 @@ for (const [what, [lines, expected]] of Object.entries(BAD)) {
   })
 }
 
-/** Settings with which no client can connect, because suites, versions and key do not match. */
+/** Settings with which no client can connect, because the cipher suites, TLS versions and key do not fit together. */
 const UNREACHABLE: Readonly<Record<string, readonly string[]>> = {
-  'an old version without its suites': [...TLS, '  min_version: TLS10', '  max_version: TLS11'],
-  'an old version with the suites of a new one': [
+  'an old TLS version without cipher suites for it': [
+    ...TLS,
+    '  min_version: TLS10',
+    '  max_version: TLS11',
+  ],
+  'an old TLS version with cipher suites of a new version': [
     ...[...TLS, '  min_version: TLS11', '  max_version: TLS11'],
     '  cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256]',
   ],
-  'suites of TLS 1.3 without TLS 1.3': [
+  'cipher suites of TLS 1.3 without TLS 1.3': [
     ...[...TLS, '  max_version: TLS12', '  cipher_suites: [TLS_AES_128_GCM_SHA256]'],
     'http_server_config: {http2: false}',
   ],
-  'suites for a key of another type': [
+  'cipher suites for a private key of another type': [
     ...[...TLS, '  max_version: TLS12'],
     '  cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]',
   ],
-  'suites for a key of another type, with client certificates': [
+  'cipher suites for a private key of another type, and client certificates': [
     ...[...TLS, '  max_version: TLS12', '  client_auth_type: RequireAnyClientCert'],
     '  cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]',
   ],
 }
 
 for (const [what, lines] of Object.entries(UNREACHABLE)) {
-  test(`the exporter rejects a file with ${what}, because no client could connect`, async (t) => {
+  test(`the exporter rejects a web configuration file with ${what}, because no client could connect`, async (t) => {
     const problem =
       /:2:3: tls_server_config: expected settings with which a client can connect, got a failed test handshake \(no (shared cipher|ciphers available|protocols available)\)\. Change /
     const path = webFile('unreachable.yml', ...lines)
@@ -262,7 +266,7 @@ for (const [what, lines] of Object.entries(UNREACHABLE)) {
   })
 }
 
-test('the test connection is made only once for the same settings', () => {
+test('for the same TLS settings, the exporter tests only once whether a client can connect', () => {
   const attempted: (string | undefined)[] = []
   const handshake = cacheLastResult(({ minVersion }) => {
     attempted.push(minVersion)
@@ -275,7 +279,7 @@ test('the test connection is made only once for the same settings', () => {
   assert.deepEqual(attempted, ['TLSv1', 'TLSv1.2'])
 })
 
-test('deeply nested merge keys are rejected', () => {
+test('the exporter rejects deeply nested merge keys in a web configuration file', () => {
   const all = (name: string) => Array.from({ length: 50 }, () => `*${name}`).join(', ')
   const path = webFile(
     'merges.yml',
@@ -288,7 +292,7 @@ test('deeply nested merge keys are rejected', () => {
   )
 })
 
-test('a key without a value has the zero value of Go, and a merge key adds to the mapping', () => {
+test('in a web configuration file, a key without a value has the zero value of Go, and a merge key adds keys to the mapping', () => {
   const read = (...lines: string[]) => readWebConfig(given(webFile('values.yml', ...lines)))
   assert.equal(read('http_server_config:').http2, false)
   assert.equal(read('http_server_config:', '  http2:').http2, false)
@@ -307,7 +311,7 @@ test('a key without a value has the zero value of Go, and a merge key adds to th
     intervalMs: 1000,
     burst: 7,
   })
-  // As in yaml.v2, the last of two equal keys counts.
+  // In yaml.v2 of Go, the last of two equal keys in a mapping applies. The exporter does the same.
   assert.equal(limit('{burst: 7, <<: [{burst: 1}, {burst: 2}]}').burst, 1)
   const { users } = read(
     'basic_auth_users:',
@@ -318,14 +322,14 @@ test('a key without a value has the zero value of Go, and a merge key adds to th
   assert.deepEqual([...users.keys()], ['bob', '1', ''])
 })
 
-test('a token file that every user can read is rejected', () => {
+test('the exporter rejects a token file that every user of the machine can read', () => {
   file('open-token', TOKEN, 0o644)
   const path = webFile('open.yml', 'bearer_token_files: [open-token]')
   const message = problemOf(() => readWebConfig(given(path)))
   assert.match(message, /open\.yml:1:22: .*can be read by every user.*chmod 600/)
 })
 
-test('a file with only comments sets nothing, and an unknown key is an error', () => {
+test('a web configuration file with only comments sets nothing, and an unknown key is an error', () => {
   const config = readWebConfig(given(webFile('empty.yml', '# nothing')))
   assert.equal(config.tls, undefined)
   assert.equal(config.users.size, 0)
@@ -334,7 +338,7 @@ test('a file with only comments sets nothing, and an unknown key is an error', (
   assert.match(message, /bad-flag\.yml:1:1: x: expected one of/)
 })
 
-test('all settings of the format are read', () => {
+test('the exporter reads all settings of the web configuration format', () => {
   const path = webFile(
     'whole.yml',
     ...TLS,
@@ -394,7 +398,7 @@ test('only a correct password or token gives access', async (t) => {
 const requestFrom = (remoteAddress: string, headers = {}) =>
   ({ headers, socket: { remoteAddress } }) as unknown as Parameters<Gate['checkRequest']>[0]
 
-test('while wrong passwords fill the queue, a client with a cached login is answered, and further clients get 429', async (t) => {
+test('while many wrong passwords wait for a check, a client with a cached correct password gets access, and more clients get 429', async (t) => {
   const web = createWebAccess(
     given(webFile('flood.yml', 'basic_auth_users:', `  bob: ${HASH}`)),
     silent,
@@ -406,7 +410,7 @@ test('while wrong passwords fill the queue, a client with a cached login is answ
   }
   assert.equal(await ask(PASSWORD), undefined)
   const flood = Array.from({ length: 200 }, async (_, i) => ask(`wrong ${i}`))
-  assert.equal(ask(PASSWORD), undefined, 'the cached login is not answered immediately')
+  assert.equal(ask(PASSWORD), undefined, 'a request with a cached password is accepted immediately')
   const refusals = await Promise.all(flood)
   const statuses = refusals.map((refusal) => refusal?.status)
   assert.deepEqual([...new Set(statuses)].sort(), [401, 429])
@@ -414,7 +418,7 @@ test('while wrong passwords fill the queue, a client with a cached login is answ
   assert.deepEqual(busy?.headers, { 'Retry-After': '1' })
 })
 
-test('a rate limit allows a burst, and then one request per interval', async (t) => {
+test('the rate limit allows as many requests as `burst`, and then one request per interval', async (t) => {
   let now = 0
   const passes = createRateLimit({ intervalMs: 100, burst: 2 }, () => now)
   assert.deepEqual([passes(), passes(), passes()], [true, true, false])
@@ -433,14 +437,14 @@ test('a rate limit allows a burst, and then one request per interval', async (t)
   assert.match(second.headers, /retry-after: 1/)
 })
 
-test('only clients in allowed networks get access', async (t) => {
+test('only clients in the allowed networks get access', async (t) => {
   const other = await serve(t, webFile('net.yml', 'allowed_networks: [10.0.0.0/8, "fd00::/8"]'))
   assert.equal((await curl(directory, other.url)).status, 403)
   const allowed = await serve(t, webFile('net2.yml', 'allowed_networks: [127.0.0.0/8]'))
   assert.equal((await curl(directory, allowed.url)).status, 200)
 })
 
-test('headers are in every response, also in refusals, and TLS has HTTP/2 unless it is off', async (t) => {
+test('the configured headers are in every response, even in refusals, and TLS connections can use HTTP/2 unless http2 is false', async (t) => {
   const lines = ['http_server_config:', '  headers: {X-Frame-Options: deny}']
   const users = ['basic_auth_users:', `  bob: ${HASH}`]
   const { url } = await serve(t, webFile('headers.yml', ...TLS, ...lines, ...users))
@@ -465,7 +469,7 @@ test('headers are in every response, also in refusals, and TLS has HTTP/2 unless
   assert.equal((await curl(directory, '--cacert', 'ca.crt', plain.url)).version, '1.1')
 })
 
-test('only the TLS versions and suites in the file are allowed', async (t) => {
+test('the exporter accepts only the TLS versions and cipher suites in the web configuration file', async (t) => {
   const { url } = await serve(
     t,
     webFile(
@@ -483,7 +487,10 @@ test('only the TLS versions and suites in the file are allowed', async (t) => {
   assert.equal((await at('--ciphers', 'ECDHE-ECDSA-AES128-GCM-SHA256')).code, 35)
 })
 
-/** Whether a client gets access without a certificate, with one of the CA, and with one of another CA. */
+/**
+ * For each client_auth_type, whether three clients get access: without a certificate, with a certificate of the
+ * configured authority, and with a certificate of another authority.
+ */
 const CLIENTS: Readonly<Record<string, readonly [boolean, boolean, boolean]>> = {
   NoClientCert: [true, true, true],
   RequestClientCert: [true, true, true],
@@ -495,7 +502,7 @@ const CLIENTS: Readonly<Record<string, readonly [boolean, boolean, boolean]>> = 
 
 for (const [auth, expected] of Object.entries(CLIENTS)) {
   for (const http2 of [true, false]) {
-    test(`${auth} allows the right clients over HTTP/${http2 ? 2 : 1.1}`, async (t) => {
+    test(`client_auth_type ${auth} gives access only to the clients that it allows, over HTTP/${http2 ? 2 : 1.1}`, async (t) => {
       const { url } = await serve(
         t,
         webFile(
@@ -516,7 +523,7 @@ for (const [auth, expected] of Object.entries(CLIENTS)) {
   }
 }
 
-test('the names of a certificate are read from its DER encoding', async () => {
+test('the exporter reads the alternative names of a certificate from its DER encoding', async () => {
   const names = 'DNS:one.example,IP:::1,IP:192.0.2.1,email:a@b.example,URI:spiffe://c/d'
   await ca.issue('named', `${names},otherName:1.3.6.1.4.1.311.20.2.3;UTF8:DNS:two.example`)
   const der = (name: string) =>
@@ -524,7 +531,7 @@ test('the names of a certificate are read from its DER encoding', async () => {
   assert.deepEqual(readSans(der('named')), [
     ...['one.example', '::1', '192.0.2.1', 'a@b.example', 'spiffe://c/d'],
   ])
-  // This certificate has no such extension.
+  // The certificate of the authority has no alternative names.
   assert.deepEqual(readSans(der('ca')), [])
 })
 
@@ -535,7 +542,7 @@ for (const [list, expected] of [
   ['["::1"]', true],
   ['[other.example, one.example]', true],
 ] as const) {
-  test(`client_allowed_sans: ${list} ${expected ? 'accepts' : 'refuses'} a client with several names`, async (t) => {
+  test(`with client_allowed_sans: ${list}, the exporter ${expected ? 'accepts' : 'refuses'} a client certificate with several names`, async (t) => {
     const lines = [
       ...TLS,
       '  client_auth_type: RequireAndVerifyClientCert',
@@ -549,7 +556,7 @@ for (const [list, expected] of [
 }
 
 for (const auth of ['RequestClientCert', 'VerifyClientCertIfGiven']) {
-  test(`${auth} with client_allowed_sans refuses a client without a certificate`, async (t) => {
+  test(`with client_auth_type ${auth} and client_allowed_sans, the exporter refuses a client without a certificate`, async (t) => {
     const lines = [
       ...TLS,
       `  client_auth_type: ${auth}`,
@@ -563,7 +570,7 @@ for (const auth of ['RequestClientCert', 'VerifyClientCertIfGiven']) {
   })
 }
 
-test('without cipher_suites, neither CBC nor a key exchange with RSA is allowed', async (t) => {
+test('without cipher_suites, the exporter allows neither CBC cipher suites nor a key exchange with RSA', async (t) => {
   const { url } = await serve(t, webFile('defaults.yml', ...TLS))
   const rsa = webFile('rsa.yml', ...TLS.map((line) => line.replace('server.', 'rsa.')))
   const { url: rsaUrl } = await serve(t, rsa)
@@ -577,7 +584,7 @@ test('without cipher_suites, neither CBC nor a key exchange with RSA is allowed'
   assert.equal(await at(rsaUrl, 'AES128-GCM-SHA256'), 35)
 })
 
-test('headers of more than 8 KiB are refused over HTTP/1.1 and HTTP/2', async (t) => {
+test('the exporter refuses requests with headers of more than 8 KiB over HTTP/1.1 and HTTP/2', async (t) => {
   const { url } = await serve(t, webFile('headers-limit.yml', ...TLS))
   for (const version of ['--http1.1', '--http2']) {
     const ask = (size: number) =>
@@ -587,7 +594,7 @@ test('headers of more than 8 KiB are refused over HTTP/1.1 and HTTP/2', async (t
   }
 })
 
-test('only verified clients with an allowed name get access', async (t) => {
+test('only clients with a verified certificate that has an allowed name get access', async (t) => {
   const lines = (san: string) => [
     ...TLS,
     '  client_auth_type: RequireAndVerifyClientCert',
@@ -601,7 +608,7 @@ test('only verified clients with an allowed name get access', async (t) => {
   assert.equal((await curl(directory, ...as, other.url)).status, 0)
 })
 
-test('file and certificates are reloaded when they change, and an invalid file changes nothing', async (t) => {
+test('the exporter applies a changed web configuration file or certificate, and ignores an invalid file', async (t) => {
   let now = 0
   const live = TLS.map((line) => line.replace('server.', 'live.'))
   const users = (password: string) => ['basic_auth_users:', `  bob: ${hashSync(password, 4)}`]
@@ -623,7 +630,7 @@ test('file and certificates are reloaded when they change, and an invalid file c
   assert.equal(await ask('one'), 200)
   const before = await certificateOf(url)
   install('other')
-  assert.notEqual(await certificateOf(url), before, 'the old certificate is still used')
+  assert.notEqual(await certificateOf(url), before, 'the exporter uses the new certificate')
 
   write(...live, ...users('two'))
   assert.equal(await ask('two'), 200)
@@ -645,7 +652,7 @@ test('file and certificates are reloaded when they change, and an invalid file c
   assert.equal(web.getReloadState().isSuccessful, true)
 })
 
-test('a file that becomes empty does not remove the access control', async (t) => {
+test('when the web configuration file becomes empty, the access control stays', async (t) => {
   let now = 0
   const guards = [['basic_auth_users:', `  a: ${HASH}`], ['allowed_networks: [10.0.0.0/8]']]
   guards.push(['bearer_token_files: [token]'])
@@ -669,7 +676,7 @@ test('a removed user does not get access through the hash of another user', asyn
   assert.equal(await passwords.check('bob', PASSWORD, new Map([['alice', HASH]]), ''), 'wrong')
 })
 
-test('requests from other networks do not count for the rate limit', async (t) => {
+test('requests from networks that are not allowed do not count for the rate limit', async (t) => {
   const text = ['allowed_networks: [10.0.0.0/8]', 'rate_limit: {interval: 1h, burst: 1}']
   const web = createWebAccess(given(webFile('limited.yml', ...text)), silent)
   t.after(() => web.stop())
@@ -679,7 +686,7 @@ test('requests from other networks do not count for the rate limit', async (t) =
   assert.equal(await web.checkRequest(requestFrom('10.0.0.1')), undefined)
 })
 
-/** The SHA-256 fingerprint of a server's certificate. */
+/** Returns the SHA-256 fingerprint of the certificate of a server. */
 async function certificateOf(url: string): Promise<string> {
   const { hostname: host, port } = new URL(url)
   const socket = connect({ host, port: Number(port), rejectUnauthorized: false })
@@ -689,7 +696,7 @@ async function certificateOf(url: string): Promise<string> {
   return fingerprint256
 }
 
-test('a change of client_auth_type applies without a restart', async (t) => {
+test('a change of client_auth_type applies without a restart of the exporter', async (t) => {
   let now = 0
   const write = (auth: string) => {
     now += 1000
@@ -707,7 +714,7 @@ test('a change of client_auth_type applies without a restart', async (t) => {
   assert.equal(await ask(), 200)
 })
 
-test('an idle HTTP/2 session is closed for a new one at the connection limit', async (t) => {
+test('at the connection limit, the exporter closes an idle HTTP/2 session to accept a new one', async (t) => {
   const web = createWebAccess(given(webFile('idle.yml', ...TLS)), silent)
   t.after(() => web.stop())
   const pending = { arrived: () => {}, respond: () => {} }
@@ -745,7 +752,7 @@ test('an idle HTTP/2 session is closed for a new one at the connection limit', a
   for (const session of [first, third]) session.destroy()
 })
 
-test('unfinished handshakes and unread responses do not exclude other clients', async (t) => {
+test('clients with unfinished TLS handshakes or unread responses do not prevent other clients from connecting', async (t) => {
   const web = createWebAccess(
     given(webFile('slow-clients.yml', ...TLS, 'basic_auth_users:', `  a: ${HASH}`)),
     silent,
@@ -766,7 +773,7 @@ test('unfinished handshakes and unread responses do not exclude other clients', 
   await Promise.all(silentSockets.map((socket) => once(socket, 'connect')))
   assert.equal(await ask(), 200)
 
-  // Requests without a login, which never end.
+  // These requests have no credentials, and their bodies never end.
   const sessions = Array.from({ length: 2 }, () =>
     connectHttp2(url, { rejectUnauthorized: false }).on('error', () => undefined),
   )
@@ -781,7 +788,7 @@ test('unfinished handshakes and unread responses do not exclude other clients', 
   for (const each of [...sessions, ...silentSockets]) each.destroy()
 })
 
-test('a server with TLS closes immediately, with open HTTP/1.1 and HTTP/2 connections', async (t) => {
+test('a server with TLS stops immediately, even with open HTTP/1.1 and HTTP/2 connections', async (t) => {
   const web = createWebAccess(given(webFile('end.yml', ...TLS)), silent)
   t.after(() => web.stop())
   const app = new Hono().get('*', (c) => c.text('served'))

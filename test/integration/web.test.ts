@@ -1,5 +1,5 @@
-// The web configuration file and systemd's sockets, with the program as operators run it, a real Prosody and real
-// Prometheus servers that log in.
+// Tests the web configuration file and socket activation by systemd. The exporter runs as its own process, with a real
+// Prosody and real Prometheus servers that authenticate.
 
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
@@ -31,7 +31,7 @@ async function setUp(t: TestContext) {
   return { directory, file, ca }
 }
 
-test('over TLS, Prometheus servers with certificate and password or with a token are served, and others are not', async (t) => {
+test('over TLS, Prometheus servers with a client certificate and a password or token can scrape, and others get 401', async (t) => {
   const { directory, file, ca } = await setUp(t)
   await ca.issue('prometheus', 'DNS:prometheus.example')
   const prosody = await withProsody(t, { version: '13.0.1' })
@@ -118,7 +118,7 @@ bearer_token_files: [token]
   assert.match(body, /^prosody_exporter_web_config_last_reload_successful 1$/m)
 })
 
-test('real Prometheus servers discover their targets with /sd over HTTP/2', async (t) => {
+test('real Prometheus servers discover their targets through /sd over HTTP/2', async (t) => {
   const { directory, file, ca } = await setUp(t)
   const prosody = await withProsody(t, { version: '13.0.1' })
   file('secret', SECRET)
@@ -175,9 +175,10 @@ test('real Prometheus servers discover their targets with /sd over HTTP/2', asyn
   }
 })
 
-test('the exporter listens on the sockets of systemd', async (t) => {
+test('the exporter accepts connections on the sockets that systemd passes to it', async (t) => {
   const port = await freePort()
-  // Like systemd, this script listens, passes descriptor 3, and names the receiving process.
+  // Like systemd, this Python script opens a listening socket and passes it as file descriptor 3. The variable
+  // LISTEN_PID has the id of the process that gets the socket.
   const script = `import os, socket, sys
 s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 s.bind(("127.0.0.1", ${port})); s.listen()

@@ -18,7 +18,7 @@ import { withSmallDebian } from '../support/small-debian.js'
 
 type Step = { readonly word: string; readonly rest: string }
 
-/** Parses a Containerfile into the steps of each stage. */
+/** Parses a Containerfile, and returns the steps of each stage. */
 function readStages(text: string): Step[][] {
   const stages: Step[][] = []
   for (const line of text.split('\n').filter((line) => /^[A-Z]/.test(line))) {
@@ -29,8 +29,8 @@ function readStages(text: string): Step[][] {
   return stages
 }
 
-// Does what a container engine does for `--read-only` and USER: a read-only root, and a user who owns no files in
-// it. When the test does not run as root, it maps its own user to that user.
+// This script does the same as a container engine for `--read-only` and USER: the root directory is read-only, and the
+// program runs as a user who owns no files there. If the test does not run as root, its own user becomes that user.
 const IN_IMAGE = `
 set -e
 root=$1 user=$2; shift 2
@@ -40,9 +40,9 @@ mount -o remount,bind,ro "$root"
 if [ "$isRoot" = true ]; then exec chroot --userspec="$user:$user" "$root" "$@"; fi
 exec unshare --user --map-user="$user" --map-group="$user" --root="$root" "$@"`
 
-// The test machine has no container engine. So the test runs the steps of the Containerfile with this machine's
-// Node.js, in a directory instead of an image. It checks that the copied files build, and that the result runs in a
-// Debian instead of the base image.
+// The test machine has no container engine. So the test runs the steps of the Containerfile with the Node.js of the
+// machine, in a directory instead of an image. It checks that the copied files are enough for the build, and that the
+// result runs in a small Debian system instead of the base image.
 test('the Containerfile builds from the files that it copies, and the result runs on a read-only root as an unprivileged user', async (t) => {
   const [build = [], image = []] = readStages(
     await readFile(join(root, 'deploy/Containerfile'), 'utf8'),
@@ -82,9 +82,9 @@ test('the Containerfile builds from the files that it copies, and the result run
   for (const step of [...build, ...image]) await runStep(step)
   const last = (word: string) => image.findLast((step) => step.word === word)?.rest ?? ''
   const [, user = ''] = /^([1-9]\d+):\1$/.exec(last('USER')) ?? []
-  assert.ok(user, 'USER is not a number, or is root')
+  assert.ok(user, 'USER in the Containerfile is a number other than 0')
 
-  // The image listens on all addresses; here, on a free port.
+  // In the image, the exporter listens on all addresses. The test uses a free port instead of the port of the image.
   assert.equal(env['PROSODY_EXPORTER_WEB_LISTEN_ADDRESS'], `:${last('EXPOSE')}`)
   const debian = await withSmallDebian(t)
   await cp(inside('/app'), join(debian.root, 'app'), { recursive: true })
@@ -120,7 +120,7 @@ test('the Containerfile builds from the files that it copies, and the result run
     async () => {
       assert.ok(child.running(), child.stderr())
       const [, port] = /:(\d+)\D*$/m.exec(child.stderr().match(/listening.*/)?.[0] ?? '') ?? []
-      // 127.0.0.1 would not show that the exporter listens on all addresses.
+      // The test connects to 127.0.0.2, to check that the exporter listens on all addresses and not only on 127.0.0.1.
       base = `http://127.0.0.2:${port ?? 1}`
       const answer = await httpGet(`${base}/metrics`).catch(() => undefined)
       return answer && sampleValue(answer.text, 'xmpp_up') === 1 && answer.text

@@ -21,7 +21,7 @@ const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'
   version: string
 }
 
-// The tests run in order on one system: install, use, upgrade, remove, purge.
+// The tests run in order on the same system. They install, use, upgrade, remove and purge the package.
 describe('the Debian package', () => {
   let debian: SmallDebian
   let deb: string
@@ -37,7 +37,7 @@ describe('the Debian package', () => {
     for (const end of ends) await end()
   })
 
-  test('cannot be installed when Node.js is too old', async () => {
+  test('the Debian package cannot be installed if Node.js is too old', async () => {
     const status = join(debian.root, 'var/lib/dpkg/status')
     const text = await readFile(status, 'utf8')
     const version = /^(?<=Package: nodejs\n(?:.+\n)*?)Version: .+$/m
@@ -50,7 +50,7 @@ describe('the Debian package', () => {
     await writeFile(status, text)
   })
 
-  test('is installed and enabled without a running systemd, and starts nothing', async () => {
+  test('without a running systemd, the Debian package is installed and its service enabled, but not started', async () => {
     await debian.run('dpkg', '--install', deb)
     assert.match(await debian.run('dpkg', '--status', 'prosody-exporter'), /install ok installed/)
     assert.equal(await debian.run('prosody-exporter', '--version'), `prosody-exporter ${version}\n`)
@@ -68,20 +68,20 @@ describe('the Debian package', () => {
     assert.equal(await debian.run(...findWritable, '-not', '-type', 'l'), '')
   })
 
-  test('has units without a problem according to systemd-analyze verify', async () => {
+  test('systemd-analyze verify finds no problem in the units of the Debian package', async () => {
     assert.equal((await debian.run('systemd-analyze', 'verify', '--man=no', SERVICE)).trim(), '')
     const socket = SERVICE.replace('.service', '.socket')
     assert.equal((await debian.run('systemd-analyze', 'verify', '--man=no', socket)).trim(), '')
   })
 
-  test('has a unit whose exposure is at most 1.3 by systemd-analyze security', async () => {
+  test('systemd-analyze security rates the exposure of the service as at most 1.3', async () => {
     const analyze = ['systemd-analyze', 'security', '--offline=true', '--no-pager']
     const output = await debian.run(...analyze, SERVICE)
     const [, exposure] = /Overall exposure level for \S+: ([\d.]+)/.exec(output) ?? []
     assert.ok(exposure !== undefined && Number(exposure) <= 1.3, output)
   })
 
-  test('has a configuration that is valid once the secret exists', async () => {
+  test('the default configuration of the Debian package is valid when the secret file exists', async () => {
     const check = ['prosody-exporter', '--config.check', `--config.file=/${CONFIG}`]
     assert.match(
       (await debian.attempt(...check)).output,
@@ -92,7 +92,7 @@ describe('the Debian package', () => {
   })
 
   for (const prosodyVersion of prosodyVersions) {
-    test(`installs the module where Prosody ${prosodyVersion} finds it, and exports its statistics`, async (t) => {
+    test(`the Debian package installs mod_adhoc_statistics where Prosody ${prosodyVersion} finds it, and the exporter exports its statistics`, async (t) => {
       const { script } = await findProsody(prosodyVersion)
       assert.match(
         await readFile(script, 'utf8'),
@@ -122,7 +122,7 @@ describe('the Debian package', () => {
     })
   }
 
-  test('keeps a changed configuration and a disabled service when it is upgraded', async () => {
+  test('an upgrade of the Debian package keeps a changed configuration file and a disabled service', async () => {
     await appendFile(join(debian.root, CONFIG), '# local change\n')
     await rm(join(debian.root, WANTED))
     await debian.run('dpkg', '--install', deb)
@@ -130,7 +130,7 @@ describe('the Debian package', () => {
     assert.equal(existsSync(join(debian.root, WANTED)), false)
   })
 
-  test('leaves only its configuration when it is removed, and nothing when it is purged', async () => {
+  test('after the removal of the Debian package, only its configuration remains, and after a purge nothing', async () => {
     await debian.run('dpkg', '--remove', 'prosody-exporter')
     const remaining = (await filesOf(debian)).filter((file) => !untouched.includes(file))
     assert.deepEqual(
@@ -144,11 +144,11 @@ describe('the Debian package', () => {
 
 const manualOf = ({ root }: SmallDebian) => join(root, 'usr/share/man/man1/prosody-exporter.1.gz')
 
-/** All files of the system, without dpkg's own. */
+/** Returns all files of the system, except the files of dpkg. */
 async function filesOf({ root }: SmallDebian): Promise<string[]> {
   const { stdout } = await run('find', [root, '-xdev', '-not', '-path', '*/var/lib/dpkg/*'])
   const files = stdout.split('\n').map((line) => line.slice(root.length))
-  // Exclude mount points, logs and temporary files.
+  // The list has no mount points, logs and temporary files.
   return files
     .filter((file) => !/^\/(dev|proc|run|tmp|sys|var\/log)/.test(file) && file !== '')
     .sort()

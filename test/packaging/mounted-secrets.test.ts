@@ -1,4 +1,4 @@
-// Secrets as Docker and Kubernetes mount them, in a new mount namespace.
+// Tests secret files on file systems like those of Docker and Kubernetes, each in a new mount namespace.
 
 import assert from 'node:assert/strict'
 import process from 'node:process'
@@ -6,10 +6,10 @@ import { describe, test } from 'node:test'
 import { launch } from '../support/setup/process.js'
 import { PROGRAM } from '../support/exporter.js'
 
-// Stands for a file system on a disk: it is writable and not a tmpfs.
+// A ramfs stands for a file system on a disk, because it is writable and not a tmpfs.
 const DISK = 'mount -t ramfs -o mode=0755 ramfs /mnt'
 
-// Each case mounts a file system at /mnt.
+// In each case, the test mounts a file system at /mnt and the secret file is on it.
 const CASES: readonly (readonly [name: string, mount: string, isAccepted: boolean])[] = [
   ['a file on a disk', DISK, false],
   ['a tmpfs, as with Docker Swarm', 'mount -t tmpfs -o mode=0755 tmpfs /mnt', true],
@@ -26,9 +26,9 @@ const CASES: readonly (readonly [name: string, mount: string, isAccepted: boolea
   ],
 ]
 
-describe('a secret that every user can read', { concurrency: 2 }, () => {
+describe('a secret file that every user can read', { concurrency: 2 }, () => {
   for (const [name, mount, isAccepted] of CASES) {
-    test(`${isAccepted ? 'is accepted' : 'is refused'} in ${name}`, async () => {
+    test(`the exporter ${isAccepted ? 'accepts' : 'refuses'} a secret file that every user can read, in ${name}`, async () => {
       const script = `
 set -e
 later=true

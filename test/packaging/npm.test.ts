@@ -98,7 +98,7 @@ test('the packed npm package contains the program and its documentation, and run
   assert.match(text, /^prosody_mod_muc__live_room/m)
 })
 
-test('npm run sbom lists every runtime dependency and no development tool', async () => {
+test('the SBOM of npm run sbom lists every runtime dependency and no development tool', async () => {
   const { code, stdout, output } = await run('npm', ['run', '--silent', 'sbom'], { cwd: root })
   assert.equal(code, 0, output)
   const bom = JSON.parse(stdout) as {

@@ -6,7 +6,7 @@ import { judge, SERIES } from './faults/judge.js'
 import { runAll, type Result } from './faults/lanes.js'
 import { NAMED, randomScenario } from './faults/scenarios.js'
 
-test('the judge rejects mixed epochs, mixed collections, missing series, and series while the server is down', () => {
+test('the check of an exposition rejects mixed epochs, mixed collections, missing series, and series while the server is down', () => {
   const completeExposition = (epoch: number, step: number) => [
     'xmpp_up 1',
     'prosody_exporter_collector_success{collector="registry"} 1',
@@ -31,7 +31,7 @@ test('the judge rejects mixed epochs, mixed collections, missing series, and ser
   }
 })
 
-// `npm run faults` runs more seeds.
+// This test runs 40 random scenarios. `npm run faults` runs more of them.
 const SEEDS = 40
 
 test(`the exporter recovers from ${NAMED.length} named and ${SEEDS} random faults, and leaves no resource open`, async (t) => {
@@ -52,7 +52,7 @@ test(`the exporter recovers from ${NAMED.length} named and ${SEEDS} random fault
   }
   assert.ok(NAMED.length >= 60)
   assert.equal(results.length, NAMED.length + SEEDS)
-  // Resources of the exporter, of Prosody's processes and of the clients.
+  // When the exporter, the Prosody processes and the clients have stopped, no resource of them may remain open.
   await until(() => process.getActiveResourcesInfo().length <= before, {
     what: `at most ${before} timers, sockets and processes remain`,
   })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { simulate } from './simulation/scenario.js'
 
-// `npm run simulate` runs 100,000 simulations.
+// This test runs 500 simulations. `npm run simulate` runs 100,000.
 const COUNT = 500
 
 test(`in ${COUNT} simulations with failures of server and network, no scrape is wrong and no resource stays open`, async () => {
@@ -14,5 +14,5 @@ test(`in ${COUNT} simulations with failures of server and network, no scrape is 
     else ups += outcome.ups
   }
   assert.deepEqual(failed, [])
-  assert.ok(ups > 2 * COUNT, `only ${ups} scrapes had the server's series`)
+  assert.ok(ups > 2 * COUNT, `only ${ups} scrapes returned series of the server`)
 })

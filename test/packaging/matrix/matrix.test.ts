@@ -1,6 +1,6 @@
 /**
- * Reads real servers of many versions and compares the results with the table in docs/collectors.md.
- * `npm run test:matrix` runs it; MATRIX_WRITE=1 writes the table instead.
+ * Scrapes real servers of many versions, and compares the results with the table in docs/collectors.md.
+ * `npm run test:matrix` runs this test. With MATRIX_WRITE=1, it writes the table instead.
  */
 
 import assert from 'node:assert/strict'
@@ -21,27 +21,34 @@ const rows: Row[] = []
 const PAGE = join(root, 'docs/collectors.md')
 
 for (const version of [legacyVersion, ...prosodyVersions, 'newest'] as const) {
-  test(`Prosody ${version}`, async (t) => {
+  test(`the exporter exports the statistics of Prosody ${version}`, async (t) => {
     const results: Partial<Record<Rights, StockResult>> = {}
-    // For 0.11, test/integration/legacy.test.ts compares the stats of get_stats(); the matrix runs it, too.
-    if (version !== legacyVersion) await t.test('registry', (t) => compareUnderTraffic(t, version))
+    // Prosody 0.11 has no registry. `npm run test:matrix` also runs test/integration/legacy.test.ts, which compares the
+    // stats of get_stats() in Prosody 0.11.
+    if (version !== legacyVersion)
+      await t.test('the exporter has exactly the series of the registry', (t) =>
+        compareUnderTraffic(t, version),
+      )
     for (const rights of ['none', 'admin'] as const) {
-      await t.test(`rights: ${rights}`, async (t) => {
-        const far = await withFarServer(t)
-        const options = { version, rights, farPort: far.ports.s2s }
-        const hints = rights === 'none' ? /for admins only/ : undefined
-        results[rights] = await readStock(t, await withStockProsody(t, options), far, hints)
-      })
+      await t.test(
+        `statistics without mod_adhoc_statistics, with the rights "${rights}"`,
+        async (t) => {
+          const far = await withFarServer(t)
+          const options = { version, rights, farPort: far.ports.s2s }
+          const hints = rights === 'none' ? /for admins only/ : undefined
+          results[rights] = await readStock(t, await withStockProsody(t, options), far, hints)
+        },
+      )
     }
     rows.push(rowOf('Prosody', version, results))
   })
 }
 
 for (const version of ejabberdVersions) {
-  test(`ejabberd ${version}`, async (t) => {
+  test(`the exporter exports the statistics of ejabberd ${version}`, async (t) => {
     const results: Partial<Record<Rights, StockResult>> = {}
     for (const rights of rightsOf(version)) {
-      await t.test(`rights: ${rights}`, async (t: TestContext) => {
+      await t.test(`statistics with the rights "${rights}"`, async (t: TestContext) => {
         const far = await withFarServer(t)
         const options = { version, rights, farPort: far.ports.s2s }
         const hints =
@@ -53,7 +60,7 @@ for (const version of ejabberdVersions) {
   })
 }
 
-/** mod_adhoc_api, which grants single commands, is new in ejabberd 25.03. */
+/** Returns the rights to test. Only since ejabberd 25.03, mod_adhoc_api can grant single commands (`some`). */
 function rightsOf(version: string): readonly Rights[] {
   return version === 'newest' ? ['none', 'some', 'admin'] : ['none', 'admin']
 }

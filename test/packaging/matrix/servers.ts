@@ -1,4 +1,4 @@
-/** The servers of the matrix, each with the same users, and another server for their connections. */
+/** Starts the servers that matrix.test.ts tests, all with the same users, and another server that connects to them. */
 
 import type { TestContext } from 'node:test'
 import type { EjabberdVersion } from '../../support/setup/ejabberd.js'
@@ -6,7 +6,7 @@ import { withEjabberd } from '../../support/ejabberd.js'
 import { withProsody, type ProsodyVersion, type TestProsody } from '../../support/prosody.js'
 import { evalLua } from '../../support/real.js'
 
-/** `some`: only the required commands, when the server can grant single commands; `admin`: everything. */
+/** The rights of the exporter. `some`: it may run only the commands that it needs. `admin`: it may run all commands. */
 export type Rights = 'none' | 'some' | 'admin'
 
 export type Server = {
@@ -20,10 +20,10 @@ export type Server = {
 export const STATS = 'stats.one.example'
 export const USERS = { 'a@one.example': 'x', 'b@one.example': 'x', 'c@two.example': 'x' }
 
-// Without TLS, the two servers authenticate with dialback (XEP-0220).
+// The two servers connect without TLS and authenticate with dialback (XEP-0220).
 const GLOBALS = { s2s_allow_encryption: 'false', s2s_secure_auth: 'false' }
 
-/** Starts a Prosody for far.example with one user, d. */
+/** Starts a Prosody with the host far.example and the user d. */
 export function withFarServer(t: TestContext): Promise<TestProsody> {
   return withProsody(t, {
     version: '0.12.3',

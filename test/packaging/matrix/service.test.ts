@@ -8,9 +8,9 @@ import { withProsody } from '../../support/prosody.js'
 import { sampleValue } from '../../support/real.js'
 import { configure, SECRET_FILE, untilAnswered, withService } from '../../support/service.js'
 
-// Installs the package with dpkg under a real systemd, which applies the unit: user, credential, system calls,
-// mounts, addresses. The test does not check MemoryMax and TasksMax, because the machine may have control groups of
-// version 1. It also checks the behaviour of this kernel only.
+// Installs the Debian package under a real systemd. The test checks that systemd applies the settings of the unit for
+// the user, the credential, system calls, mounts and addresses. It does not check MemoryMax and TasksMax, because the
+// machine may have control groups of version 1.
 test('the service runs with the restrictions of its unit, and reads Prosody', async (t) => {
   const prosody = await withProsody(t, { version: '13.0.1' })
   const service = await withService(t)
@@ -38,7 +38,10 @@ test('the service runs with the restrictions of its unit, and reads Prosody', as
   const status = await must('cat', `/proc/${pid}/status`)
   const field = (name: string) => new RegExp(`^${name}:\\s+(.*)$`, 'm').exec(status)?.[1]
   const [user = '0'] = field('Uid')?.split('\t') ?? []
-  assert.ok(Number(user) >= 61184 && Number(user) <= 65519, `a dynamic user: ${user}`)
+  assert.ok(
+    Number(user) >= 61184 && Number(user) <= 65519,
+    `the user ${user} of the service is a dynamic user`,
+  )
   for (const name of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb']) {
     assert.equal(Number.parseInt(field(name) ?? '1', 16), 0, name)
   }
@@ -52,7 +55,7 @@ test('the service runs with the restrictions of its unit, and reads Prosody', as
   for (const [at, name] of ['mnt', 'user', 'ipc'].entries())
     assert.notEqual(exporterNamespaces?.[at], hostNamespaces?.[at], name)
 
-  // Doctor queries the service as root only, and does not interrupt its stream.
+  // Only root can query the service with doctor. Doctor does not interrupt the stream of the service.
   const config = '--config.file=/etc/prosody-exporter/prosody-exporter.yml'
   const secretFile = `--xmpp.secret-file=${SECRET_FILE}`
   const runtime = '/run/prosody-exporter'
@@ -77,7 +80,7 @@ test('the service runs with the restrictions of its unit, and reads Prosody', as
   const connects = sampleValue(await untilUp(), 'prosody_exporter_xmpp_connects_total')
   assert.equal(connects, 1)
 
-  // All mounts of the service are read-only, except its own temporary files and the kernel's file systems.
+  // All mounts of the service are read-only, except those for its temporary files and the file systems of the kernel.
   const mounts = await must('cat', `/proc/${pid}/mountinfo`)
   const writable = mounts
     .split('\n')
@@ -94,13 +97,13 @@ test('the service runs with the restrictions of its unit, and reads Prosody', as
     /XMPP_SECRET_FILE=\/run\/credentials\/prosody-exporter\.service\/xmpp\.secret/,
   )
 
-  // A reload does not replace the process, an upgrade does, and a removal ends it.
+  // A reload keeps the process of the service, and an upgrade of the package replaces it.
   await must('systemctl', 'reload', 'prosody-exporter')
   assert.equal(await property('MainPID'), pid)
   await must('dpkg', '--install', deb)
   await untilUp()
   assert.notEqual(await property('MainPID'), pid)
-  // This reload comes before the exporter can receive it.
+  // This reload comes so early after the start that the exporter cannot handle it yet.
   await must('sh', '-c', 'systemctl restart prosody-exporter; systemctl reload prosody-exporter')
   await untilUp()
   assert.doesNotMatch(await journal(), /level=(warn|error)|No control socket/i)

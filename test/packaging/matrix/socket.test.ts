@@ -14,12 +14,12 @@ import { createAuthority, curl, type Curled } from '../../support/web.js'
 
 const PASSWORD = 'correct horse'
 const CONFIG = 'etc/prosody-exporter'
-/** Exit code of curl. */
+/** The exit code of curl for a refused connection. */
 const CONNECTION_REFUSED = 7
 const UNIT = 'prosody-exporter.service'
 const SOCKET = 'prosody-exporter.socket'
 
-test('the first connection to the socket starts the service, with TLS and a password', async (t) => {
+test('the first connection to the socket of systemd starts the service, which requires TLS and a password', async (t) => {
   const prosody = await withProsody(t, { version: '13.0.1' })
   const service = await withService(t)
   const { root, deb, must, journal, property } = service
@@ -51,7 +51,7 @@ test('the first connection to the socket starts the service, with TLS and a pass
 
   await must('dpkg', '--install', deb)
   await configure(service, prosody, 'PROSODY_EXPORTER_WEB_SYSTEMD_SOCKET=true')
-  // The drop-in files come from the documentation, except for the port.
+  // The drop-in files for systemd are those in docs/operations.md, except for the port.
   const page = await readFile(join(repository, 'docs/operations.md'), 'utf8')
   const lines = blocksOf(page, 'ini').find((block) => block.includes('web.yml')) ?? ''
   await dropIn(UNIT, lines)
@@ -80,7 +80,7 @@ basic_auth_users: { prometheus: ${hashSync(PASSWORD, 4)} }
   const pid = await property('MainPID')
   const status = await must('cat', `/proc/${pid}/status`)
   const user = Number(/^Uid:\s+(\d+)/m.exec(status)?.[1])
-  assert.ok(user >= 61184 && user <= 65519, `a dynamic user: ${user}`)
+  assert.ok(user >= 61184 && user <= 65519, `the user ${user} of the service is a dynamic user`)
   const seen = `/proc/${pid}/root/run/credentials/${UNIT}`
   const files = await must('find', seen, '-type', 'f', '-printf', '%f %m\n')
   assert.deepEqual(files.trim().split('\n').sort(), [
@@ -92,13 +92,14 @@ basic_auth_users: { prometheus: ${hashSync(PASSWORD, 4)} }
   const other = ['setpriv', '--reuid=1234', '--regid=1234', '--clear-groups', 'cat']
   assert.notEqual((await service.inside(...other, `${seen}/exporter.key`)).code, 0)
 
-  // A reload does not replace the process.
+  // A reload keeps the process of the service.
   await must('systemctl', 'reload', UNIT)
   await untilUp()
   assert.equal(await property('MainPID'), pid)
 
-  // The port stays open during a restart, so new connections wait. The old process closes a connection that it had
-  // accepted without a request, so that client reconnects. The new process uses the new certificate.
+  // The port stays open during a restart, so new connections wait. If the old process has accepted a connection but
+  // read no request, it closes the connection, and the client must connect again. The new process uses the new
+  // certificate.
   const before = await fingerprintOf(port)
   await issue()
   const askWithRetry = async () => {
@@ -117,7 +118,7 @@ basic_auth_users: { prometheus: ${hashSync(PASSWORD, 4)} }
   await untilUp()
   assert.notEqual(await fingerprintOf(port), before)
 
-  // A new connection starts the stopped service again. Without the socket unit, nothing listens.
+  // A new connection starts the stopped service again. When the socket unit is stopped, connections are refused.
   await must('systemctl', 'stop', UNIT)
   assert.equal(await property('ActiveState'), 'inactive')
   await untilUp()
@@ -126,7 +127,7 @@ basic_auth_users: { prometheus: ${hashSync(PASSWORD, 4)} }
   assert.equal((await ask(...login)).code, CONNECTION_REFUSED)
 })
 
-/** The SHA-256 fingerprint of the certificate of the exporter. */
+/** Returns the SHA-256 fingerprint of the certificate of the exporter. */
 async function fingerprintOf(port: number): Promise<string> {
   const socket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false })
   await once(socket, 'secureConnect')

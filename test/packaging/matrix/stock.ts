@@ -1,4 +1,7 @@
-/** The statistics of a server without the module, with online users, open rooms and a connection to another server. */
+/**
+ * Tests the statistics of a server without mod_adhoc_statistics. The server has online users, open rooms and a
+ * connection to another server.
+ */
 
 import xml from '@xmpp/xml'
 import assert from 'node:assert/strict'
@@ -13,7 +16,10 @@ import { USERS, type Server } from './servers.js'
 
 const ROOMS = ['first', 'second', 'third']
 
-/** Logs in two users on one.example and one on two.example, opens three rooms, and sends messages to and from far.example. */
+/**
+ * Logs in two users on one.example and one on two.example, and opens three rooms. Sends messages to and from
+ * far.example.
+ */
 async function useServer(t: TestContext, server: Server, far: TestProsody): Promise<void> {
   const users = await Promise.all(
     Object.entries(USERS).map(([jid, password]) =>
@@ -39,7 +45,7 @@ async function useServer(t: TestContext, server: Server, far: TestProsody): Prom
   }
 }
 
-/** The expected value of each series; a server may lack the family. */
+/** The expected value of each series, if the server has the family of the series. */
 const NUMBERS: Readonly<Record<string, number>> = {
   'xmpp_online_users{host="one.example"}': 2,
   'xmpp_online_users{host="two.example"}': 1,
@@ -47,7 +53,7 @@ const NUMBERS: Readonly<Record<string, number>> = {
   'xmpp_registered_users{host="two.example"}': 1,
   'xmpp_active_users{host="one.example"}': 2,
   'xmpp_idle_users{host="one.example"}': 0,
-  // RFC 6120 §4.5: one for each direction.
+  // RFC 6120 §4.5: two servers have one connection for each direction.
   'xmpp_s2s_connections{host="one.example",direction="in",security="plain"}': 1,
   'xmpp_s2s_connections{host="one.example",direction="out",security="plain"}': 1,
   'xmpp_s2s_connections{host="two.example",direction="in",security="plain"}': 0,
@@ -57,13 +63,16 @@ const NUMBERS: Readonly<Record<string, number>> = {
 }
 
 export type StockResult = {
-  /** The version that the server reports. */
+  /** The version number that the server reports. */
   readonly version: string
-  /** Names of the families, sorted. */
+  /** The names of the exported families in alphabetical order. */
   readonly families: readonly string[]
 }
 
-/** Uses and reads the server; checks every expected value, and that the log has no warnings and only the given hint. */
+/**
+ * Causes traffic on the server and scrapes it. Checks every expected value, and that the exporter logs no warning and
+ * only the given hint.
+ */
 export async function readStock(
   t: TestContext,
   server: Server,
@@ -78,7 +87,7 @@ export async function readStock(
     env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' },
   })
   await untilUp(exporter)
-  // After these scrapes, the exporter knows the hosts and no longer repeats refused requests.
+  // After three scrapes, the exporter knows the hosts and does not repeat requests that the server refuses.
   for (let i = 0; i < 3; i++) await exporter.get('/metrics')
   const { text } = await exporter.get('/metrics')
   const families = [...text.matchAll(/^# TYPE (\S+)/gm)]

@@ -5,7 +5,7 @@ import type { StockResult } from './stock.js'
 
 export type Row = {
   readonly name: string
-  /** Whether this is Debian's newest version, whose number changes often. */
+  /** Whether the row is about the newest version in Debian, whose version number changes often. */
   readonly isNewest: boolean
   readonly results: Partial<Record<Rights, StockResult>>
 }
@@ -16,16 +16,16 @@ const REGISTRY: Readonly<Record<string, string>> = {
   '13.0': 'as mod_http_openmetrics',
 }
 
-/** Rows for servers that Debian does not have, so no test runs them. */
+/** Rows of the table for servers that Debian does not have, so no test runs them. */
 const NOT_RUN: readonly (readonly string[])[] = [
   [
-    // Tested by hand with a build from source.
+    // Prosody 0.10.3 was built from source and tested by hand.
     'Prosody 0.10.3, by hand, Nov 2026',
     ...['what it has, [mapped](../prosody-modules/mod_adhoc_statistics/README.md)', '–', '', ''],
   ],
 ]
 
-/** Families that every server exports without rights are listed once, below the table. */
+/** Returns the table in Markdown. Below it is one list of the families that every server provides without rights. */
 export function tableOf(rows: readonly Row[]): string {
   const all = rows.flatMap(({ results }) => Object.values(results))
   const common = (all[0]?.families ?? []).filter((name) =>
@@ -40,7 +40,7 @@ export function tableOf(rows: readonly Row[]): string {
   ]
   const lines = rows.map(({ name, isNewest, results }) => {
     const { none, some, admin } = results
-    // Debian's revision does not matter here.
+    // The table has version numbers without the revision of the Debian package.
     const version = none?.version.replace(/-\S+$/, '') ?? ''
     const more = (one: StockResult | undefined, other: StockResult | undefined) =>
       !one
@@ -71,7 +71,7 @@ export function tableOf(rows: readonly Row[]): string {
 
 const code = (name: string) => `\`${name}\``
 
-/** Removes the numbers of the newest versions and the widths of the columns, for comparisons. */
+/** Removes the version numbers of the newest versions and the widths of the columns, to compare two tables. */
 export function withoutNewest(table: string): string {
   return table.replace(/ [\d.]+(?=, the newest)/g, '').replace(/ +|-{2,}/g, ' ')
 }

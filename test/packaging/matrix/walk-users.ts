@@ -1,4 +1,4 @@
-/** Runs in the network of the machine of walk.test.ts: users of its Prosody who log in and out. */
+/** Logs users in and out of the Prosody of walk.test.ts. This program runs in the network of the test machine. */
 
 import xml from '@xmpp/xml'
 import process from 'node:process'

@@ -1,6 +1,6 @@
-// Follows the documentation like a new user, on a machine with the package but without the repository. The
-// documentation is read from the package, and it must contain each command here. All other programs are Debian's, on
-// their own ports.
+// Follows the documentation like a new user, on a machine with the package but without the repository. The test reads
+// the documentation from the package, and the documentation must contain each command that the test runs. All other
+// programs come from Debian and use their default ports.
 
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
@@ -16,7 +16,7 @@ const HOST = 'xmpp.example.com'
 const PASSWORD = 'correct horse'
 const CONFIG = '/etc/prosody-exporter'
 
-/** Panels with a query without data, because the event has not happened or the module is not loaded. */
+/** The panels of the dashboard that have a query without data, and the reason. */
 const EMPTY: Readonly<Record<string, string>> = {
   Connections: 'there is no other server',
   'Outgoing: started and authenticated': 'there is no other server',
@@ -34,14 +34,17 @@ const EMPTY: Readonly<Record<string, string>> = {
 type Package = {
   readonly file: (dir: string) => Promise<string>
   readonly npm?: string
-  /** A command that runs before the machine loses its network connection; `install` runs after that. */
+  /**
+   * The command that installs the package while the machine has an Internet connection. If it is missing, `install`
+   * installs the package later, without a connection.
+   */
   readonly online?: string
   readonly install: string
-  /** The directory of README.md and `docs`. */
+  /** The directory on the machine that contains README.md and the directory `docs`. */
   readonly pages: string
   readonly rules: string
   readonly dashboard: string
-  /** The commands that install the module and the service, when the package does not contain them. */
+  /** The documented commands that install the Prosody module and the service, if the package does not install them. */
   readonly commands: readonly RegExp[]
   /** The documented command that hashes a password, and its variant that reads standard input. */
   readonly hash: readonly [documented: string, typed: string]
@@ -52,7 +55,7 @@ const NPM_HOME = '/usr/lib/node_modules/prosody-exporter'
 const PACKAGES: Readonly<Record<string, Package>> = {
   'packed tarball': {
     file: packNpm,
-    // The npm that Node.js from other sources than Debian contains.
+    // Node.js that does not come from Debian contains this version of npm.
     npm: 'npm@10',
     online: 'apt-get install nodejs && npm install --global ./prosody-exporter-*.tgz',
     install: 'npm install --global ./prosody-exporter-*.tgz',
@@ -84,7 +87,7 @@ const PACKAGES: Readonly<Record<string, Package>> = {
 
 describe('a new user with the documentation', { concurrency: false }, () => {
   for (const [name, each] of Object.entries(PACKAGES)) {
-    test(`with the ${name} sets up TLS, Prometheus, alerts and a dashboard with data`, async (t) => {
+    test(`a new user with the ${name} can set up TLS, Prometheus, alerts and a dashboard with data`, async (t) => {
       const machine = await startMachine(t, each)
       const pages = await machine.shell(`cat ${each.pages}/README.md ${each.pages}/docs/*.md`)
       const text = withoutIndentation(pages)
@@ -102,13 +105,13 @@ describe('a new user with the documentation', { concurrency: false }, () => {
       documented(each.install)
       for (const commands of each.commands) await machine.shell(documented(commands))
 
-      // Prosody.
+      // The test configures Prosody as documented.
       const lines = block('lua', /statistics_interval/)
       await machine.write(documented('/etc/prosody/conf.d/prosody-exporter.cfg.lua'), lines)
       await machine.shell('prosodyctl check config')
       await machine.shell('systemctl restart prosody')
 
-      // The service with its default configuration.
+      // The test starts the service with its default configuration.
       const doctor = documented(/^prosody-exporter doctor --config\.file=\S+$/m)
       await machine.shell(documented(/^\(umask 077; .*\/xmpp\.secret\)$/m))
       const report = await until(() => machine.shell(doctor).catch(() => undefined), {
@@ -118,7 +121,7 @@ describe('a new user with the documentation', { concurrency: false }, () => {
       await machine.shell(documented(/^systemctl start prosody-exporter$/m))
       await untilUp(machine, 'http://127.0.0.1:9347/metrics')
 
-      // TLS and a password.
+      // The test turns on TLS and a password for the exporter.
       await machine.shell(`apt-get install apache2-utils whois`)
       await machine.shell(`cd ${CONFIG}\n${documented(/^openssl req [^`]*?exporter\.crt$/m)}`)
       const [documentedHash, typedHash] = each.hash
@@ -139,7 +142,7 @@ describe('a new user with the documentation', { concurrency: false }, () => {
       const refused = await machine.shell(`curl -si ${curl.join(' ')} ${target} | head -1`)
       assert.match(refused, / 401/)
 
-      // Prometheus.
+      // The test adds the job that doctor prints to Prometheus.
       const job = await machine.shell(
         documented(/^prosody-exporter doctor --config[^`]*--show\.prometheus$/m),
       )
@@ -155,10 +158,10 @@ chgrp prometheus /etc/prometheus/prosody-exporter.password`)
       await machine.shell('promtool check config /etc/prometheus/prometheus.yml')
       await machine.shell('systemctl restart prometheus')
       await until(async () => (await ask(machine, 'up{job="prosody"} == 1')).length > 0, {
-        what: 'Prometheus scrapes',
+        what: 'Prometheus has scraped the exporter',
       })
 
-      // The dashboard.
+      // The queries of the dashboard must have data while users log in and out.
       const dashboard = JSON.parse(await machine.shell(`cat ${each.dashboard}`)) as Dashboard
       const users = await startUsers(machine)
       t.after(() => users.stop())
@@ -166,20 +169,21 @@ chgrp prometheus /etc/prometheus/prosody-exporter.password`)
       for (const { title, expr } of queriesOf(dashboard)) {
         const query = withVariables(expr, '.*')
         const has = async () => (await ask(machine, query)).length > 0
-        if (!(title in EMPTY)) await until(has, { what: `data for "${title}": ${query}` })
+        if (!(title in EMPTY))
+          await until(has, { what: `the query of the panel "${title}" has data: ${query}` })
         else if (!(await has())) empty.add(title)
       }
       assert.deepEqual([...empty].sort(), Object.keys(EMPTY).sort())
 
       assert.ok(users.running(), users.output())
 
-      // The alerts.
+      // Prometheus must accept the alert rules, and no alert may fire.
       const rules = await until(
         async () => {
           const all = await rulesOf(machine)
           return all.length > 0 && all.every(({ health }) => health !== 'unknown') && all
         },
-        { what: 'every rule is evaluated' },
+        { what: 'Prometheus has evaluated every alert rule' },
       )
       const isHealthy = (rule: Rule) => rule.health === 'ok' && rule.state !== 'firing'
       assert.deepEqual(
@@ -190,7 +194,7 @@ chgrp prometheus /etc/prometheus/prosody-exporter.password`)
   }
 })
 
-/** Starts a machine with Prosody (one host, rooms, a user) and Prometheus, as before the exporter is installed. */
+/** Starts a machine with Prosody (one host, rooms, a user) and Prometheus, and installs the package of the exporter. */
 async function startMachine(t: TestContext, { file, npm, online, install }: Package) {
   const directory = await temporaryDirectory('prosody-exporter-walk')
   t.after(() => directory.remove())
@@ -242,7 +246,7 @@ async function rulesOf(machine: Machine): Promise<Rule[]> {
   return answer.groups.flatMap(({ rules }) => rules)
 }
 
-/** Returns `undefined` until Prometheus answers. */
+/** Sends a request to Prometheus. Returns `undefined` if Prometheus does not answer yet. */
 async function askPrometheus(machine: Machine, what: 'query' | 'rules', query?: string) {
   const url = `http://127.0.0.1:9090/api/v1/${what}`
   const data = query === undefined ? [] : ['--data-urlencode', `query=${query}`]

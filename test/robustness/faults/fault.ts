@@ -1,33 +1,33 @@
 /** The faults that the proxy can apply. */
 
-/** `up`: from the client to the server. */
+/** `up` is from the client of the proxy to the server, and `down` is from the server to the client. */
 export type Direction = 'up' | 'down'
 
 /** A fault that changes how the bytes of one direction arrive. */
 export type ByteFault =
-  /** Bytes arrive later by `ms`, in order. */
+  /** Bytes arrive `ms` milliseconds later, in the same order. */
   | { readonly kind: 'delay'; readonly ms: number }
   /** Bytes arrive in pieces of `bytes` bytes, with one write for each piece. */
   | { readonly kind: 'split'; readonly bytes: number }
-  /** Bytes are collected for `ms` and written together. */
+  /** The proxy collects bytes for `ms` milliseconds and writes them together. */
   | { readonly kind: 'merge'; readonly ms: number }
-  /** Nothing arrives until the fault ends; then everything does. */
+  /** No bytes arrive until the fault ends. Then all delayed bytes arrive. */
   | { readonly kind: 'stall' }
   /** Bytes that arrive during the fault are lost, although TCP guarantees delivery. */
   | { readonly kind: 'drop' }
-  /** About one byte in `every` is replaced by a random one. */
+  /** The proxy replaces about one byte in `every` bytes with a random byte. */
   | { readonly kind: 'corrupt'; readonly every: number }
   | { readonly kind: 'throttle'; readonly bytesPerSecond: number }
 
 export type Fault =
   | ByteFault
-  /** Every open connection ends immediately: by RST, by FIN, or by FIN in one direction only. */
+  /** Open connections end immediately. `reset`: by RST. `close`: by FIN. `half-close`: by FIN in one direction. */
   | { readonly kind: 'reset' | 'close' | 'half-close' }
-  /** New connections are reset; open connections continue. */
+  /** The proxy resets new connections. Open connections continue. */
   | { readonly kind: 'refuse' }
-  /** New connections are accepted but not forwarded to the server, and never get data. */
+  /** The proxy accepts new connections, but does not connect to the server and never sends data. */
   | { readonly kind: 'silent' }
-  /** Each client gets a second connection to the server, with the same bytes; its replies are discarded. */
+  /** The proxy sends the bytes of each client to the server on a second connection too, and discards its replies. */
   | { readonly kind: 'duplicate' }
 
 const BYTE_FAULTS: ReadonlySet<string> = new Set<ByteFault['kind']>([

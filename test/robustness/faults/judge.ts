@@ -1,4 +1,4 @@
-/** Judges the series of `mod_test_faults` in an exposition. */
+/** Checks the series of the Prosody module `mod_test_faults` in an exposition. */
 
 import assert from 'node:assert/strict'
 import { sampleValue } from '../../support/real.js'
@@ -7,23 +7,26 @@ export const SERIES = 3000
 
 export type Verdict = {
   readonly up: boolean
-  /** Whether the exporter read the registry, with all series. */
+  /** Whether the exposition has the series of Prosody's statistics registry. */
   readonly isRead: boolean
   readonly epoch: number | undefined
   readonly step: number | undefined
 }
 
 /**
- * Throws unless the exposition has either no series of the server, or all series of one collection in one
- * epoch. An epoch is one instance of Prosody.
+ * Checks an exposition, and throws if it is wrong. It must have no series of Prosody, or all series, and all values
+ * must be of the same time. `epoch` identifies the Prosody process, and `step` counts its changes of the values.
  *
- * @param isTrue Whether values can be trusted; false when the proxy corrupted XMPP bytes.
+ * @param isTrue Whether the values must be right. They need not be if the proxy corrupted bytes from Prosody.
  */
 export function judge(text: string, isTrue: boolean): Verdict {
   const up = sampleValue(text, 'xmpp_up')
   assert.ok(up === 0 || up === 1, `xmpp_up ${up}`)
   const success = sampleValue(text, 'prosody_exporter_collector_success{collector="registry"}')
-  assert.ok(success === 0 || (success === 1 && up === 1), `success ${success} and xmpp_up ${up}`)
+  assert.ok(
+    success === 0 || (success === 1 && up === 1),
+    `prosody_exporter_collector_success is ${success} and xmpp_up is ${up}`,
+  )
   const lines = text.split('\n').filter((line) => line.startsWith('test_faults_'))
   if (success === 0) {
     assert.equal(lines.length, 0, 'the exposition has series of a registry that was not read')
@@ -44,7 +47,7 @@ export function judge(text: string, isTrue: boolean): Verdict {
   for (const [shard, value] of values) {
     const every = (shard % 5) + 1
     const expected = epoch * 1_000_000 + Math.floor(step / every) * every
-    assert.equal(value, expected, `series ${shard} at step ${step} of epoch ${epoch}`)
+    assert.equal(value, expected, `the value of series ${shard} at step ${step} of epoch ${epoch}`)
   }
   return { up: true, isRead: true, epoch, step }
 }

@@ -1,4 +1,7 @@
-/** Runs scenarios in parallel lanes. Each lane has its own Prosody, which must continue to serve a client. */
+/**
+ * Runs several scenarios at a time, each against its own Prosody. After each scenario, Prosody must still serve an
+ * XMPP client.
+ */
 
 import xml from '@xmpp/xml'
 import assert from 'node:assert/strict'
@@ -14,7 +17,7 @@ export type Result = { readonly scenario: Scenario; readonly version: string } &
   { readonly outcome: Outcome } | { readonly error: unknown }
 )
 
-/** Runs all scenarios, even after one fails. The lanes use the versions of Prosody in turn. */
+/** Runs all scenarios, even if one fails. The Prosody servers that run in parallel have all tested versions in turn. */
 export async function runAll(
   t: Pick<TestContext, 'after'>,
   scenarios: readonly Scenario[],
@@ -44,7 +47,7 @@ export async function runAll(
           }
           const ping = xml('ping', { xmlns: 'urn:xmpp:ping' })
           const { attrs } = await client.iq('get', 'one.example', ping)
-          assert.equal(attrs['type'], 'result', 'Prosody serves its clients')
+          assert.equal(attrs['type'], 'result', 'Prosody still serves its XMPP clients')
           onResult({ scenario, version, outcome })
         } catch (error) {
           onResult({ scenario, version, error })

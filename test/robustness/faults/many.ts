@@ -1,5 +1,6 @@
 // Runs any number of random fault scenarios against real Prosody servers.
-// Run: npm run faults [-- COUNT [FIRST]]. The default is 500 seeds from 1000 on; COUNT 1 runs one seed.
+// Run: npm run faults [-- COUNT [FIRST]]. The seeds are FIRST and the following numbers. The defaults are 500
+// scenarios and the first seed 1000. With COUNT 1, only the scenario of the seed FIRST runs.
 
 import process from 'node:process'
 import { until } from '../../support/setup/process.js'

@@ -1,10 +1,10 @@
-/** One direction of a proxied connection. */
+/** Copies the bytes of one direction of a connection through the proxy, with the faults of that direction. */
 
 import type { Socket } from 'node:net'
 import type { Random } from '../../support/random.js'
 import type { ByteFault } from './fault.js'
 
-/** After this many pieces, `split` writes the rest in one piece, so that a scenario ends in time. */
+/** After 2,000 pieces, the fault `split` writes the other bytes in one piece, so that a scenario ends in time. */
 const MAX_PIECES = 2000
 
 const THROTTLE_INTERVAL_MS = 10
@@ -14,7 +14,7 @@ export type PipeOptions = {
   readonly to: Socket
   readonly random: Random
   readonly currentFault: () => ByteFault | undefined
-  /** Called with the number of bytes received, after they were handled. */
+  /** The pipe calls this function with the number of received bytes, after it has handled these bytes. */
   readonly onBytes: (bytes: number) => void
 }
 
@@ -22,7 +22,7 @@ export type PipeOptions = {
 export class Pipe {
   private readonly options: PipeOptions
   private queue: Buffer[] = []
-  /** Cancels the scheduled write; undefined when no write is scheduled. */
+  /** Cancels the scheduled write. Undefined if no write is scheduled. */
   private cancelScheduled: (() => void) | undefined
   private hasEnded = false
   private pieces = 0
@@ -42,7 +42,10 @@ export class Pipe {
     from.once('close', () => this.cancelScheduled?.())
   }
 
-  /** Writes what the current fault lets through, now or on a schedule. Call it when the fault changes. */
+  /**
+   * Writes the bytes that the current fault allows, immediately or later. The proxy must call this function when the
+   * fault changes.
+   */
   pump(): void {
     if (this.cancelScheduled || this.options.from.destroyed) return
     if (this.queue.length === 0) {
@@ -59,7 +62,7 @@ export class Pipe {
       case 'delay':
       case 'merge': {
         const bytes = this.takeAll()
-        // Bytes that arrive before the timer fires wait in the queue, so the order is preserved.
+        // Bytes that arrive before the timer fires wait in the queue, so that the order of the bytes stays the same.
         this.scheduleAfter(fault.ms, () => {
           this.write(bytes)
         })
@@ -85,7 +88,10 @@ export class Pipe {
     }
   }
 
-  /** Waits for a turn of the event loop after each piece: otherwise the pieces would arrive together. */
+  /**
+   * Writes one piece of the fault `split`. The next piece follows in a later turn of the event loop, because pieces
+   * written in the same turn would arrive together.
+   */
   private writePiece(bytes: number): void {
     if (++this.pieces > MAX_PIECES) {
       this.write(this.takeAll())

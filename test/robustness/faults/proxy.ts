@@ -1,4 +1,4 @@
-/** A TCP proxy on the loopback interface that injects the faults of a network or of a peer. */
+/** A TCP proxy on the loopback interface that simulates faults of a network or of the other end of a connection. */
 
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
@@ -7,8 +7,8 @@ import { isByteFault, type ByteFault, type Direction, type Fault } from './fault
 import { Pipe } from './pipe.js'
 
 /**
- * Ends a connection by RST. A socket that is connecting or has sent its FIN is destroyed instead:
- * Node 20 would lose its handle, and the process would spin when it exits.
+ * Ends a connection by RST. A socket that is still connecting or has sent its FIN is only destroyed. With a reset of
+ * such a socket, Node.js 20 loses its handle and uses all CPU time when the process exits.
  */
 function reset(socket: Socket | undefined): void {
   if (!socket || socket.connecting || socket.writableEnded) socket?.destroy()
@@ -32,7 +32,7 @@ export class FaultyProxy {
     down: undefined,
   }
   private onConnect: 'pass' | 'refuse' | 'silent' | 'duplicate' = 'pass'
-  /** The open connections to clients, each with its connection to the server. */
+  /** The open connections to clients. The value is the connection to the server for the same client. */
   private readonly upstreams = new Map<Socket, Socket | undefined>()
   private readonly pipes = new Set<Pipe>()
   private readonly duplicates = new Set<Socket>()
@@ -59,8 +59,8 @@ export class FaultyProxy {
   }
 
   /**
-   * Begins a fault. A fault on bytes replaces the current one of that direction. Other faults
-   * ignore the direction, except `half-close`.
+   * Begins a fault. A fault that changes bytes replaces the current fault of the same direction. Except for
+   * `half-close`, the direction has no effect on other faults.
    */
   begin(fault: Fault, direction: Direction): void {
     if (isByteFault(fault)) this.faults[direction] = fault
@@ -92,7 +92,7 @@ export class FaultyProxy {
 
   endFaults(): void {
     this.faults.up = this.faults.down = undefined
-    // No server ever answers the connections that `silent` accepted: without a reset they would stay open.
+    // Connections accepted during the fault `silent` have no connection to the server, so nothing else would end them.
     if (this.onConnect === 'silent') {
       for (const [client, upstream] of this.upstreams) if (!upstream) reset(client)
     }
@@ -100,7 +100,7 @@ export class FaultyProxy {
     this.pumpAll()
   }
 
-  /** Resolves when `bytes` more bytes have been received in that direction; immediately for 0. */
+  /** Resolves when the proxy has received `bytes` more bytes in the given direction. For 0, resolves immediately. */
   waitForBytes(direction: Direction, bytes: number): Promise<void> {
     const goal = this.receivedBytes[direction] + bytes
     return new Promise((resolve) => {

@@ -1,4 +1,4 @@
-/** Runs a scenario against a real Prosody, with the whole exporter in this process, and judges the scrapes. */
+/** Runs a scenario against a real Prosody, with the whole exporter in this process, and checks each exposition. */
 
 import assert from 'node:assert/strict'
 import { connect } from 'node:net'
@@ -18,11 +18,11 @@ import { createRandom } from '../../support/random.js'
 import type { ProsodyChange, Scenario, Trouble } from './scenarios.js'
 import { encryption } from './tls.js'
 
-/** The exporter promises correct values this long after the last fault ends. */
+/** The exporter must return the values of Prosody again within 5 s after the last fault ended. */
 const RECOVERY_MS = 5000
 const SCRAPE_TIMEOUT_S = 1
 const MARGIN_MS = 2000
-/** Faults may prevent the first complete scrape for ever, so nothing waits longer than this for it. */
+/** Faults can prevent every complete scrape. So a scenario waits at most 1.5 s for the first complete scrape. */
 const FIRST_SCRAPE_LIMIT_MS = 1500
 const BYTES_LIMIT_MS = 4000
 
@@ -33,7 +33,7 @@ const FIGURES = {
 
 export type Outcome = { readonly recoveredMs: number; readonly scrapes: number }
 
-/** @throws AssertionError that names the broken expectation. */
+/** @throws AssertionError if an exposition is wrong, or if the exporter does not recover or does not stop. */
 export async function runScenario(
   scenario: Scenario,
   prosody: TestProsody,
@@ -91,21 +91,21 @@ type Setup = {
   readonly scenario: Scenario
   readonly prosody: TestProsody
   readonly domain: string
-  /** The exporter's own port; scrapes through the proxy use the proxy's. */
+  /** The port of the exporter. The HTTP proxy, with its faults, has another port. */
   readonly port: number
   readonly exporter: Exporter
   readonly xmpp: FaultyProxy
   readonly http: FaultyProxy
-  /** The epochs of all instances of Prosody so far. */
+  /** The epochs of all Prosody processes in this scenario so far. Each process has its own epoch. */
   readonly epochs: Set<number>
 }
 
 class ScenarioRun {
   private readonly setup: Setup
-  /** False when the proxy corrupts XMPP bytes: from then on, the exporter may have stored corrupted values. */
+  /** Whether all values must be right. They need not be if the proxy corrupts bytes from Prosody. */
   private readonly isTrue: boolean
   private scrapes = 0
-  /** The latest step that a scrape returned, by epoch, in order of first appearance. */
+  /** The highest step in an exposition so far, for each epoch. The epochs are in the order in which they appeared. */
   private readonly steps = new Map<number, number>()
   private isOver = false
 
@@ -123,13 +123,15 @@ class ScenarioRun {
     const troubles = scenario.troubles.map((each) => this.runTrouble(each))
     const scraping = this.scrapeUntilOver()
     const faults = this.awaitTroublesThenChangeProsody(troubles)
-    // A failed scrape ends the run; otherwise all faults take their course.
+    // A wrong scrape ends the scenario immediately. Otherwise the scenario waits until all faults have ended.
     await Promise.race([faults, scraping.then(() => faults)])
     const recoveredMs = await this.recover()
     this.isOver = true
     await scraping
-    // The HTTP proxy had faults; now it must serve a new scraper.
-    await until(async () => (await this.scrape(http.port)).up, { what: 'a scraper is served' })
+    // After the faults between scrapers and the exporter, a new scraper must get an exposition through the HTTP proxy.
+    await until(async () => (await this.scrape(http.port)).up, {
+      what: 'a scrape through the HTTP proxy returns xmpp_up 1',
+    })
     await this.assertStepsAreCurrent()
     await this.assertExporterStops()
     return { recoveredMs, scrapes: this.scrapes }
@@ -152,20 +154,26 @@ class ScenarioRun {
     const { status, text } = await httpGet(url, headers, undefined, ca)
     if (isDirect) {
       const tookMs = fairNow() - startedAt
-      assert.ok(tookMs < SCRAPE_TIMEOUT_S * 1000 + MARGIN_MS, `answered after ${tookMs} ms`)
+      assert.ok(
+        tookMs < SCRAPE_TIMEOUT_S * 1000 + MARGIN_MS,
+        `the exporter responded to a scrape after ${tookMs} ms`,
+      )
     }
     assert.equal(status, 200)
     this.scrapes++
     const verdict = judge(text, this.isTrue)
     if (verdict.epoch !== undefined && isDirect) {
       const before = this.steps.get(verdict.epoch) ?? 0
-      assert.ok(verdict.step! >= before, `step ${verdict.step} after ${before}`)
+      assert.ok(
+        verdict.step! >= before,
+        `the exposition has step ${verdict.step} of the values; an earlier one had step ${before}`,
+      )
       this.steps.set(verdict.epoch, verdict.step!)
     }
     return verdict
   }
 
-  /** A scraper behind the proxy gets a correct exposition or, during faults, no complete response. */
+  /** Scrapes through the HTTP proxy. The exposition must be correct. During faults, the response may be incomplete. */
   private async scrapeThroughProxy(): Promise<void> {
     const { scenario, http } = this.setup
     const isChanged =
@@ -192,7 +200,7 @@ class ScenarioRun {
     await this.changeProsody(change.kind, change.forMs)
   }
 
-  /** Ends all faults and scrapes until the registry is read; returns how long that took. */
+  /** Ends all faults, and scrapes until the exposition has the series of Prosody. Returns the milliseconds until then. */
   private async recover(): Promise<number> {
     const { xmpp, http, epochs, prosody } = this.setup
     xmpp.endFaults()
@@ -201,13 +209,19 @@ class ScenarioRun {
     epochs.add(await epochOf(prosody))
     while (!(await this.scrape()).isRead) {
       const forMs = Math.round(fairNow() - endedAt)
-      assert.ok(forMs < RECOVERY_MS, `not recovered ${forMs} ms after the last fault ended`)
+      assert.ok(
+        forMs < RECOVERY_MS,
+        `the exposition still has no series of Prosody ${forMs} ms after the last fault ended`,
+      )
       await sleep(20)
     }
     return fairNow() - endedAt
   }
 
-  /** The scrapes showed the current epoch last, no step of the future, and no epoch that never existed. */
+  /**
+   * Checks the scrapes of the whole scenario. The last epoch in them must be the epoch of the running Prosody. No
+   * scrape may have an epoch that never existed, or a step that Prosody has not reached.
+   */
   private async assertStepsAreCurrent(): Promise<void> {
     const { prosody, epochs } = this.setup
     const [epoch, step] = await Promise.all([epochOf(prosody), stepOf(prosody)])
@@ -224,8 +238,13 @@ class ScenarioRun {
   private async assertExporterStops(): Promise<void> {
     const { exporter, xmpp, port } = this.setup
     await exporter.stop(500)
-    await until(() => xmpp.connections() === 0, { what: 'no stream remains open' })
-    await assert.rejects(dial(port), 'the exporter still listens')
+    await until(() => xmpp.connections() === 0, {
+      what: 'the exporter has closed its connection to Prosody',
+    })
+    await assert.rejects(
+      dial(port),
+      'the exporter accepts no HTTP connections after it has stopped',
+    )
   }
 
   private begin({ where, fault, direction }: Trouble): void {

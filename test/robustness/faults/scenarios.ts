@@ -1,24 +1,27 @@
-/** Scenarios: which faults occur, where, when and for how long. Some have names, others come from a seed. */
+/**
+ * The scenarios of the fault tests: which faults occur, where, when, and for how long. Some scenarios are written
+ * here and have a name. The others are random, and a seed reproduces each of them.
+ */
 
 import { createRandom, type Random } from '../../support/random.js'
 import type { Direction, Fault } from './fault.js'
 
 /** A fault with its start and its duration. */
 export type Trouble = {
-  /** Between the exporter and Prosody, or between a scraper and the exporter. */
+  /** `xmpp`: between the exporter and Prosody. `http`: between a scraper and the exporter. */
   readonly where: 'xmpp' | 'http'
   readonly fault: Fault
   readonly direction: Direction
   /**
-   * When the fault begins: before the exporter connects (`dial`); after its first complete scrape
-   * (`idle`); or after Prosody has sent `afterBytes` bytes of the next collection (`page`), or of a new
-   * stream (`stream`; the proxy resets the current stream first).
+   * When the fault begins. `dial`: before the exporter connects. `idle`: after the first complete scrape. `page`:
+   * after Prosody has sent `afterBytes` bytes of the next collection. `stream`: the proxy first resets the current
+   * stream, and the fault begins after Prosody has sent `afterBytes` bytes of the next stream.
    */
   readonly when: 'dial' | 'idle' | { readonly afterBytes: number; readonly of: 'page' | 'stream' }
   readonly forMs: number
 }
 
-/** A change to Prosody itself. */
+/** A change of the Prosody process or of its configuration. */
 export type ProsodyChange =
   'freeze' | 'kill' | 'restart' | 'reload module' | 'unload module' | 'change secret'
 
@@ -37,7 +40,7 @@ const named: Omit<Scenario, 'seed'>[] = []
 function addNamed(name: string, ...troubles: Trouble[]): void {
   named.push({ name, troubles })
 }
-/** Adds a fault between scraper and exporter twice: with HTTP and with HTTPS. */
+/** Adds two scenarios with the same fault between a scraper and the exporter: one with HTTP and one with HTTPS. */
 function addNamedForScrapers(what: string, trouble: Omit<Trouble, 'where' | 'when'>): void {
   for (const tls of [false, true]) {
     const troubles = [{ ...trouble, where: 'http', when: 'idle' } as const]
@@ -133,7 +136,7 @@ for (const [kind, forMs] of [
 
 export const NAMED: readonly Scenario[] = named.map((each, seed) => ({ ...each, seed }))
 
-/** One to three faults; in about one of twelve scenarios, also a change to Prosody. */
+/** Creates a scenario with one to three random faults. About one in twelve scenarios also has a change of Prosody. */
 export function randomScenario(seed: number): Scenario {
   const random = createRandom(seed)
   const troubles = Array.from({ length: 1 + random.below(3) }, () => randomTrouble(random))

@@ -1,4 +1,4 @@
-/** The certificate of the scrape endpoint in the scenarios, created once in each process. */
+/** Creates the TLS certificate with which the exporter serves HTTPS in the scenarios, once in each process. */
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'

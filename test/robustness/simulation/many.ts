@@ -1,5 +1,6 @@
 // Simulates the exporter against a server and a network that fail at random, without real time.
-// Run: npm run simulate [-- COUNT [FIRST]]. The default is 100,000 seeds from 1 on; COUNT 1 runs one seed.
+// Run: npm run simulate [-- COUNT [FIRST]]. The seeds are FIRST and the following numbers. The defaults are
+// 100,000 simulations and the first seed 1. With COUNT 1, the events of the simulation are printed.
 
 import process from 'node:process'
 import { simulate } from './scenario.js'

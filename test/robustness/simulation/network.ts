@@ -1,4 +1,4 @@
-/** In-memory sockets for the XMPP library, and a simulated network between them and a server. */
+/** Simulates the network between the XMPP library and a server, with sockets that exist only in memory. */
 
 import { EventEmitter } from 'node:events'
 import { createRequire } from 'node:module'
@@ -10,7 +10,7 @@ export type Mode =
 
 /** The server's end of a connection. */
 export type Peer = {
-  /** Called with the text of each write of the client. */
+  /** The network calls this function with the text of each write of the client. */
   onData: (text: string) => void
   send(bytes: string | Buffer): void
   /** Ends the connection by RST (`reset`) or by FIN (`close`). */
@@ -19,20 +19,20 @@ export type Peer = {
 
 export type Network = {
   mode: Mode
-  /** Error code of a refused connection. */
+  /** The error code of connection attempts in the mode `refuse`. */
   refusal: string
-  /** Number of connection attempts so far. */
+  /** Returns the number of connection attempts of the client so far. */
   dials(): number
-  /** Number of connections that the client has not destroyed. */
+  /** Returns the number of sockets that the client has not destroyed. */
   open(): number
   endAll(kind: 'reset' | 'close'): void
-  /** Restores the library's own socket class. */
+  /** Restores the real socket class of the XMPP library. */
   end(): void
 }
 
-/** Maximum additional delay of a message in mode `slow`. */
+/** The maximum additional delay of bytes while the network has the mode `slow`. */
 const SLOW_MS = 400
-/** Delay before a stalled connection attempt is repeated, as TCP repeats its SYN. */
+/** While the network has the mode `stall`, a connection attempt is repeated after 100 ms, as TCP repeats its SYN. */
 const SYN_RETRY_MS = 100
 
 export function createNetwork(time: Time, random: Random, accept: (peer: Peer) => void): Network {
@@ -96,14 +96,14 @@ class SimulatedNetwork implements Network {
   }
 }
 
-/** One direction of a connection: runs deliveries in order, each after the network's delay. */
+/** One direction of a connection. It delivers bytes in order, after the delay of the network. */
 class Channel {
   private readonly network: SimulatedNetwork
   private readonly lossMode: Mode
   private readonly waiting: (() => void)[] = []
   private isBusy = false
 
-  /** @param lossMode The mode of the network in which everything sent here is lost. */
+  /** @param lossMode While the network has this mode, all bytes of this direction are lost. */
   constructor(network: SimulatedNetwork, lossMode: Mode) {
     this.network = network
     this.lossMode = lossMode
@@ -120,14 +120,14 @@ class Channel {
     this.isBusy = true
     this.network.time.after(this.network.delayMs(), () => {
       this.isBusy = false
-      // While the network stalls, the delivery stays in the queue and is tried again.
+      // While the network has the mode `stall`, the bytes stay in the queue, and the delivery is tried again.
       if (this.network.mode !== 'stall') this.waiting.shift()?.()
       this.deliverNext()
     })
   }
 }
 
-/** Has the part of `net.Socket` that the XMPP library uses. */
+/** A socket in memory with the methods and events of `net.Socket` that the XMPP library uses. */
 class SimulatedSocket extends EventEmitter {
   writableLength = 0
   destroyed = false
@@ -201,7 +201,7 @@ class SimulatedSocket extends EventEmitter {
         this.fail(this.network.refusal)
         break
       case 'black hole':
-        // This attempt never ends, like a query to a name server that dies.
+        // The connection attempt never succeeds or fails, like a query to a name server that does not respond.
         break
       case 'stall':
         this.dialLater(SYN_RETRY_MS)

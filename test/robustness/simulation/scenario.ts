@@ -20,10 +20,13 @@ const MISBEHAVIOURS: readonly Misbehaviour[] = [
 ]
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {} }
 
-/** `script` lists the events, one a line, for a person who debugs a seed. */
+/**
+ * The number of scrapes, the number of scrapes with series of the server, and the events of the simulation. Each event
+ * is one line of text, which helps to debug the simulation with the same seed.
+ */
 export type Outcome = { readonly scrapes: number; readonly ups: number; readonly script: string[] }
 
-/** @throws AssertionError with the script of the events. */
+/** @throws Error with the list of events if a scrape is wrong, or if a socket or timer stays open. */
 export async function simulate(seed: number): Promise<Outcome> {
   const simulation = new Simulation(createRandom(seed))
   try {
@@ -94,7 +97,7 @@ class Simulation {
     }
   }
 
-  /** Ends all failures and scrapes until the registry is read. */
+  /** Ends all failures, and scrapes until the exposition has the series of the server. */
   async recover(): Promise<void> {
     const { time } = this
     this.network.mode = 'well'
@@ -108,13 +111,17 @@ class Simulation {
       await time.pass(600)
       if (await scrape) return
       const forMs = time.now() - endedAt
-      assert.ok(forMs < RECOVERY_MS + 600, `not recovered ${forMs} ms after the last failure`)
+      assert.ok(
+        forMs < RECOVERY_MS + 600,
+        `the exposition still has no series of the server ${forMs} ms after the last failure ended`,
+      )
     }
   }
 
   async assertSamplesAreCurrent(): Promise<void> {
     const { time } = this
-    // After this time, a scrape returns only what the server has now.
+    // After the timeout of a scrape and the minimum age of a snapshot, a scrape needs a new collection. So it returns
+    // exactly the current values of the server.
     await time.pass(TIMEOUT_MS + this.minAgeMs)
     const last = this.scraper.scrape(TIMEOUT_MS)
     await time.pass(TIMEOUT_MS)
@@ -127,10 +134,10 @@ class Simulation {
     const stopped = this.connection.stop()
     await this.time.pass(1000)
     await stopped
-    // The scraper releases its last snapshot in this time.
+    // Within 5 s, the scraper releases its last snapshot, and its timer ends.
     await this.time.pass(5000)
-    assert.equal(this.network.open(), 0, 'a socket remains open')
-    assert.equal(this.time.pending(), 0, 'a timer remains')
+    assert.equal(this.network.open(), 0, 'a socket is open after the exporter has stopped')
+    assert.equal(this.time.pending(), 0, 'a timer is active after the exporter has stopped')
   }
 
   restoreGlobals(): void {
@@ -176,14 +183,14 @@ class Simulation {
     this.pendingScrapes.add(scrape)
   }
 
-  /** Scrapes and judges the exposition; returns whether it has the server's series. */
+  /** Scrapes and checks the exposition. Returns whether the exposition has the series of the server. */
   private async scrape(waitMs: number): Promise<boolean> {
     const { time, connection } = this
     const startedAt = time.now()
     const wasConnected = connection.isConnected()
     const snapshot = await this.scraper.scrape(waitMs)
     const tookMs = time.now() - startedAt
-    assert.ok(tookMs <= waitMs, `answered after ${tookMs} of ${waitMs} ms`)
+    assert.ok(tookMs <= waitMs, `a scrape with a limit of ${waitMs} ms took ${tookMs} ms`)
     const text = Buffer.from(await snapshot.exposition.bytes('text')).toString()
     this.outcome.scrapes++
     if (!wasConnected && !connection.isConnected()) assert.match(text, /^xmpp_up 0$/m)
@@ -208,8 +215,8 @@ function samplesOf(text: string): Map<string, number> {
 }
 
 /**
- * Returns whether the exposition has the server's series. Throws unless these series, with these values,
- * existed together at one moment of the period.
+ * Returns whether the exposition has the series of the server. Throws if the server did not have all these series at
+ * the same time, or if it had other values during the whole period from `since` to `until`.
  */
 function judge(
   text: string,
@@ -220,7 +227,9 @@ function judge(
   const success = sampleValue(text, 'prosody_exporter_collector_success{collector="registry"}')
   const samples = samplesOf(text)
   assert.ok(up === 0 || up === 1)
-  if (up === 1) assert.ok(server.answeredAt() >= since, 'xmpp_up is 1, but nothing was answered')
+  if (up === 1) {
+    assert.ok(server.answeredAt() >= since, 'xmpp_up is 1, but the server did not send any reply')
+  }
   if (success !== 1) {
     assert.equal(samples.size, 0, 'the exposition has series of a registry that was not read')
     return false
@@ -241,10 +250,15 @@ function judge(
     latestBirth = Math.max(latestBirth, series.born)
     firstEnd = Math.min(firstEnd, series.gone)
   }
-  assert.ok(firstEnd >= since, 'a series ended before the period')
+  assert.ok(
+    firstEnd >= since,
+    `the exposition has a series that the server removed before ${since}`,
+  )
   assert.ok(latestBirth <= firstEnd, 'the exposition has series of two epochs')
   for (const [key, { born, gone }] of server.history()) {
-    if (born < since && gone > until) assert.ok(samples.has(key), `${key} is missing`)
+    if (born < since && gone > until) {
+      assert.ok(samples.has(key), `${key} existed, but is missing in the exposition`)
+    }
   }
   return true
 }

@@ -1,4 +1,4 @@
-/** A simulated server: it changes, restarts and misbehaves, and records every value that its series had. */
+/** Simulates a Prosody that changes values, restarts and misbehaves. It records every value that its series had. */
 
 import xml, { type Element } from '@xmpp/xml'
 import type { Random } from '../../support/random.js'
@@ -22,7 +22,7 @@ export type Misbehaviour =
   | 'no UTF-8'
   | 'another namespace'
 
-/** When a series existed, and each of its values with the time at which it was set. */
+/** When a series existed, and each value with the time at which the series got that value. */
 export type SeriesHistory = {
   born: number
   gone: number
@@ -48,7 +48,7 @@ export class SimulatedServer {
   private readonly random: Random
   private readonly series = new Map<string, SeriesHistory>()
   private readonly delayedReplies: (() => void)[] = []
-  /** Counts restarts; part of the names of each instance's series. */
+  /** Counts the starts of the server. The names of the series contain this number, so that they differ after a restart. */
   private instance = 0
   private lastValue = 0
   private answeredAtMs = -Infinity
@@ -65,12 +65,12 @@ export class SimulatedServer {
     peer.onData = (text) => void this.receive(peer, text)
   }
 
-  /** Sets a series, new or existing, to a value that no series has had before. */
+  /** Sets a new or existing series to a value that no series has had before. */
   changeValue(): void {
     const [family, letter] = [this.random.below(3), 'abcdefgh'[this.random.below(8)]!]
     const value = ++this.lastValue
     this.model.set(family, `l${this.instance}${letter}`, value)
-    // The value is unique, so it identifies the series.
+    // No two series have the same value, so the value identifies the series that changed.
     const [key] = [...this.model.truth()].find(([, each]) => each === value)!
     const now = this.time.now()
     const series = this.series.get(key) ?? { born: now, gone: Infinity, values: [] }
@@ -78,13 +78,13 @@ export class SimulatedServer {
     this.series.set(key, series)
   }
 
-  /** Replaces a family with an empty one, which begins another epoch. */
+  /** Replaces a metric family with an empty family, which begins a new epoch of the registry. */
   replaceFamily(): void {
     this.model.replace(this.random.below(3))
     this.recordRemovals()
   }
 
-  /** Starts another instance, without the series of the previous one. */
+  /** Restarts the server. All series from before the restart are gone. */
   restart(): void {
     this.startInstance()
     this.recordRemovals()
@@ -99,7 +99,7 @@ export class SimulatedServer {
     return this.series
   }
 
-  /** When the server last sent a reply. */
+  /** Returns the simulated time at which the server last sent a reply. */
   answeredAt(): number {
     return this.answeredAtMs
   }
@@ -124,7 +124,8 @@ export class SimulatedServer {
     else if (text.startsWith('<handshake')) peer.send('<handshake/>')
     else if (text.startsWith('<iq')) {
       const iq = parse(text)
-      // A stanza that no module handles is sent back to the exporter.
+      // If no module handles a stanza, Prosody routes it to the component, which is the exporter. So the simulated server
+      // also sends the stanza back to the exporter.
       const isHandled = this.hasModule && iq.getChild('command') !== undefined
       const reply = isHandled ? await this.answer(iq) : text
       if (reply !== undefined) this.send(peer, reply, iq.attrs['id'] ?? '')

@@ -1,12 +1,12 @@
-/** A simulated clock that replaces the process's timers. Time passes only in `pass`. */
+/** A simulated clock that replaces the timers of the process. Time passes only while `pass` runs. */
 export type Time = {
   readonly now: () => number
   after(ms: number, run: () => void): void
   /** Number of timers that have not fired yet. */
   pending(): number
-  /** Lets time pass. Due timers run in order; after each, pending promises and immediates run too. */
+  /** Advances the clock and runs the due timers in order. After each timer, pending promises and immediates also run. */
   pass(ms: number): Promise<void>
-  /** Restores the process's own timers. */
+  /** Restores the real timers of the process. */
   end(): void
 }
 

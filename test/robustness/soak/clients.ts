@@ -1,6 +1,7 @@
-// The clients of the soak test, in their own process: scrapers with keep-alive, slow readers, and
-// connections whose headers never end. The responses of the first scrapers are checked.
-// Its argument is a `ClientsConfig` as JSON. For each message it sends a `Tally` and starts a new one.
+// The clients of the soak test, in their own process: scrapers with keep-alive, clients that read slowly, and
+// clients whose request headers never end. The process checks the responses of the first 20 scrapers.
+// The argument of the process is a `ClientsConfig` as JSON. For each message from the parent process, it sends the
+// counts since the previous message, as a `Tally`.
 
 import { connect, type NetConnectOpts, type Socket } from 'node:net'
 import process from 'node:process'
@@ -14,19 +15,19 @@ export type ClientsConfig = {
   /** Number of `test_series_` lines in a complete exposition. */
   readonly series: number
   readonly slowReaders: number
-  /** Number of connections that send a header byte by byte. */
+  /** Number of connections on which a client sends one byte of a request header every half second. */
   readonly drippers: number
 }
 
-/** Counts since the previous tally. */
+/** What the clients counted since they sent the previous `Tally`. */
 export type Tally = {
-  /** Number of responses by status. */
+  /** The number of responses with each HTTP status. */
   readonly responses: Readonly<Record<string, number>>
-  /** Number of connections that closed without any response. */
+  /** Number of scrapes for which the exporter closed the connection without a response. */
   readonly refused: number
-  /** Number of scrapes without a response within their timeout. */
+  /** Number of scrapes that got no response within 10 s. */
   readonly late: number
-  /** Expositions that are neither up with every series nor down without series. */
+  /** Descriptions of wrong expositions. Correct are `xmpp_up` 1 with every series, and `xmpp_up` 0 without series. */
   readonly wrong: readonly string[]
   /** Number of checked expositions with `xmpp_up` 1. */
   readonly up: number
@@ -61,7 +62,7 @@ function startScraper(index: number): void {
   const request = `GET /metrics HTTP/1.1\r\n${HEADERS}Accept-Encoding: gzip\r\n\r\n`
   let socket: Socket | undefined
   let pending: { at: number; isRetry: boolean } | undefined
-  /** Number of responses on the current connection. */
+  /** Number of responses that this scraper got on its current connection. */
   let responses = 0
   let chunks: Buffer[] = []
 
@@ -73,7 +74,7 @@ function startScraper(index: number): void {
   function dial(): Socket {
     responses = 0
     chunks = []
-    // Each scraper has its own address, as real scrapers do.
+    // Each scraper connects from its own IP address, as real scrapers do.
     const localAddress = `127.1.${index >> 8}.${index & 255}`
     const dialled = connect({ port: config.port, host: '127.0.0.1', localAddress, noDelay: true })
     dialled.on('error', () => undefined)
@@ -85,8 +86,8 @@ function startScraper(index: number): void {
       if (socket !== dialled) return
       socket = undefined
       if (!pending) return
-      // The exporter closed an idle connection at the time of the request. Go's HTTP client, and so
-      // Prometheus, repeats the request on a new connection.
+      // The exporter closed an idle connection just when the client sent a request. In this case, Go's HTTP client,
+      // and therefore Prometheus, repeats the request on a new connection.
       if (responses > 0 && !pending.isRetry) sendRequest(true)
       else {
         tally.refused++
@@ -122,7 +123,7 @@ function startScraper(index: number): void {
   setTimeout(
     () => {
       setInterval(() => {
-        // Like Prometheus, a scraper never has two scrapes in progress.
+        // Like Prometheus, a scraper starts a scrape only when its previous scrape has ended.
         if (!pending) sendRequest(false)
         else if (performance.now() - pending.at > TIMEOUT_S * 1000) {
           tally.late++

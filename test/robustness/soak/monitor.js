@@ -1,5 +1,5 @@
-// Loaded into an exporter with --import. Once a second, it appends a line of JSON with the delay of the
-// event loop, the memory and the open handles to the file in SOAK_MONITOR.
+// The soak test loads this file into an exporter with --import. Once a second, it appends a line of JSON to the
+// file whose name is in SOAK_MONITOR: the delay of the event loop, the memory, and the number of open handles.
 
 import { appendFileSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
@@ -14,7 +14,8 @@ if (file !== undefined) {
     appendFileSync(
       file,
       `${JSON.stringify({
-        // In milliseconds, without the resolution of the histogram (1 ms).
+        // monitorEventLoopDelay returns nanoseconds, and its 1 ms timer is included in each delay. So the delay in
+        // milliseconds is the value divided by 1e6, minus 1.
         p50: delays.percentile(50) / 1e6 - 1,
         p99: delays.percentile(99) / 1e6 - 1,
         max: delays.max / 1e6 - 1,

@@ -11,9 +11,9 @@ export type Measurement = {
 }
 
 /**
- * Decides whether values measured at a constant interval grow over their last half. A line is fitted to
- * that half (least squares). The values are flat when the line rises by at most twice the standard
- * deviation of the residuals, or by at most 5 % of the mean.
+ * Decides whether values measured at a constant interval grow in the second half of the measurement. A line is fitted
+ * to the second half by least squares. The values are flat if the line rises by at most twice the standard deviation
+ * of the values from the line, or by at most 5 % of the mean.
  */
 export function judgeTrend(all: readonly number[]): { isFlat: boolean; text: string } {
   const values = all.slice(all.length >> 1)
