@@ -88,7 +88,10 @@ describe('defaults and overrides', () => {
   test('hosts are read from repeated flags, in small letters', () => {
     const { hosts } = config(['--xmpp.host=A.example', '--xmpp.host=b.example']).servers[0]!
     assert.deepEqual(hosts, ['a.example', 'b.example'])
-    assert.match(problem(['--xmpp.host=a@b']), /^--xmpp\.host: expected the domain of a VirtualHost, e\.g\. example/)
+    assert.match(
+      problem(['--xmpp.host=a@b']),
+      /^--xmpp\.host: expected the domain of a VirtualHost, e\.g\. example/,
+    )
   })
 
   test('an empty variable is ignored', () => {
