@@ -130,7 +130,7 @@ async function timeGauges(prosody: TestProsody, module: string, rounds: number) 
   return (await evalLua(prosody, lua)).split(' ').map(Number)
 }
 
-/** Measures the gauges with fake sessions: only the number and the size of the tables of sessions matter. */
+/** Measures the time to compute the gauges, with fake sessions: only the number and the size of the tables of sessions matter. */
 async function measureGauges(prosody: TestProsody) {
   await evalLua(
     prosody,

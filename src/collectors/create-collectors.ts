@@ -20,7 +20,7 @@ export type CollectorsOptions = {
   readonly hosts: readonly string[]
   /** Whether a collector is on, by its name. For a collector without an entry, `CollectorDefinition.isOn` applies. */
   readonly enabled: ReadonlyMap<string, boolean>
-  /** Gives one line of advice to the operator. */
+  /** Logs one line of advice for the operator, once. */
   readonly advise: (line: string) => void
 }
 

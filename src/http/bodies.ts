@@ -5,7 +5,7 @@ import { createPageCopier } from './copy-to-pages.js'
 
 /**
  * The memory limit for all response bodies that are being sent is `bytes`, or `longest` times the size of the
- * longest body if that is more. The limit is checked every `everyMs`. Whether a client has stopped reading is
+ * longest body if that is more. Above the limit, clients that have stopped reading are disconnected. The limit is checked every `everyMs`. Whether a client has stopped reading is
  * decided by its progress over `stoppedMs`.
  */
 const LIMIT = { bytes: 24 * 1024 * 1024, longest: 4, stoppedMs: 5000, everyMs: 1000 }

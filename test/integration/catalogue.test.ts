@@ -71,7 +71,7 @@ async function causeTraffic(prosody: Awaited<ReturnType<typeof startProsody>>, v
   b!.send(xml('message', { to: a!.jid, type: 'chat' }, xml('body', {}, 'x')))
   a!.send(xml('active', { xmlns: 'urn:xmpp:csi:0' }))
   await a!.next(({ name }) => name === 'message')
-  // No server listens for refused.example, so Prosody starts a connection to another server and closes it.
+  // No server listens for refused.example. So Prosody starts a connection to refused.example and closes it.
   b!.send(xml('message', { to: 'x@refused.example', type: 'chat', id: 'refused' }))
   await b!.next(({ attrs }) => attrs.id === 'refused' && attrs.type === 'error')
   // This BOSH request has an invalid session id, so Prosody counts an error.

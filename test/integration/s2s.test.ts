@@ -143,8 +143,8 @@ for (const version of everyVersion) {
       'two.example out verified': 1,
       'one.example in verified': 1,
     })
-    // With dialback (XEP-0220), each server opens a connection in the other direction for the authentication. The same
-    // connection carries the reply.
+    // With dialback (XEP-0220), the second server opens a connection to the first one for the authentication. Later, this
+    // connection also carries the stanzas of the second server.
     for (const host of [SELF, PLAIN]) {
       await send('one.example', host)
       await send(host, 'one.example')
