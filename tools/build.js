@@ -21,6 +21,9 @@ await build({
   format: 'esm',
   platform: 'node',
   target: 'node20',
+  // Names stay, so that stack traces are readable.
+  minifySyntax: true,
+  minifyWhitespace: true,
   // License comments of the dependencies are kept, at the end of each file.
   legalComments: 'eof',
   // Some dependencies are CommonJS packages, which need the function `require`.
