@@ -29,7 +29,7 @@ const processes: readonly Documented[] = [
     'Maximum number of open file descriptors of Prosody (mod_measure_process).',
     {
       defect:
-        'The value is the hard limit. Prosody cannot open more file descriptors than the soft limit, which may be lower.',
+        'Some versions of the module report the hard limit. Prosody cannot open more file descriptors than the soft limit, which may be lower.',
     },
   ),
   gauge('lua_heap_bytes', '', 'Memory of the objects that Lua manages (mod_measure_lua).', {

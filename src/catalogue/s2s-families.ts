@@ -77,7 +77,7 @@ export const s2s: Area = {
     counter(
       'prosody_mod_s2s__encrypted',
       'protocol cipher',
-      'Number of encrypted connections with other servers, by TLS version and cipher.',
+      'Number of connections with other servers that were encrypted, by TLS version and cipher.',
       {
         watch: 'Before you turn off an old TLS version, check whether servers still use it.',
         defect: LAZY,

@@ -30,7 +30,7 @@ export type Snapshot = {
 
 export type SnapshotOptions = {
   readonly link: () => LinkState
-  /** Returns the metrics about this process. Each snapshot contains them. */
+  /** Returns the metrics about this process, or none if the exporter monitors several servers. */
   readonly exporterFamilies: () => readonly Family[]
   /**
    * How many milliseconds the last series of each collector are served while the server does not answer. In this time,

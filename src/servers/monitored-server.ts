@@ -39,7 +39,7 @@ export function createMonitoredServer(
   deps: {
     log: Log
     version: string
-    /** Returns the metrics about this process. Each snapshot contains them. */
+    /** Returns the metrics about this process, or none if the exporter monitors several servers. */
     exporterFamilies: () => readonly Family[]
     /** Called when the history has a new summary. */
     onSummary: () => void

@@ -1,5 +1,5 @@
 // Types for the parts of @xmpp/xml and @xmpp/component that the exporter uses. Both packages have no types. `parser`
-// and names that begin with `_` are internals of @xmpp/component 0.13.1. test/unit/xmpp/xmpp-traps.test.ts checks that
+// and names that begin with `_` are internals of @xmpp/component 0.13.1 and of the packages that it uses. test/unit/xmpp/xmpp-traps.test.ts checks that
 // these internals work.
 
 declare module '@xmpp/xml' {

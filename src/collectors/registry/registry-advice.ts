@@ -10,7 +10,10 @@ export function createTooSlowError(series: number): CollectorError {
   )
 }
 
-/** Returns an error that advises the operator, or returns `error` itself if the exporter has no advice for it. */
+/**
+ * If Prosody refused the request, returns a `CollectorError`, with advice where the exporter has any. Returns any
+ * other error unchanged.
+ */
 export function addAdvice(error: unknown, domain: string): unknown {
   if (error instanceof NotHandledError) {
     return new CollectorError(
