@@ -1,6 +1,7 @@
 import type { Hono } from 'hono'
 import { createAccessGate, getWebConfigFamilies } from './access/access-gate.js'
 import type { WebAccess } from './access/access.js'
+import { diagnose } from './cli/doctor/diagnose.js'
 import { COLLECTORS } from './collectors/index.js'
 import type { Given } from './config/given.js'
 import type { Config } from './config/read-config.js'
@@ -128,6 +129,17 @@ export async function createExporter(
   }
 }
 
+/** @throws If an upgrade has replaced the files of the running exporter. */
+async function loadConfigFormat() {
+  try {
+    return await import('./config/format-config.js')
+  } catch (error) {
+    throw new Error('the files of the exporter were replaced; restart the exporter', {
+      cause: error,
+    })
+  }
+}
+
 async function loadWebAccess(file: Given, log: Log): Promise<WebAccess> {
   const { createWebAccess } = await import('./access/access.js')
   return createWebAccess(file, log)
@@ -221,7 +233,7 @@ function createServerRoutesFeature({ config, servers, reloader }: Core): Feature
         probe: (name) => servers.get(name)?.scraper,
         debug: (name, waitMs) => traceExchange(servers.get(name)!, waitMs),
         config: async () => {
-          const { formatConfig } = await import('./config/format-config.js')
+          const { formatConfig } = await loadConfigFormat()
           return formatConfig({ ...reloader.getConfig(), web, log, timeoutOffsetMs })
         },
         reload: web.enableLifecycle ? reloader.reload : undefined,
@@ -240,7 +252,6 @@ function createDoctorFeature({ deps, servers, reloader }: Core): Feature {
     log,
     components: () => reloader.getConfig().servers.map(({ xmpp }) => xmpp),
     answer: async (component) => {
-      const { diagnose } = await import('./cli/doctor/diagnose.js')
       return JSON.stringify(await diagnose(find(component), { version, pid }))
     },
   })

@@ -37,7 +37,7 @@ async function runCommand(): Promise<void> {
   const [command, ...operands] = args
   if (command === 'compare') await compare(operands)
   else if (command === 'doctor') await doctor(operands)
-  else if (args.some((arg) => /^--?version$/.test(arg))) printVersion()
+  else if (args.length === 1 && /^--?version$/.test(command!)) printVersion()
   else await serveOrCheck()
 }
 
@@ -73,6 +73,8 @@ async function serveOrCheck(): Promise<void> {
   if (settings.isSet('help')) {
     const { formatHelp } = await import('./config/format-help.js')
     process.stdout.write(formatHelp())
+  } else if (settings.isSet('version')) {
+    printVersion()
   } else if (settings.isSet('config.check')) {
     invalidConfigExitCode = EXIT_FAILED_CHECK
     await readChecked(settings)

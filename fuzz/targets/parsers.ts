@@ -3,7 +3,7 @@ import { parseDomain, parseServiceAddress } from '../../src/config/xmpp-address.
 import { parseDuration } from '../../src/config/duration.js'
 import { ConfigError } from '../../src/errors.js'
 import { readSettings } from '../../src/config/read-settings.js'
-import { readWaitMs } from '../../src/http/routes.js'
+import { readWaitMs } from '../../src/http/scrape-deadline.js'
 import { formatAddress, parseListenAddress } from '../../src/config/listen-address.js'
 import { parseService } from '../../src/xmpp/address.js'
 import { oneLine } from '../../src/xmpp/stream-end.js'

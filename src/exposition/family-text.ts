@@ -82,7 +82,7 @@ export function getFamilyText(
   let bytes = samples.length * (length === 0 ? 0 : labels.ends[length - 1]!)
   for (const { headFrom, tailTo } of samples) bytes += length * (tailTo - headFrom)
   if (length > text.starts.length || bytes > text.view.byteLength) {
-    grow(text, length, length * samples.length, bytes)
+    grow(text, length, bytes)
   }
   return text
 }
@@ -111,13 +111,14 @@ export function addRow(
   text.length = at
 }
 
-function grow(text: FamilyText, rows: number, samples: number, bytes: number): void {
+function grow(text: FamilyText, rows: number, bytes: number): void {
   const factor = text.length === 0 ? 1 : GROWTH
   const { buffer, byteOffset } = text.view
   const written = new Uint8Array(buffer, byteOffset, text.length)
   text.view = createView(copyInto(Buffer.allocUnsafeSlow(Math.ceil(bytes * factor)), written))
-  text.starts = copyInto(new Uint32Array(Math.ceil(rows * factor)), text.starts)
-  text.ends = copyInto(new Uint32Array(Math.ceil(samples * factor)), text.ends)
+  const capacity = Math.ceil(rows * factor)
+  text.starts = copyInto(new Uint32Array(capacity), text.starts)
+  text.ends = copyInto(new Uint32Array(capacity * text.samples.length), text.ends)
 }
 
 function copyInto<T extends { set(from: ArrayLike<number>): void }>(

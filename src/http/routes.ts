@@ -9,14 +9,11 @@ import {
   type Responses,
   type ResponseVariant,
 } from './responses.js'
+import { DEFAULT_WAIT_MS, readWaitMs, TIMEOUT_HEADER } from './scrape-deadline.js'
 import { cacheFilterResults, readFilter, type Filter } from './scrape-filter.js'
 import { createRequestLimit } from './request-limit.js'
 import { listRedirectPaths, createPrefixOptions } from './route-prefix.js'
 
-// The default of scrape_timeout in Prometheus. It applies to requests without a timeout header.
-const DEFAULT_WAIT_MS = 10_000
-const MAX_TIMEOUT_S = 600
-const TIMEOUT_HEADER = 'X-Prometheus-Scrape-Timeout-Seconds'
 const TEXT = 'text/plain; charset=utf-8'
 
 /** Returns a snapshot within `waitMs`. The promise never rejects. */
@@ -192,11 +189,6 @@ const methodNotAllowed = (Allow: string) =>
 const optionsResponse = (Allow: string) =>
   new Response(null, { status: 204, headers: { Allow, 'Cache-Control': 'no-store' } })
 
-/** Returns how many milliseconds the response to this request can take before Prometheus gives up. */
-export function getWaitMs(c: Context, offsetMs: number): number {
-  return readWaitMs(c.req.header(TIMEOUT_HEADER), offsetMs) ?? DEFAULT_WAIT_MS
-}
-
 /**
  * Returns the request and response objects of node:http. Reading them is faster than reading the objects that
  * Hono creates. In tests with app.request(), which does not use node:http, the result is empty.
@@ -211,18 +203,6 @@ function chooseVariantFor(c: Context, responses: Responses): ResponseVariant {
         incoming.headers['accept-encoding']?.toString(),
       )
     : responses.chooseVariant(c.req.header('Accept'), c.req.header('Accept-Encoding'))
-}
-
-/**
- * Returns how many milliseconds a scrape can take: the timeout in the header of Prometheus minus the offset,
- * but at least half of the timeout. Returns `undefined` if the header is missing, or is not a number of seconds
- * above 0 and at most 600.
- */
-export function readWaitMs(header: string | undefined, offsetMs: number): number | undefined {
-  if (header === undefined || !/^\d{1,9}(?:\.\d{1,18})?$/.test(header)) return undefined
-  const seconds = Number(header)
-  if (seconds === 0 || seconds > MAX_TIMEOUT_S) return undefined
-  return Math.max(seconds * 1000 - offsetMs, seconds * 500)
 }
 
 export function respondText(

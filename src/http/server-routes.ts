@@ -1,12 +1,6 @@
 import type { Context, Hono } from 'hono'
-import {
-  getBindings,
-  respond,
-  respondText,
-  getWaitMs,
-  type Serve,
-  type ScrapeSource,
-} from './routes.js'
+import { getBindings, respond, respondText, type Serve, type ScrapeSource } from './routes.js'
+import { getWaitMs } from './scrape-deadline.js'
 
 // A request with `debug=true` always starts a collection, even if the latest snapshot is recent. So each server
 // accepts only one such request per second.

@@ -1,7 +1,7 @@
 import { html } from 'hono/html'
 import type { Asset } from './assets.js'
 import { CHARTS } from './charts.js'
-import type { Html } from './words.js'
+import type { Html } from './format-values.js'
 
 /** The parts of the status page that change while it is open. The key is the id of the HTML element. */
 export type PageParts = Readonly<Record<string, Html>>

@@ -2,7 +2,7 @@ import { html } from 'hono/html'
 import type { ServerSummary } from '../history/server-summary.js'
 import type { PageParts } from './document.js'
 import { getStateClass } from './server-page.js'
-import { formatCount, formatDuration, formatNumber, type Html } from './words.js'
+import { formatCount, formatDuration, formatNumber, type Html } from './format-values.js'
 
 export type OverviewServer = {
   readonly name: string

@@ -15,7 +15,7 @@ import {
 import { describeOverview, renderOverviewParts } from './overview.js'
 import { describeState, renderServerParts, type CollectorHelp } from './server-page.js'
 import { createViewers, type Event, type NextEvents } from './viewers.js'
-import type { Html } from './words.js'
+import type { Html } from './format-values.js'
 
 export type PageServer = { readonly name: string; readonly history: History }
 

@@ -11,7 +11,7 @@ import {
   formatNumber,
   formatTime,
   type Html,
-} from './words.js'
+} from './format-values.js'
 
 export type CollectorHelp = { readonly name: string; readonly help: string }
 

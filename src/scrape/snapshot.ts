@@ -71,6 +71,7 @@ export function createSnapshotBuilder(options: SnapshotOptions) {
       collected.filter((family) => !isReserved(family)),
       maxSeries,
     )
+    clearUnusedCaches(collected, served)
     for (const { output } of sources) {
       output.collected.omitted?.forEach((series, name) => {
         addCount(omitted, name, series)
@@ -247,4 +248,10 @@ function createOmissionLog(log: Log, now: () => number) {
       if (!problems.problem(problem)) log.debug(message, fields)
     },
   }
+}
+
+/** Releases the cached texts of families that are not in the snapshot, or have no series in it. */
+function clearUnusedCaches(collected: readonly Family[], served: readonly Family[]): void {
+  const used = new Set(served.filter(({ order }) => order.length > 0))
+  for (const family of collected) if (!used.has(family)) family.textCache?.clear()
 }

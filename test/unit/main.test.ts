@@ -59,6 +59,9 @@ test('--help prints the flags and --version the version, even with an invalid va
   assert.deepEqual({ ...help, stdout: '' }, { code: 0, stdout: '', stderr: '' })
   assert.deepEqual(short, help)
   assert.deepEqual(printed, { code: 0, stdout: `prosody-exporter ${version}\n`, stderr: '' })
+  const unknown = await run(['--version', '--no-such-flag'])
+  assert.equal(unknown.code, 2)
+  assert.match(unknown.stderr, /--no-such-flag/)
 })
 
 test('--version, --help and --config.check import neither the YAML parser nor the HTTP server', async () => {

@@ -163,6 +163,24 @@ test('after any changes of a table, an exposition matches the reference encoder,
   )
 })
 
+test('a table that gets one row between two renderings matches the reference encoder, whatever the length of its labels', () => {
+  const labels = fc.array(fc.nat(12), { minLength: 30, maxLength: 60 })
+  const property = fc.property(labels, fc.constantFrom(...TYPES), (lengths, type) => {
+    const table = createTable(metaOf(type, 'x'))
+    for (const [row, length] of lengths.entries()) {
+      table.append(`a="${'b'.repeat(length)}${row}"`)
+      for (let column = 0; column < table.valuesPerRow; column++) table.set(row, column, 7)
+      table.setCreated(row, 1)
+      for (const format of ['text', 'openmetrics'] as const) {
+        const families = [table.snapshot()]
+        const options = { created: true }
+        assertReference(render(families, format, options), families, format, options)
+      }
+    }
+  })
+  fc.assert(property, { numRuns: 60 })
+})
+
 /** Creates a gauge with `rows` rows, and a function that sets the value of every `every`-th row. */
 function largeTable(rows: number) {
   const table = createTable(metaOf('gauge', 'large'))

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { afterEach, describe, test } from 'node:test'
 import { gunzipSync } from 'node:zlib'
-import { readWaitMs } from '../../../src/http/routes.js'
+import { readWaitMs } from '../../../src/http/scrape-deadline.js'
 import type { Exposition } from '../../../src/exposition/exposition.js'
 import { negotiate } from '../../../src/exposition/negotiate.js'
 import { createFakeApp as createPlainApp, exposition, serving } from '../../support/fake-app.js'

@@ -521,6 +521,21 @@ test('above the series limit, whole families are omitted and named, the largest 
   assert.equal(warnings.length, 1)
 })
 
+test('an omitted family and a family without series keep no cached text', async (t) => {
+  const { scraper, calls } = setUp(t, { maxSeries: 3 })
+  const caches = [5, 0, 2].map((rows, i) => {
+    const cached = family('gauge', `family_${i}`, '', Array(rows).fill({ value: 1 }))
+    return { ...cached, textCache: new Map([['text', {}]]) }
+  })
+  const scrape = scraper.scrape(1000)
+  calls[0]!.resolve(caches)
+  await scrape
+  assert.deepEqual(
+    caches.map(({ textCache }) => textCache.size),
+    [0, 0, 1],
+  )
+})
+
 test('if two omitted families have the same name, the series of both are counted', () => {
   const two = [1, 2].map((value) => family('gauge', 'twice', '', [{ value }]))
   assert.deepEqual([...limitSeries(two, 0).omitted], [['twice', 2]])

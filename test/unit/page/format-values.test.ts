@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { formatDuration, formatNumber } from '../../../src/page/words.js'
+import { formatDuration, formatNumber } from '../../../src/page/format-values.js'
 
 test('the page shows numbers with few digits, and an unknown number as a dash', () => {
   assert.deepEqual([undefined, 0, 0.123, 12.34, 1234.5].map(formatNumber), [
