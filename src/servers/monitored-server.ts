@@ -15,7 +15,10 @@ export type MonitoredServer = {
   readonly connection: Connection
   readonly scraper: Scraper
   readonly history: History
-  /** Returns the advice of the collectors to the operator. Each element is one line, and says what to change. */
+  /**
+   * Returns at most 20 lines of advice of the collectors to the operator. Each element is one line, and says what to
+   * change.
+   */
   advice(): readonly string[]
   /** Whether the stream to the server is online and at least one collection has succeeded. */
   isReady(): boolean
@@ -39,7 +42,7 @@ export function createMonitoredServer(
   deps: {
     log: Log
     version: string
-    /** Returns the metrics about this process. Each snapshot contains them. */
+    /** Returns the metrics about this process that each snapshot contains. With several servers, there are none. */
     exporterFamilies: () => readonly Family[]
     /** Called when the history has a new summary. */
     onSummary: () => void

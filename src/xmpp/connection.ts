@@ -27,8 +27,8 @@ export type Connection = {
   /** Returns the number of logins that have succeeded. */
   connects(): number
   /**
-   * Calls `watch` with the text of each request that the exporter sends and of each stanza that it receives after the
-   * login. This ends when the returned function is called.
+   * Calls `watch` with the text of each request that the exporter sends and of each stanza that it receives and accepts
+   * after the login. This ends when the returned function is called.
    */
   trace(watch: Watch): () => void
   /**
@@ -68,9 +68,9 @@ export type ConnectionOptions = {
   /** Called after each login that succeeded. */
   readonly onOnline?: () => void
   /**
-   * If a request waits for its reply and no element arrives for this many milliseconds, the exporter ends the stream. A
-   * longer time-out of the request extends this time. A shorter time-out does not reduce it, because a busy Prosody can
-   * be silent for seconds. Default: 5000.
+   * If no element arrives for this many milliseconds after a request whose reply is missing, the exporter ends the
+   * stream. A longer time-out of the request extends this time. A shorter time-out does not reduce it, because a busy
+   * Prosody can be silent for seconds. Default: 5000.
    */
   readonly silenceMs?: number
   readonly limits?: StreamOptions['limits']

@@ -2,7 +2,8 @@ import { StringDecoder } from 'node:string_decoder'
 
 export type Input = {
   /**
-   * Adds a chunk of data. Returns the new text up to the last `>`, for the parser; empty if the chunk has no `>`.
+   * Adds a chunk of data. Returns the buffered and the new text up to the last `>`, for the parser; empty if the chunk
+   * has no `>`.
    *
    * @throws Error The text has a comment, a document type or an entity declaration, which XMPP forbids.
    */

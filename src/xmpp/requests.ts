@@ -20,7 +20,7 @@ export function createRequests() {
    * @param settle Called with the reply or an error, at most once.
    */
   function add(to: string, settle: Pending['settle']): string {
-    // RFC 6120 §8.1.3: The id of a stanza should be unpredictable.
+    // The id is unpredictable, so that no other entity can guess it.
     const id = randomUUID()
     pending.set(id, {
       to,
