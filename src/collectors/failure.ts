@@ -34,7 +34,7 @@ export const PASSING_REASONS: readonly Reason[] = [
 ]
 
 /**
- * The error of a collection that failed with a message for the operator. If the operator can fix the reason, the
+ * The error of a failed collection, with a message for the operator. If the operator can fix the reason, the
  * message says how.
  */
 export class CollectorError extends Error {

@@ -1,7 +1,7 @@
 import type { StreamEnd } from './stream-end.js'
 
-// With pauses of at most 3 s, the exporter is online within 5 s after the server returns. After a long outage, with
-// pauses of at most 8 s, the exporter is online within 10 s after the server returns.
+// With pauses of at most 3 s, the exporter is usually online within 5 s after the server returns. After a long outage,
+// with pauses of at most 8 s, it is usually online within 10 s.
 const LONGEST_PAUSE_MS = 3000
 const LONG_OUTAGE_MS = 600_000
 const LONGEST_PAUSE_IN_LONG_OUTAGE_MS = 8000

@@ -43,6 +43,7 @@ export type Connection = {
    * @param options.timeoutMs Milliseconds to wait for the reply. If no element arrives for this time, and for at least
    *   `ConnectionOptions.silenceMs`, the exporter also ends the stream and reconnects.
    * @throws {LinkError} The exporter is not connected, the stream ended before the reply, or `stop` was called.
+   *   TypeError if the request has a character that XML forbids.
    * @throws {TimeoutError} The reply did not arrive in time. A reply that arrives later is dropped.
    * @throws {StanzaError} The reply is an error.
    * @throws {NotHandledError} The request came back to the exporter, because no module of the server handles it.
