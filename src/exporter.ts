@@ -347,7 +347,7 @@ function createReloader(
     },
     /** Resolves when the running reload, if any, has ended. */
     waitForReload: () => last,
-    /** Makes later calls of `reload` do nothing. */
+    /** Makes later calls of `reload` change nothing. */
     stop: () => {
       isStopped = true
     },

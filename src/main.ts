@@ -17,7 +17,7 @@ const MAX_USAGE_AGE_MS = 250
 const EXIT_INVALID_CONFIG = 2
 const EXIT_FAILED_CHECK = 1
 
-// Ignores the error EPIPE. The exporter continues when the program that reads its output or its log has ended.
+// Ignores errors such as EPIPE. The exporter continues when the program that reads its output or its log has ended.
 process.stderr.on('error', () => undefined)
 process.stdout.on('error', () => undefined)
 
@@ -201,7 +201,7 @@ function countOpenFds(): number | undefined {
   }
 }
 
-// Returns undefined on systems other than Linux, which do not have /proc/self/limits.
+// Returns undefined if there is no limit, and on systems other than Linux, which do not have /proc/self/limits.
 function readMaxFds(): number | undefined {
   try {
     const [, soft] =

@@ -1,4 +1,6 @@
--- Counts the registered users of each host. It iterates over the names of all accounts, in short slices of time.
+-- Counts the registered users of hosts. It iterates over the names of all accounts, in short slices of time. Hosts
+-- whose account names cannot be read in slices are counted only if the option adhoc_statistics_counts names this
+-- counter.
 
 local usermanager = require "core.usermanager";
 local storagemanager = require "core.storagemanager";

@@ -77,8 +77,9 @@ local function read_expiry(file)
 	return assert(parse_datetime(("%s-%02d-%02dT%sZ"):format(year, months[month], tonumber(day), clock)));
 end
 
--- Reads each certificate when Prosody reads it: at the start, and when the configuration is reloaded. If a certificate
--- was renewed on disk but not reloaded, clients still get the old certificate, so the metric has the old expiry time.
+-- Reads each certificate at the start, when a host is added, and when the configuration is reloaded, as Prosody does.
+-- If a certificate was renewed on disk but not reloaded, clients still get the old certificate, so the metric has the
+-- old expiry time.
 local function count_certificates(scope)
 	local family = scope.metric("gauge", "xmpp_certificate_expiry_timestamp_seconds", "",
 		"Expiry time of the host's certificate, as Prosody last loaded it, in seconds since 1970.", { "host" });

@@ -54,7 +54,7 @@ local function count_stanzas(scope)
 		local function count_routed(event)
 			local origin = event.origin;
 			-- An origin of type "component" without a connection is a host from which a module sends, and not an
-			-- external component. Stanzas of a component to its own address are requests for statistics and are not
+			-- external component. Stanzas of a component to its own address, such as requests for statistics, are not
 			-- counted.
 			if origin and origin.type == "component" and origin.conn
 			and (origin.host ~= host or event.to_host) then

@@ -1,5 +1,6 @@
 -- Starts and stops the counters of the additional metrics: logins, stanzas, online users and others, which Prosody
--- itself does not count. The counters put them into Prosody's metric registry. README.md lists these metrics.
+-- itself does not count. The counters put them into Prosody's metric registry, or before Prosody 0.12 into that of
+-- legacy_registry.lib.lua. README.md lists these metrics.
 --
 -- The metrics describe the whole Prosody process, so all instances of mod_adhoc_statistics together count each event
 -- once. Whenever an instance is loaded or unloaded, it removes the event handlers of all counters, and starts the
@@ -12,7 +13,8 @@ local hosts, prosody_events = prosody.hosts, prosody.events;
 local highest_priority = 1e6;
 
 -- Maps each name in the option adhoc_statistics_counts to a function (scope, is_named), which starts to count. `scope`
--- is a result of new_scope(). `is_named` is true if the option contains the name, and false if the option is not set.
+-- is a result of new_scope(). `is_named` is true if the option of any instance contains the name, and otherwise false
+-- or nil.
 local counters = {};
 for _, lib in ipairs { "count_stanzas", "count_sessions", "count_accounts", "count_server" } do
 	-- If some version of Prosody can't load one of these libraries, only its counters are missing.

@@ -1,6 +1,6 @@
 -- The index of Prosody's metric registry. Every metric has a number (its id), which is valid until the epoch of the
--- index changes. Every change of a metric has a number too. A reader sends the number of the last change that it knows,
--- and gets only later changes.
+-- index changes. Every change of a metric has a number too: that of the page for which the change was found. A reader
+-- sends the number of the last change that it knows, and gets only later changes.
 --
 -- A Prosody process has one index. It is a field of the metric registry, and all instances of mod_adhoc_statistics
 -- share it. This library wraps functions of util.openmetrics once, and never restores the originals: if one instance
@@ -26,7 +26,8 @@ local layout = 3;
 -- A help text is cut off after this number of bytes. The help texts of Prosody itself are shorter: one sentence each.
 local max_help = 4096;
 -- A series with more than this number of bytes of labels is omitted, so that one line can't fill a whole reply. If the
--- line that describes a family (name, label names, bucket bounds) is longer, all series of the family are omitted.
+-- line that describes a family (name, help text, label names, bucket bounds) is longer, all series of the family are
+-- omitted.
 local max_text = 32768;
 -- index:read() checks the time after this number of ids. It reads 256 unchanged metrics in some 50 µs.
 local clock_stride = 256;

@@ -27,7 +27,8 @@ if collect_mode ~= "auto" and collect_mode ~= "always" then
 	module:log("error", "statistics_collect must be \"auto\" or \"always\", not %q; using \"auto\"", collect_mode);
 	collect_mode = "auto";
 end
--- The share of Prosody's CPU time that all readers of statistics together may use in the long run.
+-- The share of Prosody's CPU time that all readers of statistics together may use in the long run. Collections of
+-- Prosody's statistics may use the same share in addition.
 local max_share = module:get_option_number("adhoc_statistics_max_share", 0.25);
 if type(max_share) ~= "number" or not (max_share > 0 and max_share <= 1) then
 	module:log("error", "adhoc_statistics_max_share must be a number greater than 0 and at most 1; using 0.25");

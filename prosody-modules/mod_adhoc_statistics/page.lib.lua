@@ -41,7 +41,8 @@ local function parse_since(text)
 	return n > 0 and known_changes or nil;
 end
 
--- Whether a request starts to read all metrics, from id 1 on. Prosody collects its statistics only for such a request.
+-- Whether a request starts to read all metrics, from id 1 on. Among the requests for pages, only such a request makes
+-- Prosody collect its statistics.
 local function is_start(attr)
 	return parse_whole_number(attr.first, 1) == 1;
 end

@@ -3,11 +3,11 @@
 local m_max, m_min = math.max, math.min;
 local ipairs, pcall, type = ipairs, pcall, type;
 
--- An account holds at most this number of seconds of Prosody's time, which readers may use at once. The first read of
--- 100,000 series takes 0.3 s on a small server, and several readers may do that at the same time.
+-- The shared account holds at most this number of seconds of Prosody's time, which readers may use at once. The first
+-- read of 100,000 series takes 0.3 s on a small server, and several readers may do that at the same time.
 local max_burst = 5;
 -- A request is refused while the reader's connection has more than this number of bytes of unsent answers. A reader
--- that waits for each page before it requests the next one has at most 48 KB of unsent answers.
+-- that waits for each page before it requests the next one has about 48 KB of unsent answers at most.
 local max_unsent = 512 * 1024;
 
 -- Adds to a time account what it earned since the last call: `rate` seconds per second, up to a balance of `max`

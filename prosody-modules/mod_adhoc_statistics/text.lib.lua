@@ -27,8 +27,8 @@ local function escape(text)
 end
 
 -- Formats a value so that a reader gets the same double back. Most values have at most 14 digits, and Lua itself writes
--- 14 digits when a number is concatenated. So such a value is returned as a number, which takes a third of the time of
--- string.format and tonumber. Other values are returned as strings. The result is "" if the value is not a number.
+-- 14 digits when a number is concatenated. So most such values are returned as numbers, which takes a third of the time
+-- of string.format and tonumber. Other values are returned as strings. The result is "" if the value is not a number.
 local function format_number(value)
 	if type(value) ~= "number" then
 		value = tonumber(value);
@@ -58,10 +58,10 @@ local function format_time(value)
 	return type(value) == "number" and s_format("%.17g", value) or format_number(value);
 end
 
--- Shortens an escaped text to 200 bytes, for error texts and forms that people read.
+-- Shortens an escaped text to at most 200 bytes and `…`, for error texts and forms that people read.
 local function truncate(text)
 	if #text <= 200 then return text; end
-	-- The pattern removes a UTF-8 character of which only the first bytes are left.
+	-- The pattern removes a UTF-8 character at the end that is not ASCII, because some of its bytes may be missing.
 	return (s_gsub(text:sub(1, 200), "[\192-\255][\128-\191]*$", "")).."…";
 end
 

@@ -24,7 +24,7 @@ export type CollectorDefinition = {
   readonly adminCommand?: string
   /**
    * The metric families that the collector exports. The field `meaning` of a family is its HELP text. The list is
-   * empty for the collector `registry`, which exports all families that Prosody has.
+   * empty for the collector `registry`, which exports the families that Prosody has.
    */
   readonly families: readonly Documented[]
   /** Creates the collector for one monitored XMPP server. */

@@ -14,13 +14,13 @@ export type CollectorsOptions = {
   /** The naming schemes for families of Prosody's registry. Each family is exported under its name of each scheme. */
   readonly names: readonly NameScheme[]
   /**
-   * The hosts that the operator configured. If the list is empty, the exporter queries the parent of the component's
-   * domain, and the components that this parent lists.
+   * The hosts that the operator configured. If the list is empty, the exporter queries the nearest parent of the
+   * component's domain that is a host, and the components that this parent lists.
    */
   readonly hosts: readonly string[]
   /** Whether a collector is on, by its name. For a collector without an entry, `CollectorDefinition.isOn` applies. */
   readonly enabled: ReadonlyMap<string, boolean>
-  /** Logs one line of advice for the operator, once. */
+  /** Logs one line of advice for the operator. */
   readonly advise: (line: string) => void
 }
 

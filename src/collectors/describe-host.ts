@@ -5,7 +5,7 @@ import { NS_COMMANDS, NS_DISCO_INFO, NS_DISCO_ITEMS } from '../xmpp/namespaces.j
 import { xml, type Element } from '../xmpp/xml.js'
 import type { CollectorError } from './failure.js'
 
-// If a host lists more than 200 items, they are users or rooms. The exporter ignores items after the 200th.
+// The exporter uses at most 200 of the domains that a host lists. Users and rooms do not count.
 const MAX_ITEMS = 200
 // RFC 7622 §3.2: a domain has at most 1023 bytes.
 const MAX_DOMAIN = 1023
@@ -19,7 +19,7 @@ export type Host = {
   readonly jid: string
   readonly identities: readonly Identity[]
   readonly features: ReadonlySet<string>
-  /** Nodes of the ad-hoc commands that the host lists. A host lists the commands that it lets the exporter run. */
+  /** Nodes of the ad-hoc commands that the host lists. Prosody lists the commands that it lets the exporter run. */
   readonly commands: ReadonlySet<string>
   /** Why a configured host has not described itself to the exporter. It is undefined if the host has done so. */
   readonly problem?: CollectorError
@@ -27,7 +27,10 @@ export type Host = {
 
 type Requester = Pick<Connection, 'request'>
 
-/** Returns the element `query` of the reply, or an error if the host does not exist, refuses, or does not answer. */
+/**
+ * Returns the element `query` of the reply, or an error if the host does not exist, refuses, does not answer, or
+ * replies without it.
+ */
 async function queryDisco(
   connection: Requester,
   to: string,
@@ -45,7 +48,7 @@ async function queryDisco(
 }
 
 /**
- * Returns the domains that a host lists, or an empty list if the host does not answer or answers with an error.
+ * Returns at most 200 domains that a host lists, or an empty list if the host does not answer or answers with an error.
  *
  * @throws {LinkError} The stream to the server is lost.
  * @see XEP-0030 §4

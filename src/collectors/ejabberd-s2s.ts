@@ -35,7 +35,8 @@ export const ejabberdS2s: CollectorDefinition = {
 
 /**
  * Without admin rights, ejabberd does not list the API commands that the exporter can run. Therefore, the exporter runs
- * them without looking at the list. After a refusal, it does not run them again until the next search for hosts.
+ * them without looking at the list. After a refusal of both, it does not run them again until the next search for
+ * hosts.
  */
 export function createEjabberdS2sSource(onRefused: () => void): HostSource {
   const refusing = new WeakSet<Host>()
@@ -60,7 +61,7 @@ export function createEjabberdS2sSource(onRefused: () => void): HostSource {
   }
 }
 
-/** Returns undefined if ejabberd refuses the command. */
+/** Returns undefined if ejabberd refuses the command or replies without the number. */
 async function readNumber(ask: Ask, node: string, field: string): Promise<number | undefined> {
   try {
     // ejabberd runs an API command immediately if the request has a form, even an empty one. It would reply to a

@@ -33,7 +33,10 @@ export const PASSING_REASONS: readonly Reason[] = [
   'internal',
 ]
 
-/** The error of a collection that failed for a reason that the operator can fix. The message says how to fix it. */
+/**
+ * The error of a failed collection, with a message for the operator. If the operator can fix the reason, the
+ * message says how.
+ */
 export class CollectorError extends Error {
   override name = 'CollectorError'
   constructor(

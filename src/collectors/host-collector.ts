@@ -57,8 +57,8 @@ const MAX_TIMEOUT_MS = 3000
 type HostReading = HostSample & { readonly host: string }
 
 /**
- * Creates a collector that queries all hosts concurrently. If a host does not answer or answers with an error, the
- * collection counts as failed, and returns the samples of the other hosts.
+ * Creates a collector that queries all hosts to which the source applies, concurrently. If a host does not answer or
+ * answers with an error, the collection counts as failed, and returns the samples of the other hosts.
  */
 export function createHostCollector(
   connection: Pick<Connection, 'request' | 'isConnected' | 'connects'>,
@@ -114,7 +114,7 @@ export function createHostCollector(
  * Builds the result of a collection from the results of the hosts.
  *
  * @param replies How many requests of the collection the server answered. An error stanza is an answer.
- * @throws The first failure, if the server answered no request of the collection.
+ * @throws The first failure, if it is a time-out or a lost stream and the server answered no request of the collection.
  */
 function toCollected(
   families: readonly Documented[],

@@ -4,17 +4,20 @@ import { CollectorError } from './failure.js'
 
 /** The hosts at which a search for hosts starts. */
 export type Roots = {
-  /** Hosts of this server. The search finds the other hosts in the item lists (XEP-0030) of these hosts. */
+  /**
+   * Hosts of this server. Configured hosts are checked only by mod_adhoc_statistics. The search finds the other hosts
+   * in the item lists (XEP-0030) of these hosts.
+   */
   readonly roots: readonly string[]
-  /** The names in the setting `hosts` that are not hosts of this server. */
+  /** The names in the setting `hosts` that are not hosts of this server. Empty without mod_adhoc_statistics. */
   readonly absent: readonly string[]
-  /** Returns those items of the host `root` that are hosts of this server. */
+  /** Returns those items of the host `root` that the exporter queries. */
   readonly select: (items: readonly string[], root: string) => string[] | Promise<string[]>
 }
 
 /**
  * Asks mod_adhoc_statistics which of the names are hosts of this server. The result is undefined if the server does not
- * have this module.
+ * have this module, or has a version that does not support this request.
  */
 export type AskServed = (names: readonly string[]) => Promise<ReadonlySet<string> | undefined>
 

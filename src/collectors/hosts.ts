@@ -13,7 +13,10 @@ const SEARCH_AGAIN_MS = 300_000
 const SEARCH_PARTIAL_AGAIN_MS = 60_000
 
 export type Hosts = {
-  /** Returns the hosts to query, or undefined if no search on the current stream has found hosts yet. */
+  /**
+   * Returns the hosts to query, or undefined if no search on the current stream has a result. If it is time, starts the
+   * next search.
+   */
   known(): readonly Host[] | undefined
   /**
    * Returns the hosts to query, sorted by name. This function waits for the first search on a stream, but at most half
@@ -56,12 +59,12 @@ type Search = {
 
 /**
  * Finds the hosts that the exporter queries. These are the configured hosts, or else the parent of the component's
- * domain, and the components that these hosts list. On each stream, the search is repeated every five minutes, or every
- * minute if a host did not answer.
+ * domain, and the components that these hosts list. On each stream, the first collection after five minutes repeats the
+ * search, or after one minute if a host timed out.
  *
  * The exporter must not query a host of another server, because Prosody would then connect to that server.
- * mod_adhoc_statistics reports which names are hosts of this server. Without this module, the exporter queries the
- * parent once per stream. It queries further hosts only if the parent lists the component.
+ * mod_adhoc_statistics reports which names are hosts of this server. Without this module and without configured hosts,
+ * the exporter queries the parent once per stream. It queries further hosts only if the parent lists the component.
  */
 export function createHosts(
   connection: Pick<Connection, 'domain' | 'request' | 'connects'>,

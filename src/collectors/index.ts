@@ -13,8 +13,8 @@ import { version } from './version.js'
 
 /**
  * All collectors, in the order in which they send their requests. If two collectors return a family of the same name,
- * the exporter serves the family of the first one. Therefore, the collector `registry` is before the collectors that
- * use standard XMPP extensions.
+ * the exporter serves the family of the first one. Therefore, the collector `registry` is before all others except
+ * `ping`.
  */
 export const COLLECTORS: readonly CollectorDefinition[] = [
   // The collector `ping` is first, so that its requests do not wait for other requests of the exporter.

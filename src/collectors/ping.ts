@@ -3,7 +3,7 @@ import { NS_PING } from '../xmpp/namespaces.js'
 import { xml } from '../xmpp/xml.js'
 import type { CollectorDefinition } from './collector-definition.js'
 
-/** Measures how long each host takes to answer a ping. @see XEP-0199 §4.2 */
+/** Measures how long each host takes to answer a ping. @see XEP-0199 §4 */
 export const ping: CollectorDefinition = {
   name: 'ping',
   isOn: true,

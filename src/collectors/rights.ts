@@ -4,8 +4,8 @@ import { isOtherThanProsody } from './software.js'
 
 /**
  * Creates an adviser about missing rights. If the exporter has no admin rights on Prosody, and mod_adhoc_statistics is
- * missing too, the adviser names once the collectors that need admin rights. If ejabberd refuses the API commands, the
- * adviser says once how to allow them.
+ * missing or not used, the adviser names once the collectors that need admin rights. If ejabberd refuses the API
+ * commands, the adviser says once how to allow them.
  *
  * @param domain The domain of the exporter's component.
  * @param definitions The collectors that are on.

@@ -15,7 +15,8 @@ const ANSWER_MS = 10_000
  *
  * @returns The names that are hosts of this server, or undefined if the server does not have mod_adhoc_statistics or
  *   has a version of it that does not support this request.
- * @throws {LinkError | TimeoutError | StanzaError} StanzaError is thrown only if the server refuses temporarily.
+ * @throws {LinkError | TimeoutError | StanzaError} StanzaError is thrown only if the server refuses temporarily or has
+ *   an internal error.
  * @see prosody-modules/mod_adhoc_statistics/README.md, "Hosts"
  */
 export async function askServedHosts(

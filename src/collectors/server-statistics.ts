@@ -11,7 +11,7 @@ const MAX_STATISTICS = 100
 /**
  * Exports the statistics of XEP-0039. The label `name` has the name that the server uses. The first request returns the
  * names of the statistics, and the second request returns their values. A statistic that the server refuses, or whose
- * value is not a number, is not exported.
+ * value is not a decimal number, is not exported. The collector requests at most 100 statistics.
  *
  * @see XEP-0039 §3
  */

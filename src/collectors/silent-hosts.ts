@@ -12,8 +12,8 @@ export type ReadHost<T> = (left: () => number) => Promise<T>
 
 /**
  * Ensures that a host that does not answer delays only one scrape. After a time-out, the exporter queries the host in
- * the background, once per minute. Scrapes query it again when it answers within 3 seconds, or when a new stream
- * starts.
+ * the background, at most once per minute. Scrapes query it again when it answers within 3 seconds, or when a new
+ * stream starts.
  */
 export function createSilentHosts(connects: () => number, now: () => number) {
   /**
@@ -28,7 +28,7 @@ export function createSilentHosts(connects: () => number, now: () => number) {
 
   async function queryInBackground(jid: string, read: ReadHost<unknown>): Promise<void> {
     pauseUntil(jid, Infinity)
-    // The host gets two queries, because the whole server may have hung during the first one.
+    // If the first answer takes too long, the host gets a second query, because the whole server may have hung.
     for (let tries = 0; tries < 2; tries++) {
       const startedAt = now()
       const error: unknown = await read(timeLeft(now, BACKGROUND_TIMEOUT_MS)).then(

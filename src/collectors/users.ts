@@ -15,7 +15,7 @@ const MAX_ITEMS = 200
  * Ad-hoc commands that return one number. Each entry has the exported family, the name of the command, and the field of
  * the reply that has the number.
  *
- * @see XEP-0133 §4.15 to §4.21
+ * @see XEP-0133 §4
  */
 const NUMBERS = [
   ['xmpp_registered_users', 'get-registered-users-num', 'registeredusersnum'],

@@ -10,7 +10,10 @@ import { createTextEncoder, computeTextCapacity } from './text.js'
 import { listExposedFamilies, getRowsIfAllExposed, findExposedRows } from './validity.js'
 
 export type ExpositionOptions = {
-  /** Adds a `_created` sample to each row whose creation time is known. Only OpenMetrics has such samples. */
+  /**
+   * Adds a `_created` sample to each row of a counter, histogram or summary whose creation time is known. Only
+   * OpenMetrics has such samples.
+   */
   readonly created: boolean
   /**
    * Names of the families to expose, like `name[]` of client_golang's promhttp. Without this set, or with an
@@ -81,7 +84,7 @@ export function* renderInSteps(
   format: ExpositionFormat,
   { created, names }: ExpositionOptions,
 ): Steps<Uint8Array<ArrayBuffer>> {
-  // Protobuf has the same names and the same exposed rows as the text format.
+  // Protobuf has the same names and the same exposed rows as the text format, except rows that it cannot encode.
   const textFormat = format === 'protobuf' ? 'text' : format
   // Families with colliding names are omitted before the selection by name. So a selection never contains a
   // family that the whole exposition omits.

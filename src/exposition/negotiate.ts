@@ -52,7 +52,7 @@ export function negotiate(accept: string | undefined): Negotiated {
  */
 export function acceptsGzip(acceptEncoding: string | undefined): boolean {
   const qs = new Map(parseList(acceptEncoding ?? '').map(({ value, q }) => [value, q]))
-  // Recipients must treat `x-gzip` like `gzip` (RFC 9110 §8.4.1.3).
+  // Recipients should treat `x-gzip` like `gzip` (RFC 9110 §8.4.1.3).
   const gzip = qs.get('gzip') ?? qs.get('x-gzip') ?? qs.get('*') ?? 0
   return gzip > 0 && gzip >= (qs.get('identity') ?? 0)
 }

@@ -50,8 +50,8 @@ const TYPES: Readonly<Record<MetricType, readonly [type: number, field: number]>
 /**
  * Encodes a family as a message `io.prometheus.client.MetricFamily` with its length before it. The names, types
  * and rows are those of the Prometheus text format. Rows whose count is NaN or negative, or a fraction in a
- * summary, are omitted, because no field of the message can contain such a count. A known creation time becomes
- * a start timestamp.
+ * summary, are omitted, because such a count is invalid, or no field of the message can contain it. A known creation
+ * time becomes a start timestamp.
  *
  * @see prometheus/client_model `io/prometheus/client/metrics.proto`; prometheus/prometheus
  *   `prompb/io/prometheus/client/metrics.proto` for `unit`

@@ -10,9 +10,10 @@ const ROWS_PER_STEP = 4096
 const SEARCH_BYTES = 1 << 20
 
 /**
- * Counts the rows that OpenMetrics forbids: a counter, count or sum that is NaN or negative, buckets that are
- * not whole numbers in ascending order, a `_count` that differs from the bucket for +Inf, an info whose value
- * is not 1, and a row with two labels of the same name. The Prometheus text format forbids only the last kind.
+ * Counts the rows that OpenMetrics forbids, for example a counter, count or sum that is NaN or negative, buckets that
+ * are not whole numbers in ascending order, a `_count` that differs from the bucket for +Inf, an info whose value is
+ * not 1, invalid bounds or quantiles, and a row that would have two labels `le` or `quantile`. The Prometheus text
+ * format forbids only the last kind.
  *
  * @see OpenMetrics 1.0.0, Metric Types; client_python 0.16 `openmetrics/parser.py`
  */

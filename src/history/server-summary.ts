@@ -36,7 +36,7 @@ export type SharePart = { readonly name: string; readonly count: number }
 export type SummaryValues = Partial<Record<SummaryValueName, number>>
 export type SummaryValueName =
   | ('users' | 'clients' | 'serversIn' | 'serversOut' | 'pingSeconds')
-  // The values from `messages` to `lagCount` are counters since the server started.
+  // The values from `messages` to `lagCount` are counters.
   | ('messages' | 'presences' | 'iqs' | 'logins' | 'loginFailures' | 'lagSum' | 'lagCount')
 
 /** The state of one collector after a collection. */
@@ -58,7 +58,7 @@ const MAX_PARTS = 20
  * Creates the summary of a collection.
  *
  * @param options.problem Why the exporter is not connected to the server, if the reason is known.
- * @param options.maskSecret Masks the secret of the component in error texts. Default: error texts are not masked.
+ * @param options.maskSecret Masks the secret of the component in error texts. Default: the secret is not masked.
  */
 export function summarize(
   { isUp, families, results }: Collection,
@@ -96,7 +96,7 @@ function createRowReader(families: readonly Family[]): RowReader {
   const byName = new Map(families.map((family) => [family.name, family]))
   return (name) => {
     // With `exposition.names: openmetrics`, the family `prosody_mod_c2s__connections` has two underscores after the name
-    // of the module. Otherwise it has one underscore.
+    // of the module. With `single_underscore`, it has one underscore.
     const family = byName.get(name) ?? byName.get(name.replace('__', '_'))
     return family && toRows(family)
   }

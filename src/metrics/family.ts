@@ -8,17 +8,21 @@ export type MetricType = 'counter' | 'gauge' | 'histogram' | 'summary' | 'info' 
  * series need a few arrays instead of a million objects. A row is one series.
  */
 export type Family = {
-  /** The name of the family without `_total` or `_info`. The name matches `[a-zA-Z_:][a-zA-Z0-9_:]*`. */
+  /**
+   * The name of the family, to which formats add `_total` for a counter and `_info` for an info. The name matches
+   * `[a-zA-Z_:][a-zA-Z0-9_:]*`.
+   */
   readonly name: string
   readonly type: MetricType
   readonly help: string
   /**
-   * The base unit, for example `seconds`, or an empty text. Formats show the unit only if `name` ends with it.
+   * The base unit, for example `seconds`, or an empty text. Formats that have units show the unit only if `name` ends
+   * with it.
    */
   readonly unit: string
   /**
-   * For a histogram, the upper bounds of its buckets in ascending order; the last one is +Inf. For a summary,
-   * its quantiles in ascending order. Empty for the other types.
+   * For a histogram, the upper bounds of its buckets in ascending order; the last one of a valid histogram is +Inf. For
+   * a summary, its quantiles in ascending order. Empty for the other types.
    */
   readonly bounds: readonly number[]
   /** The number of rows, including those that are not exposed. The rows have the numbers `0 … length - 1`. */

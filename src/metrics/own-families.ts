@@ -32,7 +32,8 @@ export type CollectorOutcome = {
 export type LinkState = { readonly connected: boolean; readonly connects: number }
 
 /**
- * How many collections of a server have ended, and how many collectors have failed, since the exporter started.
+ * How many collections of a server have ended, and how many failures of collectors there were, since the exporter began
+ * to monitor the server.
  */
 export type CollectionTotals = {
   readonly collections: number

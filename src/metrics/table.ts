@@ -14,7 +14,7 @@ export type Table = {
   readonly meta: FamilyMeta
   readonly valuesPerRow: number
   /**
-   * Adds a row. Snapshots expose the row once `sortNewRows` has sorted it.
+   * Adds a row. Later snapshots expose it, unless an earlier row has the same labels.
    *
    * @param labels The label text, for example `host="a",type="b"`. The table copies the text.
    * @returns The number of the row.
@@ -25,7 +25,7 @@ export type Table = {
   /** Sets when the metric of a row was created, in seconds since 1970. NaN means that the time is unknown. */
   setCreated(row: number, seconds: number): void
   /**
-   * Sets whether a row is missing, which means that the source did not report it. Snapshots omit missing rows.
+   * Sets whether a row is missing, which means that the source reported no number for it. Snapshots omit missing rows.
    */
   setMissing(row: number, missing: boolean): void
   /** Inserts the rows that were added since the last call into the order of the label texts. */

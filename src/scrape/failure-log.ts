@@ -6,6 +6,7 @@ import type { CollectorResult } from './collector-result.js'
 
 /**
  * Counts the failures of the collectors by reason. Logs the beginning and the end of each failure, and not each scrape.
+ * Failures because of a lost stream are logged only at the level debug.
  */
 export function createFailureLog(names: readonly string[], log: Log, now: () => number) {
   const counts = new Map<string, number>(PASSING_REASONS.map((reason) => [reason, 0]))
@@ -63,7 +64,7 @@ export function createFailureLog(names: readonly string[], log: Log, now: () => 
 
   return {
     report,
-    /** The number of failures since the exporter started, by reason. */
+    /** The number of failures since this log was created, by reason. */
     counts: counts as ReadonlyMap<string, number>,
   }
 }

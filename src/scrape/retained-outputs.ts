@@ -17,7 +17,10 @@ export function createRetainedOutputs(maxAgeMs: number, now: () => number) {
       stream = connects
     },
 
-    /** Returns the output of this result. If it has none and the server did not answer, returns the stored output. */
+    /**
+     * Returns the output of this result. If it has none and the server did not answer, returns the stored output,
+     * unless that is too old.
+     */
     findOutput({ name, output, error }: CollectorResult): CollectorOutput | undefined {
       if (output) {
         if (maxAgeMs > 0) outputs.set(name, output)

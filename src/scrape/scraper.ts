@@ -13,7 +13,10 @@ export type { Snapshot } from './snapshot.js'
 export type Scraper = {
   /** The names of the collectors, which all run in each collection. */
   readonly collectors: readonly string[]
-  /** Returns the cached snapshot, unless it has expired or a collection is running. */
+  /**
+   * Returns the cached snapshot, unless it has expired, the stream has gone up or down since, or a collection is
+   * running.
+   */
   findCached(): Snapshot | undefined
   /**
    * Resolves to the cached snapshot, or to the snapshot of a new or running collection. After `waitMs` milliseconds, it
@@ -26,7 +29,7 @@ export type Scraper = {
   refresh(): Promise<Snapshot>
   /** Resolves to the results of a collection that starts after this call. */
   collectNext(): Promise<readonly CollectorResult[]>
-  /** Whether at least one collection has succeeded since the start. */
+  /** Whether at least one collector has succeeded since the start. */
   hasSucceeded(): boolean
   /** Whether the server answered during the last collection; `undefined` before the first collection has ended. */
   wasUp(): boolean | undefined
@@ -36,7 +39,7 @@ export type ScraperOptions = SnapshotOptions & {
   readonly collectors: readonly Collector[]
   /** How many milliseconds after the start of its collection a snapshot may still be served. */
   readonly minAgeMs: number
-  /** The longest time that a collection may take, in milliseconds. */
+  /** The time within which each collector has to end, in milliseconds. */
   readonly timeoutMs: number
   /** Called at the end of each collection. */
   readonly onCollection?: (collection: Collection) => void

@@ -20,7 +20,7 @@ import { createRetainedOutputs } from './retained-outputs.js'
 
 /** The immutable content of a response to a scrape: the series of one collection and the exporter's own metrics. */
 export type Snapshot = {
-  /** Whether the server answered. `xmpp_up` has this value. */
+  /** Whether the server answered. In the snapshot of one server, `xmpp_up` has this value. */
   readonly isUp: boolean
   readonly families: readonly Family[]
   readonly exposition: Exposition
@@ -103,7 +103,8 @@ export function createSnapshotBuilder(options: SnapshotOptions) {
   }
 
   /**
-   * Whether the server answered at least one collector. An output that a collector took from its cache is no answer.
+   * Whether the server answered at least one collector. An output that a collector took from its cache is no answer. If
+   * all outputs are from caches, the state of the stream decides.
    */
   function isServerUp(results: readonly CollectorResult[]): boolean {
     const queried = results.filter(({ output }) => output?.collected.isFromCache !== true)
@@ -223,7 +224,10 @@ function filterFamilies(
   })
 }
 
-/** Logs once when families are omitted because of the series limit, and once when all families are served again. */
+/**
+ * Logs when families are omitted because of the series limit, and when all families are served again, but not at each
+ * scrape.
+ */
 function createOmissionLog(log: Log, now: () => number) {
   const problems = createProblemLog(log, now)
   return {

@@ -7,8 +7,9 @@ const MAX_STANZAS = 400
 
 /**
  * Collects from the server now, and returns a text about this collection for people. The text has the requests that
- * were sent and the stanzas that were received, and then the exporter's own metrics about the collectors. The secret
- * and the names of users and rooms are masked, and long stanzas are shortened.
+ * were sent and the stanzas that were received, 400 at most, and then `xmpp_up` and those of the exporter's own metrics
+ * whose names begin with `prosody_exporter_c`. The secret and the names of users and rooms are masked, and long stanzas
+ * are shortened.
  */
 export async function traceExchange(
   { config, connection, scraper }: MonitoredServer,

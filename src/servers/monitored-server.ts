@@ -15,7 +15,10 @@ export type MonitoredServer = {
   readonly connection: Connection
   readonly scraper: Scraper
   readonly history: History
-  /** Returns the advice of the collectors to the operator. Each element is one line, and says what to change. */
+  /**
+   * Returns at most 20 lines of advice of the collectors to the operator. Each element is one line, and says what to
+   * change.
+   */
   advice(): readonly string[]
   /** Whether the stream to the server is online and at least one collection has succeeded. */
   isReady(): boolean

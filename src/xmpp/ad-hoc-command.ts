@@ -18,10 +18,10 @@ export type CommandResult = {
  * Runs an ad-hoc command to completion and returns its result.
  *
  * If the command asks for input, this function submits the payload. Without a payload, or if the command asks a second
- * time, this function cancels the command and throws. Prosody stores the session of a command forever if nobody cancels
- * it.
+ * time, this function cancels the command and throws. Without a session id in the reply, it only throws. Prosody stores
+ * the session of a command forever if nobody completes or cancels it.
  *
- * The strings of the result are slices of the stanza's text, and each slice keeps the whole text in memory. Copy the
+ * The strings of the result can be slices of the stanza's text, and each slice keeps the whole text in memory. Copy the
  * strings that you store.
  *
  * @param options.to The JID of the entity that offers the command. Default: the component's own domain.

@@ -1,8 +1,9 @@
 /**
- * Parses the address of a component port, `xmpp://host[:port]`. The default port is 5347.
+ * Parses the address of a component port, `xmpp://host[:port]`. The default port is 5347. Other parts of the URL are
+ * ignored.
  *
- * @throws {TypeError} The address has another form. The scheme `xmpps:` is invalid, because a component port has no
- *   TLS.
+ * @throws {TypeError} The address is not a URL of the scheme `xmpp:` with a host. The scheme `xmpps:` is invalid,
+ *   because a component port has no TLS.
  */
 export function parseService(service: string): { host: string; port: number } {
   const url = URL.canParse(service) ? new URL(service) : undefined

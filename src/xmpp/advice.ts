@@ -7,16 +7,17 @@ export type AdviceContext = {
   readonly domain: string
   /** Whether the login had succeeded before the stream ended. */
   readonly wasOnline: boolean
-  /** Whether any login has succeeded since the exporter started. Default: the value of `wasOnline`. */
+  /** Whether any login of this connection has succeeded. Default: the value of `wasOnline`. */
   readonly hasConnected?: boolean
   /** The secret of the component. The advice can describe the secret, and never quotes it. */
   readonly secret?: string
 }
 
 /**
- * Returns one line for the operator: what happened to the stream, why, and what to change in which file.
+ * Returns one line for the operator: what happened to the stream, and if it is known, why, and what to change.
  *
- * Equal problems give equal lines, so that the caller can recognize a problem that it has already logged.
+ * Equal ends of streams give equal lines in the same context, so that the caller can recognize a problem that it has
+ * already logged.
  */
 export function explain(end: StreamEnd, context: AdviceContext): string {
   const { service, wasOnline } = context
@@ -116,8 +117,8 @@ function unreachable(service: string): string {
 }
 
 /**
- * Returns a note if a rejected secret contains characters that are invisible in an editor or outside of ASCII. Usually
- * such characters are a mistake.
+ * Returns a note if a rejected secret starts or ends with white space, or contains characters other than printable
+ * ASCII. Usually such characters are a mistake.
  */
 function describeUnusualSecret(secret: string): string {
   if (secret.startsWith('\uFEFF')) {

@@ -1,13 +1,13 @@
 import type { StreamEnd } from './stream-end.js'
 
-// With pauses of at most 3 s, the exporter is online within 5 s after the server returns. After a long outage, with
-// pauses of at most 8 s, the exporter is online within 10 s after the server returns.
+// With pauses of at most 3 s, the exporter is usually online within 5 s after the server returns. After a long outage,
+// with pauses of at most 8 s, it is usually online within 10 s.
 const LONGEST_PAUSE_MS = 3000
 const LONG_OUTAGE_MS = 600_000
 const LONGEST_PAUSE_IN_LONG_OUTAGE_MS = 8000
 const FIRST_PAUSE_AFTER_EVICTION_MS = 3000
 const LONGEST_PAUSE_AFTER_EVICTION_MS = 60_000
-// After a stream that was online for at least 10 s, the pause is at most 200 ms again.
+// After a stream that was online for at least 10 s, the pause is at most 200 ms again, except after an eviction.
 const STEADY_STREAM_MS = 10_000
 // After a stream that was online for at least five minutes, the pause after an eviction is at most 3 s again.
 const SETTLED_STREAM_MS = 300_000
@@ -22,14 +22,13 @@ export type Backoff = {
 }
 
 /**
- * Decides when the exporter reconnects: almost immediately after a stream that was online, then at least every 3 s. In
- * an outage of more than ten minutes, it reconnects at least every 8 s. The pauses do not depend on the reason of a
- * failure, because an operator can fix any problem at any time.
+ * Decides when the exporter reconnects: almost immediately after a stream that was online for at least 10 s, then after
+ * pauses of at most 3 s. In an outage of more than ten minutes, the pauses are at most 8 s. Except for time-outs and
+ * evictions, the pauses do not depend on the reason of a failure, because an operator can fix any problem at any time.
  *
- * The exception is an eviction: Prosody with `component_conflict_resolve = "kick_old"` ends an online stream with
- * `conflict`, because another program logged in as the same component. After evictions the pauses grow to a minute.
- * Otherwise two exporters of one component would evict each other without a pause. A `conflict` before the login is not
- * an eviction.
+ * An eviction means that Prosody with `component_conflict_resolve = "kick_old"` ends an online stream with `conflict`,
+ * because another program logged in as the same component. After evictions the pauses grow to a minute. Otherwise two
+ * exporters of one component would evict each other without a pause. A `conflict` before the login is not an eviction.
  */
 export function createBackoff({
   now,

@@ -27,8 +27,8 @@ export type Connection = {
   /** Returns the number of logins that have succeeded. */
   connects(): number
   /**
-   * Calls `watch` with the text of each request that the exporter sends and of each stanza that it receives after the
-   * login. This ends when the returned function is called.
+   * Calls `watch` with the text of each request that the exporter sends and of each stanza that it receives and accepts
+   * after the login. This ends when the returned function is called.
    */
   trace(watch: Watch): () => void
   /**
@@ -43,6 +43,7 @@ export type Connection = {
    * @param options.timeoutMs Milliseconds to wait for the reply. If no element arrives for this time, and for at least
    *   `ConnectionOptions.silenceMs`, the exporter also ends the stream and reconnects.
    * @throws {LinkError} The exporter is not connected, the stream ended before the reply, or `stop` was called.
+   *   TypeError if the request has a character that XML forbids.
    * @throws {TimeoutError} The reply did not arrive in time. A reply that arrives later is dropped.
    * @throws {StanzaError} The reply is an error.
    * @throws {NotHandledError} The request came back to the exporter, because no module of the server handles it.
@@ -68,9 +69,9 @@ export type ConnectionOptions = {
   /** Called after each login that succeeded. */
   readonly onOnline?: () => void
   /**
-   * If a request waits for its reply and no element arrives for this many milliseconds, the exporter ends the stream. A
-   * longer time-out of the request extends this time. A shorter time-out does not reduce it, because a busy Prosody can
-   * be silent for seconds. Default: 5000.
+   * If no element arrives for this many milliseconds after a request whose reply is missing, the exporter ends the
+   * stream. A longer time-out of the request extends this time. A shorter time-out does not reduce it, because a busy
+   * Prosody can be silent for seconds. Default: 5000.
    */
   readonly silenceMs?: number
   readonly limits?: StreamOptions['limits']

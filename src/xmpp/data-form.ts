@@ -14,7 +14,7 @@ export type DataForm = {
   readonly fields: ReadonlyMap<string, FormField>
   /** The columns of the table in the form, by name. Empty if the form has no table. */
   readonly columns: ReadonlyMap<string, FormField>
-  /** The rows of the table in the form. A row has the values of each column, by the name of the column. */
+  /** The rows of the table in the form. A row has the values of each field of its item, by the name of the field. */
   readonly items: readonly ReadonlyMap<string, readonly string[]>[]
 }
 
@@ -28,10 +28,11 @@ export type FormField = {
 /**
  * Reads a data form from a stanza.
  *
- * The strings of the result are slices of the stanza's text, and each slice keeps the whole text in memory. Copy the
+ * The strings of the result can be slices of the stanza's text, and each slice keeps the whole text in memory. Copy the
  * strings that you store.
  *
- * @throws {DecodeError} The element is not a data form, or violates XEP-0004 §3.
+ * @throws {DecodeError} The element is not a data form, has an unknown type or two `<reported/>`, or has a field with a
+ *   missing or repeated name (XEP-0004 §3).
  */
 export function readDataForm(x: Element): DataForm {
   if (x.getName() !== 'x' || x.getNS() !== NS_DATA_FORM) {

@@ -38,8 +38,8 @@ export function createIncomingHandler(options: ServiceOptions, requests: Request
     try {
       if (reply) stream?.send(reply)
     } catch (error) {
-      // The answer repeats the id of the request. If the id has control characters, `send` throws: XML forbids them,
-      // but the parser accepts them.
+      // The answer repeats texts of the request, for example its id. If one of them has a character that XML forbids,
+      // `send` throws: the parser accepts such characters.
       log.debug('cannot answer an iq stanza', { reason: (error as Error).message })
     }
   }

@@ -2,17 +2,19 @@ import { StringDecoder } from 'node:string_decoder'
 
 export type Input = {
   /**
-   * Adds a chunk of data. Returns the new text up to the last `>`, for the parser; empty if the chunk has no `>`.
+   * Adds a chunk of data. Returns the buffered and the new text up to the last `>`, for the parser; empty if the chunk
+   * has no `>`.
    *
-   * @throws Error The text has a comment, a document type or an entity declaration, which XMPP forbids.
+   * @throws Error The text has `<!` not followed by `[CDATA[`: a comment, a document type or an entity declaration,
+   *   which XMPP forbids.
    */
   push(chunk: Buffer): string
   /** Whether the buffer has the beginning of a tag or of a text, and not only white space. */
   hasTail(): boolean
 }
 
-// Comments, document types and entity declarations, which XMPP forbids (RFC 6120 §11.1). The parser, ltx, treats all
-// data after such a declaration as a part of it, and never reports another element.
+// Comments, document types and entity declarations, which XMPP forbids (RFC 6120 §11.1). The parser, ltx, takes each of
+// them for a comment, and ignores all data until `-->` or `]]>`, which may never arrive.
 const RESTRICTED = /<!(?!\[CDATA\[)/
 
 /**

@@ -12,7 +12,10 @@ export type LinkStatusOptions = {
   readonly now: () => number
 }
 
-/** Tracks whether the exporter is connected to the server, since when, and why not. Logs each change. */
+/**
+ * Tracks whether the exporter is connected to the server, since when, and why not. Logs the changes, but not equal
+ * problems again and again.
+ */
 export function createLinkStatus({ service, domain, secret, log, now }: LinkStatusOptions) {
   const problems = createProblemLog(log, now)
   let connects = 0

@@ -24,7 +24,7 @@ export type ServiceOptions = {
 
 /**
  * Returns the answer to an iq of the type `get` or `set`. Returns undefined for an iq of the type `result` or `error`,
- * and for an iq without a sender, because these must not be answered.
+ * and for an iq without a sender, because an answer is forbidden or impossible.
  *
  * @see RFC 6120 §8.2.3 (iq semantics), §8.4 (an unknown request gets `service-unavailable`)
  */

@@ -71,7 +71,7 @@ export function createSilenceWatch({ schedule, probe }: SilenceOptions) {
     /**
      * Watches the stream while a request waits for its reply.
      *
-     * @param endMs If the stream delivers no element for this many milliseconds, it ends.
+     * @param endMs If the stream delivers no element in this many milliseconds from now on, it ends.
      * @returns A function that stops the watch. Call it when the reply has arrived.
      */
     watch(stream: Watched, endMs: number): () => void {

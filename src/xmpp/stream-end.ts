@@ -1,12 +1,15 @@
 /** Why a stream ended. */
 export type StreamEnd = {
   /**
-   * `refused`: the server sent a stream error. `network`: the socket had an error. `timeout`: the exporter waited too
-   * long. `protocol`: the received data is not XMPP, or exceeds a limit. `closed`: the server closed the stream.
-   * `stopped`: the exporter closed the stream.
+   * `refused`: the server sent a stream error. `network`: the socket had an error. `timeout`: the server did not answer
+   * or read in time, or its data was lost. `protocol`: the received data is not XMPP, or exceeds a limit. `closed`: the
+   * server closed the stream. `stopped`: the exporter closed the stream.
    */
   readonly kind: 'refused' | 'network' | 'timeout' | 'protocol' | 'closed' | 'stopped'
-  /** The condition of the stream error, the code of the socket error, or the phase that took too long. */
+  /**
+   * The condition of the stream error, the code of the socket error, or a word for the phase or the problem. Can be
+   * empty.
+   */
   readonly condition: string
   /** Details from the server, the library or the exporter, on one line of at most 200 characters. Can be empty. */
   readonly text: string
@@ -30,8 +33,8 @@ export function kindOf({ kind, condition }: StreamEnd, wasOnline: boolean): stri
 }
 
 /**
- * Shortens a text to one line of 200 characters. The result is a copy, because a slice keeps the whole stanza in
- * memory.
+ * Shortens a text to one line of at most 200 characters. The result is a copy, because a slice keeps the whole stanza
+ * in memory.
  */
 export function oneLine(text: string): string {
   return Buffer.from(text.slice(0, 200).replace(/\s+/g, ' ')).toString()

@@ -28,7 +28,9 @@ export type StreamOptions = {
   readonly schedule: Schedule
   /** Called when the server has accepted the login. From then on, `send` works. */
   readonly onOnline: () => void
-  /** Called with each complete element after the login, except stream errors. */
+  /**
+   * Called with each complete element after the login, except stream errors and elements that are nested too deeply.
+   */
   readonly onElement: (element: Element) => void
   /** Called with each chunk of data, after `onElement` was called for each element that the chunk completes. */
   readonly onData?: (chunk: Buffer) => void
@@ -296,8 +298,8 @@ function createReader(options: StreamOptions, entity: Entity, phases: Phases) {
 /**
  * Sends a space, so that the server sends the rest of a stanza without a delay. Prosody leaves Nagle's algorithm on and
  * writes 8 KB at a time. Therefore, it sends the rest of a longer stanza only after a TCP acknowledgement, which Linux
- * delays by 44 ms. The space carries the acknowledgement immediately. White space between stanzas has no meaning
- * (RFC 6120 §4.6.1).
+ * delays by 44 ms. The space carries the acknowledgement immediately. White space between stanzas is allowed and has no
+ * meaning (RFC 6120 §11.7).
  */
 function hurry({ socket }: Entity): void {
   if (socket?.writableLength === 0) socket.write(' ')

@@ -1,6 +1,6 @@
-// Types for the parts of @xmpp/xml and @xmpp/component that the exporter uses. Both packages have no types. `parser`
-// and names that begin with `_` are internals of @xmpp/component 0.13.1 and of the packages that it uses. test/unit/xmpp/xmpp-traps.test.ts checks that
-// these internals work.
+// Types for the parts of @xmpp/xml and @xmpp/component that the exporter uses. Both packages have no types. `parser`,
+// `reconnect`, `socketParameters`, `timeout` and names that begin with `_` are internals of @xmpp/component 0.13.1
+// and of the packages that it uses. test/unit/xmpp/xmpp-traps.test.ts checks that these internals work.
 
 declare module '@xmpp/xml' {
   import type { EventEmitter } from 'node:events'
@@ -52,7 +52,7 @@ declare module '@xmpp/component' {
   import type { Element, Parser } from '@xmpp/xml'
 
   type Component = EventEmitter & {
-    /** How long the library waits for a stream header or a reply before it emits `error`, in milliseconds. */
+    /** How long the library waits for a stream header or a reply before it rejects the promise, in milliseconds. */
     timeout: number
     socket: Socket | null
     parser: Parser | null

@@ -40,7 +40,10 @@ type Stat = {
   readonly path: string
   /** The value of mod_prometheus's label `field`. It is missing for a statistic with a single value. */
   readonly field?: 'average' | 'min' | 'max'
-  /** True for a value that Prosody 0.11 calculated for its last interval. False for a total of mod_adhoc_statistics. */
+  /**
+   * True for a value that Prosody 0.11 calculated for its last interval. False for any other value, for example a total
+   * of mod_adhoc_statistics.
+   */
   readonly isOfInterval: boolean
 }
 

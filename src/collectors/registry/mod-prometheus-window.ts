@@ -1,8 +1,8 @@
 /** The totals at one moment. Index `2 * i` of `values` is the sum of series `i`, and the next index is its count. */
 type Totals = { readonly atMs: number; readonly values: Float64Array }
 
-// The shortest window for a rate. Several Prometheus servers may scrape shortly after each other, and the time
-// between two such scrapes is too short for a rate.
+// The shortest window for a rate, except shortly after the first collection. Several Prometheus servers may scrape
+// shortly after each other, and the time between two such scrapes is too short for a rate.
 const MIN_WINDOW_MS = 10_000
 
 /**

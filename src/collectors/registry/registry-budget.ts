@@ -53,7 +53,7 @@ export function createSeriesBudget(maxSeries = Infinity) {
 
     /**
      * If the total cost is above the maximum, this function omits whole families, the most expensive one first, until
-     * the total cost of the others is below the maximum.
+     * the total cost is not above the maximum.
      *
      * @throws {DecodeError} The cost of the families is above the maximum even without their series.
      */

@@ -13,8 +13,8 @@ export type RegistryFilter = {
   /** The maximum length of a label value in UTF-16 code units. A series with a longer value is counted as invalid. */
   readonly labelValueLength: number
   /**
-   * The maximum number of exported series (setting `limits.series`). The cache can have slightly more than twice as
-   * many series. If the server sends more, the cache omits the largest families. Default: no limit.
+   * The maximum number of exported series (setting `limits.series`). The cache can have twice as many series and
+   * 100,000 more. If the server sends more, the cache omits the largest families. Default: no limit.
    */
   readonly maxSeries?: number
 }

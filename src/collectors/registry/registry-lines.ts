@@ -41,7 +41,8 @@ export type RegistryTables = {
   describe(id: number): string | undefined
   /**
    * Returns for each family name the number of invalid series, which are not exported. A series is invalid if its
-   * value is not a number, a label value is too long, its labels are invalid, or another series has the same labels.
+   * value is not a number, a label value is too long, its labels or buckets are invalid, or another series has the same
+   * labels.
    */
   invalid(): Map<string, number>
   /**
@@ -51,7 +52,7 @@ export type RegistryTables = {
 }
 
 // The maximum length of a line. mod_adhoc_statistics omits a series with more than 32 KB of labels, and a family with
-// more than 32 KB of names and bounds. The values of a series make its line longer than its labels.
+// a line of more than 32 KB. The values of a series make its line longer than its labels.
 const MAX_LINE_LENGTH = 512 * 1024
 
 export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): RegistryTables {
@@ -92,7 +93,10 @@ export function createRegistryTables(filter: RegistryFilter = KEEP_ALL): Registr
     return family.table.append(labels)
   }
 
-  /** Counts a series as invalid that mod_adhoc_statistics did not send, because its labels or bounds are too long. */
+  /**
+   * Counts a series as invalid that mod_adhoc_statistics did not send, because its labels or the line of its family are
+   * too long.
+   */
   function applyTooLong(fields: readonly string[], id: number): void {
     const family = findFamily(families, fields)
     if (index.familyOf(id) !== family && !family.isDropped) family.invalidSeries++

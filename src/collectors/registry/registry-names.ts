@@ -20,7 +20,10 @@ export type Naming = {
    * @param atMs The time when the registry was read, in monotonic milliseconds.
    */
   families(sources: Iterable<RegistrySource>, atMs: number): readonly Family[]
-  /** Returns for each family name the number of series that are omitted because another family has the same name. */
+  /**
+   * Returns for each family name the number of series that are omitted because another family has the same name, or
+   * another series the same labels.
+   */
   clashes(): ReadonlyMap<string, number>
 }
 
@@ -113,8 +116,8 @@ function createRenamer() {
     if (known?.from === from) return known.renamed
     const name = known?.renamed.name ?? escapeName(source.wireName, '_')
     if (name === from.name) return from
-    // The exposition caches text for each object `order`. So the renamed family needs its own `order`, which must
-    // stay the same object as long as the rows of the family stay the same.
+    // The renamed family has its own `order`, which stays the same object as long as the rows of the family stay the
+    // same.
     const order = known?.from.order === from.order ? known.renamed.order : from.order.subarray()
     const renamed = { ...from, name, order }
     renames.set(source, { from, renamed })

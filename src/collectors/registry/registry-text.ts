@@ -91,7 +91,8 @@ const REPLACEMENT = Buffer.from('\uFFFD')
 
 /**
  * Converts a name in a text of mod_adhoc_statistics to a Prometheus name, as mod_http_openmetrics does. Each `/`
- * becomes `slash`. Each other byte that Prometheus forbids becomes one underscore, so `é` becomes two underscores.
+ * becomes `slash`. Each other byte that is not an ASCII letter, a digit or an underscore becomes one underscore, so `é`
+ * becomes two underscores. A digit at the start gets an underscore before it.
  */
 export function escapeName(text: string, slash = '__'): string {
   return unescapeToBytes(text)

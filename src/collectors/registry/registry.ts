@@ -32,8 +32,8 @@ export type RegistryOptions = {
  * mod_adhoc_statistics on the exporter's own domain.
  *
  * The collector caches the registry, and a collection requests only the changes since the previous collection. If a
- * reply is lost, the next collection repeats the request. The server stores no state for the exporter, so no change
- * is missed.
+ * reply is lost, the next collection repeats the request. The server does not store what the exporter has read, so no
+ * change is missed.
  */
 export function createRegistryCollector(
   connection: Pick<Connection, 'request' | 'domain'>,
