@@ -10,9 +10,9 @@ export type Mount = {
 const OTHERS_CAN_WRITE = 0o022
 
 /**
- * Returns whether a file is mounted in the way that containers mount secrets. Docker and Kubernetes give a secret the
- * mode 0444, on a read-only mount or on a tmpfs. The exporter accepts the mode 0444 on such a mount, because no other
- * user can replace the file, and everyone who can see the mount is allowed to read it.
+ * Returns whether a file is mounted in the way that containers mount secrets. Docker and Kubernetes give a secret a
+ * mode that lets everyone read, on a read-only mount or on a tmpfs. The exporter accepts this mode on such a mount,
+ * because no other user can replace the file, and everyone who can see the mount is allowed to read it.
  */
 export function isSecretMount(path: string): boolean {
   try {

@@ -13,7 +13,7 @@ import { cacheFilterResults, readFilter, type Filter } from './scrape-filter.js'
 import { createRequestLimit } from './request-limit.js'
 import { listRedirectPaths, createPrefixOptions } from './route-prefix.js'
 
-// The default of scrape_timeout in Prometheus. It applies to requests without a timeout header.
+// The default of scrape_timeout in Prometheus. It applies to requests without a valid timeout header.
 const DEFAULT_WAIT_MS = 10_000
 const MAX_TIMEOUT_S = 600
 const TIMEOUT_HEADER = 'X-Prometheus-Scrape-Timeout-Seconds'
@@ -64,10 +64,9 @@ export type AppOptions<Snapshot extends { readonly exposition: Exposition }> = {
 }
 
 /**
- * Creates the app with all routes. The body of each response is bytes, and its headers are a plain object,
- * which
- * @hono/node-server passes to node:http unchanged. A middleware that reads the headers of responses would halve
- *   the throughput.
+ * Creates the app with all routes. The body of a response with content is bytes, except for event streams. Its
+ * headers are a plain object, which the library @hono/node-server passes to node:http unchanged. A middleware that
+ * reads the headers of responses would halve the throughput.
  */
 export function createApp<Snapshot extends { readonly exposition: Exposition }>(
   options: AppOptions<Snapshot>,
@@ -87,8 +86,8 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
     return ready ? send(ready) : serve(c, options.source())
   })
 
-  // `maxRequests` limits the concurrent scrapes of each client, like MaxRequestsInFlight of promhttp. Cached
-  // responses do not count.
+  // `maxRequests` limits the concurrent scrapes of each client. MaxRequestsInFlight of promhttp limits those of all
+  // clients together. Cached responses do not count.
   async function serve(c: Context, source: ScrapeSource<Snapshot>): Promise<Response> {
     const asked = c.req.queries()
     const filter = readFilter(
@@ -192,7 +191,10 @@ const methodNotAllowed = (Allow: string) =>
 const optionsResponse = (Allow: string) =>
   new Response(null, { status: 204, headers: { Allow, 'Cache-Control': 'no-store' } })
 
-/** Returns how many milliseconds the response to this request can take before Prometheus gives up. */
+/**
+ * Returns how many milliseconds the response to this request can take, see `readWaitMs`. Without a valid timeout
+ * header, that is DEFAULT_WAIT_MS.
+ */
 export function getWaitMs(c: Context, offsetMs: number): number {
   return readWaitMs(c.req.header(TIMEOUT_HEADER), offsetMs) ?? DEFAULT_WAIT_MS
 }
