@@ -130,8 +130,8 @@ async function listenOn(
   const server = gate
     ? createGatedServer(gate, options, respond, log)
     : createServer(options, respond)
-  // A client can close its sending side after the request. By default Node.js then ends the
-  // connection, and the remaining chunks of a long body are lost.
+  // A client can close its sending side after the request. By default Node.js then ends the connection, and the
+  // remaining chunks of a long body are lost.
   Object.assign(server, { httpAllowHalfOpen: true })
   server.setTimeout(SILENCE_MS)
   const close = trackConnections(server, maxConnections, bodies)
