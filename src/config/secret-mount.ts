@@ -23,8 +23,8 @@ export function isSecretMount(path: string): boolean {
       (statSync(directory).mode & OTHERS_CAN_WRITE) === 0 ||
       findMount(directory, mounts)?.isReadOnly === true
     const mount = findMount(file, mounts)
-    // With ProtectSystem= of systemd, every file system is read-only. So only a mount of the file, of its directory
-    // or of the directory above counts.
+    // With ProtectSystem=strict of systemd, almost every file system is read-only. So only a mount of the file, of its
+    // directory or of the directory above counts.
     const isOwnMount = [file, directory, dirname(directory)].some(
       (path) => path !== '/' && path === mount?.point,
     )
