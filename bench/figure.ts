@@ -1,6 +1,6 @@
 /**
- * Prints the results of the benchmarks. A result is one line with the ratio of two medians: of the exporter, and of
- * the program with which the benchmark compares it (the peer).
+ * Prints the results of the benchmarks. A result is one line, usually with the ratio of two medians: of the exporter,
+ * and of the program with which the benchmark compares it (the peer).
  */
 
 import { readdirSync, readFileSync } from 'node:fs'

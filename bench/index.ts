@@ -1,6 +1,6 @@
-// Runs all benchmarks one after another, each in its own process. Each measurement is one line: the ratio of the
-// exporter's median to the median of another program that the same benchmark measures (the peer). The line also
-// has the 10th and 90th percentile of both.
+// Runs the benchmarks of `ALL`, or the named ones, one after another, each in its own process. Each measurement is
+// one line: usually the ratio of the exporter's median to the median of another program that the same benchmark
+// measures (the peer). Most lines also have the 10th and 90th percentile of both.
 // Run: npm run bench [-- --markdown] [name …], on a machine without other load.
 
 import { spawn } from 'node:child_process'

@@ -3,7 +3,7 @@
 // - "no collection": one series in ten changes, and nothing collects;
 // - "as much garbage": one series in ten changes, and Prosody allocates as much memory as for a collection;
 // - a scrape of mod_http_openmetrics.
-// The collection alternates with the first two controls, and all three take equally long. The results contain
+// The collection alternates with the first two controls, and all three take about equally long. The results contain
 // two percentiles: of all pings, with a collection about every 0.7 s, and of the pings sent during a collection.
 // mod_http_openmetrics comes last, because it leaves garbage that would slow down later measurements. The time
 // of a page of the statistics is CPU time, measured with os.clock().

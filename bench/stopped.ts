@@ -82,8 +82,8 @@ async function measure(how: Stopped, prosody: TestProsody) {
       if (one.up) good++
     }
     const took = performance.now() - begin
-    // The exporter disconnects a client that reads nothing for 5 s. The scrapes continue for 25 s, so that this
-    // happens during them.
+    // Above its memory limit, the exporter disconnects a client that reads nothing for 5 s. The scrapes continue for
+    // 25 s, so that this happens during them.
     const endMs = performance.now() + 25_000
     while (performance.now() < endMs) {
       asked++

@@ -47,8 +47,8 @@ async function fuzz(target: Target, order: Order): Promise<Report> {
   const coverage = startCoverage()
   const findings = new Map<string, { file: string; error: string }>()
   const endsAt = performance.now() + order.seconds * 1000
-  // V8's code coverage selects inputs only in the first quarter of the time. Reading the coverage takes 0.1 s, and
-  // recording it slows down all code.
+  // V8's code coverage selects inputs only in the first quarter of the time, and for at most MAX_GUIDED_MS. Reading the
+  // coverage takes 0.1 s, and recording it slows down all code.
   const guidedUntil = performance.now() + Math.min(order.seconds * 250, MAX_GUIDED_MS)
   let inputs = 0
   let places = 0
@@ -127,8 +127,8 @@ async function fuzz(target: Target, order: Order): Promise<Report> {
 }
 
 /**
- * Returns a text that is equal for errors with the same cause: the class, the message without details, and the
- * location in the code. The fuzzer reports only one finding for each cause.
+ * Returns a text that is equal for errors with the same cause: the class, the message without details, and the location
+ * in the code, except for a Finding. The fuzzer reports only one finding for each cause.
  */
 function causeOf(error: unknown): string {
   if (!(error instanceof Error)) return 'not an Error'

@@ -1,7 +1,7 @@
 /**
- * `npm run check`: checks types, lint rules and format. The linter runs concurrently with the other checks, because
- * it takes as long as all of them. Results of the type and format checks are cached in `.cache`. Lint results are not
- * cached, because a changed type can cause a lint error in another file.
+ * `npm run check`: checks types, lint rules and format. The linter runs concurrently with the other checks, because it
+ * takes as long as all of them. Results of the first type check and of the format check are cached in `.cache`. Lint
+ * results are not cached, because a changed type can cause a lint error in another file.
  */
 
 import { join } from 'node:path'

@@ -149,8 +149,8 @@ async function useDebiansNode(main) {
 }
 
 /**
- * Returns the date of the last commit. All files in the package have this date, so that builds of the same commit
- * give the same package.
+ * Returns the date in SOURCE_DATE_EPOCH, or else of the last commit. No file in the package has a later date, so that
+ * builds of the same commit give the same package.
  */
 async function commitDate() {
   const given = process.env.SOURCE_DATE_EPOCH

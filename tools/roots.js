@@ -1,7 +1,7 @@
 /**
  * `npm run test:setup`: tests whether a fresh checkout of the repository works on machines with few and with many
  * installed packages. The script creates several Debian systems. In each, as root and as an ordinary user, it runs
- * `npm start`, and one test for each program that the tests download. Needs root.
+ * `npm start`, and one test for each program that `npm test` downloads. Needs root.
  *
  * With `-- NAME …`, it uses only the systems whose names contain one of the given names. With `--whole`, it runs the
  * complete `npm test` in each system.
@@ -40,7 +40,10 @@ const MACHINES = [
 
 const USERS = /** @type {const} */ (['root', 'builder'])
 
-/** The test files that run in each system. They use each downloaded program, and each way to download one. */
+/**
+ * The test files that run in each system. They use each program that `npm test` downloads, and each way to download
+ * one.
+ */
 const TESTS = [
   'test/integration/setup.test.ts', // downloads Prosody 0.12 and 13.0
   'test/integration/names.test.ts', // downloads Prosody 0.11

@@ -1,6 +1,7 @@
 /**
- * `npm test`: installs missing npm packages, checks types, lint rules and format, and runs all tests. `npm run
- * test:unit` runs only the tests that need nothing except the npm packages and loopback.
+ * `npm test`: installs missing npm packages, checks types, lint rules and format, and runs all tests except for those
+ * of `npm run test:matrix` alone. `npm run test:unit` runs only the tests that need nothing except the npm packages and
+ * loopback.
  *
  * With file names (`npm test -- test/integration/page.test.ts`), the script runs only these test files, without the
  * checks. `--test-name-pattern=PATTERN` is passed to the test runner of Node.js. A program that a test needs is

@@ -9,7 +9,7 @@ import { checkRefusal, must, type Target } from '../target.js'
  * Gives expositions of other exporters to the code of the command `compare`, and checks:
  * - The result does not depend on the chunks in which the exposition arrives.
  * - An exposition compared with itself has no missing series.
- * - A sample that is written and read again stays the same.
+ * - A sample with an unquoted name that is written and read again stays the same.
  */
 export const compare: Target = {
   name: 'compare',

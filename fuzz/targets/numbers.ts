@@ -5,8 +5,8 @@ import { formatBound, formatValue } from '../../src/exposition/number.js'
 import { must, refusing, type Target } from '../target.js'
 
 /**
- * Parses numbers in unusual spellings, names and escaped texts. The exporter must read them as Prometheus and the C
- * library do, or reject them.
+ * Parses numbers in unusual spellings, names and escaped texts. The exporter must read and write them without a change
+ * of the value, or reject them.
  */
 export const numbers: Target = {
   name: 'numbers',

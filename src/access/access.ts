@@ -17,8 +17,8 @@ export type AccessDenial = {
 }
 
 /**
- * The response to a denied request; `undefined` if the request is allowed. It is a promise only if bcrypt must
- * check a password.
+ * The response to a denied request; `undefined` if the request is allowed. It is a promise only for a password that
+ * is not in the cache of right passwords.
  */
 type Decision = AccessDenial | undefined | Promise<AccessDenial | undefined>
 

@@ -2,12 +2,12 @@ import { isAlias, isMap, isScalar, isSeq, type Alias, type Scalar, type YAMLMap 
 import { describeNode, startOf, type Path, type YamlSource } from '../config/parse-yaml.js'
 import { ConfigError } from '../errors.js'
 
-// This file decodes YAML by the expected type, like exporter-toolkit with Go's yaml.v2 in strict mode. For
-// example, `1` is a text where a text is expected, `yes` means true, and a key without a value has Go's zero
-// value: an empty text, 0 or false.
+// This file decodes YAML by the expected type, like exporter-toolkit with Go's yaml.v2 in strict mode. For example,
+// `1` is a text where a text is expected, `yes` means true, and a key without a value usually has Go's zero value:
+// an empty text, 0 or false.
 
 export type Decoder<T> = {
-  /** Returns the result for a key without a value, which is Go's zero value: an empty text, 0 or false. */
+  /** Returns the result for a key without a value, which is usually Go's zero value: an empty text, 0 or false. */
   readonly zero: (node: unknown, at: DecodePosition) => T
   /**
    * @param into The value that an earlier merge key (`<<`) set. A decoder of a mapping adds its pairs to this

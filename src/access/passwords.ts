@@ -4,8 +4,8 @@ import { createFairQueue } from './fair-queue.js'
 
 export type Passwords = {
   /**
-   * Checks the password of a user. The verdict is `busy` if too many logins wait for a check. The verdict on a
-   * login that was recently checked comes from a cache without a wait.
+   * Checks the password of a user. The verdict is `busy` if too many logins wait for a check, or if bcrypt cannot
+   * check the password. The verdict on a login that was recently checked comes from a cache without a wait.
    */
   check(user: string, password: string, users: Users, client: string): Promise<Verdict>
   /** Whether the cache contains the verdict `right` for this user and password. */
@@ -28,10 +28,10 @@ type Login = {
 // The maximum number of logins that wait for a check. A check takes about 50 ms, so the last login waits for
 // more than 6 s. Most scrapes time out after 10 s.
 const MAX_WAITING = 128
-// The numbers of logins in the two caches of verdicts.
+// The maximum numbers of logins in the two caches of verdicts.
 const MAX_RIGHT = 100
 const MAX_WRONG = 1000
-// A bcrypt hash is `$2b$10$`, 22 characters of salt and 31 characters of hash.
+// A bcrypt hash is for example `$2b$10$`, 22 characters of salt and 31 characters of hash.
 const SALT_LENGTH = 29
 const ANY_SALT = '/'.repeat(21) + '.'
 

@@ -41,7 +41,10 @@ type TlsReader = {
 }
 
 const at = (key: string): Path => ['tls_server_config', key]
-/** With TLS 1.2, HTTP/2 requires one of these cipher suites (RFC 9113 §9.2.2). */
+/**
+ * With TLS 1.2, HTTP/2 requires the first of these cipher suites (RFC 9113 §9.2.2). Like Go, the exporter accepts
+ * the second instead.
+ */
 const HTTP2_SUITES = [
   'TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256',
   'TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256',
@@ -137,8 +140,8 @@ function readPems(section: Section, { wrong, read }: TlsReader) {
 }
 
 /**
- * Reads `client_auth_type`. If it is set without `client_ca`, client certificates are verified with the
- * certificate authorities that Node.js trusts by default.
+ * Reads `client_auth_type`. If its value requires verification and `client_ca` is not set, client certificates are
+ * verified with the certificate authorities that Node.js trusts by default.
  */
 function readClientAuth(section: Section, hasCa: boolean, wrong: CreateError): ClientAuth {
   const { client_auth_type: name = '' } = section

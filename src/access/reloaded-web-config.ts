@@ -24,8 +24,8 @@ export type ReloadedWebConfig = {
 const CHECK_INTERVAL_MS = 1000
 
 /**
- * Reads the web configuration file. Calls of `refresh` reload it when it, or a file that it names, has changed.
- * If the changed configuration is invalid, the previous configuration stays in use.
+ * Reads the web configuration file. Calls of `refresh` reload it when it, or a file that it names, has changed, or
+ * when the last reload failed. If the changed configuration is invalid, the previous configuration stays in use.
  *
  * @param now Returns the time of a monotonic clock in milliseconds.
  * @throws ConfigError when the configuration is invalid at the start.

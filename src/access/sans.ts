@@ -9,7 +9,7 @@ import {
 } from 'asn1js'
 
 const SUBJECT_ALT_NAME = '2.5.29.17'
-/** The tag numbers of the kinds of GeneralName that a certificate can contain (RFC 5280 §4.2.1.6). */
+/** The tag numbers of the kinds of GeneralName that `readSans` returns (RFC 5280 §4.2.1.6). */
 const [EMAIL, DNS, URI, IP] = [1, 2, 6, 7]
 /** The tag number of the extensions in a certificate (RFC 5280 §4.1). */
 const EXTENSIONS = 3

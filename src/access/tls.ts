@@ -54,8 +54,8 @@ export const CIPHERS: Readonly<Record<string, string>> = {
 /**
  * Builds a cipher list for OpenSSL. Like in Go, the list always contains the cipher suites of TLS 1.3.
  *
- * @param names The names of cipher suites in Go. If empty, the list contains all cipher suites with forward
- *   secrecy and authenticated encryption, which are the default of Go.
+ * @param names The names of cipher suites in Go. If empty, the list contains all cipher suites of `CIPHERS` with
+ *   forward secrecy and authenticated encryption.
  * @param minVersion If this is a version below TLS 1.2, the list sets the security level to 0. Otherwise
  *   OpenSSL 3 would reject handshakes with TLS 1.0 and 1.1.
  */
@@ -93,8 +93,8 @@ export type TlsClient = {
 /**
  * Returns why a client is rejected; `undefined` if the client is accepted.
  *
- * @param allowedSans The names of which the client certificate must have one. An empty list rejects every
- *   client. `undefined` allows a certificate with any names.
+ * @param allowedSans The names of which the client certificate must have one. An empty list rejects every client,
+ *   unless `auth` is `NoClientCert`. `undefined` allows a certificate with any names.
  */
 export function findClientProblem(
   client: TlsClient,

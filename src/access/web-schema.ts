@@ -10,7 +10,8 @@ import {
   text,
 } from './web-types.js'
 
-// This schema checks only the types of values. read-web-config.ts and read-tls.ts check the values themselves.
+// This schema checks only keys and the types of values. read-web-config.ts and read-tls.ts check the values
+// themselves.
 
 /**
  * The web configuration file of Prometheus exporters. `bearer_token_files` and `allowed_networks` are additions

@@ -3,8 +3,8 @@ import { describeSetting } from './format-help.js'
 import { joinWithOr, type Kind } from './kinds.js'
 import { SETTINGS, type Setting } from './settings.js'
 
-// The schema checks types only, so that no message can show a value that may be a secret. The `parse` functions
-// of the settings check the values. The patterns are for editors.
+// The schema checks only keys, types, minimums and empty lists, so that no message can show a value that may be a
+// secret. The `parse` functions of the settings check the values. The patterns are for editors.
 
 function withDescription<T extends z.ZodMiniType>(description: string, type: T) {
   const schema = z.optional(type)

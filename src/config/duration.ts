@@ -4,7 +4,7 @@ const UNITS_MS = [31_536_000_000, 604_800_000, 86_400_000, 3_600_000, 60_000, 10
 /**
  * Parses a duration in the format of Prometheus, for example `250ms`, `1m30s` or `1d`. A bare `0` is valid.
  *
- * @returns Milliseconds; `undefined` for a text that is not a duration, and for a duration above 2^53 ms.
+ * @returns Milliseconds; `undefined` for a text that is not a duration, and for a duration of 2^53 ms or more.
  * @see https://prometheus.io/docs/prometheus/latest/configuration/configuration/ `<duration>`
  */
 export function parseDuration(text: string): number | undefined {

@@ -6,7 +6,7 @@ import { formatAddress } from './listen-address.js'
 import { formatMode, type SocketAccess } from './socket-access.js'
 
 /**
- * Formats the current configuration as YAML, with all defaults. It also has the settings that the configuration file
+ * Formats the current configuration as YAML, with all defaults. It also has settings that the configuration file
  * cannot have. This function lists every key, so that a new setting with a secret is not shown by accident.
  */
 export function formatConfig(config: Config): string {

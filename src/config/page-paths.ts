@@ -1,6 +1,9 @@
 const BASE = '/-/page'
 
-/** The paths of the files and of the event stream that the page at `/` loads. */
+/**
+ * The paths of the files and of the event stream that the page at `/` loads, and of the reference to which it
+ * links.
+ */
 export const PAGE_URLS = {
   events: `${BASE}/events`,
   script: `${BASE}/page.js`,

@@ -67,7 +67,8 @@ export function parseSource(name: string, text: string): YamlSource {
  * them.
  *
  * @param name The name of the file for messages.
- * @throws ConfigError for invalid YAML, an alias and a duplicate key. The message contains no value of the file.
+ * @throws ConfigError for invalid YAML, an alias, a duplicate key, and a key that is not a name. The message
+ *   contains no value of the file.
  */
 export function parseYaml(name: string, text: string): YamlFile {
   const { document, place } = parseSource(name, text)

@@ -8,7 +8,8 @@ const MAX_BYTES = 4096
 /**
  * Reads the secret from a file, without the newline at its end.
  *
- * @throws ConfigError if the file is not readable, if every user can read it, or if it is not exactly one line.
+ * @throws ConfigError if the file is not readable or too long, if every user can read it (except on a secret
+ *   mount), or if it is not exactly one line.
  */
 export function readSecretFile(file: Given): string {
   const problem = (what: string) => new ConfigError(`${file.source}: ${quote(file.text)} ${what}`)

@@ -25,7 +25,7 @@ const SINGLE_SERVER_SETTINGS = [
 ] as const
 
 /**
- * Reads the servers of the configuration file. Without a file, flags and environment variables set a single server.
+ * Reads the servers of the configuration file. If it has none, flags and environment variables set a single server.
  *
  * @throws ConfigError
  */

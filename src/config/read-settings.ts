@@ -17,7 +17,7 @@ import {
 
 export type Env = Readonly<Record<string, string | undefined>>
 
-/** The texts that settings were given, by the name of the setting. A repeatable setting has several. */
+/** The texts that settings were given, by the name of the setting. A repeatable setting can have several. */
 export type GivenValues = ReadonlyMap<string, readonly Given[]>
 
 export type Settings = {
@@ -32,10 +32,11 @@ export type Settings = {
 
 /**
  * Reads the command line and the environment, without checking values. Empty environment variables are ignored.
- * Variables with an unknown name are ignored too, because Kubernetes sets PROSODY_EXPORTER_PORT and others for a
- * service that is named prosody-exporter.
+ * Variables with an unknown name are ignored too, except for those of removed collectors, because Kubernetes sets
+ * PROSODY_EXPORTER_PORT and others for a service that is named prosody-exporter.
  *
- * @throws ConfigError for an unknown flag, for a flag without its value and for a flag given twice.
+ * @throws ConfigError for example for an unknown flag, for a flag without its value, and for two values of a flag
+ *   that is not repeatable.
  */
 export function readSettings(args: readonly string[], env: Env): Settings {
   const flags = readFlags(args)

@@ -10,14 +10,16 @@ const OTHERS_CAN_READ = 0o004
 export type FileLimits = {
   readonly maxBytes: number
   /**
-   * Whether the file contains a secret. Then a file that every user of the machine can read is refused. The message
-   * about a missing file does not show the given name, because it may be the secret itself. Default: false.
+   * Whether the file contains a secret. Then a file that every user of the machine can read is refused, unless it
+   * is on a secret mount. The message about a missing file does not show the given name, because it may be the
+   * secret itself. Default: false.
    */
   readonly isSecret?: boolean
 }
 
 /**
- * Reads the text of the file that a setting names. The file can be a named pipe.
+ * Reads the text of the file that a setting names. The file can be a named pipe, to which `maxBytes` does not
+ * apply.
  *
  * @throws ConfigError if the file is not readable or too long. The message is one line that names the setting.
  */

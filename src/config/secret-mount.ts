@@ -10,9 +10,9 @@ export type Mount = {
 const OTHERS_CAN_WRITE = 0o022
 
 /**
- * Returns whether a file is mounted in the way that containers mount secrets. Docker and Kubernetes give a secret the
- * mode 0444, on a read-only mount or on a tmpfs. The exporter accepts the mode 0444 on such a mount, because no other
- * user can replace the file, and everyone who can see the mount is allowed to read it.
+ * Returns whether a file is mounted in the way that containers mount secrets. Docker and Kubernetes give a secret a
+ * mode that lets everyone read, on a read-only mount or on a tmpfs. The exporter accepts this mode on such a mount,
+ * because no other user can replace the file, and everyone who can see the mount is allowed to read it.
  */
 export function isSecretMount(path: string): boolean {
   try {
@@ -23,8 +23,8 @@ export function isSecretMount(path: string): boolean {
       (statSync(directory).mode & OTHERS_CAN_WRITE) === 0 ||
       findMount(directory, mounts)?.isReadOnly === true
     const mount = findMount(file, mounts)
-    // With ProtectSystem= of systemd, every file system is read-only. So only a mount of the file, of its directory
-    // or of the directory above counts.
+    // With ProtectSystem=strict of systemd, almost every file system is read-only. So only a mount of the file, of its
+    // directory or of the directory above counts.
     const isOwnMount = [file, directory, dirname(directory)].some(
       (path) => path !== '/' && path === mount?.point,
     )

@@ -45,7 +45,8 @@ export function parseHost(given: Given): string {
 }
 
 /**
- * Parses the domain part of a JID. An IP address is refused, because Prosody names hosts and components by domain.
+ * Parses the domain part of a JID. An IPv6 address is refused, because Prosody names hosts and components by
+ * domain.
  *
  * @returns The domain in small letters, as Prosody compares domains; `undefined` for an invalid domain.
  * @see RFC 7622 §3.2

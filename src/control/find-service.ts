@@ -12,9 +12,9 @@ import {
 } from './socket-directories.js'
 
 /**
- * A control socket, or a directory that may contain one. `live`: a process listens on the socket `path`. `denied`: a
- * process listens on the socket `path`, but this user may not connect. `hidden`: `path` is a directory in which this
- * user may not look for sockets.
+ * A control socket, or a directory that may contain one. `live`: a process listens on the socket `path`. `denied`:
+ * this user may not connect to the socket `path`, on which a process may listen. `hidden`: `path` is a directory in
+ * which this user may not look for sockets.
  */
 export type FoundSocket = { readonly path: string; readonly state: 'live' | 'denied' | 'hidden' }
 
@@ -64,7 +64,8 @@ function checkListener(path: string): Promise<'live' | 'denied' | 'none'> {
     socket.once('error', (error) => {
       const code = getErrorCode(error)
       if (code === 'ECONNREFUSED' || code === 'ENOENT') resolve('none')
-      // Any other error shows that a process listens. For example, EAGAIN means that too many connections wait.
+      // Any other error, except for a denied permission, shows that a process listens. For example, EAGAIN means
+      // that too many connections wait.
       else resolve(code === 'EACCES' || code === 'EPERM' ? 'denied' : 'live')
     })
   })

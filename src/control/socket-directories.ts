@@ -54,7 +54,7 @@ function listUsableDirectories({ env, uid }: Owner): SocketDirectory[] {
   return directories.filter(({ path }) => path.startsWith('/'))
 }
 
-/** Returns all directories in which a running exporter can have its control socket, however it was started. */
+/** Returns the directories in which doctor looks for the control socket of a running exporter. */
 export function listDirectoriesToSearch(owner: Owner): SocketDirectory[] {
   const { uid } = owner
   if (uid === undefined) return []
@@ -89,7 +89,7 @@ export async function chooseDirectory(owner: Owner): Promise<SocketDirectory | s
 }
 
 /**
- * Creates the directory if it is missing, and checks it.
+ * Checks the directory. A missing directory of the kind `exporter` is created before.
  *
  * @throws Error when this user cannot create a socket in the directory, or when other users could replace the socket.
  */

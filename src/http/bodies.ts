@@ -29,7 +29,7 @@ const SLOWEST_MS = 60_000
 export type ResponseOrStream = ServerResponse | Http2Stream
 type AnyServerResponse = ServerResponse | Http2ServerResponse
 
-/** A body that is being sent to one client; the bytes are the same for all clients of a snapshot. */
+/** A body that is being sent to one client. Clients of the same cached response share the bytes. */
 type Body = {
   bytes: Uint8Array
   /** How many bytes of the body have left the process. */
@@ -67,9 +67,9 @@ export type PendingBodies = {
 }
 
 /**
- * Sends response bodies in chunks and limits the memory for them. A chunk is written when the previous chunk
- * has left the process. So a client that stops reading needs little memory besides the body, which all clients
- * of the same snapshot share. When the bodies exceed the memory limit, clients that have stopped reading are
+ * Sends response bodies in chunks and limits the memory for them. A chunk is written when the previous chunk has
+ * left the process. So a client that stops reading needs little memory besides the body, which all clients of the
+ * same cached response share. When the bodies exceed the memory limit, clients that have stopped reading are
  * disconnected. The client whose response began first is disconnected first.
  */
 export function createPendingBodies(limit = LIMIT): PendingBodies {

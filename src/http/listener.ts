@@ -51,7 +51,7 @@ export type ListenerOptions = {
    * idle time.
    */
   readonly timeouts?: ServerTimeouts
-  /** The mode and group of Unix sockets. By default, the umask and the user of the process determine them. */
+  /** The mode and group of Unix sockets. By default, the umask and the group of the process determine them. */
   readonly socketAccess?: SocketAccessOptions
 }
 
@@ -68,8 +68,8 @@ export type Listener = {
  * Serves the app on every address. Skips an optional address that this machine does not have. Replaces a socket
  * file on which no process listens.
  *
- * @throws Error with one line that names the address on which the server cannot listen. All other addresses are
- *   closed before.
+ * @throws Error with one line that says why the server cannot listen on an address, or on any. All other addresses
+ *   are closed before.
  */
 export async function listen(
   app: { fetch(request: Request, env?: object): Response | Promise<Response> },
@@ -130,8 +130,8 @@ async function listenOn(
   const server = gate
     ? createGatedServer(gate, options, respond, log)
     : createServer(options, respond)
-  // A client may close its sending side after the request (RFC 9112 §9.6). By default Node.js then ends the
-  // connection, and the remaining chunks of a long body are lost.
+  // A client can close its sending side after the request. By default Node.js then ends the connection, and the
+  // remaining chunks of a long body are lost.
   Object.assign(server, { httpAllowHalfOpen: true })
   server.setTimeout(SILENCE_MS)
   const close = trackConnections(server, maxConnections, bodies)

@@ -8,9 +8,9 @@ const HOST = /^(\[[\da-fA-F:.]+\]|(?:[\w.~!$&'()*+,;=-]|%[\da-fA-F]{2})*)(?::(\d
 const ABSOLUTE = /^https?:\/\/([^/?#]*)(.*)$/is
 
 /**
- * Changes a request to a form that @hono/node-server accepts. Without this change, the library responds 400 to
- * some valid targets and Host headers: an empty port, an IPv6 address that is not in its shortest form, or
- * `HTTP://` in upper case. An invalid Host header stays invalid, so that the library rejects the request.
+ * Changes a request to a form that @hono/node-server accepts. Without this change, the library responds 400 to some
+ * valid targets and Host headers, for example with an empty port, an IPv6 address that is not in its shortest form,
+ * or `HTTP://` in upper case. An invalid Host header stays invalid, so that the library rejects the request.
  */
 export function normalizeRequest(incoming: IncomingMessage): void {
   const { headers, httpVersionMajor } = incoming
@@ -22,7 +22,10 @@ export function normalizeRequest(incoming: IncomingMessage): void {
   if (match !== undefined) headers[name] = toCanonicalHost(hostname, port)
 }
 
-/** Replaces an absolute target by its path, and the Host header by the host of the target (RFC 9112 §3.2.2). */
+/**
+ * Replaces an absolute target by its path and query, and the Host header by the host of the target (RFC 9112
+ * §3.2.2).
+ */
 function toOriginForm(incoming: IncomingMessage): void {
   const [, authority, rest = ''] = ABSOLUTE.exec(incoming.url ?? '') ?? []
   if (authority === undefined) return
@@ -31,8 +34,8 @@ function toOriginForm(incoming: IncomingMessage): void {
 }
 
 /**
- * Returns the host and port in the form in which a parsed URL contains them, or an empty text if they are
- * invalid.
+ * Returns the host in the form in which a parsed URL contains it, and the port without leading zeros. Returns an
+ * empty text if they are invalid.
  */
 function toCanonicalHost(hostname: string, port: string): string {
   const url = `http://${hostname}${port && `:${port}`}`

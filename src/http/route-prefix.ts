@@ -1,7 +1,7 @@
 import { getPath } from 'hono/utils/url'
 
-// Paths outside of the prefix get this prefix, which matches no route. No requested path can contain it,
-// because parsing a URL resolves `..`.
+// Paths outside of the prefix get this prefix, which matches only the routes of `listRedirectPaths`. No requested
+// path can contain it, because parsing a URL resolves `..`.
 const OUTSIDE = '/..'
 
 /**

@@ -61,10 +61,9 @@ export type AppOptions<Snapshot extends { readonly exposition: Exposition }> = {
 }
 
 /**
- * Creates the app with all routes. The body of each response is bytes, and its headers are a plain object,
- * which
- * @hono/node-server passes to node:http unchanged. A middleware that reads the headers of responses would halve
- *   the throughput.
+ * Creates the app with all routes. The body of a response with content is bytes, except for event streams. Its
+ * headers are a plain object, which the library @hono/node-server passes to node:http unchanged. A middleware that
+ * reads the headers of responses would halve the throughput.
  */
 export function createApp<Snapshot extends { readonly exposition: Exposition }>(
   options: AppOptions<Snapshot>,
@@ -84,8 +83,8 @@ export function createApp<Snapshot extends { readonly exposition: Exposition }>(
     return ready ? send(ready) : serve(c, options.source())
   })
 
-  // `maxRequests` limits the concurrent scrapes of each client, like MaxRequestsInFlight of promhttp. Cached
-  // responses do not count.
+  // `maxRequests` limits the concurrent scrapes of each client. MaxRequestsInFlight of promhttp limits those of all
+  // clients together. Cached responses do not count.
   async function serve(c: Context, source: ScrapeSource<Snapshot>): Promise<Response> {
     const asked = c.req.queries()
     const filter = readFilter(

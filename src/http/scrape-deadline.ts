@@ -1,11 +1,14 @@
 import type { Context } from 'hono'
 
-// The default of scrape_timeout in Prometheus. It applies to requests without a timeout header.
+// The default of scrape_timeout in Prometheus. It applies to requests without a valid timeout header.
 export const DEFAULT_WAIT_MS = 10_000
 const MAX_TIMEOUT_S = 600
 export const TIMEOUT_HEADER = 'X-Prometheus-Scrape-Timeout-Seconds'
 
-/** Returns how many milliseconds the response to this request can take before Prometheus gives up. */
+/**
+ * Returns how many milliseconds the response to this request can take, see `readWaitMs`. Without a valid timeout
+ * header, that is DEFAULT_WAIT_MS.
+ */
 export function getWaitMs(c: Context, offsetMs: number): number {
   return readWaitMs(c.req.header(TIMEOUT_HEADER), offsetMs) ?? DEFAULT_WAIT_MS
 }

@@ -28,7 +28,7 @@ export type ServersOptions<Snapshot> = {
 }
 
 /**
- * Adds the routes /probe, /sd, /config and /-/reload, which are useful with several servers.
+ * Adds the routes /probe, /sd, /config and /-/reload. The first two are useful with several servers.
  *
  * @see https://prometheus.io/docs/guides/multi-target-exporter/
  * @see https://prometheus.io/docs/prometheus/latest/http_sd/
@@ -103,8 +103,8 @@ export function addServerRoutes<Snapshot>(
 }
 
 /**
- * Returns the `host[:port]` at which the client reached the exporter; `undefined` if the Host header is
- * invalid. HTTP/2 has the pseudo-header `:authority` instead of Host (RFC 9113 §8.3.1).
+ * Returns the `host[:port]` at which the client reached the exporter; `undefined` if the Host header does not have
+ * this form. HTTP/2 has the pseudo-header `:authority` instead of Host (RFC 9113 §8.3.1).
  */
 export function getRequestHost(c: Context): string | undefined {
   const { incoming } = getBindings(c)

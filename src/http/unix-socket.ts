@@ -13,8 +13,8 @@ export type SocketAccessOptions = SocketAccess & {
 }
 
 /**
- * Calls `bind` with a umask that lets only the user of this process connect to the new socket file.
- * `setSocketAccess` then lets others connect.
+ * Calls `bind`. If a mode or a group is configured, a umask first lets only the user of this process connect to the
+ * new socket file. `setSocketAccess` then lets others connect.
  */
 export function bindPrivately(access: SocketAccessOptions | undefined, bind: () => void): void {
   if (access?.mode === undefined && access?.group === undefined) {

@@ -90,8 +90,8 @@ export function createProblemLog(log: Log, now: Now): ProblemLog {
 }
 
 /**
- * Returns a log that writes each warning and each error at most once per minute, for messages that an HTTP client can
- * cause with every request. The other lines are logged at the level debug.
+ * Returns a log that writes each warning and each error at most once per minute, for messages that an HTTP client
+ * can cause with every request. The warnings and errors above this limit are logged at the level debug.
  */
 export function limitRepeats(log: Log, now: Now = () => performance.now()): Log {
   const allow = createKindLimit(now)

@@ -6,7 +6,7 @@ import type { Html } from './format-values.js'
 /** The parts of the status page that change while it is open. The key is the id of the HTML element. */
 export type PageParts = Readonly<Record<string, Html>>
 
-/** The values in the parts of the status page that do not change while it is open. */
+/** The values in the rest of the status page. */
 export type PageFrame = {
   readonly version: string
   readonly title: string

@@ -6,7 +6,9 @@ export type Html = ReturnType<typeof html>
 const NUMBER = new Intl.NumberFormat('en', { maximumFractionDigits: 2 })
 const LARGE_NUMBER = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
 
-/** Formats a number with a few digits, so that it is easy to read. An unknown number becomes a dash. */
+/**
+ * Formats a number with at most two decimal places, so that it is easy to read. An unknown number becomes a dash.
+ */
 export function formatNumber(value: number | undefined): string {
   if (value === undefined) return '–'
   if (Math.abs(value) >= 100) return LARGE_NUMBER.format(value)

@@ -20,7 +20,10 @@ import type { Html } from './format-values.js'
 export type PageServer = { readonly name: string; readonly history: History }
 
 export type PageOptions = {
-  /** The directory that contains main.js: `src/` or `dist/`. The files of the page are below it. */
+  /**
+   * The directory that contains main.js: `src/` or `dist/`. The page's own script, style sheet and icon are below
+   * it.
+   */
   readonly directory: URL
   readonly version: string
   readonly telemetryPath: string
@@ -106,7 +109,8 @@ export function createStatusPage(options: PageOptions): StatusPage {
   ]
 
   /**
-   * The first event for a viewer has the whole history of the server. Each later event has only the new points.
+   * The first update for a viewer has the whole history of the server. Each later update usually has only the new
+   * points.
    */
   function createServerEvents(name: string): NextEvents {
     let sent: { readonly history: History; readonly count: number } | undefined
@@ -211,8 +215,8 @@ async function createPartsEvent(parts: PageParts): Promise<Event> {
 }
 
 /**
- * Converts points to the form that the chart library expects: a column of times in seconds, and a column for
- * each track.
+ * Converts points to the form that the chart library expects: a column of times in seconds, and a column for each
+ * track that has a value.
  */
 function toColumns(points: readonly Point[]) {
   const column = (track: (typeof TRACKS)[number]) =>

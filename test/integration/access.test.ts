@@ -100,7 +100,7 @@ for (const version of prosodyVersions) {
       const command = reply.getChild('command', NS_COMMANDS)
       return command?.getChildText('hosts', REGISTRY_NODE) ?? errorCondition(reply)
     }
-    // The hosts are VirtualHosts, an internal component, and external components that are not connected.
+    // The hosts are a VirtualHost, an internal component, and external components that are not connected.
     const existing = ['one.example', 'rooms.one.example', OTHER, STATS]
     const unknown = ['example', 'typo.one.example', 'user@one.example', '%', '__index']
     assert.equal(await hosts([...existing, ...unknown].join(' \n')), existing.join(' '))

@@ -1,5 +1,5 @@
-// Tests that the catalogue, and so docs/metrics.md, contains every metric family that real Prosody servers export. All
-// bundled modules are loaded, and clients cause traffic.
+// Tests that the catalogue, and so docs/metrics.md, contains every metric family that real Prosody servers export. The
+// bundled modules with metrics are loaded, and clients cause traffic.
 
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'

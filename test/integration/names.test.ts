@@ -43,7 +43,7 @@ test(`on ${legacyVersion} the exporter has exactly the series of mod_prometheus,
     version: legacyVersion,
     users: { 'a@one.example': 'pw' },
     modules: ['test_eval', 'test_legacy'],
-    // With this long interval, Prosody collects only when the test requests a collection.
+    // With this long interval, Prosody collects once when it starts, and then only when the test requests a collection.
     globals: { statistics_interval: '3600', muc_room_locking: 'false' },
     statsOptions: { adhoc_statistics_counts: '{}' },
   })

@@ -311,7 +311,7 @@ test('in a web configuration file, a key without a value has the zero value of G
     intervalMs: 1000,
     burst: 7,
   })
-  // In yaml.v2 of Go, the last of two equal keys in a mapping applies. The exporter does the same.
+  // In yaml.v2 of Go, a merge key overrides the keys before it in the mapping. The exporter does the same.
   assert.equal(limit('{burst: 7, <<: [{burst: 1}, {burst: 2}]}').burst, 1)
   const { users } = read(
     'basic_auth_users:',

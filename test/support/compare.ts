@@ -1,7 +1,7 @@
 /**
  * Readers of expositions that share no code with the exporter, and a comparison of two expositions. The reader for
- * mod_http_openmetrics accepts the known defects of that module. The readers for the exporter's formats accept only
- * valid expositions.
+ * mod_http_openmetrics accepts the known defects of that module. The readers for the exporter's formats do not accept
+ * these defects.
  */
 
 import assert from 'node:assert/strict'

@@ -48,8 +48,9 @@ type Answer = (element: Element) => string | undefined | Promise<string | undefi
  * Starts the fake server on a free port of 127.0.0.1. The server stops after the test.
  *
  * @param options.secret The secret that the component must have, by default `secret`.
- * @param options.answer With this function, the server accepts each connection, passes each received element to the
- *   function, and sends the text that it returns. Without it, the test itself answers on each connection.
+ * @param options.answer With this function, the server accepts each connection with the right secret, passes each
+ *   received element to the function, and sends the text that it returns. Without it, the test itself answers on each
+ *   connection.
  */
 export async function startFakeServer(
   t: Pick<TestContext, 'after'>,

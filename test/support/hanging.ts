@@ -1,6 +1,6 @@
 /**
- * A test file that the test of interrupts runs. It starts all kinds of programs that tests start, prints a line when
- * they run, and never ends.
+ * A test file that the test of interrupts runs. It starts Prosody, the exporter, Prometheus and Chromium, prints a line
+ * when they run, and never ends.
  */
 
 import { test } from 'node:test'

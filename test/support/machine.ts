@@ -22,8 +22,8 @@ export type Machine = {
 const ENV = ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin', 'HOME=/root', 'LC_ALL=C']
 
 /**
- * @param prepare Steps that run while the machine still has a network: files to copy to `/root`, the npm to install, and a files to copy to `/root`, the npm to install, and a
- *   command that root runs in `/root` and that can use npm's registry.
+ * @param prepare Steps that run while the machine still has a network: files to copy to `/root`, the npm to install,
+ *   and a command that root runs in `/root` and that can use npm's registry.
  */
 export async function withMachine(
   t: { after(end: () => Promise<void>): void },

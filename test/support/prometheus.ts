@@ -53,7 +53,7 @@ export type RunningPrometheus = {
    * `scrape_*`).
    */
   samples(job: string): Promise<QueryResult[]>
-  /** Waits for `count` more successful scrapes of a job. Throws an error if a scrape fails. */
+  /** Waits for `count` more successful scrapes of a job. Throws an error if a scrape fails, except by a timeout. */
   scrapes(job: string, count: number): Promise<void>
   metadata(metric: string): Promise<{ type: string; help: string; unit: string }[]>
   /** Returns the pending and firing alerts. */

@@ -22,7 +22,7 @@ export type Ended = {
 /**
  * Restarts a Prosody with mod_test_rates. The counters of the new process start at `initial`.
  *
- * @param pause What the test does while Prosody is stopped. It must wait at least for `collection.min_age`, because the wait at least for `collection.min_age`, because the
+ * @param pause What the test does while Prosody is stopped. It must wait at least for `collection.min_age`, because the
  *   exporter serves the last snapshot for that long.
  */
 export async function restartCounting(

@@ -89,8 +89,9 @@ export function valueOf(families: readonly Family[], name: string): number | und
 }
 
 /**
- * Asserts that each exporter serves what mod_http_openmetrics serves, in both formats. This function reads
- * mod_http_openmetrics before and after the exporters. If a value changed in between, it compares again.
+ * Asserts that each exporter serves the series that mod_http_openmetrics serves, in both formats, with the expected
+ * HELP texts. This function reads mod_http_openmetrics before and after the exporters. If a value changed in between,
+ * it compares again.
  *
  * @returns The families of mod_http_openmetrics.
  */
@@ -149,7 +150,9 @@ export async function compareAll(
   )
 }
 
-/** Asserts before, during and after XMPP traffic that the exporters serve exactly what mod_http_openmetrics serves. */
+/**
+ * Asserts before, during and after XMPP traffic that the exporters serve the series that mod_http_openmetrics serves.
+ */
 export async function compareUnderTraffic(t: TestContext, version: ProsodyVersion): Promise<void> {
   const { prosody, first, second } = await withServer(t, version)
   const idle = await compareAll(prosody, [first, second])

@@ -4,7 +4,7 @@ import type { XmppUser } from './xmpp-client.js'
 
 const NS_MUC = 'http://jabber.org/protocol/muc'
 
-/** Creates a MUC room and makes it public (XEP-0045 §10.1.2). */
+/** Creates a MUC room and makes it public (XEP-0045 §10.1.3). */
 export async function openRoom(user: XmppUser, room: string): Promise<void> {
   user.send(xml('presence', { to: `${room}/me` }, xml('x', { xmlns: NS_MUC })))
   await user.next((stanza) => stanza.is('presence') && stanza.attrs['from'] === `${room}/me`)

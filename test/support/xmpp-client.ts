@@ -8,7 +8,7 @@ import { connect, type Socket } from 'node:net'
 export type XmppStream = {
   /** The id in the stream header that the server sent. */
   id(): string
-  /** Sends text or a stanza unchanged. */
+  /** Sends text or a stanza unchanged. Adds blanks after a long one. */
   send(stanza: Element | string): void
   /**
    * Waits for a stanza for which `matches` returns true, and removes it from the received stanzas. Rejects if the

@@ -17,7 +17,7 @@ export type Report = {
   readonly new: ReadResult
 }
 
-/** Renders the comparison for a terminal, one line for each metric family. */
+/** Renders the comparison for a terminal, with a line for each metric family. */
 export function renderReport(report: Report): string {
   const { families, added, repeated } = report.comparison
   const width = Math.max(6, ...listNameWidths(families))
@@ -36,7 +36,8 @@ export function renderReport(report: Report): string {
     )
   }
   lines.push('', renderConclusion(report))
-  // If only the new metrics have xmpp_up, the old URL was Prosody itself, where `up` showed whether Prosody runs.
+  // If only the new metrics have xmpp_up, the old URL was probably Prosody itself, where `up` showed whether
+  // Prosody runs.
   if (added.includes('xmpp_up')) lines.push('', ...UP_NOTE)
   return `${lines.join('\n')}\n`
 }

@@ -7,7 +7,10 @@ export type Comparison = {
   readonly families: readonly FamilyComparison[]
   /** Names of families that only the new exposition has. */
   readonly added: readonly string[]
-  /** For each exposition, the number of samples whose series already had a sample in the same exposition. */
+  /**
+   * For each exposition, the number of samples whose series already had a sample in the same exposition. In the new
+   * exposition, only series of the old exposition count.
+   */
   readonly repeated: { readonly old: number; readonly new: number }
   /** Whether the new exposition has every series of the old one. */
   readonly isComplete: boolean
@@ -153,8 +156,8 @@ function compareFamilies(
 }
 
 /**
- * Returns whether the sample is the start time of a counter, which ends in `_created`. A name with its own TYPE line
- * is a metric instead, for example a gauge `file_created`.
+ * Returns whether the sample is the start time of a counter, histogram or summary, which ends in `_created`. A name
+ * with its own TYPE line is a metric instead, for example a gauge `file_created`.
  */
 function isStartTime(sample: string, typed: ReadonlySet<string>): boolean {
   return sample.endsWith('_created') && !typed.has(sample)

@@ -12,7 +12,10 @@ export type ExpositionSink = {
 
 export type ReadResult = {
   readonly samples: number
-  /** The number of lines that are not a sample, metadata or a comment. */
+  /**
+   * The number of lines that are not blank, a sample, valid metadata or a comment. Lines after `# EOF` in
+   * OpenMetrics and lines that are not UTF-8 also count.
+   */
   readonly unreadable: number
   /** The first unreadable lines. */
   readonly examples: readonly { readonly number: number; readonly line: string }[]

@@ -5,8 +5,9 @@ export const MAX_BODY_MIB = 256
 export const MAX_LINE_MIB = 16
 
 /**
- * Calls `onLine` with each line, without its line feed. Each character of the line is one byte of the body, which takes
- * half the memory of decoded text. The bytes can be searched for separators, because all separators are ASCII.
+ * Calls `onLine` with each line, without its line feed. Each character of the line is one byte of the body, which
+ * takes at most half the memory of a text with 16 bits per character. The bytes can be searched for separators,
+ * because all separators are ASCII.
  *
  * @returns The text after the last line feed.
  * @throws {ConfigError} as soon as the body or a line is too long.

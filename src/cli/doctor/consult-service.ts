@@ -8,7 +8,7 @@ import type { Finding, Reporter } from './findings.js'
  * Reports the diagnosis of the running exporter that uses this component ("the service"). While it runs, doctor must
  * not log in as the component itself: the XMPP server would disconnect the service, or reject doctor.
  *
- * @returns False when no running exporter uses the component. Then nothing was reported.
+ * @returns False when no running exporter has a control socket for the component. Then nothing was reported.
  */
 export async function consultService(
   { xmpp }: ServerConfig,

@@ -13,7 +13,7 @@ type DiagnosedServer = Pick<MonitoredServer, 'config' | 'connection' | 'scraper'
 
 /**
  * Diagnoses a server for `prosody-exporter doctor`, with the connection and the collectors of the running
- * service. This causes two or three collections from the server, whose results are also served to scrapes.
+ * service. This causes one or two collections from the server, whose results are also served to scrapes.
  */
 export async function diagnose(
   server: DiagnosedServer | undefined,

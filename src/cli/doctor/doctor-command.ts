@@ -15,8 +15,8 @@ export const SHOW_PROMETHEUS = '--show.prometheus'
 /** The width of the column with the step, whose longest value is the name of a collector. */
 const STEP_WIDTH = 17
 
-// The running exporter answers doctor after at most four collections: those that already run, and two more. The
-// other checks, for example the comparison of clocks, take at most OTHER_STEPS_MS.
+// The running exporter answers doctor after at most four collections: those that already run, and two more. For the
+// other checks, for example the comparison of clocks, doctor waits for OTHER_STEPS_MS.
 const MAX_COLLECTIONS = 4
 const OTHER_STEPS_MS = 30_000
 
@@ -24,8 +24,9 @@ const SIGNS = { ok: 'ok    ', note: 'note  ', failed: 'FAILED' } as const
 
 /**
  * `prosody-exporter doctor`: checks each step from the connection to the statistics of each server. For a step that
- * fails, it prints what to change. If a running exporter uses the component, that exporter makes the checks.
- * With `--show.prosody` or `--show.prometheus`, it instead prints lines for the configuration of that program.
+ * fails, it prints what to change. If a running exporter has a control socket for the component, that exporter
+ * makes the checks. With `--show.prosody` or `--show.prometheus`, it instead prints lines for the configuration of
+ * that program.
  *
  * @returns The exit code: 0 when no step failed, else 1.
  */

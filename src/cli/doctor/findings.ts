@@ -1,4 +1,4 @@
-/** The result of one check of doctor. If the result is not `ok`, the text says what to change. */
+/** The result of one check of doctor. If the result is not `ok`, the text usually says what to change. */
 export type Finding = {
   readonly step: string
   readonly result: 'ok' | 'note' | 'failed'

@@ -204,8 +204,8 @@ function appendPoints(added) {
 }
 
 /**
- * Changes the children of the node `current` to those of `updated`. Unchanged nodes stay in the page, so that
- * they keep the keyboard focus and selected text.
+ * Changes the children of the node `current` to those of `updated`. If both have the same number of children,
+ * unchanged nodes stay in the page, so that they keep the keyboard focus and selected text.
  *
  * @param {ParentNode & Node} current
  * @param {ParentNode & Node} updated

@@ -1,6 +1,6 @@
--- A Prosody module for tests: acts like a module that is upgraded and then has different metrics. At each reload it
--- registers the metric families in the list `prosody.test_families`. Each entry has the arguments of module:metric for a
--- family, and the value of its only series.
+-- A Prosody module for tests: acts like a module that is upgraded and then has different metrics. At each load it
+-- registers the metric families in the list `prosody.test_families`. Each entry has the arguments of module:metric for
+-- a family, and the value of its only series.
 for _, spec in ipairs(prosody.test_families or {}) do
 	local labels = {};
 	for i, label in ipairs(spec.labels) do labels[i] = label; end

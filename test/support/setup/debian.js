@@ -195,9 +195,9 @@ export function hashOf(content) {
 }
 
 /**
- * Creates the files and links that Debian's package base-files would create. Since trixie, other packages have no
- * files outside of `/usr`, so links such as `/lib` are needed. In older releases, directories of packages replace
- * these links. Host names are resolved with `/etc/hosts` only, not with DNS.
+ * Creates the links that Debian's package base-files would create, and minimal configuration files. Since trixie, other
+ * packages have no files outside of `/usr`, so links such as `/lib` are needed. In older releases, directories of
+ * packages replace these links. Host names are resolved with `/etc/hosts` only, not with DNS.
  *
  * @param {string} root
  */

@@ -145,7 +145,7 @@ export async function findChromium(say) {
 }
 
 /**
- * Downloads all programs that the tests need, so that no test waits for the network.
+ * Downloads all programs that `npm test` needs, so that no test waits for the network.
  *
  * @param {Say} say
  */
