@@ -22,7 +22,7 @@ export const s2s: Area = {
       'Number of outgoing connections to other servers, by host, state and IP family.',
       {
         watch:
-          '`type` is `s2sout_unauthed` before authentication, then `s2sout`. Connections that stay `s2sout_unauthed` are to servers that Prosody cannot reach.',
+          '`type` is `s2sout_unauthed` before authentication, then `s2sout`. Connections that stay `s2sout_unauthed` are to servers that accept the connection, but authentication does not succeed.',
       },
     ),
     gauge(
@@ -89,7 +89,7 @@ export const s2s: Area = {
       'Number of checked certificates of other servers, by the validity of their chain and of their name.',
       {
         watch:
-          'Both labels are `valid`, `invalid` or `unknown`. If the share of `chain="invalid"` rises, certificate authorities are missing on this machine.',
+          'Both labels are `valid`, `invalid` or `unknown`. If the share of `chain="invalid"` rises suddenly, certificate authorities may be missing on this machine, or more servers have invalid certificates.',
         defect: LAZY,
       },
     ),

@@ -9,13 +9,19 @@ export const storage: Area = {
       'prosody_mod_mam__cleanup_seconds',
       'host',
       "Duration of the daily removal of expired messages from users' archives.",
-      { watch: 'If this duration grows from day to day, the storage is too slow for the size of the archive.' },
+      {
+        watch:
+          'If this duration grows from day to day, the storage is too slow for the size of the archive.',
+      },
     ),
     histogram(
       'prosody_mod_muc_mam__cleanup_seconds',
       'host',
       "Duration of the daily removal of expired messages from rooms' archives.",
-      { watch: 'If this duration grows from day to day, the storage is too slow for the size of the archive.' },
+      {
+        watch:
+          'If this duration grows from day to day, the storage is too slow for the size of the archive.',
+      },
     ),
     counter(
       'prosody_mod_storage_sql__item_count_cache_hit',
