@@ -81,7 +81,7 @@ for (const version of everyVersion) {
       })
       const before = serverSamples(await untilUp(exporter)).map(nameOf)
       // An older version stored other fields in its state, and the new version does not know them. To simulate that, the
-      // state here has no fields.
+      // state here has only the field `layout`, with the value of another version.
       await evalLua(
         prosody,
         `local statsman = require "core.statsmanager"
