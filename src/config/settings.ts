@@ -222,7 +222,7 @@ const DEFINITIONS = {
     default: '0',
     hasFlag: false,
     key: 'limits.label_value_length',
-    help: 'Maximum number of characters in a label value. The exporter omits series with longer values. 0 means no limit.',
+    help: "Maximum number of characters in a label value of Prosody's statistics (collector registry). The exporter omits series with longer values. 0 means no limit.",
   },
   version: { kind: ACTION, help: 'Print the name and the version of the exporter.' },
   help: { kind: ACTION, help: 'Print this help.' },

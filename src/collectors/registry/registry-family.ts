@@ -9,7 +9,8 @@ import type { DropRule, RegistryFilter } from './registry-filter.js'
 import { escapeName, readBounds, unescape } from './registry-text.js'
 
 /**
- * A metric family of Prosody's registry. There is one such object per family until the epoch of the registry changes.
+ * A metric family of Prosody's registry. There is one such object per family until the cache is discarded: when the
+ * epoch of the registry changes, or after an invalid reply or a failed audit.
  */
 export type RegistrySource = {
   readonly table: Table

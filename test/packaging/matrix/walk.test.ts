@@ -1,6 +1,7 @@
 // Follows the documentation like a new user, on a machine with the package but without the repository. The test reads
-// the documentation from the package, and the documentation must contain each command that the test runs. All other
-// programs come from Debian and use their default ports.
+// the documentation from the package. The commands that it takes with `documented` must be in the documentation. Other
+// commands prepare the machine, or replace steps that a user does by hand. All other programs, except npm, come from
+// Debian and use their default ports.
 
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
