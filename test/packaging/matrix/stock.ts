@@ -110,7 +110,7 @@ export async function readStock(
   assert.doesNotMatch(text, /^prosody_exporter_collector_success\{.*\} 0$/m)
   assert.deepEqual(complaints(exporter), [])
   const messages = logLines(exporter).map(({ message }) => message)
-  const found = messages.filter((line) => /tells? nothing/.test(line))
+  const found = messages.filter((line) => /: no data, because/.test(line))
   assert.equal(found.length, hints ? 1 : 0, found.join('\n'))
   if (hints) assert.match(found[0]!, hints)
   await exporter.stop()
