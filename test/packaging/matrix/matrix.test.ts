@@ -52,7 +52,9 @@ for (const version of ejabberdVersions) {
         const far = await withFarServer(t)
         const options = { version, rights, farPort: far.ports.s2s }
         const hints =
-          rights === 'some' ? undefined : /^ejabberd_s2s: no data, because ejabberd refuses .* In ejabberd\.yml/
+          rights === 'some'
+            ? undefined
+            : /^ejabberd_s2s: no data, because ejabberd refuses .* In ejabberd\.yml/
         results[rights] = await readStock(t, await withStockEjabberd(t, options), far, hints)
       })
     }
