@@ -1,3 +1,4 @@
+import { copyInto } from '../metrics/copy-into.js'
 import { isDistribution, type Family, type MetricType } from '../metrics/family.js'
 import { getLabelStart } from '../metrics/labels.js'
 import { copyText, createView } from './bytes.js'
@@ -119,14 +120,6 @@ function grow(text: FamilyText, rows: number, bytes: number): void {
   const capacity = Math.ceil(rows * factor)
   text.starts = copyInto(new Uint32Array(capacity), text.starts)
   text.ends = copyInto(new Uint32Array(capacity * text.samples.length), text.ends)
-}
-
-function copyInto<T extends { set(from: ArrayLike<number>): void }>(
-  target: T,
-  from: ArrayLike<number>,
-): T {
-  target.set(from)
-  return target
 }
 
 function createFamilyText(family: Family, format: TextFormat, hasCreated: boolean): FamilyText {

@@ -1,3 +1,4 @@
+import { copyInto } from './copy-into.js'
 import type { Family } from './family.js'
 import type { LabelText } from './labels.js'
 import { countValuesPerRow } from './family.js'
@@ -227,12 +228,4 @@ function describeRow(columns: Columns, row: number): string {
   const labels = bytes.toString('utf8', getLabelStart(ends, row), ends[row])
   const numbers = values.subarray(row * columns.valuesPerRow, (row + 1) * columns.valuesPerRow)
   return `{${labels}} ${created?.[row] ?? NaN} ${missing?.[row] ? 'missing' : numbers.join(' ')}`
-}
-
-function copyInto<T extends { set(from: ArrayLike<number>): void }>(
-  target: T,
-  from: ArrayLike<number>,
-): T {
-  target.set(from)
-  return target
 }
