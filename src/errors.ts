@@ -88,3 +88,8 @@ function shorten(text: string): string {
     ? `${Buffer.from(text.slice(0, MAX_TEXT_LENGTH)).toString()}…`
     : text
 }
+
+/** Returns the message of an error, or the text of another thrown value. */
+export function getErrorMessage(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

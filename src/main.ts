@@ -7,7 +7,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
 import type { Config } from './config/read-config.js'
 import type { Settings } from './config/read-settings.js'
-import { ConfigError } from './errors.js'
+import { ConfigError, getErrorMessage } from './errors.js'
 import type { ProcessUsage } from './metrics/own-families.js'
 
 const GRACE_MS = 5000
@@ -146,9 +146,7 @@ async function serve(config: Config, read: () => Promise<Config>): Promise<void>
   try {
     await exporter.start()
   } catch (error) {
-    log.error('the exporter cannot start', {
-      error: error instanceof Error ? error.message : String(error),
-    })
+    log.error('the exporter cannot start', { error: getErrorMessage(error) })
     process.exit(1)
   }
 }

@@ -1,4 +1,4 @@
-import { DecodeError } from '../errors.js'
+import { DecodeError, getErrorMessage } from '../errors.js'
 import type { Fields, Log, LogLine } from './log.js'
 
 /** A function that replaces the parts of a text that must not be shown. */
@@ -76,8 +76,7 @@ function escaped(text: string, characters: RegExp): string {
  */
 export function reasonText(error: unknown, maskSecret: Mask): string {
   if (error instanceof DecodeError) return error.message.replace(/, got .*/s, '; see the log')
-  const cause = error instanceof Error ? error.message : String(error)
-  return maskJids(maskSecret(cause).slice(0, MAX_REASON))
+  return maskJids(maskSecret(getErrorMessage(error)).slice(0, MAX_REASON))
     .replace(/\b(?!127\.)\d{1,3}(?:\.\d{1,3}){3}\b/g, '…')
     .replace(/\b(?:[\da-f]{0,4}:){2,7}[\da-f]{1,4}\b/gi, '…')
 }

@@ -1,4 +1,5 @@
 import { PASSING_REASONS, reasonOf, type Reason } from '../collectors/failure.js'
+import { getErrorMessage } from '../errors.js'
 import type { Log } from '../log/log.js'
 import { createProblemLog } from '../log/log-limit.js'
 import { addCount } from '../metrics/counts.js'
@@ -45,7 +46,7 @@ export function createFailureLog(names: readonly string[], log: Log, now: () => 
     error: unknown,
     isQuiet: boolean,
   ): boolean {
-    const text = error instanceof Error ? error.message : String(error)
+    const text = getErrorMessage(error)
     const message = 'collector failed'
     const fields = { collector, reason, error: text }
     // The module xmpp/connection.ts logs why the stream is down, so this failure is not reported to `problems`.

@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import type { Collected } from '../../collectors/collector.js'
 import { COLLECTORS } from '../../collectors/index.js'
+import { getErrorMessage } from '../../errors.js'
 import { getLabels } from '../../metrics/labels.js'
 import type { Connection } from '../../xmpp/connection.js'
 import { xml } from '../../xmpp/xml.js'
@@ -84,7 +85,7 @@ function reportCollector(
   report: Reporter,
 ): void {
   if (!outcome) report.note(name, `off; turn it on with --collector.${name}`)
-  else if (outcome.failure !== undefined) report.failed(name, getMessage(outcome.failure))
+  else if (outcome.failure !== undefined) report.failed(name, getErrorMessage(outcome.failure))
   else if (outcome.families.length > 0) report.ok(name, `returned ${countSeries(outcome)} series`)
   else if (!isIdle(name, outcome)) {
     const isCounted = hasModule && COUNTED_BY_MODULE.includes(name)
@@ -126,7 +127,7 @@ function reportRegistry(
   { ok, note, failed }: Reporter,
 ): void {
   if (second.failure !== undefined) {
-    failed('statistics', getMessage(second.failure))
+    failed('statistics', getErrorMessage(second.failure))
     return
   }
   ok('statistics', `${second.families.length} families with ${countSeries(second)} series`)
@@ -204,5 +205,3 @@ function readUpdateTime(outcome: Outcome): number | undefined {
   const families = 'exporterFamilies' in outcome ? outcome.exporterFamilies : undefined
   return families?.find(({ name }) => name.endsWith('_updated_timestamp_seconds'))?.values[0]
 }
-
-const getMessage = (error: unknown) => (error instanceof Error ? error.message : String(error))
