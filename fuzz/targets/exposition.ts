@@ -1,5 +1,4 @@
-import type { Family, MetricType } from '../../src/metrics/family.js'
-import { countValuesPerRow } from '../../src/metrics/family.js'
+import { type Family, type MetricType, countValuesPerRow } from '../../src/metrics/family.js'
 import { escapeLabelValue } from '../../src/metrics/labels.js'
 import { compareNames } from '../../src/exposition/metric-names.js'
 import { formatBound } from '../../src/exposition/number.js'

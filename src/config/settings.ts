@@ -3,8 +3,18 @@
 import { COLLECTORS } from '../collectors/index.js'
 import { NAME_SCHEMES } from '../collectors/registry/name-schemes.js'
 import { LOG_FORMATS, LOG_LEVELS } from '../log/log.js'
-import { ACTION, BOOLEAN, duration, FILE, LIMIT, oneOf, SECONDS, text } from './kinds.js'
-import { textOrNumber, type Kind } from './kinds.js'
+import {
+  ACTION,
+  BOOLEAN,
+  duration,
+  FILE,
+  LIMIT,
+  oneOf,
+  SECONDS,
+  text,
+  textOrNumber,
+  type Kind,
+} from './kinds.js'
 import { readListenAddress } from './listen-address.js'
 import { parseSecret } from './read-secret-file.js'
 import { parseExternalUrl, parseRoutePrefix } from './reverse-proxy.js'

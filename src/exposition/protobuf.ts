@@ -1,5 +1,9 @@
-import type { Family, MetricType } from '../metrics/family.js'
-import { isDistribution, countValuesPerRow } from '../metrics/family.js'
+import {
+  type Family,
+  type MetricType,
+  isDistribution,
+  countValuesPerRow,
+} from '../metrics/family.js'
 import { getLabelStart } from '../metrics/labels.js'
 import { reserve, type ByteWriter, type FamilyEncoder } from './bytes.js'
 import { getExposedName } from './metric-names.js'

@@ -1,5 +1,4 @@
-import type { Family } from '../metrics/family.js'
-import { isDistribution, countValuesPerRow } from '../metrics/family.js'
+import { type Family, isDistribution, countValuesPerRow } from '../metrics/family.js'
 import { getLabels, getLabelBytes } from '../metrics/labels.js'
 import { compareNames, getExposedName, listTakenNames, type TextFormat } from './metric-names.js'
 import { runToEnd, type Steps } from './slices.js'

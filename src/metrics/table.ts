@@ -1,8 +1,6 @@
 import { copyInto } from './copy-into.js'
-import type { Family } from './family.js'
-import type { LabelText } from './labels.js'
-import { countValuesPerRow } from './family.js'
-import { getLabelStart } from './labels.js'
+import { type Family, countValuesPerRow } from './family.js'
+import { type LabelText, getLabelStart } from './labels.js'
 
 export type FamilyMeta = Pick<Family, 'name' | 'type' | 'help' | 'unit' | 'bounds'>
 
