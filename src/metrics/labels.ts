@@ -9,9 +9,12 @@ export function escapeLabelValue(value: string): string {
 
 /** Returns `host="a",type="b"` for `{host: 'a', type: 'b'}`. Label names are not escaped. */
 export function formatLabels(labels: Readonly<Record<string, string>>): string {
-  return Object.entries(labels)
-    .map(([name, value]) => `${name}="${escapeLabelValue(value)}"`)
-    .join(',')
+  return joinLabels(Object.keys(labels), Object.values(labels))
+}
+
+/** Returns the label text for label names and their values, which are in two lists of equal length. */
+export function joinLabels(names: readonly string[], values: readonly string[]): string {
+  return values.map((value, i) => `${names[i]!}="${escapeLabelValue(value)}"`).join(',')
 }
 
 /**

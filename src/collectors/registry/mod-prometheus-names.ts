@@ -1,4 +1,4 @@
-import { escapeLabelValue } from '../../metrics/labels.js'
+import { formatLabels } from '../../metrics/labels.js'
 import type { RegistrySource } from './registry-family.js'
 import { escapeName, unescape } from './registry-text.js'
 
@@ -171,8 +171,10 @@ function unchangedRules(source: RegistrySource, { path, field }: Stat): readonly
   if (section === undefined || !isUnchanged(source)) return []
   const kind = kindOf(source)
   const fieldLabel = kind === 'average' ? kind : field
-  const typeLabel = `type="${escapeLabelValue(name!)}"`
-  const prefix = fieldLabel === undefined ? typeLabel : `${typeLabel},field="${fieldLabel}"`
+  const prefix = formatLabels({
+    type: name!,
+    ...(fieldLabel !== undefined && { field: fieldLabel }),
+  })
   return [
     {
       name: escapeName(`prosody_${section.replace(/^mod_(?:measure|statistics)_(?=.)/s, '')}`, '_'),

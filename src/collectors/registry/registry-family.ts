@@ -2,7 +2,7 @@ import { chooseHelp } from '../../catalogue/index.js'
 import { DecodeError } from '../../errors.js'
 import { copyString } from '../../metrics/copy-string.js'
 import { type MetricType } from '../../metrics/family.js'
-import { escapeLabelValue } from '../../metrics/labels.js'
+import { joinLabels } from '../../metrics/labels.js'
 import { createTable, type Table } from '../../metrics/table.js'
 import { EMPTY_BUDGET, type BudgetedTable } from './registry-budget.js'
 import type { DropRule, RegistryFilter } from './registry-filter.js'
@@ -138,7 +138,7 @@ export function encodeLabels(
     // A label that the family does not have matches like an empty label, as in Prometheus.
     [...labels].every(([name, pattern]) => pattern.test(values[labelNames.indexOf(name)] ?? ''))
   if (labelRules.some(matches)) return undefined
-  return values.map((value, i) => `${labelNames[i]!}="${escapeLabelValue(value)}"`).join(',')
+  return joinLabels(labelNames, values)
 }
 
 /**
