@@ -71,7 +71,10 @@ export function createSnapshotBuilder(options: SnapshotOptions) {
       collected.filter((family) => !isReserved(family)),
       maxSeries,
     )
-    clearUnusedCaches(collected, served)
+    // Families that are not rendered need no cached text.
+    for (const { name, order, textCache } of collected) {
+      if (order.length === 0 || omitted.has(name)) textCache?.clear()
+    }
     for (const { output } of sources) {
       output.collected.omitted?.forEach((series, name) => {
         addCount(omitted, name, series)
@@ -252,10 +255,4 @@ function createOmissionLog(log: Log, now: () => number) {
       if (!problems.problem(problem)) log.debug(message, fields)
     },
   }
-}
-
-/** Releases the cached texts of families that are not in the snapshot, or have no series in it. */
-function clearUnusedCaches(collected: readonly Family[], served: readonly Family[]): void {
-  const used = new Set(served.filter(({ order }) => order.length > 0))
-  for (const family of collected) if (!used.has(family)) family.textCache?.clear()
 }
