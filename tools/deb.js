@@ -7,20 +7,17 @@ import { cp } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import process from 'node:process'
 import { packDebian } from './package.js'
-import { onEnd, SetupError, temporaryDirectory } from '../test/support/setup/process.js'
+import { onEnd, runTool, temporaryDirectory } from '../test/support/setup/process.js'
 import { installPackages } from '../test/support/setup/dependencies.js'
 
 onEnd(() => process.exit(1))
-try {
+await runTool(async ([directory = '.']) => {
   await installPackages(console.log)
-  const directory = await temporaryDirectory('prosody-exporter-deb')
-  const built = await packDebian(directory.path)
-  const target = join(resolve(process.argv[2] ?? '.'), basename(built))
+  const temporary = await temporaryDirectory('prosody-exporter-deb')
+  const built = await packDebian(temporary.path)
+  const target = join(resolve(directory), basename(built))
   await cp(built, target)
-  await directory.remove()
+  await temporary.remove()
   console.log(target)
-} catch (error) {
-  if (!(error instanceof SetupError)) throw error
-  console.error(error.message)
-  process.exitCode = 1
-}
+  return 0
+})

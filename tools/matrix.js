@@ -9,7 +9,7 @@ import { fetchAll } from '../test/support/setup/programs.js'
 import { ejabberdVersions, findEjabberd } from '../test/support/setup/ejabberd.js'
 import { findCleanDebian, USERS_DEBIAN } from '../test/support/setup/clean-debian.js'
 import { findProsody } from '../test/support/setup/installation.js'
-import { onEnd, SetupError } from '../test/support/setup/process.js'
+import { onEnd, runTool } from '../test/support/setup/process.js'
 import { runFiles } from './runner.js'
 import { build, installPackages } from '../test/support/setup/dependencies.js'
 
@@ -44,10 +44,4 @@ async function matrix(args) {
   )
 }
 
-try {
-  process.exitCode = await matrix(process.argv.slice(2))
-} catch (error) {
-  if (!(error instanceof SetupError)) throw error
-  console.error(error.message)
-  process.exitCode = 1
-}
+await runTool(matrix)

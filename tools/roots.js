@@ -19,6 +19,7 @@ import {
   onEnd,
   root as repository,
   run,
+  runTool,
   SetupError,
   temporaryDirectory,
 } from '../test/support/setup/process.js'
@@ -201,10 +202,4 @@ async function test(args) {
 }
 
 onEnd(() => process.exit(130))
-try {
-  process.exitCode = await test(process.argv.slice(2))
-} catch (error) {
-  if (!(error instanceof SetupError)) throw error
-  console.error(error.message)
-  process.exitCode = 1
-}
+await runTool(test)

@@ -12,7 +12,7 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import process from 'node:process'
 import { fetchAll } from '../test/support/setup/programs.js'
-import { onEnd, root, SetupError } from '../test/support/setup/process.js'
+import { onEnd, root, runTool, SetupError } from '../test/support/setup/process.js'
 import { runFiles } from './runner.js'
 import { build, installPackages, npm } from '../test/support/setup/dependencies.js'
 
@@ -78,10 +78,4 @@ async function prepare(args) {
   return (await testFiles('test')).filter((file) => !file.startsWith(`${MATRIX}/`))
 }
 
-try {
-  process.exitCode = await test(process.argv.slice(2))
-} catch (error) {
-  if (!(error instanceof SetupError)) throw error
-  console.error(error.message)
-  process.exitCode = 1
-}
+await runTool(test)

@@ -24,6 +24,22 @@ export class SetupError extends Error {
 }
 
 /**
+ * Runs the command of a tool with the arguments of this process. The result is the exit code. After a SetupError, its
+ * message is the only output and the exit code is 1.
+ *
+ * @param {(args: readonly string[]) => Promise<number | undefined>} command
+ */
+export async function runTool(command) {
+  try {
+    process.exitCode = await command(process.argv.slice(2))
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error
+    console.error(error.message)
+    process.exitCode = 1
+  }
+}
+
+/**
  * @typedef {object} Child
  * @property {number} pid
  * @property {() => string} output Returns the output so far: stdout and stderr in the order in which they arrived.
