@@ -10,7 +10,7 @@ local prosodyctl, name = arg[1], arg[2];
 local content = io.read("*a");
 
 local host_names, seen = {}, {};
-local included, problem;
+local is_loading, included, problem = false, nil, nil;
 
 -- For each host, configmanager sets the field __currenthost of the environment. So the hosts are known in the order
 -- in which the configuration defines them.
@@ -26,7 +26,7 @@ end
 -- configmanager opens each configuration file with io.open.
 local real_open = io.open;
 function io.open(path, ...) -- luacheck: ignore 122
-	if included ~= path and (included or path:match("[^/]+$") ~= name) then
+	if not is_loading or included ~= path and (included or path:match("[^/]+$") ~= name) then
 		return real_open(path, ...);
 	end
 	included = path;
@@ -41,6 +41,7 @@ local has_lfs, lfs = pcall(require, "lfs");
 if has_lfs then
 	local real_dir = lfs.dir;
 	function lfs.dir(path)
+		if not is_loading then return real_dir(path); end
 		local names = {};
 		for entry in real_dir(path) do
 			if entry ~= name then table.insert(names, entry); end
@@ -55,7 +56,6 @@ if has_lfs then
 end
 
 local real_exit = os.exit;
-local real_print = print;
 local function finish(result)
 	local found, json = pcall(require, "prosody.util.json");
 	if not found then json = require "util.json"; end
@@ -133,7 +133,9 @@ function require(module) -- luacheck: ignore 121
 		configmanager = loaded;
 		local load = loaded.load;
 		function loaded.load(...)
+			is_loading = true;
 			local ok, level, err = load(...);
+			is_loading = false;
 			if not ok then problem = tostring(err or level); end
 			return ok, level, err;
 		end
