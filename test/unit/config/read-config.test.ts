@@ -6,7 +6,7 @@ import type { Config } from '../../../src/config/read-config.js'
 import { parseDuration } from '../../../src/config/duration.js'
 import { COLLECTORS } from '../../../src/collectors/index.js'
 import { formatAddress, parseListenAddress } from '../../../src/config/listen-address.js'
-import { formatHelp } from '../../../src/config/format-help.js'
+import { formatHelp } from '../../../src/cli/format-help.js'
 import { configOf, problemOf, SECRET, testDirectory, type Env } from '../../support/config.js'
 
 const ENV = {
