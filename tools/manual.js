@@ -42,6 +42,11 @@ const FILES = [
   },
 ]
 
+const CONTROL_SOCKET = {
+  term: 'RUNTIME_DIRECTORY, XDG_RUNTIME_DIR',
+  text: 'The exporter creates its control socket in one of these directories. Through it, doctor asks the exporter.',
+}
+
 const COLLECTORS = [
   'A collector is a source of statistics. The following collectors are on, unless their description says otherwise.',
 ]
@@ -64,6 +69,9 @@ export function manualPage(version) {
   const lines = [
     '.\\" "npm run docs" generates this file. Edit src/cli/commands.ts and src/config/settings.ts instead.',
     `.TH PROSODY\\-EXPORTER 1 "" "prosody\\-exporter ${escape(version)}" "User Commands"`,
+    // The text is neither hyphenated nor justified, so that flags and URLs can be copied from the page.
+    '.nh',
+    '.ad l',
     '.SH NAME',
     escape('prosody-exporter - Prometheus exporter for the XMPP server Prosody'),
     '.SH SYNOPSIS',
@@ -84,7 +92,7 @@ export function manualPage(version) {
     ...listCollectors().flatMap(({ term, text }) => entry(bold(term), text)),
     '.SH ENVIRONMENT',
     ...paragraphs(ENVIRONMENT),
-    ...listVariables().flatMap(({ term, text }) => entry(markUp(term), text)),
+    ...[...listVariables(), CONTROL_SOCKET].flatMap(({ term, text }) => entry(markUp(term), text)),
     '.SH FILES',
     ...FILES.flatMap(({ term, text }) => entry(italic(term), text)),
     '.SH EXIT STATUS',
@@ -110,7 +118,7 @@ function synopsis(help) {
   })
 }
 
-/** @param {import('../src/cli/commands.js').Command} command */
+/** @param {import('../src/cli/commands.js').CliCommand} command */
 function commandSection({ name, description, operands = [], flags }) {
   return [
     `.SS ${name}`,
@@ -159,7 +167,7 @@ function sentences(text) {
  * @param {string} text
  */
 function markUp(text) {
-  const literal = /PROSODY_EXPORTER_\w+|--?[a-z][a-z.-]*/
+  const literal = /PROSODY_EXPORTER_\w+|RUNTIME_DIRECTORY|XDG_RUNTIME_DIR|--?[a-z][a-z.-]*/
   const placeholder = /[A-Z]+(?:_[A-Z]+)*|flags(?: of the exporter)?/
   const parts = new RegExp(`(${literal.source})|(${placeholder.source})|([^])`, 'g')
   return Array.from(text.matchAll(parts), ([part, isLiteral, isPlaceholder]) => {

@@ -23,7 +23,7 @@ export type CommandHelp = {
 
 export type CommandName = 'setup' | 'doctor' | 'compare' | 'help'
 
-export type Command = CommandHelp & {
+export type CliCommand = CommandHelp & {
   readonly name: CommandName
   /** One line for the list of commands. */
   readonly summary: string
@@ -36,7 +36,7 @@ export type Command = CommandHelp & {
 /** The URL that `compare` reads if only the old URL is given: the default address of the exporter. */
 export const DEFAULT_NEW_URL = 'http://127.0.0.1:9347/metrics'
 
-const HELP_FLAG: HelpEntry = { term: '-h, --help', text: 'Print this help.' }
+const HELP_FLAG: HelpEntry = { term: '-h, --help', text: 'Print the help of this command.' }
 
 /** The exporter itself, which runs if there is no command. */
 export const EXPORTER: CommandHelp = {
@@ -69,7 +69,7 @@ export const EXPORTER: CommandHelp = {
   ],
 }
 
-const SETUP: Command = {
+const SETUP: CliCommand = {
   name: 'setup',
   summary: 'Set up Prosody and the exporter on this machine, or undo it. Run it as root.',
   usage: [
@@ -114,7 +114,7 @@ const SETUP: Command = {
   ],
 }
 
-const DOCTOR: Command = {
+const DOCTOR: CliCommand = {
   name: 'doctor',
   summary: 'Check each step from the connection to the statistics, and say what to change.',
   usage: [
@@ -149,7 +149,7 @@ const DOCTOR: Command = {
   ],
 }
 
-const COMPARE: Command = {
+const COMPARE: CliCommand = {
   name: 'compare',
   summary: 'Show which series of another URL the exporter lacks, for example in a migration.',
   usage: ['OLD_METRICS_URL [NEW_METRICS_URL]'],
@@ -184,9 +184,9 @@ const COMPARE: Command = {
   ],
 }
 
-const HELP: Command = {
+const HELP: CliCommand = {
   name: 'help',
-  summary: 'Print this help, or the help of one command.',
+  summary: 'Print the help of prosody-exporter, or of one command.',
   usage: ['[COMMAND]'],
   description: ['Prints the help of prosody-exporter, or of one command.'],
   operands: [{ term: 'COMMAND', text: 'The name of a command.' }],
@@ -198,10 +198,10 @@ const HELP: Command = {
   examples: [{ term: 'prosody-exporter help setup', text: 'Print the help of setup.' }],
 }
 
-export const COMMANDS: readonly Command[] = [SETUP, DOCTOR, COMPARE, HELP]
+export const COMMANDS: readonly CliCommand[] = [SETUP, DOCTOR, COMPARE, HELP]
 
 /** @throws ConfigError, which lists the commands, if there is no command with this name. */
-export function findCommand(name: string): Command {
+export function findCommand(name: string): CliCommand {
   const command = COMMANDS.find((each) => each.name === name)
   if (command !== undefined) return command
   const known = joinWithOr(COMMANDS.map((each) => each.name))

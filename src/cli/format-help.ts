@@ -9,7 +9,7 @@ import {
   takesValue,
   toVariableName,
 } from '../config/settings.js'
-import { COMMANDS, EXPORTER, formatUsage, type Command, type HelpEntry } from './commands.js'
+import { COMMANDS, EXPORTER, formatUsage, type CliCommand, type HelpEntry } from './commands.js'
 
 const WIDTH = 98
 const TERM_INDENT = ' '.repeat(2)
@@ -44,7 +44,7 @@ export function formatHelp(): string {
 }
 
 /** The text of `help COMMAND` and `COMMAND --help`. */
-export function formatCommandHelp(command: Command): string {
+export function formatCommandHelp(command: CliCommand): string {
   const { description, operands = [], flags, hasExporterFlags, exitCodes, examples } = command
   const more = 'For the flags of the exporter, run "prosody-exporter --help".'
   return [
