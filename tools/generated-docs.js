@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import * as prettier from 'prettier'
 import { parse } from 'yaml'
 import { metricsDocument } from '../src/catalogue/metrics-document.js'
-import { COMMANDS } from '../src/cli/commands.js'
+import { COMMANDS, HELP_FLAG } from '../src/cli/commands.js'
 import { AREAS } from '../src/collectors/documentation.js'
 import { COLLECTORS } from '../src/collectors/index.js'
 import { formatJsonSchema } from '../src/config/config-file-schema.js'
@@ -100,7 +100,10 @@ function commandFlagsTable() {
   return table(
     ['Command', 'Flag', 'Description'],
     COMMANDS.flatMap(({ name, flags }) =>
-      flags.map(({ term, text }) => [code(name), code(term), text]),
+      flags
+        .filter((flag) => flag !== HELP_FLAG)
+        // Markdown would hide `<first VirtualHost>` as an HTML tag.
+        .map(({ term, text }) => [code(name), code(term), text.replaceAll('<', '\\<')]),
     ),
   )
 }

@@ -36,7 +36,8 @@ export type CliCommand = CommandHelp & {
 /** The URL that `compare` reads if only the old URL is given: the default address of the exporter. */
 export const DEFAULT_NEW_URL = 'http://127.0.0.1:9347/metrics'
 
-const HELP_FLAG: HelpEntry = { term: '-h, --help', text: 'Print the help of this command.' }
+/** The flag that every command has. */
+export const HELP_FLAG: HelpEntry = { term: '-h, --help', text: 'Print the help of this command.' }
 
 /** The exporter itself, which runs if there is no command. */
 export const EXPORTER: CommandHelp = {
