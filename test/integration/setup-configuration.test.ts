@@ -69,6 +69,19 @@ describe('the configuration that setup reads', { concurrency: 2 }, () => {
       // The file that an earlier setup wrote does not count.
       await writeFile(join(directory, 'conf.d', NAME), lines)
       assert.deepEqual(await prosody.readConfiguration(''), before)
+      assert.deepEqual((await prosody.readConfiguration(undefined)).hosts, before.hosts)
+    })
+
+    test(`setup knows that Prosody ${version} cannot do without a file that its configuration names`, async (t) => {
+      const { directory, prosody } = await createInstallation(t, version, `Include "${NAME}"\n`)
+      await writeFile(join(directory, NAME), HOSTS)
+      const { included, hosts } = await prosody.readConfiguration('VirtualHost "c.example"\n')
+      assert.equal(included, join(directory, NAME))
+      assert.deepEqual(
+        hosts.map(({ name }) => name),
+        ['c.example'],
+      )
+      await assert.rejects(prosody.readConfiguration(undefined), /No such file or directory/)
     })
 
     test(`setup reads the options of Prosody ${version} that matter to it`, async (t) => {

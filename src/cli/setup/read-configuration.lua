@@ -1,13 +1,15 @@
 -- Reads Prosody's configuration in the way that Prosody reads it: this script runs prosodyctl with its own
 -- interpreter, and prints the configuration as JSON when prosodyctl has loaded it.
 --
--- Usage: LUA read-configuration.lua PROSODYCTL NAME < CONTENT
+-- Usage: LUA read-configuration.lua PROSODYCTL NAME with < CONTENT
+--        LUA read-configuration.lua PROSODYCTL NAME without
 --
--- prosodyctl sees a file with the name NAME and the given content in the first directory that the configuration
--- includes with a wildcard. The file need not exist. So setup can try its own file before it writes the file.
+-- In the first form, prosodyctl sees a file with the name NAME and the given content in the first directory that the
+-- configuration includes with a wildcard. The file need not exist, so setup can try its own file before it writes the
+-- file. In the second form, prosodyctl sees no file with this name, even if it exists.
 
-local prosodyctl, name = arg[1], arg[2];
-local content = io.read("*a");
+local prosodyctl, name, mode = arg[1], arg[2], arg[3];
+local content = mode == "with" and io.read("*a") or nil;
 
 local host_names, seen = {}, {};
 local is_loading, included, problem = false, nil, nil;
@@ -30,6 +32,7 @@ function io.open(path, ...) -- luacheck: ignore 122
 		return real_open(path, ...);
 	end
 	included = path;
+	if not content then return nil, path..": No such file or directory", 2; end
 	local file = io.tmpfile();
 	file:write(content);
 	file:seek("set");
@@ -46,7 +49,7 @@ if has_lfs then
 		for entry in real_dir(path) do
 			if entry ~= name then table.insert(names, entry); end
 		end
-		if not included then table.insert(names, name); end
+		if content and not included then table.insert(names, name); end
 		local i = 0;
 		return function ()
 			i = i + 1;
