@@ -121,7 +121,7 @@ async function createPlan(
     mode: 0o640,
     groupId: await findGroup(configuration, io),
   }
-  // Prosody itself tells what the file of setup would change, before the file exists.
+  // Prosody reads the file of setup before it exists, so that a problem is known before setup writes anything.
   if (configuration.included !== undefined)
     checkStatistics(await prosody.readConfiguration(componentFile.content))
   const files = [

@@ -10,7 +10,7 @@ import { removeCreated } from './write-files.js'
 /**
  * `prosody-exporter setup --undo`: removes everything that setup wrote, and stops the service.
  *
- * @returns The exit code: 0 when everything was removed, 1 when files that somebody has changed stay.
+ * @returns The exit code: 0 when everything was removed, 1 when a file stays because the operator has changed it.
  */
 export async function undoSetup(flags: SetupFlags, io: SetupIo): Promise<0 | 1> {
   const record = readRecord()

@@ -31,9 +31,9 @@ export type PlannedFile = {
 /**
  * What happens to a planned file:
  * - `create`: it does not exist.
- * - `update`: setup wrote it, and nobody has changed it since; the planned content is different.
+ * - `update`: setup wrote it, and the operator has not changed it; the planned content is different.
  * - `none`: it has the planned content.
- * - `keep`: setup wrote it, and somebody has changed it since. Setup does not touch it.
+ * - `keep`: setup wrote it, and the operator has changed it since. Setup does not touch it.
  * - `refuse`: setup did not write it.
  */
 export type FileAction = 'create' | 'update' | 'none' | 'keep' | 'refuse'
@@ -104,7 +104,7 @@ export function saveRecord(record: SetupRecord): void {
 }
 
 /**
- * Removes files and directories that setup created, the last first. A file that somebody has changed since stays, and
+ * Removes files and directories that setup created, the last first. A file that the operator has changed since stays, and
  * so does a directory that is not empty.
  *
  * @returns The paths of the files that stay.
@@ -194,7 +194,7 @@ function removeEmptyDirectory(path: string): void {
   try {
     rmdirSync(path)
   } catch {
-    // The directory does not exist, or has files of somebody else.
+    // The directory does not exist, or has other files.
   }
 }
 
