@@ -259,7 +259,8 @@ async function checkResult(
   { rollBack }: WrittenFiles,
 ): Promise<void> {
   try {
-    const configuration = await prosody.readConfiguration(componentFile.content)
+    const content = readFileSync(componentFile.path, 'utf8')
+    const configuration = await prosody.readConfiguration(content)
     checkStatistics(configuration)
     if (!configuration.hosts.some(({ name, component }) => name === domain && component)) {
       throw new SetupFailure(`Prosody does not read ${componentFile.path}.`)
