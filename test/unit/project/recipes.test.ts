@@ -72,8 +72,8 @@ for (const path of YAML_FILES) {
 }
 
 describe('the files for containers', () => {
-  const variables = new Set(SETTINGS.map(({ name }) => toVariableName(name)))
-  const flags = new Set(SETTINGS.filter(isFlag).map(({ name }) => name))
+  const variables: ReadonlySet<string> = new Set(SETTINGS.map(({ name }) => toVariableName(name)))
+  const flags: ReadonlySet<string> = new Set(SETTINGS.filter(isFlag).map(({ name }) => name))
 
   for (const path of CONTAINER_FILES) {
     test(`${path} uses only variables and flags that exist`, () => {
