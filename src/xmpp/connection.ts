@@ -27,6 +27,12 @@ export type Connection = {
   /** Returns the number of logins that have succeeded. */
   connects(): number
   /**
+   * Returns how often, in the last five minutes, Prosody ended an online stream because another program logged in as the
+   * same component (`component_conflict_resolve = "kick_old"`). Once is normal after a restart of the exporter. More
+   * often means that two exporters use the component.
+   */
+  evictions(): number
+  /**
    * Calls `watch` with the text of each request that the exporter sends and of each stanza that it receives and accepts
    * after the login. This ends when the returned function is called.
    */
@@ -140,6 +146,7 @@ export function createConnection(options: ConnectionOptions): Connection {
     isConnected: () => stream?.isOnline() === true,
     problem: status.problem,
     connects: status.connects,
+    evictions: status.evictions,
     trace: watches.add,
 
     start() {

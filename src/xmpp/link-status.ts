@@ -3,6 +3,11 @@ import { createProblemLog } from '../log/log-limit.js'
 import { explain } from './advice.js'
 import { kindOf, type StreamEnd } from './stream-end.js'
 
+// How long an eviction is remembered. Two exporters of one component evict each other at least once in two minutes, with
+// the pauses in backoff.ts.
+const EVICTION_MEMORY_MS = 300_000
+const MAX_EVICTIONS = 10
+
 export type LinkStatusOptions = {
   readonly service: string
   readonly domain: string
@@ -22,9 +27,14 @@ export function createLinkStatus({ service, domain, secret, log, now }: LinkStat
   let onlineAtMs: number | undefined
   let lostAtMs: number | undefined
   let problem: string | undefined
+  let evictedAtMs: number[] = []
 
   return {
     connects: () => connects,
+
+    /** Returns how often another program took the place of the exporter in the last five minutes. */
+    evictions: () => evictedAtMs.filter((ms) => now() - ms < EVICTION_MEMORY_MS).length,
+
     problem: () => problem,
 
     online(): void {
@@ -42,6 +52,9 @@ export function createLinkStatus({ service, domain, secret, log, now }: LinkStat
       const onlineMs = onlineAtMs === undefined ? undefined : now() - onlineAtMs
       const wasOnline = onlineMs !== undefined
       if (wasOnline) lostAtMs = now()
+      if (wasOnline && end.condition === 'conflict') {
+        evictedAtMs = [...evictedAtMs.slice(1 - MAX_EVICTIONS), now()]
+      }
       onlineAtMs = undefined
       const hasConnected = connects > 0
       problem = explain(end, { service, domain, secret, wasOnline, hasConnected })
