@@ -7,6 +7,7 @@ import { createIncomingHandler } from './incoming.js'
 import { createLinkStatus } from './link-status.js'
 import { realTime, type Schedule } from './schedule.js'
 import type { Command } from './service.js'
+import type { StreamEnd } from './stream-end.js'
 import { openStream, type Stream, type StreamOptions } from './stream.js'
 import type { Element } from './xml.js'
 
@@ -24,6 +25,8 @@ export type Connection = {
    * while it is connected and before the first failure.
    */
   problem(): string | undefined
+  /** Returns why the last stream ended. Returns undefined while the exporter is connected and before the first failure. */
+  lastEnd(): StreamEnd | undefined
   /** Returns the number of logins that have succeeded. */
   connects(): number
   /**
@@ -145,6 +148,7 @@ export function createConnection(options: ConnectionOptions): Connection {
     domain,
     isConnected: () => stream?.isOnline() === true,
     problem: status.problem,
+    lastEnd: status.lastEnd,
     connects: status.connects,
     evictions: status.evictions,
     trace: watches.add,

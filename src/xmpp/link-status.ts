@@ -27,6 +27,7 @@ export function createLinkStatus({ service, domain, secret, log, now }: LinkStat
   let onlineAtMs: number | undefined
   let lostAtMs: number | undefined
   let problem: string | undefined
+  let lastEnd: StreamEnd | undefined
   let evictedAtMs: number[] = []
 
   return {
@@ -36,6 +37,7 @@ export function createLinkStatus({ service, domain, secret, log, now }: LinkStat
     evictions: () => evictedAtMs.filter((ms) => now() - ms < EVICTION_MEMORY_MS).length,
 
     problem: () => problem,
+    lastEnd: () => lastEnd,
 
     online(): void {
       onlineAtMs = now()
@@ -45,6 +47,7 @@ export function createLinkStatus({ service, domain, secret, log, now }: LinkStat
       if (problem === undefined) log.info(message, { service })
       else problems.recovered(message, { service, ...away })
       problem = undefined
+      lastEnd = undefined
     },
 
     /** @returns How many milliseconds the ended stream was online; undefined if its login did not succeed. */
@@ -57,6 +60,7 @@ export function createLinkStatus({ service, domain, secret, log, now }: LinkStat
       }
       onlineAtMs = undefined
       const hasConnected = connects > 0
+      lastEnd = end
       problem = explain(end, { service, domain, secret, wasOnline, hasConnected })
       const { kind, condition } = end
       const fields = { service, reason: kind, ...(condition && { condition }) }

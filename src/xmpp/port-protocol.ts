@@ -23,7 +23,7 @@ const BEGINNINGS: readonly (readonly [PortProtocol, RegExp])[] = [
   // HTTP/2 without TLS: a SETTINGS frame for stream 0 (RFC 9113 §6.5).
   ['http', /^\0\0[^]\x04\0\0\0\0\0/],
   ['ssh', /^SSH-\d/],
-  ['ftp', /^220[ -].*\bFTP/i],
+  ['ftp', /^220[ -].*FTP/i],
   ['smtp', /^220[ -]/],
   ['imap', /^\* OK/],
   ['pop3', /^\+OK/],

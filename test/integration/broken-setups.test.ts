@@ -7,7 +7,8 @@ import { describe, test, type TestContext } from 'node:test'
 import { BROKEN_SETUPS, type Fault } from '../support/broken-setups.js'
 import { lastLine, runDoctor } from '../support/doctor.js'
 import { runExporter } from '../support/exporter.js'
-import { freePort, until } from '../support/setup/process.js'
+import { prosodyVersions, withProsody } from '../support/prosody.js'
+import { freePort, temporaryDirectory, until } from '../support/setup/process.js'
 
 const ask = (t: TestContext, { flags, env, script }: Fault) =>
   runDoctor(flags, env, script).then((result) => {
@@ -66,4 +67,44 @@ describe('the last line of doctor names the problem', { concurrency: 2 }, () => 
       assert.match(result.out, new RegExp(`ok +service +runs as process ${exporter.pid};`))
     })
   }
+})
+
+describe('a second exporter on this machine', { concurrency: 2 }, () => {
+  const secondExporter = BROKEN_SETUPS.find(({ name }) => name.includes('second exporter'))!
+
+  test('doctor names it, even if Prosody rejects it and the first exporter works', async (t) => {
+    const prosody = await withProsody(t, {
+      version: prosodyVersions[1],
+      // With its default, Prosody rejects the newer connection.
+      statsOptions: { component_conflict_resolve: undefined },
+    })
+    const { path, remove } = await temporaryDirectory('prosody-exporter-control')
+    t.after(remove)
+    const fault: Fault = {
+      flags: [`--xmpp.service=${prosody.service}`, `--xmpp.domain=${prosody.statsDomains[0]}`],
+      env: { PROSODY_EXPORTER_XMPP_SECRET: prosody.secret, XDG_RUNTIME_DIR: path },
+    }
+    const first = await startExporter(t, fault)
+    assert.match(lastLine(await ask(t, fault)), /^All good/)
+    const second = await startExporter(t, fault)
+    await until(() => second.stderr().includes('Another exporter on this machine'), {
+      what: 'the second exporter has found the first',
+    })
+    const result = await ask(t, fault)
+    assert.match(result.out, new RegExp(`ok +service +runs as process ${first.pid};`))
+    assert.match(
+      lastLine(result),
+      /^Working, with one note: Another exporter on this machine uses component "/,
+    )
+  })
+
+  test('after several evictions, doctor fails even while the exporter is connected', async (t) => {
+    const fault = await secondExporter.start(t)
+    const exporter = await startExporter(t, fault)
+    const count = () => exporter.stderr().match(/connected to Prosody/g)?.length ?? 0
+    await until(() => count() >= 3, { what: 'the exporter was evicted twice' })
+    const result = await ask(t, fault)
+    assert.equal(result.code, 1)
+    assert.match(lastLine(result), /^Not working: Another program logged in as component "/)
+  })
 })

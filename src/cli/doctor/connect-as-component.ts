@@ -1,16 +1,14 @@
 import { lookup } from 'node:dns/promises'
 import { once } from 'node:events'
 import { connect, isIP } from 'node:net'
-import { connect as connectEncrypted } from 'node:tls'
 import type { ServerConfig } from '../../config/read-config.js'
-import type { Fields } from '../../log/log.js'
 import { parseService } from '../../xmpp/address.js'
 import { explain } from '../../xmpp/advice.js'
 import { createConnection, type Connection } from '../../xmpp/connection.js'
 import type { Reporter } from './findings.js'
+import { probePort } from './probe-port.js'
 
 const STEP_MS = 10_000
-const TLS_MS = 3000
 
 type Target = ServerConfig['xmpp']
 
@@ -48,42 +46,19 @@ export async function connectAsComponent(
     return connection
   }
   await connection.stop()
-  failed('login', (await findTls(problem, target)) ?? problem.text)
+  failed('login', (await probePort(target, connection.lastEnd()?.kind)) ?? problem)
   return undefined
 }
 
-type Problem = { readonly text: string; readonly reason: unknown }
-
-/**
- * Returns one line for the operator if the port expects TLS. Such a port sends nothing to a client without TLS, so only
- * an attempt with TLS can show that.
- */
-async function findTls({ reason }: Problem, { service, domain }: Target) {
-  if (reason === 'refused' || reason === 'protocol') return undefined
-  const socket = connectEncrypted({ ...parseService(service), rejectUnauthorized: false })
-  try {
-    await once(socket, 'secureConnect', { signal: AbortSignal.timeout(TLS_MS) })
-    const end = { kind: 'protocol', condition: 'tls', text: '' } as const
-    return explain(end, { service, domain, wasOnline: false })
-  } catch {
-    return undefined
-  } finally {
-    socket.on('error', () => undefined).destroy()
-  }
-}
-
 function startConnection(target: Target, version: string) {
-  let settle: (problem: Problem | undefined) => void = () => undefined
-  const outcome = new Promise<Problem | undefined>((resolve) => (settle = resolve))
+  let settle: (problem: string | undefined) => void = () => undefined
+  const outcome = new Promise<string | undefined>((resolve) => (settle = resolve))
   const ignore = () => undefined
-  const fail = (text: string, fields?: Fields) => {
-    settle({ text, reason: fields?.['reason'] })
-  }
   const connection = createConnection({
     ...target,
     version,
     // The first warning or error that the connection logs says why the login failed and what to change.
-    log: { debug: ignore, info: ignore, warn: fail, error: fail },
+    log: { debug: ignore, info: ignore, warn: settle, error: settle },
     onOnline: () => {
       settle(undefined)
     },

@@ -4,6 +4,7 @@ import { serverMask } from '../../log/mask.js'
 import type { Diagnosis } from './diagnosis.js'
 import { examineCollectors, type Outcome } from './examine-collectors.js'
 import { createReporter, type Finding, type Reporter } from './findings.js'
+import { probePort } from './probe-port.js'
 
 // After this time, a first connection attempt that still runs counts as failed.
 const FIRST_CONNECTION_MS = 12_000
@@ -61,7 +62,9 @@ async function examineService(
     )
   } else if (connection.evictions() > 0) reportEvictions(connection.evictions(), domain, report)
   if (!connection.isConnected()) {
-    report.failed('connection', connection.problem() ?? `No answer yet from ${service}.`)
+    const other = await probePort({ service, domain }, connection.lastEnd()?.kind)
+    const problem = other ?? connection.problem() ?? `No answer yet from ${service}.`
+    report.failed('connection', problem)
     return undefined
   }
   report.ok('connection', `the service is connected to ${service}`)

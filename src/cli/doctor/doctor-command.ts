@@ -8,9 +8,9 @@ import { shouldRequestCertificate } from '../../access/tls.js'
 import type { Owner } from '../../control/socket-directories.js'
 import { consultService, type Consultation } from './consult-service.js'
 import { examineServer } from './examine-server.js'
-import { createReporter, type Finding } from './findings.js'
+import { createReporter, getCause, type Finding } from './findings.js'
 import { findPageUrl } from './page-url.js'
-import { formatVerdict, judge, sumUp, type Verdict } from './verdict.js'
+import { formatVerdict, judge, sumUp, type ServerVerdict } from './verdict.js'
 
 const SHOW_PROSODY = '--show.prosody'
 const SHOW_PROMETHEUS = '--show.prometheus'
@@ -61,7 +61,7 @@ export async function doctorCommand(
   }
   if (flags.has(SHOW_PROSODY) || flags.has(SHOW_PROMETHEUS)) return 0
 
-  const verdicts = new Map<string, Verdict>()
+  const verdicts = new Map<string, ServerVerdict>()
   let service: Consultation | undefined
   for (const server of servers) {
     const examined = await examine(server, config, { ...options, isVerbose: flags.has(VERBOSE) })
@@ -71,7 +71,7 @@ export async function doctorCommand(
   }
   const { url, certificateProblem } = service ?? describeExporter(config, options)
   if (certificateProblem !== undefined)
-    print(formatLine('failed', 'certificate', certificateProblem))
+    print(formatLine('failed', 'certificate', getCause(certificateProblem)))
   const isBroken = [...verdicts.values()].some(({ state }) => state === 'broken')
   const hasFailed = isBroken || [...verdicts.values()].some(({ state }) => state === 'partial')
   const summary =
@@ -87,7 +87,7 @@ async function examine(
   server: ServerConfig,
   { collection }: Config,
   { version, owner, print, isVerbose }: DoctorOptions & { isVerbose: boolean },
-): Promise<{ verdict: Verdict; service: Consultation | undefined }> {
+): Promise<{ verdict: ServerVerdict; service: Consultation | undefined }> {
   const { name, xmpp } = server
   print(`${name === xmpp.domain ? '' : `${name}: `}${xmpp.domain} at ${xmpp.service}`)
   const mask = serverMask(xmpp.secret)
@@ -95,8 +95,12 @@ async function examine(
   const show = (finding: Finding) => {
     const { step, result, weight } = finding
     const text = mask(finding.text)
+    // The verdict repeats the first failure with its remedy.
+    const isInVerdict = result === 'failed' && !findings.some(({ result }) => result === 'failed')
     findings.push({ ...finding, text })
-    if (isVerbose || weight !== 'detail') print(formatLine(result, step, text))
+    if (isVerbose || weight !== 'detail') {
+      print(formatLine(result, step, isInVerdict ? getCause(text) : text))
+    }
   }
   const report = createReporter(show)
   const timeoutMs = MAX_COLLECTIONS * (collection.timeoutMs + 1000) + OTHER_STEPS_MS

@@ -1,7 +1,7 @@
-import type { Finding } from './findings.js'
+import { getCause, type Finding } from './findings.js'
 
 /** What the last line of doctor says about one server. */
-export type Verdict = {
+export type ServerVerdict = {
   readonly state: 'good' | 'noted' | 'partial' | 'broken'
   /** The number of notes, if there are any. */
   readonly notes: number
@@ -12,7 +12,7 @@ export type Verdict = {
 }
 
 /** Decides about one server. The first failure, or else the first note, is the most important finding. */
-export function judge(findings: readonly Finding[], series: number | undefined): Verdict {
+export function judge(findings: readonly Finding[], series: number | undefined): ServerVerdict {
   const failure = findings.find(({ result }) => result === 'failed')
   const notes = findings.filter(({ result, weight }) => result === 'note' && weight === undefined)
   const [note] = notes
@@ -27,16 +27,17 @@ export function judge(findings: readonly Finding[], series: number | undefined):
   return { state: 'partial', notes: notes.length, text, series }
 }
 
-const countSeries = ({ series }: Verdict) => (series === undefined ? '' : `: ${series} series`)
+const countSeries = ({ series }: ServerVerdict) =>
+  series === undefined ? '' : `: ${series} series`
 
 /** Formats the verdict about one server, for example `All good: 36 series.`. */
-export function formatVerdict(verdict: Verdict): string {
+export function formatVerdict(verdict: ServerVerdict): string {
   const { state, notes, text } = verdict
   switch (state) {
     case 'good':
       return `All good${countSeries(verdict)}.`
     case 'noted':
-      return `Working, with ${notes === 1 ? 'one note' : `${notes} notes`}: ${text}`
+      return `Working, with ${notes === 1 ? 'one note' : `${notes} notes`}: ${getCause(text)}`
     case 'partial':
       return `Partly working: ${text}`
     case 'broken':
@@ -44,10 +45,10 @@ export function formatVerdict(verdict: Verdict): string {
   }
 }
 
-const SEVERITY: readonly Verdict['state'][] = ['broken', 'partial', 'noted']
+const SEVERITY: readonly ServerVerdict['state'][] = ['broken', 'partial', 'noted']
 
 /** Sums up the verdicts about several servers. The line names the first of the servers with the most severe problem. */
-export function sumUp(verdicts: ReadonlyMap<string, Verdict>): string {
+export function sumUp(verdicts: ReadonlyMap<string, ServerVerdict>): string {
   const all = [...verdicts]
   const state = SEVERITY.find((state) => all.some(([, verdict]) => verdict.state === state))
   if (state === undefined) {
@@ -62,5 +63,5 @@ export function sumUp(verdicts: ReadonlyMap<string, Verdict>): string {
     partial: `Partly working: ${count}`,
     noted: `Working, with notes on ${count}`,
   }
-  return `${starts[state as keyof typeof starts]}. ${name}: ${text}`
+  return `${starts[state as keyof typeof starts]}. ${name}: ${getCause(text)}`
 }

@@ -29,8 +29,8 @@ export function addAdvice(error: unknown, domain: string): unknown {
   if (error.condition === 'forbidden') {
     return new CollectorError(
       'forbidden',
-      `Prosody does not let ${domain} read statistics. mod_adhoc_statistics allows its own component to read them, ` +
-        `so another module refused the request (${error.text}). Check modules_enabled in prosody.cfg.lua.`,
+      `Prosody does not let ${domain} read statistics. Another module of Prosody refused the request (${error.text}). ` +
+        'Check modules_enabled in prosody.cfg.lua.',
       { cause: error },
     )
   }
