@@ -122,14 +122,14 @@ async function runDoctor(
   operands: readonly string[],
   print: (line: string) => void,
 ): Promise<number> {
-  const { doctorCommand, isDoctorFlag } = await import('./cli/doctor/doctor-command.js')
+  const { doctorCommand, DOCTOR_FLAGS } = await import('./cli/doctor/doctor-command.js')
   const { addDefaultConfigFile } = await import('./cli/doctor/default-config-file.js')
   const { readSettings, readValue } = await import('./config/read-settings.js')
   const settings = readSettings(
-    operands.filter((arg) => !isDoctorFlag(arg)),
+    operands.filter((arg) => !DOCTOR_FLAGS.includes(arg)),
     process.env,
   )
-  const flags = new Set(operands.filter(isDoctorFlag))
+  const flags = new Set(operands.filter((arg) => DOCTOR_FLAGS.includes(arg)))
   const config = await readChecked(addDefaultConfigFile(settings))
   const usesSystemdSocket = readValue(settings, 'web.systemd-socket')
   return await doctorCommand(config, flags, { version, owner, print, usesSystemdSocket })

@@ -16,8 +16,8 @@ const SHOW_PROSODY = '--show.prosody'
 const SHOW_PROMETHEUS = '--show.prometheus'
 const VERBOSE = '--verbose'
 
-/** Returns whether an argument is a flag that only doctor has. All other flags are settings of the exporter. */
-export const isDoctorFlag = (arg: string) => [SHOW_PROSODY, SHOW_PROMETHEUS, VERBOSE].includes(arg)
+/** The flags that only doctor has. All other flags are settings of the exporter. */
+export const DOCTOR_FLAGS: readonly string[] = [SHOW_PROSODY, SHOW_PROMETHEUS, VERBOSE]
 
 /** The width of the column with the step, whose longest value is the name of a collector. */
 const STEP_WIDTH = 17
