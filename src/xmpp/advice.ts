@@ -132,3 +132,8 @@ function describeUnusualSecret(secret: string): string {
   }
   return ''
 }
+
+/** Returns one line for the operator of an exporter that another program repeatedly evicts from its component. */
+export function explainRepeatedEvictions(domain: string): string {
+  return `Two programs share the component "${domain}" and disconnect each other. Stop the second exporter, or give it its own Component section in prosody.cfg.lua.`
+}

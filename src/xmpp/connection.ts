@@ -24,6 +24,12 @@ export type Connection = {
    * while it is connected and before the first failure.
    */
   problem(): string | undefined
+  /**
+   * Returns one line for the operator if another program has evicted the exporter from its component at least twice in
+   * the last five minutes, even while the exporter is connected. Returns undefined after a single eviction, because a
+   * restart or `prosody-exporter doctor` on another machine can cause it.
+   */
+  recentConflict(): string | undefined
   /** Returns the number of logins that have succeeded. */
   connects(): number
   /**
@@ -139,6 +145,7 @@ export function createConnection(options: ConnectionOptions): Connection {
     domain,
     isConnected: () => stream?.isOnline() === true,
     problem: status.problem,
+    recentConflict: status.recentConflict,
     connects: status.connects,
     trace: watches.add,
 

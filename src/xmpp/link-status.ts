@@ -1,6 +1,6 @@
 import type { Log } from '../log/log.js'
 import { createProblemLog } from '../log/log-limit.js'
-import { explain } from './advice.js'
+import { explain, explainRepeatedEvictions } from './advice.js'
 import { kindOf, type StreamEnd } from './stream-end.js'
 
 export type LinkStatusOptions = {
@@ -12,6 +12,10 @@ export type LinkStatusOptions = {
   readonly now: () => number
 }
 
+// Two exporters of one component evict each other about every two minutes, see backoff.ts. So this time contains at
+// least two evictions.
+const EVICTIONS_MEMORY_MS = 300_000
+
 /**
  * Tracks whether the exporter is connected to the server, since when, and why not. Logs the changes, but not equal
  * problems again and again.
@@ -22,10 +26,14 @@ export function createLinkStatus({ service, domain, secret, log, now }: LinkStat
   let onlineAtMs: number | undefined
   let lostAtMs: number | undefined
   let problem: string | undefined
+  let lastEvictionMs = -Infinity
+  let evictionBeforeMs = -Infinity
 
   return {
     connects: () => connects,
     problem: () => problem,
+    recentConflict: () =>
+      now() - evictionBeforeMs < EVICTIONS_MEMORY_MS ? explainRepeatedEvictions(domain) : undefined,
 
     online(): void {
       onlineAtMs = now()
@@ -46,6 +54,10 @@ export function createLinkStatus({ service, domain, secret, log, now }: LinkStat
       const hasConnected = connects > 0
       problem = explain(end, { service, domain, secret, wasOnline, hasConnected })
       const { kind, condition } = end
+      if (wasOnline && condition === 'conflict') {
+        evictionBeforeMs = lastEvictionMs
+        lastEvictionMs = now()
+      }
       const fields = { service, reason: kind, ...(condition && { condition }) }
       const isWritten = problems.problem({
         kind: kindOf(end, wasOnline),

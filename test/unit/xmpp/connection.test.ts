@@ -590,6 +590,45 @@ test('the message about a rejected secret describes its unusual characters, and 
   }
 })
 
+test('after two evictions within five minutes, the connection names the second exporter for some minutes, also while it is online', async (t) => {
+  const { clock, connection, accept, online } = await connectTo(t)
+  const evict = async (afterMs = 1000) => {
+    const link = await accept()
+    await online()
+    clock.advance(afterMs)
+    link.refuse('conflict', 'Replaced by a new connection')
+    await until(() => connection.problem(), { what: 'the eviction' })
+    clock.advance(clock.nextMs())
+  }
+  await evict()
+  assert.equal(connection.recentConflict(), undefined, 'a single eviction can be a restart')
+  await evict(300_000)
+  assert.equal(connection.recentConflict(), undefined, 'two evictions far from each other')
+  await evict()
+  await accept()
+  await online()
+  assert.match(connection.recentConflict()!, /^Two programs share the component "stats\.example"/)
+  clock.advance(120_000)
+  assert.ok(connection.recentConflict())
+  clock.advance(180_000)
+  assert.equal(connection.recentConflict(), undefined)
+})
+
+test('a refused login is no eviction', async (t) => {
+  const { server, clock, connection, log } = await connectTo(t)
+  for (let i = 0; i < 3; i++) {
+    const link = await server.link()
+    await link.header
+    link.open()
+    await link.next()
+    link.refuse('conflict', 'Component already connected')
+    await log.next()
+    clock.advance(clock.nextMs())
+  }
+  assert.match(connection.problem()!, /^Another program is logged in/)
+  assert.equal(connection.recentConflict(), undefined)
+})
+
 const end = (kind: StreamEnd['kind'], condition: string): StreamEnd => ({
   kind,
   condition,
