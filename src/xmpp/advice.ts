@@ -135,5 +135,5 @@ function describeUnusualSecret(secret: string): string {
 
 /** Returns one line for the operator of an exporter that another program repeatedly evicts from its component. */
 export function explainRepeatedEvictions(domain: string): string {
-  return `Two programs share the component "${domain}" and disconnect each other. Stop the second exporter, or give it its own Component section in prosody.cfg.lua.`
+  return `Another program repeatedly logs in as component "${domain}". The two disconnect each other. Stop the second exporter, or give it its own Component section in prosody.cfg.lua.`
 }

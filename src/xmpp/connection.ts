@@ -74,6 +74,8 @@ export type ConnectionOptions = {
   readonly commands?: readonly Command[]
   /** Called after each login that succeeded. */
   readonly onOnline?: () => void
+  /** Called when a stream or an attempt to connect has ended, and `problem` returns the reason. */
+  readonly onLost?: () => void
   /**
    * If no element arrives for this many milliseconds after a request whose reply is missing, the exporter ends the
    * stream. A longer time-out of the request extends this time. A shorter time-out does not reduce it, because a busy
@@ -133,6 +135,7 @@ export function createConnection(options: ConnectionOptions): Connection {
       if (isStopped) return
       const onlineMs = status.ended(end)
       cancelRedial = schedule(backoff.next(end, onlineMs), dial)
+      options.onLost?.()
     })
   }
 

@@ -607,7 +607,7 @@ test('after two evictions within five minutes, the connection names the second e
   await evict()
   await accept()
   await online()
-  assert.match(connection.recentConflict()!, /^Two programs share the component "stats\.example"/)
+  assert.match(connection.recentConflict()!, /^Another program repeatedly logs in as component "stats\.example"\. /)
   clock.advance(120_000)
   assert.ok(connection.recentConflict())
   clock.advance(180_000)
