@@ -53,18 +53,23 @@ async function compare(operands: readonly string[]): Promise<void> {
 }
 
 async function doctor(operands: readonly string[]): Promise<void> {
-  const { doctorCommand, SHOW_PROMETHEUS, SHOW_PROSODY } =
-    await import('./cli/doctor/doctor-command.js')
-  const { readSettings } = await import('./config/read-settings.js')
-  const isShow = (arg: string) => arg === SHOW_PROSODY || arg === SHOW_PROMETHEUS
+  const { doctorCommand, isDoctorFlag } = await import('./cli/doctor/doctor-command.js')
+  const { addDefaultConfigFile } = await import('./cli/doctor/default-config-file.js')
+  const { readSettings, readValue } = await import('./config/read-settings.js')
   const settings = readSettings(
-    operands.filter((arg) => !isShow(arg)),
+    operands.filter((arg) => !isDoctorFlag(arg)),
     process.env,
   )
   const print = (line: string) => process.stdout.write(`${line}\n`)
-  const shows = new Set(operands.filter(isShow))
-  const config = await readChecked(settings)
-  process.exitCode = await doctorCommand(config, shows, { version, owner, print })
+  const flags = new Set(operands.filter(isDoctorFlag))
+  const config = await readChecked(addDefaultConfigFile(settings))
+  const usesSystemdSocket = readValue(settings, 'web.systemd-socket')
+  process.exitCode = await doctorCommand(config, flags, {
+    version,
+    owner,
+    print,
+    usesSystemdSocket,
+  })
 }
 
 async function serveOrCheck(): Promise<void> {

@@ -83,7 +83,8 @@ export function splitReason(text: string): Reason {
   const end = /\.(?= \p{Lu})/u.exec(text)
   const cause = end ? text.slice(0, end.index + 1) : text
   return {
-    cause: cause.charAt(0).toUpperCase() + cause.slice(1),
+    // A name such as `mod_adhoc_statistics` or a URL keeps its first letter.
+    cause: cause.replace(/^\p{Ll}(?=\p{L}* )/u, (letter) => letter.toUpperCase()),
     remedy: text.slice(cause.length).trim(),
   }
 }

@@ -9,6 +9,7 @@ import { summarize } from '../history/server-summary.js'
 import { createIntervalDetector } from '../history/statistics-interval.js'
 import type { LinkReport } from '../history/link-report.js'
 import { createScraper, type Scraper } from '../scrape/scraper.js'
+import { explainEvictions } from '../xmpp/advice.js'
 import { createConnection, type Connection } from '../xmpp/connection.js'
 
 /** One monitored server with its own stream, collectors, snapshots and history. Monitored servers share no state. */
@@ -111,10 +112,12 @@ export function createMonitoredServer(
 function reportLink(connection: Connection, maskSecret: Mask): LinkReport {
   const mask = (text: string | undefined) =>
     text === undefined ? undefined : reasonText(text, maskSecret)
+  const evictions = connection.evictions()
   return {
     isConnected: connection.isConnected(),
     connects: connection.connects(),
     problem: mask(connection.problem()),
-    conflict: mask(connection.recentConflict()),
+    // A single eviction is normal after a restart of the exporter.
+    conflict: mask(evictions > 1 ? explainEvictions(connection.domain, evictions) : undefined),
   }
 }

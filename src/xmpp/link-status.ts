@@ -1,7 +1,12 @@
 import type { Log } from '../log/log.js'
 import { createProblemLog } from '../log/log-limit.js'
-import { explain, explainRepeatedEvictions } from './advice.js'
+import { explain } from './advice.js'
 import { kindOf, type StreamEnd } from './stream-end.js'
+
+// How long an eviction is remembered. Two exporters of one component evict each other at least once in two minutes, with
+// the pauses in backoff.ts.
+const EVICTION_MEMORY_MS = 300_000
+const MAX_EVICTIONS = 10
 
 export type LinkStatusOptions = {
   readonly service: string
@@ -11,10 +16,6 @@ export type LinkStatusOptions = {
   /** Returns the time in monotonic milliseconds. */
   readonly now: () => number
 }
-
-// Two exporters of one component evict each other about every two minutes, see backoff.ts. So this time contains at
-// least two evictions.
-const EVICTIONS_MEMORY_MS = 300_000
 
 /**
  * Tracks whether the exporter is connected to the server, since when, and why not. Logs the changes, but not equal
@@ -26,14 +27,17 @@ export function createLinkStatus({ service, domain, secret, log, now }: LinkStat
   let onlineAtMs: number | undefined
   let lostAtMs: number | undefined
   let problem: string | undefined
-  let lastEvictionMs = -Infinity
-  let evictionBeforeMs = -Infinity
+  let lastEnd: StreamEnd | undefined
+  let evictedAtMs: number[] = []
 
   return {
     connects: () => connects,
+
+    /** Returns how often another program took the place of the exporter in the last five minutes. */
+    evictions: () => evictedAtMs.filter((ms) => now() - ms < EVICTION_MEMORY_MS).length,
+
     problem: () => problem,
-    recentConflict: () =>
-      now() - evictionBeforeMs < EVICTIONS_MEMORY_MS ? explainRepeatedEvictions(domain) : undefined,
+    lastEnd: () => lastEnd,
 
     online(): void {
       onlineAtMs = now()
@@ -43,6 +47,7 @@ export function createLinkStatus({ service, domain, secret, log, now }: LinkStat
       if (problem === undefined) log.info(message, { service })
       else problems.recovered(message, { service, ...away })
       problem = undefined
+      lastEnd = undefined
     },
 
     /** @returns How many milliseconds the ended stream was online; undefined if its login did not succeed. */
@@ -50,14 +55,14 @@ export function createLinkStatus({ service, domain, secret, log, now }: LinkStat
       const onlineMs = onlineAtMs === undefined ? undefined : now() - onlineAtMs
       const wasOnline = onlineMs !== undefined
       if (wasOnline) lostAtMs = now()
+      if (wasOnline && end.condition === 'conflict') {
+        evictedAtMs = [...evictedAtMs.slice(1 - MAX_EVICTIONS), now()]
+      }
       onlineAtMs = undefined
       const hasConnected = connects > 0
+      lastEnd = end
       problem = explain(end, { service, domain, secret, wasOnline, hasConnected })
       const { kind, condition } = end
-      if (wasOnline && condition === 'conflict') {
-        evictionBeforeMs = lastEvictionMs
-        lastEvictionMs = now()
-      }
       const fields = { service, reason: kind, ...(condition && { condition }) }
       const isWritten = problems.problem({
         kind: kindOf(end, wasOnline),

@@ -42,6 +42,9 @@ export type BrokenSetup = {
 const REFUSED =
   /Cannot connect to Prosody at .* \(connection refused\)|Prosody stopped \(connection to .* refused\)/
 const NOT_A_COMPONENT_PORT = /is not a Prosody component port/
+/** The HTTP server of Prosody answers only HTTP. Only doctor sends an HTTP request to the port. */
+const HTTP_PORT =
+  /is not a Prosody component port: it answers with HTTP|accepts connections but sends nothing/
 const NO_COMPONENT = /Prosody has no external component "/
 const NO_MODULE = /mod_adhoc_statistics is not loaded/
 
@@ -54,7 +57,7 @@ export const BROKEN_SETUPS: readonly BrokenSetup[] = [
     const prosody = await start(t)
     return faultOf(t, prosody, { service: `xmpp://127.0.0.1:${await freePort()}` })
   }),
-  runnable('the port is an HTTP port', NOT_A_COMPONENT_PORT, async (t) => {
+  runnable('the port is an HTTP port', HTTP_PORT, async (t) => {
     const prosody = await start(t)
     return faultOf(t, prosody, { service: `xmpp://127.0.0.1:${prosody.ports.http}` })
   }),
