@@ -13,7 +13,7 @@ import {
   formatTime,
   type Html,
 } from './format-values.js'
-import { splitReason, type Reason, type ServerStatus } from './server-status.js'
+import { splitReason, type SplitReason, type ServerStatus } from './server-status.js'
 
 export type CollectorHelp = { readonly name: string; readonly help: string }
 
@@ -27,18 +27,16 @@ export type ServerView = { readonly status: ServerStatus; readonly points: reado
  * @param collectors All collectors of the exporter, including disabled ones.
  */
 export function renderServerParts(
-  { status, points }: ServerView,
+  view: ServerView,
   collectors: readonly CollectorHelp[],
 ): PageParts {
+  const { status, points } = view
   const { state, title, summary } = status
-  const missing = explainMissing(summary, points)
   return {
     state: html`<h1 class="${state}">${title}</h1>`,
     about: renderAbout(status),
     values: summary ? renderValues(summary, points.at(-1)) : html``,
-    ...Object.fromEntries(
-      CHARTS.map((chart) => [`legend-${chart.id}`, renderLegend(chart, points, missing)]),
-    ),
+    ...Object.fromEntries(CHARTS.map((chart) => [`legend-${chart.id}`, renderLegend(chart, view)])),
     connected: summary ? renderConnections(summary) : html``,
     sources: summary ? renderSources(summary, collectors) : html``,
   }
@@ -52,7 +50,7 @@ function renderAbout({ state, reason, summary }: ServerStatus): Html {
 }
 
 /** Renders a message for the operator, with its first sentence in bold. */
-function renderReason({ cause, remedy }: Reason): Html {
+function renderReason({ cause, remedy }: SplitReason): Html {
   return html`<p class="reason"><b>${cause}</b> ${remedy}</p>`
 }
 
@@ -123,10 +121,7 @@ const NEEDS_TWO_VALUES = 'Collecting; a chart needs two values.'
  * Explains why a chart has no values yet. The result is `undefined` if it will not have any until the operator changes
  * something.
  */
-function explainMissing(
-  summary: ServerSummary | undefined,
-  points: readonly Point[],
-): string | undefined {
+function explainMissing({ status: { summary }, points }: ServerView): string | undefined {
   const registry = summary?.sources.find(({ name }) => name === 'registry')
   if (!summary || !registry || registry.state === 'failed') return undefined
   if (summary.isWaitingForProsody)
@@ -134,22 +129,20 @@ function explainMissing(
   return points.length < 2 ? NEEDS_TWO_VALUES : 'Prosody has counted nothing here yet.'
 }
 
-function renderLegend(
-  { title, lines }: Chart,
-  points: readonly Point[],
-  missing: string | undefined,
-): Html {
+function renderLegend({ title, lines }: Chart, view: ServerView): Html {
+  const { points } = view
+  const last = view.status.summary && points.at(-1)
   const rows = lines.flatMap(({ track, name }, i) => {
     const values = points.flatMap((point) => point[track] ?? [])
     if (values.length === 0) return []
-    const current = points.at(-1)?.[track]
     return html`<tr>
       <th scope="row"><i class="line-${i + 1}"></i>${name}</th>
-      <td>${formatNumber(current)}</td>
+      <td>${formatNumber(last?.[track])}</td>
       <td>${formatNumber(Math.min(...values))}</td>
       <td>${formatNumber(Math.max(...values))}</td>
     </tr>`
   })
+  const missing = explainMissing(view)
   if (rows.length === 0)
     return missing === undefined ? html`` : html`<p class="quiet">${missing}</p>`
   return html`<table>
@@ -168,7 +161,7 @@ function renderLegend(
         ${rows}
       </tbody>
     </table>
-    ${points.length < 2 ? html`<p class="quiet">${NEEDS_TWO_VALUES}</p>` : ''}`
+    ${last && points.length < 2 ? html`<p class="quiet">${NEEDS_TWO_VALUES}</p>` : ''}`
 }
 
 const COLUMNS: readonly (readonly [Exclude<keyof HostSummary, 'host'>, string])[] = [
@@ -260,7 +253,7 @@ function renderSource({ name, state, reason, durationSeconds }: SourceState, hel
 }
 
 /** Renders the first sentence of a message. A click shows the rest. */
-function renderShortReason({ cause, remedy }: Reason): Html {
+function renderShortReason({ cause, remedy }: SplitReason): Html {
   if (remedy === '') return html`<p class="reason">${cause}</p>`
   return html`<details class="reason">
     <summary>${cause}</summary>

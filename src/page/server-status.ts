@@ -18,13 +18,13 @@ export type ServerStatus = {
   /** The state in a table of servers, for example `up`. */
   readonly shortTitle: string
   /** What is wrong and what to change; `undefined` if nothing is wrong. */
-  readonly reason: Reason | undefined
+  readonly reason: SplitReason | undefined
   /** The last summary; `undefined` if it does not describe the server now. */
   readonly summary: ServerSummary | undefined
 }
 
 /** A message for the operator. `cause` is its first sentence, and `remedy` is the rest, which can be empty. */
-export type Reason = { readonly cause: string; readonly remedy: string }
+export type SplitReason = { readonly cause: string; readonly remedy: string }
 
 /** Determines the status of a server from the last summary and the present state of the stream. */
 export function determineStatus(
@@ -79,7 +79,7 @@ function findName({ software }: ServerSummary): string {
  * Splits a message at the end of its first sentence. A full stop ends a sentence only if a capital letter follows, so
  * that names such as `prosody.cfg.lua` stay whole.
  */
-export function splitReason(text: string): Reason {
+export function splitReason(text: string): SplitReason {
   const end = /\.(?= \p{Lu})/u.exec(text)
   const cause = end ? text.slice(0, end.index + 1) : text
   return {
