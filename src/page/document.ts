@@ -2,6 +2,7 @@ import { html } from 'hono/html'
 import type { Asset } from './assets.js'
 import { CHARTS } from './charts.js'
 import type { Html } from './format-values.js'
+import { splitReason } from './server-status.js'
 
 /** The parts of the status page that change while it is open. The key is the id of the HTML element. */
 export type PageParts = Readonly<Record<string, Html>>
@@ -30,7 +31,10 @@ export type Link = { readonly href: string; readonly text: string; readonly desc
 
 /** Renders problems of the exporter itself, which concern all servers. */
 export function renderNotices(notices: readonly string[]): Html {
-  return html`${notices.map((notice) => html`<p class="notice">${notice}</p>`)}`
+  return html`${notices.map((notice) => {
+    const { cause, remedy } = splitReason(notice)
+    return html`<p class="notice"><b>${cause}</b> ${remedy}</p>`
+  })}`
 }
 
 /** Renders an element whose content the script client/page.js updates. */

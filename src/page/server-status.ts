@@ -17,7 +17,7 @@ export type ServerStatus = {
   readonly title: string
   /** The state in a table of servers, for example `up`. */
   readonly shortTitle: string
-  /** What is wrong and what to change; `undefined` if nothing is wrong. */
+  /** The message for the operator; `undefined` if nothing is wrong. */
   readonly reason: SplitReason | undefined
   /** The last summary; `undefined` if it does not describe the server now. */
   readonly summary: ServerSummary | undefined

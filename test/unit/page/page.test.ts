@@ -222,9 +222,12 @@ describe('the page', () => {
 
   test('each page shows the problems of the exporter itself', async () => {
     const servers = [serverOf('a', historyOf(works)), serverOf('b', historyOf(works))]
-    const { read } = setUp(servers, ['The <certificate> expired.'])
+    const { read } = setUp(servers, ['The <certificate> expired. Replace it.'])
     for (const path of ['/', '/?server=b']) {
-      assert.match(await read(path), /<p class="notice">The &lt;certificate&gt; expired\.<\/p>/)
+      assert.match(
+        await read(path),
+        /<p class="notice"><b>The &lt;certificate&gt; expired\.<\/b> Replace it\.<\/p>/,
+      )
     }
     assert.match(await one().read('/'), /<div id="notices" role="status"><\/div>/)
   })
