@@ -1,4 +1,4 @@
-/** What a port that is not a component port does, as the end of a sentence about the port. */
+/** The end of a sentence about a port that is not a component port, for each protocol. */
 export const DESCRIPTIONS = {
   http: 'it answers with HTTP',
   ssh: 'it answers with SSH',

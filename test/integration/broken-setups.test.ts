@@ -5,9 +5,10 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
 import { BROKEN_SETUPS, type Fault } from '../support/broken-setups.js'
-import { lastLine, runDoctor } from '../support/doctor.js'
-import { runExporter } from '../support/exporter.js'
+import { doctor, lastLine, runDoctor } from '../support/doctor.js'
+import { httpGet, runExporter } from '../support/exporter.js'
 import { prosodyVersions, withProsody } from '../support/prosody.js'
+import { sampleValue } from '../support/real.js'
 import { freePort, temporaryDirectory, until } from '../support/setup/process.js'
 
 const ask = (t: TestContext, { flags, env, script }: Fault) =>
@@ -21,14 +22,15 @@ const ONLY_NOTED = /statistics_interval is a number|second exporter/
 
 /** Starts an exporter, and waits until doctor can ask it. Does not use HTTP, because one fault is of the certificate. */
 async function startExporter(t: TestContext, { flags, env, script }: Fault) {
-  const listen = `--web.listen-address=127.0.0.1:${await freePort()}`
+  const address = `127.0.0.1:${await freePort()}`
+  const listen = `--web.listen-address=${address}`
   const exporter = runExporter({ flags: [listen, ...flags], env, ...(script && { script }) })
   t.after(() => exporter.stop())
   const directory = join(env['XDG_RUNTIME_DIR']!, 'prosody-exporter')
   await until(async () => (await readdir(directory).catch(() => [])).length > 0, {
     what: 'the exporter has a control socket',
   })
-  return exporter
+  return { ...exporter, address }
 }
 
 describe('the last line of doctor names the problem', { concurrency: 2 }, () => {
@@ -69,6 +71,12 @@ describe('the last line of doctor names the problem', { concurrency: 2 }, () => 
   }
 })
 
+test('doctor recognizes the port of Prosody for other servers', async (t) => {
+  const prosody = await withProsody(t, { version: prosodyVersions[1] })
+  const result = await doctor(`xmpp://127.0.0.1:${prosody.ports.s2s}`)
+  assert.match(lastLine(result), /is not a Prosody component port: it is for XMPP servers\. /)
+})
+
 describe('a second exporter on this machine', { concurrency: 2 }, () => {
   const secondExporter = BROKEN_SETUPS.find(({ name }) => name.includes('second exporter'))!
 
@@ -101,8 +109,11 @@ describe('a second exporter on this machine', { concurrency: 2 }, () => {
   test('after several evictions, doctor fails even while the exporter is connected', async (t) => {
     const fault = await secondExporter.start(t)
     const exporter = await startExporter(t, fault)
-    const count = () => exporter.stderr().match(/connected to Prosody/g)?.length ?? 0
-    await until(() => count() >= 3, { what: 'the exporter was evicted twice' })
+    const connects = async () => {
+      const { text } = await httpGet(`http://${exporter.address}/metrics`)
+      return sampleValue(text, 'prosody_exporter_xmpp_connects_total') ?? 0
+    }
+    await until(async () => (await connects()) > 2, { what: 'the exporter was evicted twice' })
     const result = await ask(t, fault)
     assert.equal(result.code, 1)
     assert.match(lastLine(result), /^Not working: Another program logged in as component "/)

@@ -54,13 +54,7 @@ async function examineService(
   for (; isConnecting(server) && waitedMs < FIRST_CONNECTION_MS; waitedMs += POLL_INTERVAL_MS) {
     await setTimeout(POLL_INTERVAL_MS)
   }
-  if (isShared) {
-    report.note(
-      'component',
-      `Another exporter on this machine uses component "${domain}". Stop one of the two exporters, or configure a ` +
-        'component for each of them.',
-    )
-  } else if (connection.evictions() > 0) reportEvictions(connection.evictions(), domain, report)
+  if (reportConflicts(connection.evictions(), { isShared, domain }, report)) return undefined
   if (!connection.isConnected()) {
     const other = await probePort({ service, domain }, connection.lastEnd()?.kind)
     const problem = other ?? connection.problem() ?? `No answer yet from ${service}.`
@@ -80,21 +74,36 @@ async function examineService(
   return await examineCollectors(subject, version, report)
 }
 
-function reportEvictions(count: number, domain: string, { note, failed }: Reporter): void {
-  const what = `Another program logged in as component "${domain}"`
-  if (count === 1) {
+/**
+ * Reports another program that uses the component. Returns whether that is a failure, because the two programs
+ * disconnect each other again and again.
+ *
+ * @param evictions How often another program took the place of the service in the last five minutes.
+ */
+function reportConflicts(
+  evictions: number,
+  { isShared, domain }: { isShared: boolean; domain: string },
+  { note, failed }: Reporter,
+): boolean {
+  const step = 'component'
+  const remedy = 'Stop one of the two exporters, or configure a component for each of them.'
+  if (evictions > 1) {
+    const where = isShared ? 'on this machine' : 'perhaps on another machine'
+    const what = `Another program logged in as component "${domain}" ${evictions} times in five minutes.`
+    failed(step, `${what} It is a second exporter, ${where}. ${remedy}`)
+    return true
+  }
+  if (isShared) {
+    note(step, `Another exporter on this machine uses component "${domain}". ${remedy}`)
+  } else if (evictions === 1) {
+    const normal =
+      'This is normal after a restart of the exporter. If it repeats, two exporters share one component.'
     note(
-      'component',
-      `${what} in the last five minutes. This is normal after a restart. If it repeats, two exporters share one ` +
-        'component: give each its own.',
-    )
-  } else {
-    failed(
-      'component',
-      `${what} ${count} times in five minutes. Two exporters share one component and disconnect each other, perhaps ` +
-        'from different machines. Stop one of them, or give each its own component.',
+      step,
+      `Another program logged in as component "${domain}" in the last five minutes. ${normal} ${remedy}`,
     )
   }
+  return false
 }
 
 /** Returns whether the first connection attempt still runs, so that there is neither a connection nor an error. */
