@@ -92,7 +92,7 @@ export function createMonitoredServer(
     onCollection: (collection) => {
       const connects = connection.connects()
       const interval = detectInterval(collection.results, connects)
-      if (!history.shouldAdd(collection.isUp)) return
+      if (!history.shouldAdd({ isUp: collection.isUp, connects })) return
       history.add(summarize(collection, Date.now(), { connects, interval, maskSecret }))
       onChange()
     },

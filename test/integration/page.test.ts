@@ -103,6 +103,22 @@ describe('the status page in Chromium', { concurrency: 2 }, () => {
     await tab.until(has('#link', 'Live'))
   })
 
+  test('without any collection, the status page shows that the exporter is not connected, and why', async (t) => {
+    const prosody = await withProsody(t, { version: '13.0.1' })
+    const exporter = await withExporterFor(t, prosody, {
+      env: { PROSODY_EXPORTER_PAGE_INTERVAL: '0' },
+    })
+    const tab = await openTab()
+    await tab.open(`${exporter.url}/`)
+    await tab.until(has('h1', 'is up'))
+    await prosody.stop()
+    await tab.until(has('#about .reason', 'Prosody stopped'))
+    await tab.until(has('h1', 'Not connected to Prosody'))
+    await prosody.restart()
+    await tab.until(has('h1', 'is up'))
+    assertQuiet(tab, exporter)
+  })
+
   test('the status page says how old the values are if statistics_interval is a number', async (t) => {
     const globals = { statistics_interval: '2' }
     const prosody = await withProsody(t, { version: '13.0.1', users: USERS, globals })
