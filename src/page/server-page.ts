@@ -85,7 +85,7 @@ const WAITING_FOR_PROSODY =
   'Collecting: Prosody has not collected its statistics yet. They appear after the first statistics_interval (default: 60 s).'
 
 function explainInterval({ seconds }: StatisticsInterval, software: readonly string[]): string {
-  const age = seconds === undefined ? 'one statistics_interval' : `${formatNumber(seconds)} s`
+  const age = seconds === undefined ? 'one interval' : `${formatNumber(seconds)} s`
   // Prosody before 0.12 has no other kind of interval.
   if (software.some((name) => /^Prosody 0\.1[01](\.|$)/.test(name)))
     return `Values are up to ${age} old.`

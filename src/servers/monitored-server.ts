@@ -19,7 +19,7 @@ export type MonitoredServer = {
   readonly scraper: Scraper
   readonly history: History
   /** Returns the state of the stream for the status page, without the secret and personal data. */
-  reportLink(): LinkReport
+  readonly reportLink: () => LinkReport
   /**
    * Returns at most 20 lines of advice of the collectors to the operator. Each element is one line, and says what to
    * change.

@@ -103,7 +103,7 @@ export function createConnection(options: ConnectionOptions): Connection {
   parseService(service)
 
   const backoff = createBackoff({ now, random })
-  const status = createLinkStatus({ service, domain, secret, log, now })
+  const { online, ended, ...queries } = createLinkStatus({ service, domain, secret, log, now })
   const exchanges = createExchanges({ domain, schedule, silenceMs, send })
   const { requests } = exchanges
   const handle = createIncomingHandler({ domain, version, commands }, requests, log)
@@ -121,7 +121,7 @@ export function createConnection(options: ConnectionOptions): Connection {
       schedule,
       ...(options.limits && { limits: options.limits }),
       onOnline() {
-        status.online()
+        online()
         options.onOnline?.()
       },
       onElement(element) {
@@ -136,7 +136,7 @@ export function createConnection(options: ConnectionOptions): Connection {
       stream = undefined
       exchanges.dropAll(new LinkError(`the stream to ${service} was lost`))
       if (isStopped) return
-      const onlineMs = status.ended(end)
+      const onlineMs = ended(end)
       cancelRedial = schedule(backoff.next(end, onlineMs), dial)
       options.onLost?.()
     })
@@ -150,10 +150,7 @@ export function createConnection(options: ConnectionOptions): Connection {
   return {
     domain,
     isConnected: () => stream?.isOnline() === true,
-    problem: status.problem,
-    lastEnd: status.lastEnd,
-    connects: status.connects,
-    evictions: status.evictions,
+    ...queries,
     trace: watches.add,
 
     start() {
@@ -174,7 +171,7 @@ export function createConnection(options: ConnectionOptions): Connection {
       return new Promise((resolve, reject) => {
         const current = stream
         if (isStopped || !current?.isOnline()) {
-          const problem = status.problem()
+          const problem = queries.problem()
           throw new LinkError(`no stream to ${service}${problem ? `: ${problem}` : ''}`)
         }
         exchanges.begin(current, { type, child, to, timeoutMs }, (outcome) => {

@@ -205,7 +205,7 @@ describe('the page', () => {
     const page = await read('13.0.1', 60)
     assert.match(page, /Values are up to 60 s old/)
     assert.match(page, NUMBER)
-    assert.match(await read('0.12.3', undefined), /Values are up to one statistics_interval old/)
+    assert.match(await read('0.12.3', undefined), /Values are up to one interval old/)
     // Prosody 0.11 has no "manual".
     const old = await read('0.11.9', 60)
     assert.match(old, /Values are up to 60 s old\./)
