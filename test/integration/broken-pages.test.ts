@@ -7,6 +7,7 @@ import { after, before, describe, test, type TestContext } from 'node:test'
 import { BROKEN_SETUPS, type Fault } from '../support/broken-setups.js'
 import { findAccessibilityProblems, withChromium, type Tab } from '../support/chromium.js'
 import { runExporter } from '../support/exporter.js'
+import { prosodyVersions, withProsody } from '../support/prosody.js'
 import { freePort, until } from '../support/setup/process.js'
 
 const SCREENS = [
@@ -125,5 +126,33 @@ describe('the page names the problem without scrolling', { concurrency: 2 }, () 
     await chmod(file, 0o600)
     exporter.kill('SIGHUP')
     await tab.until(`document.querySelector('#notices').innerText === ''`)
+  })
+
+  test('the web configuration file becomes invalid', async (t) => {
+    const prosody = await withProsody(t, { version: prosodyVersions[1] })
+    const file = join(prosody.dir, 'web.yml')
+    await writeFile(file, 'http_server_config: { http2: false }\n')
+    const exporter = await startExporter(t, {
+      flags: [
+        `--xmpp.service=${prosody.service}`,
+        `--xmpp.domain=${prosody.statsDomains[0]}`,
+        `--web.config.file=${file}`,
+      ],
+      env: { PROSODY_EXPORTER_XMPP_SECRET: prosody.secret },
+    })
+    const tab = await openTab()
+    await tab.open(`${exporter.url}/`)
+    await tab.until(`document.querySelector('h1').innerText.includes('Prosody is up')`)
+    await writeFile(file, 'http_server_config: { http2: "xyzzy" }\n')
+    await until(
+      async () => {
+        // The exporter reads a changed file when a request arrives.
+        await tab.open(`${exporter.url}/`)
+        return tab.evaluate<boolean>(`document.querySelector('#notices').innerText !== ''`)
+      },
+      { what: 'the page has a notice' },
+    )
+    await assertVisible(tab, /reload of the web configuration file failed.*http2/)
+    assert.doesNotMatch(await tab.evaluate<string>('document.body.innerText'), /xyzzy/)
   })
 })
