@@ -17,6 +17,7 @@ import { createApp, type Serve } from './http/routes.js'
 import { addServerRoutes } from './http/server-routes.js'
 import { limitRepeats } from './log/log-limit.js'
 import { withFields, type Log } from './log/log.js'
+import { maskQuoted } from './log/mask.js'
 import type { Family } from './metrics/family.js'
 import {
   createProcessFamilies,
@@ -79,21 +80,22 @@ export async function createExporter(
       ...(access ? getWebConfigFamilies(access.getReloadState()) : []),
     ]
   }
+  const notifyFeatures = () => {
+    for (const feature of features) feature.onChange?.()
+  }
   const servers = createServerSet((server, shared) =>
     createMonitoredServer(server, shared, {
       version: deps.version,
       log: withFields(deps.log, () => (servers.getOnly() ? {} : { server: server.name })),
       // With several servers, the telemetry path returns the metrics about this process, and the probes do not.
       exporterFamilies: () => (servers.getOnly() ? exporterFamilies() : []),
-      onSummary: () => {
-        for (const feature of features) feature.onSummary?.()
-      },
+      onChange: notifyFeatures,
     }),
   )
   const applyToFeatures = async () => {
     await Promise.all(features.map(async (feature) => feature.applyConfig?.()))
   }
-  const reloader = createReloader(config, deps, servers, applyToFeatures)
+  const reloader = createReloader(config, deps, servers, { applyToFeatures, notifyFeatures })
   const core: Core = { config, deps, access, servers, reloader, exporterFamilies }
   const features = registerFeatures(core)
   const app = createMetricsApp(core, features, requestLog)
@@ -167,8 +169,8 @@ type Feature = {
   readonly applyConfig?: () => Promise<void>
   /** Called once, when the exporter listens and its connections to the servers have started. */
   readonly start?: () => void
-  /** Called when the history of a server has a new summary. */
-  readonly onSummary?: () => void
+  /** Called when a server has a new summary or a new state of its stream, and after a reload of the configuration. */
+  readonly onChange?: () => void
   /** Called before the listener closes. Ends responses that would not end by themselves, such as event streams. */
   readonly stop?: () => void
   /** Called when the connections to the servers have stopped, or when the exporter cannot listen. */
@@ -186,13 +188,17 @@ function registerFeatures(core: Core): readonly Feature[] {
 }
 
 /** Creates the status page, and polls the servers for the charts of the page. */
-function createPageFeature({ config, deps, access, servers }: Core): Feature {
+function createPageFeature({ config, deps, access, servers, reloader }: Core): Feature {
   const { web, collection } = config
   const page = createStatusPage({
     version: deps.version,
     directory: deps.directory,
     telemetryPath: web.telemetryPath,
-    servers: () => servers.getAll().map(({ config: { name }, history }) => ({ name, history })),
+    servers: () =>
+      servers.getAll().map(({ config: { name }, history, reportLink }) => {
+        return { name, history, reportLink }
+      }),
+    notices: () => listNotices(reloader.getState(), access),
     collectors: COLLECTORS,
     job: (target) =>
       formatPrometheusJobs(
@@ -207,7 +213,7 @@ function createPageFeature({ config, deps, access, servers }: Core): Feature {
     addRoutes: (app) => {
       page.addTo(app)
     },
-    onSummary: page.notify,
+    onChange: page.notify,
     start: () => {
       stopPolling = pollServers(() =>
         servers.getAll().map(({ history, scraper }) => ({
@@ -221,6 +227,27 @@ function createPageFeature({ config, deps, access, servers }: Core): Feature {
       page.close()
     },
   }
+}
+
+/**
+ * Lists the problems of the exporter itself for the status page. Other people than the operator can read the page, and a
+ * value in a configuration file can be a secret in the wrong place. So the values that a message quotes are masked.
+ */
+function listNotices(reload: ReloadState, access: WebAccess | undefined): readonly string[] {
+  const describe = (file: string, problem: string | undefined) =>
+    problem === undefined
+      ? []
+      : [
+          `The reload of the ${file} failed; the previous one stays in use. The reason: ` +
+            maskQuoted(problem),
+        ]
+  const tls = access?.getTls()
+  const certificate = tls && findCertificateProblem(tls, new Date())
+  return [
+    ...describe('configuration', reload.problem),
+    ...describe('web configuration file', access?.getReloadState().problem),
+    ...(certificate === undefined ? [] : [certificate]),
+  ]
 }
 
 /** Creates the HTTP routes `/probe` and `/sd` for several servers, `/config` and `/-/reload`. */
@@ -317,7 +344,10 @@ function createReloader(
   initial: Config,
   { log, readConfig }: ExporterDependencies,
   servers: ServerSet,
-  applyToFeatures: () => Promise<void>,
+  {
+    applyToFeatures,
+    notifyFeatures,
+  }: { applyToFeatures: () => Promise<void>; notifyFeatures: () => void },
 ) {
   let current = initial
   let state: ReloadState = { isSuccessful: true, lastSuccessSeconds: Date.now() / 1000 }
@@ -335,11 +365,12 @@ function createReloader(
       log.info('configuration reloaded', { servers: config.servers.length })
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error
-      state = { ...state, isSuccessful: false }
+      state = { ...state, isSuccessful: false, problem: error.message }
       log.error('configuration reload failed; keeping the previous configuration', {
         error: error.message,
       })
     }
+    notifyFeatures()
     return state.isSuccessful
   }
 

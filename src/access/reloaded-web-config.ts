@@ -9,6 +9,8 @@ import { shouldRequestCertificate } from './tls.js'
 export type WebConfigReloadState = {
   readonly isSuccessful: boolean
   readonly lastSuccessSeconds: number
+  /** Why the last reload failed, on one line; `undefined` if it succeeded. */
+  readonly problem?: string | undefined
 }
 
 export type ReloadedWebConfig = {
@@ -16,7 +18,7 @@ export type ReloadedWebConfig = {
   current(): WebConfig
   /** Reloads the web configuration file if it, or a file that it names, has changed. */
   refresh(): void
-  /** Returns whether the last reload succeeded, and the Unix time of the last successful one. */
+  /** Returns whether the last reload succeeded and why not, and the Unix time of the last successful one. */
   getState(): WebConfigReloadState
 }
 
@@ -41,7 +43,6 @@ export function createReloadedWebConfig(
   let lastFingerprint = fingerprint(config.files)
   let lastCheckMs = now()
   let state: WebConfigReloadState = { isSuccessful: true, lastSuccessSeconds: Date.now() / 1000 }
-  let lastProblem = ''
 
   function reload(currentFingerprint: string): void {
     const reloaded = readChangedConfig(file, handshake, { initial, previous: config })
@@ -49,7 +50,6 @@ export function createReloadedWebConfig(
     const hasSameFiles = reloaded.files.join() === config.files.join()
     lastFingerprint = hasSameFiles ? currentFingerprint : fingerprint(reloaded.files)
     config = reloaded
-    lastProblem = ''
     state = { isSuccessful: true, lastSuccessSeconds: Date.now() / 1000 }
     log.info('web configuration reloaded', {})
   }
@@ -66,11 +66,12 @@ export function createReloadedWebConfig(
         reload(currentFingerprint)
       } catch (error) {
         if (!(error instanceof ConfigError)) throw error
-        state = { ...state, isSuccessful: false }
-        if (error.message === lastProblem) return
-        lastProblem = error.message
+        const problem = error.message
+        const isKnown = problem === state.problem
+        state = { ...state, isSuccessful: false, problem }
+        if (isKnown) return
         log.error('web configuration reload failed; keeping the previous configuration', {
-          error: lastProblem,
+          error: problem,
         })
       }
     },

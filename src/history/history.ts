@@ -25,8 +25,11 @@ const UNPOLLED_INTERVAL_MS = 15_000
 export type History = {
   /** Returns the last summary that was added; `undefined` before the first summary. */
   getLatest(): ServerSummary | undefined
-  /** Whether a new summary should be added now: the last summary is old enough, or `isUp` has changed since. */
-  shouldAdd(isUp: boolean): boolean
+  /**
+   * Whether a new summary should be added now: the last summary is old enough, or it is of another stream, or `isUp` has
+   * changed since.
+   */
+  shouldAdd(next: Pick<ServerSummary, 'isUp' | 'connects'>): boolean
   add(summary: ServerSummary): void
   /** Returns the number of points that were added since the start, including points that newer points overwrote. */
   countPoints(): number
@@ -72,7 +75,8 @@ export function createHistory({
     countPoints: () => count,
     isDue: () => intervalMs > 0 && now() - addedAtMs >= intervalMs * DUE_AFTER_INTERVALS,
 
-    shouldAdd: (isUp) => latest?.isUp !== isUp || now() - addedAtMs >= spacingMs,
+    shouldAdd: ({ isUp, connects }) =>
+      latest?.isUp !== isUp || latest.connects !== connects || now() - addedAtMs >= spacingMs,
 
     add(summary) {
       const atMs = (addedAtMs = now())

@@ -4,11 +4,14 @@ import { type Family } from '../metrics/family.js'
 import { getLabels } from '../metrics/labels.js'
 import type { CollectorResult } from '../scrape/collector-result.js'
 import type { Collection } from '../scrape/scraper.js'
+import { readUpdatedSeconds, type StatisticsInterval } from './statistics-interval.js'
 
 /** A summary of one collection for the status page. It has a few values, and no personal data. */
 export type ServerSummary = {
   readonly atMs: number
   readonly isUp: boolean
+  /** How often the exporter had connected to the server when the collection ended. */
+  readonly connects: number
   /** Why the server did not answer; `undefined` if the server answered. */
   readonly problem: string | undefined
   /** Names and versions of the server software, for example `Prosody 13.0.1`. */
@@ -21,6 +24,10 @@ export type ServerSummary = {
   readonly shares: readonly Share[]
   readonly values: SummaryValues
   readonly sources: readonly SourceState[]
+  /** Whether mod_adhoc_statistics answered, but Prosody has not collected its statistics for the first time. */
+  readonly isWaitingForProsody: boolean
+  /** How old the values from Prosody can be; `undefined` if Prosody collects them for each scrape. */
+  readonly interval: StatisticsInterval | undefined
 }
 
 /** The values of one host. A value is absent if the server does not report it. */
@@ -57,15 +64,19 @@ const MAX_PARTS = 20
 /**
  * Creates the summary of a collection.
  *
- * @param options.problem Why the exporter is not connected to the server, if the reason is known.
+ * @param options.connects How often the exporter has connected to the server. Default: 1.
  * @param options.maskSecret Masks the secret of the component in error texts. Default: the secret is not masked.
  */
 export function summarize(
   { isUp, families, results }: Collection,
   atMs: number,
-  options: { readonly problem?: string | undefined; readonly maskSecret?: Mask } = {},
+  options: {
+    readonly connects?: number
+    readonly interval?: StatisticsInterval | undefined
+    readonly maskSecret?: Mask
+  } = {},
 ): ServerSummary {
-  const { problem, maskSecret = (text: string) => text } = options
+  const { connects = 1, interval, maskSecret = (text: string) => text } = options
   const describe = (error: unknown) => reasonText(error, maskSecret)
   const firstError = results.find(({ error }) => error !== undefined)?.error
   const readRows = createRowReader(families)
@@ -74,7 +85,8 @@ export function summarize(
   return {
     atMs,
     isUp,
-    problem: isUp ? undefined : describe(problem ?? firstError ?? 'the server did not answer'),
+    connects,
+    problem: isUp ? undefined : describe(firstError ?? 'the server did not answer'),
     software: readSoftware(readRows),
     // The earliest start time is that of the server. Hosts that a reload of Prosody adds have a later start time.
     startedAtMs: findExtreme(
@@ -86,6 +98,8 @@ export function summarize(
     shares: summarizeShares(readRows, connections),
     values: summarizeValues(readRows, connections, families),
     sources: results.map((result) => summarizeSource(result, describe)),
+    isWaitingForProsody: isWaitingForProsody(results),
+    interval,
   }
 }
 
@@ -181,6 +195,11 @@ function summarizeSource(
   }
   const hasSeries = output?.collected.families.some(({ order }) => order.length > 0)
   return { name, state: hasSeries ? 'works' : 'idle', reason: undefined, durationSeconds }
+}
+
+function isWaitingForProsody(results: readonly CollectorResult[]): boolean {
+  const registry = results.find(({ name }) => name === 'registry')
+  return registry?.output !== undefined && readUpdatedSeconds(registry.output) === undefined
 }
 
 const IP_FAMILIES: ReadonlyMap<string, string> = new Map([

@@ -31,6 +31,9 @@ export const maskJids: Mask = (text) =>
     `${REPLACEMENT}@$1`,
   )
 
+/** Masks the texts in double quotes, with which a message about an invalid configuration repeats values of a file. */
+export const maskQuoted: Mask = (text) => text.replace(/"(?:[^"\\]|\\.)*"/g, `"${REPLACEMENT}"`)
+
 /** Creates a mask for texts that people other than the operator can read. It masks the secret and the names in JIDs. */
 export function serverMask(secret: string): Mask {
   const maskSecret = secretMask(secret)

@@ -46,6 +46,8 @@ const PREFIX = 'prosody_exporter'
 export type ReloadState = {
   readonly isSuccessful: boolean
   readonly lastSuccessSeconds: number
+  /** Why the last reload failed, on one line; `undefined` if it succeeded. */
+  readonly problem?: string | undefined
 }
 
 /** Creates the families with the outcome of a collection from one server and the state of its connection. */

@@ -2,6 +2,7 @@ import { html } from 'hono/html'
 import type { Asset } from './assets.js'
 import { CHARTS } from './charts.js'
 import type { Html } from './format-values.js'
+import { splitReason } from './server-status.js'
 
 /** The parts of the status page that change while it is open. The key is the id of the HTML element. */
 export type PageParts = Readonly<Record<string, Html>>
@@ -28,42 +29,45 @@ export type PageFrame = {
 
 export type Link = { readonly href: string; readonly text: string; readonly description: string }
 
+/** Renders problems of the exporter itself, which concern all servers. */
+export function renderNotices(notices: readonly string[]): Html {
+  return html`${notices.map((notice) => {
+    const { cause, remedy } = splitReason(notice)
+    return html`<p class="notice"><b>${cause}</b> ${remedy}</p>`
+  })}`
+}
+
 /** Renders an element whose content the script client/page.js updates. */
 const renderPart = (parts: PageParts, id: string) => html`<div id="${id}">${parts[id]}</div>`
 
 export function renderServerDocument(frame: PageFrame, parts: PageParts): Html {
   return renderDocument(
     frame,
+    parts,
     html`<section class="hero">
         <div id="state" role="status">${parts['state']}</div>
         ${renderPart(parts, 'about')}
       </section>
       ${renderPart(parts, 'values')}
-      <section aria-labelledby="charts-title">
+      <section aria-labelledby="charts-title" class="history">
         <h2 id="charts-title">Recent history</h2>
         <div class="charts">${CHARTS.map((chart) => renderChart(chart, parts))}</div>
         <noscript><p class="quiet">The charts need JavaScript. The values do not.</p></noscript>
       </section>
-      <section aria-labelledby="connected-title">
-        <h2 id="connected-title">Users and connections</h2>
-        ${renderPart(parts, 'connected')}
-      </section>
-      <section aria-labelledby="sources-title">
-        <h2 id="sources-title">Collectors</h2>
-        ${renderPart(parts, 'sources')}
-      </section>`,
+      ${renderPart(parts, 'connected')} ${renderPart(parts, 'sources')}`,
   )
 }
 
 export function renderOverviewDocument(frame: PageFrame, parts: PageParts): Html {
   return renderDocument(
     frame,
+    parts,
     html`<section class="hero">
         <div id="state" role="status">${parts['state']}</div>
       </section>
       <section aria-labelledby="servers-title">
         <h2 id="servers-title">Servers</h2>
-        ${renderPart(parts, 'servers')}
+        <div class="card">${renderPart(parts, 'servers')}</div>
       </section>`,
   )
 }
@@ -78,11 +82,11 @@ function renderChart({ id, title, unit, lines }: (typeof CHARTS)[number], parts:
       <span class="readout" aria-hidden="true"></span>
     </figcaption>
     <div class="plot" data-tracks="${tracks}" data-names="${names}" data-title="${title}"></div>
-    ${renderPart(parts, `legend-${id}`)}
+    <div id="legend-${id}" class="legend">${parts[`legend-${id}`]}</div>
   </figure>`
 }
 
-function renderDocument(frame: PageFrame, main: Html): Html {
+function renderDocument(frame: PageFrame, parts: PageParts, main: Html): Html {
   const { version, title, server, eventsUrl, assets, links, job } = frame
   return html`<!doctype html>
     <html lang="en">
@@ -105,6 +109,7 @@ function renderDocument(frame: PageFrame, main: Html): Html {
           <p id="link" role="status"></p>
         </header>
         <main>
+          <div id="notices" role="status">${parts['notices']}</div>
           ${main}
           <section aria-labelledby="prometheus-title">
             <h2 id="prometheus-title">Connect Prometheus</h2>
@@ -117,7 +122,7 @@ function renderDocument(frame: PageFrame, main: Html): Html {
               )}
             </ul>
             <p class="quiet">To scrape the exporter, add this to prometheus.yml:</p>
-            <div class="job">
+            <div class="job card">
               <button type="button" id="copy" hidden>Copy</button>
               <pre id="job" tabindex="0" aria-label="Configuration for prometheus.yml">${job}</pre>
             </div>

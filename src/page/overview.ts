@@ -1,30 +1,24 @@
 import { html } from 'hono/html'
-import type { ServerSummary } from '../history/server-summary.js'
 import type { PageParts } from './document.js'
-import { getStateClass } from './server-page.js'
 import { formatCount, formatDuration, formatNumber, type Html } from './format-values.js'
+import type { ServerState, ServerStatus } from './server-status.js'
 
-export type OverviewServer = {
-  readonly name: string
-  /** `undefined` before the first collection has ended. */
-  readonly summary: ServerSummary | undefined
-}
+export type OverviewServer = { readonly name: string; readonly status: ServerStatus }
 
 /** Renders the parts of the overview page of several servers that change while the page is open. */
 export function renderOverviewParts(servers: readonly OverviewServer[]): PageParts {
-  const up = countUp(servers)
-  const state = up === servers.length ? 'up' : up === 0 ? 'down' : 'unknown'
   return {
-    state: html`<h1 class="${state}">${describeOverview(servers)}</h1>`,
-    servers: html`<table>
-      <thead>
-        <tr>
-          <th scope="col">Server</th>
-          <th scope="col">Clients</th>
-          <th scope="col">State</th>
+    state: html`<h1 class="${selectState(servers)}">${describeOverview(servers)}</h1>`,
+    // The style sheet changes the display of the table on small screens. The roles keep it a table for screen readers.
+    servers: html`<table role="table">
+      <thead role="rowgroup">
+        <tr role="row">
+          <th scope="col" role="columnheader">Server</th>
+          <th scope="col" role="columnheader">Clients</th>
+          <th scope="col" role="columnheader">State</th>
         </tr>
       </thead>
-      <tbody>
+      <tbody role="rowgroup">
         ${servers.map(renderRow)}
       </tbody>
     </table>`,
@@ -33,29 +27,48 @@ export function renderOverviewParts(servers: readonly OverviewServer[]): PagePar
 
 /** Returns the title of the overview page, for example `2 of 3 servers are up`. */
 export function describeOverview(servers: readonly OverviewServer[]): string {
-  const up = countUp(servers)
-  return up === servers.length
-    ? `All ${formatCount(up, 'server')} are up`
-    : `${formatNumber(up)} of ${formatCount(servers.length, 'server')} are up`
+  const count = countStates(servers)
+  const [total, up] = [servers.length, count('up') + count('impaired')]
+  if (total > 0 && count('pending') === total)
+    return `Connecting to ${formatCount(total, 'server')}`
+  const impaired = count('impaired')
+  const title =
+    up === total
+      ? `All ${formatCount(up, 'server')} are up`
+      : `${formatNumber(up)} of ${formatCount(total, 'server')} are up`
+  return impaired > 0 ? `${title}, ${formatNumber(impaired)} with a problem` : title
 }
 
-const countUp = (servers: readonly OverviewServer[]) =>
-  servers.filter(({ summary }) => summary?.isUp).length
+function selectState(servers: readonly OverviewServer[]): ServerState {
+  const count = countStates(servers)
+  if (count('up') === servers.length) return 'up'
+  if (count('pending') === servers.length) return 'pending'
+  return count('down') === servers.length ? 'down' : 'impaired'
+}
 
-function renderRow({ name, summary }: OverviewServer): Html {
-  const clients = summary?.isUp ? (summary.values.clients ?? summary.values.users) : undefined
-  return html`<tr>
-    <th scope="row"><a href="?server=${encodeURIComponent(name)}">${name}</a></th>
-    <td>${formatNumber(clients)}</td>
-    <td class="${getStateClass(summary)}">${describeServer(summary)}</td>
+function countStates(servers: readonly OverviewServer[]) {
+  return (state: ServerState) => servers.filter(({ status }) => status.state === state).length
+}
+
+function renderRow({ name, status }: OverviewServer): Html {
+  const { clients, users } = status.summary?.values ?? {}
+  return html`<tr role="row">
+    <th scope="row" role="rowheader">
+      <a href="?server=${encodeURIComponent(name)}">${name}</a>
+    </th>
+    <td role="cell">${formatNumber(clients ?? users)}</td>
+    <td role="cell" class="${status.state}">
+      <span class="state">${status.shortTitle}</span>${describeDetails(status)}
+    </td>
   </tr>`
 }
 
-function describeServer(summary: ServerSummary | undefined): string {
-  if (!summary) return 'no data yet'
-  if (!summary.isUp) return `does not answer: ${summary.problem ?? 'unknown reason'}`
+/** Returns the uptime of a server that is up, or the cause of its problem. The page of the server has the remedy. */
+function describeDetails({ reason, summary }: ServerStatus): string {
+  if (reason) return `: ${reason.cause}`
+  if (!summary) return ''
   const { atMs, startedAtMs, sources } = summary
   const uptime = startedAtMs === undefined ? '' : ` for ${formatDuration(atMs - startedAtMs)}`
   const failed = sources.filter(({ state }) => state === 'failed').map(({ name }) => name)
-  return `up${uptime}${failed.length > 0 ? `; failed collectors: ${failed.join(', ')}` : ''}`
+  return `${uptime}${failed.length > 0 ? `; failed collectors: ${failed.join(', ')}` : ''}`
 }

@@ -3,21 +3,28 @@ import { gzipSync } from 'node:zlib'
 import { PAGE_URLS } from '../config/page-paths.js'
 import { acceptsGzip } from '../exposition/negotiate.js'
 import { TRACKS, type History, type Point } from '../history/history.js'
+import type { LinkReport } from '../history/link-report.js'
 import { respond, respondText } from '../http/routes.js'
 import { getRequestHost } from '../http/server-routes.js'
 import { readAssets, readReference, type Asset } from './assets.js'
 import {
+  renderNotices,
   renderOverviewDocument,
   renderServerDocument,
   type Link,
   type PageParts,
 } from './document.js'
 import { describeOverview, renderOverviewParts } from './overview.js'
-import { describeState, renderServerParts, type CollectorHelp } from './server-page.js'
+import { renderServerParts, type CollectorHelp } from './server-page.js'
+import { determineStatus } from './server-status.js'
 import { createViewers, type Event, type NextEvents } from './viewers.js'
 import type { Html } from './format-values.js'
 
-export type PageServer = { readonly name: string; readonly history: History }
+export type PageServer = {
+  readonly name: string
+  readonly history: History
+  readonly reportLink: () => LinkReport
+}
 
 export type PageOptions = {
   /**
@@ -28,6 +35,8 @@ export type PageOptions = {
   readonly version: string
   readonly telemetryPath: string
   readonly servers: () => readonly PageServer[]
+  /** Returns the problems of the exporter itself. Each is one line for the operator, without a secret. */
+  readonly notices: () => readonly string[]
   /** All collectors of the exporter, including disabled ones. */
   readonly collectors: readonly CollectorHelp[]
   /**
@@ -39,7 +48,7 @@ export type PageOptions = {
 
 export type StatusPage = {
   addTo(app: Hono): void
-  /** Updates all open pages. Call this function when a server has a new summary. */
+  /** Updates all open pages. Call this function when a server or the exporter has a new state. */
   readonly notify: () => void
   /** Ends the event streams of all open pages, and rejects new ones. */
   readonly close: () => void
@@ -86,13 +95,11 @@ export function createStatusPage(options: PageOptions): StatusPage {
       job: options.job(getRequestHost(c)),
     })
     if (selected === 'all') {
-      const all = servers.listSummaries()
-      const title = describeOverview(all)
-      return sendDocument(c, renderOverviewDocument(frame(title), renderOverviewParts(all)))
+      const title = describeOverview(servers.listStatuses())
+      return sendDocument(c, renderOverviewDocument(frame(title), createOverviewParts()))
     }
-    const title = describeState(selected.history.getLatest())
-    const parts = renderServerParts(selected.history, options.collectors)
-    return sendDocument(c, renderServerDocument(frame(title), parts))
+    const { title } = getStatus(selected)
+    return sendDocument(c, renderServerDocument(frame(title), createServerParts(selected)))
   }
 
   function serveEvents(c: Context): Response {
@@ -104,9 +111,20 @@ export function createStatusPage(options: PageOptions): StatusPage {
     return viewers.add(c, next) ?? respondText(503, TOO_MANY_VIEWERS, { 'Retry-After': '60' })
   }
 
-  const overviewEvents: NextEvents = async () => [
-    await createPartsEvent(renderOverviewParts(servers.listSummaries())),
-  ]
+  const createServerParts = (server: PageServer): PageParts => ({
+    notices: renderNotices(options.notices()),
+    ...renderServerParts(
+      { status: getStatus(server), points: server.history.getPoints() },
+      options.collectors,
+    ),
+  })
+
+  const createOverviewParts = (): PageParts => ({
+    notices: renderNotices(options.notices()),
+    ...renderOverviewParts(servers.listStatuses()),
+  })
+
+  const overviewEvents: NextEvents = async () => [await createPartsEvent(createOverviewParts())]
 
   /**
    * The first update for a viewer has the whole history of the server. Each later update usually has only the new
@@ -115,8 +133,9 @@ export function createStatusPage(options: PageOptions): StatusPage {
   function createServerEvents(name: string): NextEvents {
     let sent: { readonly history: History; readonly count: number } | undefined
     return async () => {
-      const history = servers.find(name)?.history
-      if (!history) return undefined
+      const server = servers.find(name)
+      if (!server) return undefined
+      const { history } = server
       // A reload of the configuration can replace the history of the server. Then the whole new history is
       // sent.
       const isSameHistory = sent?.history === history
@@ -125,7 +144,7 @@ export function createStatusPage(options: PageOptions): StatusPage {
       const data = JSON.stringify(toColumns(points))
       return [
         { event: isSameHistory ? 'points' : 'history', data },
-        await createPartsEvent(renderServerParts(history, options.collectors)),
+        await createPartsEvent(createServerParts(server)),
       ]
     }
   }
@@ -143,13 +162,17 @@ export function createStatusPage(options: PageOptions): StatusPage {
   }
 }
 
+function getStatus({ history, reportLink }: PageServer) {
+  return determineStatus(history.getLatest(), reportLink())
+}
+
 function createServerSelection(servers: () => readonly PageServer[]) {
   const find = (name: string) => servers().find((server) => server.name === name)
   return {
     find,
     count: () => servers().length,
-    listSummaries: () =>
-      servers().map(({ name, history }) => ({ name, summary: history.getLatest() })),
+    listStatuses: () =>
+      servers().map((server) => ({ name: server.name, status: getStatus(server) })),
 
     /**
      * Returns the server that the query parameter `server` names; `undefined` if no server has this name.

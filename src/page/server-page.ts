@@ -1,6 +1,7 @@
 import { html } from 'hono/html'
-import type { History, Point } from '../history/history.js'
+import type { Point } from '../history/history.js'
 import type { HostSummary, ServerSummary, Share, SourceState } from '../history/server-summary.js'
+import type { StatisticsInterval } from '../history/statistics-interval.js'
 import { CHARTS, type Chart } from './charts.js'
 import type { PageParts } from './document.js'
 import {
@@ -12,52 +13,49 @@ import {
   formatTime,
   type Html,
 } from './format-values.js'
+import { splitReason, type SplitReason, type ServerStatus } from './server-status.js'
 
 export type CollectorHelp = { readonly name: string; readonly help: string }
 
+/** The status of one server and its values over time. */
+export type ServerView = { readonly status: ServerStatus; readonly points: readonly Point[] }
+
 /**
  * Renders the parts of the page of one server that change while the page is open. The first page and each
- * update use this function.
+ * update use this function. A part without data is empty, and the page does not show its card.
  *
  * @param collectors All collectors of the exporter, including disabled ones.
  */
 export function renderServerParts(
-  history: Pick<History, 'getLatest' | 'getPoints'>,
+  view: ServerView,
   collectors: readonly CollectorHelp[],
 ): PageParts {
-  const summary = history.getLatest()
-  const points = history.getPoints()
-  const missing = explainMissing(summary, points)
+  const { status, points } = view
+  const { state, title, summary } = status
   return {
-    state: html`<h1 class="${getStateClass(summary)}">${describeState(summary)}</h1>`,
-    about: renderAbout(summary),
-    values: renderValues(summary, points.at(-1)),
-    ...Object.fromEntries(
-      CHARTS.map((chart) => [`legend-${chart.id}`, renderLegend(chart, points, missing)]),
-    ),
-    connected: renderConnections(summary),
-    sources: renderSources(summary, collectors),
+    state: html`<h1 class="${state}">${title}</h1>`,
+    about: renderAbout(status),
+    values: summary ? renderValues(summary, points.at(-1)) : html``,
+    ...Object.fromEntries(CHARTS.map((chart) => [`legend-${chart.id}`, renderLegend(chart, view)])),
+    connected: summary ? renderConnections(summary) : html``,
+    sources: summary ? renderSources(summary, collectors) : html``,
   }
 }
 
-/** Returns the title of the page of one server, for example `Prosody is up`. */
-export function describeState(summary: ServerSummary | undefined): string {
-  if (!summary) return 'No data yet'
-  const name = summary.software[0]?.replace(/ \S*$/, '') ?? 'The server'
-  return summary.isUp ? `${name} is up` : 'The server does not answer'
+function renderAbout({ state, reason, summary }: ServerStatus): Html {
+  if (state === 'pending') return html`<p>The first values appear in a few seconds.</p>`
+  return html`${reason ? renderReason(reason) : ''}
+  ${state === 'down' ? html`<p class="quiet">The exporter retries every few seconds.</p>` : ''}
+  ${summary ? renderFacts(summary) : ''}`
 }
 
-/** Returns the CSS class that selects the colour for the state of a server. */
-export const getStateClass = (summary: ServerSummary | undefined) =>
-  summary === undefined ? 'unknown' : summary.isUp ? 'up' : 'down'
+/** Renders a message for the operator, with its first sentence in bold. */
+function renderReason({ cause, remedy }: SplitReason): Html {
+  return html`<p class="reason"><b>${cause}</b> ${remedy}</p>`
+}
 
-function renderAbout(summary: ServerSummary | undefined): Html {
-  if (!summary) return html`<p>Waiting for the first collection.</p>`
-  const { atMs, isUp, problem, software, startedAtMs } = summary
-  if (!isUp) {
-    return html`<p class="reason">${problem ?? 'The reason is unknown.'}</p>
-      <p class="quiet">Last tried at ${formatTime(atMs)}. The exporter retries automatically.</p>`
-  }
+function renderFacts(summary: ServerSummary): Html {
+  const { atMs, software, startedAtMs } = summary
   const uptime =
     startedAtMs === undefined
       ? ''
@@ -65,13 +63,36 @@ function renderAbout(summary: ServerSummary | undefined): Html {
           >up since ${formatDateTime(startedAtMs)} (${formatDuration(atMs - startedAtMs)})</span
         >`
   return html`<p class="facts">
-    ${software.map((name) => html`<span>${name}</span>`)} ${uptime}
-    <span class="quiet">updated at ${formatTime(atMs)}</span>
-  </p>`
+      ${software.map((name) => html`<span>${name}</span>`)} ${uptime}
+      <span class="quiet">updated at ${formatTime(atMs)}</span>
+    </p>
+    ${listRemarks(summary).map((remark) => html`<p class="quiet">${remark}</p>`)}`
 }
 
-function renderValues(summary: ServerSummary | undefined, lastPoint: Point | undefined): Html {
-  if (!summary?.isUp) return html``
+/** Lists what the reader should know about the values of a server that is up. */
+function listRemarks({ software, sources, isWaitingForProsody, interval }: ServerSummary) {
+  const failed = sources.filter(({ name, state }) => name !== 'registry' && state === 'failed')
+  return [
+    ...(isWaitingForProsody ? [WAITING_FOR_PROSODY] : []),
+    ...(interval ? [explainInterval(interval, software)] : []),
+    ...(failed.length > 0
+      ? [`Failed collectors, with the reasons below: ${failed.map(({ name }) => name).join(', ')}.`]
+      : []),
+  ]
+}
+
+const WAITING_FOR_PROSODY =
+  'Collecting: Prosody has not collected its statistics yet. They appear after the first statistics_interval (default: 60 s).'
+
+function explainInterval({ seconds }: StatisticsInterval, software: readonly string[]): string {
+  const age = seconds === undefined ? 'one interval' : `${formatNumber(seconds)} s`
+  // Prosody before 0.12 has no other kind of interval.
+  if (software.some((name) => /^Prosody 0\.1[01](\.|$)/.test(name)))
+    return `Values are up to ${age} old.`
+  return `Values are up to ${age} old, because statistics_interval is a number. For new values in each scrape, set statistics_interval = "manual" in the global section of prosody.cfg.lua and restart Prosody.`
+}
+
+function renderValues(summary: ServerSummary, lastPoint: Point | undefined): Html {
   const { users, clients, serversIn, serversOut } = summary.values
   const hasServers = serversIn !== undefined || serversOut !== undefined
   const values = [
@@ -94,43 +115,53 @@ function renderValues(summary: ServerSummary | undefined, lastPoint: Point | und
   </dl>`
 }
 
-/** Explains why a chart has no values. This text is shown instead of the chart. */
-function explainMissing(summary: ServerSummary | undefined, points: readonly Point[]): string {
+const NEEDS_TWO_VALUES = 'Collecting; a chart needs two values.'
+
+/**
+ * Explains why a chart has no values yet. The result is `undefined` if it will not have any until the operator changes
+ * something.
+ */
+function explainMissing({ status: { summary }, points }: ServerView): string | undefined {
   const registry = summary?.sources.find(({ name }) => name === 'registry')
-  // The exporter computes a rate from two points. With fewer points, a chart of rates has no values yet.
-  if (!summary?.isUp || registry?.state === 'works' || points.length < 2) return 'No data yet.'
-  return 'Not available: the exporter has no data from mod_adhoc_statistics.'
+  if (!summary || !registry || registry.state === 'failed') return undefined
+  if (summary.isWaitingForProsody)
+    return 'Collecting; Prosody has not collected its statistics yet.'
+  return points.length < 2 ? NEEDS_TWO_VALUES : 'Prosody has counted nothing here yet.'
 }
 
-function renderLegend({ title, lines }: Chart, points: readonly Point[], missing: string): Html {
+function renderLegend({ title, lines }: Chart, view: ServerView): Html {
+  const { points } = view
+  const last = view.status.summary && points.at(-1)
   const rows = lines.flatMap(({ track, name }, i) => {
     const values = points.flatMap((point) => point[track] ?? [])
     if (values.length === 0) return []
-    const current = points.at(-1)?.[track]
     return html`<tr>
       <th scope="row"><i class="line-${i + 1}"></i>${name}</th>
-      <td>${formatNumber(current)}</td>
+      <td>${formatNumber(last?.[track])}</td>
       <td>${formatNumber(Math.min(...values))}</td>
       <td>${formatNumber(Math.max(...values))}</td>
     </tr>`
   })
-  if (rows.length === 0) return html`<p class="quiet">${missing}</p>`
+  const missing = explainMissing(view)
+  if (rows.length === 0)
+    return missing === undefined ? html`` : html`<p class="quiet">${missing}</p>`
   return html`<table>
-    <caption class="visually-hidden">
-      ${title}: current, lowest and highest value in the chart
-    </caption>
-    <thead>
-      <tr>
-        <td></td>
-        <th scope="col">now</th>
-        <th scope="col">lowest</th>
-        <th scope="col">highest</th>
-      </tr>
-    </thead>
-    <tbody>
-      ${rows}
-    </tbody>
-  </table>`
+      <caption class="visually-hidden">
+        ${title}: current, lowest and highest value in the chart
+      </caption>
+      <thead>
+        <tr>
+          <td></td>
+          <th scope="col">now</th>
+          <th scope="col">lowest</th>
+          <th scope="col">highest</th>
+        </tr>
+      </thead>
+      <tbody>
+        ${rows}
+      </tbody>
+    </table>
+    ${last && points.length < 2 ? html`<p class="quiet">${NEEDS_TWO_VALUES}</p>` : ''}`
 }
 
 const COLUMNS: readonly (readonly [Exclude<keyof HostSummary, 'host'>, string])[] = [
@@ -140,40 +171,36 @@ const COLUMNS: readonly (readonly [Exclude<keyof HostSummary, 'host'>, string])[
   ['serversOut', 'To servers'],
 ]
 
-function renderConnections(summary: ServerSummary | undefined): Html {
-  if (!summary) return html`<p class="quiet">No data yet.</p>`
-  if (!summary.isUp) return html`<p class="quiet">Unknown while the server does not answer.</p>`
-  const { hosts, omittedHosts, shares } = summary
+function renderConnections({ hosts, omittedHosts, shares }: ServerSummary): Html {
   const columns = COLUMNS.filter(([key]) => hosts.some((host) => host[key] !== undefined))
-  if (columns.length === 0 && shares.length === 0) {
-    return html`<p class="quiet">
-      The server does not report users and connections yet. With Prosody, load mod_adhoc_statistics
-      to see them here.
-    </p>`
-  }
-  return html`<table class="hosts">
-      <thead>
-        <tr>
-          <th scope="col">Host</th>
-          ${columns.map(([, title]) => html`<th scope="col">${title}</th>`)}
-        </tr>
-      </thead>
-      <tbody>
-        ${hosts.map(
-          (host) =>
-            html`<tr>
-              <th scope="row">${host.host || '(host not known yet)'}</th>
-              ${columns.map(([key]) => html`<td>${formatNumber(host[key])}</td>`)}
-            </tr>`,
-        )}
-      </tbody>
-    </table>
-    ${
-      omittedHosts > 0
-        ? html`<p class="quiet">Not shown: ${formatCount(omittedHosts, 'smaller host')}.</p>`
-        : ''
-    }
-    <div class="shares">${shares.map(renderShare)}</div>`
+  if (columns.length === 0 && shares.length === 0) return html``
+  return renderCard(
+    'connected-title',
+    'Users and connections',
+    html`<table class="hosts">
+        <thead>
+          <tr>
+            <th scope="col">Host</th>
+            ${columns.map(([, title]) => html`<th scope="col">${title}</th>`)}
+          </tr>
+        </thead>
+        <tbody>
+          ${hosts.map(
+            (host) =>
+              html`<tr>
+                <th scope="row">${host.host || '(host not known yet)'}</th>
+                ${columns.map(([key]) => html`<td>${formatNumber(host[key])}</td>`)}
+              </tr>`,
+          )}
+        </tbody>
+      </table>
+      ${
+        omittedHosts > 0
+          ? html`<p class="quiet">Not shown: ${formatCount(omittedHosts, 'smaller host')}.</p>`
+          : ''
+      }
+      <div class="shares">${shares.map(renderShare)}</div>`,
+  )
 }
 
 function renderShare({ title, parts }: Share): Html {
@@ -197,39 +224,49 @@ function renderShare({ title, parts }: Share): Html {
   </section>`
 }
 
-function renderSources(
-  summary: ServerSummary | undefined,
-  collectors: readonly CollectorHelp[],
-): Html {
-  if (!summary) return html``
-  const { sources, isUp } = summary
+function renderSources({ sources }: ServerSummary, collectors: readonly CollectorHelp[]): Html {
   const help = new Map(collectors.map(({ name, help }) => [name, help]))
   const enabled = new Set(sources.map(({ name }) => name))
   const idle = sources.filter(({ state }) => state === 'idle').map(({ name }) => name)
   const disabled = collectors.map(({ name }) => name).filter((name) => !enabled.has(name))
-  // While the server does not answer, all collectors fail for the same reason, which is shown at the top of the
-  // page.
-  const reasonOf = ({ reason }: SourceState) => (isUp ? reason : undefined)
-  return html`<ul class="sources">
-      ${sources
-        .filter(({ state }) => state !== 'idle')
-        .map(
-          (source) =>
-            html`<li class="${source.state}">
-              <b>${source.name}</b>
-              <span class="state">${source.state}</span>
-              <p>${help.get(source.name) ?? ''}</p>
-              <span class="duration">${formatElapsed(source.durationSeconds)}</span>
-              ${
-                reasonOf(source) === undefined
-                  ? ''
-                  : html`<p class="reason">${reasonOf(source)}</p>`
-              }
-            </li>`,
-        )}
-    </ul>
-    ${renderNames('Not used on this server', idle, explainIdle(sources))}
-    ${renderNames('Disabled', disabled)}`
+  return renderCard(
+    'sources-title',
+    'Collectors',
+    html`<ul class="sources">
+        ${sources
+          .filter(({ state }) => state !== 'idle')
+          .map((source) => renderSource(source, help.get(source.name) ?? ''))}
+      </ul>
+      ${renderNames('Not used on this server', idle, explainIdle(sources))}
+      ${renderNames('Disabled', disabled)}`,
+  )
+}
+
+function renderSource({ name, state, reason, durationSeconds }: SourceState, help: string): Html {
+  return html`<li class="${state}">
+    <b>${name}</b>
+    <span class="state">${state}</span>
+    <p>${help}</p>
+    <span class="duration">${formatElapsed(durationSeconds)}</span>
+    ${reason === undefined ? '' : renderShortReason(splitReason(reason))}
+  </li>`
+}
+
+/** Renders the first sentence of a message. A click shows the rest. */
+function renderShortReason({ cause, remedy }: SplitReason): Html {
+  if (remedy === '') return html`<p class="reason">${cause}</p>`
+  return html`<details class="reason">
+    <summary>${cause}</summary>
+    ${remedy}
+  </details>`
+}
+
+/** Renders a section of the page whose content is in a card. */
+export function renderCard(id: string, title: string, content: Html): Html {
+  return html`<section aria-labelledby="${id}">
+    <h2 id="${id}">${title}</h2>
+    <div class="card">${content}</div>
+  </section>`
 }
 
 function explainIdle(sources: readonly SourceState[]): string {

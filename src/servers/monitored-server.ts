@@ -3,10 +3,13 @@ import { REGISTRY_NODE } from '../collectors/registry/registry.js'
 import type { Config, ServerConfig } from '../config/read-config.js'
 import { createHistory, type History } from '../history/history.js'
 import type { Log } from '../log/log.js'
-import { secretMask, withMask } from '../log/mask.js'
+import { reasonText, secretMask, withMask, type Mask } from '../log/mask.js'
 import type { Family } from '../metrics/family.js'
 import { summarize } from '../history/server-summary.js'
+import { createIntervalDetector } from '../history/statistics-interval.js'
+import type { LinkReport } from '../history/link-report.js'
 import { createScraper, type Scraper } from '../scrape/scraper.js'
+import { explainEvictions } from '../xmpp/advice.js'
 import { createConnection, type Connection } from '../xmpp/connection.js'
 
 /** One monitored server with its own stream, collectors, snapshots and history. Monitored servers share no state. */
@@ -15,6 +18,8 @@ export type MonitoredServer = {
   readonly connection: Connection
   readonly scraper: Scraper
   readonly history: History
+  /** Returns the state of the stream for the status page, without the secret and personal data. */
+  readonly reportLink: () => LinkReport
   /**
    * Returns at most 20 lines of advice of the collectors to the operator. Each element is one line, and says what to
    * change.
@@ -44,14 +49,15 @@ export function createMonitoredServer(
     version: string
     /** Returns the metrics about this process, or none if the exporter monitors several servers. */
     exporterFamilies: () => readonly Family[]
-    /** Called when the history has a new summary. */
-    onSummary: () => void
+    /** Called when the history has a new summary, and when the stream or an attempt to connect has ended. */
+    onChange: () => void
   },
 ): MonitoredServer {
-  const { version, exporterFamilies, onSummary } = deps
+  const { version, exporterFamilies, onChange } = deps
   const maskSecret = secretMask(config.xmpp.secret)
   const log = withMask(deps.log, config.xmpp.secret)
   const history = createHistory(page)
+  const detectInterval = createIntervalDetector()
   const advice = new Set<string>()
   const connection = createConnection({
     ...config.xmpp,
@@ -60,6 +66,7 @@ export function createMonitoredServer(
     commands: [{ node: REGISTRY_NODE, name: 'Statistics for Prometheus' }],
     // The exporter collects immediately after each login, so that it is ready before the first scrape.
     onOnline: () => void scraper.refresh(),
+    onLost: onChange,
   })
   const scraper = createScraper({
     log,
@@ -83,9 +90,11 @@ export function createMonitoredServer(
     link: () => ({ connected: connection.isConnected(), connects: connection.connects() }),
     maxSeries: limits.series || Infinity,
     onCollection: (collection) => {
-      if (!history.shouldAdd(collection.isUp)) return
-      history.add(summarize(collection, Date.now(), { problem: connection.problem(), maskSecret }))
-      onSummary()
+      const connects = connection.connects()
+      const interval = detectInterval(collection.results, connects)
+      if (!history.shouldAdd({ isUp: collection.isUp, connects })) return
+      history.add(summarize(collection, Date.now(), { connects, interval, maskSecret }))
+      onChange()
     },
   })
   return {
@@ -93,8 +102,22 @@ export function createMonitoredServer(
     connection,
     scraper,
     history,
+    reportLink: () => reportLink(connection, maskSecret),
     advice: () => [...advice],
     isReady: () => connection.isConnected() && scraper.hasSucceeded(),
     isUp: () => connection.isConnected() && scraper.wasUp() === true,
+  }
+}
+
+function reportLink(connection: Connection, maskSecret: Mask): LinkReport {
+  const mask = (text: string | undefined) =>
+    text === undefined ? undefined : reasonText(text, maskSecret)
+  const evictions = connection.evictions()
+  return {
+    isConnected: connection.isConnected(),
+    connects: connection.connects(),
+    problem: mask(connection.problem()),
+    // A single eviction is normal after a restart of the exporter.
+    conflict: mask(evictions > 1 ? explainEvictions(connection.domain, evictions) : undefined),
   }
 }

@@ -138,3 +138,12 @@ function describeUnusualSecret(secret: string): string {
   }
   return ''
 }
+
+/**
+ * Returns one line for the operator of an exporter that another program repeatedly evicts from its component.
+ *
+ * @param times How often, in the last five minutes.
+ */
+export function explainEvictions(domain: string, times: number): string {
+  return `Another program logged in as component "${domain}" ${times} times in five minutes. Two exporters share one component and disconnect each other, perhaps from different machines. Stop one of them, or give each its own component.`
+}

@@ -77,6 +77,8 @@ export type ConnectionOptions = {
   readonly commands?: readonly Command[]
   /** Called after each login that succeeded. */
   readonly onOnline?: () => void
+  /** Called when a stream or an attempt to connect has ended, and `problem` returns the reason. */
+  readonly onLost?: () => void
   /**
    * If no element arrives for this many milliseconds after a request whose reply is missing, the exporter ends the
    * stream. A longer time-out of the request extends this time. A shorter time-out does not reduce it, because a busy
@@ -101,7 +103,7 @@ export function createConnection(options: ConnectionOptions): Connection {
   parseService(service)
 
   const backoff = createBackoff({ now, random })
-  const status = createLinkStatus({ service, domain, secret, log, now })
+  const { online, ended, ...queries } = createLinkStatus({ service, domain, secret, log, now })
   const exchanges = createExchanges({ domain, schedule, silenceMs, send })
   const { requests } = exchanges
   const handle = createIncomingHandler({ domain, version, commands }, requests, log)
@@ -119,7 +121,7 @@ export function createConnection(options: ConnectionOptions): Connection {
       schedule,
       ...(options.limits && { limits: options.limits }),
       onOnline() {
-        status.online()
+        online()
         options.onOnline?.()
       },
       onElement(element) {
@@ -134,8 +136,9 @@ export function createConnection(options: ConnectionOptions): Connection {
       stream = undefined
       exchanges.dropAll(new LinkError(`the stream to ${service} was lost`))
       if (isStopped) return
-      const onlineMs = status.ended(end)
+      const onlineMs = ended(end)
       cancelRedial = schedule(backoff.next(end, onlineMs), dial)
+      options.onLost?.()
     })
   }
 
@@ -147,10 +150,7 @@ export function createConnection(options: ConnectionOptions): Connection {
   return {
     domain,
     isConnected: () => stream?.isOnline() === true,
-    problem: status.problem,
-    lastEnd: status.lastEnd,
-    connects: status.connects,
-    evictions: status.evictions,
+    ...queries,
     trace: watches.add,
 
     start() {
@@ -171,7 +171,7 @@ export function createConnection(options: ConnectionOptions): Connection {
       return new Promise((resolve, reject) => {
         const current = stream
         if (isStopped || !current?.isOnline()) {
-          const problem = status.problem()
+          const problem = queries.problem()
           throw new LinkError(`no stream to ${service}${problem ? `: ${problem}` : ''}`)
         }
         exchanges.begin(current, { type, child, to, timeoutMs }, (outcome) => {

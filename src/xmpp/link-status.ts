@@ -39,7 +39,7 @@ export function createLinkStatus({ service, domain, secret, log, now }: LinkStat
     problem: () => problem,
     lastEnd: () => lastEnd,
 
-    online(): void {
+    online: (): void => {
       onlineAtMs = now()
       connects++
       const away = lostAtMs === undefined ? {} : { away_seconds: toSeconds(onlineAtMs - lostAtMs) }
@@ -51,7 +51,7 @@ export function createLinkStatus({ service, domain, secret, log, now }: LinkStat
     },
 
     /** @returns How many milliseconds the ended stream was online; undefined if its login did not succeed. */
-    ended(end: StreamEnd): number | undefined {
+    ended: (end: StreamEnd): number | undefined => {
       const onlineMs = onlineAtMs === undefined ? undefined : now() - onlineAtMs
       const wasOnline = onlineMs !== undefined
       if (wasOnline) lostAtMs = now()

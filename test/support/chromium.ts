@@ -1,7 +1,8 @@
 /** Runs a real browser for tests of the page, and controls it through the DevTools protocol. */
 
 import CDP from 'chrome-remote-interface'
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { findChromium } from './setup/programs.js'
@@ -28,6 +29,17 @@ export type Tab = {
    * All requests of the page since the tab was opened. `bytes` is the number of received bytes before decompression.
    */
   readonly requests: { url: string; id: string; bytes: number }[]
+}
+
+const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
+
+/** Returns the accessibility problems that the program axe finds in the page, as text. */
+export async function findAccessibilityProblems(tab: Tab): Promise<string[]> {
+  await tab.evaluate(await readFile(AXE, 'utf8'))
+  return await tab.evaluate(
+    `axe.run().then(({ violations }) => violations.map(({ id, nodes }) =>
+      id + ': ' + nodes.map(({ html, failureSummary }) => html + ' ' + failureSummary).join('; ')))`,
+  )
 }
 
 /** Starts a browser that stops after the test. Returns a function that opens a tab. */

@@ -105,9 +105,11 @@ function createChart(plot) {
   return {
     draw() {
       const known = tracks.filter((track) => history[track]?.some((value) => value !== null))
-      plot.hidden = known.length === 0
-      plot.tabIndex = known.length === 0 ? -1 : 0
-      if (known.length === 0) return
+      // A line needs two points.
+      const isDrawn = known.length > 0 && history.times.length > 1
+      plot.hidden = !isDrawn
+      plot.tabIndex = isDrawn ? 0 : -1
+      if (!isDrawn) return
       if (known.join() !== drawnTracks) this.destroy()
       drawnTracks = known.join()
       if (!chart) {
@@ -219,8 +221,10 @@ function updateChildren(current, updated) {
   before.forEach((node, i) => {
     const next = /** @type {ChildNode} */ (after[i])
     if (node instanceof Element && next instanceof Element && node.nodeName === next.nodeName) {
-      for (const { name } of [...node.attributes])
-        if (!next.hasAttribute(name)) node.removeAttribute(name)
+      for (const { name } of [...node.attributes]) {
+        // The attribute `open` says that the reader has opened an element <details>.
+        if (!next.hasAttribute(name) && name !== 'open') node.removeAttribute(name)
+      }
       for (const { name, value } of next.attributes) {
         if (node.getAttribute(name) !== value) node.setAttribute(name, value)
       }

@@ -23,7 +23,7 @@ function setUp(intervalMs = 15_000, maxPoints?: number) {
   })
   const addAt = (ms: number, families: readonly Family[] = FAMILIES, isUp = true) => {
     nowMs = ms
-    if (!history.shouldAdd(isUp)) return
+    if (!history.shouldAdd({ isUp, connects: 1 })) return
     history.add(summarize(createCollection({ families, isUp }), START_MS + ms))
   }
   return { history, addAt, setTime: (ms: number) => (nowMs = ms) }
@@ -45,6 +45,14 @@ describe('the history', () => {
       history.getPoints().map(({ logins: rate }) => rate),
       [undefined, 40, undefined, 0, undefined, undefined, 4],
     )
+  })
+
+  test('has a new summary immediately after the exporter connected again', () => {
+    const { history, addAt, setTime } = setUp()
+    addAt(0)
+    setTime(100)
+    assert.equal(history.shouldAdd({ isUp: true, connects: 1 }), false)
+    assert.equal(history.shouldAdd({ isUp: true, connects: 2 }), true)
   })
 
   test('has the mean event loop lag since the previous point', () => {

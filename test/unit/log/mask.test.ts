@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { until } from '../../support/setup/process.js'
 import type { Log } from '../../../src/log/log.js'
-import { maskJids, secretMask, withMask } from '../../../src/log/mask.js'
+import { maskJids, maskQuoted, secretMask, withMask } from '../../../src/log/mask.js'
 import { doctor, DOMAIN } from '../../support/doctor.js'
 import { withExporter } from '../../support/exporter.js'
 import { startFakeServer } from '../../support/fake-server.js'
@@ -19,6 +19,14 @@ describe('the mask for a secret', () => {
   test('changes nothing if the secret is empty', () => {
     assert.equal(secretMask('')('abc'), 'abc')
   })
+})
+
+test('maskQuoted removes the values that a message quotes', () => {
+  assert.equal(
+    maskQuoted('a.yml:1:2: x: "hunter\\"2" is no "number"'),
+    'a.yml:1:2: x: "…" is no "…"',
+  )
+  assert.equal(maskQuoted('one " is no quotation'), 'one " is no quotation')
 })
 
 test('maskJids removes the names of persons and rooms from JIDs', () => {

@@ -6,9 +6,12 @@ import { Hono } from 'hono'
 import { CollectorError } from '../../../src/collectors/failure.js'
 import { LinkError } from '../../../src/errors.js'
 import { createHistory, type History } from '../../../src/history/history.js'
+import type { LinkReport } from '../../../src/history/link-report.js'
 import { summarize, type ServerSummary } from '../../../src/history/server-summary.js'
 import { listen } from '../../../src/http/listener.js'
+import type { Family } from '../../../src/metrics/family.js'
 import { createStatusPage, type PageServer } from '../../../src/page/page.js'
+import type { CollectorResult } from '../../../src/scrape/collector-result.js'
 import {
   counter,
   createCollection,
@@ -31,16 +34,26 @@ describe('the page', () => {
     for (const summary of summaries) history.add(summary)
     return history
   }
+  const registryWith = (exporterFamilies: readonly Family[]): CollectorResult => ({
+    ...{ name: 'registry', durationSeconds: 0.0021 },
+    output: {
+      collected: { families: FAMILIES, exporterFamilies, invalid: new Map() },
+      ...{ startedAtSeconds: 0, endedAtSeconds: 0, endedAtMs: 0 },
+    },
+  })
+  const registry = registryWith([
+    gauge('prosody_exporter_registry_updated_timestamp_seconds', [{}, 1]),
+  ])
+  const failedRegistry: CollectorResult = {
+    ...{ name: 'registry', durationSeconds: 0 },
+    error: new CollectorError('not_found', 'the module is missing. Load mod_adhoc_statistics.'),
+  }
+  const ping = gauge('xmpp_ping_seconds', [{ host: HOST }, 0.25])
+  const software = gauge('xmpp_info', [{ host: HOST, name: 'Prosody', version: '13.0.1' }, 1])
   const works = summarize(
     createCollection({
       results: [
-        {
-          ...{ name: 'registry', durationSeconds: 0.0021 },
-          output: {
-            collected: { families: FAMILIES, invalid: new Map() },
-            ...{ startedAtSeconds: 0, endedAtSeconds: 0, endedAtMs: 0 },
-          },
-        },
+        registry,
         {
           ...{ name: 'users', durationSeconds: 0.2 },
           error: new CollectorError('too_many', 'a.example has <too> many users'),
@@ -50,13 +63,26 @@ describe('the page', () => {
     START_MS,
   )
 
-  function setUp(servers: readonly PageServer[]) {
+  const connected: LinkReport = {
+    isConnected: true,
+    connects: 1,
+    problem: undefined,
+    conflict: undefined,
+  }
+  const serverOf = (name: string, history: History, link: Partial<LinkReport> = {}) => ({
+    name,
+    history,
+    reportLink: () => ({ ...connected, ...link }),
+  })
+
+  function setUp(servers: readonly PageServer[], notices: readonly string[] = []) {
     const app = new Hono()
     const page = createStatusPage({
       version: '1.2.3',
       directory: new URL('../../../src/', import.meta.url),
       telemetryPath: '/some/metrics',
       servers: () => servers,
+      notices: () => notices,
       collectors: [
         { name: 'registry', help: 'The registry.' },
         { name: 'users', help: 'Numbers of users.' },
@@ -69,7 +95,8 @@ describe('the page', () => {
     return { app, page, get, read: async (path: string) => await (await get(path)).text() }
   }
 
-  const one = (history = historyOf(works)) => setUp([{ name: 'main', history }])
+  const one = (history = historyOf(works), link: Partial<LinkReport> = {}) =>
+    setUp([serverOf('main', history, link)])
 
   test('the page shows whether the server is up, since when, and the result of each collector', async () => {
     const page = textOf(await one().read('/'))
@@ -87,49 +114,122 @@ describe('the page', () => {
     assert.match(page, /Disabled: other\./)
   })
 
-  test('the page shows why the server does not answer', async () => {
-    const down = summarize(
-      createFailedCollection(new LinkError('no stream to xmpp://prosody:5347')),
-      START_MS,
-    )
+  test('the page shows why the server does not answer, and no card without data', async () => {
+    const down = summarize(createFailedCollection(new Error('the server hangs')), START_MS)
     const page = textOf(await one(historyOf(works, down)).read('/'))
-    assert.match(page, /The server does not answer no stream to xmpp:\/\/prosody:5347/)
-    assert.doesNotMatch(page, /b\.example/)
-    assert.match(textOf(await one(historyOf()).read('/')), /No data yet/)
+    assert.match(page, /The server does not answer The server hangs The exporter retries/)
+    assert.doesNotMatch(page, /b\.example|Users and connections|Collectors/)
   })
 
-  test('the page explains why a chart has no values', async () => {
-    const withState = (isWorking: boolean) =>
-      summarize(
-        createCollection({
-          families: [],
-          results: [
-            {
-              ...{ name: 'registry', durationSeconds: 0 },
-              ...(isWorking
-                ? {
-                    output: {
-                      collected: { families: FAMILIES, invalid: new Map<string, number>() },
-                      ...{ startedAtSeconds: 0, endedAtSeconds: 0, endedAtMs: 0 },
-                    },
-                  }
-                : { error: new CollectorError('not_found', 'load the module') }),
-            },
-          ],
-        }),
-        START_MS,
-      )
+  test('the page shows why the exporter is not connected, even if the last summary is older', async () => {
+    const problem = 'Prosody rejected the secret. Set component_secret in prosody.cfg.lua.'
+    const page = textOf(await one(historyOf(works), { isConnected: false, problem }).read('/'))
+    const TEXT = /Not connected to Prosody Prosody rejected the secret\. Set component_secret/
+    assert.match(page, TEXT)
+    assert.doesNotMatch(page, /is up|Users and connections|Collectors/)
+    assert.match(page, /Connections .*Clients – 6 6/, 'the chart of the past')
+  })
+
+  test('the page says that the exporter connects, or collects for the first time on a stream', async () => {
+    const read = async (history: History, link: Partial<LinkReport>) =>
+      textOf(await one(history, link).read('/'))
+    const SOON = 'The first values appear in a few seconds\\.'
+    const connecting = new RegExp(`Connecting to Prosody ${SOON}`)
+    const collecting = new RegExp(`Collecting the first values ${SOON}`)
+    assert.match(await read(historyOf(), { isConnected: false }), connecting)
+    assert.match(await read(historyOf(), {}), collecting)
+    assert.match(await read(historyOf(works), { connects: 2 }), collecting)
+  })
+
+  test('without statistics, the page shows the remedy under the headline, and the data of other collectors', async () => {
+    const families = [software, ping]
+    const half = summarize(createCollection({ families, results: [failedRegistry] }), START_MS)
+    const html = await one(historyOf(half, half)).read('/')
+    const TEXT =
+      /Prosody is up, but statistics are not available The module is missing\. Load mod_adhoc_statistics\. Prosody 13/
+    assert.match(textOf(html), TEXT)
+    assert.match(html, /<h1 class="impaired">/)
+    assert.doesNotMatch(textOf(html), /Users and connections/)
+    assert.deepEqual(chartsWithout(html), ['connections', 'stanzas', 'logins'])
+    assert.match(textOf(html), /Ping of the slowest host 250 250 250/)
+  })
+
+  test('a registry collector that is off is no problem', async () => {
+    const quiet = summarize(createCollection({ families: [software, ping] }), START_MS)
+    const html = await one(historyOf(quiet, quiet)).read('/')
+    assert.match(html, /<h1 class="up">Prosody is up<\/h1>/)
+    assert.deepEqual(chartsWithout(html), ['connections', 'stanzas', 'logins'])
+  })
+
+  test('the page names a second exporter while this one is connected', async () => {
+    const conflict = 'Another program logged in 3 times. Stop it.'
+    const page = textOf(await one(historyOf(works), { conflict }).read('/'))
+    const TEXT =
+      /Prosody is up, but a second exporter disconnects this one Another program logged in 3 times\. Stop it\./
+    assert.match(page, TEXT)
+    assert.match(page, /Users and connections/)
+  })
+
+  test('the page says that it collects until a chart has two values', async () => {
     const read = async (...summaries: readonly ServerSummary[]) =>
       textOf(await one(historyOf(...summaries)).read('/'))
-    const NOT_AVAILABLE = /Not available: the exporter has no data from mod_adhoc_statistics\./
-    assert.match(await read(withState(false), withState(false)), NOT_AVAILABLE)
-    for (const page of [
-      await read(withState(false)),
-      await read(withState(true), withState(true)),
-    ]) {
-      assert.match(page, /Stanzas per second No data yet\./)
-      assert.doesNotMatch(page, NOT_AVAILABLE)
+    const two = 'Collecting; a chart needs two values\\.'
+    const first = await read(works)
+    assert.match(first, new RegExp(`Stanzas per second ${two}`))
+    assert.match(first, new RegExp(`To other servers 0 0 0 ${two}`))
+    const second = await read(works, works)
+    assert.match(second, /Stanzas per second Prosody has counted nothing here yet\./)
+    assert.doesNotMatch(second, new RegExp(two))
+  })
+
+  test('the page says that Prosody has not collected its statistics yet', async () => {
+    const results = [registryWith([])]
+    const waiting = summarize(createCollection({ families: [software], results }), START_MS)
+    const html = await one(historyOf(waiting, waiting)).read('/')
+    assert.match(textOf(html), /They appear after the first statistics_interval/)
+    assert.match(
+      textOf(html),
+      /Connections Collecting; Prosody has not collected its statistics yet\./,
+    )
+    assert.match(html, /<h1 class="up">/)
+  })
+
+  test('the page says how old values can be if statistics_interval is a number', async () => {
+    const read = async (version: string, seconds: number | undefined) => {
+      const info = gauge('xmpp_info', [{ host: HOST, name: 'Prosody', version }, 1])
+      const collection = createCollection({ families: [info], results: [registry] })
+      const summary = summarize(collection, START_MS, { interval: { seconds } })
+      return textOf(await one(historyOf(summary)).read('/'))
     }
+    const NUMBER = /because statistics_interval is a number.*set statistics_interval = &quot;manual/
+    const page = await read('13.0.1', 60)
+    assert.match(page, /Values are up to 60 s old/)
+    assert.match(page, NUMBER)
+    assert.match(await read('0.12.3', undefined), /Values are up to one interval old/)
+    // Prosody 0.11 has no "manual".
+    const old = await read('0.11.9', 60)
+    assert.match(old, /Values are up to 60 s old\./)
+    assert.doesNotMatch(old, NUMBER)
+  })
+
+  test('a long reason of a collector has a short form', async () => {
+    const failed = { name: 'users', durationSeconds: 0, error: new Error('no answer. Try it.') }
+    const summary = summarize(createCollection({ results: [registry, failed] }), START_MS)
+    const html = await one(historyOf(summary)).read('/')
+    assert.match(html, /<summary>No answer\.<\/summary>\s*Try it\./)
+    assert.match(textOf(html), /Failed collectors, with the reasons below: users\./)
+  })
+
+  test('each page shows the problems of the exporter itself', async () => {
+    const servers = [serverOf('a', historyOf(works)), serverOf('b', historyOf(works))]
+    const { read } = setUp(servers, ['The <certificate> expired. Replace it.'])
+    for (const path of ['/', '/?server=b']) {
+      assert.match(
+        await read(path),
+        /<p class="notice"><b>The &lt;certificate&gt; expired\.<\/b> Replace it\.<\/p>/,
+      )
+    }
+    assert.match(await one().read('/'), /<div id="notices" role="status"><\/div>/)
   })
 
   test('the page has only relative links, and loads only files of the exporter', async () => {
@@ -238,14 +338,20 @@ describe('the page', () => {
   test('several servers have a page each, and an overview', async () => {
     const down = summarize(createFailedCollection(new LinkError('no stream')), START_MS)
     const { get, read } = setUp([
-      { name: 'a b&c', history: historyOf(works) },
-      { name: 'down', history: historyOf(down) },
-      { name: 'new', history: historyOf() },
+      serverOf('a b&c', historyOf(works)),
+      serverOf('down', historyOf(down)),
+      serverOf('new', historyOf(), { isConnected: false }),
+      serverOf('lost', historyOf(works), { isConnected: false, problem: 'No. Try this.' }),
+      serverOf('half', historyOf(summarize(createCollection({ results: [failedRegistry] }), 0))),
     ])
     const all = await read('/')
-    assert.match(textOf(all), /1 of 3 servers are up/)
+    assert.match(textOf(all), /2 of 5 servers are up, 1 with a problem/)
     assert.match(textOf(all), /a b&amp;c 6 up for 1 day 2 hours; failed collectors: users/)
-    assert.match(textOf(all), /down – does not answer: no stream/)
+    assert.match(textOf(all), /down – does not answer: No stream/)
+    assert.match(textOf(all), /new – connecting/)
+    assert.match(textOf(all), /lost – not connected: No\. half/)
+    const HALF = /half 6 up, but statistics are not available: The module is missing\. Connect/
+    assert.match(textOf(all), HALF)
     assert.match(all, /href="\?server=a%20b%26c"/)
     const single = await read('/?server=a%20b%26c')
     assert.match(textOf(single), /Prosody is up/)
@@ -256,10 +362,14 @@ describe('the page', () => {
     }
   })
 
+  /** Returns the ids of the charts that the page does not show, because they have neither data nor an explanation. */
+  const chartsWithout = (page: string) =>
+    Array.from(page.matchAll(/<div id="legend-(\w+)" class="legend"><\/div>/g), ([, id]) => id)
+
   /** Returns the text of the page without HTML tags. */
   const textOf = (page: string) =>
     page
       .replace(/<[^>]*>/g, ' ')
       .replace(/\s+/g, ' ')
-      .replace(/ ([,)])/g, '$1')
+      .replace(/ ([,:)])/g, '$1')
 })

@@ -532,6 +532,26 @@ test('with real timers, a request without a reply times out', async (t) => {
   await assert.rejects(connection.request('get', ping(), { timeoutMs: 1 }), TimeoutError)
 })
 
+test('onLost is called with the reason after each stream and each attempt to connect', async (t) => {
+  const problems: (string | undefined)[] = []
+  const { clock, connection, server, accept, online } = await connectTo(t, {
+    onLost: () => problems.push(connection.problem()),
+  })
+  const link = await accept()
+  await online()
+  link.refuse('system-shutdown')
+  await until(() => problems.length === 1, { what: 'the stream ended' })
+  clock.advance(clock.nextMs())
+  const next = await server.link()
+  await next.header
+  next.open()
+  await next.next()
+  next.refuse('not-authorized')
+  await until(() => problems.length === 2, { what: 'the attempt ended' })
+  assert.match(problems[0]!, /^Prosody is shutting down/)
+  assert.match(problems[1]!, /^Prosody rejected the secret/)
+})
+
 test('the connection remembers for five minutes that another program took its place', async (t) => {
   const { clock, connection, accept, online } = await connectTo(t)
   for (const times of [1, 2]) {

@@ -1,0 +1,90 @@
+import type { LinkReport } from '../history/link-report.js'
+import type { ServerSummary } from '../history/server-summary.js'
+
+/**
+ * What the status page says about a server.
+ *
+ * - `up`: the server answers, and its statistics are available.
+ * - `impaired`: the server answers, and the operator has to fix something.
+ * - `down`: the exporter is not connected, or the server does not answer.
+ * - `pending`: the exporter connects, or collects for the first time on this stream.
+ */
+export type ServerState = 'up' | 'impaired' | 'down' | 'pending'
+
+export type ServerStatus = {
+  readonly state: ServerState
+  /** The title of the page of the server, for example `Prosody is up`. */
+  readonly title: string
+  /** The state in a table of servers, for example `up`. */
+  readonly shortTitle: string
+  /** The message for the operator; `undefined` if nothing is wrong. */
+  readonly reason: SplitReason | undefined
+  /** The last summary; `undefined` if it does not describe the server now. */
+  readonly summary: ServerSummary | undefined
+}
+
+/** A message for the operator. `cause` is its first sentence, and `remedy` is the rest, which can be empty. */
+export type SplitReason = { readonly cause: string; readonly remedy: string }
+
+/** Determines the status of a server from the last summary and the present state of the stream. */
+export function determineStatus(
+  summary: ServerSummary | undefined,
+  link: LinkReport,
+): ServerStatus {
+  if (!link.isConnected) {
+    return link.problem === undefined
+      ? { ...PENDING, title: 'Connecting to Prosody', shortTitle: 'connecting' }
+      : createStatus('down', 'Not connected to Prosody', 'not connected', link.problem)
+  }
+  // The exporter collects immediately after each login. Until this collection ends, the last summary is about an
+  // earlier stream.
+  if (summary?.connects !== link.connects) {
+    return { ...PENDING, title: 'Collecting the first values', shortTitle: 'collecting' }
+  }
+  if (!summary.isUp) {
+    const problem = summary.problem ?? 'The reason is unknown.'
+    return createStatus('down', 'The server does not answer', 'does not answer', problem)
+  }
+  const title = `${findName(summary)} is up`
+  const impaired = (what: string, problem: string): ServerStatus => ({
+    ...createStatus('impaired', `${title}, but ${what}`, `up, but ${what}`, problem),
+    summary,
+  })
+  if (link.conflict !== undefined) {
+    return impaired('a second exporter disconnects this one', link.conflict)
+  }
+  const registry = summary.sources.find(({ name }) => name === 'registry')
+  if (registry?.reason !== undefined) {
+    return impaired('statistics are not available', registry.reason)
+  }
+  return { state: 'up', title, shortTitle: 'up', reason: undefined, summary }
+}
+
+const PENDING = { state: 'pending', reason: undefined, summary: undefined } as const
+
+function createStatus(
+  state: ServerState,
+  title: string,
+  shortTitle: string,
+  problem: string,
+): ServerStatus {
+  return { state, title, shortTitle, reason: splitReason(problem), summary: undefined }
+}
+
+function findName({ software }: ServerSummary): string {
+  return software[0]?.replace(/ \S*$/, '') ?? 'The server'
+}
+
+/**
+ * Splits a message at the end of its first sentence. A full stop ends a sentence only if a capital letter follows, so
+ * that names such as `prosody.cfg.lua` stay whole.
+ */
+export function splitReason(text: string): SplitReason {
+  const end = /\.(?= \p{Lu})/u.exec(text)
+  const cause = end ? text.slice(0, end.index + 1) : text
+  return {
+    // A name such as `mod_adhoc_statistics` or a URL keeps its first letter.
+    cause: cause.replace(/^\p{Ll}(?=\p{L}* )/u, (letter) => letter.toUpperCase()),
+    remedy: text.slice(cause.length).trim(),
+  }
+}
