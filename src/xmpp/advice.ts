@@ -143,7 +143,9 @@ function describeUnusualSecret(secret: string): string {
  * Returns one line for the operator of an exporter that another program repeatedly evicts from its component.
  *
  * @param times How often, in the last five minutes.
+ * @param isShared Whether the other program is known to run on this machine.
  */
-export function explainEvictions(domain: string, times: number): string {
-  return `Another program logged in as component "${domain}" ${times} times in five minutes. Two exporters share one component and disconnect each other, perhaps from different machines. Stop one of them, or give each its own component.`
+export function explainEvictions(domain: string, times: number, isShared = false): string {
+  const where = isShared ? 'on this machine' : 'perhaps on another machine'
+  return `Another program logged in as component "${domain}" ${times} times in five minutes. It is a second exporter, ${where}. Stop one of the two exporters, or configure a component for each of them.`
 }

@@ -1,4 +1,5 @@
 import { setTimeout } from 'node:timers/promises'
+import { explainEvictions } from '../../xmpp/advice.js'
 import type { MonitoredServer } from '../../servers/monitored-server.js'
 import { serverMask } from '../../log/mask.js'
 import type { Diagnosis } from './diagnosis.js'
@@ -88,9 +89,7 @@ function reportConflicts(
   const step = 'component'
   const remedy = 'Stop one of the two exporters, or configure a component for each of them.'
   if (evictions > 1) {
-    const where = isShared ? 'on this machine' : 'perhaps on another machine'
-    const what = `Another program logged in as component "${domain}" ${evictions} times in five minutes.`
-    failed(step, `${what} It is a second exporter, ${where}. ${remedy}`)
+    failed(step, explainEvictions(domain, evictions, isShared))
     return true
   }
   if (isShared) {

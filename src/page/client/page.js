@@ -18,6 +18,10 @@ const { uPlot } = /** @type {any} */ (globalThis)
 // The page keeps as many points as the exporter does in src/history/history.ts.
 const MAX_POINTS = 960
 /** The shortest period that a chart shows, in seconds. */
+/** The steps between the labels of the time axis, in seconds: from a minute to a day. */
+const TIME_STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440].map(
+  (minutes) => minutes * 60,
+)
 const MIN_SPAN_S = 300
 /** The height of a chart, in pixels. */
 const CHART_HEIGHT = 150
@@ -158,6 +162,8 @@ function createChartOptions(width, lines, onCursor) {
         grid: { show: false },
         size: 28,
         space: 64,
+        // The labels have no seconds, so two labels must not be in the same minute.
+        incrs: TIME_STEPS_S,
         values: (_, times) => times.map((seconds) => hourAndMinute.format(seconds * 1000)),
       },
       {
