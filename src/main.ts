@@ -106,7 +106,9 @@ async function setup(operands: readonly string[]): Promise<void> {
       isInteractive: input.isTTY && output.isTTY,
       print: (line) => output.write(`${line}\n`),
       ask: (question) => ask({ input, output }, question),
-      runDoctor: async (file, print) => (await runDoctor([`--config.file=${file}`], print)) === 0,
+      // The service does not have the variables of the shell in which setup runs.
+      runDoctor: async (file, print) =>
+        (await runDoctor([`--config.file=${file}`], print, {})) === 0,
     })
   } catch (error) {
     if (!(error instanceof SetupFailure)) throw error
@@ -121,6 +123,7 @@ async function doctor(operands: readonly string[]): Promise<void> {
 async function runDoctor(
   operands: readonly string[],
   print: (line: string) => void,
+  env: NodeJS.ProcessEnv = process.env,
 ): Promise<number> {
   const { doctorCommand, SHOW_PROMETHEUS, SHOW_PROSODY } =
     await import('./cli/doctor/doctor-command.js')
@@ -128,7 +131,7 @@ async function runDoctor(
   const isShow = (arg: string) => arg === SHOW_PROSODY || arg === SHOW_PROMETHEUS
   const settings = readSettings(
     operands.filter((arg) => !isShow(arg)),
-    process.env,
+    env,
   )
   const shows = new Set(operands.filter(isShow))
   const config = await readChecked(settings)
