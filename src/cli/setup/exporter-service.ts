@@ -86,7 +86,10 @@ export function createExporterService(env: Env): ExporterService {
     const { stdout } = await runProgram('journalctl', args, { env })
     // The log also has lines of systemd about the process.
     const lines = stdout.split('\n').filter((line) => /level=error|prosody-exporter: /i.test(line))
-    return lines.at(-1)?.trim()
+    const line = lines.at(-1)?.trim()
+    // A line of the log is in logfmt.
+    const [, error] = /\berror=("(?:[^"\\]|\\.)*")$/.exec(line ?? '') ?? []
+    return error === undefined ? line : (JSON.parse(error) as string)
   }
 
   async function waitUntilStarted(): Promise<void> {

@@ -153,7 +153,7 @@ export function checkComponent(
   throw new SetupFailure(
     added === undefined
       ? `Prosody does not read the component "${domain}" from ${COMPONENT_FILE}.`
-      : `Prosody names the component "${added.name}" instead of "${domain}". Use that name: --domain=${added.name}`,
+      : `Prosody names the component "${added.name}" instead of "${domain}". Use that name: --domain=${added.name}.`,
   )
 }
 

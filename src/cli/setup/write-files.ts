@@ -47,8 +47,8 @@ export function chooseAction(
 ): FileAction {
   if (!existsSync(path)) return 'create'
   const created = record?.created.find((each) => each.path === path)
-  if (created === undefined) return 'refuse'
-  if (isFile(path) && hashFile(path) === hash(content)) return 'none'
+  if (created === undefined || !isFile(path)) return 'refuse'
+  if (hashFile(path) === hash(content)) return 'none'
   return isUnchanged(created) ? 'update' : 'keep'
 }
 
