@@ -106,7 +106,9 @@ async function setup(operands: readonly string[]): Promise<void> {
       isInteractive: input.isTTY && output.isTTY,
       print: (line) => output.write(`${line}\n`),
       ask: (question) => ask({ input, output }, question),
-      runDoctor: async (file, print) => (await runDoctor([`--config.file=${file}`], print)) === 0,
+      // The service does not have the variables of the shell in which setup runs.
+      runDoctor: async (file, print) =>
+        (await runDoctor([`--config.file=${file}`], print, {})) === 0,
     })
   } catch (error) {
     if (!(error instanceof SetupFailure)) throw error
@@ -121,16 +123,17 @@ async function doctor(operands: readonly string[]): Promise<void> {
 async function runDoctor(
   operands: readonly string[],
   print: (line: string) => void,
+  env: NodeJS.ProcessEnv = process.env,
 ): Promise<number> {
   const { doctorCommand, DOCTOR_FLAGS } = await import('./cli/doctor/doctor-command.js')
   const { addDefaultConfigFile } = await import('./cli/doctor/default-config-file.js')
   const { readSettings, readValue } = await import('./config/read-settings.js')
   const settings = readSettings(
     operands.filter((arg) => !DOCTOR_FLAGS.includes(arg)),
-    process.env,
+    env,
   )
   const flags = new Set(operands.filter((arg) => DOCTOR_FLAGS.includes(arg)))
-  const config = await readChecked(addDefaultConfigFile(settings))
+  const config = await readChecked(addDefaultConfigFile(settings), { env })
   const usesSystemdSocket = readValue(settings, 'web.systemd-socket')
   return await doctorCommand(config, flags, { version, owner, print, usesSystemdSocket })
 }
@@ -147,7 +150,7 @@ async function serveOrCheck(): Promise<void> {
     await readChecked(settings)
     process.stdout.write('prosody-exporter: the configuration is valid\n')
   } else {
-    const read = () => readChecked(settings, process.pid)
+    const read = () => readChecked(settings, { pid: process.pid })
     await serve(await read(), read)
   }
 }
@@ -155,16 +158,20 @@ async function serveOrCheck(): Promise<void> {
 /**
  * Reads the configuration and the files that it names, and checks the web configuration file.
  *
- * @param pid The id of the process that will listen. Omit it if the command only checks the configuration.
+ * @param options.pid The id of the process that will listen. Omit it if the command only checks the configuration.
+ * @param options.env The environment, which may have the secret. Default: that of this process.
  * @throws ConfigError
  */
-async function readChecked(settings: Settings, pid?: number): Promise<Config> {
+async function readChecked(
+  settings: Settings,
+  { pid, env = process.env }: { pid?: number; env?: NodeJS.ProcessEnv } = {},
+): Promise<Config> {
   const { readConfig } = await import('./config/read-config.js')
   const [path] = settings.all('config.file')
   let file
   // The YAML parser is imported only if there is a configuration file.
   if (path) file = (await import('./config/read-config-file.js')).readConfigFile(path)
-  const config = readConfig(settings, { file, env: process.env, pid })
+  const config = readConfig(settings, { file, env, pid })
   const { configFile } = config.web
   if (configFile) (await import('./access/read-web-config.js')).readWebConfig(configFile)
   return config

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { describe, test, type TestContext } from 'node:test'
 import { findProsodyInstallation } from '../../src/cli/setup/prosody-installation.js'
+import { requiresComponentFile } from '../../src/cli/setup/required-file.js'
 import { commandFor, findProsody } from '../support/setup/installation.js'
 import { root, temporaryDirectory } from '../support/setup/process.js'
 import { everyVersion, type Version } from '../support/prosody.js'
@@ -82,6 +83,22 @@ describe('the configuration that setup reads', { concurrency: 2 }, () => {
         ['c.example'],
       )
       await assert.rejects(prosody.readConfiguration(undefined), /No such file or directory/)
+      assert.equal(await requiresComponentFile(prosody), true)
+      // With a mistake elsewhere, the answer is unknown. Then setup must not remove the file.
+      await appendFile(join(directory, 'prosody.cfg.lua'), 'x = "\n')
+      await assert.rejects(requiresComponentFile(prosody), /unfinished string/)
+    })
+
+    test(`the file of setup has one path, however Prosody ${version} includes it`, async (t) => {
+      const { directory, prosody } = await createInstallation(
+        t,
+        version,
+        `Include "conf.d/../conf.d/${NAME}"\n`,
+      )
+      const { included } = await prosody.readConfiguration(HOSTS)
+      assert.equal(included, join(directory, 'conf.d', NAME))
+      const wildcard = await createInstallation(t, version, 'Include "conf.d/*.cfg.lua"\n')
+      assert.equal(await requiresComponentFile(wildcard.prosody), false)
     })
 
     test(`setup reads the options of Prosody ${version} that matter to it`, async (t) => {
@@ -114,6 +131,15 @@ ${HOSTS}`,
       )
       const missing = await createInstallation(t, version, 'Include "missing.cfg.lua"\n')
       await assert.rejects(missing.prosody.readConfiguration(''), /missing\.cfg\.lua/)
+      for (const [line, reason] of [
+        ['RunScript "exit.lua"', /it calls os\.exit/],
+        ['Include "missing/*.cfg.lua"', /configuration: (\S+prosody\.cfg\.lua:\d+: )?cannot open /],
+        ['component_ports = { "xmpp" }', /the value of component_ports is not valid/],
+      ] as const) {
+        const { directory, prosody: other } = await createInstallation(t, version, `${line}\n`)
+        await writeFile(join(directory, 'exit.lua'), 'os.exit(1)\n')
+        await assert.rejects(other.readConfiguration(''), reason)
+      }
     })
   }
 })

@@ -56,6 +56,8 @@ export type ExporterService = {
   reloadUnits(): Promise<void>
   isEnabled(): Promise<boolean>
   isRunning(): Promise<boolean>
+  /** Whether an administrator has forbidden systemd to start the service. */
+  isMasked(): Promise<boolean>
   enable(): Promise<void>
   disable(): Promise<void>
   /**
@@ -83,8 +85,11 @@ export function createExporterService(env: Env): ExporterService {
     const args = ['--unit', UNIT, '--lines=20', '--output=cat', '--no-pager']
     const { stdout } = await runProgram('journalctl', args, { env })
     // The log also has lines of systemd about the process.
-    const lines = stdout.split('\n').filter((line) => /level=error|prosody-exporter: /.test(line))
-    return lines.at(-1)?.trim()
+    const lines = stdout.split('\n').filter((line) => /level=error|prosody-exporter: /i.test(line))
+    const line = lines.at(-1)?.trim()
+    // A line of the log is in logfmt.
+    const [, error] = /\berror=("(?:[^"\\]|\\.)*")$/.exec(line ?? '') ?? []
+    return error === undefined ? line : (JSON.parse(error) as string)
   }
 
   async function waitUntilStarted(): Promise<void> {
@@ -105,6 +110,7 @@ export function createExporterService(env: Env): ExporterService {
     reloadUnits: () => must('daemon-reload'),
     isEnabled: async () => (await systemctl('is-enabled', '--quiet', UNIT)).code === 0,
     isRunning: async () => (await systemctl('is-active', '--quiet', UNIT)).code === 0,
+    isMasked: async () => (await systemctl('is-enabled', UNIT)).stdout.trim() === 'masked',
     enable: () => must('enable', '--quiet', UNIT),
     disable: () => must('disable', '--quiet', UNIT),
     async restart() {

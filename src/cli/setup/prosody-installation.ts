@@ -1,8 +1,9 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { basename, delimiter, join } from 'node:path'
+import { readdirSync, readFileSync, realpathSync, statSync } from 'node:fs'
+import { basename, delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import * as z from 'zod/mini'
 import type { Env } from '../../config/read-settings.js'
+import { isFile } from './is-file.js'
 import { runProgram } from './run-program.js'
 import { SetupFailure } from './setup-failure.js'
 
@@ -40,7 +41,7 @@ const CONFIGURATION = z.object({
   plugin_directories: LIST(z.string()),
   run_as_root: z.boolean(),
   /** The group of the process. */
-  group: z.string(),
+  group: z.coerce.string(),
 })
 
 export type ProsodyConfiguration = Readonly<z.infer<typeof CONFIGURATION>>
@@ -90,9 +91,16 @@ function findProsodyctl(env: Env): string {
   const found = directories
     .filter((path) => path.startsWith('/'))
     .map((path) => join(path, 'prosodyctl'))
-    .find((path) => existsSync(path))
+    .find((path) => isFile(path))
   if (found !== undefined) return found
-  const pid = findProsodyProcess()
+  const pids = findProsodyProcesses()
+  const local = pids.find((pid) => hasOurRoot(pid))
+  if (local !== undefined) {
+    throw new SetupFailure(
+      `Prosody runs as process ${local}, but there is no prosodyctl in PATH. Add its directory to PATH, and run setup again.`,
+    )
+  }
+  const [pid] = pids
   throw new SetupFailure(
     pid === undefined
       ? 'Prosody is not installed on this machine: there is no prosodyctl in PATH. Run setup on the machine that runs Prosody.'
@@ -101,9 +109,35 @@ function findProsodyctl(env: Env): string {
   )
 }
 
-/** Returns the id of a running process of Prosody, wherever it was started; `undefined` if there is none. */
-function findProsodyProcess(): string | undefined {
-  return readdirSync('/proc').find((pid) => {
+/**
+ * Returns the number of the group with which the Prosody of this machine runs; `undefined` if it does not run.
+ * A service manager may start Prosody as a user, and then Prosody ignores prosody_user, prosody_group and run_as_root.
+ */
+export function findRunningGroup(): number | undefined {
+  const pid = findProsodyProcesses().find((each) => hasOurRoot(each))
+  if (pid === undefined) return undefined
+  try {
+    // The fields are the real, the effective, the saved and the file system group. See proc_pid_status(5).
+    const [, id] = /^Gid:\s+\d+\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
+    return id === undefined ? undefined : Number(id)
+  } catch {
+    return undefined // The process has ended.
+  }
+}
+
+/** Whether a process has the root directory of this process, so that it does not run in a container. */
+function hasOurRoot(pid: string): boolean {
+  try {
+    const [theirs, ours] = [statSync(`/proc/${pid}/root/`), statSync('/')]
+    return theirs.dev === ours.dev && theirs.ino === ours.ino
+  } catch {
+    return false // The process has ended.
+  }
+}
+
+/** Returns the ids of the running processes of Prosody, wherever they were started. */
+function findProsodyProcesses(): string[] {
+  return readdirSync('/proc').filter((pid) => {
     if (!/^\d+$/.test(pid)) return false
     try {
       const [program = '', script = ''] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
@@ -139,5 +173,22 @@ function parseConfiguration(stdout: string, output: string): ProsodyConfiguratio
   }
   const { data } = z.object({ problem: z.string() }).safeParse(json)
   if (data) throw unreadable(data.problem)
-  return CONFIGURATION.parse(json)
+  const { data: configuration, error } = CONFIGURATION.safeParse(json)
+  if (error) {
+    const [name] = error.issues[0]?.path ?? []
+    throw unreadable(`the value of ${String(name)} is not valid`)
+  }
+  const { included } = configuration
+  return included === undefined
+    ? configuration
+    : { ...configuration, included: resolveDirectory(included) }
+}
+
+/** Returns the path without symbolic links and `..` in its directory, so that one file has one path. */
+export function resolveDirectory(path: string): string {
+  try {
+    return join(realpathSync(dirname(path)), basename(path))
+  } catch {
+    return path // The directory does not exist.
+  }
 }

@@ -33,10 +33,8 @@ function io.open(path, ...) -- luacheck: ignore 122
 	end
 	included = path;
 	if not content then return nil, path..": No such file or directory", 2; end
-	local file = io.tmpfile();
-	file:write(content);
-	file:seek("set");
-	return file;
+	-- configmanager only reads and closes the file. A temporary file would need a writable /tmp.
+	return { read = function () return content; end; close = function () return true; end };
 end
 
 -- configmanager lists each directory that a wildcard includes with lfs.dir.
@@ -125,7 +123,8 @@ function print(...) -- luacheck: ignore 121
 end
 
 function os.exit() -- luacheck: ignore 122
-	finish({ problem = problem or table.concat(printed, " ") });
+	local output = table.concat(printed, " ");
+	finish({ problem = problem or output ~= "" and output or "it calls os.exit" });
 end
 
 local real_require = require;
@@ -139,7 +138,7 @@ function require(module) -- luacheck: ignore 121
 			is_loading = true;
 			local ok, level, err = load(...);
 			is_loading = false;
-			if not ok then problem = tostring(err or level); end
+			if not ok then problem = tostring(err or level):gsub("^%S*read%-configuration%.lua:%d+: ", ""); end
 			return ok, level, err;
 		end
 	elseif module:match("util%.startup$") and not loaded.is_wrapped then

@@ -30,15 +30,23 @@ export async function restartProsody(env: Env, service?: string): Promise<void> 
   if (code !== 0) {
     throw new SetupFailure(
       `Prosody did not restart: ${[command, ...args].join(' ')} failed (${output.trim().split('\n')[0]}). ` +
-        'Restart Prosody yourself, and run setup again.',
+        `Restart Prosody yourself${service === undefined ? '' : ', and run setup again'}.`,
     )
   }
-  if (service !== undefined) await waitForPort(service)
+  if (service !== undefined) await waitForPort(service, env)
 }
 
-async function waitForPort(service: string): Promise<void> {
+/** Whether systemd knows that Prosody does not run. Without systemd, the answer is no. */
+export async function isProsodyDown(env: Env): Promise<boolean> {
+  return (
+    hasSystemd() &&
+    (await runProgram('systemctl', ['is-active', '--quiet', 'prosody'], { env })).code !== 0
+  )
+}
+
+async function waitForPort(service: string, env: Env): Promise<void> {
   const { host, port } = parseService(service)
-  for (let poll = 0; poll < MAX_POLLS; poll++) {
+  for (let poll = 0; poll < MAX_POLLS && !(await isProsodyDown(env)); poll++) {
     const socket = connect({ host, port })
     try {
       await once(socket, 'connect')

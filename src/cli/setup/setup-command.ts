@@ -1,18 +1,21 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { ConfigError } from '../../errors.js'
 import { createExporterService, planUnit } from './exporter-service.js'
 import {
-  COMPONENT_FILE,
   findProsodyInstallation,
+  findRunningGroup,
   type ProsodyConfiguration,
   type ProsodyInstallation,
 } from './prosody-installation.js'
-import { getRestartCommand, hasSystemd, restartProsody } from './restart-prosody.js'
+import { INCLUDE_LINE, requiresComponentFile } from './required-file.js'
+import { getRestartCommand, hasSystemd, isProsodyDown, restartProsody } from './restart-prosody.js'
 import { runProgram } from './run-program.js'
 import { SetupFailure } from './setup-failure.js'
 import { parseSetupFlags, type SetupFlags } from './setup-flags.js'
 import type { SetupIo } from './setup-io.js'
 import {
+  checkComponent,
   checkDomain,
   checkStatistics,
   chooseComponentPath,
@@ -75,6 +78,12 @@ async function setUp(flags: SetupFlags, io: SetupIo): Promise<0 | 1> {
     return 0
   }
   if (hasChanges) await confirm(flags, io, 'Write these files?')
+  if (hasSystemd() && (await createExporterService(io.env).isMasked())) {
+    throw new SetupFailure(
+      'The service prosody-exporter is masked, so systemd cannot start it. Run systemctl unmask prosody-exporter, and ' +
+        'run setup again.',
+    )
+  }
   const before = await prosody.checkConfiguration()
   const isProsodyChanged = willChangeProsody(plan, previous)
   const written = writeFiles(plan.files, previous, {
@@ -123,7 +132,7 @@ async function createPlan(
   }
   // Prosody reads the file of setup before it exists, so that a problem is known before setup writes anything.
   if (configuration.included !== undefined)
-    checkStatistics(await prosody.readConfiguration(componentFile.content))
+    checkComponent(domain, configuration, await prosody.readConfiguration(componentFile.content))
   const files = [
     ...moduleFiles,
     ...planExporterFiles(domain, service, secret),
@@ -149,9 +158,16 @@ async function chooseDomain(
   if (domain !== undefined) return domain
   const proposed = proposeDomain(configuration)
   if (yes || dryRun) return proposed
-  const answer = await io.ask(`Domain of the component [${proposed}]: `)
-  if (answer === '') return proposed
-  return parseSetupFlags(['--domain', answer]).domain!
+  for (;;) {
+    const answer = await io.ask(`Domain of the component [${proposed}]: `)
+    if (answer === '') return proposed
+    try {
+      return parseSetupFlags([`--domain=${answer}`]).domain!
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error
+      io.print(error.message)
+    }
+  }
 }
 
 // A second run keeps the secret, so that it changes nothing.
@@ -162,6 +178,8 @@ function readSecret(previous: SetupRecord | undefined): string | undefined {
 
 /** Finds the number of the group of Prosody, which must be able to read its configuration. */
 async function findGroup({ run_as_root, group }: ProsodyConfiguration, io: SetupIo) {
+  const running = findRunningGroup() ?? (await findServiceGroup(io))
+  if (running !== undefined) return running
   if (run_as_root) return 0
   const { code, stdout } = await runProgram('getent', ['group', group], { env: io.env })
   const id = Number(stdout.split(':')[2])
@@ -170,6 +188,20 @@ async function findGroup({ run_as_root, group }: ProsodyConfiguration, io: Setup
     `The group "${group}" does not exist, so Prosody could not read the file of setup. ` +
       'Correct prosody_group or prosody_user in prosody.cfg.lua, and run setup again.',
   )
+}
+
+/** Finds the group with which systemd starts Prosody; `undefined` if it starts Prosody as root. */
+async function findServiceGroup({ env }: SetupIo): Promise<number | undefined> {
+  if (!hasSystemd()) return undefined
+  const run = async (command: string, ...args: string[]) =>
+    (await runProgram(command, args, { env })).stdout.trim()
+  const show = (name: string) =>
+    run('systemctl', 'show', '--value', `--property=${name}`, 'prosody')
+  const [user, group] = [await show('User'), await show('Group')]
+  if (user === '' || user === 'root') return undefined
+  const text =
+    group === '' ? await run('id', '-g', user) : (await run('getent', 'group', group)).split(':')[2]
+  return text ? Number(text) : undefined
 }
 
 /**
@@ -229,16 +261,15 @@ async function waitForInclude(
   prosody: ProsodyInstallation,
 ): Promise<void> {
   if (configuration.included !== undefined) return
-  const line = `Include "${COMPONENT_FILE}"`
   if (yes) {
     throw new SetupFailure(
-      `The configuration of Prosody includes no directory. Add the line ${line} at the end of ` +
+      `The configuration of Prosody includes no directory. Add the line ${INCLUDE_LINE} at the end of ` +
         `${configuration.config_file}, and run setup again.`,
     )
   }
   io.print('The configuration of Prosody includes no directory. Add this line at the end of')
   io.print(`${configuration.config_file}:`)
-  io.print(`\n    ${line}\n`)
+  io.print(`\n    ${INCLUDE_LINE}\n`)
   for (;;) {
     await io.ask('Press Enter when you have added the line: ')
     const { included } = await prosody.readConfiguration(componentFile.content)
@@ -253,18 +284,14 @@ async function waitForInclude(
  * @throws SetupFailure after everything was restored.
  */
 async function checkResult(
-  { componentFile, domain }: Plan,
+  { componentFile, configuration, domain }: Plan,
   prosody: ProsodyInstallation,
   before: { readonly code: number; readonly lines: readonly string[] },
-  { rollBack }: WrittenFiles,
+  { isNew, rollBack }: WrittenFiles,
 ): Promise<void> {
   try {
     const content = readFileSync(componentFile.path, 'utf8')
-    const configuration = await prosody.readConfiguration(content)
-    checkStatistics(configuration)
-    if (!configuration.hosts.some(({ name, component }) => name === domain && component)) {
-      throw new SetupFailure(`Prosody does not read ${componentFile.path}.`)
-    }
+    checkComponent(domain, configuration, await prosody.readConfiguration(content))
     const after = await prosody.checkConfiguration()
     // The output lists all configuration files. The new one is no problem.
     const problems = after.lines.filter(
@@ -275,14 +302,31 @@ async function checkResult(
     }
   } catch (error) {
     if (!(error instanceof SetupFailure)) throw error
+    // The operator may have added the line that includes the file.
+    if (isNew(componentFile.path) && (await isRequired(prosody))) {
+      throw new SetupFailure(
+        `${error.message} The files stay, because the configuration of Prosody names the file of setup. ` +
+          'Correct that, and run setup again, or with --undo.',
+      )
+    }
     rollBack()
     throw new SetupFailure(`${error.message} Nothing was changed.`)
   }
 }
 
+/** Whether Prosody may be unable to start without the file of setup. */
+async function isRequired(prosody: ProsodyInstallation): Promise<boolean> {
+  try {
+    return await requiresComponentFile(prosody)
+  } catch (error) {
+    if (error instanceof SetupFailure) return true
+    throw error
+  }
+}
+
 /** Restarts Prosody if that is necessary and allowed. If the result is `pending`, the operator must restart it. */
 async function restartIfNeeded(
-  { service }: Plan,
+  plan: Plan,
   record: SetupRecord,
   { isProsodyChanged, flags, io }: { isProsodyChanged: boolean; flags: SetupFlags; io: SetupIo },
 ): Promise<'done' | 'pending' | 'unnecessary'> {
@@ -291,11 +335,33 @@ async function restartIfNeeded(
   const isWorking = !isProsodyChanged && (await io.runDoctor(CONFIG_FILE, () => undefined))
   if (!isWorking) {
     if (!(await mayRestart(flags, io))) return 'pending'
-    await restartProsody(io.env, service)
+    await restartOrRecover(plan, io)
     io.print('Restarted Prosody.')
   }
   saveRecord({ ...record, needsRestart: false })
   return isWorking ? 'unnecessary' : 'done'
+}
+
+/**
+ * Restarts Prosody. If it does not start, removes the file of setup and starts Prosody again: users need the server more
+ * than its statistics.
+ *
+ * @throws SetupFailure
+ */
+async function restartOrRecover({ service, componentFile }: Plan, io: SetupIo): Promise<void> {
+  try {
+    await restartProsody(io.env, service)
+  } catch (error) {
+    if (!(error instanceof SetupFailure) || !(await isProsodyDown(io.env))) throw error
+    const { path, content } = componentFile
+    const prosody = findProsodyInstallation(io.env, io.directory)
+    if (readFileSync(path, 'utf8') !== content || (await isRequired(prosody))) throw error
+    rmSync(path)
+    await restartProsody(io.env)
+    throw new SetupFailure(
+      `${error.message} Setup removed ${path} and restarted Prosody without it. Check: systemctl status prosody`,
+    )
+  }
 }
 
 /** Enables and starts the service. Without systemd, the operator runs the exporter. */

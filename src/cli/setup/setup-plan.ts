@@ -1,8 +1,14 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { isFile } from './is-file.js'
 import { SetupFailure } from './setup-failure.js'
-import { COMPONENT_FILE, type ProsodyConfiguration } from './prosody-installation.js'
+import { parseDomain } from '../../config/xmpp-address.js'
+import {
+  COMPONENT_FILE,
+  resolveDirectory,
+  type ProsodyConfiguration,
+} from './prosody-installation.js'
 import type { SetupRecord } from './setup-record.js'
 import type { PlannedFile } from './write-files.js'
 
@@ -19,7 +25,14 @@ const PACKAGED_MODULES = '/usr/lib/prosody/modules'
 export function proposeDomain({ hosts }: ProsodyConfiguration): string {
   const names = hosts.filter(({ component }) => component === undefined).map(({ name }) => name)
   const host = names.find((name) => name !== 'localhost') ?? names[0]
-  if (host !== undefined) return `stats.${host}`
+  if (host !== undefined) {
+    const domain = parseDomain(`stats.${host}`)
+    if (domain !== undefined) return domain
+    throw new SetupFailure(
+      `The name of the VirtualHost ${JSON.stringify(host)} is not a domain, so setup cannot propose a name for the ` +
+        'component. Choose a name with --domain.',
+    )
+  }
   throw new SetupFailure(
     'Prosody has no VirtualHost yet. Add one to prosody.cfg.lua, for example VirtualHost "example.com", ' +
       'and run setup again.',
@@ -61,7 +74,7 @@ export function chooseService(configuration: ProsodyConfiguration): string {
   if (has('127.0.0.1', '*', '0.0.0.0', 'localhost')) return `xmpp://127.0.0.1:${port}`
   if (has('::1', '::')) return `xmpp://[::1]:${port}`
   throw new SetupFailure(
-    `Prosody accepts components on ${interfaces.join(', ')} only, and the service can connect only to loopback. ` +
+    `Prosody accepts components on ${interfaces.join(', ') || 'no address'} only, and the service can connect only to loopback. ` +
       'Add "127.0.0.1" to component_interfaces in prosody.cfg.lua, and run setup again.',
   )
 }
@@ -98,12 +111,16 @@ export function renderComponentFile(settings: ComponentSettings): string {
     ...options,
     ...(options.length > 0 ? [''] : []),
     `Component "${domain}"`,
-    `    component_secret = "${secret}"`,
+    `    component_secret = "${escapeForLua(secret)}"`,
     '    component_conflict_resolve = "kick_old"',
     '    modules_enabled = { "adhoc_statistics" }',
     '',
   ].join('\n')
 }
+
+/** Escapes text in a string of Lua. The operator may have replaced the secret. */
+const escapeForLua = (text: string) =>
+  text.replaceAll(/[\\"]/g, '\\$&').replaceAll('\n', '\\n').replaceAll('\r', '\\r')
 
 /** @throws SetupFailure if Prosody sends its statistics somewhere else. */
 export function checkStatistics({ statistics }: ProsodyConfiguration): void {
@@ -114,9 +131,35 @@ export function checkStatistics({ statistics }: ProsodyConfiguration): void {
   )
 }
 
+/**
+ * Checks what Prosody reads together with the file of setup.
+ *
+ * @throws SetupFailure if Prosody would not have the component or its statistics.
+ */
+export function checkComponent(
+  domain: string,
+  without: ProsodyConfiguration,
+  together: ProsodyConfiguration,
+): void {
+  checkStatistics(together)
+  if (together.statistics !== 'internal') {
+    throw new SetupFailure(
+      'The configuration of Prosody turns off the statistics again after it includes the file of setup. Remove the ' +
+        `line statistics = ${String(together.statistics)}, and run setup again.`,
+    )
+  }
+  if (together.hosts.some(({ name, component }) => name === domain && component)) return
+  const added = together.hosts.find(({ name }) => without.hosts.every((each) => each.name !== name))
+  throw new SetupFailure(
+    added === undefined
+      ? `Prosody does not read the component "${domain}" from ${COMPONENT_FILE}.`
+      : `Prosody names the component "${added.name}" instead of "${domain}". Use that name: --domain=${added.name}.`,
+  )
+}
+
 /** Returns where the component file belongs: in the directory that the configuration includes, or next to it. */
 export const chooseComponentPath = ({ included, config_file: main }: ProsodyConfiguration) =>
-  included ?? join(dirname(main), COMPONENT_FILE)
+  included ?? resolveDirectory(join(dirname(main), COMPONENT_FILE))
 
 /** Plans the files of the exporter's own configuration. */
 export function planExporterFiles(domain: string, service: string, secret: string): PlannedFile[] {
@@ -134,7 +177,7 @@ export function planExporterFiles(domain: string, service: string, secret: strin
 servers:
   - service: ${service}
     # The name in the Component line of Prosody's configuration.
-    domain: ${domain}
+    domain: ${JSON.stringify(domain)}
     # A file in this directory with the component_secret.
     secret_file: xmpp.secret
 `,
@@ -176,9 +219,10 @@ export function planModule(
   const files = planIn(installed)
   if (record?.created.some(({ path }) => files.some((file) => file.path === path))) return files
   if (files.every(({ path, content }) => readIfExists(path) === content)) return []
+  const found = isFile(join(installed, `${MODULE}.lua`)) ? `${MODULE}.lua` : MODULE
   throw new SetupFailure(
-    `${join(installed, MODULE)} is another version of the module than the one of this exporter. ` +
-      'Remove that directory, and run setup again.',
+    `${join(installed, found)} is another version of the module than the one of this exporter. ` +
+      'Remove it, and run setup again.',
   )
 }
 

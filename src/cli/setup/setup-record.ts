@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import * as z from 'zod/mini'
+import { getErrorMessage } from '../../errors.js'
 import { SetupFailure } from './setup-failure.js'
 
 const RECORD_DIRECTORY = '/var/lib/prosody-exporter'
@@ -34,8 +35,9 @@ export function readRecord(): SetupRecord | undefined {
   let text: string
   try {
     text = readFileSync(RECORD_FILE, 'utf8')
-  } catch {
-    return undefined
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw new SetupFailure(`Cannot read ${RECORD_FILE}: ${getErrorMessage(error)}.`)
   }
   try {
     return RECORD.parse(JSON.parse(text))

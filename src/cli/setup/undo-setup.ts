@@ -1,5 +1,6 @@
 import { createExporterService } from './exporter-service.js'
-import { COMPONENT_FILE, findProsodyInstallation } from './prosody-installation.js'
+import { findProsodyInstallation } from './prosody-installation.js'
+import { INCLUDE_LINE, requiresComponentFile } from './required-file.js'
 import { getRestartCommand, hasSystemd, restartProsody } from './restart-prosody.js'
 import { SetupFailure } from './setup-failure.js'
 import type { SetupFlags } from './setup-flags.js'
@@ -41,34 +42,30 @@ export async function undoSetup(flags: SetupFlags, io: SetupIo): Promise<0 | 1> 
 
 /**
  * Waits until the operator has removed the line that includes the file of setup. With this line and without the file,
- * Prosody cannot start. A wildcard, as in `Include "conf.d/*.cfg.lua"`, needs no change.
+ * Prosody cannot start.
  */
 async function waitUntilNotIncluded({ yes }: SetupFlags, io: SetupIo): Promise<void> {
   while (await isRequired(io)) {
-    const line = `Include "${COMPONENT_FILE}"`
     if (yes) {
       throw new SetupFailure(
-        `The configuration of Prosody still requires the file of setup. Remove the line ${line}, and run ` +
+        `The configuration of Prosody still requires the file of setup. Remove the line ${INCLUDE_LINE}, and run ` +
           'prosody-exporter setup --undo again. Nothing was changed.',
       )
     }
-    io.print(`Remove the line ${line} from the configuration of Prosody.`)
+    io.print(`Remove the line ${INCLUDE_LINE} from the configuration of Prosody.`)
     await io.ask('Press Enter when you have removed the line: ')
   }
 }
 
-/** Returns whether Prosody can read its configuration only while the file of setup exists. */
 async function isRequired({ env, directory }: SetupIo): Promise<boolean> {
-  const canRead = async (content: string | undefined) => {
-    try {
-      await findProsodyInstallation(env, directory).readConfiguration(content)
-      return true
-    } catch (error) {
-      if (error instanceof SetupFailure) return false
-      throw error
-    }
+  let prosody
+  try {
+    prosody = findProsodyInstallation(env, directory)
+  } catch (error) {
+    if (error instanceof SetupFailure) return false // Prosody is not installed any more.
+    throw error
   }
-  return !(await canRead(undefined)) && (await canRead(''))
+  return await requiresComponentFile(prosody)
 }
 
 async function stopService({ hasEnabledService }: SetupRecord, io: SetupIo): Promise<void> {

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
 import {
   chmodSync,
-  chownSync,
   closeSync,
   existsSync,
+  fchmodSync,
+  fchownSync,
   fsyncSync,
   linkSync,
   mkdirSync,
@@ -16,6 +17,7 @@ import {
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { getErrorMessage } from '../../errors.js'
+import { isFile } from './is-file.js'
 import { SetupFailure } from './setup-failure.js'
 import { formatRecord, RECORD_FILE, type CreatedPath, type SetupRecord } from './setup-record.js'
 
@@ -45,13 +47,15 @@ export function chooseAction(
 ): FileAction {
   if (!existsSync(path)) return 'create'
   const created = record?.created.find((each) => each.path === path)
-  if (created === undefined) return 'refuse'
+  if (created === undefined || !isFile(path)) return 'refuse'
   if (hashFile(path) === hash(content)) return 'none'
   return isUnchanged(created) ? 'update' : 'keep'
 }
 
 export type WrittenFiles = {
   readonly record: SetupRecord
+  /** Whether this call of `writeFiles` created the file. */
+  readonly isNew: (path: string) => boolean
   /** Restores everything that this call of `writeFiles` changed. */
   readonly rollBack: () => void
 }
@@ -81,13 +85,7 @@ export function writeFiles(
     if (previous) saveRecord(previous)
   }
   let path = RECORD_FILE
-  try {
-    createDirectories(RECORD_FILE, 0o700)
-    saveRecord(record)
-  } catch (error) {
-    removeCreated(added)
-    throw cannotWrite(path, error)
-  }
+  createRecord(record, previous)
   try {
     for (const file of changes) {
       path = file.path
@@ -99,7 +97,26 @@ export function writeFiles(
     rollBack()
     throw cannotWrite(path, error)
   }
-  return { record, rollBack }
+  const isNew = (path: string) => added.some((each) => each.path === path)
+  return { record, isNew, rollBack }
+}
+
+/** @throws SetupFailure if another setup has written a record since `previous` was read. */
+function createRecord(record: SetupRecord, previous: SetupRecord | undefined): void {
+  const missing = findMissingDirectories(RECORD_FILE)
+  try {
+    createDirectories(RECORD_FILE, 0o700)
+    if (previous) saveRecord(record)
+    else createFile(planRecord(record))
+  } catch (error) {
+    for (const directory of missing.toReversed()) removeEmptyDirectory(directory)
+    if (!previous && existsSync(RECORD_FILE)) {
+      throw new SetupFailure(
+        'Another setup runs at the same time. Wait until it has ended, and run setup again.',
+      )
+    }
+    throw cannotWrite(RECORD_FILE, error)
+  }
 }
 
 const cannotWrite = (path: string, error: unknown) =>
@@ -107,8 +124,15 @@ const cannotWrite = (path: string, error: unknown) =>
 
 /** Replaces the record, for example after Prosody was restarted. */
 export function saveRecord(record: SetupRecord): void {
-  replaceFile({ path: RECORD_FILE, content: formatRecord(record), mode: 0o600, groupId: 0 })
+  replaceFile(planRecord(record))
 }
+
+const planRecord = (record: SetupRecord): PlannedFile => ({
+  path: RECORD_FILE,
+  content: formatRecord(record),
+  mode: 0o600,
+  groupId: 0,
+})
 
 /**
  * Removes files and directories that setup created, the last first. A file that the operator has changed since stays, and
@@ -122,10 +146,11 @@ export function removeCreated(created: readonly CreatedPath[]): string[] {
     const { path } = each
     if (each.sha256 === undefined) removeEmptyDirectory(path)
     else {
-      rmSync(temporaryName(path), { force: true })
+      if (!existsSync(dirname(path))) continue
+      removeFile(temporaryName(path))
       if (!existsSync(path)) continue
       // The checksum of the record itself changes with each step of setup.
-      if (path === RECORD_FILE || isUnchanged(each)) rmSync(path)
+      if (path === RECORD_FILE || isUnchanged(each)) removeFile(path)
       else kept.push(path)
     }
   }
@@ -154,6 +179,7 @@ function listCreated(
 
 /** Whether a file has a content that setup wrote. */
 function isUnchanged({ path, sha256, replaced }: CreatedPath): boolean {
+  if (!isFile(path)) return false
   const current = hashFile(path)
   return current === sha256 || current === replaced
 }
@@ -162,6 +188,16 @@ function isUnchanged({ path, sha256, replaced }: CreatedPath): boolean {
 function findMissingDirectories(path: string): string[] {
   const directory = dirname(path)
   return existsSync(directory) ? [] : [...findMissingDirectories(directory), directory]
+}
+
+/** @throws SetupFailure */
+function removeFile(path: string): void {
+  try {
+    rmSync(path, { force: true })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return // There is no such file.
+    throw new SetupFailure(`Cannot remove ${path}: ${getErrorMessage(error)}.`)
+  }
 }
 
 function createDirectories(path: string, mode: number): void {
@@ -193,11 +229,11 @@ function writeTemporary({ path, content, mode, groupId }: PlannedFile): string {
   try {
     writeFileSync(file, content)
     fsyncSync(file)
+    fchownSync(file, 0, groupId)
+    fchmodSync(file, mode)
   } finally {
     closeSync(file)
   }
-  chownSync(temporary, 0, groupId)
-  chmodSync(temporary, mode)
   return temporary
 }
 

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { parse } from 'yaml'
 import type { ProsodyConfiguration } from '../../../../src/cli/setup/prosody-installation.js'
 import {
+  checkComponent,
   checkDomain,
   checkStatistics,
   chooseComponentPath,
   chooseService,
+  planExporterFiles,
   proposeDomain,
   renderComponentFile,
 } from '../../../../src/cli/setup/setup-plan.js'
@@ -34,6 +37,52 @@ test('setup proposes a domain below the first VirtualHost that is not localhost'
   assert.equal(proposeDomain(configurationWith({ hosts: [host('localhost')] })), 'stats.localhost')
   assert.equal(proposeDomain(configurationWith({ hosts: [muc, host('b')] })), 'stats.b')
   assert.throws(() => proposeDomain(configurationWith({ hosts: [muc] })), /no VirtualHost yet/)
+})
+
+test('setup does not propose a domain for a VirtualHost that has no domain as its name', () => {
+  for (const name of ['a"b', 'a\nb', 'example.com.', 'a b']) {
+    assert.throws(
+      () => proposeDomain(configurationWith({ hosts: [host(name)] })),
+      (error: Error) => error.message.includes(`${JSON.stringify(name)} is not a domain`),
+    )
+  }
+})
+
+test('the configuration of the exporter has each domain as text', () => {
+  for (const domain of ['stats.example.com', '123', 'null', '1e3', 'stats.münchen.example']) {
+    const [{ content } = { content: '' }] = planExporterFiles(domain, 'xmpp://127.0.0.1:5347', 'x')
+    const { servers } = parse(content) as { servers: { domain: unknown }[] }
+    assert.deepEqual(
+      servers.map((server) => server.domain),
+      [domain],
+    )
+  }
+})
+
+test('setup checks what Prosody reads together with the file of setup', () => {
+  const component = (name: string) => ({ name, component: 'component', has_secret: true })
+  const without = configurationWith()
+  const check = (changes: Partial<ProsodyConfiguration>) => {
+    const hosts = [...without.hosts, component('stats.example.com')]
+    checkComponent(
+      'stats.example.com',
+      without,
+      configurationWith({ hosts, statistics: 'internal', ...changes }),
+    )
+  }
+  check({})
+  assert.throws(() => {
+    check({ statistics: false })
+  }, /turns off the statistics.*Remove the line statistics = false/)
+  assert.throws(() => {
+    check({ statistics: 'statsd' })
+  }, /the exporter needs "internal"/)
+  assert.throws(() => {
+    check({ hosts: without.hosts })
+  }, /Prosody does not read the component "stats\.example\.com"/)
+  assert.throws(() => {
+    check({ hosts: [...without.hosts, component('strasse.example')] })
+  }, /Use that name: --domain=strasse\.example/)
 })
 
 test('setup refuses the name of a host of Prosody', () => {
@@ -82,6 +131,16 @@ test('the file of setup has the component and only the options that the configur
     'plugin_paths = { "/usr/local/lib/prosody/modules" }',
     component,
   ])
+})
+
+test('a secret that the operator has chosen stays inside its string', () => {
+  const text = renderComponentFile({
+    domain: 'stats.example.com',
+    secret: 'a"b\\c\nd',
+    configuration: configurationWith(),
+    moduleFiles: [],
+  })
+  assert.match(text, /^ {4}component_secret = "a\\"b\\\\c\\nd"$/m)
 })
 
 test('setup refuses a Prosody that sends its statistics to another program', () => {
