@@ -38,7 +38,12 @@ async function describeFile(file: string, path: string): Promise<string> {
   if (stats.isSymbolicLink()) return about('link', await readlink(file))
   if (stats.isDirectory()) return about('directory', '')
   if (!stats.isFile()) return about('special', '')
-  return about('file', createHash('sha256').update(await readFile(file)).digest('hex'))
+  return about(
+    'file',
+    createHash('sha256')
+      .update(await readFile(file))
+      .digest('hex'),
+  )
 }
 
 /** A running machine may remove a file while it is listed. */

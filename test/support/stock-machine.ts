@@ -4,7 +4,7 @@
  * in contrast to `machine.ts`.
  */
 
-import { appendFile, chmod, chown, cp, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { appendFile, chmod, chown, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import process from 'node:process'
 import { listFiles } from './file-listing.js'
@@ -34,16 +34,28 @@ export type StockMachine = {
   exporter(...args: string[]): Promise<Ended>
   write(path: string, text: string): Promise<void>
   append(path: string, text: string): Promise<void>
+  /** Adds text at the beginning of a file. In Prosody's configuration, the global section is there. */
+  prepend(path: string, text: string): Promise<void>
   read(path: string): Promise<string>
   remove(path: string): Promise<void>
   /** Lists all files that `prosody-exporter setup` could change. */
   list(): Promise<string[]>
+  /** Restores these files as they were when the machine started. */
+  reset(): Promise<void>
+  /** Starts Prosody with its configuration, like an init system other than systemd. */
+  startProsody(): Promise<void>
+  stopProsody(): Promise<void>
 }
 
+const PID_FILE = '/run/prosody/prosody.pid'
 export const CONFIG = '/etc/prosody/prosody.cfg.lua'
 export const EXPORTER = ['/usr/bin/node', join(repository, 'dist/main.js')]
 
-const ENV = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin', HOME: '/root', LC_ALL: 'C' }
+const ENV = {
+  PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin',
+  HOME: '/root',
+  LC_ALL: 'C',
+}
 
 // This shell script makes a directory the root directory of a machine. Then it waits until it is killed. Perl turns on
 // the loopback interface (SIOCSIFFLAGS of netdevice(7)), because it is part of every Debian, in contrast to ip(8).
@@ -75,8 +87,10 @@ export async function withStockMachine(
     for (const end of ends.reverse()) await end()
   })
   const { root } = await withSmallDebian({ after: (end) => ends.push(end) })
-  if (version !== undefined) await addProsody(root, version)
   const isRoot = process.getuid?.() === 0
+  // Without root, the machine has only one user.
+  const id = isRoot ? 102 : 0
+  if (version !== undefined) await addProsody(root, version, id)
   const namespaces = ['--mount', '--net', '--pid', '--ipc', '--fork', '--kill-child']
   const boot = ['sh', '-c', BOOT, 'sh', root, repository]
   const started = launch('unshare', [
@@ -93,9 +107,9 @@ export async function withStockMachine(
     ...which,
     '--',
   ]
-  const inside = (command: readonly string[]) => {
+  const inside = (command: readonly string[], options: readonly string[] = []) => {
     const variables = Object.entries(ENV).map(([name, value]) => `${name}=${value}`)
-    const which = ['--mount', '--net', '--pid', '--ipc']
+    const which = ['--mount', '--net', '--pid', '--ipc', ...options]
     return [...enter(which), 'env', '-i', ...variables, ...command]
   }
   const attempt: StockMachine['attempt'] = async (...command) => {
@@ -104,15 +118,20 @@ export async function withStockMachine(
     const code = await child.exited
     return { code, stdout: child.stdout(), stderr: child.stderr() }
   }
+  const must: StockMachine['run'] = async (...command) => {
+    const { code, stdout, stderr } = await attempt(...command)
+    if (code !== 0) throw new Error(`${command.join(' ')}: ${String(code)}\n${stdout}${stderr}`)
+    return stdout
+  }
   const at = (path: string) => join(root, path)
+  const changeable = ['etc', 'usr/local', 'var/lib', 'var/log', 'root']
+  const saved = `${root}.saved`
+  const copy = (from: string, to: string) => copyDirectories(from, to, changeable)
+  await copy(root, saved)
   return {
     root,
     attempt,
-    async run(...command) {
-      const { code, stdout, stderr } = await attempt(...command)
-      if (code !== 0) throw new Error(`${command.join(' ')}: ${String(code)}\n${stdout}${stderr}`)
-      return stdout
-    },
+    run: must,
     open(...command) {
       // script(1) of util-linux gives the program a terminal, so Ctrl-C and passwords work.
       const words = inside(command).map((word) => `'${word.replaceAll("'", "'\\''")}'`)
@@ -126,11 +145,41 @@ export async function withStockMachine(
       await writeFile(at(path), text)
     },
     append: (path, text) => appendFile(at(path), text),
+    prepend: (path, text) => prepend(at(path), text),
     read: (path) => readFile(at(path), 'utf8'),
     remove: (path) => rm(at(path), { recursive: true }),
-    list: () =>
-      listFiles(root, ['/etc', '/usr/lib', '/usr/local', '/usr/share/lua', '/var/lib', '/root'], isData),
+    list: () => listFiles(root, ['/etc', '/usr/lib', '/usr/local', '/var/lib', '/root'], isData),
+    reset: () => copy(saved, root),
+    async startProsody() {
+      await must('install', '-d', '-o', 'prosody', '-g', 'prosody', '/run/prosody')
+      const user = id === 0 ? [] : [`--setgid=${id}`, `--setuid=${id}`]
+      const [program = '', ...args] = inside(['/usr/bin/prosody', '-F'], user)
+      const child = launch(program, args)
+      await until(
+        async () => {
+          if (!child.running()) throw new Error(`Prosody exited: ${child.output()}`)
+          return (await attempt('test', '-e', PID_FILE)).code === 0
+        },
+        { what: 'Prosody runs' },
+      )
+    },
+    async stopProsody() {
+      await must('sh', '-c', `kill -KILL "$(cat ${PID_FILE})"; rm ${PID_FILE}`)
+    },
   }
+}
+
+async function copyDirectories(from: string, to: string, names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    await rm(join(to, name), { recursive: true, force: true })
+    await mkdir(join(to, name, '..'), { recursive: true })
+    const { code, output } = await run('cp', ['-a', join(from, name), join(to, name)])
+    if (code !== 0) throw new Error(output)
+  }
+}
+
+async function prepend(file: string, text: string): Promise<void> {
+  await writeFile(file, text + (await readFile(file, 'utf8')))
 }
 
 /** Returns the process id of the first process on the machine, as soon as the machine is complete. */
@@ -147,9 +196,11 @@ const isData = (path: string) => /^\/(var\/lib\/prosody|usr\/lib\/[\w-]+-linux-g
 
 /**
  * Installs Prosody in a root directory. Creates the user, the directories and the modes like the script postinst of
- * Debian's package, which does not run here. A test that does not run as root has one user only, so Prosody is that user.
+ * Debian's package, which does not run here.
+ *
+ * @param id The id of the user and the group of Prosody.
  */
-async function addProsody(root: string, version: Version): Promise<void> {
+async function addProsody(root: string, version: Version, id: number): Promise<void> {
   const { root: unpacked } = await findProsody(version)
   // The small Debian is newer than the packages of Prosody, so its libraries replace theirs.
   const copy = 'tar -C "$1" -cf - . | tar -C "$2" -xf - --skip-old-files'
@@ -159,7 +210,6 @@ async function addProsody(root: string, version: Version): Promise<void> {
     const { code, output } = await run('sh', ['-c', copy, 'sh', join(unpacked, from), target])
     if (code !== 0) throw new Error(output)
   }
-  const id = process.getuid?.() === 0 ? 102 : 0
   await appendFile(join(root, 'etc/passwd'), `prosody:x:${id}:${id}::/var/lib/prosody:/bin/false\n`)
   await appendFile(join(root, 'etc/group'), `prosody:x:${id}:\n`)
   const own = async (path: string, mode: number, owner = 0) => {
@@ -168,10 +218,13 @@ async function addProsody(root: string, version: Version): Promise<void> {
     if (id !== 0) await chown(join(root, path), owner, id)
   }
   for (const path of ['var/lib/prosody', 'var/log/prosody']) await own(path, 0o750, id)
-  for (const path of ['etc/prosody/conf.d', 'etc/prosody/conf.avail'])
-    await own(path, 0o754)
+  for (const path of ['etc/prosody/conf.d', 'etc/prosody/conf.avail']) await own(path, 0o754)
   await own('etc/prosody/certs', 0o750)
+  if (id === 0) await prepend(join(root, CONFIG), 'run_as_root = true\n')
   await chmod(join(root, CONFIG), 0o640)
   if (id !== 0) await chown(join(root, CONFIG), 0, id)
-  await symlink('../conf.avail/localhost.cfg.lua', join(root, 'etc/prosody/conf.d/localhost.cfg.lua'))
+  await symlink(
+    '../conf.avail/localhost.cfg.lua',
+    join(root, 'etc/prosody/conf.d/localhost.cfg.lua'),
+  )
 }
