@@ -1,10 +1,20 @@
 /**
  * Starts a machine of an operator for a test: a small Debian with Prosody in its stock configuration, on which systemd
- * does not run. It has its own processes and its own network, so Prosody uses its default ports. It starts in seconds,
- * in contrast to `machine.ts`.
+ * does not run. `service prosody start` starts Prosody. The machine has its own processes and its own network, so
+ * Prosody uses its default ports. It starts in seconds, in contrast to `machine.ts`.
  */
 
-import { appendFile, chmod, chown, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import {
+  appendFile,
+  chmod,
+  chown,
+  cp,
+  mkdir,
+  readFile,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import process from 'node:process'
 import { listFiles } from './file-listing.js'
@@ -42,12 +52,8 @@ export type StockMachine = {
   list(): Promise<string[]>
   /** Restores these files as they were when the machine started. */
   reset(): Promise<void>
-  /** Starts Prosody with its configuration, like an init system other than systemd. */
-  startProsody(): Promise<void>
-  stopProsody(): Promise<void>
 }
 
-const PID_FILE = '/run/prosody/prosody.pid'
 export const CONFIG = '/etc/prosody/prosody.cfg.lua'
 export const EXPORTER = ['/usr/bin/node', join(repository, 'dist/main.js')]
 
@@ -57,8 +63,8 @@ const ENV = {
   LC_ALL: 'C',
 }
 
-// This shell script makes a directory the root directory of a machine. Then it waits until it is killed. Perl turns on
-// the loopback interface (SIOCSIFFLAGS of netdevice(7)), because it is part of every Debian, in contrast to ip(8).
+// This shell script makes a directory the root directory of a machine. Then it waits until it is killed, and reaps
+// processes whose parents have ended, like every first process. Perl turns on the loopback interface (SIOCSIFFLAGS of netdevice(7)), because it is part of every Debian, in contrast to ip(8).
 const BOOT = `
 set -e
 root=$1 repository=$2
@@ -73,7 +79,15 @@ for each in run tmp; do mount -t tmpfs tmpfs $each; done
 mount --bind "$repository" ".$repository"
 pivot_root . old
 umount -l /old
-exec sleep infinity`
+echo ready
+sleep infinity & wait`
+
+// These are the functions that Debian's script /etc/init.d/prosody uses. Their package, sysvinit-utils, is not part of
+// the small Debian.
+const INIT_FUNCTIONS = `
+log_daemon_msg() { echo "$1"; }
+log_end_msg() { return "$1"; }
+`
 
 /**
  * @param options.version The version of Prosody. Without a version, the machine has no Prosody.
@@ -87,6 +101,8 @@ export async function withStockMachine(
     for (const end of ends.reverse()) await end()
   })
   const { root } = await withSmallDebian({ after: (end) => ends.push(end) })
+  // These directories are part of every Debian.
+  for (const name of ['usr/local/lib', 'root']) await mkdir(join(root, name), { recursive: true })
   const isRoot = process.getuid?.() === 0
   // Without root, the machine has only one user.
   const id = isRoot ? 102 : 0
@@ -107,10 +123,9 @@ export async function withStockMachine(
     ...which,
     '--',
   ]
-  const inside = (command: readonly string[], options: readonly string[] = []) => {
+  const inside = (command: readonly string[]) => {
     const variables = Object.entries(ENV).map(([name, value]) => `${name}=${value}`)
-    const which = ['--mount', '--net', '--pid', '--ipc', ...options]
-    return [...enter(which), 'env', '-i', ...variables, ...command]
+    return [...enter(['--mount', '--net', '--pid', '--ipc']), 'env', '-i', ...variables, ...command]
   }
   const attempt: StockMachine['attempt'] = async (...command) => {
     const [program = '', ...args] = inside(command)
@@ -150,22 +165,6 @@ export async function withStockMachine(
     remove: (path) => rm(at(path), { recursive: true }),
     list: () => listFiles(root, ['/etc', '/usr/lib', '/usr/local', '/var/lib', '/root'], isData),
     reset: () => copy(saved, root),
-    async startProsody() {
-      await must('install', '-d', '-o', 'prosody', '-g', 'prosody', '/run/prosody')
-      const user = id === 0 ? [] : [`--setgid=${id}`, `--setuid=${id}`]
-      const [program = '', ...args] = inside(['/usr/bin/prosody', '-F'], user)
-      const child = launch(program, args)
-      await until(
-        async () => {
-          if (!child.running()) throw new Error(`Prosody exited: ${child.output()}`)
-          return (await attempt('test', '-e', PID_FILE)).code === 0
-        },
-        { what: 'Prosody runs' },
-      )
-    },
-    async stopProsody() {
-      await must('sh', '-c', `kill -KILL "$(cat ${PID_FILE})"; rm ${PID_FILE}`)
-    },
   }
 }
 
@@ -185,10 +184,9 @@ async function prepend(file: string, text: string): Promise<void> {
 /** Returns the process id of the first process on the machine, as soon as the machine is complete. */
 async function findInit(started: Child): Promise<number | undefined> {
   if (!started.running()) throw new Error(`The machine does not start: ${started.output()}`)
+  if (!started.stdout().includes('ready')) return undefined
   const children = `/proc/${started.pid}/task/${started.pid}/children`
-  const pid = Number.parseInt(await readFile(children, 'utf8'), 10)
-  const name = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')
-  return name === 'sleep\n' ? pid : undefined
+  return Number.parseInt(await readFile(children, 'utf8'), 10)
 }
 
 /** Prosody's own data and logs, and the libraries of the system. */
@@ -210,8 +208,11 @@ async function addProsody(root: string, version: Version, id: number): Promise<v
     const { code, output } = await run('sh', ['-c', copy, 'sh', join(unpacked, from), target])
     if (code !== 0) throw new Error(output)
   }
+  const script = 'etc/init.d/prosody'
+  await cp(join(unpacked, script), join(root, script))
+  await writeFile(join(root, 'usr/lib/lsb/init-functions'), INIT_FUNCTIONS)
   await appendFile(join(root, 'etc/passwd'), `prosody:x:${id}:${id}::/var/lib/prosody:/bin/false\n`)
-  await appendFile(join(root, 'etc/group'), `prosody:x:${id}:\n`)
+  await appendFile(join(root, 'etc/group'), `adm:x:4:\nprosody:x:${id}:\n`)
   const own = async (path: string, mode: number, owner = 0) => {
     await mkdir(join(root, path), { recursive: true })
     await chmod(join(root, path), mode)
