@@ -16,6 +16,7 @@ const GRACE_MS = 5000
 const MAX_USAGE_AGE_MS = 250
 const EXIT_INVALID_CONFIG = 2
 const EXIT_FAILED_CHECK = 1
+const EXIT_FAILED_SETUP = 1
 
 // Ignores errors such as EPIPE. The exporter continues when the program that reads its output or its log has ended.
 process.stderr.on('error', () => undefined)
@@ -37,6 +38,7 @@ async function runCommand(): Promise<void> {
   const [command, ...operands] = args
   if (command === 'compare') await compare(operands)
   else if (command === 'doctor') await doctor(operands)
+  else if (command === 'setup') await setup(operands)
   else if (args.length === 1 && /^--?version$/.test(command!)) printVersion()
   else await serveOrCheck()
 }
@@ -52,7 +54,45 @@ async function compare(operands: readonly string[]): Promise<void> {
   process.exitCode = exitCode
 }
 
+async function setup(operands: readonly string[]): Promise<void> {
+  const { setupCommand } = await import('./cli/setup/setup-command.js')
+  const { SetupFailure } = await import('./cli/setup/setup-failure.js')
+  const { ask, INTERRUPTED } = await import('./cli/setup/ask.js')
+  const { stdin: input, stdout: output } = process
+  const fail = (message: string) => {
+    process.stderr.write(`prosody-exporter: ${message}\n`)
+    process.exit(EXIT_FAILED_SETUP)
+  }
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+    process.on(signal, () => {
+      fail(INTERRUPTED)
+    })
+  }
+  try {
+    process.exitCode = await setupCommand(operands, {
+      env: process.env,
+      uid: process.geteuid?.(),
+      node: process.execPath,
+      directory: new URL('./', import.meta.url),
+      isInteractive: input.isTTY && output.isTTY,
+      print: (line) => output.write(`${line}\n`),
+      ask: (question) => ask({ input, output }, question),
+      runDoctor: async (file, print) => (await runDoctor([`--config.file=${file}`], print)) === 0,
+    })
+  } catch (error) {
+    if (!(error instanceof SetupFailure)) throw error
+    fail(error.message)
+  }
+}
+
 async function doctor(operands: readonly string[]): Promise<void> {
+  process.exitCode = await runDoctor(operands, (line) => process.stdout.write(`${line}\n`))
+}
+
+async function runDoctor(
+  operands: readonly string[],
+  print: (line: string) => void,
+): Promise<number> {
   const { doctorCommand, SHOW_PROMETHEUS, SHOW_PROSODY } =
     await import('./cli/doctor/doctor-command.js')
   const { readSettings } = await import('./config/read-settings.js')
@@ -61,10 +101,9 @@ async function doctor(operands: readonly string[]): Promise<void> {
     operands.filter((arg) => !isShow(arg)),
     process.env,
   )
-  const print = (line: string) => process.stdout.write(`${line}\n`)
   const shows = new Set(operands.filter(isShow))
   const config = await readChecked(settings)
-  process.exitCode = await doctorCommand(config, shows, { version, owner, print })
+  return await doctorCommand(config, shows, { version, owner, print })
 }
 
 async function serveOrCheck(): Promise<void> {

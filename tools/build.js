@@ -34,6 +34,8 @@ const require = createNodeRequire(import.meta.url)`,
   logLevel: 'warning',
 })
 await chmod(join(dist, 'main.js'), 0o755)
+const lua = 'cli/setup/read-configuration.lua'
+await cp(join(root, 'src', lua), join(dist, lua))
 // These files are copied last. dependencies.js considers `dist/` up to date only if icon.svg is new, so after a
 // failed build it builds again.
 for (const file of ['page.js', 'page.css', 'icon.svg']) {

@@ -92,7 +92,8 @@ export async function packDebian(dir) {
   }
   const debian = join(deploy, 'debian')
   await move(join(debian, 'prosody-exporter.default'), 'etc/default/prosody-exporter')
-  await move(join(debian, 'prosody-exporter.yml'), 'etc/prosody-exporter/prosody-exporter.yml')
+  // `prosody-exporter setup` writes the configuration into this directory.
+  await mkdir(join(stage, 'etc/prosody-exporter'))
   await mkdir(join(stage, 'usr/bin'))
   await symlink('../lib/prosody-exporter/dist/main.js', join(stage, 'usr/bin/prosody-exporter'))
 

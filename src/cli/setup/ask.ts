@@ -1,0 +1,33 @@
+import { createInterface } from 'node:readline/promises'
+import type { Readable, Writable } from 'node:stream'
+import { SetupFailure } from './setup-failure.js'
+
+export const INTERRUPTED =
+  'Setup was interrupted. Run it again to finish, or with --undo to remove what it wrote.'
+
+/**
+ * Asks a question on a terminal.
+ *
+ * @returns The answer, without spaces around it.
+ * @throws SetupFailure if the user presses Ctrl-C or Ctrl-D.
+ */
+export async function ask(
+  streams: { readonly input: Readable; readonly output: Writable },
+  question: string,
+): Promise<string> {
+  const terminal = createInterface(streams)
+  const interrupted = new Promise<never>((_, reject) => {
+    // After Ctrl-D, readline closes, and the answer never arrives.
+    for (const event of ['SIGINT', 'close']) {
+      terminal.on(event, () => {
+        reject(new SetupFailure(INTERRUPTED))
+      })
+    }
+  })
+  try {
+    return (await Promise.race([terminal.question(question), interrupted])).trim()
+  } finally {
+    interrupted.catch(() => undefined)
+    terminal.close()
+  }
+}

@@ -1,0 +1,202 @@
+import { createHash } from 'node:crypto'
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  existsSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+import { getErrorMessage } from '../../errors.js'
+import { SetupFailure } from './setup-failure.js'
+import { formatRecord, RECORD_FILE, type CreatedPath, type SetupRecord } from './setup-record.js'
+
+export type PlannedFile = {
+  readonly path: string
+  readonly content: string
+  /** The mode of the file. Every user can enter directories that setup creates, except the one of the record. */
+  readonly mode: number
+  /** The group that owns the file, by its number. The owner is root. */
+  readonly groupId: number
+}
+
+/**
+ * What happens to a planned file:
+ * - `create`: it does not exist.
+ * - `update`: setup wrote it, and nobody has changed it since; the planned content is different.
+ * - `none`: it has the planned content.
+ * - `keep`: setup wrote it, and somebody has changed it since. Setup does not touch it.
+ * - `refuse`: setup did not write it.
+ */
+export type FileAction = 'create' | 'update' | 'none' | 'keep' | 'refuse'
+
+/** @param record What an earlier setup wrote. */
+export function chooseAction(
+  { path, content }: PlannedFile,
+  record: SetupRecord | undefined,
+): FileAction {
+  if (!existsSync(path)) return 'create'
+  const created = record?.created.find((each) => each.path === path)
+  if (created === undefined) return 'refuse'
+  const current = hashFile(path)
+  if (current === hash(content)) return 'none'
+  return current === created.sha256 ? 'update' : 'keep'
+}
+
+export type WrittenFiles = {
+  readonly record: SetupRecord
+  /** Restores everything that this call of `writeFiles` changed. */
+  readonly rollBack: () => void
+}
+
+/**
+ * Writes the planned files, after the record of them. If one cannot be written, restores all of them.
+ *
+ * @param previous The record of an earlier setup.
+ * @throws SetupFailure
+ */
+export function writeFiles(
+  files: readonly PlannedFile[],
+  previous: SetupRecord | undefined,
+  values: Omit<SetupRecord, 'created'>,
+): WrittenFiles {
+  const changes = files.filter((file) => /create|update/.test(chooseAction(file, previous)))
+  const record: SetupRecord = { ...values, created: listCreated(files, changes, previous) }
+  const added = record.created.filter(
+    ({ path }) => previous?.created.every((each) => each.path !== path) ?? true,
+  )
+  const old = changes
+    .filter(({ path }) => existsSync(path))
+    .map((file) => ({ ...file, content: readFileSync(file.path, 'utf8') }))
+  const rollBack = () => {
+    for (const file of old) replaceFile(file)
+    if (previous) saveRecord(previous)
+    removeCreated(added)
+  }
+  let path = RECORD_FILE
+  try {
+    createDirectories(RECORD_FILE, 0o700)
+    saveRecord(record)
+    for (const file of changes) {
+      path = file.path
+      createDirectories(path, 0o755)
+      if (existsSync(path)) replaceFile(file)
+      else createFile(file)
+    }
+  } catch (error) {
+    rollBack()
+    throw new SetupFailure(`Cannot write ${path}: ${getErrorMessage(error)}. Nothing was changed.`)
+  }
+  return { record, rollBack }
+}
+
+/** Replaces the record, for example after Prosody was restarted. */
+export function saveRecord(record: SetupRecord): void {
+  replaceFile({ path: RECORD_FILE, content: formatRecord(record), mode: 0o600, groupId: 0 })
+}
+
+/**
+ * Removes files and directories that setup created, the last first. A file that somebody has changed since stays, and
+ * so does a directory that is not empty.
+ *
+ * @returns The paths of the files that stay.
+ */
+export function removeCreated(created: readonly CreatedPath[]): string[] {
+  const kept: string[] = []
+  for (const { path, sha256 } of created.toReversed()) {
+    if (sha256 === undefined) removeEmptyDirectory(path)
+    else {
+      rmSync(temporaryName(path), { force: true })
+      if (!existsSync(path)) continue
+      // The checksum of the record itself changes with each step of setup.
+      if (path === RECORD_FILE || hashFile(path) === sha256) rmSync(path)
+      else kept.push(path)
+    }
+  }
+  return kept
+}
+
+/** Lists what exists after the planned changes, in the order of creation: the record first, then the files. */
+function listCreated(
+  files: readonly PlannedFile[],
+  changes: readonly PlannedFile[],
+  previous: SetupRecord | undefined,
+): CreatedPath[] {
+  const created = new Map(previous?.created.map((each) => [each.path, each]))
+  const add = (path: string, sha256: string) => {
+    for (const directory of findMissingDirectories(path)) {
+      if (!created.has(directory)) created.set(directory, { path: directory })
+    }
+    created.set(path, { path, sha256 })
+  }
+  add(RECORD_FILE, '')
+  for (const { path, content } of files) {
+    if (changes.some((each) => each.path === path)) add(path, hash(content))
+  }
+  return [...created.values()]
+}
+
+/** Returns the directories above a path that do not exist, the highest first. */
+function findMissingDirectories(path: string): string[] {
+  const directory = dirname(path)
+  return existsSync(directory) ? [] : [...findMissingDirectories(directory), directory]
+}
+
+function createDirectories(path: string, mode: number): void {
+  for (const directory of findMissingDirectories(path)) {
+    mkdirSync(directory)
+    chmodSync(directory, mode) // whatever the umask is
+  }
+}
+
+/** Creates a file, complete or not at all. Fails if the file exists. */
+function createFile(file: PlannedFile): void {
+  const temporary = writeTemporary(file)
+  try {
+    linkSync(temporary, file.path)
+  } finally {
+    rmSync(temporary)
+  }
+}
+
+function replaceFile(file: PlannedFile): void {
+  renameSync(writeTemporary(file), file.path)
+}
+
+function writeTemporary({ path, content, mode, groupId }: PlannedFile): string {
+  const temporary = temporaryName(path)
+  rmSync(temporary, { force: true })
+  // No other user can read the file before it has its group and mode.
+  const file = openSync(temporary, 'wx', 0o600)
+  try {
+    writeFileSync(file, content)
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
+  }
+  chownSync(temporary, 0, groupId)
+  chmodSync(temporary, mode)
+  return temporary
+}
+
+// Prosody does not include files whose name starts with a dot.
+const temporaryName = (path: string) => join(dirname(path), `.${basename(path)}.setup`)
+
+function removeEmptyDirectory(path: string): void {
+  try {
+    rmdirSync(path)
+  } catch {
+    // The directory does not exist, or has files of somebody else.
+  }
+}
+
+const hash = (content: string | Buffer) => createHash('sha256').update(content).digest('hex')
+const hashFile = (path: string) => hash(readFileSync(path))
