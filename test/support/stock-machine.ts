@@ -48,7 +48,7 @@ export type StockMachine = {
   prepend(path: string, text: string): Promise<void>
   read(path: string): Promise<string>
   remove(path: string): Promise<void>
-  /** Lists all files that `prosody-exporter setup` could change. */
+  /** Lists all files that `prosody-exporter setup` could change, without Prosody's own data. */
   list(): Promise<string[]>
   /** Restores these files as they were when the machine started. */
   reset(): Promise<void>
@@ -56,6 +56,9 @@ export type StockMachine = {
 
 export const CONFIG = '/etc/prosody/prosody.cfg.lua'
 export const EXPORTER = ['/usr/bin/node', join(repository, 'dist/main.js')]
+
+/** The directories that setup could change. */
+const LISTED = ['/etc', '/usr/lib/prosody', '/usr/lib/systemd', '/usr/local', '/var/lib', '/root']
 
 const ENV = {
   PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin',
@@ -163,7 +166,7 @@ export async function withStockMachine(
     prepend: (path, text) => prepend(at(path), text),
     read: (path) => readFile(at(path), 'utf8'),
     remove: (path) => rm(at(path), { recursive: true }),
-    list: () => listFiles(root, ['/etc', '/usr/lib', '/usr/local', '/var/lib', '/root'], isData),
+    list: () => listFiles(root, LISTED, (path) => path === '/var/lib/prosody'),
     reset: () => copy(saved, root),
   }
 }
@@ -189,9 +192,6 @@ async function findInit(started: Child): Promise<number | undefined> {
   return Number.parseInt(await readFile(children, 'utf8'), 10)
 }
 
-/** Prosody's own data and logs, and the libraries of the system. */
-const isData = (path: string) => /^\/(var\/lib\/prosody|usr\/lib\/[\w-]+-linux-gnu)$/.test(path)
-
 /**
  * Installs Prosody in a root directory. Creates the user, the directories and the modes like the script postinst of
  * Debian's package, which does not run here.
@@ -209,7 +209,9 @@ async function addProsody(root: string, version: Version, id: number): Promise<v
     if (code !== 0) throw new Error(output)
   }
   const script = 'etc/init.d/prosody'
-  await cp(join(unpacked, script), join(root, script))
+  // The script of Debian 12 expects the process name lua5.2, so it would not find Prosody.
+  const text = await readFile(join(unpacked, script), 'utf8')
+  await writeFile(join(root, script), text.replaceAll('lua5.2', 'lua5.4'), { mode: 0o755 })
   await writeFile(join(root, 'usr/lib/lsb/init-functions'), INIT_FUNCTIONS)
   await appendFile(join(root, 'etc/passwd'), `prosody:x:${id}:${id}::/var/lib/prosody:/bin/false\n`)
   await appendFile(join(root, 'etc/group'), `adm:x:4:\nprosody:x:${id}:\n`)
