@@ -5,6 +5,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
+import type { CommandName } from './cli/commands.js'
 import type { Config } from './config/read-config.js'
 import type { Settings } from './config/read-settings.js'
 import { ConfigError, getErrorMessage } from './errors.js'
@@ -35,12 +36,40 @@ try {
 }
 
 async function runCommand(): Promise<void> {
-  const [command, ...operands] = args
-  if (command === 'compare') await compare(operands)
-  else if (command === 'doctor') await doctor(operands)
-  else if (command === 'setup') await setup(operands)
-  else if (args.length === 1 && /^--?version$/.test(command!)) printVersion()
-  else await serveOrCheck()
+  const [first, ...operands] = args
+  if (args.length === 1 && /^--?version$/.test(first!)) printVersion()
+  else if (first !== undefined && !first.startsWith('-')) await runNamedCommand(first, operands)
+  else if (first === undefined && !hasVariables(process.env)) {
+    throw new ConfigError(
+      'no server is configured. To set up the exporter on the machine that runs Prosody, run ' +
+        '"prosody-exporter setup" as root. For all commands and flags, run "prosody-exporter --help".',
+    )
+  } else await serveOrCheck()
+}
+
+async function runNamedCommand(first: string, operands: readonly string[]): Promise<void> {
+  const { findCommand } = await import('./cli/commands.js')
+  const { name } = findCommand(first)
+  const run: Readonly<Record<CommandName, (operands: readonly string[]) => Promise<void>>> = {
+    setup,
+    doctor,
+    compare,
+    help,
+  }
+  const isHelpFlag = (arg: string) => /^(?:-h|--?help)$/.test(arg)
+  await (operands.some(isHelpFlag) ? help([name]) : run[name](operands))
+}
+
+/** Whether an environment variable sets an option of the exporter. Empty variables are ignored. */
+function hasVariables(env: NodeJS.ProcessEnv): boolean {
+  return Object.entries(env).some(([name, text]) => name.startsWith('PROSODY_EXPORTER_') && text)
+}
+
+async function help([name, ...more]: readonly string[] = []): Promise<void> {
+  const { findCommand } = await import('./cli/commands.js')
+  const { formatCommandHelp, formatHelp } = await import('./cli/format-help.js')
+  if (more.length > 0) throw new ConfigError('help: expected at most one command')
+  process.stdout.write(name === undefined ? formatHelp() : formatCommandHelp(findCommand(name)))
 }
 
 function printVersion(): void {
@@ -110,8 +139,7 @@ async function serveOrCheck(): Promise<void> {
   const { readSettings } = await import('./config/read-settings.js')
   const settings = readSettings(args, process.env)
   if (settings.isSet('help')) {
-    const { formatHelp } = await import('./config/format-help.js')
-    process.stdout.write(formatHelp())
+    await help()
   } else if (settings.isSet('version')) {
     printVersion()
   } else if (settings.isSet('config.check')) {

@@ -1,4 +1,4 @@
-/** `npm run docs`: writes docs/metrics.md, and the generated tables in the other pages of docs/. */
+/** `npm run docs`: writes docs/metrics.md, the manual page in deploy/man, and the generated tables in the other pages of docs/. */
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -8,10 +8,11 @@ import { join } from 'node:path'
 import * as prettier from 'prettier'
 import { parse } from 'yaml'
 import { metricsDocument } from '../src/catalogue/metrics-document.js'
+import { COMMANDS, HELP_FLAG } from '../src/cli/commands.js'
 import { AREAS } from '../src/collectors/documentation.js'
 import { COLLECTORS } from '../src/collectors/index.js'
 import { formatJsonSchema } from '../src/config/config-file-schema.js'
-import { describeAllowed } from '../src/config/format-help.js'
+import { describeAllowed } from '../src/config/describe-setting.js'
 import {
   hasVariable,
   isCollectorSwitch,
@@ -19,6 +20,8 @@ import {
   SETTINGS,
   toVariableName,
 } from '../src/config/settings.js'
+import { manualPage } from './manual.js'
+import { readJson } from './package-texts.js'
 import { root } from '../test/support/setup/process.js'
 
 /**
@@ -34,6 +37,8 @@ import { root } from '../test/support/setup/process.js'
  * `<!-- flags -->` and `<!-- /flags -->`.
  */
 const TABLES = {
+  commands: commandsTable,
+  commandFlags: commandFlagsTable,
   flags: flagsTable,
   keys: keysTable,
   collectors: collectorsTable,
@@ -42,12 +47,16 @@ const TABLES = {
 }
 
 /**
- * Generates the text of every page in docs/ that has generated content.
+ * Generates the text of the manual page, and of every page in docs/ that has generated content.
  *
  * @returns {Promise<Map<string, string>>} The texts of the pages. The keys are paths relative to the root.
  */
 export async function generatedPages() {
-  const pages = new Map([['docs/metrics.md', await formatted(metricsDocument(AREAS))]])
+  const { version } = await readJson(join(root, 'package.json'))
+  const pages = new Map([
+    ['docs/metrics.md', await formatted(metricsDocument(AREAS))],
+    ['deploy/man/prosody-exporter.1', manualPage(String(version))],
+  ])
   for (const file of await readdir(join(root, 'docs'))) {
     const path = `docs/${file}`
     if (!file.endsWith('.md') || pages.has(path)) continue
@@ -78,6 +87,25 @@ async function withTables(page) {
 async function formatted(page) {
   const options = await prettier.resolveConfig(join(root, 'README.md'))
   return await prettier.format(page, { ...options, parser: 'markdown' })
+}
+
+function commandsTable() {
+  return table(
+    ['Command', 'Description'],
+    COMMANDS.map(({ name, summary }) => [code(`prosody-exporter ${name}`), summary]),
+  )
+}
+
+function commandFlagsTable() {
+  return table(
+    ['Command', 'Flag', 'Description'],
+    COMMANDS.flatMap(({ name, flags }) =>
+      flags
+        .filter((flag) => flag !== HELP_FLAG)
+        // Markdown would hide `<first VirtualHost>` as an HTML tag.
+        .map(({ term, text }) => [code(name), code(term), text.replaceAll('<', '\\<')]),
+    ),
+  )
 }
 
 function flagsTable() {

@@ -1,4 +1,4 @@
-/** Writes the texts that Debian requires in a package: the copyright file and the manual page. */
+/** Writes the copyright file that Debian requires in a package. */
 
 import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -58,43 +58,4 @@ async function packagesIn(modules) {
     }),
   )
   return scoped.flat().sort()
-}
-
-/**
- * Returns the manual page. It consists of the text of `--help` and a list of files.
- *
- * @param {string} help
- * @param {string} version
- */
-export function manual(help, version) {
-  const text = help
-    .replaceAll('\\', '\\e')
-    .replaceAll('-', '\\-')
-    .replace(/^(['.])/gm, '\\&$1')
-  return `.TH PROSODY\\-EXPORTER 1 "" "prosody\\-exporter ${version}" "User Commands"
-.SH NAME
-prosody\\-exporter \\- Prometheus exporter for the XMPP server Prosody
-.SH SYNOPSIS
-.nf
-${text.trimEnd()}
-.fi
-.SH FILES
-.TP
-.I /etc/prosody\\-exporter/prosody\\-exporter.yml
-The configuration file of the service.
-.TP
-.I /etc/prosody\\-exporter/xmpp.secret
-The component_secret. Only root may read it.
-.TP
-.I /etc/default/prosody\\-exporter
-Environment variables of the service.
-.TP
-.I /run/prosody\\-exporter/
-The control sockets of the service, which doctor uses.
-.TP
-.I /usr/share/prosody\\-exporter/
-Alerting and recording rules for Prometheus, and a dashboard for Grafana.
-.SH SEE ALSO
-/usr/share/doc/prosody\\-exporter/README.md and docs/, systemctl(1), prosodyctl(1)
-`
 }

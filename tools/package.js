@@ -4,7 +4,7 @@ import { chmod, cp, mkdir, readdir, readFile, rm, symlink, writeFile } from 'nod
 import { dirname, join, relative } from 'node:path'
 import process from 'node:process'
 import { gzipSync } from 'node:zlib'
-import { copyright, manual, readJson } from './package-texts.js'
+import { copyright, readJson } from './package-texts.js'
 import { root, run, SetupError } from '../test/support/setup/process.js'
 
 /**
@@ -109,11 +109,10 @@ export async function packDebian(dir) {
   await writeFile(join(stage, doc, 'copyright'), await copyright(home))
   await rm(join(home, 'LICENSE'))
   await mkdir(join(stage, 'usr/share/man/man1'), { recursive: true })
-  const help = await must(process.execPath, [join(home, 'dist/main.js'), '--help'])
-  await writeFile(
-    join(stage, 'usr/share/man/man1/prosody-exporter.1.gz'),
-    gzipSync(manual(help, String(version)), { level: 9 }),
-  )
+  const undated = await readFile(join(deploy, 'man/prosody-exporter.1'), 'utf8')
+  const manual = undated.replace(/^(\.TH \S+ 1) ""/m, `$1 "${date.toISOString().slice(0, 10)}"`)
+  const manualFile = join(stage, 'usr/share/man/man1/prosody-exporter.1.gz')
+  await writeFile(manualFile, gzipSync(manual, { level: 9 }))
   return await build(stage, { dir, version: String(version), maintainer, date })
 }
 

@@ -1,5 +1,5 @@
 import * as z from 'zod/mini'
-import { describeSetting } from './format-help.js'
+import { describeSetting } from './describe-setting.js'
 import { joinWithOr, type Kind } from './kinds.js'
 import { SETTINGS, type Setting } from './settings.js'
 

@@ -112,7 +112,8 @@ function refuseMissingDomain(source: string | undefined): never {
   }
   throw new ConfigError(
     '--xmpp.domain is not set, so there is no server to monitor. Set --xmpp.domain and ' +
-      '--xmpp.secret-file, or --config.file=FILE. See --help.',
+      '--xmpp.secret-file, or --config.file=FILE. Or run ' +
+      '"prosody-exporter setup" as root on the machine that runs Prosody. See --help.',
   )
 }
 

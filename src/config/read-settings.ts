@@ -113,7 +113,9 @@ function readFlags(args: readonly string[]): Map<string, Given[]> {
   for (const token of tokens) {
     if (token.kind === 'option-terminator') continue
     if (token.kind === 'positional') {
-      throw new ConfigError(`unexpected argument ${quote(token.value)}: expected only flags`)
+      throw new ConfigError(
+        `unexpected argument ${quote(token.value)}: expected only flags. A command comes before all flags.`,
+      )
     }
     const { setting, given } = readFlag(token)
     const earlier = found.get(setting.name) ?? []

@@ -235,7 +235,7 @@ const DEFINITIONS = {
     help: "Maximum number of characters in a label value of Prosody's statistics (collector registry). The exporter omits series with longer values. 0 means no limit.",
   },
   version: { kind: ACTION, help: 'Print the name and the version of the exporter.' },
-  help: { kind: ACTION, help: 'Print this help.' },
+  help: { kind: ACTION, help: 'Print the commands and the flags.' },
 } satisfies Readonly<Record<string, SettingDefinition>>
 
 /** A setting of the exporter. Its name `log.level` stands for `--log.level` and `PROSODY_EXPORTER_LOG_LEVEL`. */

@@ -13,3 +13,11 @@ test('luacheck finds no problem in mod_adhoc_statistics', async () => {
   assert.ok(output.includes(` in ${files.length} files`), output)
   assert.equal(code, 0, output)
 })
+
+test('luacheck finds no problem in the script with which setup reads the configuration of Prosody', async () => {
+  const config = join(root, 'prosody-modules', '.luacheckrc')
+  const script = join(root, 'src/cli/setup/read-configuration.lua')
+  const globals = ['--read-globals', 'CFG_PLUGINDIR']
+  const { code, output } = await luacheck(['--config', config, '--no-color', script, ...globals])
+  assert.equal(code, 0, output)
+})

@@ -4,6 +4,7 @@ import { appendFile, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { findProsody } from '../support/setup/installation.js'
+import { findMandoc } from '../support/setup/programs.js'
 import { freePort, launch, root, run, until } from '../support/setup/process.js'
 import { inRoot } from '../support/setup/root-directory.js'
 import { httpGet } from '../support/exporter.js'
@@ -55,7 +56,6 @@ describe('the Debian package', () => {
     assert.match(await debian.run('dpkg', '--status', 'prosody-exporter'), /install ok installed/)
     assert.equal(await debian.run('prosody-exporter', '--version'), `prosody-exporter ${version}\n`)
     assert.ok((await readdir(join(debian.root, WANTED, '..'))).includes('prosody-exporter.service'))
-    assert.equal((await run('gzip', ['--test', manualOf(debian)])).code, 0)
     const program = await readdir(join(debian.root, 'usr/lib/prosody-exporter'))
     assert.deepEqual(program.sort(), ['dist', 'node_modules', 'package.json'])
     for (const name of ['prometheus/rules.yml', 'grafana/prosody.json', 'config.schema.json'])
@@ -66,6 +66,24 @@ describe('the Debian package', () => {
     const files = await debian.run('dpkg', '--listfiles', 'prosody-exporter')
     const findWritable = ['find', ...files.trim().split('\n'), '-maxdepth', '0', '-perm', '/022']
     assert.equal(await debian.run(...findWritable, '-not', '-type', 'l'), '')
+  })
+
+  test('mandoc finds no mistake in the manual page of the Debian package, and renders it', async () => {
+    const page = join(debian.root, 'usr/share/man/man1/prosody-exporter.1.gz')
+    const { command, env } = await findMandoc()
+    const lint = await run(command, ['-T', 'lint', '-W', 'warning', page], { env })
+    assert.deepEqual(lint, { ...lint, code: 0, output: '' })
+    const { stdout } = await run(command, ['-T', 'ascii', '-O', 'width=200', page], { env })
+    const text = stdout.replace(/.\x08/g, '')
+    assert.match(
+      text,
+      /^PROSODY-EXPORTER\(1\) .*\n\nNAME\n +prosody-exporter - Prometheus exporter/,
+    )
+    assert.match(text, /^ +--xmpp\.domain=JID\n +Domain of the component/m)
+    assert.ok(
+      text.trimEnd().split('\n').at(-1)!.includes(`prosody-exporter ${version}`),
+      text.slice(-200),
+    )
   })
 
   test('systemd-analyze verify finds no problem in the units of the Debian package', async () => {
@@ -141,8 +159,6 @@ describe('the Debian package', () => {
     assert.deepEqual(await filesOf(debian), untouched)
   })
 })
-
-const manualOf = ({ root }: SmallDebian) => join(root, 'usr/share/man/man1/prosody-exporter.1.gz')
 
 /** Returns all files of the system, except the files of dpkg. */
 async function filesOf({ root }: SmallDebian): Promise<string[]> {

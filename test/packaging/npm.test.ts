@@ -98,6 +98,20 @@ test('the packed npm package contains the program and its documentation, and run
   assert.match(text, /^prosody_mod_muc__live_room/m)
 })
 
+test('a global installation of the npm package links the command and its manual page', async (t) => {
+  const directory = await temporaryDirectory('prosody-exporter-npm-global')
+  t.after(() => directory.remove())
+  const tarball = await packNpm(directory.path)
+  const prefix = join(directory.path, 'global')
+  const install = ['install', '--global', '--prefer-offline', '--ignore-scripts']
+  const { code, output } = await run('npm', [...install, '--prefix', prefix, tarball])
+  assert.equal(code, 0, output)
+  const help = await run(join(prefix, 'bin/prosody-exporter'), ['help', 'setup'])
+  assert.match(help.stdout, /^Usage: prosody-exporter setup /)
+  const page = await readFile(join(prefix, 'share/man/man1/prosody-exporter.1'), 'utf8')
+  assert.ok(page.includes(`prosody\\-exporter ${version}`))
+})
+
 test('the SBOM of npm run sbom lists every runtime dependency and no development tool', async () => {
   const { code, stdout, output } = await run('npm', ['run', '--silent', 'sbom'], { cwd: root })
   assert.equal(code, 0, output)

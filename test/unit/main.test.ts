@@ -9,6 +9,8 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { text as readText } from 'node:stream/consumers'
 import { after, afterEach, beforeEach, describe, test } from 'node:test'
+import { COMMANDS } from '../../src/cli/commands.js'
+import { formatCommandHelp } from '../../src/cli/format-help.js'
 import { PROGRAM, SOURCE } from '../support/exporter.js'
 
 const SECRET = 'fish-and-chips'
@@ -64,7 +66,57 @@ test('--help prints the flags and --version the version, even with an invalid va
   assert.match(unknown.stderr, /--no-such-flag/)
 })
 
-test('--version, --help and --config.check import neither the YAML parser nor the HTTP server', async () => {
+test('help, help COMMAND, COMMAND --help and COMMAND -h print the help and exit with 0', async () => {
+  const [help, general] = await Promise.all([run(['--help']), run(['help'])])
+  assert.deepEqual(general, help)
+  await Promise.all(
+    COMMANDS.map(async (command) => {
+      const { name } = command
+      const expected = { code: 0, stdout: formatCommandHelp(command), stderr: '' }
+      assert.deepEqual(await run(['help', name]), expected)
+      for (const flag of ['--help', '-help', '-h'])
+        assert.deepEqual(await run([name, flag]), expected)
+    }),
+  )
+  // The flag also works after flags of the exporter.
+  const after = await run(['doctor', '--log.level=loud', '--help'])
+  assert.deepEqual(after, await run(['help', 'doctor']))
+})
+
+test('an unknown command causes one line that lists the commands, and exit code 2', async () => {
+  for (const args of [['docter'], ['help', 'docter'], ['docter', '--help']]) {
+    assert.deepEqual(await run(args), {
+      code: 2,
+      stdout: '',
+      stderr:
+        'prosody-exporter: unknown command "docter": expected setup, doctor, compare or help. See --help.\n',
+    })
+  }
+  const { code, stderr } = await run(['help', 'doctor', 'compare'])
+  assert.deepEqual(
+    { code, stderr },
+    { code: 2, stderr: 'prosody-exporter: help: expected at most one command\n' },
+  )
+})
+
+test('without arguments and variables, one line names setup and --help, and the exit code is 2', async () => {
+  const hint =
+    /^prosody-exporter: no server is configured[^\n]*"prosody-exporter setup" as root[^\n]*--help[^\n]*\n$/
+  for (const env of [{}, { PROSODY_EXPORTER_XMPP_DOMAIN: '', OTHER: 'x' }] as Env[]) {
+    const { code, stdout, stderr } = await run([], env)
+    assert.deepEqual({ code, stdout }, { code: 2, stdout: '' })
+    assert.match(stderr, hint)
+  }
+  // Kubernetes sets this variable for a service that is named prosody-exporter.
+  const { code, stderr } = await run([], { PROSODY_EXPORTER_PORT: 'tcp://10.0.0.1:9347' })
+  assert.equal(code, 2)
+  assert.match(
+    stderr,
+    /^prosody-exporter: --xmpp\.domain is not set[^\n]*"prosody-exporter setup"[^\n]*\n$/,
+  )
+})
+
+test('--version, --help, COMMAND --help and --config.check import neither the YAML parser nor the HTTP server', async () => {
   const dataUrl = (code: string) => `data:text/javascript,${encodeURIComponent(code)}`
   // This loader hook writes the URL of each imported module to stderr.
   const hooks = dataUrl(`import { writeSync } from 'node:fs'
@@ -82,13 +134,14 @@ test('--version, --help and --config.check import neither the YAML parser nor th
     return stderr.split('\n').filter((line) => line.startsWith('file:'))
   }
   const domain = `--xmpp.domain=${DOMAIN}`
-  const [version, help, check] = await Promise.all([
+  const [version, help, commandHelp, check] = await Promise.all([
     importsOf('--version'),
     importsOf('--help'),
+    importsOf('doctor', '--help'),
     importsOf('--config.check', domain),
   ])
   const packages = /node_modules\/(?:yaml|zod|hono|@hono|@logtape|asn1js)\//
-  for (const imported of [version, help, check]) {
+  for (const imported of [version, help, commandHelp, check]) {
     assert.ok(imported.some((url) => /main\.[jt]s$/.test(url)))
     assert.deepEqual(
       imported.filter((url) => packages.test(url)),

@@ -1,11 +1,11 @@
 import { ConfigError } from '../../errors.js'
+import { DEFAULT_NEW_URL, findCommand, formatUsage } from '../commands.js'
 import { createComparison } from './compare.js'
 import { readExposition, type ReadResult, type ExpositionSink } from './read-exposition.js'
 import { toPrintable, renderReport } from './compare-report.js'
 import { isHttpUrl, fetchExposition, formatUrlForMessage } from './fetch-exposition.js'
 
-const DEFAULT_NEW_URL = 'http://127.0.0.1:9347/metrics'
-const USAGE = 'Usage: prosody-exporter compare OLD_METRICS_URL [NEW_METRICS_URL]'
+const USAGE = `Usage: ${formatUsage(findCommand('compare')).join(' ')}`
 
 /**
  * `prosody-exporter compare OLD_METRICS_URL [NEW_METRICS_URL]`: shows for each metric family which series of the
@@ -18,12 +18,6 @@ const USAGE = 'Usage: prosody-exporter compare OLD_METRICS_URL [NEW_METRICS_URL]
 export async function compareCommand(
   args: readonly string[],
 ): Promise<{ text: string; exitCode: 0 | 1 | 2 }> {
-  if (args.some((arg) => arg === '--help' || arg === '-h')) {
-    return {
-      text: `${USAGE}\nThe default of NEW_METRICS_URL is ${DEFAULT_NEW_URL}.\n`,
-      exitCode: 0,
-    }
-  }
   const [oldUrl, newUrl = DEFAULT_NEW_URL, ...more] = args
   if (oldUrl === undefined || more.length > 0) throw new ConfigError(USAGE)
   const urls = { old: parseUrl(oldUrl), new: parseUrl(newUrl) }

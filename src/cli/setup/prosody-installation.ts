@@ -47,11 +47,12 @@ export type ProsodyConfiguration = Readonly<z.infer<typeof CONFIGURATION>>
 
 export type ProsodyInstallation = {
   /**
-   * Reads the configuration as Prosody would read it if the file of setup had this content.
+   * Reads the configuration as Prosody would read it if the file of setup had this content. With `undefined`, as if the
+   * file did not exist.
    *
    * @throws SetupFailure if Prosody cannot read its configuration.
    */
-  readConfiguration(content: string): Promise<ProsodyConfiguration>
+  readConfiguration(content: string | undefined): Promise<ProsodyConfiguration>
   /** Runs `prosodyctl check config`. Returns its exit code and the lines of its output. */
   checkConfiguration(): Promise<{ readonly code: number; readonly lines: readonly string[] }>
 }
@@ -72,8 +73,8 @@ export function findProsodyInstallation(env: Env, directory: URL): ProsodyInstal
     async readConfiguration(content) {
       const { stdout, output } = await runProgram(
         interpreter,
-        [script, prosodyctl, COMPONENT_FILE],
-        { env, input: content },
+        [script, prosodyctl, COMPONENT_FILE, content === undefined ? 'without' : 'with'],
+        { env, input: content ?? '' },
       )
       return parseConfiguration(stdout, output)
     },

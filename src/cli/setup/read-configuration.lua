@@ -1,16 +1,18 @@
 -- Reads Prosody's configuration in the way that Prosody reads it: this script runs prosodyctl with its own
 -- interpreter, and prints the configuration as JSON when prosodyctl has loaded it.
 --
--- Usage: LUA read-configuration.lua PROSODYCTL NAME < CONTENT
+-- Usage: LUA read-configuration.lua PROSODYCTL NAME with < CONTENT
+--        LUA read-configuration.lua PROSODYCTL NAME without
 --
--- prosodyctl sees a file with the name NAME and the given content in the first directory that the configuration
--- includes with a wildcard. The file need not exist. So setup can try its own file before it writes the file.
+-- In the first form, prosodyctl sees a file with the name NAME and the given content in the first directory that the
+-- configuration includes with a wildcard. The file need not exist, so setup can try its own file before it writes the
+-- file. In the second form, prosodyctl sees no file with this name, even if it exists.
 
-local prosodyctl, name = arg[1], arg[2];
-local content = io.read("*a");
+local prosodyctl, name, mode = arg[1], arg[2], arg[3];
+local content = mode == "with" and io.read("*a") or nil;
 
 local host_names, seen = {}, {};
-local included, problem;
+local is_loading, included, problem = false, nil, nil;
 
 -- For each host, configmanager sets the field __currenthost of the environment. So the hosts are known in the order
 -- in which the configuration defines them.
@@ -26,10 +28,11 @@ end
 -- configmanager opens each configuration file with io.open.
 local real_open = io.open;
 function io.open(path, ...) -- luacheck: ignore 122
-	if included ~= path and (included or path:match("[^/]+$") ~= name) then
+	if not is_loading or included ~= path and (included or path:match("[^/]+$") ~= name) then
 		return real_open(path, ...);
 	end
 	included = path;
+	if not content then return nil, path..": No such file or directory", 2; end
 	local file = io.tmpfile();
 	file:write(content);
 	file:seek("set");
@@ -41,11 +44,12 @@ local has_lfs, lfs = pcall(require, "lfs");
 if has_lfs then
 	local real_dir = lfs.dir;
 	function lfs.dir(path)
+		if not is_loading then return real_dir(path); end
 		local names = {};
 		for entry in real_dir(path) do
 			if entry ~= name then table.insert(names, entry); end
 		end
-		if not included then table.insert(names, name); end
+		if content and not included then table.insert(names, name); end
 		local i = 0;
 		return function ()
 			i = i + 1;
@@ -55,7 +59,6 @@ if has_lfs then
 end
 
 local real_exit = os.exit;
-local real_print = print;
 local function finish(result)
 	local found, json = pcall(require, "prosody.util.json");
 	if not found then json = require "util.json"; end
@@ -133,7 +136,9 @@ function require(module) -- luacheck: ignore 121
 		configmanager = loaded;
 		local load = loaded.load;
 		function loaded.load(...)
+			is_loading = true;
 			local ok, level, err = load(...);
+			is_loading = false;
 			if not ok then problem = tostring(err or level); end
 			return ok, level, err;
 		end

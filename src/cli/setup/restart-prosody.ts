@@ -30,7 +30,7 @@ export async function restartProsody(env: Env, service?: string): Promise<void> 
   if (code !== 0) {
     throw new SetupFailure(
       `Prosody did not restart: ${[command, ...args].join(' ')} failed (${output.trim().split('\n')[0]}). ` +
-        'See the log of Prosody.',
+        'Restart Prosody yourself, and run setup again.',
     )
   }
   if (service !== undefined) await waitForPort(service)

@@ -85,9 +85,9 @@ async function setUp(flags: SetupFlags, io: SetupIo): Promise<0 | 1> {
   if (hasChanges) io.print('Wrote the files.')
   await waitForInclude(plan, flags, io, prosody)
   await checkResult(plan, prosody, before, written)
-  const isRestarted = await restartIfNeeded(plan, written.record, { isProsodyChanged, flags, io })
-  await startService(plan, hasChanges, io)
-  if (!isRestarted) {
+  const restart = await restartIfNeeded(plan, written.record, { isProsodyChanged, flags, io })
+  await startService(plan, hasChanges || restart === 'done', io)
+  if (restart === 'pending') {
     io.print('')
     io.print(
       `One step is left: restart Prosody, which disconnects every user: ${getRestartCommand().join(' ')}`,
@@ -109,6 +109,7 @@ async function createPlan(
 ): Promise<Plan> {
   const configuration = await prosody.readConfiguration('')
   io.print(`Prosody ${configuration.version}, configured in ${configuration.config_file}`)
+  checkStatistics(configuration)
   const service = chooseService(configuration)
   const domain = await chooseDomain(flags, io, configuration, previous)
   checkDomain(domain, configuration)
@@ -120,7 +121,7 @@ async function createPlan(
     mode: 0o640,
     groupId: await findGroup(configuration, io),
   }
-  // Prosody itself tells what the file of setup would change, before the file exists.
+  // Prosody reads the file of setup before it exists, so that a problem is known before setup writes anything.
   if (configuration.included !== undefined)
     checkStatistics(await prosody.readConfiguration(componentFile.content))
   const files = [
@@ -258,13 +259,17 @@ async function checkResult(
   { rollBack }: WrittenFiles,
 ): Promise<void> {
   try {
-    const configuration = await prosody.readConfiguration(componentFile.content)
+    const content = readFileSync(componentFile.path, 'utf8')
+    const configuration = await prosody.readConfiguration(content)
     checkStatistics(configuration)
     if (!configuration.hosts.some(({ name, component }) => name === domain && component)) {
       throw new SetupFailure(`Prosody does not read ${componentFile.path}.`)
     }
     const after = await prosody.checkConfiguration()
-    const problems = after.lines.filter((line) => line !== '' && !before.lines.includes(line))
+    // The output lists all configuration files. The new one is no problem.
+    const problems = after.lines.filter(
+      (line) => line !== '' && !line.startsWith('- ') && !before.lines.includes(line),
+    )
     if (after.code !== 0 && (before.code === 0 || problems.length > 0)) {
       throw new SetupFailure(`prosodyctl check config reports: ${problems.join(' ')}`)
     }
@@ -275,32 +280,28 @@ async function checkResult(
   }
 }
 
-/**
- * Restarts Prosody if that is necessary and allowed.
- *
- * @returns False if the operator must restart Prosody.
- */
+/** Restarts Prosody if that is necessary and allowed. If the result is `pending`, the operator must restart it. */
 async function restartIfNeeded(
   { service }: Plan,
   record: SetupRecord,
   { isProsodyChanged, flags, io }: { isProsodyChanged: boolean; flags: SetupFlags; io: SetupIo },
-): Promise<boolean> {
-  if (!record.needsRestart) return true
+): Promise<'done' | 'pending' | 'unnecessary'> {
+  if (!record.needsRestart) return 'unnecessary'
   // After an earlier run, the operator may have restarted Prosody.
-  const isDone = !isProsodyChanged && (await io.runDoctor(CONFIG_FILE, () => undefined))
-  if (!isDone) {
-    if (!(await mayRestart(flags, io))) return false
+  const isWorking = !isProsodyChanged && (await io.runDoctor(CONFIG_FILE, () => undefined))
+  if (!isWorking) {
+    if (!(await mayRestart(flags, io))) return 'pending'
     await restartProsody(io.env, service)
     io.print('Restarted Prosody.')
   }
   saveRecord({ ...record, needsRestart: false })
-  return true
+  return isWorking ? 'unnecessary' : 'done'
 }
 
 /** Enables and starts the service. Without systemd, the operator runs the exporter. */
 async function startService(
   { files }: Plan,
-  hasChanges: boolean,
+  mustRestart: boolean,
   { env, print }: SetupIo,
 ): Promise<void> {
   if (!hasSystemd()) return
@@ -310,7 +311,7 @@ async function startService(
     saveRecord({ ...readRecord()!, hasEnabledService: true })
     await service.enable()
   }
-  if (!hasChanges && (await service.isRunning())) return
+  if (!mustRestart && (await service.isRunning())) return
   await service.restart()
   print('Started the service prosody-exporter.')
 }

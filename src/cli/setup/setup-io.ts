@@ -9,7 +9,7 @@ export type SetupIo = {
   readonly node: string
   /** The directory of main.js. */
   readonly directory: URL
-  /** Whether somebody can answer questions. */
+  /** Whether a person at a terminal can answer questions. */
   readonly isInteractive: boolean
   readonly print: (line: string) => void
   /**

@@ -105,13 +105,9 @@ export function renderComponentFile(settings: ComponentSettings): string {
   ].join('\n')
 }
 
-/**
- * Checks the configuration that Prosody has with the file of setup.
- *
- * @throws SetupFailure if the exporter cannot work with it.
- */
+/** @throws SetupFailure if Prosody sends its statistics somewhere else. */
 export function checkStatistics({ statistics }: ProsodyConfiguration): void {
-  if (statistics === undefined || statistics === 'internal') return
+  if (statistics === undefined || statistics === false || statistics === 'internal') return
   throw new SetupFailure(
     `Prosody has statistics = ${JSON.stringify(statistics)}, and the exporter needs "internal". Change that line in ` +
       'the configuration of Prosody, or remove it, and run setup again.',

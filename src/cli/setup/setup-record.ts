@@ -8,8 +8,17 @@ export const RECORD_FILE = `${RECORD_DIRECTORY}/setup.json`
 
 const RECORD = z.object({
   domain: z.string(),
-  /** Everything that setup created, in the order of creation. A directory has no checksum. */
-  created: z.array(z.object({ path: z.string(), sha256: z.optional(z.string()) })),
+  /**
+   * Everything that setup created, in the order of creation. A directory has no checksum. `replaced` is the checksum of
+   * the content that setup replaced last: if setup is killed before that, the file still has this content.
+   */
+  created: z.array(
+    z.object({
+      path: z.string(),
+      sha256: z.optional(z.string()),
+      replaced: z.optional(z.string()),
+    }),
+  ),
   /** Whether setup enabled the service, so that systemd starts it at boot. */
   hasEnabledService: z.boolean(),
   /** Whether Prosody has not been restarted since setup changed its configuration. */

@@ -31,9 +31,9 @@ export type PlannedFile = {
 /**
  * What happens to a planned file:
  * - `create`: it does not exist.
- * - `update`: setup wrote it, and nobody has changed it since; the planned content is different.
+ * - `update`: setup wrote it, and the operator has not changed it; the planned content is different.
  * - `none`: it has the planned content.
- * - `keep`: setup wrote it, and somebody has changed it since. Setup does not touch it.
+ * - `keep`: setup wrote it, and the operator has changed it since. Setup does not touch it.
  * - `refuse`: setup did not write it.
  */
 export type FileAction = 'create' | 'update' | 'none' | 'keep' | 'refuse'
@@ -46,9 +46,8 @@ export function chooseAction(
   if (!existsSync(path)) return 'create'
   const created = record?.created.find((each) => each.path === path)
   if (created === undefined) return 'refuse'
-  const current = hashFile(path)
-  if (current === hash(content)) return 'none'
-  return current === created.sha256 ? 'update' : 'keep'
+  if (hashFile(path) === hash(content)) return 'none'
+  return isUnchanged(created) ? 'update' : 'keep'
 }
 
 export type WrittenFiles = {
@@ -77,14 +76,19 @@ export function writeFiles(
     .filter(({ path }) => existsSync(path))
     .map((file) => ({ ...file, content: readFileSync(file.path, 'utf8') }))
   const rollBack = () => {
-    for (const file of old) replaceFile(file)
-    if (previous) saveRecord(previous)
+    for (const file of old) if (hashFile(file.path) !== hash(file.content)) replaceFile(file)
     removeCreated(added)
+    if (previous) saveRecord(previous)
   }
   let path = RECORD_FILE
   try {
     createDirectories(RECORD_FILE, 0o700)
     saveRecord(record)
+  } catch (error) {
+    removeCreated(added)
+    throw cannotWrite(path, error)
+  }
+  try {
     for (const file of changes) {
       path = file.path
       createDirectories(path, 0o755)
@@ -93,10 +97,13 @@ export function writeFiles(
     }
   } catch (error) {
     rollBack()
-    throw new SetupFailure(`Cannot write ${path}: ${getErrorMessage(error)}. Nothing was changed.`)
+    throw cannotWrite(path, error)
   }
   return { record, rollBack }
 }
+
+const cannotWrite = (path: string, error: unknown) =>
+  new SetupFailure(`Cannot write ${path}: ${getErrorMessage(error)}. Nothing was changed.`)
 
 /** Replaces the record, for example after Prosody was restarted. */
 export function saveRecord(record: SetupRecord): void {
@@ -104,20 +111,21 @@ export function saveRecord(record: SetupRecord): void {
 }
 
 /**
- * Removes files and directories that setup created, the last first. A file that somebody has changed since stays, and
+ * Removes files and directories that setup created, the last first. A file that the operator has changed since stays, and
  * so does a directory that is not empty.
  *
  * @returns The paths of the files that stay.
  */
 export function removeCreated(created: readonly CreatedPath[]): string[] {
   const kept: string[] = []
-  for (const { path, sha256 } of created.toReversed()) {
-    if (sha256 === undefined) removeEmptyDirectory(path)
+  for (const each of created.toReversed()) {
+    const { path } = each
+    if (each.sha256 === undefined) removeEmptyDirectory(path)
     else {
       rmSync(temporaryName(path), { force: true })
       if (!existsSync(path)) continue
       // The checksum of the record itself changes with each step of setup.
-      if (path === RECORD_FILE || hashFile(path) === sha256) rmSync(path)
+      if (path === RECORD_FILE || isUnchanged(each)) rmSync(path)
       else kept.push(path)
     }
   }
@@ -135,13 +143,19 @@ function listCreated(
     for (const directory of findMissingDirectories(path)) {
       if (!created.has(directory)) created.set(directory, { path: directory })
     }
-    created.set(path, { path, sha256 })
+    created.set(path, { path, sha256, ...(existsSync(path) && { replaced: hashFile(path) }) })
   }
   add(RECORD_FILE, '')
   for (const { path, content } of files) {
     if (changes.some((each) => each.path === path)) add(path, hash(content))
   }
   return [...created.values()]
+}
+
+/** Whether a file has a content that setup wrote. */
+function isUnchanged({ path, sha256, replaced }: CreatedPath): boolean {
+  const current = hashFile(path)
+  return current === sha256 || current === replaced
 }
 
 /** Returns the directories above a path that do not exist, the highest first. */
@@ -194,7 +208,7 @@ function removeEmptyDirectory(path: string): void {
   try {
     rmdirSync(path)
   } catch {
-    // The directory does not exist, or has files of somebody else.
+    // The directory does not exist, or has other files.
   }
 }
 

@@ -95,6 +95,16 @@ export async function findOpenssl(say) {
 }
 
 /**
+ * Finds mandoc, a program that checks and renders manual pages.
+ *
+ * @param {Say} [say]
+ * @returns {Promise<Program>}
+ */
+export async function findMandoc(say) {
+  return await findProgram('usr/bin/mandoc', ['mandoc'], say)
+}
+
+/**
  * @param {Say} [say]
  * @returns {Promise<string>} The path of libfaketime, a library for LD_PRELOAD that changes the clock of a program.
  */
@@ -155,6 +165,7 @@ export async function fetchAll(say) {
   await findPython(say)
   await findCurl(say)
   await findOpenssl(say)
+  await findMandoc(say)
   await findChromium(say)
   await findFaketime(say)
   await unpackLuacheck(say)

@@ -6,7 +6,7 @@ import type { Config } from '../../../src/config/read-config.js'
 import { parseDuration } from '../../../src/config/duration.js'
 import { COLLECTORS } from '../../../src/collectors/index.js'
 import { formatAddress, parseListenAddress } from '../../../src/config/listen-address.js'
-import { formatHelp } from '../../../src/config/format-help.js'
+import { formatHelp } from '../../../src/cli/format-help.js'
 import { configOf, problemOf, SECRET, testDirectory, type Env } from '../../support/config.js'
 
 const ENV = {
@@ -207,9 +207,14 @@ describe('a mistake is one line with the flag or variable, the expected value an
       'an argument that is not a flag',
       ['metrics'],
       {},
-      'unexpected argument "metrics": expected only flags',
+      'unexpected argument "metrics": expected only flags. A command comes before all flags.',
     ],
-    ['an argument after --', ['--', 'a'], {}, 'unexpected argument "a": expected only flags'],
+    [
+      'an argument after --',
+      ['--', 'a'],
+      {},
+      'unexpected argument "a": expected only flags. A command comes before all flags.',
+    ],
     [
       'a flag without its value',
       ['--log.level'],
@@ -262,7 +267,7 @@ describe('a mistake is one line with the flag or variable, the expected value an
       'no domain',
       [],
       { PROSODY_EXPORTER_XMPP_DOMAIN: '' },
-      '--xmpp.domain is not set, so there is no server to monitor. Set --xmpp.domain and --xmpp.secret-file, or --config.file=FILE. See --help.',
+      '--xmpp.domain is not set, so there is no server to monitor. Set --xmpp.domain and --xmpp.secret-file, or --config.file=FILE. Or run "prosody-exporter setup" as root on the machine that runs Prosody. See --help.',
     ],
     [
       'xmpps',

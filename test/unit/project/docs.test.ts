@@ -7,6 +7,7 @@ import { describe, test } from 'node:test'
 import { parse } from 'yaml'
 import { generatedPages, keysOf } from '../../../tools/generated-docs.js'
 import { root } from '../../support/setup/process.js'
+import { COMMANDS } from '../../../src/cli/commands.js'
 import { findDocumented } from '../../../src/catalogue/index.js'
 import { configSchema, formatJsonSchema } from '../../../src/config/config-file-schema.js'
 import { isFlag, SETTINGS, toVariableName } from '../../../src/config/settings.js'
@@ -59,7 +60,10 @@ describe('names', () => {
   const flags = new Set([
     ...SETTINGS.filter(isFlag).map(({ name }) => name),
     ...SETTINGS.filter(({ kind }) => kind.type === 'boolean').map(({ name }) => `no-${name}`),
-    ...['show.prosody', 'show.prometheus', 'collector.NAME', 'no-collector.NAME'],
+    ...COMMANDS.flatMap(({ flags }) =>
+      flags.flatMap(({ term }) => term.match(/(?<=--)[\w.-]+/g) ?? []),
+    ),
+    ...['collector.NAME', 'no-collector.NAME'],
   ])
   const variables = new Set([
     ...SETTINGS.map(({ name }) => toVariableName(name)),
