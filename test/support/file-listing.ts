@@ -50,3 +50,12 @@ async function describeFile(file: string, path: string): Promise<string> {
 function ignoreMissing(error: unknown): undefined {
   if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
 }
+
+/** Compares two listings. The lines of the result start with `-` for the first listing and with `+` for the second. */
+export function compareListings(before: readonly string[], after: readonly string[]): string[] {
+  const [old, now] = [new Set(before), new Set(after)]
+  return [
+    ...before.filter((line) => !now.has(line)).map((line) => `- ${line}`),
+    ...after.filter((line) => !old.has(line)).map((line) => `+ ${line}`),
+  ]
+}

@@ -58,7 +58,7 @@ export const CONFIG = '/etc/prosody/prosody.cfg.lua'
 export const EXPORTER = ['/usr/bin/node', join(repository, 'dist/main.js')]
 
 /** The directories that setup could change. */
-const LISTED = ['/etc', '/usr/lib/prosody', '/usr/lib/systemd', '/usr/local', '/var/lib', '/root']
+const LISTED = ['/etc', '/usr/lib/prosody', '/usr/local', '/var/lib', '/root']
 
 const ENV = {
   PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin',
