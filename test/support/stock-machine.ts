@@ -4,17 +4,7 @@
  * Prosody uses its default ports. It starts in seconds, in contrast to `machine.ts`.
  */
 
-import {
-  appendFile,
-  chmod,
-  chown,
-  cp,
-  mkdir,
-  readFile,
-  rm,
-  symlink,
-  writeFile,
-} from 'node:fs/promises'
+import { appendFile, chmod, chown, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import process from 'node:process'
 import { listFiles } from './file-listing.js'

@@ -39,7 +39,7 @@ for (const name of PACKAGE_NAMES) {
     const unfinished = await setup('--yes')
     assert.equal(await pid(), firstPid)
     assert.match(unfinished, /systemctl restart prosody/)
-    const undoUnfinished = await setup('--undo --yes')
+    await setup('--undo --yes')
     assert.equal(await pid(), firstPid)
     assert.deepEqual(compareListings(before, await listMachine(machine)), [])
 
@@ -48,6 +48,7 @@ for (const name of PACKAGE_NAMES) {
     assert.notEqual(await pid(), firstPid)
     await checkRunning(machine, report)
     await checkRights(machine)
+    assert.equal(await machine.shell('systemctl is-enabled prosody-exporter'), 'enabled\n')
     const written = (await listMachine(machine)).filter((line) => !before.includes(line))
     for (const line of written.filter((line) => / file /.test(line))) {
       const [path = ''] = line.split(' ')
@@ -62,10 +63,10 @@ for (const name of PACKAGE_NAMES) {
     assert.deepEqual(await pidsOf(machine), pids)
 
     // The undo restores everything.
-    const undo = await setup('--undo --yes --restart')
+    await setup('--undo --yes --restart')
     assert.deepEqual(compareListings(before, await listMachine(machine)), [])
     assert.deepEqual(await machine.attempt('systemctl is-enabled prosody-exporter'), isEnabled)
-    assert.equal((await machine.attempt('systemctl is-active prosody-exporter')).code, 3)
+    assert.notEqual((await machine.attempt('systemctl is-active prosody-exporter')).code, 0)
     await untilListening(machine)
     await checkProsody(machine)
     const hosts = await machine.shell('prosodyctl shell host list')
