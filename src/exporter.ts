@@ -1,7 +1,9 @@
 import type { Hono } from 'hono'
 import { createAccessGate, getWebConfigFamilies } from './access/access-gate.js'
 import type { WebAccess } from './access/access.js'
+import { findCertificateProblem } from './access/find-certificate-problem.js'
 import { diagnose } from './cli/doctor/diagnose.js'
+import { findPageUrl } from './cli/doctor/page-url.js'
 import { COLLECTORS } from './collectors/index.js'
 import type { Given } from './config/given.js'
 import type { Config } from './config/read-config.js'
@@ -243,7 +245,7 @@ function createServerRoutesFeature({ config, servers, reloader }: Core): Feature
 }
 
 /** Creates the control sockets, through which `prosody-exporter doctor` queries this process. */
-function createDoctorFeature({ deps, servers, reloader }: Core): Feature {
+function createDoctorFeature({ config, deps, access, servers, reloader }: Core): Feature {
   const { log, version, owner, pid } = deps
   const find = (component: Component) =>
     servers.getAll().find(({ config }) => getSocketName(config.xmpp) === getSocketName(component))
@@ -251,8 +253,12 @@ function createDoctorFeature({ deps, servers, reloader }: Core): Feature {
     owner,
     log,
     components: () => reloader.getConfig().servers.map(({ xmpp }) => xmpp),
-    answer: async (component) => {
-      return JSON.stringify(await diagnose(find(component), { version, pid }))
+    answer: async (component, isShared) => {
+      const tls = access?.getTls()
+      const url = findPageUrl(config.web, tls !== undefined)
+      const certificateProblem = tls && findCertificateProblem(tls, new Date())
+      const service = { version, pid, url, certificateProblem, isShared }
+      return JSON.stringify(await diagnose(find(component), service))
     },
   })
   return { applyConfig: () => sockets.apply(), close: () => sockets.close() }

@@ -122,17 +122,17 @@ async function runDoctor(
   operands: readonly string[],
   print: (line: string) => void,
 ): Promise<number> {
-  const { doctorCommand, SHOW_PROMETHEUS, SHOW_PROSODY } =
-    await import('./cli/doctor/doctor-command.js')
-  const { readSettings } = await import('./config/read-settings.js')
-  const isShow = (arg: string) => arg === SHOW_PROSODY || arg === SHOW_PROMETHEUS
+  const { doctorCommand, DOCTOR_FLAGS } = await import('./cli/doctor/doctor-command.js')
+  const { addDefaultConfigFile } = await import('./cli/doctor/default-config-file.js')
+  const { readSettings, readValue } = await import('./config/read-settings.js')
   const settings = readSettings(
-    operands.filter((arg) => !isShow(arg)),
+    operands.filter((arg) => !DOCTOR_FLAGS.includes(arg)),
     process.env,
   )
-  const shows = new Set(operands.filter(isShow))
-  const config = await readChecked(settings)
-  return await doctorCommand(config, shows, { version, owner, print })
+  const flags = new Set(operands.filter((arg) => DOCTOR_FLAGS.includes(arg)))
+  const config = await readChecked(addDefaultConfigFile(settings))
+  const usesSystemdSocket = readValue(settings, 'web.systemd-socket')
+  return await doctorCommand(config, flags, { version, owner, print, usesSystemdSocket })
 }
 
 async function serveOrCheck(): Promise<void> {

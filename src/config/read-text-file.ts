@@ -33,9 +33,13 @@ export function readTextFile({ source, text: path }: Given, limits: FileLimits):
     if (limits.isSecret === true && MISSING_FILE.has(code)) {
       throw new ConfigError(`${source}: ${describeMissingSecretFile(path)}`)
     }
-    throw problem(`cannot be read: ${REASONS[code] ?? code}`)
+    const remedy = limits.isSecret === true && code === 'EACCES' ? READ_PERMISSION : ''
+    throw problem(`cannot be read: ${REASONS[code] ?? code}${remedy}`)
   }
 }
+
+const READ_PERMISSION =
+  '. Run this command as root, or make the user of the exporter the owner of the file (chown)'
 
 const MISSING_FILE: ReadonlySet<string> = new Set([
   'ENOENT',

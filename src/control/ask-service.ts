@@ -1,9 +1,10 @@
 import { request } from 'node:http'
-import { DIAGNOSIS_PATH } from './diagnosis-server.js'
+import { CONFLICT_PATH, DIAGNOSIS_PATH } from './diagnosis-server.js'
 import { findService } from './find-service.js'
 import type { Component, Owner } from './socket-directories.js'
 
 const MAX_RESPONSE_LENGTH = 4 * 1024 * 1024
+const CONFLICT_TIMEOUT_MS = 5000
 
 /**
  * Asks the running exporter that uses the component for a diagnosis, over its control socket.
@@ -25,7 +26,7 @@ export async function askService(
     )
   }
   try {
-    return await requestDiagnosis(found.path, timeoutMs)
+    return await get(found.path, DIAGNOSIS_PATH, timeoutMs)
   } catch (error) {
     throw new Error(
       `The running service (${found.path}) did not answer: ${(error as Error).message}. ` +
@@ -35,10 +36,16 @@ export async function askService(
   }
 }
 
-function requestDiagnosis(socketPath: string, timeoutMs: number): Promise<string> {
+/** Reports to the exporter that listens on a control socket that this process uses the same component. Never rejects. */
+export async function reportConflict(socketPath: string): Promise<void> {
+  // An exporter of an older version does not know the request. Then it learns about this process from Prosody only.
+  await get(socketPath, CONFLICT_PATH, CONFLICT_TIMEOUT_MS).catch(() => undefined)
+}
+
+function get(socketPath: string, path: string, timeoutMs: number): Promise<string> {
   return new Promise((resolve, reject) => {
     const signal = AbortSignal.timeout(timeoutMs)
-    const options = { socketPath, path: DIAGNOSIS_PATH, agent: false, signal }
+    const options = { socketPath, path, agent: false, signal }
     const fail = (error: Error) => {
       const seconds = Math.round(timeoutMs / 1000)
       reject(signal.aborted ? new Error(`no answer within ${seconds} s`) : error)

@@ -1,5 +1,6 @@
 import { getErrorCode } from '../http/unix-socket.js'
 import type { Log } from '../log/log.js'
+import { reportConflict } from './ask-service.js'
 import { startDiagnosisServer } from './diagnosis-server.js'
 import { findService } from './find-service.js'
 import {
@@ -12,6 +13,8 @@ import {
 
 // The interval of attempts to open the control socket of a component that another exporter on this machine has open.
 const RETRY_MS = 30_000
+// For how many of these intervals a conflict is remembered.
+const CONFLICT_MEMORY = 3
 
 export type ControlSockets = {
   /** Opens a control socket for each current component, and closes the sockets of former components. Never rejects. */
@@ -24,8 +27,12 @@ export type ControlSocketOptions = {
   readonly log: Log
   /** Returns the components that this process currently uses. */
   readonly components: () => readonly Component[]
-  /** Returns the diagnosis of a component, as text for doctor. */
-  readonly answer: (component: Component) => Promise<string>
+  /**
+   * Returns the diagnosis of a component, as text for doctor.
+   *
+   * @param isShared Whether another exporter on this machine reported recently that it uses the same component.
+   */
+  readonly answer: (component: Component, isShared: boolean) => Promise<string>
   readonly retryMs?: number
 }
 
@@ -103,13 +110,26 @@ function createProblemReporter(log: Log): (problem: string) => void {
 }
 
 function createOpener(
-  { owner, answer }: ControlSocketOptions,
+  { owner, answer, retryMs = RETRY_MS }: ControlSocketOptions,
   reportProblem: (problem: string) => void,
 ): OpenSocket {
   return async (component, directory) => {
     const found = await findService(component, owner)
-    if (found && found.state !== 'hidden') return undefined
-    const server = { directory, uid: owner.uid!, answer: () => answer(component) }
+    if (found && found.state !== 'hidden') {
+      if (found.state === 'live') await reportConflict(found.path)
+      return undefined
+    }
+    let conflictAtMs = -Infinity
+    // The other exporter reports the conflict at each of its attempts to open the socket.
+    const isShared = () => performance.now() - conflictAtMs < CONFLICT_MEMORY * retryMs
+    const server = {
+      directory,
+      uid: owner.uid!,
+      answer: () => answer(component, isShared()),
+      onConflict: () => {
+        conflictAtMs = performance.now()
+      },
+    }
     try {
       return { close: await startDiagnosisServer(component, server) }
     } catch (error) {

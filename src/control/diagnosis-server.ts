@@ -10,8 +10,10 @@ import {
   type SocketDirectory,
 } from './socket-directories.js'
 
-/** The only HTTP path that the diagnosis server serves. */
+/** The HTTP path for doctor. */
 export const DIAGNOSIS_PATH = '/diagnosis'
+/** The HTTP path that another exporter requests to report that it uses the same component. */
+export const CONFLICT_PATH = '/conflict'
 
 // The limit on connections to the control socket is for file descriptors. Clients cannot cause more work by more
 // connections, because all clients that wait share one diagnosis.
@@ -33,9 +35,13 @@ export type Diagnose = () => Promise<string>
  */
 export async function startDiagnosisServer(
   component: Component,
-  { directory, uid, answer }: { directory: SocketDirectory; uid: number; answer: Diagnose },
+  {
+    directory,
+    uid,
+    ...handlers
+  }: { directory: SocketDirectory; uid: number; answer: Diagnose; onConflict: () => void },
 ): Promise<() => Promise<void>> {
-  const server = createDiagnosisServer(answer)
+  const server = createDiagnosisServer(handlers)
   const path = join(directory.path, getSocketName(component))
   for (let attempt = 1; ; attempt++) {
     try {
@@ -63,10 +69,21 @@ export async function startDiagnosisServer(
   }
 }
 
-function createDiagnosisServer(answer: Diagnose): Server {
+function createDiagnosisServer({
+  answer,
+  onConflict,
+}: {
+  answer: Diagnose
+  onConflict: () => void
+}): Server {
   let running: Promise<string> | undefined
   const server = createServer(LIMITS, ({ method, url }, response) => {
     response.setHeader('Connection', 'close')
+    if (method === 'GET' && url === CONFLICT_PATH) {
+      onConflict()
+      response.end()
+      return
+    }
     if (method !== 'GET' || url !== DIAGNOSIS_PATH) {
       response.writeHead(404).end(`GET ${DIAGNOSIS_PATH}\n`)
       return

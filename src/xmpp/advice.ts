@@ -1,4 +1,5 @@
-import type { StreamEnd } from './stream-end.js'
+import { DESCRIPTIONS, isPortProtocol } from './port-protocol.js'
+import { isDefinedCondition, type StreamEnd } from './stream-end.js'
 
 const COMPONENT_PORTS = 'component_ports in prosody.cfg.lua (default 5347)'
 
@@ -14,7 +15,8 @@ export type AdviceContext = {
 }
 
 /**
- * Returns one line for the operator: what happened to the stream, and if it is known, why, and what to change.
+ * Returns one line for the operator. Its first sentence says what happened to the stream, in about 80 characters or
+ * less, so that it can be a headline. The rest says why, if it is known, and what to change.
  *
  * Equal ends of streams give equal lines in the same context, so that the caller can recognize a problem that it has
  * already logged.
@@ -30,12 +32,12 @@ export function explain(end: StreamEnd, context: AdviceContext): string {
       return explainTimeout(end, service)
     case 'protocol':
       return wasOnline
-        ? `Prosody sent data that the exporter cannot read (${end.text}); reconnecting.`
-        : notComponentPort(service, end.text)
+        ? `Prosody sent data that the exporter cannot read. The exporter reconnects (${end.text}).`
+        : explainOtherProtocol(end, service)
     case 'closed':
       return wasOnline
         ? 'Prosody closed the connection; reconnecting.'
-        : `${service} closed the connection before the login. Prosody may be starting or stopping; retrying.`
+        : `${service} closed the connection before the login. Prosody may be starting or stopping, or this is not a component port. --xmpp.service must name a port of ${COMPONENT_PORTS}, without TLS.`
     case 'stopped':
       return 'The exporter is stopping.'
   }
@@ -51,19 +53,19 @@ function explainStreamError(
     case 'not-authorized':
       return `Prosody rejected the secret. Set component_secret in ${section} to the contents of --xmpp.secret-file (or PROSODY_EXPORTER_XMPP_SECRET).${describeUnusualSecret(secret)}`
     case 'host-unknown':
-      return `Prosody has no external component "${domain}". Add a Component "${domain}" section with a component_secret to prosody.cfg.lua and restart Prosody, or correct --xmpp.domain. The name of the section must be in lower case and differ from every VirtualHost, and no module name may follow it.`
+      return `Prosody has no external component "${domain}". Add a Component "${domain}" section with a component_secret to prosody.cfg.lua and restart Prosody, or correct --xmpp.domain. The name must be in lower case, must not be that of a VirtualHost, and no module name may follow it.`
     case 'conflict':
       return wasOnline
         ? `Another program logged in as component "${domain}". This is normal for a few seconds after a restart. If it repeats, two exporters share one component: give each its own.`
-        : `Another program is logged in as component "${domain}": a second exporter, or the previous connection of this one. Give each exporter its own component. With component_conflict_resolve = "kick_old" in ${section}, the newest connection wins.`
+        : `Another program is logged in as component "${domain}". It is a second exporter, or the previous connection of this one. Give each exporter its own component. With component_conflict_resolve = "kick_old" in ${section}, the newest connection wins.`
     case 'invalid-from':
       return `Prosody rejected the component name. Set --xmpp.domain to the exact name in ${section}, in lower case.`
     case 'invalid-namespace':
-      return notComponentPort(service)
+      return explainOtherProtocol({ condition: '', text: '' }, service)
     case 'system-shutdown':
       return 'Prosody is shutting down; reconnecting.'
     default:
-      return `Prosody closed the stream: ${text === '' ? condition : `${condition} (${text})`}. See the log of Prosody.`
+      return `Prosody closed the stream (${isDefinedCondition(condition) ? condition : 'unknown condition'}). See the log of Prosody.${text === '' ? '' : ` Its reason: ${text}`}`
   }
 }
 
@@ -78,7 +80,7 @@ function explainNetworkError(
         : `Cannot connect to Prosody at ${service} (connection refused). Check that Prosody runs, that prosody.cfg.lua has Component "${domain}", and that component_ports and component_interfaces match --xmpp.service.`
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
-      return `The host name in --xmpp.service ${service} has no address (${condition}). Correct the host name, its DNS entry, or the name server of this machine.`
+      return `The host name of ${service} has no address (${condition}). Correct the host name in --xmpp.service, its DNS entry, or the name server of this machine.`
     case 'ETIMEDOUT':
     case 'EHOSTUNREACH':
     case 'ENETUNREACH':
@@ -95,25 +97,29 @@ function explainTimeout({ condition, text }: StreamEnd, service: string): string
     case 'connect':
       return unreachable(service)
     case 'header':
-      return `${service} accepts connections but sends nothing. Prosody hangs, or this is not a component port: set --xmpp.service to a port listed in ${COMPONENT_PORTS}.`
+      return `${service} accepts connections but sends nothing. Prosody hangs, or this is not a component port. Set --xmpp.service to a port listed in ${COMPONENT_PORTS}.`
     case 'handshake':
       return `Prosody at ${service} did not answer the login. See the log of Prosody, and check the CPU and storage of its machine.`
     case 'unread':
-      return `Prosody at ${service} sends data but does not read what the exporter sends; reconnecting.`
+      return `Prosody at ${service} sends data but does not read. The exporter reconnects.`
     case 'lost':
       return `Data from ${service} was lost or corrupted; reconnecting.`
     default:
-      return `Prosody at ${service} did not respond in time (${text || 'no reply'}); reconnecting.`
+      return `Prosody at ${service} did not respond in time. The exporter reconnects (${text || 'no reply'}).`
   }
 }
 
-function notComponentPort(service: string, detail = ''): string {
-  const details = detail === '' ? '' : ` (${detail})`
-  return `${service} is not a Prosody component port${details}. Set --xmpp.service to a port listed in ${COMPONENT_PORTS}.`
+function explainOtherProtocol(
+  { condition, text }: Pick<StreamEnd, 'condition' | 'text'>,
+  service: string,
+): string {
+  const description = isPortProtocol(condition) ? `: ${DESCRIPTIONS[condition]}` : ''
+  const detail = text === '' ? '' : ` (${text})`
+  return `${service} is not a Prosody component port${description}. Set --xmpp.service to a port listed in ${COMPONENT_PORTS}${detail}.`
 }
 
 function unreachable(service: string): string {
-  return `Cannot reach ${service}: the host is down, or a firewall drops the connection. Check --xmpp.service, and component_interfaces in prosody.cfg.lua.`
+  return `Cannot reach ${service}. The host is down, or a firewall drops the connection. Check --xmpp.service, and component_interfaces in prosody.cfg.lua.`
 }
 
 /**

@@ -7,6 +7,7 @@ import { createIncomingHandler } from './incoming.js'
 import { createLinkStatus } from './link-status.js'
 import { realTime, type Schedule } from './schedule.js'
 import type { Command } from './service.js'
+import type { StreamEnd } from './stream-end.js'
 import { openStream, type Stream, type StreamOptions } from './stream.js'
 import type { Element } from './xml.js'
 
@@ -24,8 +25,16 @@ export type Connection = {
    * while it is connected and before the first failure.
    */
   problem(): string | undefined
+  /** Returns why the last stream ended. Returns undefined while the exporter is connected and before the first failure. */
+  lastEnd(): StreamEnd | undefined
   /** Returns the number of logins that have succeeded. */
   connects(): number
+  /**
+   * Returns how often, in the last five minutes, Prosody ended an online stream because another program logged in as the
+   * same component (`component_conflict_resolve = "kick_old"`). Once is normal after a restart of the exporter. More
+   * often means that two exporters use the component.
+   */
+  evictions(): number
   /**
    * Calls `watch` with the text of each request that the exporter sends and of each stanza that it receives and accepts
    * after the login. This ends when the returned function is called.
@@ -139,7 +148,9 @@ export function createConnection(options: ConnectionOptions): Connection {
     domain,
     isConnected: () => stream?.isOnline() === true,
     problem: status.problem,
+    lastEnd: status.lastEnd,
     connects: status.connects,
+    evictions: status.evictions,
     trace: watches.add,
 
     start() {

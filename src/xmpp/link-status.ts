@@ -3,6 +3,11 @@ import { createProblemLog } from '../log/log-limit.js'
 import { explain } from './advice.js'
 import { kindOf, type StreamEnd } from './stream-end.js'
 
+// How long an eviction is remembered. Two exporters of one component evict each other at least once in two minutes, with
+// the pauses in backoff.ts.
+const EVICTION_MEMORY_MS = 300_000
+const MAX_EVICTIONS = 10
+
 export type LinkStatusOptions = {
   readonly service: string
   readonly domain: string
@@ -22,10 +27,17 @@ export function createLinkStatus({ service, domain, secret, log, now }: LinkStat
   let onlineAtMs: number | undefined
   let lostAtMs: number | undefined
   let problem: string | undefined
+  let lastEnd: StreamEnd | undefined
+  let evictedAtMs: number[] = []
 
   return {
     connects: () => connects,
+
+    /** Returns how often another program took the place of the exporter in the last five minutes. */
+    evictions: () => evictedAtMs.filter((ms) => now() - ms < EVICTION_MEMORY_MS).length,
+
     problem: () => problem,
+    lastEnd: () => lastEnd,
 
     online(): void {
       onlineAtMs = now()
@@ -35,6 +47,7 @@ export function createLinkStatus({ service, domain, secret, log, now }: LinkStat
       if (problem === undefined) log.info(message, { service })
       else problems.recovered(message, { service, ...away })
       problem = undefined
+      lastEnd = undefined
     },
 
     /** @returns How many milliseconds the ended stream was online; undefined if its login did not succeed. */
@@ -42,8 +55,12 @@ export function createLinkStatus({ service, domain, secret, log, now }: LinkStat
       const onlineMs = onlineAtMs === undefined ? undefined : now() - onlineAtMs
       const wasOnline = onlineMs !== undefined
       if (wasOnline) lostAtMs = now()
+      if (wasOnline && end.condition === 'conflict') {
+        evictedAtMs = [...evictedAtMs.slice(1 - MAX_EVICTIONS), now()]
+      }
       onlineAtMs = undefined
       const hasConnected = connects > 0
+      lastEnd = end
       problem = explain(end, { service, domain, secret, wasOnline, hasConnected })
       const { kind, condition } = end
       const fields = { service, reason: kind, ...(condition && { condition }) }

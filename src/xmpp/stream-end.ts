@@ -7,8 +7,8 @@ export type StreamEnd = {
    */
   readonly kind: 'refused' | 'network' | 'timeout' | 'protocol' | 'closed' | 'stopped'
   /**
-   * The condition of the stream error, the code of the socket error, or a word for the phase or the problem. Can be
-   * empty.
+   * The condition of the stream error, the code of the socket error, the protocol of the port (`PortProtocol`), or a
+   * word for the phase or the problem. Can be empty.
    */
   readonly condition: string
   /** Details from the server, the library or the exporter, on one line of at most 200 characters. Can be empty. */
@@ -26,9 +26,12 @@ const CONDITIONS: ReadonlySet<string> = new Set([
   ...['unsupported-feature', 'unsupported-stanza-type', 'unsupported-version'],
 ])
 
+/** Returns whether RFC 6120 or XEP-0114 defines this condition of stream errors. */
+export const isDefinedCondition = (condition: string) => CONDITIONS.has(condition)
+
 /** Returns a key for the reason of a stream end. The number of keys is limited: the server cannot create new keys. */
 export function kindOf({ kind, condition }: StreamEnd, wasOnline: boolean): string {
-  const isKnown = kind !== 'refused' || CONDITIONS.has(condition)
+  const isKnown = kind !== 'refused' || isDefinedCondition(condition)
   return [wasOnline ? 'lost' : 'none', kind, isKnown ? condition : 'another'].join(' ')
 }
 

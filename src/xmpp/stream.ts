@@ -9,6 +9,7 @@ import { component } from '@xmpp/component'
 import { LinkError } from '../errors.js'
 import { parseService } from './address.js'
 import { createInput } from './input.js'
+import { recognizeNamespace, recognizeProtocol } from './port-protocol.js'
 import type { Schedule } from './schedule.js'
 import { createStanzaLimits, type StanzaLimits } from './stanza-limits.js'
 import { oneLine, type StreamEnd } from './stream-end.js'
@@ -43,6 +44,9 @@ const LOOKUP_MS = 8000
 const CONNECT_MS = 4000
 // The time limit of the stream header and the handshake together.
 const OPEN_MS = 3000
+
+// The first characters that are searched for the beginning of another protocol, for example `220 mail.example.com FTP`.
+const MAX_START = 200
 
 export type Stream = {
   isOnline(): boolean
@@ -197,13 +201,15 @@ function createEntity({ service, domain, secret }: StreamOptions, phases: Phases
     // a text whose Latin-1 bytes are the UTF-8 bytes of the secret.
     password: async (authenticate) => {
       const root = entity.parser?.root
-      if (root?.is('stream', NS_STREAM) !== true || root.attrs['xmlns'] !== NS_COMPONENT) {
+      const namespace = root?.is('stream', NS_STREAM) ? root.attrs['xmlns'] : undefined
+      if (namespace !== NS_COMPONENT) {
         // The stream ends before the stream error of the other protocol arrives, because its advice would be wrong.
-        phases.end('protocol', 'header', 'the stream header is of another protocol')
+        const found = recognizeNamespace(namespace)
+        phases.end('protocol', found ?? 'header', found ? '' : 'the stream header is unknown')
         return
       }
       // A stream header without an id means that the server rejects the stream. The stream error follows.
-      if (!root.attrs['id']) return
+      if (!root?.attrs['id']) return
       phases.enter('handshake')
       await authenticate(Buffer.from(secret).toString('latin1'))
     },
@@ -238,6 +244,8 @@ function createReader(options: StreamOptions, entity: Entity, phases: Phases) {
   const limits = createStanzaLimits(options.limits)
   const input = createInput()
   let complete = 0
+  // The first characters that arrived, which can show that this port has another protocol.
+  let start = ''
   const isUnfinished = () => limits.isUnfinished() || input.hasTail()
 
   entity._onParserError = (error) => {
@@ -246,6 +254,11 @@ function createReader(options: StreamOptions, entity: Entity, phases: Phases) {
   }
 
   entity._onData = (chunk) => {
+    if (phases.current() === 'header' && start.length < MAX_START) {
+      start += chunk.toString('latin1', 0, MAX_START)
+      const found = recognizeProtocol(start)
+      if (found) phases.end('protocol', found)
+    }
     // A server can send data after </stream:stream>, when the library has removed the parser.
     if (phases.current() === 'ended' || !entity.parser) return
     limits.add(chunk)

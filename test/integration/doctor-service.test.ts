@@ -107,8 +107,8 @@ describe('doctor while the exporter runs as a service', { concurrency: 2 }, () =
       })
       const beside = await ask()
       assert.equal(beside.code, 1)
-      assert.match(beside.out, /FAILED statistics .*modules_enabled = \{ "adhoc_statistics" \}/)
-      assert.match(beside.out, /note +rights +users, s2s, modules: no data/)
+      assert.match(beside.out, /\nNot working: .*modules_enabled = \{ "adhoc_statistics" \}/)
+      assert.doesNotMatch(beside.out, /admin/)
       assert.deepEqual(stepsOf(beside.out), stepsOf(alone.out))
 
       // After this restart, Prosody loads mod_adhoc_statistics, so doctor must not advise to load it.
@@ -116,7 +116,9 @@ describe('doctor while the exporter runs as a service', { concurrency: 2 }, () =
       await untilUp(exporter)
       const after = await ask()
       assert.equal(after.code, 0, after.out)
-      assert.doesNotMatch(after.out, /note +rights/)
+      assert.doesNotMatch(after.out, /admin/)
+      // On 0.11, the interval of Prosody's statistics is a number, which is no reason for a change.
+      assert.ok(after.out.endsWith(` series. Open ${exporter.url}/\n`), after.out)
 
       // While the service has no stream to Prosody, doctor reports the last error of the service.
       await prosody.stop()
@@ -125,10 +127,7 @@ describe('doctor while the exporter runs as a service', { concurrency: 2 }, () =
       })
       const lost = await ask()
       assert.equal(lost.code, 1)
-      assert.match(
-        lost.out,
-        /FAILED connection .*\(This is the last error of the service, which tries again and again\.\)/,
-      )
+      assert.match(lost.out, /FAILED connection .*\nNot working: Prosody /)
       assert.doesNotMatch(lost.out, /(?<!FAILED) +login/)
     })
   }

@@ -5,18 +5,19 @@ import { describe, test } from 'node:test'
 import { hashSync } from 'bcryptjs'
 import { findPrometheus } from '../support/setup/programs.js'
 import { freePort, run, temporaryDirectory } from '../support/setup/process.js'
-import { doctor, DOMAIN, runDoctor, SECRET } from '../support/doctor.js'
+import { doctor, DOMAIN, lastLine, runDoctor, SECRET } from '../support/doctor.js'
 import { COLLECTORS } from '../../src/collectors/index.js'
 import { everyVersion, legacyVersion, withProsody, type ProsodyConfig } from '../support/prosody.js'
 import { createAuthority } from '../support/web.js'
 
 /** The collectors that work only with servers other than Prosody. */
 const OTHER_SERVERS = ['ejabberd_s2s']
-/** What doctor reports about each collector, for a Prosody with mod_adhoc_statistics and without admin rights. */
+/** What doctor --verbose reports about each collector, for a Prosody with the module and without admin rights. */
 const COLLECTOR_STEPS = Object.fromEntries(
-  COLLECTORS.filter(({ name }) => name !== 'registry' && !OTHER_SERVERS.includes(name)).map(
-    ({ name, isOn, adminCommand }) => [name, isOn && adminCommand === undefined ? 'ok' : 'note'],
-  ),
+  COLLECTORS.filter(({ name }) => name !== 'registry').map(({ name, isOn, adminCommand }) => [
+    name,
+    isOn && adminCommand === undefined && !OTHER_SERVERS.includes(name) ? 'ok' : 'note',
+  ]),
 )
 /** Reads the output of doctor, and returns the result of each step by the name of the step. */
 const stepsOf = (out: string): Readonly<Record<string, string>> =>
@@ -42,30 +43,43 @@ describe('doctor', { concurrency: 2 }, () => {
       const { code, out, err } = await doctor(service)
       assert.equal(err, '')
       assert.equal(code, 0)
-      assert.deepEqual(stepsOf(out), {
+      const steps = {
         ...Object.fromEntries(
-          ['name', 'connection', 'login', 'versions', 'hosts', 'statistics']
-            .concat('clock')
-            .map((step) => [step, 'ok']),
+          ['connection', 'login', 'versions', 'hosts', 'statistics', 'collectors', 'clock'].map(
+            (step) => [step, 'ok'],
+          ),
         ),
-        ...COLLECTOR_STEPS,
+        security: 'note',
         collection: isLegacy ? 'note' : 'ok',
-        others: 'note',
-      })
+      }
+      assert.deepEqual(stepsOf(out), steps)
       assert.match(
-        out,
-        new RegExp(
-          `note +others +not used on this server: no host offers what ${OTHER_SERVERS.join(', ')} need`,
-        ),
+        lastLine({ out, err }),
+        /^All good: \d+ series\. Start the exporter and open http:\/\/127\.0\.0\.1:9347\/$/,
       )
+      assert.ok(out.trimEnd().split('\n').length <= 12, out)
       assert.match(out, new RegExp(`ok +versions +Prosody ${version}, prosody-exporter \\d`))
-      assert.match(out, /ok +hosts +one\.example, rooms\.one\.example/)
-      assert.match(out, /note +users +not used: mod_adhoc_statistics already counts these values/)
-      assert.match(out, /note +modules +not used: requires admin rights on a host/)
       assert.match(
         out,
+        isLegacy
+          ? /note +security +The developers of Prosody no longer maintain version 0\.11/
+          : /note +security +Prosody \S+ is older than \S+, .*CVE-2026-43506/,
+      )
+      assert.match(out, /ok +hosts +one\.example, rooms\.one\.example/)
+      assert.doesNotMatch(out, /admin/)
+
+      const verbose = await doctor(service, { flags: ['--verbose'] })
+      assert.deepEqual(stepsOf(verbose.out), { ...steps, ...COLLECTOR_STEPS })
+      assert.match(
+        verbose.out,
+        /note +users +not used: mod_adhoc_statistics already counts these values/,
+      )
+      assert.match(verbose.out, /note +modules +not used: Prosody answers its requests for admins/)
+      assert.match(
+        verbose.out,
         /note +server_statistics +off; turn it on with --collector\.server_statistics/,
       )
+      assert.match(verbose.out, /note +ejabberd_s2s +not used: no host of this server offers/)
     })
 
     test(`without mod_adhoc_statistics, doctor checks the statistics that Prosody ${version} gives to an admin`, async (t) => {
@@ -79,12 +93,14 @@ describe('doctor', { concurrency: 2 }, () => {
         },
         statsOptions: { modules_enabled: undefined },
       })
-      const { code, out } = await doctor(service, { flags: ['--no-collector.registry'] })
+      const { code, out } = await doctor(service, {
+        flags: ['--no-collector.registry', '--verbose'],
+      })
       assert.equal(code, 0)
       const steps = stepsOf(out)
       assert.equal(steps['statistics'], 'note')
       for (const { name, isOn } of COLLECTORS.filter(({ name }) => name !== 'registry')) {
-        const expected = OTHER_SERVERS.includes(name) ? undefined : isOn ? 'ok' : 'note'
+        const expected = isOn && !OTHER_SERVERS.includes(name) ? 'ok' : 'note'
         assert.equal(steps[name], expected, name)
       }
       assert.ok(!('rights' in steps))
@@ -98,12 +114,21 @@ describe('doctor', { concurrency: 2 }, () => {
       )
     })
 
-    test(`without mod_adhoc_statistics and admin rights, doctor says what Prosody ${version} needs for each collector`, async (t) => {
+    test(`doctor stops at a missing mod_adhoc_statistics of Prosody ${version}, and speaks of admin rights only if the module is not wanted`, async (t) => {
       const { service } = await start(t, { statsOptions: { modules_enabled: undefined } })
       const { code, out } = await doctor(service)
       assert.equal(code, 1)
-      assert.match(out, /note +rights +users, s2s, modules: no data, .*admins = \{ "/)
-      assert.equal(stepsOf(out)['muc_rooms'], 'ok')
+      assert.match(
+        out,
+        /FAILED statistics .*\nNot working: mod_adhoc_statistics is not loaded .*\n$/,
+      )
+      assert.doesNotMatch(out, /admin|clock|collection|collectors/)
+      const without = await doctor(service, { flags: ['--no-collector.registry', '--verbose'] })
+      assert.equal(without.code, 0)
+      assert.match(without.out, /note +rights +users, s2s, modules: no data, .*admins = \{ "/)
+      assert.match(without.out, /note +users +not used: requires admin rights on a host/)
+      assert.match(without.out, /\nWorking, with one note: users, s2s, modules: no data/)
+      assert.equal(stepsOf(without.out)['muc_rooms'], 'ok')
     })
 
     test(`doctor explains a numeric statistics_interval of Prosody ${version}`, async (t) => {
@@ -112,31 +137,36 @@ describe('doctor', { concurrency: 2 }, () => {
       assert.match(
         out,
         isLegacy
-          ? /note +collection .*set statistics_interval to your scrape interval/
-          : /note +collection .*statistics_interval = "manual"/,
+          ? /note +collection .*set statistics_interval to your scrape interval[^]*\nAll good/
+          : /note +collection .*statistics_interval = "manual"[^]*\nWorking, with one note/,
       )
       assert.equal(code, 0)
     })
 
     const wrong: readonly (readonly [string, ProsodyConfig, { secret?: string }, RegExp])[] = [
-      ['a wrong secret', {}, { secret: 'not the one' }, /FAILED login .*component_secret/],
+      [
+        'a wrong secret',
+        {},
+        { secret: 'not the one' },
+        /FAILED login .*\nNot working: .*component_secret/,
+      ],
       [
         'a domain without a component',
         { statsDomains: ['other.example'] },
         {},
-        /FAILED login .*Component "stats\.one\.example"/,
+        /FAILED login .*\nNot working: .*Component "stats\.one\.example"/,
       ],
       [
         'no mod_adhoc_statistics',
         { statsOptions: { modules_enabled: undefined } },
         {},
-        /FAILED statistics .*modules_enabled = \{ "adhoc_statistics" \}/,
+        /FAILED statistics .*\nNot working: .*modules_enabled = \{ "adhoc_statistics" \}/,
       ],
       [
         'statistics switched off',
         { globals: { statistics: undefined, statistics_interval: undefined } },
         {},
-        /FAILED statistics +Statistics are switched off in Prosody\. Put statistics = "internal"/,
+        /FAILED statistics +Statistics are switched off in Prosody\.\nNot working: .* Put statistics = "internal"/,
       ],
     ]
     for (const [what, config, options, line] of wrong) {
@@ -225,10 +255,12 @@ describe('doctor', { concurrency: 2 }, () => {
     const run = (...flags: string[]) => runDoctor([`--config.file=${file}`, ...flags], {})
     const { code, out } = await run()
     assert.equal(code, 1)
-    assert.match(out, /^gone: stats\.one\.example at .*\n.*\n +FAILED connection/m)
+    assert.match(out, /^gone: stats\.one\.example at .*\n +FAILED connection/m)
     const there = out.slice(out.indexOf('there: '))
     assert.equal(stepsOf(there)['statistics'], 'ok')
     assert.doesNotMatch(there, /FAILED/)
+    assert.match(there, /^ {2}All good: \d+ series\.$/m)
+    assert.match(out, /\nNot working: 1 of 2 servers\. gone: Cannot connect to Prosody .*\.\n$/)
     const jobs = await run('--show.prometheus', '--web.telemetry-path=/x')
     assert.match(jobs.out, /- url: http:\/\/127\.0\.0\.1:9347\/sd/)
     assert.match(jobs.out, /job_name: prosody-exporter\n +metrics_path: \/x\n/)

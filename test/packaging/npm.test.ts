@@ -38,7 +38,7 @@ test('the packed npm package contains the program and its documentation, and run
   ]
   const examples = ['prosody-example.cfg.lua', 'prosody-exporter.example.yml']
   const program =
-    /^package\/(dist\/.+|docs\/[\w-]+\.md|prosody-modules\/mod_adhoc_statistics\/.+\.(lua|md)|deploy\/.+)$/
+    /^package\/(dist\/.+|docs\/(recipes\/)?[\w-]+\.md|prosody-modules\/mod_adhoc_statistics\/.+\.(lua|md)|deploy\/.+)$/
   assert.deepEqual(
     files.filter((file) => !program.test(file)).sort(),
     [...documents, ...examples].map((name) => `package/${name}`).sort(),
@@ -51,6 +51,8 @@ test('the packed npm package contains the program and its documentation, and run
     'prometheus/rules.yml',
     'grafana/prosody.json',
     'systemd/prosody-exporter.service',
+    'compose.yml',
+    'kubernetes/sidecar.yaml',
   ])
     assert.ok(files.includes(`package/deploy/${name}`), name)
   for (const name of await readdir(join(root, 'docs'))) {

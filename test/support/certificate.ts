@@ -22,22 +22,25 @@ const COMMON_NAME = oid('550403')
 const DAY_MS = 86_400_000
 
 /**
- * Creates a self-signed certificate for 127.0.0.1 and localhost, and its private key, both in PEM (RFC 5280 §4.1).
+ * Creates a self-signed certificate for 127.0.0.1 and localhost, and its private key, both in PEM (RFC 5280 §4.1). By
+ * default, it is valid since yesterday and until tomorrow.
  */
-export function selfSigned(): { readonly cert: string; readonly key: string } {
+export function selfSigned({
+  from = new Date(Date.now() - DAY_MS),
+  to = new Date(Date.now() + DAY_MS),
+} = {}): { readonly cert: string; readonly key: string } {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const name = sequence(der(0x31, sequence(COMMON_NAME, utf8('prosody-exporter test'))))
   const names = sequence(
     der(0x82, Buffer.from('localhost')),
     der(0x87, Buffer.from([127, 0, 0, 1])),
   )
-  const now = Date.now()
   const content = sequence(
     der(0xa0, der(0x02, Buffer.from([2]))),
     der(0x02, Buffer.from([1])),
     ECDSA_WITH_SHA256,
     name,
-    sequence(utcTime(new Date(now - DAY_MS)), utcTime(new Date(now + DAY_MS))),
+    sequence(utcTime(from), utcTime(to)),
     name,
     publicKey.export({ format: 'der', type: 'spki' }),
     der(0xa3, sequence(sequence(SUBJECT_ALT_NAME, der(0x04, names)))),

@@ -6,11 +6,19 @@ import { runExporter } from './exporter.js'
 export const SECRET = 'xyzzy-42'
 export const DOMAIN = 'stats.one.example'
 
-export async function runDoctor(flags: readonly string[], env: Readonly<Record<string, string>>) {
-  const child = runExporter({ flags: ['doctor', ...flags], env })
+export async function runDoctor(
+  flags: readonly string[],
+  env: Readonly<Record<string, string>>,
+  script?: string,
+) {
+  const child = runExporter({ flags: ['doctor', ...flags], env, ...(script && { script }) })
   const code = await child.exited
   return { code, out: child.stdout(), err: child.stderr() }
 }
+
+/** Returns the last line of the output of doctor. An error of the configuration is on standard error. */
+export const lastLine = ({ out, err }: { out: string; err: string }) =>
+  `${out}${err}`.trimEnd().split('\n').at(-1)!
 
 export async function doctor(service: string, options: { secret?: string; flags?: string[] } = {}) {
   const { secret = SECRET, flags = [] } = options

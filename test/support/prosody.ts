@@ -55,6 +55,8 @@ export type ProsodyConfig = {
   readonly globals?: LuaOptions
   /** Directories in which Prosody looks for modules before it looks in those of the repository. */
   readonly pluginPaths?: readonly string[]
+  /** Whether plugin_paths has the directory of mod_adhoc_statistics. Default: true. */
+  readonly hasModule?: boolean
   /** Lua text that comes before the rest of the configuration (`extraGlobal`) or after it (`extra`). */
   readonly extraGlobal?: string
   readonly extra?: string
@@ -139,7 +141,7 @@ export async function withProsody(
       config: luaConfig(config, options.version === legacyVersion),
       pluginPaths: [
         ...(config.pluginPaths ?? []),
-        join(root, 'prosody-modules'),
+        ...(config.hasModule === false ? [] : [join(root, 'prosody-modules')]),
         join(root, 'test/support/prosody-modules'),
       ],
       ...(config.logLevel && { logLevel: config.logLevel }),

@@ -1,11 +1,12 @@
 import { lookup } from 'node:dns/promises'
 import { once } from 'node:events'
-import { connect } from 'node:net'
+import { connect, isIP } from 'node:net'
 import type { ServerConfig } from '../../config/read-config.js'
 import { parseService } from '../../xmpp/address.js'
 import { explain } from '../../xmpp/advice.js'
 import { createConnection, type Connection } from '../../xmpp/connection.js'
 import type { Reporter } from './findings.js'
+import { probePort } from './probe-port.js'
 
 const STEP_MS = 10_000
 
@@ -20,7 +21,8 @@ export async function connectAsComponent(
   const { host, port } = parseService(target.service)
   try {
     const addresses = await lookup(host, { all: true })
-    ok('name', `${host} resolves to ${addresses.map(({ address }) => address).join(', ')}`)
+    if (isIP(host) === 0)
+      ok('name', `${host} resolves to ${addresses.map(({ address }) => address).join(', ')}`)
   } catch (error) {
     failed('name', explainNetwork(error, target))
     return undefined
@@ -43,8 +45,8 @@ export async function connectAsComponent(
     ok('login', `logged in as component ${target.domain}`)
     return connection
   }
-  failed('login', problem)
   await connection.stop()
+  failed('login', (await probePort(target, connection.lastEnd()?.kind)) ?? problem)
   return undefined
 }
 

@@ -1,28 +1,32 @@
 import type { ServerConfig } from '../../config/read-config.js'
 import { askService } from '../../control/ask-service.js'
 import type { Owner } from '../../control/socket-directories.js'
-import { parseDiagnosis } from './diagnosis.js'
+import { parseDiagnosis, type Diagnosis } from './diagnosis.js'
 import type { Finding, Reporter } from './findings.js'
+
+export type Consultation = Pick<Diagnosis, 'series' | 'url' | 'certificateProblem'>
 
 /**
  * Reports the diagnosis of the running exporter that uses this component ("the service"). While it runs, doctor must
  * not log in as the component itself: the XMPP server would disconnect the service, or reject doctor.
  *
- * @returns False when no running exporter has a control socket for the component. Then nothing was reported.
+ * @param show Called with each finding of the service.
+ * @returns Undefined when no running exporter has a control socket for the component. Then nothing was reported.
  */
 export async function consultService(
   { xmpp }: ServerConfig,
   { owner, version, timeoutMs }: { owner: Owner; version: string; timeoutMs: number },
   report: Reporter,
-): Promise<boolean> {
+  show: (finding: Finding) => void,
+): Promise<Consultation | undefined> {
   let text: string | undefined
   try {
     text = await askService(xmpp, owner, timeoutMs)
   } catch (error) {
     report.failed('service', (error as Error).message)
-    return true
+    return {}
   }
-  if (text === undefined) return false
+  if (text === undefined) return undefined
   const diagnosis = parseDiagnosis(text)
   const isSame = diagnosis.version === version
   const mismatch =
@@ -33,7 +37,7 @@ export async function consultService(
       'service',
       `${mismatch}, and run doctor again: this version of doctor cannot read the response of the service.`,
     )
-    return true
+    return {}
   }
   if (isSame)
     report.ok(
@@ -41,8 +45,6 @@ export async function consultService(
       `runs as process ${diagnosis.pid}; this process made the checks in the lines below`,
     )
   else report.note('service', `${mismatch} to use this version.`)
-  diagnosis.findings.forEach((finding: Finding) => {
-    report[finding.result](finding.step, finding.text)
-  })
-  return true
+  diagnosis.findings.forEach(show)
+  return diagnosis
 }

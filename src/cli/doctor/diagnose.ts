@@ -4,6 +4,7 @@ import { serverMask } from '../../log/mask.js'
 import type { Diagnosis } from './diagnosis.js'
 import { examineCollectors, type Outcome } from './examine-collectors.js'
 import { createReporter, type Finding, type Reporter } from './findings.js'
+import { probePort } from './probe-port.js'
 
 // After this time, a first connection attempt that still runs counts as failed.
 const FIRST_CONNECTION_MS = 12_000
@@ -11,13 +12,18 @@ const POLL_INTERVAL_MS = 50
 
 type DiagnosedServer = Pick<MonitoredServer, 'config' | 'connection' | 'scraper' | 'advice'>
 
+export type Service = Pick<Diagnosis, 'version' | 'pid' | 'url' | 'certificateProblem'> & {
+  /** Whether another exporter on this machine recently tried to use the same component. */
+  readonly isShared: boolean
+}
+
 /**
  * Diagnoses a server for `prosody-exporter doctor`, with the connection and the collectors of the running
  * service. This causes one or two collections from the server, whose results are also served to scrapes.
  */
 export async function diagnose(
   server: DiagnosedServer | undefined,
-  { version, pid }: Pick<Diagnosis, 'version' | 'pid'>,
+  { isShared, ...service }: Service,
 ): Promise<Diagnosis> {
   const findings: Finding[] = []
   // A finding can quote text from the server, which may contain the secret.
@@ -25,33 +31,35 @@ export async function diagnose(
   const report = createReporter((finding) =>
     findings.push({ ...finding, text: mask(finding.text) }),
   )
-  if (server) await examineService(server, version, report)
-  else
-    report.failed(
-      'connection',
-      'The service is starting or stopping, or has reloaded its configuration. Run doctor again.',
-    )
-  return { version, pid, findings }
+  if (server) {
+    const series = await examineService(server, { isShared, version: service.version }, report)
+    return { ...service, findings, ...(series !== undefined && { series }) }
+  }
+  report.failed(
+    'connection',
+    'The service is starting or stopping, or has reloaded its configuration. Run doctor again.',
+  )
+  return { ...service, findings }
 }
 
+/** @returns The number of series, if the statistics work. */
 async function examineService(
   server: DiagnosedServer,
-  version: string,
+  { isShared, version }: { isShared: boolean; version: string },
   report: Reporter,
-): Promise<void> {
+): Promise<number | undefined> {
   const { connection, scraper } = server
   const { service, domain } = server.config.xmpp
   let waitedMs = 0
   for (; isConnecting(server) && waitedMs < FIRST_CONNECTION_MS; waitedMs += POLL_INTERVAL_MS) {
     await setTimeout(POLL_INTERVAL_MS)
   }
+  if (reportConflicts(connection.evictions(), { isShared, domain }, report)) return undefined
   if (!connection.isConnected()) {
-    const problem = connection.problem() ?? `No answer yet from ${service}.`
-    report.failed(
-      'connection',
-      `${problem} (This is the last error of the service, which tries again and again.)`,
-    )
-    return
+    const other = await probePort({ service, domain }, connection.lastEnd()?.kind)
+    const problem = other ?? connection.problem() ?? `No answer yet from ${service}.`
+    report.failed('connection', problem)
+    return undefined
   }
   report.ok('connection', `the service is connected to ${service}`)
   report.ok('login', `logged in as component ${domain}`)
@@ -62,7 +70,40 @@ async function examineService(
         output?.collected ?? { failure: error, families: [] },
       ]),
     )
-  await examineCollectors({ connection, advice: () => server.advice(), collect }, version, report)
+  const subject = { connection, advice: () => server.advice(), collect }
+  return await examineCollectors(subject, version, report)
+}
+
+/**
+ * Reports another program that uses the component. Returns whether that is a failure, because the two programs
+ * disconnect each other again and again.
+ *
+ * @param evictions How often another program took the place of the service in the last five minutes.
+ */
+function reportConflicts(
+  evictions: number,
+  { isShared, domain }: { isShared: boolean; domain: string },
+  { note, failed }: Reporter,
+): boolean {
+  const step = 'component'
+  const remedy = 'Stop one of the two exporters, or configure a component for each of them.'
+  if (evictions > 1) {
+    const where = isShared ? 'on this machine' : 'perhaps on another machine'
+    const what = `Another program logged in as component "${domain}" ${evictions} times in five minutes.`
+    failed(step, `${what} It is a second exporter, ${where}. ${remedy}`)
+    return true
+  }
+  if (isShared) {
+    note(step, `Another exporter on this machine uses component "${domain}". ${remedy}`)
+  } else if (evictions === 1) {
+    const normal =
+      'This is normal after a restart of the exporter. If it repeats, two exporters share one component.'
+    note(
+      step,
+      `Another program logged in as component "${domain}" in the last five minutes. ${normal} ${remedy}`,
+    )
+  }
+  return false
 }
 
 /** Returns whether the first connection attempt still runs, so that there is neither a connection nor an error. */

@@ -1,16 +1,23 @@
 import { hostname } from 'node:os'
+import { findCertificateProblem } from '../../access/find-certificate-problem.js'
 import type { Config, ServerConfig } from '../../config/read-config.js'
 import { serverMask } from '../../log/mask.js'
 import { formatPrometheusJobs, type PrometheusAccess } from '../../servers/prometheus-job.js'
 import { readWebConfig } from '../../access/read-web-config.js'
 import { shouldRequestCertificate } from '../../access/tls.js'
 import type { Owner } from '../../control/socket-directories.js'
-import { consultService } from './consult-service.js'
+import { consultService, type Consultation } from './consult-service.js'
 import { examineServer } from './examine-server.js'
-import { createReporter } from './findings.js'
+import { createReporter, getCause, type Finding } from './findings.js'
+import { findPageUrl } from './page-url.js'
+import { formatVerdict, judge, sumUp, type ServerVerdict } from './verdict.js'
 
-export const SHOW_PROSODY = '--show.prosody'
-export const SHOW_PROMETHEUS = '--show.prometheus'
+const SHOW_PROSODY = '--show.prosody'
+const SHOW_PROMETHEUS = '--show.prometheus'
+const VERBOSE = '--verbose'
+
+/** The flags that only doctor has. All other flags are settings of the exporter. */
+export const DOCTOR_FLAGS: readonly string[] = [SHOW_PROSODY, SHOW_PROMETHEUS, VERBOSE]
 
 /** The width of the column with the step, whose longest value is the name of a collector. */
 const STEP_WIDTH = 17
@@ -22,41 +29,96 @@ const OTHER_STEPS_MS = 30_000
 
 const SIGNS = { ok: 'ok    ', note: 'note  ', failed: 'FAILED' } as const
 
+export type DoctorOptions = {
+  readonly version: string
+  readonly owner: Owner
+  readonly print: (line: string) => void
+  /** Whether systemd opens the sockets of the exporter, so that the listen addresses are not used. */
+  readonly usesSystemdSocket: boolean
+}
+
 /**
- * `prosody-exporter doctor`: checks each step from the connection to the statistics of each server. For a step that
- * fails, it prints what to change. If a running exporter has a control socket for the component, that exporter
- * makes the checks. With `--show.prosody` or `--show.prometheus`, it instead prints lines for the configuration of
- * that program.
+ * `prosody-exporter doctor`: checks each step from the connection to the statistics of each server, and prints a verdict.
+ * For a step that fails, it prints what to change. If a running exporter has a control socket for the component, that
+ * exporter makes the checks. With `--show.prosody` or `--show.prometheus`, it instead prints lines for the configuration
+ * of that program.
  *
+ * @param flags The flags that only doctor has.
  * @returns The exit code: 0 when no step failed, else 1.
  */
 export async function doctorCommand(
   config: Config,
-  shows: ReadonlySet<string>,
-  { version, owner, print }: { version: string; owner: Owner; print: (line: string) => void },
+  flags: ReadonlySet<string>,
+  options: DoctorOptions,
 ): Promise<0 | 1> {
   const { servers } = config
-  if (shows.has(SHOW_PROSODY)) for (const server of servers) print(renderProsodyLines(server))
-  if (shows.has(SHOW_PROMETHEUS)) {
+  const { print } = options
+  if (flags.has(SHOW_PROSODY)) for (const server of servers) print(renderProsodyLines(server))
+  if (flags.has(SHOW_PROMETHEUS)) {
     print(
       formatPrometheusJobs(config, choosePrometheusTarget(config), undefined, readAccess(config)),
     )
   }
-  if (shows.size > 0) return 0
-  let failures = 0
+  if (flags.has(SHOW_PROSODY) || flags.has(SHOW_PROMETHEUS)) return 0
+
+  const verdicts = new Map<string, ServerVerdict>()
+  let service: Consultation | undefined
   for (const server of servers) {
-    const { name, xmpp } = server
-    print(`${name === xmpp.domain ? '' : `${name}: `}${xmpp.domain} at ${xmpp.service}`)
-    const mask = serverMask(xmpp.secret)
-    const report = createReporter(({ step, result, text }) => {
-      if (result === 'failed') failures++
-      print(`  ${SIGNS[result]} ${step.padEnd(STEP_WIDTH)} ${mask(text)}`)
-    })
-    const timeoutMs = MAX_COLLECTIONS * (config.collection.timeoutMs + 1000) + OTHER_STEPS_MS
-    const isConsulted = await consultService(server, { owner, version, timeoutMs }, report)
-    if (!isConsulted) await examineServer(server, version, report)
+    const examined = await examine(server, config, { ...options, isVerbose: flags.has(VERBOSE) })
+    verdicts.set(server.name, examined.verdict)
+    service ??= examined.service
+    if (servers.length > 1) print(`  ${formatVerdict(examined.verdict)}`)
   }
-  return failures === 0 ? 0 : 1
+  const { url, certificateProblem } = service ?? describeExporter(config, options)
+  if (certificateProblem !== undefined)
+    print(formatLine('failed', 'certificate', getCause(certificateProblem)))
+  const isBroken = [...verdicts.values()].some(({ state }) => state === 'broken')
+  const hasFailed = isBroken || [...verdicts.values()].some(({ state }) => state === 'partial')
+  const summary =
+    servers.length > 1 ? sumUp(verdicts) : formatVerdict(verdicts.values().next().value!)
+  if (certificateProblem !== undefined && !isBroken) print(`Not working: ${certificateProblem}`)
+  else if (hasFailed || url === undefined) print(summary)
+  else print(`${summary} ${service ? 'Open' : 'Start the exporter and open'} ${url}`)
+  return hasFailed || certificateProblem !== undefined ? 1 : 0
+}
+
+/** Checks one server, prints the results, and returns the verdict. `service` is undefined if no exporter runs. */
+async function examine(
+  server: ServerConfig,
+  { collection }: Config,
+  { version, owner, print, isVerbose }: DoctorOptions & { isVerbose: boolean },
+): Promise<{ verdict: ServerVerdict; service: Consultation | undefined }> {
+  const { name, xmpp } = server
+  print(`${name === xmpp.domain ? '' : `${name}: `}${xmpp.domain} at ${xmpp.service}`)
+  const mask = serverMask(xmpp.secret)
+  const findings: Finding[] = []
+  const show = (finding: Finding) => {
+    const { step, result, weight } = finding
+    const text = mask(finding.text)
+    // The verdict repeats the first failure with its remedy.
+    const isInVerdict = result === 'failed' && !findings.some(({ result }) => result === 'failed')
+    findings.push({ ...finding, text })
+    if (isVerbose || weight !== 'detail') {
+      print(formatLine(result, step, isInVerdict ? getCause(text) : text))
+    }
+  }
+  const report = createReporter(show)
+  const timeoutMs = MAX_COLLECTIONS * (collection.timeoutMs + 1000) + OTHER_STEPS_MS
+  const service = await consultService(server, { owner, version, timeoutMs }, report, show)
+  const series = service ? service.series : await examineServer(server, version, report)
+  return { verdict: judge(findings, series), service }
+}
+
+const formatLine = (result: Finding['result'], step: string, text: string) =>
+  `  ${SIGNS[result]} ${step.padEnd(STEP_WIDTH)} ${text}`
+
+/** Returns the URL of the exporter, and the problem of its certificate, according to the configuration of doctor. */
+function describeExporter({ web }: Config, { usesSystemdSocket }: DoctorOptions): Consultation {
+  const tls = web.configFile && readWebConfig(web.configFile).tls
+  return {
+    url: usesSystemdSocket ? undefined : findPageUrl(web, tls !== undefined),
+    certificateProblem: tls && findCertificateProblem(tls, new Date()),
+  }
 }
 
 /** Returns the address under which Prometheus reaches an exporter that listens on all addresses. */

@@ -1,11 +1,13 @@
 import { setTimeout } from 'node:timers/promises'
 import type { Collected } from '../../collectors/collector.js'
 import { COLLECTORS } from '../../collectors/index.js'
-import { getErrorMessage } from '../../errors.js'
+import { reasonOf } from '../../collectors/failure.js'
+import { getErrorMessage, LinkError } from '../../errors.js'
 import { getLabels } from '../../metrics/labels.js'
 import type { Connection } from '../../xmpp/connection.js'
 import { xml } from '../../xmpp/xml.js'
 import type { Reporter } from './findings.js'
+import { noteOldVersion } from './prosody-versions.js'
 
 const STEP_MS = 10_000
 // The time between two requests for statistics. With statistics_interval = "manual", Prosody collects at most every
@@ -34,125 +36,181 @@ export type Subject = {
   readonly collect: (only?: string) => Promise<ReadonlyMap<string, Outcome>>
 }
 
-/** Runs the collectors and reports versions, hosts, the result of each collector, and the clock. */
+/**
+ * Runs the collectors and reports versions, hosts, statistics, collectors and the clock. If the statistics fail, it does
+ * not check what depends on them, and reports only failures that have another cause.
+ *
+ * @returns The number of series, if the statistics work.
+ */
 export async function examineCollectors(
   { connection, advice, collect }: Subject,
   version: string,
   report: Reporter,
-): Promise<void> {
-  const outcomes = await collect()
-  const all = [...outcomes.values()].flatMap((outcome) => readRows(outcome))
-  const prosody = reportVersions(all, version, report)
-  const hosts = [...new Set(all.flatMap((row) => readLabel(row, 'host') ?? []))].sort()
-  if (hosts.length > 0) report.ok('hosts', hosts.join(', '))
-  else {
-    report.note(
-      'hosts',
-      `No host found: the parent domain of ${connection.domain} does not list the component. ` +
-        'List the VirtualHosts in `hosts` of the configuration file, or with --xmpp.host.',
-    )
+): Promise<number | undefined> {
+  let outcomes = await collect()
+  const lost = [...outcomes.values()].find(({ failure }) => failure instanceof LinkError)
+  if (lost) {
+    report.failed('connection', connection.problem() ?? getErrorMessage(lost.failure))
+    return undefined
   }
-
+  const all = [...outcomes.values()].flatMap((outcome) => readRows(outcome))
   const registry = outcomes.get('registry')
-  if (registry) {
+  const prosody = reportVersions(all, version, report)
+  reportHosts(all, { domain: connection.domain, isNoted: registry?.failure === undefined }, report)
+  if (registry && registry.failure === undefined) {
     await setTimeout(NEXT_COLLECTION_MS)
-    const again = registry.failure === undefined ? await collect('registry') : outcomes
-    reportRegistry(registry, again.get('registry')!, prosody, report)
-  } else {
-    report.note(
+    outcomes = new Map([...outcomes, ...(await collect('registry'))])
+  }
+  const statistics = outcomes.get('registry')
+  if (statistics?.failure !== undefined) {
+    report.failed('statistics', getErrorMessage(statistics.failure))
+    reportOtherFailures(outcomes, statistics.failure, report)
+    return undefined
+  }
+  if (statistics) reportRegistry(registry!, statistics, prosody, report)
+  else {
+    report.minor(
       'statistics',
       'The registry collector is off (--no-collector.registry), so mod_adhoc_statistics is not used. ' +
         'All metrics come from standard XMPP commands.',
     )
+    reportRights(outcomes, advice, report)
   }
-  const hasModule = registry !== undefined && registry.failure === undefined
-  for (const { name } of COLLECTORS) {
-    if (name !== 'registry') reportCollector(name, outcomes.get(name), hasModule, report)
-  }
-  const idle = COLLECTORS.map(({ name }) => name).filter((name) => isIdle(name, outcomes.get(name)))
-  if (idle.length > 0)
-    report.note('others', `not used on this server: no host offers what ${idle.join(', ')} need`)
-  // Doctor repeats the advice of the collectors, because a running exporter logs it only once, perhaps long ago.
-  const lacksRights = NEED_RIGHTS.some((name) => (outcomes.get(name)?.families ?? []).length === 0)
-  if (!hasModule && lacksRights) for (const line of advice()) report.note('rights', line)
+  reportCollectors(outcomes, report)
+  reportOtherFailures(outcomes, undefined, report)
   await examineClock(connection, all, report)
+  return [...outcomes.values()].reduce((sum, outcome) => sum + countSeries(outcome), 0)
 }
 
-function reportCollector(
-  name: string,
-  outcome: Outcome | undefined,
-  hasModule: boolean,
-  report: Reporter,
+/** @param options.isNoted Whether to report that there is no host. It is false if another failure explains that. */
+function reportHosts(
+  all: readonly Row[],
+  { domain, isNoted }: { domain: string; isNoted: boolean },
+  { ok, note }: Reporter,
 ): void {
-  if (!outcome) report.note(name, `off; turn it on with --collector.${name}`)
-  else if (outcome.failure !== undefined) report.failed(name, getErrorMessage(outcome.failure))
-  else if (outcome.families.length > 0) report.ok(name, `returned ${countSeries(outcome)} series`)
-  else if (!isIdle(name, outcome)) {
-    const isCounted = hasModule && COUNTED_BY_MODULE.includes(name)
-    report.note(
-      name,
-      isCounted
-        ? 'not used: mod_adhoc_statistics already counts these values'
-        : 'not used: requires admin rights on a host',
+  const hosts = [...new Set(all.flatMap((row) => readLabel(row, 'host') ?? []))].sort()
+  if (hosts.length > 0) ok('hosts', hosts.join(', '))
+  else if (isNoted) {
+    note(
+      'hosts',
+      `No host found. The parent domain of ${domain} does not list the component. ` +
+        'List the VirtualHosts in `hosts` of the configuration file, or with --xmpp.host.',
     )
   }
 }
 
-/** Returns whether a collector found no host to query, usually because it is for another server software. */
-function isIdle(name: string, outcome: Outcome | undefined): boolean {
-  if (!outcome || outcome.failure !== undefined || outcome.families.length > 0) return false
-  return name !== 'registry' && !NEED_RIGHTS.includes(name)
+/** Doctor repeats the advice of the collectors, because a running exporter logs it only once, perhaps long ago. */
+function reportRights(
+  outcomes: ReadonlyMap<string, Outcome>,
+  advice: Subject['advice'],
+  { note }: Reporter,
+): void {
+  const lacksRights = NEED_RIGHTS.some((name) => (outcomes.get(name)?.families ?? []).length === 0)
+  if (lacksRights) for (const line of advice()) note('rights', line)
+}
+
+/**
+ * Reports the collectors that failed for another reason than the statistics, each reason once.
+ *
+ * @param cause Why the statistics failed, if they failed.
+ */
+function reportOtherFailures(
+  outcomes: ReadonlyMap<string, Outcome>,
+  cause: unknown,
+  { failed }: Reporter,
+): void {
+  const isSilent = reasonOf(cause) === 'timeout'
+  const reported = new Set<string>()
+  for (const [name, { failure }] of outcomes) {
+    if (failure === undefined || name === 'registry') continue
+    const text = getErrorMessage(failure)
+    if (reported.has(text) || (isSilent && reasonOf(failure) === 'timeout')) continue
+    reported.add(text)
+    failed(name, text)
+  }
+}
+
+/** Reports how many collectors work, and with --verbose the state of each. */
+function reportCollectors(outcomes: ReadonlyMap<string, Outcome>, { ok, detail }: Reporter): void {
+  const hasModule = outcomes.has('registry')
+  let working = 0
+  for (const { name } of COLLECTORS) {
+    const outcome = outcomes.get(name)
+    if (name === 'registry' || outcome?.failure !== undefined) continue
+    if (!outcome) detail('note', name, `off; turn it on with --collector.${name}`)
+    else if (outcome.families.length > 0) {
+      working++
+      detail('ok', name, `returned ${countSeries(outcome)} series`)
+    } else detail('note', name, `not used: ${describeUnused(name, hasModule)}`)
+  }
+  const count = COLLECTORS.filter(({ name }) => name !== 'registry').length
+  ok('collectors', `${working} of ${count} others are used on this server (--verbose lists them)`)
+}
+
+/** Says why a collector that is on returned nothing. */
+function describeUnused(name: string, hasModule: boolean): string {
+  if (!NEED_RIGHTS.includes(name)) return 'no host of this server offers what it needs'
+  if (!hasModule) return 'requires admin rights on a host'
+  return COUNTED_BY_MODULE.includes(name)
+    ? 'mod_adhoc_statistics already counts these values'
+    : 'Prosody answers its requests for admins only'
 }
 
 /** Reports the versions of the server and the exporter. Returns the version of Prosody if the server is Prosody. */
 function reportVersions(
   all: readonly Row[],
   own: string,
-  { ok, note }: Reporter,
+  { ok, minor }: Reporter,
 ): string | undefined {
   const found = all
     .filter(({ family }) => family === 'xmpp_info')
     .map((row) => `${readLabel(row, 'name') ?? ''} ${readLabel(row, 'version') ?? ''}`)
   const servers = [...new Set(found)]
-  const exporter = `prosody-exporter ${own}`
-  if (servers.length > 0) ok('versions', `${servers.join(', ')}, ${exporter}`)
-  else note('versions', `${exporter}; the server does not report its version`)
-  return servers.map((text) => /^Prosody (\S+)/.exec(text)?.[1]).find((text) => text !== undefined)
+  ok('versions', [...servers, `prosody-exporter ${own}`].join(', '))
+  const prosody = servers
+    .map((text) => /^Prosody (\S+)/.exec(text)?.[1])
+    .find((text) => text !== undefined)
+  const old = prosody === undefined ? undefined : noteOldVersion(prosody)
+  if (old !== undefined) minor('security', old)
+  return prosody
 }
 
 function reportRegistry(
   first: Outcome,
   second: Outcome,
   version: string | undefined,
-  { ok, note, failed }: Reporter,
+  { ok, note, minor }: Reporter,
 ): void {
-  if (second.failure !== undefined) {
-    failed('statistics', getErrorMessage(second.failure))
-    return
-  }
   ok('statistics', `${second.families.length} families with ${countSeries(second)} series`)
   const after = readUpdateTime(second)
-  if (after === undefined) {
-    note(
-      'collection',
-      'Prosody has not updated its statistics yet. Gauges appear after the first statistics_interval.',
-    )
-  } else if (readUpdateTime(first) !== after) {
+  if (after !== undefined && readUpdateTime(first) !== after) {
     ok('collection', 'Prosody updates all values for each scrape (statistics_interval = "manual")')
+    return
+  }
+  const state =
+    after === undefined
+      ? 'Prosody has not updated its statistics yet: statistics_interval has not passed.'
+      : 'Some values are up to one statistics_interval old (default: 60 s).'
+  // Only a number is possible there, so this is no reason to change anything.
+  if (version !== undefined && /^0\.1[01](\.|$)/.test(version)) {
+    minor(
+      'collection',
+      `${state} Prosody ${version} has no "manual": set statistics_interval to your scrape interval, in seconds.`,
+    )
   } else {
-    const isOld = version !== undefined && /^0\.1[01](\.|$)/.test(version)
     note(
       'collection',
-      'Some values are up to one statistics_interval old (default: 60 s). ' +
-        (isOld
-          ? `Prosody ${version} has no "manual": set statistics_interval to your scrape interval, in seconds, and restart Prosody.`
-          : 'For fresh values set statistics_interval = "manual" in the global section of prosody.cfg.lua and restart Prosody.'),
+      `${state} For fresh values set statistics_interval = "manual" in the global section of prosody.cfg.lua and restart Prosody.`,
     )
   }
 }
 
 /** Compares the clock of the server with that of this machine. @see XEP-0202 §3 */
-async function examineClock(connection: Connection, all: readonly Row[], { ok, note }: Reporter) {
+async function examineClock(
+  connection: Connection,
+  all: readonly Row[],
+  { ok, note, detail }: Reporter,
+) {
   const servers = all.filter(
     (row) => row.family === 'xmpp_host_info' && readLabel(row, 'category') === 'server',
   )
@@ -175,7 +233,8 @@ async function examineClock(connection: Connection, all: readonly Row[], { ok, n
     }
     return
   }
-  note(
+  detail(
+    'note',
     'clock',
     'not compared: no host reports its time. Add "time" to modules_enabled in prosody.cfg.lua.',
   )

@@ -3,14 +3,43 @@ export type Finding = {
   readonly step: string
   readonly result: 'ok' | 'note' | 'failed'
   readonly text: string
+  /** `minor`: a note that needs no change, so it is not in the verdict. `detail`: doctor shows it with --verbose only. */
+  readonly weight?: 'minor' | 'detail' | undefined
 }
 
-export type Reporter = Readonly<Record<Finding['result'], (step: string, text: string) => void>>
+type Report = (step: string, text: string) => void
+
+export type Reporter = {
+  readonly ok: Report
+  readonly note: Report
+  readonly failed: Report
+  /** Reports a note that needs no change. */
+  readonly minor: Report
+  /** Reports what only `doctor --verbose` shows. */
+  readonly detail: (result: 'ok' | 'note', step: string, text: string) => void
+}
 
 /** @param report Called with the result of each check of doctor. */
 export function createReporter(report: (finding: Finding) => void): Reporter {
-  const reportAs = (result: Finding['result']) => (step: string, text: string) => {
-    report({ step, result, text })
+  const reportAs =
+    (result: Finding['result']): Report =>
+    (step, text) => {
+      report({ step, result, text })
+    }
+  return {
+    ok: reportAs('ok'),
+    note: reportAs('note'),
+    failed: reportAs('failed'),
+    minor: (step, text) => {
+      report({ step, result: 'note', text, weight: 'minor' })
+    },
+    detail: (result, step, text) => {
+      report({ step, result, text, weight: 'detail' })
+    },
   }
-  return { ok: reportAs('ok'), note: reportAs('note'), failed: reportAs('failed') }
+}
+
+/** Returns the first sentence of a text, which names the cause. The rest of the text says what to change. */
+export function getCause(text: string): string {
+  return /^.*?\.(?= [A-Z])/.exec(text)?.[0] ?? text
 }

@@ -29,8 +29,8 @@ export function addAdvice(error: unknown, domain: string): unknown {
   if (error.condition === 'forbidden') {
     return new CollectorError(
       'forbidden',
-      `Prosody does not let ${domain} read statistics (${error.text}). mod_adhoc_statistics allows its own component to ` +
-        'read them, so another module refused the request. Check modules_enabled in prosody.cfg.lua.',
+      `Prosody does not let ${domain} read statistics. Another module of Prosody refused the request (${error.text}). ` +
+        'Check modules_enabled in prosody.cfg.lua.',
       { cause: error },
     )
   }
@@ -38,14 +38,14 @@ export function addAdvice(error: unknown, domain: string): unknown {
   if (error.type === 'wait' && error.condition === 'resource-constraint') {
     return new CollectorError(
       'refused',
-      `Prosody gives no more statistics for now (${error.text}). The next scrape retries. If this error repeats, scrape ` +
-        'less often or from fewer exporters, or raise adhoc_statistics_max_share in prosody.cfg.lua.',
+      'Prosody gives no more statistics for now. The next scrape retries. If this error repeats, scrape less often or ' +
+        `from fewer exporters, or raise adhoc_statistics_max_share in prosody.cfg.lua. Prosody's reason: ${error.text}`,
       { cause: error },
     )
   }
   const message = isSwitchedOff(error)
     ? describeSwitchedOff(error.text)
-    : `Prosody refused to give statistics: ${error.message}`
+    : `Prosody refused to give statistics (${error.condition}). See the log of Prosody. Its reason: ${error.text || 'none'}`
   return new CollectorError('refused', message, { cause: error })
 }
 

@@ -75,7 +75,7 @@ test('the service runs with the restrictions of its unit, and reads Prosody', as
   assert.equal(denied.code, 1, denied.output)
   assert.match(
     denied.output,
-    /FAILED service +The service runs as another user .* Run doctor as root/,
+    /\nNot working: The service runs as another user .* Run doctor as root/,
   )
   const connects = sampleValue(await untilUp(), 'prosody_exporter_xmpp_connects_total')
   assert.equal(connects, 1)

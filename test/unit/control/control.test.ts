@@ -22,7 +22,13 @@ const ONE: Component = { service: 'xmpp://127.0.0.1:1', domain: 'one.control.exa
 const TWO: Component = { service: 'xmpp://127.0.0.1:1', domain: 'two.control.example' }
 
 /** Creates control sockets in a temporary directory, and closes them when the test ends. */
-async function setUp(t: TestContext, how: { owner?: Owner; answer?: () => Promise<string> } = {}) {
+async function setUp(
+  t: TestContext,
+  how: {
+    owner?: Owner
+    answer?: (component: Component, isShared: boolean) => Promise<string>
+  } = {},
+) {
   const dir = await temporaryDirectory('control')
   t.after(dir.remove)
   const owner = how.owner ?? { env: { XDG_RUNTIME_DIR: dir.path }, uid }
@@ -205,4 +211,17 @@ test('the name of a socket is the same for all notations of the server address',
   const all = [name('xmpp://localhost'), name('xmpp://localhost:1'), name('xmpp://192.0.2.1')]
   assert.equal(new Set([...all, name('xmpp://localhost', 'e.example')]).size, 4)
   for (const each of all) assert.match(each, /^[0-9a-f]{16}\.sock$/)
+})
+
+test('an exporter learns that another exporter on this machine uses its component', async (t) => {
+  const answer = (_: Component, isShared: boolean) => Promise.resolve(String(isShared))
+  const { begin, ask } = await setUp(t, { answer })
+  const first = begin()
+  await first.apply(ONE)
+  assert.equal(await ask(ONE), 'false')
+  const second = begin()
+  await second.apply(ONE)
+  assert.equal(await ask(ONE), 'true')
+  await second.close()
+  await until(async () => (await ask(ONE)) === 'false', { what: 'the conflict is forgotten' })
 })

@@ -19,9 +19,11 @@ const read = (path: string) => readFileSync(join(root, path), 'utf8')
 
 const PAGES = [
   ...['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md'],
-  ...readdirSync(join(root, 'docs'))
-    .filter((name) => name.endsWith('.md'))
-    .map((name) => `docs/${name}`),
+  ...['docs', 'docs/recipes'].flatMap((folder) =>
+    readdirSync(join(root, folder))
+      .filter((name) => name.endsWith('.md'))
+      .map((name) => `${folder}/${name}`),
+  ),
   'prosody-modules/mod_adhoc_statistics/README.md',
 ]
 /** Pages whose names must exist. The changelog names removed things, and metrics.md the metrics of other modules. */
@@ -48,9 +50,18 @@ describe('links', () => {
 
   test('of the README reach every page of docs/', () => {
     const links = linksOf(read('README.md'))
-    const pages = PAGES.filter((page) => page.startsWith('docs/'))
+    const pages = PAGES.filter((page) => /^docs\/[^/]+$/.test(page))
     assert.deepEqual(
       pages.filter((page) => !links.includes(page)),
+      [],
+    )
+  })
+
+  test('of docs/install.md reach every recipe', () => {
+    const links = linksOf(read('docs/install.md')).map((link) => `docs/${link}`)
+    const recipes = PAGES.filter((page) => page.startsWith('docs/recipes/'))
+    assert.deepEqual(
+      recipes.filter((page) => !links.includes(page)),
       [],
     )
   })

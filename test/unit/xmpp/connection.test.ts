@@ -149,7 +149,7 @@ test('answers do not accumulate for a server that sends requests and never reads
     connection.request('get', xml('a', {}, 'x'.repeat(20e6)), { timeoutMs: 1000 }),
     LinkError,
   )
-  assert.match(connection.problem() ?? '', /does not read what the exporter sends/)
+  assert.match(connection.problem() ?? '', /sends data but does not read\./)
 })
 
 test('a request that comes back causes a NotHandledError, and the exporter does not answer it', async (t) => {
@@ -203,7 +203,7 @@ test('a stream ends after 5 s of silence, even if the time-out of the request is
   assert.equal(connection.isConnected(), true)
   clock.advance(1)
   assert.equal(connection.isConnected(), false)
-  assert.match((await log.next(isProblem)).message, /did not respond in time \(no reply\)/)
+  assert.match((await log.next(isProblem)).message, /did not respond in time\. .*\(no reply\)/)
 })
 
 test('a time-out does not end a stream on which another element arrived', async (t) => {
@@ -239,7 +239,7 @@ test('an incomplete reply ends the stream: the exporter reconnects, and other re
   await rejected
   assert.match(
     (await log.next(isProblem)).message,
-    /did not respond in time \(the last stanza is incomplete\)/,
+    /did not respond in time\. .*\(the last stanza is incomplete\)/,
   )
   await link.closed
   clock.advance(200)
@@ -532,6 +532,28 @@ test('with real timers, a request without a reply times out', async (t) => {
   await assert.rejects(connection.request('get', ping(), { timeoutMs: 1 }), TimeoutError)
 })
 
+test('the connection remembers for five minutes that another program took its place', async (t) => {
+  const { clock, connection, accept, online } = await connectTo(t)
+  for (const times of [1, 2]) {
+    const link = await accept()
+    await online()
+    assert.equal(connection.evictions(), times - 1)
+    link.refuse('conflict', 'Replaced by a new connection')
+    await until(() => !connection.isConnected(), { what: 'the exporter is evicted' })
+    assert.equal(connection.evictions(), times)
+    assert.equal(connection.lastEnd()?.condition, 'conflict')
+    // The pauses are 3 s and 6 s, so the second eviction is at 3 s.
+    clock.advance(clock.nextMs())
+  }
+  await accept()
+  await online()
+  assert.equal(connection.lastEnd(), undefined)
+  clock.advance(300_000 - 9000)
+  assert.equal(connection.evictions(), 1)
+  clock.advance(3000)
+  assert.equal(connection.evictions(), 0)
+})
+
 const ADVICE: readonly [StreamEnd['kind'], string, RegExp][] = [
   [
     'refused',
@@ -544,8 +566,8 @@ const ADVICE: readonly [StreamEnd['kind'], string, RegExp][] = [
   ['refused', 'invalid-namespace', /component_ports/],
   ['refused', 'policy-violation', /policy-violation/],
   ['network', 'ECONNREFUSED', /Check that Prosody runs.*component_ports.*--xmpp\.service/],
-  ['network', 'ENOTFOUND', /host name in --xmpp\.service/],
-  ['network', 'EAI_AGAIN', /host name in --xmpp\.service/],
+  ['network', 'ENOTFOUND', /host name in --xmpp\.service, its DNS entry/],
+  ['network', 'EAI_AGAIN', /host name in --xmpp\.service, its DNS entry/],
   ['network', 'EHOSTUNREACH', /firewall/],
   ['network', 'ECONNRESET', /failed \(ECONNRESET\)/],
   ['timeout', 'connect', /firewall.*--xmpp\.service/],
