@@ -65,10 +65,11 @@ perl -e 'socket(S, 2, 2, 0) && ioctl(S, 0x8914, $_ = pack("a16sx22", "lo", 1)) o
 mount --make-rprivate /
 mount --bind "$root" "$root"
 cd "$root"
-mkdir -p proc dev run tmp root old ".$repository"
+mkdir -p proc dev run tmp old
 mount --rbind /dev dev
 mount -t proc proc proc
 for each in run tmp; do mount -t tmpfs tmpfs $each; done
+mkdir -p ".$repository"
 mount --bind "$repository" ".$repository"
 pivot_root . old
 umount -l /old
