@@ -357,6 +357,7 @@ async function answer(machine: StockMachine, dialog: Dialog) {
     await until(() => question.test(setup.output()) || !setup.running(), { what: String(question) })
     setup.type(text)
   }
+  await until(() => !setup.running(), { what: 'setup ends' })
   const code = await setup.exited
   return { code, output: setup.output().replaceAll('\r', '') }
 }
