@@ -36,6 +36,7 @@ async function matrix(args) {
       'test/integration/legacy-double.test.ts',
       'test/packaging/matrix/matrix.test.ts',
       'test/packaging/matrix/service.test.ts',
+      'test/packaging/matrix/setup.test.ts',
       'test/packaging/matrix/socket.test.ts',
       'test/packaging/matrix/walk.test.ts',
     ],

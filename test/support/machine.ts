@@ -10,11 +10,15 @@ import { inRoot } from './setup/root-directory.js'
 import { bootSystemd } from './setup/systemd.js'
 
 export type Machine = {
+  /** The path of the machine's root directory on the host. */
+  readonly root: string
   /** Writes a file on the machine. By default, every user of the machine can read the file. */
   write(path: string, text: string, mode?: number): Promise<void>
   append(path: string, text: string): Promise<void>
   /** Runs shell commands as root on the machine, and returns their output. Throws an error if a command fails. */
   shell(commands: string, input?: string): Promise<string>
+  /** Runs shell commands as root on the machine. The result has the exit code if a command fails. */
+  attempt(commands: string, input?: string): ReturnType<typeof run>
   /** Returns a command that runs a program of the host, but in the network of the machine. */
   outside(command: readonly string[]): Promise<string[]>
 }
@@ -61,12 +65,15 @@ export async function withMachine(
   }
   const { inside, outside, stop } = await bootSystemd(root, { network: 'own' })
   ends.unshift(stop)
+  const attempt: Machine['attempt'] = (commands, input) =>
+    inside(['env', '-i', ...ENV, 'sh', '-ec', `cd /root\n${commands}`], input)
   return {
+    root,
     write,
     append: (path, text) => appendFile(join(root, path), text),
+    attempt,
     async shell(commands, input) {
-      const typed = ['env', '-i', ...ENV, 'sh', '-ec', `cd /root\n${commands}`]
-      const { code, output } = await inside(typed, input)
+      const { code, output } = await attempt(commands, input)
       if (code !== 0) throw new Error(`${commands}\n${output}`)
       return output
     },

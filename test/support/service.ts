@@ -2,7 +2,7 @@
  * Installs the exporter's Debian package under a real systemd, which starts the service for a Prosody on the host.
  */
 
-import { readFile, writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { until, type run } from './setup/process.js'
 import { bootSystemd } from './setup/systemd.js'
@@ -57,13 +57,16 @@ export async function withService(t: { after(end: () => Promise<void>): void }):
  * Writes the files of the service: the secret, the configuration for a test's Prosody, and the environment variables.
  */
 export async function configure({ root }: Service, prosody: TestProsody, environment: string) {
+  await mkdir(join(root, 'etc/prosody-exporter'), { recursive: true })
   await writeFile(join(root, SECRET_FILE), 'secret\n', { mode: 0o600 })
-  const config = join(root, 'etc/prosody-exporter/prosody-exporter.yml')
   const [domain = ''] = prosody.statsDomains
-  const text = await readFile(config, 'utf8')
   await writeFile(
-    config,
-    text.replace('127.0.0.1:5347', prosody.service.slice(7)).replace('stats.example.com', domain),
+    join(root, 'etc/prosody-exporter/prosody-exporter.yml'),
+    `servers:
+  - service: ${prosody.service}
+    domain: ${domain}
+    secret_file: xmpp.secret
+`,
   )
   await writeFile(join(root, 'etc/default/prosody-exporter'), `${environment}\n`)
 }

@@ -20,6 +20,8 @@ export async function ask(
     // After Ctrl-D, readline closes, and the answer never arrives.
     for (const event of ['SIGINT', 'close']) {
       terminal.on(event, () => {
+        // The message belongs on a line of its own, after the question.
+        streams.output.write('\n')
         reject(new SetupFailure(INTERRUPTED))
       })
     }

@@ -105,9 +105,12 @@ async function setUp(flags: SetupFlags, io: SetupIo): Promise<0 | 1> {
     return 0
   }
   io.print('')
-  const isWorking = await io.runDoctor(CONFIG_FILE, io.print)
-  if (isWorking) describeNextSteps(plan.files, io)
-  return isWorking ? 0 : 1
+  if (!(await io.runDoctor(CONFIG_FILE, io.print))) return 1
+  // Only doctor shows that the restart had an effect. The script of Debian 12 without systemd, for example, reports
+  // success and does not restart Prosody.
+  if (written.record.needsRestart) saveRecord({ ...readRecord()!, needsRestart: false })
+  describeNextSteps(plan.files, io)
+  return 0
 }
 
 async function createPlan(
@@ -338,7 +341,6 @@ async function restartIfNeeded(
     await restartOrRecover(plan, io)
     io.print('Restarted Prosody.')
   }
-  saveRecord({ ...record, needsRestart: false })
   return isWorking ? 'unnecessary' : 'done'
 }
 

@@ -49,4 +49,6 @@ export function readRecord(): SetupRecord | undefined {
   }
 }
 
-export const formatRecord = (record: SetupRecord) => `${JSON.stringify(record, null, 2)}\n`
+/** The order of the keys is always the same, so that a second run does not change the file. */
+export const formatRecord = (record: SetupRecord) =>
+  `${JSON.stringify(RECORD.parse(record), null, 2)}\n`

@@ -87,6 +87,8 @@ export function writeFiles(
   let path = RECORD_FILE
   createRecord(record, previous)
   try {
+    // A setup that was killed may have left temporary files next to complete ones.
+    for (const file of files) rmSync(temporaryName(file.path), { force: true })
     for (const file of changes) {
       path = file.path
       createDirectories(path, 0o755)
@@ -170,7 +172,7 @@ function listCreated(
     }
     created.set(path, { path, sha256, ...(existsSync(path) && { replaced: hashFile(path) }) })
   }
-  add(RECORD_FILE, '')
+  if (!created.has(RECORD_FILE)) add(RECORD_FILE, '')
   for (const { path, content } of files) {
     if (changes.some((each) => each.path === path)) add(path, hash(content))
   }

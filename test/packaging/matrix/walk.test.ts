@@ -6,12 +6,17 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import process from 'node:process'
-import { describe, test, type TestContext } from 'node:test'
-import { packDebian, packNpm } from '../../../tools/package.js'
-import { launch, root, run, temporaryDirectory, until } from '../../support/setup/process.js'
+import { describe, test } from 'node:test'
+import { launch, root, run, until } from '../../support/setup/process.js'
 import { queriesOf, withVariables, type Dashboard } from '../../support/dashboard.js'
-import { withMachine, type Machine } from '../../support/machine.js'
+import type { Machine } from '../../support/machine.js'
 import { blocksOf, withoutIndentation } from '../../support/pages.js'
+import {
+  EXPORTER_PACKAGES,
+  PACKAGE_NAMES,
+  withInstalledExporter,
+  type PackageName,
+} from './exporter-packages.js'
 
 const HOST = 'xmpp.example.com'
 const PASSWORD = 'correct horse'
@@ -32,64 +37,23 @@ const EMPTY: Readonly<Record<string, string>> = {
   'Data consistency': 'all is well',
 }
 
-type Package = {
-  readonly file: (dir: string) => Promise<string>
-  readonly npm?: string
-  /**
-   * The command that installs the package while the machine has an Internet connection. If it is missing, `install`
-   * installs the package later, without a connection.
-   */
-  readonly online?: string
-  readonly install: string
-  /** The directory on the machine that contains README.md and the directory `docs`. */
-  readonly pages: string
-  readonly rules: string
-  readonly dashboard: string
-  /** The documented commands that install the Prosody module and the service, if the package does not install them. */
-  readonly commands: readonly RegExp[]
-  /** The documented command that hashes a password, and its variant that reads standard input. */
-  readonly hash: readonly [documented: string, typed: string]
-}
-
-const NPM_HOME = '/usr/lib/node_modules/prosody-exporter'
-
-const PACKAGES: Readonly<Record<string, Package>> = {
-  'packed tarball': {
-    file: packNpm,
-    // Node.js that does not come from Debian contains this version of npm.
-    npm: 'npm@10',
-    online: 'apt-get install nodejs && npm install --global ./prosody-exporter-*.tgz',
-    install: 'npm install --global ./prosody-exporter-*.tgz',
-    pages: NPM_HOME,
-    rules: `${NPM_HOME}/deploy/prometheus/rules.yml`,
-    dashboard: `${NPM_HOME}/deploy/grafana/prosody.json`,
-    commands: [
-      /^mkdir -p \/usr\/local\/lib\/prosody\/modules\n[^`]*/m,
-      /^cd "\$\(npm root --global\)[^`]*/m,
-    ],
-    hash: [
-      'mkpasswd --method=bcrypt --rounds=10',
-      'mkpasswd --method=bcrypt --rounds=10 --stdin | sed "s/^/prometheus: /"',
-    ],
-  },
-  'Debian package': {
-    file: packDebian,
-    install: 'apt install ./prosody-exporter_*_all.deb',
-    pages: '/usr/share/doc/prosody-exporter',
-    rules: '/usr/share/prosody-exporter/prometheus/rules.yml',
-    dashboard: '/usr/share/prosody-exporter/grafana/prosody.json',
-    commands: [],
-    hash: [
-      "htpasswd -nBC 10 prometheus | sed 's/:/: /'",
-      "htpasswd -niBC 10 prometheus | sed 's/:/: /'",
-    ],
-  },
+/** The documented command that hashes a password, and its variant that reads standard input. */
+const HASH: Readonly<Record<PackageName, readonly [documented: string, typed: string]>> = {
+  'npm package': [
+    'mkpasswd --method=bcrypt --rounds=10',
+    'mkpasswd --method=bcrypt --rounds=10 --stdin | sed "s/^/prometheus: /"',
+  ],
+  'Debian package': [
+    "htpasswd -nBC 10 prometheus | sed 's/:/: /'",
+    "htpasswd -niBC 10 prometheus | sed 's/:/: /'",
+  ],
 }
 
 describe('a new user with the documentation', { concurrency: false }, () => {
-  for (const [name, each] of Object.entries(PACKAGES)) {
+  for (const name of PACKAGE_NAMES) {
+    const each = EXPORTER_PACKAGES[name]
     test(`a new user with the ${name} can set up TLS, Prometheus, alerts and a dashboard with data`, async (t) => {
-      const machine = await startMachine(t, each)
+      const machine = await withInstalledExporter(t, HOST, each, prepareServers)
       const pages = await machine.shell(`cat ${each.pages}/README.md ${each.pages}/docs/*.md`)
       const text = withoutIndentation(pages)
       const documented = (words: string | RegExp): string => {
@@ -104,28 +68,18 @@ describe('a new user with the documentation', { concurrency: false }, () => {
         return found
       }
       documented(each.install)
-      for (const commands of each.commands) await machine.shell(documented(commands))
 
-      // The test configures Prosody as documented.
-      const lines = block('lua', /statistics_interval/)
-      await machine.write(documented('/etc/prosody/conf.d/prosody-exporter.cfg.lua'), lines)
-      await machine.shell('prosodyctl check config')
-      await machine.shell('systemctl restart prosody')
-
-      // The test starts the service with its default configuration.
-      const doctor = documented(/^prosody-exporter doctor --config\.file=\S+$/m)
-      await machine.shell(documented(/^\(umask 077; .*\/xmpp\.secret\)$/m))
-      const report = await until(() => machine.shell(doctor).catch(() => undefined), {
-        what: 'doctor finds no problem',
-      })
-      assert.match(report, /^ {2}ok +statistics +\d+ families/m)
-      await machine.shell(documented(/^systemctl start prosody-exporter$/m))
+      // The test sets up Prosody, the exporter and the service with one command.
+      const report = await machine.shell(
+        documented(/^prosody-exporter setup$/m) + ' --yes --restart',
+      )
+      assert.match(report, /All good/)
       await untilUp(machine, 'http://127.0.0.1:9347/metrics')
 
       // The test turns on TLS and a password for the exporter.
       await machine.shell(`apt-get install apache2-utils whois`)
       await machine.shell(`cd ${CONFIG}\n${documented(/^openssl req [^`]*?exporter\.crt$/m)}`)
-      const [documentedHash, typedHash] = each.hash
+      const [documentedHash, typedHash] = HASH[name]
       documented(documentedHash)
       const user = await machine.shell(typedHash, `${PASSWORD}\n`)
       const tls = ['cert_file: exporter.crt', 'key_file: exporter.key'].map(documented)
@@ -195,15 +149,8 @@ chgrp prometheus /etc/prometheus/prosody-exporter.password`)
   }
 })
 
-/** Starts a machine with Prosody (one host, rooms, a user) and Prometheus, and installs the package of the exporter. */
-async function startMachine(t: TestContext, { file, npm, online, install }: Package) {
-  const directory = await temporaryDirectory('prosody-exporter-walk')
-  t.after(() => directory.remove())
-  const machine = await withMachine(t, HOST, {
-    files: [await file(directory.path)],
-    ...(npm !== undefined && { npm }),
-    ...(online !== undefined && { command: online }),
-  })
+/** Installs Prosody (one host, rooms, a user) and Prometheus. */
+async function prepareServers(machine: Machine) {
   await machine.shell('apt-get install prosody prometheus curl')
   const certificate = ['-subj', '/CN=example.com', '-addext', 'subjectAltName=DNS:example.com']
   await machine.shell(`apt-get install openssl
@@ -222,8 +169,6 @@ Component "files.example.com" "http_file_share"
   )
   await machine.shell('systemctl restart prosody')
   await machine.shell(`prosodyctl register user example.com '${PASSWORD}'`)
-  if (online === undefined) await machine.shell(install)
-  return machine
 }
 
 async function untilUp(machine: Machine, ...curl: string[]) {

@@ -48,6 +48,7 @@ export async function runTool(command) {
  * @property {() => boolean} running
  * @property {Promise<number | NodeJS.Signals>} exited The exit code of the program, or the signal that terminated it.
  * @property {(signal: NodeJS.Signals) => void} kill
+ * @property {(text: string) => void} type Writes to the standard input, which must be open (`hasInput`).
  * @property {(graceMs?: number) => Promise<void>} stop Sends SIGTERM, and SIGKILL after `graceMs` (5 s).
  */
 
@@ -86,9 +87,9 @@ function cleanLeftovers() {
  *
  * @param {string} command
  * @param {readonly string[]} args
- * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, input?: string | Uint8Array, onOutput?: (text: string) => void, detached?: boolean }} [options]
- *   `input` is the complete standard input. `detached` starts a new process group, so that Ctrl-C in the terminal
- *   reaches only this process.
+ * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, input?: string | Uint8Array, onOutput?: (text: string) => void, detached?: boolean, hasInput?: boolean }} [options]
+ *   `input` is the complete standard input. With `hasInput`, the standard input stays open for more. `detached` starts
+ *   a new process group, so that Ctrl-C in the terminal reaches only this process.
  * @returns {Child}
  */
 export function launch(command, args, options = {}) {
@@ -107,7 +108,8 @@ export function launch(command, args, options = {}) {
   // An error of the standard input is ignored, because a program may close it early. The exit code shows real
   // failures.
   child.stdin.on('error', () => undefined)
-  child.stdin.end(options.input)
+  if (options.input !== undefined) child.stdin.write(options.input)
+  if (options.hasInput !== true) child.stdin.end()
   let output = ''
   let stdout = ''
   let stderr = ''
@@ -150,6 +152,9 @@ export function launch(command, args, options = {}) {
     exited,
     kill(signal) {
       child.kill(signal)
+    },
+    type(text) {
+      child.stdin.write(text)
     },
     async stop(graceMs = 5000) {
       if (!running) return

@@ -1,0 +1,136 @@
+// Runs `prosody-exporter setup` on a complete Debian with systemd and Prosody in its stock configuration.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { compareListings, listFiles } from '../../support/file-listing.js'
+import type { Machine } from '../../support/machine.js'
+import { until } from '../../support/setup/process.js'
+import { EXPORTER_PACKAGES, PACKAGE_NAMES, withInstalledExporter } from './exporter-packages.js'
+
+const COMPONENT = '/etc/prosody/conf.d/prosody-exporter.cfg.lua'
+const MODULE = '/usr/local/lib/prosody/modules/mod_adhoc_statistics'
+const SECRET = '/etc/prosody-exporter/xmpp.secret'
+const UNIT = '/etc/systemd/system/prosody-exporter.service'
+
+/** What setup writes with each package. The Debian package itself has the module and the unit. */
+const WRITTEN = {
+  'npm package': [MODULE, UNIT],
+  'Debian package': [],
+}
+
+for (const name of PACKAGE_NAMES) {
+  test(`setup of the ${name} makes the exporter run with the stock Prosody of Debian, and its undo restores every file`, async (t) => {
+    const prepare = (machine: Machine) => machine.shell('apt-get install prosody curl')
+    const machine = await withInstalledExporter(t, 'xmpp', EXPORTER_PACKAGES[name], prepare)
+    await untilListening(machine)
+    const before = await listMachine(machine)
+    const isEnabled = await machine.attempt('systemctl is-enabled prosody-exporter')
+    const pid = () => machine.shell('systemctl show --value --property=MainPID prosody')
+    const firstPid = await pid()
+    const setup = (flags: string) => machine.shell(`prosody-exporter setup ${flags}`)
+
+    // Without a change: --dry-run.
+    const plan = await setup('--dry-run')
+    for (const path of [COMPONENT, SECRET, ...WRITTEN[name]]) assert.ok(plan.includes(path), plan)
+    assert.deepEqual(compareListings(before, await listMachine(machine)), [])
+    assert.equal(await pid(), firstPid)
+
+    // Without a restart of Prosody: --yes alone.
+    const unfinished = await setup('--yes')
+    assert.equal(await pid(), firstPid)
+    assert.match(unfinished, /systemctl restart prosody/)
+    await setup('--undo --yes')
+    assert.equal(await pid(), firstPid)
+    assert.deepEqual(compareListings(before, await listMachine(machine)), [])
+
+    // The complete setup.
+    const report = await setup('--yes --restart')
+    assert.notEqual(await pid(), firstPid)
+    await checkRunning(machine, report)
+    await checkRights(machine)
+    assert.equal(await machine.shell('systemctl is-enabled prosody-exporter'), 'enabled\n')
+    const written = (await listMachine(machine)).filter((line) => !before.includes(line))
+    for (const line of written.filter((line) => / file /.test(line))) {
+      const [path = ''] = line.split(' ')
+      assert.ok(report.includes(path), `setup does not name ${path}: ${report}`)
+    }
+
+    // A second run changes nothing.
+    const after = await listMachine(machine)
+    const pids = await pidsOf(machine)
+    await checkRunning(machine, await setup('--yes --restart'))
+    assert.deepEqual(compareListings(after, await listMachine(machine)), [])
+    assert.deepEqual(await pidsOf(machine), pids)
+
+    // The undo restores everything.
+    await setup('--undo --yes --restart')
+    assert.deepEqual(compareListings(before, await listMachine(machine)), [])
+    assert.deepEqual(await machine.attempt('systemctl is-enabled prosody-exporter'), isEnabled)
+    assert.notEqual((await machine.attempt('systemctl is-active prosody-exporter')).code, 0)
+    await untilListening(machine)
+    await checkProsody(machine)
+    const hosts = await machine.shell('prosodyctl shell host list')
+    assert.doesNotMatch(hosts, /stats/)
+  })
+}
+
+/** Checks what an operator sees after setup: its last lines, the metrics, the page, doctor and `prosodyctl`. */
+async function checkRunning(machine: Machine, report: string) {
+  assert.match(report, /All good/)
+  assert.match(report, /^\s*http:\/\/127\.0\.0\.1:9347\/$|Open http:\/\/127\.0\.0\.1:9347\//m)
+  assert.match(report, /job_name: prosody/)
+  const metrics = await machine.shell('curl -s --fail http://127.0.0.1:9347/metrics')
+  assert.match(metrics, /^xmpp_up 1$/m)
+  assert.match(metrics, /^prosody_exporter_collector_success\{collector="registry"\} 1$/m)
+  assert.match(metrics, /^prosody_info\{version="13\./m)
+  const accept = "--header 'Accept: text/html'"
+  assert.match(await machine.shell(`curl -s --fail ${accept} http://127.0.0.1:9347/`), /<html/)
+  const doctor = await machine.shell('prosody-exporter doctor')
+  assert.match(doctor.trim().split('\n').at(-1) ?? '', /^All good/)
+  await checkProsody(machine)
+}
+
+async function checkProsody(machine: Machine) {
+  const check = await machine.shell('prosodyctl check config')
+  assert.match(check, /All checks passed/)
+  assert.doesNotMatch(check, /adhoc_statistics|component|statistics/)
+}
+
+/** Checks that only root and Prosody can read the files with the secret. */
+async function checkRights(machine: Machine) {
+  const read = (user: string, path: string) =>
+    machine.attempt(`setpriv --reuid=${user} --regid="$(id -g ${user})" --init-groups cat ${path}`)
+  const component = await read('prosody', COMPONENT)
+  assert.equal(component.code, 0, component.output)
+  const [, secret = ''] = /component_secret = "([^"]+)"/.exec(component.output) ?? []
+  assert.equal((await machine.shell(`cat ${SECRET}`)).trim(), secret)
+  assert.ok(secret.length >= 32)
+  assert.notEqual((await read('nobody', COMPONENT)).code, 0)
+  for (const user of ['prosody', 'nobody']) assert.notEqual((await read(user, SECRET)).code, 0)
+  assert.equal(
+    await machine.shell(`stat --format='%U:%G %a' ${COMPONENT} ${SECRET}`),
+    'root:prosody 640\nroot:root 600\n',
+  )
+}
+
+/** Waits until the stock Prosody listens for its clients. */
+async function untilListening(machine: Machine) {
+  await until(
+    async () => (await machine.attempt('ss -Hltn sport = 5222')).output.includes(':5222'),
+    { what: 'Prosody listens' },
+  )
+}
+
+const pidsOf = (machine: Machine) =>
+  machine.shell('systemctl show --value --property=MainPID prosody prosody-exporter')
+
+/**
+ * Lists the files that setup could change. Omits Prosody's own data, and what systemd changes while it runs: the
+ * state of timers, the seed for random numbers, and links to the directories of services with a dynamic user.
+ */
+const listMachine = ({ root }: Machine) =>
+  listFiles(
+    root,
+    ['/etc', '/usr/lib/systemd', '/usr/lib/prosody', '/usr/local', '/var/lib'],
+    (path) => /^\/var\/lib\/(prosody|systemd\/(timers|random-seed|timesync))$/.test(path),
+  )
