@@ -17,19 +17,17 @@ export async function ask(
 ): Promise<string> {
   const terminal = createInterface(streams)
   const interrupted = new Promise<never>((_, reject) => {
-    // After Ctrl-D, readline closes, and the answer never arrives.
-    for (const event of ['SIGINT', 'close']) {
-      terminal.on(event, () => {
-        // The message belongs on a line of its own, after the question.
-        streams.output.write('\n')
-        reject(new SetupFailure(INTERRUPTED))
-      })
+    const interrupt = () => {
+      // The message belongs on a line of its own, after the question.
+      streams.output.write('\n')
+      reject(new SetupFailure(INTERRUPTED))
     }
+    // After Ctrl-D, readline closes, and the answer never arrives.
+    terminal.on('SIGINT', interrupt).on('close', interrupt)
   })
   try {
     return (await Promise.race([terminal.question(question), interrupted])).trim()
   } finally {
-    interrupted.catch(() => undefined)
-    terminal.close()
+    terminal.removeAllListeners().close()
   }
 }

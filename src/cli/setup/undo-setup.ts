@@ -1,7 +1,7 @@
 import { createExporterService } from './exporter-service.js'
 import { findProsodyInstallation } from './prosody-installation.js'
 import { INCLUDE_LINE, requiresComponentFile } from './required-file.js'
-import { getRestartCommand, hasSystemd, restartProsody } from './restart-prosody.js'
+import { getRestartCommand, hasSystemd, isProsodyDown, restartProsody } from './restart-prosody.js'
 import { SetupFailure } from './setup-failure.js'
 import type { SetupFlags } from './setup-flags.js'
 import type { SetupIo } from './setup-io.js'
@@ -80,6 +80,11 @@ async function restartWithoutComponent(flags: SetupFlags, io: SetupIo): Promise<
   const isRestartWanted = flags.restart || (!flags.yes && /^(y|yes)$/i.test(await io.ask(question)))
   if (isRestartWanted) {
     await restartProsody(io.env)
+    if (await isProsodyDown(io.env)) {
+      throw new SetupFailure(
+        'Setup removed its files, and Prosody does not run after the restart. See: systemctl status prosody',
+      )
+    }
     io.print('Restarted Prosody.')
   } else {
     const command = getRestartCommand().join(' ')
