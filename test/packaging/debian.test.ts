@@ -99,7 +99,10 @@ describe('the Debian package', () => {
     assert.ok(exposure !== undefined && Number(exposure) <= 1.3, output)
   })
 
-  test('the default configuration of the Debian package is valid when the secret file exists', async () => {
+  test('the Debian package has an empty directory for the configuration that setup writes', async () => {
+    assert.deepEqual(await readdir(join(debian.root, CONFIG, '..')), [])
+    const yaml = 'servers:\n  - domain: stats.example.com\n    secret_file: xmpp.secret\n'
+    await writeFile(join(debian.root, CONFIG), yaml)
     const check = ['prosody-exporter', '--config.check', `--config.file=/${CONFIG}`]
     assert.match(
       (await debian.attempt(...check)).output,

@@ -9,7 +9,7 @@ import { SetupFailure } from './setup-failure.js'
 import { parseSetupFlags, type SetupFlags } from './setup-flags.js'
 import type { SetupIo } from './setup-io.js'
 import { CONFIG_FILE } from './setup-plan.js'
-import { readRecord, type SetupRecord } from './setup-record.js'
+import { readRecord, RECORD_FILE, type SetupRecord } from './setup-record.js'
 import { undoSetup } from './undo-setup.js'
 import { chooseAction, writeFiles } from './write-files.js'
 
@@ -89,6 +89,7 @@ function describePlan(
   }
   for (const [path, action] of actions) if (action === 'keep') print(`  unchanged, edited: ${path}`)
   for (const [path, action] of listed) print(`  ${action}: ${path}`)
+  if (!previous) print(`  create: ${RECORD_FILE} (the list of these files, for --undo)`)
   if (listed.length === 0) print('All files exist already.')
   return listed.length > 0
 }
