@@ -78,7 +78,7 @@ export function createExporterService(env: Env): ExporterService {
     throw new SetupFailure(`systemctl ${args.join(' ')} failed: ${reason}`)
   }
   const readProperties = async () => {
-    const { stdout } = await systemctl('show', '--property=ActiveState,NRestarts', UNIT)
+    const { stdout } = await systemctl('show', '--property=ActiveState,SubState', UNIT)
     return new Map(stdout.split('\n').map((line) => line.split('=') as [string, string]))
   }
   const readLastLogLine = async () => {
@@ -95,7 +95,7 @@ export function createExporterService(env: Env): ExporterService {
   async function waitUntilStarted(): Promise<void> {
     for (let poll = 0; poll < MAX_POLLS; poll++) {
       const properties = await readProperties()
-      const isRestarting = Number(properties.get('NRestarts') ?? 0) > 0
+      const isRestarting = properties.get('SubState') === 'auto-restart'
       if (properties.get('ActiveState') === 'failed' || isRestarting) break
       if (hasControlSocket()) return
       await setTimeout(POLL_INTERVAL_MS)

@@ -12,6 +12,9 @@ const MODULE = '/usr/local/lib/prosody/modules/mod_adhoc_statistics'
 const SECRET = '/etc/prosody-exporter/xmpp.secret'
 const UNIT = '/etc/systemd/system/prosody-exporter.service'
 
+/** A program that takes the port of the exporter. */
+const LISTEN = 'require("node:net").createServer().listen(9347, "127.0.0.1")'
+
 /** What setup writes with each package. The Debian package itself has the module and the unit. */
 const WRITTEN = {
   'npm package': [MODULE, UNIT],
@@ -71,6 +74,15 @@ for (const name of PACKAGE_NAMES) {
     await checkProsody(machine)
     const hosts = await machine.shell('prosodyctl shell host list')
     assert.doesNotMatch(hosts, /stats/)
+
+    // If the service cannot start, setup says why in one line.
+    await machine.shell(`systemd-run --quiet --unit=other node -e '${LISTEN}'`)
+    await untilListening(machine, 9347)
+    const { code, output } = await machine.attempt('prosody-exporter setup --yes >/dev/null')
+    assert.match(output, /^prosody-exporter: The service does not start: .*address is in use.*\n$/)
+    assert.equal(code, 1)
+    await setup('--undo --yes')
+    assert.deepEqual(compareListings(before, await listMachine(machine)), [])
   })
 }
 
@@ -113,12 +125,11 @@ async function checkRights(machine: Machine) {
   )
 }
 
-/** Waits until the stock Prosody listens for its clients. */
-async function untilListening(machine: Machine) {
-  await until(
-    async () => (await machine.attempt('ss -Hltn sport = 5222')).output.includes(':5222'),
-    { what: 'Prosody listens' },
-  )
+/** Waits until a program listens on a port, by default Prosody for its clients. */
+async function untilListening(machine: Machine, port = 5222) {
+  await until(async () => (await machine.shell(`ss -Hltn sport = ${port}`)) !== '', {
+    what: `a program listens on port ${port}`,
+  })
 }
 
 const pidsOf = (machine: Machine) =>
