@@ -32,6 +32,9 @@ const PID_FILE = '/run/prosody/prosody.pid'
 // The machine has its own processes, so this stops only its own Prosody.
 const STOP = `pkill -KILL -x lua5.4; while pgrep -x lua5.4; do sleep 0.1; done; rm -f ${PID_FILE}`
 
+/** The tests of a suite share a machine. */
+const ONE_BY_ONE = { concurrency: 1 }
+
 type Dialog = readonly (readonly [question: RegExp, answer: string])[]
 
 const CTRL_C = '\x03'
@@ -80,252 +83,263 @@ async function assertFiles(machine: StockMachine, expected: readonly string[]) {
 const pidOf = (machine: StockMachine) =>
   until(async () => (await machine.attempt('cat', PID_FILE)).stdout, { what: 'Prosody runs' })
 
-for (const version of prosodyVersions) {
-  describe(`setup with Prosody ${version}`, () => {
-    const getMachine = useMachine(version)
+// The suites mostly wait for servers, and each has its own machine.
+describe('prosody-exporter setup', { concurrency: 4 }, () => {
+  for (const version of prosodyVersions) {
+    describe(`setup with Prosody ${version}`, ONE_BY_ONE, () => {
+      const getMachine = useMachine(version)
 
-    test(`setup configures the stock Prosody ${version}, a second run changes nothing, and the undo restores every file`, async () => {
+      test(`setup configures the stock Prosody ${version}, a second run changes nothing, and the undo restores every file`, async () => {
+        const machine = getMachine()
+        const stock = await machine.list()
+        await machine.run('service', 'prosody', 'start')
+        const pid = await pidOf(machine)
+        const plan = await succeeds(machine, ['setup', '--dry-run'])
+        for (const path of [MODULE, EXPORTER_CONFIG, SECRET, COMPONENT])
+          assert.ok(plan.includes(path), plan)
+        await assertFiles(machine, stock)
+        assert.equal(await pidOf(machine), pid)
+
+        const report = await succeeds(machine, ALL)
+        for (const path of WRITTEN) assert.ok(report.includes(path), `${path}: ${report}`)
+        assert.match(report, /prosody-exporter --config\.file=\/etc\/prosody-exporter/)
+        const newPid = await pidOf(machine)
+        assert.notEqual(newPid, pid)
+
+        const files = await machine.list()
+        await succeeds(machine, ALL)
+        await assertFiles(machine, files)
+        assert.equal(await pidOf(machine), newPid)
+
+        await succeeds(machine, UNDO)
+        await assertFiles(machine, stock)
+        assert.notEqual(await pidOf(machine), newPid)
+      })
+    })
+  }
+
+  describe('setup in odd situations', ONE_BY_ONE, () => {
+    const getMachine = useMachine('13.0.1')
+
+    test('setup --yes does not restart Prosody, and a second run finishes after the operator did', async () => {
+      const machine = getMachine()
+      await machine.run('service', 'prosody', 'start')
+      const pid = await pidOf(machine)
+      const report = await succeeds(machine, ['setup', '--yes'])
+      assert.match(report, /restart Prosody.*: service prosody restart$/m)
+      assert.equal(await pidOf(machine), pid)
+      await machine.run('service', 'prosody', 'restart')
+      const restarted = await pidOf(machine)
+      await succeeds(machine, ['setup', '--yes'])
+      assert.equal(await pidOf(machine), restarted)
+    })
+
+    test('setup uses the first of several component ports', async () => {
+      const machine = getMachine()
+      await machine.prepend(CONFIG, 'component_ports = { 5350, 5347 }\n')
+      await succeeds(machine, ALL)
+      assert.match(await machine.read(EXPORTER_CONFIG), /service: xmpp:\/\/127\.0\.0\.1:5350$/m)
+    })
+
+    test('setup without a directory in the configuration names the line to add, and a second run finishes', async () => {
+      const machine = getMachine()
+      const text = await machine.read(CONFIG)
+      await machine.write(CONFIG, text.replace(/^Include .*$/m, ''))
+      const stock = await machine.list()
+      const { code, stderr } = await machine.exporter(...ALL)
+      assert.equal(code, 1)
+      const [, line = '', file] =
+        /^prosody-exporter: .* (Include "\S+") .* (\/\S+), .*\n$/.exec(stderr) ?? []
+      assert.equal(file, CONFIG, stderr)
+      await machine.append(CONFIG, `${line}\n`)
+      await succeeds(machine, ALL)
+      assert.match(await machine.run('prosodyctl', 'check', 'config'), /All checks passed/)
+      await machine.write(CONFIG, text.replace(/^Include .*$/m, ''))
+      await succeeds(machine, UNDO)
+      await assertFiles(machine, stock)
+    })
+
+    test('setup refuses if statistics has another value', async () => {
+      const machine = getMachine()
+      await machine.prepend(CONFIG, 'statistics = "statsd"\n')
+      await fails(machine, ALL, /statistics = "statsd".*"internal"/)
+    })
+
+    test('setup refuses if Prosody has no VirtualHost', async () => {
+      const machine = getMachine()
+      await machine.remove('/etc/prosody/conf.d/localhost.cfg.lua')
+      const text = await machine.read(CONFIG)
+      await machine.write(CONFIG, text.replace(/^VirtualHost .*$/m, ''))
+      await fails(machine, ALL, /no VirtualHost.*VirtualHost "example\.com"/)
+    })
+
+    for (const [kind, section] of [
+      ['VirtualHost', 'VirtualHost "stats.example.com"'],
+      ['component of Prosody', 'Component "stats.example.com" "muc"'],
+      ['external component', 'Component "stats.example.com"\n  component_secret = "x"'],
+    ] as const) {
+      test(`setup refuses the name of another ${kind}, and --domain chooses a free name`, async () => {
+        const machine = getMachine()
+        await machine.append(CONFIG, `\nVirtualHost "example.com"\n${section}\n`)
+        await fails(machine, ALL, /"stats\.example\.com".*--domain/)
+        const plan = await succeeds(machine, [
+          'setup',
+          '--dry-run',
+          '--domain=exporter.example.com',
+        ])
+        assert.match(plan, /^ +Component "exporter\.example\.com"$/m)
+      })
+    }
+
+    for (const directory of ['/etc/prosody/conf.d', PLUGINS, '/var/lib']) {
+      test(`setup changes nothing if ${directory} is read-only`, async () => {
+        const machine = getMachine()
+        await machine.run('mkdir', '-p', directory)
+        await machine.run('mount', '--bind', directory, directory)
+        await machine.run('mount', '-o', 'remount,bind,ro', directory)
+        try {
+          await fails(machine, ALL, new RegExp(`Cannot write ${directory}/\\S+: .*read-only`, 'i'))
+        } finally {
+          await machine.run('umount', directory)
+        }
+      })
+    }
+
+    test('setup refuses if it does not run as root', async () => {
+      const machine = getMachine()
+      const files = await machine.list()
+      const { code, stderr } = await asOther(machine, ...EXPORTER, ...ALL)
+      assert.match(stderr, /^prosody-exporter: .*as root.*sudo prosody-exporter setup\n$/)
+      assert.equal(code, 1)
+      await assertFiles(machine, files)
+    })
+
+    test('setup refuses if Prosody cannot read its configuration', async () => {
+      const machine = getMachine()
+      await machine.append(CONFIG, '\nVirtualHost "example.com\n')
+      await fails(machine, ALL, /cannot read its configuration: .*prosody\.cfg\.lua/)
+    })
+
+    test('setup without a terminal refuses to ask, and names --yes', async () => {
+      const machine = getMachine()
+      await fails(machine, ['setup'], /not a terminal.*--yes/)
+    })
+
+    test('setup changes nothing if the operator answers no, or presses Ctrl-C or Ctrl-D at the first question', async () => {
+      const machine = getMachine()
+      const files = await machine.list()
+      for (const [dialog, message] of [
+        [
+          [
+            [/stats\.localhost/, '\n'],
+            [/Write these files/, 'n\n'],
+          ],
+          /^prosody-exporter: Nothing was changed\.$/m,
+        ],
+        [[[/stats\.localhost/, CTRL_C]], /^prosody-exporter: Setup was interrupted\./m],
+        [[[/stats\.localhost/, CTRL_D]], /^prosody-exporter: Setup was interrupted\./m],
+      ] as const) {
+        const { code, output } = await answer(machine, dialog)
+        assert.match(output, message)
+        assert.equal(code, 1)
+        await assertFiles(machine, files)
+      }
+    })
+  })
+
+  describe('setup after an interruption', ONE_BY_ONE, () => {
+    const getMachine = useMachine('13.0.1')
+
+    test('after Ctrl-C at the question whether to restart Prosody, a second run finishes, and the undo restores every file', async () => {
       const machine = getMachine()
       const stock = await machine.list()
       await machine.run('service', 'prosody', 'start')
       const pid = await pidOf(machine)
-      const plan = await succeeds(machine, ['setup', '--dry-run'])
-      for (const path of [MODULE, EXPORTER_CONFIG, SECRET, COMPONENT])
-        assert.ok(plan.includes(path), plan)
-      await assertFiles(machine, stock)
+      const { code, output } = await answer(machine, [
+        [/stats\.localhost/, 'stats.example.com\n'],
+        [/Write these files/, '\n'],
+        [/Restart Prosody now/, CTRL_C],
+      ])
+      assert.equal(code, 1)
+      assert.match(output, /^prosody-exporter: Setup was interrupted\. Run it again .*--undo/m)
       assert.equal(await pidOf(machine), pid)
 
-      const report = await succeeds(machine, ALL)
-      for (const path of WRITTEN) assert.ok(report.includes(path), `${path}: ${report}`)
-      assert.match(report, /prosody-exporter --config\.file=\/etc\/prosody-exporter/)
-      const newPid = await pidOf(machine)
-      assert.notEqual(newPid, pid)
-
-      const files = await machine.list()
+      const secret = await machine.read(SECRET)
       await succeeds(machine, ALL)
-      await assertFiles(machine, files)
-      assert.equal(await pidOf(machine), newPid)
-
+      assert.notEqual(await pidOf(machine), pid)
+      assert.equal(await machine.read(SECRET), secret)
+      assert.match(await machine.read(COMPONENT), /^Component "stats\.example\.com"$/m)
       await succeeds(machine, UNDO)
       await assertFiles(machine, stock)
-      assert.notEqual(await pidOf(machine), newPid)
     })
-  })
-}
 
-describe('setup in odd situations', () => {
-  const getMachine = useMachine('13.0.1')
+    for (const path of [RECORD, MODULE, COMPONENT]) {
+      test(`after SIGKILL as soon as ${path} exists, Prosody can start, and a second run finishes or undoes the setup`, async () => {
+        const machine = getMachine()
+        const stock = await machine.list()
+        await killWhenExists(machine, path)
+        await succeeds(machine, UNDO)
+        await assertFiles(machine, stock)
 
-  test('setup --yes does not restart Prosody, and a second run finishes after the operator did', async () => {
-    const machine = getMachine()
-    await machine.run('service', 'prosody', 'start')
-    const pid = await pidOf(machine)
-    const report = await succeeds(machine, ['setup', '--yes'])
-    assert.match(report, /restart Prosody.*: service prosody restart$/m)
-    assert.equal(await pidOf(machine), pid)
-    await machine.run('service', 'prosody', 'restart')
-    const restarted = await pidOf(machine)
-    await succeeds(machine, ['setup', '--yes'])
-    assert.equal(await pidOf(machine), restarted)
-  })
-
-  test('setup uses the first of several component ports', async () => {
-    const machine = getMachine()
-    await machine.prepend(CONFIG, 'component_ports = { 5350, 5347 }\n')
-    await succeeds(machine, ALL)
-    assert.match(await machine.read(EXPORTER_CONFIG), /service: xmpp:\/\/127\.0\.0\.1:5350$/m)
-  })
-
-  test('setup without a directory in the configuration names the line to add, and a second run finishes', async () => {
-    const machine = getMachine()
-    const text = await machine.read(CONFIG)
-    await machine.write(CONFIG, text.replace(/^Include .*$/m, ''))
-    const stock = await machine.list()
-    const { code, stderr } = await machine.exporter(...ALL)
-    assert.equal(code, 1)
-    const [, line = '', file] =
-      /^prosody-exporter: .* (Include "\S+") .* (\/\S+), .*\n$/.exec(stderr) ?? []
-    assert.equal(file, CONFIG, stderr)
-    await machine.append(CONFIG, `${line}\n`)
-    await succeeds(machine, ALL)
-    assert.match(await machine.run('prosodyctl', 'check', 'config'), /All checks passed/)
-    await machine.write(CONFIG, text.replace(/^Include .*$/m, ''))
-    await succeeds(machine, UNDO)
-    await assertFiles(machine, stock)
-  })
-
-  test('setup refuses if statistics has another value', async () => {
-    const machine = getMachine()
-    await machine.prepend(CONFIG, 'statistics = "statsd"\n')
-    await fails(machine, ALL, /statistics = "statsd".*"internal"/)
-  })
-
-  test('setup refuses if Prosody has no VirtualHost', async () => {
-    const machine = getMachine()
-    await machine.remove('/etc/prosody/conf.d/localhost.cfg.lua')
-    const text = await machine.read(CONFIG)
-    await machine.write(CONFIG, text.replace(/^VirtualHost .*$/m, ''))
-    await fails(machine, ALL, /no VirtualHost.*VirtualHost "example\.com"/)
-  })
-
-  for (const [kind, section] of [
-    ['VirtualHost', 'VirtualHost "stats.example.com"'],
-    ['component of Prosody', 'Component "stats.example.com" "muc"'],
-    ['external component', 'Component "stats.example.com"\n  component_secret = "x"'],
-  ] as const) {
-    test(`setup refuses the name of another ${kind}, and --domain chooses a free name`, async () => {
-      const machine = getMachine()
-      await machine.append(CONFIG, `\nVirtualHost "example.com"\n${section}\n`)
-      await fails(machine, ALL, /"stats\.example\.com".*--domain/)
-      const plan = await succeeds(machine, ['setup', '--dry-run', '--domain=exporter.example.com'])
-      assert.match(plan, /^ +Component "exporter\.example\.com"$/m)
-    })
-  }
-
-  for (const directory of ['/etc/prosody/conf.d', PLUGINS, '/var/lib']) {
-    test(`setup changes nothing if ${directory} is read-only`, async () => {
-      const machine = getMachine()
-      await machine.run('mkdir', '-p', directory)
-      await machine.run('mount', '--bind', directory, directory)
-      await machine.run('mount', '-o', 'remount,bind,ro', directory)
-      try {
-        await fails(machine, ALL, new RegExp(`Cannot write ${directory}/\\S+: .*read-only`, 'i'))
-      } finally {
-        await machine.run('umount', directory)
-      }
-    })
-  }
-
-  test('setup refuses if it does not run as root', async () => {
-    const machine = getMachine()
-    const files = await machine.list()
-    const { code, stderr } = await asOther(machine, ...EXPORTER, ...ALL)
-    assert.match(stderr, /^prosody-exporter: .*as root.*sudo prosody-exporter setup\n$/)
-    assert.equal(code, 1)
-    await assertFiles(machine, files)
-  })
-
-  test('setup refuses if Prosody cannot read its configuration', async () => {
-    const machine = getMachine()
-    await machine.append(CONFIG, '\nVirtualHost "example.com\n')
-    await fails(machine, ALL, /cannot read its configuration: .*prosody\.cfg\.lua/)
-  })
-
-  test('setup without a terminal refuses to ask, and names --yes', async () => {
-    const machine = getMachine()
-    await fails(machine, ['setup'], /not a terminal.*--yes/)
-  })
-
-  test('setup changes nothing if the operator answers no, or presses Ctrl-C or Ctrl-D at the first question', async () => {
-    const machine = getMachine()
-    const files = await machine.list()
-    for (const [dialog, message] of [
-      [
-        [
-          [/stats\.localhost/, '\n'],
-          [/Write these files/, 'n\n'],
-        ],
-        /^prosody-exporter: Nothing was changed\.$/m,
-      ],
-      [[[/stats\.localhost/, CTRL_C]], /^prosody-exporter: Setup was interrupted\./m],
-      [[[/stats\.localhost/, CTRL_D]], /^prosody-exporter: Setup was interrupted\./m],
-    ] as const) {
-      const { code, output } = await answer(machine, dialog)
-      assert.match(output, message)
-      assert.equal(code, 1)
-      await assertFiles(machine, files)
+        await killWhenExists(machine, path)
+        await machine.run('service', 'prosody', 'start')
+        await succeeds(machine, ALL)
+        await succeeds(machine, UNDO)
+        await assertFiles(machine, stock)
+      })
     }
-  })
 
-  test('after Ctrl-C at the question whether to restart Prosody, a second run finishes, and the undo restores every file', async () => {
-    const machine = getMachine()
-    const stock = await machine.list()
-    await machine.run('service', 'prosody', 'start')
-    const pid = await pidOf(machine)
-    const { code, output } = await answer(machine, [
-      [/stats\.localhost/, 'stats.example.com\n'],
-      [/Write these files/, '\n'],
-      [/Restart Prosody now/, CTRL_C],
-    ])
-    assert.equal(code, 1)
-    assert.match(output, /^prosody-exporter: Setup was interrupted\. Run it again .*--undo/m)
-    assert.equal(await pidOf(machine), pid)
-
-    const secret = await machine.read(SECRET)
-    await succeeds(machine, ALL)
-    assert.notEqual(await pidOf(machine), pid)
-    assert.equal(await machine.read(SECRET), secret)
-    assert.match(await machine.read(COMPONENT), /^Component "stats\.example\.com"$/m)
-    await succeeds(machine, UNDO)
-    await assertFiles(machine, stock)
-  })
-
-  for (const path of [RECORD, MODULE, COMPONENT]) {
-    test(`after SIGKILL as soon as ${path} exists, Prosody can start, and a second run finishes or undoes the setup`, async () => {
+    test('a second run removes the temporary file of a setup that was killed', async () => {
       const machine = getMachine()
-      const stock = await machine.list()
-      await killWhenExists(machine, path)
-      await succeeds(machine, UNDO)
-      await assertFiles(machine, stock)
-
-      await killWhenExists(machine, path)
-      await machine.run('service', 'prosody', 'start')
-      await succeeds(machine, ALL)
-      await succeeds(machine, UNDO)
-      await assertFiles(machine, stock)
+      await succeeds(machine, ['setup', '--yes'])
+      const files = await machine.list()
+      await machine.write('/etc/prosody-exporter/.xmpp.secret.setup', 'secret')
+      await succeeds(machine, ['setup', '--yes'])
+      await assertFiles(machine, files)
     })
-  }
 
-  test('a second run removes the temporary file of a setup that was killed', async () => {
-    const machine = getMachine()
-    await succeeds(machine, ['setup', '--yes'])
-    const files = await machine.list()
-    await machine.write('/etc/prosody-exporter/.xmpp.secret.setup', 'secret')
-    await succeeds(machine, ['setup', '--yes'])
-    await assertFiles(machine, files)
+    test('a second run restarts Prosody if the restart of the first run had no effect', async () => {
+      const machine = getMachine()
+      // With another component, Prosody listens on the port for components from the start.
+      await machine.append(CONFIG, '\nComponent "a.example.com"\n  component_secret = "a"\n')
+      await machine.run('service', 'prosody', 'start')
+      const pid = await pidOf(machine)
+      const script = '/etc/init.d/prosody'
+      const text = await machine.read(script)
+      await machine.write(script, '#!/bin/sh\n')
+      const { code, stdout } = await machine.exporter(...ALL)
+      assert.equal(code, 1)
+      assert.match(stdout, /FAILED/)
+      assert.equal(await pidOf(machine), pid)
+      await machine.write(script, text)
+      await succeeds(machine, ALL)
+      assert.notEqual(await pidOf(machine), pid)
+    })
   })
 
-  test('a second run restarts Prosody if the restart of the first run had no effect', async () => {
-    const machine = getMachine()
-    // With another component, Prosody listens on the port for components from the start.
-    await machine.append(CONFIG, '\nComponent "a.example.com"\n  component_secret = "a"\n')
-    await machine.run('service', 'prosody', 'start')
-    const pid = await pidOf(machine)
-    const script = '/etc/init.d/prosody'
-    const text = await machine.read(script)
-    await machine.write(script, '#!/bin/sh\n')
-    const { code, stdout } = await machine.exporter(...ALL)
-    assert.equal(code, 1)
-    assert.match(stdout, /FAILED/)
-    assert.equal(await pidOf(machine), pid)
-    await machine.write(script, text)
-    await succeeds(machine, ALL)
-    assert.notEqual(await pidOf(machine), pid)
-  })
-})
+  describe('setup on a machine without Prosody', ONE_BY_ONE, () => {
+    const getMachine = useMachine()
 
-describe('setup on a machine without Prosody', () => {
-  const getMachine = useMachine()
+    test('setup refuses if there is no Prosody', async () => {
+      await fails(getMachine(), ALL, /not installed.*machine that runs Prosody/)
+    })
 
-  test('setup refuses if there is no Prosody', async () => {
-    await fails(getMachine(), ALL, /not installed.*machine that runs Prosody/)
-  })
-
-  test('setup refuses if Prosody runs in a container', async (t) => {
-    const machine = getMachine()
-    const directory = await temporaryDirectory('prosody-exporter-container')
-    t.after(() => directory.remove())
-    // Prosody runs with the files of the host, but among the processes of the machine.
-    const installation = await findProsody('13.0.1')
-    await writeFile(join(directory.path, 'prosody.cfg.lua'), CONTAINER)
-    const command = await commandFor(installation, 'prosody', directory.path)
-    const start = ['sh', '-c', 'echo "process $$"; exec "$@"', 'sh', ...command, '-F']
-    const [program = '', ...args] = machine.outside(start)
-    const prosody = launch(program, args, { env: installation.env })
-    t.after(() => prosody.exited)
-    await until(() => prosody.output().includes('Activated service'), { what: 'Prosody runs' })
-    const [, pid = ''] = /^process (\d+)$/m.exec(prosody.output()) ?? []
-    await fails(machine, ALL, new RegExp(`in a container \\(process ${pid}\\)`))
+    test('setup refuses if Prosody runs in a container', async (t) => {
+      const machine = getMachine()
+      const directory = await temporaryDirectory('prosody-exporter-container')
+      t.after(() => directory.remove())
+      // Prosody runs with the files of the host, but among the processes of the machine.
+      const installation = await findProsody('13.0.1')
+      await writeFile(join(directory.path, 'prosody.cfg.lua'), CONTAINER)
+      const command = await commandFor(installation, 'prosody', directory.path)
+      const start = ['sh', '-c', 'echo "process $$"; exec "$@"', 'sh', ...command, '-F']
+      const [program = '', ...args] = machine.outside(start)
+      const prosody = launch(program, args, { env: installation.env })
+      t.after(() => prosody.exited)
+      await until(() => prosody.output().includes('Activated service'), { what: 'Prosody runs' })
+      const [, pid = ''] = /^process (\d+)$/m.exec(prosody.output()) ?? []
+      await fails(machine, ALL, new RegExp(`in a container \\(process ${pid}\\)`))
+    })
   })
 })
 
