@@ -362,8 +362,8 @@ async function asOther(machine: StockMachine, ...command: string[]): Promise<End
 }
 
 /**
- * Runs setup on a terminal and answers its questions. Types each answer only after its question, because setup ignores
- * what was typed before.
+ * Runs setup on a terminal and answers its questions. Types each answer only after its question, because setup
+ * ignores earlier input.
  */
 async function answer(machine: StockMachine, dialog: Dialog) {
   const setup = machine.open(...EXPORTER, 'setup')

@@ -191,7 +191,7 @@ async function findInit(started: Child): Promise<number | undefined> {
  */
 async function addProsody(root: string, version: Version, id: number): Promise<void> {
   const { root: unpacked } = await findProsody(version)
-  // The small Debian is newer than the packages of Prosody, so its libraries replace theirs.
+  // The libraries of the small Debian are newer than those of Prosody's packages, so they stay.
   const copy = 'tar -C "$1" -cf - . | tar -C "$2" -xf - --skip-old-files'
   for (const [from, to] of [['etc/prosody'], ['usr'], ['lib', 'usr/lib']] as const) {
     const target = join(root, to ?? from)
