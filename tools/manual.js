@@ -23,6 +23,14 @@ const FILES = [
     term: '/etc/prosody/conf.d/prosody-exporter.cfg.lua',
     text: 'The lines that setup adds to the configuration of Prosody.',
   },
+  {
+    term: '/etc/systemd/system/prosody-exporter.service',
+    text: 'The unit file of the service, if setup wrote it. The unit file of the Debian package is in /usr/lib/systemd/system.',
+  },
+  {
+    term: '/usr/local/lib/prosody/modules/mod_adhoc_statistics/',
+    text: 'The module for Prosody, if setup installed it there. Setup uses a directory of plugin_paths.',
+  },
   { term: '/etc/default/prosody-exporter', text: 'Environment variables of the service.' },
   {
     term: '/run/prosody-exporter/',

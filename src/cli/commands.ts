@@ -83,7 +83,7 @@ const SETUP: CliCommand = {
       'with missing statistics options. It installs mod_adhoc_statistics if Prosody does not find this module yet. It ' +
       'writes the configuration of the exporter, starts the service and runs doctor. At the end, it prints the URL of ' +
       'the page and the scrape job for Prometheus.',
-    'setup writes only new files, and lists each of them. It never edits an existing file. It asks before it restarts ' +
+    'setup lists all files before it writes them. It never edits a file that it did not write. It asks before it restarts ' +
       'Prosody. You can run it again at any time.',
   ],
   flags: [
@@ -101,15 +101,15 @@ const SETUP: CliCommand = {
     HELP_FLAG,
   ],
   exitCodes: [
-    { term: '0', text: 'Done.' },
-    { term: '1', text: 'Something failed. One line on standard error says what and why.' },
+    { term: '0', text: 'Done, or only the restart of Prosody is left.' },
+    { term: '1', text: 'Something failed. The last line says what and why.' },
     { term: '2', text: 'A flag is wrong.' },
   ],
   examples: [
     { term: 'prosody-exporter setup --dry-run', text: 'Show what setup would do.' },
     {
       term: 'prosody-exporter setup --yes --restart',
-      text: 'Set up everything without a question.',
+      text: 'Set up everything and restart Prosody, without a question.',
     },
     { term: 'prosody-exporter setup --undo', text: 'Remove everything that setup wrote.' },
   ],
@@ -130,7 +130,7 @@ const DOCTOR: CliCommand = {
       'configuration file, doctor reads /etc/prosody-exporter/prosody-exporter.yml if that file exists.',
   ],
   flags: [
-    { term: '--verbose', text: 'Also show the collectors that are not used.' },
+    { term: '--verbose', text: 'List each collector, also those that are not used.' },
     { term: '--show.prosody', text: 'Only print the lines for the configuration of Prosody.' },
     { term: '--show.prometheus', text: 'Only print the scrape job for Prometheus.' },
     HELP_FLAG,

@@ -39,7 +39,7 @@ export function readTextFile({ source, text: path }: Given, limits: FileLimits):
 }
 
 const READ_PERMISSION =
-  '. Run this command as root, or make the user of the exporter the owner of the file (chown)'
+  '. Run this command as root, or as a user that may read the file.'
 
 const MISSING_FILE: ReadonlySet<string> = new Set([
   'ENOENT',
@@ -51,7 +51,7 @@ const MISSING_FILE: ReadonlySet<string> = new Set([
 function describeMissingSecretFile(path: string): string {
   const directory = dirname(path)
   const where = existsSync(directory) ? ` in ${quote(directory)}` : ''
-  return `there is no such file${where}; expected the path of a file (not shown here, since it may be the secret itself)`
+  return `there is no such file${where}. Its name is hidden, because it may be the secret itself.`
 }
 
 const REASONS: Readonly<Record<string, string>> = {

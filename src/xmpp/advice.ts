@@ -51,9 +51,9 @@ function explainStreamError(
   const section = `the Component "${domain}" section of prosody.cfg.lua`
   switch (condition) {
     case 'not-authorized':
-      return `Prosody rejected the secret. Set component_secret in ${section} to the contents of --xmpp.secret-file (or PROSODY_EXPORTER_XMPP_SECRET).${describeUnusualSecret(secret)}`
+      return `Prosody rejected the secret. Set component_secret in ${section} to the contents of --xmpp.secret-file (or PROSODY_EXPORTER_XMPP_SECRET), and restart Prosody.${describeUnusualSecret(secret)}`
     case 'host-unknown':
-      return `Prosody has no external component "${domain}". Add a Component "${domain}" section with a component_secret to prosody.cfg.lua and restart Prosody, or correct --xmpp.domain. The name must be in lower case, must not be that of a VirtualHost, and no module name may follow it.`
+      return `Prosody has no external component "${domain}". Set --xmpp.domain to the name of an external component in prosody.cfg.lua. Or add a Component "${domain}" section with a component_secret, if no VirtualHost has this name, and restart Prosody.`
     case 'conflict':
       return wasOnline
         ? `Another program logged in as component "${domain}". This is normal for a few seconds after a restart. If it repeats, two exporters share one component: give each its own.`
@@ -77,7 +77,7 @@ function explainNetworkError(
     case 'ECONNREFUSED':
       return hasConnected
         ? `Prosody stopped (connection to ${service} refused); retrying. See: systemctl status prosody`
-        : `Cannot connect to Prosody at ${service} (connection refused). Check that Prosody runs, that prosody.cfg.lua has Component "${domain}", and that component_ports and component_interfaces match --xmpp.service.`
+        : `Cannot connect to Prosody at ${service} (connection refused). Check that Prosody runs, and that it was restarted after Component "${domain}" was added to prosody.cfg.lua. Check that component_ports and component_interfaces match --xmpp.service.`
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
       return `The host name of ${service} has no address (${condition}). Correct the host name in --xmpp.service, its DNS entry, or the name server of this machine.`

@@ -55,7 +55,7 @@ describe('doctor', { concurrency: 2 }, () => {
       assert.deepEqual(stepsOf(out), steps)
       assert.match(
         lastLine({ out, err }),
-        /^All good: \d+ series\. Start the exporter and open http:\/\/127\.0\.0\.1:9347\/$/,
+        /^Prosody is ready: \d+ series\. The exporter does not run on this machine\. Start it, and open http:\/\/127\.0\.0\.1:9347\/$/,
       )
       assert.ok(out.trimEnd().split('\n').length <= 12, out)
       assert.match(out, new RegExp(`ok +versions +Prosody ${version}, prosody-exporter \\d`))
@@ -137,7 +137,7 @@ describe('doctor', { concurrency: 2 }, () => {
       assert.match(
         out,
         isLegacy
-          ? /note +collection .*set statistics_interval to your scrape interval[^]*\nAll good/
+          ? /note +collection .*set statistics_interval to your scrape interval[^]*\nProsody is ready/
           : /note +collection .*statistics_interval = "manual"[^]*\nWorking, with one note/,
       )
       assert.equal(code, 0)

@@ -39,11 +39,7 @@ export async function consultService(
     )
     return {}
   }
-  if (isSame)
-    report.ok(
-      'service',
-      `runs as process ${diagnosis.pid}; this process made the checks in the lines below`,
-    )
+  if (isSame) report.ok('service', `runs as process ${diagnosis.pid}; it made the checks below`)
   else report.note('service', `${mismatch} to use this version.`)
   diagnosis.findings.forEach(show)
   return diagnosis

@@ -4,7 +4,7 @@ import type { MonitoredServer } from '../../servers/monitored-server.js'
 import { serverMask } from '../../log/mask.js'
 import type { Diagnosis } from './diagnosis.js'
 import { examineCollectors, type Outcome } from './examine-collectors.js'
-import { createReporter, type Finding, type Reporter } from './findings.js'
+import { COMPONENT_STEP, createReporter, type Finding, type Reporter } from './findings.js'
 import { probePort } from './probe-port.js'
 
 // After this time, a first connection attempt that still runs counts as failed.
@@ -55,7 +55,7 @@ async function examineService(
   for (; isConnecting(server) && waitedMs < FIRST_CONNECTION_MS; waitedMs += POLL_INTERVAL_MS) {
     await setTimeout(POLL_INTERVAL_MS)
   }
-  if (reportConflicts(connection.evictions(), { isShared, domain }, report)) return undefined
+  if (reportConflicts(connection, isShared, report)) return undefined
   if (!connection.isConnected()) {
     const other = await probePort({ service, domain }, connection.lastEnd()?.kind)
     const problem = other ?? connection.problem() ?? `No answer yet from ${service}.`
@@ -79,14 +79,16 @@ async function examineService(
  * Reports another program that uses the component. Returns whether that is a failure, because the two programs
  * disconnect each other again and again.
  *
- * @param evictions How often another program took the place of the service in the last five minutes.
+ * @param isShared Whether another exporter on this machine uses the component.
  */
 function reportConflicts(
-  evictions: number,
-  { isShared, domain }: { isShared: boolean; domain: string },
+  connection: DiagnosedServer['connection'],
+  isShared: boolean,
   { note, failed }: Reporter,
 ): boolean {
-  const step = 'component'
+  const step = COMPONENT_STEP
+  const { domain } = connection
+  const evictions = connection.evictions()
   const remedy = 'Stop one of the two exporters, or configure a component for each of them.'
   if (evictions > 1) {
     failed(step, explainEvictions(domain, evictions, isShared))
@@ -94,7 +96,7 @@ function reportConflicts(
   }
   if (isShared) {
     note(step, `Another exporter on this machine uses component "${domain}". ${remedy}`)
-  } else if (evictions === 1) {
+  } else if (evictions === 1 && connection.isConnected()) {
     const normal =
       'This is normal after a restart of the exporter. If it repeats, two exporters share one component.'
     note(

@@ -8,7 +8,7 @@ import { shouldRequestCertificate } from '../../access/tls.js'
 import type { Owner } from '../../control/socket-directories.js'
 import { consultService, type Consultation } from './consult-service.js'
 import { examineServer } from './examine-server.js'
-import { createReporter, getCause, type Finding } from './findings.js'
+import { COMPONENT_STEP, createReporter, getCause, type Finding } from './findings.js'
 import { findPageUrl } from './page-url.js'
 import { formatVerdict, judge, sumUp, type ServerVerdict } from './verdict.js'
 
@@ -26,6 +26,8 @@ const STEP_WIDTH = 17
 // other checks, for example the comparison of clocks, doctor waits for OTHER_STEPS_MS.
 const MAX_COLLECTIONS = 4
 const OTHER_STEPS_MS = 30_000
+
+const NOT_RUNNING = 'The exporter does not run on this machine. Start it, and open'
 
 const SIGNS = { ok: 'ok    ', note: 'note  ', failed: 'FAILED' } as const
 
@@ -63,10 +65,12 @@ export async function doctorCommand(
 
   const verdicts = new Map<string, ServerVerdict>()
   let service: Consultation | undefined
+  let runsElsewhere = false
   for (const server of servers) {
     const examined = await examine(server, config, { ...options, isVerbose: flags.has(VERBOSE) })
     verdicts.set(server.name, examined.verdict)
     service ??= examined.service
+    runsElsewhere ||= examined.runsElsewhere
     if (servers.length > 1) print(`  ${formatVerdict(examined.verdict)}`)
   }
   const { url, certificateProblem } = service ?? describeExporter(config, options)
@@ -77,17 +81,26 @@ export async function doctorCommand(
   const summary =
     servers.length > 1 ? sumUp(verdicts) : formatVerdict(verdicts.values().next().value!)
   if (certificateProblem !== undefined && !isBroken) print(`Not working: ${certificateProblem}`)
-  else if (hasFailed || url === undefined) print(summary)
-  else print(`${summary} ${service ? 'Open' : 'Start the exporter and open'} ${url}`)
+  else if (hasFailed || runsElsewhere || url === undefined) print(summary)
+  else if (service) print(`${summary} Open ${url}`)
+  else print(`${summary.replace(/^All good/, 'Prosody is ready')} ${NOT_RUNNING} ${url}`)
   return hasFailed || certificateProblem !== undefined ? 1 : 0
 }
 
-/** Checks one server, prints the results, and returns the verdict. `service` is undefined if no exporter runs. */
+type Examination = {
+  readonly verdict: ServerVerdict
+  /** What the running exporter answered; `undefined` if doctor found none on this machine. */
+  readonly service: Consultation | undefined
+  /** Whether another program, perhaps an exporter on another machine, uses the component. */
+  readonly runsElsewhere: boolean
+}
+
+/** Checks one server, prints the results, and returns the verdict. */
 async function examine(
   server: ServerConfig,
   { collection }: Config,
   { version, owner, print, isVerbose }: DoctorOptions & { isVerbose: boolean },
-): Promise<{ verdict: ServerVerdict; service: Consultation | undefined }> {
+): Promise<Examination> {
   const { name, xmpp } = server
   print(`${name === xmpp.domain ? '' : `${name}: `}${xmpp.domain} at ${xmpp.service}`)
   const mask = serverMask(xmpp.secret)
@@ -106,7 +119,8 @@ async function examine(
   const timeoutMs = MAX_COLLECTIONS * (collection.timeoutMs + 1000) + OTHER_STEPS_MS
   const service = await consultService(server, { owner, version, timeoutMs }, report, show)
   const series = service ? service.series : await examineServer(server, version, report)
-  return { verdict: judge(findings, series), service }
+  const runsElsewhere = !service && findings.some(({ step }) => step === COMPONENT_STEP)
+  return { verdict: judge(findings, series), service, runsElsewhere }
 }
 
 const formatLine = (result: Finding['result'], step: string, text: string) =>

@@ -144,7 +144,7 @@ function reportCollectors(outcomes: ReadonlyMap<string, Outcome>, { ok, detail }
     } else detail('note', name, `not used: ${describeUnused(name, hasModule)}`)
   }
   const count = COLLECTORS.filter(({ name }) => name !== 'registry').length
-  ok('collectors', `${working} of ${count} others are used on this server (--verbose lists them)`)
+  ok('collectors', `${working} of the ${count} other collectors are used (--verbose lists all)`)
 }
 
 /** Says why a collector that is on returned nothing. */
@@ -200,7 +200,7 @@ function reportRegistry(
   } else {
     note(
       'collection',
-      `${state} For fresh values set statistics_interval = "manual" in the global section of prosody.cfg.lua and restart Prosody.`,
+      `${state} Set statistics_interval = "manual" in the global section of prosody.cfg.lua, and restart Prosody.`,
     )
   }
 }

@@ -5,7 +5,7 @@ import type { ServerConfig } from '../../config/read-config.js'
 import type { Connection } from '../../xmpp/connection.js'
 import { connectAsComponent } from './connect-as-component.js'
 import { examineCollectors, type Outcome, type Subject } from './examine-collectors.js'
-import type { Reporter } from './findings.js'
+import { COMPONENT_STEP, type Reporter } from './findings.js'
 
 const STEP_MS = 10_000
 // An exporter that doctor evicts logs in again within 3 s, and evicts doctor (xmpp/backoff.ts).
@@ -30,7 +30,7 @@ export async function examineServer(
     const series = await examineCollectors(createSubject(connection, server), version, report)
     if (series !== undefined && (await waitForEviction(connection, returnsBy))) {
       report.note(
-        'component',
+        COMPONENT_STEP,
         `Another program logged in as component "${server.xmpp.domain}" after doctor. If it is the exporter that you ` +
           'check, run doctor as root on its machine. Otherwise two exporters share one component: give each its own.',
       )

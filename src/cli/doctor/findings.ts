@@ -7,6 +7,9 @@ export type Finding = {
   readonly weight?: 'minor' | 'detail' | undefined
 }
 
+/** The name of the check for another program that uses the component. */
+export const COMPONENT_STEP = 'component'
+
 type Report = (step: string, text: string) => void
 
 export type Reporter = {

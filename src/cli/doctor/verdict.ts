@@ -37,7 +37,7 @@ export function formatVerdict(verdict: ServerVerdict): string {
     case 'good':
       return `All good${countSeries(verdict)}.`
     case 'noted':
-      return `Working, with ${notes === 1 ? 'one note' : `${notes} notes`}: ${getCause(text)}`
+      return `Working, with ${notes === 1 ? 'one note' : `${notes} notes`}: ${text}`
     case 'partial':
       return `Partly working: ${text}`
     case 'broken':

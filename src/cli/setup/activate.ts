@@ -34,7 +34,9 @@ export async function activate(plan: Plan, record: SetupRecord, options: Options
     io.print(
       `One step is left: restart Prosody, which disconnects every user: ${getRestartCommand().join(' ')}`,
     )
-    io.print('Then check the result: prosody-exporter doctor')
+    io.print(
+      'Then run prosody-exporter setup again. It checks the result, and prints the job for Prometheus.',
+    )
     return 0
   }
   let verdict = await printDoctor(io)
@@ -120,6 +122,7 @@ async function startService(
 async function mayRestart({ restart, yes }: SetupFlags, io: SetupIo): Promise<boolean> {
   if (restart) return true
   if (yes) return false
+  io.print('Prosody must be restarted to load the new configuration.')
   const answer = await io.ask('Restart Prosody now? This disconnects every user. [y/N] ')
   return /^(y|yes)$/i.test(answer)
 }

@@ -90,6 +90,7 @@ async function chooseDomain(
   if (domain !== undefined) return domain
   const proposed = proposeDomain(configuration)
   if (yes || dryRun) return proposed
+  io.print('The exporter logs in to Prosody as a component. The name needs no DNS entry.')
   for (;;) {
     const answer = await io.ask(`Domain of the component [${proposed}]: `)
     if (answer === '') return proposed
@@ -97,7 +98,7 @@ async function chooseDomain(
       return parseSetupFlags([`--domain=${answer}`]).domain!
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error
-      io.print(error.message)
+      io.print(error.message.replace(/^--domain: e/, 'E'))
     }
   }
 }

@@ -27,7 +27,8 @@ export async function setupCommand(args: readonly string[], io: SetupIo): Promis
         'Run: sudo prosody-exporter setup',
     )
   }
-  if (!io.isInteractive && !flags.yes && !flags.dryRun) {
+  const isQuestion = !flags.yes && !flags.dryRun && !(flags.undo && readRecord() === undefined)
+  if (!io.isInteractive && isQuestion) {
     throw new SetupFailure(
       'Setup cannot ask, because standard input is not a terminal. Use --yes, and --restart to restart Prosody.',
     )
@@ -90,7 +91,7 @@ function describePlan(
   for (const [path, action] of actions) if (action === 'keep') print(`  unchanged, edited: ${path}`)
   for (const [path, action] of listed) print(`  ${action}: ${path}`)
   if (!previous) print(`  create: ${RECORD_FILE} (the list of these files, for --undo)`)
-  if (listed.length === 0) print('All files exist already.')
+  if (listed.length === 0) print('Nothing to write: all files exist.')
   return listed.length > 0
 }
 

@@ -6,7 +6,7 @@ import { SetupFailure } from './setup-failure.js'
 import type { SetupFlags } from './setup-flags.js'
 import type { SetupIo } from './setup-io.js'
 import { readRecord, type SetupRecord } from './setup-record.js'
-import { removeCreated } from './write-files.js'
+import { removeCreated, willKeep } from './write-files.js'
 
 /**
  * `prosody-exporter setup --undo`: removes everything that setup wrote, and stops the service.
@@ -19,8 +19,10 @@ export async function undoSetup(flags: SetupFlags, io: SetupIo): Promise<0 | 1> 
     io.print('There is nothing to undo: setup has written no files on this machine.')
     return 0
   }
-  for (const { path, sha256 } of record.created)
-    if (sha256 !== undefined) io.print(`  remove: ${path}`)
+  for (const each of record.created) {
+    if (each.sha256 !== undefined)
+      io.print(`  ${willKeep(each) ? 'keep, edited' : 'remove'}: ${each.path}`)
+  }
   if (flags.dryRun) {
     io.print('Nothing was changed, because of --dry-run.')
     return 0
@@ -29,7 +31,10 @@ export async function undoSetup(flags: SetupFlags, io: SetupIo): Promise<0 | 1> 
     throw new SetupFailure('Nothing was changed.')
   }
   await waitUntilNotIncluded(flags, io)
-  if (hasSystemd()) await stopService(record, io)
+  if (hasSystemd()) {
+    await stopService(record, io)
+    io.print('Stopped the service prosody-exporter.')
+  }
   const kept = removeCreated(record.created)
   if (hasSystemd()) await createExporterService(io.env).reloadUnits()
   for (const path of kept) {
@@ -48,7 +53,7 @@ async function waitUntilNotIncluded({ yes }: SetupFlags, io: SetupIo): Promise<v
   while (await isRequired(io)) {
     if (yes) {
       throw new SetupFailure(
-        `The configuration of Prosody still requires the file of setup. Remove the line ${INCLUDE_LINE}, and run ` +
+        `The configuration of Prosody still names the file that setup wrote. Remove the line ${INCLUDE_LINE}, and run ` +
           'prosody-exporter setup --undo again. Nothing was changed.',
       )
     }
@@ -88,6 +93,6 @@ async function restartWithoutComponent(flags: SetupFlags, io: SetupIo): Promise<
     io.print('Restarted Prosody.')
   } else {
     const command = getRestartCommand().join(' ')
-    io.print(`Prosody keeps the component until its next restart: ${command}`)
+    io.print(`If Prosody has loaded the component, restart Prosody to remove it: ${command}`)
   }
 }

@@ -136,6 +136,12 @@ const planRecord = (record: SetupRecord): PlannedFile => ({
   groupId: 0,
 })
 
+/** Whether an undo keeps a file, because the operator has changed it. */
+export function willKeep(created: CreatedPath): boolean {
+  const { path } = created
+  return path !== RECORD_FILE && isFile(path) && !isUnchanged(created)
+}
+
 /**
  * Removes files and directories that setup created, the last first. A file that the operator has changed since stays, and
  * so does a directory that is not empty.

@@ -512,7 +512,7 @@ describe('several servers', () => {
     [
       'a secret file that does not exist',
       secondSecret('none.secret'),
-      `3:63: servers[1].secret_file: there is no such file in "${directory}"; expected the path of a file (not shown here, since it may be the secret itself)`,
+      `3:63: servers[1].secret_file: there is no such file in "${directory}". Its name is hidden, because it may be the secret itself.`,
     ],
     [
       'a secret file that every user can read',

@@ -460,7 +460,7 @@ describe('the secret', () => {
   })
 
   test('is not shown if it is written in place of the file name', () => {
-    const hint = 'expected the path of a file (not shown here, since it may be the secret itself)'
+    const hint = 'Its name is hidden, because it may be the secret itself.'
     const cases = [
       [SECRET, ` in "."`],
       [`${SECRET}/b`, ''],
@@ -471,7 +471,7 @@ describe('the secret', () => {
       [SECRET.repeat(1000), ` in "."`],
     ] as const
     for (const [text, where] of cases) {
-      const message = `--xmpp.secret-file: there is no such file${where}; ${hint}`
+      const message = `--xmpp.secret-file: there is no such file${where}. ${hint}`
       assert.equal(problem([`--xmpp.secret-file=${text}`], NONE), message)
     }
   })

@@ -580,7 +580,7 @@ const ADVICE: readonly [StreamEnd['kind'], string, RegExp][] = [
     'not-authorized',
     /component_secret in the Component "d" section of prosody\.cfg\.lua/,
   ],
-  ['refused', 'host-unknown', /Add a Component "d" section.*or correct --xmpp\.domain/],
+  ['refused', 'host-unknown', /Set --xmpp\.domain .*Or add a Component "d" section/],
   ['refused', 'conflict', /second exporter.*component_conflict_resolve = "kick_old"/],
   ['refused', 'invalid-from', /--xmpp\.domain/],
   ['refused', 'invalid-namespace', /component_ports/],
@@ -622,7 +622,7 @@ test('the message about a rejected secret describes its unusual characters, and 
     ['zqsh\u00a0', /starts or ends with a blank/],
     ['zq\u00efsh', /characters other than printable ASCII/],
     ['zq\tsh', /characters other than printable ASCII/],
-    ['zq sh', /PROSODY_EXPORTER_XMPP_SECRET\)\.$/],
+    ['zq sh', /PROSODY_EXPORTER_XMPP_SECRET\), and restart Prosody\.$/],
   ]
   for (const [secret, expected] of cases) {
     const where = { service: 'xmpp://s', domain: 'd', secret, wasOnline: false }

@@ -78,7 +78,7 @@ test('exits with 1 when a step of the service failed', async (t) => {
   const { code, out } = await withAnswer(t, () => Promise.resolve(answer))
   assert.match(
     out,
-    /ok +service +runs as process 42; this process made the checks in the lines below\n {2}FAILED statistics +is off\n/,
+    /ok +service +runs as process 42; it made the checks below\n {2}FAILED statistics +is off\n/,
   )
   assert.equal(code, 1)
 })

@@ -19,8 +19,8 @@ test('the verdict names the first failure, or else the first note that asks for 
     formatVerdict(verdictOf(series, ...findings))
   assert.equal(format(36, ok), 'All good: 36 series.')
   assert.equal(format(36, ok, minor), 'All good: 36 series.')
-  assert.equal(format(36, minor, note), 'Working, with one note: The clocks differ.')
-  assert.equal(format(36, note, note), 'Working, with 2 notes: The clocks differ.')
+  assert.equal(format(36, minor, note), 'Working, with one note: The clocks differ. Run NTP.')
+  assert.equal(format(36, note, note), 'Working, with 2 notes: The clocks differ. Run NTP.')
   assert.equal(format(undefined, note, failed), 'Not working: It is off. Turn it on.')
   const users: Finding = { step: 'users', result: 'failed', text: 'Too many. Count less.' }
   assert.equal(format(36, note, users), 'Partly working: users: Too many. Count less.')
