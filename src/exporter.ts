@@ -17,7 +17,7 @@ import { createApp, type Serve } from './http/routes.js'
 import { addServerRoutes } from './http/server-routes.js'
 import { limitRepeats } from './log/log-limit.js'
 import { withFields, type Log } from './log/log.js'
-import { maskQuoted } from './log/mask.js'
+import { maskKeys, maskQuoted } from './log/mask.js'
 import type { Family } from './metrics/family.js'
 import {
   createProcessFamilies,
@@ -231,7 +231,8 @@ function createPageFeature({ config, deps, access, servers, reloader }: Core): F
 
 /**
  * Lists the problems of the exporter itself for the status page. Other people than the operator can read the page, and a
- * value in a configuration file can be a secret in the wrong place. So the values that a message quotes are masked.
+ * value in a configuration file can be a secret in the wrong place. So the values that a message quotes are masked, and so are
+ * keys that are no known ones.
  */
 function listNotices(reload: ReloadState, access: WebAccess | undefined): readonly string[] {
   const describe = (file: string, problem: string | undefined) =>
@@ -239,7 +240,7 @@ function listNotices(reload: ReloadState, access: WebAccess | undefined): readon
       ? []
       : [
           `The reload of the ${file} failed; the previous one stays in use. The reason: ` +
-            maskQuoted(problem),
+            maskKeys(maskQuoted(problem)),
         ]
   const tls = access?.getTls()
   const certificate = tls && findCertificateProblem(tls, new Date())

@@ -38,8 +38,7 @@ export function readTextFile({ source, text: path }: Given, limits: FileLimits):
   }
 }
 
-const READ_PERMISSION =
-  '. Run this command as root, or as a user that may read the file.'
+const READ_PERMISSION = '. Run this command as root, or as a user that may read the file.'
 
 const MISSING_FILE: ReadonlySet<string> = new Set([
   'ENOENT',

@@ -30,10 +30,14 @@ export function createIntervalDetector() {
   let connects: number | undefined
   let first: Observation | undefined
   let interval: StatisticsInterval | undefined
+  let contradictions = 0
 
   function observe(next: Observation): void {
     const by = first ? next.updatedSeconds - first.updatedSeconds : 0
-    if (first && isAtInterval(first, next)) interval ??= { seconds: undefined }
+    // A clock that is set causes one contradiction, and an interval causes one after the other.
+    if (first && isAtInterval(first, next)) contradictions++
+    else if (by > 0) contradictions = 0
+    if (contradictions > 1) interval ??= { seconds: undefined }
     if (by > 0 && interval) {
       interval = { seconds: Math.min(interval.seconds ?? Infinity, Math.round(by)) }
     }
@@ -44,7 +48,7 @@ export function createIntervalDetector() {
     results: readonly CollectorResult[],
     currentConnects: number,
   ): StatisticsInterval | undefined => {
-    if (connects !== currentConnects) [first, interval] = [undefined, undefined]
+    if (connects !== currentConnects) [first, interval, contradictions] = [undefined, undefined, 0]
     connects = currentConnects
     const output = results.find(({ name }) => name === 'registry')?.output
     const updatedSeconds = output && readUpdatedSeconds(output)

@@ -83,3 +83,11 @@ export function reasonText(error: unknown, maskSecret: Mask): string {
     .replace(/\b(?!127\.)\d{1,3}(?:\.\d{1,3}){3}\b/g, '…')
     .replace(/\b(?:[\da-f]{0,4}:){2,7}[\da-f]{1,4}\b/gi, '…')
 }
+
+/**
+ * Masks what the operator typed as a key: the names of users, and unknown keys, which can be a secret in the wrong place.
+ */
+export const maskKeys: Mask = (text) =>
+  text
+    .replace(/(?<=\bbasic_auth_users\.)[^\s:]+/g, REPLACEMENT)
+    .replace(/(?<=:\d+:\d+: ).+(?=: expected .+, got an unknown key)/, REPLACEMENT)

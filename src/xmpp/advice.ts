@@ -146,6 +146,8 @@ function describeUnusualSecret(secret: string): string {
  * @param isShared Whether the other program is known to run on this machine.
  */
 export function explainEvictions(domain: string, times: number, isShared = false): string {
-  const where = isShared ? 'on this machine' : 'perhaps on another machine'
+  const where = isShared
+    ? 'on this machine'
+    : 'perhaps on another machine, or doctor that ran as another user'
   return `Another program logged in as component "${domain}" ${times} times in five minutes. It is a second exporter, ${where}. Stop one of the two exporters, or configure a component for each of them.`
 }

@@ -3,9 +3,11 @@ import { createProblemLog } from '../log/log-limit.js'
 import { explain } from './advice.js'
 import { kindOf, type StreamEnd } from './stream-end.js'
 
-// How long an eviction is remembered. Two exporters of one component evict each other at least once in two minutes, with
-// the pauses in backoff.ts.
+// How long an eviction is remembered.
 const EVICTION_MEMORY_MS = 300_000
+// Two exporters of one component evict each other at least once in two minutes, with the pauses in backoff.ts. So after
+// this time without an eviction, the conflict is over.
+const CONFLICT_END_MS = 150_000
 const MAX_EVICTIONS = 10
 
 export type LinkStatusOptions = {
@@ -33,8 +35,15 @@ export function createLinkStatus({ service, domain, secret, log, now }: LinkStat
   return {
     connects: () => connects,
 
-    /** Returns how often another program took the place of the exporter in the last five minutes. */
-    evictions: () => evictedAtMs.filter((ms) => now() - ms < EVICTION_MEMORY_MS).length,
+    /**
+     * Returns how often another program took the place of the exporter in the last five minutes; 0 if it has not done so
+     * for two and a half minutes.
+     */
+    evictions: () => {
+      const sinceMs = evictedAtMs.map((ms) => now() - ms)
+      if ((sinceMs.at(-1) ?? Infinity) > CONFLICT_END_MS) return 0
+      return sinceMs.filter((ms) => ms < EVICTION_MEMORY_MS).length
+    },
 
     problem: () => problem,
     lastEnd: () => lastEnd,

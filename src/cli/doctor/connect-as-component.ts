@@ -46,7 +46,7 @@ export async function connectAsComponent(
     return connection
   }
   await connection.stop()
-  failed('login', (await probePort(target, connection.lastEnd()?.kind)) ?? problem)
+  failed('login', (await probePort(target, connection.lastEnd())) ?? problem)
   return undefined
 }
 

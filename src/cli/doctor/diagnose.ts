@@ -57,7 +57,7 @@ async function examineService(
   }
   if (reportConflicts(connection, isShared, report)) return undefined
   if (!connection.isConnected()) {
-    const other = await probePort({ service, domain }, connection.lastEnd()?.kind)
+    const other = await probePort({ service, domain }, connection.lastEnd())
     const problem = other ?? connection.problem() ?? `No answer yet from ${service}.`
     report.failed('connection', problem)
     return undefined
@@ -90,6 +90,9 @@ function reportConflicts(
   const { domain } = connection
   const evictions = connection.evictions()
   const remedy = 'Stop one of the two exporters, or configure a component for each of them.'
+  const isEvicted = connection.lastEnd()?.condition === 'conflict'
+  // While Prosody does not answer, for example, there is another cause, which is more important.
+  if (!connection.isConnected() && !isEvicted) return false
   if (evictions > 1) {
     failed(step, explainEvictions(domain, evictions, isShared))
     return true

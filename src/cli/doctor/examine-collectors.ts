@@ -165,7 +165,8 @@ function reportVersions(
   const found = all
     .filter(({ family }) => family === 'xmpp_info')
     .map((row) => `${readLabel(row, 'name') ?? ''} ${readLabel(row, 'version') ?? ''}`)
-  const servers = [...new Set(found)]
+  // Other exporters on the server answer too.
+  const servers = [...new Set(found)].filter((text) => !text.startsWith('prosody-exporter '))
   ok('versions', [...servers, `prosody-exporter ${own}`].join(', '))
   const prosody = servers
     .map((text) => /^Prosody (\S+)/.exec(text)?.[1])

@@ -8,7 +8,8 @@ import { examineCollectors, type Outcome, type Subject } from './examine-collect
 import { COMPONENT_STEP, type Reporter } from './findings.js'
 
 const STEP_MS = 10_000
-// An exporter that doctor evicts logs in again within 3 s, and evicts doctor (xmpp/backoff.ts).
+// An exporter that doctor evicts for the first time logs in again within 3 s, and evicts doctor (xmpp/backoff.ts). After
+// several evictions, its pauses are longer, and doctor does not wait for it.
 const RETURN_MS = 4000
 const POLL_INTERVAL_MS = 50
 

@@ -11,14 +11,16 @@ const STEP_MS = 3000
  * Finds out whether a port speaks HTTP or expects TLS, after it did not answer the stream header of the exporter. Some
  * servers answer only a request of their own protocol.
  *
- * @param kind How the stream ended. After an answer from an XMPP server or another protocol, the port is not probed.
+ * @param end How the stream ended. After an answer from an XMPP server or another protocol, the port is not probed.
  * @returns One line for the operator; undefined if the protocol is unknown.
  */
 export async function probePort(
   { service, domain }: { service: string; domain: string },
-  kind: StreamEnd['kind'] | undefined,
+  end: StreamEnd | undefined,
 ): Promise<string | undefined> {
-  if (kind !== 'closed' && kind !== 'timeout') return undefined
+  if (end?.kind !== 'closed' && end?.kind !== 'timeout') return undefined
+  // The port sent the header of a component stream.
+  if (end.condition === 'handshake') return undefined
   const address = parseService(service)
   const [http, tls] = await Promise.all([probeHttp(address), probeTls(address)])
   const condition = http ?? tls

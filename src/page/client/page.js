@@ -17,11 +17,11 @@ const { uPlot } = /** @type {any} */ (globalThis)
 
 // The page keeps as many points as the exporter does in src/history/history.ts.
 const MAX_POINTS = 960
-/** The shortest period that a chart shows, in seconds. */
 /** The steps between the labels of the time axis, in seconds: from a minute to a day. */
 const TIME_STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440].map(
   (minutes) => minutes * 60,
 )
+/** The shortest period that a chart shows, in seconds. */
 const MIN_SPAN_S = 300
 /** The height of a chart, in pixels. */
 const CHART_HEIGHT = 150

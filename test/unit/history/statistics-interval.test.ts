@@ -58,11 +58,17 @@ describe('the detector of an interval', () => {
     }
   })
 
+  test('finds no interval if a clock is set now and then', () => {
+    const updatedAt = (seconds: number) => seconds + 3 * Math.floor((seconds - 1000) / 100)
+    assert.equal(detect(15, updatedAt), undefined)
+  })
+
   test('knows nothing about a new stream, a failed collection, or before the first collection of Prosody', () => {
     const observe = createIntervalDetector()
     assert.equal(observe(collectionAt(1000), 1), undefined)
     assert.equal(observe(collectionAt(1000, 990), 1), undefined)
-    assert.deepEqual(observe(collectionAt(1015, 990), 1), { seconds: undefined })
+    assert.equal(observe(collectionAt(1015, 990), 1), undefined)
+    assert.deepEqual(observe(collectionAt(1025, 990), 1), { seconds: undefined })
     assert.deepEqual(observe([{ name: 'registry', durationSeconds: 0 }], 1), { seconds: undefined })
     assert.equal(observe(collectionAt(1030, 990), 2), undefined)
   })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { until } from '../../support/setup/process.js'
 import type { Log } from '../../../src/log/log.js'
-import { maskJids, maskQuoted, secretMask, withMask } from '../../../src/log/mask.js'
+import { maskJids, maskKeys, maskQuoted, secretMask, withMask } from '../../../src/log/mask.js'
 import { doctor, DOMAIN } from '../../support/doctor.js'
 import { withExporter } from '../../support/exporter.js'
 import { startFakeServer } from '../../support/fake-server.js'
@@ -19,6 +19,19 @@ describe('the mask for a secret', () => {
   test('changes nothing if the secret is empty', () => {
     assert.equal(secretMask('')('abc'), 'abc')
   })
+})
+
+test('maskKeys removes names of users and unknown keys', () => {
+  assert.equal(
+    maskKeys('w.yml:5:10: basic_auth_users.alice: expected a bcrypt hash'),
+    'w.yml:5:10: basic_auth_users.…: expected a bcrypt hash',
+  )
+  assert.equal(
+    maskKeys('a.yml:2:5: servers[0].hunter2: expected domain, hosts, got an unknown key'),
+    'a.yml:2:5: …: expected domain, hosts, got an unknown key',
+  )
+  const known = 'a.yml:2:5: servers[0].domain: expected a domain, got none'
+  assert.equal(maskKeys(known), known)
 })
 
 test('maskQuoted removes the values that a message quotes', () => {
