@@ -126,7 +126,7 @@ const DOCTOR: CliCommand = {
     'Checks each step from the connection to the statistics. For a step that fails, it says what to change in which file.',
     'Run the command as root or as the user of the exporter. While the exporter runs, doctor asks the exporter. Otherwise ' +
       'it logs in to Prosody itself.',
-    'doctor accepts all flags and environment variables of the exporter. If none of them names a server or a ' +
+    'doctor accepts all flags and environment variables of the exporter. If none of them names a component or a ' +
       'configuration file, doctor reads /etc/prosody-exporter/prosody-exporter.yml if that file exists.',
   ],
   flags: [

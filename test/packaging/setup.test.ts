@@ -236,8 +236,8 @@ describe('prosody-exporter setup', { concurrency: 4 }, () => {
           ],
           /^prosody-exporter: Nothing was changed\.$/m,
         ],
-        [[[/stats\.localhost/, CTRL_C]], /^prosody-exporter: Setup was interrupted\./m],
-        [[[/stats\.localhost/, CTRL_D]], /^prosody-exporter: Setup was interrupted\./m],
+        [[[/stats\.localhost/, CTRL_C]], /^prosody-exporter: Setup was interrupted\. Nothing /m],
+        [[[/stats\.localhost/, CTRL_D]], /^prosody-exporter: Setup was interrupted\. Nothing /m],
       ] as const) {
         const { code, output } = await answer(machine, dialog)
         assert.match(output, message)

@@ -5,11 +5,18 @@ import { SetupFailure } from './setup-failure.js'
 export const INTERRUPTED =
   'Setup was interrupted. Run it again to finish, or with --undo to remove what it wrote.'
 
+/** The user pressed Ctrl-C or Ctrl-D at a question. */
+export class SetupInterruption extends SetupFailure {
+  constructor() {
+    super(INTERRUPTED)
+  }
+}
+
 /**
  * Asks a question on a terminal.
  *
  * @returns The answer, without spaces around it.
- * @throws SetupFailure if the user presses Ctrl-C or Ctrl-D.
+ * @throws SetupInterruption if the user presses Ctrl-C or Ctrl-D.
  */
 export async function ask(
   streams: { readonly input: Readable; readonly output: Writable },
@@ -20,7 +27,7 @@ export async function ask(
     const interrupt = () => {
       // The message belongs on a line of its own, after the question.
       streams.output.write('\n')
-      reject(new SetupFailure(INTERRUPTED))
+      reject(new SetupInterruption())
     }
     // After Ctrl-D, readline closes, and the answer never arrives.
     terminal.on('SIGINT', interrupt).on('close', interrupt)

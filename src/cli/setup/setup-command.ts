@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { activate } from './activate.js'
+import { SetupInterruption } from './ask.js'
 import { checkResult, waitForInclude } from './check-result.js'
 import { createPlan, type Plan } from './create-plan.js'
 import { createExporterService } from './exporter-service.js'
@@ -39,13 +40,13 @@ export async function setupCommand(args: readonly string[], io: SetupIo): Promis
 async function setUp(flags: SetupFlags, io: SetupIo): Promise<0 | 1> {
   const prosody = findProsodyInstallation(io.env, io.directory)
   const previous = readRecord()
-  const plan = await createPlan(flags, io, prosody, previous)
+  const plan = await beforeWriting(() => createPlan(flags, io, prosody, previous))
   const hasChanges = describePlan(plan, previous, io.print)
   if (flags.dryRun) {
     io.print('Nothing was changed, because of --dry-run.')
     return 0
   }
-  if (hasChanges) await confirm(flags, io, 'Write these files?')
+  if (hasChanges) await beforeWriting(() => confirm(flags, io, 'Write these files?'))
   if (hasSystemd() && (await createExporterService(io.env).isMasked())) {
     throw new SetupFailure(
       'The service prosody-exporter is masked, so systemd cannot start it. Run systemctl unmask prosody-exporter, and ' +
@@ -107,6 +108,16 @@ function createRefusal(path: string): SetupFailure {
   return new SetupFailure(
     `${path} exists, and setup did not write it${by}. Move it away, and run setup again.`,
   )
+}
+
+/** Runs a step before setup writes anything. If the operator interrupts it, there is nothing to finish or to undo. */
+async function beforeWriting<T>(step: () => Promise<T>): Promise<T> {
+  try {
+    return await step()
+  } catch (error) {
+    if (!(error instanceof SetupInterruption)) throw error
+    throw new SetupFailure('Setup was interrupted. Nothing was changed.')
+  }
 }
 
 /** Throws SetupFailure if the answer is no. */

@@ -15,7 +15,7 @@ export type SetupIo = {
   /**
    * Asks a question on the terminal.
    *
-   * @throws SetupFailure if the user presses Ctrl-C or Ctrl-D.
+   * @throws SetupInterruption if the user presses Ctrl-C or Ctrl-D.
    */
   readonly ask: (question: string) => Promise<string>
   /** Runs `prosody-exporter doctor` with this configuration file. Returns whether it found no failure. */

@@ -73,7 +73,7 @@ test('the URL of the page follows the configuration', () => {
   assert.equal(urlWith(listen('localhost:0')), undefined)
 })
 
-test('doctor reads the usual configuration file only if it exists and nothing names a server', () => {
+test('doctor reads the usual configuration file only if it exists and nothing names a component', () => {
   const exists = import.meta.filename
   const fileWith = (flags: string[], env: Record<string, string>, path = exists) =>
     addDefaultConfigFile(readSettings(flags, env), path).all('config.file')[0]?.text
@@ -82,5 +82,8 @@ test('doctor reads the usual configuration file only if it exists and nothing na
   assert.equal(fileWith([], {}, `${exists}.missing`), undefined)
   assert.equal(fileWith(['--config.file=other.yml'], {}), 'other.yml')
   assert.equal(fileWith(['--xmpp.domain=a.example'], {}), undefined)
-  assert.equal(fileWith([], { PROSODY_EXPORTER_XMPP_SERVICE: 'xmpp://a' }), undefined)
+  assert.equal(fileWith([], { PROSODY_EXPORTER_XMPP_DOMAIN: 'a.example' }), undefined)
+  // These settings override those of the file.
+  assert.equal(fileWith(['--xmpp.host=a.example'], {}), exists)
+  assert.equal(fileWith([], { PROSODY_EXPORTER_XMPP_SERVICE: 'xmpp://a' }), exists)
 })
