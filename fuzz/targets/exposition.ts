@@ -52,7 +52,7 @@ export const exposition: Target = {
     const read = await checkExposition(families)
     for (const { samples } of [...read.text, ...read.openmetrics]) {
       for (const { name, labels, value } of samples) {
-        // Of several families with the same name, the exporter renders only one. So each of their values is allowed.
+        // The exporter renders only one of several families with the same name. So each of their values is allowed.
         const may = expected.get(keyOf(name, labels)) ?? []
         must(
           may.some((one) => Object.is(one, value)),

@@ -117,7 +117,7 @@ export function estimateProtobufSize(family: Family): number {
 }
 
 /**
- * Returns a function that tells whether protobuf can encode the counts of a row; `undefined` if it can encode
+ * Returns a function that decides whether protobuf can encode the counts of a row; `undefined` if it can encode
  * every row.
  */
 function createRowFilter(family: Family): ((row: number) => boolean) | undefined {

@@ -57,8 +57,8 @@ export function listExposedFamilies(families: readonly Family[], format: TextFor
 }
 
 /**
- * Returns the families that a format omits because another family has one of their names. Of two such families,
- * the one that sorts first by name, then by type, then by the given order is exposed. A family without rows
+ * Returns the families that a format omits because another family has one of their names. The
+ * one that sorts first by name, then by type, then by the given order is exposed. A family without rows
  * prevents no other family. The result does not depend on values, so that a family does not appear and
  * disappear with its values.
  *

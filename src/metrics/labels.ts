@@ -18,7 +18,7 @@ export function joinLabels(names: readonly string[], values: readonly string[]):
 }
 
 /**
- * The label texts of all rows of a family in one UTF-8 buffer. That of row `i` is `bytes[ends[i - 1] ?? 0 …
+ * The label texts of all rows of a family in one UTF-8 buffer. Row `i` has `bytes[ends[i - 1] ?? 0 …
  * ends[i]]`.
  */
 export type LabelText = {

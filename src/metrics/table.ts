@@ -40,7 +40,7 @@ export type Table = {
 }
 
 /**
- * All rows of a table, in the order in which they were added. The arrays have room for more than `length` rows.
+ * All rows of a table, in the order in which they were added. The arrays can hold more than `length` rows.
  */
 type Columns = {
   readonly valuesPerRow: number
@@ -171,8 +171,8 @@ function grow(columns: Columns): void {
 }
 
 /**
- * Returns the rows of `order` and all rows from number `firstNew` on, sorted by label text. Of several rows
- * with the same labels, only the first one is included.
+ * Returns the rows of `order` and all rows from number `firstNew` on, sorted by label text. If several
+ * rows have the same labels, only the first one is included.
  */
 function mergeRows(
   columns: Columns,

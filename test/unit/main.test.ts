@@ -344,7 +344,7 @@ describe('the running process', { timeout: 300_000 }, () => {
       PROSODY_EXPORTER_COLLECTION_TIMEOUT: '100ms',
     })
     child.stderr.destroy()
-    // The exporter logs the invalid header at the level debug, although nobody reads its log.
+    // The exporter logs the invalid header at the level debug, although no program reads its log.
     const garbage = { 'X-Prometheus-Scrape-Timeout-Seconds': 'soon' }
     assert.equal(await statusOf(`${url}/metrics`, garbage), 200)
     assert.equal(await statusOf(`${url}/-/healthy`), 200)
