@@ -93,3 +93,14 @@ function shorten(text: string): string {
 export function getErrorMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
+
+/**
+ * Splits a message for the operator at the end of its first sentence, which names the cause. The rest, which can be
+ * empty, is the remedy. A full stop ends a sentence only if a capital letter follows, so that names such as
+ * `prosody.cfg.lua` stay whole.
+ */
+export function splitMessage(text: string): { readonly cause: string; readonly remedy: string } {
+  const end = /\.(?= \p{Lu})/u.exec(text)
+  const cause = end ? text.slice(0, end.index + 1) : text
+  return { cause, remedy: text.slice(cause.length).trim() }
+}

@@ -242,8 +242,7 @@ function listNotices(reload: ReloadState, access: WebAccess | undefined): readon
           `The reload of the ${file} failed; the previous one stays in use. The reason: ` +
             maskKeys(maskQuoted(problem)),
         ]
-  const tls = access?.getTls()
-  const certificate = tls && findCertificateProblem(tls, new Date())
+  const certificate = findCertificateProblem(access?.getTls(), new Date())
   return [
     ...describe('configuration', reload.problem),
     ...describe('web configuration file', access?.getReloadState().problem),
@@ -284,7 +283,7 @@ function createDoctorFeature({ config, deps, access, servers, reloader }: Core):
     answer: async (component, isShared) => {
       const tls = access?.getTls()
       const url = findPageUrl(config.web, tls !== undefined)
-      const certificateProblem = tls && findCertificateProblem(tls, new Date())
+      const certificateProblem = findCertificateProblem(tls, new Date())
       const service = { version, pid, url, certificateProblem, isShared }
       return JSON.stringify(await diagnose(find(component), service))
     },

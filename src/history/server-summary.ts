@@ -2,9 +2,10 @@ import { reasonText, type Mask } from '../log/mask.js'
 import { addCount } from '../metrics/counts.js'
 import { type Family } from '../metrics/family.js'
 import { getLabels } from '../metrics/labels.js'
+import { readRegistryUpdateTime } from '../metrics/own-families.js'
 import type { CollectorResult } from '../scrape/collector-result.js'
 import type { Collection } from '../scrape/scraper.js'
-import { readUpdatedSeconds, type StatisticsInterval } from './statistics-interval.js'
+import type { StatisticsInterval } from './statistics-interval.js'
 
 /** A summary of one collection for the status page. It has a few values, and no personal data. */
 export type ServerSummary = {
@@ -199,7 +200,10 @@ function summarizeSource(
 
 function isWaitingForProsody(results: readonly CollectorResult[]): boolean {
   const registry = results.find(({ name }) => name === 'registry')
-  return registry?.output !== undefined && readUpdatedSeconds(registry.output) === undefined
+  const output = registry?.output
+  return (
+    output !== undefined && readRegistryUpdateTime(output.collected.exporterFamilies) === undefined
+  )
 }
 
 const IP_FAMILIES: ReadonlyMap<string, string> = new Map([

@@ -1,4 +1,5 @@
-import type { CollectorOutput, CollectorResult } from '../scrape/collector-result.js'
+import { readRegistryUpdateTime } from '../metrics/own-families.js'
+import type { CollectorResult } from '../scrape/collector-result.js'
 
 /** Prosody collects its statistics at an interval, because `statistics_interval` is a number. */
 export type StatisticsInterval = {
@@ -51,7 +52,7 @@ export function createIntervalDetector() {
     if (connects !== currentConnects) [first, interval, contradictions] = [undefined, undefined, 0]
     connects = currentConnects
     const output = results.find(({ name }) => name === 'registry')?.output
-    const updatedSeconds = output && readUpdatedSeconds(output)
+    const updatedSeconds = readRegistryUpdateTime(output?.collected.exporterFamilies)
     if (output && updatedSeconds !== undefined) {
       const { startedAtSeconds, endedAtSeconds } = output
       observe({ updatedSeconds, startedAtSeconds, endedAtSeconds })
@@ -65,11 +66,4 @@ function isAtInterval(first: Observation, next: Observation): boolean {
   const shortest = next.startedAtSeconds - first.endedAtSeconds - TOLERANCE_S
   const longest = next.endedAtSeconds - first.startedAtSeconds + TOLERANCE_S
   return by < shortest || by > longest
-}
-
-/** Returns the Unix time of the last collection of Prosody, by its own clock; `undefined` if it never collected. */
-export function readUpdatedSeconds({ collected }: CollectorOutput): number | undefined {
-  return collected.exporterFamilies?.find(({ name }) =>
-    name.endsWith('_registry_updated_timestamp_seconds'),
-  )?.values[0]
 }

@@ -208,3 +208,11 @@ const byLabel = (label: string, values: Iterable<readonly [string, number]>) =>
     a.labels[label]! < b.labels[label]! ? -1 : 1,
   )
 const isNotEmpty = ({ length }: Family) => length > 0
+
+/** Returns the Unix time of Prosody's last collection, by Prosody's clock; `undefined` if it never collected. */
+export function readRegistryUpdateTime(
+  families: readonly Family[] | undefined,
+): number | undefined {
+  return families?.find(({ name }) => name.endsWith('_registry_updated_timestamp_seconds'))
+    ?.values[0]
+}

@@ -1,3 +1,4 @@
+import { splitMessage } from '../errors.js'
 import type { LinkReport } from '../history/link-report.js'
 import type { ServerSummary } from '../history/server-summary.js'
 
@@ -75,16 +76,9 @@ function findName({ software }: ServerSummary): string {
   return software[0]?.replace(/ \S*$/, '') ?? 'The server'
 }
 
-/**
- * Splits a message at the end of its first sentence. A full stop ends a sentence only if a capital letter follows, so
- * that names such as `prosody.cfg.lua` stay whole.
- */
+/** Splits a message into its cause, which begins with a capital letter, and its remedy. */
 export function splitReason(text: string): SplitReason {
-  const end = /\.(?= \p{Lu})/u.exec(text)
-  const cause = end ? text.slice(0, end.index + 1) : text
-  return {
-    // A name such as `mod_adhoc_statistics` or a URL keeps its first letter.
-    cause: cause.replace(/^\p{Ll}(?=\p{L}* )/u, (letter) => letter.toUpperCase()),
-    remedy: text.slice(cause.length).trim(),
-  }
+  const { cause, remedy } = splitMessage(text)
+  // A name such as `mod_adhoc_statistics` or a URL keeps its first letter.
+  return { cause: cause.replace(/^\p{Ll}(?=\p{L}* )/u, (letter) => letter.toUpperCase()), remedy }
 }

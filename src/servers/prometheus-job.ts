@@ -10,6 +10,11 @@ export type PrometheusAccess = {
   readonly requiresToken?: boolean
 }
 
+type JobSettings = {
+  readonly servers: readonly unknown[]
+  readonly web: Pick<Config['web'], 'listenAddresses' | 'routePrefix' | 'telemetryPath'>
+}
+
 /**
  * Formats the jobs for prometheus.yml that scrape the exporter. File names in the jobs are relative to prometheus.yml.
  *
@@ -18,7 +23,7 @@ export type PrometheusAccess = {
  * @param access How Prometheus has to connect and log in. Default: with neither TLS nor a login.
  */
 export function formatPrometheusJobs(
-  { servers, web }: Pick<Config, 'servers' | 'web'>,
+  { servers, web }: JobSettings,
   target: string = formatAddress(web.listenAddresses[0]!),
   base: string = web.routePrefix,
   access: PrometheusAccess = { isEncrypted: false },

@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict'
 import { chmod, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { after, before, describe, test, type TestContext } from 'node:test'
+import { describe, test, type TestContext } from 'node:test'
 import { BROKEN_SETUPS, type Fault } from '../support/broken-setups.js'
-import { findAccessibilityProblems, withChromium, type Tab } from '../support/chromium.js'
+import { findAccessibilityProblems, shareChromium, type Tab } from '../support/chromium.js'
 import { runExporter } from '../support/exporter.js'
 import { prosodyVersions, withProsody } from '../support/prosody.js'
 import { freePort, until } from '../support/setup/process.js'
@@ -69,14 +69,7 @@ async function assertVisible(tab: Tab, expected: RegExp): Promise<void> {
 }
 
 describe('the page names the problem without scrolling', { concurrency: 2 }, () => {
-  let openTab: () => Promise<Tab>
-  const ends: (() => unknown)[] = []
-  before(async () => {
-    openTab = await withChromium({ after: (end) => ends.unshift(end as () => unknown) })
-  })
-  after(async () => {
-    for (const end of ends) await end()
-  })
+  const openTab = shareChromium()
 
   for (const { name, start, expected, isRunnable } of BROKEN_SETUPS) {
     if (!isRunnable) continue

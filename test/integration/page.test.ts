@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, describe, test, type TestContext } from 'node:test'
+import { describe, test, type TestContext } from 'node:test'
 import { freePort } from '../support/setup/process.js'
-import { findAccessibilityProblems, withChromium, type Tab } from '../support/chromium.js'
+import { findAccessibilityProblems, shareChromium, type Tab } from '../support/chromium.js'
 import { withExporter, withExporterFor, type RunningExporter } from '../support/exporter.js'
 import { prosodyVersions, withProsody, type Version } from '../support/prosody.js'
 import { untilReady } from '../support/real.js'
@@ -20,14 +20,7 @@ const has = (selector: string, text: string) =>
   `${textOf(selector)}.includes(${JSON.stringify(text)})`
 
 describe('the status page in Chromium', { concurrency: 2 }, () => {
-  let openTab: () => Promise<Tab>
-  const ends: (() => unknown)[] = []
-  before(async () => {
-    openTab = await withChromium({ after: (end) => ends.unshift(end as () => unknown) })
-  })
-  after(async () => {
-    for (const end of ends) await end()
-  })
+  const openTab = shareChromium()
 
   async function setUp(t: TestContext, version: Version) {
     const prosody = await withProsody(t, { version, users: USERS })

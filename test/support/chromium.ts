@@ -4,7 +4,7 @@ import CDP from 'chrome-remote-interface'
 import { readFile, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
-import type { TestContext } from 'node:test'
+import { after, before, type TestContext } from 'node:test'
 import { findChromium } from './setup/programs.js'
 import { launch, temporaryDirectory, until } from './setup/process.js'
 
@@ -188,4 +188,17 @@ function inputAndOutputOf(
       return Buffer.from(data, 'base64')
     },
   }
+}
+
+/** Starts one Chromium for all tests of a `describe`. Returns a function that opens a tab in it. */
+export function shareChromium(): () => Promise<Tab> {
+  let openTab: () => Promise<Tab>
+  const ends: (() => unknown)[] = []
+  before(async () => {
+    openTab = await withChromium({ after: (end) => ends.unshift(end as () => unknown) })
+  })
+  after(async () => {
+    for (const end of ends) await end()
+  })
+  return () => openTab()
 }

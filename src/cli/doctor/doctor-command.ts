@@ -1,6 +1,7 @@
 import { hostname } from 'node:os'
 import { findCertificateProblem } from '../../access/find-certificate-problem.js'
 import type { Config, ServerConfig } from '../../config/read-config.js'
+import { splitMessage } from '../../errors.js'
 import { serverMask } from '../../log/mask.js'
 import { formatPrometheusJobs, type PrometheusAccess } from '../../servers/prometheus-job.js'
 import { readWebConfig } from '../../access/read-web-config.js'
@@ -8,7 +9,7 @@ import { shouldRequestCertificate } from '../../access/tls.js'
 import type { Owner } from '../../control/socket-directories.js'
 import { consultService, type Consultation } from './consult-service.js'
 import { examineServer } from './examine-server.js'
-import { COMPONENT_STEP, createReporter, getCause, type Finding } from './findings.js'
+import { COMPONENT_STEP, createReporter, type Finding } from './findings.js'
 import { findPageUrl } from './page-url.js'
 import { formatVerdict, judge, sumUp, type ServerVerdict } from './verdict.js'
 
@@ -75,7 +76,7 @@ export async function doctorCommand(
   }
   const { url, certificateProblem } = service ?? describeExporter(config, options)
   if (certificateProblem !== undefined)
-    print(formatLine('failed', 'certificate', getCause(certificateProblem)))
+    print(formatLine('failed', 'certificate', splitMessage(certificateProblem).cause))
   const isBroken = [...verdicts.values()].some(({ state }) => state === 'broken')
   const hasFailed = isBroken || [...verdicts.values()].some(({ state }) => state === 'partial')
   const summary =
@@ -112,7 +113,7 @@ async function examine(
     const isInVerdict = result === 'failed' && !findings.some(({ result }) => result === 'failed')
     findings.push({ ...finding, text })
     if (isVerbose || weight !== 'detail') {
-      print(formatLine(result, step, isInVerdict ? getCause(text) : text))
+      print(formatLine(result, step, isInVerdict ? splitMessage(text).cause : text))
     }
   }
   const report = createReporter(show)
@@ -128,10 +129,10 @@ const formatLine = (result: Finding['result'], step: string, text: string) =>
 
 /** Returns the URL of the exporter, and the problem of its certificate, according to the configuration of doctor. */
 function describeExporter({ web }: Config, { usesSystemdSocket }: DoctorOptions): Consultation {
-  const tls = web.configFile && readWebConfig(web.configFile).tls
+  const tls = web.configFile ? readWebConfig(web.configFile).tls : undefined
   return {
     url: usesSystemdSocket ? undefined : findPageUrl(web, tls !== undefined),
-    certificateProblem: tls && findCertificateProblem(tls, new Date()),
+    certificateProblem: findCertificateProblem(tls, new Date()),
   }
 }
 

@@ -4,6 +4,7 @@ import { COLLECTORS } from '../../collectors/index.js'
 import { reasonOf } from '../../collectors/failure.js'
 import { getErrorMessage, LinkError } from '../../errors.js'
 import { getLabels } from '../../metrics/labels.js'
+import { readRegistryUpdateTime } from '../../metrics/own-families.js'
 import type { Connection } from '../../xmpp/connection.js'
 import { xml } from '../../xmpp/xml.js'
 import type { Reporter } from './findings.js'
@@ -262,6 +263,7 @@ const countSeries = ({ families }: Outcome) =>
   families.reduce((sum, { order }) => sum + order.length, 0)
 
 function readUpdateTime(outcome: Outcome): number | undefined {
-  const families = 'exporterFamilies' in outcome ? outcome.exporterFamilies : undefined
-  return families?.find(({ name }) => name.endsWith('_updated_timestamp_seconds'))?.values[0]
+  return readRegistryUpdateTime(
+    'exporterFamilies' in outcome ? outcome.exporterFamilies : undefined,
+  )
 }

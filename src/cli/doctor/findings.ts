@@ -41,8 +41,3 @@ export function createReporter(report: (finding: Finding) => void): Reporter {
     },
   }
 }
-
-/** Returns the first sentence of a text, which names the cause. The rest of the text says what to change. */
-export function getCause(text: string): string {
-  return /^.*?\.(?= [A-Z])/.exec(text)?.[0] ?? text
-}

@@ -1,4 +1,5 @@
-import { getCause, type Finding } from './findings.js'
+import { splitMessage } from '../../errors.js'
+import type { Finding } from './findings.js'
 
 /** What the last line of doctor says about one server. */
 export type ServerVerdict = {
@@ -63,5 +64,5 @@ export function sumUp(verdicts: ReadonlyMap<string, ServerVerdict>): string {
     partial: `Partly working: ${count}`,
     noted: `Working, with notes on ${count}`,
   }
-  return `${starts[state as keyof typeof starts]}. ${name}: ${getCause(text)}`
+  return `${starts[state as keyof typeof starts]}. ${name}: ${splitMessage(text).cause}`
 }

@@ -1,24 +1,29 @@
 import { readFileSync, rmSync } from 'node:fs'
-import { isRequired } from './check-result.js'
+import { mayBeRequired } from './check-result.js'
+import { formatPrometheusJobs } from '../../servers/prometheus-job.js'
 import type { Plan } from './create-plan.js'
 import { createExporterService } from './exporter-service.js'
-import { findProsodyInstallation } from './prosody-installation.js'
+import type { ProsodyInstallation } from './prosody-installation.js'
+import { mayRestart } from './questions.js'
 import { getRestartCommand, hasSystemd, isProsodyDown, restartProsody } from './restart-prosody.js'
 import { SetupFailure } from './setup-failure.js'
 import type { SetupFlags } from './setup-flags.js'
 import type { SetupIo } from './setup-io.js'
-import { CONFIG_FILE } from './setup-plan.js'
-import { readRecord, type SetupRecord } from './setup-record.js'
-import { saveRecord } from './write-files.js'
+import { DEFAULT_CONFIG_FILE as CONFIG_FILE } from '../doctor/default-config-file.js'
+import type { SetupRecord } from './setup-record.js'
+import { updateRecord } from './write-files.js'
 
 type Options = {
   /** Whether this run wrote any file. */
   readonly hasChanges: boolean
   /** Whether this run wrote a file that Prosody loads. */
   readonly isProsodyChanged: boolean
+  readonly prosody: ProsodyInstallation
   readonly flags: SetupFlags
   readonly io: SetupIo
 }
+
+const NOT_LOADED = 'Prosody must be restarted to load the new configuration.'
 
 /**
  * Restarts Prosody, starts the service, and checks the result with doctor.
@@ -41,15 +46,19 @@ export async function activate(plan: Plan, record: SetupRecord, options: Options
   }
   let verdict = await printDoctor(io)
   // Files can be older than this run and new to Prosody, for example after the package was removed and installed again.
-  if (!verdict.isWorking && restart === 'unnecessary' && (await mayRestart(flags, io))) {
-    restart = await restartOrRecover(plan, io)
+  if (
+    !verdict.isWorking &&
+    restart === 'unnecessary' &&
+    (await mayRestart(flags, io, NOT_LOADED))
+  ) {
+    restart = await restartOrRecover(plan, options)
     await startService(plan, true, io)
     verdict = await printDoctor(io)
   }
   if (!verdict.isWorking) return 1
   // Only doctor shows that the restart had an effect. The script of Debian 12 without systemd, for example, reports
   // success and does not restart Prosody.
-  if (record.needsRestart) saveRecord({ ...readRecord()!, needsRestart: false })
+  if (record.needsRestart) updateRecord({ needsRestart: false })
   describeNextSteps(verdict.lines, io)
   return 0
 }
@@ -68,13 +77,14 @@ async function printDoctor(io: SetupIo) {
 async function restartIfNeeded(
   plan: Plan,
   record: SetupRecord,
-  { isProsodyChanged, flags, io }: Options,
+  options: Options,
 ): Promise<'done' | 'pending' | 'unnecessary'> {
+  const { isProsodyChanged, flags, io } = options
   if (!record.needsRestart) return 'unnecessary'
   // After an earlier run, the operator may have restarted Prosody.
   if (!isProsodyChanged && (await io.runDoctor(CONFIG_FILE, () => undefined))) return 'unnecessary'
-  if (!(await mayRestart(flags, io))) return 'pending'
-  return await restartOrRecover(plan, io)
+  if (!(await mayRestart(flags, io, NOT_LOADED))) return 'pending'
+  return await restartOrRecover(plan, options)
 }
 
 /**
@@ -83,7 +93,10 @@ async function restartIfNeeded(
  *
  * @throws SetupFailure
  */
-async function restartOrRecover({ service, componentFile }: Plan, io: SetupIo): Promise<'done'> {
+async function restartOrRecover(
+  { service, componentFile }: Plan,
+  { prosody, io }: Options,
+): Promise<'done'> {
   try {
     await restartProsody(io.env, service)
     io.print('Restarted Prosody.')
@@ -91,8 +104,7 @@ async function restartOrRecover({ service, componentFile }: Plan, io: SetupIo): 
   } catch (error) {
     if (!(error instanceof SetupFailure) || !(await isProsodyDown(io.env))) throw error
     const { path, content } = componentFile
-    const prosody = findProsodyInstallation(io.env, io.directory)
-    if (readFileSync(path, 'utf8') !== content || (await isRequired(prosody))) throw error
+    if (readFileSync(path, 'utf8') !== content || (await mayBeRequired(prosody))) throw error
     rmSync(path)
     await restartProsody(io.env)
     throw new SetupFailure(
@@ -111,7 +123,7 @@ async function startService(
   const service = createExporterService(env)
   if (files.some(({ path }) => path.endsWith('.service'))) await service.reloadUnits()
   if (!(await service.isEnabled())) {
-    saveRecord({ ...readRecord()!, hasEnabledService: true })
+    updateRecord({ hasEnabledService: true })
     await service.enable()
   }
   if (!mustRestart && (await service.isRunning())) return
@@ -119,29 +131,22 @@ async function startService(
   print('Started the service prosody-exporter.')
 }
 
-async function mayRestart({ restart, yes }: SetupFlags, io: SetupIo): Promise<boolean> {
-  if (restart) return true
-  if (yes) return false
-  io.print('Prosody must be restarted to load the new configuration.')
-  const answer = await io.ask('Restart Prosody now? This disconnects every user. [y/N] ')
-  return /^(y|yes)$/i.test(answer)
+/** The settings that formatPrometheusJobs needs, as in the configuration that setup writes. */
+const DEFAULTS = {
+  servers: [{}],
+  web: { listenAddresses: [], routePrefix: '', telemetryPath: '/metrics' },
 }
 
 /** @param report The output of doctor. Its last line names the page. */
 function describeNextSteps(report: readonly string[], { print }: SetupIo): void {
   const [, page = 'http://127.0.0.1:9347/'] = /(https?:\/\/\S+)$/.exec(report.at(-1) ?? '') ?? []
   const { protocol, host } = new URL(page)
-  const job = [
-    'scrape_configs:',
-    '  - job_name: prosody',
-    '    static_configs:',
-    `      - targets: ['${host}']`,
-  ]
+  const job = formatPrometheusJobs(DEFAULTS, host)
   const lines = [
     ...(hasSystemd() ? [] : [`Run the exporter: prosody-exporter --config.file=${CONFIG_FILE}`]),
     `Page: ${page}`,
     ...(protocol === 'http:'
-      ? ['Job for prometheus.yml:', '', ...job, '']
+      ? ['Job for prometheus.yml:', '', job, '']
       : ['Job for prometheus.yml: prosody-exporter doctor --show.prometheus']),
     'To remove everything that setup wrote: prosody-exporter setup --undo',
   ]

@@ -58,7 +58,7 @@ export async function checkResult(
   } catch (error) {
     if (!(error instanceof SetupFailure)) throw error
     // The operator may have added the line that includes the file.
-    if (isNew(componentFile.path) && (await isRequired(prosody))) {
+    if (isNew(componentFile.path) && (await mayBeRequired(prosody))) {
       throw new SetupFailure(
         `${error.message} The files stay, because the configuration of Prosody names the file of setup. ` +
           'Correct that, and run setup again, or with --undo.',
@@ -70,7 +70,7 @@ export async function checkResult(
 }
 
 /** Whether Prosody may be unable to start without the file of setup. */
-export async function isRequired(prosody: ProsodyInstallation): Promise<boolean> {
+export async function mayBeRequired(prosody: ProsodyInstallation): Promise<boolean> {
   try {
     return await requiresComponentFile(prosody)
   } catch (error) {

@@ -114,9 +114,8 @@ async function findGroup({ run_as_root, group }: ProsodyConfiguration, io: Setup
   const running = findRunningGroup() ?? (await findServiceGroup(io))
   if (running !== undefined) return running
   if (run_as_root) return 0
-  const { code, stdout } = await runProgram('getent', ['group', group], { env: io.env })
-  const id = Number(stdout.split(':')[2])
-  if (code === 0 && Number.isInteger(id)) return id
+  const id = await findGroupId(group, io)
+  if (id !== undefined) return id
   throw new SetupFailure(
     `The group "${group}" does not exist, so Prosody could not read the file of setup. ` +
       'Correct prosody_group or prosody_user in prosody.cfg.lua, and run setup again.',
@@ -124,15 +123,21 @@ async function findGroup({ run_as_root, group }: ProsodyConfiguration, io: Setup
 }
 
 /** Finds the group with which systemd starts Prosody; `undefined` if it starts Prosody as root. */
-async function findServiceGroup({ env }: SetupIo): Promise<number | undefined> {
+async function findServiceGroup(io: SetupIo): Promise<number | undefined> {
   if (!hasSystemd()) return undefined
   const run = async (command: string, ...args: string[]) =>
-    (await runProgram(command, args, { env })).stdout.trim()
+    (await runProgram(command, args, { env: io.env })).stdout.trim()
   const show = (name: string) =>
     run('systemctl', 'show', '--value', `--property=${name}`, 'prosody')
   const [user, group] = [await show('User'), await show('Group')]
   if (user === '' || user === 'root') return undefined
-  const text =
-    group === '' ? await run('id', '-g', user) : (await run('getent', 'group', group)).split(':')[2]
-  return text ? Number(text) : undefined
+  if (group !== '') return await findGroupId(group, io)
+  const id = await run('id', '-g', user)
+  return id ? Number(id) : undefined
+}
+
+async function findGroupId(name: string, { env }: SetupIo): Promise<number | undefined> {
+  const { code, stdout } = await runProgram('getent', ['group', name], { env })
+  const id = Number(stdout.split(':')[2])
+  return code === 0 && Number.isInteger(id) ? id : undefined
 }

@@ -5,11 +5,12 @@ import { checkResult, waitForInclude } from './check-result.js'
 import { createPlan, type Plan } from './create-plan.js'
 import { createExporterService } from './exporter-service.js'
 import { findProsodyInstallation } from './prosody-installation.js'
+import { confirm } from './questions.js'
 import { hasSystemd } from './restart-prosody.js'
 import { SetupFailure } from './setup-failure.js'
 import { parseSetupFlags, type SetupFlags } from './setup-flags.js'
 import type { SetupIo } from './setup-io.js'
-import { CONFIG_FILE } from './setup-plan.js'
+import { DEFAULT_CONFIG_FILE as CONFIG_FILE } from '../doctor/default-config-file.js'
 import { readRecord, RECORD_FILE, type SetupRecord } from './setup-record.js'
 import { undoSetup } from './undo-setup.js'
 import { chooseAction, writeFiles } from './write-files.js'
@@ -41,12 +42,13 @@ async function setUp(flags: SetupFlags, io: SetupIo): Promise<0 | 1> {
   const prosody = findProsodyInstallation(io.env, io.directory)
   const previous = readRecord()
   const plan = await beforeWriting(() => createPlan(flags, io, prosody, previous))
-  const hasChanges = describePlan(plan, previous, io.print)
+  const changed = describePlan(plan, previous, io.print)
+  const hasChanges = changed.length > 0
   if (flags.dryRun) {
     io.print('Nothing was changed, because of --dry-run.')
     return 0
   }
-  if (hasChanges) await beforeWriting(() => confirm(flags, io, 'Write these files?'))
+  if (hasChanges) await beforeWriting(() => confirm('Write these files?', flags, io))
   if (hasSystemd() && (await createExporterService(io.env).isMasked())) {
     throw new SetupFailure(
       'The service prosody-exporter is masked, so systemd cannot start it. Run systemctl unmask prosody-exporter, and ' +
@@ -54,7 +56,7 @@ async function setUp(flags: SetupFlags, io: SetupIo): Promise<0 | 1> {
     )
   }
   const before = await prosody.checkConfiguration()
-  const isProsodyChanged = willChangeProsody(plan, previous)
+  const isProsodyChanged = changed.some((path) => path.endsWith('.lua'))
   const written = writeFiles(plan.files, previous, {
     domain: plan.domain,
     hasEnabledService: previous?.hasEnabledService ?? false,
@@ -63,20 +65,23 @@ async function setUp(flags: SetupFlags, io: SetupIo): Promise<0 | 1> {
   if (hasChanges) io.print('Wrote the files.')
   await waitForInclude(plan, flags, io, prosody)
   await checkResult(plan, prosody, before, written)
-  return await activate(plan, written.record, { hasChanges, isProsodyChanged, flags, io })
+  return await activate(plan, written.record, {
+    ...{ hasChanges, isProsodyChanged },
+    ...{ prosody, flags, io },
+  })
 }
 
 /**
  * Prints what setup will write.
  *
- * @returns Whether there is anything to write.
+ * @returns The paths of the files that setup will create or update.
  * @throws SetupFailure if a file exists that setup did not write.
  */
 function describePlan(
   { domain, files, componentFile }: Plan,
   previous: SetupRecord | undefined,
   print: (line: string) => void,
-): boolean {
+): string[] {
   const actions = files.map((file) => [file.path, chooseAction(file, previous)] as const)
   const refused = actions.find(([, action]) => action === 'refuse')
   if (refused !== undefined) throw createRefusal(refused[0])
@@ -93,7 +98,7 @@ function describePlan(
   for (const [path, action] of listed) print(`  ${action}: ${path}`)
   if (!previous) print(`  create: ${RECORD_FILE} (the list of these files, for --undo)`)
   if (listed.length === 0) print('Nothing to write: all files exist.')
-  return listed.length > 0
+  return listed.map(([path]) => path)
 }
 
 /** Explains why setup does not write a file that exists. */
@@ -118,19 +123,4 @@ async function beforeWriting<T>(step: () => Promise<T>): Promise<T> {
     if (!(error instanceof SetupInterruption)) throw error
     throw new SetupFailure('Setup was interrupted. Nothing was changed.')
   }
-}
-
-/** Throws SetupFailure if the answer is no. */
-async function confirm({ yes }: SetupFlags, io: SetupIo, question: string): Promise<void> {
-  if (yes) return
-  const answer = await io.ask(`${question} [Y/n] `)
-  if (/^(y|yes)?$/i.test(answer)) return
-  throw new SetupFailure('Nothing was changed.')
-}
-
-/** Returns whether Prosody must be restarted after the files are written. */
-function willChangeProsody({ files }: Plan, previous: SetupRecord | undefined): boolean {
-  return files.some(
-    (file) => file.path.endsWith('.lua') && /create|update/.test(chooseAction(file, previous)),
-  )
 }

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { DEFAULT_CONFIG_FILE as CONFIG_FILE } from '../doctor/default-config-file.js'
 import { isFile } from './is-file.js'
 import { SetupFailure } from './setup-failure.js'
 import { parseDomain } from '../../config/xmpp-address.js'
@@ -12,9 +13,7 @@ import {
 import type { SetupRecord } from './setup-record.js'
 import type { PlannedFile } from './write-files.js'
 
-export const CONFIG_DIRECTORY = '/etc/prosody-exporter'
-export const CONFIG_FILE = `${CONFIG_DIRECTORY}/prosody-exporter.yml`
-export const SECRET_FILE = `${CONFIG_DIRECTORY}/xmpp.secret`
+export const SECRET_FILE = join(dirname(CONFIG_FILE), 'xmpp.secret')
 const MODULE = 'mod_adhoc_statistics'
 /** The directory for the module if `plugin_paths` is not set, as in the configuration of Debian's Prosody. */
 const DEFAULT_PLUGIN_PATH = '/usr/local/lib/prosody/modules'

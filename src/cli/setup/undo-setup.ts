@@ -1,5 +1,6 @@
 import { createExporterService } from './exporter-service.js'
 import { findProsodyInstallation } from './prosody-installation.js'
+import { confirm, mayRestart } from './questions.js'
 import { INCLUDE_LINE, requiresComponentFile } from './required-file.js'
 import { getRestartCommand, hasSystemd, isProsodyDown, restartProsody } from './restart-prosody.js'
 import { SetupFailure } from './setup-failure.js'
@@ -27,9 +28,7 @@ export async function undoSetup(flags: SetupFlags, io: SetupIo): Promise<0 | 1> 
     io.print('Nothing was changed, because of --dry-run.')
     return 0
   }
-  if (!flags.yes && !/^(y|yes)?$/i.test(await io.ask('Remove these files? [Y/n] '))) {
-    throw new SetupFailure('Nothing was changed.')
-  }
+  await confirm('Remove these files?', flags, io)
   await waitUntilNotIncluded(flags, io)
   if (hasSystemd()) {
     await stopService(record, io)
@@ -81,9 +80,7 @@ async function stopService({ hasEnabledService }: SetupRecord, io: SetupIo): Pro
 
 /** Prosody removes the component when it restarts. */
 async function restartWithoutComponent(flags: SetupFlags, io: SetupIo): Promise<void> {
-  const question = 'Restart Prosody now? This disconnects every user. [y/N] '
-  const isRestartWanted = flags.restart || (!flags.yes && /^(y|yes)$/i.test(await io.ask(question)))
-  if (isRestartWanted) {
+  if (await mayRestart(flags, io)) {
     await restartProsody(io.env)
     if (await isProsodyDown(io.env)) {
       throw new SetupFailure(

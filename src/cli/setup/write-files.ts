@@ -19,7 +19,13 @@ import { basename, dirname, join } from 'node:path'
 import { getErrorMessage } from '../../errors.js'
 import { isFile } from './is-file.js'
 import { SetupFailure } from './setup-failure.js'
-import { formatRecord, RECORD_FILE, type CreatedPath, type SetupRecord } from './setup-record.js'
+import {
+  formatRecord,
+  readRecord,
+  RECORD_FILE,
+  type CreatedPath,
+  type SetupRecord,
+} from './setup-record.js'
 
 export type PlannedFile = {
   readonly path: string
@@ -72,7 +78,7 @@ export function writeFiles(
   values: Omit<SetupRecord, 'created'>,
 ): WrittenFiles {
   const changes = files.filter((file) => /create|update/.test(chooseAction(file, previous)))
-  const record: SetupRecord = { ...values, created: listCreated(files, changes, previous) }
+  const record: SetupRecord = { ...values, created: listCreated(changes, previous) }
   const added = record.created.filter(
     ({ path }) => previous?.created.every((each) => each.path !== path) ?? true,
   )
@@ -124,9 +130,13 @@ function createRecord(record: SetupRecord, previous: SetupRecord | undefined): v
 const cannotWrite = (path: string, error: unknown) =>
   new SetupFailure(`Cannot write ${path}: ${getErrorMessage(error)}. Nothing was changed.`)
 
-/** Replaces the record, for example after Prosody was restarted. */
-export function saveRecord(record: SetupRecord): void {
+function saveRecord(record: SetupRecord): void {
   replaceFile(planRecord(record))
+}
+
+/** Changes values of the record on disk. */
+export function updateRecord(changes: Partial<SetupRecord>): void {
+  saveRecord({ ...readRecord()!, ...changes })
 }
 
 const planRecord = (record: SetupRecord): PlannedFile => ({
@@ -167,7 +177,6 @@ export function removeCreated(created: readonly CreatedPath[]): string[] {
 
 /** Lists what exists after the planned changes, in the order of creation: the record first, then the files. */
 function listCreated(
-  files: readonly PlannedFile[],
   changes: readonly PlannedFile[],
   previous: SetupRecord | undefined,
 ): CreatedPath[] {
@@ -179,9 +188,7 @@ function listCreated(
     created.set(path, { path, sha256, ...(existsSync(path) && { replaced: hashFile(path) }) })
   }
   if (!created.has(RECORD_FILE)) add(RECORD_FILE, '')
-  for (const { path, content } of files) {
-    if (changes.some((each) => each.path === path)) add(path, hash(content))
-  }
+  for (const { path, content } of changes) add(path, hash(content))
   return [...created.values()]
 }
 

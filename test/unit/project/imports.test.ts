@@ -23,7 +23,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   servers: ['collectors', 'config', 'exposition', 'history', 'log', 'metrics', 'scrape', 'xmpp'],
   http: ['config', 'exposition', 'log'],
   access: ['config', 'errors', 'http', 'log', 'metrics'],
-  page: ['config', 'exposition', 'history', 'http'],
+  page: ['config', 'errors', 'exposition', 'history', 'http'],
   control: ['http', 'log', 'xmpp'],
   cli: ['access', 'collectors', 'config', 'control', 'errors', 'log', 'metrics', 'servers', 'xmpp'],
   exporter: [
