@@ -1,16 +1,9 @@
+import { createRangeData, RANGES, type Range, type RangeData } from './range.js'
 import type { ServerSummary, SummaryValues } from './server-summary.js'
+import { toSpans } from './span.js'
+import { TRACKS, type Point, type Track } from './tracks.js'
 
-/** The names of the values that the status page plots. For counters, it plots the rate since the previous point. */
-export const TRACKS = [
-  ...(['clients', 'serversIn', 'serversOut'] as const),
-  ...(['messages', 'presences', 'iqs', 'logins', 'loginFailures'] as const),
-  ...(['pingMs', 'lagMs'] as const),
-] as const
-export type Track = (typeof TRACKS)[number]
-
-export type Point = { readonly atMs: number } & Partial<Record<Track, number>>
-
-// At one point per 15 s, 960 points are four hours. They take 45 KB per server, so 45 MB for a thousand servers.
+// At one point per 15 s, 960 points are four hours. They take 81 KB per server, so 81 MB for a thousand servers.
 const MAX_POINTS = 960
 /** The shortest time between two points, as a share of the polling interval. */
 const MIN_SPACING = 0.5
@@ -21,6 +14,14 @@ const MIN_SPACING = 0.5
 const DUE_AFTER_INTERVALS = 1.1
 /** If the exporter does not poll, this interval determines the shortest time between two points. */
 const UNPOLLED_INTERVAL_MS = 15_000
+/** After this number of intervals without a point, the exporter was not running. */
+const GAP_INTERVALS = 4
+/** With no polling, only scrapes add points, and their interval is unknown. */
+const UNPOLLED_GAP_MS = 5 * 60_000
+/** Rates are over the points of this time: a minute, and a tenth more, because scrapes are not exact to the second. */
+const RATE_WINDOW_MS = 66_000
+/** The ranges for which the points in memory suffice. */
+const MEMORY_RANGES = RANGES.filter(({ id }) => id === '1h' || id === '4h')
 
 export type History = {
   /** Returns the last summary that was added; `undefined` before the first summary. */
@@ -39,8 +40,23 @@ export type History = {
    * @param from The number of the first point to return. Points are numbered from 0 since the start. Default: 0.
    */
   getPoints(from?: number): Point[]
+  /** Returns the ranges that `readRange` can read, the shortest first. */
+  listRanges(): readonly Range[]
+  /** Returns the values of a range until now. */
+  readRange(range: Range): Promise<RangeData>
+  /**
+   * Returns how the resident memory of the server changed in the last 24 hours; `undefined` if the history of this run
+   * of the server is shorter than an hour. The first hour of a run is not considered, because its caches fill then.
+   */
+  getMemoryGrowth(): MemoryGrowth | undefined
   /** Whether the exporter should poll the server now, because no scrape has added a point for more than an interval. */
   isDue(): boolean
+}
+
+export type MemoryGrowth = {
+  readonly fromBytes: number
+  readonly toBytes: number
+  readonly overMs: number
 }
 
 type TimedValues = { readonly values: SummaryValues; readonly atMs: number }
@@ -63,12 +79,21 @@ export function createHistory({
   readonly now?: () => number
 }): History {
   const times = new Float64Array(maxPoints)
-  const values = new Float32Array(maxPoints * TRACKS.length)
+  const values = new Float32Array(maxPoints * COLUMNS)
   const spacingMs = (intervalMs || UNPOLLED_INTERVAL_MS) * MIN_SPACING
+  const maxGapMs = intervalMs > 0 ? intervalMs * GAP_INTERVALS : UNPOLLED_GAP_MS
+  const computePoint = createRates()
   let count = 0
   let latest: ServerSummary | undefined
   let addedAtMs = -Infinity
-  let previous: TimedValues | undefined
+
+  function getPoints(from = 0): Point[] {
+    const first = Math.max(from, count - maxPoints)
+    return Array.from({ length: Math.max(count - first, 0) }, (_, i) => {
+      const at = (first + i) % maxPoints
+      return fromColumns(times[at]!, values.subarray(at * COLUMNS, (at + 1) * COLUMNS))
+    })
+  }
 
   return {
     getLatest: () => latest,
@@ -79,60 +104,106 @@ export function createHistory({
       latest?.isUp !== isUp || latest.connects !== connects || now() - addedAtMs >= spacingMs,
 
     add(summary) {
-      const atMs = (addedAtMs = now())
+      addedAtMs = now()
       latest = summary
-      const point = computePoint({ values: summary.values, atMs }, previous)
-      // A rate across an outage would be wrong, because the time at which the counter increased is unknown.
-      previous = summary.isUp ? { values: summary.values, atMs } : undefined
       const at = count++ % maxPoints
       times[at] = summary.atMs
-      TRACKS.forEach((track, i) => {
-        values[at * TRACKS.length + i] = (summary.isUp ? point[track] : undefined) ?? NaN
-      })
+      values.set(toColumns(computePoint(summary, addedAtMs)), at * COLUMNS)
     },
 
-    getPoints(from = 0) {
-      const first = Math.max(from, count - maxPoints)
-      return Array.from({ length: Math.max(count - first, 0) }, (_, i) => {
-        const at = (first + i) % maxPoints
-        const known = TRACKS.flatMap((track, column) => {
-          const value = values[at * TRACKS.length + column]!
-          return Number.isNaN(value) ? [] : [[track, value]]
-        })
-        return {
-          atMs: times[at]!,
-          ...(Object.fromEntries(known) as Partial<Record<Track, number>>),
-        }
-      })
+    getPoints,
+    listRanges: () => MEMORY_RANGES,
+
+    readRange(range) {
+      const points = getPoints()
+      const startMs = points[0]?.atMs ?? Infinity
+      const nowMs = Date.now()
+      const data = createRangeData(range, toSpans(points, maxGapMs), { nowMs, startMs, maxGapMs })
+      return Promise.resolve(data)
     },
+
+    getMemoryGrowth: () => undefined,
   }
 }
 
-function computePoint(
+/** The number of columns of a point: the tracks, and whether the server answered. */
+const COLUMNS = TRACKS.length + 1
+
+function toColumns(point: Point): number[] {
+  return [Number(point.isUp), ...TRACKS.map((track) => point[track] ?? NaN)]
+}
+
+function fromColumns(atMs: number, columns: Float32Array): Point {
+  const known = TRACKS.flatMap((track, i) => {
+    const value = columns[i + 1]!
+    return Number.isNaN(value) ? [] : [[track, value]]
+  })
+  return { atMs, isUp: columns[0] === 1, ...(Object.fromEntries(known) as Partial<Point>) }
+}
+
+/** Returns a function that computes the point of a summary. It computes rates over about a minute. */
+function createRates() {
+  /** The values of the last minute, the newest first. */
+  let window: readonly TimedValues[] = []
+  return ({ isUp, atMs, values }: ServerSummary, addedAtMs: number): Point => {
+    // A rate across an outage would be wrong, because the time at which the counter increased is unknown.
+    if (!isUp) {
+      window = []
+      return { atMs, isUp }
+    }
+    const tracks = computeTracks({ values, atMs: addedAtMs }, window)
+    const isRecent = (old: TimedValues, index: number) =>
+      index === 0 || addedAtMs - old.atMs < RATE_WINDOW_MS
+    window = [{ values, atMs: addedAtMs }, ...window].filter(isRecent)
+    const known = Object.entries(tracks).filter(([, value]) => value !== undefined)
+    return { atMs, isUp, ...(Object.fromEntries(known) as Partial<Point>) }
+  }
+}
+
+function computeTracks(
   { values, atMs }: TimedValues,
-  previous: TimedValues | undefined,
+  window: readonly TimedValues[],
 ): Partial<Record<Track, number | undefined>> {
-  // If a counter is lower than at the previous point, it was reset, and its increase is unknown.
+  /**
+   * Returns by how much a counter increased, and in how many seconds. If a counter is lower than at the point before, it
+   * was reset, and its increase is unknown.
+   */
   const increase = (name: keyof SummaryValues) => {
-    const [from, to] = [previous?.values[name], values[name]]
-    return from === undefined || to === undefined || to < from ? undefined : to - from
+    let base: TimedValues | undefined
+    let newer = values[name] ?? -Infinity
+    for (const old of window) {
+      const value = old.values[name] ?? Infinity
+      if (value > newer) break
+      base = old
+      newer = value
+    }
+    if (!base) return undefined
+    return { by: values[name]! - base.values[name]!, seconds: (atMs - base.atMs) / 1000 }
   }
   const rate = (name: keyof SummaryValues, perSeconds: number) => {
-    const by = increase(name)
-    return by === undefined ? undefined : (by / ((atMs - previous!.atMs) / 1000)) * perSeconds
+    const increased = increase(name)
+    return increased && (increased.by / increased.seconds) * perSeconds
   }
   const [lagSum, lagCount] = [increase('lagSum'), increase('lagCount')]
   return {
     clients: values.clients ?? values.users,
     serversIn: values.serversIn,
     serversOut: values.serversOut,
+    occupants: values.occupants,
+    rooms: values.rooms,
+    accounts: values.accounts,
     messages: rate('messages', 1),
     presences: rate('presences', 1),
     iqs: rate('iqs', 1),
     logins: rate('logins', 60),
     loginFailures: rate('loginFailures', 60),
+    registrations: rate('registrations', 3600),
     pingMs: values.pingSeconds === undefined ? undefined : values.pingSeconds * 1000,
-    lagMs: lagSum === undefined || !lagCount ? undefined : (lagSum / lagCount) * 1000,
+    lagMs: lagSum && lagCount && lagCount.by > 0 ? (lagSum.by / lagCount.by) * 1000 : undefined,
+    memoryBytes: values.memoryBytes,
+    cpuShare: rate('cpuSeconds', 1),
+    openFds: values.openFds,
+    unauthenticated: values.unauthenticated,
   }
 }
 

@@ -44,8 +44,11 @@ export type SharePart = { readonly name: string; readonly count: number }
 export type SummaryValues = Partial<Record<SummaryValueName, number>>
 export type SummaryValueName =
   | ('users' | 'clients' | 'serversIn' | 'serversOut' | 'pingSeconds')
-  // The values from `messages` to `lagCount` are counters.
+  | ('rooms' | 'occupants' | 'accounts' | 'unauthenticated')
+  | ('memoryBytes' | 'openFds' | 'maxFds')
+  // The values from `messages` to `cpuSeconds` are counters.
   | ('messages' | 'presences' | 'iqs' | 'logins' | 'loginFailures' | 'lagSum' | 'lagCount')
+  | ('registrations' | 'cpuSeconds')
 
 /** The state of one collector after a collection. */
 export type SourceState = {
@@ -183,6 +186,15 @@ function summarizeValues(
     logins: addUp(readRows('xmpp_logins')),
     loginFailures: addUp(readRows('xmpp_login_failures')),
     pingSeconds: findExtreme(Math.max, pings),
+    rooms: addUp(readRows('xmpp_muc_live_rooms')),
+    occupants: addUp(readRows('xmpp_muc_occupants')),
+    accounts: addUp(readRows('xmpp_registered_users')),
+    unauthenticated: addUp(readRows('xmpp_unauthenticated_connections')),
+    registrations: addUp(readRows('xmpp_registrations')),
+    memoryBytes: addUp(readRows('xmpp_process_resident_memory_bytes')),
+    cpuSeconds: addUp(readRows('xmpp_process_cpu_seconds')),
+    openFds: addUp(readRows('xmpp_process_open_fds')),
+    maxFds: addUp(readRows('xmpp_process_max_fds')),
     ...(lag?.type === 'histogram' && getSumAndCount(lag)),
   })
 }

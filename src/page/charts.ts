@@ -1,4 +1,4 @@
-import type { Track } from '../history/history.js'
+import type { Track } from '../history/tracks.js'
 
 export type Chart = {
   readonly id: string

@@ -1,5 +1,5 @@
 import { html } from 'hono/html'
-import type { Point } from '../history/history.js'
+import type { Point } from '../history/tracks.js'
 import type { HostSummary, ServerSummary, Share, SourceState } from '../history/server-summary.js'
 import type { StatisticsInterval } from '../history/statistics-interval.js'
 import { CHARTS, type Chart } from './charts.js'

@@ -1,0 +1,17 @@
+/** The names of the values that the history stores. For counters, it stores the rate over about one minute. */
+export const TRACKS = [
+  ...(['clients', 'serversIn', 'serversOut', 'occupants', 'rooms', 'accounts'] as const),
+  // Per second.
+  ...(['messages', 'presences', 'iqs'] as const),
+  // Per minute; `registrations` per hour.
+  ...(['logins', 'loginFailures', 'registrations'] as const),
+  ...(['pingMs', 'lagMs'] as const),
+  // The CPU share is in CPU seconds per second.
+  ...(['memoryBytes', 'cpuShare', 'openFds', 'unauthenticated'] as const),
+] as const
+export type Track = (typeof TRACKS)[number]
+
+/** The values of a server at one time. If the server did not answer, `isUp` is false, and all tracks are absent. */
+export type Point = { readonly atMs: number; readonly isUp: boolean } & Partial<
+  Record<Track, number>
+>
