@@ -1,4 +1,5 @@
-import { createExporterService } from './exporter-service.js'
+import { existsSync } from 'node:fs'
+import { createExporterService, STATE_DIRECTORY } from './exporter-service.js'
 import { findProsodyInstallation } from './prosody-installation.js'
 import { confirm, mayRestart } from './questions.js'
 import { INCLUDE_LINE, requiresComponentFile } from './required-file.js'
@@ -23,6 +24,9 @@ export async function undoSetup(flags: SetupFlags, io: SetupIo): Promise<0 | 1> 
   for (const each of record.created) {
     if (each.sha256 !== undefined)
       io.print(`  ${willKeep(each) ? 'keep, edited' : 'remove'}: ${each.path}`)
+  }
+  if (existsSync(STATE_DIRECTORY)) {
+    io.print(`  remove: ${STATE_DIRECTORY} (the history of the page)`)
   }
   if (flags.dryRun) {
     io.print('Nothing was changed, because of --dry-run.')
@@ -76,6 +80,7 @@ async function stopService({ hasEnabledService }: SetupRecord, io: SetupIo): Pro
   const service = createExporterService(io.env)
   await service.stop()
   if (hasEnabledService && (await service.isEnabled())) await service.disable()
+  await service.deleteState()
 }
 
 /** Prosody removes the component when it restarts. */
