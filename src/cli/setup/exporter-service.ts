@@ -7,8 +7,6 @@ import { SetupFailure } from './setup-failure.js'
 import type { PlannedFile } from './write-files.js'
 
 const UNIT = 'prosody-exporter.service'
-/** StateDirectory= of the unit. */
-export const STATE_DIRECTORY = '/var/lib/prosody-exporter-state'
 /** The directories of units that belong to packages. @see systemd.unit(5) */
 const PACKAGED_UNITS = ['/usr/lib/systemd/system', '/lib/systemd/system']
 const OWN_UNIT = `/etc/systemd/system/${UNIT}`
@@ -69,8 +67,6 @@ export type ExporterService = {
    */
   restart(): Promise<void>
   stop(): Promise<void>
-  /** Deletes the history of the page. The service must be stopped, and its unit must exist. */
-  deleteState(): Promise<void>
 }
 
 export function createExporterService(env: Env): ExporterService {
@@ -125,7 +121,6 @@ export function createExporterService(env: Env): ExporterService {
       await systemctl('stop', UNIT)
       await systemctl('reset-failed', UNIT)
     },
-    deleteState: async () => void (await systemctl('clean', '--what=state', UNIT)),
   }
 }
 
