@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises'
 import { decodeRecord, encodeRecord, type FileRecord, type Tier } from './file-layout.js'
 
-/** The maximum number of records that are read and decoded at once, so that scrapes do not wait. */
+/** The maximum number of records that are read and decoded in one step, so that scrapes do not wait. */
 const CHUNK = 1000
 
 /** Writes records to their slots. Records in adjacent slots are one write. */

@@ -25,7 +25,7 @@ const RATE_WINDOW_MS = 66_000
 const MEMORY_RANGES = RANGES.filter(({ id }) => id === '1h' || id === '4h')
 
 /**
- * The time of which a history with a file has the points in memory: twice the time after which they are stored.
+ * A history with a file has the points of this time in memory. It is twice the time after which they are stored.
  */
 const UNSTORED_MS = 2 * 5 * 60_000
 

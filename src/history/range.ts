@@ -39,7 +39,7 @@ export type RangeData = {
   readonly toMs: number
   /** The distance of two times without an outage. */
   readonly stepMs: number
-  /** The start of each period of `stepMs` of which the history has values, in milliseconds since 1970. */
+  /** The start of each period of `stepMs` for which the history has values, in milliseconds since 1970. */
   readonly times: readonly number[]
   /** The values at these times. A track without any value is absent. */
   readonly values: Readonly<Partial<Record<Track, RangeColumns>>>

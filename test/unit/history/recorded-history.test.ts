@@ -47,7 +47,7 @@ function setUp(t: TestContext) {
     /** Lets time pass in which the exporter does not run. */
     skip: (ms: number) => (nowMs += ms),
     /** Adds a summary every 15 s, and stores the history every five minutes. */
-    async run(ms: number, options: { isUp?: boolean; families?: readonly Family[] } = {}) {
+    run: async (ms: number, options: { isUp?: boolean; families?: readonly Family[] } = {}) => {
       for (const endMs = nowMs + ms; nowMs < endMs; nowMs += 15_000) {
         history.add(summarize(createCollection({ families: [], ...options }), nowMs))
         if ((unstoredMs += 15_000) >= 5 * MINUTE_MS) {
