@@ -57,3 +57,13 @@ export function formatElapsed(seconds: number): string {
     ? `${formatNumber(Math.ceil(seconds * 1000))} ms`
     : `${formatNumber(seconds)} s`
 }
+
+const BYTE_UNITS = ['bytes', 'KB', 'MB', 'GB', 'TB']
+
+/** Formats a number of bytes with three digits at most, for example `132 MB`. One KB is 1024 bytes, as in `free` and `top`. */
+export function formatBytes(bytes: number): string {
+  let [value, unit] = [bytes, 0]
+  while (value >= 1000 && unit < BYTE_UNITS.length - 1) [value, unit] = [value / 1024, unit + 1]
+  const digits = value < 10 && unit > 0 ? 1 : 0
+  return `${Number(value.toFixed(digits))} ${BYTE_UNITS[unit]!}`
+}
