@@ -3,7 +3,7 @@ import { splitMessage } from '../errors.js'
 import type { MemoryGrowth } from '../history/history.js'
 import type { Certificate, ServerSummary } from '../history/server-summary.js'
 import { SLOW_LOOP_SECONDS } from '../history/recent-events.js'
-import { formatBytes, formatCount, formatDuration, formatNumber } from './format-values.js'
+import { formatBytes, formatDays, formatDuration, formatNumber } from './format-values.js'
 
 /** `red`: users are affected, or will be within days. `amber`: the rest. */
 export type Severity = 'red' | 'amber'
@@ -85,8 +85,6 @@ const nameCertificate = ({ host, service }: Certificate) =>
   service === undefined ? host : `${host} (${service})`
 const nameAll = (certificates: readonly Certificate[]) =>
   certificates.map(nameCertificate).join(', ')
-const formatDays = (ms: number) =>
-  ms < 2 * DAY_MS ? formatDuration(ms) : formatCount(Math.floor(ms / DAY_MS), 'day')
 
 function findCertificatesToReload({ summary: { hostsToReload } }: AttentionInput): Finding[] {
   if (hostsToReload.length === 0) return []

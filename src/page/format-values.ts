@@ -39,6 +39,13 @@ export function formatDuration(ms: number): string {
   return parts.length > 0 ? parts.slice(0, 2).join(' ') : 'less than a minute'
 }
 
+const DAY_MS = 86_400_000
+
+/** Formats a duration in whole days; if it is shorter than two days, with hours and minutes. */
+export function formatDays(ms: number): string {
+  return ms < 2 * DAY_MS ? formatDuration(ms) : formatCount(Math.floor(ms / DAY_MS), 'day')
+}
+
 /** Renders a date and time in UTC. The script client/page.js replaces it with the local time of the reader. */
 export function formatDateTime(ms: number): Html {
   const iso = new Date(ms).toISOString()
