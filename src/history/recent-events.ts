@@ -93,7 +93,11 @@ export function createEventCounter(now = () => performance.now()) {
 
   return (collection: Collection, connects: number): RecentEvents | undefined => {
     // A restart of Prosody resets the counters, and ends the stream.
-    if (stream !== connects) [rows, samples, stream] = [new Map(), [], connects]
+    if (stream !== connects) {
+      rows = new Map()
+      samples = []
+    }
+    stream = connects
     const counters = readCounters(collection)
     if (!counters) return undefined
     const [atMs, values] = [now(), encode(counters)]
