@@ -123,29 +123,34 @@ export function summarize(
     sources: results.map((result) => summarizeSource(result, describe)),
     isWaitingForProsody: isWaitingForProsody(results),
     interval,
-    certificates: listCertificates(readRows),
-    hostsToReload: listHostsToReload(readRows),
+    certificates: listCertificates(readRows, ownDomain),
+    hostsToReload: listHostsToReload(readRows, ownDomain),
     recent,
   }
 }
 
-function listCertificates(readRows: RowReader): Certificate[] {
-  // The labels of at most five series are read, because a server can have thousands of certificates.
+// Nobody connects to the component of the exporter with TLS, so its certificate is omitted.
+
+function listCertificates(readRows: RowReader, ownDomain: string | undefined): Certificate[] {
+  // The labels of few series are read, because a server can have thousands of certificates. A host has at most five.
   return (readRows('xmpp_certificate_expiry_timestamp_seconds') ?? [])
     .toSorted((a, b) => a.value - b.value)
-    .slice(0, MAX_CERTIFICATES)
+    .slice(0, 2 * MAX_CERTIFICATES)
     .map(({ labels, value }) => ({
       host: findLabel(labels, 'host') ?? '',
       service: findLabel(labels, 'service') || undefined,
       expiresAtMs: value * 1000,
     }))
+    .filter(({ host }) => host !== ownDomain)
+    .slice(0, MAX_CERTIFICATES)
 }
 
-const listHostsToReload = (readRows: RowReader) =>
+const listHostsToReload = (readRows: RowReader, ownDomain: string | undefined) =>
   (readRows('xmpp_certificate_reload_needed') ?? [])
     .filter(({ value }) => value === 1)
-    .slice(0, MAX_CERTIFICATES)
     .map(({ labels }) => findLabel(labels, 'host') ?? '')
+    .filter((host) => host !== ownDomain)
+    .slice(0, MAX_CERTIFICATES)
 
 type Connections = ReturnType<typeof readConnections>
 

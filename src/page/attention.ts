@@ -87,11 +87,14 @@ const nameAll = (certificates: readonly Certificate[]) =>
   certificates.map(nameCertificate).join(', ')
 
 function findCertificatesToReload({ summary: { hostsToReload } }: AttentionInput): Finding[] {
-  if (hostsToReload.length === 0) return []
+  const [first, ...others] = hostsToReload
+  if (first === undefined) return []
+  const more = others.length > 0 ? ` The same is true for: ${others.join(', ')}.` : ''
   return [
     amber(
-      `Prosody still uses the old certificate of ${hostsToReload.join(', ')}, although its file was renewed. ` +
-        'Run "prosodyctl reload". If this message stays, restart Prosody. Let each renewal reload Prosody, for example with certbot renew --deploy-hook "prosodyctl reload".',
+      `Prosody still uses the old certificate of ${first}, although its file was renewed. ` +
+        'Run "prosodyctl reload". If this message stays, restart Prosody. Let each renewal reload Prosody, for example ' +
+        `with certbot renew --deploy-hook "prosodyctl reload".${more}`,
     ),
   ]
 }

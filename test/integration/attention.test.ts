@@ -23,8 +23,10 @@ const HOST = 'one.example'
 const USER = `juliet@${HOST}`
 const PASSWORD = 'pw'
 const FAST = { PROSODY_EXPORTER_PAGE_INTERVAL: '1s' }
-/** No problem needs more repetitions of its cause than this. */
-const MAX_REPETITIONS = 100
+/** How often the test repeats the cause of a problem before it gives up. */
+const MAX_REPETITIONS = 50
+/** The number of logins or connections in one repetition. */
+const BATCH = 15
 
 const textOf = (selector: string) =>
   `(document.querySelector('${selector}')?.innerText ?? '').replace(/\\s+/g, ' ')`
@@ -32,11 +34,20 @@ const matches = (expected: RegExp, selector = '#attention') =>
   `${String(expected)}.test(${textOf(selector)})`
 const CALM = /^Nothing needs attention\.$/
 
+/** Waits until the page shows the next collection. */
+async function untilUpdated(tab: Tab): Promise<void> {
+  const before = await tab.evaluate<string>(textOf('#about'))
+  await tab.until(`${textOf('#about')} !== ${JSON.stringify(before)}`, 'the next collection')
+}
+
+const repeat = (act: () => Promise<unknown>) => Promise.all(Array.from({ length: BATCH }, act))
+
 /** Repeats the cause of a problem, or what ends it, until the page shows the expected text. */
 async function repeatUntil(tab: Tab, expected: RegExp, act: () => Promise<unknown>): Promise<void> {
   for (let i = 0; i < MAX_REPETITIONS; i++) {
     if (await tab.evaluate<boolean>(matches(expected))) return
     await act()
+    await untilUpdated(tab)
   }
   await tab.until(matches(expected), String(expected))
 }
@@ -77,6 +88,9 @@ describe('the status page lists what needs attention', { concurrency: 2 }, () =>
     return { prosody, tab, port: prosody.ports.c2s }
   }
 
+  const succeed = async (port: number) =>
+    (await authenticate({ port, jid: USER, password: PASSWORD })).close()
+
   test('failed logins, until more logins succeed', async (t) => {
     const { tab, port } = await setUp(t)
     const fail = () => assert.rejects(authenticate({ port, jid: USER, password: 'no' }), LoginError)
@@ -86,42 +100,36 @@ describe('the status page lists what needs attention', { concurrency: 2 }, () =>
       .some((row) => /^Failed.*[1-9]/.test(row.innerText.replace(/\\s+/g, ' ')))`
     await tab.until(failed, 'the failed login')
     assert.ok(await tab.evaluate<boolean>(matches(CALM)))
-    await repeatUntil(tab, /\d+ logins per minute fail on one\.example, and 0 succeed\./, fail)
+    await repeatUntil(tab, /\d+ logins per minute fail on one\.example, and 0 succeed\./, () =>
+      repeat(fail),
+    )
     await tab.until(matches(/^Prosody is up, with 1 problem$/, 'h1'))
     await assertReadable(tab)
-    await repeatUntil(tab, CALM, async () =>
-      (await authenticate({ port, jid: USER, password: PASSWORD })).close(),
-    )
+    await repeatUntil(tab, CALM, () => repeat(() => succeed(port)))
   })
 
   test('a flood of connections without a login, until more clients log in', async (t) => {
     const { tab, port } = await setUp(t)
+    const open = async () => {
+      const socket = connect(port, '127.0.0.1')
+      await once(socket, 'connect')
+      socket.write(`<stream:stream xmlns='jabber:client' to='${HOST}'
+        xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>`)
+      await once(socket, 'data')
+      socket.destroy()
+    }
     await repeatUntil(tab, /\d+ connections per minute from clients end without a login\./, () =>
-      Promise.all(
-        Array.from({ length: 20 }, async () => {
-          const socket = connect(port, '127.0.0.1')
-          await once(socket, 'connect')
-          socket.write(`<stream:stream xmlns='jabber:client' to='${HOST}'
-            xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>`)
-          await once(socket, 'data')
-          socket.destroy()
-        }),
-      ),
+      repeat(open),
     )
     await assertReadable(tab)
-    await repeatUntil(tab, CALM, () =>
-      Promise.all(
-        Array.from({ length: 20 }, async () =>
-          (await authenticate({ port, jid: USER, password: PASSWORD })).close(),
-        ),
-      ),
-    )
+    await repeatUntil(tab, CALM, () => repeat(() => succeed(port)))
   })
 
   test('few file descriptors, until the limit is raised', async (t) => {
     const { prosody, tab } = await setUp(t)
+    // Sets the soft limit, which needs no rights.
     const limit = (files: number) =>
-      execFileSync('prlimit', [`--pid=${prosody.pid}`, `--nofile=${files}:65536`])
+      execFileSync('prlimit', [`--pid=${prosody.pid}`, `--nofile=${files}:`])
     const open = Number(
       await evalLua(
         prosody,
@@ -286,8 +294,7 @@ describe('the status page lists what needs attention', { concurrency: 2 }, () =>
   test('an idle server has no traffic, because the requests of the exporter are not counted', async (t) => {
     const { tab } = await setUp(t)
     await tab.until(`${textOf('#legend-stanzas')}.includes('Requests (IQ) 0 0 0')`)
-    const before = await tab.evaluate<string>(textOf('#about'))
-    await tab.until(`${textOf('#about')} !== ${JSON.stringify(before)}`, 'one more collection')
+    await untilUpdated(tab)
     assert.match(await tab.evaluate<string>(textOf('#legend-stanzas')), /Requests \(IQ\) 0 0 0/)
     assert.match(await tab.evaluate<string>(textOf('#values')), /Messages per minute ?0|0 Messages/)
   })

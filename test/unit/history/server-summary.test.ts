@@ -89,13 +89,19 @@ describe('the summary of a collection', () => {
     })
     const families = [
       gauge('xmpp_certificate_expiry_timestamp_seconds', ...expiry),
-      gauge('xmpp_certificate_reload_needed', [{ host: HOST }, 0], [{ host: 'b.example' }, 1]),
+      gauge(
+        'xmpp_certificate_reload_needed',
+        ...[[{ host: HOST }, 0] as const, [{ host: 'b.example' }, 1] as const],
+        [{ host: 'h2997' }, 1],
+      ),
     ]
-    const summary = summarize(createCollection({ families }), START_MS)
+    const ownDomain = 'h2997'
+    const summary = summarize(createCollection({ families }), START_MS, { ownDomain })
     assert.equal(summary.certificates.length, 5)
-    assert.deepEqual(summary.certificates.slice(0, 2), [
+    assert.deepEqual(summary.certificates.slice(0, 3), [
       { host: 'h2999', service: undefined, expiresAtMs: 2_001_000 },
       { host: 'h2998', service: 'https', expiresAtMs: 2_002_000 },
+      { host: 'h2996', service: 'https', expiresAtMs: 2_004_000 },
     ])
     assert.deepEqual(summary.hostsToReload, ['b.example'])
   })
