@@ -39,7 +39,7 @@ export type RangeData = {
   readonly toMs: number
   /** The distance of two times without an outage. */
   readonly stepMs: number
-  /** The start of each period of `stepMs` of which the history has values, in milliseconds since 1970. */
+  /** The start of each period of `stepMs` for which the history has values, in milliseconds since 1970. */
   readonly times: readonly number[]
   /** The values at these times. A track without any value is absent. */
   readonly values: Readonly<Partial<Record<Track, RangeColumns>>>
@@ -121,9 +121,11 @@ function findOutages(
     if (toMs < limits.fromMs) continue
     if (fromMs - knownUntilMs > limits.maxGapMs) add('unknown', knownUntilMs, fromMs)
     const start = Math.max(fromMs, limits.fromMs)
-    if (downMs > 0) add('down', start, toMs)
-    else if (limits.spanMs !== undefined && toMs <= limits.nowMs) {
-      if (limits.spanMs - upMs > limits.maxGapMs) add('unknown', start, toMs)
+    add('down', start, Math.min(start + downMs, toMs))
+    // The present span is not over, and the first one has no values before `startMs`.
+    if (limits.spanMs !== undefined && toMs <= limits.nowMs && fromMs >= limits.startMs) {
+      const unknownMs = limits.spanMs - upMs - downMs
+      if (unknownMs > limits.maxGapMs) add('unknown', toMs - unknownMs, toMs)
     }
     knownUntilMs = Math.max(knownUntilMs, toMs)
   }

@@ -63,6 +63,8 @@ export function mergeSpans(spans: readonly Span[], stepMs: number): Span[] {
 }
 
 function mergeGroup(fromMs: number, spans: readonly Span[]): Span {
+  const [first] = spans
+  if (spans.length === 1 && first!.fromMs === fromMs) return first!
   const values: Partial<Record<Track, SpanValue>> = {}
   for (const track of TRACKS) {
     const known = spans.filter(({ values }) => values[track] !== undefined)

@@ -1,7 +1,9 @@
 import { createCollectors } from '../collectors/create-collectors.js'
 import { REGISTRY_NODE } from '../collectors/registry/registry.js'
 import type { Config, ServerConfig } from '../config/read-config.js'
-import { createHistory, type History } from '../history/history.js'
+import { countUnstoredPoints, createHistory, type History } from '../history/history.js'
+import { recordHistory } from '../history/recorded-history.js'
+import { getHistoryPath } from '../history/state-directory.js'
 import type { Log } from '../log/log.js'
 import { reasonText, secretMask, withMask, type Mask } from '../log/mask.js'
 import type { Family } from '../metrics/family.js'
@@ -50,6 +52,8 @@ export function createMonitoredServer(
     version: string
     /** Returns the metrics about this process, or none if the exporter monitors several servers. */
     exporterFamilies: () => readonly Family[]
+    /** The directory of the history files; `undefined` if the history is in memory only. */
+    stateDirectory: string | undefined
     /** Called when the history has a new summary, and when the stream or an attempt to connect has ended. */
     onChange: () => void
   },
@@ -57,7 +61,10 @@ export function createMonitoredServer(
   const { version, exporterFamilies, onChange } = deps
   const maskSecret = secretMask(config.xmpp.secret)
   const log = withMask(deps.log, config.xmpp.secret)
-  const history = createHistory(page)
+  const history = createServerHistory(config.name, page, {
+    stateDirectory: deps.stateDirectory,
+    log,
+  })
   const detectInterval = createIntervalDetector()
   const countEvents = createEventCounter()
   const advice = new Set<string>()
@@ -126,4 +133,15 @@ function reportLink(connection: Connection, maskSecret: Mask): LinkReport {
     // A single eviction is normal after a restart of the exporter.
     conflict: mask(evictions > 1 ? explainEvictions(connection.domain, evictions) : undefined),
   }
+}
+
+/** Creates the history of a server: in a file of the state directory, or only in memory if there is no such directory. */
+function createServerHistory(
+  server: string,
+  page: SharedConfig['page'],
+  { stateDirectory, log }: { stateDirectory: string | undefined; log: Log },
+): History {
+  if (stateDirectory === undefined) return createHistory(page)
+  const memory = createHistory({ ...page, maxPoints: countUnstoredPoints(page.intervalMs) })
+  return recordHistory(memory, { path: getHistoryPath(stateDirectory, server), server, log })
 }
