@@ -1,6 +1,6 @@
 import { noteEndOfLife } from '../catalogue/prosody-versions.js'
 import { splitMessage } from '../errors.js'
-import type { MemoryGrowth } from '../history/history.js'
+import type { MemoryGrowth } from '../history/memory-growth.js'
 import type { Certificate, ServerSummary } from '../history/server-summary.js'
 import { SLOW_LOOP_SECONDS } from '../history/recent-events.js'
 import { formatBytes, formatDays, formatDuration, formatNumber } from './format-values.js'

@@ -1,5 +1,5 @@
 import { splitMessage } from '../errors.js'
-import type { MemoryGrowth } from '../history/history.js'
+import type { MemoryGrowth } from '../history/memory-growth.js'
 import type { LinkReport } from '../history/link-report.js'
 import type { ServerSummary } from '../history/server-summary.js'
 import { findAttention, type AttentionEntry } from './attention.js'

@@ -11,11 +11,13 @@ import { mkdir, rename, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
+import { getHistoryPath } from '../../src/history/state-directory.js'
 import { findAccessibilityProblems, shareChromium, type Tab } from '../support/chromium.js'
 import { withExporter, withExporterFor } from '../support/exporter.js'
 import { openssl } from '../support/openssl.js'
 import { withProsody, type ProsodyConfig, type TestProsody } from '../support/prosody.js'
 import { evalLua, untilReady } from '../support/real.js'
+import { writeSyntheticHistory } from '../support/synthetic-history.js'
 import { temporaryDirectory } from '../support/setup/process.js'
 import { authenticate, login, LoginError } from '../support/xmpp-client.js'
 
@@ -67,8 +69,12 @@ async function assertReadable(tab: Tab): Promise<void> {
 describe('the status page lists what needs attention', { concurrency: 2 }, () => {
   const openTab = shareChromium()
 
-  async function openPage(t: TestContext, prosody: TestProsody): Promise<Tab> {
-    const exporter = await withExporterFor(t, prosody, { stock: true, env: FAST })
+  async function openPage(
+    t: TestContext,
+    prosody: TestProsody,
+    flags: readonly string[] = [],
+  ): Promise<Tab> {
+    const exporter = await withExporterFor(t, prosody, { stock: true, env: FAST, flags })
     await untilReady(exporter, 200)
     const tab = await openTab()
     await tab.open(`${exporter.url}/`)
@@ -130,18 +136,37 @@ describe('the status page lists what needs attention', { concurrency: 2 }, () =>
     // Sets the soft limit, which needs no rights.
     const limit = (files: number) =>
       execFileSync('prlimit', [`--pid=${prosody.pid}`, `--nofile=${files}:`])
-    const open = Number(
-      await evalLua(
-        prosody,
-        `local n = -3 for _ in require "lfs".dir("/proc/self/fd") do n = n + 1 end return n`,
-      ),
+    await evalLua(
+      prosody,
+      'open_files = {} for i = 1, 200 do open_files[i] = assert(io.open("/dev/null")) end',
     )
-    limit(Math.ceil(open * 1.15))
-    await tab.until(matches(/^Needs attention Warning: Prosody uses \d+ of \d+ file descriptors\./))
+    const USED = /Prosody uses (\d+) of \d+ file descriptors\./
+    limit(230)
+    await tab.until(matches(/^Needs attention Warning: Prosody uses \d+ of 230 file descriptors\./))
     await assertReadable(tab)
-    limit(open + 1)
+    const used = Number(USED.exec(await tab.evaluate<string>(textOf('#attention')))![1])
+    limit(used + 5)
     await tab.until(matches(/Urgent: Prosody uses \d+ of \d+ file descriptors\./))
-    limit(1024)
+    await evalLua(prosody, 'for _, file in ipairs(open_files) do file:close() end')
+    await tab.until(matches(CALM))
+  })
+
+  test('the growth of memory since the day before, until Prosody restarts', async (t) => {
+    const { path, remove } = await temporaryDirectory('prosody-exporter-state')
+    t.after(remove)
+    const prosody = await withProsody(t, { version: '13.0.1', modules: ['test_eval'] })
+    const domain = prosody.statsDomains[0]!
+    await writeSyntheticHistory(getHistoryPath(path, domain), {
+      ...{ server: domain, endMs: Date.now(), days: 2 },
+      getValue: (track) => (track === 'memoryBytes' ? 20e6 : 0),
+    })
+    // Prosody says that it has run for two days.
+    await evalLua(prosody, 'prosody.start_time = prosody.start_time - 2 * 86400')
+    await evalLua(prosody, 'ballast = ("x"):rep(150 * 1024 * 1024)')
+    const tab = await openPage(t, prosody, [`--state.directory=${path}`])
+    await tab.until(matches(/The memory of Prosody grew from 19 MB to \d+ MB in (1 day|23 hours)/))
+    await assertReadable(tab)
+    await prosody.restart()
     await tab.until(matches(CALM))
   })
 

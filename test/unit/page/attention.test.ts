@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import type { MemoryGrowth } from '../../../src/history/history.js'
+import type { MemoryGrowth } from '../../../src/history/memory-growth.js'
 import type { RecentEvents } from '../../../src/history/recent-events.js'
 import { summarize, type ServerSummary } from '../../../src/history/server-summary.js'
 import { findAttention } from '../../../src/page/attention.js'
