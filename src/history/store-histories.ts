@@ -7,8 +7,8 @@ const TICK_MS = 500
 const SHARE_PER_TICK = TICK_MS / INTERVAL_MS
 
 /**
- * Stores the new points of each history every 5 minutes. A new history is stored after a moment, so that the values from
- * before a restart are known.
+ * Stores the new points of each history every 5 minutes, and for the first time as soon as it has a point. Then the growth
+ * of memory since before a restart of the exporter is known.
  *
  * @returns A function that stops this.
  */
@@ -19,7 +19,9 @@ export function storeHistories(
   const dueAtMs = new WeakMap<History, number>()
   const tick = () => {
     const all = histories()
-    const due = all.filter((history) => (dueAtMs.get(history) ?? 0) <= now())
+    const due = all.filter(
+      (history) => history.countPoints() > 0 && (dueAtMs.get(history) ?? 0) <= now(),
+    )
     for (const history of due.slice(0, Math.ceil(all.length * 2 * SHARE_PER_TICK))) {
       dueAtMs.set(history, now() + intervalMs)
       void history.flush()

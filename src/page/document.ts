@@ -48,7 +48,7 @@ export function renderServerDocument(frame: PageFrame, parts: PageParts): Html {
         <div id="state" role="status">${parts['state']}</div>
         ${renderPart(parts, 'about')}
       </section>
-      ${renderPart(parts, 'values')}
+      ${renderPart(parts, 'attention')} ${renderPart(parts, 'values')}
       <section aria-labelledby="charts-title" class="history">
         <h2 id="charts-title">Recent history</h2>
         <div class="charts">${CHARTS.map((chart) => renderChart(chart, parts))}</div>
@@ -112,7 +112,7 @@ function renderDocument(frame: PageFrame, parts: PageParts, main: Html): Html {
           <div id="notices" role="status">${parts['notices']}</div>
           ${main}
           <section aria-labelledby="prometheus-title">
-            <h2 id="prometheus-title">Connect Prometheus</h2>
+            <h2 id="prometheus-title">Metrics, dashboard and alerts</h2>
             <ul class="links">
               ${links.map(
                 ({ href, text, description }) =>

@@ -7,7 +7,7 @@ import { TRACKS, type Point } from '../history/tracks.js'
 import type { LinkReport } from '../history/link-report.js'
 import { respond, respondText } from '../http/routes.js'
 import { getRequestHost } from '../http/server-routes.js'
-import { readAssets, readReference, type Asset } from './assets.js'
+import { readAssets, readLinkedFiles, type Asset, type LinkedFile } from './assets.js'
 import {
   renderNotices,
   renderOverviewDocument,
@@ -78,7 +78,7 @@ const TOO_MANY_VIEWERS = 'Too many viewers have the page open. Try again later.'
 export function createStatusPage(options: PageOptions): StatusPage {
   const servers = createServerSelection(options.servers)
   const assets = readAssets(options.directory)
-  const reference = readReference(options.directory)
+  const files = readLinkedFiles(options.directory)
   const viewers = createViewers()
 
   async function servePage(c: Context): Promise<Response> {
@@ -92,7 +92,7 @@ export function createStatusPage(options: PageOptions): StatusPage {
       server: name,
       eventsUrl: `.${PAGE_URLS.events}${query}`,
       assets,
-      links: createLinks(name, options.telemetryPath, reference),
+      links: createLinks(name, options.telemetryPath, files),
       job: options.job(getRequestHost(c)),
     })
     if (selected === 'all') {
@@ -115,7 +115,11 @@ export function createStatusPage(options: PageOptions): StatusPage {
   const createServerParts = (server: PageServer): PageParts => ({
     notices: renderNotices(options.notices()),
     ...renderServerParts(
-      { status: getStatus(server), points: server.history.getPoints() },
+      {
+        status: getStatus(server),
+        points: server.history.getPoints(),
+        hasNotices: options.notices().length > 0,
+      },
       options.collectors,
     ),
   })
@@ -154,7 +158,7 @@ export function createStatusPage(options: PageOptions): StatusPage {
     addTo(app) {
       app.get('/', servePage)
       app.get(PAGE_URLS.events, serveEvents)
-      for (const asset of [...Object.values(assets), ...(reference ? [reference] : [])]) {
+      for (const asset of [...Object.values(assets), ...files.map(({ asset }) => asset)]) {
         app.get(asset.path, (c) => sendAsset(c, asset))
       }
     },
@@ -164,7 +168,7 @@ export function createStatusPage(options: PageOptions): StatusPage {
 }
 
 function getStatus({ history, reportLink }: PageServer) {
-  return determineStatus(history.getLatest(), reportLink())
+  return determineStatus(history.getLatest(), reportLink(), history.getMemoryGrowth())
 }
 
 function createServerSelection(servers: () => readonly PageServer[]) {
@@ -195,7 +199,7 @@ function createServerSelection(servers: () => readonly PageServer[]) {
 function createLinks(
   server: string | undefined,
   telemetryPath: string,
-  reference: Asset | undefined,
+  files: readonly LinkedFile[],
 ): readonly Link[] {
   const metrics =
     server === undefined
@@ -206,9 +210,7 @@ function createLinks(
         }
   return [
     { text: 'Metrics', ...metrics },
-    ...(reference
-      ? [{ href: reference.url, text: 'Reference', description: 'the meaning of each metric' }]
-      : []),
+    ...files.map(({ asset, text, description }) => ({ href: asset.url, text, description })),
     { href: './-/healthy', text: 'Health', description: 'whether the exporter runs' },
     {
       href: './-/ready',

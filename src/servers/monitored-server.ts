@@ -8,6 +8,7 @@ import type { Log } from '../log/log.js'
 import { reasonText, secretMask, withMask, type Mask } from '../log/mask.js'
 import type { Family } from '../metrics/family.js'
 import { summarize } from '../history/server-summary.js'
+import { createEventCounter } from '../history/recent-events.js'
 import { createIntervalDetector } from '../history/statistics-interval.js'
 import type { LinkReport } from '../history/link-report.js'
 import { createScraper, type Scraper } from '../scrape/scraper.js'
@@ -65,6 +66,7 @@ export function createMonitoredServer(
     log,
   })
   const detectInterval = createIntervalDetector()
+  const countEvents = createEventCounter()
   const advice = new Set<string>()
   const connection = createConnection({
     ...config.xmpp,
@@ -100,7 +102,11 @@ export function createMonitoredServer(
       const connects = connection.connects()
       const interval = detectInterval(collection.results, connects)
       if (!history.shouldAdd({ isUp: collection.isUp, connects })) return
-      history.add(summarize(collection, Date.now(), { connects, interval, maskSecret }))
+      const recent = countEvents(collection, connects)
+      const { domain: ownDomain } = connection
+      history.add(
+        summarize(collection, Date.now(), { connects, interval, recent, ownDomain, maskSecret }),
+      )
       onChange()
     },
   })

@@ -20,6 +20,8 @@ const DAY_MS = 24 * HOUR_MS
 const POINT_MS = 15_000
 
 export type SyntheticHistory = {
+  /** The name of the server in the header of the file. Default: `synthetic`. */
+  readonly server?: string
   readonly endMs: number
   readonly days: number
   /** Returns the value of a track at a time; by default, a wave with a period of a day. */
@@ -33,13 +35,13 @@ export async function writeSyntheticHistory(
   path: string,
   history: SyntheticHistory,
 ): Promise<void> {
-  const { endMs, days, getValue = getWave, getState = () => 'up' } = history
+  const { server = 'synthetic', endMs, days, getValue = getWave, getState = () => 'up' } = history
   const startMs = endMs - days * DAY_MS
   const layout = createLayout()
   const file = await open(path, 'w', 0o600)
   try {
     await file.truncate(layout.bytes)
-    const header = { version: VERSION, server: 'synthetic', createdAtMs: startMs, tracks: TRACKS }
+    const header = { version: VERSION, server, createdAtMs: startMs, tracks: TRACKS }
     await file.write(encodeHeader(header), 0, undefined, 0)
     await writeRecords(file, layout.points, createPointRecords())
     for (const tier of [layout.minutes, layout.hours]) {
