@@ -169,9 +169,9 @@ const DIRECT_TLS = ['c2s_direct_tls', 's2s_direct_tls', 'legacy_ssl']
  * @param {string} dir
  * @param {Ports} ports
  * @param {{
- *   logLevel?: string
- *   pluginPaths?: readonly string[]
- *   tlsPorts?: Readonly<Record<string, number>>
+ *   logLevel?: string | undefined
+ *   pluginPaths?: readonly string[] | undefined
+ *   tlsPorts?: Readonly<Record<string, number>> | undefined
  * }} options
  */
 function wrapperConfig(dir, ports, { logLevel = 'info', pluginPaths, tlsPorts = {} }) {
