@@ -58,7 +58,7 @@ async function connectSilently(t: TestContext, port: number, count: number): Pro
   return sockets
 }
 
-/** Waits until the numbers of connections are the expected ones. Numbers that are 0 are left out. */
+/** Waits until the numbers of connections are the expected ones. Numbers that are 0 are omitted. */
 async function untilConnections(
   prosody: CountedProsody,
   expected: {
