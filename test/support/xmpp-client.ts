@@ -34,7 +34,8 @@ type Attributes = Readonly<Record<string, string>>
 
 const TIMEOUT_MS = 300_000
 
-async function openStream(port: number, to: string, xmlns: string): Promise<XmppStream> {
+/** Connects to 127.0.0.1, and opens a stream. The namespace is `jabber:client`, for example. */
+export async function openStream(port: number, to: string, xmlns: string): Promise<XmppStream> {
   const socket = connect(port, '127.0.0.1')
   await once(socket, 'connect')
   socket.setNoDelay(true).setEncoding('utf8')
