@@ -196,6 +196,17 @@ test('the module counts logins, stanzas, clients, users, rooms and accounts once
     a:dispatch("message") b:dispatch("message") b:dispatch("presence", { type = "unavailable" })
     again:close() b:close()
     for _ = 1, 10 do tick(0.1) end
+    local events = prosody.hosts["one.example"].events
+    local is_stored = true
+    events.add_handler("message/offline/handle", function () return is_stored end, -1)
+    for _ = 1, 2 do
+      events.fire_event("user-registered", { username = "a", host = "one.example" })
+      prosody.events.fire_event("user-password-changed", { username = "a", host = "one.example" })
+      events.fire_event("message/offline/handle", {})
+      is_stored = nil
+    end
+    prosody.events.fire_event("user-deleted", { username = "a", host = "one.example" })
+    events.fire_event("user-deregistered", { username = "a", host = "one.example" })
     collect()
     print((ask {}:gsub("\\n$", "")))`,
     'counts',
@@ -214,6 +225,10 @@ test('the module counts logins, stanzas, clients, users, rooms and accounts once
     'xmpp_client_connections one.example': '1',
     'xmpp_online_users one.example': '1',
     'xmpp_registered_users one.example': '3',
+    'xmpp_registrations one.example': '1',
+    'xmpp_account_deletions one.example': '1',
+    'xmpp_password_changes one.example': '2',
+    'xmpp_offline_messages_stored one.example': '1',
     'xmpp_muc_live_rooms rooms.one.example': '2',
     'xmpp_muc_occupants rooms.one.example': '4',
     'xmpp_start_time_seconds one.example': '1000',

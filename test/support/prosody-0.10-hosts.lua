@@ -2,7 +2,8 @@
 -- parts of Prosody that the additional metrics of mod_adhoc_statistics use.
 local clock = ...;
 
--- Replaces util.events. An event calls its handlers by descending priority, until a handler returns a value.
+-- Replaces util.events. An event calls its handlers by descending priority, until a handler returns a value. An event has
+-- at most one wrapper here.
 local function new_events()
 	local handlers = {};
 	local events = { _handlers = handlers };
@@ -18,11 +19,20 @@ local function new_events()
 			if entry.handler == handler then return table.remove(handlers[event], i); end
 		end
 	end
-	function events.fire_event(event, data)
+	local function call_handlers(event, data)
 		for _, entry in ipairs(handlers[event] or {}) do
 			local result = entry.handler(data);
 			if result ~= nil then return result; end
 		end
+	end
+	local wrappers = {};
+	events.wrappers = {
+		add_handler = function (event, wrapper) wrappers[event] = wrapper; end;
+		remove_handler = function (event) wrappers[event] = nil; end;
+	};
+	function events.fire_event(event, data)
+		if wrappers[event] then return wrappers[event](call_handlers, event, data); end
+		return call_handlers(event, data);
 	end
 	return events;
 end
@@ -131,6 +141,7 @@ end
 local libraries = {
 	["core.certmanager"] = { create_context = function () return nil, "No certificate"; end };
 	["core.configmanager"] = { get = function () end, rawget = function () end };
+	["core.modulemanager"] = { get_module = function () end };
 	["core.storagemanager"] = { get_driver = function () return {}, "internal"; end };
 	["core.usermanager"] = {
 		get_sasl_handler = function (host) return prosody.hosts[host].users.get_sasl_handler(); end;
