@@ -3,7 +3,7 @@
 -- mod_offline handles the event with this priority, and returns whether it stored the message.
 local mod_offline_priority = -1;
 
--- The result of the event alone does not tell whether mod_offline stored the message. Modules with a higher priority may
+-- The result of the event does not show whether mod_offline stored the message. Modules with a higher priority may
 -- discard the message and return true. mod_mam does the same with priority -2 if the message is in the archive. So one
 -- handler runs immediately before that of mod_offline, and one after it, unless mod_offline stored the message. The
 -- handlers return nothing, so they do not change what happens to the message.

@@ -76,11 +76,11 @@ export const companion: Area = {
       'reason',
       'Number of connections that Prosody rejected because of a limit.',
       {
-        since: '13.0',
+        since: '13.0.7',
         watch:
           'A rise means that one address opens more connections than max_connections_per_ip allows.',
         defect:
-          'The metric is missing unless the option `limits` sets `max_connections_per_ip`, which is new after Prosody 13.0.1.',
+          'The metric is missing unless the option `limits` sets `max_connections_per_ip`. mod_limits of Prosody 13.0.1 and earlier does not have this option.',
       },
     ),
     gauge('xmpp_muc_live_rooms', 'host', 'Number of rooms in memory, including hidden rooms.', {

@@ -2,11 +2,16 @@
 // Prosody, and compares the counters with that number, and with the files of Prosody.
 
 import assert from 'node:assert/strict'
-import { readdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import xml from '@xmpp/xml'
-import { adminJid, changeAccounts, type AccountEvents } from '../support/account-steps.js'
+import {
+  compareAccountEvents,
+  readEvents,
+  startWithAccounts,
+  ZERO,
+} from '../support/account-steps.js'
 import {
   nonZero,
   readCounts,
@@ -14,85 +19,19 @@ import {
   startCountedProsody,
   type CountedProsody,
 } from '../support/counted-prosody.js'
-import { everyVersion, legacyVersion, type LuaOptions, type Version } from '../support/prosody.js'
+import { everyVersion, legacyVersion, type Version } from '../support/prosody.js'
 import { evalLua } from '../support/real.js'
 import { until } from '../support/setup/process.js'
 import { errorCondition, login, registerAccount, type XmppUser } from '../support/xmpp-client.js'
 
 const PASSWORD = 'pw'
-const NEW_MODULES = ['invites', 'invites_register', 'register_ibr', 'user_account_management']
-
-async function startProsody(
-  t: TestContext,
-  version: Version,
-  globals: LuaOptions = {},
-): Promise<CountedProsody> {
-  return await startCountedProsody(t, version, {
-    users: { [adminJid]: PASSWORD },
-    modules: ['admin_adhoc', ...(version === legacyVersion ? ['register'] : NEW_MODULES)],
-    globals: {
-      // With internal_plain, Prosody can't disable accounts.
-      authentication: '"internal_hashed"',
-      admins: `{ "${adminJid}" }`,
-      allow_registration: 'true',
-      registration_invite_only: 'false',
-      ...globals,
-    },
-  })
-}
-
-/** Reads the counters of account events. */
-async function readEvents(prosody: CountedProsody): Promise<AccountEvents> {
-  return {
-    registrations: await readCounts(prosody, 'xmpp_registrations'),
-    deletions: await readCounts(prosody, 'xmpp_account_deletions'),
-    passwordChanges: await readCounts(prosody, 'xmpp_password_changes'),
-  }
-}
-
-const NONE = { 'one.example': 0, 'two.example': 0 }
-
-const add = (a: AccountEvents, b: AccountEvents): AccountEvents => {
-  const sum = (name: keyof AccountEvents) =>
-    Object.fromEntries(Object.entries(b[name]).map(([host, n]) => [host, n + a[name][host]!]))
-  return {
-    registrations: sum('registrations'),
-    deletions: sum('deletions'),
-    passwordChanges: sum('passwordChanges'),
-  }
-}
-
-const countAccounts = async (prosody: CountedProsody, host: string) =>
-  (await readdir(join(prosody.dir, 'data', host.replaceAll('.', '%2e'), 'accounts'))).length
 
 for (const version of everyVersion) {
-  test(`registrations, deletions and password changes are counted once each, also after reloads (Prosody ${version})`, async (t) => {
-    const prosody = await startProsody(t, version)
-    let expected: AccountEvents = { registrations: NONE, deletions: NONE, passwordChanges: NONE }
-    assert.deepEqual(await readEvents(prosody), expected)
-    const before = await countAccounts(prosody, 'one.example')
-
-    expected = add(expected, await changeAccounts(prosody, 1))
-    assert.deepEqual(await readEvents(prosody), expected)
-    // Of the accounts that an admin created, one remains. The counters do not contain it.
-    const { registrations, deletions } = expected
-    const growth = registrations['one.example']! - deletions['one.example']!
-    const fromShell = version === legacyVersion ? 0 : 1
-    assert.equal(await countAccounts(prosody, 'one.example'), before + growth + 1 + fromShell)
-
-    await reloadAll(prosody)
-    assert.deepEqual(await readEvents(prosody), expected)
-    expected = add(expected, await changeAccounts(prosody, 2))
-    assert.deepEqual(await readEvents(prosody), expected)
-
-    await evalLua(prosody, 'prosody.reload_config()')
-    assert.deepEqual(await readEvents(prosody), expected)
-    expected = add(expected, await changeAccounts(prosody, 3))
-    assert.deepEqual(await readEvents(prosody), expected)
-  })
+  test(`registrations, deletions and password changes are counted once each, also after reloads (Prosody ${version})`, (t) =>
+    compareAccountEvents(t, version))
 
   test(`an event that a module repeats is not counted again (Prosody ${version})`, async (t) => {
-    const prosody = await startProsody(t, version)
+    const prosody = await startWithAccounts(t, version)
     await evalLua(
       prosody,
       `local events = prosody.hosts["one.example"].events
@@ -130,7 +69,7 @@ for (const version of everyVersion) {
 }
 
 test('an account whose deletion is delayed is counted when it is deleted (Prosody 13.0.1)', async (t) => {
-  const prosody = await startProsody(t, '13.0.1', {
+  const prosody = await startWithAccounts(t, '13.0.1', {
     registration_delete_grace_period: '"1 second"',
   })
   const account = { port: prosody.ports.c2s, jid: 'a@one.example', password: PASSWORD }
@@ -140,7 +79,7 @@ test('an account whose deletion is delayed is counted when it is deleted (Prosod
   assert.equal((await user.iq('set', 'one.example', remove)).attrs.type, 'result')
   await user.close()
   const deletions = () => readCounts(prosody, 'xmpp_account_deletions')
-  assert.deepEqual(await deletions(), NONE)
+  assert.deepEqual(await deletions(), ZERO)
   const deleteExpired = `
     local mm = require "core.modulemanager"
     mm.get_module("one.example", "user_account_management").cleanup_soft_deleted_accounts()
@@ -148,7 +87,7 @@ test('an account whose deletion is delayed is counted when it is deleted (Prosod
   await until(async () => (await evalLua(prosody, deleteExpired)) !== 'true', {
     what: 'Prosody deletes the account',
   })
-  assert.deepEqual(await deletions(), { ...NONE, 'one.example': 1 })
+  assert.deepEqual(await deletions(), { ...ZERO, 'one.example': 1 })
 })
 
 const STORED = 'xmpp_offline_messages_stored'
@@ -191,7 +130,7 @@ for (const version of everyVersion) {
   test(`xmpp_offline_messages_stored_total is the number of messages that mod_offline stored (Prosody ${version})`, async (t) => {
     const { prosody, a } = await startWithOfflineMessages(t, version)
     const [, away, , far] = USERS as [string, string, string, string]
-    assert.deepEqual(await readCounts(prosody, STORED), NONE)
+    assert.deepEqual(await readCounts(prosody, STORED), ZERO)
     for (const to of [away, away, far]) assert.equal(await send(a, to), 'stored')
     await send(a, away, { type: 'headline' })
     assert.equal(await send(a, 'nobody@one.example'), 'service-unavailable')

@@ -2,7 +2,17 @@
 
 import assert from 'node:assert/strict'
 import xml from '@xmpp/xml'
-import type { TestProsody } from './prosody.js'
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import {
+  readCounts,
+  reloadAll,
+  startCountedProsody,
+  type CountedProsody,
+} from './counted-prosody.js'
+import { legacyVersion, type LuaOptions, type ProsodyVersion, type TestProsody } from './prosody.js'
+
 import { evalLua } from './real.js'
 import {
   errorCondition,
@@ -117,4 +127,80 @@ export async function changeAccounts(prosody: TestProsody, round: number): Promi
     deletions: { 'one.example': hasShell ? 3 : 2, ...own },
     passwordChanges: { 'one.example': hasShell ? 4 : 2, ...own },
   }
+}
+
+const NEW_MODULES = ['invites', 'invites_register', 'register_ibr', 'user_account_management']
+
+/** Starts a Prosody in which accounts can be registered, with an admin. */
+export async function startWithAccounts(
+  t: TestContext,
+  version: ProsodyVersion,
+  globals: LuaOptions = {},
+): Promise<CountedProsody> {
+  return await startCountedProsody(t, version, {
+    users: { [adminJid]: PASSWORD },
+    modules: ['admin_adhoc', ...(version === legacyVersion ? ['register'] : NEW_MODULES)],
+    globals: {
+      // With internal_plain, Prosody can't disable accounts.
+      authentication: '"internal_hashed"',
+      admins: `{ "${adminJid}" }`,
+      allow_registration: 'true',
+      registration_invite_only: 'false',
+      ...globals,
+    },
+  })
+}
+
+/** Reads the counters of account events. */
+export async function readEvents(prosody: CountedProsody): Promise<AccountEvents> {
+  return {
+    registrations: await readCounts(prosody, 'xmpp_registrations'),
+    deletions: await readCounts(prosody, 'xmpp_account_deletions'),
+    passwordChanges: await readCounts(prosody, 'xmpp_password_changes'),
+  }
+}
+
+/** The value of a counter of every host that has counted nothing. */
+export const ZERO = { 'one.example': 0, 'two.example': 0 }
+
+const add = (a: AccountEvents, b: AccountEvents): AccountEvents => {
+  const sum = (name: keyof AccountEvents) =>
+    Object.fromEntries(Object.entries(b[name]).map(([host, n]) => [host, n + a[name][host]!]))
+  return {
+    registrations: sum('registrations'),
+    deletions: sum('deletions'),
+    passwordChanges: sum('passwordChanges'),
+  }
+}
+
+const countAccounts = async (prosody: CountedProsody, host: string) =>
+  (await readdir(join(prosody.dir, 'data', host.replaceAll('.', '%2e'), 'accounts'))).length
+
+/**
+ * Changes accounts in every way, and compares the counters with what was done, and with the accounts on the disk. The
+ * counters keep their values when the module or the configuration is reloaded.
+ */
+export async function compareAccountEvents(t: TestContext, version: ProsodyVersion) {
+  const prosody = await startWithAccounts(t, version)
+  let expected: AccountEvents = { registrations: ZERO, deletions: ZERO, passwordChanges: ZERO }
+  assert.deepEqual(await readEvents(prosody), expected)
+  const before = await countAccounts(prosody, 'one.example')
+
+  expected = add(expected, await changeAccounts(prosody, 1))
+  assert.deepEqual(await readEvents(prosody), expected)
+  // xmpp_registrations_total contains no accounts of an admin. One of these remains, and that of the shell was deleted.
+  const { registrations, deletions } = expected
+  const growth = registrations['one.example']! - deletions['one.example']!
+  const fromShell = version === legacyVersion ? 0 : 1
+  assert.equal(await countAccounts(prosody, 'one.example'), before + growth + 1 + fromShell)
+
+  await reloadAll(prosody)
+  assert.deepEqual(await readEvents(prosody), expected)
+  expected = add(expected, await changeAccounts(prosody, 2))
+  assert.deepEqual(await readEvents(prosody), expected)
+
+  await evalLua(prosody, 'prosody.reload_config()')
+  assert.deepEqual(await readEvents(prosody), expected)
+  expected = add(expected, await changeAccounts(prosody, 3))
+  assert.deepEqual(await readEvents(prosody), expected)
 }

@@ -1,10 +1,11 @@
-// Tests xmpp_connections_rejected_total. mod_limits rejects connections only in versions of Prosody that are newer than
-// those of the other tests.
+// Tests counters of mod_adhoc_statistics with the newest Prosody. mod_limits rejects connections only in versions of
+// Prosody that are newer than those of the other tests.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { compareAccountEvents } from '../../support/account-steps.js'
 import { readCounts, reloadAll, startCountedProsody } from '../../support/counted-prosody.js'
 import { evalLua } from '../../support/real.js'
 import { login } from '../../support/xmpp-client.js'
@@ -19,6 +20,9 @@ async function connectInVain(port: number): Promise<void> {
   socket.resume()
   await once(socket, 'close')
 }
+
+test('registrations, deletions and password changes are counted once each (newest Prosody)', (t) =>
+  compareAccountEvents(t, 'newest'))
 
 test('connections that mod_limits rejects are counted once each (newest Prosody)', async (t) => {
   const limit = `{ rate = "10mb/s", max_connections_per_ip = ${LIMIT} }`
