@@ -16,7 +16,7 @@ local function is_handled_by_mod_limits(event_name)
 end
 
 local function count_rejections(scope)
-	local is_hooked, is_rejected = {}, setmetatable({}, { __mode = "k" });
+	local is_hooked = {};
 
 	-- mod_limits fires no event. It closes the session while it handles the event of the new connection. So the close
 	-- function of the session is replaced for the duration of that event.
@@ -26,14 +26,12 @@ local function count_rejections(scope)
 		local closers, originals = setmetatable({}, { __mode = "k" }), setmetatable({}, { __mode = "k" });
 		scope.hook(event_name, function (event)
 			local session = event.session;
-			if not session or not session.close then return; end
+			-- A connection can have two of the events, and the first one may have closed it.
+			if not session or session.destroyed or not session.close then return; end
 			local close = session.close;
 			originals[session] = close;
 			closers[session] = function (...)
-				if not is_rejected[session] then
-					is_rejected[session] = true;
-					metric:add(1);
-				end
+				metric:add(1);
 				return close(...);
 			end;
 			session.close = closers[session];

@@ -58,12 +58,19 @@ for (const version of everyVersion) {
       fire("user-password-changed", "x", true)
       fire("user-password-reset", "x")
       -- The reset of a version that fires one event only.
+      fire("user-password-reset", "x")
+      -- prosodyctl deletes the account in another process, and the account is registered again.
+      fire("user-registering", "x")
+      fire("user-registered", "x")
+      -- The user changes the password, and later resets it in-band in a version that fires one event only.
+      fire("user-password-changed", "x", true)
+      fire("user-registering", "x")
       fire("user-password-reset", "x")`,
     )
     assert.deepEqual(await readEvents(prosody), {
-      registrations: { 'one.example': 4, 'two.example': 0 },
+      registrations: { 'one.example': 5, 'two.example': 0 },
       deletions: { 'one.example': 1, 'two.example': 0 },
-      passwordChanges: { 'one.example': 2, 'two.example': 0 },
+      passwordChanges: { 'one.example': 4, 'two.example': 0 },
     })
   })
 }
@@ -190,5 +197,12 @@ async function testUnstored(prosody: CountedProsody, a: XmppUser, to: string, is
   if (isNew) assert.equal(await send(a, to), 'stored')
   await evalLua(prosody, 'assert(require "core.modulemanager".unload("one.example", "offline"))')
   assert.equal(await send(a, to), isNew ? 'stored' : 'service-unavailable')
+  // Other storage returns false if it fails.
+  await evalLua(
+    prosody,
+    `local events = prosody.hosts["one.example"].events
+    events.add_handler("message/offline/handle", function () return false end, -1)`,
+  )
+  assert.equal(await send(a, to), 'service-unavailable')
   assert.equal(await countStored(prosody, to), 5)
 }

@@ -187,6 +187,8 @@ test('the module counts logins, stanzas, clients, users, rooms and accounts once
     a:login("a"):bind("x")
     local again = connect("one.example", "SCRAM-SHA-1"):login("a"):bind("y")
     add_host("two.example", {})
+    local events = prosody.hosts["one.example"].events
+    events.wrappers.add_handler("message/offline/handle", function (fire, ...) return fire(...) end)
     local rooms = {}
     add_rooms("rooms.one.example", rooms)
     for i = 1, 2 do rooms["room"..i.."@rooms.one.example"] = { _occupants = { a = {}, b = {} } } end
@@ -196,7 +198,6 @@ test('the module counts logins, stanzas, clients, users, rooms and accounts once
     a:dispatch("message") b:dispatch("message") b:dispatch("presence", { type = "unavailable" })
     again:close() b:close()
     for _ = 1, 10 do tick(0.1) end
-    local events = prosody.hosts["one.example"].events
     local is_stored = true
     events.add_handler("message/offline/handle", function () return is_stored end, -1)
     for _ = 1, 2 do

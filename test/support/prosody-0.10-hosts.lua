@@ -2,8 +2,7 @@
 -- parts of Prosody that the additional metrics of mod_adhoc_statistics use.
 local clock = ...;
 
--- Replaces util.events. An event calls its handlers by descending priority, until a handler returns a value. An event has
--- at most one wrapper here.
+-- Replaces util.events. An event calls its handlers by descending priority, until a handler returns a value.
 local function new_events()
 	local handlers = {};
 	local events = { _handlers = handlers };
@@ -26,13 +25,23 @@ local function new_events()
 		end
 	end
 	local wrappers = {};
-	events.wrappers = {
-		add_handler = function (event, wrapper) wrappers[event] = wrapper; end;
-		remove_handler = function (event) wrappers[event] = nil; end;
-	};
+	events.wrappers = {};
+	function events.wrappers.add_handler(event, wrapper)
+		wrappers[event] = wrappers[event] or {};
+		table.insert(wrappers[event], wrapper);
+	end
+	-- As in Prosody 0.10.0, this function removes nothing if the event has several wrappers.
+	function events.wrappers.remove_handler(event, wrapper)
+		local list = wrappers[event];
+		if #list == 1 and list[1] == wrapper then wrappers[event] = nil; end
+	end
 	function events.fire_event(event, data)
-		if wrappers[event] then return wrappers[event](call_handlers, event, data); end
-		return call_handlers(event, data);
+		local call = call_handlers;
+		for _, wrapper in ipairs(wrappers[event] or {}) do
+			local inner = call;
+			call = function (...) return wrapper(inner, ...); end;
+		end
+		return call(event, data);
 	end
 	return events;
 end

@@ -58,6 +58,18 @@ test('connections that mod_limits rejects are counted once each (newest Prosody)
   await (await login(account)).close()
   assert.deepEqual(await readCounts(prosody, FAMILY), { [REASON]: 6 })
 
+  // Two limits close the same connection.
+  await evalLua(
+    prosody,
+    `local session = { destroyed = true, close = function () closed = true end }
+    local conn = { ip = function () return "127.0.0.1" end }
+    for _ = 0, ${LIMIT} do
+      prosody.events.fire_event("c2s-connected", { session = session, conn = conn })
+    end
+    assert(closed)`,
+  )
+  assert.deepEqual(await readCounts(prosody, FAMILY), { [REASON]: 6 })
+
   await prosody.restart({ globals: { limits: '{ c2s = { rate = "10mb/s" } }' } })
   assert.ok(!(await prosody.families()).some(({ name }) => name === FAMILY))
 })
