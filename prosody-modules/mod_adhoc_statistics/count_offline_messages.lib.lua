@@ -24,7 +24,7 @@ local function count_offline_messages(scope)
 		end, mod_offline_priority - 0.001);
 		wrap("message/offline/handle", function (fire, name, event)
 			local result = fire(name, event);
-			if result and is_at_mod_offline[event] and not scope.is_stopped then metric:add(1); end
+			if result and is_at_mod_offline[event] then metric:add(1); end
 			return result;
 		end);
 	end);

@@ -65,7 +65,7 @@ local function new_scope(metric)
 	-- Calls handler(host, host_session, hook, wrap) now for each host of Prosody, and later for each host that is added.
 	-- hook(event, handler, priority) adds a handler for an event of that host. wrap(event, wrapper) adds a function
 	-- (fire, event, data) that Prosody calls instead of the event's handlers; fire(event, data) calls them.
-	-- COMPAT Prosody 0.10.0 can't remove a wrapper if the event has several. So a wrapper checks scope.is_stopped.
+	-- COMPAT Prosody 0.10.0 can't remove a wrapper if the event has several. Without its hooks, a wrapper must do nothing.
 	function scope.each_host(handler)
 		host_handlers[#host_handlers + 1] = handler;
 		for host in pairs(hosts) do
