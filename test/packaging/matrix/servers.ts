@@ -66,7 +66,7 @@ export async function withStockEjabberd(
       acl,
       api_permissions: {
         'prosody-exporter': {
-          ...{ from: 'mod_adhoc_api', who: { acl: 'statistics' } },
+          ...{ from: 'mod_adhoc_api', who: { server: STATS } },
           what: ['incoming_s2s_number', 'outgoing_s2s_number', 'muc_online_rooms_count'],
         },
       },
