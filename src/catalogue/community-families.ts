@@ -168,6 +168,35 @@ const traffic: readonly Documented[] = [
   ),
 ]
 
+const spam: readonly Documented[] = [
+  counter(
+    'prosody_mod_anti_spam__anti_spam_blocked_stanzas',
+    'host reason',
+    'Number of messages and contact requests blocked as spam (mod_anti_spam).',
+    {
+      watch:
+        'The values of `reason` are `known-spam-source`, `known-spam-jid` and `spam-content`. A sudden rise is a wave of spam that the module stops.',
+    },
+  ),
+  counter(
+    'prosody_mod_spam_reporting__received_reports',
+    'host report_type',
+    'Number of reports of spam and abuse that users sent (mod_spam_reporting).',
+    {
+      watch: 'A rise of `report_type="spam"` means that spam reaches the users.',
+    },
+  ),
+  counter(
+    'prosody_mod_report_forward__forwarded_reports',
+    'host',
+    'Number of reports of spam and abuse sent to other servers (mod_report_forward).',
+    {
+      defect:
+        'The module does not load on Prosody 0.12.3, but on 0.12.5. Reports that the module sends to the server of the reported user are not counted, only those to the addresses in `report_forward_to`.',
+    },
+  ),
+]
+
 const rooms: readonly Documented[] = [
   ['total', 'Number of rooms in memory'],
   ['hidden', 'Number of hidden rooms in memory'],
@@ -274,6 +303,7 @@ export const community: readonly Area[] = [
   { title: 'Community modules: the process', from, since: '0.12', families: processes },
   { title: 'Community modules: clients and users', from, since: '0.12', families: clients },
   { title: 'Community modules: traffic', from, since: '0.12', families: traffic },
+  { title: 'Community modules: spam', from, since: '0.12', families: spam },
   { title: 'Community modules: rooms', from, since: '0.12', families: rooms },
   { title: 'Community modules: internals', from, since: '0.12', families: inside },
   {

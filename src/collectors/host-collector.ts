@@ -1,9 +1,9 @@
 import type { Documented } from '../catalogue/index.js'
 import { LinkError } from '../errors.js'
 import { family, type Family, type Sample } from '../metrics/family.js'
-import { runCommand, type CommandResult } from '../xmpp/ad-hoc-command.js'
+import { requestForm, runCommand, type CommandResult } from '../xmpp/ad-hoc-command.js'
 import type { Connection } from '../xmpp/connection.js'
-import { submitForm } from '../xmpp/data-form.js'
+import { submitForm, type DataForm } from '../xmpp/data-form.js'
 import { NS_ADMIN } from '../xmpp/namespaces.js'
 import type { Element } from '../xmpp/xml.js'
 import type { Collected, Collector } from './collector.js'
@@ -48,6 +48,8 @@ export type Ask = {
     form?: Readonly<Record<string, string>>,
     formType?: string | null,
   ): Promise<CommandResult>
+  /** Returns the form for which an ad-hoc command of the host asks, or undefined if it asks for none. */
+  form(node: string): Promise<DataForm | undefined>
 }
 
 // The longest time that a collection waits for a host. A scrape waits for the slowest host, so a host that hangs
@@ -171,6 +173,7 @@ function createAsk(
           ...(form && { payload: submitForm(formType, form) }),
         }),
       ),
+    form: (node) => counted(requestForm(connection, node, { to: jid, timeoutMs: left() })),
   }
 }
 

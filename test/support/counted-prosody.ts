@@ -7,8 +7,8 @@ import {
   legacyVersion,
   withProsody,
   type ProsodyConfig,
+  type ProsodyVersion,
   type TestProsody,
-  type Version,
 } from './prosody.js'
 import { evalLua, untilUp } from './real.js'
 
@@ -21,7 +21,7 @@ const USERS = ['a@one.example', 'b@one.example', 'offline@one.example', 'c@two.e
 export type Counts = Readonly<Record<string, number>>
 
 /** Returns whether a version of Prosody has mod_smacks. It was added in Prosody 0.12. */
-export const hasSmacks = (version: Version) => version !== legacyVersion
+export const hasSmacks = (version: ProsodyVersion) => version !== legacyVersion
 
 export type CountedProsody = TestProsody & {
   /** Collects the statistics of Prosody, and returns the metric families. */
@@ -30,18 +30,23 @@ export type CountedProsody = TestProsody & {
 
 export async function startCountedProsody(
   t: TestContext,
-  version: Version,
+  version: ProsodyVersion,
   config: ProsodyConfig = {},
 ): Promise<CountedProsody> {
   const isLegacy = version === legacyVersion
   const prosody = await withProsody(t, {
     version,
     users: Object.fromEntries(USERS.map((jid) => [jid, PASSWORD])),
-    modules: [
-      ...(hasSmacks(version) ? ['smacks'] : []),
-      ...['mam', 'carbons', 'test_dns', 'test_eval', ...(isLegacy ? ['test_legacy'] : [])],
-    ],
     ...config,
+    modules: [
+      ...(config.modules ?? [
+        'mam',
+        'carbons',
+        'test_dns',
+        ...(hasSmacks(version) ? ['smacks'] : []),
+      ]),
+      ...['test_eval', ...(isLegacy ? ['test_legacy'] : [])],
+    ],
     globals: {
       muc_room_locking: 'false',
       // With this long interval, Prosody 0.11 collects once when it starts, and then only when the test requests it.

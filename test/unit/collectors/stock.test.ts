@@ -280,6 +280,7 @@ test('the start time stays the same if the uptime in whole seconds varies by rou
           xml('iq', {}, xml('query', { xmlns: 'jabber:iq:last', seconds: String(seconds) })),
         ),
       command: () => Promise.reject(new Error('no command')),
+      form: () => Promise.resolve(undefined),
     })
     return readings.map(({ value }) => value)
   }
