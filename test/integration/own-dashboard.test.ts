@@ -86,7 +86,7 @@ test('Grafana can read the dashboard', () => {
 test('each panel has a title of its own, a description, a unit and legends', () => {
   assert.equal(new Set(panels.map(({ title }) => title)).size, panels.length)
   for (const { type, title, description, fieldConfig, targets = [] } of panels) {
-    assert.match(description ?? '', /^[A-Z].{10,}\.$/, `the panel "${title}" has a description`)
+    assert.match(description ?? '', /^[A-Z\d].{10,}\.$/, `the panel "${title}" has a description`)
     if (type === 'alertlist') continue
     const unit = fieldConfig?.defaults.unit ?? ''
     assert.ok(unit, `the panel "${title}" has a unit`)
