@@ -245,7 +245,7 @@ async function alertsTable() {
 function withoutTemplates(text) {
   return (
     text
-      // Of several texts, the last one is usual. A text after `with` is only for some labels.
+      // The last of several texts is the usual one. A text after `with` is only for some labels.
       .replace(/\{\{ *if .*?\{\{ *else *\}\}(.*?)\{\{ *end *\}\}/gs, '$1')
       .replace(/\{\{ *with .*?\{\{ *end *\}\}/gs, '')
       .replace(/\{\{ *\$labels\.(\w+)[^}]*\}\}/g, (_, /** @type {string} */ label) => code(label))

@@ -155,7 +155,7 @@ async function startServers(t: TestContext, version: Version) {
       },
       components: host === HOST ? [{ domain: `files.${host}`, module: 'http_file_share' }] : [],
     })
-  const near = await start(HOST, ['bosh', 'smacks', 'csi', 'csi_simple', 'offline', 'test_jitsi'])
+  const near = await start(HOST, ['bosh', 'smacks', 'csi', 'csi_simple', 'test_jitsi'])
   const far = await start(FAR, [])
   const setAddress = (prosody: TestProsody, host: string, { ports }: TestProsody) =>
     evalLua(prosody, `prosody.test_dns_ports = { ["${host}"] = ${ports.s2s} }`)
