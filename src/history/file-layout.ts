@@ -1,4 +1,4 @@
-import type { Span, SpanValue } from './span.js'
+import { SPAN_VALUES, type Span } from './span.js'
 import { TRACKS, type Point, type Track } from './tracks.js'
 
 /**
@@ -45,7 +45,6 @@ export const HEADER_BYTES = 4096
 const CHECKSUM_BYTES = 4
 /** The time and the two durations. */
 const RECORD_HEADER_BYTES = 8 + 2 * 4
-const AGGREGATES = ['average', 'minimum', 'maximum'] as const
 
 export function createLayout(tracks: readonly string[] = TRACKS): FileLayout {
   let offset = HEADER_BYTES
@@ -59,8 +58,8 @@ export function createLayout(tracks: readonly string[] = TRACKS): FileLayout {
     // A slot takes half of the usual 15 s between two points, so that a point that is a little early has a slot of
     // its own.
     points: addTier(7_500, (24 * 3600) / 7.5, tracks.length),
-    minutes: addTier(5 * 60_000, 31 * 24 * 12, 3 * tracks.length),
-    hours: addTier(3_600_000, 731 * 24, 3 * tracks.length),
+    minutes: addTier(5 * 60_000, 31 * 24 * 12, SPAN_VALUES.length * tracks.length),
+    hours: addTier(3_600_000, 731 * 24, SPAN_VALUES.length * tracks.length),
     bytes: offset,
   }
 }
@@ -152,16 +151,10 @@ export function recordToPoint({ atMs, upMs, values }: FileRecord): Point {
   return { atMs, isUp: upMs > 0, ...known }
 }
 
-export function spanToRecord({ fromMs, upMs, downMs, values }: Span): FileRecord {
-  const all = TRACKS.flatMap((track) => AGGREGATES.map((column) => values[track]?.[column] ?? NaN))
-  return { atMs: fromMs, upMs, downMs, values: Float32Array.from(all) }
+export function spanToRecord({ fromMs, ...span }: Span): FileRecord {
+  return { ...span, atMs: fromMs }
 }
 
-export function recordToSpan({ atMs, upMs, downMs, values }: FileRecord): Span {
-  const known: Partial<Record<Track, SpanValue>> = {}
-  TRACKS.forEach((track, i) => {
-    const [average, minimum, maximum] = [values[3 * i]!, values[3 * i + 1]!, values[3 * i + 2]!]
-    if (!Number.isNaN(average)) known[track] = { average, minimum, maximum }
-  })
-  return { fromMs: atMs, upMs, downMs, values: known }
+export function recordToSpan({ atMs, ...record }: FileRecord): Span {
+  return { ...record, fromMs: atMs }
 }

@@ -1,4 +1,4 @@
-import type { Span } from './span.js'
+import { getSpanValues, type Span } from './span.js'
 
 const HOUR_MS = 3_600_000
 
@@ -27,17 +27,15 @@ export function findMemoryBase(
 ): MemoryBase | undefined {
   if (startedAtMs === undefined) return undefined
   const known = spans.filter(
-    ({ fromMs, values }) => values.memoryBytes && fromMs >= startedAtMs + HOUR_MS,
+    (span) => getSpanValues(span, 'memoryBytes') && span.fromMs >= startedAtMs + HOUR_MS,
   )
   const [first] = known
   if (!first) return undefined
   const values = known
     .filter(({ fromMs }) => fromMs < first.fromMs + HOUR_MS)
-    .map((span) => span.values.memoryBytes!.average)
-  return {
-    bytes: values.reduce((sum, value) => sum + value, 0) / values.length,
-    fromMs: first.fromMs,
-  }
+    .map((span) => getSpanValues(span, 'memoryBytes')!.average)
+  const bytes = values.reduce((sum, value) => sum + value, 0) / values.length
+  return { bytes, fromMs: first.fromMs }
 }
 
 export function computeMemoryGrowth(

@@ -1,4 +1,4 @@
-import { mergeSpans, type Span, type SpanValue } from './span.js'
+import { mergeSpans, SPAN_VALUES, type Span, type SpanValues } from './span.js'
 import { TRACKS, type Track } from './tracks.js'
 
 const MINUTE_MS = 60_000
@@ -46,7 +46,7 @@ export type RangeData = {
   readonly outages: readonly Outage[]
 }
 
-export type RangeColumns = Readonly<Record<keyof SpanValue, readonly (number | null)[]>>
+export type RangeColumns = Readonly<Record<keyof SpanValues, readonly (number | null)[]>>
 
 /**
  * Creates the data of a range.
@@ -83,19 +83,19 @@ export function createRangeData(
 }
 
 function toColumns(spans: readonly Span[]): RangeData['values'] {
-  const column = (track: Track, key: keyof SpanValue) =>
-    spans.map(({ values }) => values[track]?.[key] ?? null)
-  return Object.fromEntries(
-    TRACKS.filter((track) => spans.some(({ values }) => values[track])).map((track) => [
-      track,
-      {
-        average: column(track, 'average'),
-        minimum: column(track, 'minimum'),
-        maximum: column(track, 'maximum'),
-      },
-    ]),
-  )
+  const columns: Partial<Record<Track, RangeColumns>> = {}
+  TRACKS.forEach((track, i) => {
+    const at = SPAN_VALUES.length * i
+    if (spans.every(({ values }) => Number.isNaN(values[at]))) return
+    const [average, minimum, maximum] = SPAN_VALUES.map((_, offset) =>
+      spans.map(({ values }) => toNullable(values[at + offset]!)),
+    )
+    columns[track] = { average: average!, minimum: minimum!, maximum: maximum! }
+  })
+  return columns
 }
+
+const toNullable = (value: number) => (Number.isNaN(value) ? null : value)
 
 /** Finds the periods in which the server was down or the exporter was not running, in the order of time. */
 function findOutages(

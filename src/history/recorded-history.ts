@@ -64,7 +64,10 @@ export function recordHistory(
     }
     const { spanMs } = TIERS[tier]
     const stored = await file.readSpans(tier, fromMs, toMs)
-    return { spans: mergeSpans([...stored, ...toSpans(unstored, maxGapMs)], spanMs), spanMs }
+    // The last stored span and the first unstored points can be of the same period.
+    const last = stored.splice(-1)
+    const recent = mergeSpans([...last, ...toSpans(unstored, maxGapMs)], spanMs)
+    return { spans: [...stored, ...recent], spanMs }
   }
 
   return {

@@ -10,6 +10,7 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { build } from 'esbuild'
 import { openHistoryFile } from '../../src/history/history-file.js'
+import { getSpanValues } from '../../src/history/span.js'
 import { createRandom } from '../support/random.js'
 
 const KILLS = 200
@@ -68,9 +69,9 @@ test(`the history file loses at most 5 minutes when the exporter is killed, ${KI
     const points = await file.readPoints(fromMs, lastMs)
     assert.equal(points.length, Math.floor((lastMs - fromMs) / 15_000) + 1)
     const minutes = await file.readSpans('minutes', fromMs, lastMs)
-    for (const { upMs, values } of minutes.slice(1, -1)) {
-      assert.equal(upMs, BATCH_MS)
-      assert.deepEqual(values.clients, { average: 9.5, minimum: 0, maximum: 19 })
+    for (const span of minutes.slice(1, -1)) {
+      assert.equal(span.upMs, BATCH_MS)
+      assert.deepEqual(getSpanValues(span, 'clients'), { average: 9.5, minimum: 0, maximum: 19 })
     }
     // The process had begun to write the points after the last ones that it has reported.
     const newest = await file.readPoints(lastMs + 1, lastMs + BATCH_MS)

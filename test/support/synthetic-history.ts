@@ -11,7 +11,6 @@ import {
   type Tier,
 } from '../../src/history/file-layout.js'
 import { writeRecords } from '../../src/history/file-records.js'
-import type { SpanValue } from '../../src/history/span.js'
 import { TRACKS, type Track } from '../../src/history/tracks.js'
 
 const HOUR_MS = 3_600_000
@@ -77,14 +76,12 @@ export async function writeSyntheticHistory(
     ) {
       const state = getState(fromMs)
       if (state === 'unknown') continue
-      const values: Partial<Record<Track, SpanValue>> = {}
-      for (const track of state === 'up' ? TRACKS : []) {
-        const average = getValue(track, fromMs)
-        if (average === undefined) continue
-        values[track] = { average, minimum: average * 0.8, maximum: average * 1.3 }
-      }
+      const values = TRACKS.flatMap((track) => {
+        const average = (state === 'up' ? getValue(track, fromMs) : undefined) ?? NaN
+        return [average, average * 0.8, average * 1.3]
+      })
       const durations = state === 'up' ? { upMs: stepMs, downMs: 0 } : { upMs: 0, downMs: stepMs }
-      records.push(spanToRecord({ fromMs, ...durations, values }))
+      records.push(spanToRecord({ fromMs, ...durations, values: Float32Array.from(values) }))
     }
     return records
   }

@@ -16,6 +16,7 @@ import { join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
 import { createLayout, encodeHeader, VERSION } from '../../../src/history/file-layout.js'
 import { openHistoryFile } from '../../../src/history/history-file.js'
+import { getSpanValues } from '../../../src/history/span.js'
 import { TRACKS, type Point } from '../../../src/history/tracks.js'
 import { execFileSync } from 'node:child_process'
 
@@ -91,11 +92,12 @@ describe('the history file', () => {
     for (const [i, span] of minutes.entries()) {
       assert.equal(span.fromMs, START_MS + i * 5 * MINUTE_MS)
       assert.deepEqual([span.upMs, span.downMs], [5 * MINUTE_MS, 0])
-      assert.deepEqual(span.values, { clients: expected })
+      assert.deepEqual(getSpanValues(span, 'clients'), expected)
+      assert.equal(getSpanValues(span, 'rooms'), undefined)
     }
     const hours = await file.readSpans('hours', START_MS, end)
     assert.deepEqual(
-      hours.map(({ fromMs, upMs, values }) => [fromMs, upMs, values.clients]),
+      hours.map((span) => [span.fromMs, span.upMs, getSpanValues(span, 'clients')]),
       [0, 1].map((i) => [START_MS + i * HOUR_MS, HOUR_MS, expected]),
     )
   })
@@ -221,7 +223,7 @@ describe('the history file', () => {
     const changed = await open(START_MS + DAY_MS)
     assert.equal(changed.createdAtMs, START_MS)
     const [hour] = await changed.readSpans('hours', START_MS, START_MS + HOUR_MS)
-    assert.deepEqual(hour!.values, { clients: { average: 7, minimum: 7, maximum: 7 } })
+    assert.deepEqual(getSpanValues(hour!, 'clients'), { average: 7, minimum: 7, maximum: 7 })
     assert.equal((await changed.readPoints(START_MS, START_MS + HOUR_MS)).length, 241)
     assert.deepEqual(lines, [])
   })
