@@ -1,4 +1,9 @@
-import { computeMemoryGrowth, findMemoryBase, type MemoryGrowth } from './memory-growth.js'
+import {
+  computeMemoryGrowth,
+  findMemoryBase,
+  type MemoryBase,
+  type MemoryGrowth,
+} from './memory-growth.js'
 import { createRangeData, RANGES, type Range, type RangeData } from './range.js'
 import type { ServerSummary, SummaryValues } from './server-summary.js'
 import { toSpans } from './span.js'
@@ -21,6 +26,8 @@ const GAP_INTERVALS = 4
 const UNPOLLED_GAP_MS = 5 * 60_000
 /** Rates are over the points of this time: a minute, and a tenth more, because scrapes are not exact to the second. */
 const RATE_WINDOW_MS = 66_000
+/** The base of the growth of memory is searched again after this number of points, because that takes 2 ms. */
+const BASE_POINTS = 20
 /** The ranges for which the points in memory suffice. */
 const MEMORY_RANGES = RANGES.filter(({ id }) => id === '1h' || id === '4h')
 
@@ -71,6 +78,12 @@ export type History = {
   isDue(): boolean
 }
 
+type FoundBase = {
+  readonly base: MemoryBase | undefined
+  readonly startedAtMs: number | undefined
+  readonly count: number
+}
+
 type TimedValues = { readonly values: SummaryValues; readonly atMs: number }
 
 /**
@@ -98,6 +111,7 @@ export function createHistory({
   let count = 0
   let latest: ServerSummary | undefined
   let addedAtMs = -Infinity
+  let found: FoundBase | undefined
 
   function getPoints(from = 0): Point[] {
     const first = Math.max(from, count - maxPoints)
@@ -138,8 +152,11 @@ export function createHistory({
     getMemoryGrowth() {
       if (!latest) return undefined
       const { atMs, startedAtMs, values } = latest
-      const base = findMemoryBase(toSpans(getPoints(), maxGapMs), startedAtMs)
-      return computeMemoryGrowth(base, { atMs, memoryBytes: values.memoryBytes })
+      if (!found || found.startedAtMs !== startedAtMs || count - found.count >= BASE_POINTS) {
+        const base = findMemoryBase(toSpans(getPoints(), maxGapMs), startedAtMs)
+        found = { base, startedAtMs, count }
+      }
+      return computeMemoryGrowth(found.base, { atMs, memoryBytes: values.memoryBytes })
     },
     flush: () => Promise.resolve(),
   }

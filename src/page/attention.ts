@@ -125,7 +125,7 @@ function findFlood({ summary: { recent } }: AttentionInput): Finding[] {
   const { unauthenticated, logins, overMs } = recent.short
   const find = (count: number, from: string, tolerated: number) => {
     const perMinute = (count / overMs) * MINUTE_MS
-    // Half a minute of connections is enough to tell a flood from many clients that return together.
+    // After a restart, many clients return together. Half a minute of connections is more than they need.
     const isFlood =
       count > MAX_UNAUTHENTICATED_PER_MINUTE / 2 &&
       perMinute > MAX_UNAUTHENTICATED_PER_MINUTE &&
@@ -158,7 +158,7 @@ function findFullDescriptors({ summary: { values } }: AttentionInput): Finding[]
       severity: openFds > maxFds * FULL_DESCRIPTOR_SHARE ? 'red' : 'amber',
       text:
         `Prosody uses ${formatNumber(openFds)} of ${formatNumber(maxFds)} file descriptors. ` +
-        'When none is left, nobody can connect. Run "systemctl edit prosody", add LimitNOFILE=65536 in the section [Service], and restart Prosody.',
+        'When none is left, new connections fail. Run "systemctl edit prosody", add LimitNOFILE=65536 in the section [Service], and restart Prosody.',
     },
   ]
 }

@@ -39,11 +39,11 @@ export function formatDuration(ms: number): string {
   return parts.length > 0 ? parts.slice(0, 2).join(' ') : 'less than a minute'
 }
 
-const DAY_MS = 86_400_000
-
-/** Formats a duration in whole days; if it is shorter than two days, with hours and minutes. */
+/** Formats a duration with one unit: in days, or in hours if it is shorter than two days. */
 export function formatDays(ms: number): string {
-  return ms < 2 * DAY_MS ? formatDuration(ms) : formatCount(Math.floor(ms / DAY_MS), 'day')
+  const hours = Math.floor(ms / 3_600_000)
+  if (hours < 1) return 'less than an hour'
+  return hours < 48 ? formatCount(hours, 'hour') : formatCount(Math.floor(hours / 24), 'day')
 }
 
 /** Renders a date and time in UTC. The script client/page.js replaces it with the local time of the reader. */

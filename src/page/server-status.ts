@@ -23,7 +23,7 @@ export type ServerStatus = {
   readonly shortTitle: string
   /** The message for the operator; `undefined` if nothing is wrong. */
   readonly reason: SplitReason | undefined
-  /** What needs attention on a server that is up. */
+  /** The problems of a server that is up. */
   readonly attention: readonly AttentionEntry[]
   /** The last summary; `undefined` if it does not describe the server now. */
   readonly summary: ServerSummary | undefined

@@ -277,7 +277,7 @@ describe('the status page lists what needs attention', { concurrency: 2 }, () =>
     await create(2)
     await install()
     prosody.kill('SIGHUP')
-    await tab.until(matches(/Urgent: The certificate of one\.example expires in 1 day /))
+    await tab.until(matches(/Urgent: The certificate of one\.example expires in 4[78] hours\./))
     await tab.until(`document.querySelector('h1.red') !== null`)
     await assertReadable(tab)
   })

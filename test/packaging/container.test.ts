@@ -130,9 +130,12 @@ test('the Containerfile builds from the files that it copies, and the result run
     throw new Error(child.stderr(), { cause: error })
   })
   assert.match(text, /^prosody_mod_muc__live_room/m)
-  assert.match(
-    (await httpGet(`${base}/-/page/metrics.md`)).text,
-    /^# /,
-    'no documentation of the metrics',
-  )
+  for (const [name, expected] of [
+    ['metrics.md', /^# /],
+    ['operations.md', /^# /],
+    ['rules.yml', /^groups:/m],
+    ['prosody.json', /^\{/],
+  ] as const) {
+    assert.match((await httpGet(`${base}/-/page/${name}`)).text, expected, `no ${name}`)
+  }
 })

@@ -4,7 +4,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { createHistory } from '../../../src/history/history.js'
 import { pollServers } from '../../../src/history/poll-servers.js'
 import { summarize } from '../../../src/history/server-summary.js'
-import type { Family } from '../../../src/metrics/family.js'
+import { family, type Family } from '../../../src/metrics/family.js'
 import { makeFamily } from '../../support/families.js'
 import {
   counter,
@@ -54,6 +54,38 @@ describe('the history', () => {
     setTime(100)
     assert.equal(history.shouldAdd({ isUp: true, connects: 1 }), false)
     assert.equal(history.shouldAdd({ isUp: true, connects: 2 }), true)
+  })
+
+  test('compares the memory with that of the first hour but one of this run of the server', () => {
+    const { history, addAt } = setUp()
+    const addMemory = (minutes: number, bytes: number, startedAtMs: number | undefined) => {
+      const start = { labels: { host: HOST }, value: (startedAtMs ?? 0) / 1000 }
+      addAt(minutes * 60_000, [
+        family('gauge', 'xmpp_process_resident_memory_bytes', '', [{ value: bytes }]),
+        ...(startedAtMs === undefined
+          ? []
+          : [family('gauge', 'xmpp_start_time_seconds', '', [start])]),
+      ])
+    }
+    for (let minute = 0; minute < 121; minute++) {
+      addMemory(minute, minute < 60 ? 1 : 100, START_MS)
+      assert.equal(history.getMemoryGrowth() === undefined, minute < 120, String(minute))
+    }
+    addMemory(121, 300, START_MS)
+    const { fromBytes, toBytes } = history.getMemoryGrowth()!
+    assert.deepEqual([fromBytes, toBytes], [100, 300])
+    // Another run of the server.
+    addMemory(122, 200, START_MS + 121.5 * 60_000)
+    assert.equal(history.getMemoryGrowth(), undefined)
+    addMemory(123, 200, undefined)
+    assert.equal(history.getMemoryGrowth(), undefined)
+  })
+
+  test('without a start time of the server, the growth of its memory is unknown', () => {
+    const { history, addAt } = setUp()
+    assert.equal(history.getMemoryGrowth(), undefined)
+    addAt(0, [])
+    assert.equal(history.getMemoryGrowth(), undefined)
   })
 
   test('has the mean event loop lag of the last minute', () => {

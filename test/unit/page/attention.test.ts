@@ -155,7 +155,8 @@ describe('what needs attention', () => {
     const causeOf = (change: Change) => findAll(change)[0]!.cause
     const expected: readonly [Change, string][] = [
       [certificateIn(9.5), 'The certificate of a.example expires in 9 days.'],
-      [certificateIn(1.5), 'The certificate of a.example expires in 1 day 12 hours.'],
+      [certificateIn(1.5), 'The certificate of a.example expires in 36 hours.'],
+      [certificateIn(0.01), 'The certificate of a.example expires in less than an hour.'],
       [certificateIn(-3), 'The certificate of a.example expired 3 days ago.'],
       [logins(120, 10), '24 logins per minute fail on a.example, and 2 succeed.'],
       [flood(900, 0), '180 connections per minute from clients end without a login.'],
