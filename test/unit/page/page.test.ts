@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { describe, test } from 'node:test'
+import { after, before, describe, mock, test } from 'node:test'
 import { gunzipSync } from 'node:zlib'
 import { Hono } from 'hono'
 import { CollectorError } from '../../../src/collectors/failure.js'
@@ -28,10 +28,21 @@ const ignore = () => undefined
 const LOG = { debug: ignore, info: ignore, warn: ignore, error: ignore }
 
 describe('the page', () => {
+  before(() => {
+    mock.timers.enable({ apis: ['Date'], now: START_MS })
+  })
+  after(() => {
+    mock.timers.reset()
+  })
+
+  /** Creates a history whose last point is from now. The points are 15 s apart. */
   const historyOf = (...summaries: readonly ServerSummary[]): History => {
     let nowMs = 0
     const history = createHistory({ intervalMs: 15_000, now: () => (nowMs += 15_000) })
-    for (const summary of summaries) history.add(summary)
+    summaries.forEach((summary, i) => {
+      const ageMs = (summaries.length - 1 - i) * 15_000
+      history.add({ ...summary, atMs: START_MS - ageMs })
+    })
     return history
   }
   const registryWith = (exporterFamilies: readonly Family[]): CollectorResult => ({
