@@ -5,8 +5,11 @@ import { createRangeData, RANGES, type Outage } from '../../src/history/range.js
 import type { ServerSummary } from '../../src/history/server-summary.js'
 import type { Span } from '../../src/history/span.js'
 import { TRACKS, type Point } from '../../src/history/tracks.js'
+import { createRandom, type Random } from './random.js'
 
-const MINUTE_MS = 60_000
+const DAY_MS = 24 * 3_600_000
+/** The durations of the spans from which the values of a range are merged, as in a history file. */
+const SPANS_MS = [5 * 60_000, 60 * 60_000]
 
 /** About how large the values of each track are. */
 const SCALES: Readonly<Record<(typeof TRACKS)[number], number>> = {
@@ -17,10 +20,11 @@ const SCALES: Readonly<Record<(typeof TRACKS)[number], number>> = {
 }
 
 /**
+ * Creates a history whose values vary by day.
+ *
  * @param summary The latest summary of the server.
  * @param options.knownMs For how long the history has values.
  * @param options.outages The outages. The history has no values during them.
- * @param options.noise A pseudo-random function.
  */
 export function createSyntheticHistory(
   summary: ServerSummary,
@@ -28,33 +32,36 @@ export function createSyntheticHistory(
     readonly nowMs: number
     readonly knownMs: number
     readonly outages?: readonly Outage[]
-    readonly noise: () => number
+    readonly random?: Random
   },
 ): History & { readonly reads: string[] } {
-  const { nowMs, knownMs, outages = [], noise } = options
+  const { nowMs, knownMs, random = createRandom(1), outages = [] } = options
   const startMs = nowMs - knownMs
   const reads: string[] = []
+  const createValue = (track: (typeof TRACKS)[number], atMs: number) => {
+    const daily = Math.sin((atMs / DAY_MS) * 2 * Math.PI)
+    return SCALES[track] * (1 + 0.35 * daily + 0.2 * (random.below(1e6) / 1e6))
+  }
 
   function createSpan(fromMs: number, spanMs: number): Span | undefined {
-    const toMs = fromMs + spanMs
-    const overlapping = (state: Outage['state']) =>
+    const overlap = (state: Outage['state']) =>
       outages
         .filter((outage) => outage.state === state)
-        .map((outage) => Math.min(toMs, outage.toMs) - Math.max(fromMs, outage.fromMs))
+        .map(({ fromMs: from, toMs }) => Math.min(fromMs + spanMs, toMs) - Math.max(fromMs, from))
         .reduce((sum, ms) => sum + Math.max(ms, 0), 0)
-    const [downMs, unknownMs] = [overlapping('down'), overlapping('unknown')]
+    const [downMs, unknownMs] = [overlap('down'), overlap('unknown')]
     const upMs = spanMs - downMs - unknownMs
     if (unknownMs >= spanMs) return undefined
     const values = TRACKS.map((track) => {
-      const day = Math.sin((fromMs / (24 * 60 * MINUTE_MS)) * 2 * Math.PI)
-      const average = SCALES[track] * (1 + 0.35 * day + 0.2 * noise())
-      const spread = average * 0.3 * noise()
+      const average = createValue(track, fromMs)
+      const spread = (average * random.below(1e6)) / 3e6
       return [track, { average, minimum: average - spread, maximum: average + spread }] as const
     })
     return { fromMs, upMs, downMs, values: upMs > 0 ? Object.fromEntries(values) : {} }
   }
 
-  const lastPoint: Point = { atMs: nowMs, isUp: true, clients: 1234, memoryBytes: 181_234_567 }
+  const lastValues = TRACKS.map((track) => [track, createValue(track, nowMs)] as const)
+  const lastPoint: Point = { atMs: nowMs, isUp: true, ...Object.fromEntries(lastValues) }
   return {
     reads,
     getLatest: () => summary,
@@ -67,13 +74,15 @@ export function createSyntheticHistory(
     isDue: () => false,
     readRange(range) {
       reads.push(range.id)
-      const spanMs = Math.min(range.stepMs, 5 * MINUTE_MS)
+      const spanMs = SPANS_MS.findLast((ms) => ms < range.stepMs) ?? range.stepMs
       const firstMs = Math.ceil(Math.max(startMs, nowMs - range.durationMs) / spanMs) * spanMs
       const count = Math.max(0, Math.floor((nowMs - firstMs) / spanMs))
-      const spans = Array.from({ length: count }, (_, i) => createSpan(firstMs + i * spanMs, spanMs))
+      const spans = Array.from({ length: count }, (_, i) =>
+        createSpan(firstMs + i * spanMs, spanMs),
+      )
       const known = spans.filter((span) => span !== undefined)
-      const maxGapMs = 30_000
-      return Promise.resolve(createRangeData(range, known, { nowMs, startMs, maxGapMs, spanMs }))
+      const limits = { nowMs, startMs, spanMs, maxGapMs: 30_000 }
+      return Promise.resolve(createRangeData(range, known, limits))
     },
   }
 }
