@@ -184,7 +184,9 @@ function createChart(plot) {
       plot.hidden = !isDrawn
       plot.tabIndex = isDrawn ? 0 : -1
       if (!isDrawn) return
-      const description = JSON.stringify(series.map(({ line, edge }) => [line, edge]))
+      const lines = series.map(({ line, edge }) => [line, edge])
+      // In another range, the cursor would be at an unrelated time, so the chart is created again.
+      const description = JSON.stringify([columns.step, lines])
       if (description !== drawnSeries) this.destroy()
       drawnSeries = description
       if (!chart) {
