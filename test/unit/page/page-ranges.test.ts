@@ -6,7 +6,7 @@ import { RANGES, type Outage } from '../../../src/history/range.js'
 import type { ChartColumns } from '../../../src/page/chart-columns.js'
 import { createPageServer, createTestPage, createUpSummary } from '../../support/status-page.js'
 import { START_MS } from '../../support/summary-families.js'
-import { createSyntheticHistory } from '../../support/synthetic-history.js'
+import { createFakeHistory } from '../../support/fake-history.js'
 
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
@@ -19,7 +19,7 @@ describe('the ranges of the page', () => {
   ) {
     const summary = createUpSummary(START_MS)
     const all = { nowMs: START_MS, knownMs: 800 * DAY_MS, ...options }
-    const synthetic = createSyntheticHistory(summary, all)
+    const synthetic = createFakeHistory(summary, all)
     const history = { ...synthetic, ...changes }
     const { app, page } = createTestPage([createPageServer(history)])
     const get = async (path: string, headers: Record<string, string> = {}) =>
@@ -151,7 +151,7 @@ describe('the ranges of the page', () => {
   test('if the history cannot be read, the page still shows the rest', async () => {
     let isBroken = true
     const { nowMs, knownMs } = { nowMs: START_MS, knownMs: DAY_MS }
-    const good = createSyntheticHistory(createUpSummary(nowMs), { nowMs, knownMs })
+    const good = createFakeHistory(createUpSummary(nowMs), { nowMs, knownMs })
     const { get, read } = setUp(
       {},
       {

@@ -26,7 +26,7 @@ const SCALES: Readonly<Record<(typeof TRACKS)[number], number>> = {
  * @param options.knownMs For how long the history has values.
  * @param options.outages The outages. The history has no values during them.
  */
-export function createSyntheticHistory(
+export function createFakeHistory(
   summary: ServerSummary,
   options: {
     readonly nowMs: number
