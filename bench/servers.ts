@@ -2,21 +2,25 @@
 // every 15 s, and spreads the requests over the interval, as Prometheus does. The results are the number of late
 // responses, the CPU time as a share of one core, and the memory. In a second phase, a hundred servers lose their
 // connection every 10 s and ten servers never respond. That phase measures the effect on the healthy servers.
+// With --history, each server has a history of two years, in a file of 7.4 MB.
 // The exporter runs from dist/, because tsx would increase its memory by a fifth.
 // Run: node --import tsx bench/servers.ts [servers [seconds of each phase]], for example 1000 300
 
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { Agent, request, type IncomingMessage } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
+import process from 'node:process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { gunzipSync } from 'node:zlib'
+import { getHistoryPath } from '../src/history/state-directory.js'
 import { root } from '../test/support/setup/process.js'
 import { withExporter } from '../test/support/exporter.js'
 import { sampleValue } from '../test/support/real.js'
+import { writeSyntheticHistory } from '../test/support/synthetic-history.js'
 import { cpuMs, note, parameters, report, shown, spread } from './figure.js'
 import type { Order } from './servers-model.js'
 
@@ -68,6 +72,14 @@ function peakMB(pid: number): number {
   return Number(kB) / 1024
 }
 
+/** Writes a history of two years for each server. Returns the flag for the directory of the files. */
+async function writeHistories(directory: string): Promise<string> {
+  const first = getHistoryPath(directory, 's0')
+  await writeSyntheticHistory(first, { endMs: Date.now(), days: 730 })
+  for (let i = 1; i < count; i++) copyFileSync(first, getHistoryPath(directory, `s${i}`))
+  return `--state.directory=${directory}`
+}
+
 const directory = mkdtempSync(join(tmpdir(), 'prosody-exporter-bench-'))
 cleanup.push(() => {
   rmSync(directory, { recursive: true })
@@ -85,9 +97,11 @@ try {
       `  - {name: s${i}, domain: stats.example, service: "xmpp://127.0.0.1:${port}", secret_file: secret}`,
   )
   writeFileSync(file, `servers:\n${lines.join('\n')}\n`)
+  const history = process.argv.includes('--history') ? [await writeHistories(directory)] : []
   const t = { after: (f: () => unknown) => cleanup.unshift(f) } as never
   const exporter = await withExporter(t, {
-    flags: [`--config.file=${file}`, '--log.level=error'],
+    flags: [`--config.file=${file}`, '--log.level=error', ...history],
+    env: { PROSODY_EXPORTER_PAGE_INTERVAL: '15s' },
   })
   const startedAt = performance.now()
   const isUp = async () => {

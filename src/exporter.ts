@@ -11,7 +11,9 @@ import { createControlSockets } from './control/control-sockets.js'
 import { getSocketName, type Component, type Owner } from './control/socket-directories.js'
 import { ConfigError } from './errors.js'
 import { createExposition } from './exposition/exposition.js'
-import { pollServers } from './history/history.js'
+import { pollServers } from './history/poll-servers.js'
+import { prepareStateDirectory } from './history/state-directory.js'
+import { storeHistories } from './history/store-histories.js'
 import { chooseConnectionLimit, listen, type Listener } from './http/listener.js'
 import { createApp, type Serve } from './http/routes.js'
 import { addServerRoutes } from './http/server-routes.js'
@@ -83,12 +85,16 @@ export async function createExporter(
   const notifyFeatures = () => {
     for (const feature of features) feature.onChange?.()
   }
+  const stateDirectory = hasPage(config)
+    ? await prepareStateDirectory(config.stateDirectory, deps.log)
+    : undefined
   const servers = createServerSet((server, shared) =>
     createMonitoredServer(server, shared, {
       version: deps.version,
       log: withFields(deps.log, () => (servers.getOnly() ? {} : { server: server.name })),
       // With several servers, the telemetry path returns the metrics about this process, and the probes do not.
       exporterFamilies: () => (servers.getOnly() ? exporterFamilies() : []),
+      stateDirectory,
       onChange: notifyFeatures,
     }),
   )
@@ -180,12 +186,14 @@ type Feature = {
 /** Creates all optional features. Add a new feature to this list. */
 function registerFeatures(core: Core): readonly Feature[] {
   return [
-    // The status page has the path `/`. With the telemetry path `/`, there is no status page.
-    ...(core.config.web.telemetryPath === '/' ? [] : [createPageFeature(core)]),
+    ...(hasPage(core.config) ? [createPageFeature(core)] : []),
     createServerRoutesFeature(core),
     createDoctorFeature(core),
   ]
 }
+
+/** The status page has the path `/`. With the telemetry path `/`, there is no status page. */
+const hasPage = ({ web }: Config) => web.telemetryPath !== '/'
 
 /** Creates the status page, and polls the servers for the charts of the page. */
 function createPageFeature({ config, deps, access, servers, reloader }: Core): Feature {
@@ -209,12 +217,14 @@ function createPageFeature({ config, deps, access, servers, reloader }: Core): F
       ),
   })
   let stopPolling = () => {}
+  let stopStoring = () => {}
   return {
     addRoutes: (app) => {
       page.addTo(app)
     },
     onChange: page.notify,
     start: () => {
+      stopStoring = storeHistories(() => servers.getAll().map(({ history }) => history))
       stopPolling = pollServers(() =>
         servers.getAll().map(({ history, scraper }) => ({
           history,
@@ -224,6 +234,8 @@ function createPageFeature({ config, deps, access, servers, reloader }: Core): F
     },
     stop: () => {
       stopPolling()
+      // When the connections to the servers have stopped, the rest of the histories is stored.
+      stopStoring()
       page.close()
     },
   }

@@ -37,6 +37,10 @@ const FILES = [
     text: 'The control sockets of the service. Through them, doctor asks the service.',
   },
   {
+    term: '/var/lib/prosody-exporter-state',
+    text: 'The history of the page, in one file for each XMPP server, if systemd runs the exporter.',
+  },
+  {
     term: '/var/lib/prosody-exporter/setup.json',
     text: 'The list of the files that setup wrote, for setup --undo.',
   },

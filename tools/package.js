@@ -87,6 +87,12 @@ export async function packDebian(dir) {
   for (const name of ['prometheus/prosody-exporter.yml', 'prometheus/rules.yml', 'grafana']) {
     await move(join(deploy, name), join(share, name))
   }
+  // The status page links to these files, and finds them where they are in the npm package. If /usr/share/doc is left
+  // out, the page does not link to the documentation.
+  await mkdir(join(home, 'deploy'))
+  await symlink('../../share/doc/prosody-exporter/docs', join(home, 'docs'))
+  await symlink('../../../share/prosody-exporter/grafana', join(home, 'deploy/grafana'))
+  await symlink('../../../share/prosody-exporter/prometheus', join(home, 'deploy/prometheus'))
   for (const name of ['prosody-exporter.service', 'prosody-exporter.socket']) {
     await move(join(deploy, 'systemd', name), `usr/lib/systemd/system/${name}`)
   }

@@ -16,7 +16,10 @@ local highest_priority = 1e6;
 -- is a result of new_scope(). `is_named` is true if the option of any instance contains the name, and otherwise false
 -- or nil.
 local counters = {};
-for _, lib in ipairs { "count_stanzas", "count_sessions", "count_accounts", "count_server" } do
+for _, lib in ipairs {
+	"count_stanzas", "count_sessions", "count_accounts", "count_server",
+	"count_process", "count_unauthenticated", "count_certificates",
+} do
 	-- If some version of Prosody can't load one of these libraries, only its counters are missing.
 	local ok, found = pcall(module.require, module, lib);
 	if not ok then

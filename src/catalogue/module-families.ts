@@ -56,13 +56,22 @@ export const companion: Area = {
     ),
     gauge(
       'xmpp_certificate_expiry_timestamp_seconds',
-      'host',
+      'host service',
       "Expiry time of the host's certificate, as Prosody last loaded it, in seconds since 1970.",
       {
         watch:
           'Alert at less than two weeks: `xmpp_certificate_expiry_timestamp_seconds - time() < 14 * 86400`.',
         defect:
-          'The value changes only after Prosody has loaded a renewed certificate; until then, clients also get the old certificate. mod_adhoc_statistics finds only certificates in the places that the settings `certificates` and `ssl` name.',
+          'If all services of the host send the same certificate, `service` is empty, and Prometheus stores no such label. Otherwise, each service has a series, for example `c2s`, `s2s` and `https`. Until Prosody has loaded a renewed certificate, the value is that of the old one, because clients still get it. mod_adhoc_statistics finds only certificates in the places that the settings `certificates`, `certificate`, `ssl`, `c2s_ssl` and similar settings name.',
+      },
+    ),
+    gauge(
+      'xmpp_certificate_reload_needed',
+      'host',
+      'Whether a certificate file of the host is newer than the certificate that Prosody loaded.',
+      {
+        watch:
+          'If it stays 1, run `prosodyctl reload`. If it is still 1 after that, see the log of Prosody.',
       },
     ),
     gauge(
@@ -79,6 +88,42 @@ export const companion: Area = {
         watch:
           'If values are above 0.1, something blocks the single thread of Prosody, for example slow storage or mod_http_openmetrics.',
       },
+    ),
+    counter(
+      'xmpp_process_cpu_seconds',
+      '',
+      'CPU time of the Prosody process, in user mode and in the kernel.',
+      {
+        watch: 'Prosody has one thread, so it is overloaded when the rate is near 1.',
+      },
+    ),
+    gauge('xmpp_process_resident_memory_bytes', '', 'Resident memory of the Prosody process.', {
+      watch: 'Steady growth over days is a leak, often in a community module.',
+    }),
+    gauge('xmpp_process_open_fds', '', 'Number of open file descriptors of the Prosody process.', {
+      watch: 'Alert at 80 % of `xmpp_process_max_fds`. At 100 %, Prosody accepts no connections.',
+    }),
+    gauge(
+      'xmpp_process_max_fds',
+      '',
+      'Maximum number of open file descriptors of the Prosody process (soft limit).',
+    ),
+    gauge(
+      'xmpp_lua_heap_bytes',
+      '',
+      'Memory that Lua uses in the Prosody process, including garbage that is not collected yet.',
+    ),
+    gauge(
+      'xmpp_unauthenticated_connections',
+      'type',
+      'Number of connections that have not authenticated.',
+      { watch: 'Thousands of them are a flood. `c2s_timeout` closes each after five minutes.' },
+    ),
+    counter(
+      'xmpp_connections_closed_unauthenticated',
+      'type',
+      'Number of connections that ended before they authenticated.',
+      { watch: 'A high rate with `type="c2s"` may be a scan or an attack.' },
     ),
   ],
 }

@@ -85,6 +85,10 @@ export const configSchema = z
       'HTTP server of the exporter. Changes in this section need a restart of the exporter.',
       z.strictObject(buildKeys('web')),
     ),
+    state: section(
+      'Files of the exporter. Changes in this section need a restart of the exporter.',
+      z.strictObject(buildKeys('state')),
+    ),
     page: section('Status page of the exporter at /.', z.strictObject(buildKeys('page'))),
     limits: section(
       'Upper limits for the series of one XMPP server.',

@@ -25,6 +25,7 @@ export function formatConfig(config: Config): string {
     },
     registry: { drop: registry.drop.map(formatDropRule) },
     page: { interval: formatDuration(page.intervalMs) },
+    state: { directory: config.stateDirectory },
     limits: { series: limits.series, label_value_length: limits.labelValueLength },
     web: {
       listen_address: web.listenAddresses.map(formatAddress),

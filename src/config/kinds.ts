@@ -50,6 +50,8 @@ export const FILE: Kind<string> = {
   parse: ({ text }) => text,
 }
 
+export const DIRECTORY: Kind<string> = { ...FILE, placeholder: 'DIRECTORY' }
+
 /** A time, written as seconds without a unit (`0.5`) or as a duration (`500ms`). The value is in milliseconds. */
 export const SECONDS: Kind<number> = {
   type: 'text',

@@ -42,6 +42,8 @@ export type Config = {
   readonly registry: { readonly drop: readonly DropRule[] }
   /** 0 means that the exporter never collects for the page. */
   readonly page: { readonly intervalMs: number }
+  /** The directory of the history files. A reload does not change it. */
+  readonly stateDirectory: string | undefined
   /** For each of the two limits, 0 means no limit. */
   readonly limits: { readonly series: number; readonly labelValueLength: number }
   readonly log: LogOptions
@@ -85,6 +87,7 @@ export function readConfig(
     },
     registry: { drop: (file?.drop ?? []).map(readDropRule) },
     page: { intervalMs: readValue(settings, 'page.interval') },
+    stateDirectory: readValue(settings, 'state.directory') ?? findStateDirectory(env),
     limits: {
       series: readValue(settings, 'limits.series'),
       labelValueLength: readValue(settings, 'limits.label-value-length'),
@@ -94,6 +97,11 @@ export function readConfig(
       format: readValue(settings, 'log.format'),
     },
   }
+}
+
+/** Returns the first directory of `StateDirectory=` in the systemd unit. See systemd.exec(5). */
+function findStateDirectory(env: Env): string | undefined {
+  return env['STATE_DIRECTORY']?.split(':')[0] || undefined
 }
 
 function readWeb(settings: Settings, env: Env, pid: number | undefined): Config['web'] {

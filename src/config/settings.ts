@@ -6,6 +6,7 @@ import { LOG_FORMATS, LOG_LEVELS } from '../log/log.js'
 import {
   ACTION,
   BOOLEAN,
+  DIRECTORY,
   duration,
   FILE,
   LIMIT,
@@ -219,6 +220,12 @@ const DEFINITIONS = {
     hasFlag: false,
     key: 'page.interval',
     help: 'If no scrape starts a collection for this long, the exporter collects for the charts of its page. 0 means that it never collects for the page.',
+  },
+  'state.directory': {
+    kind: DIRECTORY,
+    defaultInWords: 'StateDirectory= of the systemd unit, or else none',
+    key: 'state.directory',
+    help: 'Directory in which the exporter stores the history of its page, in one file for each XMPP server.',
   },
   'limits.series': {
     kind: LIMIT,

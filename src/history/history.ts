@@ -1,3 +1,4 @@
+import { computeMemoryGrowth, findMemoryBase, type MemoryGrowth } from './memory-growth.js'
 import { createRangeData, RANGES, type Range, type RangeData } from './range.js'
 import type { ServerSummary, SummaryValues } from './server-summary.js'
 import { toSpans } from './span.js'
@@ -23,6 +24,16 @@ const RATE_WINDOW_MS = 66_000
 /** The ranges for which the points in memory suffice. */
 const MEMORY_RANGES = RANGES.filter(({ id }) => id === '1h' || id === '4h')
 
+/**
+ * A history with a file has the points of this time in memory. It is twice the time after which they are stored.
+ */
+const UNSTORED_MS = 2 * 5 * 60_000
+
+/** Returns the number of points that a history with a file needs in memory. */
+export function countUnstoredPoints(intervalMs: number): number {
+  return Math.ceil(UNSTORED_MS / ((intervalMs || UNPOLLED_INTERVAL_MS) * MIN_SPACING))
+}
+
 export type History = {
   /** Returns the last summary that was added; `undefined` before the first summary. */
   getLatest(): ServerSummary | undefined
@@ -32,6 +43,8 @@ export type History = {
    */
   shouldAdd(next: Pick<ServerSummary, 'isUp' | 'connects'>): boolean
   add(summary: ServerSummary): void
+  /** A longer time between two points means that the exporter was not running. */
+  readonly maxGapMs: number
   /** Returns the number of points that were added since the start, including points that newer points overwrote. */
   countPoints(): number
   /**
@@ -49,14 +62,13 @@ export type History = {
    * of the server is shorter than an hour. The first hour of a run is not considered, because its caches fill then.
    */
   getMemoryGrowth(): MemoryGrowth | undefined
+  /**
+   * Stores the new points in the history file, if there is one. Call this function every 5 minutes, and before the end.
+   * Never rejects.
+   */
+  flush(): Promise<void>
   /** Whether the exporter should poll the server now, because no scrape has added a point for more than an interval. */
   isDue(): boolean
-}
-
-export type MemoryGrowth = {
-  readonly fromBytes: number
-  readonly toBytes: number
-  readonly overMs: number
 }
 
 type TimedValues = { readonly values: SummaryValues; readonly atMs: number }
@@ -96,6 +108,7 @@ export function createHistory({
   }
 
   return {
+    maxGapMs,
     getLatest: () => latest,
     countPoints: () => count,
     isDue: () => intervalMs > 0 && now() - addedAtMs >= intervalMs * DUE_AFTER_INTERVALS,
@@ -122,7 +135,13 @@ export function createHistory({
       return Promise.resolve(data)
     },
 
-    getMemoryGrowth: () => undefined,
+    getMemoryGrowth() {
+      if (!latest) return undefined
+      const { atMs, startedAtMs, values } = latest
+      const base = findMemoryBase(toSpans(getPoints(), maxGapMs), startedAtMs)
+      return computeMemoryGrowth(base, { atMs, memoryBytes: values.memoryBytes })
+    },
+    flush: () => Promise.resolve(),
   }
 }
 
@@ -204,32 +223,5 @@ function computeTracks(
     cpuShare: rate('cpuSeconds', 1),
     openFds: values.openFds,
     unauthenticated: values.unauthenticated,
-  }
-}
-
-export type PolledServer = { readonly history: History; readonly collect: () => Promise<unknown> }
-
-const TICK_MS = 500
-/** In one tick, the exporter starts to poll at most a twentieth of the servers, so that not all are polled together. */
-const SPREAD_TICKS = 20
-
-/**
- * Polls each server to whose history no scrape has added a point for more than an interval.
- *
- * @returns A function that stops the polling.
- */
-export function pollServers(servers: () => readonly PolledServer[]): () => void {
-  const collecting = new Set<History>()
-  const tick = () => {
-    const all = servers()
-    const due = all.filter(({ history }) => history.isDue() && !collecting.has(history))
-    for (const { history, collect } of due.slice(0, Math.ceil(all.length / SPREAD_TICKS))) {
-      collecting.add(history)
-      void collect().finally(() => collecting.delete(history))
-    }
-  }
-  const timer = setInterval(tick, TICK_MS).unref()
-  return () => {
-    clearInterval(timer)
   }
 }

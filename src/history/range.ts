@@ -1,4 +1,4 @@
-import { mergeSpans, type Span, type SpanValue } from './span.js'
+import { mergeSpans, SPAN_VALUES, type Span, type SpanValues } from './span.js'
 import { TRACKS, type Track } from './tracks.js'
 
 const MINUTE_MS = 60_000
@@ -39,14 +39,14 @@ export type RangeData = {
   readonly toMs: number
   /** The distance of two times without an outage. */
   readonly stepMs: number
-  /** The start of each period of `stepMs` of which the history has values, in milliseconds since 1970. */
+  /** The start of each period of `stepMs` for which the history has values, in milliseconds since 1970. */
   readonly times: readonly number[]
   /** The values at these times. A track without any value is absent. */
   readonly values: Readonly<Partial<Record<Track, RangeColumns>>>
   readonly outages: readonly Outage[]
 }
 
-export type RangeColumns = Readonly<Record<keyof SpanValue, readonly (number | null)[]>>
+export type RangeColumns = Readonly<Record<keyof SpanValues, readonly (number | null)[]>>
 
 /**
  * Creates the data of a range.
@@ -83,19 +83,19 @@ export function createRangeData(
 }
 
 function toColumns(spans: readonly Span[]): RangeData['values'] {
-  const column = (track: Track, key: keyof SpanValue) =>
-    spans.map(({ values }) => values[track]?.[key] ?? null)
-  return Object.fromEntries(
-    TRACKS.filter((track) => spans.some(({ values }) => values[track])).map((track) => [
-      track,
-      {
-        average: column(track, 'average'),
-        minimum: column(track, 'minimum'),
-        maximum: column(track, 'maximum'),
-      },
-    ]),
-  )
+  const columns: Partial<Record<Track, RangeColumns>> = {}
+  TRACKS.forEach((track, i) => {
+    const at = SPAN_VALUES.length * i
+    if (spans.every(({ values }) => Number.isNaN(values[at]))) return
+    const [average, minimum, maximum] = SPAN_VALUES.map((_, offset) =>
+      spans.map(({ values }) => toNullable(values[at + offset]!)),
+    )
+    columns[track] = { average: average!, minimum: minimum!, maximum: maximum! }
+  })
+  return columns
 }
+
+const toNullable = (value: number) => (Number.isNaN(value) ? null : value)
 
 /** Finds the periods in which the server was down or the exporter was not running, in the order of time. */
 function findOutages(
@@ -121,9 +121,11 @@ function findOutages(
     if (toMs < limits.fromMs) continue
     if (fromMs - knownUntilMs > limits.maxGapMs) add('unknown', knownUntilMs, fromMs)
     const start = Math.max(fromMs, limits.fromMs)
-    if (downMs > 0) add('down', start, toMs)
-    else if (limits.spanMs !== undefined && toMs <= limits.nowMs) {
-      if (limits.spanMs - upMs > limits.maxGapMs) add('unknown', start, toMs)
+    add('down', start, Math.min(start + downMs, toMs))
+    // The present span is not over, and the first one has no values before `startMs`.
+    if (limits.spanMs !== undefined && toMs <= limits.nowMs && fromMs >= limits.startMs) {
+      const unknownMs = limits.spanMs - upMs - downMs
+      if (unknownMs > limits.maxGapMs) add('unknown', toMs - unknownMs, toMs)
     }
     knownUntilMs = Math.max(knownUntilMs, toMs)
   }

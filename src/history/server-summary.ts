@@ -1,10 +1,11 @@
 import { reasonText, type Mask } from '../log/mask.js'
 import { addCount } from '../metrics/counts.js'
 import { type Family } from '../metrics/family.js'
-import { getLabels } from '../metrics/labels.js'
 import { readRegistryUpdateTime } from '../metrics/own-families.js'
 import type { CollectorResult } from '../scrape/collector-result.js'
 import type { Collection } from '../scrape/scraper.js'
+import { addUp, createRowReader, findLabel, type Row, type RowReader } from './family-rows.js'
+import type { RecentEvents } from './recent-events.js'
 import type { StatisticsInterval } from './statistics-interval.js'
 
 /** A summary of one collection for the status page. It has a few values, and no personal data. */
@@ -29,6 +30,19 @@ export type ServerSummary = {
   readonly isWaitingForProsody: boolean
   /** How old the values from Prosody can be; `undefined` if Prosody collects them for each scrape. */
   readonly interval: StatisticsInterval | undefined
+  /** The certificates that expire first: at most 5. */
+  readonly certificates: readonly Certificate[]
+  /** Hosts whose certificate was renewed, but Prosody still uses the old one: at most 5. */
+  readonly hostsToReload: readonly string[]
+  /** What happened in the last minutes; `undefined` if this is unknown. */
+  readonly recent: RecentEvents | undefined
+}
+
+export type Certificate = {
+  readonly host: string
+  /** For example `https`; `undefined` if all services of the host use this certificate. */
+  readonly service: string | undefined
+  readonly expiresAtMs: number
 }
 
 /** The values of one host. A value is absent if the server does not report it. */
@@ -64,11 +78,14 @@ export type SourceState = {
 const MAX_HOSTS = 50
 const MAX_SOFTWARE = 20
 const MAX_PARTS = 20
+const MAX_CERTIFICATES = 5
 
 /**
  * Creates the summary of a collection.
  *
  * @param options.connects How often the exporter has connected to the server. Default: 1.
+ * @param options.recent What happened in the last minutes, from `createEventCounter`.
+ * @param options.ownDomain The component domain of the exporter, whose stanzas are not counted.
  * @param options.maskSecret Masks the secret of the component in error texts. Default: the secret is not masked.
  */
 export function summarize(
@@ -77,10 +94,12 @@ export function summarize(
   options: {
     readonly connects?: number
     readonly interval?: StatisticsInterval | undefined
+    readonly recent?: RecentEvents | undefined
+    readonly ownDomain?: string
     readonly maskSecret?: Mask
   } = {},
 ): ServerSummary {
-  const { connects = 1, interval, maskSecret = (text: string) => text } = options
+  const { connects = 1, interval, recent, ownDomain, maskSecret = (text: string) => text } = options
   const describe = (error: unknown) => reasonText(error, maskSecret)
   const firstError = results.find(({ error }) => error !== undefined)?.error
   const readRows = createRowReader(families)
@@ -100,25 +119,38 @@ export function summarize(
     hosts: hosts.slice(0, MAX_HOSTS),
     omittedHosts: Math.max(hosts.length - MAX_HOSTS, 0),
     shares: summarizeShares(readRows, connections),
-    values: summarizeValues(readRows, connections, families),
+    values: summarizeValues(readRows, connections, { families, ownDomain }),
     sources: results.map((result) => summarizeSource(result, describe)),
     isWaitingForProsody: isWaitingForProsody(results),
     interval,
+    certificates: listCertificates(readRows, ownDomain),
+    hostsToReload: listHostsToReload(readRows, ownDomain),
+    recent,
   }
 }
 
-type RowReader = (name: string) => readonly Row[] | undefined
+// Nobody connects to the component of the exporter with TLS, so its certificate is omitted.
 
-/** Returns a function that finds a family by its name and reads its series. */
-function createRowReader(families: readonly Family[]): RowReader {
-  const byName = new Map(families.map((family) => [family.name, family]))
-  return (name) => {
-    // With `exposition.names: openmetrics`, the family `prosody_mod_c2s__connections` has two underscores after the name
-    // of the module. With `single_underscore`, it has one underscore.
-    const family = byName.get(name) ?? byName.get(name.replace('__', '_'))
-    return family && toRows(family)
-  }
+function listCertificates(readRows: RowReader, ownDomain: string | undefined): Certificate[] {
+  // The labels of few series are read, because a server can have thousands of certificates. A host has at most five.
+  return (readRows('xmpp_certificate_expiry_timestamp_seconds') ?? [])
+    .toSorted((a, b) => a.value - b.value)
+    .slice(0, 2 * MAX_CERTIFICATES)
+    .map(({ labels, value }) => ({
+      host: findLabel(labels, 'host') ?? '',
+      service: findLabel(labels, 'service') || undefined,
+      expiresAtMs: value * 1000,
+    }))
+    .filter(({ host }) => host !== ownDomain)
+    .slice(0, MAX_CERTIFICATES)
 }
+
+const listHostsToReload = (readRows: RowReader, ownDomain: string | undefined) =>
+  (readRows('xmpp_certificate_reload_needed') ?? [])
+    .filter(({ value }) => value === 1)
+    .map(({ labels }) => findLabel(labels, 'host') ?? '')
+    .filter((host) => host !== ownDomain)
+    .slice(0, MAX_CERTIFICATES)
 
 type Connections = ReturnType<typeof readConnections>
 
@@ -168,9 +200,15 @@ function summarizeShares(
 function summarizeValues(
   readRows: RowReader,
   { byHost }: Connections,
-  families: readonly Family[],
+  {
+    families,
+    ownDomain,
+  }: { readonly families: readonly Family[]; readonly ownDomain: string | undefined },
 ): SummaryValues {
-  const stanzas = readRows('xmpp_stanzas')
+  // The exporter itself sends a few requests for each collection. They are no traffic of the server.
+  const isOwn = (labels: string) =>
+    findLabel(labels, 'host') === ownDomain && findLabel(labels, 'from') === 'component'
+  const stanzas = readRows('xmpp_stanzas')?.filter(({ labels }) => !isOwn(labels))
   const ofKind = (kind: string) =>
     stanzas?.filter(({ labels }) => findLabel(labels, 'kind') === kind)
   const pings = readRows('xmpp_ping_seconds')?.map(({ value }) => value)
@@ -233,33 +271,6 @@ const SECURITIES: ReadonlyMap<string, string> = new Map([
   ['plain', 'not encrypted'],
 ])
 
-/** A series. Its labels are not parsed, because to parse the labels of thousands of hosts takes too long. */
-type Row = { readonly labels: string; readonly value: number }
-
-function toRows(family: Family): Row[] {
-  const width = family.values.length / Math.max(family.length, 1)
-  return Array.from(family.order, (row) => ({
-    labels: getLabels(family.labels, row),
-    value: family.values[row * width]!,
-  }))
-}
-
-function findLabel(labels: string, name: string): string | undefined {
-  const key = `${name}="`
-  // The search for `name="` cannot match inside a label value, because quotes in label values are escaped.
-  const at = labels.startsWith(key) ? 0 : labels.indexOf(`,${key}`) + 1
-  if (at === 0 && !labels.startsWith(key)) return undefined
-  const start = at + key.length
-  let end = labels.indexOf('"', start)
-  const plain = labels.slice(start, end)
-  if (!plain.includes('\\')) return plain
-  for (end = start; labels[end] !== '"'; end++) if (labels[end] === '\\') end++
-  return labels
-    .slice(start, end)
-    .replace(/\\(.)/g, (_, sign) => (sign === 'n' ? '\n' : String(sign)))
-}
-
-const addUp = (rows: readonly Row[] | undefined) => rows?.reduce((sum, { value }) => sum + value, 0)
 // `Math.min(...values)` would overflow the stack, because a family can have more than 100,000 values.
 const findExtreme = (choose: (a: number, b: number) => number, values: readonly number[] = []) =>
   values.length > 0 ? values.reduce((a, b) => choose(a, b)) : undefined

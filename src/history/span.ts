@@ -7,13 +7,22 @@ export type Span = {
   readonly upMs: number
   /** For how long the server did not answer. In the rest of the period, the exporter was not running. */
   readonly downMs: number
-  readonly values: Partial<Record<Track, SpanValue>>
+  /** For each track its average, minimum and maximum; NaN if unknown. `getSpanValue` reads them. */
+  readonly values: Float32Array
 }
 
-export type SpanValue = {
-  readonly average: number
-  readonly minimum: number
-  readonly maximum: number
+/** The names of the values that a span has for each track, in their order. */
+export const SPAN_VALUES = ['average', 'minimum', 'maximum'] as const
+export type SpanValues = Readonly<Record<(typeof SPAN_VALUES)[number], number>>
+
+const COLUMNS = SPAN_VALUES.length
+const VALUE_COUNT = COLUMNS * TRACKS.length
+
+/** Returns the values of a track; `undefined` if they are unknown. */
+export function getSpanValues({ values }: Span, track: Track): SpanValues | undefined {
+  const at = COLUMNS * TRACKS.indexOf(track)
+  const [average, minimum, maximum] = [values[at]!, values[at + 1]!, values[at + 2]!]
+  return Number.isNaN(average) ? undefined : { average, minimum, maximum }
 }
 
 /**
@@ -24,28 +33,27 @@ export type SpanValue = {
  *   median duration of the others.
  */
 export function toSpans(points: readonly Point[], maxGapMs: number): Span[] {
-  const gaps = points.flatMap((point, i) => {
-    const gapMs = i === 0 ? Infinity : point.atMs - points[i - 1]!.atMs
-    return gapMs <= maxGapMs ? [gapMs] : []
-  })
-  const usualMs = gaps.toSorted((a, b) => a - b)[gaps.length >> 1] ?? 0
+  const gaps = points.map((point, i) => (points[i + 1]?.atMs ?? Infinity) - point.atMs)
+  const usualGaps = gaps.filter((gapMs) => gapMs <= maxGapMs).sort((a, b) => a - b)
+  const usualMs = usualGaps[usualGaps.length >> 1] ?? 0
   return points.map((point, i) => {
-    const gapMs = i + 1 < points.length ? points[i + 1]!.atMs - point.atMs : Infinity
-    const durationMs = gapMs <= maxGapMs ? gapMs : usualMs
+    const durationMs = gaps[i]! <= maxGapMs ? gaps[i]! : usualMs
     return {
       fromMs: point.atMs,
       upMs: point.isUp ? durationMs : 0,
       downMs: point.isUp ? 0 : durationMs,
-      values: Object.fromEntries(
-        TRACKS.flatMap((track) => {
-          const value = point[track]
-          return value === undefined
-            ? []
-            : [[track, { average: value, minimum: value, maximum: value }]]
-        }),
-      ),
+      values: repeatValues(point),
     }
   })
+}
+
+/** The average, the minimum and the maximum of one value are the value. */
+function repeatValues(point: Point): Float32Array {
+  const values = new Float32Array(VALUE_COUNT)
+  TRACKS.forEach((track, i) => {
+    values.fill(point[track] ?? NaN, COLUMNS * i, COLUMNS * (i + 1))
+  })
+  return values
 }
 
 /** Merges spans into one span for each period of `stepMs`, which starts at a multiple of `stepMs` since 1970. */
@@ -63,11 +71,10 @@ export function mergeSpans(spans: readonly Span[], stepMs: number): Span[] {
 }
 
 function mergeGroup(fromMs: number, spans: readonly Span[]): Span {
-  const values: Partial<Record<Track, SpanValue>> = {}
-  for (const track of TRACKS) {
-    const known = spans.filter(({ values }) => values[track] !== undefined)
-    if (known.length > 0) values[track] = mergeValues(known, track)
-  }
+  const [first] = spans
+  if (spans.length === 1 && first!.fromMs === fromMs) return first!
+  const values = new Float32Array(VALUE_COUNT)
+  for (let at = 0; at < VALUE_COUNT; at += COLUMNS) mergeTrack(spans, at, values)
   return {
     fromMs,
     upMs: spans.reduce((sum, { upMs }) => sum + upMs, 0),
@@ -76,18 +83,23 @@ function mergeGroup(fromMs: number, spans: readonly Span[]): Span {
   }
 }
 
-/** The average is weighted by the durations of the spans. */
-function mergeValues(spans: readonly Span[], track: Track): SpanValue {
+/**
+ * Merges the values of one track, which are at the index `at`. The average is weighted by the durations of the spans. The
+ * span of a single point can have the duration 0; its weight is a millisecond.
+ */
+function mergeTrack(spans: readonly Span[], at: number, merged: Float32Array): void {
   let [sum, weights, minimum, maximum] = [0, 0, Infinity, -Infinity]
-  // The span of a single point can have the duration 0.
-  const isWeighted = spans.some(({ upMs }) => upMs > 0)
   for (const { upMs, values } of spans) {
-    const value = values[track]!
-    const weight = isWeighted ? upMs : 1
-    sum += value.average * weight
+    const average = values[at]!
+    if (Number.isNaN(average)) continue
+    const weight = Math.max(upMs, 1)
+    sum += average * weight
     weights += weight
-    minimum = Math.min(minimum, value.minimum)
-    maximum = Math.max(maximum, value.maximum)
+    minimum = Math.min(minimum, values[at + 1]!)
+    maximum = Math.max(maximum, values[at + 2]!)
   }
-  return { average: sum / weights, minimum, maximum }
+  const isKnown = weights > 0
+  merged[at] = isKnown ? sum / weights : NaN
+  merged[at + 1] = isKnown ? minimum : NaN
+  merged[at + 2] = isKnown ? maximum : NaN
 }

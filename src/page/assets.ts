@@ -35,13 +35,51 @@ export function readAssets(directory: URL) {
   }
 }
 
-/**
- * Reads docs/metrics.md, which explains each metric family. Returns `undefined` if this file is not installed.
- */
-export function readReference(directory: URL): Asset | undefined {
-  const file = fileURLToPath(new URL('../docs/metrics.md', directory))
-  return existsSync(file) ? readAsset(PAGE_URLS.reference, 'text/plain', file) : undefined
+/** A file to which the status page links, so that the reader needs no copy of the repository. */
+export type LinkedFile = {
+  readonly asset: Asset
+  readonly text: string
+  readonly description: string
 }
+
+/** Reads the files to which the page links. A file that is not installed is omitted. */
+export function readLinkedFiles(directory: URL): LinkedFile[] {
+  return LINKED_FILES.flatMap(({ path, file, type, text, description }) => {
+    const name = fileURLToPath(new URL(`../${file}`, directory))
+    return existsSync(name) ? [{ asset: readAsset(path, type, name), text, description }] : []
+  })
+}
+
+const LINKED_FILES = [
+  {
+    path: PAGE_URLS.dashboard,
+    file: 'deploy/grafana/prosody.json',
+    type: 'application/json',
+    text: 'Dashboard',
+    description: 'to import in Grafana',
+  },
+  {
+    path: PAGE_URLS.alerts,
+    file: 'deploy/prometheus/rules.yml',
+    type: 'text/plain',
+    text: 'Alerts',
+    description: 'rules for Prometheus',
+  },
+  {
+    path: PAGE_URLS.reference,
+    file: 'docs/metrics.md',
+    type: 'text/plain',
+    text: 'Reference',
+    description: 'the meaning of each metric',
+  },
+  {
+    path: PAGE_URLS.operations,
+    file: 'docs/operations.md',
+    type: 'text/plain',
+    text: 'Operations',
+    description: 'upgrades, alerts, messages',
+  },
+] as const
 
 function readAsset(path: string, type: string, ...files: readonly string[]): Asset {
   const bytes = new Uint8Array(Buffer.concat(files.map((file) => readFileSync(file))))

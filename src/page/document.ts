@@ -60,7 +60,7 @@ export function renderServerDocument(
         <div id="state" role="status">${parts['state']}</div>
         ${renderPart(parts, 'about')}
       </section>
-      ${renderPart(parts, 'values')}
+      ${renderPart(parts, 'attention')} ${renderPart(parts, 'values')}
       <section
         aria-labelledby="charts-title"
         id="history"
@@ -139,7 +139,7 @@ function renderDocument(frame: PageFrame, parts: PageParts, main: Html): Html {
           <div id="notices" role="status">${parts['notices']}</div>
           ${main}
           <section aria-labelledby="prometheus-title">
-            <h2 id="prometheus-title">Connect Prometheus</h2>
+            <h2 id="prometheus-title">Metrics, dashboard and alerts</h2>
             <ul class="links">
               ${links.map(
                 ({ href, text, description }) =>

@@ -39,6 +39,13 @@ export function formatDuration(ms: number): string {
   return parts.length > 0 ? parts.slice(0, 2).join(' ') : 'less than a minute'
 }
 
+const DAY_MS = 86_400_000
+
+/** Formats a duration in whole days; if it is shorter than two days, with hours and minutes. */
+export function formatDays(ms: number): string {
+  return ms < 2 * DAY_MS ? formatDuration(ms) : formatCount(Math.floor(ms / DAY_MS), 'day')
+}
+
 /** Renders a date and time in UTC. The script client/page.js replaces it with the local time of the reader. */
 export function formatDateTime(ms: number): Html {
   const iso = new Date(ms).toISOString()
@@ -56,4 +63,14 @@ export function formatElapsed(seconds: number): string {
   return seconds < 1
     ? `${formatNumber(Math.ceil(seconds * 1000))} ms`
     : `${formatNumber(seconds)} s`
+}
+
+const BYTE_UNITS = ['bytes', 'KB', 'MB', 'GB', 'TB']
+
+/** Formats a number of bytes with three digits at most, for example `132 MB`. One KB is 1024 bytes, as in `free` and `top`. */
+export function formatBytes(bytes: number): string {
+  let [value, unit] = [bytes, 0]
+  while (value >= 1000 && unit < BYTE_UNITS.length - 1) [value, unit] = [value / 1024, unit + 1]
+  const digits = value < 10 && unit > 0 ? 1 : 0
+  return `${Number(value.toFixed(digits))} ${BYTE_UNITS[unit]!}`
 }

@@ -63,12 +63,14 @@ function renderRow({ name, status }: OverviewServer): Html {
   </tr>`
 }
 
-/** Returns the uptime of a server that is up, or the cause of its problem. The page of the server has the remedy. */
-function describeDetails({ reason, summary }: ServerStatus): string {
-  if (reason) return `: ${reason.cause}`
+/**
+ * Returns the uptime of a server that is up, or the cause of its problem, or of the first of its problems. The page of
+ * the server has the remedies.
+ */
+function describeDetails({ reason, attention, summary }: ServerStatus): string {
+  const cause = reason?.cause ?? attention[0]?.cause
+  if (cause !== undefined) return `: ${cause}`
   if (!summary) return ''
-  const { atMs, startedAtMs, sources } = summary
-  const uptime = startedAtMs === undefined ? '' : ` for ${formatDuration(atMs - startedAtMs)}`
-  const failed = sources.filter(({ state }) => state === 'failed').map(({ name }) => name)
-  return `${uptime}${failed.length > 0 ? `; failed collectors: ${failed.join(', ')}` : ''}`
+  const { atMs, startedAtMs } = summary
+  return startedAtMs === undefined ? '' : ` for ${formatDuration(atMs - startedAtMs)}`
 }

@@ -6,7 +6,7 @@ import type { History } from '../history/history.js'
 import type { LinkReport } from '../history/link-report.js'
 import { respond, respondText } from '../http/routes.js'
 import { getRequestHost } from '../http/server-routes.js'
-import { readAssets, readReference, type Asset } from './assets.js'
+import { readAssets, readLinkedFiles, type Asset, type LinkedFile } from './assets.js'
 import {
   renderNotices,
   renderOverviewDocument,
@@ -17,7 +17,12 @@ import {
 import { describeOverview, renderOverviewParts } from './overview.js'
 import { renderRangeLinks } from './range-links.js'
 import { renderServerParts, type CollectorHelp } from './server-page.js'
-import { createServerRanges, renderTexts } from './server-ranges.js'
+import {
+  createServerRanges,
+  getLastPoint,
+  renderTexts,
+  type ServerRanges,
+} from './server-ranges.js'
 import { determineStatus } from './server-status.js'
 import { createViewers, type Event, type NextEvents } from './viewers.js'
 import type { Html } from './format-values.js'
@@ -80,7 +85,7 @@ const TOO_MANY_VIEWERS = 'Too many viewers have the page open. Try again later.'
 export function createStatusPage(options: PageOptions): StatusPage {
   const servers = createServerSelection(options.servers)
   const assets = readAssets(options.directory)
-  const reference = readReference(options.directory)
+  const files = readLinkedFiles(options.directory)
   const viewers = createViewers()
   const ranges = createServerRanges()
 
@@ -95,7 +100,7 @@ export function createStatusPage(options: PageOptions): StatusPage {
       server: name,
       eventsUrl: `.${PAGE_URLS.events}${query}`,
       assets,
-      links: createLinks(name, options.telemetryPath, reference),
+      links: createLinks(name, options.telemetryPath, files),
       job: options.job(getRequestHost(c)),
     })
     if (selected === 'all') {
@@ -121,16 +126,6 @@ export function createStatusPage(options: PageOptions): StatusPage {
     )
   }
 
-  async function serveHistory(c: Context): Promise<Response> {
-    const selected = servers.select(c)
-    if (selected === undefined || selected === 'all') return respondText(404, NO_SUCH_SERVER)
-    const known = selected.history.listRanges()
-    const range = known.find(({ id }) => id === c.req.query('range'))
-    if (!range) return respondText(400, NO_SUCH_RANGE + known.map(({ id }) => id).join(', '))
-    const { gzipped } = await ranges.read(selected.history, getStatus(selected), range)
-    return sendGzipped(c, gzipped, 'application/json')
-  }
-
   function serveEvents(c: Context): Response {
     const selected = servers.select(c)
     if (selected === undefined) return respondText(404, NO_SUCH_SERVER)
@@ -143,7 +138,11 @@ export function createStatusPage(options: PageOptions): StatusPage {
   const createServerParts = (server: PageServer): PageParts => ({
     notices: renderNotices(options.notices()),
     ...renderServerParts(
-      { status: getStatus(server), points: server.history.getPoints() },
+      {
+        status: getStatus(server),
+        lastPoint: getLastPoint(server.history),
+        hasNotices: options.notices().length > 0,
+      },
       options.collectors,
     ),
   })
@@ -166,8 +165,8 @@ export function createStatusPage(options: PageOptions): StatusPage {
     addTo(app) {
       app.get('/', servePage)
       app.get(PAGE_URLS.events, serveEvents)
-      app.get(PAGE_URLS.history, serveHistory)
-      for (const asset of [...Object.values(assets), ...(reference ? [reference] : [])]) {
+      app.get(PAGE_URLS.history, (c) => serveHistory(c, servers, ranges))
+      for (const asset of [...Object.values(assets), ...files.map(({ asset }) => asset)]) {
         app.get(asset.path, (c) => sendAsset(c, asset))
       }
     },
@@ -176,9 +175,26 @@ export function createStatusPage(options: PageOptions): StatusPage {
   }
 }
 
-function getStatus({ history, reportLink }: PageServer) {
-  return determineStatus(history.getLatest(), reportLink())
+/** Responds with the values of the charts in the range that the query parameter `range` names. */
+async function serveHistory(
+  c: Context,
+  servers: ServerSelection,
+  ranges: ServerRanges,
+): Promise<Response> {
+  const selected = servers.select(c)
+  if (selected === undefined || selected === 'all') return respondText(404, NO_SUCH_SERVER)
+  const known = selected.history.listRanges()
+  const range = known.find(({ id }) => id === c.req.query('range'))
+  if (!range) return respondText(400, NO_SUCH_RANGE + known.map(({ id }) => id).join(', '))
+  const { gzipped } = await ranges.read(selected.history, getStatus(selected), range)
+  return sendGzipped(c, gzipped, 'application/json')
 }
+
+function getStatus({ history, reportLink }: PageServer) {
+  return determineStatus(history.getLatest(), reportLink(), history.getMemoryGrowth())
+}
+
+type ServerSelection = ReturnType<typeof createServerSelection>
 
 function createServerSelection(servers: () => readonly PageServer[]) {
   const find = (name: string) => servers().find((server) => server.name === name)
@@ -208,7 +224,7 @@ function createServerSelection(servers: () => readonly PageServer[]) {
 function createLinks(
   server: string | undefined,
   telemetryPath: string,
-  reference: Asset | undefined,
+  files: readonly LinkedFile[],
 ): readonly Link[] {
   const metrics =
     server === undefined
@@ -219,9 +235,7 @@ function createLinks(
         }
   return [
     { text: 'Metrics', ...metrics },
-    ...(reference
-      ? [{ href: reference.url, text: 'Reference', description: 'the meaning of each metric' }]
-      : []),
+    ...files.map(({ asset, text, description }) => ({ href: asset.url, text, description })),
     { href: './-/healthy', text: 'Health', description: 'whether the exporter runs' },
     {
       href: './-/ready',

@@ -101,8 +101,9 @@ const STATES: Readonly<Record<Outage['state'], string>> = {
 /** Renders a strip that shows when the server was up, and the same as text. */
 function renderOutages(data: RangeData): Html {
   const { toMs, times, outages } = data
-  if (times.length + outages.length === 0) return html``
   const startMs = findStart(data)
+  // A single value is no period.
+  if (times.length + outages.length === 0 || startMs >= toMs) return html``
   return html`<p class="visually-hidden">
       From ${formatDateTime(startMs)} to ${formatDateTime(toMs)}:
     </p>

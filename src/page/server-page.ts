@@ -13,12 +13,19 @@ import {
   type Html,
 } from './format-values.js'
 import { renderPresentValues } from './range-view.js'
+import { listTiles, type Tile } from './tiles.js'
 import { splitReason, type SplitReason, type ServerStatus } from './server-status.js'
 
 export type CollectorHelp = { readonly name: string; readonly help: string }
 
-/** The status of one server and its latest values. */
-export type ServerView = { readonly status: ServerStatus; readonly points: readonly Point[] }
+/** The status of one server now. */
+export type ServerView = {
+  readonly status: ServerStatus
+  /** The last point of the history; `undefined` if there is none. */
+  readonly lastPoint: Point | undefined
+  /** Whether the page shows problems of the exporter itself. */
+  readonly hasNotices: boolean
+}
 
 /**
  * Renders the parts of the page of one server that change while the page is open. The first page and each
@@ -30,13 +37,15 @@ export function renderServerParts(
   view: ServerView,
   collectors: readonly CollectorHelp[],
 ): PageParts {
-  const { status, points } = view
-  const { state, title, summary } = status
+  const { status, lastPoint } = view
+  const { state, title, attention, summary } = status
+  const isRed = attention.some(({ severity }) => severity === 'red')
   return {
-    state: html`<h1 class="${state}">${title}</h1>`,
+    state: html`<h1 class="${state}${isRed ? ' red' : ''}">${title}</h1>`,
     about: renderAbout(status),
-    values: summary ? renderValues(summary, points.at(-1)) : html``,
-    ...renderPresentValues({ status, lastPoint: points.at(-1) }),
+    attention: renderAttention(view),
+    values: summary ? renderTiles(listTiles(summary, lastPoint)) : html``,
+    ...renderPresentValues(view),
     connected: summary ? renderConnections(summary) : html``,
     sources: summary ? renderSources(summary, collectors) : html``,
   }
@@ -70,14 +79,10 @@ function renderFacts(summary: ServerSummary): Html {
 }
 
 /** Lists what the reader should know about the values of a server that is up. */
-function listRemarks({ software, sources, isWaitingForProsody, interval }: ServerSummary) {
-  const failed = sources.filter(({ name, state }) => name !== 'registry' && state === 'failed')
+function listRemarks({ software, isWaitingForProsody, interval }: ServerSummary) {
   return [
     ...(isWaitingForProsody ? [WAITING_FOR_PROSODY] : []),
     ...(interval ? [explainInterval(interval, software)] : []),
-    ...(failed.length > 0
-      ? [`Failed collectors, with the reasons below: ${failed.map(({ name }) => name).join(', ')}.`]
-      : []),
   ]
 }
 
@@ -92,24 +97,33 @@ function explainInterval({ seconds }: StatisticsInterval, software: readonly str
   return `Values are up to ${age} old, because statistics_interval is a number. For new values in each scrape, set statistics_interval = "manual" in the global section of prosody.cfg.lua and restart Prosody.`
 }
 
-function renderValues(summary: ServerSummary, lastPoint: Point | undefined): Html {
-  const { users, clients, serversIn, serversOut } = summary.values
-  const hasServers = serversIn !== undefined || serversOut !== undefined
-  const values = [
-    ['Users online', users],
-    ['Connected clients', clients],
-    ['Server connections', hasServers ? (serversIn ?? 0) + (serversOut ?? 0) : undefined],
-    ['Messages per second', lastPoint?.messages],
-    ['Failed logins per minute', lastPoint?.loginFailures],
-  ] as const
-  const known = values.filter(([, value]) => value !== undefined)
-  if (known.length === 0) return html``
+/** Renders the answer to the question whether everything is all right. */
+function renderAttention({ status: { state, attention }, hasNotices }: ServerView): Html {
+  if (attention.length > 0) {
+    return html`<section aria-labelledby="attention-title">
+      <h2 id="attention-title">Needs attention</h2>
+      <ul>
+        ${attention.map(
+          ({ severity, cause, remedy }) =>
+            html`<li class="${severity}">
+              <span class="visually-hidden">${severity === 'red' ? 'Urgent:' : 'Warning:'}</span>
+              <b>${cause}</b> ${remedy}
+            </li>`,
+        )}
+      </ul>
+    </section>`
+  }
+  return state === 'up' && !hasNotices ? html`<p class="calm">Nothing needs attention.</p>` : html``
+}
+
+function renderTiles(tiles: readonly Tile[]): Html {
+  if (tiles.length === 0) return html``
   return html`<dl>
-    ${known.map(
-      ([name, value]) =>
+    ${tiles.map(
+      ({ name, value }) =>
         html`<div>
           <dt>${name}</dt>
-          <dd>${formatNumber(value)}</dd>
+          <dd>${value}</dd>
         </div>`,
     )}
   </dl>`

@@ -3,6 +3,7 @@ import { gzip } from 'node:zlib'
 import type { History } from '../history/history.js'
 import type { Range, RangeData } from '../history/range.js'
 import { findStart, toChartColumns } from './chart-columns.js'
+import type { Point } from '../history/tracks.js'
 import type { PageParts } from './document.js'
 import { renderRangeParts } from './range-view.js'
 import type { ServerStatus } from './server-status.js'
@@ -33,7 +34,7 @@ export function createServerRanges(): ServerRanges {
 
   const read: ServerRanges['read'] = (history, status, range) =>
     reads.get(history, range.id, `${history.countPoints()} ${status.state}`, async () => {
-      const lastPoint = history.getPoints(history.countPoints() - 1).at(-1)
+      const lastPoint = getLastPoint(history)
       const data = await history.readRange(range)
       return renderRange(data, renderRangeParts({ status, lastPoint, data }))
     })
@@ -52,6 +53,10 @@ export function createServerRanges(): ServerRanges {
       return isLonger ? usual : shortest!
     },
   }
+}
+
+export function getLastPoint(history: History): Point | undefined {
+  return history.getPoints(history.countPoints() - 1).at(-1)
 }
 
 async function renderRange(data: RangeData, parts: PageParts): Promise<RenderedRange> {

@@ -1,12 +1,15 @@
 import { splitMessage } from '../errors.js'
+import type { MemoryGrowth } from '../history/memory-growth.js'
 import type { LinkReport } from '../history/link-report.js'
 import type { ServerSummary } from '../history/server-summary.js'
+import { findAttention, type AttentionEntry } from './attention.js'
+import { formatCount } from './format-values.js'
 
 /**
  * What the status page says about a server.
  *
  * - `up`: the server answers, and its statistics are available.
- * - `impaired`: the server answers, and the operator has to fix something.
+ * - `impaired`: the server answers, and something needs attention.
  * - `down`: the exporter is not connected, or the server does not answer.
  * - `pending`: the exporter connects, or collects for the first time on this stream.
  */
@@ -20,6 +23,8 @@ export type ServerStatus = {
   readonly shortTitle: string
   /** The message for the operator; `undefined` if nothing is wrong. */
   readonly reason: SplitReason | undefined
+  /** What needs attention on a server that is up. */
+  readonly attention: readonly AttentionEntry[]
   /** The last summary; `undefined` if it does not describe the server now. */
   readonly summary: ServerSummary | undefined
 }
@@ -27,10 +32,14 @@ export type ServerStatus = {
 /** A message for the operator. `cause` is its first sentence, and `remedy` is the rest, which can be empty. */
 export type SplitReason = { readonly cause: string; readonly remedy: string }
 
-/** Determines the status of a server from the last summary and the present state of the stream. */
+/**
+ * Determines the status of a server from the last summary, the present state of the stream, and the growth of the
+ * memory of Prosody, if known.
+ */
 export function determineStatus(
   summary: ServerSummary | undefined,
   link: LinkReport,
+  growth?: MemoryGrowth,
 ): ServerStatus {
   if (!link.isConnected) {
     return link.problem === undefined
@@ -46,9 +55,18 @@ export function determineStatus(
     const problem = summary.problem ?? 'The reason is unknown.'
     return createStatus('down', 'The server does not answer', 'does not answer', problem)
   }
+  return determineUpStatus(summary, link, findAttention({ summary, growth }))
+}
+
+function determineUpStatus(
+  summary: ServerSummary,
+  link: LinkReport,
+  attention: readonly AttentionEntry[],
+): ServerStatus {
   const title = `${findName(summary)} is up`
   const impaired = (what: string, problem: string): ServerStatus => ({
     ...createStatus('impaired', `${title}, but ${what}`, `up, but ${what}`, problem),
+    attention,
     summary,
   })
   if (link.conflict !== undefined) {
@@ -58,10 +76,21 @@ export function determineStatus(
   if (registry?.reason !== undefined) {
     return impaired('statistics are not available', registry.reason)
   }
-  return { state: 'up', title, shortTitle: 'up', reason: undefined, summary }
+  const common = { reason: undefined, attention, summary }
+  if (attention.length === 0) return { ...common, state: 'up', title, shortTitle: 'up' }
+  const what = formatCount(attention.length, 'problem')
+  return {
+    ...common,
+    state: 'impaired',
+    title: `${title}, with ${what}`,
+    shortTitle: `up, ${what}`,
+  }
 }
 
-const PENDING = { state: 'pending', reason: undefined, summary: undefined } as const
+const PENDING: Pick<ServerStatus, 'state' | 'reason' | 'attention' | 'summary'> = {
+  ...{ state: 'pending', reason: undefined, summary: undefined },
+  attention: [],
+}
 
 function createStatus(
   state: ServerState,
@@ -69,7 +98,8 @@ function createStatus(
   shortTitle: string,
   problem: string,
 ): ServerStatus {
-  return { state, title, shortTitle, reason: splitReason(problem), summary: undefined }
+  const reason = splitReason(problem)
+  return { state, title, shortTitle, reason, attention: [], summary: undefined }
 }
 
 function findName({ software }: ServerSummary): string {

@@ -1,11 +1,14 @@
 import { createCollectors } from '../collectors/create-collectors.js'
 import { REGISTRY_NODE } from '../collectors/registry/registry.js'
 import type { Config, ServerConfig } from '../config/read-config.js'
-import { createHistory, type History } from '../history/history.js'
+import { countUnstoredPoints, createHistory, type History } from '../history/history.js'
+import { recordHistory } from '../history/recorded-history.js'
+import { getHistoryPath, type StateDirectory } from '../history/state-directory.js'
 import type { Log } from '../log/log.js'
 import { reasonText, secretMask, withMask, type Mask } from '../log/mask.js'
 import type { Family } from '../metrics/family.js'
 import { summarize } from '../history/server-summary.js'
+import { createEventCounter } from '../history/recent-events.js'
 import { createIntervalDetector } from '../history/statistics-interval.js'
 import type { LinkReport } from '../history/link-report.js'
 import { createScraper, type Scraper } from '../scrape/scraper.js'
@@ -49,6 +52,8 @@ export function createMonitoredServer(
     version: string
     /** Returns the metrics about this process, or none if the exporter monitors several servers. */
     exporterFamilies: () => readonly Family[]
+    /** The directory of the history files; `undefined` if the history is in memory only. */
+    stateDirectory: StateDirectory | undefined
     /** Called when the history has a new summary, and when the stream or an attempt to connect has ended. */
     onChange: () => void
   },
@@ -56,8 +61,12 @@ export function createMonitoredServer(
   const { version, exporterFamilies, onChange } = deps
   const maskSecret = secretMask(config.xmpp.secret)
   const log = withMask(deps.log, config.xmpp.secret)
-  const history = createHistory(page)
+  const history = createServerHistory(config.name, page, {
+    stateDirectory: deps.stateDirectory,
+    log,
+  })
   const detectInterval = createIntervalDetector()
+  const countEvents = createEventCounter()
   const advice = new Set<string>()
   const connection = createConnection({
     ...config.xmpp,
@@ -93,7 +102,11 @@ export function createMonitoredServer(
       const connects = connection.connects()
       const interval = detectInterval(collection.results, connects)
       if (!history.shouldAdd({ isUp: collection.isUp, connects })) return
-      history.add(summarize(collection, Date.now(), { connects, interval, maskSecret }))
+      const recent = countEvents(collection, connects)
+      const { domain: ownDomain } = connection
+      history.add(
+        summarize(collection, Date.now(), { connects, interval, recent, ownDomain, maskSecret }),
+      )
       onChange()
     },
   })
@@ -120,4 +133,17 @@ function reportLink(connection: Connection, maskSecret: Mask): LinkReport {
     // A single eviction is normal after a restart of the exporter.
     conflict: mask(evictions > 1 ? explainEvictions(connection.domain, evictions) : undefined),
   }
+}
+
+/** Creates the history of a server: in a file of the state directory, or only in memory if there is no such directory. */
+function createServerHistory(
+  server: string,
+  page: SharedConfig['page'],
+  { stateDirectory, log }: { stateDirectory: StateDirectory | undefined; log: Log },
+): History {
+  if (stateDirectory === undefined) return createHistory(page)
+  const memory = createHistory({ ...page, maxPoints: countUnstoredPoints(page.intervalMs) })
+  const { queue } = stateDirectory
+  const path = getHistoryPath(stateDirectory.path, server)
+  return recordHistory(memory, { path, server, queue, log })
 }

@@ -48,12 +48,17 @@ export function createServerSet(
       const removed = Array.from(previous.values(), ({ server }) => server).filter(
         (server) => !unchanged.has(server),
       )
-      await Promise.all(removed.map(({ connection }) => connection.stop()))
+      await Promise.all(removed.map(stopServer))
       for (const { connection } of added) connection.start()
     },
 
     async stop() {
-      await Promise.all(Array.from(current.values(), ({ server }) => server.connection.stop()))
+      await Promise.all(Array.from(current.values(), ({ server }) => stopServer(server)))
     },
   }
+}
+
+async function stopServer({ connection, history }: MonitoredServer): Promise<void> {
+  await connection.stop()
+  await history.flush()
 }

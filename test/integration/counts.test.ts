@@ -1,6 +1,4 @@
 import assert from 'node:assert/strict'
-import { mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import xml from '@xmpp/xml'
 import { until } from '../support/setup/process.js'
@@ -12,7 +10,6 @@ import {
   type Family,
 } from '../support/compare.js'
 import { withExporterFor } from '../support/exporter.js'
-import { openssl } from '../support/openssl.js'
 import {
   everyVersion,
   legacyVersion,
@@ -430,7 +427,7 @@ for (const version of everyVersion) {
     assert.deepEqual(await state(), { ...nothing, users: canResume ? { 'one.example': 1 } : {} })
   })
 
-  test(`the numbers of accounts, the start times and the expiry times of certificates are those of Prosody ${version}`, async (t) => {
+  test(`the numbers of accounts and the start times are those of Prosody ${version}`, async (t) => {
     const before = Math.floor(Date.now() / 1000)
     const prosody = await startProsody(t, version)
     const registered = async () => {
@@ -446,30 +443,6 @@ for (const version of everyVersion) {
     for (const time of Object.values(started)) {
       assert.ok(before <= time && time <= Date.now() / 1000, `${time}`)
     }
-
-    const certificates = () => readCounts(prosody, 'xmpp_certificate_expiry_timestamp_seconds')
-    assert.deepEqual(await certificates(), {})
-    const createCertificate = async (host: string, count: number) => {
-      const file = join(prosody.dir, 'certs', host)
-      await mkdir(join(prosody.dir, 'certs'), { recursive: true })
-      await openssl([
-        ...['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', `/CN=${host}`],
-        ...['-addext', `subjectAltName=DNS:${host}`, '-days', `${count}`],
-        ...['-keyout', `${file}.key`, '-out', `${file}.crt`],
-      ])
-      return Date.now() / 1000 + count * 86_400
-    }
-    const isAbout = (actual: number | undefined, expected: number) =>
-      actual !== undefined && Math.abs(actual - expected) < 3600
-    const first = await createCertificate('one.example', 3)
-    const reload = () => evalLua(prosody, 'prosody.reload_config()')
-    await reload()
-    assert.ok(isAbout((await certificates())['one.example'], first))
-    // The file has a new certificate. Until a reload, Prosody uses the old certificate, so the expiry time stays.
-    const second = await createCertificate('one.example', 90)
-    assert.ok(isAbout((await certificates())['one.example'], first))
-    await reload()
-    assert.ok(isAbout((await certificates())['one.example'], second))
   })
 
   test(`xmpp_loop_lag_seconds contains the time for which the event loop of Prosody ${version} was blocked`, async (t) => {

@@ -62,7 +62,7 @@ describe('doctor', { concurrency: 2 }, () => {
       assert.match(
         out,
         isLegacy
-          ? /note +security +The developers of Prosody no longer maintain version 0\.11/
+          ? /note +security +Prosody 0\.11\S+ is at its end of life/
           : /note +security +Prosody \S+ is older than \S+, .*CVE-2026-43506/,
       )
       assert.match(out, /ok +hosts +one\.example, rooms\.one\.example/)

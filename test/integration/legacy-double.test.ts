@@ -161,25 +161,30 @@ test('the metric registry for Prosody versions before 0.12 accepts the same fami
   assert.match(lines.at(-1) ?? '', /^false\tfalse\t.*number of labels/)
 })
 
-/** Returns the values of the families `xmpp_…` that the module counts itself, from the lines of a page. */
-function readCounts(lines: readonly string[]): Readonly<Record<string, string>> {
+/** Returns the name, the label values and the sample values of each series, from the lines of a page. */
+function readSeries(lines: readonly string[]): string[][] {
   const names = new Map<string, string>()
-  const counts: Record<string, string> = {}
-  for (const line of lines) {
+  return lines.flatMap((line) => {
     const [kind, id = '', ...fields] = line.split('\t')
     if (kind === 'F') names.set(id, fields[1] ?? '')
-    if (kind !== 'S') continue
     const [family = '', , ...rest] = fields
-    const name = names.get(family) ?? ''
+    return kind === 'S' ? [[names.get(family) ?? '', ...rest]] : []
+  })
+}
+
+/** Returns the values of the families `xmpp_…` that the module counts itself, from the lines of a page. */
+function readCounts(lines: readonly string[]): Readonly<Record<string, string>> {
+  const counts: Record<string, string> = {}
+  for (const [name = '', ...rest] of readSeries(lines)) {
     const value = rest.pop() ?? ''
-    if (!name.startsWith('prosody_') && !name.includes('lag')) {
+    if (!/^(prosody_|xmpp_process_|xmpp_lua_)/.test(name) && !name.includes('lag')) {
       counts[[name, ...rest].join(' ')] = value
     }
   }
   return counts
 }
 
-test('the module counts logins, stanzas, clients, users, rooms and accounts once, even when it is reloaded (double of Prosody 0.10)', async () => {
+test('the module counts logins, stanzas, connections, users, rooms and accounts once, even when it is reloaded (double of Prosody 0.10)', async () => {
   const lines = await run(
     `
     add_host("one.example", { a = true, b = true, c = true })
@@ -192,7 +197,11 @@ test('the module counts logins, stanzas, clients, users, rooms and accounts once
     for i = 1, 2 do rooms["room"..i.."@rooms.one.example"] = { _occupants = { a = {}, b = {} } } end
     local b = connect("two.example", "PLAIN"):login("b"):bind("x")
     a:dispatch("presence") a:dispatch("message") a:dispatch("iq") a:dispatch("a")
+    connect("one.example", "PLAIN"):disconnect()
+    connect("one.example", "PLAIN"):login("a"):disconnect()
     reload()
+    connect("one.example", "PLAIN"):disconnect()
+    connect("one.example", "PLAIN"):login()
     a:dispatch("message") b:dispatch("message") b:dispatch("presence", { type = "unavailable" })
     again:close() b:close()
     for _ = 1, 10 do tick(0.1) end
@@ -202,10 +211,12 @@ test('the module counts logins, stanzas, clients, users, rooms and accounts once
   )
   const counted = Object.entries(readCounts(lines)).filter(([, value]) => value !== '0')
   assert.deepEqual(Object.fromEntries(counted), {
-    'xmpp_logins one.example PLAIN': '1',
+    'xmpp_logins one.example PLAIN': '2',
     'xmpp_logins one.example SCRAM-SHA-1': '1',
     'xmpp_logins two.example PLAIN': '1',
-    'xmpp_login_failures one.example PLAIN': '1',
+    'xmpp_login_failures one.example PLAIN': '2',
+    'xmpp_connections_closed_unauthenticated c2s': '2',
+    'xmpp_unauthenticated_connections c2s': '1',
     'xmpp_stanzas one.example client presence': '1',
     'xmpp_stanzas one.example client message': '2',
     'xmpp_stanzas one.example client iq': '1',
@@ -222,4 +233,32 @@ test('the module counts logins, stanzas, clients, users, rooms and accounts once
   })
   const complaints = lines.filter((line) => /\t(warn|error)\t/.test(line))
   assert.deepEqual(complaints, [])
+})
+
+test('the module exports the CPU time and the memory of the process (double of Prosody 0.10)', async () => {
+  const lines = await run(
+    `
+    collect()
+    local finish = os.clock() + 0.2
+    repeat until os.clock() > finish
+    collect()
+    print((ask {}:gsub("\\n$", "")))
+    print(os.clock(), collectgarbage("count"))`,
+    'counts',
+  )
+  const [clock = NaN, kilobytes = NaN] = lines.pop()!.split('\t').map(Number)
+  const value = (name: string) =>
+    Number(
+      readSeries(lines)
+        .find(([family]) => family === name)
+        ?.at(-1),
+    )
+  // The kernel counts in steps of 10 ms for each of the two modes.
+  assert.ok(Math.abs(value('xmpp_process_cpu_seconds') - clock) <= 0.03)
+  assert.ok(value('xmpp_lua_heap_bytes') > 0)
+  assert.ok(value('xmpp_lua_heap_bytes') < 2 * 1024 * kilobytes)
+  assert.ok(value('xmpp_process_resident_memory_bytes') > value('xmpp_lua_heap_bytes'))
+  // The double has neither util.pposix nor a working lfs, so these values are not available.
+  assert.ok(Number.isNaN(value('xmpp_process_max_fds')))
+  assert.ok(Number.isNaN(value('xmpp_process_open_fds')))
 })

@@ -57,7 +57,11 @@ describe('the Debian package', () => {
     assert.equal(await debian.run('prosody-exporter', '--version'), `prosody-exporter ${version}\n`)
     assert.ok((await readdir(join(debian.root, WANTED, '..'))).includes('prosody-exporter.service'))
     const program = await readdir(join(debian.root, 'usr/lib/prosody-exporter'))
-    assert.deepEqual(program.sort(), ['dist', 'node_modules', 'package.json'])
+    assert.deepEqual(program.sort(), ['deploy', 'dist', 'docs', 'node_modules', 'package.json'])
+    // The page links to these files.
+    const linked = ['deploy/grafana/prosody.json', 'deploy/prometheus/rules.yml']
+    for (const name of [...linked, 'docs/metrics.md', 'docs/operations.md'])
+      assert.ok(existsSync(join(debian.root, 'usr/lib/prosody-exporter', name)), name)
     for (const name of ['prometheus/rules.yml', 'grafana/prosody.json', 'config.schema.json'])
       assert.ok(existsSync(join(debian.root, 'usr/share/prosody-exporter', name)), name)
     for (const name of ['README.md', 'docs/install.md', 'docs/metrics.md'])

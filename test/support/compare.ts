@@ -228,7 +228,10 @@ export function isServerFamily({ name }: Pick<Family, 'name'>): boolean {
 
 /** Whether the values of a metric family change even in an idle Prosody: at each collection, or every second. */
 export function isMovingFamily({ name }: Pick<Family, 'name'>): boolean {
-  return name.startsWith('prosody_stats_') || name === 'xmpp_loop_lag_seconds'
+  return (
+    /^(prosody_stats_|xmpp_process_)/.test(name) ||
+    ['xmpp_loop_lag_seconds', 'xmpp_lua_heap_bytes'].includes(name)
+  )
 }
 
 const ACCEPT: Readonly<Record<Format, string>> = {

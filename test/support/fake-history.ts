@@ -52,18 +52,19 @@ export function createFakeHistory(
     const [downMs, unknownMs] = [overlap('down'), overlap('unknown')]
     const upMs = spanMs - downMs - unknownMs
     if (unknownMs >= spanMs) return undefined
-    const values = TRACKS.map((track) => {
+    const values = TRACKS.flatMap((track) => {
       const average = createValue(track, fromMs)
       const spread = (average * random.below(1e6)) / 3e6
-      return [track, { average, minimum: average - spread, maximum: average + spread }] as const
+      return upMs > 0 ? [average, average - spread, average + spread] : [NaN, NaN, NaN]
     })
-    return { fromMs, upMs, downMs, values: upMs > 0 ? Object.fromEntries(values) : {} }
+    return { fromMs, upMs, downMs, values: new Float32Array(values) }
   }
 
   const lastValues = TRACKS.map((track) => [track, createValue(track, nowMs)] as const)
   const lastPoint: Point = { atMs: nowMs, isUp: true, ...Object.fromEntries(lastValues) }
   return {
     reads,
+    maxGapMs: 30_000,
     getLatest: () => summary,
     shouldAdd: () => false,
     add: () => undefined,
@@ -71,6 +72,7 @@ export function createFakeHistory(
     getPoints: (from = 0) => (from > 0 ? [] : [lastPoint]),
     listRanges: () => RANGES,
     getMemoryGrowth: () => undefined,
+    flush: () => Promise.resolve(),
     isDue: () => false,
     readRange(range) {
       reads.push(range.id)

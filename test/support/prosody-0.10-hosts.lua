@@ -24,6 +24,14 @@ local function new_events()
 			if result ~= nil then return result; end
 		end
 	end
+	-- A wrapper runs instead of the handlers of an event, and can call them.
+	local wrappers, fire_event = {}, events.fire_event;
+	function events.add_wrapper(event, wrapper) wrappers[event] = wrapper; end
+	function events.remove_wrapper(event) wrappers[event] = nil; end
+	function events.fire_event(event, data)
+		if wrappers[event] then return wrappers[event](fire_event, event, data); end
+		return fire_event(event, data);
+	end
 	return events;
 end
 
@@ -89,7 +97,9 @@ end
 local client_mt = {};
 client_mt.__index = client_mt;
 local function connect(host, mechanism)
-	local session = setmetatable({ type = "c2s_unauthed", host = host, sasl_handler = { selected = mechanism } }, client_mt);
+	local session = setmetatable({
+		type = "c2s_unauthed", host = host, sasl_handler = { selected = mechanism }, conn = {},
+	}, client_mt);
 	for _, hook in ipairs(filter_hooks) do hook(session); end
 	return session;
 end
@@ -127,10 +137,19 @@ function client_mt:close()
 	end, -1e9);
 	host.events.fire_event("resource-unbind", { session = self });
 end
+-- Ends the connection of a client without a resource. As in Prosody, the table of the session stays and becomes empty.
+function client_mt:disconnect()
+	for key in pairs(self) do self[key] = nil; end
+	setmetatable(self, { __index = { type = "c2s_destroyed", destroyed = true } });
+end
 
 local libraries = {
-	["core.certmanager"] = { create_context = function () return nil, "No certificate"; end };
-	["core.configmanager"] = { get = function () end, rawget = function () end };
+	["core.certmanager"] = { find_cert = function () end };
+	["core.configmanager"] = { get = function () end, rawget = function () end, getconfig = function () end };
+	["core.portmanager"] = {
+		get_active_services = function () return { iter = function () return function () end end }; end;
+	};
+	["lfs"] = { attributes = function () end, dir = function () error("lfs.dir() is not available") end };
 	["core.storagemanager"] = { get_driver = function () return {}, "internal"; end };
 	["core.usermanager"] = {
 		get_sasl_handler = function (host) return prosody.hosts[host].users.get_sasl_handler(); end;

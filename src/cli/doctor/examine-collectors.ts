@@ -1,4 +1,5 @@
 import { setTimeout } from 'node:timers/promises'
+import { noteOldVersion } from '../../catalogue/prosody-versions.js'
 import type { Collected } from '../../collectors/collector.js'
 import { COLLECTORS } from '../../collectors/index.js'
 import { reasonOf } from '../../collectors/failure.js'
@@ -8,7 +9,6 @@ import { readRegistryUpdateTime } from '../../metrics/own-families.js'
 import type { Connection } from '../../xmpp/connection.js'
 import { xml } from '../../xmpp/xml.js'
 import type { Reporter } from './findings.js'
-import { noteOldVersion } from './prosody-versions.js'
 
 const STEP_MS = 10_000
 // The time between two requests for statistics. With statistics_interval = "manual", Prosody collects at most every

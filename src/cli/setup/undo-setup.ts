@@ -1,3 +1,4 @@
+import { existsSync, rmSync } from 'node:fs'
 import { createExporterService } from './exporter-service.js'
 import { findProsodyInstallation } from './prosody-installation.js'
 import { confirm, mayRestart } from './questions.js'
@@ -8,6 +9,15 @@ import type { SetupFlags } from './setup-flags.js'
 import type { SetupIo } from './setup-io.js'
 import { readRecord, type SetupRecord } from './setup-record.js'
 import { removeCreated, willKeep } from './write-files.js'
+
+/**
+ * The link and the directory that systemd creates for StateDirectory= of the unit. `systemctl clean` would delete them too,
+ * but it requires D-Bus.
+ */
+const STATE_DIRECTORIES = [
+  '/var/lib/prosody-exporter-state',
+  '/var/lib/private/prosody-exporter-state',
+] as const
 
 /**
  * `prosody-exporter setup --undo`: removes everything that setup wrote, and stops the service.
@@ -23,6 +33,9 @@ export async function undoSetup(flags: SetupFlags, io: SetupIo): Promise<0 | 1> 
   for (const each of record.created) {
     if (each.sha256 !== undefined)
       io.print(`  ${willKeep(each) ? 'keep, edited' : 'remove'}: ${each.path}`)
+  }
+  if (existsSync(STATE_DIRECTORIES[0])) {
+    io.print(`  remove: ${STATE_DIRECTORIES[0]} (the history of the page)`)
   }
   if (flags.dryRun) {
     io.print('Nothing was changed, because of --dry-run.')
@@ -76,6 +89,7 @@ async function stopService({ hasEnabledService }: SetupRecord, io: SetupIo): Pro
   const service = createExporterService(io.env)
   await service.stop()
   if (hasEnabledService && (await service.isEnabled())) await service.disable()
+  for (const path of STATE_DIRECTORIES) rmSync(path, { recursive: true, force: true })
 }
 
 /** Prosody removes the component when it restarts. */

@@ -59,28 +59,37 @@ const formatClock = createTimeFormat({ timeStyle: 'medium' })
 const formatDate = createTimeFormat({ dateStyle: 'medium' })
 const formatDateAndTime = createTimeFormat({ dateStyle: 'medium', timeStyle: 'short' })
 const number = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 })
-const compact = new Intl.NumberFormat('en', { maximumSignificantDigits: 3, notation: 'compact' })
+
+const BYTE_UNITS = ['bytes', 'KB', 'MB', 'GB', 'TB']
+
+/**
+ * Formats a number of bytes as src/page/format-values.ts does. One KB is 1024 bytes.
+ *
+ * @param {number} bytes
+ */
+function formatBytes(bytes) {
+  let [value, unit] = [bytes, 0]
+  while (value >= 1000 && unit < BYTE_UNITS.length - 1) [value, unit] = [value / 1024, unit + 1]
+  return `${number.format(value)} ${BYTE_UNITS[unit]}`
+}
 
 /**
  * How the values of a chart are written. The axis always includes the value `top`, so that noise in very small values
- * does not look large.
+ * does not look large. `steps` are the possible distances of two labels, if they are special.
+ *
+ * @typedef {{ format: (value: number) => string, top: number, steps?: number[] }} ValueFormat
+ * @type {Record<'number' | 'bytes' | 'percent', ValueFormat>}
  */
 const VALUE_FORMATS = {
-  number: { format: (/** @type {number} */ value) => number.format(value), top: 1 },
-  // "12M" becomes "12 MB". The compact notation has B for 10⁹, and k and G are the prefixes of bytes.
+  number: { format: (value) => number.format(value), top: 1 },
   bytes: {
-    format: (/** @type {number} */ value) =>
-      compact
-        .format(value)
-        .replace('B', 'G')
-        .replace('K', 'k')
-        .replace(/([kMGT]?)$/, ' $1B'),
-    top: 1e6,
+    format: formatBytes,
+    top: 1024 ** 2,
+    steps: [1, 2, 3, 4].flatMap((power) =>
+      [1, 2, 5, 10, 20, 50, 100, 200, 500].map((count) => count * 1024 ** power),
+    ),
   },
-  percent: {
-    format: (/** @type {number} */ value) => `${number.format(value * 100)} %`,
-    top: 0.01,
-  },
+  percent: { format: (value) => `${number.format(value * 100)} %`, top: 0.01 },
 }
 
 /** @type {ChartColumns} */
@@ -124,8 +133,9 @@ function formatTimeLabels(times, step) {
 function createChart(plot) {
   const tracks = plot.dataset.tracks?.split(' ') ?? []
   const names = plot.dataset.names?.split('|') ?? []
-  const { format, top } =
-    VALUE_FORMATS[/** @type {keyof typeof VALUE_FORMATS} */ (plot.dataset.format)]
+  const name = /** @type {keyof typeof VALUE_FORMATS} */ (plot.dataset.format)
+  const valueFormat = VALUE_FORMATS[name]
+  const { format } = valueFormat
   const readout = plot.parentElement?.querySelector('.readout')
   /** @type {import('uplot') | undefined} */
   let chart
@@ -190,7 +200,7 @@ function createChart(plot) {
       if (description !== drawnSeries) this.destroy()
       drawnSeries = description
       if (!chart) {
-        const options = createChartOptions(plot.clientWidth, series, { format, top, showCursor })
+        const options = createChartOptions(plot.clientWidth, series, valueFormat, showCursor)
         chart = new uPlot(options, [[], ...series.map(() => [])], plot)
       }
       chart.setData([columns.times, ...series.map(({ values }) => values)])
@@ -234,10 +244,11 @@ function listSeries(tracks) {
 /**
  * @param {number} width The width of the chart, in pixels.
  * @param {Series[]} series
- * @param {{ format: (value: number) => string, top: number, showCursor: (u: import('uplot')) => void }} functions
+ * @param {ValueFormat} valueFormat
+ * @param {(u: import('uplot')) => void} onCursor
  * @returns {import('uplot').Options}
  */
-function createChartOptions(width, series, { format, top, showCursor }) {
+function createChartOptions(width, series, { format, top, steps }, onCursor) {
   const style = getComputedStyle(document.documentElement)
   const colour = (/** @type {string} */ name) => style.getPropertyValue(name).trim()
   const axis = {
@@ -256,7 +267,8 @@ function createChartOptions(width, series, { format, top, showCursor }) {
       drag: { x: false, y: false },
       sync: { key: 'page' },
       // The cursor shows no points on the edges of the areas.
-      dataIdx: (_, i, index) => (series[i - 1]?.edge ? /** @type {any} */ (null) : index),
+      dataIdx: (_, i, index) =>
+        series[i - 1]?.edge ? /** @type {number} */ (/** @type {unknown} */ (null)) : index,
     },
     scales: {
       x: { range: () => [Math.min(columns.from, columns.to - MIN_SPAN_S), columns.to] },
@@ -277,6 +289,7 @@ function createChartOptions(width, series, { format, top, showCursor }) {
         grid: { stroke: colour('--edge'), width: 1 },
         size: 54,
         space: 36,
+        ...(steps && { incrs: steps }),
         values: (_, values) => values.map(format),
       },
     ],
@@ -300,7 +313,7 @@ function createChartOptions(width, series, { format, top, showCursor }) {
           ]
         : [],
     ),
-    hooks: { setCursor: [showCursor] },
+    hooks: { setCursor: [onCursor] },
   }
 }
 
@@ -367,6 +380,36 @@ function updateParts(parts) {
 }
 
 /**
+ * @param {string} path The URL of the values, without the range.
+ * @param {string} range
+ * @param {AbortSignal} signal
+ * @returns {Promise<ChartColumns & { parts: Record<string, string> }>}
+ */
+async function fetchRange(path, range, signal) {
+  const url = new URL(path, document.baseURI)
+  url.searchParams.set('range', range)
+  const response = await fetch(url, { signal })
+  if (response.ok)
+    return /** @type {ChartColumns & { parts: Record<string, string> }} */ (await response.json())
+  const isText = response.headers.get('Content-Type')?.startsWith('text/plain')
+  const text = isText ? (await response.text()).slice(0, 200).trim() : ''
+  throw new Error(`The exporter returned status ${response.status}. ${text}`)
+}
+
+/**
+ * Says why `fetchRange` failed. The functions fetch() and json() throw errors of some types, whose texts depend on the
+ * browser.
+ *
+ * @param {unknown} error
+ */
+function describeFailure(error) {
+  if (error instanceof SyntaxError) return 'The response is not from the exporter.'
+  if (error instanceof TypeError) return 'No connection to the exporter.'
+  if (error instanceof DOMException) return 'The exporter did not answer in time.'
+  return error instanceof Error ? error.message : String(error)
+}
+
+/**
  * Loads the values of the selected range: when a range is selected, and later when they are old and the page is visible.
  * The overview has no history.
  *
@@ -381,26 +424,18 @@ function createHistory(section) {
   let isWaiting = false
   let loadedAtMs = 0
 
-  /** @returns {Promise<ChartColumns & { parts: Record<string, string> }>} */
-  async function fetchRange(/** @type {AbortSignal} */ signal) {
-    const url = new URL(section?.dataset.history ?? '', document.baseURI)
-    const range = links.find((link) => link.ariaCurrent === 'true')?.getAttribute('data-range')
-    url.searchParams.set('range', range ?? '')
-    const response = await fetch(url, { signal })
-    if (response.ok) return await response.json()
-    const isText = response.headers.get('Content-Type')?.startsWith('text/plain')
-    const text = isText ? (await response.text()).slice(0, 200).trim() : ''
-    throw new Error(`The exporter returned status ${response.status}. ${text}`)
-  }
-
   async function load() {
     loading?.abort()
     const controller = new AbortController()
     loading = controller
     isStale = false
-    const timer = setTimeout(() => controller.abort(), LOAD_TIMEOUT_MS)
+    const timer = setTimeout(() => {
+      controller.abort()
+    }, LOAD_TIMEOUT_MS)
     try {
-      const { parts, ...loaded } = await fetchRange(controller.signal)
+      const range = links.find((link) => link.ariaCurrent === 'true')?.getAttribute('data-range')
+      const path = section?.dataset.history ?? ''
+      const { parts, ...loaded } = await fetchRange(path, range ?? '', controller.signal)
       if (loading !== controller) return
       columns = loaded
       updateParts(parts)
@@ -423,15 +458,6 @@ function createHistory(section) {
         section?.removeAttribute('aria-busy')
       }
     }
-  }
-
-  /** @param {unknown} error */
-  function describeFailure(error) {
-    // fetch() and json() throw errors of these types, whose texts depend on the browser.
-    if (error instanceof SyntaxError) return 'The response is not from the exporter.'
-    if (error instanceof TypeError) return 'No connection to the exporter.'
-    if (error instanceof DOMException) return 'The exporter did not answer in time.'
-    return error instanceof Error ? error.message : String(error)
   }
 
   /** @param {string} text */
@@ -477,7 +503,7 @@ function connect() {
   source.addEventListener('parts', (event) => {
     const state = () => document.querySelector('h1')?.className
     const before = state()
-    updateParts(JSON.parse(String(event.data)))
+    updateParts(/** @type {Record<string, string>} */ (JSON.parse(String(event.data))))
     if (state() === before) pageHistory.refresh()
     else pageHistory.invalidate()
   })

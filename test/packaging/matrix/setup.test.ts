@@ -11,6 +11,7 @@ const COMPONENT = '/etc/prosody/conf.d/prosody-exporter.cfg.lua'
 const MODULE = '/usr/local/lib/prosody/modules/mod_adhoc_statistics'
 const SECRET = '/etc/prosody-exporter/xmpp.secret'
 const UNIT = '/etc/systemd/system/prosody-exporter.service'
+const STATE = '/var/lib/prosody-exporter-state'
 
 /** A program that takes the port of the exporter. */
 const LISTEN = 'require("node:net").createServer().listen(9347, "127.0.0.1")'
@@ -57,6 +58,10 @@ for (const name of PACKAGE_NAMES) {
       const [path = ''] = line.split(' ')
       assert.ok(report.includes(path), `setup does not name ${path}: ${report}`)
     }
+
+    await until(async () => /\.history$/m.test(await machine.shell(`ls ${STATE}/`)), {
+      what: 'the history file exists',
+    })
 
     // A second run changes nothing.
     const after = await listMachine(machine)
@@ -137,11 +142,13 @@ const pidsOf = (machine: Machine) =>
 
 /**
  * Lists the files that setup could change. Omits Prosody's own data, and what systemd changes while it runs: the
- * state of timers, the seed for random numbers, and links to the directories of services with a dynamic user.
+ * state of timers, the seed for random numbers, and links to the directories of services with a dynamic user. The exporter
+ * writes its history file every five minutes.
  */
 const listMachine = ({ root }: Machine) =>
   listFiles(
     root,
     ['/etc', '/usr/lib/systemd', '/usr/lib/prosody', '/usr/local', '/var/lib'],
-    (path) => /^\/var\/lib\/(prosody|systemd\/(timers|random-seed|timesync))$/.test(path),
+    (path) =>
+      /^\/var\/lib\/(prosody|systemd\/(timers|random-seed|timesync)|.*\.history)$/.test(path),
   )

@@ -49,6 +49,7 @@ describe('defaults and overrides', () => {
       exposition: { names: ['openmetrics'], created: false, timestamps: false },
       registry: { drop: [] },
       page: { intervalMs: 15_000 },
+      stateDirectory: undefined,
       limits: { series: 2_000_000, labelValueLength: 0 },
       log: { level: 'info', format: 'logfmt' },
     })

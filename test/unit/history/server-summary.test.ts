@@ -11,6 +11,7 @@ import {
   gauge,
   HOST,
   START_MS,
+  type Labels,
 } from '../../support/summary-families.js'
 
 const toParts = (counts: Readonly<Record<string, number>>) =>
@@ -79,6 +80,49 @@ describe('the summary of a collection', () => {
       parts.reduce((sum, { count }) => sum + count, 0),
       (200_000 * 200_001) / 2,
     )
+  })
+
+  test('has the five certificates that expire first, and the hosts whose certificate was renewed', () => {
+    const expiry = Array.from({ length: 3000 }, (_, i) => {
+      const labels: Labels = i % 2 ? { host: `h${i}` } : { host: `h${i}`, service: 'https' }
+      return [labels, 5000 - i] as const
+    })
+    const families = [
+      gauge('xmpp_certificate_expiry_timestamp_seconds', ...expiry),
+      gauge(
+        'xmpp_certificate_reload_needed',
+        ...[[{ host: HOST }, 0] as const, [{ host: 'b.example' }, 1] as const],
+        [{ host: 'h2997' }, 1],
+      ),
+    ]
+    const ownDomain = 'h2997'
+    const summary = summarize(createCollection({ families }), START_MS, { ownDomain })
+    assert.equal(summary.certificates.length, 5)
+    assert.deepEqual(summary.certificates.slice(0, 3), [
+      { host: 'h2999', service: undefined, expiresAtMs: 2_001_000 },
+      { host: 'h2998', service: 'https', expiresAtMs: 2_002_000 },
+      { host: 'h2996', service: 'https', expiresAtMs: 2_004_000 },
+    ])
+    assert.deepEqual(summary.hostsToReload, ['b.example'])
+  })
+
+  test("does not count the exporter's own stanzas", () => {
+    const row = (host: string, from: string, kind: string, value: number) =>
+      [{ host, from, kind }, value] as const
+    const families = [
+      gauge(
+        'xmpp_stanzas',
+        row('stats.a.example', 'component', 'iq', 1000),
+        row('stats.a.example', 'server', 'iq', 1),
+        row('other.a.example', 'component', 'iq', 20),
+        row(HOST, 'client', 'iq', 300),
+        row(HOST, 'client', 'message', 7),
+      ),
+    ]
+    const collection = createCollection({ families })
+    const { values } = summarize(collection, START_MS, { ownDomain: 'stats.a.example' })
+    assert.deepEqual([values.iqs, values.messages], [321, 7])
+    assert.equal(summarize(collection, START_MS).values.iqs, 1321)
   })
 
   test('shortens a very long error', () => {

@@ -12,6 +12,7 @@ import type { Family } from '../../../src/metrics/family.js'
 import { createStatusPage, type PageServer } from '../../../src/page/page.js'
 import type { CollectorResult } from '../../../src/scrape/collector-result.js'
 import {
+  counter,
   createCollection,
   createFailedCollection,
   FAMILIES,
@@ -110,9 +111,13 @@ describe('the page', () => {
     const page = textOf(await one().read('/'))
     assert.match(
       page,
-      /Prosody is up Prosody 13\.0\.1 up since 2025-12-30 22:00 UTC \(1 day 2 hours\)/,
+      /Prosody is up, with 1 problem Prosody 13\.0\.1 up since 2025-12-30 22:00 UTC \(1 day 2 hours\)/,
     )
-    assert.match(page, /4 Users online|Users online 4/)
+    assert.match(
+      page,
+      /Needs attention Warning: The collector users fails: a\.example has &#?\w+;too&#?\w+; many users\. Run/,
+    )
+    assert.match(page, /Users online 4 Connected clients 6 Server connections 5 History/)
     assert.match(page, /a\.example 3 4 5 – b\.example 1 2 – –|a\.example 3 4 5 b\.example 1 2 –/)
     assert.match(page, /registry works The registry\. 3 ms/)
     assert.match(
@@ -166,6 +171,7 @@ describe('the page', () => {
     const quiet = summarize(createCollection({ families: [software, ping] }), START_MS)
     const html = await one(historyOf(quiet, quiet)).read('/')
     assert.match(html, /<h1 class="up">Prosody is up<\/h1>/)
+    assert.match(textOf(html), /Nothing needs attention\./)
     assert.deepEqual(chartsWithout(html), ['connections', 'stanzas', 'logins', ...OPTIONAL])
   })
 
@@ -220,12 +226,62 @@ describe('the page', () => {
     assert.doesNotMatch(old, NUMBER)
   })
 
+  test('a server with nothing that needs attention says so, unless the exporter has a problem itself', async () => {
+    const good = historyOf(summarize(createCollection({ results: [registry] }), START_MS))
+    assert.match(textOf(await one(good).read('/')), /Nothing needs attention\./)
+    const { read } = setUp([serverOf('main', good)], ['The certificate expired. Replace it.'])
+    assert.doesNotMatch(await read('/'), /Nothing needs attention/)
+    const down = historyOf(summarize(createFailedCollection(new Error('no')), START_MS))
+    assert.doesNotMatch(await one(down).read('/'), /Nothing needs attention|Needs attention/)
+  })
+
+  test('an urgent entry changes the sign of the headline, and comes first', async () => {
+    const expired = gauge('xmpp_certificate_expiry_timestamp_seconds', [
+      { host: HOST },
+      START_MS / 1000 - 1,
+    ])
+    const old = gauge('xmpp_info', [{ host: HOST, name: 'Prosody', version: '0.12.3' }, 1])
+    const collection = createCollection({ families: [old, expired], results: [registry] })
+    const html = await one(historyOf(summarize(collection, START_MS))).read('/')
+    assert.match(html, /<h1 class="impaired red">Prosody is up, with 2 problems<\/h1>/)
+    assert.match(
+      textOf(html),
+      /Urgent: The certificate of a\.example expired .* Warning: Prosody 0\.12\.3 is at its end/,
+    )
+  })
+
+  test('a tile has its unit, and is absent if its value is unknown', async () => {
+    const values = [
+      gauge('xmpp_online_users', [{ host: HOST }, 3]),
+      gauge('xmpp_muc_live_rooms', [{ host: 'rooms.a.example' }, 12]),
+      gauge('xmpp_muc_occupants', [{ host: 'rooms.a.example' }, 45]),
+      gauge('xmpp_registered_users', [{ host: HOST }, 1234]),
+      gauge('xmpp_process_resident_memory_bytes', [{}, 132.4 * 1024 * 1024]),
+      gauge('xmpp_certificate_expiry_timestamp_seconds', [
+        { host: HOST },
+        START_MS / 1000 + 71.5 * 86_400,
+      ]),
+    ]
+    const stanzas = (count: number) =>
+      counter('xmpp_stanzas', [{ host: HOST, from: 'client', kind: 'message' }, count])
+    const summaryOf = (count: number) =>
+      summarize(
+        createCollection({ families: [software, ...values, stanzas(count)], results: [registry] }),
+        START_MS,
+      )
+    // One interval of 15 s has 10 messages.
+    const page = textOf(await one(historyOf(summaryOf(0), summaryOf(10))).read('/'))
+    const TILES =
+      /attention\. Users online 3 Rooms, with 45 occupants 12 Accounts 1,234 Messages per minute 40 First certificate expires in 71 days Memory of Prosody 132 MB History/
+    assert.match(page, TILES)
+  })
+
   test('a long reason of a collector has a short form', async () => {
     const failed = { name: 'users', durationSeconds: 0, error: new Error('no answer. Try it.') }
     const summary = summarize(createCollection({ results: [registry, failed] }), START_MS)
     const html = await one(historyOf(summary)).read('/')
     assert.match(html, /<summary>No answer\.<\/summary>\s*Try it\./)
-    assert.match(textOf(html), /Failed collectors, with the reasons below: users\./)
+    assert.match(textOf(html), /Warning: The collector users fails: no answer\. Try it\. Users/)
   })
 
   test('each page shows the problems of the exporter itself', async () => {
@@ -245,10 +301,12 @@ describe('the page', () => {
     const page = await read('/')
     const links = Array.from(page.matchAll(/(?:href|src)="([^"]*)"/g), ([, link]) => link!)
     assert.ok(links.includes('./some/metrics') && links.includes('./-/ready'))
+    for (const name of ['prosody.json', 'rules.yml', 'metrics.md', 'operations.md'])
+      assert.ok(links.some((link) => link.includes(`/${name}?v=`), name))
     for (const link of links) assert.match(link, /^\.\//)
     const assets = links.filter((link) => link.includes('?v='))
-    // The page loads its script, the chart library, its style and its icon. docs/metrics.md can be missing.
-    assert.ok(new Set(assets).size >= 4)
+    // The script, the chart library, the style, the icon, and the four files to which the page links.
+    assert.equal(new Set(assets).size, 8)
     for (const link of assets) {
       const response = await get(link.slice(1))
       assert.equal(response.status, 200, link)
@@ -313,12 +371,15 @@ describe('the page', () => {
       serverOf('half', historyOf(summarize(createCollection({ results: [failedRegistry] }), 0))),
     ])
     const all = await read('/')
-    assert.match(textOf(all), /2 of 5 servers are up, 1 with a problem/)
-    assert.match(textOf(all), /a b&amp;c 6 up for 1 day 2 hours; failed collectors: users/)
+    assert.match(textOf(all), /2 of 5 servers are up, 2 with a problem/)
+    assert.match(
+      textOf(all),
+      /a b&amp;c 6 up, 1 problem: The collector users fails: a\.example has/,
+    )
     assert.match(textOf(all), /down – does not answer: No stream/)
     assert.match(textOf(all), /new – connecting/)
     assert.match(textOf(all), /lost – not connected: No\. half/)
-    const HALF = /half 6 up, but statistics are not available: The module is missing\. Connect/
+    const HALF = /half 6 up, but statistics are not available: The module is missing\. Metrics,/
     assert.match(textOf(all), HALF)
     assert.match(all, /href="\?server=a%20b%26c"/)
     const single = await read('/?server=a%20b%26c')

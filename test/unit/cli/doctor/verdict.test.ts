@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { noteOldVersion } from '../../../../src/catalogue/prosody-versions.js'
 import { addDefaultConfigFile } from '../../../../src/cli/doctor/default-config-file.js'
 import type { Finding } from '../../../../src/cli/doctor/findings.js'
 import { findPageUrl } from '../../../../src/cli/doctor/page-url.js'
-import { noteOldVersion } from '../../../../src/cli/doctor/prosody-versions.js'
 import { formatVerdict, judge, sumUp } from '../../../../src/cli/doctor/verdict.js'
 import { readConfig } from '../../../../src/config/read-config.js'
 import { readSettings } from '../../../../src/config/read-settings.js'
@@ -46,10 +46,10 @@ test('the note about old versions of Prosody knows which releases have the fixes
     const fixed = version.startsWith('13') ? '13.0.5' : '0.12.6'
     assert.ok(noteOldVersion(version)?.startsWith(`Prosody ${version} is older than ${fixed}, `))
   }
-  for (const version of ['0.9.14', '0.10.3', '0.11.14']) {
-    assert.match(noteOldVersion(version)!, /no longer maintain/)
+  for (const version of ['0.9.14', '0.10.3', '0.11.14', '0.12.6']) {
+    assert.match(noteOldVersion(version)!, /is at its end of life/)
   }
-  const others = ['13.0.5', '13.0.12', '0.12.6', '13.1.0', '14.0.0', 'trunk nightly build 2000']
+  const others = ['13.0.5', '13.0.12', '13.1.0', '14.0.0', 'trunk nightly build 2000']
   for (const version of others) assert.equal(noteOldVersion(version), undefined, version)
 })
 

@@ -1,0 +1,298 @@
+-- Exports when the certificates that Prosody sends will expire, and whether a newer certificate is on disk.
+
+local certmanager = require "core.certmanager";
+local configmanager = require "core.configmanager";
+local portmanager = require "core.portmanager";
+local lfs = require "lfs";
+local parse_datetime = require "util.datetime".parse;
+local resolve_path = require "util.paths".resolve_relative_path;
+local throttle = module:require "throttle".throttle;
+local hosts = prosody.hosts;
+
+-- Increase this number when you change the fields of the state.
+local layout = 1;
+
+-- The services with a TLS port of their own, and the module that a host has if it offers the service.
+local port_modules = { c2s_direct_tls = "c2s"; legacy_ssl = "c2s"; s2s_direct_tls = "s2s"; https = "http" };
+
+-- Returns the files of the first certificate and the first key in a list of tables such as the option `ssl`.
+local function choose(...)
+	local chosen = {};
+	for i = 1, select("#", ...) do
+		local options = select(i, ...);
+		if type(options) == "table" then
+			for _, name in ipairs { "certificate", "key", "password" } do
+				if type(options[name]) == "string" then chosen[name] = chosen[name] or options[name]; end
+			end
+		end
+	end
+	for _, name in ipairs { "certificate", "key" } do
+		chosen[name] = chosen[name] and resolve_path(prosody.paths.config or ".", chosen[name]);
+	end
+	return chosen.certificate and chosen or nil;
+end
+
+-- COMPAT find_host_cert() is exported since Prosody 0.12. Older versions have the same function as a local one.
+local find_host_certificate = certmanager.find_host_cert or function (host)
+	while host do
+		local found = certmanager.find_cert(configmanager.get(host, "certificate"), host);
+		if found then return found; end
+		host = host:match("%.(.+)$");
+	end
+end
+
+-- Returns the certificate for STARTTLS. The order of options is that of mod_tls.
+local function find_starttls_certificate(host, service)
+	local raw, parent, option = configmanager.rawget, host:match("%.(.*)$"), service.."_ssl";
+	return choose(raw(host, option) or raw(parent, option), raw(host, "ssl") or raw(parent, "ssl"),
+		raw("*", option), raw("*", "ssl"), find_host_certificate(host));
+end
+
+-- Returns the certificate of a TLS port for clients that do not name a host. The order of options is that of
+-- core.portmanager and core.certmanager.
+local function find_port_certificate(name, interface, port, service_info)
+	local prefix = service_info.config_prefix or name;
+	local global_ssl = configmanager.get("*", "ssl") or {};
+	local port_ssl = configmanager.get("*", (prefix == "" and "" or prefix.."_").."ssl") or global_ssl;
+	local option = configmanager.get("*", name.."_certificate");
+	if type(option) == "table" then option = option[port] or option.default; end
+	return choose(port_ssl[interface], port_ssl[port], port_ssl, service_info.ssl_config,
+		global_ssl[interface], global_ssl[port], global_ssl, certmanager.find_cert(option, name));
+end
+
+-- Returns the certificate of a TLS port for a client that names the host (SNI), as core.portmanager finds it.
+local function find_sni_certificate(host, name, active)
+	local sni_host = configmanager.get(host, name.."_host")
+		or name == "https" and configmanager.get(host, "http_host") or host;
+	return choose(configmanager.get(host, name.."_ssl"), find_host_certificate(sni_host), active.tls_cfg);
+end
+
+-- Calls f(id, service, certificate, is_kept) for each service of a host. `is_kept` is true if a reload of the
+-- configuration does not make Prosody load the certificate of the service again.
+local function each_service(host, f)
+	local modules, is_any = hosts[host].modules, false;
+	local function visit(...)
+		is_any = true;
+		f(...);
+	end
+	for _, service in ipairs { "c2s", "s2s" } do
+		if modules[service] then visit(service, service, find_starttls_certificate(host, service), false); end
+	end
+	for name, interface, port, _, active in portmanager.get_active_services():iter(nil, nil, nil, nil) do
+		if active.service.encryption == "ssl" and modules[port_modules[name]] then
+			local id = name.." "..interface.." "..port;
+			-- COMPAT Before Prosody 0.12, a port has no tls_cfg. It sends the same certificate for all hosts, and loads it
+			-- when it is opened.
+			if active.tls_cfg then
+				visit(id, name, find_sni_certificate(host, name, active), false);
+			else
+				visit(id, name, find_port_certificate(name, interface, port, active.service), true);
+			end
+		end
+	end
+	-- A program before Prosody may use the certificate of a host without these services.
+	if not is_any then f("", "", choose(find_host_certificate(host)), false); end
+end
+
+local months = { Jan = 1, Feb = 2, Mar = 3, Apr = 4, May = 5, Jun = 6, Jul = 7, Aug = 8, Sep = 9, Oct = 10, Nov = 11, Dec = 12 };
+
+-- Returns the expiry time of the first certificate in a PEM text. The first certificate is that of the host; the
+-- certificates of its authorities follow.
+local function parse_expiry(pem)
+	local text = assert(require "ssl".loadcertificate(pem)):notafter();
+	-- notafter() returns a time in the format of OpenSSL, for example "Nov  2 21:23:35 2026 GMT".
+	local month, day, clock, year = text:match("^(%a+) +(%d+) ([%d:]+) (%d+) GMT$");
+	return assert(parse_datetime(("%s-%02d-%02dT%sZ"):format(year, months[month], tonumber(day), clock)));
+end
+
+-- Reads a PEM file. Returns the certificates in it, without other text and white space, and the whole text. Returns nil
+-- and an error message if the file cannot be read.
+local function read_chain(path)
+	local f, err = io.open(path);
+	if not f then return nil, err; end
+	local text = f:read("*a") or "";
+	f:close();
+	local certificates = {};
+	for body in text:gmatch("%-%-%-%-%-BEGIN CERTIFICATE%-%-%-%-%-(.-)%-%-%-%-%-END CERTIFICATE%-%-%-%-%-") do
+		certificates[#certificates + 1] = body:gsub("%s", "");
+	end
+	return table.concat(certificates, "\n"), text;
+end
+
+-- Loads a certificate and its key as Prosody does, because Prosody sends no certificate if that fails. Returns the
+-- certificates of the file and the expiry time of the first one.
+local function load_certificate(found)
+	local chain, text = read_chain(found.certificate);
+	assert(chain, text);
+	local ssl = require "ssl";
+	assert(ssl.newcontext({
+		mode = "server"; protocol = "sslv23"; certificate = found.certificate; key = assert(found.key, "it has no key");
+		-- Without this option, OpenSSL reads the password of an encrypted key from the terminal.
+		password = found.password or function () end;
+	}));
+	return chain, parse_expiry(text);
+end
+
+-- Returns a text that changes whenever a file changes, or nil if the file does not exist. Certbot replaces symbolic
+-- links, so the text contains the inode of the file to which the path leads.
+local function get_file_version(path)
+	local a = lfs.attributes(path);
+	return a and table.concat({ a.dev, a.ino, a.size, a.modification, a.change }, " "), a and a.change;
+end
+
+-- Returns what Prosody has loaded. The keys are a host and an id from each_service(). This table survives a reload of the
+-- module, which must not forget that Prosody still has an old certificate. It is a field of core.certmanager.
+local function get_state()
+	local state = certmanager.adhoc_statistics;
+	if not state or state.layout ~= layout then
+		state = { layout = layout; hosts = {} };
+		certmanager.adhoc_statistics = state;
+	end
+	return state;
+end
+
+-- A family of gauges whose series can be removed.
+local function new_family(scope, name, description, label_keys)
+	local self = {};
+	local function register(keys) return scope.metric("gauge", name, "", description, keys); end
+	-- Sets all series. `values` maps label values, separated by spaces, to the value of the series.
+	function self.set_all(values, unpack_labels)
+		local family = register(label_keys);
+		for labels in family:iter_metrics() do
+			if values[table.concat(labels, " ")] == nil then
+				-- The registry can't remove a series. But a family with other labels replaces a family of the same name.
+				register({ "none" });
+				family = register(label_keys);
+				break;
+			end
+		end
+		for key, value in pairs(values) do
+			family:with_labels(unpack_labels(key)):set(value);
+		end
+	end
+	return self;
+end
+
+local function split(key) return key:match("^(%S*) (%S*)$"); end
+local function identity(key) return key; end
+
+-- Returns the expiry times of what a host sends. The keys have the form "host service". If all services of the host send
+-- the same certificate, there is one key, whose service is empty.
+local function list_expiry_times(host, services, times)
+	local _, any = next(services);
+	local is_same = true;
+	for _, loaded in pairs(services) do
+		is_same = is_same and loaded.path == any.path and loaded.chain == any.chain;
+	end
+	for _, loaded in pairs(services) do
+		if loaded.expiry then
+			local key = host.." "..(is_same and "" or loaded.service);
+			-- The ports of a service can have different certificates. The one that expires first matters.
+			times[key] = math.min(loaded.expiry, times[key] or math.huge);
+		end
+	end
+end
+
+local function count_certificates(scope)
+	local expiry = new_family(scope, "xmpp_certificate_expiry_timestamp_seconds",
+		"Expiry time of the host's certificate, as Prosody last loaded it, in seconds since 1970.", { "host", "service" });
+	local reload_needed = new_family(scope, "xmpp_certificate_reload_needed",
+		"Whether a certificate file of the host is newer than the certificate that Prosody loaded.", { "host" });
+	local state = get_state();
+	-- For each certificate file: its version, the time at which it was read, the certificates, and an error message.
+	local files = {};
+
+	-- Reads a file again if it changed.
+	local function read_file(path)
+		local file, version, changed_at = files[path], get_file_version(path);
+		if not version then return file; end
+		-- Times of files are in seconds. So a file that was read less than two seconds after its last change can have
+		-- changed again in the same second.
+		if not file or file.version ~= version or file.read_at < changed_at + 2 then
+			local chain, err = read_chain(path);
+			file = { version = version; read_at = os.time(); chain = chain; err = not chain and err or nil };
+			files[path] = file;
+		end
+		return file;
+	end
+
+	local function is_newer(host, loaded)
+		local file = read_file(loaded.path);
+		if not file then return false; end
+		if file.err and state.logged ~= file.version then
+			state.logged = file.version;
+			scope.log("warn", "Prosody can't read the new certificate file of %s: %s. Allow the user of Prosody to read it, "
+				.."and run: prosodyctl reload", host, file.err);
+		end
+		return file.chain == nil or file.chain ~= loaded.chain;
+	end
+
+	local function check()
+		local values = {};
+		for host, services in pairs(state.hosts) do
+			values[host] = 0;
+			for _, loaded in pairs(services) do
+				if is_newer(host, loaded) then values[host] = 1; end
+			end
+		end
+		reload_needed.set_all(values, identity);
+	end
+
+	local function publish()
+		local times = {};
+		for host, services in pairs(state.hosts) do
+			list_expiry_times(host, services, times);
+		end
+		expiry.set_all(times, split);
+		check();
+	end
+
+	-- Finds the certificates of a host. Reads them if they are not in the state, or if Prosody has just loaded them
+	-- again.
+	local function read_host(host, is_reloaded, results)
+		local known, services = state.hosts[host] or {}, {};
+		each_service(host, function (id, service, found, is_kept)
+			if known[id] and (is_kept or not is_reloaded) then
+				services[id] = known[id];
+			elseif found then
+				local key = found.certificate.."\0"..tostring(found.key);
+				results[key] = results[key] or { pcall(load_certificate, found) };
+				local ok, chain, seconds = results[key][1], results[key][2], results[key][3];
+				if not ok then scope.log("debug", "Could not load the certificate of %s: %s", host, chain); end
+				services[id] = { service = service; path = found.certificate; chain = ok and chain or nil; expiry = ok and seconds or nil };
+			end
+		end);
+		state.hosts[host] = next(services) and services or nil;
+	end
+
+	local function read_all(is_reloaded)
+		local results = {};
+		for host in pairs(state.hosts) do
+			if not hosts[host] then state.hosts[host] = nil; end
+		end
+		for host in pairs(hosts) do
+			local ok, err = pcall(read_host, host, is_reloaded, results);
+			if not ok then scope.log("debug", "Could not find the certificates of %s: %s", host, err); end
+		end
+		state.config = configmanager.getconfig();
+		publish();
+	end
+	-- Returns a handler that reads certificates, after all handlers of Prosody have run.
+	local function on_event(is_reloaded)
+		return function ()
+			if prosody.start_time and not scope.is_stopped then read_all(is_reloaded); end
+		end
+	end
+
+	scope.hook("server-started", on_event(true), -scope.highest_priority);
+	scope.hook("config-reloaded", on_event(true), -scope.highest_priority);
+	scope.hook("host-activated", on_event(false), -scope.highest_priority);
+	scope.hook("host-deactivated", on_event(false), -scope.highest_priority);
+	scope.hook("service-added", on_event(false), -scope.highest_priority);
+	scope.hook("service-removed", on_event(false), -scope.highest_priority);
+	-- If this module was unloaded during a reload of the configuration, the state is outdated.
+	on_event(state.config ~= configmanager.getconfig())();
+	scope.on_update(throttle(check));
+end
+
+return { certificates = count_certificates };

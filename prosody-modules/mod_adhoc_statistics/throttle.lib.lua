@@ -1,0 +1,27 @@
+-- Limits the time that a function uses.
+
+local time = require "util.time";
+-- COMPAT util.time.monotonic() is new in Prosody 0.12.
+local now = time.monotonic or time.now;
+
+-- The function may use this share of Prosody's time.
+local max_share = 0.001;
+-- A call that takes less than this number of seconds has no pause after it. The counters call the function when Prosody
+-- collects its statistics, at most ten times per second.
+local free_time = 0.0001;
+
+-- Returns a function that calls f, or returns without a call, so that the calls of f use at most one thousandth of
+-- Prosody's time.
+local function throttle(f)
+	local due = 0;
+	return function ()
+		local started = now();
+		-- The clock of Prosody before 0.12 can be set back. Then the pause ends immediately.
+		if started < due and due - started < 3600 then return; end
+		local cpu = os.clock();
+		f();
+		due = started + math.max(0, os.clock() - cpu - free_time) / max_share;
+	end
+end
+
+return { throttle = throttle };

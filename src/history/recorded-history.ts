@@ -1,0 +1,110 @@
+import type { Log } from '../log/log.js'
+import { describeFileError } from './describe-file-error.js'
+import type { FileQueue } from './file-queue.js'
+import type { History } from './history.js'
+import { openHistoryFile, type HistoryFile } from './history-file.js'
+import { findMemoryBase, computeMemoryGrowth, GROWTH_MS, type MemoryBase } from './memory-growth.js'
+import { createRangeData, RANGES, type Range } from './range.js'
+import { mergeSpans, toSpans, type Span } from './span.js'
+
+/**
+ * Adds a file to a history in memory, so that it has the values of two years, also after a restart.
+ *
+ * @param memory The history whose points have not been stored yet. Its methods that do not read the file are used as
+ *   they are.
+ */
+export function recordHistory(
+  memory: History,
+  options: {
+    readonly path: string
+    readonly server: string
+    /** The queue of all history files. */
+    readonly queue: FileQueue
+    readonly log: Log
+    /** Returns the time in milliseconds since 1970. */
+    readonly now?: () => number
+  },
+): History {
+  const { path, log, now = Date.now } = options
+  const { maxGapMs } = memory
+  let opened: HistoryFile | undefined
+  let storedCount = 0
+  let base: MemoryBase | undefined
+  let baseStartMs: number | undefined
+  let isFailing = false
+
+  const withFile = <T>(use: (file: HistoryFile) => Promise<T>): Promise<T> =>
+    options.queue(async () =>
+      use((opened ??= await openHistoryFile(path, { ...options, maxGapMs, nowMs: now() }))),
+    )
+
+  async function store(file: HistoryFile): Promise<void> {
+    const points = memory.getPoints(storedCount)
+    const count = memory.countPoints()
+    await file.append(points)
+    storedCount = count
+    baseStartMs = memory.getLatest()?.startedAtMs
+    base = findMemoryBase(await file.readSpans('minutes', now() - GROWTH_MS, now()), baseStartMs)
+  }
+
+  /** Reads what the file and the memory know about a range. */
+  async function readSpans(
+    file: HistoryFile,
+    range: Range,
+  ): Promise<{ spans: readonly Span[]; spanMs?: number }> {
+    const toMs = now()
+    const fromMs = toMs - range.durationMs
+    const unstored = memory.getPoints(storedCount)
+    const tier = chooseTier(range)
+    if (tier === 'points') {
+      const stored = await file.readPoints(fromMs, toMs)
+      return { spans: toSpans([...stored, ...unstored], maxGapMs) }
+    }
+    const { spanMs } = TIERS[tier]
+    const stored = await file.readSpans(tier, fromMs, toMs)
+    // The last stored span and the first unstored points can be of the same period.
+    const last = stored.splice(-1)
+    const recent = mergeSpans([...last, ...toSpans(unstored, maxGapMs)], spanMs)
+    return { spans: [...stored, ...recent], spanMs }
+  }
+
+  return {
+    ...memory,
+    listRanges: () => RANGES,
+    readRange: (range) =>
+      withFile(async (file) => {
+        const { spans, spanMs } = await readSpans(file, range)
+        const limits = { nowMs: now(), startMs: file.createdAtMs, maxGapMs, spanMs }
+        return createRangeData(range, spans, limits)
+      }).catch(() => memory.readRange(range)),
+    getMemoryGrowth: () => {
+      const latest = memory.getLatest()
+      // After a restart of the server, its memory is compared with nothing until the next call of `flush`.
+      if (!latest || latest.startedAtMs !== baseStartMs) return undefined
+      const { atMs, values } = latest
+      return computeMemoryGrowth(base, { atMs, memoryBytes: values.memoryBytes })
+    },
+    async flush() {
+      try {
+        await withFile(store)
+        if (isFailing) log.info(`the history file ${path} is writable again`)
+        isFailing = false
+      } catch (error) {
+        if (!isFailing) {
+          log.warn(
+            `cannot write the history file ${path}: ${describeFileError(error)}. The page loses the values of now at the next restart; retrying every 5 minutes`,
+          )
+        }
+        isFailing = true
+      }
+    },
+  }
+}
+
+const TIERS = { minutes: { spanMs: 5 * 60_000 }, hours: { spanMs: 3_600_000 } } as const
+
+/** Chooses the coarsest values of the file that are fine enough for the charts of a range. */
+function chooseTier({ stepMs }: Range): 'points' | keyof typeof TIERS {
+  if (stepMs < TIERS.minutes.spanMs) return 'points'
+  return stepMs < 12 * TIERS.hours.spanMs ? 'minutes' : 'hours'
+}
