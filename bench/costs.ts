@@ -1,13 +1,13 @@
 // Measures what a scrape with the default collectors costs: the CPU time of Prosody, and the time from the request to
-// the last byte. The peer is mod_http_openmetrics on the same server. The floor is a ping (XEP-0199) over a component
-// stream to the same server. One series in ten changes between two collections. A collection of the exporter, a scrape
-// of the peer and a ping alternate.
+// the last byte. The peer is mod_http_openmetrics on an equal server. It has a server of its own, because Lua would
+// collect a part of its garbage during the next collection of the exporter. The floor is a ping (XEP-0199) over a
+// component stream to the server of the exporter. One series in ten changes between two collections. A ping, a
+// collection of the exporter and a scrape of the peer alternate.
 //
-// There is one server for each version of Prosody, each mode of Lua's garbage collector and each number of series. All
+// There are two servers for each version of Prosody, each mode of Lua's garbage collector and each number of series. All
 // servers run at the same time. The cold measurements come first: each server rests for `COLD_MS` before each of them.
-// Meanwhile the other servers are measured, so the CPU caches have nothing of a server at rest. `COLD_MS` is the usual
-// scrape interval of Prometheus: V8 discards compiled functions and collects garbage some seconds after the last
-// scrape, so a shorter pause is not equally cold. Then the rapid measurements follow, with a pause of 150 ms.
+// Meanwhile the other servers are measured, so the CPU caches have nothing of a server at rest. Then the rapid
+// measurements follow, with a pause of 150 ms.
 // Run: npm run bench -- costs. It takes about 20 minutes. For a part of the servers or a shorter rest, run
 // `npm run build` and node --import tsx bench/costs.ts [--rest=SECONDS] [--rounds=N] [version …] [gc …] [series …].
 
@@ -46,9 +46,9 @@ const COLD_ROUNDS = option('rounds', 15)
 const RAPID_MS = 150
 // With 100,000 series, a scrape of mod_http_openmetrics takes seconds, so there are fewer rounds.
 const rapidRoundsFor = (series: number) => (series > 20_000 ? 7 : 30)
-// A server that has just started is slower, for example because V8 has not optimized the code of the exporter.
-const WARM_UP_ROUNDS = 20
-const warmUpRoundsFor = (series: number) => (series > 20_000 ? 3 : WARM_UP_ROUNDS)
+// An exporter that has just started is slower, because V8 has not optimized its code. With a scrape every 15 s, these
+// scrapes take less than an hour.
+const warmUpScrapesFor = (series: number) => (series > 20_000 ? 20 : 200)
 // After a measurement, Prosody finishes its work, for example it writes the rest of the reply.
 const SETTLE_MS = 30
 // In this time, another server and its exporter finish their work.
@@ -60,9 +60,8 @@ const chosen = <T extends string | number>(all: readonly T[]): readonly T[] => {
   return some.length > 0 ? some : all
 }
 
-/** Starts a server with its exporter, and returns functions that measure it. */
-async function startServer(t: Test, { version, gc, series }: Setup) {
-  const prosody = await withProsody(t, {
+function startProsody(t: Test, { version, gc, series }: Setup) {
+  return withProsody(t, {
     version,
     modules: ['test_series'],
     globals: {
@@ -72,6 +71,12 @@ async function startServer(t: Test, { version, gc, series }: Setup) {
     },
     components: [{ domain: PINGER, options: { component_secret: `"${SECRET}"` } }],
   })
+}
+
+/** Starts a server for the exporter and the pings, and an equal one for the peer. Returns a function that measures. */
+async function startServers(t: Test, setup: Setup) {
+  const prosody = await startProsody(t, setup)
+  const peer = await startProsody(t, setup)
   const exporter = await withExporterFor(t, prosody, {
     stock: true,
     env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' },
@@ -92,22 +97,23 @@ async function startServer(t: Test, { version, gc, series }: Setup) {
   const work: Readonly<Record<Kind, () => Promise<{ ms: number }>>> = {
     ping,
     exporter: () => get(`${exporter.url}/metrics`),
-    peer: () => get(prosody.openmetricsUrl),
+    peer: () => get(peer.openmetricsUrl),
   }
   return {
     async measure(kind: Kind): Promise<Cost> {
-      const before = cpuMs(prosody.pid)
+      const { pid } = kind === 'peer' ? peer : prosody
+      const before = cpuMs(pid)
       const { ms } = await work[kind]()
       await sleep(SETTLE_MS)
-      return { cpuMs: cpuMs(prosody.pid) - before, ms }
+      return { cpuMs: cpuMs(pid) - before, ms }
     },
   }
 }
 
-type Server = Awaited<ReturnType<typeof startServer>>
+type Servers = Awaited<ReturnType<typeof startServers>>
 const newCosts = (): Costs => ({ ping: [], exporter: [], peer: [] })
 
-async function measureRapid({ measure }: Server, rounds: number): Promise<Costs> {
+async function measureRapid({ measure }: Servers, rounds: number): Promise<Costs> {
   const costs = newCosts()
   for (let i = 0; i < rounds; i++) {
     for (const kind of KINDS) {
@@ -119,7 +125,7 @@ async function measureRapid({ measure }: Server, rounds: number): Promise<Costs>
 }
 
 /** Measures all servers in turn. Each server rests for at least `COLD_MS` before each measurement. */
-async function measureCold(servers: ReadonlyMap<Setup, Server>, rounds: number) {
+async function measureCold(servers: ReadonlyMap<Setup, Servers>, rounds: number) {
   const costs = new Map([...servers.keys()].map((setup) => [setup, newCosts()]))
   const endedAt = new Map<Setup, number>()
   const startedMs = performance.now()
@@ -185,9 +191,12 @@ async function run(t: Test): Promise<void> {
     ),
   )
   const started = performance.now()
-  const servers = new Map<Setup, Server>()
-  for (const setup of setups) servers.set(setup, await startServer(t, setup))
-  for (const [{ series }, server] of servers) await measureRapid(server, warmUpRoundsFor(series))
+  const servers = new Map<Setup, Servers>()
+  for (const setup of setups) servers.set(setup, await startServers(t, setup))
+  for (const [{ series }, { measure }] of servers) {
+    for (let i = 0; i < warmUpScrapesFor(series); i++) await measure('exporter')
+    await measure('peer')
+  }
   const cold = await measureCold(servers, COLD_ROUNDS)
   const rapid = new Map<Setup, Costs>()
   for (const [setup, server] of servers) {
