@@ -19,6 +19,11 @@ export type HostSource = {
    * caches them until the next search for hosts. Default: false.
    */
   readonly isSteady?: boolean
+  /**
+   * For how many milliseconds the collector uses the samples of a host again, instead of a new request. The next search
+   * for hosts ends this time early. Default: 0. Use it for values that change rarely, and whose request is expensive.
+   */
+  readonly maxAgeMs?: number
   appliesTo(host: Host): boolean
   /** @throws The errors of `Ask`, or CollectorError. The samples of the other hosts are still exported. */
   read(host: Host, ask: Ask): Promise<readonly HostSample[]>
@@ -69,8 +74,12 @@ export function createHostCollector(
   source: HostSource,
   now: () => number = () => performance.now(),
 ): Collector {
-  // The cached samples of each host if `source.isSteady` is true. The next search for hosts clears the cache.
-  let cache = new Map<string, readonly HostReading[]>()
+  // The cached samples of each host, and the time when they expire. The next search for hosts clears the cache.
+  let cache = new Map<
+    string,
+    { readonly readings: readonly HostReading[]; readonly untilMs: number }
+  >()
+  const maxAgeMs = source.isSteady === true ? Infinity : (source.maxAgeMs ?? 0)
   let cachedHosts: readonly Host[] | undefined
   const silentHosts = createSilentHosts(() => connection.connects(), now)
 
@@ -81,12 +90,13 @@ export function createHostCollector(
     counted: ReplyCounter['counted'],
   ): Promise<readonly HostReading[]> {
     const cached = cache.get(host.jid)
-    if (cached) return cached
+    if (cached && now() < cached.untilMs) return cached.readings
+    const untilMs = now() + maxAgeMs
     const readings = await silentHosts.read(host.jid, left, async (left) => {
       const samples = await source.read(host, createAsk(connection, host, left, counted))
       return samples.map((sample) => ({ host: host.jid, ...sample }))
     })
-    if (source.isSteady === true && cachedHosts === list) cache.set(host.jid, readings)
+    if (maxAgeMs > 0 && cachedHosts === list) cache.set(host.jid, { readings, untilMs })
     return readings
   }
 

@@ -194,11 +194,14 @@ for (const version of everyVersion) {
       const what = [attrs['type'], attrs['to'], child.name, child.attrs['xmlns']].join(' ')
       questions.set(what, (questions.get(what) ?? 0) + 1)
     }
+    // The exporter requests the number of rooms once a minute. On a slow machine, the scrapes can take longer.
+    const rooms = 'get rooms.one.example query http://jabber.org/protocol/disco#items'
+    assert.ok((questions.get(rooms) ?? 0) < scrapes)
+    questions.delete(rooms)
     assert.deepEqual(
       Object.fromEntries(questions),
       {
         'get one.example ping urn:xmpp:ping': scrapes,
-        'get rooms.one.example query http://jabber.org/protocol/disco#items': scrapes,
         // With this request to its own domain, the exporter checks at each scrape whether the module has been loaded.
         [`set ${STATS} command http://jabber.org/protocol/commands`]: scrapes,
       },
