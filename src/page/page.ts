@@ -116,14 +116,8 @@ export function createStatusPage(options: PageOptions): StatusPage {
       links: renderRangeLinks(history.listRanges(), range, name),
       historyUrl: `.${PAGE_URLS.history}${query}`,
     }
-    return sendDocument(
-      c,
-      renderServerDocument(
-        frame(status.title),
-        { ...createServerParts(selected), ...parts },
-        choice,
-      ),
-    )
+    const shown = { ...createServerParts(selected), ...parts }
+    return sendDocument(c, renderServerDocument(frame(status.title), shown, choice))
   }
 
   function serveEvents(c: Context): Response {

@@ -56,7 +56,7 @@ export function createServerRanges(): ServerRanges {
 }
 
 export function getLastPoint(history: History): Point | undefined {
-  return history.getPoints(history.countPoints() - 1).at(-1)
+  return history.getPoints(Math.max(history.countPoints() - 1, 0)).at(-1)
 }
 
 async function renderRange(data: RangeData, parts: PageParts): Promise<RenderedRange> {

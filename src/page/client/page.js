@@ -389,8 +389,9 @@ async function fetchRange(path, range, signal) {
   const url = new URL(path, document.baseURI)
   url.searchParams.set('range', range)
   const response = await fetch(url, { signal })
-  if (response.ok)
-    return /** @type {ChartColumns & { parts: Record<string, string> }} */ (await response.json())
+  /** @type {unknown} */
+  const body = response.ok ? await response.json() : undefined
+  if (body) return /** @type {ChartColumns & { parts: Record<string, string> }} */ (body)
   const isText = response.headers.get('Content-Type')?.startsWith('text/plain')
   const text = isText ? (await response.text()).slice(0, 200).trim() : ''
   throw new Error(`The exporter returned status ${response.status}. ${text}`)
@@ -503,7 +504,9 @@ function connect() {
   source.addEventListener('parts', (event) => {
     const state = () => document.querySelector('h1')?.className
     const before = state()
-    updateParts(/** @type {Record<string, string>} */ (JSON.parse(String(event.data))))
+    /** @type {unknown} */
+    const parts = JSON.parse(String(event.data))
+    updateParts(/** @type {Record<string, string>} */ (parts))
     if (state() === before) pageHistory.refresh()
     else pageHistory.invalidate()
   })
