@@ -104,9 +104,12 @@ export function encodeRecord(tier: Tier, { atMs, upMs, downMs, values }: FileRec
   return bytes
 }
 
-/** Decodes the record at `offset`. Returns `undefined` if the slot is empty or its checksum is wrong. */
+/** Returns the time of the record at `offset`, whose checksum may be wrong. */
+export const readRecordTime = (bytes: Buffer, offset: number) => bytes.readDoubleLE(offset)
+
+/** Decodes the record at `offset`. Returns `undefined` if the checksum is wrong. */
 export function decodeRecord(tier: Tier, bytes: Buffer, offset: number): FileRecord | undefined {
-  const atMs = bytes.readDoubleLE(offset)
+  const atMs = readRecordTime(bytes, offset)
   if (!hasChecksum(bytes, offset, tier.recordBytes)) return undefined
   const values = new Float32Array(tier.valueCount)
   for (let i = 0; i < values.length; i++) {

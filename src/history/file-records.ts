@@ -1,5 +1,11 @@
 import type { FileHandle } from 'node:fs/promises'
-import { decodeRecord, encodeRecord, type FileRecord, type Tier } from './file-layout.js'
+import {
+  decodeRecord,
+  encodeRecord,
+  readRecordTime,
+  type FileRecord,
+  type Tier,
+} from './file-layout.js'
 
 /** The maximum number of records that are read and decoded in one step, so that scrapes do not wait. */
 const CHUNK = 1000
@@ -39,8 +45,10 @@ export async function readRecords(
     const count = Math.min(CHUNK, last - number + 1, tier.slots - slot)
     const bytes = await readSlots(file, tier, slot, count)
     for (let i = 0; i < count; i++) {
-      const record = decodeRecord(tier, bytes, i * tier.recordBytes)
-      if (record && getSlotNumber(tier, record.atMs) === number + i) records.push(record)
+      const offset = i * tier.recordBytes
+      if (getSlotNumber(tier, readRecordTime(bytes, offset)) !== number + i) continue
+      const record = decodeRecord(tier, bytes, offset)
+      if (record) records.push(record)
     }
     number += count
   }
@@ -54,8 +62,10 @@ export async function readAllRecords(file: FileHandle, tier: Tier): Promise<File
     const count = Math.min(CHUNK, tier.slots - slot)
     const bytes = await readSlots(file, tier, slot, count)
     for (let i = 0; i < count; i++) {
-      const record = decodeRecord(tier, bytes, i * tier.recordBytes)
-      if (record && getSlotNumber(tier, record.atMs) % tier.slots === slot + i) records.push(record)
+      const offset = i * tier.recordBytes
+      if (getSlotNumber(tier, readRecordTime(bytes, offset)) % tier.slots !== slot + i) continue
+      const record = decodeRecord(tier, bytes, offset)
+      if (record) records.push(record)
     }
   }
   return records.sort((a, b) => a.atMs - b.atMs)
