@@ -79,7 +79,7 @@ async function startProsody(
     tlsPorts,
 
     /** Returns the exported expiry times of the host by service, and whether a reload is needed. */
-    async read(): Promise<{ expiry: Certificates; isReloadNeeded: boolean }> {
+    read: async (): Promise<{ expiry: Certificates; isReloadNeeded: boolean }> => {
       const families = await readFamilies()
       const samples = (name: string) =>
         families
@@ -96,7 +96,7 @@ async function startProsody(
     },
 
     /** Returns the expiry times of the certificates that openssl gets from the ports. */
-    async fetch(services: readonly string[]): Promise<Certificates> {
+    fetch: async (services: readonly string[]): Promise<Certificates> => {
       const expiry: Record<string, number> = {}
       for (const service of services) {
         const port =

@@ -13,7 +13,7 @@ import {
   startCountedProsody as startProsody,
   type CountedProsody,
 } from '../support/counted-prosody.js'
-import { everyVersion, SECRET, type TestProsody } from '../support/prosody.js'
+import { everyVersion, SECRET } from '../support/prosody.js'
 import { evalLua } from '../support/real.js'
 import {
   authenticate,
