@@ -97,6 +97,32 @@ test('an account whose deletion is delayed is counted when it is deleted (Prosod
   assert.deepEqual(await deletions(), { ...ZERO, 'one.example': 1 })
 })
 
+for (const version of everyVersion) {
+  test(`the counters of account events and offline messages handle no event that Prosody fires for every stanza (Prosody ${version})`, async (t) => {
+    const prosody = await startWithAccounts(t, version)
+    const names = await evalLua(
+      prosody,
+      `local names = {}
+      for _, events in ipairs { prosody.events, prosody.hosts["one.example"].events } do
+        for name, handlers in pairs(events._event_map) do
+          for f in pairs(handlers) do
+            local lib = debug.getinfo(f, "S").source:match("count_([%l_]+)%.lib%.lua$")
+            if ({ account_events = true, offline_messages = true, rejections = true })[lib] then names[name] = true end
+          end
+        end
+      end
+      local list = {}
+      for name in pairs(names) do list[#list + 1] = name end
+      table.sort(list)
+      return table.concat(list, " ")`,
+    )
+    assert.deepEqual(names.split(' '), [
+      ...['host-deactivated', 'message/offline/handle', 'module-loaded', 'user-deleted'],
+      ...['user-password-changed', 'user-password-reset', 'user-registered', 'user-registering'],
+    ])
+  })
+}
+
 const STORED = 'xmpp_offline_messages_stored'
 const USERS = ['a@one.example', 'away@one.example', 'phone@one.example', 'far@two.example']
 
