@@ -310,7 +310,7 @@ function createReader(options: StreamOptions, entity: Entity, phases: Phases) {
 
 /**
  * Writes a text to the server, together with all other texts of this turn of the event loop. Then Prosody reads and
- * answers all requests of a collection at once, which takes less of its time than one after the other. It also answers
+ * answers all requests of a collection in one turn of its main loop, which takes less of its time. It also answers
  * them in one write: with Nagle's algorithm, the second answer would wait up to 44 ms for the TCP acknowledgement of the
  * first one.
  */
