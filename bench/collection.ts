@@ -5,12 +5,12 @@
 // Run: node --import tsx bench/collection.ts [--markdown] [version …] [series …]
 
 import { once } from 'node:events'
-import { Agent, request, type IncomingMessage } from 'node:http'
 import { connect, createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from '../test/support/setup/process.js'
 import { withExporterFor } from '../test/support/exporter.js'
 import { prosodyVersions, withProsody, type TestProsody } from '../test/support/prosody.js'
+import { agent, get } from './client.js'
 import { cpuMs, parameters, partOf, report, shown, spread, type Spread } from './figure.js'
 import { startReader } from './reader.js'
 
@@ -35,29 +35,6 @@ const SCRAPERS_ROUNDS = 15
 // mod_adhoc_statistics collects at most every 100 ms. In the other 50 ms, Prosody finishes its work for the
 // previous response.
 const PAUSE_MS = 150
-// Prosody 13.0 cuts an HTTP response at 4 MiB and leaves the connection open, so the request needs a timeout.
-const PEER_TIMEOUT_MS = 12_000
-const agent = new Agent({ keepAlive: true })
-
-/**
- * Sends a GET request on a keep-alive connection, as Prometheus does.
- *
- * @returns The duration and the size of the body. `ms` is Infinity if Prosody cut the response.
- */
-async function get(url: string): Promise<{ ms: number; bytes: number }> {
-  const started = performance.now()
-  const sent = request(url, { agent, signal: AbortSignal.timeout(PEER_TIMEOUT_MS) })
-  sent.end()
-  const [response] = (await once(sent, 'response')) as [IncomingMessage]
-  if (response.statusCode !== 200) throw new Error(`${url}: status ${response.statusCode}`)
-  let bytes = 0
-  try {
-    for await (const chunk of response) bytes += (chunk as Buffer).length
-    return { ms: performance.now() - started, bytes }
-  } catch {
-    return { ms: Infinity, bytes }
-  }
-}
 
 /** Starts a TCP proxy to the component port that counts the bytes of both directions. */
 async function startTap(t: Test, componentPort: number) {

@@ -2,33 +2,11 @@
 // The component runs in its own process, which ends when the parent process disconnects. The arguments are the
 // component port, the domain of the component, its secret, and the host to ping.
 
-import { createHash } from 'node:crypto'
-import { once } from 'node:events'
-import { connect } from 'node:net'
 import process from 'node:process'
+import { openComponent, pingOf } from './component-stream.js'
 
 const [port = '', domain = '', secret = '', host = ''] = process.argv.slice(2)
-const socket = connect(Number(port), '127.0.0.1').setNoDelay(true).setEncoding('utf8')
-await once(socket, 'connect')
-socket.write(
-  `<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams' to='${domain}'>`,
-)
-const header = await until(/<stream:stream[^>]* id='([^']+)'/)
-socket.write(
-  `<handshake>${createHash('sha1')
-    .update(header[1]! + secret)
-    .digest('hex')}</handshake>`,
-)
-await until(/<handshake/)
-
-async function until(pattern: RegExp): Promise<RegExpExecArray> {
-  let text = ''
-  for (;;) {
-    const match = pattern.exec(text)
-    if (match) return match
-    text += String((await once(socket, 'data'))[0])
-  }
-}
+const { socket } = await openComponent(Number(port), domain, secret)
 
 // The code searches for ids in the text instead of parsing XML. So it stays fast when Prosody, after a pause,
 // answers 1,000 pings together.
@@ -54,9 +32,7 @@ function answer(text: string, now: number): void {
 
 setInterval(() => {
   const id = sentAt.push(performance.now()) - 1
-  socket.write(
-    `<iq type='get' id='p${id}' from='${domain}' to='${host}'><ping xmlns='urn:xmpp:ping'/></iq>`,
-  )
+  socket.write(pingOf(`p${id}`, domain, host))
 }, 1)
 
 /** For each message of the parent process, sends the waits of all pings since the previous message, in milliseconds. */

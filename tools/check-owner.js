@@ -1,8 +1,9 @@
 /**
- * `npm publish` runs this script first. The script fails if package.json still has placeholders instead of a real
- * author and repository.
+ * `npm publish` runs this script first. The script fails if package.json, or a link in the alerts or the dashboard, still
+ * has a placeholder instead of a real author and repository.
  */
 
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import process from 'node:process'
 import { readJson } from './package-texts.js'
@@ -15,4 +16,10 @@ if (/\.invalid\b/.test(JSON.stringify({ author, homepage, repository, bugs }))) 
       'Fill them in first, see docs/releasing.md.',
   )
   process.exitCode = 1
+}
+for (const path of ['deploy/prometheus/rules.yml', 'deploy/grafana/prosody.json']) {
+  if (/https:\/\/[^/]*\.invalid\b/.test(await readFile(join(root, path), 'utf8'))) {
+    console.error(`${path} has links with placeholders (.invalid). Run \`npm run docs\`.`)
+    process.exitCode = 1
+  }
 }

@@ -1,4 +1,7 @@
-/** `npm run docs`: writes docs/metrics.md, the manual page in deploy/man, and the generated tables in the other pages of docs/. */
+/**
+ * `npm run docs`: writes docs/metrics.md, the manual page in deploy/man, the generated tables in the other pages of docs/,
+ * and the links to docs/ in the alerts and the dashboard.
+ */
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'

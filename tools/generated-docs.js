@@ -1,6 +1,6 @@
 /**
  * Generates pages and tables of docs/ from the metrics catalogue, the settings, the JSON Schema of the configuration
- * file, and the alerting rules.
+ * file, and the alerting rules. Also writes the address of docs/ into the rules and the dashboard.
  */
 
 import { readdir, readFile } from 'node:fs/promises'
@@ -46,13 +46,22 @@ const TABLES = {
   alerts: alertsTable,
 }
 
+/** Files with links to pages of docs/ in the public repository. */
+const LINKING = [
+  'deploy/prometheus/rules.yml',
+  'deploy/prometheus/rules.test.yml',
+  'deploy/prometheus/rules.long.test.yml',
+  'deploy/grafana/prosody.json',
+]
+
 /**
- * Generates the text of the manual page, and of every page in docs/ that has generated content.
+ * Generates the text of the manual page, of every page in docs/ that has generated content, and of files with links to
+ * docs/.
  *
  * @returns {Promise<Map<string, string>>} The texts of the pages. The keys are paths relative to the root.
  */
 export async function generatedPages() {
-  const { version } = await readJson(join(root, 'package.json'))
+  const { version, homepage } = await readJson(join(root, 'package.json'))
   const pages = new Map([
     ['docs/metrics.md', await formatted(metricsDocument(AREAS))],
     ['deploy/man/prosody-exporter.1', manualPage(String(version))],
@@ -64,7 +73,21 @@ export async function generatedPages() {
     const filled = await withTables(text)
     if (filled !== undefined) pages.set(path, filled)
   }
+  for (const path of LINKING) {
+    pages.set(path, withLinks(await readFile(join(root, path), 'utf8'), String(homepage)))
+  }
   return pages
+}
+
+/**
+ * Replaces the address of the repository in links to docs/.
+ *
+ * @param {string} text
+ * @param {string} homepage
+ */
+function withLinks(text, homepage) {
+  const docs = `${homepage.replace(/#.*/, '')}/blob/main/docs/`
+  return text.replace(/https:\/\/[^\s"]+\/blob\/main\/docs\//g, docs)
 }
 
 /**
@@ -210,7 +233,7 @@ async function alertsTable() {
   return table(
     ['Alert', 'Severity', 'After', 'Summary'],
     alerts.map(({ alert = '', labels = {}, for: after = '', annotations = {} }) => [
-      code(alert),
+      `[${code(alert)}](#${alert.toLowerCase()})`,
       labels['severity'] ?? '',
       after,
       withoutTemplates(annotations['summary'] ?? ''),
@@ -220,10 +243,15 @@ async function alertsTable() {
 
 /** @param {string} text Text with templates of Prometheus, for example `{{ $labels.host }}`. */
 function withoutTemplates(text) {
-  return text
-    .replace(/\{\{ *\$labels\.(\w+)[^}]*\}\}/g, (_, /** @type {string} */ label) => code(label))
-    .replace(/\{\{ *\$value[^}]*\}\}/g, '_N_')
-    .replace(/\{\{[^}]*\}\}/g, '…')
+  return (
+    text
+      // The last of several texts is the usual one. A text after `with` is only for some labels.
+      .replace(/\{\{ *if .*?\{\{ *else *\}\}(.*?)\{\{ *end *\}\}/gs, '$1')
+      .replace(/\{\{ *with .*?\{\{ *end *\}\}/gs, '')
+      .replace(/\{\{ *\$labels\.(\w+)[^}]*\}\}/g, (_, /** @type {string} */ label) => code(label))
+      .replace(/\{\{ *\$value[^}]*\}\}B?/g, '_N_')
+      .replace(/\{\{[^}]*\}\}/g, '…')
+  )
 }
 
 /**

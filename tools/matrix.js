@@ -34,7 +34,9 @@ async function matrix(args) {
     [
       'test/integration/legacy.test.ts',
       'test/integration/legacy-double.test.ts',
+      'test/packaging/matrix/ejabberd-api.test.ts',
       'test/packaging/matrix/matrix.test.ts',
+      'test/packaging/matrix/newest-counts.test.ts',
       'test/packaging/matrix/service.test.ts',
       'test/packaging/matrix/setup.test.ts',
       'test/packaging/matrix/socket.test.ts',

@@ -8,11 +8,13 @@ local parse_datetime = require "util.datetime".parse;
 local resolve_path = require "util.paths".resolve_relative_path;
 local throttle = module:require "throttle".throttle;
 local hosts = prosody.hosts;
+local unpack = table.unpack or unpack; -- luacheck: ignore 113 143
 
 -- Increase this number when you change the fields of the state.
 local layout = 1;
 
--- The services with a TLS port of their own, and the module that a host has if it offers the service.
+-- The services with a TLS port of their own, and the module that a host has if it offers the service. Modules without a
+-- host can offer HTTP too, for all hosts.
 local port_modules = { c2s_direct_tls = "c2s"; legacy_ssl = "c2s"; s2s_direct_tls = "s2s"; https = "http" };
 
 -- Returns the files of the first certificate and the first key in a list of tables such as the option `ssl`.
@@ -42,10 +44,10 @@ local find_host_certificate = certmanager.find_host_cert or function (host)
 end
 
 -- Returns the certificate for STARTTLS. The order of options is that of mod_tls.
-local function find_starttls_certificate(host, service)
+local function find_starttls_certificate(host, service, host_certificate)
 	local raw, parent, option = configmanager.rawget, host:match("%.(.*)$"), service.."_ssl";
 	return choose(raw(host, option) or raw(parent, option), raw(host, "ssl") or raw(parent, "ssl"),
-		raw("*", option), raw("*", "ssl"), find_host_certificate(host));
+		raw("*", option), raw("*", "ssl"), host_certificate);
 end
 
 -- Returns the certificate of a TLS port for clients that do not name a host. The order of options is that of
@@ -61,37 +63,42 @@ local function find_port_certificate(name, interface, port, service_info)
 end
 
 -- Returns the certificate of a TLS port for a client that names the host (SNI), as core.portmanager finds it.
-local function find_sni_certificate(host, name, active)
-	local sni_host = configmanager.get(host, name.."_host")
-		or name == "https" and configmanager.get(host, "http_host") or host;
-	return choose(configmanager.get(host, name.."_ssl"), find_host_certificate(sni_host), active.tls_cfg);
+local function find_sni_certificate(host, name, active, host_certificate)
+	local sni_host = configmanager.get(host, name.."_host") or name == "https" and configmanager.get(host, "http_host");
+	return choose(configmanager.get(host, name.."_ssl"),
+		sni_host and find_host_certificate(sni_host) or host_certificate, active.tls_cfg);
 end
 
--- Calls f(id, service, certificate, is_kept) for each service of a host. `is_kept` is true if a reload of the
--- configuration does not make Prosody load the certificate of the service again.
+-- Calls f(id, service, certificate, reload) for each service of a host. The value of `reload` is what Prosody does with
+-- the certificate when the configuration is reloaded:
+-- "replace": loads it again; if that fails, the service has no certificate;
+-- "try": loads it again; if that fails, the service keeps the old one;
+-- "keep": keeps the old one.
 local function each_service(host, f)
-	local modules, is_any = hosts[host].modules, false;
+	local modules, host_certificate, is_any = hosts[host].modules, find_host_certificate(host), false;
 	local function visit(...)
 		is_any = true;
 		f(...);
 	end
 	for _, service in ipairs { "c2s", "s2s" } do
-		if modules[service] then visit(service, service, find_starttls_certificate(host, service), false); end
+		if modules[service] then
+			visit(service, service, find_starttls_certificate(host, service, host_certificate), "replace");
+		end
 	end
 	for name, interface, port, _, active in portmanager.get_active_services():iter(nil, nil, nil, nil) do
-		if active.service.encryption == "ssl" and modules[port_modules[name]] then
+		local is_offered = modules[port_modules[name]] or name == "https" and hosts[host].type == "local";
+		if active.service.encryption == "ssl" and is_offered then
 			local id = name.." "..interface.." "..port;
-			-- COMPAT Before Prosody 0.12, a port has no tls_cfg. It sends the same certificate for all hosts, and loads it
-			-- when it is opened.
+			-- COMPAT Before Prosody 0.12, a port has no tls_cfg. It sends the same certificate for all hosts.
 			if active.tls_cfg then
-				visit(id, name, find_sni_certificate(host, name, active), false);
+				visit(id, name, find_sni_certificate(host, name, active, host_certificate), "try");
 			else
-				visit(id, name, find_port_certificate(name, interface, port, active.service), true);
+				visit(id, name, find_port_certificate(name, interface, port, active.service), "keep");
 			end
 		end
 	end
 	-- A program before Prosody may use the certificate of a host without these services.
-	if not is_any then f("", "", choose(find_host_certificate(host)), false); end
+	if not is_any then f("", "", choose(host_certificate), "replace"); end
 end
 
 local months = { Jan = 1, Feb = 2, Mar = 3, Apr = 4, May = 5, Jun = 6, Jul = 7, Aug = 8, Sep = 9, Oct = 10, Nov = 11, Dec = 12 };
@@ -145,7 +152,7 @@ end
 local function get_state()
 	local state = certmanager.adhoc_statistics;
 	if not state or state.layout ~= layout then
-		state = { layout = layout; hosts = {} };
+		state = { layout = layout; hosts = {}; logged = {} };
 		certmanager.adhoc_statistics = state;
 	end
 	return state;
@@ -182,7 +189,7 @@ local function list_expiry_times(host, services, times)
 	local _, any = next(services);
 	local is_same = true;
 	for _, loaded in pairs(services) do
-		is_same = is_same and loaded.path == any.path and loaded.chain == any.chain;
+		is_same = is_same and loaded.chain == any.chain;
 	end
 	for _, loaded in pairs(services) do
 		if loaded.expiry then
@@ -219,8 +226,9 @@ local function count_certificates(scope)
 	local function is_newer(host, loaded)
 		local file = read_file(loaded.path);
 		if not file then return false; end
-		if file.err and state.logged ~= file.version then
-			state.logged = file.version;
+		local is_logged = state.logged[loaded.path];
+		state.logged[loaded.path] = file.err and true or nil;
+		if file.err and not is_logged then
 			scope.log("warn", "Prosody can't read the new certificate file of %s: %s. Allow the user of Prosody to read it, "
 				.."and run: prosodyctl reload", host, file.err);
 		end
@@ -247,31 +255,33 @@ local function count_certificates(scope)
 		check();
 	end
 
-	-- Finds the certificates of a host. Reads them if they are not in the state, or if Prosody has just loaded them
-	-- again.
-	local function read_host(host, is_reloaded, results)
+	-- Finds the certificates of a host. Loads those that are not in the state, and those that Prosody has just loaded
+	-- again. `loaded` has the results for certificates that other hosts and services use too.
+	local function read_host(host, is_reloaded, loaded)
 		local known, services = state.hosts[host] or {}, {};
-		each_service(host, function (id, service, found, is_kept)
-			if known[id] and (is_kept or not is_reloaded) then
-				services[id] = known[id];
-			elseif found then
-				local key = found.certificate.."\0"..tostring(found.key);
-				results[key] = results[key] or { pcall(load_certificate, found) };
-				local ok, chain, seconds = results[key][1], results[key][2], results[key][3];
-				if not ok then scope.log("debug", "Could not load the certificate of %s: %s", host, chain); end
-				services[id] = { service = service; path = found.certificate; chain = ok and chain or nil; expiry = ok and seconds or nil };
+		each_service(host, function (id, service, found, reload)
+			services[id] = known[id];
+			if not found or known[id] and (reload == "keep" or not is_reloaded) then return; end
+			local key = found.certificate.."\0"..tostring(found.key);
+			loaded[key] = loaded[key] or { pcall(load_certificate, found) };
+			local ok, chain, seconds = unpack(loaded[key], 1, 3);
+			if ok then
+				services[id] = { service = service; path = found.certificate; chain = chain; expiry = seconds };
+			elseif reload == "replace" or not known[id] then
+				scope.log("debug", "Could not load the certificate of %s: %s", host, chain);
+				services[id] = { service = service; path = found.certificate };
 			end
 		end);
 		state.hosts[host] = next(services) and services or nil;
 	end
 
 	local function read_all(is_reloaded)
-		local results = {};
+		local loaded = {};
 		for host in pairs(state.hosts) do
 			if not hosts[host] then state.hosts[host] = nil; end
 		end
 		for host in pairs(hosts) do
-			local ok, err = pcall(read_host, host, is_reloaded, results);
+			local ok, err = pcall(read_host, host, is_reloaded, loaded);
 			if not ok then scope.log("debug", "Could not find the certificates of %s: %s", host, err); end
 		end
 		state.config = configmanager.getconfig();

@@ -9,14 +9,15 @@ local now = time.monotonic or time.now;
 local function count_start_time(scope)
 	local family = scope.metric("gauge", "xmpp_start_time_seconds", "",
 		"Start time of the server, in seconds since 1970.", { "host" });
-	local known = {};
+	local unset = {};
 	scope.each_host(function (host, host_session)
-		known[host] = not host_session.modules.component or nil;
+		unset[host] = not host_session.modules.component or nil;
 	end);
 	scope.on_update(function ()
 		if not prosody.start_time then return; end
-		for host in pairs(known) do
+		for host in pairs(unset) do
 			family:with_labels(host):set(prosody.start_time);
+			unset[host] = nil;
 		end
 	end);
 end

@@ -15,10 +15,12 @@ local function count_clients(scope)
 	-- the client resumes them. There are few such sessions. They are checked at each collection, because no single event
 	-- is fired when a session stops hibernating.
 	local sessions, online, hibernating = {}, {}, {};
+	local connection_metrics, user_metrics = {}, {};
 
 	scope.each_host(function (host, host_session, hook)
 		if host_session.type ~= "local" then return; end
 		sessions[host], online[host], hibernating[host] = 0, 0, {};
+		connection_metrics[host], user_metrics[host] = connections:with_labels(host), users:with_labels(host);
 		for _, user in pairs(host_session.sessions) do
 			online[host] = online[host] + 1;
 			for _, session in pairs(user.sessions) do
@@ -56,8 +58,8 @@ local function count_clients(scope)
 					hibernating[host][session] = nil;
 				end
 			end
-			connections:with_labels(host):set(count);
-			users:with_labels(host):set(online[host]);
+			connection_metrics[host]:set(count);
+			user_metrics[host]:set(online[host]);
 		end
 	end);
 end
@@ -85,12 +87,14 @@ local function count_rooms(scope)
 		"Number of rooms in memory, including hidden rooms.", { "host" });
 	local occupants = scope.metric("gauge", "xmpp_muc_occupants", "",
 		"Number of occupants of the rooms in memory, each nickname counted once.", { "host" });
-	local known = {};
+	local room_metrics, occupant_metrics = {}, {};
 	scope.on_update(function ()
 		for host in pairs(hosts) do
-			if iterate_live_rooms(host) then known[host] = true; end
+			if not room_metrics[host] and iterate_live_rooms(host) then
+				room_metrics[host], occupant_metrics[host] = rooms:with_labels(host), occupants:with_labels(host);
+			end
 		end
-		for host in pairs(known) do
+		for host, room_metric in pairs(room_metrics) do
 			local room_count, occupant_count = 0, 0;
 			for room in iterate_live_rooms(host) or no_rooms do
 				room_count = room_count + 1;
@@ -98,8 +102,8 @@ local function count_rooms(scope)
 					occupant_count = occupant_count + 1;
 				end
 			end
-			rooms:with_labels(host):set(room_count);
-			occupants:with_labels(host):set(occupant_count);
+			room_metric:set(room_count);
+			occupant_metrics[host]:set(occupant_count);
 		end
 	end);
 end

@@ -19,6 +19,7 @@ local counters = {};
 for _, lib in ipairs {
 	"count_stanzas", "count_sessions", "count_accounts", "count_server",
 	"count_process", "count_unauthenticated", "count_certificates",
+	"count_account_events", "count_offline_messages", "count_rejections",
 } do
 	-- If some version of Prosody can't load one of these libraries, only its counters are missing.
 	local ok, found = pcall(module.require, module, lib);
@@ -52,15 +53,20 @@ local function new_scope(metric)
 
 	local function add_host(host, handler)
 		local host_session = hosts[host];
-		handler(host, host_session, function (name, f, priority)
-			host_session.events.add_handler(name, f, priority);
-			undo_for_host[host] = undo_for_host[host] or {};
-			table.insert(undo_for_host[host], function () host_session.events.remove_handler(name, f); end);
-		end);
+		local function new_hook(events)
+			return function (name, f, priority)
+				events.add_handler(name, f, priority);
+				undo_for_host[host] = undo_for_host[host] or {};
+				table.insert(undo_for_host[host], function () events.remove_handler(name, f); end);
+			end
+		end
+		handler(host, host_session, new_hook(host_session.events), new_hook(host_session.events.wrappers));
 	end
 
-	-- Calls handler(host, host_session, hook) now for each host of Prosody, and later for each host that is added.
-	-- hook(event, handler, priority) adds a handler for an event of that host.
+	-- Calls handler(host, host_session, hook, wrap) now for each host of Prosody, and later for each host that is added.
+	-- hook(event, handler, priority) adds a handler for an event of that host. wrap(event, wrapper) adds a function
+	-- (fire, event, data) that Prosody calls instead of the event's handlers; fire(event, data) calls them.
+	-- COMPAT Prosody 0.10.0 can't remove a wrapper if the event has several. Without its hooks, a wrapper must do nothing.
 	function scope.each_host(handler)
 		host_handlers[#host_handlers + 1] = handler;
 		for host in pairs(hosts) do

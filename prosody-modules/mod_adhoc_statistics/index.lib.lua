@@ -16,12 +16,12 @@ local escape, format_number, format_time = text.escape, text.format_number, text
 
 local getmetatable, setmetatable, ipairs, pairs = getmetatable, setmetatable, ipairs, pairs;
 local type = type;
-local m_max, m_min, s_format, t_concat = math.max, math.min, string.format, table.concat;
+local m_min, s_format, t_concat = math.min, string.format, table.concat;
 local unpack = table.unpack or unpack; -- luacheck: ignore 113 143
 
 -- Increase this number when you change the fields of the index. After a reload, an index that older code built with
 -- another number is replaced by a new one.
-local layout = 3;
+local layout = 4;
 
 -- A help text is cut off after this number of bytes. The help texts of Prosody itself are shorter: one sentence each.
 local max_help = 4096;
@@ -29,13 +29,17 @@ local max_help = 4096;
 -- line that describes a family (name, help text, label names, bucket bounds) is longer, all series of the family are
 -- omitted.
 local max_text = 32768;
--- index:read() checks the time after this number of ids. It reads 256 unchanged metrics in some 50 µs.
-local clock_stride = 256;
+-- index:read() reads the metrics in blocks of this number of ids, and checks the time after each block. It reads 256
+-- unchanged metrics in some 30 µs.
+local block_size = 256;
 -- One call of string.format writes this number of value lines. That is faster than one call for each line, because a
 -- line has up to 40 bytes, and Lua stores every string of that length in a table of short strings.
 local batch_size = 32;
 local value_line = "%d\t%.14g\n";
 local batch_format = value_line:rep(batch_size);
+-- The numbers of one batch, and the ids of the changed metrics of one block. All pages use these tables, because new ones
+-- for each page would be garbage.
+local batch, changed = {}, {};
 
 local index_mt = {};
 index_mt.__index = index_mt;
@@ -61,6 +65,7 @@ local function new_index(registry)
 		last_created = {};
 		changed_at = {}; -- the change number of the page that last found a different value
 		defined_at = {}; -- the change number of the page that first had the metric or last found a different _created
+		block_changed_at = {}; -- the greatest number in `changed_at` of each block; the key is the last id of the block
 		-- maps each metric family object to its record: id, name, line and others
 		families = {};
 		last_family_id = 0;
@@ -143,6 +148,9 @@ function index_mt:remove_dropped()
 		last_sum[id], last_created[id], changed_at[id], defined_at[id] = nil, nil, nil, nil;
 	end
 	self.size = new_size;
+	for last in pairs(self.block_changed_at) do
+		self.block_changed_at[last] = self.change;
+	end
 end
 
 -- Sets record.line to the line that describes the family. Its fields are F, id, type, name, unit, help, number of
@@ -204,50 +212,94 @@ function index_mt:format_definition(id, defined_families)
 	return family_line.."S\t"..id.."\t"..record.id.."\t"..created..labels.."\t"..value.."\n";
 end
 
+-- Compares a metric with its values at the last read. Returns whether they differ.
+function index_mt:update_metric(id, metric, change)
+	local value, sum = metric.value, nil;
+	if value == nil then
+		value, sum = metric._count, metric._sum;
+	end
+	local last_created = self.last_created;
+	if value == self.last_value[id] and (sum == nil or sum == self.last_sum[id] and metric._created == last_created[id]) then
+		return false;
+	end
+	if not self.defined_at[id] or metric._created ~= last_created[id] then
+		last_created[id] = metric._created;
+		self.defined_at[id] = change;
+	end
+	self.last_value[id], self.last_sum[id] = value, sum;
+	self.changed_at[id] = change;
+	return true;
+end
+
+-- Reads metrics of one block, and puts the ids of those that changed after the change number `since` into `changed`.
+-- Returns the number of these ids.
+--
+-- This function allocates no memory for a metric that did not change, because the garbage collector causes the longest
+-- pauses of Prosody.
+function index_mt:read_block(first, last, block_last, since, change)
+	local metrics, last_value, count = self.metric, self.last_value, 0;
+	local has_changes = false;
+	if (self.block_changed_at[block_last] or 0) <= since then
+		-- No earlier page found a change that the reader does not know. So only the changes that this page finds count.
+		for id = first, last do
+			local metric = metrics[id];
+			-- Histograms and summaries have no field `value`, so for them the condition is always true.
+			if metric.value ~= last_value[id] and self:update_metric(id, metric, change) then
+				count = count + 1;
+				changed[count] = id;
+			end
+		end
+		has_changes = count > 0;
+	else
+		local changed_at = self.changed_at;
+		for id = first, last do
+			local metric = metrics[id];
+			if metric.value ~= last_value[id] and self:update_metric(id, metric, change) then
+				has_changes = true;
+			end
+			if changed_at[id] > since then
+				count = count + 1;
+				changed[count] = id;
+			end
+		end
+	end
+	if has_changes then
+		self.block_changed_at[block_last] = change;
+	end
+	return count;
+end
+
 -- Builds a page of statistics: reads the metrics with the ids first..last, and puts a line into `buffer` for each one
 -- that changed after the change number in the request. `known_changes` has these change numbers and the id up to which
 -- each is valid: { last id, change number, last id, change number, … }. After every `element_size` bytes, this function
 -- calls flush(number of lines). The page ends early if `flush` or `is_over` returns true. Returns the last id read.
---
--- This function allocates no memory for a metric that did not change, because the garbage collector causes the longest
--- pauses of Prosody.
 function index_mt:read(first, last, known_changes, buffer, element_size, flush, is_over)
 	local change = self.change + 1;
 	self.change = change;
-	local metrics, last_value, last_sum, last_created = self.metric, self.last_value, self.last_sum, self.last_created;
-	local changed_at, defined_at, labels = self.changed_at, self.defined_at, self.labels;
-	local defined_families, is_full, last_read = {}, false, first - 1;
-	local count, bytes, pending, values = 0, 0, 0, {};
+	local metrics, labels, last_value, defined_at = self.metric, self.labels, self.last_value, self.defined_at;
+	local defined_families, is_full, next_id = {}, false, first;
+	local count, bytes, pending = 0, 0, 0;
 	for c = 1, #known_changes, 2 do
 		local upto, since = m_min(known_changes[c], last), known_changes[c + 1];
-		for id = last_read + 1, upto do
-			local metric = metrics[id];
-			local value, sum = metric.value, nil;
-			if value == nil then
-				value, sum = metric._count, metric._sum;
-			end
-			if value ~= last_value[id]
-			or sum ~= nil and (sum ~= last_sum[id] or metric._created ~= last_created[id]) then
-				if not defined_at[id] or metric._created ~= last_created[id] then
-					last_created[id] = metric._created;
-					defined_at[id] = change;
-				end
-				last_value[id], last_sum[id] = value, sum;
-				changed_at[id] = change;
-			end
-			if changed_at[id] > since then
-				local line, value_text;
+		while next_id <= upto do
+			local block_last = next_id + block_size - 1 - (next_id - 1) % block_size;
+			local block_upto = m_min(block_last, upto);
+			local changed_count = self:read_block(next_id, block_upto, block_last, since, change);
+			next_id = block_upto + 1;
+			for i = 1, changed_count do
+				local id = changed[i];
+				local line, value;
 				if defined_at[id] > since then
 					line = self:format_definition(id, defined_families);
 				elseif labels[id] then
-					value_text = sum == nil and format_number(value) or format_values(self.family[id], metric);
-					if type(value_text) == "string" then
-						line = id.."\t"..value_text.."\n";
+					value = self.family[id].has_count and format_values(self.family[id], metrics[id]) or format_number(last_value[id]);
+					if type(value) == "string" then
+						line = id.."\t"..value.."\n";
 					else
-						values[pending + 1], values[pending + 2] = id, value_text;
+						batch[pending + 1], batch[pending + 2] = id, value;
 						pending = pending + 2;
 						if pending == 2 * batch_size then
-							line, pending = s_format(batch_format, unpack(values, 1, 2 * batch_size)), 0;
+							line, pending = s_format(batch_format, unpack(batch, 1, 2 * batch_size)), 0;
 						end
 					end
 				end
@@ -259,21 +311,24 @@ function index_mt:read(first, last, known_changes, buffer, element_size, flush, 
 						is_full = flush(count);
 						count, bytes = 0, 0;
 					end
+					if is_full then
+						next_id = id + 1;
+						break;
+					end
 				end
 			end
-			if is_full or id % clock_stride == 0 and is_over() then
-				last = id;
+			if is_full or next_id > block_last and is_over() then
+				last = next_id - 1;
 				break;
 			end
 		end
-		last_read = m_max(last_read, m_min(upto, last));
 	end
 	if pending > 0 then
 		count = count + 1;
-		buffer[count] = s_format(value_line:rep(pending / 2), unpack(values, 1, pending));
+		buffer[count] = s_format(value_line:rep(pending / 2), unpack(batch, 1, pending));
 	end
 	flush(count);
-	return last_read;
+	return next_id - 1;
 end
 
 local function wrap(registry)

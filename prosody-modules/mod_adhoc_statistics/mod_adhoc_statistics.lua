@@ -161,17 +161,15 @@ local function send_page(index, origin, stanza, attr)
 		-- During the collection, a module may have replaced a metric family.
 		index:remove_dropped();
 	end
-	local payload, texts = page_lib.build(index, request, node);
-	local completed = { xmlns = xmlns_cmd; node = node; status = "completed" };
-	local reply = st.reply(stanza):tag("command", completed):add_child(payload);
+	local page, texts = page_lib.build(index, request, node);
 	-- The send() of an external component's stream accepts a string. If the request comes from a module of this
 	-- Prosody, origin is a host without a connection. Its type can also be "component", but its send() accepts only
 	-- stanzas.
 	if origin.type == "component" and origin.conn then
-		origin.send(page_lib.serialize(reply, texts));
+		origin.send(page_lib.serialize(stanza, xmlns_cmd, page, texts));
 	else
-		page_lib.add_lines(payload, texts);
-		origin.send(reply);
+		local completed = { xmlns = xmlns_cmd; node = node; status = "completed" };
+		origin.send(st.reply(stanza):tag("command", completed):add_child(page_lib.to_stanza(page, texts)));
 	end
 end
 

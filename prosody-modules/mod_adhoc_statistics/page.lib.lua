@@ -55,12 +55,10 @@ local function parse_request(attr)
 	return { epoch = attr.epoch; first = first; last = last; known_changes = known_changes };
 end
 
--- Builds the <statistics/> element of the answer. Returns the element without children, and a list with the text of
--- each <lines/> child.
+-- Builds the answer: returns the attributes of its <statistics/> element, and a list with the text of each <lines/> child.
 local function build(index, request, xmlns)
 	local started = os_clock();
-	local payload, texts = st.stanza("statistics", { xmlns = xmlns }), {};
-	local buffer, total = {}, 0;
+	local texts, buffer, total = {}, {}, 0;
 	local function is_over()
 		return os_clock() - started >= max_page_time;
 	end
@@ -74,42 +72,50 @@ local function build(index, request, xmlns)
 	local known_changes = request.epoch == index.epoch and request.known_changes or { m_huge, 0 };
 	local last = index:read(request.first, m_min(request.last, index.size), known_changes, buffer, element_size, flush, is_over);
 
-	local attr = payload.attr;
-	attr.epoch = index.epoch;
-	attr.change = s_format("%d", index.change);
-	attr.size = s_format("%d", index.size);
-	attr.last = s_format("%d", last);
-	if index.updated then
-		attr.updated = s_format("%.3f", index.updated);
-	end
-	return payload, texts;
+	return {
+		xmlns = xmlns;
+		epoch = index.epoch;
+		change = s_format("%d", index.change);
+		size = s_format("%d", index.size);
+		last = s_format("%d", last);
+		updated = index.updated and s_format("%.3f", index.updated);
+	}, texts;
 end
 
--- Adds a <lines/> child for each text to the <statistics/> element.
-local function add_lines(payload, texts)
+-- Returns the answer as a <statistics/> element.
+local function to_stanza(attr, texts)
+	local payload = st.stanza("statistics", attr);
 	for _, text in ipairs(texts) do
 		-- The text is not added with text_tag(), which would validate each byte although the lines are already escaped.
 		local lines = st.stanza("lines");
 		lines[1] = text;
 		payload:add_direct_child(lines);
 	end
+	return payload;
 end
 
--- Serializes a reply whose innermost element is the empty <statistics/> element, and adds a <lines/> child for each
--- text. This takes a fifth less time for a full page than tostring(reply), which searches all of the text for five
--- characters to escape.
-local function serialize(reply, texts)
-	local head, tail = tostring(reply):match("^(.*)/>(.-)$");
-	local parts = { head, ">" };
+-- Escapes a text for XML. Most texts of an answer need no escapes, and string.find() takes less time than xml_escape().
+local function escape_xml(text)
+	return s_find(text, "[&<>'\"]") and st.xml_escape(text) or text;
+end
+
+-- Returns the text of the whole reply to `stanza`, with <command/> and <statistics/>. This takes a third of the time in
+-- which Prosody would build and serialize the elements of the reply.
+local function serialize(stanza, xmlns_command, attr, texts)
+	local from, to, id = escape_xml(stanza.attr.to), escape_xml(stanza.attr.from), escape_xml(stanza.attr.id);
+	local parts = {
+		"<iq type='result' id='", id, "' from='", from, "' to='", to,
+		"'><command xmlns='", xmlns_command, "' node='", attr.xmlns, "' status='completed'><statistics xmlns='", attr.xmlns,
+		"' epoch='", attr.epoch, "' change='", attr.change, "' size='", attr.size, "' last='", attr.last,
+		attr.updated and "' updated='" or "", attr.updated or "", "'>"
+	};
+	local n = #parts;
 	for _, text in ipairs(texts) do
-		if s_find(text, "&", 1, true) or s_find(text, "<", 1, true) or s_find(text, ">", 1, true) then
-			text = st.xml_escape(text);
-		end
-		local n = #parts;
-		parts[n + 1], parts[n + 2], parts[n + 3] = "<lines>", text, "</lines>";
+		parts[n + 1], parts[n + 2], parts[n + 3] = "<lines>", escape_xml(text), "</lines>";
+		n = n + 3;
 	end
-	parts[#parts + 1] = "</statistics>"..tail;
+	parts[n + 1] = "</statistics></command></iq>";
 	return t_concat(parts);
 end
 
-return { add_lines = add_lines; build = build; is_start = is_start; parse_request = parse_request; serialize = serialize; };
+return { build = build; is_start = is_start; parse_request = parse_request; serialize = serialize; to_stanza = to_stanza; };

@@ -11,8 +11,11 @@ local m_abs, os_clock = math.abs, os.clock;
 
 -- All readers together may use this number of seconds in one turn of the main loop. A page of statistics takes 0.002 s.
 local max_used = 0.005;
--- This library detects the end of a turn with a timer. net.server_epoll runs no timers as long as any connection is
--- readable, so after this number of seconds of CPU time the library assumes that a new turn has begun.
+-- This library detects the end of a turn with a timer. A timer takes as much of Prosody's time as a short page, so it is
+-- started only when the requests since the last known end of a turn have used this number of seconds.
+local timed_from = max_used / 2;
+-- net.server_epoll runs no timers as long as any connection is readable. So after this number of seconds of CPU time the
+-- library assumes that a new turn has begun.
 local max_turn_time = 0.1;
 -- If the component's next request arrives more than this number of seconds after the last answer, the component waited
 -- for that answer, and did not send both requests together.
@@ -22,15 +25,8 @@ local min_gap = 0.0005;
 local turn = module:shared("/*/adhoc_statistics/turn");
 turn.used = turn.used or 0;
 
-local function begin()
-	turn.used, turn.began = 0, os_clock();
-end
-
 local function on_timer()
-	local was_used = turn.used > 0;
-	begin();
-	if was_used then return 0; end
-	turn.is_timed = false;
+	turn.used, turn.is_timed = 0, false;
 end
 
 -- Whether a request may be answered in the current turn of the main loop. The result is always true for a component
@@ -39,18 +35,18 @@ end
 --
 -- `answered_at` is the time of the last answer to the component. It is nil if the request comes from another reader.
 local function admit(answered_at)
-	if not turn.is_timed then
-		turn.is_timed = true;
-		begin();
-		timer.add_task(0, on_timer);
-	elseif os_clock() - turn.began >= max_turn_time then
-		begin();
+	if turn.is_timed and os_clock() - turn.began >= max_turn_time then
+		turn.used, turn.began = 0, os_clock();
 	end
 	return turn.used < max_used or answered_at ~= nil and m_abs(now() - answered_at) >= min_gap;
 end
 
 local function charge(seconds)
 	turn.used = turn.used + seconds;
+	if turn.used >= timed_from and not turn.is_timed then
+		turn.is_timed, turn.began = true, os_clock();
+		timer.add_task(0, on_timer);
+	end
 end
 
 return { admit = admit; charge = charge; now = now };

@@ -168,6 +168,35 @@ const traffic: readonly Documented[] = [
   ),
 ]
 
+const spam: readonly Documented[] = [
+  counter(
+    'prosody_mod_anti_spam__anti_spam_blocked_stanzas',
+    'host reason',
+    'Number of messages and contact requests blocked as spam (mod_anti_spam).',
+    {
+      watch:
+        'The values of `reason` are `known-spam-source`, `known-spam-jid` and `spam-content`. A sudden rise is a wave of spam that the module stops.',
+    },
+  ),
+  counter(
+    'prosody_mod_spam_reporting__received_reports',
+    'host report_type',
+    'Number of reports of spam and abuse that users sent (mod_spam_reporting).',
+    {
+      watch: 'A rise of `report_type="spam"` means that spam reaches the users.',
+    },
+  ),
+  counter(
+    'prosody_mod_report_forward__forwarded_reports',
+    'host',
+    'Number of reports of spam and abuse sent to other servers (mod_report_forward).',
+    {
+      defect:
+        'The module does not load on Prosody 0.12.3, but on 0.12.5. Reports that the module sends to the server of the reported user are not counted, only those to the addresses in `report_forward_to`.',
+    },
+  ),
+]
+
 const rooms: readonly Documented[] = [
   ['total', 'Number of rooms in memory'],
   ['hidden', 'Number of hidden rooms in memory'],
@@ -241,10 +270,51 @@ const jitsi: readonly Documented[] = [
     "Number of logins with an invalid token (Jitsi's mod_auth_token).",
     { watch: 'A rise can have its cause in clocks, in keys, or in attempts to guess a token.' },
   ),
+  ...[
+    ['pre_fetch_fail', 'Number of logins whose public key could not be fetched'],
+    ['post_auth_fail', 'Number of logins that failed after the token was validated'],
+    ['ban', 'Number of login attempts by banned users'],
+  ].map(([name, meaning]) =>
+    counter(`prosody_mod_auth_token__${name}`, 'host', `${meaning} (Jitsi's mod_auth_token).`),
+  ),
+  counter(
+    'prosody_mod_token_verification__success',
+    'host',
+    "Number of attempts to enter a room that the token allowed (Jitsi's mod_token_verification).",
+  ),
   counter(
     'prosody_mod_token_verification__fail',
     'host',
     "Number of attempts to enter a room that the token did not allow (Jitsi's mod_token_verification).",
+  ),
+  ...['rooms', 'participants', 'visitors'].map((what) =>
+    gauge(
+      `prosody_mod_fmuc__vnode_${what}`,
+      'host',
+      `Number of ${what} on a Prosody for visitors (Jitsi's mod_fmuc).`,
+    ),
+  ),
+  gauge(
+    'prosody_mod_rate_limit__limited_ips',
+    'host',
+    "Number of client addresses that are slowed down (Jitsi's mod_rate_limit).",
+    { watch: 'If many participants share an address, for example an office, raise the limit.' },
+  ),
+  ...[
+    ['rooms_with_queue', 'Number of times that a room began to delay joins'],
+    ['full_queue', 'Number of joins that were rejected because the queue was full'],
+    ['errors_processing_queue', 'Number of errors of the queue'],
+  ].map(([name, meaning]) =>
+    counter(
+      `prosody___mod_muc_rate_limit__${name}`,
+      '',
+      `${meaning} (Jitsi's mod_muc_rate_limit).`,
+    ),
+  ),
+  counter(
+    'prosody_mod_filter_iq_rayo__drop',
+    'host',
+    "Number of outgoing calls that were rejected because of a limit (Jitsi's mod_filter_iq_rayo).",
   ),
   gauge(
     'prosody_mod_muc_census__leaked_rooms',
@@ -274,6 +344,7 @@ export const community: readonly Area[] = [
   { title: 'Community modules: the process', from, since: '0.12', families: processes },
   { title: 'Community modules: clients and users', from, since: '0.12', families: clients },
   { title: 'Community modules: traffic', from, since: '0.12', families: traffic },
+  { title: 'Community modules: spam', from, since: '0.12', families: spam },
   { title: 'Community modules: rooms', from, since: '0.12', families: rooms },
   { title: 'Community modules: internals', from, since: '0.12', families: inside },
   {

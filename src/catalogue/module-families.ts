@@ -46,6 +46,43 @@ export const companion: Area = {
       defect:
         'By default, mod_adhoc_statistics counts accounts only in the internal storage, because one long SQL query would block Prosody. The value can be up to five minutes old.',
     }),
+    counter(
+      'xmpp_registrations',
+      'host',
+      'Number of accounts that users registered, in-band or on a web page.',
+      {
+        watch: 'A sudden rise may be due to spammers.',
+        defect: 'Accounts that an admin creates are not counted, because Prosody fires no event.',
+      },
+    ),
+    counter('xmpp_account_deletions', 'host', 'Number of deleted accounts.', {
+      defect:
+        'Before Prosody 13.0, `prosodyctl deluser` is not counted, because it runs in another process.',
+    }),
+    counter('xmpp_password_changes', 'host', "Number of changes of an account's password.", {
+      defect:
+        'Before Prosody 13.0, `prosodyctl passwd` is not counted, because it runs in another process.',
+    }),
+    counter(
+      'xmpp_offline_messages_stored',
+      'host',
+      'Number of messages stored for users who were not online.',
+      {
+        defect: 'Only messages that mod_offline stored are counted, not the archive of mod_mam.',
+      },
+    ),
+    counter(
+      'xmpp_connections_rejected',
+      'reason',
+      'Number of connections that Prosody rejected because of a limit.',
+      {
+        since: '13.0.7',
+        watch:
+          'A rise means that one address opens more connections than max_connections_per_ip allows.',
+        defect:
+          'The metric is missing unless the option `limits` sets `max_connections_per_ip`. mod_limits of Prosody 13.0.1 and earlier does not have this option.',
+      },
+    ),
     gauge('xmpp_muc_live_rooms', 'host', 'Number of rooms in memory, including hidden rooms.', {
       defect: 'Persistent rooms without occupants are not counted.',
     }),

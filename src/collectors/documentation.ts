@@ -7,7 +7,7 @@ import { COLLECTORS } from './index.js'
  */
 const withoutModule: Area = {
   title: 'Any server, without the module',
-  from: 'From each host, by standard commands and XEPs. The [list of collectors](collectors.md#list-of-collectors) has the requirements of each. `xmpp_online_users`, `xmpp_registered_users` and `xmpp_start_time_seconds` are also collected this way.',
+  from: 'From each host, by standard commands and XEPs. The [list of collectors](collectors.md#list-of-collectors) has the requirements of each. `xmpp_online_users`, `xmpp_registered_users` and `xmpp_start_time_seconds` are also collected this way, and `xmpp_muc_live_rooms` on ejabberd.',
   since: 'any server',
   families: COLLECTORS.flatMap(({ families }) => families).filter(
     ({ name }) => findDocumented(name) === undefined,

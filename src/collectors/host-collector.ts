@@ -1,9 +1,9 @@
 import type { Documented } from '../catalogue/index.js'
 import { LinkError } from '../errors.js'
 import { family, type Family, type Sample } from '../metrics/family.js'
-import { runCommand, type CommandResult } from '../xmpp/ad-hoc-command.js'
+import { requestForm, runCommand, type CommandResult } from '../xmpp/ad-hoc-command.js'
 import type { Connection } from '../xmpp/connection.js'
-import { submitForm } from '../xmpp/data-form.js'
+import { submitForm, type DataForm } from '../xmpp/data-form.js'
 import { NS_ADMIN } from '../xmpp/namespaces.js'
 import type { Element } from '../xmpp/xml.js'
 import type { Collected, Collector } from './collector.js'
@@ -19,6 +19,11 @@ export type HostSource = {
    * caches them until the next search for hosts. Default: false.
    */
   readonly isSteady?: boolean
+  /**
+   * For how many milliseconds the collector uses the samples of a host again, instead of a new request. The next search
+   * for hosts ends this time early. Default: 0. Use it for values that change rarely, and whose request is expensive.
+   */
+  readonly maxAgeMs?: number
   appliesTo(host: Host): boolean
   /** @throws The errors of `Ask`, or CollectorError. The samples of the other hosts are still exported. */
   read(host: Host, ask: Ask): Promise<readonly HostSample[]>
@@ -48,6 +53,8 @@ export type Ask = {
     form?: Readonly<Record<string, string>>,
     formType?: string | null,
   ): Promise<CommandResult>
+  /** Returns the form for which an ad-hoc command of the host asks, or undefined if it asks for none. */
+  form(node: string): Promise<DataForm | undefined>
 }
 
 // The longest time that a collection waits for a host. A scrape waits for the slowest host, so a host that hangs
@@ -67,8 +74,12 @@ export function createHostCollector(
   source: HostSource,
   now: () => number = () => performance.now(),
 ): Collector {
-  // The cached samples of each host if `source.isSteady` is true. The next search for hosts clears the cache.
-  let cache = new Map<string, readonly HostReading[]>()
+  // The cached samples of each host, and the time when they expire. The next search for hosts clears the cache.
+  let cache = new Map<
+    string,
+    { readonly readings: readonly HostReading[]; readonly untilMs: number }
+  >()
+  const maxAgeMs = source.isSteady === true ? Infinity : (source.maxAgeMs ?? 0)
   let cachedHosts: readonly Host[] | undefined
   const silentHosts = createSilentHosts(() => connection.connects(), now)
 
@@ -79,12 +90,13 @@ export function createHostCollector(
     counted: ReplyCounter['counted'],
   ): Promise<readonly HostReading[]> {
     const cached = cache.get(host.jid)
-    if (cached) return cached
+    if (cached && now() < cached.untilMs) return cached.readings
+    const untilMs = now() + maxAgeMs
     const readings = await silentHosts.read(host.jid, left, async (left) => {
       const samples = await source.read(host, createAsk(connection, host, left, counted))
       return samples.map((sample) => ({ host: host.jid, ...sample }))
     })
-    if (source.isSteady === true && cachedHosts === list) cache.set(host.jid, readings)
+    if (maxAgeMs > 0 && cachedHosts === list) cache.set(host.jid, { readings, untilMs })
     return readings
   }
 
@@ -171,6 +183,7 @@ function createAsk(
           ...(form && { payload: submitForm(formType, form) }),
         }),
       ),
+    form: (node) => counted(requestForm(connection, node, { to: jid, timeoutMs: left() })),
   }
 }
 

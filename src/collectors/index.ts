@@ -1,5 +1,7 @@
 import type { CollectorDefinition } from './collector-definition.js'
 import { components } from './components.js'
+import { ejabberdBanned } from './ejabberd-banned.js'
+import { ejabberdRooms } from './ejabberd-rooms.js'
 import { ejabberdS2s } from './ejabberd-s2s.js'
 import { modules } from './modules.js'
 import { mucRooms } from './muc-rooms.js'
@@ -27,6 +29,8 @@ export const COLLECTORS: readonly CollectorDefinition[] = [
   users,
   s2s,
   ejabberdS2s,
+  ejabberdRooms,
+  ejabberdBanned,
   modules,
   serverStatistics,
 ]

@@ -9,6 +9,9 @@ import { createListGuard } from './list-guard.js'
 const NS_MUC = 'http://jabber.org/protocol/muc'
 const NS_RSM = 'http://jabber.org/protocol/rsm'
 const FAMILY = 'xmpp_muc_rooms'
+// Prosody builds the list of all rooms for each request, so the collector asks once a minute. This time is a little
+// shorter than a minute, so that scrapes with an interval of one minute always get a new number.
+const MAX_AGE_MS = 55_000
 
 /**
  * Counts the public rooms of each MUC service. A service that supports paged lists (XEP-0059) replies with the number
@@ -25,7 +28,7 @@ export const mucRooms: CollectorDefinition = {
   families: [
     gauge(FAMILY, 'host', 'Number of public rooms of a MUC service.', {
       defect:
-        'Hidden rooms are not included. A list of more than 5,000 rooms is not requested again for an hour.',
+        'The number can be up to a minute old. Hidden rooms are not included. A list of more than 5,000 rooms is not requested again for an hour.',
     }),
   ],
   create: ({ queryHosts }) => queryHosts(createMucRoomsSource()),
@@ -34,6 +37,7 @@ export const mucRooms: CollectorDefinition = {
 function createMucRoomsSource(): HostSource {
   const guard = createListGuard('rooms')
   return {
+    maxAgeMs: MAX_AGE_MS,
     appliesTo: ({ features, identities }) =>
       features.has(NS_MUC) && identities.some(({ category }) => category === 'conference'),
     async read({ jid }, ask) {

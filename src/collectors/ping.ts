@@ -15,7 +15,11 @@ export const ping: CollectorDefinition = {
       'xmpp_ping_seconds',
       'host',
       'Time from a ping to its reply, over the stream of the exporter.',
-      { watch: 'The host answers no request of the exporter faster than this.' },
+      {
+        watch:
+          'The host answers no request of the exporter faster than this. Prosody answers the ping together with the first ' +
+          'page of its statistics, so the time includes the 2 ms or less that Prosody needs for the page.',
+      },
     ),
   ],
   create: ({ queryHosts }) =>

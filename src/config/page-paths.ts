@@ -1,8 +1,12 @@
 const BASE = '/-/page'
 
-/** The paths of the files and of the event stream that the page at `/` loads, and of the files to which it links. */
+/**
+ * The paths of the files, of the event stream and of the history that the page at `/` loads, and of the files to which
+ * it links.
+ */
 export const PAGE_URLS = {
   events: `${BASE}/events`,
+  history: `${BASE}/history`,
   script: `${BASE}/page.js`,
   charts: `${BASE}/uplot.js`,
   style: `${BASE}/page.css`,

@@ -1,5 +1,5 @@
 import { promisify } from 'node:util'
-import { gzip } from 'node:zlib'
+import { gzip, gzipSync } from 'node:zlib'
 import type { Family } from '../metrics/family.js'
 import { createWriter, finishBytes, MAX_UTF8_BYTES, writeText } from './bytes.js'
 import { isSelected } from './metric-names.js'
@@ -34,7 +34,11 @@ export type Exposition = {
   gzip(format: ExpositionFormat): Promise<Uint8Array<ArrayBuffer>>
 }
 
-const compress = promisify(gzip)
+const compressLong = promisify(gzip)
+// Compressing 64 KB takes well below a millisecond. In a thread, it would take longer than that to begin.
+const LONG_BYTES = 64 * 1024
+// Level 1 is the fastest. Higher levels cost more time than a client gains by the smaller response.
+const COMPRESSION = { level: 1 }
 // Rendering 64 KB takes well below a millisecond in every format.
 const STEP_BYTES = 64 * 1024
 const OPENMETRICS_END = '# EOF\n'
@@ -56,13 +60,15 @@ export function createExposition(
   return {
     bytes,
     gzip(format) {
-      // Level 1 is the fastest. Higher levels cost more time than a client gains by the smaller response.
-      const result =
-        compressed.get(format) ?? bytes(format).then((plain) => compress(plain, { level: 1 }))
+      const result = compressed.get(format) ?? bytes(format).then(compress)
       compressed.set(format, result)
       return result
     },
   }
+}
+
+function compress(plain: Uint8Array): Promise<Uint8Array<ArrayBuffer>> | Uint8Array<ArrayBuffer> {
+  return plain.length > LONG_BYTES ? compressLong(plain, COMPRESSION) : gzipSync(plain, COMPRESSION)
 }
 
 /** Renders the families in one go, without letting other work run in between; see `renderInSteps`. */

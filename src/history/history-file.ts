@@ -18,7 +18,7 @@ import { readAllRecords, readRecords, writeRecords } from './file-records.js'
 import { mergeSpans, toSpans, type Span } from './span.js'
 import { TRACKS, type Point } from './tracks.js'
 
-/** The history of one server on disk. Methods must not run concurrently. */
+/** The history of one server on disk. Two methods must not run at the same time. */
 export type HistoryFile = {
   /** The time at which the file was created. Before it, nothing is known. */
   readonly createdAtMs: number

@@ -1,5 +1,6 @@
 import type { Log } from '../log/log.js'
 import { describeFileError } from './describe-file-error.js'
+import type { FileQueue } from './file-queue.js'
 import type { History } from './history.js'
 import { openHistoryFile, type HistoryFile } from './history-file.js'
 import { findMemoryBase, computeMemoryGrowth, GROWTH_MS, type MemoryBase } from './memory-growth.js'
@@ -17,6 +18,8 @@ export function recordHistory(
   options: {
     readonly path: string
     readonly server: string
+    /** The queue of all history files. */
+    readonly queue: FileQueue
     readonly log: Log
     /** Returns the time in milliseconds since 1970. */
     readonly now?: () => number
@@ -29,16 +32,11 @@ export function recordHistory(
   let base: MemoryBase | undefined
   let baseStartMs: number | undefined
   let isFailing = false
-  let queue: Promise<unknown> = Promise.resolve()
 
-  /** Runs `use` after all earlier uses of the file. */
-  function withFile<T>(use: (file: HistoryFile) => Promise<T>): Promise<T> {
-    const result = queue.then(async () =>
+  const withFile = <T>(use: (file: HistoryFile) => Promise<T>): Promise<T> =>
+    options.queue(async () =>
       use((opened ??= await openHistoryFile(path, { ...options, maxGapMs, nowMs: now() }))),
     )
-    queue = result.catch(() => undefined)
-    return result
-  }
 
   async function store(file: HistoryFile): Promise<void> {
     const points = memory.getPoints(storedCount)

@@ -3,7 +3,11 @@ import { constants } from 'node:fs'
 import { access, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describeFileError } from './describe-file-error.js'
+import { createFileQueue, type FileQueue } from './file-queue.js'
 import type { Log } from '../log/log.js'
+
+/** The directory of the history files, and the queue of all their uses. */
+export type StateDirectory = { readonly path: string; readonly queue: FileQueue }
 
 /** File systems allow names of 255 bytes. */
 const MAX_NAME = 200
@@ -16,12 +20,12 @@ const MAX_NAME = 200
 export async function prepareStateDirectory(
   directory: string | undefined,
   log: Log,
-): Promise<string | undefined> {
+): Promise<StateDirectory | undefined> {
   if (directory === undefined) return undefined
   try {
     await mkdir(directory, { recursive: true, mode: 0o700 })
     await access(directory, constants.W_OK | constants.X_OK)
-    return directory
+    return { path: directory, queue: createFileQueue() }
   } catch (error) {
     log.warn(
       `cannot write in the state directory ${directory}: ${describeFileError(error)}. The page remembers only the last ` +

@@ -3,12 +3,11 @@ import type { History } from './history.js'
 /** How often new points are stored. A crash of the exporter loses at most the points of this time. */
 const INTERVAL_MS = 5 * 60_000
 const TICK_MS = 500
-/** In one tick, at most this share of the histories is stored, so that not all are stored together. */
-const SHARE_PER_TICK = TICK_MS / INTERVAL_MS
 
 /**
  * Stores the new points of each history every 5 minutes, and for the first time as soon as it has a point. Then the growth
- * of memory since before a restart of the exporter is known.
+ * of memory since before a restart of the exporter is known. Stores one history after the other, so that a slow disk delays
+ * nothing else.
  *
  * @returns A function that stops this.
  */
@@ -16,19 +15,26 @@ export function storeHistories(
   histories: () => readonly History[],
   { intervalMs = INTERVAL_MS, now = () => performance.now() } = {},
 ): () => void {
-  const dueAtMs = new WeakMap<History, number>()
-  const tick = () => {
-    const all = histories()
-    const due = all.filter(
-      (history) => history.countPoints() > 0 && (dueAtMs.get(history) ?? 0) <= now(),
-    )
-    for (const history of due.slice(0, Math.ceil(all.length * 2 * SHARE_PER_TICK))) {
-      dueAtMs.set(history, now() + intervalMs)
-      void history.flush()
+  const storedAtMs = new WeakMap<History, number>()
+  let isStoring = false
+  let isStopped = false
+  const isDue = (history: History) =>
+    history.countPoints() > 0 && now() - (storedAtMs.get(history) ?? -Infinity) >= intervalMs
+
+  async function storeDue(): Promise<void> {
+    if (isStoring) return
+    isStoring = true
+    for (const history of histories().filter(isDue)) {
+      if (isStopped) break
+      storedAtMs.set(history, now())
+      await history.flush()
     }
+    isStoring = false
   }
-  const timer = setInterval(tick, TICK_MS).unref()
+
+  const timer = setInterval(() => void storeDue(), TICK_MS).unref()
   return () => {
+    isStopped = true
     clearInterval(timer)
   }
 }

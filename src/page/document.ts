@@ -1,6 +1,6 @@
 import { html } from 'hono/html'
 import type { Asset } from './assets.js'
-import { CHARTS } from './charts.js'
+import { CHARTS, type Chart } from './charts.js'
 import type { Html } from './format-values.js'
 import { splitReason } from './server-status.js'
 
@@ -40,7 +40,19 @@ export function renderNotices(notices: readonly string[]): Html {
 /** Renders an element whose content the script client/page.js updates. */
 const renderPart = (parts: PageParts, id: string) => html`<div id="${id}">${parts[id]}</div>`
 
-export function renderServerDocument(frame: PageFrame, parts: PageParts): Html {
+/** The part of the page of a server that selects the time of the charts. */
+export type RangeChoice = {
+  /** The links that select a range. */
+  readonly links: Html
+  /** The URL of the values of a range. The script adds the parameter `range`. */
+  readonly historyUrl: string
+}
+
+export function renderServerDocument(
+  frame: PageFrame,
+  parts: PageParts,
+  { links, historyUrl }: RangeChoice,
+): Html {
   return renderDocument(
     frame,
     parts,
@@ -49,8 +61,16 @@ export function renderServerDocument(frame: PageFrame, parts: PageParts): Html {
         ${renderPart(parts, 'about')}
       </section>
       ${renderPart(parts, 'attention')} ${renderPart(parts, 'values')}
-      <section aria-labelledby="charts-title" class="history">
-        <h2 id="charts-title">Recent history</h2>
+      <section
+        aria-labelledby="charts-title"
+        id="history"
+        class="history"
+        data-history="${historyUrl}"
+      >
+        <h2 id="charts-title">History</h2>
+        ${links}
+        <p id="history-problem" role="status"></p>
+        ${renderPart(parts, 'outages')}
         <div class="charts">${CHARTS.map((chart) => renderChart(chart, parts))}</div>
         <noscript><p class="quiet">The charts need JavaScript. The values do not.</p></noscript>
       </section>
@@ -72,7 +92,8 @@ export function renderOverviewDocument(frame: PageFrame, parts: PageParts): Html
   )
 }
 
-function renderChart({ id, title, unit, lines }: (typeof CHARTS)[number], parts: PageParts): Html {
+function renderChart(chart: Chart, parts: PageParts): Html {
+  const { id, title, unit, format, lines } = chart
   const tracks = lines.map(({ track }) => track).join(' ')
   const names = lines.map(({ name }) => name).join('|')
   return html`<figure>
@@ -81,7 +102,13 @@ function renderChart({ id, title, unit, lines }: (typeof CHARTS)[number], parts:
       ${unit === '' ? '' : html`<span class="quiet">${unit}</span>`}
       <span class="readout" aria-hidden="true"></span>
     </figcaption>
-    <div class="plot" data-tracks="${tracks}" data-names="${names}" data-title="${title}"></div>
+    <div
+      class="plot"
+      data-tracks="${tracks}"
+      data-names="${names}"
+      data-format="${format}"
+      data-title="${title}"
+    ></div>
     <div id="legend-${id}" class="legend">${parts[`legend-${id}`]}</div>
   </figure>`
 }

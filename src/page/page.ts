@@ -1,9 +1,8 @@
 import type { Context, Hono } from 'hono'
-import { gzipSync } from 'node:zlib'
+import { gunzipSync, gzipSync } from 'node:zlib'
 import { PAGE_URLS } from '../config/page-paths.js'
 import { acceptsGzip } from '../exposition/negotiate.js'
 import type { History } from '../history/history.js'
-import { TRACKS, type Point } from '../history/tracks.js'
 import type { LinkReport } from '../history/link-report.js'
 import { respond, respondText } from '../http/routes.js'
 import { getRequestHost } from '../http/server-routes.js'
@@ -16,7 +15,14 @@ import {
   type PageParts,
 } from './document.js'
 import { describeOverview, renderOverviewParts } from './overview.js'
+import { renderRangeLinks } from './range-links.js'
 import { renderServerParts, type CollectorHelp } from './server-page.js'
+import {
+  createServerRanges,
+  getLastPoint,
+  renderTexts,
+  type ServerRanges,
+} from './server-ranges.js'
 import { determineStatus } from './server-status.js'
 import { createViewers, type Event, type NextEvents } from './viewers.js'
 import type { Html } from './format-values.js'
@@ -69,6 +75,7 @@ const CONTENT_SECURITY_POLICY = [
 
 const NO_SUCH_SERVER =
   'Wrong server: expected ?server=NAME with the name of a configured server. /sd lists the names.'
+const NO_SUCH_RANGE = 'Wrong range: expected ?range=ID with one of these: '
 const TOO_MANY_VIEWERS = 'Too many viewers have the page open. Try again later.'
 
 /**
@@ -80,6 +87,7 @@ export function createStatusPage(options: PageOptions): StatusPage {
   const assets = readAssets(options.directory)
   const files = readLinkedFiles(options.directory)
   const viewers = createViewers()
+  const ranges = createServerRanges()
 
   async function servePage(c: Context): Promise<Response> {
     const selected = servers.select(c)
@@ -99,8 +107,17 @@ export function createStatusPage(options: PageOptions): StatusPage {
       const title = describeOverview(servers.listStatuses())
       return sendDocument(c, renderOverviewDocument(frame(title), createOverviewParts()))
     }
-    const { title } = getStatus(selected)
-    return sendDocument(c, renderServerDocument(frame(title), createServerParts(selected)))
+    const { history } = selected
+    const status = getStatus(selected)
+    const range = await ranges.choose(history, status, c.req.query('range'))
+    // If the history cannot be read, the rest of the page is still useful. The script shows the problem.
+    const { parts } = await ranges.read(history, status, range).catch(() => ({ parts: {} }))
+    const choice = {
+      links: renderRangeLinks(history.listRanges(), range, name),
+      historyUrl: `.${PAGE_URLS.history}${query}`,
+    }
+    const shown = { ...createServerParts(selected), ...parts }
+    return sendDocument(c, renderServerDocument(frame(status.title), shown, choice))
   }
 
   function serveEvents(c: Context): Response {
@@ -117,7 +134,7 @@ export function createStatusPage(options: PageOptions): StatusPage {
     ...renderServerParts(
       {
         status: getStatus(server),
-        points: server.history.getPoints(),
+        lastPoint: getLastPoint(server.history),
         hasNotices: options.notices().length > 0,
       },
       options.collectors,
@@ -131,33 +148,18 @@ export function createStatusPage(options: PageOptions): StatusPage {
 
   const overviewEvents: NextEvents = async () => [await createPartsEvent(createOverviewParts())]
 
-  /**
-   * The first update for a viewer has the whole history of the server. Each later update usually has only the new
-   * points.
-   */
-  function createServerEvents(name: string): NextEvents {
-    let sent: { readonly history: History; readonly count: number } | undefined
-    return async () => {
+  const createServerEvents =
+    (name: string): NextEvents =>
+    async () => {
       const server = servers.find(name)
-      if (!server) return undefined
-      const { history } = server
-      // A reload of the configuration can replace the history of the server. Then the whole new history is
-      // sent.
-      const isSameHistory = sent?.history === history
-      const points = history.getPoints(isSameHistory ? sent!.count : 0)
-      sent = { history, count: history.countPoints() }
-      const data = JSON.stringify(toColumns(points))
-      return [
-        { event: isSameHistory ? 'points' : 'history', data },
-        await createPartsEvent(createServerParts(server)),
-      ]
+      return server && [await createPartsEvent(createServerParts(server))]
     }
-  }
 
   return {
     addTo(app) {
       app.get('/', servePage)
       app.get(PAGE_URLS.events, serveEvents)
+      app.get(PAGE_URLS.history, (c) => serveHistory(c, servers, ranges))
       for (const asset of [...Object.values(assets), ...files.map(({ asset }) => asset)]) {
         app.get(asset.path, (c) => sendAsset(c, asset))
       }
@@ -167,9 +169,26 @@ export function createStatusPage(options: PageOptions): StatusPage {
   }
 }
 
+/** Responds with the values of the charts in the range that the query parameter `range` names. */
+async function serveHistory(
+  c: Context,
+  servers: ServerSelection,
+  ranges: ServerRanges,
+): Promise<Response> {
+  const selected = servers.select(c)
+  if (selected === undefined || selected === 'all') return respondText(404, NO_SUCH_SERVER)
+  const known = selected.history.listRanges()
+  const range = known.find(({ id }) => id === c.req.query('range'))
+  if (!range) return respondText(400, NO_SUCH_RANGE + known.map(({ id }) => id).join(', '))
+  const { gzipped } = await ranges.read(selected.history, getStatus(selected), range)
+  return sendGzipped(c, gzipped, 'application/json')
+}
+
 function getStatus({ history, reportLink }: PageServer) {
   return determineStatus(history.getLatest(), reportLink(), history.getMemoryGrowth())
 }
+
+type ServerSelection = ReturnType<typeof createServerSelection>
 
 function createServerSelection(servers: () => readonly PageServer[]) {
   const find = (name: string) => servers().find((server) => server.name === name)
@@ -235,29 +254,17 @@ async function sendDocument(c: Context, html: Html): Promise<Response> {
 const NO_BYTES = new Uint8Array(0)
 
 async function createPartsEvent(parts: PageParts): Promise<Event> {
-  const texts: Record<string, string> = {}
-  for (const [id, part] of Object.entries(parts)) texts[id] = String(await part)
-  return { event: 'parts', data: JSON.stringify(texts) }
+  return { event: 'parts', data: JSON.stringify(await renderTexts(parts)) }
 }
 
-/**
- * Converts points to the form that the chart library expects: a column of times in seconds, and a column for each
- * track that has a value.
- */
-function toColumns(points: readonly Point[]) {
-  const column = (track: (typeof TRACKS)[number]) =>
-    points.map((point) => {
-      const value = point[track]
-      return value === undefined ? null : Number(value.toPrecision(4))
-    })
-  return {
-    times: points.map(({ atMs }) => Math.round(atMs / 1000)),
-    ...Object.fromEntries(
-      TRACKS.map((track) => [track, column(track)] as const).filter(([, values]) =>
-        values.some((value) => value !== null),
-      ),
-    ),
-  }
+/** Sends compressed bytes, or uncompressed ones to a client that does not accept gzip. */
+function sendGzipped(c: Context, gzipped: Uint8Array<ArrayBuffer>, contentType: string): Response {
+  const isGzipped = acceptsGzip(c.req.header('Accept-Encoding'))
+  const body = isGzipped ? gzipped : new Uint8Array(gunzipSync(gzipped))
+  return respond(200, body, contentType, {
+    Vary: 'Accept-Encoding',
+    ...(isGzipped && { 'Content-Encoding': 'gzip' }),
+  })
 }
 
 function sendAsset(c: Context, { bytes, gzipped, contentType }: Asset): Response {

@@ -2,7 +2,6 @@ import { html } from 'hono/html'
 import type { Point } from '../history/tracks.js'
 import type { HostSummary, ServerSummary, Share, SourceState } from '../history/server-summary.js'
 import type { StatisticsInterval } from '../history/statistics-interval.js'
-import { CHARTS, type Chart } from './charts.js'
 import type { PageParts } from './document.js'
 import {
   formatCount,
@@ -13,15 +12,17 @@ import {
   formatTime,
   type Html,
 } from './format-values.js'
+import { renderPresentValues } from './range-view.js'
 import { listTiles, type Tile } from './tiles.js'
 import { splitReason, type SplitReason, type ServerStatus } from './server-status.js'
 
 export type CollectorHelp = { readonly name: string; readonly help: string }
 
-/** The status of one server and its values over time. */
+/** The status of one server now. */
 export type ServerView = {
   readonly status: ServerStatus
-  readonly points: readonly Point[]
+  /** The last point of the history; `undefined` if there is none. */
+  readonly lastPoint: Point | undefined
   /** Whether the page shows problems of the exporter itself. */
   readonly hasNotices: boolean
 }
@@ -36,15 +37,15 @@ export function renderServerParts(
   view: ServerView,
   collectors: readonly CollectorHelp[],
 ): PageParts {
-  const { status, points } = view
+  const { status, lastPoint } = view
   const { state, title, attention, summary } = status
   const isRed = attention.some(({ severity }) => severity === 'red')
   return {
     state: html`<h1 class="${state}${isRed ? ' red' : ''}">${title}</h1>`,
     about: renderAbout(status),
     attention: renderAttention(view),
-    values: summary ? renderTiles(listTiles(summary, points.at(-1))) : html``,
-    ...Object.fromEntries(CHARTS.map((chart) => [`legend-${chart.id}`, renderLegend(chart, view)])),
+    values: summary ? renderTiles(listTiles(summary, lastPoint)) : html``,
+    ...renderPresentValues(view),
     connected: summary ? renderConnections(summary) : html``,
     sources: summary ? renderSources(summary, collectors) : html``,
   }
@@ -126,55 +127,6 @@ function renderTiles(tiles: readonly Tile[]): Html {
         </div>`,
     )}
   </dl>`
-}
-
-const NEEDS_TWO_VALUES = 'Collecting; a chart needs two values.'
-
-/**
- * Explains why a chart has no values yet. The result is `undefined` if it will not have any until the operator changes
- * something.
- */
-function explainMissing({ status: { summary }, points }: ServerView): string | undefined {
-  const registry = summary?.sources.find(({ name }) => name === 'registry')
-  if (!summary || !registry || registry.state === 'failed') return undefined
-  if (summary.isWaitingForProsody)
-    return 'Collecting; Prosody has not collected its statistics yet.'
-  return points.length < 2 ? NEEDS_TWO_VALUES : 'Prosody has counted nothing here yet.'
-}
-
-function renderLegend({ title, lines }: Chart, view: ServerView): Html {
-  const { points } = view
-  const last = view.status.summary && points.at(-1)
-  const rows = lines.flatMap(({ track, name }, i) => {
-    const values = points.flatMap((point) => point[track] ?? [])
-    if (values.length === 0) return []
-    return html`<tr>
-      <th scope="row"><i class="line-${i + 1}"></i>${name}</th>
-      <td>${formatNumber(last?.[track])}</td>
-      <td>${formatNumber(Math.min(...values))}</td>
-      <td>${formatNumber(Math.max(...values))}</td>
-    </tr>`
-  })
-  const missing = explainMissing(view)
-  if (rows.length === 0)
-    return missing === undefined ? html`` : html`<p class="quiet">${missing}</p>`
-  return html`<table>
-      <caption class="visually-hidden">
-        ${title}: current, lowest and highest value in the chart
-      </caption>
-      <thead>
-        <tr>
-          <td></td>
-          <th scope="col">now</th>
-          <th scope="col">lowest</th>
-          <th scope="col">highest</th>
-        </tr>
-      </thead>
-      <tbody>
-        ${rows}
-      </tbody>
-    </table>
-    ${last && points.length < 2 ? html`<p class="quiet">${NEEDS_TWO_VALUES}</p>` : ''}`
 }
 
 const COLUMNS: readonly (readonly [Exclude<keyof HostSummary, 'host'>, string])[] = [

@@ -3,7 +3,7 @@ import { REGISTRY_NODE } from '../collectors/registry/registry.js'
 import type { Config, ServerConfig } from '../config/read-config.js'
 import { countUnstoredPoints, createHistory, type History } from '../history/history.js'
 import { recordHistory } from '../history/recorded-history.js'
-import { getHistoryPath } from '../history/state-directory.js'
+import { getHistoryPath, type StateDirectory } from '../history/state-directory.js'
 import type { Log } from '../log/log.js'
 import { reasonText, secretMask, withMask, type Mask } from '../log/mask.js'
 import type { Family } from '../metrics/family.js'
@@ -53,7 +53,7 @@ export function createMonitoredServer(
     /** Returns the metrics about this process, or none if the exporter monitors several servers. */
     exporterFamilies: () => readonly Family[]
     /** The directory of the history files; `undefined` if the history is in memory only. */
-    stateDirectory: string | undefined
+    stateDirectory: StateDirectory | undefined
     /** Called when the history has a new summary, and when the stream or an attempt to connect has ended. */
     onChange: () => void
   },
@@ -139,9 +139,11 @@ function reportLink(connection: Connection, maskSecret: Mask): LinkReport {
 function createServerHistory(
   server: string,
   page: SharedConfig['page'],
-  { stateDirectory, log }: { stateDirectory: string | undefined; log: Log },
+  { stateDirectory, log }: { stateDirectory: StateDirectory | undefined; log: Log },
 ): History {
   if (stateDirectory === undefined) return createHistory(page)
   const memory = createHistory({ ...page, maxPoints: countUnstoredPoints(page.intervalMs) })
-  return recordHistory(memory, { path: getHistoryPath(stateDirectory, server), server, log })
+  const { queue } = stateDirectory
+  const path = getHistoryPath(stateDirectory.path, server)
+  return recordHistory(memory, { path, server, queue, log })
 }

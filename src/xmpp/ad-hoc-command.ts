@@ -14,6 +14,49 @@ export type CommandResult = {
   readonly form: DataForm | undefined
 }
 
+type CommandOptions = { readonly to?: string; readonly timeoutMs: number }
+
+const fail = (node: string, failure: CommandError['failure'], detail: string) =>
+  new CommandError(node, failure, detail)
+
+/** Sends a request with an action such as `execute` or `cancel`, and returns the `<command/>` of the reply. */
+async function sendAction(
+  connection: Pick<Connection, 'request'>,
+  attrs: Readonly<Record<string, string>> & { readonly node: string },
+  options: CommandOptions,
+  payload?: Element,
+): Promise<Element> {
+  const request = xml('command', { xmlns: NS_COMMANDS, ...attrs }, payload)
+  const reply = await connection.request('set', request, options)
+  const element = reply.getChild('command', NS_COMMANDS)
+  if (!element) throw fail(attrs.node, 'no-command', 'the reply has no <command/>')
+  const { node } = element.attrs
+  if (node === attrs.node) return element
+  throw fail(attrs.node, 'wrong-node', `the reply names another command: ${node ?? 'none'}`)
+}
+
+/**
+ * Requests the form for which an ad-hoc command asks, and cancels the command. The result is undefined if the command
+ * asks for no form.
+ *
+ * @throws The errors of `runCommand`.
+ * @see XEP-0050 §2.4.2 Multiple Stages, §2.4.3 Canceling
+ */
+export async function requestForm(
+  connection: Pick<Connection, 'request'>,
+  node: string,
+  options: CommandOptions,
+): Promise<DataForm | undefined> {
+  const element = await sendAction(connection, { node, action: 'execute' }, options)
+  const { sessionid, status } = element.attrs
+  if (status !== 'executing') return undefined
+  if (sessionid) {
+    sendAction(connection, { node, action: 'cancel', sessionid }, options).catch(() => {})
+  }
+  const x = element.getChild('x', NS_DATA_FORM)
+  return x && readDataForm(x)
+}
+
 /**
  * Runs an ad-hoc command to completion and returns its result.
  *
@@ -37,45 +80,34 @@ export type CommandResult = {
 export async function runCommand(
   connection: Pick<Connection, 'request'>,
   node: string,
-  { to, payload, timeoutMs }: { to?: string; payload?: Element; timeoutMs: number },
+  { to, payload, timeoutMs }: CommandOptions & { readonly payload?: Element },
 ): Promise<CommandResult> {
   const startedAt = performance.now()
-  const fail = (failure: CommandError['failure'], detail: string) =>
-    new CommandError(node, failure, detail)
+  const send = (action: Readonly<Record<string, string>>, payload?: Element, ms = timeoutMs) =>
+    sendAction(
+      connection,
+      { node, ...action },
+      { ...(to !== undefined && { to }), timeoutMs: ms },
+      payload,
+    )
 
-  /** Sends a request with an action such as `execute` or `cancel`, and returns the `<command/>` of the reply. */
-  async function sendAction(
-    attrs: Readonly<Record<string, string>>,
-    payload?: Element,
-    ms = timeoutMs,
-  ) {
-    const request = xml('command', { xmlns: NS_COMMANDS, node, ...attrs }, payload)
-    const options = { ...(to !== undefined && { to }), timeoutMs: ms }
-    const reply = await connection.request('set', request, options)
-    const element = reply.getChild('command', NS_COMMANDS)
-    if (!element) throw fail('no-command', 'the reply has no <command/>')
-    const { node: repliedNode } = element.attrs
-    if (repliedNode === node) return element
-    throw fail('wrong-node', `the reply names another command: ${repliedNode ?? 'none'}`)
-  }
-
-  let element = await sendAction({ action: 'execute' }, payload)
+  let element = await send({ action: 'execute' }, payload)
   const { sessionid } = element.attrs
   const isExecuting = () => element.attrs['status'] === 'executing'
   if (payload && sessionid && isExecuting()) {
     const leftMs = Math.max(startedAt + timeoutMs - performance.now(), 1)
-    element = await sendAction({ action: 'complete', sessionid }, payload, leftMs)
+    element = await send({ action: 'complete', sessionid }, payload, leftMs)
   }
   if (isExecuting()) {
     // The reply to `cancel` is not awaited, because the command has failed in any case. If the server does not handle
     // `cancel`, the only effect is that the session of the command remains in the server.
-    if (sessionid) sendAction({ action: 'cancel', sessionid }).catch(() => {})
-    throw fail('needs-input', 'the command asks for input that the exporter does not have')
+    if (sessionid) send({ action: 'cancel', sessionid }).catch(() => {})
+    throw fail(node, 'needs-input', 'the command asks for input that the exporter does not have')
   }
   const { status } = element.attrs
-  if (status === 'canceled') throw fail('canceled', 'the server canceled the command')
+  if (status === 'canceled') throw fail(node, 'canceled', 'the server canceled the command')
   if (status !== 'completed') {
-    throw fail('bad-status', `the status in the reply is ${status ?? 'missing'}`)
+    throw fail(node, 'bad-status', `the status in the reply is ${status ?? 'missing'}`)
   }
 
   const notes = element
@@ -83,7 +115,11 @@ export async function runCommand(
     .map((note) => ({ type: note.attrs['type'] ?? 'info', text: note.text() }))
   const failed = notes.find((note) => note.type === 'error')
   if (failed)
-    throw fail('error-note', failed.text || 'the command failed, and the server gave no reason')
+    throw fail(
+      node,
+      'error-note',
+      failed.text || 'the command failed, and the server gave no reason',
+    )
 
   const x = element.getChild('x', NS_DATA_FORM)
   return { status, element, notes, form: x && readDataForm(x) }

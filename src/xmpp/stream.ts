@@ -126,7 +126,7 @@ export function openStream(options: StreamOptions): Stream {
       if (FORBIDDEN.test(text)) {
         throw new TypeError(`<${element.name}/> has a character that XML forbids`)
       }
-      entity.socket?.write(text)
+      writeLater(entity, text)
     },
 
     close(graceMs) {
@@ -306,6 +306,23 @@ function createReader(options: StreamOptions, entity: Entity, phases: Phases) {
       if (entity.parser) limits.watch(entity.parser.parser)
     },
   }
+}
+
+/**
+ * Writes a text to the server, together with all other texts of this turn of the event loop. Then Prosody reads and
+ * answers all requests of a collection at once, which takes less of its time than one after the other. It also answers
+ * them in one write: with Nagle's algorithm, the second answer would wait up to 44 ms for the TCP acknowledgement of the
+ * first one.
+ */
+function writeLater({ socket }: Entity, text: string): void {
+  if (!socket) return
+  if (socket.writableCorked === 0) {
+    socket.cork()
+    setImmediate(() => {
+      socket.uncork()
+    })
+  }
+  socket.write(text)
 }
 
 /**

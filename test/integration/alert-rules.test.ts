@@ -14,14 +14,19 @@ type Rule = {
   readonly alert?: string
   readonly for?: string
   readonly labels?: { readonly severity?: string }
-  readonly annotations?: { readonly summary?: string; readonly description?: string }
+  readonly annotations?: Partial<Annotations>
 }
+type Annotations = Readonly<Record<'summary' | 'description' | 'runbook_url', string>>
 type Rules = { readonly groups: readonly { readonly rules: readonly Rule[] }[] }
 type Tests = {
   readonly tests: readonly {
+    readonly name: string
     readonly alert_rule_test: readonly {
       readonly alertname: string
-      readonly exp_alerts: readonly unknown[]
+      readonly exp_alerts: readonly {
+        readonly exp_labels: Readonly<Record<string, string>>
+        readonly exp_annotations: Annotations
+      }[]
     }[]
   }[]
 }
@@ -30,13 +35,17 @@ const read = (file: string): unknown => parse(readFileSync(join(FOLDER, file), '
 const alerts = (read('rules.yml') as Rules).groups
   .flatMap(({ rules }) => rules)
   .filter(({ alert }) => alert !== undefined)
+/** promtool compares the texts in these tests with those that Prometheus renders. */
+const TEST_FILES = ['rules.test.yml', 'rules.long.test.yml']
+const tests = TEST_FILES.flatMap((file) => (read(file) as Tests).tests)
+const cases = tests.flatMap((each) => each.alert_rule_test)
 
 for (const major of prometheusVersions) {
   test(`promtool ${major} accepts the alert rules, and their tests pass`, async () => {
     const { promtool } = await findPrometheus(major)
     for (const args of [
       ['check', 'rules', '--lint-fatal', join(FOLDER, 'rules.yml')],
-      ['test', 'rules', join(FOLDER, 'rules.test.yml')],
+      ['test', 'rules', ...TEST_FILES.map((file) => join(FOLDER, file))],
     ]) {
       const { code, output } = await run(promtool, args)
       assert.equal(code, 0, output)
@@ -58,7 +67,6 @@ test('each alert has a severity, a waiting time, and a description with advice',
 })
 
 test('for each alert, one promtool test expects that it fires and another that it does not', () => {
-  const cases = (read('rules.test.yml') as Tests).tests.flatMap((each) => each.alert_rule_test)
   for (const { alert } of alerts) {
     const casesOfAlert = cases.filter(({ alertname }) => alertname === alert)
     assert.ok(
@@ -69,5 +77,60 @@ test('for each alert, one promtool test expects that it fires and another that i
       casesOfAlert.some((each) => each.exp_alerts.length === 0),
       `a test expects that ${alert} does not fire`,
     )
+  }
+})
+
+test('one test of each alert renders its texts for two servers, which the summaries name', () => {
+  for (const { alert } of alerts) {
+    const isComplete = cases.some(({ alertname, exp_alerts: found }) => {
+      const servers = found.map(({ exp_labels: labels }) => labels.server ?? labels.instance)
+      const isNamed = found.every(({ exp_annotations: { summary } }, i) =>
+        summary.includes(`(${servers[i]}`),
+      )
+      return alertname === alert && new Set(servers).size > 1 && isNamed
+    })
+    assert.ok(isComplete, alert)
+  }
+})
+
+test('a test renders the texts of each alert with a number at its threshold and at ten times it', () => {
+  for (const { alert, annotations } of alerts) {
+    if (!annotations?.summary?.includes('$value |')) continue
+    const name = new RegExp(`^${alert}: at its threshold(,| and) `)
+    assert.ok(
+      tests.some((each) => name.test(each.name)),
+      alert,
+    )
+  }
+})
+
+test('the rendered texts have no artefacts of templates, numbers and units', () => {
+  const texts = cases.flatMap(({ exp_alerts: found }) =>
+    found.flatMap(({ exp_annotations: { summary, description } }) => [summary, description]),
+  )
+  assert.ok(texts.length > 80)
+  // Examples are 300m for 0.3, 1.5k for 1500, 1 times, 0 days, and a label that does not exist.
+  const artefacts =
+    /\b\d+(\.\d+)?(m|k|M|ms|µs)\b|\d[eE]\+|\b1 (times|days|seconds|logins|connections|accounts)\b|\b0 days|NaN|Inf|no value|\(\)|\(,|<|\{\{|  | [.,]|^[a-z]/
+  for (const text of texts) assert.doesNotMatch(text, artefacts)
+  for (const { exp_alerts: found } of cases) {
+    for (const { exp_annotations: annotations } of found) {
+      assert.match(annotations.summary, /^[\dA-Z].*\.$/)
+      assert.ok(annotations.summary.length <= 130, annotations.summary)
+    }
+  }
+})
+
+test('the link of each alert leads to its section of the operations page, in the order of the rules', () => {
+  const page = readFileSync(join(root, 'docs/operations.md'), 'utf8')
+  const [, part = ''] = /\n## Alerts\n([^]*?)\n## /.exec(page) ?? []
+  const headings = Array.from(part.matchAll(/^### (.+)$/gm), ([, heading]) => heading)
+  assert.deepEqual(
+    headings,
+    alerts.map(({ alert }) => alert),
+  )
+  for (const { alert, annotations } of alerts) {
+    const anchor = annotations?.runbook_url?.replace(/^https:\/\/.+\/docs\/operations\.md#/, '')
+    assert.equal(anchor, alert!.toLowerCase())
   }
 })

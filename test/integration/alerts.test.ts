@@ -1,10 +1,12 @@
 // Tests that each alert of deploy/prometheus/rules.yml fires in a real Prometheus when a real Prosody has the problem.
 // Only the times in the rules are shorter than in production.
-// ProsodyAuditMismatch is missing here, because only a defect of the exporter causes it. rules.test.yml tests that
-// alert.
+// Two alerts are missing here: only a defect of the exporter causes ProsodyAuditMismatch, and ProsodyMemoryDoubledInAWeek
+// differs from ProsodyMemoryGrowth only in its times. The tests of promtool include them.
 
 import assert from 'node:assert/strict'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
 import xml from '@xmpp/xml'
@@ -20,16 +22,19 @@ const HOST = 'one.example'
 const [OTHER, BARE] = ['stats.two.example', 'bare.one.example']
 const JID = `user@${HOST}`
 
-/** Returns the alert rules. Each `for` and the range of each query is divided by `times`. */
+/** Returns the alert rules. All their times are divided by `times`: `for`, the ranges and offsets, and hours of uptime. */
 function shortenRules(times: number): string {
-  const units: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000 }
-  const short = (number: string, unit: string) => `${(Number(number) * units[unit]!) / times}ms`
+  const units: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 }
+  const short = (number: string, unit: string) =>
+    `${Math.round((Number(number) * units[unit]!) / times)}ms`
   return readFileSync(join(root, 'deploy/prometheus/rules.yml'), 'utf8')
     .replace(
       /( for: )(\d+)([mh])$/gm,
       (_, start: string, n: string, u: string) => start + short(n, u),
     )
-    .replace(/\[(\d+)([mh])\]/g, (_, n: string, u: string) => `[${short(n, u)}]`)
+    .replace(/\[(\d+)([mhd])\]/g, (_, n: string, u: string) => `[${short(n, u)}]`)
+    .replace(/ offset (\d+)([hd])/g, (_, n: string, u: string) => ` offset ${short(n, u)}`)
+    .replace(/(\d+) \* 3600/g, (_, hours: string) => String((Number(hours) * 3600) / times))
 }
 
 /** Starts a Prometheus with the alert rules, and with one job for each exporter. */
@@ -80,13 +85,21 @@ function repeat(t: TestContext, everyMs: number, act: () => Promise<unknown>) {
   return stop
 }
 
+/** Connects to a port and disconnects, without a login. */
+async function connectOnly(port: number) {
+  const socket = connect(port, '127.0.0.1')
+  await once(socket, 'connect')
+  socket.destroy()
+}
+
 describe('alerts in a real Prometheus', { concurrency: 3 }, () => {
   for (const version of prosodyVersions) {
     test(`the alerts about certificates, limits, configuration and availability fire for problems of Prosody ${version}`, async (t) => {
+      const certificates = await makeCertificates(t, [HOST], 2)
       const prosody = await withProsody(t, {
         version,
         hosts: [HOST],
-        globals: { certificates: JSON.stringify(await makeCertificates(t, [HOST], 2)) },
+        globals: { certificates: JSON.stringify(certificates) },
         components: [{ domain: BARE, options: { component_secret: `"${SECRET}"` } }],
       })
       const { path, remove } = await temporaryDirectory('prosody-exporter-rules')
@@ -128,7 +141,13 @@ describe('alerts in a real Prometheus', { concurrency: 3 }, () => {
 
       writeFileSync(file, 'collection: {min_age: never}\n')
       good.kill('SIGHUP')
-      await prometheus.untilFires('ProsodyExporterConfigRejected', { job: 'prosody' })
+      const renewed = await makeCertificates(t, [HOST], 2)
+      for (const name of [`${HOST}.crt`, `${HOST}.key`])
+        copyFileSync(join(renewed, name), join(certificates, name))
+      await Promise.all([
+        prometheus.untilFires('ProsodyExporterConfigRejected', { job: 'prosody' }),
+        prometheus.untilFires('ProsodyCertificateNotLoaded', { job: 'prosody', host: HOST }),
+      ])
 
       await prosody.stop()
       const server = new URL(good.url).host
@@ -177,6 +196,48 @@ describe('alerts in a real Prometheus', { concurrency: 3 }, () => {
         prometheus.untilFires('XmppLoginFailures', labels),
         prometheus.untilFires('ProsodyS2sOutgoingFailures', labels),
         prometheus.untilFires('ProsodyS2sClosedWithError', { ...labels, direction: 'incoming' }),
+      ])
+    })
+
+    test(`the alerts about memory, file descriptors, floods and registrations fire for problems of Prosody ${version}`, async (t) => {
+      const prosody = await withProsody(t, { version, hosts: [HOST], modules: ['test_eval'] })
+      const exporter = await withExporterFor(t, prosody)
+      await untilReady(exporter, 200)
+      const labels = { job: 'prosody' }
+      const exporters = { prosody: exporter }
+      const hurried = await startWatching(t, { exporters, times: 2400 })
+      const prometheus = await startWatching(t, { exporters, times: 60 })
+      await until(
+        async () => {
+          const old = 'instance:xmpp_process_resident_memory_bytes:min1h offset 36s'
+          return (await hurried.query(old)).length > 0
+        },
+        { what: 'the memory of a shortened day ago is known' },
+      )
+      const names = [...(await hurried.alerts()), ...(await prometheus.alerts())]
+      assert.deepEqual(
+        names.map((each) => each.labels.alertname),
+        [],
+      )
+
+      // Prosody now uses 200 MiB more memory, and 170 of 200 file descriptors. 30 accounts are registered.
+      await evalLua(
+        prosody,
+        `prosody.test_memory, prosody.test_files = ("x"):rep(200 * 2^20), {}
+        require "util.pposix".setrlimit("NOFILE", 200)
+        for i = 1, 150 do prosody.test_files[i] = io.open("/dev/null") end
+        for i = 1, 30 do
+          prosody.hosts["${HOST}"].events.fire_event("user-registered", { username = "u"..i, host = "${HOST}" })
+        end`,
+      )
+      repeat(t, 200, () =>
+        Promise.all(Array.from({ length: 5 }, () => connectOnly(prosody.ports.c2s))),
+      )
+      await Promise.all([
+        hurried.untilFires('ProsodyMemoryGrowth', labels),
+        prometheus.untilFires('ProsodyFileDescriptorsRunOut', labels),
+        prometheus.untilFires('ProsodyUnauthenticatedFlood', { ...labels, type: 'c2s' }),
+        prometheus.untilFires('ProsodyRegistrationBurst', { ...labels, host: HOST }),
       ])
     })
 

@@ -1,25 +1,20 @@
 import assert from 'node:assert/strict'
-import { test, type TestContext } from 'node:test'
+import { test } from 'node:test'
 import xml from '@xmpp/xml'
 import { until } from '../support/setup/process.js'
 import {
-  isServerFamily,
-  readExposition,
-  readServer,
-  seriesOf,
-  type Family,
-} from '../support/compare.js'
-import { withExporterFor } from '../support/exporter.js'
-import {
-  everyVersion,
-  legacyVersion,
-  SECRET,
-  withProsody,
-  type ProsodyConfig,
-  type TestProsody,
-  type Version,
-} from '../support/prosody.js'
-import { evalLua, untilUp } from '../support/real.js'
+  FIRST,
+  hasSmacks,
+  nonZero,
+  PASSWORD,
+  readCounts,
+  reloadAll,
+  SECOND,
+  startCountedProsody as startProsody,
+  type CountedProsody,
+} from '../support/counted-prosody.js'
+import { everyVersion, SECRET, type TestProsody } from '../support/prosody.js'
+import { evalLua } from '../support/real.js'
 import {
   authenticate,
   connectComponent,
@@ -28,86 +23,6 @@ import {
   type XmppStream,
   type XmppUser,
 } from '../support/xmpp-client.js'
-
-const PASSWORD = 'pw'
-const [FIRST, SECOND] = ['stats.one.example', 'stats.two.example']
-const USERS = ['a@one.example', 'b@one.example', 'offline@one.example', 'c@two.example']
-
-type Counts = Readonly<Record<string, number>>
-
-/** Returns whether a version of Prosody has mod_smacks. It was added in Prosody 0.12. */
-const hasSmacks = (version: Version) => version !== legacyVersion
-
-type CountedProsody = TestProsody & {
-  /** Collects the statistics of Prosody, and returns the metric families. */
-  families(): Promise<Family[]>
-}
-
-async function startProsody(
-  t: TestContext,
-  version: Version,
-  config: ProsodyConfig = {},
-): Promise<CountedProsody> {
-  const isLegacy = version === legacyVersion
-  const prosody = await withProsody(t, {
-    version,
-    users: Object.fromEntries(USERS.map((jid) => [jid, PASSWORD])),
-    modules: [
-      ...(hasSmacks(version) ? ['smacks'] : []),
-      ...['mam', 'carbons', 'test_dns', 'test_eval', ...(isLegacy ? ['test_legacy'] : [])],
-    ],
-    ...config,
-    globals: {
-      muc_room_locking: 'false',
-      // With this long interval, Prosody 0.11 collects once when it starts, and then only when the test requests it.
-      ...(isLegacy && { statistics_interval: '3600' }),
-      ...config.globals,
-    },
-  })
-  // Prosody 0.11 has no mod_http_openmetrics, so the test reads the families through an exporter.
-  const exporter = isLegacy
-    ? await withExporterFor(t, prosody, { env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' } })
-    : undefined
-  return {
-    ...prosody,
-    async families() {
-      if (!exporter) return await readServer(prosody)
-      await evalLua(prosody, 'prosody.test_legacy.collect()')
-      return readExposition(await untilUp(exporter), 'text').filter(isServerFamily)
-    },
-  }
-}
-
-/** Returns the values of a family. A key has the label values of a series, for example `one.example client iq`. */
-async function readCounts(prosody: CountedProsody, family: string): Promise<Counts> {
-  const families = await prosody.families()
-  seriesOf(families)
-  const found = families.find(({ name }) => name === family)
-  return Object.fromEntries(
-    (found?.samples ?? [])
-      .filter(({ name }) => name === family || name === `${family}_total`)
-      .map(({ labels, value }) => [Object.values(labels).join(' '), value]),
-  )
-}
-
-const nonZero = (counts: Counts) =>
-  Object.fromEntries(Object.entries(counts).filter(([, value]) => value !== 0))
-
-/** Reloads, unloads and loads mod_adhoc_statistics on both components, in different orders. */
-async function reloadAll(prosody: TestProsody): Promise<void> {
-  await evalLua(
-    prosody,
-    `local mm = require "core.modulemanager"
-    assert(mm.reload("${FIRST}", "adhoc_statistics"))
-    assert(mm.unload("${SECOND}", "adhoc_statistics"))
-    assert(mm.load("${SECOND}", "adhoc_statistics"))
-    assert(mm.unload("${SECOND}", "adhoc_statistics"))
-    assert(mm.unload("${FIRST}", "adhoc_statistics"))
-    assert(mm.load("${FIRST}", "adhoc_statistics"))
-    assert(mm.load("${SECOND}", "adhoc_statistics"))
-    assert(mm.reload("${FIRST}", "adhoc_statistics"))`,
-  )
-}
 
 const ping = () => xml('ping', { xmlns: 'urn:xmpp:ping' })
 const message = (to: string, attrs: Readonly<Record<string, string>> = {}) =>

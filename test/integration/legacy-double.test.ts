@@ -192,6 +192,8 @@ test('the module counts logins, stanzas, connections, users, rooms and accounts 
     a:login("a"):bind("x")
     local again = connect("one.example", "SCRAM-SHA-1"):login("a"):bind("y")
     add_host("two.example", {})
+    local events = prosody.hosts["one.example"].events
+    events.wrappers.add_handler("message/offline/handle", function (fire, ...) return fire(...) end)
     local rooms = {}
     add_rooms("rooms.one.example", rooms)
     for i = 1, 2 do rooms["room"..i.."@rooms.one.example"] = { _occupants = { a = {}, b = {} } } end
@@ -205,6 +207,16 @@ test('the module counts logins, stanzas, connections, users, rooms and accounts 
     a:dispatch("message") b:dispatch("message") b:dispatch("presence", { type = "unavailable" })
     again:close() b:close()
     for _ = 1, 10 do tick(0.1) end
+    local is_stored = true
+    events.add_handler("message/offline/handle", function () return is_stored end, -1)
+    for _ = 1, 2 do
+      events.fire_event("user-registered", { username = "a", host = "one.example" })
+      prosody.events.fire_event("user-password-changed", { username = "a", host = "one.example" })
+      events.fire_event("message/offline/handle", {})
+      is_stored = nil
+    end
+    prosody.events.fire_event("user-deleted", { username = "a", host = "one.example" })
+    events.fire_event("user-deregistered", { username = "a", host = "one.example" })
     collect()
     print((ask {}:gsub("\\n$", "")))`,
     'counts',
@@ -225,6 +237,10 @@ test('the module counts logins, stanzas, connections, users, rooms and accounts 
     'xmpp_client_connections one.example': '1',
     'xmpp_online_users one.example': '1',
     'xmpp_registered_users one.example': '3',
+    'xmpp_registrations one.example': '1',
+    'xmpp_account_deletions one.example': '1',
+    'xmpp_password_changes one.example': '2',
+    'xmpp_offline_messages_stored one.example': '1',
     'xmpp_muc_live_rooms rooms.one.example': '2',
     'xmpp_muc_occupants rooms.one.example': '4',
     'xmpp_start_time_seconds one.example': '1000',

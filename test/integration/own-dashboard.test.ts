@@ -31,34 +31,66 @@ const HOST = 'one.example'
 const FAR = 'far.example'
 const ALL = '.*'
 
-/** The queries that have no data with a version of Prosody. A key is a part of the query, and the value is the reason. */
+/**
+ * The queries that are not applicable to a version of Prosody, so they have no data. A key is a part of the query, and the
+ * value is the reason.
+ */
 const WITHOUT: Readonly<Record<Version, Readonly<Record<string, string>>>> = {
   '0.12.3': {
     prosody_mod_csi__state_sessions: 'new in 13.0',
     prosody_dns_seconds: 'new in 13.0',
+    xmpp_connections_rejected_total: 'mod_limits rejects connections only since 13.0',
   },
   '13.0.1': {
     prosody_dns_seconds: 'needs lua-unbound, which the Prosody of the tests does not have',
+    xmpp_connections_rejected_total:
+      'mod_limits rejects connections only in later versions of 13.0',
   },
 }
 
 /** Only the exporter with a low series limit exports this metric, because it excludes families. */
 const LIMITED = 'prosody_exporter_series_left_out'
 
-test('Grafana 10 can read the dashboard, and each panel has a description, a unit and legends', () => {
-  assert.ok(dashboard.schemaVersion >= 38)
-  assert.equal(new Set(dashboard.panels.map(({ id }) => id)).size, dashboard.panels.length)
+const rows = dashboard.panels.filter(({ type }) => type === 'row')
+
+test('the rows below "Hosts" are collapsed, and contain their panels', () => {
   assert.deepEqual(
-    dashboard.panels.filter(({ type }) => type === 'row').map(({ title }) => title),
+    rows.map(({ title, collapsed }) => `${title}: ${collapsed ? 'collapsed' : 'open'}`),
     [
-      ...['Overview', 'Hosts', 'Logins', 'Other servers (s2s)', 'Rooms (MUC)', 'Mobile clients'],
-      'The exporter itself',
+      ...['Overview: open', 'Hosts: open', 'Process: collapsed', 'Logins and accounts: collapsed'],
+      ...['Other servers (s2s): collapsed', 'Rooms (MUC): collapsed', 'Mobile clients: collapsed'],
+      ...['Jitsi Meet: collapsed', 'The exporter itself: collapsed'],
     ],
   )
-  for (const { title, description, fieldConfig, gridPos, targets = [] } of panels) {
-    assert.ok((description?.length ?? 0) >= 5, `the panel "${title}" has a description`)
-    assert.ok(fieldConfig?.defaults.unit, `the panel "${title}" has a unit`)
-    assert.ok(gridPos.x + gridPos.w <= 24, title)
+  for (const { title, collapsed, panels: inner = [] } of rows) {
+    assert.equal(inner.length > 0, collapsed, title)
+  }
+  // A panel after a collapsed row would belong to no row.
+  const firstCollapsed = dashboard.panels.findIndex(({ collapsed }) => collapsed)
+  assert.ok(dashboard.panels.slice(firstCollapsed).every(({ type }) => type === 'row'))
+})
+
+test('Grafana can read the dashboard', () => {
+  assert.equal(dashboard.schemaVersion, 38)
+  assert.equal(dashboard.uid, 'prosody-exporter')
+  const ids = [...rows, ...panels].map(({ id }) => id)
+  assert.equal(new Set(ids).size, ids.length)
+  // Every panel must use a variable as its data source, so that the dashboard works with any name of the data source.
+  const sources = Array.from(
+    text.matchAll(/"datasource": \{[^}]*"uid": "([^"]*)"/g),
+    ([, uid]) => uid,
+  )
+  assert.deepEqual([...new Set(sources)].sort(), ['${datasource}', '-- Grafana --'].sort())
+})
+
+test('each panel has a title of its own, a description, a unit and legends', () => {
+  assert.equal(new Set(panels.map(({ title }) => title)).size, panels.length)
+  for (const { type, title, description, fieldConfig, targets = [] } of panels) {
+    assert.match(description ?? '', /^[A-Z\d].{10,}\.$/, `the panel "${title}" has a description`)
+    if (type === 'alertlist') continue
+    const unit = fieldConfig?.defaults.unit ?? ''
+    assert.ok(unit, `the panel "${title}" has a unit`)
+    assert.equal(/^(cps|mps|Bps)$/.test(unit), / per second/.test(title), `${title}: ${unit}`)
     assert.ok(targets.length > 0, title)
     if (targets.length > 1) {
       assert.ok(
@@ -67,16 +99,44 @@ test('Grafana 10 can read the dashboard, and each panel has a description, a uni
       )
     }
   }
-  const cells = panels.flatMap(({ gridPos: { x, y, w, h } }) =>
-    Array.from({ length: w * h }, (_, i) => `${x + (i % w)} ${y + Math.floor(i / w)}`),
+})
+
+test('the panels of each row are below it, fit into the width, and do not overlap', () => {
+  const open = dashboard.panels.filter(({ collapsed }) => !collapsed)
+  const groups = [
+    open,
+    ...rows.flatMap((row) => (row.collapsed ? [[row, ...(row.panels ?? [])]] : [])),
+  ]
+  for (const group of groups) {
+    const cells = group.flatMap(({ title, gridPos: { x, y, w, h } }) => {
+      assert.ok(x + w <= 24, title)
+      assert.ok(y >= group[0]!.gridPos.y, title)
+      return Array.from({ length: w * h }, (_, i) => `${x + (i % w)} ${y + Math.floor(i / w)}`)
+    })
+    assert.equal(new Set(cells).size, cells.length, group[0]!.title)
+  }
+})
+
+test('the dashboard lists the alerts, and has links to their description, to the docs and to the page', () => {
+  const list = panels.find(({ type }) => type === 'alertlist')
+  const [, pattern = ''] = /alertname=~"(.*)"/.exec(list?.options?.alertInstanceLabelFilter ?? '')!
+  const rules = readFileSync(join(root, 'deploy/prometheus/rules.yml'), 'utf8')
+  const names = Array.from(rules.matchAll(/- alert: (.+)/g), ([, name]) => name!)
+  assert.ok(names.length > 8)
+  for (const name of names) assert.match(name, new RegExp(`^(${pattern})$`))
+
+  assert.deepEqual(
+    dashboard.links.map(({ title, url }) => [title, url.replace(/^https:.*\/docs\//, 'docs/')]),
+    [
+      ['Status page', '$page'],
+      ['Alerts', 'docs/operations.md#alerts'],
+      ['Metrics', 'docs/metrics.md'],
+      ['Documentation', 'docs/operations.md#dashboard'],
+    ],
   )
-  assert.equal(new Set(cells).size, cells.length, 'no two panels overlap')
-  // Every panel must use a variable as its data source, so that the dashboard works with any name of the data source.
-  const sources = Array.from(
-    text.matchAll(/"datasource": \{[^}]*"uid": "([^"]*)"/g),
-    ([, uid]) => uid,
-  )
-  assert.deepEqual([...new Set(sources)].sort(), ['${datasource}', '-- Grafana --'].sort())
+  const page = dashboard.templating.list.find(({ name }) => name === 'page')
+  assert.equal(page?.type, 'textbox')
+  assert.equal(page.query, 'http://127.0.0.1:9347/')
 })
 
 /** Starts two Prosody servers that can connect to each other. The first has every module that the dashboard shows. */
@@ -95,7 +155,7 @@ async function startServers(t: TestContext, version: Version) {
       },
       components: host === HOST ? [{ domain: `files.${host}`, module: 'http_file_share' }] : [],
     })
-  const near = await start(HOST, ['bosh', 'smacks', 'csi', 'csi_simple'])
+  const near = await start(HOST, ['bosh', 'smacks', 'csi', 'csi_simple', 'test_jitsi'])
   const far = await start(FAR, [])
   const setAddress = (prosody: TestProsody, host: string, { ports }: TestProsody) =>
     evalLua(prosody, `prosody.test_dns_ports = { ["${host}"] = ${ports.s2s} }`)
@@ -171,8 +231,9 @@ async function startPrometheus(t: TestContext, near: TestProsody, far: TestProso
 
 /** Returns the values that Grafana offers for a variable of the dashboard. */
 async function valuesOf(prometheus: RunningPrometheus, { query }: Variable, server: string) {
-  const found = /^label_values\((.+), (\w+)\)$/.exec(query.query)
-  assert.ok(found, `the test does not support this query of a variable: ${query.query}`)
+  const text = typeof query === 'string' ? query : query.query
+  const found = /^label_values\((.+), (\w+)\)$/.exec(text)
+  assert.ok(found, `the test does not support this query of a variable: ${text}`)
   const [, selector = '', label = ''] = found
   const results = await prometheus.query(`count by (${label}) (${withVariables(selector, server)})`)
   return results.map(({ labels }) => labels[label]).sort()

@@ -58,7 +58,7 @@ describe('the status page in Chromium', { concurrency: 2 }, () => {
       const failed = `[...document.querySelectorAll('#legend-logins tr')]
         .some((row) => /^Failed.*[1-9]/.test(row.innerText.replace(/\\s+/g, ' ')))`
       await tab.until(failed, 'the failed login')
-      assert.ok(await tab.evaluate<boolean>(`document.querySelectorAll('canvas').length >= 3`))
+      await tab.until(`document.querySelectorAll('canvas').length >= 3`)
 
       await clients[0]!.close()
       await tab.until(has('#connected', 'one.example 0 0'), 'the client is gone')
@@ -85,6 +85,12 @@ describe('the status page in Chromium', { concurrency: 2 }, () => {
     await prosody.restart()
     await tab.until(has('h1', 'Prosody is up'))
     await tab.until(has('#sources', 'registry works'))
+    await tab.until(has('#outages', 'in 1 outage'))
+    assert.match(
+      await tab.evaluate(textOf('#outages')),
+      /Prosody answered: .* Prosody did not answer: .* in 1 outage/,
+    )
+    assert.equal(await tab.evaluate(`document.querySelectorAll('.strip .down').length`), 1)
     assert.equal(await tab.evaluate('globalThis.isStillThere'), true)
     assertQuiet(tab, exporter)
 
@@ -133,7 +139,7 @@ describe('the status page in Chromium', { concurrency: 2 }, () => {
     const before = await tab.evaluate<string>(textOf('#about'))
     await tab.until(`${textOf('#about')} !== ${JSON.stringify(before)}`, 'something new')
     assert.equal(await tab.evaluate(`document.querySelector('details').open`), true)
-    assert.equal(await tab.evaluate(`document.querySelectorAll('canvas').length`), 1)
+    await tab.until(`document.querySelectorAll('canvas').length === 1`)
     assertQuiet(tab, exporter)
   })
 
@@ -189,6 +195,7 @@ describe('the status page in Chromium', { concurrency: 2 }, () => {
       }
       assert.fail(`${name} is not among ${reached.join(', ')}`)
     }
+    await tabTo('4 hours')
     await tabTo('Connections: choose a point in time')
     const moment = () => tab.evaluate<string>('document.activeElement.ariaValueText')
     await tab.press('Home', 36)

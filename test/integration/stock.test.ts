@@ -36,13 +36,14 @@ async function startProsody(t: TestContext, version: Version, config: ProsodyCon
   return { prosody: { ...prosody, statsDomains: [STATS] }, user: users[0]! }
 }
 
+const isForEjabberd = (name: string) => name.startsWith('ejabberd_')
 const ON_BY_DEFAULT = COLLECTORS.filter(({ isOn }) => isOn).map(({ name }) => name)
 const HOSTS = ['--xmpp.host=one.example', '--xmpp.host=two.example']
 
 /** The collectors that do nothing with a Prosody on which the exporter is no admin. */
 const IDLE = COLLECTORS.filter(({ adminCommand }) => adminCommand !== undefined)
   .map(({ name }) => name)
-  .concat('ejabberd_s2s')
+  .concat(ON_BY_DEFAULT.filter(isForEjabberd))
 
 /** Returns 1 if a collector succeeded, 0 if it failed, and `undefined` if it did not run. */
 const success = (text: string, name: string) =>
@@ -110,7 +111,7 @@ for (const version of everyVersion) {
       assert.ok(started <= startedBefore + 1 && started >= before - 1, String(started))
       assert.ok(value(`xmpp_ping_seconds{host="${host}"}`)! > 0)
     }
-    for (const name of ON_BY_DEFAULT.filter((name) => name !== 'ejabberd_s2s')) {
+    for (const name of ON_BY_DEFAULT.filter((name) => !isForEjabberd(name))) {
       assert.equal(success(text, name), name === 'registry' ? 0 : 1, name)
     }
 
@@ -193,11 +194,14 @@ for (const version of everyVersion) {
       const what = [attrs['type'], attrs['to'], child.name, child.attrs['xmlns']].join(' ')
       questions.set(what, (questions.get(what) ?? 0) + 1)
     }
+    // The exporter requests the number of rooms once a minute. On a slow machine, the scrapes can take longer.
+    const rooms = 'get rooms.one.example query http://jabber.org/protocol/disco#items'
+    assert.ok((questions.get(rooms) ?? 0) < scrapes)
+    questions.delete(rooms)
     assert.deepEqual(
       Object.fromEntries(questions),
       {
         'get one.example ping urn:xmpp:ping': scrapes,
-        'get rooms.one.example query http://jabber.org/protocol/disco#items': scrapes,
         // With this request to its own domain, the exporter checks at each scrape whether the module has been loaded.
         [`set ${STATS} command http://jabber.org/protocol/commands`]: scrapes,
       },

@@ -15,13 +15,18 @@ export type Panel = {
   readonly gridPos: Readonly<Record<'x' | 'y' | 'w' | 'h', number>>
   readonly fieldConfig?: { readonly defaults: { readonly unit?: string } }
   readonly targets?: readonly Target[]
+  readonly options?: { readonly alertInstanceLabelFilter?: string }
+  readonly collapsed?: boolean
+  /** The panels of a collapsed row. The panels of an open row follow it in the list of panels. */
+  readonly panels?: readonly Panel[]
 }
 export type Variable = {
   readonly name: string
   readonly type: string
-  readonly query: { readonly query: string }
+  readonly query: string | { readonly query: string }
 }
 export type Dashboard = {
+  readonly links: readonly { readonly title: string; readonly url: string }[]
   readonly schemaVersion: number
   readonly uid: string
   readonly panels: readonly Panel[]
@@ -31,7 +36,7 @@ export type Dashboard = {
 
 /** Returns the panels of a dashboard, without the rows that only group panels. */
 export const panelsOf = ({ panels }: Dashboard): Panel[] =>
-  panels.filter(({ type }) => type !== 'row')
+  panels.flatMap((panel) => (panel.type === 'row' ? (panel.panels ?? []) : [panel]))
 
 export const queriesOf = (dashboard: Dashboard): { title: string; expr: string }[] =>
   panelsOf(dashboard).flatMap(({ title, targets = [] }) =>

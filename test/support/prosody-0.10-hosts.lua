@@ -18,19 +18,31 @@ local function new_events()
 			if entry.handler == handler then return table.remove(handlers[event], i); end
 		end
 	end
-	function events.fire_event(event, data)
+	local function call_handlers(event, data)
 		for _, entry in ipairs(handlers[event] or {}) do
 			local result = entry.handler(data);
 			if result ~= nil then return result; end
 		end
 	end
-	-- A wrapper runs instead of the handlers of an event, and can call them.
-	local wrappers, fire_event = {}, events.fire_event;
-	function events.add_wrapper(event, wrapper) wrappers[event] = wrapper; end
-	function events.remove_wrapper(event) wrappers[event] = nil; end
+	local wrappers = {};
+	events.wrappers = {};
+	function events.wrappers.add_handler(event, wrapper)
+		wrappers[event] = wrappers[event] or {};
+		table.insert(wrappers[event], wrapper);
+	end
+	-- As in Prosody 0.10.0, this function removes nothing if the event has several wrappers.
+	function events.wrappers.remove_handler(event, wrapper)
+		local list = wrappers[event];
+		if #list == 1 and list[1] == wrapper then wrappers[event] = nil; end
+	end
+	events.add_wrapper, events.remove_wrapper = events.wrappers.add_handler, events.wrappers.remove_handler;
 	function events.fire_event(event, data)
-		if wrappers[event] then return wrappers[event](fire_event, event, data); end
-		return fire_event(event, data);
+		local call = call_handlers;
+		for _, wrapper in ipairs(wrappers[event] or {}) do
+			local inner = call;
+			call = function (...) return wrapper(inner, ...); end;
+		end
+		return call(event, data);
 	end
 	return events;
 end
@@ -144,12 +156,9 @@ function client_mt:disconnect()
 end
 
 local libraries = {
-	["core.certmanager"] = { find_cert = function () end };
-	["core.configmanager"] = { get = function () end, rawget = function () end, getconfig = function () end };
-	["core.portmanager"] = {
-		get_active_services = function () return { iter = function () return function () end end }; end;
-	};
-	["lfs"] = { attributes = function () end, dir = function () error("lfs.dir() is not available") end };
+	["core.certmanager"] = { create_context = function () return nil, "No certificate"; end };
+	["core.configmanager"] = { get = function () end, rawget = function () end };
+	["core.modulemanager"] = { get_module = function () end };
 	["core.storagemanager"] = { get_driver = function () return {}, "internal"; end };
 	["core.usermanager"] = {
 		get_sasl_handler = function (host) return prosody.hosts[host].users.get_sasl_handler(); end;

@@ -57,6 +57,8 @@ export type ProsodyConfig = {
   readonly pluginPaths?: readonly string[]
   /** Whether plugin_paths has the directory of mod_adhoc_statistics. Default: true. */
   readonly hasModule?: boolean
+  /** The ports of services with TLS from the start, for example `https`. By default, these services have no ports. */
+  readonly tlsPorts?: Readonly<Record<string, number>>
   /** Lua text that comes before the rest of the configuration (`extraGlobal`) or after it (`extra`). */
   readonly extraGlobal?: string
   readonly extra?: string
@@ -147,6 +149,7 @@ export async function withProsody(
       ...(config.logLevel && { logLevel: config.logLevel }),
       ...(current && { ports: current.ports }),
       ...(config.env && { env: config.env }),
+      ...(config.tlsPorts && { tlsPorts: config.tlsPorts }),
     })
   }
   const first = await start()

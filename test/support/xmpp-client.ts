@@ -15,6 +15,8 @@ export type XmppStream = {
    * stream ends.
    */
   next(matches: (stanza: Element) => boolean): Promise<Element>
+  /** Removes and returns a received stanza for which `matches` returns true, if one has arrived. */
+  taken(matches: (stanza: Element) => boolean): Element | undefined
   /** Discards the received stanzas that `next` has not returned. */
   forget(): void
   /** Opens a new stream on the same connection, as a client must do after SASL. @see RFC 6120 §6.4.6 */
@@ -34,7 +36,8 @@ type Attributes = Readonly<Record<string, string>>
 
 const TIMEOUT_MS = 300_000
 
-async function openStream(port: number, to: string, xmlns: string): Promise<XmppStream> {
+/** Connects to 127.0.0.1, and opens a stream. The namespace is `jabber:client`, for example. */
+export async function openStream(port: number, to: string, xmlns: string): Promise<XmppStream> {
   const socket = connect(port, '127.0.0.1')
   await once(socket, 'connect')
   socket.setNoDelay(true).setEncoding('utf8')
@@ -50,6 +53,7 @@ async function openStream(port: number, to: string, xmlns: string): Promise<Xmpp
       socket.write(text + padding)
     },
     next: (matches) => input.waitFor('matching stanza', () => input.take(matches)),
+    taken: (matches) => input.take(matches),
     forget() {
       input.received.length = 0
     },
@@ -299,6 +303,38 @@ export async function login(options: LoginOptions): Promise<XmppUser> {
 }
 
 /**
+ * Registers an account in-band, on a connection of its own. With `token`, the registration uses an invite. Returns the
+ * reply, which can be an error.
+ *
+ * @see XEP-0077 §3.1.1, XEP-0445 §3 (invites)
+ */
+export async function registerAccount(options: {
+  readonly port: number
+  readonly jid: string
+  readonly password: string
+  readonly token?: string
+}): Promise<Element> {
+  const [username = '', host = ''] = options.jid.split('@')
+  const stream = await openStream(options.port, host, 'jabber:client')
+  try {
+    await stream.next((stanza) => stanza.name === 'stream:features')
+    if (options.token !== undefined) {
+      const attrs = { xmlns: 'urn:xmpp:pars:0', token: options.token }
+      await stream.iq('set', host, xml('preauth', attrs))
+    }
+    return await stream.iq('set', host, registerElement(username, options.password))
+  } finally {
+    await stream.close()
+  }
+}
+
+/** Returns the element with which a client registers an account or changes its password. @see XEP-0077 §3 */
+export function registerElement(username: string, password: string): Element {
+  const fields = [xml('username', {}, username), xml('password', {}, password)]
+  return xml('query', { xmlns: 'jabber:iq:register' }, ...fields)
+}
+
+/**
  * Connects as an external component. A component's stanzas need the attribute `from`, which only `iq` adds by itself.
  *
  * @throws {LoginError}
@@ -330,6 +366,32 @@ export async function connectComponent(options: {
 export function commandElement(node: string, ...children: readonly Element[]): Element {
   const attrs = { xmlns: 'http://jabber.org/protocol/commands', node, action: 'execute' }
   return xml('command', attrs, ...children)
+}
+
+/**
+ * Executes an ad-hoc command with a form: requests the form, and submits it with the given values. Returns the reply.
+ *
+ * @see XEP-0050 §2.4.2
+ */
+export async function submitCommand(
+  user: XmppStream,
+  to: string,
+  node: string,
+  values: Readonly<Record<string, string>>,
+): Promise<Element> {
+  const form = await user.iq('set', to, commandElement(node))
+  const sessionid = form.getChild('command')?.attrs.sessionid ?? ''
+  const fields = Object.entries(values).map(([name, value]) =>
+    xml('field', { var: name }, xml('value', {}, value)),
+  )
+  const attrs = {
+    xmlns: 'http://jabber.org/protocol/commands',
+    node,
+    sessionid,
+    action: 'complete',
+  }
+  const submit = xml('x', { xmlns: 'jabber:x:data', type: 'submit' }, ...fields)
+  return await user.iq('set', to, xml('command', attrs, submit))
 }
 
 /** Returns the condition of an error reply, for example `forbidden`. Returns undefined if the reply is a result. */

@@ -9,18 +9,23 @@
 const { uPlot } = /** @type {any} */ (globalThis)
 
 /**
- * The points of all charts: a column of times in seconds, and a column of values for each track, for example
- * `clients`. All columns have the same length.
+ * The values of all charts in the selected range, as src/page/chart-columns.ts creates them. Times are in seconds.
  *
- * @typedef {{ times: number[] } & Record<string, (number | null)[] | undefined>} Columns
+ * @typedef {(number | null)[]} Column
+ * @typedef {{ average: Column, minimum?: Column, maximum?: Column }} TrackColumns
+ * @typedef {{ from: number, to: number, step: number, times: number[], tracks: Record<string, TrackColumns> }} ChartColumns
  */
 
-// The page keeps as many points as the exporter does in src/history/history.ts.
-const MAX_POINTS = 960
-/** The steps between the labels of the time axis, in seconds: from a minute to a day. */
-const TIME_STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440].map(
-  (minutes) => minutes * 60,
-)
+const MINUTE_S = 60
+const DAY_S = 86_400
+/** The chart library treats this number of days as a month of the calendar. */
+const MONTH_S = 30 * DAY_S
+/** The steps between the labels of the time axis, in seconds: from a minute to half a year. */
+const TIME_STEPS_S = [
+  ...[1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720].map((minutes) => minutes * MINUTE_S),
+  ...[1, 2, 5, 7, 14].map((days) => days * DAY_S),
+  ...[1, 2, 3, 6].map((months) => months * MONTH_S),
+]
 /** The shortest period that a chart shows, in seconds. */
 const MIN_SPAN_S = 300
 /** The height of a chart, in pixels. */
@@ -38,20 +43,86 @@ const KEY_STEPS = new Map([
 ])
 const RETRY_MS = 10_000
 
-const hourAndMinute = new Intl.DateTimeFormat('en-GB', {
-  hour: '2-digit',
-  minute: '2-digit',
-  hourCycle: 'h23',
-})
-const timeOfDay = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium' })
-const dateAndTime = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'short' })
+/** The longest time after which the values are loaded again. With shorter steps, this happens after each step. */
+const MAX_AGE_MS = 60_000
+const LOAD_TIMEOUT_MS = 30_000
+
+/** @param {Intl.DateTimeFormatOptions} options */
+const createTimeFormat = (options) => {
+  const format = new Intl.DateTimeFormat('en-GB', { hourCycle: 'h23', ...options })
+  return (/** @type {number} */ seconds) => format.format(seconds * 1000)
+}
+const formatHour = createTimeFormat({ hour: '2-digit', minute: '2-digit' })
+const formatDay = createTimeFormat({ day: 'numeric', month: 'short' })
+const formatMonth = createTimeFormat({ month: 'short', year: 'numeric' })
+const formatClock = createTimeFormat({ timeStyle: 'medium' })
+const formatDate = createTimeFormat({ dateStyle: 'medium' })
+const formatDateAndTime = createTimeFormat({ dateStyle: 'medium', timeStyle: 'short' })
 const number = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 })
 
-/** @type {Columns} */
-let history = { times: [] }
+const BYTE_UNITS = ['bytes', 'KB', 'MB', 'GB', 'TB']
+
+/**
+ * Formats a number of bytes as src/page/format-values.ts does. One KB is 1024 bytes.
+ *
+ * @param {number} bytes
+ */
+function formatBytes(bytes) {
+  let [value, unit] = [bytes, 0]
+  while (value >= 1000 && unit < BYTE_UNITS.length - 1) [value, unit] = [value / 1024, unit + 1]
+  return `${number.format(value)} ${BYTE_UNITS[unit]}`
+}
+
+/**
+ * How the values of a chart are written. The axis always includes the value `top`, so that noise in very small values
+ * does not look large. `steps` are the possible distances of two labels, if they are special.
+ *
+ * @typedef {{ format: (value: number) => string, top: number, steps?: number[] }} ValueFormat
+ * @type {Record<'number' | 'bytes' | 'percent', ValueFormat>}
+ */
+const VALUE_FORMATS = {
+  number: { format: (value) => number.format(value), top: 1 },
+  bytes: {
+    format: formatBytes,
+    top: 1024 ** 2,
+    steps: [1, 2, 3, 4].flatMap((power) =>
+      [1, 2, 5, 10, 20, 50, 100, 200, 500].map((count) => count * 1024 ** power),
+    ),
+  },
+  percent: { format: (value) => `${number.format(value * 100)} %`, top: 0.01 },
+}
+
+/** @type {ChartColumns} */
+let columns = { from: 0, to: 0, step: 1, times: [], tracks: {} }
 const charts = [.../** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('.plot'))].map(
   createChart,
 )
+
+/**
+ * Formats the time of a value, with the precision that its step allows.
+ *
+ * @param {number} seconds
+ */
+function formatMoment(seconds) {
+  if (columns.step >= DAY_S) return formatDate(seconds)
+  if (columns.step > MINUTE_S) return formatDateAndTime(seconds)
+  return formatClock(seconds)
+}
+
+/**
+ * Formats the labels of the time axis.
+ *
+ * @param {number[]} times
+ * @param {number} step The distance of two labels.
+ */
+function formatTimeLabels(times, step) {
+  return times.map((seconds) => {
+    if (step >= MONTH_S) return formatMonth(seconds)
+    return step >= DAY_S || formatHour(seconds) === '00:00'
+      ? formatDay(seconds)
+      : formatHour(seconds)
+  })
+}
 
 /**
  * Creates the chart in an element with the class `plot`. The element has the names of its tracks as attributes.
@@ -62,24 +133,30 @@ const charts = [.../** @type {NodeListOf<HTMLElement>} */ (document.querySelecto
 function createChart(plot) {
   const tracks = plot.dataset.tracks?.split(' ') ?? []
   const names = plot.dataset.names?.split('|') ?? []
+  const name = /** @type {keyof typeof VALUE_FORMATS} */ (plot.dataset.format)
+  const valueFormat = VALUE_FORMATS[name]
+  const { format } = valueFormat
   const readout = plot.parentElement?.querySelector('.readout')
   /** @type {import('uplot') | undefined} */
   let chart
-  let drawnTracks = ''
+  let drawnSeries = ''
 
   /** @param {number} index */
   const describePoint = (index) => {
     const values = tracks.flatMap((track, i) => {
-      const value = history[track]?.[index]
-      return value === undefined || value === null ? [] : `${names[i]} ${number.format(value)}`
+      const { average, minimum, maximum } = columns.tracks[track] ?? {}
+      const value = average?.[index] ?? null
+      if (value === null) return []
+      const [low, high] = [minimum?.[index] ?? value, maximum?.[index] ?? value]
+      const limits = low < high ? ` (${format(low)} to ${format(high)})` : ''
+      return `${names[i]} ${format(value)}${limits}`
     })
-    const time = timeOfDay.format((history.times[index] ?? 0) * 1000)
-    return `${time}: ${values.join(', ') || 'no data'}`
+    return `${formatMoment(columns.times[index] ?? 0)}: ${values.join(', ') || 'no data'}`
   }
 
   /** @param {import('uplot')} u */
   function showCursor({ cursor: { idx } }) {
-    const last = history.times.length - 1
+    const last = columns.times.length - 1
     if (readout) readout.textContent = typeof idx === 'number' ? describePoint(idx) : ''
     plot.ariaValueMax = String(Math.max(last, 0))
     plot.ariaValueNow = String(idx ?? last)
@@ -91,9 +168,9 @@ function createChart(plot) {
     const step = KEY_STEPS.get(event.key)
     if (step === undefined || !chart) return
     event.preventDefault()
-    const last = history.times.length - 1
+    const last = columns.times.length - 1
     const index = Math.min(Math.max((chart.cursor.idx ?? last) + step, 0), last)
-    chart.setCursor({ left: chart.valToPos(history.times[index] ?? 0, 'x'), top: 0 })
+    chart.setCursor({ left: chart.valToPos(columns.times[index] ?? 0, 'x'), top: 0 })
   }
 
   plot.setAttribute('role', 'slider')
@@ -103,25 +180,30 @@ function createChart(plot) {
   plot.ariaValueText = 'no data yet'
   plot.addEventListener('keydown', moveCursor)
   plot.addEventListener('blur', () => chart?.setCursor({ left: -10, top: -10 }))
-  const resize = () => chart?.setSize({ width: plot.clientWidth, height: CHART_HEIGHT })
+  const resize = () => {
+    // A hidden element has no width.
+    if (plot.clientWidth > 0) chart?.setSize({ width: plot.clientWidth, height: CHART_HEIGHT })
+  }
   new ResizeObserver(resize).observe(plot)
 
   return {
     draw() {
-      const known = tracks.filter((track) => history[track]?.some((value) => value !== null))
+      const series = listSeries(tracks)
       // A line needs two points.
-      const isDrawn = known.length > 0 && history.times.length > 1
+      const isDrawn = series.length > 0 && columns.times.length > 1
       plot.hidden = !isDrawn
       plot.tabIndex = isDrawn ? 0 : -1
       if (!isDrawn) return
-      if (known.join() !== drawnTracks) this.destroy()
-      drawnTracks = known.join()
+      const lines = series.map(({ line, edge }) => [line, edge])
+      // In another range, the cursor would be at an unrelated time, so the chart is created again.
+      const description = JSON.stringify([columns.step, lines])
+      if (description !== drawnSeries) this.destroy()
+      drawnSeries = description
       if (!chart) {
-        const lines = known.map((track) => tracks.indexOf(track) + 1)
-        const options = createChartOptions(plot.clientWidth, lines, showCursor)
-        chart = new uPlot(options, [[], ...known.map(() => [])], plot)
+        const options = createChartOptions(plot.clientWidth, series, valueFormat, showCursor)
+        chart = new uPlot(options, [[], ...series.map(() => [])], plot)
       }
-      chart.setData([history.times, ...known.map((track) => history[track] ?? [])])
+      chart.setData([columns.times, ...series.map(({ values }) => values)])
       showCursor(chart)
     },
     /** Removes the chart. The next call of `draw` creates it again with the current colours of the page. */
@@ -133,12 +215,40 @@ function createChart(plot) {
 }
 
 /**
+ * A series of a chart: the line of the averages, or an edge of the area from the minimum to the maximum. `line` is the
+ * number of the line, which selects its colour in page.css.
+ *
+ * @typedef {{ line: number, edge: boolean, values: Column }} Series
+ */
+
+/**
+ * Lists the series of a chart. The areas come first, so that the lines are above them. The maximum comes before the
+ * minimum.
+ *
+ * @param {string[]} tracks
+ * @returns {Series[]}
+ */
+function listSeries(tracks) {
+  const known = tracks.flatMap((track, i) => {
+    const values = columns.tracks[track]
+    return values ? [{ line: i + 1, ...values }] : []
+  })
+  return [
+    ...known.flatMap(({ line, minimum, maximum }) =>
+      minimum && maximum ? [maximum, minimum].map((values) => ({ line, edge: true, values })) : [],
+    ),
+    ...known.map(({ line, average }) => ({ line, edge: false, values: average })),
+  ]
+}
+
+/**
  * @param {number} width The width of the chart, in pixels.
- * @param {number[]} lines The number of each line, which selects its colour in page.css.
+ * @param {Series[]} series
+ * @param {ValueFormat} valueFormat
  * @param {(u: import('uplot')) => void} onCursor
  * @returns {import('uplot').Options}
  */
-function createChartOptions(width, lines, onCursor) {
+function createChartOptions(width, series, { format, top, steps }, onCursor) {
   const style = getComputedStyle(document.documentElement)
   const colour = (/** @type {string} */ name) => style.getPropertyValue(name).trim()
   const axis = {
@@ -146,15 +256,23 @@ function createChartOptions(width, lines, onCursor) {
     font: `12px ${style.fontFamily}`,
     ticks: { show: false },
   }
+  const hasAreas = series.some(({ edge }) => edge)
   return {
     width,
     height: CHART_HEIGHT,
     padding: [8, 18, 0, 0],
     legend: { show: false },
-    cursor: { y: false, drag: { x: false, y: false }, sync: { key: 'page' } },
+    cursor: {
+      y: false,
+      drag: { x: false, y: false },
+      sync: { key: 'page' },
+      // The cursor shows no points on the edges of the areas.
+      dataIdx: (_, i, index) =>
+        series[i - 1]?.edge ? /** @type {number} */ (/** @type {unknown} */ (null)) : index,
+    },
     scales: {
-      x: { range: (_, min, max) => [Math.min(min, max - MIN_SPAN_S), max] },
-      y: { range: (_, __, max) => [0, Math.max(max * 1.1, 1)] },
+      x: { range: () => [Math.min(columns.from, columns.to - MIN_SPAN_S), columns.to] },
+      y: { range: (_, __, max) => [0, Math.max(max * 1.1, top)] },
     },
     axes: [
       {
@@ -164,51 +282,43 @@ function createChartOptions(width, lines, onCursor) {
         space: 64,
         // The labels have no seconds, so two labels must not be in the same minute.
         incrs: TIME_STEPS_S,
-        values: (_, times) => times.map((seconds) => hourAndMinute.format(seconds * 1000)),
+        values: (_, times, __, ___, step) => formatTimeLabels(times, step),
       },
       {
         ...axis,
         grid: { stroke: colour('--edge'), width: 1 },
-        size: 46,
+        size: 54,
         space: 36,
-        values: (_, values) => values.map((value) => number.format(value)),
+        ...(steps && { incrs: steps }),
+        values: (_, values) => values.map(format),
       },
     ],
     series: [
       {},
-      ...lines.map((line, i) => ({
-        stroke: colour(`--line-${line}`),
-        // Only the area below the first line of a chart is filled.
-        ...(i === 0 && { fill: `${colour('--line-1')}14` }),
+      ...series.map(({ line, edge }, i) => ({
+        ...(!edge && { stroke: colour(`--line-${line}`) }),
+        // Without areas, the area below the first line of a chart is filled.
+        ...(i === 0 && !hasAreas && { fill: `${colour('--line-1')}14` }),
         width: 1.75,
         points: { show: false },
       })),
     ],
+    bands: series.flatMap(({ line, edge }, i) =>
+      edge && i % 2 === 0
+        ? [
+            {
+              series: /** @type {[number, number]} */ ([i + 1, i + 2]),
+              fill: `${colour(`--line-${line}`)}33`,
+            },
+          ]
+        : [],
+    ),
     hooks: { setCursor: [onCursor] },
   }
 }
 
 function drawCharts() {
   for (const chart of charts) chart.draw()
-}
-
-/**
- * Appends points to the history.
- *
- * @param {Columns} added
- */
-function appendPoints(added) {
-  const names = new Set([...Object.keys(history), ...Object.keys(added)])
-  /** @param {Columns} columns @param {string} name */
-  const column = (columns, name) => columns[name] ?? columns.times.map(() => null)
-  history = /** @type {Columns} */ (
-    Object.fromEntries(
-      [...names].map((name) => [
-        name,
-        [...column(history, name), ...column(added, name)].slice(-MAX_POINTS),
-      ]),
-    )
-  )
 }
 
 /**
@@ -247,8 +357,8 @@ function updateChildren(current, updated) {
  */
 function localizeTimes(root) {
   for (const element of root.querySelectorAll('time')) {
-    const format = element.hasAttribute('data-clock') ? timeOfDay : dateAndTime
-    element.textContent = format.format(new Date(element.dateTime))
+    const format = element.hasAttribute('data-clock') ? formatClock : formatDateAndTime
+    element.textContent = format(Date.parse(element.dateTime) / 1000)
   }
 }
 
@@ -269,26 +379,139 @@ function updateParts(parts) {
   document.title = `${state} – Prosody Exporter`
 }
 
-/** @param {MessageEvent} event @returns {unknown} */
-function parseData(event) {
-  return JSON.parse(String(event.data))
+/**
+ * @param {string} path The URL of the values, without the range.
+ * @param {string} range
+ * @param {AbortSignal} signal
+ * @returns {Promise<ChartColumns & { parts: Record<string, string> }>}
+ */
+async function fetchRange(path, range, signal) {
+  const url = new URL(path, document.baseURI)
+  url.searchParams.set('range', range)
+  const response = await fetch(url, { signal })
+  /** @type {unknown} */
+  const body = response.ok ? await response.json() : undefined
+  if (body) return /** @type {ChartColumns & { parts: Record<string, string> }} */ (body)
+  const isText = response.headers.get('Content-Type')?.startsWith('text/plain')
+  const text = isText ? (await response.text()).slice(0, 200).trim() : ''
+  throw new Error(`The exporter returned status ${response.status}. ${text}`)
+}
+
+/**
+ * Says why `fetchRange` failed. The functions fetch() and json() throw errors of some types, whose texts depend on the
+ * browser.
+ *
+ * @param {unknown} error
+ */
+function describeFailure(error) {
+  if (error instanceof SyntaxError) return 'The response is not from the exporter.'
+  if (error instanceof TypeError) return 'No connection to the exporter.'
+  if (error instanceof DOMException) return 'The exporter did not answer in time.'
+  return error instanceof Error ? error.message : String(error)
+}
+
+/**
+ * Loads the values of the selected range: when a range is selected, and later when they are old and the page is visible.
+ * The overview has no history.
+ *
+ * @param {HTMLElement | null} section
+ */
+function createHistory(section) {
+  const links = [...(section?.querySelectorAll('a[data-range]') ?? [])]
+  const problem = document.getElementById('history-problem')
+  /** @type {AbortController | undefined} */
+  let loading
+  let isStale = true
+  let isWaiting = false
+  let loadedAtMs = 0
+
+  async function load() {
+    loading?.abort()
+    const controller = new AbortController()
+    loading = controller
+    isStale = false
+    const timer = setTimeout(() => {
+      controller.abort()
+    }, LOAD_TIMEOUT_MS)
+    try {
+      const range = links.find((link) => link.ariaCurrent === 'true')?.getAttribute('data-range')
+      const path = section?.dataset.history ?? ''
+      const { parts, ...loaded } = await fetchRange(path, range ?? '', controller.signal)
+      if (loading !== controller) return
+      columns = loaded
+      updateParts(parts)
+      showProblem('')
+      loadedAtMs = performance.now()
+      drawCharts()
+    } catch (error) {
+      if (loading !== controller) return
+      showProblem(describeFailure(error))
+      isStale = true
+      isWaiting = true
+      setTimeout(() => {
+        isWaiting = false
+        refresh()
+      }, RETRY_MS)
+    } finally {
+      clearTimeout(timer)
+      if (loading === controller) {
+        loading = undefined
+        section?.removeAttribute('aria-busy')
+      }
+    }
+  }
+
+  /** @param {string} text */
+  function showProblem(text) {
+    section?.classList.toggle('failed', text !== '')
+    const message = text && `The charts cannot be loaded. ${text} The page retries.`
+    if (problem && problem.textContent !== message) problem.textContent = message
+  }
+
+  function refresh() {
+    const maxAgeMs = Math.min(columns.step * 1000, MAX_AGE_MS)
+    const isOld = isStale || performance.now() - loadedAtMs >= maxAgeMs
+    const isPossible = !loading && !isWaiting && document.visibilityState === 'visible'
+    if (section && isOld && isPossible) void load()
+  }
+
+  for (const link of links) {
+    link.addEventListener('click', (event) => {
+      // With such a key, the browser opens a new tab.
+      const { ctrlKey, metaKey, shiftKey, altKey } = /** @type {MouseEvent} */ (event)
+      if (ctrlKey || metaKey || shiftKey || altKey) return
+      event.preventDefault()
+      for (const each of links) each.ariaCurrent = each === link ? 'true' : null
+      history.replaceState(null, '', /** @type {HTMLAnchorElement} */ (link).href)
+      section?.setAttribute('aria-busy', 'true')
+      void load()
+    })
+  }
+  document.addEventListener('visibilitychange', refresh)
+  return {
+    refresh,
+    /** Loads the values again soon, because something changed. */
+    invalidate() {
+      isStale = true
+      refresh()
+    },
+  }
 }
 
 function connect() {
   const link = /** @type {HTMLElement} */ (document.getElementById('link'))
   const source = new EventSource(document.body.dataset.events ?? '')
-  source.addEventListener('history', (event) => {
-    history = /** @type {Columns} */ (parseData(event))
-    drawCharts()
-  })
-  source.addEventListener('points', (event) => {
-    appendPoints(/** @type {Columns} */ (parseData(event)))
-    drawCharts()
-  })
   source.addEventListener('parts', (event) => {
-    updateParts(/** @type {Record<string, string>} */ (parseData(event)))
+    const state = () => document.querySelector('h1')?.className
+    const before = state()
+    /** @type {unknown} */
+    const parts = JSON.parse(String(event.data))
+    updateParts(/** @type {Record<string, string>} */ (parts))
+    if (state() === before) pageHistory.refresh()
+    else pageHistory.invalidate()
   })
   source.onopen = () => {
+    if (link.className === 'lost') pageHistory.invalidate()
     link.textContent = 'Live'
     link.className = 'live'
   }
@@ -327,5 +550,6 @@ matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
 })
 localizeTimes(document)
 showCopyButton()
-drawCharts()
+const pageHistory = createHistory(document.getElementById('history'))
+pageHistory.refresh()
 connect()

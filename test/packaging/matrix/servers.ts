@@ -52,6 +52,9 @@ export async function withStockProsody(
   return { ...prosody, statsDomains: [STATS] }
 }
 
+/** The modules of ejabberd with the API commands of the collectors. */
+const API_MODULES = { mod_adhoc_api: {}, mod_admin_extra: {}, mod_muc_admin: {}, mod_private: {} }
+
 export async function withStockEjabberd(
   t: TestContext,
   options: { version: EjabberdVersion; rights: Rights; farPort: number },
@@ -63,18 +66,29 @@ export async function withStockEjabberd(
       acl,
       api_permissions: {
         'prosody-exporter': {
-          ...{ from: 'mod_adhoc_api', who: { acl: 'statistics' } },
-          what: ['incoming_s2s_number', 'outgoing_s2s_number'],
+          ...{ from: 'mod_adhoc_api', who: { server: STATS } },
+          what: ['incoming_s2s_number', 'outgoing_s2s_number', 'muc_online_rooms_count'],
         },
       },
     },
-    admin: { acl, access_rules: { configure: { allow: 'statistics' } } },
+    admin: {
+      acl,
+      access_rules: { configure: { allow: 'statistics' } },
+      // Debian's older versions don't have mod_adhoc_api, and reject its name.
+      ...(options.version === 'newest' && {
+        api_permissions: {
+          'prosody-exporter': {
+            ...{ from: 'mod_adhoc_api', who: { server: STATS }, what: 'count_banned' },
+          },
+        },
+      }),
+    },
   }
   return await withEjabberd(t, {
     version: options.version,
     users: USERS,
     farPort: options.farPort,
     options: rights[options.rights],
-    modules: options.rights === 'some' ? { mod_adhoc_api: {} } : {},
+    modules: options.version === 'newest' && options.rights !== 'none' ? API_MODULES : {},
   })
 }

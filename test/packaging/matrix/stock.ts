@@ -59,6 +59,8 @@ const NUMBERS: Readonly<Record<string, number>> = {
   'xmpp_s2s_connections{host="two.example",direction="in",security="plain"}': 0,
   'ejabberd_s2s_connections{host="one.example",direction="in"}': 1,
   'ejabberd_s2s_connections{host="one.example",direction="out"}': 1,
+  'xmpp_banned_users{host="one.example"}': 0,
+  'xmpp_banned_users{host="two.example"}': 0,
   'xmpp_host_info{host="one.example",category="server",type="im"}': 1,
 }
 
@@ -97,6 +99,7 @@ export async function readStock(
   const numbers = {
     ...NUMBERS,
     [`xmpp_muc_rooms{host="${server.rooms}"}`]: ROOMS.length,
+    [`xmpp_muc_live_rooms{host="${server.rooms}"}`]: ROOMS.length,
   }
   for (const [series, expected] of Object.entries(numbers)) {
     const family = series.slice(0, series.indexOf('{'))

@@ -35,7 +35,7 @@ export function tableOf(rows: readonly Row[]): string {
     'Server',
     'Registry, by the module',
     'Without a right',
-    'With two API commands',
+    'With three API commands',
     'As admin',
   ]
   const lines = rows.map(({ name, isNewest, results }) => {

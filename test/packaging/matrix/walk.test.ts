@@ -22,19 +22,30 @@ const HOST = 'xmpp.example.com'
 const PASSWORD = 'correct horse'
 const CONFIG = '/etc/prosody-exporter'
 
+const JITSI = "Jitsi's modules are not loaded"
+
 /** The panels of the dashboard that have a query without data, and the reason. */
 const EMPTY: Readonly<Record<string, string>> = {
-  Connections: 'there is no other server',
-  'Outgoing: started and authenticated': 'there is no other server',
-  'Incoming: accepted and authenticated': 'there is no other server',
-  'Closed streams': 'there is no other server',
-  'How servers authenticate': 'there is no other server',
-  'Certificates of other servers': 'there is no other server',
-  'TLS of servers': 'there is no other server',
+  'Connections with other servers': 'there is no other server',
+  'Outgoing connections started and authenticated per second': 'there is no other server',
+  'Incoming connections accepted and authenticated per second': 'there is no other server',
+  'Streams closed per second': 'there is no other server',
+  'Authenticated connections per second, by mechanism': 'there is no other server',
+  'Certificates of other servers checked per second': 'there is no other server',
+  'Encrypted server connections per second, by cipher': 'there is no other server',
   'BOSH sessions': 'mod_bosh is not loaded',
-  DNS: 'lua-unbound is not installed',
+  'DNS query time (95th percentile)': 'lua-unbound is not installed',
+  'Connections rejected per second': 'max_connections_per_ip is not set',
+  'Logins with a token per second': JITSI,
+  'Room entries with a token per second': JITSI,
+  'Rooms and people on a visitor server': JITSI,
+  'Stanzas sent per second': JITSI,
+  'IP addresses with a rate limit': JITSI,
+  'Delayed room joins per second': JITSI,
+  'Outgoing calls rejected per second': JITSI,
+  'Rooms without occupants': JITSI,
   'Omitted series': 'all is well',
-  'Data consistency': 'all is well',
+  'Mismatched and invalid samples': 'all is well',
 }
 
 /** The documented command that hashes a password, and its variant that reads standard input. */

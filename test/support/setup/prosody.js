@@ -48,6 +48,8 @@ import { freePorts, launch, run, SetupError, temporaryDirectory, until } from '.
  * @param {string} [options.dir] The directory of the server, which `stop()` does not remove. Without this option,
  *   it is a temporary directory, which `stop()` removes.
  * @param {Ports} [options.ports] The ports of the server. Without this option, free ports are used.
+ * @param {Readonly<Record<string, number>>} [options.tlsPorts] The ports of services with TLS from the start, for
+ *   example `https` or `c2s_direct_tls`. Without this option, these services have no ports.
  * @param {readonly string[]} [options.pluginPaths] The directories for `plugin_paths`. They replace those in the
  *   configuration.
  * @param {'debug' | 'info' | 'warn'} [options.logLevel] The level of Prosody's log, by default `info`.
@@ -72,7 +74,7 @@ export async function startProsody(options) {
     await mkdir(join(dir, 'certs'), { recursive: true })
     await writeFile(join(dir, 'server.cfg.lua'), options.config)
     const wrapper = join(dir, 'prosody.cfg.lua')
-    await writeFile(wrapper, wrapperConfig(dir, ports, options.logLevel, options.pluginPaths))
+    await writeFile(wrapper, wrapperConfig(dir, ports, options))
     const [command = '', ...args] = await commandFor(installation, 'prosody', dir)
     const child = launch(command, [...args, '-F', '--config', wrapper], {
       cwd: dir,
@@ -166,17 +168,22 @@ const DIRECT_TLS = ['c2s_direct_tls', 's2s_direct_tls', 'legacy_ssl']
  *
  * @param {string} dir
  * @param {Ports} ports
- * @param {string} [logLevel]
- * @param {readonly string[]} [pluginPaths]
+ * @param {{
+ *   logLevel?: string | undefined
+ *   pluginPaths?: readonly string[] | undefined
+ *   tlsPorts?: Readonly<Record<string, number>> | undefined
+ * }} options
  */
-function wrapperConfig(dir, ports, logLevel = 'info', pluginPaths) {
+function wrapperConfig(dir, ports, { logLevel = 'info', pluginPaths, tlsPorts = {} }) {
   const paths = pluginPaths?.map((path) => JSON.stringify(path)).join(', ')
   return [
     'Include "server.cfg.lua"',
     'interfaces = { "127.0.0.1" }',
     'local_interfaces = { "127.0.0.1" }',
     ...[...SERVICES, ...DIRECT_TLS].map((name) => `${name}_interfaces = { "127.0.0.1" }`),
-    ...[...DIRECT_TLS, 'https', 'proxy65', 'console'].map((name) => `${name}_ports = { }`),
+    ...[...DIRECT_TLS, 'https', 'proxy65', 'console'].map(
+      (name) => `${name}_ports = { ${tlsPorts[name] ?? ''} }`,
+    ),
     `component_ports = { ${ports.component} }`,
     `c2s_ports = { ${ports.c2s} }`,
     `s2s_ports = { ${ports.s2s} }`,

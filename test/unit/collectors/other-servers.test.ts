@@ -2,6 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { ejabberdBannedSource } from '../../../src/collectors/ejabberd-banned.js'
+import { createEjabberdRoomsSource } from '../../../src/collectors/ejabberd-rooms.js'
 import { createEjabberdS2sSource } from '../../../src/collectors/ejabberd-s2s.js'
 import type { Ask, HostSource } from '../../../src/collectors/host-collector.js'
 import type { Host } from '../../../src/collectors/describe-host.js'
@@ -25,9 +27,12 @@ type Fields = Readonly<Record<string, string>>
 
 /**
  * Creates the `Ask` of a fake host. The host answers an ad-hoc command with these form fields, or with this error. It
- * refuses every other request.
+ * has the empty form of an ad-hoc command with these fields. It refuses every other request.
  */
-function askOf(answers: Readonly<Record<string, Fields | Error>>) {
+function askOf(
+  answers: Readonly<Record<string, Fields | Error>>,
+  forms: Readonly<Record<string, Fields>> = {},
+) {
   const asked: string[] = []
   const ask: Ask = {
     iq: () => Promise.reject(new StanzaError('service-unavailable', 'cancel', '')),
@@ -35,15 +40,26 @@ function askOf(answers: Readonly<Record<string, Fields | Error>>) {
       asked.push([node, JSON.stringify(form), formType].join(' ').trim())
       const answer = answers[node] ?? new StanzaError('item-not-found', 'cancel', '')
       if (answer instanceof Error) return Promise.reject(answer)
-      const fields = Object.entries(answer).map(([name, value]) =>
-        xml('field', { var: name, type: 'text-single' }, xml('value', {}, value)),
-      )
-      const x: Element = xml('x', { xmlns: 'jabber:x:data', type: 'result' }, ...fields)
+      const x = formOf('result', answer)
       const element = xml('command', {}, x)
       return Promise.resolve({ status: 'completed', element, notes: [], form: readDataForm(x) })
     },
+    form(node) {
+      asked.push(`${node} form`)
+      const fields = forms[node]
+      return fields
+        ? Promise.resolve(readDataForm(formOf('form', fields)))
+        : Promise.reject(new StanzaError('item-not-found', 'cancel', ''))
+    },
   }
   return { ask, asked }
+}
+
+function formOf(type: string, fields: Fields): Element {
+  const elements = Object.entries(fields).map(([name, value]) =>
+    xml('field', { var: name, type: 'text-single' }, xml('value', {}, value)),
+  )
+  return xml('x', { xmlns: 'jabber:x:data', type }, ...elements)
 }
 
 const read = (source: HostSource, host: Host, ask: Ask) => {
@@ -77,6 +93,52 @@ test('the collector ejabberd_s2s sends API commands with an empty form, and does
     'the commands are sent again after the next search for hosts',
   )
   assert.ok(!source.appliesTo(hostOf('Prosody', {})))
+})
+
+test('the collector ejabberd_rooms requests the domain of the MUC service once, and exports the rooms of that service', async () => {
+  const source = createEjabberdRoomsSource()
+  const host = hostOf('ejabberd', {})
+  const node = 'api-commands/muc_online_rooms_count'
+  const service = 'conference.a.example'
+  const { ask, asked } = askOf({ [node]: { count: '2' } }, { [node]: { service } })
+  for (let i = 0; i < 2; i++) {
+    assert.deepEqual(await read(source, host, ask), [
+      { family: 'xmpp_muc_live_rooms', labels: { host: service }, value: 2 },
+    ])
+  }
+  const request = `${node} ${JSON.stringify({ service })}`
+  assert.deepEqual(asked, [`${node} form`, request, request])
+  assert.ok(!source.appliesTo(hostOf('Prosody', {})))
+})
+
+test('the collector ejabberd_rooms exports nothing and does not repeat its requests if ejabberd refuses them', async () => {
+  const node = 'api-commands/muc_online_rooms_count'
+  const refused = { [node]: { error: 'AccessRules: Account does not have the right' } }
+  for (const [what, { ask }] of Object.entries({
+    'a version without the command': askOf({}),
+    'no right': askOf(refused, { [node]: { service: 'conference.a.example' } }),
+    'no MUC service': askOf({ [node]: { count: '2' } }, { [node]: {} }),
+    'no domain': askOf({ [node]: { count: '2' } }, { [node]: { service: 'a room@a.example' } }),
+  })) {
+    const source = createEjabberdRoomsSource()
+    const host = hostOf('ejabberd', {})
+    assert.deepEqual(await read(source, host, ask), [], what)
+    assert.ok(!source.appliesTo(host), what)
+  }
+})
+
+test('the collector ejabberd_banned exports the banned accounts of the host, or nothing if ejabberd refuses', async () => {
+  const host = hostOf('ejabberd', {})
+  const node = 'api-commands/count_banned'
+  const { ask, asked } = askOf({ [node]: { banned: '3' } })
+  assert.deepEqual(await read(ejabberdBannedSource, host, ask), [
+    { family: 'xmpp_banned_users', value: 3 },
+  ])
+  assert.deepEqual(asked, [`${node} {"host":"a.example"}`])
+  assert.deepEqual(await read(ejabberdBannedSource, host, askOf({}).ask), [])
+  const refused = askOf({ [node]: { error: 'AccessRules: Account does not have the right' } })
+  assert.deepEqual(await read(ejabberdBannedSource, host, refused.ask), [])
+  assert.ok(!ejabberdBannedSource.appliesTo(hostOf('Prosody', {})))
 })
 
 test('the collector users skips a command that the server lists but does not have, and exports the other numbers', async () => {

@@ -217,6 +217,37 @@ test('if a host does not answer, the collector fails, and the series of the othe
   await assert.rejects(collectorOf(server, ping, ['a.example'])(), TimeoutError)
 })
 
+test('the collector muc_rooms requests the number once a minute, and immediately on a new stream', async () => {
+  let count = 1
+  let nowMs = 0
+  const server = serverOf({
+    'rooms.example': {
+      identities: [['conference', 'text']],
+      features: ['http://jabber.org/protocol/muc'],
+      answer: () =>
+        xml(
+          'query',
+          { xmlns: NS_ITEMS },
+          xml('set', { xmlns: 'http://jabber.org/protocol/rsm' }, xml('count', {}, String(count))),
+        ),
+    },
+  })
+  const collect = collectorOf(server, mucRooms, ['rooms.example'], () => nowMs)
+  const exported = async () => {
+    const { samples, isFromCache } = await collect()
+    return { rooms: samples[0]?.split(' ')[1], isFromCache }
+  }
+  assert.deepEqual(await exported(), { rooms: '1', isFromCache: false })
+  count = 2
+  nowMs += 45_000
+  assert.deepEqual(await exported(), { rooms: '1', isFromCache: true })
+  nowMs += 15_000
+  assert.deepEqual(await exported(), { rooms: '2', isFromCache: false })
+  count = 3
+  server.reconnect()
+  assert.deepEqual(await exported(), { rooms: '3', isFromCache: false })
+})
+
 test('the collector muc_rooms uses the count of the server if it has one, and does not request a long list again', async () => {
   let items = 0
   let set: Child | undefined
@@ -238,7 +269,13 @@ test('the collector muc_rooms uses the count of the server if it has one, and do
             ),
     },
   })
-  const collect = collectorOf(server, mucRooms, ['rooms.example'])
+  let nowMs = 0
+  // The collector requests a number again after 55 seconds, and the exporter searches for hosts after five minutes.
+  const collectLater = collectorOf(server, mucRooms, ['rooms.example'], () => (nowMs += 10))
+  const collect = () => {
+    nowMs += 55_000
+    return collectLater()
+  }
   const count = async () => (await collect()).samples[0]?.split(' ')[1]
   assert.equal(await count(), '0')
   items = 3
@@ -255,7 +292,11 @@ test('the collector muc_rooms uses the count of the server if it has one, and do
   assert.equal(server.asked.length, asked, 'no request is sent')
 
   items = 0
-  const losing = collectorOf(server, mucRooms, ['rooms.example'])
+  const losingLater = collectorOf(server, mucRooms, ['rooms.example'], () => (nowMs += 10))
+  const losing = () => {
+    nowMs += 55_000
+    return losingLater()
+  }
   await losing()
   lost = true
   await assert.rejects(losing(), LinkError)
@@ -280,6 +321,7 @@ test('the start time stays the same if the uptime in whole seconds varies by rou
           xml('iq', {}, xml('query', { xmlns: 'jabber:iq:last', seconds: String(seconds) })),
         ),
       command: () => Promise.reject(new Error('no command')),
+      form: () => Promise.resolve(undefined),
     })
     return readings.map(({ value }) => value)
   }

@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
+import { createFileQueue } from '../../../src/history/file-queue.js'
 import { createHistory } from '../../../src/history/history.js'
 import { RANGES } from '../../../src/history/range.js'
 import { recordHistory } from '../../../src/history/recorded-history.js'
@@ -31,10 +32,11 @@ function setUp(t: TestContext) {
   })
   const path = getHistoryPath(directory, 'a.example')
   const { log, lines } = createLog()
+  const queue = createFileQueue()
   let nowMs = START_MS
   const start = () => {
     const memory = createHistory({ intervalMs: 15_000, maxPoints: 100, now: () => nowMs })
-    return recordHistory(memory, { path, server: 'a.example', log, now: () => nowMs })
+    return recordHistory(memory, { path, server: 'a.example', queue, log, now: () => nowMs })
   }
   let history = start()
   let unstoredMs = 0
@@ -163,7 +165,7 @@ describe('the state directory', () => {
     const { path } = setUp(t)
     const directory = join(path, '..', 'new', 'deep')
     const { log, lines } = createLog()
-    assert.equal(await prepareStateDirectory(directory, log), directory)
+    assert.equal((await prepareStateDirectory(directory, log))?.path, directory)
     assert.deepEqual(lines, [])
   })
 

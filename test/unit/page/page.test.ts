@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { describe, test } from 'node:test'
-import { gunzipSync } from 'node:zlib'
+import { after, before, describe, mock, test } from 'node:test'
 import { Hono } from 'hono'
 import { CollectorError } from '../../../src/collectors/failure.js'
 import { LinkError } from '../../../src/errors.js'
@@ -20,7 +19,6 @@ import {
   gauge,
   HOST,
   START_MS,
-  type Labels,
 } from '../../support/summary-families.js'
 import { TRANSPORTS } from '../../support/transports.js'
 
@@ -28,10 +26,21 @@ const ignore = () => undefined
 const LOG = { debug: ignore, info: ignore, warn: ignore, error: ignore }
 
 describe('the page', () => {
+  before(() => {
+    mock.timers.enable({ apis: ['Date'], now: START_MS })
+  })
+  after(() => {
+    mock.timers.reset()
+  })
+
+  /** Creates a history whose last point is from now. The points are 15 s apart. */
   const historyOf = (...summaries: readonly ServerSummary[]): History => {
     let nowMs = 0
     const history = createHistory({ intervalMs: 15_000, now: () => (nowMs += 15_000) })
-    for (const summary of summaries) history.add(summary)
+    summaries.forEach((summary, i) => {
+      const ageMs = (summaries.length - 1 - i) * 15_000
+      history.add({ ...summary, atMs: START_MS - ageMs })
+    })
     return history
   }
   const registryWith = (exporterFamilies: readonly Family[]): CollectorResult => ({
@@ -108,7 +117,7 @@ describe('the page', () => {
       page,
       /Needs attention Warning: The collector users fails: a\.example has &#?\w+;too&#?\w+; many users\. Run/,
     )
-    assert.match(page, /Users online 4 Connected clients 6 Server connections 5 Recent/)
+    assert.match(page, /Users online 4 Connected clients 6 Server connections 5 History/)
     assert.match(page, /a\.example 3 4 5 – b\.example 1 2 – –|a\.example 3 4 5 b\.example 1 2 –/)
     assert.match(page, /registry works The registry\. 3 ms/)
     assert.match(
@@ -154,7 +163,7 @@ describe('the page', () => {
     assert.match(textOf(html), TEXT)
     assert.match(html, /<h1 class="impaired">/)
     assert.doesNotMatch(textOf(html), /Users and connections/)
-    assert.deepEqual(chartsWithout(html), ['connections', 'stanzas', 'logins'])
+    assert.deepEqual(chartsWithout(html), ['connections', 'stanzas', 'logins', ...OPTIONAL])
     assert.match(textOf(html), /Ping of the slowest host 250 250 250/)
   })
 
@@ -163,7 +172,7 @@ describe('the page', () => {
     const html = await one(historyOf(quiet, quiet)).read('/')
     assert.match(html, /<h1 class="up">Prosody is up<\/h1>/)
     assert.match(textOf(html), /Nothing needs attention\./)
-    assert.deepEqual(chartsWithout(html), ['connections', 'stanzas', 'logins'])
+    assert.deepEqual(chartsWithout(html), ['connections', 'stanzas', 'logins', ...OPTIONAL])
   })
 
   test('the page names a second exporter while this one is connected', async () => {
@@ -263,7 +272,7 @@ describe('the page', () => {
     // One interval of 15 s has 10 messages.
     const page = textOf(await one(historyOf(summaryOf(0), summaryOf(10))).read('/'))
     const TILES =
-      /attention\. Users online 3 Rooms, with 45 occupants 12 Accounts 1,234 Messages per minute 40 First certificate expires in 71 days Memory of Prosody 132 MB Recent/
+      /attention\. Users online 3 Rooms, with 45 occupants 12 Accounts 1,234 Messages per minute 40 First certificate expires in 71 days Memory of Prosody 132 MB History/
     assert.match(page, TILES)
   })
 
@@ -323,48 +332,6 @@ describe('the page', () => {
     assert.match(odd, /scrape &lt;none&gt;/)
   })
 
-  test('the page is compressed for a client that accepts gzip, and has at most 120 KB with all its files', async () => {
-    let nowMs = 0
-    const history = createHistory({ intervalMs: 15_000, now: () => (nowMs += 15_000) })
-    // The history has the maximum number of points, whose values have many digits.
-    for (let i = 0; i < 1000; i++) {
-      const random = (name: string, labels: Labels = { host: HOST }) =>
-        counter(name, [labels, i * 1e4 + Math.random() * 1e4])
-      const kinds = ['message', 'presence', 'iq'].map(
-        (kind) => [{ host: HOST, kind }, i * 1e4 + Math.random() * 9e3] as const,
-      )
-      const families = [
-        ...FAMILIES,
-        ...[
-          random('xmpp_logins'),
-          random('xmpp_login_failures'),
-          counter('xmpp_stanzas', ...kinds),
-        ],
-        gauge('xmpp_ping_seconds', [{ host: HOST }, Math.random()]),
-      ]
-      history.add(summarize(createCollection({ families }), START_MS + i * 15_000))
-    }
-    const { get, page } = one(history)
-    const headers = { 'Accept-Encoding': 'gzip' }
-    const response = await get('/', { headers })
-    assert.equal(response.headers.get('Content-Encoding'), 'gzip')
-    const zipped = Buffer.from(await response.arrayBuffer())
-    const document = gunzipSync(zipped).toString()
-    let total = zipped.length
-    // The browser does not load the files to which the page only links.
-    const head = document.split('<body')[0]!
-    for (const [, url] of head.matchAll(/(?:href|src)="\.([^"]*\?v=[^"]*)"/g)) {
-      total += (await (await get(url!, { headers })).arrayBuffer()).byteLength
-    }
-    const first = (await get('/-/page/events')).body!.getReader()
-    const events = Buffer.from((await first.read()).value).toString()
-    assert.match(events, /^event: history\ndata: \{"times":\[/)
-    assert.equal((JSON.parse(events.split('data: ')[1]!) as { times: [] }).times.length, 960)
-    page.close()
-    await first.cancel()
-    assert.ok(total + events.length < 120_000, `${total} + ${events.length} bytes`)
-  })
-
   for (const { name, gate, open } of TRANSPORTS) {
     test(
       `the page streams events over ${name}, ends them on close, and does not count HEAD requests as viewers`,
@@ -382,7 +349,7 @@ describe('the page', () => {
         const { headers, body, destroy } = await open(url)
         assert.equal(headers['content-type'], 'text/event-stream')
         const [first] = (await once(body, 'data')) as [Buffer]
-        assert.match(String(first), /^event: history\n/)
+        assert.match(String(first), /^event: parts\ndata: \{/)
         const ended = once(body, 'end')
         page.close()
         // The grace period is longer than the time limit of this test, so it does not end the stream.
@@ -419,10 +386,20 @@ describe('the page', () => {
     assert.match(textOf(single), /Prosody is up/)
     assert.match(single, /data-events="\.\/-\/page\/events\?server=a%20b%26c"/)
     assert.match(single, /href="\.\/probe\?target=a%20b%26c"/)
-    for (const path of ['/?server=other', '/-/page/events?server=other']) {
+    assert.match(single, /data-history="\.\/-\/page\/history\?server=a%20b%26c"/)
+    assert.match(single, /href="\.\/\?server=a\+b%26c&amp;range=1h"/)
+    for (const path of [
+      ...['/?server=other', '/-/page/events?server=other'],
+      ...['/-/page/history?server=other&range=1h', '/-/page/history?range=1h'],
+    ]) {
       assert.equal((await get(path)).status, 404)
     }
   })
+
+  /** The charts whose values many servers do not have. */
+  const OPTIONAL = [
+    ...['memory', 'cpu', 'rooms', 'accounts', 'registrations', 'unauthenticated', 'descriptors'],
+  ]
 
   /** Returns the ids of the charts that the page does not show, because they have neither data nor an explanation. */
   const chartsWithout = (page: string) =>

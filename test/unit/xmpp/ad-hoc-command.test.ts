@@ -2,7 +2,7 @@ import xml, { type Element } from '@xmpp/xml'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CommandError, DecodeError, StanzaError } from '../../../src/errors.js'
-import { runCommand } from '../../../src/xmpp/ad-hoc-command.js'
+import { requestForm, runCommand } from '../../../src/xmpp/ad-hoc-command.js'
 import { submitForm } from '../../../src/xmpp/data-form.js'
 
 const NS = 'http://jabber.org/protocol/commands'
@@ -138,6 +138,31 @@ test('a command that asks for input gets the payload once, and is canceled if it
     again.asked[2]?.child,
     `<command xmlns="${NS}" node="${NODE}" action="cancel" sessionid="s1"/>`,
   )
+})
+
+test('the form of a command is returned with its values, and the command is canceled', async () => {
+  const form = '<x xmlns="jabber:x:data" type="form"><field var="a"><value>1</value></field></x>'
+  const connection = server(
+    command(`node="${NODE}" status="executing" sessionid="s1"`, form),
+    new Error('no answer'),
+  )
+  const result = await requestForm(connection, NODE, { timeoutMs })
+  assert.deepEqual(result?.fields.get('a')?.values, ['1'])
+  assert.deepEqual(
+    connection.asked.map(({ child }) => child),
+    [
+      `<command xmlns="${NS}" node="${NODE}" action="execute"/>`,
+      `<command xmlns="${NS}" node="${NODE}" action="cancel" sessionid="s1"/>`,
+    ],
+  )
+})
+
+test('a command that asks for no form has none', async () => {
+  assert.equal(await requestForm(server(completed()), NODE, { timeoutMs }), undefined)
+  const withoutForm = server(command(`node="${NODE}" status="executing"`))
+  assert.equal(await requestForm(withoutForm, NODE, { timeoutMs }), undefined)
+  const error = new StanzaError('item-not-found', 'cancel', '')
+  await assert.rejects(requestForm(server(error), NODE, { timeoutMs }), StanzaError)
 })
 
 test('a command without a session id is not canceled', async () => {

@@ -1,6 +1,7 @@
 import xml from '@xmpp/xml'
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { Socket } from 'node:net'
 import { test } from 'node:test'
 import { until } from '../../support/setup/process.js'
 import { LinkError, NotHandledError, StanzaError, TimeoutError } from '../../../src/errors.js'
@@ -43,6 +44,28 @@ test('a request resolves with the whole reply stanza, and leaves no timer', asyn
   assert.equal(reply.name, 'iq')
   assert.equal(reply.getChildText('d', 'urn:d'), 'text')
   assert.equal(clock.pending(), 0)
+})
+
+test('requests of one turn of the event loop are sent in one write', async (t) => {
+  const { connection, server, accept, online } = await connectTo(t)
+  const link = await accept()
+  await online()
+  const { port } = new URL(server.service)
+  const writes = (['_write', '_writev'] as const).map((name) =>
+    t.mock.method(Socket.prototype as Required<Socket>, name),
+  )
+  const count = () =>
+    writes
+      .flatMap(({ mock }) => mock.calls)
+      .filter((call) => (call.this as Socket).remotePort === Number(port)).length
+  const requests = ['a', 'b', 'c'].map((name) =>
+    connection.request('get', xml(name), { timeoutMs: 1000 }),
+  )
+  for (const request of requests) {
+    link.send(`<iq ${attrs((await link.next()).attrs['id']!, 'result', DOMAIN)}/>`)
+    await request
+  }
+  assert.equal(count(), 1)
 })
 
 test('a reply is accepted only once, with the id and from the address of the request', async (t) => {

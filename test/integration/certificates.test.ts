@@ -1,0 +1,261 @@
+// Tests the expiry times of certificates that mod_adhoc_statistics exports. The truth is the certificate that
+// `openssl s_client` gets from each port.
+
+import assert from 'node:assert/strict'
+import { copyFile, mkdir, rename, symlink, utimes } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test, type TestContext } from 'node:test'
+import { readExposition, readServer, type Family } from '../support/compare.js'
+import { withExporterFor } from '../support/exporter.js'
+import { fetchCertificate, openssl } from '../support/openssl.js'
+import {
+  everyVersion,
+  legacyVersion,
+  withProsody,
+  type LuaOptions,
+  type Version,
+} from '../support/prosody.js'
+import { evalLua, untilUp } from '../support/real.js'
+import { freePorts, temporaryDirectory, until } from '../support/setup/process.js'
+import { openStream } from '../support/xmpp-client.js'
+
+const HOST = 'one.example'
+const STATS = 'stats.one.example'
+
+type Certificates = Readonly<Record<string, number>>
+
+/** Creates a certificate of the host that expires after a number of days, and its key. */
+async function createCertificate(file: string, days: number): Promise<void> {
+  await openssl([
+    ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'],
+    ...['-subj', `/CN=${HOST}`, '-addext', `subjectAltName=DNS:${HOST}`, '-days', `${days}`],
+    ...['-keyout', `${file}.key`, '-out', `${file}.crt`],
+  ])
+}
+
+async function startProsody(
+  t: TestContext,
+  version: Version,
+  makeGlobals: (isLegacy: boolean, directory: string) => LuaOptions,
+) {
+  const isLegacy = version === legacyVersion
+  const [direct = 0, s2s = 0, https = 0] = await freePorts(3)
+  const tlsPorts: Readonly<Record<string, number>> = isLegacy
+    ? { legacy_ssl: direct, https }
+    : { c2s_direct_tls: direct, s2s_direct_tls: s2s, https }
+  const directory = await temporaryDirectory('prosody-exporter-certificates')
+  t.after(() => directory.remove())
+  const certs = join(directory.path, 'certs')
+  await mkdir(certs)
+  await createCertificate(join(certs, HOST), 10)
+  await createCertificate(join(directory.path, 'other'), 20)
+  const prosody = await withProsody(t, {
+    version,
+    hosts: [HOST],
+    statsDomains: [STATS],
+    modules: ['tls', 'test_eval', ...(isLegacy ? ['test_legacy'] : [])],
+    tlsPorts,
+    globals: {
+      certificates: JSON.stringify(certs),
+      ...(isLegacy && { statistics_interval: '3600' }),
+      ...makeGlobals(isLegacy, directory.path),
+    },
+  })
+  // Prosody 0.11 has no mod_http_openmetrics, so the test reads the families through an exporter.
+  const exporter = isLegacy
+    ? await withExporterFor(t, prosody, { env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' } })
+    : undefined
+  const readFamilies = async (): Promise<Family[]> => {
+    if (!exporter) return await readServer(prosody)
+    await evalLua(prosody, 'prosody.test_legacy.collect()')
+    return readExposition(await untilUp(exporter), 'text')
+  }
+  return {
+    prosody,
+    /** The file of the host's certificate without its suffix, and another pair of files. */
+    files: { host: join(certs, HOST), other: join(directory.path, 'other') },
+    directory: directory.path,
+    isLegacy,
+    tlsPorts,
+
+    /** Returns the exported expiry times of the host by service, and whether a reload is needed. */
+    async read(): Promise<{ expiry: Certificates; isReloadNeeded: boolean }> {
+      const families = await readFamilies()
+      const samples = (name: string) =>
+        families
+          .find((family) => family.name === name)
+          ?.samples.filter(({ labels }) => labels.host === HOST) ?? []
+      const expiry = samples('xmpp_certificate_expiry_timestamp_seconds')
+      const [reload] = samples('xmpp_certificate_reload_needed')
+      return {
+        expiry: Object.fromEntries(
+          expiry.map(({ labels, value }) => [labels.service ?? 'missing', value]),
+        ),
+        isReloadNeeded: reload?.value === 1,
+      }
+    },
+
+    /** Returns the expiry times of the certificates that openssl gets from the ports. */
+    async fetch(services: readonly string[]): Promise<Certificates> {
+      const expiry: Record<string, number> = {}
+      for (const service of services) {
+        const port =
+          tlsPorts[service] ?? (service === 'c2s' ? prosody.ports.c2s : prosody.ports.s2s)
+        const protocol = service === 'c2s' ? 'xmpp' : service === 's2s' ? 'xmpp-server' : undefined
+        const { validTo } = await fetchCertificate(port, HOST, protocol)
+        expiry[service] = Date.parse(validTo) / 1000
+      }
+      return expiry
+    },
+
+    services: ['c2s', 's2s', ...Object.keys(tlsPorts)],
+    reload: () => evalLua(prosody, 'prosody.reload_config()'),
+    reloadModule: () =>
+      evalLua(
+        prosody,
+        `assert(require "core.modulemanager".reload("${STATS}", "adhoc_statistics"))`,
+      ),
+  }
+}
+
+type Server = Awaited<ReturnType<typeof startProsody>>
+
+/** Asserts that each service has a series with the expiry time that openssl finds. */
+async function assertServed({ read, fetch, services }: Server, isReloadNeeded: boolean) {
+  const served = await fetch(services)
+  const isSame = new Set(Object.values(served)).size === 1
+  assert.deepEqual(await read(), {
+    expiry: isSame ? { '': served.c2s } : served,
+    isReloadNeeded,
+  })
+  return served
+}
+
+const untilReloadNeeded = (server: Server) =>
+  until(async () => (await server.read()).isReloadNeeded, {
+    what: 'the module has noticed the renewed certificate',
+  })
+
+/** Makes all services of Prosody 0.11 use the certificate of the host. Newer versions do that themselves. */
+const oneCertificate = (isLegacy: boolean, directory: string): LuaOptions => {
+  const file = JSON.stringify(join(directory, 'certs', `${HOST}.crt`))
+  return isLegacy ? { https_certificate: file, legacy_ssl_certificate: file } : {}
+}
+
+for (const version of everyVersion) {
+  test(`the expiry time is that of the loaded certificate, and a renewed file needs a reload (Prosody ${version})`, async (t) => {
+    const server = await startProsody(t, version, oneCertificate)
+    const { files, prosody, isLegacy } = server
+    const first = await assertServed(server, false)
+    assert.equal(new Set(Object.values(first)).size, 1)
+
+    // A file with a new time and the old certificate needs no reload.
+    await utimes(`${files.host}.crt`, new Date(), new Date())
+    await assertServed(server, false)
+
+    await createCertificate(files.host, 90)
+    await untilReloadNeeded(server)
+    assert.deepEqual(await assertServed(server, true), first)
+    await server.reloadModule()
+    assert.deepEqual(await assertServed(server, true), first)
+
+    // Before Prosody 0.12, a reload does not change the certificates of ports with TLS from the start.
+    await server.reload()
+    const second = await assertServed(server, isLegacy)
+    assert.ok(second.c2s! > first.c2s!)
+    assert.equal(second.https === second.c2s, !isLegacy)
+
+    await prosody.restart()
+    const third = await assertServed(server, false)
+    assert.deepEqual(
+      Object.values(third),
+      server.services.map(() => second.c2s),
+    )
+  })
+
+  test(`services with different certificates have a series each, also behind symbolic links (Prosody ${version})`, async (t) => {
+    const server = await startProsody(t, version, (isLegacy, directory) => ({
+      ...oneCertificate(isLegacy, directory),
+      https_ssl: `{ certificate = "${directory}/live.crt"; key = "${directory}/live.key" }`,
+    }))
+    const { files, directory, prosody } = server
+    const link = async (target: string) => {
+      for (const suffix of ['crt', 'key']) {
+        await symlink(`${target}.${suffix}`, join(directory, 'new'))
+        await rename(join(directory, 'new'), join(directory, `live.${suffix}`))
+      }
+    }
+    await link(files.other)
+    await prosody.restart()
+    const first = await assertServed(server, false)
+    assert.ok(first.https! > first.c2s!)
+
+    // Certbot renews a certificate by changing symbolic links.
+    const renewed = join(directory, 'renewed')
+    await createCertificate(renewed, 90)
+    await link(renewed)
+    await untilReloadNeeded(server)
+    assert.deepEqual(await assertServed(server, true), first)
+    // If the link leads to the loaded certificate again, no reload is needed.
+    await link(files.other)
+    await until(async () => !(await server.read()).isReloadNeeded, {
+      what: 'the module has noticed the old certificate',
+    })
+    await link(renewed)
+    await prosody.restart()
+    const second = await assertServed(server, false)
+    assert.ok(second.https! > first.https!)
+  })
+
+  test(`a certificate that Prosody ${version} could not load has no expiry time`, async (t) => {
+    const server = await startProsody(t, version, oneCertificate)
+    const { files, prosody, services } = server
+    const before = await assertServed(server, false)
+    await copyFile(`${files.other}.crt`, `${files.host}.crt`)
+    await untilReloadNeeded(server)
+    // The key does not match the certificate. So Prosody can't load them, and offers no STARTTLS. Ports with TLS from the
+    // start keep the old certificate.
+    await server.reload()
+    const direct = services.filter((service) => !['c2s', 's2s'].includes(service))
+    const served = await server.fetch(direct)
+    assert.deepEqual(served, Object.fromEntries(direct.map((service) => [service, before.c2s])))
+    assert.deepEqual(await server.read(), { expiry: served, isReloadNeeded: true })
+    const client = await openStream(prosody.ports.c2s, HOST, 'jabber:client')
+    t.after(() => client.close())
+    const features = await client.next(({ name }) => name === 'stream:features')
+    assert.equal(features.getChild('starttls'), undefined)
+
+    await copyFile(`${files.other}.key`, `${files.host}.key`)
+    assert.deepEqual(await server.read(), { expiry: served, isReloadNeeded: true })
+    await prosody.restart()
+    await assertServed(server, false)
+  })
+
+  test(`Prosody ${version} logs once that it can't read a renewed certificate, and what to do`, async (t) => {
+    const server = await startProsody(t, version, oneCertificate)
+    const { files, prosody } = server
+    // The test may run as root, for whom every file is readable.
+    await evalLua(
+      prosody,
+      `local open = io.open
+      function io.open(path, ...)
+        if path == "${files.host}.crt" then return nil, path..": Permission denied"; end
+        return open(path, ...)
+      end`,
+    )
+    const first = await server.read()
+    await createCertificate(files.host, 90)
+    await untilReloadNeeded(server)
+    assert.deepEqual((await server.read()).expiry, first.expiry)
+    await server.reloadModule()
+    await untilReloadNeeded(server)
+    const lines = prosody.log().match(/.*can't read.*/g) ?? []
+    assert.match(
+      lines[0] ?? '',
+      new RegExp(
+        `warn.*new certificate file of \\S+: ${files.host}.crt: Permission denied. Allow the user of Prosody to read it, and run: prosodyctl reload`,
+      ),
+    )
+    assert.equal(lines.length, 1)
+  })
+}
