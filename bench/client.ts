@@ -11,17 +11,22 @@ export const agent = new Agent({ keepAlive: true })
  *
  * @returns The duration and the size of the body. `ms` is Infinity if Prosody cut the response.
  */
-export async function get(url: string): Promise<{ ms: number; bytes: number }> {
+export async function get(
+  url: string,
+  timeoutMs = TIMEOUT_MS,
+): Promise<{ ms: number; bytes: number }> {
   const started = performance.now()
-  const sent = request(url, { agent, signal: AbortSignal.timeout(TIMEOUT_MS) })
-  sent.end()
-  const [response] = (await once(sent, 'response')) as [IncomingMessage]
-  if (response.statusCode !== 200) throw new Error(`${url}: status ${response.statusCode}`)
+  const signal = AbortSignal.timeout(timeoutMs)
   let bytes = 0
   try {
+    const sent = request(url, { agent, signal })
+    sent.end()
+    const [response] = (await once(sent, 'response')) as [IncomingMessage]
+    if (response.statusCode !== 200) throw new Error(`${url}: status ${response.statusCode}`)
     for await (const chunk of response) bytes += (chunk as Buffer).length
     return { ms: performance.now() - started, bytes }
-  } catch {
+  } catch (error) {
+    if (!signal.aborted) throw error
     return { ms: Infinity, bytes }
   }
 }

@@ -1,6 +1,5 @@
 import type { CollectorDefinition } from './collector-definition.js'
 import { components } from './components.js'
-import { ejabberdBanned } from './ejabberd-banned.js'
 import { ejabberdRooms } from './ejabberd-rooms.js'
 import { ejabberdS2s } from './ejabberd-s2s.js'
 import { modules } from './modules.js'
@@ -30,7 +29,6 @@ export const COLLECTORS: readonly CollectorDefinition[] = [
   s2s,
   ejabberdS2s,
   ejabberdRooms,
-  ejabberdBanned,
   modules,
   serverStatistics,
 ]

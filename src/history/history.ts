@@ -22,6 +22,8 @@ const DUE_AFTER_INTERVALS = 1.1
 const UNPOLLED_INTERVAL_MS = 15_000
 /** After this number of intervals without a point, the exporter was not running. */
 const GAP_INTERVALS = 4
+/** The stored points can be from a time with a longer interval. */
+const MIN_GAP_MS = 60_000
 /** With no polling, only scrapes add points, and their interval is unknown. */
 const UNPOLLED_GAP_MS = 5 * 60_000
 /** Rates are over the points of this time: a minute, and a tenth more, because scrapes are not exact to the second. */
@@ -106,7 +108,8 @@ export function createHistory({
   const times = new Float64Array(maxPoints)
   const values = new Float32Array(maxPoints * COLUMNS)
   const spacingMs = (intervalMs || UNPOLLED_INTERVAL_MS) * MIN_SPACING
-  const maxGapMs = intervalMs > 0 ? intervalMs * GAP_INTERVALS : UNPOLLED_GAP_MS
+  const maxGapMs =
+    intervalMs > 0 ? Math.max(intervalMs * GAP_INTERVALS, MIN_GAP_MS) : UNPOLLED_GAP_MS
   const computePoint = createRates()
   let count = 0
   let latest: ServerSummary | undefined

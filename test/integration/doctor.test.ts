@@ -11,7 +11,7 @@ import { everyVersion, legacyVersion, withProsody, type ProsodyConfig } from '..
 import { createAuthority } from '../support/web.js'
 
 /** The collectors that work only with servers other than Prosody. */
-const OTHER_SERVERS = ['ejabberd_s2s', 'ejabberd_rooms', 'ejabberd_banned']
+const OTHER_SERVERS = ['ejabberd_s2s', 'ejabberd_rooms']
 /** What doctor --verbose reports about each collector, for a Prosody with the module and without admin rights. */
 const COLLECTOR_STEPS = Object.fromEntries(
   COLLECTORS.filter(({ name }) => name !== 'registry').map(({ name, isOn, adminCommand }) => [

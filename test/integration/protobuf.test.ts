@@ -43,7 +43,7 @@ function seriesOf(samples: readonly QueryResult[]): Record<string, number> {
   const series = samples
     .filter(
       ({ labels }) =>
-        !/^(prosody_(exporter|stats)_(?!build_info|samples_invalid)|xmpp_loop_lag_)/.test(
+        !/^(prosody_(exporter|stats)_(?!build_info|samples_invalid)|xmpp_(loop_lag|process|lua)_)/.test(
           labels['__name__'] ?? '',
         ),
     )

@@ -63,7 +63,8 @@ for (const version of everyVersion) {
 
     test('the exporter exports everything with a newer mod_adhoc_statistics, which has more attributes and options', async (t) => {
       const { prosody, text } = await expositionWith(t, version, [
-        ['page.lib.lua', 'attr.epoch = index.epoch;', 'attr.epoch = index.epoch; attr.era = "2";'],
+        ['page.lib.lua', `"' epoch='"`, `"' era='2' epoch='"`],
+        ['page.lib.lua', `status='completed'>`, `status='completed' era='2'>`],
         [
           `${MODULE}.lua`,
           'local command = { xmlns = xmlns_cmd; node = node; status = "completed" };',

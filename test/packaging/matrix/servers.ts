@@ -52,8 +52,12 @@ export async function withStockProsody(
   return { ...prosody, statsDomains: [STATS] }
 }
 
-/** The modules of ejabberd with the API commands of the collectors. */
-const API_MODULES = { mod_adhoc_api: {}, mod_admin_extra: {}, mod_muc_admin: {}, mod_private: {} }
+/** The modules of ejabberd that some numbers need. Debian's older versions do not have mod_adhoc_api. */
+const MORE_MODULES = {
+  none: {},
+  some: { mod_adhoc_api: {}, mod_muc_admin: {} },
+  admin: { mod_admin_extra: {}, mod_private: {} },
+}
 
 export async function withStockEjabberd(
   t: TestContext,
@@ -71,24 +75,13 @@ export async function withStockEjabberd(
         },
       },
     },
-    admin: {
-      acl,
-      access_rules: { configure: { allow: 'statistics' } },
-      // Debian's older versions don't have mod_adhoc_api, and reject its name.
-      ...(options.version === 'newest' && {
-        api_permissions: {
-          'prosody-exporter': {
-            ...{ from: 'mod_adhoc_api', who: { server: STATS }, what: 'count_banned' },
-          },
-        },
-      }),
-    },
+    admin: { acl, access_rules: { configure: { allow: 'statistics' } } },
   }
   return await withEjabberd(t, {
     version: options.version,
     users: USERS,
     farPort: options.farPort,
     options: rights[options.rights],
-    modules: options.version === 'newest' && options.rights !== 'none' ? API_MODULES : {},
+    modules: MORE_MODULES[options.rights],
   })
 }

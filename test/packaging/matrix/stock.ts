@@ -59,8 +59,7 @@ const NUMBERS: Readonly<Record<string, number>> = {
   'xmpp_s2s_connections{host="two.example",direction="in",security="plain"}': 0,
   'ejabberd_s2s_connections{host="one.example",direction="in"}': 1,
   'ejabberd_s2s_connections{host="one.example",direction="out"}': 1,
-  'xmpp_banned_users{host="one.example"}': 0,
-  'xmpp_banned_users{host="two.example"}': 0,
+  'xmpp_disabled_users{host="one.example"}': 0,
   'xmpp_host_info{host="one.example",category="server",type="im"}': 1,
 }
 

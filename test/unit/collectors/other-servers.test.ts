@@ -2,7 +2,6 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ejabberdBannedSource } from '../../../src/collectors/ejabberd-banned.js'
 import { createEjabberdRoomsSource } from '../../../src/collectors/ejabberd-rooms.js'
 import { createEjabberdS2sSource } from '../../../src/collectors/ejabberd-s2s.js'
 import type { Ask, HostSource } from '../../../src/collectors/host-collector.js'
@@ -125,20 +124,6 @@ test('the collector ejabberd_rooms exports nothing and does not repeat its reque
     assert.deepEqual(await read(source, host, ask), [], what)
     assert.ok(!source.appliesTo(host), what)
   }
-})
-
-test('the collector ejabberd_banned exports the banned accounts of the host, or nothing if ejabberd refuses', async () => {
-  const host = hostOf('ejabberd', {})
-  const node = 'api-commands/count_banned'
-  const { ask, asked } = askOf({ [node]: { banned: '3' } })
-  assert.deepEqual(await read(ejabberdBannedSource, host, ask), [
-    { family: 'xmpp_banned_users', value: 3 },
-  ])
-  assert.deepEqual(asked, [`${node} {"host":"a.example"}`])
-  assert.deepEqual(await read(ejabberdBannedSource, host, askOf({}).ask), [])
-  const refused = askOf({ [node]: { error: 'AccessRules: Account does not have the right' } })
-  assert.deepEqual(await read(ejabberdBannedSource, host, refused.ask), [])
-  assert.ok(!ejabberdBannedSource.appliesTo(hostOf('Prosody', {})))
 })
 
 test('the collector users skips a command that the server lists but does not have, and exports the other numbers', async () => {

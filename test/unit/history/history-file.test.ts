@@ -53,12 +53,13 @@ function setUp(t: TestContext, name = 'a.history') {
   return { directory, path, open, lines }
 }
 
-/** Appends points as the exporter does, in batches of five minutes. */
+/** Appends points in batches; by default, as the exporter does, in batches of five minutes. */
 async function appendAll(
   file: Awaited<ReturnType<ReturnType<typeof setUp>['open']>>,
   points: readonly Point[],
+  batch = 20,
 ) {
-  for (let i = 0; i < points.length; i += 20) await file.append(points.slice(i, i + 20))
+  for (let i = 0; i < points.length; i += batch) await file.append(points.slice(i, i + batch))
 }
 
 describe('the history file', () => {
@@ -132,7 +133,7 @@ describe('the history file', () => {
         await file.append(times.map((atMs) => ({ atMs, isUp: true, clients: 5 })))
       }
     }
-    await appendAll(file, createPoints(endMs - 2 * DAY_MS, endMs))
+    await appendAll(file, createPoints(endMs - 2 * DAY_MS, endMs), 240)
     assert.equal(statSync(path).size, size)
     assert.equal((await file.readPoints(0, endMs - 1)).length, (24 * 3600) / 15)
     const minutes = await file.readSpans('minutes', endMs - 30 * DAY_MS, endMs - 1)
