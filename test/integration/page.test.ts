@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
-import { freePort } from '../support/setup/process.js'
+import { freePort, temporaryDirectory, until } from '../support/setup/process.js'
 import { findAccessibilityProblems, shareChromium, type Tab } from '../support/chromium.js'
 import { withExporter, withExporterFor, type RunningExporter } from '../support/exporter.js'
 import { prosodyVersions, withProsody, type Version } from '../support/prosody.js'
@@ -100,6 +100,37 @@ describe('the status page in Chromium', { concurrency: 2 }, () => {
     await tab.until(has('#link', 'No connection to the exporter'))
     await withExporterFor(t, prosody, { stock: true, env: FAST, port: exporter.port })
     await tab.until(has('#link', 'Live'))
+  })
+
+  test('the strip of the status page distinguishes a stop of Prosody from a stop of the exporter', async (t) => {
+    const { path: directory, remove } = await temporaryDirectory('prosody-exporter-state')
+    t.after(remove)
+    const prosody = await withProsody(t, { version: '13.0.1' })
+    const start = (options: { port?: number } = {}) =>
+      withExporterFor(t, prosody, {
+        flags: [`--state.directory=${directory}`],
+        env: { PROSODY_EXPORTER_PAGE_INTERVAL: '2s' },
+        ...options,
+      })
+    const first = await start()
+    const tab = await openTab()
+    await tab.open(`${first.url}/?range=1h`)
+    await tab.until(has('#outages', 'Prosody answered'))
+    await prosody.stop()
+    await tab.until(has('#outages', 'in 1 outage'))
+    await prosody.restart()
+    await tab.until(has('h1', 'is up'))
+    await first.stop()
+    // After four intervals without values, the exporter was not running.
+    const stoppedAtMs = Date.now()
+    await until(() => Date.now() - stoppedAtMs > 20_000, { what: 'an outage of the exporter' })
+    await start({ port: first.port })
+    await tab.until(has('#outages', 'The exporter was not running: '))
+    await tab.until(has('#outages', 'in 1 outage'))
+    const countOf = (selector: string) => `document.querySelectorAll('${selector}').length`
+    assert.equal(await tab.evaluate(countOf('.strip .down')), 1)
+    assert.equal(await tab.evaluate(countOf('.strip .unknown')), 1)
+    assert.equal(await tab.evaluate(countOf('.ranges a')), 7)
   })
 
   test('without any collection, the status page shows that the exporter is not connected, and why', async (t) => {

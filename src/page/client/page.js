@@ -68,6 +68,7 @@ const BYTE_UNITS = ['bytes', 'KB', 'MB', 'GB', 'TB']
  * @param {number} bytes
  */
 function formatBytes(bytes) {
+  if (bytes === 0) return '0'
   let [value, unit] = [bytes, 0]
   while (value >= 1000 && unit < BYTE_UNITS.length - 1) [value, unit] = [value / 1024, unit + 1]
   return `${number.format(value)} ${BYTE_UNITS[unit]}`
