@@ -56,21 +56,18 @@ local function count_unauthenticated(scope)
 		end
 	end
 
-	scope.each_host(function (_, host_session, hook)
+	scope.each_host(function (_, _, hook, wrap)
 		local function on_authenticated(event) remove(event.session); end
 		hook("authentication-success", on_authenticated, scope.highest_priority);
 		-- mod_legacyauth fires no other event.
 		hook("resource-bind", on_authenticated, scope.highest_priority);
 		-- A handler of this event in mod_s2s decides whether the server is authenticated, and stops the event. So only a
 		-- wrapper can see the result.
-		local events = host_session.events;
-		local function wrapper(fire, name, event)
+		wrap("s2s-authenticated", function (fire, name, event)
 			local result = fire(name, event);
 			if not types[event.session.type] and not event.session.destroyed then remove(event.session); end
 			return result;
-		end
-		events.add_wrapper("s2s-authenticated", wrapper);
-		scope.on_stop(function () events.remove_wrapper("s2s-authenticated", wrapper); end);
+		end);
 	end);
 	filters.add_filter_hook(add);
 	each_session(add);

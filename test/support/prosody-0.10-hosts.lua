@@ -35,7 +35,6 @@ local function new_events()
 		local list = wrappers[event];
 		if #list == 1 and list[1] == wrapper then wrappers[event] = nil; end
 	end
-	events.add_wrapper, events.remove_wrapper = events.wrappers.add_handler, events.wrappers.remove_handler;
 	function events.fire_event(event, data)
 		local call = call_handlers;
 		for _, wrapper in ipairs(wrappers[event] or {}) do
@@ -156,8 +155,12 @@ function client_mt:disconnect()
 end
 
 local libraries = {
-	["core.certmanager"] = { create_context = function () return nil, "No certificate"; end };
-	["core.configmanager"] = { get = function () end, rawget = function () end };
+	["core.certmanager"] = { find_cert = function () end };
+	["core.configmanager"] = { get = function () end, rawget = function () end, getconfig = function () end };
+	["core.portmanager"] = {
+		get_active_services = function () return { iter = function () return function () end end }; end;
+	};
+	["lfs"] = { attributes = function () end, dir = function () error("lfs.dir() is not available") end };
 	["core.modulemanager"] = { get_module = function () end };
 	["core.storagemanager"] = { get_driver = function () return {}, "internal"; end };
 	["core.usermanager"] = {
