@@ -35,6 +35,8 @@ const textOf = (selector: string) =>
 const matches = (expected: RegExp, selector = '#attention') =>
   `${String(expected)}.test(${textOf(selector)})`
 const CALM = /^Nothing needs attention\.$/
+/** On a busy machine, the event loop of Prosody can really be slow. So only the test of this problem measures it. */
+const WITHOUT_LAG = { registry: { drop: [{ family: 'xmpp_loop_lag.*' }] } }
 
 /** Waits until the page shows the next collection. */
 async function untilUpdated(tab: Tab): Promise<void> {
@@ -66,15 +68,23 @@ async function assertReadable(tab: Tab): Promise<void> {
   await tab.resize(1280, 720)
 }
 
+type PageOptions = { readonly flags?: readonly string[]; readonly settings?: object }
+
 describe('the status page lists what needs attention', { concurrency: 2 }, () => {
   const openTab = shareChromium()
 
   async function openPage(
     t: TestContext,
     prosody: TestProsody,
-    flags: readonly string[] = [],
+    { flags = [], settings = WITHOUT_LAG }: PageOptions = {},
   ): Promise<Tab> {
-    const exporter = await withExporterFor(t, prosody, { stock: true, env: FAST, flags })
+    const file = join(prosody.dir, 'exporter.yml')
+    // JSON is YAML.
+    await writeFile(file, JSON.stringify(settings))
+    const exporter = await withExporterFor(t, prosody, {
+      ...{ stock: true, env: FAST },
+      flags: [`--config.file=${file}`, ...flags],
+    })
     await untilReady(exporter, 200)
     const tab = await openTab()
     await tab.open(`${exporter.url}/`)
@@ -82,14 +92,14 @@ describe('the status page lists what needs attention', { concurrency: 2 }, () =>
   }
 
   /** Starts Prosody and the exporter, and waits until the page says that nothing needs attention. */
-  async function setUp(t: TestContext, config: ProsodyConfig = {}) {
+  async function setUp(t: TestContext, config: ProsodyConfig = {}, options?: PageOptions) {
     const prosody = await withProsody(t, {
       version: '13.0.1',
       users: { [USER]: PASSWORD },
       ...config,
       modules: ['test_eval', ...(config.modules ?? [])],
     })
-    const tab = await openPage(t, prosody)
+    const tab = await openPage(t, prosody, options)
     await tab.until(matches(CALM), 'nothing needs attention')
     return { prosody, tab, port: prosody.ports.c2s }
   }
@@ -163,7 +173,7 @@ describe('the status page lists what needs attention', { concurrency: 2 }, () =>
     // Prosody says that it has run for two days.
     await evalLua(prosody, 'prosody.start_time = prosody.start_time - 2 * 86400')
     await evalLua(prosody, 'ballast = ("x"):rep(150 * 1024 * 1024)')
-    const tab = await openPage(t, prosody, [`--state.directory=${path}`])
+    const tab = await openPage(t, prosody, { flags: [`--state.directory=${path}`] })
     await tab.until(matches(/The memory of Prosody grew from 19 MB to \d+ MB in (1 day|23 hours)/))
     await assertReadable(tab)
     await prosody.restart()
@@ -171,17 +181,18 @@ describe('the status page lists what needs attention', { concurrency: 2 }, () =>
   })
 
   test('a slow event loop, until Prosody restarts without the slow module', async (t) => {
-    const { prosody, tab } = await setUp(t)
+    const { prosody, tab } = await setUp(t, {}, { settings: {} })
     // Prosody measures the lag once per second, so each call delays one measurement by more than 0.5 s.
     const block = () =>
       evalLua(
         prosody,
         'local now = require "util.time".now local till = now() + 1.6 repeat until now() > till',
       )
-    await repeatUntil(tab, /Prosody was blocked for more than 0\.5 s at least \d+ times/, block)
+    const expected = /Prosody was blocked for more than 0\.5 s at least \d+ times/
+    await repeatUntil(tab, expected, block)
     await assertReadable(tab)
     await prosody.restart()
-    await tab.until(matches(CALM))
+    await tab.until(`!${matches(expected)} && ${matches(/^Prosody is up/, 'h1')}`, 'no slow loop')
   })
 
   test('failed connections to other servers, until as many succeed', async (t) => {
@@ -305,7 +316,7 @@ describe('the status page lists what needs attention', { concurrency: 2 }, () =>
     })
     const servers = [server('old', old), server('current', current)]
     // JSON is YAML.
-    await writeFile(file, JSON.stringify({ servers, page: { interval: '1s' } }))
+    await writeFile(file, JSON.stringify({ servers, page: { interval: '1s' }, ...WITHOUT_LAG }))
     const exporter = await withExporter(t, { flags: [`--config.file=${file}`], env: FAST })
     const tab = await openTab()
     await tab.open(`${exporter.url}/`)

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import type { MemoryGrowth } from '../../../src/history/memory-growth.js'
 import type { RecentEvents } from '../../../src/history/recent-events.js'
 import { summarize, type ServerSummary } from '../../../src/history/server-summary.js'
 import { findAttention } from '../../../src/page/attention.js'
+import { root } from '../../support/setup/process.js'
 import { createCollection, HOST, START_MS } from '../../support/summary-families.js'
 
 const SUMMARY = summarize(createCollection(), START_MS)
@@ -196,5 +199,25 @@ describe('what needs attention', () => {
     assert.deepEqual(severitiesOf(change), ['red', 'amber'])
     const late = { summary: { ...descriptors(999).summary, ...certificateIn(9).summary } }
     assert.deepEqual(severitiesOf(late), ['red', 'amber'])
+  })
+
+  test('the limits are those of the alerts', () => {
+    const rules = readFileSync(join(root, 'deploy/prometheus/rules.yml'), 'utf8')
+    const limits: Readonly<Record<string, readonly string[]>> = {
+      ProsodyCertificateExpires: ['< 14'],
+      ProsodyCertificateExpiresSoon: ['< 3'],
+      ProsodyCertificateNotLoaded: ['== 1'],
+      XmppLoginFailures: ['rate5m > 12'],
+      ProsodyUnauthenticatedFlood: ['> 120'],
+      ProsodyFileDescriptorsRunOut: ['> 80'],
+      ProsodyMemoryGrowth: ['> 1.5 *', '> 100 * 1024 * 1024'],
+      ProsodyEventLoopSlow: ['p99_rate5m > 0.5'],
+      ProsodyS2sOutgoingFailures: ['> 0.5 *', 'increase15m > 10'],
+    }
+    for (const [alert, texts] of Object.entries(limits)) {
+      const [, rule = ''] = rules.split(`- alert: ${alert}\n`)
+      const expression = rule.split('annotations:')[0]!
+      for (const text of texts) assert.ok(expression.includes(text), `${alert}: ${text}`)
+    }
   })
 })
