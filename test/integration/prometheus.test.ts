@@ -64,7 +64,9 @@ async function scrapeDirectly(exporter: RunningExporter, format: Format): Promis
 
 /** Returns whether the value of the series changes at each collection. */
 const isMoving = (key: string): boolean =>
-  /"__name__","(prosody_(exporter|stats)_(?!build_info|samples_invalid)|xmpp_(loop_lag|process|lua)_)/.test(key)
+  /"__name__","(prosody_(exporter|stats)_(?!build_info|samples_invalid)|xmpp_(loop_lag|process|lua)_)/.test(
+    key,
+  )
 
 function assertSame(stored: Map<string, string>, direct: Map<string, string>): void {
   assert.deepEqual([...stored.keys()], [...direct.keys()])
