@@ -226,7 +226,7 @@ async function run(t: Test): Promise<void> {
 
 const cleanup: (() => unknown)[] = []
 try {
-  await run({ after: (f: () => unknown) => cleanup.unshift(f) } as Test)
+  await run({ after: (f: () => unknown) => cleanup.unshift(f) })
 } finally {
   for (const f of cleanup) await f()
   agent.destroy()
