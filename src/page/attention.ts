@@ -76,7 +76,7 @@ function findExpiringCertificates({ summary: { certificates, atMs } }: Attention
   return [
     {
       severity: leftMs < EXPIRES_SOON_DAYS * DAY_MS ? 'red' : 'amber',
-      text: `The certificate of ${nameCertificate(first)} ${when}. Renew it, then run "prosodyctl reload".${more}`,
+      text: `The certificate of ${nameCertificate(first)} ${when}. Renew it, then run "prosodyctl reload". If this message stays, restart Prosody.${more}`,
     },
   ]
 }
