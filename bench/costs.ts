@@ -107,7 +107,7 @@ async function startServers(t: Test, setup: Setup) {
     },
   }
   return {
-    async measure(kind: Kind): Promise<Cost> {
+    measure: async (kind: Kind): Promise<Cost> => {
       const { pid } = kind === 'peer' ? peer : prosody
       const before = cpuMs(pid)
       const { ms } = await work[kind]()
@@ -226,7 +226,7 @@ async function run(t: Test): Promise<void> {
 
 const cleanup: (() => unknown)[] = []
 try {
-  await run({ after: (f: () => unknown) => cleanup.unshift(f) } as unknown as Test)
+  await run({ after: (f: () => unknown) => cleanup.unshift(f) })
 } finally {
   for (const f of cleanup) await f()
   agent.destroy()
