@@ -108,7 +108,7 @@ export const companion: Area = {
       'Whether a certificate file of the host is newer than the certificate that Prosody loaded.',
       {
         watch:
-          'If it stays 1, run `prosodyctl reload`. If it is still 1 after that, see the log of Prosody.',
+          'If it stays 1, run `prosodyctl reload`. If it is still 1 after that, see the log of Prosody, and restart Prosody.',
       },
     ),
     gauge(

@@ -23,7 +23,7 @@ export type ShortEvents = {
   readonly overMs: number
   /** The hosts with the most failed logins: at most 5. */
   readonly hosts: readonly HostLogins[]
-  /** The logins on all hosts. */
+  /** The logins on all hosts, successful and failed. */
   readonly logins: number
   /** How many of the measurements of the event loop found Prosody blocked for more than `SLOW_LOOP_SECONDS`. */
   readonly loop: { readonly slow: number; readonly measured: number }
@@ -127,7 +127,7 @@ function describeEvents(short: Increases, long: Increases): RecentEvents {
     short: {
       overMs: short.overMs,
       hosts: selectWorst(hosts),
-      logins: hosts.reduce((sum, { succeeded }) => sum + succeeded, 0),
+      logins: hosts.reduce((sum, { failed, succeeded }) => sum + failed + succeeded, 0),
       loop: { slow, measured },
       unauthenticated: { c2s, s2sin },
     },

@@ -92,7 +92,7 @@ export function recordHistory(
       } catch (error) {
         if (!isFailing) {
           log.warn(
-            `cannot write the history file ${path}: ${describeFileError(error)}. The page loses the values of now at the next restart; retrying every 5 minutes`,
+            `cannot write the history file ${path}: ${describeFileError(error)}. At the next restart, the page loses the values that are not stored; retrying every 5 minutes`,
           )
         }
         isFailing = true

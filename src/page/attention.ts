@@ -62,7 +62,8 @@ const CHECKS: readonly Check[] = [
 const EXPIRES_DAYS = 14
 const EXPIRES_SOON_DAYS = 3
 
-function findExpiringCertificates({ summary: { certificates, atMs } }: AttentionInput): Finding[] {
+function findExpiringCertificates({ summary }: AttentionInput): Finding[] {
+  const { certificates, hostsToReload, atMs } = summary
   const expiring = certificates.filter(
     ({ expiresAtMs }) => expiresAtMs - atMs < EXPIRES_DAYS * DAY_MS,
   )
@@ -71,12 +72,15 @@ function findExpiringCertificates({ summary: { certificates, atMs } }: Attention
   const leftMs = first.expiresAtMs - atMs
   const when =
     leftMs < 0 ? `expired ${formatDays(-leftMs)} ago` : `expires in ${formatDays(leftMs)}`
+  const remedy = hostsToReload.includes(first.host)
+    ? 'Its file was renewed, but Prosody must load it.'
+    : 'Renew it, then run "prosodyctl reload". If this message stays, restart Prosody.'
   const more =
     others.length > 0 ? ` Less than ${EXPIRES_DAYS} days are left for: ${nameAll(others)}.` : ''
   return [
     {
       severity: leftMs < EXPIRES_SOON_DAYS * DAY_MS ? 'red' : 'amber',
-      text: `The certificate of ${nameCertificate(first)} ${when}. Renew it, then run "prosodyctl reload".${more}`,
+      text: `The certificate of ${nameCertificate(first)} ${when}. ${remedy}${more}`,
     },
   ]
 }
@@ -140,7 +144,7 @@ function findFlood({ summary: { recent } }: AttentionInput): Finding[] {
       : []
   }
   return [
-    // On a large server, some clients always lose the network before they log in.
+    // On a large server, some clients always lose the network before they log in. Failed logins have their own entry.
     ...find(unauthenticated.c2s, 'clients', logins),
     ...find(unauthenticated.s2sin, 'other servers', 0),
   ]

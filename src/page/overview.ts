@@ -7,8 +7,14 @@ export type OverviewServer = { readonly name: string; readonly status: ServerSta
 
 /** Renders the parts of the overview page of several servers that change while the page is open. */
 export function renderOverviewParts(servers: readonly OverviewServer[]): PageParts {
+  const isUrgent = servers.some(
+    ({ status: { state, attention } }) =>
+      state === 'down' || attention.some(({ severity }) => severity === 'red'),
+  )
   return {
-    state: html`<h1 class="${selectState(servers)}">${describeOverview(servers)}</h1>`,
+    state: html`<h1 class="${selectState(servers)}${isUrgent ? ' red' : ''}">
+      ${describeOverview(servers)}
+    </h1>`,
     // The style sheet changes the display of the table on small screens. The roles keep it a table for screen readers.
     servers: html`<table role="table">
       <thead role="rowgroup">

@@ -54,9 +54,12 @@ export function renderServerParts(
 function renderAbout({ state, reason, summary }: ServerStatus): Html {
   if (state === 'pending') return html`<p>The first values appear in a few seconds.</p>`
   return html`${reason ? renderReason(reason) : ''}
-  ${state === 'down' ? html`<p class="quiet">The exporter retries every few seconds.</p>` : ''}
+  ${state === 'down' && !saysRetrying(reason) ? html`<p class="quiet">The exporter retries every few seconds.</p>` : ''}
   ${summary ? renderFacts(summary) : ''}`
 }
+
+const saysRetrying = (reason: SplitReason | undefined) =>
+  /; re(trying|connecting)/.test(reason?.cause ?? '')
 
 /** Renders a message for the operator, with its first sentence in bold. */
 function renderReason({ cause, remedy }: SplitReason): Html {

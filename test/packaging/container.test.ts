@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
-import { chown, cp, mkdir, readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { chown, cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
 import process from 'node:process'
 import { test } from 'node:test'
+import { parse } from 'yaml'
 import {
   networkEnvironment,
   launch,
@@ -29,13 +30,22 @@ function readStages(text: string): Step[][] {
   return stages
 }
 
+/** Returns the service of the exporter in deploy/compose.yml. */
+async function readExporterService() {
+  const { services } = parse(await readFile(join(root, 'deploy/compose.yml'), 'utf8')) as {
+    services: Record<string, { environment: Record<string, string>; volumes: string[] }>
+  }
+  return services['prosody-exporter']!
+}
+
 // This script does the same as a container engine for `--read-only` and USER: the root directory is read-only, and the
-// program runs as a user who owns no files there. If the test does not run as root, its own user becomes that user.
+// program runs as a user who owns no files there. The directory of the history is on a volume. If the test does not run as root, its own user becomes that user.
 const IN_IMAGE = `
 set -e
 root=$1 user=$2; shift 2
 mount --bind "$root" "$root"
 for each in dev proc; do mount --rbind "/$each" "$root/$each"; done
+mount --bind "$root$state" "$root$state"
 mount -o remount,bind,ro "$root"
 if [ "$isRoot" = true ]; then exec chroot --userspec="$user:$user" "$root" "$@"; fi
 exec unshare --user --map-user="$user" --map-group="$user" --root="$root" "$@"`
@@ -58,10 +68,9 @@ test('the Containerfile builds from the files that it copies, and the result run
       workdir = rest
       await mkdir(inside(workdir), { recursive: true })
     } else if (word === 'COPY') {
-      const parts = rest.split(' ')
-      const isFromBuild = parts[0] === '--from=build'
-      const names = isFromBuild ? parts.slice(1) : parts
-      const target = join(inside(workdir), names.at(-1) ?? '')
+      const names = rest.split(' ').filter((part) => !part.startsWith('--'))
+      const isFromBuild = rest.startsWith('--from=build ')
+      const target = inside(resolve(workdir, names.at(-1) ?? ''))
       for (const name of names.slice(0, -1)) {
         const source = isFromBuild ? inside(name) : join(root, name)
         await cp(source, rest.endsWith('/') ? join(target, name.split('/').at(-1)!) : target, {
@@ -94,12 +103,22 @@ test('the Containerfile builds from the files that it copies, and the result run
   const isRoot = process.getuid?.() === 0
   if (isRoot) await chown(join(debian.root, secret), Number(user), Number(user))
   const [domain = ''] = prosody.statsDomains
+  const { environment, volumes } = await readExporterService()
+  const state = environment['PROSODY_EXPORTER_STATE_DIRECTORY'] ?? ''
+  assert.ok(volumes.some((volume) => volume.endsWith(`:${state}`)))
+  // A new volume gets the owner of the directory in the image.
+  const copy = image.find(({ rest }) => rest.endsWith(` ${state}`))
+  assert.match(copy?.rest ?? '', new RegExp(`--chown=${user}:${user} `))
+  await cp(inside(state), join(debian.root, state), { recursive: true })
+  if (isRoot) await chown(join(debian.root, state), Number(user), Number(user))
   const enter = [...(isRoot ? [] : ['--user', '--map-root-user']), '--mount', 'sh', '-c', IN_IMAGE]
   const options = {
     env: {
       ...env,
       PATH: '/usr/bin:/usr/sbin',
       isRoot: String(isRoot),
+      state,
+      PROSODY_EXPORTER_STATE_DIRECTORY: state,
       PROSODY_EXPORTER_WEB_LISTEN_ADDRESS: ':0',
       PROSODY_EXPORTER_XMPP_SERVICE: prosody.service,
       PROSODY_EXPORTER_XMPP_DOMAIN: domain,
@@ -138,4 +157,7 @@ test('the Containerfile builds from the files that it copies, and the result run
   ] as const) {
     assert.match((await httpGet(`${base}/-/page/${name}`)).text, expected, `no ${name}`)
   }
+  assert.doesNotMatch(child.stderr(), /level=(WARN|ERROR)/)
+  await child.stop()
+  assert.deepEqual(await readdir(join(debian.root, state)), [`${domain}.history`])
 })

@@ -61,7 +61,7 @@ describe('the events of the last minutes', () => {
       { host: HOST, failed: 10, succeeded: 4 },
       { host: 'b.example', failed: 2, succeeded: 0 },
     ])
-    assert.equal(short.logins, 9)
+    assert.equal(short.logins, 21)
     for (let i = 0; i < 4; i++) assert.equal(add(now)!.short.hosts.length, 2)
     const later = add(now)!.short
     assert.equal(later.overMs, 5 * MINUTE_MS)

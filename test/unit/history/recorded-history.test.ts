@@ -149,7 +149,7 @@ describe('a history with a file', () => {
     mkdirSync(path)
     await run(20 * MINUTE_MS, { families: clients(4) })
     assert.deepEqual(lines, [
-      `cannot write the history file ${path}: it is a directory. The page loses the values of now at the next restart; retrying every 5 minutes`,
+      `cannot write the history file ${path}: it is a directory. At the next restart, the page loses the values that are not stored; retrying every 5 minutes`,
     ])
     rmSync(path, { recursive: true })
     renameSync(`${path}.away`, path)

@@ -189,7 +189,9 @@ describe('what needs attention', () => {
     const [entry, ...others] = findAll({ summary: { certificates } })
     assert.deepEqual(others, [])
     assert.equal(entry!.cause, 'The certificate of a.example (https) expires in 5 days.')
-    assert.match(entry!.remedy, /Less than 14 days are left for: b\.example\.$/)
+    assert.match(entry!.remedy, /^Renew it, .* Less than 14 days are left for: b\.example\.$/)
+    const [renewed] = findAll({ summary: { certificates, hostsToReload: [HOST] } })
+    assert.match(renewed!.remedy, /^Its file was renewed, but Prosody must load it\. Less than/)
   })
 
   test('urgent entries are first', () => {

@@ -132,6 +132,9 @@ describe('the page', () => {
     const page = textOf(await one(historyOf(works, down)).read('/'))
     assert.match(page, /The server does not answer The server hangs The exporter retries/)
     assert.doesNotMatch(page, /b\.example|Users and connections|Collectors/)
+    const problem = 'Prosody stopped; retrying. See: systemctl status prosody'
+    const lost = textOf(await one(historyOf(works), { isConnected: false, problem }).read('/'))
+    assert.doesNotMatch(lost, /The exporter retries/)
   })
 
   test('the page shows why the exporter is not connected, even if the last summary is older', async () => {
@@ -372,6 +375,8 @@ describe('the page', () => {
     ])
     const all = await read('/')
     assert.match(textOf(all), /2 of 5 servers are up, 2 with a problem/)
+    // A server is down, so the sign of the headline is red.
+    assert.match(all, /<h1 class="impaired red">/)
     assert.match(
       textOf(all),
       /a b&amp;c 6 up, 1 problem: The collector users fails: a\.example has/,
