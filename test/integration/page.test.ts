@@ -4,11 +4,13 @@ import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
-import { freePort, temporaryDirectory, until } from '../support/setup/process.js'
+import { getHistoryPath } from '../../src/history/state-directory.js'
+import { freePort, temporaryDirectory } from '../support/setup/process.js'
 import { findAccessibilityProblems, shareChromium, type Tab } from '../support/chromium.js'
 import { withExporter, withExporterFor, type RunningExporter } from '../support/exporter.js'
 import { prosodyVersions, withProsody, type Version } from '../support/prosody.js'
 import { untilReady } from '../support/real.js'
+import { writeSyntheticHistory } from '../support/synthetic-history.js'
 import { authenticate, login, LoginError } from '../support/xmpp-client.js'
 
 const USERS = { 'juliet@one.example': 'pw', 'romeo@two.example': 'pw' }
@@ -106,26 +108,20 @@ describe('the status page in Chromium', { concurrency: 2 }, () => {
     const { path: directory, remove } = await temporaryDirectory('prosody-exporter-state')
     t.after(remove)
     const prosody = await withProsody(t, { version: '13.0.1' })
-    const start = (options: { port?: number } = {}) =>
-      withExporterFor(t, prosody, {
-        flags: [`--state.directory=${directory}`],
-        env: { PROSODY_EXPORTER_PAGE_INTERVAL: '2s' },
-        ...options,
-      })
-    const first = await start()
+    // The previous exporter stopped five minutes ago.
+    await writeSyntheticHistory(getHistoryPath(directory, prosody.statsDomains[0]!), {
+      endMs: Date.now() - 5 * 60_000,
+      days: 1,
+    })
+    const exporter = await withExporterFor(t, prosody, {
+      flags: [`--state.directory=${directory}`],
+      env: { PROSODY_EXPORTER_PAGE_INTERVAL: '2s' },
+    })
     const tab = await openTab()
-    await tab.open(`${first.url}/?range=1h`)
-    await tab.until(has('#outages', 'Prosody answered'))
-    await prosody.stop()
-    await tab.until(has('#outages', 'in 1 outage'))
-    await prosody.restart()
-    await tab.until(has('h1', 'is up'))
-    await first.stop()
-    // After a minute without values, the exporter was not running.
-    const stoppedAtMs = Date.now()
-    await until(() => Date.now() - stoppedAtMs > 62_000, { what: 'an outage of the exporter' })
-    await start({ port: first.port })
+    await tab.open(`${exporter.url}/?range=1h`)
     await tab.until(has('#outages', 'The exporter was not running: '))
+    await tab.until(has('#outages', 'Prosody did not answer: never'))
+    await prosody.stop()
     await tab.until(has('#outages', 'in 1 outage'))
     const countOf = (selector: string) => `document.querySelectorAll('${selector}').length`
     assert.equal(await tab.evaluate(countOf('.strip .down')), 1)
