@@ -190,10 +190,11 @@ function createRates() {
       window = []
       return { atMs, isUp }
     }
-    const tracks = computeTracks({ values, atMs: addedAtMs }, window)
     const isRecent = (old: TimedValues, index: number) =>
       index === 0 || addedAtMs - old.atMs < RATE_WINDOW_MS
-    window = [{ values, atMs: addedAtMs }, ...window].filter(isRecent)
+    const recent = window.filter(isRecent)
+    const tracks = computeTracks({ values, atMs: addedAtMs }, recent)
+    window = [{ values, atMs: addedAtMs }, ...recent]
     const known = Object.entries(tracks).filter(([, value]) => value !== undefined)
     return { atMs, isUp, ...(Object.fromEntries(known) as Partial<Point>) }
   }

@@ -48,6 +48,19 @@ describe('the history', () => {
     )
   })
 
+  for (const seconds of [15, 30, 60]) {
+    test(`has rates over one minute if it gets a point every ${seconds} s`, () => {
+      const { history, addAt } = setUp()
+      // In the third minute, there are 60 logins.
+      for (let at = 0; at <= 300; at += seconds) {
+        addAt(at * 1000, logins(Math.min(Math.max(at - 120, 0), 60)))
+      }
+      const rates = history.getPoints().map(({ logins: rate }) => rate)
+      const atMinute = (minute: number) => rates[(minute * 60) / seconds]
+      assert.deepEqual([1, 2, 3, 4, 5].map(atMinute), [0, 0, 60, 0, 0])
+    })
+  }
+
   test('has a new summary immediately after the exporter connected again', () => {
     const { history, addAt, setTime } = setUp()
     addAt(0)
