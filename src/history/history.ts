@@ -7,7 +7,7 @@ import {
 import { createRangeData, RANGES, type Range, type RangeData } from './range.js'
 import type { ServerSummary, SummaryValues } from './server-summary.js'
 import { toSpans } from './span.js'
-import { TRACKS, type Point, type Track } from './tracks.js'
+import { selectUntil, TRACKS, type Point, type Track } from './tracks.js'
 
 // At one point per 15 s, 960 points are four hours. They take 81 KB per server, so 81 MB for a thousand servers.
 const MAX_POINTS = 960
@@ -145,9 +145,9 @@ export function createHistory({
     listRanges: () => MEMORY_RANGES,
 
     readRange(range) {
-      const points = getPoints()
-      const startMs = points[0]?.atMs ?? Infinity
       const nowMs = Date.now()
+      const points = selectUntil(getPoints(), nowMs)
+      const startMs = points[0]?.atMs ?? Infinity
       const data = createRangeData(range, toSpans(points, maxGapMs), { nowMs, startMs, maxGapMs })
       return Promise.resolve(data)
     },
