@@ -38,9 +38,13 @@ const MEMORY_RANGES = RANGES.filter(({ id }) => id === '1h' || id === '4h')
  */
 const UNSTORED_MS = 2 * 5 * 60_000
 
-/** Returns the number of points that a history with a file needs in memory. */
+/**
+ * Returns the number of points that a history with a file needs in memory. With a long interval, it has space for the
+ * additional points when the server goes down and up.
+ */
 export function countUnstoredPoints(intervalMs: number): number {
-  return Math.ceil(UNSTORED_MS / ((intervalMs || UNPOLLED_INTERVAL_MS) * MIN_SPACING))
+  const shortest = Math.min(intervalMs || UNPOLLED_INTERVAL_MS, UNPOLLED_INTERVAL_MS)
+  return Math.ceil(UNSTORED_MS / (shortest * MIN_SPACING))
 }
 
 export type History = {

@@ -94,7 +94,7 @@ export function recordHistory(
       } catch (error) {
         if (!isFailing) {
           log.warn(
-            `cannot write the history file ${path}: ${describeFileError(error)}. The page loses the values of now at the next restart; retrying every 5 minutes`,
+            `cannot write the history file ${path}: ${describeFileError(error)}. Until it can, the page forgets new values after ten minutes; retrying every 5 minutes`,
           )
         }
         isFailing = true

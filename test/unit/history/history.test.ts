@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import { createHistory } from '../../../src/history/history.js'
+import { countUnstoredPoints, createHistory } from '../../../src/history/history.js'
 import { pollServers } from '../../../src/history/poll-servers.js'
 import { summarize } from '../../../src/history/server-summary.js'
 import { family, type Family } from '../../../src/metrics/family.js'
@@ -116,6 +116,21 @@ describe('the history', () => {
       [undefined, 50, 50],
     )
   })
+
+  for (const intervalMs of [0, 1000, 15_000, 3_600_000]) {
+    test(`with page.interval ${intervalMs} ms, has all points until they are stored, also those of a short outage`, () => {
+      const { history, addAt } = setUp(intervalMs, countUnstoredPoints(intervalMs))
+      for (let ms = 0; ms < 300_000; ms += 500) addAt(ms, [], ms < 100_000 || ms > 130_000)
+      const points = history.getPoints()
+      assert.equal(points.length, history.countPoints())
+      assert.deepEqual(
+        points.flatMap(({ isUp, atMs }, i) =>
+          i > 0 && isUp !== points[i - 1]!.isUp ? [atMs - START_MS] : [],
+        ),
+        [100_000, 130_500],
+      )
+    })
+  }
 
   test('stores only the last points', () => {
     const { history, addAt } = setUp(15_000, 4)

@@ -157,7 +157,7 @@ describe('a history with a file', () => {
     renameSync(directory, `${directory}.away`)
     await run(20 * MINUTE_MS, { families: clients(4) })
     assert.deepEqual(lines, [
-      `cannot write the history file ${path}: its directory does not exist. The page loses the values of now at the next restart; retrying every 5 minutes`,
+      `cannot write the history file ${path}: its directory does not exist. Until it can, the page forgets new values after ten minutes; retrying every 5 minutes`,
     ])
     renameSync(`${directory}.away`, directory)
     await run(10 * MINUTE_MS, { families: clients(5) })
@@ -203,7 +203,10 @@ describe('a history with a file, in trouble,', () => {
             assert.ok(outage.fromMs < outage.toMs, JSON.stringify(outage))
             assert.ok(outage.fromMs >= fromMs && outage.toMs <= toMs, JSON.stringify(outage))
           }
-          assert.deepEqual(times, times.toSorted((a, b) => a - b))
+          assert.deepEqual(
+            times,
+            times.toSorted((a, b) => a - b),
+          )
           assert.ok(
             times.every((time) => time <= toMs),
             range.id,
