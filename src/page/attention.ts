@@ -62,7 +62,8 @@ const CHECKS: readonly Check[] = [
 const EXPIRES_DAYS = 14
 const EXPIRES_SOON_DAYS = 3
 
-function findExpiringCertificates({ summary: { certificates, atMs } }: AttentionInput): Finding[] {
+function findExpiringCertificates({ summary }: AttentionInput): Finding[] {
+  const { certificates, atMs } = summary
   const expiring = certificates.filter(
     ({ expiresAtMs }) => expiresAtMs - atMs < EXPIRES_DAYS * DAY_MS,
   )
@@ -76,10 +77,16 @@ function findExpiringCertificates({ summary: { certificates, atMs } }: Attention
   return [
     {
       severity: leftMs < EXPIRES_SOON_DAYS * DAY_MS ? 'red' : 'amber',
-      text: `The certificate of ${nameCertificate(first)} ${when}. Renew it, then run "prosodyctl reload".${more}`,
+      text: `The certificate of ${nameCertificate(first)} ${when}. Renew it, then ${explainReload(summary)}.${more}`,
     },
   ]
 }
+
+/** Before Prosody 0.12, a reload does not load the certificate of the port for HTTPS. */
+const explainReload = ({ software }: ServerSummary) =>
+  software.some((name) => /^Prosody 0\.1[01](\.|$)/.test(name))
+    ? 'run "prosodyctl reload", or restart Prosody if it serves HTTPS'
+    : 'run "prosodyctl reload"'
 
 const nameCertificate = ({ host, service }: Certificate) =>
   service === undefined ? host : `${host} (${service})`
@@ -158,7 +165,7 @@ function findFullDescriptors({ summary: { values } }: AttentionInput): Finding[]
       severity: openFds > maxFds * FULL_DESCRIPTOR_SHARE ? 'red' : 'amber',
       text:
         `Prosody uses ${formatNumber(openFds)} of ${formatNumber(maxFds)} file descriptors. ` +
-        'When none is left, new connections fail. Run "systemctl edit prosody", add LimitNOFILE=65536 in the section [Service], and restart Prosody.',
+        'When none is left, new connections fail. Run "systemctl edit prosody", add LimitNOFILE=65536 in the section [Service], and restart Prosody. In a container, set its option --ulimit nofile=65536 instead.',
     },
   ]
 }

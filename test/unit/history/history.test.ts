@@ -132,6 +132,12 @@ describe('the history', () => {
     })
   }
 
+  test('has the values of each scrape, also if page.interval is much longer', () => {
+    const { history, addAt } = setUp(3_600_000)
+    for (let ms = 0; ms <= 60_000; ms += 15_000) addAt(ms)
+    assert.equal(history.countPoints(), 5)
+  })
+
   test('stores only the last points', () => {
     const { history, addAt } = setUp(15_000, 4)
     for (let i = 0; i < 10; i++) addAt(i * 15_000)

@@ -192,6 +192,21 @@ describe('what needs attention', () => {
     assert.match(entry!.remedy, /Less than 14 days are left for: b\.example\.$/)
   })
 
+  for (const [version, needsRestart] of [
+    ['0.11.9', true],
+    ['0.12.3', false],
+    ['13.0.1', false],
+  ] as const) {
+    test(`a renewed certificate of the HTTPS port of Prosody ${version} needs a ${needsRestart ? 'restart' : 'reload'}`, () => {
+      const { summary } = certificateIn(9)
+      const [entry] = findAll({
+        summary: { ...summary, ...software(`Prosody ${version}`).summary },
+      })
+      assert.match(entry!.remedy, /prosodyctl reload/)
+      assert.equal(entry!.remedy.includes('restart Prosody'), needsRestart)
+    })
+  }
+
   test('urgent entries are first', () => {
     const change = {
       summary: { ...certificateIn(1).summary, ...software('Prosody 0.12.3').summary },
