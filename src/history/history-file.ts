@@ -43,6 +43,9 @@ export type HistoryFile = {
  */
 const REPEATED_MS = 10 * 60_000
 
+/** The header has only space for a name of a few thousand bytes. The name is for readers of the file. */
+const MAX_NAME = 200
+
 const LAYOUT = createLayout()
 
 /**
@@ -111,7 +114,7 @@ async function prepareFile(
   if (isKnown && found.tracks.join() === TRACKS.join()) return found
   const header: FileHeader = {
     version: VERSION,
-    server,
+    server: server.slice(0, MAX_NAME),
     createdAtMs: isKnown ? found.createdAtMs : nowMs,
     tracks: TRACKS,
   }

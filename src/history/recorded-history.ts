@@ -1,3 +1,4 @@
+import { TimeoutError } from '../errors.js'
 import type { Log } from '../log/log.js'
 import { describeFileError } from './describe-file-error.js'
 import type { FileQueue } from './file-queue.js'
@@ -74,11 +75,13 @@ export function recordHistory(
     ...memory,
     listRanges: () => RANGES,
     readRange: (range) =>
-      withFile(async (file) => {
-        const { spans, spanMs } = await readSpans(file, range)
-        const limits = { nowMs: now(), startMs: file.createdAtMs, maxGapMs, spanMs }
-        return createRangeData(range, spans, limits)
-      }).catch(() => memory.readRange(range)),
+      limitTime(
+        withFile(async (file) => {
+          const { spans, spanMs } = await readSpans(file, range)
+          const limits = { nowMs: now(), startMs: file.createdAtMs, maxGapMs, spanMs }
+          return createRangeData(range, spans, limits)
+        }),
+      ).catch(() => memory.readRange(range)),
     getMemoryGrowth: () => {
       const latest = memory.getLatest()
       // After a restart of the server, its memory is compared with nothing until the next call of `flush`.
@@ -101,6 +104,21 @@ export function recordHistory(
       }
     },
   }
+}
+
+/** The page waits so long for the disk. A read takes a few milliseconds. */
+const READ_TIMEOUT_MS = 10_000
+
+/** Rejects if the promise is not settled in time. */
+function limitTime<T>(promise: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      reject(new TimeoutError('the disk did not answer in time'))
+    }, READ_TIMEOUT_MS)
+    promise.then(resolve, reject).finally(() => {
+      clearTimeout(timer)
+    })
+  })
 }
 
 const MAX_JUMP_MS = 3_600_000

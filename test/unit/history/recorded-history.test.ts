@@ -188,6 +188,19 @@ describe('a history with a file, in trouble,', () => {
     assert.equal(lines.length, 1)
   })
 
+  test('is read from memory if the disk does not answer', async (t) => {
+    const memory = createHistory({ intervalMs: 15_000 })
+    const { log } = createLog()
+    const queue = <T>() => new Promise<T>(() => undefined)
+    const history = recordHistory(memory, { path: '/d/a', server: 'a', queue, log })
+    history.add(summarize(createCollection({ families: clients(3) }), Date.now()))
+    t.mock.timers.enable({ apis: ['setTimeout'] })
+    const reading = history.readRange(getRange('1h'))
+    t.mock.timers.tick(60_000)
+    const { values } = await reading
+    assert.deepEqual(values.clients?.average, [3])
+  })
+
   for (const hours of [-3, 3, -24 * 365, 24 * 365]) {
     test(`has only values and outages of the range after the clock was set by ${hours} hours`, async (t) => {
       const { run, getHistory, skip, getNowMs } = setUp(t)
