@@ -1,4 +1,3 @@
-import { TimeoutError } from '../errors.js'
 import type { Log } from '../log/log.js'
 import { describeFileError } from './describe-file-error.js'
 import type { FileQueue } from './file-queue.js'
@@ -113,7 +112,7 @@ const READ_TIMEOUT_MS = 10_000
 function limitTime<T>(promise: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
-      reject(new TimeoutError('the disk did not answer in time'))
+      reject(new Error('the disk did not answer in time'))
     }, READ_TIMEOUT_MS)
     promise.then(resolve, reject).finally(() => {
       clearTimeout(timer)

@@ -14,7 +14,12 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
-import { createLayout, encodeHeader, VERSION } from '../../../src/history/file-layout.js'
+import {
+  createLayout,
+  encodeHeader,
+  VERSION,
+  type FileHeader,
+} from '../../../src/history/file-layout.js'
 import { openHistoryFile } from '../../../src/history/history-file.js'
 import { getSpanValues } from '../../../src/history/span.js'
 import { TRACKS, type Point } from '../../../src/history/tracks.js'
@@ -181,6 +186,13 @@ describe('the history file', () => {
     },
     'a device': (path) => {
       symlinkSync('/dev/zero', path)
+    },
+    'a file with a header of other data': (path) => {
+      const header = { version: VERSION, server: 'a', createdAtMs: 'today' }
+      writeFileSync(path, encodeHeader(header as unknown as FileHeader))
+    },
+    'a file with an empty header': (path) => {
+      writeFileSync(path, encodeHeader(null as unknown as FileHeader))
     },
     'a file with a damaged header': (path) => {
       const header = encodeHeader({ version: VERSION, server: 'a', createdAtMs: 0, tracks: TRACKS })
