@@ -218,7 +218,7 @@ function findFailedConnections({ summary: { recent } }: AttentionInput): Finding
     .map(({ host, failed, initiated }) =>
       amber(
         `${formatNumber(failed)} of ${formatNumber(initiated)} connections from ${host} to other servers failed in the last 15 minutes. ` +
-          'Check DNS with "prosodyctl check dns", outgoing connections to port 5269 in the firewall, and the certificate with "prosodyctl check connectivity".',
+          'If they are servers that no longer exist, in the contact lists of your users, nothing is wrong. Otherwise, check DNS with "prosodyctl check dns", outgoing connections to port 5269 in the firewall, and the certificate with "prosodyctl check connectivity".',
       ),
     )
 }
