@@ -77,11 +77,17 @@ export function decodeHeader(bytes: Buffer): FileHeader | undefined {
   const text = bytes.toString('utf8', 0, bytes.indexOf(0))
   if (!text.startsWith(MAGIC)) return undefined
   try {
-    return JSON.parse(text.slice(MAGIC.length)) as FileHeader
+    const header = JSON.parse(text.slice(MAGIC.length)) as FileHeader
+    return isHeader(header) ? header : undefined
   } catch {
     return undefined
   }
 }
+
+/** Another version can have other keys. */
+const isHeader = ({ version, createdAtMs, tracks }: FileHeader) =>
+  Number.isInteger(version) &&
+  (version !== VERSION || (Number.isFinite(createdAtMs) && Array.isArray(tracks)))
 
 /** A record of any tier. `values` has the columns of the first track, then those of the second one, and so on. */
 export type FileRecord = {

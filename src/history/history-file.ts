@@ -1,5 +1,6 @@
 import { constants } from 'node:fs'
 import { open, rename, rm, type FileHandle } from 'node:fs/promises'
+import { isDeepStrictEqual } from 'node:util'
 import type { Log } from '../log/log.js'
 import {
   createLayout,
@@ -22,6 +23,8 @@ import { TRACKS, type Point } from './tracks.js'
 export type HistoryFile = {
   /** The time at which the file was created. Before it, nothing is known. */
   readonly createdAtMs: number
+  /** Whether the file still exists, with the header that it had when it was opened. */
+  isValid(): Promise<boolean>
   /**
    * Stores points, and the spans of five minutes and of an hour that contain them.
    *
@@ -39,6 +42,9 @@ export type HistoryFile = {
  * time, so its duration was unknown.
  */
 const REPEATED_MS = 10 * 60_000
+
+/** The header has only space for a name of a few thousand bytes. The name is for readers of the file. */
+const MAX_NAME = 200
 
 const LAYOUT = createLayout()
 
@@ -71,6 +77,7 @@ export async function openHistoryFile(
 
   return {
     createdAtMs: header.createdAtMs,
+    isValid: async () => isDeepStrictEqual(await readHeader(path), header),
     append: (points) =>
       withFile('r+', async (file) => {
         if (points.length === 0) return
@@ -107,7 +114,7 @@ async function prepareFile(
   if (isKnown && found.tracks.join() === TRACKS.join()) return found
   const header: FileHeader = {
     version: VERSION,
-    server,
+    server: server.slice(0, MAX_NAME),
     createdAtMs: isKnown ? found.createdAtMs : nowMs,
     tracks: TRACKS,
   }
@@ -137,11 +144,11 @@ async function readHeader(path: string): Promise<FileHeader | 'invalid' | undefi
   let file: FileHandle
   try {
     // O_NONBLOCK: to open a named pipe would wait for a writer.
-    file = await open(path, constants.O_RDWR | constants.O_NONBLOCK)
+    file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOENT') return undefined
-    if (code === 'EISDIR' || code === 'ENXIO') return 'invalid'
+    if (code === 'ENXIO') return 'invalid'
     throw error
   }
   try {

@@ -7,19 +7,22 @@ import {
 import { createRangeData, RANGES, type Range, type RangeData } from './range.js'
 import type { ServerSummary, SummaryValues } from './server-summary.js'
 import { toSpans } from './span.js'
-import { TRACKS, type Point, type Track } from './tracks.js'
+import { selectUntil, TRACKS, type Point, type Track } from './tracks.js'
 
 // At one point per 15 s, 960 points are four hours. They take 81 KB per server, so 81 MB for a thousand servers.
 const MAX_POINTS = 960
-/** The shortest time between two points, as a share of the polling interval. */
+/** The shortest time between two points, as a share of the polling interval, or of 15 s if that is shorter. */
 const MIN_SPACING = 0.5
 /**
  * The exporter polls a server after 1.1 intervals without a point. If Prometheus scrapes at the same interval, its
  * scrapes come first and add the points, so the exporter does not poll.
  */
 const DUE_AFTER_INTERVALS = 1.1
-/** If the exporter does not poll, this interval determines the shortest time between two points. */
-const UNPOLLED_INTERVAL_MS = 15_000
+/**
+ * If the exporter polls less often or not at all, this interval determines the shortest time between two points. So the
+ * page is as new as the scrapes.
+ */
+const USUAL_INTERVAL_MS = 15_000
 /** After this number of intervals without a point, the exporter was not running. */
 const GAP_INTERVALS = 4
 /** The stored points can be from a time with a longer interval. */
@@ -40,8 +43,11 @@ const UNSTORED_MS = 2 * 5 * 60_000
 
 /** Returns the number of points that a history with a file needs in memory. */
 export function countUnstoredPoints(intervalMs: number): number {
-  return Math.ceil(UNSTORED_MS / ((intervalMs || UNPOLLED_INTERVAL_MS) * MIN_SPACING))
+  return Math.ceil(UNSTORED_MS / getSpacingMs(intervalMs))
 }
+
+const getSpacingMs = (intervalMs: number) =>
+  Math.min(intervalMs || USUAL_INTERVAL_MS, USUAL_INTERVAL_MS) * MIN_SPACING
 
 export type History = {
   /** Returns the last summary that was added; `undefined` before the first summary. */
@@ -107,7 +113,7 @@ export function createHistory({
 }): History {
   const times = new Float64Array(maxPoints)
   const values = new Float32Array(maxPoints * COLUMNS)
-  const spacingMs = (intervalMs || UNPOLLED_INTERVAL_MS) * MIN_SPACING
+  const spacingMs = getSpacingMs(intervalMs)
   const maxGapMs =
     intervalMs > 0 ? Math.max(intervalMs * GAP_INTERVALS, MIN_GAP_MS) : UNPOLLED_GAP_MS
   const computePoint = createRates()
@@ -145,9 +151,9 @@ export function createHistory({
     listRanges: () => MEMORY_RANGES,
 
     readRange(range) {
-      const points = getPoints()
-      const startMs = points[0]?.atMs ?? Infinity
       const nowMs = Date.now()
+      const points = selectUntil(getPoints(), nowMs)
+      const startMs = points[0]?.atMs ?? Infinity
       const data = createRangeData(range, toSpans(points, maxGapMs), { nowMs, startMs, maxGapMs })
       return Promise.resolve(data)
     },
@@ -190,10 +196,11 @@ function createRates() {
       window = []
       return { atMs, isUp }
     }
-    const tracks = computeTracks({ values, atMs: addedAtMs }, window)
     const isRecent = (old: TimedValues, index: number) =>
       index === 0 || addedAtMs - old.atMs < RATE_WINDOW_MS
-    window = [{ values, atMs: addedAtMs }, ...window].filter(isRecent)
+    const recent = window.filter(isRecent)
+    const tracks = computeTracks({ values, atMs: addedAtMs }, recent)
+    window = [{ values, atMs: addedAtMs }, ...recent]
     const known = Object.entries(tracks).filter(([, value]) => value !== undefined)
     return { atMs, isUp, ...(Object.fromEntries(known) as Partial<Point>) }
   }

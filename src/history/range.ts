@@ -120,13 +120,17 @@ function findOutages(
     const toMs = fromMs + (limits.spanMs ?? upMs + downMs)
     if (toMs < limits.fromMs) continue
     if (fromMs - knownUntilMs > limits.maxGapMs) add('unknown', knownUntilMs, fromMs)
-    const start = Math.max(fromMs, limits.fromMs)
-    add('down', start, Math.min(start + downMs, toMs))
+    let start = Math.max(fromMs, limits.fromMs)
     // The present span is not over, and the first one has no values before `startMs`.
-    if (limits.spanMs !== undefined && toMs <= limits.nowMs && fromMs >= limits.startMs) {
-      const unknownMs = limits.spanMs - upMs - downMs
-      if (unknownMs > limits.maxGapMs) add('unknown', toMs - unknownMs, toMs)
-    }
+    const isComplete = toMs <= limits.nowMs && fromMs >= limits.startMs
+    const unknownMs = isComplete ? toMs - fromMs - upMs - downMs : 0
+    const hasGap = unknownMs > limits.maxGapMs
+    const last = outages.at(-1)
+    // The order of the states in a span is unknown. A gap that ends in a span is at its start, and others are at its end.
+    const isEndOfGap = hasGap && last?.state === 'unknown' && last.toMs === fromMs
+    if (isEndOfGap) add('unknown', start, (start += unknownMs))
+    add('down', start, Math.min(start + downMs, toMs, limits.nowMs))
+    if (hasGap && !isEndOfGap) add('unknown', Math.max(toMs - unknownMs, start), toMs)
     knownUntilMs = Math.max(knownUntilMs, toMs)
   }
   return outages

@@ -6,6 +6,7 @@ import { openHistoryFile, type HistoryFile } from './history-file.js'
 import { findMemoryBase, computeMemoryGrowth, GROWTH_MS, type MemoryBase } from './memory-growth.js'
 import { createRangeData, RANGES, type Range } from './range.js'
 import { mergeSpans, toSpans, type Span } from './span.js'
+import { selectUntil, type Point } from './tracks.js'
 
 /**
  * Adds a file to a history in memory, so that it has the values of two years, also after a restart.
@@ -34,14 +35,17 @@ export function recordHistory(
   let isFailing = false
 
   const withFile = <T>(use: (file: HistoryFile) => Promise<T>): Promise<T> =>
-    options.queue(async () =>
-      use((opened ??= await openHistoryFile(path, { ...options, maxGapMs, nowMs: now() }))),
-    )
+    options.queue(async () => {
+      // Another program can have deleted or changed the file since the last use.
+      if (!(await opened?.isValid())) opened = undefined
+      opened ??= await openHistoryFile(path, { ...options, maxGapMs, nowMs: now() })
+      return use(opened)
+    })
 
   async function store(file: HistoryFile): Promise<void> {
     const points = memory.getPoints(storedCount)
     const count = memory.countPoints()
-    await file.append(points)
+    for (const part of splitAtJumps(points)) await file.append(part)
     storedCount = count
     baseStartMs = memory.getLatest()?.startedAtMs
     base = findMemoryBase(await file.readSpans('minutes', now() - GROWTH_MS, now()), baseStartMs)
@@ -54,29 +58,29 @@ export function recordHistory(
   ): Promise<{ spans: readonly Span[]; spanMs?: number }> {
     const toMs = now()
     const fromMs = toMs - range.durationMs
-    const unstored = memory.getPoints(storedCount)
+    const unstored = selectUntil(memory.getPoints(storedCount), toMs)
     const tier = chooseTier(range)
     if (tier === 'points') {
       const stored = await file.readPoints(fromMs, toMs)
-      return { spans: toSpans([...stored, ...unstored], maxGapMs) }
+      return { spans: toSpans(selectUntil([...stored, ...unstored], toMs), maxGapMs) }
     }
     const { spanMs } = TIERS[tier]
     const stored = await file.readSpans(tier, fromMs, toMs)
     // The last stored span and the first unstored points can be of the same period.
-    const last = stored.splice(-1)
-    const recent = mergeSpans([...last, ...toSpans(unstored, maxGapMs)], spanMs)
-    return { spans: [...stored, ...recent], spanMs }
+    return { spans: mergeSpans([...stored, ...toSpans(unstored, maxGapMs)], spanMs), spanMs }
   }
 
   return {
     ...memory,
     listRanges: () => RANGES,
     readRange: (range) =>
-      withFile(async (file) => {
-        const { spans, spanMs } = await readSpans(file, range)
-        const limits = { nowMs: now(), startMs: file.createdAtMs, maxGapMs, spanMs }
-        return createRangeData(range, spans, limits)
-      }).catch(() => memory.readRange(range)),
+      limitTime(
+        withFile(async (file) => {
+          const { spans, spanMs } = await readSpans(file, range)
+          const limits = { nowMs: now(), startMs: file.createdAtMs, maxGapMs, spanMs }
+          return createRangeData(range, spans, limits)
+        }),
+      ).catch(() => memory.readRange(range)),
     getMemoryGrowth: () => {
       const latest = memory.getLatest()
       // After a restart of the server, its memory is compared with nothing until the next call of `flush`.
@@ -92,13 +96,41 @@ export function recordHistory(
       } catch (error) {
         if (!isFailing) {
           log.warn(
-            `cannot write the history file ${path}: ${describeFileError(error)}. At the next restart, the page loses the values that are not stored; retrying every 5 minutes`,
+            `cannot write the history file ${path}: ${describeFileError(error)}. Until it can, the page forgets new values after ten minutes; retrying every 5 minutes`,
           )
         }
         isFailing = true
       }
     },
   }
+}
+
+/** The page waits so long for the disk. A read takes a few milliseconds. */
+const READ_TIMEOUT_MS = 10_000
+
+/** Rejects if the promise is not settled in time. */
+function limitTime<T>(promise: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      reject(new Error('the disk did not answer in time'))
+    }, READ_TIMEOUT_MS)
+    promise.then(resolve, reject).finally(() => {
+      clearTimeout(timer)
+    })
+  })
+}
+
+const MAX_JUMP_MS = 3_600_000
+
+/** Splits points where the clock was set, so that the times in each part increase. */
+function splitAtJumps(points: readonly Point[]): Point[][] {
+  const parts: Point[][] = []
+  for (const point of points) {
+    const stepMs = point.atMs - (parts.at(-1)?.at(-1)?.atMs ?? Infinity)
+    if (stepMs >= 0 && stepMs <= MAX_JUMP_MS) parts.at(-1)!.push(point)
+    else parts.push([point])
+  }
+  return parts
 }
 
 const TIERS = { minutes: { spanMs: 5 * 60_000 }, hours: { spanMs: 3_600_000 } } as const

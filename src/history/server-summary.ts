@@ -114,7 +114,9 @@ export function summarize(
     // The earliest start time is that of the server. Hosts that a reload of Prosody adds have a later start time.
     startedAtMs: findExtreme(
       Math.min,
-      readRows('xmpp_start_time_seconds')?.map(({ value }) => value * 1000),
+      readRows('xmpp_start_time_seconds')
+        ?.filter(isTime)
+        .map(({ value }) => value * 1000),
     ),
     hosts: hosts.slice(0, MAX_HOSTS),
     omittedHosts: Math.max(hosts.length - MAX_HOSTS, 0),
@@ -129,12 +131,16 @@ export function summarize(
   }
 }
 
+/** Whether a value in seconds is a time that `Date` supports. */
+const isTime = ({ value }: Row) => Math.abs(value) <= 8.64e12
+
 // Nobody connects to the component of the exporter with TLS, so its certificate is omitted.
 
 function listCertificates(readRows: RowReader, ownDomain: string | undefined): Certificate[] {
   // The labels of few series are read, because a server can have thousands of certificates. A host has at most five.
   return (readRows('xmpp_certificate_expiry_timestamp_seconds') ?? [])
-    .toSorted((a, b) => a.value - b.value)
+    .filter(isTime)
+    .sort((a, b) => a.value - b.value)
     .slice(0, 2 * MAX_CERTIFICATES)
     .map(({ labels, value }) => ({
       host: findLabel(labels, 'host') ?? '',

@@ -13,13 +13,13 @@ const TICK_MS = 500
  */
 export function storeHistories(
   histories: () => readonly History[],
-  { intervalMs = INTERVAL_MS, now = () => performance.now() } = {},
+  { now = () => performance.now() } = {},
 ): () => void {
   const storedAtMs = new WeakMap<History, number>()
   let isStoring = false
   let isStopped = false
   const isDue = (history: History) =>
-    history.countPoints() > 0 && now() - (storedAtMs.get(history) ?? -Infinity) >= intervalMs
+    history.countPoints() > 0 && now() - (storedAtMs.get(history) ?? -Infinity) >= INTERVAL_MS
 
   async function storeDue(): Promise<void> {
     if (isStoring) return

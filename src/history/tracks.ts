@@ -15,3 +15,8 @@ export type Track = (typeof TRACKS)[number]
 export type Point = { readonly atMs: number; readonly isUp: boolean } & Partial<
   Record<Track, number>
 >
+
+/** Returns the points that are not in the future, in the order of their times. The clock can have been set back. */
+export function selectUntil(points: readonly Point[], nowMs: number): Point[] {
+  return points.filter(({ atMs }) => atMs <= nowMs).sort((a, b) => a.atMs - b.atMs)
+}

@@ -162,7 +162,7 @@ function findFullDescriptors({ summary: { values } }: AttentionInput): Finding[]
       severity: openFds > maxFds * FULL_DESCRIPTOR_SHARE ? 'red' : 'amber',
       text:
         `Prosody uses ${formatNumber(openFds)} of ${formatNumber(maxFds)} file descriptors. ` +
-        'When none is left, new connections fail. Run "systemctl edit prosody", add LimitNOFILE=65536 in the section [Service], and restart Prosody.',
+        'When none is left, new connections fail. Run "systemctl edit prosody", add LimitNOFILE=65536 in the section [Service], and restart Prosody. In a container, set its option --ulimit nofile=65536 instead.',
     },
   ]
 }
@@ -215,7 +215,7 @@ function findFailedConnections({ summary: { recent } }: AttentionInput): Finding
     .map(({ host, failed, initiated }) =>
       amber(
         `${formatNumber(failed)} of ${formatNumber(initiated)} connections from ${host} to other servers failed in the last 15 minutes. ` +
-          'Check DNS with "prosodyctl check dns", outgoing connections to port 5269 in the firewall, and the certificate with "prosodyctl check connectivity".',
+          'If they are servers that no longer exist, in the contact lists of your users, nothing is wrong. Otherwise, check DNS with "prosodyctl check dns", outgoing connections to port 5269 in the firewall, and the certificate with "prosodyctl check connectivity".',
       ),
     )
 }

@@ -48,7 +48,9 @@ export function createServerSet(
       const removed = Array.from(previous.values(), ({ server }) => server).filter(
         (server) => !unchanged.has(server),
       )
-      await Promise.all(removed.map(stopServer))
+      await Promise.all(removed.map(({ connection }) => connection.stop()))
+      // A slow disk must not delay the new connections. A new history of the same server uses the file after the old one.
+      for (const { history } of removed) void history.flush()
       for (const { connection } of added) connection.start()
     },
 

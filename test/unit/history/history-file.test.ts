@@ -14,7 +14,12 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
-import { createLayout, encodeHeader, VERSION } from '../../../src/history/file-layout.js'
+import {
+  createLayout,
+  encodeHeader,
+  VERSION,
+  type FileHeader,
+} from '../../../src/history/file-layout.js'
 import { openHistoryFile } from '../../../src/history/history-file.js'
 import { getSpanValues } from '../../../src/history/span.js'
 import { TRACKS, type Point } from '../../../src/history/tracks.js'
@@ -50,7 +55,7 @@ function setUp(t: TestContext, name = 'a.history') {
   const log = { debug: add, info: add, warn: add, error: add }
   const open = (nowMs = START_MS) =>
     openHistoryFile(path, { server: 'a.example', nowMs, maxGapMs: MAX_GAP_MS, log })
-  return { directory, path, open, lines }
+  return { directory, path, open, log, lines }
 }
 
 /** Appends points in batches; by default, as the exporter does, in batches of five minutes. */
@@ -182,6 +187,13 @@ describe('the history file', () => {
     'a device': (path) => {
       symlinkSync('/dev/zero', path)
     },
+    'a file with a header of other data': (path) => {
+      const header = { version: VERSION, server: 'a', createdAtMs: 'today' }
+      writeFileSync(path, encodeHeader(header as unknown as FileHeader))
+    },
+    'a file with an empty header': (path) => {
+      writeFileSync(path, encodeHeader(null as unknown as FileHeader))
+    },
     'a file with a damaged header': (path) => {
       const header = encodeHeader({ version: VERSION, server: 'a', createdAtMs: 0, tracks: TRACKS })
       header[100]! ^= 1
@@ -199,6 +211,18 @@ describe('the history file', () => {
       assert.deepEqual(lines, [
         `the history file ${path} is damaged or no history file; starting a new one, and keeping it as ${path}.old`,
       ])
+    })
+  }
+
+  for (const server of ['x'.repeat(5000), `${'x'.repeat(199)}😀`, '\ud800', '"\n']) {
+    test(`continues the file of a server with the name ${JSON.stringify(server.slice(0, 3))}… of ${server.length} characters`, async (t) => {
+      const { path, log, lines } = setUp(t)
+      const options = { server, nowMs: START_MS, maxGapMs: MAX_GAP_MS, log }
+      const file = await openHistoryFile(path, options)
+      assert.equal(await file.isValid(), true)
+      const { createdAtMs } = await openHistoryFile(path, { ...options, nowMs: START_MS + 1 })
+      assert.equal(createdAtMs, START_MS)
+      assert.deepEqual(lines, [])
     })
   }
 

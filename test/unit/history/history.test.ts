@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import { createHistory } from '../../../src/history/history.js'
+import { countUnstoredPoints, createHistory } from '../../../src/history/history.js'
 import { pollServers } from '../../../src/history/poll-servers.js'
 import { summarize } from '../../../src/history/server-summary.js'
 import { family, type Family } from '../../../src/metrics/family.js'
@@ -47,6 +47,19 @@ describe('the history', () => {
       [undefined, 40, undefined, 0, undefined, undefined, 4],
     )
   })
+
+  for (const seconds of [15, 30, 60]) {
+    test(`has rates over one minute if it gets a point every ${seconds} s`, () => {
+      const { history, addAt } = setUp()
+      // In the third minute, there are 60 logins.
+      for (let at = 0; at <= 300; at += seconds) {
+        addAt(at * 1000, logins(Math.min(Math.max(at - 120, 0), 60)))
+      }
+      const rates = history.getPoints().map(({ logins: rate }) => rate)
+      const atMinute = (minute: number) => rates[(minute * 60) / seconds]
+      assert.deepEqual([1, 2, 3, 4, 5].map(atMinute), [0, 0, 60, 0, 0])
+    })
+  }
 
   test('has a new summary immediately after the exporter connected again', () => {
     const { history, addAt, setTime } = setUp()
@@ -102,6 +115,27 @@ describe('the history', () => {
       history.getPoints().map(({ lagMs }) => lagMs),
       [undefined, 50, 50],
     )
+  })
+
+  for (const intervalMs of [0, 1000, 15_000, 3_600_000]) {
+    test(`with page.interval ${intervalMs} ms, has all points until they are stored, also those of a short outage`, () => {
+      const { history, addAt } = setUp(intervalMs, countUnstoredPoints(intervalMs))
+      for (let ms = 0; ms < 300_000; ms += 500) addAt(ms, [], ms < 100_000 || ms > 130_000)
+      const points = history.getPoints()
+      assert.equal(points.length, history.countPoints())
+      assert.deepEqual(
+        points.flatMap(({ isUp, atMs }, i) =>
+          i > 0 && isUp !== points[i - 1]!.isUp ? [atMs - START_MS] : [],
+        ),
+        [100_000, 130_500],
+      )
+    })
+  }
+
+  test('has the values of each scrape, also if page.interval is much longer', () => {
+    const { history, addAt } = setUp(3_600_000)
+    for (let ms = 0; ms <= 60_000; ms += 15_000) addAt(ms)
+    assert.equal(history.countPoints(), 5)
   })
 
   test('stores only the last points', () => {

@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict'
-import { chmodSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
 import { createFileQueue } from '../../../src/history/file-queue.js'
 import { createHistory } from '../../../src/history/history.js'
@@ -145,19 +153,87 @@ describe('a history with a file', () => {
   test('logs one line if the file cannot be written, and one when it can be again', async (t) => {
     const { run, getHistory, path, lines } = setUp(t)
     await run(10 * MINUTE_MS, { families: clients(3) })
-    renameSync(path, `${path}.away`)
-    mkdirSync(path)
+    const directory = dirname(path)
+    renameSync(directory, `${directory}.away`)
     await run(20 * MINUTE_MS, { families: clients(4) })
     assert.deepEqual(lines, [
-      `cannot write the history file ${path}: it is a directory. At the next restart, the page loses the values that are not stored; retrying every 5 minutes`,
+      `cannot write the history file ${path}: its directory does not exist. Until it can, the page forgets new values after ten minutes; retrying every 5 minutes`,
     ])
-    rmSync(path, { recursive: true })
-    renameSync(`${path}.away`, path)
+    renameSync(`${directory}.away`, directory)
     await run(10 * MINUTE_MS, { families: clients(5) })
     assert.equal(lines.length, 2)
     const { values } = await getHistory().readRange(getRange('1h'))
     assert.equal(values.clients!.average.length, 40 * 4)
   })
+})
+
+describe('a history with a file, in trouble,', () => {
+  test('continues in a new file if the file was deleted', async (t) => {
+    const { run, getHistory, path, lines } = setUp(t)
+    await run(10 * MINUTE_MS, { families: clients(3) })
+    rmSync(path)
+    await run(10 * MINUTE_MS, { families: clients(4) })
+    assert.equal(existsSync(path), true)
+    const { values } = await getHistory().readRange(getRange('1h'))
+    assert.equal(values.clients!.average.at(-1), 4)
+    assert.deepEqual(lines, [])
+  })
+
+  test('sets a file aside that was overwritten while the exporter was running', async (t) => {
+    const { run, path, lines } = setUp(t)
+    await run(10 * MINUTE_MS, { families: clients(3) })
+    writeFileSync(path, 'hello')
+    await run(10 * MINUTE_MS, { families: clients(4) })
+    assert.equal(readFileSync(`${path}.old`, 'utf8'), 'hello')
+    assert.equal(lines.length, 1)
+  })
+
+  test('is read from memory if the disk does not answer', async (t) => {
+    const memory = createHistory({ intervalMs: 15_000 })
+    const { log } = createLog()
+    const queue = <T>() => new Promise<T>(() => undefined)
+    const history = recordHistory(memory, { path: '/d/a', server: 'a', queue, log })
+    history.add(summarize(createCollection({ families: clients(3) }), Date.now()))
+    t.mock.timers.enable({ apis: ['setTimeout'] })
+    const reading = history.readRange(getRange('1h'))
+    t.mock.timers.tick(60_000)
+    const { values } = await reading
+    assert.deepEqual(values.clients?.average, [3])
+  })
+
+  for (const hours of [-3, 3, -24 * 365, 24 * 365]) {
+    test(`has only values and outages of the range after the clock was set by ${hours} hours`, async (t) => {
+      const { run, getHistory, skip, getNowMs } = setUp(t)
+      await run(62 * MINUTE_MS, { families: clients(3) })
+      skip(hours * HOUR_MS)
+      const jumpMs = getNowMs()
+      // Before and after the new points are stored.
+      for (const minutes of [2, 10]) {
+        await run(minutes * MINUTE_MS, { families: clients(9) })
+        for (const range of RANGES) {
+          const { fromMs, toMs, times, values, outages } = await getHistory().readRange(range)
+          for (const outage of outages) {
+            assert.ok(outage.fromMs < outage.toMs, JSON.stringify(outage))
+            assert.ok(outage.fromMs >= fromMs && outage.toMs <= toMs, JSON.stringify(outage))
+          }
+          assert.deepEqual(
+            times,
+            times.toSorted((a, b) => a - b),
+          )
+          assert.ok(
+            times.every((time) => time <= toMs),
+            range.id,
+          )
+          assert.equal(values.clients!.maximum.at(-1), 9, range.id)
+          // After the clock was set, the server answered all the time.
+          assert.ok(
+            outages.every((outage) => outage.toMs <= jumpMs),
+            JSON.stringify(outages),
+          )
+        }
+      }
+    })
+  }
 })
 
 describe('the state directory', () => {

@@ -125,6 +125,29 @@ describe('the summary of a collection', () => {
     assert.equal(summarize(collection, START_MS).values.iqs, 1321)
   })
 
+  test('ignores times that no date can have', () => {
+    const times = [1e300, NaN, Infinity, -Infinity, -1e300]
+    const rows = (...more: readonly number[]) =>
+      [...times, ...more].map((value, i) => [{ host: `h${i}.example` }, value] as const)
+    const summarizeTimes = (...more: readonly number[]) =>
+      summarize(
+        createCollection({
+          families: [
+            gauge('xmpp_start_time_seconds', ...rows(...more)),
+            gauge('xmpp_certificate_expiry_timestamp_seconds', ...rows(...more)),
+          ],
+        }),
+        START_MS,
+      )
+    assert.equal(summarizeTimes().startedAtMs, undefined)
+    assert.deepEqual(summarizeTimes().certificates, [])
+    assert.equal(summarizeTimes(7).startedAtMs, 7000)
+    assert.deepEqual(
+      summarizeTimes(7).certificates.map(({ expiresAtMs }) => expiresAtMs),
+      [7000],
+    )
+  })
+
   test('shortens a very long error', () => {
     // The mask must not use a regular expression that backtracks, because it would take hours for this text.
     const error = new Error(`no ${'a'.repeat(300_000)}`)

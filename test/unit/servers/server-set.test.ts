@@ -5,6 +5,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test, type TestContext } from 'node:test'
+import type { Config, ServerConfig } from '../../../src/config/read-config.js'
+import type { MonitoredServer } from '../../../src/servers/monitored-server.js'
+import { createServerSet } from '../../../src/servers/server-set.js'
 import { until } from '../../support/setup/process.js'
 import { withExporter } from '../../support/exporter.js'
 import { startFakeServer } from '../../support/fake-server.js'
@@ -201,4 +204,30 @@ describe('several servers', { concurrency: 2 }, () => {
     assert.equal(getStatus, 405)
     assert.equal(headers['allow'], 'POST, PUT, OPTIONS')
   })
+})
+
+test('a reload connects to a changed server, although the disk does not store its history', async () => {
+  const started: string[] = []
+  const stored: string[] = []
+  const createServer = (config: ServerConfig) =>
+    ({
+      config,
+      connection: {
+        start: () => started.push(config.xmpp.domain),
+        stop: () => Promise.resolve(),
+      },
+      history: {
+        flush: () => {
+          stored.push(config.xmpp.domain)
+          return new Promise<void>(() => undefined)
+        },
+      },
+    }) as unknown as MonitoredServer
+  const set = createServerSet(createServer)
+  const createConfig = (domain: string) =>
+    ({ servers: [{ name: 'a', xmpp: { domain } }] }) as unknown as Config
+  await set.apply(createConfig('old.example'))
+  // A function that waits for the disk would never end, and the test would fail, because nothing else is left to do.
+  await set.apply(createConfig('new.example'))
+  assert.deepEqual([started, stored], [['old.example', 'new.example'], ['old.example']])
 })
