@@ -33,6 +33,7 @@ import { traceExchange } from './servers/exchange-trace.js'
 import { createMonitoredServer } from './servers/monitored-server.js'
 import { formatPrometheusJobs } from './servers/prometheus-job.js'
 import { createServerSet, type ServerSet } from './servers/server-set.js'
+import { createTaskQueue } from './task-queue.js'
 
 export type Exporter = {
   /** Starts to listen, and starts the connections to the servers. Does not wait until the servers answer. */
@@ -364,7 +365,7 @@ function createReloader(
   let current = initial
   let state: ReloadState = { isSuccessful: true, lastSuccessSeconds: Date.now() / 1000 }
   let isStopped = false
-  let last: Promise<unknown> = Promise.resolve()
+  const runInTurn = createTaskQueue()
 
   async function reloadNow(): Promise<boolean> {
     try {
@@ -389,13 +390,9 @@ function createReloader(
   return {
     getConfig: () => current,
     getState: () => state,
-    reload: (): Promise<boolean> => {
-      const reload = last.then(reloadNow)
-      last = reload.catch(() => undefined)
-      return reload
-    },
+    reload: () => runInTurn(reloadNow),
     /** Resolves when the running reload, if any, has ended. */
-    waitForReload: () => last,
+    waitForReload: () => runInTurn(() => Promise.resolve()),
     /** Makes later calls of `reload` change nothing. */
     stop: () => {
       isStopped = true

@@ -1,6 +1,6 @@
 import type { Log } from '../log/log.js'
 import { describeFileError } from './describe-file-error.js'
-import type { FileQueue } from './file-queue.js'
+import type { TaskQueue } from '../task-queue.js'
 import type { History } from './history.js'
 import { openHistoryFile, type HistoryFile } from './history-file.js'
 import { findMemoryBase, computeMemoryGrowth, GROWTH_MS, type MemoryBase } from './memory-growth.js'
@@ -20,7 +20,7 @@ export function recordHistory(
     readonly path: string
     readonly server: string
     /** The queue of all history files. */
-    readonly queue: FileQueue
+    readonly queue: TaskQueue
     readonly log: Log
     /** Returns the time in milliseconds since 1970. */
     readonly now?: () => number

@@ -3,11 +3,14 @@ import { constants } from 'node:fs'
 import { access, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describeFileError } from './describe-file-error.js'
-import { createFileQueue, type FileQueue } from './file-queue.js'
+import { createTaskQueue, type TaskQueue } from '../task-queue.js'
 import type { Log } from '../log/log.js'
 
-/** The directory of the history files, and the queue of all their uses. */
-export type StateDirectory = { readonly path: string; readonly queue: FileQueue }
+/**
+ * The directory of the history files, and the queue of all their uses. Node.js has four threads for files, compression and
+ * name resolution, and a slow disk must not block more than one of them.
+ */
+export type StateDirectory = { readonly path: string; readonly queue: TaskQueue }
 
 /** File systems allow names of 255 bytes. */
 const MAX_NAME = 200
@@ -25,7 +28,7 @@ export async function prepareStateDirectory(
   try {
     await mkdir(directory, { recursive: true, mode: 0o700 })
     await access(directory, constants.W_OK | constants.X_OK)
-    return { path: directory, queue: createFileQueue() }
+    return { path: directory, queue: createTaskQueue() }
   } catch (error) {
     log.warn(
       `cannot write in the state directory ${directory}: ${describeFileError(error)}. The page remembers only the last ` +

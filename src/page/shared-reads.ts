@@ -9,15 +9,12 @@ export type SharedReads<Result> = {
   get(source: object, name: string, version: string, read: () => Promise<Result>): Promise<Result>
 }
 
-// A read of two years decodes a few megabytes from a file. Other work of the exporter must not wait for many of them.
-const MAX_RUNNING = 2
 // Results of many servers and ranges would take much memory: each is up to 100 KB.
 const MAX_RESULTS = 8
 // A result also becomes old without a new version, because a range ends now.
 const MAX_AGE_MS = 60_000
 
 export function createSharedReads<Result>({
-  maxRunning = MAX_RUNNING,
   maxResults = MAX_RESULTS,
   maxAgeMs = MAX_AGE_MS,
   now = () => performance.now(),
@@ -30,28 +27,13 @@ export function createSharedReads<Result>({
   }
   /** The newest entry is the last one. */
   let entries: readonly Entry[] = []
-  const waiting: (() => void)[] = []
-  let running = 0
-
-  async function run(read: () => Promise<Result>): Promise<Result> {
-    if (running < maxRunning) running++
-    else await new Promise<void>((resolve) => waiting.push(resolve))
-    try {
-      return await read()
-    } finally {
-      // The next read takes the place of this one.
-      const next = waiting.shift()
-      if (next) next()
-      else running--
-    }
-  }
 
   return {
     get(source, name, version, read) {
       const key = `${name} ${version}`
       const old = entries.find((entry) => entry.source === source && entry.key === key)
       if (old && now() - old.startedAtMs < maxAgeMs) return old.result
-      const entry: Entry = { source, key, startedAtMs: now(), result: run(read) }
+      const entry: Entry = { source, key, startedAtMs: now(), result: read() }
       const others = entries.filter((each) => each !== old)
       entries = [...others, entry].slice(-maxResults)
       // A failed read is not shared with later requests.

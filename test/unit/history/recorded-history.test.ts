@@ -11,7 +11,7 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
-import { createFileQueue } from '../../../src/history/file-queue.js'
+import { createTaskQueue } from '../../../src/task-queue.js'
 import { createHistory } from '../../../src/history/history.js'
 import { RANGES } from '../../../src/history/range.js'
 import { recordHistory } from '../../../src/history/recorded-history.js'
@@ -40,7 +40,7 @@ function setUp(t: TestContext) {
   })
   const path = getHistoryPath(directory, 'a.example')
   const { log, lines } = createLog()
-  const queue = createFileQueue()
+  const queue = createTaskQueue()
   let nowMs = START_MS
   const start = () => {
     const memory = createHistory({ intervalMs: 15_000, maxPoints: 100, now: () => nowMs })

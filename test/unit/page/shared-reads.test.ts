@@ -49,24 +49,6 @@ describe('reads of the history', () => {
     assert.equal(started.length, 4)
   })
 
-  test('a limited number of reads runs at the same time', async () => {
-    const { get, started, ends } = setUp({ maxRunning: 2 })
-    const results = ['a', 'b', 'c', 'd'].map((name) => get(name))
-    assert.deepEqual(started, ['a', 'b'])
-    ends.get('b')!()
-    await results[1]
-    assert.deepEqual(started, ['a', 'b', 'c'])
-    ends.get('a')!(new Error('broken'))
-    await assert.rejects(results[0]!, /broken/)
-    assert.deepEqual(started, ['a', 'b', 'c', 'd'])
-    for (const name of ['c', 'd']) ends.get(name)!()
-    await Promise.all(results.slice(2))
-    void get('e')
-    void get('f')
-    void get('g')
-    assert.deepEqual(started.slice(4), ['e', 'f'])
-  })
-
   test('a later request does not share a failed read', async () => {
     const { get, started, ends } = setUp()
     const [first, second] = [get('24h'), get('24h')]

@@ -11,6 +11,7 @@ const SRC = join(import.meta.dirname, '../../../src')
  */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   errors: [],
+  'task-queue': [],
   log: ['errors'],
   metrics: [],
   catalogue: [],
@@ -19,7 +20,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   collectors: ['catalogue', 'errors', 'metrics', 'xmpp'],
   config: ['collectors', 'errors', 'log'],
   scrape: ['collectors', 'errors', 'exposition', 'log', 'metrics'],
-  history: ['log', 'metrics', 'scrape'],
+  history: ['log', 'metrics', 'scrape', 'task-queue'],
   servers: ['collectors', 'config', 'exposition', 'history', 'log', 'metrics', 'scrape', 'xmpp'],
   http: ['config', 'exposition', 'log'],
   access: ['config', 'errors', 'http', 'log', 'metrics'],
@@ -52,6 +53,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'page',
     'scrape',
     'servers',
+    'task-queue',
   ],
   main: ['access', 'cli', 'config', 'errors', 'exporter', 'log', 'metrics'],
 }
