@@ -149,24 +149,22 @@ local function get_file_version(path)
 	return table.concat({ a.dev, a.ino, a.size, a.modification, a.change }, " "), os.time() >= a.change + 2;
 end
 
--- Returns a function that calls load_certificate(), and remembers its results until a file changes. With 500
--- certificates, each reload of the configuration would otherwise block Prosody for one more second.
-local function new_loader()
-	local cache = {};
-	return function (found)
-		local path, key_path = found.certificate, found.key or "";
-		local version, is_final = get_file_version(path);
-		local key_version, is_key_final = get_file_version(key_path);
-		local id = path.."\0"..key_path;
-		local loaded = cache[id];
-		if not loaded or loaded.version ~= version or loaded.key_version ~= key_version then
-			local chain, expiry = load_certificate(found);
-			loaded = { version = version; key_version = key_version; chain = chain; expiry = expiry };
-			-- With another password, a key can become unreadable.
-			cache[id] = is_final and is_key_final and not found.password and loaded or nil;
-		end
-		return loaded.chain, loaded.expiry;
+-- Calls load_certificate(), or takes its results from `cache` if no file changed. With 500 certificates, each reload of
+-- the configuration would otherwise block Prosody for one more second.
+local function load_with_cache(found, cache)
+	local path, key_path = found.certificate, found.key or "";
+	local version, is_final = get_file_version(path);
+	local key_version, is_key_final = get_file_version(key_path);
+	local id = path.."\0"..key_path;
+	local loaded = cache[id];
+	if not loaded or loaded.version ~= version or loaded.key_version ~= key_version then
+		loaded = { version = version; key_version = key_version };
+		loaded.chain, loaded.expiry = load_certificate(found);
+		-- A later password can be wrong for the same key.
+		loaded.is_final = is_final and is_key_final and not found.password;
+		cache[id] = loaded;
 	end
+	return loaded.chain, loaded.expiry;
 end
 
 -- Returns what Prosody has loaded. The keys are a host and an id from each_service(). This table survives a reload of the
@@ -228,7 +226,7 @@ local function count_certificates(scope)
 	local reload_needed = new_family(scope, "xmpp_certificate_reload_needed",
 		"Whether a certificate file of the host is newer than the certificate that Prosody loaded.", { "host" });
 	local state = get_state();
-	local load = new_loader();
+	local cache = {};
 	-- For each certificate file: its version, whether it is final, and the hash of its certificates. The hash is nil if
 	-- the file can't be read.
 	local files = {};
@@ -279,7 +277,7 @@ local function count_certificates(scope)
 		each_service(host, function (id, service, found, reload)
 			services[id] = known[id];
 			if not found or known[id] and (reload == "keep" or not is_reloaded) then return; end
-			local ok, chain, expiry_time = pcall(load, found);
+			local ok, chain, expiry_time = pcall(load_with_cache, found, cache);
 			if ok then
 				services[id] = { service = service; path = found.certificate; chain = chain; expiry = expiry_time };
 			elseif reload == "replace" or not known[id] then
@@ -296,6 +294,9 @@ local function count_certificates(scope)
 	end
 
 	local function read_all(is_reloaded)
+		for id, loaded in pairs(cache) do
+			if not loaded.is_final then cache[id] = nil; end
+		end
 		for host in pairs(state.hosts) do
 			if not hosts[host] then state.hosts[host] = nil; end
 		end
