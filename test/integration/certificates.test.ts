@@ -256,6 +256,21 @@ for (const version of everyVersion) {
     assert.equal(await countLoaded('prosody.events.fire_event("stats-update")'), '0')
   })
 
+  test(`a host that is removed has no series until it is added again (Prosody ${version})`, async (t) => {
+    const server = await startProsody(t, version, oneCertificate)
+    const { prosody } = server
+    const before = await server.read()
+    assert.notDeepEqual(before.expiry, {})
+    await evalLua(prosody, `assert(require "core.hostmanager".deactivate("${HOST}"))`)
+    assert.deepEqual(await server.read(), { expiry: {}, isReloadNeeded: false })
+    await evalLua(
+      prosody,
+      `local config = require "core.configmanager".getconfig()
+      assert(require "core.hostmanager".activate("${HOST}", config["${HOST}"]))`,
+    )
+    assert.deepEqual(await server.read(), before)
+  })
+
   test(`Prosody ${version} logs once that it can't read a renewed certificate, and what to do`, async (t) => {
     const server = await startProsody(t, version, oneCertificate)
     const { files, prosody } = server
