@@ -18,13 +18,15 @@ end
 local ticks_per_second = 100;
 
 -- Returns the CPU time of the process, in user mode and in the kernel. os.clock() is not used on Linux, because its C
--- type has 32 bits on 32-bit platforms, where it overflows after 36 minutes of CPU time.
+-- type has 32 bits on 32-bit platforms, where it overflows after 36 minutes of CPU time. It is not used either while the
+-- file can't be opened, as when all file descriptors are in use: os.clock() is up to 0.02 s ahead of the file, and a
+-- counter that decreases looks like a restart.
 local function read_cpu_seconds()
+	if not lfs.attributes("/proc/self/stat", "mode") then return os.clock(); end
 	-- The second field is the name of the program, in parentheses. It can contain any character. The fields 14 and 15
 	-- are utime and stime (proc_pid_stat(5)).
 	local utime, stime = read_file("/proc/self/stat"):match("^.*%) %a"..(" %S+"):rep(10).." (%d+) (%d+)");
-	if not utime then return os.clock(); end
-	return (utime + stime) / ticks_per_second;
+	return utime and (utime + stime) / ticks_per_second;
 end
 
 -- /proc/self/status has the resident memory in kB. /proc/self/statm has it in pages, whose size differs by platform.

@@ -18,29 +18,23 @@ end
 local function count_rejections(scope)
 	local is_hooked = {};
 
-	-- mod_limits fires no event. It closes the session while it handles the event of the new connection. So the close
-	-- function of the session is replaced for the duration of that event.
+	-- mod_limits fires no event. It closes the session while it handles the event of the new connection, and Prosody
+	-- destroys a session that is closed with an error before it authenticated.
 	local function count_type(event_name)
 		local metric = scope.metric("counter", "xmpp_connections_rejected", "",
 			"Number of connections that Prosody rejected because of a limit.", { "reason" }):with_labels("connections_per_ip");
-		local closers, originals = setmetatable({}, { __mode = "k" }), setmetatable({}, { __mode = "k" });
+		local is_open = setmetatable({}, { __mode = "k" });
 		scope.hook(event_name, function (event)
 			local session = event.session;
 			-- A connection can have two of the events, and the first one may have closed it.
-			if not session or session.destroyed or not session.close then return; end
-			local close = session.close;
-			originals[session] = close;
-			closers[session] = function (...)
-				metric:add(1);
-				return close(...);
-			end;
-			session.close = closers[session];
+			if session and not session.destroyed then is_open[session] = true; end
 		end, scope.highest_priority);
 		scope.hook(event_name, function (event)
 			local session = event.session;
-			-- A closed session may already have another function.
-			if session and session.close == closers[session] then session.close = originals[session]; end
-			if session then closers[session], originals[session] = nil, nil; end
+			if session and is_open[session] then
+				is_open[session] = nil;
+				if session.destroyed then metric:add(1); end
+			end
 		end, -scope.highest_priority);
 	end
 

@@ -231,6 +231,46 @@ for (const version of everyVersion) {
     await assertServed(server, false)
   })
 
+  test(`a reload reads only certificates that changed (Prosody ${version})`, async (t) => {
+    const server = await startProsody(t, version, oneCertificate)
+    const { files, prosody } = server
+    // The TLS contexts that Prosody itself creates have options.
+    await evalLua(
+      prosody,
+      `local ssl = require "ssl"
+      local new_context = ssl.newcontext
+      function ssl.newcontext(config)
+        if not config.options then loaded = loaded + 1 end
+        return new_context(config)
+      end`,
+    )
+    const countLoaded = (lua: string) => evalLua(prosody, `loaded = 0 ${lua} return loaded`)
+    const reload = 'prosody.reload_config()'
+    await until(async () => (await countLoaded(reload)) === '0', {
+      what: 'the files of the certificate are older than two seconds',
+    })
+    await createCertificate(files.host, 90)
+    assert.equal(await countLoaded(reload), '1')
+    await assertServed(server, server.isLegacy)
+    await server.reloadModule()
+    assert.equal(await countLoaded('prosody.events.fire_event("stats-update")'), '0')
+  })
+
+  test(`a host that is removed has no series until it is added again (Prosody ${version})`, async (t) => {
+    const server = await startProsody(t, version, oneCertificate)
+    const { prosody } = server
+    const before = await server.read()
+    assert.notDeepEqual(before.expiry, {})
+    await evalLua(prosody, `assert(require "core.hostmanager".deactivate("${HOST}"))`)
+    assert.deepEqual(await server.read(), { expiry: {}, isReloadNeeded: false })
+    await evalLua(
+      prosody,
+      `local config = require "core.configmanager".getconfig()
+      assert(require "core.hostmanager".activate("${HOST}", config["${HOST}"]))`,
+    )
+    assert.deepEqual(await server.read(), before)
+  })
+
   test(`Prosody ${version} logs once that it can't read a renewed certificate, and what to do`, async (t) => {
     const server = await startProsody(t, version, oneCertificate)
     const { files, prosody } = server

@@ -90,6 +90,21 @@ for (const version of everyVersion) {
     assert.ok(cpu >= cpuBefore + 0.4, `${cpu} < ${cpuBefore} + 0.4`)
     assert.ok(cpu <= (await readCpuSeconds(prosody)), `${cpu}`)
 
+    // If all file descriptors are in use, Prosody can't open the files. A counter must not decrease after that.
+    await evalLua(
+      prosody,
+      `local open = io.open
+      function io.open(path, ...)
+        if path:find("^/proc/self/") then return nil, path..": Too many open files" end
+        return open(path, ...)
+      end
+      test_restore = function () io.open = open end
+      local till = os.clock() + 0.1 repeat until os.clock() > till`,
+    )
+    assert.equal(await readValue(prosody, 'xmpp_process_cpu_seconds'), cpu)
+    await evalLua(prosody, 'test_restore()')
+    assert.ok((await readValue(prosody, 'xmpp_process_cpu_seconds')) > cpu)
+
     // A text of 50 MB does not fit into the memory that Lua already has.
     const text = 50 * 1024 * 1024
     await evalLua(prosody, 'collectgarbage()')

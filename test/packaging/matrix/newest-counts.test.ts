@@ -70,6 +70,20 @@ test('connections that mod_limits rejects are counted once each (newest Prosody)
   )
   assert.deepEqual(await readCounts(prosody, FAMILY), { [REASON]: 6 })
 
+  // Another module stops the event, or fails. The session keeps its own close function.
+  await evalLua(
+    prosody,
+    `local session, conn = { close = function () end }, { ip = function () return "127.0.0.2" end }
+    local close, events = session.close, prosody.events
+    for _, handler in ipairs { function () return true end, function () error("failure of the test") end } do
+      events.add_handler("c2s-connected", handler, -1)
+      pcall(events.fire_event, "c2s-connected", { session = session, conn = conn })
+      events.remove_handler("c2s-connected", handler)
+      assert(session.close == close)
+    end`,
+  )
+  assert.deepEqual(await readCounts(prosody, FAMILY), { [REASON]: 6 })
+
   await prosody.restart({ globals: { limits: '{ c2s = { rate = "10mb/s" } }' } })
   assert.ok(!(await prosody.families()).some(({ name }) => name === FAMILY))
 })
