@@ -111,7 +111,7 @@ describe('the status page in Chromium', { concurrency: 2 }, () => {
     // The previous exporter stopped five minutes ago.
     await writeSyntheticHistory(getHistoryPath(directory, prosody.statsDomains[0]!), {
       endMs: Date.now() - 5 * 60_000,
-      days: 1,
+      days: 40,
     })
     const exporter = await withExporterFor(t, prosody, {
       flags: [`--state.directory=${directory}`],
@@ -127,6 +127,11 @@ describe('the status page in Chromium', { concurrency: 2 }, () => {
     assert.equal(await tab.evaluate(countOf('.strip .down')), 1)
     assert.equal(await tab.evaluate(countOf('.strip .unknown')), 1)
     assert.equal(await tab.evaluate(countOf('.ranges a')), 7)
+    // Before this, the file has a month of values.
+    for (const range of ['7d', '30d', '1y']) {
+      await tab.open(`${exporter.url}/?range=${range}`)
+      await tab.until(`${countOf('.plot:not([hidden]) canvas')} > 8`)
+    }
   })
 
   test('without any collection, the status page shows that the exporter is not connected, and why', async (t) => {
