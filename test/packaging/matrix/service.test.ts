@@ -11,6 +11,9 @@ import { configure, SECRET_FILE, untilAnswered, withService } from '../../suppor
 // Installs the Debian package under a real systemd. The test checks that systemd applies the settings of the unit for
 // the user, the credential, system calls, mounts and addresses. It does not check MemoryMax and TasksMax, because the
 // machine may have control groups of version 1.
+/** systemd creates StateDirectory= here, because the user of the service is temporary. */
+const STATE = '/var/lib/private/prosody-exporter-state'
+
 test('the service runs with the restrictions of its unit, and reads Prosody', async (t) => {
   const prosody = await withProsody(t, { version: '13.0.1' })
   const service = await withService(t)
@@ -80,7 +83,8 @@ test('the service runs with the restrictions of its unit, and reads Prosody', as
   const connects = sampleValue(await untilUp(), 'prosody_exporter_xmpp_connects_total')
   assert.equal(connects, 1)
 
-  // All mounts of the service are read-only, except those for its temporary files and the file systems of the kernel.
+  // All mounts of the service are read-only, except its state directory, those for its temporary files, and the file
+  // systems of the kernel.
   const mounts = await must('cat', `/proc/${pid}/mountinfo`)
   const writable = mounts
     .split('\n')
@@ -89,7 +93,7 @@ test('the service runs with the restrictions of its unit, and reads Prosody', as
     .map(([, , , , path]) => path)
   assert.deepEqual(
     writable.filter((path) => path && !/^\/(tmp|var\/tmp|dev|proc|run|sys)(\/|$)/.test(path)),
-    [],
+    [STATE],
   )
   const environ = await must('cat', `/proc/${pid}/environ`)
   assert.match(
@@ -117,6 +121,8 @@ test('the service runs with the restrictions of its unit, and reads Prosody', as
   })
   assert.equal(await property('NRestarts'), '0')
   await must('dpkg', '--purge', 'prosody-exporter')
-  assert.equal((await inside('test', '-e', '/etc/prosody-exporter')).code, 1)
+  for (const path of ['/etc/prosody-exporter', STATE, '/var/lib/prosody-exporter-state']) {
+    assert.equal((await inside('test', '-e', path)).code, 1, path)
+  }
   assert.equal((await inside('systemctl', 'is-enabled', 'prosody-exporter')).code, 4)
 })
