@@ -178,12 +178,11 @@ local function get_state()
 	return state;
 end
 
--- A family of gauges whose series can be removed.
-local function new_family(scope, name, description, label_keys)
-	local self = {};
+-- Returns a function that sets all series of a family of gauges, and removes those without a value. It takes a table that
+-- maps label values, separated by spaces, to the value of the series. The function `unpack_labels` separates them.
+local function new_setter(scope, name, description, label_keys, unpack_labels)
 	local function register(keys) return scope.metric("gauge", name, "", description, keys); end
-	-- Sets all series. `values` maps label values, separated by spaces, to the value of the series.
-	function self.set_all(values, unpack_labels)
+	return function (values)
 		local family = register(label_keys);
 		for labels in family:iter_metrics() do
 			if values[table.concat(labels, " ")] == nil then
@@ -197,7 +196,6 @@ local function new_family(scope, name, description, label_keys)
 			family:with_labels(unpack_labels(key)):set(value);
 		end
 	end
-	return self;
 end
 
 local function split(key) return key:match("^(%S*) (%S*)$"); end
@@ -221,10 +219,10 @@ local function list_expiry_times(host, services, times)
 end
 
 local function count_certificates(scope)
-	local expiry = new_family(scope, "xmpp_certificate_expiry_timestamp_seconds",
-		"Expiry time of the host's certificate, as Prosody last loaded it, in seconds since 1970.", { "host", "service" });
-	local reload_needed = new_family(scope, "xmpp_certificate_reload_needed",
-		"Whether a certificate file of the host is newer than the certificate that Prosody loaded.", { "host" });
+	local set_expiry_times = new_setter(scope, "xmpp_certificate_expiry_timestamp_seconds",
+		"Expiry time of the host's certificate, as Prosody last loaded it, in seconds since 1970.", { "host", "service" }, split);
+	local set_reload_needed = new_setter(scope, "xmpp_certificate_reload_needed",
+		"Whether a certificate file of the host is newer than the certificate that Prosody loaded.", { "host" }, identity);
 	local state = get_state();
 	local cache = {};
 	-- For each certificate file: its version, whether it is final, and the hash of its certificates. The hash is nil if
@@ -258,7 +256,7 @@ local function count_certificates(scope)
 				if file and (not file.chain or file.chain ~= loaded.chain) then values[host] = 1; end
 			end
 		end
-		reload_needed.set_all(values, identity);
+		set_reload_needed(values);
 	end
 
 	local function publish()
@@ -266,7 +264,7 @@ local function count_certificates(scope)
 		for host, services in pairs(state.hosts) do
 			list_expiry_times(host, services, times);
 		end
-		expiry.set_all(times, split);
+		set_expiry_times(times);
 		check();
 	end
 

@@ -1,5 +1,5 @@
 import { SPAN_VALUES, type Span } from './span.js'
-import { TRACKS, type Point, type Track } from './tracks.js'
+import { fromTrackValues, toTrackValues, TRACKS, type Point } from './tracks.js'
 
 /**
  * The layout of a history file. All numbers are little-endian.
@@ -42,6 +42,9 @@ export const MAGIC = 'prosody-exporter history\n'
 export const VERSION = 1
 export const HEADER_BYTES = 4096
 
+/** The durations of the spans in a file. */
+export const SPAN_MS = { minutes: 5 * 60_000, hours: 3_600_000 } as const
+
 const CHECKSUM_BYTES = 4
 /** The time and the two durations. */
 const RECORD_HEADER_BYTES = 8 + 2 * 4
@@ -58,8 +61,8 @@ export function createLayout(tracks: readonly string[] = TRACKS): FileLayout {
     // A slot takes half of the usual 15 s between two points, so that a point that is a little early has a slot of
     // its own.
     points: addTier(7_500, (24 * 3600) / 7.5, tracks.length),
-    minutes: addTier(5 * 60_000, 31 * 24 * 12, SPAN_VALUES.length * tracks.length),
-    hours: addTier(3_600_000, 731 * 24, SPAN_VALUES.length * tracks.length),
+    minutes: addTier(SPAN_MS.minutes, 31 * 24 * 12, SPAN_VALUES.length * tracks.length),
+    hours: addTier(SPAN_MS.hours, 731 * 24, SPAN_VALUES.length * tracks.length),
     bytes: offset,
   }
 }
@@ -148,16 +151,12 @@ export function pointToRecord(point: Point): FileRecord {
     atMs: point.atMs,
     upMs: Number(point.isUp),
     downMs: Number(!point.isUp),
-    values: Float32Array.from(TRACKS, (track) => point[track] ?? NaN),
+    values: Float32Array.from(toTrackValues(point)),
   }
 }
 
 export function recordToPoint({ atMs, upMs, values }: FileRecord): Point {
-  const known: Partial<Record<Track, number>> = {}
-  TRACKS.forEach((track, i) => {
-    if (!Number.isNaN(values[i])) known[track] = values[i]!
-  })
-  return { atMs, isUp: upMs > 0, ...known }
+  return { atMs, isUp: upMs > 0, ...fromTrackValues(values) }
 }
 
 export function spanToRecord({ fromMs, ...span }: Span): FileRecord {

@@ -43,13 +43,9 @@ export async function readRecords(
   for (let number = first; number <= last;) {
     const slot = number % tier.slots
     const count = Math.min(CHUNK, last - number + 1, tier.slots - slot)
-    const bytes = await readSlots(file, tier, slot, count)
-    for (let i = 0; i < count; i++) {
-      const offset = i * tier.recordBytes
-      if (getSlotNumber(tier, readRecordTime(bytes, offset)) !== number + i) continue
-      const record = decodeRecord(tier, bytes, offset)
-      if (record) records.push(record)
-    }
+    const from = number
+    const isExpected = (i: number, found: number) => found === from + i
+    records.push(...(await readSlots(file, tier, { slot, count, isExpected })))
     number += count
   }
   return records.filter(({ atMs }) => atMs + tier.stepMs > fromMs && atMs <= toMs)
@@ -60,27 +56,38 @@ export async function readAllRecords(file: FileHandle, tier: Tier): Promise<File
   const records: FileRecord[] = []
   for (let slot = 0; slot < tier.slots; slot += CHUNK) {
     const count = Math.min(CHUNK, tier.slots - slot)
-    const bytes = await readSlots(file, tier, slot, count)
-    for (let i = 0; i < count; i++) {
-      const offset = i * tier.recordBytes
-      if (getSlotNumber(tier, readRecordTime(bytes, offset)) % tier.slots !== slot + i) continue
-      const record = decodeRecord(tier, bytes, offset)
-      if (record) records.push(record)
-    }
+    const isExpected = (i: number, found: number) => found % tier.slots === slot + i
+    records.push(...(await readSlots(file, tier, { slot, count, isExpected })))
   }
   return records.sort((a, b) => a.atMs - b.atMs)
 }
 
-/** Reads adjacent slots. Slots after the end of the file have the value 0. */
+/**
+ * Reads the records in adjacent slots. Slots after the end of the file have the value 0.
+ *
+ * @param slots.isExpected Returns whether the record in slot `slot + i` may have the slot number `found`.
+ */
 async function readSlots(
   file: FileHandle,
   tier: Tier,
-  slot: number,
-  count: number,
-): Promise<Buffer> {
+  slots: {
+    readonly slot: number
+    readonly count: number
+    readonly isExpected: (i: number, found: number) => boolean
+  },
+): Promise<FileRecord[]> {
+  const { slot, count, isExpected } = slots
   const bytes = Buffer.alloc(count * tier.recordBytes)
   await file.read(bytes, 0, bytes.length, tier.offset + slot * tier.recordBytes)
-  return bytes
+  const records: FileRecord[] = []
+  for (let i = 0; i < count; i++) {
+    const offset = i * tier.recordBytes
+    // The time is checked first, because that takes less time than the checksum.
+    if (!isExpected(i, getSlotNumber(tier, readRecordTime(bytes, offset)))) continue
+    const record = decodeRecord(tier, bytes, offset)
+    if (record) records.push(record)
+  }
+  return records
 }
 
 const getSlotNumber = ({ stepMs }: Tier, atMs: number) => Math.floor(atMs / stepMs)

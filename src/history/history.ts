@@ -7,7 +7,14 @@ import {
 import { createRangeData, RANGES, type Range, type RangeData } from './range.js'
 import type { ServerSummary, SummaryValues } from './server-summary.js'
 import { toSpans } from './span.js'
-import { selectUntil, TRACKS, type Point, type Track } from './tracks.js'
+import {
+  fromTrackValues,
+  selectUntil,
+  toTrackValues,
+  TRACKS,
+  type Point,
+  type Track,
+} from './tracks.js'
 
 // At one point per 15 s, 960 points are four hours. They take 81 KB per server, so 81 MB for a thousand servers.
 const MAX_POINTS = 960
@@ -160,12 +167,12 @@ export function createHistory({
 
     getMemoryGrowth() {
       if (!latest) return undefined
-      const { atMs, startedAtMs, values } = latest
+      const { startedAtMs } = latest
       if (!found || found.startedAtMs !== startedAtMs || count - found.count >= BASE_POINTS) {
         const base = findMemoryBase(toSpans(getPoints(), maxGapMs), startedAtMs)
         found = { base, startedAtMs, count }
       }
-      return computeMemoryGrowth(found.base, { atMs, memoryBytes: values.memoryBytes })
+      return computeMemoryGrowth(found.base, latest)
     },
     flush: () => Promise.resolve(),
   }
@@ -175,15 +182,11 @@ export function createHistory({
 const COLUMNS = TRACKS.length + 1
 
 function toColumns(point: Point): number[] {
-  return [Number(point.isUp), ...TRACKS.map((track) => point[track] ?? NaN)]
+  return [Number(point.isUp), ...toTrackValues(point)]
 }
 
 function fromColumns(atMs: number, columns: Float32Array): Point {
-  const known = TRACKS.flatMap((track, i) => {
-    const value = columns[i + 1]!
-    return Number.isNaN(value) ? [] : [[track, value]]
-  })
-  return { atMs, isUp: columns[0] === 1, ...(Object.fromEntries(known) as Partial<Point>) }
+  return { atMs, isUp: columns[0] === 1, ...fromTrackValues(columns.subarray(1)) }
 }
 
 /** Returns a function that computes the point of a summary. It computes rates over about a minute. */

@@ -1,3 +1,4 @@
+import type { ServerSummary } from './server-summary.js'
 import { getSpanValues, type Span } from './span.js'
 
 const HOUR_MS = 3_600_000
@@ -40,11 +41,9 @@ export function findMemoryBase(
 
 export function computeMemoryGrowth(
   base: MemoryBase | undefined,
-  latest: { readonly atMs: number; readonly memoryBytes: number | undefined },
+  { atMs, values: { memoryBytes } }: Pick<ServerSummary, 'atMs' | 'values'>,
 ): MemoryGrowth | undefined {
-  if (!base || latest.memoryBytes === undefined) return undefined
-  const overMs = latest.atMs - base.fromMs
-  return overMs < HOUR_MS
-    ? undefined
-    : { fromBytes: base.bytes, toBytes: latest.memoryBytes, overMs }
+  if (!base || memoryBytes === undefined) return undefined
+  const overMs = atMs - base.fromMs
+  return overMs < HOUR_MS ? undefined : { fromBytes: base.bytes, toBytes: memoryBytes, overMs }
 }

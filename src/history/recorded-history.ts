@@ -1,5 +1,7 @@
 import type { Log } from '../log/log.js'
+import { settleWithin } from '../scrape/settle-within.js'
 import { describeFileError } from './describe-file-error.js'
+import { SPAN_MS } from './file-layout.js'
 import type { TaskQueue } from '../task-queue.js'
 import type { History } from './history.js'
 import { openHistoryFile, type HistoryFile } from './history-file.js'
@@ -64,7 +66,7 @@ export function recordHistory(
       const stored = await file.readPoints(fromMs, toMs)
       return { spans: toSpans(selectUntil([...stored, ...unstored], toMs), maxGapMs) }
     }
-    const { spanMs } = TIERS[tier]
+    const spanMs = SPAN_MS[tier]
     const stored = await file.readSpans(tier, fromMs, toMs)
     // The last stored span and the first unstored points can be of the same period.
     return { spans: mergeSpans([...stored, ...toSpans(unstored, maxGapMs)], spanMs), spanMs }
@@ -74,19 +76,20 @@ export function recordHistory(
     ...memory,
     listRanges: () => RANGES,
     readRange: (range) =>
-      limitTime(
+      settleWithin(
+        READ_TIMEOUT_MS,
         withFile(async (file) => {
           const { spans, spanMs } = await readSpans(file, range)
           const limits = { nowMs: now(), startMs: file.createdAtMs, maxGapMs, spanMs }
           return createRangeData(range, spans, limits)
         }),
+        failLateRead,
       ).catch(() => memory.readRange(range)),
     getMemoryGrowth: () => {
       const latest = memory.getLatest()
       // After a restart of the server, its memory is compared with nothing until the next call of `flush`.
       if (!latest || latest.startedAtMs !== baseStartMs) return undefined
-      const { atMs, values } = latest
-      return computeMemoryGrowth(base, { atMs, memoryBytes: values.memoryBytes })
+      return computeMemoryGrowth(base, latest)
     },
     async flush() {
       try {
@@ -94,11 +97,7 @@ export function recordHistory(
         if (isFailing) log.info(`the history file ${path} is writable again`)
         isFailing = false
       } catch (error) {
-        if (!isFailing) {
-          log.warn(
-            `cannot write the history file ${path}: ${describeFileError(error)}. Until it can, the page forgets new values after ten minutes; retrying every 5 minutes`,
-          )
-        }
+        if (!isFailing) log.warn(describeFailure(path, error))
         isFailing = true
       }
     },
@@ -108,17 +107,12 @@ export function recordHistory(
 /** The page waits so long for the disk. A read takes a few milliseconds. */
 const READ_TIMEOUT_MS = 10_000
 
-/** Rejects if the promise is not settled in time. */
-function limitTime<T>(promise: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      reject(new Error('the disk did not answer in time'))
-    }, READ_TIMEOUT_MS)
-    promise.then(resolve, reject).finally(() => {
-      clearTimeout(timer)
-    })
-  })
+const failLateRead = () => {
+  throw new Error('the disk did not answer in time')
 }
+
+const describeFailure = (path: string, error: unknown) =>
+  `cannot write the history file ${path}: ${describeFileError(error)}. Until it can, the page forgets new values after ten minutes; retrying every 5 minutes`
 
 const MAX_JUMP_MS = 3_600_000
 
@@ -133,10 +127,8 @@ function splitAtJumps(points: readonly Point[]): Point[][] {
   return parts
 }
 
-const TIERS = { minutes: { spanMs: 5 * 60_000 }, hours: { spanMs: 3_600_000 } } as const
-
 /** Chooses the coarsest values of the file that are fine enough for the charts of a range. */
-function chooseTier({ stepMs }: Range): 'points' | keyof typeof TIERS {
-  if (stepMs < TIERS.minutes.spanMs) return 'points'
-  return stepMs < 12 * TIERS.hours.spanMs ? 'minutes' : 'hours'
+function chooseTier({ stepMs }: Range): 'points' | keyof typeof SPAN_MS {
+  if (stepMs < SPAN_MS.minutes) return 'points'
+  return stepMs < 12 * SPAN_MS.hours ? 'minutes' : 'hours'
 }

@@ -34,7 +34,7 @@ export type ServerSummary = {
   readonly certificates: readonly Certificate[]
   /** Hosts whose certificate was renewed, but Prosody still uses the old one: at most 5. */
   readonly hostsToReload: readonly string[]
-  /** What happened in the last minutes; `undefined` if this is unknown. */
+  /** The events of the last minutes; `undefined` if unknown. */
   readonly recent: RecentEvents | undefined
 }
 

@@ -1,4 +1,4 @@
-import { TRACKS, type Point, type Track } from './tracks.js'
+import { toTrackValues, TRACKS, type Point, type Track } from './tracks.js'
 
 /** What the exporter knows about a server in a period. */
 export type Span = {
@@ -50,8 +50,8 @@ export function toSpans(points: readonly Point[], maxGapMs: number): Span[] {
 /** The average, the minimum and the maximum of one value are the value. */
 function repeatValues(point: Point): Float32Array {
   const values = new Float32Array(VALUE_COUNT)
-  TRACKS.forEach((track, i) => {
-    values.fill(point[track] ?? NaN, COLUMNS * i, COLUMNS * (i + 1))
+  toTrackValues(point).forEach((value, i) => {
+    values.fill(value, COLUMNS * i, COLUMNS * (i + 1))
   })
   return values
 }

@@ -16,6 +16,21 @@ export type Point = { readonly atMs: number; readonly isUp: boolean } & Partial<
   Record<Track, number>
 >
 
+/** Returns the values of all tracks, in their order; NaN if unknown. */
+export function toTrackValues(point: Point): number[] {
+  return TRACKS.map((track) => point[track] ?? NaN)
+}
+
+/** The inverse of `toTrackValues`. */
+export function fromTrackValues(values: ArrayLike<number>): Partial<Record<Track, number>> {
+  const known: Partial<Record<Track, number>> = {}
+  TRACKS.forEach((track, i) => {
+    const value = values[i]!
+    if (!Number.isNaN(value)) known[track] = value
+  })
+  return known
+}
+
 /** Returns the points that are not in the future, in the order of their times. The clock can have been set back. */
 export function selectUntil(points: readonly Point[], nowMs: number): Point[] {
   return points.filter(({ atMs }) => atMs <= nowMs).sort((a, b) => a.atMs - b.atMs)

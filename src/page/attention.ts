@@ -41,9 +41,10 @@ export function findAttention(input: AttentionInput): AttentionEntry[] {
   const entries = CHECKS.flatMap(({ name, find }) =>
     find(input).map(({ severity, text }) => ({ check: name, severity, ...splitMessage(text) })),
   )
-  const isRed = ({ severity }: AttentionEntry) => severity === 'red'
-  return [...entries.filter(isRed), ...entries.filter((entry) => !isRed(entry))]
+  return [...entries.filter(isUrgent), ...entries.filter((entry) => !isUrgent(entry))]
 }
+
+export const isUrgent = ({ severity }: AttentionEntry) => severity === 'red'
 
 /** A new check is one more object. The limits are those of the alerts in deploy/prometheus/rules.yml, where one exists. */
 const CHECKS: readonly Check[] = [

@@ -1,4 +1,5 @@
 import { html } from 'hono/html'
+import { isUrgent } from './attention.js'
 import type { PageParts } from './document.js'
 import { formatCount, formatDuration, formatNumber, type Html } from './format-values.js'
 import type { ServerState, ServerStatus } from './server-status.js'
@@ -7,12 +8,11 @@ export type OverviewServer = { readonly name: string; readonly status: ServerSta
 
 /** Renders the parts of the overview page of several servers that change while the page is open. */
 export function renderOverviewParts(servers: readonly OverviewServer[]): PageParts {
-  const isUrgent = servers.some(
-    ({ status: { state, attention } }) =>
-      state === 'down' || attention.some(({ severity }) => severity === 'red'),
+  const isRed = servers.some(
+    ({ status: { state, attention } }) => state === 'down' || attention.some(isUrgent),
   )
   return {
-    state: html`<h1 class="${selectState(servers)}${isUrgent ? ' red' : ''}">
+    state: html`<h1 class="${selectState(servers)}${isRed ? ' red' : ''}">
       ${describeOverview(servers)}
     </h1>`,
     // The style sheet changes the display of the table on small screens. The roles keep it a table for screen readers.

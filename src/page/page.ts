@@ -181,7 +181,10 @@ async function serveHistory(
   const range = known.find(({ id }) => id === c.req.query('range'))
   if (!range) return respondText(400, NO_SUCH_RANGE + known.map(({ id }) => id).join(', '))
   const { gzipped } = await ranges.read(selected.history, getStatus(selected), range)
-  return sendGzipped(c, gzipped, 'application/json')
+  return sendCompressed(c, 'application/json', {
+    bytes: () => new Uint8Array(gunzipSync(gzipped)),
+    gzipped: () => gzipped,
+  })
 }
 
 function getStatus({ history, reportLink }: PageServer) {
@@ -241,13 +244,13 @@ function createLinks(
 
 async function sendDocument(c: Context, html: Html): Promise<Response> {
   const bytes = new Uint8Array(Buffer.from(String(await html)))
-  const isGzipped = acceptsGzip(c.req.header('Accept-Encoding'))
-  const body = isGzipped ? new Uint8Array(gzipSync(bytes)) : bytes
-  return respond(200, body, 'text/html; charset=utf-8', {
-    'Content-Security-Policy': CONTENT_SECURITY_POLICY,
-    'Referrer-Policy': 'no-referrer',
-    Vary: 'Accept-Encoding',
-    ...(isGzipped && { 'Content-Encoding': 'gzip' }),
+  return sendCompressed(c, 'text/html; charset=utf-8', {
+    bytes: () => bytes,
+    gzipped: () => new Uint8Array(gzipSync(bytes)),
+    headers: {
+      'Content-Security-Policy': CONTENT_SECURITY_POLICY,
+      'Referrer-Policy': 'no-referrer',
+    },
   })
 }
 
@@ -257,20 +260,29 @@ async function createPartsEvent(parts: PageParts): Promise<Event> {
   return { event: 'parts', data: JSON.stringify(await renderTexts(parts)) }
 }
 
-/** Sends compressed bytes, or uncompressed ones to a client that does not accept gzip. */
-function sendGzipped(c: Context, gzipped: Uint8Array<ArrayBuffer>, contentType: string): Response {
-  const isGzipped = acceptsGzip(c.req.header('Accept-Encoding'))
-  const body = isGzipped ? gzipped : new Uint8Array(gunzipSync(gzipped))
-  return respond(200, body, contentType, {
-    Vary: 'Accept-Encoding',
-    ...(isGzipped && { 'Content-Encoding': 'gzip' }),
+function sendAsset(c: Context, { bytes, gzipped, contentType }: Asset): Response {
+  return sendCompressed(c, contentType, {
+    bytes: () => bytes,
+    gzipped: () => gzipped,
+    headers: { 'Cache-Control': 'private, max-age=31536000, immutable' },
   })
 }
 
-function sendAsset(c: Context, { bytes, gzipped, contentType }: Asset): Response {
+type Bytes = Uint8Array<ArrayBuffer>
+
+/** Sends compressed bytes, or uncompressed ones to a client that does not accept gzip. */
+function sendCompressed(
+  c: Context,
+  contentType: string,
+  body: {
+    readonly bytes: () => Bytes
+    readonly gzipped: () => Bytes
+    readonly headers?: Readonly<Record<string, string>>
+  },
+): Response {
   const isGzipped = acceptsGzip(c.req.header('Accept-Encoding'))
-  return respond(200, isGzipped ? gzipped : bytes, contentType, {
-    'Cache-Control': 'private, max-age=31536000, immutable',
+  return respond(200, isGzipped ? body.gzipped() : body.bytes(), contentType, {
+    ...body.headers,
     Vary: 'Accept-Encoding',
     ...(isGzipped && { 'Content-Encoding': 'gzip' }),
   })

@@ -2,6 +2,7 @@ import { html } from 'hono/html'
 import type { Point } from '../history/tracks.js'
 import type { HostSummary, ServerSummary, Share, SourceState } from '../history/server-summary.js'
 import type { StatisticsInterval } from '../history/statistics-interval.js'
+import { isUrgent } from './attention.js'
 import type { PageParts } from './document.js'
 import {
   formatCount,
@@ -39,7 +40,7 @@ export function renderServerParts(
 ): PageParts {
   const { status, lastPoint } = view
   const { state, title, attention, summary } = status
-  const isRed = attention.some(({ severity }) => severity === 'red')
+  const isRed = attention.some(isUrgent)
   return {
     state: html`<h1 class="${state}${isRed ? ' red' : ''}">${title}</h1>`,
     about: renderAbout(status),
@@ -107,10 +108,10 @@ function renderAttention({ status: { state, attention }, hasNotices }: ServerVie
       <h2 id="attention-title">Needs attention</h2>
       <ul>
         ${attention.map(
-          ({ severity, cause, remedy }) =>
-            html`<li class="${severity}">
-              <span class="visually-hidden">${severity === 'red' ? 'Urgent:' : 'Warning:'}</span>
-              <b>${cause}</b> ${remedy}
+          (entry) =>
+            html`<li class="${entry.severity}">
+              <span class="visually-hidden">${isUrgent(entry) ? 'Urgent:' : 'Warning:'}</span>
+              <b>${entry.cause}</b> ${entry.remedy}
             </li>`,
         )}
       </ul>

@@ -57,7 +57,7 @@ test('an outage interrupts the lines if it covers a whole step', () => {
   ])
 })
 
-test('the charts begin with the first time of which something is known', () => {
+test('the charts begin at the first time for which something is known', () => {
   const outages = [{ state: 'down', fromMs: 3 * STEP_MS, toMs: 4 * STEP_MS } as const]
   const times = [4 * STEP_MS]
   assert.equal(findStart(dataOf({})), 0)
