@@ -141,7 +141,16 @@ async function enter(root, user, command) {
       onOutput: (text) => process.stdout.write(text),
     },
   )
-  return await child.exited
+  return { code: await child.exited, output: child.output() }
+}
+
+/**
+ * @param {string} output What `npm start` and `npm test` printed.
+ * @returns The part that says what failed. The test runner lists the failed tests at the end.
+ */
+function failures(output) {
+  const from = output.lastIndexOf('failing tests:')
+  return from === -1 ? output.slice(-4_000) : output.slice(from, from + 8_000)
 }
 
 /** Writes the files of the last commit to `target`, as `git clone` does. @param {string} target */
@@ -171,7 +180,7 @@ async function test(args) {
       `No Debian system has such a name. Use one of these: ${MACHINES.map(({ name }) => name).join(', ')}.`,
     )
   }
-  /** @type {string[]} */
+  /** @type {{ what: string, output: string }[]} */
   const failed = []
   for (const machine of chosen) {
     const root = await prepare(machine)
@@ -184,7 +193,7 @@ async function test(args) {
       await must('chroot', [root, 'chown', '-R', `${user}:${user}`, join(home, 'prosody-exporter')])
       const startedAt = Date.now()
       const tests = isWhole ? [] : TESTS
-      const code = await enter(root, user, [
+      const { code, output } = await enter(root, user, [
         'node',
         join(home, 'prosody-exporter/tools/in-root.js'),
         ...tests,
@@ -192,12 +201,13 @@ async function test(args) {
       say(
         `${what}: ${code === 0 ? 'passed' : 'FAILED'} in ${Math.round((Date.now() - startedAt) / 1000)} s`,
       )
-      if (code !== 0) failed.push(what)
+      if (code !== 0) failed.push({ what, output })
       await rm(checkout, { recursive: true })
     }
   }
   if (failed.length === 0) return 0
-  say(`Failed: ${failed.join('; ')}`)
+  // Other systems may have printed much since then, so the failures are printed again.
+  for (const { what, output } of failed) say(`Failed: ${what}\n${failures(output)}`)
   return 1
 }
 

@@ -400,7 +400,12 @@ export async function lock() {
       everyMs: 200,
     },
   )
-  return () => rm(path, { recursive: true, force: true })
+  return async () => {
+    // `rm` empties a directory before it removes it, and a rename can replace an empty directory. So without this
+    // rename, another process could take the lock in between, and `rm` would fail.
+    await rename(path, own)
+    await rm(own, { recursive: true, force: true })
+  }
 }
 
 /** @param {string} path */
