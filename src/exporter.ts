@@ -34,6 +34,7 @@ import { createMonitoredServer } from './servers/monitored-server.js'
 import { formatPrometheusJobs } from './servers/prometheus-job.js'
 import { createServerSet, type ServerSet } from './servers/server-set.js'
 import { createTaskQueue } from './task-queue.js'
+import type { Element } from './xmpp/xml.js'
 
 export type Exporter = {
   /** Starts to listen, and starts the connections to the servers. Does not wait until the servers answer. */
@@ -81,6 +82,7 @@ export async function createExporter(
     return [
       ...createProcessFamilies(deps.version, usage, reloader.getState()),
       ...(access ? getWebConfigFamilies(access.getReloadState()) : []),
+      ...features.flatMap((feature) => feature.getFamilies?.() ?? []),
     ]
   }
   const notifyFeatures = () => {
@@ -97,6 +99,14 @@ export async function createExporter(
       exporterFamilies: () => (servers.getOnly() ? exporterFamilies() : []),
       stateDirectory,
       onChange: notifyFeatures,
+      onStanza: (stanza) =>
+        features.some((feature) => feature.onStanza?.(server.name, stanza) ?? false),
+      onOnline: () => {
+        for (const feature of features) feature.onOnline?.(server.name)
+      },
+      onLost: () => {
+        for (const feature of features) feature.onLost?.(server.name)
+      },
     }),
   )
   const applyToFeatures = async () => {
@@ -104,7 +114,7 @@ export async function createExporter(
   }
   const reloader = createReloader(config, deps, servers, { applyToFeatures, notifyFeatures })
   const core: Core = { config, deps, access, servers, reloader, exporterFamilies }
-  const features = registerFeatures(core)
+  const features = await registerFeatures(core)
   const app = createMetricsApp(core, features, requestLog)
   let listener: Listener | undefined
 
@@ -174,6 +184,14 @@ type Feature = {
   readonly addRoutes?: (app: Hono, serve: Serve<Snapshot>) => void
   /** Called at the start, while the listener opens, and after each reload of the configuration. */
   readonly applyConfig?: () => Promise<void>
+  /** Handles a message, presence or request of a server. Returns whether it did. */
+  readonly onStanza?: (server: string, stanza: Element) => boolean
+  /** Called after each login that succeeded. */
+  readonly onOnline?: (server: string) => void
+  /** Called when the stream to a server, or an attempt to connect, has ended. */
+  readonly onLost?: (server: string) => void
+  /** Returns the metrics of the feature. */
+  readonly getFamilies?: () => readonly Family[]
   /** Called once, when the exporter listens and its connections to the servers have started. */
   readonly start?: () => void
   /** Called when a server has a new summary or a new state of its stream, and after a reload of the configuration. */
@@ -185,12 +203,25 @@ type Feature = {
 }
 
 /** Creates all optional features. Add a new feature to this list. */
-function registerFeatures(core: Core): readonly Feature[] {
+async function registerFeatures(core: Core): Promise<readonly Feature[]> {
+  const { alerts, chat } = core.config
   return [
     ...(hasPage(core.config) ? [createPageFeature(core)] : []),
     createServerRoutesFeature(core),
     createDoctorFeature(core),
+    ...(alerts || chat ? [await loadMessagingFeature(core)] : []),
   ]
+}
+
+/** Loads the code that sends alerts and answers questions in chat. Without this feature, it takes no memory. */
+async function loadMessagingFeature(core: Core): Promise<Feature> {
+  const { deps, servers, reloader } = core
+  const { createMessaging } = await import('./messaging/messaging.js')
+  return createMessaging({
+    config: reloader.getConfig,
+    log: deps.log,
+    findServer: servers.get,
+  })
 }
 
 /** The status page has the path `/`. With the telemetry path `/`, there is no status page. */

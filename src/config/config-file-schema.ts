@@ -90,6 +90,18 @@ export const configSchema = z
       z.strictObject(buildKeys('state')),
     ),
     page: section('Status page of the exporter at /.', z.strictObject(buildKeys('page'))),
+    alerts: section(
+      'Alerts of Alertmanager that the exporter delivers as XMPP messages. docs/alerts.md describes them.',
+      z.strictObject(buildKeys('alerts')),
+    ),
+    chat: section(
+      'Questions of people that the exporter answers in chat.',
+      z.strictObject(buildKeys('chat')),
+    ),
+    alertmanager: section(
+      'The Alertmanager in which people silence alerts in chat.',
+      z.strictObject(buildKeys('alertmanager')),
+    ),
     limits: section(
       'Upper limits for the series of one XMPP server.',
       z.strictObject(buildKeys('limits')),

@@ -1,6 +1,6 @@
 import { stringify } from 'yaml'
 import type { DropRule } from '../collectors/registry/registry-filter.js'
-import type { Config, ServerConfig } from './read-config.js'
+import type { AlertsConfig, Config, ServerConfig } from './read-config.js'
 import { formatDuration } from './duration.js'
 import { formatAddress } from './listen-address.js'
 import { formatMode, type SocketAccess } from './socket-access.js'
@@ -26,6 +26,9 @@ export function formatConfig(config: Config): string {
     registry: { drop: registry.drop.map(formatDropRule) },
     page: { interval: formatDuration(page.intervalMs) },
     state: { directory: config.stateDirectory },
+    alerts: config.alerts && formatAlerts(config.alerts),
+    chat: config.chat,
+    alertmanager: config.alertmanager,
     limits: { series: limits.series, label_value_length: limits.labelValueLength },
     web: {
       listen_address: web.listenAddresses.map(formatAddress),
@@ -49,6 +52,10 @@ function formatSocketAccess({ mode, group }: SocketAccess) {
     ...(mode && { socket_mode: formatMode(mode.value) }),
     ...(group && { socket_group: group.id }),
   }
+}
+
+function formatAlerts({ server, to, rooms, nick, template, correctResolved }: AlertsConfig) {
+  return { server, to, rooms, nick, token: '<secret>', template, correct_resolved: correctResolved }
 }
 
 function formatServer({ name, xmpp, hosts, collectors }: ServerConfig) {

@@ -171,6 +171,9 @@ function findByPath(path: readonly PropertyKey[]): Setting | undefined {
 }
 
 function describeUnknownKey(key: string, path: readonly PropertyKey[]): string {
+  if (path[0] === 'alerts' && /token/i.test(key)) {
+    return 'expected the key token_file with the name of a file, got a token in the configuration file'
+  }
   if (/secret|passw|token/i.test(key)) {
     return 'expected the key secret_file with the name of a file, got a secret in the configuration file'
   }

@@ -5,15 +5,17 @@ import type { LogOptions } from '../log/log.js'
 import { valueError, type Given } from './given.js'
 import { formatAddress, findOpenSockets, type ListenAddress } from './listen-address.js'
 import type { ConfigFile, GivenDropRule } from './read-config-file.js'
+import { readMessaging, type MessagingConfig } from './read-messaging.js'
 import { readServers, type ServerConfig } from './read-servers.js'
 import { findGiven, mergeFileValues, readValue, type Env, type Settings } from './read-settings.js'
 import { combineProxySettings, type ReverseProxy } from './reverse-proxy.js'
 import type { SettingName } from './settings.js'
 import type { SocketAccess } from './socket-access.js'
 
+export type { AlertsConfig, ChatConfig, MessagingConfig } from './read-messaging.js'
 export type { ServerConfig } from './read-servers.js'
 
-export type Config = {
+export type Config = MessagingConfig & {
   readonly servers: readonly ServerConfig[]
   readonly web: ReverseProxy & {
     readonly listenAddresses: readonly ListenAddress[]
@@ -71,8 +73,10 @@ export function readConfig(
   { file, env, pid }: { file: ConfigFile | undefined; env: Env; pid?: number | undefined },
 ): Config {
   const settings = mergeFileValues(given, file?.values ?? NO_VALUES)
+  const servers = readServers(settings, file)
   return {
-    servers: readServers(settings, file),
+    servers,
+    ...readMessaging(settings, servers),
     web: readWeb(settings, env, pid),
     timeoutOffsetMs: readValue(settings, 'timeout-offset'),
     collection: {

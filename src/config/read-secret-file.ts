@@ -8,14 +8,15 @@ const MAX_BYTES = 4096
 /**
  * Reads the secret from a file, without the newline at its end.
  *
+ * @param expected What the file should contain, for error messages.
  * @throws ConfigError if the file is not readable or too long, if every user can read it (except on a secret
  *   mount), or if it is not exactly one line.
  */
-export function readSecretFile(file: Given): string {
+export function readSecretFile(file: Given, expected = 'the component_secret'): string {
   const problem = (what: string) => new ConfigError(`${file.source}: ${quote(file.text)} ${what}`)
   const secret = removeFinalNewline(readTextFile(file, { maxBytes: MAX_BYTES, isSecret: true }))
-  if (secret === '') throw problem('is empty: expected the component_secret')
-  if (/[\r\n\0]/.test(secret)) throw problem('holds several lines: expected the component_secret')
+  if (secret === '') throw problem(`is empty: expected ${expected}`)
+  if (/[\r\n\0]/.test(secret)) throw problem(`holds several lines: expected ${expected}`)
   return secret
 }
 

@@ -17,6 +17,7 @@ import {
   type Kind,
 } from './kinds.js'
 import { readListenAddress } from './listen-address.js'
+import { parseAlertmanagerUrl, parseBareJid, parseNick, parseTemplate } from './messaging-values.js'
 import { parseSecret } from './read-secret-file.js'
 import { parseExternalUrl, parseRoutePrefix } from './reverse-proxy.js'
 import { parseSocketGroup, parseSocketMode } from './socket-access.js'
@@ -240,6 +241,73 @@ const DEFINITIONS = {
     hasFlag: false,
     key: 'limits.label_value_length',
     help: "Maximum number of characters in a label value of Prosody's statistics (collector registry). The exporter omits series with longer values. 0 means no limit.",
+  },
+  'alerts.server': {
+    kind: text('NAME', ({ text }) => text),
+    defaultInWords: 'the only server',
+    hasFlag: false,
+    key: 'alerts.server',
+    help: 'Name of the XMPP server that delivers the alerts. Required with several servers.',
+  },
+  'alerts.to': {
+    kind: text('JID', parseBareJid, /^[^@/\s]+@[^@/\s]+$/),
+    isRepeatable: true,
+    hasFlag: false,
+    key: 'alerts.to',
+    help: 'People to whom the exporter sends the alerts that Alertmanager posts to /alerts.',
+  },
+  'alerts.rooms': {
+    kind: text('JID', parseBareJid, /^[^@/\s]+@[^@/\s]+$/),
+    isRepeatable: true,
+    hasFlag: false,
+    key: 'alerts.rooms',
+    help: 'Rooms (MUC) that the exporter joins and to which it sends the alerts.',
+  },
+  'alerts.nick': {
+    kind: text('NICK', parseNick, /./),
+    default: 'alerts',
+    hasFlag: false,
+    key: 'alerts.nick',
+    help: 'Nickname of the exporter in the rooms.',
+  },
+  'alerts.token-file': {
+    kind: FILE,
+    hasFlag: false,
+    key: 'alerts.token_file',
+    help: 'File that contains the token with which Alertmanager posts to /alerts. Required for alerts.',
+  },
+  'alerts.template': {
+    kind: text('TEMPLATE', parseTemplate),
+    hasFlag: false,
+    key: 'alerts.template',
+    help: 'Text of an alert, with fields such as {{ labels.severity }}. docs/alerts.md lists the fields.',
+  },
+  'alerts.correct-resolved': {
+    kind: BOOLEAN,
+    default: 'false',
+    hasFlag: false,
+    key: 'alerts.correct_resolved',
+    help: 'Correct the message of an alert when the alert is resolved (XEP-0308), instead of sending another message.',
+  },
+  'chat.server': {
+    kind: text('NAME', ({ text }) => text),
+    defaultInWords: 'the only server',
+    hasFlag: false,
+    key: 'chat.server',
+    help: 'Name of the XMPP server whose users can ask the exporter. Required with several servers.',
+  },
+  'chat.allow': {
+    kind: text('JID', parseBareJid, /^[^@/\s]+@[^@/\s]+$/),
+    isRepeatable: true,
+    hasFlag: false,
+    key: 'chat.allow',
+    help: 'People whose questions the exporter answers in chat, for example status.',
+  },
+  'alertmanager.url': {
+    kind: text('URL', parseAlertmanagerUrl, /^https?:\/\//),
+    hasFlag: false,
+    key: 'alertmanager.url',
+    help: 'Address of the Alertmanager in which people in chat.allow can silence alerts.',
   },
   version: { kind: ACTION, help: 'Print the name and the version of the exporter.' },
   help: { kind: ACTION, help: 'Print the commands and the flags.' },

@@ -14,6 +14,7 @@ import type { LinkReport } from '../history/link-report.js'
 import { createScraper, type Scraper } from '../scrape/scraper.js'
 import { explainEvictions } from '../xmpp/advice.js'
 import { createConnection, type Connection } from '../xmpp/connection.js'
+import type { Element } from '../xmpp/xml.js'
 
 /** One monitored server with its own stream, collectors, snapshots and history. Monitored servers share no state. */
 export type MonitoredServer = {
@@ -56,6 +57,12 @@ export function createMonitoredServer(
     stateDirectory: StateDirectory | undefined
     /** Called when the history has a new summary, and when the stream or an attempt to connect has ended. */
     onChange: () => void
+    /** See `ConnectionOptions`. */
+    onStanza: (stanza: Element) => boolean
+    /** Called after each login that succeeded. */
+    onOnline: () => void
+    /** Called when a stream or an attempt to connect has ended. */
+    onLost: () => void
   },
 ): MonitoredServer {
   const { version, exporterFamilies, onChange } = deps
@@ -74,8 +81,15 @@ export function createMonitoredServer(
     log,
     commands: [{ node: REGISTRY_NODE, name: 'Statistics for Prometheus' }],
     // The exporter collects immediately after each login, so that it is ready before the first scrape.
-    onOnline: () => void scraper.refresh(),
-    onLost: onChange,
+    onOnline: () => {
+      void scraper.refresh()
+      deps.onOnline()
+    },
+    onLost: () => {
+      deps.onLost()
+      onChange()
+    },
+    onStanza: deps.onStanza,
   })
   const scraper = createScraper({
     log,

@@ -47,6 +47,7 @@ export type Connection = {
    * lower case. Another entity can know the id of a request, but the server does not let this entity forge its own
    * address (RFC 6120 §8.1.2.1).
    *
+   * @param options.from The sender: the component's domain, which is the default, or an address of this domain.
    * @param options.to The recipient of the request. Default: the component's own domain, to which modules of the server
    *   reply before the request reaches the exporter.
    * @param options.timeoutMs Milliseconds to wait for the reply. If no element arrives for this time, and for at least
@@ -60,8 +61,16 @@ export type Connection = {
   request(
     type: 'get' | 'set',
     child: Element,
-    options: { to?: string; timeoutMs: number },
+    options: { from?: string; to?: string; timeoutMs: number },
   ): Promise<Element>
+  /**
+   * Sends a stanza that needs no reply, for example a message. The server has processed it when a later request is
+   * answered, because it processes the stanzas of a stream in order (RFC 6120 §10.1).
+   *
+   * @throws {LinkError} The exporter is not connected.
+   * @throws {TypeError} The stanza has a character that XML forbids.
+   */
+  send(stanza: Element): void
 }
 
 export type Watch = (way: 'sent' | 'received', stanza: string) => void
@@ -75,6 +84,12 @@ export type ConnectionOptions = {
   readonly log: Log
   /** The ad-hoc commands that service discovery lists for the component's domain. Default: none. */
   readonly commands?: readonly Command[]
+  /**
+   * Called with each message, presence and request that the server delivers, except for requests that the exporter sent
+   * to itself. If it returns true, the exporter does not handle the stanza itself. Default: the exporter ignores messages
+   * and presence, and answers requests to the component's domain.
+   */
+  readonly onStanza?: (stanza: Element) => boolean
   /** Called after each login that succeeded. */
   readonly onOnline?: () => void
   /** Called when a stream or an attempt to connect has ended, and `problem` returns the reason. */
@@ -106,7 +121,8 @@ export function createConnection(options: ConnectionOptions): Connection {
   const { online, ended, ...queries } = createLinkStatus({ service, domain, secret, log, now })
   const exchanges = createExchanges({ domain, schedule, silenceMs, send })
   const { requests } = exchanges
-  const handle = createIncomingHandler({ domain, version, commands }, requests, log)
+  const { onStanza = () => false } = options
+  const handle = createIncomingHandler({ domain, version, commands, onStanza }, requests, log)
   const watches = createWatches()
   let stream: Stream | undefined
   let isStarted = false
@@ -142,9 +158,15 @@ export function createConnection(options: ConnectionOptions): Connection {
     })
   }
 
-  function send(iq: Element): void {
-    stream?.send(iq)
-    watches.show('sent', iq)
+  function send(stanza: Element): void {
+    stream?.send(stanza)
+    watches.show('sent', stanza)
+  }
+
+  function takeOnlineStream(): Stream {
+    if (!isStopped && stream?.isOnline()) return stream
+    const problem = queries.problem()
+    throw new LinkError(`no stream to ${service}${problem ? `: ${problem}` : ''}`)
   }
 
   return {
@@ -167,14 +189,15 @@ export function createConnection(options: ConnectionOptions): Connection {
       await stream?.closed
     },
 
-    request(type, child, { to = domain, timeoutMs }) {
+    send(stanza) {
+      takeOnlineStream()
+      send(stanza)
+    },
+
+    request(type, child, { from = domain, to = domain, timeoutMs }) {
       return new Promise((resolve, reject) => {
-        const current = stream
-        if (isStopped || !current?.isOnline()) {
-          const problem = queries.problem()
-          throw new LinkError(`no stream to ${service}${problem ? `: ${problem}` : ''}`)
-        }
-        exchanges.begin(current, { type, child, to, timeoutMs }, (outcome) => {
+        const current = takeOnlineStream()
+        exchanges.begin(current, { type, child, from, to, timeoutMs }, (outcome) => {
           if (outcome instanceof Error) reject(outcome)
           else resolve(outcome)
         })

@@ -20,6 +20,7 @@ export type ExchangesOptions = {
 type RequestToSend = {
   readonly type: 'get' | 'set'
   readonly child: Element
+  readonly from: string
   readonly to: string
   readonly timeoutMs: number
 }
@@ -59,7 +60,7 @@ export function createExchanges({ domain, schedule, silenceMs, send }: Exchanges
     /** Sends a request on the stream `current`, and calls `onOutcome` once, with the reply or an error. */
     begin(
       current: Stream,
-      { type, child, to, timeoutMs }: RequestToSend,
+      { type, child, from, to, timeoutMs }: RequestToSend,
       onOutcome: (outcome: Element | Error) => void,
     ): void {
       const id = requests.add(to, (outcome) => {
@@ -74,7 +75,7 @@ export function createExchanges({ domain, schedule, silenceMs, send }: Exchanges
       })
       const cancelWatch = silence.watch(current, Math.max(timeoutMs, silenceMs))
       try {
-        send(xml('iq', { type, id, from: domain, to }, child))
+        send(xml('iq', { type, id, from, to }, child))
         if (current.unsent() > MAX_UNREAD_BYTES) current.end('timeout', 'unread')
       } catch (error) {
         requests.get(id)?.settle(error as Error)

@@ -11,8 +11,15 @@ import type { Element } from './xml.js'
 const MAX_UNSENT_BYTES = 256 * 1024
 
 /** Creates a function that handles each stanza from the server: it passes on replies, and answers requests. */
-export function createIncomingHandler(options: ServiceOptions, requests: Requests, log: Log) {
-  const { domain } = options
+export function createIncomingHandler(
+  options: ServiceOptions & {
+    /** Handles a stanza in place of this function if it returns true. See `ConnectionOptions`. */
+    readonly onStanza: (stanza: Element) => boolean
+  },
+  requests: Requests,
+  log: Log,
+) {
+  const { domain, onStanza } = options
 
   function settleReply(iq: Element): void {
     const { from, type, id = '' } = iq.attrs
@@ -44,12 +51,12 @@ export function createIncomingHandler(options: ServiceOptions, requests: Request
     }
   }
 
+  // Presence and messages need no answer (RFC 6120 §8.2.1, §8.2.2).
   return (stanza: Element, stream: Stream | undefined): void => {
-    // Presence and messages need no answer (RFC 6120 §8.2.1, §8.2.2).
-    if (stanza.getName() !== 'iq') return
     const { from, type } = stanza.attrs
-    if (type === 'result' || type === 'error') settleReply(stanza)
+    if (stanza.getName() !== 'iq') onStanza(stanza)
+    else if (type === 'result' || type === 'error') settleReply(stanza)
     else if (from === domain) settleReturned(stanza)
-    else answer(stanza, stream)
+    else if (!onStanza(stanza)) answer(stanza, stream)
   }
 }

@@ -1,0 +1,51 @@
+import { valueError, type Given } from './given.js'
+import { parseDomain } from './xmpp-address.js'
+
+// RFC 7622 §3.3.1: the local part of a JID cannot contain these characters, white space or control characters.
+const FORBIDDEN_IN_LOCAL_PART = /["&'/:<>@\s\p{C}]/u
+const MAX_LOCAL_BYTES = 1023
+const MAX_NICK_CHARACTERS = 100
+const MAX_TEMPLATE_CHARACTERS = 10_000
+
+/**
+ * Parses a bare JID such as `admin@example.com`.
+ *
+ * @returns The JID in small letters, as the server writes it.
+ * @throws ConfigError
+ */
+export function parseBareJid(given: Given): string {
+  const [local = '', domain = '', ...rest] = given.text.split('@')
+  const parsedDomain = parseDomain(domain)
+  const isLocalPart = local !== '' && !FORBIDDEN_IN_LOCAL_PART.test(local)
+  const isTooLong = Buffer.byteLength(local) > MAX_LOCAL_BYTES
+  if (rest.length > 0 || parsedDomain === undefined || !isLocalPart || isTooLong) {
+    throw valueError(given, 'a JID without a resource, e.g. admin@example.com')
+  }
+  return `${local.normalize('NFC').toLowerCase()}@${parsedDomain}`
+}
+
+/** Parses the nickname of an occupant of a room. @throws ConfigError */
+export function parseNick(given: Given): string {
+  const nick = given.text.trim()
+  if (nick === '' || nick.length > MAX_NICK_CHARACTERS || /\p{C}/u.test(nick)) {
+    throw valueError(given, `a nickname of 1 to ${MAX_NICK_CHARACTERS} characters`)
+  }
+  return nick
+}
+
+/** @throws ConfigError */
+export function parseTemplate(given: Given): string {
+  if (given.text.trim() !== '' && given.text.length <= MAX_TEMPLATE_CHARACTERS) return given.text
+  throw valueError(given, `a text of at most ${MAX_TEMPLATE_CHARACTERS} characters`)
+}
+
+/** Parses the address of Alertmanager. @returns The URL without a slash at its end. @throws ConfigError */
+export function parseAlertmanagerUrl(given: Given): string {
+  const url = URL.canParse(given.text) ? new URL(given.text) : undefined
+  const isWebAddress = url?.protocol === 'http:' || url?.protocol === 'https:'
+  const hasOnlyPath = url?.username === '' && url.password === '' && !url.search && !url.hash
+  if (!isWebAddress || !hasOnlyPath) {
+    throw valueError(given, 'the URL of Alertmanager, e.g. http://127.0.0.1:9093, without a user')
+  }
+  return url.href.replace(/\/+$/, '')
+}
