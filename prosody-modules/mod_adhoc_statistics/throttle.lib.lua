@@ -18,9 +18,9 @@ local function throttle(f, min_pause)
 		local started = now();
 		-- The clock of Prosody before 0.12 can be set back. Then the pause ends immediately.
 		if started < due and due - started < 3600 then return; end
-		local cpu = os.clock();
 		f();
-		due = started + math.max(min_pause or 0, (os.clock() - cpu - free_time) / max_share);
+		-- This is not CPU time, because os.clock() is a system call, and the clocks of util.time are not.
+		due = started + math.max(min_pause or 0, (now() - started - free_time) / max_share);
 	end
 end
 
