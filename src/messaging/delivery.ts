@@ -30,6 +30,8 @@ export type Delivery = {
   deliver(message: AlertMessage, timeoutMs: number): Promise<DeliveryResult>
   /** Reads the recipients from the configuration. */
   applyConfig(): void
+  /** Leaves all rooms until the next call of `applyConfig`. Call it before `client` uses another server. */
+  leaveRooms(): void
   /** Call it after each login. */
   onOnline(): void
   /** Call it when the stream has ended. */
@@ -65,7 +67,6 @@ export function createDelivery(options: DeliveryOptions): Delivery {
   const turns = createTurns(schedule)
   const parts = { client, config, sent: createSentMessages(), receipts, rooms, report, now, schedule }
   const attempts = createDeliveryAttempts(parts)
-  let server: string | undefined
 
   return {
     deliver(message, timeoutMs) {
@@ -81,15 +82,12 @@ export function createDelivery(options: DeliveryOptions): Delivery {
 
     applyConfig() {
       const alerts = config()
-      if (alerts?.server !== server) {
-        // The new server does not know the rooms of the old one.
-        rooms.lose()
-        rooms.apply([], '')
-      }
-      server = alerts?.server
       rooms.apply(alerts?.rooms ?? [], alerts?.nick ?? '')
       receipts.retain(alerts?.to ?? [])
       report.forgetOthers()
+    },
+    leaveRooms() {
+      rooms.apply([], '')
     },
     onOnline: rooms.join,
     onLost: rooms.lose,
