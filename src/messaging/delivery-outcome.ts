@@ -39,14 +39,20 @@ const REASONS: Readonly<Record<string, string>> = {
   'remote-server-timeout': 'the server of the recipient does not answer.',
   forbidden:
     'the recipient does not accept messages from the exporter. Remove the block, or in a moderated room grant voice to the exporter.',
-  'policy-violation': 'a rule of the server forbids the message, for example a limit or a firewall.',
+  'policy-violation':
+    'a rule of the server forbids the message, for example a limit or a firewall.',
 }
 
 /** Describes what it means that the server of a recipient answered to a message with an error. */
 export function describeError(to: string, error: StanzaError): DeliveryOutcome {
   const { condition } = error
   const result = isPermanent(error) ? 'rejected' : 'pending'
-  return { to, result, reason: REASONS[condition] ?? `the server answered ${condition}.`, condition }
+  return {
+    to,
+    result,
+    reason: REASONS[condition] ?? `the server answered ${condition}.`,
+    condition,
+  }
 }
 
 /** Describes why a message could not be written to the stream. */

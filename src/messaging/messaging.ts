@@ -59,8 +59,7 @@ export function createMessaging(options: MessagingOptions): Messaging {
       if (alerts?.isOf(server)) guard(log, alerts.delivery.onLost)
     },
     onStanza: (server, stanza) =>
-      alerts?.isOf(server) === true &&
-      (guard(log, () => alerts.delivery.handle(stanza)) ?? false),
+      alerts?.isOf(server) === true && (guard(log, () => alerts.delivery.handle(stanza)) ?? false),
     getFamilies: () => alerts?.delivery.getFamilies() ?? [],
     stop() {
       alerts?.delivery.stop()
@@ -113,7 +112,9 @@ function createAlerts({
     applyConfig: () => {
       const next = config().alerts?.server
       if (next === undefined && server !== undefined) {
-        log.warn('The configuration has no alerts any more. Restart the exporter to remove the path /alerts.')
+        log.warn(
+          'The configuration has no alerts any more. Restart the exporter to remove the path /alerts.',
+        )
       }
       // The exporter can only leave its rooms through the server with which it joined them.
       if (next !== server) delivery.leaveRooms()

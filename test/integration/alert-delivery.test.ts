@@ -24,7 +24,11 @@ const ROOM = 'ops@rooms.one.example'
 const PASSWORD = 'pw'
 const TOKEN = 'correct-horse-battery-staple'
 
-type Alerts = { readonly to?: readonly string[]; readonly rooms?: readonly string[]; readonly nick?: string }
+type Alerts = {
+  readonly to?: readonly string[]
+  readonly rooms?: readonly string[]
+  readonly nick?: string
+}
 
 function startProsody(t: TestContext, version: (typeof prosodyVersions)[number]) {
   return withProsody(t, {
@@ -94,7 +98,11 @@ const accepted = (delivered: number, rejected = 0) => ({
 })
 
 /** Posts notifications with different names, until the exporter answers the expected response. */
-async function untilPosted(exporter: RunningExporter, name: string, expected: ReturnType<typeof accepted>) {
+async function untilPosted(
+  exporter: RunningExporter,
+  name: string,
+  expected: ReturnType<typeof accepted>,
+) {
   let count = 0
   await until(
     async () => {
@@ -292,7 +300,11 @@ for (const version of prosodyVersions) {
       ]
       const lines = complaints(exporter)
       for (const pattern of expected) {
-        assert.equal(lines.filter((line) => pattern.test(line)).length, 1, `${pattern.source}\n${lines.join('\n')}`)
+        assert.equal(
+          lines.filter((line) => pattern.test(line)).length,
+          1,
+          `${pattern.source}\n${lines.join('\n')}`,
+        )
       }
       // The attempt to join has not created the room that does not exist.
       const info = xml('query', { xmlns: 'http://jabber.org/protocol/disco#info' })
@@ -354,7 +366,8 @@ for (const version of prosodyVersions) {
       assert.equal((await nextText(owner)).attrs.from, `${ROOM}/bot`)
       await exporter.stop()
       await owner.next(
-        ({ name, attrs }) => name === 'presence' && attrs.type === 'unavailable' && attrs.from === `${ROOM}/bot`,
+        ({ name, attrs }) =>
+          name === 'presence' && attrs.type === 'unavailable' && attrs.from === `${ROOM}/bot`,
       )
     })
   })
