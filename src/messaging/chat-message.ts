@@ -93,7 +93,7 @@ export function createAnswer(answer: {
  * text on the screen. A newline stays.
  */
 export function cleanText(text: string): string {
-  return text.toWellFormed().replace(/(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\uFFFE\uFFFF]/gu, ' ')
+  return text.replace(/(?!\n)[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\uFFFE\uFFFF]/gu, ' ')
 }
 
 /** Cuts a text that is too long, but not within a character. */

@@ -1,16 +1,15 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 
 const VALID_MS = 120_000
-const MAX_TRIES = 3
+/** Three wrong codes per quarter of an hour and a million codes: to guess a code takes years. */
+const MAX_WRONG = 3
 const BLOCKED_MS = 15 * 60_000
-/** Six digits. With three tries per quarter of an hour, a forger guesses one code in a thousand in 3.5 days. */
 const CODES = 1_000_000
 
 type PendingAction<T> = {
   readonly action: T
   readonly code: string
   readonly expiresAtMs: number
-  tries: number
 }
 
 /** The result of a code: the confirmed action, or why there is none. */
@@ -33,17 +32,23 @@ export function createConfirmations<T>(options: {
 }) {
   const { now, random } = options
   const pending = new Map<string, PendingAction<T>>()
-  const blockedUntilMs = new Map<string, number>()
-  const isBlocked = (person: string) => now() < (blockedUntilMs.get(person) ?? -Infinity)
+  /** The wrong codes of each person. A new action does not reset them, because a forger can also start actions. */
+  const wrong = new Map<string, { readonly count: number; readonly atMs: number }>()
+
+  function countWrong(person: string): number {
+    const known = wrong.get(person)
+    return known && now() - known.atMs < BLOCKED_MS ? known.count : 0
+  }
+  const isBlocked = (person: string) => countWrong(person) >= MAX_WRONG
 
   return {
-    /** Whether the person gets no code now, after too many wrong codes. */
+    /** Whether the person can confirm nothing now, after too many wrong codes. */
     isBlocked,
 
     /** Stores the action, in place of the previous one of this person. @returns The code. */
     add(person: string, action: T): string {
       const code = String(random(CODES)).padStart(6, '0')
-      pending.set(person, { action, code, expiresAtMs: now() + VALID_MS, tries: 0 })
+      pending.set(person, { action, code, expiresAtMs: now() + VALID_MS })
       return code
     },
 
@@ -57,11 +62,12 @@ export function createConfirmations<T>(options: {
       }
       if (isEqual(code, found.code)) {
         pending.delete(person)
+        wrong.delete(person)
         return { outcome: 'confirmed', action: found.action }
       }
-      if (++found.tries < MAX_TRIES) return { outcome: 'wrong' }
+      wrong.set(person, { count: countWrong(person) + 1, atMs: now() })
+      if (!isBlocked(person)) return { outcome: 'wrong' }
       pending.delete(person)
-      blockedUntilMs.set(person, now() + BLOCKED_MS)
       return { outcome: 'blocked' }
     },
   }
