@@ -1,15 +1,11 @@
 import { getErrorMessage } from '../errors.js'
 import type { Schedule } from '../xmpp/schedule.js'
+import { AnswerError } from './answer-error.js'
 
 const TIMEOUT_MS = 5000
 const MAX_BYTES = 4 * 1024 * 1024
 /** How much of a text of Alertmanager an error message repeats. */
 const MAX_REASON = 200
-
-/** Alertmanager did not do what a person asked. The message is one line for this person. */
-export class AlertmanagerError extends Error {
-  override name = 'AlertmanagerError'
-}
 
 /** An alert in Alertmanager that is firing. */
 export type FiringAlert = {
@@ -38,13 +34,13 @@ export type NewSilence = {
 }
 
 export type AlertmanagerClient = {
-  /** @param alertName Lists only alerts of this name. @throws {AlertmanagerError} */
+  /** @param alertName Lists only alerts of this name. @throws {AnswerError} */
   listAlerts(alertName?: string): Promise<FiringAlert[]>
-  /** @throws {AlertmanagerError} */
+  /** @throws {AnswerError} */
   listSilences(alertName?: string): Promise<ActiveSilence[]>
-  /** @throws {AlertmanagerError} */
+  /** @throws {AnswerError} */
   createSilence(silence: NewSilence): Promise<void>
-  /** @throws {AlertmanagerError} */
+  /** @throws {AnswerError} */
   endSilence(id: string): Promise<void>
 }
 
@@ -69,7 +65,7 @@ export function createAlertmanagerClient(options: {
       redirect: 'manual',
       ...(body !== undefined && { body: JSON.stringify(body) }),
     })
-    if (status < 200 || status > 299) throw new AlertmanagerError(explainStatus(url, status, text))
+    if (status < 200 || status > 299) throw new AnswerError(explainStatus(url, status, text))
     return text === '' ? undefined : parseJson(url, text)
   }
 
@@ -84,7 +80,9 @@ export function createAlertmanagerClient(options: {
       const alerts = await list(
         `/api/v2/alerts?active=true&silenced=true&inhibited=false&unprocessed=false${filterBy(alertName, '&')}`,
       )
-      return alerts.map(readAlert).filter((alert) => [undefined, alert.name].includes(alertName))
+      return alerts
+        .map(readAlert)
+        .filter(({ name }) => alertName === undefined || name === alertName)
     },
     async listSilences(alertName) {
       const silences = await list(`/api/v2/silences${filterBy(alertName, '?')}`)
@@ -121,8 +119,8 @@ async function send(
     const response = await options.fetch(`${url}${path}`, { ...init, signal: controller.signal })
     return { status: response.status, text: await readText(url, response) }
   } catch (error) {
-    if (error instanceof AlertmanagerError) throw error
-    throw new AlertmanagerError(
+    if (error instanceof AnswerError) throw error
+    throw new AnswerError(
       isLate
         ? `Alertmanager at ${url} did not answer within ${TIMEOUT_MS / 1000} s. Check that it runs, and alertmanager.url.`
         : `Alertmanager at ${url} is not reachable (${describeCause(error)}). Check that it runs, and alertmanager.url.`,
@@ -173,8 +171,8 @@ function parseJson(url: string, text: string): unknown {
   }
 }
 
-function unexpected(url: string, what: string): AlertmanagerError {
-  return new AlertmanagerError(
+function unexpected(url: string, what: string): AnswerError {
+  return new AnswerError(
     `Alertmanager at ${url} sent an unexpected answer: ${what}. Check that alertmanager.url is the address of Alertmanager.`,
   )
 }

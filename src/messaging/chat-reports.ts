@@ -1,5 +1,6 @@
-import { addUp, createRowReader, findLabel } from '../history/family-rows.js'
+import { createRowReader, findLabel } from '../history/family-rows.js'
 import type { HostSummary, ServerSummary } from '../history/server-summary.js'
+import { addCount } from '../metrics/counts.js'
 import { isUrgent } from '../page/attention.js'
 import {
   formatCount,
@@ -153,13 +154,16 @@ export async function reportTop(
     ({ labels }) =>
       findLabel(labels, 'kind') === 'message' && findLabel(labels, 'host') !== ownDomain,
   )
-  const byHost = Map.groupBy(messages ?? [], ({ labels }) => findLabel(labels, 'host') ?? '')
+  const byHost = new Map<string, number>()
+  for (const { labels, value } of messages ?? []) {
+    addCount(byHost, findLabel(labels, 'host') ?? '', value)
+  }
   return [
     `Users online: ${listHighest(column('users'))}`,
     `Connected clients: ${listHighest(column('clients'))}`,
     `Server connections: ${listHighest(column('serversIn', 'serversOut'))}`,
     `Messages since the start of Prosody: ${
-      messages ? listHighest(Array.from(byHost, ([host, rows]) => [host, addUp(rows)])) : 'unknown'
+      messages ? listHighest([...byHost]) : 'unknown'
     }`,
   ].join('\n')
 }

@@ -4,6 +4,7 @@ import type { Log } from '../log/log.js'
 import type { Family } from '../metrics/family.js'
 import type { MonitoredServer } from '../servers/monitored-server.js'
 import type { Element } from '../xmpp/xml.js'
+import { createChat } from './chat.js'
 import { createMessagingClient } from './messaging-client.js'
 
 export type MessagingOptions = {
@@ -11,6 +12,8 @@ export type MessagingOptions = {
   readonly config: () => MessagingConfig
   readonly log: Log
   readonly findServer: (name: string) => MonitoredServer | undefined
+  /** Returns the names of all servers in the configuration. */
+  readonly serverNames: () => readonly string[]
 }
 
 /** The part of the exporter that sends alerts as XMPP messages, and answers questions in chat. */
@@ -28,22 +31,27 @@ export type Messaging = {
 }
 
 export function createMessaging(options: MessagingOptions): Messaging {
-  const { config, log, findServer } = options
+  const { config, log, findServer, serverNames } = options
   const find = (name: string | undefined) => (name === undefined ? undefined : findServer(name))
   const alertsClient = createMessagingClient(() => find(config().alerts?.server)?.connection)
   const chatClient = createMessagingClient(() => find(config().chat?.server)?.connection)
   // The parts of the folder are joined here: delivery and webhook (alerts), chat and its ad-hoc commands.
-  void log
+  const chat = createChat({ config, client: chatClient, findServer, serverNames, log })
+  const isChatServer = (server: string) => server === config().chat?.server
   void alertsClient
-  void chatClient
   return {
     addRoutes: () => {},
-    applyConfig: () => Promise.resolve(),
-    onOnline: () => {},
+    applyConfig: () => {
+      chat.applyConfig()
+      return Promise.resolve()
+    },
+    onOnline: (server) => {
+      if (isChatServer(server)) chat.onOnline()
+    },
     onLost: () => {},
-    onStanza: () => false,
+    onStanza: (server, stanza) => isChatServer(server) && chat.handle(stanza),
     getFamilies: () => [],
-    stop: () => {},
+    stop: chat.stop,
     close: () => Promise.resolve(),
   }
 }

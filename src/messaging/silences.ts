@@ -2,6 +2,7 @@ import { parseDuration } from '../config/duration.js'
 import type { Log } from '../log/log.js'
 import { formatCount, formatDuration, formatUtc } from '../page/format-values.js'
 import type { AlertmanagerClient } from './alertmanager-client.js'
+import { AnswerError } from './answer-error.js'
 import { cleanText } from './chat-message.js'
 
 const MIN_SILENCE_MS = 60_000
@@ -13,34 +14,29 @@ export type SilenceOrder =
   | { readonly kind: 'silence'; readonly alertName: string; readonly durationMs: number }
   | { readonly kind: 'unsilence'; readonly alertName: string }
 
-/** A text of a person from which no order can be read. The message says what to write. */
-export class SilenceOrderError extends Error {
-  override name = 'SilenceOrderError'
-}
-
 /**
  * Reads the arguments of the command `silence`. The name of an alert can contain blanks.
  *
- * @throws {SilenceOrderError}
+ * @throws {AnswerError}
  */
 export function readSilence(text: string): SilenceOrder {
   const [, name = '', duration = ''] = /^(.*\S)\s+(\S+)$/.exec(text) ?? []
   if (name === '') {
-    throw new SilenceOrderError('Write the name of the alert and a duration: silence NAME 2h')
+    throw new AnswerError('Write the name of the alert and a duration: silence NAME 2h')
   }
   return createSilenceOrder(name, duration)
 }
 
-/** @throws {SilenceOrderError} */
+/** @throws {AnswerError} */
 export function createSilenceOrder(name: string, duration: string): SilenceOrder {
   const durationMs = parseDuration(duration.trim())
   if (durationMs === undefined || durationMs < MIN_SILENCE_MS || durationMs > MAX_SILENCE_MS) {
-    throw new SilenceOrderError('The duration must be between 1m and 30d, for example 30m, 2h or 1d')
+    throw new AnswerError('The duration must be between 1m and 30d, for example 30m, 2h or 1d')
   }
   return { kind: 'silence', alertName: readAlertName(name), durationMs }
 }
 
-/** @throws {SilenceOrderError} */
+/** @throws {AnswerError} */
 export function createUnsilenceOrder(name: string): SilenceOrder {
   return { kind: 'unsilence', alertName: readAlertName(name) }
 }
@@ -48,13 +44,13 @@ export function createUnsilenceOrder(name: string): SilenceOrder {
 function readAlertName(text: string): string {
   const name = text.trim()
   if (name !== '' && name.length <= MAX_NAME_LENGTH && cleanText(name) === name) return name
-  throw new SilenceOrderError(`Write the name of an alert with at most ${MAX_NAME_LENGTH} characters`)
+  throw new AnswerError(`Write the name of an alert with at most ${MAX_NAME_LENGTH} characters`)
 }
 
 /**
  * Describes what an order would do, so that the person can check it.
  *
- * @throws {AlertmanagerError}
+ * @throws {AnswerError}
  */
 export async function describeOrder(
   order: SilenceOrder,
@@ -79,7 +75,7 @@ export async function describeOrder(
  * Changes the silences in Alertmanager. Returns what was done.
  *
  * @param options.author The bare JID of the person.
- * @throws {AlertmanagerError | SilenceOrderError}
+ * @throws {AnswerError}
  */
 export async function carryOut(
   order: SilenceOrder,
@@ -107,13 +103,13 @@ export async function carryOut(
   return `Ended ${formatCount(silences.length, 'silence')} of ${alertName}.`
 }
 
-/** Finds the silences that are for all alerts of this name. @throws {AlertmanagerError | SilenceOrderError} */
+/** Finds the silences that are for all alerts of this name. @throws {AnswerError} */
 async function findSilences(alertName: string, alertmanager: AlertmanagerClient) {
   const found = (await alertmanager.listSilences(alertName)).filter(
     (silence) => silence.alertName === alertName,
   )
   if (found.length > 0) return found
-  throw new SilenceOrderError(
+  throw new AnswerError(
     `No silence is for all alerts with the name ${alertName}. End a silence with other matchers in Alertmanager.`,
   )
 }
