@@ -58,7 +58,7 @@ export type FakeChatOptions = {
   readonly servers?: Readonly<Record<string, ReportedServer>>
   readonly fetch?: typeof fetch
   /** Replies to the requests of the chat, in place of the fake Prosody. */
-  readonly reply?: (request: FakeRequest) => Element | Promise<Element> | undefined
+  readonly reply?: (request: FakeRequest) => Promise<Element | undefined> | undefined
   readonly isOnline?: boolean
   /** The codes that the chat generates, in this order. Default: 001234, 001235 and so on. */
   readonly codes?: readonly number[]

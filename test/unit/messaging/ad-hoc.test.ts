@@ -335,6 +335,6 @@ describe('silence', () => {
     assert.deepEqual(conditionsOf(await iq('set', command({ node: 'silence', action: 'complete' }))), [
       ...bad('bad-action'),
     ])
-    assert.deepEqual(conditionsOf(await iq('set', command({}))), ['policy-violation'])
+    assert.deepEqual(conditionsOf(await iq('set', command({}))), ['item-not-found'])
   })
 })
