@@ -83,7 +83,11 @@ export function createAdHoc(options: {
     switch (element.attrs['action'] ?? 'execute') {
       case 'cancel':
         sessions.remove(session)
-        return createCommand({ node: session.command.node, sessionid: session.id, status: 'canceled' })
+        return createCommand({
+          node: session.command.node,
+          sessionid: session.id,
+          status: 'canceled',
+        })
       case 'prev':
         return createExecuting(session)
       case 'execute':
@@ -102,7 +106,7 @@ export function createAdHoc(options: {
       const { node, sessionid, action = 'execute' } = element.attrs
       if (sessionid !== undefined) {
         const session = sessions.find(sessionid, sender.from)
-        if (session?.command.node !== node) return createCommandError('bad-sessionid')
+        if (!session || session.command.node !== node) return createCommandError('bad-sessionid')
         return await continueSession(session, element)
       }
       const command = commands().find((each) => each.node === node)

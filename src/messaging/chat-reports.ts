@@ -12,7 +12,7 @@ import {
 import { determineStatus, type ServerStatus } from '../page/server-status.js'
 import type { MonitoredServer } from '../servers/monitored-server.js'
 import type { FiringAlert } from './alertmanager-client.js'
-import { cutText } from './chat-message.js'
+import { cleanText, cutText } from './chat-message.js'
 
 const MINUTE_MS = 60_000
 /** An older summary is replaced by a new collection. */
@@ -162,9 +162,7 @@ export async function reportTop(
     `Users online: ${listHighest(column('users'))}`,
     `Connected clients: ${listHighest(column('clients'))}`,
     `Server connections: ${listHighest(column('serversIn', 'serversOut'))}`,
-    `Messages since the start of Prosody: ${
-      messages ? listHighest([...byHost]) : 'unknown'
-    }`,
+    `Messages since the start of Prosody: ${messages ? listHighest([...byHost]) : 'unknown'}`,
   ].join('\n')
 }
 
@@ -219,5 +217,5 @@ function describeAlert(
     Number.isNaN(startsAtMs) ? '' : `for ${formatDuration(nowMs - startsAtMs)}`,
   ]
   const line = `${severity}${name} ${details.filter((text) => text !== '').join(' ')}`
-  return cutText(line.replace(/\s+/g, ' ').trim(), MAX_LINE_LENGTH)
+  return cutText(cleanText(line).replace(/\s+/g, ' ').trim(), MAX_LINE_LENGTH)
 }

@@ -72,7 +72,11 @@ export function createChat(options: ChatOptions): Chat {
     alertmanager: () => connectAlertmanager(options, schedule),
   }
   const reports = createReports(source)
-  const run = createCommandRunner(source, reports, createConfirmations<SilenceOrder>({ now, random }))
+  const run = createCommandRunner(
+    source,
+    reports,
+    createConfirmations<SilenceOrder>({ now, random }),
+  )
   const offered = () => createOfferedCommands(source, reports)
   const adHoc = createAdHoc({ commands: offered, now, log })
   const send = createSender(client, log)

@@ -4,7 +4,12 @@ import type { AlertmanagerClient } from './alertmanager-client.js'
 import { AnswerError } from './answer-error.js'
 import type { ChatReports, ChatSource } from './chat-commands.js'
 import { cleanText } from './chat-message.js'
-import { carryOut, createSilenceOrder, createUnsilenceOrder, type SilenceOrder } from './silences.js'
+import {
+  carryOut,
+  createSilenceOrder,
+  createUnsilenceOrder,
+  type SilenceOrder,
+} from './silences.js'
 
 const DURATIONS = ['30m', '1h', '2h', '4h', '8h', '1d', '3d', '1w']
 const USUAL_DURATION = '2h'

@@ -79,7 +79,10 @@ async function serve(fake: FakeAlertmanager, request: IncomingMessage, response:
   } else if (request.method === 'POST' && kind === 'silences') {
     const chunks: Buffer[] = []
     for await (const chunk of request) chunks.push(chunk as Buffer)
-    const posted = JSON.parse(Buffer.concat(chunks).toString()) as Omit<FakeSilence, 'id' | 'status'>
+    const posted = JSON.parse(Buffer.concat(chunks).toString()) as Omit<
+      FakeSilence,
+      'id' | 'status'
+    >
     const silence = { ...posted, id: randomUUID(), status: { state: 'active' } }
     fake.silences.push(silence)
     send(200, { silenceID: silence.id })

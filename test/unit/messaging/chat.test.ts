@@ -5,7 +5,14 @@ import { StanzaError, TimeoutError } from '../../../src/errors.js'
 import { summarize } from '../../../src/history/server-summary.js'
 import { findAttention } from '../../../src/page/attention.js'
 import { startFakeAlertmanager } from '../../support/fake-alertmanager.js'
-import { ADDRESS, ADMIN, createFakeChat, createFakeServer, DOMAIN, PHONE } from '../../support/fake-chat.js'
+import {
+  ADDRESS,
+  ADMIN,
+  createFakeChat,
+  createFakeServer,
+  DOMAIN,
+  PHONE,
+} from '../../support/fake-chat.js'
 import { createCollection, START_MS } from '../../support/summary-families.js'
 
 const DAY_MS = 86_400_000
@@ -27,11 +34,13 @@ describe('answers', () => {
       },
       s2s: { overMs: 900_000, hosts: [] },
     }
-    const { ask } = createFakeChat({ servers: { main: createFakeServer({ certificates, recent }) } })
+    const { ask } = createFakeChat({
+      servers: { main: createFakeServer({ certificates, recent }) },
+    })
     assert.deepEqual((await ask('status')).split('\n'), [
       'Prosody 13.0.1 is up since 2025-12-30 22:00 UTC (1 day 2 hours)',
       'Users online: 4, connected clients: 6',
-      'Connections from servers: 5, to servers: unknown',
+      'Connections from servers: 5, to servers: 0',
       'Failed logins: 3 in the last 5 minutes',
       'Certificates: the first is that of a.example, which expires in 90 days',
       'Nothing needs attention.',
@@ -276,7 +285,11 @@ describe('loops', () => {
     'an unknown type': ['status', { type: 'other' }],
     'a message without a body': [undefined, {}, xml('subject', {}, 'status')],
     'an empty body': ['  '],
-    'a chat state': [undefined, {}, xml('composing', { xmlns: 'http://jabber.org/protocol/chatstates' })],
+    'a chat state': [
+      undefined,
+      {},
+      xml('composing', { xmlns: 'http://jabber.org/protocol/chatstates' }),
+    ],
     'a delayed message': ['status', {}, delay(60_001)],
     'a delayed message without a time': ['status', {}, xml('delay', { xmlns: 'urn:xmpp:delay' })],
     'a carbon': ['status', {}, xml('sent', { xmlns: 'urn:xmpp:carbons:2' }, forwarded)],
@@ -338,7 +351,10 @@ describe('loops', () => {
     for (let i = 0; i < 30; i++) tell('help')
     await settle()
     assert.equal(sent.length, 11)
-    assert.match(sent[10]!.getChildText('body')!, /answers 10 messages per minute/)
+    const notices = sent.filter((each) =>
+      /answers 10 messages per/.test(each.getChildText('body')!),
+    )
+    assert.equal(notices.length, 1)
     assert.match(await ask('help', { from: 'other@b.example/x' }), HELP)
     clock.advance(59_999)
     tell('help')
@@ -383,12 +399,12 @@ describe('silences', () => {
       'This silences ProsodyDown for 2 hours, until 2026-01-01 02:00 UTC. 1 alert of this name is firing.\n' +
         'To confirm, write within 2 minutes: yes 001234',
     )
-    assert.deepEqual(fake.silences, [])
+    assert.equal(fake.silences.length, 0)
     assert.equal(
       await ask('Yes 001234'),
       'Silenced ProsodyDown until 2026-01-01 02:00 UTC. To end it, write: unsilence ProsodyDown',
     )
-    const [{ id: _, ...silence }] = fake.silences as [(typeof fake.silences)[0]]
+    const { id: _, ...silence } = fake.silences[0]!
     assert.deepEqual(silence, {
       ...{ status: { state: 'active' }, createdBy: ADMIN, comment: `Silenced in chat by ${ADMIN}` },
       ...{ startsAt: '2026-01-01T00:00:00.000Z', endsAt: '2026-01-01T02:00:00.000Z' },
@@ -421,7 +437,13 @@ describe('silences', () => {
   test('silences with other matchers are not ended', async (t) => {
     const fake = await startFakeAlertmanager(t)
     const matcher = { name: 'alertname', value: 'A', isRegex: false, isEqual: true }
-    const silence = { createdBy: 'x', comment: '', startsAt: '', endsAt: '', status: { state: 'active' } }
+    const silence = {
+      createdBy: 'x',
+      comment: '',
+      startsAt: '',
+      endsAt: '',
+      status: { state: 'active' },
+    }
     const others = [
       [matcher, { ...matcher, name: 'host', value: 'b' }],
       [{ ...matcher, isRegex: true }],
@@ -485,7 +507,7 @@ describe('silences', () => {
     assert.match(await ask('yes 999999'), /There were too many wrong codes/)
     assert.match(await ask(`yes ${code}`), /There were too many wrong codes/)
     assert.match(await ask('silence A 2h'), /There were too many wrong codes/)
-    assert.deepEqual(fake.silences, [])
+    assert.equal(fake.silences.length, 0)
     clock.advance(15 * 60_000)
     const next = codeOf(await ask('silence A 2h'))
     assert.match(await ask(`yes ${next}`), /^Silenced A/)
