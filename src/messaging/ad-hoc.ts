@@ -33,6 +33,8 @@ type Session = Sender & {
   readonly startedAtMs: number
 }
 
+export type AdHoc = ReturnType<typeof createAdHoc>
+
 /**
  * Creates the responder of ad-hoc commands with at most one form. A session belongs to the full JID that started it. Its
  * unpredictable id also confirms the sender: another component that forges the sender does not receive the id.

@@ -51,7 +51,9 @@ export function createMessaging(options: MessagingOptions): Messaging {
     onLost: () => {},
     onStanza: (server, stanza) => isChatServer(server) && chat.handle(stanza),
     getFamilies: () => [],
-    stop: chat.stop,
+    stop: () => {
+      chat.stop()
+    },
     close: () => Promise.resolve(),
   }
 }
