@@ -6,7 +6,7 @@ import { createForm, readDataForm, type ShownField } from '../xmpp/data-form.js'
 import { NS_COMMANDS, NS_DATA_FORM } from '../xmpp/namespaces.js'
 import { createStanzaError } from '../xmpp/stanza-error.js'
 import { xml, type Element } from '../xmpp/xml.js'
-import { explainFailure, type Outcome } from './answer-error.js'
+import { explainFailure, type AnswerOutcome } from './answer-error.js'
 import { cleanText } from './chat-message.js'
 
 const SESSION_MS = 600_000
@@ -178,7 +178,7 @@ function createExecuting({ id, command, fields }: Session, problem?: string): El
 
 function createCompleted(
   { node, name }: OfferedCommand,
-  { isFailure, text }: Outcome,
+  { isFailure, text }: AnswerOutcome,
   sessionid: string = randomUUID(),
 ): Element {
   const attrs = { node, sessionid, status: 'completed' }
