@@ -1,4 +1,8 @@
-import { parseAlertTemplate, type AlertField, type AlertTemplate } from '../config/parse-alert-template.js'
+import {
+  parseAlertTemplate,
+  type AlertField,
+  type AlertTemplate,
+} from '../config/parse-alert-template.js'
 import { formatUtc, getDuration } from './alert-times.js'
 import type { Alert, Notification, Texts } from './notification.js'
 import { removeControls, toOneLine } from './plain-text.js'
@@ -37,7 +41,10 @@ function getFieldText(
 ): string {
   if ('group' in field) {
     const { labels, annotations } = alert
-    return getText({ labels, annotations, groupLabels: notification.groupLabels }[field.group], field.name)
+    return getText(
+      { labels, annotations, groupLabels: notification.groupLabels }[field.group],
+      field.name,
+    )
   }
   switch (field.field) {
     case 'status':
