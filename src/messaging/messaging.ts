@@ -65,7 +65,8 @@ export function createMessaging(options: MessagingOptions): Messaging {
       if (alerts?.isOf(server)) guard(log, alerts.delivery.onLost)
     },
     onStanza: (server, stanza) =>
-      (alerts?.isOf(server) === true && guard(log, () => alerts.delivery.handle(stanza)) === true) ||
+      (alerts?.isOf(server) === true &&
+        guard(log, () => alerts.delivery.handle(stanza)) === true) ||
       (isChatServer(server) && guard(log, () => chat.handle(stanza)) === true),
     getFamilies: () => alerts?.delivery.getFamilies() ?? [],
     stop() {
