@@ -220,7 +220,7 @@ async function loadMessagingFeature(core: Core): Promise<Feature> {
   return createMessaging({
     config: reloader.getConfig,
     log: deps.log,
-    findServer: servers.get,
+    findServer: (name) => servers.get(name),
     serverNames: () => servers.getAll().map((server) => server.config.name),
   })
 }

@@ -33,7 +33,7 @@ export type Room = {
   readonly jid: string
   getState(): RoomState
   /** Calls `listener` at each change of the state, until the returned function is called. */
-  watch(listener: () => void): () => void
+  readonly watch: (listener: () => void) => () => void
   /** Joins the room. Call it after each login, and when the room answers that the exporter is not in it. */
   join(): void
   /** Joins the room earlier than planned, but not soon after the last attempt. */

@@ -197,14 +197,8 @@ export function createConnection(options: ConnectionOptions): Connection {
       send(stanza)
     },
 
-    request(type, child, { from = domain, to = domain, timeoutMs }) {
-      return new Promise((resolve, reject) => {
-        const current = takeOnlineStream()
-        exchanges.begin(current, { type, child, from, to, timeoutMs }, (outcome) => {
-          if (outcome instanceof Error) reject(outcome)
-          else resolve(outcome)
-        })
-      })
+    async request(type, child, { from = domain, to = domain, timeoutMs }) {
+      return exchanges.exchange(takeOnlineStream(), { type, child, from, to, timeoutMs })
     },
   }
 }

@@ -44,6 +44,31 @@ export function createExchanges({ domain, schedule, silenceMs, send }: Exchanges
     return id
   }
 
+  /** Sends a request, and calls `onOutcome` once, with the reply or an error. */
+  function begin(
+    current: Stream,
+    { type, child, from, to, timeoutMs }: RequestToSend,
+    onOutcome: (outcome: Element | Error) => void,
+  ): void {
+    const id = requests.add(to, (outcome) => {
+      cancelTimeout()
+      cancelWatch()
+      onOutcome(outcome)
+    })
+    const cancelTimeout = schedule(timeoutMs, () => {
+      // This does not call cancelWatch(): the reply is still expected, and a silent stream has to end.
+      requests.forget(id)
+      onOutcome(new TimeoutError(`no reply from ${to} within ${Math.round(timeoutMs)} ms`))
+    })
+    const cancelWatch = silence.watch(current, Math.max(timeoutMs, silenceMs))
+    try {
+      send(xml('iq', { type, id, from, to }, child))
+      if (current.unsent() > MAX_UNREAD_BYTES) current.end('timeout', 'unread')
+    } catch (error) {
+      requests.get(id)?.settle(error as Error)
+    }
+  }
+
   return {
     requests,
     /** Takes each chunk of data that the stream receives, to detect lost replies. */
@@ -57,29 +82,13 @@ export function createExchanges({ domain, schedule, silenceMs, send }: Exchanges
       requests.settleAll(error)
     },
 
-    /** Sends a request on the stream `current`, and calls `onOutcome` once, with the reply or an error. */
-    begin(
-      current: Stream,
-      { type, child, from, to, timeoutMs }: RequestToSend,
-      onOutcome: (outcome: Element | Error) => void,
-    ): void {
-      const id = requests.add(to, (outcome) => {
-        cancelTimeout()
-        cancelWatch()
-        onOutcome(outcome)
-      })
-      const cancelTimeout = schedule(timeoutMs, () => {
-        // This does not call cancelWatch(): the reply is still expected, and a silent stream has to end.
-        requests.forget(id)
-        onOutcome(new TimeoutError(`no reply from ${to} within ${Math.round(timeoutMs)} ms`))
-      })
-      const cancelWatch = silence.watch(current, Math.max(timeoutMs, silenceMs))
-      try {
-        send(xml('iq', { type, id, from, to }, child))
-        if (current.unsent() > MAX_UNREAD_BYTES) current.end('timeout', 'unread')
-      } catch (error) {
-        requests.get(id)?.settle(error as Error)
-      }
-    },
+    /** Sends a request on the stream `current`, and returns the reply. Rejects with the errors of `Connection.request`. */
+    exchange: (current: Stream, request: RequestToSend): Promise<Element> =>
+      new Promise((resolve, reject) => {
+        begin(current, request, (outcome) => {
+          if (outcome instanceof Error) reject(outcome)
+          else resolve(outcome)
+        })
+      }),
   }
 }

@@ -37,9 +37,10 @@ async function setup(alerts: AlertsConfig | undefined) {
     findServer: (name) => {
       const stream = streams[name as keyof typeof streams]
       return {
-        connection: { domain: 'stats.example', ...stream.client },
+        connection: { ...stream.client, domain: 'stats.example' },
       } as unknown as MonitoredServer
     },
+    serverNames: () => Object.keys(streams),
   })
   const app = new Hono()
   messaging.addRoutes(app)
