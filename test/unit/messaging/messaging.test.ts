@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { after, test } from 'node:test'
 import { Hono } from 'hono'
 import xml from '@xmpp/xml'
 import type { AlertsConfig, MessagingConfig } from '../../../src/config/read-config.js'
@@ -40,6 +40,10 @@ async function setup(alerts: AlertsConfig | undefined) {
         connection: { domain: 'stats.example', ...stream.client },
       } as unknown as MonitoredServer
     },
+  })
+  after(async () => {
+    messaging.stop()
+    await messaging.close()
   })
   const app = new Hono()
   messaging.addRoutes(app)
