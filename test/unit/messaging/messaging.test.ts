@@ -33,12 +33,12 @@ async function setup(alerts: AlertsConfig | undefined) {
   const log = createFakeLog()
   const messaging = createMessaging({
     config: () => config,
+    serverNames: () => Object.keys(streams),
     log: log.log,
     findServer: (name) => {
       const stream = streams[name as keyof typeof streams]
-      return {
-        connection: { domain: 'stats.example', ...stream.client },
-      } as unknown as MonitoredServer
+      const { client } = stream
+      return { connection: { ...client, domain: 'stats.example' } } as unknown as MonitoredServer
     },
   })
   after(async () => {
