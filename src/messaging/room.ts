@@ -95,8 +95,7 @@ export function createRoom(options: RoomOptions): Room {
 
   async function tryToJoin(current: number): Promise<void> {
     const addresses = getAddresses()
-    const { from } = addresses
-    const problem = await findRoom(client, { from, room: jid, timeoutMs: JOIN_MS })
+    const problem = await findRoom(client, { from: addresses.from, room: jid, timeoutMs: JOIN_MS })
     if (attempt !== current || getState().phase !== 'joining') return
     if (problem) fail(problem)
     else client.send(createJoin(addresses, formatJoinId(current)))
