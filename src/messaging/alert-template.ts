@@ -56,7 +56,7 @@ function getFieldText(
     case 'startsAt':
       return formatUtc(alert.startsAt)
     case 'endsAt':
-      // Of a firing alert, it is the time at which Alertmanager would resolve the alert by itself.
+      // In a firing alert, this is the time at which Alertmanager would resolve the alert by itself.
       return alert.status === 'resolved' ? formatUtc(alert.endsAt) : ''
     case 'duration':
       return getDuration(alert, nowMs)

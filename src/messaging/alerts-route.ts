@@ -10,7 +10,7 @@ import { decodeNotification, NotificationError, type Notification } from './noti
 import { toOneLine } from './plain-text.js'
 import { readBody } from './read-body.js'
 
-/** Which recipients have received a notification, which never will, and which have not yet. */
+/** The recipients that have the notification, those that never accept it, and those that do not have it yet. */
 type Outcome = {
   readonly delivered: readonly unknown[]
   readonly rejected: readonly unknown[]
@@ -70,7 +70,7 @@ export function addAlertsRoute(app: Hono, options: AlertsRouteOptions): void {
 
   app.post('/alerts', (c) => {
     const expected = token()
-    if (expected === undefined) {
+    if (expected === undefined || expected === '') {
       return respondText(404, 'Not found: the configuration no longer has the section alerts.')
     }
     if (!hasToken(c, expected)) {

@@ -12,7 +12,7 @@ export type Alert = {
   readonly annotations: Texts
   /** A time as in RFC 3339. */
   readonly startsAt: string
-  /** A time as in RFC 3339. Of a firing alert, it is in the future or in the year 1. */
+  /** A time as in RFC 3339. In a firing alert, it is in the future or in the year 1. */
   readonly endsAt: string
   readonly generatorURL: string
   readonly fingerprint: string

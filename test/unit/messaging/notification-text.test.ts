@@ -284,7 +284,7 @@ describe('texts from outside', () => {
     assert.equal(clip('abcd', 3), 'ab…')
   })
 
-  test('a text of which only invisible characters are read is cut', () => {
+  test('a text that is cut after many invisible characters ends with an ellipsis', () => {
     assert.equal(toOneLine('\u0000'.repeat(1000) + 'x', 10), '…')
     assert.equal(toOneLine(`${'a'.repeat(10)}${'\u0000'.repeat(1000)}`, 10), `${'a'.repeat(9)}…`)
   })
