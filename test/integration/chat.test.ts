@@ -90,6 +90,8 @@ async function startServer(t: TestContext, version: (typeof prosodyVersions)[num
   )
   const exporter = await withExporterFor(t, prosody, {
     stock: true,
+    // Without this setting, an answer can have the values of a collection shortly before the question.
+    env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' },
     flags: [`--config.file=${file}`, '--log.format=json'],
   })
   await untilUp(exporter)

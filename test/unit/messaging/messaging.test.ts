@@ -34,10 +34,11 @@ async function setup(alerts: AlertsConfig | undefined) {
   const messaging = createMessaging({
     config: () => config,
     log: log.log,
+    serverNames: () => Object.keys(streams),
     findServer: (name) => {
       const stream = streams[name as keyof typeof streams]
       return {
-        connection: { domain: 'stats.example', ...stream.client },
+        connection: { ...stream.client, domain: 'stats.example' },
       } as unknown as MonitoredServer
     },
   })
