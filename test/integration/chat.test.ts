@@ -140,7 +140,7 @@ for (const version of prosodyVersions) {
       assert.equal(command.attrs['status'], 'completed')
       const values = command.getChild('x')!.getChild('field')!.getChildren('value')
       assert.equal(values.length, 6)
-      assert.equal(values[0]!.text(), lines[0])
+      assert.ok(lines[0]!.startsWith(values[0]!.text().replace(/\(.*/, '')))
     })
 
     test('a person silences an alert with a code, or with a form', async (t) => {
