@@ -12,8 +12,8 @@ export type DeliveryOutcome = {
 }
 
 /**
- * Whether an error will come again if the message is repeated unchanged. Of the error types, only `wait` means that the
- * problem is temporary (RFC 6120 §8.3.2).
+ * Whether a repeated message would cause the same error. Only the error type `wait` means that the problem is temporary
+ * (RFC 6120 §8.3.2).
  */
 export function isPermanent({ type, condition }: StanzaError): boolean {
   // Prosody answers with `remote-server-not-found` and the type `cancel` also if it cannot connect to a server at the

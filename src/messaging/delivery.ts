@@ -27,22 +27,22 @@ export type Delivery = {
    * Delivers a message to all recipients that have not received it yet. Never rejects. A recipient that the message has
    * not reached within `timeoutMs` milliseconds is pending.
    */
-  deliver(message: AlertMessage, timeoutMs: number): Promise<DeliveryResult>
+  readonly deliver: (message: AlertMessage, timeoutMs: number) => Promise<DeliveryResult>
   /** Reads the recipients from the configuration. */
-  applyConfig(): void
+  readonly applyConfig: () => void
   /** Leaves all rooms until the next call of `applyConfig`. Call it before `client` uses another server. */
-  leaveRooms(): void
+  readonly leaveRooms: () => void
   /** Call it after each login. */
   readonly onOnline: () => void
   /** Call it when the stream has ended. */
   readonly onLost: () => void
   /** Handles a stanza from the server. Returns whether it was about a delivery, or from a room. */
-  handle(stanza: Element): boolean
-  getFamilies(): readonly Family[]
+  readonly handle: (stanza: Element) => boolean
+  readonly getFamilies: () => readonly Family[]
   /** Starts no more deliveries. When the running ones have ended, the exporter leaves the rooms. */
-  stop(): void
+  readonly stop: () => void
   /** Resolves when no delivery runs any more. Call it when the connection has stopped. */
-  close(): Promise<void>
+  readonly close: () => Promise<void>
 }
 
 export type DeliveryOptions = {

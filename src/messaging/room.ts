@@ -5,7 +5,7 @@ import type { Schedule } from '../xmpp/schedule.js'
 import type { Element } from '../xmpp/xml.js'
 import { findRoom } from './find-room.js'
 import type { MessagingClient } from './messaging-client.js'
-import { createJoin, createLeave, readRoomEvent } from './room-presence.js'
+import { createJoin, createLeave, readRoomEvent, type RoomEvent } from './room-presence.js'
 import {
   describeJoinError,
   describeRemoval,
@@ -31,19 +31,19 @@ export type RoomState =
 
 export type Room = {
   readonly jid: string
-  getState(): RoomState
+  readonly getState: () => RoomState
   /** Calls `listener` at each change of the state, until the returned function is called. */
-  watch(listener: () => void): () => void
+  readonly watch: (listener: () => void) => () => void
   /** Joins the room. Call it after each login, and when the room answers that the exporter is not in it. */
-  join(): void
+  readonly join: () => void
   /** Joins the room earlier than planned, but not soon after the last attempt. */
-  joinEarly(): void
+  readonly joinEarly: () => void
   /** Call it when the stream has ended. */
-  lose(): void
+  readonly lose: () => void
   /** Takes a presence stanza from the room. */
-  handlePresence(presence: Element): void
+  readonly handlePresence: (presence: Element) => void
   /** Leaves the room for good. */
-  leave(): void
+  readonly leave: () => void
 }
 
 export type RoomOptions = {
@@ -68,37 +68,23 @@ export type RoomOptions = {
  */
 export function createRoom(options: RoomOptions): Room {
   const { jid, nick, client, log, now, schedule } = options
-  const listeners = new Set<() => void>()
   const report = createRoomLog(options)
-  let state: RoomState = { phase: 'offline' }
+  const { enter, getState, watch } = createRoomStates(schedule)
   let isLeft = false
   let failures = 0
   let attempt = 0
   let triedAtMs = -Infinity
-  let cancelTimer = () => {}
 
   const getAddresses = () => ({ from: `${client.address()}/exporter`, occupant: `${jid}/${nick}` })
-
-  function enter(next: RoomState, timer?: { ms: number; run: () => void }): void {
-    cancelTimer()
-    cancelTimer = timer ? schedule(timer.ms, timer.run) : () => {}
-    state = next
-    for (const listener of [...listeners]) listener()
-  }
 
   function join(): void {
     if (isLeft) return
     const current = ++attempt
     triedAtMs = now()
-    enter(
-      { phase: 'joining' },
-      {
-        ms: JOIN_MS,
-        run: () => {
-          fail(NO_ANSWER)
-        },
-      },
-    )
+    const giveUp = () => {
+      fail(NO_ANSWER)
+    }
+    enter({ phase: 'joining' }, { ms: JOIN_MS, run: giveUp })
     tryToJoin(current).catch((error: unknown) => {
       log.debug('cannot join a room', { room: jid, reason: getErrorMessage(error) })
       if (attempt !== current) return
@@ -109,9 +95,8 @@ export function createRoom(options: RoomOptions): Room {
 
   async function tryToJoin(current: number): Promise<void> {
     const addresses = getAddresses()
-    const { from } = addresses
-    const problem = await findRoom(client, { from, room: jid, timeoutMs: JOIN_MS })
-    if (attempt !== current || state.phase !== 'joining') return
+    const problem = await findRoom(client, { from: addresses.from, room: jid, timeoutMs: JOIN_MS })
+    if (attempt !== current || getState().phase !== 'joining') return
     if (problem) fail(problem)
     else client.send(createJoin(addresses, formatJoinId(current)))
   }
@@ -125,7 +110,7 @@ export function createRoom(options: RoomOptions): Room {
 
   function lose(): void {
     attempt++
-    if (state.phase !== 'offline') enter({ phase: 'offline' })
+    if (getState().phase !== 'offline') enter({ phase: 'offline' })
   }
 
   function succeed(occupant: string): void {
@@ -149,37 +134,68 @@ export function createRoom(options: RoomOptions): Room {
     jid,
     join,
     lose,
-    getState: () => state,
-    watch(listener) {
-      listeners.add(listener)
-      return () => listeners.delete(listener)
-    },
+    getState,
+    watch,
     joinEarly() {
-      if (state.phase === 'outside' && now() - triedAtMs >= EARLY_PAUSE_MS) join()
+      if (getState().phase === 'outside' && now() - triedAtMs >= EARLY_PAUSE_MS) join()
     },
     handlePresence(presence) {
-      const event = readRoomEvent(presence)
-      const isJoining = state.phase === 'joining'
-      const occupant = state.phase === 'joined' ? state.occupant : undefined
-      if (event.kind === 'error' && isJoining && isAnswerTo(attempt, event.id)) {
-        fail(describeJoinError(event.error, { address: client.address() }))
-      } else if (event.kind === 'gone' && event.occupant === occupant) {
-        // While the exporter joins, such a presence is about an earlier visit, and does not get here.
-        fail(describeRemoval(event.removal, { address: client.address() }))
-      } else if (event.kind === 'self' && isJoining && event.isNewRoom) {
-        sendLeave()
-        fail(NEW_ROOM)
-      } else if (event.kind === 'self' && (isJoining || occupant !== undefined)) {
-        if (event.occupant !== occupant) succeed(event.occupant)
-      }
+      const change = decide(readRoomEvent(presence), getState(), attempt, client)
+      if (change?.problem === NEW_ROOM) sendLeave()
+      if (change?.problem) fail(change.problem)
+      else if (change?.occupant !== undefined) succeed(change.occupant)
     },
     leave() {
       if (isLeft) return
       isLeft = true
-      if (state.phase === 'joined' || state.phase === 'joining') sendLeave()
+      const { phase } = getState()
+      if (phase === 'joined' || phase === 'joining') sendLeave()
       lose()
     },
   }
+}
+
+/** Creates the state of a room. A state can have a timer, which the next state cancels. */
+function createRoomStates(schedule: Schedule) {
+  const listeners = new Set<() => void>()
+  let state: RoomState = { phase: 'offline' }
+  let cancelTimer = () => {}
+  return {
+    getState: () => state,
+    enter: (next: RoomState, timer?: { ms: number; run: () => void }): void => {
+      cancelTimer()
+      cancelTimer = timer ? schedule(timer.ms, timer.run) : () => {}
+      state = next
+      for (const listener of [...listeners]) listener()
+    },
+    watch: (listener: () => void) => {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+  }
+}
+
+type RoomChange = { readonly problem?: RoomProblem; readonly occupant?: string }
+
+/** Returns what an event in the room changes: the exporter is not in the room, or is in it with a new address. */
+function decide(
+  event: RoomEvent,
+  state: RoomState,
+  attempt: number,
+  client: MessagingClient,
+): RoomChange | undefined {
+  const isJoining = state.phase === 'joining'
+  const occupant = state.phase === 'joined' ? state.occupant : undefined
+  if (event.kind === 'error' && isJoining && isAnswerTo(attempt, event.id)) {
+    return { problem: describeJoinError(event.error, { address: client.address() }) }
+  }
+  // While the exporter joins, such an event is about an earlier visit, and changes nothing.
+  if (event.kind === 'gone' && event.occupant === occupant) {
+    return { problem: describeRemoval(event.removal, { address: client.address() }) }
+  }
+  if (event.kind !== 'self' || event.occupant === occupant) return undefined
+  if (isJoining && event.isNewRoom) return { problem: NEW_ROOM }
+  return isJoining || occupant !== undefined ? { occupant: event.occupant } : undefined
 }
 
 const formatJoinId = (attempt: number) => `join-${attempt}`

@@ -5,7 +5,7 @@ import { getBareJid, readOwnIds } from './message-stanza.js'
 
 const MAX_SENT = 2000
 
-/** What happens to a message after it was sent. Both functions can be called long after the delivery has ended. */
+/** The functions for events about a sent message. They can be called long after its delivery has ended. */
 export type SentMessage = {
   readonly onError: (error: StanzaError) => void
   /** Called when a room sends the message to its occupants. `from` is the occupant that sent it. */

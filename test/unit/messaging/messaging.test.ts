@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { after, test } from 'node:test'
 import { Hono } from 'hono'
 import xml from '@xmpp/xml'
 import type { AlertsConfig, MessagingConfig } from '../../../src/config/read-config.js'
@@ -33,14 +33,17 @@ async function setup(alerts: AlertsConfig | undefined) {
   const log = createFakeLog()
   const messaging = createMessaging({
     config: () => config,
-    log: log.log,
     serverNames: () => Object.keys(streams),
+    log: log.log,
     findServer: (name) => {
       const stream = streams[name as keyof typeof streams]
-      return {
-        connection: { ...stream.client, domain: 'stats.example' },
-      } as unknown as MonitoredServer
+      const { client } = stream
+      return { connection: { ...client, domain: 'stats.example' } } as unknown as MonitoredServer
     },
+  })
+  after(async () => {
+    messaging.stop()
+    await messaging.close()
   })
   const app = new Hono()
   messaging.addRoutes(app)
