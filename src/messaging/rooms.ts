@@ -9,19 +9,11 @@ export type Rooms = {
   readonly get: (jid: string) => Room | undefined
   readonly getAll: () => readonly Room[]
   /** Joins new rooms, and leaves rooms that the configuration no longer has. A new nickname means to join again. */
-<<<<<<< HEAD
-  apply(jids: readonly string[], nick: string): void
-  readonly join: () => void
-  readonly lose: () => void
-  /** Handles presence of a room. Returns whether the stanza comes from a room of the configuration. */
-  handle(stanza: Element): boolean
-=======
   readonly apply: (jids: readonly string[], nick: string) => void
   readonly join: () => void
   readonly lose: () => void
   /** Handles presence of a room. Returns whether the stanza comes from a room of the configuration. */
   readonly handle: (stanza: Element) => boolean
->>>>>>> h19-delivery
   readonly leave: () => void
 }
 
