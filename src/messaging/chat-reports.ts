@@ -124,7 +124,7 @@ export async function reportCertificates(server: ReportedServer, nowMs: number):
   const { summary } = status
   if (!summary) return describeProblem(status)
   if (summary.certificates.length === 0) {
-    return 'The certificates are unknown. Load mod_adhoc_statistics for the component, on Prosody 0.11 or later.'
+    return 'Prosody reports no certificate. Check the setting certificates in prosody.cfg.lua, and run "prosodyctl check certs".'
   }
   return [
     ...summary.certificates.map(({ host, service, expiresAtMs }) => {

