@@ -4,6 +4,7 @@ import type { WebAccess } from './access/access.js'
 import { findCertificateProblem } from './access/find-certificate-problem.js'
 import { diagnose } from './cli/doctor/diagnose.js'
 import { findPageUrl } from './cli/doctor/page-url.js'
+import { createTestReport, TEST_DEADLINE_MS } from './cli/doctor/test-report.js'
 import { COLLECTORS } from './collectors/index.js'
 import type { Given } from './config/given.js'
 import type { Config } from './config/read-config.js'
@@ -20,6 +21,7 @@ import { addServerRoutes } from './http/server-routes.js'
 import { limitRepeats } from './log/log-limit.js'
 import { withFields, type Log } from './log/log.js'
 import { maskKeys, maskQuoted } from './log/mask.js'
+import type { MessageOutcome } from './messaging/test-message.js'
 import type { Family } from './metrics/family.js'
 import {
   createProcessFamilies,
@@ -113,7 +115,9 @@ export async function createExporter(
     await Promise.all(features.map(async (feature) => feature.applyConfig?.()))
   }
   const reloader = createReloader(config, deps, servers, { applyToFeatures, notifyFeatures })
-  const core: Core = { config, deps, access, servers, reloader, exporterFamilies }
+  const sendTest: Core['sendTest'] = (...args) =>
+    features.find((feature) => feature.sendTest)?.sendTest?.(...args)
+  const core: Core = { config, deps, access, servers, reloader, exporterFamilies, sendTest }
   const features = await registerFeatures(core)
   const app = createMetricsApp(core, features, requestLog)
   let listener: Listener | undefined
@@ -176,6 +180,8 @@ type Core = {
   readonly reloader: Reloader
   /** Returns the metrics about this process. */
   readonly exporterFamilies: () => readonly Family[]
+  /** See `Feature`. */
+  readonly sendTest: NonNullable<Feature['sendTest']>
 }
 
 /** An optional part of the exporter, for example the status page. */
@@ -190,6 +196,11 @@ type Feature = {
   readonly onOnline?: (server: string) => void
   /** Called when the stream to a server, or an attempt to connect, has ended. */
   readonly onLost?: (server: string) => void
+  /**
+   * Sends a test message to all recipients of alerts. Returns `undefined` if the exporter sends no alerts through this
+   * server.
+   */
+  readonly sendTest?: (server: string, deadlineMs: number) => Promise<MessageOutcome> | undefined
   /** Returns the metrics of the feature. */
   readonly getFamilies?: () => readonly Family[]
   /** Called once, when the exporter listens and its connections to the servers have started. */
@@ -316,7 +327,8 @@ function createServerRoutesFeature({ config, servers, reloader }: Core): Feature
 }
 
 /** Creates the control sockets, through which `prosody-exporter doctor` queries this process. */
-function createDoctorFeature({ config, deps, access, servers, reloader }: Core): Feature {
+function createDoctorFeature(core: Core): Feature {
+  const { config, deps, access, servers, reloader } = core
   const { log, version, owner, pid } = deps
   const find = (component: Component) =>
     servers.getAll().find(({ config }) => getSocketName(config.xmpp) === getSocketName(component))
@@ -331,9 +343,22 @@ function createDoctorFeature({ config, deps, access, servers, reloader }: Core):
       const service = { version, pid, url, certificateProblem, isShared }
       return JSON.stringify(await diagnose(find(component), service))
     },
+    sendTest: async (component) => {
+      const server = find(component)
+      const result = await (server && core.sendTest(server.config.name, TEST_DEADLINE_MS))
+      return JSON.stringify(
+        result
+          ? createTestReport(version, result, reloader.getConfig().alerts?.rooms ?? [])
+          : { version, problem: describeMissingAlerts(component) },
+      )
+    },
   })
   return { applyConfig: () => sockets.apply(), close: () => sockets.close() }
 }
+
+const describeMissingAlerts = ({ domain }: Component) =>
+  `The running exporter sends no alerts through component "${domain}". If the configuration has alerts, restart the ` +
+  'exporter: systemctl restart prosody-exporter'
 
 /** Creates the web application with the telemetry path, the health checks, and the routes of the optional features. */
 function createMetricsApp(core: Core, features: readonly Feature[], requestLog: Log): Hono {

@@ -5,6 +5,7 @@ import type { Family } from '../metrics/family.js'
 import type { MonitoredServer } from '../servers/monitored-server.js'
 import type { Element } from '../xmpp/xml.js'
 import { createMessagingClient } from './messaging-client.js'
+import type { MessageOutcome } from './test-message.js'
 
 export type MessagingOptions = {
   /** Returns the current configuration. A reload replaces it. */
@@ -22,6 +23,11 @@ export type Messaging = {
   onLost(server: string): void
   /** Returns whether this part of the exporter has handled the stanza. Never throws. */
   onStanza(server: string, stanza: Element): boolean
+  /**
+   * Sends a test message to all recipients of alerts. Returns `undefined` if the exporter sends no alerts through this
+   * server.
+   */
+  sendTest(server: string, deadlineMs: number): Promise<MessageOutcome> | undefined
   getFamilies(): readonly Family[]
   stop(): void
   close(): Promise<void>
@@ -42,6 +48,7 @@ export function createMessaging(options: MessagingOptions): Messaging {
     onOnline: () => {},
     onLost: () => {},
     onStanza: () => false,
+    sendTest: () => undefined,
     getFamilies: () => [],
     stop: () => {},
     close: () => Promise.resolve(),

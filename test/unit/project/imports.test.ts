@@ -45,6 +45,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'control',
     'errors',
     'log',
+    'messaging',
     'metrics',
     'servers',
     'xmpp',
