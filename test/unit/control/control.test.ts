@@ -7,7 +7,7 @@ import process from 'node:process'
 import { text } from 'node:stream/consumers'
 import { test, type TestContext } from 'node:test'
 import { launch, temporaryDirectory, until } from '../../support/setup/process.js'
-import { askService } from '../../../src/control/ask-service.js'
+import { askForTestMessage, askService } from '../../../src/control/ask-service.js'
 import { createControlSockets } from '../../../src/control/control-sockets.js'
 import { findService } from '../../../src/control/find-service.js'
 import {
@@ -27,6 +27,7 @@ async function setUp(
   how: {
     owner?: Owner
     answer?: (component: Component, isShared: boolean) => Promise<string>
+    sendTest?: (component: Component) => Promise<string>
   } = {},
 ) {
   const dir = await temporaryDirectory('control')
@@ -50,6 +51,7 @@ async function setUp(
       log,
       components: () => components,
       answer: how.answer ?? (({ domain }) => Promise.resolve(`about ${domain}`)),
+      ...(how.sendTest && { sendTest: how.sendTest }),
       retryMs: 10,
     })
     t.after(() => controls.close())
@@ -119,6 +121,33 @@ test('the socket only serves a diagnosis, and concurrent requests share one', as
   await until(() => asked === 2, { what: 'the next request' })
   finish('another answer')
   assert.equal(await next, '200 another answer')
+})
+
+test('the socket sends a test message of a component, and concurrent requests share one', async (t) => {
+  let sent = 0
+  let finish: (text: string) => void = () => undefined
+  const { owner, begin, ask } = await setUp(t, {
+    sendTest: ({ domain }) => {
+      sent++
+      return new Promise((resolve) => (finish = () => resolve(`sent by ${domain}`)))
+    },
+  })
+  await begin().apply(ONE, TWO)
+  const both = [1, 2].map(() => askForTestMessage(TWO, owner, 60_000))
+  // A diagnosis does not wait for the test message, and does not send one.
+  assert.equal(await ask(TWO), 'about two.control.example')
+  await until(() => sent === 1, { what: 'the message is sent' })
+  assert.equal(await ask(TWO), 'about two.control.example')
+  finish('')
+  assert.equal(await Promise.race(both), 'sent by two.control.example')
+})
+
+test('an exporter of an older version does not know the request for a test message', async (t) => {
+  const { owner, begin, ask } = await setUp(t)
+  await begin().apply(ONE)
+  await assert.rejects(askForTestMessage(ONE, owner, 60_000), /older version.*systemctl restart/)
+  assert.equal(await ask(ONE), 'about one.control.example')
+  assert.equal(await askForTestMessage(TWO, owner, 60_000), undefined)
 })
 
 test('the socket file of a process that was killed is replaced', async (t) => {
