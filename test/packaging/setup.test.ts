@@ -349,7 +349,11 @@ describe('prosody-exporter setup', { concurrency: 4 }, () => {
       const rights = await machine.run('stat', '--format=%u:%g %a', TOKEN)
       assert.equal(rights, process.getuid?.() === 0 ? '0:115 640\n' : rights)
       const rooms = ['ops@rooms.localhost']
-      const expected = { to: ['admin@localhost', 'me@far.example'], rooms, token_file: 'alerts-token' }
+      const expected = {
+        to: ['admin@localhost', 'me@far.example'],
+        rooms,
+        token_file: 'alerts-token',
+      }
       assert.deepEqual((await checkConfig(machine)).alerts, expected)
 
       const files = await machine.list()

@@ -26,17 +26,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   access: ['config', 'errors', 'http', 'log', 'metrics'],
   page: ['catalogue', 'config', 'errors', 'exposition', 'history', 'http'],
   control: ['http', 'log', 'xmpp'],
-  messaging: [
-    'config',
-    'errors',
-    'history',
-    'http',
-    'log',
-    'metrics',
-    'page',
-    'servers',
-    'xmpp',
-  ],
+  messaging: ['config', 'errors', 'history', 'http', 'log', 'metrics', 'page', 'servers', 'xmpp'],
   cli: [
     'access',
     'catalogue',

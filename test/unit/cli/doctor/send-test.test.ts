@@ -74,19 +74,31 @@ test('the exit code is 0 if every recipient has the test message', async (t) => 
   const outcome = { delivered: [ROOM], rejected: [], pending: [] }
   const { code, out } = await runTest(t, answerWith(createTestReport('1', outcome, [ROOM])))
   assert.match(out, /^ {2}ok +test message +ops@rooms\.one\.example: the room has shown it/)
-  assert.equal(lastLine({ out, err: '' }), 'All good: Prosody delivered the test message to the recipient.')
+  assert.equal(
+    lastLine({ out, err: '' }),
+    'All good: Prosody delivered the test message to the recipient.',
+  )
   assert.equal(code, 0)
 })
 
 test('one line says what to do if no message can be sent', async (t) => {
   const cases = [
-    [{ alerts: false }, /No alerts are configured\. Run prosody-exporter setup --alerts=JID, or .*docs\/alerts\.md/],
+    [
+      { alerts: false },
+      /No alerts are configured\. Run prosody-exporter setup --alerts=JID, or .*docs\/alerts\.md/,
+    ],
     [{}, /No exporter with a control socket runs.*systemctl start prosody-exporter/],
     // An exporter of an older version does not know the request.
     [{ service: {} }, /is an older version.*systemctl restart prosody-exporter$/],
-    [answerWith({ version: '1', problem: 'It has no alerts. Restart it.' }), /It has no alerts\. Restart it\.$/],
+    [
+      answerWith({ version: '1', problem: 'It has no alerts. Restart it.' }),
+      /It has no alerts\. Restart it\.$/,
+    ],
     [answerWith({ other: true }), /cannot read the response.*systemctl restart prosody-exporter$/],
-    [{ service: { sendTest: () => Promise.reject(new Error('boom')) } }, /did not answer: Error: boom/],
+    [
+      { service: { sendTest: () => Promise.reject(new Error('boom')) } },
+      /did not answer: Error: boom/,
+    ],
   ] as const
   for (const [options, message] of cases) {
     const { code, out } = await runTest(t, options)

@@ -73,12 +73,19 @@ test('with several servers, the alerts name the server of the component', () => 
 
 test('setup does not add the alerts to a configuration whose meaning would change, and shows the line to add', () => {
   const servers = 'servers: [{domain: a.example}]'
-  for (const text of [`{${servers}}`, `${servers}\n...\n`, `${servers}\ntext: |\n`, 'servers: [', '']) {
+  for (const text of [
+    `{${servers}}`,
+    `${servers}\n...\n`,
+    `${servers}\ntext: |\n`,
+    'servers: [',
+    '',
+  ]) {
     assert.throws(
       () => addAlertsSection(text, RECIPIENTS, 'a.example'),
       (error) => {
         assert.ok(error instanceof SetupFailure)
-        const [, line = ''] = /by hand, and run setup again: (alerts: .+)$/.exec(error.message) ?? []
+        const [, line = ''] =
+          /by hand, and run setup again: (alerts: .+)$/.exec(error.message) ?? []
         assert.deepEqual(parse(line), { alerts: ALERTS })
         return true
       },
@@ -104,8 +111,14 @@ test('only root and the group of Alertmanager can read the token, and the servic
     { ...token },
     { path: '/etc/prosody-exporter/alerts-token', content: 'abc\n', mode: 0o640, groupId: 115 },
   )
-  assert.match(dropIn!.content, /^LoadCredential=alerts-token:\/etc\/prosody-exporter\/alerts-token$/m)
-  assert.match(dropIn!.content, /^Environment=PROSODY_EXPORTER_ALERTS_TOKEN_FILE=%d\/alerts-token$/m)
+  assert.match(
+    dropIn!.content,
+    /^LoadCredential=alerts-token:\/etc\/prosody-exporter\/alerts-token$/m,
+  )
+  assert.match(
+    dropIn!.content,
+    /^Environment=PROSODY_EXPORTER_ALERTS_TOKEN_FILE=%d\/alerts-token$/m,
+  )
   assert.ok(!dropIn!.content.includes('abc'))
   assert.deepEqual(more, [])
   const [secret, ...none] = plan(undefined, false)
@@ -114,10 +127,7 @@ test('only root and the group of Alertmanager can read the token, and the servic
 })
 
 test('the lines for Alertmanager that setup prints are those of docs/alerts.md', () => {
-  const lines = formatReceiver(
-    'http://127.0.0.1:9347/alerts',
-    '/etc/prosody-exporter/alerts-token',
-  )
+  const lines = formatReceiver('http://127.0.0.1:9347/alerts', '/etc/prosody-exporter/alerts-token')
   const page = readFileSync(join(root, 'docs/alerts.md'), 'utf8')
   assert.ok(page.includes(lines.replace(/^(?=.)/gm, '   ')), lines)
   const { receivers } = parse(lines) as { receivers: { name: string }[] }

@@ -24,7 +24,11 @@ test('setup accepts its flags with one or two dashes', () => {
 })
 
 test('--alerts can be repeated, and accepts several JIDs', () => {
-  const { alerts } = parseSetupFlags(['--alerts=A@example.com, b@example.com', '-alerts', 'a@example.com'])
+  const { alerts } = parseSetupFlags([
+    '--alerts=A@example.com, b@example.com',
+    '-alerts',
+    'a@example.com',
+  ])
   assert.deepEqual(alerts, ['a@example.com', 'b@example.com'])
 })
 
