@@ -61,7 +61,7 @@ test('setup adds the alerts at the end of a configuration that the operator has 
 
 test('with several servers, the alerts name the server of the component', () => {
   const servers = [{ name: 'one', domain: 'stats.example.com' }, { domain: 'b.example' }]
-  const text = JSON.stringify({ servers }).slice(1, -1)
+  const text = `servers: ${JSON.stringify(servers)}`
   for (const [domain, server] of [
     ['stats.example.com', 'one'],
     ['b.example', 'b.example'],
@@ -76,7 +76,7 @@ test('setup does not add the alerts to a configuration whose meaning would chang
   for (const text of [
     `{${servers}}`,
     `${servers}\n...\n`,
-    `${servers}\ntext: |\n`,
+    `${servers}\n---\n`,
     'servers: [',
     '',
   ]) {
