@@ -73,13 +73,7 @@ test('with several servers, the alerts name the server of the component', () => 
 
 test('setup does not add the alerts to a configuration whose meaning would change, and shows the line to add', () => {
   const servers = 'servers: [{domain: a.example}]'
-  for (const text of [
-    `{${servers}}`,
-    `${servers}\n...\n`,
-    `${servers}\n---\n`,
-    'servers: [',
-    '',
-  ]) {
+  for (const text of [`{${servers}}`, `${servers}\n...\n`, `${servers}\n---\n`, 'servers: [', '']) {
     assert.throws(
       () => addAlertsSection(text, RECIPIENTS, 'a.example'),
       (error) => {
