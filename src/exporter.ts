@@ -21,7 +21,7 @@ import { addServerRoutes } from './http/server-routes.js'
 import { limitRepeats } from './log/log-limit.js'
 import { withFields, type Log } from './log/log.js'
 import { maskKeys, maskQuoted } from './log/mask.js'
-import type { MessageOutcome } from './messaging/test-message.js'
+import type { DeliveryResult } from './messaging/delivery.js'
 import type { Family } from './metrics/family.js'
 import {
   createProcessFamilies,
@@ -200,7 +200,7 @@ type Feature = {
    * Sends a test message to all recipients of alerts. Returns `undefined` if the exporter sends no alerts through this
    * server.
    */
-  readonly sendTest?: (server: string, deadlineMs: number) => Promise<MessageOutcome> | undefined
+  readonly sendTest?: (server: string, deadlineMs: number) => Promise<DeliveryResult> | undefined
   /** Returns the metrics of the feature. */
   readonly getFamilies?: () => readonly Family[]
   /** Called once, when the exporter listens and its connections to the servers have started. */

@@ -1,28 +1,16 @@
 import { randomUUID } from 'node:crypto'
-
-/** What became of a message: the bare JIDs of its recipients, by the result. */
-export type MessageOutcome = {
-  readonly delivered: readonly string[]
-  readonly rejected: readonly { readonly to: string; readonly reason: string }[]
-  readonly pending: readonly { readonly to: string; readonly reason: string }[]
-}
-
-type Deliver = (
-  message: { readonly key: string; readonly text: string },
-  deadlineMs: number,
-) => Promise<MessageOutcome>
+import type { Delivery, DeliveryResult } from './delivery.js'
 
 /**
  * Sends a test message to all recipients of alerts.
  *
- * @param deliver Delivers a message to all recipients of alerts.
  * @param domain The domain of the component that sends the message.
  */
 export async function sendTestMessage(
-  deliver: Deliver,
+  deliver: Delivery['deliver'],
   domain: string,
   deadlineMs: number,
-): Promise<MessageOutcome> {
+): Promise<DeliveryResult> {
   // Each test has a key of its own, because a message with a known key is not sent again.
   const key = `test ${randomUUID()}`
   const text = `Test message of prosody-exporter (${domain}). Alerts arrive like this message.`

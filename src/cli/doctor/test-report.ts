@@ -1,5 +1,5 @@
 import * as z from 'zod/mini'
-import type { MessageOutcome } from '../../messaging/test-message.js'
+import type { DeliveryResult } from '../../messaging/delivery.js'
 
 /** How long the exporter tries to deliver a test message. A room may have to be joined first. */
 export const TEST_DEADLINE_MS = 20_000
@@ -32,7 +32,7 @@ export type TestedRecipient = NonNullable<TestReport['recipients']>[number]
 /** Creates the report about a test message for each recipient, in the order of the results. */
 export function createTestReport(
   version: string,
-  { delivered, rejected, pending }: MessageOutcome,
+  { delivered, rejected, pending }: DeliveryResult,
   rooms: readonly string[],
 ): TestReport {
   const describe = (to: string, result: TestedRecipient['result'], reason?: string) => ({
