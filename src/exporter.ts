@@ -4,8 +4,9 @@ import type { WebAccess } from './access/access.js'
 import { findCertificateProblem } from './access/find-certificate-problem.js'
 import { diagnose } from './cli/doctor/diagnose.js'
 import { findPageUrl } from './cli/doctor/page-url.js'
-import { createTestReport, TEST_DEADLINE_MS } from './cli/doctor/test-report.js'
+import { createTestReport, getDomain, TEST_DEADLINE_MS } from './cli/doctor/test-report.js'
 import { COLLECTORS } from './collectors/index.js'
+import { askServedHosts } from './collectors/served-hosts.js'
 import type { Given } from './config/given.js'
 import type { Config } from './config/read-config.js'
 import { createControlSockets } from './control/control-sockets.js'
@@ -32,7 +33,7 @@ import {
 import { createStatusPage } from './page/page.js'
 import type { Snapshot } from './scrape/snapshot.js'
 import { traceExchange } from './servers/exchange-trace.js'
-import { createMonitoredServer } from './servers/monitored-server.js'
+import { createMonitoredServer, type MonitoredServer } from './servers/monitored-server.js'
 import { formatPrometheusJobs } from './servers/prometheus-job.js'
 import { createServerSet, type ServerSet } from './servers/server-set.js'
 import { createTaskQueue } from './task-queue.js'
@@ -346,14 +347,30 @@ function createDoctorFeature(core: Core): Feature {
     sendTest: async (component) => {
       const server = find(component)
       const result = await (server && core.sendTest(server.config.name, TEST_DEADLINE_MS))
-      return JSON.stringify(
-        result
-          ? createTestReport(version, result, reloader.getConfig().alerts?.rooms ?? [])
-          : { version, problem: describeMissingAlerts(component) },
-      )
+      if (!server || !result) {
+        return JSON.stringify({ version, problem: describeMissingAlerts(component) })
+      }
+      const known = {
+        rooms: reloader.getConfig().alerts?.rooms ?? [],
+        hosts: await findLocalHosts(server, result),
+      }
+      return JSON.stringify(createTestReport(version, result, known))
     },
   })
   return { applyConfig: () => sockets.apply(), close: () => sockets.close() }
+}
+
+/** Returns the hosts of the server among the domains of the recipients; `undefined` if the server does not report them. */
+async function findLocalHosts(
+  { connection }: MonitoredServer,
+  { delivered, rejected, pending }: DeliveryResult,
+): Promise<ReadonlySet<string> | undefined> {
+  const jids = [...delivered, ...[...rejected, ...pending].map(({ to }) => to)]
+  try {
+    return await askServedHosts(connection, [...new Set(jids.map(getDomain))])
+  } catch {
+    return undefined
+  }
 }
 
 const describeMissingAlerts = ({ domain }: Component) =>

@@ -48,7 +48,7 @@ export async function sendTest(
   const { problem, recipients = [] } = report
   if (problem !== undefined) return fail(problem)
   for (const each of recipients) {
-    print(each.result === 'delivered' ? 'ok' : 'failed', describeRecipient(each))
+    print(judgeRecipient(each), describeRecipient(each))
   }
   const missing = recipients.filter(({ result }) => result !== 'delivered')
   return { isDelivered: missing.length === 0, verdict: formatTestVerdict(recipients, missing) }
@@ -59,13 +59,21 @@ const fail = (reason: string) => ({
   verdict: `The test message was not sent: ${reason}`,
 })
 
+/** Prosody confirms only what it delivers itself, so a message to another server is a note. */
+function judgeRecipient({ result, isRoom, isLocal }: TestedRecipient): Finding['result'] {
+  if (result !== 'delivered') return 'failed'
+  return isRoom || isLocal !== false ? 'ok' : 'note'
+}
+
 /** Describes what is known about the message to one recipient. */
-function describeRecipient({ to, isRoom, result, reason = 'no reason is known' }: TestedRecipient) {
+function describeRecipient(recipient: TestedRecipient): string {
+  const { to, isRoom, isLocal, result, reason = 'no reason is known' } = recipient
   switch (result) {
     case 'delivered':
-      return isRoom
-        ? `${to}: the room has shown it to its occupants`
-        : `${to}: Prosody accepted it, to show it now, store it for the next login, or send it to another server`
+      if (isRoom) return `${to}: the room has shown it to its occupants`
+      return isLocal === false
+        ? `${to}: Prosody sends it to another server, which confirms nothing. A later error is in the log of the exporter`
+        : `${to}: Prosody accepted it, to show it now or at the next login`
     case 'rejected':
       return `${to}: rejected: ${reason}`
     case 'pending':

@@ -18,6 +18,8 @@ const TEST_REPORT = z.object({
       z.object({
         to: z.string(),
         isRoom: z.boolean(),
+        /** Whether the recipient is at a host of this server, if the exporter knows that. */
+        isLocal: z.optional(z.boolean()),
         result: z.enum(['delivered', 'rejected', 'pending']),
         /** Why the recipient does not have the message, and what to change. */
         reason: z.optional(z.string()),
@@ -29,14 +31,20 @@ const TEST_REPORT = z.object({
 export type TestReport = Readonly<z.infer<typeof TEST_REPORT>>
 export type TestedRecipient = NonNullable<TestReport['recipients']>[number]
 
-/** Creates the report about a test message for each recipient, in the order of the results. */
+/**
+ * Creates the report about a test message for each recipient, in the order of the results.
+ *
+ * @param known.rooms The recipients that are rooms.
+ * @param known.hosts The hosts of the server among the domains of the recipients; `undefined` if they are unknown.
+ */
 export function createTestReport(
   version: string,
   { delivered, rejected, pending }: DeliveryResult,
-  rooms: readonly string[],
+  known: { readonly rooms: readonly string[]; readonly hosts: ReadonlySet<string> | undefined },
 ): TestReport {
   const describe = (to: string, result: TestedRecipient['result'], reason?: string) => ({
-    ...{ to, isRoom: rooms.includes(to), result },
+    ...{ to, isRoom: known.rooms.includes(to), result },
+    ...(known.hosts && { isLocal: known.hosts.has(getDomain(to)) }),
     ...(reason !== undefined && { reason }),
   })
   const recipients = [
@@ -46,6 +54,9 @@ export function createTestReport(
   ]
   return { version, recipients }
 }
+
+/** Returns the domain of a bare JID. */
+export const getDomain = (jid: string) => jid.slice(jid.indexOf('@') + 1)
 
 /** @returns The report; `undefined` if an exporter of another version sent another format. */
 export function parseTestReport(text: string): TestReport | undefined {

@@ -101,7 +101,7 @@ describe('names', () => {
 
     test(`of keys in ${page} exist, and its YAML is a valid configuration`, () => {
       const groups =
-        /^(?:servers\[\]|collection|exposition|registry|web|page|limits|alerts|chat|alertmanager)\.(?!yml|conf)\w+/
+        /^(?:servers\[\]|collection|exposition|registry|web|page|limits|alerts|chat|alertmanager)\.(?!yml|conf|example)\w+/
       for (const code of inline) {
         const [key] = groups.exec(code) ?? []
         if (key !== undefined) assert.ok(keys.has(key), key)

@@ -11,6 +11,7 @@ import { sendTestMessage } from '../../../../src/messaging/test-message.js'
 import { DOMAIN, lastLine, runDoctor, SECRET } from '../../../support/doctor.js'
 import { temporaryDirectory } from '../../../support/setup/process.js'
 
+const FAR = 'admin@far.example'
 const SERVICE = 'xmpp://127.0.0.1:1'
 const [ADMIN, FORMER, ROOM] = ['admin@one.example', 'former@one.example', 'ops@rooms.one.example']
 
@@ -53,18 +54,19 @@ test('reports what became of the test message for each recipient', async (t) => 
   const report = createTestReport(
     '1.0.0',
     {
-      delivered: [ADMIN],
+      delivered: [ADMIN, FAR],
       rejected: [{ to: FORMER, reason: 'there is no such user. Correct alerts.to.' }],
       pending: [{ to: ROOM, reason: 'the room is members-only. Make it a member.' }],
     },
-    [ROOM],
+    { rooms: [ROOM], hosts: new Set(['one.example', 'rooms.one.example']) },
   )
   const { code, out } = await runTest(t, answerWith(report))
   assert.deepEqual(out.split('\n'), [
-    `  ok     test message      ${ADMIN}: Prosody accepted it, to show it now, store it for the next login, or send it to another server`,
+    `  ok     test message      ${ADMIN}: Prosody accepted it, to show it now or at the next login`,
+    `  note   test message      ${FAR}: Prosody sends it to another server, which confirms nothing. A later error is in the log of the exporter`,
     `  FAILED test message      ${FORMER}: rejected: there is no such user. Correct alerts.to.`,
     `  FAILED test message      ${ROOM}: not delivered yet: the room is members-only. Make it a member.`,
-    'Not working: 2 of 3 recipients did not get the test message. Correct what the lines above say, and run doctor --send-test again.',
+    'Not working: 2 of 4 recipients did not get the test message. Correct what the lines above say, and run doctor --send-test again.',
     '',
   ])
   assert.equal(code, 1)
@@ -72,7 +74,10 @@ test('reports what became of the test message for each recipient', async (t) => 
 
 test('the exit code is 0 if every recipient has the test message', async (t) => {
   const outcome = { delivered: [ROOM], rejected: [], pending: [] }
-  const { code, out } = await runTest(t, answerWith(createTestReport('1', outcome, [ROOM])))
+  const { code, out } = await runTest(
+    t,
+    answerWith(createTestReport('1', outcome, { rooms: [ROOM], hosts: undefined })),
+  )
   assert.match(out, /^ {2}ok +test message +ops@rooms\.one\.example: the room has shown it/)
   assert.equal(
     lastLine({ out, err: '' }),
