@@ -60,7 +60,7 @@ describe('doctor --send-test with a real Prosody', { concurrency: 2 }, () => {
       const { code, out, err } = await sendTest()
       assert.equal(
         lastLine({ out, err }),
-        'All good: Prosody delivered the test message to all 3 recipients.',
+        'All good: Prosody accepted the test message for all 3 recipients.',
       )
       for (const jid of [ADMIN, OFFLINE])
         assert.match(out, new RegExp(`^ {2}ok +test message +${jid}: Prosody accepted it`, 'm'))

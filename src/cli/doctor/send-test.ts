@@ -86,7 +86,7 @@ function formatTestVerdict(
   { length: missing }: readonly TestedRecipient[],
 ): string {
   const recipients = all === 1 ? 'the recipient' : `all ${all} recipients`
-  if (missing === 0) return `All good: Prosody delivered the test message to ${recipients}.`
+  if (missing === 0) return `All good: Prosody accepted the test message for ${recipients}.`
   return (
     `Not working: ${missing} of ${all} recipients did not get the test message. ` +
     'Correct what the lines above say, and run doctor --send-test again.'

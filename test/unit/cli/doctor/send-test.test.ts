@@ -81,7 +81,7 @@ test('the exit code is 0 if every recipient has the test message', async (t) => 
   assert.match(out, /^ {2}ok +test message +ops@rooms\.one\.example: the room has shown it/)
   assert.equal(
     lastLine({ out, err: '' }),
-    'All good: Prosody delivered the test message to the recipient.',
+    'All good: Prosody accepted the test message for the recipient.',
   )
   assert.equal(code, 0)
 })
