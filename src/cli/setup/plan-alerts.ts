@@ -158,7 +158,7 @@ function parseOrUndefined(text: string): unknown {
 export function planExtension(recipients: AlertRecipients, domain: string): PlannedFile {
   const status = lstatSync(CONFIG_FILE)
   const text = readFileSync(CONFIG_FILE, 'utf8')
-  // Setup replaces a file as a whole. That would also replace a link, and the target would stay as it is.
+  // Setup would replace the link, and not the file to which it leads.
   if (!status.isFile()) {
     throw new SetupFailure(
       `${CONFIG_FILE} is a link, so setup does not change it. Add this line to the file, and run setup again: ` +
