@@ -12,7 +12,8 @@ import { formatNotification } from './notification-text.js'
 import { getGroupKey, getNotificationKey, type Notification } from './notification.js'
 import { sendTestMessage } from './test-message.js'
 
-// Alertmanager waits for the response at least until the next notification of the group, which is 10 s or more.
+// Alertmanager waits for a response for the time of group_interval, but at least 10 s. A retry joins a delivery that
+// still runs.
 const DELIVERY_MS = 20_000
 
 export type MessagingOptions = {

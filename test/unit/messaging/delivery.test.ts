@@ -172,7 +172,7 @@ describe('a permanent error of one recipient', () => {
   const cases = [
     ['service-unavailable', 'cancel', /no such user/],
     ['item-not-found', 'cancel', /no such user/],
-    ['forbidden', 'auth', /does not accept messages/],
+    ['forbidden', 'auth', /Remove the block/],
     ['not-allowed', 'cancel', /answered not-allowed/],
     ['policy-violation', 'modify', /a rule of the server/],
   ] as const
@@ -498,7 +498,7 @@ describe('a room has not received a message', () => {
     const result = deliver()
     await settle()
     delivery.handle(errorFor(stream.take()[0]!, 'forbidden', 'auth'))
-    assert.match((await result).rejected[0]!.reason, /grant voice/)
+    assert.match((await result).rejected[0]!.reason, /Grant voice/)
     assert.match(log.take()[0]!, /^error: Cannot deliver alerts to room 1 of alerts\.rooms: /)
   })
 
