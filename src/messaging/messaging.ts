@@ -116,7 +116,7 @@ function createAlerts({
     delivery,
     isOf: (name: string) => name === server,
     sendTest: (deadlineMs: number) =>
-      sendTestMessage(delivery.deliver, client.domain() ?? '', deadlineMs),
+      sendTestMessage((...args) => delivery.deliver(...args), client.domain() ?? '', deadlineMs),
     addRoute: (app: Hono) => {
       addAlertsRoute(app, { token: () => config().alerts?.token, deliver, log })
     },

@@ -131,7 +131,7 @@ export function addAlertsSection(
   const server = before.servers.length > 1 ? (own?.name ?? own?.domain) : undefined
   const section = renderAlertsSection(recipients, server)
   const added = `${text}${text.endsWith('\n') ? '' : '\n'}${section}`
-  const expected = { ...before, alerts: parse(section).alerts as unknown }
+  const expected = { ...before, ...(parse(section) as { alerts: unknown }) }
   if (!isDeepStrictEqual(parseOrUndefined(added), expected)) throw byHand(server)
   return added
 }
