@@ -69,7 +69,9 @@ export async function activate(plan: Plan, record: SetupRecord, options: Options
 async function sendTestMessage(io: SetupIo): Promise<boolean> {
   if (!hasSystemd()) return true
   io.print('')
-  return await io.runDoctor(CONFIG_FILE, io.print, ['--send-test'])
+  if (await io.runDoctor(CONFIG_FILE, io.print, ['--send-test'])) return true
+  io.print('Then run prosody-exporter setup again. It prints the lines for alertmanager.yml.')
+  return false
 }
 
 async function printDoctor(io: SetupIo) {
