@@ -4,7 +4,9 @@ import type { WebAccess } from './access/access.js'
 import { findCertificateProblem } from './access/find-certificate-problem.js'
 import { diagnose } from './cli/doctor/diagnose.js'
 import { findPageUrl } from './cli/doctor/page-url.js'
+import { createTestReport, getDomain, TEST_DEADLINE_MS } from './cli/doctor/test-report.js'
 import { COLLECTORS } from './collectors/index.js'
+import { askServedHosts } from './collectors/served-hosts.js'
 import type { Given } from './config/given.js'
 import type { Config } from './config/read-config.js'
 import { createControlSockets } from './control/control-sockets.js'
@@ -20,6 +22,7 @@ import { addServerRoutes } from './http/server-routes.js'
 import { limitRepeats } from './log/log-limit.js'
 import { withFields, type Log } from './log/log.js'
 import { maskKeys, maskQuoted } from './log/mask.js'
+import type { DeliveryResult } from './messaging/delivery.js'
 import type { Family } from './metrics/family.js'
 import {
   createProcessFamilies,
@@ -30,7 +33,7 @@ import {
 import { createStatusPage } from './page/page.js'
 import type { Snapshot } from './scrape/snapshot.js'
 import { traceExchange } from './servers/exchange-trace.js'
-import { createMonitoredServer } from './servers/monitored-server.js'
+import { createMonitoredServer, type MonitoredServer } from './servers/monitored-server.js'
 import { formatPrometheusJobs } from './servers/prometheus-job.js'
 import { createServerSet, type ServerSet } from './servers/server-set.js'
 import { createTaskQueue } from './task-queue.js'
@@ -113,7 +116,9 @@ export async function createExporter(
     await Promise.all(features.map(async (feature) => feature.applyConfig?.()))
   }
   const reloader = createReloader(config, deps, servers, { applyToFeatures, notifyFeatures })
-  const core: Core = { config, deps, access, servers, reloader, exporterFamilies }
+  const sendTest: Core['sendTest'] = (...args) =>
+    features.find((feature) => feature.sendTest)?.sendTest?.(...args)
+  const core: Core = { config, deps, access, servers, reloader, exporterFamilies, sendTest }
   const features = await registerFeatures(core)
   const app = createMetricsApp(core, features, requestLog)
   let listener: Listener | undefined
@@ -176,6 +181,8 @@ type Core = {
   readonly reloader: Reloader
   /** Returns the metrics about this process. */
   readonly exporterFamilies: () => readonly Family[]
+  /** See `Feature`. */
+  readonly sendTest: NonNullable<Feature['sendTest']>
 }
 
 /** An optional part of the exporter, for example the status page. */
@@ -190,6 +197,11 @@ type Feature = {
   readonly onOnline?: (server: string) => void
   /** Called when the stream to a server, or an attempt to connect, has ended. */
   readonly onLost?: (server: string) => void
+  /**
+   * Sends a test message to all recipients of alerts. Returns `undefined` if the exporter sends no alerts through this
+   * server.
+   */
+  readonly sendTest?: (server: string, deadlineMs: number) => Promise<DeliveryResult> | undefined
   /** Returns the metrics of the feature. */
   readonly getFamilies?: () => readonly Family[]
   /** Called once, when the exporter listens and its connections to the servers have started. */
@@ -317,7 +329,8 @@ function createServerRoutesFeature({ config, servers, reloader }: Core): Feature
 }
 
 /** Creates the control sockets, through which `prosody-exporter doctor` queries this process. */
-function createDoctorFeature({ config, deps, access, servers, reloader }: Core): Feature {
+function createDoctorFeature(core: Core): Feature {
+  const { config, deps, access, servers, reloader } = core
   const { log, version, owner, pid } = deps
   const find = (component: Component) =>
     servers.getAll().find(({ config }) => getSocketName(config.xmpp) === getSocketName(component))
@@ -332,9 +345,38 @@ function createDoctorFeature({ config, deps, access, servers, reloader }: Core):
       const service = { version, pid, url, certificateProblem, isShared }
       return JSON.stringify(await diagnose(find(component), service))
     },
+    sendTest: async (component) => {
+      const server = find(component)
+      const result = await (server && core.sendTest(server.config.name, TEST_DEADLINE_MS))
+      if (!server || !result) {
+        return JSON.stringify({ version, problem: describeMissingAlerts(component) })
+      }
+      const known = {
+        rooms: reloader.getConfig().alerts?.rooms ?? [],
+        hosts: await findLocalHosts(server, result),
+      }
+      return JSON.stringify(createTestReport(version, result, known))
+    },
   })
   return { applyConfig: () => sockets.apply(), close: () => sockets.close() }
 }
+
+/** Returns the hosts of the server among the domains of the recipients; `undefined` if the server does not report them. */
+async function findLocalHosts(
+  { connection }: MonitoredServer,
+  { delivered, rejected, pending }: DeliveryResult,
+): Promise<ReadonlySet<string> | undefined> {
+  const jids = [...delivered, ...[...rejected, ...pending].map(({ to }) => to)]
+  try {
+    return await askServedHosts(connection, [...new Set(jids.map(getDomain))])
+  } catch {
+    return undefined
+  }
+}
+
+const describeMissingAlerts = ({ domain }: Component) =>
+  `The running exporter sends no alerts through component "${domain}". If the configuration has alerts, restart the ` +
+  'exporter: systemctl restart prosody-exporter'
 
 /** Creates the web application with the telemetry path, the health checks, and the routes of the optional features. */
 function createMetricsApp(core: Core, features: readonly Feature[], requestLog: Log): Hono {

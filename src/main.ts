@@ -107,8 +107,8 @@ async function setup(operands: readonly string[]): Promise<void> {
       print: (line) => output.write(`${line}\n`),
       ask: (question) => ask({ input, output }, question),
       // The service does not have the variables of the shell in which setup runs.
-      runDoctor: async (file, print) =>
-        (await runDoctor([`--config.file=${file}`], print, {})) === 0,
+      runDoctor: async (file, print, flags = []) =>
+        (await runDoctor([`--config.file=${file}`, ...flags], print, {})) === 0,
     })
   } catch (error) {
     if (!(error instanceof SetupFailure)) throw error

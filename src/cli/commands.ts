@@ -74,7 +74,7 @@ const SETUP: CliCommand = {
   name: 'setup',
   summary: 'Set up Prosody and the exporter on this machine, or undo it. Run it as root.',
   usage: [
-    '[--domain=JID] [--yes] [--restart] [--dry-run]',
+    '[--domain=JID] [--alerts=JID] [--yes] [--restart] [--dry-run]',
     '--undo [--yes] [--restart] [--dry-run]',
   ],
   description: [
@@ -85,11 +85,17 @@ const SETUP: CliCommand = {
       'the page and the scrape job for Prometheus.',
     'setup lists all files before it writes them. It never edits a file that it did not write. It asks before it restarts ' +
       'Prosody. You can run it again at any time.',
+    'With --alerts, setup also configures alerts as XMPP messages, now or in a later run. It creates a token for ' +
+      'Alertmanager, sends a test message, and prints the receiver for alertmanager.yml.',
   ],
   flags: [
     {
       term: '--domain=JID',
       text: 'Domain of the component. Default: stats.<first VirtualHost>.',
+    },
+    {
+      term: '--alerts=JID',
+      text: 'Send alerts to this user or room. Repeatable; commas separate several JIDs.',
     },
     { term: '--yes', text: 'Answer yes to every question, except whether to restart Prosody.' },
     {
@@ -111,6 +117,10 @@ const SETUP: CliCommand = {
       term: 'prosody-exporter setup --yes --restart',
       text: 'Set up everything and restart Prosody, without a question.',
     },
+    {
+      term: 'prosody-exporter setup --alerts=admin@example.com',
+      text: 'Send alerts to a user. Also works if the exporter is already set up.',
+    },
     { term: 'prosody-exporter setup --undo', text: 'Remove everything that setup wrote.' },
   ],
 }
@@ -120,6 +130,7 @@ const DOCTOR: CliCommand = {
   summary: 'Check each step from the connection to the statistics, and say what to change.',
   usage: [
     '[--verbose] [flags of the exporter]',
+    '--send-test [flags of the exporter]',
     '--show.prosody|--show.prometheus [flags of the exporter]',
   ],
   description: [
@@ -131,14 +142,18 @@ const DOCTOR: CliCommand = {
   ],
   flags: [
     { term: '--verbose', text: 'List each collector, also those that are not used.' },
+    {
+      term: '--send-test',
+      text: 'Only let the exporter send a test message to the recipients of alerts, and report what became of it.',
+    },
     { term: '--show.prosody', text: 'Only print the lines for the configuration of Prosody.' },
     { term: '--show.prometheus', text: 'Only print the scrape job for Prometheus.' },
     HELP_FLAG,
   ],
   hasExporterFlags: true,
   exitCodes: [
-    { term: '0', text: 'No step failed.' },
-    { term: '1', text: 'A step failed.' },
+    { term: '0', text: 'No step failed, or every recipient has the test message.' },
+    { term: '1', text: 'A step failed, or a recipient does not have the test message.' },
     { term: '2', text: 'A flag, an environment variable or a file is wrong.' },
   ],
   examples: [

@@ -33,6 +33,8 @@ export type ControlSocketOptions = {
    * @param isShared Whether another exporter on this machine reported recently that it uses the same component.
    */
   readonly answer: (component: Component, isShared: boolean) => Promise<string>
+  /** Sends a test message through a component. Returns what became of it, as text for doctor. */
+  readonly sendTest?: (component: Component) => Promise<string>
   readonly retryMs?: number
 }
 
@@ -45,7 +47,7 @@ type OpenSocket = (
 
 /**
  * Manages the control sockets, one for each component. Through a control socket, `prosody-exporter doctor` asks this
- * process for a diagnosis. Without a control socket, doctor logs in as the component itself and so disconnects the
+ * process for a diagnosis or a test message. Without a control socket, doctor logs in as the component itself and so disconnects the
  * exporter. If a control socket cannot be opened, that is logged, and the exporter runs without it.
  */
 export function createControlSockets(options: ControlSocketOptions): ControlSockets {
@@ -110,7 +112,7 @@ function createProblemReporter(log: Log): (problem: string) => void {
 }
 
 function createOpener(
-  { owner, answer, retryMs = RETRY_MS }: ControlSocketOptions,
+  { owner, answer, sendTest, retryMs = RETRY_MS }: ControlSocketOptions,
   reportProblem: (problem: string) => void,
 ): OpenSocket {
   return async (component, directory) => {
@@ -126,6 +128,7 @@ function createOpener(
       directory,
       uid: owner.uid!,
       answer: () => answer(component, isShared()),
+      sendTest: sendTest && (() => sendTest(component)),
       onConflict: () => {
         conflictAtMs = performance.now()
       },

@@ -14,21 +14,28 @@ import {
 export const DIAGNOSIS_PATH = '/diagnosis'
 /** The HTTP path that another exporter requests to report that it uses the same component. */
 export const CONFLICT_PATH = '/conflict'
+/** The HTTP path to which doctor posts a request for a test message. */
+export const TEST_MESSAGE_PATH = '/test-message'
 
 // The limit on connections to the control socket is for file descriptors. Clients cannot cause more work by more
-// connections, because all clients that wait share one diagnosis.
+// connections, because all clients that wait share one diagnosis and one test message.
 const MAX_CONNECTIONS = 16
 const LIMITS = { maxHeaderSize: 4096, headersTimeout: 5000, requestTimeout: 5000 } as const
 // How often the server tries to create its socket. Another exporter of the same user removes the directory when it
 // stops, which can happen just before this process creates its socket there.
 const MAX_ATTEMPTS = 5
 
-/** Returns the diagnosis of one component, as JSON text for doctor. */
-export type Diagnose = () => Promise<string>
+/** The answers to the requests on the control socket of one component, as JSON text for doctor. */
+export type ControlAnswers = {
+  /** Returns the diagnosis of the component. */
+  readonly answer: () => Promise<string>
+  /** Sends a test message to the recipients of alerts. Returns what became of it. */
+  readonly sendTest?: (() => Promise<string>) | undefined
+}
 
 /**
- * Listens on the control socket of a component, a Unix socket on which doctor asks for a diagnosis. Only root and the
- * user of this process can connect.
+ * Listens on the control socket of a component, a Unix socket on which doctor asks for a diagnosis or a test message.
+ * Only root and the user of this process can connect.
  *
  * @returns A function that closes and removes the socket.
  * @throws Error when the socket cannot be created. Its code is EADDRINUSE when another process listens on the socket.
@@ -39,7 +46,7 @@ export async function startDiagnosisServer(
     directory,
     uid,
     ...handlers
-  }: { directory: SocketDirectory; uid: number; answer: Diagnose; onConflict: () => void },
+  }: ControlAnswers & { directory: SocketDirectory; uid: number; onConflict: () => void },
 ): Promise<() => Promise<void>> {
   const server = createDiagnosisServer(handlers)
   const path = join(directory.path, getSocketName(component))
@@ -71,12 +78,11 @@ export async function startDiagnosisServer(
 
 function createDiagnosisServer({
   answer,
+  sendTest,
   onConflict,
-}: {
-  answer: Diagnose
-  onConflict: () => void
-}): Server {
-  let running: Promise<string> | undefined
+}: ControlAnswers & { onConflict: () => void }): Server {
+  const answers = new Map([[`GET ${DIAGNOSIS_PATH}`, shareResult(answer)]])
+  if (sendTest) answers.set(`POST ${TEST_MESSAGE_PATH}`, shareResult(sendTest))
   const server = createServer(LIMITS, ({ method, url }, response) => {
     response.setHeader('Connection', 'close')
     if (method === 'GET' && url === CONFLICT_PATH) {
@@ -84,16 +90,22 @@ function createDiagnosisServer({
       response.end()
       return
     }
-    if (method !== 'GET' || url !== DIAGNOSIS_PATH) {
+    const respond = answers.get(`${method} ${url}`)
+    if (respond === undefined) {
       response.writeHead(404).end(`GET ${DIAGNOSIS_PATH}\n`)
       return
     }
-    running ??= answer().finally(() => (running = undefined))
-    running.then(
+    respond().then(
       (text) => response.setHeader('Content-Type', 'application/json').end(text),
       (error: unknown) => response.writeHead(500).end(String(error)),
     )
   })
   server.maxConnections = MAX_CONNECTIONS
   return server
+}
+
+/** Returns a function whose calls share one result while `run` runs. */
+function shareResult(run: () => Promise<string>): () => Promise<string> {
+  let running: Promise<string> | undefined
+  return () => (running ??= run().finally(() => (running = undefined)))
 }

@@ -7,10 +7,11 @@ import type { MonitoredServer } from '../servers/monitored-server.js'
 import type { Element } from '../xmpp/xml.js'
 import { addAlertsRoute } from './alerts-route.js'
 import { createChat } from './chat.js'
-import { createDelivery } from './delivery.js'
+import { createDelivery, type DeliveryResult } from './delivery.js'
 import { createMessagingClient } from './messaging-client.js'
 import { formatNotification } from './notification-text.js'
 import { getGroupKey, getNotificationKey, type Notification } from './notification.js'
+import { sendTestMessage } from './test-message.js'
 
 // Alertmanager waits for a response for the time of group_interval, but at least 10 s. A retry joins a delivery that
 // still runs.
@@ -34,6 +35,11 @@ export type Messaging = {
   readonly onLost: (server: string) => void
   /** Returns whether this part of the exporter has handled the stanza. Never throws. */
   readonly onStanza: (server: string, stanza: Element) => boolean
+  /**
+   * Sends a test message to all recipients of alerts. Returns `undefined` if the exporter sends no alerts through this
+   * server.
+   */
+  readonly sendTest: (server: string, deadlineMs: number) => Promise<DeliveryResult> | undefined
   readonly getFamilies: () => readonly Family[]
   readonly stop: () => void
   readonly close: () => Promise<void>
@@ -68,6 +74,8 @@ export function createMessaging(options: MessagingOptions): Messaging {
       (alerts?.isOf(server) === true &&
         guard(log, () => alerts.delivery.handle(stanza)) === true) ||
       (isChatServer(server) && guard(log, () => chat.handle(stanza)) === true),
+    sendTest: (server, deadlineMs) =>
+      config().alerts && alerts?.isOf(server) ? alerts.sendTest(deadlineMs) : undefined,
     getFamilies: () => alerts?.delivery.getFamilies() ?? [],
     stop() {
       chat.stop()
@@ -115,6 +123,8 @@ function createAlerts({
   return {
     delivery,
     isOf: (name: string) => name === server,
+    sendTest: (deadlineMs: number) =>
+      sendTestMessage((...args) => delivery.deliver(...args), client.domain() ?? '', deadlineMs),
     addRoute: (app: Hono) => {
       addAlertsRoute(app, { token: () => config().alerts?.token, deliver, log })
     },

@@ -1,7 +1,8 @@
 // Tests that each alert of deploy/prometheus/rules.yml fires in a real Prometheus when a real Prosody has the problem.
 // Only the times in the rules are shorter than in production.
-// Two alerts are missing here: only a defect of the exporter causes ProsodyAuditMismatch, and ProsodyMemoryDoubledInAWeek
-// differs from ProsodyMemoryGrowth only in its times. The tests of promtool include them.
+// Three alerts are missing here: only a defect of the exporter causes ProsodyAuditMismatch, ProsodyMemoryDoubledInAWeek
+// differs from ProsodyMemoryGrowth only in its times, and ProsodyExporterMessagesFailing needs attempts that fail for a long
+// time. The tests of promtool include them.
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
@@ -16,6 +17,7 @@ import { withPrometheus } from '../support/prometheus.js'
 import { prosodyVersions, SECRET, withProsody } from '../support/prosody.js'
 import { evalLua, untilReady } from '../support/real.js'
 import { makeCertificates, speakNonsense } from '../support/traffic.js'
+import { alertmanagerPayload } from '../support/webhook-payloads.js'
 import { authenticate, login } from '../support/xmpp-client.js'
 
 const HOST = 'one.example'
@@ -93,6 +95,36 @@ async function connectOnly(port: number) {
 }
 
 describe('alerts in a real Prometheus', { concurrency: 3 }, () => {
+  test('the alert about rejected messages fires for a recipient that does not exist, with the label for the second receiver', async (t) => {
+    const prosody = await withProsody(t, { version: '13.0.1', hosts: [HOST] })
+    const { path, remove } = await temporaryDirectory('prosody-exporter-rules')
+    t.after(remove)
+    const token = join(path, 'token')
+    writeFileSync(token, 'abc', { mode: 0o600 })
+    const exporter = await withExporterFor(t, prosody, {
+      env: {
+        PROSODY_EXPORTER_ALERTS_TO: `nobody@${HOST}`,
+        PROSODY_EXPORTER_ALERTS_TOKEN_FILE: token,
+      },
+    })
+    await untilReady(exporter, 200)
+    const prometheus = await startWatching(t, { exporters: { prosody: exporter }, times: 240 })
+    await prometheus.scrapes('prosody', 2)
+    let count = 0
+    repeat(t, 500, () =>
+      fetch(`${exporter.url}/alerts`, {
+        method: 'POST',
+        headers: { Authorization: 'Bearer abc' },
+        body: JSON.stringify(alertmanagerPayload({ groupKey: `{}:{n="${++count}"}` })),
+      }),
+    )
+    await prometheus.untilFires('ProsodyExporterMessagesRejected', {
+      job: 'prosody',
+      without_xmpp: 'true',
+    })
+    assert.deepEqual(await prometheus.firing('ProsodyExporterMessagesFailing'), [])
+  })
+
   for (const version of prosodyVersions) {
     test(`the alerts about certificates, limits, configuration and availability fire for problems of Prosody ${version}`, async (t) => {
       const certificates = await makeCertificates(t, [HOST], 2)

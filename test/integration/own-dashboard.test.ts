@@ -208,7 +208,13 @@ async function startPrometheus(t: TestContext, near: TestProsody, far: TestProso
     `servers:\n${server('one', near, `more.${HOST}`)}${server('two', far, `stats.${FAR}`)}`,
   )
   const [single, limited, several] = await Promise.all([
-    withExporterFor(t, near, { stock: true }),
+    withExporterFor(t, near, {
+      stock: true,
+      env: {
+        PROSODY_EXPORTER_ALERTS_TO: `user@${HOST}`,
+        PROSODY_EXPORTER_ALERTS_TOKEN_FILE: join(path, 'secret'),
+      },
+    }),
     withExporterFor(t, near, {
       domain: `limited.${HOST}`,
       env: { PROSODY_EXPORTER_LIMITS_SERIES: '20' },

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
-import { appendFile, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { appendFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { findProsody } from '../support/setup/installation.js'
 import { findMandoc } from '../support/setup/programs.js'
@@ -14,6 +14,7 @@ import { putPackage, withSmallDebian, type SmallDebian } from '../support/small-
 
 const CONFIG = 'etc/prosody-exporter/prosody-exporter.yml'
 const SECRET = 'etc/prosody-exporter/xmpp.secret'
+const ALERTS = 'etc/systemd/system/prosody-exporter.service.d/alerts.conf'
 const SERVICE = '/usr/lib/systemd/system/prosody-exporter.service'
 const WANTED = 'etc/systemd/system/multi-user.target.wants/prosody-exporter.service'
 const MODULES = 'usr/lib/prosody/modules'
@@ -162,6 +163,9 @@ describe('the Debian package', () => {
       remaining.filter((file) => /^\/(usr|etc\/(default|prosody))/.test(file)),
       ['/etc/default/prosody-exporter', '/etc/prosody-exporter', `/${CONFIG}`, `/${SECRET}`],
     )
+    // `prosody-exporter setup --alerts` writes this file.
+    await mkdir(join(debian.root, dirname(ALERTS)), { recursive: true })
+    await writeFile(join(debian.root, ALERTS), '')
     await debian.run('dpkg', '--purge', 'prosody-exporter')
     assert.deepEqual(await filesOf(debian), untouched)
   })

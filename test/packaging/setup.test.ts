@@ -6,6 +6,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import process from 'node:process'
 import { after, afterEach, before, describe, test } from 'node:test'
+import { parse } from 'yaml'
 import { commandFor, findProsody } from '../support/setup/installation.js'
 import { launch, temporaryDirectory, until } from '../support/setup/process.js'
 import { compareListings } from '../support/file-listing.js'
@@ -23,6 +24,7 @@ const PLUGINS = '/usr/local/lib/prosody/modules'
 const MODULE = `${PLUGINS}/mod_adhoc_statistics/mod_adhoc_statistics.lua`
 const EXPORTER_CONFIG = '/etc/prosody-exporter/prosody-exporter.yml'
 const SECRET = '/etc/prosody-exporter/xmpp.secret'
+const TOKEN = '/etc/prosody-exporter/alerts-token'
 const RECORD = '/var/lib/prosody-exporter/setup.json'
 const WRITTEN = [RECORD, MODULE, EXPORTER_CONFIG, SECRET, COMPONENT]
 const ALL = ['setup', '--yes', '--restart']
@@ -314,6 +316,82 @@ describe('prosody-exporter setup', { concurrency: 4 }, () => {
       await machine.write(script, text)
       await succeeds(machine, ALL)
       assert.notEqual(await pidOf(machine), pid)
+    })
+  })
+
+  describe('setup --alerts', ONE_BY_ONE, () => {
+    const getMachine = useMachine('13.0.1')
+    const checkConfig = async (machine: StockMachine) => {
+      const flag = `--config.file=${EXPORTER_CONFIG}`
+      assert.match(await succeeds(machine, ['--config.check', flag]), /configuration is valid/)
+      return parse(await machine.read(EXPORTER_CONFIG)) as { alerts?: unknown }
+    }
+
+    test('setup adds the alerts to a machine that is set up, later runs keep them, and the undo restores every file', async () => {
+      const machine = getMachine()
+      await machine.append(CONFIG, '\nComponent "rooms.localhost" "muc"\n')
+      await machine.append('/etc/group', 'prometheus:x:115:\n')
+      const stock = await machine.list()
+      await succeeds(machine, ALL)
+      const pid = await pidOf(machine)
+      const plan = await succeeds(machine, ['setup', '--dry-run', '--alerts=admin@localhost'])
+      assert.match(plan, new RegExp(`^ {2}update: ${EXPORTER_CONFIG}\n {2}create: ${TOKEN}$`, 'm'))
+
+      const jids = 'admin@localhost,ops@rooms.localhost,me@far.example'
+      const report = await succeeds(machine, ['setup', '--yes', `--alerts=${jids}`])
+      assert.equal(await pidOf(machine), pid)
+      assert.match(report, /^me@far\.example: not on this Prosody\..*stats\.localhost has a DNS/m)
+      assert.match(report, /^ +- url: http:\/\/127\.0\.0\.1:9347\/alerts$/m)
+      assert.match(report, /doctor --send-test$/m)
+      const token = (await machine.read(TOKEN)).trim()
+      assert.match(token, /^[0-9a-f]{64}$/)
+      assert.ok(!report.includes(token))
+      const rights = await machine.run('stat', '--format=%u:%g %a', TOKEN)
+      assert.equal(rights, process.getuid?.() === 0 ? '0:115 640\n' : rights)
+      const rooms = ['ops@rooms.localhost']
+      const expected = {
+        to: ['admin@localhost', 'me@far.example'],
+        rooms,
+        token_file: 'alerts-token',
+      }
+      assert.deepEqual((await checkConfig(machine)).alerts, expected)
+
+      const files = await machine.list()
+      await succeeds(machine, ['setup', '--yes'])
+      await succeeds(machine, ['setup', '--yes', '--alerts=admin@localhost'])
+      await assertFiles(machine, files)
+      await succeeds(machine, ['setup', '--yes', '--alerts=b@localhost'])
+      assert.deepEqual((await checkConfig(machine)).alerts, {
+        ...expected,
+        to: [...expected.to, 'b@localhost'],
+      })
+      assert.equal((await machine.read(TOKEN)).trim(), token)
+
+      await succeeds(machine, UNDO)
+      await assertFiles(machine, stock)
+    })
+
+    test('setup adds the alerts to a configuration that the operator has changed, and later runs keep its changes', async () => {
+      const machine = getMachine()
+      await succeeds(machine, ALL)
+      await machine.append(EXPORTER_CONFIG, '\n# mine\ncollection: { min_age: 1s }\n')
+      const edited = await machine.read(EXPORTER_CONFIG)
+      const report = await succeeds(machine, ['setup', '--yes', '--alerts=admin@localhost'])
+      assert.match(report, new RegExp(`^ {2}add alerts: ${EXPORTER_CONFIG}$`, 'm'))
+      assert.ok((await machine.read(EXPORTER_CONFIG)).startsWith(edited))
+      const { alerts } = await checkConfig(machine)
+      assert.deepEqual(alerts, { to: ['admin@localhost'], token_file: 'alerts-token' })
+
+      const files = await machine.list()
+      for (const more of [[], ['--alerts=admin@localhost']])
+        await succeeds(machine, ['setup', '--yes', ...more])
+      await assertFiles(machine, files)
+      await fails(machine, ['setup', '--yes', '--alerts=b@localhost'], /Add b@localhost to its key/)
+
+      const { code, stdout } = await machine.exporter(...UNDO)
+      assert.equal(code, 1)
+      assert.match(stdout, new RegExp(`^Kept ${EXPORTER_CONFIG}`, 'm'))
+      assert.equal((await machine.attempt('ls', TOKEN)).code, 2)
     })
   })
 

@@ -11,14 +11,16 @@ import { consultService, type Consultation } from './consult-service.js'
 import { examineServer } from './examine-server.js'
 import { COMPONENT_STEP, createReporter, type Finding } from './findings.js'
 import { findPageUrl } from './page-url.js'
+import { sendTest } from './send-test.js'
 import { formatVerdict, judge, sumUp, type ServerVerdict } from './verdict.js'
 
 const SHOW_PROSODY = '--show.prosody'
 const SHOW_PROMETHEUS = '--show.prometheus'
+const SEND_TEST = '--send-test'
 const VERBOSE = '--verbose'
 
 /** The flags that only doctor has. All other flags are settings of the exporter. */
-export const DOCTOR_FLAGS: readonly string[] = [SHOW_PROSODY, SHOW_PROMETHEUS, VERBOSE]
+export const DOCTOR_FLAGS: readonly string[] = [SHOW_PROSODY, SHOW_PROMETHEUS, SEND_TEST, VERBOSE]
 
 /** The width of the column with the step, whose longest value is the name of a collector. */
 const STEP_WIDTH = 17
@@ -44,7 +46,7 @@ export type DoctorOptions = {
  * `prosody-exporter doctor`: checks each step from the connection to the statistics of each server, and prints a verdict.
  * For a step that fails, it prints what to change. If a running exporter has a control socket for the component, that
  * exporter makes the checks. With `--show.prosody` or `--show.prometheus`, it instead prints lines for the configuration
- * of that program.
+ * of that program. With `--send-test`, it instead lets the running exporter send a test message.
  *
  * @param flags The flags that only doctor has.
  * @returns The exit code: 0 when no step failed, else 1.
@@ -63,6 +65,7 @@ export async function doctorCommand(
     )
   }
   if (flags.has(SHOW_PROSODY) || flags.has(SHOW_PROMETHEUS)) return 0
+  if (flags.has(SEND_TEST)) return await printTest(config, options)
 
   const verdicts = new Map<string, ServerVerdict>()
   let service: Consultation | undefined
@@ -86,6 +89,18 @@ export async function doctorCommand(
   else if (service) print(`${summary} Open ${url}`)
   else print(`${summary.replace(/^All good/, 'Prosody is ready')} ${NOT_RUNNING} ${url}`)
   return hasFailed || certificateProblem !== undefined ? 1 : 0
+}
+
+/** Lets the running exporter send a test message, and prints what became of it. Returns the exit code. */
+async function printTest(config: Config, { owner, print }: DoctorOptions): Promise<0 | 1> {
+  const { isDelivered, verdict } = await sendTest(config, {
+    owner,
+    print: (result, text) => {
+      print(formatLine(result, 'test message', text))
+    },
+  })
+  print(verdict)
+  return isDelivered ? 0 : 1
 }
 
 type Examination = {

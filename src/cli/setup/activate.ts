@@ -1,4 +1,5 @@
 import { readFileSync, rmSync } from 'node:fs'
+import { formatAlertmanagerLines } from './alertmanager-lines.js'
 import { mayBeRequired } from './check-result.js'
 import { formatPrometheusJobs } from '../../servers/prometheus-job.js'
 import type { Plan } from './create-plan.js'
@@ -59,8 +60,18 @@ export async function activate(plan: Plan, record: SetupRecord, options: Options
   // Only doctor shows that the restart had an effect. The script of Debian 12 without systemd, for example, reports
   // success and does not restart Prosody.
   if (record.needsRestart) updateRecord({ needsRestart: false })
-  describeNextSteps(verdict.lines, io)
+  if (flags.alerts.length > 0 && !(await sendTestMessage(io))) return 1
+  describeNextSteps(verdict.lines, plan, io)
   return 0
+}
+
+/** Sends a test message to all recipients of alerts. Returns whether it arrived. Without systemd, the operator does this later. */
+async function sendTestMessage(io: SetupIo): Promise<boolean> {
+  if (!hasSystemd()) return true
+  io.print('')
+  if (await io.runDoctor(CONFIG_FILE, io.print, ['--send-test'])) return true
+  io.print('Then run prosody-exporter setup again. It prints the lines for alertmanager.yml.')
+  return false
 }
 
 async function printDoctor(io: SetupIo) {
@@ -121,7 +132,7 @@ async function startService(
 ): Promise<void> {
   if (!hasSystemd()) return
   const service = createExporterService(env)
-  if (files.some(({ path }) => path.endsWith('.service'))) await service.reloadUnits()
+  if (files.some(({ path }) => /\.(service|conf)$/.test(path))) await service.reloadUnits()
   if (!(await service.isEnabled())) {
     updateRecord({ hasEnabledService: true })
     await service.enable()
@@ -138,7 +149,7 @@ const DEFAULTS = {
 }
 
 /** @param report The output of doctor. Its last line names the page. */
-function describeNextSteps(report: readonly string[], { print }: SetupIo): void {
+function describeNextSteps(report: readonly string[], { alerts }: Plan, { print }: SetupIo): void {
   const [, page = 'http://127.0.0.1:9347/'] = /(https?:\/\/\S+)$/.exec(report.at(-1) ?? '') ?? []
   const { protocol, host } = new URL(page)
   const job = formatPrometheusJobs(DEFAULTS, host)
@@ -148,6 +159,13 @@ function describeNextSteps(report: readonly string[], { print }: SetupIo): void 
     ...(protocol === 'http:'
       ? ['Job for prometheus.yml:', '', job, '']
       : ['Job for prometheus.yml: prosody-exporter doctor --show.prometheus']),
+    ...(alerts.length === 0 ? [] : formatAlertmanagerLines(page)),
+    ...(alerts.length === 0 || hasSystemd()
+      ? []
+      : ['', 'When the exporter runs, send a test message: prosody-exporter doctor --send-test']),
+    ...(alerts.length === 0
+      ? ['To get alerts as XMPP messages: prosody-exporter setup --alerts=you@example.com']
+      : []),
     'To remove everything that setup wrote: prosody-exporter setup --undo',
   ]
   print('')

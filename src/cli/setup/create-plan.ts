@@ -1,7 +1,17 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { ConfigError } from '../../errors.js'
+import { DEFAULT_CONFIG_FILE as CONFIG_FILE } from '../doctor/default-config-file.js'
 import { planUnit } from './exporter-service.js'
+import {
+  divideRecipients,
+  listRemoteRecipients,
+  planAlertFiles,
+  planExtension,
+  renderAlertsSection,
+  TOKEN_FILE,
+  type AlertRecipients,
+} from './plan-alerts.js'
 import {
   findRunningGroup,
   type ProsodyConfiguration,
@@ -25,7 +35,10 @@ import {
   SECRET_FILE,
 } from './setup-plan.js'
 import type { SetupRecord } from './setup-record.js'
-import type { PlannedFile } from './write-files.js'
+import { chooseAction, type PlannedFile } from './write-files.js'
+
+/** The group of Debian's Alertmanager and Prometheus. */
+const ALERTMANAGER_GROUP = 'prometheus'
 
 /** Everything that setup will do, decided before it changes anything. */
 export type Plan = {
@@ -34,6 +47,8 @@ export type Plan = {
   readonly configuration: ProsodyConfiguration
   readonly componentFile: PlannedFile
   readonly files: readonly PlannedFile[]
+  /** Bare JIDs of all people and rooms to which the exporter sends alerts, including those of earlier runs. */
+  readonly alerts: readonly string[]
 }
 
 /**
@@ -54,7 +69,7 @@ export async function createPlan(
   const service = chooseService(configuration)
   const domain = await chooseDomain(flags, io, configuration, previous)
   checkDomain(domain, configuration)
-  const secret = readSecret(previous) ?? randomBytes(32).toString('hex')
+  const secret = readCreated(SECRET_FILE, previous) ?? createSecret()
   const moduleFiles = planModule(configuration, io.directory, previous)
   const componentFile: PlannedFile = {
     path: chooseComponentPath(configuration),
@@ -65,13 +80,56 @@ export async function createPlan(
   // Prosody reads the file of setup before it exists, so that a problem is known before setup writes anything.
   if (configuration.included !== undefined)
     checkComponent(domain, configuration, await prosody.readConfiguration(componentFile.content))
+  const alerts = [...new Set([...(previous?.alerts ?? []), ...flags.alerts])]
+  const recipients = divideRecipients(alerts, configuration)
+  reportRemoteRecipients(flags, configuration, domain, io.print)
+  const own = planExporterFiles({ domain, service, secret }, renderAlertsSection(recipients))
   const files = [
     ...moduleFiles,
-    ...planExporterFiles(domain, service, secret),
+    ...own.map((file) => extendIfEdited(file, flags, recipients, { domain, previous })),
+    ...(alerts.length > 0 ? await planToken(previous, io) : []),
     ...(hasSystemd() ? planUnit(io) : []),
     componentFile,
   ]
-  return { domain, service, configuration, componentFile, files }
+  return { domain, service, configuration, componentFile, files, alerts }
+}
+
+/** With --alerts, setup also adds the alerts to a configuration that the operator has changed. */
+function extendIfEdited(
+  file: PlannedFile,
+  { alerts }: SetupFlags,
+  recipients: AlertRecipients,
+  { domain, previous }: { domain: string; previous: SetupRecord | undefined },
+): PlannedFile {
+  const isEdited = file.path === CONFIG_FILE && chooseAction(file, previous) === 'keep'
+  return isEdited && alerts.length > 0 ? planExtension(recipients, domain) : file
+}
+
+/** Plans the token of the alerts, which Debian's Alertmanager can read, and what lets the service read it. */
+async function planToken(
+  previous: SetupRecord | undefined,
+  io: SetupIo,
+): Promise<readonly PlannedFile[]> {
+  return planAlertFiles({
+    token: readCreated(TOKEN_FILE, previous) ?? createSecret(),
+    groupId: await findGroupId(ALERTMANAGER_GROUP, io),
+    hasService: hasSystemd(),
+  })
+}
+
+/** Prints which recipients of alerts are users of other servers, because these servers have to find the component. */
+function reportRemoteRecipients(
+  { alerts }: SetupFlags,
+  configuration: ProsodyConfiguration,
+  domain: string,
+  print: (line: string) => void,
+): void {
+  const remote = listRemoteRecipients(divideRecipients(alerts, configuration), configuration)
+  if (remote.length === 0) return
+  print(
+    `${remote.join(', ')}: not on this Prosody. Other servers accept messages only if ${domain} has a DNS entry ` +
+      'and a certificate.',
+  )
 }
 
 async function chooseDomain(
@@ -103,10 +161,12 @@ async function chooseDomain(
   }
 }
 
-// A second run keeps the secret, so that it changes nothing.
-function readSecret(previous: SetupRecord | undefined): string | undefined {
-  if (!previous?.created.some(({ path }) => path === SECRET_FILE)) return undefined
-  return existsSync(SECRET_FILE) ? readFileSync(SECRET_FILE, 'utf8').trimEnd() : undefined
+const createSecret = () => randomBytes(32).toString('hex')
+
+// A second run keeps the secret and the token, so that it changes nothing.
+function readCreated(file: string, previous: SetupRecord | undefined): string | undefined {
+  if (!previous?.created.some(({ path }) => path === file)) return undefined
+  return existsSync(file) ? readFileSync(file, 'utf8').trimEnd() : undefined
 }
 
 /** Finds the number of the group of Prosody, which must be able to read its configuration. */

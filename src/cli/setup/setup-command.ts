@@ -59,6 +59,7 @@ async function setUp(flags: SetupFlags, io: SetupIo): Promise<0 | 1> {
   const isProsodyChanged = changed.some((path) => path.endsWith('.lua'))
   const written = writeFiles(plan.files, previous, {
     domain: plan.domain,
+    ...(plan.alerts.length > 0 && { alerts: [...plan.alerts] }),
     hasEnabledService: previous?.hasEnabledService ?? false,
     needsRestart: isProsodyChanged || (previous?.needsRestart ?? false),
   })
@@ -85,7 +86,7 @@ function describePlan(
   const actions = files.map((file) => [file.path, chooseAction(file, previous)] as const)
   const refused = actions.find(([, action]) => action === 'refuse')
   if (refused !== undefined) throw createRefusal(refused[0])
-  const listed = actions.filter(([, action]) => action === 'create' || action === 'update')
+  const listed = actions.filter(([, action]) => /^(create|update|extend)$/.test(action))
   const isNew = listed.some(([path]) => path === componentFile.path)
   if (isNew) {
     print(`The file for Prosody adds the component ${domain}:`)
@@ -95,7 +96,9 @@ function describePlan(
     print('')
   }
   for (const [path, action] of actions) if (action === 'keep') print(`  unchanged, edited: ${path}`)
-  for (const [path, action] of listed) print(`  ${action}: ${path}`)
+  for (const [path, action] of listed) {
+    print(`  ${action === 'extend' ? 'add alerts' : action}: ${path}`)
+  }
   if (!previous) print(`  create: ${RECORD_FILE} (the list of these files, for --undo)`)
   if (listed.length === 0) print('Nothing to write: all files exist.')
   return listed.map(([path]) => path)

@@ -19,5 +19,9 @@ export type SetupIo = {
    */
   readonly ask: (question: string) => Promise<string>
   /** Runs `prosody-exporter doctor` with this configuration file. Returns whether it found no failure. */
-  readonly runDoctor: (configFile: string, print: (line: string) => void) => Promise<boolean>
+  readonly runDoctor: (
+    configFile: string,
+    print: (line: string) => void,
+    flags?: readonly string[],
+  ) => Promise<boolean>
 }

@@ -160,8 +160,15 @@ export function checkComponent(
 export const chooseComponentPath = ({ included, config_file: main }: ProsodyConfiguration) =>
   included ?? resolveDirectory(join(dirname(main), COMPONENT_FILE))
 
-/** Plans the files of the exporter's own configuration. */
-export function planExporterFiles(domain: string, service: string, secret: string): PlannedFile[] {
+/**
+ * Plans the files of the exporter's own configuration.
+ *
+ * @param alertsSection The section `alerts` of the configuration; empty without alerts.
+ */
+export function planExporterFiles(
+  { domain, service, secret }: { domain: string; service: string; secret: string },
+  alertsSection = '',
+): PlannedFile[] {
   return [
     {
       path: CONFIG_FILE,
@@ -179,7 +186,7 @@ servers:
     domain: ${JSON.stringify(domain)}
     # A file in this directory with the component_secret.
     secret_file: xmpp.secret
-`,
+${alertsSection}`,
     },
     { path: SECRET_FILE, mode: 0o600, groupId: 0, content: `${secret}\n` },
   ]

@@ -34,27 +34,34 @@ export type PlannedFile = {
   readonly mode: number
   /** The group that owns the file, by its number. The owner is root. */
   readonly groupId: number
+  /**
+   * Whether the planned content is that of the operator, who has changed the file since setup wrote it, with lines at its
+   * end. The file stays one that the operator has changed.
+   */
+  readonly isExtension?: true
 }
 
 /**
  * What happens to a planned file:
  * - `create`: it does not exist.
  * - `update`: setup wrote it, and the operator has not changed it; the planned content is different.
+ * - `extend`: setup adds lines to what the operator has changed.
  * - `none`: it has the planned content.
  * - `keep`: setup wrote it, and the operator has changed it since. Setup does not touch it.
  * - `refuse`: setup did not write it.
  */
-export type FileAction = 'create' | 'update' | 'none' | 'keep' | 'refuse'
+export type FileAction = 'create' | 'update' | 'extend' | 'none' | 'keep' | 'refuse'
 
 /** @param record What an earlier setup wrote. */
 export function chooseAction(
-  { path, content }: PlannedFile,
+  { path, content, isExtension }: PlannedFile,
   record: SetupRecord | undefined,
 ): FileAction {
   if (!existsSync(path)) return 'create'
   const created = record?.created.find((each) => each.path === path)
   if (created === undefined || !isFile(path)) return 'refuse'
   if (hashFile(path) === hash(content)) return 'none'
+  if (isExtension) return 'extend'
   return isUnchanged(created) ? 'update' : 'keep'
 }
 
@@ -77,7 +84,7 @@ export function writeFiles(
   previous: SetupRecord | undefined,
   values: Omit<SetupRecord, 'created'>,
 ): WrittenFiles {
-  const changes = files.filter((file) => /create|update/.test(chooseAction(file, previous)))
+  const changes = files.filter((file) => /create|update|extend/.test(chooseAction(file, previous)))
   const record: SetupRecord = { ...values, created: listCreated(changes, previous) }
   const added = record.created.filter(
     ({ path }) => previous?.created.every((each) => each.path !== path) ?? true,
@@ -188,7 +195,7 @@ function listCreated(
     created.set(path, { path, sha256, ...(existsSync(path) && { replaced: hashFile(path) }) })
   }
   if (!created.has(RECORD_FILE)) add(RECORD_FILE, '')
-  for (const { path, content } of changes) add(path, hash(content))
+  for (const { path, content, isExtension } of changes) if (!isExtension) add(path, hash(content))
   return [...created.values()]
 }
 

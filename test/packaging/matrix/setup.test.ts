@@ -10,6 +10,8 @@ import { EXPORTER_PACKAGES, PACKAGE_NAMES, withInstalledExporter } from './expor
 const COMPONENT = '/etc/prosody/conf.d/prosody-exporter.cfg.lua'
 const MODULE = '/usr/local/lib/prosody/modules/mod_adhoc_statistics'
 const SECRET = '/etc/prosody-exporter/xmpp.secret'
+const TOKEN = '/etc/prosody-exporter/alerts-token'
+const DROP_IN = '/etc/systemd/system/prosody-exporter.service.d/alerts.conf'
 const UNIT = '/etc/systemd/system/prosody-exporter.service'
 const STATE = '/var/lib/prosody-exporter-state'
 
@@ -63,6 +65,8 @@ for (const name of PACKAGE_NAMES) {
       what: 'the history file exists',
     })
 
+    await checkAlerts(machine)
+
     // A second run changes nothing.
     const after = await listMachine(machine)
     const pids = await pidsOf(machine)
@@ -105,6 +109,27 @@ async function checkRunning(machine: Machine, report: string) {
   const doctor = await machine.shell('prosody-exporter doctor')
   assert.match(doctor.trim().split('\n').at(-1) ?? '', /^All good/)
   await checkProsody(machine)
+}
+
+/** Adds alerts to the machine. The service must be able to read the token, and the user is offline. */
+async function checkAlerts(machine: Machine) {
+  const pid = await machine.shell('systemctl show --value --property=MainPID prosody')
+  await machine.shell('prosodyctl register admin localhost a-password')
+  const report = await machine.shell('prosody-exporter setup --yes --alerts=admin@localhost')
+  assert.match(report, /ok +test message +admin@localhost: Prosody accepted it/)
+  assert.match(report, /^All good: Prosody accepted the test message for the recipient\.$/m)
+  assert.match(report, /credentials_file: \/etc\/prosody-exporter\/alerts-token/)
+  for (const path of [TOKEN, DROP_IN]) assert.ok(report.includes(path), report)
+  const stored = await machine.shell('cat /var/lib/prosody/localhost/offline/admin.list')
+  assert.match(stored, /Test message of prosody-exporter/)
+  assert.equal(await machine.shell('systemctl show --value --property=MainPID prosody'), pid)
+  const post = (token: string) =>
+    machine.shell(
+      `curl -s -o /dev/null -w '%{http_code}' -d '{}' -H "Authorization: Bearer ${token}" http://127.0.0.1:9347/alerts`,
+    )
+  // The exporter accepts the token, and then rejects the empty notification.
+  assert.equal(await post(`$(cat ${TOKEN})`), '400')
+  assert.equal(await post('other'), '401')
 }
 
 async function checkProsody(machine: Machine) {

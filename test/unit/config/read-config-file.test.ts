@@ -190,7 +190,7 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …:', 
     [
       'an unknown section',
       'log: {level: info}',
-      '1:1: log: expected servers, collection, exposition, registry, web, state, page or limits, got an unknown key',
+      '1:1: log: expected servers, collection, exposition, registry, web, state, page, alerts, chat, alertmanager or limits, got an unknown key',
     ],
     [
       'an unknown key of a server',
@@ -225,7 +225,7 @@ describe('a mistake is one line FILE:LINE:COLUMN: KEY: expected …, got …:', 
     [
       'a key that is a property of JavaScript objects',
       '__proto__: {}',
-      '1:1: __proto__: expected servers, collection, exposition, registry, web, state, page or limits, got an unknown key',
+      '1:1: __proto__: expected servers, collection, exposition, registry, web, state, page, alerts, chat, alertmanager or limits, got an unknown key',
     ],
     [
       'the first of several mistakes',
@@ -641,6 +641,23 @@ test('the example has the defaults, and its commented lines are valid', () => {
   assert.deepEqual(
     config(`registry:\n${rules}`).registry.drop.map(({ labels }) => labels.size),
     [0, 2],
+  )
+  const sections = yaml.slice(yaml.indexOf('# alerts:\n')).replace(/^# (?=\w+:$| )/gm, '')
+  const { alerts, chat, alertmanager } = parse(sections) as Record<string, object>
+  configSchema.parse({ alerts, chat, alertmanager })
+  const keys = Object.keys(alerts!)
+  assert.deepEqual(keys, [
+    'server',
+    'to',
+    'rooms',
+    'nick',
+    'token_file',
+    'template',
+    'correct_resolved',
+  ])
+  assert.deepEqual(
+    [chat, alertmanager].map((each) => Object.keys(each!)),
+    [['server', 'allow'], ['url']],
   )
 })
 

@@ -7,7 +7,7 @@ import process from 'node:process'
 import { text } from 'node:stream/consumers'
 import { test, type TestContext } from 'node:test'
 import { launch, temporaryDirectory, until } from '../../support/setup/process.js'
-import { askService } from '../../../src/control/ask-service.js'
+import { askForTestMessage, askService } from '../../../src/control/ask-service.js'
 import { createControlSockets } from '../../../src/control/control-sockets.js'
 import { findService } from '../../../src/control/find-service.js'
 import {
@@ -27,6 +27,7 @@ async function setUp(
   how: {
     owner?: Owner
     answer?: (component: Component, isShared: boolean) => Promise<string>
+    sendTest?: (component: Component) => Promise<string>
   } = {},
 ) {
   const dir = await temporaryDirectory('control')
@@ -50,6 +51,7 @@ async function setUp(
       log,
       components: () => components,
       answer: how.answer ?? (({ domain }) => Promise.resolve(`about ${domain}`)),
+      ...(how.sendTest && { sendTest: how.sendTest }),
       retryMs: 10,
     })
     t.after(() => controls.close())
@@ -119,6 +121,35 @@ test('the socket only serves a diagnosis, and concurrent requests share one', as
   await until(() => asked === 2, { what: 'the next request' })
   finish('another answer')
   assert.equal(await next, '200 another answer')
+})
+
+test('the socket sends a test message of a component, and answers other requests meanwhile', async (t) => {
+  let finish: ((text: string) => void) | undefined
+  const { owner, begin, ask } = await setUp(t, {
+    sendTest: ({ domain }) =>
+      new Promise((resolve) => {
+        finish = (text) => {
+          resolve(`${domain}: ${text}`)
+        }
+      }),
+  })
+  await begin().apply(ONE, TWO)
+  // A diagnosis does not send a message.
+  assert.equal(await ask(TWO), 'about two.control.example')
+  assert.equal(finish, undefined)
+  const answer = askForTestMessage(TWO, owner, 60_000)
+  const done = await until(() => finish, { what: 'the message is sent' })
+  assert.equal(await ask(TWO), 'about two.control.example')
+  done('delivered')
+  assert.equal(await answer, 'two.control.example: delivered')
+})
+
+test('an exporter of an older version does not know the request for a test message', async (t) => {
+  const { owner, begin, ask } = await setUp(t)
+  await begin().apply(ONE)
+  await assert.rejects(askForTestMessage(ONE, owner, 60_000), /older version.*systemctl restart/)
+  assert.equal(await ask(ONE), 'about one.control.example')
+  assert.equal(await askForTestMessage(TWO, owner, 60_000), undefined)
 })
 
 test('the socket file of a process that was killed is replaced', async (t) => {

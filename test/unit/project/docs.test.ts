@@ -100,13 +100,16 @@ describe('names', () => {
     })
 
     test(`of keys in ${page} exist, and its YAML is a valid configuration`, () => {
-      const groups = /^(?:servers\[\]|collection|exposition|registry|web|page|limits)\.(?!yml)\w+/
+      const groups =
+        /^(?:servers\[\]|collection|exposition|registry|web|page|limits|alerts|chat|alertmanager)\.(?!yml|conf|example)\w+/
       for (const code of inline) {
         const [key] = groups.exec(code) ?? []
         if (key !== undefined) assert.ok(keys.has(key), key)
       }
       for (const block of blocksOf(text, 'yaml')) {
-        if (!/^(servers|collection|exposition|registry|web|page|limits):/.test(block)) continue
+        const isConfiguration =
+          /^(servers|collection|exposition|registry|web|page|limits|alerts|chat):/.test(block)
+        if (!isConfiguration) continue
         configSchema.parse(parse(block))
       }
     })

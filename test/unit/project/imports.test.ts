@@ -46,6 +46,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'control',
     'errors',
     'log',
+    'messaging',
     'metrics',
     'servers',
     'xmpp',

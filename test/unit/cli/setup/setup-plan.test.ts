@@ -50,7 +50,11 @@ test('setup does not propose a domain for a VirtualHost that has no domain as it
 
 test('the configuration of the exporter has each domain as text', () => {
   for (const domain of ['stats.example.com', '123', 'null', '1e3', 'stats.münchen.example']) {
-    const [{ content } = { content: '' }] = planExporterFiles(domain, 'xmpp://127.0.0.1:5347', 'x')
+    const [{ content } = { content: '' }] = planExporterFiles({
+      domain,
+      service: 'xmpp://127.0.0.1:5347',
+      secret: 'x',
+    })
     const { servers } = parse(content) as { servers: { domain: unknown }[] }
     assert.deepEqual(
       servers.map((server) => server.domain),

@@ -1,0 +1,57 @@
+import { statSync } from 'node:fs'
+import { TOKEN_FILE } from './plan-alerts.js'
+
+const GROUP_MAY_READ = 0o040
+
+/**
+ * Formats the lines for alertmanager.yml: the receiver that posts alerts to the exporter, and the route to a second
+ * receiver for the alerts that XMPP cannot deliver.
+ *
+ * @param url The URL to which Alertmanager posts alerts.
+ * @param tokenFile A file with the token, which Alertmanager can read.
+ */
+export function formatReceiver(url: string, tokenFile: string): string {
+  return `route:
+  receiver: xmpp
+  group_by: [alertname, instance]
+  routes:
+    # These alerts say that Prosody or the exporter is down, so XMPP may be unable to deliver them.
+    - matchers: ['without_xmpp="true"']
+      receiver: without-xmpp
+
+receivers:
+  - name: xmpp
+    webhook_configs:
+      - url: ${url}
+        send_resolved: true
+        max_alerts: 100
+        http_config:
+          authorization:
+            credentials_file: ${tokenFile}
+  - name: without-xmpp
+    email_configs:
+      # Replace the addresses and the mail server.
+      - to: admin@example.net
+        from: alertmanager@example.net
+        smarthost: mail.example.net:587
+        send_resolved: true
+`
+}
+
+/** @param page The URL of the status page of the exporter. */
+export function formatAlertmanagerLines(page: string): string[] {
+  const url = new URL('alerts', page).href
+  const mustGrant = (statSync(TOKEN_FILE).mode & GROUP_MAY_READ) === 0
+  return [
+    'For alertmanager.yml:',
+    '',
+    formatReceiver(url, TOKEN_FILE),
+    ...(mustGrant
+      ? [
+          `Alertmanager must be able to read ${TOKEN_FILE}. On the same machine, let its group read the file, for example: ` +
+            `chgrp prometheus ${TOKEN_FILE} && chmod 640 ${TOKEN_FILE}`,
+        ]
+      : []),
+    'Alerts of Prometheus: docs/operations.md, "Alerts". All about messages: docs/alerts.md.',
+  ]
+}
