@@ -39,6 +39,19 @@ export async function findPrometheus(major, say) {
 }
 
 /**
+ * @param {Say} [say]
+ * @returns {Promise<string>} The path of Alertmanager, which needs no libraries.
+ */
+export async function findAlertmanager(say) {
+  const wanted = {
+    packages: ['prometheus-alertmanager'],
+    suite: 'bookworm',
+    dependencies: /** @type {const} */ ('none'),
+  }
+  return join(await unpack('alertmanager', wanted, say), 'usr/bin/prometheus-alertmanager')
+}
+
+/**
  * @typedef {object} Program
  * @property {string} command
  * @property {NodeJS.ProcessEnv} env The environment variables with which the program finds its libraries.
@@ -162,6 +175,7 @@ export async function findChromium(say) {
 export async function fetchAll(say) {
   for (const version of [legacyVersion, ...prosodyVersions]) await findProsody(version, say)
   for (const major of prometheusVersions) await findPrometheus(major, say)
+  await findAlertmanager(say)
   await findPython(say)
   await findCurl(say)
   await findOpenssl(say)

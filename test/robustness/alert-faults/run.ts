@@ -1,0 +1,170 @@
+/** Runs a scenario: sends the alert and its resolution, causes the outages, and checks what the recipients received. */
+
+import assert from 'node:assert/strict'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createNotification, postNotification } from '../../support/notifications.js'
+import { until } from '../../support/setup/process.js'
+import { judgeDeliveries } from './judge.js'
+import type { Lane } from './lane.js'
+import { markOf, RECIPIENTS } from './recipients.js'
+import { STATUSES, type AlertScenario, type Outage, type Status } from './scenarios.js'
+
+/** A reply that is to be held back can never leave, for example because of an earlier outage. */
+const WRITTEN_LIMIT_MS = 2000
+const FIRST_RETRY_MS = 200
+const LAST_RETRY_MS = 2000
+const ATTEMPTS_LIMIT_MS = 300_000
+
+export type AlertOutcome = {
+  /** The number of messages beyond the first of each notification and recipient. */
+  readonly duplicates: number
+}
+
+/** @throws AssertionError if a recipient did not receive a notification, or received it too often. */
+export async function runAlertScenario(
+  scenario: AlertScenario,
+  lane: Lane,
+): Promise<AlertOutcome> {
+  for (const status of STATUSES) await runPhase(scenario, status, lane)
+  const { recipients } = lane
+  await until(async () => recipients.collect().then(() => true), {
+    what: 'the messages of all recipients are counted',
+  })
+  const count = recipients.count.bind(recipients)
+  assert.deepEqual(judgeDeliveries(scenario, RECIPIENTS, count), [])
+  const messages = STATUSES.flatMap((status) =>
+    RECIPIENTS.map((recipient) => count(recipient, scenario, status)),
+  )
+  return { duplicates: messages.reduce((sum, each) => sum + each - 1, 0) }
+}
+
+/** Sends one notification, with the outages around it. Resolves when the outages are over and it was delivered. */
+async function runPhase(scenario: AlertScenario, status: Status, lane: Lane): Promise<void> {
+  let sending: Promise<void> | undefined
+  const post = () => (sending ??= send(scenario, status, lane))
+  for (const outage of scenario[status]) await runOutage(outage, lane, post)
+  // A client that lost its connection logs in again, as its user would.
+  await lane.recipients.connect()
+  await post()
+}
+
+const send = (scenario: AlertScenario, status: Status, lane: Lane) =>
+  scenario.sender === 'test'
+    ? postUntilAccepted(scenario, status, lane)
+    : sendWithAlertmanager(scenario, status, lane)
+
+/** Posts a notification as Alertmanager does: again and again, until the exporter responds with 2xx. */
+async function postUntilAccepted(scenario: AlertScenario, status: Status, lane: Lane) {
+  const summary = `The test alert ${markOf(scenario, status)}.`
+  const name = `Test${scenario.seed}`
+  const body = JSON.stringify(createNotification([{ name, summary, status }]))
+  const giveUpAt = performance.now() + ATTEMPTS_LIMIT_MS
+  for (let waitMs = FIRST_RETRY_MS; ; waitMs = Math.min(waitMs * 1.5, LAST_RETRY_MS)) {
+    const url = `http://127.0.0.1:${lane.http.port}`
+    const timeoutMs = scenario.requestTimeoutMs
+    const answer = await postNotification(url, body, { timeoutMs }).catch(
+      (error: unknown) => ({ status: 500, text: String(error) }),
+    )
+    if (answer.status < 300) return
+    assert.ok(answer.status >= 500, `the exporter rejected ${body}: ${answer.text}`)
+    assert.ok(performance.now() < giveUpAt, `the exporter never accepted ${body}: ${answer.text}`)
+    await sleep(waitMs)
+  }
+}
+
+/** Sends an alert to Alertmanager again and again, as Prometheus does, until all recipients have received it. */
+async function sendWithAlertmanager(scenario: AlertScenario, status: Status, lane: Lane) {
+  const alertmanager = await lane.alertmanager()
+  const { recipients } = lane
+  const startsAt = new Date(Date.now() - 60_000).toISOString()
+  const alert = {
+    labels: { alertname: `Test${scenario.seed}`, severity: 'warning' },
+    annotations: { summary: `The test alert ${markOf(scenario, status)}.` },
+    ...(status === 'resolved' && { startsAt, endsAt: new Date().toISOString() }),
+  }
+  await until(
+    async () => {
+      await alertmanager.post([alert]).catch(() => undefined)
+      await recipients.collect().catch(() => undefined)
+      return recipients.hasAll(scenario, status)
+    },
+    { what: `Alertmanager delivers ${markOf(scenario, status)} to all`, everyMs: 300 },
+  )
+}
+
+async function runOutage({ fault, when, forMs }: Outage, lane: Lane, post: () => unknown) {
+  if (when === 'written') {
+    const proxy = fault.where === 'http' ? lane.http : lane.xmpp
+    proxy.begin({ kind: 'stall' }, 'down')
+    const written = proxy.waitForBytes('down', 1)
+    void post()
+    await Promise.race([written, sleep(WRITTEN_LIMIT_MS)])
+  } else if (when !== 'before') {
+    void post()
+    await sleep(when.afterMs)
+  }
+  const end = await beginFault(fault, lane)
+  if (when === 'before') void post()
+  await sleep(forMs)
+  await end()
+  lane.xmpp.endFaults()
+  lane.http.endFaults()
+}
+
+/** Begins a fault. Returns the function that ends it. */
+async function beginFault(fault: Outage['fault'], lane: Lane): Promise<() => unknown> {
+  switch (fault.where) {
+    case 'xmpp':
+    case 'http': {
+      const proxy = lane[fault.where]
+      proxy.begin({ kind: fault.how }, 'up')
+      // A connection that exists would not notice that new connections fail.
+      if (fault.how === 'refuse' || fault.how === 'silent') proxy.begin({ kind: 'reset' }, 'up')
+      return () => undefined
+    }
+    case 'exporter':
+      return await beginExporterFault(fault.how, lane)
+    case 'prosody':
+      return await beginProsodyFault(fault.how, lane)
+    case 'alertmanager':
+      return await beginAlertmanagerFault(fault.how, lane)
+  }
+}
+
+type ProgramFault = 'kill' | 'restart' | 'freeze'
+
+async function beginExporterFault(how: ProgramFault, lane: Lane) {
+  if (how === 'freeze') {
+    lane.exporter().kill('SIGSTOP')
+    return () => {
+      lane.exporter().kill('SIGCONT')
+    }
+  }
+  await lane.endExporter(how === 'kill' ? 'SIGKILL' : 'SIGTERM')
+  return lane.startExporter
+}
+
+async function beginProsodyFault(how: ProgramFault, { prosody }: Lane) {
+  if (how === 'restart') {
+    await prosody.restart()
+    return () => undefined
+  }
+  prosody.kill(how === 'kill' ? 'SIGKILL' : 'SIGSTOP')
+  return how === 'kill'
+    ? () => prosody.restart()
+    : () => {
+        prosody.kill('SIGCONT')
+      }
+}
+
+async function beginAlertmanagerFault(how: ProgramFault, lane: Lane) {
+  const alertmanager = await lane.alertmanager()
+  if (how !== 'freeze') {
+    await alertmanager.restart(how === 'kill' ? 'SIGKILL' : 'SIGTERM')
+    return () => undefined
+  }
+  alertmanager.kill('SIGSTOP')
+  return () => {
+    alertmanager.kill('SIGCONT')
+  }
+}
