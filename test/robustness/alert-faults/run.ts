@@ -25,7 +25,8 @@ export async function runAlertScenario(
   scenario: AlertScenario,
   lane: Lane,
 ): Promise<AlertOutcome> {
-  for (const status of STATUSES) await runPhase(scenario, status, lane)
+  const startsAt = new Date(Date.now() - 60_000).toISOString()
+  for (const status of STATUSES) await runPhase({ scenario, status, startsAt }, lane)
   const { recipients } = lane
   await until(async () => recipients.collect().then(() => true), {
     what: 'the messages of all recipients are counted',
@@ -38,23 +39,31 @@ export async function runAlertScenario(
   return { duplicates: messages.reduce((sum, each) => sum + each - 1, 0) }
 }
 
+/** The alert of a scenario, while it fires or when it is resolved. */
+type AlertState = {
+  readonly scenario: AlertScenario
+  readonly status: Status
+  /** Prometheus sends the same time again and again. */
+  readonly startsAt: string
+}
+
 /** Sends one notification, with the outages around it. Resolves when the outages are over and it was delivered. */
-async function runPhase(scenario: AlertScenario, status: Status, lane: Lane): Promise<void> {
+async function runPhase(state: AlertState, lane: Lane): Promise<void> {
   let sending: Promise<void> | undefined
-  const post = () => (sending ??= send(scenario, status, lane))
-  for (const outage of scenario[status]) await runOutage(outage, lane, post)
+  const post = () => (sending ??= send(state, lane))
+  for (const outage of state.scenario[state.status]) await runOutage(outage, lane, post)
   // A client that lost its connection logs in again, as its user would.
   await lane.recipients.connect()
   await post()
 }
 
-const send = (scenario: AlertScenario, status: Status, lane: Lane) =>
-  scenario.sender === 'test'
-    ? postUntilAccepted(scenario, status, lane)
-    : sendWithAlertmanager(scenario, status, lane)
+const send = (state: AlertState, lane: Lane) =>
+  state.scenario.sender === 'test'
+    ? postUntilAccepted(state, lane)
+    : sendWithAlertmanager(state, lane)
 
 /** Posts a notification as Alertmanager does: again and again, until the exporter responds with 2xx. */
-async function postUntilAccepted(scenario: AlertScenario, status: Status, lane: Lane) {
+async function postUntilAccepted({ scenario, status }: AlertState, lane: Lane) {
   const summary = `The test alert ${markOf(scenario, status)}.`
   const name = `Test${scenario.seed}`
   const body = JSON.stringify(createNotification([{ name, summary, status }]))
@@ -73,14 +82,14 @@ async function postUntilAccepted(scenario: AlertScenario, status: Status, lane: 
 }
 
 /** Sends an alert to Alertmanager again and again, as Prometheus does, until all recipients have received it. */
-async function sendWithAlertmanager(scenario: AlertScenario, status: Status, lane: Lane) {
+async function sendWithAlertmanager({ scenario, status, startsAt }: AlertState, lane: Lane) {
   const alertmanager = await lane.alertmanager()
   const { recipients } = lane
-  const startsAt = new Date(Date.now() - 60_000).toISOString()
   const alert = {
     labels: { alertname: `Test${scenario.seed}`, severity: 'warning' },
     annotations: { summary: `The test alert ${markOf(scenario, status)}.` },
-    ...(status === 'resolved' && { startsAt, endsAt: new Date().toISOString() }),
+    startsAt,
+    ...(status === 'resolved' && { endsAt: new Date().toISOString() }),
   }
   await until(
     async () => {
