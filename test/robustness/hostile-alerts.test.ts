@@ -91,10 +91,9 @@ test('the webhook rejects each kind of wrong request, and sends nothing', async 
     assert.equal(await statusOf(setup, VALID, { method }), 405, method)
   }
   const huge = changedAlert({ labels: { alertname: 'x'.repeat(10 * MB) } })
-  const chunked = { 'Transfer-Encoding': 'chunked', 'Content-Length': '' }
-  for (const headers of [{}, chunked, { 'Content-Encoding': 'gzip' }]) {
-    const status = await statusOf(setup, huge, { headers })
-    assert.ok([413, 415, 400, 'reset'].includes(status), `${JSON.stringify(headers)}: ${status}`)
+  for (const isChunked of [false, true]) {
+    const status = await statusOf(setup, huge, { isChunked })
+    assert.ok(status === 413 || status === 'reset', `chunked ${isChunked}: ${status}`)
   }
   assert.deepEqual(messagesOf(setup.relay.sent).map(String), [])
 
@@ -161,7 +160,11 @@ test('a forged sender gets no answer, and nobody who is not configured does', as
   assert.match(far.output(), /invalid-from|host-unknown|not-authorized|improper-addressing/)
 
   // When this alert has arrived, the exporter has handled all stanzas before it.
-  assert.equal(await statusOf(setup, VALID), 200)
+  // A forged presence can remove the exporter from the room until it joins again.
+  await until(async () => (await statusOf(setup, VALID)) === 200, {
+    what: 'the exporter delivers an alert after the forged stanzas',
+    everyMs: 500,
+  })
   assert.ok(relay.received.every((stanza) => !stanza.toString().includes('status over s2s')))
   const recipients = messagesOf(relay.sent).map(({ attrs }) => attrs.to?.split('/')[0])
   assert.deepEqual([...new Set(recipients)].sort(), [ADMIN, ROOM].sort())

@@ -85,6 +85,8 @@ export type PostOptions = {
   /** A connection pool. Default: each request has its own connection. */
   readonly agent?: Agent
   readonly timeoutMs?: number
+  /** Whether the request does not state the length of its body. */
+  readonly isChunked?: boolean
 }
 
 /**
@@ -95,18 +97,21 @@ export type PostOptions = {
 export function postNotification(
   url: string,
   body: string | Uint8Array,
-  { token = ALERTS_TOKEN, method = 'POST', headers, agent, timeoutMs = 60_000 }: PostOptions = {},
+  options: PostOptions = {},
 ): Promise<{ readonly status: number; readonly text: string }> {
+  const { token = ALERTS_TOKEN, method = 'POST', timeoutMs = 60_000, isChunked = false } = options
   return new Promise((resolve, reject) => {
     const sent = request(`${url}/alerts`, {
       method,
       headers: {
         'Content-Type': 'application/json',
-        'Content-Length': String(Buffer.byteLength(body)),
+        ...(isChunked
+          ? { 'Transfer-Encoding': 'chunked' }
+          : { 'Content-Length': String(Buffer.byteLength(body)) }),
         ...(token !== '' && { Authorization: `Bearer ${token}` }),
-        ...headers,
+        ...options.headers,
       },
-      agent: agent ?? false,
+      agent: options.agent ?? false,
       signal: AbortSignal.timeout(timeoutMs),
     })
     sent.on('error', reject)

@@ -45,11 +45,11 @@ export async function startLane(
       { ...prosody, service: `xmpp://127.0.0.1:${xmpp.port}` },
       { port, flags: [configFlag] },
     )
+  const recipients = new Recipients(prosody)
+  await recipients.openRoom()
+  t.after(() => recipients.close())
   let exporter = await start()
   await untilReady(exporter, 200)
-  const recipients = new Recipients(prosody)
-  await recipients.connect()
-  t.after(() => recipients.close())
   let alertmanager: RunningAlertmanager | undefined
   return {
     prosody,

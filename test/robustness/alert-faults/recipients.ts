@@ -3,6 +3,7 @@
 import xml, { type Element } from '@xmpp/xml'
 import assert from 'node:assert/strict'
 import type { TestProsody } from '../../support/prosody.js'
+import { openRoom } from '../../support/rooms.js'
 import { login, type XmppUser } from '../../support/xmpp-client.js'
 import type { AlertScenario, Status } from './scenarios.js'
 
@@ -38,6 +39,12 @@ export class Recipients {
     if (this.client) this.countAll(ONLINE, this.client)
     this.client?.destroy()
     this.client = await this.logIn(ONLINE)
+  }
+
+  /** Creates the room. */
+  async openRoom(): Promise<void> {
+    await this.connect()
+    await openRoom(this.client!, ROOM)
   }
 
   /** Counts all messages that Prosody has delivered or stored. Logs the offline users in for a moment. */
@@ -83,6 +90,9 @@ export class Recipients {
   }
 
   private countMessage(recipient: string, message: Element): void {
+    // The client that created the room also receives the messages of the room.
+    const isFromRoom = message.attrs.type === 'groupchat'
+    if (isFromRoom !== (recipient === ROOM)) return
     const [mark] = /\[seed \d+ \w+\]/.exec(message.getChildText('body') ?? '') ?? []
     if (mark === undefined) return
     const key = `${recipient} ${mark}`
