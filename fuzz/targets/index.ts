@@ -3,6 +3,7 @@ import { accept } from './accept.js'
 import { compare } from './compare.js'
 import { config, webConfig } from './config-files.js'
 import { exposition } from './exposition.js'
+import { notifications } from './notifications.js'
 import { numbers } from './numbers.js'
 import { parsers } from './parsers.js'
 import { registryLines } from './registry-lines.js'
@@ -25,4 +26,5 @@ export const TARGETS: readonly Target[] = [
   webConfig,
   requests,
   authorization,
+  notifications,
 ]

@@ -1,4 +1,5 @@
 import { parseExternalUrl, parseRoutePrefix } from '../../src/config/reverse-proxy.js'
+import { parseTemplate } from '../../src/config/messaging-values.js'
 import { parseDomain, parseServiceAddress } from '../../src/config/xmpp-address.js'
 import { parseDuration } from '../../src/config/duration.js'
 import { ConfigError } from '../../src/errors.js'
@@ -22,6 +23,7 @@ export const parsers: Target = {
     'https://example.org/prosody/',
     '--log.level=debug',
     '9.5',
+    '{{ labels.severity }}: {{ startsAt }}',
   ],
   words: ['xmpp://', 'unix:/', '::1', '--no-', '--web.', 'ms', 'y', '@', '/', '?', 'xn--'],
   run(input) {
@@ -52,6 +54,7 @@ export const parsers: Target = {
     refusing([TypeError], () => parseService(text))
     refusing([ConfigError], () => parseExternalUrl(given))
     refusing([ConfigError], () => parseRoutePrefix(given))
+    refusing([ConfigError], () => parseTemplate(given))
     refusing([ConfigError], () =>
       readSettings(text.split(/\s+/), { PROSODY_EXPORTER_XMPP_HOST: text }),
     )

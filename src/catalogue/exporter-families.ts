@@ -122,6 +122,24 @@ export const exporter: Area = {
       'Unix time of the last successful reload of the web configuration file.',
     ),
     counter(
+      'prosody_exporter_messages',
+      'result',
+      'Number of messages with alerts, by what became of them, for each recipient and attempt.',
+      {
+        watch:
+          'Alert on an increase of `rejected`: a recipient, for example an unknown user or a room that banned the exporter, gets no alerts until a person solves the problem. `failed` counts attempts that Alertmanager repeats. `unconfirmed` counts missing receipts (XEP-0184) of people whose client has sent receipts before, for example of people who were offline for ten minutes. The log of the exporter has the reasons. The metric exists only with `alerts`.',
+      },
+    ),
+    gauge(
+      'prosody_exporter_rooms',
+      'state',
+      'Number of rooms for alerts, by whether the exporter is in the room.',
+      {
+        watch:
+          'If `not_joined` is not 0 for minutes, the log of the exporter has the reason. The metric exists only with `alerts.rooms`.',
+      },
+    ),
+    counter(
       'prosody_exporter_process_cpu_seconds',
       '',
       'CPU time that the exporter has used, in seconds.',

@@ -1,4 +1,5 @@
 import { valueError, type Given } from './given.js'
+import { parseAlertTemplate } from './parse-alert-template.js'
 import { parseDomain } from './xmpp-address.js'
 
 // RFC 7622 §3.3.1: the local part of a JID cannot contain these characters, white space or control characters.
@@ -33,10 +34,13 @@ export function parseNick(given: Given): string {
   return nick
 }
 
-/** @throws ConfigError */
+/** Checks the template of an alert. @throws ConfigError */
 export function parseTemplate(given: Given): string {
-  if (given.text.trim() !== '' && given.text.length <= MAX_TEMPLATE_CHARACTERS) return given.text
-  throw valueError(given, `a text of at most ${MAX_TEMPLATE_CHARACTERS} characters`)
+  if (given.text.trim() === '' || given.text.length > MAX_TEMPLATE_CHARACTERS) {
+    throw valueError(given, `a text of at most ${MAX_TEMPLATE_CHARACTERS} characters`)
+  }
+  parseAlertTemplate(given)
+  return given.text
 }
 
 /** Parses the address of Alertmanager. @returns The URL without a slash at its end. @throws ConfigError */

@@ -1,10 +1,18 @@
 import type { Hono } from 'hono'
 import type { MessagingConfig } from '../config/read-config.js'
+import { getErrorMessage } from '../errors.js'
 import type { Log } from '../log/log.js'
 import type { Family } from '../metrics/family.js'
 import type { MonitoredServer } from '../servers/monitored-server.js'
 import type { Element } from '../xmpp/xml.js'
+import { addAlertsRoute } from './alerts-route.js'
+import { createDelivery } from './delivery.js'
 import { createMessagingClient } from './messaging-client.js'
+import { formatNotification } from './notification-text.js'
+import { getGroupKey, getNotificationKey, type Notification } from './notification.js'
+
+// Alertmanager waits for the response at least until the next notification of the group, which is 10 s or more.
+const DELIVERY_MS = 20_000
 
 export type MessagingOptions = {
   /** Returns the current configuration. A reload replaces it. */
@@ -30,20 +38,87 @@ export type Messaging = {
 export function createMessaging(options: MessagingOptions): Messaging {
   const { config, log, findServer } = options
   const find = (name: string | undefined) => (name === undefined ? undefined : findServer(name))
-  const alertsClient = createMessagingClient(() => find(config().alerts?.server)?.connection)
   const chatClient = createMessagingClient(() => find(config().chat?.server)?.connection)
-  // The parts of the folder are joined here: delivery and webhook (alerts), chat and its ad-hoc commands.
-  void log
-  void alertsClient
+  const alerts = config().alerts ? createAlerts({ config, log, find }) : undefined
+  // The chat and its ad-hoc commands are joined here.
   void chatClient
+
   return {
-    addRoutes: () => {},
-    applyConfig: () => Promise.resolve(),
-    onOnline: () => {},
-    onLost: () => {},
-    onStanza: () => false,
-    getFamilies: () => [],
-    stop: () => {},
-    close: () => Promise.resolve(),
+    addRoutes(app) {
+      alerts?.addRoute(app)
+    },
+    applyConfig() {
+      if (alerts) alerts.applyConfig()
+      else if (config().alerts) log.warn('Restart the exporter to turn on alerts: a reload cannot.')
+      return Promise.resolve()
+    },
+    onOnline(server) {
+      if (alerts?.isOf(server)) guard(log, alerts.delivery.onOnline)
+    },
+    onLost(server) {
+      if (alerts?.isOf(server)) guard(log, alerts.delivery.onLost)
+    },
+    onStanza: (server, stanza) =>
+      alerts?.isOf(server) === true &&
+      (guard(log, () => alerts.delivery.handle(stanza)) ?? false),
+    getFamilies: () => alerts?.delivery.getFamilies() ?? [],
+    stop() {
+      alerts?.delivery.stop()
+    },
+    async close() {
+      await alerts?.delivery.close()
+    },
+  }
+}
+
+/** Runs a function for an event of a stream. An error must not reach the stream, which would end because of it. */
+function guard<T>(log: Log, run: () => T): T | undefined {
+  try {
+    return run()
+  } catch (error) {
+    log.debug('cannot handle a stanza', { reason: getErrorMessage(error) })
+    return undefined
+  }
+}
+
+/** Joins the webhook of Alertmanager with the delivery of messages. */
+function createAlerts({
+  config,
+  log,
+  find,
+}: Pick<MessagingOptions, 'config' | 'log'> & {
+  find: (name: string | undefined) => MonitoredServer | undefined
+}) {
+  let server = config().alerts?.server
+  const client = createMessagingClient(() => find(server)?.connection)
+  const delivery = createDelivery({ client, config: () => config().alerts, log })
+
+  function deliver(notification: Notification) {
+    const { template, correctResolved = false } = config().alerts ?? {}
+    const message = {
+      key: getNotificationKey(notification),
+      group: getGroupKey(notification),
+      text: formatNotification(notification, { template }),
+      isCorrection: correctResolved && notification.status === 'resolved',
+    }
+    return delivery.deliver(message, DELIVERY_MS)
+  }
+
+  return {
+    delivery,
+    isOf: (name: string) => name === server,
+    addRoute: (app: Hono) => {
+      addAlertsRoute(app, { token: () => config().alerts?.token, deliver, log })
+    },
+    applyConfig: () => {
+      const next = config().alerts?.server
+      if (next === undefined && server !== undefined) {
+        log.warn('The configuration has no alerts any more. Restart the exporter to remove the path /alerts.')
+      }
+      // The exporter can only leave its rooms through the server with which it joined them.
+      if (next !== server) delivery.leaveRooms()
+      server = next
+      delivery.applyConfig()
+    },
   }
 }

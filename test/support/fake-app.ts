@@ -45,6 +45,8 @@ type Fakes = {
   /** The names of the XMPP servers. If set, the app also has the routes for several servers. */
   servers: readonly string[]
   isFailure: (snapshot: { exposition: Exposition }) => boolean
+  /** Adds more routes to the app. */
+  addRoutes: (app: Hono, log: Log) => void
 }
 
 export function createFakeApp(fakes: Partial<Fakes> = {}) {
@@ -73,6 +75,7 @@ export function createFakeApp(fakes: Partial<Fakes> = {}) {
     ...(fakes.isFailure && { isFailure: fakes.isFailure }),
     isReady: () => fakes.ready ?? true,
     addRoutes: (hono, serve) => {
+      fakes.addRoutes?.(hono, log)
       const { servers } = fakes
       if (!servers) return
       addServerRoutes(hono, serve, {

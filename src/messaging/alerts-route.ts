@@ -1,0 +1,177 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { Readable } from 'node:stream'
+import type { Context, Hono } from 'hono'
+import { getBindings, respond, respondText } from '../http/routes.js'
+import { limitRepeats } from '../log/log-limit.js'
+import type { Log } from '../log/log.js'
+import { maskJids } from '../log/mask.js'
+import { NotificationError, parseNotification, type Notification } from './notification.js'
+import { toOneLine } from './plain-text.js'
+import { readBody } from './read-body.js'
+
+/** Which recipients have received a notification, which never will, and which have not yet. */
+type Outcome = {
+  readonly delivered: readonly unknown[]
+  readonly rejected: readonly unknown[]
+  readonly pending: readonly { readonly reason: string }[]
+}
+
+export type AlertsRouteOptions = {
+  /** Returns the token that Alertmanager must send; `undefined` if the configuration no longer has alerts. */
+  readonly token: () => string | undefined
+  /** Sends the notification to the recipients of the configuration. */
+  readonly deliver: (notification: Notification) => Promise<Outcome>
+  readonly log: Log
+  /** How long the body of a request can take. HTTP/2 has no such limit in Node.js. Default: 30 s. */
+  readonly bodyTimeoutMs?: number
+}
+
+const BODY_TIMEOUT_MS = 30_000
+const MAX_BODY_BYTES = 2 * 1024 * 1024
+/** The maximum number of notifications that are received, wait, or are delivered. */
+const MAX_NOTIFICATIONS = 16
+const MAX_REASONS = 3
+const MAX_REASON_CHARACTERS = 200
+const UTF_8 = new TextDecoder('utf-8', { fatal: true })
+
+/**
+ * Adds the route `POST /alerts`, to which Alertmanager sends notifications. The status is 200 only if no recipient is
+ * pending. Alertmanager repeats a notification after a status of 500 or above, so this is the status of each problem that
+ * can pass. The token and the number of notifications are checked before the body is read.
+ */
+export function addAlertsRoute(app: Hono, options: AlertsRouteOptions): void {
+  const { token, deliver, bodyTimeoutMs = BODY_TIMEOUT_MS } = options
+  const log = limitRepeats(options.log)
+  let running = 0
+
+  /** Reads the notification in a body. Returns the response if there is none. */
+  async function receive(body: Readable): Promise<Notification | Response> {
+    const bytes = await readBody(body, { maxBytes: MAX_BODY_BYTES, timeoutMs: bodyTimeoutMs })
+    if (bytes === 'too long') return refuseLength()
+    if (bytes === 'incomplete') {
+      return respondText(503, 'The body of the request did not arrive in time. Try again later.', {
+        'Retry-After': '1',
+      })
+    }
+    const notification = readNotification(bytes)
+    if (typeof notification !== 'string') return notification
+    log.warn('rejected a notification of Alertmanager', { reason: maskJids(notification) })
+    return respondText(400, `Wrong notification: ${notification}.`)
+  }
+
+  app.post('/alerts', (c) => {
+    const expected = token()
+    if (expected === undefined) {
+      return respondText(404, 'Not found: the configuration no longer has the section alerts.')
+    }
+    if (!hasToken(c, expected)) {
+      log.warn(
+        'rejected a request to /alerts without the right token; set the credentials in the webhook of Alertmanager to the contents of alerts.token_file',
+      )
+      return respondText(
+        401,
+        'Unauthorized: send the token of alerts.token_file as "Authorization: Bearer TOKEN" or "X-Alerts-Token: TOKEN".',
+        { 'WWW-Authenticate': 'Bearer realm="prosody-exporter alerts"' },
+      )
+    }
+    if (running >= MAX_NOTIFICATIONS) {
+      return respondText(
+        503,
+        `Too many notifications: ${MAX_NOTIFICATIONS} are being delivered. Try again later.`,
+        { 'Retry-After': '5' },
+      )
+    }
+    if (!/^(?:identity)?$/i.test(getHeader(c, 'content-encoding'))) {
+      return respondText(415, 'Unsupported Content-Encoding: send the notification uncompressed.')
+    }
+    if (Number(getHeader(c, 'content-length')) > MAX_BODY_BYTES) return refuseLength()
+    running++
+    // With `await`, the body and the notification would stay in memory until they are delivered.
+    return receive(getBody(c))
+      .then((received) => ('alerts' in received ? deliver(received).then(respondTo) : received))
+      .finally(() => {
+        running--
+      })
+  })
+
+  function refuseLength(): Response {
+    log.warn('rejected a notification of Alertmanager', { reason: 'longer than 2 MiB' })
+    return respondText(
+      413,
+      'Notification too long: the limit is 2 MiB. Set max_alerts in the webhook of Alertmanager.',
+    )
+  }
+}
+
+function respondTo({ delivered, rejected, pending }: Outcome): Response {
+  if (pending.length === 0) {
+    const counts = { delivered: delivered.length, rejected: rejected.length }
+    return respond(200, Buffer.from(`${JSON.stringify(counts)}\n`), 'application/json', {})
+  }
+  const total = delivered.length + rejected.length + pending.length
+  return respondText(
+    503,
+    `Not delivered to ${pending.length} of ${total} recipients: ${formatReasons(pending)}. Try again later.`,
+    { 'Retry-After': '10' },
+  )
+}
+
+/** Formats the different reasons with the number of recipients, without the names in JIDs. */
+function formatReasons(pending: Outcome['pending']): string {
+  const counts = new Map<string, number>()
+  for (const { reason } of pending) {
+    const text = toOneLine(maskJids(reason), MAX_REASON_CHARACTERS)
+    counts.set(text, (counts.get(text) ?? 0) + 1)
+  }
+  return Array.from(counts, ([reason, count]) => (count > 1 ? `${reason} (${count})` : reason))
+    .slice(0, MAX_REASONS)
+    .join('; ')
+}
+
+/** Returns the notification in the body, or what is wrong with it. */
+function readNotification(bytes: Uint8Array): Notification | string {
+  try {
+    return parseNotification(parseJson(bytes))
+  } catch (error) {
+    if (error instanceof NotificationError) return error.message
+    throw error
+  }
+}
+
+/** @throws NotificationError */
+function parseJson(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(UTF_8.decode(bytes))
+  } catch {
+    throw new NotificationError('body: expected JSON in UTF-8, as Alertmanager sends it to a webhook')
+  }
+}
+
+/**
+ * Returns whether the request has the token. The web configuration file can need the header `Authorization` for itself, so
+ * the token can be in a header of its own.
+ */
+function hasToken(c: Context, expected: string): boolean {
+  const [, bearer = ''] = /^bearer +(.+)$/i.exec(getHeader(c, 'authorization')) ?? []
+  const digest = hash(Buffer.from(expected))
+  // Node.js decodes headers as latin1. Both headers are compared, in a time that does not depend on their contents.
+  return [bearer, getHeader(c, 'x-alerts-token')]
+    .map((given) => timingSafeEqual(hash(Buffer.from(given, 'latin1')), digest))
+    .includes(true)
+}
+
+const hash = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest()
+
+function getHeader(c: Context, name: string): string {
+  const { incoming } = getBindings(c)
+  return (incoming ? incoming.headers[name]?.toString() : c.req.header(name)) ?? ''
+}
+
+/**
+ * Returns the body of a request. The stream of node:http is read directly, because Readable.toWeb() of Node.js buffers
+ * thousands of chunks.
+ */
+function getBody(c: Context): Readable {
+  const { incoming } = getBindings(c)
+  return incoming ?? (c.req.raw.body ? Readable.fromWeb(c.req.raw.body as never) : Readable.from([]))
+}

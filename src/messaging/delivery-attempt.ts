@@ -1,0 +1,134 @@
+import type { AlertsConfig } from '../config/read-config.js'
+import { deliverToPeople } from './deliver-to-people.js'
+import { deliverToRoom, type RoomChannel } from './deliver-to-room.js'
+import type { RememberedMessage } from './delivered-messages.js'
+import { pending, type DeliveryOutcome } from './delivery-outcome.js'
+import type { DeliveryReport } from './delivery-report.js'
+import type { Receipts } from './receipts.js'
+import type { Rooms } from './rooms.js'
+
+/** A text that all recipients of the configuration should receive. */
+export type AlertMessage = {
+  /** What the message says. A message with the same group and key is a repetition of this one. */
+  readonly key: string
+  /** The group of alerts that the message is about. Default: the key. */
+  readonly group?: string
+  readonly text: string
+  /** Whether the message replaces the previous one of its group (XEP-0308), for recipients that have received it. */
+  readonly isCorrection?: boolean
+}
+
+export type DeliveryResult = {
+  /** The recipients that have received the message, in this attempt or in an earlier one. */
+  readonly delivered: readonly string[]
+  /** The recipients that cannot receive the message until a person solves the problem. */
+  readonly rejected: readonly { readonly to: string; readonly reason: string }[]
+  /** The recipients that another attempt can reach. */
+  readonly pending: readonly { readonly to: string; readonly reason: string }[]
+}
+
+export type DeliveryAttempts = {
+  /** Makes one attempt to deliver a message to all recipients that have not received it yet. */
+  run(message: AlertMessage, memory: RememberedMessage, timeoutMs: number): Promise<DeliveryResult>
+  /** Returns the result of an attempt that cannot be made for this reason. */
+  fail(memory: RememberedMessage, reason: string): DeliveryResult
+}
+
+export type DeliveryAttemptOptions = Omit<RoomChannel, 'onLateOutcome'> & {
+  readonly config: () => AlertsConfig | undefined
+  readonly receipts: Receipts
+  readonly rooms: Rooms
+  readonly report: DeliveryReport
+}
+
+const NO_RECIPIENTS: DeliveryResult = {
+  delivered: [],
+  rejected: [],
+  pending: [{ to: 'alerts.to', reason: 'the configuration has no recipients of alerts.' }],
+}
+
+export function createDeliveryAttempts(options: DeliveryAttemptOptions): DeliveryAttempts {
+  const { config, receipts, rooms, report, ...parts } = options
+
+  /** Stores an outcome in the memory of the message. Returns the outcome. */
+  function store(outcome: DeliveryOutcome, memory: RememberedMessage): DeliveryOutcome {
+    const { to, result } = outcome
+    if (result === 'delivered') memory.received.add(to)
+    else {
+      memory.received.delete(to)
+      receipts.cancel(to, memory.idFor(to))
+    }
+    report.add(outcome)
+    return outcome
+  }
+
+  /** Splits the recipients of the configuration into those that have received the message, and the others. */
+  function divide({ received }: RememberedMessage) {
+    const { to = [], rooms = [] } = config() ?? {}
+    const isMissing = (recipient: string) => !received.has(recipient)
+    return {
+      hasRecipients: to.length + rooms.length > 0,
+      already: [...to, ...rooms].filter((each) => received.has(each)),
+      people: to.filter(isMissing),
+      missingRooms: rooms.filter(isMissing),
+    }
+  }
+
+  return {
+    async run({ text, isCorrection = false }, memory, timeoutMs) {
+      const { hasRecipients, already, people, missingRooms } = divide(memory)
+      if (!hasRecipients) return NO_RECIPIENTS
+      const { previous } = memory
+      const address = (to: string) => ({
+        to,
+        id: memory.idFor(to),
+        text,
+        replaces: isCorrection && previous?.received.has(to) ? previous.idFor(to) : undefined,
+      })
+      const channel: RoomChannel = {
+        ...parts,
+        onLateOutcome: (outcome) => {
+          // A late error can only take back a delivery, and a late reflection can only complete one.
+          const isDelivered = memory.received.has(outcome.to)
+          if (isDelivered !== (outcome.result === 'delivered')) store(outcome, memory)
+        },
+      }
+      for (const to of people) receipts.expect(to, memory.idFor(to))
+      const sendToPeople = async () => {
+        const outcomes = await deliverToPeople(channel, people.map(address), timeoutMs)
+        return outcomes.map((outcome) => store(outcome, memory))
+      }
+      const sendToRoom = async (jid: string) => {
+        const room = rooms.get(jid)
+        const outcome = room
+          ? await deliverToRoom(channel, room, address(jid), timeoutMs)
+          : pending(jid, 'the configuration is being reloaded.')
+        return [store(outcome, memory)]
+      }
+      const outcomes = await Promise.all([sendToPeople(), ...missingRooms.map(sendToRoom)])
+      return summarize(already, outcomes.flat())
+    },
+
+    fail(memory, reason) {
+      const { already, people, missingRooms } = divide(memory)
+      const missing = [...people, ...missingRooms]
+      return summarize(
+        already,
+        missing.map((to) => store(pending(to, reason), memory)),
+      )
+    },
+  }
+}
+
+function summarize(
+  already: readonly string[],
+  outcomes: readonly DeliveryOutcome[],
+): DeliveryResult {
+  const select = (result: DeliveryOutcome['result']) =>
+    outcomes.filter((each) => each.result === result).map(({ to, reason }) => ({ to, reason }))
+  return {
+    delivered: [...already, ...select('delivered').map(({ to }) => to)],
+    rejected: select('rejected'),
+    pending: select('pending'),
+  }
+}

@@ -1,0 +1,88 @@
+import { getErrorMessage, type StanzaError } from '../errors.js'
+
+/** What became of a message to one recipient. */
+export type DeliveryOutcome = {
+  readonly to: string
+  /** `pending`: the recipient has not received the message, and the next attempt can succeed. */
+  readonly result: 'delivered' | 'rejected' | 'pending'
+  /** Why the recipient has not received the message, on one line without names; empty if it has received it. */
+  readonly reason: string
+  /** The error condition, if the recipient or its server answered to the message with an error. */
+  readonly condition?: string
+}
+
+/**
+ * Whether an error will come again if the message is repeated unchanged. Of the error types, only `wait` means that the
+ * problem is temporary (RFC 6120 §8.3.2).
+ */
+export function isPermanent({ type, condition }: StanzaError): boolean {
+  // Prosody answers with `remote-server-not-found` and the type `cancel` also if it cannot connect to a server at the
+  // moment.
+  return type !== 'wait' && condition !== 'remote-server-not-found'
+}
+
+export const delivered = (to: string): DeliveryOutcome => ({ to, result: 'delivered', reason: '' })
+
+export const pending = (to: string, reason: string): DeliveryOutcome => ({
+  to,
+  result: 'pending',
+  reason,
+})
+
+const REASONS: Readonly<Record<string, string>> = {
+  // Prosody answers so for an unknown user, and for an offline user if it cannot store the message.
+  'service-unavailable':
+    'there is no such user, or the user is offline and Prosody cannot store messages. Correct alerts.to, or enable mod_offline in Prosody.',
+  'item-not-found': 'there is no such user. Correct alerts.to.',
+  'remote-server-not-found':
+    'Prosody cannot connect to the server of the recipient. Check the address, and the DNS records of both servers.',
+  'remote-server-timeout': 'the server of the recipient does not answer.',
+  forbidden:
+    'the recipient does not accept messages from the exporter. Remove the block, or in a moderated room grant voice to the exporter.',
+  'policy-violation': 'a rule of the server forbids the message, for example a limit or a firewall.',
+}
+
+/** Describes what it means that the server of a recipient answered to a message with an error. */
+export function describeError(to: string, error: StanzaError): DeliveryOutcome {
+  const { condition } = error
+  const result = isPermanent(error) ? 'rejected' : 'pending'
+  return { to, result, reason: REASONS[condition] ?? `the server answered ${condition}.`, condition }
+}
+
+/** Describes why a message could not be written to the stream. */
+export function describeSendFailure(to: string, error: unknown): DeliveryOutcome {
+  const reason = getErrorMessage(error)
+  // A TypeError means that XML forbids a character of the message. Each attempt would fail.
+  return error instanceof TypeError
+    ? { to, result: 'rejected', reason, condition: 'forbidden-character' }
+    : pending(to, reason)
+}
+
+export type OutcomeCollector = ReturnType<typeof createOutcomeCollector>
+
+/**
+ * Collects the outcome of a message, which events determine. The first outcome counts. After the end of the delivery,
+ * `onLateOutcome` gets each outcome.
+ */
+export function createOutcomeCollector(onLateOutcome: (outcome: DeliveryOutcome) => void) {
+  let outcome: DeliveryOutcome | undefined
+  let isConcluded = false
+  let listener = () => {}
+  return {
+    add(found: DeliveryOutcome): void {
+      if (isConcluded) onLateOutcome(found)
+      else outcome ??= found
+      listener()
+    },
+    hasOutcome: () => outcome !== undefined,
+    /** Calls a function after each outcome. */
+    watch(run: () => void): void {
+      listener = run
+    },
+    /** Ends the delivery. Returns its outcome, or `otherwise` if there is none. */
+    conclude(otherwise: DeliveryOutcome): DeliveryOutcome {
+      isConcluded = true
+      return outcome ?? otherwise
+    },
+  }
+}

@@ -1,0 +1,93 @@
+import type { AlertsConfig } from '../config/read-config.js'
+import { createProblemLog, limitRepeats, type ProblemLog } from '../log/log-limit.js'
+import type { Log } from '../log/log.js'
+import { addCount } from '../metrics/counts.js'
+import { family, type Family } from '../metrics/family.js'
+import type { DeliveryOutcome } from './delivery-outcome.js'
+
+export type DeliveryReport = {
+  /** Counts and logs what became of a message to one recipient. */
+  add(outcome: DeliveryOutcome): void
+  /** @param missingReceipts How many receipts did not arrive in time. */
+  createFamily(missingReceipts: number): Family
+  /** Forgets the problems of all recipients that the configuration no longer has. */
+  forgetOthers(): void
+}
+
+/** Names a recipient in log lines, which must not contain the addresses of people and the names of rooms. */
+function nameRecipient(to: string, alerts: AlertsConfig | undefined): string {
+  const room = alerts?.rooms.indexOf(to) ?? -1
+  return room === -1
+    ? `recipient ${(alerts?.to.indexOf(to) ?? 0) + 1} of alerts.to`
+    : `room ${room + 1} of alerts.rooms`
+}
+
+/** Counts the outcomes of all deliveries, and logs each problem of a recipient once, until it changes. */
+export function createDeliveryReport({
+  config,
+  log,
+  now,
+}: {
+  config: () => AlertsConfig | undefined
+  log: Log
+  now: () => number
+}): DeliveryReport {
+  const limitedLog = limitRepeats(log, now)
+  const problems = new Map<string, ProblemLog>()
+  const counts = new Map<string, number>()
+
+  function getProblemLog(to: string): ProblemLog {
+    const existing = problems.get(to)
+    if (existing) return existing
+    const created = createProblemLog(log, now)
+    problems.set(to, created)
+    return created
+  }
+
+  function logRejection({ to, reason, condition }: DeliveryOutcome, recipient: string): void {
+    // Without a condition, the reason is that the exporter is not in the room. This is logged already.
+    if (condition === undefined) return
+    getProblemLog(to).problem({
+      kind: 'rejected',
+      detail: condition,
+      level: 'error',
+      message: `Cannot deliver alerts to ${recipient}: ${reason}`,
+      fields: {},
+    })
+  }
+
+  return {
+    add(outcome) {
+      const { to, result, reason } = outcome
+      const recipient = nameRecipient(to, config())
+      addCount(counts, result === 'pending' ? 'failed' : result, 1)
+      log.debug('delivery of an alert', { to, result, ...(reason && { reason }) })
+      if (result === 'delivered') {
+        problems.get(to)?.recovered(`Alerts reach ${recipient} again.`, {})
+      } else if (result === 'rejected') logRejection(outcome, recipient)
+      else {
+        const message = 'An alert has not reached all recipients yet; Alertmanager will repeat it.'
+        limitedLog.warn(message, { recipient, reason })
+      }
+    },
+    createFamily: (missingReceipts) =>
+      family(
+        'counter',
+        'prosody_exporter_messages',
+        'Number of messages with alerts, by what became of them, for each recipient and attempt.',
+        [
+          ...['delivered', 'failed', 'rejected'].map((result) => ({
+            labels: { result },
+            value: counts.get(result) ?? 0,
+          })),
+          { labels: { result: 'unconfirmed' }, value: missingReceipts },
+        ],
+      ),
+    forgetOthers() {
+      const { to = [], rooms = [] } = config() ?? {}
+      for (const each of [...problems.keys()]) {
+        if (!to.includes(each) && !rooms.includes(each)) problems.delete(each)
+      }
+    },
+  }
+}

@@ -1,0 +1,171 @@
+import type { AlertsConfig } from '../config/read-config.js'
+import type { Log } from '../log/log.js'
+import { family, type Family } from '../metrics/family.js'
+import { realTime, type Schedule } from '../xmpp/schedule.js'
+import type { Element } from '../xmpp/xml.js'
+import { createDeliveredMessages } from './delivered-messages.js'
+import {
+  createDeliveryAttempts,
+  type AlertMessage,
+  type DeliveryAttemptOptions,
+  type DeliveryResult,
+} from './delivery-attempt.js'
+import { createDeliveryReport } from './delivery-report.js'
+import { createDeliverySlots } from './delivery-slots.js'
+import { getBareJid, readReceipt } from './message-stanza.js'
+import type { MessagingClient } from './messaging-client.js'
+import { createReceipts } from './receipts.js'
+import { createRooms, type Rooms } from './rooms.js'
+import { createSentMessages } from './sent-messages.js'
+
+export type { AlertMessage, DeliveryResult } from './delivery-attempt.js'
+
+const MAX_RUNNING = 4
+
+export type Delivery = {
+  /**
+   * Delivers a message to all recipients that have not received it yet. Never rejects. A recipient that the message has
+   * not reached within `timeoutMs` milliseconds is pending.
+   */
+  deliver(message: AlertMessage, timeoutMs: number): Promise<DeliveryResult>
+  /** Reads the recipients from the configuration. */
+  applyConfig(): void
+  /** Leaves all rooms until the next call of `applyConfig`. Call it before `client` uses another server. */
+  leaveRooms(): void
+  /** Call it after each login. */
+  onOnline(): void
+  /** Call it when the stream has ended. */
+  onLost(): void
+  /** Handles a stanza from the server. Returns whether it was about a delivery, or from a room. */
+  handle(stanza: Element): boolean
+  getFamilies(): readonly Family[]
+  /** Starts no more deliveries. When the running ones have ended, the exporter leaves the rooms. */
+  stop(): void
+  /** Resolves when no delivery runs any more. Call it when the connection has stopped. */
+  close(): Promise<void>
+}
+
+export type DeliveryOptions = {
+  readonly client: MessagingClient
+  /** Returns the current configuration. A reload replaces it. */
+  readonly config: () => AlertsConfig | undefined
+  readonly log: Log
+  readonly now?: () => number
+  readonly schedule?: Schedule
+}
+
+/**
+ * Delivers alerts to the people and rooms of the configuration. A recipient counts as delivered only if the server has
+ * confirmed it: see `deliverToPeople` and `deliverToRoom`.
+ */
+export function createDelivery(options: DeliveryOptions): Delivery {
+  const { client, config, log, now = () => performance.now(), schedule = realTime } = options
+  const receipts = createReceipts({ now })
+  const rooms = createRooms({ client, log, now, schedule })
+  const report = createDeliveryReport({ config, log, now })
+  const remembered = createDeliveredMessages({ now })
+  const turns = createTurns(schedule)
+  const parts = { client, config, sent: createSentMessages(), receipts, rooms, report, now, schedule }
+  const attempts = createDeliveryAttempts(parts)
+
+  return {
+    deliver(message, timeoutMs) {
+      const { key, group = key } = message
+      const deadlineMs = now() + timeoutMs
+      return remembered.share(group, key, () =>
+        turns.run(timeoutMs, {
+          onTurn: () => attempts.run(message, remembered.open(group, key), deadlineMs - now()),
+          onNoTurn: (reason) => attempts.fail(remembered.open(group, key), reason),
+        }),
+      )
+    },
+
+    applyConfig() {
+      const alerts = config()
+      rooms.apply(alerts?.rooms ?? [], alerts?.nick ?? '')
+      receipts.retain(alerts?.to ?? [])
+      report.forgetOthers()
+    },
+    leaveRooms() {
+      rooms.apply([], '')
+    },
+    onOnline: rooms.join,
+    onLost: rooms.lose,
+    handle: (stanza) => handleStanza(stanza, parts),
+
+    getFamilies: () => [
+      report.createFamily(receipts.countMissing()),
+      ...(rooms.getAll().length > 0 ? [createRoomFamily(rooms)] : []),
+    ],
+    stop() {
+      void turns.stop().then(rooms.leave)
+    },
+    close() {
+      // The deliveries that wait for a room end now.
+      rooms.leave()
+      return turns.stop()
+    },
+  }
+}
+
+/** Limits how many deliveries run at the same time, and starts them in the order of the calls. */
+function createTurns(schedule: Schedule) {
+  const slots = createDeliverySlots(MAX_RUNNING, schedule)
+  const running = new Set<Promise<unknown>>()
+  let isStopping = false
+
+  return {
+    async run<T>(
+      timeoutMs: number,
+      { onTurn, onNoTurn }: { onTurn: () => Promise<T>; onNoTurn: (reason: string) => T },
+    ): Promise<T> {
+      const hasSlot = !isStopping && (await slots.acquire(timeoutMs))
+      if (isStopping) return onNoTurn('the exporter is stopping.')
+      if (!hasSlot) return onNoTurn('earlier alerts are still being delivered.')
+      const result = onTurn()
+      running.add(result)
+      try {
+        return await result
+      } finally {
+        running.delete(result)
+        slots.release()
+      }
+    },
+    /** Starts no more deliveries. Resolves when the running ones have ended. */
+    async stop(): Promise<void> {
+      isStopping = true
+      slots.cancelWaiting()
+      await Promise.allSettled(running)
+    },
+  }
+}
+
+function handleStanza(
+  stanza: Element,
+  { config, sent, receipts, rooms }: DeliveryAttemptOptions,
+): boolean {
+  // Other parts of the exporter answer requests.
+  if (stanza.getName() === 'iq') return false
+  const isFromRoom = rooms.handle(stanza)
+  if (stanza.getName() !== 'message') return isFromRoom
+  if (sent.handle(stanza)) return true
+  const from = getBareJid(stanza.attrs['from'] ?? '')
+  const receipt = readReceipt(stanza)
+  if (receipt === undefined || !config()?.to.includes(from)) return isFromRoom
+  receipts.confirm(from, receipt)
+  return stanza.getChild('body') === undefined
+}
+
+function createRoomFamily(rooms: Rooms): Family {
+  const all = rooms.getAll()
+  const joined = all.filter((room) => room.getState().phase === 'joined').length
+  return family(
+    'gauge',
+    'prosody_exporter_rooms',
+    'Number of rooms for alerts, by whether the exporter is in the room.',
+    [
+      { labels: { state: 'joined' }, value: joined },
+      { labels: { state: 'not_joined' }, value: all.length - joined },
+    ],
+  )
+}

@@ -1,0 +1,51 @@
+import type { StanzaError } from '../errors.js'
+import { readError } from '../xmpp/stanza-error.js'
+import type { Element } from '../xmpp/xml.js'
+import { getBareJid, readOwnIds } from './message-stanza.js'
+
+const MAX_SENT = 2000
+
+/** What happens to a message after it was sent. Both functions can be called long after the delivery has ended. */
+export type SentMessage = {
+  readonly onError: (error: StanzaError) => void
+  /** Called when a room sends the message to its occupants. `from` is the occupant that sent it. */
+  readonly onReflection?: (from: string) => void
+}
+
+export type SentMessages = {
+  add(to: string, id: string, message: SentMessage): void
+  /** Handles a message from the server. Returns whether it was an error or a reflection of a message in this memory. */
+  handle(stanza: Element): boolean
+}
+
+/** Remembers the last messages that were sent, and recognizes errors and reflections of them. */
+export function createSentMessages(): SentMessages {
+  const messages = new Map<string, SentMessage>()
+  const find = (from: string, id: string) => messages.get(getKey(getBareJid(from), id))
+
+  return {
+    add(to, id, message) {
+      const key = getKey(to, id)
+      messages.delete(key)
+      messages.set(key, message)
+      if (messages.size > MAX_SENT) messages.delete(messages.keys().next().value!)
+    },
+    handle(stanza) {
+      const { from, type, id } = stanza.attrs
+      if (from === undefined || (type !== 'error' && type !== 'groupchat')) return false
+      if (type === 'error') {
+        const sent = id === undefined ? undefined : find(from, id)
+        sent?.onError(readError(stanza))
+        return sent !== undefined
+      }
+      const sent = readOwnIds(stanza)
+        .map((each) => find(from, each))
+        .find((each) => each?.onReflection)
+      sent?.onReflection?.(from)
+      return sent !== undefined
+    },
+  }
+}
+
+// A JID contains no space, because configured JIDs are checked.
+const getKey = (to: string, id: string) => `${to} ${id}`

@@ -1,0 +1,361 @@
+// Tests that alerts posted to the exporter arrive at people and in rooms of real Prosody servers, and that the exporter
+// answers 200 only then.
+
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
+import { connect, createServer } from 'node:net'
+import { join } from 'node:path'
+import { describe, test, type TestContext } from 'node:test'
+import xml, { type Element } from '@xmpp/xml'
+import { withExporterFor, type RunningExporter } from '../support/exporter.js'
+import { prosodyVersions, withProsody, type TestProsody } from '../support/prosody.js'
+import { complaints, evalLua, sampleValue, untilReady } from '../support/real.js'
+import { openRoom } from '../support/rooms.js'
+import { freePort, until } from '../support/setup/process.js'
+import { alertmanagerAlert, alertmanagerPayload } from '../support/webhook-payloads.js'
+import { login, type XmppUser } from '../support/xmpp-client.js'
+
+const ADDRESS = 'alerts@stats.one.example'
+const ADMIN = 'admin@one.example'
+const OWNER = 'owner@one.example'
+const OFFLINE = 'offline@one.example'
+const ROOM = 'ops@rooms.one.example'
+const PASSWORD = 'pw'
+const TOKEN = 'correct-horse-battery-staple'
+
+type Alerts = { readonly to?: readonly string[]; readonly rooms?: readonly string[]; readonly nick?: string }
+
+function startProsody(t: TestContext, version: (typeof prosodyVersions)[number]) {
+  return withProsody(t, {
+    version,
+    users: { [ADMIN]: PASSWORD, [OWNER]: PASSWORD, [OFFLINE]: PASSWORD },
+    modules: ['test_eval'],
+  })
+}
+
+async function writeConfig(prosody: TestProsody, { to = [], rooms = [], nick = 'alerts' }: Alerts) {
+  const alerts = { to, rooms, nick, token_file: join(prosody.dir, 'token') }
+  await writeFile(alerts.token_file, TOKEN, { mode: 0o600 })
+  const file = join(prosody.dir, 'exporter.yml')
+  // JSON is YAML.
+  await writeFile(file, JSON.stringify({ alerts }))
+  return file
+}
+
+async function startExporter(
+  t: TestContext,
+  prosody: TestProsody,
+  alerts: Alerts,
+  service = prosody.service,
+): Promise<RunningExporter> {
+  const file = await writeConfig(prosody, alerts)
+  const exporter = await withExporterFor(
+    t,
+    { ...prosody, service, secret: prosody.secret, statsDomains: prosody.statsDomains },
+    { flags: ['--log.format=json', '--log.level=debug', `--config.file=${file}`] },
+  )
+  await untilReady(exporter, 200)
+  return exporter
+}
+
+async function logIn(t: TestContext, prosody: TestProsody, jid: string): Promise<XmppUser> {
+  const user = await login({ port: prosody.ports.c2s, jid, password: PASSWORD })
+  t.after(() => user.close())
+  user.send(xml('presence'))
+  await user.next((stanza) => stanza.is('presence') && stanza.attrs.from === user.jid)
+  return user
+}
+
+/** Posts a notification to the exporter. `name` is the name of its alert, and identifies it. */
+async function post(
+  exporter: RunningExporter,
+  name: string,
+  status: 'firing' | 'resolved' = 'firing',
+): Promise<{ status: number; text: string }> {
+  const labels = { alertname: name, severity: 'critical' }
+  const response = await fetch(`${exporter.url}/alerts`, {
+    method: 'POST',
+    headers: { Authorization: `Bearer ${TOKEN}`, 'Content-Type': 'application/json' },
+    body: JSON.stringify(
+      alertmanagerPayload({
+        status,
+        groupKey: `{}:{alertname="${name}"}`,
+        alerts: [alertmanagerAlert({ status, labels, fingerprint: name })],
+      }),
+    ),
+  })
+  return { status: response.status, text: (await response.text()).trim() }
+}
+
+const accepted = (delivered: number, rejected = 0) => ({
+  status: 200,
+  text: JSON.stringify({ delivered, rejected }),
+})
+
+/** Posts notifications with different names, until the exporter answers the expected response. */
+async function untilPosted(exporter: RunningExporter, name: string, expected: ReturnType<typeof accepted>) {
+  let count = 0
+  await until(
+    async () => {
+      const answer = await post(exporter, `${name}-${++count}`)
+      return answer.status === expected.status && answer.text === expected.text
+    },
+    { what: `a notification gets the response ${expected.text}`, everyMs: 500 },
+  )
+}
+
+const isText = (stanza: Element) =>
+  stanza.is('message') && stanza.getChild('body') !== undefined && stanza.attrs.type !== 'error'
+
+async function nextText(user: XmppUser): Promise<Element> {
+  return await user.next(isText)
+}
+
+const untilInRoom = (exporter: RunningExporter, count = 1) =>
+  until(
+    async () => {
+      const { text } = await exporter.get('/metrics')
+      return sampleValue(text, 'prosody_exporter_rooms{state="joined"}') === count
+    },
+    { what: `the exporter is in ${count} rooms` },
+  )
+
+const untilLogged = (exporter: RunningExporter, pattern: RegExp) =>
+  until(() => complaints(exporter).some((line) => pattern.test(line)), {
+    what: `the log has ${pattern.source}`,
+  })
+
+/** Changes the role or the affiliation of the exporter in a room. */
+async function administer(owner: XmppUser, attrs: Record<string, string>, room = ROOM) {
+  const query = xml('query', { xmlns: 'http://jabber.org/protocol/muc#admin' }, xml('item', attrs))
+  const reply = await owner.iq('set', room, query)
+  assert.equal(reply.attrs.type, 'result', reply.toString())
+}
+
+async function destroyRoom(owner: XmppUser) {
+  const query = xml('query', { xmlns: 'http://jabber.org/protocol/muc#owner' }, xml('destroy'))
+  assert.equal((await owner.iq('set', ROOM, query)).attrs.type, 'result')
+}
+
+const breakStream = (prosody: TestProsody) =>
+  evalLua(
+    prosody,
+    `for _, session in pairs(module:context("*"):shared("/*/component/sessions")) do session:close() end`,
+  )
+
+/**
+ * Starts a relay to Prosody's component port that cuts the stream once, at the first message of the exporter after `arm`
+ * was called: before the message, or after it and before the ping that follows it.
+ */
+async function startRelay(t: TestContext, port: number) {
+  let cut: 'before' | 'after' | undefined
+  const server = createServer((client) => {
+    const upstream = connect(port, '127.0.0.1')
+    for (const socket of [client, upstream]) {
+      socket.on('error', () => undefined)
+      socket.on('close', () => {
+        client.destroy()
+        upstream.end()
+      })
+    }
+    upstream.pipe(client)
+    client.on('data', (chunk) => {
+      const text = String(chunk)
+      if (cut === undefined || !text.includes('<message')) {
+        upstream.write(chunk)
+        return
+      }
+      const end = cut === 'before' ? text.indexOf('<message') : text.indexOf('</message>') + 10
+      cut = undefined
+      upstream.write(text.slice(0, end))
+      client.destroy()
+    })
+  })
+  const relayPort = await freePort()
+  server.listen(relayPort, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => server.close())
+  return {
+    service: `xmpp://127.0.0.1:${relayPort}`,
+    arm: (at: 'before' | 'after') => {
+      cut = at
+    },
+    isArmed: () => cut !== undefined,
+  }
+}
+
+for (const version of prosodyVersions) {
+  describe(`alerts with Prosody ${version}`, { concurrency: 2 }, () => {
+    test('an alert and its resolution reach a client, a room, and an offline user at the next login', async (t) => {
+      const prosody = await startProsody(t, version)
+      const [admin, owner] = [await logIn(t, prosody, ADMIN), await logIn(t, prosody, OWNER)]
+      await openRoom(owner, ROOM)
+      const exporter = await startExporter(t, prosody, { to: [ADMIN, OFFLINE], rooms: [ROOM] })
+      await untilInRoom(exporter)
+
+      assert.deepEqual(await post(exporter, 'Full'), accepted(3))
+      const message = await nextText(admin)
+      assert.equal(message.attrs.from, ADDRESS)
+      assert.equal(message.attrs.type, 'chat')
+      assert.match(message.getChildText('body')!, /^CRITICAL: /)
+      assert.ok(message.getChild('request', 'urn:xmpp:receipts'))
+      assert.equal(message.getChild('origin-id')?.attrs.id, message.attrs.id)
+      const inRoom = await nextText(owner)
+      assert.equal(inRoom.attrs.from, `${ROOM}/alerts`)
+      assert.match(inRoom.getChildText('body')!, /^CRITICAL: /)
+
+      // A retry sends nothing, so the next message is the resolution.
+      assert.deepEqual(await post(exporter, 'Full'), accepted(3))
+      assert.deepEqual(await post(exporter, 'Full', 'resolved'), accepted(3))
+      for (const user of [admin, owner]) {
+        assert.match((await nextText(user)).getChildText('body')!, /^RESOLVED: /)
+      }
+      const offline = await logIn(t, prosody, OFFLINE)
+      for (const text of [/^CRITICAL: /, /^RESOLVED: /]) {
+        const stored = await nextText(offline)
+        assert.match(stored.getChildText('body')!, text)
+        assert.ok(stored.getChild('delay', 'urn:xmpp:delay'))
+      }
+      const { text } = await exporter.get('/metrics')
+      assert.equal(sampleValue(text, 'prosody_exporter_messages_total{result="delivered"}'), 6)
+      assert.deepEqual(complaints(exporter), [])
+    })
+
+    test('an unknown user is rejected with one log line, and the others receive the alerts', async (t) => {
+      const prosody = await startProsody(t, version)
+      const admin = await logIn(t, prosody, ADMIN)
+      const exporter = await startExporter(t, prosody, { to: ['nobody@one.example', ADMIN] })
+      for (const name of ['One', 'Two']) {
+        assert.deepEqual(await post(exporter, name), accepted(1, 1))
+        await nextText(admin)
+      }
+      const lines = complaints(exporter)
+      assert.equal(lines.length, 1, lines.join('\n'))
+      assert.match(lines[0]!, /recipient 1 of alerts\.to: there is no such user/)
+      const { text } = await exporter.get('/metrics')
+      assert.equal(sampleValue(text, 'prosody_exporter_messages_total{result="rejected"}'), 2)
+    })
+
+    test('the exporter joins again after a kick, a lost stream, a ban and the destruction of the room', async (t) => {
+      const prosody = await startProsody(t, version)
+      const owner = await logIn(t, prosody, OWNER)
+      await openRoom(owner, ROOM)
+      const exporter = await startExporter(t, prosody, { rooms: [ROOM] })
+      await untilInRoom(exporter)
+
+      await administer(owner, { nick: 'alerts', role: 'none' })
+      await untilLogged(exporter, /moderator has removed/)
+      await untilPosted(exporter, 'kick', accepted(1))
+
+      await breakStream(prosody)
+      await untilPosted(exporter, 'stream', accepted(1))
+
+      await administer(owner, { jid: ADDRESS, affiliation: 'outcast' })
+      await untilPosted(exporter, 'ban', accepted(0, 1))
+      await administer(owner, { jid: ADDRESS, affiliation: 'none' })
+      await untilPosted(exporter, 'unban', accepted(1))
+
+      await destroyRoom(owner)
+      await untilPosted(exporter, 'destroyed', accepted(0, 1))
+      const info = xml('query', { xmlns: 'http://jabber.org/protocol/disco#info' })
+      assert.equal((await owner.iq('get', ROOM, info)).attrs.type, 'error')
+      await openRoom(owner, ROOM)
+      await untilPosted(exporter, 'created', accepted(1))
+    })
+
+    test('each reason why the exporter cannot join a room is one log line with the remedy', async (t) => {
+      const prosody = await startProsody(t, version)
+      const owner = await logIn(t, prosody, OWNER)
+      const room = (name: string) => `${name}@rooms.one.example`
+      await openRoom(owner, room('password'), { 'muc#roomconfig_roomsecret': 'x' })
+      await openRoom(owner, room('members'), { 'muc#roomconfig_membersonly': '1' })
+      await openRoom(owner, room('banned'))
+      await administer(owner, { jid: ADDRESS, affiliation: 'outcast' }, room('banned'))
+      await openRoom(owner, room('taken'))
+      owner.send(xml('presence', { to: `${room('taken')}/alerts` }))
+      await owner.joinRoom(room('locked'), 'me')
+      await openRoom(owner, room('moderated'), { 'muc#roomconfig_moderatedroom': '1' })
+      const names = ['password', 'members', 'banned', 'taken', 'locked', 'missing', 'moderated']
+      const rooms = [...names.map(room), 'admin@one.example']
+      const exporter = await startExporter(t, prosody, { rooms })
+      await untilPosted(exporter, 'all', accepted(0, 8))
+      const expected = [
+        /room 1 of alerts\.rooms: the room has a password/,
+        /room 2 of alerts\.rooms: the room is members-only/,
+        /room 3 of alerts\.rooms: the room has banned/,
+        /room 4 of alerts\.rooms: the nickname is taken/,
+        /room 5 of alerts\.rooms: .* has not yet saved its configuration/,
+        /room 6 of alerts\.rooms: the room does not exist/,
+        /deliver alerts to room 7 of alerts\.rooms: .*grant voice/,
+        /room 8 of alerts\.rooms: the address is not a room/,
+      ]
+      const lines = complaints(exporter)
+      for (const pattern of expected) {
+        assert.equal(lines.filter((line) => pattern.test(line)).length, 1, `${pattern.source}\n${lines.join('\n')}`)
+      }
+      // The attempt to join has not created the room that does not exist.
+      const info = xml('query', { xmlns: 'http://jabber.org/protocol/disco#info' })
+      assert.equal((await owner.iq('get', room('missing'), info)).attrs.type, 'error')
+      assert.doesNotMatch(lines.join(), /password@|members@|admin@/)
+    })
+
+    test('when the stream is cut between a message and the ping after it, the alert is repeated', async (t) => {
+      const prosody = await startProsody(t, version)
+      const admin = await logIn(t, prosody, ADMIN)
+      const relay = await startRelay(t, prosody.ports.component)
+      const exporter = await startExporter(t, prosody, { to: [ADMIN] }, relay.service)
+      const untilDelivered = (name: string) =>
+        until(async () => (await post(exporter, name)).status === 200, {
+          what: 'the repeated alert is delivered',
+        })
+
+      relay.arm('before')
+      const lost = await post(exporter, 'Lost')
+      assert.equal(lost.status, 503, lost.text)
+      assert.equal(relay.isArmed(), false)
+      await untilDelivered('Lost')
+      await nextText(admin)
+
+      relay.arm('after')
+      assert.equal((await post(exporter, 'Unconfirmed')).status, 503)
+      await untilDelivered('Unconfirmed')
+      const first = await nextText(admin)
+      const second = await nextText(admin)
+      assert.equal(second.attrs.id, first.attrs.id, 'a client can recognize the duplicate')
+
+      // There were no further duplicates: the next message is the next alert.
+      await untilDelivered('Next')
+      const next = await nextText(admin)
+      assert.notEqual(next.attrs.id, first.attrs.id)
+      assert.equal(admin.taken(isText), undefined)
+    })
+
+    test('without a connection to Prosody, the alert is not accepted', async (t) => {
+      const prosody = await startProsody(t, version)
+      const exporter = await startExporter(t, prosody, { to: [OFFLINE], rooms: [ROOM] })
+      await prosody.stop()
+      await untilReady(exporter, 503)
+      const answer = await post(exporter, 'Down')
+      assert.equal(answer.status, 503)
+      assert.match(answer.text, /Not delivered to 2 of 2 recipients/)
+    })
+
+    test('a reload changes the recipients, and the exporter leaves its rooms when it stops', async (t) => {
+      const prosody = await startProsody(t, version)
+      const [admin, owner] = [await logIn(t, prosody, ADMIN), await logIn(t, prosody, OWNER)]
+      await openRoom(owner, ROOM)
+      const exporter = await startExporter(t, prosody, { to: [OFFLINE] })
+      await writeConfig(prosody, { to: [ADMIN], rooms: [ROOM], nick: 'bot' })
+      exporter.kill('SIGHUP')
+      await untilInRoom(exporter)
+      assert.deepEqual(await post(exporter, 'Reloaded'), accepted(2))
+      await nextText(admin)
+      assert.equal((await nextText(owner)).attrs.from, `${ROOM}/bot`)
+      await exporter.stop()
+      await owner.next(
+        ({ name, attrs }) => name === 'presence' && attrs.type === 'unavailable' && attrs.from === `${ROOM}/bot`,
+      )
+    })
+  })
+}

@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createDeliveredMessages } from '../../../src/messaging/delivered-messages.js'
+import { createClock } from '../../support/clock.js'
+
+const HOUR = 3_600_000
+
+function setup() {
+  const clock = createClock()
+  return { clock, messages: createDeliveredMessages({ now: clock.now }) }
+}
+
+test('a repeated message has the same recipients and the same id as in the first attempt', () => {
+  const { messages } = setup()
+  const first = messages.open('group', 'key')
+  first.received.add('a@one.example')
+  const again = messages.open('group', 'key')
+  assert.deepEqual([...again.received], ['a@one.example'])
+  assert.equal(again.idFor('a@one.example'), first.idFor('a@one.example'))
+  assert.notEqual(again.idFor('a@one.example'), first.idFor('b@one.example'))
+})
+
+test('an alert that fires again after it was resolved is a new message, even with the same key', () => {
+  const { messages } = setup()
+  const first = messages.open('group', 'firing')
+  first.received.add('a@one.example')
+  messages.open('group', 'resolved')
+  const again = messages.open('group', 'firing')
+  assert.equal(again.received.size, 0)
+  assert.notEqual(again.idFor('a@one.example'), first.idFor('a@one.example'))
+})
+
+test('a message knows who received the previous message of its group, but not earlier ones', () => {
+  const { messages } = setup()
+  const first = messages.open('group', '1')
+  first.received.add('a@one.example')
+  const second = messages.open('group', '2')
+  assert.equal(second.previous?.idFor('a@one.example'), first.idFor('a@one.example'))
+  assert.ok(second.previous.received.has('a@one.example'))
+  assert.equal(messages.open('other', '1').previous, undefined)
+  const third = messages.open('group', '3')
+  assert.equal(third.previous?.key, '2')
+  assert.equal((third.previous as { previous?: unknown }).previous, undefined)
+})
+
+test('a message is remembered for 24 hours after its first attempt, even if it is repeated', () => {
+  const { clock, messages } = setup()
+  messages.open('group', 'key').received.add('a@one.example')
+  clock.advance(24 * HOUR - 1)
+  assert.equal(messages.open('group', 'key').received.size, 1)
+  clock.advance(1)
+  assert.equal(messages.open('group', 'key').received.size, 0)
+})
+
+test('the memory holds 10,000 messages and forgets the oldest ones', () => {
+  const { messages } = setup()
+  for (let i = 0; i < 10_001; i++) messages.open(`group ${i}`, 'key').received.add('a@one.example')
+  assert.equal(messages.open('group 1', 'key').received.size, 1)
+  assert.equal(messages.open('group 0', 'key').received.size, 0)
+})
+
+test('a delivery joins the running delivery of the same message, and not one that has ended', async () => {
+  const { messages } = setup()
+  let runs = 0
+  let end = () => {}
+  const deliver = () => {
+    runs++
+    return new Promise<number>((resolve) => {
+      end = () => {
+        resolve(runs)
+      }
+    })
+  }
+  const both = [
+    messages.share('group', 'key', deliver),
+    messages.share('group', 'key', deliver),
+  ]
+  end()
+  assert.deepEqual(await Promise.all(both), [1, 1])
+  const later = messages.share('group', 'key', deliver)
+  end()
+  assert.equal(await later, 2)
+  await assert.rejects(messages.share('group', 'other', () => Promise.reject(new Error('x'))))
+  const afterFailure = messages.share('group', 'other', deliver)
+  end()
+  assert.equal(await afterFailure, 3)
+})
