@@ -58,7 +58,7 @@ export async function withAlertmanager(
   t: Pick<TestContext, 'after'>,
   options: AlertmanagerOptions,
 ): Promise<RunningAlertmanager> {
-  const program = await findAlertmanager()
+  const commandWith = await findAlertmanager()
   const directory = await temporaryDirectory('prosody-exporter-alertmanager')
   t.after(() => directory.remove())
   const file = join(directory.path, 'alertmanager.yml')
@@ -66,12 +66,13 @@ export async function withAlertmanager(
   const address = `127.0.0.1:${await freePort()}`
   const url = `http://${address}`
   const start = async () => {
-    const started = launch(program, [
+    const [command = '', ...args] = commandWith([
       `--config.file=${file}`,
       `--storage.path=${join(directory.path, 'data')}`,
       `--web.listen-address=${address}`,
       '--cluster.listen-address=',
     ])
+    const started = launch(command, args)
     await until(
       async () => {
         if (!started.running()) throw new Error(`Alertmanager ended: ${started.output()}`)

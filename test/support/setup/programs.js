@@ -13,6 +13,7 @@ import {
   prosodyVersions,
   unpackLuacheck,
 } from './installation.js'
+import { inRoot } from './root-directory.js'
 
 /** @typedef {(line: string) => void} Say */
 
@@ -39,16 +40,15 @@ export async function findPrometheus(major, say) {
 }
 
 /**
+ * Finds Alertmanager. Debian's version reads its templates in /usr/share, so it runs in a root directory of its own.
+ *
  * @param {Say} [say]
- * @returns {Promise<string>} The path of Alertmanager, which needs no libraries.
+ * @returns {Promise<(args: readonly string[]) => string[]>} Returns the command with the given arguments.
  */
 export async function findAlertmanager(say) {
-  const wanted = {
-    packages: ['prometheus-alertmanager'],
-    suite: 'bookworm',
-    dependencies: /** @type {const} */ ('none'),
-  }
-  return join(await unpack('alertmanager', wanted, say), 'usr/bin/prometheus-alertmanager')
+  const wanted = { packages: ['prometheus-alertmanager'], suite: 'bookworm' }
+  const directory = await unpack('alertmanager', { ...wanted, dependencies: 'all' }, say)
+  return (args) => inRoot(directory, ['/usr/bin/prometheus-alertmanager', ...args])
 }
 
 /**
