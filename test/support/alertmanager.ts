@@ -1,8 +1,9 @@
 /** Starts a real Alertmanager on loopback, whose only receiver is the exporter. */
 
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
+import { sampleValue } from './real.js'
 import { freePort, launch, temporaryDirectory, until } from './setup/process.js'
 import { findAlertmanager } from './setup/programs.js'
 
@@ -38,6 +39,12 @@ export type RunningAlertmanager = {
   /** Sends alerts, as Prometheus does. */
   post(alerts: readonly PostableAlert[]): Promise<void>
   silences(): Promise<readonly Silence[]>
+  /** Returns the number of notifications that the receiver has accepted from this process. */
+  countSent(): Promise<number>
+  /** The number of restarts so far. */
+  restarts(): number
+  /** Whether Alertmanager found in its directory, at its last start, that it had sent an alert with this name. */
+  remembers(name: string): boolean
   log(): string
   kill(signal: NodeJS.Signals): void
   /** Ends the process with the signal, and starts it again. It keeps its directory and its port. */
@@ -83,11 +90,15 @@ export async function withAlertmanager(
     return started
   }
   let child = await start()
+  let restarts = 0
+  let memory = ''
   t.after(() => child.stop())
   return {
     url,
     address,
     ...createApiClient(url),
+    restarts: () => restarts,
+    remembers: (name) => memory.includes(name),
     log: () => child.output(),
     kill: (signal) => {
       child.kill(signal)
@@ -96,6 +107,8 @@ export async function withAlertmanager(
       child.kill(signal)
       child.kill('SIGCONT')
       await child.exited
+      memory = await readFile(join(directory.path, 'data/nflog'), 'latin1').catch(() => '')
+      restarts++
       child = await start()
     },
     stop: () => child.stop(),
@@ -128,7 +141,7 @@ function formatConfig({ webhook, token, groupBy = ['alertname'] }: AlertmanagerO
 }
 
 /** @see https://github.com/prometheus/alertmanager/blob/v0.25.0/api/v2/openapi.yaml */
-function createApiClient(url: string): Pick<RunningAlertmanager, 'post' | 'silences'> {
+function createApiClient(url: string): Pick<RunningAlertmanager, 'post' | 'silences' | 'countSent'> {
   return {
     async post(alerts) {
       const response = await fetch(`${url}/api/v2/alerts`, {
@@ -138,6 +151,12 @@ function createApiClient(url: string): Pick<RunningAlertmanager, 'post' | 'silen
         signal: AbortSignal.timeout(5000),
       })
       if (!response.ok) throw new Error(`Alertmanager rejected alerts: ${await response.text()}`)
+    },
+    async countSent() {
+      const text = await (await fetch(`${url}/metrics`)).text()
+      const read = (name: string) =>
+        sampleValue(text, `alertmanager_${name}{integration="webhook"}`) ?? 0
+      return read('notifications_total') - read('notifications_failed_total')
     },
     async silences() {
       const response = await fetch(`${url}/api/v2/silences`)

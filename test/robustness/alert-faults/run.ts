@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { RunningAlertmanager } from '../../support/alertmanager.js'
 import { createNotification, postNotification } from '../../support/notifications.js'
 import { until } from '../../support/setup/process.js'
 import { judgeDeliveries } from './judge.js'
@@ -81,12 +82,17 @@ async function postUntilAccepted({ scenario, status }: AlertState, lane: Lane) {
   }
 }
 
-/** Sends an alert to Alertmanager again and again, as Prometheus does, until all recipients have received it. */
+/**
+ * Sends an alert to Alertmanager again and again, as Prometheus does, until all recipients have received it, and
+ * Alertmanager knows that.
+ */
 async function sendWithAlertmanager({ scenario, status, startsAt }: AlertState, lane: Lane) {
   const alertmanager = await lane.alertmanager()
   const { recipients } = lane
+  const name = `Test${scenario.seed}`
+  const isSent = await watchSending(alertmanager, name)
   const alert = {
-    labels: { alertname: `Test${scenario.seed}`, severity: 'warning' },
+    labels: { alertname: name, severity: 'warning' },
     annotations: { summary: `The test alert ${markOf(scenario, status)}.` },
     startsAt,
     ...(status === 'resolved' && { endsAt: new Date().toISOString() }),
@@ -95,10 +101,24 @@ async function sendWithAlertmanager({ scenario, status, startsAt }: AlertState, 
     async () => {
       await alertmanager.post([alert]).catch(() => undefined)
       await recipients.collect().catch(() => undefined)
-      return recipients.hasAll(scenario, status)
+      return recipients.hasAll(scenario, status) && (status === 'resolved' || (await isSent()))
     },
     { what: `Alertmanager delivers ${markOf(scenario, status)} to all`, everyMs: 300 },
   )
+}
+
+/**
+ * Returns whether Alertmanager knows that it has sent the alert. After a restart, it can send the alert again, because it
+ * does not know. It sends no resolution of an alert that it does not know to have sent.
+ */
+async function watchSending(alertmanager: RunningAlertmanager, name: string) {
+  const restartsBefore = alertmanager.restarts()
+  const sentBefore = await alertmanager.countSent().catch(() => 0)
+  return async () => {
+    const isSame = alertmanager.restarts() === restartsBefore
+    const sent = await alertmanager.countSent().catch(() => 0)
+    return sent > (isSame ? sentBefore : 0) || (!isSame && alertmanager.remembers(name))
+  }
 }
 
 async function runOutage({ fault, when, forMs }: Outage, lane: Lane, post: () => unknown) {
