@@ -58,7 +58,7 @@ function write(channel: DeliveryChannel, message: AddressedMessage): OutcomeColl
   const collector = createOutcomeCollector(onLateOutcome)
   sent.add(to, id, {
     onError: (error) => {
-      collector.add(describeError(to, error))
+      collector.add(describeError(to, error, 'person'))
     },
   })
   try {

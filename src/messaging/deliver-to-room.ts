@@ -82,7 +82,7 @@ function write(
   sent.add(to, id, {
     onError: (error) => {
       if (!NOT_IN_ROOM.includes(error.condition)) {
-        collector.add(describeError(to, error))
+        collector.add(describeError(to, error, 'room'))
         return
       }
       collector.add(pending(to, 'the room answered that the exporter is not in it; joining again.'))

@@ -29,24 +29,41 @@ export const pending = (to: string, reason: string): DeliveryOutcome => ({
   reason,
 })
 
-const REASONS: Readonly<Record<string, string>> = {
+type Reasons = Readonly<Record<string, string>>
+
+const SERVER_REASONS: Reasons = {
+  'policy-violation':
+    'a rule of the server forbids the message, for example a limit or a firewall.',
+  'remote-server-not-found':
+    'Prosody cannot connect to the server of the recipient. Check the address, and the DNS records of both servers.',
+  'remote-server-timeout': 'the server of the recipient does not answer.',
+}
+
+const PERSON_REASONS: Reasons = {
+  ...SERVER_REASONS,
   // Prosody answers so for an unknown user, and for an offline user if it cannot store the message.
   'service-unavailable':
     'there is no such user, or the user is offline and Prosody cannot store messages. Correct alerts.to, or enable mod_offline in Prosody.',
   'item-not-found': 'there is no such user. Correct alerts.to.',
-  'remote-server-not-found':
-    'Prosody cannot connect to the server of the recipient. Check the address, and the DNS records of both servers.',
-  'remote-server-timeout': 'the server of the recipient does not answer.',
-  forbidden:
-    'the recipient does not accept messages from the exporter. Remove the block, or in a moderated room grant voice to the exporter.',
-  'policy-violation': 'a rule of the server forbids the message, for example a limit or a firewall.',
+  forbidden: 'the recipient or the server blocks messages from the exporter. Remove the block.',
 }
 
-/** Describes what it means that the server of a recipient answered to a message with an error. */
-export function describeError(to: string, error: StanzaError): DeliveryOutcome {
+const ROOM_REASONS: Reasons = {
+  ...SERVER_REASONS,
+  forbidden:
+    'the room is moderated. Grant voice to the exporter, for example by making it a member.',
+}
+
+/** Describes what it means that a person's server or a room answered to a message with an error. */
+export function describeError(
+  to: string,
+  error: StanzaError,
+  kind: 'person' | 'room',
+): DeliveryOutcome {
   const { condition } = error
-  const result = isPermanent(error) ? 'rejected' : 'pending'
-  return { to, result, reason: REASONS[condition] ?? `the server answered ${condition}.`, condition }
+  const reasons = kind === 'person' ? PERSON_REASONS : ROOM_REASONS
+  const reason = reasons[condition] ?? `the server answered ${condition}.`
+  return { to, result: isPermanent(error) ? 'rejected' : 'pending', reason, condition }
 }
 
 /** Describes why a message could not be written to the stream. */

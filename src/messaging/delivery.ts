@@ -65,7 +65,16 @@ export function createDelivery(options: DeliveryOptions): Delivery {
   const report = createDeliveryReport({ config, log, now })
   const remembered = createDeliveredMessages({ now })
   const turns = createTurns(schedule)
-  const parts = { client, config, sent: createSentMessages(), receipts, rooms, report, now, schedule }
+  const parts = {
+    client,
+    config,
+    sent: createSentMessages(),
+    receipts,
+    rooms,
+    report,
+    now,
+    schedule,
+  }
   const attempts = createDeliveryAttempts(parts)
 
   return {

@@ -11,7 +11,8 @@ import { createMessagingClient } from './messaging-client.js'
 import { formatNotification } from './notification-text.js'
 import { getGroupKey, getNotificationKey, type Notification } from './notification.js'
 
-// Alertmanager waits for the response at least until the next notification of the group, which is 10 s or more.
+// Alertmanager waits for a response for the time of group_interval, but at least 10 s. A retry joins a delivery that
+// still runs.
 const DELIVERY_MS = 20_000
 
 export type MessagingOptions = {
@@ -59,8 +60,7 @@ export function createMessaging(options: MessagingOptions): Messaging {
       if (alerts?.isOf(server)) guard(log, alerts.delivery.onLost)
     },
     onStanza: (server, stanza) =>
-      alerts?.isOf(server) === true &&
-      (guard(log, () => alerts.delivery.handle(stanza)) ?? false),
+      alerts?.isOf(server) === true && (guard(log, () => alerts.delivery.handle(stanza)) ?? false),
     getFamilies: () => alerts?.delivery.getFamilies() ?? [],
     stop() {
       alerts?.delivery.stop()
@@ -113,7 +113,9 @@ function createAlerts({
     applyConfig: () => {
       const next = config().alerts?.server
       if (next === undefined && server !== undefined) {
-        log.warn('The configuration has no alerts any more. Restart the exporter to remove the path /alerts.')
+        log.warn(
+          'The configuration has no alerts any more. Restart the exporter to remove the path /alerts.',
+        )
       }
       // The exporter can only leave its rooms through the server with which it joined them.
       if (next !== server) delivery.leaveRooms()

@@ -26,8 +26,7 @@ const JOIN_ERRORS: Readonly<Record<string, (options: Address) => string>> = {
   'item-not-found': () =>
     'the room does not exist, or its owner has not yet saved its configuration. Create the room with an XMPP client and save its configuration, or correct alerts.rooms.',
   gone: () => 'the room was destroyed. Correct alerts.rooms.',
-  'service-unavailable': () =>
-    'the room is full. Raise its maximum number of occupants.',
+  'service-unavailable': () => 'the room is full. Raise its maximum number of occupants.',
   'not-acceptable': ({ address }) =>
     `the room accepts only a registered nickname. Register a nickname for ${address}, and set it as alerts.nick.`,
   'jid-malformed': () => 'the room does not accept the nickname. Set another alerts.nick.',
@@ -41,7 +40,8 @@ const JOIN_ERRORS: Readonly<Record<string, (options: Address) => string>> = {
 export function describeJoinError(error: StanzaError, options: Address): RoomProblem {
   const { condition } = error
   const reason =
-    JOIN_ERRORS[condition]?.(options) ?? `the server answered ${condition} when the exporter joined.`
+    JOIN_ERRORS[condition]?.(options) ??
+    `the server answered ${condition} when the exporter joined.`
   return { condition, isPermanent: isPermanent(error), reason }
 }
 
@@ -75,7 +75,10 @@ const REMOVALS: Readonly<Record<string, (options: Address) => RoomProblem>> = {
   '321': ({ address }) =>
     permanent('not-a-member', `the room is members-only. Make ${address} a member of the room.`),
   '322': ({ address }) =>
-    permanent('members-only', `the room became members-only. Make ${address} a member of the room.`),
+    permanent(
+      'members-only',
+      `the room became members-only. Make ${address} a member of the room.`,
+    ),
   '332': () => temporary('shutdown', 'the server of the room is shutting down.'),
 }
 

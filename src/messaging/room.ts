@@ -25,7 +25,8 @@ const STEADY_MS = 60_000
 export type RoomState =
   /** `occupant` is the address of the exporter in the room. */
   | { readonly phase: 'joined'; readonly occupant: string }
-  | { readonly phase: 'offline' | 'joining' }
+  | { readonly phase: 'offline' }
+  | { readonly phase: 'joining' }
   | { readonly phase: 'outside'; readonly problem: RoomProblem }
 
 export type Room = {

@@ -71,10 +71,7 @@ test('a delivery joins the running delivery of the same message, and not one tha
       }
     })
   }
-  const both = [
-    messages.share('group', 'key', deliver),
-    messages.share('group', 'key', deliver),
-  ]
+  const both = [messages.share('group', 'key', deliver), messages.share('group', 'key', deliver)]
   end()
   assert.deepEqual(await Promise.all(both), [1, 1])
   const later = messages.share('group', 'key', deliver)

@@ -130,7 +130,10 @@ describe('an answer to the question whether the room exists', () => {
     await settle()
     assert.equal(problem()?.condition, 'no-answer')
     assert.equal(problem()?.isPermanent, false)
-    assert.match(log.take()[0]!, /^warn: The exporter is not in room 1 of alerts\.rooms: the server/)
+    assert.match(
+      log.take()[0]!,
+      /^warn: The exporter is not in room 1 of alerts\.rooms: the server/,
+    )
   })
 })
 
@@ -198,7 +201,12 @@ describe('when the room removes the exporter', () => {
   const cases = [
     ['a kick (307)', ['110', '307'], false, /moderator has removed/],
     ['a ban (301)', ['110', '301'], true, /banned.*ban list/],
-    ['a change of the affiliation (321)', ['110', '321'], true, /Make alerts@stats\.example a member/],
+    [
+      'a change of the affiliation (321)',
+      ['110', '321'],
+      true,
+      /Make alerts@stats\.example a member/,
+    ],
     ['members-only (322)', ['110', '322'], true, /became members-only/],
     ['a shutdown (332)', ['110', '332'], false, /shutting down/],
     ['an error (333)', ['110', '333'], false, /will join again/],
