@@ -66,25 +66,26 @@ export async function connectAsServer(
   }
 }
 
-/** Acts as the authoritative server: confirms each dialback key. */
+/** Acts as the authoritative server: accepts the dialback key of Prosody, and confirms each key that Prosody verifies. */
 function confirmKeys(socket: Socket, domain: string): void {
   let input = ''
   socket.on('error', () => undefined)
   socket.setEncoding('utf8').on('data', (text) => {
     input += String(text)
     const to = /<stream:stream[^>]*from=['"]([^'"]+)/.exec(input)?.[1]
-    if (to !== undefined && input.includes('<stream:stream')) {
+    if (to !== undefined) {
       input = input.replace('<stream:stream', '<opened')
       const features = "<dialback xmlns='urn:xmpp:features:dialback'/>"
       socket.write(`${header(domain, to)}<stream:features>${features}</stream:features>`)
     }
-    const verify = /<db:verify([^>]*)>[^<]*<\/db:verify>/.exec(input)
-    if (!verify) return
-    input = input.replace(verify[0], '')
-    const attribute = (name: string) =>
-      new RegExp(` ${name}=['"]([^'"]+)`).exec(verify[1] ?? '')?.[1] ?? ''
-    socket.write(
-      `<db:verify from='${attribute('to')}' to='${attribute('from')}' id='${attribute('id')}' type='valid'/>`,
-    )
+    for (;;) {
+      const found = /<db:(result|verify)([^>]*)>[^<]*<\/db:\1>/.exec(input)
+      if (!found) return
+      const [whole, name, attributes = ''] = found
+      input = input.replace(whole, '')
+      const read = (each: string) => new RegExp(` ${each}=['"]([^'"]+)`).exec(attributes)?.[1] ?? ''
+      const id = name === 'verify' ? ` id='${read('id')}'` : ''
+      socket.write(`<db:${name} from='${read('to')}' to='${read('from')}'${id} type='valid'/>`)
+    }
   })
 }

@@ -89,6 +89,8 @@ export type PostOptions = {
   readonly isChunked?: boolean
 }
 
+const ignoreError = () => undefined
+
 /**
  * Posts a notification to the exporter at `url`. Resolves with the response.
  *
@@ -115,11 +117,16 @@ export function postNotification(
       signal: AbortSignal.timeout(timeoutMs),
     })
     sent.on('error', reject)
+    sent.on('socket', (socket) => {
+      // The exporter can close the connection after its response, while it still receives a long body.
+      if (!socket.listeners('error').includes(ignoreError)) socket.on('error', ignoreError)
+    })
     sent.on('response', (response: IncomingMessage) => {
       const chunks: Buffer[] = []
       response.on('data', (chunk: Buffer) => chunks.push(chunk))
       response.on('error', reject)
       response.on('end', () => {
+        if (!sent.writableFinished) sent.destroy()
         resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() })
       })
     })
