@@ -221,6 +221,7 @@ async function loadMessagingFeature(core: Core): Promise<Feature> {
     config: reloader.getConfig,
     log: deps.log,
     findServer: servers.get,
+    serverNames: () => servers.getAll().map((server) => server.config.name),
   })
 }
 

@@ -6,6 +6,7 @@ import type { Family } from '../metrics/family.js'
 import type { MonitoredServer } from '../servers/monitored-server.js'
 import type { Element } from '../xmpp/xml.js'
 import { addAlertsRoute } from './alerts-route.js'
+import { createChat } from './chat.js'
 import { createDelivery } from './delivery.js'
 import { createMessagingClient } from './messaging-client.js'
 import { formatNotification } from './notification-text.js'
@@ -20,6 +21,8 @@ export type MessagingOptions = {
   readonly config: () => MessagingConfig
   readonly log: Log
   readonly findServer: (name: string) => MonitoredServer | undefined
+  /** Returns the names of all servers in the configuration. */
+  readonly serverNames: () => readonly string[]
 }
 
 /** The part of the exporter that sends alerts as XMPP messages, and answers questions in chat. */
@@ -37,12 +40,12 @@ export type Messaging = {
 }
 
 export function createMessaging(options: MessagingOptions): Messaging {
-  const { config, log, findServer } = options
+  const { config, log, findServer, serverNames } = options
   const find = (name: string | undefined) => (name === undefined ? undefined : findServer(name))
   const chatClient = createMessagingClient(() => find(config().chat?.server)?.connection)
   const alerts = config().alerts ? createAlerts({ config, log, find }) : undefined
-  // The chat and its ad-hoc commands are joined here.
-  void chatClient
+  const chat = createChat({ config, client: chatClient, findServer, serverNames, log })
+  const isChatServer = (server: string) => server === config().chat?.server
 
   return {
     addRoutes(app) {
@@ -51,18 +54,22 @@ export function createMessaging(options: MessagingOptions): Messaging {
     applyConfig() {
       if (alerts) alerts.applyConfig()
       else if (config().alerts) log.warn('Restart the exporter to turn on alerts: a reload cannot.')
+      chat.applyConfig()
       return Promise.resolve()
     },
     onOnline(server) {
       if (alerts?.isOf(server)) guard(log, alerts.delivery.onOnline)
+      if (isChatServer(server)) guard(log, chat.onOnline)
     },
     onLost(server) {
       if (alerts?.isOf(server)) guard(log, alerts.delivery.onLost)
     },
     onStanza: (server, stanza) =>
-      alerts?.isOf(server) === true && (guard(log, () => alerts.delivery.handle(stanza)) ?? false),
+      (alerts?.isOf(server) === true && guard(log, () => alerts.delivery.handle(stanza)) === true) ||
+      (isChatServer(server) && guard(log, () => chat.handle(stanza)) === true),
     getFamilies: () => alerts?.delivery.getFamilies() ?? [],
     stop() {
+      chat.stop()
       alerts?.delivery.stop()
     },
     async close() {

@@ -46,10 +46,14 @@ export function formatDays(ms: number): string {
   return hours < 48 ? formatCount(hours, 'hour') : formatCount(Math.floor(hours / 24), 'day')
 }
 
+/** Formats a date and time in UTC, for example `2026-01-31 12:00 UTC`. */
+export function formatUtc(ms: number): string {
+  return `${new Date(ms).toISOString().slice(0, 16).replace('T', ' ')} UTC`
+}
+
 /** Renders a date and time in UTC. The script client/page.js replaces it with the local time of the reader. */
 export function formatDateTime(ms: number): Html {
-  const iso = new Date(ms).toISOString()
-  return html`<time datetime="${iso}">${iso.slice(0, 16).replace('T', ' ')} UTC</time>`
+  return html`<time datetime="${new Date(ms).toISOString()}">${formatUtc(ms)}</time>`
 }
 
 /** Renders a time of day in UTC. The script client/page.js replaces it with the local time of the reader. */

@@ -89,13 +89,54 @@ export function submitForm(
   formType: string | null,
   fields: Readonly<Record<string, string>>,
 ): Element {
-  const field = (name: string, value: string, type?: string) =>
-    xml('field', { var: name, type }, xml('value', {}, value))
   return xml(
     'x',
     { xmlns: NS_DATA_FORM, type: 'submit' },
-    formType === null ? undefined : field('FORM_TYPE', formType, 'hidden'),
-    Object.entries(fields).map(([name, value]) => field(name, value)),
+    formType === null
+      ? undefined
+      : createField({ name: 'FORM_TYPE', type: 'hidden', values: [formType] }),
+    Object.entries(fields).map(([name, value]) => createField({ name, values: [value] })),
+  )
+}
+
+/** A field of a form that the exporter shows to a person. */
+export type ShownField = {
+  readonly name: string
+  /** Default: `text-single`. */
+  readonly type?: 'hidden' | 'list-single' | 'text-single' | 'text-multi'
+  readonly label?: string
+  readonly values: readonly string[]
+  /** The values from which the person chooses. */
+  readonly options?: readonly string[]
+  readonly isRequired?: boolean
+}
+
+/** Creates a form for a person to fill in (`form`), or to read (`result`). @see XEP-0004 §3.1, §3.2 */
+export function createForm(
+  type: 'form' | 'result',
+  content: {
+    readonly title: string
+    readonly instructions?: string
+    readonly fields: readonly ShownField[]
+  },
+): Element {
+  const { title, instructions, fields } = content
+  return xml(
+    'x',
+    { xmlns: NS_DATA_FORM, type },
+    xml('title', {}, title),
+    instructions === undefined ? undefined : xml('instructions', {}, instructions),
+    fields.map(createField),
+  )
+}
+
+function createField({ name, type, label, values, options = [], isRequired }: ShownField): Element {
+  return xml(
+    'field',
+    { var: name, type, label },
+    isRequired ? xml('required') : undefined,
+    values.map((value) => xml('value', {}, value)),
+    options.map((option) => xml('option', { label: option }, xml('value', {}, option))),
   )
 }
 

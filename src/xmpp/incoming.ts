@@ -40,7 +40,6 @@ export function createIncomingHandler(
   }
 
   function answer(iq: Element, stream: Stream | undefined): void {
-    if (stream && stream.unsent() > MAX_UNSENT_BYTES) return
     const reply = answerIq(iq, options)
     try {
       if (reply) stream?.send(reply)
@@ -54,9 +53,10 @@ export function createIncomingHandler(
   // Presence and messages need no answer (RFC 6120 §8.2.1, §8.2.2).
   return (stanza: Element, stream: Stream | undefined): void => {
     const { from, type } = stanza.attrs
+    const isServerReading = !stream || stream.unsent() <= MAX_UNSENT_BYTES
     if (stanza.getName() !== 'iq') onStanza(stanza)
     else if (type === 'result' || type === 'error') settleReply(stanza)
     else if (from === domain) settleReturned(stanza)
-    else if (!onStanza(stanza)) answer(stanza, stream)
+    else if (isServerReading && !onStanza(stanza)) answer(stanza, stream)
   }
 }

@@ -3,9 +3,9 @@
 // because Prosody loads neither mod_disco nor mod_ping for a component.
 
 import { NS_COMMANDS, NS_DATA_FORM, NS_DISCO_INFO, NS_DISCO_ITEMS, NS_PING } from './namespaces.js'
+import { createReply, createStanzaError } from './stanza-error.js'
 import { xml, type Element } from './xml.js'
 
-const NS_STANZAS = 'urn:ietf:params:xml:ns:xmpp-stanzas'
 const NS_VERSION = 'jabber:iq:version'
 const NAME = 'prosody-exporter'
 const FEATURES = [NS_COMMANDS, NS_DISCO_INFO, NS_DISCO_ITEMS, NS_VERSION, NS_PING]
@@ -34,63 +34,78 @@ export function answerIq(iq: Element, options: ServiceOptions): Element | undefi
   const [child, ...others] = iq.getChildElements()
   const isValid = id && (type === 'get' || type === 'set') && child && others.length === 0
 
-  let answer: Element | undefined
-  if (!isValid) answer = error('modify', 'bad-request')
-  else if (type === 'get' && to === options.domain) answer = answerGet(child, options)
-  else answer = error('cancel', 'service-unavailable')
-
-  const isError = answer?.name === 'error'
-  return xml('iq', { type: isError ? 'error' : 'result', id, from: to, to: from }, answer)
+  if (!isValid) return createReply(iq, createStanzaError('modify', 'bad-request'))
+  if (type === 'get' && to === options.domain) return createReply(iq, answerGet(child, options))
+  return createReply(iq, createStanzaError('cancel', 'service-unavailable'))
 }
 
 function answerGet(child: Element, { domain, version, commands }: ServiceOptions) {
-  const { node } = child.attrs
   if (child.is('ping', NS_PING)) return undefined
   if (child.is('query', NS_VERSION)) {
     // The answer has no <os/>, because the name of the operating system helps attackers (XEP-0092 §5).
     return xml('query', { xmlns: NS_VERSION }, xml('name', {}, NAME), xml('version', {}, version))
   }
+  // In the XMPP registry of identities, type `stats` of category `component` is a component that collects statistics.
+  const identity = { category: 'component', type: 'stats', name: NAME }
+  const answer = answerDisco(child, { jid: domain, identity, features: FEATURES, commands })
+  return answer ?? createStanzaError('cancel', 'service-unavailable')
+}
+
+/** An address that answers service discovery. */
+export type DiscoEntity = {
+  readonly jid: string
+  readonly identity: { readonly category: string; readonly type: string; readonly name: string }
+  readonly features: readonly string[]
+  readonly commands: readonly Command[]
+}
+
+/**
+ * Answers a request for service discovery. Returns undefined for any other request.
+ *
+ * @see XEP-0030 §3, §4; XEP-0050 §2.2, §2.3
+ */
+export function answerDisco(child: Element, entity: DiscoEntity): Element | undefined {
+  const { node } = child.attrs
   if (child.is('query', NS_DISCO_INFO)) {
-    const info = discoInfo(node, commands)
+    const info = discoInfo(node, entity)
     return info
       ? xml(
           'query',
           { xmlns: NS_DISCO_INFO, node },
           info.map(([name, attrs]) => xml(name, attrs)),
         )
-      : error('cancel', 'item-not-found')
+      : createStanzaError('cancel', 'item-not-found')
   }
   if (child.is('query', NS_DISCO_ITEMS)) {
-    if (node && node !== NS_COMMANDS) return error('cancel', 'item-not-found')
-    const items = node ? commands.map((command) => xml('item', { jid: domain, ...command })) : []
+    if (node && node !== NS_COMMANDS) return createStanzaError('cancel', 'item-not-found')
+    const { jid, commands } = entity
+    const items = node ? commands.map((command) => xml('item', { jid, ...command })) : []
     return xml('query', { xmlns: NS_DISCO_ITEMS, node }, items)
   }
-  return error('cancel', 'service-unavailable')
+  return undefined
 }
 
 type Info = readonly (readonly [string, Record<string, string>])[]
 
-function discoInfo(node: string | undefined, commands: readonly Command[]): Info | undefined {
-  const features = (vars: readonly string[]) =>
+function discoInfo(
+  node: string | undefined,
+  { identity, features, commands }: DiscoEntity,
+): Info | undefined {
+  const listFeatures = (vars: readonly string[]) =>
     vars.map((name) => ['feature', { var: name }] as const)
-  const identity = (category: string, type: string, name: string) =>
-    ['identity', { category, type, name }] as const
+  const automation = (type: string, name: string) =>
+    ['identity', { category: 'automation', type, name }] as const
 
-  // In the XMPP registry of identities, type `stats` of category `component` is a component that collects statistics.
-  if (!node) return [identity('component', 'stats', NAME), ...features(FEATURES)]
+  if (!node) return [['identity', identity], ...listFeatures(features)]
   if (node === NS_COMMANDS) {
-    return [identity('automation', 'command-list', 'Commands'), ...features([NS_COMMANDS])]
+    return [automation('command-list', 'Commands'), ...listFeatures([NS_COMMANDS])]
   }
   // XEP-0050 §2.3
   const command = commands.find((other) => other.node === node)
   return (
     command && [
-      identity('automation', 'command-node', command.name),
-      ...features([NS_COMMANDS, NS_DATA_FORM]),
+      automation('command-node', command.name),
+      ...listFeatures([NS_COMMANDS, NS_DATA_FORM]),
     ]
   )
-}
-
-function error(type: 'cancel' | 'modify', condition: string): Element {
-  return xml('error', { type }, xml(condition, { xmlns: NS_STANZAS }))
 }

@@ -1,5 +1,5 @@
 import { StanzaError } from '../errors.js'
-import type { Element } from './xml.js'
+import { xml, type Element } from './xml.js'
 
 const NS_STANZAS = 'urn:ietf:params:xml:ns:xmpp-stanzas'
 
@@ -19,4 +19,25 @@ export function readError(iq: Element): StanzaError {
     error?.attrs['type'] ?? 'cancel',
     error?.getChildText('text', NS_STANZAS) ?? '',
   )
+}
+
+/**
+ * Creates the element `error` of a reply.
+ *
+ * @param detail The condition of a protocol that RFC 6120 does not define, if there is one.
+ * @see RFC 6120 §8.3.2
+ */
+export function createStanzaError(
+  type: 'auth' | 'cancel' | 'modify' | 'wait',
+  condition: string,
+  detail?: Element,
+): Element {
+  return xml('error', { type }, xml(condition, { xmlns: NS_STANZAS }), detail)
+}
+
+/** Creates the reply to a request: an error if the payload is the element `error`, otherwise a result. */
+export function createReply(iq: Element, payload?: Element): Element {
+  const { from, to, id } = iq.attrs
+  const type = payload?.name === 'error' ? 'error' : 'result'
+  return xml('iq', { type, id, from: to, to: from }, payload)
 }

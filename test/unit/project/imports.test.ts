@@ -27,6 +27,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   page: ['catalogue', 'config', 'errors', 'exposition', 'history', 'http'],
   control: ['http', 'log', 'xmpp'],
   messaging: [
+    'collectors',
     'config',
     'errors',
     'history',

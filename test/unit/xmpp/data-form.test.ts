@@ -2,7 +2,7 @@ import xml, { type Element } from '@xmpp/xml'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { DecodeError } from '../../../src/errors.js'
-import { readDataForm, submitForm } from '../../../src/xmpp/data-form.js'
+import { createForm, readDataForm, submitForm } from '../../../src/xmpp/data-form.js'
 
 /** Parses a form inside an iq stanza, as on a stream, where the stanza has another namespace than the form. */
 function parse(text: string): Element {
@@ -134,5 +134,23 @@ test('a form without a FORM_TYPE is submitted without one', () => {
   assert.equal(
     x.toString(),
     '<x xmlns="jabber:x:data" type="submit"><field var="a"><value>1</value></field></x>',
+  )
+})
+
+test('a form for a person has labels, values, options and required fields', () => {
+  const created = createForm('form', {
+    title: 'A title',
+    instructions: 'Choose',
+    fields: [
+      { name: 'a', type: 'list-single', label: 'A', values: ['1'], options: ['1', '2'] },
+      { name: 'b', values: [], isRequired: true },
+    ],
+  })
+  assert.equal(
+    created.toString(),
+    '<x xmlns="jabber:x:data" type="form"><title>A title</title><instructions>Choose</instructions>' +
+      '<field var="a" type="list-single" label="A"><value>1</value>' +
+      '<option label="1"><value>1</value></option><option label="2"><value>2</value></option></field>' +
+      '<field var="b"><required/></field></x>',
   )
 })

@@ -1,0 +1,205 @@
+import { randomInt, randomUUID } from 'node:crypto'
+import type { MessagingConfig } from '../config/read-config.js'
+import { getErrorMessage } from '../errors.js'
+import type { Log } from '../log/log.js'
+import { NS_COMMANDS, NS_DISCO_INFO, NS_DISCO_ITEMS } from '../xmpp/namespaces.js'
+import { realTime, type Schedule } from '../xmpp/schedule.js'
+import { answerDisco, type DiscoEntity } from '../xmpp/service.js'
+import { createReply, createStanzaError } from '../xmpp/stanza-error.js'
+import { xml, type Element } from '../xmpp/xml.js'
+import { createAdHoc } from './ad-hoc.js'
+import { createAlertmanagerClient, type AlertmanagerClient } from './alertmanager-client.js'
+import { AnswerError, explainFailure } from './answer-error.js'
+import { createAnswerLimit } from './answer-limit.js'
+import { createChatAccess } from './chat-access.js'
+import {
+  createCommandRunner,
+  createReports,
+  parseCommand,
+  type ChatSource,
+} from './chat-commands.js'
+import { createAnswer, readQuestion, toBareJid, type Question } from './chat-message.js'
+import type { ReportedServer } from './chat-reports.js'
+import { createConfirmations } from './confirmations.js'
+import type { MessagingClient } from './messaging-client.js'
+import { createOfferedCommands } from './offered-commands.js'
+import type { SilenceOrder } from './silences.js'
+
+export type ChatOptions = {
+  /** Returns the current configuration. A reload replaces it. */
+  readonly config: () => MessagingConfig
+  readonly client: MessagingClient
+  readonly findServer: (name: string) => ReportedServer | undefined
+  readonly serverNames: () => readonly string[]
+  readonly log: Log
+  readonly fetch?: typeof fetch
+  readonly schedule?: Schedule
+  /** Returns the time in monotonic milliseconds. */
+  readonly now?: () => number
+  /** Returns the time in milliseconds since 1970. */
+  readonly wallTime?: () => number
+  /** Returns an unpredictable integer that is at least 0 and less than the argument. */
+  readonly random?: (end: number) => number
+}
+
+/** Answers questions of people in chat, and the same questions as ad-hoc commands. */
+export type Chat = {
+  /** Handles a stanza of the server. Returns whether it did. Never throws. */
+  handle(stanza: Element): boolean
+  /** Call this function after each login. */
+  onOnline(): void
+  /** Call this function after each reload of the configuration. */
+  applyConfig(): void
+  stop(): void
+}
+
+const TOO_MANY =
+  'The exporter answers 10 messages per minute. It does not answer more until a minute has passed.'
+const UNKNOWN = 'This is no command. Write "help" for the list of commands.'
+const NO_ALERTMANAGER =
+  'The exporter does not know Alertmanager. Set alertmanager.url in its configuration file, for example http://127.0.0.1:9093.'
+
+export function createChat(options: ChatOptions): Chat {
+  const { config, client, log, schedule = realTime } = options
+  const { now = () => performance.now(), wallTime = Date.now, random = randomInt } = options
+  const allow = () => config().chat?.allow ?? []
+  const access = createChatAccess({ allow, client, log, schedule })
+  const limit = createAnswerLimit(now)
+  const source: ChatSource = {
+    ...options,
+    wallTime,
+    ownDomain: () => client.domain(),
+    alertmanager: () => connectAlertmanager(options, schedule),
+  }
+  const reports = createReports(source)
+  const run = createCommandRunner(
+    source,
+    reports,
+    createConfirmations<SilenceOrder>({ now, random }),
+  )
+  const offered = () => createOfferedCommands(source, reports)
+  const adHoc = createAdHoc({ commands: offered, now, log })
+  const send = createSender(client, log)
+
+  /** Returns the entry in `chat.allow`. It does not keep the stanza in memory, as a part of the stanza would. */
+  const findListed = (jid: string) => allow().find((each) => each === toBareJid(jid))
+
+  function handleMessage(message: Element): boolean {
+    const question = readQuestion(message, { address: client.address(), nowMs: wallTime() })
+    const person = question && findListed(question.person)
+    if (!question || person === undefined) return false
+    void answerQuestion({ ...question, person })
+    return true
+  }
+
+  async function answerQuestion({ from, person, text }: Question): Promise<void> {
+    if (!(await access.waitFor(person))) return
+    const command = parseCommand(text)
+    if (command) limit.resetHints(person)
+    else if (!limit.admitHint(person)) return
+    const admission = limit.admit(person)
+    if (admission === 'refused') return
+    const answer = async () => {
+      if (admission === 'notice') return TOO_MANY
+      return command ? await run(command, person) : UNKNOWN
+    }
+    const { text: answered } = await explainFailure(answer, log)
+    send(() => createAnswer({ from: client.address(), to: from, id: randomUUID(), text: answered }))
+  }
+
+  function handleIq(iq: Element): boolean {
+    const { from, to } = iq.attrs
+    if (!from || !to) return false
+    if (to === client.domain()) return listAddress(iq)
+    if (toBareJid(to) !== client.address()) return false
+    const person = findListed(from)
+    if (person === undefined) send(() => createReply(iq, createForbidden()))
+    else void answerRequest(iq, person)
+    return true
+  }
+
+  async function answerRequest(iq: Element, person: string): Promise<void> {
+    const isAllowed = await access.waitFor(person)
+    const payload = isAllowed ? await createPayload(iq, person) : createForbidden()
+    send(() => createReply(iq, payload))
+  }
+
+  async function createPayload(iq: Element, person: string): Promise<Element> {
+    const { from = '', type } = iq.attrs
+    const child = getOnlyChild(iq)
+    if (!child) return createStanzaError('modify', 'bad-request')
+    if (type === 'set' && child.is('command', NS_COMMANDS)) {
+      // An answer is due in any case (RFC 6120 §8.2.3).
+      if (limit.admit(person) !== 'admitted') return createStanzaError('wait', 'policy-violation')
+      return await adHoc.answer(child, { from, person })
+    }
+    const answer = type === 'get' ? answerDisco(child, describeAddress()) : undefined
+    return answer ?? createStanzaError('cancel', 'service-unavailable')
+  }
+
+  function describeAddress(): DiscoEntity {
+    return {
+      jid: client.address(),
+      identity: { category: 'client', type: 'bot', name: 'prosody-exporter' },
+      features: [NS_COMMANDS, NS_DISCO_INFO, NS_DISCO_ITEMS],
+      commands: offered().map(({ node, name }) => ({ node, name })),
+    }
+  }
+
+  /** Lists the address for people in the items of the component's domain, for the people whom the exporter serves. */
+  function listAddress(iq: Element): boolean {
+    const child = getOnlyChild(iq)
+    const isItems = iq.attrs['type'] === 'get' && child?.is('query', NS_DISCO_ITEMS)
+    if (!isItems || child?.attrs['node'] || !access.isAllowed(toBareJid(iq.attrs['from'] ?? '')))
+      return false
+    const item = xml('item', { jid: client.address(), name: 'Alerts and questions' })
+    send(() => createReply(iq, xml('query', { xmlns: NS_DISCO_ITEMS }, item)))
+    return true
+  }
+
+  return {
+    handle(stanza) {
+      try {
+        if (!config().chat) return false
+        if (stanza.getName() === 'message') return handleMessage(stanza)
+        return stanza.getName() === 'iq' && handleIq(stanza)
+      } catch (error) {
+        log.debug('cannot handle a stanza for the chat', { reason: getErrorMessage(error) })
+        return false
+      }
+    },
+    onOnline: access.check,
+    applyConfig: access.check,
+    stop() {
+      access.stop()
+      adHoc.clear()
+    },
+  }
+}
+
+/** Creates a client for the present address of Alertmanager, which a reload can change. @throws {AnswerError} */
+function connectAlertmanager(options: ChatOptions, schedule: Schedule): AlertmanagerClient {
+  const { alertmanager } = options.config()
+  if (!alertmanager) throw new AnswerError(NO_ALERTMANAGER)
+  return createAlertmanagerClient({ ...alertmanager, fetch: options.fetch ?? fetch, schedule })
+}
+
+function createSender(client: MessagingClient, log: Log): (create: () => Element) => void {
+  return (create) => {
+    try {
+      client.send(create())
+    } catch (error) {
+      // The stream was lost, or a text of the request, which the answer repeats, has a character that XML forbids.
+      log.debug('cannot send an answer', { reason: getErrorMessage(error) })
+    }
+  }
+}
+
+const createForbidden = () => createStanzaError('auth', 'forbidden')
+
+/** Returns the child of a valid request. @see RFC 6120 §8.2.3 */
+function getOnlyChild(iq: Element): Element | undefined {
+  const { id, type } = iq.attrs
+  const [child, ...others] = iq.getChildElements()
+  return id && (type === 'get' || type === 'set') && others.length === 0 ? child : undefined
+}

@@ -1,0 +1,558 @@
+import xml from '@xmpp/xml'
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { StanzaError, TimeoutError } from '../../../src/errors.js'
+import { summarize } from '../../../src/history/server-summary.js'
+import { findAttention } from '../../../src/page/attention.js'
+import { startFakeAlertmanager } from '../../support/fake-alertmanager.js'
+import {
+  ADDRESS,
+  ADMIN,
+  createFakeChat,
+  createFakeServer,
+  DOMAIN,
+  PHONE,
+} from '../../support/fake-chat.js'
+import { createCollection, START_MS } from '../../support/summary-families.js'
+
+const DAY_MS = 86_400_000
+const HELP = /^status: the state of the server/
+
+const logged = (lines: readonly { level: string; message: string }[]) =>
+  lines.filter(({ level }) => level !== 'debug').map(({ level, message }) => `${level} ${message}`)
+
+describe('answers', () => {
+  test('status has six lines', async () => {
+    const certificates = [
+      { host: 'a.example', service: undefined, expiresAtMs: START_MS + 90 * DAY_MS },
+    ]
+    const recent = {
+      short: {
+        ...{ overMs: 300_000, logins: 9, loop: { slow: 0, measured: 300 } },
+        ...{ hosts: [{ host: 'a.example', failed: 3, succeeded: 6 }] },
+        unauthenticated: { c2s: 0, s2sin: 0 },
+      },
+      s2s: { overMs: 900_000, hosts: [] },
+    }
+    const { ask } = createFakeChat({
+      servers: { main: createFakeServer({ certificates, recent }) },
+    })
+    assert.deepEqual((await ask('status')).split('\n'), [
+      'Prosody 13.0.1 is up since 2025-12-30 22:00 UTC (1 day 2 hours)',
+      'Users online: 4, connected clients: 6',
+      'Connections from servers: 5, to servers: 0',
+      'Failed logins: 3 in the last 5 minutes',
+      'Certificates: the first is that of a.example, which expires in 90 days',
+      'Nothing needs attention.',
+    ])
+  })
+
+  test('status has the texts of the status page about what needs attention', async () => {
+    const change = {
+      hostsToReload: ['a.example'],
+      certificates: [{ host: 'b.example', service: undefined, expiresAtMs: START_MS + DAY_MS }],
+    }
+    const summary = { ...summarize(createCollection(), START_MS), ...change }
+    const [first, second] = findAttention({ summary, growth: undefined })
+    const { ask } = createFakeChat({ servers: { main: createFakeServer(change) } })
+    assert.deepEqual((await ask('status')).split('\n').slice(5), [
+      `Needs attention: Urgent: ${first!.cause} ${first!.remedy}`,
+      `Warning: ${second!.cause} ${second!.remedy}`,
+    ])
+  })
+
+  test('status without any value says that the values are unknown', async () => {
+    const nothing = { values: {}, startedAtMs: undefined, software: [], certificates: [] }
+    const { ask } = createFakeChat({ servers: { main: createFakeServer(nothing) } })
+    assert.deepEqual((await ask('status')).split('\n'), [
+      'The server is up',
+      'Users online: unknown, connected clients: unknown',
+      'Connections from servers: unknown, to servers: unknown',
+      'Failed logins: unknown',
+      'Certificates: unknown',
+      'Nothing needs attention.',
+    ])
+  })
+
+  test('an old summary is replaced by a new collection before the answer', async () => {
+    const server = createFakeServer()
+    let collections = 0
+    const scrape = (waitMs: number) => {
+      collections++
+      return server.scraper.scrape(waitMs)
+    }
+    const { ask, clock } = createFakeChat({ servers: { main: { ...server, scraper: { scrape } } } })
+    clock.advance(15_000)
+    await ask('status')
+    assert.equal(collections, 0)
+    clock.advance(1)
+    await ask('status')
+    assert.equal(collections, 1)
+  })
+
+  test('with several servers, status names the server, and counts the others', async () => {
+    const servers = {
+      main: createFakeServer(),
+      second: createFakeServer({ isUp: false, problem: 'no answer. Check it.' }),
+      third: createFakeServer({}, { isConnected: false, problem: 'Wrong secret. Set it.' }),
+      fourth: createFakeServer({ software: ['Prosody 0.12.5'] }),
+      fifth: createFakeServer({}, { connects: 2 }),
+    }
+    const { ask } = createFakeChat({ servers })
+    const lines = (await ask('status')).split('\n')
+    assert.match(lines[0]!, /^main: Prosody 13\.0\.1 is up since/)
+    assert.equal(lines.at(-1), 'Other servers: 1 up, 2 down, 1 connecting')
+    assert.equal(lines.length, 7)
+    assert.match(await ask('status fourth'), /^fourth: Prosody 0\.12\.5 is up since/)
+    assert.equal(
+      await ask('status second'),
+      'second: The server does not answer. No answer. Check it.',
+    )
+    assert.equal(
+      await ask('status third'),
+      'third: Not connected to Prosody. Wrong secret. Set it.',
+    )
+    assert.equal(await ask('status fifth'), 'fifth: Collecting the first values.')
+    assert.equal(
+      await ask('status sixth'),
+      'There is no server with the name sixth. The servers are: main, second, third, fourth, fifth',
+    )
+  })
+
+  test('certs lists the certificates that expire first', async () => {
+    const certificates = [
+      { host: 'a.example', service: undefined, expiresAtMs: START_MS - 3 * DAY_MS },
+      { host: 'b.example', service: 'https', expiresAtMs: START_MS + 30 * DAY_MS },
+    ]
+    const server = createFakeServer({ certificates, hostsToReload: ['a.example'] })
+    const { ask } = createFakeChat({ servers: { main: server } })
+    assert.deepEqual((await ask('certs')).split('\n'), [
+      'a.example: expired 3 days ago, at 2025-12-29 00:00 UTC',
+      'b.example (https): expires in 30 days, at 2026-01-31 00:00 UTC',
+      'a.example: the file was renewed, but Prosody still uses the old certificate. Run "prosodyctl reload".',
+    ])
+  })
+
+  test('top lists the hosts with the highest counts', async () => {
+    const { ask } = createFakeChat()
+    assert.deepEqual((await ask('top')).split('\n'), [
+      'Users online: a.example 3, b.example 1',
+      'Connected clients: a.example 4, b.example 2',
+      'Server connections: a.example 5',
+      'Messages since the start of Prosody: unknown',
+    ])
+  })
+
+  test('help lists the commands, and those of Alertmanager only if its address is configured', async () => {
+    const names = (text: string) => text.split('\n').map((line) => /^\w+/.exec(line)![0])
+    const { ask } = createFakeChat()
+    assert.deepEqual(names(await ask('help')), ['status', 'certs', 'top', 'help'])
+    const full = createFakeChat({ alertmanager: 'http://127.0.0.1:1' })
+    assert.deepEqual(names(await full.ask('help')), [
+      ...['status', 'certs', 'top', 'alerts', 'silence', 'unsilence', 'help'],
+    ])
+  })
+
+  test('without the address of Alertmanager, its commands say which setting is missing', async () => {
+    const { ask } = createFakeChat()
+    for (const command of ['alerts', 'silence X 2h', 'unsilence X']) {
+      assert.match(await ask(command), /Set alertmanager\.url in its configuration file/)
+    }
+  })
+
+  test('a phone may write the first letter large, and add blanks', async () => {
+    assert.match(await createFakeChat().ask('  Help '), HELP)
+  })
+
+  test('an answer is of type chat, has an origin id, and asks for no receipt', async () => {
+    const { ask, sent } = createFakeChat()
+    await ask('help', { type: undefined })
+    const [answer] = sent
+    const { id, ...attrs } = answer!.attrs
+    assert.deepEqual(attrs, { type: 'chat', from: ADDRESS, to: PHONE })
+    assert.equal(answer!.getChild('origin-id', 'urn:xmpp:sid:0')?.attrs['id'], id)
+    assert.deepEqual(
+      answer!.getChildElements().map((child) => child.name),
+      ['body', 'origin-id'],
+    )
+  })
+})
+
+describe('people', () => {
+  test('only people in chat.allow get an answer', async () => {
+    const { tell, settle, sent } = createFakeChat()
+    for (const from of [
+      ...['other@a.example/x', 'admin@b.example/x', 'a.example', 'admin@a.example.evil.example/x'],
+      ...['xadmin@a.example', `${DOMAIN}/x`, `admin@${DOMAIN}`, undefined],
+    ]) {
+      assert.equal(tell('status', { from }), false, from)
+    }
+    await settle()
+    assert.deepEqual(sent, [])
+  })
+
+  test('people of another server or of a component are refused with one line in the log', async () => {
+    const allow = [ADMIN, 'x@far.example', 'y@far.example', 'z@gateway.a.example', 'b@b.example']
+    const { chat, tell, settle, sent, lines, requests, ask } = createFakeChat({ allow })
+    await settle()
+    const text =
+      'warn People in chat.allow whose domain is no VirtualHost of this Prosody get no answers: ' +
+      'far.example, gateway.a.example. Name accounts of this Prosody in chat.allow.'
+    assert.deepEqual(logged(lines), [text])
+    for (const person of allow.slice(1, 4)) tell('status', { from: `${person}/x` })
+    await settle()
+    assert.deepEqual(sent, [])
+    assert.match(await ask('help', { from: 'b@b.example/x' }), HELP)
+    // A request to far.example would make Prosody connect to this server.
+    assert.deepEqual(
+      requests.map(({ to }) => to),
+      [undefined, 'a.example', 'gateway.a.example', 'b.example'],
+    )
+    chat.onOnline()
+    await settle()
+    assert.deepEqual(logged(lines), [text])
+  })
+
+  test('without a list of hosts from the module, nobody gets an answer', async () => {
+    const { tell, settle, sent, lines } = createFakeChat({
+      reply: () => Promise.reject(new StanzaError('item-not-found', 'cancel', '')),
+    })
+    tell('status')
+    await settle()
+    assert.deepEqual(sent, [])
+    assert.match(logged(lines).join('\n'), /^warn Nobody in chat\.allow gets answers, because this/)
+  })
+
+  test('a check that fails is repeated after 30 seconds', async () => {
+    let isFailing = true
+    const { tell, settle, sent, lines, clock, ask } = createFakeChat({
+      reply: () => (isFailing ? Promise.reject(new TimeoutError('no reply')) : undefined),
+    })
+    tell('help')
+    await settle()
+    assert.deepEqual(sent, [])
+    assert.match(logged(lines).join('\n'), /check of their hosts failed: no reply\. The exporter/)
+    isFailing = false
+    clock.advance(30_000)
+    assert.match(await ask('help'), HELP)
+    assert.equal(clock.pending(), 0)
+  })
+
+  test('a question that arrives during the check is answered after it', async () => {
+    const gates: (() => void)[] = []
+    const gate = new Promise<undefined>((resolve) => {
+      gates.push(() => {
+        resolve(undefined)
+      })
+    })
+    const { tell, settle, sent } = createFakeChat({
+      reply: () => gate,
+    })
+    assert.equal(tell('help'), true)
+    await settle()
+    assert.deepEqual(sent, [])
+    gates[0]!()
+    await settle()
+    assert.equal(sent.length, 1)
+  })
+
+  test('a reload can add and remove people', async () => {
+    const { chat, config, ask, tell, settle, sent } = createFakeChat()
+    const other = 'other@b.example'
+    config.current = { ...config.current, chat: { server: 'main', allow: [other] } }
+    chat.applyConfig()
+    assert.match(await ask('help', { from: `${other}/x` }), HELP)
+    assert.equal(tell('help'), false)
+    config.current = { ...config.current, chat: undefined }
+    chat.applyConfig()
+    assert.equal(tell('help', { from: `${other}/x` }), false)
+    await settle()
+    assert.equal(sent.length, 1)
+  })
+})
+
+describe('loops', () => {
+  const delay = (ms: number) =>
+    xml('delay', { xmlns: 'urn:xmpp:delay', stamp: new Date(START_MS - ms).toISOString() })
+  const marker = (name: string) => xml(name, { xmlns: 'urn:xmpp:chat-markers:0', id: '1' })
+  const receipt = (name: string) => xml(name, { xmlns: 'urn:xmpp:receipts', id: '1' })
+  const forwarded = xml('forwarded', { xmlns: 'urn:xmpp:forward:0' })
+
+  const ignored: Readonly<Record<string, Parameters<ReturnType<typeof createFakeChat>['tell']>>> = {
+    'an error': ['status', { type: 'error' }],
+    'a message of a room': ['status', { type: 'groupchat' }],
+    'a headline': ['status', { type: 'headline' }],
+    'an unknown type': ['status', { type: 'other' }],
+    'a message without a body': [undefined, {}, xml('subject', {}, 'status')],
+    'an empty body': ['  '],
+    'a chat state': [
+      undefined,
+      {},
+      xml('composing', { xmlns: 'http://jabber.org/protocol/chatstates' }),
+    ],
+    'a delayed message': ['status', {}, delay(60_001)],
+    'a delayed message without a time': ['status', {}, xml('delay', { xmlns: 'urn:xmpp:delay' })],
+    'a carbon': ['status', {}, xml('sent', { xmlns: 'urn:xmpp:carbons:2' }, forwarded)],
+    'a forwarded message': ['status', {}, forwarded],
+    'a receipt': ['status', {}, receipt('received')],
+    'a marker': ['status', {}, marker('displayed')],
+    'an event': ['status', {}, xml('event', { xmlns: 'http://jabber.org/protocol/pubsub#event' })],
+    'a message of the exporter': ['status', { from: `${ADDRESS}/x` }],
+    'a message of the own domain': ['status', { from: DOMAIN }],
+    'a message to another address': ['status', { to: `other@${DOMAIN}` }],
+    'a message to the domain': ['status', { to: DOMAIN }],
+    'a message without a recipient': ['status', { to: undefined }],
+  }
+  for (const [what, args] of Object.entries(ignored)) {
+    test(`${what} gets no answer`, async () => {
+      const { tell, settle, sent } = createFakeChat({ allow: [ADMIN, ADDRESS] })
+      assert.equal(tell(...args), false)
+      await settle()
+      assert.deepEqual(sent, [])
+    })
+  }
+
+  test('a question with a chat state, a short delay, and requests for a receipt and a marker gets an answer', async () => {
+    const { tell, settle, sent } = createFakeChat()
+    const state = xml('active', { xmlns: 'http://jabber.org/protocol/chatstates' })
+    tell('help', {}, state, delay(60_000), receipt('request'), marker('markable'))
+    await settle()
+    assert.equal(sent.length, 1)
+  })
+
+  test('a program that answers each message gets three hints', async () => {
+    const { tell, settle, sent, clock, ask } = createFakeChat()
+    for (let i = 0; i < 20; i++) {
+      tell(`I am away, ${i}`)
+      await settle()
+      clock.advance(10_000)
+    }
+    assert.equal(sent.length, 3)
+    assert.match(sent[0]!.getChildText('body')!, /Write "help"/)
+    await ask('help')
+    assert.match(await ask('hlep'), /This is no command/)
+  })
+
+  test('an echo of each answer ends', async () => {
+    const { tell, settle, sent } = createFakeChat()
+    tell('help')
+    await settle()
+    for (let i = 0; i < sent.length; i++) {
+      tell(sent[i]!.getChildText('body')!)
+      await settle()
+      assert.ok(i < 20)
+    }
+    assert.equal(sent.length, 4)
+  })
+
+  test('a person gets 10 answers per minute, and one that says so', async () => {
+    const allow = [ADMIN, 'other@b.example']
+    const { tell, settle, sent, clock, ask } = createFakeChat({ allow })
+    for (let i = 0; i < 30; i++) tell('help')
+    await settle()
+    assert.equal(sent.length, 11)
+    const notices = sent.filter((each) =>
+      /answers 10 messages per/.test(each.getChildText('body')!),
+    )
+    assert.equal(notices.length, 1)
+    assert.match(await ask('help', { from: 'other@b.example/x' }), HELP)
+    clock.advance(59_999)
+    tell('help')
+    await settle()
+    assert.equal(sent.length, 12)
+    clock.advance(1)
+    assert.match(await ask('help'), HELP)
+  })
+})
+
+describe('silences', () => {
+  const ALERT = {
+    labels: { alertname: 'ProsodyDown', severity: 'critical', host: 'a.example' },
+    annotations: { summary: 'Prosody is\ndown\u0000' },
+    startsAt: new Date(START_MS - 600_000).toISOString(),
+  }
+  const codeOf = (text: string) => /yes (\d+)$/.exec(text)![1]!
+
+  test('alerts lists the alerts that are firing, the most severe first', async (t) => {
+    const fake = await startFakeAlertmanager(t)
+    const { ask } = createFakeChat({ alertmanager: fake.url })
+    assert.equal(await ask('alerts'), 'No alert is firing.')
+    fake.alerts.push({ labels: { alertname: 'Watchdog' }, startsAt: 'unknown' }, ALERT)
+    assert.deepEqual((await ask('alerts')).split('\n'), [
+      '2 alerts firing:',
+      'critical: ProsodyDown Prosody is down (a.example) for 10 minutes',
+      'Watchdog',
+    ])
+    for (let i = 0; i < 30; i++)
+      fake.alerts.push({ labels: { alertname: `A${i}` }, startsAt: ALERT.startsAt })
+    const lines = (await ask('alerts')).split('\n')
+    assert.equal(lines.length, 22)
+    assert.equal(lines.at(-1), 'and 12 more')
+  })
+
+  test('a silence needs the code, and records the author', async (t) => {
+    const fake = await startFakeAlertmanager(t)
+    fake.alerts.push(ALERT)
+    const { ask, lines } = createFakeChat({ alertmanager: fake.url })
+    assert.equal(
+      await ask('silence ProsodyDown 2h'),
+      'This silences ProsodyDown for 2 hours, until 2026-01-01 02:00 UTC. 1 alert of this name is firing.\n' +
+        'To confirm, write within 2 minutes: yes 001234',
+    )
+    assert.equal(fake.silences.length, 0)
+    assert.equal(
+      await ask('Yes 001234'),
+      'Silenced ProsodyDown until 2026-01-01 02:00 UTC. To end it, write: unsilence ProsodyDown',
+    )
+    const { id: _, ...silence } = fake.silences[0]!
+    assert.deepEqual(silence, {
+      ...{ status: { state: 'active' }, createdBy: ADMIN, comment: `Silenced in chat by ${ADMIN}` },
+      ...{ startsAt: '2026-01-01T00:00:00.000Z', endsAt: '2026-01-01T02:00:00.000Z' },
+      matchers: [{ name: 'alertname', value: 'ProsodyDown', isRegex: false, isEqual: true }],
+    })
+    assert.equal(await ask('alerts'), 'No alert is firing.\nSilenced: ProsodyDown')
+    // Above the level debug, the log names no person.
+    assert.ok(lines.some(({ level }) => level === 'info'))
+    assert.doesNotMatch(JSON.stringify(lines.filter(({ level }) => level !== 'debug')), /admin@/)
+
+    const question = await ask('unsilence ProsodyDown')
+    assert.match(question, /^This ends 1 silence of ProsodyDown\./)
+    assert.equal(await ask(`yes ${codeOf(question)}`), 'Ended 1 silence of ProsodyDown.')
+    assert.deepEqual(fake.silences[0]!.status, { state: 'expired' })
+    assert.match(await ask('unsilence ProsodyDown'), /^No silence is for all alerts with the name/)
+  })
+
+  test('the name of an alert can have blanks, quotes and backslashes', async (t) => {
+    const fake = await startFakeAlertmanager(t)
+    const name = 'High "CPU" \\ load'
+    fake.alerts.push({ ...ALERT, labels: { alertname: name } })
+    const { ask } = createFakeChat({ alertmanager: fake.url })
+    const question = await ask(`silence ${name} 30m`)
+    assert.match(question, /1 alert of this name is firing/)
+    await ask(`yes ${codeOf(question)}`)
+    assert.equal(fake.silences[0]!.matchers[0]!['value'], name)
+    assert.match(await ask(`unsilence ${name}`), /^This ends 1 silence/)
+  })
+
+  test('silences with other matchers are not ended', async (t) => {
+    const fake = await startFakeAlertmanager(t)
+    const matcher = { name: 'alertname', value: 'A', isRegex: false, isEqual: true }
+    const silence = {
+      createdBy: 'x',
+      comment: '',
+      startsAt: '',
+      endsAt: '',
+      status: { state: 'active' },
+    }
+    const others = [
+      [matcher, { ...matcher, name: 'host', value: 'b' }],
+      [{ ...matcher, isRegex: true }],
+      [{ ...matcher, isEqual: false }],
+      [{ ...matcher, name: 'host' }],
+      [],
+    ]
+    fake.silences.push(...others.map((matchers, i) => ({ ...silence, id: `${i}`, matchers })))
+    const { ask } = createFakeChat({ alertmanager: fake.url })
+    assert.match(await ask('unsilence A'), /^No silence is for all alerts with the name A\./)
+  })
+
+  for (const [text, expected] of [
+    ['silence', /Write the name of the alert and a duration: silence NAME 2h/],
+    ['silence ProsodyDown', /Write the name of the alert and a duration/],
+    ['silence ProsodyDown soon', /The duration must be between 1m and 30d/],
+    ['silence ProsodyDown 59s', /The duration must be between/],
+    ['silence ProsodyDown 31d', /The duration must be between/],
+    ['silence ProsodyDown 0', /The duration must be between/],
+    [`silence ${'x'.repeat(201)} 2h`, /Write the name of an alert with at most 200 characters/],
+    ['silence a\u0001b 2h', /Write the name of an alert/],
+    ['unsilence', /Write the name of an alert/],
+    ['yes', /Nothing waits for a confirmation/],
+    ['yes 1234', /Nothing waits for a confirmation/],
+  ] as const) {
+    test(`"${text.slice(0, 30)}" gets an explanation`, async (t) => {
+      const fake = await startFakeAlertmanager(t)
+      const { ask } = createFakeChat({ alertmanager: fake.url })
+      assert.match(await ask(text), expected)
+      assert.deepEqual(fake.requests, [])
+    })
+  }
+
+  test('a code is valid for two minutes, once, and for one person', async (t) => {
+    const fake = await startFakeAlertmanager(t)
+    const other = { from: 'other@b.example/x' }
+    const allow = [ADMIN, 'other@b.example']
+    const { ask, clock } = createFakeChat({ alertmanager: fake.url, allow })
+    const code = codeOf(await ask('silence A 2h'))
+    assert.match(await ask(`yes ${code}`, other), /Nothing waits/)
+    clock.advance(120_000)
+    assert.match(await ask(`yes ${code}`), /Nothing waits/)
+
+    const second = codeOf(await ask('silence A 2h'))
+    // A new request replaces the previous one.
+    const third = codeOf(await ask('silence B 2h'))
+    assert.match(await ask(`yes ${second}`), /This is not the code/)
+    clock.advance(119_999)
+    assert.match(await ask(`yes ${third}`), /^Silenced B/)
+    assert.match(await ask(`yes ${third}`), /Nothing waits/)
+    assert.equal(fake.silences.length, 1)
+  })
+
+  test('after three wrong codes, also of several requests, the person has to wait', async (t) => {
+    const fake = await startFakeAlertmanager(t)
+    const { ask, clock } = createFakeChat({ alertmanager: fake.url })
+    await ask('silence A 2h')
+    assert.match(await ask('yes 000000'), /This is not the code/)
+    assert.match(await ask('yes 1234'), /This is not the code/)
+    const code = codeOf(await ask('silence A 2h'))
+    assert.match(await ask('yes 999999'), /There were too many wrong codes/)
+    assert.match(await ask(`yes ${code}`), /There were too many wrong codes/)
+    assert.match(await ask('silence A 2h'), /There were too many wrong codes/)
+    assert.equal(fake.silences.length, 0)
+    clock.advance(15 * 60_000)
+    const next = codeOf(await ask('silence A 2h'))
+    assert.match(await ask(`yes ${next}`), /^Silenced A/)
+  })
+})
+
+describe('faults', () => {
+  test('a lost stream, a broken stanza and a broken source do not throw', async () => {
+    const { chat, tell, ask, lines } = createFakeChat({
+      servers: {
+        main: {
+          ...createFakeServer(),
+          scraper: { scrape: () => Promise.reject(new Error('broken')) },
+        },
+      },
+    })
+    assert.equal(await ask('top'), 'The exporter cannot answer now. Its log has the reason.')
+    assert.deepEqual(logged(lines), ['error cannot answer a question in chat'])
+    assert.equal(chat.handle(xml('message')), false)
+    assert.equal(chat.handle(xml('iq')), false)
+    assert.equal(chat.handle(xml('presence', { from: PHONE, to: ADDRESS })), false)
+    assert.equal(chat.handle({} as never), false)
+    assert.equal(tell('x'.repeat(100_000)), true)
+  })
+
+  test('control characters do not reach the answer, and a long answer is cut', async (t) => {
+    const fake = await startFakeAlertmanager(t)
+    const labels = { alertname: 'A', severity: 'critical\u0007\u202E\uD800' }
+    const summary = '<b>&\uFFFF\u0000'.repeat(1000)
+    for (let i = 0; i < 20; i++)
+      fake.alerts.push({ labels, annotations: { summary }, startsAt: '2026' })
+    const { ask } = createFakeChat({ alertmanager: fake.url })
+    const text = await ask('alerts')
+    assert.doesNotMatch(text, /(?!\n)[\p{Cc}\p{Cf}\p{Cs}\uFFFF]/u)
+    assert.equal(text.length, 4000)
+    assert.ok(text.endsWith('…'))
+  })
+
+  test('after stop, no check runs', async () => {
+    const { chat, clock, settle } = createFakeChat({
+      reply: () => Promise.reject(new TimeoutError('no reply')),
+    })
+    await settle()
+    assert.equal(clock.pending(), 1)
+    chat.stop()
+    assert.equal(clock.pending(), 0)
+  })
+})
