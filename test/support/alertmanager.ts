@@ -39,6 +39,8 @@ export type RunningAlertmanager = {
   /** Sends alerts, as Prometheus does. */
   post(alerts: readonly PostableAlert[]): Promise<void>
   silences(): Promise<readonly Silence[]>
+  /** Returns the state of each alert, for example `active` or `suppressed`. */
+  states(): Promise<readonly string[]>
   /** Returns the number of notifications that the receiver has accepted from this process. */
   countSent(): Promise<number>
   /** The number of restarts so far. */
@@ -141,7 +143,7 @@ function formatConfig({ webhook, token, groupBy = ['alertname'] }: AlertmanagerO
 }
 
 /** @see https://github.com/prometheus/alertmanager/blob/v0.25.0/api/v2/openapi.yaml */
-function createApiClient(url: string): Pick<RunningAlertmanager, 'post' | 'silences' | 'countSent'> {
+function createApiClient(url: string): Pick<RunningAlertmanager, 'post' | 'silences' | 'states' | 'countSent'> {
   return {
     async post(alerts) {
       const response = await fetch(`${url}/api/v2/alerts`, {
@@ -157,6 +159,11 @@ function createApiClient(url: string): Pick<RunningAlertmanager, 'post' | 'silen
       const read = (name: string) =>
         sampleValue(text, `alertmanager_${name}{integration="webhook"}`) ?? 0
       return read('notifications_total') - read('notifications_failed_total')
+    },
+    async states() {
+      const response = await fetch(`${url}/api/v2/alerts`)
+      const alerts = (await response.json()) as { status: { state: string } }[]
+      return alerts.map(({ status }) => status.state)
     },
     async silences() {
       const response = await fetch(`${url}/api/v2/silences`)
