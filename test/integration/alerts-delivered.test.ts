@@ -44,7 +44,7 @@ const bodyOf = (message: Element) => message.getChildText('body') ?? ''
 const isAboutLogins = (text: string) => /logins per minute fail on one\.example/.test(text)
 const isResolution = (text: string) => /resolved/i.test(text)
 
-/** Starts the exporter, Alertmanager and Prometheus, each of which sends the alerts to the next. */
+/** Starts the exporter, Alertmanager that posts to the exporter, and Prometheus that sends alerts to Alertmanager. */
 async function startWatching(t: TestContext, prosody: TestProsody) {
   const alerts = { to: [ONLINE, ...OFFLINE], rooms: [ROOM] }
   const exporter = await withExporterFor(t, prosody, {

@@ -143,7 +143,9 @@ function formatConfig({ webhook, token, groupBy = ['alertname'] }: AlertmanagerO
 }
 
 /** @see https://github.com/prometheus/alertmanager/blob/v0.25.0/api/v2/openapi.yaml */
-function createApiClient(url: string): Pick<RunningAlertmanager, 'post' | 'silences' | 'states' | 'countSent'> {
+function createApiClient(
+  url: string,
+): Pick<RunningAlertmanager, 'post' | 'silences' | 'states' | 'countSent'> {
   return {
     async post(alerts) {
       const response = await fetch(`${url}/api/v2/alerts`, {

@@ -144,7 +144,14 @@ export async function withPrometheus(
 async function writePrometheusConfig(
   t: Cleanup,
   directory: string,
-  { major, jobs, intervalMs = 1000, timeoutMs = intervalMs, rules, alertmanager }: PrometheusOptions,
+  {
+    major,
+    jobs,
+    intervalMs = 1000,
+    timeoutMs = intervalMs,
+    rules,
+    alertmanager,
+  }: PrometheusOptions,
 ): Promise<string> {
   const scrapeConfigs = await Promise.all(jobs.map((job) => jobConfig(t, major, job)))
   const file = join(directory, 'prometheus.yml')
@@ -159,7 +166,9 @@ async function writePrometheusConfig(
       ...(rules === undefined ? [] : ['rule_files: [rules.yml]']),
       ...(alertmanager === undefined
         ? []
-        : [`alerting: { alertmanagers: [{ static_configs: [{ targets: ["${alertmanager}"] }] }] }`]),
+        : [
+            `alerting: { alertmanagers: [{ static_configs: [{ targets: ["${alertmanager}"] }] }] }`,
+          ]),
       'scrape_configs:',
       ...scrapeConfigs.flat(),
       '',

@@ -24,7 +24,9 @@ export function judgeDeliveries(
       const messages = count(recipient, scenario, status)
       return messages >= 1 && messages <= most
         ? []
-        : [`${recipient} received ${messages} messages, not 1 to ${most}: ${scenario.name} ${status}`]
+        : [
+            `${recipient} received ${messages} messages, not 1 to ${most}: ${scenario.name} ${status}`,
+          ]
     })
   })
 }

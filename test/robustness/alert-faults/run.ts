@@ -22,10 +22,7 @@ export type AlertOutcome = {
 }
 
 /** @throws AssertionError if a recipient did not receive a notification, or received it too often. */
-export async function runAlertScenario(
-  scenario: AlertScenario,
-  lane: Lane,
-): Promise<AlertOutcome> {
+export async function runAlertScenario(scenario: AlertScenario, lane: Lane): Promise<AlertOutcome> {
   const startsAt = new Date(Date.now() - 60_000).toISOString()
   for (const status of STATUSES) await runPhase({ scenario, status, startsAt }, lane)
   const { recipients } = lane
@@ -72,9 +69,10 @@ async function postUntilAccepted({ scenario, status }: AlertState, lane: Lane) {
   for (let waitMs = FIRST_RETRY_MS; ; waitMs = Math.min(waitMs * 1.5, LAST_RETRY_MS)) {
     const url = `http://127.0.0.1:${lane.http.port}`
     const timeoutMs = scenario.requestTimeoutMs
-    const answer = await postNotification(url, body, { timeoutMs }).catch(
-      (error: unknown) => ({ status: 500, text: String(error) }),
-    )
+    const answer = await postNotification(url, body, { timeoutMs }).catch((error: unknown) => ({
+      status: 500,
+      text: String(error),
+    }))
     if (answer.status < 300) return
     assert.ok(answer.status >= 500, `the exporter rejected ${body}: ${answer.text}`)
     assert.ok(performance.now() < giveUpAt, `the exporter never accepted ${body}: ${answer.text}`)
@@ -170,7 +168,7 @@ async function beginExporterFault(how: ProgramFault, lane: Lane) {
     }
   }
   await lane.endExporter(how === 'kill' ? 'SIGKILL' : 'SIGTERM')
-  return lane.startExporter
+  return () => lane.startExporter()
 }
 
 async function beginProsodyFault(how: ProgramFault, { prosody }: Lane) {

@@ -113,7 +113,7 @@ export function replyToEach(user: XmppUser): { count(): number } {
 /** Kicks the exporter from the room each time that it joins, until `stop`. @see XEP-0045 §8.2 */
 export async function kickRepeatedly(t: TestContext, { owner }: HostileSetup) {
   let kicks = 0
-  let isOver = false
+  const stopping = new AbortController()
   const kick = async () => {
     const item = xml('item', { nick: 'alerts', role: 'none' })
     const { attrs } = await owner.iq('set', ROOM, xml('query', { xmlns: NS_MUC_ADMIN }, item))
@@ -121,14 +121,14 @@ export async function kickRepeatedly(t: TestContext, { owner }: HostileSetup) {
   }
   await kick()
   const running = (async () => {
-    while (!isOver) {
+    while (!stopping.signal.aborted) {
       await kick().catch(() => undefined)
       owner.forget()
       await sleep(100)
     }
   })()
   const stop = async () => {
-    isOver = true
+    stopping.abort()
     await running
   }
   t.after(stop)
@@ -141,9 +141,9 @@ export function scrapeRepeatedly(exporter: RunningExporter, timeoutS: number) {
   const problems: string[] = []
   let count = 0
   let longestMs = 0
-  let isOver = false
+  const stopping = new AbortController()
   const running = (async () => {
-    while (!isOver) {
+    while (!stopping.signal.aborted) {
       const startedAt = fairNow()
       const status = await httpGet(`${exporter.url}/metrics`, headers).then(
         (answer) => answer.status,
@@ -160,7 +160,7 @@ export function scrapeRepeatedly(exporter: RunningExporter, timeoutS: number) {
   })()
   return {
     async stop() {
-      isOver = true
+      stopping.abort()
       await running
     },
     count: () => count,
