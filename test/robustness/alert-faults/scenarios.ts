@@ -72,9 +72,15 @@ function randomOutage(
   return {
     fault: randomFault(random, { sender, status }),
     when: random.pick(['before', 'written', 'written', { afterMs: random.below(150) }] as const),
-    // An outage of 8 s is longer than the exporter waits for a reply.
-    forMs: random.below(12) === 0 ? 8000 : random.below(1500),
+    forMs: randomDuration(random),
   }
+}
+
+/** Most outages are short. A few are longer than Alertmanager waits for a response, or than the exporter waits for a reply. */
+function randomDuration(random: Random): number {
+  const kind = random.below(40)
+  if (kind === 0) return 25_000
+  return kind < 4 ? 8000 : random.below(1500)
 }
 
 function randomFault(
