@@ -157,10 +157,11 @@ function createApiClient(
       if (!response.ok) throw new Error(`Alertmanager rejected alerts: ${await response.text()}`)
     },
     async countSent() {
+      // The metrics `notifications_…` also count a notification that Alertmanager still repeats.
       const text = await (await fetch(`${url}/metrics`)).text()
       const read = (name: string) =>
         sampleValue(text, `alertmanager_${name}{integration="webhook"}`) ?? 0
-      return read('notifications_total') - read('notifications_failed_total')
+      return read('notification_requests_total') - read('notification_requests_failed_total')
     },
     async states() {
       const response = await fetch(`${url}/api/v2/alerts`)
