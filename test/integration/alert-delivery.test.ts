@@ -38,12 +38,16 @@ function startProsody(t: TestContext, version: (typeof prosodyVersions)[number])
   })
 }
 
-async function writeConfig(prosody: TestProsody, { to = [], rooms = [], nick = 'alerts' }: Alerts) {
+async function writeConfig(
+  prosody: TestProsody,
+  { to = [], rooms = [], nick = 'alerts' }: Alerts,
+  others: Readonly<Record<string, unknown>> = {},
+) {
   const alerts = { to, rooms, nick, token_file: join(prosody.dir, 'token') }
   await writeFile(alerts.token_file, TOKEN, { mode: 0o600 })
   const file = join(prosody.dir, 'exporter.yml')
   // JSON is YAML.
-  await writeFile(file, JSON.stringify({ alerts }))
+  await writeFile(file, JSON.stringify({ ...others, alerts }))
   return file
 }
 
@@ -211,6 +215,7 @@ for (const version of prosodyVersions) {
       assert.equal(message.getChild('origin-id')?.attrs.id, message.attrs.id)
       const inRoom = await nextText(owner)
       assert.equal(inRoom.attrs.from, `${ROOM}/alerts`)
+      assert.equal(inRoom.attrs.id, inRoom.getChild('origin-id')?.attrs.id, 'the room keeps the id')
       assert.match(inRoom.getChildText('body')!, /^CRITICAL: /)
 
       // A retry sends nothing, so the next message is the resolution.
@@ -243,10 +248,10 @@ for (const version of prosodyVersions) {
       await untilExported(exporter, 'prosody_exporter_messages_total{result="rejected"}', 2)
     })
 
-    test('the exporter joins a room again after a kick and after a lost stream', async (t) => {
+    test('the exporter joins a room again after a kick, a lost stream, a lost occupant and a restart', async (t) => {
       const prosody = await startProsody(t, version)
       const owner = await logIn(t, prosody, OWNER)
-      await openRoom(owner, ROOM)
+      await openRoom(owner, ROOM, { 'muc#roomconfig_persistentroom': '1' })
       const exporter = await startExporter(t, prosody, { rooms: [ROOM] })
       await untilInRoom(exporter)
 
@@ -255,6 +260,20 @@ for (const version of prosodyVersions) {
       await untilPosted(exporter, 'kick', accepted(1))
       await breakStream(prosody)
       await untilPosted(exporter, 'stream', accepted(1))
+      // The room forgets the exporter silently. The exporter learns it from the error for its next message.
+      await evalLua(
+        prosody,
+        `local room = prosody.hosts["${prosody.rooms}"].modules.muc.get_room_from_jid("${ROOM}")
+        local occupant = room:get_occupant_by_nick("${ROOM}/alerts")
+        occupant.role = nil
+        room:save_occupant(occupant)`,
+      )
+      const answer = await post(exporter, 'forgotten')
+      assert.equal(answer.status, 503)
+      assert.match(answer.text, /the room answered that the exporter is not in it/)
+      await untilPosted(exporter, 'rejoined', accepted(1))
+      await prosody.restart()
+      await untilPosted(exporter, 'restart', accepted(1))
     })
 
     test('a room that bans the exporter rejects alerts until the ban is removed', async (t) => {
@@ -377,6 +396,14 @@ for (const version of prosodyVersions) {
       assert.deepEqual(await post(exporter, 'Reloaded'), accepted(2))
       await nextText(admin)
       assert.equal((await nextText(owner)).attrs.from, `${ROOM}/bot`)
+
+      // A reload that changes the limits also replaces the connection to Prosody.
+      await writeConfig(prosody, { rooms: [ROOM], nick: 'bot' }, { limits: { series: 5000 } })
+      exporter.kill('SIGHUP')
+      await until(() => exporter.stderr().split('connected to Prosody as').length === 3, {
+        what: 'the exporter has connected a second time',
+      })
+      await untilPosted(exporter, 'replaced', accepted(1))
       await exporter.stop()
       await owner.next(
         ({ name, attrs }) =>

@@ -1,0 +1,160 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Hono } from 'hono'
+import xml from '@xmpp/xml'
+import type { AlertsConfig, MessagingConfig } from '../../../src/config/read-config.js'
+import { createMessaging } from '../../../src/messaging/messaging.js'
+import type { MonitoredServer } from '../../../src/servers/monitored-server.js'
+import {
+  createFakeLog,
+  createFakeStream,
+  occupantPresence,
+  roomInfo,
+  settle,
+} from '../../support/messaging.js'
+import { alertmanagerAlert, alertmanagerPayload } from '../../support/webhook-payloads.js'
+
+const ADMIN = 'admin@one.example'
+const ROOM = 'ops@rooms.example'
+const ALERTS: AlertsConfig = {
+  server: 'one',
+  to: [ADMIN],
+  rooms: [],
+  nick: 'alerts',
+  token: 'token',
+  template: undefined,
+  correctResolved: true,
+}
+
+/** Creates the messaging of an exporter with the servers `one` and `two`. */
+async function setup(alerts: AlertsConfig | undefined) {
+  let config: MessagingConfig = { alerts, chat: undefined, alertmanager: undefined }
+  const streams = { one: createFakeStream(), two: createFakeStream() }
+  const log = createFakeLog()
+  const messaging = createMessaging({
+    config: () => config,
+    log: log.log,
+    findServer: (name) => {
+      const stream = streams[name as keyof typeof streams]
+      return {
+        connection: { domain: 'stats.example', ...stream.client },
+      } as unknown as MonitoredServer
+    },
+  })
+  const app = new Hono()
+  messaging.addRoutes(app)
+  await messaging.applyConfig()
+  const post = (fields = {}) =>
+    app.request('/alerts', {
+      method: 'POST',
+      headers: { Authorization: 'Bearer token' },
+      body: JSON.stringify(alertmanagerPayload(fields)),
+    })
+  const change = async (next: AlertsConfig | undefined) => {
+    config = { ...config, alerts: next }
+    await messaging.applyConfig()
+  }
+  return { messaging, streams, log, post, change, app }
+}
+
+const resolved = { status: 'resolved', alerts: [alertmanagerAlert({ status: 'resolved' })] }
+
+test('a notification of Alertmanager becomes a message, and its resolution corrects the message', async () => {
+  const { streams, post } = await setup(ALERTS)
+  const send = async (fields = {}) => {
+    const answer = post(fields)
+    await settle()
+    await settle()
+    streams.one.request().answer()
+    const response = await answer
+    assert.equal(response.status, 200)
+    assert.deepEqual(await response.json(), { delivered: 1, rejected: 0 })
+    const [message] = streams.one.take()
+    return message!
+  }
+  const firing = await send()
+  assert.match(firing.getChildText('body')!, /^CRITICAL: /)
+  assert.equal(firing.getChild('replace'), undefined)
+  const correction = await send(resolved)
+  assert.match(correction.getChildText('body')!, /^RESOLVED: /)
+  assert.equal(correction.getChild('replace')?.attrs['id'], firing.attrs['id'])
+})
+
+test('without a connection, the response is 503, so that Alertmanager repeats the notification', async () => {
+  const { streams, post } = await setup(ALERTS)
+  streams.one.disconnect()
+  assert.equal((await post()).status, 503)
+})
+
+test('only events of the server that delivers the alerts count', async () => {
+  const { messaging, streams } = await setup({ ...ALERTS, rooms: [ROOM] })
+  streams.one.request(ROOM).answer(roomInfo())
+  await settle()
+  const presence = occupantPresence(`${ROOM}/alerts`, ['110'])
+  const joined = () =>
+    messaging.getFamilies().find(({ name }) => name.endsWith('_rooms'))!.values[0]
+  assert.equal(messaging.onStanza('two', presence), false)
+  assert.equal(joined(), 0)
+  assert.equal(messaging.onStanza('one', presence), true)
+  assert.equal(joined(), 1)
+  messaging.onLost('two')
+  assert.equal(joined(), 1)
+  messaging.onLost('one')
+  assert.equal(joined(), 0)
+  messaging.onOnline('two')
+  assert.equal(streams.one.countRequests(), 0)
+  messaging.onOnline('one')
+  assert.equal(streams.one.countRequests(), 1)
+})
+
+test('an error in a handler does not reach the stream', async () => {
+  const { messaging } = await setup(ALERTS)
+  const broken = xml('message', { from: ADMIN })
+  broken.getChild = () => {
+    throw new Error('broken')
+  }
+  assert.equal(messaging.onStanza('one', broken), false)
+})
+
+test('another server in the configuration delivers the alerts after a reload, and the rooms of the first are left', async () => {
+  const { streams, messaging, post, change } = await setup({ ...ALERTS, rooms: [ROOM] })
+  streams.one.request(ROOM).answer(roomInfo())
+  await settle()
+  messaging.onStanza('one', occupantPresence(`${ROOM}/alerts`, ['110']))
+  streams.one.take()
+  await change({ ...ALERTS, server: 'two' })
+  assert.equal(streams.one.take()[0]?.attrs['type'], 'unavailable')
+  const answer = post()
+  await settle()
+  await settle()
+  streams.two.request().answer()
+  assert.equal((await answer).status, 200)
+  assert.deepEqual(streams.one.take(), [])
+})
+
+test('a reload that removes the alerts leaves the rooms, and the path answers 404', async () => {
+  const { streams, messaging, log, post, change } = await setup({ ...ALERTS, rooms: [ROOM] })
+  streams.one.request(ROOM).answer(roomInfo())
+  await settle()
+  messaging.onStanza('one', occupantPresence(`${ROOM}/alerts`, ['110']))
+  streams.one.take()
+  log.take()
+  await change(undefined)
+  await change(undefined)
+  assert.equal(streams.one.take()[0]?.attrs['type'], 'unavailable')
+  const lines = log.take()
+  assert.equal(lines.length, 1)
+  assert.match(lines[0]!, /^warn: The configuration has no alerts any more\. Restart/)
+  assert.equal((await post()).status, 404)
+})
+
+test('a reload cannot turn on alerts, which is logged', async () => {
+  const { messaging, log, change, app } = await setup(undefined)
+  await change(ALERTS)
+  assert.match(log.take()[0]!, /^warn: Restart the exporter to turn on alerts/)
+  assert.equal((await app.request('/alerts', { method: 'POST' })).status, 404)
+  assert.deepEqual(messaging.getFamilies(), [])
+  assert.equal(messaging.onStanza('one', xml('message', { from: ADMIN })), false)
+  messaging.stop()
+  await messaging.close()
+})
