@@ -73,7 +73,10 @@ export const notifications: Target = {
     if (notification === undefined) return
     for (const template of [undefined, TEMPLATE]) {
       const text = formatNotification(notification, { template, nowMs: NOW_MS })
-      must(text.length > 0 && text.length <= 4000, `a text must have 1 to 4000 characters: ${text.length}`)
+      must(
+        text.length > 0 && text.length <= 4000,
+        `a text must have 1 to 4000 characters: ${text.length}`,
+      )
       must(!/\p{Cs}/u.test(text), 'a text must have no lone surrogates')
       must(!FORBIDDEN.test(text), `a text must have no control characters: ${JSON.stringify(text)}`)
     }
@@ -95,7 +98,10 @@ function readOrCheckError(json: unknown) {
   } catch (error) {
     if (!(error instanceof NotificationError)) throw error
     const { message } = error
-    must(!/[\r\n\u2028\u2029\u202e]/.test(message), `an error must be one line: ${JSON.stringify(message)}`)
+    must(
+      !/[\r\n\u2028\u2029\u202e]/.test(message),
+      `an error must be one line: ${JSON.stringify(message)}`,
+    )
     must(message.length < 400, `an error must be short: ${message}`)
     must(/^(?:body|[\w.[\]"\\]+.*): \S/.test(message), `an error must name the place: ${message}`)
     throw error

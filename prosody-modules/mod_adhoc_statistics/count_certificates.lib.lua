@@ -144,9 +144,10 @@ end
 -- links, so the text contains the inode of the file to which the path leads. The second result is false if the file can
 -- still change without a change of the text: times of files are in seconds.
 local function get_file_version(path)
-	local a = lfs.attributes(path);
-	if not a then return nil; end
-	return table.concat({ a.dev, a.ino, a.size, a.modification, a.change }, " "), os.time() >= a.change + 2;
+	-- The table of all attributes would be garbage at each collection.
+	local change_time = lfs.attributes(path, "change");
+	if not change_time then return nil; end
+	return lfs.attributes(path, "ino").." "..change_time, os.time() >= change_time + 2;
 end
 
 -- Calls load_certificate(), or takes its results from `cache` if no file changed. With 500 certificates, each reload of
@@ -182,8 +183,8 @@ end
 -- maps label values, separated by spaces, to the value of the series. The function `unpack_labels` separates them.
 local function new_setter(scope, name, description, label_keys, unpack_labels)
 	local function register(keys) return scope.metric("gauge", name, "", description, keys); end
+	local family = register(label_keys);
 	return function (values)
-		local family = register(label_keys);
 		for labels in family:iter_metrics() do
 			if values[table.concat(labels, " ")] == nil then
 				-- The registry can't remove a series. But a family with other labels replaces a family of the same name.
@@ -226,13 +227,23 @@ local function count_certificates(scope)
 	local state = get_state();
 	local cache = {};
 	-- For each certificate file: its version, whether it is final, and the hash of its certificates. The hash is nil if
-	-- the file can't be read.
+	-- the file can't be read. The entry is false if the file never existed.
 	local files = {};
+
+	-- Returns the version of a file that may have changed since it was read, and whether the version is final.
+	local function get_new_version(path)
+		local file, version, is_final = files[path], get_file_version(path);
+		if file and file.is_final and file.version == version then return nil; end
+		return version, is_final;
+	end
 
 	-- Reads a file of the host again if it changed.
 	local function read_file(path, host)
-		local file, version, is_final = files[path], get_file_version(path);
-		if not version or file and file.version == version and file.is_final then return; end
+		local version, is_final = get_new_version(path);
+		if not version then
+			files[path] = files[path] or false;
+			return;
+		end
 		local chain, err = read_chain(path);
 		files[path] = { version = version; is_final = is_final; chain = chain };
 		if not chain and not state.logged[path] then
@@ -256,7 +267,16 @@ local function count_certificates(scope)
 				if file and (not file.chain or file.chain ~= loaded.chain) then values[host] = 1; end
 			end
 		end
+		for path in pairs(files) do
+			if not is_read[path] then files[path] = nil; end
+		end
 		set_reload_needed(values);
+	end
+
+	local function check_if_changed()
+		for path in pairs(files) do
+			if get_new_version(path) then return check(); end
+		end
 	end
 
 	local function publish()
@@ -327,7 +347,7 @@ local function count_certificates(scope)
 	end);
 	-- If this module was unloaded during a reload of the configuration, the state is outdated.
 	if prosody.start_time then read_all(state.config ~= configmanager.getconfig()); end
-	scope.on_update(throttle(check));
+	scope.on_update(throttle(check_if_changed));
 end
 
 return { certificates = count_certificates };

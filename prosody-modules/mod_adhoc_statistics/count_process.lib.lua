@@ -1,10 +1,15 @@
 -- Measures the CPU time, the memory and the file descriptors of the Prosody process. Each metric exists only if the
--- platform offers its value. On Linux, these values are in /proc/self, which a process can always read for itself, also
--- in a container and with the mount option hidepid. One update takes about 20 µs.
+-- platform offers its value. On Linux, most of these values are in /proc/self, which a process can always read for itself,
+-- also in a container and with the mount option hidepid.
 
 local lfs = require "lfs";
 local throttle = module:require "throttle".throttle;
 local has_pposix, pposix = pcall(require, "util.pposix");
+
+-- Reading files takes more of Prosody's time than all other metrics of this module, so the memory and the file
+-- descriptors are read once a minute. This number of seconds is a little shorter than a minute, so that collections with
+-- an interval of one minute always get new values.
+local file_pause = 55;
 
 local function read_file(path)
 	local f = io.open(path);
@@ -17,31 +22,28 @@ end
 -- The unit of times in /proc/self/stat is 1/100 s (USER_HZ) on every architecture for which Debian has Prosody.
 local ticks_per_second = 100;
 -- The second field of /proc/self/stat is the name of the program, in parentheses. It can contain any character. The
--- fields 14, 15 and 24 are utime, stime and rss (proc_pid_stat(5)).
-local stat_pattern = "^.*%) %a"..(" %S+"):rep(10).." (%d+) (%d+)"..(" %S+"):rep(8).." (%d+) ";
+-- fields 14 and 15 are utime and stime (proc_pid_stat(5)).
+local stat_pattern = "^.*%) %a"..(" %S+"):rep(10).." (%d+) (%d+) ";
 
--- Returns the CPU time of the process, in user mode and in the kernel, and its resident memory in pages. Both are read
--- from one file, because reading a file takes most of the time of an update. os.clock() is not used on Linux, because its
--- C type has 32 bits on 32-bit platforms, where it overflows after 36 minutes of CPU time. It is not used either while
--- the file can't be opened, as when all file descriptors are in use: os.clock() is up to 0.02 s ahead of the file, and a
--- counter that decreases looks like a restart.
-local function read_stat()
-	local utime, stime, pages = read_file("/proc/self/stat"):match(stat_pattern);
-	if utime then return (utime + stime) / ticks_per_second, tonumber(pages); end
-	if not lfs.attributes("/proc/self/stat", "mode") then return os.clock(); end
+local function read_cpu_seconds()
+	local utime, stime = read_file("/proc/self/stat"):match(stat_pattern);
+	return utime and (utime + stime) / ticks_per_second;
 end
 
--- The size of a page of memory differs by platform. /proc/self/status has the resident memory in kB.
-local page_size;
-local function get_page_size(pages)
-	if not page_size then
-		local kilobytes = read_file("/proc/self/status"):match("\nVmRSS:%s*(%d+) kB\n");
-		if not kilobytes then return nil; end
-		-- The size is a power of two. The memory can change a little between two files.
-		page_size = 1024;
-		while page_size * 1.5 < kilobytes * 1024 / pages do page_size = page_size * 2; end
-	end
-	return page_size;
+-- Whether the result of os.clock() never overflows. If the C type `long` has 32 bits, it overflows after 36 minutes.
+local function has_long_clock()
+	if string.packsize then return string.packsize("l") == 8; end -- luacheck: ignore 143
+	-- COMPAT Lua 5.1 and 5.2 write the size of size_t into the header of precompiled code. On Linux, `long` has the same size.
+	local header = string.dump(function () end);
+	return header:sub(1, 4) == "\27Lua" and header:byte(9) == 8;
+end
+
+-- Returns the CPU time of the process, in user mode and in the kernel.
+local get_cpu_seconds = has_long_clock() and os.clock or read_cpu_seconds;
+
+local function read_resident_bytes()
+	local kilobytes = read_file("/proc/self/status"):match("\nVmRSS:%s*(%d+) kB\n");
+	return kilobytes and kilobytes * 1024;
 end
 
 -- Returns the soft limit. If there is no limit, getrlimit() returns "unlimited".
@@ -59,6 +61,15 @@ local function count_entries(directory)
 	return count;
 end
 
+local function read_open_fds()
+	local count = lfs.attributes("/proc/self/fd", "size") or 0;
+	if count > 0 then return count; end
+	-- COMPAT Before Linux 6.2, the size of /proc/self/fd is 0, so its entries are counted. Counting 10,000 entries takes
+	-- 20 ms. One of the entries belongs to the open directory itself.
+	local ok, entries = pcall(count_entries, "/proc/self/fd");
+	return ok and entries - 1 or nil;
+end
+
 local function count_process(scope)
 	local metrics = {};
 	-- The metric is created when its first value is known, because a new metric has the value 0.
@@ -67,30 +78,21 @@ local function count_process(scope)
 		metrics[name] = metrics[name] or scope.metric(type, name, unit, description, {}):with_labels();
 		metrics[name]:set(value);
 	end
-	local function set_open_fds(value)
-		set(value, "gauge", "xmpp_process_open_fds", "", "Number of open file descriptors of the Prosody process.");
-	end
-	-- COMPAT Before Linux 6.2, the size of /proc/self/fd is 0, so its entries are counted. Counting 10,000 entries takes
-	-- 20 ms. One of the entries belongs to the open directory itself.
-	local iterate_fds = throttle(function ()
-		local ok, entries = pcall(count_entries, "/proc/self/fd");
-		if ok then set_open_fds(entries - 1); end
-	end);
 
 	scope.on_update(function ()
-		local cpu_seconds, pages = read_stat();
-		local page_bytes = pages and get_page_size(pages);
-		set(cpu_seconds, "counter", "xmpp_process_cpu", "seconds",
+		set(get_cpu_seconds(), "counter", "xmpp_process_cpu", "seconds",
 			"CPU time of the Prosody process, in user mode and in the kernel.");
-		set(page_bytes and pages * page_bytes, "gauge", "xmpp_process_resident_memory", "bytes",
-			"Resident memory of the Prosody process.");
-		set(read_max_fds(), "gauge", "xmpp_process_max_fds", "",
-			"Maximum number of open file descriptors of the Prosody process (soft limit).");
 		set(collectgarbage("count") * 1024, "gauge", "xmpp_lua_heap", "bytes",
 			"Memory that Lua uses in the Prosody process, including garbage that is not collected yet.");
-		local count = lfs.attributes("/proc/self/fd", "size") or 0;
-		if count > 0 then set_open_fds(count); else iterate_fds(); end
 	end);
+	scope.on_update(throttle(function ()
+		set(read_resident_bytes(), "gauge", "xmpp_process_resident_memory", "bytes",
+			"Resident memory of the Prosody process.");
+		set(read_open_fds(), "gauge", "xmpp_process_open_fds", "",
+			"Number of open file descriptors of the Prosody process.");
+		set(read_max_fds(), "gauge", "xmpp_process_max_fds", "",
+			"Maximum number of open file descriptors of the Prosody process (soft limit).");
+	end, file_pause));
 end
 
 return { process = count_process };

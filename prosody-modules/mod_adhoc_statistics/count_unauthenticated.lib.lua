@@ -15,9 +15,9 @@ local function count_unauthenticated(scope)
 		"Number of connections that have not authenticated.", { "type" });
 	local closed = scope.metric("counter", "xmpp_connections_closed_unauthenticated", "",
 		"Number of connections that ended before they authenticated.", { "type" });
+	local connection_metrics, closed_metrics = {}, {};
 	for _, type in pairs(types) do
-		connections:with_labels(type);
-		closed:with_labels(type);
+		connection_metrics[type], closed_metrics[type] = connections:with_labels(type), closed:with_labels(type);
 	end
 	local pending, size, max_size = {}, 0, 0;
 
@@ -29,11 +29,11 @@ local function count_unauthenticated(scope)
 				counts[type], size = counts[type] + 1, size + 1;
 			else
 				pending[session] = nil;
-				if session.destroyed then closed:with_labels(type):add(1); end
+				if session.destroyed then closed_metrics[type]:add(1); end
 			end
 		end
 		for type, count in pairs(counts) do
-			connections:with_labels(type):set(count);
+			connection_metrics[type]:set(count);
 		end
 	end
 

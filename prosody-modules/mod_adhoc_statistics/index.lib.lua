@@ -37,9 +37,9 @@ local block_size = 256;
 local batch_size = 32;
 local value_line = "%d\t%.14g\n";
 local batch_format = value_line:rep(batch_size);
--- The numbers of one batch, and the ids of the changed metrics of one block. All pages use these tables, because new ones
--- for each page would be garbage.
-local batch, changed = {}, {};
+-- The numbers of one batch, the ids of the changed metrics of one block, and the values of one metric. All pages use these
+-- tables, because new ones for each page would be garbage.
+local batch, changed, metric_values = {}, {}, {};
 
 local index_mt = {};
 index_mt.__index = index_mt;
@@ -180,11 +180,13 @@ local function format_values(record, metric)
 	if not record.has_count then
 		return format_number(metric.value);
 	end
-	local values = { format_number(metric._sum), format_number(metric._count) };
+	local values, count = metric_values, 2;
+	values[1], values[2] = format_number(metric._sum), format_number(metric._count);
 	for i, bucket in ipairs(metric) do
-		values[i + 2] = format_number(bucket.count);
+		count = i + 2;
+		values[count] = format_number(bucket.count);
 	end
-	return t_concat(values, "\t");
+	return t_concat(values, "\t", 1, count);
 end
 
 -- Returns the line that defines a series. Before it comes the line of the family, unless the family is in

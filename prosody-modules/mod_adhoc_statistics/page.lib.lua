@@ -100,22 +100,17 @@ local function escape_xml(text)
 end
 
 -- Returns the text of the whole reply to `stanza`, with <command/> and <statistics/>. This takes a third of the time in
--- which Prosody would build and serialize the elements of the reply.
+-- which Prosody would build and serialize the elements of the reply. The text is one expression, for which Lua creates
+-- no table and no other strings: the garbage collector is a large part of the cost of a reply.
 local function serialize(stanza, xmlns_command, attr, texts)
-	local from, to, id = escape_xml(stanza.attr.to), escape_xml(stanza.attr.from), escape_xml(stanza.attr.id);
-	local parts = {
-		"<iq type='result' id='", id, "' from='", from, "' to='", to,
-		"'><command xmlns='", xmlns_command, "' node='", attr.xmlns, "' status='completed'><statistics xmlns='", attr.xmlns,
-		"' epoch='", attr.epoch, "' change='", attr.change, "' size='", attr.size, "' last='", attr.last,
-		attr.updated and "' updated='" or "", attr.updated or "", "'>"
-	};
-	local n = #parts;
-	for _, text in ipairs(texts) do
-		parts[n + 1], parts[n + 2], parts[n + 3] = "<lines>", escape_xml(text), "</lines>";
-		n = n + 3;
-	end
-	parts[n + 1] = "</statistics></command></iq>";
-	return t_concat(parts);
+	for i, text in ipairs(texts) do texts[i] = escape_xml(text); end
+	return "<iq type='result' id='"..escape_xml(stanza.attr.id)
+		.."' from='"..escape_xml(stanza.attr.to).."' to='"..escape_xml(stanza.attr.from)
+		.."'><command xmlns='"..xmlns_command.."' node='"..attr.xmlns.."' status='completed'><statistics xmlns='"..attr.xmlns
+		.."' epoch='"..attr.epoch.."' change='"..attr.change.."' size='"..attr.size.."' last='"..attr.last
+		..(attr.updated and "' updated='" or "")..(attr.updated or "")
+		..(texts[1] and "'><lines>" or "'>")..t_concat(texts, "</lines><lines>")..(texts[1] and "</lines>" or "")
+		.."</statistics></command></iq>";
 end
 
 return { build = build; is_start = is_start; parse_request = parse_request; serialize = serialize; to_stanza = to_stanza; };

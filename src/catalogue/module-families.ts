@@ -1,5 +1,8 @@
 import { counter, gauge, histogram, type Area } from './documented-family.js'
 
+/** Of values that the module reads from files. */
+const ONCE_A_MINUTE = 'The value can be up to a minute old.'
+
 export const companion: Area = {
   title: 'Additional metrics (mod_adhoc_statistics)',
   from: 'The module [mod_adhoc_statistics](../prosody-modules/mod_adhoc_statistics/README.md) counts these metrics in the same way on each version of Prosody. Its setting `adhoc_statistics_counts` selects the metrics.',
@@ -135,15 +138,18 @@ export const companion: Area = {
       },
     ),
     gauge('xmpp_process_resident_memory_bytes', '', 'Resident memory of the Prosody process.', {
+      defect: ONCE_A_MINUTE,
       watch: 'Steady growth over days is a leak, often in a community module.',
     }),
     gauge('xmpp_process_open_fds', '', 'Number of open file descriptors of the Prosody process.', {
+      defect: ONCE_A_MINUTE,
       watch: 'Alert at 80 % of `xmpp_process_max_fds`. At 100 %, Prosody accepts no connections.',
     }),
     gauge(
       'xmpp_process_max_fds',
       '',
       'Maximum number of open file descriptors of the Prosody process (soft limit).',
+      { defect: ONCE_A_MINUTE },
     ),
     gauge(
       'xmpp_lua_heap_bytes',

@@ -6,7 +6,7 @@ import { createForm, readDataForm, type ShownField } from '../xmpp/data-form.js'
 import { NS_COMMANDS, NS_DATA_FORM } from '../xmpp/namespaces.js'
 import { createStanzaError } from '../xmpp/stanza-error.js'
 import { xml, type Element } from '../xmpp/xml.js'
-import { explainFailure, type Outcome } from './answer-error.js'
+import { explainFailure, type AnswerOutcome } from './answer-error.js'
 import { cleanText } from './chat-message.js'
 
 const SESSION_MS = 600_000
@@ -32,6 +32,8 @@ type Session = Sender & {
   readonly fields: readonly ShownField[]
   readonly startedAtMs: number
 }
+
+export type AdHoc = ReturnType<typeof createAdHoc>
 
 /**
  * Creates the responder of ad-hoc commands with at most one form. A session belongs to the full JID that started it. Its
@@ -176,7 +178,7 @@ function createExecuting({ id, command, fields }: Session, problem?: string): El
 
 function createCompleted(
   { node, name }: OfferedCommand,
-  { isFailure, text }: Outcome,
+  { isFailure, text }: AnswerOutcome,
   sessionid: string = randomUUID(),
 ): Element {
   const attrs = { node, sessionid, status: 'completed' }

@@ -1,4 +1,8 @@
-import { parseAlertTemplate, type AlertField, type AlertTemplate } from '../config/parse-alert-template.js'
+import {
+  parseAlertTemplate,
+  type AlertField,
+  type AlertTemplate,
+} from '../config/parse-alert-template.js'
 import { formatUtc, getDuration } from './alert-times.js'
 import type { Alert, Notification, Texts } from './notification.js'
 import { removeControls, toOneLine } from './plain-text.js'
@@ -37,7 +41,10 @@ function getFieldText(
 ): string {
   if ('group' in field) {
     const { labels, annotations } = alert
-    return getText({ labels, annotations, groupLabels: notification.groupLabels }[field.group], field.name)
+    return getText(
+      { labels, annotations, groupLabels: notification.groupLabels }[field.group],
+      field.name,
+    )
   }
   switch (field.field) {
     case 'status':
@@ -49,7 +56,7 @@ function getFieldText(
     case 'startsAt':
       return formatUtc(alert.startsAt)
     case 'endsAt':
-      // Of a firing alert, it is the time at which Alertmanager would resolve the alert by itself.
+      // In a firing alert, this is the time at which Alertmanager would resolve the alert by itself.
       return alert.status === 'resolved' ? formatUtc(alert.endsAt) : ''
     case 'duration':
       return getDuration(alert, nowMs)

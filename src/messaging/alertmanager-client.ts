@@ -110,9 +110,7 @@ async function send(
 ): Promise<{ readonly status: number; readonly text: string }> {
   const { url, schedule } = options
   const controller = new AbortController()
-  let isLate = false
   const cancelTimeout = schedule(TIMEOUT_MS, () => {
-    isLate = true
     controller.abort()
   })
   try {
@@ -121,7 +119,7 @@ async function send(
   } catch (error) {
     if (error instanceof AnswerError) throw error
     throw new AnswerError(
-      isLate
+      controller.signal.aborted
         ? `Alertmanager at ${url} did not answer within ${TIMEOUT_MS / 1000} s. Check that it runs, and alertmanager.url.`
         : `Alertmanager at ${url} is not reachable (${describeCause(error)}). Check that it runs, and alertmanager.url.`,
     )
@@ -135,7 +133,7 @@ async function send(
 async function readText(url: string, response: Response): Promise<string> {
   const chunks: Uint8Array[] = []
   let bytes = 0
-  for await (const chunk of response.body ?? []) {
+  for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
     bytes += chunk.length
     if (bytes > MAX_BYTES) throw unexpected(url, 'the answer has more than 4 MiB')
     chunks.push(chunk)
@@ -221,7 +219,7 @@ function readSilence({ id, status, matchers }: JsonObject): ActiveSilence[] {
 }
 
 function readAlertName(matchers: unknown): string | undefined {
-  const [matcher, ...others]: unknown[] = Array.isArray(matchers) ? matchers : []
+  const [matcher, ...others] = Array.isArray(matchers) ? (matchers as unknown[]) : []
   if (!isObject(matcher) || others.length > 0) return undefined
   const { name, value, isRegex, isEqual } = matcher
   // Alertmanager before 0.22 has no field isEqual.

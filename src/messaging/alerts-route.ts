@@ -1,15 +1,16 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { Readable } from 'node:stream'
+import { setImmediate } from 'node:timers/promises'
 import type { Context, Hono } from 'hono'
 import { getBindings, respond, respondText } from '../http/routes.js'
 import { limitRepeats } from '../log/log-limit.js'
 import type { Log } from '../log/log.js'
 import { maskJids } from '../log/mask.js'
-import { NotificationError, parseNotification, type Notification } from './notification.js'
+import { decodeNotification, NotificationError, type Notification } from './notification.js'
 import { toOneLine } from './plain-text.js'
 import { readBody } from './read-body.js'
 
-/** Which recipients have received a notification, which never will, and which have not yet. */
+/** The recipients that have the notification, those that never accept it, and those that do not have it yet. */
 type Outcome = {
   readonly delivered: readonly unknown[]
   readonly rejected: readonly unknown[]
@@ -30,9 +31,10 @@ const BODY_TIMEOUT_MS = 30_000
 const MAX_BODY_BYTES = 2 * 1024 * 1024
 /** The maximum number of notifications that are received, wait, or are delivered. */
 const MAX_NOTIFICATIONS = 16
+/** The maximum size of all bodies that are received or wait. Usual notifications have a few KB. */
+const MAX_WAITING_BYTES = 4 * MAX_BODY_BYTES
 const MAX_REASONS = 3
 const MAX_REASON_CHARACTERS = 200
-const UTF_8 = new TextDecoder('utf-8', { fatal: true })
 
 /**
  * Adds the route `POST /alerts`, to which Alertmanager sends notifications. The status is 200 only if no recipient is
@@ -42,17 +44,24 @@ const UTF_8 = new TextDecoder('utf-8', { fatal: true })
 export function addAlertsRoute(app: Hono, options: AlertsRouteOptions): void {
   const { token, deliver, bodyTimeoutMs = BODY_TIMEOUT_MS } = options
   const log = limitRepeats(options.log)
+  const waitForTurn = createTurns()
   let running = 0
+  let waitingBytes = 0
 
   /** Reads the notification in a body. Returns the response if there is none. */
-  async function receive(body: Readable): Promise<Notification | Response> {
-    const bytes = await readBody(body, { maxBytes: MAX_BODY_BYTES, timeoutMs: bodyTimeoutMs })
+  async function receive(body: Readable, expectedBytes: number): Promise<Notification | Response> {
+    const bytes = await readBody(body, {
+      maxBytes: MAX_BODY_BYTES,
+      timeoutMs: bodyTimeoutMs,
+      expectedBytes,
+    })
     if (bytes === 'too long') return refuseLength()
     if (bytes === 'incomplete') {
       return respondText(503, 'The body of the request did not arrive in time. Try again later.', {
         'Retry-After': '1',
       })
     }
+    await waitForTurn()
     const notification = readNotification(bytes)
     if (typeof notification !== 'string') return notification
     log.warn('rejected a notification of Alertmanager', { reason: maskJids(notification) })
@@ -61,7 +70,7 @@ export function addAlertsRoute(app: Hono, options: AlertsRouteOptions): void {
 
   app.post('/alerts', (c) => {
     const expected = token()
-    if (expected === undefined) {
+    if (expected === undefined || expected === '') {
       return respondText(404, 'Not found: the configuration no longer has the section alerts.')
     }
     if (!hasToken(c, expected)) {
@@ -74,20 +83,24 @@ export function addAlertsRoute(app: Hono, options: AlertsRouteOptions): void {
         { 'WWW-Authenticate': 'Bearer realm="prosody-exporter alerts"' },
       )
     }
-    if (running >= MAX_NOTIFICATIONS) {
-      return respondText(
-        503,
-        `Too many notifications: ${MAX_NOTIFICATIONS} are being delivered. Try again later.`,
-        { 'Retry-After': '5' },
-      )
-    }
     if (!/^(?:identity)?$/i.test(getHeader(c, 'content-encoding'))) {
       return respondText(415, 'Unsupported Content-Encoding: send the notification uncompressed.')
     }
-    if (Number(getHeader(c, 'content-length')) > MAX_BODY_BYTES) return refuseLength()
+    const length = Number(getHeader(c, 'content-length')) || 0
+    if (length > MAX_BODY_BYTES) return refuseLength()
+    const reservedBytes = length || MAX_BODY_BYTES
+    if (running >= MAX_NOTIFICATIONS || waitingBytes + reservedBytes > MAX_WAITING_BYTES) {
+      return respondText(503, 'Too many notifications are being delivered. Try again later.', {
+        'Retry-After': '5',
+      })
+    }
     running++
+    waitingBytes += reservedBytes
     // With `await`, the body and the notification would stay in memory until they are delivered.
-    return receive(getBody(c))
+    return receive(getBody(c), length)
+      .finally(() => {
+        waitingBytes -= reservedBytes
+      })
       .then((received) => ('alerts' in received ? deliver(received).then(respondTo) : received))
       .finally(() => {
         running--
@@ -100,6 +113,18 @@ export function addAlertsRoute(app: Hono, options: AlertsRouteOptions): void {
       413,
       'Notification too long: the limit is 2 MiB. Set max_alerts in the webhook of Alertmanager.',
     )
+  }
+}
+
+/**
+ * Returns a function that waits for the next iteration of the event loop that no other caller waits for. Long notifications
+ * take many milliseconds, and other requests are answered between them.
+ */
+function createTurns(): () => Promise<void> {
+  let last = Promise.resolve()
+  return () => {
+    last = last.then(() => setImmediate())
+    return last
   }
 }
 
@@ -131,19 +156,10 @@ function formatReasons(pending: Outcome['pending']): string {
 /** Returns the notification in the body, or what is wrong with it. */
 function readNotification(bytes: Uint8Array): Notification | string {
   try {
-    return parseNotification(parseJson(bytes))
+    return decodeNotification(bytes)
   } catch (error) {
     if (error instanceof NotificationError) return error.message
     throw error
-  }
-}
-
-/** @throws NotificationError */
-function parseJson(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(UTF_8.decode(bytes))
-  } catch {
-    throw new NotificationError('body: expected JSON in UTF-8, as Alertmanager sends it to a webhook')
   }
 }
 
@@ -173,5 +189,7 @@ function getHeader(c: Context, name: string): string {
  */
 function getBody(c: Context): Readable {
   const { incoming } = getBindings(c)
-  return incoming ?? (c.req.raw.body ? Readable.fromWeb(c.req.raw.body as never) : Readable.from([]))
+  return (
+    incoming ?? (c.req.raw.body ? Readable.fromWeb(c.req.raw.body as never) : Readable.from([]))
+  )
 }

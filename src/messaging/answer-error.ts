@@ -7,10 +7,10 @@ export class AnswerError extends Error {
 }
 
 /** The answer to a question, or the reason why there is none. */
-export type Outcome = { readonly isFailure: boolean; readonly text: string }
+export type AnswerOutcome = { readonly isFailure: boolean; readonly text: string }
 
 /** Runs a question. Never rejects. */
-export async function explainFailure(run: () => Promise<string>, log: Log): Promise<Outcome> {
+export async function explainFailure(run: () => Promise<string>, log: Log): Promise<AnswerOutcome> {
   try {
     return { isFailure: false, text: await run() }
   } catch (error) {

@@ -15,6 +15,8 @@ type PersonAnswers = {
   hintedAtMs: number
 }
 
+export type AnswerLimit = ReturnType<typeof createAnswerLimit>
+
 /**
  * Limits the answers to each person to ten per minute.
  *

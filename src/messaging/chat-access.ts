@@ -3,6 +3,7 @@ import { describeHost } from '../collectors/describe-host.js'
 import { getErrorMessage, LinkError, TimeoutError } from '../errors.js'
 import type { Log } from '../log/log.js'
 import type { Schedule } from '../xmpp/schedule.js'
+import { getDomain } from './chat-message.js'
 import type { MessagingClient } from './messaging-client.js'
 
 const RETRY_MS = 30_000
@@ -10,7 +11,7 @@ const RETRY_MS = 30_000
 const MAX_NAMED = 10
 
 export type ChatAccess = {
-  /** Whether the exporter serves this person. Before the first check of the hosts has ended, it serves nobody. */
+  /** Whether the exporter serves this person. Before the first check of the hosts has ended, it serves no person. */
   isAllowed(person: string): boolean
   /** Waits for the running check of the hosts, and returns the result of `isAllowed`. Never rejects. */
   waitFor(person: string): Promise<boolean>
@@ -134,8 +135,4 @@ function describeRefused(domains: readonly string[]): string {
     `People in chat.allow whose domain is no VirtualHost of this Prosody get no answers: ` +
     `${domains.slice(0, MAX_NAMED).join(', ')}${more}. Name accounts of this Prosody in chat.allow.`
   )
-}
-
-function getDomain(person: string): string {
-  return person.slice(person.indexOf('@') + 1)
 }

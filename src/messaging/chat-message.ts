@@ -18,6 +18,11 @@ export function toBareJid(jid: string): string {
   return slash < 0 ? jid : jid.slice(0, slash)
 }
 
+/** Returns the domain of a bare JID. */
+export function getDomain(bareJid: string): string {
+  return bareJid.slice(bareJid.indexOf('@') + 1)
+}
+
 /**
  * Reads the question in a message. Returns undefined for a message that is no question: other types of messages, old
  * messages, and messages that clients and servers send by themselves. An answer to one of these could start a loop.
@@ -33,8 +38,7 @@ export function readQuestion(
   if (from === undefined || to === undefined || toBareJid(to) !== address) return undefined
   if (type !== 'chat' && type !== 'normal') return undefined
   const person = toBareJid(from)
-  const ownDomain = address.slice(address.indexOf('@') + 1)
-  if (person === ownDomain || person.endsWith(`@${ownDomain}`)) return undefined
+  if (getDomain(person) === getDomain(address)) return undefined
   const children = message.getChildElements()
   if (children.some((child) => isAutomatic(child) || isOld(child, nowMs))) return undefined
   const text = message.getChildText('body')?.trim()

@@ -2,11 +2,8 @@ import { randomInt, randomUUID } from 'node:crypto'
 import type { MessagingConfig } from '../config/read-config.js'
 import { getErrorMessage } from '../errors.js'
 import type { Log } from '../log/log.js'
-import { NS_COMMANDS, NS_DISCO_INFO, NS_DISCO_ITEMS } from '../xmpp/namespaces.js'
 import { realTime, type Schedule } from '../xmpp/schedule.js'
-import { answerDisco, type DiscoEntity } from '../xmpp/service.js'
-import { createReply, createStanzaError } from '../xmpp/stanza-error.js'
-import { xml, type Element } from '../xmpp/xml.js'
+import type { Element } from '../xmpp/xml.js'
 import { createAdHoc } from './ad-hoc.js'
 import { createAlertmanagerClient, type AlertmanagerClient } from './alertmanager-client.js'
 import { AnswerError, explainFailure } from './answer-error.js'
@@ -19,6 +16,7 @@ import {
   type ChatSource,
 } from './chat-commands.js'
 import { createAnswer, readQuestion, toBareJid, type Question } from './chat-message.js'
+import { createRequestHandler } from './chat-requests.js'
 import type { ReportedServer } from './chat-reports.js'
 import { createConfirmations } from './confirmations.js'
 import type { MessagingClient } from './messaging-client.js'
@@ -80,6 +78,12 @@ export function createChat(options: ChatOptions): Chat {
   const offered = () => createOfferedCommands(source, reports)
   const adHoc = createAdHoc({ commands: offered, now, log })
   const send = createSender(client, log)
+  /** A promise that rejects without a handler would end the exporter. */
+  const runInBackground = (answered: Promise<void>) => {
+    answered.catch((error: unknown) => {
+      log.debug('cannot answer in chat', { reason: getErrorMessage(error) })
+    })
+  }
 
   /** Returns the entry in `chat.allow`. It does not keep the stanza in memory, as a part of the stanza would. */
   const findListed = (jid: string) => allow().find((each) => each === toBareJid(jid))
@@ -88,7 +92,7 @@ export function createChat(options: ChatOptions): Chat {
     const question = readQuestion(message, { address: client.address(), nowMs: wallTime() })
     const person = question && findListed(question.person)
     if (!question || person === undefined) return false
-    void answerQuestion({ ...question, person })
+    runInBackground(answerQuestion({ ...question, person }))
     return true
   }
 
@@ -107,55 +111,9 @@ export function createChat(options: ChatOptions): Chat {
     send(() => createAnswer({ from: client.address(), to: from, id: randomUUID(), text: answered }))
   }
 
-  function handleIq(iq: Element): boolean {
-    const { from, to } = iq.attrs
-    if (!from || !to) return false
-    if (to === client.domain()) return listAddress(iq)
-    if (toBareJid(to) !== client.address()) return false
-    const person = findListed(from)
-    if (person === undefined) send(() => createReply(iq, createForbidden()))
-    else void answerRequest(iq, person)
-    return true
-  }
-
-  async function answerRequest(iq: Element, person: string): Promise<void> {
-    const isAllowed = await access.waitFor(person)
-    const payload = isAllowed ? await createPayload(iq, person) : createForbidden()
-    send(() => createReply(iq, payload))
-  }
-
-  async function createPayload(iq: Element, person: string): Promise<Element> {
-    const { from = '', type } = iq.attrs
-    const child = getOnlyChild(iq)
-    if (!child) return createStanzaError('modify', 'bad-request')
-    if (type === 'set' && child.is('command', NS_COMMANDS)) {
-      // An answer is due in any case (RFC 6120 §8.2.3).
-      if (limit.admit(person) !== 'admitted') return createStanzaError('wait', 'policy-violation')
-      return await adHoc.answer(child, { from, person })
-    }
-    const answer = type === 'get' ? answerDisco(child, describeAddress()) : undefined
-    return answer ?? createStanzaError('cancel', 'service-unavailable')
-  }
-
-  function describeAddress(): DiscoEntity {
-    return {
-      jid: client.address(),
-      identity: { category: 'client', type: 'bot', name: 'prosody-exporter' },
-      features: [NS_COMMANDS, NS_DISCO_INFO, NS_DISCO_ITEMS],
-      commands: offered().map(({ node, name }) => ({ node, name })),
-    }
-  }
-
-  /** Lists the address for people in the items of the component's domain, for the people whom the exporter serves. */
-  function listAddress(iq: Element): boolean {
-    const child = getOnlyChild(iq)
-    const isItems = iq.attrs['type'] === 'get' && child?.is('query', NS_DISCO_ITEMS)
-    if (!isItems || child?.attrs['node'] || !access.isAllowed(toBareJid(iq.attrs['from'] ?? '')))
-      return false
-    const item = xml('item', { jid: client.address(), name: 'Alerts and questions' })
-    send(() => createReply(iq, xml('query', { xmlns: NS_DISCO_ITEMS }, item)))
-    return true
-  }
+  const handleIq = createRequestHandler({
+    ...{ client, access, limit, adHoc, offered, findListed, send, runInBackground },
+  })
 
   return {
     handle(stanza) {
@@ -168,8 +126,12 @@ export function createChat(options: ChatOptions): Chat {
         return false
       }
     },
-    onOnline: access.check,
-    applyConfig: access.check,
+    onOnline: () => {
+      access.check()
+    },
+    applyConfig: () => {
+      access.check()
+    },
     stop() {
       access.stop()
       adHoc.clear()
@@ -193,13 +155,4 @@ function createSender(client: MessagingClient, log: Log): (create: () => Element
       log.debug('cannot send an answer', { reason: getErrorMessage(error) })
     }
   }
-}
-
-const createForbidden = () => createStanzaError('auth', 'forbidden')
-
-/** Returns the child of a valid request. @see RFC 6120 §8.2.3 */
-function getOnlyChild(iq: Element): Element | undefined {
-  const { id, type } = iq.attrs
-  const [child, ...others] = iq.getChildElements()
-  return id && (type === 'get' || type === 'set') && others.length === 0 ? child : undefined
 }

@@ -48,7 +48,9 @@ export function formatNotification(
       : [formatTemplate(notification, template, nowMs)]
   const fitting = texts.find((text) => text.length <= MAX_CHARACTERS)
   if (fitting !== undefined) return fitting
-  return alerts.length > 1 ? formatCounts(notification, nowMs) : cutWithLink(texts[0]!, notification)
+  return alerts.length > 1
+    ? formatCounts(notification, nowMs)
+    : cutWithLink(texts[0]!, notification)
 }
 
 function formatList(notification: Notification, detail: Detail, nowMs: number): string {
@@ -69,7 +71,8 @@ function formatTemplate(notification: Notification, template: string, nowMs: num
   return joinBlocks([
     // If the alert has none of the fields, the text of the template can be empty.
     ...sortBySeverity(alerts).map(
-      (alert) => renderAlert(parsed, alert, notification, nowMs) || formatAlert(alert, WHOLE, nowMs),
+      (alert) =>
+        renderAlert(parsed, alert, notification, nowMs) || formatAlert(alert, WHOLE, nowMs),
     ),
     truncatedAlerts > 0 ? formatHeading(notification) : '',
   ])
@@ -82,7 +85,9 @@ function formatHeading({ alerts, truncatedAlerts, groupLabels }: Notification): 
   const counts = [
     ...(firing > 0 ? [`${formatCount(firing, 'alert')} firing`] : []),
     ...(resolved > 0 ? [`${formatCount(resolved, 'alert')} resolved`] : []),
-    ...(truncatedAlerts > 0 ? [`${formatCount(truncatedAlerts, 'alert')} omitted by max_alerts`] : []),
+    ...(truncatedAlerts > 0
+      ? [`${formatCount(truncatedAlerts, 'alert')} omitted by max_alerts`]
+      : []),
   ].join(', ')
   const group = formatGroup(groupLabels)
   return clip(group === '' ? counts : `${counts}: ${group}`, MAX_HEADING_CHARACTERS)
@@ -98,10 +103,17 @@ function formatGroup(groupLabels: Texts): string {
 function formatAlert(alert: Alert, detail: Detail, nowMs: number): string {
   const { status, annotations } = alert
   const name = getName(alert)
-  const title = TITLE_ANNOTATIONS.map((each) => toOneLine(getText(annotations, each), detail.summary)).find(Boolean)
+  const title = TITLE_ANNOTATIONS.map((each) =>
+    toOneLine(getText(annotations, each), detail.summary),
+  ).find(Boolean)
   const description = toOneLine(getText(annotations, 'description'), detail.description)
   const severity = toLabel(getText(alert.labels, 'severity')).toUpperCase() || 'ALERT'
-  const facts = [title === undefined ? '' : name, formatHost(alert), formatPeriod(alert, nowMs), formatValue(alert)]
+  const facts = [
+    title === undefined ? '' : name,
+    formatHost(alert),
+    formatPeriod(alert, nowMs),
+    formatValue(alert),
+  ]
   return [
     `${status === 'firing' ? severity : 'RESOLVED'}: ${title ?? name}`,
     facts.filter(Boolean).join(', '),
@@ -152,7 +164,7 @@ function formatCounts(notification: Notification, nowMs: number): string {
     formatHeading(notification),
     [...lines, ...(omitted > 0 ? [`and ${formatCount(omitted, 'other name')}`] : [])].join('\n'),
     formatOldest(notification.alerts, nowMs),
-    formatLinks(notification, 0),
+    formatMainLink(notification),
   ])
 }
 
@@ -160,7 +172,9 @@ function formatCounts(notification: Notification, nowMs: number): string {
 function formatNameCounts(alerts: readonly Alert[]): string {
   const firing = alerts.filter(({ status }) => status === 'firing')
   const resolved = alerts.length - firing.length
-  const severity = firing[0] ? toOneLine(getText(firing[0].labels, 'severity'), 20).toUpperCase() : ''
+  const severity = firing[0]
+    ? toOneLine(getText(firing[0].labels, 'severity'), 20).toUpperCase()
+    : ''
   const counts = [
     ...(firing.length > 0 ? [`${firing.length} firing${severity && ` (${severity})`}`] : []),
     ...(resolved > 0 ? [`${resolved} resolved`] : []),
@@ -170,10 +184,12 @@ function formatNameCounts(alerts: readonly Alert[]): string {
 
 /** Formats since when the oldest firing alert has been firing. */
 function formatOldest(alerts: readonly Alert[], nowMs: number): string {
-  const [oldest] = alerts
-    .filter(({ status, startsAt }) => status === 'firing' && parseTime(startsAt) !== undefined)
-    .sort((a, b) => parseTime(a.startsAt)! - parseTime(b.startsAt)!)
-  return oldest ? `The oldest alert has been firing ${formatPeriod(oldest, nowMs)}.` : ''
+  const starts = alerts
+    .filter(({ status }) => status === 'firing')
+    .map((alert) => ({ alert, ms: parseTime(alert.startsAt) ?? Infinity }))
+  const oldest = starts.reduce((a, b) => (b.ms < a.ms ? b : a), starts[0]!)
+  if (starts.length === 0 || oldest.ms === Infinity) return ''
+  return `The oldest alert has been firing ${formatPeriod(oldest.alert, nowMs)}.`
 }
 
 /**
@@ -181,24 +197,37 @@ function formatOldest(alerts: readonly Alert[], nowMs: number): string {
  *
  * @param max The maximum number of links of each kind.
  */
-function formatLinks({ alerts, externalURL }: Notification, max: number): string {
-  const firing = alerts.filter(({ status }) => status === 'firing')
+function formatLinks(notification: Notification, max: number): string {
+  const firing = notification.alerts.filter(({ status }) => status === 'firing')
   const list = (title: string, urls: readonly string[]) =>
-    Array.from(new Set(urls.map((url) => toLink(url, MAX_LINK_CHARACTERS))))
+    Array.from(new Set(urls))
+      .map((url) => toLink(url, MAX_LINK_CHARACTERS))
       .filter(Boolean)
       .slice(0, max)
       .map((url) => `${title}: ${url}`)
-  const main = toLink(externalURL, MAX_LINK_CHARACTERS)
   return [
-    ...list('Runbook', firing.map(({ annotations }) => getText(annotations, 'runbook_url'))),
-    ...list('Source', firing.map(({ generatorURL }) => generatorURL)),
-    ...(main === '' ? [] : [`All alerts: ${main}`]),
-  ].join('\n')
+    ...list(
+      'Runbook',
+      firing.map(({ annotations }) => getText(annotations, 'runbook_url')),
+    ),
+    ...list(
+      'Source',
+      firing.map(({ generatorURL }) => generatorURL),
+    ),
+    formatMainLink(notification),
+  ]
+    .filter(Boolean)
+    .join('\n')
+}
+
+function formatMainLink({ externalURL }: Notification): string {
+  const url = toLink(externalURL, MAX_LINK_CHARACTERS)
+  return url === '' ? '' : `All alerts: ${url}`
 }
 
 /** Cuts a text to the maximum length, with the link to the alert manager at its end. */
 function cutWithLink(text: string, notification: Notification): string {
-  const link = formatLinks(notification, 0)
+  const link = formatMainLink(notification)
   return joinBlocks([clip(text, MAX_CHARACTERS - link.length - 2), link])
 }
 

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { quote } from '../config/quote.js'
+import { isWithinLimits } from './json-limits.js'
 import { clip } from './plain-text.js'
 
 /** Texts by name: labels or annotations. */
@@ -11,7 +12,7 @@ export type Alert = {
   readonly annotations: Texts
   /** A time as in RFC 3339. */
   readonly startsAt: string
-  /** A time as in RFC 3339. Of a firing alert, it is in the future or in the year 1. */
+  /** A time as in RFC 3339. In a firing alert, it is in the future or in the year 1. */
   readonly endsAt: string
   readonly generatorURL: string
   readonly fingerprint: string
@@ -43,17 +44,38 @@ export class NotificationError extends Error {
 const STATUSES = ['firing', 'resolved'] as const
 // Grafana sends version 1, with the fields of Alertmanager's version 4 and some more.
 const VERSIONS = ['4', '1']
-// 10,000 alerts of Alertmanager need more than the 2 MiB of the longest request. 500 labels are more than any Prometheus uses.
-const MAX_ALERTS = 10_000
+// 5,000 alerts of Alertmanager usually need more than the 2 MiB of the longest request.
+const MAX_ALERTS = 5000
 const MAX_TEXTS = 500
 const MAX_NAME_CHARACTERS = 1000
 const MAX_TEXT_CHARACTERS = 10_000
 const MAX_FINGERPRINT_CHARACTERS = 200
 const MAX_VALUES = 20
+// An alert has three objects: itself, its labels and its annotations. Grafana adds its values.
+const JSON_LIMITS = { maxNodes: 5 * MAX_ALERTS, maxDepth: 10, maxNames: MAX_TEXTS }
+const UTF_8 = new TextDecoder('utf-8', { fatal: true })
 /** The time that Go writes for an unknown time. */
 const NO_TIME = '0001-01-01T00:00:00Z'
 // RFC 3339 §5.6. Go writes up to nine decimal places.
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/
+
+/** Reads the JSON text of a payload, see `parseNotification`. @throws NotificationError */
+export function decodeNotification(bytes: Uint8Array): Notification {
+  if (!isWithinLimits(bytes, JSON_LIMITS)) {
+    throw new NotificationError(
+      `body: expected at most ${JSON_LIMITS.maxNodes} objects and lists, ${JSON_LIMITS.maxDepth} of them within each other, and ${MAX_TEXTS} names in each`,
+    )
+  }
+  let json: unknown
+  try {
+    json = JSON.parse(UTF_8.decode(bytes))
+  } catch {
+    throw new NotificationError(
+      'body: expected JSON in UTF-8, as Alertmanager sends it to a webhook',
+    )
+  }
+  return parseNotification(json)
+}
 
 /**
  * Reads the payload of a webhook of Alertmanager (version 4) or Grafana. Unknown fields are ignored. The result has no
@@ -252,5 +274,8 @@ function describe(value: unknown): string {
   if (value === undefined || value === null) return 'nothing'
   if (Array.isArray(value)) return 'a list'
   if (typeof value === 'object') return 'an object'
-  return { string: 'a text', number: 'a number', boolean: 'true or false' }[typeof value as string] ?? 'another type'
+  return (
+    { string: 'a text', number: 'a number', boolean: 'true or false' }[typeof value as string] ??
+    'another type'
+  )
 }

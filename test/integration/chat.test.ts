@@ -99,7 +99,9 @@ async function startServer(t: TestContext, version: (typeof prosodyVersions)[num
     t.after(() => user.close())
     return user
   }
-  return { prosody, exporter, alertmanager, connect, admin: await connect(ADMIN) }
+  const allowAlso = (person: string) =>
+    writeFile(file, JSON.stringify({ chat: { allow: [...allow, person] } }))
+  return { prosody, exporter, alertmanager, connect, allowAlso, admin: await connect(ADMIN) }
 }
 
 for (const version of prosodyVersions) {
@@ -203,7 +205,7 @@ for (const version of prosodyVersions) {
       t.after(() => forger.close())
 
       say(forger, 'silence ProsodyDown 2h', { from: admin.jid })
-      // The person sees what somebody does in the person's name.
+      // The person sees what another component sends in the person's name.
       const [, code = ''] = /yes (\d+)$/.exec(await hear(admin)) ?? []
       say(forger, 'yes 000000', { from: admin.jid })
       assert.match(await hear(admin), code === '000000' ? /Silenced/ : /This is not the code/)
@@ -233,6 +235,32 @@ for (const version of prosodyVersions) {
       say(forger, 'help', { from: `admin@${FORGER}/x` })
       assert.match(await ask(admin, `yes ${code}`), /^Silenced ProsodyDown/)
       assert.equal(forger.taken(isAnswer), undefined)
+    })
+
+    test('a client that answers each message starts no loop', async (t) => {
+      const { admin } = await startServer(t, version)
+      say(admin, 'I am away')
+      for (let i = 0; i < 3; i++) {
+        assert.match(await hear(admin), /^This is no command/)
+        say(admin, `I am away, ${i}`)
+      }
+      // The exporter has ignored the last message, so this is the next answer.
+      assert.match(await ask(admin, 'help'), /^status: /)
+      assert.equal(admin.taken(isAnswer), undefined)
+    })
+
+    test('a reload adds a person, and removes the commands of Alertmanager', async (t) => {
+      const { exporter, connect, allowAlso, admin } = await startServer(t, version)
+      const stranger = await connect(`stranger@${HOST}`)
+      await assertUnserved(stranger, admin)
+      await allowAlso(`stranger@${HOST}`)
+      exporter.kill('SIGHUP')
+      await until(
+        async () => errorCondition(await stranger.iq('get', ADDRESS, query(NS_INFO))) === undefined,
+        { what: 'the exporter serves the person' },
+      )
+      assert.match(await ask(stranger, 'help'), /^status: /)
+      assert.match(await ask(admin, 'alerts'), /Set alertmanager\.url in its configuration file/)
     })
 
     test('after a restart of Prosody, the exporter checks the hosts again, and answers', async (t) => {

@@ -269,7 +269,6 @@ test('the module exports the CPU time and the memory of the process (double of P
         .find(([family]) => family === name)
         ?.at(-1),
     )
-  // The kernel counts in steps of 10 ms for each of the two modes.
   assert.ok(Math.abs(value('xmpp_process_cpu_seconds') - clock) <= 0.03)
   assert.ok(value('xmpp_lua_heap_bytes') > 0)
   assert.ok(value('xmpp_lua_heap_bytes') < 2 * 1024 * kilobytes)

@@ -40,14 +40,16 @@ export type FakeChat = {
   /** The requests of the chat to the fake Prosody. */
   readonly requests: FakeRequest[]
   readonly config: { current: MessagingConfig }
+  /** Whether the configuration still has the server. */
+  readonly server: { isRemoved: boolean }
   /** Delivers a message, and returns whether the chat handled it. */
-  tell(text: string | undefined, attrs?: Attributes, ...children: Element[]): boolean
+  readonly tell: (text: string | undefined, attrs?: Attributes, ...children: Element[]) => boolean
   /** Delivers a message, and waits for the text of the answer. */
-  ask(text: string, attrs?: Attributes): Promise<string>
+  readonly ask: (text: string, attrs?: Attributes) => Promise<string>
   /** Delivers a request, and waits for the reply. */
-  iq(type: string, child: Element, attrs?: Attributes): Promise<Element>
+  readonly iq: (type: string, child: Element, attrs?: Attributes) => Promise<Element>
   /** Waits until all answers that need no HTTP request were sent. */
-  settle(): Promise<void>
+  readonly settle: () => Promise<void>
 }
 
 type Attributes = Readonly<Record<string, string | undefined>>
@@ -86,6 +88,7 @@ export function createFakeChat(options: FakeChatOptions = {}): FakeChat {
   const fake = {
     ...{ sent: [] as Element[], requests: [] as FakeRequest[] },
     config: { current: createConfig(options) },
+    server: { isRemoved: false },
   }
   let nextCode = 1234
   let nextId = 1
@@ -94,7 +97,10 @@ export function createFakeChat(options: FakeChatOptions = {}): FakeChat {
     config: () => fake.config.current,
     client: {
       domain: () => DOMAIN,
-      address: () => ADDRESS,
+      address() {
+        if (fake.server.isRemoved) throw new LinkError('the server was removed')
+        return ADDRESS
+      },
       isConnected: () => true,
       send(stanza) {
         fake.sent.push(stanza)

@@ -33,8 +33,11 @@ const header = (namespace: string, host: string) =>
   `<?xml version='1.0'?><stream:stream xmlns='${namespace}' version='1.0' from='far.example' ` +
   `to='${host}' xmlns:stream='http://etherx.jabber.org/streams'>`
 
+/** Ends a stream, and waits until the connection is closed. The server may close it with a reset. */
 async function closeOf(socket: Socket, end: string) {
-  const closed = once(socket, 'close')
+  // `once` of node:events would reject after a reset.
+  const closed = new Promise((resolve) => socket.once('close', resolve))
+  socket.on('error', () => undefined)
   socket.end(end)
   await closed
 }
@@ -42,7 +45,7 @@ async function closeOf(socket: Socket, end: string) {
 /** Opens a stream to the XMPP server as a remote server does, and breaks the stream with malformed XML. */
 export async function speakNonsense(port: number, host: string) {
   const socket = connect(port, '127.0.0.1')
-  socket.resume().on('error', () => undefined)
+  socket.resume()
   socket.write(header('jabber:server', host))
   await once(socket, 'data')
   await closeOf(socket, '<a></b>')

@@ -9,17 +9,24 @@ import { alertmanagerAlert, alertmanagerPayload } from '../../support/webhook-pa
 const NOW_MS = Date.parse('2026-11-27T21:10:30Z')
 
 function render(template: string, fields: Readonly<Record<string, unknown>> = {}): string {
-  const notification = parseNotification(alertmanagerPayload({ alerts: [alertmanagerAlert(fields)] }))
+  const notification = parseNotification(
+    alertmanagerPayload({ alerts: [alertmanagerAlert(fields)] }),
+  )
   return renderAlert(readAlertTemplate(template), notification.alerts[0]!, notification, NOW_MS)
 }
 
 describe('a template', () => {
   test('replaces the fields of the alert and of the notification, with any white space in the braces', () => {
     assert.equal(
-      render('{{ labels.severity }}/{{annotations.summary}}\n{{  status  }} {{ groupLabels.alertname }}'),
+      render(
+        '{{ labels.severity }}/{{annotations.summary}}\n{{  status  }} {{ groupLabels.alertname }}',
+      ),
       'critical/The XMPP server (xmpp.example.com) does not answer.\nfiring XmppServerDown',
     )
-    assert.equal(render('{{ receiver }} {{ externalURL }}'), 'xmpp http://alertmanager.example.com:9093')
+    assert.equal(
+      render('{{ receiver }} {{ externalURL }}'),
+      'xmpp http://alertmanager.example.com:9093',
+    )
     assert.equal(render('{{ value }}', { annotations: { value: '7' } }), '7')
     assert.equal(render('{{ value }}', { values: { A: 8 } }), '8')
     assert.match(render('{{ generatorURL }}'), /^http:\/\/prometheus\.example\.com:9090\/graph/)
@@ -29,7 +36,10 @@ describe('a template', () => {
     const times = '{{ startsAt }} | {{ endsAt }} | {{ duration }}'
     assert.equal(render(times), '2026-11-27 20:58 UTC |  | 12 minutes')
     const resolved = { status: 'resolved', endsAt: '2026-11-27T23:00:00+01:00' }
-    assert.equal(render(times, resolved), '2026-11-27 20:58 UTC | 2026-11-27 22:00 UTC | 1 hour 1 minute')
+    assert.equal(
+      render(times, resolved),
+      '2026-11-27 20:58 UTC | 2026-11-27 22:00 UTC | 1 hour 1 minute',
+    )
   })
 
   test('a field that the alert does not have is empty, also if all objects have a property of its name', () => {
@@ -55,7 +65,8 @@ describe('a template', () => {
 })
 
 describe('the setting alerts.template', () => {
-  const parse = (text: string) => parseTemplate({ from: 'file', source: 'x.yml:1:2: alerts.template', text })
+  const parse = (text: string) =>
+    parseTemplate({ from: 'file', source: 'x.yml:1:2: alerts.template', text })
   const FIELDS =
     'status, value, startsAt, endsAt, duration, generatorURL, externalURL, receiver, labels.NAME, annotations.NAME, groupLabels.NAME'
 
@@ -78,13 +89,22 @@ describe('the setting alerts.template', () => {
 
   test('rejects braces without an end, an empty template and a long one', () => {
     const source = 'x.yml:1:2: alerts.template: expected'
-    assert.equal(problemOf(() => parse('a {{ status')), `${source} }} after {{, got "{{ status"`)
+    assert.equal(
+      problemOf(() => parse('a {{ status')),
+      `${source} }} after {{, got "{{ status"`,
+    )
     assert.equal(
       problemOf(() => parse('{{ {{ status }}')),
       `${source} }} after {{, got "{{ "`,
     )
-    assert.equal(problemOf(() => parse(' \n')), `${source} a text of at most 10000 characters, got " \\n"`)
-    assert.match(problemOf(() => parse('x'.repeat(10_001))), /expected a text of at most 10000 characters/)
+    assert.equal(
+      problemOf(() => parse(' \n')),
+      `${source} a text of at most 10000 characters, got " \\n"`,
+    )
+    assert.match(
+      problemOf(() => parse('x'.repeat(10_001))),
+      /expected a text of at most 10000 characters/,
+    )
     assert.ok(problemOf(() => parse(`{{${'x'.repeat(9000)}}}`)).length < 400)
   })
 })

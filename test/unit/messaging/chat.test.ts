@@ -21,6 +21,22 @@ const HELP = /^status: the state of the server/
 const logged = (lines: readonly { level: string; message: string }[]) =>
   lines.filter(({ level }) => level !== 'debug').map(({ level, message }) => `${level} ${message}`)
 
+/** Creates a promise that resolves when `open` is called. */
+function createGate() {
+  let open = () => {}
+  const opened = new Promise<undefined>((resolve) => {
+    open = () => {
+      resolve(undefined)
+    }
+  })
+  return {
+    opened,
+    open: () => {
+      open()
+    },
+  }
+}
+
 describe('answers', () => {
   test('status has six lines', async () => {
     const certificates = [
@@ -213,7 +229,7 @@ describe('people', () => {
     assert.deepEqual(logged(lines), [text])
   })
 
-  test('without a list of hosts from the module, nobody gets an answer', async () => {
+  test('without a list of hosts from the module, no person gets an answer', async () => {
     const { tell, settle, sent, lines } = createFakeChat({
       reply: () => Promise.reject(new StanzaError('item-not-found', 'cancel', '')),
     })
@@ -239,19 +255,12 @@ describe('people', () => {
   })
 
   test('a question that arrives during the check is answered after it', async () => {
-    const gates: (() => void)[] = []
-    const gate = new Promise<undefined>((resolve) => {
-      gates.push(() => {
-        resolve(undefined)
-      })
-    })
-    const { tell, settle, sent } = createFakeChat({
-      reply: () => gate,
-    })
+    const gate = createGate()
+    const { tell, settle, sent } = createFakeChat({ reply: () => gate.opened })
     assert.equal(tell('help'), true)
     await settle()
     assert.deepEqual(sent, [])
-    gates[0]!()
+    gate.open()
     await settle()
     assert.equal(sent.length, 1)
   })
@@ -404,8 +413,9 @@ describe('silences', () => {
       await ask('Yes 001234'),
       'Silenced ProsodyDown until 2026-01-01 02:00 UTC. To end it, write: unsilence ProsodyDown',
     )
-    const { id: _, ...silence } = fake.silences[0]!
+    const [silence] = fake.silences
     assert.deepEqual(silence, {
+      id: silence!.id,
       ...{ status: { state: 'active' }, createdBy: ADMIN, comment: `Silenced in chat by ${ADMIN}` },
       ...{ startsAt: '2026-01-01T00:00:00.000Z', endsAt: '2026-01-01T02:00:00.000Z' },
       matchers: [{ name: 'alertname', value: 'ProsodyDown', isRegex: false, isEqual: true }],
@@ -531,6 +541,19 @@ describe('faults', () => {
     assert.equal(chat.handle(xml('presence', { from: PHONE, to: ADDRESS })), false)
     assert.equal(chat.handle({} as never), false)
     assert.equal(tell('x'.repeat(100_000)), true)
+  })
+
+  test('a reload that removes the server while a person waits for an answer has no effect', async () => {
+    const gate = createGate()
+    const { chat, tell, settle, sent, server } = createFakeChat({ reply: () => gate.opened })
+    tell('help')
+    const info = xml('query', { xmlns: 'http://jabber.org/protocol/disco#info' })
+    chat.handle(xml('iq', { type: 'get', id: '1', from: PHONE, to: ADDRESS }, info))
+    server.isRemoved = true
+    gate.open()
+    await settle()
+    assert.deepEqual(sent, [])
+    assert.equal(tell('help'), false)
   })
 
   test('control characters do not reach the answer, and a long answer is cut', async (t) => {
