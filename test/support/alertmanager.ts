@@ -1,6 +1,6 @@
 /** Starts a real Alertmanager on loopback, whose only receiver is the exporter. */
 
-import { readFile, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { sampleValue } from './real.js'
@@ -41,12 +41,10 @@ export type RunningAlertmanager = {
   silences(): Promise<readonly Silence[]>
   /** Returns the state of each alert, for example `active` or `suppressed`. */
   states(): Promise<readonly string[]>
-  /** Returns the number of notifications that the receiver has accepted from this process. */
-  countSent(): Promise<number>
-  /** The number of restarts so far. */
-  restarts(): number
-  /** Whether Alertmanager found in its directory, at its last start, that it had sent an alert with this name. */
-  remembers(name: string): boolean
+  /** Returns how often this process has begun to process the group of an alert. It does so once a second. */
+  countFlushes(name: string): number
+  /** Returns the number of notifications that this process could not send, and will repeat. */
+  countFailed(): Promise<number>
   log(): string
   kill(signal: NodeJS.Signals): void
   /** Ends the process with the signal, and starts it again. It keeps its directory and its port. */
@@ -80,6 +78,7 @@ export async function withAlertmanager(
       `--storage.path=${join(directory.path, 'data')}`,
       `--web.listen-address=${address}`,
       '--cluster.listen-address=',
+      '--log.level=debug',
     ])
     const started = launch(command, args)
     await until(
@@ -92,15 +91,17 @@ export async function withAlertmanager(
     return started
   }
   let child = await start()
-  let restarts = 0
-  let memory = ''
   t.after(() => child.stop())
   return {
     url,
     address,
     ...createApiClient(url),
-    restarts: () => restarts,
-    remembers: (name) => memory.includes(name),
+    countFlushes: (name) =>
+      child
+        .output()
+        .split('\n')
+        .filter((line) => line.includes('msg=flushing') && new RegExp(`\\b${name}\\b`).test(line))
+        .length,
     log: () => child.output(),
     kill: (signal) => {
       child.kill(signal)
@@ -109,8 +110,6 @@ export async function withAlertmanager(
       child.kill(signal)
       child.kill('SIGCONT')
       await child.exited
-      memory = await readFile(join(directory.path, 'data/nflog'), 'latin1').catch(() => '')
-      restarts++
       child = await start()
     },
     stop: () => child.stop(),
@@ -145,7 +144,7 @@ function formatConfig({ webhook, token, groupBy = ['alertname'] }: AlertmanagerO
 /** @see https://github.com/prometheus/alertmanager/blob/v0.25.0/api/v2/openapi.yaml */
 function createApiClient(
   url: string,
-): Pick<RunningAlertmanager, 'post' | 'silences' | 'states' | 'countSent'> {
+): Pick<RunningAlertmanager, 'post' | 'silences' | 'states' | 'countFailed'> {
   return {
     async post(alerts) {
       const response = await fetch(`${url}/api/v2/alerts`, {
@@ -156,12 +155,10 @@ function createApiClient(
       })
       if (!response.ok) throw new Error(`Alertmanager rejected alerts: ${await response.text()}`)
     },
-    async countSent() {
-      // The metrics `notifications_…` also count a notification that Alertmanager still repeats.
+    async countFailed() {
       const text = await (await fetch(`${url}/metrics`)).text()
-      const read = (name: string) =>
-        sampleValue(text, `alertmanager_${name}{integration="webhook"}`) ?? 0
-      return read('notification_requests_total') - read('notification_requests_failed_total')
+      const name = 'alertmanager_notifications_failed_total{integration="webhook"}'
+      return sampleValue(text, name) ?? 0
     },
     async states() {
       const response = await fetch(`${url}/api/v2/alerts`)

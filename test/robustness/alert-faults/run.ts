@@ -43,13 +43,18 @@ type AlertState = {
   readonly status: Status
   /** Prometheus sends the same time again and again. */
   readonly startsAt: string
+  /** Whether all outages are over. */
+  readonly isCalm: () => boolean
 }
 
 /** Sends one notification, with the outages around it. Resolves when the outages are over and it was delivered. */
-async function runPhase(state: AlertState, lane: Lane): Promise<void> {
+async function runPhase(phase: Omit<AlertState, 'isCalm'>, lane: Lane): Promise<void> {
+  const outages = new AbortController()
+  const state = { ...phase, isCalm: () => outages.signal.aborted }
   let sending: Promise<void> | undefined
   const post = () => (sending ??= send(state, lane))
   for (const outage of state.scenario[state.status]) await runOutage(outage, lane, post)
+  outages.abort()
   // A client that lost its connection logs in again, as its user would.
   await lane.recipients.connect()
   await post()
@@ -82,40 +87,45 @@ async function postUntilAccepted({ scenario, status }: AlertState, lane: Lane) {
 
 /**
  * Sends an alert to Alertmanager again and again, as Prometheus does, until all recipients have received it, and
- * Alertmanager knows that.
+ * Alertmanager knows that. Alertmanager sends no resolution of an alert that it does not know to have sent.
  */
-async function sendWithAlertmanager({ scenario, status, startsAt }: AlertState, lane: Lane) {
+async function sendWithAlertmanager(state: AlertState, lane: Lane) {
+  const { scenario, status, startsAt, isCalm } = state
   const alertmanager = await lane.alertmanager()
   const { recipients } = lane
   const name = `Test${scenario.seed}`
-  const isSent = await watchSending(alertmanager, name)
   const alert = {
     labels: { alertname: name, severity: 'warning' },
     annotations: { summary: `The test alert ${markOf(scenario, status)}.` },
     startsAt,
     ...(status === 'resolved' && { endsAt: new Date().toISOString() }),
   }
+  let isIdle: (() => Promise<boolean>) | undefined
   await until(
     async () => {
       await alertmanager.post([alert]).catch(() => undefined)
       await recipients.collect().catch(() => undefined)
-      return recipients.hasAll(scenario, status) && (status === 'resolved' || (await isSent()))
+      if (!isCalm() || !recipients.hasAll(scenario, status)) return false
+      isIdle ??= await watchGroup(alertmanager, name)
+      return await isIdle()
     },
     { what: `Alertmanager delivers ${markOf(scenario, status)} to all`, everyMs: 300 },
   )
 }
 
 /**
- * Returns whether Alertmanager knows that it has sent the alert. After a restart, it can send the alert again, because it
- * does not know. It sends no resolution of an alert that it does not know to have sent.
+ * Returns whether Alertmanager has processed the group of an alert since the call of this function, and has nothing left
+ * to send. It processes a group again only after it has sent the notification, or has given up for now.
  */
-async function watchSending(alertmanager: RunningAlertmanager, name: string) {
-  const restartsBefore = alertmanager.restarts()
-  const sentBefore = await alertmanager.countSent().catch(() => 0)
+async function watchGroup(alertmanager: RunningAlertmanager, name: string) {
+  let flushes = alertmanager.countFlushes(name)
+  let failed = await alertmanager.countFailed()
   return async () => {
-    const isSame = alertmanager.restarts() === restartsBefore
-    const sent = await alertmanager.countSent().catch(() => 0)
-    return sent > (isSame ? sentBefore : 0) || (!isSame && alertmanager.remembers(name))
+    if (alertmanager.countFlushes(name) < flushes + 2) return false
+    const failedBefore = failed
+    flushes = alertmanager.countFlushes(name)
+    failed = await alertmanager.countFailed()
+    return failed === failedBefore
   }
 }
 
