@@ -101,16 +101,26 @@ async function sendWithAlertmanager(state: AlertState, lane: Lane) {
     ...(status === 'resolved' && { endsAt: new Date().toISOString() }),
   }
   let isIdle: (() => Promise<boolean>) | undefined
+  let problem: unknown
   await until(
     async () => {
-      await alertmanager.post([alert]).catch(() => undefined)
-      await recipients.collect().catch(() => undefined)
+      problem = undefined
+      const note = (error: unknown) => (problem = error)
+      await alertmanager.post([alert]).catch(note)
+      await recipients.collect().catch(note)
       if (!isCalm() || !recipients.hasAll(scenario, status)) return false
       isIdle ??= await watchGroup(alertmanager, name)
       return await isIdle()
     },
     { what: `Alertmanager delivers ${markOf(scenario, status)} to all`, everyMs: 300 },
-  )
+  ).catch((error: unknown) => {
+    const counts = RECIPIENTS.map((each) => `${each} ${recipients.count(each, scenario, status)}`)
+    throw new Error(
+      `messages: ${counts.join(', ')}; the last problem: ${String(problem)}; ` +
+        `Alertmanager logged:\n${alertmanager.log().slice(-4000)}`,
+      { cause: error },
+    )
+  })
 }
 
 /**
