@@ -7,7 +7,7 @@ import { NS_COMMANDS, NS_DATA_FORM } from '../xmpp/namespaces.js'
 import { createStanzaError } from '../xmpp/stanza-error.js'
 import { xml, type Element } from '../xmpp/xml.js'
 import { explainFailure, type AnswerOutcome } from './answer-error.js'
-import { cleanText } from './chat-message.js'
+import { removeControls } from './plain-text.js'
 
 const SESSION_MS = 600_000
 const MAX_SESSIONS_PER_PERSON = 3
@@ -183,12 +183,12 @@ function createCompleted(
 ): Element {
   const attrs = { node, sessionid, status: 'completed' }
   if (isFailure) return createCommand(attrs, createNote('error', text))
-  const values = cleanText(text).split('\n')
+  const values = removeControls(text).split('\n')
   const result: ShownField = { name: 'result', type: 'text-multi', label: name, values }
   return createCommand(attrs, createForm('result', { title: name, fields: [result] }))
 }
 
-const createNote = (type: string, text: string) => xml('note', { type }, cleanText(text))
+const createNote = (type: string, text: string) => xml('note', { type }, removeControls(text))
 
 function createCommand(
   attrs: Readonly<Record<string, string>>,

@@ -1,4 +1,5 @@
 import { xml, type Element } from '../xmpp/xml.js'
+import { clip, removeControls } from './plain-text.js'
 
 const MAX_DELAY_MS = 60_000
 const MAX_ANSWER_LENGTH = 4000
@@ -87,21 +88,7 @@ export function createAnswer(answer: {
   return xml(
     'message',
     { type: 'chat', id, from, to },
-    xml('body', {}, cutText(cleanText(text), MAX_ANSWER_LENGTH)),
+    xml('body', {}, clip(removeControls(text), MAX_ANSWER_LENGTH)),
     xml('origin-id', { xmlns: 'urn:xmpp:sid:0', id }),
   )
-}
-
-/**
- * Replaces control characters, which XML forbids, and invisible format characters, which could change the order of the
- * text on the screen. A newline stays.
- */
-export function cleanText(text: string): string {
-  return text.replace(/(?!\n)[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\uFFFE\uFFFF]/gu, ' ')
-}
-
-/** Cuts a text that is too long, but not within a character. */
-export function cutText(text: string, maxLength: number): string {
-  if (text.length <= maxLength) return text
-  return `${text.slice(0, maxLength - 1).replace(/[\uD800-\uDBFF]$/, '')}…`
 }

@@ -43,12 +43,12 @@ export type ChatOptions = {
 /** Answers questions of people in chat, and the same questions as ad-hoc commands. */
 export type Chat = {
   /** Handles a stanza of the server. Returns whether it did. Never throws. */
-  handle(stanza: Element): boolean
+  readonly handle: (stanza: Element) => boolean
   /** Call this function after each login. */
-  onOnline(): void
+  readonly onOnline: () => void
   /** Call this function after each reload of the configuration. */
-  applyConfig(): void
-  stop(): void
+  readonly applyConfig: () => void
+  readonly stop: () => void
 }
 
 const TOO_MANY =

@@ -33,9 +33,9 @@ export type Delivery = {
   /** Leaves all rooms until the next call of `applyConfig`. Call it before `client` uses another server. */
   leaveRooms(): void
   /** Call it after each login. */
-  onOnline(): void
+  readonly onOnline: () => void
   /** Call it when the stream has ended. */
-  onLost(): void
+  readonly onLost: () => void
   /** Handles a stanza from the server. Returns whether it was about a delivery, or from a room. */
   handle(stanza: Element): boolean
   getFamilies(): readonly Family[]

@@ -27,16 +27,16 @@ export type MessagingOptions = {
 
 /** The part of the exporter that sends alerts as XMPP messages, and answers questions in chat. */
 export type Messaging = {
-  addRoutes(app: Hono): void
+  readonly addRoutes: (app: Hono) => void
   /** Called at the start, and after each reload of the configuration. */
-  applyConfig(): Promise<void>
-  onOnline(server: string): void
-  onLost(server: string): void
+  readonly applyConfig: () => Promise<void>
+  readonly onOnline: (server: string) => void
+  readonly onLost: (server: string) => void
   /** Returns whether this part of the exporter has handled the stanza. Never throws. */
-  onStanza(server: string, stanza: Element): boolean
-  getFamilies(): readonly Family[]
-  stop(): void
-  close(): Promise<void>
+  readonly onStanza: (server: string, stanza: Element) => boolean
+  readonly getFamilies: () => readonly Family[]
+  readonly stop: () => void
+  readonly close: () => Promise<void>
 }
 
 export function createMessaging(options: MessagingOptions): Messaging {
@@ -65,7 +65,8 @@ export function createMessaging(options: MessagingOptions): Messaging {
       if (alerts?.isOf(server)) guard(log, alerts.delivery.onLost)
     },
     onStanza: (server, stanza) =>
-      (alerts?.isOf(server) === true && guard(log, () => alerts.delivery.handle(stanza)) === true) ||
+      (alerts?.isOf(server) === true &&
+        guard(log, () => alerts.delivery.handle(stanza)) === true) ||
       (isChatServer(server) && guard(log, () => chat.handle(stanza)) === true),
     getFamilies: () => alerts?.delivery.getFamilies() ?? [],
     stop() {

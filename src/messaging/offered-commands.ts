@@ -3,11 +3,11 @@ import type { OfferedCommand } from './ad-hoc.js'
 import type { AlertmanagerClient } from './alertmanager-client.js'
 import { AnswerError } from './answer-error.js'
 import type { ChatReports, ChatSource } from './chat-commands.js'
-import { cleanText } from './chat-message.js'
 import {
   carryOut,
   createSilenceOrder,
   createUnsilenceOrder,
+  isAlertName,
   type SilenceOrder,
 } from './silences.js'
 
@@ -93,10 +93,7 @@ async function createUnsilenceFields(alertmanager: AlertmanagerClient): Promise<
 }
 
 const listNames = (names: readonly string[]) =>
-  [...new Set(names)]
-    .filter((name) => name !== '' && name === cleanText(name))
-    .sort()
-    .slice(0, MAX_OPTIONS)
+  [...new Set(names)].filter(isAlertName).sort().slice(0, MAX_OPTIONS)
 
 function createNameField(names: readonly string[]): ShownField {
   const common = { name: 'alert', label: 'Name of the alert', isRequired: true }

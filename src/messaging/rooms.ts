@@ -10,11 +10,11 @@ export type Rooms = {
   getAll(): readonly Room[]
   /** Joins new rooms, and leaves rooms that the configuration no longer has. A new nickname means to join again. */
   apply(jids: readonly string[], nick: string): void
-  join(): void
-  lose(): void
+  readonly join: () => void
+  readonly lose: () => void
   /** Handles presence of a room. Returns whether the stanza comes from a room of the configuration. */
   handle(stanza: Element): boolean
-  leave(): void
+  readonly leave: () => void
 }
 
 /** Keeps the exporter in the rooms of the configuration. */

@@ -3,7 +3,7 @@ import type { Log } from '../log/log.js'
 import { formatCount, formatDuration, formatUtc } from '../page/format-values.js'
 import type { AlertmanagerClient } from './alertmanager-client.js'
 import { AnswerError } from './answer-error.js'
-import { cleanText } from './chat-message.js'
+import { toOneLine } from './plain-text.js'
 
 const MIN_SILENCE_MS = 60_000
 const MAX_SILENCE_MS = 30 * 86_400_000
@@ -41,9 +41,14 @@ export function createUnsilenceOrder(name: string): SilenceOrder {
   return { kind: 'unsilence', alertName: readAlertName(name) }
 }
 
+/** Whether a person can write this name: it is one line without control characters, and it is not too long. */
+export function isAlertName(name: string): boolean {
+  return name !== '' && toOneLine(name, MAX_NAME_LENGTH) === name
+}
+
 function readAlertName(text: string): string {
   const name = text.trim()
-  if (name !== '' && name.length <= MAX_NAME_LENGTH && cleanText(name) === name) return name
+  if (isAlertName(name)) return name
   throw new AnswerError(`Write the name of an alert with at most ${MAX_NAME_LENGTH} characters`)
 }
 

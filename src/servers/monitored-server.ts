@@ -41,6 +41,23 @@ export type SharedConfig = Pick<
   'collection' | 'exposition' | 'registry' | 'page' | 'limits'
 >
 
+export type MonitoredServerDependencies = {
+  readonly log: Log
+  readonly version: string
+  /** Returns the metrics about this process, or none if the exporter monitors several servers. */
+  readonly exporterFamilies: () => readonly Family[]
+  /** The directory of the history files; `undefined` if the history is in memory only. */
+  readonly stateDirectory: StateDirectory | undefined
+  /** Called when the history has a new summary, and when the stream or an attempt to connect has ended. */
+  readonly onChange: () => void
+  /** See `ConnectionOptions`. */
+  readonly onStanza: (stanza: Element) => boolean
+  /** Called after each login that succeeded. */
+  readonly onOnline: () => void
+  /** Called when a stream or an attempt to connect has ended. */
+  readonly onLost: () => void
+}
+
 // The lines of advice contain names that the server sends, so the server could cause any number of lines.
 const MAX_ADVICE = 20
 
@@ -48,22 +65,7 @@ const MAX_ADVICE = 20
 export function createMonitoredServer(
   config: ServerConfig,
   { collection, exposition, registry, page, limits }: SharedConfig,
-  deps: {
-    log: Log
-    version: string
-    /** Returns the metrics about this process, or none if the exporter monitors several servers. */
-    exporterFamilies: () => readonly Family[]
-    /** The directory of the history files; `undefined` if the history is in memory only. */
-    stateDirectory: StateDirectory | undefined
-    /** Called when the history has a new summary, and when the stream or an attempt to connect has ended. */
-    onChange: () => void
-    /** See `ConnectionOptions`. */
-    onStanza: (stanza: Element) => boolean
-    /** Called after each login that succeeded. */
-    onOnline: () => void
-    /** Called when a stream or an attempt to connect has ended. */
-    onLost: () => void
-  },
+  deps: MonitoredServerDependencies,
 ): MonitoredServer {
   const { version, exporterFamilies, onChange } = deps
   const maskSecret = secretMask(config.xmpp.secret)

@@ -114,14 +114,18 @@ export type ConnectionOptions = {
  */
 export function createConnection(options: ConnectionOptions): Connection {
   const { service, domain, secret, version, log, commands = [], silenceMs = 5000 } = options
-  const { schedule = realTime, now = () => performance.now(), random = Math.random } = options
+  const {
+    schedule = realTime,
+    now = () => performance.now(),
+    random = Math.random,
+    onStanza = () => false,
+  } = options
   parseService(service)
 
   const backoff = createBackoff({ now, random })
   const { online, ended, ...queries } = createLinkStatus({ service, domain, secret, log, now })
   const exchanges = createExchanges({ domain, schedule, silenceMs, send })
   const { requests } = exchanges
-  const { onStanza = () => false } = options
   const handle = createIncomingHandler({ domain, version, commands, onStanza }, requests, log)
   const watches = createWatches()
   let stream: Stream | undefined
@@ -165,8 +169,7 @@ export function createConnection(options: ConnectionOptions): Connection {
 
   function takeOnlineStream(): Stream {
     if (!isStopped && stream?.isOnline()) return stream
-    const problem = queries.problem()
-    throw new LinkError(`no stream to ${service}${problem ? `: ${problem}` : ''}`)
+    throw createNoStreamError(service, queries.problem())
   }
 
   return {
@@ -205,6 +208,9 @@ export function createConnection(options: ConnectionOptions): Connection {
     },
   }
 }
+
+const createNoStreamError = (service: string, problem: string | undefined) =>
+  new LinkError(`no stream to ${service}${problem ? `: ${problem}` : ''}`)
 
 function createWatches() {
   const watches = new Set<Watch>()

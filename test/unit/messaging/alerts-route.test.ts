@@ -3,11 +3,13 @@ import { once } from 'node:events'
 import { request as requestPlain, type ClientRequest, type IncomingMessage } from 'node:http'
 import { connect as connectHttp2 } from 'node:http2'
 import { connect } from 'node:net'
+import { PassThrough } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { describe, test, type TestContext } from 'node:test'
 import { listen } from '../../../src/http/listener.js'
 import { addAlertsRoute, type AlertsRouteOptions } from '../../../src/messaging/alerts-route.js'
 import type { Notification } from '../../../src/messaging/notification.js'
+import { readBody } from '../../../src/messaging/read-body.js'
 import { selfSigned } from '../../support/certificate.js'
 import { createFakeApp, createFakeLog } from '../../support/fake-app.js'
 import { until } from '../../support/setup/process.js'
@@ -324,6 +326,15 @@ describe('the body', () => {
     }
     await until(async () => (await post()).status === 200, { what: 'a free place' })
     assert.equal(notifications.length, 1)
+  })
+
+  test('a body whose stream closes without an error is incomplete', async () => {
+    const body = new PassThrough()
+    const options = { maxBytes: 10, timeoutMs: 60_000, expectedBytes: 0 }
+    const received = readBody(body, options)
+    body.write('x')
+    body.destroy()
+    assert.equal(await received, 'incomplete')
   })
 
   test('a length that is shorter than the body is not a notification', async (t) => {

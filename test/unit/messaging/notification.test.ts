@@ -178,6 +178,32 @@ describe('a payload', () => {
     assert.equal(alerts[4]!.annotations.summary, summary)
   })
 
+  test('the names of each object count on their own', () => {
+    const labels = Object.fromEntries(Array.from({ length: 200 }, (_, i) => [`l${i}`, '']))
+    const payload = alertmanagerPayload({ alerts: Array(5).fill(alertmanagerAlert({ labels })) })
+    assert.equal(decodeNotification(Buffer.from(JSON.stringify(payload))).alerts.length, 5)
+  })
+
+  test('objects within each other are limited', () => {
+    const nest = (depth: number) => Buffer.from('['.repeat(depth) + ']'.repeat(depth))
+    assert.match(
+      problemOf(() => decodeNotification(nest(10))),
+      /^body: expected an object/,
+    )
+    assert.match(
+      problemOf(() => decodeNotification(nest(11))),
+      /^body: expected at most 25000/,
+    )
+  })
+
+  test('only fields of the payload itself are read', () => {
+    const inherited = Object.create(alertmanagerPayload()) as object
+    assert.match(
+      problemOf(() => parseNotification(inherited)),
+      /^status: expected/,
+    )
+  })
+
   test('any JSON is a notification with a short text, or is rejected with one line', () => {
     const texts = fc.dictionary(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' }), {
       maxKeys: 5,
