@@ -109,8 +109,10 @@ for (const version of prosodyVersions) {
       const delays = stored.map((message) => message.getChild('delay', 'urn:xmpp:delay'))
       assert.ok(delays.every(Boolean), `mod_offline stored the messages to ${jid}`)
     }
-    const { text: metrics } = await exporter.get('/metrics')
-    const delivered = sampleValue(metrics, 'prosody_exporter_messages_total{result="delivered"}')
-    assert.equal(delivered, 4 * texts.length)
+    const name = 'prosody_exporter_messages_total{result="delivered"}'
+    const isCounted = async () =>
+      sampleValue((await exporter.get('/metrics')).text, name) === 4 * texts.length
+    // A scrape can return a snapshot that is a little older than the last message.
+    await until(isCounted, { what: `${name} is ${4 * texts.length}` })
   })
 }
