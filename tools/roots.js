@@ -51,6 +51,7 @@ const TESTS = [
   'test/integration/lua.test.ts', // downloads luacheck
   'test/integration/legacy-double.test.ts', // downloads Lua 5.1
   'test/integration/prefix-and-filters.test.ts', // downloads Prometheus 2 and 3
+  'test/integration/alert-silences.test.ts', // downloads Alertmanager
   'test/integration/page.test.ts', // downloads Chromium
   'test/integration/web-config.test.ts', // downloads curl and openssl
   'test/integration/exposition-reader.test.ts', // downloads Python and its Prometheus client

@@ -6,12 +6,13 @@
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
 import xml from '@xmpp/xml'
-import { root, temporaryDirectory, until } from '../support/setup/process.js'
+import { repeat, shortenRules } from '../support/alert-rules.js'
+import { temporaryDirectory, until } from '../support/setup/process.js'
 import { withExporterFor, type RunningExporter } from '../support/exporter.js'
 import { withPrometheus } from '../support/prometheus.js'
 import { prosodyVersions, SECRET, withProsody } from '../support/prosody.js'
@@ -23,21 +24,6 @@ import { authenticate, login } from '../support/xmpp-client.js'
 const HOST = 'one.example'
 const [OTHER, BARE] = ['stats.two.example', 'bare.one.example']
 const JID = `user@${HOST}`
-
-/** Returns the alert rules. All their times are divided by `times`: `for`, the ranges and offsets, and hours of uptime. */
-function shortenRules(times: number): string {
-  const units: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 }
-  const short = (number: string, unit: string) =>
-    `${Math.round((Number(number) * units[unit]!) / times)}ms`
-  return readFileSync(join(root, 'deploy/prometheus/rules.yml'), 'utf8')
-    .replace(
-      /( for: )(\d+)([mh])$/gm,
-      (_, start: string, n: string, u: string) => start + short(n, u),
-    )
-    .replace(/\[(\d+)([mhd])\]/g, (_, n: string, u: string) => `[${short(n, u)}]`)
-    .replace(/ offset (\d+)([hd])/g, (_, n: string, u: string) => ` offset ${short(n, u)}`)
-    .replace(/(\d+) \* 3600/g, (_, hours: string) => String((Number(hours) * 3600) / times))
-}
 
 /** Starts a Prometheus with the alert rules, and with one job for each exporter. */
 async function startWatching(
@@ -68,23 +54,6 @@ async function startWatching(
       )
     },
   }
-}
-
-/** Repeats an action until the test ends or the returned function is called. */
-function repeat(t: TestContext, everyMs: number, act: () => Promise<unknown>) {
-  const stopping = new AbortController()
-  const loop = (async () => {
-    while (!stopping.signal.aborted) {
-      await act().catch(() => undefined)
-      await new Promise((resolve) => setTimeout(resolve, everyMs))
-    }
-  })()
-  const stop = async () => {
-    stopping.abort()
-    await loop
-  }
-  t.after(stop)
-  return stop
 }
 
 /** Connects to a port and disconnects, without a login. */

@@ -99,6 +99,8 @@ export type PrometheusOptions = {
   readonly features?: readonly string[]
   /** The text of a rule file. Prometheus evaluates the rules at the scrape interval. */
   readonly rules?: string
+  /** The `host:port` of the Alertmanager to which Prometheus sends its alerts. By default, there is none. */
+  readonly alertmanager?: string
 }
 
 /** Starts a Prometheus server, which stops after the test. */
@@ -142,7 +144,14 @@ export async function withPrometheus(
 async function writePrometheusConfig(
   t: Cleanup,
   directory: string,
-  { major, jobs, intervalMs = 1000, timeoutMs = intervalMs, rules }: PrometheusOptions,
+  {
+    major,
+    jobs,
+    intervalMs = 1000,
+    timeoutMs = intervalMs,
+    rules,
+    alertmanager,
+  }: PrometheusOptions,
 ): Promise<string> {
   const scrapeConfigs = await Promise.all(jobs.map((job) => jobConfig(t, major, job)))
   const file = join(directory, 'prometheus.yml')
@@ -155,6 +164,11 @@ async function writePrometheusConfig(
       `  scrape_timeout: ${timeoutMs}ms`,
       `  evaluation_interval: ${intervalMs}ms`,
       ...(rules === undefined ? [] : ['rule_files: [rules.yml]']),
+      ...(alertmanager === undefined
+        ? []
+        : [
+            `alerting: { alertmanagers: [{ static_configs: [{ targets: ["${alertmanager}"] }] }] }`,
+          ]),
       'scrape_configs:',
       ...scrapeConfigs.flat(),
       '',

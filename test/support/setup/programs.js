@@ -13,6 +13,7 @@ import {
   prosodyVersions,
   unpackLuacheck,
 } from './installation.js'
+import { inRoot } from './root-directory.js'
 
 /** @typedef {(line: string) => void} Say */
 
@@ -36,6 +37,18 @@ export async function findPrometheus(major, say) {
         }
   const bin = join(await unpack('prometheus', wanted, say), 'usr/bin')
   return { prometheus: join(bin, 'prometheus'), promtool: join(bin, 'promtool') }
+}
+
+/**
+ * Finds Alertmanager. Debian's version reads its templates in /usr/share, so it runs in a root directory of its own.
+ *
+ * @param {Say} [say]
+ * @returns {Promise<(args: readonly string[]) => string[]>} Returns the command with the given arguments.
+ */
+export async function findAlertmanager(say) {
+  const wanted = { packages: ['prometheus-alertmanager'], suite: 'bookworm' }
+  const directory = await unpack('alertmanager', { ...wanted, dependencies: 'all' }, say)
+  return (args) => inRoot(directory, ['/usr/bin/prometheus-alertmanager', ...args])
 }
 
 /**
@@ -162,6 +175,7 @@ export async function findChromium(say) {
 export async function fetchAll(say) {
   for (const version of [legacyVersion, ...prosodyVersions]) await findProsody(version, say)
   for (const major of prometheusVersions) await findPrometheus(major, say)
+  await findAlertmanager(say)
   await findPython(say)
   await findCurl(say)
   await findOpenssl(say)
