@@ -114,12 +114,8 @@ export type ConnectionOptions = {
  */
 export function createConnection(options: ConnectionOptions): Connection {
   const { service, domain, secret, version, log, commands = [], silenceMs = 5000 } = options
-  const {
-    schedule = realTime,
-    now = () => performance.now(),
-    random = Math.random,
-    onStanza = () => false,
-  } = options
+  const { schedule = realTime, now = () => performance.now(), random = Math.random } = options
+  const { onStanza = () => false } = options
   parseService(service)
 
   const backoff = createBackoff({ now, random })
