@@ -66,7 +66,7 @@ export function createDeliveryReport({
         problems.get(to)?.recovered(`Alerts reach ${recipient} again.`, {})
       } else if (result === 'rejected') logRejection(outcome, recipient)
       else {
-        const message = 'An alert has not reached all recipients yet; Alertmanager will repeat it.'
+        const message = 'An alert has not reached a recipient.'
         limitedLog.warn(message, { recipient, reason })
       }
     },
