@@ -221,8 +221,21 @@ async function registerFeatures(core: Core): Promise<readonly Feature[]> {
     ...(hasPage(core.config) ? [createPageFeature(core)] : []),
     createServerRoutesFeature(core),
     createDoctorFeature(core),
-    ...(alerts || chat ? [await loadMessagingFeature(core)] : []),
+    alerts || chat ? await loadMessagingFeature(core) : createMessagingNotice(core),
   ]
+}
+
+/** Says after a reload that alerts and chat need a restart: routes cannot be added to a running web server. */
+function createMessagingNotice({ deps, reloader }: Core): Feature {
+  return {
+    applyConfig: () => {
+      const { alerts, chat } = reloader.getConfig()
+      if (alerts || chat) {
+        deps.log.warn('Restart the exporter to turn on alerts and chat: a reload cannot.')
+      }
+      return Promise.resolve()
+    },
+  }
 }
 
 /** Loads the code that sends alerts and answers questions in chat. Without this feature, it takes no memory. */

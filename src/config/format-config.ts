@@ -1,5 +1,6 @@
 import { stringify } from 'yaml'
 import type { DropRule } from '../collectors/registry/registry-filter.js'
+import { maskJids } from '../log/mask.js'
 import type { AlertsConfig, Config, ServerConfig } from './read-config.js'
 import { formatDuration } from './duration.js'
 import { formatAddress } from './listen-address.js'
@@ -7,7 +8,7 @@ import { formatMode, type SocketAccess } from './socket-access.js'
 
 /**
  * Formats the current configuration as YAML, with all defaults. It also has settings that the configuration file
- * cannot have. This function lists every key, so that a new setting with a secret is not shown by accident.
+ * cannot have. The names of people and rooms are masked, because each client that can scrape can read the text. This function lists every key, so that a new setting with a secret is not shown by accident.
  */
 export function formatConfig(config: Config): string {
   const { collection, exposition, registry, page, limits, web } = config
@@ -27,7 +28,7 @@ export function formatConfig(config: Config): string {
     page: { interval: formatDuration(page.intervalMs) },
     state: { directory: config.stateDirectory },
     alerts: config.alerts && formatAlerts(config.alerts),
-    chat: config.chat,
+    chat: config.chat && { ...config.chat, allow: config.chat.allow.map(maskJids) },
     alertmanager: config.alertmanager,
     limits: { series: limits.series, label_value_length: limits.labelValueLength },
     web: {
@@ -55,7 +56,15 @@ function formatSocketAccess({ mode, group }: SocketAccess) {
 }
 
 function formatAlerts({ server, to, rooms, nick, template, correctResolved }: AlertsConfig) {
-  return { server, to, rooms, nick, token: '<secret>', template, correct_resolved: correctResolved }
+  return {
+    server,
+    to: to.map(maskJids),
+    rooms: rooms.map(maskJids),
+    nick,
+    token: '<secret>',
+    template,
+    correct_resolved: correctResolved,
+  }
 }
 
 function formatServer({ name, xmpp, hosts, collectors }: ServerConfig) {

@@ -45,11 +45,12 @@ export function createChatAccess(options: {
     const check = ++checks
     const domains = [...new Set(allow().map(getDomain))]
     try {
-      const { found, problem } = await findVirtualHosts(client, domains)
+      const { found, problem, isComplete } = await findVirtualHosts(client, domains)
       // A newer check has started, for example after a new login.
       if (check !== checks) return
       virtualHosts = new Set(found)
       report(problem)
+      if (!isComplete) cancelRetry = schedule(RETRY_MS, start)
     } catch (error) {
       if (check !== checks) return
       virtualHosts = new Set()
@@ -90,7 +91,12 @@ export function createChatAccess(options: {
   }
 }
 
-type HostCheck = { readonly found: readonly string[]; readonly problem: string | undefined }
+type HostCheck = {
+  readonly found: readonly string[]
+  readonly problem: string | undefined
+  /** Whether all hosts have answered. */
+  readonly isComplete: boolean
+}
 
 /**
  * Finds the domains that are a VirtualHost of this Prosody. mod_adhoc_statistics reports which domains are hosts of this
@@ -107,32 +113,51 @@ async function findVirtualHosts(
     const problem =
       'Nobody in chat.allow gets answers, because this Prosody does not report which hosts it has. ' +
       'Load mod_adhoc_statistics for the component, in the version of this exporter.'
-    return { found: [], problem }
+    return { found: [], problem, isComplete: true }
   }
   const kinds = await Promise.all(
-    domains.map(async (domain) => served.has(domain) && (await isVirtualHost(client, domain))),
+    domains.map((domain) => (served.has(domain) ? findKind(client, domain) : 'other')),
   )
-  const refused = domains.filter((_, i) => !kinds[i])
+  const select = (kind: HostKind) => domains.filter((_, i) => kinds[i] === kind)
+  const [silent, refused] = [select('unknown'), select('other')]
+  const problems = [
+    ...(silent.length > 0 ? [describeSilent(silent)] : []),
+    ...(refused.length > 0 ? [describeRefused(refused)] : []),
+  ]
   return {
-    found: domains.filter((_, i) => kinds[i]),
-    problem: refused.length === 0 ? undefined : describeRefused(refused),
+    found: select('virtual host'),
+    problem: problems.length > 0 ? problems.join(' ') : undefined,
+    isComplete: silent.length === 0,
   }
 }
 
-async function isVirtualHost(
+type HostKind = 'virtual host' | 'other' | 'unknown'
+
+/** A host that does not answer, for example a component whose process hangs, must not lock out the people of other hosts. */
+async function findKind(
   client: Pick<MessagingClient, 'request'>,
   domain: string,
-): Promise<boolean> {
+): Promise<HostKind> {
   const host = await describeHost(client, domain)
-  if (host instanceof TimeoutError) throw host
-  if (host instanceof Error) return false
-  return host.identities.some(({ category, type }) => category === 'server' && type === 'im')
+  if (host instanceof TimeoutError) return 'unknown'
+  if (host instanceof Error) return 'other'
+  const isVirtualHost = host.identities.some(
+    ({ category, type }) => category === 'server' && type === 'im',
+  )
+  return isVirtualHost ? 'virtual host' : 'other'
 }
 
+const describeSilent = (domains: readonly string[]) =>
+  `People in chat.allow of hosts that do not answer get no answers yet: ${nameDomains(domains)}. The exporter tries again in 30 s.`
+
 function describeRefused(domains: readonly string[]): string {
-  const more = domains.length > MAX_NAMED ? ` and ${domains.length - MAX_NAMED} more` : ''
   return (
     `People in chat.allow whose domain is no VirtualHost of this Prosody get no answers: ` +
-    `${domains.slice(0, MAX_NAMED).join(', ')}${more}. Name accounts of this Prosody in chat.allow.`
+    `${nameDomains(domains)}. Name accounts of this Prosody in chat.allow.`
   )
+}
+
+function nameDomains(domains: readonly string[]): string {
+  const more = domains.length > MAX_NAMED ? ` and ${domains.length - MAX_NAMED} more` : ''
+  return domains.slice(0, MAX_NAMED).join(', ') + more
 }

@@ -2,6 +2,7 @@ import { xml, type Element } from '../xmpp/xml.js'
 import { clip, removeControls } from './plain-text.js'
 
 const MAX_DELAY_MS = 60_000
+const MAX_QUESTION_LENGTH = 1000
 const MAX_ANSWER_LENGTH = 4000
 
 /** A question that a person asked in chat. */
@@ -42,7 +43,8 @@ export function readQuestion(
   if (getDomain(person) === getDomain(address)) return undefined
   const children = message.getChildElements()
   if (children.some((child) => isAutomatic(child) || isOld(child, nowMs))) return undefined
-  const text = message.getChildText('body')?.trim()
+  // Questions wait for the check of the hosts, so a long text would fill the memory. A command is shorter than this.
+  const text = message.getChildText('body')?.slice(0, MAX_QUESTION_LENGTH).trim()
   return text ? { from, person, text } : undefined
 }
 

@@ -12,7 +12,7 @@ import {
 import { determineStatus, type ServerStatus } from '../page/server-status.js'
 import type { MonitoredServer } from '../servers/monitored-server.js'
 import type { FiringAlert } from './alertmanager-client.js'
-import { clip, toOneLine } from './plain-text.js'
+import { toOneLine } from './plain-text.js'
 
 const MINUTE_MS = 60_000
 /** An older summary is replaced by a new collection. */
@@ -194,7 +194,9 @@ export function reportAlerts(alerts: readonly FiringAlert[], nowMs: number): str
     firing.length === 0 ? 'No alert is firing.' : `${formatCount(firing.length, 'alert')} firing:`,
     ...firing.slice(0, MAX_ALERTS).map((alert) => describeAlert(alert, nowMs)),
     ...(hidden > 0 ? [`and ${formatNumber(hidden)} more`] : []),
-    ...(silenced.length > 0 ? [clip(`Silenced: ${silenced.join(', ')}`, MAX_LINE_LENGTH)] : []),
+    ...(silenced.length > 0
+      ? [toOneLine(`Silenced: ${silenced.join(', ')}`, MAX_LINE_LENGTH)]
+      : []),
   ].join('\n')
 }
 

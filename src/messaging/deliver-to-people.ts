@@ -1,4 +1,4 @@
-import { getErrorMessage, NotHandledError, StanzaError } from '../errors.js'
+import { getErrorMessage, LinkError, NotHandledError, StanzaError } from '../errors.js'
 import { NS_PING } from '../xmpp/namespaces.js'
 import { xml } from '../xmpp/xml.js'
 import {
@@ -6,6 +6,7 @@ import {
   delivered,
   describeError,
   describeSendFailure,
+  NOT_CONNECTED,
   pending,
   type DeliveryOutcome,
   type OutcomeCollector,
@@ -57,8 +58,10 @@ function write(channel: DeliveryChannel, message: AddressedMessage): OutcomeColl
   const { to, id } = message
   const collector = createOutcomeCollector(onLateOutcome)
   sent.add(to, id, {
-    onError: (error) => {
-      collector.add(describeError(to, error, 'person'))
+    onError: (error, from) => {
+      // Prosody and the recipient's server answer from the address to which the message went. A client that answers with an
+      // error has the message.
+      if (from === to) collector.add(describeError(to, error, 'person'))
     },
   })
   try {
@@ -80,6 +83,6 @@ async function findStreamProblem(
   } catch (error) {
     // An error answer proves the same, and so does the ping itself, which comes back if no module answers it.
     if (error instanceof StanzaError || error instanceof NotHandledError) return undefined
-    return getErrorMessage(error)
+    return error instanceof LinkError ? NOT_CONNECTED : getErrorMessage(error)
   }
 }

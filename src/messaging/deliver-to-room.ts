@@ -5,6 +5,7 @@ import {
   delivered,
   describeError,
   describeSendFailure,
+  NOT_CONNECTED,
   pending,
   type DeliveryOutcome,
   type OutcomeCollector,
@@ -42,7 +43,7 @@ export async function deliverToRoom(
     return await deliverToOccupants(channel, visit, message)
   }
   if (state.phase === 'joining') return pending(to, 'the server of the room has not answered yet.')
-  if (state.phase === 'offline') return pending(to, 'the exporter is not connected to Prosody.')
+  if (state.phase === 'offline') return pending(to, NOT_CONNECTED)
   const { reason, isPermanent } = state.problem
   return { to, result: isPermanent ? 'rejected' : 'pending', reason }
 }
@@ -86,7 +87,9 @@ function write(
         return
       }
       collector.add(pending(to, 'the room answered that the exporter is not in it; joining again.'))
-      room.join()
+      // If the exporter has left the room since then, the room joins again after its pause.
+      const state = room.getState()
+      if (state.phase === 'joined' && state.occupant === occupant) room.join()
     },
     // Another occupant can send a message with the same id, but not from this address.
     onReflection: (from) => {

@@ -1,4 +1,4 @@
-import { getErrorMessage, type StanzaError } from '../errors.js'
+import { getErrorMessage, LinkError, type StanzaError } from '../errors.js'
 
 /** What became of a message to one recipient. */
 export type DeliveryOutcome = {
@@ -66,8 +66,12 @@ export function describeError(
   return { to, result: isPermanent(error) ? 'rejected' : 'pending', reason, condition }
 }
 
+/** The message of a LinkError can repeat a text of the server, so it is not shown to Alertmanager and not logged here. */
+export const NOT_CONNECTED = 'the exporter is not connected to Prosody.'
+
 /** Describes why a message could not be written to the stream. */
 export function describeSendFailure(to: string, error: unknown): DeliveryOutcome {
+  if (error instanceof LinkError) return pending(to, NOT_CONNECTED)
   const reason = getErrorMessage(error)
   // A TypeError means that XML forbids a character of the message. Each attempt would fail.
   return error instanceof TypeError

@@ -128,7 +128,8 @@ function createTurns(schedule: Schedule) {
       timeoutMs: number,
       { onTurn, onNoTurn }: { onTurn: () => Promise<T>; onNoTurn: (reason: string) => T },
     ): Promise<T> {
-      const hasSlot = !isStopping && (await slots.acquire(timeoutMs))
+      // The rest of the time is for the delivery. With too little of it, a message would be sent without a confirmation.
+      const hasSlot = !isStopping && (await slots.acquire(timeoutMs / 2))
       if (isStopping) return onNoTurn('the exporter is stopping.')
       if (!hasSlot) return onNoTurn('earlier alerts are still being delivered.')
       const result = onTurn()

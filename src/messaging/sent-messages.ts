@@ -7,7 +7,8 @@ const MAX_SENT = 2000
 
 /** The functions for events about a sent message. They can be called long after its delivery has ended. */
 export type SentMessage = {
-  readonly onError: (error: StanzaError) => void
+  /** `from` is the address that answered, which can be a client of the recipient. */
+  readonly onError: (error: StanzaError, from: string) => void
   /** Called when a room sends the message to its occupants. `from` is the occupant that sent it. */
   readonly onReflection?: (from: string) => void
 }
@@ -35,7 +36,7 @@ export function createSentMessages(): SentMessages {
       if (from === undefined || (type !== 'error' && type !== 'groupchat')) return false
       if (type === 'error') {
         const sent = id === undefined ? undefined : find(from, id)
-        sent?.onError(readError(stanza))
+        sent?.onError(readError(stanza), from)
         return sent !== undefined
       }
       const sent = readOwnIds(stanza)

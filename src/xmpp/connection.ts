@@ -36,8 +36,9 @@ export type Connection = {
    */
   evictions(): number
   /**
-   * Calls `watch` with the text of each request that the exporter sends and of each stanza that it receives and accepts
-   * after the login. This ends when the returned function is called.
+   * Calls `watch` with the text of each stanza from or to the component's domain that the exporter sends, or receives and
+   * accepts after the login. Other stanzas are not shown: messages of people, and codes with which they confirm what
+   * they ask. This ends when the returned function is called.
    */
   trace(watch: Watch): () => void
   /**
@@ -141,7 +142,7 @@ export function createConnection(options: ConnectionOptions): Connection {
         options.onOnline?.()
       },
       onElement(element) {
-        watches.show('received', element)
+        if (element.attrs['to'] === domain) watches.show('received', element)
         handle(element, stream)
       },
       onData(chunk) {
@@ -160,7 +161,7 @@ export function createConnection(options: ConnectionOptions): Connection {
 
   function send(stanza: Element): void {
     stream?.send(stanza)
-    watches.show('sent', stanza)
+    if (stanza.attrs['from'] === domain) watches.show('sent', stanza)
   }
 
   function takeOnlineStream(): Stream {

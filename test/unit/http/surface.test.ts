@@ -454,6 +454,20 @@ limits: {series: 7, label_value_length: 8}
     assert.deepEqual(plain(read(again)), plain(read(first)))
   })
 
+  test('/config masks the token of alerts, and the names of people and rooms', () => {
+    writeFileSync(join(directory, 'token'), 'top-token', { mode: 0o600 })
+    const file = join(directory, 'alerts.yml')
+    const alerts = 'to: [ann@a.example], rooms: [plans@rooms.a.example], token_file: token'
+    writeFileSync(file, `alerts: {${alerts}}\nchat: {allow: [ann@a.example]}\n`)
+    const shown = formatConfig(
+      configOf([`--config.file=${file}`, '--xmpp.domain=stats.a.example'], {
+        PROSODY_EXPORTER_XMPP_SECRET: SECRET,
+      }),
+    )
+    assert.doesNotMatch(shown, /ann|plans|top-token/)
+    assert.match(shown, /…@rooms\.a\.example/)
+  })
+
   test('/config returns the new configuration after a reload, and the old one after a failed reload', async (t) => {
     const file = join(directory, 'reloaded.yml')
     writeFileSync(file, 'limits: {series: 10}\n')

@@ -260,6 +260,31 @@ describe('people', () => {
     assert.equal(clock.pending(), 0)
   })
 
+  test('a component that does not answer does not lock out the people of other hosts', async () => {
+    const other = 'bob@gateway.a.example'
+    let isSilent = true
+    const { ask, tell, settle, sent, lines, clock } = createFakeChat({
+      allow: [ADMIN, other],
+      reply: ({ to }) =>
+        to === 'gateway.a.example' && isSilent
+          ? Promise.reject(new TimeoutError('no reply'))
+          : undefined,
+    })
+    assert.match(await ask('help'), HELP)
+    tell('help', { from: `${other}/x` })
+    await settle()
+    assert.equal(sent.length, 1)
+    assert.match(
+      logged(lines).join('\n'),
+      /do not answer get no answers yet: gateway\.a\.example\./,
+    )
+    isSilent = false
+    assert.equal(clock.pending(), 1)
+    clock.advance(30_000)
+    await settle()
+    assert.equal(clock.pending(), 0)
+  })
+
   test('a question that arrives during the check is answered after it', async () => {
     const gate = createGate()
     const { tell, settle, sent } = createFakeChat({ reply: () => gate.opened })

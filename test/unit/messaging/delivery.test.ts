@@ -130,7 +130,9 @@ describe('a person is pending', () => {
       const result = deliver()
       await settle()
       stream.request().fail(error)
-      isPending(await result, ADMIN, new RegExp(error.message))
+      const reason =
+        error instanceof LinkError ? /not connected to Prosody/ : new RegExp(error.message)
+      isPending(await result, ADMIN, reason)
       const [first] = stream.take()
       const again = deliver()
       await settle()
@@ -146,7 +148,7 @@ describe('a person is pending', () => {
   test('without a stream', async () => {
     const { stream, deliver } = setup()
     stream.disconnect()
-    isPending(await deliver(), ADMIN, /no stream/)
+    isPending(await deliver(), ADMIN, /not connected to Prosody/)
   })
 
   test('when the error of its server is temporary', async () => {
@@ -166,6 +168,23 @@ describe('a person is pending', () => {
     pong()
     isPending(await result, ADMIN, /cannot connect to the server of the recipient/)
   })
+})
+
+test('with too little time left, no message is sent', async () => {
+  const { stream, deliver, enterRoom, clock } = setup({ rooms: [ROOM] })
+  await enterRoom()
+  for (const key of ['1', '2', '3', '4']) void deliver(key)
+  await settle()
+  stream.take()
+  const fifth = deliver('5')
+  clock.advance(TIMEOUT_MS)
+  assert.deepEqual(
+    (await fifth).pending.map(({ reason }) => reason),
+    [ADMIN, ROOM].map(() => 'earlier alerts are still being delivered.'),
+  )
+  await settle()
+  const bodies = stream.take().map((stanza) => stanza.getChildText('body'))
+  assert.ok(!bodies.includes('text of 5'), bodies.join())
 })
 
 describe('a permanent error of one recipient', () => {
@@ -197,6 +216,18 @@ describe('a permanent error of one recipient', () => {
       assert.match(lines[0]!, reason)
     })
   }
+
+  test('of a client of the recipient changes nothing, because the client has the message', async () => {
+    const { stream, delivery, deliver, pong, log } = setup()
+    const result = deliver()
+    await settle()
+    const error = errorFor(stream.take()[0]!, 'service-unavailable', 'cancel')
+    error.attrs['from'] = `${ADMIN}/phone`
+    assert.equal(delivery.handle(error), true)
+    pong()
+    assert.deepEqual(await result, { delivered: [ADMIN], rejected: [], pending: [] })
+    assert.deepEqual(log.take(), [])
+  })
 
   test('is logged again when it changes, and its end is logged', async () => {
     const { stream, delivery, deliver, pong, log, clock } = setup()
@@ -454,7 +485,7 @@ describe('a room has not received a message', () => {
     const { deliver, enterRoom, stream } = setup(rooms)
     await enterRoom()
     stream.disconnect()
-    isPending(await deliver(), ROOM, /no stream/)
+    isPending(await deliver(), ROOM, /not connected to Prosody/)
   })
 
   test('is rejected when the exporter may not join, which is logged once', async () => {

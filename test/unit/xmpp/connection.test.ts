@@ -393,6 +393,28 @@ test('a stanza that is nested too deeply is dropped and does not end the stream'
   assert.equal(lines.filter(isProblem).length, 0)
 })
 
+test('a trace does not show messages, or stanzas of other addresses than the domain', async (t) => {
+  const { connection, accept, online } = await connectTo(t)
+  const link = await accept()
+  await online()
+  const traced: string[] = []
+  connection.trace((way, stanza) => traced.push(`${way} ${stanza}`))
+  const message = (body: string) =>
+    `<message from="admin@example.com/x" to="alerts@${connection.domain}"><body>${body}</body></message>`
+  link.send(`${message('yes 123456')}<iq ${attrs('1', 'get', 'example.com')}><a/></iq>`)
+  assert.equal((await link.next()).attrs['id'], '1')
+  connection.send(
+    xml(
+      'message',
+      { from: `alerts@${connection.domain}`, to: 'admin@example.com' },
+      xml('body', {}, 'yes 654321'),
+    ),
+  )
+  assert.match((await link.next()).toString(), /654321/)
+  assert.equal(traced.length, 2)
+  assert.doesNotMatch(traced.join(), /<message|yes/)
+})
+
 test('the exporter sends one space for each chunk that leaves a stanza incomplete, and for no other', async (t) => {
   const { accept, online } = await connectTo(t)
   const link = await accept()
