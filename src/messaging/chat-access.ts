@@ -116,7 +116,7 @@ async function findVirtualHosts(
     return { found: [], problem, isComplete: true }
   }
   const kinds = await Promise.all(
-    domains.map((domain) => (served.has(domain) ? findKind(client, domain) : 'other')),
+    domains.map(async (domain) => (served.has(domain) ? await findKind(client, domain) : 'other')),
   )
   const select = (kind: HostKind) => domains.filter((_, i) => kinds[i] === kind)
   const [silent, refused] = [select('unknown'), select('other')]
