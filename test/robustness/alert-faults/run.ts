@@ -107,8 +107,10 @@ async function sendWithAlertmanager(state: AlertState, lane: Lane) {
       problem = undefined
       const note = (error: unknown) => (problem = error)
       await alertmanager.post([alert]).catch(note)
+      // A user who logs in during an outage gets the stored messages, and loses them if the outage ends the connection.
+      if (!isCalm()) return false
       await recipients.collect().catch(note)
-      if (!isCalm() || !recipients.hasAll(scenario, status)) return false
+      if (!recipients.hasAll(scenario, status)) return false
       isIdle ??= await watchGroup(alertmanager, name)
       return await isIdle()
     },
