@@ -8,7 +8,7 @@
 // servers run at the same time. The cold measurements come first: each server rests for `COLD_MS` before each of them.
 // Meanwhile the other servers are measured, so the CPU caches have nothing of a server at rest. Then the rapid
 // measurements follow, with a pause of 150 ms.
-// Run: npm run bench -- costs. It takes about 20 minutes. For a part of the servers or a shorter rest, run
+// Run: npm run bench -- costs. It takes more than 20 minutes. For a part of the servers or a shorter rest, run
 // `npm run build` and node --import tsx bench/costs.ts [--rest=SECONDS] [--rounds=N] [version …] [gc …] [series …].
 
 import { cpus, release } from 'node:os'

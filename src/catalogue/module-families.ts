@@ -1,6 +1,6 @@
 import { counter, gauge, histogram, type Area } from './documented-family.js'
 
-/** Of values that the module reads from files. */
+/** The defect of families whose values the module reads once a minute. */
 const ONCE_A_MINUTE = 'The value can be up to a minute old.'
 
 export const companion: Area = {

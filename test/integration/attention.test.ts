@@ -16,7 +16,7 @@ import { findAccessibilityProblems, shareChromium, type Tab } from '../support/c
 import { withExporter, withExporterFor } from '../support/exporter.js'
 import { openssl } from '../support/openssl.js'
 import { withProsody, type ProsodyConfig, type TestProsody } from '../support/prosody.js'
-import { evalLua, untilReady } from '../support/real.js'
+import { evalLua, reloadModule, untilReady } from '../support/real.js'
 import { writeSyntheticHistory } from '../support/synthetic-history.js'
 import { temporaryDirectory } from '../support/setup/process.js'
 import { authenticate, login, LoginError } from '../support/xmpp-client.js'
@@ -144,11 +144,11 @@ describe('the status page lists what needs attention', { concurrency: 2 }, () =>
   test('few file descriptors, until the limit is raised', async (t) => {
     const { prosody, tab } = await setUp(t)
     // The module reads the limit when it starts, and then once a minute.
-    const reload = `assert(require "core.modulemanager".reload("${prosody.statsDomains[0]}", "adhoc_statistics"))`
+    const reload = () => reloadModule(prosody, prosody.statsDomains[0]!)
     // Sets the soft limit, which needs no rights.
     const limit = (files: number) => {
       execFileSync('prlimit', [`--pid=${prosody.pid}`, `--nofile=${files}:`])
-      return evalLua(prosody, reload)
+      return reload()
     }
     await evalLua(
       prosody,
@@ -161,7 +161,8 @@ describe('the status page lists what needs attention', { concurrency: 2 }, () =>
     const used = Number(USED.exec(await tab.evaluate<string>(textOf('#attention')))![1])
     await limit(used + 5)
     await tab.until(matches(/Urgent: Prosody uses \d+ of \d+ file descriptors\./))
-    await evalLua(prosody, `for _, file in ipairs(open_files) do file:close() end ${reload}`)
+    await evalLua(prosody, 'for _, file in ipairs(open_files) do file:close() end')
+    await reload()
     await tab.until(matches(CALM))
   })
 

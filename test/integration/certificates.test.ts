@@ -15,7 +15,7 @@ import {
   type LuaOptions,
   type Version,
 } from '../support/prosody.js'
-import { evalLua, untilUp } from '../support/real.js'
+import { evalLua, reloadModule, untilUp } from '../support/real.js'
 import { freePorts, temporaryDirectory, until } from '../support/setup/process.js'
 import { openStream } from '../support/xmpp-client.js'
 
@@ -110,11 +110,7 @@ async function startProsody(
 
     services: ['c2s', 's2s', ...Object.keys(tlsPorts)],
     reload: () => evalLua(prosody, 'prosody.reload_config()'),
-    reloadModule: () =>
-      evalLua(
-        prosody,
-        `assert(require "core.modulemanager".reload("${STATS}", "adhoc_statistics"))`,
-      ),
+    reloadModule: () => reloadModule(prosody, STATS),
   }
 }
 

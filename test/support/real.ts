@@ -16,6 +16,15 @@ export async function evalLua(prosody: TestProsody, lua: string): Promise<string
   return text
 }
 
+/** Reloads a module of a host in a Prosody with the module `test_eval`. */
+export async function reloadModule(
+  prosody: TestProsody,
+  host: string,
+  module = 'adhoc_statistics',
+): Promise<void> {
+  await evalLua(prosody, `assert(require "core.modulemanager".reload("${host}", "${module}"))`)
+}
+
 /** Adds many series with long labels to the metric registry of a Prosody with the module `test_eval`. */
 export async function floodRegistry(prosody: TestProsody, series: number): Promise<void> {
   await evalLua(

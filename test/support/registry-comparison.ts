@@ -18,7 +18,7 @@ import {
 } from './compare.js'
 import { withExporterFor, type RunningExporter } from './exporter.js'
 import { withProsody, type ProsodyVersion, type TestProsody } from './prosody.js'
-import { evalLua, untilReady } from './real.js'
+import { reloadModule, untilReady } from './real.js'
 import { login, LoginError, type XmppUser } from './xmpp-client.js'
 
 const PASSWORD = 'pw'
@@ -180,11 +180,8 @@ export async function compareUnderTraffic(t: TestContext, version: ProsodyVersio
     ['two.example', 'csi_simple'],
     ['three.example', 'mam'],
     [SECOND, 'adhoc_statistics'],
-  ]) {
-    await evalLua(
-      prosody,
-      `return assert(require "core.modulemanager".reload("${host}", "${module}"))`,
-    )
+  ] as const) {
+    await reloadModule(prosody, host, module)
   }
   await compareAll(prosody, [first, second])
   await Promise.all(users.map((user) => user.close()))

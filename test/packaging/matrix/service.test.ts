@@ -8,12 +8,12 @@ import { withProsody } from '../../support/prosody.js'
 import { sampleValue } from '../../support/real.js'
 import { configure, SECRET_FILE, untilAnswered, withService } from '../../support/service.js'
 
-// Installs the Debian package under a real systemd. The test checks that systemd applies the settings of the unit for
-// the user, the credential, system calls, mounts and addresses. It does not check MemoryMax and TasksMax, because the
-// machine may have control groups of version 1.
 /** systemd creates StateDirectory= here, because the user of the service is temporary. */
 const STATE = '/var/lib/private/prosody-exporter-state'
 
+// Installs the Debian package under a real systemd. The test checks that systemd applies the settings of the unit for
+// the user, the credential, system calls, mounts and addresses. It does not check MemoryMax and TasksMax, because the
+// machine may have control groups of version 1.
 test('the service runs with the restrictions of its unit, and reads Prosody', async (t) => {
   const prosody = await withProsody(t, { version: '13.0.1' })
   const service = await withService(t)
