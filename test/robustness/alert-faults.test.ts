@@ -6,7 +6,7 @@ import { randomAlertScenario, type AlertScenario } from './alert-faults/scenario
 
 test('the check of a scenario rejects a lost message, and more duplicates than outages that can cause one', () => {
   const outage = (where: 'xmpp' | 'http') =>
-    ({ fault: { where, how: 'reset' }, when: 'written', forMs: 0 }) as const
+    ({ fault: { where, how: 'reset' }, when: 'answered', forMs: 0 }) as const
   const scenario: AlertScenario = {
     ...randomAlertScenario(1),
     firing: [outage('xmpp'), outage('http')],

@@ -6,11 +6,12 @@ import { STATUSES, type AlertScenario, type Outage, type Status } from './scenar
 export type CountMessages = (recipient: string, scenario: AlertScenario, status: Status) => number
 
 /**
- * Returns whether an outage can cause a duplicate. If only the response of the exporter is lost, or Alertmanager forgets
- * that it has sent an alert, the exporter recognizes the repetition.
+ * Returns whether an outage can cause a duplicate: the exporter ends, or the reply of Prosody is late or lost. If only the
+ * response of the exporter is lost, or Alertmanager forgets that it has sent an alert, the exporter recognizes the
+ * repetition.
  */
-const canDuplicate = ({ fault }: Outage) =>
-  fault.where === 'xmpp' || fault.where === 'prosody' || fault.where === 'exporter'
+const canDuplicate = ({ fault, when }: Outage) =>
+  when === 'written' || ['xmpp', 'prosody', 'exporter'].includes(fault.where)
 
 /** Returns a line for each recipient that a notification did not reach, or reached more often than allowed. */
 export function judgeDeliveries(

@@ -5,7 +5,7 @@ import { prosodyVersions } from '../../support/prosody.js'
 import { judgeDeliveries } from './judge.js'
 import { startLane, type Lane } from './lane.js'
 import { RECIPIENTS } from './recipients.js'
-import { runAlertScenario, type AlertOutcome } from './run.js'
+import { collectMessages, runAlertScenario, type AlertOutcome } from './run.js'
 import type { AlertScenario } from './scenarios.js'
 
 const LANES = 4
@@ -31,25 +31,27 @@ export async function runAlertScenarios(
           done.push({ scenario, outcome: await runAlertScenario(scenario, lane) })
         } catch (error) {
           onResult({ scenario, version, error, log: lane.exporter().stderr().slice(-4000) })
-          await report(lane, version, done, onResult)
+          // The lane can be broken, so this is only a try.
+          await lane.recipients.collect().catch(() => undefined)
+          report(lane, version, done, onResult)
           lane = await startLane(t, version)
           done = []
         }
       }
-      await report(lane, version, done, onResult)
+      await collectMessages(lane)
+      report(lane, version, done, onResult)
     }),
   )
 }
 
-/** Reports the scenarios of a lane. Before, it counts their messages again, because a duplicate can arrive late. */
-async function report(
+/** Reports the scenarios of a lane. It checks their messages again, because a duplicate can arrive late. */
+function report(
   lane: Lane,
   version: string,
   done: readonly { scenario: AlertScenario; outcome: AlertOutcome }[],
   onResult: (result: AlertResult) => void,
-): Promise<void> {
+): void {
   const { recipients } = lane
-  await recipients.collect().catch(() => undefined)
   for (const { scenario, outcome } of done) {
     const problems = judgeDeliveries(scenario, RECIPIENTS, recipients.count.bind(recipients))
     if (problems.length === 0) onResult({ scenario, version, outcome })

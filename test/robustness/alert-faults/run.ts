@@ -26,15 +26,20 @@ export async function runAlertScenario(scenario: AlertScenario, lane: Lane): Pro
   const startsAt = new Date(Date.now() - 60_000).toISOString()
   for (const status of STATUSES) await runPhase({ scenario, status, startsAt }, lane)
   const { recipients } = lane
-  await until(async () => recipients.collect().then(() => true), {
-    what: 'the messages of all recipients are counted',
-  })
+  await collectMessages(lane)
   const count = recipients.count.bind(recipients)
   assert.deepEqual(judgeDeliveries(scenario, RECIPIENTS, count), [])
   const messages = STATUSES.flatMap((status) =>
     RECIPIENTS.map((recipient) => count(recipient, scenario, status)),
   )
   return { duplicates: messages.reduce((sum, each) => sum + each - 1, 0) }
+}
+
+/** Counts the messages of all recipients. After an outage, a recipient may first have to log in again. */
+export async function collectMessages({ recipients }: Lane): Promise<void> {
+  await until(async () => recipients.collect().then(() => true), {
+    what: 'the messages of all recipients are counted',
+  })
 }
 
 /** The alert of a scenario, while it fires or when it is resolved. */
@@ -142,8 +147,8 @@ async function watchGroup(alertmanager: RunningAlertmanager, name: string) {
 }
 
 async function runOutage({ fault, when, forMs }: Outage, lane: Lane, post: () => unknown) {
-  if (when === 'written') {
-    const proxy = fault.where === 'http' ? lane.http : lane.xmpp
+  if (when === 'written' || when === 'answered') {
+    const proxy = when === 'written' ? lane.xmpp : lane.http
     proxy.begin({ kind: 'stall' }, 'down')
     const written = proxy.waitForBytes('down', 1)
     void post()
@@ -166,6 +171,12 @@ async function beginFault(fault: Outage['fault'], lane: Lane): Promise<() => unk
     case 'xmpp':
     case 'http': {
       const proxy = lane[fault.where]
+      if (fault.how === 'lose') {
+        proxy.begin({ kind: 'drop' }, 'up')
+        return () => {
+          proxy.begin({ kind: 'reset' }, 'up')
+        }
+      }
       proxy.begin({ kind: fault.how }, 'up')
       // A connection that exists would not notice that new connections fail.
       if (fault.how === 'refuse' || fault.how === 'silent') proxy.begin({ kind: 'reset' }, 'up')

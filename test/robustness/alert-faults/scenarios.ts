@@ -5,6 +5,12 @@
 
 import { createRandom, type Random } from '../../support/random.js'
 
+/**
+ * How a connection fails. `lose`: what the client writes does not arrive, and later the connection is reset, as when a
+ * network fails. The client learns only then that its data is lost.
+ */
+type ConnectionFault = 'reset' | 'close' | 'half-close' | 'refuse' | 'silent' | 'stall' | 'lose'
+
 /** An outage of a connection or of a program. */
 export type Outage = {
   /** How the outage begins. */
@@ -12,18 +18,18 @@ export type Outage = {
     | {
         /** `xmpp`: between the exporter and Prosody. `http`: between Alertmanager and the exporter. */
         readonly where: 'xmpp' | 'http'
-        readonly how: 'reset' | 'close' | 'half-close' | 'refuse' | 'silent' | 'stall'
+        readonly how: ConnectionFault
       }
     | {
         readonly where: 'exporter' | 'prosody' | 'alertmanager'
         readonly how: 'kill' | 'restart' | 'freeze'
       }
   /**
-   * When the outage begins. `before`: before Alertmanager sends the notification. `written`: when the exporter has
-   * written to the connection, and the reply has left the other side but has not arrived. For the fault `http`, this is
-   * the response of the exporter; for the other faults, it is the reply of Prosody.
+   * When the outage begins. `before`: before Alertmanager sends the notification. `written`: when the exporter has written
+   * to Prosody, and Prosody has answered, but the answer has not arrived. `answered`: when the exporter has answered
+   * Alertmanager, but the answer has not arrived.
    */
-  readonly when: 'before' | 'written' | { readonly afterMs: number }
+  readonly when: 'before' | 'written' | 'answered' | { readonly afterMs: number }
   readonly forMs: number
 }
 
@@ -69,11 +75,13 @@ function randomOutage(
   random: Random,
   { sender, status }: { sender: AlertScenario['sender']; status: Status },
 ): Outage {
-  return {
-    fault: randomFault(random, { sender, status }),
-    when: random.pick(['before', 'written', 'written', { afterMs: random.below(150) }] as const),
-    forMs: randomDuration(random),
-  }
+  const fault = randomFault(random, { sender, status })
+  const when = random.pick([
+    ...(['before', 'written', 'written', 'answered'] as const),
+    { afterMs: random.below(150) },
+  ])
+  // Only what is written during the fault `lose` is lost.
+  return { fault, when: fault.how === 'lose' ? 'before' : when, forMs: randomDuration(random) }
 }
 
 /** Most outages are short. A few are longer than Alertmanager waits for a response, or than the exporter waits for a reply. */
@@ -88,7 +96,10 @@ function randomFault(
   { sender, status }: { sender: AlertScenario['sender']; status: Status },
 ): Outage['fault'] {
   const connection = () =>
-    random.pick(['reset', 'reset', 'close', 'half-close', 'refuse', 'silent', 'stall'] as const)
+    random.pick([
+      ...(['reset', 'reset', 'close', 'half-close'] as const),
+      ...(['refuse', 'silent', 'stall', 'lose', 'lose'] as const),
+    ])
   const program = () => random.pick(['kill', 'restart', 'freeze'] as const)
   const faults: (() => Outage['fault'])[] = [
     () => ({ where: 'xmpp', how: connection() }),
