@@ -9,7 +9,7 @@ import { withAlertmanager } from '../support/alertmanager.js'
 import { withExporterFor } from '../support/exporter.js'
 import { ALERTS_TOKEN, writeMessagingConfig } from '../support/notifications.js'
 import { withPrometheus } from '../support/prometheus.js'
-import { prosodyVersions, withProsody, type TestProsody } from '../support/prosody.js'
+import { withProsody, type TestProsody } from '../support/prosody.js'
 import { sampleValue, untilReady } from '../support/real.js'
 import { openRoom } from '../support/rooms.js'
 import { until } from '../support/setup/process.js'
@@ -45,7 +45,7 @@ const isAboutLogins = (text: string) => /logins per minute fail on one\.example/
 const isResolution = (text: string) => /resolved/i.test(text)
 
 /** Starts the exporter, Alertmanager that posts to the exporter, and Prometheus that sends alerts to Alertmanager. */
-async function startWatching(t: TestContext, prosody: TestProsody) {
+async function startWatching(t: TestContext, prosody: TestProsody, major: '2' | '3') {
   const alerts = { to: [ONLINE, ...OFFLINE], rooms: [ROOM] }
   const exporter = await withExporterFor(t, prosody, {
     flags: [await writeMessagingConfig(t, { alerts })],
@@ -56,7 +56,7 @@ async function startWatching(t: TestContext, prosody: TestProsody) {
     token: ALERTS_TOKEN,
   })
   const prometheus = await withPrometheus(t, {
-    major: '3',
+    major,
     jobs: [{ name: 'prosody', target: `${exporter.url}/metrics` }],
     intervalMs: 500,
     rules: shortenRules(60),
@@ -65,8 +65,12 @@ async function startWatching(t: TestContext, prosody: TestProsody) {
   return { exporter, alertmanager, prometheus }
 }
 
-for (const version of prosodyVersions) {
-  test(`an alert about failed logins, and its resolution, reach a client, a room and two offline users (Prosody ${version})`, async (t) => {
+// The versions of Prosody and Prometheus in Debian 12, and the latest ones.
+for (const [version, major] of [
+  ['0.12.3', '2'],
+  ['13.0.1', '3'],
+] as const) {
+  test(`an alert about failed logins, and its resolution, reach a client, a room and two offline users (Prosody ${version}, Prometheus ${major})`, async (t) => {
     const prosody = await withProsody(t, {
       version,
       users: Object.fromEntries([ONLINE, ...OFFLINE].map((jid) => [jid, PASSWORD])),
@@ -74,7 +78,7 @@ for (const version of prosodyVersions) {
     })
     const client = await signIn(t, prosody, ONLINE)
     await openRoom(client, ROOM)
-    const { exporter, alertmanager, prometheus } = await startWatching(t, prosody)
+    const { exporter, alertmanager, prometheus } = await startWatching(t, prosody, major)
     const account = { port: prosody.ports.c2s, jid: ONLINE, password: 'wrong' }
     const stopFailing = repeat(t, 200, () => authenticate(account))
 
