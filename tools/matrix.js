@@ -34,6 +34,7 @@ async function matrix(args) {
     [
       'test/integration/legacy.test.ts',
       'test/integration/legacy-double.test.ts',
+      'test/packaging/matrix/alert-flood.test.ts',
       'test/packaging/matrix/ejabberd-api.test.ts',
       'test/packaging/matrix/matrix.test.ts',
       'test/packaging/matrix/newest-counts.test.ts',

@@ -13,7 +13,12 @@ import {
   writeMessagingConfig,
   type PostOptions,
 } from '../../support/notifications.js'
-import { SECRET, withProsody, type TestProsody } from '../../support/prosody.js'
+import {
+  SECRET,
+  withProsody,
+  type ProsodyVersion,
+  type TestProsody,
+} from '../../support/prosody.js'
 import { createRandom } from '../../support/random.js'
 import { untilReady } from '../../support/real.js'
 import { openRoom } from '../../support/rooms.js'
@@ -31,6 +36,9 @@ const OWNER = 'owner@one.example'
 const PASSWORD = 'pw'
 const NS_MUC_ADMIN = 'http://jabber.org/protocol/muc#admin'
 
+/** A notification without errors. */
+export const VALID = JSON.stringify(createNotification([{ name: 'TestValid', summary: 'valid' }]))
+
 export type HostileSetup = {
   readonly prosody: TestProsody
   readonly relay: StanzaRelay
@@ -42,9 +50,12 @@ export type HostileSetup = {
 }
 
 /** Starts Prosody, and the exporter behind a relay. The exporter sends alerts to a person and to a room. */
-export async function startHostileSetup(t: TestContext): Promise<HostileSetup> {
+export async function startHostileSetup(
+  t: TestContext,
+  version: ProsodyVersion,
+): Promise<HostileSetup> {
   const prosody = await withProsody(t, {
-    version: '13.0.1',
+    version,
     users: Object.fromEntries([ADMIN, MALLORY, OWNER].map((jid) => [jid, PASSWORD])),
     modules: ['message', 'presence', 'offline', 'test_dns', 'test_eval'],
     globals: { s2s_secure_auth: 'false' },
@@ -74,6 +85,17 @@ export async function startHostileSetup(t: TestContext): Promise<HostileSetup> {
   await untilReady(exporter, 200)
   return { prosody, relay, exporter, admin, owner }
 }
+
+/** Sends a request that can end in a reset, because the exporter does not read what it rejects. */
+export const statusOf = (
+  setup: HostileSetup,
+  body: string | Uint8Array,
+  options: PostOptions = {},
+) =>
+  postNotification(setup.exporter.url, body, options).then(
+    ({ status }) => status,
+    () => 'reset' as const,
+  )
 
 /** Returns the resident memory of a process and its peak, in bytes. */
 export async function readMemory(pid: number): Promise<{ now: number; peak: number }> {
