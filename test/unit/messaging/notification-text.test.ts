@@ -7,6 +7,7 @@ import {
   alertmanagerAlert,
   alertmanagerPayload,
   GRAFANA_PAYLOAD,
+  GRAFANA_TEST_PAYLOAD,
 } from '../../support/webhook-payloads.js'
 
 type Fields = Readonly<Record<string, unknown>>
@@ -59,13 +60,25 @@ All alerts: http://alertmanager.example.com:9093/`,
       formatNotification(parseNotification(GRAFANA_PAYLOAD), {
         nowMs: Date.parse('2021-10-12T08:00:00Z'),
       }),
-      `ALERT: This alert was triggered for zone us-1
+      `ALERT: The memory of zone us-1 is almost used up
 High memory usage, since 2021-10-12 07:51 UTC (8 minutes), value B=44.23943737541908, C=1
 The system has high memory usage
 
-Runbook: https://myrunbook.com/runbook/1234
-Source: https://play.grafana.org/alerting/1afz29v7z/edit
-All alerts: https://play.grafana.org/`,
+Runbook: https://runbooks.example.com/memory
+Source: https://grafana.example.com/alerting/grafana/1afz29v7z/view?orgId=1
+All alerts: https://grafana.example.com/`,
+    )
+  })
+
+  test('the test alert of Grafana has a text for its values, and no link to a rule', () => {
+    assert.equal(
+      formatNotification(parseNotification(GRAFANA_TEST_PAYLOAD), {
+        nowMs: Date.parse('2021-10-12T07:52:10Z'),
+      }),
+      `ALERT: Notification test
+TestAlert, host Grafana, since 2021-10-12 07:51 UTC (1 minute), value [ metric='foo' labels={instance=bar} value=10 ]
+
+All alerts: https://grafana.example.com/`,
     )
   })
 
