@@ -91,8 +91,9 @@ async function postUntilAccepted({ scenario, status }: AlertState, lane: Lane) {
 }
 
 /**
- * Sends an alert to Alertmanager again and again, as Prometheus does, until all recipients have received it, and
- * Alertmanager knows that. Alertmanager sends no resolution of an alert that it does not know to have sent.
+ * Sends an alert to Alertmanager again and again, as Prometheus does, until the client and the room have received it, and
+ * Alertmanager knows that it was delivered. Alertmanager sends no resolution of an alert that it does not know to have
+ * sent. The offline users log in later: Prosody can lose a message that arrives while a user logs out.
  */
 async function sendWithAlertmanager(state: AlertState, lane: Lane) {
   const { scenario, status, startsAt, isCalm } = state
@@ -112,10 +113,9 @@ async function sendWithAlertmanager(state: AlertState, lane: Lane) {
       problem = undefined
       const note = (error: unknown) => (problem = error)
       await alertmanager.post([alert]).catch(note)
-      // A user who logs in during an outage gets the stored messages, and loses them if the outage ends the connection.
       if (!isCalm()) return false
-      await recipients.collect().catch(note)
-      if (!recipients.hasAll(scenario, status)) return false
+      await recipients.collectOnline().catch(note)
+      if (!recipients.isReceivedOnline(scenario, status)) return false
       isIdle ??= await watchGroup(alertmanager, name)
       return await isIdle()
     },
