@@ -119,7 +119,7 @@ async function sendWithAlertmanager(state: AlertState, lane: Lane) {
       isIdle ??= await watchGroup(alertmanager, name)
       return await isIdle()
     },
-    { what: `Alertmanager delivers ${markOf(scenario, status)} to all`, everyMs: 300 },
+    { what: `Alertmanager delivers ${markOf(scenario, status)}`, everyMs: 300 },
   ).catch((error: unknown) => {
     const counts = RECIPIENTS.map((each) => `${each} ${recipients.count(each, scenario, status)}`)
     throw new Error(
