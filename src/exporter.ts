@@ -4,7 +4,7 @@ import type { WebAccess } from './access/access.js'
 import { findCertificateProblem } from './access/find-certificate-problem.js'
 import { diagnose } from './cli/doctor/diagnose.js'
 import { findPageUrl } from './cli/doctor/page-url.js'
-import { createTestReport, getDomain, TEST_DEADLINE_MS } from './cli/doctor/test-report.js'
+import { createTestReport, TEST_DEADLINE_MS } from './cli/doctor/test-report.js'
 import { COLLECTORS } from './collectors/index.js'
 import { askServedHosts } from './collectors/served-hosts.js'
 import type { Given } from './config/given.js'
@@ -37,6 +37,7 @@ import { createMonitoredServer, type MonitoredServer } from './servers/monitored
 import { formatPrometheusJobs } from './servers/prometheus-job.js'
 import { createServerSet, type ServerSet } from './servers/server-set.js'
 import { createTaskQueue } from './task-queue.js'
+import { getDomain } from './xmpp/jid.js'
 import type { Element } from './xmpp/xml.js'
 
 export type Exporter = {

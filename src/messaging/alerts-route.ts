@@ -6,6 +6,7 @@ import { getBindings, respond, respondText } from '../http/routes.js'
 import { limitRepeats } from '../log/log-limit.js'
 import type { Log } from '../log/log.js'
 import { maskJids } from '../log/mask.js'
+import { createTaskQueue } from '../task-queue.js'
 import { decodeNotification, NotificationError, type Notification } from './notification.js'
 import { toOneLine } from './plain-text.js'
 import { readBody } from './read-body.js'
@@ -44,7 +45,7 @@ const MAX_REASON_CHARACTERS = 200
 export function addAlertsRoute(app: Hono, options: AlertsRouteOptions): void {
   const { token, deliver, bodyTimeoutMs = BODY_TIMEOUT_MS } = options
   const log = limitRepeats(options.log)
-  const waitForTurn = createTurns()
+  const queue = createTaskQueue()
   let running = 0
   let waitingBytes = 0
 
@@ -61,7 +62,9 @@ export function addAlertsRoute(app: Hono, options: AlertsRouteOptions): void {
         'Retry-After': '1',
       })
     }
-    await waitForTurn()
+    // Long notifications take many milliseconds. Other requests are answered between them, because each one is parsed in
+    // another iteration of the event loop.
+    await queue(() => setImmediate())
     const notification = readNotification(bytes)
     if (typeof notification !== 'string') return notification
     log.warn('rejected a notification of Alertmanager', { reason: maskJids(notification) })
@@ -113,18 +116,6 @@ export function addAlertsRoute(app: Hono, options: AlertsRouteOptions): void {
       413,
       'Notification too long: the limit is 2 MiB. Set max_alerts in the webhook of Alertmanager.',
     )
-  }
-}
-
-/**
- * Returns a function that waits for the next iteration of the event loop that no other caller waits for. Long notifications
- * take many milliseconds, and other requests are answered between them.
- */
-function createTurns(): () => Promise<void> {
-  let last = Promise.resolve()
-  return () => {
-    last = last.then(() => setImmediate())
-    return last
   }
 }
 

@@ -2,8 +2,8 @@ import { askServedHosts } from '../collectors/served-hosts.js'
 import { describeHost } from '../collectors/describe-host.js'
 import { getErrorMessage, LinkError, TimeoutError } from '../errors.js'
 import type { Log } from '../log/log.js'
+import { getDomain } from '../xmpp/jid.js'
 import type { Schedule } from '../xmpp/schedule.js'
-import { getDomain } from './chat-message.js'
 import type { MessagingClient } from './messaging-client.js'
 
 const RETRY_MS = 30_000

@@ -1,3 +1,4 @@
+import { toBareJid } from '../xmpp/jid.js'
 import { NS_COMMANDS, NS_DISCO_INFO, NS_DISCO_ITEMS } from '../xmpp/namespaces.js'
 import { answerDisco, type DiscoEntity } from '../xmpp/service.js'
 import { createReply, createStanzaError } from '../xmpp/stanza-error.js'
@@ -5,7 +6,6 @@ import { xml, type Element } from '../xmpp/xml.js'
 import type { AdHoc, OfferedCommand } from './ad-hoc.js'
 import type { AnswerLimit } from './answer-limit.js'
 import type { ChatAccess } from './chat-access.js'
-import { toBareJid } from './chat-message.js'
 import type { MessagingClient } from './messaging-client.js'
 
 export type ChatRequestsOptions = {

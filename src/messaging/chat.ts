@@ -2,6 +2,7 @@ import { randomInt, randomUUID } from 'node:crypto'
 import type { MessagingConfig } from '../config/read-config.js'
 import { getErrorMessage } from '../errors.js'
 import type { Log } from '../log/log.js'
+import { toBareJid } from '../xmpp/jid.js'
 import { realTime, type Schedule } from '../xmpp/schedule.js'
 import type { Element } from '../xmpp/xml.js'
 import { createAdHoc } from './ad-hoc.js'
@@ -15,7 +16,7 @@ import {
   parseCommand,
   type ChatSource,
 } from './chat-commands.js'
-import { createAnswer, readQuestion, toBareJid, type Question } from './chat-message.js'
+import { createAnswer, readQuestion, type Question } from './chat-message.js'
 import { createRequestHandler } from './chat-requests.js'
 import type { ReportedServer } from './chat-reports.js'
 import { createConfirmations } from './confirmations.js'

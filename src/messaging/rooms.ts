@@ -1,7 +1,7 @@
 import type { Log } from '../log/log.js'
+import { toBareJid } from '../xmpp/jid.js'
 import type { Schedule } from '../xmpp/schedule.js'
 import type { Element } from '../xmpp/xml.js'
-import { getBareJid } from './message-stanza.js'
 import type { MessagingClient } from './messaging-client.js'
 import { createRoom, type Room } from './room.js'
 
@@ -59,7 +59,7 @@ export function createRooms({
       for (const room of rooms.values()) room.lose()
     },
     handle(stanza) {
-      const room = rooms.get(getBareJid(stanza.attrs['from'] ?? ''))
+      const room = rooms.get(toBareJid(stanza.attrs['from'] ?? ''))
       if (stanza.getName() === 'presence') room?.handlePresence(stanza)
       return room !== undefined
     },

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { dirname, join } from 'node:path'
 import { parse } from 'yaml'
 import * as z from 'zod/mini'
+import { getDomain } from '../../xmpp/jid.js'
 import { DEFAULT_CONFIG_FILE as CONFIG_FILE } from '../doctor/default-config-file.js'
 import type { ProsodyConfiguration } from './prosody-installation.js'
 import { SetupFailure } from './setup-failure.js'
@@ -33,8 +34,6 @@ export const listRemoteRecipients = (
   { to }: AlertRecipients,
   { hosts }: Pick<ProsodyConfiguration, 'hosts'>,
 ) => to.filter((jid) => hosts.every(({ name }) => name !== getDomain(jid)))
-
-const getDomain = (jid: string) => jid.slice(jid.indexOf('@') + 1)
 
 /**
  * Renders the section `alerts` of the exporter's configuration. Without recipients, the result is empty.
