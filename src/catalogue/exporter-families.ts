@@ -131,6 +131,15 @@ export const exporter: Area = {
       },
     ),
     gauge(
+      'prosody_exporter_rejecting_recipients',
+      '',
+      'Number of recipients of alerts that rejected the last message.',
+      {
+        watch:
+          'Alert if it is not 0: these recipients get no alerts until a person solves the problem, which the log of the exporter describes. Then, `prosody-exporter doctor --send-test` sends a message that resets it. The metric exists only with `alerts`.',
+      },
+    ),
+    gauge(
       'prosody_exporter_rooms',
       'state',
       'Number of rooms for alerts, by whether the exporter is in the room.',

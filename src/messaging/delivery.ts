@@ -62,7 +62,13 @@ export function createDelivery(options: DeliveryOptions): Delivery {
   const receipts = createReceipts({ now })
   const rooms = createRooms({ client, log, now, schedule })
   const report = createDeliveryReport({ config, log, now })
-  const remembered = createDeliveredMessages({ now })
+  const remembered = createDeliveredMessages({
+    now,
+    countRecipients: () => {
+      const { to = [], rooms = [] } = config() ?? {}
+      return to.length + rooms.length
+    },
+  })
   const turns = createDeliveryTurns(schedule)
   const parts = {
     client,
@@ -102,7 +108,7 @@ export function createDelivery(options: DeliveryOptions): Delivery {
     handle: (stanza) => handleStanza(stanza, parts),
 
     getFamilies: () => [
-      report.createFamily(receipts.countMissing()),
+      ...report.createFamilies(receipts.countMissing()),
       ...(rooms.getAll().length > 0 ? [createRoomFamily(rooms)] : []),
     ],
     stop() {
