@@ -191,7 +191,7 @@ type Feature = {
   /** Adds routes to the web server. */
   readonly addRoutes?: (app: Hono, serve: Serve<Snapshot>) => void
   /** Called at the start, while the listener opens, and after each reload of the configuration. */
-  readonly applyConfig?: () => Promise<void>
+  readonly applyConfig?: () => Promise<void> | void
   /** Handles a message, presence or request of a server. Returns whether it did. */
   readonly onStanza?: (server: string, stanza: Element) => boolean
   /** Called after each login that succeeded. */
@@ -234,7 +234,6 @@ function createMessagingNotice({ deps, reloader }: Core): Feature {
       if (alerts || chat) {
         deps.log.warn('Restart the exporter to turn on alerts and chat: a reload cannot.')
       }
-      return Promise.resolve()
     },
   }
 }
