@@ -101,6 +101,7 @@ export function createDelivery(options: DeliveryOptions): Delivery {
       report.forgetOthers()
     },
     leaveRooms() {
+      rooms.leave()
       rooms.apply([], '')
     },
     onOnline: rooms.join,

@@ -10,10 +10,12 @@ export type Rooms = {
   readonly getAll: () => readonly Room[]
   /** Joins new rooms, and leaves rooms that the configuration no longer has. A new nickname means to join again. */
   readonly apply: (jids: readonly string[], nick: string) => void
+  /** Joins all rooms, and leaves those that `apply` could not leave without a stream. Call it after each login. */
   readonly join: () => void
   readonly lose: () => void
   /** Handles presence of a room. Returns whether the stanza comes from a room of the configuration. */
   readonly handle: (stanza: Element) => boolean
+  /** Leaves all rooms for good. */
   readonly leave: () => void
 }
 
@@ -30,6 +32,8 @@ export function createRooms({
   schedule: Schedule
 }): Rooms {
   let rooms = new Map<string, Room>()
+  // Removed rooms in which the exporter may still be.
+  let removed: readonly Room[] = []
   let currentNick: string | undefined
 
   function create(jid: string, nick: string): Room {
@@ -47,12 +51,14 @@ export function createRooms({
       const kept = (jid: string) => (isSameNick ? previous.get(jid) : undefined)
       currentNick = nick
       rooms = new Map(jids.map((jid) => [jid, kept(jid) ?? create(jid, nick)]))
-      for (const [jid, room] of previous) if (rooms.get(jid) !== room) room.leave()
+      const unused = [...previous].filter(([jid, room]) => rooms.get(jid) !== room)
+      removed = [...removed, ...unused.map(([, room]) => room)].filter((room) => !room.leave())
       for (const [jid, room] of rooms) {
         if (previous.get(jid) !== room && client.isConnected()) room.join()
       }
     },
     join() {
+      removed = removed.filter((room) => !room.leave())
       for (const room of rooms.values()) room.join()
     },
     lose() {
@@ -65,6 +71,7 @@ export function createRooms({
     },
     leave() {
       for (const room of rooms.values()) room.leave()
+      removed = []
     },
   }
 }

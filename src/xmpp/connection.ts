@@ -93,7 +93,7 @@ export type ConnectionOptions = {
   readonly onStanza?: (stanza: Element) => boolean
   /** Called after each login that succeeded. */
   readonly onOnline?: () => void
-  /** Called when a stream or an attempt to connect has ended, and `problem` returns the reason. */
+  /** Called when a stream or an attempt to connect has ended, also because of `stop`. */
   readonly onLost?: () => void
   /**
    * If no element arrives for this many milliseconds after a request whose reply is missing, the exporter ends the
@@ -152,9 +152,10 @@ export function createConnection(options: ConnectionOptions): Connection {
     void stream.closed.then((end) => {
       stream = undefined
       exchanges.dropAll(new LinkError(`the stream to ${service} was lost`))
-      if (isStopped) return
-      const onlineMs = ended(end)
-      cancelRedial = schedule(backoff.next(end, onlineMs), dial)
+      if (!isStopped) {
+        const onlineMs = ended(end)
+        cancelRedial = schedule(backoff.next(end, onlineMs), dial)
+      }
       options.onLost?.()
     })
   }

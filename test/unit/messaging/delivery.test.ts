@@ -829,6 +829,24 @@ describe('a reload', () => {
     assert.deepEqual([...family!.values], [1, 0])
   })
 
+  test('without a stream leaves removed rooms after the next login, before it joins the others', async () => {
+    const { stream, delivery, enterRoom, change } = setup({ rooms: [ROOM] })
+    await enterRoom()
+    stream.disconnect()
+    delivery.onLost()
+    change({ rooms: [] })
+    change({ rooms: [ROOM], nick: 'bot' })
+    assert.deepEqual(stream.take(), [])
+    stream.connect()
+    delivery.onOnline()
+    const [leave, ...others] = stream.take()
+    assert.deepEqual([leave?.attrs['to'], leave?.attrs['type']], [OCCUPANT, 'unavailable'])
+    assert.deepEqual(others, [])
+    await enterRoom()
+    delivery.onOnline()
+    assert.deepEqual(stream.take(), [], 'left once')
+  })
+
   test('with another nickname leaves the room and joins it again', async () => {
     const { stream, delivery, enterRoom, change } = setup({ rooms: [ROOM] })
     await enterRoom()

@@ -597,6 +597,21 @@ test('onLost is called with the reason after each stream and each attempt to con
   assert.match(problems[1]!, /^Prosody rejected the secret/)
 })
 
+test('onLost is called when `stop` has ended the stream, once', async (t) => {
+  let calls = 0
+  const { connection, accept, online } = await connectTo(t, {
+    onLost: () => {
+      calls++
+    },
+  })
+  await accept()
+  await online()
+  await connection.stop()
+  assert.equal(calls, 1)
+  await connection.stop()
+  assert.equal(calls, 1)
+})
+
 test('the connection remembers that another program took its place, until this has not happened for two and a half minutes', async (t) => {
   const { clock, connection, accept, online } = await connectTo(t)
   for (const times of [1, 2]) {
