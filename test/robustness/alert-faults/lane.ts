@@ -50,7 +50,8 @@ export async function startLane(
   t.after(() => recipients.close())
   let exporter = await start()
   await untilReady(exporter, 200)
-  let alertmanager: RunningAlertmanager | undefined
+  // A promise, because an outage of Alertmanager can begin while the first notification still starts it.
+  let alertmanager: Promise<RunningAlertmanager> | undefined
   return {
     prosody,
     xmpp,
@@ -64,8 +65,8 @@ export async function startLane(
     async startExporter() {
       exporter = await start()
     },
-    alertmanager: async () =>
-      (alertmanager ??= await withAlertmanager(t, {
+    alertmanager: () =>
+      (alertmanager ??= withAlertmanager(t, {
         webhook: `http://127.0.0.1:${http.port}/alerts`,
         token: ALERTS_TOKEN,
       })),
