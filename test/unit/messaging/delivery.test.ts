@@ -383,7 +383,7 @@ describe('a repeated message', () => {
     )
   })
 
-  test('does not go to recipients that have rejected it, if somebody has received it', async () => {
+  test('does not go to recipients that have rejected it, if another recipient has received it', async () => {
     const third = 'third@one.example'
     const { stream, delivery, deliver, pong, counts } = setup({ to: [ADMIN, OTHER, third] })
     const first = deliver()
@@ -475,7 +475,7 @@ describe('a correction', () => {
     delivery.handle(errorFor(stream.take()[1]!, 'resource-constraint', 'wait'))
     pong()
     await first
-    // A late repetition of the firing message reaches nobody again.
+    // A late repetition of the firing message is not sent again.
     assert.deepEqual((await deliver('firing', { group: 'g' })).delivered, [ADMIN, OTHER])
     const again = correct()
     await settle()
