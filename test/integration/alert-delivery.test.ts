@@ -296,6 +296,25 @@ for (const version of prosodyVersions) {
       await untilExported(exporter, 'prosody_exporter_messages_total{result="rejected"}', 2)
     })
 
+    test('an alert that all recipients reject is not accepted, until one of them receives it', async (t) => {
+      const prosody = await startProsody(t, version)
+      const exporter = await startExporter(t, prosody, { to: ['new@one.example'] })
+      for (let i = 0; i < 2; i++) {
+        const answer = await post(exporter, 'Full')
+        assert.ok(refused(1, /there is no such user/)(answer), answer.text)
+      }
+      await untilExported(exporter, 'prosody_exporter_messages_total{result="rejected"}', 1)
+      await untilExported(exporter, 'prosody_exporter_rejecting_recipients', 1)
+
+      await evalLua(
+        prosody,
+        `assert(require "core.usermanager".create_user("new", "${PASSWORD}", "one.example"))`,
+      )
+      assert.deepEqual(await post(exporter, 'Full'), accepted(1))
+      await nextText(await logIn(t, prosody, 'new@one.example'))
+      await untilExported(exporter, 'prosody_exporter_rejecting_recipients', 0)
+    })
+
     test('the exporter joins a room again after a kick, a lost stream, a lost occupant and a restart', async (t) => {
       const prosody = await startProsody(t, version)
       const owner = await logIn(t, prosody, OWNER)
