@@ -72,23 +72,6 @@ export function addAlertsRoute(app: Hono, options: AlertsRouteOptions): void {
     return refuse(400, maskJids(notification), `Wrong notification: ${notification}.`)
   }
 
-  /** Returns the response to a request that is not allowed to send notifications. */
-  function refuseSender(c: Context): Response | undefined {
-    const expected = token()
-    if (expected === undefined || expected === '') {
-      return respondText(404, 'Not found: the configuration no longer has the section alerts.')
-    }
-    if (hasToken(c, expected)) return undefined
-    log.warn(
-      'rejected a request to /alerts without the right token; set the credentials in the webhook of Alertmanager to the contents of alerts.token_file',
-    )
-    return respondText(
-      401,
-      'Unauthorized: send the token of alerts.token_file as "Authorization: Bearer TOKEN" or "X-Alerts-Token: TOKEN".',
-      { 'WWW-Authenticate': 'Bearer realm="prosody-exporter alerts"' },
-    )
-  }
-
   function accept(c: Context): Response | Promise<Response> {
     if (!/^(?:identity)?$/i.test(getHeader(c, 'content-encoding'))) {
       return refuse(
@@ -130,7 +113,7 @@ export function addAlertsRoute(app: Hono, options: AlertsRouteOptions): void {
     }
   }
 
-  app.post('/alerts', (c) => refuseSender(c) ?? count(accept(c)))
+  app.post('/alerts', (c) => refuseSender(c, token(), log) ?? count(accept(c)))
 
   function refuseLength(): Response {
     return refuse(
@@ -145,6 +128,22 @@ export function addAlertsRoute(app: Hono, options: AlertsRouteOptions): void {
     log.warn('rejected a notification of Alertmanager', { reason })
     return respondText(status, text)
   }
+}
+
+/** Returns the response to a request without the right token. */
+function refuseSender(c: Context, expected: string | undefined, log: Log): Response | undefined {
+  if (expected === undefined || expected === '') {
+    return respondText(404, 'Not found: the configuration no longer has the section alerts.')
+  }
+  if (hasToken(c, expected)) return undefined
+  log.warn(
+    'rejected a request to /alerts without the right token; set the credentials in the webhook of Alertmanager to the contents of alerts.token_file',
+  )
+  return respondText(
+    401,
+    'Unauthorized: send the token of alerts.token_file as "Authorization: Bearer TOKEN" or "X-Alerts-Token: TOKEN".',
+    { 'WWW-Authenticate': 'Bearer realm="prosody-exporter alerts"' },
+  )
 }
 
 function respondTo({ delivered, rejected, pending }: Outcome): Response {

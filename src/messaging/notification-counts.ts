@@ -3,8 +3,8 @@ import { family, type Family } from '../metrics/family.js'
 
 export type NotificationCounts = {
   /** Counts a notification by the HTTP status of the response to it. */
-  add(status: number): void
-  createFamily(): Family
+  readonly add: (status: number) => void
+  readonly createFamily: () => Family
 }
 
 export function createNotificationCounts(): NotificationCounts {

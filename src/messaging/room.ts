@@ -132,15 +132,6 @@ export function createRoom(options: RoomOptions): Room {
     enter({ phase: 'joined', occupant }, { ms: STEADY_MS, run: settle })
   }
 
-  function sendLeave(): void {
-    try {
-      client.send(createLeave(getAddresses()))
-      mayBeInside = false
-    } catch (error) {
-      log.debug('cannot leave a room', { room: jid, reason: getErrorMessage(error) })
-    }
-  }
-
   return {
     jid,
     join,
@@ -152,16 +143,30 @@ export function createRoom(options: RoomOptions): Room {
     },
     handlePresence(presence) {
       const change = decide(readRoomEvent(presence), getState(), attempt, client)
-      if (change?.problem === NEW_ROOM) sendLeave()
+      if (change?.problem === NEW_ROOM) sendLeave(options, getAddresses)
       if (change?.problem) fail(change.problem)
       else if (change?.occupant !== undefined) succeed(change.occupant)
     },
     leave() {
       isLeft = true
-      if (mayBeInside) sendLeave()
+      if (mayBeInside && sendLeave(options, getAddresses)) mayBeInside = false
       lose()
       return !mayBeInside
     },
+  }
+}
+
+/** Returns whether the presence that leaves the room was sent. */
+function sendLeave(
+  { jid, client, log }: RoomOptions,
+  getAddresses: () => Parameters<typeof createLeave>[0],
+): boolean {
+  try {
+    client.send(createLeave(getAddresses()))
+    return true
+  } catch (error) {
+    log.debug('cannot leave a room', { room: jid, reason: getErrorMessage(error) })
+    return false
   }
 }
 

@@ -134,7 +134,7 @@ test('only events of the server that delivers the alerts count', async () => {
   assert.equal(streams.one.countRequests(), 1)
 })
 
-test('an error in a handler does not reach the stream', async () => {
+test('an error in a handler does not reach the stream', () => {
   const { messaging } = setup(ALERTS)
   const broken = xml('message', { from: ADMIN })
   broken.getChild = () => {
