@@ -101,8 +101,9 @@ export function createDelivery(options: DeliveryOptions): Delivery {
       report.forgetOthers()
     },
     leaveRooms() {
-      rooms.leave()
       rooms.apply([], '')
+      // Rooms that could not be left now cannot be left through another server.
+      rooms.leave()
     },
     onOnline: rooms.join,
     onLost: rooms.lose,

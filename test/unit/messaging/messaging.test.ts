@@ -159,6 +159,18 @@ test('another server in the configuration delivers the alerts after a reload, an
   assert.deepEqual(streams.one.take(), [])
 })
 
+test('rooms that could not be left through the first server are not left through another one', async () => {
+  const { streams, messaging, change } = setup({ ...ALERTS, rooms: [ROOM] })
+  streams.one.request(ROOM).answer(roomInfo())
+  await settle()
+  messaging.onStanza('one', occupantPresence(`${ROOM}/alerts`, ['110']))
+  streams.one.disconnect()
+  messaging.onLost('one')
+  change({ ...ALERTS, server: 'two' })
+  messaging.onOnline('two')
+  assert.deepEqual(streams.two.take(), [])
+})
+
 test('a reload that removes the alerts leaves the rooms, and the path answers 404', async () => {
   const { streams, messaging, log, post, change } = setup({ ...ALERTS, rooms: [ROOM] })
   streams.one.request(ROOM).answer(roomInfo())
