@@ -61,6 +61,26 @@ async function assertUnserved(user: XmppUser, allowed: XmppUser): Promise<void> 
   assert.equal(user.taken(isAnswer), undefined)
 }
 
+/** Answers each request of service discovery as Prosody answers for a VirtualHost. @see XEP-0030 §3.1 */
+function claimToBeServer(component: XmppStream): void {
+  const answer = async () => {
+    for (;;) {
+      const { attrs } = await component.next((stanza) => !!stanza.getChild('query', NS_INFO))
+      const identity = xml('identity', { category: 'server', type: 'im', name: 'Prosody' })
+      const { from, to, id } = attrs
+      component.send(
+        xml(
+          'iq',
+          { type: 'result', id: id!, from: to!, to: from! },
+          xml('query', { xmlns: NS_INFO }, identity),
+        ),
+      )
+    }
+  }
+  // The stream ends with the test.
+  answer().catch(() => undefined)
+}
+
 async function startServer(t: TestContext, version: (typeof prosodyVersions)[number]) {
   const prosody = await withProsody(t, {
     version,
@@ -237,6 +257,26 @@ for (const version of prosodyVersions) {
       say(forger, 'help', { from: `admin@${FORGER}/x` })
       assert.match(await ask(admin, `yes ${code}`), /^Silenced ProsodyDown/)
       assert.equal(forger.taken(isAnswer), undefined)
+    })
+
+    test('a component that claims to be a server is not served', async (t) => {
+      const { prosody, exporter, admin } = await startServer(t, version)
+      const { component: port } = prosody.ports
+      const component = await connectComponent({ port, domain: FORGER, secret: SECRET })
+      t.after(() => component.close())
+      claimToBeServer(component)
+      exporter.kill('SIGHUP')
+      await until(() => logLines(exporter).some(({ message }) => /reloaded/.test(message)), {
+        what: 'the exporter has reloaded its configuration',
+      })
+      // The exporter answers after the check of the hosts that follows the reload.
+      assert.match(await ask(admin, 'help'), /^status: /)
+      const from = `admin@${FORGER}/x`
+      say(component, 'help', { from })
+      const run = commandElement('status')
+      assert.equal(errorCondition(await component.iq('set', ADDRESS, run, { from })), 'forbidden')
+      assert.match(await ask(admin, 'help'), /^status: /)
+      assert.equal(component.taken(isAnswer), undefined)
     })
 
     test('a client that answers each message starts no loop', async (t) => {

@@ -3,13 +3,14 @@ import type { ServerResponse } from 'node:http'
 import { test } from 'node:test'
 import { createAlertmanagerClient } from '../../../src/messaging/alertmanager-client.js'
 import { AnswerError } from '../../../src/messaging/answer-error.js'
+import { createTaskQueue } from '../../../src/task-queue.js'
 import { realTime } from '../../../src/xmpp/schedule.js'
 import { createClock } from '../../support/clock.js'
 import { startFakeAlertmanager } from '../../support/fake-alertmanager.js'
 import { freePort } from '../../support/setup/process.js'
 
 const clientOf = (url: string, schedule = realTime) =>
-  createAlertmanagerClient({ url, fetch, schedule })
+  createAlertmanagerClient({ url, fetch, schedule, queue: createTaskQueue() })
 
 /** Asserts that the promise rejects with one line for the person. */
 async function assertExplained(promise: Promise<unknown>, expected: RegExp): Promise<void> {
