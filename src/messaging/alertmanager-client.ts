@@ -163,7 +163,7 @@ function describeCause(error: unknown): string {
 function explainLength(url: string): string {
   return (
     `Alertmanager at ${url} has more than ${MAX_MIB} MiB of alerts or silences, which is too much for chat. ` +
-    'Use the web page of Alertmanager, or name one alert: silence NAME 2h.'
+    'Use the web page of Alertmanager. If you know the name of an alert, you can silence it here: silence NAME 2h'
   )
 }
 

@@ -4,7 +4,7 @@ const MAX_ANSWERS = 10
 const MAX_HINTS = 3
 const HINTS_MS = 600_000
 
-/** `notice`: the answer says that it is the last one for now. `refused`: the exporter sends nothing. */
+/** `notice`: the exporter says that it does not answer more now. `refused`: it sends nothing. */
 export type Admission = 'admitted' | 'notice' | 'refused'
 
 type PersonAnswers = {

@@ -131,12 +131,12 @@ export function describeCommands({ config, serverNames }: ChatSource): string {
     'status: the state of the server in six lines',
     ...(serverNames().length > 1 ? ['status NAME: the state of another server'] : []),
     'certs: the certificates that expire first',
-    'top: the hosts with the most users, connections and messages',
+    'top: the hosts with the most users, clients, connections and messages',
     ...(config().alertmanager
       ? [
           'alerts: the alerts that are firing',
           'silence NAME 2h: silence the alert NAME for 2 hours',
-          'unsilence NAME: end this silence',
+          'unsilence NAME: end the silence of the alert NAME',
         ]
       : []),
     'help: this list',

@@ -53,10 +53,10 @@ export type Chat = {
 }
 
 const TOO_MANY =
-  'This is the tenth answer in one minute, and the last one for now. Repeat your message in a minute.'
+  'The exporter sends at most 10 answers per minute. Repeat this message in a minute.'
 const UNKNOWN = 'The exporter does not know this command. For a list of commands, write: help'
 const NO_ALERTMANAGER =
-  'The exporter does not know Alertmanager. Set alertmanager.url in its configuration file, for example http://127.0.0.1:9093.'
+  'The exporter does not know the address of Alertmanager. Set alertmanager.url in the configuration file of the exporter, for example http://127.0.0.1:9093.'
 
 export function createChat(options: ChatOptions): Chat {
   const { config, client, log, schedule = realTime } = options

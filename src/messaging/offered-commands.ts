@@ -91,7 +91,9 @@ async function createUnsilenceFields(alertmanager: AlertmanagerClient): Promise<
   if (!silences) return [createNameField([])]
   const names = listNames(silences.flatMap(({ alertName }) => alertName ?? []))
   if (names.length > 0) return [createNameField(names)]
-  throw new AnswerError('No silence is for all alerts of one name.')
+  throw new AnswerError(
+    'No silence has only the name of an alert as its matcher. End other silences on the web page of Alertmanager.',
+  )
 }
 
 const listNames = (names: readonly string[]) =>

@@ -22,7 +22,9 @@ export type SilenceOrder =
 export function parseSilenceOrder(text: string): SilenceOrder {
   const [, name = '', duration = ''] = /^(.*\S)\s+(\S+)$/.exec(text) ?? []
   if (name === '') {
-    throw new AnswerError('Write the name of the alert and a duration: silence NAME 2h.')
+    throw new AnswerError(
+      'Write the name of the alert and a duration, for example: silence NAME 2h',
+    )
   }
   return createSilenceOrder(name, duration)
 }
@@ -131,6 +133,6 @@ async function findSilences(alertName: string, alertmanager: AlertmanagerClient)
   )
   if (found.length > 0) return found
   throw new AnswerError(
-    `No silence is for all alerts with the name ${alertName}. End a silence with other matchers in Alertmanager.`,
+    `No silence has only the name ${alertName} as its matcher. End other silences on the web page of Alertmanager.`,
   )
 }

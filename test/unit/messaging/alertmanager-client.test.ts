@@ -20,7 +20,7 @@ async function assertExplained(promise: Promise<unknown>, expected: RegExp): Pro
   )
   assert.ok(error instanceof AnswerError, String(error))
   assert.match(error.message, expected)
-  assert.match(error.message, /alertmanager\.url|refused the request/)
+  assert.match(error.message, /alertmanager\.url|refused the request|silence NAME 2h/)
   assert.doesNotMatch(error.message, /\n/)
   assert.ok(error.message.length < 600)
 }
@@ -90,7 +90,7 @@ for (const [what, answer, expected] of [
   ['an object', reply(200, '{}'), /the answer is not a list/],
   ['a list of numbers', reply(200, '[1]'), /the answer is not a list/],
   ['null in a list', reply(200, '[null]'), /the answer is not a list/],
-  ['5 MiB', reply(200, ' '.repeat(5 * 1024 * 1024)), /has more than 4 MiB/],
+  ['9 MiB', reply(200, ' '.repeat(9 * 1024 * 1024)), /has more than 8 MiB of alerts or silences/],
 ] as const) {
   test(`an Alertmanager that answers with ${what} is explained`, async (t) => {
     const fake = await startFakeAlertmanager(t)
