@@ -590,6 +590,7 @@ describe('silences', () => {
     const requests: (() => void)[] = []
     fake.answer = (_, response) => {
       requests.push(() => response.writeHead(200).end('{}'))
+      if (requests.length > 1) requests[1]!()
       arrived.open()
     }
     tell(`yes ${code}`)
