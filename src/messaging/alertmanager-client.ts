@@ -132,8 +132,8 @@ async function send(
     if (error instanceof AlertmanagerError) throw error
     throw new AlertmanagerError(
       controller.signal.aborted
-        ? `Alertmanager at ${url} did not answer within ${TIMEOUT_MS / 1000} s. Check that it runs, and alertmanager.url.`
-        : `Alertmanager at ${url} is not reachable (${describeCause(error)}). Check that it runs, and alertmanager.url.`,
+        ? `Alertmanager at ${url} did not answer within ${TIMEOUT_MS / 1000} s. Check that it runs, and that alertmanager.url is its address.`
+        : `Alertmanager at ${url} is not reachable (${describeCause(error)}). Check that it runs, and that alertmanager.url is its address.`,
     )
   } finally {
     cancelTimeout()
@@ -177,7 +177,7 @@ function explainStatus(url: string, status: number, text: string): string {
   if (status === 404) {
     return `Alertmanager at ${url} does not have this path. Check alertmanager.url: it must include --web.route-prefix, and the API v2 needs Alertmanager 0.16 or later.`
   }
-  return `Alertmanager at ${url} refused the request with status ${status}: ${toReason(text) || 'no reason'}`
+  return `Alertmanager at ${url} refused the request with status ${status} (${toReason(text) || 'no reason'}).`
 }
 
 function parseJson(url: string, text: string): unknown {

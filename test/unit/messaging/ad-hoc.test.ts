@@ -323,7 +323,7 @@ describe('silence', () => {
       assert.equal(fieldsOf(reply).length, 2)
     }
     fake.answer = (_, response) => response.writeHead(500).end('disk full')
-    assert.match(noteOf(await act(sessionid, 'complete', VALUES))!, /status 500: disk full/)
+    assert.match(noteOf(await act(sessionid, 'complete', VALUES))!, /status 500 \(disk full\)/)
     fake.answer = undefined
     await act(sessionid, 'complete', VALUES)
     assert.equal(fake.silences.length, 1)
