@@ -39,7 +39,7 @@ export function createRequestHandler(options: ChatRequestsOptions): (iq: Element
     if (!child) return createStanzaError('modify', 'bad-request')
     if (type === 'set' && child.is('command', NS_COMMANDS)) {
       // An answer is due in any case (RFC 6120 §8.2.3).
-      if (limit.admit(person) !== 'admitted') return createStanzaError('wait', 'policy-violation')
+      if (!limit.admitRequest(person)) return createStanzaError('wait', 'policy-violation')
       return await adHoc.answer(child, { from, person })
     }
     const answer = type === 'get' ? answerDisco(child, describeAddress()) : undefined
