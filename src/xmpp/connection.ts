@@ -36,9 +36,9 @@ export type Connection = {
    */
   evictions(): number
   /**
-   * Calls `watch` with the text of each stanza from or to the component's domain that the exporter sends, or receives and
-   * accepts after the login. Other stanzas are not shown: messages of people, and codes with which they confirm what
-   * they ask. This ends when the returned function is called.
+   * Calls `watch` with the text of each request that the exporter sends from the component's domain, and of each stanza to
+   * this domain that it receives and accepts after the login. Stanzas of other addresses are not shown: messages of
+   * people, and codes with which they confirm what they ask. This ends when the returned function is called.
    */
   trace(watch: Watch): () => void
   /**
