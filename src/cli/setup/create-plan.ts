@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { ConfigError } from '../../errors.js'
 import { DEFAULT_CONFIG_FILE as CONFIG_FILE } from '../doctor/default-config-file.js'
 import { planUnit } from './exporter-service.js'
+import { isFile } from './is-file.js'
 import {
   addRecipients,
   describeRecipients,
@@ -83,18 +84,16 @@ export async function createPlan(
   if (configuration.included !== undefined)
     checkComponent(domain, configuration, await prosody.readConfiguration(componentFile.content))
   // The file decides about alerts, and not the record: the operator may have removed the section or changed a recipient.
-  const before = existsSync(CONFIG_FILE)
-    ? readRecipients(readFileSync(CONFIG_FILE, 'utf8'))
-    : undefined
+  const before = isFile(CONFIG_FILE) ? readRecipients(readFileSync(CONFIG_FILE, 'utf8')) : undefined
   const recipients = addRecipients(before ?? { to: [], rooms: [] }, flags.alerts, configuration)
   for (const line of describeRecipients(flags.alerts, recipients, { ...configuration, domain }))
     io.print(line)
   const own = planExporterFiles({ domain, service, secret }, renderAlertsSection(recipients))
-  const hasNewFiles = needsAlertFiles({ before, added: flags.alerts }, previous)
+  const hasAlertFiles = needsAlertFiles({ before, added: flags.alerts }, previous)
   const files = [
     ...moduleFiles,
     ...own.map((file) => extendIfEdited(file, flags, recipients, { domain, previous })),
-    ...(hasNewFiles ? await planToken(previous, io) : []),
+    ...(hasAlertFiles ? await planToken(previous, io) : []),
     ...(hasSystemd() ? planUnit(io) : []),
     componentFile,
   ]
