@@ -1,12 +1,15 @@
-import { lstatSync, readFileSync } from 'node:fs'
+import { existsSync, lstatSync, readFileSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
 import { dirname, join } from 'node:path'
 import { parse } from 'yaml'
 import * as z from 'zod/mini'
+import { parseBareJid } from '../../config/messaging-values.js'
+import { ConfigError } from '../../errors.js'
 import { getDomain } from '../../xmpp/jid.js'
 import { DEFAULT_CONFIG_FILE as CONFIG_FILE } from '../doctor/default-config-file.js'
 import type { ProsodyConfiguration } from './prosody-installation.js'
 import { SetupFailure } from './setup-failure.js'
+import type { SetupRecord } from './setup-record.js'
 import type { PlannedFile } from './write-files.js'
 
 /** The file with the token with which Alertmanager posts alerts. */
@@ -19,21 +22,70 @@ export type AlertRecipients = { readonly to: readonly string[]; readonly rooms: 
 
 const hasNone = ({ to, rooms }: AlertRecipients) => to.length + rooms.length === 0
 
-/** Divides the recipients into people and rooms. The rooms are those at a component of Prosody with the module muc. */
-export function divideRecipients(
+/**
+ * Adds people and rooms to the recipients in the configuration of the exporter. A JID is a room if a component of Prosody
+ * with the module muc has its domain, or if it is a room in the configuration.
+ */
+export function addRecipients(
+  { to, rooms }: AlertRecipients,
   jids: readonly string[],
   { hosts }: Pick<ProsodyConfiguration, 'hosts'>,
 ): AlertRecipients {
   const isRoom = (jid: string) =>
     hosts.some(({ name, component }) => component === 'muc' && name === getDomain(jid))
-  return { to: jids.filter((jid) => !isRoom(jid)), rooms: jids.filter(isRoom) }
+  const added = jids.filter((jid) => !to.includes(jid) && !rooms.includes(jid))
+  return {
+    to: [...to, ...added.filter((jid) => !isRoom(jid))],
+    rooms: [...rooms, ...added.filter(isRoom)],
+  }
 }
 
-/** Returns the recipients at other servers than this Prosody. */
-export const listRemoteRecipients = (
-  { to }: AlertRecipients,
-  { hosts }: Pick<ProsodyConfiguration, 'hosts'>,
-) => to.filter((jid) => hosts.every(({ name }) => name !== getDomain(jid)))
+/**
+ * Describes to whom --alerts sends alerts: whether each JID is a person or a room, and what to do if that is wrong.
+ *
+ * @param jids The recipients that the operator named.
+ * @param domain The domain of the component.
+ */
+export function describeRecipients(
+  jids: readonly string[],
+  { rooms }: AlertRecipients,
+  { hosts, domain }: Pick<ProsodyConfiguration, 'hosts'> & { readonly domain: string },
+): string[] {
+  if (jids.length === 0) return []
+  const isRemote = (jid: string) => hosts.every(({ name }) => name !== getDomain(jid))
+  // A VirtualHost has no component. Only its users are certainly people.
+  const isUser = (jid: string) =>
+    hosts.some(({ name, component }) => name === getDomain(jid) && component === undefined)
+  const describe = (jid: string) =>
+    `  ${jid}: ${rooms.includes(jid) ? 'room' : 'person'}${isRemote(jid) ? ', not on this Prosody' : ''}`
+  const lines = ['Recipients of alerts:', ...jids.map(describe)]
+  if (jids.some(isRemote)) {
+    lines.push(`Other servers accept messages only if ${domain} has a DNS entry and a certificate.`)
+  }
+  const uncertain = jids.filter((jid) => !rooms.includes(jid) && !isUser(jid))
+  if (uncertain.length > 0) {
+    lines.push(
+      `Setup recognizes only rooms of this Prosody. If ${uncertain.join(' or ')} is a room, finish this setup. Then move ` +
+        `the JID from alerts.to to alerts.rooms in ${CONFIG_FILE}, and run: systemctl reload prosody-exporter`,
+    )
+  }
+  return lines
+}
+
+/**
+ * Says how to correct the recipients that the test message of setup has found to be wrong.
+ *
+ * @param jids The recipients that the operator named.
+ * @param report The output of doctor --send-test.
+ */
+export function describeRejections(jids: readonly string[], report: readonly string[]): string[] {
+  const rejected = jids.filter((jid) => report.some((line) => line.includes(` ${jid}: rejected`)))
+  if (rejected.length === 0) return []
+  return [
+    `Setup has added ${rejected.join(', ')} to the section alerts in ${CONFIG_FILE}. If a JID is wrong, correct or remove ` +
+      'it there, and run: systemctl reload prosody-exporter',
+  ]
+}
 
 /**
  * Renders the section `alerts` of the exporter's configuration. Without recipients, the result is empty.
@@ -90,13 +142,57 @@ Environment=PROSODY_EXPORTER_ALERTS_TOKEN_FILE=%d/alerts-token
   return [tokenFile, ...(hasService ? [dropIn] : [])]
 }
 
+/**
+ * Whether setup writes the files of `planAlertFiles`. The configuration decides whether the exporter sends alerts. If an
+ * operator has removed the section `alerts` or written it by hand, setup does not add a token.
+ *
+ * @param alerts.before The recipients in the configuration before this setup; `undefined` without a section `alerts`.
+ * @param alerts.added The recipients that the operator named.
+ */
+export function needsAlertFiles(
+  { before, added }: { before: AlertRecipients | undefined; added: readonly string[] },
+  previous: SetupRecord | undefined,
+): boolean {
+  if (before === undefined && added.length > 0) return true
+  const hasWritten = (path: string) => previous?.created.some((each) => each.path === path) ?? false
+  // The service cannot start if the drop-in names a token that does not exist.
+  const isNamed = hasWritten(DROP_IN) && existsSync(DROP_IN)
+  return hasWritten(TOKEN_FILE) && (before !== undefined || isNamed)
+}
+
+const JIDS = z.nullish(z.array(z.string()))
+/** The section `alerts`. A section or a list without a value counts as missing. */
+const ALERTS = z.nullish(z.looseObject({ to: JIDS, rooms: JIDS }))
+
 /** The parts of the exporter's configuration that matter here. */
 const CONFIGURATION = z.looseObject({
   servers: z.array(z.looseObject({ name: z.optional(z.string()), domain: z.string() })),
-  alerts: z.optional(
-    z.looseObject({ to: z.optional(z.array(z.string())), rooms: z.optional(z.array(z.string())) }),
-  ),
+  alerts: ALERTS,
 })
+
+/**
+ * Reads the recipients in a configuration of the exporter.
+ *
+ * @returns The recipients as the exporter reads them; `undefined` without a section `alerts`.
+ */
+export function readRecipients(text: string): AlertRecipients | undefined {
+  const { data } = z.looseObject({ alerts: ALERTS }).safeParse(parseOrUndefined(text))
+  return data?.alerts ? normalizeRecipients(data.alerts) : undefined
+}
+
+function normalizeRecipients({ to, rooms }: NonNullable<z.infer<typeof ALERTS>>): AlertRecipients {
+  return { to: (to ?? []).map(normalizeJid), rooms: (rooms ?? []).map(normalizeJid) }
+}
+
+/** Returns a JID as the exporter reads it. A text that is no JID stays, and the exporter reports it. */
+function normalizeJid(text: string): string {
+  try {
+    return parseBareJid({ from: 'file', source: CONFIG_FILE, text })
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    return text
+  }
+}
 
 /**
  * Adds the section `alerts` to a configuration of the exporter that the operator has changed.
@@ -117,13 +213,19 @@ export function addAlertsSection(
         `setup again: ${formatFlow(recipients, server)}`,
     )
   if (before === undefined) throw byHand()
-  if (before.alerts !== undefined) {
-    const known = [...(before.alerts.to ?? []), ...(before.alerts.rooms ?? [])]
-    const missing = [...recipients.to, ...recipients.rooms].filter((jid) => !known.includes(jid))
+  if (before.alerts) {
+    const { to, rooms } = normalizeRecipients(before.alerts)
+    const isMissing = (jid: string) => !to.includes(jid) && !rooms.includes(jid)
+    const list = (key: string, jids: readonly string[]) =>
+      jids.length === 0 ? [] : [`${jids.join(', ')} to ${key}`]
+    const missing = [
+      ...list('alerts.to', recipients.to.filter(isMissing)),
+      ...list('alerts.rooms', recipients.rooms.filter(isMissing)),
+    ]
     if (missing.length === 0) return text
     throw new SetupFailure(
-      `${CONFIG_FILE} was changed after setup wrote it, and already has a section alerts. Add ${missing.join(', ')} to ` +
-        'its key to or rooms by hand, and run: systemctl reload prosody-exporter',
+      `${CONFIG_FILE} was changed after setup wrote it, and already has a section alerts. Add by hand ` +
+        `${missing.join(' and ')}, and run: systemctl reload prosody-exporter`,
     )
   }
   const own = before.servers.find((server) => server.domain === domain)

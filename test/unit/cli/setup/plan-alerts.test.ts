@@ -6,9 +6,12 @@ import { parse } from 'yaml'
 import { formatReceiver } from '../../../../src/cli/setup/alertmanager-lines.js'
 import {
   addAlertsSection,
-  divideRecipients,
-  listRemoteRecipients,
+  addRecipients,
+  describeRecipients,
+  describeRejections,
+  needsAlertFiles,
   planAlertFiles,
+  readRecipients,
   renderAlertsSection,
 } from '../../../../src/cli/setup/plan-alerts.js'
 import { SetupFailure } from '../../../../src/cli/setup/setup-failure.js'
@@ -25,11 +28,74 @@ const RECIPIENTS = { to: [ADMIN], rooms: [ROOM] }
 const ALERTS = { ...RECIPIENTS, token_file: 'alerts-token' }
 const settings = { domain: 'stats.example.com', service: 'xmpp://127.0.0.1:5347', secret: 'x' }
 
-test('recipients at a component for rooms are rooms, and other servers are remote', () => {
+const NOBODY = { to: [], rooms: [] }
+
+test('recipients at a component for rooms are rooms, and a room in the configuration stays a room', () => {
   const far = 'admin@far.example'
-  const recipients = divideRecipients([ADMIN, ROOM, far], { hosts })
-  assert.deepEqual(recipients, { to: [ADMIN, far], rooms: [ROOM] })
-  assert.deepEqual(listRemoteRecipients(recipients, { hosts }), [far])
+  assert.deepEqual(addRecipients(NOBODY, [ADMIN, ROOM, far], { hosts }), {
+    to: [ADMIN, far],
+    rooms: [ROOM],
+  })
+  const before = { to: [ADMIN], rooms: ['ops@far.example'] }
+  assert.deepEqual(addRecipients(before, [ADMIN, 'ops@far.example', ROOM], { hosts }), {
+    to: [ADMIN],
+    rooms: ['ops@far.example', ROOM],
+  })
+})
+
+test('setup says for each recipient whether it is a person or a room, and what to do if that is wrong', () => {
+  const describe = (...jids: string[]) =>
+    describeRecipients(jids, addRecipients(NOBODY, jids, { hosts }), {
+      hosts: [...hosts, { name: 'irc.example.com', component: 'component', has_secret: true }],
+      domain: 'stats.example.com',
+    })
+  assert.deepEqual(describe(), [])
+  assert.deepEqual(describe(ADMIN, ROOM), [
+    'Recipients of alerts:',
+    `  ${ADMIN}: person`,
+    `  ${ROOM}: room`,
+  ])
+  assert.deepEqual(describe('ops@far.example', 'x@irc.example.com'), [
+    'Recipients of alerts:',
+    '  ops@far.example: person, not on this Prosody',
+    '  x@irc.example.com: person',
+    'Other servers accept messages only if stats.example.com has a DNS entry and a certificate.',
+    'Setup recognizes only rooms of this Prosody. If ops@far.example or x@irc.example.com is a room, finish this setup. ' +
+      'Then move the JID from alerts.to to alerts.rooms in /etc/prosody-exporter/prosody-exporter.yml, and run: ' +
+      'systemctl reload prosody-exporter',
+  ])
+})
+
+test('setup names the recipient that it added and that rejects the test message', () => {
+  const report = [
+    `  ok     test message      ${ADMIN}: Prosody accepted it, to show it now or at the next login`,
+    '  FAILED test message      amdin@example.com: rejected: there is no such user',
+  ]
+  assert.deepEqual(describeRejections([ADMIN], report), [])
+  const [line = '', ...more] = describeRejections([ADMIN, 'amdin@example.com'], report)
+  assert.match(line, /^Setup has added amdin@example\.com to .*prosody-exporter\.yml\. If .*reload/)
+  assert.deepEqual(more, [])
+})
+
+test('the configuration decides about alerts: setup writes no token if the section is missing or written by hand', () => {
+  const record = (...paths: string[]) => ({
+    ...{ domain: 'stats.example.com', hasEnabledService: true, needsRestart: false },
+    created: paths.map((path) => ({ path, sha256: '' })),
+  })
+  const token = record('/etc/prosody-exporter/alerts-token')
+  const before = RECIPIENTS
+  assert.equal(needsAlertFiles({ before: undefined, added: [ADMIN] }, record()), true)
+  assert.equal(needsAlertFiles({ before, added: [] }, token), true)
+  assert.equal(needsAlertFiles({ before, added: [ADMIN] }, record()), false)
+  assert.equal(needsAlertFiles({ before, added: [] }, undefined), false)
+  assert.equal(needsAlertFiles({ before: undefined, added: [] }, token), false)
+})
+
+test('setup reads recipients as the exporter does', () => {
+  const text = 'alerts: { to: [Admin@Example.com, no JID], rooms: }\n'
+  assert.deepEqual(readRecipients(text), { to: [ADMIN, 'no JID'], rooms: [] })
+  for (const none of ['', 'alerts:', 'alerts: [', 'chat: { allow: [a@b] }'])
+    assert.equal(readRecipients(none), undefined)
 })
 
 test('the configuration that setup writes has the recipients, and none without --alerts', () => {
@@ -89,11 +155,11 @@ test('setup does not add the alerts to a configuration whose meaning would chang
 })
 
 test('setup names the recipients that a section of the operator does not have', () => {
-  const text = `servers: [{domain: a.example}]\nalerts: {to: [${ADMIN}]}\n`
+  const text = 'servers: [{domain: a.example}]\nalerts: {to: [Admin@Example.com]}\n'
   assert.equal(addAlertsSection(text, { to: [ADMIN], rooms: [] }, 'a.example'), text)
   assert.throws(
-    () => addAlertsSection(text, RECIPIENTS, 'a.example'),
-    /already has a section alerts\. Add ops@rooms\.example\.com to .*systemctl reload/,
+    () => addAlertsSection(text, { to: [ADMIN, 'b@example.com'], rooms: [ROOM] }, 'a.example'),
+    /Add by hand b@example\.com to alerts\.to and ops@rooms\.example\.com to alerts\.rooms, .*systemctl reload/,
   )
 })
 
