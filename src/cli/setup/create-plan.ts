@@ -3,17 +3,19 @@ import { existsSync, readFileSync } from 'node:fs'
 import { ConfigError } from '../../errors.js'
 import { DEFAULT_CONFIG_FILE as CONFIG_FILE } from '../doctor/default-config-file.js'
 import { planUnit } from './exporter-service.js'
-import { isFile } from './is-file.js'
 import {
   addRecipients,
   describeRecipients,
+  readRecipients,
+  type AlertRecipients,
+} from './alert-recipients.js'
+import { isFile } from './is-file.js'
+import {
   needsAlertFiles,
   planAlertFiles,
   planExtension,
-  readRecipients,
   renderAlertsSection,
   TOKEN_FILE,
-  type AlertRecipients,
 } from './plan-alerts.js'
 import {
   findRunningGroup,

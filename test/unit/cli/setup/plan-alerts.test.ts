@@ -6,12 +6,8 @@ import { parse } from 'yaml'
 import { formatReceiver } from '../../../../src/cli/setup/alertmanager-lines.js'
 import {
   addAlertsSection,
-  addRecipients,
-  describeRecipients,
-  describeRejections,
   needsAlertFiles,
   planAlertFiles,
-  readRecipients,
   renderAlertsSection,
 } from '../../../../src/cli/setup/plan-alerts.js'
 import { SetupFailure } from '../../../../src/cli/setup/setup-failure.js'
@@ -20,62 +16,9 @@ import { root } from '../../../support/setup/process.js'
 
 const ADMIN = 'admin@example.com'
 const ROOM = 'ops@rooms.example.com'
-const hosts = [
-  { name: 'example.com', has_secret: false },
-  { name: 'rooms.example.com', component: 'muc', has_secret: false },
-]
 const RECIPIENTS = { to: [ADMIN], rooms: [ROOM] }
 const ALERTS = { ...RECIPIENTS, token_file: 'alerts-token' }
 const settings = { domain: 'stats.example.com', service: 'xmpp://127.0.0.1:5347', secret: 'x' }
-
-const NOBODY = { to: [], rooms: [] }
-
-test('recipients at a component for rooms are rooms, and a room in the configuration stays a room', () => {
-  const far = 'admin@far.example'
-  assert.deepEqual(addRecipients(NOBODY, [ADMIN, ROOM, far], { hosts }), {
-    to: [ADMIN, far],
-    rooms: [ROOM],
-  })
-  const before = { to: [ADMIN], rooms: ['ops@far.example'] }
-  assert.deepEqual(addRecipients(before, [ADMIN, 'ops@far.example', ROOM], { hosts }), {
-    to: [ADMIN],
-    rooms: ['ops@far.example', ROOM],
-  })
-})
-
-test('setup says for each recipient whether it is a person or a room, and what to do if that is wrong', () => {
-  const describe = (...jids: string[]) =>
-    describeRecipients(jids, addRecipients(NOBODY, jids, { hosts }), {
-      hosts: [...hosts, { name: 'irc.example.com', component: 'component', has_secret: true }],
-      domain: 'stats.example.com',
-    })
-  assert.deepEqual(describe(), [])
-  assert.deepEqual(describe(ADMIN, ROOM), [
-    'Recipients of alerts:',
-    `  ${ADMIN}: person`,
-    `  ${ROOM}: room`,
-  ])
-  assert.deepEqual(describe('ops@far.example', 'x@irc.example.com'), [
-    'Recipients of alerts:',
-    '  ops@far.example: person, not on this Prosody',
-    '  x@irc.example.com: person',
-    'Other servers accept messages only if stats.example.com has a DNS entry and a certificate.',
-    'Setup recognizes only rooms of this Prosody. If ops@far.example or x@irc.example.com is a room, finish this setup. ' +
-      'Then move the JID from alerts.to to alerts.rooms in /etc/prosody-exporter/prosody-exporter.yml, and run: ' +
-      'systemctl reload prosody-exporter',
-  ])
-})
-
-test('setup names the recipient that it added and that rejects the test message', () => {
-  const report = [
-    `  ok     test message      ${ADMIN}: Prosody accepted it, to show it now or at the next login`,
-    '  FAILED test message      amdin@example.com: rejected: there is no such user',
-  ]
-  assert.deepEqual(describeRejections([ADMIN], report), [])
-  const [line = '', ...more] = describeRejections([ADMIN, 'amdin@example.com'], report)
-  assert.match(line, /^Setup has added amdin@example\.com to .*prosody-exporter\.yml\. If .*reload/)
-  assert.deepEqual(more, [])
-})
 
 test('the configuration decides about alerts: setup writes no token if the section is missing or written by hand', () => {
   const record = (...paths: string[]) => ({
@@ -89,13 +32,6 @@ test('the configuration decides about alerts: setup writes no token if the secti
   assert.equal(needsAlertFiles({ before, added: [ADMIN] }, record()), false)
   assert.equal(needsAlertFiles({ before, added: [] }, undefined), false)
   assert.equal(needsAlertFiles({ before: undefined, added: [] }, token), false)
-})
-
-test('setup reads recipients as the exporter does', () => {
-  const text = 'alerts: { to: [Admin@Example.com, no JID], rooms: }\n'
-  assert.deepEqual(readRecipients(text), { to: [ADMIN, 'no JID'], rooms: [] })
-  for (const none of ['', 'alerts:', 'alerts: [', 'chat: { allow: [a@b] }'])
-    assert.equal(readRecipients(none), undefined)
 })
 
 test('the configuration that setup writes has the recipients, and none without --alerts', () => {
