@@ -4,7 +4,7 @@ import type { WebAccess } from './access/access.js'
 import { findCertificateProblem } from './access/find-certificate-problem.js'
 import { diagnose } from './cli/doctor/diagnose.js'
 import { findPageUrl } from './cli/doctor/page-url.js'
-import { createTestReport, getDomain, TEST_DEADLINE_MS } from './cli/doctor/test-report.js'
+import { createTestReport, TEST_DEADLINE_MS } from './cli/doctor/test-report.js'
 import { COLLECTORS } from './collectors/index.js'
 import { askServedHosts } from './collectors/served-hosts.js'
 import type { Given } from './config/given.js'
@@ -37,6 +37,7 @@ import { createMonitoredServer, type MonitoredServer } from './servers/monitored
 import { formatPrometheusJobs } from './servers/prometheus-job.js'
 import { createServerSet, type ServerSet } from './servers/server-set.js'
 import { createTaskQueue } from './task-queue.js'
+import { getDomain } from './xmpp/jid.js'
 import type { Element } from './xmpp/xml.js'
 
 export type Exporter = {
@@ -190,7 +191,7 @@ type Feature = {
   /** Adds routes to the web server. */
   readonly addRoutes?: (app: Hono, serve: Serve<Snapshot>) => void
   /** Called at the start, while the listener opens, and after each reload of the configuration. */
-  readonly applyConfig?: () => Promise<void>
+  readonly applyConfig?: () => Promise<void> | void
   /** Handles a message, presence or request of a server. Returns whether it did. */
   readonly onStanza?: (server: string, stanza: Element) => boolean
   /** Called after each login that succeeded. */
@@ -233,7 +234,6 @@ function createMessagingNotice({ deps, reloader }: Core): Feature {
       if (alerts || chat) {
         deps.log.warn('Restart the exporter to turn on alerts and chat: a reload cannot.')
       }
-      return Promise.resolve()
     },
   }
 }

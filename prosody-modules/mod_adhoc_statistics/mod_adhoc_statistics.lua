@@ -182,16 +182,19 @@ local function send_form(index, origin, stanza)
 end
 
 -- Replies with those of the requested names that are hosts of this Prosody. prosody-exporter asks for this before it
--- sends requests to configured hosts, because a stanza to any other name makes Prosody connect to a remote server.
+-- sends requests to configured hosts, because a stanza to any other name makes Prosody connect to a remote server. The
+-- attribute `virtual` has the names that are a VirtualHost: only their users log in to this Prosody.
 local function send_hosts(origin, stanza, names)
 	if not names or #names > max_names then return malformed_request; end
-	local hosts = {};
+	local hosts, virtual = {}, {};
 	for name in names:gmatch("%S+") do
-		if prosody.hosts[name] then hosts[#hosts + 1] = name; end
+		local host = prosody.hosts[name];
+		if host then hosts[#hosts + 1] = name; end
+		if host and host.type == "local" then virtual[#virtual + 1] = name; end
 	end
 	local command = { xmlns = xmlns_cmd; node = node; status = "completed" };
 	origin.send(st.reply(stanza):tag("command", command)
-		:tag("hosts", { xmlns = node }):text(table.concat(hosts, " ")));
+		:tag("hosts", { xmlns = node, virtual = table.concat(virtual, " ") }):text(table.concat(hosts, " ")));
 end
 
 local function is_hosts_request(stanza)

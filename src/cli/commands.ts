@@ -86,7 +86,8 @@ const SETUP: CliCommand = {
     'setup lists all files before it writes them. It never edits a file that it did not write. It asks before it restarts ' +
       'Prosody. You can run it again at any time.',
     'With --alerts, setup also configures alerts as XMPP messages, now or in a later run. It creates a token for ' +
-      'Alertmanager, sends a test message, and prints the receiver for alertmanager.yml.',
+      'Alertmanager, sends a test message, and prints the receiver for alertmanager.yml. It adds recipients and removes ' +
+      'none. To correct or remove one, edit alerts.to or alerts.rooms in the configuration file.',
   ],
   flags: [
     {
@@ -95,7 +96,7 @@ const SETUP: CliCommand = {
     },
     {
       term: '--alerts=JID',
-      text: 'Send alerts to this user or room. Repeatable; commas separate several JIDs.',
+      text: 'Also send alerts to this user or room. Repeatable; commas separate several JIDs.',
     },
     { term: '--yes', text: 'Answer yes to every question, except whether to restart Prosody.' },
     {
@@ -144,7 +145,7 @@ const DOCTOR: CliCommand = {
     { term: '--verbose', text: 'List each collector, also those that are not used.' },
     {
       term: '--send-test',
-      text: 'Only let the exporter send a test message to the recipients of alerts, and report what became of it.',
+      text: 'Only let the exporter send a test message to the recipients of alerts, and report the results.',
     },
     { term: '--show.prosody', text: 'Only print the lines for the configuration of Prosody.' },
     { term: '--show.prometheus', text: 'Only print the scrape job for Prometheus.' },
@@ -153,7 +154,7 @@ const DOCTOR: CliCommand = {
   hasExporterFlags: true,
   exitCodes: [
     { term: '0', text: 'No step failed, or every recipient has the test message.' },
-    { term: '1', text: 'A step failed, or a recipient does not have the test message.' },
+    { term: '1', text: 'A step failed, or not every recipient has the test message.' },
     { term: '2', text: 'A flag, an environment variable or a file is wrong.' },
   ],
   examples: [

@@ -2,12 +2,14 @@ import { CommandError, DecodeError, NotHandledError, StanzaError } from '../erro
 import { copyString } from '../metrics/copy-string.js'
 import { runCommand } from '../xmpp/ad-hoc-command.js'
 import type { Connection } from '../xmpp/connection.js'
-import { xml } from '../xmpp/xml.js'
+import { xml, type Element } from '../xmpp/xml.js'
 import { REGISTRY_NODE } from './registry/registry-page.js'
 
 // mod_adhoc_statistics accepts at most 8 KB of host names in one request.
 const MAX_NAMES_LENGTH = 8000
 const ANSWER_MS = 10_000
+
+type Requester = Pick<Connection, 'request'>
 
 /**
  * Asks mod_adhoc_statistics which of the names are hosts of this server. The exporter queries only these hosts, because
@@ -19,25 +21,49 @@ const ANSWER_MS = 10_000
  *   an internal error.
  * @see prosody-modules/mod_adhoc_statistics/README.md, "Hosts"
  */
-export async function askServedHosts(
-  connection: Pick<Connection, 'request'>,
+export function askServedHosts(
+  connection: Requester,
   names: readonly string[],
 ): Promise<ReadonlySet<string> | undefined> {
-  const served = new Set<string>()
+  return ask(connection, names, (hosts) => hosts.text())
+}
+
+/**
+ * Asks mod_adhoc_statistics which of the names are a VirtualHost of this server, and not a component. Service discovery
+ * cannot answer this, because a component can claim any identity.
+ *
+ * @returns `undefined` if the server does not have mod_adhoc_statistics, or a version of it that does not report this.
+ * @throws The errors of `askServedHosts`.
+ */
+export function askVirtualHosts(
+  connection: Requester,
+  names: readonly string[],
+): Promise<ReadonlySet<string> | undefined> {
+  return ask(connection, names, (hosts) => hosts.attrs['virtual'])
+}
+
+/** @param read Returns the names in the element `hosts` of an answer, separated by blanks. */
+async function ask(
+  connection: Requester,
+  names: readonly string[],
+  read: (hosts: Element) => string | undefined,
+): Promise<ReadonlySet<string> | undefined> {
+  const found = new Set<string>()
   try {
     for (const text of chunksOf(names)) {
       const payload = xml('hosts', { xmlns: REGISTRY_NODE }, text)
       const options = { payload, timeoutMs: ANSWER_MS }
       const { element } = await runCommand(connection, REGISTRY_NODE, options)
-      const answer = element.getChildText('hosts', REGISTRY_NODE)
-      if (answer === null) return undefined
-      for (const name of answer.split(/\s+/)) served.add(copyString(name))
+      const hosts = element.getChild('hosts', REGISTRY_NODE)
+      const answer = hosts && read(hosts)
+      if (answer === undefined) return undefined
+      for (const name of answer.split(/\s+/)) found.add(copyString(name))
     }
   } catch (error) {
     if (isRefusal(error)) return undefined
     throw error
   }
-  return served
+  return found
 }
 
 function isRefusal(error: unknown): boolean {

@@ -17,6 +17,11 @@ class UnknownRequestError extends Error {
   override readonly name = 'UnknownRequestError'
 }
 
+/** The exporter may have received the request, and did not answer. Whether it did what was requested is unknown. */
+export class UnansweredError extends Error {
+  override readonly name = 'UnansweredError'
+}
+
 /**
  * Asks the running exporter that uses the component for a diagnosis, over its control socket.
  *
@@ -30,7 +35,8 @@ export const askService = (component: Component, owner: Owner, timeoutMs: number
  * Asks the running exporter that uses the component to send a test message to all recipients of alerts.
  *
  * @returns What became of the message, as text; `undefined` when no running exporter has a control socket for the component.
- * @throws Error with one line for the operator, when an exporter runs but does not answer.
+ * @throws UnansweredError when an exporter runs but does not answer; Error when it sent no message. Both have one line for
+ *   the operator.
  */
 export const askForTestMessage = (component: Component, owner: Owner, timeoutMs: number) =>
   ask(component, owner, TEST_MESSAGE, timeoutMs)
@@ -53,13 +59,16 @@ async function ask(
   try {
     return await send(path, what, timeoutMs)
   } catch (error) {
-    const { message } = error as Error
-    throw new Error(
-      error instanceof UnknownRequestError
-        ? `The running service (${path}) is an older version, which does not know this request. ` +
-            'Restart the service: systemctl restart prosody-exporter'
-        : `The running service (${path}) did not answer: ${message}. ` +
-            'See its log, and run doctor again. If this repeats, restart the service.',
+    if (error instanceof UnknownRequestError) {
+      throw new Error(
+        `The running service (${path}) is an older version, which does not know this request. ` +
+          'Restart the service: systemctl restart prosody-exporter',
+        { cause: error },
+      )
+    }
+    throw new UnansweredError(
+      `The running service (${path}) did not answer: ${(error as Error).message}. ` +
+        'See its log, and run doctor again. If this repeats, restart the service.',
       { cause: error },
     )
   }

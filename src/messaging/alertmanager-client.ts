@@ -1,11 +1,23 @@
 import { getErrorMessage } from '../errors.js'
+import type { TaskQueue } from '../task-queue.js'
 import type { Schedule } from '../xmpp/schedule.js'
 import { AnswerError } from './answer-error.js'
 
 const TIMEOUT_MS = 5000
-const MAX_BYTES = 4 * 1024 * 1024
+/** 5,000 alerts with the texts of this project's rules are 6 MB. */
+const MAX_MIB = 8
 /** How much of a text of Alertmanager an error message repeats. */
 const MAX_REASON = 200
+
+/** Alertmanager cannot do what a person asked. */
+export class AlertmanagerError extends AnswerError {
+  override name = 'AlertmanagerError'
+}
+
+/** A list of Alertmanager is too long for the exporter. */
+export class LongListError extends AlertmanagerError {
+  override name = 'LongListError'
+}
 
 /** An alert in Alertmanager that is firing. */
 export type FiringAlert = {
@@ -34,13 +46,13 @@ export type NewSilence = {
 }
 
 export type AlertmanagerClient = {
-  /** @param alertName Lists only alerts of this name. @throws {AnswerError} */
+  /** @param alertName Lists only alerts of this name. @throws {AlertmanagerError | LongListError} */
   listAlerts(alertName?: string): Promise<FiringAlert[]>
-  /** @throws {AnswerError} */
+  /** @throws {AlertmanagerError | LongListError} */
   listSilences(alertName?: string): Promise<ActiveSilence[]>
-  /** @throws {AnswerError} */
+  /** @throws {AlertmanagerError} */
   createSilence(silence: NewSilence): Promise<void>
-  /** @throws {AnswerError} */
+  /** @throws {AlertmanagerError} */
   endSilence(id: string): Promise<void>
 }
 
@@ -49,14 +61,16 @@ export type AlertmanagerClient = {
  * address.
  *
  * @param options.url The address of Alertmanager, without a slash at its end.
+ * @param options.queue Runs the requests for lists one after the other, because a long list takes much memory.
  * @see https://github.com/prometheus/alertmanager/blob/main/api/v2/openapi.yaml
  */
 export function createAlertmanagerClient(options: {
   readonly url: string
   readonly fetch: typeof fetch
   readonly schedule: Schedule
+  readonly queue: TaskQueue
 }): AlertmanagerClient {
-  const { url } = options
+  const { url, queue } = options
 
   async function request(method: string, path: string, body?: unknown): Promise<unknown> {
     const { status, text } = await send(options, path, {
@@ -65,29 +79,27 @@ export function createAlertmanagerClient(options: {
       redirect: 'manual',
       ...(body !== undefined && { body: JSON.stringify(body) }),
     })
-    if (status < 200 || status > 299) throw new AnswerError(explainStatus(url, status, text))
+    if (status < 200 || status > 299) throw new AlertmanagerError(explainStatus(url, status, text))
     return text === '' ? undefined : parseJson(url, text)
   }
 
-  async function list(path: string): Promise<JsonObject[]> {
-    const json = await request('GET', path)
-    if (Array.isArray(json) && json.every(isObject)) return json
-    throw unexpected(url, 'the answer is not a list')
-  }
+  const list = <T>(path: string, convert: (entry: JsonObject) => readonly T[]): Promise<T[]> =>
+    queue(async () => {
+      const json = await request('GET', path)
+      if (Array.isArray(json) && json.every(isObject)) return json.flatMap(convert)
+      throw unexpected(url, 'the answer is not a list')
+    })
 
   return {
     async listAlerts(alertName) {
       const alerts = await list(
         `/api/v2/alerts?active=true&silenced=true&inhibited=false&unprocessed=false${filterBy(alertName, '&')}`,
+        toFiringAlert,
       )
-      return alerts
-        .map(readAlert)
-        .filter(({ name }) => alertName === undefined || name === alertName)
+      return alerts.filter(({ name }) => alertName === undefined || name === alertName)
     },
-    async listSilences(alertName) {
-      const silences = await list(`/api/v2/silences${filterBy(alertName, '?')}`)
-      return silences.flatMap(readSilence)
-    },
+    listSilences: (alertName) =>
+      list(`/api/v2/silences${filterBy(alertName, '?')}`, toActiveSilence),
     async createSilence({ alertName, author, comment, startsAtMs, endsAtMs }) {
       await request('POST', '/api/v2/silences', {
         matchers: [{ name: 'alertname', value: alertName, isRegex: false, isEqual: true }],
@@ -117,11 +129,11 @@ async function send(
     const response = await options.fetch(`${url}${path}`, { ...init, signal: controller.signal })
     return { status: response.status, text: await readText(url, response) }
   } catch (error) {
-    if (error instanceof AnswerError) throw error
-    throw new AnswerError(
+    if (error instanceof AlertmanagerError) throw error
+    throw new AlertmanagerError(
       controller.signal.aborted
-        ? `Alertmanager at ${url} did not answer within ${TIMEOUT_MS / 1000} s. Check that it runs, and alertmanager.url.`
-        : `Alertmanager at ${url} is not reachable (${describeCause(error)}). Check that it runs, and alertmanager.url.`,
+        ? `Alertmanager at ${url} did not answer within ${TIMEOUT_MS / 1000} s. Check that it runs, and that alertmanager.url is its address.`
+        : `Alertmanager at ${url} is not reachable (${describeCause(error)}). Check that it runs, and that alertmanager.url is its address.`,
     )
   } finally {
     cancelTimeout()
@@ -135,7 +147,7 @@ async function readText(url: string, response: Response): Promise<string> {
   let bytes = 0
   for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
     bytes += chunk.length
-    if (bytes > MAX_BYTES) throw unexpected(url, 'the answer has more than 4 MiB')
+    if (bytes > MAX_MIB * 1024 * 1024) throw new LongListError(explainLength(url))
     chunks.push(chunk)
   }
   return Buffer.concat(chunks).toString()
@@ -145,7 +157,14 @@ async function readText(url: string, response: Response): Promise<string> {
 function describeCause(error: unknown): string {
   const cause = error instanceof Error && error.cause !== undefined ? error.cause : error
   const code = isObject(cause) ? cause['code'] : undefined
-  return typeof code === 'string' ? code : shorten(getErrorMessage(cause))
+  return typeof code === 'string' ? code : toReason(getErrorMessage(cause))
+}
+
+function explainLength(url: string): string {
+  return (
+    `Alertmanager at ${url} has more than ${MAX_MIB} MiB of alerts or silences, which is too much for chat. ` +
+    'Use the web page of Alertmanager. If you know the name of an alert, you can silence it here: silence NAME 2h'
+  )
 }
 
 function explainStatus(url: string, status: number, text: string): string {
@@ -158,7 +177,7 @@ function explainStatus(url: string, status: number, text: string): string {
   if (status === 404) {
     return `Alertmanager at ${url} does not have this path. Check alertmanager.url: it must include --web.route-prefix, and the API v2 needs Alertmanager 0.16 or later.`
   }
-  return `Alertmanager at ${url} refused the request with status ${status}: ${shorten(text) || 'no reason'}`
+  return `Alertmanager at ${url} refused the request with status ${status} (${toReason(text) || 'no reason'}).`
 }
 
 function parseJson(url: string, text: string): unknown {
@@ -169,14 +188,14 @@ function parseJson(url: string, text: string): unknown {
   }
 }
 
-function unexpected(url: string, what: string): AnswerError {
-  return new AnswerError(
+function unexpected(url: string, what: string): AlertmanagerError {
+  return new AlertmanagerError(
     `Alertmanager at ${url} sent an unexpected answer: ${what}. Check that alertmanager.url is the address of Alertmanager.`,
   )
 }
 
-/** Makes one line of a text of Alertmanager. */
-function shorten(text: string): string {
+/** Converts a text of Alertmanager to one short line. */
+function toReason(text: string): string {
   const line = text.replace(/\s+/g, ' ').trim()
   return line.length > MAX_REASON ? `${line.slice(0, MAX_REASON)}…` : line
 }
@@ -194,31 +213,33 @@ function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-function readAlert({ labels, annotations, startsAt, status }: JsonObject): FiringAlert {
-  const texts = readTexts(labels)
-  return {
-    name: texts['alertname'] ?? '',
-    labels: texts,
-    annotations: readTexts(annotations),
-    startsAtMs: Date.parse(String(startsAt)),
-    isSilenced: isObject(status) && status['state'] === 'suppressed',
-  }
+function toFiringAlert({ labels, annotations, startsAt, status }: JsonObject): [FiringAlert] {
+  const texts = selectTexts(labels)
+  return [
+    {
+      name: texts['alertname'] ?? '',
+      labels: texts,
+      annotations: selectTexts(annotations),
+      startsAtMs: Date.parse(String(startsAt)),
+      isSilenced: isObject(status) && status['state'] === 'suppressed',
+    },
+  ]
 }
 
-function readTexts(value: unknown): Readonly<Record<string, string>> {
+function selectTexts(value: unknown): Readonly<Record<string, string>> {
   if (!isObject(value)) return {}
   const texts = Object.entries(value).filter(([, text]) => typeof text === 'string')
   return Object.fromEntries(texts) as Readonly<Record<string, string>>
 }
 
 /** Returns nothing for a silence that has ended. Alertmanager lists silences for five days after their end. */
-function readSilence({ id, status, matchers }: JsonObject): ActiveSilence[] {
+function toActiveSilence({ id, status, matchers }: JsonObject): ActiveSilence[] {
   const state = isObject(status) ? status['state'] : undefined
   if (typeof id !== 'string' || (state !== 'active' && state !== 'pending')) return []
-  return [{ id, alertName: readAlertName(matchers) }]
+  return [{ id, alertName: findOnlyAlertName(matchers) }]
 }
 
-function readAlertName(matchers: unknown): string | undefined {
+function findOnlyAlertName(matchers: unknown): string | undefined {
   const [matcher, ...others] = Array.isArray(matchers) ? (matchers as unknown[]) : []
   if (!isObject(matcher) || others.length > 0) return undefined
   const { name, value, isRegex, isEqual } = matcher

@@ -6,6 +6,7 @@ import { getBindings, respond, respondText } from '../http/routes.js'
 import { limitRepeats } from '../log/log-limit.js'
 import type { Log } from '../log/log.js'
 import { maskJids } from '../log/mask.js'
+import { createTaskQueue } from '../task-queue.js'
 import { decodeNotification, NotificationError, type Notification } from './notification.js'
 import { toOneLine } from './plain-text.js'
 import { readBody } from './read-body.js'
@@ -13,7 +14,7 @@ import { readBody } from './read-body.js'
 /** The recipients that have the notification, those that never accept it, and those that do not have it yet. */
 type Outcome = {
   readonly delivered: readonly unknown[]
-  readonly rejected: readonly unknown[]
+  readonly rejected: readonly { readonly reason: string }[]
   readonly pending: readonly { readonly reason: string }[]
 }
 
@@ -22,6 +23,8 @@ export type AlertsRouteOptions = {
   readonly token: () => string | undefined
   /** Sends the notification to the recipients of the configuration. */
   readonly deliver: (notification: Notification) => Promise<Outcome>
+  /** Called with the status of each response to a request with the right token. */
+  readonly onResponse: (status: number) => void
   readonly log: Log
   /** How long the body of a request can take. HTTP/2 has no such limit in Node.js. Default: 30 s. */
   readonly bodyTimeoutMs?: number
@@ -37,14 +40,14 @@ const MAX_REASONS = 3
 const MAX_REASON_CHARACTERS = 200
 
 /**
- * Adds the route `POST /alerts`, to which Alertmanager sends notifications. The status is 200 only if no recipient is
- * pending. Alertmanager repeats a notification after a status of 500 or above, so this is the status of each problem that
+ * Adds the route `POST /alerts`, to which Alertmanager sends notifications. The status is 200 only if a
+ * recipient has the notification, and no recipient is pending. Alertmanager repeats a notification after a status of 500 or above, so this is the status of each problem that
  * can pass. The token and the number of notifications are checked before the body is read.
  */
 export function addAlertsRoute(app: Hono, options: AlertsRouteOptions): void {
-  const { token, deliver, bodyTimeoutMs = BODY_TIMEOUT_MS } = options
+  const { token, deliver, onResponse, bodyTimeoutMs = BODY_TIMEOUT_MS } = options
   const log = limitRepeats(options.log)
-  const waitForTurn = createTurns()
+  const queue = createTaskQueue()
   let running = 0
   let waitingBytes = 0
 
@@ -61,30 +64,21 @@ export function addAlertsRoute(app: Hono, options: AlertsRouteOptions): void {
         'Retry-After': '1',
       })
     }
-    await waitForTurn()
+    // Long notifications take many milliseconds. Other requests are answered between them, because each one is parsed in
+    // another iteration of the event loop.
+    await queue(() => setImmediate())
     const notification = readNotification(bytes)
     if (typeof notification !== 'string') return notification
-    log.warn('rejected a notification of Alertmanager', { reason: maskJids(notification) })
-    return respondText(400, `Wrong notification: ${notification}.`)
+    return refuse(400, maskJids(notification), `Wrong notification: ${notification}.`)
   }
 
-  app.post('/alerts', (c) => {
-    const expected = token()
-    if (expected === undefined || expected === '') {
-      return respondText(404, 'Not found: the configuration no longer has the section alerts.')
-    }
-    if (!hasToken(c, expected)) {
-      log.warn(
-        'rejected a request to /alerts without the right token; set the credentials in the webhook of Alertmanager to the contents of alerts.token_file',
-      )
-      return respondText(
-        401,
-        'Unauthorized: send the token of alerts.token_file as "Authorization: Bearer TOKEN" or "X-Alerts-Token: TOKEN".',
-        { 'WWW-Authenticate': 'Bearer realm="prosody-exporter alerts"' },
-      )
-    }
+  function accept(c: Context): Response | Promise<Response> {
     if (!/^(?:identity)?$/i.test(getHeader(c, 'content-encoding'))) {
-      return respondText(415, 'Unsupported Content-Encoding: send the notification uncompressed.')
+      return refuse(
+        415,
+        'it is compressed',
+        'Unsupported Content-Encoding: send the notification uncompressed.',
+      )
     }
     const length = Number(getHeader(c, 'content-length')) || 0
     if (length > MAX_BODY_BYTES) return refuseLength()
@@ -105,47 +99,74 @@ export function addAlertsRoute(app: Hono, options: AlertsRouteOptions): void {
       .finally(() => {
         running--
       })
-  })
+  }
+
+  async function count(responding: Response | Promise<Response>): Promise<Response> {
+    // An error becomes a response with this status.
+    let status = 500
+    try {
+      const response = await responding
+      status = response.status
+      return response
+    } finally {
+      onResponse(status)
+    }
+  }
+
+  app.post('/alerts', (c) => refuseSender(c, token(), log) ?? count(accept(c)))
 
   function refuseLength(): Response {
-    log.warn('rejected a notification of Alertmanager', { reason: 'longer than 2 MiB' })
-    return respondText(
+    return refuse(
       413,
+      'longer than 2 MiB',
       'Notification too long: the limit is 2 MiB. Set max_alerts in the webhook of Alertmanager.',
     )
   }
-}
 
-/**
- * Returns a function that waits for the next iteration of the event loop that no other caller waits for. Long notifications
- * take many milliseconds, and other requests are answered between them.
- */
-function createTurns(): () => Promise<void> {
-  let last = Promise.resolve()
-  return () => {
-    last = last.then(() => setImmediate())
-    return last
+  /** Refuses a notification that can never be delivered. */
+  function refuse(status: 400 | 413 | 415, reason: string, text: string): Response {
+    log.warn('rejected a notification of Alertmanager', { reason })
+    return respondText(status, text)
   }
 }
 
+/** Returns the response to a request without the right token. */
+function refuseSender(c: Context, expected: string | undefined, log: Log): Response | undefined {
+  if (expected === undefined || expected === '') {
+    return respondText(404, 'Not found: the configuration no longer has the section alerts.')
+  }
+  if (hasToken(c, expected)) return undefined
+  log.warn(
+    'rejected a request to /alerts without the right token; set the credentials in the webhook of Alertmanager to the contents of alerts.token_file',
+  )
+  return respondText(
+    401,
+    'Unauthorized: send the token of alerts.token_file as "Authorization: Bearer TOKEN" or "X-Alerts-Token: TOKEN".',
+    { 'WWW-Authenticate': 'Bearer realm="prosody-exporter alerts"' },
+  )
+}
+
 function respondTo({ delivered, rejected, pending }: Outcome): Response {
-  if (pending.length === 0) {
+  // If everybody has rejected the notification, it would be lost without a repetition.
+  const isReceived = delivered.length > 0
+  if (isReceived && pending.length === 0) {
     const counts = { delivered: delivered.length, rejected: rejected.length }
     return respond(200, Buffer.from(`${JSON.stringify(counts)}\n`), 'application/json', {})
   }
   const total = delivered.length + rejected.length + pending.length
+  const missing = isReceived ? pending : [...pending, ...rejected]
   return respondText(
     503,
-    `Not delivered to ${pending.length} of ${total} recipients: ${formatReasons(pending)}. Try again later.`,
+    `Not delivered to ${missing.length} of ${total} recipients: ${formatReasons(missing)}. Try again later.`,
     { 'Retry-After': '10' },
   )
 }
 
 /** Formats the different reasons with the number of recipients, without the names in JIDs. */
-function formatReasons(pending: Outcome['pending']): string {
+function formatReasons(missing: Outcome['pending']): string {
   const counts = new Map<string, number>()
-  for (const { reason } of pending) {
-    const text = toOneLine(maskJids(reason), MAX_REASON_CHARACTERS)
+  for (const { reason } of missing) {
+    const text = toOneLine(maskJids(reason), MAX_REASON_CHARACTERS).replace(/\.$/, '')
     counts.set(text, (counts.get(text) ?? 0) + 1)
   }
   return Array.from(counts, ([reason, count]) => (count > 1 ? `${reason} (${count})` : reason))

@@ -4,11 +4,11 @@ const MAX_ANSWERS = 10
 const MAX_HINTS = 3
 const HINTS_MS = 600_000
 
-/** `notice`: the exporter says once that it does not answer now. `refused`: it sends nothing. */
+/** `notice`: the exporter says that it does not answer more now. `refused`: it sends nothing. */
 export type Admission = 'admitted' | 'notice' | 'refused'
 
 type PersonAnswers = {
-  /** The times of the answers in the last minute. */
+  /** The times of the answers in the last minute, with the notice. */
   times: number[]
   noticedAtMs: number
   hints: number
@@ -18,7 +18,7 @@ type PersonAnswers = {
 export type AnswerLimit = ReturnType<typeof createAnswerLimit>
 
 /**
- * Limits the answers to each person to ten per minute.
+ * Limits the answers to each person to ten per minute. Once a minute, one of them is the notice that there are no more.
  *
  * @param now Returns the time in monotonic milliseconds.
  */
@@ -34,18 +34,29 @@ export function createAnswerLimit(now: () => number) {
     return created
   }
 
+  /** Determines the next answer to the person, without counting it. */
+  function determine(answers: PersonAnswers): Admission {
+    answers.times = answers.times.filter((atMs) => now() - atMs < WINDOW_MS)
+    if (answers.times.length >= MAX_ANSWERS) return 'refused'
+    const isNoticed = now() - answers.noticedAtMs < WINDOW_MS
+    return isNoticed || answers.times.length < MAX_ANSWERS - 1 ? 'admitted' : 'notice'
+  }
+
   return {
-    /** Counts an answer to the person, if the limit allows it. */
-    admit(person: string): Admission {
+    /** Counts the answer to a message, if the limit allows one. */
+    admitMessage(person: string): Admission {
       const answers = find(person)
-      answers.times = answers.times.filter((atMs) => now() - atMs < WINDOW_MS)
-      if (answers.times.length < MAX_ANSWERS) {
-        answers.times.push(now())
-        return 'admitted'
-      }
-      if (now() - answers.noticedAtMs < WINDOW_MS) return 'refused'
-      answers.noticedAtMs = now()
-      return 'notice'
+      const admission = determine(answers)
+      if (admission !== 'refused') answers.times.push(now())
+      if (admission === 'notice') answers.noticedAtMs = now()
+      return admission
+    },
+    /** Counts the result of a request (iq), if the limit allows one. Otherwise, the reply is an error, not the notice. */
+    admitRequest(person: string): boolean {
+      const answers = find(person)
+      const isAdmitted = determine(answers) === 'admitted'
+      if (isAdmitted) answers.times.push(now())
+      return isAdmitted
     },
     /**
      * Whether the exporter should answer a text that is no command. A program that answers each message would otherwise

@@ -1,9 +1,8 @@
-import { askServedHosts } from '../collectors/served-hosts.js'
-import { describeHost } from '../collectors/describe-host.js'
-import { getErrorMessage, LinkError, TimeoutError } from '../errors.js'
+import { askVirtualHosts } from '../collectors/served-hosts.js'
+import { getErrorMessage, LinkError } from '../errors.js'
 import type { Log } from '../log/log.js'
+import { getDomain } from '../xmpp/jid.js'
 import type { Schedule } from '../xmpp/schedule.js'
-import { getDomain } from './chat-message.js'
 import type { MessagingClient } from './messaging-client.js'
 
 const RETRY_MS = 30_000
@@ -23,7 +22,8 @@ export type ChatAccess = {
 /**
  * Determines which of the people in `chat.allow` the exporter serves: those of a VirtualHost of this Prosody. Only
  * these accounts are authenticated by this Prosody. Any other domain is another server, or a component, and its
- * operator could send in the name of any of its users.
+ * operator could send in the name of any of its users. mod_adhoc_statistics reports which domains are VirtualHosts, so
+ * the exporter sends no request to another server.
  */
 export function createChatAccess(options: {
   readonly allow: () => readonly string[]
@@ -45,19 +45,21 @@ export function createChatAccess(options: {
     const check = ++checks
     const domains = [...new Set(allow().map(getDomain))]
     try {
-      const { found, problem, isComplete } = await findVirtualHosts(client, domains)
+      const found = await askVirtualHosts(client, domains)
       // A newer check has started, for example after a new login.
       if (check !== checks) return
-      virtualHosts = new Set(found)
-      report(problem)
-      if (!isComplete) cancelRetry = schedule(RETRY_MS, start)
+      virtualHosts = found ?? new Set()
+      const refused = domains.filter((domain) => !virtualHosts.has(domain))
+      report(found ? describeRefused(refused) : NOT_REPORTED)
+      // A module that is loaded later is found then.
+      if (!found) cancelRetry = schedule(RETRY_MS, start)
     } catch (error) {
       if (check !== checks) return
       virtualHosts = new Set()
       // After a lost stream, the next login starts the next check.
       if (error instanceof LinkError) return
       report(
-        `Nobody in chat.allow gets answers yet, because the check of their hosts failed: ${getErrorMessage(error)}. ` +
+        `Nobody in chat.allow gets answers yet, because the check of their domains failed: ${getErrorMessage(error)}. ` +
           'The exporter tries again in 30 s.',
       )
       cancelRetry = schedule(RETRY_MS, start)
@@ -91,68 +93,15 @@ export function createChatAccess(options: {
   }
 }
 
-type HostCheck = {
-  readonly found: readonly string[]
-  readonly problem: string | undefined
-  /** Whether all hosts have answered. */
-  readonly isComplete: boolean
-}
+const NOT_REPORTED =
+  'Nobody in chat.allow gets answers, because this Prosody does not report which domains are its VirtualHosts. ' +
+  'Load mod_adhoc_statistics for the component, in the version of this exporter.'
 
-/**
- * Finds the domains that are a VirtualHost of this Prosody. mod_adhoc_statistics reports which domains are hosts of this
- * Prosody, so no request is sent to another server. A VirtualHost has the identity `server/im`, and a component has not.
- *
- * @throws {LinkError | TimeoutError | StanzaError}
- */
-async function findVirtualHosts(
-  client: Pick<MessagingClient, 'request'>,
-  domains: readonly string[],
-): Promise<HostCheck> {
-  const served = await askServedHosts(client, domains)
-  if (!served) {
-    const problem =
-      'Nobody in chat.allow gets answers, because this Prosody does not report which hosts it has. ' +
-      'Load mod_adhoc_statistics for the component, in the version of this exporter.'
-    return { found: [], problem, isComplete: true }
-  }
-  const kinds = await Promise.all(
-    domains.map(async (domain) => (served.has(domain) ? await findKind(client, domain) : 'other')),
-  )
-  const select = (kind: HostKind) => domains.filter((_, i) => kinds[i] === kind)
-  const [silent, refused] = [select('unknown'), select('other')]
-  const problems = [
-    ...(silent.length > 0 ? [describeSilent(silent)] : []),
-    ...(refused.length > 0 ? [describeRefused(refused)] : []),
-  ]
-  return {
-    found: select('virtual host'),
-    problem: problems.length > 0 ? problems.join(' ') : undefined,
-    isComplete: silent.length === 0,
-  }
-}
-
-type HostKind = 'virtual host' | 'other' | 'unknown'
-
-/** A host that does not answer, for example a component whose process hangs, must not lock out the people of other hosts. */
-async function findKind(
-  client: Pick<MessagingClient, 'request'>,
-  domain: string,
-): Promise<HostKind> {
-  const host = await describeHost(client, domain)
-  if (host instanceof TimeoutError) return 'unknown'
-  if (host instanceof Error) return 'other'
-  const isVirtualHost = host.identities.some(
-    ({ category, type }) => category === 'server' && type === 'im',
-  )
-  return isVirtualHost ? 'virtual host' : 'other'
-}
-
-const describeSilent = (domains: readonly string[]) =>
-  `People in chat.allow of hosts that do not answer get no answers yet: ${nameDomains(domains)}. The exporter tries again in 30 s.`
-
-function describeRefused(domains: readonly string[]): string {
+/** Returns undefined if no domain is refused. */
+function describeRefused(domains: readonly string[]): string | undefined {
+  if (domains.length === 0) return undefined
   return (
-    `People in chat.allow whose domain is no VirtualHost of this Prosody get no answers: ` +
+    'The exporter does not answer people in chat.allow whose domain is not a VirtualHost of this Prosody: ' +
     `${nameDomains(domains)}. Name accounts of this Prosody in chat.allow.`
   )
 }

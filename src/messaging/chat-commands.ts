@@ -1,6 +1,6 @@
 import type { MessagingConfig } from '../config/read-config.js'
 import type { Log } from '../log/log.js'
-import type { AlertmanagerClient } from './alertmanager-client.js'
+import { AlertmanagerError, type AlertmanagerClient } from './alertmanager-client.js'
 import { AnswerError } from './answer-error.js'
 import {
   reportAlerts,
@@ -15,7 +15,7 @@ import {
   carryOut,
   createUnsilenceOrder,
   describeOrder,
-  readSilence,
+  parseSilenceOrder,
   type SilenceOrder,
 } from './silences.js'
 
@@ -56,7 +56,7 @@ export function createReports(source: ChatSource) {
     const server = findServer(name)
     if (server) return server
     throw new AnswerError(
-      `There is no server with the name ${name}. The servers are: ${serverNames().join(', ')}`,
+      `There is no server with the name ${name}. The servers are: ${serverNames().join(', ')}.`,
     )
   }
   const findOwn = () => find(config().chat?.server ?? '')
@@ -90,17 +90,21 @@ export function createCommandRunner(
   const { alertmanager, wallTime, log } = source
 
   async function ask(person: string, order: SilenceOrder): Promise<string> {
-    if (confirmations.isBlocked(person)) throw new AnswerError(BLOCKED)
+    confirmations.assertNotBlocked(person)
     const description = await describeOrder(order, alertmanager(), wallTime())
     const code = confirmations.add(person, order)
     return `${description}\nTo confirm, write within 2 minutes: yes ${code}`
   }
 
   async function confirm(person: string, code: string): Promise<string> {
-    const confirmation = confirmations.confirm(person, code)
-    if (confirmation.outcome !== 'confirmed') throw new AnswerError(REFUSALS[confirmation.outcome])
-    const options = { author: person, alertmanager: alertmanager(), nowMs: wallTime(), log }
-    return carryOut(confirmation.action, options)
+    try {
+      return await confirmations.confirm(person, code, async (order) =>
+        carryOut(order, { author: person, alertmanager: alertmanager(), nowMs: wallTime(), log }),
+      )
+    } catch (error) {
+      if (!(error instanceof AlertmanagerError)) throw error
+      throw new AnswerError(`${error.message} To try again, write: yes ${code}`)
+    }
   }
 
   return ({ name, argument }, person) => {
@@ -108,7 +112,7 @@ export function createCommandRunner(
       case 'status':
         return reports.status(argument)
       case 'silence':
-        return ask(person, readSilence(argument))
+        return ask(person, parseSilenceOrder(argument))
       case 'unsilence':
         return ask(person, createUnsilenceOrder(argument))
       case 'yes':
@@ -121,25 +125,18 @@ export function createCommandRunner(
   }
 }
 
-const BLOCKED = 'There were too many wrong codes. Try again in 15 minutes.'
-const REFUSALS = {
-  wrong: 'This is not the code. Write "yes" and the code of the last request.',
-  nothing: 'Nothing waits for a confirmation. A code is valid for 2 minutes; repeat the request.',
-  blocked: BLOCKED,
-}
-
 /** The commands that need Alertmanager are listed only if its address is configured. */
 export function describeCommands({ config, serverNames }: ChatSource): string {
   return [
     'status: the state of the server in six lines',
     ...(serverNames().length > 1 ? ['status NAME: the state of another server'] : []),
     'certs: the certificates that expire first',
-    'top: the hosts with the most users, connections and messages',
+    'top: the hosts with the most users, clients, connections and messages',
     ...(config().alertmanager
       ? [
           'alerts: the alerts that are firing',
           'silence NAME 2h: silence the alert NAME for 2 hours',
-          'unsilence NAME: end this silence',
+          'unsilence NAME: end the silence of the alert NAME',
         ]
       : []),
     'help: this list',

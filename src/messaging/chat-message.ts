@@ -1,3 +1,5 @@
+import { getDomain, toBareJid } from '../xmpp/jid.js'
+import { NS_RECEIPTS } from '../xmpp/namespaces.js'
 import { xml, type Element } from '../xmpp/xml.js'
 import { clip, removeControls } from './plain-text.js'
 
@@ -12,17 +14,6 @@ export type Question = {
   /** The bare JID of the person. */
   readonly person: string
   readonly text: string
-}
-
-/** Returns a JID without its resource. @see RFC 7622 §3.1 */
-export function toBareJid(jid: string): string {
-  const slash = jid.indexOf('/')
-  return slash < 0 ? jid : jid.slice(0, slash)
-}
-
-/** Returns the domain of a bare JID. */
-export function getDomain(bareJid: string): string {
-  return bareJid.slice(bareJid.indexOf('@') + 1)
 }
 
 /**
@@ -54,7 +45,6 @@ const AUTOMATIC_NAMESPACES: ReadonlySet<string> = new Set([
   // Events of PubSub (XEP-0060).
   'http://jabber.org/protocol/pubsub#event',
 ])
-const NS_RECEIPTS = 'urn:xmpp:receipts'
 const NS_MARKERS = 'urn:xmpp:chat-markers:0'
 
 /** Whether a client or a server sends messages with this element without a question of a person. */

@@ -67,8 +67,8 @@ function describeProblem({ title, reason }: ServerStatus): string {
 function describeUptime({ software, startedAtMs, atMs }: ServerSummary): string {
   const name = software[0] ?? 'The server'
   return startedAtMs === undefined
-    ? `${name} is up`
-    : `${name} is up since ${formatUtc(startedAtMs)} (${formatDuration(atMs - startedAtMs)})`
+    ? `${name} is up.`
+    : `${name} has been up since ${formatUtc(startedAtMs)} (${formatDuration(atMs - startedAtMs)}).`
 }
 
 function describeFailedLogins({ recent }: ServerSummary): string {
@@ -84,12 +84,10 @@ function describeFailedLogins({ recent }: ServerSummary): string {
 function describeFirstCertificate({ certificates, atMs }: ServerSummary): string {
   const [first] = certificates
   if (!first) return 'unknown'
-  return `the first is that of ${first.host}, which ${describeExpiry(first.expiresAtMs, atMs)}`
-}
-
-function describeExpiry(expiresAtMs: number, nowMs: number): string {
-  const leftMs = expiresAtMs - nowMs
-  return leftMs < 0 ? `expired ${formatDays(-leftMs)} ago` : `expires in ${formatDays(leftMs)}`
+  const leftMs = first.expiresAtMs - atMs
+  return leftMs < 0
+    ? `${first.host} expired ${formatDays(-leftMs)} ago`
+    : `${first.host} expires first, in ${formatDays(leftMs)}`
 }
 
 /** The texts are those of the status page. */
@@ -129,11 +127,14 @@ export async function reportCertificates(server: ReportedServer, nowMs: number):
   return [
     ...summary.certificates.map(({ host, service, expiresAtMs }) => {
       const name = service === undefined ? host : `${host} (${service})`
-      return `${name}: ${describeExpiry(expiresAtMs, summary.atMs)}, at ${formatUtc(expiresAtMs)}`
+      const leftMs = expiresAtMs - summary.atMs
+      const expiry =
+        leftMs < 0 ? `expired ${formatDays(-leftMs)} ago` : `expires in ${formatDays(leftMs)}`
+      return `${name}: ${expiry} (${formatUtc(expiresAtMs)})`
     }),
     ...summary.hostsToReload.map(
       (host) =>
-        `${host}: the file was renewed, but Prosody still uses the old certificate. Run "prosodyctl reload".`,
+        `${host}: The file was renewed, but Prosody still uses the old certificate. Run "prosodyctl reload".`,
     ),
   ].join('\n')
 }
@@ -193,7 +194,7 @@ export function reportAlerts(alerts: readonly FiringAlert[], nowMs: number): str
   return [
     firing.length === 0 ? 'No alert is firing.' : `${formatCount(firing.length, 'alert')} firing:`,
     ...firing.slice(0, MAX_ALERTS).map((alert) => describeAlert(alert, nowMs)),
-    ...(hidden > 0 ? [`and ${formatNumber(hidden)} more`] : []),
+    ...(hidden > 0 ? [`${formatNumber(hidden)} more alerts are not shown.`] : []),
     ...(silenced.length > 0
       ? [toOneLine(`Silenced: ${silenced.join(', ')}`, MAX_LINE_LENGTH)]
       : []),
@@ -213,11 +214,9 @@ function describeAlert(
 ): string {
   const severity = labels['severity'] === undefined ? '' : `${labels['severity']}: `
   const where = labels['host'] ?? labels['instance']
-  const details = [
-    annotations['summary'] ?? annotations['description'] ?? '',
-    where === undefined ? '' : `(${where})`,
-    Number.isNaN(startsAtMs) ? '' : `for ${formatDuration(nowMs - startsAtMs)}`,
-  ]
-  const line = `${severity}${name} ${details.filter((text) => text !== '').join(' ')}`
+  const host = where === undefined ? '' : ` (${where})`
+  const since = Number.isNaN(startsAtMs) ? '' : ` for ${formatDuration(nowMs - startsAtMs)}`
+  const text = annotations['summary'] ?? annotations['description'] ?? ''
+  const line = `${severity}${name}${host}${since}${text === '' ? '' : `: ${text}`}`
   return toOneLine(line, MAX_LINE_LENGTH)
 }

@@ -1,3 +1,4 @@
+import { toBareJid } from '../xmpp/jid.js'
 import { NS_COMMANDS, NS_DISCO_INFO, NS_DISCO_ITEMS } from '../xmpp/namespaces.js'
 import { answerDisco, type DiscoEntity } from '../xmpp/service.js'
 import { createReply, createStanzaError } from '../xmpp/stanza-error.js'
@@ -5,7 +6,6 @@ import { xml, type Element } from '../xmpp/xml.js'
 import type { AdHoc, OfferedCommand } from './ad-hoc.js'
 import type { AnswerLimit } from './answer-limit.js'
 import type { ChatAccess } from './chat-access.js'
-import { toBareJid } from './chat-message.js'
 import type { MessagingClient } from './messaging-client.js'
 
 export type ChatRequestsOptions = {
@@ -39,7 +39,7 @@ export function createRequestHandler(options: ChatRequestsOptions): (iq: Element
     if (!child) return createStanzaError('modify', 'bad-request')
     if (type === 'set' && child.is('command', NS_COMMANDS)) {
       // An answer is due in any case (RFC 6120 §8.2.3).
-      if (limit.admit(person) !== 'admitted') return createStanzaError('wait', 'policy-violation')
+      if (!limit.admitRequest(person)) return createStanzaError('wait', 'policy-violation')
       return await adHoc.answer(child, { from, person })
     }
     const answer = type === 'get' ? answerDisco(child, describeAddress()) : undefined

@@ -2,6 +2,8 @@ import { randomInt, randomUUID } from 'node:crypto'
 import type { MessagingConfig } from '../config/read-config.js'
 import { getErrorMessage } from '../errors.js'
 import type { Log } from '../log/log.js'
+import { createTaskQueue } from '../task-queue.js'
+import { toBareJid } from '../xmpp/jid.js'
 import { realTime, type Schedule } from '../xmpp/schedule.js'
 import type { Element } from '../xmpp/xml.js'
 import { createAdHoc } from './ad-hoc.js'
@@ -15,7 +17,7 @@ import {
   parseCommand,
   type ChatSource,
 } from './chat-commands.js'
-import { createAnswer, readQuestion, toBareJid, type Question } from './chat-message.js'
+import { createAnswer, readQuestion, type Question } from './chat-message.js'
 import { createRequestHandler } from './chat-requests.js'
 import type { ReportedServer } from './chat-reports.js'
 import { createConfirmations } from './confirmations.js'
@@ -52,10 +54,10 @@ export type Chat = {
 }
 
 const TOO_MANY =
-  'The exporter answers 10 messages per minute. It does not answer more until a minute has passed.'
-const UNKNOWN = 'This is no command. Write "help" for the list of commands.'
+  'The exporter sends at most 10 answers per minute. Repeat this message in a minute.'
+const UNKNOWN = 'The exporter does not know this command. For a list of commands, write: help'
 const NO_ALERTMANAGER =
-  'The exporter does not know Alertmanager. Set alertmanager.url in its configuration file, for example http://127.0.0.1:9093.'
+  'The exporter does not know the address of Alertmanager. Set alertmanager.url in the configuration file of the exporter, for example http://127.0.0.1:9093.'
 
 export function createChat(options: ChatOptions): Chat {
   const { config, client, log, schedule = realTime } = options
@@ -67,7 +69,7 @@ export function createChat(options: ChatOptions): Chat {
     ...options,
     wallTime,
     ownDomain: () => client.domain(),
-    alertmanager: () => connectAlertmanager(options, schedule),
+    alertmanager: createAlertmanagerSource(options, schedule),
   }
   const reports = createReports(source)
   const run = createCommandRunner(
@@ -101,7 +103,7 @@ export function createChat(options: ChatOptions): Chat {
     const command = parseCommand(text)
     if (command) limit.resetHints(person)
     else if (!limit.admitHint(person)) return
-    const admission = limit.admit(person)
+    const admission = limit.admitMessage(person)
     if (admission === 'refused') return
     const answer = async () => {
       if (admission === 'notice') return TOO_MANY
@@ -139,11 +141,20 @@ export function createChat(options: ChatOptions): Chat {
   }
 }
 
-/** Creates a client for the present address of Alertmanager, which a reload can change. @throws {AnswerError} */
-function connectAlertmanager(options: ChatOptions, schedule: Schedule): AlertmanagerClient {
-  const { alertmanager } = options.config()
-  if (!alertmanager) throw new AnswerError(NO_ALERTMANAGER)
-  return createAlertmanagerClient({ ...alertmanager, fetch: options.fetch ?? fetch, schedule })
+/**
+ * Returns a function that creates a client for the current address of Alertmanager, which a reload can change. It throws
+ * an AnswerError if the configuration has no address.
+ */
+function createAlertmanagerSource(
+  { config, fetch: fetchUrl = fetch }: ChatOptions,
+  schedule: Schedule,
+): () => AlertmanagerClient {
+  const queue = createTaskQueue()
+  return () => {
+    const { alertmanager } = config()
+    if (!alertmanager) throw new AnswerError(NO_ALERTMANAGER)
+    return createAlertmanagerClient({ ...alertmanager, fetch: fetchUrl, schedule, queue })
+  }
 }
 
 function createSender(client: MessagingClient, log: Log): (create: () => Element) => void {

@@ -1,4 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
+import { AnswerError } from './answer-error.js'
 
 const VALID_MS = 120_000
 /** Three wrong codes per quarter of an hour and a million codes: to guess a code takes years. */
@@ -6,16 +7,18 @@ const MAX_WRONG = 3
 const BLOCKED_MS = 15 * 60_000
 const CODES = 1_000_000
 
+const BLOCKED = 'There were too many wrong codes. Try again in 15 minutes.'
+const NOTHING =
+  'No request waits for this code. A code is valid for 2 minutes, and only once. Repeat the request.'
+const WRONG = 'This code is wrong. Write "yes" and the code of your last request.'
+const RUNNING = 'The exporter is already carrying out this request. Wait for its answer.'
+
 type PendingAction<T> = {
   readonly action: T
   readonly code: string
   readonly expiresAtMs: number
+  isRunning: boolean
 }
-
-/** The result of a code: the confirmed action, or why there is none. */
-export type Confirmation<T> =
-  | { readonly outcome: 'confirmed'; readonly action: T }
-  | { readonly outcome: 'wrong' | 'blocked' | 'nothing' }
 
 export type Confirmations<T> = ReturnType<typeof createConfirmations<T>>
 
@@ -41,34 +44,57 @@ export function createConfirmations<T>(options: {
   }
   const isBlocked = (person: string) => countWrong(person) >= MAX_WRONG
 
+  /** Returns the action of a right code. @throws {AnswerError} */
+  function find(person: string, code: string): PendingAction<T> {
+    if (isBlocked(person)) throw new AnswerError(BLOCKED)
+    const found = pending.get(person)
+    if (!found || now() >= found.expiresAtMs) {
+      pending.delete(person)
+      throw new AnswerError(NOTHING)
+    }
+    if (isEqual(code, found.code)) return found
+    wrong.set(person, { count: countWrong(person) + 1, atMs: now() })
+    if (!isBlocked(person)) throw new AnswerError(WRONG)
+    pending.delete(person)
+    throw new AnswerError(BLOCKED)
+  }
+
   return {
-    /** Whether the person can confirm nothing now, after too many wrong codes. */
-    isBlocked,
+    /** @throws {AnswerError} if the person can confirm nothing now, after too many wrong codes */
+    assertNotBlocked(person: string): void {
+      if (isBlocked(person)) throw new AnswerError(BLOCKED)
+    },
 
     /** Stores the action, in place of the previous one of this person. @returns The code. */
     add(person: string, action: T): string {
       const code = String(random(CODES)).padStart(6, '0')
-      pending.set(person, { action, code, expiresAtMs: now() + VALID_MS })
+      pending.set(person, { action, code, expiresAtMs: now() + VALID_MS, isRunning: false })
       return code
     },
 
-    /** Takes the action if the code is right. */
-    confirm(person: string, code: string): Confirmation<T> {
-      if (isBlocked(person)) return { outcome: 'blocked' }
-      const found = pending.get(person)
-      if (!found || now() >= found.expiresAtMs) {
-        pending.delete(person)
-        return { outcome: 'nothing' }
+    /**
+     * Carries out the action if the code is right. After a failure, the person can repeat the code until it expires. Two
+     * messages with the code at the same time do not carry out the action twice.
+     *
+     * @throws {AnswerError} and the errors of `carryOut`
+     */
+    async confirm<R>(
+      person: string,
+      code: string,
+      carryOut: (action: T) => Promise<R>,
+    ): Promise<R> {
+      const found = find(person, code)
+      if (found.isRunning) throw new AnswerError(RUNNING)
+      wrong.delete(person)
+      found.isRunning = true
+      try {
+        const result = await carryOut(found.action)
+        // Meanwhile, the person may have requested another action.
+        if (pending.get(person) === found) pending.delete(person)
+        return result
+      } finally {
+        found.isRunning = false
       }
-      if (isEqual(code, found.code)) {
-        pending.delete(person)
-        wrong.delete(person)
-        return { outcome: 'confirmed', action: found.action }
-      }
-      wrong.set(person, { count: countWrong(person) + 1, atMs: now() })
-      if (!isBlocked(person)) return { outcome: 'wrong' }
-      pending.delete(person)
-      return { outcome: 'blocked' }
     },
   }
 }

@@ -2,58 +2,74 @@ import { createHash, randomUUID } from 'node:crypto'
 
 const MEMORY_MS = 24 * 3_600_000
 const MAX_MESSAGES = 10_000
+// With very many recipients, fewer messages are remembered, so that the memory stays below 100 MB.
+const MAX_OUTCOMES = 1_000_000
 
-/** A message, and the recipients that have received it. */
+/** A message, and what is known about its recipients. A recipient is in at most one of the two collections. */
 export type RememberedMessage = {
-  readonly key: string
   readonly received: Set<string>
-  /** The message that the same group of alerts had before. */
-  readonly previous: Omit<RememberedMessage, 'previous'> | undefined
+  /** The recipients that have rejected the message, and why. */
+  readonly rejected: Map<string, string>
+  /** The message of the same group of alerts before this one. */
+  readonly previous: PreviousMessage | undefined
   /** Returns the id of this message for a recipient. It is the same in each attempt. */
   readonly idFor: (recipient: string) => string
 }
 
+type PreviousMessage = Pick<RememberedMessage, 'received' | 'idFor'>
+
 export type DeliveredMessages = {
-  /** Returns the message of a group if it has this key, or begins to remember a new message of the group. */
+  /** Returns the message of a group with this key, or begins to remember a new message. */
   open(group: string, key: string): RememberedMessage
   /** Runs `deliver`, or joins the delivery of the same message that runs already. */
   share<T>(group: string, key: string, deliver: () => Promise<T>): Promise<T>
 }
 
 /**
- * Remembers who has received which message, so that a repeated attempt does not send it to them again. The memory has the
- * last message of each group of alerts. An older message of a group is not a repetition when it comes again: the alert
- * has changed its state twice since then.
+ * Remembers who has received which message, so that a repeated attempt does not send it to them again. An alert that fires
+ * again has another start, so its message has another key.
  *
  * The memory of a message ends 24 hours after its first attempt, also if it is repeated until then. Otherwise the
  * reminders of Alertmanager (repeat_interval) would never be delivered.
  */
-export function createDeliveredMessages({ now }: { now: () => number }): DeliveredMessages {
+export function createDeliveredMessages({
+  now,
+  countRecipients,
+}: {
+  now: () => number
+  countRecipients: () => number
+}): DeliveredMessages {
+  type Entry = RememberedMessage & { readonly group: string; readonly sinceMs: number }
   // In the order of the first attempts.
-  const messages = new Map<string, RememberedMessage & { readonly sinceMs: number }>()
+  const messages = new Map<string, Entry>()
+  // The message of each group whose first attempt was the last one.
+  const latest = new Map<string, Entry>()
   const running = new Map<string, Promise<unknown>>()
 
   function removeOld(): void {
-    for (const [group, { sinceMs }] of messages) {
-      if (now() - sinceMs < MEMORY_MS && messages.size <= MAX_MESSAGES) return
-      messages.delete(group)
+    const max = Math.min(MAX_MESSAGES, Math.ceil(MAX_OUTCOMES / Math.max(1, countRecipients())))
+    for (const [name, entry] of messages) {
+      if (now() - entry.sinceMs < MEMORY_MS && messages.size <= max) return
+      messages.delete(name)
+      if (latest.get(entry.group) === entry) latest.delete(entry.group)
     }
   }
 
   return {
     open(group, key) {
       removeOld()
-      const previous = messages.get(group)
-      if (previous?.key === key) return previous
-      const message = { ...createMessageMemory(key, previous), sinceMs: now() }
-      messages.delete(group)
-      messages.set(group, message)
+      const name = formatName(group, key)
+      const known = messages.get(name)
+      if (known) return known
+      const entry = { ...createMessageMemory(latest.get(group)), group, sinceMs: now() }
+      messages.set(name, entry)
+      latest.set(group, entry)
       removeOld()
-      return message
+      return entry
     },
 
     share<T>(group: string, key: string, deliver: () => Promise<T>): Promise<T> {
-      const name = `${group} ${key}`
+      const name = formatName(group, key)
       const same = running.get(name) as Promise<T> | undefined
       if (same) return same
       const result = deliver().finally(() => running.delete(name))
@@ -63,16 +79,18 @@ export function createDeliveredMessages({ now }: { now: () => number }): Deliver
   }
 }
 
-function createMessageMemory(key: string, previous: RememberedMessage | undefined) {
-  // An alert that fires again can have the same key. Its message needs another id, since clients drop a message with an
-  // id that they know.
+const formatName = (group: string, key: string) => `${group} ${key}`
+
+function createMessageMemory(previous: PreviousMessage | undefined): RememberedMessage {
+  // After 24 hours, the same message is sent again. It needs another id then, since clients drop a message with an id that
+  // they know.
   const seed = randomUUID()
   return {
-    key,
-    received: new Set<string>(),
+    received: new Set(),
+    rejected: new Map(),
     // Without this copy, each message would keep all messages before it in memory.
-    previous: previous && { ...previous, previous: undefined },
-    idFor: (recipient: string) =>
+    previous: previous && { received: previous.received, idFor: previous.idFor },
+    idFor: (recipient) =>
       createHash('sha256').update(`${seed} ${recipient}`).digest('base64url').slice(0, 22),
   }
 }

@@ -2,7 +2,7 @@ import type { AlertsConfig } from '../config/read-config.js'
 import { deliverToPeople } from './deliver-to-people.js'
 import { deliverToRoom, type RoomChannel } from './deliver-to-room.js'
 import type { RememberedMessage } from './delivered-messages.js'
-import { pending, type DeliveryOutcome } from './delivery-outcome.js'
+import { delivered, pending, type DeliveryOutcome } from './delivery-outcome.js'
 import type { DeliveryReport } from './delivery-report.js'
 import type { Receipts } from './receipts.js'
 import type { Rooms } from './rooms.js'
@@ -21,14 +21,17 @@ export type AlertMessage = {
 export type DeliveryResult = {
   /** The recipients that have received the message, in this attempt or in an earlier one. */
   readonly delivered: readonly string[]
-  /** The recipients that cannot receive the message until a person solves the problem. */
+  /** The recipients that cannot receive the message until a person solves the problem, in this attempt or an earlier one. */
   readonly rejected: readonly { readonly to: string; readonly reason: string }[]
   /** The recipients that another attempt can reach. */
   readonly pending: readonly { readonly to: string; readonly reason: string }[]
 }
 
 export type DeliveryAttempts = {
-  /** Makes one attempt to deliver a message to all recipients that have not received it yet. */
+  /**
+   * Makes one attempt to deliver a message to all recipients that have neither received nor rejected it yet. If nobody has
+   * received it, the recipients that rejected it are tried again.
+   */
   run(message: AlertMessage, memory: RememberedMessage, timeoutMs: number): Promise<DeliveryResult>
   /** Returns the result of an attempt that cannot be made for this reason. */
   fail(memory: RememberedMessage, reason: string): DeliveryResult
@@ -52,31 +55,39 @@ export function createDeliveryAttempts(options: DeliveryAttemptOptions): Deliver
 
   /** Stores an outcome in the memory of the message. Returns the outcome. */
   function store(outcome: DeliveryOutcome, memory: RememberedMessage): DeliveryOutcome {
-    const { to, result } = outcome
-    if (result === 'delivered') memory.received.add(to)
-    else {
-      memory.received.delete(to)
-      receipts.cancel(to, memory.idFor(to))
-    }
-    report.add(outcome)
+    const { to, result, reason } = outcome
+    const { received, rejected } = memory
+    const isRepeatedRejection = result === 'rejected' && rejected.get(to) === reason
+    received.delete(to)
+    rejected.delete(to)
+    if (result === 'delivered') received.add(to)
+    else receipts.cancel(to, memory.idFor(to))
+    if (result === 'rejected') rejected.set(to, reason)
+    if (!isRepeatedRejection) report.add(outcome)
     return outcome
   }
 
-  /** Splits the recipients of the configuration into those that have received the message, and the others. */
-  function divide({ received }: RememberedMessage) {
+  /** Splits the recipients of the configuration into those for which the outcome is known, and the others. */
+  function divide({ received, rejected }: RememberedMessage) {
     const { to = [], rooms = [] } = config() ?? {}
-    const isMissing = (recipient: string) => !received.has(recipient)
+    const already = [...to, ...rooms].filter((each) => received.has(each))
+    const isSettled = (each: string) =>
+      received.has(each) || (already.length > 0 && rejected.has(each))
+    const settled = [...to, ...rooms].filter(isSettled).map((each): DeliveryOutcome => {
+      const reason = rejected.get(each)
+      return reason === undefined ? delivered(each) : { to: each, result: 'rejected', reason }
+    })
     return {
       hasRecipients: to.length + rooms.length > 0,
-      already: [...to, ...rooms].filter((each) => received.has(each)),
-      people: to.filter(isMissing),
-      missingRooms: rooms.filter(isMissing),
+      settled,
+      people: to.filter((each) => !isSettled(each)),
+      missingRooms: rooms.filter((each) => !isSettled(each)),
     }
   }
 
   return {
     async run({ text, isCorrection = false }, memory, timeoutMs) {
-      const { hasRecipients, already, people, missingRooms } = divide(memory)
+      const { hasRecipients, settled, people, missingRooms } = divide(memory)
       if (!hasRecipients) return NO_RECIPIENTS
       const { previous } = memory
       const address = (to: string) => ({
@@ -106,28 +117,22 @@ export function createDeliveryAttempts(options: DeliveryAttemptOptions): Deliver
         return [store(outcome, memory)]
       }
       const outcomes = await Promise.all([sendToPeople(), ...missingRooms.map(sendToRoom)])
-      return summarize(already, outcomes.flat())
+      return summarize([...settled, ...outcomes.flat()])
     },
 
     fail(memory, reason) {
-      const { already, people, missingRooms } = divide(memory)
+      const { settled, people, missingRooms } = divide(memory)
       const missing = [...people, ...missingRooms]
-      return summarize(
-        already,
-        missing.map((to) => store(pending(to, reason), memory)),
-      )
+      return summarize([...settled, ...missing.map((to) => store(pending(to, reason), memory))])
     },
   }
 }
 
-function summarize(
-  already: readonly string[],
-  outcomes: readonly DeliveryOutcome[],
-): DeliveryResult {
+function summarize(outcomes: readonly DeliveryOutcome[]): DeliveryResult {
   const select = (result: DeliveryOutcome['result']) =>
     outcomes.filter((each) => each.result === result).map(({ to, reason }) => ({ to, reason }))
   return {
-    delivered: [...already, ...select('delivered').map(({ to }) => to)],
+    delivered: select('delivered').map(({ to }) => to),
     rejected: select('rejected'),
     pending: select('pending'),
   }

@@ -9,17 +9,18 @@ export type DeliveryReport = {
   /** Counts and logs what became of a message to one recipient. */
   add(outcome: DeliveryOutcome): void
   /** @param missingReceipts How many receipts did not arrive in time. */
-  createFamily(missingReceipts: number): Family
+  createFamilies(missingReceipts: number): readonly Family[]
   /** Forgets the problems of all recipients that the configuration no longer has. */
   forgetOthers(): void
 }
 
 /** Names a recipient in log lines, which must not contain the addresses of people and the names of rooms. */
 function nameRecipient(to: string, alerts: AlertsConfig | undefined): string {
-  const room = alerts?.rooms.indexOf(to) ?? -1
-  return room === -1
-    ? `recipient ${(alerts?.to.indexOf(to) ?? 0) + 1} of alerts.to`
-    : `room ${room + 1} of alerts.rooms`
+  const [person = -1, room = -1] = [alerts?.to.indexOf(to), alerts?.rooms.indexOf(to)]
+  if (person >= 0) return `recipient ${person + 1} of alerts.to`
+  if (room >= 0) return `room ${room + 1} of alerts.rooms`
+  // A reload can remove a recipient while a message to it is being delivered.
+  return 'a recipient that the configuration no longer has'
 }
 
 /** Counts the outcomes of all deliveries, and logs each problem of a recipient once, until it changes. */
@@ -35,6 +36,13 @@ export function createDeliveryReport({
   const limitedLog = limitRepeats(log, now)
   const problems = new Map<string, ProblemLog>()
   const counts = new Map<string, number>()
+  // The recipients that have rejected the last message.
+  const rejecting = new Set<string>()
+
+  const isConfigured = (recipient: string) => {
+    const { to = [], rooms = [] } = config() ?? {}
+    return to.includes(recipient) || rooms.includes(recipient)
+  }
 
   function getProblemLog(to: string): ProblemLog {
     const existing = problems.get(to)
@@ -63,14 +71,17 @@ export function createDeliveryReport({
       addCount(counts, result === 'pending' ? 'failed' : result, 1)
       log.debug('delivery of an alert', { to, result, ...(reason && { reason }) })
       if (result === 'delivered') {
+        rejecting.delete(to)
         problems.get(to)?.recovered(`Alerts reach ${recipient} again.`, {})
-      } else if (result === 'rejected') logRejection(outcome, recipient)
-      else {
+      } else if (result === 'rejected') {
+        rejecting.add(to)
+        logRejection(outcome, recipient)
+      } else {
         const message = 'An alert has not reached a recipient.'
         limitedLog.warn(message, { recipient, reason })
       }
     },
-    createFamily: (missingReceipts) =>
+    createFamilies: (missingReceipts) => [
       family(
         'counter',
         'prosody_exporter_messages',
@@ -83,10 +94,18 @@ export function createDeliveryReport({
           { labels: { result: 'unconfirmed' }, value: missingReceipts },
         ],
       ),
+      family(
+        'gauge',
+        'prosody_exporter_rejecting_recipients',
+        'Number of recipients of alerts that rejected the last message.',
+        [{ labels: {}, value: [...rejecting].filter(isConfigured).length }],
+      ),
+    ],
     forgetOthers() {
-      const { to = [], rooms = [] } = config() ?? {}
-      for (const each of [...problems.keys()]) {
-        if (!to.includes(each) && !rooms.includes(each)) problems.delete(each)
+      for (const each of [...problems.keys(), ...rejecting]) {
+        if (isConfigured(each)) continue
+        problems.delete(each)
+        rejecting.delete(each)
       }
     },
   }

@@ -1,6 +1,7 @@
 import type { AlertsConfig } from '../config/read-config.js'
 import type { Log } from '../log/log.js'
 import { family, type Family } from '../metrics/family.js'
+import { toBareJid } from '../xmpp/jid.js'
 import { realTime, type Schedule } from '../xmpp/schedule.js'
 import type { Element } from '../xmpp/xml.js'
 import { createDeliveredMessages } from './delivered-messages.js'
@@ -11,16 +12,14 @@ import {
   type DeliveryResult,
 } from './delivery-attempt.js'
 import { createDeliveryReport } from './delivery-report.js'
-import { createDeliverySlots } from './delivery-slots.js'
-import { getBareJid, readReceipt } from './message-stanza.js'
+import { createDeliveryTurns } from './delivery-turns.js'
+import { readReceipt } from './message-stanza.js'
 import type { MessagingClient } from './messaging-client.js'
 import { createReceipts } from './receipts.js'
 import { createRooms, type Rooms } from './rooms.js'
 import { createSentMessages } from './sent-messages.js'
 
 export type { AlertMessage, DeliveryResult } from './delivery-attempt.js'
-
-const MAX_RUNNING = 4
 
 export type Delivery = {
   /**
@@ -63,8 +62,14 @@ export function createDelivery(options: DeliveryOptions): Delivery {
   const receipts = createReceipts({ now })
   const rooms = createRooms({ client, log, now, schedule })
   const report = createDeliveryReport({ config, log, now })
-  const remembered = createDeliveredMessages({ now })
-  const turns = createTurns(schedule)
+  const remembered = createDeliveredMessages({
+    now,
+    countRecipients: () => {
+      const { to = [], rooms = [] } = config() ?? {}
+      return to.length + rooms.length
+    },
+  })
+  const turns = createDeliveryTurns(schedule)
   const parts = {
     client,
     config,
@@ -97,13 +102,15 @@ export function createDelivery(options: DeliveryOptions): Delivery {
     },
     leaveRooms() {
       rooms.apply([], '')
+      // Rooms that could not be left now cannot be left through another server.
+      rooms.leave()
     },
     onOnline: rooms.join,
     onLost: rooms.lose,
     handle: (stanza) => handleStanza(stanza, parts),
 
     getFamilies: () => [
-      report.createFamily(receipts.countMissing()),
+      ...report.createFamilies(receipts.countMissing()),
       ...(rooms.getAll().length > 0 ? [createRoomFamily(rooms)] : []),
     ],
     stop() {
@@ -117,39 +124,6 @@ export function createDelivery(options: DeliveryOptions): Delivery {
   }
 }
 
-/** Limits how many deliveries run at the same time, and starts them in the order of the calls. */
-function createTurns(schedule: Schedule) {
-  const slots = createDeliverySlots(MAX_RUNNING, schedule)
-  const running = new Set<Promise<unknown>>()
-  let isStopping = false
-
-  return {
-    async run<T>(
-      timeoutMs: number,
-      { onTurn, onNoTurn }: { onTurn: () => Promise<T>; onNoTurn: (reason: string) => T },
-    ): Promise<T> {
-      // The rest of the time is for the delivery. With too little of it, a message would be sent without a confirmation.
-      const hasSlot = !isStopping && (await slots.acquire(timeoutMs / 2))
-      if (isStopping) return onNoTurn('the exporter is stopping.')
-      if (!hasSlot) return onNoTurn('earlier alerts are still being delivered.')
-      const result = onTurn()
-      running.add(result)
-      try {
-        return await result
-      } finally {
-        running.delete(result)
-        slots.release()
-      }
-    },
-    /** Starts no more deliveries. Resolves when the running ones have ended. */
-    async stop(): Promise<void> {
-      isStopping = true
-      slots.cancelWaiting()
-      await Promise.allSettled(running)
-    },
-  }
-}
-
 function handleStanza(
   stanza: Element,
   { config, sent, receipts, rooms }: DeliveryAttemptOptions,
@@ -159,7 +133,7 @@ function handleStanza(
   const isFromRoom = rooms.handle(stanza)
   if (stanza.getName() !== 'message') return isFromRoom
   if (sent.handle(stanza)) return true
-  const from = getBareJid(stanza.attrs['from'] ?? '')
+  const from = toBareJid(stanza.attrs['from'] ?? '')
   const receipt = readReceipt(stanza)
   if (receipt === undefined || !config()?.to.includes(from)) return isFromRoom
   receipts.confirm(from, receipt)

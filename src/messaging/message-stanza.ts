@@ -1,7 +1,6 @@
+import { NS_RECEIPTS } from '../xmpp/namespaces.js'
 import { xml, type Element } from '../xmpp/xml.js'
 
-/** XEP-0184 */
-export const NS_RECEIPTS = 'urn:xmpp:receipts'
 /** XEP-0359 */
 const NS_STANZA_ID = 'urn:xmpp:sid:0'
 /** XEP-0334 */
@@ -47,9 +46,4 @@ export function readOwnIds(message: Element): readonly string[] {
 /** Returns the id of the message for which this message is a receipt; `undefined` if it is none. */
 export function readReceipt(message: Element): string | undefined {
   return message.getChild('received', NS_RECEIPTS)?.attrs['id']
-}
-
-/** Returns a JID without its resource. */
-export function getBareJid(jid: string): string {
-  return jid.split('/', 1)[0]!
 }

@@ -9,6 +9,7 @@ import { addAlertsRoute } from './alerts-route.js'
 import { createChat } from './chat.js'
 import { createDelivery, type DeliveryResult } from './delivery.js'
 import { createMessagingClient } from './messaging-client.js'
+import { createNotificationCounts } from './notification-counts.js'
 import { formatNotification } from './notification-text.js'
 import { getGroupKey, getNotificationKey, type Notification } from './notification.js'
 import { sendTestMessage } from './test-message.js'
@@ -30,7 +31,7 @@ export type MessagingOptions = {
 export type Messaging = {
   readonly addRoutes: (app: Hono) => void
   /** Called at the start, and after each reload of the configuration. */
-  readonly applyConfig: () => Promise<void>
+  readonly applyConfig: () => void
   readonly onOnline: (server: string) => void
   readonly onLost: (server: string) => void
   /** Returns whether this part of the exporter has handled the stanza. Never throws. */
@@ -61,7 +62,6 @@ export function createMessaging(options: MessagingOptions): Messaging {
       if (alerts) alerts.applyConfig()
       else if (config().alerts) log.warn('Restart the exporter to turn on alerts: a reload cannot.')
       chat.applyConfig()
-      return Promise.resolve()
     },
     onOnline(server) {
       if (alerts?.isOf(server)) guard(log, alerts.delivery.onOnline)
@@ -76,7 +76,7 @@ export function createMessaging(options: MessagingOptions): Messaging {
       (isChatServer(server) && guard(log, () => chat.handle(stanza)) === true),
     sendTest: (server, deadlineMs) =>
       config().alerts && alerts?.isOf(server) ? alerts.sendTest(deadlineMs) : undefined,
-    getFamilies: () => alerts?.delivery.getFamilies() ?? [],
+    getFamilies: () => alerts?.getFamilies() ?? [],
     stop() {
       chat.stop()
       alerts?.delivery.stop()
@@ -108,6 +108,7 @@ function createAlerts({
   let server = config().alerts?.server
   const client = createMessagingClient(() => find(server)?.connection)
   const delivery = createDelivery({ client, config: () => config().alerts, log })
+  const notifications = createNotificationCounts()
 
   function deliver(notification: Notification) {
     const { template, correctResolved = false } = config().alerts ?? {}
@@ -122,11 +123,13 @@ function createAlerts({
 
   return {
     delivery,
+    getFamilies: () => [...delivery.getFamilies(), notifications.createFamily()],
     isOf: (name: string) => name === server,
     sendTest: (deadlineMs: number) =>
-      sendTestMessage((...args) => delivery.deliver(...args), client.domain() ?? '', deadlineMs),
+      sendTestMessage(delivery.deliver, client.domain() ?? '', deadlineMs),
     addRoute: (app: Hono) => {
-      addAlertsRoute(app, { token: () => config().alerts?.token, deliver, log })
+      const token = () => config().alerts?.token
+      addAlertsRoute(app, { token, deliver, onResponse: notifications.add, log })
     },
     applyConfig: () => {
       const next = config().alerts?.server

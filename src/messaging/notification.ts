@@ -235,16 +235,16 @@ function readTexts(parent: object, name: string, place: string): Texts {
       `${place}${name}: expected at most ${MAX_TEXTS} names, got ${names.length}`,
     )
   }
-  // Object.fromEntries creates a property of its own for each name, so `__proto__` is a name like any other.
-  return Object.fromEntries(names.map((each) => [each, readNamed(value, each, `${place}${name}`)]))
+  // A text with a very long name is omitted, so that the alert arrives nevertheless. Object.fromEntries creates a property of
+  // its own for each name, so `__proto__` is a name like any other.
+  return Object.fromEntries(
+    names
+      .filter((each) => each.length <= MAX_NAME_CHARACTERS)
+      .map((each) => [each, readNamed(value, each, `${place}${name}`)]),
+  )
 }
 
 function readNamed(parent: object, name: string, place: string): string {
-  if (name.length > MAX_NAME_CHARACTERS) {
-    throw new NotificationError(
-      `${place}: expected names of at most ${MAX_NAME_CHARACTERS} characters, got ${name.length}`,
-    )
-  }
   const value = getField(parent, name)
   if (typeof value !== 'string') throw wrong(`${place}[${quote(name)}]`, 'a text', value)
   return shorten(value)

@@ -8,6 +8,7 @@ import {
   createSilenceOrder,
   createUnsilenceOrder,
   isAlertName,
+  unlessTooLong,
   type SilenceOrder,
 } from './silences.js'
 
@@ -74,7 +75,7 @@ function createSilenceCommands(source: ChatSource): readonly OfferedCommand[] {
 
 /** If no alert is firing, the person can silence one in advance. */
 async function createSilenceFields(alertmanager: AlertmanagerClient): Promise<ShownField[]> {
-  const alerts = await alertmanager.listAlerts()
+  const alerts = (await unlessTooLong(() => alertmanager.listAlerts())) ?? []
   const names = listNames(alerts.filter(({ isSilenced }) => !isSilenced).map(({ name }) => name))
   return [
     createNameField(names),
@@ -86,15 +87,19 @@ async function createSilenceFields(alertmanager: AlertmanagerClient): Promise<Sh
 }
 
 async function createUnsilenceFields(alertmanager: AlertmanagerClient): Promise<ShownField[]> {
-  const silences = await alertmanager.listSilences()
+  const silences = await unlessTooLong(() => alertmanager.listSilences())
+  if (!silences) return [createNameField([])]
   const names = listNames(silences.flatMap(({ alertName }) => alertName ?? []))
   if (names.length > 0) return [createNameField(names)]
-  throw new AnswerError('No silence is for all alerts of one name.')
+  throw new AnswerError(
+    'No silence has only the name of an alert as its matcher. End other silences on the web page of Alertmanager.',
+  )
 }
 
 const listNames = (names: readonly string[]) =>
   [...new Set(names)].filter(isAlertName).sort().slice(0, MAX_OPTIONS)
 
+/** The person chooses one of the names, or writes one if there are none. */
 function createNameField(names: readonly string[]): ShownField {
   const common = { name: 'alert', label: 'Name of the alert', isRequired: true }
   if (names.length === 0) return { ...common, type: 'text-single', values: [] }

@@ -42,8 +42,11 @@ export type Room = {
   readonly lose: () => void
   /** Takes a presence stanza from the room. */
   readonly handlePresence: (presence: Element) => void
-  /** Leaves the room for good. */
-  readonly leave: () => void
+  /**
+   * Leaves the room for good. Returns false if the exporter is not connected, and may still be in the room. Then call it
+   * again after the next login.
+   */
+  readonly leave: () => boolean
 }
 
 export type RoomOptions = {
@@ -71,6 +74,8 @@ export function createRoom(options: RoomOptions): Room {
   const report = createRoomLog(options)
   const { enter, getState, watch } = createRoomStates(schedule)
   let isLeft = false
+  // A room keeps its occupants when the stream of their component ends.
+  let mayBeInside = false
   let failures = 0
   let attempt = 0
   let triedAtMs = -Infinity
@@ -98,12 +103,17 @@ export function createRoom(options: RoomOptions): Room {
     const problem = await findRoom(client, { from: addresses.from, room: jid, timeoutMs: JOIN_MS })
     if (attempt !== current || getState().phase !== 'joining') return
     if (problem) fail(problem)
-    else client.send(createJoin(addresses, formatJoinId(current)))
+    else {
+      client.send(createJoin(addresses, formatJoinId(current)))
+      mayBeInside = true
+    }
   }
 
   function fail(problem: RoomProblem): void {
     const pauseMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(failures, 10))
     failures++
+    // After a silent attempt to join, the room may let the exporter in later.
+    if (problem !== NO_ANSWER) mayBeInside = false
     report.problem(problem)
     enter({ phase: 'outside', problem }, { ms: pauseMs, run: join })
   }
@@ -122,14 +132,6 @@ export function createRoom(options: RoomOptions): Room {
     enter({ phase: 'joined', occupant }, { ms: STEADY_MS, run: settle })
   }
 
-  function sendLeave(): void {
-    try {
-      client.send(createLeave(getAddresses()))
-    } catch (error) {
-      log.debug('cannot leave a room', { room: jid, reason: getErrorMessage(error) })
-    }
-  }
-
   return {
     jid,
     join,
@@ -141,17 +143,30 @@ export function createRoom(options: RoomOptions): Room {
     },
     handlePresence(presence) {
       const change = decide(readRoomEvent(presence), getState(), attempt, client)
-      if (change?.problem === NEW_ROOM) sendLeave()
+      if (change?.problem === NEW_ROOM) sendLeave(options, getAddresses)
       if (change?.problem) fail(change.problem)
       else if (change?.occupant !== undefined) succeed(change.occupant)
     },
     leave() {
-      if (isLeft) return
       isLeft = true
-      const { phase } = getState()
-      if (phase === 'joined' || phase === 'joining') sendLeave()
+      if (mayBeInside && sendLeave(options, getAddresses)) mayBeInside = false
       lose()
+      return !mayBeInside
     },
+  }
+}
+
+/** Returns whether the presence that leaves the room was sent. */
+function sendLeave(
+  { jid, client, log }: RoomOptions,
+  getAddresses: () => Parameters<typeof createLeave>[0],
+): boolean {
+  try {
+    client.send(createLeave(getAddresses()))
+    return true
+  } catch (error) {
+    log.debug('cannot leave a room', { room: jid, reason: getErrorMessage(error) })
+    return false
   }
 }
 

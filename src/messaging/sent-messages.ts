@@ -1,7 +1,8 @@
 import type { StanzaError } from '../errors.js'
+import { toBareJid } from '../xmpp/jid.js'
 import { readError } from '../xmpp/stanza-error.js'
 import type { Element } from '../xmpp/xml.js'
-import { getBareJid, readOwnIds } from './message-stanza.js'
+import { readOwnIds } from './message-stanza.js'
 
 const MAX_SENT = 2000
 
@@ -22,7 +23,7 @@ export type SentMessages = {
 /** Remembers the last messages that were sent, and recognizes errors and reflections of them. */
 export function createSentMessages(): SentMessages {
   const messages = new Map<string, SentMessage>()
-  const find = (from: string, id: string) => messages.get(getKey(getBareJid(from), id))
+  const find = (from: string, id: string) => messages.get(getKey(toBareJid(from), id))
 
   return {
     add(to, id, message) {

@@ -1,7 +1,7 @@
 import { parseDuration } from '../config/duration.js'
 import type { Log } from '../log/log.js'
 import { formatCount, formatDuration, formatUtc } from '../page/format-values.js'
-import type { AlertmanagerClient } from './alertmanager-client.js'
+import { LongListError, type AlertmanagerClient } from './alertmanager-client.js'
 import { AnswerError } from './answer-error.js'
 import { toOneLine } from './plain-text.js'
 
@@ -19,10 +19,12 @@ export type SilenceOrder =
  *
  * @throws {AnswerError}
  */
-export function readSilence(text: string): SilenceOrder {
+export function parseSilenceOrder(text: string): SilenceOrder {
   const [, name = '', duration = ''] = /^(.*\S)\s+(\S+)$/.exec(text) ?? []
   if (name === '') {
-    throw new AnswerError('Write the name of the alert and a duration: silence NAME 2h')
+    throw new AnswerError(
+      'Write the name of the alert and a duration, for example: silence NAME 2h',
+    )
   }
   return createSilenceOrder(name, duration)
 }
@@ -31,14 +33,14 @@ export function readSilence(text: string): SilenceOrder {
 export function createSilenceOrder(name: string, duration: string): SilenceOrder {
   const durationMs = parseDuration(duration.trim())
   if (durationMs === undefined || durationMs < MIN_SILENCE_MS || durationMs > MAX_SILENCE_MS) {
-    throw new AnswerError('The duration must be between 1m and 30d, for example 30m, 2h or 1d')
+    throw new AnswerError('The duration must be between 1m and 30d, for example 30m, 2h or 1d.')
   }
-  return { kind: 'silence', alertName: readAlertName(name), durationMs }
+  return { kind: 'silence', alertName: parseAlertName(name), durationMs }
 }
 
 /** @throws {AnswerError} */
 export function createUnsilenceOrder(name: string): SilenceOrder {
-  return { kind: 'unsilence', alertName: readAlertName(name) }
+  return { kind: 'unsilence', alertName: parseAlertName(name) }
 }
 
 /** Whether a person can write this name: it is one line without control characters, and it is not too long. */
@@ -46,10 +48,10 @@ export function isAlertName(name: string): boolean {
   return name !== '' && toOneLine(name, MAX_NAME_LENGTH) === name
 }
 
-function readAlertName(text: string): string {
+function parseAlertName(text: string): string {
   const name = text.trim()
   if (isAlertName(name)) return name
-  throw new AnswerError(`Write the name of an alert with at most ${MAX_NAME_LENGTH} characters`)
+  throw new AnswerError(`Write the name of an alert with at most ${MAX_NAME_LENGTH} characters.`)
 }
 
 /**
@@ -67,13 +69,29 @@ export async function describeOrder(
     const count = (await findSilences(alertName, alertmanager)).length
     return `This ends ${formatCount(count, 'silence')} of ${alertName}.`
   }
-  const count = (await alertmanager.listAlerts(alertName)).length
   const until = formatUtc(nowMs + order.durationMs)
-  const firing =
-    count === 0
-      ? 'No alert of this name is firing now; check the spelling.'
-      : `${formatCount(count, 'alert')} of this name ${count === 1 ? 'is' : 'are'} firing.`
+  const firing = await describeFiring(alertName, alertmanager)
   return `This silences ${alertName} for ${formatDuration(order.durationMs)}, until ${until}. ${firing}`
+}
+
+async function describeFiring(
+  alertName: string,
+  alertmanager: AlertmanagerClient,
+): Promise<string> {
+  const alerts = await unlessTooLong(() => alertmanager.listAlerts(alertName))
+  if (!alerts) return 'Many alerts of this name are firing.'
+  if (alerts.length === 0) return 'No alert of this name is firing now. Check the spelling.'
+  return `${formatCount(alerts.length, 'alert')} of this name ${alerts.length === 1 ? 'is' : 'are'} firing.`
+}
+
+/** Returns undefined if the list is too long. @throws {AlertmanagerError} for any other failure */
+export async function unlessTooLong<T>(list: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await list()
+  } catch (error) {
+    if (error instanceof LongListError) return undefined
+    throw error
+  }
 }
 
 /**
@@ -115,6 +133,6 @@ async function findSilences(alertName: string, alertmanager: AlertmanagerClient)
   )
   if (found.length > 0) return found
   throw new AnswerError(
-    `No silence is for all alerts with the name ${alertName}. End a silence with other matchers in Alertmanager.`,
+    `No silence has only the name ${alertName} as its matcher. End other silences on the web page of Alertmanager.`,
   )
 }

@@ -36,9 +36,9 @@ export type Connection = {
    */
   evictions(): number
   /**
-   * Calls `watch` with the text of each stanza from or to the component's domain that the exporter sends, or receives and
-   * accepts after the login. Other stanzas are not shown: messages of people, and codes with which they confirm what
-   * they ask. This ends when the returned function is called.
+   * Calls `watch` with the text of each request that the exporter sends from the component's domain, and of each stanza to
+   * this domain that it receives and accepts after the login. Stanzas of other addresses are not shown: messages of
+   * people, and codes with which they confirm what they ask. This ends when the returned function is called.
    */
   trace(watch: Watch): () => void
   /**
@@ -93,7 +93,7 @@ export type ConnectionOptions = {
   readonly onStanza?: (stanza: Element) => boolean
   /** Called after each login that succeeded. */
   readonly onOnline?: () => void
-  /** Called when a stream or an attempt to connect has ended, and `problem` returns the reason. */
+  /** Called when a stream or an attempt to connect has ended, also because of `stop`. */
   readonly onLost?: () => void
   /**
    * If no element arrives for this many milliseconds after a request whose reply is missing, the exporter ends the
@@ -152,9 +152,10 @@ export function createConnection(options: ConnectionOptions): Connection {
     void stream.closed.then((end) => {
       stream = undefined
       exchanges.dropAll(new LinkError(`the stream to ${service} was lost`))
-      if (isStopped) return
-      const onlineMs = ended(end)
-      cancelRedial = schedule(backoff.next(end, onlineMs), dial)
+      if (!isStopped) {
+        const onlineMs = ended(end)
+        cancelRedial = schedule(backoff.next(end, onlineMs), dial)
+      }
       options.onLost?.()
     })
   }

@@ -97,15 +97,17 @@ for (const version of prosodyVersions) {
     const user = await login({ port: prosody.ports.c2s, jid: 'ops@one.example', password: 'pw' })
     const hosts = async (names: string) => {
       const reply = await user.iq('set', STATS, hostsCommand(names))
-      const command = reply.getChild('command', NS_COMMANDS)
-      return command?.getChildText('hosts', REGISTRY_NODE) ?? errorCondition(reply)
+      const found = reply.getChild('command', NS_COMMANDS)?.getChild('hosts', REGISTRY_NODE)
+      return found ? [found.text(), found.attrs['virtual']] : errorCondition(reply)
     }
     // The hosts are a VirtualHost, an internal component, and external components that are not connected.
     const existing = ['one.example', 'rooms.one.example', OTHER, STATS]
     const unknown = ['example', 'typo.one.example', 'user@one.example', '%', '__index']
-    assert.equal(await hosts([...existing, ...unknown].join(' \n')), existing.join(' '))
-    assert.equal(await hosts(''), '')
-    assert.equal(await hosts(`one.example${' x'.repeat(4090)}`), 'one.example')
+    const answer = await hosts([...existing, ...unknown, 'two.example'].join(' \n'))
+    const virtual = 'one.example two.example'
+    assert.deepEqual(answer, [[...existing, 'two.example'].join(' '), virtual])
+    assert.deepEqual(await hosts(''), ['', ''])
+    assert.deepEqual(await hosts(`one.example${' x'.repeat(4090)}`), ['one.example', 'one.example'])
     assert.equal(await hosts(`one.example${' x'.repeat(4091)}`), 'bad-request')
     await user.close()
   })

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
-import { connect, createServer } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
 import xml, { type Element } from '@xmpp/xml'
@@ -96,25 +96,34 @@ async function post(
   return { status: response.status, text: (await response.text()).trim() }
 }
 
-const accepted = (delivered: number, rejected = 0) => ({
+type Answer = Awaited<ReturnType<typeof post>>
+
+const accepted = (delivered: number, rejected = 0): Answer => ({
   status: 200,
   text: JSON.stringify({ delivered, rejected }),
 })
+
+/** Checks the answer if all recipients have rejected the notification. */
+const refused = (recipients: number, reason: RegExp) => (answer: Answer) =>
+  answer.status === 503 &&
+  answer.text.startsWith(`Not delivered to ${recipients} of ${recipients} recipients: `) &&
+  reason.test(answer.text)
 
 /** Posts notifications with different names, until the exporter answers the expected response. */
 async function untilPosted(
   exporter: RunningExporter,
   name: string,
-  expected: ReturnType<typeof accepted>,
+  expected: Answer | ReturnType<typeof refused>,
 ) {
+  const isExpected =
+    typeof expected === 'function'
+      ? expected
+      : (answer: Answer) => answer.status === expected.status && answer.text === expected.text
   let count = 0
-  await until(
-    async () => {
-      const answer = await post(exporter, `${name}-${++count}`)
-      return answer.status === expected.status && answer.text === expected.text
-    },
-    { what: `a notification gets the response ${expected.text}`, everyMs: 500 },
-  )
+  await until(async () => isExpected(await post(exporter, `${name}-${++count}`)), {
+    what: `a notification gets the expected response (${name})`,
+    everyMs: 500,
+  })
 }
 
 const isText = (stanza: Element) =>
@@ -150,6 +159,26 @@ async function destroyRoom(owner: XmppUser) {
   assert.equal((await owner.iq('set', ROOM, query)).attrs.type, 'result')
 }
 
+async function reload(exporter: RunningExporter) {
+  exporter.kill('SIGHUP')
+  await until(() => exporter.stderr().includes('configuration reloaded'), { what: 'a reload' })
+}
+
+const countOccupants = async (prosody: TestProsody) =>
+  Number(
+    await evalLua(
+      prosody,
+      `local room = prosody.hosts["${prosody.rooms}"].modules.muc.get_room_from_jid("${ROOM}")
+      local count = 0
+      for _ in room:each_occupant() do count = count + 1 end
+      return count`,
+    ),
+  )
+
+/** Whether the exporter has left the room. */
+const isDeparture = ({ name, attrs }: Element) =>
+  name === 'presence' && attrs.type === 'unavailable' && attrs.from === `${ROOM}/alerts`
+
 const breakStream = (prosody: TestProsody) =>
   evalLua(
     prosody,
@@ -158,11 +187,19 @@ const breakStream = (prosody: TestProsody) =>
 
 /**
  * Starts a relay to Prosody's component port that cuts the stream once, at the first message of the exporter after `arm`
- * was called: before the message, or after it and before the ping that follows it.
+ * was called: before the message, or after it and before the ping that follows it. After `refuse`, the relay accepts no
+ * connections until `accept` is called.
  */
 async function startRelay(t: TestContext, port: number) {
   let cut: 'before' | 'after' | undefined
+  let isRefusing = false
+  const clients = new Set<Socket>()
   const server = createServer((client) => {
+    if (isRefusing) {
+      client.destroy()
+      return
+    }
+    clients.add(client)
     const upstream = connect(port, '127.0.0.1')
     for (const socket of [client, upstream]) {
       socket.on('error', () => undefined)
@@ -194,6 +231,17 @@ async function startRelay(t: TestContext, port: number) {
       cut = at
     },
     isArmed: () => cut !== undefined,
+    refuse: () => {
+      isRefusing = true
+    },
+    accept: () => {
+      isRefusing = false
+    },
+    /** Ends all connections. */
+    disconnect: () => {
+      for (const client of clients) client.destroy()
+      clients.clear()
+    },
   }
 }
 
@@ -248,6 +296,25 @@ for (const version of prosodyVersions) {
       await untilExported(exporter, 'prosody_exporter_messages_total{result="rejected"}', 2)
     })
 
+    test('an alert that all recipients reject is not accepted, until one of them receives it', async (t) => {
+      const prosody = await startProsody(t, version)
+      const exporter = await startExporter(t, prosody, { to: ['new@one.example'] })
+      for (let i = 0; i < 2; i++) {
+        const answer = await post(exporter, 'Full')
+        assert.ok(refused(1, /there is no such user/)(answer), answer.text)
+      }
+      await untilExported(exporter, 'prosody_exporter_messages_total{result="rejected"}', 1)
+      await untilExported(exporter, 'prosody_exporter_rejecting_recipients', 1)
+
+      await evalLua(
+        prosody,
+        `assert(require "core.usermanager".create_user("new", "${PASSWORD}", "one.example"))`,
+      )
+      assert.deepEqual(await post(exporter, 'Full'), accepted(1))
+      await nextText(await logIn(t, prosody, 'new@one.example'))
+      await untilExported(exporter, 'prosody_exporter_rejecting_recipients', 0)
+    })
+
     test('the exporter joins a room again after a kick, a lost stream, a lost occupant and a restart', async (t) => {
       const prosody = await startProsody(t, version)
       const owner = await logIn(t, prosody, OWNER)
@@ -284,7 +351,7 @@ for (const version of prosodyVersions) {
       await untilInRoom(exporter)
 
       await administer(owner, { jid: ADDRESS, affiliation: 'outcast' })
-      await untilPosted(exporter, 'ban', accepted(0, 1))
+      await untilPosted(exporter, 'ban', refused(1, /the room has banned the exporter/))
       await administer(owner, { jid: ADDRESS, affiliation: 'none' })
       await untilPosted(exporter, 'unban', accepted(1))
     })
@@ -297,7 +364,7 @@ for (const version of prosodyVersions) {
       await untilInRoom(exporter)
 
       await destroyRoom(owner)
-      await untilPosted(exporter, 'destroyed', accepted(0, 1))
+      await untilPosted(exporter, 'destroyed', refused(1, /the room was destroyed/))
       const info = xml('query', { xmlns: 'http://jabber.org/protocol/disco#info' })
       assert.equal((await owner.iq('get', ROOM, info)).attrs.type, 'error')
       await openRoom(owner, ROOM)
@@ -319,7 +386,7 @@ for (const version of prosodyVersions) {
       const names = ['password', 'members', 'banned', 'taken', 'locked', 'missing', 'moderated']
       const rooms = [...names.map(room), 'admin@one.example']
       const exporter = await startExporter(t, prosody, { rooms })
-      await untilPosted(exporter, 'all', accepted(0, 8))
+      await untilPosted(exporter, 'all', refused(8, /the room has a password/))
       const expected = [
         /room 1 of alerts\.rooms: the room has a password/,
         /room 2 of alerts\.rooms: the room is members-only/,
@@ -383,6 +450,27 @@ for (const version of prosodyVersions) {
       const answer = await post(exporter, 'Down')
       assert.equal(answer.status, 503)
       assert.match(answer.text, /Not delivered to 2 of 2 recipients/)
+    })
+
+    test('a room that a reload removes while the exporter is not connected is left after the next login', async (t) => {
+      const prosody = await startProsody(t, version)
+      const owner = await logIn(t, prosody, OWNER)
+      await openRoom(owner, ROOM)
+      const relay = await startRelay(t, prosody.ports.component)
+      const exporter = await startExporter(t, prosody, { rooms: [ROOM] }, relay.service)
+      await untilInRoom(exporter)
+
+      relay.refuse()
+      relay.disconnect()
+      await untilExported(exporter, 'prosody_exporter_rooms{state="joined"}', 0)
+      await writeConfig(prosody, { to: [OFFLINE] })
+      await reload(exporter)
+      // Prosody does not remove the occupant of a component that is not connected.
+      const occupants = await countOccupants(prosody)
+      assert.equal(occupants, 2)
+      relay.accept()
+      await owner.next(isDeparture)
+      assert.equal(await countOccupants(prosody), 1)
     })
 
     test('a reload changes the recipients, and the exporter leaves its rooms when it stops', async (t) => {

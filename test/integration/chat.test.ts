@@ -61,6 +61,26 @@ async function assertUnserved(user: XmppUser, allowed: XmppUser): Promise<void> 
   assert.equal(user.taken(isAnswer), undefined)
 }
 
+/** Answers each request of service discovery as Prosody answers for a VirtualHost. @see XEP-0030 §3.1 */
+function claimToBeServer(component: XmppStream): void {
+  const answer = async () => {
+    for (;;) {
+      const { attrs } = await component.next((stanza) => !!stanza.getChild('query', NS_INFO))
+      const identity = xml('identity', { category: 'server', type: 'im', name: 'Prosody' })
+      const { from, to, id } = attrs
+      component.send(
+        xml(
+          'iq',
+          { type: 'result', id: id!, from: to!, to: from! },
+          xml('query', { xmlns: NS_INFO }, identity),
+        ),
+      )
+    }
+  }
+  // The stream ends with the test.
+  answer().catch(() => undefined)
+}
+
 async function startServer(t: TestContext, version: (typeof prosodyVersions)[number]) {
   const prosody = await withProsody(t, {
     version,
@@ -112,7 +132,7 @@ for (const version of prosodyVersions) {
       const { admin } = await startServer(t, version)
       const lines = (await ask(admin, 'Status')).split('\n')
       assert.equal(lines.length, 6, lines.join('\n'))
-      assert.match(lines[0]!, new RegExp(`^Prosody ${version} is up since 2`))
+      assert.match(lines[0]!, new RegExp(`^Prosody ${version} has been up since 2`))
       assert.match(lines[1]!, /^Users online: \d+, connected clients: \d+$/)
       assert.match(lines[3]!, /^Failed logins: \d+ in the last /)
       assert.match(await ask(admin, 'top'), /Messages since the start of Prosody: one\.example \d/)
@@ -178,7 +198,7 @@ for (const version of prosodyVersions) {
       }
       assert.match(
         complaints(exporter).join('\n'),
-        /^.*chat\.allow whose domain is no VirtualHost of this Prosody get no answers: far\.example, forger\.one\.example\..*$/,
+        /^.*chat\.allow whose domain is not a VirtualHost of this Prosody: far\.example, forger\.one\.example\..*$/,
       )
     })
 
@@ -210,7 +230,7 @@ for (const version of prosodyVersions) {
       // The person sees what another component sends in the person's name.
       const [, code = ''] = /yes (\d+)$/.exec(await hear(admin)) ?? []
       say(forger, 'yes 000000', { from: admin.jid })
-      assert.match(await hear(admin), code === '000000' ? /Silenced/ : /This is not the code/)
+      assert.match(await hear(admin), code === '000000' ? /Silenced/ : /This code is wrong/)
 
       forger.send(
         xml(
@@ -233,17 +253,37 @@ for (const version of prosodyVersions) {
         undefined,
       )
       assert.equal(alertmanager.silences.length, 0)
-      // The component itself is in chat.allow, but it is no VirtualHost.
+      // The component itself is in chat.allow, but it is not a VirtualHost.
       say(forger, 'help', { from: `admin@${FORGER}/x` })
       assert.match(await ask(admin, `yes ${code}`), /^Silenced ProsodyDown/)
       assert.equal(forger.taken(isAnswer), undefined)
+    })
+
+    test('a component that claims to be a server is not served', async (t) => {
+      const { prosody, exporter, admin } = await startServer(t, version)
+      const { component: port } = prosody.ports
+      const component = await connectComponent({ port, domain: FORGER, secret: SECRET })
+      t.after(() => component.close())
+      claimToBeServer(component)
+      exporter.kill('SIGHUP')
+      await until(() => logLines(exporter).some(({ message }) => /reloaded/.test(message)), {
+        what: 'the exporter has reloaded its configuration',
+      })
+      // The exporter answers after the check of the hosts that follows the reload.
+      assert.match(await ask(admin, 'help'), /^status: /)
+      const from = `admin@${FORGER}/x`
+      say(component, 'help', { from })
+      const run = commandElement('status')
+      assert.equal(errorCondition(await component.iq('set', ADDRESS, run, { from })), 'forbidden')
+      assert.match(await ask(admin, 'help'), /^status: /)
+      assert.equal(component.taken(isAnswer), undefined)
     })
 
     test('a client that answers each message starts no loop', async (t) => {
       const { admin } = await startServer(t, version)
       say(admin, 'I am away')
       for (let i = 0; i < 3; i++) {
-        assert.match(await hear(admin), /^This is no command/)
+        assert.match(await hear(admin), /does not know this command/)
         say(admin, `I am away, ${i}`)
       }
       // The exporter has ignored the last message, so this is the next answer.
@@ -262,7 +302,10 @@ for (const version of prosodyVersions) {
         { what: 'the exporter serves the person' },
       )
       assert.match(await ask(stranger, 'help'), /^status: /)
-      assert.match(await ask(admin, 'alerts'), /Set alertmanager\.url in its configuration file/)
+      assert.match(
+        await ask(admin, 'alerts'),
+        /Set alertmanager\.url in the configuration file of the exporter/,
+      )
     })
 
     test('after a restart of Prosody, the exporter checks the hosts again, and answers', async (t) => {

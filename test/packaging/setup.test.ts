@@ -340,7 +340,10 @@ describe('prosody-exporter setup', { concurrency: 4 }, () => {
       const jids = 'admin@localhost,ops@rooms.localhost,me@far.example'
       const report = await succeeds(machine, ['setup', '--yes', `--alerts=${jids}`])
       assert.equal(await pidOf(machine), pid)
-      assert.match(report, /^me@far\.example: not on this Prosody\..*stats\.localhost has a DNS/m)
+      assert.match(report, /^ {2}ops@rooms\.localhost: room\n {2}me@far\.example: person, not on/m)
+      assert.match(report, /^Other servers .*stats\.localhost has a DNS/m)
+      assert.match(report, /^Alert rules .*: \/.*\/deploy\/prometheus\/rules\.yml$/m)
+      assert.doesNotMatch(report, /chgrp/)
       assert.match(report, /^ +- url: http:\/\/127\.0\.0\.1:9347\/alerts$/m)
       assert.match(report, /doctor --send-test$/m)
       const token = (await machine.read(TOKEN)).trim()
@@ -377,6 +380,9 @@ describe('prosody-exporter setup', { concurrency: 4 }, () => {
       await machine.append(EXPORTER_CONFIG, '\n# mine\ncollection: { min_age: 1s }\n')
       const edited = await machine.read(EXPORTER_CONFIG)
       const report = await succeeds(machine, ['setup', '--yes', '--alerts=admin@localhost'])
+      // This machine has no group of Alertmanager.
+      assert.match(report, /^Alertmanager must be able to read .*: chgrp prometheus/m)
+      assert.match(await machine.run('stat', '--format=%u:%g %a', TOKEN), /^0:0 600$/m)
       assert.match(report, new RegExp(`^ {2}add alerts: ${EXPORTER_CONFIG}$`, 'm'))
       assert.ok((await machine.read(EXPORTER_CONFIG)).startsWith(edited))
       const { alerts } = await checkConfig(machine)
@@ -386,12 +392,61 @@ describe('prosody-exporter setup', { concurrency: 4 }, () => {
       for (const more of [[], ['--alerts=admin@localhost']])
         await succeeds(machine, ['setup', '--yes', ...more])
       await assertFiles(machine, files)
-      await fails(machine, ['setup', '--yes', '--alerts=b@localhost'], /Add b@localhost to its key/)
+      await fails(
+        machine,
+        ['setup', '--yes', '--alerts=b@localhost'],
+        /Add by hand b@localhost to alerts\.to, and run/,
+      )
 
       const { code, stdout } = await machine.exporter(...UNDO)
       assert.equal(code, 1)
       assert.match(stdout, new RegExp(`^Kept ${EXPORTER_CONFIG}`, 'm'))
       assert.equal((await machine.attempt('ls', TOKEN)).code, 2)
+    })
+  })
+
+  describe('setup after an operator has changed the alerts', ONE_BY_ONE, () => {
+    const getMachine = useMachine('13.0.1')
+    const SECTION = /^# Alerts that[^]*?alerts-token\n/m
+
+    for (const [what, remove] of [
+      ['and the token', (machine: StockMachine) => machine.remove(TOKEN)],
+      ['but not the token', () => Promise.resolve()],
+    ] as const) {
+      test(`setup leaves alerts off if the operator has removed the section ${what}, and --alerts turns them on`, async () => {
+        const machine = getMachine()
+        const alertsOf = async () =>
+          (parse(await machine.read(EXPORTER_CONFIG)) as { alerts?: { to?: unknown } }).alerts
+        await succeeds(machine, ALL)
+        const withoutAlerts = await machine.read(EXPORTER_CONFIG)
+        for (const rest of [withoutAlerts, `${withoutAlerts}\n# mine\n`]) {
+          await succeeds(machine, ['setup', '--yes', '--alerts=admin@localhost'])
+          assert.match(await machine.read(EXPORTER_CONFIG), SECTION)
+          await machine.write(EXPORTER_CONFIG, rest)
+          await remove(machine)
+          const files = await machine.list()
+          const report = await succeeds(machine, ['setup', '--yes'])
+          await assertFiles(machine, files)
+          assert.match(report, /^To get alerts as XMPP messages: /m)
+          assert.equal(await alertsOf(), undefined)
+        }
+        await succeeds(machine, ['setup', '--yes', '--alerts=b@localhost'])
+        assert.deepEqual((await alertsOf())?.to, ['b@localhost'])
+      })
+    }
+
+    test('setup changes no recipients and adds no token if the operator has written the section', async () => {
+      const machine = getMachine()
+      await succeeds(machine, ALL)
+      await machine.append(EXPORTER_CONFIG, 'alerts: { to: [Admin@Localhost], token_file: mine }\n')
+      await machine.write('/etc/prosody-exporter/mine', 'a token\n')
+      await machine.run('chmod', '600', '/etc/prosody-exporter/mine')
+      const files = await machine.list()
+      for (const more of [[], ['--alerts=admin@localhost']]) {
+        const report = await succeeds(machine, ['setup', '--yes', ...more])
+        assert.doesNotMatch(report, /To get alerts|alerts-token/)
+      }
+      await assertFiles(machine, files)
     })
   })
 

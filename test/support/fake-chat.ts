@@ -20,13 +20,12 @@ export const PHONE = `${ADMIN}/phone`
 
 const NODE = 'urn:prosody-exporter:statistics:1'
 const NS_COMMANDS = 'http://jabber.org/protocol/commands'
-const NS_INFO = 'http://jabber.org/protocol/disco#info'
 
-/** The hosts of the fake Prosody, and the identity that each has in service discovery. */
-const HOSTS: Readonly<Record<string, readonly [string, string]>> = {
-  'a.example': ['server', 'im'],
-  'b.example': ['server', 'im'],
-  'gateway.a.example': ['gateway', 'sms'],
+/** The hosts of the fake Prosody, and whether each is a VirtualHost. */
+const HOSTS: Readonly<Record<string, boolean>> = {
+  'a.example': true,
+  'b.example': true,
+  'gateway.a.example': false,
 }
 
 export type FakeRequest = { readonly child: Element; readonly to: string | undefined }
@@ -153,17 +152,13 @@ function createConfig({ allow = [ADMIN], alertmanager }: FakeChatOptions): Messa
   }
 }
 
-/** Replies to the request for hosts (mod_adhoc_statistics) and to service discovery. */
+/** Replies to the request for hosts, as mod_adhoc_statistics does. */
 function replyAsProsody({ child, to }: FakeRequest): Element {
   const hosts = child.getChildText('hosts', NODE)
-  if (hosts !== null) {
-    const served = hosts.split(' ').filter((host) => host in HOSTS)
-    const attrs = { xmlns: NS_COMMANDS, node: NODE, status: 'completed' }
-    const result = xml('hosts', { xmlns: NODE }, served.join(' '))
-    return xml('iq', {}, xml('command', attrs, result))
-  }
-  const [category, type] = HOSTS[to ?? ''] ?? []
-  if (category === undefined) throw new LinkError(`the test has no reply from ${to ?? 'itself'}`)
-  const identity = xml('identity', { category, type, name: 'Prosody' })
-  return xml('iq', {}, xml('query', { xmlns: NS_INFO }, identity))
+  if (hosts === null) throw new LinkError(`the test has no reply from ${to ?? 'itself'}`)
+  const served = hosts.split(' ').filter((host) => host in HOSTS)
+  const virtual = served.filter((host) => HOSTS[host]).join(' ')
+  const attrs = { xmlns: NS_COMMANDS, node: NODE, status: 'completed' }
+  const result = xml('hosts', { xmlns: NODE, virtual }, served.join(' '))
+  return xml('iq', {}, xml('command', attrs, result))
 }

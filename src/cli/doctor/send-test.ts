@@ -1,5 +1,5 @@
 import type { Config } from '../../config/read-config.js'
-import { askForTestMessage } from '../../control/ask-service.js'
+import { askForTestMessage, UnansweredError } from '../../control/ask-service.js'
 import type { Owner } from '../../control/socket-directories.js'
 import type { Finding } from './findings.js'
 import { parseTestReport, TEST_DEADLINE_MS, type TestedRecipient } from './test-report.js'
@@ -30,7 +30,8 @@ export async function sendTest(
   try {
     text = await askForTestMessage(xmpp, owner, ANSWER_MS)
   } catch (error) {
-    return fail((error as Error).message)
+    const { message } = error as Error
+    return error instanceof UnansweredError ? failUnknown(message) : fail(message)
   }
   if (text === undefined) {
     return fail(
@@ -40,7 +41,7 @@ export async function sendTest(
   }
   const report = parseTestReport(text)
   if (report === undefined) {
-    return fail(
+    return failUnknown(
       'This version of doctor cannot read the response of the running service. Restart the service: ' +
         'systemctl restart prosody-exporter',
     )
@@ -59,6 +60,11 @@ const fail = (reason: string) => ({
   verdict: `The test message was not sent: ${reason}`,
 })
 
+const failUnknown = (reason: string) => ({
+  isDelivered: false,
+  verdict: `It is unknown whether the test message was sent. Check whether it arrived. ${reason}`,
+})
+
 /** Prosody confirms only what it delivers itself, so a message to another server is a note. */
 function judgeRecipient({ result, isRoom, isLocal }: TestedRecipient): Finding['result'] {
   if (result !== 'delivered') return 'failed'
@@ -72,7 +78,7 @@ function describeRecipient(recipient: TestedRecipient): string {
     case 'delivered':
       if (isRoom) return `${to}: the room has shown it to its occupants`
       return isLocal === false
-        ? `${to}: Prosody sends it to another server, which confirms nothing. A later error is in the log of the exporter`
+        ? `${to}: Prosody sends it to another server, which confirms nothing. If that fails later, the exporter logs it`
         : `${to}: Prosody accepted it, to show it now or at the next login`
     case 'rejected':
       return `${to}: rejected: ${reason}`
@@ -88,7 +94,7 @@ function formatTestVerdict(
   const recipients = all === 1 ? 'the recipient' : `all ${all} recipients`
   if (missing === 0) return `All good: Prosody accepted the test message for ${recipients}.`
   return (
-    `Not working: ${missing} of ${all} recipients did not get the test message. ` +
-    'Correct what the lines above say, and run doctor --send-test again.'
+    `Not working: ${missing} of ${all} recipients did not get the test message. Each line with FAILED says why, and what ` +
+    'to change. Then run prosody-exporter doctor --send-test again.'
   )
 }

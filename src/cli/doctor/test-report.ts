@@ -1,5 +1,6 @@
 import * as z from 'zod/mini'
 import type { DeliveryResult } from '../../messaging/delivery.js'
+import { getDomain } from '../../xmpp/jid.js'
 
 /** How long the exporter tries to deliver a test message. A room may have to be joined first. */
 export const TEST_DEADLINE_MS = 20_000
@@ -54,9 +55,6 @@ export function createTestReport(
   ]
   return { version, recipients }
 }
-
-/** Returns the domain of a bare JID. */
-export const getDomain = (jid: string) => jid.slice(jid.indexOf('@') + 1)
 
 /** @returns The report; `undefined` if an exporter of another version sent another format. */
 export function parseTestReport(text: string): TestReport | undefined {

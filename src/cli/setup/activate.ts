@@ -1,9 +1,11 @@
-import { readFileSync, rmSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { describeRejections } from './alert-recipients.js'
 import { formatAlertmanagerLines } from './alertmanager-lines.js'
 import { mayBeRequired } from './check-result.js'
 import { formatPrometheusJobs } from '../../servers/prometheus-job.js'
 import type { Plan } from './create-plan.js'
 import { createExporterService } from './exporter-service.js'
+import { TOKEN_FILE } from './plan-alerts.js'
 import type { ProsodyInstallation } from './prosody-installation.js'
 import { mayRestart } from './questions.js'
 import { getRestartCommand, hasSystemd, isProsodyDown, restartProsody } from './restart-prosody.js'
@@ -34,7 +36,7 @@ const NOT_LOADED = 'Prosody must be restarted to load the new configuration.'
 export async function activate(plan: Plan, record: SetupRecord, options: Options): Promise<0 | 1> {
   const { hasChanges, flags, io } = options
   let restart = await restartIfNeeded(plan, record, options)
-  await startService(plan, hasChanges || restart === 'done', io)
+  await startService(hasChanges || restart === 'done', io)
   if (restart === 'pending') {
     io.print('')
     io.print(
@@ -45,7 +47,7 @@ export async function activate(plan: Plan, record: SetupRecord, options: Options
     )
     return 0
   }
-  let verdict = await printDoctor(io)
+  let verdict = await printDoctor([], io)
   // Files can be older than this run and new to Prosody, for example after the package was removed and installed again.
   if (
     !verdict.isWorking &&
@@ -53,34 +55,38 @@ export async function activate(plan: Plan, record: SetupRecord, options: Options
     (await mayRestart(flags, io, NOT_LOADED))
   ) {
     restart = await restartOrRecover(plan, options)
-    await startService(plan, true, io)
-    verdict = await printDoctor(io)
+    await startService(true, io)
+    verdict = await printDoctor([], io)
   }
   if (!verdict.isWorking) return 1
   // Only doctor shows that the restart had an effect. The script of Debian 12 without systemd, for example, reports
   // success and does not restart Prosody.
   if (record.needsRestart) updateRecord({ needsRestart: false })
-  if (flags.alerts.length > 0 && !(await sendTestMessage(io))) return 1
+  if (flags.alerts.length > 0 && !(await sendTestMessage(flags, io))) return 1
   describeNextSteps(verdict.lines, plan, io)
   return 0
 }
 
 /** Sends a test message to all recipients of alerts. Returns whether it arrived. Without systemd, the operator does this later. */
-async function sendTestMessage(io: SetupIo): Promise<boolean> {
+async function sendTestMessage({ alerts }: SetupFlags, io: SetupIo): Promise<boolean> {
   if (!hasSystemd()) return true
-  io.print('')
-  if (await io.runDoctor(CONFIG_FILE, io.print, ['--send-test'])) return true
-  io.print('Then run prosody-exporter setup again. It prints the lines for alertmanager.yml.')
+  const { isWorking, lines } = await printDoctor(['--send-test'], io)
+  if (isWorking) return true
+  for (const line of describeRejections(alerts, lines)) io.print(line)
+  io.print(
+    'When the test message arrives, run prosody-exporter setup. It prints the lines for alertmanager.yml.',
+  )
   return false
 }
 
-async function printDoctor(io: SetupIo) {
+async function printDoctor(flags: readonly string[], io: SetupIo) {
   const lines: string[] = []
   io.print('')
-  const isWorking = await io.runDoctor(CONFIG_FILE, (line) => {
+  const print = (line: string) => {
     lines.push(line)
     io.print(line)
-  })
+  }
+  const isWorking = await io.runDoctor(CONFIG_FILE, print, flags)
   return { isWorking, lines }
 }
 
@@ -125,14 +131,11 @@ async function restartOrRecover(
 }
 
 /** Enables and starts the service. Without systemd, the operator runs the exporter. */
-async function startService(
-  { files }: Plan,
-  mustRestart: boolean,
-  { env, print }: SetupIo,
-): Promise<void> {
+async function startService(mustRestart: boolean, { env, print }: SetupIo): Promise<void> {
   if (!hasSystemd()) return
   const service = createExporterService(env)
-  if (files.some(({ path }) => /\.(service|conf)$/.test(path))) await service.reloadUnits()
+  // Setup has written units, or the operator has removed some.
+  await service.reloadUnits()
   if (!(await service.isEnabled())) {
     updateRecord({ hasEnabledService: true })
     await service.enable()
@@ -149,7 +152,7 @@ const DEFAULTS = {
 }
 
 /** @param report The output of doctor. Its last line names the page. */
-function describeNextSteps(report: readonly string[], { alerts }: Plan, { print }: SetupIo): void {
+function describeNextSteps(report: readonly string[], { hasAlerts }: Plan, io: SetupIo): void {
   const [, page = 'http://127.0.0.1:9347/'] = /(https?:\/\/\S+)$/.exec(report.at(-1) ?? '') ?? []
   const { protocol, host } = new URL(page)
   const job = formatPrometheusJobs(DEFAULTS, host)
@@ -159,15 +162,16 @@ function describeNextSteps(report: readonly string[], { alerts }: Plan, { print 
     ...(protocol === 'http:'
       ? ['Job for prometheus.yml:', '', job, '']
       : ['Job for prometheus.yml: prosody-exporter doctor --show.prometheus']),
-    ...(alerts.length === 0 ? [] : formatAlertmanagerLines(page)),
-    ...(alerts.length === 0 || hasSystemd()
-      ? []
-      : ['', 'When the exporter runs, send a test message: prosody-exporter doctor --send-test']),
-    ...(alerts.length === 0
-      ? ['To get alerts as XMPP messages: prosody-exporter setup --alerts=you@example.com']
+    // An operator who has configured alerts by hand may have another file with the token.
+    ...(hasAlerts && existsSync(TOKEN_FILE) ? formatAlertmanagerLines(page, io.directory) : []),
+    ...(hasAlerts && !hasSystemd()
+      ? ['', 'When the exporter runs, send a test message: prosody-exporter doctor --send-test']
       : []),
+    ...(hasAlerts
+      ? []
+      : ['To get alerts as XMPP messages: prosody-exporter setup --alerts=you@example.com']),
     'To remove everything that setup wrote: prosody-exporter setup --undo',
   ]
-  print('')
-  for (const line of lines) print(line)
+  io.print('')
+  for (const line of lines) io.print(line)
 }

@@ -1,5 +1,7 @@
 import { statSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { TOKEN_FILE } from './plan-alerts.js'
+import { resolveDirectory } from './prosody-installation.js'
 
 const GROUP_MAY_READ = 0o040
 
@@ -38,8 +40,12 @@ receivers:
 `
 }
 
-/** @param page The URL of the status page of the exporter. */
-export function formatAlertmanagerLines(page: string): string[] {
+/**
+ * @param page The URL of the status page of the exporter.
+ * @param directory The directory of main.js. The packages have the rules next to it.
+ */
+export function formatAlertmanagerLines(page: string, directory: URL): string[] {
+  const rules = new URL('../deploy/prometheus/rules.yml', directory)
   const url = new URL('alerts', page).href
   const mustGrant = (statSync(TOKEN_FILE).mode & GROUP_MAY_READ) === 0
   return [
@@ -52,6 +58,7 @@ export function formatAlertmanagerLines(page: string): string[] {
             `chgrp prometheus ${TOKEN_FILE} && chmod 640 ${TOKEN_FILE}`,
         ]
       : []),
-    'Alerts of Prometheus: docs/operations.md, "Alerts". All about messages: docs/alerts.md.',
+    `Alert rules for rule_files in prometheus.yml: ${resolveDirectory(fileURLToPath(rules))}`,
+    'The next steps, for Alertmanager and Prometheus: docs/alerts.md, "Set up".',
   ]
 }

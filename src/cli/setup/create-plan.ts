@@ -4,13 +4,18 @@ import { ConfigError } from '../../errors.js'
 import { DEFAULT_CONFIG_FILE as CONFIG_FILE } from '../doctor/default-config-file.js'
 import { planUnit } from './exporter-service.js'
 import {
-  divideRecipients,
-  listRemoteRecipients,
+  addRecipients,
+  describeRecipients,
+  readRecipients,
+  type AlertRecipients,
+} from './alert-recipients.js'
+import { isFile } from './is-file.js'
+import {
+  needsAlertFiles,
   planAlertFiles,
   planExtension,
   renderAlertsSection,
   TOKEN_FILE,
-  type AlertRecipients,
 } from './plan-alerts.js'
 import {
   findRunningGroup,
@@ -47,8 +52,8 @@ export type Plan = {
   readonly configuration: ProsodyConfiguration
   readonly componentFile: PlannedFile
   readonly files: readonly PlannedFile[]
-  /** Bare JIDs of all people and rooms to which the exporter sends alerts, including those of earlier runs. */
-  readonly alerts: readonly string[]
+  /** Whether the exporter sends alerts. */
+  readonly hasAlerts: boolean
 }
 
 /**
@@ -80,18 +85,22 @@ export async function createPlan(
   // Prosody reads the file of setup before it exists, so that a problem is known before setup writes anything.
   if (configuration.included !== undefined)
     checkComponent(domain, configuration, await prosody.readConfiguration(componentFile.content))
-  const alerts = [...new Set([...(previous?.alerts ?? []), ...flags.alerts])]
-  const recipients = divideRecipients(alerts, configuration)
-  reportRemoteRecipients(flags, configuration, domain, io.print)
+  // The file decides about alerts, and not the record: the operator may have removed the section or changed a recipient.
+  const before = isFile(CONFIG_FILE) ? readRecipients(readFileSync(CONFIG_FILE, 'utf8')) : undefined
+  const recipients = addRecipients(before ?? { to: [], rooms: [] }, flags.alerts, configuration)
+  for (const line of describeRecipients(flags.alerts, recipients, { ...configuration, domain }))
+    io.print(line)
   const own = planExporterFiles({ domain, service, secret }, renderAlertsSection(recipients))
+  const hasAlertFiles = needsAlertFiles({ before, added: flags.alerts }, previous)
   const files = [
     ...moduleFiles,
     ...own.map((file) => extendIfEdited(file, flags, recipients, { domain, previous })),
-    ...(alerts.length > 0 ? await planToken(previous, io) : []),
+    ...(hasAlertFiles ? await planToken(previous, io) : []),
     ...(hasSystemd() ? planUnit(io) : []),
     componentFile,
   ]
-  return { domain, service, configuration, componentFile, files, alerts }
+  const hasAlerts = before !== undefined || flags.alerts.length > 0
+  return { domain, service, configuration, componentFile, files, hasAlerts }
 }
 
 /** With --alerts, setup also adds the alerts to a configuration that the operator has changed. */
@@ -115,21 +124,6 @@ async function planToken(
     groupId: await findGroupId(ALERTMANAGER_GROUP, io),
     hasService: hasSystemd(),
   })
-}
-
-/** Prints which recipients of alerts are users of other servers, because these servers have to find the component. */
-function reportRemoteRecipients(
-  { alerts }: SetupFlags,
-  configuration: ProsodyConfiguration,
-  domain: string,
-  print: (line: string) => void,
-): void {
-  const remote = listRemoteRecipients(divideRecipients(alerts, configuration), configuration)
-  if (remote.length === 0) return
-  print(
-    `${remote.join(', ')}: not on this Prosody. Other servers accept messages only if ${domain} has a DNS entry ` +
-      'and a certificate.',
-  )
 }
 
 async function chooseDomain(

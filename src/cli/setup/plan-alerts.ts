@@ -1,11 +1,17 @@
-import { lstatSync, readFileSync } from 'node:fs'
+import { existsSync, lstatSync, readFileSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
 import { dirname, join } from 'node:path'
 import { parse } from 'yaml'
 import * as z from 'zod/mini'
 import { DEFAULT_CONFIG_FILE as CONFIG_FILE } from '../doctor/default-config-file.js'
-import type { ProsodyConfiguration } from './prosody-installation.js'
+import {
+  ALERTS,
+  normalizeRecipients,
+  parseOrUndefined,
+  type AlertRecipients,
+} from './alert-recipients.js'
 import { SetupFailure } from './setup-failure.js'
+import type { SetupRecord } from './setup-record.js'
 import type { PlannedFile } from './write-files.js'
 
 /** The file with the token with which Alertmanager posts alerts. */
@@ -13,28 +19,7 @@ export const TOKEN_FILE = join(dirname(CONFIG_FILE), 'alerts-token')
 
 const DROP_IN = '/etc/systemd/system/prosody-exporter.service.d/alerts.conf'
 
-/** The people and the rooms to which the exporter sends alerts, as bare JIDs. */
-export type AlertRecipients = { readonly to: readonly string[]; readonly rooms: readonly string[] }
-
 const hasNone = ({ to, rooms }: AlertRecipients) => to.length + rooms.length === 0
-
-/** Divides the recipients into people and rooms. The rooms are those at a component of Prosody with the module muc. */
-export function divideRecipients(
-  jids: readonly string[],
-  { hosts }: Pick<ProsodyConfiguration, 'hosts'>,
-): AlertRecipients {
-  const isRoom = (jid: string) =>
-    hosts.some(({ name, component }) => component === 'muc' && name === getDomain(jid))
-  return { to: jids.filter((jid) => !isRoom(jid)), rooms: jids.filter(isRoom) }
-}
-
-/** Returns the recipients at other servers than this Prosody. */
-export const listRemoteRecipients = (
-  { to }: AlertRecipients,
-  { hosts }: Pick<ProsodyConfiguration, 'hosts'>,
-) => to.filter((jid) => hosts.every(({ name }) => name !== getDomain(jid)))
-
-const getDomain = (jid: string) => jid.slice(jid.indexOf('@') + 1)
 
 /**
  * Renders the section `alerts` of the exporter's configuration. Without recipients, the result is empty.
@@ -91,12 +76,28 @@ Environment=PROSODY_EXPORTER_ALERTS_TOKEN_FILE=%d/alerts-token
   return [tokenFile, ...(hasService ? [dropIn] : [])]
 }
 
+/**
+ * Whether setup writes the files of `planAlertFiles`. The configuration decides whether the exporter sends alerts. If an
+ * operator has removed the section `alerts` or written it by hand, setup does not add a token.
+ *
+ * @param alerts.before The recipients in the configuration before this setup; `undefined` without a section `alerts`.
+ * @param alerts.added The recipients that the operator named.
+ */
+export function needsAlertFiles(
+  { before, added }: { before: AlertRecipients | undefined; added: readonly string[] },
+  previous: SetupRecord | undefined,
+): boolean {
+  if (before === undefined && added.length > 0) return true
+  const hasWritten = (path: string) => previous?.created.some((each) => each.path === path) ?? false
+  // The service cannot start if the drop-in names a token that does not exist.
+  const isNamed = hasWritten(DROP_IN) && existsSync(DROP_IN)
+  return hasWritten(TOKEN_FILE) && (before !== undefined || isNamed)
+}
+
 /** The parts of the exporter's configuration that matter here. */
 const CONFIGURATION = z.looseObject({
   servers: z.array(z.looseObject({ name: z.optional(z.string()), domain: z.string() })),
-  alerts: z.optional(
-    z.looseObject({ to: z.optional(z.array(z.string())), rooms: z.optional(z.array(z.string())) }),
-  ),
+  alerts: ALERTS,
 })
 
 /**
@@ -118,13 +119,19 @@ export function addAlertsSection(
         `setup again: ${formatFlow(recipients, server)}`,
     )
   if (before === undefined) throw byHand()
-  if (before.alerts !== undefined) {
-    const known = [...(before.alerts.to ?? []), ...(before.alerts.rooms ?? [])]
-    const missing = [...recipients.to, ...recipients.rooms].filter((jid) => !known.includes(jid))
+  if (before.alerts) {
+    const { to, rooms } = normalizeRecipients(before.alerts)
+    const isMissing = (jid: string) => !to.includes(jid) && !rooms.includes(jid)
+    const list = (key: string, jids: readonly string[]) =>
+      jids.length === 0 ? [] : [`${jids.join(', ')} to ${key}`]
+    const missing = [
+      ...list('alerts.to', recipients.to.filter(isMissing)),
+      ...list('alerts.rooms', recipients.rooms.filter(isMissing)),
+    ]
     if (missing.length === 0) return text
     throw new SetupFailure(
-      `${CONFIG_FILE} was changed after setup wrote it, and already has a section alerts. Add ${missing.join(', ')} to ` +
-        'its key to or rooms by hand, and run: systemctl reload prosody-exporter',
+      `${CONFIG_FILE} was changed after setup wrote it, and already has a section alerts. Add by hand ` +
+        `${missing.join(' and ')}, and run: systemctl reload prosody-exporter`,
     )
   }
   const own = before.servers.find((server) => server.domain === domain)
@@ -140,14 +147,6 @@ export function addAlertsSection(
 function formatFlow(recipients: AlertRecipients, server: string | undefined): string {
   const { alerts } = parse(renderAlertsSection(recipients, server)) as { alerts: unknown }
   return `alerts: ${JSON.stringify(alerts)}`
-}
-
-function parseOrUndefined(text: string): unknown {
-  try {
-    return parse(text)
-  } catch {
-    return undefined
-  }
 }
 
 /**

@@ -59,7 +59,6 @@ async function setUp(flags: SetupFlags, io: SetupIo): Promise<0 | 1> {
   const isProsodyChanged = changed.some((path) => path.endsWith('.lua'))
   const written = writeFiles(plan.files, previous, {
     domain: plan.domain,
-    ...(plan.alerts.length > 0 && { alerts: [...plan.alerts] }),
     hasEnabledService: previous?.hasEnabledService ?? false,
     needsRestart: isProsodyChanged || (previous?.needsRestart ?? false),
   })

@@ -9,8 +9,6 @@ export const RECORD_FILE = `${RECORD_DIRECTORY}/setup.json`
 
 const RECORD = z.object({
   domain: z.string(),
-  /** Bare JIDs of the people and rooms to which the exporter sends alerts, if setup configured alerts. */
-  alerts: z.optional(z.array(z.string())),
   /**
    * Everything that setup created, in the order of creation. A directory has no checksum. `replaced` is the checksum of
    * the content that setup replaced last: if setup is killed before that, the file still has this content.

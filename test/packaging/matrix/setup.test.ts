@@ -10,6 +10,7 @@ import { EXPORTER_PACKAGES, PACKAGE_NAMES, withInstalledExporter } from './expor
 const COMPONENT = '/etc/prosody/conf.d/prosody-exporter.cfg.lua'
 const MODULE = '/usr/local/lib/prosody/modules/mod_adhoc_statistics'
 const SECRET = '/etc/prosody-exporter/xmpp.secret'
+const CONFIG = '/etc/prosody-exporter/prosody-exporter.yml'
 const TOKEN = '/etc/prosody-exporter/alerts-token'
 const DROP_IN = '/etc/systemd/system/prosody-exporter.service.d/alerts.conf'
 const UNIT = '/etc/systemd/system/prosody-exporter.service'
@@ -66,6 +67,9 @@ for (const name of PACKAGE_NAMES) {
     })
 
     await checkAlerts(machine)
+    await checkWrongRecipient(machine)
+    await checkAlertsOff(machine)
+    await setup('--yes --alerts=admin@localhost')
 
     // A second run changes nothing.
     const after = await listMachine(machine)
@@ -130,6 +134,50 @@ async function checkAlerts(machine: Machine) {
   // The exporter accepts the token, and then rejects the empty notification.
   assert.equal(await post(`$(cat ${TOKEN})`), '400')
   assert.equal(await post('other'), '401')
+}
+
+/** Setup says how to correct a recipient that does not exist, and an operator does so. */
+async function checkWrongRecipient(machine: Machine) {
+  const { code, output } = await machine.attempt(
+    'prosody-exporter setup --yes --alerts=amdin@localhost',
+  )
+  assert.match(output, /FAILED test message +amdin@localhost: rejected: there is no such user/)
+  assert.match(
+    output,
+    /^Setup has added amdin@localhost to .*\.yml\. If a JID is wrong, .* reload/m,
+  )
+  assert.equal(code, 1)
+  await machine.shell(`sed -i 's/, "amdin@localhost"//' ${CONFIG}`)
+  await machine.shell('systemctl reload prosody-exporter')
+  await until(
+    async () => (await machine.attempt('prosody-exporter doctor --send-test')).code === 0,
+    { what: 'every recipient has the test message' },
+  )
+}
+
+/** An operator turns the alerts off, in fewer or more steps. Setup leaves them off, and the service can start. */
+async function checkAlertsOff(machine: Machine) {
+  const removals = [
+    '',
+    `rm ${TOKEN}`,
+    `rm ${DROP_IN}; systemctl daemon-reload; rm ${TOKEN}`,
+    `rm ${DROP_IN} ${TOKEN}`, // without daemon-reload
+  ]
+  for (const remove of removals) {
+    // The test restarts the service more often than systemd allows (StartLimitBurst=).
+    await machine.shell('systemctl reset-failed prosody-exporter')
+    await machine.shell(`sed -i -z 's/\\n# Alerts that.*//' ${CONFIG}\n${remove}`)
+    assert.match(
+      await machine.shell('prosody-exporter setup --yes'),
+      /^To get alerts as XMPP mess/m,
+    )
+    await machine.shell('systemctl restart prosody-exporter')
+    const post = `curl -s -o /dev/null -w '%{http_code}' -d '{}' http://127.0.0.1:9347/alerts`
+    await until(async () => (await machine.attempt(post)).output === '404', {
+      what: 'the exporter runs without alerts',
+    })
+    await machine.shell('prosody-exporter setup --yes --alerts=admin@localhost')
+  }
 }
 
 async function checkProsody(machine: Machine) {

@@ -87,6 +87,15 @@ describe('a new user with the documentation', { concurrency: false }, () => {
       assert.match(report, /All good/)
       await untilUp(machine, 'http://127.0.0.1:9347/metrics')
 
+      // The test turns on alerts as XMPP messages. Setup fails if Prosody does not accept the test message.
+      await machine.shell(`prosodyctl register admin example.com '${PASSWORD}'`)
+      const alerts = documented(/^prosody-exporter setup --alerts=admin@example\.com$/m)
+      assert.ok(
+        (await machine.shell(`${alerts} --yes`)).includes(
+          `Alert rules for rule_files in prometheus.yml: ${each.rules}\n`,
+        ),
+      )
+
       // The test turns on TLS and a password for the exporter.
       await machine.shell(`apt-get install apache2-utils whois`)
       await machine.shell(`cd ${CONFIG}\n${documented(/^openssl req [^`]*?exporter\.crt$/m)}`)

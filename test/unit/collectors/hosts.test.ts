@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { createHosts } from '../../../src/collectors/hosts.js'
 import { ping } from '../../../src/collectors/ping.js'
-import { askServedHosts } from '../../../src/collectors/served-hosts.js'
+import { askServedHosts, askVirtualHosts } from '../../../src/collectors/served-hosts.js'
 import { LinkError, NotHandledError, StanzaError, TimeoutError } from '../../../src/errors.js'
 import { xml, type Element } from '../../../src/xmpp/xml.js'
 import { collectorOf, completed, form, IM, serverOf } from '../../support/fake-hosts.js'
@@ -242,6 +242,22 @@ describe('askServedHosts', () => {
     const { answer, texts } = ask(() => completed(NODE, hosts))
     assert.deepEqual([...(await answer)!], ['a.example'])
     assert.deepEqual(texts, ['a.example b.test'])
+  })
+
+  test('askVirtualHosts returns the names that mod_adhoc_statistics reports as VirtualHosts, and undefined if it does not report them', async () => {
+    const askVirtual = (attrs: Readonly<Record<string, string>>) =>
+      askVirtualHosts(
+        {
+          request: () => {
+            const hosts = xml('hosts', { xmlns: NODE, ...attrs }, 'a.example b.test')
+            return Promise.resolve(xml('iq', { type: 'result' }, completed(NODE, hosts)))
+          },
+        },
+        ['a.example', 'b.test'],
+      )
+    assert.deepEqual([...(await askVirtual({ virtual: 'a.example' }))!], ['a.example'])
+    assert.ok(!(await askVirtual({ virtual: '' }))!.has('a.example'))
+    assert.equal(await askVirtual({}), undefined)
   })
 
   test('askServedHosts returns undefined without mod_adhoc_statistics, and with an earlier version of it', async () => {

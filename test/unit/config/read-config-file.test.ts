@@ -642,7 +642,11 @@ test('the example has the defaults, and its commented lines are valid', () => {
     config(`registry:\n${rules}`).registry.drop.map(({ labels }) => labels.size),
     [0, 2],
   )
-  const sections = yaml.slice(yaml.indexOf('# alerts:\n')).replace(/^# (?=\w+:$| )/gm, '')
+  const sections = yaml
+    .slice(yaml.indexOf('# alerts:\n'))
+    .replace(/^# (?=\w+:$| )/gm, '')
+    // The example does not need this key, because it has one server.
+    .replace(/^ {2}# (?=server:)/gm, '  ')
   const { alerts, chat, alertmanager } = parse(sections) as Record<string, object>
   configSchema.parse({ alerts, chat, alertmanager })
   const keys = Object.keys(alerts!)
@@ -658,6 +662,18 @@ test('the example has the defaults, and its commented lines are valid', () => {
   assert.deepEqual(
     [chat, alertmanager].map((each) => Object.keys(each!)),
     [['server', 'allow'], ['url']],
+  )
+})
+
+test('alerts need recipients, but the token that a drop-in passes in a variable is harmless without them', () => {
+  const token = join(directory, 'alerts-token')
+  writeFileSync(token, 'a token\n', { mode: 0o600 })
+  const env = { ...ENV, PROSODY_EXPORTER_ALERTS_TOKEN_FILE: token }
+  assert.equal(config('', [], env).alerts, undefined)
+  assert.deepEqual(config('alerts: { to: [A@b.example] }', [], env).alerts?.to, ['a@b.example'])
+  assert.match(
+    problem('alerts: { token_file: alerts-token }'),
+    /: expected recipients of .*got none$/,
   )
 })
 

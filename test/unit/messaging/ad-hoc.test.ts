@@ -175,14 +175,20 @@ describe('commands without a form', () => {
     const { sessionid = '' } = commandOf(asked).attrs
     const attrs = { node: 'status', sessionid, action: 'complete' }
     const reply = await iq('set', command(attrs, form({ server: 'old' })))
-    assert.match(fieldsOf(reply)[0]!.values[0]!, /^old: Prosody 0\.12\.5 is up/)
+    assert.match(fieldsOf(reply)[0]!.values[0]!, /^old: Prosody 0\.12\.5 has been up/)
   })
 
-  test('more than 10 commands per minute get policy-violation', async () => {
-    const { iq, clock } = createFakeChat()
+  test('commands above the limit get policy-violation, and the next message gets the tenth answer', async () => {
+    const { iq, clock, ask, tell, settle, sent } = createFakeChat()
     const run = async () => conditionsOf(await iq('set', command({ node: 'top' })))
-    for (let i = 0; i < 10; i++) assert.equal(await run(), undefined)
+    for (let i = 0; i < 9; i++) assert.equal(await run(), undefined)
     for (let i = 0; i < 3; i++) assert.deepEqual(await run(), ['policy-violation'])
+    assert.match(await ask('help'), /at most 10 answers per minute/)
+    assert.deepEqual(await run(), ['policy-violation'])
+    const count = sent.length
+    tell('help')
+    await settle()
+    assert.equal(sent.length, count)
     clock.advance(60_000)
     assert.equal(await run(), undefined)
   })
@@ -250,7 +256,7 @@ describe('silence', () => {
     assert.equal(fieldsOf(ended)[0]!.values.join(), 'Ended 1 silence of A.')
     assert.equal(
       noteOf((await open('unsilence')).reply),
-      'error: No silence is for all alerts of one name.',
+      'error: No silence has only the name of an alert as its matcher. End other silences on the web page of Alertmanager.',
     )
   })
 
@@ -271,6 +277,38 @@ describe('silence', () => {
     assert.equal(fake.silences[0]!.matchers[0]!['value'], 'C')
   })
 
+  test('if the lists of Alertmanager are too long, the person writes the name', async (t) => {
+    const { open, act, fake } = await setUp(t)
+    const startsAt = new Date(START_MS).toISOString()
+    const annotations = { summary: 'x'.repeat(9 * 1024 * 1024) }
+    fake.alerts.push({ labels: { alertname: 'Long' }, annotations, startsAt })
+    const { reply, sessionid } = await open()
+    assert.deepEqual(
+      fieldsOf(reply).map(({ type }) => type),
+      ['text-single', 'list-single'],
+    )
+    await act(sessionid, 'complete', VALUES)
+    assert.equal(fake.silences[0]!.matchers[0]!['value'], 'A')
+
+    const comment = 'x'.repeat(9 * 1024 * 1024)
+    const matchers = [{ name: 'alertname', value: 'B', isRegex: false }]
+    fake.silences.push({ ...fake.silences[0]!, id: 'long', matchers, comment })
+    const unsilence = await open('unsilence')
+    assert.equal(fieldsOf(unsilence.reply)[0]!.type, 'text-single')
+    const values = { alert: 'A' }
+    const ended = await act(unsilence.sessionid, 'complete', values, { node: 'unsilence' })
+    assert.equal(fieldsOf(ended)[0]!.values.join(), 'Ended 1 silence of A.')
+  })
+
+  test('wrong codes in messages do not block the forms', async (t) => {
+    const { open, act, ask, fake } = await setUp(t)
+    await ask('silence A 2h')
+    for (let i = 0; i < 3; i++) await ask('yes 999999')
+    assert.match(await ask('silence A 2h'), /too many wrong codes/)
+    await act((await open()).sessionid, 'complete', VALUES)
+    assert.equal(fake.silences.length, 1)
+  })
+
   test('a mistake shows the form again, with the reason', async (t) => {
     const { open, act, fake } = await setUp(t)
     const { sessionid } = await open()
@@ -285,7 +323,7 @@ describe('silence', () => {
       assert.equal(fieldsOf(reply).length, 2)
     }
     fake.answer = (_, response) => response.writeHead(500).end('disk full')
-    assert.match(noteOf(await act(sessionid, 'complete', VALUES))!, /status 500: disk full/)
+    assert.match(noteOf(await act(sessionid, 'complete', VALUES))!, /status 500 \(disk full\)/)
     fake.answer = undefined
     await act(sessionid, 'complete', VALUES)
     assert.equal(fake.silences.length, 1)
@@ -345,7 +383,7 @@ describe('silence', () => {
   })
 
   test('malformed requests get the errors of XEP-0050', async (t) => {
-    const { open, act, iq } = await setUp(t)
+    const { open, act, iq, clock } = await setUp(t)
     const { sessionid } = await open()
     const bad = (condition: string) => ['bad-request', condition]
     assert.deepEqual(conditionsOf(await act(sessionid, 'next', VALUES)), bad('bad-action'))
@@ -358,6 +396,7 @@ describe('silence', () => {
     for (const payload of [form(VALUES, 'form'), form(VALUES, 'other'), twice, xml('x')]) {
       assert.deepEqual(conditionsOf(await send(payload)), bad('bad-payload'))
     }
+    clock.advance(60_000)
     assert.deepEqual(
       conditionsOf(await iq('set', command({ node: 'silence', action: 'complete' }))),
       [...bad('bad-action')],

@@ -30,11 +30,15 @@ const DELIVERED: Outcome = { delivered: ['a@example.com'], rejected: [], pending
 /** Serves an app that has the route /alerts and the telemetry path. Records the notifications that it delivers. */
 async function serve(t: TestContext, { http2 = false, ...options }: Options = {}) {
   const notifications: Notification[] = []
+  const statuses: number[] = []
   const { app, lines } = createFakeApp({
     addRoutes: (hono, log) => {
       addAlertsRoute(hono, {
         token: () => TOKEN,
         log,
+        onResponse: (status) => {
+          statuses.push(status)
+        },
         ...options,
         deliver: (notification) => {
           notifications.push(notification)
@@ -52,7 +56,7 @@ async function serve(t: TestContext, { http2 = false, ...options }: Options = {}
     body: string | Uint8Array<ArrayBuffer> = PAYLOAD,
     headers: Readonly<Record<string, string>> = BEARER,
   ) => ask(url, { method: 'POST', body, headers })
-  return { url, post, notifications, lines }
+  return { url, post, notifications, statuses, lines }
 }
 
 async function ask(url: string, init: RequestInit) {
@@ -128,6 +132,40 @@ describe('POST /alerts', () => {
       text,
       'Not delivered to 23 of 24 recipients: no answer from …@example.com (2); not joined; other 0. Try again later.\n',
     )
+  })
+
+  test('is 503 with the reasons if all recipients have rejected the notification', async (t) => {
+    const { post } = await serve(t, {
+      deliver: () =>
+        Promise.resolve({
+          delivered: [],
+          rejected: [{ reason: 'there is no such user. Correct alerts.to.' }, { reason: 'banned' }],
+          pending: [],
+        }),
+    })
+    const { status, text } = await post()
+    assert.deepEqual(
+      [status, text],
+      [
+        503,
+        'Not delivered to 2 of 2 recipients: there is no such user. Correct alerts.to; banned. Try again later.\n',
+      ],
+    )
+  })
+
+  test('reports the status of each response, but not of requests without the right token', async (t) => {
+    let outcome: () => Promise<Outcome> = () => Promise.resolve(DELIVERED)
+    const { post, statuses } = await serve(t, { deliver: () => outcome() })
+    await post()
+    await post(PAYLOAD, {})
+    await post('{}')
+    await post('x'.repeat(MAX_BYTES + 1))
+    await post(PAYLOAD, { ...BEARER, 'Content-Encoding': 'gzip' })
+    outcome = () => Promise.resolve({ ...DELIVERED, pending: [{ reason: 'x' }] })
+    await post()
+    outcome = () => Promise.reject(new Error('inner'))
+    await post()
+    assert.deepEqual(statuses, [200, 400, 413, 415, 503, 500])
   })
 
   test('an unexpected error is 500, so that Alertmanager repeats the notification', async (t) => {

@@ -13,9 +13,12 @@ import {
   DOMAIN,
   PHONE,
 } from '../../support/fake-chat.js'
+import { until } from '../../support/setup/process.js'
 import { createCollection, START_MS } from '../../support/summary-families.js'
 
 const DAY_MS = 86_400_000
+const NODE = 'urn:prosody-exporter:statistics:1'
+const NS_COMMANDS = 'http://jabber.org/protocol/commands'
 const HELP = /^status: the state of the server/
 
 const logged = (lines: readonly { level: string; message: string }[]) =>
@@ -54,11 +57,11 @@ describe('answers', () => {
       servers: { main: createFakeServer({ certificates, recent }) },
     })
     assert.deepEqual((await ask('status')).split('\n'), [
-      'Prosody 13.0.1 is up since 2025-12-30 22:00 UTC (1 day 2 hours)',
+      'Prosody 13.0.1 has been up since 2025-12-30 22:00 UTC (1 day 2 hours).',
       'Users online: 4, connected clients: 6',
       'Connections from servers: 5, to servers: 0',
       'Failed logins: 3 in the last 5 minutes',
-      'Certificates: the first is that of a.example, which expires in 90 days',
+      'Certificates: a.example expires first, in 90 days',
       'Nothing needs attention.',
     ])
   })
@@ -81,7 +84,7 @@ describe('answers', () => {
     const nothing = { values: {}, startedAtMs: undefined, software: [], certificates: [] }
     const { ask } = createFakeChat({ servers: { main: createFakeServer(nothing) } })
     assert.deepEqual((await ask('status')).split('\n'), [
-      'The server is up',
+      'The server is up.',
       'Users online: unknown, connected clients: unknown',
       'Connections from servers: unknown, to servers: unknown',
       'Failed logins: unknown',
@@ -116,10 +119,10 @@ describe('answers', () => {
     }
     const { ask } = createFakeChat({ servers })
     const lines = (await ask('status')).split('\n')
-    assert.match(lines[0]!, /^main: Prosody 13\.0\.1 is up since/)
+    assert.match(lines[0]!, /^main: Prosody 13\.0\.1 has been up since/)
     assert.equal(lines.at(-1), 'Other servers: 1 up, 2 down, 1 connecting')
     assert.equal(lines.length, 7)
-    assert.match(await ask('status fourth'), /^fourth: Prosody 0\.12\.5 is up since/)
+    assert.match(await ask('status fourth'), /^fourth: Prosody 0\.12\.5 has been up since/)
     assert.equal(
       await ask('status second'),
       'second: The server does not answer. No answer. Check it.',
@@ -131,7 +134,7 @@ describe('answers', () => {
     assert.equal(await ask('status fifth'), 'fifth: Collecting the first values.')
     assert.equal(
       await ask('status sixth'),
-      'There is no server with the name sixth. The servers are: main, second, third, fourth, fifth',
+      'There is no server with the name sixth. The servers are: main, second, third, fourth, fifth.',
     )
   })
 
@@ -143,9 +146,9 @@ describe('answers', () => {
     const server = createFakeServer({ certificates, hostsToReload: ['a.example'] })
     const { ask } = createFakeChat({ servers: { main: server } })
     assert.deepEqual((await ask('certs')).split('\n'), [
-      'a.example: expired 3 days ago, at 2025-12-29 00:00 UTC',
-      'b.example (https): expires in 30 days, at 2026-01-31 00:00 UTC',
-      'a.example: the file was renewed, but Prosody still uses the old certificate. Run "prosodyctl reload".',
+      'a.example: expired 3 days ago (2025-12-29 00:00 UTC)',
+      'b.example (https): expires in 30 days (2026-01-31 00:00 UTC)',
+      'a.example: The file was renewed, but Prosody still uses the old certificate. Run "prosodyctl reload".',
     ])
   })
 
@@ -178,7 +181,10 @@ describe('answers', () => {
   test('without the address of Alertmanager, its commands say which setting is missing', async () => {
     const { ask } = createFakeChat()
     for (const command of ['alerts', 'silence X 2h', 'unsilence X']) {
-      assert.match(await ask(command), /Set alertmanager\.url in its configuration file/)
+      assert.match(
+        await ask(command),
+        /Set alertmanager\.url in the configuration file of the exporter/,
+      )
     }
   })
 
@@ -218,32 +224,50 @@ describe('people', () => {
     const { chat, tell, settle, sent, lines, requests, ask } = createFakeChat({ allow })
     await settle()
     const text =
-      'warn People in chat.allow whose domain is no VirtualHost of this Prosody get no answers: ' +
+      'warn The exporter does not answer people in chat.allow whose domain is not a VirtualHost of this Prosody: ' +
       'far.example, gateway.a.example. Name accounts of this Prosody in chat.allow.'
     assert.deepEqual(logged(lines), [text])
     for (const person of allow.slice(1, 4)) tell('status', { from: `${person}/x` })
     await settle()
     assert.deepEqual(sent, [])
     assert.match(await ask('help', { from: 'b@b.example/x' }), HELP)
-    // A request to far.example would make Prosody connect to this server.
+    // A request to far.example would make Prosody connect to this server, and a component can claim any identity.
     assert.deepEqual(
       requests.map(({ to }) => to),
-      [undefined, 'a.example', 'gateway.a.example', 'b.example'],
+      [undefined],
     )
     chat.onOnline()
     await settle()
     assert.deepEqual(logged(lines), [text])
   })
 
-  test('without a list of hosts from the module, no person gets an answer', async () => {
-    const { tell, settle, sent, lines } = createFakeChat({
-      reply: () => Promise.reject(new StanzaError('item-not-found', 'cancel', '')),
+  for (const [what, hosts] of [
+    ['without the module', undefined],
+    ['with a module that does not report VirtualHosts', xml('hosts', { xmlns: NODE }, 'a.example')],
+  ] as const) {
+    test(`${what}, no person gets an answer until it reports VirtualHosts`, async () => {
+      let isOld = true
+      const { tell, settle, sent, lines, clock, ask } = createFakeChat({
+        reply() {
+          if (!isOld) return undefined
+          if (!hosts) return Promise.reject(new StanzaError('item-not-found', 'cancel', ''))
+          const attrs = { xmlns: NS_COMMANDS, node: NODE, status: 'completed' }
+          return Promise.resolve(xml('iq', {}, xml('command', attrs, hosts)))
+        },
+      })
+      tell('status')
+      await settle()
+      assert.deepEqual(sent, [])
+      assert.match(
+        logged(lines).join('\n'),
+        /^warn Nobody in chat\.allow gets answers, because this[^\n]*$/,
+      )
+      isOld = false
+      clock.advance(30_000)
+      assert.match(await ask('help'), HELP)
+      assert.equal(clock.pending(), 0)
     })
-    tell('status')
-    await settle()
-    assert.deepEqual(sent, [])
-    assert.match(logged(lines).join('\n'), /^warn Nobody in chat\.allow gets answers, because this/)
-  })
+  }
 
   test('a check that fails is repeated after 30 seconds', async () => {
     let isFailing = true
@@ -253,35 +277,10 @@ describe('people', () => {
     tell('help')
     await settle()
     assert.deepEqual(sent, [])
-    assert.match(logged(lines).join('\n'), /check of their hosts failed: no reply\. The exporter/)
+    assert.match(logged(lines).join('\n'), /check of their domains failed: no reply\. The exporter/)
     isFailing = false
     clock.advance(30_000)
     assert.match(await ask('help'), HELP)
-    assert.equal(clock.pending(), 0)
-  })
-
-  test('a component that does not answer does not lock out the people of other hosts', async () => {
-    const other = 'bob@gateway.a.example'
-    let isSilent = true
-    const { ask, tell, settle, sent, lines, clock } = createFakeChat({
-      allow: [ADMIN, other],
-      reply: ({ to }) =>
-        to === 'gateway.a.example' && isSilent
-          ? Promise.reject(new TimeoutError('no reply'))
-          : undefined,
-    })
-    assert.match(await ask('help'), HELP)
-    tell('help', { from: `${other}/x` })
-    await settle()
-    assert.equal(sent.length, 1)
-    assert.match(
-      logged(lines).join('\n'),
-      /do not answer get no answers yet: gateway\.a\.example\./,
-    )
-    isSilent = false
-    assert.equal(clock.pending(), 1)
-    clock.advance(30_000)
-    await settle()
     assert.equal(clock.pending(), 0)
   })
 
@@ -368,9 +367,9 @@ describe('loops', () => {
       clock.advance(10_000)
     }
     assert.equal(sent.length, 3)
-    assert.match(sent[0]!.getChildText('body')!, /Write "help"/)
+    assert.match(sent[0]!.getChildText('body')!, /write: help$/)
     await ask('help')
-    assert.match(await ask('hlep'), /This is no command/)
+    assert.match(await ask('hlep'), /does not know this command/)
   })
 
   test('an echo of each answer ends', async () => {
@@ -385,23 +384,42 @@ describe('loops', () => {
     assert.equal(sent.length, 4)
   })
 
-  test('a person gets 10 answers per minute, and one that says so', async () => {
+  test('a person gets 10 answers per minute, and one of them says that there are no more', async () => {
     const allow = [ADMIN, 'other@b.example']
     const { tell, settle, sent, clock, ask } = createFakeChat({ allow })
     for (let i = 0; i < 30; i++) tell('help')
     await settle()
-    assert.equal(sent.length, 11)
-    const notices = sent.filter((each) =>
-      /answers 10 messages per/.test(each.getChildText('body')!),
-    )
-    assert.equal(notices.length, 1)
+    assert.equal(sent.length, 10)
+    const others = sent.map((each) => each.getChildText('body')!).filter((text) => !HELP.test(text))
+    assert.deepEqual(others, [
+      'The exporter sends at most 10 answers per minute. Repeat this message in a minute.',
+    ])
     assert.match(await ask('help', { from: 'other@b.example/x' }), HELP)
     clock.advance(59_999)
     tell('help')
     await settle()
-    assert.equal(sent.length, 12)
+    assert.equal(sent.length, 11)
     clock.advance(1)
     assert.match(await ask('help'), HELP)
+  })
+
+  test('a person who writes all the time gets at most 10 answers in any minute, with one notice', async () => {
+    const { tell, settle, sent, clock } = createFakeChat()
+    const times: number[] = []
+    for (let second = 0; second < 300; second++) {
+      tell('help')
+      await settle()
+      while (times.length < sent.length) times.push(second)
+      clock.advance(1000)
+    }
+    const notices = times.filter((_, i) => !HELP.test(sent[i]!.getChildText('body')!))
+    for (let start = 0; start < 300; start++) {
+      const isInMinute = (time: number) => time >= start && time < start + 60
+      assert.ok(times.filter(isInMinute).length <= 10)
+      assert.ok(notices.filter(isInMinute).length <= 1)
+    }
+    assert.equal(times.length, 50)
+    assert.equal(notices.length, 5)
   })
 })
 
@@ -420,14 +438,14 @@ describe('silences', () => {
     fake.alerts.push({ labels: { alertname: 'Watchdog' }, startsAt: 'unknown' }, ALERT)
     assert.deepEqual((await ask('alerts')).split('\n'), [
       '2 alerts firing:',
-      'critical: ProsodyDown Prosody is down (a.example) for 10 minutes',
+      'critical: ProsodyDown (a.example) for 10 minutes: Prosody is down',
       'Watchdog',
     ])
     for (let i = 0; i < 30; i++)
       fake.alerts.push({ labels: { alertname: `A${i}` }, startsAt: ALERT.startsAt })
     const lines = (await ask('alerts')).split('\n')
     assert.equal(lines.length, 22)
-    assert.equal(lines.at(-1), 'and 12 more')
+    assert.equal(lines.at(-1), '12 more alerts are not shown.')
   })
 
   test('a silence needs the code, and records the author', async (t) => {
@@ -460,7 +478,10 @@ describe('silences', () => {
     assert.match(question, /^This ends 1 silence of ProsodyDown\./)
     assert.equal(await ask(`yes ${codeOf(question)}`), 'Ended 1 silence of ProsodyDown.')
     assert.deepEqual(fake.silences[0]!.status, { state: 'expired' })
-    assert.match(await ask('unsilence ProsodyDown'), /^No silence is for all alerts with the name/)
+    assert.match(
+      await ask('unsilence ProsodyDown'),
+      /^No silence has only the name ProsodyDown as its matcher\./,
+    )
   })
 
   test('the name of an alert can have blanks, quotes and backslashes', async (t) => {
@@ -494,11 +515,11 @@ describe('silences', () => {
     ]
     fake.silences.push(...others.map((matchers, i) => ({ ...silence, id: `${i}`, matchers })))
     const { ask } = createFakeChat({ alertmanager: fake.url })
-    assert.match(await ask('unsilence A'), /^No silence is for all alerts with the name A\./)
+    assert.match(await ask('unsilence A'), /^No silence has only the name A as its matcher\./)
   })
 
   for (const [text, expected] of [
-    ['silence', /Write the name of the alert and a duration: silence NAME 2h/],
+    ['silence', /Write the name of the alert and a duration, for example: silence NAME 2h/],
     ['silence ProsodyDown', /Write the name of the alert and a duration/],
     ['silence ProsodyDown soon', /The duration must be between 1m and 30d/],
     ['silence ProsodyDown 59s', /The duration must be between/],
@@ -507,8 +528,8 @@ describe('silences', () => {
     [`silence ${'x'.repeat(201)} 2h`, /Write the name of an alert with at most 200 characters/],
     ['silence a\u0001b 2h', /Write the name of an alert/],
     ['unsilence', /Write the name of an alert/],
-    ['yes', /Nothing waits for a confirmation/],
-    ['yes 1234', /Nothing waits for a confirmation/],
+    ['yes', /^No request waits for this code/],
+    ['yes 1234', /^No request waits for this code/],
   ] as const) {
     test(`"${text.slice(0, 30)}" gets an explanation`, async (t) => {
       const fake = await startFakeAlertmanager(t)
@@ -524,26 +545,88 @@ describe('silences', () => {
     const allow = [ADMIN, 'other@b.example']
     const { ask, clock } = createFakeChat({ alertmanager: fake.url, allow })
     const code = codeOf(await ask('silence A 2h'))
-    assert.match(await ask(`yes ${code}`, other), /Nothing waits/)
+    assert.match(await ask(`yes ${code}`, other), /^No request waits/)
     clock.advance(120_000)
-    assert.match(await ask(`yes ${code}`), /Nothing waits/)
+    assert.match(await ask(`yes ${code}`), /^No request waits/)
 
     const second = codeOf(await ask('silence A 2h'))
     // A new request replaces the previous one.
     const third = codeOf(await ask('silence B 2h'))
-    assert.match(await ask(`yes ${second}`), /This is not the code/)
+    assert.match(await ask(`yes ${second}`), /^This code is wrong/)
     clock.advance(119_999)
     assert.match(await ask(`yes ${third}`), /^Silenced B/)
-    assert.match(await ask(`yes ${third}`), /Nothing waits/)
+    assert.match(await ask(`yes ${third}`), /^No request waits/)
     assert.equal(fake.silences.length, 1)
+  })
+
+  test('after a failure of Alertmanager, the person can repeat the code', async (t) => {
+    const fake = await startFakeAlertmanager(t)
+    const { ask, clock } = createFakeChat({ alertmanager: fake.url })
+    const code = codeOf(await ask('silence A 2h'))
+    fake.answer = (_, response) => response.writeHead(503).end('starting')
+    const failed = await ask(`yes ${code}`)
+    assert.match(failed, /with status 503 \(starting\)\. To try again, write: yes \d+$/)
+    assert.equal(codeOf(failed), code)
+    fake.answer = undefined
+    assert.match(await ask('yes 1'), /^This code is wrong/)
+    assert.match(await ask(`yes ${code}`), /^Silenced A/)
+    assert.match(await ask(`yes ${code}`), /^No request waits/)
+    assert.equal(fake.silences.length, 1)
+
+    const second = codeOf(await ask('silence B 2h'))
+    fake.answer = (_, response) => response.writeHead(503).end()
+    await ask(`yes ${second}`)
+    fake.answer = undefined
+    clock.advance(120_000)
+    assert.match(await ask(`yes ${second}`), /^No request waits/)
+    assert.equal(fake.silences.length, 1)
+  })
+
+  test('two confirmations at the same time carry out one request', async (t) => {
+    const fake = await startFakeAlertmanager(t)
+    const { ask, tell, sent } = createFakeChat({ alertmanager: fake.url })
+    const code = codeOf(await ask('silence A 2h'))
+    const arrived = createGate()
+    const requests: (() => void)[] = []
+    fake.answer = (_, response) => {
+      requests.push(() => response.writeHead(200).end('{}'))
+      if (requests.length > 1) requests[1]!()
+      arrived.open()
+    }
+    tell(`yes ${code}`)
+    await arrived.opened
+    assert.match(await ask(`yes ${code}`), /^The exporter is already carrying out this request/)
+    // Another request, which the end of the first one does not remove.
+    fake.answer = undefined
+    const other = codeOf(await ask('silence B 2h'))
+    const count = sent.length
+    requests[0]!()
+    await until(() => sent.length > count, { what: 'the answer to the first confirmation' })
+    assert.match(sent.at(-1)!.getChildText('body')!, /^Silenced A/)
+    assert.equal(requests.length, 1)
+    assert.match(await ask(`yes ${other}`), /^Silenced B/)
+  })
+
+  test('an alert with more firing alerts than the exporter can list can be silenced', async (t) => {
+    const fake = await startFakeAlertmanager(t)
+    const annotations = { summary: 'x'.repeat(9 * 1024 * 1024) }
+    fake.alerts.push({ ...ALERT, annotations })
+    const { ask } = createFakeChat({ alertmanager: fake.url })
+    assert.match(
+      await ask('alerts'),
+      /^Alertmanager at \S+ has more than 8 MiB of alerts or silences.* silence NAME 2h$/,
+    )
+    const question = await ask('silence ProsodyDown 2h')
+    assert.match(question, /Many alerts of this name are firing\./)
+    assert.match(await ask(`yes ${codeOf(question)}`), /^Silenced ProsodyDown/)
   })
 
   test('after three wrong codes, also of several requests, the person has to wait', async (t) => {
     const fake = await startFakeAlertmanager(t)
     const { ask, clock } = createFakeChat({ alertmanager: fake.url })
     await ask('silence A 2h')
-    assert.match(await ask('yes 000000'), /This is not the code/)
-    assert.match(await ask('yes 1234'), /This is not the code/)
+    assert.match(await ask('yes 000000'), /^This code is wrong/)
+    assert.match(await ask('yes 1234'), /^This code is wrong/)
     const code = codeOf(await ask('silence A 2h'))
     assert.match(await ask('yes 999999'), /There were too many wrong codes/)
     assert.match(await ask(`yes ${code}`), /There were too many wrong codes/)

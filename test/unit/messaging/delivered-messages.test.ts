@@ -5,9 +5,10 @@ import { createClock } from '../../support/clock.js'
 
 const HOUR = 3_600_000
 
-function setup() {
+function setup(recipients = 1) {
   const clock = createClock()
-  return { clock, messages: createDeliveredMessages({ now: clock.now }) }
+  const messages = createDeliveredMessages({ now: clock.now, countRecipients: () => recipients })
+  return { clock, messages }
 }
 
 test('a repeated message has the same recipients and the same id as in the first attempt', () => {
@@ -20,14 +21,28 @@ test('a repeated message has the same recipients and the same id as in the first
   assert.notEqual(again.idFor('a@one.example'), first.idFor('b@one.example'))
 })
 
-test('an alert that fires again after it was resolved is a new message, even with the same key', () => {
+test('a message that is repeated after the next message of its group is the same message', () => {
   const { messages } = setup()
-  const first = messages.open('group', 'firing')
-  first.received.add('a@one.example')
-  messages.open('group', 'resolved')
-  const again = messages.open('group', 'firing')
-  assert.equal(again.received.size, 0)
-  assert.notEqual(again.idFor('a@one.example'), first.idFor('a@one.example'))
+  const first = messages.open('group', '1')
+  const second = messages.open('group', '2')
+  assert.equal(messages.open('group', '1'), first)
+  assert.equal(messages.open('group', '2'), second)
+})
+
+test('a repeated message has the same previous message as in the first attempt, never itself', () => {
+  const { messages } = setup()
+  const [first, second] = [messages.open('group', '1'), messages.open('group', '2')]
+  for (const key of ['1', '2', '1']) messages.open('group', key)
+  assert.equal(messages.open('group', '1').previous, undefined)
+  assert.equal(messages.open('group', '2').previous?.received, first.received)
+  assert.equal(messages.open('group', '3').previous?.received, second.received)
+})
+
+test('a message has no previous message when the memory of the whole group has ended', () => {
+  const { clock, messages } = setup()
+  messages.open('group', '1')
+  clock.advance(24 * HOUR)
+  assert.equal(messages.open('group', '1').previous, undefined)
 })
 
 test('a message knows who received the previous message of its group, but not earlier ones', () => {
@@ -39,7 +54,7 @@ test('a message knows who received the previous message of its group, but not ea
   assert.ok(second.previous.received.has('a@one.example'))
   assert.equal(messages.open('other', '1').previous, undefined)
   const third = messages.open('group', '3')
-  assert.equal(third.previous?.key, '2')
+  assert.equal(third.previous?.received, second.received)
   assert.equal((third.previous as { previous?: unknown }).previous, undefined)
 })
 
@@ -57,6 +72,20 @@ test('the memory holds 10,000 messages and forgets the oldest ones', () => {
   for (let i = 0; i < 10_001; i++) messages.open(`group ${i}`, 'key').received.add('a@one.example')
   assert.equal(messages.open('group 1', 'key').received.size, 1)
   assert.equal(messages.open('group 0', 'key').received.size, 0)
+})
+
+test('the messages of one group count like those of many groups', () => {
+  const { messages } = setup()
+  for (let i = 0; i < 10_001; i++) messages.open('group', `key ${i}`).received.add('a@one.example')
+  assert.equal(messages.open('group', 'key 1').received.size, 1)
+  assert.equal(messages.open('group', 'key 0').received.size, 0)
+})
+
+test('with very many recipients, the memory holds fewer messages', () => {
+  const { messages } = setup(100_000)
+  for (let i = 0; i < 11; i++) messages.open('group', `key ${i}`).received.add('a@one.example')
+  assert.equal(messages.open('group', 'key 1').received.size, 1)
+  assert.equal(messages.open('group', 'key 0').received.size, 0)
 })
 
 test('a delivery joins the running delivery of the same message, and not one that has ended', async () => {

@@ -59,6 +59,8 @@ function setup(changes: Partial<AlertsConfig> = {}) {
     delivery.handle(occupantPresence(`${jid}/alerts`, ['110']))
     stream.take()
   }
+  const countRejecting = () =>
+    delivery.getFamilies().find(({ name }) => name.endsWith('rejecting_recipients'))?.values[0]
   const counts = () => {
     const messages = delivery.getFamilies().find(({ name }) => name.endsWith('messages'))!
     return Object.fromEntries(
@@ -72,7 +74,7 @@ function setup(changes: Partial<AlertsConfig> = {}) {
     config = next && { ...config!, ...next }
     delivery.applyConfig()
   }
-  return { clock, stream, log, delivery, deliver, pong, enterRoom, counts, change }
+  return { clock, stream, log, delivery, deliver, pong, enterRoom, counts, countRejecting, change }
 }
 
 const isPending = (result: DeliveryResult, to: string, reason: RegExp) => {
@@ -95,7 +97,7 @@ describe('a person has received a message', () => {
     pong()
     assert.deepEqual(await result, { delivered: [ADMIN], rejected: [], pending: [] })
     assert.deepEqual(counts(), { delivered: 1, failed: 0, rejected: 0, unconfirmed: 0 })
-    assert.equal(delivery.getFamilies().length, 1, 'no metric of rooms')
+    assert.equal(delivery.getFamilies().length, 2, 'no metric of rooms')
   })
 
   test('when the ping comes back or is refused, which proves the same', async () => {
@@ -290,6 +292,49 @@ describe('a permanent error of one recipient', () => {
     await again
   })
 
+  test('a temporary error that arrives after the delivery takes it back, and promises no repetition', async () => {
+    const { stream, delivery, deliver, pong, counts, log } = setup()
+    const result = deliver()
+    await settle()
+    const [message] = stream.take()
+    pong()
+    await result
+    delivery.handle(errorFor(message!, 'remote-server-timeout', 'wait'))
+    assert.equal(counts()['failed'], 1)
+    assert.deepEqual(log.take(), ['warn: An alert has not reached a recipient.'])
+    const again = deliver()
+    await settle()
+    assert.equal(stream.take().length, 1, 'a repetition is sent')
+    pong()
+    await again
+  })
+
+  test('makes it a rejecting recipient, until it receives a message or a reload removes it', async () => {
+    const { stream, delivery, deliver, pong, countRejecting, change } = setup({
+      to: [ADMIN, OTHER],
+    })
+    const send = async (key: string, rejecting: readonly string[]) => {
+      const result = deliver(key)
+      await settle()
+      for (const message of stream.take()) {
+        if (rejecting.includes(message.attrs['to']!)) {
+          delivery.handle(errorFor(message, 'item-not-found'))
+        }
+      }
+      pong()
+      await result
+    }
+    assert.equal(countRejecting(), 0)
+    await send('1', [ADMIN, OTHER])
+    assert.equal(countRejecting(), 2)
+    await send('2', [ADMIN])
+    assert.equal(countRejecting(), 1)
+    change({ to: [OTHER] })
+    assert.equal(countRejecting(), 0)
+    change({ to: [ADMIN, OTHER] })
+    assert.equal(countRejecting(), 0)
+  })
+
   test('a text with a character that XML forbids is rejected', async () => {
     const { stream, deliver, pong } = setup()
     stream.failToSend(new TypeError('<message/> has a character that XML forbids'))
@@ -322,6 +367,59 @@ describe('a repeated message', () => {
     assert.deepEqual((await again).delivered, [ADMIN, OTHER])
     assert.deepEqual((await deliver()).delivered, [ADMIN, OTHER])
     assert.deepEqual(stream.take(), [])
+  })
+
+  test('is not sent again after the next message of its group', async () => {
+    const { stream, deliver, pong } = setup()
+    for (const key of ['1', '2', '1', '2', '1']) {
+      const result = deliver(key, { group: 'g' })
+      await settle()
+      if (stream.countRequests() > 0) pong()
+      assert.deepEqual((await result).delivered, [ADMIN])
+    }
+    assert.deepEqual(
+      stream.take().map((message) => message.getChildText('body')),
+      ['text of 1', 'text of 2'],
+    )
+  })
+
+  test('does not go to recipients that have rejected it, if another recipient has received it', async () => {
+    const third = 'third@one.example'
+    const { stream, delivery, deliver, pong, counts } = setup({ to: [ADMIN, OTHER, third] })
+    const first = deliver()
+    await settle()
+    const messages = stream.take()
+    delivery.handle(errorFor(messages[1]!, 'item-not-found'))
+    delivery.handle(errorFor(messages[2]!, 'resource-constraint', 'wait'))
+    pong()
+    const { rejected } = await first
+    const again = deliver()
+    await settle()
+    assert.deepEqual(
+      stream.take().map(({ attrs }) => attrs['to']),
+      [third],
+    )
+    pong()
+    assert.deepEqual(await again, { delivered: [ADMIN, third], rejected, pending: [] })
+    assert.equal(counts()['rejected'], 1)
+  })
+
+  test('goes to everybody if all have rejected it, and the same rejection is counted once', async () => {
+    const { stream, delivery, deliver, pong, counts } = setup({ to: [ADMIN, OTHER] })
+    for (let i = 0; i < 3; i++) {
+      const result = deliver()
+      await settle()
+      for (const message of stream.take()) delivery.handle(errorFor(message, 'item-not-found'))
+      pong()
+      assert.equal((await result).rejected.length, 2)
+    }
+    assert.equal(counts()['rejected'], 2)
+    const last = deliver()
+    await settle()
+    assert.equal(stream.take().length, 2)
+    pong()
+    assert.deepEqual((await last).delivered, [ADMIN, OTHER])
+    assert.equal(counts()['delivered'], 2)
   })
 
   test('joins the running delivery', async () => {
@@ -362,6 +460,30 @@ describe('a correction', () => {
     assert.deepEqual(replaced, [firing[0]!.attrs['id'], undefined])
     pong()
     await second
+  })
+
+  test('replaces the previous message, also if it is repeated', async () => {
+    const { stream, delivery, deliver, pong } = setup({ to: [ADMIN, OTHER] })
+    const firing = deliver('firing', { group: 'g' })
+    await settle()
+    const [, toOther] = stream.take()
+    pong()
+    await firing
+    const correct = () => deliver('resolved', { group: 'g', isCorrection: true })
+    const first = correct()
+    await settle()
+    delivery.handle(errorFor(stream.take()[1]!, 'resource-constraint', 'wait'))
+    pong()
+    await first
+    // A late repetition of the firing message is not sent again.
+    assert.deepEqual((await deliver('firing', { group: 'g' })).delivered, [ADMIN, OTHER])
+    const again = correct()
+    await settle()
+    const [message, ...others] = stream.take()
+    assert.deepEqual(others, [])
+    assert.equal(message?.getChild('replace')?.attrs['id'], toOther!.attrs['id'])
+    pong()
+    await again
   })
 
   test('without a previous message is an ordinary message', async () => {
@@ -707,6 +829,24 @@ describe('a reload', () => {
     assert.deepEqual([...family!.values], [1, 0])
   })
 
+  test('without a stream leaves removed rooms after the next login, before it joins the others', async () => {
+    const { stream, delivery, enterRoom, change } = setup({ rooms: [ROOM] })
+    await enterRoom()
+    stream.disconnect()
+    delivery.onLost()
+    change({ rooms: [] })
+    change({ rooms: [ROOM], nick: 'bot' })
+    assert.deepEqual(stream.take(), [])
+    stream.connect()
+    delivery.onOnline()
+    const [leave, ...others] = stream.take()
+    assert.deepEqual([leave?.attrs['to'], leave?.attrs['type']], [OCCUPANT, 'unavailable'])
+    assert.deepEqual(others, [])
+    await enterRoom()
+    delivery.onOnline()
+    assert.deepEqual(stream.take(), [], 'left once')
+  })
+
   test('with another nickname leaves the room and joins it again', async () => {
     const { stream, delivery, enterRoom, change } = setup({ rooms: [ROOM] })
     await enterRoom()
@@ -722,6 +862,18 @@ describe('a reload', () => {
     assert.deepEqual([...family!.values], [1, 0])
   })
 
+  test('that removes a recipient during the delivery to it, is clear from the log', async () => {
+    const { stream, delivery, deliver, pong, change, log, countRejecting } = setup()
+    const result = deliver()
+    await settle()
+    change({ to: [OTHER] })
+    delivery.handle(errorFor(stream.take()[0]!, 'item-not-found'))
+    pong()
+    await result
+    assert.match(log.take()[0]!, /alerts to a recipient that the configuration no longer has: /)
+    assert.equal(countRejecting(), 0)
+  })
+
   test('that removes the recipients makes each delivery pending', async () => {
     const { deliver, change } = setup()
     change(undefined)
@@ -732,7 +884,7 @@ describe('a reload', () => {
 test('the metrics are documented with their HELP texts', () => {
   const { delivery } = setup({ rooms: [ROOM] })
   const families = delivery.getFamilies()
-  assert.equal(families.length, 2)
+  assert.equal(families.length, 3)
   for (const { name, help, type } of families) {
     const known = findDocumented(name)
     assert.equal(known?.meaning, help, name)

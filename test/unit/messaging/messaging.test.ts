@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { Hono } from 'hono'
 import xml from '@xmpp/xml'
+import { findDocumented } from '../../../src/catalogue/index.js'
 import type { AlertsConfig, MessagingConfig } from '../../../src/config/read-config.js'
 import { createMessaging } from '../../../src/messaging/messaging.js'
+import { getLabels } from '../../../src/metrics/labels.js'
 import type { MonitoredServer } from '../../../src/servers/monitored-server.js'
 import {
   createFakeLog,
@@ -27,7 +29,7 @@ const ALERTS: AlertsConfig = {
 }
 
 /** Creates the messaging of an exporter with the servers `one` and `two`. */
-async function setup(alerts: AlertsConfig | undefined) {
+function setup(alerts: AlertsConfig | undefined) {
   let config: MessagingConfig = { alerts, chat: undefined, alertmanager: undefined }
   const streams = { one: createFakeStream(), two: createFakeStream() }
   const log = createFakeLog()
@@ -47,16 +49,16 @@ async function setup(alerts: AlertsConfig | undefined) {
   })
   const app = new Hono()
   messaging.addRoutes(app)
-  await messaging.applyConfig()
+  messaging.applyConfig()
   const post = (fields = {}) =>
     app.request('/alerts', {
       method: 'POST',
       headers: { Authorization: 'Bearer token' },
       body: JSON.stringify(alertmanagerPayload(fields)),
     })
-  const change = async (next: AlertsConfig | undefined) => {
+  const change = (next: AlertsConfig | undefined) => {
     config = { ...config, alerts: next }
-    await messaging.applyConfig()
+    messaging.applyConfig()
   }
   return { messaging, streams, log, post, change, app }
 }
@@ -64,7 +66,7 @@ async function setup(alerts: AlertsConfig | undefined) {
 const resolved = { status: 'resolved', alerts: [alertmanagerAlert({ status: 'resolved' })] }
 
 test('a notification of Alertmanager becomes a message, and its resolution corrects the message', async () => {
-  const { streams, post } = await setup(ALERTS)
+  const { streams, post } = setup(ALERTS)
   const send = async (fields = {}) => {
     const answer = post(fields)
     await settle()
@@ -85,13 +87,34 @@ test('a notification of Alertmanager becomes a message, and its resolution corre
 })
 
 test('without a connection, the response is 503, so that Alertmanager repeats the notification', async () => {
-  const { streams, post } = await setup(ALERTS)
+  const { streams, post } = setup(ALERTS)
   streams.one.disconnect()
   assert.equal((await post()).status, 503)
 })
 
+test('notifications are counted by the response to them', async () => {
+  const { messaging, streams, post, app } = setup(ALERTS)
+  const answer = post()
+  await settle()
+  await settle()
+  streams.one.request().answer()
+  await answer
+  streams.one.disconnect()
+  await post(resolved)
+  const headers = { Authorization: 'Bearer token' }
+  await app.request('/alerts', { method: 'POST', headers, body: '{}' })
+  await app.request('/alerts', { method: 'POST', body: '{}' })
+  const family = messaging.getFamilies().find(({ name }) => name.endsWith('_notifications'))!
+  const known = findDocumented(family.name)
+  assert.deepEqual([known?.meaning, known?.type], [family.help, family.type])
+  assert.deepEqual(
+    Array.from(family.values, (value, row) => [getLabels(family.labels, row), value]),
+    ['accepted', 'deferred', 'invalid'].map((result) => [`result="${result}"`, 1]),
+  )
+})
+
 test('only events of the server that delivers the alerts count', async () => {
-  const { messaging, streams } = await setup({ ...ALERTS, rooms: [ROOM] })
+  const { messaging, streams } = setup({ ...ALERTS, rooms: [ROOM] })
   streams.one.request(ROOM).answer(roomInfo())
   await settle()
   const presence = occupantPresence(`${ROOM}/alerts`, ['110'])
@@ -111,8 +134,8 @@ test('only events of the server that delivers the alerts count', async () => {
   assert.equal(streams.one.countRequests(), 1)
 })
 
-test('an error in a handler does not reach the stream', async () => {
-  const { messaging } = await setup(ALERTS)
+test('an error in a handler does not reach the stream', () => {
+  const { messaging } = setup(ALERTS)
   const broken = xml('message', { from: ADMIN })
   broken.getChild = () => {
     throw new Error('broken')
@@ -121,12 +144,12 @@ test('an error in a handler does not reach the stream', async () => {
 })
 
 test('another server in the configuration delivers the alerts after a reload, and the rooms of the first are left', async () => {
-  const { streams, messaging, post, change } = await setup({ ...ALERTS, rooms: [ROOM] })
+  const { streams, messaging, post, change } = setup({ ...ALERTS, rooms: [ROOM] })
   streams.one.request(ROOM).answer(roomInfo())
   await settle()
   messaging.onStanza('one', occupantPresence(`${ROOM}/alerts`, ['110']))
   streams.one.take()
-  await change({ ...ALERTS, server: 'two' })
+  change({ ...ALERTS, server: 'two' })
   assert.equal(streams.one.take()[0]?.attrs['type'], 'unavailable')
   const answer = post()
   await settle()
@@ -136,15 +159,27 @@ test('another server in the configuration delivers the alerts after a reload, an
   assert.deepEqual(streams.one.take(), [])
 })
 
+test('rooms that could not be left through the first server are not left through another one', async () => {
+  const { streams, messaging, change } = setup({ ...ALERTS, rooms: [ROOM] })
+  streams.one.request(ROOM).answer(roomInfo())
+  await settle()
+  messaging.onStanza('one', occupantPresence(`${ROOM}/alerts`, ['110']))
+  streams.one.disconnect()
+  messaging.onLost('one')
+  change({ ...ALERTS, server: 'two' })
+  messaging.onOnline('two')
+  assert.deepEqual(streams.two.take(), [])
+})
+
 test('a reload that removes the alerts leaves the rooms, and the path answers 404', async () => {
-  const { streams, messaging, log, post, change } = await setup({ ...ALERTS, rooms: [ROOM] })
+  const { streams, messaging, log, post, change } = setup({ ...ALERTS, rooms: [ROOM] })
   streams.one.request(ROOM).answer(roomInfo())
   await settle()
   messaging.onStanza('one', occupantPresence(`${ROOM}/alerts`, ['110']))
   streams.one.take()
   log.take()
-  await change(undefined)
-  await change(undefined)
+  change(undefined)
+  change(undefined)
   assert.equal(streams.one.take()[0]?.attrs['type'], 'unavailable')
   const lines = log.take()
   assert.equal(lines.length, 1)
@@ -153,8 +188,8 @@ test('a reload that removes the alerts leaves the rooms, and the path answers 40
 })
 
 test('a reload cannot turn on alerts, which is logged', async () => {
-  const { messaging, log, change, app } = await setup(undefined)
-  await change(ALERTS)
+  const { messaging, log, change, app } = setup(undefined)
+  change(ALERTS)
   assert.match(log.take()[0]!, /^warn: Restart the exporter to turn on alerts/)
   assert.equal((await app.request('/alerts', { method: 'POST' })).status, 404)
   assert.deepEqual(messaging.getFamilies(), [])

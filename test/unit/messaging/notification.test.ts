@@ -162,11 +162,22 @@ describe('a payload', () => {
     }
     const many = Object.fromEntries(Array.from({ length: 501 }, (_, i) => [`l${i}`, '']))
     assert.equal(alerts({ labels: many }), 'alerts[0].labels: expected at most 500 names, got 501')
-    assert.equal(
-      alerts({ labels: { ['n'.repeat(1001)]: '' } }),
-      'alerts[0].labels: expected names of at most 1000 characters, got 1001',
-    )
     assert.ok(alerts({ labels: { ['n'.repeat(1000)]: 5 } }).length < 200)
+  })
+
+  test('a label or an annotation with a name of more than 1,000 characters is omitted, and the alert is not', () => {
+    const long = 'n'.repeat(1001)
+    const { labels, annotations } = parseNotification(
+      alertmanagerPayload({
+        alerts: [
+          alertmanagerAlert({
+            labels: { alertname: 'Full', [long]: 'x' },
+            annotations: { [long]: 'x', summary: 'Full' },
+          }),
+        ],
+      }),
+    ).alerts[0]!
+    assert.deepEqual([labels, annotations], [{ alertname: 'Full' }, { summary: 'Full' }])
   })
 
   test('braces and quotes in texts do not count as objects', () => {

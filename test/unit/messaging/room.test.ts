@@ -361,13 +361,32 @@ test('the exporter leaves a room politely and for good', async () => {
   assert.equal(clock.pending(), 0)
 })
 
-test('without a stream, leaving a room does not fail', async () => {
+test('without a stream, a room cannot be left until the next login', async () => {
   const { room, stream, enter } = setup()
   room.join()
   await enter()
   stream.disconnect()
-  room.leave()
+  room.lose()
+  assert.equal(room.leave(), false)
   assert.equal(room.getState().phase, 'offline')
+  stream.connect()
+  assert.equal(room.leave(), true)
+  assert.equal(stream.take()[0]?.attrs['type'], 'unavailable')
+  assert.equal(room.leave(), true)
+  assert.deepEqual(stream.take(), [])
+})
+
+test('without a stream, a room in which the exporter is not need not be left', async () => {
+  const { room, stream } = setup()
+  assert.equal(room.leave(), true)
+  const kicked = setup()
+  kicked.room.join()
+  await kicked.enter()
+  const presence = occupantPresence(OCCUPANT, ['110', '307'], { type: 'unavailable' })
+  kicked.room.handlePresence(presence)
+  kicked.stream.disconnect()
+  assert.equal(kicked.room.leave(), true)
+  assert.deepEqual([...stream.take(), ...kicked.stream.take()], [])
 })
 
 test('a watcher learns each change of the state until it stops', async () => {

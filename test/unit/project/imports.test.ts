@@ -36,6 +36,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'metrics',
     'page',
     'servers',
+    'task-queue',
     'xmpp',
   ],
   cli: [

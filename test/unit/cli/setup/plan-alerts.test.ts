@@ -6,8 +6,7 @@ import { parse } from 'yaml'
 import { formatReceiver } from '../../../../src/cli/setup/alertmanager-lines.js'
 import {
   addAlertsSection,
-  divideRecipients,
-  listRemoteRecipients,
+  needsAlertFiles,
   planAlertFiles,
   renderAlertsSection,
 } from '../../../../src/cli/setup/plan-alerts.js'
@@ -17,19 +16,22 @@ import { root } from '../../../support/setup/process.js'
 
 const ADMIN = 'admin@example.com'
 const ROOM = 'ops@rooms.example.com'
-const hosts = [
-  { name: 'example.com', has_secret: false },
-  { name: 'rooms.example.com', component: 'muc', has_secret: false },
-]
 const RECIPIENTS = { to: [ADMIN], rooms: [ROOM] }
 const ALERTS = { ...RECIPIENTS, token_file: 'alerts-token' }
 const settings = { domain: 'stats.example.com', service: 'xmpp://127.0.0.1:5347', secret: 'x' }
 
-test('recipients at a component for rooms are rooms, and other servers are remote', () => {
-  const far = 'admin@far.example'
-  const recipients = divideRecipients([ADMIN, ROOM, far], { hosts })
-  assert.deepEqual(recipients, { to: [ADMIN, far], rooms: [ROOM] })
-  assert.deepEqual(listRemoteRecipients(recipients, { hosts }), [far])
+test('the configuration decides about alerts: setup writes no token if the section is missing or written by hand', () => {
+  const record = (...paths: string[]) => ({
+    ...{ domain: 'stats.example.com', hasEnabledService: true, needsRestart: false },
+    created: paths.map((path) => ({ path, sha256: '' })),
+  })
+  const token = record('/etc/prosody-exporter/alerts-token')
+  const before = RECIPIENTS
+  assert.equal(needsAlertFiles({ before: undefined, added: [ADMIN] }, record()), true)
+  assert.equal(needsAlertFiles({ before, added: [] }, token), true)
+  assert.equal(needsAlertFiles({ before, added: [ADMIN] }, record()), false)
+  assert.equal(needsAlertFiles({ before, added: [] }, undefined), false)
+  assert.equal(needsAlertFiles({ before: undefined, added: [] }, token), false)
 })
 
 test('the configuration that setup writes has the recipients, and none without --alerts', () => {
@@ -89,11 +91,11 @@ test('setup does not add the alerts to a configuration whose meaning would chang
 })
 
 test('setup names the recipients that a section of the operator does not have', () => {
-  const text = `servers: [{domain: a.example}]\nalerts: {to: [${ADMIN}]}\n`
+  const text = 'servers: [{domain: a.example}]\nalerts: {to: [Admin@Example.com]}\n'
   assert.equal(addAlertsSection(text, { to: [ADMIN], rooms: [] }, 'a.example'), text)
   assert.throws(
-    () => addAlertsSection(text, RECIPIENTS, 'a.example'),
-    /already has a section alerts\. Add ops@rooms\.example\.com to .*systemctl reload/,
+    () => addAlertsSection(text, { to: [ADMIN, 'b@example.com'], rooms: [ROOM] }, 'a.example'),
+    /Add by hand b@example\.com to alerts\.to and ops@rooms\.example\.com to alerts\.rooms, .*systemctl reload/,
   )
 })
 
