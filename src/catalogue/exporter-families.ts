@@ -124,10 +124,10 @@ export const exporter: Area = {
     counter(
       'prosody_exporter_messages',
       'result',
-      'Number of messages with alerts, by what became of them, for each recipient and attempt.',
+      'Number of messages to the recipients of alerts, by result.',
       {
         watch:
-          '`rejected` counts each message once for a recipient that does not accept it, for example an unknown user or a room that banned the exporter; alert on `prosody_exporter_rejecting_recipients` instead. `failed` counts attempts that failed for another reason. Alertmanager repeats them, except when another server returned a message later. `unconfirmed` counts missing receipts (XEP-0184) of people whose client has sent receipts before, for example of people who were offline for ten minutes. The log of the exporter has the reasons. The metric exists only with `alerts`.',
+          '`rejected` counts each message once for a recipient that does not accept it, for example an unknown user or a room that banned the exporter; alert on `prosody_exporter_rejecting_recipients` instead. `failed` counts attempts that failed for another reason. Alertmanager repeats them, except when another server returned a message later. `unconfirmed` counts missing receipts (XEP-0184) of people whose client has sent receipts before, for example of people who were offline for ten minutes. The log of the exporter has the reasons. Test messages of doctor count too. The metric exists only with `alerts`.',
       },
     ),
     counter(

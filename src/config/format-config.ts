@@ -8,7 +8,8 @@ import { formatMode, type SocketAccess } from './socket-access.js'
 
 /**
  * Formats the current configuration as YAML, with all defaults. It also has settings that the configuration file
- * cannot have. The names of people and rooms are masked, because each client that can scrape can read the text. This function lists every key, so that a new setting with a secret is not shown by accident.
+ * cannot have. The names of people and rooms are masked, because each client that can scrape can read the text. This
+ * function lists every key, so that a new setting with a secret is not shown by accident.
  */
 export function formatConfig(config: Config): string {
   const { collection, exposition, registry, page, limits, web } = config

@@ -30,7 +30,7 @@ export type MessagingConfig = {
   readonly alerts: AlertsConfig | undefined
   /** `undefined` if the exporter answers no questions. */
   readonly chat: ChatConfig | undefined
-  /** `undefined` if nobody can silence alerts in chat. */
+  /** `undefined` if chat cannot silence alerts. */
   readonly alertmanager: { readonly url: string } | undefined
 }
 
@@ -64,7 +64,7 @@ function readAlerts(
   }
   if (tokenFile === undefined) {
     throw new ConfigError(
-      `${recipient.source}: expected alerts.token_file too, because without a token everybody could send alerts`,
+      `${recipient.source}: expected alerts.token_file too, because without a token anyone could send alerts`,
     )
   }
   return {

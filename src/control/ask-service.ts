@@ -34,7 +34,7 @@ export const askService = (component: Component, owner: Owner, timeoutMs: number
 /**
  * Asks the running exporter that uses the component to send a test message to all recipients of alerts.
  *
- * @returns What became of the message, as text; `undefined` when no running exporter has a control socket for the component.
+ * @returns The result for each recipient, as text; `undefined` when no running exporter has a control socket for the component.
  * @throws UnansweredError when an exporter runs but does not answer; Error when it sent no message. Both have one line for
  *   the operator.
  */

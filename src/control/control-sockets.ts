@@ -33,7 +33,7 @@ export type ControlSocketOptions = {
    * @param isShared Whether another exporter on this machine reported recently that it uses the same component.
    */
   readonly answer: (component: Component, isShared: boolean) => Promise<string>
-  /** Sends a test message through a component. Returns what became of it, as text for doctor. */
+  /** Sends a test message through a component. Returns the result for each recipient, as text for doctor. */
   readonly sendTest?: (component: Component) => Promise<string>
   readonly retryMs?: number
 }

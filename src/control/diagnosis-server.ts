@@ -29,7 +29,7 @@ const MAX_ATTEMPTS = 5
 export type ControlAnswers = {
   /** Returns the diagnosis of the component. */
   readonly answer: () => Promise<string>
-  /** Sends a test message to the recipients of alerts. Returns what became of it. */
+  /** Sends a test message to the recipients of alerts. Returns the result for each recipient. */
   readonly sendTest?: (() => Promise<string>) | undefined
 }
 

@@ -40,9 +40,9 @@ const MAX_REASONS = 3
 const MAX_REASON_CHARACTERS = 200
 
 /**
- * Adds the route `POST /alerts`, to which Alertmanager sends notifications. The status is 200 only if a
- * recipient has the notification, and no recipient is pending. Alertmanager repeats a notification after a status of 500 or above, so this is the status of each problem that
- * can pass. The token and the number of notifications are checked before the body is read.
+ * Adds the route `POST /alerts`, to which Alertmanager sends notifications. The status is 200 only if a recipient has the
+ * notification, and no recipient is pending. Alertmanager repeats a notification after a status of 500 or above, so each
+ * temporary problem has such a status. The token and the number of notifications are checked before the body is read.
  */
 export function addAlertsRoute(app: Hono, options: AlertsRouteOptions): void {
   const { token, deliver, onResponse, bodyTimeoutMs = BODY_TIMEOUT_MS } = options
@@ -147,7 +147,7 @@ function refuseSender(c: Context, expected: string | undefined, log: Log): Respo
 }
 
 function respondTo({ delivered, rejected, pending }: Outcome): Response {
-  // If everybody has rejected the notification, it would be lost without a repetition.
+  // If all recipients have rejected the notification, it would be lost without a repetition.
   const isReceived = delivered.length > 0
   if (isReceived && pending.length === 0) {
     const counts = { delivered: delivered.length, rejected: rejected.length }

@@ -5,7 +5,7 @@ const MAX_MESSAGES = 10_000
 // With very many recipients, fewer messages are remembered, so that the memory stays below 100 MB.
 const MAX_OUTCOMES = 1_000_000
 
-/** A message, and what is known about its recipients. A recipient is in at most one of the two collections. */
+/** A message and its results. A recipient is in at most one of the two collections. */
 export type RememberedMessage = {
   readonly received: Set<string>
   /** The recipients that have rejected the message, and why. */

@@ -1,6 +1,6 @@
 import { getErrorMessage, LinkError, type StanzaError } from '../errors.js'
 
-/** What became of a message to one recipient. */
+/** The result of a message to one recipient. */
 export type DeliveryOutcome = {
   readonly to: string
   /** `pending`: the recipient has not received the message, and the next attempt can succeed. */
@@ -43,7 +43,7 @@ const PERSON_REASONS: Reasons = {
   ...SERVER_REASONS,
   // Prosody answers so for an unknown user, and for an offline user if it cannot store the message.
   'service-unavailable':
-    'there is no such user, or the user is offline and Prosody cannot store messages. Correct alerts.to, or enable mod_offline in Prosody.',
+    'there is no such user, or the user is offline and Prosody cannot store messages. Correct alerts.to (a room belongs in alerts.rooms), or enable mod_offline in Prosody.',
   'item-not-found': 'there is no such user. Correct alerts.to.',
   forbidden: 'the recipient or the server blocks messages from the exporter. Remove the block.',
 }

@@ -6,7 +6,7 @@ import { family, type Family } from '../metrics/family.js'
 import type { DeliveryOutcome } from './delivery-outcome.js'
 
 export type DeliveryReport = {
-  /** Counts and logs what became of a message to one recipient. */
+  /** Counts and logs the result of a message to one recipient. */
   add(outcome: DeliveryOutcome): void
   /** @param missingReceipts How many receipts did not arrive in time. */
   createFamilies(missingReceipts: number): readonly Family[]
@@ -77,7 +77,7 @@ export function createDeliveryReport({
         rejecting.add(to)
         logRejection(outcome, recipient)
       } else {
-        const message = 'An alert has not reached a recipient.'
+        const message = 'A message has not reached a recipient.'
         limitedLog.warn(message, { recipient, reason })
       }
     },
@@ -85,7 +85,7 @@ export function createDeliveryReport({
       family(
         'counter',
         'prosody_exporter_messages',
-        'Number of messages with alerts, by what became of them, for each recipient and attempt.',
+        'Number of messages to the recipients of alerts, by result.',
         [
           ...['delivered', 'failed', 'rejected'].map((result) => ({
             labels: { result },

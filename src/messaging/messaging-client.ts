@@ -5,7 +5,7 @@ import type { Element } from '../xmpp/xml.js'
 /** The local part of the address from which the exporter sends messages, and to which people write. */
 const LOCAL_PART = 'alerts'
 
-/** What the parts of this folder can do with the stream to one server. */
+/** The operations on the stream to one server that this folder uses. */
 export type MessagingClient = {
   /** The component's domain; `undefined` if the configuration no longer has the server. */
   domain(): string | undefined

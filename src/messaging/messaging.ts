@@ -135,7 +135,7 @@ function createAlerts({
       const next = config().alerts?.server
       if (next === undefined && server !== undefined) {
         log.warn(
-          'The configuration has no alerts any more. Restart the exporter to remove the path /alerts.',
+          'The configuration no longer has alerts. Restart the exporter to remove the path /alerts.',
         )
       }
       // The exporter can only leave its rooms through the server with which it joined them.

@@ -128,8 +128,11 @@ function getName({ labels }: Alert): string {
 }
 
 function formatHost({ labels }: Alert): string {
-  const host = HOST_LABELS.map((name) => toLabel(getText(labels, name))).find(Boolean)
-  return host === undefined ? '' : `host ${host}`
+  for (const name of HOST_LABELS) {
+    const value = toLabel(getText(labels, name))
+    if (value !== '') return `${name === 'hostname' ? 'host' : name} ${value}`
+  }
+  return ''
 }
 
 /** Formats since when an alert has been firing, or from when to when it was firing. */

@@ -395,7 +395,7 @@ describe('prosody-exporter setup', { concurrency: 4 }, () => {
       await fails(
         machine,
         ['setup', '--yes', '--alerts=b@localhost'],
-        /Add by hand b@localhost to alerts\.to, and run/,
+        /Add b@localhost to alerts\.to by hand, and run/,
       )
 
       const { code, stdout } = await machine.exporter(...UNDO)

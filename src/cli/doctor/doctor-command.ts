@@ -91,7 +91,7 @@ export async function doctorCommand(
   return hasFailed || certificateProblem !== undefined ? 1 : 0
 }
 
-/** Lets the running exporter send a test message, and prints what became of it. Returns the exit code. */
+/** Lets the running exporter send a test message, and prints the result for each recipient. Returns the exit code. */
 async function printTest(config: Config, { owner, print }: DoctorOptions): Promise<0 | 1> {
   const { isDelivered, verdict } = await sendTest(config, {
     owner,

@@ -10,7 +10,7 @@ const ANSWER_MS = TEST_DEADLINE_MS + 20_000
 type PrintFinding = (result: Finding['result'], text: string) => void
 
 /**
- * Lets the running exporter send a test message to all recipients of alerts, and prints what became of it.
+ * Lets the running exporter send a test message to all recipients of alerts, and prints the result for each.
  *
  * @param options.print Prints the line about one recipient.
  * @returns The last line of the output, and whether every recipient has the message.

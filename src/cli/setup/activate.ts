@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { readFileSync, rmSync, statSync } from 'node:fs'
 import { describeRejections } from './alert-recipients.js'
 import { formatAlertmanagerLines } from './alertmanager-lines.js'
 import { mayBeRequired } from './check-result.js'
@@ -26,6 +26,7 @@ type Options = {
   readonly io: SetupIo
 }
 
+const GROUP_MAY_READ = 0o040
 const NOT_LOADED = 'Prosody must be restarted to load the new configuration.'
 
 /**
@@ -130,7 +131,7 @@ async function restartOrRecover(
   }
 }
 
-/** Enables and starts the service. Without systemd, the operator runs the exporter. */
+/** Enables the service, and starts or restarts it. Without systemd, the operator runs the exporter. */
 async function startService(mustRestart: boolean, { env, print }: SetupIo): Promise<void> {
   if (!hasSystemd()) return
   const service = createExporterService(env)
@@ -140,9 +141,10 @@ async function startService(mustRestart: boolean, { env, print }: SetupIo): Prom
     updateRecord({ hasEnabledService: true })
     await service.enable()
   }
-  if (!mustRestart && (await service.isRunning())) return
+  const wasRunning = await service.isRunning()
+  if (wasRunning && !mustRestart) return
   await service.restart()
-  print('Started the service prosody-exporter.')
+  print(`${wasRunning ? 'Restarted' : 'Started'} the service prosody-exporter.`)
 }
 
 /** The settings that formatPrometheusJobs needs, as in the configuration that setup writes. */
@@ -156,14 +158,21 @@ function describeNextSteps(report: readonly string[], { hasAlerts }: Plan, io: S
   const [, page = 'http://127.0.0.1:9347/'] = /(https?:\/\/\S+)$/.exec(report.at(-1) ?? '') ?? []
   const { protocol, host } = new URL(page)
   const job = formatPrometheusJobs(DEFAULTS, host)
+  // An operator who has configured alerts by hand may have another file with the token.
+  const token = hasAlerts ? statSync(TOKEN_FILE, { throwIfNoEntry: false }) : undefined
   const lines = [
     ...(hasSystemd() ? [] : [`Run the exporter: prosody-exporter --config.file=${CONFIG_FILE}`]),
     `Page: ${page}`,
     ...(protocol === 'http:'
       ? ['Job for prometheus.yml:', '', job, '']
       : ['Job for prometheus.yml: prosody-exporter doctor --show.prometheus']),
-    // An operator who has configured alerts by hand may have another file with the token.
-    ...(hasAlerts && existsSync(TOKEN_FILE) ? formatAlertmanagerLines(page, io.directory) : []),
+    ...(token === undefined
+      ? []
+      : formatAlertmanagerLines({
+          page,
+          directory: io.directory,
+          canGroupRead: (token.mode & GROUP_MAY_READ) !== 0,
+        })),
     ...(hasAlerts && !hasSystemd()
       ? ['', 'When the exporter runs, send a test message: prosody-exporter doctor --send-test']
       : []),

@@ -1,9 +1,6 @@
-import { statSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { TOKEN_FILE } from './plan-alerts.js'
 import { resolveDirectory } from './prosody-installation.js'
-
-const GROUP_MAY_READ = 0o040
 
 /**
  * Formats the lines for alertmanager.yml: the receiver that posts alerts to the exporter, and the route to a second
@@ -32,32 +29,47 @@ receivers:
             credentials_file: ${tokenFile}
   - name: without-xmpp
     email_configs:
-      # Replace the addresses and the mail server.
+      # Replace the addresses, the mail server and its login.
       - to: admin@example.net
         from: alertmanager@example.net
         smarthost: mail.example.net:587
+        auth_username: alertmanager@example.net
+        auth_password_file: /etc/prometheus/mail-password
         send_resolved: true
 `
 }
 
 /**
- * @param page The URL of the status page of the exporter.
- * @param directory The directory of main.js. The packages have the rules next to it.
+ * @param options.page The URL of the status page of the exporter.
+ * @param options.directory The directory of main.js. The packages have the rules next to it.
+ * @param options.canGroupRead Whether the group of the file with the token can read it.
  */
-export function formatAlertmanagerLines(page: string, directory: URL): string[] {
+export function formatAlertmanagerLines({
+  page,
+  directory,
+  canGroupRead,
+}: {
+  readonly page: string
+  readonly directory: URL
+  readonly canGroupRead: boolean
+}): string[] {
   const rules = new URL('../deploy/prometheus/rules.yml', directory)
-  const url = new URL('alerts', page).href
-  const mustGrant = (statSync(TOKEN_FILE).mode & GROUP_MAY_READ) === 0
+  const url = new URL('alerts', page)
   return [
     'For alertmanager.yml:',
     '',
-    formatReceiver(url, TOKEN_FILE),
-    ...(mustGrant
+    formatReceiver(url.href, TOKEN_FILE),
+    ...(url.protocol === 'https:'
       ? [
-          `Alertmanager must be able to read ${TOKEN_FILE}. On the same machine, let its group read the file, for example: ` +
-            `chgrp prometheus ${TOKEN_FILE} && chmod 640 ${TOKEN_FILE}`,
+          'The exporter uses TLS. Add tls_config, and the password if it has one: docs/alerts.md, "Configure by hand".',
         ]
       : []),
+    ...(canGroupRead
+      ? []
+      : [
+          `Alertmanager must be able to read ${TOKEN_FILE}. On the same machine, let its group read the file, for example: ` +
+            `chgrp prometheus ${TOKEN_FILE} && chmod 640 ${TOKEN_FILE}`,
+        ]),
     `Alert rules for rule_files in prometheus.yml: ${resolveDirectory(fileURLToPath(rules))}`,
     'The next steps, for Alertmanager and Prometheus: docs/alerts.md, "Set up".',
   ]

@@ -130,8 +130,8 @@ export function addAlertsSection(
     ]
     if (missing.length === 0) return text
     throw new SetupFailure(
-      `${CONFIG_FILE} was changed after setup wrote it, and already has a section alerts. Add by hand ` +
-        `${missing.join(' and ')}, and run: systemctl reload prosody-exporter`,
+      `${CONFIG_FILE} was changed after setup wrote it, and already has a section alerts. Add ` +
+        `${missing.join(' and ')} by hand, and run: systemctl reload prosody-exporter`,
     )
   }
   const own = before.servers.find((server) => server.domain === domain)

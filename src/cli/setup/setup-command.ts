@@ -108,7 +108,7 @@ function createRefusal(path: string): SetupFailure {
   // After `apt purge`, for example, the files in the configuration of Prosody exist, and the record does not.
   if (/^(--|#) .*written by prosody-exporter setup/im.test(readFileSync(path, 'utf8'))) {
     return new SetupFailure(
-      `${path} is from an earlier setup whose record does not exist any more. Remove the file, and run setup again.`,
+      `${path} is from an earlier setup whose record no longer exists. Remove the file, and run setup again.`,
     )
   }
   const by = path === CONFIG_FILE ? ' (the exporter is already configured by hand)' : ''

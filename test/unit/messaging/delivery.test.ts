@@ -143,7 +143,7 @@ describe('a person is pending', () => {
       assert.equal(stream.take()[0]!.attrs['id'], first!.attrs['id'])
       assert.equal(counts()['failed'], 1)
       assert.equal(counts()['delivered'], 1)
-      assert.match(log.take().join(), /^warn: An alert has not reached a recipient/)
+      assert.match(log.take().join(), /^warn: A message has not reached a recipient/)
     })
   }
 
@@ -301,7 +301,7 @@ describe('a permanent error of one recipient', () => {
     await result
     delivery.handle(errorFor(message!, 'remote-server-timeout', 'wait'))
     assert.equal(counts()['failed'], 1)
-    assert.deepEqual(log.take(), ['warn: An alert has not reached a recipient.'])
+    assert.deepEqual(log.take(), ['warn: A message has not reached a recipient.'])
     const again = deliver()
     await settle()
     assert.equal(stream.take().length, 1, 'a repetition is sent')
@@ -404,7 +404,7 @@ describe('a repeated message', () => {
     assert.equal(counts()['rejected'], 1)
   })
 
-  test('goes to everybody if all have rejected it, and the same rejection is counted once', async () => {
+  test('goes to all recipients if all have rejected it, and the same rejection is counted once', async () => {
     const { stream, delivery, deliver, pong, counts } = setup({ to: [ADMIN, OTHER] })
     for (let i = 0; i < 3; i++) {
       const result = deliver()

@@ -183,7 +183,7 @@ test('a reload that removes the alerts leaves the rooms, and the path answers 40
   assert.equal(streams.one.take()[0]?.attrs['type'], 'unavailable')
   const lines = log.take()
   assert.equal(lines.length, 1)
-  assert.match(lines[0]!, /^warn: The configuration has no alerts any more\. Restart/)
+  assert.match(lines[0]!, /^warn: The configuration no longer has alerts\. Restart/)
   assert.equal((await post()).status, 404)
 })
 

@@ -36,7 +36,7 @@ describe('a notification of one alert', () => {
     assert.equal(
       formatOne({ annotations: { ...(alertmanagerAlert().annotations as object), value: '0' } }),
       `CRITICAL: The XMPP server (xmpp.example.com) does not answer.
-XmppServerDown, host xmpp.example.com, since 2026-11-27 20:58 UTC (12 minutes), value 0
+XmppServerDown, server xmpp.example.com, since 2026-11-27 20:58 UTC (12 minutes), value 0
 The exporter has received no answer. 1. Run \`systemctl status prosody\`.
 
 Runbook: https://example.com/operations.md#xmppserverdown
@@ -49,7 +49,7 @@ All alerts: http://alertmanager.example.com:9093/`,
     assert.equal(
       formatOne(RESOLVED),
       `RESOLVED: The XMPP server (xmpp.example.com) does not answer.
-XmppServerDown, host xmpp.example.com, from 2026-11-27 20:58 UTC to 2026-11-27 21:05 UTC (6 minutes)
+XmppServerDown, server xmpp.example.com, from 2026-11-27 20:58 UTC to 2026-11-27 21:05 UTC (6 minutes)
 
 All alerts: http://alertmanager.example.com:9093/`,
     )
@@ -76,7 +76,7 @@ All alerts: https://grafana.example.com/`,
         nowMs: Date.parse('2021-10-12T07:52:10Z'),
       }),
       `ALERT: Notification test
-TestAlert, host Grafana, since 2021-10-12 07:51 UTC (1 minute), value [ metric='foo' labels={instance=bar} value=10 ]
+TestAlert, instance Grafana, since 2021-10-12 07:51 UTC (1 minute), value [ metric='foo' labels={instance=bar} value=10 ]
 
 All alerts: https://grafana.example.com/`,
     )

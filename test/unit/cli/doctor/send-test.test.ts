@@ -50,7 +50,7 @@ const answerWith = (report: object) => ({
   service: { sendTest: () => Promise.resolve(JSON.stringify(report)) },
 })
 
-test('reports what became of the test message for each recipient', async (t) => {
+test('reports the result of the test message for each recipient', async (t) => {
   const report = createTestReport(
     '1.0.0',
     {

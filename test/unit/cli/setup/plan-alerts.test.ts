@@ -95,7 +95,7 @@ test('setup names the recipients that a section of the operator does not have', 
   assert.equal(addAlertsSection(text, { to: [ADMIN], rooms: [] }, 'a.example'), text)
   assert.throws(
     () => addAlertsSection(text, { to: [ADMIN, 'b@example.com'], rooms: [ROOM] }, 'a.example'),
-    /Add by hand b@example\.com to alerts\.to and ops@rooms\.example\.com to alerts\.rooms, .*systemctl reload/,
+    /Add b@example\.com to alerts\.to and ops@rooms\.example\.com to alerts\.rooms by hand, .*systemctl reload/,
   )
 })
 
