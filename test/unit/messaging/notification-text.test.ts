@@ -101,10 +101,12 @@ All alerts: https://grafana.example.com/`,
   })
 
   test('the host is the label that names it most exactly', () => {
-    const host = (labels: Fields) => / host ([^,]+),/.exec(formatOne({ labels }))?.[1]
-    assert.equal(host({ instance: 'i', host: 'h', server: 's' }), 'h')
-    assert.equal(host({ instance: 'i:9100' }), 'i:9100')
-    assert.equal(host({ job: 'x' }), undefined)
+    const getHost = (labels: Fields) => /(\w+ [^,\n]+), since/.exec(formatOne({ labels }))?.[1]
+    assert.equal(getHost({ instance: 'i', host: 'h', server: 's' }), 'host h')
+    assert.equal(getHost({ instance: 'i', hostname: 'h' }), 'host h')
+    assert.equal(getHost({ instance: 'i:9100', node: 'n' }), 'node n')
+    assert.equal(getHost({ instance: 'i:9100' }), 'instance i:9100')
+    assert.equal(getHost({ job: 'x' }), undefined)
   })
 
   test('an unknown or impossible time is omitted', () => {

@@ -3,7 +3,10 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { parse } from 'yaml'
-import { formatReceiver } from '../../../../src/cli/setup/alertmanager-lines.js'
+import {
+  formatAlertmanagerLines,
+  formatReceiver,
+} from '../../../../src/cli/setup/alertmanager-lines.js'
 import {
   addAlertsSection,
   needsAlertFiles,
@@ -131,4 +134,18 @@ test('the lines for Alertmanager that setup prints are those of docs/alerts.md',
     receivers.map(({ name }) => name),
     ['xmpp', 'without-xmpp'],
   )
+})
+
+test('setup says what the receiver needs if the exporter uses TLS, or if the group of Alertmanager cannot read the token', () => {
+  const format = (page: string, canGroupRead: boolean) =>
+    formatAlertmanagerLines({ page, directory: new URL('file:///app/dist/'), canGroupRead })
+  const isAboutTls = (line: string) => line.includes('tls_config')
+  const isAboutGroup = (line: string) => line.includes('chgrp prometheus')
+  const encrypted = format('https://localhost:9347/', true)
+  assert.equal(encrypted.filter(isAboutTls).length, 1)
+  assert.match(encrypted.join('\n'), /url: https:\/\/localhost:9347\/alerts$/m)
+  assert.ok(!encrypted.some(isAboutGroup))
+  const plain = format('http://127.0.0.1:9347/', false)
+  assert.ok(!plain.some(isAboutTls))
+  assert.equal(plain.filter(isAboutGroup).length, 1)
 })
