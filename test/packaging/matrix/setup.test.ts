@@ -123,6 +123,7 @@ async function checkAlerts(machine: Machine) {
   assert.match(report, /ok +test message +admin@localhost: Prosody accepted it/)
   assert.match(report, /^All good: Prosody accepted the test message for the recipient\.$/m)
   assert.match(report, /credentials_file: \/etc\/prosody-exporter\/alerts-token/)
+  assert.match(report, /^Restarted the service prosody-exporter\.$/m)
   for (const path of [TOKEN, DROP_IN]) assert.ok(report.includes(path), report)
   const stored = await machine.shell('cat /var/lib/prosody/localhost/offline/admin.list')
   assert.match(stored, /Test message of prosody-exporter/)

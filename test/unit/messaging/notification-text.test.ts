@@ -101,7 +101,7 @@ All alerts: https://grafana.example.com/`,
   })
 
   test('the host is the label that names it most exactly', () => {
-    const getHost = (labels: Fields) => /(\w+ [^,\n]+), since/.exec(formatOne({ labels }))?.[1]
+    const getHost = (labels: Fields) => /, (\w+ [^,\n]+), since/.exec(formatOne({ labels }))?.[1]
     assert.equal(getHost({ instance: 'i', host: 'h', server: 's' }), 'host h')
     assert.equal(getHost({ instance: 'i', hostname: 'h' }), 'host h')
     assert.equal(getHost({ instance: 'i:9100', node: 'n' }), 'node n')
@@ -203,7 +203,7 @@ describe('the length of a text', () => {
     const annotations = { summary: long, description: long }
     const shortened = format({ alerts: createAlerts(15, 'Slow', { annotations }) })
     assert.ok(shortened.length <= 4000)
-    assert.match(shortened, /host s14\.example/)
+    assert.match(shortened, /server s14\.example/)
     const summarized = format({ alerts: createAlerts(20, 'N'.repeat(100), { annotations }) })
     assert.ok(summarized.length <= 4000)
     assert.match(summarized, /: 20 firing \(WARNING\)$/m)
