@@ -43,12 +43,13 @@ export async function findPrometheus(major, say) {
  * Finds Alertmanager. Debian's version reads its templates in /usr/share, so it runs in a root directory of its own.
  *
  * @param {Say} [say]
+ * @param {'prometheus-alertmanager' | 'amtool'} [program]
  * @returns {Promise<(args: readonly string[]) => string[]>} Returns the command with the given arguments.
  */
-export async function findAlertmanager(say) {
+export async function findAlertmanager(say, program = 'prometheus-alertmanager') {
   const wanted = { packages: ['prometheus-alertmanager'], suite: 'bookworm' }
   const directory = await unpack('alertmanager', { ...wanted, dependencies: 'all' }, say)
-  return (args) => inRoot(directory, ['/usr/bin/prometheus-alertmanager', ...args])
+  return (args) => inRoot(directory, [`/usr/bin/${program}`, ...args])
 }
 
 /**
