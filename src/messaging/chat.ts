@@ -63,7 +63,7 @@ export function createChat(options: ChatOptions): Chat {
   const { config, client, log, schedule = realTime } = options
   const { now = () => performance.now(), wallTime = Date.now, random = randomInt } = options
   const allow = () => config().chat?.allow ?? []
-  const access = createChatAccess({ allow, client, log, schedule })
+  const access = createChatAccess({ allow, client, log })
   const limit = createAnswerLimit(now)
   const source: ChatSource = {
     ...options,
@@ -99,12 +99,12 @@ export function createChat(options: ChatOptions): Chat {
   }
 
   async function answerQuestion({ from, person, text }: Question): Promise<void> {
-    if (!(await access.waitFor(person))) return
     const command = parseCommand(text)
     if (command) limit.resetHints(person)
     else if (!limit.admitHint(person)) return
     const admission = limit.admitMessage(person)
-    if (admission === 'refused') return
+    // The check of the domain comes after the limit, so that only few questions wait for it.
+    if (admission === 'refused' || !(await access.isAllowed(person))) return
     const answer = async () => {
       if (admission === 'notice') return TOO_MANY
       return command ? await run(command, person) : UNKNOWN
@@ -128,16 +128,9 @@ export function createChat(options: ChatOptions): Chat {
         return false
       }
     },
-    onOnline: () => {
-      access.check()
-    },
-    applyConfig: () => {
-      access.check()
-    },
-    stop() {
-      access.stop()
-      adHoc.clear()
-    },
+    onOnline: access.check,
+    applyConfig: access.check,
+    stop: adHoc.clear,
   }
 }
 

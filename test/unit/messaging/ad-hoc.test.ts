@@ -49,12 +49,15 @@ const fieldsOf = (reply: Element) =>
 
 describe('service discovery', () => {
   test('an allowed person sees the address in the items of the domain', async () => {
-    const { iq, settle, chat, sent } = createFakeChat()
-    await settle()
+    const far = 'x@far.example'
+    const { iq, settle, chat, sent } = createFakeChat({ allow: [ADMIN, far] })
     const reply = await iq('get', query(NS_ITEMS), { to: DOMAIN })
     const expected = `<query xmlns="${NS_ITEMS}"><item jid="${ADDRESS}" name="Alerts and questions"/></query>`
     assert.equal(String(reply.getChild('query')), expected)
     assert.equal(reply.attrs['from'], DOMAIN)
+    // A person in chat.allow whom the exporter does not serve gets the answer for all other people.
+    const empty = await iq('get', query(NS_ITEMS), { to: DOMAIN, from: `${far}/x` })
+    assert.equal(String(empty.getChild('query')), `<query xmlns="${NS_ITEMS}"/>`)
     // All other requests to the domain are answered as without the chat.
     sent.length = 0
     const send = (child: Element, attrs = {}) =>
