@@ -10,7 +10,7 @@ import {
   reportTop,
   type ReportedServer,
 } from './chat-reports.js'
-import type { Confirmations } from './confirmations.js'
+import { parseCode, type Confirmations } from './confirmations.js'
 import {
   carryOut,
   createUnsilenceOrder,
@@ -23,6 +23,8 @@ const NAMES = ['status', 'alerts', 'certs', 'top', 'silence', 'unsilence', 'yes'
 type CommandName = (typeof NAMES)[number]
 const WITH_ARGUMENT: ReadonlySet<CommandName> = new Set(['status', 'silence', 'unsilence', 'yes'])
 const MAX_LENGTH = 500
+/** A person needs this time to repeat a code. */
+const MIN_REPEAT_MS = 15_000
 
 export type ChatCommand = { readonly name: CommandName; readonly argument: string }
 
@@ -96,14 +98,19 @@ export function createCommandRunner(
     return `${description}\nTo confirm, write within 2 minutes: yes ${code}`
   }
 
-  async function confirm(person: string, code: string): Promise<string> {
+  async function confirm(person: string, text: string): Promise<string> {
+    const code = parseCode(text)
     try {
       return await confirmations.confirm(person, code, async (order) =>
         carryOut(order, { author: person, alertmanager: alertmanager(), nowMs: wallTime(), log }),
       )
     } catch (error) {
       if (!(error instanceof AlertmanagerError)) throw error
-      throw new AnswerError(`${error.message} To try again, write: yes ${code}`)
+      const isValid = confirmations.getRemainingMs(person, code) >= MIN_REPEAT_MS
+      const remedy = isValid
+        ? `To try again, write: yes ${code}`
+        : 'To try again, repeat the request.'
+      throw new AnswerError(`${error.message} ${remedy}`)
     }
   }
 

@@ -573,8 +573,10 @@ describe('silences', () => {
     [`silence ${'x'.repeat(201)} 2h`, /Write the name of an alert with at most 200 characters/],
     ['silence a\u0001b 2h', /Write the name of an alert/],
     ['unsilence', /Write the name of an alert/],
-    ['yes', /^No request waits for this code/],
-    ['yes 1234', /^No request waits for this code/],
+    ['yes', /^A code has six digits/],
+    ['yes 1234', /^A code has six digits/],
+    ['yes please', /^A code has six digits/],
+    ['yes 001234', /^No request waits for this code/],
   ] as const) {
     test(`"${text.slice(0, 30)}" gets an explanation`, async (t) => {
       const fake = await startFakeAlertmanager(t)
@@ -594,14 +596,53 @@ describe('silences', () => {
     clock.advance(120_000)
     assert.match(await ask(`yes ${code}`), /^No request waits/)
 
-    const second = codeOf(await ask('silence A 2h'))
-    // A new request replaces the previous one.
-    const third = codeOf(await ask('silence B 2h'))
-    assert.match(await ask(`yes ${second}`), /^This code is wrong/)
+    const second = codeOf(await ask('silence B 2h'))
     clock.advance(119_999)
-    assert.match(await ask(`yes ${third}`), /^Silenced B/)
-    assert.match(await ask(`yes ${third}`), /^No request waits/)
+    assert.match(await ask(`yes ${second}`), /^Silenced B/)
+    assert.match(await ask(`yes ${second}`), /^No request waits/)
     assert.equal(fake.silences.length, 1)
+  })
+
+  test('each of the last five requests has its own code, so a forger cannot replace one', async (t) => {
+    const fake = await startFakeAlertmanager(t)
+    // The second code is equal to the first one.
+    const codes = [1, 1, 2, 3, 4, 5, 6]
+    const { ask, clock } = createFakeChat({ alertmanager: fake.url, codes })
+    const asked = []
+    for (const name of ['A', 'B', 'C', 'D', 'E', 'F']) asked.push(await ask(`silence ${name} 2h`))
+    assert.deepEqual(asked.map(codeOf), [
+      '000001',
+      '000002',
+      '000003',
+      '000004',
+      '000005',
+      '000006',
+    ])
+    clock.advance(60_000)
+    assert.equal(
+      await ask('yes 000001'),
+      'No request has this code. Copy the code from the answer that describes what you want.',
+    )
+    assert.match(await ask('yes 000002'), /^Silenced B/)
+    assert.match(await ask('yes 000006'), /^Silenced F/)
+    assert.match(await ask('yes 000003'), /^Silenced C/)
+    assert.deepEqual(
+      fake.silences.map(({ matchers }) => matchers[0]!['value']),
+      ['B', 'F', 'C'],
+    )
+  })
+
+  test('a full stop and blanks in a code do not matter, and a text that is no code does not count as a wrong one', async (t) => {
+    const fake = await startFakeAlertmanager(t)
+    const { ask } = createFakeChat({ alertmanager: fake.url })
+    await ask('silence A 2h')
+    for (const text of ['yes', 'yes please', 'yes 1234', 'yes 1234567']) {
+      assert.equal(
+        await ask(text),
+        'A code has six digits. Write "yes" and the code, for example: yes 012345',
+      )
+    }
+    assert.match(await ask('yes 001 234.'), /^Silenced A/)
   })
 
   test('after a failure of Alertmanager, the person can repeat the code', async (t) => {
@@ -613,16 +654,19 @@ describe('silences', () => {
     assert.match(failed, /with status 503 \(starting\)\. To try again, write: yes \d+$/)
     assert.equal(codeOf(failed), code)
     fake.answer = undefined
-    assert.match(await ask('yes 1'), /^This code is wrong/)
+    assert.match(await ask('yes 000001'), /^No request has this code/)
     assert.match(await ask(`yes ${code}`), /^Silenced A/)
     assert.match(await ask(`yes ${code}`), /^No request waits/)
     assert.equal(fake.silences.length, 1)
 
     const second = codeOf(await ask('silence B 2h'))
     fake.answer = (_, response) => response.writeHead(503).end()
-    await ask(`yes ${second}`)
+    clock.advance(105_000)
+    assert.match(await ask(`yes ${second}`), /To try again, write: yes \d+$/)
+    clock.advance(1)
+    assert.match(await ask(`yes ${second}`), /To try again, repeat the request\.$/)
     fake.answer = undefined
-    clock.advance(120_000)
+    clock.advance(15_000)
     assert.match(await ask(`yes ${second}`), /^No request waits/)
     assert.equal(fake.silences.length, 1)
   })
@@ -670,8 +714,8 @@ describe('silences', () => {
     const fake = await startFakeAlertmanager(t)
     const { ask, clock } = createFakeChat({ alertmanager: fake.url })
     await ask('silence A 2h')
-    assert.match(await ask('yes 000000'), /^This code is wrong/)
-    assert.match(await ask('yes 1234'), /^This code is wrong/)
+    assert.match(await ask('yes 000000'), /^No request has this code/)
+    assert.match(await ask('yes 123456'), /^No request has this code/)
     const code = codeOf(await ask('silence A 2h'))
     assert.match(await ask('yes 999999'), /There were too many wrong codes/)
     assert.match(await ask(`yes ${code}`), /There were too many wrong codes/)
