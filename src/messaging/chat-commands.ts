@@ -81,29 +81,45 @@ export function createReports(source: ChatSource) {
   }
 }
 
+/** An order that a person has to confirm. */
+export type PendingOrder = {
+  readonly order: SilenceOrder
+  /** The time of the first attempt to carry out the order. */
+  startedAtMs?: number
+}
+
 export type ChatReports = ReturnType<typeof createReports>
 
 /** Creates a function that runs the command of a person, and returns the answer. */
 export function createCommandRunner(
   source: ChatSource,
   reports: ChatReports,
-  confirmations: Confirmations<SilenceOrder>,
+  confirmations: Confirmations<PendingOrder>,
 ): (command: ChatCommand, person: string) => Promise<string> {
   const { alertmanager, wallTime, log } = source
 
   async function ask(person: string, order: SilenceOrder): Promise<string> {
     confirmations.assertNotBlocked(person)
     const description = await describeOrder(order, alertmanager(), wallTime())
-    const code = confirmations.add(person, order)
+    const code = confirmations.add(person, { order })
     return `${description}\nTo confirm, write within 2 minutes: yes ${code}`
   }
 
   async function confirm(person: string, text: string): Promise<string> {
     const code = parseCode(text)
     try {
-      return await confirmations.confirm(person, code, async (order) =>
-        carryOut(order, { author: person, alertmanager: alertmanager(), nowMs: wallTime(), log }),
-      )
+      return await confirmations.confirm(person, code, async (pending) => {
+        const isRepeated = pending.startedAtMs !== undefined
+        const startedAtMs = (pending.startedAtMs ??= wallTime())
+        const options = {
+          author: person,
+          alertmanager: alertmanager(),
+          startedAtMs,
+          isRepeated,
+          log,
+        }
+        return await carryOut(pending.order, options)
+      })
     } catch (error) {
       if (!(error instanceof AlertmanagerError)) throw error
       const isValid = confirmations.getRemainingMs(person, code) >= MIN_REPEAT_MS

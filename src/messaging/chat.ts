@@ -16,6 +16,7 @@ import {
   createReports,
   parseCommand,
   type ChatSource,
+  type PendingOrder,
 } from './chat-commands.js'
 import { createAnswer, readQuestion, type Question } from './chat-message.js'
 import { createRequestHandler } from './chat-requests.js'
@@ -23,7 +24,6 @@ import type { ReportedServer } from './chat-reports.js'
 import { createConfirmations } from './confirmations.js'
 import type { MessagingClient } from './messaging-client.js'
 import { createOfferedCommands } from './offered-commands.js'
-import type { SilenceOrder } from './silences.js'
 
 export type ChatOptions = {
   /** Returns the current configuration. A reload replaces it. */
@@ -75,7 +75,7 @@ export function createChat(options: ChatOptions): Chat {
   const run = createCommandRunner(
     source,
     reports,
-    createConfirmations<SilenceOrder>({ now, random }),
+    createConfirmations<PendingOrder>({ now, random }),
   )
   const offered = () => createOfferedCommands(source, reports)
   const adHoc = createAdHoc({ commands: offered, now, log })

@@ -259,7 +259,7 @@ describe('silence', () => {
     assert.equal(fieldsOf(ended)[0]!.values.join(), 'Ended 1 silence of A.')
     assert.equal(
       noteOf((await open('unsilence')).reply),
-      'error: No silence has only the name of an alert as its matcher. End other silences on the web page of Alertmanager.',
+      'error: No silence is for all alerts of one name. End other silences on the web page of Alertmanager.',
     )
   })
 

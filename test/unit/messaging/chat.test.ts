@@ -523,10 +523,7 @@ describe('silences', () => {
     assert.match(question, /^This ends 1 silence of ProsodyDown\./)
     assert.equal(await ask(`yes ${codeOf(question)}`), 'Ended 1 silence of ProsodyDown.')
     assert.deepEqual(fake.silences[0]!.status, { state: 'expired' })
-    assert.match(
-      await ask('unsilence ProsodyDown'),
-      /^No silence has only the name ProsodyDown as its matcher\./,
-    )
+    assert.match(await ask('unsilence ProsodyDown'), /^No silence is for ProsodyDown alone\./)
   })
 
   test('the name of an alert can have blanks, quotes and backslashes', async (t) => {
@@ -560,7 +557,10 @@ describe('silences', () => {
     ]
     fake.silences.push(...others.map((matchers, i) => ({ ...silence, id: `${i}`, matchers })))
     const { ask } = createFakeChat({ alertmanager: fake.url })
-    assert.match(await ask('unsilence A'), /^No silence has only the name A as its matcher\./)
+    assert.match(
+      await ask('unsilence A'),
+      /^No silence is for A alone\. If another silence covers it/,
+    )
   })
 
   for (const [text, expected] of [
@@ -669,6 +669,26 @@ describe('silences', () => {
     clock.advance(15_000)
     assert.match(await ask(`yes ${second}`), /^No request waits/)
     assert.equal(fake.silences.length, 1)
+  })
+
+  test('if the response of Alertmanager is lost, the repeated code creates no second silence', async (t) => {
+    const fake = await startFakeAlertmanager(t)
+    const { ask, clock } = createFakeChat({ alertmanager: fake.url })
+    const code = codeOf(await ask('silence A 2h'))
+    fake.loseResponse('POST')
+    assert.match(
+      await ask(`yes ${code}`),
+      /It is unknown whether Alertmanager has carried out the request\. To try again, write: yes/,
+    )
+    assert.equal(fake.silences.length, 1)
+    clock.advance(60_000)
+    assert.match(await ask(`yes ${code}`), /^Silenced A until 2026-01-01 02:00 UTC/)
+    assert.equal(fake.silences.length, 1)
+
+    const end = codeOf(await ask('unsilence A'))
+    fake.loseResponse('DELETE')
+    assert.match(await ask(`yes ${end}`), /It is unknown whether/)
+    assert.equal(await ask(`yes ${end}`), 'No silence is for A alone any more.')
   })
 
   test('two confirmations at the same time carry out one request', async (t) => {
