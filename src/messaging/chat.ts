@@ -56,6 +56,8 @@ export type Chat = {
 const TOO_MANY =
   'The exporter sends at most 10 answers per minute. Repeat this message in a minute.'
 const UNKNOWN = 'The exporter does not know this command. For a list of commands, write: help'
+const ENCRYPTED =
+  'The exporter cannot read encrypted messages. Turn off encryption for this chat. For a list of commands, write: help'
 const NO_ALERTMANAGER =
   'The exporter does not know the address of Alertmanager. Set alertmanager.url in the configuration file of the exporter, for example http://127.0.0.1:9093.'
 
@@ -99,7 +101,7 @@ export function createChat(options: ChatOptions): Chat {
   }
 
   async function answerQuestion({ from, person, text }: Question): Promise<void> {
-    const command = parseCommand(text)
+    const command = text === undefined ? undefined : parseCommand(text)
     if (command) limit.resetHints(person)
     else if (!limit.admitHint(person)) return
     const admission = limit.admitMessage(person)
@@ -107,7 +109,8 @@ export function createChat(options: ChatOptions): Chat {
     if (admission === 'refused' || !(await access.isAllowed(person))) return
     const answer = async () => {
       if (admission === 'notice') return TOO_MANY
-      return command ? await run(command, person) : UNKNOWN
+      if (command) return await run(command, person)
+      return text === undefined ? ENCRYPTED : UNKNOWN
     }
     const { text: answered } = await explainFailure(answer, log)
     send(() => createAnswer({ from: client.address(), to: from, id: randomUUID(), text: answered }))

@@ -362,6 +362,9 @@ describe('loops', () => {
   const receipt = (name: string) => xml(name, { xmlns: 'urn:xmpp:receipts', id: '1' })
   const forwarded = xml('forwarded', { xmlns: 'urn:xmpp:forward:0' })
 
+  const omemo = (child: string) =>
+    xml('encrypted', { xmlns: 'eu.siacs.conversations.axolotl' }, xml(child))
+
   const ignored: Readonly<Record<string, Parameters<ReturnType<typeof createFakeChat>['tell']>>> = {
     'an error': ['status', { type: 'error' }],
     'a message of a room': ['status', { type: 'groupchat' }],
@@ -381,6 +384,15 @@ describe('loops', () => {
     'a receipt': ['status', {}, receipt('received')],
     'a marker': ['status', {}, marker('displayed')],
     'an event': ['status', {}, xml('event', { xmlns: 'http://jabber.org/protocol/pubsub#event' })],
+    'an invitation to a room': ['status', {}, xml('x', { xmlns: 'jabber:x:conference' })],
+    'a reaction': ['status', {}, xml('reactions', { xmlns: 'urn:xmpp:reactions:0', id: '1' })],
+    'a retraction': [
+      'status',
+      {},
+      xml('retract', { xmlns: 'urn:xmpp:message-retract:1', id: '1' }),
+    ],
+    'a message that only repeats another one': ['> status\n> help'],
+    'an encrypted message without a text': [undefined, {}, omemo('header')],
     'a message of the exporter': ['status', { from: `${ADDRESS}/x` }],
     'a message of the own domain': ['status', { from: DOMAIN }],
     'a message to another address': ['status', { to: `other@${DOMAIN}` }],
@@ -402,6 +414,29 @@ describe('loops', () => {
     tell('help', {}, state, delay(60_000), receipt('request'), marker('markable'))
     await settle()
     assert.equal(sent.length, 1)
+  })
+
+  test('a reply that repeats another message first gets an answer', async () => {
+    const { ask } = createFakeChat()
+    assert.match(await ask('> To confirm, write:\n>yes 123456\nhelp'), HELP)
+    assert.match(await ask(`${'> Users online: 4\n'.repeat(100)}\nhelp`), HELP)
+    assert.match(await ask('help\n> status'), /does not know this command/)
+  })
+
+  test('an encrypted message gets a hint, also without a body', async () => {
+    const { tell, settle, sent } = createFakeChat()
+    const bodies = ['I sent you an encrypted message', undefined, 'status', 'status', 'status']
+    for (const body of bodies) {
+      tell(body, {}, omemo('payload'))
+      await settle()
+    }
+    assert.equal(sent.length, 3)
+    for (const answer of sent) {
+      assert.match(
+        answer.getChildText('body')!,
+        /cannot read encrypted messages\. Turn off encryption/,
+      )
+    }
   })
 
   test('a program that answers each message gets three hints', async () => {
