@@ -151,7 +151,7 @@ export function createCommandRunner(
 /** The commands that need Alertmanager are listed only if its address is configured. */
 export function describeCommands({ config, serverNames }: ChatSource): string {
   return [
-    'status: the state of the server in six lines',
+    'status: the state of the server, and what needs attention',
     ...(serverNames().length > 1 ? ['status NAME: the state of another server'] : []),
     'certs: the certificates that expire first',
     'top: the hosts with the most users, clients, connections and messages',

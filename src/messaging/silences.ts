@@ -1,6 +1,6 @@
 import { parseDuration } from '../config/duration.js'
 import type { Log } from '../log/log.js'
-import { formatCount, formatDuration, formatUtc } from '../page/format-values.js'
+import { formatCount, formatDuration, formatNumber, formatUtc } from '../page/format-values.js'
 import {
   LongListError,
   type ActiveSilence,
@@ -45,6 +45,9 @@ export function createSilenceOrder(name: string, duration: string): SilenceOrder
 
 /** @throws {AnswerError} */
 export function createUnsilenceOrder(name: string): SilenceOrder {
+  if (name.trim() === '') {
+    throw new AnswerError('Write the name of the alert, for example: unsilence NAME')
+  }
   return { kind: 'unsilence', alertName: parseAlertName(name) }
 }
 
@@ -87,8 +90,14 @@ async function describeFiring(
   const alerts = await unlessTooLong(() => alertmanager.listAlerts(alertName))
   if (!alerts) return 'Many alerts of this name are firing.'
   if (alerts.length === 0) return 'No alert of this name is firing now. Check the spelling.'
-  return `${formatCount(alerts.length, 'alert')} of this name ${alerts.length === 1 ? 'is' : 'are'} firing.`
+  const silenced = alerts.filter(({ isSilenced }) => isSilenced).length
+  const firing = `${formatCount(alerts.length, 'alert')} of this name ${isOrAre(alerts.length)} firing`
+  if (silenced === 0) return `${firing}.`
+  if (alerts.length === 1) return `${firing}, and is already silenced.`
+  return `${firing}, and ${formatNumber(silenced)} of them ${isOrAre(silenced)} already silenced.`
 }
+
+const isOrAre = (count: number) => (count === 1 ? 'is' : 'are')
 
 /** Returns undefined if the list is too long. @throws {AlertmanagerError} for any other failure */
 export async function unlessTooLong<T>(list: () => Promise<T>): Promise<T | undefined> {

@@ -87,7 +87,7 @@ describe('answers', () => {
     const [first, second] = findAttention({ summary, growth: undefined })
     const { ask } = createFakeChat({ servers: { main: createFakeServer(change) } })
     assert.deepEqual((await ask('status')).split('\n').slice(5), [
-      `Needs attention: Urgent: ${first!.cause} ${first!.remedy}`,
+      `Urgent: ${first!.cause} ${first!.remedy}`,
       `Warning: ${second!.cause} ${second!.remedy}`,
     ])
   })
@@ -526,6 +526,8 @@ describe('silences', () => {
     const lines = (await ask('alerts')).split('\n')
     assert.equal(lines.length, 22)
     assert.equal(lines.at(-1), '12 more alerts are not shown.')
+    fake.alerts.length = 21
+    assert.match(await ask('alerts'), /\n1 more alert is not shown\.$/)
   })
 
   test('a silence needs the code, and records the author', async (t) => {
@@ -559,6 +561,28 @@ describe('silences', () => {
     assert.equal(await ask(`yes ${codeOf(question)}`), 'Ended 1 silence of ProsodyDown.')
     assert.deepEqual(fake.silences[0]!.status, { state: 'expired' })
     assert.match(await ask('unsilence ProsodyDown'), /^No silence is for ProsodyDown alone\./)
+  })
+
+  test('before a silence, the exporter says how many alerts are already silenced', async (t) => {
+    const fake = await startFakeAlertmanager(t)
+    const { ask } = createFakeChat({ alertmanager: fake.url })
+    const silence = async (name: string) => (await ask(`silence ${name} 2h`)).split('\n')[0]
+    const alert = (disk: string) => ({ ...ALERT, labels: { alertname: 'Disk', disk } })
+    fake.alerts.push(alert('a'))
+    assert.match((await silence('Disk'))!, /\. 1 alert of this name is firing\.$/)
+    fake.silenceAlso({ disk: 'a' })
+    assert.match(
+      (await silence('Disk'))!,
+      /1 alert of this name is firing, and is already silenced\.$/,
+    )
+    fake.alerts.push(alert('b'), alert('c'))
+    assert.match(
+      (await silence('Disk'))!,
+      /3 alerts of this name are firing, and 1 of them is already silenced\.$/,
+    )
+    fake.silenceAlso({ disk: 'b' })
+    assert.match((await silence('Disk'))!, /and 2 of them are already silenced\.$/)
+    assert.match((await silence('Other'))!, /No alert of this name is firing now\./)
   })
 
   test('the name of an alert can have blanks, quotes and backslashes', async (t) => {
@@ -607,7 +631,8 @@ describe('silences', () => {
     ['silence ProsodyDown 0', /The duration must be between/],
     [`silence ${'x'.repeat(201)} 2h`, /Write the name of an alert with at most 200 characters/],
     ['silence a\u0001b 2h', /Write the name of an alert/],
-    ['unsilence', /Write the name of an alert/],
+    ['unsilence', /^Write the name of the alert, for example: unsilence NAME$/],
+    ['unsilence a\u0001b', /Write the name of an alert/],
     ['yes', /^A code has six digits/],
     ['yes 1234', /^A code has six digits/],
     ['yes please', /^A code has six digits/],
