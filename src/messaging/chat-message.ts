@@ -55,7 +55,7 @@ const AUTOMATIC_NAMESPACES: ReadonlySet<string> = new Set([
   // Invitations to rooms (XEP-0249), and reactions (XEP-0444).
   ...['jabber:x:conference', 'urn:xmpp:reactions:0'],
 ])
-/** Retractions (XEP-0424, of several versions, some of which use XEP-0422). */
+/** Retractions (XEP-0424). An old version uses XEP-0422. */
 const RETRACTION = /^urn:xmpp:(?:message-retract|fasten):/
 const OMEMO_NAMESPACES: ReadonlySet<string> = new Set([
   ...['eu.siacs.conversations.axolotl', 'urn:xmpp:omemo:1', 'urn:xmpp:omemo:2'],

@@ -1,7 +1,7 @@
 import { toBareJid } from '../xmpp/jid.js'
 import { NS_COMMANDS, NS_DISCO_INFO, NS_DISCO_ITEMS } from '../xmpp/namespaces.js'
-import { answerDisco, type DiscoEntity } from '../xmpp/service.js'
-import { createReply, createStanzaError } from '../xmpp/stanza-error.js'
+import { answerDisco, getOnlyChild, type DiscoEntity } from '../xmpp/service.js'
+import { createErrorText, createReply, createStanzaError } from '../xmpp/stanza-error.js'
 import { xml, type Element } from '../xmpp/xml.js'
 import type { AdHoc, OfferedCommand } from './ad-hoc.js'
 import type { AnswerLimit } from './answer-limit.js'
@@ -54,7 +54,7 @@ export function createRequestHandler(options: ChatRequestsOptions): (iq: Element
     if (!child) return createStanzaError('modify', 'bad-request')
     if (type === 'set' && child.is('command', NS_COMMANDS)) {
       // An answer is due in any case (RFC 6120 §8.2.3).
-      if (!limit.admitRequest(person)) return createStanzaError('wait', 'policy-violation')
+      if (!limit.admitRequest(person)) return createTooMany()
       return await adHoc.answer(child, { from, person })
     }
     const answer = type === 'get' ? answerDisco(child, describeAddress()) : undefined
@@ -122,11 +122,11 @@ function createWaitingCount() {
   }
 }
 
-const createForbidden = () => createStanzaError('auth', 'forbidden')
+const createTooMany = () =>
+  createStanzaError(
+    'wait',
+    'policy-violation',
+    createErrorText('The exporter sends at most 10 answers per minute. Try again in a minute.'),
+  )
 
-/** Returns the child of a valid request. @see RFC 6120 §8.2.3 */
-function getOnlyChild(iq: Element): Element | undefined {
-  const { id, type } = iq.attrs
-  const [child, ...others] = iq.getChildElements()
-  return id && (type === 'get' || type === 'set') && others.length === 0 ? child : undefined
-}
+const createForbidden = () => createStanzaError('auth', 'forbidden')

@@ -9,7 +9,7 @@ const CODES = 1_000_000
 const MAX_PENDING = 5
 
 const BLOCKED =
-  'There were too many wrong codes. Try again in at most 15 minutes. If you did not send them, somebody else did so in your name.'
+  'There were too many wrong codes. Another sender may have sent them in your name. Try again in at most 15 minutes.'
 const NO_CODE = 'A code has six digits. Write "yes" and the code, for example: yes 012345'
 const NOTHING =
   'No request waits for this code. A code is valid for 2 minutes, and only once. Repeat the request.'
