@@ -9,9 +9,9 @@ const MAX_NAMED = 10
 
 export type ChatAccess = {
   /** Asks Prosody whether the exporter may serve this person now. Never rejects. */
-  isAllowed(person: string): Promise<boolean>
+  readonly isAllowed: (person: string) => Promise<boolean>
   /** Logs which domains in `chat.allow` the exporter does not serve. Call this function after each login and reload. */
-  check(): void
+  readonly check: () => void
 }
 
 /**
