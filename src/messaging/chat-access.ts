@@ -68,6 +68,8 @@ export function createChatAccess(options: {
       return found?.has(domain) === true && allow().includes(person)
     },
     check() {
+      // A reload can select another server.
+      running.clear()
       if (client.isConnected()) void logUnserved()
     },
   }
