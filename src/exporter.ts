@@ -6,7 +6,7 @@ import { diagnose } from './cli/doctor/diagnose.js'
 import { findPageUrl } from './cli/doctor/page-url.js'
 import { createTestReport, TEST_DEADLINE_MS } from './cli/doctor/test-report.js'
 import { COLLECTORS } from './collectors/index.js'
-import { askServedHosts } from './collectors/served-hosts.js'
+import { askVirtualHosts } from './collectors/served-hosts.js'
 import type { Given } from './config/given.js'
 import type { Config } from './config/read-config.js'
 import { createControlSockets } from './control/control-sockets.js'
@@ -366,7 +366,7 @@ function createDoctorFeature(core: Core): Feature {
       }
       const known = {
         rooms: reloader.getConfig().alerts?.rooms ?? [],
-        hosts: await findLocalHosts(server, result),
+        hosts: await findVirtualHosts(server, result),
       }
       return JSON.stringify(createTestReport(version, result, known))
     },
@@ -374,14 +374,17 @@ function createDoctorFeature(core: Core): Feature {
   return { applyConfig: () => sockets.apply(), close: () => sockets.close() }
 }
 
-/** Returns the hosts of the server among the domains of the recipients; `undefined` if the server does not report them. */
-async function findLocalHosts(
+/**
+ * Returns the VirtualHosts of the server among the domains of the recipients; `undefined` if the server does not report
+ * them.
+ */
+async function findVirtualHosts(
   { connection }: MonitoredServer,
   { delivered, rejected, pending }: DeliveryResult,
 ): Promise<ReadonlySet<string> | undefined> {
   const jids = [...delivered, ...[...rejected, ...pending].map(({ to }) => to)]
   try {
-    return await askServedHosts(connection, [...new Set(jids.map(getDomain))])
+    return await askVirtualHosts(connection, [...new Set(jids.map(getDomain))])
   } catch {
     return undefined
   }

@@ -92,7 +92,7 @@ function createDiagnosisServer({
     }
     const respond = answers.get(`${method} ${url}`)
     if (respond === undefined) {
-      response.writeHead(404).end(`GET ${DIAGNOSIS_PATH}\n`)
+      response.writeHead(404).end(`${[...answers.keys()].join('\n')}\n`)
       return
     }
     respond().then(

@@ -7,10 +7,12 @@ import { NS_COMMANDS, NS_DATA_FORM } from '../xmpp/namespaces.js'
 import { createStanzaError } from '../xmpp/stanza-error.js'
 import { xml, type Element } from '../xmpp/xml.js'
 import { explainFailure, type AnswerOutcome } from './answer-error.js'
-import { removeControls } from './plain-text.js'
+import { clip, removeControls } from './plain-text.js'
 
 const SESSION_MS = 600_000
 const MAX_SESSIONS_PER_PERSON = 3
+/** How much of a value in a form with a mistake the exporter repeats. */
+const MAX_VALUE_LENGTH = 500
 
 /** An ad-hoc command that the exporter offers to people. */
 export type OfferedCommand = {
@@ -52,7 +54,10 @@ export function createAdHoc(options: {
 
   async function execute(command: OfferedCommand, sender: Sender): Promise<Element> {
     const { createFields } = command
-    if (!createFields) return await complete(command, () => command.run(new Map(), sender.person))
+    if (!createFields) {
+      const run = () => command.run(new Map(), sender.person)
+      return createCompleted(command, await explainFailure(run, log))
+    }
     let fields: readonly ShownField[] = []
     const { isFailure, text } = await explainFailure(async () => {
       fields = await createFields()
@@ -62,23 +67,16 @@ export function createAdHoc(options: {
     return createExecuting(sessions.add({ ...sender, id: randomUUID(), command, fields }))
   }
 
-  async function complete(
-    command: OfferedCommand,
-    run: () => Promise<string>,
-    session?: Session,
-  ): Promise<Element> {
-    const outcome = await explainFailure(run, log)
-    // After a mistake in the form, the person can correct it.
-    if (outcome.isFailure && session) return createExecuting(sessions.add(session), outcome.text)
-    return createCompleted(command, outcome, session?.id)
-  }
-
   async function submit(session: Session, element: Element): Promise<Element> {
     const values = readValues(element)
     if (!values) return createCommandError('bad-payload')
     sessions.remove(session)
     const { command, person } = session
-    return await complete(command, () => command.run(values, person), session)
+    const outcome = await explainFailure(() => command.run(values, person), log)
+    if (!outcome.isFailure) return createCompleted(command, outcome, session.id)
+    // After a mistake in the form, the person can correct it.
+    const fields = fillIn(session.fields, values)
+    return createExecuting(sessions.add({ ...session, fields }), outcome.text)
   }
 
   function continueSession(session: Session, element: Element): Element | Promise<Element> {
@@ -90,12 +88,12 @@ export function createAdHoc(options: {
           sessionid: session.id,
           status: 'canceled',
         })
-      case 'prev':
-        return createExecuting(session)
       case 'execute':
       case 'complete':
         return submit(session, element)
+      // The form has one page.
       case 'next':
+      case 'prev':
         return createCommandError('bad-action')
       default:
         return createCommandError('malformed-action')
@@ -165,6 +163,20 @@ function readValues(element: Element): ReadonlyMap<string, string> | undefined {
     if (error instanceof DecodeError) return undefined
     throw error
   }
+}
+
+/** Puts the values of the person into the fields. A list can only have a value that is one of its options. */
+function fillIn(
+  fields: readonly ShownField[],
+  values: ReadonlyMap<string, string>,
+): readonly ShownField[] {
+  return fields.map((field) => {
+    const value = values.get(field.name)
+    const isPossible = value !== undefined && (field.options?.includes(value) ?? true)
+    return isPossible
+      ? { ...field, values: [copyString(clip(removeControls(value), MAX_VALUE_LENGTH))] }
+      : field
+  })
 }
 
 function createExecuting({ id, command, fields }: Session, problem?: string): Element {

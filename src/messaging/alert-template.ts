@@ -3,7 +3,7 @@ import {
   type AlertField,
   type AlertTemplate,
 } from '../config/parse-alert-template.js'
-import { formatUtc, getDuration } from './alert-times.js'
+import { formatAlertTime, getDuration } from './alert-times.js'
 import type { Alert, Notification, Texts } from './notification.js'
 import { removeControls, toOneLine } from './plain-text.js'
 
@@ -54,10 +54,10 @@ function getFieldText(
     case 'externalURL':
       return notification[field.field]
     case 'startsAt':
-      return formatUtc(alert.startsAt)
+      return formatAlertTime(alert.startsAt)
     case 'endsAt':
       // In a firing alert, this is the time at which Alertmanager would resolve the alert by itself.
-      return alert.status === 'resolved' ? formatUtc(alert.endsAt) : ''
+      return alert.status === 'resolved' ? formatAlertTime(alert.endsAt) : ''
     case 'duration':
       return getDuration(alert, nowMs)
     case 'value':

@@ -1,10 +1,10 @@
-import { formatDuration } from '../page/format-values.js'
+import { formatDuration, formatUtc } from '../page/format-values.js'
 import type { Alert } from './notification.js'
 
 /** Formats a time in UTC, for example `2026-01-31 23:59 UTC`. Returns an empty text for an unknown time. */
-export function formatUtc(time: string): string {
+export function formatAlertTime(time: string): string {
   const ms = parseTime(time)
-  return ms === undefined ? '' : `${new Date(ms).toISOString().slice(0, 16).replace('T', ' ')} UTC`
+  return ms === undefined ? '' : formatUtc(ms)
 }
 
 /**

@@ -2,6 +2,7 @@ import { getErrorMessage } from '../errors.js'
 import type { TaskQueue } from '../task-queue.js'
 import type { Schedule } from '../xmpp/schedule.js'
 import { AnswerError } from './answer-error.js'
+import { toOneLine } from './plain-text.js'
 
 const TIMEOUT_MS = 5000
 /** 5,000 alerts with the texts of this project's rules are 6 MB. */
@@ -34,6 +35,10 @@ export type ActiveSilence = {
   readonly id: string
   /** The name of the alert, if the silence is for all alerts of one name and for no others. */
   readonly alertName: string | undefined
+  readonly author: string
+  readonly comment: string
+  /** NaN if unknown. */
+  readonly endsAtMs: number
 }
 
 /** What a person silences. */
@@ -130,16 +135,26 @@ async function send(
     return { status: response.status, text: await readText(url, response) }
   } catch (error) {
     if (error instanceof AlertmanagerError) throw error
-    throw new AlertmanagerError(
-      controller.signal.aborted
-        ? `Alertmanager at ${url} did not answer within ${TIMEOUT_MS / 1000} s. Check that it runs, and that alertmanager.url is its address.`
-        : `Alertmanager at ${url} is not reachable (${describeCause(error)}). Check that it runs, and that alertmanager.url is its address.`,
-    )
+    const cause = controller.signal.aborted ? undefined : describeCause(error)
+    throw new AlertmanagerError(explainLoss(url, init.method, cause))
   } finally {
     cancelTimeout()
     // After an error, the rest of the response is not needed.
     controller.abort()
   }
+}
+
+/** @param cause The reason; `undefined` if there was no answer in time. */
+function explainLoss(url: string, method: string | undefined, cause: string | undefined): string {
+  const what =
+    cause === undefined
+      ? `did not answer within ${TIMEOUT_MS / 1000} s`
+      : `is not reachable (${cause})`
+  const isUnknown = method !== 'GET' && cause !== 'ECONNREFUSED'
+  return (
+    `Alertmanager at ${url} ${what}. Check that it runs, and that alertmanager.url is its address.` +
+    (isUnknown ? ' It is unknown whether Alertmanager has carried out the request.' : '')
+  )
 }
 
 async function readText(url: string, response: Response): Promise<string> {
@@ -157,7 +172,7 @@ async function readText(url: string, response: Response): Promise<string> {
 function describeCause(error: unknown): string {
   const cause = error instanceof Error && error.cause !== undefined ? error.cause : error
   const code = isObject(cause) ? cause['code'] : undefined
-  return typeof code === 'string' ? code : toReason(getErrorMessage(cause))
+  return typeof code === 'string' ? code : toOneLine(getErrorMessage(cause), MAX_REASON)
 }
 
 function explainLength(url: string): string {
@@ -177,7 +192,7 @@ function explainStatus(url: string, status: number, text: string): string {
   if (status === 404) {
     return `Alertmanager at ${url} does not have this path. Check alertmanager.url: it must include --web.route-prefix, and the API v2 needs Alertmanager 0.16 or later.`
   }
-  return `Alertmanager at ${url} refused the request with status ${status} (${toReason(text) || 'no reason'}).`
+  return `Alertmanager at ${url} refused the request with status ${status} (${toOneLine(text, MAX_REASON) || 'no reason'}).`
 }
 
 function parseJson(url: string, text: string): unknown {
@@ -192,12 +207,6 @@ function unexpected(url: string, what: string): AlertmanagerError {
   return new AlertmanagerError(
     `Alertmanager at ${url} sent an unexpected answer: ${what}. Check that alertmanager.url is the address of Alertmanager.`,
   )
-}
-
-/** Converts a text of Alertmanager to one short line. */
-function toReason(text: string): string {
-  const line = text.replace(/\s+/g, ' ').trim()
-  return line.length > MAX_REASON ? `${line.slice(0, MAX_REASON)}…` : line
 }
 
 /** Returns the query parameter that selects one name. @see The syntax of matchers in Alertmanager's documentation */
@@ -233,10 +242,13 @@ function selectTexts(value: unknown): Readonly<Record<string, string>> {
 }
 
 /** Returns nothing for a silence that has ended. Alertmanager lists silences for five days after their end. */
-function toActiveSilence({ id, status, matchers }: JsonObject): ActiveSilence[] {
+function toActiveSilence(json: JsonObject): ActiveSilence[] {
+  const { id, status, matchers, createdBy, comment, endsAt } = json
   const state = isObject(status) ? status['state'] : undefined
   if (typeof id !== 'string' || (state !== 'active' && state !== 'pending')) return []
-  return [{ id, alertName: findOnlyAlertName(matchers) }]
+  const alertName = findOnlyAlertName(matchers)
+  const endsAtMs = Date.parse(String(endsAt))
+  return [{ id, alertName, author: String(createdBy), comment: String(comment), endsAtMs }]
 }
 
 function findOnlyAlertName(matchers: unknown): string | undefined {

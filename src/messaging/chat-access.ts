@@ -2,100 +2,95 @@ import { askVirtualHosts } from '../collectors/served-hosts.js'
 import { getErrorMessage, LinkError } from '../errors.js'
 import type { Log } from '../log/log.js'
 import { getDomain } from '../xmpp/jid.js'
-import type { Schedule } from '../xmpp/schedule.js'
 import type { MessagingClient } from './messaging-client.js'
 
-const RETRY_MS = 30_000
 /** How many domains a log line names. */
 const MAX_NAMED = 10
 
 export type ChatAccess = {
-  /** Whether the exporter serves this person. Before the first check of the hosts has ended, it serves no person. */
-  isAllowed(person: string): boolean
-  /** Waits for the running check of the hosts, and returns the result of `isAllowed`. Never rejects. */
-  waitFor(person: string): Promise<boolean>
-  /** Checks which people the exporter may serve. Call this function after each login, and after each reload. */
-  check(): void
-  stop(): void
+  /** Asks Prosody whether the exporter may serve this person now. Never rejects. */
+  readonly isAllowed: (person: string) => Promise<boolean>
+  /** Logs which domains in `chat.allow` the exporter does not serve. Call this function after each login and reload. */
+  readonly check: () => void
 }
 
 /**
  * Determines which of the people in `chat.allow` the exporter serves: those of a VirtualHost of this Prosody. Only
  * these accounts are authenticated by this Prosody. Any other domain is another server, or a component, and its
  * operator could send in the name of any of its users. mod_adhoc_statistics reports which domains are VirtualHosts, so
- * the exporter sends no request to another server.
+ * the exporter sends no request to another server. It asks for each stanza of a person again, because an administrator
+ * can deactivate a host while Prosody runs. After that, Prosody would accept another server with this domain.
  */
 export function createChatAccess(options: {
   readonly allow: () => readonly string[]
   readonly client: Pick<MessagingClient, 'isConnected' | 'request'>
   readonly log: Log
-  readonly schedule: Schedule
 }): ChatAccess {
-  const { allow, client, log, schedule } = options
-  let virtualHosts: ReadonlySet<string> = new Set()
-  let running: Promise<void> = Promise.resolve()
-  let checks = 0
-  let cancelRetry = () => {}
-  let lastProblem: string | undefined
+  const { allow, client, log } = options
+  /**
+   * The domains that the exporter is asking about. Stanzas that arrive before the answer can share it: the stream is in
+   * order, so Prosody creates the answer after it has sent these stanzas.
+   */
+  const running = new Map<string, Promise<ReadonlySet<string> | undefined>>()
+  const logFailure = createProblemLog(log)
+  const logRefused = createProblemLog(log)
 
-  const isAllowed = (person: string) =>
-    virtualHosts.has(getDomain(person)) && allow().includes(person)
-
-  async function runCheck(): Promise<void> {
-    const check = ++checks
-    const domains = [...new Set(allow().map(getDomain))]
+  /** Returns those of the domains that are VirtualHosts; `undefined` if this is unknown. */
+  async function findVirtualHosts(domains: readonly string[]) {
     try {
       const found = await askVirtualHosts(client, domains)
-      // A newer check has started, for example after a new login.
-      if (check !== checks) return
-      virtualHosts = found ?? new Set()
-      const refused = domains.filter((domain) => !virtualHosts.has(domain))
-      report(found ? describeRefused(refused) : NOT_REPORTED)
-      // A module that is loaded later is found then.
-      if (!found) cancelRetry = schedule(RETRY_MS, start)
+      logFailure(found ? undefined : NOT_REPORTED)
+      return found
     } catch (error) {
-      if (check !== checks) return
-      virtualHosts = new Set()
-      // After a lost stream, the next login starts the next check.
-      if (error instanceof LinkError) return
-      report(
-        `Nobody in chat.allow gets answers yet, because the check of their domains failed: ${getErrorMessage(error)}. ` +
-          'The exporter tries again in 30 s.',
-      )
-      cancelRetry = schedule(RETRY_MS, start)
+      // The connection itself logs that its stream was lost.
+      if (!(error instanceof LinkError)) logFailure(describeFailure(error))
+      return undefined
     }
   }
 
-  /** A problem that repeats after each login is logged once. */
-  function report(problem: string | undefined): void {
-    if (problem !== undefined && problem !== lastProblem) log.warn(problem)
-    lastProblem = problem
+  function findShared(domain: string) {
+    const found =
+      running.get(domain) ?? findVirtualHosts([domain]).finally(() => running.delete(domain))
+    running.set(domain, found)
+    return found
   }
 
-  function start(): void {
-    cancelRetry()
-    running = runCheck()
+  async function logUnserved(): Promise<void> {
+    const domains = [...new Set(allow().map(getDomain))]
+    const found = await findVirtualHosts(domains)
+    if (found) logRefused(describeRefused(domains.filter((domain) => !found.has(domain))))
   }
 
   return {
-    isAllowed,
-    async waitFor(person) {
-      await running
-      return isAllowed(person)
+    async isAllowed(person) {
+      const domain = getDomain(person)
+      const found = await findShared(domain)
+      return found?.has(domain) === true && allow().includes(person)
     },
     check() {
-      if (client.isConnected()) start()
+      // A reload can select another server.
+      running.clear()
+      if (client.isConnected()) void logUnserved()
     },
-    stop() {
-      checks++
-      cancelRetry()
-    },
+  }
+}
+
+/** Returns a function that logs a problem, but not the same one several times in succession. */
+function createProblemLog(log: Log): (problem: string | undefined) => void {
+  let last: string | undefined
+  return (problem) => {
+    if (problem !== undefined && problem !== last) log.warn(problem)
+    last = problem
   }
 }
 
 const NOT_REPORTED =
   'Nobody in chat.allow gets answers, because this Prosody does not report which domains are its VirtualHosts. ' +
   'Load mod_adhoc_statistics for the component, in the version of this exporter.'
+
+const describeFailure = (error: unknown) =>
+  `People in chat.allow get no answers now, because the check of their domains failed: ${getErrorMessage(error)}. ` +
+  'The exporter checks a domain again for each question.'
 
 /** Returns undefined if no domain is refused. */
 function describeRefused(domains: readonly string[]): string | undefined {

@@ -10,7 +10,7 @@ import {
   reportTop,
   type ReportedServer,
 } from './chat-reports.js'
-import type { Confirmations } from './confirmations.js'
+import { parseCode, type Confirmations } from './confirmations.js'
 import {
   carryOut,
   createUnsilenceOrder,
@@ -23,6 +23,8 @@ const NAMES = ['status', 'alerts', 'certs', 'top', 'silence', 'unsilence', 'yes'
 type CommandName = (typeof NAMES)[number]
 const WITH_ARGUMENT: ReadonlySet<CommandName> = new Set(['status', 'silence', 'unsilence', 'yes'])
 const MAX_LENGTH = 500
+/** A person needs this time to repeat a code. */
+const MIN_REPEAT_MS = 15_000
 
 export type ChatCommand = { readonly name: CommandName; readonly argument: string }
 
@@ -79,31 +81,52 @@ export function createReports(source: ChatSource) {
   }
 }
 
+/** An order that a person has to confirm. */
+export type PendingOrder = {
+  readonly order: SilenceOrder
+  /** The time of the first attempt to carry out the order. */
+  startedAtMs?: number
+}
+
 export type ChatReports = ReturnType<typeof createReports>
 
 /** Creates a function that runs the command of a person, and returns the answer. */
 export function createCommandRunner(
   source: ChatSource,
   reports: ChatReports,
-  confirmations: Confirmations<SilenceOrder>,
+  confirmations: Confirmations<PendingOrder>,
 ): (command: ChatCommand, person: string) => Promise<string> {
   const { alertmanager, wallTime, log } = source
 
   async function ask(person: string, order: SilenceOrder): Promise<string> {
     confirmations.assertNotBlocked(person)
     const description = await describeOrder(order, alertmanager(), wallTime())
-    const code = confirmations.add(person, order)
+    const code = confirmations.add(person, { order })
     return `${description}\nTo confirm, write within 2 minutes: yes ${code}`
   }
 
-  async function confirm(person: string, code: string): Promise<string> {
+  async function confirm(person: string, text: string): Promise<string> {
+    const code = parseCode(text)
     try {
-      return await confirmations.confirm(person, code, async (order) =>
-        carryOut(order, { author: person, alertmanager: alertmanager(), nowMs: wallTime(), log }),
-      )
+      return await confirmations.confirm(person, code, async (pending) => {
+        const isRepeated = pending.startedAtMs !== undefined
+        const startedAtMs = (pending.startedAtMs ??= wallTime())
+        const options = {
+          author: person,
+          alertmanager: alertmanager(),
+          startedAtMs,
+          isRepeated,
+          log,
+        }
+        return await carryOut(pending.order, options)
+      })
     } catch (error) {
       if (!(error instanceof AlertmanagerError)) throw error
-      throw new AnswerError(`${error.message} To try again, write: yes ${code}`)
+      const isValid = confirmations.getRemainingMs(person, code) >= MIN_REPEAT_MS
+      const remedy = isValid
+        ? `To try again, write: yes ${code}`
+        : 'To try again, repeat the request.'
+      throw new AnswerError(`${error.message} ${remedy}`)
     }
   }
 
@@ -128,7 +151,7 @@ export function createCommandRunner(
 /** The commands that need Alertmanager are listed only if its address is configured. */
 export function describeCommands({ config, serverNames }: ChatSource): string {
   return [
-    'status: the state of the server in six lines',
+    'status: the state of the server, and what needs attention',
     ...(serverNames().length > 1 ? ['status NAME: the state of another server'] : []),
     'certs: the certificates that expire first',
     'top: the hosts with the most users, clients, connections and messages',

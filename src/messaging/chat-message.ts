@@ -1,3 +1,4 @@
+import { copyString } from '../metrics/copy-string.js'
 import { getDomain, toBareJid } from '../xmpp/jid.js'
 import { NS_RECEIPTS } from '../xmpp/namespaces.js'
 import { xml, type Element } from '../xmpp/xml.js'
@@ -13,7 +14,8 @@ export type Question = {
   readonly from: string
   /** The bare JID of the person. */
   readonly person: string
-  readonly text: string
+  /** Undefined if the message is encrypted. */
+  readonly text: string | undefined
 }
 
 /**
@@ -34,16 +36,29 @@ export function readQuestion(
   if (getDomain(person) === getDomain(address)) return undefined
   const children = message.getChildElements()
   if (children.some((child) => isAutomatic(child) || isOld(child, nowMs))) return undefined
-  // Questions wait for the check of the hosts, so a long text would fill the memory. A command is shorter than this.
-  const text = message.getChildText('body')?.slice(0, MAX_QUESTION_LENGTH).trim()
-  return text ? { from, person, text } : undefined
+  if (children.some(isEncrypted)) return { from: copyString(from), person, text: undefined }
+  const text = removeQuotation(message.getChildText('body') ?? '')
+    .trim()
+    .slice(0, MAX_QUESTION_LENGTH)
+  // Questions wait for the check of the domain. Without the copies, each would keep its whole stanza in memory.
+  return text ? { from: copyString(from), person, text: copyString(text) } : undefined
 }
+
+/** Removes the lines at the start of a reply that repeat another message. @see XEP-0393 §5.1.3, XEP-0461 §3.1 */
+const removeQuotation = (body: string) => body.replace(/^(?:>[^\n]*(?:\n|$))+/, '')
 
 const AUTOMATIC_NAMESPACES: ReadonlySet<string> = new Set([
   // Copies of messages: XEP-0280 (Message Carbons), XEP-0297 (Stanza Forwarding), XEP-0313 (archives).
   ...['urn:xmpp:carbons:2', 'urn:xmpp:forward:0', 'urn:xmpp:mam:2'],
   // Events of PubSub (XEP-0060).
   'http://jabber.org/protocol/pubsub#event',
+  // Invitations to rooms (XEP-0249), and reactions (XEP-0444).
+  ...['jabber:x:conference', 'urn:xmpp:reactions:0'],
+])
+/** Retractions (XEP-0424). An old version uses XEP-0422. */
+const RETRACTION = /^urn:xmpp:(?:message-retract|fasten):/
+const OMEMO_NAMESPACES: ReadonlySet<string> = new Set([
+  ...['eu.siacs.conversations.axolotl', 'urn:xmpp:omemo:1', 'urn:xmpp:omemo:2'],
 ])
 const NS_MARKERS = 'urn:xmpp:chat-markers:0'
 
@@ -54,7 +69,13 @@ function isAutomatic(child: Element): boolean {
   // A question can ask for a receipt (XEP-0184) or a marker (XEP-0333), but it is neither of them.
   const isConfirmation =
     (xmlns === NS_RECEIPTS && name === 'received') || (xmlns === NS_MARKERS && name !== 'markable')
-  return isConfirmation || AUTOMATIC_NAMESPACES.has(xmlns)
+  return isConfirmation || AUTOMATIC_NAMESPACES.has(xmlns) || RETRACTION.test(xmlns)
+}
+
+/** Whether this element has the text of an encrypted message. Clients send keys without a text by themselves. @see XEP-0384 */
+function isEncrypted(child: Element): boolean {
+  const isOmemo = OMEMO_NAMESPACES.has(child.getNS() ?? '') && child.getName() === 'encrypted'
+  return isOmemo && child.getChild('payload') !== undefined
 }
 
 /** Whether this element says that the message was delayed for more than a minute, or at an unknown time. @see XEP-0203 */

@@ -93,14 +93,12 @@ function describeFirstCertificate({ certificates, atMs }: ServerSummary): string
 /** The texts are those of the status page. */
 function describeAttention({ reason, attention }: ServerStatus): string {
   const problems = [
-    ...(reason ? [`${reason.cause} ${reason.remedy}`.trim()] : []),
+    ...(reason ? [`Needs attention: ${reason.cause} ${reason.remedy}`.trim()] : []),
     ...attention.map(
       (entry) => `${isUrgent(entry) ? 'Urgent' : 'Warning'}: ${entry.cause} ${entry.remedy}`,
     ),
   ]
-  return problems.length === 0
-    ? 'Nothing needs attention.'
-    : `Needs attention: ${problems.join('\n')}`
+  return problems.join('\n') || 'Nothing needs attention.'
 }
 
 /** Describes the states of several servers in one line. */
@@ -194,7 +192,9 @@ export function reportAlerts(alerts: readonly FiringAlert[], nowMs: number): str
   return [
     firing.length === 0 ? 'No alert is firing.' : `${formatCount(firing.length, 'alert')} firing:`,
     ...firing.slice(0, MAX_ALERTS).map((alert) => describeAlert(alert, nowMs)),
-    ...(hidden > 0 ? [`${formatNumber(hidden)} more alerts are not shown.`] : []),
+    ...(hidden > 0
+      ? [`${formatCount(hidden, 'more alert')} ${hidden === 1 ? 'is' : 'are'} not shown.`]
+      : []),
     ...(silenced.length > 0
       ? [toOneLine(`Silenced: ${silenced.join(', ')}`, MAX_LINE_LENGTH)]
       : []),

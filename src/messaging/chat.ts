@@ -16,6 +16,7 @@ import {
   createReports,
   parseCommand,
   type ChatSource,
+  type PendingOrder,
 } from './chat-commands.js'
 import { createAnswer, readQuestion, type Question } from './chat-message.js'
 import { createRequestHandler } from './chat-requests.js'
@@ -23,7 +24,6 @@ import type { ReportedServer } from './chat-reports.js'
 import { createConfirmations } from './confirmations.js'
 import type { MessagingClient } from './messaging-client.js'
 import { createOfferedCommands } from './offered-commands.js'
-import type { SilenceOrder } from './silences.js'
 
 export type ChatOptions = {
   /** Returns the current configuration. A reload replaces it. */
@@ -56,6 +56,8 @@ export type Chat = {
 const TOO_MANY =
   'The exporter sends at most 10 answers per minute. Repeat this message in a minute.'
 const UNKNOWN = 'The exporter does not know this command. For a list of commands, write: help'
+const ENCRYPTED =
+  'The exporter cannot read encrypted messages. Turn off encryption for this chat. For a list of commands, write: help'
 const NO_ALERTMANAGER =
   'The exporter does not know the address of Alertmanager. Set alertmanager.url in the configuration file of the exporter, for example http://127.0.0.1:9093.'
 
@@ -63,7 +65,7 @@ export function createChat(options: ChatOptions): Chat {
   const { config, client, log, schedule = realTime } = options
   const { now = () => performance.now(), wallTime = Date.now, random = randomInt } = options
   const allow = () => config().chat?.allow ?? []
-  const access = createChatAccess({ allow, client, log, schedule })
+  const access = createChatAccess({ allow, client, log })
   const limit = createAnswerLimit(now)
   const source: ChatSource = {
     ...options,
@@ -75,7 +77,7 @@ export function createChat(options: ChatOptions): Chat {
   const run = createCommandRunner(
     source,
     reports,
-    createConfirmations<SilenceOrder>({ now, random }),
+    createConfirmations<PendingOrder>({ now, random }),
   )
   const offered = () => createOfferedCommands(source, reports)
   const adHoc = createAdHoc({ commands: offered, now, log })
@@ -99,15 +101,16 @@ export function createChat(options: ChatOptions): Chat {
   }
 
   async function answerQuestion({ from, person, text }: Question): Promise<void> {
-    if (!(await access.waitFor(person))) return
-    const command = parseCommand(text)
+    const command = text === undefined ? undefined : parseCommand(text)
     if (command) limit.resetHints(person)
     else if (!limit.admitHint(person)) return
     const admission = limit.admitMessage(person)
-    if (admission === 'refused') return
+    // The check of the domain comes after the limit, so that only few questions wait for it.
+    if (admission === 'refused' || !(await access.isAllowed(person))) return
     const answer = async () => {
       if (admission === 'notice') return TOO_MANY
-      return command ? await run(command, person) : UNKNOWN
+      if (command) return await run(command, person)
+      return text === undefined ? ENCRYPTED : UNKNOWN
     }
     const { text: answered } = await explainFailure(answer, log)
     send(() => createAnswer({ from: client.address(), to: from, id: randomUUID(), text: answered }))
@@ -128,16 +131,9 @@ export function createChat(options: ChatOptions): Chat {
         return false
       }
     },
-    onOnline: () => {
-      access.check()
-    },
-    applyConfig: () => {
-      access.check()
-    },
-    stop() {
-      access.stop()
-      adHoc.clear()
-    },
+    onOnline: access.check,
+    applyConfig: access.check,
+    stop: adHoc.clear,
   }
 }
 

@@ -1,6 +1,6 @@
 import { formatCount } from '../page/format-values.js'
 import { getText, getValue, readAlertTemplate, renderAlert } from './alert-template.js'
-import { formatUtc, getDuration, parseTime } from './alert-times.js'
+import { formatAlertTime, getDuration, parseTime } from './alert-times.js'
 import type { Alert, Notification, Texts } from './notification.js'
 import { clip, toLink, toOneLine } from './plain-text.js'
 
@@ -137,7 +137,7 @@ function formatHost({ labels }: Alert): string {
 
 /** Formats since when an alert has been firing, or from when to when it was firing. */
 function formatPeriod(alert: Alert, nowMs: number): string {
-  const [start, end] = [formatUtc(alert.startsAt), formatUtc(alert.endsAt)]
+  const [start, end] = [formatAlertTime(alert.startsAt), formatAlertTime(alert.endsAt)]
   if (start === '') return ''
   const duration = getDuration(alert, nowMs)
   const suffix = duration === '' ? '' : ` (${duration})`

@@ -53,7 +53,7 @@ function createSilenceCommands(source: ChatSource): readonly OfferedCommand[] {
   const run = (order: SilenceOrder, author: string) =>
     carryOut(order, {
       ...{ author, alertmanager: source.alertmanager() },
-      ...{ nowMs: source.wallTime(), log: source.log },
+      ...{ startedAtMs: source.wallTime(), log: source.log },
     })
   return [
     {
@@ -92,7 +92,7 @@ async function createUnsilenceFields(alertmanager: AlertmanagerClient): Promise<
   const names = listNames(silences.flatMap(({ alertName }) => alertName ?? []))
   if (names.length > 0) return [createNameField(names)]
   throw new AnswerError(
-    'No silence has only the name of an alert as its matcher. End other silences on the web page of Alertmanager.',
+    'No silence is for all alerts of one name. End other silences on the web page of Alertmanager.',
   )
 }
 

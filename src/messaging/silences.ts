@@ -1,7 +1,12 @@
 import { parseDuration } from '../config/duration.js'
 import type { Log } from '../log/log.js'
-import { formatCount, formatDuration, formatUtc } from '../page/format-values.js'
-import { LongListError, type AlertmanagerClient } from './alertmanager-client.js'
+import { formatCount, formatDuration, formatNumber, formatUtc } from '../page/format-values.js'
+import {
+  LongListError,
+  type ActiveSilence,
+  type AlertmanagerClient,
+  type NewSilence,
+} from './alertmanager-client.js'
 import { AnswerError } from './answer-error.js'
 import { toOneLine } from './plain-text.js'
 
@@ -40,6 +45,9 @@ export function createSilenceOrder(name: string, duration: string): SilenceOrder
 
 /** @throws {AnswerError} */
 export function createUnsilenceOrder(name: string): SilenceOrder {
+  if (name.trim() === '') {
+    throw new AnswerError('Write the name of the alert, for example: unsilence NAME')
+  }
   return { kind: 'unsilence', alertName: parseAlertName(name) }
 }
 
@@ -66,8 +74,9 @@ export async function describeOrder(
 ): Promise<string> {
   const { alertName } = order
   if (order.kind === 'unsilence') {
-    const count = (await findSilences(alertName, alertmanager)).length
-    return `This ends ${formatCount(count, 'silence')} of ${alertName}.`
+    const silences = await listSilencesOf(alertName, alertmanager)
+    assertFound(silences, alertName)
+    return `This ends ${formatCount(silences.length, 'silence')} of ${alertName}.`
   }
   const until = formatUtc(nowMs + order.durationMs)
   const firing = await describeFiring(alertName, alertmanager)
@@ -81,8 +90,14 @@ async function describeFiring(
   const alerts = await unlessTooLong(() => alertmanager.listAlerts(alertName))
   if (!alerts) return 'Many alerts of this name are firing.'
   if (alerts.length === 0) return 'No alert of this name is firing now. Check the spelling.'
-  return `${formatCount(alerts.length, 'alert')} of this name ${alerts.length === 1 ? 'is' : 'are'} firing.`
+  const silenced = alerts.filter(({ isSilenced }) => isSilenced).length
+  const firing = `${formatCount(alerts.length, 'alert')} of this name ${isOrAre(alerts.length)} firing`
+  if (silenced === 0) return `${firing}.`
+  if (alerts.length === 1) return `${firing}, and is already silenced.`
+  return `${firing}, and ${formatNumber(silenced)} of them ${isOrAre(silenced)} already silenced.`
 }
+
+const isOrAre = (count: number) => (count === 1 ? 'is' : 'are')
 
 /** Returns undefined if the list is too long. @throws {AlertmanagerError} for any other failure */
 export async function unlessTooLong<T>(list: () => Promise<T>): Promise<T | undefined> {
@@ -98,6 +113,8 @@ export async function unlessTooLong<T>(list: () => Promise<T>): Promise<T | unde
  * Changes the silences in Alertmanager. Returns what was done.
  *
  * @param options.author The bare JID of the person.
+ * @param options.startedAtMs The time of the first attempt. A repeated attempt does not create a second silence, because
+ *   the first one can have succeeded although the response of Alertmanager was lost.
  * @throws {AnswerError}
  */
 export async function carryOut(
@@ -105,34 +122,57 @@ export async function carryOut(
   options: {
     readonly author: string
     readonly alertmanager: AlertmanagerClient
-    readonly nowMs: number
+    readonly startedAtMs: number
+    readonly isRepeated?: boolean
     readonly log: Log
   },
 ): Promise<string> {
-  const { author, alertmanager, nowMs, log } = options
+  const { author, alertmanager, startedAtMs, isRepeated = false, log } = options
   const { alertName } = order
+  // The log names a person only at the level debug.
+  const logChange = (message: string, fields: Readonly<Record<string, string | number>>) => {
+    log.info(message, { alert: alertName, ...fields })
+    log.debug(message, { alert: alertName, author })
+  }
   if (order.kind === 'silence') {
-    const endsAtMs = nowMs + order.durationMs
+    const endsAtMs = startedAtMs + order.durationMs
     const comment = `Silenced in chat by ${author}`
-    await alertmanager.createSilence({ alertName, author, comment, startsAtMs: nowMs, endsAtMs })
-    log.info('silenced an alert in chat', { alert: alertName, until: formatUtc(endsAtMs) })
-    log.debug('silenced an alert in chat', { alert: alertName, author })
+    const silence = { alertName, author, comment, startsAtMs: startedAtMs, endsAtMs }
+    if (!isRepeated || !(await hasSilence(silence, alertmanager))) {
+      await alertmanager.createSilence(silence)
+    }
+    logChange('silenced an alert in chat', { until: formatUtc(endsAtMs) })
     return `Silenced ${alertName} until ${formatUtc(endsAtMs)}. To end it, write: unsilence ${alertName}`
   }
-  const silences = await findSilences(alertName, alertmanager)
+  const silences = await listSilencesOf(alertName, alertmanager)
+  if (silences.length === 0 && isRepeated) return `No silence is for ${alertName} alone any more.`
+  assertFound(silences, alertName)
   for (const { id } of silences) await alertmanager.endSilence(id)
-  log.info('ended silences of an alert in chat', { alert: alertName, silences: silences.length })
-  log.debug('ended silences of an alert in chat', { alert: alertName, author })
+  logChange('ended silences of an alert in chat', { silences: silences.length })
   return `Ended ${formatCount(silences.length, 'silence')} of ${alertName}.`
 }
 
-/** Finds the silences that are for all alerts of this name. @throws {AnswerError} */
-async function findSilences(alertName: string, alertmanager: AlertmanagerClient) {
-  const found = (await alertmanager.listSilences(alertName)).filter(
-    (silence) => silence.alertName === alertName,
+/** Whether Alertmanager already has this silence. */
+async function hasSilence(
+  { alertName, author, comment, endsAtMs }: NewSilence,
+  alertmanager: AlertmanagerClient,
+): Promise<boolean> {
+  const silences = await unlessTooLong(() => listSilencesOf(alertName, alertmanager))
+  return (silences ?? []).some(
+    (each) => each.author === author && each.comment === comment && each.endsAtMs === endsAtMs,
   )
-  if (found.length > 0) return found
+}
+
+/** Lists the silences that are for all alerts of this name, and for no others. */
+async function listSilencesOf(alertName: string, alertmanager: AlertmanagerClient) {
+  const silences = await alertmanager.listSilences(alertName)
+  return silences.filter((silence) => silence.alertName === alertName)
+}
+
+/** @throws {AnswerError} */
+function assertFound(silences: readonly ActiveSilence[], alertName: string): void {
+  if (silences.length > 0) return
   throw new AnswerError(
-    `No silence has only the name ${alertName} as its matcher. End other silences on the web page of Alertmanager.`,
+    `No silence is for ${alertName} alone. If another silence covers it, end that one on the web page of Alertmanager.`,
   )
 }

@@ -29,14 +29,19 @@ export type ServiceOptions = {
  * @see RFC 6120 §8.2.3 (iq semantics), §8.4 (an unknown request gets `service-unavailable`)
  */
 export function answerIq(iq: Element, options: ServiceOptions): Element | undefined {
-  const { from, to, id, type } = iq.attrs
+  const { from, to, type } = iq.attrs
   if (!from || type === 'result' || type === 'error') return undefined
-  const [child, ...others] = iq.getChildElements()
-  const isValid = id && (type === 'get' || type === 'set') && child && others.length === 0
-
-  if (!isValid) return createReply(iq, createStanzaError('modify', 'bad-request'))
+  const child = getOnlyChild(iq)
+  if (!child) return createReply(iq, createStanzaError('modify', 'bad-request'))
   if (type === 'get' && to === options.domain) return createReply(iq, answerGet(child, options))
   return createReply(iq, createStanzaError('cancel', 'service-unavailable'))
+}
+
+/** Returns the child of a valid request. @see RFC 6120 §8.2.3 */
+export function getOnlyChild(iq: Element): Element | undefined {
+  const { id, type } = iq.attrs
+  const [child, ...others] = iq.getChildElements()
+  return id && (type === 'get' || type === 'set') && others.length === 0 ? child : undefined
 }
 
 function answerGet(child: Element, { domain, version, commands }: ServiceOptions) {

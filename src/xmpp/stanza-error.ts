@@ -24,7 +24,7 @@ export function readError(iq: Element): StanzaError {
 /**
  * Creates the element `error` of a reply.
  *
- * @param detail The condition of a protocol that RFC 6120 does not define, if there is one.
+ * @param detail A text, or the condition of a protocol that RFC 6120 does not define, if there is one.
  * @see RFC 6120 §8.3.2
  */
 export function createStanzaError(
@@ -33,6 +33,11 @@ export function createStanzaError(
   detail?: Element,
 ): Element {
   return xml('error', { type }, xml(condition, { xmlns: NS_STANZAS }), detail)
+}
+
+/** Creates an explanation for people, which is a child of the element `error`. @see RFC 6120 §8.3.2 */
+export function createErrorText(text: string): Element {
+  return xml('text', { xmlns: NS_STANZAS, 'xml:lang': 'en' }, text)
 }
 
 /** Creates the reply to a request: an error if the payload is the element `error`, otherwise a result. */

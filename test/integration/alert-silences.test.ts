@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { withAlertmanager } from '../support/alertmanager.js'
 import { withExporterFor } from '../support/exporter.js'
+import { createFakeChat } from '../support/fake-chat.js'
 import { ALERTS_TOKEN, writeMessagingConfig } from '../support/notifications.js'
 import { prosodyVersions, withProsody } from '../support/prosody.js'
 import { untilReady } from '../support/real.js'
@@ -117,3 +118,26 @@ for (const version of prosodyVersions) {
     await nextText(admin, /The disk is full\./)
   })
 }
+
+test('if the response of Alertmanager is lost, the repeated code creates no second silence', async (t) => {
+  const alertmanager = await withAlertmanager(t, {
+    webhook: 'http://127.0.0.1:9/alerts',
+    token: ALERTS_TOKEN,
+  })
+  let isLost = true
+  const { ask } = createFakeChat({
+    alertmanager: alertmanager.url,
+    wallTime: Date.now,
+    async fetch(...args) {
+      const response = await fetch(...args)
+      if (args[1]?.method !== 'POST' || !isLost) return response
+      isLost = false
+      throw new TypeError('the connection was closed')
+    },
+  })
+  const [, code = ''] = /yes (\d+)/.exec(await ask('silence TestDisk 2h')) ?? []
+  assert.match(await ask(`yes ${code}`), /It is unknown whether/)
+  assert.match(await ask(`yes ${code}`), /^Silenced TestDisk/)
+  assert.equal(isLost, false)
+  assert.equal((await alertmanager.silences()).length, 1)
+})

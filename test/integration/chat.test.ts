@@ -5,6 +5,7 @@ import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
+import { getDomain } from '../../src/xmpp/jid.js'
 import { withExporterFor } from '../support/exporter.js'
 import { startFakeAlertmanager } from '../support/fake-alertmanager.js'
 import { prosodyVersions, withProsody, type TestProsody } from '../support/prosody.js'
@@ -22,6 +23,8 @@ import {
 
 const HOST = 'one.example'
 const FAR = 'far.example'
+/** A VirtualHost that a test deactivates. */
+const OLD = 'old.example'
 const DOMAIN = `stats.${HOST}`
 const ADDRESS = `alerts@${DOMAIN}`
 const FORGER = `forger.${HOST}`
@@ -89,7 +92,9 @@ async function startServer(t: TestContext, version: (typeof prosodyVersions)[num
       [`boss@${HOST}`]: PASSWORD,
       [`stranger@${HOST}`]: PASSWORD,
       'admin@two.example': PASSWORD,
+      [`admin@${OLD}`]: PASSWORD,
     },
+    hosts: [HOST, 'two.example', OLD],
     statsDomains: [DOMAIN],
     modules: ['test_dns', 'test_eval'],
     globals: { admins: `{ "boss@${HOST}" }`, modules_disabled: '{ "tls" }' },
@@ -102,7 +107,7 @@ async function startServer(t: TestContext, version: (typeof prosodyVersions)[num
   })
   const alertmanager = await startFakeAlertmanager(t)
   const file = join(prosody.dir, 'exporter.yml')
-  const allow = [ADMIN, `mallory@${FAR}`, `admin@${FORGER}`]
+  const allow = [ADMIN, `mallory@${FAR}`, `admin@${FORGER}`, `admin@${OLD}`]
   // JSON is YAML.
   await writeFile(
     file,
@@ -124,6 +129,26 @@ async function startServer(t: TestContext, version: (typeof prosodyVersions)[num
   const allowAlso = (person: string) =>
     writeFile(file, JSON.stringify({ chat: { allow: [...allow, person] } }))
   return { prosody, exporter, alertmanager, connect, allowAlso, admin: await connect(ADMIN) }
+}
+
+/** Starts another server with the account, to which the first server connects with dialback. */
+async function startOtherServer(t: TestContext, prosody: TestProsody, jid: string) {
+  const host = getDomain(jid)
+  const other = await withProsody(t, {
+    ...{ version: prosody.version as (typeof prosodyVersions)[number], hosts: [host] },
+    ...{ statsDomains: [], modules: ['test_dns', 'test_eval'] },
+    users: { [jid]: PASSWORD },
+    globals: { modules_disabled: '{ "tls" }' },
+    components: [{ domain: `stats.${host}`, options: { component_secret: `"${SECRET}"` } }],
+  })
+  const setPort = (server: TestProsody, hosts: readonly string[], port: number) =>
+    evalLua(
+      server,
+      `prosody.test_dns_ports = { ${hosts.map((each) => `["${each}"] = ${port}`).join(', ')} }`,
+    )
+  await setPort(other, [DOMAIN, HOST], prosody.ports.s2s)
+  await setPort(prosody, [host], other.ports.s2s)
+  return other
 }
 
 for (const version of prosodyVersions) {
@@ -204,20 +229,18 @@ for (const version of prosodyVersions) {
 
     test('a person of another server is not served, even if chat.allow has the person', async (t) => {
       const { prosody, admin, connect } = await startServer(t, version)
-      const far = await withProsody(t, {
-        ...{ version, hosts: [FAR], statsDomains: [], modules: ['test_dns', 'test_eval'] },
-        users: { [`mallory@${FAR}`]: PASSWORD },
-        globals: { modules_disabled: '{ "tls" }' },
-        components: [{ domain: `stats.${FAR}`, options: { component_secret: `"${SECRET}"` } }],
-      })
-      const setPort = (server: TestProsody, hosts: readonly string[], port: number) =>
-        evalLua(
-          server,
-          `prosody.test_dns_ports = { ${hosts.map((host) => `["${host}"] = ${port}`).join(', ')} }`,
-        )
-      await setPort(far, [DOMAIN, HOST], prosody.ports.s2s)
-      await setPort(prosody, [FAR], far.ports.s2s)
+      const far = await startOtherServer(t, prosody, `mallory@${FAR}`)
       await assertUnserved(await connect(`mallory@${FAR}`, far), admin)
+    })
+
+    test('after a VirtualHost was deactivated, another server with its name is not served', async (t) => {
+      const { prosody, admin, connect } = await startServer(t, version)
+      const person = `admin@${OLD}`
+      const user = await connect(person)
+      assert.match(await ask(user, 'help'), /^status: /)
+      await evalLua(prosody, `assert(require "core.hostmanager".deactivate("${OLD}"))`)
+      const other = await startOtherServer(t, prosody, person)
+      await assertUnserved(await connect(person, other), admin)
     })
 
     test('another component that forges the sender gets no answer, and silences nothing', async (t) => {
@@ -230,7 +253,7 @@ for (const version of prosodyVersions) {
       // The person sees what another component sends in the person's name.
       const [, code = ''] = /yes (\d+)$/.exec(await hear(admin)) ?? []
       say(forger, 'yes 000000', { from: admin.jid })
-      assert.match(await hear(admin), code === '000000' ? /Silenced/ : /This code is wrong/)
+      assert.match(await hear(admin), code === '000000' ? /Silenced/ : /No request has this code/)
 
       forger.send(
         xml(
@@ -269,7 +292,6 @@ for (const version of prosodyVersions) {
       await until(() => logLines(exporter).some(({ message }) => /reloaded/.test(message)), {
         what: 'the exporter has reloaded its configuration',
       })
-      // The exporter answers after the check of the hosts that follows the reload.
       assert.match(await ask(admin, 'help'), /^status: /)
       const from = `admin@${FORGER}/x`
       say(component, 'help', { from })

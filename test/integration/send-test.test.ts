@@ -13,14 +13,21 @@ import { prosodyVersions, withProsody, type TestProsody } from '../support/proso
 import { untilReady } from '../support/real.js'
 import { openRoom } from '../support/rooms.js'
 import { until } from '../support/setup/process.js'
-import { login } from '../support/xmpp-client.js'
+import { connectComponent, login } from '../support/xmpp-client.js'
 
 const [ADMIN, OFFLINE, UNKNOWN] = ['admin@one.example', 'offline@one.example', 'nobody@one.example']
 const [ROOM, MISSING] = ['ops@rooms.one.example', 'missing@rooms.one.example']
+/** An external component. */
+const GATEWAY = 'gateway.one.example'
 const PASSWORD = 'pw'
+const SECRET = 'secret'
 
 const startProsody = (t: TestContext, version: (typeof prosodyVersions)[number]) =>
-  withProsody(t, { version, users: { [ADMIN]: PASSWORD, [OFFLINE]: PASSWORD } })
+  withProsody(t, {
+    version,
+    users: { [ADMIN]: PASSWORD, [OFFLINE]: PASSWORD },
+    components: [{ domain: GATEWAY, options: { component_secret: `"${SECRET}"` } }],
+  })
 
 async function logIn(t: TestContext, prosody: TestProsody, jid: string) {
   const user = await login({ port: prosody.ports.c2s, jid, password: PASSWORD })
@@ -113,6 +120,23 @@ describe('doctor --send-test with a real Prosody', { concurrency: 2 }, () => {
       assert.equal(code, 1)
     })
   }
+
+  test('a component does not confirm the test message, and doctor says so', async (t) => {
+    const prosody = await startProsody(t, '13.0.1')
+    const { component: port } = prosody.ports
+    const gateway = await connectComponent({ port, domain: GATEWAY, secret: SECRET })
+    t.after(() => gateway.close())
+    const { sendTest } = await startExporter(t, prosody, { to: [`user@${GATEWAY}`] })
+    const { out } = await sendTest()
+    assert.match(
+      out,
+      new RegExp(
+        `^ {2}note +test message +user@${GATEWAY}: Prosody passes it to another server`,
+        'm',
+      ),
+    )
+    await gateway.next((stanza) => stanza.is('message'))
+  })
 
   test('an exporter that started without alerts must be restarted', async (t) => {
     const prosody = await startProsody(t, '13.0.1')

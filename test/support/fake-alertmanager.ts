@@ -31,12 +31,21 @@ export type FakeAlertmanager = {
   readonly requests: string[]
   /** If set, answers each request in place of the API. */
   answer: ((request: IncomingMessage, response: ServerResponse) => void) | undefined
+  /** Adds a silence for the alerts with this label. */
+  readonly silenceAlso: (labels: Readonly<Record<string, string>>) => void
+  /** Carries out the next request with this method, but ends the connection without a response. */
+  readonly loseResponse: (method: string) => void
 }
 
 export async function startFakeAlertmanager(
   t: Pick<TestContext, 'after'>,
 ): Promise<FakeAlertmanager> {
+  let lostMethod: string | undefined
   const server = createServer((request, response) => {
+    if (request.method === lostMethod) {
+      lostMethod = undefined
+      response.end = () => response.destroy()
+    }
     fake.requests.push(`${request.method ?? ''} ${request.url ?? ''}`)
     if (fake.answer) fake.answer(request, response)
     else void serve(fake, request, response)
@@ -51,6 +60,14 @@ export async function startFakeAlertmanager(
   const fake: FakeAlertmanager = {
     ...{ url: `http://127.0.0.1:${port}`, alerts: [], silences: [], requests: [] },
     answer: undefined,
+    silenceAlso(labels) {
+      const matchers = Object.entries(labels).map(([name, value]) => ({ name, value }))
+      const texts = { createdBy: 'x', comment: '', startsAt: '', endsAt: '' }
+      fake.silences.push({ id: randomUUID(), status: { state: 'active' }, matchers, ...texts })
+    },
+    loseResponse(method) {
+      lostMethod = method
+    },
   }
   return fake
 }

@@ -61,6 +61,8 @@ export type FakeChatOptions = {
   /** Replies to the requests of the chat, in place of the fake Prosody. */
   readonly reply?: (request: FakeRequest) => Promise<Element | undefined> | undefined
   readonly isOnline?: boolean
+  /** Returns the time in milliseconds since 1970. Default: the time of the fake clock. */
+  readonly wallTime?: () => number
   /** The codes that the chat generates, in this order. Default: 001234, 001235 and so on. */
   readonly codes?: readonly number[]
 }
@@ -113,7 +115,7 @@ export function createFakeChat(options: FakeChatOptions = {}): FakeChat {
     },
     findServer: (name) => servers[name],
     serverNames: () => Object.keys(servers),
-    wallTime: () => START_MS + clock.now() - 1_000_000,
+    wallTime: options.wallTime ?? (() => START_MS + clock.now() - 1_000_000),
     random: () => codes.shift() ?? nextCode++,
     ...(options.fetch && { fetch: options.fetch }),
   })

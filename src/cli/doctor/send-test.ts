@@ -65,7 +65,7 @@ const failUnknown = (reason: string) => ({
   verdict: `It is unknown whether the test message was sent. Check whether it arrived. ${reason}`,
 })
 
-/** Prosody confirms only what it delivers itself, so a message to another server is a note. */
+/** Prosody confirms only what it delivers itself, so a message to another server or to a component is a note. */
 function judgeRecipient({ result, isRoom, isLocal }: TestedRecipient): Finding['result'] {
   if (result !== 'delivered') return 'failed'
   return isRoom || isLocal !== false ? 'ok' : 'note'
@@ -78,7 +78,7 @@ function describeRecipient(recipient: TestedRecipient): string {
     case 'delivered':
       if (isRoom) return `${to}: the room has shown it to its occupants`
       return isLocal === false
-        ? `${to}: Prosody sends it to another server, which confirms nothing. If that fails later, the exporter logs it`
+        ? `${to}: Prosody passes it to another server or a component, which confirms nothing. If that fails later, the exporter logs it`
         : `${to}: Prosody accepted it, to show it now or at the next login`
     case 'rejected':
       return `${to}: rejected: ${reason}`

@@ -19,7 +19,7 @@ const TEST_REPORT = z.object({
       z.object({
         to: z.string(),
         isRoom: z.boolean(),
-        /** Whether the recipient is at a host of this server, if the exporter knows that. */
+        /** Whether the recipient is a user of a VirtualHost of this server, if the exporter knows that. */
         isLocal: z.optional(z.boolean()),
         result: z.enum(['delivered', 'rejected', 'pending']),
         /** Why the recipient does not have the message, and what to change. */
@@ -36,7 +36,7 @@ export type TestedRecipient = NonNullable<TestReport['recipients']>[number]
  * Creates the report about a test message for each recipient, in the order of the results.
  *
  * @param known.rooms The recipients that are rooms.
- * @param known.hosts The hosts of the server among the domains of the recipients; `undefined` if they are unknown.
+ * @param known.hosts The VirtualHosts of the server among the domains of the recipients; `undefined` if they are unknown.
  */
 export function createTestReport(
   version: string,

@@ -94,6 +94,7 @@ test('the socket only serves a diagnosis, and concurrent requests share one', as
       asked++
       return new Promise((resolve) => (finish = resolve))
     },
+    sendTest: () => Promise.resolve('sent'),
   })
   await begin().apply(ONE)
   const send = async (method: string, url: string) => {
@@ -107,7 +108,8 @@ test('the socket only serves a diagnosis, and concurrent requests share one', as
     ['GET', '/diagnosis?all'],
     ['DELETE', '/-/reload'],
   ] as const) {
-    assert.match(await send(method, url), /^404 /, `${method} ${url}`)
+    const listed = '404 GET /diagnosis\nPOST /test-message\n'
+    assert.equal(await send(method, url), listed, `${method} ${url}`)
   }
   assert.equal(asked, 0)
 

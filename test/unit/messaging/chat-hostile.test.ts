@@ -1,6 +1,8 @@
 import xml, { type Element } from '@xmpp/xml'
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { startFakeAlertmanager } from '../../support/fake-alertmanager.js'
 import { ADDRESS, ADMIN, createFakeChat, DOMAIN, PHONE } from '../../support/fake-chat.js'
 import { createRandom, type Random } from '../../support/random.js'
@@ -48,6 +50,27 @@ function createStanza(random: Random, id: number): Element {
   const children = Array.from({ length: random.below(3) }, () => createChild(random, 2))
   return xml(random.pick(['message', 'iq', 'presence', 'other']), attrs, ...body, ...children)
 }
+
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
+
+test('questions that wait for the check of the domain do not keep their stanzas in memory', async () => {
+  const { tell, settle, requests } = createFakeChat({ reply: () => new Promise(() => undefined) })
+  collectGarbage()
+  const before = process.memoryUsage().heapUsed
+  // The text of each stanza is one string, of which the address and the body are parts. Four of them get an answer.
+  for (let i = 0; i < 10; i++) {
+    const text = Buffer.from(`${PHONE}${`question ${i}`.padEnd(5_000_000, ' x')}`).toString()
+    tell(text.slice(PHONE.length), { from: text.slice(0, PHONE.length) })
+  }
+  tell('help')
+  await settle()
+  collectGarbage()
+  assert.ok(requests.length > 0)
+  const bytes = process.memoryUsage().heapUsed - before
+  // V8 keeps the last text to which a regular expression was applied (RegExp.input).
+  assert.ok(bytes < 10_000_000, `${bytes} bytes are in use`)
+})
 
 test('5,000 random stanzas cause no exception, no silence, and no answer to a stranger except forbidden', async (t) => {
   const fake = await startFakeAlertmanager(t)

@@ -63,7 +63,7 @@ test('reports the result of the test message for each recipient', async (t) => {
   const { code, out } = await runTest(t, answerWith(report))
   assert.deepEqual(out.split('\n'), [
     `  ok     test message      ${ADMIN}: Prosody accepted it, to show it now or at the next login`,
-    `  note   test message      ${FAR}: Prosody sends it to another server, which confirms nothing. If that fails later, the exporter logs it`,
+    `  note   test message      ${FAR}: Prosody passes it to another server or a component, which confirms nothing. If that fails later, the exporter logs it`,
     `  FAILED test message      ${FORMER}: rejected: there is no such user. Correct alerts.to.`,
     `  FAILED test message      ${ROOM}: not delivered yet: the room is members-only. Make it a member.`,
     'Not working: 2 of 4 recipients did not get the test message. Each line with FAILED says why, and what to change. Then run prosody-exporter doctor --send-test again.',
