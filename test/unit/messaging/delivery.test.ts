@@ -527,6 +527,22 @@ describe('a room has received a message', () => {
     isPending(await result, ROOM, /has not sent the message to its occupants/)
   })
 
+  test('also when another occupant answers to the message with an error', async () => {
+    for (const condition of ['not-acceptable', 'forbidden']) {
+      const { stream, delivery, deliver, enterRoom } = setup(rooms)
+      await enterRoom()
+      const result = deliver()
+      await settle()
+      const [message] = stream.take()
+      const forged = errorFor(message!, condition)
+      forged.attrs['from'] = `${ROOM}/mallory`
+      assert.equal(delivery.handle(forged), true)
+      assert.equal(stream.countRequests(), 0, 'the exporter does not join again')
+      delivery.handle(reflectionOf(message!, OCCUPANT))
+      assert.deepEqual((await result).delivered, [ROOM])
+    }
+  })
+
   test('when the reflection arrives after the end of the attempt, and the next attempt does not send it', async () => {
     const { stream, delivery, deliver, enterRoom, clock, counts } = setup(rooms)
     await enterRoom()
