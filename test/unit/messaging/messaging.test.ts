@@ -159,6 +159,20 @@ test('another server in the configuration delivers the alerts after a reload, an
   assert.deepEqual(streams.one.take(), [])
 })
 
+test('before a reload ends the stream, the rooms are left; the next stream joins them again', async () => {
+  const { streams, messaging, change } = setup({ ...ALERTS, rooms: [ROOM] })
+  streams.one.request(ROOM).answer(roomInfo())
+  await settle()
+  messaging.onStanza('one', occupantPresence(`${ROOM}/alerts`, ['110']))
+  streams.one.take()
+  messaging.onStopping('two')
+  assert.deepEqual(streams.one.take(), [])
+  messaging.onStopping('one')
+  assert.equal(streams.one.take()[0]?.attrs['type'], 'unavailable')
+  change({ ...ALERTS, rooms: [ROOM] })
+  assert.equal(streams.one.countRequests(), 1)
+})
+
 test('rooms that could not be left through the first server are not left through another one', async () => {
   const { streams, messaging, change } = setup({ ...ALERTS, rooms: [ROOM] })
   streams.one.request(ROOM).answer(roomInfo())
