@@ -485,7 +485,7 @@ for (const version of prosodyVersions) {
       }
       const [domain, other] = prosody.statsDomains
       const exporter = await withExporter(t, {
-        flags: [`--config.file=${await configure(domain!)}`],
+        flags: ['--log.format=json', `--config.file=${await configure(domain!)}`],
       })
       await untilReady(exporter, 200)
       await untilInRoom(exporter)

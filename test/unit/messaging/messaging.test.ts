@@ -86,6 +86,21 @@ test('a notification of Alertmanager becomes a message, and its resolution corre
   assert.equal(correction.getChild('replace')?.attrs['id'], firing.attrs['id'])
 })
 
+test('only a resolution corrects a message: a change of a group that still fires is a message of its own', async () => {
+  const { streams, post } = setup(ALERTS)
+  const send = async (fields = {}) => {
+    const answer = post(fields)
+    await settle()
+    await settle()
+    streams.one.request().answer()
+    assert.equal((await answer).status, 200)
+    return streams.one.take()[0]!
+  }
+  await send()
+  const alerts = [alertmanagerAlert(), alertmanagerAlert({ fingerprint: '1cb8c9784a1fd3e7' })]
+  assert.equal((await send({ alerts })).getChild('replace'), undefined)
+})
+
 test('without a connection, the response is 503, so that Alertmanager repeats the notification', async () => {
   const { streams, post } = setup(ALERTS)
   streams.one.disconnect()
