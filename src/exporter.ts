@@ -95,23 +95,29 @@ export async function createExporter(
   const stateDirectory = hasPage(config)
     ? await prepareStateDirectory(config.stateDirectory, deps.log)
     : undefined
-  const servers = createServerSet((server, shared) =>
-    createMonitoredServer(server, shared, {
-      version: deps.version,
-      log: withFields(deps.log, () => (servers.getOnly() ? {} : { server: server.name })),
-      // With several servers, the telemetry path returns the metrics about this process, and the probes do not.
-      exporterFamilies: () => (servers.getOnly() ? exporterFamilies() : []),
-      stateDirectory,
-      onChange: notifyFeatures,
-      onStanza: (stanza) =>
-        features.some((feature) => feature.onStanza?.(server.name, stanza) ?? false),
-      onOnline: () => {
-        for (const feature of features) feature.onOnline?.(server.name)
+  const servers = createServerSet(
+    (server, shared) =>
+      createMonitoredServer(server, shared, {
+        version: deps.version,
+        log: withFields(deps.log, () => (servers.getOnly() ? {} : { server: server.name })),
+        // With several servers, the telemetry path returns the metrics about this process, and the probes do not.
+        exporterFamilies: () => (servers.getOnly() ? exporterFamilies() : []),
+        stateDirectory,
+        onChange: notifyFeatures,
+        onStanza: (stanza) =>
+          features.some((feature) => feature.onStanza?.(server.name, stanza) ?? false),
+        onOnline: () => {
+          for (const feature of features) feature.onOnline?.(server.name)
+        },
+        onLost: () => {
+          for (const feature of features) feature.onLost?.(server.name)
+        },
+      }),
+    {
+      onStopping: (name) => {
+        for (const feature of features) feature.onStopping?.(name)
       },
-      onLost: () => {
-        for (const feature of features) feature.onLost?.(server.name)
-      },
-    }),
+    },
   )
   const applyToFeatures = async () => {
     await Promise.all(features.map(async (feature) => feature.applyConfig?.()))
@@ -196,6 +202,8 @@ type Feature = {
   readonly onStanza?: (server: string, stanza: Element) => boolean
   /** Called after each login that succeeded. */
   readonly onOnline?: (server: string) => void
+  /** Called before a reload ends the stream to a server, because it removes or replaces the server. */
+  readonly onStopping?: (server: string) => void
   /** Called when the stream to a server, or an attempt to connect, has ended. */
   readonly onLost?: (server: string) => void
   /**

@@ -15,14 +15,31 @@ const MAX_TEMPLATE_CHARACTERS = 10_000
  * @throws ConfigError
  */
 export function parseBareJid(given: Given): string {
-  const [local = '', domain = '', ...rest] = given.text.split('@')
+  const [local = '', domain = '', ...rest] = given.text.split('@').map(prepare)
   const parsedDomain = parseDomain(domain)
   const isLocalPart = local !== '' && !FORBIDDEN_IN_LOCAL_PART.test(local)
   const isTooLong = Buffer.byteLength(local) > MAX_LOCAL_BYTES
   if (rest.length > 0 || parsedDomain === undefined || !isLocalPart || isTooLong) {
     throw valueError(given, 'a JID without a resource, e.g. admin@example.com')
   }
-  return `${local.normalize('NFC').toLowerCase()}@${parsedDomain}`
+  const prepared = `${local}@${parsedDomain}`
+  // The server answers from the prepared JID, so an error of the server would not belong to another form.
+  if (prepared !== given.text.normalize('NFC').toLowerCase()) {
+    throw valueError(given, `the form that Prosody uses, e.g. ${prepared}`)
+  }
+  return prepared
+}
+
+/**
+ * Folds the case of a part of a JID as Prosody does, for example `ß` to `ss`. JavaScript would fold `Σ` to `ς` at the end
+ * of a word, and therefore each character is folded alone.
+ *
+ * @see RFC 3920 Appendix A (Nodeprep), RFC 3491 (Nameprep)
+ */
+function prepare(text: string): string {
+  const fold = (char: string) => (char === 'ı' ? char : char.toUpperCase().toLowerCase())
+  const visible = text.normalize('NFKC').replace(/\p{Variation_Selector}/gu, '')
+  return Array.from(visible, fold).join('').normalize('NFKC')
 }
 
 /** Parses the nickname of an occupant of a room. @throws ConfigError */

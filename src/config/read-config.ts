@@ -7,9 +7,15 @@ import { formatAddress, findOpenSockets, type ListenAddress } from './listen-add
 import type { ConfigFile, GivenDropRule } from './read-config-file.js'
 import { readMessaging, type MessagingConfig } from './read-messaging.js'
 import { readServers, type ServerConfig } from './read-servers.js'
-import { findGiven, mergeFileValues, readValue, type Env, type Settings } from './read-settings.js'
+import {
+  findGiven,
+  mergeFileValues,
+  readValue,
+  refuseDuplicate,
+  type Env,
+  type Settings,
+} from './read-settings.js'
 import { combineProxySettings, type ReverseProxy } from './reverse-proxy.js'
-import type { SettingName } from './settings.js'
 import type { SocketAccess } from './socket-access.js'
 
 export type { AlertsConfig, ChatConfig, MessagingConfig } from './read-messaging.js'
@@ -147,24 +153,14 @@ function readListenAddresses(
   const texts = addresses.map(formatAddress)
   // Port 0 stands for any free port, so `localhost:0` given twice means two ports and is no duplicate.
   const comparable = texts.map((text, i) => (text.endsWith(':0') ? i : text))
-  refuseDuplicate(settings, 'web.listen-address', comparable, 'each address once')
+  refuseDuplicate(settings.all('web.listen-address'), comparable, 'each address once')
   return addresses
 }
 
 function readNames(settings: Settings): readonly NameScheme[] {
   const names = readValue(settings, 'exposition.names')
-  refuseDuplicate(settings, 'exposition.names', names, 'each naming scheme once')
+  refuseDuplicate(settings.all('exposition.names'), names, 'each naming scheme once')
   return names
-}
-
-function refuseDuplicate(
-  settings: Settings,
-  name: SettingName,
-  values: readonly unknown[],
-  expected: string,
-): void {
-  const i = values.findIndex((value, i) => values.indexOf(value) !== i)
-  if (i >= 0) throw valueError(settings.all(name)[i]!, expected)
 }
 
 function readMinAge(settings: Settings): number {

@@ -1,7 +1,7 @@
 import { ConfigError } from '../errors.js'
 import { valueError } from './given.js'
 import { readSecretFile } from './read-secret-file.js'
-import { findGiven, readValue, type Settings } from './read-settings.js'
+import { findGiven, readValue, refuseDuplicate, type Settings } from './read-settings.js'
 import type { ServerConfig } from './read-servers.js'
 
 /** The alerts that Alertmanager posts to `/alerts`, and to whom the exporter sends them. */
@@ -54,7 +54,9 @@ function readAlerts(
   const to = readValue(settings, 'alerts.to')
   const rooms = readValue(settings, 'alerts.rooms')
   const tokenFile = findGiven(settings, 'alerts.token-file')
-  const [recipient] = [...settings.all('alerts.to'), ...settings.all('alerts.rooms')]
+  const recipients = [...settings.all('alerts.to'), ...settings.all('alerts.rooms')]
+  refuseDuplicate(recipients, [...to, ...rooms], 'each recipient of alerts once')
+  const [recipient] = recipients
   if (recipient === undefined) {
     // A drop-in of the service sets the variable. It is harmless after an operator has removed the section `alerts`.
     if (tokenFile === undefined || tokenFile.from === 'variable') return undefined
@@ -79,11 +81,13 @@ function readAlerts(
 }
 
 function readChat(settings: Settings, servers: readonly ServerConfig[]): ChatConfig | undefined {
+  const allow = readValue(settings, 'chat.allow')
+  refuseDuplicate(settings.all('chat.allow'), allow, 'each person once')
   const [first] = settings.all('chat.allow')
   if (first === undefined) return undefined
   return {
     server: readServerOf(settings, 'chat.server', servers, first.source),
-    allow: readValue(settings, 'chat.allow'),
+    allow,
   }
 }
 

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { removedCollector } from '../collectors/index.js'
 import { ConfigError } from '../errors.js'
-import type { Given } from './given.js'
+import { valueError, type Given } from './given.js'
 import { clip, quote } from './quote.js'
 import {
   findSetting,
@@ -71,6 +71,21 @@ export function readValue<N extends SettingName>(settings: Settings, name: N): V
   const { kind, isRepeatable } = findSetting(name)!
   const values = settings.all(name).map(kind.parse)
   return (isRepeatable ? values : values[0]) as ValueOf<N>
+}
+
+/**
+ * Refuses a list with two equal values.
+ *
+ * @param given The texts of the values, in the same order.
+ * @throws ConfigError
+ */
+export function refuseDuplicate(
+  given: readonly Given[],
+  values: readonly unknown[],
+  expected: string,
+): void {
+  const i = values.findIndex((value, i) => values.indexOf(value) !== i)
+  if (i >= 0) throw valueError(given[i]!, expected)
 }
 
 function readVariable(name: string, env: Env): readonly Given[] | undefined {

@@ -81,7 +81,9 @@ function write(
 ): void {
   const { to, id } = message
   sent.add(to, id, {
-    onError: (error) => {
+    onError: (error, from) => {
+      // Another occupant can answer to a message with an error, but not from the address of the room.
+      if (from !== to) return
       if (!NOT_IN_ROOM.includes(error.condition)) {
         collector.add(describeError(to, error, 'room'))
         return

@@ -33,6 +33,8 @@ export type Messaging = {
   /** Called at the start, and after each reload of the configuration. */
   readonly applyConfig: () => void
   readonly onOnline: (server: string) => void
+  /** Called before the stream to the server ends because of a reload. */
+  readonly onStopping: (server: string) => void
   readonly onLost: (server: string) => void
   /** Returns whether this part of the exporter has handled the stanza. Never throws. */
   readonly onStanza: (server: string, stanza: Element) => boolean
@@ -66,6 +68,10 @@ export function createMessaging(options: MessagingOptions): Messaging {
     onOnline(server) {
       if (alerts?.isOf(server)) guard(log, alerts.delivery.onOnline)
       if (isChatServer(server)) guard(log, chat.onOnline)
+    },
+    onStopping(server) {
+      // The next connection can have another domain, from which the exporter cannot leave these rooms.
+      if (alerts?.isOf(server)) guard(log, alerts.delivery.leaveRooms)
     },
     onLost(server) {
       if (alerts?.isOf(server)) guard(log, alerts.delivery.onLost)

@@ -18,8 +18,13 @@ export type ServerSet = {
 
 type ConfiguredServer = { readonly server: MonitoredServer; readonly shared: SharedConfig }
 
+/**
+ * @param options.onStopping Called before `apply` stops the connection to a server, with its name. `get` still returns
+ *   this server.
+ */
 export function createServerSet(
   createServer: (config: ServerConfig, shared: SharedConfig) => MonitoredServer,
+  { onStopping = () => {} }: { readonly onStopping?: (name: string) => void } = {},
 ): ServerSet {
   let current = new Map<string, ConfiguredServer>()
 
@@ -30,24 +35,25 @@ export function createServerSet(
 
     async apply({ servers, collection, exposition, registry, page, limits }) {
       const shared = { collection, exposition, registry, page, limits }
-      const previous = current
-      current = new Map()
+      const next = new Map<string, ConfiguredServer>()
       const added: MonitoredServer[] = []
       const unchanged = new Set<MonitoredServer>()
       for (const config of servers) {
-        const old = previous.get(config.name)
+        const old = current.get(config.name)
         if (old && isDeepStrictEqual([old.server.config, old.shared], [config, shared])) {
-          current.set(config.name, old)
+          next.set(config.name, old)
           unchanged.add(old.server)
         } else {
           const server = createServer(config, shared)
-          current.set(config.name, { server, shared })
+          next.set(config.name, { server, shared })
           added.push(server)
         }
       }
-      const removed = Array.from(previous.values(), ({ server }) => server).filter(
+      const removed = Array.from(current.values(), ({ server }) => server).filter(
         (server) => !unchanged.has(server),
       )
+      for (const { config } of removed) onStopping(config.name)
+      current = next
       await Promise.all(removed.map(({ connection }) => connection.stop()))
       // A slow disk must not delay the new connections. A new history of the same server uses the file after the old one.
       for (const { history } of removed) void history.flush()

@@ -166,7 +166,7 @@ export function createConnection(options: ConnectionOptions): Connection {
   }
 
   function takeOnlineStream(): Stream {
-    if (!isStopped && stream?.isOnline()) return stream
+    if (stream?.isOnline()) return stream
     throw createNoStreamError(service, queries.problem())
   }
 

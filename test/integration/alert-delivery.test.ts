@@ -8,7 +8,7 @@ import { connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { describe, test, type TestContext } from 'node:test'
 import xml, { type Element } from '@xmpp/xml'
-import { withExporterFor, type RunningExporter } from '../support/exporter.js'
+import { withExporter, withExporterFor, type RunningExporter } from '../support/exporter.js'
 import { prosodyVersions, withProsody, type TestProsody } from '../support/prosody.js'
 import { complaints, evalLua, sampleValue, untilReady } from '../support/real.js'
 import { openRoom } from '../support/rooms.js'
@@ -471,6 +471,33 @@ for (const version of prosodyVersions) {
       relay.accept()
       await owner.next(isDeparture)
       assert.equal(await countOccupants(prosody), 1)
+    })
+
+    test('a reload that changes the domain of the component leaves the room before it joins with the new address', async (t) => {
+      const prosody = await startProsody(t, version)
+      const owner = await logIn(t, prosody, OWNER)
+      await openRoom(owner, ROOM)
+      const secretFile = join(prosody.dir, 'component-secret')
+      await writeFile(secretFile, prosody.secret, { mode: 0o600 })
+      const configure = (domain: string) => {
+        const server = { name: 'a', service: prosody.service, domain, secret_file: secretFile }
+        return writeConfig(prosody, { rooms: [ROOM] }, { servers: [server] })
+      }
+      const [domain, other] = prosody.statsDomains
+      const exporter = await withExporter(t, {
+        flags: ['--log.format=json', `--config.file=${await configure(domain!)}`],
+      })
+      await untilReady(exporter, 200)
+      await untilInRoom(exporter)
+
+      await configure(other!)
+      await reload(exporter)
+      await untilPosted(exporter, 'Moved', accepted(1))
+      assert.ok(owner.taken(isDeparture))
+      const text = await nextText(owner)
+      assert.equal(text.attrs.from, `${ROOM}/alerts`)
+      assert.equal(await countOccupants(prosody), 2)
+      assert.deepEqual(complaints(exporter), [])
     })
 
     test('a reload changes the recipients, and the exporter leaves its rooms when it stops', async (t) => {

@@ -88,12 +88,14 @@ export function readRecipients(text: string): AlertRecipients | undefined {
   return data?.alerts ? normalizeRecipients(data.alerts) : undefined
 }
 
-/** Returns the recipients of a section `alerts` as the exporter reads them. */
+/** Returns the recipients of a section `alerts` as the exporter reads them, each once. */
 export function normalizeRecipients({
   to,
   rooms,
 }: NonNullable<z.infer<typeof ALERTS>>): AlertRecipients {
-  return { to: (to ?? []).map(normalizeJid), rooms: (rooms ?? []).map(normalizeJid) }
+  const allRooms = new Set((rooms ?? []).map(normalizeJid))
+  const people = new Set((to ?? []).map(normalizeJid))
+  return { to: [...people].filter((jid) => !allRooms.has(jid)), rooms: [...allRooms] }
 }
 
 /** Returns a JID as the exporter reads it. A text that is no JID stays, and the exporter reports it. */

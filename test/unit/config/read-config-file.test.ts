@@ -677,6 +677,53 @@ test('alerts need recipients, but the token that a drop-in passes in a variable 
   )
 })
 
+test('each recipient of alerts, and each person in chat.allow, can be configured once', () => {
+  const end = (yaml: string) => problem(yaml).split(': ').slice(-2).join(': ')
+  const alerts = (lists: string) => end(`alerts: { ${lists}, token_file: alerts-token }`)
+  const expected = 'expected each recipient of alerts once, got '
+  assert.equal(
+    alerts('to: [ops@b.example, OPS@B.example]'),
+    `alerts.to[1]: ${expected}"OPS@B.example"`,
+  )
+  assert.equal(alerts('rooms: [a@b, c@d, A@b]'), `alerts.rooms[2]: ${expected}"A@b"`)
+  assert.equal(alerts('to: [a@b], rooms: [c@d, A@b]'), `alerts.rooms[1]: ${expected}"A@b"`)
+  assert.equal(
+    end('chat: { allow: [a@b, A@b] }'),
+    'chat.allow[1]: expected each person once, got "A@b"',
+  )
+})
+
+test('a JID must have the form that Prosody uses, because its answers come from there', () => {
+  const end = (jid: string) => problem(`chat: { allow: ["${jid}"] }`).split('expected ')[1]
+  const cases = [
+    ['straße@example.com', 'strasse@example.com'],
+    ['ΟΔΟΣ@example.com', 'οδοσ@example.com'],
+    ['οδος@example.com', 'οδοσ@example.com'],
+    ['ﬁn①@example.com', 'fin1@example.com'],
+    ['ᾳ@example.com', 'αι@example.com'],
+    ['✉\ufe0f@example.com', '✉@example.com'],
+    ['a@Straße.example', 'a@strasse.example'],
+    ['a@ｅxample.com', 'a@example.com'],
+  ] as const
+  for (const [jid, form] of cases) {
+    assert.equal(end(jid), `the form that Prosody uses, e.g. ${form}, got "${jid}"`)
+  }
+  assert.match(end('a＠b@example.com')!, /^a JID without a resource/)
+  const allowed = [
+    'İZMİR@Example.com',
+    'ışık@example.com',
+    'Zoe\u0308@exämple.com',
+    'джон@пример.рф',
+  ]
+  const { chat } = config(`chat: { allow: [${allowed.map((jid) => `"${jid}"`).join()}] }`)
+  assert.deepEqual(chat?.allow, [
+    'i\u0307zmi\u0307r@example.com',
+    'ışık@example.com',
+    'zoë@exämple.com',
+    'джон@пример.рф',
+  ])
+})
+
 // Found by `npm run fuzz`: JSON.stringify leaves these characters as they are, and a terminal obeys them.
 test('control characters and direction characters of a key are shown as numbers', () => {
   assert.ok(problem('"\x7f\x9b\u202e": 1\n').startsWith('1:1: "\\u007f\\u009b\\u202e": expected '))

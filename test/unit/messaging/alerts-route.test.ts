@@ -428,6 +428,34 @@ describe('many notifications', () => {
     assert.equal((await post()).status, 200)
   })
 
+  test('are parsed one in each iteration of the event loop, so that other requests are answered between them', async () => {
+    let iteration = 0
+    let ticker = setImmediate(function tick() {
+      iteration++
+      ticker = setImmediate(tick)
+    })
+    const iterations: number[] = []
+    const { app } = createFakeApp({
+      addRoutes: (hono, log) => {
+        addAlertsRoute(hono, {
+          token: () => TOKEN,
+          log,
+          onResponse: () => {},
+          deliver: () => {
+            iterations.push(iteration)
+            return Promise.resolve(DELIVERED)
+          },
+        })
+      },
+    })
+    const headers = { ...BEARER, 'Content-Length': String(Buffer.byteLength(PAYLOAD)) }
+    const post = () => app.request('/alerts', { method: 'POST', headers, body: PAYLOAD })
+    await Promise.all(Array.from({ length: MAX_NOTIFICATIONS }, post))
+    clearImmediate(ticker)
+    assert.equal(iterations.length, MAX_NOTIFICATIONS)
+    assert.equal(new Set(iterations).size, MAX_NOTIFICATIONS, iterations.join())
+  })
+
   test('notifications whose body has not arrived count too', async (t) => {
     const { url, post } = await serve(t)
     const requests = Array.from({ length: MAX_NOTIFICATIONS }, () =>

@@ -231,6 +231,19 @@ describe('a permanent error of one recipient', () => {
     assert.deepEqual(log.take(), [])
   })
 
+  test('remains the first one, if the server answers twice', async () => {
+    const { stream, delivery, deliver, pong } = setup()
+    const result = deliver()
+    await settle()
+    const [message] = stream.take()
+    delivery.handle(errorFor(message!, 'item-not-found'))
+    delivery.handle(errorFor(message!, 'resource-constraint', 'wait'))
+    pong()
+    const { rejected, pending } = await result
+    assert.match(rejected[0]!.reason, /no such user/)
+    assert.deepEqual(pending, [])
+  })
+
   test('is logged again when it changes, and its end is logged', async () => {
     const { stream, delivery, deliver, pong, log, clock } = setup()
     const attempt = async (key: string, condition: string | undefined) => {
@@ -420,6 +433,8 @@ describe('a repeated message', () => {
     pong()
     assert.deepEqual((await last).delivered, [ADMIN, OTHER])
     assert.equal(counts()['delivered'], 2)
+    const all = { delivered: [ADMIN, OTHER], rejected: [], pending: [] }
+    assert.deepEqual(await deliver(), all, 'the rejections are over')
   })
 
   test('joins the running delivery', async () => {
@@ -527,6 +542,22 @@ describe('a room has received a message', () => {
     isPending(await result, ROOM, /has not sent the message to its occupants/)
   })
 
+  test('also when another occupant answers to the message with an error', async () => {
+    for (const condition of ['not-acceptable', 'forbidden']) {
+      const { stream, delivery, deliver, enterRoom } = setup(rooms)
+      await enterRoom()
+      const result = deliver()
+      await settle()
+      const [message] = stream.take()
+      const forged = errorFor(message!, condition)
+      forged.attrs['from'] = `${ROOM}/mallory`
+      assert.equal(delivery.handle(forged), true)
+      assert.equal(stream.countRequests(), 0, 'the exporter does not join again')
+      delivery.handle(reflectionOf(message!, OCCUPANT))
+      assert.deepEqual((await result).delivered, [ROOM])
+    }
+  })
+
   test('when the reflection arrives after the end of the attempt, and the next attempt does not send it', async () => {
     const { stream, delivery, deliver, enterRoom, clock, counts } = setup(rooms)
     await enterRoom()
@@ -591,6 +622,27 @@ describe('a room has not received a message', () => {
     await settle()
     delivery.handle(occupantPresence(OCCUPANT, ['110', '307'], { type: 'unavailable' }))
     isPending(await result, ROOM, /left the room before/)
+  })
+
+  test('is pending when the room changes the nickname of the exporter before it reflects the message', async () => {
+    const { delivery, deliver, enterRoom } = setup(rooms)
+    await enterRoom()
+    const result = deliver()
+    await settle()
+    delivery.handle(occupantPresence(`${ROOM}/renamed`, ['110']))
+    isPending(await result, ROOM, /left the room before/)
+  })
+
+  test('a late error does not make the exporter join before the pause after a kick ends', async () => {
+    const { stream, delivery, deliver, enterRoom } = setup(rooms)
+    await enterRoom()
+    const result = deliver()
+    await settle()
+    const [message] = stream.take()
+    delivery.handle(occupantPresence(OCCUPANT, ['110', '307'], { type: 'unavailable' }))
+    await result
+    delivery.handle(errorFor(message!, 'not-acceptable'))
+    assert.equal(stream.countRequests(), 0)
   })
 
   test('is pending when the stream is lost before the reflection', async () => {
@@ -700,24 +752,52 @@ describe('stanzas', () => {
     assert.equal(delivery.handle(xml('message', {}, body)), false)
   })
 
-  test('a missing receipt of a client that sends receipts is counted as unconfirmed', async () => {
-    const { stream, delivery, deliver, pong, counts, clock } = setup()
-    const receive = async (key: string) => {
-      const result = deliver(key)
-      await settle()
-      pong()
-      await result
-      return stream.take()[0]!.attrs['id']!
+  describe('a receipt', () => {
+    function setupReceipts() {
+      const parts = setup()
+      const { stream, delivery, deliver, pong } = parts
+      const receive = async (key: string, condition?: string) => {
+        const result = deliver(key)
+        await settle()
+        const [message] = stream.take()
+        if (condition !== undefined) delivery.handle(errorFor(message!, condition))
+        pong()
+        await result
+        return message!.attrs['id']!
+      }
+      const receipt = (id: string, from = `${ADMIN}/phone`) =>
+        xml('message', { from }, xml('received', { xmlns: 'urn:xmpp:receipts', id }))
+      return { ...parts, receive, receipt }
     }
-    const receipt = (id: string, from = `${ADMIN}/phone`) =>
-      xml('message', { from }, xml('received', { xmlns: 'urn:xmpp:receipts', id }))
-    assert.equal(delivery.handle(receipt(await receive('1'))), true)
-    await receive('2')
-    assert.equal(delivery.handle(receipt(await receive('3'))), true)
-    assert.equal(delivery.handle(receipt('x', 'mallory@one.example/x')), false)
-    clock.advance(600_000)
-    assert.equal(counts()['unconfirmed'], 1)
-    assert.equal(counts()['delivered'], 3)
+
+    test('of a client that sends receipts is counted as unconfirmed if it is missing', async () => {
+      const { delivery, counts, clock, receive, receipt } = setupReceipts()
+      assert.equal(delivery.handle(receipt(await receive('1'))), true)
+      await receive('2')
+      assert.equal(delivery.handle(receipt(await receive('3'))), true)
+      assert.equal(delivery.handle(receipt('x', 'mallory@one.example/x')), false)
+      clock.advance(600_000)
+      assert.equal(counts()['unconfirmed'], 1)
+      assert.equal(counts()['delivered'], 3)
+    })
+
+    test('is not expected for a message that was rejected', async () => {
+      const { delivery, counts, clock, receive, receipt } = setupReceipts()
+      delivery.handle(receipt(await receive('1')))
+      await receive('2', 'not-allowed')
+      clock.advance(600_000)
+      assert.equal(counts()['unconfirmed'], 0)
+    })
+
+    test('is not expected after a reload that removed the recipient', async () => {
+      const { delivery, counts, clock, receive, receipt, change } = setupReceipts()
+      delivery.handle(receipt(await receive('1')))
+      change({ to: [OTHER] })
+      change({ to: [ADMIN] })
+      await receive('2')
+      clock.advance(600_000)
+      assert.equal(counts()['unconfirmed'], 0)
+    })
   })
 
   test('a receipt with a text is also for other parts of the exporter', () => {
@@ -755,7 +835,8 @@ describe('limits and the end', () => {
     const running = ['1', '2', '3', '4'].map((key) => deliver(key))
     const waiting = deliver('5')
     await settle()
-    clock.advance(TIMEOUT_MS)
+    // The other half of the time would be for the delivery.
+    clock.advance(TIMEOUT_MS / 2)
     isPending(await waiting, ADMIN, /earlier alerts/)
     assert.equal(counts()['failed'], 1)
     stream.disconnect()

@@ -86,6 +86,21 @@ test('a notification of Alertmanager becomes a message, and its resolution corre
   assert.equal(correction.getChild('replace')?.attrs['id'], firing.attrs['id'])
 })
 
+test('only a resolution corrects a message: a change of a group that still fires is a message of its own', async () => {
+  const { streams, post } = setup(ALERTS)
+  const send = async (fields = {}) => {
+    const answer = post(fields)
+    await settle()
+    await settle()
+    streams.one.request().answer()
+    assert.equal((await answer).status, 200)
+    return streams.one.take()[0]!
+  }
+  await send()
+  const alerts = [alertmanagerAlert(), alertmanagerAlert({ fingerprint: '1cb8c9784a1fd3e7' })]
+  assert.equal((await send({ alerts })).getChild('replace'), undefined)
+})
+
 test('without a connection, the response is 503, so that Alertmanager repeats the notification', async () => {
   const { streams, post } = setup(ALERTS)
   streams.one.disconnect()
@@ -157,6 +172,20 @@ test('another server in the configuration delivers the alerts after a reload, an
   streams.two.request().answer()
   assert.equal((await answer).status, 200)
   assert.deepEqual(streams.one.take(), [])
+})
+
+test('before a reload ends the stream, the rooms are left; the next stream joins them again', async () => {
+  const { streams, messaging, change } = setup({ ...ALERTS, rooms: [ROOM] })
+  streams.one.request(ROOM).answer(roomInfo())
+  await settle()
+  messaging.onStanza('one', occupantPresence(`${ROOM}/alerts`, ['110']))
+  streams.one.take()
+  messaging.onStopping('two')
+  assert.deepEqual(streams.one.take(), [])
+  messaging.onStopping('one')
+  assert.equal(streams.one.take()[0]?.attrs['type'], 'unavailable')
+  change({ ...ALERTS, rooms: [ROOM] })
+  assert.equal(streams.one.countRequests(), 1)
 })
 
 test('rooms that could not be left through the first server are not left through another one', async () => {

@@ -88,11 +88,13 @@ describe('an answer to the question whether the room exists', () => {
     ['item-not-found', 'cancel', 'item-not-found', /does not exist.*Create the room/],
     ['gone', 'cancel', 'gone', /was destroyed/],
     ['service-unavailable', 'cancel', 'not-a-room', /is not a room\. Correct alerts\.rooms/],
+    // Only with the type `cancel` it means that the address is a user.
+    ['service-unavailable', 'wait', 'service-unavailable', /./],
     ['remote-server-not-found', 'cancel', 'remote-server-not-found', /DNS/],
     ['internal-server-error', 'wait', 'internal-server-error', /answered internal-server-error/],
   ] as const
   for (const [condition, type, expected, reason] of cases) {
-    test(`${condition} prevents that the exporter joins`, async () => {
+    test(`${condition} (${type}) prevents that the exporter joins`, async () => {
       const { room, stream, problem } = setup()
       room.join()
       stream.request(ROOM).fail(stanzaError(condition, type))
@@ -296,6 +298,18 @@ test('an attempt that the server does not answer ends after 30 seconds', async (
   assert.equal(room.getState().phase, 'joining')
   clock.advance(1)
   assert.equal(problem()?.condition, 'no-answer')
+})
+
+test('after a silent attempt to join, the exporter leaves the room, because it may be in it', async () => {
+  const { room, find, stream, clock } = setup()
+  room.join()
+  await find()
+  clock.advance(30_000)
+  stream.disconnect()
+  assert.equal(room.leave(), false)
+  stream.connect()
+  assert.equal(room.leave(), true)
+  assert.equal(stream.take()[0]?.attrs['type'], 'unavailable')
 })
 
 test('an early attempt to join is possible 30 seconds after the last one', async () => {

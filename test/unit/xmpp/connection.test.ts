@@ -561,6 +561,35 @@ test('stop() fails pending requests immediately, and may be called twice', async
   assert.equal(clock.pending(), 0)
 })
 
+test('between two streams, and while a stream opens or closes, nothing can be sent; the error says why', async (t) => {
+  const { connection, server, clock, online } = await connectTo(t)
+  const message = xml('message', { to: 'a@b' })
+  const assertOffline = async (reason: RegExp) => {
+    const expected = { name: 'LinkError', message: reason }
+    assert.throws(() => {
+      connection.send(message)
+    }, expected)
+    await assert.rejects(connection.request('get', ping(), { timeoutMs: 1000 }), expected)
+  }
+  const first = await server.link()
+  await first.header
+  first.open()
+  await first.next()
+  first.refuse('not-authorized')
+  await until(() => connection.problem() !== undefined, { what: 'the attempt failed' })
+  const reason = /^no stream to xmpp:.*: Prosody rejected the secret/
+  await assertOffline(reason)
+  clock.advance(clock.nextMs())
+  const second = await server.link()
+  await second.header
+  await assertOffline(reason)
+  await second.accept()
+  await online()
+  const stopped = connection.stop()
+  await assertOffline(/^no stream to xmpp:/)
+  await stopped
+})
+
 test('stop() between two attempts to connect cancels the next attempt', async (t) => {
   const { server, clock, connection, log } = await connectTo(t)
   const link = await server.link()

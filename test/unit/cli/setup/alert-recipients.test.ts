@@ -68,3 +68,10 @@ test('setup reads recipients as the exporter does', () => {
   for (const none of ['', 'alerts:', 'alerts: [', 'chat: { allow: [a@b] }'])
     assert.equal(readRecipients(none), undefined)
 })
+
+test('setup repeats no recipient, which the exporter would refuse', () => {
+  const text = `alerts: { to: [${ADMIN}, Admin@example.com, ${ROOM}], rooms: [${ROOM}, OPS@rooms.example.com] }`
+  const before = readRecipients(text)
+  assert.deepEqual(before, { to: [ADMIN], rooms: [ROOM] })
+  assert.deepEqual(addRecipients(before, [ROOM, ADMIN], { hosts }), before)
+})
