@@ -7,6 +7,7 @@ import { limitRepeats } from '../log/log-limit.js'
 import type { Log } from '../log/log.js'
 import { maskJids } from '../log/mask.js'
 import { createTaskQueue } from '../task-queue.js'
+import { isConfirmed } from './delivery-outcome.js'
 import { decodeNotification, NotificationError, type Notification } from './notification.js'
 import { toOneLine } from './plain-text.js'
 import { readBody } from './read-body.js'
@@ -147,14 +148,12 @@ function refuseSender(c: Context, expected: string | undefined, log: Log): Respo
 }
 
 function respondTo({ delivered, rejected, pending }: Outcome): Response {
-  // If everybody has rejected the notification, it would be lost without a repetition.
-  const isReceived = delivered.length > 0
-  if (isReceived && pending.length === 0) {
+  if (isConfirmed({ delivered, pending })) {
     const counts = { delivered: delivered.length, rejected: rejected.length }
     return respond(200, Buffer.from(`${JSON.stringify(counts)}\n`), 'application/json', {})
   }
   const total = delivered.length + rejected.length + pending.length
-  const missing = isReceived ? pending : [...pending, ...rejected]
+  const missing = delivered.length > 0 ? pending : [...pending, ...rejected]
   return respondText(
     503,
     `Not delivered to ${missing.length} of ${total} recipients: ${formatReasons(missing)}. Try again later.`,

@@ -10,6 +10,8 @@ export type RememberedMessage = {
   readonly received: Set<string>
   /** The recipients that have rejected the message, and why. */
   readonly rejected: Map<string, string>
+  /** Whether Alertmanager has been told that the message is delivered, so that it does not repeat it. */
+  isConfirmed: boolean
   /** The message of the same group of alerts before this one. */
   readonly previous: PreviousMessage | undefined
   /** Returns the id of this message for a recipient. It is the same in each attempt. */
@@ -19,15 +21,18 @@ export type RememberedMessage = {
 type PreviousMessage = Pick<RememberedMessage, 'received' | 'idFor'>
 
 export type DeliveredMessages = {
-  /** Returns the message of a group with this key, or begins to remember a new message. */
+  /** Returns the message of a group that is being repeated, or begins to remember a new message. */
   open(group: string, key: string): RememberedMessage
   /** Runs `deliver`, or joins the delivery of the same message that runs already. */
   share<T>(group: string, key: string, deliver: () => Promise<T>): Promise<T>
 }
 
 /**
- * Remembers who has received which message, so that a repeated attempt does not send it to them again. An alert that fires
- * again has another start, so its message has another key.
+ * Remembers who has received which message, so that a repeated attempt does not send it to them again.
+ *
+ * A key alone does not show whether a message is repeated. If Prometheus cannot reach Alertmanager for some minutes, an alert
+ * is resolved and fires again with the same start. So a message is repeated only if nothing has changed in its group since
+ * then, or if Alertmanager has no confirmation of it yet. Otherwise, it is a new message with a new id.
  *
  * The memory of a message ends 24 hours after its first attempt, also if it is repeated until then. Otherwise the
  * reminders of Alertmanager (repeat_interval) would never be delivered.
@@ -40,9 +45,9 @@ export function createDeliveredMessages({
   countRecipients: () => number
 }): DeliveredMessages {
   type Entry = RememberedMessage & { readonly group: string; readonly sinceMs: number }
-  // In the order of the first attempts.
+  // By group and key, in the order of the first attempts.
   const messages = new Map<string, Entry>()
-  // The message of each group whose first attempt was the last one.
+  // The message of each group with the last attempt.
   const latest = new Map<string, Entry>()
   const running = new Map<string, Promise<unknown>>()
 
@@ -60,7 +65,12 @@ export function createDeliveredMessages({
       removeOld()
       const name = formatName(group, key)
       const known = messages.get(name)
-      if (known) return known
+      if (known && (!known.isConfirmed || latest.get(group) === known)) {
+        latest.set(group, known)
+        return known
+      }
+      // The new message is the youngest one.
+      messages.delete(name)
       const entry = { ...createMessageMemory(latest.get(group)), group, sinceMs: now() }
       messages.set(name, entry)
       latest.set(group, entry)
@@ -88,6 +98,7 @@ function createMessageMemory(previous: PreviousMessage | undefined): RememberedM
   return {
     received: new Set(),
     rejected: new Map(),
+    isConfirmed: false,
     // Without this copy, each message would keep all messages before it in memory.
     previous: previous && { received: previous.received, idFor: previous.idFor },
     idFor: (recipient) =>

@@ -2,7 +2,7 @@ import type { AlertsConfig } from '../config/read-config.js'
 import { deliverToPeople } from './deliver-to-people.js'
 import { deliverToRoom, type RoomChannel } from './deliver-to-room.js'
 import type { RememberedMessage } from './delivered-messages.js'
-import { delivered, pending, type DeliveryOutcome } from './delivery-outcome.js'
+import { delivered, isConfirmed, pending, type DeliveryOutcome } from './delivery-outcome.js'
 import type { DeliveryReport } from './delivery-report.js'
 import type { Receipts } from './receipts.js'
 import type { Rooms } from './rooms.js'
@@ -85,6 +85,16 @@ export function createDeliveryAttempts(options: DeliveryAttemptOptions): Deliver
     }
   }
 
+  /** Ends an attempt with these outcomes for all recipients. */
+  function conclude(
+    outcomes: readonly DeliveryOutcome[],
+    memory: RememberedMessage,
+  ): DeliveryResult {
+    const result = summarize(outcomes)
+    if (isConfirmed(result)) memory.isConfirmed = true
+    return result
+  }
+
   return {
     async run({ text, isCorrection = false }, memory, timeoutMs) {
       const { hasRecipients, settled, people, missingRooms } = divide(memory)
@@ -117,13 +127,14 @@ export function createDeliveryAttempts(options: DeliveryAttemptOptions): Deliver
         return [store(outcome, memory)]
       }
       const outcomes = await Promise.all([sendToPeople(), ...missingRooms.map(sendToRoom)])
-      return summarize([...settled, ...outcomes.flat()])
+      return conclude([...settled, ...outcomes.flat()], memory)
     },
 
     fail(memory, reason) {
       const { settled, people, missingRooms } = divide(memory)
       const missing = [...people, ...missingRooms]
-      return summarize([...settled, ...missing.map((to) => store(pending(to, reason), memory))])
+      const outcomes = missing.map((to) => store(pending(to, reason), memory))
+      return conclude([...settled, ...outcomes], memory)
     },
   }
 }

@@ -369,18 +369,45 @@ describe('a repeated message', () => {
     assert.deepEqual(stream.take(), [])
   })
 
-  test('is not sent again after the next message of its group', async () => {
+  test('is a new message after the next message of its group, if everybody had it', async () => {
     const { stream, deliver, pong } = setup()
-    for (const key of ['1', '2', '1', '2', '1']) {
+    for (const key of [
+      'firing',
+      'firing',
+      'resolved',
+      'resolved',
+      'firing',
+      'firing',
+      'resolved',
+    ]) {
       const result = deliver(key, { group: 'g' })
       await settle()
       if (stream.countRequests() > 0) pong()
       assert.deepEqual((await result).delivered, [ADMIN])
     }
+    const messages = stream.take()
     assert.deepEqual(
-      stream.take().map((message) => message.getChildText('body')),
-      ['text of 1', 'text of 2'],
+      messages.map((message) => message.getChildText('body')),
+      ['firing', 'resolved', 'firing', 'resolved'].map((key) => `text of ${key}`),
     )
+    assert.equal(new Set(messages.map(({ attrs }) => attrs['id'])).size, 4)
+  })
+
+  test('is not sent again to those who have it, if a recipient is missing, also after the next message of its group', async () => {
+    const { stream, delivery, deliver, pong } = setup({ to: [ADMIN, OTHER] })
+    const send = async (key: string, { isOtherReached = true } = {}) => {
+      const result = deliver(key, { group: 'g' })
+      await settle()
+      const messages = stream.take()
+      const toOther = messages.find(({ attrs }) => attrs['to'] === OTHER)
+      if (!isOtherReached) delivery.handle(errorFor(toOther!, 'resource-constraint', 'wait'))
+      pong()
+      await result
+      return messages.map(({ attrs }) => attrs['to'])
+    }
+    assert.deepEqual(await send('1', { isOtherReached: false }), [ADMIN, OTHER])
+    assert.deepEqual(await send('2'), [ADMIN, OTHER])
+    assert.deepEqual(await send('1'), [OTHER])
   })
 
   test('does not go to recipients that have rejected it, if another recipient has received it', async () => {
@@ -475,8 +502,6 @@ describe('a correction', () => {
     delivery.handle(errorFor(stream.take()[1]!, 'resource-constraint', 'wait'))
     pong()
     await first
-    // A late repetition of the firing message is not sent again.
-    assert.deepEqual((await deliver('firing', { group: 'g' })).delivered, [ADMIN, OTHER])
     const again = correct()
     await settle()
     const [message, ...others] = stream.take()
