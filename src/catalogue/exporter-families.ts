@@ -127,7 +127,7 @@ export const exporter: Area = {
       'Number of messages with alerts, by what became of them, for each recipient and attempt.',
       {
         watch:
-          '`rejected` counts each message once for a recipient that does not accept it, for example an unknown user or a room that banned the exporter; alert on `prosody_exporter_rejecting_recipients` instead. `failed` counts attempts that failed for another reason. Alertmanager repeats them, except when another server returned a message later. `unconfirmed` counts missing receipts (XEP-0184) of people whose client has sent receipts before, for example of people who were offline for ten minutes. The log of the exporter has the reasons. The metric exists only with `alerts`.',
+          '`rejected` counts each message once for a recipient that does not accept it, for example an unknown user or a room that banned the exporter. `failed` counts attempts that failed for another reason. Alertmanager repeats them, except when another server returned a message later, and for a recipient that could not be reached for more than 5 minutes. Alert on `prosody_exporter_unreached_recipients` instead. `unconfirmed` counts missing receipts (XEP-0184) of people whose client has sent receipts before, for example of people who were offline for ten minutes. The log of the exporter has the reasons. The metric exists only with `alerts`.',
       },
     ),
     counter(
@@ -140,12 +140,12 @@ export const exporter: Area = {
       },
     ),
     gauge(
-      'prosody_exporter_rejecting_recipients',
+      'prosody_exporter_unreached_recipients',
       '',
-      'Number of recipients of alerts that rejected the last message.',
+      'Number of recipients that the last message did not reach, and for whom Alertmanager does not repeat it.',
       {
         watch:
-          'Alert if it is not 0: these recipients get no alerts until a person solves the problem, which the log of the exporter describes. Then, `prosody-exporter doctor --send-test` sends a message that resets it. The metric exists only with `alerts`.',
+          'Alert if it is not 0: these recipients have missed an alert. They rejected it, they could not be reached for more than 5 minutes, or another server returned it later. The log of the exporter has the reason. When the problem is solved, `prosody-exporter doctor --send-test` sends a message that resets the metric. The metric exists only with `alerts`.',
       },
     ),
     gauge(

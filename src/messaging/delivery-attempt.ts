@@ -21,7 +21,10 @@ export type AlertMessage = {
 export type DeliveryResult = {
   /** The recipients that have received the message, in this attempt or in an earlier one. */
   readonly delivered: readonly string[]
-  /** The recipients that cannot receive the message until a person solves the problem, in this attempt or an earlier one. */
+  /**
+   * The recipients for which Alertmanager should not repeat the message, if another recipient has it: those that rejected
+   * it, in this attempt or an earlier one, and those that could not be reached for a long time.
+   */
   readonly rejected: readonly { readonly to: string; readonly reason: string }[]
   /** The recipients that another attempt can reach. */
   readonly pending: readonly { readonly to: string; readonly reason: string }[]
@@ -29,8 +32,8 @@ export type DeliveryResult = {
 
 export type DeliveryAttempts = {
   /**
-   * Makes one attempt to deliver a message to all recipients that have neither received nor rejected it yet. If nobody has
-   * received it, the recipients that rejected it are tried again.
+   * Makes one attempt to deliver a message to all recipients that have neither received nor rejected it yet, and for which
+   * the exporter has not given up. If nobody has received the message, all recipients are tried again.
    */
   run(message: AlertMessage, memory: RememberedMessage, timeoutMs: number): Promise<DeliveryResult>
   /** Returns the result of an attempt that cannot be made for this reason. */
@@ -54,7 +57,11 @@ export function createDeliveryAttempts(options: DeliveryAttemptOptions): Deliver
   const { config, receipts, rooms, report, ...parts } = options
 
   /** Stores an outcome in the memory of the message. Returns the outcome. */
-  function store(outcome: DeliveryOutcome, memory: RememberedMessage): DeliveryOutcome {
+  function store(
+    outcome: DeliveryOutcome,
+    memory: RememberedMessage,
+    isLateError = false,
+  ): DeliveryOutcome {
     const { to, result, reason } = outcome
     const { received, rejected } = memory
     const isRepeatedRejection = result === 'rejected' && rejected.get(to) === reason
@@ -63,8 +70,24 @@ export function createDeliveryAttempts(options: DeliveryAttemptOptions): Deliver
     if (result === 'delivered') received.add(to)
     else receipts.cancel(to, memory.idFor(to))
     if (result === 'rejected') rejected.set(to, reason)
-    if (!isRepeatedRejection) report.add(outcome)
+    if (isLateError) report.addLateError(outcome)
+    else if (!isRepeatedRejection) report.add(outcome)
     return outcome
+  }
+
+  /** Gives up recipients that could not be reached for a long time, if another recipient has the message. */
+  function giveUp(
+    outcomes: readonly DeliveryOutcome[],
+    { rejected }: RememberedMessage,
+  ): readonly DeliveryOutcome[] {
+    const isReceived = outcomes.some(({ result }) => result === 'delivered')
+    // Without a stream, nobody can receive anything, so the missing confirmation does no harm.
+    if (!isReceived || !parts.client.isConnected()) return outcomes
+    return outcomes.map((outcome) => {
+      if (outcome.result !== 'pending' || !report.shouldGiveUp(outcome)) return outcome
+      rejected.set(outcome.to, outcome.reason)
+      return { ...outcome, result: 'rejected' }
+    })
   }
 
   /** Splits the recipients of the configuration into those for which the outcome is known, and the others. */
@@ -111,7 +134,7 @@ export function createDeliveryAttempts(options: DeliveryAttemptOptions): Deliver
         onLateOutcome: (outcome) => {
           // A late error can only take back a delivery, and a late reflection can only complete one.
           const isDelivered = memory.received.has(outcome.to)
-          if (isDelivered !== (outcome.result === 'delivered')) store(outcome, memory)
+          if (isDelivered !== (outcome.result === 'delivered')) store(outcome, memory, isDelivered)
         },
       }
       for (const to of people) receipts.expect(to, memory.idFor(to))
@@ -127,7 +150,7 @@ export function createDeliveryAttempts(options: DeliveryAttemptOptions): Deliver
         return [store(outcome, memory)]
       }
       const outcomes = await Promise.all([sendToPeople(), ...missingRooms.map(sendToRoom)])
-      return conclude([...settled, ...outcomes.flat()], memory)
+      return conclude(giveUp([...settled, ...outcomes.flat()], memory), memory)
     },
 
     fail(memory, reason) {

@@ -4,12 +4,22 @@ import type { Log } from '../log/log.js'
 import { addCount } from '../metrics/counts.js'
 import { family, type Family } from '../metrics/family.js'
 import type { DeliveryOutcome } from './delivery-outcome.js'
+import { createUnreachedRecipients } from './unreached-recipients.js'
 
 export type DeliveryReport = {
   /** Counts and logs what became of a message to one recipient. */
   add(outcome: DeliveryOutcome): void
+  /** Counts and logs an error that takes back a delivery. Alertmanager may not repeat the message. */
+  addLateError(outcome: DeliveryOutcome): void
+  /**
+   * Call it after an attempt that has not reached this recipient, although another recipient has the message. Returns
+   * whether Alertmanager should no longer repeat the message for this recipient.
+   */
+  shouldGiveUp(outcome: DeliveryOutcome): boolean
   /** @param missingReceipts How many receipts did not arrive in time. */
   createFamilies(missingReceipts: number): readonly Family[]
+  /** Call it when the stream has ended. */
+  forgetOutages(): void
   /** Forgets the problems of all recipients that the configuration no longer has. */
   forgetOthers(): void
 }
@@ -28,16 +38,18 @@ export function createDeliveryReport({
   config,
   log,
   now,
+  patienceMs,
 }: {
   config: () => AlertsConfig | undefined
   log: Log
   now: () => number
+  /** How long a recipient that cannot be reached holds back the confirmation to Alertmanager. */
+  patienceMs: number
 }): DeliveryReport {
   const limitedLog = limitRepeats(log, now)
   const problems = new Map<string, ProblemLog>()
   const counts = new Map<string, number>()
-  // The recipients that have rejected the last message.
-  const rejecting = new Set<string>()
+  const unreached = createUnreachedRecipients({ now, patienceMs })
 
   const isConfigured = (recipient: string) => {
     const { to = [], rooms = [] } = config() ?? {}
@@ -64,23 +76,41 @@ export function createDeliveryReport({
     })
   }
 
+  function add(outcome: DeliveryOutcome): void {
+    const { to, result, reason } = outcome
+    const recipient = nameRecipient(to, config())
+    addCount(counts, result === 'pending' ? 'failed' : result, 1)
+    log.debug('delivery of an alert', { to, result, ...(reason && { reason }) })
+    if (result === 'delivered') {
+      unreached.remove(to)
+      problems.get(to)?.recovered(`Alerts reach ${recipient} again.`, {})
+    } else if (result === 'rejected') {
+      unreached.add(to)
+      logRejection(outcome, recipient)
+    } else {
+      const message = 'An alert has not reached a recipient.'
+      limitedLog.warn(message, { recipient, reason })
+    }
+  }
+
   return {
-    add(outcome) {
-      const { to, result, reason } = outcome
-      const recipient = nameRecipient(to, config())
-      addCount(counts, result === 'pending' ? 'failed' : result, 1)
-      log.debug('delivery of an alert', { to, result, ...(reason && { reason }) })
-      if (result === 'delivered') {
-        rejecting.delete(to)
-        problems.get(to)?.recovered(`Alerts reach ${recipient} again.`, {})
-      } else if (result === 'rejected') {
-        rejecting.add(to)
-        logRejection(outcome, recipient)
-      } else {
-        const message = 'An alert has not reached a recipient.'
-        limitedLog.warn(message, { recipient, reason })
-      }
+    add,
+    addLateError(outcome) {
+      add(outcome)
+      unreached.add(outcome.to)
     },
+    shouldGiveUp({ to, reason }) {
+      if (!unreached.shouldGiveUp(to)) return false
+      const minutes = Math.round(patienceMs / 60_000)
+      getProblemLog(to).problem({
+        kind: 'unreached',
+        level: 'error',
+        message: `Alerts have not reached ${nameRecipient(to, config())} for ${minutes} minutes, so Alertmanager no longer repeats them for it: ${reason}`,
+        fields: {},
+      })
+      return true
+    },
+    forgetOutages: unreached.forgetOutages,
     createFamilies: (missingReceipts) => [
       family(
         'counter',
@@ -94,19 +124,11 @@ export function createDeliveryReport({
           { labels: { result: 'unconfirmed' }, value: missingReceipts },
         ],
       ),
-      family(
-        'gauge',
-        'prosody_exporter_rejecting_recipients',
-        'Number of recipients of alerts that rejected the last message.',
-        [{ labels: {}, value: [...rejecting].filter(isConfigured).length }],
-      ),
+      unreached.createFamily(isConfigured),
     ],
     forgetOthers() {
-      for (const each of [...problems.keys(), ...rejecting]) {
-        if (isConfigured(each)) continue
-        problems.delete(each)
-        rejecting.delete(each)
-      }
+      for (const each of problems.keys()) if (!isConfigured(each)) problems.delete(each)
+      unreached.retain(isConfigured)
     },
   }
 }

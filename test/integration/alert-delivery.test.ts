@@ -309,7 +309,7 @@ for (const version of prosodyVersions) {
         assert.ok(refused(1, /there is no such user/)(answer), answer.text)
       }
       await untilExported(exporter, 'prosody_exporter_messages_total{result="rejected"}', 1)
-      await untilExported(exporter, 'prosody_exporter_rejecting_recipients', 1)
+      await untilExported(exporter, 'prosody_exporter_unreached_recipients', 1)
 
       await evalLua(
         prosody,
@@ -317,7 +317,7 @@ for (const version of prosodyVersions) {
       )
       assert.deepEqual(await post(exporter, 'Full'), accepted(1))
       await nextText(await logIn(t, prosody, 'new@one.example'))
-      await untilExported(exporter, 'prosody_exporter_rejecting_recipients', 0)
+      await untilExported(exporter, 'prosody_exporter_unreached_recipients', 0)
     })
 
     test('the exporter joins a room again after a kick, a lost stream, a lost occupant and a restart', async (t) => {

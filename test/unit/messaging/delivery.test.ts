@@ -59,8 +59,8 @@ function setup(changes: Partial<AlertsConfig> = {}) {
     delivery.handle(occupantPresence(`${jid}/alerts`, ['110']))
     stream.take()
   }
-  const countRejecting = () =>
-    delivery.getFamilies().find(({ name }) => name.endsWith('rejecting_recipients'))?.values[0]
+  const countUnreached = () =>
+    delivery.getFamilies().find(({ name }) => name.endsWith('unreached_recipients'))?.values[0]
   const counts = () => {
     const messages = delivery.getFamilies().find(({ name }) => name.endsWith('messages'))!
     return Object.fromEntries(
@@ -74,7 +74,7 @@ function setup(changes: Partial<AlertsConfig> = {}) {
     config = next && { ...config!, ...next }
     delivery.applyConfig()
   }
-  return { clock, stream, log, delivery, deliver, pong, enterRoom, counts, countRejecting, change }
+  return { clock, stream, log, delivery, deliver, pong, enterRoom, counts, countUnreached, change }
 }
 
 const isPending = (result: DeliveryResult, to: string, reason: RegExp) => {
@@ -276,7 +276,7 @@ describe('a permanent error of one recipient', () => {
   })
 
   test('that arrives after the delivery takes it back', async () => {
-    const { stream, delivery, deliver, pong, counts, log } = setup()
+    const { stream, delivery, deliver, pong, counts, countUnreached, log } = setup()
     const result = deliver()
     await settle()
     const [message] = stream.take()
@@ -285,6 +285,7 @@ describe('a permanent error of one recipient', () => {
     delivery.handle(errorFor(message!, 'item-not-found'))
     assert.equal(counts()['rejected'], 1)
     assert.match(log.take()[0]!, /Cannot deliver alerts to recipient 1 of alerts\.to/)
+    assert.equal(countUnreached(), 1)
     const again = deliver()
     await settle()
     assert.equal(stream.take().length, 1, 'the message is sent again')
@@ -293,7 +294,7 @@ describe('a permanent error of one recipient', () => {
   })
 
   test('a temporary error that arrives after the delivery takes it back, and promises no repetition', async () => {
-    const { stream, delivery, deliver, pong, counts, log } = setup()
+    const { stream, delivery, deliver, pong, counts, countUnreached, log } = setup()
     const result = deliver()
     await settle()
     const [message] = stream.take()
@@ -302,15 +303,17 @@ describe('a permanent error of one recipient', () => {
     delivery.handle(errorFor(message!, 'remote-server-timeout', 'wait'))
     assert.equal(counts()['failed'], 1)
     assert.deepEqual(log.take(), ['warn: An alert has not reached a recipient.'])
+    assert.equal(countUnreached(), 1)
     const again = deliver()
     await settle()
     assert.equal(stream.take().length, 1, 'a repetition is sent')
     pong()
     await again
+    assert.equal(countUnreached(), 0)
   })
 
-  test('makes it a rejecting recipient, until it receives a message or a reload removes it', async () => {
-    const { stream, delivery, deliver, pong, countRejecting, change } = setup({
+  test('makes it an unreached recipient, until it receives a message or a reload removes it', async () => {
+    const { stream, delivery, deliver, pong, countUnreached, change } = setup({
       to: [ADMIN, OTHER],
     })
     const send = async (key: string, rejecting: readonly string[]) => {
@@ -324,15 +327,15 @@ describe('a permanent error of one recipient', () => {
       pong()
       await result
     }
-    assert.equal(countRejecting(), 0)
+    assert.equal(countUnreached(), 0)
     await send('1', [ADMIN, OTHER])
-    assert.equal(countRejecting(), 2)
+    assert.equal(countUnreached(), 2)
     await send('2', [ADMIN])
-    assert.equal(countRejecting(), 1)
+    assert.equal(countUnreached(), 1)
     change({ to: [OTHER] })
-    assert.equal(countRejecting(), 0)
+    assert.equal(countUnreached(), 0)
     change({ to: [ADMIN, OTHER] })
-    assert.equal(countRejecting(), 0)
+    assert.equal(countUnreached(), 0)
   })
 
   test('a text with a character that XML forbids is rejected', async () => {
@@ -345,6 +348,116 @@ describe('a permanent error of one recipient', () => {
       (await result).rejected.map(({ to }) => to),
       [ADMIN],
     )
+  })
+})
+
+describe('a recipient that cannot be reached for more than 5 minutes', () => {
+  const MINUTE = 60_000
+
+  /** Sends messages that do not reach OTHER, nor those in `unreachable`. */
+  function setupOutage() {
+    const parts = setup({ to: [ADMIN, OTHER] })
+    const { stream, delivery, deliver, pong } = parts
+    const send = async (key: string, unreachable = [OTHER]) => {
+      const result = deliver(key)
+      await settle()
+      const messages = stream.take()
+      for (const message of messages) {
+        if (unreachable.includes(message.attrs['to']!)) {
+          delivery.handle(errorFor(message, 'remote-server-not-found'))
+        }
+      }
+      if (stream.countRequests() > 0) pong()
+      const { delivered, rejected, pending } = await result
+      const addresses = (list: typeof pending) => list.map(({ to }) => to)
+      return {
+        sentTo: messages.map(({ attrs }) => attrs['to']),
+        ...{ delivered, rejected: addresses(rejected), pending: addresses(pending) },
+      }
+    }
+    return { ...parts, send }
+  }
+  const GIVEN_UP = { delivered: [ADMIN], rejected: [OTHER], pending: [] }
+
+  test('no longer holds back the confirmation, and is tried again with each new message', async () => {
+    const { send, clock, counts, countUnreached, log } = setupOutage()
+    const first = await send('1')
+    assert.deepEqual([first.delivered, first.pending], [[ADMIN], [OTHER]])
+    clock.advance(5 * MINUTE)
+    assert.deepEqual((await send('1')).pending, [OTHER])
+    assert.equal(countUnreached(), 0)
+    log.take()
+    clock.advance(1)
+    assert.deepEqual(await send('1'), { sentTo: [OTHER], ...GIVEN_UP })
+    assert.equal(countUnreached(), 1)
+    assert.match(
+      log.take().join(),
+      /^error: Alerts have not reached recipient 2 of alerts\.to for 5 minutes, so Alertmanager no longer repeats them for it: Prosody cannot connect/,
+    )
+    assert.deepEqual(await send('1'), { sentTo: [], ...GIVEN_UP }, 'a retry')
+    clock.advance(24 * 60 * MINUTE)
+    assert.deepEqual(await send('2'), { sentTo: [ADMIN, OTHER], ...GIVEN_UP })
+    assert.deepEqual([counts()['failed'], counts()['rejected']], [4, 0])
+
+    log.take()
+    assert.deepEqual((await send('3', [])).delivered, [ADMIN, OTHER])
+    assert.equal(countUnreached(), 0)
+    assert.deepEqual(log.take(), ['info: Alerts reach recipient 2 of alerts.to again.'])
+    assert.deepEqual((await send('4')).pending, [OTHER])
+  })
+
+  test('holds it back while nobody has the message, and is tried with each attempt', async () => {
+    const { send, clock, countUnreached } = setupOutage()
+    for (let i = 0; i < 3; i++) {
+      const { pending } = await send('1', [ADMIN, OTHER])
+      assert.deepEqual(pending, [ADMIN, OTHER])
+      clock.advance(6 * MINUTE)
+    }
+    assert.equal(countUnreached(), 0)
+    assert.deepEqual((await send('1')).pending, [OTHER], 'the time begins')
+  })
+
+  test('can have a short problem later: a problem long ago does not count', async () => {
+    const { send, clock } = setupOutage()
+    await send('1')
+    clock.advance(15 * MINUTE + 1)
+    assert.deepEqual((await send('2')).pending, [OTHER])
+  })
+
+  test('is not given up because the exporter has no stream', async () => {
+    const { send, clock, stream, delivery } = setupOutage()
+    await send('1')
+    stream.disconnect()
+    delivery.onLost()
+    for (let i = 0; i < 3; i++) {
+      clock.advance(3 * MINUTE)
+      assert.deepEqual((await send('1')).pending, [OTHER])
+    }
+    stream.connect()
+    delivery.onOnline()
+    assert.deepEqual((await send('1')).pending, [OTHER])
+  })
+
+  test('is not given up because earlier alerts are still being delivered', async () => {
+    const { send, clock, deliver, stream } = setupOutage()
+    await send('1')
+    clock.advance(5 * MINUTE)
+    const running = ['a', 'b', 'c', 'd'].map((key) => deliver(key))
+    const waiting = deliver('1')
+    await settle()
+    clock.advance(TIMEOUT_MS)
+    isPending(await waiting, OTHER, /earlier alerts/)
+    stream.disconnect()
+    await Promise.all(running)
+  })
+
+  test('is forgotten when a reload removes it', async () => {
+    const { send, clock, change } = setupOutage()
+    await send('1')
+    clock.advance(6 * MINUTE)
+    change({ to: [ADMIN] })
+    change({ to: [ADMIN, OTHER] })
+    assert.deepEqual((await send('1')).pending, [OTHER])
   })
 })
 
@@ -888,7 +1001,7 @@ describe('a reload', () => {
   })
 
   test('that removes a recipient during the delivery to it, is clear from the log', async () => {
-    const { stream, delivery, deliver, pong, change, log, countRejecting } = setup()
+    const { stream, delivery, deliver, pong, change, log, countUnreached } = setup()
     const result = deliver()
     await settle()
     change({ to: [OTHER] })
@@ -896,7 +1009,7 @@ describe('a reload', () => {
     pong()
     await result
     assert.match(log.take()[0]!, /alerts to a recipient that the configuration no longer has: /)
-    assert.equal(countRejecting(), 0)
+    assert.equal(countUnreached(), 0)
   })
 
   test('that removes the recipients makes each delivery pending', async () => {
