@@ -10,7 +10,7 @@ export type RememberedMessage = {
   readonly received: Set<string>
   /** The recipients that have rejected the message, and why. */
   readonly rejected: Map<string, string>
-  /** Whether Alertmanager has been told that the message is delivered, so that it does not repeat it. */
+  /** Whether the exporter has confirmed the message to Alertmanager, which does not repeat it then. */
   isConfirmed: boolean
   /** The message of the same group of alerts before this one. */
   readonly previous: PreviousMessage | undefined

@@ -33,7 +33,7 @@ export type DeliveryResult = {
 export type DeliveryAttempts = {
   /**
    * Makes one attempt to deliver a message to all recipients that have neither received nor rejected it yet, and for which
-   * the exporter has not given up. If nobody has received the message, all recipients are tried again.
+   * the exporter has not given up. If no recipient has it, all recipients are tried again.
    */
   run(message: AlertMessage, memory: RememberedMessage, timeoutMs: number): Promise<DeliveryResult>
   /** Returns the result of an attempt that cannot be made for this reason. */
@@ -81,7 +81,7 @@ export function createDeliveryAttempts(options: DeliveryAttemptOptions): Deliver
     { rejected }: RememberedMessage,
   ): readonly DeliveryOutcome[] {
     const isReceived = outcomes.some(({ result }) => result === 'delivered')
-    // Without a stream, nobody can receive anything, so the missing confirmation does no harm.
+    // Without a stream, no recipient can receive anything, so the missing confirmation does no harm.
     if (!isReceived || !parts.client.isConnected()) return outcomes
     return outcomes.map((outcome) => {
       if (outcome.result !== 'pending' || !report.shouldGiveUp(outcome)) return outcome

@@ -26,7 +26,8 @@ export type RoomState =
   /** `occupant` is the address of the exporter in the room. */
   | { readonly phase: 'joined'; readonly occupant: string }
   | { readonly phase: 'offline' }
-  | { readonly phase: 'joining' }
+  /** `isSilent` means that the server of the room did not answer to the attempt before this one. */
+  | { readonly phase: 'joining'; readonly isSilent: boolean }
   | { readonly phase: 'outside'; readonly problem: RoomProblem }
 
 export type Room = {
@@ -76,6 +77,7 @@ export function createRoom(options: RoomOptions): Room {
   let isLeft = false
   // A room keeps its occupants when the stream of their component ends.
   let mayBeInside = false
+  let isSilent = false
   let failures = 0
   let attempt = 0
   let triedAtMs = -Infinity
@@ -89,7 +91,7 @@ export function createRoom(options: RoomOptions): Room {
     const giveUp = () => {
       fail(NO_ANSWER)
     }
-    enter({ phase: 'joining' }, { ms: JOIN_MS, run: giveUp })
+    enter({ phase: 'joining', isSilent }, { ms: JOIN_MS, run: giveUp })
     tryToJoin(current).catch((error: unknown) => {
       log.debug('cannot join a room', { room: jid, reason: getErrorMessage(error) })
       if (attempt !== current) return
@@ -112,6 +114,7 @@ export function createRoom(options: RoomOptions): Room {
   function fail(problem: RoomProblem): void {
     const pauseMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(failures, 10))
     failures++
+    isSilent = problem === NO_ANSWER
     // After a silent attempt to join, the room may let the exporter in later.
     if (problem !== NO_ANSWER) mayBeInside = false
     report.problem(problem)
@@ -120,11 +123,13 @@ export function createRoom(options: RoomOptions): Room {
 
   function lose(): void {
     attempt++
+    isSilent = false
     if (getState().phase !== 'offline') enter({ phase: 'offline' })
   }
 
   function succeed(occupant: string): void {
     report.joined()
+    isSilent = false
     const settle = () => {
       failures = 0
       report.steady()

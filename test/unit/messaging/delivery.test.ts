@@ -722,6 +722,43 @@ describe('a room has not received a message', () => {
     isPending(await result, ROOM, /has not answered yet/)
   })
 
+  test('is pending immediately while a server that did not answer is asked again, until it answers', async () => {
+    const { clock, deliver, delivery, stream, enterRoom } = setup(rooms)
+    clock.advance(30_000)
+    // The message causes another attempt to join, but does not wait for it.
+    for (const key of ['1', '2']) isPending(await deliver(key), ROOM, /does not answer/)
+    assert.equal(stream.countRequests(), 2)
+    stream.request(ROOM)
+    await enterRoom()
+    const result = deliver('joined')
+    await settle()
+    delivery.handle(reflectionOf(stream.take()[0]!, OCCUPANT))
+    assert.deepEqual((await result).delivered, [ROOM])
+
+    delivery.handle(occupantPresence(OCCUPANT, ['110', '332'], { type: 'unavailable' }))
+    clock.advance(10_000)
+    const waiting = deliver('joining again')
+    await enterRoom()
+    await settle()
+    delivery.handle(reflectionOf(stream.take()[0]!, OCCUPANT))
+    assert.deepEqual((await waiting).delivered, [ROOM])
+  })
+
+  test('waits again for a silent server after a new login', async () => {
+    const { clock, deliver, delivery, stream, enterRoom } = setup(rooms)
+    clock.advance(35_000)
+    stream.disconnect()
+    delivery.onLost()
+    stream.connect()
+    delivery.onOnline()
+    const result = deliver()
+    await settle()
+    await enterRoom()
+    await settle()
+    delivery.handle(reflectionOf(stream.take()[0]!, OCCUPANT))
+    assert.deepEqual((await result).delivered, [ROOM])
+  })
+
   test('is pending when the room removes the exporter before it reflects the message', async () => {
     const { delivery, deliver, enterRoom } = setup(rooms)
     await enterRoom()
