@@ -12,17 +12,19 @@ export type RememberedMessage = {
   readonly rejected: Map<string, string>
   /** Whether the exporter has confirmed the message to Alertmanager, which does not repeat it then. */
   isConfirmed: boolean
+  /** Identifies the alerts in the message, if all of them are firing. */
+  readonly firingAlerts: string | undefined
   /** The message of the same group of alerts before this one. */
   readonly previous: PreviousMessage | undefined
   /** Returns the id of this message for a recipient. It is the same in each attempt. */
   readonly idFor: (recipient: string) => string
 }
 
-type PreviousMessage = Pick<RememberedMessage, 'received' | 'idFor'>
+type PreviousMessage = Pick<RememberedMessage, 'received' | 'idFor' | 'firingAlerts'>
 
 export type DeliveredMessages = {
   /** Returns the message of a group that is being repeated, or begins to remember a new message. */
-  open(group: string, key: string): RememberedMessage
+  open(group: string, key: string, firingAlerts?: string): RememberedMessage
   /** Runs `deliver`, or joins the delivery of the same message that runs already. */
   share<T>(group: string, key: string, deliver: () => Promise<T>): Promise<T>
 }
@@ -61,7 +63,7 @@ export function createDeliveredMessages({
   }
 
   return {
-    open(group, key) {
+    open(group, key, firingAlerts) {
       removeOld()
       const name = formatName(group, key)
       const known = messages.get(name)
@@ -71,7 +73,11 @@ export function createDeliveredMessages({
       }
       // The new message is the youngest one.
       messages.delete(name)
-      const entry = { ...createMessageMemory(latest.get(group)), group, sinceMs: now() }
+      const entry = {
+        ...createMessageMemory(latest.get(group), firingAlerts),
+        group,
+        sinceMs: now(),
+      }
       messages.set(name, entry)
       latest.set(group, entry)
       removeOld()
@@ -91,7 +97,10 @@ export function createDeliveredMessages({
 
 const formatName = (group: string, key: string) => `${group} ${key}`
 
-function createMessageMemory(previous: PreviousMessage | undefined): RememberedMessage {
+function createMessageMemory(
+  previous: PreviousMessage | undefined,
+  firingAlerts: string | undefined,
+): RememberedMessage {
   // After 24 hours, the same message is sent again. It needs another id then, since clients drop a message with an id that
   // they know.
   const seed = randomUUID()
@@ -99,8 +108,13 @@ function createMessageMemory(previous: PreviousMessage | undefined): RememberedM
     received: new Set(),
     rejected: new Map(),
     isConfirmed: false,
+    firingAlerts,
     // Without this copy, each message would keep all messages before it in memory.
-    previous: previous && { received: previous.received, idFor: previous.idFor },
+    previous: previous && {
+      received: previous.received,
+      idFor: previous.idFor,
+      firingAlerts: previous.firingAlerts,
+    },
     idFor: (recipient) =>
       createHash('sha256').update(`${seed} ${recipient}`).digest('base64url').slice(0, 22),
   }

@@ -14,8 +14,13 @@ export type AlertMessage = {
   /** The group of alerts that the message is about. Default: the key. */
   readonly group?: string
   readonly text: string
-  /** Whether the message replaces the previous one of its group (XEP-0308), for recipients that have received it. */
-  readonly isCorrection?: boolean
+  /** Identifies the alerts in the message, if all of them are firing. */
+  readonly firingAlerts?: string | undefined
+  /**
+   * Identifies alerts. If they are the firing alerts of the previous message of the group, this message replaces that one
+   * (XEP-0308), for recipients that have received it.
+   */
+  readonly corrects?: string | undefined
 }
 
 export type DeliveryResult = {
@@ -119,15 +124,18 @@ export function createDeliveryAttempts(options: DeliveryAttemptOptions): Deliver
   }
 
   return {
-    async run({ text, isCorrection = false }, memory, timeoutMs) {
+    async run({ text, corrects }, memory, timeoutMs) {
       const { hasRecipients, settled, people, missingRooms } = divide(memory)
       if (!hasRecipients) return NO_RECIPIENTS
-      const { previous } = memory
+      const corrected =
+        corrects !== undefined && memory.previous?.firingAlerts === corrects
+          ? memory.previous
+          : undefined
       const address = (to: string) => ({
         to,
         id: memory.idFor(to),
         text,
-        replaces: isCorrection && previous?.received.has(to) ? previous.idFor(to) : undefined,
+        replaces: corrected?.received.has(to) ? corrected.idFor(to) : undefined,
       })
       const channel: RoomChannel = {
         ...parts,

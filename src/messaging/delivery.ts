@@ -89,12 +89,13 @@ export function createDelivery(options: DeliveryOptions): Delivery {
 
   return {
     deliver(message, timeoutMs) {
-      const { key, group = key } = message
+      const { key, group = key, firingAlerts } = message
+      const open = () => remembered.open(group, key, firingAlerts)
       const deadlineMs = now() + timeoutMs
       return remembered.share(group, key, () =>
         turns.run(timeoutMs, {
-          onTurn: () => attempts.run(message, remembered.open(group, key), deadlineMs - now()),
-          onNoTurn: (reason) => attempts.fail(remembered.open(group, key), reason),
+          onTurn: () => attempts.run(message, open(), deadlineMs - now()),
+          onNoTurn: (reason) => attempts.fail(open(), reason),
         }),
       )
     },

@@ -4,7 +4,11 @@ import xml from '@xmpp/xml'
 import { findDocumented } from '../../../src/catalogue/index.js'
 import type { AlertsConfig } from '../../../src/config/read-config.js'
 import { LinkError, NotHandledError, TimeoutError } from '../../../src/errors.js'
-import { createDelivery, type DeliveryResult } from '../../../src/messaging/delivery.js'
+import {
+  createDelivery,
+  type AlertMessage,
+  type DeliveryResult,
+} from '../../../src/messaging/delivery.js'
 import { getLabels } from '../../../src/metrics/labels.js'
 import { createClock } from '../../support/clock.js'
 import {
@@ -47,7 +51,7 @@ function setup(changes: Partial<AlertsConfig> = {}) {
   })
   delivery.applyConfig()
 
-  const deliver = (key = 'key', options: { group?: string; isCorrection?: boolean } = {}) =>
+  const deliver = (key = 'key', options: Omit<AlertMessage, 'key' | 'text'> = {}) =>
     delivery.deliver({ key, text: `text of ${key}`, ...options }, TIMEOUT_MS)
   const pong = () => {
     stream.request().answer()
@@ -588,13 +592,13 @@ describe('a repeated message', () => {
 describe('a correction', () => {
   test('replaces the previous message of its group, for those who have received it', async () => {
     const { stream, delivery, deliver, pong } = setup({ to: [ADMIN, OTHER] })
-    const first = deliver('firing', { group: 'g' })
+    const first = deliver('firing', { group: 'g', firingAlerts: 'A' })
     await settle()
     const firing = stream.take()
     delivery.handle(errorFor(firing[1]!, 'resource-constraint', 'wait'))
     pong()
     await first
-    const second = deliver('resolved', { group: 'g', isCorrection: true })
+    const second = deliver('resolved', { group: 'g', corrects: 'A' })
     await settle()
     const replaced = stream.take().map((each) => each.getChild('replace')?.attrs['id'])
     assert.deepEqual(replaced, [firing[0]!.attrs['id'], undefined])
@@ -604,12 +608,12 @@ describe('a correction', () => {
 
   test('replaces the previous message, also if it is repeated', async () => {
     const { stream, delivery, deliver, pong } = setup({ to: [ADMIN, OTHER] })
-    const firing = deliver('firing', { group: 'g' })
+    const firing = deliver('firing', { group: 'g', firingAlerts: 'A' })
     await settle()
     const [, toOther] = stream.take()
     pong()
     await firing
-    const correct = () => deliver('resolved', { group: 'g', isCorrection: true })
+    const correct = () => deliver('resolved', { group: 'g', corrects: 'A' })
     const first = correct()
     await settle()
     delivery.handle(errorFor(stream.take()[1]!, 'resource-constraint', 'wait'))
@@ -624,9 +628,26 @@ describe('a correction', () => {
     await again
   })
 
+  test('of other alerts than the previous message of its group reports is an ordinary message', async () => {
+    const { stream, deliver, pong } = setup()
+    const send = async (key: string, fields: Omit<AlertMessage, 'key' | 'text'>) => {
+      const result = deliver(key, { group: 'g', ...fields })
+      await settle()
+      pong()
+      await result
+      return stream.take()[0]!.getChild('replace')
+    }
+    await send('A fires', { firingAlerts: 'A' })
+    assert.equal(await send('B and A are resolved', { corrects: 'AB' }), undefined)
+    // The previous message is a resolution now.
+    assert.equal(await send('A is resolved', { corrects: 'A' }), undefined)
+    await send('A is resolved, B fires', {})
+    assert.equal(await send('B is resolved', { corrects: 'B' }), undefined)
+  })
+
   test('without a previous message is an ordinary message', async () => {
     const { stream, deliver, pong } = setup()
-    const result = deliver('resolved', { group: 'g', isCorrection: true })
+    const result = deliver('resolved', { group: 'g', corrects: 'A' })
     await settle()
     assert.equal(stream.take()[0]!.getChild('replace'), undefined)
     pong()

@@ -86,6 +86,26 @@ test('a notification of Alertmanager becomes a message, and its resolution corre
   assert.equal(correction.getChild('replace')?.attrs['id'], firing.attrs['id'])
 })
 
+test('the resolution of the last alert of a group does not correct the message about an earlier resolution', async () => {
+  const { streams, post } = setup(ALERTS)
+  const alert = (fingerprint: string, status = 'firing') =>
+    alertmanagerAlert({ fingerprint, status })
+  const send = async (status: string, alerts: readonly object[]) => {
+    const answer = post({ status, alerts })
+    await settle()
+    await settle()
+    streams.one.request().answer()
+    await answer
+    return streams.one.take()[0]!
+  }
+  await send('firing', [alert('A')])
+  const both = await send('firing', [alert('A'), alert('B')])
+  await send('firing', [alert('A', 'resolved'), alert('B')])
+  const last = await send('resolved', [alert('B', 'resolved')])
+  assert.equal(last.getChild('replace'), undefined)
+  assert.equal(both.getChild('replace'), undefined)
+})
+
 test('without a connection, the response is 503, so that Alertmanager repeats the notification', async () => {
   const { streams, post } = setup(ALERTS)
   streams.one.disconnect()
