@@ -133,10 +133,10 @@ export const exporter: Area = {
     counter(
       'prosody_exporter_notifications',
       'result',
-      'Number of notifications of Alertmanager with the right token, by the response to them.',
+      'Number of notifications of Alertmanager, by the response to them.',
       {
         watch:
-          'Alert on an increase of `invalid` (status 400, 413 or 415): the alerts of such a notification are not delivered, and the log of the exporter has the reason. `deferred` (503): a recipient does not have the message yet, all recipients have rejected it, or too many notifications arrived; Alertmanager repeats the notification. The metric exists only with `alerts`.',
+          'Alert on an increase of `invalid` (status 400, 413 or 415) and `unauthorized`. `invalid`: the alerts of such a notification are not delivered, and the log of the exporter has the reason. `deferred` (503): a recipient does not have the message yet, no recipient has it, or too many notifications arrived; Alertmanager repeats the notification. `unauthorized` (401): the token is missing or wrong, so the alerts are not delivered. The metric exists only with `alerts`.',
       },
     ),
     gauge(

@@ -24,7 +24,7 @@ export type AlertsRouteOptions = {
   readonly token: () => string | undefined
   /** Sends the notification to the recipients of the configuration. */
   readonly deliver: (notification: Notification) => Promise<Outcome>
-  /** Called with the status of each response to a request with the right token. */
+  /** Called with the status of each response, while the configuration has alerts. */
   readonly onResponse: (status: number) => void
   readonly log: Log
   /** How long the body of a request can take. HTTP/2 has no such limit in Node.js. Default: 30 s. */
@@ -114,7 +114,13 @@ export function addAlertsRoute(app: Hono, options: AlertsRouteOptions): void {
     }
   }
 
-  app.post('/alerts', (c) => refuseSender(c, token(), log) ?? count(accept(c)))
+  app.post('/alerts', (c) => {
+    const expected = token()
+    if (expected === undefined || expected === '') {
+      return respondText(404, 'Not found: the configuration no longer has the section alerts.')
+    }
+    return count(hasToken(c, expected) ? accept(c) : refuseSender(log))
+  })
 
   function refuseLength(): Response {
     return refuse(
@@ -132,11 +138,7 @@ export function addAlertsRoute(app: Hono, options: AlertsRouteOptions): void {
 }
 
 /** Returns the response to a request without the right token. */
-function refuseSender(c: Context, expected: string | undefined, log: Log): Response | undefined {
-  if (expected === undefined || expected === '') {
-    return respondText(404, 'Not found: the configuration no longer has the section alerts.')
-  }
-  if (hasToken(c, expected)) return undefined
+function refuseSender(log: Log): Response {
   log.warn(
     'rejected a request to /alerts without the right token; set the credentials in the webhook of Alertmanager to the contents of alerts.token_file',
   )

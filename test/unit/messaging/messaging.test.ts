@@ -129,7 +129,7 @@ test('notifications are counted by the response to them', async () => {
   assert.deepEqual([known?.meaning, known?.type], [family.help, family.type])
   assert.deepEqual(
     Array.from(family.values, (value, row) => [getLabels(family.labels, row), value]),
-    ['accepted', 'deferred', 'invalid'].map((result) => [`result="${result}"`, 1]),
+    ['accepted', 'deferred', 'invalid', 'unauthorized'].map((result) => [`result="${result}"`, 1]),
   )
 })
 
