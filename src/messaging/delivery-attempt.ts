@@ -80,39 +80,6 @@ export function createDeliveryAttempts(options: DeliveryAttemptOptions): Deliver
     return outcome
   }
 
-  /** Gives up recipients that could not be reached for a long time, if another recipient has the message. */
-  function giveUp(
-    outcomes: readonly DeliveryOutcome[],
-    { rejected }: RememberedMessage,
-  ): readonly DeliveryOutcome[] {
-    const isReceived = outcomes.some(({ result }) => result === 'delivered')
-    // Without a stream, no recipient can receive anything, so the missing confirmation does no harm.
-    if (!isReceived || !parts.client.isConnected()) return outcomes
-    return outcomes.map((outcome) => {
-      if (outcome.result !== 'pending' || !report.shouldGiveUp(outcome)) return outcome
-      rejected.set(outcome.to, outcome.reason)
-      return { ...outcome, result: 'rejected' }
-    })
-  }
-
-  /** Splits the recipients of the configuration into those for which the outcome is known, and the others. */
-  function divide({ received, rejected }: RememberedMessage) {
-    const { to = [], rooms = [] } = config() ?? {}
-    const already = [...to, ...rooms].filter((each) => received.has(each))
-    const isSettled = (each: string) =>
-      received.has(each) || (already.length > 0 && rejected.has(each))
-    const settled = [...to, ...rooms].filter(isSettled).map((each): DeliveryOutcome => {
-      const reason = rejected.get(each)
-      return reason === undefined ? delivered(each) : { to: each, result: 'rejected', reason }
-    })
-    return {
-      hasRecipients: to.length + rooms.length > 0,
-      settled,
-      people: to.filter((each) => !isSettled(each)),
-      missingRooms: rooms.filter((each) => !isSettled(each)),
-    }
-  }
-
   /** Ends an attempt with these outcomes for all recipients. */
   function conclude(
     outcomes: readonly DeliveryOutcome[],
@@ -125,7 +92,7 @@ export function createDeliveryAttempts(options: DeliveryAttemptOptions): Deliver
 
   return {
     async run({ text, corrects }, memory, timeoutMs) {
-      const { hasRecipients, settled, people, missingRooms } = divide(memory)
+      const { hasRecipients, settled, people, missingRooms } = divideRecipients(config(), memory)
       if (!hasRecipients) return NO_RECIPIENTS
       const corrected =
         corrects !== undefined && memory.previous?.firingAlerts === corrects
@@ -158,16 +125,54 @@ export function createDeliveryAttempts(options: DeliveryAttemptOptions): Deliver
         return [store(outcome, memory)]
       }
       const outcomes = await Promise.all([sendToPeople(), ...missingRooms.map(sendToRoom)])
-      return conclude(giveUp([...settled, ...outcomes.flat()], memory), memory)
+      return conclude(giveUp([...settled, ...outcomes.flat()], memory, options), memory)
     },
 
     fail(memory, reason) {
-      const { settled, people, missingRooms } = divide(memory)
+      const { settled, people, missingRooms } = divideRecipients(config(), memory)
       const missing = [...people, ...missingRooms]
       const outcomes = missing.map((to) => store(pending(to, reason), memory))
       return conclude([...settled, ...outcomes], memory)
     },
   }
+}
+
+/** Splits the recipients of the configuration into those for which the outcome is known, and the others. */
+function divideRecipients(
+  { to = [], rooms = [] }: Partial<AlertsConfig> = {},
+  { received, rejected }: RememberedMessage,
+) {
+  const already = [...to, ...rooms].filter((each) => received.has(each))
+  const isSettled = (each: string) =>
+    received.has(each) || (already.length > 0 && rejected.has(each))
+  const settled = [...to, ...rooms].filter(isSettled).map((each): DeliveryOutcome => {
+    const reason = rejected.get(each)
+    return reason === undefined ? delivered(each) : { to: each, result: 'rejected', reason }
+  })
+  return {
+    hasRecipients: to.length + rooms.length > 0,
+    settled,
+    people: to.filter((each) => !isSettled(each)),
+    missingRooms: rooms.filter((each) => !isSettled(each)),
+  }
+}
+
+/** Gives up recipients that could not be reached for a long time, if another recipient has the message. */
+function giveUp(
+  outcomes: readonly DeliveryOutcome[],
+  { received, rejected }: RememberedMessage,
+  { client, report }: DeliveryAttemptOptions,
+): readonly DeliveryOutcome[] {
+  const isReceived = outcomes.some(({ result }) => result === 'delivered')
+  // Without a stream, no recipient can receive anything, so the missing confirmation does no harm.
+  if (!isReceived || !client.isConnected()) return outcomes
+  return outcomes.map((outcome) => {
+    // While the others were being waited for, a room may have reflected the message.
+    if (outcome.result !== 'pending' || received.has(outcome.to)) return outcome
+    if (!report.shouldGiveUp(outcome)) return outcome
+    rejected.set(outcome.to, outcome.reason)
+    return { ...outcome, result: 'rejected' }
+  })
 }
 
 function summarize(outcomes: readonly DeliveryOutcome[]): DeliveryResult {

@@ -33,21 +33,18 @@ function nameRecipient(to: string, alerts: AlertsConfig | undefined): string {
   return 'a recipient that the configuration no longer has'
 }
 
-/** Counts the outcomes of all deliveries, and logs each problem of a recipient once, until it changes. */
-export function createDeliveryReport({
-  config,
-  log,
-  now,
-  patienceMs,
-}: {
-  config: () => AlertsConfig | undefined
-  log: Log
-  now: () => number
+type ReportOptions = {
+  readonly config: () => AlertsConfig | undefined
+  readonly log: Log
+  readonly now: () => number
   /** How long a recipient that cannot be reached holds back the confirmation to Alertmanager. */
-  patienceMs: number
-}): DeliveryReport {
-  const limitedLog = limitRepeats(log, now)
-  const problems = new Map<string, ProblemLog>()
+  readonly patienceMs: number
+}
+
+/** Counts the outcomes of all deliveries, and logs each problem of a recipient once, until it changes. */
+export function createDeliveryReport(options: ReportOptions): DeliveryReport {
+  const { config, log, now, patienceMs } = options
+  const recipientLog = createRecipientLog(options)
   const counts = new Map<string, number>()
   const unreached = createUnreachedRecipients({ now, patienceMs })
 
@@ -56,41 +53,13 @@ export function createDeliveryReport({
     return to.includes(recipient) || rooms.includes(recipient)
   }
 
-  function getProblemLog(to: string): ProblemLog {
-    const existing = problems.get(to)
-    if (existing) return existing
-    const created = createProblemLog(log, now)
-    problems.set(to, created)
-    return created
-  }
-
-  function logRejection({ to, reason, condition }: DeliveryOutcome, recipient: string): void {
-    // Without a condition, the reason is that the exporter is not in the room. This is logged already.
-    if (condition === undefined) return
-    getProblemLog(to).problem({
-      kind: 'rejected',
-      detail: condition,
-      level: 'error',
-      message: `Cannot deliver alerts to ${recipient}: ${reason}`,
-      fields: {},
-    })
-  }
-
   function add(outcome: DeliveryOutcome): void {
     const { to, result, reason } = outcome
-    const recipient = nameRecipient(to, config())
     addCount(counts, result === 'pending' ? 'failed' : result, 1)
     log.debug('delivery of an alert', { to, result, ...(reason && { reason }) })
-    if (result === 'delivered') {
-      unreached.remove(to)
-      problems.get(to)?.recovered(`Alerts reach ${recipient} again.`, {})
-    } else if (result === 'rejected') {
-      unreached.add(to)
-      logRejection(outcome, recipient)
-    } else {
-      const message = 'An alert has not reached a recipient.'
-      limitedLog.warn(message, { recipient, reason })
-    }
+    if (result === 'delivered') unreached.remove(to)
+    if (result === 'rejected') unreached.add(to)
+    recipientLog.add(outcome)
   }
 
   return {
@@ -99,18 +68,14 @@ export function createDeliveryReport({
       add(outcome)
       unreached.add(outcome.to)
     },
-    shouldGiveUp({ to, reason }) {
-      if (!unreached.shouldGiveUp(to)) return false
-      const minutes = Math.round(patienceMs / 60_000)
-      getProblemLog(to).problem({
-        kind: 'unreached',
-        level: 'error',
-        message: `Alerts have not reached ${nameRecipient(to, config())} for ${minutes} minutes, so Alertmanager no longer repeats them for it: ${reason}`,
-        fields: {},
-      })
-      return true
+    shouldGiveUp(outcome) {
+      const isLost = unreached.shouldGiveUp(outcome.to)
+      if (isLost) recipientLog.addLost(outcome)
+      return isLost
     },
-    forgetOutages: unreached.forgetOutages,
+    forgetOutages() {
+      unreached.forgetOutages()
+    },
     createFamilies: (missingReceipts) => [
       family(
         'counter',
@@ -127,8 +92,52 @@ export function createDeliveryReport({
       unreached.createFamily(isConfigured),
     ],
     forgetOthers() {
-      for (const each of problems.keys()) if (!isConfigured(each)) problems.delete(each)
+      recipientLog.retain(isConfigured)
       unreached.retain(isConfigured)
+    },
+  }
+}
+
+/** Logs the problems of recipients, without their addresses. */
+function createRecipientLog({ config, log, now, patienceMs }: ReportOptions) {
+  const limitedLog = limitRepeats(log, now)
+  const problems = new Map<string, ProblemLog>()
+
+  function getProblemLog(to: string): ProblemLog {
+    const existing = problems.get(to)
+    if (existing) return existing
+    const created = createProblemLog(log, now)
+    problems.set(to, created)
+    return created
+  }
+
+  const logError = (to: string, kind: string, message: string, detail = '') =>
+    getProblemLog(to).problem({ kind, detail, level: 'error', message, fields: {} })
+
+  return {
+    add({ to, result, reason, condition }: DeliveryOutcome): void {
+      const recipient = nameRecipient(to, config())
+      if (result === 'delivered') {
+        problems.get(to)?.recovered(`Alerts reach ${recipient} again.`, {})
+      } else if (result === 'pending') {
+        limitedLog.warn('An alert has not reached a recipient.', { recipient, reason })
+      } else if (condition !== undefined) {
+        // Without a condition, the reason is that the exporter is not in the room. This is logged already.
+        logError(to, 'rejected', `Cannot deliver alerts to ${recipient}: ${reason}`, condition)
+      }
+    },
+    /** Logs that Alertmanager no longer repeats messages for a recipient. */
+    addLost({ to, reason }: DeliveryOutcome): void {
+      const recipient = nameRecipient(to, config())
+      const minutes = Math.round(patienceMs / 60_000)
+      logError(
+        to,
+        'unreached',
+        `Alerts have not reached ${recipient} for ${minutes} minutes, so Alertmanager no longer repeats them for it: ${reason}`,
+      )
+    },
+    retain(isRecipient: (recipient: string) => boolean): void {
+      for (const each of problems.keys()) if (!isRecipient(each)) problems.delete(each)
     },
   }
 }

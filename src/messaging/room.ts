@@ -77,7 +77,6 @@ export function createRoom(options: RoomOptions): Room {
   let isLeft = false
   // A room keeps its occupants when the stream of their component ends.
   let mayBeInside = false
-  let isSilent = false
   let failures = 0
   let attempt = 0
   let triedAtMs = -Infinity
@@ -91,7 +90,7 @@ export function createRoom(options: RoomOptions): Room {
     const giveUp = () => {
       fail(NO_ANSWER)
     }
-    enter({ phase: 'joining', isSilent }, { ms: JOIN_MS, run: giveUp })
+    enter({ phase: 'joining', isSilent: isSilent(getState()) }, { ms: JOIN_MS, run: giveUp })
     tryToJoin(current).catch((error: unknown) => {
       log.debug('cannot join a room', { room: jid, reason: getErrorMessage(error) })
       if (attempt !== current) return
@@ -114,7 +113,6 @@ export function createRoom(options: RoomOptions): Room {
   function fail(problem: RoomProblem): void {
     const pauseMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(failures, 10))
     failures++
-    isSilent = problem === NO_ANSWER
     // After a silent attempt to join, the room may let the exporter in later.
     if (problem !== NO_ANSWER) mayBeInside = false
     report.problem(problem)
@@ -123,13 +121,11 @@ export function createRoom(options: RoomOptions): Room {
 
   function lose(): void {
     attempt++
-    isSilent = false
     if (getState().phase !== 'offline') enter({ phase: 'offline' })
   }
 
   function succeed(occupant: string): void {
     report.joined()
-    isSilent = false
     const settle = () => {
       failures = 0
       report.steady()
@@ -159,6 +155,12 @@ export function createRoom(options: RoomOptions): Room {
       return !mayBeInside
     },
   }
+}
+
+/** Returns whether the server of the room has not answered to the last attempt to join. */
+function isSilent(state: RoomState): boolean {
+  if (state.phase === 'joining') return state.isSilent
+  return state.phase === 'outside' && state.problem === NO_ANSWER
 }
 
 /** Returns whether the presence that leaves the room was sent. */
