@@ -455,6 +455,31 @@ describe('a recipient that cannot be reached for more than 5 minutes', () => {
     await Promise.all(running)
   })
 
+  test('is not given up if a room shows the message while the exporter still waits for a person', async () => {
+    const { stream, delivery, deliver, pong, enterRoom, clock, countUnreached } = setup({
+      rooms: [ROOM],
+    })
+    await enterRoom()
+    const first = deliver('1')
+    await settle()
+    pong()
+    await settle()
+    clock.advance(TIMEOUT_MS)
+    isPending(await first, ROOM, /has not sent the message/)
+    clock.advance(5 * MINUTE + 1)
+    stream.take()
+    const second = deliver('2')
+    await settle()
+    const toRoom = stream.take().find(({ attrs }) => attrs['type'] === 'groupchat')!
+    clock.advance(TIMEOUT_MS)
+    await settle()
+    delivery.handle(reflectionOf(toRoom, OCCUPANT))
+    pong()
+    isPending(await second, ROOM, /has not sent the message/)
+    assert.equal(countUnreached(), 0)
+    assert.deepEqual((await deliver('2')).delivered, [ADMIN, ROOM])
+  })
+
   test('is forgotten when a reload removes it', async () => {
     const { send, clock, change } = setupOutage()
     await send('1')
