@@ -160,16 +160,14 @@ function divideRecipients(
 /** Gives up recipients that could not be reached for a long time, if another recipient has the message. */
 function giveUp(
   outcomes: readonly DeliveryOutcome[],
-  { received, rejected }: RememberedMessage,
+  { rejected }: RememberedMessage,
   { client, report }: DeliveryAttemptOptions,
 ): readonly DeliveryOutcome[] {
   const isReceived = outcomes.some(({ result }) => result === 'delivered')
   // Without a stream, no recipient can receive anything, so the missing confirmation does no harm.
   if (!isReceived || !client.isConnected()) return outcomes
   return outcomes.map((outcome) => {
-    // While the others were being waited for, a room may have reflected the message.
-    if (outcome.result !== 'pending' || received.has(outcome.to)) return outcome
-    if (!report.shouldGiveUp(outcome)) return outcome
+    if (outcome.result !== 'pending' || !report.shouldGiveUp(outcome)) return outcome
     rejected.set(outcome.to, outcome.reason)
     return { ...outcome, result: 'rejected' }
   })
