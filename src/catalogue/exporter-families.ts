@@ -127,25 +127,25 @@ export const exporter: Area = {
       'Number of messages to the recipients of alerts, by result.',
       {
         watch:
-          '`rejected` counts each message once for a recipient that does not accept it, for example an unknown user or a room that banned the exporter; alert on `prosody_exporter_rejecting_recipients` instead. `failed` counts attempts that failed for another reason. Alertmanager repeats them, except when another server returned a message later. `unconfirmed` counts missing receipts (XEP-0184) of people whose client has sent receipts before, for example of people who were offline for ten minutes. The log of the exporter has the reasons. Test messages of doctor count too. The metric exists only with `alerts`.',
+          '`rejected` counts each message once for a recipient that does not accept it, for example an unknown user or a room that banned the exporter. `failed` counts attempts that failed for another reason. Alertmanager repeats them, except when another server returned a message later, and for a recipient that could not be reached for more than 5 minutes. Alert on `prosody_exporter_unreached_recipients` instead. `unconfirmed` counts missing receipts (XEP-0184) of people whose client has sent receipts before, for example of people who were offline for ten minutes. The log of the exporter has the reasons. The metric exists only with `alerts`. Test messages of doctor count too.',
       },
     ),
     counter(
       'prosody_exporter_notifications',
       'result',
-      'Number of notifications of Alertmanager with the right token, by the response to them.',
+      'Number of notifications of Alertmanager, by the response to them.',
       {
         watch:
-          'Alert on an increase of `invalid` (status 400, 413 or 415): the alerts of such a notification are not delivered, and the log of the exporter has the reason. `deferred` (503): a recipient does not have the message yet, all recipients have rejected it, or too many notifications arrived; Alertmanager repeats the notification. The metric exists only with `alerts`.',
+          'Alert on an increase of `invalid` (status 400, 413 or 415) and `unauthorized`. `invalid`: the alerts of such a notification are not delivered, and the log of the exporter has the reason. `deferred` (503): a recipient does not have the message yet, no recipient has it, or too many notifications arrived; Alertmanager repeats the notification. `unauthorized` (401): the token is missing or wrong, so the alerts are not delivered. The metric exists only with `alerts`.',
       },
     ),
     gauge(
-      'prosody_exporter_rejecting_recipients',
+      'prosody_exporter_unreached_recipients',
       '',
-      'Number of recipients of alerts that rejected the last message.',
+      'Number of recipients that the last message did not reach, and for whom Alertmanager does not repeat it.',
       {
         watch:
-          'Alert if it is not 0: these recipients get no alerts until a person solves the problem, which the log of the exporter describes. Then, `prosody-exporter doctor --send-test` sends a message that resets it. The metric exists only with `alerts`.',
+          'Alert if it is not 0: these recipients have missed an alert. They rejected it, they could not be reached for more than 5 minutes, or another server returned it later. The log of the exporter has the reason. When the problem is solved, `prosody-exporter doctor --send-test` sends a message that resets the metric. The metric exists only with `alerts`.',
       },
     ),
     gauge(

@@ -7,6 +7,7 @@ import { limitRepeats } from '../log/log-limit.js'
 import type { Log } from '../log/log.js'
 import { maskJids } from '../log/mask.js'
 import { createTaskQueue } from '../task-queue.js'
+import { isConfirmed } from './delivery-outcome.js'
 import { decodeNotification, NotificationError, type Notification } from './notification.js'
 import { toOneLine } from './plain-text.js'
 import { readBody } from './read-body.js'
@@ -23,7 +24,7 @@ export type AlertsRouteOptions = {
   readonly token: () => string | undefined
   /** Sends the notification to the recipients of the configuration. */
   readonly deliver: (notification: Notification) => Promise<Outcome>
-  /** Called with the status of each response to a request with the right token. */
+  /** Called with the status of each response, while the configuration has alerts. */
   readonly onResponse: (status: number) => void
   readonly log: Log
   /** How long the body of a request can take. HTTP/2 has no such limit in Node.js. Default: 30 s. */
@@ -113,7 +114,13 @@ export function addAlertsRoute(app: Hono, options: AlertsRouteOptions): void {
     }
   }
 
-  app.post('/alerts', (c) => refuseSender(c, token(), log) ?? count(accept(c)))
+  app.post('/alerts', (c) => {
+    const expected = token()
+    if (expected === undefined || expected === '') {
+      return respondText(404, 'Not found: the configuration no longer has the section alerts.')
+    }
+    return count(hasToken(c, expected) ? accept(c) : refuseSender(log))
+  })
 
   function refuseLength(): Response {
     return refuse(
@@ -131,11 +138,7 @@ export function addAlertsRoute(app: Hono, options: AlertsRouteOptions): void {
 }
 
 /** Returns the response to a request without the right token. */
-function refuseSender(c: Context, expected: string | undefined, log: Log): Response | undefined {
-  if (expected === undefined || expected === '') {
-    return respondText(404, 'Not found: the configuration no longer has the section alerts.')
-  }
-  if (hasToken(c, expected)) return undefined
+function refuseSender(log: Log): Response {
   log.warn(
     'rejected a request to /alerts without the right token; set the credentials in the webhook of Alertmanager to the contents of alerts.token_file',
   )
@@ -147,14 +150,12 @@ function refuseSender(c: Context, expected: string | undefined, log: Log): Respo
 }
 
 function respondTo({ delivered, rejected, pending }: Outcome): Response {
-  // If all recipients have rejected the notification, it would be lost without a repetition.
-  const isReceived = delivered.length > 0
-  if (isReceived && pending.length === 0) {
+  if (isConfirmed({ delivered, pending })) {
     const counts = { delivered: delivered.length, rejected: rejected.length }
     return respond(200, Buffer.from(`${JSON.stringify(counts)}\n`), 'application/json', {})
   }
   const total = delivered.length + rejected.length + pending.length
-  const missing = isReceived ? pending : [...pending, ...rejected]
+  const missing = delivered.length > 0 ? pending : [...pending, ...rejected]
   return respondText(
     503,
     `Not delivered to ${missing.length} of ${total} recipients: ${formatReasons(missing)}. Try again later.`,

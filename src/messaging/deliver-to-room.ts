@@ -11,6 +11,7 @@ import {
   type OutcomeCollector,
 } from './delivery-outcome.js'
 import { createMessage } from './message-stanza.js'
+import { NO_ANSWER } from './room-problems.js'
 import type { Room } from './room.js'
 
 /** Errors of a room to a sender that is not in it. The last two mean that the room does not exist any more. */
@@ -23,7 +24,8 @@ export type RoomChannel = DeliveryChannel & {
 
 /**
  * Sends a message to a room, and waits until the room reflects it. Then the room has sent the message to all occupants
- * (XEP-0045 §7.4). If the exporter is joining the room, it waits for that first.
+ * (XEP-0045 §7.4). If the exporter is joining the room, it waits for that first. It does not wait again for a server that has
+ * not answered, because other alerts would be late.
  */
 export async function deliverToRoom(
   channel: RoomChannel,
@@ -34,7 +36,10 @@ export async function deliverToRoom(
   const { to } = message
   const { now, schedule } = channel
   const deadlineMs = now() + timeoutMs
-  const isDecided = () => room.getState().phase !== 'joining'
+  const isDecided = () => {
+    const state = room.getState()
+    return state.phase !== 'joining' || state.isSilent
+  }
   room.joinEarly()
   await waitUntil(isDecided, { watch: room.watch, timeoutMs, schedule })
   const state = room.getState()
@@ -42,7 +47,10 @@ export async function deliverToRoom(
     const visit = { room, occupant: state.occupant, timeoutMs: deadlineMs - now() }
     return await deliverToOccupants(channel, visit, message)
   }
-  if (state.phase === 'joining') return pending(to, 'the server of the room has not answered yet.')
+  if (state.phase === 'joining') {
+    const reason = 'the server of the room has not answered yet.'
+    return pending(to, state.isSilent ? NO_ANSWER.reason : reason)
+  }
   if (state.phase === 'offline') return pending(to, NOT_CONNECTED)
   const { reason, isPermanent } = state.problem
   return { to, result: isPermanent ? 'rejected' : 'pending', reason }

@@ -10,24 +10,31 @@ export type RememberedMessage = {
   readonly received: Set<string>
   /** The recipients that have rejected the message, and why. */
   readonly rejected: Map<string, string>
+  /** Whether the exporter has confirmed the message to Alertmanager, which does not repeat it then. */
+  isConfirmed: boolean
+  /** Identifies the alerts in the message, if all of them are firing. */
+  readonly firingAlerts: string | undefined
   /** The message of the same group of alerts before this one. */
   readonly previous: PreviousMessage | undefined
   /** Returns the id of this message for a recipient. It is the same in each attempt. */
   readonly idFor: (recipient: string) => string
 }
 
-type PreviousMessage = Pick<RememberedMessage, 'received' | 'idFor'>
+type PreviousMessage = Pick<RememberedMessage, 'received' | 'idFor' | 'firingAlerts'>
 
 export type DeliveredMessages = {
-  /** Returns the message of a group with this key, or begins to remember a new message. */
-  open(group: string, key: string): RememberedMessage
+  /** Returns the message of a group that is being repeated, or begins to remember a new message. */
+  open(group: string, key: string, firingAlerts?: string): RememberedMessage
   /** Runs `deliver`, or joins the delivery of the same message that runs already. */
   share<T>(group: string, key: string, deliver: () => Promise<T>): Promise<T>
 }
 
 /**
- * Remembers who has received which message, so that a repeated attempt does not send it to them again. An alert that fires
- * again has another start, so its message has another key.
+ * Remembers who has received which message, so that a repeated attempt does not send it to them again.
+ *
+ * A key alone does not show whether a message is repeated. If Prometheus cannot reach Alertmanager for some minutes, an alert
+ * is resolved and fires again with the same start. So a message is repeated only if nothing has changed in its group since
+ * then, or if Alertmanager has no confirmation of it yet. Otherwise, it is a new message with a new id.
  *
  * The memory of a message ends 24 hours after its first attempt, also if it is repeated until then. Otherwise the
  * reminders of Alertmanager (repeat_interval) would never be delivered.
@@ -40,9 +47,9 @@ export function createDeliveredMessages({
   countRecipients: () => number
 }): DeliveredMessages {
   type Entry = RememberedMessage & { readonly group: string; readonly sinceMs: number }
-  // In the order of the first attempts.
+  // By group and key, in the order of the first attempts.
   const messages = new Map<string, Entry>()
-  // The message of each group whose first attempt was the last one.
+  // The message of each group with the last attempt.
   const latest = new Map<string, Entry>()
   const running = new Map<string, Promise<unknown>>()
 
@@ -56,12 +63,21 @@ export function createDeliveredMessages({
   }
 
   return {
-    open(group, key) {
+    open(group, key, firingAlerts) {
       removeOld()
       const name = formatName(group, key)
       const known = messages.get(name)
-      if (known) return known
-      const entry = { ...createMessageMemory(latest.get(group)), group, sinceMs: now() }
+      if (known && (!known.isConfirmed || latest.get(group) === known)) {
+        latest.set(group, known)
+        return known
+      }
+      // The new message is the youngest one.
+      messages.delete(name)
+      const entry = {
+        ...createMessageMemory(latest.get(group), firingAlerts),
+        group,
+        sinceMs: now(),
+      }
       messages.set(name, entry)
       latest.set(group, entry)
       removeOld()
@@ -81,15 +97,24 @@ export function createDeliveredMessages({
 
 const formatName = (group: string, key: string) => `${group} ${key}`
 
-function createMessageMemory(previous: PreviousMessage | undefined): RememberedMessage {
+function createMessageMemory(
+  previous: PreviousMessage | undefined,
+  firingAlerts: string | undefined,
+): RememberedMessage {
   // After 24 hours, the same message is sent again. It needs another id then, since clients drop a message with an id that
   // they know.
   const seed = randomUUID()
   return {
     received: new Set(),
     rejected: new Map(),
+    isConfirmed: false,
+    firingAlerts,
     // Without this copy, each message would keep all messages before it in memory.
-    previous: previous && { received: previous.received, idFor: previous.idFor },
+    previous: previous && {
+      received: previous.received,
+      idFor: previous.idFor,
+      firingAlerts: previous.firingAlerts,
+    },
     idFor: (recipient) =>
       createHash('sha256').update(`${seed} ${recipient}`).digest('base64url').slice(0, 22),
   }

@@ -2,7 +2,7 @@ import type { AlertsConfig } from '../config/read-config.js'
 import { deliverToPeople } from './deliver-to-people.js'
 import { deliverToRoom, type RoomChannel } from './deliver-to-room.js'
 import type { RememberedMessage } from './delivered-messages.js'
-import { delivered, pending, type DeliveryOutcome } from './delivery-outcome.js'
+import { delivered, isConfirmed, pending, type DeliveryOutcome } from './delivery-outcome.js'
 import type { DeliveryReport } from './delivery-report.js'
 import type { Receipts } from './receipts.js'
 import type { Rooms } from './rooms.js'
@@ -14,14 +14,22 @@ export type AlertMessage = {
   /** The group of alerts that the message is about. Default: the key. */
   readonly group?: string
   readonly text: string
-  /** Whether the message replaces the previous one of its group (XEP-0308), for recipients that have received it. */
-  readonly isCorrection?: boolean
+  /** Identifies the alerts in the message, if all of them are firing. */
+  readonly firingAlerts?: string | undefined
+  /**
+   * Identifies alerts. If they are the firing alerts of the previous message of the group, this message replaces that one
+   * (XEP-0308), for recipients that have received it.
+   */
+  readonly corrects?: string | undefined
 }
 
 export type DeliveryResult = {
   /** The recipients that have received the message, in this attempt or in an earlier one. */
   readonly delivered: readonly string[]
-  /** The recipients that cannot receive the message until a person solves the problem, in this attempt or an earlier one. */
+  /**
+   * The recipients for which Alertmanager should not repeat the message, if another recipient has it: those that rejected
+   * it, in this attempt or an earlier one, and those that could not be reached for a long time.
+   */
   readonly rejected: readonly { readonly to: string; readonly reason: string }[]
   /** The recipients that another attempt can reach. */
   readonly pending: readonly { readonly to: string; readonly reason: string }[]
@@ -29,8 +37,8 @@ export type DeliveryResult = {
 
 export type DeliveryAttempts = {
   /**
-   * Makes one attempt to deliver a message to all recipients that have neither received nor rejected it yet. If nobody has
-   * received it, the recipients that rejected it are tried again.
+   * Makes one attempt to deliver a message to all recipients that have neither received nor rejected it yet, and for which
+   * the exporter has not given up. If no recipient has it, all recipients are tried again.
    */
   run(message: AlertMessage, memory: RememberedMessage, timeoutMs: number): Promise<DeliveryResult>
   /** Returns the result of an attempt that cannot be made for this reason. */
@@ -54,7 +62,11 @@ export function createDeliveryAttempts(options: DeliveryAttemptOptions): Deliver
   const { config, receipts, rooms, report, ...parts } = options
 
   /** Stores an outcome in the memory of the message. Returns the outcome. */
-  function store(outcome: DeliveryOutcome, memory: RememberedMessage): DeliveryOutcome {
+  function store(
+    outcome: DeliveryOutcome,
+    memory: RememberedMessage,
+    isLateError = false,
+  ): DeliveryOutcome {
     const { to, result, reason } = outcome
     const { received, rejected } = memory
     const isRepeatedRejection = result === 'rejected' && rejected.get(to) === reason
@@ -63,45 +75,41 @@ export function createDeliveryAttempts(options: DeliveryAttemptOptions): Deliver
     if (result === 'delivered') received.add(to)
     else receipts.cancel(to, memory.idFor(to))
     if (result === 'rejected') rejected.set(to, reason)
-    if (!isRepeatedRejection) report.add(outcome)
+    if (isLateError) report.addLateError(outcome)
+    else if (!isRepeatedRejection) report.add(outcome)
     return outcome
   }
 
-  /** Splits the recipients of the configuration into those for which the outcome is known, and the others. */
-  function divide({ received, rejected }: RememberedMessage) {
-    const { to = [], rooms = [] } = config() ?? {}
-    const already = [...to, ...rooms].filter((each) => received.has(each))
-    const isSettled = (each: string) =>
-      received.has(each) || (already.length > 0 && rejected.has(each))
-    const settled = [...to, ...rooms].filter(isSettled).map((each): DeliveryOutcome => {
-      const reason = rejected.get(each)
-      return reason === undefined ? delivered(each) : { to: each, result: 'rejected', reason }
-    })
-    return {
-      hasRecipients: to.length + rooms.length > 0,
-      settled,
-      people: to.filter((each) => !isSettled(each)),
-      missingRooms: rooms.filter((each) => !isSettled(each)),
-    }
+  /** Ends an attempt with these outcomes for all recipients. */
+  function conclude(
+    outcomes: readonly DeliveryOutcome[],
+    memory: RememberedMessage,
+  ): DeliveryResult {
+    const result = summarize(outcomes)
+    if (isConfirmed(result)) memory.isConfirmed = true
+    return result
   }
 
   return {
-    async run({ text, isCorrection = false }, memory, timeoutMs) {
-      const { hasRecipients, settled, people, missingRooms } = divide(memory)
+    async run({ text, corrects }, memory, timeoutMs) {
+      const { hasRecipients, settled, people, missingRooms } = divideRecipients(config(), memory)
       if (!hasRecipients) return NO_RECIPIENTS
-      const { previous } = memory
+      const corrected =
+        corrects !== undefined && memory.previous?.firingAlerts === corrects
+          ? memory.previous
+          : undefined
       const address = (to: string) => ({
         to,
         id: memory.idFor(to),
         text,
-        replaces: isCorrection && previous?.received.has(to) ? previous.idFor(to) : undefined,
+        replaces: corrected?.received.has(to) ? corrected.idFor(to) : undefined,
       })
       const channel: RoomChannel = {
         ...parts,
         onLateOutcome: (outcome) => {
           // A late error can only take back a delivery, and a late reflection can only complete one.
           const isDelivered = memory.received.has(outcome.to)
-          if (isDelivered !== (outcome.result === 'delivered')) store(outcome, memory)
+          if (isDelivered !== (outcome.result === 'delivered')) store(outcome, memory, isDelivered)
         },
       }
       for (const to of people) receipts.expect(to, memory.idFor(to))
@@ -117,15 +125,52 @@ export function createDeliveryAttempts(options: DeliveryAttemptOptions): Deliver
         return [store(outcome, memory)]
       }
       const outcomes = await Promise.all([sendToPeople(), ...missingRooms.map(sendToRoom)])
-      return summarize([...settled, ...outcomes.flat()])
+      return conclude(giveUp([...settled, ...outcomes.flat()], memory, options), memory)
     },
 
     fail(memory, reason) {
-      const { settled, people, missingRooms } = divide(memory)
+      const { settled, people, missingRooms } = divideRecipients(config(), memory)
       const missing = [...people, ...missingRooms]
-      return summarize([...settled, ...missing.map((to) => store(pending(to, reason), memory))])
+      const outcomes = missing.map((to) => store(pending(to, reason), memory))
+      return conclude([...settled, ...outcomes], memory)
     },
   }
+}
+
+/** Splits the recipients of the configuration into those for which the outcome is known, and the others. */
+function divideRecipients(
+  { to = [], rooms = [] }: Partial<AlertsConfig> = {},
+  { received, rejected }: RememberedMessage,
+) {
+  const already = [...to, ...rooms].filter((each) => received.has(each))
+  const isSettled = (each: string) =>
+    received.has(each) || (already.length > 0 && rejected.has(each))
+  const settled = [...to, ...rooms].filter(isSettled).map((each): DeliveryOutcome => {
+    const reason = rejected.get(each)
+    return reason === undefined ? delivered(each) : { to: each, result: 'rejected', reason }
+  })
+  return {
+    hasRecipients: to.length + rooms.length > 0,
+    settled,
+    people: to.filter((each) => !isSettled(each)),
+    missingRooms: rooms.filter((each) => !isSettled(each)),
+  }
+}
+
+/** Gives up recipients that could not be reached for a long time, if another recipient has the message. */
+function giveUp(
+  outcomes: readonly DeliveryOutcome[],
+  { rejected }: RememberedMessage,
+  { client, report }: DeliveryAttemptOptions,
+): readonly DeliveryOutcome[] {
+  const isReceived = outcomes.some(({ result }) => result === 'delivered')
+  // Without a stream, no recipient can receive anything, so the missing confirmation does no harm.
+  if (!isReceived || !client.isConnected()) return outcomes
+  return outcomes.map((outcome) => {
+    if (outcome.result !== 'pending' || !report.shouldGiveUp(outcome)) return outcome
+    rejected.set(outcome.to, outcome.reason)
+    return { ...outcome, result: 'rejected' }
+  })
 }
 
 function summarize(outcomes: readonly DeliveryOutcome[]): DeliveryResult {

@@ -29,6 +29,12 @@ export const pending = (to: string, reason: string): DeliveryOutcome => ({
   reason,
 })
 
+/** Whether Alertmanager need not repeat a message. If everybody has rejected it, it would be lost without a repetition. */
+export const isConfirmed = (result: {
+  readonly delivered: readonly unknown[]
+  readonly pending: readonly unknown[]
+}) => result.delivered.length > 0 && result.pending.length === 0
+
 type Reasons = Readonly<Record<string, string>>
 
 const SERVER_REASONS: Reasons = {

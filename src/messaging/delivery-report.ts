@@ -4,12 +4,22 @@ import type { Log } from '../log/log.js'
 import { addCount } from '../metrics/counts.js'
 import { family, type Family } from '../metrics/family.js'
 import type { DeliveryOutcome } from './delivery-outcome.js'
+import { createUnreachedRecipients } from './unreached-recipients.js'
 
 export type DeliveryReport = {
   /** Counts and logs the result of a message to one recipient. */
   add(outcome: DeliveryOutcome): void
+  /** Counts and logs an error that takes back a delivery. Alertmanager may not repeat the message. */
+  addLateError(outcome: DeliveryOutcome): void
+  /**
+   * Call it after an attempt that has not reached this recipient, although another recipient has the message. Returns
+   * whether Alertmanager should no longer repeat the message for this recipient.
+   */
+  shouldGiveUp(outcome: DeliveryOutcome): boolean
   /** @param missingReceipts How many receipts did not arrive in time. */
   createFamilies(missingReceipts: number): readonly Family[]
+  /** Call it when the stream has ended. */
+  forgetOutages(): void
   /** Forgets the problems of all recipients that the configuration no longer has. */
   forgetOthers(): void
 }
@@ -23,63 +33,48 @@ function nameRecipient(to: string, alerts: AlertsConfig | undefined): string {
   return 'a recipient that the configuration no longer has'
 }
 
+type ReportOptions = {
+  readonly config: () => AlertsConfig | undefined
+  readonly log: Log
+  readonly now: () => number
+  /** How long a recipient that cannot be reached holds back the confirmation to Alertmanager. */
+  readonly patienceMs: number
+}
+
 /** Counts the outcomes of all deliveries, and logs each problem of a recipient once, until it changes. */
-export function createDeliveryReport({
-  config,
-  log,
-  now,
-}: {
-  config: () => AlertsConfig | undefined
-  log: Log
-  now: () => number
-}): DeliveryReport {
-  const limitedLog = limitRepeats(log, now)
-  const problems = new Map<string, ProblemLog>()
+export function createDeliveryReport(options: ReportOptions): DeliveryReport {
+  const { config, log, now, patienceMs } = options
+  const recipientLog = createRecipientLog(options)
   const counts = new Map<string, number>()
-  // The recipients that have rejected the last message.
-  const rejecting = new Set<string>()
+  const unreached = createUnreachedRecipients({ now, patienceMs })
 
   const isConfigured = (recipient: string) => {
     const { to = [], rooms = [] } = config() ?? {}
     return to.includes(recipient) || rooms.includes(recipient)
   }
 
-  function getProblemLog(to: string): ProblemLog {
-    const existing = problems.get(to)
-    if (existing) return existing
-    const created = createProblemLog(log, now)
-    problems.set(to, created)
-    return created
-  }
-
-  function logRejection({ to, reason, condition }: DeliveryOutcome, recipient: string): void {
-    // Without a condition, the reason is that the exporter is not in the room. This is logged already.
-    if (condition === undefined) return
-    getProblemLog(to).problem({
-      kind: 'rejected',
-      detail: condition,
-      level: 'error',
-      message: `Cannot deliver alerts to ${recipient}: ${reason}`,
-      fields: {},
-    })
+  function add(outcome: DeliveryOutcome): void {
+    const { to, result, reason } = outcome
+    addCount(counts, result === 'pending' ? 'failed' : result, 1)
+    log.debug('delivery of an alert', { to, result, ...(reason && { reason }) })
+    if (result === 'delivered') unreached.remove(to)
+    if (result === 'rejected') unreached.add(to)
+    recipientLog.add(outcome)
   }
 
   return {
-    add(outcome) {
-      const { to, result, reason } = outcome
-      const recipient = nameRecipient(to, config())
-      addCount(counts, result === 'pending' ? 'failed' : result, 1)
-      log.debug('delivery of an alert', { to, result, ...(reason && { reason }) })
-      if (result === 'delivered') {
-        rejecting.delete(to)
-        problems.get(to)?.recovered(`Alerts reach ${recipient} again.`, {})
-      } else if (result === 'rejected') {
-        rejecting.add(to)
-        logRejection(outcome, recipient)
-      } else {
-        const message = 'A message has not reached a recipient.'
-        limitedLog.warn(message, { recipient, reason })
-      }
+    add,
+    addLateError(outcome) {
+      add(outcome)
+      unreached.add(outcome.to)
+    },
+    shouldGiveUp(outcome) {
+      const isLost = unreached.shouldGiveUp(outcome.to)
+      if (isLost) recipientLog.addLost(outcome)
+      return isLost
+    },
+    forgetOutages() {
+      unreached.forgetOutages()
     },
     createFamilies: (missingReceipts) => [
       family(
@@ -94,19 +89,55 @@ export function createDeliveryReport({
           { labels: { result: 'unconfirmed' }, value: missingReceipts },
         ],
       ),
-      family(
-        'gauge',
-        'prosody_exporter_rejecting_recipients',
-        'Number of recipients of alerts that rejected the last message.',
-        [{ labels: {}, value: [...rejecting].filter(isConfigured).length }],
-      ),
+      unreached.createFamily(isConfigured),
     ],
     forgetOthers() {
-      for (const each of [...problems.keys(), ...rejecting]) {
-        if (isConfigured(each)) continue
-        problems.delete(each)
-        rejecting.delete(each)
+      recipientLog.retain(isConfigured)
+      unreached.retain(isConfigured)
+    },
+  }
+}
+
+/** Logs the problems of recipients, without their addresses. */
+function createRecipientLog({ config, log, now, patienceMs }: ReportOptions) {
+  const limitedLog = limitRepeats(log, now)
+  const problems = new Map<string, ProblemLog>()
+
+  function getProblemLog(to: string): ProblemLog {
+    const existing = problems.get(to)
+    if (existing) return existing
+    const created = createProblemLog(log, now)
+    problems.set(to, created)
+    return created
+  }
+
+  const logError = (to: string, kind: string, message: string, detail = '') =>
+    getProblemLog(to).problem({ kind, detail, level: 'error', message, fields: {} })
+
+  return {
+    add({ to, result, reason, condition }: DeliveryOutcome): void {
+      const recipient = nameRecipient(to, config())
+      if (result === 'delivered') {
+        problems.get(to)?.recovered(`Alerts reach ${recipient} again.`, {})
+      } else if (result === 'pending') {
+        limitedLog.warn('A message has not reached a recipient.', { recipient, reason })
+      } else if (condition !== undefined) {
+        // Without a condition, the reason is that the exporter is not in the room. This is logged already.
+        logError(to, 'rejected', `Cannot deliver alerts to ${recipient}: ${reason}`, condition)
       }
+    },
+    /** Logs that Alertmanager no longer repeats messages for a recipient. */
+    addLost({ to, reason }: DeliveryOutcome): void {
+      const recipient = nameRecipient(to, config())
+      const minutes = Math.round(patienceMs / 60_000)
+      logError(
+        to,
+        'unreached',
+        `Alerts have not reached ${recipient} for ${minutes} minutes, so Alertmanager no longer repeats them for it: ${reason}`,
+      )
+    },
+    retain(isRecipient: (recipient: string) => boolean): void {
+      for (const each of problems.keys()) if (!isRecipient(each)) problems.delete(each)
     },
   }
 }

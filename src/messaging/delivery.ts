@@ -51,17 +51,22 @@ export type DeliveryOptions = {
   readonly log: Log
   readonly now?: () => number
   readonly schedule?: Schedule
+  /** How long a recipient that cannot be reached holds back the confirmation of alerts. Default: 5 minutes. */
+  readonly patienceMs?: number
 }
+
+const PATIENCE_MS = 5 * 60_000
 
 /**
  * Delivers alerts to the people and rooms of the configuration. A recipient counts as delivered only if the server has
  * confirmed it: see `deliverToPeople` and `deliverToRoom`.
  */
 export function createDelivery(options: DeliveryOptions): Delivery {
-  const { client, config, log, now = () => performance.now(), schedule = realTime } = options
+  const { client, config, log, patienceMs = PATIENCE_MS } = options
+  const { now = () => performance.now(), schedule = realTime } = options
   const receipts = createReceipts({ now })
   const rooms = createRooms({ client, log, now, schedule })
-  const report = createDeliveryReport({ config, log, now })
+  const report = createDeliveryReport({ config, log, now, patienceMs })
   const remembered = createDeliveredMessages({
     now,
     countRecipients: () => {
@@ -84,12 +89,13 @@ export function createDelivery(options: DeliveryOptions): Delivery {
 
   return {
     deliver(message, timeoutMs) {
-      const { key, group = key } = message
+      const { key, group = key, firingAlerts } = message
+      const open = () => remembered.open(group, key, firingAlerts)
       const deadlineMs = now() + timeoutMs
       return remembered.share(group, key, () =>
         turns.run(timeoutMs, {
-          onTurn: () => attempts.run(message, remembered.open(group, key), deadlineMs - now()),
-          onNoTurn: (reason) => attempts.fail(remembered.open(group, key), reason),
+          onTurn: () => attempts.run(message, open(), deadlineMs - now()),
+          onNoTurn: (reason) => attempts.fail(open(), reason),
         }),
       )
     },
@@ -106,7 +112,10 @@ export function createDelivery(options: DeliveryOptions): Delivery {
       rooms.leave()
     },
     onOnline: rooms.join,
-    onLost: rooms.lose,
+    onLost() {
+      rooms.lose()
+      report.forgetOutages()
+    },
     handle: (stanza) => handleStanza(stanza, parts),
 
     getFamilies: () => [

@@ -11,7 +11,7 @@ import { createDelivery, type DeliveryResult } from './delivery.js'
 import { createMessagingClient } from './messaging-client.js'
 import { createNotificationCounts } from './notification-counts.js'
 import { formatNotification } from './notification-text.js'
-import { getGroupKey, getNotificationKey, type Notification } from './notification.js'
+import { getAlertsKey, getGroupKey, getNotificationKey, type Notification } from './notification.js'
 import { sendTestMessage } from './test-message.js'
 
 // Alertmanager waits for a response for the time of group_interval, but at least 10 s. A retry joins a delivery that
@@ -122,7 +122,8 @@ function createAlerts({
       key: getNotificationKey(notification),
       group: getGroupKey(notification),
       text: formatNotification(notification, { template }),
-      isCorrection: correctResolved && notification.status === 'resolved',
+      firingAlerts: getAlertsKey(notification, 'firing'),
+      corrects: correctResolved ? getAlertsKey(notification, 'resolved') : undefined,
     }
     return delivery.deliver(message, DELIVERY_MS)
   }

@@ -17,8 +17,8 @@ export function createNotificationCounts(): NotificationCounts {
       family(
         'counter',
         'prosody_exporter_notifications',
-        'Number of notifications of Alertmanager with the right token, by the response to them.',
-        ['accepted', 'deferred', 'invalid'].map((result) => ({
+        'Number of notifications of Alertmanager, by the response to them.',
+        ['accepted', 'deferred', 'invalid', 'unauthorized'].map((result) => ({
           labels: { result },
           value: counts.get(result) ?? 0,
         })),
@@ -28,5 +28,6 @@ export function createNotificationCounts(): NotificationCounts {
 
 function getResult(status: number): string {
   if (status < 400) return 'accepted'
+  if (status === 401) return 'unauthorized'
   return status < 500 ? 'invalid' : 'deferred'
 }

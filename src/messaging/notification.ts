@@ -111,10 +111,22 @@ export function parseNotification(json: unknown): Notification {
  * belong to the same group, and report the same alerts with the same status. The order of the alerts does not matter.
  */
 export function getNotificationKey(notification: Notification): string {
-  const states = notification.alerts.map(({ fingerprint, labels, status, startsAt }) =>
-    JSON.stringify([fingerprint === '' ? sortTexts(labels) : fingerprint, status, startsAt]),
+  const states = notification.alerts.map((alert) =>
+    JSON.stringify([getIdentity(alert), alert.status, alert.startsAt]),
   )
   return hash([getGroup(notification), notification.truncatedAlerts, states.sort()])
+}
+
+/**
+ * Returns what identifies the alerts of a notification, if all of them have this status; `undefined` if not, or if the
+ * notification does not list all alerts.
+ */
+export function getAlertsKey(
+  { alerts, truncatedAlerts }: Notification,
+  status: AlertStatus,
+): string | undefined {
+  if (truncatedAlerts > 0 || alerts.some((alert) => alert.status !== status)) return undefined
+  return hash(alerts.map((alert) => JSON.stringify(getIdentity(alert))).sort())
 }
 
 /**
@@ -130,6 +142,9 @@ export function getGroupKey(notification: Notification): string {
 function getGroup({ groupKey, receiver, groupLabels }: Notification): unknown {
   return groupKey === '' ? [receiver, sortTexts(groupLabels)] : groupKey
 }
+
+const getIdentity = ({ fingerprint, labels }: Alert): unknown =>
+  fingerprint === '' ? sortTexts(labels) : fingerprint
 
 function sortTexts(texts: Texts): readonly string[] {
   return Object.entries(texts)

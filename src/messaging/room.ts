@@ -26,7 +26,8 @@ export type RoomState =
   /** `occupant` is the address of the exporter in the room. */
   | { readonly phase: 'joined'; readonly occupant: string }
   | { readonly phase: 'offline' }
-  | { readonly phase: 'joining' }
+  /** `isSilent` means that the server of the room did not answer to the attempt before this one. */
+  | { readonly phase: 'joining'; readonly isSilent: boolean }
   | { readonly phase: 'outside'; readonly problem: RoomProblem }
 
 export type Room = {
@@ -89,7 +90,7 @@ export function createRoom(options: RoomOptions): Room {
     const giveUp = () => {
       fail(NO_ANSWER)
     }
-    enter({ phase: 'joining' }, { ms: JOIN_MS, run: giveUp })
+    enter({ phase: 'joining', isSilent: isSilent(getState()) }, { ms: JOIN_MS, run: giveUp })
     tryToJoin(current).catch((error: unknown) => {
       log.debug('cannot join a room', { room: jid, reason: getErrorMessage(error) })
       if (attempt !== current) return
@@ -154,6 +155,12 @@ export function createRoom(options: RoomOptions): Room {
       return !mayBeInside
     },
   }
+}
+
+/** Returns whether the server of the room has not answered to the last attempt to join. */
+function isSilent(state: RoomState): boolean {
+  if (state.phase === 'joining') return state.isSilent
+  return state.phase === 'outside' && state.problem === NO_ANSWER
 }
 
 /** Returns whether the presence that leaves the room was sent. */

@@ -64,7 +64,7 @@ async function connectOnly(port: number) {
 }
 
 describe('alerts in a real Prometheus', { concurrency: 3 }, () => {
-  test('the alert about rejected messages fires for a recipient that does not exist, with the label for the second receiver', async (t) => {
+  test('the alert about unreached recipients fires for a recipient that does not exist, with the label for the second receiver', async (t) => {
     const prosody = await withProsody(t, { version: '13.0.1', hosts: [HOST] })
     const { path, remove } = await temporaryDirectory('prosody-exporter-rules')
     t.after(remove)
@@ -87,7 +87,7 @@ describe('alerts in a real Prometheus', { concurrency: 3 }, () => {
         body: JSON.stringify(alertmanagerPayload({ groupKey: `{}:{n="${++count}"}` })),
       }),
     )
-    await prometheus.untilFires('ProsodyExporterMessagesRejected', {
+    await prometheus.untilFires('ProsodyExporterRecipientUnreached', {
       job: 'prosody',
       without_xmpp: 'true',
     })

@@ -61,6 +61,7 @@ export async function floodExporter(t: TestContext, version: ProsodyVersion): Pr
     ),
     JSON.stringify([...statuses]),
   )
+  assert.ok(statuses.has(200), `no alert was delivered: ${JSON.stringify([...statuses])}`)
   const growth = after.peak - before.now
   assert.ok(growth <= MAX_GROWTH, `the memory grew by ${Math.round(growth / MB)} MB`)
 

@@ -153,9 +153,10 @@ describe('POST /alerts', () => {
     )
   })
 
-  test('reports the status of each response, but not of requests without the right token', async (t) => {
+  test('reports the status of each response, also without the right token, but not without alerts in the configuration', async (t) => {
     let outcome: () => Promise<Outcome> = () => Promise.resolve(DELIVERED)
-    const { post, statuses } = await serve(t, { deliver: () => outcome() })
+    let token: string | undefined = TOKEN
+    const { post, statuses } = await serve(t, { deliver: () => outcome(), token: () => token })
     await post()
     await post(PAYLOAD, {})
     await post('{}')
@@ -165,7 +166,9 @@ describe('POST /alerts', () => {
     await post()
     outcome = () => Promise.reject(new Error('inner'))
     await post()
-    assert.deepEqual(statuses, [200, 400, 413, 415, 503, 500])
+    token = undefined
+    await post()
+    assert.deepEqual(statuses, [200, 401, 400, 413, 415, 503, 500])
   })
 
   test('an unexpected error is 500, so that Alertmanager repeats the notification', async (t) => {

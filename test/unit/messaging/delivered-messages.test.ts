@@ -21,7 +21,7 @@ test('a repeated message has the same recipients and the same id as in the first
   assert.notEqual(again.idFor('a@one.example'), first.idFor('b@one.example'))
 })
 
-test('a message that is repeated after the next message of its group is the same message', () => {
+test('a message without a confirmation that is repeated after the next one of its group is the same message', () => {
   const { messages } = setup()
   const first = messages.open('group', '1')
   const second = messages.open('group', '2')
@@ -29,10 +29,45 @@ test('a message that is repeated after the next message of its group is the same
   assert.equal(messages.open('group', '2'), second)
 })
 
+test('a confirmed message is the same message until the group has another one, and new after it', () => {
+  const { messages } = setup()
+  const first = messages.open('group', 'firing')
+  first.received.add('a@one.example')
+  first.isConfirmed = true
+  messages.open('other', 'firing')
+  assert.equal(messages.open('group', 'firing'), first)
+  const resolution = messages.open('group', 'resolved')
+  resolution.isConfirmed = true
+  const again = messages.open('group', 'firing')
+  assert.equal(again.received.size, 0)
+  assert.notEqual(again.idFor('a@one.example'), first.idFor('a@one.example'))
+  assert.equal(again.previous?.received, resolution.received)
+  assert.equal(messages.open('group', 'firing'), again)
+  assert.notEqual(messages.open('group', 'resolved'), resolution)
+})
+
+test('a late repetition is the last message of its group, so a confirmed message after it is new', () => {
+  const { messages } = setup()
+  const first = messages.open('group', '1')
+  const second = messages.open('group', '2')
+  second.isConfirmed = true
+  assert.equal(messages.open('group', '1'), first)
+  assert.notEqual(messages.open('group', '2'), second)
+})
+
+test('a message that is new again is the youngest one', () => {
+  const { messages } = setup()
+  messages.open('group', '1').isConfirmed = true
+  messages.open('group', '2')
+  const again = messages.open('group', '1')
+  for (let i = 3; i < 10_002; i++) messages.open('group', `${i}`)
+  assert.equal(messages.open('group', '1'), again)
+})
+
 test('a repeated message has the same previous message as in the first attempt, never itself', () => {
   const { messages } = setup()
   const [first, second] = [messages.open('group', '1'), messages.open('group', '2')]
-  for (const key of ['1', '2', '1']) messages.open('group', key)
+  for (const key of ['1', '2', '1', '2']) messages.open('group', key)
   assert.equal(messages.open('group', '1').previous, undefined)
   assert.equal(messages.open('group', '2').previous?.received, first.received)
   assert.equal(messages.open('group', '3').previous?.received, second.received)

@@ -4,7 +4,11 @@ import xml from '@xmpp/xml'
 import { findDocumented } from '../../../src/catalogue/index.js'
 import type { AlertsConfig } from '../../../src/config/read-config.js'
 import { LinkError, NotHandledError, TimeoutError } from '../../../src/errors.js'
-import { createDelivery, type DeliveryResult } from '../../../src/messaging/delivery.js'
+import {
+  createDelivery,
+  type AlertMessage,
+  type DeliveryResult,
+} from '../../../src/messaging/delivery.js'
 import { getLabels } from '../../../src/metrics/labels.js'
 import { createClock } from '../../support/clock.js'
 import {
@@ -47,7 +51,7 @@ function setup(changes: Partial<AlertsConfig> = {}) {
   })
   delivery.applyConfig()
 
-  const deliver = (key = 'key', options: { group?: string; isCorrection?: boolean } = {}) =>
+  const deliver = (key = 'key', options: Omit<AlertMessage, 'key' | 'text'> = {}) =>
     delivery.deliver({ key, text: `text of ${key}`, ...options }, TIMEOUT_MS)
   const pong = () => {
     stream.request().answer()
@@ -59,8 +63,8 @@ function setup(changes: Partial<AlertsConfig> = {}) {
     delivery.handle(occupantPresence(`${jid}/alerts`, ['110']))
     stream.take()
   }
-  const countRejecting = () =>
-    delivery.getFamilies().find(({ name }) => name.endsWith('rejecting_recipients'))?.values[0]
+  const countUnreached = () =>
+    delivery.getFamilies().find(({ name }) => name.endsWith('unreached_recipients'))?.values[0]
   const counts = () => {
     const messages = delivery.getFamilies().find(({ name }) => name.endsWith('messages'))!
     return Object.fromEntries(
@@ -74,7 +78,7 @@ function setup(changes: Partial<AlertsConfig> = {}) {
     config = next && { ...config!, ...next }
     delivery.applyConfig()
   }
-  return { clock, stream, log, delivery, deliver, pong, enterRoom, counts, countRejecting, change }
+  return { clock, stream, log, delivery, deliver, pong, enterRoom, counts, countUnreached, change }
 }
 
 const isPending = (result: DeliveryResult, to: string, reason: RegExp) => {
@@ -289,7 +293,7 @@ describe('a permanent error of one recipient', () => {
   })
 
   test('that arrives after the delivery takes it back', async () => {
-    const { stream, delivery, deliver, pong, counts, log } = setup()
+    const { stream, delivery, deliver, pong, counts, countUnreached, log } = setup()
     const result = deliver()
     await settle()
     const [message] = stream.take()
@@ -298,6 +302,7 @@ describe('a permanent error of one recipient', () => {
     delivery.handle(errorFor(message!, 'item-not-found'))
     assert.equal(counts()['rejected'], 1)
     assert.match(log.take()[0]!, /Cannot deliver alerts to recipient 1 of alerts\.to/)
+    assert.equal(countUnreached(), 1)
     const again = deliver()
     await settle()
     assert.equal(stream.take().length, 1, 'the message is sent again')
@@ -306,7 +311,7 @@ describe('a permanent error of one recipient', () => {
   })
 
   test('a temporary error that arrives after the delivery takes it back, and promises no repetition', async () => {
-    const { stream, delivery, deliver, pong, counts, log } = setup()
+    const { stream, delivery, deliver, pong, counts, countUnreached, log } = setup()
     const result = deliver()
     await settle()
     const [message] = stream.take()
@@ -315,15 +320,17 @@ describe('a permanent error of one recipient', () => {
     delivery.handle(errorFor(message!, 'remote-server-timeout', 'wait'))
     assert.equal(counts()['failed'], 1)
     assert.deepEqual(log.take(), ['warn: A message has not reached a recipient.'])
+    assert.equal(countUnreached(), 1)
     const again = deliver()
     await settle()
     assert.equal(stream.take().length, 1, 'a repetition is sent')
     pong()
     await again
+    assert.equal(countUnreached(), 0)
   })
 
-  test('makes it a rejecting recipient, until it receives a message or a reload removes it', async () => {
-    const { stream, delivery, deliver, pong, countRejecting, change } = setup({
+  test('makes it an unreached recipient, until it receives a message or a reload removes it', async () => {
+    const { stream, delivery, deliver, pong, countUnreached, change } = setup({
       to: [ADMIN, OTHER],
     })
     const send = async (key: string, rejecting: readonly string[]) => {
@@ -337,15 +344,15 @@ describe('a permanent error of one recipient', () => {
       pong()
       await result
     }
-    assert.equal(countRejecting(), 0)
+    assert.equal(countUnreached(), 0)
     await send('1', [ADMIN, OTHER])
-    assert.equal(countRejecting(), 2)
+    assert.equal(countUnreached(), 2)
     await send('2', [ADMIN])
-    assert.equal(countRejecting(), 1)
+    assert.equal(countUnreached(), 1)
     change({ to: [OTHER] })
-    assert.equal(countRejecting(), 0)
+    assert.equal(countUnreached(), 0)
     change({ to: [ADMIN, OTHER] })
-    assert.equal(countRejecting(), 0)
+    assert.equal(countUnreached(), 0)
   })
 
   test('a text with a character that XML forbids is rejected', async () => {
@@ -358,6 +365,141 @@ describe('a permanent error of one recipient', () => {
       (await result).rejected.map(({ to }) => to),
       [ADMIN],
     )
+  })
+})
+
+describe('a recipient that cannot be reached for more than 5 minutes', () => {
+  const MINUTE = 60_000
+
+  /** Sends messages that do not reach OTHER, nor those in `unreachable`. */
+  function setupOutage() {
+    const parts = setup({ to: [ADMIN, OTHER] })
+    const { stream, delivery, deliver, pong } = parts
+    const send = async (key: string, unreachable = [OTHER]) => {
+      const result = deliver(key)
+      await settle()
+      const messages = stream.take()
+      for (const message of messages) {
+        if (unreachable.includes(message.attrs['to']!)) {
+          delivery.handle(errorFor(message, 'remote-server-not-found'))
+        }
+      }
+      if (stream.countRequests() > 0) pong()
+      const { delivered, rejected, pending } = await result
+      const addresses = (list: typeof pending) => list.map(({ to }) => to)
+      return {
+        sentTo: messages.map(({ attrs }) => attrs['to']),
+        ...{ delivered, rejected: addresses(rejected), pending: addresses(pending) },
+      }
+    }
+    return { ...parts, send }
+  }
+  const GIVEN_UP = { delivered: [ADMIN], rejected: [OTHER], pending: [] }
+
+  test('no longer holds back the confirmation, and is tried again with each new message', async () => {
+    const { send, clock, counts, countUnreached, log } = setupOutage()
+    const first = await send('1')
+    assert.deepEqual([first.delivered, first.pending], [[ADMIN], [OTHER]])
+    clock.advance(5 * MINUTE)
+    assert.deepEqual((await send('1')).pending, [OTHER])
+    assert.equal(countUnreached(), 0)
+    log.take()
+    clock.advance(1)
+    assert.deepEqual(await send('1'), { sentTo: [OTHER], ...GIVEN_UP })
+    assert.equal(countUnreached(), 1)
+    assert.match(
+      log.take().join(),
+      /^error: Alerts have not reached recipient 2 of alerts\.to for 5 minutes, so Alertmanager no longer repeats them for it: Prosody cannot connect/,
+    )
+    assert.deepEqual(await send('1'), { sentTo: [], ...GIVEN_UP }, 'a retry')
+    clock.advance(24 * 60 * MINUTE)
+    assert.deepEqual(await send('2'), { sentTo: [ADMIN, OTHER], ...GIVEN_UP })
+    assert.deepEqual([counts()['failed'], counts()['rejected']], [4, 0])
+
+    log.take()
+    assert.deepEqual((await send('3', [])).delivered, [ADMIN, OTHER])
+    assert.equal(countUnreached(), 0)
+    assert.deepEqual(log.take(), ['info: Alerts reach recipient 2 of alerts.to again.'])
+    assert.deepEqual((await send('4')).pending, [OTHER])
+  })
+
+  test('holds it back while nobody has the message, and is tried with each attempt', async () => {
+    const { send, clock, countUnreached } = setupOutage()
+    for (let i = 0; i < 3; i++) {
+      const { pending } = await send('1', [ADMIN, OTHER])
+      assert.deepEqual(pending, [ADMIN, OTHER])
+      clock.advance(6 * MINUTE)
+    }
+    assert.equal(countUnreached(), 0)
+    assert.deepEqual((await send('1')).pending, [OTHER], 'the time begins')
+  })
+
+  test('can have a short problem later: a problem long ago does not count', async () => {
+    const { send, clock } = setupOutage()
+    await send('1')
+    clock.advance(15 * MINUTE + 1)
+    assert.deepEqual((await send('2')).pending, [OTHER])
+  })
+
+  test('is not given up because the exporter has no stream', async () => {
+    const { send, clock, stream, delivery } = setupOutage()
+    await send('1')
+    stream.disconnect()
+    delivery.onLost()
+    for (let i = 0; i < 3; i++) {
+      clock.advance(3 * MINUTE)
+      assert.deepEqual((await send('1')).pending, [OTHER])
+    }
+    stream.connect()
+    delivery.onOnline()
+    assert.deepEqual((await send('1')).pending, [OTHER])
+  })
+
+  test('is not given up because earlier alerts are still being delivered', async () => {
+    const { send, clock, deliver, stream } = setupOutage()
+    await send('1')
+    clock.advance(5 * MINUTE)
+    const running = ['a', 'b', 'c', 'd'].map((key) => deliver(key))
+    const waiting = deliver('1')
+    await settle()
+    clock.advance(TIMEOUT_MS)
+    isPending(await waiting, OTHER, /earlier alerts/)
+    stream.disconnect()
+    await Promise.all(running)
+  })
+
+  test('is not given up if a room shows the message while the exporter still waits for a person', async () => {
+    const { stream, delivery, deliver, pong, enterRoom, clock, countUnreached } = setup({
+      rooms: [ROOM],
+    })
+    await enterRoom()
+    const first = deliver('1')
+    await settle()
+    pong()
+    await settle()
+    clock.advance(TIMEOUT_MS)
+    isPending(await first, ROOM, /has not sent the message/)
+    clock.advance(5 * MINUTE + 1)
+    stream.take()
+    const second = deliver('2')
+    await settle()
+    const toRoom = stream.take().find(({ attrs }) => attrs['type'] === 'groupchat')!
+    clock.advance(TIMEOUT_MS)
+    await settle()
+    delivery.handle(reflectionOf(toRoom, OCCUPANT))
+    pong()
+    isPending(await second, ROOM, /has not sent the message/)
+    assert.equal(countUnreached(), 0)
+    assert.deepEqual((await deliver('2')).delivered, [ADMIN, ROOM])
+  })
+
+  test('is forgotten when a reload removes it', async () => {
+    const { send, clock, change } = setupOutage()
+    await send('1')
+    clock.advance(6 * MINUTE)
+    change({ to: [ADMIN] })
+    change({ to: [ADMIN, OTHER] })
+    assert.deepEqual((await send('1')).pending, [OTHER])
   })
 })
 
@@ -382,18 +524,45 @@ describe('a repeated message', () => {
     assert.deepEqual(stream.take(), [])
   })
 
-  test('is not sent again after the next message of its group', async () => {
+  test('is a new message after the next message of its group, if everybody had it', async () => {
     const { stream, deliver, pong } = setup()
-    for (const key of ['1', '2', '1', '2', '1']) {
+    for (const key of [
+      'firing',
+      'firing',
+      'resolved',
+      'resolved',
+      'firing',
+      'firing',
+      'resolved',
+    ]) {
       const result = deliver(key, { group: 'g' })
       await settle()
       if (stream.countRequests() > 0) pong()
       assert.deepEqual((await result).delivered, [ADMIN])
     }
+    const messages = stream.take()
     assert.deepEqual(
-      stream.take().map((message) => message.getChildText('body')),
-      ['text of 1', 'text of 2'],
+      messages.map((message) => message.getChildText('body')),
+      ['firing', 'resolved', 'firing', 'resolved'].map((key) => `text of ${key}`),
     )
+    assert.equal(new Set(messages.map(({ attrs }) => attrs['id'])).size, 4)
+  })
+
+  test('is not sent again to those who have it, if a recipient is missing, also after the next message of its group', async () => {
+    const { stream, delivery, deliver, pong } = setup({ to: [ADMIN, OTHER] })
+    const send = async (key: string, { isOtherReached = true } = {}) => {
+      const result = deliver(key, { group: 'g' })
+      await settle()
+      const messages = stream.take()
+      const toOther = messages.find(({ attrs }) => attrs['to'] === OTHER)
+      if (!isOtherReached) delivery.handle(errorFor(toOther!, 'resource-constraint', 'wait'))
+      pong()
+      await result
+      return messages.map(({ attrs }) => attrs['to'])
+    }
+    assert.deepEqual(await send('1', { isOtherReached: false }), [ADMIN, OTHER])
+    assert.deepEqual(await send('2'), [ADMIN, OTHER])
+    assert.deepEqual(await send('1'), [OTHER])
   })
 
   test('does not go to recipients that have rejected it, if another recipient has received it', async () => {
@@ -463,13 +632,13 @@ describe('a repeated message', () => {
 describe('a correction', () => {
   test('replaces the previous message of its group, for those who have received it', async () => {
     const { stream, delivery, deliver, pong } = setup({ to: [ADMIN, OTHER] })
-    const first = deliver('firing', { group: 'g' })
+    const first = deliver('firing', { group: 'g', firingAlerts: 'A' })
     await settle()
     const firing = stream.take()
     delivery.handle(errorFor(firing[1]!, 'resource-constraint', 'wait'))
     pong()
     await first
-    const second = deliver('resolved', { group: 'g', isCorrection: true })
+    const second = deliver('resolved', { group: 'g', corrects: 'A' })
     await settle()
     const replaced = stream.take().map((each) => each.getChild('replace')?.attrs['id'])
     assert.deepEqual(replaced, [firing[0]!.attrs['id'], undefined])
@@ -479,19 +648,17 @@ describe('a correction', () => {
 
   test('replaces the previous message, also if it is repeated', async () => {
     const { stream, delivery, deliver, pong } = setup({ to: [ADMIN, OTHER] })
-    const firing = deliver('firing', { group: 'g' })
+    const firing = deliver('firing', { group: 'g', firingAlerts: 'A' })
     await settle()
     const [, toOther] = stream.take()
     pong()
     await firing
-    const correct = () => deliver('resolved', { group: 'g', isCorrection: true })
+    const correct = () => deliver('resolved', { group: 'g', corrects: 'A' })
     const first = correct()
     await settle()
     delivery.handle(errorFor(stream.take()[1]!, 'resource-constraint', 'wait'))
     pong()
     await first
-    // A late repetition of the firing message is not sent again.
-    assert.deepEqual((await deliver('firing', { group: 'g' })).delivered, [ADMIN, OTHER])
     const again = correct()
     await settle()
     const [message, ...others] = stream.take()
@@ -501,9 +668,26 @@ describe('a correction', () => {
     await again
   })
 
+  test('of other alerts than the previous message of its group reports is an ordinary message', async () => {
+    const { stream, deliver, pong } = setup()
+    const send = async (key: string, fields: Omit<AlertMessage, 'key' | 'text'>) => {
+      const result = deliver(key, { group: 'g', ...fields })
+      await settle()
+      pong()
+      await result
+      return stream.take()[0]!.getChild('replace')
+    }
+    await send('A fires', { firingAlerts: 'A' })
+    assert.equal(await send('B and A are resolved', { corrects: 'AB' }), undefined)
+    // The previous message is a resolution now.
+    assert.equal(await send('A is resolved', { corrects: 'A' }), undefined)
+    await send('A is resolved, B fires', {})
+    assert.equal(await send('B is resolved', { corrects: 'B' }), undefined)
+  })
+
   test('without a previous message is an ordinary message', async () => {
     const { stream, deliver, pong } = setup()
-    const result = deliver('resolved', { group: 'g', isCorrection: true })
+    const result = deliver('resolved', { group: 'g', corrects: 'A' })
     await settle()
     assert.equal(stream.take()[0]!.getChild('replace'), undefined)
     pong()
@@ -613,6 +797,43 @@ describe('a room has not received a message', () => {
     await settle()
     silent.clock.advance(TIMEOUT_MS)
     isPending(await result, ROOM, /has not answered yet/)
+  })
+
+  test('is pending immediately while a server that did not answer is asked again, until it answers', async () => {
+    const { clock, deliver, delivery, stream, enterRoom } = setup(rooms)
+    clock.advance(30_000)
+    // The message causes another attempt to join, but does not wait for it.
+    for (const key of ['1', '2']) isPending(await deliver(key), ROOM, /does not answer/)
+    assert.equal(stream.countRequests(), 2)
+    stream.request(ROOM)
+    await enterRoom()
+    const result = deliver('joined')
+    await settle()
+    delivery.handle(reflectionOf(stream.take()[0]!, OCCUPANT))
+    assert.deepEqual((await result).delivered, [ROOM])
+
+    delivery.handle(occupantPresence(OCCUPANT, ['110', '332'], { type: 'unavailable' }))
+    clock.advance(10_000)
+    const waiting = deliver('joining again')
+    await enterRoom()
+    await settle()
+    delivery.handle(reflectionOf(stream.take()[0]!, OCCUPANT))
+    assert.deepEqual((await waiting).delivered, [ROOM])
+  })
+
+  test('waits again for a silent server after a new login', async () => {
+    const { clock, deliver, delivery, stream, enterRoom } = setup(rooms)
+    clock.advance(35_000)
+    stream.disconnect()
+    delivery.onLost()
+    stream.connect()
+    delivery.onOnline()
+    const result = deliver()
+    await settle()
+    await enterRoom()
+    await settle()
+    delivery.handle(reflectionOf(stream.take()[0]!, OCCUPANT))
+    assert.deepEqual((await result).delivered, [ROOM])
   })
 
   test('is pending when the room removes the exporter before it reflects the message', async () => {
@@ -944,7 +1165,7 @@ describe('a reload', () => {
   })
 
   test('that removes a recipient during the delivery to it, is clear from the log', async () => {
-    const { stream, delivery, deliver, pong, change, log, countRejecting } = setup()
+    const { stream, delivery, deliver, pong, change, log, countUnreached } = setup()
     const result = deliver()
     await settle()
     change({ to: [OTHER] })
@@ -952,7 +1173,7 @@ describe('a reload', () => {
     pong()
     await result
     assert.match(log.take()[0]!, /alerts to a recipient that the configuration no longer has: /)
-    assert.equal(countRejecting(), 0)
+    assert.equal(countUnreached(), 0)
   })
 
   test('that removes the recipients makes each delivery pending', async () => {

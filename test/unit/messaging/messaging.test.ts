@@ -101,6 +101,26 @@ test('only a resolution corrects a message: a change of a group that still fires
   assert.equal((await send({ alerts })).getChild('replace'), undefined)
 })
 
+test('the resolution of the last alert of a group does not correct the message about an earlier resolution', async () => {
+  const { streams, post } = setup(ALERTS)
+  const alert = (fingerprint: string, status = 'firing') =>
+    alertmanagerAlert({ fingerprint, status })
+  const send = async (status: string, alerts: readonly object[]) => {
+    const answer = post({ status, alerts })
+    await settle()
+    await settle()
+    streams.one.request().answer()
+    await answer
+    return streams.one.take()[0]!
+  }
+  await send('firing', [alert('A')])
+  const both = await send('firing', [alert('A'), alert('B')])
+  await send('firing', [alert('A', 'resolved'), alert('B')])
+  const last = await send('resolved', [alert('B', 'resolved')])
+  assert.equal(last.getChild('replace'), undefined)
+  assert.equal(both.getChild('replace'), undefined)
+})
+
 test('without a connection, the response is 503, so that Alertmanager repeats the notification', async () => {
   const { streams, post } = setup(ALERTS)
   streams.one.disconnect()
@@ -124,7 +144,7 @@ test('notifications are counted by the response to them', async () => {
   assert.deepEqual([known?.meaning, known?.type], [family.help, family.type])
   assert.deepEqual(
     Array.from(family.values, (value, row) => [getLabels(family.labels, row), value]),
-    ['accepted', 'deferred', 'invalid'].map((result) => [`result="${result}"`, 1]),
+    ['accepted', 'deferred', 'invalid', 'unauthorized'].map((result) => [`result="${result}"`, 1]),
   )
 })
 

@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { formatNotification } from '../../../src/messaging/notification-text.js'
 import {
   decodeNotification,
+  getAlertsKey,
   getGroupKey,
   getNotificationKey,
   NotificationError,
@@ -312,6 +313,20 @@ describe('the key of a notification', () => {
     assert.notEqual(withLabels({ a: '1', b: '2' }), withLabels({ a: '2', b: '1' }))
     assert.equal(withLabels({}, { a: '1', b: '2' }), withLabels({}, { b: '2', a: '1' }))
     assert.notEqual(withLabels({}, { a: '1' }), withLabels({}, { a: '2' }))
+  })
+
+  test('the key of the alerts is the same for their resolution, if all of them have the same status', () => {
+    const resolve = (alert: object) => ({ ...alert, status: 'resolved' })
+    const keyIf = (status: 'firing' | 'resolved', alerts: readonly object[], fields = {}) =>
+      getAlertsKey(parse({ ...fields, alerts }), status)
+    const firing = keyIf('firing', [one, two])
+    assert.match(firing!, /^[\w-]{43}$/)
+    assert.equal(keyIf('resolved', [two, one].map(resolve)), firing)
+    assert.equal(keyIf('resolved', [one, two]), undefined)
+    assert.equal(keyIf('firing', [one, resolve(two)]), undefined)
+    assert.equal(keyIf('resolved', [one, resolve(two)]), undefined)
+    assert.notEqual(keyIf('resolved', [resolve(one)]), firing)
+    assert.equal(keyIf('firing', [one, two], { truncatedAlerts: 1 }), undefined)
   })
 
   test('the key of the group links the resolved notification to the firing one', () => {
