@@ -86,12 +86,10 @@ export async function createExporter(
     return [
       ...createProcessFamilies(deps.version, usage, reloader.getState()),
       ...(access ? getWebConfigFamilies(access.getReloadState()) : []),
-      ...features.flatMap((feature) => feature.getFamilies?.() ?? []),
+      ...toFeatures.getFamilies(),
     ]
   }
-  const notifyFeatures = () => {
-    for (const feature of features) feature.onChange?.()
-  }
+  const toFeatures = createFeatureEvents(() => features)
   const stateDirectory = hasPage(config)
     ? await prepareStateDirectory(config.stateDirectory, deps.log)
     : undefined
@@ -103,28 +101,19 @@ export async function createExporter(
         // With several servers, the telemetry path returns the metrics about this process, and the probes do not.
         exporterFamilies: () => (servers.getOnly() ? exporterFamilies() : []),
         stateDirectory,
-        onChange: notifyFeatures,
-        onStanza: (stanza) =>
-          features.some((feature) => feature.onStanza?.(server.name, stanza) ?? false),
+        onChange: toFeatures.onChange,
+        onStanza: (stanza) => toFeatures.onStanza(server.name, stanza),
         onOnline: () => {
-          for (const feature of features) feature.onOnline?.(server.name)
+          toFeatures.onOnline(server.name)
         },
         onLost: () => {
-          for (const feature of features) feature.onLost?.(server.name)
+          toFeatures.onLost(server.name)
         },
       }),
-    {
-      onStopping: (name) => {
-        for (const feature of features) feature.onStopping?.(name)
-      },
-    },
+    { onStopping: toFeatures.onStopping },
   )
-  const applyToFeatures = async () => {
-    await Promise.all(features.map(async (feature) => feature.applyConfig?.()))
-  }
-  const reloader = createReloader(config, deps, servers, { applyToFeatures, notifyFeatures })
-  const sendTest: Core['sendTest'] = (...args) =>
-    features.find((feature) => feature.sendTest)?.sendTest?.(...args)
+  const { applyConfig, sendTest } = toFeatures
+  const reloader = createReloader(config, deps, servers, toFeatures)
   const core: Core = { config, deps, access, servers, reloader, exporterFamilies, sendTest }
   const features = await registerFeatures(core)
   const app = createMetricsApp(core, features, requestLog)
@@ -132,8 +121,8 @@ export async function createExporter(
 
   return {
     async start() {
-      // For a thousand servers, applyToFeatures() takes a second. The listener opens at the same time.
-      const applying = applyToFeatures()
+      // For a thousand servers, applyConfig() takes a second. The listener opens at the same time.
+      const applying = applyConfig()
       try {
         listener = await listen(app, web.listenAddresses, requestLog, {
           gate: access && createAccessGate(access),
@@ -221,6 +210,40 @@ type Feature = {
   readonly stop?: () => void
   /** Called when the connections to the servers have stopped, or when the exporter cannot listen. */
   readonly close?: () => Promise<void>
+}
+
+type FeatureEvents = ReturnType<typeof createFeatureEvents>
+
+/**
+ * Creates the functions that pass an event to all optional features.
+ *
+ * @param list Returns the features. They are created after the servers, to which they refer.
+ */
+function createFeatureEvents(list: () => readonly Feature[]) {
+  return {
+    applyConfig: async () => {
+      await Promise.all(list().map(async (feature) => feature.applyConfig?.()))
+    },
+    onChange: () => {
+      for (const feature of list()) feature.onChange?.()
+    },
+    onStanza: (server: string, stanza: Element) =>
+      list().some((feature) => feature.onStanza?.(server, stanza) ?? false),
+    onOnline: (server: string) => {
+      for (const feature of list()) feature.onOnline?.(server)
+    },
+    onStopping: (server: string) => {
+      for (const feature of list()) feature.onStopping?.(server)
+    },
+    onLost: (server: string) => {
+      for (const feature of list()) feature.onLost?.(server)
+    },
+    sendTest: (server: string, deadlineMs: number) =>
+      list()
+        .find((feature) => feature.sendTest)
+        ?.sendTest?.(server, deadlineMs),
+    getFamilies: () => list().flatMap((feature) => feature.getFamilies?.() ?? []),
+  }
 }
 
 /** Creates all optional features. Add a new feature to this list. */
@@ -455,10 +478,7 @@ function createReloader(
   initial: Config,
   { log, readConfig }: ExporterDependencies,
   servers: ServerSet,
-  {
-    applyToFeatures,
-    notifyFeatures,
-  }: { applyToFeatures: () => Promise<void>; notifyFeatures: () => void },
+  { applyConfig, onChange }: Pick<FeatureEvents, 'applyConfig' | 'onChange'>,
 ) {
   let current = initial
   let state: ReloadState = { isSuccessful: true, lastSuccessSeconds: Date.now() / 1000 }
@@ -471,7 +491,7 @@ function createReloader(
       if (isStopped) return false
       await servers.apply(config)
       current = config
-      await applyToFeatures()
+      await applyConfig()
       state = { isSuccessful: true, lastSuccessSeconds: Date.now() / 1000 }
       log.info('configuration reloaded', { servers: config.servers.length })
     } catch (error) {
@@ -481,7 +501,7 @@ function createReloader(
         error: error.message,
       })
     }
-    notifyFeatures()
+    onChange()
     return state.isSuccessful
   }
 

@@ -452,7 +452,8 @@ describe('many notifications', () => {
       },
     })
     const headers = { ...BEARER, 'Content-Length': String(Buffer.byteLength(PAYLOAD)) }
-    const post = () => app.request('/alerts', { method: 'POST', headers, body: PAYLOAD })
+    const post = async () =>
+      await app.request('/alerts', { method: 'POST', headers, body: PAYLOAD })
     await Promise.all(Array.from({ length: MAX_NOTIFICATIONS }, post))
     clearImmediate(ticker)
     assert.equal(iterations.length, MAX_NOTIFICATIONS)
