@@ -142,10 +142,10 @@ export const exporter: Area = {
     gauge(
       'prosody_exporter_unreached_recipients',
       '',
-      'Number of recipients that the last message did not reach, and for whom Alertmanager does not repeat it.',
+      'Number of recipients that the last message did not reach, and for which Alertmanager does not repeat it.',
       {
         watch:
-          'Alert if it is not 0: these recipients have missed an alert. They rejected it, they could not be reached for more than 5 minutes, or another server returned it later. The log of the exporter has the reason. When the problem is solved, `prosody-exporter doctor --send-test` sends a message that resets the metric. The metric exists only with `alerts`.',
+          'Alert if it is not 0: these recipients have missed an alert. If no recipient has it, Alertmanager repeats it all the same. They rejected it, they could not be reached for more than 5 minutes, or another server returned it later. The log of the exporter has the reason. When the problem is solved, `prosody-exporter doctor --send-test` sends a message that resets the metric. The metric exists only with `alerts`.',
       },
     ),
     gauge(

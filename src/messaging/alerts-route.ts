@@ -12,7 +12,10 @@ import { decodeNotification, NotificationError, type Notification } from './noti
 import { toOneLine } from './plain-text.js'
 import { readBody } from './read-body.js'
 
-/** The recipients that have the notification, those that never accept it, and those that do not have it yet. */
+/**
+ * The recipients that have the notification, those for which Alertmanager should not repeat it, and those that do not have
+ * it yet.
+ */
 type Outcome = {
   readonly delivered: readonly unknown[]
   readonly rejected: readonly { readonly reason: string }[]

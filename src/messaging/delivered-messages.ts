@@ -1,6 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto'
 
 const MEMORY_MS = 24 * 3_600_000
+// Alertmanager repeats a notification without a confirmation sooner than this.
+const RETRY_MS = 15 * 60_000
 const MAX_MESSAGES = 10_000
 // With very many recipients, fewer messages are remembered, so that the memory stays below 100 MB.
 const MAX_OUTCOMES = 1_000_000
@@ -33,8 +35,8 @@ export type DeliveredMessages = {
  * Remembers who has received which message, so that a repeated attempt does not send it to them again.
  *
  * A key alone does not show whether a message is repeated. If Prometheus cannot reach Alertmanager for some minutes, an alert
- * is resolved and fires again with the same start. So a message is repeated only if nothing has changed in its group since
- * then, or if Alertmanager has no confirmation of it yet. Otherwise, it is a new message with a new id.
+ * is resolved and fires again with the same start. So a message counts as a repetition only if nothing has changed in its
+ * group since then, or if it was tried shortly before and Alertmanager has no confirmation of it yet. Otherwise, it is a new message with a new id.
  *
  * The memory of a message ends 24 hours after its first attempt, also if it is repeated until then. Otherwise the
  * reminders of Alertmanager (repeat_interval) would never be delivered.
@@ -46,10 +48,15 @@ export function createDeliveredMessages({
   now: () => number
   countRecipients: () => number
 }): DeliveredMessages {
-  type Entry = RememberedMessage & { readonly group: string; readonly sinceMs: number }
+  type Entry = RememberedMessage & {
+    readonly group: string
+    readonly sinceMs: number
+    /** The time of the last attempt. */
+    lastMs: number
+  }
   // By group and key, in the order of the first attempts.
   const messages = new Map<string, Entry>()
-  // The message of each group with the last attempt.
+  // Of each group, the message that was tried last.
   const latest = new Map<string, Entry>()
   const running = new Map<string, Promise<unknown>>()
 
@@ -62,12 +69,17 @@ export function createDeliveredMessages({
     }
   }
 
+  /** Whether the message that arrives again is a repetition. */
+  const isRepeated = (known: Entry) =>
+    latest.get(known.group) === known || (!known.isConfirmed && now() - known.lastMs <= RETRY_MS)
+
   return {
     open(group, key, firingAlerts) {
       removeOld()
       const name = formatName(group, key)
       const known = messages.get(name)
-      if (known && (!known.isConfirmed || latest.get(group) === known)) {
+      if (known && isRepeated(known)) {
+        known.lastMs = now()
         latest.set(group, known)
         return known
       }
@@ -77,6 +89,7 @@ export function createDeliveredMessages({
         ...createMessageMemory(latest.get(group), firingAlerts),
         group,
         sinceMs: now(),
+        lastMs: now(),
       }
       messages.set(name, entry)
       latest.set(group, entry)

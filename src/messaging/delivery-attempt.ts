@@ -37,8 +37,8 @@ export type DeliveryResult = {
 
 export type DeliveryAttempts = {
   /**
-   * Makes one attempt to deliver a message to all recipients that have neither received nor rejected it yet, and for which
-   * the exporter has not given up. If no recipient has it, all recipients are tried again.
+   * Makes one attempt to deliver a message to all recipients that have neither received nor rejected it yet. If no
+   * recipient has it, all recipients are tried again.
    */
   run(message: AlertMessage, memory: RememberedMessage, timeoutMs: number): Promise<DeliveryResult>
   /** Returns the result of an attempt that cannot be made for this reason. */
@@ -91,7 +91,7 @@ export function createDeliveryAttempts(options: DeliveryAttemptOptions): Deliver
   }
 
   return {
-    async run({ text, corrects }, memory, timeoutMs) {
+    async run({ group, text, corrects }, memory, timeoutMs) {
       const { hasRecipients, settled, people, missingRooms } = divideRecipients(config(), memory)
       if (!hasRecipients) return NO_RECIPIENTS
       const corrected =
@@ -124,8 +124,10 @@ export function createDeliveryAttempts(options: DeliveryAttemptOptions): Deliver
           : pending(jid, 'the configuration is being reloaded.')
         return [store(outcome, memory)]
       }
-      const outcomes = await Promise.all([sendToPeople(), ...missingRooms.map(sendToRoom)])
-      return conclude(giveUp([...settled, ...outcomes.flat()], memory, options), memory)
+      const attempts = await Promise.all([sendToPeople(), ...missingRooms.map(sendToRoom)])
+      const outcomes = [...settled, ...attempts.flat()]
+      // A test message has no group, and nobody repeats it.
+      return conclude(group === undefined ? outcomes : giveUp(outcomes, options), memory)
     },
 
     fail(memory, reason) {
@@ -160,17 +162,16 @@ function divideRecipients(
 /** Gives up recipients that could not be reached for a long time, if another recipient has the message. */
 function giveUp(
   outcomes: readonly DeliveryOutcome[],
-  { rejected }: RememberedMessage,
   { client, report }: DeliveryAttemptOptions,
 ): readonly DeliveryOutcome[] {
   const isReceived = outcomes.some(({ result }) => result === 'delivered')
   // Without a stream, no recipient can receive anything, so the missing confirmation does no harm.
   if (!isReceived || !client.isConnected()) return outcomes
-  return outcomes.map((outcome) => {
-    if (outcome.result !== 'pending' || !report.shouldGiveUp(outcome)) return outcome
-    rejected.set(outcome.to, outcome.reason)
-    return { ...outcome, result: 'rejected' }
-  })
+  return outcomes.map((outcome) =>
+    outcome.result === 'pending' && report.shouldGiveUp(outcome)
+      ? { ...outcome, result: 'rejected' }
+      : outcome,
+  )
 }
 
 function summarize(outcomes: readonly DeliveryOutcome[]): DeliveryResult {

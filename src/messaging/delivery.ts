@@ -29,8 +29,10 @@ export type Delivery = {
   readonly deliver: (message: AlertMessage, timeoutMs: number) => Promise<DeliveryResult>
   /** Reads the recipients from the configuration. */
   readonly applyConfig: () => void
-  /** Leaves all rooms until the next call of `applyConfig`. Call it before `client` uses another server. */
+  /** Leaves all rooms until the next call of `applyConfig`. Without a stream, it leaves them after the next login. */
   readonly leaveRooms: () => void
+  /** Leaves all rooms, but not after a later login. Call it before `client` uses another server. */
+  readonly forgetRooms: () => void
   /** Call it after each login. */
   readonly onOnline: () => void
   /** Call it when the stream has ended. */
@@ -51,10 +53,9 @@ export type DeliveryOptions = {
   readonly log: Log
   readonly now?: () => number
   readonly schedule?: Schedule
-  /** How long a recipient that cannot be reached holds back the confirmation of alerts. Default: 5 minutes. */
-  readonly patienceMs?: number
 }
 
+/** How long a recipient that cannot be reached holds back the confirmation of alerts. */
 const PATIENCE_MS = 5 * 60_000
 
 /**
@@ -62,11 +63,11 @@ const PATIENCE_MS = 5 * 60_000
  * confirmed it: see `deliverToPeople` and `deliverToRoom`.
  */
 export function createDelivery(options: DeliveryOptions): Delivery {
-  const { client, config, log, patienceMs = PATIENCE_MS } = options
+  const { client, config, log } = options
   const { now = () => performance.now(), schedule = realTime } = options
   const receipts = createReceipts({ now })
   const rooms = createRooms({ client, log, now, schedule })
-  const report = createDeliveryReport({ config, log, now, patienceMs })
+  const report = createDeliveryReport({ config, log, now, patienceMs: PATIENCE_MS })
   const remembered = createDeliveredMessages({
     now,
     countRecipients: () => {
@@ -108,7 +109,9 @@ export function createDelivery(options: DeliveryOptions): Delivery {
     },
     leaveRooms() {
       rooms.apply([], '')
-      // Rooms that could not be left now cannot be left through another server.
+    },
+    forgetRooms() {
+      rooms.apply([], '')
       rooms.leave()
     },
     onOnline: rooms.join,

@@ -146,7 +146,7 @@ function createAlerts({
         )
       }
       // The exporter can only leave its rooms through the server with which it joined them.
-      if (next !== server) delivery.leaveRooms()
+      if (next !== server) delivery.forgetRooms()
       server = next
       delivery.applyConfig()
     },

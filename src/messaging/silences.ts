@@ -145,7 +145,7 @@ export async function carryOut(
     return `Silenced ${alertName} until ${formatUtc(endsAtMs)}. To end it, write: unsilence ${alertName}`
   }
   const silences = await listSilencesOf(alertName, alertmanager)
-  if (silences.length === 0 && isRepeated) return `No silence is for ${alertName} alone any more.`
+  if (silences.length === 0 && isRepeated) return `${alertName} has no silence of its own now.`
   assertFound(silences, alertName)
   for (const { id } of silences) await alertmanager.endSilence(id)
   logChange('ended silences of an alert in chat', { silences: silences.length })

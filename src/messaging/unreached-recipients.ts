@@ -1,7 +1,7 @@
 import { family, type Family } from '../metrics/family.js'
 
-// Longer than the time between two attempts of Alertmanager or Grafana.
-const MAX_PAUSES = 3
+/** The longest time between two attempts of the same outage. Grafana repeats a notification after its group interval. */
+const MAX_PAUSE_MS = 3_600_000
 
 type Outage = {
   /** The times of the first and of the last attempt that failed. */
@@ -28,8 +28,7 @@ export function createUnreachedRecipients({
   const unreached = new Set<string>()
   const outages = new Map<string, Outage>()
   const isLong = ({ sinceMs, lastMs }: Outage) => lastMs - sinceMs > patienceMs
-  const isContinued = (outage: Outage) =>
-    isLong(outage) || now() - outage.lastMs <= MAX_PAUSES * patienceMs
+  const isContinued = (outage: Outage) => isLong(outage) || now() - outage.lastMs <= MAX_PAUSE_MS
 
   function remove(recipient: string): void {
     unreached.delete(recipient)
@@ -67,7 +66,7 @@ export function createUnreachedRecipients({
       family(
         'gauge',
         'prosody_exporter_unreached_recipients',
-        'Number of recipients that the last message did not reach, and for whom Alertmanager does not repeat it.',
+        'Number of recipients that the last message did not reach, and for which Alertmanager does not repeat it.',
         // A delivery can still run when a reload removes its recipient.
         [{ labels: {}, value: [...unreached].filter(isRecipient).length }],
       ),

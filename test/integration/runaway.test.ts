@@ -236,8 +236,16 @@ for (const version of everyVersion) {
         const before = cpuMs(prosody.pid)
         // The requests come one after another, because Prosody would refuse some of several simultaneous requests.
         for (let j = 0; j < 5; j++) {
-          const reply = await runaway.iq('set', RUNAWAY, request)
-          assert.equal(reply.attrs['type'], 'result', reply.toString())
+          await until(
+            async () => {
+              const reply = await runaway.iq('set', RUNAWAY, request)
+              // On a busy machine, a request can arrive in the same turn of the main loop as the one before it.
+              if (reply.getChild('error')?.getChild('resource-constraint')) return false
+              assert.equal(reply.attrs['type'], 'result', reply.toString())
+              return true
+            },
+            { what: 'Prosody accepts the request' },
+          )
         }
         took += cpuMs(prosody.pid) - before
         counted += 1000 * (4 - (await accountOf(prosody)).left)

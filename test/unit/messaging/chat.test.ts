@@ -748,7 +748,7 @@ describe('silences', () => {
     const end = codeOf(await ask('unsilence A'))
     fake.loseResponse('DELETE')
     assert.match(await ask(`yes ${end}`), /It is unknown whether/)
-    assert.equal(await ask(`yes ${end}`), 'No silence is for A alone any more.')
+    assert.equal(await ask(`yes ${end}`), 'A has no silence of its own now.')
   })
 
   test('two confirmations at the same time carry out one request', async (t) => {

@@ -46,6 +46,19 @@ test('a confirmed message is the same message until the group has another one, a
   assert.notEqual(messages.open('group', 'resolved'), resolution)
 })
 
+test('a message that was never confirmed is new, if it comes 15 minutes after its last attempt and another one of its group', () => {
+  const { messages, clock } = setup()
+  const first = messages.open('group', '1')
+  clock.advance(14 * 60_000)
+  assert.equal(messages.open('group', '1'), first)
+  messages.open('group', '2').isConfirmed = true
+  clock.advance(15 * 60_000)
+  assert.equal(messages.open('group', '1'), first)
+  messages.open('group', '3').isConfirmed = true
+  clock.advance(15 * 60_000 + 1)
+  assert.notEqual(messages.open('group', '1'), first)
+})
+
 test('a late repetition is the last message of its group, so a confirmed message after it is new', () => {
   const { messages } = setup()
   const first = messages.open('group', '1')

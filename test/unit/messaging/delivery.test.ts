@@ -375,8 +375,12 @@ describe('a recipient that cannot be reached for more than 5 minutes', () => {
   function setupOutage() {
     const parts = setup({ to: [ADMIN, OTHER] })
     const { stream, delivery, deliver, pong } = parts
-    const send = async (key: string, unreachable = [OTHER]) => {
-      const result = deliver(key)
+    const send = async (
+      key: string,
+      unreachable = [OTHER],
+      options: { group?: string } = { group: 'group' },
+    ) => {
+      const result = deliver(key, options)
       await settle()
       const messages = stream.take()
       for (const message of messages) {
@@ -411,16 +415,25 @@ describe('a recipient that cannot be reached for more than 5 minutes', () => {
       log.take().join(),
       /^error: Alerts have not reached recipient 2 of alerts\.to for 5 minutes, so Alertmanager no longer repeats them for it: Prosody cannot connect/,
     )
-    assert.deepEqual(await send('1'), { sentTo: [], ...GIVEN_UP }, 'a retry')
+    assert.deepEqual(await send('1'), { sentTo: [OTHER], ...GIVEN_UP }, 'a reminder')
     clock.advance(24 * 60 * MINUTE)
     assert.deepEqual(await send('2'), { sentTo: [ADMIN, OTHER], ...GIVEN_UP })
-    assert.deepEqual([counts()['failed'], counts()['rejected']], [4, 0])
+    assert.deepEqual([counts()['failed'], counts()['rejected']], [5, 0])
 
     log.take()
     assert.deepEqual((await send('3', [])).delivered, [ADMIN, OTHER])
     assert.equal(countUnreached(), 0)
     assert.deepEqual(log.take(), ['info: Alerts reach recipient 2 of alerts.to again.'])
     assert.deepEqual((await send('4')).pending, [OTHER])
+  })
+
+  test('is pending in a test message, and stays so', async () => {
+    const { send, clock, countUnreached } = setupOutage()
+    for (const key of ['1', '2', '3']) {
+      assert.deepEqual((await send(key, [OTHER], {})).pending, [OTHER])
+      clock.advance(6 * MINUTE)
+    }
+    assert.equal(countUnreached(), 0)
   })
 
   test('holds it back while nobody has the message, and is tried with each attempt', async () => {
@@ -437,7 +450,7 @@ describe('a recipient that cannot be reached for more than 5 minutes', () => {
   test('can have a short problem later: a problem long ago does not count', async () => {
     const { send, clock } = setupOutage()
     await send('1')
-    clock.advance(15 * MINUTE + 1)
+    clock.advance(60 * MINUTE + 1)
     assert.deepEqual((await send('2')).pending, [OTHER])
   })
 
@@ -460,7 +473,7 @@ describe('a recipient that cannot be reached for more than 5 minutes', () => {
     await send('1')
     clock.advance(5 * MINUTE)
     const running = ['a', 'b', 'c', 'd'].map((key) => deliver(key))
-    const waiting = deliver('1')
+    const waiting = deliver('1', { group: 'group' })
     await settle()
     clock.advance(TIMEOUT_MS)
     isPending(await waiting, OTHER, /earlier alerts/)

@@ -208,6 +208,21 @@ test('before a reload ends the stream, the rooms are left; the next stream joins
   assert.equal(streams.one.countRequests(), 1)
 })
 
+test('a room that a reload removes together with the stream, which is away, is left after the next login', async () => {
+  const { streams, messaging, change } = setup({ ...ALERTS, rooms: [ROOM] })
+  streams.one.request(ROOM).answer(roomInfo())
+  await settle()
+  messaging.onStanza('one', occupantPresence(`${ROOM}/alerts`, ['110']))
+  streams.one.disconnect()
+  messaging.onLost('one')
+  streams.one.take()
+  messaging.onStopping('one')
+  change(ALERTS)
+  streams.one.connect()
+  messaging.onOnline('one')
+  assert.equal(streams.one.take()[0]?.attrs['type'], 'unavailable')
+})
+
 test('rooms that could not be left through the first server are not left through another one', async () => {
   const { streams, messaging, change } = setup({ ...ALERTS, rooms: [ROOM] })
   streams.one.request(ROOM).answer(roomInfo())
