@@ -2,6 +2,7 @@ import { getErrorMessage } from '../errors.js'
 import type { TaskQueue } from '../task-queue.js'
 import type { Schedule } from '../xmpp/schedule.js'
 import { AnswerError } from './answer-error.js'
+import { isObject, type JsonObject } from './json-object.js'
 import { toOneLine } from './plain-text.js'
 
 const TIMEOUT_MS = 5000
@@ -88,10 +89,10 @@ export function createAlertmanagerClient(options: {
     return text === '' ? undefined : parseJson(url, text)
   }
 
-  const list = <T>(path: string, convert: (entry: JsonObject) => readonly T[]): Promise<T[]> =>
+  const list = <T>(path: string, convert: (entries: readonly JsonObject[]) => T[]): Promise<T[]> =>
     queue(async () => {
       const json = await request('GET', path)
-      if (Array.isArray(json) && json.every(isObject)) return json.flatMap(convert)
+      if (Array.isArray(json) && json.every(isObject)) return convert(json)
       throw unexpected(url, 'the answer is not a list')
     })
 
@@ -99,12 +100,14 @@ export function createAlertmanagerClient(options: {
     async listAlerts(alertName) {
       const alerts = await list(
         `/api/v2/alerts?active=true&silenced=true&inhibited=false&unprocessed=false${filterBy(alertName, '&')}`,
-        toFiringAlert,
+        (entries) => entries.map(toFiringAlert),
       )
       return alerts.filter(({ name }) => alertName === undefined || name === alertName)
     },
     listSilences: (alertName) =>
-      list(`/api/v2/silences${filterBy(alertName, '?')}`, toActiveSilence),
+      list(`/api/v2/silences${filterBy(alertName, '?')}`, (entries) =>
+        entries.flatMap(toActiveSilence),
+      ),
     async createSilence({ alertName, author, comment, startsAtMs, endsAtMs }) {
       await request('POST', '/api/v2/silences', {
         matchers: [{ name: 'alertname', value: alertName, isRegex: false, isEqual: true }],
@@ -216,23 +219,15 @@ function filterBy(alertName: string | undefined, sign: '&' | '?'): string {
   return `${sign}filter=${encodeURIComponent(`alertname="${quoted}"`)}`
 }
 
-type JsonObject = Readonly<Record<string, unknown>>
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function toFiringAlert({ labels, annotations, startsAt, status }: JsonObject): [FiringAlert] {
+function toFiringAlert({ labels, annotations, startsAt, status }: JsonObject): FiringAlert {
   const texts = selectTexts(labels)
-  return [
-    {
-      name: texts['alertname'] ?? '',
-      labels: texts,
-      annotations: selectTexts(annotations),
-      startsAtMs: Date.parse(String(startsAt)),
-      isSilenced: isObject(status) && status['state'] === 'suppressed',
-    },
-  ]
+  return {
+    name: texts['alertname'] ?? '',
+    labels: texts,
+    annotations: selectTexts(annotations),
+    startsAtMs: Date.parse(String(startsAt)),
+    isSilenced: isObject(status) && status['state'] === 'suppressed',
+  }
 }
 
 function selectTexts(value: unknown): Readonly<Record<string, string>> {

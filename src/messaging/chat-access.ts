@@ -32,8 +32,8 @@ export function createChatAccess(options: {
    * order, so Prosody creates the answer after it has sent these stanzas.
    */
   const running = new Map<string, Promise<ReadonlySet<string> | undefined>>()
-  const logFailure = logChanges(log)
-  const logRefused = logChanges(log)
+  const logFailure = createChangeLog(log)
+  const logRefused = createChangeLog(log)
 
   /** Returns those of the domains that are VirtualHosts; `undefined` if this is unknown. */
   async function findVirtualHosts(domains: readonly string[]) {
@@ -76,7 +76,7 @@ export function createChatAccess(options: {
 }
 
 /** Returns a function that logs a problem, but not the same one several times in succession. */
-function logChanges(log: Log): (problem: string | undefined) => void {
+function createChangeLog(log: Log): (problem: string | undefined) => void {
   let last: string | undefined
   return (problem) => {
     if (problem !== undefined && problem !== last) log.warn(problem)

@@ -1,6 +1,6 @@
 import { copyString } from '../metrics/copy-string.js'
 import { getDomain, toBareJid } from '../xmpp/jid.js'
-import { NS_RECEIPTS } from '../xmpp/namespaces.js'
+import { NS_RECEIPTS, NS_STANZA_ID } from '../xmpp/namespaces.js'
 import { xml, type Element } from '../xmpp/xml.js'
 import { clip, removeControls } from './plain-text.js'
 
@@ -102,6 +102,6 @@ export function createAnswer(answer: {
     'message',
     { type: 'chat', id, from, to },
     xml('body', {}, clip(removeControls(text), MAX_ANSWER_LENGTH)),
-    xml('origin-id', { xmlns: 'urn:xmpp:sid:0', id }),
+    xml('origin-id', { xmlns: NS_STANZA_ID, id }),
   )
 }

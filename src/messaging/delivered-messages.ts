@@ -36,7 +36,8 @@ export type DeliveredMessages = {
  *
  * A key alone does not show whether a message is repeated. If Prometheus cannot reach Alertmanager for some minutes, an alert
  * is resolved and fires again with the same start. So a message counts as a repetition only if nothing has changed in its
- * group since then, or if it was tried shortly before and Alertmanager has no confirmation of it yet. Otherwise, it is a new message with a new id.
+ * group since then, or if it was tried shortly before and Alertmanager has no confirmation of it yet. Otherwise, it is a new
+ * message with a new id.
  *
  * The memory of a message ends 24 hours after its first attempt, also if it is repeated until then. Otherwise the
  * reminders of Alertmanager (repeat_interval) would never be delivered.
@@ -56,7 +57,7 @@ export function createDeliveredMessages({
   }
   // By group and key, in the order of the first attempts.
   const messages = new Map<string, Entry>()
-  // Of each group, the message that was tried last.
+  // The message of each group that was tried last.
   const latest = new Map<string, Entry>()
   const running = new Map<string, Promise<unknown>>()
 

@@ -126,7 +126,7 @@ export function createDeliveryAttempts(options: DeliveryAttemptOptions): Deliver
       }
       const attempts = await Promise.all([sendToPeople(), ...missingRooms.map(sendToRoom)])
       const outcomes = [...settled, ...attempts.flat()]
-      // A test message has no group, and nobody repeats it.
+      // A test message has no group, and Alertmanager does not repeat it.
       return conclude(group === undefined ? outcomes : giveUp(outcomes, options), memory)
     },
 

@@ -4,7 +4,7 @@ import type { Log } from '../log/log.js'
 import { addCount } from '../metrics/counts.js'
 import { family, type Family } from '../metrics/family.js'
 import type { DeliveryOutcome } from './delivery-outcome.js'
-import { createUnreachedRecipients } from './unreached-recipients.js'
+import { createUnreachedRecipients, PATIENCE_MS } from './unreached-recipients.js'
 
 export type DeliveryReport = {
   /** Counts and logs the result of a message to one recipient. */
@@ -37,16 +37,14 @@ type ReportOptions = {
   readonly config: () => AlertsConfig | undefined
   readonly log: Log
   readonly now: () => number
-  /** How long a recipient that cannot be reached holds back the confirmation to Alertmanager. */
-  readonly patienceMs: number
 }
 
 /** Counts the outcomes of all deliveries, and logs each problem of a recipient once, until it changes. */
 export function createDeliveryReport(options: ReportOptions): DeliveryReport {
-  const { config, log, now, patienceMs } = options
+  const { config, log, now } = options
   const recipientLog = createRecipientLog(options)
   const counts = new Map<string, number>()
-  const unreached = createUnreachedRecipients({ now, patienceMs })
+  const unreached = createUnreachedRecipients(now)
 
   const isConfigured = (recipient: string) => {
     const { to = [], rooms = [] } = config() ?? {}
@@ -99,7 +97,7 @@ export function createDeliveryReport(options: ReportOptions): DeliveryReport {
 }
 
 /** Logs the problems of recipients, without their addresses. */
-function createRecipientLog({ config, log, now, patienceMs }: ReportOptions) {
+function createRecipientLog({ config, log, now }: ReportOptions) {
   const limitedLog = limitRepeats(log, now)
   const problems = new Map<string, ProblemLog>()
 
@@ -129,7 +127,7 @@ function createRecipientLog({ config, log, now, patienceMs }: ReportOptions) {
     /** Logs that Alertmanager no longer repeats messages for a recipient. */
     addLost({ to, reason }: DeliveryOutcome): void {
       const recipient = nameRecipient(to, config())
-      const minutes = Math.round(patienceMs / 60_000)
+      const minutes = PATIENCE_MS / 60_000
       logError(
         to,
         'unreached',

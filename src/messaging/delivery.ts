@@ -55,9 +55,6 @@ export type DeliveryOptions = {
   readonly schedule?: Schedule
 }
 
-/** How long a recipient that cannot be reached holds back the confirmation of alerts. */
-const PATIENCE_MS = 5 * 60_000
-
 /**
  * Delivers alerts to the people and rooms of the configuration. A recipient counts as delivered only if the server has
  * confirmed it: see `deliverToPeople` and `deliverToRoom`.
@@ -67,7 +64,7 @@ export function createDelivery(options: DeliveryOptions): Delivery {
   const { now = () => performance.now(), schedule = realTime } = options
   const receipts = createReceipts({ now })
   const rooms = createRooms({ client, log, now, schedule })
-  const report = createDeliveryReport({ config, log, now, patienceMs: PATIENCE_MS })
+  const report = createDeliveryReport({ config, log, now })
   const remembered = createDeliveredMessages({
     now,
     countRecipients: () => {

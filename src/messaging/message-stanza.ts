@@ -1,8 +1,6 @@
-import { NS_RECEIPTS } from '../xmpp/namespaces.js'
+import { NS_RECEIPTS, NS_STANZA_ID } from '../xmpp/namespaces.js'
 import { xml, type Element } from '../xmpp/xml.js'
 
-/** XEP-0359 */
-const NS_STANZA_ID = 'urn:xmpp:sid:0'
 /** XEP-0334 */
 const NS_HINTS = 'urn:xmpp:hints'
 /** XEP-0308 */

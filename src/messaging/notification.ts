@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { quote } from '../config/quote.js'
 import { isWithinLimits } from './json-limits.js'
+import { isObject } from './json-object.js'
 import { clip } from './plain-text.js'
 
 /** Texts by name: labels or annotations. */
@@ -275,10 +276,6 @@ function getField(parent: object, name: string): unknown {
   return Object.hasOwn(parent, name)
     ? ((parent as Readonly<Record<string, unknown>>)[name] ?? undefined)
     : undefined
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function wrong(place: string, expected: string, got: unknown): NotificationError {

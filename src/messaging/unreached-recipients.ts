@@ -1,5 +1,7 @@
 import { family, type Family } from '../metrics/family.js'
 
+/** How long a recipient that cannot be reached holds back the confirmation of alerts. */
+export const PATIENCE_MS = 5 * 60_000
 /** The longest time between two attempts of the same outage. Grafana repeats a notification after its group interval. */
 const MAX_PAUSE_MS = 3_600_000
 
@@ -17,17 +19,10 @@ export type UnreachedRecipients = ReturnType<typeof createUnreachedRecipients>
  * Alertmanager sends the resolution of an alert only after a response has confirmed the alert. So a recipient that cannot be
  * reached for a long time must not hold back the confirmation, because the other recipients would get no resolutions.
  */
-export function createUnreachedRecipients({
-  now,
-  patienceMs,
-}: {
-  now: () => number
-  /** How long a recipient can hold back the confirmation. */
-  patienceMs: number
-}) {
+export function createUnreachedRecipients(now: () => number) {
   const unreached = new Set<string>()
   const outages = new Map<string, Outage>()
-  const isLong = ({ sinceMs, lastMs }: Outage) => lastMs - sinceMs > patienceMs
+  const isLong = ({ sinceMs, lastMs }: Outage) => lastMs - sinceMs > PATIENCE_MS
   const isContinued = (outage: Outage) => isLong(outage) || now() - outage.lastMs <= MAX_PAUSE_MS
 
   function remove(recipient: string): void {

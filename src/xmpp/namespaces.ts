@@ -12,3 +12,5 @@ export const NS_ADMIN = 'http://jabber.org/protocol/admin'
 export const NS_RECEIPTS = 'urn:xmpp:receipts'
 /** XEP-0199 */
 export const NS_PING = 'urn:xmpp:ping'
+/** XEP-0359 */
+export const NS_STANZA_ID = 'urn:xmpp:sid:0'

@@ -92,7 +92,7 @@ async function assertAllForbidden(stream: XmppStream, ...addresses: readonly str
 }
 
 for (const version of prosodyVersions) {
-  test(`Prosody ${version} tells a user with access which names in a list are its hosts, for lists of up to 8 KB`, async (t) => {
+  test(`Prosody ${version} reports to a user with access which names in a list are its hosts, for lists of up to 8 KB`, async (t) => {
     const prosody = await startProsody(t, version)
     const user = await login({ port: prosody.ports.c2s, jid: 'ops@one.example', password: 'pw' })
     const hosts = async (names: string) => {

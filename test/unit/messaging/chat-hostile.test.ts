@@ -58,7 +58,7 @@ test('questions that wait for the check of the domain do not keep their stanzas 
   const { tell, settle, requests } = createFakeChat({ reply: () => new Promise(() => undefined) })
   collectGarbage()
   const before = process.memoryUsage().heapUsed
-  // The text of each stanza is one string, of which the address and the body are parts. Four of them get an answer.
+  // The address and the body of each stanza are parts of one string. Four of the stanzas get an answer.
   for (let i = 0; i < 10; i++) {
     const text = Buffer.from(`${PHONE}${`question ${i}`.padEnd(5_000_000, ' x')}`).toString()
     tell(text.slice(PHONE.length), { from: text.slice(0, PHONE.length) })

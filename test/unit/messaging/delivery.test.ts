@@ -63,6 +63,12 @@ function setup(changes: Partial<AlertsConfig> = {}) {
     delivery.handle(occupantPresence(`${jid}/alerts`, ['110']))
     stream.take()
   }
+  /** Lets the room show the message that is being delivered, and checks that it has arrived. */
+  const arrives = async (result: Promise<DeliveryResult>) => {
+    await settle()
+    delivery.handle(reflectionOf(stream.take()[0]!, OCCUPANT))
+    assert.deepEqual((await result).delivered, [ROOM])
+  }
   const countUnreached = () =>
     delivery.getFamilies().find(({ name }) => name.endsWith('unreached_recipients'))?.values[0]
   const counts = () => {
@@ -78,7 +84,10 @@ function setup(changes: Partial<AlertsConfig> = {}) {
     config = next && { ...config!, ...next }
     delivery.applyConfig()
   }
-  return { clock, stream, log, delivery, deliver, pong, enterRoom, counts, countUnreached, change }
+  return {
+    ...{ clock, stream, log, delivery, deliver, pong, enterRoom, arrives },
+    ...{ counts, countUnreached, change },
+  }
 }
 
 const isPending = (result: DeliveryResult, to: string, reason: RegExp) => {
@@ -436,7 +445,7 @@ describe('a recipient that cannot be reached for more than 5 minutes', () => {
     assert.equal(countUnreached(), 0)
   })
 
-  test('holds it back while nobody has the message, and is tried with each attempt', async () => {
+  test('holds it back while no recipient has the message, and is tried with each attempt', async () => {
     const { send, clock, countUnreached } = setupOutage()
     for (let i = 0; i < 3; i++) {
       const { pending } = await send('1', [ADMIN, OTHER])
@@ -772,14 +781,12 @@ describe('a room has received a message', () => {
   })
 
   test('a message waits until the exporter has joined the room', async () => {
-    const { stream, delivery, deliver, enterRoom } = setup(rooms)
+    const { stream, deliver, enterRoom, arrives } = setup(rooms)
     const result = deliver()
     await settle()
     assert.deepEqual(stream.take(), [])
     await enterRoom()
-    await settle()
-    delivery.handle(reflectionOf(stream.take()[0]!, OCCUPANT))
-    assert.deepEqual((await result).delivered, [ROOM])
+    await arrives(result)
   })
 
   test('a slow room does not delay the confirmation for people', async () => {
@@ -813,7 +820,7 @@ describe('a room has not received a message', () => {
   })
 
   test('is pending immediately while a server that did not answer is asked again, until it answers', async () => {
-    const { clock, deliver, delivery, stream, enterRoom } = setup(rooms)
+    const { clock, deliver, delivery, stream, enterRoom, arrives } = setup(rooms)
     clock.advance(30_000)
     // The message causes another attempt to join, but does not wait for it.
     for (const key of ['1', '2']) isPending(await deliver(key), ROOM, /does not answer/)
@@ -821,21 +828,17 @@ describe('a room has not received a message', () => {
     stream.request(ROOM)
     await enterRoom()
     const result = deliver('joined')
-    await settle()
-    delivery.handle(reflectionOf(stream.take()[0]!, OCCUPANT))
-    assert.deepEqual((await result).delivered, [ROOM])
+    await arrives(result)
 
     delivery.handle(occupantPresence(OCCUPANT, ['110', '332'], { type: 'unavailable' }))
     clock.advance(10_000)
     const waiting = deliver('joining again')
     await enterRoom()
-    await settle()
-    delivery.handle(reflectionOf(stream.take()[0]!, OCCUPANT))
-    assert.deepEqual((await waiting).delivered, [ROOM])
+    await arrives(waiting)
   })
 
   test('waits again for a silent server after a new login', async () => {
-    const { clock, deliver, delivery, stream, enterRoom } = setup(rooms)
+    const { clock, deliver, delivery, stream, enterRoom, arrives } = setup(rooms)
     clock.advance(35_000)
     stream.disconnect()
     delivery.onLost()
@@ -844,9 +847,7 @@ describe('a room has not received a message', () => {
     const result = deliver()
     await settle()
     await enterRoom()
-    await settle()
-    delivery.handle(reflectionOf(stream.take()[0]!, OCCUPANT))
-    assert.deepEqual((await result).delivered, [ROOM])
+    await arrives(result)
   })
 
   test('is pending when the room removes the exporter before it reflects the message', async () => {
@@ -913,7 +914,7 @@ describe('a room has not received a message', () => {
   })
 
   test('a message causes a new attempt to join, if the last one is 30 seconds ago', async () => {
-    const { stream, delivery, deliver, enterRoom, clock } = setup(rooms)
+    const { stream, deliver, enterRoom, clock, arrives } = setup(rooms)
     for (let i = 0; i < 4; i++) {
       stream.request(ROOM).fail(stanzaError('item-not-found'))
       await settle()
@@ -925,9 +926,7 @@ describe('a room has not received a message', () => {
     const result = deliver()
     await settle()
     await enterRoom()
-    await settle()
-    delivery.handle(reflectionOf(stream.take()[0]!, OCCUPANT))
-    assert.deepEqual((await result).delivered, [ROOM])
+    await arrives(result)
   })
 
   test('is rejected when the exporter has no voice in a moderated room', async () => {

@@ -60,13 +60,7 @@ function setup(alerts: AlertsConfig | undefined) {
     config = { ...config, alerts: next }
     messaging.applyConfig()
   }
-  return { messaging, streams, log, post, change, app }
-}
-
-const resolved = { status: 'resolved', alerts: [alertmanagerAlert({ status: 'resolved' })] }
-
-test('a notification of Alertmanager becomes a message, and its resolution corrects the message', async () => {
-  const { streams, post } = setup(ALERTS)
+  /** Sends a notification. Returns the message that the exporter delivers. */
   const send = async (fields = {}) => {
     const answer = post(fields)
     await settle()
@@ -75,9 +69,21 @@ test('a notification of Alertmanager becomes a message, and its resolution corre
     const response = await answer
     assert.equal(response.status, 200)
     assert.deepEqual(await response.json(), { delivered: 1, rejected: 0 })
-    const [message] = streams.one.take()
-    return message!
+    return streams.one.take()[0]!
   }
+  /** Lets the room exist and the exporter be in it. */
+  const enterRoom = async () => {
+    streams.one.request(ROOM).answer(roomInfo())
+    await settle()
+    messaging.onStanza('one', occupantPresence(`${ROOM}/alerts`, ['110']))
+  }
+  return { messaging, streams, log, post, send, enterRoom, change, app }
+}
+
+const resolved = { status: 'resolved', alerts: [alertmanagerAlert({ status: 'resolved' })] }
+
+test('a notification of Alertmanager becomes a message, and its resolution corrects the message', async () => {
+  const { send } = setup(ALERTS)
   const firing = await send()
   assert.match(firing.getChildText('body')!, /^CRITICAL: /)
   assert.equal(firing.getChild('replace'), undefined)
@@ -87,32 +93,17 @@ test('a notification of Alertmanager becomes a message, and its resolution corre
 })
 
 test('only a resolution corrects a message: a change of a group that still fires is a message of its own', async () => {
-  const { streams, post } = setup(ALERTS)
-  const send = async (fields = {}) => {
-    const answer = post(fields)
-    await settle()
-    await settle()
-    streams.one.request().answer()
-    assert.equal((await answer).status, 200)
-    return streams.one.take()[0]!
-  }
+  const { send } = setup(ALERTS)
   await send()
   const alerts = [alertmanagerAlert(), alertmanagerAlert({ fingerprint: '1cb8c9784a1fd3e7' })]
   assert.equal((await send({ alerts })).getChild('replace'), undefined)
 })
 
 test('the resolution of the last alert of a group does not correct the message about an earlier resolution', async () => {
-  const { streams, post } = setup(ALERTS)
+  const { send: sendFields } = setup(ALERTS)
   const alert = (fingerprint: string, status = 'firing') =>
     alertmanagerAlert({ fingerprint, status })
-  const send = async (status: string, alerts: readonly object[]) => {
-    const answer = post({ status, alerts })
-    await settle()
-    await settle()
-    streams.one.request().answer()
-    await answer
-    return streams.one.take()[0]!
-  }
+  const send = (status: string, alerts: readonly object[]) => sendFields({ status, alerts })
   await send('firing', [alert('A')])
   const both = await send('firing', [alert('A'), alert('B')])
   await send('firing', [alert('A', 'resolved'), alert('B')])
@@ -179,10 +170,8 @@ test('an error in a handler does not reach the stream', () => {
 })
 
 test('another server in the configuration delivers the alerts after a reload, and the rooms of the first are left', async () => {
-  const { streams, messaging, post, change } = setup({ ...ALERTS, rooms: [ROOM] })
-  streams.one.request(ROOM).answer(roomInfo())
-  await settle()
-  messaging.onStanza('one', occupantPresence(`${ROOM}/alerts`, ['110']))
+  const { streams, post, change, enterRoom } = setup({ ...ALERTS, rooms: [ROOM] })
+  await enterRoom()
   streams.one.take()
   change({ ...ALERTS, server: 'two' })
   assert.equal(streams.one.take()[0]?.attrs['type'], 'unavailable')
@@ -195,10 +184,8 @@ test('another server in the configuration delivers the alerts after a reload, an
 })
 
 test('before a reload ends the stream, the rooms are left; the next stream joins them again', async () => {
-  const { streams, messaging, change } = setup({ ...ALERTS, rooms: [ROOM] })
-  streams.one.request(ROOM).answer(roomInfo())
-  await settle()
-  messaging.onStanza('one', occupantPresence(`${ROOM}/alerts`, ['110']))
+  const { streams, messaging, change, enterRoom } = setup({ ...ALERTS, rooms: [ROOM] })
+  await enterRoom()
   streams.one.take()
   messaging.onStopping('two')
   assert.deepEqual(streams.one.take(), [])
@@ -209,10 +196,8 @@ test('before a reload ends the stream, the rooms are left; the next stream joins
 })
 
 test('a room that a reload removes together with the stream, which is away, is left after the next login', async () => {
-  const { streams, messaging, change } = setup({ ...ALERTS, rooms: [ROOM] })
-  streams.one.request(ROOM).answer(roomInfo())
-  await settle()
-  messaging.onStanza('one', occupantPresence(`${ROOM}/alerts`, ['110']))
+  const { streams, messaging, change, enterRoom } = setup({ ...ALERTS, rooms: [ROOM] })
+  await enterRoom()
   streams.one.disconnect()
   messaging.onLost('one')
   streams.one.take()
@@ -224,10 +209,8 @@ test('a room that a reload removes together with the stream, which is away, is l
 })
 
 test('rooms that could not be left through the first server are not left through another one', async () => {
-  const { streams, messaging, change } = setup({ ...ALERTS, rooms: [ROOM] })
-  streams.one.request(ROOM).answer(roomInfo())
-  await settle()
-  messaging.onStanza('one', occupantPresence(`${ROOM}/alerts`, ['110']))
+  const { streams, messaging, change, enterRoom } = setup({ ...ALERTS, rooms: [ROOM] })
+  await enterRoom()
   streams.one.disconnect()
   messaging.onLost('one')
   change({ ...ALERTS, server: 'two' })
@@ -236,10 +219,8 @@ test('rooms that could not be left through the first server are not left through
 })
 
 test('a reload that removes the alerts leaves the rooms, and the path answers 404', async () => {
-  const { streams, messaging, log, post, change } = setup({ ...ALERTS, rooms: [ROOM] })
-  streams.one.request(ROOM).answer(roomInfo())
-  await settle()
-  messaging.onStanza('one', occupantPresence(`${ROOM}/alerts`, ['110']))
+  const { streams, log, post, change, enterRoom } = setup({ ...ALERTS, rooms: [ROOM] })
+  await enterRoom()
   streams.one.take()
   log.take()
   change(undefined)

@@ -1,4 +1,4 @@
-/** `prosody-exporter doctor --send-test`: what it prints about the answers of a running exporter. */
+/** The output of `prosody-exporter doctor --send-test` for each answer of a running exporter. */
 
 import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
