@@ -24,6 +24,8 @@ const STATS = 'stats.one.example'
 const RUNAWAY = 'stats.two.example'
 const OTHER = 'other.example'
 const SERIES = 5_000
+/** As in reader_limits.lib.lua. */
+const UNREAD_LIMIT_KB = 512
 const FRESH = { PROSODY_EXPORTER_COLLECTION_MIN_AGE: '0s' }
 const PING = xml('ping', { xmlns: 'urn:xmpp:ping' })
 
@@ -278,16 +280,25 @@ for (const version of everyVersion) {
     await setAccounts(prosody, 5)
     const size = (await runaway.iq('set', RUNAWAY, page({}))).toString().length
     runaway.pause()
-    const asking = floodAsRunaway(runaway, times(700, [page({})]))
-    runaway.send(xml('message', { from: RUNAWAY, to: user.jid }))
-    await user.next(({ name }) => name === 'message')
+    const bursts: Promise<Map<string, number>>[] = []
+    // Prosody refuses most requests that arrive in one turn of its main loop (turn_limit.lib.lua). So each burst is sent
+    // after Prosody has processed the previous one.
+    const ask = async () => {
+      await setAccounts(prosody, 5)
+      bursts.push(floodAsRunaway(runaway, times(10, [page({})])))
+      runaway.send(xml('message', { from: RUNAWAY, to: user.jid }))
+      await user.next(({ name }) => name === 'message')
+    }
+    // The kernel buffers the first answers, up to some megabytes.
+    for (let i = 0; i < 500 && (await heapOf(prosody)) - before < UNREAD_LIMIT_KB; i++) await ask()
+    for (let i = 0; i < 20; i++) await ask()
     const unread = (await heapOf(prosody)) - before
-    t.diagnostic(`700 unread replies of ${size} bytes use ${unread} KB of memory`)
+    t.diagnostic(`unread replies of ${size} bytes use ${unread} KB of memory`)
     assert.ok(unread < 4096, `unread replies use ${unread} KB of memory`)
     runaway.resume()
-    const answers = await asking
-    t.diagnostic(JSON.stringify([...answers]))
-    assert.ok(answers.get('policy-violation')! > 0)
+    const answers = (await Promise.all(bursts)).flatMap((answers) => [...answers])
+    t.diagnostic(JSON.stringify(answers))
+    assert.ok(answers.some(([condition]) => condition === 'policy-violation'))
     assert.equal((await runaway.iq('set', RUNAWAY, page({}))).attrs['type'], 'result')
     await Promise.all([runaway.close(), stranger.close(), user.close()])
   })
